@@ -1,0 +1,41 @@
+"""Shared by tests and docstring examples: one BLAS thread a worker, GPU tests only with a GPU."""
+
+from __future__ import annotations
+
+import os
+
+# Before NumPy is imported: pytest -n auto gives each core a worker of its own.
+for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import importlib.util
+from typing import Any
+
+import pytest
+
+import dualgraph as dg
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _doctest_names(doctest_namespace: dict[str, Any]) -> None:
+    """Docstring examples may use ``dg``."""
+    doctest_namespace["dg"] = dg
+
+
+def _has_gpu() -> bool:
+    if importlib.util.find_spec("cupy") is None:
+        return False
+    import cupy
+
+    try:
+        return bool(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
+    if gpu_tests and not _has_gpu():
+        for item in gpu_tests:
+            item.add_marker(pytest.mark.skip(reason="needs CuPy and an NVIDIA GPU"))

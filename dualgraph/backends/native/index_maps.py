@@ -1,0 +1,110 @@
+"""Index maps: which place of its operand a movement op reads for a place of its result.
+
+Places are tuples of `Affine`, one a dimension. An op without an entry here is not fused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from ...core.types import Shape
+from .loop_ir import Affine, Unsupported
+
+Place = tuple[Affine, ...]
+Extents = dict[int, int]  # axis id -> extent
+
+ZERO = Affine()
+
+
+class Split(Exception):
+    """The map is affine once `axis` is two nested axes, the inner one of extent `inner`."""
+
+    def __init__(self, axis: int, inner: int) -> None:
+        self.axis, self.inner = axis, inner
+
+
+def strides_of(shape: Shape) -> tuple[int, ...]:
+    """Row-major strides in elements."""
+    return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
+def linear(place: Place, strides: tuple[int, ...], offset: int = 0) -> Affine:
+    """The offset in memory of a place."""
+    out = Affine(offset)
+    for index, stride in zip(place, strides, strict=True):
+        out = out + index * stride
+    return out
+
+
+def broadcast(place: Place, shape: Shape) -> Place:
+    """The place of an operand of `shape` for a place of the broadcast result."""
+    last = place[len(place) - len(shape) :]
+    return tuple(ZERO if d == 1 else index for index, d in zip(last, shape, strict=True))
+
+
+def permute(place: Place, shape: Shape, extents: Extents, axes: tuple[int, ...]) -> Place:
+    source = [ZERO] * len(axes)
+    for index, axis in zip(place, axes, strict=True):
+        source[axis] = index
+    return tuple(source)
+
+
+def broadcast_to(place: Place, shape: Shape, extents: Extents, **params: Any) -> Place:
+    return broadcast(place, shape)
+
+
+def slice_(place: Place, shape: Shape, extents: Extents, starts: Any, stops: Any, steps: Any) -> Place:
+    return tuple(index * step + start for index, start, step in zip(place, starts, steps, strict=True))
+
+
+def flip(place: Place, shape: Shape, extents: Extents, axes: tuple[int, ...]) -> Place:
+    return tuple(
+        index * -1 + (d - 1) if i in axes else index for i, (index, d) in enumerate(zip(place, shape, strict=True))
+    )
+
+
+def reshape(place: Place, in_shape: Shape, extents: Extents, shape: Shape) -> Place:
+    """Undoes the row-major offset digit by digit; raises `Split` where an axis straddles two digits."""
+    if 0 in in_shape:
+        return (ZERO,) * len(in_shape)
+    rest = linear(place, strides_of(shape))
+    source: list[Affine] = []
+    for d in reversed(in_shape):
+        digit, rest = _divmod(rest, d, extents)
+        source.append(digit)
+    return tuple(reversed(source))
+
+
+def _divmod(x: Affine, d: int, extents: Extents) -> tuple[Affine, Affine]:
+    """``x % d`` and ``x // d`` as affine forms."""
+    if d == 1:
+        return ZERO, x
+    high = [(a, c // d) for a, c in x.terms if c % d == 0]  # type: ignore[operator]
+    low = [(a, c) for a, c in x.terms if c % d != 0]  # type: ignore[operator]
+    if any(c < 0 for _, c in x.terms) or x.const < 0:  # type: ignore[operator]
+        raise Unsupported("reshape of a flipped index")
+    digit = Affine(x.const % d, tuple(low))
+    if digit.const + sum(c * (extents[a] - 1) for a, c in low) >= d:  # type: ignore[operator,misc]
+        for a, c in low:
+            if d % c == 0 and extents[a] % (d // c) == 0 and extents[a] > d // c:  # type: ignore[operator]
+                raise Split(a, d // c)  # type: ignore[operator]
+        raise Unsupported("reshape that is not affine")
+    return digit, Affine(x.const // d, tuple(high))
+
+
+def same(place: Place, shape: Shape, extents: Extents) -> Place:
+    return place
+
+
+INDEX_MAPS: dict[str, Callable[..., Place]] = {
+    "permute": permute,
+    "broadcast_to": broadcast_to,
+    "slice": slice_,
+    "flip": flip,
+    "reshape": reshape,
+    "copy": same,
+    "alias": same,
+    "stop_gradient": same,
+}

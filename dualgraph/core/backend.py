@@ -1,0 +1,80 @@
+"""Backends as the lower layers see them: something that runs an op's kernel on arrays."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from .devices import Device
+from .dtypes import bfloat16, from_bfloat16, to_bfloat16
+from .errors import DeviceError
+from .prim import Prim
+from .types import TensorType
+
+
+class ArrayBackend(Protocol):
+    """Runs kernels on one type of device. Higher layers register one for each device type."""
+
+    xp: Any  # the array namespace
+    scalar: Any  # the handler of the scalar language over that namespace
+
+    def run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any: ...
+
+    def asarray(self, array: Any) -> Any: ...
+
+    def to_numpy(self, array: Any) -> Any: ...
+
+
+_FACTORIES: dict[str, Any] = {}
+_BACKENDS: dict[str, ArrayBackend] = {}
+
+
+def register_backend(device_type: str, factory: Any) -> None:
+    """Says how to make the backend of a device type; it is made when first needed."""
+    _FACTORIES[device_type] = factory
+    _BACKENDS.pop(device_type, None)
+
+
+def backend_for(device: Device) -> ArrayBackend:
+    """The backend that runs ops on `device`."""
+    found = _BACKENDS.get(device.type)
+    if found is None:
+        factory = _FACTORIES.get(device.type)
+        if factory is None:
+            raise DeviceError(f"no backend is registered for device {str(device)!r}")
+        found = _BACKENDS[device.type] = factory()
+    return found
+
+
+def execute(
+    backend: ArrayBackend,
+    prim: Prim,
+    arrays: tuple[Any, ...],
+    types: tuple[TensorType, ...],
+    params: dict[str, Any],
+    out_types: tuple[TensorType, ...],
+) -> tuple[Any, ...]:
+    """Runs one op on arrays: the one way in which eager, interpreter and executors do so.
+
+    bfloat16 operands of computing kinds are widened to float32 and results rounded back.
+    """
+    if prim.kind.computes and any(t.dtype is bfloat16 for t in (*types, *out_types)):
+        xp = backend.xp
+        wide = tuple(
+            from_bfloat16(a, xp) if t.dtype is bfloat16 and a.dtype == xp.uint16 else a
+            for a, t in zip(arrays, types, strict=True)
+        )
+        outs = backend.run(prim, wide, _widen(params))
+        outs = outs if prim.multiple else (outs,)
+        return tuple(
+            to_bfloat16(o, xp) if t.dtype is bfloat16 else o
+            for o, t in zip(outs, out_types, strict=True)
+        )
+    outs = backend.run(prim, arrays, params)
+    return tuple(outs) if prim.multiple else (outs,)
+
+
+def _widen(params: dict[str, Any]) -> dict[str, Any]:
+    from_name = {"bfloat16": "float32"}
+    return {
+        k: from_name.get(v, v) if isinstance(v, str) else v for k, v in params.items()
+    }

@@ -1,0 +1,46 @@
+"""Context: what holds for the calling thread - gradient mode, the running capture, vmap levels."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from .devices import CPU, Device
+
+
+class State(threading.local):
+    """Per-thread switches that every op call reads."""
+
+    def __init__(self) -> None:
+        self.grad: bool = True  # record the tape
+        self.tracer: Any = None  # a capture in progress, or None
+        self.batching: Any = None  # the vmap handler, or None when no vmap is running
+        self.device: Device = CPU  # where creation functions put their result
+
+
+state = State()
+
+
+class grad_mode:
+    """Context manager and decorator that switches the tape on or off for the thread."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(state.grad)
+        state.grad = self.enabled
+
+    def __exit__(self, *exc: object) -> None:
+        state.grad = self._before.pop()
+
+
+class untraced:
+    """Context manager: ops inside are run but not seen by the running capture."""
+
+    def __enter__(self) -> None:
+        self.tracer, state.tracer = state.tracer, None
+
+    def __exit__(self, *exc: object) -> None:
+        state.tracer = self.tracer

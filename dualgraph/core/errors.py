@@ -1,0 +1,99 @@
+"""Errors: what users see when something is wrong, and the user's line it is about."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType
+from typing import NamedTuple
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class DualgraphError(Exception):
+    """Base of every error that the engine raises on purpose."""
+
+
+class ShapeError(DualgraphError, ValueError):
+    """Operand shapes do not fit the op."""
+
+
+class DTypeError(DualgraphError, TypeError):
+    """Operand dtypes do not fit the op."""
+
+
+class ArgumentError(DualgraphError, ValueError):
+    """A parameter of an op has a value it cannot have."""
+
+
+class AxisError(DualgraphError, ValueError, IndexError):
+    """An axis is out of range or given twice."""
+
+
+class BoundsError(DualgraphError, IndexError):
+    """An index is out of range."""
+
+
+class DeviceError(DualgraphError, RuntimeError):
+    """Operands live on different devices, or a device cannot be had."""
+
+
+class AutogradError(DualgraphError, RuntimeError):
+    """The tape cannot do what was asked of it."""
+
+
+class CaptureError(DualgraphError, RuntimeError):
+    """A function cannot be captured soundly."""
+
+
+class GraphError(DualgraphError, ValueError):
+    """A graph or its text is not well formed."""
+
+
+class StateError(DualgraphError, RuntimeError):
+    """A state dict does not fit what it is loaded into."""
+
+
+class FileFormatError(DualgraphError, ValueError):
+    """A file is damaged, or is not of the format it should have."""
+
+
+class Location(NamedTuple):
+    """A line of the user's program."""
+
+    file: str
+    line: int
+    function: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+NOWHERE = Location("", 0)
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame outside the package: the line the user wrote."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    return frame
+
+
+def user_location() -> Location:
+    """Where in the user's program the current op was called."""
+    frame = user_frame()
+    if frame is None:
+        return NOWHERE
+    return Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def describe(op: str, types: str, problem: str, remedy: str = "", where: Location | None = None) -> str:
+    """The text of an error: op and types, the problem, the remedy, the user's line."""
+    at = where or user_location()
+    lines = [f"{op}({types}): {problem}" if op else problem]
+    if remedy:
+        lines.append(f"  remedy: {remedy}")
+    if at.line:
+        lines.append(f"  at {at}" + (f", in {at.function}" if at.function else ""))
+    return "\n".join(lines)

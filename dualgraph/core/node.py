@@ -1,0 +1,114 @@
+"""Node: one application of an op. The same record is a line of a graph and an entry of the tape."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from .constant import exact
+from .dtypes import DType
+from .errors import NOWHERE, Location
+from .types import TensorType
+
+sequence = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """An SSA value of a graph: assigned once, known by its number."""
+
+    id: int
+    type: TensorType
+
+    def __str__(self) -> str:
+        return f"%{self.id}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Literal:
+    """A Python number as operand. Two are equal when their bits and dtypes are (-0.0 is not 0.0)."""
+
+    value: Any
+    dtype: DType
+
+    @property
+    def type(self) -> TensorType:
+        return TensorType(self.dtype, ())
+
+    def __str__(self) -> str:
+        return f"{self.value!r}:{self.dtype.short}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Literal) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+class Node:
+    """``outputs = prim(inputs, params)``, from the user's line `where`. Treated as frozen.
+
+    In a graph inputs are `Var` or `Literal` and outputs are `Var`. On the tape an input is the
+    edge ``(producer node, output index)``, or None where no gradient is wanted.
+    """
+
+    __slots__ = ("inputs", "outputs", "params", "prim", "where")
+
+    def __init__(
+        self,
+        prim: Any,
+        inputs: tuple[Any, ...],
+        params: dict[str, Any],
+        outputs: tuple[Any, ...] = (),
+        where: Location = NOWHERE,
+    ) -> None:
+        self.prim = prim
+        self.inputs = inputs
+        self.params = params
+        self.outputs = outputs
+        self.where = where
+
+    def key(self) -> tuple[Any, ...]:
+        """What the node computes, without what it is called."""
+        return self.prim.name, self.inputs, tuple((k, exact(v)) for k, v in sorted(self.params.items()))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Node)
+            and self.outputs == other.outputs
+            and self.key() == other.key()
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.prim.name, self.inputs, self.outputs))
+
+    def __repr__(self) -> str:
+        outs = ", ".join(map(str, self.outputs))
+        return f"{outs} = {self.prim.name}({', '.join(map(str, self.inputs))}, {self.params})"
+
+
+class TapeNode(Node):
+    """A tape entry: a node, what its vjp rule needs, and its place in time (`seq`)."""
+
+    __slots__ = ("__weakref__", "hooks", "released", "saved", "seq")
+
+    def __init__(
+        self,
+        prim: Any,
+        inputs: tuple[Any, ...],
+        params: dict[str, Any],
+        outputs: tuple[Any, ...],
+        where: Location = NOWHERE,
+        saved: Any = None,
+    ) -> None:
+        super().__init__(prim, inputs, params, outputs, where)
+        self.saved = saved  # operands and results that the rule reads, each with its version
+        self.seq = next(sequence)
+        self.hooks: dict[int, list[Any]] | None = None
+        self.released = False
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other

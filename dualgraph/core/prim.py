@@ -1,0 +1,145 @@
+"""Prim: one op - its kernel, its type rule, its derivative and its traits, all in one place."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .errors import GraphError
+from .types import TensorType
+
+if TYPE_CHECKING:
+    from .kinds import Kind
+
+REGISTRY: dict[str, Prim] = {}
+
+
+def _unbound(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    raise RuntimeError("no dispatcher is registered: import dualgraph, not one of its parts")
+
+
+class Dispatch:
+    """The seam between op definitions and the modes: the eager layer installs `bind` here."""
+
+    bind: Callable[[Prim, tuple[Any, ...], dict[str, Any]], Any] = staticmethod(_unbound)
+
+
+class Prim:
+    """An op. Calling it runs it: at once, on the tape, and into the capture in progress.
+
+    Traits that passes and backends ask for:
+
+    * ``commutative``: ``op(x, y)`` has the bits of ``op(y, x)``
+    * ``aliases``: the result may share memory with the first operand (a view)
+    * ``can_fail``: values, not types, can make the kernel raise (an index out of range)
+    * ``inexpensive``: recomputing costs no more than reading the result back (set by kinds)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: Kind,
+        kernel: Callable[..., Any],
+        *,
+        doc: str = "",
+        commutative: bool = False,
+        aliases: bool = False,
+        can_fail: bool = False,
+        multiple: bool = False,
+        samples: Any = None,
+        **details: Any,
+    ) -> None:
+        if name in REGISTRY:
+            raise GraphError(f"an op named {name!r} exists already; names of ops are unique")
+        self.name = name
+        self.kind = kind
+        self.kernel = kernel
+        self.commutative = commutative
+        self.aliases = aliases
+        self.can_fail = can_fail
+        self.multiple = multiple
+        self.sample_rule = samples
+        self.details = details  # what only the kind understands
+        self.type_rule: Callable[..., Any] | None = None
+        self.vjp_rule: Callable[..., Any] | None = None
+        self.batch_rule: Callable[..., Any] | None = None
+        self.put_rule: Callable[..., Any] | None = None
+        self.oracle: Callable[..., Any] | None = None
+        self.reads_out = True
+        self.reads: tuple[bool, ...] = ()
+        self.reads_rest = True
+        self.cache: dict[Any, Any] = {}
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = doc or kernel.__doc__
+        self.__module__ = kernel.__module__
+        self.__wrapped__ = kernel
+        self.__signature__ = _public_signature(kernel)
+        REGISTRY[name] = self
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        return Dispatch.bind(self, args, params)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return lookup, (self.name,)
+
+    def infer(self, types: tuple[TensorType, ...], params: dict[str, Any]) -> tuple[TensorType, ...]:
+        """Result types for operand types; raises the error a user sees for operands that do not fit."""
+        return self.kind.infer(self, types, params)
+
+    def type(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorator: the type rule ``(*types, **params) -> TensorType``."""
+        self.type_rule = rule
+        return rule
+
+    def vjp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorator: ``rule(ct, out, *operands, **params)`` gives one cotangent an operand.
+
+        It is written in public ops. An entry is a tensor, None (no gradient), or a function of no
+        arguments that is only called when that gradient is wanted. An operand whose name starts
+        with ``_`` is not kept: the rule sees its type (shape, dtype) in its place.
+        """
+        self.vjp_rule = rule
+        names = list(inspect.signature(rule).parameters.values())
+        positional = [p for p in names if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+        self.reads_out = not positional[0].name.startswith("_")
+        self.reads = tuple(not p.name.startswith("_") for p in positional[1:])
+        variadic = [p for p in names if p.kind is p.VAR_POSITIONAL]
+        self.reads_rest = not (variadic and variadic[0].name.startswith("_"))
+        return rule
+
+    def saves(self, i: int) -> bool:
+        """Whether the vjp rule reads the values of operand `i`."""
+        return self.reads[i] if i < len(self.reads) else self.reads_rest
+
+    def batch(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorator: ``rule(args, batched, **params)`` runs the op on operands whose axis 0 is the batch."""
+        self.batch_rule = rule
+        return rule
+
+    def put(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorator, for views: ``rule(base, new, **params)`` is `base` with the viewed part replaced."""
+        self.put_rule = rule
+        return rule
+
+    def reference(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorator: an independent NumPy or mpmath oracle for the generated tests."""
+        self.oracle = rule
+        return rule
+
+
+def lookup(name: str) -> Prim:
+    """The op of this name."""
+    try:
+        return REGISTRY[name]
+    except KeyError:
+        raise GraphError(f"there is no op named {name!r}") from None
+
+
+def _public_signature(kernel: Callable[..., Any]) -> inspect.Signature:
+    """The kernel's signature without its machine argument (`s` or `xp`)."""
+    parameters = list(inspect.signature(kernel).parameters.values())[1:]
+    return inspect.Signature([p.replace(annotation=p.empty) for p in parameters])

@@ -1,0 +1,105 @@
+"""Trees: nested tuples, lists, dicts, named tuples and dataclasses, taken apart and put together again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+
+class TreeDef:
+    """The shape of a tree without its leaves; equal for trees of equal structure."""
+
+    __slots__ = ("_hash", "children", "data", "kind")
+
+    def __init__(self, kind: Any, data: Any = None, children: tuple[TreeDef, ...] = ()) -> None:
+        self.kind = kind
+        self.data = data
+        self.children = children
+        self._hash = hash((kind, data, children))
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, TreeDef)
+            and self._hash == other._hash
+            and (self.kind, self.data, self.children) == (other.kind, other.data, other.children)
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return str(unflatten(self, ["*"] * self.num_leaves))
+
+    @property
+    def num_leaves(self) -> int:
+        return 1 if self.kind is None else sum(c.num_leaves for c in self.children)
+
+
+LEAF = TreeDef(None)
+
+
+def _parts(tree: Any) -> tuple[Any, Any, list[Any]] | None:
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        return kind, None, list(tree)
+    if isinstance(tree, dict):
+        return kind, tuple(tree), list(tree.values())
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return kind, "namedtuple", list(tree)
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        names = tuple(f.name for f in dataclasses.fields(tree) if f.init)
+        return kind, names, [getattr(tree, n) for n in names]
+    return None
+
+
+def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], TreeDef]:
+    """Leaves in order, and the structure that `unflatten` needs to put them back.
+
+    >>> flatten({"a": 1, "b": (2, 3)})[0]
+    [1, 2, 3]
+    """
+    leaves: list[Any] = []
+
+    def walk(node: Any) -> TreeDef:
+        parts = None if is_leaf is not None and is_leaf(node) else _parts(node)
+        if parts is None:
+            leaves.append(node)
+            return LEAF
+        kind, data, children = parts
+        return TreeDef(kind, data, tuple(walk(c) for c in children))
+
+    return leaves, walk(tree)
+
+
+def unflatten(treedef: TreeDef, leaves: Iterable[Any]) -> Any:
+    """Inverse of `flatten`."""
+    return _build(treedef, iter(leaves))
+
+
+def _build(treedef: TreeDef, leaves: Iterator[Any]) -> Any:
+    if treedef.kind is None:
+        return next(leaves)
+    children = [_build(c, leaves) for c in treedef.children]
+    kind, data = treedef.kind, treedef.data
+    if kind is tuple or kind is list:
+        return kind(children)
+    if data == "namedtuple":
+        return kind(*children)
+    pairs = dict(zip(data, children, strict=True))
+    if issubclass(kind, dict):
+        return kind(pairs) if kind.__init__ is dict.__init__ else _fill(kind, pairs)
+    return kind(**pairs)
+
+
+def _fill(kind: Any, pairs: dict[Any, Any]) -> Any:
+    out = kind()
+    out.update(pairs)
+    return out
+
+
+def map_leaves(fn: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+    """Applies `fn` to each leaf (and the leaves of `rest` at the same place)."""
+    leaves, treedef = flatten(tree)
+    others = [flatten(r)[0] for r in rest]
+    return unflatten(treedef, [fn(*group) for group in zip(leaves, *others, strict=True)])

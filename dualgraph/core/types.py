@@ -1,0 +1,72 @@
+"""Types: what is known of a tensor before it has values - dtype, shape, device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from .devices import CPU, Device, as_device
+from .dtypes import BY_NAME, DType
+from .errors import GraphError, ShapeError
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """Dtype, shape and device of a tensor; prints as ``f32[2,3]`` (``f32[2,3]@cuda:0`` off the CPU)."""
+
+    dtype: DType
+    shape: Shape
+    device: Device = CPU
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        where = "" if self.device is CPU else f"@{self.device}"
+        return f"{self.dtype.short}[{','.join(map(str, self.shape))}]{where}"
+
+    __repr__ = __str__
+
+
+def parse_type(text: str) -> TensorType:
+    """Reads what ``str(TensorType)`` wrote."""
+    body, _, device = text.partition("@")
+    name, bracket, dims = body.partition("[")
+    if name not in BY_NAME or not bracket or not dims.endswith("]"):
+        raise GraphError(f"{text!r} is not a type such as f32[2,3]")
+    try:
+        shape = tuple(int(d) for d in dims[:-1].split(",") if d)
+    except ValueError:
+        raise GraphError(f"{text!r} is not a type such as f32[2,3]") from None
+    return TensorType(BY_NAME[name], shape, as_device(device) if device else CPU)
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """The common shape of operands under NumPy's broadcasting rule, or a ShapeError."""
+    if len(shapes) == 2 and shapes[0] == shapes[1]:
+        return shapes[0]
+    ndim = max((len(s) for s in shapes), default=0)
+    out = [1] * ndim
+    for shape in shapes:
+        offset = ndim - len(shape)
+        for i, dim in enumerate(shape):
+            if dim != 1 and out[offset + i] != dim:
+                if out[offset + i] != 1:
+                    listed = " and ".join(str(s) for s in shapes)
+                    raise ShapeError(
+                        f"shapes {listed} do not broadcast: axis {offset + i - ndim} has "
+                        f"{out[offset + i]} and {dim}"
+                    )
+                out[offset + i] = dim
+    return tuple(out)

@@ -1,0 +1,73 @@
+"""Collating: samples of equal structure put together into one batch of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import ShapeError
+from ..eager import Tensor, asarray, tensor
+from ..ops import stack
+
+
+def default_convert(sample: Any) -> Any:
+    """A sample with its NumPy arrays as tensors; the rest as it is."""
+    if isinstance(sample, (np.ndarray, np.generic)) and sample.dtype.kind in "biufc":
+        return asarray(np.asarray(sample))
+    if isinstance(sample, Mapping):
+        return {key: default_convert(value) for key, value in sample.items()}
+    if isinstance(sample, tuple) and hasattr(sample, "_fields"):
+        return type(sample)(*(default_convert(v) for v in sample))
+    if isinstance(sample, (list, tuple)):
+        return [default_convert(v) for v in sample]
+    return sample
+
+
+def default_collate(batch: list[Any]) -> Any:
+    """Stacks samples along a new first axis, inside dicts, lists, tuples and named tuples.
+
+    Tensors and arrays are stacked, Python numbers become a tensor (floats float64, as in PyTorch), strings and
+    bytes stay a list.
+
+    >>> from dualgraph.data import default_collate
+    >>> default_collate([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}])
+    {'a': tensor([1, 2]), 'b': ['x', 'y']}
+    """
+    first = batch[0]
+    if isinstance(first, Tensor):
+        return _stacked(batch)
+    if isinstance(first, (np.ndarray, np.generic)) and first.dtype.kind in "biufc":
+        return _stacked([asarray(np.asarray(x)) for x in batch])
+    if isinstance(first, float):
+        return tensor(batch, dtype="float64")
+    if isinstance(first, int):
+        return tensor(batch)
+    if isinstance(first, (str, bytes)):
+        return list(batch)
+    if isinstance(first, Mapping):
+        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+    if isinstance(first, (list, tuple)):
+        return _columns(batch, first)
+    raise TypeError(
+        f"cannot collate samples of type {type(first).__name__}; they must be tensors, arrays, numbers, "
+        "strings, or dicts, lists and tuples of them - or give the loader a collate_fn"
+    )
+
+
+def _stacked(tensors: list[Any]) -> Any:
+    shapes = {t.shape for t in tensors}
+    if len(shapes) > 1:
+        listed = ", ".join(map(str, sorted(shapes)))
+        raise ShapeError(f"samples of one batch must have one shape to be stacked, not {listed}")
+    return stack(tensors, 0)
+
+
+def _columns(batch: list[Any], first: Any) -> Any:
+    if any(len(sample) != len(first) for sample in batch):
+        raise ShapeError("samples of one batch must have equally many parts")
+    columns = [default_collate(list(column)) for column in zip(*batch, strict=True)]
+    if isinstance(first, tuple) and hasattr(first, "_fields"):
+        return type(first)(*columns)
+    return columns

@@ -1,0 +1,143 @@
+"""Datasets: collections of samples, by index or one after the other."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ..core.errors import ArgumentError
+from ..eager import Tensor
+from .sampler import permutation
+
+
+class Dataset:
+    """Samples by index: subclasses define ``__getitem__`` and ``__len__``."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} defines no __getitem__")
+
+    def __add__(self, other: Dataset) -> ConcatDataset:
+        return ConcatDataset([self, other])
+
+
+class IterableDataset(Dataset):
+    """Samples one after the other: subclasses define ``__iter__``."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"{type(self).__name__} defines no __iter__")
+
+
+class TensorDataset(Dataset):
+    """Sample `i` is the tuple of the `i`-th entries of tensors of one length.
+
+    >>> from dualgraph.data import TensorDataset
+    >>> x, y = TensorDataset(dg.arange(4), dg.arange(4) * 10)[2]
+    >>> x.item(), y.item()
+    (2, 20)
+    """
+
+    def __init__(self, *tensors: Tensor) -> None:
+        lengths = {t.shape[0] for t in tensors}
+        if len(lengths) != 1:
+            listed = ", ".join(str(t.shape) for t in tensors) or "none"
+            raise ArgumentError(f"TensorDataset needs tensors of one length; their shapes are: {listed}")
+        self.tensors = tensors
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        return tuple(t[index] for t in self.tensors)
+
+    def __len__(self) -> int:
+        return int(self.tensors[0].shape[0])
+
+
+class StackDataset(Dataset):
+    """Samples of several datasets side by side: tuples, or dicts when they are given by name."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if bool(args) == bool(kwargs):
+            raise ArgumentError("StackDataset takes datasets either by place or by name")
+        self.datasets: Any = args or kwargs
+        lengths = {len(d) for d in (args or kwargs.values())}
+        if len(lengths) != 1:
+            raise ArgumentError(f"StackDataset needs datasets of one length, not {sorted(lengths)}")
+        self._length = lengths.pop()
+
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: d[index] for name, d in self.datasets.items()}
+        return tuple(d[index] for d in self.datasets)
+
+    def __len__(self) -> int:
+        return self._length
+
+
+class ConcatDataset(Dataset):
+    """Datasets one after the other."""
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ArgumentError("ConcatDataset needs at least one dataset")
+        self.cumulative_sizes = list(itertools.accumulate(len(d) for d in self.datasets))
+
+    def __getitem__(self, index: int) -> Any:
+        at = index + len(self) if index < 0 else index
+        if not 0 <= at < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} samples")
+        which = bisect.bisect_right(self.cumulative_sizes, at)
+        return self.datasets[which][at - (self.cumulative_sizes[which - 1] if which else 0)]
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+
+class ChainDataset(IterableDataset):
+    """Iterable datasets one after the other."""
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.chain.from_iterable(self.datasets)
+
+
+class Subset(Dataset):
+    """The samples of a dataset at given indices."""
+
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+        self.dataset = dataset
+        self.indices = indices
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, list):
+            return self.dataset[[self.indices[i] for i in index]]
+        return self.dataset[self.indices[index]]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) -> list[Subset]:
+    """Splits a dataset at random into parts of given lengths, or of given fractions that sum to 1.
+
+    Samples left over by fractions go to the parts in turn, as in PyTorch.
+    """
+    n = len(dataset)
+    sizes = _sizes(n, lengths)
+    if sum(sizes) != n:
+        raise ArgumentError(f"lengths {list(lengths)} sum to {sum(sizes)}, the dataset has {n} samples")
+    order = permutation(n, generator)
+    ends = list(itertools.accumulate(sizes))
+    return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
+
+
+def _sizes(n: int, lengths: Sequence[float]) -> list[int]:
+    if not (math.isclose(sum(lengths), 1) and sum(lengths) <= 1 + 1e-9 and any(x != int(x) for x in lengths)):
+        return [int(x) for x in lengths]
+    sizes = [math.floor(n * x) for x in lengths]
+    for i in range(n - sum(sizes)):
+        sizes[i % len(sizes)] += 1
+    return sizes

@@ -1,0 +1,37 @@
+"""Attaching: functions whose first operand is a tensor, made methods of `Tensor`.
+
+The class itself (tensor.py) knows only memory and tape, which everything below ops needs; what is built
+of ops is defined above them and attached here, so that no import goes up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .tensor import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def method(fn: F) -> F:
+    """Decorator: the function is also a method of `Tensor` under its name."""
+    setattr(Tensor, fn.__name__, fn)
+    return fn
+
+
+def methods(**named: Any) -> None:
+    """Attaches functions or properties under the given names."""
+    for name, value in named.items():
+        setattr(Tensor, name, value)
+
+
+def as_method(op: Any, name: str = "") -> Callable[..., Any]:
+    """A plain function around an op, since only functions bind to the object they are found on."""
+
+    def call(self: Tensor, *args: Any, **params: Any) -> Any:
+        return op(self, *args, **params)
+
+    call.__name__ = call.__qualname__ = name or op.__name__
+    call.__doc__ = op.__doc__
+    return call

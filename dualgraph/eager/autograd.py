@@ -1,0 +1,380 @@
+"""Autograd: backward and grad over the tape, and user-defined functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.context import grad_mode, state
+from ..core.dtypes import DType
+from ..core.errors import AutogradError, ShapeError, describe, user_location
+from ..core.node import TapeNode
+from ..core.sweep import ancestors_reaching, reverse
+from ..core.types import TensorType
+from ..ops.arithmetic import add, cast
+from ..ops.creation import full
+from ..ops.movement import alias, copy
+from ..ops.reduce import sum_to
+from .tensor import Edge, Tensor
+
+
+def ones_like_type(t: TensorType) -> Tensor:
+    """Ones of a type: the cotangent that a scalar result starts with."""
+    return full(shape=t.shape, value=1, dtype=t.dtype.name, device=str(t.device))  # type: ignore[no-any-return]
+
+
+def _restore(node: TapeNode, i: int, kept: Any) -> Any:
+    """An operand as the rule reads it; AutogradError if it was written since."""
+    if type(kept) is not tuple:
+        return kept
+    tensor, version = kept
+    if tensor._version != version:
+        raise AutogradError(
+            describe(
+                node.prim.name,
+                str(tensor.type),
+                f"operand {i} was changed in place after this op (at {node.where}) saved it for its gradient: "
+                f"it is at version {tensor._version}, version {version} was saved"
+                + written_at(tensor._cell),
+                "write out of place, or on a .clone()",
+                node.where,
+            )
+        )
+    return tensor
+
+
+def written_at(cell: list[Any] | None) -> str:
+    """Where the memory behind a version cell was last written, for error texts."""
+    return f"; last written at {cell[1]}" if cell is not None and cell[1] is not None else ""
+
+
+def _results(node: TapeNode, kept: Any) -> Any:
+    outs = []
+    for i, (data, cell, version, dtype, device) in enumerate(kept):
+        if cell[0] != version:
+            raise AutogradError(
+                describe(
+                    node.prim.name,
+                    str(node.outputs[i]),
+                    f"the result of this op (at {node.where}) was changed in place, but its gradient needs it"
+                    + written_at(cell),
+                    "write out of place, or on a .clone()",
+                    node.where,
+                )
+            )
+        out = Tensor(data, dtype, device)
+        out._cell = cell
+        if node.outputs[i].dtype.is_inexact:
+            out._node, out._index = node, i
+        outs.append(out)
+    return tuple(outs) if node.prim.multiple else outs[0]
+
+
+def apply_rule(node: TapeNode, cts: list[Any], needed: tuple[bool, ...]) -> list[Any]:
+    """Cotangents of a node's operands from those of its results."""
+    if node.released:
+        raise AutogradError(
+            describe(
+                node.prim.name,
+                ", ".join(map(str, node.outputs)),
+                "the tape was already swept and its saved values freed",
+                "pass retain_graph=True to the first backward()",
+                node.where,
+            )
+        )
+    kept, results = node.saved
+    operands = [_restore(node, i, k) for i, k in enumerate(kept)]
+    prim = node.prim
+    out = _results(node, results) if results is not None else node.outputs if prim.multiple else node.outputs[0]
+    given = prim.vjp_rule(tuple(cts) if prim.multiple else cts[0], out, *operands, **node.params)
+    settled = []
+    for want, ct, operand in zip(needed, given, operands, strict=True):
+        if not want or ct is None:
+            settled.append(None)
+            continue
+        if not isinstance(ct, Tensor) and callable(ct):
+            ct = ct()
+        settled.append(None if ct is None else _fit(ct, operand.shape, operand.dtype))
+    return settled
+
+
+def _fit(ct: Tensor, shape: tuple[int, ...], dtype: DType) -> Tensor:
+    """A cotangent in the type of its operand: broadcasts summed, promotion undone."""
+    if ct.shape != shape:
+        ct = sum_to(ct, shape)
+    return ct if ct.dtype is dtype else cast(ct, dtype=dtype.name)
+
+
+def _run_hooks(node: TapeNode, slots: list[Any]) -> None:
+    for index, hooks in (node.hooks or {}).items():
+        for hook in list(hooks):
+            if slots[index] is not None:
+                changed = hook(slots[index])
+                if changed is not None:
+                    slots[index] = changed
+
+
+def _sweep(
+    roots: list[tuple[Edge, Tensor]],
+    visit: Callable[[TapeNode, list[Any]], None],
+    create_graph: bool,
+    retain_graph: bool,
+    wanted: set[int] | None = None,
+    pending: dict[int, list[Any]] | None = None,
+) -> None:
+    swept: list[TapeNode] = []
+
+    def see(node: TapeNode, slots: list[Any]) -> None:
+        if node.hooks:
+            _run_hooks(node, slots)
+        visit(node, slots)
+        if node.prim is not None:
+            swept.append(node)
+
+    with grad_mode(create_graph):
+        reverse(roots, apply_rule, add, wanted, see, pending)
+    if not retain_graph:
+        for node in swept:
+            node.saved = None
+            node.released = True
+
+
+def _roots(tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], op: str) -> list[tuple[Edge, Tensor]]:
+    roots = []
+    for t, g in zip(tensors, gradients, strict=True):
+        edge = t._edge()
+        if edge is None:
+            raise AutogradError(
+                describe(op, str(t.type), "this tensor does not require gradients and has no history", "set requires_grad=True on what it is computed from")
+            )
+        if g is None:
+            if t._data.size != 1:
+                raise AutogradError(
+                    describe(op, str(t.type), "a gradient can be started implicitly only from one element", "reduce with .sum(), or pass gradient=")
+                )
+            g = ones_like_type(t.type)
+        elif g.shape != t.shape:
+            raise ShapeError(describe(op, f"{t.type}, {g.type}", "the gradient has another shape than its tensor"))
+        roots.append((edge, g if g.dtype is t.dtype else cast(g, dtype=t.dtype.name)))
+    return roots
+
+
+class Accumulate:
+    """Adds what reaches leaves to their ``.grad``; each gradient gets memory of its own."""
+
+    def __init__(self, create_graph: bool) -> None:
+        self.create_graph = create_graph
+        self.given: set[int] = set()
+
+    def __call__(self, node: TapeNode, slots: list[Any]) -> None:
+        if node.prim is not None:
+            return
+        leaf = node.saved()
+        ct = slots[0]
+        if leaf is None or ct is None or not leaf._requires_grad:
+            return
+        before = leaf.grad
+        if before is None:
+            leaf._set_grad(self._own(ct))
+        elif self.create_graph:
+            leaf._set_grad(add(before, ct))
+        else:
+            before.add_(ct)  # type: ignore[attr-defined]
+
+    def _own(self, ct: Tensor) -> Tensor:
+        shared = ct._parent is not None or id(ct._data) in self.given or ct._data.base is not None
+        out: Tensor = copy(ct) if shared else ct
+        self.given.add(id(out._data))
+        return out
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Sums gradients of `tensors` into the ``.grad`` of the leaves they depend on.
+
+    `grad_tensors` weighs each tensor (ones for single elements); `inputs` limits the leaves.
+    """
+    ts = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    gs = [grad_tensors] if grad_tensors is None or isinstance(grad_tensors, Tensor) else list(grad_tensors)
+    gs = gs * len(ts) if len(gs) == 1 and gs[0] is None else gs
+    roots = _roots(ts, gs, "backward")
+    wanted = None
+    if inputs is not None:
+        leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        targets = {id(e[0]) for e in (t._edge() for t in leaves) if e is not None}
+        wanted = ancestors_reaching([e[0] for e, _ in roots], targets)
+    accumulate = Accumulate(create_graph)
+    accumulate.given.update(id(g._data) for g in gs if g is not None)
+    _sweep(roots, accumulate, create_graph, create_graph if retain_graph is None else retain_graph, wanted)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Gradients of the sum of `outputs` for each of `inputs`; nothing is accumulated.
+
+    Raises AutogradError for an input that the outputs do not depend on, unless `allow_unused`
+    (None in its place) or `materialize_grads` (zeros).
+    """
+    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    gs = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    gs = gs * len(outs) if len(gs) == 1 and gs[0] is None else gs
+    roots = _roots(outs, gs, "grad")
+    edges = [t._edge() for t in ins]
+    for t, e in zip(ins, edges, strict=True):
+        if e is None:
+            raise AutogradError(
+                describe("grad", str(t.type), "an input does not require gradients", "call .requires_grad_() on it first")
+            )
+    targets = {id(e[0]) for e in edges if e is not None}
+    wanted = ancestors_reaching([e[0] for e, _ in roots], targets)
+    found: dict[tuple[int, int], Tensor] = {}
+
+    def collect(node: TapeNode, slots: list[Any]) -> None:
+        if id(node) in targets:
+            found.update({(id(node), i): ct for i, ct in enumerate(slots) if ct is not None})
+
+    _sweep(roots, collect, create_graph, create_graph if retain_graph is None else retain_graph, wanted)
+    results: list[Tensor | None] = []
+    for t, e in zip(ins, edges, strict=True):
+        assert e is not None
+        ct = found.get((id(e[0]), e[1]))
+        if ct is None and materialize_grads:
+            ct = full(shape=t.shape, value=0, dtype=t.dtype.name, device=str(t.device))
+        elif ct is None and not allow_unused:
+            raise AutogradError(
+                describe("grad", str(t.type), "the outputs do not depend on this input", "pass allow_unused=True to get None for it")
+            )
+        results.append(ct)
+    return tuple(results)
+
+
+# --- user-defined functions --------------------------------------------------------------------
+
+
+class FunctionContext:
+    """What forward leaves for backward: saved tensors and any attributes."""
+
+    def __init__(self) -> None:
+        self._saved: tuple[Any, ...] = ()
+        self.needs_input_grad: tuple[bool, ...] = ()
+        self._non_differentiable: set[int] = set()
+        self.materialize_grads = True
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keeps tensors for backward; writing them in place later is noticed."""
+        self._saved = tuple((t, None if t is None else t._version) for t in tensors)
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Says that no gradient flows to these results."""
+        self._non_differentiable = {id(t) for t in tensors}
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Accepted for compatibility: in-place writes are tracked without it."""
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether results without a gradient get zeros (True) or None in backward."""
+        self.materialize_grads = value
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What `save_for_backward` kept."""
+        for t, version in self._saved:
+            if t is not None and t._version != version:
+                raise AutogradError(
+                    describe("saved_tensors", str(t.type), "a saved tensor was changed in place", "save a .clone()")
+                )
+        return tuple(t for t, _ in self._saved)
+
+
+class _FunctionOp:
+    """A user's function as the op of a tape node."""
+
+    multiple = True
+    reads_out = False
+
+    def __init__(self, cls: type[Function], ctx: FunctionContext, edges: tuple[Any, ...]) -> None:
+        self.name = cls.__name__
+        self.cls = cls
+        self.ctx = ctx
+        self.edges = edges
+
+    def saves(self, i: int) -> bool:
+        return False
+
+    def vjp_rule(self, cts: tuple[Any, ...], outs: Any, *operands: Any) -> tuple[Any, ...]:
+        if self.ctx.materialize_grads:
+            cts = tuple(
+                full(shape=t.shape, value=0, dtype=t.dtype.name, device=str(t.device)) if c is None else c
+                for c, t in zip(cts, outs, strict=True)
+            )
+        given = self.cls.backward(self.ctx, *cts)
+        given = given if isinstance(given, tuple) else (given,)
+        if len(given) < len(operands):
+            raise AutogradError(
+                describe(self.name, "", f"backward gave {len(given)} gradients for {len(operands)} inputs")
+            )
+        return given[: len(operands)]
+
+
+class Function:
+    """Base of user-defined differentiable functions: static `forward(ctx, ...)` and `backward(ctx, *cts)`.
+
+    >>> import dualgraph as dg
+    >>> class Cube(dg.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x * x
+    ...     @staticmethod
+    ...     def backward(ctx, ct):
+    ...         (x,) = ctx.saved_tensors
+    ...         return ct * 3 * x * x
+    >>> x = dg.tensor(2.0, requires_grad=True)
+    >>> Cube.apply(x).backward(); x.grad.item()
+    12.0
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        """Computes the result; whatever backward needs is kept on `ctx`."""
+        raise AutogradError("a Function needs a static method forward(ctx, ...)")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Gives one gradient (or None) for each argument of forward."""
+        raise AutogradError("a Function needs a static method backward(ctx, ...)")
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Runs forward without the tape and puts the whole function on it as one entry."""
+        ctx = FunctionContext()
+        edges = tuple(a._edge() if isinstance(a, Tensor) else None for a in args)
+        tracked = state.grad and any(e is not None for e in edges)
+        ctx.needs_input_grad = tuple(e is not None for e in edges)
+        with grad_mode(False):
+            result = cls.forward(ctx, *args, **kwargs)
+        if not tracked:
+            return result
+        several = isinstance(result, tuple)
+        outs = [alias(o) if any(o is a for a in args) else o for o in (result if several else (result,))]
+        op = _FunctionOp(cls, ctx, edges)
+        node = TapeNode(op, edges, {}, tuple(o.type for o in outs), user_location())
+        node.saved = (tuple(a.type if isinstance(a, Tensor) else a for a in args), None)
+        for i, out in enumerate(outs):
+            if out.dtype.is_inexact and id(out) not in ctx._non_differentiable:
+                out._node, out._index = node, i
+        return tuple(outs) if several else outs[0]
+

@@ -1,0 +1,292 @@
+"""Creation: tensors from data, and tensors from a shape."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core.backend import backend_for
+from ..core.context import state
+from ..core.devices import CPU, Device, as_device
+from ..core.errors import ArgumentError, DTypeError, describe
+from ..ops.arithmetic import cast, greater_equal, multiply, where
+from ..ops.creation import arange_op, full as full_op
+from ..ops.movement import copy as copy_op, reshape
+from ..ops.reduce import broadcast_to
+from .dispatch import from_array
+from .tensor import Tensor
+
+
+def set_default_device(device: Any) -> None:
+    """Sets the device that creation functions use when none is named."""
+    chosen = as_device(device)
+    backend_for(chosen)
+    state.device = chosen
+
+
+def default_device() -> Device:
+    """The device that creation functions use when none is named."""
+    return state.device
+
+
+def _device(device: Any) -> Device:
+    return state.device if device is None else as_device(device)
+
+
+def _to_array(data: Any, dtype: dt.DType | None, what: str) -> tuple[Any, dt.DType]:
+    """A NumPy array and its dtype for nested sequences and scalars of numbers or tensors."""
+    if isinstance(data, (list, tuple)) and _has_tensor(data):
+        data = _plain(data)
+    try:
+        array = np.asarray(data)
+    except (ValueError, TypeError) as problem:
+        raise DTypeError(describe(what, type(data).__name__, f"not a regular array of numbers: {problem}")) from None
+    if array.dtype.kind not in "biufc":
+        raise DTypeError(
+            describe(what, type(data).__name__, f"not an array of numbers (NumPy makes it {array.dtype})", "pass numbers in nested lists of equal length, or an array")
+        )
+    natural = dt.from_numpy(array.dtype.newbyteorder("="))
+    if not isinstance(data, (np.ndarray, np.generic)):  # Python numbers have no width of their own
+        natural = dt.default_of("int" if natural.kind in ("int", "uint") else natural.kind)
+        if natural is dt.int64 and array.dtype.kind == "u":
+            natural = dt.uint64
+    return array, dtype or natural
+
+
+def _has_tensor(data: Any) -> bool:
+    return any(isinstance(d, Tensor) or (isinstance(d, (list, tuple)) and _has_tensor(d)) for d in data)
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, Tensor):
+        return data.tolist()  # type: ignore[attr-defined]
+    return [_plain(d) for d in data] if isinstance(data, (list, tuple)) else data
+
+
+def _store(array: Any, dtype: dt.DType, device: Device, copy: bool) -> Tensor:
+    target = np.float32 if dtype is dt.bfloat16 else dtype.numpy
+    fresh = np.array(array, dtype=target, copy=True if copy else None, order="C" if copy else "K")
+    if fresh.dtype.byteorder == ">":
+        fresh = fresh.astype(fresh.dtype.newbyteorder("="))
+    if dtype is dt.bfloat16:
+        fresh = dt.to_bfloat16(fresh)
+    return Tensor(backend_for(device).asarray(fresh), dtype, device)
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor with a copy of `data`: numbers in nested sequences, an array, or a tensor.
+
+    Python floats get the default dtype (float32), arrays keep theirs.
+
+    >>> tensor([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    wanted = None if dtype is None else dt.as_dtype(dtype)
+    if isinstance(data, Tensor):
+        out = copy_op(data.detach())  # type: ignore[attr-defined]
+        out = cast(out, dtype=wanted.name) if wanted not in (None, out.dtype) else out
+        out = out.to(device) if device is not None else out
+    else:
+        array, natural = _to_array(data, wanted, "tensor")
+        out = _store(array, natural, _device(device), copy=True)
+        if state.tracer is not None:
+            state.tracer.constant(out)
+    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
+
+
+def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor of `obj`, sharing its memory where possible (`copy=True` never, `copy=False` or an error).
+
+    >>> a = np.zeros(3); t = asarray(a); a[0] = 1; t.tolist()
+    [1.0, 0.0, 0.0]
+    """
+    wanted = None if dtype is None else dt.as_dtype(dtype)
+    if isinstance(obj, Tensor):
+        out = obj
+        if wanted is not None and wanted is not out.dtype:
+            _refuse_copy(copy, f"{out.dtype.name} memory cannot be seen as {wanted.name}")
+            return cast(out if device is None else out.to(device), dtype=wanted.name)  # type: ignore[attr-defined,no-any-return]
+        if device is not None and as_device(device) is not out.device:
+            _refuse_copy(copy, "memory of another device cannot be shared")
+            return out.to(device)  # type: ignore[attr-defined,no-any-return]
+        return copy_op(out) if copy else out
+    if not isinstance(obj, (np.ndarray, np.generic, list, tuple, bool, int, float, complex)):
+        if hasattr(obj, "__dlpack__"):
+            return asarray(from_dlpack(obj), dtype=dtype, device=device, copy=copy)
+        if hasattr(obj, "__array__"):
+            obj = np.asarray(obj)
+    array, natural = _to_array(obj, wanted, "asarray")
+    target = _device(device)
+    shares = isinstance(obj, np.ndarray) and natural == array.dtype and target is CPU and array.dtype.isnative
+    if not shares:
+        _refuse_copy(copy, "the data cannot be shared as it is")
+    if shares and not copy:
+        return from_array(array)
+    out = _store(array, natural, target, copy=True)
+    if state.tracer is not None:
+        state.tracer.constant(out)
+    return out
+
+
+def _refuse_copy(copy: bool | None, why: str) -> None:
+    if copy is False:
+        raise ArgumentError(describe("asarray", "copy=False", why, "leave copy=None"))
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """PyTorch's name for `asarray`."""
+    return asarray(data, dtype=dtype, device=device)
+
+
+def from_numpy(array: Any) -> Tensor:
+    """A tensor that shares the memory of a NumPy array."""
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(describe("from_numpy", type(array).__name__, "expects a NumPy array", "use dg.asarray"))
+    return asarray(array)
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor over the memory of any object with ``__dlpack__`` (NumPy, PyTorch, JAX, CuPy)."""
+    if isinstance(x, Tensor):
+        return asarray(x, device=device, copy=copy)
+    kind = x.__dlpack_device__()[0]
+    source = CPU if int(kind) in (1, 3) else as_device("cuda")
+    array = backend_for(source).xp.from_dlpack(x)
+    out = Tensor(array, dt.from_numpy(array.dtype), source)
+    if state.tracer is not None:
+        state.tracer.constant(out)
+    target = source if device is None else as_device(device)
+    if target is not source:
+        return out.to(target)  # type: ignore[attr-defined,no-any-return]
+    return copy_op(out) if copy else out
+
+
+# --- from a shape ------------------------------------------------------------------------------
+
+
+def as_shape(size: tuple[Any, ...]) -> tuple[int, ...]:
+    """``(2, 3)`` for arguments ``2, 3`` and ``(2, 3)`` alike."""
+    if len(size) == 1 and not hasattr(size[0], "__index__"):
+        size = tuple(size[0])
+    shape = tuple(int(d.__index__()) for d in size)
+    if any(d < 0 for d in shape):
+        raise ArgumentError(describe("", "", f"a shape cannot have negative sizes: {shape}"))
+    return shape
+
+
+def filled(
+    shape: tuple[int, ...], value: Any, dtype: Any, device: Any, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of one value."""
+    chosen = dt.as_dtype(dtype) if dtype is not None else dt.of_scalar(value)
+    out = full_op(shape=shape, value=value, dtype=chosen.name, device=str(_device(device)))
+    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
+
+
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of a shape given as ``zeros(2, 3)`` or ``zeros((2, 3))``."""
+    return filled(as_shape(size), 0.0, dtype or dt.get_default_dtype(), device, requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of a shape given as ``ones(2, 3)`` or ``ones((2, 3))``."""
+    return filled(as_shape(size), 1.0, dtype or dt.get_default_dtype(), device, requires_grad)
+
+
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Memory of a shape; its values are zeros here, so that eager and captured runs agree."""
+    return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def full(
+    shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A shape filled with one value."""
+    size = as_shape((shape,))
+    if isinstance(fill_value, Tensor):
+        chosen = fill_value if dtype is None else cast(fill_value, dtype=dt.as_dtype(dtype).name)
+        return copy_op(broadcast_to(chosen, shape=size))  # type: ignore[no-any-return]
+    value = fill_value.item() if isinstance(fill_value, np.generic) else fill_value
+    return filled(size, value, dtype, device, requires_grad)
+
+
+def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    return filled(x.shape, value, dtype or x.dtype, device if device is not None else x.device, requires_grad)
+
+
+def zeros_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the type of x."""
+    return _like(x, 0, dtype, device, requires_grad)
+
+
+def ones_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of the type of x."""
+    return _like(x, 1, dtype, device, requires_grad)
+
+
+def empty_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Memory of the type of x (zeros)."""
+    return _like(x, 0, dtype, device, requires_grad)
+
+
+def full_like(
+    x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """One value in the type of x."""
+    return _like(x, fill_value, dtype, device, requires_grad)
+
+
+def arange(
+    start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Numbers from `start` up to (not including) `stop` in steps; one argument is the stop.
+
+    >>> arange(2, 8, 3).tolist()
+    [2, 5]
+    """
+    start, stop, step = (_number(v) for v in (start, stop, step))
+    if stop is None:
+        start, stop = 0, start
+    if step == 0:
+        raise ArgumentError(describe("arange", f"{start}, {stop}, {step}", "the step cannot be 0"))
+    whole = all(isinstance(v, int) for v in (start, stop, step))
+    size = max(0, ceil((stop - start) / step) if not whole else len(range(start, stop, step)))
+    chosen = dt.as_dtype(dtype) if dtype is not None else dt.default_of("int" if whole else "float")
+    compute = dt.float32 if chosen in (dt.bfloat16, dt.float16) else chosen
+    out = arange_op(start=start, step=step, size=size, dtype=compute.name, device=str(_device(device)))
+    out = cast(out, dtype=chosen.name) if compute is not chosen else out
+    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
+
+
+def _number(v: Any) -> Any:
+    return v.item() if isinstance(v, (Tensor, np.generic)) else v
+
+
+def linspace(
+    start: Any, stop: Any, /, num: int | None = None, *, steps: int | None = None, dtype: Any = None,
+    device: Any = None, endpoint: bool = True, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`num` evenly spaced numbers from `start` to `stop` (left out when `endpoint` is False)."""
+    n = num if num is not None else steps
+    if n is None:
+        raise ArgumentError(describe("linspace", f"{start}, {stop}", "the number of points is missing", "pass num="))
+    start, stop = _number(start), _number(stop)
+    chosen = dt.as_dtype(dtype) if dtype is not None else dt.default_of("float")
+    gaps = n - 1 if endpoint else n
+    places = arange_op(start=0, step=1, size=n, dtype="float64", device=str(_device(device)))
+    out = multiply(places, (stop - start) / gaps if gaps else 0.0) + start
+    if endpoint and n > 1:
+        out = where(greater_equal(places, n - 1), float(stop), out)
+    out = cast(out, dtype=chosen.name) if chosen is not dt.float64 else out
+    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
+
+
+def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
+    """Ones on the diagonal `k`, zeros elsewhere."""
+    columns = n_rows if n_cols is None else n_cols
+    rows = reshape(arange(n_rows, device=device), shape=(n_rows, 1))
+    chosen = dt.as_dtype(dtype) if dtype is not None else dt.get_default_dtype()
+    return cast(rows + k == arange(columns, device=device), dtype=chosen.name)  # type: ignore[no-any-return]

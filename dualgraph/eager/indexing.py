@@ -1,0 +1,222 @@
+"""Indexing: ``x[...]`` and ``x[...] = v`` with numbers, slices, None, Ellipsis, tensors and masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.context import state
+from ..core.dtypes import bool_, int64
+from ..core.errors import BoundsError, DTypeError, describe
+from ..ops.arithmetic import cast, where
+from ..ops.indexing import index, index_put, index_shape, nonzero_places
+from ..ops.movement import alias, expand_dims_at, reshape, slice_
+from ..ops.reduce import broadcast_to, reduce_sum
+from .creation import asarray
+from .inplace import fit, write
+from .tensor import Tensor
+
+
+class Plan:
+    """An index taken apart: a strided slice, then index tensors on some axes, then a final shape.
+
+    ``starts/stops/steps`` cover every axis of x; `dropped` are the axes indexed by a number; `at` the
+    index tensors with the axis of x that each belongs to; `new` the places of None in the result.
+    """
+
+    def __init__(self, x: Tensor, key: Any) -> None:
+        items = list(key) if isinstance(key, tuple) else [key]
+        items = [self._convert(x, k) for k in items]
+        consumed = sum(k.ndim if _is_mask(k) else 1 for k in items if k is not None and k is not Ellipsis)
+        if sum(k is Ellipsis for k in items) > 1:
+            raise BoundsError(describe("index", str(x.type), "an index has at most one Ellipsis"))
+        if consumed > x.ndim:
+            raise BoundsError(describe("index", str(x.type), f"{consumed} indexes for {x.ndim} dimensions"))
+        if not any(k is Ellipsis for k in items):
+            items.append(Ellipsis)
+        at_ellipsis = next(i for i, k in enumerate(items) if k is Ellipsis)
+        items[at_ellipsis : at_ellipsis + 1] = [slice(None)] * (x.ndim - consumed)
+        self.starts: list[int] = []
+        self.stops: list[int] = []
+        self.steps: list[int] = []
+        self.layout: list[str] = []  # per result axis before index tensors apply: "keep", "drop", "new"
+        self.at: list[tuple[int, Tensor]] = []
+        self._fill(x, items)
+
+    @staticmethod
+    def _convert(x: Tensor, k: Any) -> Any:
+        if k is None or k is Ellipsis or isinstance(k, slice):
+            return k
+        if isinstance(k, Tensor):
+            if k.ndim == 0 and k.dtype.is_integer and state.tracer is None and state.batching is None:
+                return int(k)
+            if not (k.dtype.is_integer or k.dtype is bool_):
+                raise DTypeError(describe("index", f"{x.type}, {k.type}", "index tensors are integer or bool", "cast with .long()"))
+            return k
+        if isinstance(k, (bool, np.bool_)):
+            return asarray(np.asarray(k), device=x.device)
+        if isinstance(k, (list, np.ndarray)):
+            array = np.asarray(k)
+            if array.size == 0 and isinstance(k, list):
+                array = array.astype(np.int64)
+            return Plan._convert(x, asarray(array, device=x.device))
+        try:
+            return k.__index__()
+        except AttributeError:
+            raise DTypeError(describe("index", str(x.type), f"a {type(k).__name__} cannot be an index")) from None
+
+    def _fill(self, x: Tensor, items: list[Any]) -> None:
+        axis = 0
+        for k in items:
+            if k is None:
+                self.layout.append("new")
+                continue
+            if isinstance(k, Tensor):
+                if _is_mask(k):
+                    for places in _mask_places(x, k, axis):
+                        self.at.append((axis, places))
+                        self._range(0, x.shape[axis], 1, "keep")
+                        axis += 1
+                    continue
+                self.at.append((axis, k if k.dtype is int64 else cast(k, dtype="int64")))
+                self._range(0, x.shape[axis], 1, "keep")
+            elif isinstance(k, slice):
+                self._slice(x, axis, k)
+            else:
+                n = x.shape[axis]
+                if not -n <= k < n:
+                    raise BoundsError(describe("index", str(x.type), f"index {k} is out of range for axis {axis} of {n}"))
+                self._range(k % n, k % n + 1, 1, "drop")
+            axis += 1
+
+    def _range(self, start: int, stop: int, step: int, layout: str) -> None:
+        self.starts.append(start)
+        self.stops.append(stop)
+        self.steps.append(step)
+        self.layout.append(layout)
+
+    def _slice(self, x: Tensor, axis: int, k: slice) -> None:
+        k = slice(*(None if v is None else v.__index__() for v in (k.start, k.stop, k.step)))
+        if k.step == 0:
+            raise BoundsError(describe("index", str(x.type), "a slice step cannot be 0"))
+        start, stop, step = k.indices(x.shape[axis])
+        if len(range(start, stop, step)) == 0:
+            start, stop, step = 0, 0, 1
+        elif step < 0 and stop < 0:
+            stop = -1
+        self._range(start, stop, step, "keep")
+
+    @property
+    def trivial(self) -> bool:
+        return not self.starts
+
+    def sliced(self, x: Tensor) -> Tensor:
+        """The strided part, with numbered axes still of length 1."""
+        ranges = zip(self.starts, self.stops, self.steps, x.shape, strict=True)
+        if all((a, b, s) == (0, d, 1) for a, b, s, d in ranges):
+            return x
+        return slice_(x, starts=tuple(self.starts), stops=tuple(self.stops), steps=tuple(self.steps))  # type: ignore[no-any-return]
+
+    def laid_out(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Result shape of the strided part alone."""
+        dims = iter(shape)
+        out = []
+        for kind in self.layout:
+            if kind == "new":
+                out.append(1)
+                continue
+            d = next(dims)
+            if kind == "keep":
+                out.append(d)
+        return tuple(out)
+
+    def axis_after(self, axis: int) -> int:
+        """Where axis `axis` of x is in the laid-out result."""
+        seen, place = -1, -1
+        for kind in self.layout:
+            if kind != "new":
+                seen += 1
+            if kind != "drop":
+                place += 1
+            if seen == axis and kind == "keep":
+                return place
+        raise AssertionError("an indexed axis is always kept")
+
+
+def _is_mask(k: Any) -> bool:
+    return isinstance(k, Tensor) and k.dtype is bool_
+
+
+def _mask_places(x: Tensor, mask: Tensor, axis: int) -> list[Tensor]:
+    if mask.shape != x.shape[axis : axis + mask.ndim]:
+        raise BoundsError(
+            describe("index", f"{x.type}, {mask.type}", f"a mask of shape {mask.shape} does not fit axes {axis} to {axis + mask.ndim}")
+        )
+    return nonzero(mask)
+
+
+def nonzero(x: Tensor) -> list[Tensor]:
+    """One int64 tensor an axis: the places of the elements that are not zero, in row-major order."""
+    mask = x if x.dtype is bool_ else x != 0
+    count = int(reduce_sum(cast(mask, dtype="int64"), axes=tuple(range(mask.ndim)), keepdims=False))
+    places = nonzero_places(mask, count=count)
+    return [
+        reshape(slice_(places, starts=(i, 0), stops=(i + 1, count), steps=(1, 1)), shape=(count,))
+        for i in range(mask.ndim)
+    ]
+
+
+def getitem(x: Tensor, key: Any) -> Tensor:
+    """``x[key]``: a view for numbers, slices, None and Ellipsis; a copy with index tensors."""
+    if isinstance(key, Tensor) and key.dtype is bool_ and key.ndim == 0:
+        return getitem(expand_dims_at(x, (0,)), reshape(key, shape=(1,)))
+    plan = Plan(x, key)
+    out = plan.sliced(x)
+    shape = plan.laid_out(out.shape)
+    if shape != out.shape:
+        out = reshape(out, shape=shape)
+    elif out is x and not plan.at:
+        return alias(x)  # type: ignore[no-any-return]
+    if plan.at:
+        dims = tuple(plan.axis_after(axis) for axis, _ in plan.at)
+        out = index(out, *(t for _, t in plan.at), dims=dims)
+    return out
+
+
+def setitem(x: Tensor, key: Any, value: Any) -> None:
+    """``x[key] = value``, in place."""
+    if isinstance(key, Tensor) and key.dtype is bool_ and key.shape == x.shape and not _array_like(value):
+        write("setitem", x, fit("setitem", x, where(key, value, x)))
+        return
+    plan = Plan(x, key)
+    value = value if isinstance(value, Tensor) else asarray(value, device=x.device, dtype=x.dtype)
+    part = plan.sliced(x)
+    shape = plan.laid_out(part.shape)
+    target = reshape(part, shape=shape) if shape != part.shape else part
+    if target is x and not plan.at:
+        write("setitem", x, fit("setitem", x, _trim(value, x.shape)))
+        return
+    if not plan.at:
+        write("setitem", target, fit("setitem", target, _trim(value, target.shape)))
+        return
+    dims = tuple(plan.axis_after(axis) for axis, _ in plan.at)
+    at = tuple(t for _, t in plan.at)
+    shape = index_shape(target.shape, tuple(a.shape for a in at), dims)
+    if value.dtype is not x.dtype:
+        value = cast(value, dtype=x.dtype.name)
+    value = _trim(value, shape)
+    value = broadcast_to(value, shape=shape) if value.shape != shape else value
+    write("setitem", target, index_put(target, value, *at, dims=dims, mode="set"))
+
+
+def _trim(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Drops leading axes of length 1 that the target lacks, as NumPy's assignment does."""
+    while value.ndim > len(shape) and value.shape[0] == 1:
+        value = reshape(value, shape=value.shape[1:])
+    return value
+
+
+def _array_like(value: Any) -> bool:
+    return (isinstance(value, (Tensor, np.ndarray)) and value.ndim > 0) or isinstance(value, (list, tuple))
+

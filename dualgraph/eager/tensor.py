@@ -1,0 +1,233 @@
+"""Tensor: an array, its device, and its place on the tape."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from ..core.backend import backend_for
+from ..core.context import state
+from ..core.devices import CPU, Device
+from ..core.dtypes import DType, bfloat16, from_bfloat16, from_numpy
+from ..core.errors import AutogradError, DTypeError, describe
+from ..core.node import TapeNode
+from ..core.types import TensorType
+
+Edge = tuple[TapeNode, int]
+
+
+class Tensor:
+    """A multi-dimensional array that can take part in differentiation and capture.
+
+    Make one with ``dg.tensor`` (copies), ``dg.asarray`` (shares memory) or a creation function.
+
+    Invariants: a view has a parent and shares its version cell; ``_node`` is None on leaves that no
+    gradient has passed and on tensors that require none.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_cell",
+        "_data",
+        "_grad",
+        "_index",
+        "_node",
+        "_parent",
+        "_requires_grad",
+        "_stamp",
+        "device",
+        "dtype",
+    )
+    __array_priority__ = 1000
+
+    def __init__(self, data: Any, dtype: DType | None = None, device: Device = CPU) -> None:
+        self._data = data
+        self.dtype = dtype if dtype is not None else from_numpy(data.dtype)
+        self.device = device
+        self._requires_grad = False
+        self._node: TapeNode | None = None
+        self._index = 0
+        self._grad: Tensor | None = None
+        self._cell: list[Any] | None = None  # [version, line of the last write]
+        self._parent: tuple[Tensor, Any, dict[str, Any]] | None = None
+        self._stamp = 0
+
+    # --- what it is ---
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def type(self) -> TensorType:
+        """Dtype, shape and device as one record."""
+        return TensorType(self.dtype, self._data.shape, self.device)
+
+    # --- versions and views ---
+
+    @property
+    def _version(self) -> int:
+        return 0 if self._cell is None else self._cell[0]
+
+    def _version_cell(self) -> list[Any]:
+        if self._cell is None:
+            self._cell = [0, None]
+        return self._cell
+
+    def _become_view_of(self, parent: Tensor, prim: Any, params: dict[str, Any]) -> None:
+        self._parent = (parent, prim, params)
+        self._cell = parent._version_cell()
+        self._stamp = self._cell[0]
+
+    def _root(self) -> Tensor:
+        """The tensor whose memory this is a view of (itself when it is none)."""
+        t = self
+        while t._parent is not None:
+            t = t._parent[0]
+        return t
+
+    def _is_stale(self) -> bool:
+        """Whether this is a view whose memory was written since its place on the tape was set."""
+        return self._parent is not None and self._stamp != self._cell[0]  # type: ignore[index]
+
+    def _refresh(self) -> None:
+        """Gives a stale view the history of its written base: the view op, taken again."""
+        parent, prim, params = self._parent  # type: ignore[misc]
+        again = prim(parent, **params)
+        self._node, self._index = again._node, again._index
+        self._stamp = self._version
+
+    # --- the tape ---
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor."""
+        if self._parent is not None and self._is_stale():
+            self._refresh()
+        return self._requires_grad or self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        self.requires_grad_(wanted)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Asks for (or drops) gradients of this leaf, in place."""
+        if requires_grad and not self.dtype.is_inexact:
+            raise DTypeError(
+                describe("requires_grad_", str(self.type), "only floating and complex tensors have gradients", "cast with .float()")
+            )
+        if not self.is_leaf and not requires_grad:
+            raise AutogradError(
+                describe("requires_grad_", str(self.type), "this tensor is the result of an op", "use .detach() for a tensor without history")
+            )
+        if self.is_leaf:
+            self._requires_grad = requires_grad
+            if not requires_grad:
+                self._node = None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded op made this tensor."""
+        return self._node is None or self._node.prim is None
+
+    @property
+    def grad_fn(self) -> TapeNode | None:
+        """The tape node that made this tensor; None on leaves."""
+        return None if self.is_leaf or not self.requires_grad else self._node
+
+    def _edge(self) -> Edge | None:
+        """Where a cotangent of this tensor goes; None when no gradient is wanted."""
+        if self._parent is not None and self._is_stale():
+            self._refresh()
+        if self._node is None:
+            if not self._requires_grad:
+                return None
+            self._node = TapeNode(None, (), {}, (self.type,), saved=weakref.ref(self))
+        return self._node, self._index
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient, or None."""
+        if state.tracer is not None:
+            state.tracer.read_grad(self)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise DTypeError(f"a gradient is a tensor or None, not {type(value).__name__}")
+            if value.shape != self.shape or value.dtype is not self.dtype:
+                raise AutogradError(
+                    describe("grad", f"{self.type}, {value.type}", "a gradient has the type of its tensor")
+                )
+        self._set_grad(value)
+
+    def _set_grad(self, value: Tensor | None) -> None:
+        if state.tracer is not None:
+            state.tracer.write_grad(self, value)
+        self._grad = value
+
+    # --- values ---
+
+    def _concrete(self, what: str) -> Any:
+        """The NumPy array, for leaving the tensor world; a capture in progress is told."""
+        if state.tracer is not None:
+            state.tracer.escape(self, what)
+        array = backend_for(self.device).to_numpy(self._data)
+        return from_bfloat16(array) if self.dtype is bfloat16 else array
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        if self._data.size != 1:
+            raise ValueError(
+                describe("item", str(self.type), f"a tensor of {self._data.size} elements is not one number", "use .tolist()")
+            )
+        if state.batching is not None:
+            state.batching.refuse(self, "item()")
+        array = backend_for(self.device).to_numpy(self._data)
+        if self.dtype is bfloat16:
+            array = from_bfloat16(array)
+        value = array.item()
+        if state.tracer is not None:
+            state.tracer.concretize(self, value)
+        return value
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise ValueError(
+                describe("bool", str(self.type), "the truth of several elements is ambiguous", "use .any() or .all()")
+            )
+        value = self.item()
+        return bool(value)
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if not (self.dtype.is_integer or self.dtype.kind == "bool"):
+            raise TypeError(
+                describe("index", str(self.type), "only integer tensors can serve as an index", "cast with .long()")
+            )
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self._data.ndim:
+            raise TypeError(describe("len", str(self.type), "a 0-d tensor has no length"))
+        return int(self._data.shape[0])
+
+    def __hash__(self) -> int:
+        return id(self)
+
+

@@ -1,0 +1,183 @@
+"""Activations under PyTorch's names and signatures (``dim``, ``inplace``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...eager import Tensor
+from ...ops import composites
+from ...ops.elementwise_names import sigmoid as _sigmoid
+from ...ops.elementwise_names import tanh as _tanh
+from ...ops.nn import activations as act
+
+
+def _maybe_in_place(fn: Callable[[Any], Any], x: Tensor, inplace: bool) -> Tensor:
+    """``fn(x)``, or x overwritten with it; the clone keeps what the gradient reads."""
+    return x.copy_(fn(x.clone())) if inplace else fn(x)
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``max(x, 0)``."""
+    return input.copy_(act.relu(input)) if inplace else act.relu(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x above 0, ``negative_slope * x`` elsewhere."""
+    return _maybe_in_place(lambda x: act.leaky_relu(x, negative_slope), input, inplace)
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """x above 0, ``weight * x`` elsewhere."""
+    return act.prelu(input, weight)
+
+
+def rrelu(
+    input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """`leaky_relu` with slopes drawn uniformly in training, their mean otherwise."""
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    slope = rand_like(input.detach()) * (upper - lower) + lower
+    return _maybe_in_place(lambda x: where(x > 0, x, x * slope), input, inplace)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """x held in [0, 6]."""
+    return _maybe_in_place(act.relu6, input, inplace)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """x held in ``[min_val, max_val]``."""
+    return _maybe_in_place(lambda x: act.hardtanh(x, min_val, max_val), input, inplace)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """x above the threshold, `value` elsewhere."""
+    return _maybe_in_place(lambda x: act.threshold(x, threshold, value), input, inplace)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x above 0, ``alpha * (e**x - 1)`` elsewhere."""
+    return _maybe_in_place(lambda x: act.elu(x, alpha), input, inplace)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Scaled `elu`."""
+    return _maybe_in_place(act.selu, input, inplace)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x above 0, ``alpha * (e**(x / alpha) - 1)`` elsewhere."""
+    return _maybe_in_place(lambda x: act.celu(x, alpha), input, inplace)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``x * sigmoid(x)``."""
+    return _maybe_in_place(act.silu, input, inplace)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """``x * tanh(softplus(x))``."""
+    return _maybe_in_place(act.mish, input, inplace)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """``relu6(x + 3) / 6``."""
+    return _maybe_in_place(act.hardsigmoid, input, inplace)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """``x * relu6(x + 3) / 6``."""
+    return _maybe_in_place(act.hardswish, input, inplace)
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """``x * P(Z <= x)`` for a normal Z; ``approximate="tanh"`` for the approximation."""
+    return act.gelu(input, approximate)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """``log(1 + e**(beta x)) / beta``; x where ``beta x`` is above the threshold."""
+    return act.softplus(input, beta, threshold)
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """``log(sigmoid(x))``."""
+    return act.logsigmoid(input)
+
+
+def softsign(input: Tensor) -> Tensor:
+    """``x / (1 + |x|)``."""
+    return act.softsign(input)
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """``x - tanh(x)``."""
+    return act.tanhshrink(input)
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """0 within ``[-lambd, lambd]``, x outside."""
+    return act.hardshrink(input, lambd)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """0 within ``[-lambd, lambd]``, x moved towards 0 by `lambd` outside."""
+    return act.softshrink(input, lambd)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """``a * sigmoid(b)`` for the halves a, b of x along `dim`."""
+    return act.glu(input, dim)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """``1 / (1 + e**-x)``."""
+    return _sigmoid(input)
+
+
+def tanh(input: Tensor) -> Tensor:
+    """Hyperbolic tangent."""
+    return _tanh(input)
+
+
+def _implicit(dim: int | None, ndim: int) -> int:
+    """The axis PyTorch takes when none is named: 0 for 0, 1 or 3 axes, else 1."""
+    return dim if dim is not None else 0 if ndim in (0, 1, 3) else 1
+
+
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """``exp(x) / sum(exp(x))`` along `dim`."""
+    return composites.softmax(input, _implicit(dim, input.ndim), dtype)
+
+
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """``softmax(-x)`` along `dim`."""
+    return composites.softmin(input, _implicit(dim, input.ndim), dtype)
+
+
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """``log(softmax(x))`` along `dim`."""
+    return composites.log_softmax(input, _implicit(dim, input.ndim), dtype)
+
+
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
+    """A softmax of logits with Gumbel noise (Jang et al., 2017); `hard` gives one-hot values, soft gradients."""
+    noise = -log(-log(rand_like(logits.detach()).clip(2.0**-24, 1 - 2.0**-24)))
+    soft = composites.softmax((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    chosen = one_hot_along(soft.detach(), dim)
+    return chosen - soft.detach() + soft
+
+
+def one_hot_along(x: Tensor, dim: int) -> Tensor:
+    """1 at the first largest element along `dim`, 0 elsewhere."""
+    at = argmax(x, axis=dim, keepdims=True)
+    shape = [1] * x.ndim
+    shape[dim] = x.shape[dim]
+    places = arange(x.shape[dim], device=x.device).reshape(shape)
+    return (places == at).astype(x.dtype)

@@ -1,0 +1,181 @@
+"""Losses under PyTorch's names and signatures, with its outdated ``size_average`` and ``reduce``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...eager import Tensor
+from ...ops import composites
+from ...ops.nn import losses
+
+Flag = bool | None
+
+
+def _mode(size_average: Flag, reduce: Flag, reduction: str) -> str:
+    """`reduction`, unless one of the outdated flags says otherwise."""
+    if size_average is None and reduce is None:
+        return reduction
+    if reduce is False:
+        return "none"
+    return "sum" if size_average is False else "mean"
+
+
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """``(x - y)**2``."""
+    return losses.mse_loss(input, target, _mode(size_average, reduce, reduction), weight)
+
+
+def l1_loss(
+    input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """``|x - y|``."""
+    return losses.l1_loss(input, target, _mode(size_average, reduce, reduction), weight)
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """Squares below `beta`, absolute differences above."""
+    return losses.smooth_l1_loss(input, target, _mode(size_average, reduce, reduction), beta)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """Squares up to `delta`, `delta` times absolute differences above."""
+    return losses.huber_loss(input, target, reduction, delta, weight)
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """Cross entropy of probabilities for targets in [0, 1]."""
+    return losses.binary_cross_entropy(input, target, weight, _mode(size_average, reduce, reduction))
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
+    reduction: str = "mean", pos_weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Cross entropy of ``sigmoid(x)`` for targets in [0, 1]."""
+    mode = _mode(size_average, reduce, reduction)
+    return losses.binary_cross_entropy_with_logits(input, target, weight, mode, pos_weight)
+
+
+def cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, ignore_index: int = -100,
+    reduce: Flag = None, reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """``-log(softmax(x))`` of the target class, or averaged over target probabilities; classes on axis 1.
+
+    >>> logits = dg.tensor([[0.0, 0.0], [0.0, 100.0]])
+    >>> round(dg.nn.functional.cross_entropy(logits, dg.tensor([1, 1])).item(), 4)
+    0.3466
+    """
+    mode = _mode(size_average, reduce, reduction)
+    return losses.cross_entropy(input, target, weight, ignore_index, mode, label_smoothing)
+
+
+def nll_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, ignore_index: int = -100,
+    reduce: Flag = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``-x[target]`` for log probabilities x; classes on axis 1."""
+    return losses.nll_loss(input, target, weight, ignore_index, _mode(size_average, reduce, reduction))
+
+
+def kl_div(
+    input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:  # fmt: skip
+    """``target * (log(target) - x)`` for log probabilities x."""
+    return losses.kl_div(input, target, _mode(size_average, reduce, reduction), log_target)
+
+
+def poisson_nll_loss(
+    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: Flag = None,
+    eps: float = 1e-8, reduce: Flag = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """Negative log likelihood of counts under a Poisson law."""
+    return losses.poisson_nll_loss(input, target, log_input, full, eps, _mode(size_average, reduce, reduction))
+
+
+def gaussian_nll_loss(
+    input: Tensor, target: Tensor, var: Tensor, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Tensor:
+    """Negative log likelihood of the target under a normal law."""
+    return losses.gaussian_nll_loss(input, target, var, full, eps, reduction)
+
+
+def margin_ranking_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Flag = None,
+    reduce: Flag = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``max(0, -target * (x - y) + margin)``."""
+    return losses.margin_ranking_loss(input1, input2, target, margin, _mode(size_average, reduce, reduction))
+
+
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin: float = 1.0, size_average: Flag = None, reduce: Flag = None,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """x where the target is 1, ``max(0, margin - x)`` where it is -1."""
+    return losses.hinge_embedding_loss(input, target, margin, _mode(size_average, reduce, reduction))
+
+
+def soft_margin_loss(
+    input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
+) -> Tensor:
+    """``log(1 + e**(-target * x))``."""
+    return losses.soft_margin_loss(input, target, _mode(size_average, reduce, reduction))
+
+
+def multilabel_soft_margin_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """Binary cross entropy of ``sigmoid(x)``, averaged over labels."""
+    return losses.multilabel_soft_margin_loss(input, target, weight, _mode(size_average, reduce, reduction))
+
+
+def multi_margin_loss(
+    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
+    size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """Mean over other classes of ``max(0, margin - x[target] + x)**p``."""
+    return losses.multi_margin_loss(input, target, p, margin, weight, _mode(size_average, reduce, reduction))
+
+
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Flag = None,
+    reduce: Flag = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``1 - cos(x, y)`` where the target is 1, ``max(0, cos(x, y) - margin)`` where it is -1."""
+    return losses.cosine_embedding_loss(input1, input2, target, margin, _mode(size_average, reduce, reduction))
+
+
+def triplet_margin_loss(
+    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
+    swap: bool = False, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``."""
+    mode = _mode(size_average, reduce, reduction)
+    return losses.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, mode)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """``x . y / (|x| |y|)`` along `dim`."""
+    return composites.cosine_similarity(x1, x2, dim, eps)
+
+
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
+    """Norm of ``x - y + eps`` along the last axis."""
+    return composites.pairwise_distance(x1, x2, p, eps, keepdim)

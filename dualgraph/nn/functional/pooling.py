@@ -1,0 +1,226 @@
+"""Pooling: the largest or the mean element of each window of one to three spatial axes."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from ...core.dtypes import DType
+from ...core.errors import ArgumentError, ShapeError
+from ...eager import Tensor
+from ...ops import arange, concat, full, max as array_max
+from ...ops import pooling
+from ...ops.composites import mean
+from ...ops.movement import pad, reshape, windows
+from ...ops.reduce import reduce_sum
+from .convolution import each_axis
+
+Ints = tuple[int, ...]
+
+
+def _extra(dim: int, span: int, step: int, margin: int, ceil_mode: bool) -> int:
+    """Elements to add on the right so that a last, partial window fits (ceil mode)."""
+    if not ceil_mode:
+        return 0
+    count = -(-(dim + 2 * margin - span) // step) + 1
+    if (count - 1) * step >= dim + margin:  # a window must start inside the input or its left margin
+        count -= 1
+    return max(0, (count - 1) * step + span - dim - 2 * margin)
+
+
+def _widths(
+    x: Tensor, sizes: Ints, steps: Ints, margins: Ints, gaps: Ints, ceil_mode: bool
+) -> tuple[tuple[int, int], ...]:
+    k = len(sizes)
+    for size, margin, gap in zip(sizes, margins, gaps, strict=True):
+        if 2 * margin > (size - 1) * gap + 1:
+            raise ArgumentError(f"padding {margins} must be at most half of the kernel size {sizes}")
+    return ((0, 0),) * (x.ndim - k) + tuple(
+        (m, m + _extra(d, (n - 1) * g + 1, s, m, ceil_mode))
+        for d, n, s, m, g in zip(x.shape[x.ndim - k :], sizes, steps, margins, gaps, strict=True)
+    )
+
+
+def _lowest(dtype: DType) -> Any:
+    return float("-inf") if dtype.is_floating_point else -(2 ** (8 * dtype.itemsize - 1)) if dtype.kind == "int" else 0
+
+
+def _max_pool(
+    n: int, x: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
+    return_indices: bool,
+) -> Any:  # fmt: skip
+    if x.ndim not in (n + 1, n + 2):
+        raise ShapeError(f"max_pool{n}d: input must have {n + 1} or {n + 2} axes, not shape {x.shape}")
+    sizes = each_axis(kernel_size, n, "kernel_size")
+    steps = sizes if stride is None or stride == [] else each_axis(stride, n, "stride")
+    margins, gaps = each_axis(padding, n, "padding"), each_axis(dilation, n, "dilation")
+    widths = _widths(x, sizes, steps, margins, gaps, ceil_mode)
+    padded = pad(x, widths=widths, value=_lowest(x.dtype)) if any(map(any, widths)) else x
+    out, place = pooling.max_pool(padded, sizes=sizes, steps=steps, dilations=gaps)
+    if not return_indices:
+        return out
+    return out, _flat_places(place, x.shape[x.ndim - n :], sizes, steps, margins, gaps)
+
+
+def _flat_places(place: Tensor, extent: Ints, sizes: Ints, steps: Ints, margins: Ints, gaps: Ints) -> Tensor:
+    """Places inside windows -> places in the flattened spatial axes of the input."""
+    n = len(sizes)
+    flat: Any = 0
+    for i in range(n):
+        inner = prod(sizes[i + 1 :])
+        offset = (place // inner) % sizes[i]
+        shape = tuple(-1 if j == place.ndim - n + i else 1 for j in range(place.ndim))
+        starts = arange(place.shape[place.ndim - n + i], device=place.device) * steps[i] - margins[i]
+        flat = flat * extent[i] + (offset * gaps[i] + starts.reshape(shape))
+    return flat
+
+
+def max_pool1d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
+    """Largest element of each window of (N, C, L)."""
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool2d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
+    """Largest element of each window of (N, C, H, W)."""
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool3d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
+    """Largest element of each window of (N, C, D, H, W)."""
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+# --- means -------------------------------------------------------------------------------------
+
+
+def _window_sums(x: Tensor, sizes: Ints, steps: Ints) -> Tensor:
+    n = len(sizes)
+    seen = windows(x, sizes=sizes, steps=steps, dilations=(1,) * n)
+    return reduce_sum(seen, axes=tuple(range(seen.ndim - n, seen.ndim)), keepdims=False)
+
+
+def _avg_pool(
+    n: int, x: Tensor, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
+    divisor_override: int | None,
+) -> Tensor:  # fmt: skip
+    if x.ndim not in (n + 1, n + 2):
+        raise ShapeError(f"avg_pool{n}d: input must have {n + 1} or {n + 2} axes, not shape {x.shape}")
+    sizes = each_axis(kernel_size, n, "kernel_size")
+    steps = sizes if stride is None or stride == [] else each_axis(stride, n, "stride")
+    margins = each_axis(padding, n, "padding")
+    widths = _widths(x, sizes, steps, margins, (1,) * n, ceil_mode)
+    padded = pad(x, widths=widths, value=0.0) if any(map(any, widths)) else x
+    sums = _window_sums(padded, sizes, steps)
+    if divisor_override is not None:
+        return sums / divisor_override
+    inner = widths[x.ndim - n :]
+    even = all(a == b for a, b in inner) and (count_include_pad or not any(map(any, inner)))
+    return sums / (prod(sizes) if even else _counts(x, sizes, steps, margins, inner, count_include_pad))
+
+
+def _counts(
+    x: Tensor, sizes: Ints, steps: Ints, margins: Ints, widths: tuple[tuple[int, int], ...], with_pad: bool
+) -> Tensor:
+    """How many elements of each window count: those of the input, or of the input and its margins."""
+    extent = x.shape[x.ndim - len(sizes) :]
+    lead = margins if with_pad else (0,) * len(sizes)
+    ones = full(tuple(d + 2 * m for d, m in zip(extent, lead, strict=True)), 1.0, dtype=x.dtype, device=x.device)
+    rest = tuple((a - m, b - m) for (a, b), m in zip(widths, lead, strict=True))
+    return _window_sums(pad(ones, widths=rest, value=0.0), sizes, steps)
+
+
+def avg_pool1d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:  # fmt: skip
+    """Mean of each window of (N, C, L)."""
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+def avg_pool2d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Tensor:  # fmt: skip
+    """Mean of each window of (N, C, H, W)."""
+    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def avg_pool3d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Tensor:  # fmt: skip
+    """Mean of each window of (N, C, D, H, W)."""
+    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+# --- adaptive ----------------------------------------------------------------------------------
+
+
+def _adaptive(n: int, x: Tensor, output_size: Any, fold: Any) -> Tensor:
+    """Windows that share each spatial axis as evenly as they can, folded one axis after the other."""
+    if x.ndim not in (n + 1, n + 2):
+        raise ShapeError(f"adaptive pooling: input must have {n + 1} or {n + 2} axes, not shape {x.shape}")
+    given = (output_size,) * n if output_size is None or isinstance(output_size, int) else tuple(output_size)
+    for i, wanted in enumerate(given):
+        axis = x.ndim - n + i
+        if wanted is not None and wanted != x.shape[axis]:
+            x = _fold_axis(x, axis, wanted, fold)
+    return x
+
+
+def _fold_axis(x: Tensor, axis: int, wanted: int, fold: Any) -> Tensor:
+    dim = x.shape[axis]
+    if wanted and dim % wanted == 0:
+        return fold(reshape(x, shape=(*x.shape[:axis], wanted, dim // wanted, *x.shape[axis + 1 :])), axis + 1, False)
+    before = (slice(None),) * axis
+    parts = [
+        fold(x[(*before, slice(i * dim // wanted, -(-(i + 1) * dim // wanted)))], axis, True) for i in range(wanted)
+    ]
+    return concat(parts, axis=axis)
+
+
+def _mean_of(x: Tensor, axis: int, keepdims: bool) -> Tensor:
+    return mean(x, axis=axis, keepdims=keepdims)
+
+
+def _max_of(x: Tensor, axis: int, keepdims: bool) -> Tensor:
+    return array_max(x, axis=axis, keepdims=keepdims)
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+    """Means of `output_size` windows that cover (N, C, L)."""
+    return _adaptive(1, input, output_size, _mean_of)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """Means of `output_size` windows that cover (N, C, H, W); None keeps an axis."""
+    return _adaptive(2, input, output_size, _mean_of)
+
+
+def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
+    """Means of `output_size` windows that cover (N, C, D, H, W); None keeps an axis."""
+    return _adaptive(3, input, output_size, _mean_of)
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: Any) -> Tensor:
+    """Largest elements of `output_size` windows that cover (N, C, L)."""
+    return _adaptive(1, input, output_size, _max_of)
+
+
+def adaptive_max_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """Largest elements of `output_size` windows that cover (N, C, H, W); None keeps an axis."""
+    return _adaptive(2, input, output_size, _max_of)
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: Any) -> Tensor:
+    """Largest elements of `output_size` windows that cover (N, C, D, H, W); None keeps an axis."""
+    return _adaptive(3, input, output_size, _max_of)

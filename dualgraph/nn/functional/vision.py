@@ -1,0 +1,171 @@
+"""Images: padding, resizing, pixel shuffling, and patches as columns."""
+
+from __future__ import annotations
+
+from math import floor, prod
+from typing import Any
+
+from ...core.errors import ArgumentError, ShapeError
+from ...eager import Tensor, tensor
+from ...ops.indexing import index
+from ...ops.movement import fold_windows, pad as pad_op, permute, reshape, windows
+from .convolution import each_axis
+
+Ints = tuple[int, ...]
+
+
+def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
+    """Elements added at the ends of the last axes: ``pad = (left, right, top, bottom, ...)``, last axis first.
+
+    `mode` is "constant", "reflect", "replicate" or "circular"; negative numbers cut elements off.
+
+    >>> dg.nn.functional.pad(dg.tensor([1, 2]), (1, 0)).tolist()
+    [0, 1, 2]
+    """
+    ends = [(int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2)][::-1]
+    if len(pad) % 2 or len(ends) > input.ndim:
+        raise ArgumentError(f"pad: {pad} does not give (before, after) for at most {input.ndim} axes")
+    first = input.ndim - len(ends)
+    cut = tuple(
+        slice(max(-a, 0), d - max(-b, 0)) for d, (a, b) in zip(input.shape[first:], ends, strict=True)
+    )
+    grow = [(max(a, 0), max(b, 0)) for a, b in ends]
+    if any(a < 0 or b < 0 for a, b in ends):
+        input = input[(..., *cut)]
+    if mode == "constant":
+        widths = ((0, 0),) * first + tuple(grow)
+        return pad_op(input, widths=widths, value=_as_kind(value, input)) if any(map(any, grow)) else input
+    for axis, (before, after) in enumerate(grow, first):
+        if before or after:
+            at = asarray_ints(_sources(mode, input.shape[axis], before, after), input)
+            input = index(input, at, dims=(axis,))
+    return input
+
+
+def _as_kind(value: float | None, x: Tensor) -> Any:
+    """The fill value in the kind of x's dtype."""
+    value = 0 if value is None else value
+    return float(value) if x.dtype.is_inexact else bool(value) if x.dtype.kind == "bool" else int(value)
+
+
+def asarray_ints(values: list[int], x: Tensor) -> Tensor:
+    """An int64 tensor beside x."""
+    return tensor(values, dtype="int64", device=x.device)
+
+
+def _sources(mode: str, n: int, before: int, after: int) -> list[int]:
+    """Where each padded element comes from."""
+    places = range(-before, n + after)
+    if mode == "replicate":
+        return [min(max(i, 0), n - 1) for i in places]
+    if mode == "reflect":
+        if max(before, after) >= n:
+            raise ShapeError(f"pad: reflect padding ({before}, {after}) must be smaller than the axis of {n}")
+        return [abs(i) if i < n else 2 * (n - 1) - i for i in places]
+    if mode == "circular":
+        if max(before, after) > n:
+            raise ShapeError(f"pad: circular padding ({before}, {after}) must be at most the axis of {n}")
+        return [i % n for i in places]
+    raise ArgumentError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', not {mode!r}")
+
+
+# --- resizing ----------------------------------------------------------------------------------
+
+
+def interpolate(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:
+    """(N, C, ...) resized to `size` or by `scale_factor`: "nearest", or "linear", "bilinear", "trilinear"."""
+    n = input.ndim - 2
+    if (size is None) == (scale_factor is None):
+        raise ArgumentError("interpolate: give either size or scale_factor")
+    if antialias or mode not in ("nearest", "linear", "bilinear", "trilinear"):
+        raise ArgumentError(f"interpolate: mode {mode!r} (antialias={antialias}) is not supported")
+    scales: tuple[float | None, ...] = (None,) * n
+    if size is not None:
+        wanted = each_axis(size, n, "size")
+    else:
+        factors = (scale_factor,) * n if isinstance(scale_factor, (int, float)) else tuple(scale_factor)
+        wanted = tuple(floor(d * f) for d, f in zip(input.shape[2:], factors, strict=True))
+        scales = (None,) * n if recompute_scale_factor else factors
+    for axis, (length, scale) in enumerate(zip(wanted, scales, strict=True), 2):
+        ratio = input.shape[axis] / length if scale is None else 1 / scale
+        if mode == "nearest":
+            at = [min(floor(i * ratio), input.shape[axis] - 1) for i in range(length)]
+            input = index(input, asarray_ints(at, input), dims=(axis,))
+        else:
+            input = _blend(input, axis, length, ratio, bool(align_corners))
+    return input
+
+
+def _blend(x: Tensor, axis: int, length: int, ratio: float, align_corners: bool) -> Tensor:
+    """Linear interpolation along one axis."""
+    n = x.shape[axis]
+    if align_corners:
+        step = (n - 1) / (length - 1) if length > 1 else 0.0
+        places = [i * step for i in range(length)]
+    else:
+        places = [max((i + 0.5) * ratio - 0.5, 0.0) for i in range(length)]
+    low = [min(int(p), n - 1) for p in places]
+    high = [min(i + 1, n - 1) for i in low]
+    shares = tensor([p - i for p, i in zip(places, low, strict=True)], dtype=x.dtype, device=x.device)
+    share = reshape(shares, shape=tuple(length if i == axis else 1 for i in range(x.ndim)))
+    left, right = (index(x, asarray_ints(at, x), dims=(axis,)) for at in (low, high))
+    return left * (1 - share) + right * share
+
+
+upsample = interpolate
+
+
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """(..., C * r * r, H, W) -> (..., C, H * r, W * r)."""
+    r, (c, h, w) = upscale_factor, input.shape[-3:]
+    if c % (r * r):
+        raise ShapeError(f"pixel_shuffle: {c} channels are not divisible by {r} * {r}")
+    lead, k = input.shape[:-3], input.ndim - 3
+    split = reshape(input, shape=(*lead, c // (r * r), r, r, h, w))
+    order = (*range(k), k, k + 3, k + 1, k + 4, k + 2)
+    return reshape(permute(split, axes=order), shape=(*lead, c // (r * r), h * r, w * r))
+
+
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """(..., C, H * r, W * r) -> (..., C * r * r, H, W)."""
+    r, (c, h, w) = downscale_factor, input.shape[-3:]
+    if h % r or w % r:
+        raise ShapeError(f"pixel_unshuffle: height {h} and width {w} are not divisible by {r}")
+    lead, k = input.shape[:-3], input.ndim - 3
+    split = reshape(input, shape=(*lead, c, h // r, r, w // r, r))
+    order = (*range(k), k, k + 2, k + 4, k + 1, k + 3)
+    return reshape(permute(split, axes=order), shape=(*lead, c * r * r, h // r, w // r))
+
+
+def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
+    """Patches of (N, C, H, W) as columns: (N, C * prod(kernel), number of patches)."""
+    sizes, gaps, steps, margins = (each_axis(v, 2, "unfold") for v in (kernel_size, dilation, stride, padding))
+    widths = ((0, 0), (0, 0), *((m, m) for m in margins))
+    padded = pad_op(input, widths=widths, value=0.0) if any(margins) else input
+    seen = windows(padded, sizes=sizes, steps=steps, dilations=gaps)
+    n, c, counts = *seen.shape[:2], seen.shape[2:4]
+    return reshape(permute(seen, axes=(0, 1, 4, 5, 2, 3)), shape=(n, c * prod(sizes), prod(counts)))
+
+
+def fold(
+    input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Tensor:
+    """Columns of patches summed into (N, C, *output_size): the transpose of `unfold`."""
+    extent = each_axis(output_size, 2, "output_size")
+    sizes, gaps, steps, margins = (each_axis(v, 2, "fold") for v in (kernel_size, dilation, stride, padding))
+    whole = tuple(d + 2 * m for d, m in zip(extent, margins, strict=True))
+    counts = tuple((d - (k - 1) * g - 1) // s + 1 for d, k, g, s in zip(whole, sizes, gaps, steps, strict=True))
+    n, rows = input.shape[:2]
+    if rows % prod(sizes) or input.shape[2] != prod(counts):
+        raise ShapeError(f"fold: input of shape {input.shape} does not hold {prod(counts)} patches of {sizes}")
+    split = reshape(input, shape=(n, rows // prod(sizes), *sizes, *counts))
+    out = fold_windows(permute(split, axes=(0, 1, 4, 5, 2, 3)), extent=whole, steps=steps, dilations=gaps)
+    return out[:, :, margins[0] : margins[0] + extent[0], margins[1] : margins[1] + extent[1]]

@@ -1,0 +1,370 @@
+"""Module: a piece of a model that holds parameters, buffers and other modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from ..eager import Tensor
+from .hooks import Hook, HookTable, RemovableHandle, run_hooks, run_pre_hooks
+from .parameter import Parameter
+from .show import show_module
+from .state import LoadResult, collect_state, load_state
+
+Self = TypeVar("Self", bound="Module")
+
+_TABLES = ("_parameters", "_buffers", "_modules")
+
+
+class Module:
+    """Base of every layer and model; semantics and ``state_dict`` keys are PyTorch's.
+
+    Assigning a `Parameter` or a `Module` to an attribute registers it. Subclasses call
+    ``super().__init__()`` first and define ``forward``.
+
+    >>> from dualgraph import nn
+    >>> class Double(nn.Module):
+    ...     def forward(self, x):
+    ...         return x + x
+    >>> Double()(dg.tensor([1.0, 2.0]))
+    tensor([2., 4.])
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _transient_buffers: set[str]
+    _pre_hooks: HookTable
+    _hooks: HookTable
+
+    def __init__(self) -> None:
+        self.__dict__.update(
+            training=True,
+            _parameters={},
+            _buffers={},
+            _modules={},
+            _transient_buffers=set(),
+            _pre_hooks=HookTable(),
+            _hooks=HookTable(),
+        )
+
+    # --- calling ---------------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; subclasses define it."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward method")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._pre_hooks and not self._hooks:
+            return self.forward(*args, **kwargs)
+        args, kwargs = run_pre_hooks(self, self._pre_hooks, args, kwargs)
+        return run_hooks(self, self._hooks, args, kwargs, self.forward(*args, **kwargs))
+
+    def register_forward_pre_hook(
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Calls ``hook(module, args)`` before forward; what it returns, if anything, replaces the arguments."""
+        return self._pre_hooks.add(hook, with_kwargs, prepend)
+
+    def register_forward_hook(
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Calls ``hook(module, args, out)`` after forward; what it returns, if anything, replaces the result."""
+        return self._hooks.add(hook, with_kwargs, prepend)
+
+    # --- registration ----------------------------------------------------------------------------
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Adds a parameter (or reserves its name with None)."""
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(f"parameter {name!r} must be an nn.Parameter or None, not {type(param).__name__}")
+        self._check_name(name, "_parameters")
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Adds a tensor that belongs to the module's state but is not trained.
+
+        With ``persistent=False`` it is left out of ``state_dict``.
+        """
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(f"buffer {name!r} must be a tensor or None, not {type(tensor).__name__}")
+        self._check_name(name, "_buffers")
+        self._buffers[name] = tensor
+        (self._transient_buffers.discard if persistent else self._transient_buffers.add)(name)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Adds a submodule (or reserves its name with None)."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"submodule {name!r} must be an nn.Module or None, not {type(module).__name__}")
+        self._check_name(name, "_modules")
+        self._modules[name] = module
+
+    add_module = register_module
+
+    def _check_name(self, name: str, table: str) -> None:
+        if "_parameters" not in self.__dict__:
+            raise AttributeError(
+                f"{type(self).__name__} must call super().__init__() before {name!r} is assigned"
+            )
+        if not isinstance(name, str) or not name or "." in name:
+            raise KeyError(f"{name!r} cannot name an attribute; use a non-empty string without dots")
+        if name not in self.__dict__[table] and hasattr(self, name):
+            raise KeyError(f"{type(self).__name__} has an attribute {name!r} already")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter):
+            self._forget(name, keep="_parameters")
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            self._forget(name, keep="_modules")
+            self.register_module(name, value)
+        else:
+            self._set_plain(name, value)
+
+    def _set_plain(self, name: str, value: Any) -> None:
+        table = self._table_of(name)
+        if table is None:
+            object.__setattr__(self, name, value)
+        elif value is None or (table == "_buffers" and isinstance(value, Tensor)):
+            self.__dict__[table][name] = value
+        else:
+            wanted = {"_parameters": "an nn.Parameter", "_buffers": "a tensor", "_modules": "an nn.Module"}
+            raise TypeError(
+                f"{name!r} of {type(self).__name__} takes {wanted[table]} or None, not {type(value).__name__}"
+            )
+
+    def _table_of(self, name: str) -> str | None:
+        fields = self.__dict__
+        return next((t for t in _TABLES if t in fields and name in fields[t]), None)
+
+    def _forget(self, name: str, keep: str) -> None:
+        self.__dict__.pop(name, None)
+        for table in _TABLES:
+            if table != keep and table in self.__dict__:
+                self.__dict__[table].pop(name, None)
+
+    def __getattr__(self, name: str) -> Any:
+        fields = self.__dict__
+        for table in _TABLES:
+            if table in fields and name in fields[table]:
+                return fields[table][name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        table = self._table_of(name)
+        if table is None:
+            object.__delattr__(self, name)
+        else:
+            del self.__dict__[table][name]
+            self._transient_buffers.discard(name)
+
+    def __dir__(self) -> list[str]:
+        names = {*super().__dir__(), *self._parameters, *self._buffers, *self._modules}
+        return sorted(n for n in names if not n[:1].isdigit())
+
+    # --- walking ---------------------------------------------------------------------------------
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Direct submodules with their names, each once."""
+        seen: set[Module] = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """Direct submodules, each once."""
+        return (module for _, module in self.named_children())
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all below it, with dotted names."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(memo, _join(prefix, name), remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def _named_members(
+        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        walk = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+        for module_name, module in walk if recurse else [(prefix, self)]:
+            for name, value in module.__dict__[table].items():
+                if value is None or id(value) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(value))
+                yield _join(module_name, name), value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Parameters with dotted names; a shared one comes once."""
+        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Parameters, each once."""
+        return (param for _, param in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Buffers with dotted names; a shared one comes once."""
+        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Buffers, each once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The submodule of a dotted name."""
+        module: Any = self
+        for name in target.split(".") if target else ():
+            module = module._modules.get(name) if isinstance(module, Module) else None
+        if not isinstance(module, Module):
+            raise AttributeError(f"{type(self).__name__} has no submodule {target!r}")
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of a dotted name."""
+        path, _, name = target.rpartition(".")
+        found = self.get_submodule(path)._parameters.get(name)
+        if found is None:
+            raise AttributeError(f"{type(self).__name__} has no parameter {target!r}")
+        return found
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of a dotted name."""
+        path, _, name = target.rpartition(".")
+        found = self.get_submodule(path)._buffers.get(name)
+        if found is None:
+            raise AttributeError(f"{type(self).__name__} has no buffer {target!r}")
+        return found
+
+    # --- state -----------------------------------------------------------------------------------
+
+    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+        """Parameters and persistent buffers by dotted name; the tensors share memory with the module."""
+        return collect_state(self, prefix, keep_vars)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> LoadResult:
+        """Copies a state into the module, or raises a StateError and leaves the module as it was.
+
+        With ``strict=False`` missing and unexpected keys are only reported; shapes must always fit.
+        ``assign=True`` puts the given tensors themselves in place of the module's.
+        """
+        return load_state(self, state_dict, strict, assign)
+
+    # --- modes and conversions -------------------------------------------------------------------
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Switches this module and all below it to training (or evaluation)."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self: Self) -> Self:
+        """Switches to evaluation: dropout off, batch norm on its running statistics."""
+        return self.train(False)
+
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
+        """Says whether the tape follows the parameters."""
+        for param in self.parameters():
+            param.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drops the gradients of all parameters (or fills them with zeros)."""
+        for param in self.parameters():
+            if set_to_none:
+                param.grad = None
+            elif param.grad is not None:
+                param.grad = param.grad.detach().zero_()
+
+    def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
+        """Calls `fn` on each module below this one, then on this one."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def _convert(self: Self, fn: Callable[[Tensor], Tensor]) -> Self:
+        """Replaces the values of all parameters, their gradients and buffers by ``fn(value)``."""
+        for param in self.parameters():
+            grad = param.grad
+            param.data = fn(param.detach())
+            if grad is not None:
+                param.grad = fn(grad.detach())
+        done: dict[int, Tensor] = {}
+        for module in self.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    if id(buffer) not in done:
+                        done[id(buffer)] = fn(buffer)
+                    module._buffers[name] = done[id(buffer)]
+        return self
+
+    def to(self: Self, *args: Any, **kwargs: Any) -> Self:
+        """Moves to a device and casts floating tensors: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``."""
+        device, dtype = _placement(args, **kwargs)
+
+        def convert(x: Tensor) -> Tensor:
+            cast = dtype if x.dtype.is_inexact else None
+            return x.to(device=device, dtype=cast)
+
+        return self._convert(convert)
+
+    def type(self: Self, dst_type: Any) -> Self:
+        """Casts all parameters and buffers."""
+        return self._convert(lambda x: x.to(dtype=dst_type))
+
+    def float(self: Self) -> Self:
+        """Casts floating tensors to float32."""
+        return self.to(dtype="float32")
+
+    def double(self: Self) -> Self:
+        """Casts floating tensors to float64."""
+        return self.to(dtype="float64")
+
+    def half(self: Self) -> Self:
+        """Casts floating tensors to float16."""
+        return self.to(dtype="float16")
+
+    def bfloat16(self: Self) -> Self:
+        """Casts floating tensors to bfloat16."""
+        return self.to(dtype="bfloat16")
+
+    def cpu(self: Self) -> Self:
+        """Moves to the CPU."""
+        return self.to(device="cpu")
+
+    def cuda(self: Self, device: Any = "cuda") -> Self:
+        """Moves to a GPU."""
+        return self.to(device=f"cuda:{device}" if isinstance(device, int) else device)
+
+    # --- printing --------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets when the module is printed; subclasses define it."""
+        return ""
+
+    def __repr__(self) -> str:
+        return show_module(self)
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name

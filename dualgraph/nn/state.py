@@ -1,0 +1,90 @@
+"""State dicts: what a module holds, by dotted name, collected and loaded all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ..core.errors import StateError
+from ..eager import Tensor, no_grad
+from .parameter import Parameter
+
+
+class LoadResult(NamedTuple):
+    """Keys of the module that the state lacked, and keys of the state that the module lacks."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"LoadResult(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
+    __str__ = __repr__
+
+
+def _slots(module: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
+    """(key, table, name) of each parameter and persistent buffer; shared ones under every key."""
+    for table in (module._parameters, module._buffers):
+        for name, value in table.items():
+            transient = table is module._buffers and name in module._transient_buffers
+            if value is not None and not transient:
+                yield prefix + name, table, name
+    for name, child in module._modules.items():
+        if child is not None:
+            yield from _slots(child, f"{prefix}{name}.")
+
+
+def collect_state(module: Any, prefix: str, keep_vars: bool) -> dict[str, Any]:
+    """The state dict of a module: detached tensors that share its memory (or the tensors themselves)."""
+    return {
+        key: table[name] if keep_vars else table[name].detach()
+        for key, table, name in _slots(module, prefix)
+    }
+
+
+def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool) -> LoadResult:
+    """Checks every key and shape, then copies. On any error the module is untouched."""
+    if not isinstance(state, Mapping):
+        raise StateError(f"a state dict is a mapping from names to tensors, not {type(state).__name__}")
+    slots = {key: (table, name) for key, table, name in _slots(module)}
+    result = LoadResult([k for k in slots if k not in state], [k for k in state if k not in slots])
+    problems = _problems(slots, state)
+    if strict:
+        problems = _listed("missing", result.missing_keys) + _listed("unexpected", result.unexpected_keys) + problems
+    if problems:
+        raise StateError(
+            f"cannot load the state into {type(module).__name__}; nothing was changed:\n  " + "\n  ".join(problems)
+        )
+    for key, (table, name) in slots.items():
+        if key in state:
+            _put(table, name, state[key], assign)
+    return result
+
+
+def _listed(what: str, keys: list[str]) -> list[str]:
+    return [f"{what} {'key' if len(keys) == 1 else 'keys'}: {', '.join(map(repr, keys))}"] if keys else []
+
+
+def _problems(slots: dict[str, Any], state: Mapping[str, Any]) -> list[str]:
+    out = []
+    for key, (table, name) in slots.items():
+        if key not in state:
+            continue
+        value, own = state[key], table[name]
+        if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+            out.append(f"{key!r} is a {type(value).__name__}, not a tensor")
+        elif tuple(value.shape) != tuple(own.shape):
+            out.append(f"{key!r} has shape {tuple(value.shape)} in the state, {tuple(own.shape)} in the module")
+    return out
+
+
+def _put(table: dict[str, Any], name: str, value: Any, assign: bool) -> None:
+    own = table[name]
+    if not assign:
+        with no_grad():
+            own.copy_(value)
+        return
+    value = value.detach() if isinstance(value, Tensor) else type(own.detach())(value)
+    table[name] = Parameter(value, own.requires_grad) if isinstance(own, Parameter) else value

@@ -1,0 +1,474 @@
+"""Arithmetic: elementwise sums, products, quotients, signs, rounding and casts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core import dtypes as dt
+from ..core.errors import DTypeError
+from ..core.kinds import (
+    chosen,
+    elementwise,
+    integral,
+    logical,
+    magnitude,
+    opaque,
+    ordered,
+    real,
+    real_float,
+    to_bool,
+    to_float,
+)
+from ..core.types import TensorType
+
+
+@elementwise(commutative=True)
+def add(s, x, y):
+    """Sum ``x + y``."""
+    return x + y
+
+
+@add.vjp
+def _(ct, _out, _x, _y):
+    return ct, ct
+
+
+@elementwise
+def subtract(s, x, y):
+    """Difference ``x - y``."""
+    return x - y
+
+
+@subtract.vjp
+def _(ct, _out, _x, _y):
+    return ct, lambda: negative(ct)
+
+
+@elementwise(commutative=True)
+def multiply(s, x, y):
+    """Product ``x * y``."""
+    return x * y
+
+
+@multiply.vjp
+def _(ct, _out, x, y):
+    return lambda: multiply(ct, conj(y)), lambda: multiply(ct, conj(x))
+
+
+@elementwise(dtype=to_float, domain=(0.5, 3.0))
+def divide(s, x, y):
+    """Quotient ``x / y``; integers become floats."""
+    return x / y
+
+
+@divide.vjp
+def _(ct, out, _x, y):
+    def along_x():
+        return divide(ct, conj(y))
+
+    return along_x, lambda: negative(multiply(divide(ct, conj(y)), conj(out)))
+
+
+@elementwise
+def negative(s, x):
+    """``-x``."""
+    return -x
+
+
+@negative.vjp
+def _(ct, _out, _x):
+    return (negative(ct),)
+
+
+@elementwise(dtype=magnitude)
+def abs(s, x):
+    """Absolute value ``|x|``; its gradient at 0 is 0."""
+    return s.abs(x)
+
+
+@abs.vjp
+def _(ct, out, x):
+    if x.dtype.is_complex:
+        safe = where(equal(out, 0), 1, out)
+        return (multiply(ct, divide(x, safe)),)
+    return (multiply(ct, sign(x)),)
+
+
+@elementwise
+def sign(s, x):
+    """-1, 0 or 1 by the sign of x; NaN stays NaN."""
+    return s.sign(x)
+
+
+@sign.vjp
+def _(ct, _out, _x):
+    return (None,)
+
+
+@elementwise(domain=(-2.0, 2.0))
+def square(s, x):
+    """``x * x``."""
+    return x * x
+
+
+@square.vjp
+def _(ct, _out, x):
+    return (multiply(ct, multiply(conj(x), 2)),)
+
+
+@elementwise(dtype=to_float, domain=(0.1, 9.0))
+def sqrt(s, x):
+    """Square root, correctly rounded; NaN below 0."""
+    return s.sqrt(x)
+
+
+@sqrt.vjp
+def _(ct, out, _x):
+    return (divide(ct, multiply(conj(out), 2)),)
+
+
+@elementwise(dtype=real_float, domain=(0.1, 9.0))
+def rsqrt(s, x):
+    """``1 / sqrt(x)``."""
+    return 1 / s.sqrt(x)
+
+
+@rsqrt.vjp
+def _(ct, out, x):
+    return (multiply(ct, divide(multiply(out, -0.5), x)),)
+
+
+@elementwise(dtype=to_float, domain=(0.3, 3.0))
+def reciprocal(s, x):
+    """``1 / x``."""
+    return 1 / x
+
+
+@reciprocal.vjp
+def _(ct, out, _x):
+    return (negative(multiply(ct, multiply(conj(out), conj(out)))),)
+
+
+@elementwise(dtype=real)
+def maximum(s, x, y):
+    """The larger operand; NaN if either is. Where they are equal each gets half of the gradient."""
+    return s.maximum(x, y)
+
+
+@maximum.vjp
+def _(ct, _out, x, y):
+    half = where(equal(x, y), 0.5, 0.0)
+    return (
+        lambda: multiply(ct, where(greater(x, y), 1.0, half)),
+        lambda: multiply(ct, where(less(x, y), 1.0, half)),
+    )
+
+
+@elementwise(dtype=real)
+def minimum(s, x, y):
+    """The smaller operand; NaN if either is. Where they are equal each gets half of the gradient."""
+    return s.minimum(x, y)
+
+
+@minimum.vjp
+def _(ct, _out, x, y):
+    half = where(equal(x, y), 0.5, 0.0)
+    return (
+        lambda: multiply(ct, where(less(x, y), 1.0, half)),
+        lambda: multiply(ct, where(greater(x, y), 1.0, half)),
+    )
+
+
+@elementwise(dtype=real, domain=(0.7, 5.0))
+def floor_divide(s, x, y):
+    """``floor(x / y)``; an integer divided by zero gives 0."""
+    return s.floor_divide(x, y)
+
+
+@floor_divide.vjp
+def _(ct, _out, _x, _y):
+    return None, None
+
+
+@elementwise(dtype=real, domain=(0.7, 5.0))
+def remainder(s, x, y):
+    """``x - floor(x / y) * y``: the remainder with the sign of y, as Python's ``%``."""
+    return s.remainder(x, y)
+
+
+@remainder.vjp
+def _(ct, _out, x, y):
+    return ct, lambda: negative(multiply(ct, floor_divide(x, y)))
+
+
+@elementwise(dtype=real, domain=(0.7, 5.0))
+def fmod(s, x, y):
+    """The remainder with the sign of x, as C's ``fmod``."""
+    return s.fmod(x, y)
+
+
+@fmod.vjp
+def _(ct, _out, x, y):
+    return ct, lambda: negative(multiply(ct, trunc(divide(x, y))))
+
+
+def _flat(prim: Any) -> None:
+    """A gradient that is zero wherever it exists."""
+
+    @prim.vjp
+    def _(ct, _out, *_operands, **_params):
+        return (None,) * len(_operands)
+
+
+@elementwise(dtype=real)
+def floor(s, x):
+    """The largest whole number not above x."""
+    return s.floor(x)
+
+
+@elementwise(dtype=real)
+def ceil(s, x):
+    """The smallest whole number not below x."""
+    return s.ceil(x)
+
+
+@elementwise(dtype=real)
+def trunc(s, x):
+    """x without its fraction."""
+    return s.trunc(x)
+
+
+@elementwise(dtype=real)
+def round(s, x):
+    """The nearest whole number, halves to even."""
+    return s.rint(x)
+
+
+for _prim in (floor, ceil, trunc, round):
+    _flat(_prim)
+
+
+@elementwise(dtype=real_float)
+def copysign(s, x, y):
+    """The magnitude of x with the sign of y."""
+    return s.copysign(x, y)
+
+
+@copysign.vjp
+def _(ct, _out, x, y):
+    return lambda: multiply(ct, copysign(sign(x), multiply(sign(x), copysign(1.0, y)))), None
+
+
+@elementwise(dtype=chosen, leading=1)
+def where(s, condition, x, y):
+    """x where the condition holds, else y."""
+    return s.select(condition, x, y)
+
+
+@where.vjp
+def _(ct, _out, condition, _x, _y):
+    return None, lambda: where(condition, ct, 0), lambda: where(condition, 0, ct)
+
+
+@elementwise(dtype=lambda dtypes: (dtypes, dtypes[0]), name="cast", samples=lambda rng: [((rng.standard_normal(5),), {"dtype": "float64"})])
+def cast(s, x, dtype):
+    """x converted to another dtype (a name); floats lose their fraction on the way to integers."""
+    return s.cast(x, dtype)
+
+
+@cast.vjp
+def _(ct, _out, _x, dtype):
+    return (cast(ct, dtype=_x.dtype.name) if _x.dtype.is_inexact and ct.dtype.is_inexact else None,)
+
+
+# --- comparison and logic ----------------------------------------------------------------------
+
+
+@elementwise(dtype=to_bool, commutative=True)
+def equal(s, x, y):
+    """``x == y``; NaN equals nothing."""
+    return x == y
+
+
+@elementwise(dtype=to_bool, commutative=True)
+def not_equal(s, x, y):
+    """``x != y``."""
+    return x != y
+
+
+@elementwise(dtype=ordered)
+def less(s, x, y):
+    """``x < y``."""
+    return x < y
+
+
+@elementwise(dtype=ordered)
+def less_equal(s, x, y):
+    """``x <= y``."""
+    return x <= y
+
+
+@elementwise(dtype=ordered)
+def greater(s, x, y):
+    """``x > y``."""
+    return x > y
+
+
+@elementwise(dtype=ordered)
+def greater_equal(s, x, y):
+    """``x >= y``."""
+    return x >= y
+
+
+@elementwise(dtype=logical, commutative=True)
+def logical_and(s, x, y):
+    """Both are true (not zero)."""
+    return s.logical_and(x, y)
+
+
+@elementwise(dtype=logical, commutative=True)
+def logical_or(s, x, y):
+    """Either is true (not zero)."""
+    return s.logical_or(x, y)
+
+
+@elementwise(dtype=logical, commutative=True)
+def logical_xor(s, x, y):
+    """Exactly one is true (not zero)."""
+    return s.logical_xor(x, y)
+
+
+@elementwise(dtype=logical)
+def logical_not(s, x):
+    """x is false (zero)."""
+    return s.logical_not(x)
+
+
+def _inspecting(dtypes: tuple[dt.DType, ...]) -> tuple[tuple[dt.DType, ...], dt.DType]:
+    return dtypes, dt.bool_
+
+
+@elementwise(dtype=_inspecting)
+def isnan(s, x):
+    """x is not a number."""
+    return s.isnan(x)
+
+
+@elementwise(dtype=_inspecting)
+def isinf(s, x):
+    """x is an infinity."""
+    return s.isinf(x)
+
+
+@elementwise(dtype=_inspecting)
+def isfinite(s, x):
+    """x is neither infinite nor NaN."""
+    return s.isfinite(x)
+
+
+@elementwise(dtype=_inspecting)
+def signbit(s, x):
+    """The sign bit is set: negative numbers and -0.0."""
+    return s.signbit(x)
+
+
+# --- bits --------------------------------------------------------------------------------------
+
+
+@elementwise(dtype=integral, commutative=True)
+def bitwise_and(s, x, y):
+    """Bits set in both."""
+    return x & y
+
+
+@elementwise(dtype=integral, commutative=True)
+def bitwise_or(s, x, y):
+    """Bits set in either."""
+    return x | y
+
+
+@elementwise(dtype=integral, commutative=True)
+def bitwise_xor(s, x, y):
+    """Bits set in exactly one."""
+    return x ^ y
+
+
+@elementwise(dtype=integral)
+def bitwise_invert(s, x):
+    """All bits flipped."""
+    return ~x
+
+
+@elementwise(dtype=integral, domain=(0, 6))
+def bitwise_left_shift(s, x, y):
+    """x shifted left by y bits; y at or past the width gives 0."""
+    return s.shift_left(x, y)
+
+
+@elementwise(dtype=integral, domain=(0, 6))
+def bitwise_right_shift(s, x, y):
+    """x shifted right by y bits, keeping the sign."""
+    return s.shift_right(x, y)
+
+
+# --- complex -----------------------------------------------------------------------------------
+
+_REAL_OF = {dt.complex64: dt.float32, dt.complex128: dt.float64}
+
+
+def _complex_samples(rng: Any) -> list[Any]:
+    return [((rng.standard_normal((2, 3)) + 1j * rng.standard_normal((2, 3)),), {})]
+
+
+@opaque(name="conj_parts", samples=_complex_samples)
+def conj_parts(xp, x):
+    """Complex conjugate."""
+    return xp.conj(x)
+
+
+@conj_parts.type
+def _(x):
+    return x
+
+
+@conj_parts.vjp
+def _(ct, _out, _x):
+    return (conj(ct),)
+
+
+def conj(x: Any) -> Any:
+    """Complex conjugate; a real x is returned as it is."""
+    dtype = getattr(x, "dtype", None)
+    if dtype is None:
+        return x.conjugate() if isinstance(x, complex) else x
+    return conj_parts(x) if dtype.is_complex else x
+
+
+@opaque(name="real_part", samples=_complex_samples)
+def real_part(xp, x):
+    """Real part of a complex x."""
+    return xp.real(x).copy()
+
+
+@opaque(name="imag_part", samples=_complex_samples)
+def imag_part(xp, x):
+    """Imaginary part of a complex x."""
+    return xp.imag(x).copy()
+
+
+@real_part.type
+@imag_part.type
+def _(x):
+    if x.dtype not in _REAL_OF:
+        raise DTypeError(f"needs a complex operand, not {x.dtype.name}")
+    return TensorType(_REAL_OF[x.dtype], x.shape, x.device)
+
+
+@real_part.vjp
+def _(ct, _out, _x):
+    return (cast(ct, dtype=_x.dtype.name),)
+
+
+@imag_part.vjp
+def _(ct, _out, _x):
+    return (multiply(ct, 1j),)

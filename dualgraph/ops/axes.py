@@ -1,0 +1,30 @@
+"""Axes: how users name them, checked and counted from 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.errors import AxisError
+
+
+def normalize_axis(axis: Any, ndim: int) -> int:
+    """An axis counted from 0; negative ones count from the end. A 0-d tensor has axis 0 and -1."""
+    try:
+        a = int(axis.__index__())
+    except AttributeError:
+        raise AxisError(f"axis {axis!r} is not an integer") from None
+    span = max(ndim, 1)
+    if not -span <= a < span:
+        raise AxisError(f"axis {a} is out of range for a tensor of {ndim} dimensions")
+    return a % span
+
+
+def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """None (all axes), an int or a sequence, as a sorted tuple of axes counted from 0."""
+    if axis is None:
+        return tuple(range(ndim))
+    given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    out = tuple(sorted(normalize_axis(a, ndim) for a in given))
+    if len(set(out)) != len(out):
+        raise AxisError(f"axis {axis} names an axis twice")
+    return out if ndim else ()

@@ -1,0 +1,143 @@
+"""Composites: means, spreads and softmax, written as plain functions of other ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .arithmetic import abs, cast, divide, isfinite, multiply, sqrt, square, subtract, where
+from .axes import normalize_axes
+from .movement import stop_gradient
+from .reduce import reduce_max, reduce_sum
+from .transcendental import exp, log
+
+Axis = int | tuple[int, ...] | None
+
+
+def _count(x: Any, axes: tuple[int, ...]) -> int:
+    n = 1
+    for a in axes:
+        n *= x.shape[a]
+    return n
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Arithmetic mean over `axis`: ``sum(x) / n``; integers give the default floating dtype.
+
+    >>> import dualgraph as dg
+    >>> dg.mean(dg.asarray([[1., 2.], [3., 4.]]), axis=0).tolist()
+    [2.0, 3.0]
+    """
+    axes = normalize_axes(axis, x.ndim)
+    return divide(reduce_sum(x, axes=axes, keepdims=keepdims), float(_count(x, axes)))
+
+
+def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
+    """Variance over `axis`: ``sum((x - mean(x))**2) / (n - correction)``, in two passes.
+
+    With fewer than `correction` elements the result is inf or NaN, as a division by zero.
+
+    >>> import dualgraph as dg
+    >>> dg.var(dg.asarray([1., 2., 3., 4.])).item()
+    1.25
+    """
+    axes = normalize_axes(axis, x.ndim)
+    centred = subtract(x, mean(x, axis=axes, keepdims=True))
+    squares = square(abs(centred) if x.dtype.is_complex else centred)
+    freedom = max(float(_count(x, axes) - correction), 0.0)
+    return divide(reduce_sum(squares, axes=axes, keepdims=keepdims), freedom)
+
+
+def std(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
+    """Standard deviation over `axis`: ``sqrt(var(x))``."""
+    return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+def _shift(x: Any, axes: tuple[int, ...]) -> Any:
+    """The largest element, kept off the tape: what softmax subtracts cancels in exact arithmetic."""
+    return reduce_max(stop_gradient(x), axes=axes, keepdims=True)
+
+
+def softmax(x: Any, axis: int = -1, dtype: Any = None) -> Any:
+    """``exp(x) / sum(exp(x))`` along `axis`, shifted by the maximum so that nothing overflows.
+
+    >>> import dualgraph as dg
+    >>> dg.softmax(dg.asarray([0., 0.]), axis=0).tolist()
+    [0.5, 0.5]
+    """
+    x = _as(x, dtype)
+    axes = normalize_axes(axis, x.ndim)
+    grown = exp(subtract(x, _shift(x, axes)))
+    return divide(grown, reduce_sum(grown, axes=axes, keepdims=True))
+
+
+def log_softmax(x: Any, axis: int = -1, dtype: Any = None) -> Any:
+    """``log(softmax(x))`` along `axis`, without the loss of small probabilities."""
+    x = _as(x, dtype)
+    axes = normalize_axes(axis, x.ndim)
+    shifted = subtract(x, _shift(x, axes))
+    return subtract(shifted, log(reduce_sum(exp(shifted), axes=axes, keepdims=True)))
+
+
+def softmin(x: Any, axis: int = -1, dtype: Any = None) -> Any:
+    """``softmax(-x)``."""
+    return softmax(-x, axis=axis, dtype=dtype)
+
+
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """``log(sum(exp(x)))`` over `axis` without overflow; -inf where every element is -inf."""
+    axes = normalize_axes(axis, x.ndim)
+    top = _shift(x, axes)
+    top = where(isfinite(top), top, 0)  # inf - inf would be NaN
+    total = reduce_sum(exp(subtract(x, top)), axes=axes, keepdims=keepdims)
+    return log(total) + (top if keepdims else reduce_sum(top, axes=axes, keepdims=False))
+
+
+def normalize(x: Any, p: float = 2.0, axis: Axis = 1, eps: float = 1e-12) -> Any:
+    """``x / max(norm(x), eps)`` along `axis`."""
+    from_below = norm(x, p, axis, keepdims=True)
+    return divide(x, where(from_below > eps, from_below, eps))
+
+
+def norm(x: Any, p: float = 2.0, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Vector norm ``sum(|x|**p)**(1/p)`` over `axis`; its gradient at 0 is 0.
+
+    `p` may be ``inf`` (largest), ``-inf`` (smallest) or 0 (number of elements that are not zero).
+    """
+    axes = normalize_axes(axis, x.ndim)
+    size = abs(x)
+    if p == float("inf"):
+        return reduce_max(size, axes=axes, keepdims=keepdims)
+    if p == float("-inf"):
+        return -reduce_max(-size, axes=axes, keepdims=keepdims)
+    if p == 0:
+        return reduce_sum(cast(size != 0, dtype=size.dtype.name), axes=axes, keepdims=keepdims)
+    if p == 1:
+        return reduce_sum(size, axes=axes, keepdims=keepdims)
+    if p == 2:
+        return _root(reduce_sum(square(size), axes=axes, keepdims=keepdims))
+    total = reduce_sum(size**p, axes=axes, keepdims=keepdims)
+    zero = total == 0
+    return where(zero, 0.0, where(zero, 1.0, total) ** (1 / p))
+
+
+def _root(total: Any) -> Any:
+    """Square root whose gradient at 0 is 0 rather than infinite."""
+    zero = total == 0
+    return where(zero, 0.0, sqrt(where(zero, 1.0, total)))
+
+
+def cosine_similarity(x: Any, y: Any, axis: int = 1, eps: float = 1e-8) -> Any:
+    """``x . y / (|x| |y|)`` along `axis`, each norm at least `eps`."""
+    sizes = [norm(v, 2.0, axis, keepdims=True) for v in (x, y)]
+    unit_x, unit_y = (divide(v, where(n > eps, n, eps)) for v, n in zip((x, y), sizes, strict=True))
+    product = multiply(unit_x, unit_y)
+    return reduce_sum(product, axes=normalize_axes(axis, product.ndim), keepdims=False)
+
+
+def pairwise_distance(x: Any, y: Any, p: float = 2.0, eps: float = 1e-6, keepdims: bool = False) -> Any:
+    """Norm of ``x - y + eps`` along the last axis."""
+    return norm(subtract(x, y) + eps, p, -1, keepdims=keepdims)
+
+
+def _as(x: Any, dtype: Any) -> Any:
+    return x if dtype is None else x.astype(dtype)

@@ -1,0 +1,482 @@
+"""Movement: ops that rearrange elements - reshape, permute, slice, flip, pad, join, windows."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from ..core.errors import ArgumentError, ShapeError
+from ..core.kinds import movement
+from ..core.types import Shape, TensorType
+
+Ints = tuple[int, ...]
+
+
+def inverse(axes: Ints) -> Ints:
+    """The permutation that undoes `axes`."""
+    out = [0] * len(axes)
+    for i, a in enumerate(axes):
+        out[a] = i
+    return tuple(out)
+
+
+# --- reshape -----------------------------------------------------------------------------------
+
+
+@movement(aliases=True, samples=lambda rng: [((rng.standard_normal((2, 6)),), {"shape": (3, 4)})])
+def reshape(xp, x, shape):
+    """The same elements in row-major order under another shape; a view where memory allows."""
+    return x.reshape(shape)
+
+
+@reshape.type
+def _(x, shape):
+    if prod(shape) != x.size:
+        raise ShapeError(f"cannot reshape {x.size} elements of shape {x.shape} to {shape}")
+    return TensorType(x.dtype, shape, x.device)
+
+
+@reshape.vjp
+def _(ct, _out, _x, shape):
+    return (reshape(ct, shape=_x.shape),)
+
+
+@reshape.batch
+def _(lift, args, batched, shape):
+    return reshape(args[0], shape=(args[0].shape[0], *shape))
+
+
+@reshape.put
+def _(base, new, shape):
+    return reshape(new, shape=base.shape)
+
+
+def expand_dims_at(x: Any, axes: Ints) -> Any:
+    """x with length-1 axes inserted so that they end up at `axes`."""
+    shape: list[int] = []
+    rest = iter(x.shape)
+    for i in range(len(x.shape) + len(axes)):
+        shape.append(1 if i in axes else next(rest))
+    return reshape(x, shape=tuple(shape))
+
+
+# --- permute -----------------------------------------------------------------------------------
+
+
+@movement(aliases=True, samples=lambda rng: [((rng.standard_normal((2, 3, 4)),), {"axes": (2, 0, 1)})])
+def permute(xp, x, axes):
+    """Axes in another order: result axis i is axis ``axes[i]`` of x. A view."""
+    return x.transpose(axes)
+
+
+@permute.type
+def _(x, axes):
+    if sorted(axes) != list(range(x.ndim)):
+        raise ArgumentError(f"axes {axes} are not a permutation of the {x.ndim} axes of shape {x.shape}")
+    return TensorType(x.dtype, tuple(x.shape[a] for a in axes), x.device)
+
+
+@permute.vjp
+def _(ct, _out, _x, axes):
+    return (permute(ct, axes=inverse(axes)),)
+
+
+@permute.batch
+def _(lift, args, batched, axes):
+    return permute(args[0], axes=(0, *(a + 1 for a in axes)))
+
+
+@permute.put
+def _(base, new, axes):
+    return permute(new, axes=inverse(axes))
+
+
+# --- slice -------------------------------------------------------------------------------------
+
+
+def as_slices(starts: Ints, stops: Ints, steps: Ints) -> tuple[slice, ...]:
+    """Python slices for ranges (a stop of -1 under a negative step means: through element 0)."""
+    return tuple(
+        slice(a, None if b < 0 else b, s) for a, b, s in zip(starts, stops, steps, strict=True)
+    )
+
+
+def _slice_samples(rng: Any) -> list[Any]:
+    x = rng.standard_normal((5, 6))
+    return [
+        ((x,), {"starts": (1, 0), "stops": (4, 6), "steps": (1, 2)}),
+        ((x,), {"starts": (4, 5), "stops": (-1, 0), "steps": (-1, -2)}),
+    ]
+
+
+@movement(aliases=True, name="slice", samples=_slice_samples)
+def slice_(xp, x, starts, stops, steps):
+    """Elements ``range(start, stop, step)`` of each axis. A view."""
+    return x[as_slices(starts, stops, steps)]
+
+
+@slice_.type
+def _(x, starts, stops, steps):
+    shape = tuple(len(range(a, b, s)) for a, b, s in zip(starts, stops, steps, strict=True))
+    return TensorType(x.dtype, shape, x.device)
+
+
+@slice_.vjp
+def _(ct, _out, _x, starts, stops, steps):
+    return (unslice(ct, shape=_x.shape, starts=starts, stops=stops, steps=steps),)
+
+
+@slice_.batch
+def _(lift, args, batched, starts, stops, steps):
+    n = args[0].shape[0]
+    return slice_(args[0], starts=(0, *starts), stops=(n, *stops), steps=(1, *steps))
+
+
+@slice_.put
+def _(base, new, starts, stops, steps):
+    return slice_update(base, new, starts=starts, stops=stops, steps=steps)
+
+
+def _unslice_samples(rng: Any) -> list[Any]:
+    return [
+        ((rng.standard_normal((3, 3)),), {"shape": (5, 6), "starts": (1, 0), "stops": (4, 6), "steps": (1, 2)})
+    ]
+
+
+@movement(name="unslice", samples=_unslice_samples)
+def unslice(xp, x, shape, starts, stops, steps):
+    """Zeros of `shape` with x written at the sliced places: the transpose of `slice`."""
+    out = xp.zeros(shape, dtype=x.dtype)
+    out[as_slices(starts, stops, steps)] = x
+    return out
+
+
+@unslice.type
+def _(x, shape, starts, stops, steps):
+    return TensorType(x.dtype, shape, x.device)
+
+
+@unslice.vjp
+def _(ct, _out, _x, shape, starts, stops, steps):
+    return (slice_(ct, starts=starts, stops=stops, steps=steps),)
+
+
+@unslice.batch
+def _(lift, args, batched, shape, starts, stops, steps):
+    n = args[0].shape[0]
+    return unslice(args[0], shape=(n, *shape), starts=(0, *starts), stops=(n, *stops), steps=(1, *steps))
+
+
+def _update_samples(rng: Any) -> list[Any]:
+    params = {"starts": (1, 0), "stops": (4, 6), "steps": (1, 2)}
+    return [((rng.standard_normal((5, 6)), rng.standard_normal((3, 3))), params)]
+
+
+@movement(name="slice_update", samples=_update_samples)
+def slice_update(xp, x, new, starts, stops, steps):
+    """A copy of x with `new` written at the sliced places."""
+    out = x.copy()
+    out[as_slices(starts, stops, steps)] = new
+    return out
+
+
+@slice_update.type
+def _(x, new, starts, stops, steps):
+    expected = tuple(len(range(a, b, s)) for a, b, s in zip(starts, stops, steps, strict=True))
+    if new.shape != expected or new.dtype is not x.dtype:
+        raise ShapeError(f"cannot write {new} into a slice of type {x.dtype.short}{list(expected)}")
+    return x
+
+
+@slice_update.vjp
+def _(ct, _out, _x, _new, starts, stops, steps):
+    params = {"starts": starts, "stops": stops, "steps": steps}
+
+    def hole():
+        return ct - unslice(slice_(ct, **params), shape=_x.shape, **params)
+
+    return hole, lambda: slice_(ct, **params)
+
+
+@slice_update.batch
+def _(lift, args, batched, starts, stops, steps):
+    x, new = lift.materialize(args, batched)
+    n = x.shape[0]
+    return slice_update(x, new, starts=(0, *starts), stops=(n, *stops), steps=(1, *steps))
+
+
+# --- flip, pad, concat -------------------------------------------------------------------------
+
+
+@movement(aliases=True, samples=lambda rng: [((rng.standard_normal((3, 4)),), {"axes": (1,)})])
+def flip(xp, x, axes):
+    """Elements in reverse order along `axes`. A view."""
+    return x[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(x.ndim))]
+
+
+@flip.type
+def _(x, axes):
+    return x
+
+
+@flip.vjp
+def _(ct, _out, _x, axes):
+    return (flip(ct, axes=axes),)
+
+
+@flip.batch
+def _(lift, args, batched, axes):
+    return flip(args[0], axes=tuple(a + 1 for a in axes))
+
+
+@flip.put
+def _(base, new, axes):
+    return flip(new, axes=axes)
+
+
+@movement(samples=lambda rng: [((rng.standard_normal((3, 4)),), {"widths": ((1, 0), (2, 1)), "value": 0.5})])
+def pad(xp, x, widths, value):
+    """x surrounded by `value`: ``widths[i]`` elements (before, after) on axis i."""
+    shape = tuple(d + a + b for d, (a, b) in zip(x.shape, widths, strict=True))
+    out = xp.full(shape, value, dtype=x.dtype)
+    out[tuple(slice(a, a + d) for d, (a, _) in zip(x.shape, widths, strict=True))] = x
+    return out
+
+
+@pad.type
+def _(x, widths, value):
+    if len(widths) != x.ndim or any(a < 0 or b < 0 for a, b in widths):
+        raise ArgumentError(f"widths {widths} do not fit shape {x.shape}: one (before, after) >= 0 an axis")
+    return TensorType(x.dtype, tuple(d + a + b for d, (a, b) in zip(x.shape, widths, strict=True)), x.device)
+
+
+@pad.vjp
+def _(ct, _out, _x, widths, value):
+    starts = tuple(a for a, _ in widths)
+    stops = tuple(a + d for d, (a, _) in zip(_x.shape, widths, strict=True))
+    return (slice_(ct, starts=starts, stops=stops, steps=(1,) * len(starts)),)
+
+
+@pad.batch
+def _(lift, args, batched, widths, value):
+    return pad(args[0], widths=((0, 0), *widths), value=value)
+
+
+def _concat_samples(rng: Any) -> list[Any]:
+    return [((rng.standard_normal((2, 3)), rng.standard_normal((2, 1)), rng.standard_normal((2, 2))), {"axis": 1})]
+
+
+@movement(name="concat_along", samples=_concat_samples)
+def concat_along(xp, *xs, axis):
+    """Operands one after the other along `axis`."""
+    return xp.concatenate(xs, axis=axis)
+
+
+@concat_along.type
+def _(*xs, axis):
+    first = xs[0]
+    rest = first.shape[:axis] + first.shape[axis + 1 :]
+    for x in xs[1:]:
+        if x.ndim != first.ndim or x.shape[:axis] + x.shape[axis + 1 :] != rest:
+            raise ShapeError(f"shapes {', '.join(str(t.shape) for t in xs)} differ in more than axis {axis}")
+    total = sum(x.shape[axis] for x in xs)
+    return TensorType(first.dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :]), first.device)
+
+
+@concat_along.vjp
+def _(ct, _out, *_xs, axis):
+    def part(start, x):
+        starts = tuple(start if i == axis else 0 for i in range(x.ndim))
+        stops = tuple(start + d if i == axis else d for i, d in enumerate(x.shape))
+        return lambda: slice_(ct, starts=starts, stops=stops, steps=(1,) * x.ndim)
+
+    cts, start = [], 0
+    for x in _xs:
+        cts.append(part(start, x))
+        start += x.shape[axis]
+    return tuple(cts)
+
+
+@concat_along.batch
+def _(lift, args, batched, axis):
+    return concat_along(*lift.materialize(args, batched), axis=axis + 1)
+
+
+# --- windows -----------------------------------------------------------------------------------
+
+
+def window_counts(shape: Shape, sizes: Ints, steps: Ints, dilations: Ints) -> Shape:
+    """How many windows fit along each of the last axes."""
+    k = len(sizes)
+    spans = tuple((n - 1) * d + 1 for n, d in zip(sizes, dilations, strict=True))
+    for dim, span in zip(shape[-k:], spans, strict=True):
+        if dim < span:
+            raise ShapeError(f"a window of {span} elements does not fit an axis of {dim} (shape {shape})")
+    return tuple((dim - span) // st + 1 for dim, span, st in zip(shape[-k:], spans, steps, strict=True))
+
+
+def strided_windows(xp: Any, x: Any, sizes: Ints, steps: Ints, dilations: Ints) -> Any:
+    """View of shape (..., counts..., sizes...) with all windows over the last axes."""
+    k = len(sizes)
+    counts = window_counts(x.shape, sizes, steps, dilations)
+    strides = x.strides[-k:]
+    return xp.lib.stride_tricks.as_strided(
+        x,
+        shape=(*x.shape[:-k], *counts, *sizes),
+        strides=(
+            *x.strides[:-k],
+            *(s * st for s, st in zip(strides, steps, strict=True)),
+            *(s * d for s, d in zip(strides, dilations, strict=True)),
+        ),
+    )
+
+
+def _window_samples(rng: Any) -> list[Any]:
+    return [
+        ((rng.standard_normal((2, 5, 6)),), {"sizes": (2, 3), "steps": (1, 2), "dilations": (2, 1)}),
+        ((rng.standard_normal((7,)),), {"sizes": (3,), "steps": (2,), "dilations": (1,)}),
+    ]
+
+
+@movement(samples=_window_samples)
+def windows(xp, x, sizes, steps, dilations):
+    """All windows over the last axes: shape (..., counts..., sizes...)."""
+    return xp.ascontiguousarray(strided_windows(xp, x, sizes, steps, dilations))
+
+
+@windows.type
+def _(x, sizes, steps, dilations):
+    counts = window_counts(x.shape, sizes, steps, dilations)
+    return TensorType(x.dtype, (*x.shape[: x.ndim - len(sizes)], *counts, *sizes), x.device)
+
+
+@windows.vjp
+def _(ct, _out, _x, sizes, steps, dilations):
+    extent = _x.shape[_x.ndim - len(sizes) :]
+    return (fold_windows(ct, extent=extent, steps=steps, dilations=dilations),)
+
+
+@windows.batch
+def _(lift, args, batched, sizes, steps, dilations):
+    return windows(args[0], sizes=sizes, steps=steps, dilations=dilations)
+
+
+def place(start: int, count: int, step: int) -> slice:
+    """The places that one element of every window falls on."""
+    return slice(start, start + (count - 1) * step + 1, step)
+
+
+def each_offset(sizes: Ints) -> list[Ints]:
+    """All places inside a window, in row-major order."""
+    out: list[Ints] = [()]
+    for n in sizes:
+        out = [(*head, i) for head in out for i in range(n)]
+    return out
+
+
+def _fold_samples(rng: Any) -> list[Any]:
+    x = rng.standard_normal((2, 3, 2, 2, 3))
+    return [((x,), {"extent": (5, 6), "steps": (1, 2), "dilations": (2, 1)})]
+
+
+@movement(name="fold_windows", samples=_fold_samples)
+def fold_windows(xp, x, extent, steps, dilations):
+    """Windows added up where they overlap, in row-major order inside the window: transpose of `windows`."""
+    k = len(extent)
+    lead, counts, sizes = x.shape[: x.ndim - 2 * k], x.shape[x.ndim - 2 * k : x.ndim - k], x.shape[x.ndim - k :]
+    out = xp.zeros((*lead, *extent), dtype=x.dtype)
+    for offset in each_offset(sizes):
+        at = tuple(place(o * d, c, s) for o, d, c, s in zip(offset, dilations, counts, steps, strict=True))
+        out[(..., *at)] += x[(..., *offset)]
+    return out
+
+
+@fold_windows.type
+def _(x, extent, steps, dilations):
+    return TensorType(x.dtype, (*x.shape[: x.ndim - 2 * len(extent)], *extent), x.device)
+
+
+@fold_windows.vjp
+def _(ct, _out, _x, extent, steps, dilations):
+    return (windows(ct, sizes=_x.shape[_x.ndim - len(extent) :], steps=steps, dilations=dilations),)
+
+
+@fold_windows.batch
+def _(lift, args, batched, extent, steps, dilations):
+    return fold_windows(args[0], extent=extent, steps=steps, dilations=dilations)
+
+
+# --- copies and boundaries ---------------------------------------------------------------------
+
+
+@movement(samples=lambda rng: [((rng.standard_normal((3, 2)),), {})])
+def copy(xp, x):
+    """The same values in fresh memory, row-major."""
+    return xp.array(x, order="C")
+
+
+@copy.type
+def _(x):
+    return x
+
+
+@copy.vjp
+def _(ct, _out, _x):
+    return (ct,)
+
+
+@copy.batch
+def _(lift, args, batched):
+    return copy(args[0])
+
+
+@movement(aliases=True, samples=lambda rng: [((rng.standard_normal((3, 2)),), {})])
+def alias(xp, x):
+    """The same values in the same memory, as a tensor of its own."""
+    return x.view()
+
+
+@alias.type
+def _(x):
+    return x
+
+
+@alias.vjp
+def _(ct, _out, _x):
+    return (ct,)
+
+
+@alias.batch
+def _(lift, args, batched):
+    return alias(args[0])
+
+
+@alias.put
+def _(base, new):
+    return new
+
+
+@movement(aliases=True, samples=lambda rng: [((rng.standard_normal((3, 2)),), {})])
+def stop_gradient(xp, x):
+    """The same values in the same memory, through which no gradient flows."""
+    return x.view()
+
+
+@stop_gradient.type
+def _(x):
+    return x
+
+
+@stop_gradient.vjp
+def _(ct, _out, _x):
+    return (None,)
+
+
+@stop_gradient.batch
+def _(lift, args, batched):
+    return stop_gradient(args[0])
+
+
+@stop_gradient.put
+def _(base, new):
+    return new

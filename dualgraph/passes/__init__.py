@@ -1,0 +1,1 @@
+"""Passes: functions Graph -> Graph, then Graph -> Schedule and its memory plan."""

@@ -1,0 +1,152 @@
+"""Fusion: groups of elementwise ops, index maps and reductions become regions that one kernel computes.
+
+A group is convex: no path leads out of it and back in. Views (ops that alias) belong to no group: each
+group that reads through them gets copies, where they are nothing but index arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..core.kinds import MOVEMENT, REDUCTION
+from ..core.node import Node, Var
+from ..static.graph import Graph
+from .reach import Reach, bits
+from .regions import Extractor, replace_groups
+
+CanFuse = Callable[[Node], bool]
+Accept = Callable[[Graph], bool]
+
+MAX_NODES = 120  # in one group
+ALL, REDUCE_LAST, NO_MAPS, SAME_SHAPE, ALONE = range(5)  # how freely a node may join; see `Grower.fits`
+
+
+@dataclass(slots=True)
+class Space:
+    """What a group loops over: `full` places, and `kept` of them after its reductions (None without any)."""
+
+    full: int
+    kept: int | None
+    nodes: int
+    strictness: int
+
+    def join(self, other: Space) -> Space:
+        kept = other.kept if self.kept is None else self.kept
+        strictness = max(self.strictness, other.strictness)
+        return Space(max(self.full, other.full), kept, self.nodes + other.nodes, strictness)
+
+
+def fuse(graph: Graph, can_fuse: CanFuse, accept: Accept, singles: bool = False) -> Graph:
+    """Given: ``can_fuse(node)``, whether the backend can put an op into a kernel, and ``accept(body)``,
+    whether it can make a kernel of a whole body.
+
+    Result: accepted groups are `fused` regions (with ``singles``, also lone nodes). A group that is not
+    accepted is tried again in smaller pieces. Bodies are numbered canonically, so equal kernels are equal.
+    """
+    strictness = dict.fromkeys(range(len(graph.nodes)), ALL)
+    extractor = Extractor(graph, lambda n: n.prim.aliases and can_fuse(n))
+    accepted: dict[int, bool] = {}
+    while True:
+        groups = list(Grower(graph, extractor, can_fuse, strictness).groups(1 if singles else 2))
+        refused = []
+        for members in groups:
+            if members not in accepted:
+                accepted[members] = accept(extractor.extract(list(bits(members))).body)
+            if not accepted[members]:
+                refused.append(members)
+        if not refused:
+            return replace_groups(graph, extractor, [list(bits(m)) for m in groups])
+        for i in (i for members in refused for i in bits(members)):
+            strictness[i] += 1
+
+
+class Grower:
+    """Merges nodes into groups along the values that flow between them."""
+
+    def __init__(self, graph: Graph, extractor: Extractor, can_fuse: CanFuse, strictness: dict[int, int]) -> None:
+        self.nodes = graph.nodes
+        self.extractor = extractor
+        self.reach = Reach([extractor.reads(i) for i in range(len(graph.nodes))])
+        self.spaces: dict[int, Space] = {}  # by group
+        for i, node in enumerate(graph.nodes):
+            if strictness[i] <= ALONE and not extractor.is_free(i) and can_fuse(node):
+                self.spaces[i] = self.space_of(node, strictness[i])
+
+    def space_of(self, node: Node, strictness: int) -> Space:
+        size = node.outputs[0].type.size
+        if node.prim.kind is REDUCTION:
+            return Space(node.inputs[0].type.size, size, 1, strictness)
+        return Space(size, None, 1, strictness)
+
+    def groups(self, least: int) -> Iterator[int]:
+        """Bit sets of nodes, each a group of at least `least` nodes."""
+        for i in range(len(self.nodes)):
+            for v in self.nodes[i].inputs:
+                if isinstance(v, Var):
+                    self.try_edge(v, i)
+        self.join_siblings()
+        for g in self.spaces:
+            if self.reach.group[g] == g and self.spaces[g].nodes >= least:
+                yield self.reach.members[g]
+
+    def try_edge(self, v: Var, consumer: int) -> None:
+        base = self.extractor.base(v)
+        producer = self.extractor.producer(base)
+        if producer is None:
+            return
+        a, b = self.reach.group[producer], self.reach.group[consumer]
+        if a != b and a in self.spaces and b in self.spaces and self.fits(a, b, v, base):
+            self.try_merge(a, b)
+
+    def fits(self, a: int, b: int, v: Var, base: Var) -> bool:
+        """Whether the loops of producer `a` and consumer `b` are those of one kernel, where b reads `base` as `v`."""
+        one, two = self.spaces[a], self.spaces[b]
+        strictness = max(one.strictness, two.strictness)
+        if strictness >= ALONE or strictness >= NO_MAPS and v != base:
+            return False
+        if strictness >= SAME_SHAPE and (one.kept is not None or two.kept is not None):
+            return False
+        if one.kept is None:  # elementwise into anything that walks all of it
+            return one.full == two.full and v.type.size == base.type.size
+        if strictness >= REDUCE_LAST:
+            return False
+        if two.kept is None:  # a reduction, then places kept (an epilogue) or all places (to normalise)
+            return two.full in (one.full, one.kept)
+        return one.full == two.full and one.kept == two.kept
+
+    def join_siblings(self) -> None:
+        """Merges groups that read one value in the same way, so that it is read once."""
+        readers: dict[Var, int] = {}
+        for i, node in enumerate(self.nodes):
+            if self.reach.group[i] not in self.spaces:
+                continue
+            for v in node.inputs:
+                if not isinstance(v, Var):
+                    continue
+                first = readers.setdefault(v, i)
+                a, b = self.reach.group[first], self.reach.group[i]
+                if a != b and self.alike(a, b) and v.type.size == self.spaces[b].full:
+                    self.try_merge(a, b)
+
+    def alike(self, a: int, b: int) -> bool:
+        one, two = self.spaces[a], self.spaces[b]
+        if max(one.strictness, two.strictness) >= NO_MAPS or one.full != two.full:
+            return False
+        return one.kept is None or two.kept is None or one.kept == two.kept
+
+    def try_merge(self, a: int, b: int) -> None:
+        one, two = self.spaces[a], self.spaces[b]
+        if one.nodes + two.nodes > MAX_NODES or not self.reach.can_merge(a, b):
+            return
+        self.reach.merge(a, b)
+        self.spaces[a] = one.join(two)
+        del self.spaces[b]
+
+
+def may_be_fused(node: Node) -> bool:
+    """Whether the structure of a node allows it in a group at all: its kind says so."""
+    kind = node.prim.kind
+    if len(node.outputs) != 1 or node.prim.can_fail:
+        return False
+    return kind.name == "elementwise" or kind is MOVEMENT or (kind is REDUCTION and "monoid" in node.prim.details)

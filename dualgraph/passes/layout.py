@@ -1,0 +1,77 @@
+"""Layout: where in a buffer the elements of a value lie, and which results are views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.node import Node
+from ..core.types import Shape, TensorType
+from ..static.constant import constant
+
+Strides = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Byte offset and byte strides inside a buffer."""
+
+    offset: int
+    strides: Strides
+
+
+def row_major(type: TensorType) -> Layout:
+    """The layout of a value that fills its buffer."""
+    strides = []
+    step = type.dtype.itemsize
+    for d in reversed(type.shape):
+        strides.append(step)
+        step *= d
+    return Layout(0, tuple(reversed(strides)))
+
+
+def fills(type: TensorType, layout: Layout) -> bool:
+    """Whether a value lies row-major from the start of its buffer (axes of length 1 may have any stride)."""
+    wanted = zip(type.shape, layout.strides, row_major(type).strides, strict=True)
+    return layout.offset == 0 and all(d == 1 or a == b for d, a, b in wanted)
+
+
+_VIEWS: dict[Any, Layout | None] = {}
+
+
+def view_layout(node: Node, base: Layout) -> Layout | None:
+    """The layout of a view op's result in the buffer of its operand; None where the op has to copy.
+
+    The op's own kernel says so, on an array of the operand's shape and strides.
+    """
+    type = node.inputs[0].type
+    key = (node.key()[0], node.key()[2], type, base)
+    if key not in _VIEWS:
+        _VIEWS[key] = _probe(node, type, base)
+    return _VIEWS[key]
+
+
+def _probe(node: Node, type: TensorType, base: Layout) -> Layout | None:
+    if type.size == 0:
+        return row_major(node.outputs[0].type)
+    low, high = _extent(type.shape, base.strides)
+    memory = np.empty(high - low + type.dtype.itemsize, dtype=np.uint8)  # never read, so never really there
+    array: Any = np.ndarray(type.shape, type.dtype.numpy, memory, -low, base.strides)
+    result = node.prim.kernel(np, array, **node.params)
+    if not np.may_share_memory(result, memory):
+        return None
+    start = result.__array_interface__["data"][0] - array.__array_interface__["data"][0]
+    return Layout(base.offset + start, result.strides)
+
+
+def _extent(shape: Shape, strides: Strides) -> tuple[int, int]:
+    """Lowest and highest byte offset of an element."""
+    reach = [(d - 1) * s for d, s in zip(shape, strides, strict=True)]
+    return sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
+
+
+def is_constant(node: Node) -> bool:
+    """Whether the node's value is an array held by the program."""
+    return node.prim is constant

@@ -1,0 +1,115 @@
+"""Memory planning: one arena for all temporaries, with offsets from their lifetimes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from .schedule import Buffer, Schedule
+
+ALIGNMENT = 64
+GOOD_ENOUGH = 1.02  # times the lower bound: no further way of packing is tried
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Offsets of buffers in one arena. Buffers never overlap while both are live.
+
+    ``lower_bound_bytes``: the most bytes live at one step, which no plan can go below;
+    ``unplanned_bytes``: the sum of all temporaries, which is what it takes without a plan.
+    """
+
+    arena_bytes: int
+    lower_bound_bytes: int
+    unplanned_bytes: int
+    offsets: dict[int, int] = field(default_factory=dict, hash=False)
+    buffers: tuple[Buffer, ...] = ()
+
+    def __str__(self) -> str:
+        over = self.arena_bytes / self.lower_bound_bytes - 1 if self.lower_bound_bytes else 0.0
+        saved = 1 - self.arena_bytes / self.unplanned_bytes if self.unplanned_bytes else 0.0
+        head = (
+            f"arena {human(self.arena_bytes)} for {len(self.offsets)} buffers of {human(self.unplanned_bytes)} "
+            f"({saved:.0%} saved, {over:.1%} over the lower bound {human(self.lower_bound_bytes)})"
+        )
+        rows = [
+            f"  {self.offsets[b.id]:>12}  {human(b.nbytes):>10}  steps {b.first}-{b.last}  {b.type}"
+            for b in sorted(self.buffers, key=lambda b: (self.offsets[b.id], b.first))
+        ]
+        return "\n".join([head, *rows])
+
+
+def human(nbytes: int) -> str:
+    """``1.5 MiB``."""
+    value = float(nbytes)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def plan_memory(plan: Schedule) -> MemoryPlan:
+    """Given: a schedule. Result: an offset, 64-byte aligned, for each temporary buffer.
+
+    Several greedy packings are tried until one is close to the lower bound; the smallest is taken.
+    """
+    buffers = plan.temporaries
+    bound = lower_bound(buffers)
+    best: dict[int, int] = {}
+    size = -1
+    for rank in RANKS:
+        offsets, total = pack(sorted(buffers, key=rank))
+        if size < 0 or total < size:
+            best, size = offsets, total
+        if size <= bound * GOOD_ENOUGH:
+            break
+    return MemoryPlan(max(size, 0), bound, sum(b.nbytes for b in buffers), best, buffers)
+
+
+RANKS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
+    lambda b: (-b.nbytes, b.first),
+    lambda b: (b.first, -b.nbytes),
+    lambda b: (-b.nbytes * (b.last - b.first + 1), b.first),
+    lambda b: (-(b.last - b.first), -b.nbytes),
+)
+
+
+def lower_bound(buffers: Iterable[Buffer]) -> int:
+    """The most bytes live at one step (each buffer rounded up to the alignment)."""
+    change: dict[int, int] = {}
+    for b in buffers:
+        change[b.first] = change.get(b.first, 0) + aligned(b.nbytes)
+        change[b.last + 1] = change.get(b.last + 1, 0) - aligned(b.nbytes)
+    live = most = 0
+    for step in sorted(change):
+        live += change[step]
+        most = max(most, live)
+    return most
+
+
+def pack(buffers: list[Buffer]) -> tuple[dict[int, int], int]:
+    """Places buffers in the order given, each in the tightest gap between those live beside it."""
+    offsets: dict[int, int] = {}
+    placed: list[tuple[int, int, Buffer]] = []  # start, end, buffer
+    total = 0
+    for b in buffers:
+        size = aligned(b.nbytes)
+        first, last = b.first, b.last
+        beside = sorted((s, e) for s, e, o in placed if o.first <= last and first <= o.last)
+        at, free, tightest = -1, 0, None
+        for start, end in beside:
+            gap = start - free
+            if gap >= size and (tightest is None or gap < tightest):
+                at, tightest = free, gap
+            free = max(free, end)
+        if at < 0:
+            at = free
+        offsets[b.id] = at
+        placed.append((at, at + size, b))
+        total = max(total, at + size)
+    return offsets, total
+
+
+def aligned(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT

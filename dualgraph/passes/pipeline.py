@@ -1,0 +1,102 @@
+"""The pipeline: which passes run, in which order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from ..core.node import Node
+from ..static.graph import Graph, renumber
+from ..static.region import bodies, is_region
+from .cse import cse
+from .dce import dce
+from .fold import fold
+from .fuse import fuse
+from .horizontal import fuse_horizontally
+from .inline import inline
+from .order import order
+from .simplify import simplify
+
+Pass = Callable[[Graph], Graph]
+
+
+def nothing(_: object) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What passes ask the backend.
+
+    ``claims(node)``: it has a kernel for this composite. ``can_fuse(node)``: ops like this can be part
+    of a kernel. ``accept(body)``: it can make one kernel of this body. ``singles``: lone fusable nodes
+    become regions, too.
+    """
+
+    claims: Callable[[Node], bool] = nothing
+    can_fuse: Callable[[Node], bool] = nothing
+    accept: Callable[[Graph], bool] = nothing
+    singles: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """One pass that ran: nodes before and after, how long it took, and the graph it gave."""
+
+    name: str
+    nodes_before: int
+    nodes_after: int
+    seconds: float
+    graph: Graph
+
+    def __str__(self) -> str:
+        return f"{self.name:20} {self.nodes_before:5} -> {self.nodes_after:5} nodes  {1e3 * self.seconds:7.2f} ms"
+
+
+def pipeline(hooks: Hooks, fast_math: bool = False) -> list[tuple[str, Pass]]:
+    """All passes, in the order in which they run."""
+    return [
+        ("inline", partial(inline, claims=hooks.claims)),
+        ("dce", dce),
+        ("fold", fold),
+        ("simplify", partial(simplify, fast_math=fast_math)),
+        ("cse", cse),
+        ("simplify again", partial(simplify, fast_math=fast_math)),
+        ("dce again", dce),
+        ("fuse", partial(fuse, can_fuse=hooks.can_fuse, accept=hooks.accept, singles=hooks.singles)),
+        ("fuse horizontally", partial(fuse_horizontally, accept=hooks.accept)),
+        ("order", order),
+        ("renumber", renumber),
+    ]
+
+
+def optimise(graph: Graph, hooks: Hooks | None = None, fast_math: bool = False) -> tuple[Graph, list[PassRecord]]:
+    """Given: a captured graph and a backend's hooks.
+
+    Result: the graph after all passes, and a record of each. Bodies of loops and branches are
+    optimised, too. On one backend the results keep their bits, unless ``fast_math``.
+    """
+    chosen = hooks or Hooks()
+    records: list[PassRecord] = []
+    graph = with_bodies(graph, lambda body: optimise(body, chosen, fast_math)[0])
+    for name, apply in pipeline(chosen, fast_math):
+        began = time.perf_counter()
+        after = apply(graph)
+        records.append(PassRecord(name, len(graph.nodes), len(after.nodes), time.perf_counter() - began, after))
+        graph = after
+    return graph, records
+
+
+def with_bodies(graph: Graph, change: Pass) -> Graph:
+    """The graph with `change` applied to the bodies of nodes that are not regions (loops, branches)."""
+    return graph.with_nodes(_with_bodies(node, change) for node in graph.nodes)
+
+
+def _with_bodies(node: Node, change: Pass) -> Node:
+    inner = bodies(node)
+    if is_region(node) or not inner:
+        return node
+    params = {**node.params, **{k: change(body) for k, body in inner.items()}}
+    return Node(node.prim, node.inputs, params, node.outputs, node.where)

@@ -1,0 +1,152 @@
+"""Scheduling: a graph becomes steps over buffers with lifetimes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ..core.node import Literal, Node, Var
+from ..core.types import TensorType
+from ..static.graph import Graph
+from .layout import Layout, is_constant, row_major, view_layout
+
+INPUT, CONSTANT, OUTPUT, TEMPORARY = "input", "constant", "output", "temporary"
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Memory that values live in from step `first` to step `last`, both included.
+
+    ``role``: "input" (the caller's), "constant" (the program's), "output" (fresh on each call, given
+    to the caller) or "temporary" (may share memory with others that are not live beside it).
+    """
+
+    id: int
+    role: str
+    type: TensorType
+    first: int
+    last: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.type.nbytes
+
+    def meets(self, other: Buffer) -> bool:
+        """Whether both are live at some step."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value lies: a buffer, and the layout in it."""
+
+    buffer: int
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node to run. A view step moves nothing: its result is a place in its operand's buffer.
+
+    ``overwrites``: pairs (result, operand) of positions that share one buffer: the result is written
+    over the operand, which nobody reads later.
+    """
+
+    node: Node
+    view: bool = False
+    overwrites: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A graph's steps in order, and the place of every var. `Graph` has the values, this the memory.
+
+    Inputs are taken to be row-major. Every place is inside its buffer, and no step writes to a buffer
+    that another value still needs.
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    buffers: tuple[Buffer, ...]
+    places: dict[Var, Place] = field(hash=False)
+
+    def buffer_of(self, v: Var) -> Buffer:
+        return self.buffers[self.places[v].buffer]
+
+    @property
+    def temporaries(self) -> tuple[Buffer, ...]:
+        """The buffers of the arena; those that steps overwrote are gone."""
+        used = {p.buffer for p in self.places.values()}
+        return tuple(b for b in self.buffers if b.role == TEMPORARY and b.id in used)
+
+    def __str__(self) -> str:
+        lines = []
+        for i, step in enumerate(self.steps):
+            outs = ", ".join(f"{v} in b{self.places[v].buffer}" for v in step.node.outputs)
+            reads = ", ".join(str(v) for v in step.node.inputs)
+            note = " (view)" if step.view else " (in place)" if step.overwrites else ""
+            lines.append(f"{i:4}  {outs} = {step.node.prim.name}({reads}){note}")
+        return "\n".join(lines)
+
+
+def schedule(graph: Graph) -> Schedule:
+    """Given: a graph, in the order to run. Result: its steps, with views placed in their base's buffer."""
+    places: dict[Var, Place] = {}
+    made: list[tuple[str, TensorType, int]] = []
+
+    def own(v: Var, role: str, step: int) -> None:
+        places[v] = Place(len(made), row_major(v.type))
+        made.append((role, v.type, step))
+
+    for v in graph.inputs:
+        own(v, INPUT, -1)
+    steps = []
+    for i, node in enumerate(graph.nodes):
+        view = _view_place(node, places)
+        if view is not None:
+            places[node.outputs[0]] = view
+        else:
+            for v in node.outputs:
+                own(v, CONSTANT if is_constant(node) else TEMPORARY, i)
+        steps.append(Step(node, view=view is not None))
+    return _with_lifetimes(graph, steps, places, made)
+
+
+def _view_place(node: Node, places: dict[Var, Place]) -> Place | None:
+    """The place of a view of a known place."""
+    if not node.prim.aliases or not isinstance(node.inputs[0], Var):
+        return None
+    base = places[node.inputs[0]]
+    layout = view_layout(node, base.layout)
+    return None if layout is None else Place(base.buffer, layout)
+
+
+def _with_lifetimes(
+    graph: Graph, steps: list[Step], places: dict[Var, Place], made: list[tuple[str, TensorType, int]]
+) -> Schedule:
+    last = [first for _, _, first in made]
+    for i, step in enumerate(steps):
+        for v in step.node.inputs:
+            if isinstance(v, Var):
+                last[places[v].buffer] = i
+    leaving = {places[v].buffer for v in graph.outputs if not isinstance(v, Literal)}
+    buffers = []
+    for i, (role, type, first) in enumerate(made):
+        if i in leaving:
+            buffers.append(Buffer(i, OUTPUT if role == TEMPORARY else role, type, first, len(steps)))
+        else:
+            buffers.append(Buffer(i, role, type, first, last[i]))
+    return Schedule(graph, tuple(steps), tuple(buffers), places)
+
+
+def merge(plan: Schedule, step: int, result: int, operand: int) -> Schedule:
+    """The schedule with a step's result in the buffer of its operand."""
+    node = plan.steps[step].node
+    source = node.inputs[operand]
+    assert isinstance(source, Var)
+    old, new = plan.buffer_of(node.outputs[result]), plan.buffer_of(source)
+    places = {v: replace(p, buffer=new.id) if p.buffer == old.id else p for v, p in plan.places.items()}
+    buffers = list(plan.buffers)
+    buffers[new.id] = replace(new, last=max(new.last, old.last), role=old.role if new.role == TEMPORARY else new.role)
+    steps = list(plan.steps)
+    steps[step] = replace(steps[step], overwrites=(*steps[step].overwrites, (result, operand)))
+    return Schedule(plan.graph, tuple(steps), tuple(buffers), places)

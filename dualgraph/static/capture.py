@@ -1,0 +1,258 @@
+"""Capture: an eager run on real values, seen by a tracer that writes down every op.
+
+The tracer never holds anything up: each op has run before it is recorded. Writes become values: a
+written tensor's latest value is an output that is stored back when a compiled call ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.constant import ConstArray
+from ..core.context import state
+from ..core.errors import CaptureError, Location, user_location
+from ..core.node import Literal, Node, Var
+from ..core.prim import lookup
+from ..core.types import TensorType
+from .graph import Graph, Operand
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where an input comes from on each call.
+
+    ``kind``: "leaf" (leaf number `key` of the arguments), "tensor" (the tensor `key`, read afresh),
+    "array" (the NumPy array `key`, read afresh), "grad" (the ``.grad`` of the tensor of slot `key`).
+    """
+
+    kind: str
+    key: Any
+    type: TensorType
+    requires_grad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Concrete:
+    """A value that Python took out of a tensor during capture: equal on each call, or the path differs."""
+
+    operand: Operand
+    value: Any
+    where: Location
+
+
+@dataclass(slots=True)
+class Root:
+    """A tensor that existed before the capture: its slot, and its var at entry."""
+
+    tensor: Any
+    slot: Slot
+    var: Var
+
+
+@dataclass(slots=True)
+class GradTrack:
+    """What a capture did with the ``.grad`` of one tensor that existed before it."""
+
+    tensor: Any
+    at_entry: Any  # the gradient when it was first read, or None
+    read: bool = False
+    written: bool = False
+
+
+class Tracer:
+    """Records the ops of one eager run as SSA nodes."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.roots: list[Root] = []
+        self.concrete: list[Concrete] = []
+        self.refusals: list[str] = []
+        self.grads: dict[int, GradTrack] = {}
+        self.fresh_arrays = False  # array data of unknown origin went into the graph
+        self._vars = 0
+        self._current: dict[int, tuple[Any, Operand, int]] = {}
+        self._known_arrays: dict[int, Slot] = {}
+        self._root_ids: set[int] = set()
+        self._made: set[int] = set()
+
+    # --- vars ---
+
+    def _new_var(self, type: TensorType) -> Var:
+        self._vars += 1
+        return Var(self._vars - 1, type)
+
+    def _set(self, t: Any, operand: Operand) -> None:
+        self._current[id(t)] = (t, operand, t._version)
+
+    def add_root(self, t: Any, slot: Slot) -> Var:
+        """Makes `t` an input of the graph."""
+        var = self._new_var(t.type)
+        self.roots.append(Root(t, slot, var))
+        self._root_ids.add(id(t))
+        self._set(t, var)
+        return var
+
+    def is_root(self, t: Any) -> bool:
+        return id(t) in self._root_ids
+
+    def var_of(self, t: Any) -> Operand:
+        """The latest value of a tensor: recorded, viewed afresh, or read from outside."""
+        entry = self._current.get(id(t))
+        if entry is not None and (t._parent is None or entry[2] == t._version or self.is_root(t)):
+            return entry[1]
+        if t._parent is not None:
+            parent, prim, params = t._parent
+            base = self.var_of(parent)
+            operand: Operand = self._emit(prim, (base,), params, (t.type,), user_location())[0]
+            self._set(t, operand)
+            return operand
+        return self.add_root(t, Slot("tensor", t, t.type, t._requires_grad))
+
+    def _emit(
+        self, prim: Any, inputs: tuple[Operand, ...], params: dict[str, Any], types: tuple[TensorType, ...], where: Any
+    ) -> tuple[Var, ...]:
+        outputs = tuple(self._new_var(t) for t in types)
+        self.nodes.append(Node(prim, inputs, dict(params), outputs, where))
+        return outputs
+
+    # --- what the eager layer tells ---
+
+    def record(self, prim: Any, args: list[Any], params: dict[str, Any], outs: tuple[Any, ...], where: Any) -> None:
+        """One op has run."""
+        inputs = tuple(
+            self.var_of(a) if hasattr(a, "_data") else Literal(a.value, a.dtype) for a in args
+        )
+        for out, var in zip(outs, self._emit(prim, inputs, params, tuple(o.type for o in outs), where), strict=True):
+            self._set(out, var)
+
+    def assign(self, t: Any, new: Any) -> None:
+        """`t` was written in place and now has the value of `new`."""
+        if id(t) not in self._current:
+            self.var_of(t)
+        self._set(t, self.var_of(new))
+
+    def constant(self, t: Any) -> None:
+        """`t` was made from Python data."""
+        self._bake(t)
+
+    def _bake(self, t: Any) -> None:
+        device = str(t.device)
+        if device != "cpu":
+            self.refusals.append(f"array data went to {device} at {user_location()}")
+            return
+        data = ConstArray(t._data, t.dtype)
+        params = {"data": data, "device": device}
+        self._set(t, self._emit(lookup("constant"), (), params, (t.type,), user_location())[0])
+
+    def know_array(self, array: Any, slot: Slot) -> None:
+        """Declares a NumPy array that is found again on each call."""
+        self._known_arrays[id(array)] = slot
+
+    def external_array(self, t: Any, array: Any) -> None:
+        """`t` shares the memory of a NumPy array."""
+        slot = self._known_arrays.get(id(array))
+        if slot is None:
+            self.fresh_arrays = True
+            self._bake(t)
+            return
+        for root in self.roots:
+            if root.slot is slot:
+                self._set(t, root.var)
+                self._root_ids.add(id(t))
+                return
+        self.add_root(t, slot)
+
+    def concretize(self, t: Any, value: Any) -> None:
+        """Python took the number out of `t`: the path may depend on it."""
+        self.concrete.append(Concrete(self.var_of(t), value, user_location()))
+
+    def escape(self, t: Any, what: str) -> None:
+        """All values of `t` went to Python, where nothing can be followed."""
+        self.refusals.append(f"{what} took the values of {t.type} out at {user_location()}")
+
+    # --- gradients ---
+
+    def _track(self, t: Any) -> GradTrack:
+        return self.grads.setdefault(id(t), GradTrack(t, t._grad))
+
+    def read_grad(self, t: Any) -> None:
+        """``t.grad`` is read."""
+        track = self._track(t)
+        if not track.read and not track.written:
+            track.read = True
+            if track.at_entry is not None:
+                self.add_root(track.at_entry, Slot("grad", t, track.at_entry.type))
+
+    def write_grad(self, t: Any, value: Any) -> None:
+        """``t.grad`` is set."""
+        self._track(t).written = True
+        if value is not None:
+            self.var_of(value)
+
+    def __enter__(self) -> Tracer:
+        if state.tracer is not None:
+            raise CaptureError("a capture is already in progress on this thread")
+        state.tracer = self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        state.tracer = None
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """When a call ends, output `output` is copied into the memory of input `input`."""
+
+    input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class GradEffect:
+    """When a call ends, the ``.grad`` of slot `owner` becomes output `output` (None: no gradient)."""
+
+    owner: Any
+    output: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A finished capture: the graph and what its inputs and outputs mean.
+
+    Outputs are, in order: results, stored values, gradients, concrete values.
+    """
+
+    graph: Graph
+    slots: tuple[Slot, ...]
+    stores: tuple[Store, ...]
+    grads: tuple[GradEffect, ...]
+    entry_grads: tuple[tuple[Any, bool], ...]  # (tensor, had a gradient at entry) where that was read
+    concrete: tuple[Concrete, ...]
+    results: int
+
+
+def finish(tracer: Tracer, results: list[Any]) -> Trace:
+    """The graph of a capture whose result tensors are `results`."""
+    outputs: list[Operand] = [tracer.var_of(t) for t in results]
+    grads: list[GradEffect] = []
+    own = {id(r.tensor) for r in tracer.roots}
+    for track in list(tracer.grads.values()):
+        final = track.tensor._grad
+        if not track.written or (id(final) in own and final is track.at_entry):
+            continue
+        if final is not None:
+            outputs.append(tracer.var_of(final))
+        grads.append(GradEffect(track.tensor, None if final is None else len(outputs) - 1))
+    stores = []
+    for i, root in enumerate(tracer.roots):
+        latest = tracer._current[id(root.tensor)][1]
+        if latest is not root.var:
+            outputs.append(latest)
+            stores.append(Store(i, len(outputs) - 1))
+    outputs.extend(c.operand for c in tracer.concrete)
+    graph = Graph(tuple(r.var for r in tracer.roots), tuple(tracer.nodes), tuple(outputs))
+    entry = tuple((t.tensor, t.at_entry is not None) for t in tracer.grads.values() if t.read)
+    return Trace(
+        graph, tuple(r.slot for r in tracer.roots), tuple(stores), tuple(grads), entry, tuple(tracer.concrete), len(results)
+    )

@@ -1,0 +1,346 @@
+"""Native kernels give the bits of NumPy, whatever the body, the shapes and the layout."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dualgraph.ops.arithmetic  # noqa: F401
+import dualgraph.ops.movement  # noqa: F401
+import dualgraph.ops.reduce  # noqa: F401
+import dualgraph.ops.transcendental  # noqa: F401
+from dualgraph.backends.native import api
+from dualgraph.backends.native.loop_ir import Unsupported
+from dualgraph.backends.native.lower import lower
+from dualgraph.backends.scalar_numpy import ExactArrayScalar
+from dualgraph.core import dtypes as dt
+from dualgraph.core.kinds import ELEMENTWISE
+from dualgraph.core.node import Literal, Node, Var
+from dualgraph.core.prim import REGISTRY
+from dualgraph.core.types import TensorType
+from dualgraph.static.graph import Graph, GraphBuilder, evaluate
+
+pytestmark = pytest.mark.skipif(not api.available(), reason="llvmlite is not installed")
+SIZES = (0, 1, 2, 15, 16, 17, 31, 100, 511, 512, 513, 1025)
+
+
+class Body:
+    """Builds a body: ``b.add(x, y)``; Python numbers become literals of the other operand's dtype."""
+
+    def __init__(self) -> None:
+        self.g = GraphBuilder()
+
+    def input(self, shape: tuple[int, ...], dtype: dt.DType = dt.float32) -> Var:
+        return self.g.input(TensorType(dtype, shape))
+
+    def op(self, name: str, *operands: Any, **params: Any) -> Var:
+        dtype = next(v.type.dtype for v in operands if isinstance(v, Var))
+        inputs = tuple(v if isinstance(v, Var) else Literal(v, dtype) for v in operands)
+        (out,) = self.g.add(REGISTRY[name], inputs, params)
+        return out
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *operands, **params: self.op(name, *operands, **params)
+
+    def sum(self, x: Var, *axes: int, keepdims: bool = False, monoid: str = "sum") -> Var:
+        return self.op(f"reduce_{monoid}", x, axes=axes, keepdims=keepdims)
+
+    def build(self, *outputs: Any) -> Graph:
+        return self.g.build(outputs)
+
+
+def oracle(body: Graph, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """The body op by op on NumPy."""
+    scalar = ExactArrayScalar(np)
+
+    def apply(node: Node, operands: list[Any]) -> list[Any]:
+        values = [np.asarray(v.value, dtype=v.dtype.numpy) if isinstance(v, Literal) else v for v in operands]
+        with np.errstate(all="ignore"):
+            out = node.prim.kernel(scalar if node.prim.kind is ELEMENTWISE else np, *values, **node.params)
+        type_ = node.outputs[0].type
+        return [np.array(np.broadcast_to(np.asarray(out, dtype=type_.dtype.numpy), type_.shape))]
+
+    results = evaluate(body, arrays, apply)
+    return [
+        np.asarray(r.value, dtype=r.dtype.numpy) if isinstance(r, Literal) else np.asarray(r) for r in results
+    ]
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    if a.dtype.kind != "f":
+        return np.array_equal(a, b)
+    nan = np.isnan(a)
+    bits = f"u{a.itemsize}"
+    return bool(np.array_equal(nan, np.isnan(b)) and np.array_equal(a.view(bits)[~nan], b.view(bits)[~nan]))
+
+
+def draw(type_: TensorType, rng: np.random.Generator) -> np.ndarray:
+    kind = type_.dtype.kind
+    if kind == "bool":
+        return rng.random(type_.shape) < 0.7
+    if kind in ("int", "uint"):
+        return rng.integers(0 if kind == "uint" else -9, 9, type_.shape).astype(type_.dtype.numpy)
+    x = rng.standard_normal(type_.shape).astype(type_.dtype.numpy) * 3
+    if x.size > 8:  # some special values
+        flat = x.reshape(-1)
+        flat[rng.integers(0, x.size, 4)] = [0.0, -0.0, np.inf, 1e-40]
+    return x
+
+
+def check(body: Graph, seed: int = 0, arrays: list[np.ndarray] | None = None, in_strides: Any = None) -> None:
+    rng = np.random.default_rng(seed)
+    arrays = arrays if arrays is not None else [draw(v.type, rng) for v in body.inputs]
+    kernel = api.compile_group(body, in_strides)
+    outs = [np.full(v.type.shape, 7, dtype=v.type.dtype.numpy) for v in body.outputs]
+    kernel.run(arrays, outs)
+    for k, (out, expected) in enumerate(zip(outs, oracle(body, arrays), strict=True)):
+        assert same_bits(out, expected), f"output {k} of\n{kernel.kernel}\n{out}\n{expected}"
+
+
+# --- elementwise -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_elementwise_chain_of_any_length(n: int) -> None:
+    b = Body()
+    x, y = b.input((n,)), b.input((n,))
+    t = b.tanh(b.add(b.multiply(x, y), b.multiply(x, 0.5)))
+    e = b.exp(b.multiply(b.negative(y), y))
+    check(b.build(b.add(b.multiply(t, e), b.sqrt(b.add(b.abs(x), 1.0))), b.less(x, y)))
+
+
+@pytest.mark.parametrize("dtype", [d for d in dt.ALL if not d.is_complex and d is not dt.bfloat16], ids=str)
+def test_every_dtype(dtype: dt.DType) -> None:
+    b = Body()
+    x, y = b.input((37,), dtype), b.input((37,), dtype)
+    outs = [b.equal(x, y), b.where(b.less(x, y), x, y)]
+    if dtype is dt.bool_:
+        outs += [b.logical_and(x, y), b.logical_not(x), b.cast(x, dtype="float32"), b.sum(x, 0)]
+    else:
+        outs += [b.multiply(b.add(x, y), x), b.cast(x, dtype="float64"), b.cast(x, dtype="bool"), b.sum(x, 0)]
+        outs += [b.sum(x, 0, monoid="max"), b.sum(x, 0, monoid="min"), b.minimum(x, y)]
+    check(b.build(*outs))
+
+
+def test_integer_division_never_traps() -> None:
+    b = Body()
+    x, y = b.input((4,), dt.int32), b.input((4,), dt.int32)
+    least = np.iinfo(np.int32).min
+    arrays = [np.array([5, least, -7, 0], "i4"), np.array([0, -1, 2, 0], "i4")]
+    check(b.build(b.floor_divide(x, y), b.remainder(x, y)), arrays=arrays)
+
+
+def test_broadcasting() -> None:
+    b = Body()
+    x, row, column, one = b.input((7, 5, 33)), b.input((33,)), b.input((5, 1)), b.input(())
+    y = b.multiply(b.add(b.add(x, row), column), one)
+    check(b.build(y, b.add(row, column), b.sqrt(b.abs(one))))
+
+
+def test_inputs_at_given_strides() -> None:
+    b = Body()
+    x, y = b.input((9, 20)), b.input((9, 20))
+    base = np.arange(40 * 30, dtype="f4").reshape(40, 30)
+    views = [base[:20, :9].T, base[1:10, 25:5:-1]]
+    check(b.build(b.multiply(x, y)), arrays=views, in_strides=((1, 30), (30, -1)))
+
+
+def test_an_output_may_overwrite_an_input() -> None:
+    b = Body()
+    x = b.input((100,))
+    body = b.build(b.add(b.multiply(x, x), x))
+    a = np.random.default_rng(0).standard_normal(100).astype("f4")
+    expected = oracle(body, [a.copy()])
+    api.compile_group(body).run([a], [a])
+    assert same_bits(a, expected[0])
+
+
+def test_literals_and_inputs_as_outputs() -> None:
+    b = Body()
+    x = b.input((20,))
+    b.exp(x)
+    check(b.build(x, Literal(2.5, dt.float32), x))
+
+
+def test_nest_ranges_can_be_split() -> None:
+    b = Body()
+    x = b.input((5, 40))
+    kernel = api.compile_group(b.build(b.sum(b.exp(x), 1)))
+    a = np.random.default_rng(0).standard_normal((5, 40)).astype("f4")
+    whole, parts = np.zeros(5, "f4"), np.zeros(5, "f4")
+    kernel.run([a], [whole])
+    block = kernel.pointers([a.ctypes.data, parts.ctypes.data])
+    for begin, end in ((3, 5), (0, 3)):
+        kernel.nests[0](block, None, begin, end)
+    assert kernel.extents == (5,) and same_bits(whole, parts)
+
+
+# --- movement --------------------------------------------------------------------------------------
+
+
+def test_movement_becomes_indexing() -> None:
+    b = Body()
+    x = b.input((6, 20, 4))
+    p = b.permute(x, axes=(2, 0, 1))
+    s = b.slice(p, starts=(0, 5, 19), stops=(4, -1, 1), steps=(2, -2, -3))
+    f = b.flip(s, axes=(0, 2))
+    check(b.build(b.exp(f), b.reshape(b.negative(p), shape=(4, 2, 60)), b.add(b.reshape(x, shape=(480,)), 1.0)))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (12, 10), (6, 4, 5), (120,), (1, 6, 1, 20), (24, 5)])
+def test_reshape_splits_and_merges(shape: tuple[int, ...]) -> None:
+    b = Body()
+    x, y = b.input((6, 20)), b.input((20,))
+    z = b.reshape(b.add(x, y), shape=shape)
+    check(b.build(b.multiply(z, z)))
+
+
+def test_transpose_of_itself() -> None:
+    b = Body()
+    x = b.input((33, 33))
+    check(b.build(b.add(x, b.permute(x, axes=(1, 0)))))
+
+
+# --- reductions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("monoid", ["sum", "max", "min", "any", "all"])
+@pytest.mark.parametrize("n", SIZES)
+def test_folds_in_canonical_order(monoid: str, n: int) -> None:
+    for shape, axes in (((3, n), (1,)), ((n, 3), (0,)), ((n, 40), (0,)), ((n,), (0,))):
+        b = Body()
+        x = b.input(shape, dt.bool_ if monoid in ("any", "all") else dt.float32)
+        body = b.build(b.sum(x, *axes, monoid=monoid))
+        if n == 0 and monoid in ("max", "min"):
+            with pytest.raises(Unsupported):
+                api.compile_group(body)
+        else:
+            check(body)
+
+
+def test_long_folds_use_scratch_memory() -> None:
+    b = Body()
+    x = b.input((5_000_001,))
+    check(b.build(b.sum(x, 0)))
+    b = Body()
+    x = b.input((70_000, 20))
+    check(b.build(b.sum(x, 0), b.sum(b.multiply(x, x), 0)))
+
+
+@pytest.mark.parametrize("axes", [(0, 2), (0, 1), (1, 2), (0, 1, 2), (0, 2, 3), (1, 3), ()])
+def test_folds_over_several_axes(axes: tuple[int, ...]) -> None:
+    for shape in ((5, 6, 7, 33), (40, 3, 16, 32), (2, 2, 2, 2)):
+        b = Body()
+        x = b.input(shape)
+        check(b.build(b.sum(b.multiply(x, 2.0), *axes), b.sum(x, *axes, keepdims=True, monoid="max")))
+
+
+def softmax(b: Body, x: Var, axis: int) -> Var:
+    e = b.exp(b.subtract(x, b.sum(x, axis, keepdims=True, monoid="max")))
+    return b.divide(e, b.sum(e, axis, keepdims=True))
+
+
+@pytest.mark.parametrize("n", [1, 5, 16, 100, 513])
+def test_softmax_and_its_sum(n: int) -> None:
+    for shape, axis in (((6, n), 1), ((n, 20), 0), ((4, n, 3), 1)):
+        b = Body()
+        check(b.build(softmax(b, b.input(shape), axis)))
+
+
+def test_layer_norm_with_statistics() -> None:
+    b = Body()
+    x, w, bias = b.input((12, 100)), b.input((100,)), b.input((100,))
+    mean = b.multiply(b.sum(x, 1, keepdims=True), 0.01)
+    d = b.subtract(x, mean)
+    var = b.multiply(b.sum(b.multiply(d, d), 1), 0.01)
+    scale = b.divide(b.reshape(b.sqrt(b.add(var, 1e-5)), shape=(12, 1)), 1.0)
+    body = b.build(b.add(b.multiply(b.divide(d, scale), w), bias), b.reshape(mean, shape=(12,)), var)
+    assert len(lower(body).nests) == 1
+    check(body)
+
+
+def test_group_norm_through_reshapes() -> None:
+    b = Body()
+    x, w = b.input((4, 6, 5, 7)), b.input((6, 1, 1))
+    r = b.reshape(x, shape=(4, 3, 70))
+    d = b.subtract(r, b.multiply(b.sum(r, 2, keepdims=True), 1 / 70))
+    check(b.build(b.multiply(b.reshape(d, shape=(4, 6, 5, 7)), w)))
+
+
+def test_outputs_of_different_spaces() -> None:
+    b = Body()
+    x, y = b.input((40, 30)), b.input((40, 30))
+    z = b.multiply(b.tanh(x), y)
+    check(b.build(z, b.sum(z, 0), b.sum(z, 1), b.sum(z, 0, 1), b.exp(b.input((17,)))))
+
+
+def test_what_no_kernel_can_express_is_refused() -> None:
+    b = Body()
+    x = b.input((6, 6))
+    nested = b.sum(b.exp(b.sum(x, 1)), 0)
+    assert not api.can_lower(b.build(nested))
+    b = Body()
+    assert not api.can_lower(b.build(b.exp(b.input((3,), dt.complex64))))
+
+
+# --- everything at random --------------------------------------------------------------------------
+
+UNARY = ("negative", "exp", "tanh", "abs", "sqrt", "floor", "log1p", "sin")
+BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+
+
+def random_body(seed: int) -> Graph:
+    r = random.Random(seed)
+    b = Body()
+    dims = [r.choice((1, 2, 3, 16, 17, 33, 64)) for _ in range(r.randint(1, 4))]
+    shapes = [tuple(d if r.random() < 0.7 else 1 for d in dims[r.randint(0, len(dims)) :]) for _ in range(3)]
+    values = [b.input(tuple(dims)), *(b.input(s) for s in shapes)]
+    for _ in range(r.randint(2, 12)):
+        x = r.choice(values)
+        choice = r.random()
+        if choice < 0.35:
+            new = b.op(r.choice(UNARY), x)
+        elif choice < 0.7:
+            y = r.choice([v for v in values if _fit(v.type.shape, x.type.shape)])
+            new = b.op(r.choice(BINARY), x, y)
+        elif choice < 0.8:
+            new = b.op(r.choice(BINARY), x, r.choice((0.5, -0.0, 2.0)))
+        elif choice < 0.9 and x.type.shape:
+            axes = tuple(i for i in range(len(x.type.shape)) if r.random() < 0.5)
+            new = b.sum(x, *axes, keepdims=r.random() < 0.7, monoid=r.choice(("sum", "max")))
+        elif x.type.shape:
+            new = _moved(b, r, x)
+        values.append(new if choice < 0.8 or x.type.shape else x)
+    return b.build(*r.sample(values[4:], min(3, len(values) - 4)))
+
+
+def _fit(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    pairs = zip(reversed(a), reversed(b), strict=False)
+    return all(x == y or 1 in (x, y) for x, y in pairs)
+
+
+def _moved(b: Body, r: random.Random, x: Var) -> Var:
+    shape = x.type.shape
+    how = r.randint(0, 3)
+    if how == 0:
+        return b.permute(x, axes=tuple(r.sample(range(len(shape)), len(shape))))
+    if how == 1:
+        return b.flip(x, axes=(r.randrange(len(shape)),))
+    if how == 2:
+        starts = tuple(r.randrange(d) if d else 0 for d in shape)
+        return b.slice(x, starts=starts, stops=shape, steps=(1,) * len(shape))
+    return b.reshape(x, shape=(x.type.size,) if r.random() < 0.5 else (*shape[::-1],))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_bodies(seed: int) -> None:
+    body = random_body(seed)
+    if api.can_lower(body):
+        check(body, seed)
+
+
+def test_most_random_bodies_can_be_lowered() -> None:
+    assert sum(api.can_lower(random_body(seed)) for seed in range(200)) > 100

@@ -1,0 +1,127 @@
+"""Examples: the main job runs, keeps its promises, and says what is wrong with bad data."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "train_digits.py"
+
+
+def run(*arguments: object, cwd: Path, timeout: int = 300) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(EXAMPLE), *map(str, arguments)]
+    environment = {**os.environ, "MPLCONFIGDIR": str(cwd / ".matplotlib")}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
+    )
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+
+
+@pytest.fixture
+def fashion(tmp_path: Path) -> Path:
+    """A folder in Fashion-MNIST's form, of few and random pictures."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "fashion"
+    folder.mkdir()
+    for part, n in (("train", 64), ("t10k", 16)):
+        write_idx(folder / f"{part}-images-idx3-ubyte.gz", rng.integers(0, 256, (n, 28, 28)))
+        write_idx(folder / f"{part}-labels-idx1-ubyte.gz", rng.integers(0, 10, n))
+    return folder
+
+
+def test_a_short_run_has_equal_bits_and_prints_every_figure(tmp_path: Path) -> None:
+    done = run("--limit", 256, "--epochs", 2, "--out", "curves.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "every parameter bitwise equal: yes (10 tensors" in done.stdout
+    for figure in (
+        "final loss",
+        "test accuracy",
+        "seconds per epoch",
+        "first call",
+        "speed-up",
+        "arena, as planned",
+        "lower bound",
+        "every value by itself",
+        "nodes before and after each pass",
+    ):
+        assert figure in done.stdout
+    assert re.search(r"^ +\w+ +\d+ -> +\d+$", done.stdout, re.MULTILINE)
+    assert "captured: 100%" in done.stderr  # the progress bar
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_the_main_job_learns_to_read_digits(tmp_path: Path) -> None:
+    done = run(cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (accuracies,) = re.findall(r"test accuracy +([\d.]+) +([\d.]+)", done.stdout)
+    assert accuracies[0] == accuracies[1]
+    assert float(accuracies[0]) >= 0.98
+    assert (tmp_path / "train_digits.png").exists()
+
+
+def test_fashion_mnist_files_are_read(fashion: Path, tmp_path: Path) -> None:
+    done = run(
+        "--data", "fashion-mnist", "--path", fashion, "--epochs", 1, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "64 images to train on and 16 to test on, 28x28" in done.stdout
+    assert "bitwise equal: yes" in done.stdout
+
+
+def assert_one_message(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_missing_file_is_named(fashion: Path, tmp_path: Path) -> None:
+    (fashion / "t10k-labels-idx1-ubyte.gz").unlink()
+    done = run("--data", "fashion-mnist", "--path", fashion, cwd=tmp_path)
+    assert_one_message(done, "error: ", "t10k-labels-idx1-ubyte", "expected")
+
+
+def test_a_folder_that_does_not_exist_is_one_message(tmp_path: Path) -> None:
+    done = run("--data", "fashion-mnist", "--path", tmp_path / "nowhere", cwd=tmp_path)
+    assert_one_message(done, "error: ", "nowhere", "train-images-idx3-ubyte")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda raw: raw[: len(raw) // 2], id="cut short"),
+        pytest.param(lambda raw: b"", id="empty"),
+        pytest.param(lambda raw: gzip.compress(b"\x7fELF" + bytes(40)), id="not IDX"),
+        pytest.param(lambda raw: gzip.compress(gzip.decompress(raw)[:-7]), id="pixels missing"),
+    ],
+)
+def test_a_damaged_file_says_what_was_expected(damage, fashion: Path, tmp_path: Path) -> None:
+    path = fashion / "train-images-idx3-ubyte.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    done = run("--data", "fashion-mnist", "--path", fashion, cwd=tmp_path)
+    assert_one_message(done, "error: ", path.name)
+    assert re.search("expected|damaged", done.stderr)
+
+
+def test_fashion_mnist_without_a_path_is_one_message(tmp_path: Path) -> None:
+    done = run("--data", "fashion-mnist", cwd=tmp_path)
+    assert_one_message(done, "--path DIR")
+
+
+def test_help_lists_every_option(tmp_path: Path) -> None:
+    done = run("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for option in ("--data", "--path", "--epochs", "--batch-size", "--seed", "--limit", "--out"):
+        assert option in done.stdout
