@@ -7,7 +7,6 @@ import os
 # Before NumPy is imported: pytest -n auto gives each core a worker of its own.
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
-os.environ.setdefault("MPLBACKEND", "Agg")
 
 import importlib.util
 from typing import Any

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .core import dtypes as dt
+from .core.backend import backend_for
 from .core.errors import FileFormatError
-from .eager import Tensor, asarray
+from .eager import Tensor
 
 _CODES = {
     dt.bool_: "BOOL", dt.uint8: "U8", dt.int8: "I8", dt.uint16: "U16", dt.int16: "I16",
@@ -54,7 +55,9 @@ def save(obj: Any, path: str | PathLike[str]) -> None:
     if _is_flat(obj):
         tensors.update(obj)
     else:
-        metadata[_TREE] = json.dumps(_encode(obj, tensors, "the root"), separators=(",", ":"))
+        metadata[_TREE] = json.dumps(
+            _Encoder(tensors).encode(obj, "the root", 0), separators=(",", ":")
+        )
     _write(os.fspath(path), tensors, metadata)
 
 
@@ -66,33 +69,47 @@ def _is_flat(obj: Any) -> bool:
     )
 
 
-def _encode(node: Any, tensors: dict[str, Tensor], where: str) -> Any:
-    """A JSON value: plain ones stand for themselves, the others are ``[tag, ...]``."""
-    if node is None or isinstance(node, (bool, str)) or type(node) is int:
-        return node
-    if isinstance(node, float):
-        return node if math.isfinite(node) else ["f", repr(float(node))]
-    if isinstance(node, Tensor):
-        name = str(len(tensors))
-        tensors[name] = node
-        return ["T", name]
-    if isinstance(node, (list, tuple)):
-        tag = "l" if isinstance(node, list) else "t"
-        return [tag, *(_encode(v, tensors, f"{where}[{i}]") for i, v in enumerate(node))]
-    if isinstance(node, Mapping):
-        pairs = [
-            [_encode(_key(k, where), tensors, where), _encode(v, tensors, f"{where}[{k!r}]")]
-            for k, v in node.items()
-        ]
-        return ["d", *pairs]
-    if isinstance(node, complex):
-        return ["c", repr(node.real), repr(node.imag)]
-    if isinstance(node, (np.bool_, np.integer, np.floating)):
-        return _encode(node.item(), tensors, where)
-    raise TypeError(
-        f"cannot save a {type(node).__name__} (at {where}); files hold tensors, numbers, strings, None, "
-        "and dicts, lists and tuples of them"
-    )
+class _Encoder:
+    """Trees as JSON: plain values stand for themselves, the others are ``[tag, ...]``."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        self.tensors = tensors  # filled on the way
+        self.names: dict[int, str] = {}  # a tensor that occurs twice is stored once
+
+    def encode(self, node: Any, where: str, depth: int) -> Any:
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"cannot save a tree nested more than {_MAX_DEPTH} deep (at {where})")
+        if node is None or isinstance(node, (bool, str)) or type(node) is int:
+            return node
+        if isinstance(node, float):
+            return float(node) if math.isfinite(node) else ["f", repr(float(node))]
+        if isinstance(node, complex):
+            return ["c", repr(node.real), repr(node.imag)]
+        if isinstance(node, (np.bool_, np.integer, np.floating)):
+            return self.encode(node.item(), where, depth)
+        if isinstance(node, Tensor):
+            name = self.names.setdefault(id(node), str(len(self.names)))
+            self.tensors[name] = node
+            return ["T", name]
+        return self.branch(node, where, depth + 1)
+
+    def branch(self, node: Any, where: str, depth: int) -> Any:
+        if isinstance(node, (list, tuple)):
+            tag = "l" if isinstance(node, list) else "t"
+            return [tag, *(self.encode(v, f"{where}[{i}]", depth) for i, v in enumerate(node))]
+        if isinstance(node, Mapping):
+            pairs = ((_key(k, where), v) for k, v in node.items())
+            return [
+                "d",
+                *(
+                    [self.encode(k, where, depth), self.encode(v, f"{where}[{k!r}]", depth)]
+                    for k, v in pairs
+                ),
+            ]
+        raise TypeError(
+            f"cannot save a {type(node).__name__} (at {where}); files hold tensors, numbers, strings, "
+            "None, and dicts, lists and tuples of them"
+        )
 
 
 def _key(key: Any, where: str) -> Any:
@@ -124,7 +141,7 @@ def _write(path: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> N
 
 
 def _bytes_of(x: Tensor) -> np.ndarray[Any, Any]:
-    array = np.ascontiguousarray(storage(x))
+    array = np.ascontiguousarray(backend_for(x.device).to_numpy(x._data))
     return array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8)
 
 
@@ -192,9 +209,13 @@ def load(path: str | PathLike[str]) -> Any:
 def _read_header(file: Any, size: int, path: str) -> tuple[dict[str, Any], int]:
     prefix = file.read(8)
     if prefix[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise FileFormatError(f"{path}: this is a pickle, which could run code; it is not read. {_REMEDY}")
+        raise FileFormatError(
+            f"{path}: this is a pickle, which could run code; it is not read. {_REMEDY}"
+        )
     if prefix[:4] == b"PK\x03\x04":
-        raise FileFormatError(f"{path}: this is a zip archive (torch.save or numpy.savez). {_REMEDY}")
+        raise FileFormatError(
+            f"{path}: this is a zip archive (torch.save or numpy.savez). {_REMEDY}"
+        )
     length = int.from_bytes(prefix, "little")
     if len(prefix) < 8 or length < 2 or length > min(size - 8, _MAX_HEADER):
         raise FileFormatError(
@@ -245,7 +266,9 @@ def _entry(name: str, record: Any, path: str) -> _Entry:
         raise fail(f"has data_offsets {offsets!r}, not [start, stop]")
     expected = prod(shape) * _DTYPES[code].itemsize
     if offsets[1] - offsets[0] != expected:
-        raise fail(f"takes {expected} bytes ({code} of shape {shape}), its data_offsets span {offsets[1] - offsets[0]}")
+        raise fail(
+            f"takes {expected} bytes ({code} of shape {shape}), its data_offsets span {offsets[1] - offsets[0]}"
+        )
     return _Entry(name, _DTYPES[code], tuple(shape), *offsets)
 
 
@@ -255,20 +278,29 @@ def _check_layout(entries: list[_Entry], available: int, path: str) -> None:
     for e in sorted(entries, key=lambda e: (e.start, e.stop)):
         if e.start != end:
             what = "overlaps the one before" if e.start < end else "leaves a gap before it"
-            raise FileFormatError(f"{path}: tensor {e.name!r} starts at byte {e.start}, expected {end}: it {what}")
+            raise FileFormatError(
+                f"{path}: tensor {e.name!r} starts at byte {e.start}, expected {end}: it {what}"
+            )
         end = e.stop
     if end != available:
-        raise FileFormatError(f"{path}: the tensors take {end} bytes, the file holds {available} after its header")
+        raise FileFormatError(
+            f"{path}: the tensors take {end} bytes, the file holds {available} after its header"
+        )
 
 
 def _read_tensor(file: Any, data_start: int, e: _Entry, path: str) -> Tensor:
-    array = np.empty(e.shape, e.dtype.numpy.newbyteorder("<"))
+    try:
+        array = np.empty(e.shape, e.dtype.numpy.newbyteorder("<"))
+    except ValueError as error:  # no elements, but lengths or axes beyond NumPy's limits
+        raise FileFormatError(
+            f"{path}: tensor {e.name!r} of shape {list(e.shape)}: {error}"
+        ) from None
     file.seek(data_start + e.start)
     if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
         raise FileFormatError(f"{path}: tensor {e.name!r} is cut short")
     if e.dtype is dt.bool_ and (array.view(np.uint8) > 1).any():
         raise FileFormatError(f"{path}: tensor {e.name!r} holds bools other than 0 and 1")
-    return from_storage(array.astype(e.dtype.numpy, copy=False), e.dtype)
+    return Tensor(array.astype(e.dtype.numpy, copy=False), e.dtype)
 
 
 def _decode(node: Any, tensors: dict[str, Tensor], depth: int) -> Any:

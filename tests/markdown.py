@@ -59,9 +59,8 @@ def run_python(path: Path) -> None:
             printed = stdout.getvalue()
         elif block.language == "text" and source is not None:
             if printed.rstrip() != block.text.rstrip():
-                raise AssertionError(
-                    f"{path}:{source.line} prints\n{printed}\nbut line {block.line} states\n{block.text}"
-                )
+                stated = f"line {block.line} states\n{block.text}"
+                raise AssertionError(f"{path}:{source.line} prints\n{printed}\nbut {stated}")
             source = None
 
 

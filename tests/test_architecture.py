@@ -171,35 +171,33 @@ def test_modules_import_each_other_without_cycles() -> None:
     assert not cycles, cycles
 
 
+@functools.cache
+def optional_modules() -> frozenset[str]:
+    """Modules of the package that need an optional third party as soon as they are imported."""
+    found: set[str] = set()
+    before = -1
+    while len(found) != before:
+        before = len(found)
+        for name in sources():
+            top = [i for i in imports_of(name) if not i.function and not i.typing_only]
+            loaded = {t for i in top for t in targets(i)}
+            if any(i.module.split(".")[0] in LAZY for i in top) or loaded & found:
+                found.add(name)
+    return frozenset(found)
+
+
 def test_imports_stand_at_the_top_but_for_optional_third_parties() -> None:
+    def may_wait(item: Import) -> bool:
+        loaded = list(targets(item)) or [item.module.split(".")[0]]
+        return all(name in LAZY or name in optional_modules() for name in loaded)
+
     wrong = [
         f"{where(source, item.line)}: {item.function} imports {item.module}"
         for source in sources().values()
         for item in imports_of(source.name)
-        if item.function and item.module.split(".")[0] not in LAZY
+        if item.function and not may_wait(item)
     ]
     assert not wrong, "\n".join(wrong)
-
-
-def test_optional_third_parties_are_imported_inside_functions_only() -> None:
-    def lazily_loaded(source: Source) -> bool:
-        """A module that itself is only reached through a lazy third party's own file."""
-        return source.name in lazy_modules()
-
-    wrong = [
-        f"{where(source, item.line)} imports {item.module} when the package is imported"
-        for source in sources().values()
-        for item in imports_of(source.name)
-        if item.module.split(".")[0] in LAZY
-        and not (item.function or item.typing_only or lazily_loaded(source))
-    ]
-    assert not wrong, "\n".join(wrong)
-
-
-@functools.cache
-def lazy_modules() -> frozenset[str]:
-    """Modules of the package that ``import dualgraph`` does not load."""
-    return frozenset(sources()) - frozenset(loaded_modules())
 
 
 @functools.cache
@@ -210,8 +208,9 @@ def loaded_modules() -> tuple[str, ...]:
 
 
 def test_importing_the_package_loads_no_optional_third_party() -> None:
-    loaded = {name.split(".")[0] for name in loaded_modules()}
-    assert not loaded & LAZY
+    loaded = loaded_modules()
+    assert not {name.split(".")[0] for name in loaded} & LAZY
+    assert not optional_modules() & set(loaded)
 
 
 def test_nobody_imports_private_names_of_another_package() -> None:
@@ -246,9 +245,6 @@ def test_every_file_says_its_concept_first() -> None:
 
 
 # --- passes ask ops, they do not list them -------------------------------------------------------
-
-# The table of rewrite rules is algebra over named ops: naming them is its business.
-RULE_TABLES = {"dualgraph.passes.rules"}
 
 
 def _docstrings(tree: ast.Module) -> set[int]:
@@ -287,7 +283,7 @@ def test_passes_name_no_ops() -> None:
     wrong = [
         f"{where(source, line)} names the op {name!r}; ask a trait of the op"
         for source in sources().values()
-        if source.part == "passes" and source.name not in RULE_TABLES
+        if source.part == "passes"
         for line, name in _ops_named_in(source)
     ]
     assert not wrong, "\n".join(wrong)

@@ -72,9 +72,7 @@ def test_the_main_job_learns_to_read_digits(tmp_path: Path) -> None:
 
 
 def test_fashion_mnist_files_are_read(fashion: Path, tmp_path: Path) -> None:
-    done = run(
-        "--data", "fashion-mnist", "--path", fashion, "--epochs", 1, cwd=tmp_path
-    )
+    done = run("--data", "fashion-mnist", "--path", fashion, "--epochs", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "64 images to train on and 16 to test on, 28x28" in done.stdout
     assert "bitwise equal: yes" in done.stdout

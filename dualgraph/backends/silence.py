@@ -27,9 +27,8 @@ _quiet = _Quiet()
 def quietly(fn: Callable[..., Any], *args: Any) -> Any:
     """``fn(*args)`` without floating-point warnings."""
     quiet = _quiet
-    if quiet.busy:  # re-entered, from a finaliser or a signal handler: a context can be entered once
-        with np.errstate(all="ignore"):
-            return fn(*args)
+    if quiet.busy:  # called from inside: the quiet context is current already
+        return fn(*args)
     quiet.busy = True
     try:
         return quiet.context.run(fn, *args)

@@ -42,6 +42,10 @@ class AutogradError(DualgraphError, RuntimeError):
     """The tape cannot do what was asked of it."""
 
 
+class TransformError(DualgraphError, RuntimeError):
+    """A function cannot be batched, differentiated or checkpointed as asked."""
+
+
 class CaptureError(DualgraphError, RuntimeError):
     """A function cannot be captured soundly."""
 

@@ -65,6 +65,7 @@ class Prim:
         self.vjp_rule: Callable[..., Any] | None = None
         self.batch_rule: Callable[..., Any] | None = None
         self.put_rule: Callable[..., Any] | None = None
+        self.into: Callable[..., None] | None = None
         self.oracle: Callable[..., Any] | None = None
         self.reads_out = True
         self.reads: tuple[bool, ...] = ()
@@ -123,6 +124,11 @@ class Prim:
     def put(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator, for views: ``rule(base, new, **params)`` is `base` with the viewed part replaced."""
         self.put_rule = rule
+        return rule
+
+    def writes(self, rule: Callable[..., None]) -> Callable[..., None]:
+        """Decorator: ``rule(out, *arrays, **params)`` computes into memory that is there, on NumPy arrays."""
+        self.into = rule
         return rule
 
     def reference(self, rule: Callable[..., Any]) -> Callable[..., Any]:

@@ -255,125 +255,125 @@ class Scalar:
     # Expanded words.
 
     def exp(self, x: Value) -> Value:
-        """``e**x``."""
+        """``e**x``. 1.1, 1.0 ulp."""
         return expansions.exp(self, x)
 
     def exp2(self, x: Value) -> Value:
-        """``2**x``; exact for integers."""
+        """``2**x``; exact for integers. 1.1, 1.1 ulp."""
         return expansions.exp2(self, x)
 
     def expm1(self, x: Value) -> Value:
-        """``e**x - 1``, accurate near 0."""
+        """``e**x - 1``, accurate near 0. 1.6, 1.8 ulp."""
         return expansions.expm1(self, x)
 
     def log(self, x: Value) -> Value:
-        """Natural logarithm; -inf at 0, NaN below."""
+        """Natural logarithm; -inf at 0, NaN below. 1.0, 0.9 ulp."""
         return expansions.log(self, x)
 
     def log2(self, x: Value) -> Value:
-        """Logarithm to base 2; exact for powers of 2."""
+        """Logarithm to base 2; exact for powers of 2. 1.2, 1.1 ulp."""
         return expansions.log2(self, x)
 
     def log10(self, x: Value) -> Value:
-        """Logarithm to base 10."""
+        """Logarithm to base 10. 1.0, 1.1 ulp."""
         return expansions.log10(self, x)
 
     def log1p(self, x: Value) -> Value:
-        """``log(1 + x)``, accurate near 0."""
+        """``log(1 + x)``, accurate near 0. 1.0, 1.0 ulp."""
         return expansions.log1p(self, x)
 
     def sin(self, x: Value) -> Value:
-        """Sine of radians, for any finite x."""
+        """Sine of radians, for any finite x. 1.5, 1.5 ulp."""
         return expansions.sin(self, x)
 
     def cos(self, x: Value) -> Value:
-        """Cosine of radians, for any finite x."""
+        """Cosine of radians, for any finite x. 1.5, 1.5 ulp."""
         return expansions.cos(self, x)
 
     def tan(self, x: Value) -> Value:
-        """Tangent of radians, for any finite x."""
+        """Tangent of radians, for any finite x. 1.2, 1.2 ulp."""
         return expansions.tan(self, x)
 
     def asin(self, x: Value) -> Value:
-        """Inverse sine in [-pi/2, pi/2]; NaN outside [-1, 1]."""
+        """Inverse sine in [-pi/2, pi/2]; NaN outside [-1, 1]. 0.7, 0.7 ulp."""
         return expansions.asin(self, x)
 
     def acos(self, x: Value) -> Value:
-        """Inverse cosine in [0, pi]; NaN outside [-1, 1]."""
+        """Inverse cosine in [0, pi]; NaN outside [-1, 1]. 0.6, 0.7 ulp."""
         return expansions.acos(self, x)
 
     def atan(self, x: Value) -> Value:
-        """Inverse tangent in [-pi/2, pi/2]."""
+        """Inverse tangent in [-pi/2, pi/2]. 1.4, 1.4 ulp."""
         return expansions.atan(self, x)
 
     def sinh(self, x: Value) -> Value:
-        """``(e**x - e**-x) / 2``."""
+        """``(e**x - e**-x) / 2``. 1.6, 1.6 ulp."""
         return expansions.sinh(self, x)
 
     def cosh(self, x: Value) -> Value:
-        """``(e**x + e**-x) / 2``."""
+        """``(e**x + e**-x) / 2``. 1.5, 1.4 ulp."""
         return expansions.cosh(self, x)
 
     def tanh(self, x: Value) -> Value:
-        """``sinh(x) / cosh(x)``."""
+        """``sinh(x) / cosh(x)``. 1.4, 1.3 ulp."""
         return expansions.tanh(self, x)
 
     def asinh(self, x: Value) -> Value:
-        """Inverse hyperbolic sine."""
+        """Inverse hyperbolic sine. 0.9, 1.0 ulp."""
         return expansions.asinh(self, x)
 
     def acosh(self, x: Value) -> Value:
-        """Inverse hyperbolic cosine; NaN below 1."""
+        """Inverse hyperbolic cosine; NaN below 1. 1.0, 1.0 ulp."""
         return expansions.acosh(self, x)
 
     def atanh(self, x: Value) -> Value:
-        """Inverse hyperbolic tangent; infinite at 1, NaN beyond."""
+        """Inverse hyperbolic tangent; infinite at 1, NaN beyond. 0.7, 0.7 ulp."""
         return expansions.atanh(self, x)
 
     def erf(self, x: Value) -> Value:
-        """``2/sqrt(pi)`` times the integral of ``exp(-t**2)`` from 0 to x."""
+        """``2/sqrt(pi)`` times the integral of ``exp(-t**2)`` from 0 to x. 1.2, 1.2 ulp."""
         return expansions.erf(self, x)
 
     def erfc(self, x: Value) -> Value:
-        """``1 - erf(x)``, accurate for large x."""
+        """``1 - erf(x)``, accurate for large x. 0.6, 1.3 ulp."""
         return expansions.erfc(self, x)
 
     def cbrt(self, x: Value) -> Value:
-        """The real cube root."""
+        """The real cube root. 0.6, 0.5 ulp."""
         return expansions.cbrt(self, x)
 
     def rsqrt(self, x: Value) -> Value:
-        """``1 / sqrt(x)``, in two roundings."""
+        """``1 / sqrt(x)``, in two roundings. 1.5, 1.5 ulp."""
         return expansions.rsqrt(self, x)
 
     def sigmoid(self, x: Value) -> Value:
-        """``1 / (1 + e**-x)``."""
+        """``1 / (1 + e**-x)``. 1.5, 1.5 ulp."""
         return expansions.sigmoid(self, x)
 
     def softplus(self, x: Value) -> Value:
-        """``log(1 + e**x)``."""
+        """``log(1 + e**x)``. 1.5, 1.3 ulp."""
         return expansions.softplus(self, x)
 
     def lgamma(self, x: Value) -> Value:
-        """``log(|gamma(x)|)``, for x > 0; its error is absolute near the zeros at x < 0."""
+        """``log(|gamma(x)|)``, for x > 0; its error is absolute near the zeros at x < 0. 0.5, 3.3 ulp."""
         return expansions.lgamma(self, x)
 
     def digamma(self, x: Value) -> Value:
-        """``gamma'(x) / gamma(x)``; its error is absolute near its zeros."""
+        """``gamma'(x) / gamma(x)``; its error is absolute near its zeros. 0.5, 2.7 ulp."""
         return expansions.digamma(self, x)
 
     def atan2(self, y: Value, x: Value) -> Value:
-        """Angle of the point (x, y) in [-pi, pi]."""
+        """Angle of the point (x, y) in [-pi, pi]. 1.2, 1.3 ulp."""
         return expansions.atan2(self, *self.lift(y, x))
 
     def pow(self, x: Value, y: Value) -> Value:
-        """``x**y`` of floats, with the special values of C99."""
+        """``x**y`` of floats, with the special values of C99. 0.6, 1.0 ulp."""
         return expansions.pow(self, *self.lift(x, y))
 
     def hypot(self, x: Value, y: Value) -> Value:
-        """``sqrt(x**2 + y**2)`` without undue overflow."""
+        """``sqrt(x**2 + y**2)`` without undue overflow. 0.5, 0.5 ulp."""
         return expansions.hypot(self, *self.lift(x, y))
 
     def logaddexp(self, x: Value, y: Value) -> Value:
-        """``log(e**x + e**y)``, relative to the larger operand."""
+        """``log(e**x + e**y)``, relative to the larger operand. 1.2, 1.2 ulp."""
         return expansions.logaddexp(self, *self.lift(x, y))

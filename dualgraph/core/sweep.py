@@ -17,7 +17,7 @@ Edge = tuple[TapeNode, int]
 
 def reverse(
     roots: Iterable[tuple[Edge, Any]],
-    rule: Callable[[TapeNode, list[Any], tuple[bool, ...]], Iterable[Any]],
+    rule: Callable[..., Iterable[Any]],
     add: Callable[[Any, Any], Any],
     wanted: set[int] | None = None,
     visit: Callable[[TapeNode, list[Any]], None] | None = None,
@@ -27,7 +27,8 @@ def reverse(
 
     Given: `rule(node, cts, needed)` yields one cotangent (or None) an input of the node;
     `visit(node, cts)` sees each node with its final cotangents before the rule runs (leaves have no
-    rule); `wanted` limits the sweep to nodes with these ids.
+    rule); `wanted` limits the sweep to nodes with these ids. An op with the trait ``takes_over`` (a
+    compiled call) also gets the sums begun for its inputs, and gives the sums continued.
     Result: whatever `visit` collected.
     """
     cts: dict[int, list[Any]] = pending if pending is not None else {}
@@ -45,6 +46,10 @@ def reverse(
         slots = cts.setdefault(key, [None] * max(1, len(node.outputs)))
         slots[index] = ct if slots[index] is None else add(slots[index], ct)
 
+    def begun(edge: Edge | None) -> Any:
+        slots = None if edge is None else cts.get(id(edge[0]))
+        return None if slots is None or edge is None else slots[edge[1]]
+
     for edge, ct in roots:
         arrive(edge, ct)
     while heap:
@@ -58,6 +63,14 @@ def reverse(
             e is not None and (wanted is None or id(e[0]) in wanted) for e in node.inputs
         )
         if not any(needed):
+            continue
+        if getattr(node.prim, "takes_over", False):
+            prior = [begun(e) if want else None for e, want in zip(node.inputs, needed, strict=True)]
+            for edge, total in zip(node.inputs, rule(node, slots, needed, prior), strict=True):
+                if edge is not None and total is not None:
+                    if id(edge[0]) in cts:
+                        cts[id(edge[0])][edge[1]] = None
+                    arrive(edge, total)
             continue
         for edge, ct in zip(node.inputs, rule(node, slots, needed), strict=True):
             if edge is not None and ct is not None:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import ShapeError
-from ..eager import Tensor, asarray, tensor
-from ..ops import stack
+from ..eager import Tensor, asarray, stack, tensor
 
 
 def default_convert(sample: Any) -> Any:
@@ -61,7 +60,7 @@ def _stacked(tensors: list[Any]) -> Any:
     if len(shapes) > 1:
         listed = ", ".join(map(str, sorted(shapes)))
         raise ShapeError(f"samples of one batch must have one shape to be stacked, not {listed}")
-    return stack(tensors, 0)
+    return stack(tensors, axis=0)
 
 
 def _columns(batch: list[Any], first: Any) -> Any:

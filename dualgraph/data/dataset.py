@@ -43,7 +43,9 @@ class TensorDataset(Dataset):
         lengths = {t.shape[0] for t in tensors}
         if len(lengths) != 1:
             listed = ", ".join(str(t.shape) for t in tensors) or "none"
-            raise ArgumentError(f"TensorDataset needs tensors of one length; their shapes are: {listed}")
+            raise ArgumentError(
+                f"TensorDataset needs tensors of one length; their shapes are: {listed}"
+            )
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
@@ -128,14 +130,20 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
     n = len(dataset)
     sizes = _sizes(n, lengths)
     if sum(sizes) != n:
-        raise ArgumentError(f"lengths {list(lengths)} sum to {sum(sizes)}, the dataset has {n} samples")
+        raise ArgumentError(
+            f"lengths {list(lengths)} sum to {sum(sizes)}, the dataset has {n} samples"
+        )
     order = permutation(n, generator)
     ends = list(itertools.accumulate(sizes))
     return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 
 
 def _sizes(n: int, lengths: Sequence[float]) -> list[int]:
-    if not (math.isclose(sum(lengths), 1) and sum(lengths) <= 1 + 1e-9 and any(x != int(x) for x in lengths)):
+    if not (
+        math.isclose(sum(lengths), 1)
+        and sum(lengths) <= 1 + 1e-9
+        and any(x != int(x) for x in lengths)
+    ):
         return [int(x) for x in lengths]
     sizes = [math.floor(n * x) for x in lengths]
     for i in range(n - sum(sizes)):

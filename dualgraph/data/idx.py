@@ -40,7 +40,9 @@ def read_idx(path: str | PathLike[str]) -> np.ndarray[Any, Any]:
     dtype, ndim = np.dtype(_DTYPES[content[2]]), content[3]
     header = 4 + 4 * ndim
     if len(content) < header:
-        raise FileFormatError(f"{path}: expected a header of {header} bytes for {ndim} axes, found {len(content)}")
+        raise FileFormatError(
+            f"{path}: expected a header of {header} bytes for {ndim} axes, found {len(content)}"
+        )
     shape = tuple(int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(ndim))
     expected = header + prod(shape) * dtype.itemsize
     if len(content) != expected:
@@ -85,7 +87,9 @@ class MNIST(Dataset):
         images = self._read(f"{prefix}-images-idx3-ubyte", 3)
         labels = self._read(f"{prefix}-labels-idx1-ubyte", 1)
         if len(images) != len(labels):
-            raise FileFormatError(f"{self.root}: expected one label an image, found {len(labels)} labels for {len(images)} images")
+            raise FileFormatError(
+                f"{self.root}: expected one label an image, found {len(labels)} labels for {len(images)} images"
+            )
         self.data = asarray(images)
         self.targets = asarray(labels.astype(np.int64))
         self._labels = labels.tolist()
@@ -106,7 +110,9 @@ class MNIST(Dataset):
                 if path.is_file():
                     return path
         wanted = ", ".join(
-            f"{p}-{part}-ubyte.gz" for p in ("train", "t10k") for part in ("images-idx3", "labels-idx1")
+            f"{p}-{part}-ubyte.gz"
+            for p in ("train", "t10k")
+            for part in ("images-idx3", "labels-idx1")
         )
         raise FileNotFoundError(
             f"{type(self).__name__}: no file {name}.gz or {name} in {folders[0]} or {folders[1]}; "

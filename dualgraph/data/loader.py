@@ -57,7 +57,11 @@ class DataLoader:
         self.batch_size = batch_size
         self.drop_last = drop_last
         if sampler is None and not self._iterable:
-            sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+            sampler = (
+                RandomSampler(dataset, generator=generator)
+                if shuffle
+                else SequentialSampler(dataset)
+            )
         self.sampler = sampler
         if batch_sampler is None and batch_size is not None and not self._iterable:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
@@ -66,19 +70,27 @@ class DataLoader:
         self._whole = collate_fn is None and _takes_lists(dataset)
         self.collate_fn = collate_fn or (default_collate if batched else default_convert)
 
-    def _check(self, batch_size: Any, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool) -> None:
+    def _check(
+        self, batch_size: Any, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool
+    ) -> None:
         if self.num_workers < 0:
             raise ArgumentError(f"num_workers must not be negative, got {self.num_workers}")
-        if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
+        if batch_sampler is not None and (
+            batch_size != 1 or shuffle or sampler is not None or drop_last
+        ):
             raise ArgumentError("batch_sampler excludes batch_size, shuffle, sampler and drop_last")
         if sampler is not None and shuffle:
             raise ArgumentError("sampler excludes shuffle: the sampler decides the order")
         if self._iterable and (shuffle or sampler is not None or batch_sampler is not None):
-            raise ArgumentError("an IterableDataset decides its own order: shuffle and samplers do not apply")
+            raise ArgumentError(
+                "an IterableDataset decides its own order: shuffle and samplers do not apply"
+            )
         if batch_size is None and drop_last:
             raise ArgumentError("drop_last needs a batch_size")
         if batch_size is not None and (not isinstance(batch_size, int) or batch_size <= 0):
-            raise ArgumentError(f"batch_size must be a positive integer or None, not {batch_size!r}")
+            raise ArgumentError(
+                f"batch_size must be a positive integer or None, not {batch_size!r}"
+            )
 
     def __len__(self) -> int:
         if self._iterable:
@@ -94,7 +106,9 @@ class DataLoader:
         visits = iter(self.batch_sampler if self.batch_sampler is not None else self.sampler)
         if self.num_workers == 0:
             return map(self._fetch, visits)
-        return _ahead(self._fetch, visits, self.num_workers, self.num_workers * self.prefetch_factor)
+        return _ahead(
+            self._fetch, visits, self.num_workers, self.num_workers * self.prefetch_factor
+        )
 
     def _fetch(self, visit: Any) -> Any:
         if self.batch_sampler is None:
@@ -122,10 +136,14 @@ def _takes_lists(dataset: Any) -> bool:
     return type(dataset) is TensorDataset
 
 
-def _ahead(fetch: Callable[[Any], Any], visits: Iterator[Any], workers: int, depth: int) -> Iterator[Any]:
+def _ahead(
+    fetch: Callable[[Any], Any], visits: Iterator[Any], workers: int, depth: int
+) -> Iterator[Any]:
     """``map(fetch, visits)`` in the same order, with up to `depth` results under way."""
     with ThreadPoolExecutor(workers, thread_name_prefix="dualgraph-loader") as pool:
-        pending: deque[Future[Any]] = deque(pool.submit(fetch, v) for v in itertools.islice(visits, depth))
+        pending: deque[Future[Any]] = deque(
+            pool.submit(fetch, v) for v in itertools.islice(visits, depth)
+        )
         try:
             while pending:
                 out = pending.popleft().result()

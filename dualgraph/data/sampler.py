@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
 from ..core.errors import ArgumentError
-from ..ops import random
+from ..eager import rand, randint, randperm
 
 
 def permutation(n: int, generator: Any = None) -> list[int]:
     """The numbers 0 to n - 1 in random order, drawn from `generator` (the default one unless given)."""
-    return [int(i) for i in random.randperm(n, generator=generator).tolist()]
+    return [int(i) for i in randperm(n, generator=generator).tolist()]
 
 
 class Sampler:
@@ -58,7 +58,7 @@ class RandomSampler(Sampler):
     def __iter__(self) -> Iterator[int]:
         n, wanted = len(self.data_source), self.num_samples
         if self.replacement:
-            yield from map(int, random.randint(0, n, (wanted,), generator=self.generator).tolist())
+            yield from map(int, randint(0, n, (wanted,), generator=self.generator).tolist())
             return
         for start in range(0, wanted, n):
             yield from permutation(n, self.generator)[: wanted - start]
@@ -85,20 +85,26 @@ class WeightedRandomSampler(Sampler):
     """`num_samples` indices, index i drawn with a probability proportional to ``weights[i]``."""
 
     def __init__(
-        self, weights: Sequence[float], num_samples: int, replacement: bool = True, generator: Any = None
+        self,
+        weights: Sequence[float],
+        num_samples: int,
+        replacement: bool = True,
+        generator: Any = None,
     ) -> None:
         self.weights = [float(w) for w in weights]
         if any(w < 0 for w in self.weights) or not sum(self.weights) > 0:
             raise ArgumentError("weights must not be negative and not all be zero")
         if not replacement and num_samples > sum(w > 0 for w in self.weights):
-            raise ArgumentError(f"cannot draw {num_samples} different samples: too few weights are positive")
+            raise ArgumentError(
+                f"cannot draw {num_samples} different samples: too few weights are positive"
+            )
         self.num_samples = num_samples
         self.replacement = replacement
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
         weights = list(self.weights)
-        for draw in random.rand(self.num_samples, dtype="float64", generator=self.generator).tolist():
+        for draw in rand(self.num_samples, dtype="float64", generator=self.generator).tolist():
             chosen = _locate(weights, draw * sum(weights))
             if not self.replacement:
                 weights[chosen] = 0.0

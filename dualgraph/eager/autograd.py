@@ -70,8 +70,10 @@ def _results(node: TapeNode, kept: Any) -> Any:
     return tuple(outs) if node.prim.multiple else outs[0]
 
 
-def apply_rule(node: TapeNode, cts: list[Any], needed: tuple[bool, ...]) -> list[Any]:
-    """Cotangents of a node's operands from those of its results."""
+def apply_rule(
+    node: TapeNode, cts: list[Any], needed: tuple[bool, ...], prior: list[Any] | None = None
+) -> list[Any]:
+    """Cotangents of a node's operands from those of its results (`prior`: sums to be continued)."""
     if node.released:
         raise AutogradError(
             describe(
@@ -86,7 +88,8 @@ def apply_rule(node: TapeNode, cts: list[Any], needed: tuple[bool, ...]) -> list
     operands = [_restore(node, i, k) for i, k in enumerate(kept)]
     prim = node.prim
     out = _results(node, results) if results is not None else node.outputs if prim.multiple else node.outputs[0]
-    given = prim.vjp_rule(tuple(cts) if prim.multiple else cts[0], out, *operands, **node.params)
+    extra = node.params if prior is None else {"prior": prior}
+    given = prim.vjp_rule(tuple(cts) if prim.multiple else cts[0], out, *operands, **extra)
     settled = []
     for want, ct, operand in zip(needed, given, operands, strict=True):
         if not want or ct is None:

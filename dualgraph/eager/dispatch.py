@@ -144,8 +144,6 @@ def as_scalar(value: Any, dtype: dt.DType) -> Any:
 
 def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Runs one op: the dispatcher behind every call of a `Prim`."""
-    if state.batching is not None and state.batching.applies(args):
-        return state.batching.bind(prim, args, params)
     operands: list[Any] = [operand(prim, a) for a in args]
     try:
         return _bind(prim, operands, params)
@@ -174,10 +172,16 @@ def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
                 args[0] = CAST(args[0], dtype=want.name)
     types = tuple(a.type for a in args)
     out_types = prim.infer(types, params)
-    arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in args)
-    results = execute(backend_for(device), prim, arrays, types, params, out_types)
-    outs = tuple(wrap(r, t.dtype, device) for r, t in zip(results, out_types, strict=True))
+    batching = state.batching
+    if batching is not None and batching.applies(args):
+        outs = batching.run(prim, args, params)
+    else:
+        arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in args)
+        results = execute(backend_for(device), prim, arrays, types, params, out_types)
+        outs = tuple(wrap(r, t.dtype, device) for r, t in zip(results, out_types, strict=True))
     finish(prim, args, params, outs, out_types)
+    if batching is not None:
+        batching.note(outs)
     return outs if prim.multiple else outs[0]
 
 
@@ -193,12 +197,15 @@ def finish(
         if any(e is not None for e in edges) and any(t.dtype.is_inexact for t in types):
             where = user_location()
             record(prim, edges, args, params, outs, types, where)
-    if state.tracer is not None:
+    if state.tracer is not None and (state.batching is None or not state.batching.applies(outs)):
         state.tracer.record(prim, args, params, outs, where or user_location())
 
 
 def _shares(out: Tensor, x: Tensor) -> bool:
-    return bool(np.may_share_memory(out._data, x._data)) if type(out._data) is np.ndarray else True
+    data = out._data
+    if type(data) is np.ndarray:
+        return bool(np.may_share_memory(data, x._data))
+    return bool(data.shares(x._data)) if hasattr(data, "shares") else True
 
 
 def record(

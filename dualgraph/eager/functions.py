@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod as _product
+from math import prod as product
 from typing import Any
 
 from ..core import dtypes as dt
@@ -17,10 +17,13 @@ from ..ops.contraction import matmul_op, swap_last
 from ..ops.cumulative import cumprod_along, cumsum_along, reduce_prod
 from ..ops.indexing import index, take_along
 from ..ops.sorting import sort_along
-from .creation import arange, asarray, ones
+from ..ops.transcendental import pow as power
+from .creation import arange, asarray, eye, full, linspace, ones, ones_like, zeros
 from .tensor import Tensor
 
 Axis = int | Sequence[int] | None
+where = ar.where
+isfinite = ar.isfinite
 
 
 def as_operand(x: Any) -> Tensor:
@@ -161,8 +164,8 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     if wanted.count(-1) > 1:
         raise ShapeError(describe("reshape", f"{x.type}, {wanted}", "only one size can be -1"))
     if -1 in wanted:
-        rest = _product(d for d in wanted if d != -1)
-        total = _product(x.shape)
+        rest = product(d for d in wanted if d != -1)
+        total = product(x.shape)
         if rest == 0 or total % rest:
             raise ShapeError(describe("reshape", f"{x.type}, {wanted}", f"{total} elements do not divide into {wanted}"))
         wanted = tuple(total // rest if d == -1 else d for d in wanted)
@@ -233,12 +236,13 @@ def roll(x: Any, /, shift: int | Sequence[int], *, axis: Axis = None) -> Tensor:
         n = x.shape[place]
         cut = n - s % n if n else 0
         if 0 < cut < n:
-            parts = [_cut(x, place, cut, n), _cut(x, place, 0, cut)]
+            parts = [cut(x, place, cut, n), cut(x, place, 0, cut)]
             x = mv.concat_along(*parts, axis=place)
     return x
 
 
-def _cut(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
+def cut(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
+    """Places `start` to `stop` of one axis (counted from 0); a view."""
     starts = tuple(start if i == axis else 0 for i in range(x.ndim))
     stops = tuple(stop if i == axis else d for i, d in enumerate(x.shape))
     return mv.slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim)  # type: ignore[no-any-return]
@@ -272,7 +276,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, without it."""
     x = as_operand(x)
     place = normalize_axis(axis, x.ndim)
-    return tuple(squeeze(_cut(x, place, i, i + 1), place) for i in range(x.shape[place]))
+    return tuple(squeeze(cut(x, place, i, i + 1), place) for i in range(x.shape[place]))
 
 
 def moveaxis(x: Any, source: Axis, destination: Axis, /) -> Tensor:
@@ -395,9 +399,9 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
         raise ShapeError(describe("tensordot", f"{x.type}, {y.type}", f"axes {left} and {right} differ in size"))
     keep_x = [i for i in range(x.ndim) if i not in left]
     keep_y = [i for i in range(y.ndim) if i not in right]
-    inner = _product(x.shape[a] for a in left)
-    a = reshape(mv.permute(x, axes=(*keep_x, *left)), (_product(x.shape[i] for i in keep_x), inner))
-    b = reshape(mv.permute(y, axes=(*right, *keep_y)), (inner, _product(y.shape[i] for i in keep_y)))
+    inner = product(x.shape[a] for a in left)
+    a = reshape(mv.permute(x, axes=(*keep_x, *left)), (product(x.shape[i] for i in keep_x), inner))
+    b = reshape(mv.permute(y, axes=(*right, *keep_y)), (inner, product(y.shape[i] for i in keep_y)))
     return reshape(matmul(a, b), (*(x.shape[i] for i in keep_x), *(y.shape[i] for i in keep_y)))
 
 
@@ -455,6 +459,6 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1) -> Tensor:
     place = normalize_axis(axis, x.ndim)
     for _ in range(n):
         size = x.shape[place]
-        x = ar.subtract(_cut(x, place, 1, size), _cut(x, place, 0, size - 1))
+        x = ar.subtract(cut(x, place, 1, size), cut(x, place, 0, size - 1))
     return x
 

@@ -62,11 +62,15 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
     t._edge()  # settle the history of a stale view before its memory changes
     new_edge = new._edge() if state.grad else None
     had_history = t._node is not None
-    backend_for(t.device).xp.copyto(t._data, new._data)
+    tracer = state.tracer
+    if state.batching is not None and state.batching.applies((t, new)):
+        state.batching.store(op, t, new)
+        tracer = None  # it saw the write to the tensor within
+    else:
+        backend_for(t.device).xp.copyto(t._data, new._data)
     cell = t._version_cell()
     cell[0] += 1
     cell[1] = user_location()
-    tracer = state.tracer
     if new_edge is None and not had_history and tracer is None:
         t._stamp = cell[0]
         return t

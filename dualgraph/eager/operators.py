@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import DTypeError, describe
+from ..core.kinds import ELEMENTWISE
+from ..core.prim import REGISTRY
 from ..ops import arithmetic as ar
 from ..ops.transcendental import pow as power
 from .attach import method, methods
@@ -43,16 +45,6 @@ def _in_place(op: Any, name: str) -> Callable[[Any, Any], Any]:
 
     operator.__name__ = operator.__qualname__ = name
     return operator
-
-
-def _bitwise(on_bits: Any, on_bools: Any) -> Callable[[Any, Any], Any]:
-    """``& | ^``: of bits, which for two bools is the logical op."""
-
-    def both(x: Any, y: Any) -> Any:
-        return on_bits(x, y)
-
-    both.__name__ = on_bools.__name__
-    return both
 
 
 _ARITHMETIC = {
@@ -98,7 +90,7 @@ def __neg__(x: Tensor) -> Tensor:
 
 @method
 def __pos__(x: Tensor) -> Tensor:
-    return ar.positive(x)  # type: ignore[no-any-return]
+    return x
 
 
 @method
@@ -148,22 +140,22 @@ def __setitem__(x: Tensor, key: Any, value: Any) -> None:
     setitem(x, key, value)
 
 
-def ufunc_operator(x: Tensor, ufunc: Any, how: str, *inputs: Any, **kwargs: Any) -> Any:
-    """``np.add(array, tensor)`` and ``array + tensor``: the op of the same name, a tensor as result."""
-    op = UFUNCS.get(ufunc.__name__)
-    if op is None or how != "__call__" or kwargs:
+def ufunc(x: Tensor, fn: Any, how: str, *inputs: Any, **kwargs: Any) -> Any:
+    """NumPy's ufuncs on tensors: the op of the same name, so that ``array + tensor`` is a tensor.
+
+    Forms that have no op (``out=``, ``np.add.reduce``) are computed by NumPy on plain arrays.
+    """
+    op = UFUNCS.get(fn.__name__)
+    if op is not None and how == "__call__" and not kwargs:
+        return op(*inputs)
+    if any(isinstance(o, Tensor) for o in kwargs.get("out", ())):
         return NotImplemented
-    return op(*inputs)
+    plain = [np.asarray(i) if isinstance(i, Tensor) else i for i in inputs]
+    return getattr(fn, how)(*plain, **kwargs)
 
 
 UFUNCS: dict[str, Any] = {
-    "add": ar.add, "subtract": ar.subtract, "multiply": ar.multiply, "divide": ar.divide,
-    "true_divide": ar.divide, "floor_divide": ar.floor_divide, "remainder": ar.remainder, "power": power,
-    "matmul": matmul, "bitwise_and": ar.bitwise_and, "bitwise_or": ar.bitwise_or,
-    "bitwise_xor": ar.bitwise_xor, "left_shift": ar.bitwise_left_shift,
-    "right_shift": ar.bitwise_right_shift, "equal": ar.equal, "not_equal": ar.not_equal,
-    "less": ar.less, "less_equal": ar.less_equal, "greater": ar.greater,
-    "greater_equal": ar.greater_equal, "negative": ar.negative, "absolute": ar.abs,
-    "maximum": ar.maximum, "minimum": ar.minimum, "sqrt": ar.sqrt, "sign": ar.sign,
-}  # fmt: skip
-methods(__array_ufunc__=ufunc_operator)
+    name: op for name, op in REGISTRY.items() if op.kind is ELEMENTWISE and isinstance(getattr(np, name, None), np.ufunc)
+} | {"true_divide": ar.divide, "absolute": ar.abs, "power": power, "matmul": matmul, "invert": ar.bitwise_invert,
+     "left_shift": ar.bitwise_left_shift, "right_shift": ar.bitwise_right_shift}  # fmt: skip
+methods(__array_ufunc__=ufunc)

@@ -177,6 +177,8 @@ class Tensor:
 
     def _concrete(self, what: str) -> Any:
         """The NumPy array, for leaving the tensor world; a capture in progress is told."""
+        if state.batching is not None:
+            state.batching.refuse(self, what)
         if state.tracer is not None:
             state.tracer.escape(self, what)
         array = backend_for(self.device).to_numpy(self._data)

@@ -97,7 +97,9 @@ class Sequential(_Ordered):
     def __init__(self, *args: Any) -> None:
         super().__init__()
         named = args[0].items() if len(args) == 1 and isinstance(args[0], Mapping) else None
-        for name, module in named if named is not None else ((str(i), m) for i, m in enumerate(args)):
+        for name, module in (
+            named if named is not None else ((str(i), m) for i, m in enumerate(args))
+        ):
             self.register_module(name, module)
 
     def forward(self, input: Any) -> Any:
@@ -135,7 +137,9 @@ class ModuleList(_Ordered):
 class ModuleDict(Module):
     """A dict of modules; it only holds them."""
 
-    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
+    def __init__(
+        self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None
+    ) -> None:
         super().__init__()
         self.update(modules or {})
 
@@ -179,12 +183,18 @@ class ModuleDict(Module):
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Adds or replaces modules."""
-        for name, module in modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules:
+        for name, module in (
+            modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
+        ):
             self[name] = module
 
 
 def _as_parameter(value: Any) -> Any:
-    return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
+    return (
+        Parameter(value)
+        if isinstance(value, Tensor) and not isinstance(value, Parameter)
+        else value
+    )
 
 
 class ParameterList(Module):

@@ -31,10 +31,12 @@ class _ConvNd(Module):
         name, n = type(self).__name__, self.axes
         if groups <= 0 or in_channels % groups or out_channels % groups:
             raise ArgumentError(
-                f"{name}: in_channels={in_channels} and out_channels={out_channels} must be divisible by groups={groups}"
+                f"{name}: in_channels={in_channels} and out_channels={out_channels} must divide by groups={groups}"
             )
         if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
-            raise ArgumentError(f"{name}: padding_mode {padding_mode!r} is not zeros, reflect, replicate or circular")
+            raise ArgumentError(
+                f"{name}: padding_mode {padding_mode!r} is not zeros, reflect, replicate or circular"
+            )
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = each_axis(kernel_size, n, "kernel_size")
@@ -47,7 +49,9 @@ class _ConvNd(Module):
         ends = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         shape = (ends[0], ends[1] // groups, *self.kernel_size)
         self.weight = Parameter(empty(shape, device=device, dtype=dtype))
-        self.register_parameter("bias", Parameter(empty(out_channels, device=device, dtype=dtype)) if bias else None)
+        self.register_parameter(
+            "bias", Parameter(empty(out_channels, device=device, dtype=dtype)) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -59,7 +63,9 @@ class _ConvNd(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def extra_repr(self) -> str:
-        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
+        parts = [
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        ]
         if isinstance(self.padding, str) or any(self.padding):
             parts.append(f"padding={self.padding}")
         if any(d != 1 for d in self.dilation):
@@ -150,9 +156,20 @@ class _ConvTranspose(_ConvNd):
         )  # fmt: skip
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
-        extra = self.output_padding if output_size is None else self._extra_for(input, tuple(output_size))
+        extra = (
+            self.output_padding
+            if output_size is None
+            else self._extra_for(input, tuple(output_size))
+        )
         return type(self).convolve(
-            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
+            input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            extra,
+            self.groups,
+            self.dilation,
         )
 
     def _extra_for(self, input: Tensor, size: Ints) -> Ints:
@@ -161,12 +178,22 @@ class _ConvTranspose(_ConvNd):
         smallest = tuple(
             (d - 1) * s - 2 * p + g * (k - 1) + 1
             for d, s, p, g, k in zip(
-                input.shape[-n:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True
+                input.shape[-n:],
+                self.stride,
+                self.padding,
+                self.dilation,
+                self.kernel_size,
+                strict=True,
             )
         )
         extra = tuple(wanted - low for wanted, low in zip(size[-n:], smallest, strict=True))
-        if any(not 0 <= e < max(s, g) for e, s, g in zip(extra, self.stride, self.dilation, strict=True)):
-            raise ArgumentError(f"output_size {size} is out of reach: the smallest is {smallest}, stride {self.stride}")
+        if any(
+            not 0 <= e < max(s, g)
+            for e, s, g in zip(extra, self.stride, self.dilation, strict=True)
+        ):
+            raise ArgumentError(
+                f"output_size {size} is out of reach: the smallest is {smallest}, stride {self.stride}"
+            )
         return extra
 
 

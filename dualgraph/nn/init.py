@@ -36,7 +36,12 @@ def _drawn(tensor: Tensor) -> str:
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Any = None,
 ) -> Tensor:
     """Normal, cut off at a and b: uniform draws through the inverse distribution function."""
     low, high = (math.erf((v - mean) / (std * math.sqrt(2))) for v in (a, b))
@@ -83,7 +88,9 @@ def eye_(tensor: Tensor) -> Tensor:
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """A convolution weight that passes its input channels on unchanged."""
     if tensor.ndim not in (3, 4, 5) or tensor.shape[0] % groups:
-        raise ShapeError(f"dirac_: needs a convolution weight of 3 to 5 axes and {groups} groups, not {tensor.shape}")
+        raise ShapeError(
+            f"dirac_: needs a convolution weight of 3 to 5 axes and {groups} groups, not {tensor.shape}"
+        )
     zeros_(tensor)
     out = tensor.shape[0] // groups
     centre = tuple(k // 2 for k in tensor.shape[2:])
@@ -103,14 +110,18 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
     known = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 0.75}
     if nonlinearity not in known:
-        raise ArgumentError(f"no gain is known for {nonlinearity!r}; known are {', '.join((*linear, 'leaky_relu', *known))}")
+        raise ArgumentError(
+            f"no gain is known for {nonlinearity!r}; known are {', '.join((*linear, 'leaky_relu', *known))}"
+        )
     return known[nonlinearity]
 
 
 def fans(tensor: Tensor) -> tuple[int, int]:
     """(inputs an output depends on, outputs an input reaches) of a weight."""
     if tensor.ndim < 2:
-        raise ShapeError(f"fan in and fan out need a weight of 2 axes or more, not shape {tensor.shape}")
+        raise ShapeError(
+            f"fan in and fan out need a weight of 2 axes or more, not shape {tensor.shape}"
+        )
     field = math.prod(tensor.shape[2:])
     return tensor.shape[1] * field, tensor.shape[0] * field
 
@@ -134,7 +145,11 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
 ) -> Tensor:
     """Uniform in ``+-gain * sqrt(3 / fan)`` (He et al., 2015)."""
     bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
@@ -142,7 +157,11 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
 ) -> Tensor:
     """Normal of deviation ``gain / sqrt(fan)`` (He et al., 2015)."""
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
@@ -153,7 +172,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: needs 2 axes or more, not shape {tensor.shape}")
     rows, cols = tensor.shape[0], math.prod(tensor.shape[1:])
-    wide = randn(min(rows, cols), max(rows, cols), dtype="float64", device=tensor.device, generator=generator)
+    wide = randn(
+        min(rows, cols), max(rows, cols), dtype="float64", device=tensor.device, generator=generator
+    )
     q, r = np.linalg.qr(wide.numpy().T)
     basis = q * np.where(np.diag(r) < 0, -1.0, 1.0)  # the signs that make the draw uniform
     return _fill(tensor, asarray((basis.T if rows <= cols else basis) * gain).reshape(tensor.shape))

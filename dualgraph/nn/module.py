@@ -78,7 +78,9 @@ class Module:
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Adds a parameter (or reserves its name with None)."""
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"parameter {name!r} must be an nn.Parameter or None, not {type(param).__name__}")
+            raise TypeError(
+                f"parameter {name!r} must be an nn.Parameter or None, not {type(param).__name__}"
+            )
         self._check_name(name, "_parameters")
         self._parameters[name] = param
 
@@ -88,7 +90,9 @@ class Module:
         With ``persistent=False`` it is left out of ``state_dict``.
         """
         if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"buffer {name!r} must be a tensor or None, not {type(tensor).__name__}")
+            raise TypeError(
+                f"buffer {name!r} must be a tensor or None, not {type(tensor).__name__}"
+            )
         self._check_name(name, "_buffers")
         self._buffers[name] = tensor
         (self._transient_buffers.discard if persistent else self._transient_buffers.add)(name)
@@ -96,7 +100,9 @@ class Module:
     def register_module(self, name: str, module: Module | None) -> None:
         """Adds a submodule (or reserves its name with None)."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"submodule {name!r} must be an nn.Module or None, not {type(module).__name__}")
+            raise TypeError(
+                f"submodule {name!r} must be an nn.Module or None, not {type(module).__name__}"
+            )
         self._check_name(name, "_modules")
         self._modules[name] = module
 
@@ -108,7 +114,9 @@ class Module:
                 f"{type(self).__name__} must call super().__init__() before {name!r} is assigned"
             )
         if not isinstance(name, str) or not name or "." in name:
-            raise KeyError(f"{name!r} cannot name an attribute; use a non-empty string without dots")
+            raise KeyError(
+                f"{name!r} cannot name an attribute; use a non-empty string without dots"
+            )
         if name not in self.__dict__[table] and hasattr(self, name):
             raise KeyError(f"{type(self).__name__} has an attribute {name!r} already")
 
@@ -129,7 +137,11 @@ class Module:
         elif value is None or (table == "_buffers" and isinstance(value, Tensor)):
             self.__dict__[table][name] = value
         else:
-            wanted = {"_parameters": "an nn.Parameter", "_buffers": "a tensor", "_modules": "an nn.Module"}
+            wanted = {
+                "_parameters": "an nn.Parameter",
+                "_buffers": "a tensor",
+                "_modules": "an nn.Module",
+            }
             raise TypeError(
                 f"{name!r} of {type(self).__name__} takes {wanted[table]} or None, not {type(value).__name__}"
             )
@@ -320,11 +332,11 @@ class Module:
 
     def to(self: Self, *args: Any, **kwargs: Any) -> Self:
         """Moves to a device and casts floating tensors: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``."""
-        device, dtype = _placement(args, **kwargs)
 
         def convert(x: Tensor) -> Tensor:
-            cast = dtype if x.dtype.is_inexact else None
-            return x.to(device=device, dtype=cast)
+            out = x.to(*args, **kwargs)
+            whole = out.dtype is not x.dtype and not x.dtype.is_inexact
+            return x.to(device=out.device) if whole else out  # integers and bools keep their dtype
 
         return self._convert(convert)
 

@@ -33,7 +33,9 @@ class _ChannelNorm(Module):
         track = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, **how) if track else None)
         self.register_buffer("running_var", ones(num_features, **how) if track else None)
-        self.register_buffer("num_batches_tracked", tensor(0, dtype="int64", device=device) if track else None)
+        self.register_buffer(
+            "num_batches_tracked", tensor(0, dtype="int64", device=device) if track else None
+        )
 
     def reset_running_stats(self) -> None:
         """Puts the running moments back to mean 0 and variance 1."""
@@ -52,7 +54,9 @@ class _ChannelNorm(Module):
     def _check(self, input: Tensor) -> None:
         if input.ndim not in self.ndims:
             wanted = " or ".join(map(str, self.ndims))
-            raise ShapeError(f"{type(self).__name__}: input must have {wanted} axes, not shape {input.shape}")
+            raise ShapeError(
+                f"{type(self).__name__}: input must have {wanted} axes, not shape {input.shape}"
+            )
 
     def extra_repr(self) -> str:
         return (
@@ -164,8 +168,12 @@ class LayerNorm(Module):
         self.elementwise_affine = elementwise_affine
         how = {"device": device, "dtype": dtype}
         shape = self.normalized_shape
-        self.register_parameter("weight", Parameter(ones(shape, **how)) if elementwise_affine else None)
-        self.register_parameter("bias", Parameter(zeros(shape, **how)) if elementwise_affine and bias else None)
+        self.register_parameter(
+            "weight", Parameter(ones(shape, **how)) if elementwise_affine else None
+        )
+        self.register_parameter(
+            "bias", Parameter(zeros(shape, **how)) if elementwise_affine and bias else None
+        )
 
     def reset_parameters(self) -> None:
         """Weight 1, bias 0."""
@@ -178,7 +186,9 @@ class LayerNorm(Module):
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 class RMSNorm(Module):
@@ -192,7 +202,11 @@ class RMSNorm(Module):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        weight = Parameter(ones(self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine else None
+        weight = (
+            Parameter(ones(self.normalized_shape, device=device, dtype=dtype))
+            if elementwise_affine
+            else None
+        )
         self.register_parameter("weight", weight)
 
     def reset_parameters(self) -> None:
@@ -204,7 +218,9 @@ class RMSNorm(Module):
         return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 class GroupNorm(Module):
@@ -216,7 +232,9 @@ class GroupNorm(Module):
     ) -> None:  # fmt: skip
         super().__init__()
         if num_channels % num_groups:
-            raise ShapeError(f"GroupNorm: {num_channels} channels do not divide into {num_groups} groups")
+            raise ShapeError(
+                f"GroupNorm: {num_channels} channels do not divide into {num_groups} groups"
+            )
         self.num_groups = num_groups
         self.num_channels = num_channels
         self.eps = eps

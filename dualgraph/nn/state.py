@@ -19,7 +19,9 @@ class LoadResult(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return f"LoadResult(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+        return (
+            f"LoadResult(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+        )
 
     __str__ = __repr__
 
@@ -47,15 +49,22 @@ def collect_state(module: Any, prefix: str, keep_vars: bool) -> dict[str, Any]:
 def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool) -> LoadResult:
     """Checks every key and shape, then copies. On any error the module is untouched."""
     if not isinstance(state, Mapping):
-        raise StateError(f"a state dict is a mapping from names to tensors, not {type(state).__name__}")
+        raise StateError(
+            f"a state dict is a mapping from names to tensors, not {type(state).__name__}"
+        )
     slots = {key: (table, name) for key, table, name in _slots(module)}
     result = LoadResult([k for k in slots if k not in state], [k for k in state if k not in slots])
     problems = _problems(slots, state)
     if strict:
-        problems = _listed("missing", result.missing_keys) + _listed("unexpected", result.unexpected_keys) + problems
+        problems = (
+            _listed("missing", result.missing_keys)
+            + _listed("unexpected", result.unexpected_keys)
+            + problems
+        )
     if problems:
         raise StateError(
-            f"cannot load the state into {type(module).__name__}; nothing was changed:\n  " + "\n  ".join(problems)
+            f"cannot load the state into {type(module).__name__}; nothing was changed:\n  "
+            + "\n  ".join(problems)
         )
     for key, (table, name) in slots.items():
         if key in state:
@@ -64,7 +73,11 @@ def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool
 
 
 def _listed(what: str, keys: list[str]) -> list[str]:
-    return [f"{what} {'key' if len(keys) == 1 else 'keys'}: {', '.join(map(repr, keys))}"] if keys else []
+    return (
+        [f"{what} {'key' if len(keys) == 1 else 'keys'}: {', '.join(map(repr, keys))}"]
+        if keys
+        else []
+    )
 
 
 def _problems(slots: dict[str, Any], state: Mapping[str, Any]) -> list[str]:
@@ -76,7 +89,9 @@ def _problems(slots: dict[str, Any], state: Mapping[str, Any]) -> list[str]:
         if not hasattr(value, "shape") or not hasattr(value, "dtype"):
             out.append(f"{key!r} is a {type(value).__name__}, not a tensor")
         elif tuple(value.shape) != tuple(own.shape):
-            out.append(f"{key!r} has shape {tuple(value.shape)} in the state, {tuple(own.shape)} in the module")
+            out.append(
+                f"{key!r} has shape {tuple(value.shape)} in the state, {tuple(own.shape)} in the module"
+            )
     return out
 
 

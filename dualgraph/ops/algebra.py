@@ -30,7 +30,7 @@ EXACT = """
     divide(x, 1)                             -> x                        if floating(x)
     divide(x, c)                             -> multiply(x, inverse(c))  if power_of_two(c, x)
     negative(negative(x))                    -> x
-    abs(negative(x))                         -> abs(x)                   if real(x)
+    abs(negative(x))                         -> abs(x)                   if signed(x)
     abs(abs(x))                              -> abs(x)                   if real(x)
     maximum(x, x)                            -> x                        if integer(x)
     minimum(x, x)                            -> x                        if integer(x)
@@ -66,7 +66,7 @@ EXACT = """
     concat_along(x, axis=a)                  -> x
     reduce_sum(x, axes=(), keepdims=k)       -> x
     reduce_sum(x, axes=a, keepdims=k)        -> reshape(x, shape=reduced(x, a, k))  if floating(x), ones_at(x, a)
-    reduce_prod(x, axes=(), keepdims=k)      -> x
+    reduce_prod(x, axes=(), keepdims=k)      -> x                        if real(x)
 """
 
 FAST_MATH = """
@@ -97,6 +97,10 @@ def integer(x: Any) -> bool:
 
 def real(x: Any) -> bool:
     return floating(x) or integer(x)
+
+
+def signed(x: Any) -> bool:
+    return bool(x.type.dtype.kind in ("float", "int"))
 
 
 def boolean(x: Any) -> bool:

@@ -134,7 +134,9 @@ def cosine_similarity(x: Any, y: Any, axis: int = 1, eps: float = 1e-8) -> Any:
     return reduce_sum(product, axes=normalize_axes(axis, product.ndim), keepdims=False)
 
 
-def pairwise_distance(x: Any, y: Any, p: float = 2.0, eps: float = 1e-6, keepdims: bool = False) -> Any:
+def pairwise_distance(
+    x: Any, y: Any, p: float = 2.0, eps: float = 1e-6, keepdims: bool = False
+) -> Any:
     """Norm of ``x - y + eps`` along the last axis."""
     return norm(subtract(x, y) + eps, p, -1, keepdims=keepdims)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import ArgumentError, ShapeError
 from ..core.kinds import contraction
 from ..core.types import TensorType, broadcast_shapes
@@ -31,6 +33,11 @@ def _matmul_samples(rng: Any) -> list[Any]:
 def matmul_op(xp, x, y):
     """``out[..., i, j] = sum over k of x[..., i, k] * y[..., k, j]``; leading axes broadcast."""
     return xp.matmul(x, y)
+
+
+@matmul_op.writes
+def _(out, x, y):
+    np.matmul(x, y, out=out)
 
 
 @matmul_op.type

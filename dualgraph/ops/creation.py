@@ -11,7 +11,10 @@ from ..core.kinds import creation
 from ..core.types import TensorType
 
 
-@creation(samples=lambda rng: [((), {"shape": (2, 3), "value": 1.5, "dtype": "float32", "device": "cpu"})])
+@creation(
+    uniform="value",
+    samples=lambda rng: [((), {"shape": (2, 3), "value": 1.5, "dtype": "float32", "device": "cpu"})],
+)
 def full(xp, shape, value, dtype, device):
     """`shape` filled with `value`."""
     return xp.full(shape, value, dtype=as_dtype(dtype).numpy)

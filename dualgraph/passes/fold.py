@@ -9,10 +9,10 @@ import numpy as np
 from ..core.backend import ArrayBackend, backend_for
 from ..core.constant import ConstArray
 from ..core.dtypes import bfloat16, from_bfloat16
-from ..core.kinds import CREATION, ELEMENTWISE
+from ..core.kinds import ELEMENTWISE
 from ..core.node import Literal, Node, Var
 from ..core.types import broadcast_shapes
-from ..static.constant import constant
+from ..static.constants import constant_node
 from ..static.graph import Graph, Operand
 from ..static.interpreter import run_node
 from .effects import must_stay
@@ -55,19 +55,23 @@ class Folder:
         backend = backend_for(out.type.device)
         (value,) = run_node(node, operands, backend)
         self.known[out] = value
+        number = _number(value, out, backend)
+        if number is not None:
+            self.uniform[out] = number
         if not node.inputs:
             return node  # a creation op is as good as a constant
         if out.type.size > max(ALWAYS, *(v.type.size for v in node.inputs)):
             return node
         stored = ConstArray(backend.to_numpy(value), out.type.dtype)
-        return Node(constant, (), {"value": stored, "device": str(out.type.device)}, node.outputs, node.where)
+        return constant_node(stored, out, node.where)
 
     def note_uniform(self, node: Node) -> None:
         (out,) = node.outputs
         backend = backend_for(out.type.device)
-        value: Any = None
-        if node.prim.kind is CREATION:
-            value = self._created(node, backend)
+        value: Literal | None = None
+        named = node.prim.details.get("uniform")  # the parameter that is the value everywhere
+        if named is not None and out.type.dtype is not bfloat16:
+            value = _number(np.full((), node.params[named], dtype=out.type.dtype.numpy), out, backend)
         elif node.prim.aliases:  # a view of one number everywhere is just that
             value = self.literal(node.inputs[0])
         elif node.prim.kind is ELEMENTWISE:
@@ -78,16 +82,6 @@ class Folder:
                 value = _number(run_node(_typed(alone), scalars, backend)[0], out, backend)
         if value is not None:
             self.uniform[out] = value
-
-    def _created(self, node: Node, backend: ArrayBackend) -> Literal | None:
-        (out,) = node.outputs
-        name = node.prim.details.get("uniform")  # the parameter that is the value everywhere
-        if name is not None:
-            cell = np.full((), node.params[name], dtype=out.type.dtype.numpy)
-            return None if out.type.dtype is bfloat16 else _number(cell, out, backend)
-        if out.type.size > MAX_ELEMENTS:
-            return None
-        return _number(run_node(node, (), backend)[0], out, backend)
 
     def literal(self, operand: Operand) -> Literal | None:
         return operand if isinstance(operand, Literal) else self.uniform.get(operand)

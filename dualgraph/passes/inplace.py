@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..core.kinds import ELEMENTWISE
 from ..core.node import Node, Var
-from ..static.region import bodies, is_region
+from ..static.graph import Graph
+from ..static.region import is_region
 from .layout import fills
-from .schedule import TEMPORARY, Buffer, Schedule, merge
+from .schedule import INPUT, OUTPUT, TEMPORARY, Buffer, Schedule, merge
 
 MayOverwrite = Callable[[Node, int, int], bool]
 
@@ -16,18 +17,22 @@ MayOverwrite = Callable[[Node, int, int], bool]
 def same_index(node: Node, result: int, operand: int) -> bool:
     """Whether the node reads operand and writes result at one index at a time: it may work in place.
 
-    True of elementwise ops, and of regions of nothing else over one shape.
+    True of elementwise ops; of regions if all that depends on the operand is elementwise of its shape,
+    the result included.
     """
-    source = node.inputs[operand]
-    if source.type.shape != node.outputs[result].type.shape:
+    shape = node.inputs[operand].type.shape
+    if shape != node.outputs[result].type.shape:
         return False
-    if node.prim.kind is ELEMENTWISE:
-        return True
-    return is_region(node) and all(
-        n.prim.kind is ELEMENTWISE and n.outputs[0].type.shape == source.type.shape
-        for body in bodies(node).values()
-        for n in body.nodes
-    )
+    if not is_region(node):
+        return node.prim.kind is ELEMENTWISE
+    body: Graph = node.params["body"]
+    reached = {body.inputs[operand]}
+    for n in body.nodes:
+        if not reached.isdisjoint(v for v in n.inputs if isinstance(v, Var)):
+            if n.prim.kind is not ELEMENTWISE or n.outputs[0].type.shape != shape:
+                return False
+            reached.update(n.outputs)
+    return body.outputs[result] in reached
 
 
 def inplace(plan: Schedule, may_overwrite: MayOverwrite = same_index) -> Schedule:
@@ -45,7 +50,7 @@ def inplace(plan: Schedule, may_overwrite: MayOverwrite = same_index) -> Schedul
                     continue
                 if may_overwrite(step.node, result, operand):
                     taken.add(plan.places[source].buffer)
-                    plan = merge(plan, i, result, operand)
+                    plan = merge(plan, i, result, source)
                     break
     return plan
 
@@ -60,3 +65,40 @@ def _dies(plan: Schedule, i: int, source: Var, out: Var, taken: set[int]) -> boo
     node = plan.steps[i].node
     readers = [v for v in node.inputs if isinstance(v, Var) and plan.places[v].buffer == buffer.id]
     return readers.count(source) == len(readers) and fills(source.type, plan.places[source].layout)
+
+
+def donate(
+    plan: Schedule, stores: Iterable[tuple[int, int]], may_overwrite: MayOverwrite = same_index
+) -> tuple[Schedule, tuple[tuple[int, int], ...]]:
+    """Given: ``stores``, pairs (input, output): when the call ends the output goes into the input's memory.
+
+    Result: a schedule that writes such outputs straight into the input's buffer where nobody needs its
+    old values any more, and the pairs so treated. Memory of different inputs must not overlap.
+    """
+    done: list[tuple[int, int]] = []
+    for source, target in stores:
+        v, out = plan.graph.inputs[source], plan.graph.outputs[target]
+        if isinstance(out, Var) and _may_donate(plan, v, out, may_overwrite):
+            step, result = next((i, s.node.outputs.index(out)) for i, s in enumerate(plan.steps) if out in s.node.outputs)
+            plan = merge(plan, step, result, v)
+            done.append((source, target))
+    return plan, tuple(done)
+
+
+def _may_donate(plan: Schedule, v: Var, out: Var, may_overwrite: MayOverwrite) -> bool:
+    old, new = plan.buffer_of(v), plan.buffer_of(out)
+    if old.role != INPUT or new.role != OUTPUT or v.type != out.type or old.last >= len(plan.steps):
+        return False
+    if not fills(out.type, plan.places[out].layout) or sum(p.buffer == old.id for p in plan.places.values()) > 1:
+        return False
+    if sum(isinstance(o, Var) and plan.places[o].buffer == new.id for o in plan.graph.outputs) > 1:
+        return False
+    node = plan.steps[new.first].node
+    if old.last < new.first:
+        return True
+    return (
+        old.last == new.first
+        and out in node.outputs
+        and node.inputs.count(v) == 1
+        and may_overwrite(node, node.outputs.index(out), node.inputs.index(v))
+    )

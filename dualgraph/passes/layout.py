@@ -9,7 +9,6 @@ import numpy as np
 
 from ..core.node import Node
 from ..core.types import Shape, TensorType
-from ..static.constant import constant
 
 Strides = tuple[int, ...]
 
@@ -70,8 +69,3 @@ def _extent(shape: Shape, strides: Strides) -> tuple[int, int]:
     """Lowest and highest byte offset of an element."""
     reach = [(d - 1) * s for d, s in zip(shape, strides, strict=True)]
     return sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
-
-
-def is_constant(node: Node) -> bool:
-    """Whether the node's value is an array held by the program."""
-    return node.prim is constant

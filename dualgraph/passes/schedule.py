@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
+from ..static.constants import is_constant
 from ..static.graph import Graph
-from .layout import Layout, is_constant, row_major, view_layout
+from .layout import Layout, row_major, view_layout
 
 INPUT, CONSTANT, OUTPUT, TEMPORARY = "input", "constant", "output", "temporary"
 
@@ -88,8 +89,11 @@ class Schedule:
         return "\n".join(lines)
 
 
-def schedule(graph: Graph) -> Schedule:
-    """Given: a graph, in the order to run. Result: its steps, with views placed in their base's buffer."""
+def schedule(graph: Graph, borrowed: frozenset[int] = frozenset()) -> Schedule:
+    """Given: a graph, in the order to run. Result: its steps, with views placed in their base's buffer.
+
+    ``borrowed``: positions of outputs that are only read when the call ends, and stay in the arena.
+    """
     places: dict[Var, Place] = {}
     made: list[tuple[str, TensorType, int]] = []
 
@@ -108,7 +112,7 @@ def schedule(graph: Graph) -> Schedule:
             for v in node.outputs:
                 own(v, CONSTANT if is_constant(node) else TEMPORARY, i)
         steps.append(Step(node, view=view is not None))
-    return _with_lifetimes(graph, steps, places, made)
+    return _with_lifetimes(graph, steps, places, made, borrowed)
 
 
 def _view_place(node: Node, places: dict[Var, Place]) -> Place | None:
@@ -121,14 +125,21 @@ def _view_place(node: Node, places: dict[Var, Place]) -> Place | None:
 
 
 def _with_lifetimes(
-    graph: Graph, steps: list[Step], places: dict[Var, Place], made: list[tuple[str, TensorType, int]]
+    graph: Graph,
+    steps: list[Step],
+    places: dict[Var, Place],
+    made: list[tuple[str, TensorType, int]],
+    borrowed: frozenset[int],
 ) -> Schedule:
     last = [first for _, _, first in made]
     for i, step in enumerate(steps):
         for v in step.node.inputs:
             if isinstance(v, Var):
                 last[places[v].buffer] = i
-    leaving = {places[v].buffer for v in graph.outputs if not isinstance(v, Literal)}
+    ends = [(i, places[v].buffer) for i, v in enumerate(graph.outputs) if not isinstance(v, Literal)]
+    leaving = {b for i, b in ends if i not in borrowed}
+    for _, b in ends:
+        last[b] = len(steps)
     buffers = []
     for i, (role, type, first) in enumerate(made):
         if i in leaving:
@@ -138,15 +149,16 @@ def _with_lifetimes(
     return Schedule(graph, tuple(steps), tuple(buffers), places)
 
 
-def merge(plan: Schedule, step: int, result: int, operand: int) -> Schedule:
-    """The schedule with a step's result in the buffer of its operand."""
+def merge(plan: Schedule, step: int, result: int, source: Var) -> Schedule:
+    """The schedule with a step's result in the buffer of `source`, which lies row-major in it."""
     node = plan.steps[step].node
-    source = node.inputs[operand]
-    assert isinstance(source, Var)
     old, new = plan.buffer_of(node.outputs[result]), plan.buffer_of(source)
     places = {v: replace(p, buffer=new.id) if p.buffer == old.id else p for v, p in plan.places.items()}
     buffers = list(plan.buffers)
-    buffers[new.id] = replace(new, last=max(new.last, old.last), role=old.role if new.role == TEMPORARY else new.role)
+    role = old.role if new.role == TEMPORARY else new.role
+    buffers[new.id] = replace(new, last=max(new.last, old.last), role=role)
     steps = list(plan.steps)
-    steps[step] = replace(steps[step], overwrites=(*steps[step].overwrites, (result, operand)))
+    if source in node.inputs:
+        pair = (result, node.inputs.index(source))
+        steps[step] = replace(steps[step], overwrites=(*steps[step].overwrites, pair))
     return Schedule(plan.graph, tuple(steps), tuple(buffers), places)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ..core.node import Literal, Node, Var
+from ..core.node import Node, Var
 from ..core.prim import Prim
 from ..ops import algebra
 from ..static.graph import Graph, Operand, rewrite, substitute
@@ -72,7 +72,7 @@ class Simplifier:
             return result
 
         found = build(rule.replacement, bound, add)
-        if not isinstance(found, (Var, Literal)) or found.type != out.type:
+        if not isinstance(found, Var) or found.type != out.type:
             return False
         if fresh:  # the last node takes the name of the one it replaces, and rules may apply to it again
             last = fresh.pop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..core.backend import ArrayBackend, backend_for, execute
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16, to_bfloat16
 from ..core.errors import ArgumentError
+from ..core.kinds import ELEMENTWISE
 from ..core.node import Literal, Node
 from ..core.trees import flatten
 from ..core.types import TensorType
@@ -27,11 +29,11 @@ def interpret(graph: Graph, arrays: Iterable[Any], backend: ArrayBackend) -> lis
 
 def run_node(node: Node, operands: Sequence[Any], backend: ArrayBackend) -> Sequence[Any]:
     """One node on arrays (literals as they stand in the graph); a region runs through its body."""
+    number = as_scalar if node.prim.kind is ELEMENTWISE else partial(literal_array, backend=backend)
+    values = tuple(number(v) if isinstance(v, Literal) else v for v in operands)
     if is_region(node):
-        given = [literal_array(v, backend) if isinstance(v, Literal) else v for v in operands]
-        return interpret(node.params["body"], given, backend)
+        return interpret(node.params["body"], values, backend)
     types = tuple(v.type for v in node.inputs)
-    values = tuple(as_scalar(v) if isinstance(v, Literal) else v for v in operands)
     results = execute(backend, node.prim, values, types, node.params, tuple(v.type for v in node.outputs))
     return [backend.asarray(r) if isinstance(r, np.generic) else r for r in results]
 

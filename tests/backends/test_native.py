@@ -80,10 +80,10 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
 def draw(type_: TensorType, rng: np.random.Generator) -> np.ndarray:
     kind = type_.dtype.kind
     if kind == "bool":
-        return rng.random(type_.shape) < 0.7
+        return np.asarray(rng.random(type_.shape) < 0.7)
     if kind in ("int", "uint"):
-        return rng.integers(0 if kind == "uint" else -9, 9, type_.shape).astype(type_.dtype.numpy)
-    x = rng.standard_normal(type_.shape).astype(type_.dtype.numpy) * 3
+        return np.asarray(rng.integers(0 if kind == "uint" else -9, 9, type_.shape)).astype(type_.dtype.numpy)
+    x = np.asarray(rng.standard_normal(type_.shape) * 3).astype(type_.dtype.numpy)
     if x.size > 8:  # some special values
         flat = x.reshape(-1)
         flat[rng.integers(0, x.size, 4)] = [0.0, -0.0, np.inf, 1e-40]
@@ -174,8 +174,8 @@ def test_nest_ranges_can_be_split() -> None:
     kernel.run([a], [whole])
     block = kernel.pointers([a.ctypes.data, parts.ctypes.data])
     for begin, end in ((3, 5), (0, 3)):
-        kernel.nests[0](block, None, begin, end)
-    assert kernel.extents == (5,) and same_bits(whole, parts)
+        kernel.nests[0].call(block, None, begin, end)
+    assert kernel.nests[0].extent == 5 and same_bits(whole, parts)
 
 
 # --- movement --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dualgraph.core import dtypes as dt
 from dualgraph.core.node import Literal, Var
 from dualgraph.core.prim import lookup
 from dualgraph.core.types import TensorType
-from dualgraph.ops import arithmetic, creation, cumulative, movement, random, reduce, transcendental  # noqa: F401
+from dualgraph.ops import arithmetic, creation, cumulative, indexing, movement, random, reduce, transcendental  # noqa: F401
 from dualgraph.static.graph import Graph, GraphBuilder
 from dualgraph.static.region import composite_region
 

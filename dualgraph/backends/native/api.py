@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ...core.dtypes import DType
 from ...core.node import Node
+from ...core.prim import Prim
 from ...static.graph import Graph
 from .expressions import check_node
 from .loop_ir import Unsupported
@@ -52,3 +55,33 @@ def compile_group(body: Graph, in_strides: Strides | None = None) -> NativeKerne
     from .kernel import NativeKernel
 
     return NativeKernel(lower(body, in_strides))
+
+
+def elementwise_kernel(
+    prim: Prim, dtypes: tuple[DType, ...], params: dict[str, Any], scalar: tuple[bool, ...]
+) -> Callable[..., Any]:
+    """``kernel(arrays, shape, out=None)`` for one elementwise op; see `eager.elementwise_kernel`."""
+    from . import eager
+
+    return eager.elementwise_kernel(prim, dtypes, params, scalar)
+
+
+def elementwise(prim: Prim, arrays: Sequence[Any], dtypes: tuple[DType, ...], params: dict[str, Any]) -> Any:
+    """Runs an elementwise op on NumPy arrays of any layout that broadcast together, in native code."""
+    from . import eager
+
+    return eager.elementwise(prim, arrays, dtypes, params)
+
+
+def reduce_kernel(monoid: str, dtype: DType, out_dtype: DType) -> Callable[[Any, tuple[int, int, int]], Any]:
+    """``kernel(x, (outer, n, inner))`` folds the middle axis of a C-contiguous array in the canonical order."""
+    from . import eager
+
+    return eager.reduce_kernel(monoid, dtype, out_dtype)
+
+
+def fold(monoid: str, x: Any, axes: tuple[int, ...], dtype: DType, out_dtype: DType) -> Any:
+    """Folds `axes` of a NumPy array of any layout in the canonical order; the axes are dropped."""
+    from . import eager
+
+    return eager.fold(monoid, x, axes, dtype, out_dtype)

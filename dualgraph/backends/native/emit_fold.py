@@ -38,6 +38,13 @@ def identity(monoid: str, dtype: DType) -> bool | int | float:
     return int_range(dtype.name)[0 if monoid == "max" else 1]
 
 
+def of_nothing(monoid: str, dtype: DType) -> bool | int | float:
+    """The fold of no elements; raises Unsupported where there is none."""
+    if monoid in ("max", "min"):
+        raise Unsupported(f"{monoid} of no elements")
+    return 0 if monoid == "sum" else identity(monoid, dtype)
+
+
 def combine(s: LLVMScalar, monoid: str, x: Lanes, y: Lanes) -> Lanes:
     """``x op y``."""
     if monoid == "sum":
@@ -103,7 +110,8 @@ class Folding:
         e, b = self.e, self.b
         if self.n == 0:
             for fold in self.r.folds:
-                e.values[fold.dest] = self.of_nothing(fold)
+                like = e.s.wrap(e.zero(fold.dtype), fold.dtype.name)
+                e.values[fold.dest] = e.s.const(of_nothing(fold.monoid, fold.dtype), like)
             return
         total = e.i64(self.n) if self.n is not None else e.i64(self.r.axes[0].extent)
         block = self.block_along if self.r.vector else self.block_across
@@ -123,13 +131,6 @@ class Folding:
         for fold, x in zip(self.r.folds, results, strict=True):
             x = self.finish(fold, x)
             e.values[fold.dest] = e.s.wrap(e.splat(x.ir), x.dtype) if self.r.vector else x
-
-    def of_nothing(self, fold: Fold) -> Lanes:
-        if fold.monoid in ("max", "min"):
-            raise Unsupported(f"{fold.monoid} of no elements")
-        e = self.e
-        like = e.s.wrap(e.zero(fold.dtype), fold.dtype.name)
-        return e.s.const(0 if fold.monoid == "sum" else identity(fold.monoid, fold.dtype), like)
 
     def finish(self, fold: Fold, x: Lanes) -> Lanes:
         """The order of comparison leaves no trace: -0.0 becomes 0.0."""

@@ -59,11 +59,17 @@ class Code:
     scratch: int
 
 
-def emit(kernel: Kernel, *, has_fma: bool = True) -> Code:
-    """LLVM IR of a kernel. Raises Unsupported where an op's body uses what the scalar language lacks."""
+def emit(kernel: Kernel, *, has_fma: bool = True, header: int | None = None) -> Code:
+    """LLVM IR of a kernel. Raises Unsupported where an op's body uses what the scalar language lacks.
+
+    With `header` there is also ``flat(array, ..., begin, end)``: the first nest over the elements of array
+    objects that hold the pointer to them `header` bytes from their own address.
+    """
     module = ir.Module(name="kernel")
     nests = [NestEmitter(module, kernel, k, has_fma) for k in range(len(kernel.nests))]
     _emit_run(module, kernel, nests)
+    if header is not None:
+        _emit_flat(module, kernel, nests[0], header)
     return Code(str(module), max((n.scratch for n in nests), default=0))
 
 
@@ -83,6 +89,19 @@ def _emit_run(module: ir.Module, kernel: Kernel, nests: list[NestEmitter]) -> No
     b.ret_void()
 
 
+def _emit_flat(module: ir.Module, kernel: Kernel, nest: NestEmitter, header: int) -> None:
+    count = len(kernel.buffers)
+    fn = ir.Function(module, ir.FunctionType(VOID, [PTR] * count + [I64, I64]), "flat")
+    b = ir.IRBuilder(fn.append_basic_block())
+    block = b.alloca(ir.ArrayType(PTR, count))
+    block.type = PTR
+    for i, array in enumerate(fn.args[:count]):
+        elements = b.load(b.gep(array, [ir.Constant(I64, header)], source_etype=ir.IntType(8)), typ=PTR)
+        b.store(elements, b.gep(block, [ir.Constant(I64, i)], source_etype=PTR))
+    b.call(nest.fn, [block, ir.Constant(PTR, None), *fn.args[count:]])
+    b.ret_void()
+
+
 def width(nest: Nest) -> int:
     """Lanes of a nest's vectors: more than the usual for light folds across, which then read memory in longer runs."""
     loops = [s for s in walk(nest.body) if isinstance(s, Loop) and s.vector]
@@ -94,7 +113,8 @@ def width(nest: Nest) -> int:
     work = 1 + sum(isinstance(s, Apply) for s in inner)
     work += 2 * sum(f.monoid in ("max", "min") for s in inner if isinstance(s, Reduce) for f in s.folds)
     lanes = LANES
-    while lanes < WIDE and lanes * work <= WIDE and not isinstance(extent, Size) and 2 * lanes <= extent:
+    least = extent.least if isinstance(extent, Size) else extent
+    while lanes < WIDE and lanes * work <= WIDE and 2 * lanes <= least:
         lanes *= 2
     return lanes
 

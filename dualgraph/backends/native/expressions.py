@@ -13,6 +13,7 @@ from ...core import dtypes as dt
 from ...core.dtypes import DType
 from ...core.kinds import ELEMENTWISE, MOVEMENT, REDUCTION
 from ...core.node import Literal, Node, Var
+from ...core.scalar import Scalar
 from ...static.graph import Graph
 from .axes import AxisMap
 from .index_maps import INDEX_MAPS, Place, broadcast, linear, strides_of
@@ -64,8 +65,26 @@ class Builder:
         return self.make("apply", node.outputs[0].type.dtype, args, data, axes)
 
     def reduce(self, node: Node, arg: Expr, over: tuple[int, ...]) -> Expr:
-        data = (node.prim.details["monoid"], over)
-        return self.make("reduce", node.outputs[0].type.dtype, (arg,), data, arg.axes - set(over), 1)
+        monoid, dtype = node.prim.details["monoid"], node.outputs[0].type.dtype
+        if not over:
+            return self.make("apply", dtype, (arg,), (FoldOfOne(monoid, dtype.name), ()), arg.axes)
+        return self.make("reduce", dtype, (arg,), (monoid, over), arg.axes - set(over), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FoldOfOne:
+    """What a fold does to the only element it meets, as the body of an elementwise op."""
+
+    monoid: str
+    dtype: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.monoid}_of_one"
+
+    def kernel(self, s: Scalar, x: Any) -> Any:
+        x = s.cast(x, self.dtype)
+        return x + 0.0 if self.monoid in ("max", "min") and s.is_float(x) else x
 
 
 def check_node(node: Node) -> None:

@@ -9,19 +9,35 @@ from typing import Any
 
 import numpy as np
 
+from .addresses import address_of
 from .emit_llvm import emit
 from .jit import jit
-from .loop_ir import Kernel, Size, Unsupported
+from .loop_ir import Kernel, Loop, Nest, Reduce, Size, Unsupported
+from .threads import pool
 
 RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 NEST = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+PARALLEL_WORK = 250_000  # turns of inner loops below which waking a thread costs more than it gives
+GRAIN = 512  # elements, a multiple of every vector
+
+
+class NestCall:
+    """The compiled function of one nest: it runs turns ``begin <= i < end`` of the parallel loop."""
+
+    def __init__(self, nest: Nest, address: int) -> None:
+        loop = nest.parallel
+        self.call = NEST(address)
+        self.extent = extent(loop)
+        self.grain = GRAIN if loop.vector and loop.axes else 1
+        self.work = max((turns(s) for s in loop.body), default=1) * (self.extent or 1)
 
 
 class NativeKernel:
     """A compiled kernel. Its buffers are the inputs, then the outputs, in the order of the body.
 
     An output may share memory with an input where both are read and written at the same places.
-    Calls release the interpreter lock; any number may run at once.
+    Calls release the interpreter lock; any number may run at once. How many threads a call uses does
+    not change its bits.
     """
 
     def __init__(self, kernel: Kernel) -> None:
@@ -36,17 +52,10 @@ class NativeKernel:
         self.text = code.text
         self.scratch = code.scratch
         self.call = RUN(self.machine.addresses["run"])
-        self.nests = tuple(NEST(self.machine.addresses[name]) for name in names)
-
-    @property
-    def extents(self) -> tuple[int | None, ...]:
-        """Turns of each nest's parallel loop, None where known only at the call."""
-        return tuple(_extent(nest.parallel.axes) for nest in self.kernel.nests)
-
-    @property
-    def in_elements(self) -> tuple[bool, ...]:
-        """Whether a turn of the nest's parallel loop is one element (else a row of them)."""
-        return tuple(n.parallel.vector and bool(n.parallel.axes) for n in self.kernel.nests)
+        self.nests = tuple(
+            NestCall(nest, self.machine.addresses[name]) for nest, name in zip(kernel.nests, names, strict=True)
+        )
+        self.large = any(n.work >= PARALLEL_WORK for n in self.nests)
 
     def assembly(self) -> str:
         """The machine's assembly language, to read."""
@@ -62,7 +71,24 @@ class NativeKernel:
 
     def run(self, in_arrays: Sequence[Any], out_arrays: Sequence[Any]) -> None:
         """Runs on arrays that lie as the kernel was compiled for, outputs C-contiguous."""
-        self.call(self.pointers([a.ctypes.data for a in (*in_arrays, *out_arrays)]), None)
+        addresses = [address_of(a) for a in (*in_arrays, *out_arrays)]
+        if self.large and pool.size > 1:
+            self._run_split(lambda: self.pointers(addresses))
+        else:
+            self.call(self.pointers(addresses), None)
+
+    def _run_split(self, block: Callable[[], Any]) -> None:
+        """Runs nest by nest, each split between threads; every thread has an argument block of its own."""
+        blocks = [block() for _ in range(pool.size if self.scratch else 1)]
+        for nest in self.nests:
+
+            def part(begin: int, end: int, number: int, nest: NestCall = nest) -> None:
+                nest.call(blocks[number if self.scratch else 0], None, begin, end)
+
+            if nest.work >= PARALLEL_WORK and nest.extent is not None:
+                pool.split(part, nest.extent, nest.grain)
+            else:
+                part(0, nest.extent or 0, 0)
 
     def bind_pointers(self, pointers: Sequence[int]) -> Callable[[], None]:
         """A call without arguments on buffers at fixed addresses; the caller keeps them alive."""
@@ -72,10 +98,26 @@ class NativeKernel:
         def bound() -> None:
             call(address, None)
 
-        bound.block = block  # type: ignore[attr-defined]
-        bound.kernel = self  # type: ignore[attr-defined]
-        return bound
+        def bound_large() -> None:
+            if pool.size > 1:
+                self._run_split(lambda: self.pointers(pointers))
+            else:
+                call(address, None)
+
+        chosen: Any = bound_large if self.large else bound
+        chosen.keep = self, block
+        return chosen  # type: ignore[no-any-return]
 
 
-def _extent(axes: Sequence[Any]) -> int | None:
-    return None if any(isinstance(a.extent, Size) for a in axes) else prod(a.extent for a in axes)
+def extent(loop: Loop | Reduce) -> int | None:
+    """Turns of a loop; None where known only at the call."""
+    if any(isinstance(a.extent, Size) for a in loop.axes):
+        return None
+    return prod(a.extent for a in loop.axes)  # type: ignore[misc]
+
+
+def turns(s: Any) -> int:
+    """How often the innermost statements of a statement run."""
+    if not isinstance(s, Loop | Reduce):
+        return 1
+    return (extent(s) or 1) * max((turns(x) for x in s.body), default=1)

@@ -18,10 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ...core.dtypes import DType
-from ...core.prim import Prim
 
 
 class Unsupported(Exception):
@@ -30,9 +29,13 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """An extent or stride known only at the call: entry `position` of the sizes given to the kernel."""
+    """An extent or stride known only at the call: entry `position` of the sizes given to the kernel.
+
+    ``least`` is what it is known to reach.
+    """
 
     position: int
+    least: int = 0
 
     def __str__(self) -> str:
         return f"s{self.position}"
@@ -117,13 +120,23 @@ class Constant:
         return f"v{self.dest} = {self.value!r}:{self.dtype.short}"
 
 
+class ScalarBody(Protocol):
+    """An elementwise op: its name, and its body ``kernel(s, *operands, **params)`` in the scalar language."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kernel(self) -> Any: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Apply:
     """One elementwise op: its body in the scalar language says what to compute."""
 
     dest: int
     dtype: DType
-    prim: Prim
+    prim: ScalarBody
     params: tuple[tuple[str, Any], ...]
     args: tuple[int, ...]
 

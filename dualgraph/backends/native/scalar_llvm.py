@@ -1,7 +1,7 @@
 """The scalar language as LLVM IR: scalar code, or explicit vectors of `lanes` elements.
 
 No fast-math flags and no contraction: ``a * b + c`` is two roundings. Rounding words, sqrt,
-copysign and fma are LLVM intrinsics that become instructions, so code from here calls nothing.
+copysign and fma are LLVM intrinsics that become instructions, so code from here calls no library.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ class LLVMScalar(Scalar):
         if x.dtype == dtype:
             return x
         if dtype == "bool":
-            return x != 0
+            return self.compare("!=", x, 0)
         if x.dtype in FLOATS:
             return self._float_to_float(x, dtype) if dtype in FLOATS else self._saturate(x, dtype)
         if dtype in FLOATS:
@@ -326,7 +326,25 @@ class LLVMScalar(Scalar):
         a, b, c = self.operands(a, b, c)
         if self.has_fma and a.dtype != "float16":
             return self._intrinsic("fma", a, b, c)
-        return super().fma(a, b, c)
+        if a.dtype == "float16":
+            near: Lanes = super().fma(a, b, c)
+            return near
+        return self._emulated_fma(a, b, c)
+
+    def _emulated_fma(self, *xs: Lanes) -> Lanes:
+        """fma through one function a module, since it is long."""
+        module, dtype = self.builder.module, xs[0].dtype
+        name = f"fma.emulated.{self.lanes}.{SUFFIX[dtype]}"
+        if name not in module.globals:
+            kind = self.type_of(dtype)
+            function = ir.Function(module, ir.FunctionType(kind, [kind] * 3), name)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            builder = ir.IRBuilder(function.append_basic_block())
+            inner = LLVMScalar(builder, self.lanes, has_fma=False)
+            out = Scalar.fma(inner, *(inner.wrap(x, dtype) for x in function.args))
+            builder.ret(out.ir)
+        return self.wrap(self.builder.call(module.globals[name], [x.ir for x in xs]), dtype)
 
     def quotient(self, x: Lanes, y: Lanes) -> Lanes:
         x, y = self.operands(x, y)

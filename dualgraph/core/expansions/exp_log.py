@@ -284,7 +284,7 @@ def softplus(s: Handler, x: Value) -> Value:
 
 @float_word
 def sigmoid(s: Handler, x: Value) -> Value:
-    """``1 / (1 + e**-x)`` from ``e**-|x|``, so nothing overflows; the quotient is corrected once."""
+    """``1 / (1 + e**-x)`` from ``e**-|x|``, so nothing overflows; one correction."""
     e = s.exp(-s.abs(x))
     num = s.select(x < 0.0, e, s.const(1.0, x))
     den = e + 1.0

@@ -231,10 +231,10 @@ def reduce(s: Handler, x: Value) -> tuple[Value, Value, Value]:
     magic = s.const(fmt.magic, x)
     shifted = s.fused(x, s.const(TWO_OVER_PI, x), magic)
     n = shifted - magic
-    first = s.fused(n, p1, x)
-    second = s.fused(n, p2, first)
-    error = s.fused(n, p2, first - second)
-    hi, lo = fast_two_sum(second, s.fused(n, p3, error))
+    first = s.fused(n, p1, x)  # exact
+    product, rest = two_product(s, n, p2)
+    hi, lo = two_sum(first, product)
+    hi, lo = fast_two_sum(hi, s.fused(n, p3, lo + rest))
 
     def huge() -> tuple[Value, Value, Value]:
         if dtype == "float64":
@@ -244,26 +244,25 @@ def reduce(s: Handler, x: Value) -> tuple[Value, Value, Value]:
         rest = s.cast((hi - s.cast(top, "float64")) + lo, dtype)
         return top, rest, s.cast(n & 3, fmt.integer)
 
-    return s.rarely(~(s.abs(x) <= REDUCED[dtype]), huge, (hi, lo, s.bits(shifted)))
+    hi, lo, n = s.rarely(~(s.abs(x) <= REDUCED[dtype]), huge, (hi, lo, s.bits(shifted)))
+    return hi, lo, n
 
 
 def _sin_cos(s: Handler, x: Value, quarter_turns: int) -> Value:
     dtype = s.dtype_of(x)
-    fmt = FORMATS[dtype]
-    r, low, n = reduce(s, x)
+    r, _, n = reduce(s, x)
     n = n + quarter_turns
     u = r * r
-    sine = s.copysign(r + s.fused(r * u, poly(s, u, SIN[dtype]), low), r)  # keeps -0.0
+    sine = s.fused(r * u, poly(s, u, SIN[dtype]), r)
     cosine = s.fused(u, s.fused(u, poly(s, u, COS[dtype]), s.const(-0.5, x)), s.const(1.0, x))
-    cosine = s.fused(-r, low, cosine)
     out = s.select((n & 1) == 0, sine, cosine)
-    return s.from_bits(s.bits(out) ^ ((n & 2) << (fmt.sign - 1)))
+    return s.from_bits(s.bits(out) ^ ((n & 2) << (FORMATS[dtype].sign - 1)))
 
 
 @float_word
 def sin(s: Handler, x: Value) -> Value:
     """Sine of `x` radians, for any finite x; NaN at infinities."""
-    return _sin_cos(s, x, 0)
+    return s.select(x == 0.0, x, _sin_cos(s, x, 0))  # -0.0
 
 
 @float_word
@@ -280,13 +279,13 @@ def tan(s: Handler, x: Value) -> Value:
     rise = r * u * poly(s, u, TAN[s.dtype_of(x)])
     slope = s.fused(r + rise, r + rise, s.const(1.0, x))
     hi, lo = fast_two_sum(r, s.fused(low, slope, rise))
-    hi = s.copysign(hi, r)
     inverse = -1.0 / hi
     # one Newton step on -1 / (hi + lo)
     residual = s.fused(inverse, lo, s.fused(inverse, hi, s.const(1.0, x)))
     finite = s.abs(inverse) < INF
     inverse = s.select(finite, s.fused(inverse, residual, inverse), inverse)
-    return s.select((n & 1) == 0, hi, inverse)
+    out = s.select((n & 1) == 0, hi, inverse)
+    return s.select(x == 0.0, x, out)  # -0.0
 
 
 def _asin_small(s: Handler, z: Value, u: Value) -> Value:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...eager import Tensor
-from ...ops import composites
-from ...ops.elementwise_names import sigmoid as _sigmoid
-from ...ops.elementwise_names import tanh as _tanh
+from ...eager import Tensor, arange, argmax, rand
+from ...ops import composites, transcendental
+from ...ops.arithmetic import maximum, where
 from ...ops.nn import activations as act
 
 
@@ -33,12 +32,16 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 
 def rrelu(
-    input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
+    input: Tensor,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
 ) -> Tensor:
     """`leaky_relu` with slopes drawn uniformly in training, their mean otherwise."""
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    slope = rand_like(input.detach()) * (upper - lower) + lower
+    slope = _uniform_like(input) * (upper - lower) + lower
     return _maybe_in_place(lambda x: where(x > 0, x, x * slope), input, inplace)
 
 
@@ -47,7 +50,9 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     return _maybe_in_place(act.relu6, input, inplace)
 
 
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
     """x held in ``[min_val, max_val]``."""
     return _maybe_in_place(lambda x: act.hardtanh(x, min_val, max_val), input, inplace)
 
@@ -134,12 +139,12 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
 def sigmoid(input: Tensor) -> Tensor:
     """``1 / (1 + e**-x)``."""
-    return _sigmoid(input)
+    return transcendental.sigmoid(input)
 
 
 def tanh(input: Tensor) -> Tensor:
     """Hyperbolic tangent."""
-    return _tanh(input)
+    return transcendental.tanh(input)
 
 
 def _implicit(dim: int | None, ndim: int) -> int:
@@ -147,17 +152,23 @@ def _implicit(dim: int | None, ndim: int) -> int:
     return dim if dim is not None else 0 if ndim in (0, 1, 3) else 1
 
 
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """``exp(x) / sum(exp(x))`` along `dim`."""
     return composites.softmax(input, _implicit(dim, input.ndim), dtype)
 
 
-def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """``softmax(-x)`` along `dim`."""
     return composites.softmin(input, _implicit(dim, input.ndim), dtype)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def log_softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """``log(softmax(x))`` along `dim`."""
     return composites.log_softmax(input, _implicit(dim, input.ndim), dtype)
 
@@ -166,12 +177,17 @@ def gumbel_softmax(
     logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Tensor:
     """A softmax of logits with Gumbel noise (Jang et al., 2017); `hard` gives one-hot values, soft gradients."""
-    noise = -log(-log(rand_like(logits.detach()).clip(2.0**-24, 1 - 2.0**-24)))
+    draws = maximum(_uniform_like(logits), 2.0**-24)  # never 0, whose logarithm is infinite
+    noise = -transcendental.log(-transcendental.log(draws))
     soft = composites.softmax((logits + noise) / tau, dim)
     if not hard:
         return soft
     chosen = one_hot_along(soft.detach(), dim)
     return chosen - soft.detach() + soft
+
+
+def _uniform_like(x: Tensor) -> Tensor:
+    return rand(*x.shape, dtype=x.dtype, device=x.device)
 
 
 def one_hot_along(x: Tensor, dim: int) -> Tensor:

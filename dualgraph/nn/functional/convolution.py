@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.errors import ArgumentError, ShapeError
-from ...eager import Tensor
-from ...ops import matmul
+from ...eager import Tensor, matmul
 from ...ops.contraction import conv, conv_input
 from ...ops.movement import permute, reshape
 
@@ -77,16 +76,27 @@ def _batched(op: str, x: Tensor, n: int) -> tuple[Tensor, bool]:
         return x, False
     if x.ndim == n + 1:
         return reshape(x, shape=(1, *x.shape)), True
-    raise ShapeError(f"{op}: input must have {n + 2} axes (N, C, ...) or {n + 1} without the batch, not shape {x.shape}")
+    raise ShapeError(
+        f"{op}: input must have {n + 2} axes (N, C, ...) or {n + 1} without the batch, not shape {x.shape}"
+    )
 
 
 def _conv(
-    n: int, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+    n: int,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Tensor:
     x, added = _batched(f"conv{n}d", x, n)
     steps, gaps = each_axis(stride, n, "stride"), each_axis(dilation, n, "dilation")
     pairs = _pairs(padding, weight.shape[2:], steps, gaps)
-    out = _with_bias(conv(x, weight, stride=steps, padding=pairs, dilation=gaps, groups=groups), bias, n)
+    out = _with_bias(
+        conv(x, weight, stride=steps, padding=pairs, dilation=gaps, groups=groups), bias, n
+    )
     return reshape(out, shape=out.shape[1:]) if added else out
 
 
@@ -125,15 +135,24 @@ def _conv_transpose(
 ) -> Tensor:  # fmt: skip
     x, added = _batched(f"conv_transpose{n}d", x, n)
     steps, gaps = each_axis(stride, n, "stride"), each_axis(dilation, n, "dilation")
-    margins, extra = each_axis(padding, n, "padding"), each_axis(output_padding, n, "output_padding")
+    margins, extra = (
+        each_axis(padding, n, "padding"),
+        each_axis(output_padding, n, "output_padding"),
+    )
     extent = tuple(
         (d - 1) * s - 2 * p + g * (k - 1) + e + 1
-        for d, s, p, g, k, e in zip(x.shape[2:], steps, margins, gaps, weight.shape[2:], extra, strict=True)
+        for d, s, p, g, k, e in zip(
+            x.shape[2:], steps, margins, gaps, weight.shape[2:], extra, strict=True
+        )
     )
     if any(e >= max(s, g) for e, s, g in zip(extra, steps, gaps, strict=True)):
-        raise ArgumentError(f"output_padding {extra} must be smaller than stride {steps} or dilation {gaps}")
+        raise ArgumentError(
+            f"output_padding {extra} must be smaller than stride {steps} or dilation {gaps}"
+        )
     pairs = tuple((p, p) for p in margins)
-    out = conv_input(x, weight, extent=extent, stride=steps, padding=pairs, dilation=gaps, groups=groups)
+    out = conv_input(
+        x, weight, extent=extent, stride=steps, padding=pairs, dilation=gaps, groups=groups
+    )
     out = _with_bias(out, bias, n)
     return reshape(out, shape=out.shape[1:]) if added else out
 
@@ -143,7 +162,9 @@ def conv_transpose1d(
     stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
     """Transpose of `conv1d`; weight has shape (C, O / groups, K)."""
-    return _conv_transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv_transpose(
+        1, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 def conv_transpose2d(
@@ -151,7 +172,9 @@ def conv_transpose2d(
     stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
     """Transpose of `conv2d`; weight has shape (C, O / groups, KH, KW)."""
-    return _conv_transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv_transpose(
+        2, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 def conv_transpose3d(
@@ -159,4 +182,6 @@ def conv_transpose3d(
     stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
     """Transpose of `conv3d`; weight has shape (C, O / groups, KD, KH, KW)."""
-    return _conv_transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv_transpose(
+        3, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )

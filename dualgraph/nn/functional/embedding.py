@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ...core.errors import ArgumentError, DTypeError
-from ...eager import Tensor, no_grad
-from ...ops import arange
+from ...eager import Tensor, arange, no_grad
 from ...ops.arithmetic import cast, equal, minimum, where
 from ...ops.composites import norm
 from ...ops.indexing import index, scatter_along
@@ -14,7 +13,9 @@ from ...ops.movement import reshape, stop_gradient
 def _indices(op: str, input: Tensor, count: int) -> Tensor:
     """Indices of which a negative one cannot pass for one counted from the end."""
     if not input.dtype.is_integer:
-        raise DTypeError(f"{op}: indices must be integers, not {input.dtype.name}; cast with .long()")
+        raise DTypeError(
+            f"{op}: indices must be integers, not {input.dtype.name}; cast with .long()"
+        )
     return where(input < 0, input - count, input)
 
 
@@ -76,4 +77,6 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     places = reshape(arange(num_classes, device=tensor.device), shape=(1, num_classes))
     zeros = cast((places + at * 0) < 0, dtype="int64")
     ones = at * 0 + 1
-    return reshape(scatter_along(zeros, at, ones, axis=1, mode="set"), shape=(*tensor.shape, num_classes))
+    return reshape(
+        scatter_along(zeros, at, ones, axis=1, mode="set"), shape=(*tensor.shape, num_classes)
+    )

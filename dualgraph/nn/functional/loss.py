@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...eager import Tensor
 from ...ops import composites
 from ...ops.nn import losses
@@ -11,7 +9,7 @@ from ...ops.nn import losses
 Flag = bool | None
 
 
-def _mode(size_average: Flag, reduce: Flag, reduction: str) -> str:
+def mode(size_average: Flag, reduce: Flag, reduction: str) -> str:
     """`reduction`, unless one of the outdated flags says otherwise."""
     if size_average is None and reduce is None:
         return reduction
@@ -25,7 +23,7 @@ def mse_loss(
     weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """``(x - y)**2``."""
-    return losses.mse_loss(input, target, _mode(size_average, reduce, reduction), weight)
+    return losses.mse_loss(input, target, mode(size_average, reduce, reduction), weight)
 
 
 def l1_loss(
@@ -33,7 +31,7 @@ def l1_loss(
     weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """``|x - y|``."""
-    return losses.l1_loss(input, target, _mode(size_average, reduce, reduction), weight)
+    return losses.l1_loss(input, target, mode(size_average, reduce, reduction), weight)
 
 
 def smooth_l1_loss(
@@ -41,11 +39,15 @@ def smooth_l1_loss(
     beta: float = 1.0,
 ) -> Tensor:  # fmt: skip
     """Squares below `beta`, absolute differences above."""
-    return losses.smooth_l1_loss(input, target, _mode(size_average, reduce, reduction), beta)
+    return losses.smooth_l1_loss(input, target, mode(size_average, reduce, reduction), beta)
 
 
 def huber_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Squares up to `delta`, `delta` times absolute differences above."""
     return losses.huber_loss(input, target, reduction, delta, weight)
@@ -56,7 +58,7 @@ def binary_cross_entropy(
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Cross entropy of probabilities for targets in [0, 1]."""
-    return losses.binary_cross_entropy(input, target, weight, _mode(size_average, reduce, reduction))
+    return losses.binary_cross_entropy(input, target, weight, mode(size_average, reduce, reduction))
 
 
 def binary_cross_entropy_with_logits(
@@ -64,8 +66,8 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean", pos_weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Cross entropy of ``sigmoid(x)`` for targets in [0, 1]."""
-    mode = _mode(size_average, reduce, reduction)
-    return losses.binary_cross_entropy_with_logits(input, target, weight, mode, pos_weight)
+    how = mode(size_average, reduce, reduction)
+    return losses.binary_cross_entropy_with_logits(input, target, weight, how, pos_weight)
 
 
 def cross_entropy(
@@ -78,8 +80,8 @@ def cross_entropy(
     >>> round(dg.nn.functional.cross_entropy(logits, dg.tensor([1, 1])).item(), 4)
     0.3466
     """
-    mode = _mode(size_average, reduce, reduction)
-    return losses.cross_entropy(input, target, weight, ignore_index, mode, label_smoothing)
+    how = mode(size_average, reduce, reduction)
+    return losses.cross_entropy(input, target, weight, ignore_index, how, label_smoothing)
 
 
 def nll_loss(
@@ -87,7 +89,9 @@ def nll_loss(
     reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """``-x[target]`` for log probabilities x; classes on axis 1."""
-    return losses.nll_loss(input, target, weight, ignore_index, _mode(size_average, reduce, reduction))
+    return losses.nll_loss(
+        input, target, weight, ignore_index, mode(size_average, reduce, reduction)
+    )
 
 
 def kl_div(
@@ -95,7 +99,7 @@ def kl_div(
     log_target: bool = False,
 ) -> Tensor:  # fmt: skip
     """``target * (log(target) - x)`` for log probabilities x."""
-    return losses.kl_div(input, target, _mode(size_average, reduce, reduction), log_target)
+    return losses.kl_div(input, target, mode(size_average, reduce, reduction), log_target)
 
 
 def poisson_nll_loss(
@@ -103,11 +107,18 @@ def poisson_nll_loss(
     eps: float = 1e-8, reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Negative log likelihood of counts under a Poisson law."""
-    return losses.poisson_nll_loss(input, target, log_input, full, eps, _mode(size_average, reduce, reduction))
+    return losses.poisson_nll_loss(
+        input, target, log_input, full, eps, mode(size_average, reduce, reduction)
+    )
 
 
 def gaussian_nll_loss(
-    input: Tensor, target: Tensor, var: Tensor, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    var: Tensor,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
 ) -> Tensor:
     """Negative log likelihood of the target under a normal law."""
     return losses.gaussian_nll_loss(input, target, var, full, eps, reduction)
@@ -118,7 +129,9 @@ def margin_ranking_loss(
     reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """``max(0, -target * (x - y) + margin)``."""
-    return losses.margin_ranking_loss(input1, input2, target, margin, _mode(size_average, reduce, reduction))
+    return losses.margin_ranking_loss(
+        input1, input2, target, margin, mode(size_average, reduce, reduction)
+    )
 
 
 def hinge_embedding_loss(
@@ -126,14 +139,18 @@ def hinge_embedding_loss(
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """x where the target is 1, ``max(0, margin - x)`` where it is -1."""
-    return losses.hinge_embedding_loss(input, target, margin, _mode(size_average, reduce, reduction))
+    return losses.hinge_embedding_loss(input, target, margin, mode(size_average, reduce, reduction))
 
 
 def soft_margin_loss(
-    input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    size_average: Flag = None,
+    reduce: Flag = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """``log(1 + e**(-target * x))``."""
-    return losses.soft_margin_loss(input, target, _mode(size_average, reduce, reduction))
+    return losses.soft_margin_loss(input, target, mode(size_average, reduce, reduction))
 
 
 def multilabel_soft_margin_loss(
@@ -141,7 +158,9 @@ def multilabel_soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Binary cross entropy of ``sigmoid(x)``, averaged over labels."""
-    return losses.multilabel_soft_margin_loss(input, target, weight, _mode(size_average, reduce, reduction))
+    return losses.multilabel_soft_margin_loss(
+        input, target, weight, mode(size_average, reduce, reduction)
+    )
 
 
 def multi_margin_loss(
@@ -149,7 +168,9 @@ def multi_margin_loss(
     size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Mean over other classes of ``max(0, margin - x[target] + x)**p``."""
-    return losses.multi_margin_loss(input, target, p, margin, weight, _mode(size_average, reduce, reduction))
+    return losses.multi_margin_loss(
+        input, target, p, margin, weight, mode(size_average, reduce, reduction)
+    )
 
 
 def cosine_embedding_loss(
@@ -157,7 +178,9 @@ def cosine_embedding_loss(
     reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """``1 - cos(x, y)`` where the target is 1, ``max(0, cos(x, y) - margin)`` where it is -1."""
-    return losses.cosine_embedding_loss(input1, input2, target, margin, _mode(size_average, reduce, reduction))
+    return losses.cosine_embedding_loss(
+        input1, input2, target, margin, mode(size_average, reduce, reduction)
+    )
 
 
 def triplet_margin_loss(
@@ -165,8 +188,8 @@ def triplet_margin_loss(
     swap: bool = False, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``."""
-    mode = _mode(size_average, reduce, reduction)
-    return losses.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, mode)
+    how = mode(size_average, reduce, reduction)
+    return losses.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, how)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:

@@ -10,7 +10,11 @@ from ...ops.nn import normalisation as norms
 
 
 def layer_norm(
-    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
 ) -> Tensor:
     """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last axes.
 
@@ -21,7 +25,9 @@ def layer_norm(
     return norms.layer_norm(input, normalized_shape, weight, bias, eps)
 
 
-def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+def rms_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
     """``x / sqrt(mean(x**2) + eps) * weight`` over the last axes."""
     return norms.rms_norm(input, normalized_shape, weight, eps)
 
@@ -41,7 +47,11 @@ def batch_norm(
 
 
 def group_norm(
-    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
 ) -> Tensor:
     """Each sample's channels in groups, each group brought to mean 0 and variance 1."""
     return norms.group_norm(input, num_groups, weight, bias, eps)
@@ -58,15 +68,21 @@ def instance_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Each channel of each sample brought to mean 0 and variance 1."""
-    return norms.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+    return norms.instance_norm(
+        input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
+    )
 
 
-def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
     """Each channel divided by a power of the mean square over neighbouring channels."""
     return norms.local_response_norm(input, size, alpha, beta, k)
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Tensor:
+def normalize(
+    input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None
+) -> Tensor:
     """``x / max(norm(x), eps)`` along `dim`."""
     result = composites.normalize(input, p, dim, eps)
     return result if out is None else out.copy_(result)

@@ -7,8 +7,7 @@ from typing import Any
 
 from ...core.dtypes import DType
 from ...core.errors import ArgumentError, ShapeError
-from ...eager import Tensor
-from ...ops import arange, concat, full, max as array_max
+from ...eager import Tensor, arange, concat, full
 from ...ops import pooling
 from ...ops.composites import mean
 from ...ops.movement import pad, reshape, windows
@@ -23,7 +22,9 @@ def _extra(dim: int, span: int, step: int, margin: int, ceil_mode: bool) -> int:
     if not ceil_mode:
         return 0
     count = -(-(dim + 2 * margin - span) // step) + 1
-    if (count - 1) * step >= dim + margin:  # a window must start inside the input or its left margin
+    if (
+        count - 1
+    ) * step >= dim + margin:  # a window must start inside the input or its left margin
         count -= 1
     return max(0, (count - 1) * step + span - dim - 2 * margin)
 
@@ -34,7 +35,9 @@ def _widths(
     k = len(sizes)
     for size, margin, gap in zip(sizes, margins, gaps, strict=True):
         if 2 * margin > (size - 1) * gap + 1:
-            raise ArgumentError(f"padding {margins} must be at most half of the kernel size {sizes}")
+            raise ArgumentError(
+                f"padding {margins} must be at most half of the kernel size {sizes}"
+            )
     return ((0, 0),) * (x.ndim - k) + tuple(
         (m, m + _extra(d, (n - 1) * g + 1, s, m, ceil_mode))
         for d, n, s, m, g in zip(x.shape[x.ndim - k :], sizes, steps, margins, gaps, strict=True)
@@ -42,7 +45,13 @@ def _widths(
 
 
 def _lowest(dtype: DType) -> Any:
-    return float("-inf") if dtype.is_floating_point else -(2 ** (8 * dtype.itemsize - 1)) if dtype.kind == "int" else 0
+    return (
+        float("-inf")
+        if dtype.is_floating_point
+        else -(2 ** (8 * dtype.itemsize - 1))
+        if dtype.kind == "int"
+        else 0
+    )
 
 
 def _max_pool(
@@ -50,7 +59,9 @@ def _max_pool(
     return_indices: bool,
 ) -> Any:  # fmt: skip
     if x.ndim not in (n + 1, n + 2):
-        raise ShapeError(f"max_pool{n}d: input must have {n + 1} or {n + 2} axes, not shape {x.shape}")
+        raise ShapeError(
+            f"max_pool{n}d: input must have {n + 1} or {n + 2} axes, not shape {x.shape}"
+        )
     sizes = each_axis(kernel_size, n, "kernel_size")
     steps = sizes if stride is None or stride == [] else each_axis(stride, n, "stride")
     margins, gaps = each_axis(padding, n, "padding"), each_axis(dilation, n, "dilation")
@@ -62,7 +73,9 @@ def _max_pool(
     return out, _flat_places(place, x.shape[x.ndim - n :], sizes, steps, margins, gaps)
 
 
-def _flat_places(place: Tensor, extent: Ints, sizes: Ints, steps: Ints, margins: Ints, gaps: Ints) -> Tensor:
+def _flat_places(
+    place: Tensor, extent: Ints, sizes: Ints, steps: Ints, margins: Ints, gaps: Ints
+) -> Tensor:
     """Places inside windows -> places in the flattened spatial axes of the input."""
     n = len(sizes)
     flat: Any = 0
@@ -70,7 +83,9 @@ def _flat_places(place: Tensor, extent: Ints, sizes: Ints, steps: Ints, margins:
         inner = prod(sizes[i + 1 :])
         offset = (place // inner) % sizes[i]
         shape = tuple(-1 if j == place.ndim - n + i else 1 for j in range(place.ndim))
-        starts = arange(place.shape[place.ndim - n + i], device=place.device) * steps[i] - margins[i]
+        starts = (
+            arange(place.shape[place.ndim - n + i], device=place.device) * steps[i] - margins[i]
+        )
         flat = flat * extent[i] + (offset * gaps[i] + starts.reshape(shape))
     return flat
 
@@ -113,7 +128,9 @@ def _avg_pool(
     divisor_override: int | None,
 ) -> Tensor:  # fmt: skip
     if x.ndim not in (n + 1, n + 2):
-        raise ShapeError(f"avg_pool{n}d: input must have {n + 1} or {n + 2} axes, not shape {x.shape}")
+        raise ShapeError(
+            f"avg_pool{n}d: input must have {n + 1} or {n + 2} axes, not shape {x.shape}"
+        )
     sizes = each_axis(kernel_size, n, "kernel_size")
     steps = sizes if stride is None or stride == [] else each_axis(stride, n, "stride")
     margins = each_axis(padding, n, "padding")
@@ -124,16 +141,28 @@ def _avg_pool(
         return sums / divisor_override
     inner = widths[x.ndim - n :]
     even = all(a == b for a, b in inner) and (count_include_pad or not any(map(any, inner)))
-    return sums / (prod(sizes) if even else _counts(x, sizes, steps, margins, inner, count_include_pad))
+    return sums / (
+        prod(sizes) if even else _counts(x, sizes, steps, margins, inner, count_include_pad)
+    )
 
 
 def _counts(
-    x: Tensor, sizes: Ints, steps: Ints, margins: Ints, widths: tuple[tuple[int, int], ...], with_pad: bool
+    x: Tensor,
+    sizes: Ints,
+    steps: Ints,
+    margins: Ints,
+    widths: tuple[tuple[int, int], ...],
+    with_pad: bool,
 ) -> Tensor:
     """How many elements of each window count: those of the input, or of the input and its margins."""
     extent = x.shape[x.ndim - len(sizes) :]
     lead = margins if with_pad else (0,) * len(sizes)
-    ones = full(tuple(d + 2 * m for d, m in zip(extent, lead, strict=True)), 1.0, dtype=x.dtype, device=x.device)
+    ones = full(
+        tuple(d + 2 * m for d, m in zip(extent, lead, strict=True)),
+        1.0,
+        dtype=x.dtype,
+        device=x.device,
+    )
     rest = tuple((a - m, b - m) for (a, b), m in zip(widths, lead, strict=True))
     return _window_sums(pad(ones, widths=rest, value=0.0), sizes, steps)
 
@@ -151,7 +180,9 @@ def avg_pool2d(
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Mean of each window of (N, C, H, W)."""
-    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return _avg_pool(
+        2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
 
 
 def avg_pool3d(
@@ -159,7 +190,9 @@ def avg_pool3d(
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Mean of each window of (N, C, D, H, W)."""
-    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return _avg_pool(
+        3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
 
 
 # --- adaptive ----------------------------------------------------------------------------------
@@ -168,8 +201,14 @@ def avg_pool3d(
 def _adaptive(n: int, x: Tensor, output_size: Any, fold: Any) -> Tensor:
     """Windows that share each spatial axis as evenly as they can, folded one axis after the other."""
     if x.ndim not in (n + 1, n + 2):
-        raise ShapeError(f"adaptive pooling: input must have {n + 1} or {n + 2} axes, not shape {x.shape}")
-    given = (output_size,) * n if output_size is None or isinstance(output_size, int) else tuple(output_size)
+        raise ShapeError(
+            f"adaptive pooling: input must have {n + 1} or {n + 2} axes, not shape {x.shape}"
+        )
+    given = (
+        (output_size,) * n
+        if output_size is None or isinstance(output_size, int)
+        else tuple(output_size)
+    )
     for i, wanted in enumerate(given):
         axis = x.ndim - n + i
         if wanted is not None and wanted != x.shape[axis]:
@@ -180,10 +219,15 @@ def _adaptive(n: int, x: Tensor, output_size: Any, fold: Any) -> Tensor:
 def _fold_axis(x: Tensor, axis: int, wanted: int, fold: Any) -> Tensor:
     dim = x.shape[axis]
     if wanted and dim % wanted == 0:
-        return fold(reshape(x, shape=(*x.shape[:axis], wanted, dim // wanted, *x.shape[axis + 1 :])), axis + 1, False)
+        return fold(
+            reshape(x, shape=(*x.shape[:axis], wanted, dim // wanted, *x.shape[axis + 1 :])),
+            axis + 1,
+            False,
+        )
     before = (slice(None),) * axis
     parts = [
-        fold(x[(*before, slice(i * dim // wanted, -(-(i + 1) * dim // wanted)))], axis, True) for i in range(wanted)
+        fold(x[(*before, slice(i * dim // wanted, -(-(i + 1) * dim // wanted)))], axis, True)
+        for i in range(wanted)
     ]
     return concat(parts, axis=axis)
 
@@ -193,7 +237,9 @@ def _mean_of(x: Tensor, axis: int, keepdims: bool) -> Tensor:
 
 
 def _max_of(x: Tensor, axis: int, keepdims: bool) -> Tensor:
-    return array_max(x, axis=axis, keepdims=keepdims)
+    sizes = (x.shape[axis], *(1,) * (x.ndim - axis - 1))  # of equals the first gets the gradient
+    out, _ = pooling.max_pool(x, sizes=sizes, steps=sizes, dilations=(1,) * len(sizes))
+    return out if keepdims else reshape(out, shape=(*x.shape[:axis], *x.shape[axis + 1 :]))
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any
 from ...core.errors import ArgumentError, ShapeError
 from ...eager import Tensor, tensor
 from ...ops.indexing import index
-from ...ops.movement import fold_windows, pad as pad_op, permute, reshape, windows
+from ...ops.movement import fold_windows, permute, reshape, windows
+from ...ops.movement import pad as pad_op
 from .convolution import each_axis
 
 Ints = tuple[int, ...]
@@ -24,17 +25,24 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
     """
     ends = [(int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2)][::-1]
     if len(pad) % 2 or len(ends) > input.ndim:
-        raise ArgumentError(f"pad: {pad} does not give (before, after) for at most {input.ndim} axes")
+        raise ArgumentError(
+            f"pad: {pad} does not give (before, after) for at most {input.ndim} axes"
+        )
     first = input.ndim - len(ends)
     cut = tuple(
-        slice(max(-a, 0), d - max(-b, 0)) for d, (a, b) in zip(input.shape[first:], ends, strict=True)
+        slice(max(-a, 0), d - max(-b, 0))
+        for d, (a, b) in zip(input.shape[first:], ends, strict=True)
     )
     grow = [(max(a, 0), max(b, 0)) for a, b in ends]
     if any(a < 0 or b < 0 for a, b in ends):
         input = input[(..., *cut)]
     if mode == "constant":
         widths = ((0, 0),) * first + tuple(grow)
-        return pad_op(input, widths=widths, value=_as_kind(value, input)) if any(map(any, grow)) else input
+        return (
+            pad_op(input, widths=widths, value=_as_kind(value, input))
+            if any(map(any, grow))
+            else input
+        )
     for axis, (before, after) in enumerate(grow, first):
         if before or after:
             at = asarray_ints(_sources(mode, input.shape[axis], before, after), input)
@@ -45,7 +53,13 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
 def _as_kind(value: float | None, x: Tensor) -> Any:
     """The fill value in the kind of x's dtype."""
     value = 0 if value is None else value
-    return float(value) if x.dtype.is_inexact else bool(value) if x.dtype.kind == "bool" else int(value)
+    return (
+        float(value)
+        if x.dtype.is_inexact
+        else bool(value)
+        if x.dtype.kind == "bool"
+        else int(value)
+    )
 
 
 def asarray_ints(values: list[int], x: Tensor) -> Tensor:
@@ -60,13 +74,19 @@ def _sources(mode: str, n: int, before: int, after: int) -> list[int]:
         return [min(max(i, 0), n - 1) for i in places]
     if mode == "reflect":
         if max(before, after) >= n:
-            raise ShapeError(f"pad: reflect padding ({before}, {after}) must be smaller than the axis of {n}")
+            raise ShapeError(
+                f"pad: reflect padding ({before}, {after}) must be smaller than the axis of {n}"
+            )
         return [abs(i) if i < n else 2 * (n - 1) - i for i in places]
     if mode == "circular":
         if max(before, after) > n:
-            raise ShapeError(f"pad: circular padding ({before}, {after}) must be at most the axis of {n}")
+            raise ShapeError(
+                f"pad: circular padding ({before}, {after}) must be at most the axis of {n}"
+            )
         return [i % n for i in places]
-    raise ArgumentError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', not {mode!r}")
+    raise ArgumentError(
+        f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', not {mode!r}"
+    )
 
 
 # --- resizing ----------------------------------------------------------------------------------
@@ -91,7 +111,9 @@ def interpolate(
     if size is not None:
         wanted = each_axis(size, n, "size")
     else:
-        factors = (scale_factor,) * n if isinstance(scale_factor, (int, float)) else tuple(scale_factor)
+        factors = (
+            (scale_factor,) * n if isinstance(scale_factor, (int, float)) else tuple(scale_factor)
+        )
         wanted = tuple(floor(d * f) for d, f in zip(input.shape[2:], factors, strict=True))
         scales = (None,) * n if recompute_scale_factor else factors
     for axis, (length, scale) in enumerate(zip(wanted, scales, strict=True), 2):
@@ -114,7 +136,9 @@ def _blend(x: Tensor, axis: int, length: int, ratio: float, align_corners: bool)
         places = [max((i + 0.5) * ratio - 0.5, 0.0) for i in range(length)]
     low = [min(int(p), n - 1) for p in places]
     high = [min(i + 1, n - 1) for i in low]
-    shares = tensor([p - i for p, i in zip(places, low, strict=True)], dtype=x.dtype, device=x.device)
+    shares = tensor(
+        [p - i for p, i in zip(places, low, strict=True)], dtype=x.dtype, device=x.device
+    )
     share = reshape(shares, shape=tuple(length if i == axis else 1 for i in range(x.ndim)))
     left, right = (index(x, asarray_ints(at, x), dims=(axis,)) for at in (low, high))
     return left * (1 - share) + right * share
@@ -145,9 +169,13 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     return reshape(permute(split, axes=order), shape=(*lead, c * r * r, h // r, w // r))
 
 
-def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
+def unfold(
+    input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Tensor:
     """Patches of (N, C, H, W) as columns: (N, C * prod(kernel), number of patches)."""
-    sizes, gaps, steps, margins = (each_axis(v, 2, "unfold") for v in (kernel_size, dilation, stride, padding))
+    sizes, gaps, steps, margins = (
+        each_axis(v, 2, "unfold") for v in (kernel_size, dilation, stride, padding)
+    )
     widths = ((0, 0), (0, 0), *((m, m) for m in margins))
     padded = pad_op(input, widths=widths, value=0.0) if any(margins) else input
     seen = windows(padded, sizes=sizes, steps=steps, dilations=gaps)
@@ -156,16 +184,29 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
 
 
 def fold(
-    input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    input: Tensor,
+    output_size: Any,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
 ) -> Tensor:
     """Columns of patches summed into (N, C, *output_size): the transpose of `unfold`."""
     extent = each_axis(output_size, 2, "output_size")
-    sizes, gaps, steps, margins = (each_axis(v, 2, "fold") for v in (kernel_size, dilation, stride, padding))
+    sizes, gaps, steps, margins = (
+        each_axis(v, 2, "fold") for v in (kernel_size, dilation, stride, padding)
+    )
     whole = tuple(d + 2 * m for d, m in zip(extent, margins, strict=True))
-    counts = tuple((d - (k - 1) * g - 1) // s + 1 for d, k, g, s in zip(whole, sizes, gaps, steps, strict=True))
+    counts = tuple(
+        (d - (k - 1) * g - 1) // s + 1 for d, k, g, s in zip(whole, sizes, gaps, steps, strict=True)
+    )
     n, rows = input.shape[:2]
     if rows % prod(sizes) or input.shape[2] != prod(counts):
-        raise ShapeError(f"fold: input of shape {input.shape} does not hold {prod(counts)} patches of {sizes}")
+        raise ShapeError(
+            f"fold: input of shape {input.shape} does not hold {prod(counts)} patches of {sizes}"
+        )
     split = reshape(input, shape=(n, rows // prod(sizes), *sizes, *counts))
-    out = fold_windows(permute(split, axes=(0, 1, 4, 5, 2, 3)), extent=whole, steps=steps, dilations=gaps)
+    out = fold_windows(
+        permute(split, axes=(0, 1, 4, 5, 2, 3)), extent=whole, steps=steps, dilations=gaps
+    )
     return out[:, :, margins[0] : margins[0] + extent[0], margins[1] : margins[1] + extent[1]]

@@ -8,7 +8,18 @@ from typing import Any
 
 from ...core.errors import ArgumentError, DTypeError, ShapeError
 from ...core.kinds import elementwise, real_float
-from ..arithmetic import abs, cast, divide, maximum, minimum, multiply, not_equal, square, subtract, where
+from ..arithmetic import (
+    abs,
+    cast,
+    divide,
+    maximum,
+    minimum,
+    multiply,
+    not_equal,
+    square,
+    subtract,
+    where,
+)
 from ..composites import cosine_similarity, log_softmax, mean, pairwise_distance
 from ..indexing import take_along
 from ..movement import reshape, stop_gradient
@@ -35,7 +46,9 @@ def total(x: Any) -> Any:
 
 def _same_shape(op: str, x: Any, y: Any) -> None:
     if x.shape != y.shape:
-        raise ShapeError(f"{op}: input of shape {x.shape} and target of shape {y.shape} must have one shape")
+        raise ShapeError(
+            f"{op}: input of shape {x.shape} and target of shape {y.shape} must have one shape"
+        )
 
 
 # --- regression --------------------------------------------------------------------------------
@@ -46,7 +59,11 @@ def _weighted(loss: Any, weight: Any, reduction: str) -> Any:
     if weight is None:
         return reduced(loss, reduction)
     weighted = multiply(loss, weight)
-    return divide(total(weighted), total(weight)) if reduction == "mean" else reduced(weighted, reduction)
+    return (
+        divide(total(weighted), total(weight))
+        if reduction == "mean"
+        else reduced(weighted, reduction)
+    )
 
 
 def mse_loss(x: Any, y: Any, reduction: str = "mean", weight: Any = None) -> Any:
@@ -72,10 +89,14 @@ def smooth_l1_loss(x: Any, y: Any, reduction: str = "mean", beta: float = 1.0) -
     return reduced(where(d < beta, divide(square(d) * 0.5, beta), d - 0.5 * beta), reduction)
 
 
-def huber_loss(x: Any, y: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
+def huber_loss(
+    x: Any, y: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Any:
     """``d**2 / 2`` where ``d = |x - y|`` is at most delta, ``delta (d - delta / 2)`` elsewhere."""
     d = abs(subtract(x, y))
-    return _weighted(where(d <= delta, square(d) * 0.5, (d - 0.5 * delta) * delta), weight, reduction)
+    return _weighted(
+        where(d <= delta, square(d) * 0.5, (d - 0.5 * delta) * delta), weight, reduction
+    )
 
 
 # --- binary classes ----------------------------------------------------------------------------
@@ -145,7 +166,11 @@ def _classes(target: Any, ignore_index: int, count: int) -> tuple[Any, Any]:
 
 
 def nll_loss(
-    log_probs: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+    log_probs: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
 ) -> Any:
     """``-log_probs[target]`` along the class axis (axis 1), weighted by class; the mean is over the weights."""
     axis = _class_axis("nll_loss", log_probs, target)
@@ -187,7 +212,9 @@ def cross_entropy(
         raise ArgumentError(f"label_smoothing must be in [0, 1], not {label_smoothing}")
     axis = 1 if x.ndim > 1 else 0
     if weight is not None and weight.shape != (x.shape[axis],):
-        raise ShapeError(f"cross_entropy: weight needs one entry for each of {x.shape[axis]} classes, not {weight.shape}")
+        raise ShapeError(
+            f"cross_entropy: weight needs one entry for each of {x.shape[axis]} classes, not {weight.shape}"
+        )
     log_probs = log_softmax(x, axis=axis)
     if target.shape == x.shape and target.dtype.is_floating_point:
         return _soft_cross_entropy(log_probs, target, weight, axis, reduction, label_smoothing)
@@ -202,10 +229,14 @@ def _along(weight: Any, axis: int, ndim: int) -> Any:
     return reshape(weight, shape=tuple(weight.shape[0] if i == axis else 1 for i in range(ndim)))
 
 
-def _even_loss(log_probs: Any, target: Any, weight: Any, axis: int, ignore_index: int, reduction: str) -> Any:
+def _even_loss(
+    log_probs: Any, target: Any, weight: Any, axis: int, ignore_index: int, reduction: str
+) -> Any:
     """The loss of all classes together, where the target counts."""
     indices, counts = _classes(target, ignore_index, log_probs.shape[axis])
-    weighted = log_probs if weight is None else multiply(log_probs, _along(weight, axis, log_probs.ndim))
+    weighted = (
+        log_probs if weight is None else multiply(log_probs, _along(weight, axis, log_probs.ndim))
+    )
     each = where(counts, -reduce_sum(weighted, axes=(axis,), keepdims=False), 0)
     if reduction != "mean":
         return reduced(each, reduction)
@@ -223,7 +254,11 @@ def _soft_cross_entropy(
     terms = multiply(log_probs, target)
     terms = terms if weight is None else multiply(terms, _along(weight, axis, terms.ndim))
     each = -reduce_sum(terms, axes=(axis,), keepdims=False)
-    return divide(total(each), each.size if axis else 1) if reduction == "mean" else reduced(each, reduction)
+    return (
+        divide(total(each), each.size if axis else 1)
+        if reduction == "mean"
+        else reduced(each, reduction)
+    )
 
 
 def kl_div(log_probs: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
@@ -246,14 +281,23 @@ def multilabel_soft_margin_loss(x: Any, y: Any, weight: Any = None, reduction: s
 
 
 def multi_margin_loss(
-    x: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
+    x: Any,
+    target: Any,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Any = None,
+    reduction: str = "mean",
 ) -> Any:
     """Mean over other classes j of ``max(0, margin - x[target] + x[j])**p``."""
     axis = _class_axis("multi_margin_loss", x, target)
     classes = x.shape[axis]
     own = reshape(_at(x, target, axis), shape=(*target.shape, 1))
     hinge = relu(subtract(x, own) + margin) ** p
-    hinge = hinge if weight is None else multiply(hinge, reshape(_class_weights(weight, target), shape=own.shape))
+    hinge = (
+        hinge
+        if weight is None
+        else multiply(hinge, reshape(_class_weights(weight, target), shape=own.shape))
+    )
     others = reduce_sum(hinge, axes=(axis,), keepdims=False) - _at(hinge, target, axis)
     return reduced(divide(others, classes), reduction)
 
@@ -261,7 +305,9 @@ def multi_margin_loss(
 # --- pairs and margins -------------------------------------------------------------------------
 
 
-def margin_ranking_loss(x: Any, y: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Any:
+def margin_ranking_loss(
+    x: Any, y: Any, target: Any, margin: float = 0.0, reduction: str = "mean"
+) -> Any:
     """``max(0, -target * (x - y) + margin)``; target 1 wants x above y, -1 below."""
     return reduced(relu(multiply(-target, subtract(x, y)) + margin), reduction)
 
@@ -278,7 +324,9 @@ def soft_margin_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
     return reduced(logaddexp(multiply(-target, x), 0), reduction)
 
 
-def cosine_embedding_loss(x: Any, y: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Any:
+def cosine_embedding_loss(
+    x: Any, y: Any, target: Any, margin: float = 0.0, reduction: str = "mean"
+) -> Any:
     """``1 - cos(x, y)`` where the target is 1, ``max(0, cos(x, y) - margin)`` where it is -1."""
     similarity = cosine_similarity(x, y, axis=-1)
     near = where(target == 1, subtract(1, similarity), 0)
@@ -303,10 +351,19 @@ def triplet_margin_loss(
 
 
 def poisson_nll_loss(
-    x: Any, target: Any, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
+    x: Any,
+    target: Any,
+    log_input: bool = True,
+    full: bool = False,
+    eps: float = 1e-8,
+    reduction: str = "mean",
 ) -> Any:
     """Negative log likelihood of counts under a Poisson law of rate ``e**x`` (or x)."""
-    loss = subtract(exp(x), multiply(target, x)) if log_input else subtract(x, multiply(target, log(x + eps)))
+    loss = (
+        subtract(exp(x), multiply(target, x))
+        if log_input
+        else subtract(x, multiply(target, log(x + eps)))
+    )
     if full:  # Stirling's formula for log(target!)
         many = target > 1
         t = where(many, target, 2)
@@ -316,9 +373,16 @@ def poisson_nll_loss(
 
 
 def gaussian_nll_loss(
-    x: Any, target: Any, variance: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+    x: Any,
+    target: Any,
+    variance: Any,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
 ) -> Any:
     """Negative log likelihood of the target under normal laws of mean x and the given variance (at least eps)."""
-    floored = variance + stop_gradient(maximum(variance, eps) - variance)  # the gradient ignores the floor
+    floored = variance + stop_gradient(
+        maximum(variance, eps) - variance
+    )  # the gradient ignores the floor
     loss = (log(floored) + divide(square(subtract(x, target)), floored)) * 0.5
     return reduced(loss + 0.5 * _log(2 * pi) if full else loss, reduction)

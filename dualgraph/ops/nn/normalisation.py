@@ -32,7 +32,9 @@ def _by_channel(p: Any, ndim: int) -> Any:
     return None if p is None else reshape(p, shape=(1, p.shape[0], *(1,) * (ndim - 2)))
 
 
-def layer_norm(x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def layer_norm(
+    x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
     """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last axes, those of `normalized_shape`."""
     axes = _last_axes("layer_norm", x, normalized_shape)
     centred, _, variance = _moments(x, axes)
@@ -53,7 +55,9 @@ def _last_axes(op: str, x: Any, normalized_shape: Any) -> Axes:
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     k = len(shape)
     if k == 0 or x.shape[x.ndim - k :] != shape or k > x.ndim:
-        raise ShapeError(f"{op}: an operand of shape {x.shape} does not end in the normalised shape {shape}")
+        raise ShapeError(
+            f"{op}: an operand of shape {x.shape} does not end in the normalised shape {shape}"
+        )
     return tuple(range(x.ndim - k, x.ndim))
 
 
@@ -74,13 +78,19 @@ def batch_norm(
     """
     if not training:
         if running_mean is None or running_var is None:
-            raise ArgumentError("batch_norm: running_mean and running_var are needed outside training")
+            raise ArgumentError(
+                "batch_norm: running_mean and running_var are needed outside training"
+            )
         centred = subtract(x, _by_channel(running_mean, x.ndim))
-        return _scaled_by_channel(multiply(centred, rsqrt(_by_channel(running_var, x.ndim) + eps)), weight, bias)
+        return _scaled_by_channel(
+            multiply(centred, rsqrt(_by_channel(running_var, x.ndim) + eps)), weight, bias
+        )
     axes = (0, *range(2, x.ndim))
     n = prod(x.shape[a] for a in axes)
     if n <= 1:
-        raise ShapeError(f"batch_norm: more than 1 value a channel is needed in training, got shape {x.shape}")
+        raise ShapeError(
+            f"batch_norm: more than 1 value a channel is needed in training, got shape {x.shape}"
+        )
     centred, centre, variance = _moments(x, axes)
     _track(running_mean, centre, momentum)
     _track(running_var, multiply(variance, n / (n - 1)), momentum)
@@ -100,10 +110,14 @@ def _track(running: Any, current: Any, momentum: Any) -> None:
         running.copy_(multiply(running, 1 - momentum) + multiply(current, momentum))
 
 
-def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def group_norm(
+    x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
     """Each sample's channels, in `num_groups` groups, brought to mean 0 and variance 1; then weight and bias."""
     if x.ndim < 2 or x.shape[1] % num_groups:
-        raise ShapeError(f"group_norm: the channels of shape {x.shape} do not divide into {num_groups} groups")
+        raise ShapeError(
+            f"group_norm: the channels of shape {x.shape} do not divide into {num_groups} groups"
+        )
     n, c = x.shape[:2]
     grouped = reshape(x, shape=(n, num_groups, prod(x.shape[2:]) * (c // num_groups)))
     centred, _, variance = _moments(grouped, (2,))
@@ -127,7 +141,9 @@ def instance_norm(
     axes = tuple(range(2, x.ndim))
     n = prod(x.shape[a] for a in axes)
     if n <= 1:
-        raise ShapeError(f"instance_norm: more than 1 value a channel is needed, got shape {x.shape}")
+        raise ShapeError(
+            f"instance_norm: more than 1 value a channel is needed, got shape {x.shape}"
+        )
     centred, centre, variance = _moments(x, axes)
     if running_mean is not None:
         _track(running_mean, mean(centre, axis=0), momentum)
@@ -135,7 +151,9 @@ def instance_norm(
     return _scaled_by_channel(multiply(centred, rsqrt(variance + eps)), weight, bias)
 
 
-def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
+def local_response_norm(
+    x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
     """``x / (k + alpha * mean of x**2 over `size` neighbouring channels)**beta`` (Krizhevsky et al., 2012)."""
     from_left, from_right = size // 2, (size - 1) // 2
     squares = square(x)

@@ -1,0 +1,213 @@
+"""The planned executor: a schedule's steps run in order over one arena, with native kernels for regions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..core.backend import ArrayBackend
+from ..core.dtypes import bfloat16
+from ..core.kinds import ELEMENTWISE
+from ..core.node import Literal, Node, Var
+from ..passes.inplace import inplace
+from ..passes.memory import MemoryPlan, plan_memory
+from ..passes.schedule import OUTPUT, TEMPORARY, Schedule, Step, schedule
+from ..static.constants import is_constant
+from ..static.graph import Graph
+from ..static.interpreter import as_scalar, literal_array, run_node
+from ..static.region import is_region
+from .native import api as native
+from .silence import quietly
+from .ufuncs import single_ufunc
+
+Env = list[Any]
+Action = Callable[[Env], None]
+
+
+class Executable:
+    """A graph made ready to run on one backend.
+
+    `borrowed` are positions of outputs that the caller only reads before the next run: they stay in the
+    arena. All other outputs are fresh arrays of their own.
+    """
+
+    def __init__(self, graph: Graph, backend: ArrayBackend, borrowed: frozenset[int] = frozenset()) -> None:
+        self.graph = graph
+        self.backend = backend
+        self.borrowed = borrowed
+        self.plan: Schedule = inplace(schedule(graph, borrowed))
+        self.memory: MemoryPlan = plan_memory(self.plan)
+        self.kernels = {i: _native_kernel(s.node) for i, s in enumerate(self.plan.steps)}
+        self._size = 1 + max((v.id for v in graph.all_vars()), default=-1)
+        self._free: list[_Instance] = []
+        self._lock = threading.Lock()
+
+    def run(self, inputs: list[Any], commit: Callable[[list[Any]], Any]) -> Any:
+        """Runs the program on arrays and hands its outputs to `commit`, whose result is given back."""
+        with self._lock:
+            instance = self._free.pop() if self._free else None
+        if instance is None:
+            instance = _Instance(self)
+        try:
+            return commit(quietly(instance.run, inputs))
+        finally:
+            with self._lock:
+                self._free.append(instance)
+
+
+def _native_kernel(node: Node) -> Any:
+    if not is_region(node) or not native.available():
+        return None
+    try:
+        return native.compile_group(node.params["body"])
+    except native.Unsupported:
+        return None
+
+
+class _Instance:
+    """One arena and the actions over it; used by one call at a time."""
+
+    def __init__(self, program: Executable) -> None:
+        self.program = program
+        backend, plan = program.backend, program.plan
+        self.on_cpu = backend.xp is np
+        self.arena = np.empty(program.memory.arena_bytes + 64, dtype=np.uint8) if self.on_cpu else None
+        base = 0 if self.arena is None else -self.arena.ctypes.data % 64
+        self.env: Env = [None] * program._size
+        self.fresh: list[tuple[int, Any, Any]] = []  # outputs to allocate on each call
+        self.actions: list[Action] = []
+        for i, step in enumerate(plan.steps):
+            self._prepare(i, step, base)
+
+    def _prepare(self, i: int, step: Step, base: int) -> None:
+        node, plan, backend = step.node, self.program.plan, self.program.backend
+        if is_constant(node):
+            self.env[node.outputs[0].id] = backend.asarray(node.params["data"].array)
+            return
+        roles = [plan.buffer_of(v).role for v in node.outputs]
+        if step.view and roles[0] == TEMPORARY and self.arena is not None:
+            self._in_arena(node.outputs[0], base)
+            return
+        if step.view or not self.on_cpu:
+            self.actions.append(_plain(node, backend))
+            return
+        for v, role in zip(node.outputs, roles, strict=True):
+            if role == TEMPORARY:
+                self._in_arena(v, base)
+            elif role == OUTPUT and not any(v is node.outputs[r] for r, _ in step.overwrites):
+                self.fresh.append((v.id, v.type.shape, v.type.dtype.numpy))
+        for result, operand in step.overwrites:
+            if roles[result] == OUTPUT:
+                self.actions.append(_share(node, result, operand))
+        self.actions.append(_into(node, backend, self.program.kernels[i]))
+
+    def _in_arena(self, v: Var, base: int) -> None:
+        place = self.program.plan.places[v]
+        at = base + self.program.memory.offsets[place.buffer] + place.layout.offset
+        self.env[v.id] = np.ndarray(v.type.shape, v.type.dtype.numpy, self.arena, at, place.layout.strides)
+
+    def run(self, inputs: list[Any]) -> list[Any]:
+        env = self.env.copy()
+        for v, array in zip(self.program.graph.inputs, inputs, strict=True):
+            env[v.id] = array
+        for index, shape, dtype in self.fresh:
+            env[index] = np.empty(shape, dtype)
+        for action in self.actions:
+            action(env)
+        return self._outputs(env)
+
+    def _outputs(self, env: Env) -> list[Any]:
+        program = self.program
+        given: set[int] = set()
+        outs = []
+        for i, v in enumerate(program.graph.outputs):
+            if isinstance(v, Literal):
+                outs.append(literal_array(v, program.backend))
+                continue
+            array, buffer = env[v.id], program.plan.buffer_of(v)
+            if i not in program.borrowed:
+                if buffer.role != OUTPUT or buffer.id in given:
+                    array = program.backend.xp.array(array, order="C")
+                given.add(buffer.id)
+            outs.append(array)
+        return outs
+
+
+# --- actions -----------------------------------------------------------------------------------
+
+
+def _getters(node: Node) -> list[tuple[int, Any]]:
+    """For each operand its place in the environment, or -1 and the value."""
+    return [(v.id, None) if isinstance(v, Var) else (-1, v) for v in node.inputs]
+
+
+def _share(node: Node, result: int, operand: int) -> Action:
+    """Lets a result that leaves the program use the memory of an operand that dies."""
+    out, source = node.outputs[result], node.inputs[operand]
+    assert isinstance(source, Var)
+
+    def act(env: Env) -> None:
+        env[out.id] = env[source.id].view(out.type.dtype.numpy).reshape(out.type.shape)
+
+    return act
+
+
+def _plain(node: Node, backend: ArrayBackend) -> Action:
+    """Runs the op and keeps what it gives."""
+    getters = _getters(node)
+    places = [v.id for v in node.outputs]
+
+    def act(env: Env) -> None:
+        operands = [env[i] if i >= 0 else v for i, v in getters]
+        for place, result in zip(places, run_node(node, operands, backend), strict=True):
+            env[place] = result
+
+    return act
+
+
+def _writer(node: Node) -> Any:
+    """How the op computes into given memory; None where it makes its own."""
+    types = tuple(v.type for v in (*node.inputs, *node.outputs))
+    if any(t.dtype is bfloat16 for t in types):
+        return None
+    if node.prim.kind is ELEMENTWISE:
+        return single_ufunc(node.prim, types[: len(node.inputs)])
+    return node.prim.into
+
+
+def _into(node: Node, backend: ArrayBackend, kernel: Any) -> Action:
+    """Runs the op and leaves its results in the memory planned for them."""
+    getters = _getters(node)
+    places = [v.id for v in node.outputs]
+    if kernel is not None:
+        ids = [i for i, _ in getters]
+
+        def run_kernel(env: Env) -> None:
+            kernel.run([env[i] for i in ids], [env[p] for p in places])
+
+        if all(i >= 0 for i in ids):
+            return run_kernel
+    into = _writer(node)
+    if into is not None:
+        values = [(i, None if v is None else as_scalar(v)) for i, v in getters]
+        params, place = node.params, places[0]
+
+        def run_into(env: Env) -> None:
+            into(env[place], *[env[i] if i >= 0 else v for i, v in values], **params)
+
+        return run_into
+
+    def act(env: Env) -> None:
+        operands = [env[i] if i >= 0 else v for i, v in getters]
+        for place, result in zip(places, run_node(node, operands, backend), strict=True):
+            if env[place] is None:
+                env[place] = result
+            else:
+                np.copyto(env[place], result)
+
+    return act
+
+

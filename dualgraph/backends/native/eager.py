@@ -1,0 +1,199 @@
+"""Eager kernels: single ops over arrays of any length, compiled once for each op and dtypes."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...core.constant import exact
+from ...core.dtypes import DType
+from ...core.prim import Prim
+from ...core.types import TensorType
+from .addresses import DIRECT, HEADER, address_of
+from .emit_fold import BLOCK, of_nothing
+from .emit_llvm import emit
+from .jit import jit
+from .kernel import GRAIN, NEST
+from .llvm_parts import WIDE
+from .loop_ir import (
+    Affine,
+    Apply,
+    Axis,
+    Buffer,
+    Fold,
+    Kernel,
+    Load,
+    Loop,
+    Nest,
+    Reduce,
+    Size,
+    Store,
+    Unsupported,
+)
+from .threads import pool
+
+SPLIT = 100_000  # elements from which an op with an expanded word is split between threads
+_kernels: dict[Any, Any] = {}
+
+
+def elementwise_kernel(
+    prim: Prim, dtypes: tuple[DType, ...], params: dict[str, Any], scalar: tuple[bool, ...]
+) -> Callable[..., Any]:
+    """``kernel(arrays, shape, out=None)`` runs an elementwise op; its result is a new array of `shape`, or `out`.
+
+    Operands marked in `scalar` hold one element; the others are C-contiguous, of `shape`.
+    Raises Unsupported where the op has no native code.
+    """
+    key = prim.name, dtypes, exact(params), scalar
+    found = _kernels.get(key)
+    if found is None:
+        found = _kernels[key] = _elementwise(prim, dtypes, params, scalar)
+    return found  # type: ignore[no-any-return]
+
+
+def _elementwise(
+    prim: Prim, dtypes: tuple[DType, ...], params: dict[str, Any], scalar: tuple[bool, ...]
+) -> Callable[..., Any]:
+    if not DIRECT:
+        raise Unsupported("the layout of array objects is not known here")
+    (type_,) = prim.infer(tuple(TensorType(d, ()) for d in dtypes), params)
+    count = len(dtypes)
+    places = [Affine() if alone else Affine(0, ((0, 1),)) for alone in scalar]
+    loads = [Load(i, d, i, place) for i, (d, place) in enumerate(zip(dtypes, places, strict=True))]
+    op = Apply(count, type_.dtype, prim, tuple(sorted(params.items())), tuple(range(count)))
+    moving = [x for x, alone in zip(loads, scalar, strict=True) if not alone]
+    fixed = [x for x, alone in zip(loads, scalar, strict=True) if alone]
+    body = (*moving, op, Store(count, Affine(0, ((0, 1),)), count))
+    loop = Loop((Axis(0, Size(0)),), body, parallel=True, vector=True)
+    buffers = (*(Buffer(d, "in") for d in dtypes), Buffer(type_.dtype, "out"))
+    text = emit(Kernel(buffers, (Nest((*fixed, loop)),)), has_fma=jit().has_fma, header=HEADER).text
+    machine = jit().compile(text, ("flat",))
+    signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(buffers), ctypes.c_int64, ctypes.c_int64)
+    call, storage, empty = signature(machine.addresses["flat"]), type_.dtype.numpy, np.empty
+
+    def kernel(arrays: Sequence[Any], shape: tuple[int, ...], out: Any = None) -> Any:
+        if out is None:
+            out = empty(shape, storage)
+        size = out.size
+        if size >= SPLIT and pool.size > 1:
+            ids = (*map(id, arrays), id(out))
+            pool.split(lambda begin, end, _: call(*ids, begin, end), size, GRAIN)
+        else:
+            call(*map(id, arrays), id(out), 0, size)
+        return out
+
+    kernel.machine = machine  # type: ignore[attr-defined]
+    return kernel
+
+
+def elementwise(prim: Prim, arrays: Sequence[Any], dtypes: tuple[DType, ...], params: dict[str, Any]) -> Any:
+    """Runs an elementwise op on arrays of any layout that broadcast together."""
+    shapes = {a.shape for a in arrays}
+    shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*(a.shape for a in arrays))
+    ready, scalar = [], []
+    for a in arrays:
+        alone = a.size == 1 and a.shape != shape
+        if not alone and (a.shape != shape or not a.flags.c_contiguous):
+            a = np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(shape)
+        ready.append(a)
+        scalar.append(alone)
+    return elementwise_kernel(prim, dtypes, params, tuple(scalar))(ready, shape)
+
+
+@lru_cache(maxsize=None)
+def reduce_kernel(monoid: str, dtype: DType, out_dtype: DType) -> Callable[[Any, tuple[int, int, int]], Any]:
+    """``kernel(x, (outer, n, inner))`` folds the middle axis of a C-contiguous array; gives (outer, inner).
+
+    Values are cast to `out_dtype` first and folded in the canonical order.
+    """
+    buffers = (Buffer(dtype, "in"), Buffer(out_dtype, "out"))
+    rows = _Folder(Kernel(buffers, (_rows(monoid, dtype, out_dtype),)))
+    columns = {
+        (alone, least): _Folder(Kernel(buffers, (_columns(monoid, dtype, out_dtype, alone, least),)))
+        for alone in (False, True)
+        for least in (0, WIDE)
+    }
+
+    def kernel(x: Any, view: tuple[int, int, int]) -> Any:
+        outer, n, inner = view
+        if n == 0:
+            return np.full((outer, inner), of_nothing(monoid, out_dtype), out_dtype.numpy)
+        out = np.empty((outer, inner), out_dtype.numpy)
+        blocks = -(-n // BLOCK)
+        across = columns[outer == 1, WIDE if inner >= WIDE else 0]
+        if inner == 1:
+            rows(x, out, (outer, n), outer, 1, n, blocks)
+        elif outer == 1:
+            across(x, out, (inner, n), inner, WIDE, n, blocks * WIDE)
+        else:
+            across(x, out, (outer, n, inner, n * inner), outer, 1, n * inner, blocks * WIDE)
+        return out
+
+    return kernel
+
+
+def _index(**strides: Any) -> Affine:
+    return Affine(0, tuple((int(axis[1:]), stride) for axis, stride in strides.items()))
+
+
+def _rows(monoid: str, dtype: DType, out_dtype: DType) -> Nest:
+    """Sizes: outer, n."""
+    load = Load(0, dtype, 0, _index(i0=Size(1), i1=1))
+    fold = Reduce((Axis(1, Size(1)),), (load,), (Fold(1, out_dtype, monoid, 0),), vector=True)
+    return Nest((Loop((Axis(0, Size(0)),), (fold, Store(1, _index(i0=1), 1)), parallel=True),))
+
+
+def _columns(monoid: str, dtype: DType, out_dtype: DType, alone: bool, least: int) -> Nest:
+    """Sizes: inner, n if `alone`; else outer, n, inner, n * inner."""
+    inner = Size(0 if alone else 2, least)
+    place = _index(i1=inner, i2=1) if alone else _index(i0=Size(3), i1=inner, i2=1)
+    out = _index(i2=1) if alone else _index(i0=inner, i2=1)
+    fold = Reduce((Axis(1, Size(1)),), (Load(0, dtype, 0, place),), (Fold(1, out_dtype, monoid, 0),), vector=False)
+    across = Loop((Axis(2, inner),), (fold, Store(1, out, 1)), parallel=alone, vector=True)
+    return Nest((across if alone else Loop((Axis(0, Size(0)),), (across,), parallel=True),))
+
+
+class _Folder:
+    """A compiled reduction over sizes given at the call; compiled when first used."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.call: Any = None
+
+    def __call__(
+        self, x: Any, out: Any, sizes: tuple[int, ...], extent: int, grain: int, work: int, scratch: int
+    ) -> None:
+        if self.call is None:
+            text = emit(self.kernel, has_fma=jit().has_fma).text
+            self.machine = jit().compile(text, ("nest0",))
+            self.call = NEST(self.machine.addresses["nest0"])
+        given = (ctypes.c_int64 * len(sizes))(*sizes)
+        source, result = address_of(x), address_of(out)
+
+        def part(begin: int, end: int, _: int) -> None:
+            memory = np.empty(max(1, scratch), dtype=np.int64)
+            self.call((ctypes.c_void_p * 3)(source, result, memory.ctypes.data), given, begin, end)
+
+        if work * extent >= 10 * SPLIT and extent > grain:
+            pool.split(part, extent, grain)
+        else:
+            part(0, extent, 0)
+
+
+def fold(monoid: str, x: Any, axes: tuple[int, ...], dtype: DType, out_dtype: DType) -> Any:
+    """Folds `axes` of an array of any layout; the folded axes are dropped."""
+    kept = tuple(i for i in range(x.ndim) if i not in axes)
+    n = prod(x.shape[a] for a in axes)
+    shape = tuple(x.shape[i] for i in kept)
+    together = axes == tuple(range(axes[0], axes[-1] + 1)) if axes else True
+    if together and x.flags.c_contiguous and axes:
+        view = prod(x.shape[: axes[0]]), n, prod(x.shape[axes[-1] + 1 :])
+    else:
+        x = np.ascontiguousarray(x.transpose((*kept, *axes)))
+        view = prod(shape), n, 1
+    return reduce_kernel(monoid, dtype, out_dtype)(x, view).reshape(shape)

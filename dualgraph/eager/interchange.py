@@ -1,0 +1,122 @@
+"""Interchange: tensors as NumPy arrays, DLPack capsules, Python lists, copies and pickles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.context import grad_mode, state
+from ..core.devices import CPU, Device
+from ..core.dtypes import DType, bfloat16, to_bfloat16
+from ..core.errors import AutogradError, DeviceError, describe
+from ..ops.movement import copy as copy_op, stop_gradient
+from .attach import method
+from .creation import asarray
+from .tensor import Tensor
+
+
+@method
+def numpy(x: Tensor, *, force: bool = False) -> Any:
+    """The values as a NumPy array that shares memory with a CPU tensor.
+
+    Raises for a tensor that requires gradients or is elsewhere, unless `force`.
+    """
+    if not force and x.requires_grad:
+        raise AutogradError(
+            describe("numpy", str(x.type), "a tensor that requires gradients cannot become an array", "use .detach().numpy()")
+        )
+    if not force and x.device is not CPU:
+        raise DeviceError(describe("numpy", str(x.type), f"the memory is on {x.device}", "use .cpu().numpy()"))
+    return x._concrete("numpy()")
+
+
+@method
+def tolist(x: Tensor) -> Any:
+    """Nested lists of Python numbers; a number for a 0-d tensor."""
+    if state.batching is not None:
+        state.batching.refuse(x, "tolist()")
+    return x._concrete("tolist()").tolist()
+
+
+@method
+def __array__(x: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
+    """What ``np.asarray(x)`` gets."""
+    array = numpy(x)
+    wanted = array.dtype if dtype is None else np.dtype(dtype)
+    if copy is False and wanted != array.dtype:
+        raise ValueError(describe("__array__", str(x.type), f"{wanted} needs a copy, which copy=False forbids"))
+    return np.array(array, dtype=wanted) if copy or wanted != array.dtype else array
+
+
+@method
+def __dlpack__(x: Tensor, **how: Any) -> Any:
+    """A DLPack capsule of the memory, for other libraries."""
+    if x.requires_grad:
+        raise AutogradError(
+            describe("__dlpack__", str(x.type), "a tensor that requires gradients cannot be exported", "use .detach()")
+        )
+    if state.tracer is not None:
+        state.tracer.escape(x, "__dlpack__()")
+    return x._data.__dlpack__(**how)
+
+
+@method
+def __dlpack_device__(x: Tensor) -> Any:
+    return x._data.__dlpack_device__()
+
+
+# --- copies --------------------------------------------------------------------------------------
+
+
+@method
+def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
+    """The same values in memory of their own; gradients flow through."""
+    return copy_op(x)  # type: ignore[no-any-return]
+
+
+@method
+def detach(x: Tensor) -> Tensor:
+    """The same memory, off the tape."""
+    return stop_gradient(x)  # type: ignore[no-any-return]
+
+
+@method
+def __copy__(x: Tensor) -> Tensor:
+    return _again(x, x.detach())  # type: ignore[attr-defined]
+
+
+@method
+def __deepcopy__(x: Tensor, memo: dict[int, Any]) -> Tensor:
+    if id(x) in memo:
+        return memo[id(x)]  # type: ignore[no-any-return]
+    if not x.is_leaf:
+        raise AutogradError(
+            describe("deepcopy", str(x.type), "only leaves can be copied with their place on the tape", "use .detach().clone()")
+        )
+    with grad_mode(False):
+        out = memo[id(x)] = _again(x, copy_op(x))
+        if x._grad is not None:
+            out.grad = copy_op(x._grad)
+    return out
+
+
+def _again(x: Tensor, values: Tensor) -> Tensor:
+    out = type(x).__new__(type(x))
+    Tensor.__init__(out, values._data, values.dtype, values.device)
+    out._requires_grad = x._requires_grad
+    return out
+
+
+@method
+def __reduce__(x: Tensor) -> tuple[Any, ...]:
+    array = np.ascontiguousarray(x._concrete("pickling")).reshape(x.shape)
+    return rebuild, (array, x.dtype, x.device, x.requires_grad)
+
+
+def rebuild(array: Any, dtype: DType, device: Device, requires_grad: bool) -> Tensor:
+    """A tensor from its pickle."""
+    out = Tensor(to_bfloat16(array)) if dtype is bfloat16 else asarray(array)
+    out.dtype = dtype
+    out = asarray(out, device=device)
+    return out.requires_grad_() if requires_grad else out

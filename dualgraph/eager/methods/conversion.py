@@ -1,0 +1,216 @@
+"""Conversion: dtype and device of a tensor, and new tensors like it."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from ...core import dtypes as dt
+from ...core.context import grad_mode
+from ...core.devices import CPU, Device, as_device
+from ...ops.arithmetic import cast, imag_part, real_part
+from ...ops.movement import copy as copy_op
+from ...ops.transfer import transfer
+from .. import creation
+from ..attach import method, methods
+from ..inplace import write
+from ..tensor import Tensor
+
+
+@method
+def astype(x: Tensor, dtype: Any, copy: bool = True) -> Tensor:
+    """x in another dtype."""
+    target = dt.as_dtype(dtype)
+    if target is x.dtype:
+        return copy_op(x) if copy else x  # type: ignore[no-any-return]
+    return cast(x, dtype=target.name)  # type: ignore[no-any-return]
+
+
+@method
+def to(x: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_ignored: Any) -> Tensor:
+    """x as another dtype, on another device, or both as another tensor; x itself if nothing changes.
+
+    >>> dg.ones(2).to(dg.float64).dtype, dg.ones(2).to("cpu").device
+    (dualgraph.float64, device('cpu'))
+    """
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype, device = arg.dtype, arg.device
+        elif isinstance(arg, Device) or (isinstance(arg, str) and arg not in dt.BY_NAME):
+            device = arg
+        elif not isinstance(arg, bool) and arg is not None:  # a bool is PyTorch's non_blocking
+            dtype = arg
+    target = x.device if device is None else as_device(device)
+    out = x if target is x.device else transfer(x, device=str(target))
+    wanted = x.dtype if dtype is None else dt.as_dtype(dtype)
+    out = out if wanted is x.dtype else cast(out, dtype=wanted.name)
+    return copy_op(out) if copy and out is x else out
+
+
+@method
+def to_device(x: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
+    """x on another device (the standard's name for it)."""
+    return to(x, device=device)
+
+
+@method
+def cpu(x: Tensor) -> Tensor:
+    """x on the CPU."""
+    return to(x, device=CPU)
+
+
+@method
+def cuda(x: Tensor, device: Any = "cuda", **_ignored: Any) -> Tensor:
+    """x on a GPU."""
+    return to(x, device=f"cuda:{device}" if isinstance(device, int) else device)
+
+
+def _converter(target: dt.DType, name: str) -> Any:
+    def convert(x: Tensor) -> Tensor:
+        return x if x.dtype is target else cast(x, dtype=target.name)
+
+    convert.__name__ = convert.__qualname__ = name
+    convert.__doc__ = f"x as {target.name}."
+    return convert
+
+
+NAMES = {
+    "float": dt.float32, "double": dt.float64, "half": dt.float16, "bfloat16": dt.bfloat16,
+    "int": dt.int32, "long": dt.int64, "short": dt.int16, "char": dt.int8, "byte": dt.uint8,
+    "bool": dt.bool_, "cfloat": dt.complex64, "cdouble": dt.complex128,
+}  # fmt: skip
+methods(**{name: _converter(target, name) for name, target in NAMES.items()})
+
+
+@method
+def type_as(x: Tensor, other: Tensor) -> Tensor:
+    """x in the dtype and on the device of another tensor."""
+    return to(x, other)
+
+
+# --- what it is --------------------------------------------------------------------------------
+
+
+class Size(int):
+    """The number of elements; called, PyTorch's ``x.size()`` (the shape) and ``x.size(dim)``."""
+
+    _shape: tuple[int, ...]
+
+    def __call__(self, dim: int | None = None) -> Any:
+        return self._shape if dim is None else self._shape[dim]
+
+
+def _size(x: Tensor) -> Size:
+    out = Size(prod(x.shape))
+    out._shape = x.shape
+    return out
+
+
+def _set_data(x: Tensor, values: Tensor) -> None:
+    if values.type == x.type:
+        with grad_mode(False):
+            write("data", x, values)
+        return
+    x._data, x.dtype, x.device = values._data, values.dtype, values.device
+
+
+methods(
+    size=property(_size, doc=Size.__doc__),
+    data=property(lambda x: x.detach(), _set_data, doc="The same memory, off the tape."),
+    itemsize=property(lambda x: x.dtype.itemsize, doc="Bytes of one element."),
+    nbytes=property(lambda x: prod(x.shape) * x.dtype.itemsize, doc="Bytes of all elements."),
+    is_cuda=property(lambda x: x.device.type == "cuda", doc="Whether the memory is on a GPU."),
+    real=property(lambda x: real_part(x) if x.dtype.is_complex else x, doc="Real part."),
+    imag=property(lambda x: imag_part(x), doc="Imaginary part."),
+)
+
+
+@method
+def dim(x: Tensor) -> int:
+    """The number of axes."""
+    return x.ndim
+
+
+@method
+def numel(x: Tensor) -> int:
+    """The number of elements."""
+    return prod(x.shape)
+
+
+@method
+def element_size(x: Tensor) -> int:
+    """Bytes of one element."""
+    return x.dtype.itemsize
+
+
+@method
+def stride(x: Tensor, dim: int | None = None) -> Any:
+    """Elements to step over from one place to the next, along each axis or along one."""
+    steps = tuple(s // x._data.itemsize for s in x._data.strides)
+    return steps if dim is None else steps[dim]
+
+
+@method
+def is_contiguous(x: Tensor) -> bool:
+    """Whether the elements lie in row-major order without gaps."""
+    return bool(x._data.flags.c_contiguous)
+
+
+@method
+def contiguous(x: Tensor) -> Tensor:
+    """x itself if its memory is row-major without gaps, else a copy that is."""
+    return x if is_contiguous(x) else copy_op(x)
+
+
+@method
+def is_floating_point(x: Tensor) -> bool:
+    """Whether the dtype is a floating one."""
+    return x.dtype.is_floating_point
+
+
+@method
+def is_complex(x: Tensor) -> bool:
+    """Whether the dtype is a complex one."""
+    return x.dtype.is_complex
+
+
+methods(ndimension=dim, nelement=numel)
+
+
+# --- new tensors like it -------------------------------------------------------------------------
+
+
+def _like(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
+    return {"dtype": x.dtype if dtype is None else dtype, "device": x.device if device is None else device}
+
+
+@method
+def new_zeros(x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of another shape in the dtype and on the device of x."""
+    return creation.zeros(*size, **_like(x, dtype, device), requires_grad=requires_grad)
+
+
+@method
+def new_ones(x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of another shape in the dtype and on the device of x."""
+    return creation.ones(*size, **_like(x, dtype, device), requires_grad=requires_grad)
+
+
+@method
+def new_empty(x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Memory of another shape in the dtype and on the device of x (zeros)."""
+    return creation.zeros(*size, **_like(x, dtype, device), requires_grad=requires_grad)
+
+
+@method
+def new_full(
+    x: Tensor, size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """One value in another shape, in the dtype and on the device of x."""
+    return creation.full(size, fill_value, **_like(x, dtype, device), requires_grad=requires_grad)
+
+
+@method
+def new_tensor(x: Tensor, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A copy of `data` in the dtype and on the device of x."""
+    return creation.tensor(data, **_like(x, dtype, device), requires_grad=requires_grad)

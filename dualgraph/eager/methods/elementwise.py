@@ -1,0 +1,225 @@
+"""Elementwise methods: ops under PyTorch's method names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import ArgumentError, describe
+from ...ops import arithmetic as ar
+from ...ops import transcendental as tr
+from ...ops.nn import activations as act
+from .. import functions as fn
+from ..attach import as_method, method, methods
+from ..tensor import Tensor
+
+OPS: dict[str, Any] = {
+    "abs": ar.abs, "absolute": ar.abs, "neg": ar.negative, "negative": ar.negative, "sign": ar.sign,
+    "square": ar.square, "sqrt": ar.sqrt, "rsqrt": ar.rsqrt, "reciprocal": ar.reciprocal,
+    "floor": ar.floor, "ceil": ar.ceil, "trunc": ar.trunc, "fix": ar.trunc,
+    "exp": tr.exp, "exp2": tr.exp2, "expm1": tr.expm1, "log": tr.log, "log2": tr.log2,
+    "log10": tr.log10, "log1p": tr.log1p, "sin": tr.sin, "cos": tr.cos, "tan": tr.tan,
+    "asin": tr.asin, "acos": tr.acos, "atan": tr.atan, "arcsin": tr.asin, "arccos": tr.acos,
+    "arctan": tr.atan, "sinh": tr.sinh, "cosh": tr.cosh, "tanh": tr.tanh, "asinh": tr.asinh,
+    "acosh": tr.acosh, "atanh": tr.atanh, "arcsinh": tr.asinh, "arccosh": tr.acosh,
+    "arctanh": tr.atanh, "erf": tr.erf, "erfc": tr.erfc, "sigmoid": tr.sigmoid, "relu": act.relu,
+    "isnan": ar.isnan, "isinf": ar.isinf, "isfinite": ar.isfinite, "signbit": ar.signbit,
+    "conj": ar.conj, "logical_not": ar.logical_not, "bitwise_not": ar.bitwise_invert,
+    "maximum": ar.maximum, "minimum": ar.minimum, "remainder": ar.remainder, "fmod": ar.fmod,
+    "floor_divide": ar.floor_divide, "true_divide": ar.divide, "multiply": ar.multiply,
+    "mul": ar.multiply, "pow": tr.pow, "atan2": tr.atan2, "arctan2": tr.atan2, "hypot": tr.hypot,
+    "logaddexp": tr.logaddexp, "copysign": ar.copysign,
+    "eq": ar.equal, "ne": ar.not_equal, "not_equal": ar.not_equal, "lt": ar.less, "less": ar.less,
+    "le": ar.less_equal, "less_equal": ar.less_equal, "gt": ar.greater, "greater": ar.greater,
+    "ge": ar.greater_equal, "greater_equal": ar.greater_equal,
+    "logical_and": ar.logical_and, "logical_or": ar.logical_or, "logical_xor": ar.logical_xor,
+    "bitwise_and": ar.bitwise_and, "bitwise_or": ar.bitwise_or, "bitwise_xor": ar.bitwise_xor,
+    "bitwise_left_shift": ar.bitwise_left_shift, "bitwise_right_shift": ar.bitwise_right_shift,
+}  # fmt: skip
+methods(**{name: as_method(op, name) for name, op in OPS.items()})
+
+
+# --- with more than operands ---------------------------------------------------------------------
+
+
+@method
+def add(x: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """``x + alpha * other``."""
+    return ar.add(x, other if alpha == 1 else ar.multiply(other, alpha))  # type: ignore[no-any-return]
+
+
+@method
+def sub(x: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """``x - alpha * other``."""
+    return ar.subtract(x, other if alpha == 1 else ar.multiply(other, alpha))  # type: ignore[no-any-return]
+
+
+@method
+def rsub(x: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """``other - alpha * x``."""
+    return ar.subtract(other, x if alpha == 1 else ar.multiply(x, alpha))  # type: ignore[no-any-return]
+
+
+@method
+def div(x: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """``x / other``; `rounding_mode` "floor" or "trunc" rounds the quotient."""
+    if rounding_mode is None:
+        return ar.divide(x, other)  # type: ignore[no-any-return]
+    if rounding_mode == "floor":
+        return ar.floor_divide(x, other)  # type: ignore[no-any-return]
+    if rounding_mode != "trunc":
+        raise ArgumentError(describe("div", str(x.type), f"rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}"))
+    common = fn.result_type(x, other)
+    if not common.is_inexact:  # exact in integers: round the floor up where it fell below 0
+        low = ar.floor_divide(x, other)
+        rest = ar.subtract(x, ar.multiply(low, other))
+        return ar.where(ar.logical_and(ar.less(low, 0), ar.not_equal(rest, 0)), ar.add(low, 1), low)  # type: ignore[no-any-return]
+    return ar.trunc(ar.divide(x, other))  # type: ignore[no-any-return]
+
+
+@method
+def round(x: Tensor, *, decimals: int = 0) -> Tensor:
+    """The nearest whole number (or multiple of ``10**-decimals``), halves to even."""
+    if not decimals:
+        return ar.round(x)  # type: ignore[no-any-return]
+    scale = 10.0**decimals
+    return ar.divide(ar.round(ar.multiply(x, scale)), scale)  # type: ignore[no-any-return]
+
+
+@method
+def frac(x: Tensor) -> Tensor:
+    """x without its whole part."""
+    return ar.subtract(x, ar.trunc(x))  # type: ignore[no-any-return]
+
+
+@method
+def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """x limited to [min, max]; None leaves a side open."""
+    if min is None and max is None:
+        raise ArgumentError(describe("clamp", str(x.type), "neither min nor max is given"))
+    return fn.clip(x, min, max)
+
+
+@method
+def clamp_min(x: Tensor, min: Any) -> Tensor:
+    """x, at least `min`."""
+    return fn.clip(x, min)
+
+
+@method
+def clamp_max(x: Tensor, max: Any) -> Tensor:
+    """x, at most `max`."""
+    return fn.clip(x, None, max)
+
+
+@method
+def lerp(x: Tensor, end: Tensor, weight: Any) -> Tensor:
+    """``x + weight * (end - x)``, as ``end - (end - x) * (1 - weight)`` from weight 0.5 on."""
+    gap = ar.subtract(end, x)
+    if isinstance(weight, Tensor):
+        near = ar.add(x, ar.multiply(weight, gap))
+        far = ar.subtract(end, ar.multiply(gap, ar.subtract(1, weight)))
+        return ar.where(ar.less(ar.abs(weight), 0.5), near, far)  # type: ignore[no-any-return]
+    if abs_of(weight) < 0.5:
+        return ar.add(x, ar.multiply(gap, weight))  # type: ignore[no-any-return]
+    return ar.subtract(end, ar.multiply(gap, 1 - weight))  # type: ignore[no-any-return]
+
+
+def abs_of(value: Any) -> Any:
+    """Absolute value of a number (``abs`` is an op here)."""
+    return -value if value < 0 else value
+
+
+@method
+def addcmul(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+    """``x + value * tensor1 * tensor2``."""
+    product = ar.multiply(tensor1, tensor2)
+    return ar.add(x, product if value == 1 else ar.multiply(product, value))  # type: ignore[no-any-return]
+
+
+@method
+def addcdiv(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+    """``x + value * tensor1 / tensor2``."""
+    return ar.add(x, ar.divide(tensor1 if value == 1 else ar.multiply(tensor1, value), tensor2))  # type: ignore[no-any-return]
+
+
+@method
+def nan_to_num(x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+    """x with NaN and infinities replaced: by 0 and the largest finite numbers unless told otherwise."""
+    if not x.dtype.is_inexact:
+        return fn.mv.copy(x)  # type: ignore[no-any-return]
+    top = np.finfo(x.dtype.numpy).max if x.dtype.name != "bfloat16" else 3.3895313892515355e38
+    high = float(top) if posinf is None else posinf
+    low = -float(top) if neginf is None else neginf
+    out = ar.where(ar.equal(x, float("inf")), high, ar.where(ar.equal(x, float("-inf")), low, x))
+    return ar.where(ar.isnan(x), nan, out)  # type: ignore[no-any-return]
+
+
+@method
+def logit(x: Tensor, eps: float | None = None) -> Tensor:
+    """``log(x / (1 - x))``, x held in [eps, 1 - eps] if eps is given."""
+    x = x if eps is None else fn.clip(x, eps, 1 - eps)
+    return tr.log(ar.divide(x, ar.subtract(1, x)))  # type: ignore[no-any-return]
+
+
+@method
+def xlogy(x: Tensor, other: Any) -> Tensor:
+    """``x * log(other)``, 0 where x is 0 (NaN where `other` is)."""
+    zero = ar.logical_and(ar.equal(x, 0), ar.logical_not(ar.isnan(other)))
+    return ar.where(zero, 0.0, ar.multiply(x, tr.log(ar.where(zero, 1.0, other))))  # type: ignore[no-any-return]
+
+
+@method
+def sinc(x: Tensor) -> Tensor:
+    """``sin(pi x) / (pi x)``, 1 at 0."""
+    zero = ar.equal(x, 0)
+    turned = ar.multiply(ar.where(zero, 1.0, x), np.pi)
+    return ar.where(zero, 1.0, ar.divide(tr.sin(turned), turned))  # type: ignore[no-any-return]
+
+
+@method
+def deg2rad(x: Tensor) -> Tensor:
+    """Degrees in radians."""
+    return ar.multiply(x, np.pi / 180)  # type: ignore[no-any-return]
+
+
+@method
+def rad2deg(x: Tensor) -> Tensor:
+    """Radians in degrees."""
+    return ar.multiply(x, 180 / np.pi)  # type: ignore[no-any-return]
+
+
+@method
+def heaviside(x: Tensor, values: Any) -> Tensor:
+    """0 below 0, 1 above, `values` at 0."""
+    step = ar.cast(ar.greater(x, 0), dtype=x.dtype.name)
+    return ar.where(ar.equal(x, 0), values, step)  # type: ignore[no-any-return]
+
+
+# --- comparison of whole tensors -----------------------------------------------------------------
+
+
+@method
+def isclose(x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Where ``|x - other| <= atol + rtol * |other|``, or both are equal."""
+    near = ar.less_equal(ar.abs(ar.subtract(x, other)), ar.add(ar.multiply(ar.abs(other), rtol), atol))
+    out = ar.logical_or(ar.equal(x, other), ar.logical_and(near, ar.isfinite(other)))
+    if equal_nan:
+        out = ar.logical_or(out, ar.logical_and(ar.isnan(x), ar.isnan(other)))
+    return out  # type: ignore[no-any-return]
+
+
+@method
+def allclose(x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether `isclose` holds everywhere."""
+    return bool(fn.all(isclose(x, other, rtol, atol, equal_nan)))
+
+
+@method
+def equal(x: Tensor, other: Tensor) -> bool:
+    """Whether both have one shape and the same elements."""
+    return x.shape == other.shape and bool(fn.all(ar.equal(x, other)))
+
+
+methods(subtract=sub, divide=div, clip=clamp)

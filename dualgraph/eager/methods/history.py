@@ -1,0 +1,78 @@
+"""History: a tensor's part in differentiation - backward, hooks, leaving the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...core.errors import AutogradError, describe
+from .. import autograd
+from ..attach import method
+from ..tensor import Tensor
+
+
+@method
+def backward(
+    x: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Sums the gradients of x (weighed by `gradient`) into the ``.grad`` of the leaves it depends on."""
+    autograd.backward(x, gradient, retain_graph, create_graph, inputs)
+
+
+class HookHandle:
+    """What `register_hook` gives: ``remove()`` takes the hook away again."""
+
+    def __init__(self, hooks: list[Any], hook: Any) -> None:
+        self._hooks = hooks
+        self._hook = hook
+
+    def remove(self) -> None:
+        """Takes the hook away; a second call does nothing."""
+        self._hooks[:] = [h for h in self._hooks if h is not self._hook]
+
+
+@method
+def register_hook(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
+    """Calls ``hook(gradient)`` when the gradient of x is known; a tensor it returns takes its place."""
+    edge = x._edge()
+    if edge is None:
+        raise AutogradError(
+            describe("register_hook", str(x.type), "a tensor that requires no gradient has none to hook", "call .requires_grad_() first")
+        )
+    node, index = edge
+    if node.hooks is None:
+        node.hooks = {}
+    hooks = node.hooks.setdefault(index, [])
+
+    def own(gradient: Tensor) -> Tensor | None:
+        return hook(gradient)
+
+    hooks.append(own)
+    return HookHandle(hooks, own)
+
+
+@method
+def retain_grad(x: Tensor) -> None:
+    """Keeps the gradient of a tensor that is no leaf in ``.grad``, too."""
+    if x.is_leaf:
+        return
+
+    def keep(gradient: Tensor) -> None:
+        x._set_grad(gradient)
+
+    register_hook(x, keep)
+
+
+@method
+def detach_(x: Tensor) -> Tensor:
+    """Takes x itself off the tape."""
+    if x._parent is not None:
+        raise AutogradError(
+            describe("detach_", str(x.type), "a view cannot be detached in place", "use .detach()")
+        )
+    x._node, x._index, x._requires_grad = None, 0, False
+    return x

@@ -1,0 +1,156 @@
+"""Products: matrices and vectors multiplied and summed, under PyTorch's names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.errors import ShapeError, describe
+from ...ops.arithmetic import add, conj, multiply
+from .. import functions as fn
+from ..attach import method, methods
+from ..tensor import Tensor
+
+
+def _needs(op: str, x: Tensor, y: Tensor, left: int, right: int) -> None:
+    if x.ndim != left or y.ndim != right:
+        raise ShapeError(
+            describe(op, f"{x.type}, {y.type}", f"needs operands of {left} and {right} axes", "use @ for other shapes")
+        )
+
+
+@method
+def matmul(x: Tensor, other: Any) -> Tensor:
+    """Matrix product; 1-d operands are rows (left) or columns (right), leading axes broadcast."""
+    return fn.matmul(x, other)
+
+
+@method
+def mm(x: Tensor, mat2: Tensor) -> Tensor:
+    """Product of two matrices."""
+    _needs("mm", x, mat2, 2, 2)
+    return fn.matmul(x, mat2)
+
+
+@method
+def bmm(x: Tensor, mat2: Tensor) -> Tensor:
+    """Products of two stacks of matrices: (b, n, k) and (b, k, m) give (b, n, m)."""
+    _needs("bmm", x, mat2, 3, 3)
+    if x.shape[0] != mat2.shape[0]:
+        raise ShapeError(describe("bmm", f"{x.type}, {mat2.type}", "both need as many matrices"))
+    return fn.matmul(x, mat2)
+
+
+@method
+def mv(x: Tensor, vec: Tensor) -> Tensor:
+    """Product of a matrix and a vector."""
+    _needs("mv", x, vec, 2, 1)
+    return fn.matmul(x, vec)
+
+
+@method
+def dot(x: Tensor, other: Tensor) -> Tensor:
+    """Sum of the products of two vectors."""
+    _needs("dot", x, other, 1, 1)
+    return fn.matmul(x, other)
+
+
+@method
+def vdot(x: Tensor, other: Tensor) -> Tensor:
+    """`dot` with the first vector conjugated."""
+    _needs("vdot", x, other, 1, 1)
+    return fn.matmul(conj(x), other)
+
+
+@method
+def inner(x: Tensor, other: Tensor) -> Tensor:
+    """Sums of products over the last axes of both."""
+    if not x.ndim or not other.ndim:
+        return multiply(x, other)  # type: ignore[no-any-return]
+    return fn.tensordot(x, other, axes=([-1], [-1]))
+
+
+@method
+def outer(x: Tensor, vec2: Tensor) -> Tensor:
+    """All products of the elements of two vectors: (n,) and (m,) give (n, m)."""
+    _needs("outer", x, vec2, 1, 1)
+    return multiply(fn.expand_dims(x, axis=1), vec2)  # type: ignore[no-any-return]
+
+
+def _scaled(x: Tensor, factor: Any) -> Tensor:
+    return x if factor == 1 else multiply(x, factor)  # type: ignore[no-any-return]
+
+
+@method
+def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """``beta * x + alpha * (mat1 @ mat2)``."""
+    _needs("addmm", mat1, mat2, 2, 2)
+    return _plus(x, fn.matmul(mat1, mat2), beta, alpha)
+
+
+def _plus(x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
+    return _scaled(product, alpha) if beta == 0 else add(_scaled(x, beta), _scaled(product, alpha))  # type: ignore[no-any-return]
+
+
+@method
+def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """``beta * x + alpha * (mat @ vec)``."""
+    _needs("addmv", mat, vec, 2, 1)
+    return _plus(x, fn.matmul(mat, vec), beta, alpha)
+
+
+@method
+def baddbmm(x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """``beta * x + alpha * (batch1 @ batch2)`` for stacks of matrices."""
+    return _plus(x, bmm(batch1, batch2), beta, alpha)
+
+
+@method
+def addbmm(x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """``beta * x`` plus the sum of ``alpha * (batch1 @ batch2)`` over the stacks."""
+    return _plus(x, fn.sum(bmm(batch1, batch2), axis=0), beta, alpha)
+
+
+@method
+def addr(x: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """``beta * x + alpha * outer(vec1, vec2)``."""
+    return _plus(x, outer(vec1, vec2), beta, alpha)
+
+
+@method
+def kron(x: Tensor, other: Tensor) -> Tensor:
+    """Kronecker product."""
+    n = x.ndim if x.ndim > other.ndim else other.ndim
+    a = fn.reshape(x, (1,) * (n - x.ndim) + x.shape)
+    b = fn.reshape(other, (1,) * (n - other.ndim) + other.shape)
+    left = fn.expand_dims(a, axis=tuple(range(1, 2 * n, 2)))
+    right = fn.expand_dims(b, axis=tuple(range(0, 2 * n, 2)))
+    return fn.reshape(multiply(left, right), tuple(p * q for p, q in zip(a.shape, b.shape, strict=True)))
+
+
+@method
+def cross(x: Tensor, other: Tensor, dim: int = -1) -> Tensor:
+    """Vector product along an axis of length 3."""
+    x, other = fn.broadcast_arrays(x, other)
+    a = fn.normalize_axis(dim, x.ndim)
+    if x.shape[a] != 3:
+        raise ShapeError(describe("cross", f"{x.type}, {other.type}", f"axis {dim} has length {x.shape[a]}, not 3"))
+    turn, back = (lambda v: fn.roll(v, -1, axis=a)), (lambda v: fn.roll(v, 1, axis=a))
+    return turn(x) * back(other) - back(x) * turn(other)  # type: ignore[operator,no-any-return]
+
+
+@method
+def matrix_power(x: Tensor, n: int) -> Tensor:
+    """A square matrix multiplied with itself `n` times (n >= 0)."""
+    if n < 0:
+        raise ShapeError(describe("matrix_power", str(x.type), f"powers start at 0, not {n}"))
+    if n == 0:
+        return fn.broadcast_to(fn.eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape)
+    out = None
+    while n:
+        out = x if n & 1 and out is None else fn.matmul(out, x) if n & 1 else out
+        n >>= 1
+        x = fn.matmul(x, x) if n else x
+    return out  # type: ignore[return-value]
+
+
+methods(ger=outer)

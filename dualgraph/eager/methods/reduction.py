@@ -1,0 +1,272 @@
+"""Reductions as methods: ``x.sum(dim)``, ``x.max(1)`` with its indices, ``x.std()`` unbiased.
+
+``dim`` and ``keepdim`` are PyTorch's names; ``axis`` and ``keepdims`` are taken as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ...core.errors import ArgumentError, describe
+from ...ops import composites
+from ...ops.arithmetic import maximum, minimum
+from ...ops.axes import normalize_axis
+from .. import functions as fn
+from ..attach import method
+from ..tensor import Tensor
+
+Dim = int | Sequence[int] | None
+
+
+class ValuesIndices(NamedTuple):
+    """Chosen elements and where they stood along the axis."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _named(x: Tensor, dim: Any, axis: Any) -> Any:
+    """`dim` or its other name `axis`; an empty sequence of dims means all."""
+    chosen = dim if axis is None else axis
+    if isinstance(chosen, (tuple, list)):
+        return tuple(chosen) or None
+    return chosen
+
+
+@method
+def sum(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
+    """Sum over `dim` (all axes by default)."""
+    return fn.sum(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
+
+
+@method
+def prod(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
+    """Product over `dim` (all axes by default)."""
+    return fn.prod(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
+
+
+@method
+def mean(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
+    """Arithmetic mean over `dim` (all axes by default)."""
+    x = x if dtype is None else fn.astype(x, dtype, copy=False)
+    return composites.mean(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims)  # type: ignore[no-any-return]
+
+
+def _correction(dim: Any, unbiased: bool | None, correction: float | None) -> tuple[Any, float]:
+    """PyTorch's two ways to say it: ``std(unbiased)`` and ``std(dim, correction=...)``."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None or unbiased else 0
+    return dim, correction
+
+
+@method
+def var(
+    x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    correction: float | None = None, axis: Dim = None, keepdims: bool = False,
+) -> Tensor:  # fmt: skip
+    """Variance over `dim`, divided by ``n - 1`` unless `correction` or `unbiased` say otherwise."""
+    dim, correction = _correction(dim, unbiased, correction)
+    return composites.var(x, axis=_named(x, dim, axis), correction=correction, keepdims=keepdim or keepdims)  # type: ignore[no-any-return]
+
+
+@method
+def std(
+    x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    correction: float | None = None, axis: Dim = None, keepdims: bool = False,
+) -> Tensor:  # fmt: skip
+    """Standard deviation: the root of `var`."""
+    dim, correction = _correction(dim, unbiased, correction)
+    return composites.std(x, axis=_named(x, dim, axis), correction=correction, keepdims=keepdim or keepdims)  # type: ignore[no-any-return]
+
+
+@method
+def var_mean(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> tuple[Tensor, Tensor]:
+    """Variance and mean."""
+    return var(x, dim, unbiased, keepdim, correction=correction), mean(x, None if isinstance(dim, bool) else dim, keepdim)
+
+
+@method
+def std_mean(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean."""
+    return std(x, dim, unbiased, keepdim, correction=correction), mean(x, None if isinstance(dim, bool) else dim, keepdim)
+
+
+# --- largest and smallest ------------------------------------------------------------------------
+
+
+def _chosen(x: Tensor, place: Tensor, axis: int, keepdim: bool) -> ValuesIndices:
+    """Elements at indices that keep the axis with length 1."""
+    values = fn.take_along(x, place, axis=axis) if x.ndim else x
+    if keepdim or not x.ndim:
+        return ValuesIndices(values, place)
+    return ValuesIndices(fn.squeeze(values, axis), fn.squeeze(place, axis))
+
+
+@method
+def max(x: Tensor, dim: Any = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The largest element; along `dim` the values and indices; with a tensor the elementwise maximum.
+
+    >>> values, indices = dg.tensor([[1., 5.], [7., 2.]]).max(1)
+    >>> values, indices
+    (tensor([5., 7.]), tensor([1, 0]))
+    """
+    if isinstance(dim, Tensor):
+        return maximum(x, dim)
+    dim = dim if axis is None else axis
+    if dim is None:
+        return fn.max(x)
+    a = normalize_axis(dim, x.ndim)
+    return _chosen(x, fn.argmax(x, axis=a, keepdims=True), a, keepdim or keepdims)
+
+
+@method
+def min(x: Tensor, dim: Any = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The smallest element; along `dim` the values and indices; with a tensor the elementwise minimum."""
+    if isinstance(dim, Tensor):
+        return minimum(x, dim)
+    dim = dim if axis is None else axis
+    if dim is None:
+        return fn.min(x)
+    a = normalize_axis(dim, x.ndim)
+    return _chosen(x, fn.argmin(x, axis=a, keepdims=True), a, keepdim or keepdims)
+
+
+@method
+def amax(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Largest element over `dim`; ties share the gradient."""
+    return fn.max(x, axis=_named(x, dim, None), keepdims=keepdim)
+
+
+@method
+def amin(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Smallest element over `dim`; ties share the gradient."""
+    return fn.min(x, axis=_named(x, dim, None), keepdims=keepdim)
+
+
+@method
+def aminmax(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """Smallest and largest element."""
+    return amin(x, dim, keepdim), amax(x, dim, keepdim)
+
+
+@method
+def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
+    """Index of the first largest element along `dim`, or in the flattened x."""
+    return fn.argmax(x, axis=dim if axis is None else axis, keepdims=keepdim)
+
+
+@method
+def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
+    """Index of the first smallest element along `dim`, or in the flattened x."""
+    return fn.argmin(x, axis=dim if axis is None else axis, keepdims=keepdim)
+
+
+@method
+def any(x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False) -> Tensor:
+    """Whether any element over `dim` is true."""
+    return fn.any(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims)
+
+
+@method
+def all(x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False) -> Tensor:
+    """Whether all elements over `dim` are true."""
+    return fn.all(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims)
+
+
+@method
+def count_nonzero(x: Tensor, dim: Dim = None) -> Tensor:
+    """How many elements are not zero."""
+    return fn.count_nonzero(x, axis=_named(x, dim, None))
+
+
+# --- norms, running totals -----------------------------------------------------------------------
+
+
+@method
+def norm(x: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+    """Vector norm over `dim`; "fro" is ``p=2``."""
+    if p == "nuc":
+        raise ArgumentError(describe("norm", str(x.type), "the nuclear norm is not there", "use p='fro' or a number"))
+    x = x if dtype is None else fn.astype(x, dtype, copy=False)
+    return composites.norm(x, 2.0 if p == "fro" else float(p), _named(x, dim, None), keepdims=keepdim)  # type: ignore[no-any-return]
+
+
+@method
+def logsumexp(x: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
+    """``log(sum(exp(x)))`` over `dim` without overflow."""
+    return composites.logsumexp(x, axis=_named(x, dim, None), keepdims=keepdim)  # type: ignore[no-any-return]
+
+
+@method
+def cumsum(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """Running sum along `dim`."""
+    return fn.cumulative_sum(x, axis=dim, dtype=dtype)
+
+
+@method
+def cumprod(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """Running product along `dim`."""
+    return fn.cumulative_prod(x, axis=dim, dtype=dtype)
+
+
+@method
+def softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """``exp(x) / sum(exp(x))`` along `dim`."""
+    return composites.softmax(x, axis=dim, dtype=dtype)  # type: ignore[no-any-return]
+
+
+@method
+def log_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """``log(softmax(x))`` along `dim`."""
+    return composites.log_softmax(x, axis=dim, dtype=dtype)  # type: ignore[no-any-return]
+
+
+# --- by order ------------------------------------------------------------------------------------
+
+
+@method
+def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
+    """Values in order along `dim`, and where they stood."""
+    return ValuesIndices(*fn.sort_along(x, axis=normalize_axis(dim, x.ndim), descending=bool(descending)))
+
+
+@method
+def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """The indices that put x in order along `dim`."""
+    return fn.argsort(x, axis=dim, descending=descending)
+
+
+@method
+def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+    """The `k` largest (or smallest) elements along `dim` in order, and where they stood."""
+    a = normalize_axis(dim, x.ndim)
+    n = x.shape[a] if x.ndim else 1
+    if not 0 <= k <= n:
+        raise ArgumentError(describe("topk", str(x.type), f"cannot take {k} of {n} elements"))
+    values, indices = sort(x, a, largest)
+    return ValuesIndices(fn.cut(values, a, 0, k), fn.cut(indices, a, 0, k)) if x.ndim else ValuesIndices(values, indices)
+
+
+@method
+def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
+    """The k-th smallest element along `dim` (counted from 1), and where it stood."""
+    a = normalize_axis(dim, x.ndim)
+    values, indices = sort(x, a)
+    parts = [fn.cut(v, a, k - 1, k) for v in (values, indices)]
+    return ValuesIndices(*(parts if keepdim else [fn.squeeze(p, a) for p in parts]))
+
+
+@method
+def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The middle element, the lower of two: of all, or along `dim` with its index. NaN if there is one."""
+    if dim is None:
+        flat = fn.reshape(x, (-1,))
+        return kthvalue(flat, _middle(flat, 0), 0).values
+    return kthvalue(x, _middle(x, normalize_axis(dim, x.ndim)), dim, keepdim)
+
+
+def _middle(x: Tensor, axis: int) -> int:
+    return (x.shape[axis] + 1) // 2

@@ -1,0 +1,214 @@
+"""Selection: elements read and written at places given by index tensors, masks and order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.dtypes import bool_, int64
+from ...core.errors import ArgumentError, DTypeError, ShapeError, describe
+from ...ops.arithmetic import cast, where as where_op
+from ...ops.axes import normalize_axis
+from ...ops.indexing import index_put as index_put_op, scatter_along, take_along
+from ...ops.movement import reshape
+from ...ops.reduce import broadcast_to
+from .. import functions as fn
+from .. import indexing
+from ..attach import method
+from ..creation import asarray
+from ..tensor import Tensor
+
+
+def _places(op: str, at: Any) -> Tensor:
+    if not isinstance(at, Tensor):
+        at = asarray(at)
+    if not at.dtype.is_integer:
+        raise DTypeError(describe(op, str(at.type), "indices are integers", "cast with .long()"))
+    return at if at.dtype is int64 else cast(at, dtype="int64")  # type: ignore[no-any-return]
+
+
+def _values(x: Tensor, src: Any, shape: tuple[int, ...]) -> Tensor:
+    """What is to be written: a tensor in the dtype of x, or one number for all places."""
+    if not isinstance(src, Tensor):
+        return fn.full(shape, src, dtype=x.dtype, device=x.device)
+    return src if src.dtype is x.dtype else cast(src, dtype=x.dtype.name)  # type: ignore[no-any-return]
+
+
+# --- along an axis -----------------------------------------------------------------------------
+
+
+@method
+def gather(x: Tensor, dim: int, index: Any) -> Tensor:
+    """``out[i][j] = x[index[i][j]][j]`` for `dim` 0, and alike for the others."""
+    return take_along(x, _places("gather", index), axis=normalize_axis(dim, x.ndim))  # type: ignore[no-any-return]
+
+
+@method
+def take_along_dim(x: Tensor, indices: Any, dim: int | None = None) -> Tensor:
+    """Along `dim`, the element at each index; the other axes broadcast."""
+    if dim is None:
+        return take_along(fn.reshape(x, (-1,)), fn.reshape(_places("take_along_dim", indices), (-1,)), axis=0)  # type: ignore[no-any-return]
+    return fn.take_along_axis(x, _places("take_along_dim", indices), axis=dim)
+
+
+def _cropped(src: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The front part of `src` that index tensors of `shape` refer to."""
+    if src.shape == shape:
+        return src
+    if src.ndim != len(shape) or any(a < b for a, b in zip(src.shape, shape, strict=True)):
+        raise ShapeError(describe("scatter", str(src.type), f"values do not cover indices of shape {shape}"))
+    return src[tuple(slice(0, d) for d in shape)]  # type: ignore[index,no-any-return]
+
+
+@method
+def scatter(x: Tensor, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+    """A copy of x with ``out[index[i][j]][j] = src[i][j]`` for `dim` 0, and alike for the others.
+
+    `src` may be a number; ``reduce="add"`` or ``"multiply"`` combines with what is there.
+    """
+    at = _places("scatter", index)
+    a = normalize_axis(dim, x.ndim)
+    values = _cropped(_values(x, value if src is None else src, at.shape), at.shape)
+    if reduce == "multiply":
+        return x * scatter_reduce(fn.ones_like(x), dim, at, values, "prod")
+    if reduce not in (None, "add"):
+        raise ArgumentError(describe("scatter", str(x.type), f"reduce is 'add', 'multiply' or None, not {reduce!r}"))
+    return scatter_along(x, at, values, axis=a, mode="add" if reduce == "add" else "set")  # type: ignore[no-any-return]
+
+
+@method
+def scatter_add(x: Tensor, dim: int, index: Any, src: Any) -> Tensor:
+    """A copy of x with ``out[index[i][j]][j] += src[i][j]`` for `dim` 0, and alike for the others."""
+    return scatter(x, dim, index, src, reduce="add")
+
+
+@method
+def index_select(x: Tensor, dim: int, index: Any) -> Tensor:
+    """Slices along `dim` at a 1-d tensor of indices."""
+    at = _places("index_select", index)
+    if at.ndim > 1:
+        raise ShapeError(describe("index_select", f"{x.type}, {at.type}", "indices have one axis"))
+    out = fn.take(x if x.ndim else reshape(x, shape=(1,)), reshape(at, shape=(at.numel(),)), axis=dim)  # type: ignore[attr-defined]
+    return out if x.ndim else reshape(out, shape=())
+
+
+def _put(x: Tensor, dim: int, at: Any, src: Any, mode: str, op: str) -> Tensor:
+    a = normalize_axis(dim, x.ndim)
+    at = fn.reshape(_places(op, at), (-1,))
+    shape = (*x.shape[:a], at.shape[0], *x.shape[a + 1 :])
+    values = _values(x, src, shape)
+    values = broadcast_to(values, shape=shape) if values.shape != shape else values
+    return index_put_op(x, values, at, dims=(a,), mode=mode)  # type: ignore[no-any-return]
+
+
+@method
+def index_add(x: Tensor, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
+    """A copy of x with ``alpha * source`` added to the slices at `index` along `dim`."""
+    return _put(x, dim, index, source if alpha == 1 else source * alpha, "add", "index_add")
+
+
+@method
+def index_copy(x: Tensor, dim: int, index: Any, source: Any) -> Tensor:
+    """A copy of x with `source` written to the slices at `index` along `dim`."""
+    return _put(x, dim, index, source, "set", "index_copy")
+
+
+@method
+def index_fill(x: Tensor, dim: int, index: Any, value: Any) -> Tensor:
+    """A copy of x with one value written to the slices at `index` along `dim`."""
+    return _put(x, dim, index, value, "set", "index_fill")
+
+
+@method
+def index_put(x: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
+    """A copy of x with ``out[indices] = values`` (added when `accumulate`)."""
+    at = tuple(_places("index_put", i) for i in indices)
+    dims = tuple(range(len(at)))
+    shape = indexing.index_shape(x.shape, tuple(a.shape for a in at), dims)
+    new = _values(x, values, shape)
+    new = broadcast_to(new, shape=shape) if new.shape != shape else new
+    return index_put_op(x, new, *at, dims=dims, mode="add" if accumulate else "set")  # type: ignore[no-any-return]
+
+
+@method
+def take(x: Tensor, index: Any) -> Tensor:
+    """Elements of the flattened x."""
+    return fn.take(x, _places("take", index))
+
+
+# --- masks -------------------------------------------------------------------------------------
+
+
+@method
+def masked_fill(x: Tensor, mask: Any, value: Any) -> Tensor:
+    """x with one value where the mask holds."""
+    if isinstance(mask, Tensor) and mask.dtype is not bool_:
+        raise DTypeError(describe("masked_fill", f"{x.type}, {mask.type}", "a mask is bool", "compare first: x > 0"))
+    out = where_op(mask, value, x)
+    return out if out.dtype is x.dtype else cast(out, dtype=x.dtype.name)  # type: ignore[no-any-return]
+
+
+@method
+def masked_select(x: Tensor, mask: Tensor) -> Tensor:
+    """The elements where the mask holds, along one axis."""
+    x, mask = fn.broadcast_arrays(x, mask)
+    return indexing.getitem(x, mask)
+
+
+@method
+def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """x with the elements of `source` in order where the mask holds."""
+    x, mask = fn.broadcast_arrays(x, mask)
+    at = indexing.nonzero(mask)
+    values = fn.reshape(source, (-1,))[: at[0].shape[0]]  # type: ignore[index]
+    return index_put(x, at, values)
+
+
+@method
+def where(x: Tensor, condition: Any, other: Any) -> Tensor:
+    """x where the condition holds, else `other`."""
+    return where_op(condition, x, other)  # type: ignore[no-any-return]
+
+
+@method
+def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
+    """Places of the elements that are not zero: a row each, or a tensor an axis with `as_tuple`."""
+    at = indexing.nonzero(x)
+    return tuple(at) if as_tuple else fn.stack(at, axis=1) if at else fn.zeros((int(bool(x)), 0), dtype=int64)
+
+
+@method
+def argwhere(x: Tensor) -> Tensor:
+    """Places of the elements that are not zero, a row each."""
+    return nonzero(x)  # type: ignore[no-any-return]
+
+
+@method
+def scatter_reduce(x: Tensor, dim: int, index: Any, src: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
+    """Values of `src` combined with what they meet at `index`: "sum", "mean", "prod", "amax" or "amin"."""
+    at = _places("scatter_reduce", index)
+    src = _cropped(_values(x, src, at.shape), at.shape)
+    a = normalize_axis(dim, x.ndim)
+    if not include_self:
+        neutral = {"sum": 0, "mean": 0, "prod": 1, "amax": float("-inf"), "amin": float("inf")}[reduce]
+        x = scatter(x, a, at, neutral)
+    if reduce == "sum":
+        return scatter(x, a, at, src, reduce="add")
+    if reduce == "mean":
+        start = fn.ones_like(x) if include_self else scatter(fn.ones_like(x), a, at, 0)
+        count = scatter(start, a, at, 1, reduce="add")
+        return scatter(x, a, at, src, reduce="add") / count
+    # the values that meet at a place, side by side along a new axis: one a source place
+    places = fn.arange(x.shape[a], device=x.device)
+    line = (1,) * a + (x.shape[a],) + (1,) * (x.ndim - a)
+    hit = fn.reshape(places, line) == fn.expand_dims(at, axis=a)
+    neutral = {"prod": 1, "amax": float("-inf"), "amin": float("inf")}[reduce]
+    candidates = where_op(hit, fn.expand_dims(src, axis=a), neutral)
+    crop = tuple(slice(0, d) if i != a else slice(None) for i, d in enumerate(at.shape))
+    part = x[crop]  # type: ignore[index]
+    both = fn.concat([fn.expand_dims(part, axis=a + 1), candidates], axis=a + 1)
+    folded = {"prod": fn.prod, "amax": fn.max, "amin": fn.min}[reduce](both, axis=a + 1)
+    if folded.shape == x.shape:
+        return folded
+    out = x.clone()  # type: ignore[attr-defined]
+    out[crop] = folded
+    return out  # type: ignore[no-any-return]

@@ -1,0 +1,347 @@
+"""Shapes: the same elements under other axes - views where memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from ...core.errors import ShapeError, describe
+from ...ops.axes import normalize_axes, normalize_axis
+from ...ops.contraction import swap_last
+from ...ops.movement import alias, expand_dims_at, flip as flip_op, permute as permute_op, reshape as reshape_op
+from ...ops.reduce import broadcast_to
+from .. import functions as fn
+from ..attach import method, methods
+from ..creation import as_shape
+from ..tensor import Tensor
+
+
+@method
+def reshape(x: Tensor, *shape: Any) -> Tensor:
+    """x under another shape, as ``reshape(2, 3)`` or ``reshape((2, 3))``; one size may be -1."""
+    return fn.reshape(x, _sizes(shape))
+
+
+@method
+def view(x: Tensor, *shape: Any) -> Tensor:
+    """Like `reshape`, but never a copy: raises where the memory cannot be seen under the shape."""
+    if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)) and not hasattr(shape[0], "__index__"):
+        return x.to(shape[0])  # type: ignore[attr-defined,no-any-return]
+    out = fn.reshape(x, _sizes(shape))
+    if out._parent is None and out is not x:
+        raise ShapeError(
+            describe("view", f"{x.type}, {_sizes(shape)}", f"memory with strides {x.stride()} cannot be seen in this shape", "use .reshape(...), or .contiguous().view(...)")  # type: ignore[attr-defined]
+        )
+    return out
+
+
+def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
+    if len(shape) == 1 and not hasattr(shape[0], "__index__"):
+        return tuple(shape[0])
+    return shape
+
+
+@method
+def view_as(x: Tensor, other: Tensor) -> Tensor:
+    """`view` in the shape of another tensor."""
+    return view(x, other.shape)
+
+
+@method
+def reshape_as(x: Tensor, other: Tensor) -> Tensor:
+    """`reshape` to the shape of another tensor."""
+    return reshape(x, other.shape)
+
+
+@method
+def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Axes `start_dim` to `end_dim` as one."""
+    if not x.ndim:
+        return reshape_op(x, shape=(1,))  # type: ignore[no-any-return]
+    a, b = normalize_axis(start_dim, x.ndim), normalize_axis(end_dim, x.ndim)
+    if a > b:
+        raise ShapeError(describe("flatten", str(x.type), f"start_dim {start_dim} comes after end_dim {end_dim}"))
+    if a == b:
+        return x
+    return reshape_op(x, shape=(*x.shape[:a], prod(x.shape[a : b + 1]), *x.shape[b + 1 :]))  # type: ignore[no-any-return]
+
+
+@method
+def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """One axis as several."""
+    a = normalize_axis(dim, x.ndim)
+    return fn.reshape(reshape_op(x, shape=x.shape), (*x.shape[:a], *_filled(sizes, x.shape[a]), *x.shape[a + 1 :]))
+
+
+def _filled(sizes: Sequence[int], total: int) -> tuple[int, ...]:
+    rest = prod(s for s in sizes if s != -1)
+    return tuple(total // rest if s == -1 and rest else s for s in sizes)
+
+
+@method
+def ravel(x: Tensor) -> Tensor:
+    """All elements along one axis."""
+    return reshape_op(x, shape=(prod(x.shape),))  # type: ignore[no-any-return]
+
+
+@method
+def unsqueeze(x: Tensor, dim: int) -> Tensor:
+    """An axis of length 1 put in at `dim`."""
+    return expand_dims_at(x, (normalize_axis(dim, x.ndim + 1),))  # type: ignore[no-any-return]
+
+
+@method
+def squeeze(x: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """Without axes of length 1: all of them, or those of `dim` that have length 1."""
+    axes = normalize_axes(dim, x.ndim)
+    shape = tuple(d for i, d in enumerate(x.shape) if d != 1 or i not in axes)
+    return reshape_op(x, shape=shape) if shape != x.shape else alias(x)  # type: ignore[no-any-return]
+
+
+@method
+def permute(x: Tensor, *dims: Any) -> Tensor:
+    """Axes in another order, as ``permute(2, 0, 1)`` or ``permute((2, 0, 1))``."""
+    return fn.permute_dims(x, _sizes(dims))
+
+
+@method
+def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two axes exchanged."""
+    a, b = normalize_axis(dim0, x.ndim), normalize_axis(dim1, x.ndim)
+    order = list(range(x.ndim))
+    if x.ndim:
+        order[a], order[b] = order[b], order[a]
+    return permute_op(x, axes=tuple(order))  # type: ignore[no-any-return]
+
+
+@method
+def t(x: Tensor) -> Tensor:
+    """The transpose of a matrix; tensors of fewer axes as they are."""
+    if x.ndim > 2:
+        raise ShapeError(describe("t", str(x.type), "needs at most two axes", "use .mT or .transpose(dim0, dim1)"))
+    return permute_op(x, axes=tuple(reversed(range(x.ndim))))  # type: ignore[no-any-return]
+
+
+def _reversed_axes(x: Tensor) -> Tensor:
+    return permute_op(x, axes=tuple(reversed(range(x.ndim))))  # type: ignore[no-any-return]
+
+
+def _matrix_transposed(x: Tensor) -> Tensor:
+    if x.ndim < 2:
+        raise ShapeError(describe("mT", str(x.type), "needs at least two axes"))
+    return swap_last(x)  # type: ignore[no-any-return]
+
+
+def _adjoint(x: Tensor) -> Tensor:
+    return x.conj().mT  # type: ignore[attr-defined,no-any-return]
+
+
+methods(
+    T=property(_reversed_axes, doc="Axes in reverse order."),
+    mT=property(_matrix_transposed, doc="The last two axes exchanged."),
+    H=property(lambda x: x.conj().t(), doc="Conjugate transpose of a matrix."),
+    mH=property(_adjoint, doc="Conjugate, the last two axes exchanged."),
+    swapaxes=transpose,
+    swapdims=transpose,
+)
+
+
+@method
+def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
+    """Axes moved to other places, the rest in order."""
+    return fn.moveaxis(x, source, destination)
+
+
+@method
+def expand(x: Tensor, *sizes: Any) -> Tensor:
+    """Repeated along new or length-1 axes without copying; -1 keeps a size."""
+    wanted = _sizes(sizes)
+    offset = len(wanted) - x.ndim
+    if offset < 0:
+        raise ShapeError(describe("expand", f"{x.type}, {wanted}", f"{len(wanted)} sizes for {x.ndim} axes"))
+    shape = tuple(x.shape[i - offset] if d == -1 and i >= offset else int(d) for i, d in enumerate(wanted))
+    return broadcast_to(x, shape=shape)  # type: ignore[no-any-return]
+
+
+@method
+def expand_as(x: Tensor, other: Tensor) -> Tensor:
+    """`expand` to the shape of another tensor."""
+    return broadcast_to(x, shape=other.shape)  # type: ignore[no-any-return]
+
+
+@method
+def repeat(x: Tensor, *repeats: Any) -> Tensor:
+    """x repeated as a whole along each axis (NumPy's ``tile``)."""
+    reps = as_shape(repeats)
+    if len(reps) < x.ndim:
+        raise ShapeError(describe("repeat", f"{x.type}, {reps}", f"{len(reps)} repeats for {x.ndim} axes"))
+    return fn.tile(x, reps)
+
+
+@method
+def tile(x: Tensor, *repeats: Any) -> Tensor:
+    """x repeated as a whole along the last axes."""
+    return fn.tile(x, as_shape(repeats))
+
+
+@method
+def repeat_interleave(x: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+    """Each element repeated along `dim` (in the flattened x by default)."""
+    return fn.repeat(x, repeats, axis=dim)
+
+
+@method
+def flip(x: Tensor, *dims: Any) -> Tensor:
+    """Elements in reverse order along axes."""
+    return flip_op(x, axes=normalize_axes(_sizes(dims), x.ndim))  # type: ignore[no-any-return]
+
+
+@method
+def fliplr(x: Tensor) -> Tensor:
+    """Columns in reverse order."""
+    return flip(x, 1)
+
+
+@method
+def flipud(x: Tensor) -> Tensor:
+    """Rows in reverse order."""
+    return flip(x, 0)
+
+
+@method
+def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
+    """Elements moved on by `shifts` places, those that fall off coming in again."""
+    return fn.roll(x, shifts, axis=dims)
+
+
+# --- parts -------------------------------------------------------------------------------------
+
+
+@method
+def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """`length` places along `dim` from `start` on; a view."""
+    a = normalize_axis(dim, x.ndim)
+    first = int(start) + x.shape[a] if start < 0 else int(start)
+    if length < 0 or first < 0 or first + length > x.shape[a]:
+        raise ShapeError(describe("narrow", str(x.type), f"{start} to {start + length} does not lie in axis {a} of {x.shape[a]}"))
+    return fn.cut(x, a, first, first + length)
+
+
+@method
+def select(x: Tensor, dim: int, index: int) -> Tensor:
+    """The slice at `index` of an axis, without the axis; a view."""
+    a = normalize_axis(dim, x.ndim)
+    return x[(slice(None),) * a + (index,)]  # type: ignore[index,no-any-return]
+
+
+@method
+def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The slices along an axis, without it."""
+    return fn.unstack(x, axis=dim)
+
+
+@method
+def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Parts of `split_size` places along `dim` (the last may be shorter), or of the sizes in a list."""
+    a = normalize_axis(dim, x.ndim)
+    n = x.shape[a]
+    if isinstance(split_size, int):
+        if split_size < 1:
+            raise ShapeError(describe("split", str(x.type), f"parts need at least one place, not {split_size}"))
+        starts = list(range(0, n, split_size)) or [0]
+        return tuple(fn.cut(x, a, i, min(i + split_size, n)) for i in starts)
+    sizes = [int(s) for s in split_size]
+    if sum(sizes) != n:
+        raise ShapeError(describe("split", str(x.type), f"sizes {sizes} do not add up to {n}"))
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    return tuple(fn.cut(x, a, e - s, e) for s, e in zip(sizes, ends, strict=True))
+
+
+@method
+def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` parts of one size (the last may be shorter) along `dim`."""
+    n = x.shape[normalize_axis(dim, x.ndim)]
+    return split(x, max(1, -(-n // chunks)), dim)
+
+
+@method
+def tensor_split(x: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Parts of nearly one size, or cut before the given places."""
+    a = normalize_axis(dim, x.ndim)
+    n = x.shape[a]
+    if isinstance(indices_or_sections, int):
+        k, extra = divmod(n, indices_or_sections)
+        sizes = [k + (i < extra) for i in range(indices_or_sections)]
+        return split(x, sizes, a)
+    edges = [0, *(slice(i).indices(n)[1] for i in indices_or_sections), n]
+    return tuple(fn.cut(x, a, s, max(s, e)) for s, e in zip(edges, edges[1:], strict=False))
+
+
+@method
+def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """All windows of `size` places along an axis, every `step` places, as a new last axis."""
+    a = normalize_axis(dimension, x.ndim)
+    n = (x.shape[a] - size) // step + 1
+    starts = fn.arange(n, device=x.device) * step
+    places = reshape_op(starts, shape=(n, 1)) + fn.arange(size, device=x.device)
+    out = fn.take(x, places, axis=a)
+    return fn.moveaxis(out, a + 1, -1)
+
+
+# --- diagonals ---------------------------------------------------------------------------------
+
+
+@method
+def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """Elements whose places on two axes differ by `offset`, along a new last axis."""
+    a, b = normalize_axis(dim1, x.ndim), normalize_axis(dim2, x.ndim)
+    if a == b:
+        raise ShapeError(describe("diagonal", str(x.type), "needs two different axes"))
+    rest = [i for i in range(x.ndim) if i not in (a, b)]
+    rows, cols = x.shape[a], x.shape[b]
+    n = max(0, min(rows + min(offset, 0), cols - max(offset, 0)))
+    flat = fn.reshape(permute_op(x, axes=(*rest, a, b)), (*(x.shape[i] for i in rest), rows * cols))
+    start = max(offset, 0) if offset >= 0 else -offset * cols
+    key = (Ellipsis, slice(start, start + n * (cols + 1) - cols if n else start, cols + 1))
+    return flat[key]  # type: ignore[index,no-any-return]
+
+
+@method
+def diag(x: Tensor, diagonal: int = 0) -> Tensor:
+    """The diagonal of a matrix, or the matrix with this diagonal and zeros elsewhere."""
+    if x.ndim == 2:
+        return globals()["diagonal"](x, diagonal)  # type: ignore[no-any-return]
+    if x.ndim != 1:
+        raise ShapeError(describe("diag", str(x.type), "needs one axis or two"))
+    return diag_embed(x, diagonal)
+
+
+@method
+def diag_embed(x: Tensor, offset: int = 0) -> Tensor:
+    """Matrices with the last axis of x as diagonal and zeros elsewhere."""
+    n = x.shape[-1] + abs(offset)
+    rows = reshape_op(fn.arange(n, device=x.device), shape=(n, 1))
+    on = rows + offset == fn.arange(n, device=x.device)
+    low, high = max(-offset, 0), max(offset, 0)
+    # column j of a row holds x[j - max(offset, 0)]
+    spread = fn.pad(x, ((0, 0),) * (x.ndim - 1) + ((high, low),))
+    return fn.where(on, unsqueeze(spread, -2), 0)
+
+
+@method
+def trace(x: Tensor) -> Tensor:
+    """Sum of the diagonal of a matrix."""
+    return fn.sum(diagonal(x))
+
+
+@method
+def tril(x: Tensor, diagonal: int = 0) -> Tensor:
+    """The part on and below a diagonal, zeros above."""
+    return fn.tril(x, k=diagonal)
+
+
+@method
+def triu(x: Tensor, diagonal: int = 0) -> Tensor:
+    """The part on and above a diagonal, zeros below."""
+    return fn.triu(x, k=diagonal)

@@ -1,0 +1,146 @@
+"""Writing: methods that end in ``_`` put their result into the tensor's own memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...core.errors import AutogradError, describe
+from ...ops.creation import full
+from ...ops.reduce import broadcast_to
+from .. import random
+from ..attach import method, methods
+from ..creation import asarray
+from ..inplace import fit, write
+from ..tensor import Tensor
+
+# methods that exist out of place: x.name_(...) writes the result of x.name(...)
+FORMS = """
+    abs absolute neg negative sign square sqrt rsqrt reciprocal floor ceil trunc fix frac round exp exp2
+    expm1 log log2 log10 log1p sin cos tan asin acos atan arcsin arccos arctan sinh cosh tanh asinh acosh
+    atanh arcsinh arccosh arctanh erf erfc sigmoid relu logit sinc deg2rad rad2deg nan_to_num conj
+    add sub subtract mul multiply div divide true_divide floor_divide remainder fmod pow atan2 hypot
+    copysign heaviside xlogy clamp clamp_min clamp_max clip lerp addcmul addcdiv addmm addmv baddbmm addbmm
+    addr logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not
+    bitwise_left_shift bitwise_right_shift eq ne lt le gt ge
+    masked_fill masked_scatter scatter scatter_add scatter_reduce index_add index_copy index_fill index_put
+    cumsum cumprod tril triu
+""".split()
+
+
+def _in_place(name: str) -> Callable[..., Tensor]:
+    plain = getattr(Tensor, name)
+    label = f"{name}_"
+
+    def call(x: Tensor, *args: Any, **params: Any) -> Tensor:
+        return write(label, x, fit(label, x, plain(x, *args, **params)))
+
+    call.__name__ = call.__qualname__ = label
+    call.__doc__ = f"`{name}`, written into x."
+    return call
+
+
+methods(**{f"{name}_": _in_place(name) for name in FORMS})
+
+
+@method
+def copy_(x: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Writes the values of `src`, broadcast and cast, into x."""
+    if not isinstance(src, Tensor):
+        src = asarray(src)
+    src = src if src.device is x.device else src.to(x.device)  # type: ignore[attr-defined]
+    if src.dtype is not x.dtype:
+        src = src.to(x.dtype)
+    return write("copy_", x, fit("copy_", x, src))
+
+
+@method
+def fill_(x: Tensor, value: Any) -> Tensor:
+    """Writes one value everywhere."""
+    if isinstance(value, Tensor):
+        return copy_(x, value)
+    one = full(shape=(), value=value, dtype=x.dtype.name, device=str(x.device))
+    return write("fill_", x, broadcast_to(one, shape=x.shape))
+
+
+@method
+def zero_(x: Tensor) -> Tensor:
+    """Writes zeros everywhere."""
+    return fill_(x, 0)
+
+
+@method
+def fill_diagonal_(x: Tensor, fill_value: Any) -> Tensor:
+    """Writes one value on the diagonal of a matrix."""
+    x.diagonal().fill_(fill_value)  # type: ignore[attr-defined]
+    return x
+
+
+# --- random --------------------------------------------------------------------------------------
+
+
+def _drawn(x: Tensor, name: str, draw: Callable[[], Tensor]) -> Tensor:
+    return write(name, x, fit(name, x, draw().detach()))  # type: ignore[attr-defined]
+
+
+def _as(x: Tensor) -> dict[str, Any]:
+    return {"dtype": x.dtype, "device": x.device}
+
+
+@method
+def uniform_(x: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Writes numbers drawn evenly from [from, to)."""
+    return _drawn(x, "uniform_", lambda: random.rand(x.shape, generator=generator, **_as(x)) * (to - from_) + from_)  # type: ignore[operator]
+
+
+@method
+def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Writes normally distributed numbers."""
+    return _drawn(x, "normal_", lambda: random.randn(x.shape, generator=generator, **_as(x)) * std + mean)  # type: ignore[operator]
+
+
+@method
+def bernoulli_(x: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
+    """Writes 1 with probability p, else 0."""
+    return _drawn(x, "bernoulli_", lambda: random.bernoulli_of(x.shape, p, generator, x.device).to(x.dtype))  # type: ignore[attr-defined]
+
+
+@method
+def random_(x: Tensor, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Tensor:
+    """Writes whole numbers drawn evenly from [from, to); the second alone counts from 0."""
+    if to is None:
+        from_, to = (0, from_) if from_ else (0, random.largest_whole(x.dtype) + 1)
+    return _drawn(x, "random_", lambda: random.randint(from_, to, x.shape, generator=generator, **_as(x)))
+
+
+@method
+def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Writes exponentially distributed numbers of rate `lambd`."""
+    return _drawn(x, "exponential_", lambda: -(1 - random.rand(x.shape, generator=generator, **_as(x))).log() / lambd)  # type: ignore[operator,attr-defined]
+
+
+# --- the shape of x itself -----------------------------------------------------------------------
+
+
+def _reshaped(x: Tensor, name: str, view: Tensor) -> Tensor:
+    """x becomes the view: PyTorch's ``unsqueeze_`` and kin change the tensor, not its memory."""
+    if x._parent is not None or x._node is not None or x._requires_grad:
+        raise AutogradError(
+            describe(name, str(x.type), "a view or a tensor with history cannot change its shape in place", f"use .{name[:-1]}(...)")
+        )
+    x._data = view._data
+    return x
+
+
+def _shape_form(name: str) -> Callable[..., Tensor]:
+    plain = getattr(Tensor, name)
+
+    def call(x: Tensor, *args: Any, **params: Any) -> Tensor:
+        return _reshaped(x, f"{name}_", plain(x, *args, **params))
+
+    call.__name__ = call.__qualname__ = f"{name}_"
+    call.__doc__ = f"`{name}`, of x itself."
+    return call
+
+
+methods(**{f"{name}_": _shape_form(name) for name in ("squeeze", "unsqueeze", "t", "transpose")})

@@ -1,0 +1,114 @@
+"""Printing: tensors as text, in PyTorch's form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core.devices import CPU
+from .attach import method
+from .tensor import Tensor
+
+EDGE = 3  # elements shown at each end of a long axis
+MANY = 1000  # elements above which the middle is left out
+WIDTH = 80
+PREFIX = "tensor("
+
+
+@method
+def __repr__(x: Tensor) -> str:
+    return _spelt(x, x._concrete("repr()"))
+
+
+@method
+def __str__(x: Tensor) -> str:
+    return repr(x)
+
+
+@method
+def __format__(x: Tensor, spec: str) -> str:
+    if x.ndim == 0 and not x.requires_grad:
+        return format(x.item(), spec)
+    return format(repr(x), spec)
+
+
+def _spelt(x: Tensor, array: Any) -> str:
+    body = _values(array, x.dtype)
+    notes = [body]
+    if x._data.size == 0 and x.ndim != 1:
+        notes.append(f"size={x.shape}")
+    if x.device is not CPU:
+        notes.append(f"device='{x.device}'")
+    if x.dtype not in (dt.get_default_dtype(), dt.int64, dt.bool_) or x._data.size == 0 and x.dtype is not dt.get_default_dtype():
+        notes.append(f"dtype={x.dtype!r}")
+    if x.grad_fn is not None:
+        notes.append(f"grad_fn=<{x.grad_fn.prim.name}>")
+    elif x.requires_grad:
+        notes.append("requires_grad=True")
+    return PREFIX + ", ".join(notes) + ")"
+
+
+def _values(array: Any, dtype: dt.DType) -> str:
+    if array.size == 0:
+        return "[]"
+    shown = _shown(array)
+    spell = _speller(shown, dtype)
+    if array.ndim == 0:
+        return spell(array[()]).strip()
+    texts = [spell(v) for v in shown.ravel()]
+    width = max(map(len, texts))
+    return _rows(array, lambda v: spell(v).rjust(width), len(PREFIX), width)
+
+
+def _shown(array: Any) -> Any:
+    """The elements that will be printed, which alone decide the format."""
+    if array.size <= MANY:
+        return array
+    for axis, d in enumerate(array.shape):
+        if d > 2 * EDGE:
+            array = np.take(array, [*range(EDGE), *range(d - EDGE, d)], axis=axis)
+    return array
+
+
+def _rows(array: Any, spell: Any, indent: int, width: int, cut: bool | None = None) -> str:
+    cut = array.size > MANY if cut is None else cut
+    n = array.shape[0]
+    places = [*range(EDGE), None, *range(n - EDGE, n)] if cut and n > 2 * EDGE else list(range(n))
+    if array.ndim == 1:
+        cells = ["..." if p is None else spell(array[p]) for p in places]
+        per_line = max(1, (WIDTH - indent) // (width + 2))
+        lines = [", ".join(cells[i : i + per_line]) for i in range(0, len(cells), per_line)]
+        return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
+    parts = [
+        "..." if p is None else _rows(array[p], spell, indent + 1, width, cut) for p in places
+    ]
+    return "[" + ("," + "\n" * (array.ndim - 1) + " " * (indent + 1)).join(parts) + "]"
+
+
+def _speller(values: Any, dtype: dt.DType) -> Any:
+    """How each element is written, chosen for all of them together."""
+    if dtype.is_complex:
+        real, imag = _speller(values.real, dt.float64), _speller(values.imag, dt.float64)
+        return lambda v: f"{real(v.real).strip()}{'' if imag(v.imag).strip().startswith('-') else '+'}{imag(v.imag).strip()}j"
+    if not dtype.is_floating_point:
+        return lambda v: str(v)
+    wide = values.astype(np.float64)
+    finite = wide[np.isfinite(wide) & (wide != 0)]
+    size = np.abs(finite)
+    if finite.size and (size.max() / size.min() > 1000 or size.max() > 1e8 or size.min() < 1e-4):
+        scientific = size.max() / size.min() > 1000 and not _whole(finite) or size.max() > 1e8 or size.min() < 1e-4
+        if scientific:
+            return lambda v: _finite(v, "{:.4e}")
+    if _whole(finite):
+        return lambda v: _finite(v, "{:.0f}.")
+    return lambda v: _finite(v, "{:.4f}")
+
+
+def _whole(finite: Any) -> bool:
+    return bool(np.all(finite == np.floor(finite)))
+
+
+def _finite(v: Any, form: str) -> str:
+    return form.format(float(v)) if np.isfinite(v) else str(float(v))

@@ -1,0 +1,305 @@
+"""Random numbers: generators with a counter as state, and draws from them.
+
+A draw reads ``generator.state`` (seed, counter), computes, and last of all writes the counter moved on by
+the blocks of 128 bits it used. The state is a tensor written in place like any other, so a captured
+function draws what an eager one draws, and a draw that fails leaves the state as it was.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core.context import grad_mode, state as context
+from ..core.devices import CPU, Device, as_device
+from ..core.errors import ArgumentError, DTypeError, describe
+from ..ops import random as rng
+from ..ops.arithmetic import add, bitwise_left_shift, bitwise_or, cast, divide, less, negative, remainder
+from ..ops.creation import arange_op
+from ..ops.movement import copy as copy_op, reshape
+from ..ops.transcendental import log
+from ..ops.transfer import transfer
+from . import functions as fn
+from .creation import as_shape
+from .inplace import write
+from .tensor import Tensor
+
+START = 0x9D0A_5EED
+MASK = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class Generator:
+    """A stream of random numbers: a function of its seed and of how many were drawn.
+
+    ``state`` is a uint64 tensor (seed, counter).
+
+    >>> g = dg.Generator().manual_seed(7)
+    >>> a = dg.rand(3, generator=g); g.manual_seed(7); bool((dg.rand(3, generator=g) == a).all())
+    Generator(seed=7, counter=0)
+    True
+    """
+
+    def __init__(self, device: Any = "cpu") -> None:
+        self.device: Device = as_device(device)
+        self.state = Tensor(np.array([START, 0], dtype=np.uint64))
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Starts the stream of a seed (any int, taken modulo 2**64) from its beginning."""
+        write("manual_seed", self.state, fn.asarray(np.array([int(seed) & MASK, 0], dtype=np.uint64)))
+        return self
+
+    def seed(self) -> int:
+        """Starts a stream of an unpredictable seed and gives the seed."""
+        chosen = secrets.randbits(63)
+        self.manual_seed(chosen)
+        return chosen
+
+    def initial_seed(self) -> int:
+        """The seed of the stream."""
+        return int(self.state.tolist()[0])  # type: ignore[attr-defined]
+
+    def get_state(self) -> Tensor:
+        """A copy of the state, for `set_state`."""
+        return copy_op(self.state)  # type: ignore[no-any-return]
+
+    def set_state(self, state: Tensor) -> Generator:
+        """Goes on from where a state was taken."""
+        if state.dtype is not dt.uint64 or state.shape != (2,):
+            raise DTypeError(describe("set_state", str(state.type), "a generator state is u64[2]", "pass what get_state() gave"))
+        write("set_state", self.state, state)
+        return self
+
+    def __repr__(self) -> str:
+        seed, counter = self.state.tolist()  # type: ignore[attr-defined]
+        return f"Generator(seed={seed}, counter={counter})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (str(self.device), self.state)
+
+
+def _restored(device: str, state: Tensor) -> Generator:
+    return Generator(device).set_state(state)
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seeds the default generator, which every draw uses that names no other."""
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Gives the default generator an unpredictable seed."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """A copy of the default generator's state."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Sets the default generator's state."""
+    default_generator.set_state(new_state)
+
+
+# --- drawing -----------------------------------------------------------------------------------
+
+
+def _moved(state: Tensor, blocks: int) -> Tensor:
+    """The state after `blocks` blocks were used."""
+    step = arange_op(start=0, step=blocks, size=2, dtype="uint64", device=str(state.device))
+    return add(state, step)  # type: ignore[no-any-return]
+
+
+class _Draw:
+    """One draw: ``bits``-taking ops read ``here()``; leaving the ``with`` block unharmed moves the counter on."""
+
+    def __init__(self, generator: Generator | None, device: Any) -> None:
+        self.generator = generator or default_generator
+        self.device = context.device if device is None else as_device(device)
+        self.used = 0
+
+    def take(self, words: int) -> Tensor:
+        """The state for the next `words` words of 32 bits."""
+        state = self.generator.state
+        here = _moved(state, self.used) if self.used else state
+        self.used += rng.blocks_for(words)
+        return here if self.device is CPU else transfer(here, device=str(self.device))
+
+    def __enter__(self) -> _Draw:
+        self._off = grad_mode(False)
+        self._off.__enter__()
+        return self
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        if kind is None and self.used:
+            state = self.generator.state
+            write("random", state, _moved(state, self.used))
+        self._off.__exit__(kind, *rest)
+
+
+def _floating(op: str, dtype: Any) -> dt.DType:
+    chosen = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
+    if not chosen.is_floating_point:
+        raise DTypeError(describe(op, chosen.name, "draws floating numbers only", "use randint, or cast the result"))
+    return chosen
+
+
+def _asking(out: Tensor, requires_grad: bool) -> Tensor:
+    return out.requires_grad_() if requires_grad else out
+
+
+def rand(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Numbers drawn evenly from [0, 1).
+
+    >>> dg.rand(2, 3).shape
+    (2, 3)
+    """
+    shape, chosen = as_shape(size), _floating("rand", dtype)
+    with _Draw(generator, device) as draw:
+        state = draw.take(rng.words_needed(chosen, fn.product(shape)))
+        out = rng.uniform(state, shape, chosen)
+    return _asking(out, requires_grad)
+
+
+def randn(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Standard normal numbers."""
+    shape, chosen = as_shape(size), _floating("randn", dtype)
+    half = (fn.product(shape) + 1) // 2
+    with _Draw(generator, device) as draw:
+        words = rng.words_needed(chosen, half)
+        out = rng.normal(draw.take(words), draw.take(words), shape, chosen)
+    return _asking(out, requires_grad)
+
+
+def _wide_words(draw: _Draw, count: int) -> Tensor:
+    """`count` numbers of 64 random bits."""
+    bits = reshape(rng.random_bits(draw.take(2 * count), size=2 * count), shape=(2, count))
+    high, low = (cast(reshape(fn.cut(bits, 0, i, i + 1), shape=(count,)), dtype="uint64") for i in (0, 1))
+    return bitwise_or(bitwise_left_shift(high, 32), low)  # type: ignore[no-any-return]
+
+
+def largest_whole(dtype: dt.DType) -> int:
+    """The largest number up to which a dtype holds every whole number."""
+    digits = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53, "bool": 1}
+    if dtype.name in digits:
+        return 2 ** digits[dtype.name] - (dtype is dt.bool_)
+    return int(np.iinfo(dtype.numpy).max)
+
+
+def randint(
+    *args: Any, low: int | None = None, high: int | None = None, size: Any = None, generator: Generator | None = None,
+    dtype: Any = None, device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Whole numbers drawn evenly from [low, high): ``randint(high, size)`` or ``randint(low, high, size)``.
+
+    >>> bool((dg.randint(5, (100,)) < 5).all())
+    True
+    """
+    given = list(args)
+    if size is None and given:
+        size = given.pop()
+    if high is None and given:
+        high = given.pop()
+    if low is None:
+        low = given.pop() if given else 0
+    if high is None or size is None or given:
+        raise ArgumentError(describe("randint", str(args), "takes (high, size) or (low, high, size)"))
+    shape, (low, high) = as_shape((size,)), (int(low), int(high))
+    if low >= high:
+        raise ArgumentError(describe("randint", f"{low}, {high}", "there is no number from low up to below high"))
+    chosen = dt.int64 if dtype is None else dt.as_dtype(dtype)
+    with _Draw(generator, device) as draw:
+        words = _wide_words(draw, fn.product(shape))
+        out = cast(remainder(words, high - low), dtype="int64")
+        out = add(out, low) if low else out
+        out = reshape(cast(out, dtype=chosen.name) if chosen is not dt.int64 else out, shape=shape)
+    return _asking(out, requires_grad)
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+    """The numbers below `n` in random order: the order of as many random 64-bit keys."""
+    with _Draw(generator, device) as draw:
+        out = fn.argsort(_wide_words(draw, int(n)))
+    return out if dtype is None else fn.astype(out, dtype, copy=False)
+
+
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, **kind: Any) -> Tensor:
+    """Normal numbers of a mean and a standard deviation: numbers with a size, or tensors."""
+    if size is None:
+        size = fn.broadcast_shapes(*(v.shape for v in (mean, std) if isinstance(v, Tensor)))
+        first = mean if isinstance(mean, Tensor) else std
+        kind = {"dtype": first.dtype, "device": first.device, **kind} if isinstance(first, Tensor) else kind
+    return randn(size, generator=generator, **kind) * std + mean  # type: ignore[operator,no-any-return]
+
+
+def bernoulli(p: Any, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability in each element of `p`, else 0; of its dtype."""
+    p = fn.as_operand(p)
+    return cast(bernoulli_of(p.shape, p, generator, p.device), dtype=p.dtype.name)  # type: ignore[no-any-return]
+
+
+def bernoulli_of(shape: tuple[int, ...], p: Any, generator: Generator | None, device: Any) -> Tensor:
+    """True with probability `p`, else False."""
+    return less(rand(shape, generator=generator, dtype=dt.float32, device=device), p)  # type: ignore[no-any-return]
+
+
+def multinomial(
+    weights: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Indices drawn with probabilities in proportion to each row of `weights`.
+
+    Raises for negative weights, and for more draws than there are positive weights unless `replacement`.
+    """
+    weights = weights.detach()  # type: ignore[attr-defined]
+    what = describe("multinomial", str(weights.type), "")
+    rows = weights if weights.ndim == 2 else fn.reshape(weights, (1, -1))
+    most = int(fn.min(fn.count_nonzero(rows, axis=1)))
+    if bool(fn.any(less(rows, 0))) or not bool(fn.all(fn.isfinite(rows))):
+        raise ArgumentError(what + "weights must be finite and not negative")
+    if not most or (num_samples > most and not replacement):
+        raise ArgumentError(what + f"cannot draw {num_samples} of {most} positive weights without replacement")
+    kind = {"generator": generator, "dtype": rows.dtype, "device": rows.device}
+    if replacement:
+        edges = fn.cumulative_sum(rows, axis=1)
+        total = fn.cut(edges, 1, rows.shape[1] - 1, rows.shape[1])
+        at = rand(rows.shape[0], num_samples, **kind) * total  # type: ignore[operator]
+        out = fn.sum(fn.expand_dims(at, axis=2) >= fn.expand_dims(edges, axis=1), axis=2)
+        out = fn.clip(out, 0, rows.shape[1] - 1)
+    else:  # the order of arrivals at rates in proportion to the weights
+        waits = divide(negative(log(1 - rand(rows.shape, **kind))), rows)  # type: ignore[operator]
+        out = fn.cut(fn.argsort(waits, axis=1), 1, 0, num_samples)
+    return out if weights.ndim == 2 else fn.reshape(out, (-1,))
+
+
+def _like(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
+    return {"dtype": x.dtype if dtype is None else dtype, "device": x.device if device is None else device}
+
+
+def rand_like(x: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`rand` in the shape and dtype of x."""
+    return rand(x.shape, generator=generator, **_like(x, dtype, device), requires_grad=requires_grad)
+
+
+def randn_like(x: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`randn` in the shape and dtype of x."""
+    return randn(x.shape, generator=generator, **_like(x, dtype, device), requires_grad=requires_grad)
+
+
+def randint_like(x: Tensor, *bounds: int, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+    """`randint` in the shape and dtype of x."""
+    return randint(*bounds, x.shape, generator=generator, **_like(x, dtype, device))

@@ -1,0 +1,154 @@
+"""PyTorch's function names that the Array API standard lacks, with PyTorch's meaning.
+
+Most are the methods of `eager.methods` called as functions; joining, building and einsum are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.errors import ShapeError, describe
+from ..ops import arithmetic as ar
+from . import functions as fn
+from .creation import asarray
+from .methods.elementwise import (
+    addcdiv, addcmul, allclose, clamp, deg2rad, div, frac, heaviside, isclose, lerp, logit, nan_to_num,
+    rad2deg, sinc, sub, xlogy,
+)  # fmt: skip
+from .methods.products import (
+    addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, inner, kron, matrix_power, mm, mv, outer, vdot,
+)  # fmt: skip
+from .methods.reduction import (
+    amax, amin, aminmax, cumprod, cumsum, kthvalue, logsumexp, median, norm, std_mean, topk, var_mean,
+)  # fmt: skip
+from .methods.selection import (
+    argwhere, gather, index_add, index_copy, index_fill, index_put, index_select, masked_fill,
+    masked_scatter, masked_select, scatter, scatter_add, scatter_reduce, take_along_dim,
+)  # fmt: skip
+from .methods.shape import (
+    chunk, diag, diag_embed, diagonal, flatten, fliplr, flipud, movedim, narrow, permute, ravel,
+    repeat_interleave, select, split, t, tensor_split, trace, transpose, unbind, unflatten, unsqueeze,
+)  # fmt: skip
+from .tensor import Tensor
+
+Tensors = Sequence[Any]
+
+
+def cat(tensors: Tensors, dim: int = 0, *, axis: int | None = None) -> Tensor:
+    """Tensors one after the other along an existing axis."""
+    return fn.concat(tensors, axis=dim if axis is None else axis)
+
+
+def hstack(tensors: Tensors) -> Tensor:
+    """Tensors side by side: along axis 1, along axis 0 if they have one axis."""
+    parts = atleast_1d(*tensors)
+    return fn.concat(parts, axis=0 if parts[0].ndim == 1 else 1)
+
+
+def vstack(tensors: Tensors) -> Tensor:
+    """Tensors as rows, one below the other."""
+    return fn.concat(atleast_2d(*tensors), axis=0)
+
+
+def dstack(tensors: Tensors) -> Tensor:
+    """Tensors along axis 2."""
+    return fn.concat(atleast_3d(*tensors), axis=2)
+
+
+def column_stack(tensors: Tensors) -> Tensor:
+    """Vectors as columns of a matrix; matrices side by side."""
+    parts = [fn.as_operand(x) for x in tensors]
+    return fn.concat([fn.reshape(x, (-1, 1)) if x.ndim < 2 else x for x in parts], axis=1)
+
+
+def _at_least(tensors: tuple[Any, ...], shape_of: Any) -> Any:
+    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+        tensors = tuple(tensors[0])
+        return tuple(fn.reshape(x, shape_of(x.shape)) for x in map(fn.as_operand, tensors))
+    out = tuple(fn.reshape(x, shape_of(x.shape)) for x in map(fn.as_operand, tensors))
+    return out
+
+
+def atleast_1d(*tensors: Any) -> Any:
+    """Tensors of at least one axis."""
+    return _at_least(tensors, lambda s: s or (1,))
+
+
+def atleast_2d(*tensors: Any) -> Any:
+    """Tensors of at least two axes: vectors become rows."""
+    return _at_least(tensors, lambda s: (1,) * (2 - len(s)) + s if len(s) < 2 else s)
+
+
+def atleast_3d(*tensors: Any) -> Any:
+    """Tensors of at least three axes: matrices get a last axis, vectors stand in the middle."""
+    return _at_least(tensors, lambda s: (1, *s, 1) if len(s) == 1 else (1,) * (2 - len(s)) + s + (1,) if len(s) < 3 else s)
+
+
+def broadcast_tensors(*tensors: Any) -> list[Tensor]:
+    """Operands at their common shape."""
+    return fn.broadcast_arrays(*tensors)
+
+
+def absolute(x: Any) -> Tensor:
+    """Absolute value."""
+    return ar.abs(x)  # type: ignore[no-any-return]
+
+
+mul, neg, ger = ar.multiply, ar.negative, outer
+true_divide = ar.divide
+eq, ne, lt, le, gt, ge = ar.equal, ar.not_equal, ar.less, ar.less_equal, ar.greater, ar.greater_equal
+swapaxes = swapdims = transpose
+clamp_min, clamp_max = (lambda x, min: fn.clip(x, min)), (lambda x, max: fn.clip(x, None, max))
+
+
+def numel(x: Tensor) -> int:
+    """The number of elements."""
+    return fn.product(x.shape)
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether an object is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(x: Tensor) -> bool:
+    """Whether the dtype of x is a floating one."""
+    return x.dtype.is_floating_point
+
+
+def is_complex(x: Tensor) -> bool:
+    """Whether the dtype of x is a complex one."""
+    return x.dtype.is_complex
+
+
+def clone(x: Tensor) -> Tensor:
+    """The same values in memory of their own."""
+    return fn.mv.copy(x)  # type: ignore[no-any-return]
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, device: Any = None) -> Tensor:
+    """Places on and below a diagonal: int64 of shape (2, n), row by row."""
+    places = [(i, j) for i in range(row) for j in range(col) if j - i <= offset]
+    return fn.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T  # type: ignore[attr-defined,no-any-return]
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, device: Any = None) -> Tensor:
+    """Places on and above a diagonal: int64 of shape (2, n), row by row."""
+    places = [(i, j) for i in range(row) for j in range(col) if j - i >= offset]
+    return fn.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T  # type: ignore[attr-defined,no-any-return]
+
+
+def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """`steps` numbers from ``base**start`` to ``base**end``, evenly spaced in their logarithm."""
+    exponents = fn.linspace(start, end, steps, dtype="float64", device=device)
+    return fn.astype(fn.power(float(base), exponents), dtype or fn.dt.get_default_dtype())
+
+
+def combinations(x: Tensor, r: int = 2) -> Tensor:
+    """All choices of `r` elements of a vector, a row each."""
+    if r != 2:
+        raise ShapeError(describe("combinations", str(x.type), "choices of two only"))
+    at = triu_indices(x.shape[0], x.shape[0], 1)
+    return fn.take(x, fn.matrix_transpose(at))
+

@@ -1,0 +1,291 @@
+"""Recurrent layers: simple, gated (GRU) and long short-term memory (LSTM), stepped in a plain loop."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..core.errors import ArgumentError, ShapeError
+from ..eager import Tensor, concat, empty, stack, zeros
+from . import functional as F
+from . import init
+from .module import Module
+from .parameter import Parameter
+
+
+def _rnn_step(
+    gates_x: Tensor, gates_h: Tensor, state: tuple[Tensor, ...], activation: Any
+) -> tuple[Tensor, ...]:
+    """``h' = activation(W x + b + U h + c)``."""
+    return (activation(gates_x + gates_h),)
+
+
+def _lstm_step(
+    gates_x: Tensor, gates_h: Tensor, state: tuple[Tensor, ...], activation: Any
+) -> tuple[Tensor, ...]:
+    """Input, forget, cell and output gates (Hochreiter and Schmidhuber, 1997)."""
+    i, f, g, o = (gates_x + gates_h).chunk(4, -1)
+    c = F.sigmoid(f) * state[1] + F.sigmoid(i) * F.tanh(g)
+    return F.sigmoid(o) * F.tanh(c), c
+
+
+def _gru_step(
+    gates_x: Tensor, gates_h: Tensor, state: tuple[Tensor, ...], activation: Any
+) -> tuple[Tensor, ...]:
+    """Reset, update and new gates (Cho et al., 2014), the reset applied after the product."""
+    rx, zx, nx = gates_x.chunk(3, -1)
+    rh, zh, nh = gates_h.chunk(3, -1)
+    z = F.sigmoid(zx + zh)
+    n = F.tanh(nx + F.sigmoid(rx + rh) * nh)
+    return ((1 - z) * n + z * state[0],)
+
+
+class _Recurrent(Module):
+    """What all recurrent layers share; parameters are named ``weight_ih_l0`` and so on, as in PyTorch."""
+
+    gates = 1
+    states = 1
+    step: Any
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if num_layers < 1 or hidden_size < 1:
+            raise ArgumentError(
+                f"{type(self).__name__}: hidden_size and num_layers must be positive"
+            )
+        if not 0 <= dropout <= 1:
+            raise ArgumentError(
+                f"{type(self).__name__}: dropout is a probability in [0, 1], not {dropout}"
+            )
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = dropout
+        self.bidirectional = bidirectional
+        for layer in range(num_layers):
+            for suffix in self._suffixes(layer):
+                self._add_parameters(layer, suffix, device, dtype)
+        self.reset_parameters()
+
+    def _suffixes(self, layer: int) -> list[str]:
+        return [f"_l{layer}", f"_l{layer}_reverse"][: 2 if self.bidirectional else 1]
+
+    def _add_parameters(self, layer: int, suffix: str, device: Any, dtype: Any) -> None:
+        rows = self.gates * self.hidden_size
+        width = self.hidden_size * (2 if self.bidirectional else 1) if layer else self.input_size
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (rows, width),
+            "weight_hh": (rows, self.hidden_size),
+        }
+        if self.bias:
+            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        for name, shape in shapes.items():
+            setattr(self, name + suffix, Parameter(empty(shape, device=device, dtype=dtype)))
+
+    def reset_parameters(self) -> None:
+        """Draws all parameters anew: uniform in ``+-1 / sqrt(hidden_size)``."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for param in self.parameters():
+            init.uniform_(param, -bound, bound)
+
+    def _activation(self, x: Tensor) -> Tensor:
+        return F.tanh(x)
+
+    def _run(
+        self, x: Tensor, state: tuple[Tensor, ...], suffix: str
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """One direction of one layer over x (T, N, F): outputs (T, N, H) and the last state."""
+        w_ih, w_hh = getattr(self, f"weight_ih{suffix}"), getattr(self, f"weight_hh{suffix}")
+        b_ih = getattr(self, f"bias_ih{suffix}") if self.bias else None
+        b_hh = getattr(self, f"bias_hh{suffix}") if self.bias else None
+        gates = F.linear(x, w_ih, b_ih)
+        order = range(x.shape[0])
+        outs = []
+        for t in reversed(order) if suffix.endswith("_reverse") else order:
+            state = type(self).step(
+                gates[t], F.linear(state[0], w_hh, b_hh), state, self._activation
+            )
+            outs.append(state[0])
+        return stack(outs[::-1] if suffix.endswith("_reverse") else outs, axis=0), state
+
+    def _start(self, x: Tensor, given: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
+        shape = (self.num_layers * (2 if self.bidirectional else 1), x.shape[1], self.hidden_size)
+        if given is None:
+            return (zeros(shape, dtype=x.dtype, device=x.device),) * self.states
+        for h in given:
+            if h.shape != shape:
+                raise ShapeError(
+                    f"{type(self).__name__}: a state of shape {h.shape} must have shape {shape}"
+                )
+        return given
+
+    def _forward(
+        self, input: Tensor, given: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
+            raise ShapeError(
+                f"{type(self).__name__}: input must have 2 or 3 axes, the last of {self.input_size}, "
+                f"not shape {input.shape}"
+            )
+        single = input.ndim == 2
+        x = input.reshape(input.shape[0], 1, self.input_size) if single else input
+        x = x.transpose(0, 1) if self.batch_first and not single else x
+        if single and given is not None:
+            given = tuple(h.reshape(h.shape[0], 1, h.shape[1]) for h in given)
+        start, last = self._start(x, given), []
+        for layer in range(self.num_layers):
+            outs = []
+            for suffix in self._suffixes(layer):
+                k = len(last)
+                out, state = self._run(x, tuple(s[k] for s in start), suffix)
+                outs.append(out)
+                last.append(state)
+            x = concat(outs, axis=-1) if len(outs) > 1 else outs[0]
+            if self.dropout and layer < self.num_layers - 1:
+                x = F.dropout(x, self.dropout, self.training)
+        states = tuple(stack(parts, axis=0) for parts in zip(*last, strict=True))
+        if single:
+            return x.reshape(x.shape[0], x.shape[2]), tuple(
+                s.reshape(s.shape[0], s.shape[2]) for s in states
+            )
+        return (x.transpose(0, 1) if self.batch_first else x), states
+
+    def extra_repr(self) -> str:
+        parts = [f"{self.input_size}, {self.hidden_size}"]
+        if self.num_layers != 1:
+            parts.append(f"num_layers={self.num_layers}")
+        if not self.bias:
+            parts.append("bias=False")
+        if self.batch_first:
+            parts.append("batch_first=True")
+        if self.dropout:
+            parts.append(f"dropout={self.dropout}")
+        if self.bidirectional:
+            parts.append("bidirectional=True")
+        return ", ".join(parts)
+
+
+class RNN(_Recurrent):
+    """``h' = tanh(W x + b + U h + c)``: (T, N, input_size) to outputs (T, N, hidden_size) and the last h."""
+
+    step = staticmethod(_rnn_step)
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", *args: Any,
+        **kwargs: Any,
+    ) -> None:  # fmt: skip
+        if nonlinearity not in ("tanh", "relu"):
+            raise ArgumentError(f"RNN: nonlinearity is 'tanh' or 'relu', not {nonlinearity!r}")
+        super().__init__(input_size, hidden_size, num_layers, *args, **kwargs)
+        self.nonlinearity = nonlinearity
+
+    def _activation(self, x: Tensor) -> Tensor:
+        return F.relu(x) if self.nonlinearity == "relu" else F.tanh(x)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        out, (h,) = self._forward(input, None if hx is None else (hx,))
+        return out, h
+
+
+class GRU(_Recurrent):
+    """Gated recurrent unit: (T, N, input_size) to outputs (T, N, hidden_size) and the last h."""
+
+    gates = 3
+    step = staticmethod(_gru_step)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        out, (h,) = self._forward(input, None if hx is None else (hx,))
+        return out, h
+
+
+class LSTM(_Recurrent):
+    """Long short-term memory: (T, N, input_size) to outputs (T, N, hidden_size) and the last (h, c)."""
+
+    gates = 4
+    states = 2
+    step = staticmethod(_lstm_step)
+
+    def forward(
+        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        out, (h, c) = self._forward(input, hx)
+        return out, (h, c)
+
+
+class _Cell(Module):
+    gates = 1
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.bias = bias
+        rows, how = self.gates * hidden_size, {"device": device, "dtype": dtype}
+        self.weight_ih = Parameter(empty(rows, input_size, **how))
+        self.weight_hh = Parameter(empty(rows, hidden_size, **how))
+        self.register_parameter("bias_ih", Parameter(empty(rows, **how)) if bias else None)
+        self.register_parameter("bias_hh", Parameter(empty(rows, **how)) if bias else None)
+        bound = 1 / math.sqrt(hidden_size)
+        for param in self.parameters():
+            init.uniform_(param, -bound, bound)
+
+    def _gates(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return F.linear(x, self.weight_ih, self.bias_ih), F.linear(h, self.weight_hh, self.bias_hh)
+
+    def _zeros(self, x: Tensor) -> Tensor:
+        return zeros((*x.shape[:-1], self.hidden_size), dtype=x.dtype, device=x.device)
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+
+
+class RNNCell(_Cell):
+    """One step of `RNN`."""
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+        self.nonlinearity = nonlinearity
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        h = self._zeros(input) if hx is None else hx
+        return _rnn_step(
+            *self._gates(input, h), (h,), F.relu if self.nonlinearity == "relu" else F.tanh
+        )[0]
+
+
+class GRUCell(_Cell):
+    """One step of `GRU`."""
+
+    gates = 3
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        h = self._zeros(input) if hx is None else hx
+        return _gru_step(*self._gates(input, h), (h,), F.tanh)[0]
+
+
+class LSTMCell(_Cell):
+    """One step of `LSTM`."""
+
+    gates = 4
+
+    def forward(
+        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        state = (self._zeros(input),) * 2 if hx is None else hx
+        h, c = _lstm_step(*self._gates(input, state[0]), state, F.tanh)
+        return h, c

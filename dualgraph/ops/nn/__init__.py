@@ -1,0 +1,1 @@
+"""Neural-network composites: activations, normalisation and losses as plain functions of other ops."""

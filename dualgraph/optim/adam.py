@@ -1,0 +1,91 @@
+"""Adam and AdamW: steps scaled by running moments of the gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..eager import Tensor
+from ..ops.arithmetic import maximum, sqrt
+from ..ops.transcendental import expm1
+from .optimizer import Group, Optimizer, State, check_plain, check_range, count_in, counter, like
+
+
+def bias_correction(beta: float, step: Tensor) -> Any:
+    """``1 - beta**step``, through expm1: without the cancellation that a beta near 1 brings."""
+    return -expm1(step * math.log(beta)) if beta else 1.0
+
+
+class Adam(Optimizer):
+    """``p -= lr * m' / (sqrt(v') + eps)`` for bias-corrected running means m of g and v of g**2.
+
+    Source: Kingma and Ba, 2015; `amsgrad`: Reddi, Kale and Kumar, 2018.
+
+    >>> from dualgraph import optim
+    >>> p = dg.tensor([1.0], requires_grad=True)
+    >>> (p * p).sum().backward()
+    >>> optim.Adam([p], lr=0.5).step()
+    >>> round(p.item(), 6)
+    0.5
+    """
+
+    decoupled = False
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0.0, amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False,
+        capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
+    ) -> None:  # fmt: skip
+        owner = type(self).__name__
+        for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
+            check_range(owner, name, value)
+        for i, beta in enumerate(betas):
+            check_range(owner, f"betas[{i}]", beta, below=1.0)
+        check_plain(owner, differentiable)
+        super().__init__(
+            params,
+            {
+                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
+                "maximize": maximize, "foreach": foreach, "capturable": capturable,
+                "differentiable": differentiable, "fused": fused,
+            },
+        )  # fmt: skip
+
+    def _new_state(self, p: Tensor, group: Group) -> State:
+        state = {"step": counter(p), "exp_avg": like(p), "exp_avg_sq": like(p)}
+        return state | ({"max_exp_avg_sq": like(p)} if group["amsgrad"] else {})
+
+    def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
+        beta1, beta2 = group["betas"]
+        lr, decay = group["lr"], group["weight_decay"]
+        step, m, v = state["step"], state["exp_avg"], state["exp_avg_sq"]
+        step.add_(1)
+        start: Any = p
+        if decay and self.decoupled:
+            start = p * (1 - lr * decay)
+        elif decay:
+            grad = grad + p * decay
+        m.copy_(m + (grad - m) * (1 - beta1))
+        v.copy_(v * beta2 + grad * grad * (1 - beta2))
+        if group["amsgrad"]:
+            v = state["max_exp_avg_sq"].copy_(maximum(state["max_exp_avg_sq"], v))
+        count = count_in(step, p)
+        scale = sqrt(bias_correction(beta2, count)) if beta2 else 1.0
+        spread = sqrt(v) / scale + group["eps"]
+        p.copy_(start - m / spread * (lr / bias_correction(beta1, count)))
+
+
+class AdamW(Adam):
+    """`Adam` whose weight decay acts on the parameters and not through the gradient (Loshchilov and Hutter, 2019)."""
+
+    decoupled = True
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None,
+        capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, foreach=foreach, capturable=capturable,
+            differentiable=differentiable, fused=fused,
+        )  # fmt: skip

@@ -1,0 +1,144 @@
+"""Cycles: schedules along cosines, and the one-cycle policy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ...core.errors import ArgumentError
+from ..optimizer import Optimizer
+from .base import LRScheduler
+
+
+class CosineAnnealingLR(LRScheduler):
+    """Half a cosine from the initial rate to `eta_min` over `T_max` epochs (Loshchilov and Hutter, 2017)."""
+
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
+        self.T_max = T_max
+        self.eta_min = eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        t, low = self.last_epoch, self.eta_min
+        if t == 0:
+            return self._rates()
+        if (t - 1 - self.T_max) % (2 * self.T_max) == 0:  # up again from eta_min
+            rise = (1 - math.cos(math.pi / self.T_max)) / 2
+            return [
+                rate + (base - low) * rise
+                for base, rate in zip(self.base_lrs, self._rates(), strict=True)
+            ]
+        share = (1 + math.cos(math.pi * t / self.T_max)) / (
+            1 + math.cos(math.pi * (t - 1) / self.T_max)
+        )
+        return [share * (rate - low) + low for rate in self._rates()]
+
+
+class CosineAnnealingWarmRestarts(LRScheduler):
+    """Cosines from the initial rate to `eta_min`, each `T_mult` times as long (Loshchilov and Hutter, 2017)."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        T_0: int,
+        T_mult: int = 1,
+        eta_min: float = 0.0,
+        last_epoch: int = -1,
+    ) -> None:
+        if T_0 <= 0 or T_mult < 1:
+            raise ArgumentError(
+                f"T_0 must be positive and T_mult at least 1, not {T_0} and {T_mult}"
+            )
+        self.T_0 = T_0
+        self.T_mult = T_mult
+        self.eta_min = eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def _position(self) -> tuple[float, float]:
+        """(epochs since the last restart, length of this cosine)."""
+        t, length = float(self.last_epoch), float(self.T_0)
+        while t >= length:
+            t, length = t - length, length * self.T_mult
+        return t, length
+
+    def get_lr(self) -> list[float]:
+        t, length = self._position()
+        share = (1 + math.cos(math.pi * t / length)) / 2
+        return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
+
+
+class OneCycleLR(LRScheduler):
+    """Up to `max_lr`, then far down, momentum the other way (Smith and Topin, 2018); one step a batch."""
+
+    def __init__(
+        self, optimizer: Optimizer, max_lr: Any, total_steps: int | None = None, epochs: int | None = None,
+        steps_per_epoch: int | None = None, pct_start: float = 0.3, anneal_strategy: str = "cos",
+        cycle_momentum: bool = True, base_momentum: float = 0.85, max_momentum: float = 0.95,
+        div_factor: float = 25.0, final_div_factor: float = 1e4, three_phase: bool = False, last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        if total_steps is None and epochs is not None and steps_per_epoch is not None:
+            total_steps = epochs * steps_per_epoch
+        if not total_steps or total_steps <= 0:
+            raise ArgumentError(
+                "OneCycleLR needs total_steps, or epochs and steps_per_epoch, above 0"
+            )
+        if anneal_strategy not in ("cos", "linear") or not 0 <= pct_start <= 1:
+            raise ArgumentError(
+                "OneCycleLR: anneal_strategy is 'cos' or 'linear', pct_start in [0, 1]"
+            )
+        self.total_steps = total_steps
+        self.anneal_strategy = anneal_strategy
+        self.cycle_momentum = cycle_momentum
+        self._ends = self._phase_ends(total_steps, pct_start, three_phase)
+        tops = (
+            list(max_lr)
+            if isinstance(max_lr, (list, tuple))
+            else [max_lr] * len(optimizer.param_groups)
+        )
+        for group, top in zip(optimizer.param_groups, tops, strict=True):
+            low, end = top / div_factor, top / div_factor / final_div_factor
+            group["_one_cycle_lr"] = [low, top, low, end] if three_phase else [low, top, end]
+            slow, fast = base_momentum, max_momentum
+            group["_one_cycle_momentum"] = (
+                [fast, slow, fast, fast] if three_phase else [fast, slow, fast]
+            )
+            if last_epoch == -1:
+                group["initial_lr"] = low
+        super().__init__(optimizer, last_epoch)
+
+    @staticmethod
+    def _phase_ends(total: int, pct: float, three_phase: bool) -> list[float]:
+        if three_phase:
+            return [pct * total - 1, 2 * pct * total - 2, float(total - 1)]
+        return [pct * total - 1, float(total - 1)]
+
+    def _anneal(self, start: float, end: float, share: float) -> float:
+        if self.anneal_strategy == "linear":
+            return start + (end - start) * share
+        return end + (start - end) / 2.0 * (1 + math.cos(math.pi * share))
+
+    def _at(self, points: Sequence[float]) -> float:
+        t, start = self.last_epoch, 0.0
+        for i, end in enumerate(self._ends):
+            if t <= end or i == len(self._ends) - 1:
+                return self._anneal(points[i], points[i + 1], (t - start) / (end - start))
+            start = end
+        raise AssertionError
+
+    def get_lr(self) -> list[float]:
+        if self.last_epoch > self.total_steps:
+            raise ArgumentError(f"OneCycleLR: step {self.last_epoch + 1} of {self.total_steps}")
+        for group in self.optimizer.param_groups if self.cycle_momentum else ():
+            momentum = self._at(group["_one_cycle_momentum"])
+            if "betas" in group:
+                group["betas"] = (momentum, *group["betas"][1:])
+            elif "momentum" in group:
+                group["momentum"] = momentum
+            else:
+                raise ArgumentError(
+                    "OneCycleLR: the optimiser has no momentum; pass cycle_momentum=False"
+                )
+        return [self._at(group["_one_cycle_lr"]) for group in self.optimizer.param_groups]

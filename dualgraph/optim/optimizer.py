@@ -1,0 +1,225 @@
+"""Optimizer: what all optimisers share - parameter groups, their state, and how a step walks over them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..core.errors import ArgumentError, StateError
+from ..eager import Tensor, asarray, enable_grad, full, no_grad, zeros
+
+Group = dict[str, Any]
+State = dict[str, Any]
+
+
+class Optimizer:
+    """Base of the optimisers; semantics and ``state_dict`` layout are PyTorch's.
+
+    Invariant: whatever changes from step to step is a tensor, made when a parameter is added and
+    written in place by tensor ops alone. So a captured training step needs nothing but the step
+    itself, and the state it updates is the state an eager step would go on from. Options (the
+    learning rate and so on) are Python numbers in ``param_groups``, or 0-d tensors.
+
+    Subclasses define `_new_state` and `_update`.
+    """
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, State] = defaultdict(dict)
+        self.param_groups: list[Group] = []
+        if isinstance(params, Tensor):
+            raise TypeError(
+                f"{type(self).__name__} takes tensors or dicts in a list, not one tensor"
+            )
+        groups = list(params)
+        if not groups:
+            raise ArgumentError(f"{type(self).__name__} got no parameters")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    # --- what subclasses define ------------------------------------------------------------------
+
+    def _new_state(self, p: Tensor, group: Group) -> State:
+        """The state of a parameter before its first step."""
+        return {}
+
+    def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
+        """One step of one parameter, in place, by tensor ops."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither step nor _update")
+
+    # --- stepping --------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates every parameter that has a gradient; returns what `closure`, called first, gave."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        with no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    grad = p.grad
+                    if grad is not None:
+                        self._update(
+                            p,
+                            -grad if group.get("maximize") else grad,
+                            self._state_of(p, group),
+                            group,
+                        )
+        return loss
+
+    def _state_of(self, p: Tensor, group: Group) -> State:
+        if p not in self.state:
+            self.state[p] = self._new_state(p, group)
+        return self.state[p]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drops the gradients of all parameters (or fills them with zeros)."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad = p.grad.detach().zero_()
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Adds parameters with options of their own; what is not given is taken from the defaults."""
+        group = dict(param_group)
+        given = group["params"]
+        group["params"] = [given] if isinstance(given, Tensor) else list(_unnamed(given))
+        for name, value in self.defaults.items():
+            group.setdefault(name, value)
+        self._check_params(group["params"])
+        self.param_groups.append(group)
+        for p in group["params"]:
+            if p.requires_grad:
+                self._state_of(p, group)
+
+    def _check_params(self, params: list[Any]) -> None:
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{type(self).__name__} takes tensors, not {type(p).__name__}")
+            if not p.is_leaf:
+                raise ArgumentError(
+                    f"{type(self).__name__} cannot optimise the result of an op; pass leaf tensors"
+                )
+            if id(p) in known:
+                raise ArgumentError(
+                    f"{type(self).__name__} got a parameter of shape {p.shape} twice"
+                )
+            known.add(id(p))
+
+    # --- state -----------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """``{"state": {number: {...}}, "param_groups": [...]}``; the tensors are the optimiser's own."""
+        numbers = {id(p): i for i, p in enumerate(self._all_params())}
+        groups = [{**g, "params": [numbers[id(p)] for p in g["params"]]} for g in self.param_groups]
+        return {
+            "state": {numbers[id(p)]: dict(s) for p, s in self.state.items() if s},
+            "param_groups": groups,
+        }
+
+    def _all_params(self) -> Iterable[Tensor]:
+        return (p for group in self.param_groups for p in group["params"])
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over options and state, copied into the optimiser's own tensors; StateError if they do not fit."""
+        name = type(self).__name__
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= set(state_dict):
+            raise StateError(
+                f"{name}: an optimiser state is a dict with 'state' and 'param_groups'"
+            )
+        sizes = [
+            [len(g["params"]) for g in groups]
+            for groups in (self.param_groups, state_dict["param_groups"])
+        ]
+        if sizes[0] != sizes[1]:
+            raise StateError(
+                f"{name}: its groups have {sizes[0]} parameters, those of the state {sizes[1]}"
+            )
+        numbers = [i for g in state_dict["param_groups"] for i in g["params"]]
+        pairs = [
+            (p, state_dict["state"].get(i, {}))
+            for p, i in zip(self._all_params(), numbers, strict=True)
+        ]
+        for p, given in pairs:
+            self._check_state(p, given)
+        for own, given in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            own.update({k: v for k, v in given.items() if k != "params"})
+        groups = ((p, g) for g in self.param_groups for p in g["params"])
+        for (p, given), (_, group) in zip(pairs, groups, strict=True):
+            self._take_over(p, group, given)
+
+    def _check_state(self, p: Tensor, given: State) -> None:
+        for key, value in given.items():
+            own = self.state[p].get(key) if p in self.state else None
+            if isinstance(own, Tensor) and value is not None:
+                shape = tuple(getattr(value, "shape", ()))
+                if shape != own.shape:
+                    raise StateError(
+                        f"{type(self).__name__}: state {key!r} of a parameter of shape {p.shape} "
+                        f"has shape {shape}, expected {own.shape}"
+                    )
+
+    def _take_over(self, p: Tensor, group: Group, given: State) -> None:
+        """Puts a parameter's state to the given one, in place; what is not given starts anew."""
+        fresh = self._new_state(p, group)
+        own = self._state_of(p, group)
+        with no_grad():
+            for key, value in {
+                **fresh,
+                **{k: v for k, v in given.items() if v is not None},
+            }.items():
+                current = own.get(key)
+                if isinstance(current, Tensor):
+                    current.copy_(asarray(value))
+                else:
+                    own[key] = value.detach().clone() if isinstance(value, Tensor) else value
+
+    def __repr__(self) -> str:
+        lines = []
+        for i, group in enumerate(self.param_groups):
+            lines += [f"Parameter Group {i}"]
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
+
+
+def _unnamed(params: Iterable[Any]) -> Iterable[Any]:
+    """The tensors of an iterable of tensors or (name, tensor) pairs."""
+    return (p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in params)
+
+
+# --- what updates share --------------------------------------------------------------------------
+
+
+def counter(p: Tensor) -> Tensor:
+    """A step count: a 0-d float32 tensor, as in PyTorch."""
+    return zeros((), dtype="float32", device=p.device)
+
+
+def like(p: Tensor, value: float = 0.0) -> Tensor:
+    """A state tensor of the type of `p`, filled with one value."""
+    return full(p.shape, value, dtype=p.dtype, device=p.device)
+
+
+def count_in(step: Tensor, p: Tensor) -> Tensor:
+    """The step count in a precision fit for `p`."""
+    return step.to(dtype="float64") if p.dtype.name == "float64" else step
+
+
+def check_range(owner: str, name: str, value: Any, below: float = float("inf")) -> None:
+    """Raises unless ``0 <= value < below`` (tensors pass)."""
+    if not isinstance(value, Tensor) and not 0.0 <= value < below:
+        upper = "" if below == float("inf") else f" and below {below:g}"
+        raise ArgumentError(f"{owner}: {name} must be at least 0{upper}, not {value}")
+
+
+def check_plain(owner: str, differentiable: bool) -> None:
+    """Steps are not on the tape."""
+    if differentiable:
+        raise ArgumentError(f"{owner}: differentiable=True is not supported")

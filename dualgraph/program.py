@@ -1,0 +1,271 @@
+"""Program: one captured path of a function, optimised and made ready; what it assumes, and what it changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .backends.executor import Executable
+from .backends.hooks import hooks_for
+from .core.backend import backend_for
+from .core.constant import exact
+from .core.context import state
+from .core.devices import CPU, Device
+from .core.errors import DualgraphError
+from .core.node import NOWHERE, TapeNode
+from .core.trees import TreeDef, unflatten
+from .eager.tensor import Tensor
+from .passes.memory import MemoryPlan
+from .passes.pipeline import PassRecord, optimise
+from .replay import CompiledOp
+from .static.capture import Slot, Trace
+from .static.footprint import Assumption, Footprint
+from .static.graph import Graph, renumber
+
+MISMATCH: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one leaf of the result is made on each call.
+
+    ``kind``: "value" (the Python value `key`), "output" (output number `key`), "input" (the tensor of input
+    `key` itself), "view" (the view op chain `chain` applied to result or input `key`), "same" (result leaf `key`).
+    """
+
+    kind: str
+    key: Any
+    chain: tuple[tuple[Any, dict[str, Any]], ...] = ()
+    requires_grad: bool = False
+    released: bool = False
+
+
+class Program:
+    """A compiled specialisation. ``graph`` is what runs; ``captured`` what the eager run did."""
+
+    def __init__(
+        self, name: str, trace: Trace, results: tuple[Result, ...], tree: TreeDef, footprint: Footprint,
+        arguments: tuple[Assumption, ...], fast_math: bool, device: Device, use: str | None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.trace = trace
+        self.captured: Graph = trace.graph
+        self.results = results
+        self.tree = tree
+        self.footprint = footprint
+        self.calls = 0
+        self._arguments = arguments
+        self._fast_math = fast_math
+        self._device = device
+        self._use = use
+        self._executable: Executable | None = None
+        self._passes: list[PassRecord] = []
+        self.failure: Exception | None = None
+        self._tracked = any(r.requires_grad and not r.released for r in results)
+        slots = trace.slots
+        leaf_of = {id(t): i for i, t in enumerate(_leaf_tensors(slots, trace))}
+        self._owners = tuple(leaf_of.get(id(g.owner), g.owner) for g in trace.grads)
+        self._entry = tuple((leaf_of.get(id(t), t), had) for t, had in trace.entry_grads)
+        stored = {s.input for s in trace.stores}
+        self._overlaps = tuple(
+            (i, j) for i in sorted(stored) for j in range(len(slots))
+            if i != j and (slots[i].kind != "tensor" or slots[j].kind != "tensor")
+        )  # fmt: skip
+        concrete = len(trace.graph.outputs) - len(trace.concrete)
+        self._checked = tuple(
+            (concrete + i, exact(c.value)) for i, c in enumerate(trace.concrete)
+        )
+        self._borrowed = frozenset(s.output for s in trace.stores) | frozenset(i for i, _ in self._checked)
+
+    # --- making it ready ---
+
+    def build(self) -> None:
+        """Runs the passes and makes the program ready to run."""
+        try:
+            backend = backend_for(self._device)
+            graph, self._passes = optimise(self.captured, hooks_for(self._device, self._use), self._fast_math)
+            self._executable = Executable(renumber(graph), backend, self._borrowed)
+        except Exception as problem:  # the function goes on eagerly, and explain() says why
+            self.failure = problem
+
+    @property
+    def ready(self) -> bool:
+        """Whether the compiled program is in use."""
+        return self._executable is not None
+
+    def _built(self) -> Executable:
+        if self._executable is None:
+            self.build()
+        if self._executable is None:
+            raise self.failure  # type: ignore[misc]
+        return self._executable
+
+    @property
+    def graph(self) -> Graph:
+        """The optimised graph."""
+        return self._built().graph
+
+    @property
+    def passes(self) -> list[PassRecord]:
+        """What each pass did."""
+        self._built()
+        return self._passes
+
+    @property
+    def memory(self) -> MemoryPlan:
+        """The plan of the arena."""
+        return self._built().memory
+
+    @property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """Everything the capture relied on, each with its source line."""
+        state_of = tuple(c.assumption() for c in self.footprint.checks)
+        tensors = tuple(
+            Assumption(s.kind, f"input {i}", str(s.type), NOWHERE)
+            for i, s in enumerate(self.trace.slots) if s.kind != "leaf"
+        )  # fmt: skip
+        grads = tuple(
+            Assumption("gradient", "a tensor's .grad", "present" if had else None, NOWHERE) for _, had in self._entry
+        )
+        taken = tuple(Assumption("value", str(c.operand), c.value, c.where) for c in self.trace.concrete)
+        return (*self._arguments, *state_of, *tensors, *grads, *taken)
+
+    # --- running it ---
+
+    def broken(self, leaves: list[Any]) -> str | None:
+        """The first assumption about state that does not hold now, or None."""
+        check = self.footprint.failing()
+        if check is not None:
+            return f"{check.name} changed (read at {check.where})" if check.where.line else f"{check.name} changed"
+        for owner, had in self._entry:
+            tensor = leaves[owner] if isinstance(owner, int) else owner
+            if (tensor._grad is not None) is not had:
+                return "a .grad was there before and is not now" if had else "a .grad is there that was not before"
+        for slot in self.trace.slots:
+            if slot.kind != "leaf" and not _fits(slot, _fetch(slot, leaves)):
+                return f"a tensor read from outside is no longer {slot.type}"
+        return None
+
+    def call(self, leaves: list[Any]) -> Any:
+        """Runs the program, or gives MISMATCH, having changed nothing, when this call takes another path."""
+        tensors = [_fetch(s, leaves) for s in self.trace.slots]
+        arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
+        xp = backend_for(self._device).xp
+        if any(xp.may_share_memory(arrays[i], arrays[j]) for i, j in self._overlaps):
+            return MISMATCH
+        executable = self._executable
+        assert executable is not None
+        try:
+            return executable.run(arrays, lambda outs: self._commit(outs, tensors, leaves))
+        except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError):
+            return MISMATCH  # eager mode will raise it again, naming the user's line
+
+    def _commit(self, outs: list[Any], tensors: list[Any], leaves: list[Any]) -> Any:
+        backend = backend_for(self._device)
+        for index, expected in self._checked:
+            if exact(backend.to_numpy(outs[index]).item()) != expected:
+                return MISMATCH
+        node = self._tape(tensors) if self._tracked and state.grad else None
+        for store in self.trace.stores:
+            self._store(backend, tensors[store.input], outs[store.output])
+        for owner, effect in zip(self._owners, self.trace.grads, strict=True):
+            tensor = leaves[owner] if isinstance(owner, int) else owner
+            i = effect.output
+            tensor._grad = None if i is None else Tensor(outs[i], self.captured.outputs[i].type.dtype, self._device)
+        self.calls += 1
+        return unflatten(self.tree, self._wrap(outs, tensors, node))
+
+    @staticmethod
+    def _store(backend: Any, target: Any, value: Any) -> None:
+        if not isinstance(target, Tensor):
+            np.copyto(target, value)
+            return
+        backend.xp.copyto(target._data, value)
+        target._version_cell()[0] += 1
+        target._stamp = target._version
+
+    def _tape(self, tensors: list[Any]) -> TapeNode | None:
+        edges = tuple(t._edge() if isinstance(t, Tensor) else None for t in tensors)
+        if all(e is None for e in edges):
+            return None
+        op = CompiledOp(self.name, self.captured, self.trace.results)
+        types = tuple(v.type for v in self.captured.outputs[: self.trace.results])
+        node = TapeNode(op, edges, {}, types)
+        node.saved = (tuple((t, t._version) if isinstance(t, Tensor) else _tensor(t) for t in tensors), None)
+        return node
+
+    def _wrap(self, outs: list[Any], tensors: list[Any], node: TapeNode | None) -> list[Any]:
+        made: list[Any] = []
+        for r in self.results:
+            if r.kind == "value":
+                made.append(r.key)
+            elif r.kind == "input":
+                made.append(tensors[r.key])
+            elif r.kind == "same":
+                made.append(made[r.key])
+            elif r.kind == "view":
+                base = tensors[r.key]
+                for prim, params in r.chain:
+                    base = prim(base, **params)
+                made.append(base)
+            else:
+                out = Tensor(outs[r.key], self.captured.outputs[r.key].type.dtype, self._device)
+                if r.requires_grad and r.released:
+                    out._node = TapeNode(_RELEASED, (), {}, (out.type,))
+                    out._node.released = True
+                elif r.requires_grad and node is not None:
+                    out._node, out._index = node, r.key
+                made.append(out)
+        return made
+
+
+class _Released:
+    """The op of results whose backward already ran inside the compiled function."""
+
+    name = "compiled"
+    multiple = False
+
+
+_RELEASED = _Released()
+
+
+def _tensor(array: Any) -> Tensor:
+    return array if isinstance(array, Tensor) else Tensor(array)
+
+
+def _leaf_tensors(slots: tuple[Slot, ...], trace: Trace) -> list[Any]:
+    """For each argument leaf the tensor it was at capture (None where the leaf is none)."""
+    size = 1 + max((s.key[0] for s in slots if s.kind == "leaf"), default=-1)
+    out: list[Any] = [None] * size
+    for s in slots:
+        if s.kind == "leaf":
+            out[s.key[0]] = s.key[1]
+    return out
+
+
+def _fetch(slot: Slot, leaves: list[Any]) -> Any:
+    """What a slot holds now."""
+    if slot.kind == "leaf":
+        return leaves[slot.key[0]]
+    if slot.kind == "grad":
+        return slot.key._grad
+    return slot.key
+
+
+def _fits(slot: Slot, now: Any) -> bool:
+    if now is None:
+        return False
+    if not isinstance(now, Tensor):
+        return bool(now.shape == slot.type.shape)
+    return (
+        now._data.shape == slot.type.shape
+        and now.dtype is slot.type.dtype
+        and (slot.kind == "grad" or now._requires_grad is slot.requires_grad)
+    )
+
+
+def device_of(trace: Trace) -> Device:
+    """The device that a trace runs on."""
+    return next((t.device for t in (*trace.graph.in_types, *trace.graph.out_types)), CPU)

@@ -1,0 +1,86 @@
+"""Replay: gradients of a compiled call, by running its captured graph again on the tape.
+
+The sweep over the replayed tape takes up the cotangents that later ops have already given to the call's
+inputs, so sums are taken in the order of the eager run and the bits agree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .core.context import grad_mode, state
+from .core.node import Literal, TapeNode
+from .core.sweep import ancestors_reaching, reverse
+from .eager.autograd import apply_rule
+from .eager.dispatch import constant
+from .eager.tensor import Tensor
+from .ops.arithmetic import add
+from .ops.movement import alias
+from .static.graph import Graph, evaluate
+
+
+def run_on_tensors(graph: Graph, inputs: list[Tensor]) -> list[Tensor]:
+    """The graph's outputs, computed op by op on tensors, so that tape and capture see each op."""
+
+    def apply(node: Any, operands: list[Any]) -> Any:
+        args = [v.value if isinstance(v, Literal) else v for v in operands]
+        if all(isinstance(v, Literal) for v in operands) and operands:
+            args[0] = constant(operands[0].value, operands[0].dtype, state.device)
+        out = node.prim(*args, **node.params)
+        return out if node.prim.multiple else (out,)
+
+    return evaluate(graph, inputs, apply)
+
+
+class CompiledOp:
+    """A compiled call as the op of a tape node."""
+
+    multiple = True
+    reads_out = False
+    takes_over = True  # the rule continues the sums that later ops began
+
+    def __init__(self, name: str, graph: Graph, results: int) -> None:
+        self.name = name
+        self.graph = Graph(graph.inputs, graph.nodes, graph.outputs[:results])
+
+    def saves(self, i: int) -> bool:
+        return True
+
+    def vjp_rule(self, cts: tuple[Any, ...], outs: Any, *operands: Tensor, prior: list[Any]) -> list[Any]:
+        """Cotangents of the inputs; `prior` are the sums begun for them."""
+        keep = state.grad
+        with grad_mode(True):
+            leaves = [self._leaf(x, keep) for x in operands]
+            results = run_on_tensors(self.graph, leaves)
+        edges = [leaf._edge() for leaf in leaves]
+        roots = [
+            (r._edge(), ct)
+            for r, ct in zip(results, cts, strict=True)
+            if ct is not None and isinstance(r, Tensor) and r._edge() is not None
+        ]
+        pending = {id(e[0]): [p] for e, p in zip(edges, prior, strict=True) if e is not None and p is not None}
+        totals: dict[int, Any] = {}
+        targets = {id(e[0]) for e in edges if e is not None}
+
+        def collect(node: TapeNode, slots: list[Any]) -> None:
+            if id(node) in targets:
+                totals[id(node)] = slots[0]
+
+        wanted = ancestors_reaching([e[0] for e, _ in roots], targets)
+        reverse(roots, apply_rule, add, wanted, collect, pending)
+        return [
+            None if e is None else totals.get(id(e[0]), p) for e, p in zip(edges, prior, strict=True)
+        ]
+
+    @staticmethod
+    def _leaf(x: Tensor, keep: bool) -> Tensor:
+        """An input of the replay: tied to the outer tape when that must be differentiated again."""
+        if not x.requires_grad:
+            return x
+        if keep:
+            return alias(x)  # type: ignore[no-any-return]
+        out = Tensor(x._data, x.dtype, x.device)
+        out._requires_grad = True
+        if state.tracer is not None:
+            state.tracer.assign(out, x)
+        return out

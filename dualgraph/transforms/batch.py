@@ -1,0 +1,259 @@
+"""Batch: the data of a tensor inside `vmap`, and the handler that runs ops on such tensors.
+
+A tensor inside `vmap` presents the shape of one example. Its data is a `Batch`: another tensor with
+the examples along axis 0. An op on batched operands becomes, by the rule of its kind, ops on the
+tensors within; the tape works at both levels, so `grad` may stand inside `vmap` or around it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from math import prod
+from typing import Any, NoReturn
+
+from ..core.errors import TransformError, describe
+from ..core.prim import Prim
+from ..eager.inplace import write
+from ..eager.tensor import Tensor
+from ..ops.movement import concat_along, copy, expand_dims_at, reshape, slice_
+from ..ops.reduce import broadcast_to
+
+
+class Level:
+    """One running `vmap`: how deep it stands in others, its number of examples, whether it still runs."""
+
+    __slots__ = ("alive", "depth", "size")
+
+    def __init__(self, depth: int, size: int) -> None:
+        self.depth = depth
+        self.size = size
+        self.alive = True
+
+
+class Batch:
+    """Looks like the array of one example; `inner` is the tensor of all of them, along axis 0.
+
+    Levels decrease inwards: `inner` is plain, or a batch of a `vmap` further out.
+    """
+
+    __slots__ = ("inner", "level")
+
+    def __init__(self, inner: Tensor, level: Level) -> None:
+        self.inner = inner
+        self.level = level
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.inner.shape[1:]
+
+    @property
+    def ndim(self) -> int:
+        return self.inner.ndim - 1
+
+    @property
+    def size(self) -> int:
+        return prod(self.inner.shape[1:])
+
+    @property
+    def dtype(self) -> Any:
+        return self.inner._data.dtype
+
+    @property
+    def itemsize(self) -> int:
+        return int(self.inner._data.itemsize)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return self.inner._data.strides[1:]  # type: ignore[no-any-return]
+
+    @property
+    def flags(self) -> Any:
+        return self.inner._data.flags
+
+    @property
+    def base(self) -> Any:
+        return self.inner._parent
+
+    def shares(self, other: Any) -> bool:
+        """Whether both lie in one memory."""
+        return type(other) is Batch and self.inner._root() is other.inner._root()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if self.level.alive or name.startswith("__"):
+            raise AttributeError(f"a batch has no attribute {name!r}")
+        raise TransformError(
+            describe("vmap", f"batch of {self.inner.type}", "a tensor was used after the vmap that made it ended",
+                     "return it from the function instead of keeping it elsewhere")
+        )  # fmt: skip
+
+
+def batch_of(t: Any) -> Batch | None:
+    """The batch behind a tensor, or None."""
+    data = getattr(t, "_data", None)
+    return data if type(data) is Batch else None
+
+
+def in_batch(inner: Tensor, level: Level) -> Tensor:
+    """A tensor of one example's shape over `inner`, whose axis 0 has the examples."""
+    return Tensor(Batch(inner, level), inner.dtype, inner.device)
+
+
+class Lift:
+    """What batch rules ask for: operands brought to where the op can take the batch as axis 0."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def align(self, args: list[Any], batched: tuple[bool, ...]) -> list[Any]:
+        """Operands of an elementwise op: batched ones get 1s after axis 0 so that ranks align."""
+        rank = max(_rank(a) - b for a, b in zip(args, batched, strict=True))
+        return self.align_to(args, batched, rank)
+
+    def align_to(self, args: list[Any], batched: tuple[bool, ...], rank: int) -> list[Any]:
+        """Batched operands in `rank` axes after axis 0; others are left as they are."""
+        return [self._pad(a, rank) if b else a for a, b in zip(args, batched, strict=True)]
+
+    def _pad(self, x: Any, rank: int) -> Any:
+        missing = rank + 1 - x.ndim
+        return reshape(x, shape=(x.shape[0], *(1,) * missing, *x.shape[1:])) if missing > 0 else x
+
+    def materialize(self, args: list[Any], batched: tuple[bool, ...]) -> list[Any]:
+        """All operands with the batch: those that lack it are repeated (as views)."""
+        return [
+            a if b else broadcast_to(a, shape=(self.size, *a.shape))
+            for a, b in zip(args, batched, strict=True)
+        ]
+
+    def merge(self, x: Any) -> Any:
+        """(B, N, ...) -> (B * N, ...)."""
+        return reshape(x, shape=(x.shape[0] * x.shape[1], *x.shape[2:]))
+
+    def split(self, y: Any, size: int) -> Any:
+        """(B * N, ...) -> (B, N, ...)."""
+        return reshape(y, shape=(size, y.shape[0] // size if size else 0, *y.shape[1:]))
+
+    def loop(self, prim: Prim, args: list[Any], batched: tuple[bool, ...], params: dict[str, Any]) -> Any:
+        """The slow way that always works: example by example, results stacked."""
+        if self.size == 0:
+            raise TransformError(f"{prim.name} cannot be batched over 0 examples")
+        results = [
+            prim(*(example(a, i) if b else a for a, b in zip(args, batched, strict=True)), **params)
+            for i in range(self.size)
+        ]
+        if not prim.multiple:
+            return stacked(results)
+        return tuple(stacked(list(column)) for column in zip(*results, strict=True))
+
+
+def _rank(x: Any) -> int:
+    return x.ndim if isinstance(x, Tensor) else 0
+
+
+def example(x: Any, i: int) -> Any:
+    """Example `i` of x, whose axis 0 is the batch."""
+    starts, stops = (i,) + (0,) * (x.ndim - 1), (i + 1, *x.shape[1:])
+    return reshape(slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim), shape=x.shape[1:])
+
+
+def stacked(examples: list[Any]) -> Any:
+    """Examples joined along a new axis 0."""
+    return concat_along(*(expand_dims_at(e, (0,)) for e in examples), axis=0)
+
+
+def _follow_parent(t: Tensor) -> None:
+    """Makes a view see the batch that its base was given since the view was taken."""
+    if t._parent is None:
+        return
+    parent, prim, params = t._parent
+    _follow_parent(parent)
+    base, own = batch_of(parent), batch_of(t)
+    if base is not None and (own is None or own.level is not base.level):
+        t._data = prim(parent, **params)._data
+
+
+class Batching:
+    """The handler of batched operands, one a thread while a `vmap` runs; eager dispatch calls it."""
+
+    def __init__(self) -> None:
+        self.levels: list[Level] = []
+        self._born: dict[int, tuple[weakref.ref[Tensor], Level]] = {}
+        self._lifting = 0  # inside a batch rule
+
+    def applies(self, args: Any) -> bool:
+        """Whether one of the operands is batched."""
+        return any(type(getattr(a, "_data", None)) is Batch for a in args)
+
+    def run(self, prim: Prim, args: list[Any], params: dict[str, Any]) -> tuple[Tensor, ...]:
+        """Results of an op, at the level of the innermost batch among its operands."""
+        for a in args:
+            if isinstance(a, Tensor) and a._parent is not None:
+                _follow_parent(a)
+        level = self._innermost(args)
+        inner, batched = [], []
+        for a in args:
+            batch = batch_of(a)
+            own = batch is not None and batch.level is level
+            inner.append(batch.inner if own and batch is not None else a if isinstance(a, Tensor) else a.value)
+            batched.append(own)
+        self._lifting += 1
+        try:
+            out = prim.kind.batch(prim, Lift(level.size), inner, tuple(batched), params)
+        finally:
+            self._lifting -= 1
+        return tuple(in_batch(o, level) for o in (out if prim.multiple else (out,)))
+
+    def _innermost(self, args: Any) -> Level:
+        level = max((b.level for b in map(batch_of, args) if b is not None), key=lambda found: found.depth)
+        if not level.alive:
+            raise TransformError("a tensor was used after the vmap that made it ended; return it instead")
+        return level
+
+    def store(self, op: str, t: Tensor, new: Tensor) -> None:
+        """Writes `new` into the memory of `t`, where at least one is batched."""
+        level = self._innermost((t, new))
+        target, source = batch_of(t), batch_of(new)
+        if target is None or target.level is not level:
+            self._give_batch(op, t, level)
+            target = batch_of(t)
+        assert target is not None
+        own = source is not None and source.level is level
+        values = source.inner if own and source is not None else new
+        if not own:
+            values = broadcast_to(values, shape=(level.size, *values.shape))
+        write(op, target.inner, values)
+
+    def _give_batch(self, op: str, t: Tensor, level: Level) -> None:
+        """Gives a tensor made inside the vmap one memory an example, since examples write differently."""
+        if t._parent is not None:
+            self._give_batch(op, t._parent[0], level)
+            _follow_parent(t)
+            return
+        if not self._made_inside(t, level):
+            raise TransformError(
+                describe(op, f"{t.type}", "values that differ between examples cannot be written into a tensor that all examples share",
+                         "write into a tensor made inside the function, or return the values")
+            )  # fmt: skip
+        wide = broadcast_to(t, shape=(level.size, *t.shape))
+        t._data = Batch(copy(wide), level)
+
+    def note(self, outs: tuple[Tensor, ...]) -> None:
+        """Remembers which running vmap each result was made in."""
+        if self._lifting:
+            return
+        for out in outs:
+            key = id(out)
+            made = weakref.ref(out, lambda _, key=key: self._born.pop(key, None))  # type: ignore[misc]
+            self._born[key] = made, self.levels[-1]
+
+    def _made_inside(self, t: Tensor, level: Level) -> bool:
+        made, where = self._born.get(id(t), (None, None))
+        return made is not None and made() is t and where is not None and where.depth >= level.depth
+
+    def refuse(self, t: Tensor, what: str) -> None:
+        """Raises if the values of `t` would leave the tensor world while they differ between examples."""
+        batch = batch_of(t)
+        if batch is not None:
+            raise TransformError(
+                describe(what, f"{t.type} inside vmap", f"this tensor has {batch.level.size} values, one for each example",
+                         "choose with dg.where(condition, x, y), or take the value outside of vmap")
+            )  # fmt: skip

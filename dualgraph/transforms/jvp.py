@@ -1,0 +1,70 @@
+"""jvp: forward-mode derivatives, derived from reverse mode by transposing a linear function.
+
+A pullback ``ct -> ct @ J`` is linear in `ct`, so its own pullback is ``t -> J @ t``. It needs one recorded
+reverse sweep, and no rule but the vjp of each op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.errors import ShapeError, TransformError, describe
+from ..core.trees import flatten, map_leaves, unflatten
+from ..eager.creation import asarray, zeros_like
+from ..eager.tensor import Tensor
+from .grad import Forward, vjp
+
+
+def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+    """``(fn(*primals), J @ tangents)``: the result, and its derivative in the direction of the tangents.
+
+    `primals` and `tangents` are tuples of equal structure and shapes. With `has_aux`, `fn` gives
+    ``(out, aux)`` and the result is ``(out, tangent, aux)``.
+
+    >>> import dualgraph as dg
+    >>> out, tangent = dg.jvp(lambda x: x * x, (3.0,), (1.0,))
+    >>> out.item(), tangent.item()
+    (9.0, 6.0)
+    """
+    out, push, *aux = linearize(fn, *_tuple("primals", primals), has_aux=has_aux)
+    return (out, push(*_tuple("tangents", tangents)), *aux)
+
+
+def _tuple(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    if not isinstance(values, (tuple, list)):
+        raise TransformError(describe("jvp", type(values).__name__, f"{name} is a tuple with one entry an argument", f"write ({name[:-1]},)"))
+    return tuple(values)
+
+
+def linearize(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """``(out, push)`` where ``push(*tangents)`` is the derivative of `fn` at the primals: `fn` runs once.
+
+    >>> import dualgraph as dg
+    >>> out, push = dg.linearize(lambda x: x * x, 3.0)
+    >>> push(1.0).item(), push(2.0).item()
+    (6.0, 12.0)
+    """
+    run = Forward("jvp", fn, primals, has_aux)
+    anywhere = map_leaves(zeros_like, run.result)  # a pullback is linear: where it is linearised is all one
+    _, transpose = vjp(lambda ct: run.pull(flatten(ct)[0], retain=True), anywhere)
+
+    def push(*tangents: Any) -> Any:
+        (tangent,) = transpose(_matching(run, tangents))
+        return tangent
+
+    out = run.leave(run.result)
+    return (out, push, run.leave(run.aux)) if has_aux else (out, push)
+
+
+def _matching(run: Forward, tangents: tuple[Any, ...]) -> tuple[Any, ...]:
+    values, tree = flatten(tangents)
+    if tree != run.tree:
+        raise TransformError(
+            describe("jvp", "", f"tangents have the structure {tree!r}, primals {run.tree!r}")
+        )
+    out = [asarray(v, dtype=None if isinstance(v, Tensor) else x.dtype) for v, x in zip(values, run.leaves, strict=True)]
+    for t, x in zip(out, run.leaves, strict=True):
+        if t.shape != x.shape:
+            raise ShapeError(describe("jvp", f"{t.type}, {x.type}", "a tangent needs the shape of its primal"))
+    return unflatten(run.tree, out)  # type: ignore[no-any-return]
