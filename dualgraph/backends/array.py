@@ -6,26 +6,73 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dtypes import BY_NAME, DType
+from ..core.kinds import ELEMENTWISE, REDUCTION
 from ..core.prim import Prim
+from .native import api as native
 from .scalar_numpy import ArrayScalar
 from .silence import quietly
+from .words import needs_expansions
+
+LARGE = 2048  # elements from which a reduction is worth a native kernel
 
 
 class NumpyBackend:
-    """The CPU: NumPy arrays, with native kernels for the words of the scalar language that need them."""
+    """The CPU: NumPy arrays.
+
+    Words that processors lack (exp, tanh, ...) run through the native kernels where there are any, as they do
+    in fused programs, so that both modes have the same bits; the other words are IEEE operations, on which
+    NumPy and native code agree by nature. Reductions keep the canonical order either way.
+    """
 
     name = "numpy"
     xp: Any = np
 
     def __init__(self) -> None:
         self.scalar = ArrayScalar(np)
+        self._native: dict[Any, tuple[DType, ...] | None] = {}
 
     def run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        """One op on arrays; elementwise results are row-major."""
-        out = quietly(prim.kind.run, prim, self, arrays, params)
+        """One op on arrays; computed results are row-major."""
+        return quietly(self._run, prim, arrays, params)
+
+    def _run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        if prim.kind is ELEMENTWISE:
+            key = (prim.name, *(a.dtype for a in arrays))
+            dtypes = self._native.get(key, ())
+            if dtypes == ():
+                dtypes = self._native[key] = self._choose(prim, arrays)
+            if dtypes is not None:
+                return native.elementwise(prim, [np.asarray(a) for a in arrays], dtypes, params)
+        elif prim.kind is REDUCTION and arrays[0].size >= LARGE:
+            folded = self._fold(prim, arrays[0], params)
+            if folded is not None:
+                return folded
+        out = prim.kind.run(prim, self, arrays, params)
         if prim.kind.computes and type(out) is np.ndarray and out.ndim > 1 and not out.flags.c_contiguous:
             return np.ascontiguousarray(out)
         return out
+
+    @staticmethod
+    def _choose(prim: Prim, arrays: tuple[Any, ...]) -> tuple[DType, ...] | None:
+        """The operand dtypes if the op needs native code and has it, else None."""
+        dtypes = tuple(BY_NAME.get(a.dtype.name) for a in arrays)
+        if not native.available() or None in dtypes or not needs_expansions(prim):
+            return None
+        return dtypes if native.has_kernel(prim, dtypes) else None  # type: ignore[arg-type,return-value]
+
+    @staticmethod
+    def _fold(prim: Prim, x: Any, params: dict[str, Any]) -> Any:
+        """A reduction through its native kernel, or None where there is none."""
+        monoid, dtype = prim.details.get("monoid"), BY_NAME.get(x.dtype.name)
+        if monoid is None or dtype is None or not native.available() or not native.has_fold(monoid, dtype):
+            return None
+        out_dtype = prim.details["dtype"]((dtype,))[1]
+        axes = params["axes"]
+        if not axes or 0 in x.shape:
+            return None
+        out = native.fold(monoid, x, axes, dtype, out_dtype)
+        return out.reshape(tuple(1 if i in axes else d for i, d in enumerate(x.shape))) if params["keepdims"] else out
 
     def asarray(self, array: Any) -> Any:
         return np.asarray(array)

@@ -144,6 +144,10 @@ def _getters(node: Node) -> list[tuple[int, Any]]:
     return [(v.id, None) if isinstance(v, Var) else (-1, v) for v in node.inputs]
 
 
+def _row_major(array: Any) -> Any:
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
 def _share(node: Node, result: int, operand: int) -> Action:
     """Lets a result that leaves the program use the memory of an operand that dies."""
     out, source = node.outputs[result], node.inputs[operand]
@@ -186,7 +190,7 @@ def _into(node: Node, backend: ArrayBackend, kernel: Any) -> Action:
         ids = [i for i, _ in getters]
 
         def run_kernel(env: Env) -> None:
-            kernel.run([env[i] for i in ids], [env[p] for p in places])
+            kernel.run([_row_major(env[i]) for i in ids], [env[p] for p in places])
 
         if all(i >= 0 for i in ids):
             return run_kernel

@@ -25,7 +25,9 @@ class ConstArray:
     def __init__(self, array: Any, dtype: DType | None = None) -> None:
         given = np.asarray(array)
         self.dtype = from_numpy(given.dtype) if dtype is None else dtype
-        self.array: np.ndarray[Any, Any] = np.array(given, dtype=self.dtype.numpy, order="C", copy=True)
+        self.array: np.ndarray[Any, Any] = np.array(
+            given, dtype=self.dtype.numpy, order="C", copy=True
+        )
         self.array.setflags(write=False)
         self._hash = hash((self.dtype, self.array.shape, self.array.tobytes()))
 

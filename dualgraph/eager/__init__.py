@@ -1,0 +1,48 @@
+"""Eager mode: tensors, the tape, and functions that run at once. Importing it makes `Tensor` whole."""
+
+from . import interchange, methods, operators, printing
+from .creation import arange, as_tensor, asarray, empty, eye, full, from_numpy, linspace, ones, tensor, zeros
+from .creation import empty_like, full_like, ones_like, zeros_like
+from .functions import concat, stack, where
+from .grad_modes import enable_grad, is_grad_enabled, no_grad
+from .random import Generator, bernoulli, manual_seed, multinomial, rand, rand_like, randint, randn, randn_like, randperm
+from .tensor import Tensor
+
+__all__ = [
+    "Generator",
+    "Tensor",
+    "arange",
+    "as_tensor",
+    "asarray",
+    "bernoulli",
+    "concat",
+    "empty",
+    "empty_like",
+    "enable_grad",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "interchange",
+    "is_grad_enabled",
+    "linspace",
+    "manual_seed",
+    "methods",
+    "multinomial",
+    "no_grad",
+    "ones",
+    "ones_like",
+    "operators",
+    "printing",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+    "stack",
+    "tensor",
+    "where",
+    "zeros",
+    "zeros_like",
+]

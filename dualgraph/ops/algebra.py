@@ -120,7 +120,10 @@ def power_of_two(c: Any, x: Any) -> bool:
     if not number(c) or not floating(x) or isinstance(c.value, complex):
         return False
     mantissa, exponent = frexp(float(c.value))
-    return mantissa in (0.5, -0.5) and -EXPONENTS[x.type.dtype.name] < exponent - 1 < EXPONENTS[x.type.dtype.name]
+    return (
+        mantissa in (0.5, -0.5)
+        and -EXPONENTS[x.type.dtype.name] < exponent - 1 < EXPONENTS[x.type.dtype.name]
+    )
 
 
 def invertible(c: Any) -> bool:
@@ -131,8 +134,12 @@ def holds(dtype: Any, x: Any) -> bool:
     """Whether every value of x's dtype is a value of `dtype`, which stays what it is on later casts."""
     wide, narrow = as_dtype(dtype), x.type.dtype
     if wide.kind == narrow.kind:
-        return bool(wide.is_inexact and wide.itemsize >= narrow.itemsize and _floats_nest(wide, narrow))
-    return bool(wide.kind == "float" and narrow.is_integer and 8 * narrow.itemsize <= DIGITS[wide.name])
+        return bool(
+            wide.is_inexact and wide.itemsize >= narrow.itemsize and _floats_nest(wide, narrow)
+        )
+    return bool(
+        wide.kind == "float" and narrow.is_integer and 8 * narrow.itemsize <= DIGITS[wide.name]
+    )
 
 
 DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
@@ -179,4 +186,6 @@ def permuted(x: Any, axes: Ints) -> Ints:
 
 
 def reduced(x: Any, axes: Ints, keepdims: bool) -> Ints:
-    return tuple(1 if i in axes else d for i, d in enumerate(x.type.shape) if keepdims or i not in axes)
+    return tuple(
+        1 if i in axes else d for i, d in enumerate(x.type.shape) if keepdims or i not in axes
+    )

@@ -71,14 +71,18 @@ class Folder:
         value: Literal | None = None
         named = node.prim.details.get("uniform")  # the parameter that is the value everywhere
         if named is not None and out.type.dtype is not bfloat16:
-            value = _number(np.full((), node.params[named], dtype=out.type.dtype.numpy), out, backend)
+            value = _number(
+                np.full((), node.params[named], dtype=out.type.dtype.numpy), out, backend
+            )
         elif node.prim.aliases:  # a view of one number everywhere is just that
             value = self.literal(node.inputs[0])
         elif node.prim.kind is ELEMENTWISE:
             operands = [self.literal(v) for v in node.inputs]
             if all(v is not None for v in operands):
                 scalars = tuple(v for v in operands if v is not None)
-                alone = Node(node.prim, scalars, node.params, (Var(-1, scalars[0].type),), node.where)
+                alone = Node(
+                    node.prim, scalars, node.params, (Var(-1, scalars[0].type),), node.where
+                )
                 value = _number(run_node(_typed(alone), scalars, backend)[0], out, backend)
         if value is not None:
             self.uniform[out] = value
@@ -102,7 +106,13 @@ class Folder:
 
 def _typed(node: Node) -> Node:
     types = node.prim.infer(tuple(v.type for v in node.inputs), node.params)
-    return Node(node.prim, node.inputs, node.params, tuple(Var(-1 - i, t) for i, t in enumerate(types)), node.where)
+    return Node(
+        node.prim,
+        node.inputs,
+        node.params,
+        tuple(Var(-1 - i, t) for i, t in enumerate(types)),
+        node.where,
+    )
 
 
 def _number(array: Any, out: Var, backend: ArrayBackend) -> Literal | None:
@@ -115,5 +125,3 @@ def _number(array: Any, out: Var, backend: ArrayBackend) -> Literal | None:
     if value != value:  # which NaN it is would be lost
         return None
     return Literal(value, out.type.dtype)
-
-

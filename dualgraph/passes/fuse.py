@@ -19,7 +19,9 @@ CanFuse = Callable[[Node], bool]
 Accept = Callable[[Graph], bool]
 
 MAX_NODES = 120  # in one group
-ALL, REDUCE_LAST, NO_MAPS, SAME_SHAPE, ALONE = range(5)  # how freely a node may join; see `Grower.fits`
+ALL, REDUCE_LAST, NO_MAPS, SAME_SHAPE, ALONE = range(
+    5
+)  # how freely a node may join; see `Grower.fits`
 
 
 @dataclass(slots=True)
@@ -64,7 +66,9 @@ def fuse(graph: Graph, can_fuse: CanFuse, accept: Accept, singles: bool = False)
 class Grower:
     """Merges nodes into groups along the values that flow between them."""
 
-    def __init__(self, graph: Graph, extractor: Extractor, can_fuse: CanFuse, strictness: dict[int, int]) -> None:
+    def __init__(
+        self, graph: Graph, extractor: Extractor, can_fuse: CanFuse, strictness: dict[int, int]
+    ) -> None:
         self.nodes = graph.nodes
         self.extractor = extractor
         self.reach = Reach([extractor.reads(i) for i in range(len(graph.nodes))])
@@ -103,7 +107,7 @@ class Grower:
         """Whether the loops of producer `a` and consumer `b` are those of one kernel, where b reads `base` as `v`."""
         one, two = self.spaces[a], self.spaces[b]
         strictness = max(one.strictness, two.strictness)
-        if strictness >= ALONE or strictness >= NO_MAPS and v != base:
+        if strictness >= ALONE or (strictness >= NO_MAPS and v != base):
             return False
         if strictness >= SAME_SHAPE and (one.kept is not None or two.kept is not None):
             return False
@@ -111,7 +115,9 @@ class Grower:
             return one.full == two.full and v.type.size == base.type.size
         if strictness >= REDUCE_LAST:
             return False
-        if two.kept is None:  # a reduction, then places kept (an epilogue) or all places (to normalise)
+        if (
+            two.kept is None
+        ):  # a reduction, then places kept (an epilogue) or all places (to normalise)
             return two.full in (one.full, one.kept)
         return one.full == two.full and one.kept == two.kept
 
@@ -149,4 +155,8 @@ def may_be_fused(node: Node) -> bool:
     kind = node.prim.kind
     if len(node.outputs) != 1 or node.prim.can_fail:
         return False
-    return kind.name == "elementwise" or kind is MOVEMENT or (kind is REDUCTION and "monoid" in node.prim.details)
+    return (
+        kind.name == "elementwise"
+        or kind is MOVEMENT
+        or (kind is REDUCTION and "monoid" in node.prim.details)
+    )

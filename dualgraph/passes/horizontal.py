@@ -22,14 +22,18 @@ def fuse_horizontally(graph: Graph, accept: Callable[[Graph], bool]) -> Graph:
     with the outputs of all. Regions of equal bodies come first: they share code.
     """
     producer = {v: i for i, n in enumerate(graph.nodes) for v in n.outputs}
-    reads = [{producer[v] for v in n.inputs if isinstance(v, Var) and v in producer} for n in graph.nodes]
+    reads = [
+        {producer[v] for v in n.inputs if isinstance(v, Var) and v in producer} for n in graph.nodes
+    ]
     reach = Reach(reads)
     groups: list[int] = []
     for i, node in enumerate(graph.nodes):
         if not is_small(node):
             continue
         for g in groups:
-            if _size(graph, reach.members[g]) + _body_size(node) <= MAX_NODES and reach.independent(g, i):
+            if _size(graph, reach.members[g]) + _body_size(node) <= MAX_NODES and reach.independent(
+                g, i
+            ):
                 reach.merge(g, i)
                 break
         else:
@@ -50,7 +54,9 @@ def is_small(node: Node) -> bool:
     return (
         node.prim is fused_region
         and sum(v.type.nbytes for v in node.outputs) <= SMALL
-        and all(n.prim.kind is ELEMENTWISE or n.prim.kind is MOVEMENT for n in node.params["body"].nodes)
+        and all(
+            n.prim.kind is ELEMENTWISE or n.prim.kind is MOVEMENT for n in node.params["body"].nodes
+        )
     )
 
 
@@ -74,7 +80,11 @@ def side_by_side(nodes: list[Node]) -> Node:
     for node in nodes:
         given = [env[v] if isinstance(v, Var) else v for v in node.inputs]
         results += evaluate(
-            node.params["body"], given, lambda n, operands: builder.add(n.prim, tuple(operands), n.params, n.where)
+            node.params["body"],
+            given,
+            lambda n, operands: builder.add(n.prim, tuple(operands), n.params, n.where),
         )
     outputs = tuple(v for node in nodes for v in node.outputs)
-    return Node(fused_region, tuple(env), {"body": builder.build(results)}, outputs, nodes[-1].where)
+    return Node(
+        fused_region, tuple(env), {"body": builder.build(results)}, outputs, nodes[-1].where
+    )

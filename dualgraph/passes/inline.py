@@ -24,7 +24,11 @@ def inline(graph: Graph, claims: Callable[[Node], bool]) -> Graph:
 
 
 def _append(
-    builder: GraphBuilder, graph: Graph, mapping: dict[Var, Operand], claims: Callable[[Node], bool], caller: Node | None
+    builder: GraphBuilder,
+    graph: Graph,
+    mapping: dict[Var, Operand],
+    claims: Callable[[Node], bool],
+    caller: Node | None,
 ) -> None:
     for node in graph.nodes:
         inputs = tuple(substitute(v, mapping) for v in node.inputs)

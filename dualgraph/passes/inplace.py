@@ -79,7 +79,11 @@ def donate(
     for source, target in stores:
         v, out = plan.graph.inputs[source], plan.graph.outputs[target]
         if isinstance(out, Var) and _may_donate(plan, v, out, may_overwrite):
-            step, result = next((i, s.node.outputs.index(out)) for i, s in enumerate(plan.steps) if out in s.node.outputs)
+            step, result = next(
+                (i, s.node.outputs.index(out))
+                for i, s in enumerate(plan.steps)
+                if out in s.node.outputs
+            )
             plan = merge(plan, step, result, v)
             done.append((source, target))
     return plan, tuple(done)
@@ -89,7 +93,10 @@ def _may_donate(plan: Schedule, v: Var, out: Var, may_overwrite: MayOverwrite) -
     old, new = plan.buffer_of(v), plan.buffer_of(out)
     if old.role != INPUT or new.role != OUTPUT or v.type != out.type or old.last >= len(plan.steps):
         return False
-    if not fills(out.type, plan.places[out].layout) or sum(p.buffer == old.id for p in plan.places.values()) > 1:
+    if (
+        not fills(out.type, plan.places[out].layout)
+        or sum(p.buffer == old.id for p in plan.places.values()) > 1
+    ):
         return False
     if sum(isinstance(o, Var) and plan.places[o].buffer == new.id for o in plan.graph.outputs) > 1:
         return False

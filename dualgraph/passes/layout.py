@@ -56,7 +56,9 @@ def _probe(node: Node, type: TensorType, base: Layout) -> Layout | None:
     if type.size == 0:
         return row_major(node.outputs[0].type)
     low, high = _extent(type.shape, base.strides)
-    memory = np.empty(high - low + type.dtype.itemsize, dtype=np.uint8)  # never read, so never really there
+    memory = np.empty(
+        high - low + type.dtype.itemsize, dtype=np.uint8
+    )  # never read, so never really there
     array: Any = np.ndarray(type.shape, type.dtype.numpy, memory, -low, base.strides)
     result = node.prim.kernel(np, array, **node.params)
     if not np.may_share_memory(result, memory):

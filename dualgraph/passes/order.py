@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from ..core.node import Node, Var
 from ..static.graph import Graph
 from .effects import alias_bases, alias_root, must_stay
@@ -39,7 +41,9 @@ class _Memory:
         return sum(v.type.nbytes for v in node.outputs if self.root[v] == v)
 
     def freed(self, node: Node) -> int:
-        return sum(v.type.nbytes for v in self.read(node) if self.readers[v] == 1 and v in self.owned)
+        return sum(
+            v.type.nbytes for v in self.read(node) if self.readers[v] == 1 and v in self.owned
+        )
 
     def run(self, node: Node) -> None:
         for v in self.read(node):
@@ -54,7 +58,9 @@ def peak_bytes(graph: Graph) -> int:
         live += memory.taken(node)
         peak = max(peak, live)
         live -= memory.freed(node)
-        live -= sum(v.type.nbytes for v in node.outputs if memory.root[v] == v and not memory.readers[v])
+        live -= sum(
+            v.type.nbytes for v in node.outputs if memory.root[v] == v and not memory.readers[v]
+        )
         memory.run(node)
     return peak
 
@@ -63,10 +69,11 @@ def _greedy(graph: Graph) -> list[Node]:
     memory = _Memory(graph)
     producers = {v: i for i, n in enumerate(graph.nodes) for v in n.outputs}
     waiting: list[set[int]] = [
-        {producers[v] for v in n.inputs if isinstance(v, Var) and v in producers} for n in graph.nodes
+        {producers[v] for v in n.inputs if isinstance(v, Var) and v in producers}
+        for n in graph.nodes
     ]
     fixed = [i for i, n in enumerate(graph.nodes) if must_stay(n)]
-    for before, after in zip(fixed, fixed[1:], strict=False):
+    for before, after in pairwise(fixed):
         waiting[after].add(before)
     followers: list[list[int]] = [[] for _ in graph.nodes]
     for i, before_i in enumerate(waiting):
@@ -75,7 +82,9 @@ def _greedy(graph: Graph) -> list[Node]:
     ready = {i for i, w in enumerate(waiting) if not w}
     out: list[Node] = []
     while ready:
-        best = min(ready, key=lambda i: (memory.taken(graph.nodes[i]) - memory.freed(graph.nodes[i]), i))
+        best = min(
+            ready, key=lambda i: (memory.taken(graph.nodes[i]) - memory.freed(graph.nodes[i]), i)
+        )
         ready.remove(best)
         memory.run(graph.nodes[best])
         out.append(graph.nodes[best])

@@ -65,14 +65,19 @@ def pipeline(hooks: Hooks, fast_math: bool = False) -> list[tuple[str, Pass]]:
         ("cse", cse),
         ("simplify again", partial(simplify, fast_math=fast_math)),
         ("dce again", dce),
-        ("fuse", partial(fuse, can_fuse=hooks.can_fuse, accept=hooks.accept, singles=hooks.singles)),
+        (
+            "fuse",
+            partial(fuse, can_fuse=hooks.can_fuse, accept=hooks.accept, singles=hooks.singles),
+        ),
         ("fuse horizontally", partial(fuse_horizontally, accept=hooks.accept)),
         ("order", order),
         ("renumber", renumber),
     ]
 
 
-def optimise(graph: Graph, hooks: Hooks | None = None, fast_math: bool = False) -> tuple[Graph, list[PassRecord]]:
+def optimise(
+    graph: Graph, hooks: Hooks | None = None, fast_math: bool = False
+) -> tuple[Graph, list[PassRecord]]:
     """Given: a captured graph and a backend's hooks.
 
     Result: the graph after all passes, and a record of each. Bodies of loops and branches are
@@ -84,7 +89,9 @@ def optimise(graph: Graph, hooks: Hooks | None = None, fast_math: bool = False) 
     for name, apply in pipeline(chosen, fast_math):
         began = time.perf_counter()
         after = apply(graph)
-        records.append(PassRecord(name, len(graph.nodes), len(after.nodes), time.perf_counter() - began, after))
+        records.append(
+            PassRecord(name, len(graph.nodes), len(after.nodes), time.perf_counter() - began, after)
+        )
         graph = after
     return graph, records
 

@@ -82,7 +82,12 @@ class Extractor:
 
         for i in members:
             emit(self.graph.nodes[i])
-        outputs = tuple(v for i in members for v in self.graph.nodes[i].outputs if self._is_read_outside(v, inside))
+        outputs = tuple(
+            v
+            for i in members
+            for v in self.graph.nodes[i].outputs
+            if self._is_read_outside(v, inside)
+        )
         return Cut(tuple(inputs), outputs, builder.build(env[v] for v in outputs))
 
     def _is_read_outside(self, v: Var, inside: set[int]) -> bool:
@@ -99,9 +104,15 @@ def replace_groups(graph: Graph, extractor: Extractor, groups: list[list[int]]) 
     for members in groups:
         cut = extractor.extract(members)
         where = graph.nodes[members[-1]].where
-        nodes.append((members[-1], Node(fused_region, cut.inputs, {"body": cut.body}, cut.outputs, where)))
+        nodes.append(
+            (members[-1], Node(fused_region, cut.inputs, {"body": cut.body}, cut.outputs, where))
+        )
     ordered = in_order(nodes)
-    return graph.with_nodes(_without_dead(ordered, graph, {id(n) for i, n in nodes if i not in grouped and extractor.is_free(i)}))
+    return graph.with_nodes(
+        _without_dead(
+            ordered, graph, {id(n) for i, n in nodes if i not in grouped and extractor.is_free(i)}
+        )
+    )
 
 
 def _without_dead(nodes: list[Node], graph: Graph, droppable: set[int]) -> list[Node]:
@@ -117,7 +128,9 @@ def _without_dead(nodes: list[Node], graph: Graph, droppable: set[int]) -> list[
 def in_order(nodes: list[tuple[int, Node]]) -> list[Node]:
     """Nodes sorted so that vars are assigned before they are read; of those that can come, the lowest number first."""
     producer = {v: k for k, (_, n) in enumerate(nodes) for v in n.outputs}
-    waiting = [{producer[v] for v in n.inputs if isinstance(v, Var) and v in producer} for _, n in nodes]
+    waiting = [
+        {producer[v] for v in n.inputs if isinstance(v, Var) and v in producer} for _, n in nodes
+    ]
     followers: list[list[int]] = [[] for _ in nodes]
     for k, before in enumerate(waiting):
         for j in before:

@@ -85,7 +85,9 @@ def _term(tree: ast.expr, functions: Mapping[str, Any]) -> Any:
         args = tuple(_term(a, functions) for a in tree.args)
         params = tuple((str(k.arg), _term(k.value, functions)) for k in tree.keywords)
         name = tree.func.id
-        return Call(functions[name], args) if name in functions else Apply(lookup(name), args, params)
+        return (
+            Call(functions[name], args) if name in functions else Apply(lookup(name), args, params)
+        )
     return ast.literal_eval(tree)
 
 
@@ -100,7 +102,9 @@ def match(rule: Rule, node: Node, producers: Producers) -> Bindings | None:
     return None
 
 
-def _match_node(pattern: Apply, node: Node, bound: Bindings, producers: Producers) -> Iterator[Bindings]:
+def _match_node(
+    pattern: Apply, node: Node, bound: Bindings, producers: Producers
+) -> Iterator[Bindings]:
     if node.prim is not pattern.prim or len(node.inputs) != len(pattern.args):
         return
     if node.params.keys() != {k for k, _ in pattern.params}:
@@ -125,7 +129,9 @@ def _match_all(
         yield from _match_all(patterns[1:], operands[1:], found, producers)
 
 
-def _match_operand(pattern: Any, operand: Operand, bound: Bindings, producers: Producers) -> Iterator[Bindings]:
+def _match_operand(
+    pattern: Any, operand: Operand, bound: Bindings, producers: Producers
+) -> Iterator[Bindings]:
     if isinstance(pattern, Apply):
         if isinstance(operand, Var) and operand in producers:
             yield from _match_node(pattern, producers[operand], bound, producers)
@@ -160,12 +166,16 @@ def _value(term: Any, bound: Bindings) -> Any:
     return term
 
 
-def build(term: Any, bound: Bindings, add: Callable[[Prim, tuple[Any, ...], dict[str, Any]], Operand]) -> Operand:
+def build(
+    term: Any, bound: Bindings, add: Callable[[Prim, tuple[Any, ...], dict[str, Any]], Operand]
+) -> Operand:
     """The replacement: nodes made by `add`, or an operand that is there already."""
     if not isinstance(term, Apply):
         found: Operand = _value(term, bound)
         return found
     args = [build(a, bound, add) for a in term.args]
     dtype = next((a.type.dtype for a in args if isinstance(a, Var)), None)
-    operands = [a if isinstance(a, (Var, Literal)) or dtype is None else Literal(a, dtype) for a in args]
+    operands = [
+        a if isinstance(a, (Var, Literal)) or dtype is None else Literal(a, dtype) for a in args
+    ]
     return add(term.prim, tuple(operands), {k: _value(v, bound) for k, v in term.params})

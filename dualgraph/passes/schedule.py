@@ -136,14 +136,18 @@ def _with_lifetimes(
         for v in step.node.inputs:
             if isinstance(v, Var):
                 last[places[v].buffer] = i
-    ends = [(i, places[v].buffer) for i, v in enumerate(graph.outputs) if not isinstance(v, Literal)]
+    ends = [
+        (i, places[v].buffer) for i, v in enumerate(graph.outputs) if not isinstance(v, Literal)
+    ]
     leaving = {b for i, b in ends if i not in borrowed}
     for _, b in ends:
         last[b] = len(steps)
     buffers = []
     for i, (role, type, first) in enumerate(made):
         if i in leaving:
-            buffers.append(Buffer(i, OUTPUT if role == TEMPORARY else role, type, first, len(steps)))
+            buffers.append(
+                Buffer(i, OUTPUT if role == TEMPORARY else role, type, first, len(steps))
+            )
         else:
             buffers.append(Buffer(i, role, type, first, last[i]))
     return Schedule(graph, tuple(steps), tuple(buffers), places)
@@ -153,7 +157,9 @@ def merge(plan: Schedule, step: int, result: int, source: Var) -> Schedule:
     """The schedule with a step's result in the buffer of `source`, which lies row-major in it."""
     node = plan.steps[step].node
     old, new = plan.buffer_of(node.outputs[result]), plan.buffer_of(source)
-    places = {v: replace(p, buffer=new.id) if p.buffer == old.id else p for v, p in plan.places.items()}
+    places = {
+        v: replace(p, buffer=new.id) if p.buffer == old.id else p for v, p in plan.places.items()
+    }
     buffers = list(plan.buffers)
     role = old.role if new.role == TEMPORARY else new.role
     buffers[new.id] = replace(new, last=max(new.last, old.last), role=role)

@@ -16,7 +16,9 @@ from .rules import Rule, build, match, read_rules
 @cache
 def rules_by_op(fast_math: bool) -> dict[Prim, tuple[Rule, ...]]:
     """The rules that may apply to a node of each op."""
-    functions = {k: f for k, f in vars(algebra).items() if getattr(f, "__module__", "") == algebra.__name__}
+    functions = {
+        k: f for k, f in vars(algebra).items() if getattr(f, "__module__", "") == algebra.__name__
+    }
     rules = read_rules(algebra.EXACT + (algebra.FAST_MATH if fast_math else ""), functions)
     out: dict[Prim, tuple[Rule, ...]] = {}
     for rule in rules:
@@ -47,7 +49,9 @@ class Simplifier:
     def result(self) -> Graph:
         for node in self.graph.nodes:
             self.visit(rewrite(node, self.mapping))
-        return self.graph.with_nodes(self.nodes, tuple(substitute(v, self.mapping) for v in self.graph.outputs))
+        return self.graph.with_nodes(
+            self.nodes, tuple(substitute(v, self.mapping) for v in self.graph.outputs)
+        )
 
     def visit(self, node: Node) -> None:
         for rule in self.rules.get(node.prim, ()):
@@ -74,9 +78,13 @@ class Simplifier:
         found = build(rule.replacement, bound, add)
         if not isinstance(found, Var) or found.type != out.type:
             return False
-        if fresh:  # the last node takes the name of the one it replaces, and rules may apply to it again
+        if (
+            fresh
+        ):  # the last node takes the name of the one it replaces, and rules may apply to it again
             last = fresh.pop()
-            if last.prim.aliases != node.prim.aliases and not self.sharing.may_replace(out, last.inputs[0]):
+            if last.prim.aliases != node.prim.aliases and not self.sharing.may_replace(
+                out, last.inputs[0]
+            ):
                 return False
             for extra in fresh:
                 self.keep(extra)

@@ -66,7 +66,9 @@ class Graph:
         for node in self.nodes:
             yield from node.outputs
 
-    def with_nodes(self, nodes: Iterable[Node], outputs: tuple[Operand, ...] | None = None) -> Graph:
+    def with_nodes(
+        self, nodes: Iterable[Node], outputs: tuple[Operand, ...] | None = None
+    ) -> Graph:
         """The same interface over other nodes."""
         return Graph(self.inputs, tuple(nodes), self.outputs if outputs is None else outputs)
 
@@ -105,11 +107,17 @@ class GraphBuilder:
         self.inputs.append(v)
         return v
 
-    def add(self, prim: Any, inputs: tuple[Operand, ...], params: dict[str, Any], where: Any = None) -> tuple[Var, ...]:
+    def add(
+        self, prim: Any, inputs: tuple[Operand, ...], params: dict[str, Any], where: Any = None
+    ) -> tuple[Var, ...]:
         """Appends a node, its result types inferred; gives its outputs."""
         types = prim.infer(tuple(v.type for v in inputs), params)
         outputs = tuple(self.var(t) for t in types)
-        node = Node(prim, inputs, params, outputs) if where is None else Node(prim, inputs, params, outputs, where)
+        node = (
+            Node(prim, inputs, params, outputs)
+            if where is None
+            else Node(prim, inputs, params, outputs, where)
+        )
         self.nodes.append(node)
         return outputs
 
@@ -125,7 +133,11 @@ def substitute(operand: Operand, mapping: dict[Var, Operand]) -> Operand:
 def rewrite(node: Node, mapping: dict[Var, Operand]) -> Node:
     """`node` with its inputs replaced."""
     return Node(
-        node.prim, tuple(substitute(v, mapping) for v in node.inputs), node.params, node.outputs, node.where
+        node.prim,
+        tuple(substitute(v, mapping) for v in node.inputs),
+        node.params,
+        node.outputs,
+        node.where,
     )
 
 
@@ -139,7 +151,9 @@ def renumber(graph: Graph) -> Graph:
         outputs = tuple(builder.var(v.type) for v in node.outputs)
         mapping.update(zip(node.outputs, outputs, strict=True))
         nodes.append(Node(node.prim, inputs, node.params, outputs, node.where))
-    return Graph(tuple(builder.inputs), tuple(nodes), tuple(substitute(v, mapping) for v in graph.outputs))
+    return Graph(
+        tuple(builder.inputs), tuple(nodes), tuple(substitute(v, mapping) for v in graph.outputs)
+    )
 
 
 def verify_structure(graph: Graph) -> None:
@@ -171,10 +185,14 @@ def verify_types(graph: Graph) -> None:
         derived = node.prim.infer(tuple(v.type for v in node.inputs), node.params)
         declared = tuple(v.type for v in node.outputs)
         if derived != declared:
-            raise GraphError(f"{node.prim.name} at {node.where} declares {declared}, its op gives {derived}")
+            raise GraphError(
+                f"{node.prim.name} at {node.where} declares {declared}, its op gives {derived}"
+            )
 
 
-def evaluate(graph: Graph, inputs: Iterable[Any], apply: Callable[[Node, list[Any]], Iterable[Any]]) -> list[Any]:
+def evaluate(
+    graph: Graph, inputs: Iterable[Any], apply: Callable[[Node, list[Any]], Iterable[Any]]
+) -> list[Any]:
     """Walks the graph in order: ``apply(node, operands)`` gives a node's results. Literals pass as they are."""
     env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
     for node in graph.nodes:

@@ -34,7 +34,9 @@ def run_node(node: Node, operands: Sequence[Any], backend: ArrayBackend) -> Sequ
     if is_region(node):
         return interpret(node.params["body"], values, backend)
     types = tuple(v.type for v in node.inputs)
-    results = execute(backend, node.prim, values, types, node.params, tuple(v.type for v in node.outputs))
+    results = execute(
+        backend, node.prim, values, types, node.params, tuple(v.type for v in node.outputs)
+    )
     return [backend.asarray(r) if isinstance(r, np.generic) else r for r in results]
 
 
@@ -56,7 +58,10 @@ def run(graph: Graph, args: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(leaves) != len(graph.inputs):
         raise ArgumentError(f"the graph takes {len(graph.inputs)} inputs, {len(leaves)} were given")
     backend = backend_for(next((t.device for t in (*graph.in_types, *graph.out_types)), CPU))
-    arrays = [_array(a, t, i, backend) for i, (a, t) in enumerate(zip(leaves, graph.in_types, strict=True))]
+    arrays = [
+        _array(a, t, i, backend)
+        for i, (a, t) in enumerate(zip(leaves, graph.in_types, strict=True))
+    ]
     results = interpret(graph, arrays, backend)
     return tuple(Wrap.tensor(r, v.type) for r, v in zip(results, graph.outputs, strict=True))
 
@@ -68,7 +73,9 @@ def _array(value: Any, type: TensorType, index: int, backend: ArrayBackend) -> A
         data = np.asarray(data, dtype=type.dtype.numpy if number else None)
     array = backend.asarray(data)
     if array.shape != type.shape or array.dtype != type.dtype.numpy:
-        raise ArgumentError(f"input {index} is {type}, not {array.dtype}[{','.join(map(str, array.shape))}]")
+        raise ArgumentError(
+            f"input {index} is {type}, not {array.dtype}[{','.join(map(str, array.shape))}]"
+        )
     return array
 
 

@@ -17,7 +17,9 @@ class Region(Kind):
     name = "region"
     computes = False
 
-    def infer(self, prim: Prim, types: tuple[TensorType, ...], params: dict[str, Any]) -> tuple[TensorType, ...]:
+    def infer(
+        self, prim: Prim, types: tuple[TensorType, ...], params: dict[str, Any]
+    ) -> tuple[TensorType, ...]:
         body: Graph = params["body"]
         if body.in_types != types:
             raise TypeError(f"the body takes {body.in_types}, not {types}")
@@ -32,7 +34,9 @@ def _body_only(xp: Any, *arrays: Any, **params: Any) -> Any:
 
 
 composite_region = Prim("composite", REGION, _body_only, doc="A named composite op.", multiple=True)
-fused_region = Prim("fused", REGION, _body_only, doc="A group of ops that one kernel computes.", multiple=True)
+fused_region = Prim(
+    "fused", REGION, _body_only, doc="A group of ops that one kernel computes.", multiple=True
+)
 
 
 def is_region(node: Node) -> bool:

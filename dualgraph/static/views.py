@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-
-
 from ..core.node import Var
 from .graph import Graph, Methods
 from .text import operand_text, value_text
 
-SHAPES = {"input": "ellipse", "output": "ellipse", "region": "box3d", "contraction": "box", "reduction": "invtrapezium"}
+SHAPES = {
+    "input": "ellipse",
+    "output": "ellipse",
+    "region": "box3d",
+    "contraction": "box",
+    "reduction": "invtrapezium",
+}
 
 
 def to_networkx(graph: Graph) -> Any:
@@ -44,11 +48,17 @@ def _link(out: Any, source: dict[Var, Any], operands: tuple[Any, ...], target: A
 def to_dot(graph: Graph) -> str:
     """The graph in Graphviz's language: ``dot -Tsvg`` draws it; hover shows parameters and source lines."""
     drawn = to_networkx(graph)
-    lines = ["digraph {", '  node [fontname="monospace", fontsize=10]', '  edge [fontname="monospace", fontsize=8]']
+    lines = [
+        "digraph {",
+        '  node [fontname="monospace", fontsize=10]',
+        '  edge [fontname="monospace", fontsize=8]',
+    ]
     for name, data in drawn.nodes(data=True):
         shape = SHAPES.get(data["kind"], "plaintext" if data["kind"] == "movement" else "oval")
         tip = _tip(data["node"]) if "node" in data else ""
-        lines.append(f"  {_quote(name)} [label={_quote(data['label'])}, shape={shape}, tooltip={_quote(tip)}]")
+        lines.append(
+            f"  {_quote(name)} [label={_quote(data['label'])}, shape={shape}, tooltip={_quote(tip)}]"
+        )
     for a, b, data in drawn.edges(data=True):
         lines.append(f"  {_quote(a)} -> {_quote(b)} [label={_quote(data['type'])}]")
     return "\n".join([*lines, "}"])

@@ -63,15 +63,8 @@ def value_and_grad(
 
     @functools.wraps(fn)
     def both(*args: Any, **kwargs: Any) -> Any:
-        places = _places(argnums, len(args))
-
-        def of_chosen(*chosen: Any) -> Any:
-            full = list(args)
-            for place, value in zip(places, chosen, strict=True):
-                full[place] = value
-            return fn(*full, **kwargs)
-
-        run = Forward("grad", of_chosen, tuple(args[p] for p in places), has_aux)
+        of_chosen, chosen = at_places("grad", fn, argnums, args, kwargs)
+        run = Forward("grad", of_chosen, chosen, has_aux)
         value = run.scalar()
         grads = run.pull([None], retain=False)
         value = run.leave(value)
@@ -177,12 +170,24 @@ class Forward:
         return autograd.alias(t) if any(t is leaf for leaf in self.leaves) else t
 
 
-def _places(argnums: int | Sequence[int], count: int) -> list[int]:
-    given = [argnums] if isinstance(argnums, int) else list(argnums)
-    for a in given:
-        if not -count <= a < count:
-            raise ArgumentError(describe("grad", f"argnums={argnums}", f"there is no argument {a}: {count} positional were given"))
-    return [a % count for a in given]
+def at_places(
+    what: str, fn: Callable[..., Any], argnums: int | Sequence[int], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """`fn` as a function of its arguments at `argnums` alone, and those arguments."""
+    places = [argnums] if isinstance(argnums, int) else list(argnums)
+    for a in places:
+        if not -len(args) <= a < len(args):
+            raise ArgumentError(
+                describe(what, f"argnums={argnums}", f"there is no argument {a}: {len(args)} positional were given")
+            )
+
+    def of_chosen(*chosen: Any) -> Any:
+        full = list(args)
+        for place, value in zip(places, chosen, strict=True):
+            full[place] = value
+        return fn(*full, **kwargs)
+
+    return of_chosen, tuple(args[a] for a in places)
 
 
 def _fresh_leaf(what: str, value: Any) -> Tensor:

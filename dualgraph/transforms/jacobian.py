@@ -6,24 +6,97 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.trees import flatten, unflatten
+from ..core.trees import TreeDef, flatten, unflatten
 from ..eager.creation import eye
-from ..eager.functions import concat, reshape
+from ..eager.functions import moveaxis, reshape
 from ..eager.tensor import Tensor
-from ..ops.arithmetic import cast
-from ..ops.movement import slice_
-from .grad import _places, vjp
+from .grad import at_places, vjp
 from .jvp import linearize
 from .vmap import vmap
 
+Argnums = int | Sequence[int]
+
+
+def jacrev(fn: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The Jacobian of `fn` by reverse mode: a row for each result element, all in one `vmap`.
+
+    For a result of shape (R...) and an argument of shape (A...) its shape is (R..., A...); trees of
+    results give trees of trees. Best where results are fewer than arguments.
+
+    >>> import dualgraph as dg
+    >>> dg.jacrev(lambda x: x * x)(dg.asarray([1., 2.])).tolist()
+    [[2.0, 0.0], [0.0, 4.0]]
+    """
+
+    @functools.wraps(fn)
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        of_chosen, chosen = at_places("jacrev", fn, argnums, args, kwargs)
+        out, pull, *aux = vjp(of_chosen, *chosen, has_aux=has_aux)
+        outs, out_tree = flatten(out)
+        rows, in_tree = flatten(vmap(pull)(unflatten(out_tree, _basis(outs))))
+        parts = [_cut_rows(r, outs, first=True) for r in rows]
+        blocks = [[p[i] for p in parts] for i in range(len(outs))]
+        result = _arranged(blocks, out_tree, in_tree, argnums)
+        return (result, aux[0]) if has_aux else result
+
+    return jacobian_of
+
+
+def jacfwd(fn: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The Jacobian of `fn` by forward mode: a column for each argument element, all in one `vmap`.
+
+    Shapes as for `jacrev`. Best where arguments are fewer than results.
+    """
+
+    @functools.wraps(fn)
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        of_chosen, chosen = at_places("jacfwd", fn, argnums, args, kwargs)
+        _, push, *aux = linearize(of_chosen, *chosen, has_aux=has_aux)
+        primals, in_tree = flatten(chosen)
+        basis = _basis(primals)
+        columns, out_tree = flatten(vmap(push)(*unflatten(in_tree, basis)))
+        blocks = [_cut_rows(c, primals, first=False) for c in columns]
+        result = _arranged(blocks, out_tree, in_tree, argnums)
+        return (result, aux[0]) if has_aux else result
+
+    return jacobian_of
+
+
+jacobian = jacrev
+
+
+def hessian(fn: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """All second derivatives of `fn`: forward mode over reverse mode.
+
+    >>> import dualgraph as dg
+    >>> dg.hessian(lambda x: (x**3).sum())(dg.asarray([1., 2.])).tolist()
+    [[6.0, 0.0], [0.0, 12.0]]
+    """
+    return jacfwd(jacrev(fn, argnums), argnums)
+
 
 def _basis(leaves: Sequence[Tensor]) -> list[Tensor]:
-    """For each leaf the rows that, together, are an identity matrix over all elements of all leaves."""
+    """Rows, (total, *shape) for each leaf, that together are the identity over all elements of all leaves."""
     sizes = [x._data.size for x in leaves]
-    total = sum(sizes)
     out, start = [], 0
     for x, n in zip(leaves, sizes, strict=True):
-        part = eye(total, n, k=-start, dtype=x.dtype, device=x.device)
-        out.append(reshape(part, (total, *x.shape)))
+        out.append(reshape(eye(sum(sizes), n, k=-start, dtype=x.dtype, device=x.device), (sum(sizes), *x.shape)))
         start += n
     return out
+
+
+def _cut_rows(rows: Tensor, leaves: Sequence[Tensor], first: bool) -> list[Tensor]:
+    """The rows (axis 0) of each leaf under its shape, with that shape in front or behind."""
+    out, start = [], 0
+    for x in leaves:
+        part = rows[start : start + x._data.size]  # type: ignore[index]
+        start += x._data.size
+        part = part if first else moveaxis(part, 0, -1)
+        out.append(reshape(part, (*x.shape, *rows.shape[1:]) if first else (*rows.shape[1:], *x.shape)))
+    return out
+
+
+def _arranged(blocks: list[list[Tensor]], out_tree: TreeDef, in_tree: TreeDef, argnums: Argnums) -> Any:
+    """Blocks, one an (out leaf, in leaf), as a tree of results of trees of arguments."""
+    per_out = [unflatten(in_tree, row) for row in blocks]
+    return unflatten(out_tree, [args[0] if isinstance(argnums, int) else args for args in per_out])

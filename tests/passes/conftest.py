@@ -24,7 +24,9 @@ except DeviceError:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--refresh-golden", action="store_true", help="rewrite the golden files of the passes")
+    parser.addoption(
+        "--refresh-golden", action="store_true", help="rewrite the golden files of the passes"
+    )
 
 
 @pytest.fixture
@@ -38,6 +40,8 @@ def golden(request: pytest.FixtureRequest) -> Callable[..., None]:
         if request.config.getoption("--refresh-golden", default=False):
             GOLDEN.mkdir(exist_ok=True)
             path.write_text(content, encoding="utf-8")
-        assert path.read_text(encoding="utf-8") == content, "refresh with: pytest tests/passes --refresh-golden"
+        assert path.read_text(encoding="utf-8") == content, (
+            "refresh with: pytest tests/passes --refresh-golden"
+        )
 
     return check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from dualgraph.core import dtypes as dt
 from dualgraph.core.node import Literal, Var
 from dualgraph.core.prim import lookup
 from dualgraph.core.types import TensorType
-from dualgraph.ops import arithmetic, creation, cumulative, indexing, movement, random, reduce, transcendental  # noqa: F401
 from dualgraph.static.graph import Graph, GraphBuilder
 from dualgraph.static.region import composite_region
+
+for _name in ("arithmetic", "creation", "cumulative", "indexing", "movement", "random", "reduce", "sorting"):
+    import_module(f"dualgraph.ops.{_name}")
 
 SHAPES = ((4, 6), (6,), (4, 1), (), (1, 6), (2, 3, 4))
 NUMBERS = (0.0, -0.0, 1.0, 2.0, 0.5, -1.0, 4.0, 3.0, float("inf"), 1, 0)
@@ -44,7 +47,9 @@ class Maker:
     def operand_like(self, x: Var) -> Any:
         if self.rng.random() < 0.35:
             return Literal(self.pick(NUMBERS), x.type.dtype)
-        return self.some(lambda v: v.type.dtype is x.type.dtype and v.type.shape in (x.type.shape, ()))
+        return self.some(
+            lambda v: v.type.dtype is x.type.dtype and v.type.shape in (x.type.shape, ())
+        )
 
     def step(self) -> None:
         x = self.some_float()
@@ -81,7 +86,9 @@ class Maker:
 
     def move(self, x: Var) -> None:
         shape, n = x.type.shape, x.type.ndim
-        kind = self.pick(("permute", "reshape", "broadcast_to", "slice", "flip", "pad", "concat_along"))
+        kind = self.pick(
+            ("permute", "reshape", "broadcast_to", "slice", "flip", "pad", "concat_along")
+        )
         if kind == "permute":
             self.add(kind, x, axes=tuple(int(i) for i in self.rng.permutation(n)))
         elif kind == "reshape":
@@ -96,7 +103,12 @@ class Maker:
         elif kind == "flip":
             self.add(kind, x, axes=tuple(i for i in range(n) if self.rng.random() < 0.5))
         elif kind == "pad":
-            self.add(kind, x, widths=tuple((int(self.rng.integers(2)), 0) for _ in shape), value=self.pick((0.0, 1.0)))
+            self.add(
+                kind,
+                x,
+                widths=tuple((int(self.rng.integers(2)), 0) for _ in shape),
+                value=self.pick((0.0, 1.0)),
+            )
         elif kind == "concat_along" and n:
             self.add(kind, *[x] * int(self.rng.integers(1, 3)), axis=0)
 
@@ -108,7 +120,13 @@ class Maker:
 
     def create(self) -> None:
         shape = self.pick(SHAPES)
-        self.add("full", shape=shape, value=self.pick((0.0, -0.0, 1.0, 2.0)), dtype="float32", device="cpu")
+        self.add(
+            "full",
+            shape=shape,
+            value=self.pick((0.0, -0.0, 1.0, 2.0)),
+            dtype="float32",
+            device="cpu",
+        )
 
     def random(self) -> None:
         state = self.some(lambda v: v.type.dtype is dt.uint64)
@@ -123,7 +141,9 @@ class Maker:
         v = inner.input(x.type)
         (a,) = inner.add(lookup("exp"), (v,), {})
         (b,) = inner.add(lookup("add"), (a, self.pick((v, Literal(1.0, dt.float32)))), {})
-        self.vars += self.builder.add(composite_region, (x,), {"name": "demo", "body": inner.build((b,))})
+        self.vars += self.builder.add(
+            composite_region, (x,), {"name": "demo", "body": inner.build((b,))}
+        )
 
 
 def random_graph(seed: int, nodes: int = 25) -> Graph:
@@ -138,7 +158,19 @@ def random_graph(seed: int, nodes: int = 25) -> Graph:
     return maker.builder.build(outputs)
 
 
-SPECIALS = (0.0, -0.0, 1.0, -1.0, float("inf"), float("-inf"), float("nan"), 1e-40, -1e-45, 3e38, 0.1)
+SPECIALS = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+    1e-40,
+    -1e-45,
+    3e38,
+    0.1,
+)
 
 
 def random_inputs(graph: Graph, seed: int = 0) -> list[Any]:

@@ -26,7 +26,17 @@ from dualgraph.static.text import parse
 
 BACKEND = NumpyBackend()
 RULES = [r for rules in rules_by_op(False).values() for r in rules]
-DTYPES = [dt.bool_, dt.uint8, dt.int8, dt.int64, dt.float16, dt.bfloat16, dt.float32, dt.float64, dt.complex64]
+DTYPES = [
+    dt.bool_,
+    dt.uint8,
+    dt.int8,
+    dt.int64,
+    dt.float16,
+    dt.bfloat16,
+    dt.float32,
+    dt.float64,
+    dt.complex64,
+]
 NUMBERS: list[Any] = [2.0, -0.25, 3.0, 2.0**120]
 SHAPES = [(2, 3), (3, 1), (1, 1), ()]
 PARAMS: dict[str, list[Any]] = {
@@ -47,18 +57,37 @@ def specials(type: TensorType, seed: int) -> Any:
     """An array of this type with values that show every difference."""
     rng = np.random.default_rng(seed)
     if type.dtype is dt.bfloat16:
-        values = np.array([0, 0x8000, 0x3F80, 0xBF80, 0x7F80, 0xFF80, 0x7FC0, 0xFFC1, 1, 0x8001, 0x7F7F], np.uint16)
+        values = np.array(
+            [0, 0x8000, 0x3F80, 0xBF80, 0x7F80, 0xFF80, 0x7FC0, 0xFFC1, 1, 0x8001, 0x7F7F],
+            np.uint16,
+        )
     elif type.dtype.kind in "float complex":
         tiny = np.finfo(type.dtype.numpy).smallest_subnormal
         big = np.finfo(type.dtype.numpy).max
-        some = [0.0, -0.0, 1.0, -1.5, np.inf, -np.inf, np.nan, -np.nan, tiny, -tiny, 3 * tiny, big, 0.1]
+        some = [
+            0.0,
+            -0.0,
+            1.0,
+            -1.5,
+            np.inf,
+            -np.inf,
+            np.nan,
+            -np.nan,
+            tiny,
+            -tiny,
+            3 * tiny,
+            big,
+            0.1,
+        ]
         values = np.array(some, dtype=type.dtype.numpy)
     elif type.dtype is dt.bool_:
         values = np.array([True, False])
     else:
         info = np.iinfo(type.dtype.numpy)
         values = np.array([0, 1, 2, 3, info.min, info.max], dtype=type.dtype.numpy)
-    return rng.permutation(np.resize(values, max(values.size, type.size)))[: type.size].reshape(type.shape)
+    return rng.permutation(np.resize(values, max(values.size, type.size)))[: type.size].reshape(
+        type.shape
+    )
 
 
 class Letters:
@@ -75,7 +104,9 @@ class Letters:
                 self.visit(arg)
             elif isinstance(arg, Letter):
                 self.operands[arg.name] = None
-        self.params.update({term.name: key for key, term in pattern.params if isinstance(term, Letter)})
+        self.params.update(
+            {term.name: key for key, term in pattern.params if isinstance(term, Letter)}
+        )
 
 
 def instances(rule: Rule) -> Iterator[Graph]:
@@ -89,7 +120,9 @@ def instances(rule: Rule) -> Iterator[Graph]:
         for rest in itertools.product(alike, repeat=len(letters.operands) - 1):
             for params in itertools.product(*choices):
                 values = dict(zip(letters.params, params, strict=True))
-                graph = instance(rule, dict(zip(letters.operands, (first, *rest), strict=True)), values)
+                graph = instance(
+                    rule, dict(zip(letters.operands, (first, *rest), strict=True)), values
+                )
                 if graph is not None:
                     yield graph
 
@@ -106,10 +139,20 @@ def instance(rule: Rule, operands: dict[str, Any], params: dict[str, Any]) -> Gr
 
     def add(prim: Prim, inputs: tuple[Any, ...], given: dict[str, Any]) -> Any:
         if prim.kind is ELEMENTWISE:
-            dtypes = tuple(v.type.dtype if isinstance(v, Var) else dt.of_scalar(getattr(v, "value", v)) for v in inputs)
-            compute = ELEMENTWISE.resolve(prim, tuple(kind if isinstance(v, Literal) else d for v, d in zip(inputs, dtypes, strict=True)))[0]
+            dtypes = tuple(
+                v.type.dtype if isinstance(v, Var) else dt.of_scalar(getattr(v, "value", v))
+                for v in inputs
+            )
+            compute = ELEMENTWISE.resolve(
+                prim,
+                tuple(
+                    kind if isinstance(v, Literal) else d
+                    for v, d in zip(inputs, dtypes, strict=True)
+                ),
+            )[0]
             inputs = tuple(
-                v if isinstance(v, Var) else Literal(getattr(v, "value", v), c) for v, c in zip(inputs, compute, strict=True)
+                v if isinstance(v, Var) else Literal(getattr(v, "value", v), c)
+                for v, c in zip(inputs, compute, strict=True)
             )
             if any(v.type.dtype is not c for v, c in zip(inputs, compute, strict=True)):
                 raise TypeError("needs casts")
@@ -152,11 +195,19 @@ def protect(graph: Graph) -> Graph:
     """The graph with its result read once more, so that it is no result of the program itself."""
     (out,) = graph.outputs
     assert isinstance(out, Var)
-    fresh = Var(1 + max(v.id for v in graph.all_vars()), TensorType(out.type.dtype, (*out.type.shape, 1)))
-    prim = parse("graph(%0: f32[]) { %1: f32[1] = reshape(%0, shape=(1,)) return %1 }").nodes[0].prim
+    fresh = Var(
+        1 + max(v.id for v in graph.all_vars()), TensorType(out.type.dtype, (*out.type.shape, 1))
+    )
+    prim = (
+        parse("graph(%0: f32[]) { %1: f32[1] = reshape(%0, shape=(1,)) return %1 }").nodes[0].prim
+    )
     if out.type.size == 0:
         return graph
-    join = parse("graph(%0: f32[1]) { %1: f32[2] = concat_along(%0, %0, axis=0) return %1 }").nodes[0].prim
+    join = (
+        parse("graph(%0: f32[1]) { %1: f32[2] = concat_along(%0, %0, axis=0) return %1 }")
+        .nodes[0]
+        .prim
+    )
     double = Var(fresh.id + 1, TensorType(out.type.dtype, (*out.type.shape, 2)))
     nodes = [
         *graph.nodes,
@@ -167,7 +218,9 @@ def protect(graph: Graph) -> Graph:
 
 
 def test_adding_positive_zero_is_no_identity_unless_math_is_fast() -> None:
-    graph = parse("graph(%0: f32[2], %1: f32[2]) { %2: f32[2] = add(%0, 0.0:f32) %3: f32[2] = multiply(%2, %1) return %3 }")
+    graph = parse(
+        "graph(%0: f32[2], %1: f32[2]) { %2: f32[2] = add(%0, 0.0:f32) %3: f32[2] = multiply(%2, %1) return %3 }"
+    )
     assert simplify(graph) == graph
     assert len(simplify(graph, fast_math=True).nodes) == 1
 

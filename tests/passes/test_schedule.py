@@ -38,16 +38,27 @@ def execute_plan(plan: Schedule, memory: MemoryPlan, inputs: list[Any]) -> list[
 
     def at(v: Var) -> Any:
         place = plan.places[v]
-        return np.ndarray(v.type.shape, v.type.dtype.numpy, store[place.buffer], place.layout.offset, place.layout.strides)
+        return np.ndarray(
+            v.type.shape,
+            v.type.dtype.numpy,
+            store[place.buffer],
+            place.layout.offset,
+            place.layout.strides,
+        )
 
     for v, array in zip(plan.graph.inputs, inputs, strict=True):
         at(v)[...] = array
     for step in plan.steps:
         if not step.view:
-            results = run_node(step.node, [at(v) if isinstance(v, Var) else v for v in step.node.inputs], BACKEND)
+            results = run_node(
+                step.node, [at(v) if isinstance(v, Var) else v for v in step.node.inputs], BACKEND
+            )
             for v, result in zip(step.node.outputs, [np.array(r) for r in results], strict=True):
                 at(v)[...] = result
-    return [literal_array(v, BACKEND) if isinstance(v, Literal) else at(v).copy() for v in plan.graph.outputs]
+    return [
+        literal_array(v, BACKEND) if isinstance(v, Literal) else at(v).copy()
+        for v in plan.graph.outputs
+    ]
 
 
 def assert_no_live_overlap(plan: Schedule, memory: MemoryPlan) -> None:
@@ -71,7 +82,11 @@ def test_planned_runs_give_the_bits_of_the_interpreter(seed: int) -> None:
     for final in (plan, inplace(plan)):
         memory = plan_memory(final)
         assert_no_live_overlap(final, memory)
-        assert memory.lower_bound_bytes <= memory.arena_bytes <= sum(-(-b.nbytes // 64) * 64 for b in final.temporaries)
+        assert (
+            memory.lower_bound_bytes
+            <= memory.arena_bytes
+            <= sum(-(-b.nbytes // 64) * 64 for b in final.temporaries)
+        )
         with np.errstate(all="ignore"):
             wanted = interpret(graph, inputs, BACKEND)
             found = execute_plan(final, memory, inputs)
@@ -103,7 +118,12 @@ def test_in_place_never_writes_to_inputs_nor_to_what_a_view_still_shows() -> Non
     (b,) = builder.add(lookup("negative"), (a,), {})
     (c,) = builder.add(lookup("add"), (b, view), {})
     plan = inplace(schedule(builder.build((c,))))
-    assert [s.overwrites for s in plan.steps] == [(), (), (), ((0, 0),)]  # c over b, for b is at the same index
+    assert [s.overwrites for s in plan.steps] == [
+        (),
+        (),
+        (),
+        ((0, 0),),
+    ]  # c over b, for b is at the same index
 
 
 def test_outputs_stay_out_of_the_arena() -> None:
@@ -167,7 +187,9 @@ def test_plans_of_training_steps_are_within_a_tenth_of_the_lower_bound(seed: int
 
 def test_a_memory_plan_says_what_it_saves() -> None:
     text = str(plan_memory(schedule(chain(10))))
-    assert text.startswith("arena 512 B for 9 buffers of 2.2 KiB (78% saved, 0.0% over the lower bound 512 B)")
+    assert text.startswith(
+        "arena 512 B for 9 buffers of 2.2 KiB (78% saved, 0.0% over the lower bound 512 B)"
+    )
 
 
 def test_views_are_what_the_kernel_says() -> None:
@@ -182,8 +204,15 @@ def test_views_are_what_the_kernel_says() -> None:
     assert layout("permute", axes=(2, 0, 1)).strides == (4, 48, 16)
     assert layout("flip", axes=(0,)).offset == 48
     assert layout("broadcast_to", shape=(5, 2, 3, 4)).strides[0] == 0
-    transposed = Node(lookup("permute"), (x,), {"axes": (2, 1, 0)}, (Var(1, TensorType(dt.float32, (4, 3, 2))),))
-    reshaped = Node(lookup("reshape"), transposed.outputs, {"shape": (24,)}, (Var(2, TensorType(dt.float32, (24,))),))
+    transposed = Node(
+        lookup("permute"), (x,), {"axes": (2, 1, 0)}, (Var(1, TensorType(dt.float32, (4, 3, 2))),)
+    )
+    reshaped = Node(
+        lookup("reshape"),
+        transposed.outputs,
+        {"shape": (24,)},
+        (Var(2, TensorType(dt.float32, (24,))),),
+    )
     assert view_layout(reshaped, view_layout(transposed, row_major(base))) is None  # type: ignore[arg-type]
     assert fills(base, row_major(base))
     assert as_scalar(Literal(1, dt.float32)).dtype == np.float32

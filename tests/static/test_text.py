@@ -39,7 +39,11 @@ def test_text_reads_as_the_example_does() -> None:
 
 
 def test_source_lines_do_not_count_in_equality() -> None:
-    assert parse(TEXT) == parse(TEXT.replace("train.py:12", "other.py:7")) == parse(to_text(parse(TEXT), where=False))
+    assert (
+        parse(TEXT)
+        == parse(TEXT.replace("train.py:12", "other.py:7"))
+        == parse(to_text(parse(TEXT), where=False))
+    )
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -98,7 +102,9 @@ def test_literals_round_trip(literal: Literal) -> None:
 def test_several_results_and_long_headers_round_trip() -> None:
     builder = GraphBuilder()
     inputs = [builder.input(TensorType(dt.float32, (64, 128))) for _ in range(9)]
-    outs = builder.add(lookup("sort_along"), (inputs[0],), {"axis": 0, "descending": False}, Location("a b.py", 3))
+    outs = builder.add(
+        lookup("sort_along"), (inputs[0],), {"axis": 0, "descending": False}, Location("a b.py", 3)
+    )
     graph = builder.build([*outs, Literal(1, dt.int64)])
     assert "\n    %8: f32[64,128],\n) {" in str(graph)
     assert parse(str(graph)) == graph

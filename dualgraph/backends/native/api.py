@@ -9,12 +9,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ...core.dtypes import DType
-from ...core.node import Node
+from ...core.node import Node, Var
+from ...core.types import TensorType
 from ...core.prim import Prim
 from ...static.graph import Graph
-from .expressions import check_node
+from .expressions import DTYPES, MONOIDS, check_node
 from .loop_ir import Unsupported
-from .lower import Strides, lower
+from .lower import Strides
 
 if TYPE_CHECKING:
     from .kernel import NativeKernel
@@ -39,8 +40,10 @@ def can_lower(body: Graph) -> bool:
     """Whether the body of a fused group can be one kernel."""
     if not available():
         return False
+    from .kernel import lowered
+
     try:
-        lower(body)
+        lowered(body)
     except Unsupported:
         return False
     return True
@@ -52,9 +55,9 @@ def compile_group(body: Graph, in_strides: Strides | None = None) -> NativeKerne
     `in_strides`: for each input its strides in elements, or None for C-contiguous.
     Raises Unsupported where the body must run op by op.
     """
-    from .kernel import NativeKernel
+    from .kernel import NativeKernel, lowered
 
-    return NativeKernel(lower(body, in_strides))
+    return NativeKernel(lowered(body, in_strides))
 
 
 def elementwise_kernel(
@@ -85,3 +88,20 @@ def fold(monoid: str, x: Any, axes: tuple[int, ...], dtype: DType, out_dtype: DT
     from . import eager
 
     return eager.fold(monoid, x, axes, dtype, out_dtype)
+
+
+@cache
+def has_kernel(prim: Prim, dtypes: tuple[DType, ...]) -> bool:
+    """Whether native code can be made for an elementwise op on these dtypes."""
+    types = tuple(TensorType(d, ()) for d in dtypes)
+    literals = tuple(Var(i, t) for i, t in enumerate(types))
+    try:
+        out = prim.infer(types, {})
+    except TypeError:
+        return False
+    return supports(Node(prim, literals, {}, tuple(Var(len(types) + i, t) for i, t in enumerate(out))))
+
+
+def has_fold(monoid: str, dtype: DType) -> bool:
+    """Whether reductions of this kind have native code."""
+    return monoid in MONOIDS and dtype in DTYPES

@@ -2,7 +2,7 @@
 
 A kernel becomes one function a nest, ``nest<k>(buffers, sizes, begin, end)``, that runs turns ``begin <=
 i < end`` of its parallel loop, and ``run(buffers, sizes)``, which runs all of every nest. ``buffers`` points
-to the pointers of the kernel's buffers (and one more to scratch memory), ``sizes`` to its int64 sizes.
+to the pointers of the kernel's inputs and outputs (and one more to scratch memory), ``sizes`` to its int64 sizes.
 The text needs no optimisation passes: only LLVM's code generator runs on it.
 """
 
@@ -137,6 +137,7 @@ class NestEmitter:
         self.vector_axes: dict[int, ir.Value | None] = {}  # axis -> its counter in each lane; None: i, i+1, ...
         self.mask: ir.Value | None = None
         self.scratch = 0
+        self.scratch_slot = sum(x.role != "scratch" for x in kernel.buffers)
         self.scratch_pointer: ir.Value | None = None
         self.sizes: dict[int, ir.Value] = {}
         self.start(nest)
@@ -152,14 +153,21 @@ class NestEmitter:
         loaded: dict[int, ir.Value] = {}
         for buffer, index in accesses(nest.body):
             if buffer not in loaded:
-                loaded[buffer] = self.b.load(self.b.gep(buffers, [self.i64(buffer)], source_etype=PTR), typ=PTR)
+                loaded[buffer] = self.buffer(buffer)
             self.pointers[buffer, index] = self.step(loaded[buffer], buffer, self.i64(index.const))
+
+    def buffer(self, number: int) -> ir.Value:
+        """The pointer to a buffer's elements."""
+        buffer = self.kernel.buffers[number]
+        if buffer.role == "scratch":
+            return self.scratch_memory(buffer.size * buffer.dtype.itemsize)
+        return self.b.load(self.b.gep(self.buffers, [self.i64(number)], source_etype=PTR), typ=PTR)
 
     def i64(self, x: Extent) -> ir.Value:
         if not isinstance(x, Size):
             return ir.Constant(I64, x)
         if x.position not in self.sizes:
-            with self.b.goto_block(self.entry):
+            with self.b.goto_entry_block():
                 slot = self.b.gep(self.sizes_pointer, [ir.Constant(I64, x.position)], source_etype=I64)
                 self.sizes[x.position] = self.b.load(slot, typ=I64)
         return self.sizes[x.position]
@@ -182,8 +190,8 @@ class NestEmitter:
     def scratch_memory(self, count: int) -> ir.Value:
         """A part of the thread's scratch memory of `count` bytes."""
         if self.scratch_pointer is None:
-            with self.b.goto_block(self.entry):
-                slot = self.b.gep(self.buffers, [ir.Constant(I64, len(self.kernel.buffers))], source_etype=PTR)
+            with self.b.goto_entry_block():
+                slot = self.b.gep(self.buffers, [ir.Constant(I64, self.scratch_slot)], source_etype=PTR)
                 self.scratch_pointer = self.b.load(slot, typ=PTR)
         at = self.b.gep(self.scratch_pointer, [self.i64(self.scratch)], source_etype=ir.IntType(8))
         self.scratch += -(-count // 64) * 64

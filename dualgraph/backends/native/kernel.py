@@ -9,16 +9,24 @@ from typing import Any
 
 import numpy as np
 
+from ...static.graph import Graph
 from .addresses import address_of
 from .emit_llvm import emit
 from .jit import jit
 from .loop_ir import Kernel, Loop, Nest, Reduce, Size, Unsupported
+from .lower import Strides, lower
 from .threads import pool
+from .weights import weigh
 
 RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 NEST = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-PARALLEL_WORK = 250_000  # turns of inner loops below which waking a thread costs more than it gives
+PARALLEL_WORK = 8_000_000  # instructions (one lane a vector) below which waking a thread costs more than it gives
 GRAIN = 512  # elements, a multiple of every vector
+
+
+def lowered(body: Graph, in_strides: Strides | None = None) -> Kernel:
+    """The loop IR of a fused body; raises Unsupported where some part of it has no native code."""
+    return lower(body, in_strides, weigh)
 
 
 class NestCall:
@@ -29,7 +37,7 @@ class NestCall:
         self.call = NEST(address)
         self.extent = extent(loop)
         self.grain = GRAIN if loop.vector and loop.axes else 1
-        self.work = max((turns(s) for s in loop.body), default=1) * (self.extent or 1)
+        self.work = nest.work
 
 
 class NativeKernel:
@@ -115,9 +123,3 @@ def extent(loop: Loop | Reduce) -> int | None:
         return None
     return prod(a.extent for a in loop.axes)  # type: ignore[misc]
 
-
-def turns(s: Any) -> int:
-    """How often the innermost statements of a statement run."""
-    if not isinstance(s, Loop | Reduce):
-        return 1
-    return (extent(s) or 1) * max((turns(x) for x in s.body), default=1)

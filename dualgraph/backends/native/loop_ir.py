@@ -200,9 +200,13 @@ Statement = Load | Constant | Apply | Store | Reduce | Loop
 
 @dataclass(frozen=True, slots=True)
 class Nest:
-    """Statements around exactly one parallel loop; those outside it are cheap and run in each thread."""
+    """Statements around exactly one parallel loop; those outside it are cheap and run in each thread.
+
+    ``work`` estimates the instructions of all turns, as if vectors had one lane.
+    """
 
     body: tuple[Statement, ...]
+    work: int = 0
 
     @property
     def parallel(self) -> Loop:

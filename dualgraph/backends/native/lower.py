@@ -3,12 +3,14 @@
 Given: a body whose nodes are elementwise ops, index maps (`index_maps`) and folds of a monoid.
 Result: one nest for each set of outer axes. In a nest with reductions every turn of the outer axes
 makes passes over the inner ones: one for each level of reductions, then one that stores. What a
-pass needs is computed again in it, so that rows never travel through memory.
+pass needs is computed again in it, or kept in a row of scratch memory where that costs less.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from math import prod
 
 from ...core.types import Shape
 from ...static.graph import Graph
@@ -33,12 +35,16 @@ from .loop_ir import (
 )
 
 Strides = tuple[tuple[int, ...] | None, ...]
+Weigh = Callable[[Expr], int]
+KEEP_COST = 12  # instructions from which a value is rather kept from pass to pass than computed again
+KEEP_BYTES = 2**18  # of a row of kept values
 
 
-def lower(body: Graph, in_strides: Strides | None = None) -> Kernel:
+def lower(body: Graph, in_strides: Strides | None = None, weigh: Weigh = lambda e: 1) -> Kernel:
     """The kernel of a fused body; `in_strides` (in elements, None: C-contiguous) say how inputs lie.
 
-    Buffers are the inputs, then the outputs (C-contiguous), in the order of the body.
+    Buffers are the inputs, then the outputs (C-contiguous), in the order of the body, then scratch.
+    `weigh` tells how many instructions the elementwise op of an expression takes.
     Raises Unsupported for bodies that no kernel can express.
     """
     if len(body.nodes) > MAX_NODES or not body.outputs:
@@ -57,10 +63,10 @@ def lower(body: Graph, in_strides: Strides | None = None) -> Kernel:
         except Split as cut:
             splits = axes.split(cut.axis, cut.inner)
     outs = [_output(k, e, body, axes) for k, e in enumerate(exprs)]
-    buffers = tuple(
-        [Buffer(v.type.dtype, "in") for v in body.inputs] + [Buffer(v.type.dtype, "out") for v in body.outputs]
-    )
-    return Kernel(buffers, tuple(_nest(group, axes) for group in _groups(outs)))
+    buffers = [Buffer(v.type.dtype, "in") for v in body.inputs]
+    buffers += [Buffer(v.type.dtype, "out") for v in body.outputs]
+    nests = tuple(_nest(group, axes, buffers, weigh) for group in _groups(outs))
+    return Kernel(tuple(buffers), nests)
 
 
 class Output:
@@ -88,8 +94,10 @@ def _output(k: int, expr: Expr, body: Graph, axes: AxisMap) -> Output:
     return Output(expr, len(body.inputs) + k, linear(place, strides_of(shape)), order)
 
 
-def closure(roots: Iterable[Expr], stop: frozenset[int] | None = None) -> list[Expr]:
-    """The expressions that `roots` need, operands first.
+def closure(
+    roots: Iterable[Expr], stop: frozenset[int] | None = None, ready: Collection[int] = ()
+) -> list[Expr]:
+    """The expressions that `roots` need, operands first; not what those with ids in `ready` need.
 
     With `stop`, only those that depend on other axes than these: what varies inside one outer turn.
     """
@@ -99,7 +107,7 @@ def closure(roots: Iterable[Expr], stop: frozenset[int] | None = None) -> list[E
         e = stack.pop()
         if e.id not in seen and (stop is None or not e.axes <= stop):
             seen[e.id] = e
-            stack += e.args if stop is None or e.form != "reduce" else ()
+            stack += () if e.id in ready or (stop is not None and e.form == "reduce") else e.args
     return [seen[i] for i in sorted(seen)]
 
 
@@ -123,18 +131,33 @@ def _inner(group: list[Output]) -> frozenset[int]:
     return frozenset(a for e in folds for a in e.data[1])
 
 
-def _nest(group: list[Output], axes: AxisMap) -> Nest:
+def _nest(group: list[Output], axes: AxisMap, buffers: list[Buffer], weigh: Weigh) -> Nest:
     longest = max(group, key=lambda o: len(o.order))
     outer = tuple(a for a in longest.order if a in group[0].outer)
-    return _Schedule(group, outer, axes).nest()
+    return _Schedule(group, outer, axes, buffers, weigh).nest()
+
+
+@dataclass(slots=True)
+class Pass:
+    """A run over the inner axes `over` that computes `roots`, to fold or to store them; over (): one value a turn."""
+
+    over: tuple[int, ...]
+    roots: list[Expr]
+    folds: list[Expr] = field(default_factory=list)
+    outs: list[Output] = field(default_factory=list)
 
 
 class _Schedule:
     """Places the expressions of a nest: which loop computes what, in which order."""
 
-    def __init__(self, group: list[Output], outer: tuple[int, ...], axes: AxisMap) -> None:
+    def __init__(
+        self, group: list[Output], outer: tuple[int, ...], axes: AxisMap, buffers: list[Buffer], weigh: Weigh
+    ) -> None:
         self.group = group
+        self.buffers = buffers
+        self.done: set[int] = set()  # saved expressions that a pass has computed
         self.exprs = closure(o.expr for o in group)
+        self.weights = {e.id: weigh(e) for e in self.exprs if e.form == "apply"}
         self.folds = [e for e in self.exprs if e.form == "reduce"]
         inner = [tuple(a for a in o.order if a not in outer) for o in group]
         indexes = [o.index for o in group] + [e.data[1] for e in self.exprs if e.form == "load"]
@@ -150,7 +173,14 @@ class _Schedule:
         return tuple(a for a in over if a not in self.gone)
 
     def nest(self) -> Nest:
-        return Nest(self.with_passes() if self.folds or self.inner_stores else self.plain())
+        body = self.with_passes() if self.folds or self.inner_stores else self.plain()
+        return Nest(body, sum(map(self.work, body)))
+
+    def work(self, s: Statement) -> int:
+        """Instructions that a statement takes in all turns of its loops, for one lane a vector."""
+        if isinstance(s, Loop | Reduce):
+            return prod(a.extent for a in s.axes) * (sum(map(self.work, s.body)) + 1)  # type: ignore[misc]
+        return self.weights[s.dest] if isinstance(s, Apply) else 1
 
     def plain(self) -> tuple[Statement, ...]:
         """No reductions: vectors along the last axis, what does not vary along it computed before it."""
@@ -168,25 +198,73 @@ class _Schedule:
     def with_passes(self) -> tuple[Statement, ...]:
         """Reductions level by level, what stands between them, then the stores."""
         across = self.vectors_across()
-        body: list[Statement] = []
         rowwise = [e for e in self.exprs if e.axes <= self.level]
+        passes: list[Pass] = []
         for depth in range(max(e.depth for e in self.exprs) + 1):
-            passes: dict[tuple[int, ...], list[Expr]] = {}
+            by_axes: dict[tuple[int, ...], list[Expr]] = {}
             for e in rowwise:
                 if e.form == "reduce" and e.depth == depth:
-                    passes.setdefault(e.data[1], []).append(e)
-            body += [self.reduce(over, folds, not across) for over, folds in passes.items()]
-            body += [self.statement(e) for e in rowwise if e.form != "reduce" and e.depth == depth]
+                    by_axes.setdefault(e.data[1], []).append(e)
+            passes += [Pass(self.kept(over), [e.args[0] for e in folds], folds) for over, folds in by_axes.items()]
+            passes += [Pass((), [e]) for e in rowwise if e.form != "reduce" and e.depth == depth]
+        stored = [Pass(inner, [o.expr for o in outs], outs=outs) for inner, outs in self.inner_stores.items()]
+        saved = {} if across else self.saved([p for p in (*passes, *stored) if p.over])
+        body: list[Statement] = []
+        for p in passes:
+            body += [self.reduce(p, saved, not across)] if p.folds else [self.statement(e) for e in p.roots]
         body += [self.store(o) for o in self.group if set(o.order) <= self.level]
-        for inner, outs in self.inner_stores.items():
-            moving = [self.statement(e) for e in closure((o.expr for o in outs), self.level)]
-            body.append(self.loop(inner, (*moving, *map(self.store, outs)), vector=not across))
+        for p in stored:
+            inner = (*self.moving(p, saved), *map(self.store, p.outs))
+            body.append(self.loop(p.over, inner, vector=not across))
         if not across:
             return (self.loop(self.outer, tuple(body), parallel=True),)
         if len(self.outer) == 1:
             return (self.loop(self.outer, tuple(body), parallel=True, vector=True),)
         columns = self.loop(self.outer[-1:], tuple(body), vector=True)
         return (self.loop(self.outer[:-1], (columns,), parallel=True),)
+
+    def saved(self, passes: list[Pass]) -> dict[int, int]:
+        """Expressions of several passes that cost more to compute again than to keep: id -> scratch buffer."""
+        uses: dict[int, list[Pass]] = {}
+        for p in passes:
+            for e in closure(p.roots, self.level):
+                uses.setdefault(e.id, []).append(p)
+        shared = {i for i, users in uses.items() if len({id(p) for p in users}) > 1}
+        borders = {e.id: e for p in passes for e in p.roots if e.id in shared}
+        for p in passes:
+            for user in closure(p.roots, self.level):
+                if user.id not in shared:
+                    borders.update({e.id: e for e in user.args if e.id in shared})
+        out: dict[int, int] = {}
+        for e in borders.values():
+            size = prod(self.extents[a] for a in uses[e.id][0].over)
+            same_loops = len({p.over for p in uses[e.id]}) == 1
+            if same_loops and size * e.dtype.itemsize <= KEEP_BYTES and self.cost(e) >= KEEP_COST:
+                out[e.id] = len(self.buffers)
+                self.buffers.append(Buffer(e.dtype, "scratch", size))
+        return out
+
+    def cost(self, e: Expr) -> int:
+        """Instructions that an element of `e` takes, as far as they are in the inner loop."""
+        return sum(self.weights[x.id] for x in closure([e], self.level) if x.form == "apply")
+
+    def moving(self, p: Pass, saved: dict[int, int]) -> list[Statement]:
+        """The inner statements of a pass; it saves what it is the first to compute and loads what is saved."""
+        ready = {i for i in saved if i in self.done}
+        out: list[Statement] = []
+        for e in closure(p.roots, self.level, ready):
+            if e.id in ready:
+                out.append(Load(e.id, e.dtype, saved[e.id], self.row_index(p.over)))
+                continue
+            out.append(self.statement(e))
+            if e.id in saved:
+                out.append(Store(saved[e.id], self.row_index(p.over), e.id))
+                self.done.add(e.id)
+        return out
+
+    def row_index(self, over: tuple[int, ...]) -> Affine:
+        extents = tuple(self.extents[a] for a in over)
+        return linear(tuple(Affine(0, ((a, 1),)) for a in over), strides_of(extents))
 
     def vectors_across(self) -> bool:
         """Whether vectors lie along the last outer axis (each lane a reduction of its own)."""
@@ -198,11 +276,9 @@ class _Schedule:
             any(i.coefficient(a) == 1 for a in along) for i in loads
         )
 
-    def reduce(self, over: tuple[int, ...], folds: list[Expr], vector: bool) -> Reduce:
-        values = [e.args[0] for e in folds]
-        body = tuple(self.statement(e) for e in closure(values, self.level))
-        results = tuple(Fold(e.id, e.dtype, e.data[0], e.args[0].id) for e in folds)
-        return Reduce(self.counters(self.kept(over)), body, results, vector)
+    def reduce(self, p: Pass, saved: dict[int, int], vector: bool) -> Reduce:
+        results = tuple(Fold(e.id, e.dtype, e.data[0], e.args[0].id) for e in p.folds)
+        return Reduce(self.counters(p.over), tuple(self.moving(p, saved)), results, vector)
 
     def loop(self, over: tuple[int, ...], body: tuple[Statement, ...], **how: bool) -> Loop:
         return Loop(self.counters(over), body, **how)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...eager import Tensor, arange, argmax, rand
+from ...eager import Tensor, arange, rand
+from ...eager.functions import argmax
 from ...ops import composites, transcendental
 from ...ops.arithmetic import maximum, where
 from ...ops.nn import activations as act

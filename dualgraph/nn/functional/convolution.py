@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.errors import ArgumentError, ShapeError
-from ...eager import Tensor, matmul
+from ...eager import Tensor
+from ...eager.functions import matmul
 from ...ops.contraction import conv, conv_input
 from ...ops.movement import permute, reshape
 

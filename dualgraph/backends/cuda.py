@@ -1,0 +1,54 @@
+"""The GPU: CuPy as the array namespace, programs run op by op on it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import DeviceError
+from ..core.prim import Prim
+from .scalar_numpy import ArrayScalar
+
+REMEDY = "install CuPy for your CUDA version, for example with: pip install 'dualgraph[cuda]'"
+
+
+class ArrayNamespaceBackend:
+    """Any array namespace with NumPy's functions as a device. Host and device meet only in `asarray` and `to_numpy`."""
+
+    name = "array namespace"
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+        self.scalar = ArrayScalar(xp)
+
+    def run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """One op on device arrays; computed results are row-major."""
+        out = prim.kind.run(prim, self, arrays, params)
+        if prim.kind.computes and not isinstance(out, tuple) and getattr(out, "ndim", 0) > 1:
+            return self.xp.ascontiguousarray(out)
+        return out
+
+    def asarray(self, array: Any) -> Any:
+        """A device array with the values of a host or device array."""
+        return self.xp.asarray(array)
+
+    def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        """A host array with the values of a device array."""
+        return np.asarray(array.get())
+
+
+def cuda_backend() -> ArrayNamespaceBackend:
+    """The backend over CuPy; DeviceError says what to install where CuPy or a GPU is missing."""
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as problem:
+        raise DeviceError(f"device 'cuda' needs CuPy, which cannot be imported ({problem})\n  remedy: {REMEDY}") from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as problem:
+        raise DeviceError(f"device 'cuda' needs an NVIDIA GPU and its driver: {problem}") from None
+    if not count:
+        raise DeviceError("device 'cuda' needs an NVIDIA GPU, and none is there")
+    return ArrayNamespaceBackend(cupy)

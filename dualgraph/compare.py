@@ -1,0 +1,335 @@
+"""compare and verify: both modes side by side, value by value, from the same state."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from .core.backend import backend_for
+from .core.dtypes import DType, bfloat16, from_bfloat16
+from .core.node import Node, Var
+from .core.trees import flatten
+from .eager.random import default_generator
+from .eager.tensor import Tensor
+from .compile import trace
+from .passes.memory import MemoryPlan, human
+from .program import MISMATCH, Program
+from .static.footprint import ATOMS, Footprint
+from .static.graph import Graph, evaluate
+from .static.interpreter import run_node
+
+
+class Snapshot:
+    """Values and gradients of all tensors that a function can reach, to go back to."""
+
+    def __init__(self, fn: Any, args: Any) -> None:
+        leaves = flatten(args)[0]
+        objects = [(v, "argument") for v in leaves if not isinstance(v, (Tensor, *ATOMS))]
+        footprint = Footprint([(fn, "fn"), *objects])
+        reached = [v for v in footprint._seen.values() if isinstance(v, Tensor)]
+        tensors = {id(t): t for t in (*leaves, *reached, default_generator.state) if isinstance(t, Tensor)}
+        self.arrays = [(a, a.copy()) for a, _ in footprint.arrays.values()]
+        self.tensors = [(t, self._copy(t), t._grad, self._copy(t._grad)) for t in tensors.values()]
+
+    @staticmethod
+    def _copy(t: Tensor | None) -> Any:
+        return None if t is None else backend_for(t.device).xp.array(t._data)
+
+    def values(self) -> list[Any]:
+        """Values and gradients now, as NumPy arrays with dtypes."""
+        out: list[Any] = []
+        for t, *_ in self.tensors:
+            out += [_host(t), None if t._grad is None else _host(t._grad)]
+        return out
+
+    def restore(self) -> None:
+        """Puts everything back."""
+        for a, before in self.arrays:
+            np.copyto(a, before, where=True) if a.flags.writeable else None
+        for t, data, grad, grad_data in self.tensors:
+            xp = backend_for(t.device).xp
+            if not _same_bits(_host(t)[0], backend_for(t.device).to_numpy(data)):
+                xp.copyto(t._data, data)
+                t._version_cell()[0] += 1
+                t._stamp = t._version
+            if grad is not None:
+                xp.copyto(grad._data, grad_data)
+            t._grad = grad
+
+
+def _host(t: Tensor) -> tuple[Any, DType]:
+    return np.array(backend_for(t.device).to_numpy(t._data)), t.dtype
+
+
+def _same_bits(a: Any, b: Any) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.dtype.kind in "fc":
+        return bool(np.all((a.view(f"V{a.itemsize}") == b.view(f"V{b.itemsize}")) | ((a != a) & (b != b)))) if a.size else True
+    return bool(np.array_equal(a, b))
+
+
+def ulp_distance(a: Any, b: Any) -> float:
+    """The largest distance between two arrays, in units in the last place of their dtype.
+
+    0 for equal bits (any NaN equals any NaN); infinite where one is NaN or the types differ.
+    """
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return float("inf")
+    if a.size == 0 or _same_bits(a, b):
+        return 0.0
+    if a.dtype.kind == "c":
+        part = a.real.dtype
+        return ulp_distance(np.ascontiguousarray(a).view(part), np.ascontiguousarray(b).view(part))
+    if a.dtype.kind != "f":
+        return float(np.max(np.abs(a.astype(np.float64) - b.astype(np.float64)))) if a.size else 0.0
+    if np.any((a != a) != (b != b)):
+        return float("inf")
+    keys = [_ordered(np.where(v != v, v.dtype.type(0), v)) for v in (a, b)]
+    return float(np.max(np.abs(keys[0] - keys[1])))
+
+
+def _ordered(x: Any) -> Any:
+    """Floats as numbers that are neighbours when the floats are."""
+    bits = np.ascontiguousarray(x).view(f"i{x.itemsize}").astype(np.float64)
+    lowest = float(-(2 ** (8 * x.itemsize - 1)))
+    return np.where(bits < 0, lowest - bits, bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Both modes on the same arguments and state. Seconds are medians of one call."""
+
+    name: str
+    captured: bool
+    bitwise_equal: bool
+    max_ulp: float
+    eager_seconds: float
+    compiled_seconds: float
+    memory: MemoryPlan | None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster the compiled call is."""
+        return self.eager_seconds / self.compiled_seconds if self.compiled_seconds else float("nan")
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows = [
+            ("bitwise equal", "yes" if self.bitwise_equal else f"no, up to {self.max_ulp:g} ulp"),
+            ("eager", f"{1e3 * self.eager_seconds:.3f} ms a call"),
+            ("compiled", f"{1e3 * self.compiled_seconds:.3f} ms a call"),
+            ("speed-up", f"{self.speedup:.2f}"),
+        ]
+        if self.memory is not None:
+            m = self.memory
+            rows.append(("arena", f"{human(m.arena_bytes)} (unplanned {human(m.unplanned_bytes)}, bound {human(m.lower_bound_bytes)})"))
+        if not self.captured:
+            rows.append(("runs eagerly because", "; ".join(self.reasons)))
+        return rows
+
+    def __str__(self) -> str:
+        width = max(len(k) for k, _ in self._rows())
+        return "\n".join([self.name, *(f"  {k:{width}}  {v}" for k, v in self._rows())])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in self._rows())
+        return f"<table><caption>{escape(self.name)}</caption>{body}</table>"
+
+
+def compare(fn: Any, *args: Any, seconds: float = 0.3, **kwargs: Any) -> Comparison:
+    """Runs `fn` in both modes from the same state and compares results, written tensors and gradients.
+
+    Afterwards all tensors the function reaches are as before. `seconds` bounds the timing of each mode.
+
+    >>> import dualgraph as dg
+    >>> dg.compare(lambda x: (x * x).sum(), dg.ones(4), seconds=0.01).bitwise_equal
+    True
+    """
+    inner = getattr(fn, "_captured_function", fn)
+    fast_math = getattr(fn, "_fast_math", False)
+    leaves = flatten((args, kwargs))[0]
+    snapshot = Snapshot(inner, (args, kwargs))
+    result, program, reasons = trace(inner, args, kwargs, leaves, fast_math, getattr(fn, "_backend", None))
+    expected = [*_tensors(result), *snapshot.values()]
+    snapshot.restore()
+    name = getattr(inner, "__name__", type(inner).__name__)
+    if program is None:
+        spent = _time(lambda: inner(*args, **kwargs), seconds, snapshot)
+        return Comparison(name, False, True, 0.0, spent, spent, None, tuple(reasons))
+    program.build()
+    if program.failure is not None:
+        raise program.failure
+    again = program.call(leaves)
+    reasons = ["the compiled run took another path"] if again is MISMATCH else []
+    found = expected if again is MISMATCH else [*_tensors(again), *snapshot.values()]
+    snapshot.restore()
+    ulp = max((_distance(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
+    eager = _time(lambda: inner(*args, **kwargs), seconds, snapshot)
+    compiled = _time(lambda: program.call(leaves), seconds, snapshot)
+    return Comparison(name, again is not MISMATCH, ulp == 0, ulp, eager, compiled, program.memory, tuple(reasons))
+
+
+def _tensors(result: Any) -> list[Any]:
+    return [_host(v) if isinstance(v, Tensor) else None for v in flatten(result)[0]]
+
+
+def _distance(a: Any, b: Any) -> float:
+    if a is None or b is None:
+        return 0.0 if a is b else float("inf")
+    (x, dtype), (y, _) = a, b
+    if dtype is bfloat16 and x.shape == y.shape:
+        same = np.array_equal(x, y)
+        return 0.0 if same else ulp_distance(from_bfloat16(x), from_bfloat16(y)) / 65536
+    return ulp_distance(x, y)
+
+
+def _time(call: Callable[[], Any], seconds: float, snapshot: Snapshot) -> float:
+    """Median seconds of a call, over as many as fit."""
+    spent: list[float] = []
+    while not spent or (sum(spent) < seconds and len(spent) < 1000):
+        began = time.perf_counter()
+        call()
+        spent.append(time.perf_counter() - began)
+    snapshot.restore()
+    return statistics.median(spent)
+
+
+# --- verify --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """A value that differs from the eager run: after which pass, at which node and line, and by how much."""
+
+    after: str
+    node: str
+    where: str
+    ulp: float
+
+    def __str__(self) -> str:
+        return f"after {self.after}: {self.node} at {self.where} is off by {self.ulp:g} ulp"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` found; true when nothing diverged."""
+
+    checked: int
+    passes: tuple[str, ...]
+    divergences: tuple[Divergence, ...]
+
+    def __bool__(self) -> bool:
+        return not self.divergences
+
+    @property
+    def ok(self) -> bool:
+        """Whether every value had the bits of the eager run."""
+        return not self.divergences
+
+    def __str__(self) -> str:
+        head = f"{self.checked} values checked after {len(self.passes)} passes and in the compiled program: "
+        return head + ("all bits equal" if self.ok else "\n  ".join(["", *map(str, self.divergences)]))
+
+
+def verify(fn: Any, *args: Any, **kwargs: Any) -> Verification:
+    """Checks every node after every pass, and the compiled program, against the values of the eager run.
+
+    >>> import dualgraph as dg
+    >>> bool(dg.verify(lambda x: dg.exp(x).sum(), dg.ones(3)))
+    True
+    """
+    inner = getattr(fn, "_captured_function", fn)
+    leaves = flatten((args, kwargs))[0]
+    snapshot = Snapshot(inner, (args, kwargs))
+    _, program, reasons = trace(inner, args, kwargs, leaves)
+    if program is None:
+        raise RuntimeError("; ".join(reasons))
+    after = _output_values(program)
+    snapshot.restore()
+    inputs = _inputs(program, leaves)
+    truth = _all_values(program.captured, inputs)
+    program.build()
+    if program.failure is not None:
+        raise program.failure
+    found: list[Divergence] = []
+    checked = _check_outputs("capture", program.captured, [truth[v] for v in program.captured.outputs], after, found)
+    for record in program.passes:
+        checked += _check_pass(record.name, record.graph, inputs, truth, program.captured, found)
+    executable = program._built()
+    outs = executable.run(inputs, lambda arrays: [np.array(a) for a in arrays])
+    checked += _check_outputs("code generation", program.captured, outs, [truth[v] for v in program.captured.outputs], found)
+    snapshot.restore()
+    return Verification(checked, tuple(r.name for r in program.passes), tuple(found))
+
+
+def _inputs(program: Program, leaves: list[Any]) -> list[Any]:
+    arrays = []
+    for slot in program.trace.slots:
+        held = leaves[slot.key[0]] if slot.kind == "leaf" else slot.key._grad if slot.kind == "grad" else slot.key
+        arrays.append(held._data if isinstance(held, Tensor) else held)
+    return arrays
+
+
+def _output_values(program: Program) -> list[Any]:
+    """Values that the eager run itself left in written tensors and gradients (None where it kept none)."""
+    values: list[Any] = [None] * len(program.captured.outputs)
+    for store in program.trace.stores:
+        slot = program.trace.slots[store.input]
+        held = slot.key[1] if slot.kind == "leaf" else slot.key._grad if slot.kind == "grad" else slot.key
+        values[store.output] = None if held is None else np.array(held._data if isinstance(held, Tensor) else held)
+    for effect in program.trace.grads:
+        if effect.output is not None and effect.owner._grad is not None:
+            values[effect.output] = np.array(effect.owner._grad._data)
+    return values
+
+
+def _all_values(graph: Graph, inputs: list[Any]) -> dict[Any, Any]:
+    values: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
+    backend = backend_for(graph.inputs[0].type.device if graph.inputs else next(iter(graph.all_vars())).type.device)
+
+    def apply(node: Node, operands: list[Any]) -> Any:
+        results = run_node(node, operands, backend)
+        values.update(zip(node.outputs, results, strict=True))
+        return results
+
+    for v, value in zip(graph.outputs, evaluate(graph, inputs, apply), strict=True):
+        values[v] = value
+    return values
+
+
+def _check_pass(
+    name: str, graph: Graph, inputs: list[Any], truth: dict[Any, Any], captured: Graph, found: list[Divergence]
+) -> int:
+    values = _all_values(graph, inputs)
+    checked = 0
+    if name != "renumber":
+        for node in graph.nodes:
+            for v in node.outputs:
+                if v in truth:
+                    checked += 1
+                    _check(name, node, values[v], truth[v], found)
+    return checked + _check_outputs(name, graph, [values[v] for v in graph.outputs], [truth[v] for v in captured.outputs], found)
+
+
+def _check_outputs(name: str, graph: Graph, outs: list[Any], expected: list[Any], found: list[Divergence]) -> int:
+    producers = graph.producers()
+    for v, a, b in zip(graph.outputs, outs, expected, strict=True):
+        node = producers.get(v) if isinstance(v, Var) else None
+        if a is not None and b is not None and hasattr(a, "shape"):
+            _check(name, node, a, b, found)
+    return len(outs)
+
+
+def _check(name: str, node: Node | None, a: Any, b: Any, found: list[Divergence]) -> None:
+    ulp = ulp_distance(np.asarray(a), np.asarray(b))
+    if ulp:
+        found.append(Divergence(name, node.prim.name if node else "input", str(node.where) if node else "?", ulp))
