@@ -27,13 +27,16 @@ LAYERS = [
     {"eager", "static", "transforms"},
     {"passes"},
     {"backends"},
-    {"compile", "compare"},
-    {"nn", "optim", "data", "inspect", "testing", "serialise"},
+    {"replay", "program", "compile", "compare"},
+    {"nn", "optim", "data", "autograd", "inspect", "testing", "serialise"},
     {"__init__"},
 ]
 SIBLINGS = {
     ("transforms", "eager"),  # transforms run the tape
-    ("compare", "compile"),  # comparing drives a compiled function
+    ("program", "replay"),  # the driver is four files, in this order
+    ("compile", "program"),
+    ("compare", "program"),
+    ("compare", "compile"),
     ("optim", "nn"),  # an optimiser holds parameters
     ("nn", "serialise"),
     ("testing", "inspect"),

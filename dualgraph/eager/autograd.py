@@ -50,7 +50,7 @@ def written_at(cell: list[Any] | None) -> str:
 
 def _results(node: TapeNode, kept: Any) -> Any:
     outs = []
-    for i, (data, cell, version, dtype, device) in enumerate(kept):
+    for i, (data, cell, version, dtype, device, original) in enumerate(kept):
         if cell[0] != version:
             raise AutogradError(
                 describe(
@@ -62,6 +62,9 @@ def _results(node: TapeNode, kept: Any) -> Any:
                     node.where,
                 )
             )
+        if original is not None:
+            outs.append(original)
+            continue
         out = Tensor(data, dtype, device)
         out._cell = cell
         if node.outputs[i].dtype.is_inexact:

@@ -222,7 +222,10 @@ def record(
     node = TapeNode(prim, edges, params, types, where)
     results = None
     if prim.reads_out:
-        results = tuple((o._data, o._version_cell(), o._version, o.dtype, o.device) for o in outs)
+        keep = state.tracer is not None  # a capture knows results by identity
+        results = tuple(
+            (o._data, o._version_cell(), o._version, o.dtype, o.device, o if keep else None) for o in outs
+        )
     node.saved = (kept, results)
     for i, (out, t) in enumerate(zip(outs, types, strict=True)):
         if t.dtype.is_inexact:

@@ -133,7 +133,10 @@ class _Draw:
         """The state for the next `words` words of 32 bits."""
         state = self.generator.state
         here = _moved(state, self.used) if self.used else state
-        self.used += rng.blocks_for(words)
+        blocks = rng.blocks_for(words)
+        if context.batching is not None:  # each example of a vmap draws its own
+            here, blocks = context.batching.spread(here, blocks)
+        self.used += blocks
         return here if self.device is CPU else transfer(here, device=str(self.device))
 
     def __enter__(self) -> _Draw:

@@ -44,21 +44,30 @@ def blocks_for(words: int) -> int:
 
 
 def _samples(rng: Any) -> list[Any]:
-    return [((np.array([7, 3], dtype=np.uint64),), {"size": 10})]
+    return [
+        ((np.array([7, 3], dtype=np.uint64),), {"size": 10}),
+        ((np.array([[7, 3], [7, 6]], dtype=np.uint64),), {"size": 5}),
+    ]
 
 
 @opaque(name="random_bits", samples=_samples)
 def random_bits(xp, state, size):
-    """`size` words of 32 random bits for the generator state (seed, counter)."""
-    counters = state[1] + xp.arange(blocks_for(size), dtype="uint64")
-    return philox(xp, state[0], counters).reshape(-1)[:size].astype("uint32")
+    """`size` words of 32 random bits for the generator state (seed, counter), or for each of several."""
+    counters = state[..., 1:] + xp.arange(blocks_for(size), dtype="uint64")
+    words = philox(xp, state[..., :1], counters)
+    return words.reshape((*state.shape[:-1], 4 * blocks_for(size)))[..., :size].astype("uint32")
 
 
 @random_bits.type
 def _(state, size):
-    if state.dtype is not dt.uint64 or state.shape != (2,):
+    if state.dtype is not dt.uint64 or state.shape[-1:] != (2,):
         raise DTypeError(f"a generator state is u64[2], not {state}")
-    return TensorType(dt.uint32, (size,), state.device)
+    return TensorType(dt.uint32, (*state.shape[:-1], size), state.device)
+
+
+@random_bits.batch
+def _(lift, args, batched, size):
+    return random_bits(args[0], size=size)
 
 
 def words_needed(dtype: dt.DType, size: int) -> int:

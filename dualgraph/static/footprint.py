@@ -166,6 +166,8 @@ class Footprint:
         self._work: list[tuple[Any, str, Location]] = []
         for value, name in roots:
             self._visit(value, name, Location("", 0))
+            if getattr(getattr(value, "__code__", None), "co_flags", 0) & 0x2A0:  # yield, async
+                self._refuse("a generator or coroutine cannot be one program", name, Location("", 0))
         while self._work:
             value, name, where = self._work.pop()
             self._expand(value, name, where)
@@ -243,9 +245,7 @@ class Footprint:
         if _closed(fn.__module__):
             return
         where = Location(fn.__code__.co_filename, fn.__code__.co_firstlineno, fn.__name__)
-        if fn.__code__.co_flags & 0x2A0:  # generator, coroutine, async generator
-            self._refuse("generators and coroutines keep state that cannot be checked", name, where)
-            return
+        engine = fn.__module__.startswith(ENGINE)
         for names, written in map(_code_names, _codes(fn.__code__)):
             self.names |= names
             self.written |= written
@@ -256,7 +256,11 @@ class Footprint:
                 content = MISSING
             self._place(CellCheck(cell, None, content, var, where))
         for var in sorted(set().union(*(code.co_names for code in _codes(fn.__code__)))):
-            if var in fn.__globals__:
+            if engine:
+                held = fn.__globals__.get(var)
+                if isinstance(held, (types.FunctionType, type)):
+                    self._visit(held, var, where)
+            elif var in fn.__globals__:
                 self._place(DictCheck(fn.__globals__, var, fn.__globals__[var], var, where))
             elif hasattr(builtins, var) and getattr(builtins, var) in IMPURE_BUILTINS:
                 self._refuse(f"calls {var}, an effect outside of tensors", name, where)

@@ -15,6 +15,8 @@ from ..core.errors import TransformError, describe
 from ..core.prim import Prim
 from ..eager.inplace import write
 from ..eager.tensor import Tensor
+from ..ops.arithmetic import add, multiply
+from ..ops.creation import arange_op
 from ..ops.movement import concat_along, copy, expand_dims_at, reshape, slice_
 from ..ops.reduce import broadcast_to
 
@@ -248,6 +250,16 @@ class Batching:
     def _made_inside(self, t: Tensor, level: Level) -> bool:
         made, where = self._born.get(id(t), (None, None))
         return made is not None and made() is t and where is not None and where.depth >= level.depth
+
+    def spread(self, counter: Tensor, step: int) -> tuple[Tensor, int]:
+        """A generator state for each example, `step` apart; and how far all of them together go."""
+        sizes = tuple(level.size for level in self.levels)
+        moves = arange_op(start=0, step=step, size=prod(sizes), dtype="uint64", device=str(counter.device))
+        moves = reshape(moves, shape=(*sizes, 1))
+        out = add(counter, concat_along(multiply(moves, 0), moves, axis=len(sizes)))
+        for level in self.levels:
+            out = in_batch(out, level)
+        return out, step * prod(sizes)
 
     def refuse(self, t: Tensor, what: str) -> None:
         """Raises if the values of `t` would leave the tensor world while they differ between examples."""

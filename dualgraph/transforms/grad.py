@@ -42,7 +42,7 @@ def grad(
     """
     both = value_and_grad(fn, argnums, has_aux)
 
-    @functools.wraps(fn)
+    @functools.wraps(fn, updated=())
     def gradient(*args: Any, **kwargs: Any) -> Any:
         value, grads = both(*args, **kwargs)
         return (grads, value[1]) if has_aux else grads
@@ -61,7 +61,7 @@ def value_and_grad(
     (9.0, 6.0)
     """
 
-    @functools.wraps(fn)
+    @functools.wraps(fn, updated=())
     def both(*args: Any, **kwargs: Any) -> Any:
         of_chosen, chosen = at_places("grad", fn, argnums, args, kwargs)
         run = Forward("grad", of_chosen, chosen, has_aux)
@@ -114,7 +114,7 @@ class Forward:
         outs, self.out_tree = flatten(result)
         self.outs: list[Tensor] = [_as_result(what, o) for o in outs]
         self.result = unflatten(self.out_tree, self.outs)
-        self.outer = state.grad and (_reach_outside(self.outs, self.leaves) or any(map(_tracked_within, self.outs)))
+        self.outer = state.grad and (_reach_outside(self.outs, self.leaves) or any(map(tracked_within, self.outs)))
 
     def scalar(self) -> Tensor:
         """The one real number that the function gave."""
@@ -228,10 +228,10 @@ def cut(t: Tensor) -> Tensor:
 
 
 def _tracked(t: Tensor) -> bool:
-    return t.requires_grad or _tracked_within(t)
+    return t.requires_grad or tracked_within(t)
 
 
-def _tracked_within(t: Tensor) -> bool:
+def tracked_within(t: Tensor) -> bool:
     """Whether the tape of a vmap further out, or of no vmap, knows the tensor behind a batched one."""
     batch = batch_of(t)
     return batch is not None and _tracked(batch.inner)

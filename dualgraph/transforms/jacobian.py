@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.trees import TreeDef, flatten, unflatten
-from ..eager.creation import eye
+from ..core.trees import TreeDef, flatten, map_leaves, unflatten
+from ..eager.creation import asarray, eye
 from ..eager.functions import moveaxis, reshape
 from ..eager.tensor import Tensor
 from .grad import at_places, vjp
@@ -28,7 +28,7 @@ def jacrev(fn: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     [[2.0, 0.0], [0.0, 4.0]]
     """
 
-    @functools.wraps(fn)
+    @functools.wraps(fn, updated=())
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         of_chosen, chosen = at_places("jacrev", fn, argnums, args, kwargs)
         out, pull, *aux = vjp(of_chosen, *chosen, has_aux=has_aux)
@@ -48,9 +48,10 @@ def jacfwd(fn: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     Shapes as for `jacrev`. Best where arguments are fewer than results.
     """
 
-    @functools.wraps(fn)
+    @functools.wraps(fn, updated=())
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         of_chosen, chosen = at_places("jacfwd", fn, argnums, args, kwargs)
+        chosen = map_leaves(asarray, chosen)
         _, push, *aux = linearize(of_chosen, *chosen, has_aux=has_aux)
         primals, in_tree = flatten(chosen)
         basis = _basis(primals)

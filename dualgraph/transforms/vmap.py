@@ -37,7 +37,7 @@ def vmap(fn: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) -> Calla
     [3.0, 7.0]
     """
 
-    @functools.wraps(fn)
+    @functools.wraps(fn, updated=())
     def batched(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = flatten((args, kwargs))
         axes = [*_spread(_per_argument(in_axes, len(args)), args), *(0 for _ in flatten(kwargs)[0])]

@@ -51,8 +51,8 @@ def permute(place: Place, shape: Shape, extents: Extents, axes: tuple[int, ...])
     return tuple(source)
 
 
-def broadcast_to(place: Place, shape: Shape, extents: Extents, **params: Any) -> Place:
-    return broadcast(place, shape)
+def broadcast_to(place: Place, in_shape: Shape, extents: Extents, shape: Shape) -> Place:
+    return broadcast(place, in_shape)
 
 
 def slice_(place: Place, shape: Shape, extents: Extents, starts: Any, stops: Any, steps: Any) -> Place:

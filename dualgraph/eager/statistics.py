@@ -1,0 +1,50 @@
+"""Statistics with the Array API's signatures: mean, variance and what is built of exponentials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.errors import DTypeError, describe
+from ..ops import composites
+from .functions import as_operand, astype
+from .tensor import Tensor
+
+Axis = int | Sequence[int] | None
+
+
+def _inexact(op: str, x: Any) -> Tensor:
+    x = as_operand(x)
+    if not x.dtype.is_inexact:
+        raise DTypeError(describe(op, str(x.type), "needs a floating tensor", "cast with .float()"))
+    return x
+
+
+def mean(x: Any, /, *, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
+    """Arithmetic mean over `axis` (all axes by default)."""
+    x = as_operand(x) if dtype is None else astype(x, dtype, copy=False)
+    return composites.mean(_inexact("mean", x), axis=axis, keepdims=bool(keepdims))  # type: ignore[no-any-return]
+
+
+def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+    """Variance over `axis`: squares of the distance to the mean, divided by ``n - correction``.
+
+    >>> dg.var(dg.asarray([1., 2., 3., 4.])).item()
+    1.25
+    """
+    return composites.var(_inexact("var", x), axis=axis, correction=correction, keepdims=bool(keepdims))  # type: ignore[no-any-return]
+
+
+def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+    """Standard deviation over `axis`: the root of `var`."""
+    return composites.std(_inexact("std", x), axis=axis, correction=correction, keepdims=bool(keepdims))  # type: ignore[no-any-return]
+
+
+def softmax(x: Any, /, axis: int = -1, *, dtype: Any = None) -> Tensor:
+    """``exp(x) / sum(exp(x))`` along `axis`."""
+    return composites.softmax(as_operand(x), axis=axis, dtype=dtype)  # type: ignore[no-any-return]
+
+
+def log_softmax(x: Any, /, axis: int = -1, *, dtype: Any = None) -> Tensor:
+    """``log(softmax(x))`` along `axis`."""
+    return composites.log_softmax(as_operand(x), axis=axis, dtype=dtype)  # type: ignore[no-any-return]

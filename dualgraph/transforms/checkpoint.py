@@ -1,0 +1,151 @@
+"""checkpoint: gradients with less memory - what a function computed is dropped, and computed again.
+
+The function runs once with the tape, which shows what its results depend on: arguments, and whatever
+it closes over. Then that piece of tape is dropped, and one entry that can record it anew takes its place.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.context import grad_mode, state
+from ..core.errors import AutogradError, describe, user_location
+from ..core.node import TapeNode
+from ..core.sweep import reverse
+from ..core.trees import flatten, unflatten
+from ..eager import autograd
+from ..eager.random import get_rng_state, set_rng_state
+from ..eager.tensor import Edge, Tensor
+from .grad import tracked_within
+
+
+def checkpoint(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` with the same results and gradients, whose intermediate values are not kept for the gradient.
+
+    The reverse sweep runs `fn` once more when it comes to it, with the same random numbers, so `fn`
+    must be a function of its arguments and of tensors that have not changed. Gradients reach
+    tensors that `fn` closes over (a module's parameters) as well.
+
+    >>> import dualgraph as dg
+    >>> f = dg.checkpoint(lambda x: (x * x).sin())
+    >>> dg.grad(f)(0.0).item()
+    0.0
+    """
+
+    @functools.wraps(fn, updated=())
+    def checkpointed(*args: Any, **kwargs: Any) -> Any:
+        if not state.grad:
+            return fn(*args, **kwargs)
+        segment = _Segment(fn, args, kwargs)
+        leaves, tree = flatten(segment.run())
+        outs = [x for x in leaves if isinstance(x, Tensor) and x.requires_grad]
+        if not outs or any(map(tracked_within, outs)):  # the tape under a vmap keeps its values
+            return unflatten(tree, leaves)
+        replaced = iter(segment.entry(outs))
+        return unflatten(tree, [next(replaced) if any(x is o for o in outs) else x for x in leaves])
+
+    return checkpointed
+
+
+class _Segment:
+    """The op of the tape entry that stands for one call of a checkpointed function."""
+
+    name = "checkpoint"
+    multiple = True
+    reads_out = False
+    takes_over = True  # sums that later ops began are continued, so the bits are those of the plain function
+
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.fn, self.args, self.kwargs = fn, args, kwargs
+        self.given = [(t, t._version) for t in flatten((args, kwargs))[0] if isinstance(t, Tensor)]
+        self.random = get_rng_state()
+        self.frontier: list[Edge] = []
+
+    def saves(self, i: int) -> bool:
+        return False
+
+    def run(self) -> Any:
+        self.began = TapeNode(None, (), {}, ()).seq
+        return self.fn(*self.args, **self.kwargs)
+
+    def entry(self, outs: Sequence[Tensor]) -> list[Tensor]:
+        """`outs` again, on a tape entry of their own in place of the recorded ones."""
+        self.frontier = frontier(outs, self.began)
+        node = TapeNode(self, tuple(self.frontier), {}, tuple(o.type for o in outs), user_location())
+        node.saved = (tuple(source.outputs[index] for source, index in self.frontier), None)
+        return [self._attached(o, node, i) for i, o in enumerate(outs)]
+
+    def _attached(self, t: Tensor, node: TapeNode, index: int) -> Tensor:
+        with grad_mode(False):
+            out: Tensor = autograd.alias(t)
+        if not any(t._root() is x for x, _ in self.given):
+            out._parent = None  # else the piece of tape would be kept through it
+        else:
+            out._stamp = out._version
+        out._node, out._index = node, index
+        return out
+
+    def vjp_rule(self, cts: tuple[Any, ...], _outs: Any, *_operands: Any, prior: list[Any]) -> list[Any]:
+        """Records the piece of tape anew and sweeps through it."""
+        for t, version in self.given:
+            if t._version != version:
+                raise AutogradError(
+                    describe("checkpoint", str(t.type), "an argument was changed in place since, so the function cannot run again"
+                             + autograd.written_at(t._cell), "write out of place, or on a .clone()")
+                )  # fmt: skip
+        outs = [x for x in flatten(self._again())[0] if isinstance(x, Tensor) and x.requires_grad]
+        if len(outs) != len(cts):
+            raise AutogradError(
+                describe("checkpoint", "", f"the function gave {len(cts)} differentiable results, and {len(outs)} when run again")
+            )
+        return self._sweep(outs, cts, prior)
+
+    def _again(self) -> Any:
+        later = get_rng_state()
+        set_rng_state(self.random)
+        try:
+            with grad_mode(True):
+                return self.run()
+        finally:
+            set_rng_state(later)
+
+    def _sweep(self, outs: Sequence[Tensor], cts: Sequence[Any], prior: list[Any]) -> list[Any]:
+        stop = {id(node) for node, _ in self.frontier}
+        totals: dict[int, list[Any]] = {}
+        pending: dict[int, list[Any]] = {}
+        for (node, index), begun in zip(self.frontier, prior, strict=True):
+            pending.setdefault(id(node), [None] * len(node.outputs))[index] = begun
+
+        def rule(node: TapeNode, slots: list[Any], needed: tuple[bool, ...], prior: Any = None) -> Sequence[Any]:
+            ends = id(node) in stop
+            return [None] * len(node.inputs) if ends else autograd.apply_rule(node, slots, needed, prior)
+
+        def see(node: TapeNode, slots: list[Any]) -> None:
+            if id(node) in stop:
+                totals[id(node)] = slots
+
+        edges = [(o._edge(), ct) for o, ct in zip(outs, cts, strict=True) if ct is not None]
+        reverse([(e, ct) for e, ct in edges if e is not None], rule, autograd.add, None, see, pending)
+        return [
+            totals[id(node)][index] if id(node) in totals else begun
+            for (node, index), begun in zip(self.frontier, prior, strict=True)
+        ]
+
+
+def frontier(outs: Sequence[Tensor], began: int) -> list[Edge]:
+    """The edges on which a piece of tape, recorded since `began`, depends on what was there before."""
+    stack: list[Edge] = [e for e in (o._edge() for o in outs) if e is not None]
+    seen: set[tuple[int, int]] = set()
+    found: list[Edge] = []
+    while stack:
+        node, index = edge = stack.pop()
+        if (id(node), index) in seen:
+            continue
+        seen.add((id(node), index))
+        if node.prim is None or node.seq < began:
+            found.append(edge)
+        else:
+            stack.extend(e for e in node.inputs if e is not None)
+    return found
