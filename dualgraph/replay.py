@@ -17,12 +17,15 @@ from .eager.tensor import Tensor
 from .ops.arithmetic import add
 from .ops.movement import alias
 from .static.graph import Graph, evaluate
+from .static.region import is_region
 
 
 def run_on_tensors(graph: Graph, inputs: list[Tensor]) -> list[Tensor]:
     """The graph's outputs, computed op by op on tensors, so that tape and capture see each op."""
 
     def apply(node: Any, operands: list[Any]) -> Any:
+        if is_region(node):
+            return run_on_tensors(node.params["body"], operands)
         args = [v.value if isinstance(v, Literal) else v for v in operands]
         if all(isinstance(v, Literal) for v in operands) and operands:
             args[0] = constant(operands[0].value, operands[0].dtype, state.device)

@@ -3,7 +3,8 @@
 from . import interchange, methods, operators, printing
 from .creation import arange, as_tensor, asarray, empty, eye, full, from_numpy, linspace, ones, tensor, zeros
 from .creation import empty_like, full_like, ones_like, zeros_like
-from .functions import concat, stack, where
+from .shapes import concat, stack
+from ..ops.arithmetic import where
 from .grad_modes import enable_grad, is_grad_enabled, no_grad
 from .random import Generator, bernoulli, manual_seed, multinomial, rand, rand_like, randint, randn, randn_like, randperm
 from .tensor import Tensor

@@ -11,7 +11,9 @@ from ..ops.arithmetic import multiply
 from ..ops.movement import permute, reshape
 from ..ops.reduce import broadcast_to, reduce_sum
 from . import functions as fn
+from . import shapes as sh
 from .methods.shape import diagonal
+from .operands import as_operand
 from .tensor import Tensor
 
 Labels = list[str]
@@ -40,7 +42,7 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     [[3.0, 3.0], [3.0, 3.0]]
     """
     given = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
-    tensors = [fn.as_operand(x) for x in given]
+    tensors = [as_operand(x) for x in given]
     inputs, output = _parse(equation, tensors)
     terms = [_distinct(t, labels) for t, labels in zip(tensors, inputs, strict=True)]
     sizes = _sizes(equation, terms)
@@ -150,6 +152,6 @@ def _contract(x: Term, y: Term, wanted: set[str]) -> Term:
         return reshape(moved, shape=tuple(prod(term.size(a) for a in g) for g in groups))  # type: ignore[no-any-return]
 
     left, right = shaped(x, batch, rows, inner), shaped(y, batch, inner, columns)
-    product = fn.matmul(left, right) if inner else multiply(left, fn.reshape(right, (right.shape[0], 1, right.shape[2])))
+    product = fn.matmul(left, right) if inner else multiply(left, sh.reshape(right, (right.shape[0], 1, right.shape[2])))
     shape = (*(x.size(a) for a in (*batch, *rows)), *(y.size(a) for a in columns))
     return Term(reshape(product, shape=shape), [*batch, *rows, *columns])

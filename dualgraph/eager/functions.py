@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod as product
+from math import prod as _product
 from typing import Any
 
 from ..core import dtypes as dt
@@ -19,48 +19,12 @@ from ..ops.indexing import index, take_along
 from ..ops.sorting import sort_along
 from ..ops.transcendental import pow as power
 from .creation import arange, asarray, eye, full, linspace, ones, ones_like, zeros
+from .indexing import nonzero as nonzero_places
+from .operands import as_operand, astype
+from .shapes import broadcast_to, cut, reshape
 from .tensor import Tensor
 
 Axis = int | Sequence[int] | None
-where = ar.where
-isfinite = ar.isfinite
-
-
-def as_operand(x: Any) -> Tensor:
-    """A tensor of whatever has asarray semantics."""
-    return x if isinstance(x, Tensor) else asarray(x)
-
-
-# --- dtypes ------------------------------------------------------------------------------------
-
-
-def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
-    """x in another dtype; a copy unless `copy` is False and nothing changes."""
-    x = as_operand(x)
-    target = dt.as_dtype(dtype)
-    if device is not None:
-        x = x.to(device)  # type: ignore[attr-defined]
-    if target is x.dtype:
-        return mv.copy(x) if copy else x  # type: ignore[no-any-return]
-    return ar.cast(x, dtype=target.name)  # type: ignore[no-any-return]
-
-
-def result_type(*operands: Any) -> dt.DType:
-    """The dtype that operands (tensors, dtypes, numbers) promote to."""
-    strong = [o.dtype if isinstance(o, Tensor) else dt.as_dtype(o) for o in operands if not isinstance(o, (bool, int, float, complex))]
-    if not strong:
-        return dt.promote(*(dt.of_scalar(o) for o in operands))
-    out = dt.promote(*strong)
-    for o in operands:
-        if isinstance(o, (bool, int, float, complex)):
-            out = dt.promote_scalar(out, o)
-    return out
-
-
-def can_cast(from_: Any, to: Any, /) -> bool:
-    """Whether promotion can turn `from_` (a dtype or tensor) into `to`."""
-    source = from_.dtype if isinstance(from_, Tensor) else dt.as_dtype(from_)
-    return dt.promote(source, dt.as_dtype(to)) is dt.as_dtype(to)
 
 
 # --- reductions --------------------------------------------------------------------------------
@@ -154,219 +118,6 @@ def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, in
     return _cumulative(cumprod_along, x, axis, dtype, include_initial, 1)
 
 
-# --- shapes ------------------------------------------------------------------------------------
-
-
-def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:
-    """x under another shape; one size may be -1 and is then worked out."""
-    x = as_operand(x)
-    wanted = tuple(int(d) for d in ((shape,) if hasattr(shape, "__index__") else shape))
-    if wanted.count(-1) > 1:
-        raise ShapeError(describe("reshape", f"{x.type}, {wanted}", "only one size can be -1"))
-    if -1 in wanted:
-        rest = product(d for d in wanted if d != -1)
-        total = product(x.shape)
-        if rest == 0 or total % rest:
-            raise ShapeError(describe("reshape", f"{x.type}, {wanted}", f"{total} elements do not divide into {wanted}"))
-        wanted = tuple(total // rest if d == -1 else d for d in wanted)
-    out = mv.reshape(x, shape=wanted)
-    return mv.copy(out) if copy and out._parent is not None else out  # type: ignore[no-any-return]
-
-
-def permute_dims(x: Any, /, axes: Sequence[int]) -> Tensor:
-    """Axes in another order."""
-    x = as_operand(x)
-    return mv.permute(x, axes=tuple(normalize_axis(a, x.ndim) for a in axes))  # type: ignore[no-any-return]
-
-
-def matrix_transpose(x: Any, /) -> Tensor:
-    """The last two axes exchanged."""
-    x = as_operand(x)
-    if x.ndim < 2:
-        raise ShapeError(describe("matrix_transpose", str(x.type), "needs at least two axes"))
-    return swap_last(x)  # type: ignore[no-any-return]
-
-
-def expand_dims(x: Any, /, *, axis: Axis = 0) -> Tensor:
-    """Axes of length 1 inserted so that they end up at `axis`."""
-    x = as_operand(x)
-    count = 1 if isinstance(axis, int) else len(axis or ())
-    return mv.expand_dims_at(x, normalize_axes(axis, x.ndim + count))  # type: ignore[no-any-return]
-
-
-def squeeze(x: Any, /, axis: Axis) -> Tensor:
-    """Axes of length 1 removed."""
-    x = as_operand(x)
-    axes = normalize_axes(axis, x.ndim)
-    for a in axes:
-        if x.shape[a] != 1:
-            raise ShapeError(describe("squeeze", str(x.type), f"axis {a} has length {x.shape[a]}, not 1"))
-    return mv.reshape(x, shape=tuple(d for i, d in enumerate(x.shape) if i not in axes))  # type: ignore[no-any-return]
-
-
-def broadcast_to(x: Any, /, shape: Sequence[int]) -> Tensor:
-    """x repeated along new or length-1 axes."""
-    return rd.broadcast_to(as_operand(x), shape=tuple(shape))  # type: ignore[no-any-return]
-
-
-def broadcast_arrays(*arrays: Any) -> list[Tensor]:
-    """Operands at their common shape."""
-    tensors = [as_operand(a) for a in arrays]
-    shape = broadcast_shapes(*(t.shape for t in tensors))
-    return [broadcast_to(t, shape) for t in tensors]
-
-
-def flip(x: Any, /, *, axis: Axis = None) -> Tensor:
-    """Elements in reverse order along `axis`."""
-    x = as_operand(x)
-    return mv.flip(x, axes=normalize_axes(axis, x.ndim))  # type: ignore[no-any-return]
-
-
-def roll(x: Any, /, shift: int | Sequence[int], *, axis: Axis = None) -> Tensor:
-    """Elements moved on by `shift` places, those that fall off coming in again."""
-    x = as_operand(x)
-    if axis is None:
-        return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
-    shifts = [shift] if isinstance(shift, int) else list(shift)
-    axes = [axis] if isinstance(axis, int) else list(axis)
-    if len(shifts) == 1:
-        shifts = shifts * len(axes)
-    for s, a in zip(shifts, axes, strict=True):
-        place = normalize_axis(a, x.ndim)
-        n = x.shape[place]
-        cut = n - s % n if n else 0
-        if 0 < cut < n:
-            parts = [cut(x, place, cut, n), cut(x, place, 0, cut)]
-            x = mv.concat_along(*parts, axis=place)
-    return x
-
-
-def cut(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
-    """Places `start` to `stop` of one axis (counted from 0); a view."""
-    starts = tuple(start if i == axis else 0 for i in range(x.ndim))
-    stops = tuple(stop if i == axis else d for i, d in enumerate(x.shape))
-    return mv.slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim)  # type: ignore[no-any-return]
-
-
-def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Tensor:
-    """Tensors one after the other along an existing axis (flattened first if it is None)."""
-    tensors = [as_operand(a) for a in arrays]
-    if not tensors:
-        raise ArgumentError(describe("concat", "", "there is nothing to join"))
-    if axis is None:
-        tensors, axis = [reshape(t, (-1,)) for t in tensors], 0
-    common = dt.promote(*(t.dtype for t in tensors))
-    tensors = [astype(t, common, copy=False) for t in tensors]
-    return mv.concat_along(*tensors, axis=normalize_axis(axis, tensors[0].ndim))  # type: ignore[no-any-return]
-
-
-def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new axis."""
-    tensors = [as_operand(a) for a in arrays]
-    for t in tensors[1:]:
-        if t.shape != tensors[0].shape:
-            raise ShapeError(describe("stack", f"{tensors[0].type}, {t.type}", "all tensors need the same shape"))
-    if not tensors:
-        raise ArgumentError(describe("stack", "", "there is nothing to join"))
-    place = normalize_axis(axis, tensors[0].ndim + 1)
-    return concat([mv.expand_dims_at(t, (place,)) for t in tensors], axis=place)
-
-
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
-    """The slices along an axis, without it."""
-    x = as_operand(x)
-    place = normalize_axis(axis, x.ndim)
-    return tuple(squeeze(cut(x, place, i, i + 1), place) for i in range(x.shape[place]))
-
-
-def moveaxis(x: Any, source: Axis, destination: Axis, /) -> Tensor:
-    """Axes moved to other places, the rest in order."""
-    x = as_operand(x)
-    src = [normalize_axis(a, x.ndim) for a in ([source] if isinstance(source, int) else source or ())]
-    dst = [normalize_axis(a, x.ndim) for a in ([destination] if isinstance(destination, int) else destination or ())]
-    order = [i for i in range(x.ndim) if i not in src]
-    for d, s in sorted(zip(dst, src, strict=True)):
-        order.insert(d, s)
-    return mv.permute(x, axes=tuple(order))  # type: ignore[no-any-return]
-
-
-def tile(x: Any, repetitions: Sequence[int], /) -> Tensor:
-    """x repeated as a whole along each axis."""
-    x = as_operand(x)
-    reps = tuple(repetitions)
-    rank = len(reps) if len(reps) > x.ndim else x.ndim
-    reps = (1,) * (rank - len(reps)) + reps
-    shape = (1,) * (rank - x.ndim) + x.shape
-    wide = mv.reshape(x, shape=tuple(v for d in shape for v in (1, d)))
-    spread = rd.broadcast_to(wide, shape=tuple(v for r, d in zip(reps, shape, strict=True) for v in (r, d)))
-    return mv.reshape(spread, shape=tuple(r * d for r, d in zip(reps, shape, strict=True)))  # type: ignore[no-any-return]
-
-
-def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
-    """Each element repeated: `repeats` is a number, or one number an element of the axis."""
-    x = as_operand(x)
-    if axis is None:
-        x, axis = reshape(x, (-1,)), 0
-    place = normalize_axis(axis, x.ndim)
-    if isinstance(repeats, int):
-        wide = mv.expand_dims_at(x, (place + 1,))
-        shape = (*x.shape[: place + 1], repeats, *x.shape[place + 1 :])
-        return reshape(rd.broadcast_to(wide, shape=shape), (*x.shape[:place], x.shape[place] * repeats, *x.shape[place + 1 :]))
-    counts = as_operand(repeats).tolist()  # type: ignore[attr-defined]
-    counts = counts * x.shape[place] if len(counts) == 1 else counts
-    places = [i for i, n in enumerate(counts) for _ in range(n)]
-    return take(x, asarray(places, dtype=dt.int64, device=x.device), axis=place)
-
-
-def pad(x: Any, widths: Any, value: Any = 0) -> Tensor:
-    """x surrounded by `value`: one (before, after) pair an axis; negative widths cut."""
-    x = as_operand(x)
-    pairs = tuple((int(a), int(b)) for a, b in widths)
-    if any_negative(pairs):
-        starts = tuple(0 if a >= 0 else -a for a, _ in pairs)
-        stops = tuple(d if b >= 0 else d + b for d, (_, b) in zip(x.shape, pairs, strict=True))
-        x = mv.slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim)
-        pairs = tuple((a if a > 0 else 0, b if b > 0 else 0) for a, b in pairs)
-    return mv.pad(x, widths=pairs, value=value)  # type: ignore[no-any-return]
-
-
-def any_negative(pairs: tuple[tuple[int, int], ...]) -> bool:
-    """Whether a width is negative."""
-    for a, b in pairs:
-        if a < 0 or b < 0:
-            return True
-    return False
-
-
-def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
-    """Coordinate grids of 1-d tensors, "xy" (second axis first) or "ij"."""
-    tensors = [as_operand(a) for a in arrays]
-    order = list(range(len(tensors)))
-    if indexing == "xy" and len(tensors) > 1:
-        order[0], order[1] = 1, 0
-    full_shape = [0] * len(tensors)
-    for t, place in zip(tensors, order, strict=True):
-        full_shape[place] = t.shape[0]
-    return [
-        broadcast_to(reshape(t, tuple(t.shape[0] if i == place else 1 for i in range(len(tensors)))), full_shape)
-        for t, place in zip(tensors, order, strict=True)
-    ]
-
-
-def tril(x: Any, /, *, k: int = 0) -> Tensor:
-    """The part on and below diagonal `k`, zeros above."""
-    x = as_operand(x)
-    rows, cols = (arange(d, device=x.device) for d in x.shape[-2:])
-    return ar.where(mv.reshape(rows, shape=(x.shape[-2], 1)) + k >= cols, x, 0)  # type: ignore[no-any-return]
-
-
-def triu(x: Any, /, *, k: int = 0) -> Tensor:
-    """The part on and above diagonal `k`, zeros below."""
-    x = as_operand(x)
-    rows, cols = (arange(d, device=x.device) for d in x.shape[-2:])
-    return ar.where(mv.reshape(rows, shape=(x.shape[-2], 1)) + k <= cols, x, 0)  # type: ignore[no-any-return]
-
-
 # --- contractions ------------------------------------------------------------------------------
 
 
@@ -399,9 +150,9 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
         raise ShapeError(describe("tensordot", f"{x.type}, {y.type}", f"axes {left} and {right} differ in size"))
     keep_x = [i for i in range(x.ndim) if i not in left]
     keep_y = [i for i in range(y.ndim) if i not in right]
-    inner = product(x.shape[a] for a in left)
-    a = reshape(mv.permute(x, axes=(*keep_x, *left)), (product(x.shape[i] for i in keep_x), inner))
-    b = reshape(mv.permute(y, axes=(*right, *keep_y)), (inner, product(y.shape[i] for i in keep_y)))
+    inner = _product(x.shape[a] for a in left)
+    a = reshape(mv.permute(x, axes=(*keep_x, *left)), (_product(x.shape[i] for i in keep_x), inner))
+    b = reshape(mv.permute(y, axes=(*right, *keep_y)), (inner, _product(y.shape[i] for i in keep_y)))
     return reshape(matmul(a, b), (*(x.shape[i] for i in keep_x), *(y.shape[i] for i in keep_y)))
 
 
@@ -462,3 +213,27 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1) -> Tensor:
         x = ar.subtract(cut(x, place, 1, size), cut(x, place, 0, size - 1))
     return x
 
+
+
+def nonzero(x: Any, /) -> tuple[Tensor, ...]:
+    """One int64 tensor an axis: the places of the elements that are not zero, in row-major order."""
+    x = as_operand(x)
+    if not x.ndim:
+        raise ShapeError(describe("nonzero", str(x.type), "needs at least one axis"))
+    return tuple(nonzero_places(x))
+
+
+def positive(x: Any, /) -> Tensor:
+    """``+x``: x itself."""
+    return as_operand(x)
+
+
+def real(x: Any, /) -> Tensor:
+    """The real part; x itself if it is real."""
+    x = as_operand(x)
+    return ar.real_part(x) if x.dtype.is_complex else x
+
+
+def imag(x: Any, /) -> Tensor:
+    """The imaginary part of a complex x."""
+    return ar.imag_part(as_operand(x))  # type: ignore[no-any-return]

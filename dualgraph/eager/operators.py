@@ -13,9 +13,10 @@ from ..core.prim import REGISTRY
 from ..ops import arithmetic as ar
 from ..ops.transcendental import pow as power
 from .attach import method, methods
-from .functions import matmul, unstack
+from .functions import matmul
 from .indexing import getitem, setitem
 from .inplace import fit, write
+from .shapes import unstack
 from .tensor import Tensor
 
 OPERANDS = (Tensor, bool, int, float, complex, np.ndarray, np.generic)

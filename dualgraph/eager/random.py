@@ -8,6 +8,7 @@ function draws what an eager one draws, and a draw that fails leaves the state a
 from __future__ import annotations
 
 import secrets
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,18 @@ from ..core import dtypes as dt
 from ..core.context import grad_mode, state as context
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
+from ..core.types import broadcast_shapes
 from ..ops import random as rng
-from ..ops.arithmetic import add, bitwise_left_shift, bitwise_or, cast, divide, less, negative, remainder
+from ..ops.arithmetic import add, bitwise_left_shift, bitwise_or, cast, divide, isfinite, less, negative, remainder
 from ..ops.creation import arange_op
 from ..ops.movement import copy as copy_op, reshape
 from ..ops.transcendental import log
 from ..ops.transfer import transfer
 from . import functions as fn
-from .creation import as_shape
+from . import shapes as sh
+from .creation import as_shape, asarray
 from .inplace import write
+from .operands import as_operand, astype
 from .tensor import Tensor
 
 START = 0x9D0A_5EED
@@ -48,7 +52,7 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Starts the stream of a seed (any int, taken modulo 2**64) from its beginning."""
-        write("manual_seed", self.state, fn.asarray(np.array([int(seed) & MASK, 0], dtype=np.uint64)))
+        write("manual_seed", self.state, asarray(np.array([int(seed) & MASK, 0], dtype=np.uint64)))
         return self
 
     def seed(self) -> int:
@@ -172,7 +176,7 @@ def rand(
     """
     shape, chosen = as_shape(size), _floating("rand", dtype)
     with _Draw(generator, device) as draw:
-        state = draw.take(rng.words_needed(chosen, fn.product(shape)))
+        state = draw.take(rng.words_needed(chosen, prod(shape)))
         out = rng.uniform(state, shape, chosen)
     return _asking(out, requires_grad)
 
@@ -182,7 +186,7 @@ def randn(
 ) -> Tensor:
     """Standard normal numbers."""
     shape, chosen = as_shape(size), _floating("randn", dtype)
-    half = (fn.product(shape) + 1) // 2
+    half = (prod(shape) + 1) // 2
     with _Draw(generator, device) as draw:
         words = rng.words_needed(chosen, half)
         out = rng.normal(draw.take(words), draw.take(words), shape, chosen)
@@ -192,7 +196,7 @@ def randn(
 def _wide_words(draw: _Draw, count: int) -> Tensor:
     """`count` numbers of 64 random bits."""
     bits = reshape(rng.random_bits(draw.take(2 * count), size=2 * count), shape=(2, count))
-    high, low = (cast(reshape(fn.cut(bits, 0, i, i + 1), shape=(count,)), dtype="uint64") for i in (0, 1))
+    high, low = (cast(reshape(sh.cut(bits, 0, i, i + 1), shape=(count,)), dtype="uint64") for i in (0, 1))
     return bitwise_or(bitwise_left_shift(high, 32), low)  # type: ignore[no-any-return]
 
 
@@ -227,7 +231,7 @@ def randint(
         raise ArgumentError(describe("randint", f"{low}, {high}", "there is no number from low up to below high"))
     chosen = dt.int64 if dtype is None else dt.as_dtype(dtype)
     with _Draw(generator, device) as draw:
-        words = _wide_words(draw, fn.product(shape))
+        words = _wide_words(draw, prod(shape))
         out = cast(remainder(words, high - low), dtype="int64")
         out = add(out, low) if low else out
         out = reshape(cast(out, dtype=chosen.name) if chosen is not dt.int64 else out, shape=shape)
@@ -238,13 +242,13 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     """The numbers below `n` in random order: the order of as many random 64-bit keys."""
     with _Draw(generator, device) as draw:
         out = fn.argsort(_wide_words(draw, int(n)))
-    return out if dtype is None else fn.astype(out, dtype, copy=False)
+    return out if dtype is None else astype(out, dtype, copy=False)
 
 
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, **kind: Any) -> Tensor:
     """Normal numbers of a mean and a standard deviation: numbers with a size, or tensors."""
     if size is None:
-        size = fn.broadcast_shapes(*(v.shape for v in (mean, std) if isinstance(v, Tensor)))
+        size = broadcast_shapes(*(v.shape for v in (mean, std) if isinstance(v, Tensor)))
         first = mean if isinstance(mean, Tensor) else std
         kind = {"dtype": first.dtype, "device": first.device, **kind} if isinstance(first, Tensor) else kind
     return randn(size, generator=generator, **kind) * std + mean  # type: ignore[operator,no-any-return]
@@ -252,7 +256,7 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
 
 def bernoulli(p: Any, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability in each element of `p`, else 0; of its dtype."""
-    p = fn.as_operand(p)
+    p = as_operand(p)
     return cast(bernoulli_of(p.shape, p, generator, p.device), dtype=p.dtype.name)  # type: ignore[no-any-return]
 
 
@@ -270,23 +274,23 @@ def multinomial(
     """
     weights = weights.detach()  # type: ignore[attr-defined]
     what = describe("multinomial", str(weights.type), "")
-    rows = weights if weights.ndim == 2 else fn.reshape(weights, (1, -1))
+    rows = weights if weights.ndim == 2 else sh.reshape(weights, (1, -1))
     most = int(fn.min(fn.count_nonzero(rows, axis=1)))
-    if bool(fn.any(less(rows, 0))) or not bool(fn.all(fn.isfinite(rows))):
+    if bool(fn.any(less(rows, 0))) or not bool(fn.all(isfinite(rows))):
         raise ArgumentError(what + "weights must be finite and not negative")
     if not most or (num_samples > most and not replacement):
         raise ArgumentError(what + f"cannot draw {num_samples} of {most} positive weights without replacement")
     kind = {"generator": generator, "dtype": rows.dtype, "device": rows.device}
     if replacement:
         edges = fn.cumulative_sum(rows, axis=1)
-        total = fn.cut(edges, 1, rows.shape[1] - 1, rows.shape[1])
+        total = sh.cut(edges, 1, rows.shape[1] - 1, rows.shape[1])
         at = rand(rows.shape[0], num_samples, **kind) * total  # type: ignore[operator]
-        out = fn.sum(fn.expand_dims(at, axis=2) >= fn.expand_dims(edges, axis=1), axis=2)
+        out = fn.sum(sh.expand_dims(at, axis=2) >= sh.expand_dims(edges, axis=1), axis=2)
         out = fn.clip(out, 0, rows.shape[1] - 1)
     else:  # the order of arrivals at rates in proportion to the weights
         waits = divide(negative(log(1 - rand(rows.shape, **kind))), rows)  # type: ignore[operator]
-        out = fn.cut(fn.argsort(waits, axis=1), 1, 0, num_samples)
-    return out if weights.ndim == 2 else fn.reshape(out, (-1,))
+        out = sh.cut(fn.argsort(waits, axis=1), 1, 0, num_samples)
+    return out if weights.ndim == 2 else sh.reshape(out, (-1,))
 
 
 def _like(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:

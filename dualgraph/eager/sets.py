@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 from ..core import dtypes as dt
@@ -12,8 +13,11 @@ from ..ops.indexing import index_put, put_along
 from ..ops.searching import search_sorted
 from ..ops.sorting import sort_along
 from . import functions as fn
+from . import shapes as sh
 from .attach import methods
 from .indexing import nonzero as nonzero_places
+from .creation import arange, full, ones, ones_like, zeros
+from .operands import as_operand, astype
 from .tensor import Tensor
 
 
@@ -46,11 +50,11 @@ def unique_all(x: Any, /) -> UniqueAll:
     >>> dg.unique_all(dg.asarray([3, 1, 3])).counts
     tensor([1, 2])
     """
-    x = fn.as_operand(x)
-    ordered, order = sort_along(fn.reshape(x, (-1,)), axis=0)
+    x = as_operand(x)
+    ordered, order = sort_along(sh.reshape(x, (-1,)), axis=0)
     n = ordered.shape[0]
-    head = fn.cut(ordered, 0, 0, min(n, 1))
-    new = fn.concat([fn.ones_like(head, dtype=dt.bool_), ar.not_equal(fn.cut(ordered, 0, 1, n), fn.cut(ordered, 0, 0, n - 1))]) if n else ar.cast(head, dtype="bool")
+    head = sh.cut(ordered, 0, 0, min(n, 1))
+    new = sh.concat([ones_like(head, dtype=dt.bool_), ar.not_equal(sh.cut(ordered, 0, 1, n), sh.cut(ordered, 0, 0, n - 1))]) if n else ar.cast(head, dtype="bool")
     return _grouped(ordered, order, new, x.shape)
 
 
@@ -58,11 +62,11 @@ def _grouped(ordered: Tensor, order: Tensor, new: Tensor, shape: tuple[int, ...]
     """From sorted slices and marks where a new value begins."""
     n = order.shape[0]
     (starts,) = nonzero_places(new)
-    ends = fn.concat([fn.cut(starts, 0, 1, starts.shape[0]), fn.full((min(starts.shape[0], 1),), n, dtype=dt.int64, device=order.device)])
+    ends = sh.concat([sh.cut(starts, 0, 1, starts.shape[0]), full((min(starts.shape[0], 1),), n, dtype=dt.int64, device=order.device)])
     group = ar.subtract(fn.cumulative_sum(ar.cast(new, dtype="int64"), axis=0), 1)
     inverse = put_along(group, order, shape=(n,), axis=0)
     return UniqueAll(
-        fn.take(ordered, starts, axis=0), fn.take(order, starts, axis=0), fn.reshape(inverse, shape), ar.subtract(ends, starts)
+        fn.take(ordered, starts, axis=0), fn.take(order, starts, axis=0), sh.reshape(inverse, shape), ar.subtract(ends, starts)
     )
 
 
@@ -93,28 +97,28 @@ def unique(
 
 
 def _unique_slices(x: Tensor, axis: int) -> UniqueAll:
-    moved = fn.moveaxis(x, axis, 0)
+    moved = sh.moveaxis(x, axis, 0)
     n = moved.shape[0]
-    rows = fn.reshape(moved, (n, fn.product(moved.shape[1:])))
-    order = fn.arange(n, device=x.device)
+    rows = sh.reshape(moved, (n, prod(moved.shape[1:])))
+    order = arange(n, device=x.device)
     for column in reversed(range(rows.shape[1])):  # stable sorts from the least column on: row order
-        keys = fn.take(fn.reshape(fn.cut(rows, 1, column, column + 1), (-1,)), order)
+        keys = fn.take(sh.reshape(sh.cut(rows, 1, column, column + 1), (-1,)), order)
         order = fn.take(order, fn.argsort(keys))
     ordered = fn.take(rows, order, axis=0)
-    differs = fn.any(ar.not_equal(fn.cut(ordered, 0, 1, n), fn.cut(ordered, 0, 0, n - 1)), axis=1)
-    first = fn.ones(min(n, 1), dtype=dt.bool_, device=x.device)
-    found = _grouped(ordered, order, fn.concat([first, differs]), (n,))
-    values = fn.reshape(found.values, (found.values.shape[0], *moved.shape[1:]))
-    return found._replace(values=fn.moveaxis(values, 0, axis))
+    differs = fn.any(ar.not_equal(sh.cut(ordered, 0, 1, n), sh.cut(ordered, 0, 0, n - 1)), axis=1)
+    first = ones(min(n, 1), dtype=dt.bool_, device=x.device)
+    found = _grouped(ordered, order, sh.concat([first, differs]), (n,))
+    values = sh.reshape(found.values, (found.values.shape[0], *moved.shape[1:]))
+    return found._replace(values=sh.moveaxis(values, 0, axis))
 
 
 def unique_consecutive(x: Tensor, return_inverse: bool = False, return_counts: bool = False) -> Any:
     """The first of each run of equal elements of the flattened x."""
-    flat = fn.reshape(x, (-1,))
+    flat = sh.reshape(x, (-1,))
     n = flat.shape[0]
-    first = fn.ones(min(n, 1), dtype=dt.bool_, device=x.device)
-    new = fn.concat([first, ar.not_equal(fn.cut(flat, 0, 1, n), fn.cut(flat, 0, 0, max(n - 1, 0)))]) if n else first
-    found = _grouped(flat, fn.arange(n, device=x.device), new, x.shape)
+    first = ones(min(n, 1), dtype=dt.bool_, device=x.device)
+    new = sh.concat([first, ar.not_equal(sh.cut(flat, 0, 1, n), sh.cut(flat, 0, 0, max(n - 1, 0)))]) if n else first
+    found = _grouped(flat, arange(n, device=x.device), new, x.shape)
     extras = [found.inverse_indices] * return_inverse + [found.counts] * return_counts
     return (found.values, *extras) if extras else found.values
 
@@ -125,12 +129,12 @@ def searchsorted(
     """For each value of x2 the place among the ascending x1 that keeps the order, before or after equals."""
     if side not in ("left", "right"):
         raise ArgumentError(describe("searchsorted", repr(side), "side is 'left' or 'right'"))
-    edges, values = fn.as_operand(x1), fn.as_operand(x2)
+    edges, values = as_operand(x1), as_operand(x2)
     if sorter is not None:
         edges = fn.take_along_axis(edges, sorter, axis=-1)
     common = dt.promote(edges.dtype, values.dtype)
     at = search_sorted(
-        fn.astype(edges, common, copy=False), fn.astype(values, common, copy=False), side="right" if right else side
+        astype(edges, common, copy=False), astype(values, common, copy=False), side="right" if right else side
     )
     return ar.cast(at, dtype="int32") if out_int32 else at  # type: ignore[no-any-return]
 
@@ -147,27 +151,27 @@ def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Te
     if x.shape[0] and int(fn.min(x)) < 0:
         raise ArgumentError(describe("bincount", str(x.type), "negative numbers have no bin"))
     bins = max(minlength, int(fn.max(x)) + 1 if x.shape[0] else 0)
-    values = fn.ones_like(x, dtype=dt.int64) if weights is None else weights
+    values = ones_like(x, dtype=dt.int64) if weights is None else weights
     return put_along(values, ar.cast(x, dtype="int64"), shape=(bins,), axis=0)  # type: ignore[no-any-return]
 
 
 def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements fall in each of `bins` equal parts of [min, max] (of x itself when both are 0)."""
-    flat = fn.reshape(x, (-1,))
+    flat = sh.reshape(x, (-1,))
     low, high = (float(fn.min(x)), float(fn.max(x))) if min == max == 0 else (float(min), float(max))
     if low == high:
         low, high = low - 1, high + 1
     inside = flat[ar.logical_and(ar.greater_equal(flat, low), ar.less_equal(flat, high))]  # type: ignore[index]
     at = ar.cast(ar.floor(ar.multiply(ar.subtract(inside, low), bins / (high - low))), dtype="int64")
-    counts = fn.zeros(bins, dtype=x.dtype, device=x.device)
-    ones = fn.ones_like(inside)
+    counts = zeros(bins, dtype=x.dtype, device=x.device)
+    ones = ones_like(inside)
     return index_put(counts, ones, fn.clip(at, 0, bins - 1), dims=(0,), mode="add")  # type: ignore[no-any-return]
 
 
 def isin(elements: Any, test_elements: Any) -> Tensor:
     """Which elements are among the test elements."""
-    x, among = fn.as_operand(elements), fn.reshape(fn.as_operand(test_elements), (-1,))
-    return fn.any(ar.equal(fn.expand_dims(x, axis=-1), among), axis=-1)
+    x, among = as_operand(elements), sh.reshape(as_operand(test_elements), (-1,))
+    return fn.any(ar.equal(sh.expand_dims(x, axis=-1), among), axis=-1)
 
 
 methods(unique=unique, unique_consecutive=unique_consecutive, bincount=bincount, histc=histc)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.errors import DTypeError, describe
 from ..ops import composites
-from .functions import as_operand, astype
+from .operands import as_operand, astype
 from .tensor import Tensor
 
 Axis = int | Sequence[int] | None

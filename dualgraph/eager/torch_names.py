@@ -6,12 +6,18 @@ Most are the methods of `eager.methods` called as functions; joining, building a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
+from ..core.dtypes import get_default_dtype
 from ..core.errors import ShapeError, describe
 from ..ops import arithmetic as ar
+from ..ops.movement import copy as copy_op, stop_gradient
+from ..ops.nn import activations
+from ..ops.transcendental import pow
 from . import functions as fn
-from .creation import asarray
+from . import shapes as sh
+from .creation import asarray, linspace
 from .methods.elementwise import (
     addcdiv, addcmul, allclose, clamp, deg2rad, div, frac, heaviside, isclose, lerp, logit, nan_to_num,
     rad2deg, sinc, sub, xlogy,
@@ -20,7 +26,7 @@ from .methods.products import (
     addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, inner, kron, matrix_power, mm, mv, outer, vdot,
 )  # fmt: skip
 from .methods.reduction import (
-    amax, amin, aminmax, cumprod, cumsum, kthvalue, logsumexp, median, norm, std_mean, topk, var_mean,
+    amax, amin, aminmax, cummax, cummin, cumprod, cumsum, kthvalue, logsumexp, median, mode, norm, std_mean, topk, var_mean,
 )  # fmt: skip
 from .methods.selection import (
     argwhere, gather, index_add, index_copy, index_fill, index_put, index_select, masked_fill,
@@ -30,6 +36,7 @@ from .methods.shape import (
     chunk, diag, diag_embed, diagonal, flatten, fliplr, flipud, movedim, narrow, permute, ravel,
     repeat_interleave, select, split, t, tensor_split, trace, transpose, unbind, unflatten, unsqueeze,
 )  # fmt: skip
+from .operands import as_operand, astype
 from .tensor import Tensor
 
 Tensors = Sequence[Any]
@@ -37,36 +44,36 @@ Tensors = Sequence[Any]
 
 def cat(tensors: Tensors, dim: int = 0, *, axis: int | None = None) -> Tensor:
     """Tensors one after the other along an existing axis."""
-    return fn.concat(tensors, axis=dim if axis is None else axis)
+    return sh.concat(tensors, axis=dim if axis is None else axis)
 
 
 def hstack(tensors: Tensors) -> Tensor:
     """Tensors side by side: along axis 1, along axis 0 if they have one axis."""
     parts = atleast_1d(*tensors)
-    return fn.concat(parts, axis=0 if parts[0].ndim == 1 else 1)
+    return sh.concat(parts, axis=0 if parts[0].ndim == 1 else 1)
 
 
 def vstack(tensors: Tensors) -> Tensor:
     """Tensors as rows, one below the other."""
-    return fn.concat(atleast_2d(*tensors), axis=0)
+    return sh.concat(atleast_2d(*tensors), axis=0)
 
 
 def dstack(tensors: Tensors) -> Tensor:
     """Tensors along axis 2."""
-    return fn.concat(atleast_3d(*tensors), axis=2)
+    return sh.concat(atleast_3d(*tensors), axis=2)
 
 
 def column_stack(tensors: Tensors) -> Tensor:
     """Vectors as columns of a matrix; matrices side by side."""
-    parts = [fn.as_operand(x) for x in tensors]
-    return fn.concat([fn.reshape(x, (-1, 1)) if x.ndim < 2 else x for x in parts], axis=1)
+    parts = [as_operand(x) for x in tensors]
+    return sh.concat([sh.reshape(x, (-1, 1)) if x.ndim < 2 else x for x in parts], axis=1)
 
 
 def _at_least(tensors: tuple[Any, ...], shape_of: Any) -> Any:
     if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
         tensors = tuple(tensors[0])
-        return tuple(fn.reshape(x, shape_of(x.shape)) for x in map(fn.as_operand, tensors))
-    out = tuple(fn.reshape(x, shape_of(x.shape)) for x in map(fn.as_operand, tensors))
+        return tuple(sh.reshape(x, shape_of(x.shape)) for x in map(as_operand, tensors))
+    out = tuple(sh.reshape(x, shape_of(x.shape)) for x in map(as_operand, tensors))
     return out
 
 
@@ -87,7 +94,7 @@ def atleast_3d(*tensors: Any) -> Any:
 
 def broadcast_tensors(*tensors: Any) -> list[Tensor]:
     """Operands at their common shape."""
-    return fn.broadcast_arrays(*tensors)
+    return sh.broadcast_arrays(*tensors)
 
 
 def absolute(x: Any) -> Tensor:
@@ -99,12 +106,13 @@ mul, neg, ger = ar.multiply, ar.negative, outer
 true_divide = ar.divide
 eq, ne, lt, le, gt, ge = ar.equal, ar.not_equal, ar.less, ar.less_equal, ar.greater, ar.greater_equal
 swapaxes = swapdims = transpose
+relu = activations.relu
 clamp_min, clamp_max = (lambda x, min: fn.clip(x, min)), (lambda x, max: fn.clip(x, None, max))
 
 
 def numel(x: Tensor) -> int:
     """The number of elements."""
-    return fn.product(x.shape)
+    return prod(x.shape)
 
 
 def is_tensor(obj: Any) -> bool:
@@ -124,25 +132,30 @@ def is_complex(x: Tensor) -> bool:
 
 def clone(x: Tensor) -> Tensor:
     """The same values in memory of their own."""
-    return fn.mv.copy(x)  # type: ignore[no-any-return]
+    return copy_op(x)  # type: ignore[no-any-return]
+
+
+def detach(x: Tensor) -> Tensor:
+    """The same memory, off the tape."""
+    return stop_gradient(x)  # type: ignore[no-any-return]
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, device: Any = None) -> Tensor:
     """Places on and below a diagonal: int64 of shape (2, n), row by row."""
     places = [(i, j) for i in range(row) for j in range(col) if j - i <= offset]
-    return fn.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T  # type: ignore[attr-defined,no-any-return]
+    return sh.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T  # type: ignore[attr-defined,no-any-return]
 
 
 def triu_indices(row: int, col: int, offset: int = 0, *, device: Any = None) -> Tensor:
     """Places on and above a diagonal: int64 of shape (2, n), row by row."""
     places = [(i, j) for i in range(row) for j in range(col) if j - i >= offset]
-    return fn.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T  # type: ignore[attr-defined,no-any-return]
+    return sh.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T  # type: ignore[attr-defined,no-any-return]
 
 
 def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """`steps` numbers from ``base**start`` to ``base**end``, evenly spaced in their logarithm."""
-    exponents = fn.linspace(start, end, steps, dtype="float64", device=device)
-    return fn.astype(fn.power(float(base), exponents), dtype or fn.dt.get_default_dtype())
+    exponents = linspace(start, end, steps, dtype="float64", device=device)
+    return astype(pow(float(base), exponents), dtype or get_default_dtype())
 
 
 def combinations(x: Tensor, r: int = 2) -> Tensor:
@@ -150,5 +163,5 @@ def combinations(x: Tensor, r: int = 2) -> Tensor:
     if r != 2:
         raise ShapeError(describe("combinations", str(x.type), "choices of two only"))
     at = triu_indices(x.shape[0], x.shape[0], 1)
-    return fn.take(x, fn.matrix_transpose(at))
+    return fn.take(x, sh.matrix_transpose(at))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.composite import composite
 from .arithmetic import abs, cast, divide, isfinite, multiply, sqrt, square, subtract, where
 from .axes import normalize_axes
 from .movement import stop_gradient
@@ -20,6 +21,7 @@ def _count(x: Any, axes: tuple[int, ...]) -> int:
     return n
 
 
+@composite
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Arithmetic mean over `axis`: ``sum(x) / n``; integers give the default floating dtype.
 
@@ -31,6 +33,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return divide(reduce_sum(x, axes=axes, keepdims=keepdims), float(_count(x, axes)))
 
 
+@composite
 def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
     """Variance over `axis`: ``sum((x - mean(x))**2) / (n - correction)``, in two passes.
 
@@ -57,6 +60,7 @@ def _shift(x: Any, axes: tuple[int, ...]) -> Any:
     return reduce_max(stop_gradient(x), axes=axes, keepdims=True)
 
 
+@composite
 def softmax(x: Any, axis: int = -1, dtype: Any = None) -> Any:
     """``exp(x) / sum(exp(x))`` along `axis`, shifted by the maximum so that nothing overflows.
 
@@ -70,6 +74,7 @@ def softmax(x: Any, axis: int = -1, dtype: Any = None) -> Any:
     return divide(grown, reduce_sum(grown, axes=axes, keepdims=True))
 
 
+@composite
 def log_softmax(x: Any, axis: int = -1, dtype: Any = None) -> Any:
     """``log(softmax(x))`` along `axis`, without the loss of small probabilities."""
     x = _as(x, dtype)
@@ -83,6 +88,7 @@ def softmin(x: Any, axis: int = -1, dtype: Any = None) -> Any:
     return softmax(-x, axis=axis, dtype=dtype)
 
 
+@composite
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """``log(sum(exp(x)))`` over `axis` without overflow; -inf where every element is -inf."""
     axes = normalize_axes(axis, x.ndim)

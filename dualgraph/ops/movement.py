@@ -467,11 +467,6 @@ def _(x):
     return x
 
 
-@stop_gradient.vjp
-def _(ct, _out, _x):
-    return (None,)
-
-
 @stop_gradient.batch
 def _(lift, args, batched):
     return stop_gradient(args[0])

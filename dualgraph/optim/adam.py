@@ -19,7 +19,8 @@ def bias_correction(beta: float, step: Tensor) -> Any:
 class Adam(Optimizer):
     """``p -= lr * m' / (sqrt(v') + eps)`` for bias-corrected running means m of g and v of g**2.
 
-    Source: Kingma and Ba, 2015; `amsgrad`: Reddi, Kale and Kumar, 2018.
+    With `decoupled_weight_decay` it is `AdamW`. Source: Kingma and Ba, 2015; `amsgrad`: Reddi, Kale
+    and Kumar, 2018.
 
     >>> from dualgraph import optim
     >>> p = dg.tensor([1.0], requires_grad=True)
@@ -29,12 +30,11 @@ class Adam(Optimizer):
     0.5
     """
 
-    decoupled = False
-
     def __init__(
         self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0.0, amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False,
         capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:  # fmt: skip
         owner = type(self).__name__
         for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
@@ -47,7 +47,7 @@ class Adam(Optimizer):
             {
                 "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
                 "maximize": maximize, "foreach": foreach, "capturable": capturable,
-                "differentiable": differentiable, "fused": fused,
+                "differentiable": differentiable, "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
             },
         )  # fmt: skip
 
@@ -61,7 +61,7 @@ class Adam(Optimizer):
         step, m, v = state["step"], state["exp_avg"], state["exp_avg_sq"]
         step.add_(1)
         start: Any = p
-        if decay and self.decoupled:
+        if decay and group["decoupled_weight_decay"]:
             start = p * (1 - lr * decay)
         elif decay:
             grad = grad + p * decay
@@ -78,8 +78,6 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """`Adam` whose weight decay acts on the parameters and not through the gradient (Loshchilov and Hutter, 2019)."""
 
-    decoupled = True
-
     def __init__(
         self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None,
@@ -87,5 +85,5 @@ class AdamW(Adam):
     ) -> None:  # fmt: skip
         super().__init__(
             params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, foreach=foreach, capturable=capturable,
-            differentiable=differentiable, fused=fused,
+            differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
         )  # fmt: skip

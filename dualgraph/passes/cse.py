@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.node import Node, Var
 from ..static.graph import Graph, Operand, rewrite, substitute
-from .effects import Sharing
+from .sharing import Sharing
 
 
 def cse(graph: Graph) -> Graph:

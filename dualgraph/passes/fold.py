@@ -16,6 +16,7 @@ from ..static.constants import constant_node
 from ..static.graph import Graph, Operand
 from ..static.interpreter import run_node
 from .effects import must_stay
+from .sharing import layout_shows
 
 MAX_ELEMENTS = 4096  # results are kept in the program only up to this size
 ALWAYS = 16  # results larger than their operands are kept up to this size
@@ -27,14 +28,15 @@ def fold(graph: Graph) -> Graph:
     Result: nodes whose operands are all known become constants, computed by the kernels that a call
     would run; elementwise nodes take operands that hold one number everywhere as literals.
     """
-    folder = Folder()
+    folder = Folder(layout_shows(graph))
     return graph.with_nodes(folder.visit(node) for node in graph.nodes)
 
 
 class Folder:
     """What is known of vars: small arrays whole, arrays of any size that are one number as that number."""
 
-    def __init__(self) -> None:
+    def __init__(self, layout_shows: set[Var]) -> None:
+        self.layout_shows = layout_shows
         self.known: dict[Var, Any] = {}
         self.uniform: dict[Var, Literal] = {}
 
@@ -58,8 +60,8 @@ class Folder:
         number = _number(value, out, backend)
         if number is not None:
             self.uniform[out] = number
-        if not node.inputs:
-            return node  # a creation op is as good as a constant
+        if not node.inputs or (node.prim.aliases and out in self.layout_shows):
+            return node  # a creation op is as good as a constant, and a constant is row-major
         if out.type.size > max(ALWAYS, *(v.type.size for v in node.inputs)):
             return node
         stored = ConstArray(backend.to_numpy(value), out.type.dtype)

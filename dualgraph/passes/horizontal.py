@@ -11,7 +11,7 @@ from ..static.region import fused_region
 from .reach import Reach, bits
 from .regions import in_order
 
-SMALL = 1 << 18  # bytes a group writes; larger ones fill the machine on their own
+TINY, SMALL = 1 << 10, 1 << 16  # elements a group loops over; tiny ones cost their start alone
 MAX_NODES = 400  # in one region
 
 
@@ -19,53 +19,56 @@ def fuse_horizontally(graph: Graph, accept: Callable[[Graph], bool]) -> Graph:
     """Given: a fused graph, and ``accept(body)``, whether the backend makes a kernel of a body.
 
     Result: small fused regions without reductions that do not depend on each other are one region
-    with the outputs of all. Regions of equal bodies come first: they share code.
+    with the outputs of all; tiny ones join with tiny ones only.
     """
     producer = {v: i for i, n in enumerate(graph.nodes) for v in n.outputs}
-    reads = [
-        {producer[v] for v in n.inputs if isinstance(v, Var) and v in producer} for n in graph.nodes
-    ]
-    reach = Reach(reads)
-    groups: list[int] = []
+    reach = Reach(
+        [
+            {producer[v] for v in n.inputs if isinstance(v, Var) and v in producer}
+            for n in graph.nodes
+        ]
+    )
+    joined: dict[int, int] = {}  # nodes in the bodies of a group
     for i, node in enumerate(graph.nodes):
         if not is_small(node):
             continue
-        for g in groups:
-            if _size(graph, reach.members[g]) + _body_size(node) <= MAX_NODES and reach.independent(
-                g, i
-            ):
+        size = len(node.params["body"].nodes)
+        for g in joined:
+            alike = is_tiny(graph.nodes[g]) == is_tiny(node)
+            if alike and joined[g] + size <= MAX_NODES and reach.independent(g, i):
                 reach.merge(g, i)
+                joined[g] += size
                 break
         else:
-            groups.append(i)
-    merged: dict[int, Node] = {}
-    for g in groups:
-        members = list(bits(reach.members[g]))
+            joined[i] = size
+    regions: dict[int, Node] = {}
+    gone: set[int] = set()
+    for members in (list(bits(reach.members[g])) for g in joined):
         if len(members) > 1:
             region = side_by_side([graph.nodes[i] for i in members])
             if accept(region.params["body"]):
-                merged.update(dict.fromkeys(members[:-1]) | {members[-1]: region})  # type: ignore[arg-type]
-    kept = [(i, merged.get(i, n)) for i, n in enumerate(graph.nodes)]
-    return graph.with_nodes(in_order([(i, n) for i, n in kept if n is not None]))
+                regions[members[-1]] = region
+                gone.update(members[:-1])
+    kept = [(i, regions.get(i, n)) for i, n in enumerate(graph.nodes) if i not in gone]
+    return graph.with_nodes(in_order(kept))
 
 
 def is_small(node: Node) -> bool:
-    """A fused region of elementwise ops and index maps whose results are small."""
+    """A fused region of elementwise ops and index maps over few elements."""
     return (
         node.prim is fused_region
-        and sum(v.type.nbytes for v in node.outputs) <= SMALL
-        and all(
-            n.prim.kind is ELEMENTWISE or n.prim.kind is MOVEMENT for n in node.params["body"].nodes
-        )
+        and largest(node) <= SMALL
+        and all(n.prim.kind in (ELEMENTWISE, MOVEMENT) for n in node.params["body"].nodes)
     )
 
 
-def _body_size(node: Node) -> int:
-    return len(node.params["body"].nodes)
+def is_tiny(node: Node) -> bool:
+    return largest(node) <= TINY
 
 
-def _size(graph: Graph, members: int) -> int:
-    return sum(_body_size(graph.nodes[i]) for i in bits(members))
+def largest(node: Node) -> int:
+    """Elements of the largest result."""
+    return max(v.type.size for v in node.outputs)
 
 
 def side_by_side(nodes: list[Node]) -> Node:

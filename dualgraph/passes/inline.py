@@ -17,10 +17,35 @@ def inline(graph: Graph, claims: Callable[[Node], bool]) -> Graph:
     """
     if not any(is_region(n) for n in graph.nodes):
         return graph
+    spliced = _splice(graph.nodes, claims)
+    if spliced is not None:
+        return graph.with_nodes(spliced)
     builder = GraphBuilder()
     mapping: dict[Var, Operand] = {v: builder.input(v.type) for v in graph.inputs}
     _append(builder, graph, mapping, claims, None)
     return builder.build(substitute(v, mapping) for v in graph.outputs)
+
+
+def _splice(nodes: tuple[Node, ...], claims: Callable[[Node], bool]) -> list[Node] | None:
+    """The nodes with bodies put in place, where bodies use the vars of the graph around them (as captures make
+    them); vars keep their numbers. None where a body has numbers of its own.
+    """
+    out: list[Node] = []
+    for node in nodes:
+        if not is_region(node) or claims(node):
+            out.append(node)
+            continue
+        body: Graph = node.params["body"]
+        inner = (
+            _splice(body.nodes, claims)
+            if (body.inputs, body.outputs) == (node.inputs, node.outputs)
+            else None
+        )
+        if inner is None:
+            return None
+        out.extend(inner)
+    made = [v for n in out for v in n.outputs]
+    return out if len(set(made)) == len(made) else None
 
 
 def _append(

@@ -31,10 +31,15 @@ def row_major(type: TensorType) -> Layout:
     return Layout(0, tuple(reversed(strides)))
 
 
+def same_strides(type: TensorType, a: Layout, b: Layout) -> bool:
+    """Whether steps along the axes are the same (along axes of length 1 there are none)."""
+    pairs = zip(type.shape, a.strides, b.strides, strict=True)
+    return type.size == 0 or all(d == 1 or x == y for d, x, y in pairs)
+
+
 def fills(type: TensorType, layout: Layout) -> bool:
-    """Whether a value lies row-major from the start of its buffer (axes of length 1 may have any stride)."""
-    wanted = zip(type.shape, layout.strides, row_major(type).strides, strict=True)
-    return layout.offset == 0 and all(d == 1 or a == b for d, a, b in wanted)
+    """Whether a value lies row-major from the start of its buffer."""
+    return layout.offset == 0 and same_strides(type, layout, row_major(type))
 
 
 _VIEWS: dict[Any, Layout | None] = {}

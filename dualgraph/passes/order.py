@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from ..core.node import Node, Var
 from ..static.graph import Graph
-from .effects import alias_bases, alias_root, must_stay
+from .effects import must_stay
+from .sharing import alias_bases, alias_root
 
 
 def order(graph: Graph) -> Graph:

@@ -9,8 +9,8 @@ from ..core.node import Node, Var
 from ..core.prim import Prim
 from ..ops import algebra
 from ..static.graph import Graph, Operand, rewrite, substitute
-from .effects import Sharing
 from .rules import Rule, build, match, read_rules
+from .sharing import Sharing
 
 
 @cache
@@ -78,18 +78,17 @@ class Simplifier:
         found = build(rule.replacement, bound, add)
         if not isinstance(found, Var) or found.type != out.type:
             return False
-        if (
-            fresh
-        ):  # the last node takes the name of the one it replaces, and rules may apply to it again
+        if fresh:  # the last node takes over the name, and rules may apply to it again
             last = fresh.pop()
-            if last.prim.aliases != node.prim.aliases and not self.sharing.may_replace(
-                out, last.inputs[0]
-            ):
+            for extra in fresh:
+                self.sharing.note(extra)
+            taken = Node(last.prim, last.inputs, last.params, (out,), node.where)
+            if not self.sharing.may_compute(out, taken):
                 return False
             for extra in fresh:
                 self.keep(extra)
             self.next_id += len(fresh)
-            self.visit(Node(last.prim, last.inputs, last.params, (out,), node.where))
+            self.visit(taken)
             return True
         if not self.sharing.may_replace(out, found):
             return False

@@ -6,6 +6,8 @@ written tensor's latest value is an output that is stored back when a compiled c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from ..core.node import Literal, Node, Var
 from ..core.prim import lookup
 from ..core.types import TensorType
 from .graph import Graph, Operand
+from .scopes import group_scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Tracer:
         self._current: dict[int, tuple[Any, Operand, int]] = {}
         self._known_arrays: dict[int, Slot] = {}
         self._root_ids: set[int] = set()
-        self._made: set[int] = set()
+        self.scopes: list[tuple[int, int, str]] = []  # closed composites: first node, end, name
 
     # --- vars ---
 
@@ -171,6 +174,13 @@ class Tracer:
         """All values of `t` went to Python, where nothing can be followed."""
         self.refusals.append(f"{what} took the values of {t.type} out at {user_location()}")
 
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """The ops recorded inside belong to one composite."""
+        start = len(self.nodes)
+        yield
+        self.scopes.append((start, len(self.nodes), name))
+
     # --- gradients ---
 
     def _track(self, t: Any) -> GradTrack:
@@ -251,7 +261,8 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
             outputs.append(latest)
             stores.append(Store(i, len(outputs) - 1))
     outputs.extend(c.operand for c in tracer.concrete)
-    graph = Graph(tuple(r.var for r in tracer.roots), tuple(tracer.nodes), tuple(outputs))
+    nodes = group_scopes(tracer.nodes, tracer.scopes, outputs)
+    graph = Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(outputs))
     entry = tuple((t.tensor, t.at_entry is not None) for t in tracer.grads.values() if t.read)
     return Trace(
         graph, tuple(r.slot for r in tracer.roots), tuple(stores), tuple(grads), entry, tuple(tracer.concrete), len(results)

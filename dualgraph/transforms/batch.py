@@ -35,26 +35,28 @@ class Level:
 class Batch:
     """Looks like the array of one example; `inner` is the tensor of all of them, along axis 0.
 
-    Levels decrease inwards: `inner` is plain, or a batch of a `vmap` further out.
+    If it is not ``mapped``, all examples share `inner` as it is: what `grad` differentiates for inside a
+    `vmap` is of that form, so that only the tape of this level sees it. Levels decrease inwards.
     """
 
-    __slots__ = ("inner", "level")
+    __slots__ = ("inner", "level", "mapped")
 
-    def __init__(self, inner: Tensor, level: Level) -> None:
+    def __init__(self, inner: Tensor, level: Level, mapped: bool = True) -> None:
         self.inner = inner
         self.level = level
+        self.mapped = mapped
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.inner.shape[1:]
+        return self.inner.shape[self.mapped :]
 
     @property
     def ndim(self) -> int:
-        return self.inner.ndim - 1
+        return self.inner.ndim - self.mapped
 
     @property
     def size(self) -> int:
-        return prod(self.inner.shape[1:])
+        return prod(self.shape)
 
     @property
     def dtype(self) -> Any:
@@ -66,7 +68,7 @@ class Batch:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        return self.inner._data.strides[1:]  # type: ignore[no-any-return]
+        return self.inner._data.strides[self.mapped :]  # type: ignore[no-any-return]
 
     @property
     def flags(self) -> Any:
@@ -95,9 +97,9 @@ def batch_of(t: Any) -> Batch | None:
     return data if type(data) is Batch else None
 
 
-def in_batch(inner: Tensor, level: Level) -> Tensor:
-    """A tensor of one example's shape over `inner`, whose axis 0 has the examples."""
-    return Tensor(Batch(inner, level), inner.dtype, inner.device)
+def in_batch(inner: Tensor, level: Level, mapped: bool = True) -> Tensor:
+    """A tensor of one example's shape over `inner`, whose axis 0 has the examples if it is `mapped`."""
+    return Tensor(Batch(inner, level, mapped), inner.dtype, inner.device)
 
 
 class Lift:
@@ -169,7 +171,7 @@ def _follow_parent(t: Tensor) -> None:
     parent, prim, params = t._parent
     _follow_parent(parent)
     base, own = batch_of(parent), batch_of(t)
-    if base is not None and (own is None or own.level is not base.level):
+    if base is not None and (own is None or (own.level, own.mapped) != (base.level, base.mapped)):
         t._data = prim(parent, **params)._data
 
 
@@ -194,15 +196,27 @@ class Batching:
         inner, batched = [], []
         for a in args:
             batch = batch_of(a)
-            own = batch is not None and batch.level is level
-            inner.append(batch.inner if own and batch is not None else a if isinstance(a, Tensor) else a.value)
-            batched.append(own)
+            if batch is not None and batch.level is level:
+                inner.append(batch.inner)
+                batched.append(batch.mapped)
+            else:
+                inner.append(a if isinstance(a, Tensor) else a.value)
+                batched.append(False)
+        mapped = any(batched)
         self._lifting += 1
         try:
-            out = prim.kind.batch(prim, Lift(level.size), inner, tuple(batched), params)
+            if mapped:
+                out = prim.kind.batch(prim, Lift(level.size), inner, tuple(batched), params)
+            else:
+                out = prim(*inner, **params)
         finally:
             self._lifting -= 1
-        return tuple(in_batch(o, level) for o in (out if prim.multiple else (out,)))
+        return tuple(in_batch(o, level, mapped) for o in (out if prim.multiple else (out,)))
+
+    def enter(self, x: Tensor) -> Tensor:
+        """x as a tensor of the innermost vmap."""
+        batch, level = batch_of(x), self.levels[-1]
+        return x if batch is not None and batch.level is level else in_batch(x, level, mapped=False)
 
     def _innermost(self, args: Any) -> Level:
         level = max((b.level for b in map(batch_of, args) if b is not None), key=lambda found: found.depth)
@@ -213,30 +227,31 @@ class Batching:
     def store(self, op: str, t: Tensor, new: Tensor) -> None:
         """Writes `new` into the memory of `t`, where at least one is batched."""
         level = self._innermost((t, new))
-        target, source = batch_of(t), batch_of(new)
-        if target is None or target.level is not level:
-            self._give_batch(op, t, level)
-            target = batch_of(t)
-        assert target is not None
-        own = source is not None and source.level is level
-        values = source.inner if own and source is not None else new
-        if not own:
+        source = batch_of(new)
+        values, mapped = new, False
+        if source is not None and source.level is level:
+            values, mapped = source.inner, source.mapped
+        target = batch_of(t)
+        if target is None or target.level is not level or (mapped and not target.mapped):
+            target = self._give_batch(op, t, level, mapped)
+        if target.mapped and not mapped:
             values = broadcast_to(values, shape=(level.size, *values.shape))
         write(op, target.inner, values)
 
-    def _give_batch(self, op: str, t: Tensor, level: Level) -> None:
-        """Gives a tensor made inside the vmap one memory an example, since examples write differently."""
+    def _give_batch(self, op: str, t: Tensor, level: Level, mapped: bool) -> Batch:
+        """Gives a tensor made inside the vmap memory for each example, since examples write differently."""
         if t._parent is not None:
-            self._give_batch(op, t._parent[0], level)
+            self._give_batch(op, t._parent[0], level, mapped)
             _follow_parent(t)
-            return
-        if not self._made_inside(t, level):
-            raise TransformError(
-                describe(op, f"{t.type}", "values that differ between examples cannot be written into a tensor that all examples share",
-                         "write into a tensor made inside the function, or return the values")
-            )  # fmt: skip
-        wide = broadcast_to(t, shape=(level.size, *t.shape))
-        t._data = Batch(copy(wide), level)
+        else:
+            self._check_made_inside(op, t, level)
+            batch = batch_of(t)
+            plain = batch.inner if batch is not None and batch.level is level else t
+            wide = broadcast_to(plain, shape=(level.size, *t.shape)) if mapped else plain
+            t._data = Batch(copy(wide), level, mapped)
+        found = batch_of(t)
+        assert found is not None
+        return found
 
     def note(self, outs: tuple[Tensor, ...]) -> None:
         """Remembers which running vmap each result was made in."""
@@ -247,9 +262,13 @@ class Batching:
             made = weakref.ref(out, lambda _, key=key: self._born.pop(key, None))  # type: ignore[misc]
             self._born[key] = made, self.levels[-1]
 
-    def _made_inside(self, t: Tensor, level: Level) -> bool:
-        made, where = self._born.get(id(t), (None, None))
-        return made is not None and made() is t and where is not None and where.depth >= level.depth
+    def _check_made_inside(self, op: str, t: Tensor, level: Level) -> None:
+        made, where = self._born.get(id(t), (None, level))
+        if made is None or made() is not t or where.depth < level.depth:
+            raise TransformError(
+                describe(op, f"{t.type}", "values that differ between examples cannot be written into a tensor that all examples share",
+                         "write into a tensor made inside the function, or return the values")
+            )  # fmt: skip
 
     def spread(self, counter: Tensor, step: int) -> tuple[Tensor, int]:
         """A generator state for each example, `step` apart; and how far all of them together go."""

@@ -106,6 +106,8 @@ class Forward:
         self.leaves = [_fresh_leaf(what, v) for v in values]
         with grad_mode(True):
             result = fn(*unflatten(self.tree, self.leaves))
+        for leaf in self.leaves:
+            _close(leaf)
         self.aux = None
         if has_aux:
             if not isinstance(result, tuple) or len(result) != 2:
@@ -201,12 +203,22 @@ def _fresh_leaf(what: str, value: Any) -> Tensor:
         raise DTypeError(
             describe(what, str(x.type), "only floating and complex arguments have derivatives", "pass floats, or leave it out of argnums")
         )
-    leaf: Tensor = autograd.alias(x)
+    leaf: Tensor = autograd.alias(x if state.batching is None else state.batching.enter(x))
     if leaf._node is None:
         leaf._parent = None  # later writes to x must not give the leaf another history
         leaf._requires_grad = True
     leaf._edge()
     return leaf
+
+
+def _gone() -> None:
+    """What a closed leaf refers to."""
+
+
+def _close(leaf: Tensor) -> None:
+    """Says that from now on only the sweep that made this leaf can ask for its gradient."""
+    if leaf._node is not None and leaf._node.prim is None:
+        leaf._node.saved = _gone
 
 
 def _as_result(what: str, out: Any) -> Tensor:
@@ -238,9 +250,7 @@ def tracked_within(t: Tensor) -> bool:
 
 
 def _reach_outside(outs: Sequence[Tensor], leaves: Sequence[Tensor]) -> bool:
-    """Whether the results depend on a tape entry older than the leaves, or on a leaf that others hold."""
-    own = {id(x._node) for x in leaves}
-    began = min((x._node.seq for x in leaves if x._node is not None), default=0)
+    """Whether the results depend on a leaf, other than these, whose gradient can still be asked for."""
     stack: list[TapeNode] = [o._node for o in outs if o.requires_grad and o._node is not None]
     seen: set[int] = set()
     while stack:
@@ -248,10 +258,8 @@ def _reach_outside(outs: Sequence[Tensor], leaves: Sequence[Tensor]) -> bool:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if node.seq < began:
-            return True
         if node.prim is None:
-            if id(node) not in own and node.saved() is not None:
+            if node.saved() is not None and not any(node is x._node for x in leaves):
                 return True
             continue
         stack.extend(e[0] for e in node.inputs if e is not None)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.trees import TreeDef, flatten, map_leaves, unflatten
 from ..eager.creation import asarray, eye
-from ..eager.functions import moveaxis, reshape
+from ..eager.shapes import moveaxis, reshape
 from ..eager.tensor import Tensor
 from .grad import at_places, vjp
 from .jvp import linearize

@@ -157,6 +157,8 @@ def _leave(out: Any, axis: int | None, level: Level) -> Any:
     if not isinstance(out, Tensor):
         return out
     batch = batch_of(out)
+    if batch is not None and batch.level is level and not batch.mapped:
+        out, batch = batch.inner, None
     if batch is None or batch.level is not level:
         return out if axis is None else _to_axis(broadcast_to(out, shape=(level.size, *out.shape)), axis)
     if axis is None:

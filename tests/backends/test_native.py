@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
 import numpy as np
 import pytest
 
-import dualgraph.ops.arithmetic  # noqa: F401
-import dualgraph.ops.movement  # noqa: F401
-import dualgraph.ops.reduce  # noqa: F401
+import dualgraph.ops.arithmetic
+import dualgraph.ops.movement
+import dualgraph.ops.reduce
 import dualgraph.ops.transcendental  # noqa: F401
 from dualgraph.backends.native import api
 from dualgraph.backends.native.loop_ir import Unsupported
@@ -57,15 +58,21 @@ def oracle(body: Graph, arrays: list[np.ndarray]) -> list[np.ndarray]:
     scalar = ExactArrayScalar(np)
 
     def apply(node: Node, operands: list[Any]) -> list[Any]:
-        values = [np.asarray(v.value, dtype=v.dtype.numpy) if isinstance(v, Literal) else v for v in operands]
+        values = [
+            np.asarray(v.value, dtype=v.dtype.numpy) if isinstance(v, Literal) else v
+            for v in operands
+        ]
         with np.errstate(all="ignore"):
-            out = node.prim.kernel(scalar if node.prim.kind is ELEMENTWISE else np, *values, **node.params)
+            out = node.prim.kernel(
+                scalar if node.prim.kind is ELEMENTWISE else np, *values, **node.params
+            )
         type_ = node.outputs[0].type
         return [np.array(np.broadcast_to(np.asarray(out, dtype=type_.dtype.numpy), type_.shape))]
 
     results = evaluate(body, arrays, apply)
     return [
-        np.asarray(r.value, dtype=r.dtype.numpy) if isinstance(r, Literal) else np.asarray(r) for r in results
+        np.asarray(r.value, dtype=r.dtype.numpy) if isinstance(r, Literal) else np.asarray(r)
+        for r in results
     ]
 
 
@@ -74,7 +81,9 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
         return np.array_equal(a, b)
     nan = np.isnan(a)
     bits = f"u{a.itemsize}"
-    return bool(np.array_equal(nan, np.isnan(b)) and np.array_equal(a.view(bits)[~nan], b.view(bits)[~nan]))
+    return bool(
+        np.array_equal(nan, np.isnan(b)) and np.array_equal(a.view(bits)[~nan], b.view(bits)[~nan])
+    )
 
 
 def draw(type_: TensorType, rng: np.random.Generator) -> np.ndarray:
@@ -82,7 +91,9 @@ def draw(type_: TensorType, rng: np.random.Generator) -> np.ndarray:
     if kind == "bool":
         return np.asarray(rng.random(type_.shape) < 0.7)
     if kind in ("int", "uint"):
-        return np.asarray(rng.integers(0 if kind == "uint" else -9, 9, type_.shape)).astype(type_.dtype.numpy)
+        return np.asarray(rng.integers(0 if kind == "uint" else -9, 9, type_.shape)).astype(
+            type_.dtype.numpy
+        )
     x = np.asarray(rng.standard_normal(type_.shape) * 3).astype(type_.dtype.numpy)
     if x.size > 8:  # some special values
         flat = x.reshape(-1)
@@ -90,7 +101,9 @@ def draw(type_: TensorType, rng: np.random.Generator) -> np.ndarray:
     return x
 
 
-def check(body: Graph, seed: int = 0, arrays: list[np.ndarray] | None = None, in_strides: Any = None) -> None:
+def check(
+    body: Graph, seed: int = 0, arrays: list[np.ndarray] | None = None, in_strides: Any = None
+) -> None:
     rng = np.random.default_rng(seed)
     arrays = arrays if arrays is not None else [draw(v.type, rng) for v in body.inputs]
     kernel = api.compile_group(body, in_strides)
@@ -112,7 +125,9 @@ def test_elementwise_chain_of_any_length(n: int) -> None:
     check(b.build(b.add(b.multiply(t, e), b.sqrt(b.add(b.abs(x), 1.0))), b.less(x, y)))
 
 
-@pytest.mark.parametrize("dtype", [d for d in dt.ALL if not d.is_complex and d is not dt.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [d for d in dt.ALL if not d.is_complex and d is not dt.bfloat16], ids=str
+)
 def test_every_dtype(dtype: dt.DType) -> None:
     b = Body()
     x, y = b.input((37,), dtype), b.input((37,), dtype)
@@ -120,7 +135,12 @@ def test_every_dtype(dtype: dt.DType) -> None:
     if dtype is dt.bool_:
         outs += [b.logical_and(x, y), b.logical_not(x), b.cast(x, dtype="float32"), b.sum(x, 0)]
     else:
-        outs += [b.multiply(b.add(x, y), x), b.cast(x, dtype="float64"), b.cast(x, dtype="bool"), b.sum(x, 0)]
+        outs += [
+            b.multiply(b.add(x, y), x),
+            b.cast(x, dtype="float64"),
+            b.cast(x, dtype="bool"),
+            b.sum(x, 0),
+        ]
         outs += [b.sum(x, 0, monoid="max"), b.sum(x, 0, monoid="min"), b.minimum(x, y)]
     check(b.build(*outs))
 
@@ -187,10 +207,18 @@ def test_movement_becomes_indexing() -> None:
     p = b.permute(x, axes=(2, 0, 1))
     s = b.slice(p, starts=(0, 5, 19), stops=(4, -1, 1), steps=(2, -2, -3))
     f = b.flip(s, axes=(0, 2))
-    check(b.build(b.exp(f), b.reshape(b.negative(p), shape=(4, 2, 60)), b.add(b.reshape(x, shape=(480,)), 1.0)))
+    check(
+        b.build(
+            b.exp(f),
+            b.reshape(b.negative(p), shape=(4, 2, 60)),
+            b.add(b.reshape(x, shape=(480,)), 1.0),
+        )
+    )
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (12, 10), (6, 4, 5), (120,), (1, 6, 1, 20), (24, 5)])
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 4, 5), (12, 10), (6, 4, 5), (120,), (1, 6, 1, 20), (24, 5)]
+)
 def test_reshape_splits_and_merges(shape: tuple[int, ...]) -> None:
     b = Body()
     x, y = b.input((6, 20)), b.input((20,))
@@ -235,7 +263,9 @@ def test_folds_over_several_axes(axes: tuple[int, ...]) -> None:
     for shape in ((5, 6, 7, 33), (40, 3, 16, 32), (2, 2, 2, 2)):
         b = Body()
         x = b.input(shape)
-        check(b.build(b.sum(b.multiply(x, 2.0), *axes), b.sum(x, *axes, keepdims=True, monoid="max")))
+        check(
+            b.build(b.sum(b.multiply(x, 2.0), *axes), b.sum(x, *axes, keepdims=True, monoid="max"))
+        )
 
 
 def softmax(b: Body, x: Var, axis: int) -> Var:
@@ -257,7 +287,9 @@ def test_layer_norm_with_statistics() -> None:
     d = b.subtract(x, mean)
     var = b.multiply(b.sum(b.multiply(d, d), 1), 0.01)
     scale = b.divide(b.reshape(b.sqrt(b.add(var, 1e-5)), shape=(12, 1)), 1.0)
-    body = b.build(b.add(b.multiply(b.divide(d, scale), w), bias), b.reshape(mean, shape=(12,)), var)
+    body = b.build(
+        b.add(b.multiply(b.divide(d, scale), w), bias), b.reshape(mean, shape=(12,)), var
+    )
     assert len(lower(body).nests) == 1
     check(body)
 
@@ -296,7 +328,10 @@ def random_body(seed: int) -> Graph:
     r = random.Random(seed)
     b = Body()
     dims = [r.choice((1, 2, 3, 16, 17, 33, 64)) for _ in range(r.randint(1, 4))]
-    shapes = [tuple(d if r.random() < 0.7 else 1 for d in dims[r.randint(0, len(dims)) :]) for _ in range(3)]
+    shapes = [
+        tuple(d if r.random() < 0.7 else 1 for d in dims[r.randint(0, len(dims)) :])
+        for _ in range(3)
+    ]
     values = [b.input(tuple(dims)), *(b.input(s) for s in shapes)]
     for _ in range(r.randint(2, 12)):
         x = r.choice(values)
@@ -344,3 +379,37 @@ def test_random_bodies(seed: int) -> None:
 
 def test_most_random_bodies_can_be_lowered() -> None:
     assert sum(api.can_lower(random_body(seed)) for seed in range(200)) > 100
+
+
+def test_overwritable_inputs_are_read_before_they_are_written() -> None:
+    b = Body()
+    x, row = b.input((6, 40)), b.input((40,))
+    e = b.add(softmax(b, x, 1), row)
+    body = b.build(e, b.sum(x, 1))
+    kernel = api.compile_group(body)
+    assert kernel.overwritable == (frozenset({0}), frozenset())
+    rng = np.random.default_rng(0)
+    arrays = [draw(v.type, rng) for v in body.inputs]
+    expected = oracle(body, [a.copy() for a in arrays])
+    total = np.zeros(6, "f4")
+    kernel.run(arrays, [arrays[0], total])
+    assert same_bits(arrays[0], expected[0]) and same_bits(total, expected[1])
+
+
+def test_a_chain_runs_small_kernels_in_one_call() -> None:
+    b = Body()
+    x = b.input((50,))
+    kernel = api.compile_group(b.build(b.add(b.multiply(x, x), 1.0)))
+    values = [np.arange(50, dtype="f4") * 0.01] + [np.zeros(50, "f4") for _ in range(3)]
+    seen: list[str] = []
+    bound = [
+        kernel.bind_pointers([a.ctypes.data, o.ctypes.data]) for a, o in itertools.pairwise(values)
+    ]
+    steps = api.chain([bound[0], bound[1], lambda: seen.append("python"), bound[2]])
+    assert len(steps) == 3
+    for step in steps:
+        step()
+    expected = values[0]
+    for _ in range(3):
+        expected = expected * expected + np.float32(1)
+    assert seen == ["python"] and same_bits(values[3], expected)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import dualgraph.ops.arithmetic  # noqa: F401
-import dualgraph.ops.cumulative  # noqa: F401
-import dualgraph.ops.reduce  # noqa: F401
+import dualgraph.ops.arithmetic
+import dualgraph.ops.cumulative
+import dualgraph.ops.reduce
 import dualgraph.ops.transcendental  # noqa: F401
 from dualgraph.backends.native import api
 from dualgraph.backends.scalar_numpy import ExactArrayScalar
@@ -47,7 +47,10 @@ def test_elementwise_of_any_layout() -> None:
 
 
 @pytest.mark.parametrize("monoid", ["sum", "prod", "max", "any"])
-@pytest.mark.parametrize("shape", [(3, 700, 1), (1, 40, 33), (1, 1025, 20), (4, 600, 17), (2, 0, 3), (0, 3, 2), (1, 5, 1)])
+@pytest.mark.parametrize(
+    "shape",
+    [(3, 700, 1), (1, 40, 33), (1, 1025, 20), (4, 600, 17), (2, 0, 3), (0, 3, 2), (1, 5, 1)],
+)
 def test_fold_of_any_axis(monoid: str, shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).standard_normal(shape).astype("f4")
     x = x > 0 if monoid == "any" else x
@@ -78,7 +81,9 @@ def test_threads_leave_the_bits_alone() -> None:
         for n in (1, 2, 5):
             set_num_threads(n)
             results.append([api.elementwise(REGISTRY["exp"], [x], (dt.float32,), {})])
-            results[-1] += [api.fold("sum", x, axes, dt.float32, dt.float32) for axes in ((0,), (1,), (0, 1))]
+            results[-1] += [
+                api.fold("sum", x, axes, dt.float32, dt.float32) for axes in ((0,), (1,), (0, 1))
+            ]
     finally:
         set_num_threads(before)
     for other in results[1:]:

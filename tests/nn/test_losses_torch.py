@@ -49,6 +49,7 @@ PAIRS = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:reduction:UserWarning")
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("name", PAIRS)
 def test_losses_agree(against_torch, name, reduction):

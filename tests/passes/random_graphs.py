@@ -14,7 +14,16 @@ from dualgraph.core.types import TensorType
 from dualgraph.static.graph import Graph, GraphBuilder
 from dualgraph.static.region import composite_region
 
-for _name in ("arithmetic", "creation", "cumulative", "indexing", "movement", "random", "reduce", "sorting"):
+for _name in (
+    "arithmetic",
+    "creation",
+    "cumulative",
+    "indexing",
+    "movement",
+    "random",
+    "reduce",
+    "sorting",
+):
     import_module(f"dualgraph.ops.{_name}")
 
 SHAPES = ((4, 6), (6,), (4, 1), (), (1, 6), (2, 3, 4))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.dtypes import DType
 from ...core.node import Node, Var
-from ...core.types import TensorType
 from ...core.prim import Prim
+from ...core.types import TensorType
 from ...static.graph import Graph
 from .expressions import DTYPES, MONOIDS, check_node
 from .loop_ir import Unsupported
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 @cache
 def available() -> bool:
     """Whether native code can be made: llvmlite is there and ``DUALGRAPH_NATIVE`` is not 0."""
-    return os.environ.get("DUALGRAPH_NATIVE", "1") != "0" and importlib.util.find_spec("llvmlite") is not None
+    return (
+        os.environ.get("DUALGRAPH_NATIVE", "1") != "0"
+        and importlib.util.find_spec("llvmlite") is not None
+    )
 
 
 def supports(node: Node) -> bool:
@@ -69,14 +72,18 @@ def elementwise_kernel(
     return eager.elementwise_kernel(prim, dtypes, params, scalar)
 
 
-def elementwise(prim: Prim, arrays: Sequence[Any], dtypes: tuple[DType, ...], params: dict[str, Any]) -> Any:
+def elementwise(
+    prim: Prim, arrays: Sequence[Any], dtypes: tuple[DType, ...], params: dict[str, Any]
+) -> Any:
     """Runs an elementwise op on NumPy arrays of any layout that broadcast together, in native code."""
     from . import eager
 
     return eager.elementwise(prim, arrays, dtypes, params)
 
 
-def reduce_kernel(monoid: str, dtype: DType, out_dtype: DType) -> Callable[[Any, tuple[int, int, int]], Any]:
+def reduce_kernel(
+    monoid: str, dtype: DType, out_dtype: DType
+) -> Callable[[Any, tuple[int, int, int]], Any]:
     """``kernel(x, (outer, n, inner))`` folds the middle axis of a C-contiguous array in the canonical order."""
     from . import eager
 
@@ -99,9 +106,18 @@ def has_kernel(prim: Prim, dtypes: tuple[DType, ...]) -> bool:
         out = prim.infer(types, {})
     except TypeError:
         return False
-    return supports(Node(prim, literals, {}, tuple(Var(len(types) + i, t) for i, t in enumerate(out))))
+    return supports(
+        Node(prim, literals, {}, tuple(Var(len(types) + i, t) for i, t in enumerate(out)))
+    )
 
 
 def has_fold(monoid: str, dtype: DType) -> bool:
     """Whether reductions of this kind have native code."""
     return monoid in MONOIDS and dtype in DTYPES
+
+
+def chain(steps: Sequence[Callable[[], None]]) -> list[Callable[[], None]]:
+    """Steps of a program, with neighbouring small bound kernels joined into one foreign call."""
+    from . import chain as module
+
+    return module.chain(steps)

@@ -10,7 +10,7 @@ from ...core.kinds import ELEMENTWISE, REDUCTION
 from ...core.node import Node, Var
 from ...core.types import Shape
 from ...static.graph import Graph
-from .index_maps import Place, ZERO
+from .index_maps import ZERO, Place
 from .loop_ir import Affine
 
 Dim = tuple[Var, int]

@@ -21,7 +21,11 @@ def directory() -> Path | None:
     if os.environ.get("DUALGRAPH_CACHE", "1") == "0":
         return None
     chosen = os.environ.get("DUALGRAPH_CACHE_DIR")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dualgraph"
+    base = (
+        Path(chosen)
+        if chosen
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dualgraph"
+    )
     return base / "kernels"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -73,7 +73,9 @@ def _elementwise(
     buffers = (*(Buffer(d, "in") for d in dtypes), Buffer(type_.dtype, "out"))
     text = emit(Kernel(buffers, (Nest((*fixed, loop)),)), has_fma=jit().has_fma, header=HEADER).text
     machine = jit().compile(text, ("flat",))
-    signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(buffers), ctypes.c_int64, ctypes.c_int64)
+    signature = ctypes.CFUNCTYPE(
+        None, *[ctypes.c_void_p] * len(buffers), ctypes.c_int64, ctypes.c_int64
+    )
     call, storage, empty = signature(machine.addresses["flat"]), type_.dtype.numpy, np.empty
 
     def kernel(arrays: Sequence[Any], shape: tuple[int, ...], out: Any = None) -> Any:
@@ -91,7 +93,9 @@ def _elementwise(
     return kernel
 
 
-def elementwise(prim: Prim, arrays: Sequence[Any], dtypes: tuple[DType, ...], params: dict[str, Any]) -> Any:
+def elementwise(
+    prim: Prim, arrays: Sequence[Any], dtypes: tuple[DType, ...], params: dict[str, Any]
+) -> Any:
     """Runs an elementwise op on arrays of any layout that broadcast together."""
     shapes = {a.shape for a in arrays}
     shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*(a.shape for a in arrays))
@@ -105,8 +109,10 @@ def elementwise(prim: Prim, arrays: Sequence[Any], dtypes: tuple[DType, ...], pa
     return elementwise_kernel(prim, dtypes, params, tuple(scalar))(ready, shape)
 
 
-@lru_cache(maxsize=None)
-def reduce_kernel(monoid: str, dtype: DType, out_dtype: DType) -> Callable[[Any, tuple[int, int, int]], Any]:
+@cache
+def reduce_kernel(
+    monoid: str, dtype: DType, out_dtype: DType
+) -> Callable[[Any, tuple[int, int, int]], Any]:
     """``kernel(x, (outer, n, inner))`` folds the middle axis of a C-contiguous array; gives (outer, inner).
 
     Values are cast to `out_dtype` first and folded in the canonical order.
@@ -114,7 +120,9 @@ def reduce_kernel(monoid: str, dtype: DType, out_dtype: DType) -> Callable[[Any,
     buffers = (Buffer(dtype, "in"), Buffer(out_dtype, "out"))
     rows = _Folder(Kernel(buffers, (_rows(monoid, dtype, out_dtype),)))
     columns = {
-        (alone, least): _Folder(Kernel(buffers, (_columns(monoid, dtype, out_dtype, alone, least),)))
+        (alone, least): _Folder(
+            Kernel(buffers, (_columns(monoid, dtype, out_dtype, alone, least),))
+        )
         for alone in (False, True)
         for least in (0, WIDE)
     }
@@ -153,7 +161,12 @@ def _columns(monoid: str, dtype: DType, out_dtype: DType, alone: bool, least: in
     inner = Size(0 if alone else 2, least)
     place = _index(i1=inner, i2=1) if alone else _index(i0=Size(3), i1=inner, i2=1)
     out = _index(i2=1) if alone else _index(i0=inner, i2=1)
-    fold = Reduce((Axis(1, Size(1)),), (Load(0, dtype, 0, place),), (Fold(1, out_dtype, monoid, 0),), vector=False)
+    fold = Reduce(
+        (Axis(1, Size(1)),),
+        (Load(0, dtype, 0, place),),
+        (Fold(1, out_dtype, monoid, 0),),
+        vector=False,
+    )
     across = Loop((Axis(2, inner),), (fold, Store(1, out, 1)), parallel=alone, vector=True)
     return Nest((across if alone else Loop((Axis(0, Size(0)),), (across,), parallel=True),))
 
@@ -166,7 +179,14 @@ class _Folder:
         self.call: Any = None
 
     def __call__(
-        self, x: Any, out: Any, sizes: tuple[int, ...], extent: int, grain: int, work: int, scratch: int
+        self,
+        x: Any,
+        out: Any,
+        sizes: tuple[int, ...],
+        extent: int,
+        grain: int,
+        work: int,
+        scratch: int,
     ) -> None:
         if self.call is None:
             text = emit(self.kernel, has_fma=jit().has_fma).text

@@ -14,12 +14,12 @@ from llvmlite import ir
 
 from ...core.dtypes import DType
 from ...core.scalar import FLOATS, int_range
-from .llvm_parts import I32, I64, LANES, PTR, Turn, extent_of
+from .llvm_parts import I32, LANES, Turn, extent_of
 from .loop_ir import Fold, Reduce, Unsupported
 from .scalar_llvm import Lanes, LLVMScalar, element_type
 
 if TYPE_CHECKING:
-    from .emit_llvm import NestEmitter
+    from .emit_nest import NestEmitter
 
 BLOCK = 512
 ON_STACK = 16384  # bytes of block results that may live on the stack; more go to scratch memory
@@ -167,12 +167,19 @@ class Folding:
             values = self.fold_values()
             if e.mask is not None:
                 inside = e.s.wrap(e.mask, "bool")
-                blanks = [e.s.const(identity(f.monoid, f.dtype), x) for f, x in zip(self.r.folds, values, strict=True)]
-                values = [e.s.select(inside, x, blank) for x, blank in zip(values, blanks, strict=True)]
+                blanks = [
+                    e.s.const(identity(f.monoid, f.dtype), x)
+                    for f, x in zip(self.r.folds, values, strict=True)
+                ]
+                values = [
+                    e.s.select(inside, x, blank) for x, blank in zip(values, blanks, strict=True)
+                ]
             turn.carried = self.stepped(turn.carried, values)
 
         flat = e.whole_and_rest(start, stop, even, self.carried(), step)
-        return [self.lanes_tree(f, x) for f, x in zip(self.r.folds, self.gathered(flat), strict=True)]
+        return [
+            self.lanes_tree(f, x) for f, x in zip(self.r.folds, self.gathered(flat), strict=True)
+        ]
 
     def gathered(self, flat: Sequence[ir.Value]) -> list[Lanes]:
         out = []
@@ -216,7 +223,12 @@ class Folding:
         for state, fold in zip(self.states, self.r.folds, strict=True):
             width = 2 if state.two else 1
             lanes = [
-                state.value([b.load(self.at(m, e.i64(i), state.type), typ=state.type) for m in memory[used : used + width]])
+                state.value(
+                    [
+                        b.load(self.at(m, e.i64(i), state.type), typ=state.type)
+                        for m in memory[used : used + width]
+                    ]
+                )
                 for i in range(LANES)
             ]
             while len(lanes) > 1:
@@ -229,7 +241,10 @@ class Folding:
     # --- blocks ------------------------------------------------------------------------------
 
     def block_types(self) -> list[ir.Type]:
-        return [element_type(f.dtype.name) if self.r.vector else self.e.s.type_of(f.dtype.name) for f in self.r.folds]
+        return [
+            element_type(f.dtype.name) if self.r.vector else self.e.s.type_of(f.dtype.name)
+            for f in self.r.folds
+        ]
 
     def block_memory(self, kind: ir.Type) -> ir.Value:
         """Memory for the results of all blocks."""
@@ -251,16 +266,20 @@ class Folding:
         kind = s.type_of(fold.dtype.name)
 
         def load(i: ir.Value) -> Lanes:
-            return s.wrap(b.load(self.at(memory, i, kind), align=fold.dtype.itemsize, typ=kind), fold.dtype.name)
+            return s.wrap(
+                b.load(self.at(memory, i, kind), align=fold.dtype.itemsize, typ=kind),
+                fold.dtype.name,
+            )
 
-        with e.halvings(blocks) as (half, rest):
-            with e.turns(e.i64(0), rest, 1) as turn:
-                x = combine(s, fold.monoid, load(turn.i), load(b.add(turn.i, half)))
-                b.store(x.ir, self.at(memory, turn.i, kind), align=fold.dtype.itemsize)
+        with e.halvings(blocks) as (half, rest), e.turns(e.i64(0), rest, 1) as turn:
+            x = combine(s, fold.monoid, load(turn.i), load(b.add(turn.i, half)))
+            b.store(x.ir, self.at(memory, turn.i, kind), align=fold.dtype.itemsize)
         return load(e.i64(0))
 
 
 def part(b: ir.IRBuilder, x: ir.Value, start: int, count: int) -> ir.Value:
     """`count` lanes of a vector from `start` on."""
-    lanes = ir.Constant(ir.VectorType(I32, count), [ir.Constant(I32, start + i) for i in range(count)])
+    lanes = ir.Constant(
+        ir.VectorType(I32, count), [ir.Constant(I32, start + i) for i in range(count)]
+    )
     return b.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), lanes)

@@ -44,7 +44,13 @@ class Builder:
         self.known: dict[Any, Expr] = {}
 
     def make(
-        self, form: str, dtype: DType, args: tuple[Expr, ...], data: Any, axes: frozenset[int], deeper: int = 0
+        self,
+        form: str,
+        dtype: DType,
+        args: tuple[Expr, ...],
+        data: Any,
+        axes: frozenset[int],
+        deeper: int = 0,
     ) -> Expr:
         key = (form, dtype.name, tuple(a.id for a in args), data)
         found = self.known.get(key)
@@ -119,7 +125,9 @@ def build(body: Graph, strides: tuple[tuple[int, ...], ...], axes: AxisMap) -> t
     values: dict[tuple[Var, Place], Expr] = {}
     for position, v in enumerate(body.inputs):
         for place in wanted[v]:
-            values[v, place] = builder.load(position, v.type.dtype, linear(place, strides[position]))
+            values[v, place] = builder.load(
+                position, v.type.dtype, linear(place, strides[position])
+            )
 
     def value(v: Var | Literal, place: Place) -> Expr:
         return values[v, place] if isinstance(v, Var) else builder.constant(v)
@@ -127,7 +135,9 @@ def build(body: Graph, strides: tuple[tuple[int, ...], ...], axes: AxisMap) -> t
     for node in body.nodes:
         out = node.outputs[0]
         for place in wanted[out]:
-            args = tuple(value(v, p) for v, p in zip(node.inputs, sources(node, place, axes), strict=True))
+            args = tuple(
+                value(v, p) for v, p in zip(node.inputs, sources(node, place, axes), strict=True)
+            )
             if node.prim.kind is MOVEMENT:
                 values[out, place] = args[0]
             elif node.prim.kind is REDUCTION:

@@ -55,13 +55,18 @@ def broadcast_to(place: Place, in_shape: Shape, extents: Extents, shape: Shape) 
     return broadcast(place, in_shape)
 
 
-def slice_(place: Place, shape: Shape, extents: Extents, starts: Any, stops: Any, steps: Any) -> Place:
-    return tuple(index * step + start for index, start, step in zip(place, starts, steps, strict=True))
+def slice_(
+    place: Place, shape: Shape, extents: Extents, starts: Any, stops: Any, steps: Any
+) -> Place:
+    return tuple(
+        index * step + start for index, start, step in zip(place, starts, steps, strict=True)
+    )
 
 
 def flip(place: Place, shape: Shape, extents: Extents, axes: tuple[int, ...]) -> Place:
     return tuple(
-        index * -1 + (d - 1) if i in axes else index for i, (index, d) in enumerate(zip(place, shape, strict=True))
+        index * -1 + (d - 1) if i in axes else index
+        for i, (index, d) in enumerate(zip(place, shape, strict=True))
     )
 
 

@@ -35,7 +35,12 @@ class Jit:
     def _machine(self) -> Any:
         target = llvm.Target.from_default_triple()
         return target.create_target_machine(
-            cpu=self.cpu, features=self.features, opt=OPTIMISE, reloc="pic", codemodel="small", jit=True
+            cpu=self.cpu,
+            features=self.features,
+            opt=OPTIMISE,
+            reloc="pic",
+            codemodel="small",
+            jit=True,
         )
 
     @cached_property

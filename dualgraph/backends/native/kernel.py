@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -13,7 +13,7 @@ from ...static.graph import Graph
 from .addresses import address_of
 from .emit_llvm import emit
 from .jit import jit
-from .loop_ir import Kernel, Loop, Nest, Reduce, Size, Unsupported
+from .loop_ir import Kernel, Loop, Nest, Reduce, Size, Unsupported, overwritable
 from .lower import Strides, lower
 from .threads import pool
 from .weights import weigh
@@ -43,7 +43,7 @@ class NestCall:
 class NativeKernel:
     """A compiled kernel. Its buffers are the inputs, then the outputs, in the order of the body.
 
-    An output may share memory with an input where both are read and written at the same places.
+    An output may share memory with the inputs that `overwritable` lists for it, and with nothing else.
     Calls release the interpreter lock; any number may run at once. How many threads a call uses does
     not change its bits.
     """
@@ -61,8 +61,12 @@ class NativeKernel:
         self.scratch = code.scratch
         self.call = RUN(self.machine.addresses["run"])
         self.nests = tuple(
-            NestCall(nest, self.machine.addresses[name]) for nest, name in zip(kernel.nests, names, strict=True)
+            NestCall(nest, self.machine.addresses[name])
+            for nest, name in zip(kernel.nests, names, strict=True)
         )
+        self.overwritable = overwritable(
+            kernel
+        )  # for each output, inputs (by position) whose memory it may have
         self.large = any(n.work >= PARALLEL_WORK for n in self.nests)
 
     def assembly(self) -> str:
@@ -81,13 +85,13 @@ class NativeKernel:
         """Runs on arrays that lie as the kernel was compiled for, outputs C-contiguous."""
         addresses = [address_of(a) for a in (*in_arrays, *out_arrays)]
         if self.large and pool.size > 1:
-            self._run_split(lambda: self.pointers(addresses))
+            self.run_split(addresses)
         else:
             self.call(self.pointers(addresses), None)
 
-    def _run_split(self, block: Callable[[], Any]) -> None:
-        """Runs nest by nest, each split between threads; every thread has an argument block of its own."""
-        blocks = [block() for _ in range(pool.size if self.scratch else 1)]
+    def run_split(self, addresses: Sequence[int]) -> None:
+        """Runs nest by nest, each split between threads; every thread has scratch memory of its own."""
+        blocks = [self.pointers(addresses) for _ in range(pool.size if self.scratch else 1)]
         for nest in self.nests:
 
             def part(begin: int, end: int, number: int, nest: NestCall = nest) -> None:
@@ -98,23 +102,28 @@ class NativeKernel:
             else:
                 part(0, nest.extent or 0, 0)
 
-    def bind_pointers(self, pointers: Sequence[int]) -> Callable[[], None]:
+    def bind_pointers(self, pointers: Sequence[int]) -> BoundKernel:
         """A call without arguments on buffers at fixed addresses; the caller keeps them alive."""
-        block = self.pointers(pointers)
-        call, address = self.call, ctypes.addressof(block)
+        return BoundKernel(self, tuple(pointers))
 
-        def bound() -> None:
-            call(address, None)
 
-        def bound_large() -> None:
-            if pool.size > 1:
-                self._run_split(lambda: self.pointers(pointers))
-            else:
-                call(address, None)
+class BoundKernel:
+    """A kernel with its arguments: calling it runs it. It may be called by one thread at a time."""
 
-        chosen: Any = bound_large if self.large else bound
-        chosen.keep = self, block
-        return chosen  # type: ignore[no-any-return]
+    __slots__ = ("_address", "_call", "block", "kernel", "pointers")
+
+    def __init__(self, kernel: NativeKernel, pointers: tuple[int, ...]) -> None:
+        self.kernel = kernel
+        self.pointers = pointers
+        self.block = kernel.pointers(pointers)
+        self._call = kernel.call
+        self._address = ctypes.addressof(self.block)
+
+    def __call__(self) -> None:
+        if self.kernel.large and pool.size > 1:
+            self.kernel.run_split(self.pointers)
+        else:
+            self._call(self._address, None)
 
 
 def extent(loop: Loop | Reduce) -> int | None:
@@ -122,4 +131,3 @@ def extent(loop: Loop | Reduce) -> int | None:
     if any(isinstance(a.extent, Size) for a in loop.axes):
         return None
     return prod(a.extent for a in loop.axes)  # type: ignore[misc]
-

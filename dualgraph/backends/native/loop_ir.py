@@ -75,7 +75,9 @@ class Affine:
         sums: dict[int, Any] = dict(self.terms)
         for axis, c in other.terms:
             sums[axis] = sums.get(axis, 0) + c
-        return Affine(self.const + other.const, tuple(sorted((a, c) for a, c in sums.items() if c != 0)))
+        return Affine(
+            self.const + other.const, tuple(sorted((a, c) for a, c in sums.items() if c != 0))
+        )
 
     def __mul__(self, factor: int) -> Affine:
         if factor == 0:
@@ -186,7 +188,7 @@ class Loop:
     """Runs `body` over the row-major product of `axes`.
 
     ``parallel``: turns are independent and may be split between threads; one such loop a nest.
-    ``vector``: the last axis lies along the vector lanes; a parallel vector loop has one axis.
+    ``vector``: the last axis lies along the vector lanes; in a parallel vector loop all axes do, as one.
     """
 
     axes: tuple[Axis, ...]
@@ -237,6 +239,37 @@ def walk(statements: Iterable[Statement]) -> Iterator[Statement]:
         yield s
         if isinstance(s, Loop | Reduce):
             yield from walk(s.body)
+
+
+def overwritable(kernel: Kernel) -> tuple[frozenset[int], ...]:
+    """For each output the input buffers whose memory it may have.
+
+    An input is one if no turn of any loop reads a place of it after that place of the output was written:
+    all its loads stand before the store, in the same nest, at the same index.
+    """
+    outs = [i for i, b in enumerate(kernel.buffers) if b.role == "out"]
+    ins = [i for i, b in enumerate(kernel.buffers) if b.role == "in"]
+    out = []
+    for k in outs:
+        events = [(n, s) for n, nest in enumerate(kernel.nests) for s in walk(nest.body)]
+        at = next(i for i, (_, s) in enumerate(events) if isinstance(s, Store) and s.buffer == k)
+        nest, store = events[at]
+        assert isinstance(store, Store)
+        late = {s.buffer for _, s in events[at:] if isinstance(s, Load)}
+        elsewhere = {
+            s.buffer
+            for n, s in events[:at]
+            if isinstance(s, Load) and (n != nest or s.index != store.index)
+        }
+        size = kernel.buffers[k].dtype.itemsize
+        out.append(
+            frozenset(
+                i
+                for i in ins
+                if i not in late | elsewhere and kernel.buffers[i].dtype.itemsize == size
+            )
+        )
+    return tuple(out)
 
 
 def _text(statements: Iterable[Statement], depth: int) -> list[str]:

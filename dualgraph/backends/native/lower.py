@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 
 from ...core.types import Shape
@@ -36,7 +37,11 @@ from .loop_ir import (
 
 Strides = tuple[tuple[int, ...] | None, ...]
 Weigh = Callable[[Expr], int]
-KEEP_COST = 12  # instructions from which a value is rather kept from pass to pass than computed again
+INT32 = 2**31  # counters of lanes that run across the ends of rows are 32 bits wide
+SHORT = 12  # elements; vectors run across the ends of rows shorter than that
+KEEP_COST = (
+    12  # instructions from which a value is rather kept from pass to pass than computed again
+)
 KEEP_BYTES = 2**18  # of a row of kept values
 
 
@@ -119,7 +124,12 @@ def _groups(outs: list[Output]) -> list[list[Output]]:
     for out in (o for o in outs if not o.folds):
         inner = [_inner(g) for g in groups.values()]
         home = next(
-            (outer for outer, ax in zip(groups, inner, strict=True) if out.outer in (outer, outer | ax)), out.outer
+            (
+                outer
+                for outer, ax in zip(groups, inner, strict=True)
+                if out.outer in (outer, outer | ax)
+            ),
+            out.outer,
         )
         groups.setdefault(home, []).append(out)
     return list(groups.values())
@@ -151,7 +161,12 @@ class _Schedule:
     """Places the expressions of a nest: which loop computes what, in which order."""
 
     def __init__(
-        self, group: list[Output], outer: tuple[int, ...], axes: AxisMap, buffers: list[Buffer], weigh: Weigh
+        self,
+        group: list[Output],
+        outer: tuple[int, ...],
+        axes: AxisMap,
+        buffers: list[Buffer],
+        weigh: Weigh,
     ) -> None:
         self.group = group
         self.buffers = buffers
@@ -161,7 +176,9 @@ class _Schedule:
         self.folds = [e for e in self.exprs if e.form == "reduce"]
         inner = [tuple(a for a in o.order if a not in outer) for o in group]
         indexes = [o.index for o in group] + [e.data[1] for e in self.exprs if e.form == "load"]
-        self.gone, self.extents = merge([outer, *inner, *(e.data[1] for e in self.folds)], indexes, axes.extents)
+        self.gone, self.extents = merge(
+            [outer, *inner, *(e.data[1] for e in self.folds)], indexes, axes.extents
+        )
         self.outer = self.kept(outer)
         self.level = frozenset(outer)
         self.inner_stores: dict[tuple[int, ...], list[Output]] = {}
@@ -184,13 +201,13 @@ class _Schedule:
 
     def plain(self) -> tuple[Statement, ...]:
         """No reductions: vectors along the last axis, what does not vary along it computed before it."""
-        rows = self.level - set(self.outer[-1:])
-        if len(self.outer) <= 1:
-            rows = frozenset()
+        total = prod(self.extents[a] for a in self.outer)
+        flat = len(self.outer) <= 1 or (self.extents[self.outer[-1]] < SHORT and total < INT32)
+        rows = frozenset() if flat else self.level - set(self.outer[-1:])
         stores = tuple(self.store(o) for o in self.group)
         fixed = tuple(self.statement(e) for e in self.exprs if e.axes <= rows)
         moving = tuple(self.statement(e) for e in closure((o.expr for o in self.group), rows))
-        if len(self.outer) <= 1:
+        if flat:
             return (*fixed, self.loop(self.outer, (*moving, *stores), parallel=True, vector=True))
         inner = self.loop(self.outer[-1:], (*moving, *stores), vector=True)
         return (self.loop(self.outer[:-1], (*fixed, inner), parallel=True),)
@@ -205,23 +222,47 @@ class _Schedule:
             for e in rowwise:
                 if e.form == "reduce" and e.depth == depth:
                     by_axes.setdefault(e.data[1], []).append(e)
-            passes += [Pass(self.kept(over), [e.args[0] for e in folds], folds) for over, folds in by_axes.items()]
+            passes += [
+                Pass(self.kept(over), [e.args[0] for e in folds], folds)
+                for over, folds in by_axes.items()
+            ]
             passes += [Pass((), [e]) for e in rowwise if e.form != "reduce" and e.depth == depth]
-        stored = [Pass(inner, [o.expr for o in outs], outs=outs) for inner, outs in self.inner_stores.items()]
+        stored = self.store_passes(passes)
         saved = {} if across else self.saved([p for p in (*passes, *stored) if p.over])
         body: list[Statement] = []
         for p in passes:
-            body += [self.reduce(p, saved, not across)] if p.folds else [self.statement(e) for e in p.roots]
+            body += (
+                [self.reduce(p, saved, not across)]
+                if p.folds
+                else [self.statement(e) for e in p.roots]
+            )
         body += [self.store(o) for o in self.group if set(o.order) <= self.level]
         for p in stored:
-            inner = (*self.moving(p, saved), *map(self.store, p.outs))
-            body.append(self.loop(p.over, inner, vector=not across))
+            body.append(self.loop(p.over, tuple(self.moving(p, saved)), vector=not across))
         if not across:
             return (self.loop(self.outer, tuple(body), parallel=True),)
         if len(self.outer) == 1:
             return (self.loop(self.outer, tuple(body), parallel=True, vector=True),)
         columns = self.loop(self.outer[-1:], tuple(body), vector=True)
         return (self.loop(self.outer[:-1], (columns,), parallel=True),)
+
+    def store_passes(self, passes: list[Pass]) -> list[Pass]:
+        """What stores along the inner axes: a fold over them that has the value at hand, else a pass of its own."""
+        rest: dict[tuple[int, ...], Pass] = {}
+        for over, outs in self.inner_stores.items():
+            for o in outs:
+                home = next(
+                    (
+                        p
+                        for p in passes
+                        if p.folds and p.over == over and o.expr.depth < p.folds[0].depth
+                    ),
+                    None,
+                )
+                home = home or rest.setdefault(over, Pass(over, []))
+                home.roots.append(o.expr)
+                home.outs.append(o)
+        return list(rest.values())
 
     def saved(self, passes: list[Pass]) -> dict[int, int]:
         """Expressions of several passes that cost more to compute again than to keep: id -> scratch buffer."""
@@ -260,7 +301,7 @@ class _Schedule:
             if e.id in saved:
                 out.append(Store(saved[e.id], self.row_index(p.over), e.id))
                 self.done.add(e.id)
-        return out
+        return out + [self.store(o) for o in p.outs]
 
     def row_index(self, over: tuple[int, ...]) -> Affine:
         extents = tuple(self.extents[a] for a in over)
@@ -277,6 +318,8 @@ class _Schedule:
         )
 
     def reduce(self, p: Pass, saved: dict[int, int], vector: bool) -> Reduce:
+        if len(p.over) > 1 and prod(self.extents[a] for a in p.over) >= INT32:
+            raise Unsupported("a fold of several axes over so many elements")
         results = tuple(Fold(e.id, e.dtype, e.data[0], e.args[0].id) for e in p.folds)
         return Reduce(self.counters(p.over), tuple(self.moving(p, saved)), results, vector)
 
@@ -311,9 +354,9 @@ def merge(
     """
     gone: set[int] = set()
     extents = dict(extents)
-    pairs = dict.fromkeys(p for axes in loops for p in zip(axes, axes[1:], strict=False))
+    pairs = dict.fromkeys(p for axes in loops for p in pairwise(axes))
     for a, b in pairs:
-        together = all((a, b) in zip(axes, axes[1:], strict=False) for axes in loops if a in axes or b in axes)
+        together = all((a, b) in pairwise(axes) for axes in loops if a in axes or b in axes)
         if together and all(i.coefficient(a) == i.coefficient(b) * extents[b] for i in indexes):  # type: ignore[operator]
             gone.add(a)
             extents[b] *= extents[a]

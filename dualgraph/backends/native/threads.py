@@ -42,7 +42,7 @@ class Pool:
     """Worker threads that sleep until there is work. The calling thread takes the first part itself."""
 
     def __init__(self) -> None:
-        self.size = int(os.environ.get("DUALGRAPH_NUM_THREADS", 0)) or _cores()
+        self.size = int(os.environ.get("DUALGRAPH_NUM_THREADS", "0")) or _cores()
         self.queue: SimpleQueue[tuple[Job, Range, int, int, int]] = SimpleQueue()
         self.started = 0
         self.owner = os.getpid()
@@ -54,7 +54,9 @@ class Pool:
                 self.queue, self.started, self.owner = SimpleQueue(), 0, os.getpid()
             while self.started < self.size - 1:
                 self.started += 1
-                threading.Thread(target=self._work, name=f"dualgraph-{self.started}", daemon=True).start()
+                threading.Thread(
+                    target=self._work, name=f"dualgraph-{self.started}", daemon=True
+                ).start()
 
     def _work(self) -> None:
         queue = self.queue

@@ -9,9 +9,11 @@ import numpy as np
 from ...core.errors import ArgumentError, describe
 from ...ops import arithmetic as ar
 from ...ops import transcendental as tr
+from ...ops.movement import copy as copy_op
 from ...ops.nn import activations as act
 from .. import functions as fn
 from ..attach import as_method, method, methods
+from ..operands import result_type
 from ..tensor import Tensor
 
 OPS: dict[str, Any] = {
@@ -70,7 +72,7 @@ def div(x: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         return ar.floor_divide(x, other)  # type: ignore[no-any-return]
     if rounding_mode != "trunc":
         raise ArgumentError(describe("div", str(x.type), f"rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}"))
-    common = fn.result_type(x, other)
+    common = result_type(x, other)
     if not common.is_inexact:  # exact in integers: round the floor up where it fell below 0
         low = ar.floor_divide(x, other)
         rest = ar.subtract(x, ar.multiply(low, other))
@@ -148,7 +150,7 @@ def addcdiv(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
 def nan_to_num(x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     """x with NaN and infinities replaced: by 0 and the largest finite numbers unless told otherwise."""
     if not x.dtype.is_inexact:
-        return fn.mv.copy(x)  # type: ignore[no-any-return]
+        return copy_op(x)  # type: ignore[no-any-return]
     top = np.finfo(x.dtype.numpy).max if x.dtype.name != "bfloat16" else 3.3895313892515355e38
     high = float(top) if posinf is None else posinf
     low = -float(top) if neginf is None else neginf

@@ -6,8 +6,11 @@ from typing import Any
 
 from ...core.errors import ShapeError, describe
 from ...ops.arithmetic import add, conj, multiply
+from ...ops.axes import normalize_axis
 from .. import functions as fn
+from .. import shapes as sh
 from ..attach import method, methods
+from ..creation import eye
 from ..tensor import Tensor
 
 
@@ -73,7 +76,7 @@ def inner(x: Tensor, other: Tensor) -> Tensor:
 def outer(x: Tensor, vec2: Tensor) -> Tensor:
     """All products of the elements of two vectors: (n,) and (m,) give (n, m)."""
     _needs("outer", x, vec2, 1, 1)
-    return multiply(fn.expand_dims(x, axis=1), vec2)  # type: ignore[no-any-return]
+    return multiply(sh.expand_dims(x, axis=1), vec2)  # type: ignore[no-any-return]
 
 
 def _scaled(x: Tensor, factor: Any) -> Tensor:
@@ -120,21 +123,21 @@ def addr(x: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1
 def kron(x: Tensor, other: Tensor) -> Tensor:
     """Kronecker product."""
     n = x.ndim if x.ndim > other.ndim else other.ndim
-    a = fn.reshape(x, (1,) * (n - x.ndim) + x.shape)
-    b = fn.reshape(other, (1,) * (n - other.ndim) + other.shape)
-    left = fn.expand_dims(a, axis=tuple(range(1, 2 * n, 2)))
-    right = fn.expand_dims(b, axis=tuple(range(0, 2 * n, 2)))
-    return fn.reshape(multiply(left, right), tuple(p * q for p, q in zip(a.shape, b.shape, strict=True)))
+    a = sh.reshape(x, (1,) * (n - x.ndim) + x.shape)
+    b = sh.reshape(other, (1,) * (n - other.ndim) + other.shape)
+    left = sh.expand_dims(a, axis=tuple(range(1, 2 * n, 2)))
+    right = sh.expand_dims(b, axis=tuple(range(0, 2 * n, 2)))
+    return sh.reshape(multiply(left, right), tuple(p * q for p, q in zip(a.shape, b.shape, strict=True)))
 
 
 @method
 def cross(x: Tensor, other: Tensor, dim: int = -1) -> Tensor:
     """Vector product along an axis of length 3."""
-    x, other = fn.broadcast_arrays(x, other)
-    a = fn.normalize_axis(dim, x.ndim)
+    x, other = sh.broadcast_arrays(x, other)
+    a = normalize_axis(dim, x.ndim)
     if x.shape[a] != 3:
         raise ShapeError(describe("cross", f"{x.type}, {other.type}", f"axis {dim} has length {x.shape[a]}, not 3"))
-    turn, back = (lambda v: fn.roll(v, -1, axis=a)), (lambda v: fn.roll(v, 1, axis=a))
+    turn, back = (lambda v: sh.roll(v, -1, axis=a)), (lambda v: sh.roll(v, 1, axis=a))
     return turn(x) * back(other) - back(x) * turn(other)  # type: ignore[operator,no-any-return]
 
 
@@ -144,7 +147,7 @@ def matrix_power(x: Tensor, n: int) -> Tensor:
     if n < 0:
         raise ShapeError(describe("matrix_power", str(x.type), f"powers start at 0, not {n}"))
     if n == 0:
-        return fn.broadcast_to(fn.eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape)
+        return sh.broadcast_to(eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape)
     out = None
     while n:
         out = x if n & 1 and out is None else fn.matmul(out, x) if n & 1 else out

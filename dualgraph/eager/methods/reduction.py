@@ -10,10 +10,17 @@ from typing import Any, NamedTuple
 
 from ...core.errors import ArgumentError, describe
 from ...ops import composites
-from ...ops.arithmetic import maximum, minimum
+from ...ops.arithmetic import (
+    equal, greater, isnan, less, logical_and, logical_or, maximum, minimum, not_equal, subtract, where,
+)  # fmt: skip
 from ...ops.axes import normalize_axis
+from ...ops.indexing import take_along
+from ...ops.sorting import sort_along
 from .. import functions as fn
+from .. import shapes as sh
 from ..attach import method
+from ..operands import astype
+from ..creation import arange
 from ..tensor import Tensor
 
 Dim = int | Sequence[int] | None
@@ -49,7 +56,7 @@ def prod(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 @method
 def mean(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
     """Arithmetic mean over `dim` (all axes by default)."""
-    x = x if dtype is None else fn.astype(x, dtype, copy=False)
+    x = x if dtype is None else astype(x, dtype, copy=False)
     return composites.mean(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims)  # type: ignore[no-any-return]
 
 
@@ -99,10 +106,10 @@ def std_mean(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: 
 
 def _chosen(x: Tensor, place: Tensor, axis: int, keepdim: bool) -> ValuesIndices:
     """Elements at indices that keep the axis with length 1."""
-    values = fn.take_along(x, place, axis=axis) if x.ndim else x
+    values = take_along(x, place, axis=axis) if x.ndim else x
     if keepdim or not x.ndim:
         return ValuesIndices(values, place)
-    return ValuesIndices(fn.squeeze(values, axis), fn.squeeze(place, axis))
+    return ValuesIndices(sh.squeeze(values, axis), sh.squeeze(place, axis))
 
 
 @method
@@ -190,7 +197,7 @@ def norm(x: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtyp
     """Vector norm over `dim`; "fro" is ``p=2``."""
     if p == "nuc":
         raise ArgumentError(describe("norm", str(x.type), "the nuclear norm is not there", "use p='fro' or a number"))
-    x = x if dtype is None else fn.astype(x, dtype, copy=False)
+    x = x if dtype is None else astype(x, dtype, copy=False)
     return composites.norm(x, 2.0 if p == "fro" else float(p), _named(x, dim, None), keepdims=keepdim)  # type: ignore[no-any-return]
 
 
@@ -230,7 +237,7 @@ def log_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
 @method
 def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
     """Values in order along `dim`, and where they stood."""
-    return ValuesIndices(*fn.sort_along(x, axis=normalize_axis(dim, x.ndim), descending=bool(descending)))
+    return ValuesIndices(*sort_along(x, axis=normalize_axis(dim, x.ndim), descending=bool(descending)))
 
 
 @method
@@ -247,7 +254,7 @@ def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = 
     if not 0 <= k <= n:
         raise ArgumentError(describe("topk", str(x.type), f"cannot take {k} of {n} elements"))
     values, indices = sort(x, a, largest)
-    return ValuesIndices(fn.cut(values, a, 0, k), fn.cut(indices, a, 0, k)) if x.ndim else ValuesIndices(values, indices)
+    return ValuesIndices(sh.cut(values, a, 0, k), sh.cut(indices, a, 0, k)) if x.ndim else ValuesIndices(values, indices)
 
 
 @method
@@ -255,18 +262,62 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesI
     """The k-th smallest element along `dim` (counted from 1), and where it stood."""
     a = normalize_axis(dim, x.ndim)
     values, indices = sort(x, a)
-    parts = [fn.cut(v, a, k - 1, k) for v in (values, indices)]
-    return ValuesIndices(*(parts if keepdim else [fn.squeeze(p, a) for p in parts]))
+    parts = [sh.cut(v, a, k - 1, k) for v in (values, indices)]
+    return ValuesIndices(*(parts if keepdim else [sh.squeeze(p, a) for p in parts]))
 
 
 @method
 def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element, the lower of two: of all, or along `dim` with its index. NaN if there is one."""
     if dim is None:
-        flat = fn.reshape(x, (-1,))
+        flat = sh.reshape(x, (-1,))
         return kthvalue(flat, _middle(flat, 0), 0).values
     return kthvalue(x, _middle(x, normalize_axis(dim, x.ndim)), dim, keepdim)
 
 
 def _middle(x: Tensor, axis: int) -> int:
     return (x.shape[axis] + 1) // 2
+
+
+@method
+def mode(x: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
+    """The most frequent element along `dim` (the smallest of several), and where it stands last."""
+    a = normalize_axis(dim, x.ndim)
+    same = equal(sh.expand_dims(x, axis=a), sh.expand_dims(x, axis=a + 1))
+    counts = fn.sum(same, axis=a + 1)
+    most = equal(counts, fn.max(counts, axis=a, keepdims=True))
+    top = fn.max(x, axis=a, keepdims=True)
+    value = fn.min(where(most, x, top), axis=a, keepdims=True)
+    backwards = fn.argmax(sh.flip(equal(x, value), axis=a), axis=a, keepdims=True)
+    return _chosen(x, subtract(x.shape[a] - 1, backwards), a, keepdim)
+
+
+def _running(x: Tensor, dim: int, better: Any) -> ValuesIndices:
+    """Running extremes: place i holds the last best of the places up to i (NaN once one was met)."""
+    a = normalize_axis(dim, x.ndim)
+    if not x.ndim:
+        return ValuesIndices(x, subtract(fn.argmax(x), 0))
+    n = x.shape[a]
+    line = (n,) + (1,) * (x.ndim - a - 1)
+    places = arange(n, device=x.device)
+    here = sh.broadcast_to(sh.reshape(places, line), x.shape)
+    at, span = here, 1
+    while span < n:  # each step doubles the stretch that is compared
+        behind = sh.concat([sh.cut(at, a, 0, span), sh.cut(at, a, 0, n - span)], axis=a)
+        old, new = take_along(x, behind, axis=a), take_along(x, at, axis=a)
+        keep = logical_and(better(old, new), not_equal(behind, at))
+        at = where(keep, behind, at)
+        span *= 2
+    return ValuesIndices(take_along(x, at, axis=a), at)
+
+
+@method
+def cummax(x: Tensor, dim: int) -> ValuesIndices:
+    """Running maximum along `dim`, and where it stands last."""
+    return _running(x, dim, lambda old, new: logical_or(greater(old, new), logical_and(isnan(old), equal(new, new))))
+
+
+@method
+def cummin(x: Tensor, dim: int) -> ValuesIndices:
+    """Running minimum along `dim`, and where it stands last."""
+    return _running(x, dim, lambda old, new: logical_or(less(old, new), logical_and(isnan(old), equal(new, new))))

@@ -12,9 +12,10 @@ from ...ops.indexing import index_put as index_put_op, scatter_along, take_along
 from ...ops.movement import reshape
 from ...ops.reduce import broadcast_to
 from .. import functions as fn
+from .. import shapes as sh
 from .. import indexing
 from ..attach import method
-from ..creation import asarray
+from ..creation import arange, asarray, full, ones_like, zeros
 from ..tensor import Tensor
 
 
@@ -29,7 +30,7 @@ def _places(op: str, at: Any) -> Tensor:
 def _values(x: Tensor, src: Any, shape: tuple[int, ...]) -> Tensor:
     """What is to be written: a tensor in the dtype of x, or one number for all places."""
     if not isinstance(src, Tensor):
-        return fn.full(shape, src, dtype=x.dtype, device=x.device)
+        return full(shape, src, dtype=x.dtype, device=x.device)
     return src if src.dtype is x.dtype else cast(src, dtype=x.dtype.name)  # type: ignore[no-any-return]
 
 
@@ -46,7 +47,7 @@ def gather(x: Tensor, dim: int, index: Any) -> Tensor:
 def take_along_dim(x: Tensor, indices: Any, dim: int | None = None) -> Tensor:
     """Along `dim`, the element at each index; the other axes broadcast."""
     if dim is None:
-        return take_along(fn.reshape(x, (-1,)), fn.reshape(_places("take_along_dim", indices), (-1,)), axis=0)  # type: ignore[no-any-return]
+        return take_along(sh.reshape(x, (-1,)), sh.reshape(_places("take_along_dim", indices), (-1,)), axis=0)  # type: ignore[no-any-return]
     return fn.take_along_axis(x, _places("take_along_dim", indices), axis=dim)
 
 
@@ -69,7 +70,7 @@ def scatter(x: Tensor, dim: int, index: Any, src: Any = None, *, value: Any = No
     a = normalize_axis(dim, x.ndim)
     values = _cropped(_values(x, value if src is None else src, at.shape), at.shape)
     if reduce == "multiply":
-        return x * scatter_reduce(fn.ones_like(x), dim, at, values, "prod")
+        return x * scatter_reduce(ones_like(x), dim, at, values, "prod")
     if reduce not in (None, "add"):
         raise ArgumentError(describe("scatter", str(x.type), f"reduce is 'add', 'multiply' or None, not {reduce!r}"))
     return scatter_along(x, at, values, axis=a, mode="add" if reduce == "add" else "set")  # type: ignore[no-any-return]
@@ -93,7 +94,7 @@ def index_select(x: Tensor, dim: int, index: Any) -> Tensor:
 
 def _put(x: Tensor, dim: int, at: Any, src: Any, mode: str, op: str) -> Tensor:
     a = normalize_axis(dim, x.ndim)
-    at = fn.reshape(_places(op, at), (-1,))
+    at = sh.reshape(_places(op, at), (-1,))
     shape = (*x.shape[:a], at.shape[0], *x.shape[a + 1 :])
     values = _values(x, src, shape)
     values = broadcast_to(values, shape=shape) if values.shape != shape else values
@@ -150,16 +151,16 @@ def masked_fill(x: Tensor, mask: Any, value: Any) -> Tensor:
 @method
 def masked_select(x: Tensor, mask: Tensor) -> Tensor:
     """The elements where the mask holds, along one axis."""
-    x, mask = fn.broadcast_arrays(x, mask)
+    x, mask = sh.broadcast_arrays(x, mask)
     return indexing.getitem(x, mask)
 
 
 @method
 def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """x with the elements of `source` in order where the mask holds."""
-    x, mask = fn.broadcast_arrays(x, mask)
+    x, mask = sh.broadcast_arrays(x, mask)
     at = indexing.nonzero(mask)
-    values = fn.reshape(source, (-1,))[: at[0].shape[0]]  # type: ignore[index]
+    values = sh.reshape(source, (-1,))[: at[0].shape[0]]  # type: ignore[index]
     return index_put(x, at, values)
 
 
@@ -173,7 +174,7 @@ def where(x: Tensor, condition: Any, other: Any) -> Tensor:
 def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
     """Places of the elements that are not zero: a row each, or a tensor an axis with `as_tuple`."""
     at = indexing.nonzero(x)
-    return tuple(at) if as_tuple else fn.stack(at, axis=1) if at else fn.zeros((int(bool(x)), 0), dtype=int64)
+    return tuple(at) if as_tuple else sh.stack(at, axis=1) if at else zeros((int(bool(x)), 0), dtype=int64)
 
 
 @method
@@ -194,18 +195,18 @@ def scatter_reduce(x: Tensor, dim: int, index: Any, src: Tensor, reduce: str, *,
     if reduce == "sum":
         return scatter(x, a, at, src, reduce="add")
     if reduce == "mean":
-        start = fn.ones_like(x) if include_self else scatter(fn.ones_like(x), a, at, 0)
+        start = ones_like(x) if include_self else scatter(ones_like(x), a, at, 0)
         count = scatter(start, a, at, 1, reduce="add")
         return scatter(x, a, at, src, reduce="add") / count
     # the values that meet at a place, side by side along a new axis: one a source place
-    places = fn.arange(x.shape[a], device=x.device)
+    places = arange(x.shape[a], device=x.device)
     line = (1,) * a + (x.shape[a],) + (1,) * (x.ndim - a)
-    hit = fn.reshape(places, line) == fn.expand_dims(at, axis=a)
+    hit = sh.reshape(places, line) == sh.expand_dims(at, axis=a)
     neutral = {"prod": 1, "amax": float("-inf"), "amin": float("inf")}[reduce]
-    candidates = where_op(hit, fn.expand_dims(src, axis=a), neutral)
+    candidates = where_op(hit, sh.expand_dims(src, axis=a), neutral)
     crop = tuple(slice(0, d) if i != a else slice(None) for i, d in enumerate(at.shape))
     part = x[crop]  # type: ignore[index]
-    both = fn.concat([fn.expand_dims(part, axis=a + 1), candidates], axis=a + 1)
+    both = sh.concat([sh.expand_dims(part, axis=a + 1), candidates], axis=a + 1)
     folded = {"prod": fn.prod, "amax": fn.max, "amin": fn.min}[reduce](both, axis=a + 1)
     if folded.shape == x.shape:
         return folded

@@ -7,20 +7,22 @@ from math import prod
 from typing import Any
 
 from ...core.errors import ShapeError, describe
+from ...ops.arithmetic import where
 from ...ops.axes import normalize_axes, normalize_axis
 from ...ops.contraction import swap_last
 from ...ops.movement import alias, expand_dims_at, flip as flip_op, permute as permute_op, reshape as reshape_op
 from ...ops.reduce import broadcast_to
 from .. import functions as fn
+from .. import shapes as sh
 from ..attach import method, methods
-from ..creation import as_shape
+from ..creation import arange, as_shape
 from ..tensor import Tensor
 
 
 @method
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """x under another shape, as ``reshape(2, 3)`` or ``reshape((2, 3))``; one size may be -1."""
-    return fn.reshape(x, _sizes(shape))
+    return sh.reshape(x, _sizes(shape))
 
 
 @method
@@ -28,7 +30,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     """Like `reshape`, but never a copy: raises where the memory cannot be seen under the shape."""
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)) and not hasattr(shape[0], "__index__"):
         return x.to(shape[0])  # type: ignore[attr-defined,no-any-return]
-    out = fn.reshape(x, _sizes(shape))
+    out = sh.reshape(x, _sizes(shape))
     if out._parent is None and out is not x:
         raise ShapeError(
             describe("view", f"{x.type}, {_sizes(shape)}", f"memory with strides {x.stride()} cannot be seen in this shape", "use .reshape(...), or .contiguous().view(...)")  # type: ignore[attr-defined]
@@ -71,7 +73,7 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """One axis as several."""
     a = normalize_axis(dim, x.ndim)
-    return fn.reshape(reshape_op(x, shape=x.shape), (*x.shape[:a], *_filled(sizes, x.shape[a]), *x.shape[a + 1 :]))
+    return sh.reshape(reshape_op(x, shape=x.shape), (*x.shape[:a], *_filled(sizes, x.shape[a]), *x.shape[a + 1 :]))
 
 
 def _filled(sizes: Sequence[int], total: int) -> tuple[int, ...]:
@@ -102,7 +104,7 @@ def squeeze(x: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
 @method
 def permute(x: Tensor, *dims: Any) -> Tensor:
     """Axes in another order, as ``permute(2, 0, 1)`` or ``permute((2, 0, 1))``."""
-    return fn.permute_dims(x, _sizes(dims))
+    return sh.permute_dims(x, _sizes(dims))
 
 
 @method
@@ -150,7 +152,7 @@ methods(
 @method
 def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
     """Axes moved to other places, the rest in order."""
-    return fn.moveaxis(x, source, destination)
+    return sh.moveaxis(x, source, destination)
 
 
 @method
@@ -176,19 +178,19 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
     reps = as_shape(repeats)
     if len(reps) < x.ndim:
         raise ShapeError(describe("repeat", f"{x.type}, {reps}", f"{len(reps)} repeats for {x.ndim} axes"))
-    return fn.tile(x, reps)
+    return sh.tile(x, reps)
 
 
 @method
 def tile(x: Tensor, *repeats: Any) -> Tensor:
     """x repeated as a whole along the last axes."""
-    return fn.tile(x, as_shape(repeats))
+    return sh.tile(x, as_shape(repeats))
 
 
 @method
 def repeat_interleave(x: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
     """Each element repeated along `dim` (in the flattened x by default)."""
-    return fn.repeat(x, repeats, axis=dim)
+    return sh.repeat(x, repeats, axis=dim)
 
 
 @method
@@ -212,7 +214,7 @@ def flipud(x: Tensor) -> Tensor:
 @method
 def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
     """Elements moved on by `shifts` places, those that fall off coming in again."""
-    return fn.roll(x, shifts, axis=dims)
+    return sh.roll(x, shifts, axis=dims)
 
 
 # --- parts -------------------------------------------------------------------------------------
@@ -225,7 +227,7 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     first = int(start) + x.shape[a] if start < 0 else int(start)
     if length < 0 or first < 0 or first + length > x.shape[a]:
         raise ShapeError(describe("narrow", str(x.type), f"{start} to {start + length} does not lie in axis {a} of {x.shape[a]}"))
-    return fn.cut(x, a, first, first + length)
+    return sh.cut(x, a, first, first + length)
 
 
 @method
@@ -238,7 +240,7 @@ def select(x: Tensor, dim: int, index: int) -> Tensor:
 @method
 def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, without it."""
-    return fn.unstack(x, axis=dim)
+    return sh.unstack(x, axis=dim)
 
 
 @method
@@ -250,12 +252,12 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
         if split_size < 1:
             raise ShapeError(describe("split", str(x.type), f"parts need at least one place, not {split_size}"))
         starts = list(range(0, n, split_size)) or [0]
-        return tuple(fn.cut(x, a, i, min(i + split_size, n)) for i in starts)
+        return tuple(sh.cut(x, a, i, min(i + split_size, n)) for i in starts)
     sizes = [int(s) for s in split_size]
     if sum(sizes) != n:
         raise ShapeError(describe("split", str(x.type), f"sizes {sizes} do not add up to {n}"))
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-    return tuple(fn.cut(x, a, e - s, e) for s, e in zip(sizes, ends, strict=True))
+    return tuple(sh.cut(x, a, e - s, e) for s, e in zip(sizes, ends, strict=True))
 
 
 @method
@@ -275,7 +277,7 @@ def tensor_split(x: Tensor, indices_or_sections: int | Sequence[int], dim: int =
         sizes = [k + (i < extra) for i in range(indices_or_sections)]
         return split(x, sizes, a)
     edges = [0, *(slice(i).indices(n)[1] for i in indices_or_sections), n]
-    return tuple(fn.cut(x, a, s, max(s, e)) for s, e in zip(edges, edges[1:], strict=False))
+    return tuple(sh.cut(x, a, s, max(s, e)) for s, e in zip(edges, edges[1:], strict=False))
 
 
 @method
@@ -283,10 +285,10 @@ def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """All windows of `size` places along an axis, every `step` places, as a new last axis."""
     a = normalize_axis(dimension, x.ndim)
     n = (x.shape[a] - size) // step + 1
-    starts = fn.arange(n, device=x.device) * step
-    places = reshape_op(starts, shape=(n, 1)) + fn.arange(size, device=x.device)
+    starts = arange(n, device=x.device) * step
+    places = reshape_op(starts, shape=(n, 1)) + arange(size, device=x.device)
     out = fn.take(x, places, axis=a)
-    return fn.moveaxis(out, a + 1, -1)
+    return sh.moveaxis(out, a + 1, -1)
 
 
 # --- diagonals ---------------------------------------------------------------------------------
@@ -301,7 +303,7 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
     rest = [i for i in range(x.ndim) if i not in (a, b)]
     rows, cols = x.shape[a], x.shape[b]
     n = max(0, min(rows + min(offset, 0), cols - max(offset, 0)))
-    flat = fn.reshape(permute_op(x, axes=(*rest, a, b)), (*(x.shape[i] for i in rest), rows * cols))
+    flat = sh.reshape(permute_op(x, axes=(*rest, a, b)), (*(x.shape[i] for i in rest), rows * cols))
     start = max(offset, 0) if offset >= 0 else -offset * cols
     key = (Ellipsis, slice(start, start + n * (cols + 1) - cols if n else start, cols + 1))
     return flat[key]  # type: ignore[index,no-any-return]
@@ -321,12 +323,12 @@ def diag(x: Tensor, diagonal: int = 0) -> Tensor:
 def diag_embed(x: Tensor, offset: int = 0) -> Tensor:
     """Matrices with the last axis of x as diagonal and zeros elsewhere."""
     n = x.shape[-1] + abs(offset)
-    rows = reshape_op(fn.arange(n, device=x.device), shape=(n, 1))
-    on = rows + offset == fn.arange(n, device=x.device)
+    rows = reshape_op(arange(n, device=x.device), shape=(n, 1))
+    on = rows + offset == arange(n, device=x.device)
     low, high = max(-offset, 0), max(offset, 0)
     # column j of a row holds x[j - max(offset, 0)]
-    spread = fn.pad(x, ((0, 0),) * (x.ndim - 1) + ((high, low),))
-    return fn.where(on, unsqueeze(spread, -2), 0)
+    spread = sh.pad(x, ((0, 0),) * (x.ndim - 1) + ((high, low),))
+    return where(on, unsqueeze(spread, -2), 0)
 
 
 @method
@@ -338,10 +340,10 @@ def trace(x: Tensor) -> Tensor:
 @method
 def tril(x: Tensor, diagonal: int = 0) -> Tensor:
     """The part on and below a diagonal, zeros above."""
-    return fn.tril(x, k=diagonal)
+    return sh.tril(x, k=diagonal)
 
 
 @method
 def triu(x: Tensor, diagonal: int = 0) -> Tensor:
     """The part on and above a diagonal, zeros below."""
-    return fn.triu(x, k=diagonal)
+    return sh.triu(x, k=diagonal)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import Any
 
+from ...core.composite import composite
 from ...core.errors import ShapeError
 from ..arithmetic import abs, divide, minimum, multiply, where
 from ..axes import normalize_axis
@@ -60,11 +61,13 @@ def threshold(x: Any, threshold: float, value: float) -> Any:
     return where(x <= threshold, value, x)
 
 
+@composite
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x above 0, ``alpha * (e**x - 1)`` elsewhere."""
     return where(x > 0, x, multiply(expm1(where(x > 0, 0, x)), alpha))
 
 
+@composite
 def selu(x: Any) -> Any:
     """`elu` scaled so that mean 0 and variance 1 are kept (Klambauer et al., 2017)."""
     return multiply(elu(x, SELU_ALPHA), SELU_SCALE)
@@ -75,6 +78,7 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
     return where(x > 0, x, multiply(expm1(divide(where(x > 0, 0, x), alpha)), alpha))
 
 
+@composite
 def gelu(x: Any, approximate: str = "none") -> Any:
     """``x * P(Z <= x)`` for a normal Z: through erf, or its tanh approximation."""
     if approximate == "tanh":
@@ -83,11 +87,13 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     return multiply(x * 0.5, erf(x * sqrt(0.5)) + 1)
 
 
+@composite
 def silu(x: Any) -> Any:
     """``x * sigmoid(x)``."""
     return multiply(x, sigmoid(x))
 
 
+@composite
 def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """``log(1 + e**(beta x)) / beta``; x itself where ``beta x`` is above the threshold."""
     scaled = x if beta == 1 else multiply(x, beta)
@@ -96,6 +102,7 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return where(linear, x, curve if beta == 1 else divide(curve, beta))
 
 
+@composite
 def mish(x: Any) -> Any:
     """``x * tanh(softplus(x))``."""
     return multiply(x, tanh(softplus(x)))

@@ -6,6 +6,7 @@ from math import log as _log
 from math import pi
 from typing import Any
 
+from ...core.composite import composite
 from ...core.errors import ArgumentError, DTypeError, ShapeError
 from ...core.kinds import elementwise, real_float
 from ..arithmetic import (
@@ -66,6 +67,7 @@ def _weighted(loss: Any, weight: Any, reduction: str) -> Any:
     )
 
 
+@composite
 def mse_loss(x: Any, y: Any, reduction: str = "mean", weight: Any = None) -> Any:
     """``(x - y)**2``.
 
@@ -76,11 +78,13 @@ def mse_loss(x: Any, y: Any, reduction: str = "mean", weight: Any = None) -> Any
     return _weighted(square(subtract(x, y)), weight, reduction)
 
 
+@composite
 def l1_loss(x: Any, y: Any, reduction: str = "mean", weight: Any = None) -> Any:
     """``|x - y|``."""
     return _weighted(abs(subtract(x, y)), weight, reduction)
 
 
+@composite
 def smooth_l1_loss(x: Any, y: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
     """``d**2 / (2 beta)`` where ``d = |x - y|`` is below beta, ``d - beta / 2`` elsewhere."""
     if beta == 0:
@@ -123,6 +127,7 @@ def binary_cross_entropy(x: Any, y: Any, weight: Any = None, reduction: str = "m
     return reduced(loss if weight is None else multiply(loss, weight), reduction)
 
 
+@composite
 def binary_cross_entropy_with_logits(
     x: Any, y: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Any:
@@ -165,6 +170,7 @@ def _classes(target: Any, ignore_index: int, count: int) -> tuple[Any, Any]:
     return where(indices < 0, indices - count, indices), counts
 
 
+@composite
 def nll_loss(
     log_probs: Any,
     target: Any,
@@ -190,6 +196,7 @@ def _class_weights(weight: Any, indices: Any) -> Any:
     return reshape(flat, shape=indices.shape)
 
 
+@composite
 def cross_entropy(
     x: Any,
     target: Any,
@@ -261,6 +268,7 @@ def _soft_cross_entropy(
     )
 
 
+@composite
 def kl_div(log_probs: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
     """``target * (log(target) - log_probs)``; "batchmean" divides the sum by the length of axis 0."""
     if log_target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from ...core.composite import composite
 from ...core.context import grad_mode
 from ...core.dtypes import bfloat16, float32, float64
 from ...core.errors import ArgumentError, ShapeError
@@ -32,6 +33,7 @@ def _by_channel(p: Any, ndim: int) -> Any:
     return None if p is None else reshape(p, shape=(1, p.shape[0], *(1,) * (ndim - 2)))
 
 
+@composite
 def layer_norm(
     x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -41,6 +43,7 @@ def layer_norm(
     return _scale(multiply(centred, rsqrt(variance + eps)), weight, bias)
 
 
+@composite
 def rms_norm(x: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """``x / sqrt(mean(x**2) + eps) * weight`` over the last axes; eps is the dtype's epsilon unless given."""
     axes = _last_axes("rms_norm", x, normalized_shape)
@@ -61,6 +64,7 @@ def _last_axes(op: str, x: Any, normalized_shape: Any) -> Axes:
     return tuple(range(x.ndim - k, x.ndim))
 
 
+@composite
 def batch_norm(
     x: Any,
     running_mean: Any,
@@ -110,6 +114,7 @@ def _track(running: Any, current: Any, momentum: Any) -> None:
         running.copy_(multiply(running, 1 - momentum) + multiply(current, momentum))
 
 
+@composite
 def group_norm(
     x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:

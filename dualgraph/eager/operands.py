@@ -1,0 +1,45 @@
+"""Operands: whatever a function is given as a tensor, and the dtypes operands meet in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core import dtypes as dt
+from ..ops import arithmetic as ar
+from ..ops import movement as mv
+from .creation import asarray
+from .tensor import Tensor
+
+
+def as_operand(x: Any) -> Tensor:
+    """A tensor of whatever has asarray semantics."""
+    return x if isinstance(x, Tensor) else asarray(x)
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
+    """x in another dtype; a copy unless `copy` is False and nothing changes."""
+    x = as_operand(x)
+    target = dt.as_dtype(dtype)
+    if device is not None:
+        x = x.to(device)  # type: ignore[attr-defined]
+    if target is x.dtype:
+        return mv.copy(x) if copy else x  # type: ignore[no-any-return]
+    return ar.cast(x, dtype=target.name)  # type: ignore[no-any-return]
+
+
+def result_type(*operands: Any) -> dt.DType:
+    """The dtype that operands (tensors, dtypes, numbers) promote to."""
+    strong = [o.dtype if isinstance(o, Tensor) else dt.as_dtype(o) for o in operands if not isinstance(o, (bool, int, float, complex))]
+    if not strong:
+        return dt.promote(*(dt.of_scalar(o) for o in operands))
+    out = dt.promote(*strong)
+    for o in operands:
+        if isinstance(o, (bool, int, float, complex)):
+            out = dt.promote_scalar(out, o)
+    return out
+
+
+def can_cast(from_: Any, to: Any, /) -> bool:
+    """Whether promotion can turn `from_` (a dtype or tensor) into `to`."""
+    source = from_.dtype if isinstance(from_, Tensor) else dt.as_dtype(from_)
+    return dt.promote(source, dt.as_dtype(to)) is dt.as_dtype(to)
