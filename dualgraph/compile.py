@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +28,8 @@ from .static.graph import Graph
 MAX_PROGRAMS = 64  # specialisations of one function
 MAX_PATHS = 8  # paths through the code for one kind of arguments
 MAX_TRIES = 2  # programs tried on one call before it goes on eagerly
+
+PLAIN = {Tensor, bool, int, float, str, type(None), np.ndarray}  # argument types that are leaves
 
 _worker: ThreadPoolExecutor | None = None
 _worker_lock = threading.Lock()
@@ -77,7 +79,10 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if state.tracer is not None or state.batching is not None:
             return self._captured_function(*args, **kwargs)
-        leaves, tree = flatten((args, kwargs))
+        if kwargs or not PLAIN.issuperset(map(type, args)):
+            leaves, tree = flatten((args, kwargs))
+        else:
+            leaves, tree = args, len(args)
         key = self._key(leaves, tree)
         entry = self._entries.get(key)
         if entry is None:
@@ -112,12 +117,10 @@ class Compiled:
             entry.eager_because.append(f"{MAX_PROGRAMS} programs were compiled for this function")
         return not entry.eager_because
 
-    def _key(self, leaves: list[Any], tree: TreeDef) -> Any:
+    def _key(self, leaves: Sequence[Any], tree: TreeDef | int) -> Any:
         seen: dict[int, int] = {}
-        parts: list[Any] = [tree, state.grad, dt.get_default_dtype(), state.device]
-        for i, leaf in enumerate(leaves):
-            parts.append(leaf_key(leaf, seen, i))
-        return tuple(parts)
+        parts = [leaf_key(leaf, seen, i) for i, leaf in enumerate(leaves)]
+        return tree, state.grad, dt.get_default_dtype(), state.device, *parts
 
     # --- capture ---
 

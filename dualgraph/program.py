@@ -65,6 +65,7 @@ class Program:
         self.failure: Exception | None = None
         self._tracked = any(r.requires_grad and not r.released for r in results)
         slots = trace.slots
+        self._single = tree.kind is None
         leaf_of = {id(t): i for i, t in enumerate(_leaf_tensors(slots, trace))}
         self._owners = tuple(leaf_of.get(id(g.owner), g.owner) for g in trace.grads)
         self._entry = tuple((leaf_of.get(id(t), t), had) for t, had in trace.entry_grads)
@@ -175,7 +176,8 @@ class Program:
             i = effect.output
             tensor._grad = None if i is None else Tensor(outs[i], self.captured.outputs[i].type.dtype, self._device)
         self.calls += 1
-        return unflatten(self.tree, self._wrap(outs, tensors, node))
+        made = self._wrap(outs, tensors, node)
+        return made[0] if self._single else unflatten(self.tree, made)
 
     @staticmethod
     def _store(backend: Any, target: Any, value: Any) -> None:

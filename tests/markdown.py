@@ -1,7 +1,7 @@
 """Fenced blocks of Markdown files: found, and Python ones run with the file's own line numbers.
 
 ``python tests/markdown.py FILE`` runs the ``python`` blocks of a file in order in one namespace.
-A ``text`` block that follows a ``python`` block states what that block prints.
+A ``text`` block right below a ``python`` block states what that block prints.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ class Block(NamedTuple):
     language: str
     line: int  # number of the first line of the body
     text: str
+
+    def is_right_below(self, other: Block) -> bool:
+        """Whether only blank lines stand between the two blocks, and few of them."""
+        return self.line - (other.line + other.text.count("\n")) <= 3
 
 
 def blocks(markdown: str) -> list[Block]:
@@ -57,11 +61,10 @@ def run_python(path: Path) -> None:
             with contextlib.redirect_stdout(io.StringIO()) as stdout:
                 exec(code, namespace)
             printed = stdout.getvalue()
-        elif block.language == "text" and source is not None:
+        elif block.language == "text" and source is not None and block.is_right_below(source):
             if printed.rstrip() != block.text.rstrip():
                 stated = f"line {block.line} states\n{block.text}"
                 raise AssertionError(f"{path}:{source.line} prints\n{printed}\nbut {stated}")
-            source = None
 
 
 if __name__ == "__main__":

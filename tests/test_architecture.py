@@ -28,7 +28,7 @@ LAYERS = [
     {"passes"},
     {"backends"},
     {"replay", "program", "compile", "compare"},
-    {"nn", "optim", "data", "autograd", "inspect", "testing", "serialise"},
+    {"nn", "optim", "data", "autograd", "inspect", "testing", "serialise", "threads"},
     {"__init__"},
 ]
 SIBLINGS = {
@@ -224,7 +224,8 @@ def test_nobody_imports_private_names_of_another_package() -> None:
                 continue
             if all(part_of(target) == source.part for target in targets(item)):
                 continue
-            private = [n for n in (*item.module.split("."), *item.names) if n[0] == "_"]
+            names = (*item.module.split("."), *item.names)
+            private = [n for n in names if n[0] == "_" and not n.endswith("__")]
             wrong += [f"{where(source, item.line)} imports {item.module}.{n}" for n in private]
     assert not wrong, "\n".join(wrong)
 
@@ -248,6 +249,8 @@ def test_every_file_says_its_concept_first() -> None:
 
 
 # --- passes ask ops, they do not list them -------------------------------------------------------
+
+HOMONYMS = {"constant"}  # also the role of a buffer in a schedule
 
 
 def _docstrings(tree: ast.Module) -> set[int]:
@@ -288,6 +291,7 @@ def test_passes_name_no_ops() -> None:
         for source in sources().values()
         if source.part == "passes"
         for line, name in _ops_named_in(source)
+        if name not in HOMONYMS
     ]
     assert not wrong, "\n".join(wrong)
 

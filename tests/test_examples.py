@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "train_digits.py"
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "examples" / "train_digits.py"
 
 
 def run(*arguments: object, cwd: Path, timeout: int = 300) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", str(EXAMPLE), *map(str, arguments)]
-    environment = {**os.environ, "MPLCONFIGDIR": str(cwd / ".matplotlib")}
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "MPLCONFIGDIR": str(cwd / ".matplotlib")
+    }  # fmt: skip
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -34,7 +35,10 @@ def commands(readme: str) -> list[Block]:
 @page
 def test_code_blocks_run_and_print_what_the_page_states(path: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", str(ROOT / "tests" / "markdown.py"), str(path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

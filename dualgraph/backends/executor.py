@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..static.graph import Graph
 from ..static.interpreter import as_scalar, literal_array, run_node
 from ..static.region import is_region
 from .native import api as native
+from .native.addresses import address_of
 from .silence import quietly
 from .ufuncs import single_ufunc
 
@@ -42,20 +42,18 @@ class Executable:
         self.memory: MemoryPlan = plan_memory(self.plan)
         self.kernels = {i: _native_kernel(s.node) for i, s in enumerate(self.plan.steps)}
         self._size = 1 + max((v.id for v in graph.all_vars()), default=-1)
-        self._free: list[_Instance] = []
-        self._lock = threading.Lock()
+        self._free: list[_Instance] = []  # popped and pushed whole, which the interpreter makes atomic
 
     def run(self, inputs: list[Any], commit: Callable[[list[Any]], Any]) -> Any:
         """Runs the program on arrays and hands its outputs to `commit`, whose result is given back."""
-        with self._lock:
-            instance = self._free.pop() if self._free else None
-        if instance is None:
+        try:
+            instance = self._free.pop()
+        except IndexError:
             instance = _Instance(self)
         try:
-            return commit(quietly(instance.run, inputs))
+            return commit(quietly(instance.run, inputs) if instance.loud else instance.run(inputs))
         finally:
-            with self._lock:
-                self._free.append(instance)
+            self._free.append(instance)
 
 
 def _native_kernel(node: Node) -> Any:
@@ -79,8 +77,11 @@ class _Instance:
         self.env: Env = [None] * program._size
         self.fresh: list[tuple[int, Any, Any]] = []  # outputs to allocate on each call
         self.actions: list[Action] = []
+        self.loud = False  # whether NumPy functions that may warn are among the actions
         for i, step in enumerate(plan.steps):
             self._prepare(i, step, base)
+        self.places = [v.id for v in program.graph.inputs]
+        self.outputs = self._output_getters()
 
     def _prepare(self, i: int, step: Step, base: int) -> None:
         node, plan, backend = step.node, self.program.plan, self.program.backend
@@ -102,7 +103,12 @@ class _Instance:
         for result, operand in step.overwrites:
             if roles[result] == OUTPUT:
                 self.actions.append(_share(node, result, operand))
-        self.actions.append(_into(node, backend, self.program.kernels[i]))
+        kernel = self.program.kernels[i]
+        if kernel is not None and all(isinstance(v, Var) for v in node.inputs):
+            self.actions.append(_native(node, kernel, self.env))
+        else:
+            self.loud = True
+            self.actions.append(_into(node, backend))
 
     def _in_arena(self, v: Var, base: int) -> None:
         place = self.program.plan.places[v]
@@ -111,29 +117,34 @@ class _Instance:
 
     def run(self, inputs: list[Any]) -> list[Any]:
         env = self.env.copy()
-        for v, array in zip(self.program.graph.inputs, inputs, strict=True):
-            env[v.id] = array
+        for place, array in zip(self.places, inputs, strict=True):
+            env[place] = array
         for index, shape, dtype in self.fresh:
             env[index] = np.empty(shape, dtype)
         for action in self.actions:
             action(env)
-        return self._outputs(env)
+        return [env[place] if copy is None else copy(env) for place, copy in self.outputs]
 
-    def _outputs(self, env: Env) -> list[Any]:
+    def _output_getters(self) -> list[tuple[int, Any]]:
+        """For each output its place, or a function that makes the copy the caller gets."""
         program = self.program
+        xp = program.backend.xp
         given: set[int] = set()
-        outs = []
+        out: list[tuple[int, Any]] = []
         for i, v in enumerate(program.graph.outputs):
             if isinstance(v, Literal):
-                outs.append(literal_array(v, program.backend))
+                out.append((-1, lambda env, v=v: literal_array(v, program.backend)))
                 continue
-            array, buffer = env[v.id], program.plan.buffer_of(v)
+            buffer, copy = program.plan.buffer_of(v), None
             if i not in program.borrowed:
                 if buffer.role != OUTPUT or buffer.id in given:
-                    array = program.backend.xp.array(array, order="C")
+
+                    def copy(env: Env, place: int = v.id) -> Any:
+                        return xp.array(env[place], order="C")
+
                 given.add(buffer.id)
-            outs.append(array)
-        return outs
+            out.append((v.id, copy))
+        return out
 
 
 # --- actions -----------------------------------------------------------------------------------
@@ -142,10 +153,6 @@ class _Instance:
 def _getters(node: Node) -> list[tuple[int, Any]]:
     """For each operand its place in the environment, or -1 and the value."""
     return [(v.id, None) if isinstance(v, Var) else (-1, v) for v in node.inputs]
-
-
-def _row_major(array: Any) -> Any:
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
 def _share(node: Node, result: int, operand: int) -> Action:
@@ -182,18 +189,37 @@ def _writer(node: Node) -> Any:
     return node.prim.into
 
 
-def _into(node: Node, backend: ArrayBackend, kernel: Any) -> Action:
+def _native(node: Node, kernel: Any, env: Env) -> Action:
+    """Runs a native kernel; the addresses of memory that stays are filled in once."""
+    places = [v.id for v in (*node.inputs, *node.outputs)]
+    inputs = len(node.inputs)
+    bound = kernel.bind_pointers([0 if env[p] is None else address_of(env[p]) for p in places])
+    moving = [(i, p, i < inputs) for i, p in enumerate(places) if env[p] is None or not _fixed(env[p])]
+    keep = [env[p] for p in places]  # the memory behind the filled-in addresses
+    block = bound.block
+
+    def act(env: Env) -> None:
+        held = []
+        for i, place, is_input in moving:
+            array = env[place]
+            if is_input and not array.flags.c_contiguous:
+                array = np.ascontiguousarray(array)
+                held.append(array)
+            block[i] = address_of(array)
+        bound()
+
+    act.keep = keep  # type: ignore[attr-defined]
+    return act
+
+
+def _fixed(array: Any) -> bool:
+    return bool(array.flags.c_contiguous)
+
+
+def _into(node: Node, backend: ArrayBackend) -> Action:
     """Runs the op and leaves its results in the memory planned for them."""
     getters = _getters(node)
     places = [v.id for v in node.outputs]
-    if kernel is not None:
-        ids = [i for i, _ in getters]
-
-        def run_kernel(env: Env) -> None:
-            kernel.run([_row_major(env[i]) for i in ids], [env[p] for p in places])
-
-        if all(i >= 0 for i in ids):
-            return run_kernel
     into = _writer(node)
     if into is not None:
         values = [(i, None if v is None else as_scalar(v)) for i, v in getters]

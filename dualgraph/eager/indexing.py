@@ -144,6 +144,11 @@ class Plan:
         raise AssertionError("an indexed axis is always kept")
 
 
+def _is_switch(key: Any) -> bool:
+    """One truth value as the whole index: an axis of length 1 or 0 in front."""
+    return isinstance(key, (bool, np.bool_)) or (_is_mask(key) and key.ndim == 0)
+
+
 def _is_mask(k: Any) -> bool:
     return isinstance(k, Tensor) and k.dtype is bool_
 
@@ -169,8 +174,8 @@ def nonzero(x: Tensor) -> list[Tensor]:
 
 def getitem(x: Tensor, key: Any) -> Tensor:
     """``x[key]``: a view for numbers, slices, None and Ellipsis; a copy with index tensors."""
-    if isinstance(key, Tensor) and key.dtype is bool_ and key.ndim == 0:
-        return getitem(expand_dims_at(x, (0,)), reshape(key, shape=(1,)))
+    if _is_switch(key):
+        return getitem(expand_dims_at(x, (0,)), reshape(asarray(key, device=x.device), shape=(1,)))
     plan = Plan(x, key)
     out = plan.sliced(x)
     shape = plan.laid_out(out.shape)
@@ -188,6 +193,9 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     """``x[key] = value``, in place."""
     if isinstance(key, Tensor) and key.dtype is bool_ and key.shape == x.shape and not _array_like(value):
         write("setitem", x, fit("setitem", x, where(key, value, x)))
+        return
+    if _is_switch(key):
+        setitem(expand_dims_at(x, (0,)), reshape(asarray(key, device=x.device), shape=(1,)), value)
         return
     plan = Plan(x, key)
     value = value if isinstance(value, Tensor) else asarray(value, device=x.device, dtype=x.dtype)

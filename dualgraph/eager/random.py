@@ -7,7 +7,7 @@ function draws what an eager one draws, and a draw that fails leaves the state a
 
 from __future__ import annotations
 
-import secrets
+import os
 from math import prod
 from typing import Any
 
@@ -57,7 +57,7 @@ class Generator:
 
     def seed(self) -> int:
         """Starts a stream of an unpredictable seed and gives the seed."""
-        chosen = secrets.randbits(63)
+        chosen = int.from_bytes(os.urandom(8), "little") >> 1
         self.manual_seed(chosen)
         return chosen
 

@@ -99,9 +99,9 @@ def roll(x: Any, /, shift: int | Sequence[int], *, axis: Axis = None) -> Tensor:
     for s, a in zip(shifts, axes, strict=True):
         place = normalize_axis(a, x.ndim)
         n = x.shape[place]
-        cut = n - s % n if n else 0
-        if 0 < cut < n:
-            parts = [cut(x, place, cut, n), cut(x, place, 0, cut)]
+        edge = n - s % n if n else 0
+        if 0 < edge < n:
+            parts = [cut(x, place, edge, n), cut(x, place, 0, edge)]
             x = mv.concat_along(*parts, axis=place)
     return x
 

@@ -68,7 +68,7 @@ def is_tiny(node: Node) -> bool:
 
 def largest(node: Node) -> int:
     """Elements of the largest result."""
-    return max(v.type.size for v in node.outputs)
+    return max((v.type.size for v in node.outputs), default=0)
 
 
 def side_by_side(nodes: list[Node]) -> Node:

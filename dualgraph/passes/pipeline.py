@@ -17,6 +17,7 @@ from .fuse import fuse
 from .horizontal import fuse_horizontally
 from .inline import inline
 from .order import order
+from .rematerialise import rematerialise
 from .simplify import simplify
 
 Pass = Callable[[Graph], Graph]
@@ -55,9 +56,11 @@ class PassRecord:
         return f"{self.name:20} {self.nodes_before:5} -> {self.nodes_after:5} nodes  {1e3 * self.seconds:7.2f} ms"
 
 
-def pipeline(hooks: Hooks, fast_math: bool = False) -> list[tuple[str, Pass]]:
+def pipeline(
+    hooks: Hooks, fast_math: bool = False, budget: int | None = None
+) -> list[tuple[str, Pass]]:
     """All passes, in the order in which they run."""
-    return [
+    passes: list[tuple[str, Pass]] = [
         ("inline", partial(inline, claims=hooks.claims)),
         ("dce", dce),
         ("fold", fold),
@@ -71,14 +74,16 @@ def pipeline(hooks: Hooks, fast_math: bool = False) -> list[tuple[str, Pass]]:
         ),
         ("fuse horizontally", partial(fuse_horizontally, accept=hooks.accept)),
         ("order", order),
-        ("renumber", renumber),
     ]
+    if budget is not None:
+        passes.append(("rematerialise", partial(rematerialise, budget=budget)))
+    return [*passes, ("renumber", renumber)]
 
 
 def optimise(
-    graph: Graph, hooks: Hooks | None = None, fast_math: bool = False
+    graph: Graph, hooks: Hooks | None = None, fast_math: bool = False, budget: int | None = None
 ) -> tuple[Graph, list[PassRecord]]:
-    """Given: a captured graph and a backend's hooks.
+    """Given: a captured graph, a backend's hooks, and how many bytes temporaries may take (None: any).
 
     Result: the graph after all passes, and a record of each. Bodies of loops and branches are
     optimised, too. On one backend the results keep their bits, unless ``fast_math``.
@@ -86,7 +91,7 @@ def optimise(
     chosen = hooks or Hooks()
     records: list[PassRecord] = []
     graph = with_bodies(graph, lambda body: optimise(body, chosen, fast_math)[0])
-    for name, apply in pipeline(chosen, fast_math):
+    for name, apply in pipeline(chosen, fast_math, budget):
         began = time.perf_counter()
         after = apply(graph)
         records.append(

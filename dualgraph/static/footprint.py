@@ -159,6 +159,7 @@ class Footprint:
 
     def _walk(self, roots: list[tuple[Any, str]]) -> None:
         self.checks: list[Check] = []
+        self._quick: tuple[int, list[Any], list[Check]] | None = None
         self.tensors: dict[int, str] = {}
         self.arrays: dict[int, tuple[Any, str]] = {}
         self.refusals: list[str] = []
@@ -177,10 +178,21 @@ class Footprint:
 
     def failing(self) -> Check | None:
         """The first check that does not hold now."""
-        for check in self.checks:
+        quick = self._quick
+        if quick is None or len(self.checks) != quick[0]:
+            quick = self._quick = self._prepare()
+        for held, key, expected, check in quick[1]:
+            if held.get(key, MISSING) is not expected and not check.holds():
+                return check
+        for check in quick[2]:
             if not check.holds():
                 return check
         return None
+
+    def _prepare(self) -> tuple[int, list[Any], list[Check]]:
+        """The checks of dict entries, which are most, as plain tuples; and the others."""
+        plain = [(c.holder, c.key, c.expected, c) for c in self.checks if type(c) is DictCheck]
+        return len(self.checks), plain, [c for c in self.checks if type(c) is not DictCheck]
 
     def guard_arrays(self) -> None:
         """From now on the contents of all reachable arrays count, too."""

@@ -14,11 +14,27 @@ from ...core.prim import Prim
 from ...core.types import TensorType
 from ...static.graph import Graph
 from .expressions import DTYPES, MONOIDS, check_node
-from .loop_ir import Unsupported
+from .loop_ir import Unsupported, overwritable
 from .lower import Strides
 
 if TYPE_CHECKING:
     from .kernel import NativeKernel
+
+__all__ = [
+    "Unsupported",
+    "available",
+    "can_lower",
+    "chain",
+    "compile_group",
+    "elementwise",
+    "elementwise_kernel",
+    "fold",
+    "has_fold",
+    "has_kernel",
+    "may_overwrite",
+    "reduce_kernel",
+    "supports",
+]
 
 
 @cache
@@ -50,6 +66,20 @@ def can_lower(body: Graph) -> bool:
     except Unsupported:
         return False
     return True
+
+
+def may_overwrite(node: Node, result: int, operand: int) -> bool:
+    """Whether the kernel of a fused region may write a result into the memory of an operand.
+
+    False for bodies that are not one kernel.
+    """
+    from .kernel import lowered
+
+    try:
+        kernel = lowered(node.params["body"])
+    except Unsupported:
+        return False
+    return operand in overwritable(kernel)[result]
 
 
 def compile_group(body: Graph, in_strides: Strides | None = None) -> NativeKernel:

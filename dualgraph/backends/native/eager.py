@@ -32,6 +32,7 @@ from .loop_ir import (
     Nest,
     Reduce,
     Size,
+    Statement,
     Store,
     Unsupported,
 )
@@ -53,7 +54,7 @@ def elementwise_kernel(
     found = _kernels.get(key)
     if found is None:
         found = _kernels[key] = _elementwise(prim, dtypes, params, scalar)
-    return found  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return, unused-ignore]
 
 
 def _elementwise(
@@ -66,8 +67,8 @@ def _elementwise(
     places = [Affine() if alone else Affine(0, ((0, 1),)) for alone in scalar]
     loads = [Load(i, d, i, place) for i, (d, place) in enumerate(zip(dtypes, places, strict=True))]
     op = Apply(count, type_.dtype, prim, tuple(sorted(params.items())), tuple(range(count)))
-    moving = [x for x, alone in zip(loads, scalar, strict=True) if not alone]
-    fixed = [x for x, alone in zip(loads, scalar, strict=True) if alone]
+    moving: list[Statement] = [x for x, alone in zip(loads, scalar, strict=True) if not alone]
+    fixed: list[Statement] = [x for x, alone in zip(loads, scalar, strict=True) if alone]
     body = (*moving, op, Store(count, Affine(0, ((0, 1),)), count))
     loop = Loop((Axis(0, Size(0)),), body, parallel=True, vector=True)
     buffers = (*(Buffer(d, "in") for d in dtypes), Buffer(type_.dtype, "out"))

@@ -47,15 +47,15 @@ def of_nothing(monoid: str, dtype: DType) -> bool | int | float:
 
 def combine(s: LLVMScalar, monoid: str, x: Lanes, y: Lanes) -> Lanes:
     """``x op y``."""
-    if monoid == "sum":
-        return x + y
-    if monoid == "prod":
-        return x * y
-    if monoid == "any" or (monoid == "max" and x.dtype == "bool"):
-        return x | y
-    if monoid == "all" or (monoid == "min" and x.dtype == "bool"):
-        return x & y
-    return s.maximum(x, y) if monoid == "max" else s.minimum(x, y)
+    boolean = x.dtype == "bool"
+    out: Lanes
+    if monoid in ("sum", "prod"):
+        out = x + y if monoid == "sum" else x * y
+    elif monoid in ("any", "all") or boolean:
+        out = x | y if monoid in ("any", "max") else x & y
+    else:
+        out = s.maximum(x, y) if monoid == "max" else s.minimum(x, y)
+    return out
 
 
 class State:

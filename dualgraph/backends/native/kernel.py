@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -24,6 +25,7 @@ PARALLEL_WORK = 8_000_000  # instructions (one lane a vector) below which waking
 GRAIN = 512  # elements, a multiple of every vector
 
 
+@lru_cache(maxsize=512)
 def lowered(body: Graph, in_strides: Strides | None = None) -> Kernel:
     """The loop IR of a fused body; raises Unsupported where some part of it has no native code."""
     return lower(body, in_strides, weigh)
@@ -121,7 +123,7 @@ class BoundKernel:
 
     def __call__(self) -> None:
         if self.kernel.large and pool.size > 1:
-            self.kernel.run_split(self.pointers)
+            self.kernel.run_split(self.block[: len(self.pointers)])
         else:
             self._call(self._address, None)
 

@@ -131,12 +131,14 @@ def kron(x: Tensor, other: Tensor) -> Tensor:
 
 
 @method
-def cross(x: Tensor, other: Tensor, dim: int = -1) -> Tensor:
-    """Vector product along an axis of length 3."""
+def cross(x: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
+    """Vector product along an axis of length 3 (the first one by default)."""
     x, other = sh.broadcast_arrays(x, other)
-    a = normalize_axis(dim, x.ndim)
+    if dim is None and 3 in x.shape:
+        dim = x.shape.index(3)
+    a = normalize_axis(-1 if dim is None else dim, x.ndim)
     if x.shape[a] != 3:
-        raise ShapeError(describe("cross", f"{x.type}, {other.type}", f"axis {dim} has length {x.shape[a]}, not 3"))
+        raise ShapeError(describe("cross", f"{x.type}, {other.type}", f"axis {a} has length {x.shape[a]}, not 3"))
     turn, back = (lambda v: sh.roll(v, -1, axis=a)), (lambda v: sh.roll(v, 1, axis=a))
     return turn(x) * back(other) - back(x) * turn(other)  # type: ignore[operator,no-any-return]
 

@@ -270,13 +270,19 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesI
 def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element, the lower of two: of all, or along `dim` with its index. NaN if there is one."""
     if dim is None:
-        flat = sh.reshape(x, (-1,))
-        return kthvalue(flat, _middle(flat, 0), 0).values
-    return kthvalue(x, _middle(x, normalize_axis(dim, x.ndim)), dim, keepdim)
+        return _middle(sh.reshape(x, (-1,)), 0, False).values
+    return _middle(x, normalize_axis(dim, x.ndim), keepdim)
 
 
-def _middle(x: Tensor, axis: int) -> int:
-    return (x.shape[axis] + 1) // 2
+def _middle(x: Tensor, axis: int, keepdim: bool) -> ValuesIndices:
+    order = fn.argsort(x, axis=axis)
+    n = x.shape[axis] if x.ndim else 1
+    place = sh.cut(order, axis, (n - 1) // 2, (n + 1) // 2) if x.ndim else order
+    if x.dtype.is_inexact and x.ndim:
+        nan = isnan(x)
+        first = fn.argmax(nan, axis=axis, keepdims=True)
+        place = where(fn.any(nan, axis=axis, keepdims=True), first, place)
+    return _chosen(x, place, axis, keepdim)
 
 
 @method

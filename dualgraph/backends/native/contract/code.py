@@ -1,0 +1,168 @@
+"""Code writer: the few shapes of LLVM IR that the contraction kernels are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from llvmlite import ir
+
+from ..llvm_parts import I1, I32, I64, PTR, VOID, Turn, suffix
+
+I8 = ir.IntType(8)
+ELEMENTS = {"float": ir.FloatType(), "double": ir.DoubleType()}
+
+
+def i64(value: int) -> ir.Constant:
+    """An int64 constant."""
+    return ir.Constant(I64, value)
+
+
+class Writer:
+    """A function being written. Sizes and strides are int64, strides in bytes."""
+
+    def __init__(self, module: ir.Module, name: str, arguments: Sequence[ir.Type]) -> None:
+        self.module = module
+        self.fn = ir.Function(module, ir.FunctionType(VOID, list(arguments)), name)
+        self.fn.attributes.add("nounwind")
+        self.b = ir.IRBuilder(self.fn.append_basic_block("entry"))
+
+    # --- control ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def loop(
+        self,
+        end: ir.Value,
+        begin: ir.Value | None = None,
+        step: ir.Value | int = 1,
+        carried: Sequence[ir.Value] = (),
+        nonempty: bool = False,
+    ) -> Iterator[Turn]:
+        """``for i in range(begin, end, step)``; `carried` values go from turn to turn.
+
+        The body replaces ``turn.carried`` by the next values; afterwards it holds the last ones.
+        """
+        b, fn = self.b, self.fn
+        begin = i64(0) if begin is None else begin
+        entry, body, after = b.block, fn.append_basic_block("turn"), fn.append_basic_block("after")
+        if nonempty:
+            b.branch(body)
+        else:
+            b.cbranch(b.icmp_signed("<", begin, end), body, after)
+        b.position_at_end(body)
+        i = b.phi(I64, "i")
+        i.add_incoming(begin, entry)
+        phis = [b.phi(c.type) for c in carried]
+        for phi, c in zip(phis, carried, strict=True):
+            phi.add_incoming(c, entry)
+        turn = Turn(i, list(phis))
+        yield turn
+        following = b.add(i, step if isinstance(step, ir.Value) else i64(step))
+        b.cbranch(b.icmp_signed("<", following, end), body, after)
+        i.add_incoming(following, b.block)
+        for phi, c in zip(phis, turn.carried, strict=True):
+            phi.add_incoming(c, b.block)
+        last = b.block
+        b.position_at_end(after)
+        if not nonempty:
+            ends = []
+            for c, first in zip(turn.carried, carried, strict=True):
+                phi = b.phi(first.type)
+                phi.add_incoming(first, entry)
+                phi.add_incoming(c, last)
+                ends.append(phi)
+            turn.carried = ends
+
+    @contextmanager
+    def when(self, condition: ir.Value) -> Iterator[None]:
+        """Runs the body if the condition holds."""
+        then, after = self.fn.append_basic_block("then"), self.fn.append_basic_block("after")
+        self.b.cbranch(condition, then, after)
+        self.b.position_at_end(then)
+        yield
+        if not self.b.block.is_terminated:
+            self.b.branch(after)
+        self.b.position_at_end(after)
+
+    # --- integers and addresses --------------------------------------------------------------------
+
+    def least(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """The lesser of two int64."""
+        return self.b.select(self.b.icmp_signed("<", x, y), x, y)
+
+    def at(self, pointer: ir.Value, *offsets: ir.Value) -> ir.Value:
+        """The address some bytes further."""
+        for offset in offsets:
+            pointer = self.b.gep(pointer, [offset], source_etype=I8)
+        return pointer
+
+    def scaled(self, x: ir.Value, factor: int) -> ir.Value:
+        """x times a constant."""
+        return x if factor == 1 else self.b.mul(x, i64(factor))
+
+    def word(self, table: ir.Value, i: ir.Value) -> ir.Value:
+        """Entry `i` of a table of int64."""
+        return self.b.load(self.b.gep(table, [i], source_etype=I64), align=8, typ=I64)
+
+    # --- vectors ------------------------------------------------------------------------------------
+
+    def splat(self, x: ir.Value, lanes: int) -> ir.Value:
+        """A vector of equal lanes."""
+        kind = ir.VectorType(x.type, lanes)
+        one = self.b.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(I32, 0))
+        zeros = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
+        return self.b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
+
+    def first_lanes(self, count: ir.Value, lanes: int) -> ir.Value:
+        """The mask of lanes below `count`."""
+        iota = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
+        return self.b.icmp_signed("<", iota, self.splat(count, lanes))
+
+    def load(self, pointer: ir.Value, kind: ir.VectorType, mask: ir.Value | None = None) -> ir.Value:
+        """A vector from memory; lanes outside the mask are 0."""
+        if mask is None:
+            return self.b.load(pointer, align=_size(kind.element), typ=kind)
+        return self._masked("load", kind, pointer, mask, _zeros(kind))
+
+    def gather(self, pointer: ir.Value, offsets: ir.Value, kind: ir.VectorType) -> ir.Value:
+        """One element for each offset in bytes."""
+        places = self.b.gep(pointer, [offsets], source_etype=I8)
+        places.type = ir.VectorType(PTR, kind.count)
+        mask = ir.Constant(ir.VectorType(I1, kind.count), [1] * kind.count)
+        return self._masked("gather", kind, places, mask, _zeros(kind))
+
+    def store(self, x: ir.Value, pointer: ir.Value, mask: ir.Value | None = None) -> None:
+        """A vector to memory."""
+        if mask is None:
+            self.b.store(x, pointer, align=_size(x.type.element))
+        else:
+            self._masked("store", x.type, pointer, mask, x)
+
+    def fma(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        """``x * y + z`` rounded once."""
+        name = f"llvm.fma.v{x.type.count}{suffix(x.type.element)}"
+        callee = self.module.globals.get(name)
+        if callee is None:
+            callee = ir.Function(self.module, ir.FunctionType(x.type, [x.type] * 3), name)
+        return self.b.call(callee, [x, y, z])
+
+    def _masked(
+        self, op: str, kind: ir.VectorType, place: ir.Value, mask: ir.Value, x: ir.Value
+    ) -> ir.Value:
+        where = f".v{kind.count}p0" if op == "gather" else ".p0"
+        name = f"llvm.masked.{op}.v{kind.count}{suffix(kind.element)}{where}"
+        size = ir.Constant(I32, _size(kind.element))
+        args = [x, place, size, mask] if op == "store" else [place, size, mask, x]
+        callee = self.module.globals.get(name)
+        if callee is None:
+            result = VOID if op == "store" else kind
+            callee = ir.Function(self.module, ir.FunctionType(result, [a.type for a in args]), name)
+        return self.b.call(callee, args)
+
+
+def _size(element: ir.Type) -> int:
+    return 4 if element == ELEMENTS["float"] else 8
+
+
+def _zeros(kind: ir.VectorType) -> ir.Constant:
+    return ir.Constant(kind, [ir.Constant(kind.element, 0.0)] * kind.count)

@@ -1,0 +1,49 @@
+"""Shapes of the kernels: how many vectors and rows a processor's registers hold, and block sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KC = 256  # products in a block of k: part of the numerics, the same everywhere
+MC = 112  # rows (about) of packed x that stay in the second cache level
+NC = 1024  # columns (about) of packed y
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Register blocking for one element type on one processor.
+
+    A tile of the output is ``rows`` by ``vectors * lanes``; its accumulators stay in registers.
+    """
+
+    element: str  # float or double
+    size: int  # bytes of an element
+    lanes: int
+    registers: int
+    rows: int
+    vectors: int
+
+    @property
+    def columns(self) -> int:
+        """Columns of a full tile."""
+        return self.vectors * self.lanes
+
+    @property
+    def packed_vectors(self) -> int:
+        """Vectors that hold one packed column of a tile of x."""
+        return -(-self.rows // self.lanes)
+
+    def vectors_for(self, rows: int) -> int:
+        """How many vectors across a tile of few rows, so that the multipliers never wait."""
+        return max(1, min(8, (self.registers - rows - 1) // rows))
+
+
+def geometry(dtype: str, vector_bytes: int) -> Geometry:
+    """The register blocking for float32 or float64 with vectors of 64, 32 or 16 bytes."""
+    element, size = {"float32": ("float", 4), "float64": ("double", 8)}[dtype]
+    lanes = vector_bytes // size
+    if vector_bytes == 64:
+        return Geometry(element, size, lanes, 32, 14, 2)
+    if vector_bytes == 32:
+        return Geometry(element, size, lanes, 16, 6, 2)
+    return Geometry(element, size, lanes, 16, 4, 2)

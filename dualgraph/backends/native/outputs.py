@@ -1,0 +1,79 @@
+"""Outputs of a body: along which axes each is stored, and which ones one nest of loops can store together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from ...core.types import Shape
+from ...static.graph import Graph
+from .axes import AxisMap
+from .expressions import Expr
+from .index_maps import linear, strides_of
+from .loop_ir import Affine, Unsupported
+
+
+class Output:
+    """An output: its expression, its buffer, where it is stored, and the axes that stand outside its reductions."""
+
+    def __init__(self, expr: Expr, buffer: int, index: Affine, order: tuple[int, ...]) -> None:
+        self.expr, self.buffer, self.index, self.order = expr, buffer, index, order
+        folds = [e for e in closure([expr]) if e.form == "reduce"]
+        outer = {e.axes for e in folds} or {frozenset(order)}
+        if len(outer) > 1:
+            raise Unsupported("reductions over different axes")
+        self.outer = next(iter(outer))
+        if not self.outer <= set(order):
+            raise Unsupported("a reduction inside another one's loop")
+        self.folds = bool(folds)
+
+
+def output(k: int, expr: Expr, body: Graph, axes: AxisMap) -> Output:
+    v = body.outputs[k]
+    shape: Shape = v.type.shape
+    if not shape:
+        return Output(expr, len(body.inputs) + k, Affine(), ())
+    place = axes.place(v)  # type: ignore[arg-type]
+    order = tuple(a for i, d in enumerate(shape) if d != 1 for a in axes.axes((v, i)))  # type: ignore[arg-type]
+    return Output(expr, len(body.inputs) + k, linear(place, strides_of(shape)), order)
+
+
+def closure(
+    roots: Iterable[Expr], stop: frozenset[int] | None = None, ready: Collection[int] = ()
+) -> list[Expr]:
+    """The expressions that `roots` need, operands first; not what those with ids in `ready` need.
+
+    With `stop`, only those that depend on other axes than these: what varies inside one outer turn.
+    """
+    seen: dict[int, Expr] = {}
+    stack = list(roots)
+    while stack:
+        e = stack.pop()
+        if e.id not in seen and (stop is None or not e.axes <= stop):
+            seen[e.id] = e
+            stack += () if e.id in ready or (stop is not None and e.form == "reduce") else e.args
+    return [seen[i] for i in sorted(seen)]
+
+
+def grouped(outs: list[Output]) -> list[list[Output]]:
+    """Outputs that one nest can store: same outer axes; plain ones join a reduction they can run along with."""
+    groups: dict[frozenset[int], list[Output]] = {}
+    for out in (o for o in outs if o.folds):
+        groups.setdefault(out.outer, []).append(out)
+    for out in (o for o in outs if not o.folds):
+        inner = [_inner(g) for g in groups.values()]
+        home = next(
+            (
+                outer
+                for outer, ax in zip(groups, inner, strict=True)
+                if out.outer in (outer, outer | ax)
+            ),
+            out.outer,
+        )
+        groups.setdefault(home, []).append(out)
+    return list(groups.values())
+
+
+def _inner(group: list[Output]) -> frozenset[int]:
+    """Axes that the reductions of a group run over."""
+    folds = [e for e in closure(o.expr for o in group) if e.form == "reduce"]
+    return frozenset(a for e in folds for a in e.data[1])

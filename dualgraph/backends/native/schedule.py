@@ -1,0 +1,257 @@
+"""The schedule of a nest: which loop computes what, in which order, and what is kept from pass to pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import prod
+
+from .axes import AxisMap
+from .expressions import Expr
+from .index_maps import linear, strides_of
+from .loop_ir import (
+    Affine,
+    Apply,
+    Axis,
+    Buffer,
+    Constant,
+    Fold,
+    Load,
+    Loop,
+    Nest,
+    Reduce,
+    Statement,
+    Store,
+    Unsupported,
+)
+from .outputs import Output, closure
+
+Weigh = Callable[[Expr], int]
+INT32 = 2**31  # counters of lanes that run across the ends of rows are 32 bits wide
+SHORT = 12  # elements; vectors run across the ends of rows shorter than that
+KEEP_COST = 12  # instructions from which a value is rather kept than computed again
+KEEP_BYTES = 2**18  # of a row of kept values
+
+
+@dataclass(slots=True)
+class Pass:
+    """A run over the inner axes `over` that computes `roots`, to fold or to store them; over (): one value a turn."""
+
+    over: tuple[int, ...]
+    roots: list[Expr]
+    folds: list[Expr] = field(default_factory=list)
+    outs: list[Output] = field(default_factory=list)
+
+
+class NestSchedule:
+    """Places the expressions of a nest: which loop computes what, in which order."""
+
+    def __init__(
+        self,
+        group: list[Output],
+        outer: tuple[int, ...],
+        axes: AxisMap,
+        buffers: list[Buffer],
+        weigh: Weigh,
+    ) -> None:
+        self.group = group
+        self.buffers = buffers
+        self.done: set[int] = set()  # saved expressions that a pass has computed
+        self.exprs = closure(o.expr for o in group)
+        self.weights = {e.id: weigh(e) for e in self.exprs if e.form == "apply"}
+        self.folds = [e for e in self.exprs if e.form == "reduce"]
+        inner = [tuple(a for a in o.order if a not in outer) for o in group]
+        indexes = [o.index for o in group] + [e.data[1] for e in self.exprs if e.form == "load"]
+        self.gone, self.extents = merge(
+            [outer, *inner, *(e.data[1] for e in self.folds)], indexes, axes.extents
+        )
+        self.outer = self.kept(outer)
+        self.level = frozenset(outer)
+        self.inner_stores: dict[tuple[int, ...], list[Output]] = {}
+        for o, over in zip(group, inner, strict=True):
+            if over:
+                self.inner_stores.setdefault(self.kept(over), []).append(o)
+
+    def kept(self, over: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(a for a in over if a not in self.gone)
+
+    def nest(self) -> Nest:
+        body = self.with_passes() if self.folds or self.inner_stores else self.plain()
+        return Nest(body, sum(map(self.work, body)))
+
+    def work(self, s: Statement) -> int:
+        """Instructions that a statement takes in all turns of its loops, for one lane a vector."""
+        if isinstance(s, Loop | Reduce):
+            return prod(a.extent for a in s.axes) * (sum(map(self.work, s.body)) + 1)  # type: ignore[misc]
+        return self.weights[s.dest] if isinstance(s, Apply) else 1
+
+    def plain(self) -> tuple[Statement, ...]:
+        """No reductions: vectors along the last axis, what does not vary along it computed before it."""
+        total = prod(self.extents[a] for a in self.outer)
+        flat = len(self.outer) <= 1 or (self.extents[self.outer[-1]] < SHORT and total < INT32)
+        rows = frozenset() if flat else self.level - set(self.outer[-1:])
+        stores = tuple(self.store(o) for o in self.group)
+        fixed = tuple(self.statement(e) for e in self.exprs if e.axes <= rows)
+        moving = tuple(self.statement(e) for e in closure((o.expr for o in self.group), rows))
+        if flat:
+            return (*fixed, self.loop(self.outer, (*moving, *stores), parallel=True, vector=True))
+        inner = self.loop(self.outer[-1:], (*moving, *stores), vector=True)
+        return (self.loop(self.outer[:-1], (*fixed, inner), parallel=True),)
+
+    def with_passes(self) -> tuple[Statement, ...]:
+        """Reductions level by level, what stands between them, then the stores."""
+        across = self.vectors_across()
+        rowwise = [e for e in self.exprs if e.axes <= self.level]
+        passes: list[Pass] = []
+        for depth in range(max(e.depth for e in self.exprs) + 1):
+            by_axes: dict[tuple[int, ...], list[Expr]] = {}
+            for e in rowwise:
+                if e.form == "reduce" and e.depth == depth:
+                    by_axes.setdefault(e.data[1], []).append(e)
+            passes += [
+                Pass(self.kept(over), [e.args[0] for e in folds], folds)
+                for over, folds in by_axes.items()
+            ]
+            passes += [Pass((), [e]) for e in rowwise if e.form != "reduce" and e.depth == depth]
+        stored = self.store_passes(passes)
+        saved = {} if across else self.saved([p for p in (*passes, *stored) if p.over])
+        body: list[Statement] = []
+        for p in passes:
+            body += (
+                [self.reduce(p, saved, not across)]
+                if p.folds
+                else [self.statement(e) for e in p.roots]
+            )
+        body += [self.store(o) for o in self.group if set(o.order) <= self.level]
+        for p in stored:
+            body.append(self.loop(p.over, tuple(self.moving(p, saved)), vector=not across))
+        if not across:
+            return (self.loop(self.outer, tuple(body), parallel=True),)
+        if len(self.outer) == 1:
+            return (self.loop(self.outer, tuple(body), parallel=True, vector=True),)
+        columns = self.loop(self.outer[-1:], tuple(body), vector=True)
+        return (self.loop(self.outer[:-1], (columns,), parallel=True),)
+
+    def store_passes(self, passes: list[Pass]) -> list[Pass]:
+        """What stores along the inner axes: a fold over them that has the value at hand, else a pass of its own."""
+        rest: dict[tuple[int, ...], Pass] = {}
+        for over, outs in self.inner_stores.items():
+            for o in outs:
+                home = self.fold_to_join(o, over, passes) or rest.setdefault(over, Pass(over, []))
+                home.roots.append(o.expr)
+                home.outs.append(o)
+        return list(rest.values())
+
+    def fold_to_join(self, o: Output, over: tuple[int, ...], passes: list[Pass]) -> Pass | None:
+        """The first fold that can store `o`, unless a later pass reads an input at the place of `o`.
+
+        The output may have been given that input's memory.
+        """
+        for i, p in enumerate(passes):
+            if p.folds and p.over == over and o.expr.depth < p.folds[0].depth:
+                others = [x.expr for x in self.group if x is not o]
+                later = closure(
+                    [*others, *(r for q in passes[i + 1 :] for r in q.roots)], self.level
+                )
+                reads = {e.data[1] for e in later if e.form == "load"}
+                return None if o.index in reads else p
+        return None
+
+    def saved(self, passes: list[Pass]) -> dict[int, int]:
+        """Expressions of several passes that cost more to compute again than to keep: id -> scratch buffer."""
+        uses: dict[int, list[Pass]] = {}
+        for p in passes:
+            for e in closure(p.roots, self.level):
+                uses.setdefault(e.id, []).append(p)
+        shared = {i for i, users in uses.items() if len({id(p) for p in users}) > 1}
+        borders = {e.id: e for p in passes for e in p.roots if e.id in shared}
+        for p in passes:
+            for user in closure(p.roots, self.level):
+                if user.id not in shared:
+                    borders.update({e.id: e for e in user.args if e.id in shared})
+        out: dict[int, int] = {}
+        for e in borders.values():
+            size = prod(self.extents[a] for a in uses[e.id][0].over)
+            same_loops = len({p.over for p in uses[e.id]}) == 1
+            if same_loops and size * e.dtype.itemsize <= KEEP_BYTES and self.cost(e) >= KEEP_COST:
+                out[e.id] = len(self.buffers)
+                self.buffers.append(Buffer(e.dtype, "scratch", size))
+        return out
+
+    def cost(self, e: Expr) -> int:
+        """Instructions that an element of `e` takes, as far as they are in the inner loop."""
+        return sum(self.weights[x.id] for x in closure([e], self.level) if x.form == "apply")
+
+    def moving(self, p: Pass, saved: dict[int, int]) -> list[Statement]:
+        """The inner statements of a pass; it saves what it is the first to compute and loads what is saved."""
+        ready = {i for i in saved if i in self.done}
+        out: list[Statement] = []
+        for e in closure(p.roots, self.level, ready):
+            if e.id in ready:
+                out.append(Load(e.id, e.dtype, saved[e.id], self.row_index(p.over)))
+                continue
+            out.append(self.statement(e))
+            if e.id in saved:
+                out.append(Store(saved[e.id], self.row_index(p.over), e.id))
+                self.done.add(e.id)
+        return out + [self.store(o) for o in p.outs]
+
+    def row_index(self, over: tuple[int, ...]) -> Affine:
+        extents = tuple(self.extents[a] for a in over)
+        return linear(tuple(Affine(0, ((a, 1),)) for a in over), strides_of(extents))
+
+    def vectors_across(self) -> bool:
+        """Whether vectors lie along the last outer axis (each lane a reduction of its own)."""
+        if not self.outer or self.extents[self.outer[-1]] < 8:
+            return False
+        along = {e.data[1][-1] for e in self.folds if e.data[1]}
+        loads = [e.data[1] for e in self.exprs if e.form == "load" and len(e.axes) > 1]
+        rows = sum(any(i.coefficient(a) == 1 for a in along) for i in loads)
+        columns = sum(i.coefficient(self.outer[-1]) == 1 for i in loads)
+        return bool(columns > rows)
+
+    def reduce(self, p: Pass, saved: dict[int, int], vector: bool) -> Reduce:
+        if len(p.over) > 1 and prod(self.extents[a] for a in p.over) >= INT32:
+            raise Unsupported("a fold of several axes over so many elements")
+        results = tuple(Fold(e.id, e.dtype, e.data[0], e.args[0].id) for e in p.folds)
+        return Reduce(self.counters(p.over), tuple(self.moving(p, saved)), results, vector)
+
+    def loop(self, over: tuple[int, ...], body: tuple[Statement, ...], **how: bool) -> Loop:
+        return Loop(self.counters(over), body, **how)
+
+    def counters(self, over: tuple[int, ...]) -> tuple[Axis, ...]:
+        return tuple(Axis(a, self.extents[a]) for a in over)
+
+    def index(self, index: Affine) -> Affine:
+        return Affine(index.const, tuple(t for t in index.terms if t[0] not in self.gone))
+
+    def store(self, o: Output) -> Store:
+        return Store(o.buffer, self.index(o.index), o.expr.id)
+
+    def statement(self, e: Expr) -> Statement:
+        """The statement that computes an expression from its operands."""
+        if e.form == "load":
+            return Load(e.id, e.dtype, e.data[0], self.index(e.data[1]))
+        if e.form == "constant":
+            return Constant(e.id, e.dtype, e.data[0])
+        prim, params = e.data
+        return Apply(e.id, e.dtype, prim, params, tuple(a.id for a in e.args))
+
+
+def merge(
+    loops: list[tuple[int, ...]], indexes: list[Affine], extents: dict[int, int]
+) -> tuple[set[int], dict[int, int]]:
+    """Merges neighbouring axes wherever all indexes run through both as through one.
+
+    Result: the axes that are gone (into the next one inside), and the extents of those that stay.
+    """
+    gone: set[int] = set()
+    extents = dict(extents)
+    pairs = dict.fromkeys(p for axes in loops for p in pairwise(axes))
+    for a, b in pairs:
+        together = all((a, b) in pairwise(axes) for axes in loops if a in axes or b in axes)
+        if together and all(i.coefficient(a) == i.coefficient(b) * extents[b] for i in indexes):  # type: ignore[operator]
+            gone.add(a)
+            extents[b] *= extents[a]
+    return gone, extents

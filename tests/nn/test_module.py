@@ -1,0 +1,254 @@
+"""Modules: registration, walking, state, hooks, conversion, copies."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(3, 4)
+        self.rest = nn.ModuleList([nn.Linear(4, 4), nn.ReLU()])
+        self.scale = nn.Parameter(dg.ones(4))
+        self.register_buffer("offset", dg.zeros(4))
+        self.register_buffer("scratch", dg.zeros(2), persistent=False)
+        self.absent = None
+
+    def forward(self, x):
+        x = self.first(x)
+        for layer in self.rest:
+            x = layer(x)
+        return x * self.scale + self.offset
+
+
+KEYS = ["scale", "offset", "first.weight", "first.bias", "rest.0.weight", "rest.0.bias"]
+
+
+def test_members_are_found_in_order_of_registration():
+    net = Net()
+    assert [n for n, _ in net.named_parameters()] == [k for k in KEYS if k != "offset"]
+    assert [n for n, _ in net.named_buffers()] == ["offset", "scratch"]
+    assert [n for n, _ in net.named_children()] == ["first", "rest"]
+    assert [n for n, _ in net.named_modules()] == ["", "first", "rest", "rest.0", "rest.1"]
+    assert list(net.state_dict()) == KEYS
+    assert net.get_parameter("rest.0.bias") is net.rest[0].bias
+    assert net.get_submodule("rest.1") is net.rest[1] and net.get_submodule("") is net
+    assert {"first", "scale", "offset"} <= set(dir(net))
+
+
+def test_shared_members_come_once_and_are_saved_under_each_name():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    net[1].weight = net[0].weight
+    assert len(list(net.parameters())) == 3
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    loop = nn.Sequential(net[0], net[0])
+    assert len(list(loop.modules())) == 2 and len(list(loop.parameters())) == 2
+
+
+def test_assignment_moves_a_name_between_kinds():
+    net = Net()
+    net.offset = dg.ones(4)
+    assert net.state_dict()["offset"].tolist() == [1.0] * 4
+    net.first = None
+    assert "first.weight" not in net.state_dict()
+    net.scale = nn.Parameter(dg.zeros(4))
+    assert net._parameters["scale"] is net.scale
+    del net.rest
+    assert not hasattr(net, "rest")
+    net.plain = 3
+    net.plain = nn.ReLU()
+    assert "plain" in net._modules and "plain" not in net.__dict__
+
+
+@pytest.mark.parametrize("name,value,words", [("scale", dg.zeros(4), "nn.Parameter"), ("first", 3, "nn.Module"), ("offset", 3, "tensor")])
+def test_a_registered_name_takes_only_its_kind(name, value, words):
+    with pytest.raises(TypeError, match=words):
+        setattr(Net(), name, value)
+
+
+def test_mistakes_in_registration_are_named():
+    class Early(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(1, 1)
+
+    with pytest.raises(AttributeError, match=r"super\(\).__init__\(\)"):
+        Early()
+    with pytest.raises(KeyError, match="without dots"):
+        Net().register_parameter("a.b", None)
+    with pytest.raises(KeyError, match="already"):
+        Net().register_buffer("forward", None)
+    with pytest.raises(AttributeError, match="'Net' object has no attribute 'missing'"):
+        Net().missing
+    with pytest.raises(NotImplementedError, match="forward"):
+        nn.Module()(1)
+
+
+def test_state_round_trips_into_another_net():
+    a, b = Net(), Net()
+    result = b.load_state_dict(a.state_dict())
+    assert str(result) == "<All keys matched successfully>"
+    x = dg.randn(2, 3)
+    assert np.array_equal(a(x).detach().numpy(), b(x).detach().numpy())
+    assert a.state_dict()["scale"].data is not b.state_dict()["scale"].data
+
+
+def test_state_shares_memory_with_the_net():
+    net = Net()
+    net.state_dict()["scale"][0] = 5.0
+    assert net.scale.tolist()[0] == 5.0
+    assert not net.state_dict()["scale"].requires_grad
+    assert net.state_dict(keep_vars=True)["scale"] is net.scale
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    net = Net()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    wrong = {k: dg.ones(*v.shape) for k, v in before.items()} | {"extra": dg.ones(1), "rest.0.bias": dg.ones(7)}
+    del wrong["first.bias"]
+    with pytest.raises(dg.StateError) as caught:
+        net.load_state_dict(wrong)
+    text = str(caught.value)
+    assert "missing key: 'first.bias'" in text and "unexpected key: 'extra'" in text
+    assert "'rest.0.bias' has shape (7,) in the state, (4,) in the module" in text
+    with pytest.raises(dg.StateError, match="shape"):
+        net.load_state_dict(wrong, strict=False)
+    assert all(np.array_equal(before[k].numpy(), v.numpy()) for k, v in net.state_dict().items())
+
+
+def test_loose_loading_reports_what_it_left_out():
+    net = Net()
+    result = net.load_state_dict({"scale": dg.full((4,), 2.0), "extra": dg.ones(1)}, strict=False)
+    assert result.unexpected_keys == ["extra"] and len(result.missing_keys) == 5
+    assert net.scale.tolist() == [2.0] * 4
+
+
+def test_loading_by_assignment_takes_the_tensors_themselves():
+    net, value = Net(), dg.full((4,), 2.0)
+    net.load_state_dict({"scale": value}, strict=False, assign=True)
+    value[0] = 9.0
+    assert net.scale.tolist()[0] == 9.0 and isinstance(net.scale, nn.Parameter)
+
+
+def test_modes_and_gradients_reach_every_module():
+    net = Net()
+    assert net.eval() is net and not any(m.training for m in net.modules())
+    assert all(m.training for m in net.train().modules())
+    net(dg.ones(2, 3)).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    net.zero_grad(set_to_none=False)
+    assert all(not p.grad.any() for p in net.parameters())
+    net.zero_grad()
+    assert all(p.grad is None for p in net.parameters())
+    net.requires_grad_(False)
+    assert not any(p.requires_grad for p in net.parameters())
+
+
+def test_conversion_casts_floats_and_leaves_integers():
+    net = nn.BatchNorm1d(3)
+    weight = net.weight
+    assert net.double() is net
+    assert net.weight is weight and weight.dtype == dg.float64 and weight.requires_grad
+    assert net.running_mean.dtype == dg.float64 and net.num_batches_tracked.dtype == dg.int64
+    out = net(dg.randn(4, 3, dtype=dg.float64)).sum()
+    out.backward()
+    assert weight.grad.dtype == dg.float64
+    assert net.to("cpu", dg.float32).weight.grad.dtype == dg.float32
+    assert net.half().weight.dtype == dg.float16
+
+
+def test_apply_visits_children_first():
+    seen = []
+    nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh())).apply(lambda m: seen.append(type(m).__name__))
+    assert seen == ["ReLU", "Tanh", "Sequential", "Sequential"]
+
+
+def test_copies_and_pickles_are_independent():
+    net = Net()
+    net(dg.ones(1, 3)).sum().backward()
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert list(other.state_dict()) == KEYS and isinstance(other.scale, nn.Parameter)
+        assert np.array_equal(other.first.weight.detach().numpy(), net.first.weight.detach().numpy())
+        with dg.no_grad():
+            other.scale.zero_()
+        assert net.scale.tolist() == [1.0] * 4
+        assert other(dg.ones(1, 3)).requires_grad
+
+
+def test_hooks_see_and_replace_arguments_and_results():
+    layer, seen = nn.ReLU(), []
+    first = layer.register_forward_pre_hook(lambda m, args: (args[0] + 1,))
+    second = layer.register_forward_hook(lambda m, args, out: out * 10)
+    layer.register_forward_hook(lambda m, args, kwargs, out: seen.append(out.tolist()), with_kwargs=True)
+    layer.register_forward_hook(lambda m, args, out: seen.append("first"), prepend=True)
+    assert layer(dg.tensor([1.0, -3.0])).tolist() == [20.0, 0.0]
+    assert seen == ["first", [20.0, 0.0]]
+    first.remove()
+    second.remove()
+    second.remove()
+    assert layer(dg.tensor([1.0, -3.0])).tolist() == [1.0, 0.0]
+
+
+def test_hooks_work_as_contexts_and_are_copied():
+    layer = nn.ReLU()
+    with layer.register_forward_hook(lambda m, args, out: out + 1):
+        assert layer(dg.zeros(1)).tolist() == [1.0]
+        assert copy.deepcopy(layer)(dg.zeros(1)).tolist() == [1.0]
+    assert layer(dg.zeros(1)).tolist() == [0.0]
+
+
+def test_containers_behave_as_lists_and_dicts():
+    a, b, c = nn.ReLU(), nn.Tanh(), nn.Sigmoid()
+    row = nn.Sequential(a, b)
+    row.append(c).insert(0, nn.Identity())
+    assert len(row) == 4 and row[-1] is c and list(row[1:3]) == [a, b]
+    del row[0]
+    assert list(row._modules) == ["0", "1", "2"] and row.pop() is c
+    row[0] = c
+    assert row[0] is c
+    with pytest.raises(IndexError):
+        row[5]
+    many = nn.ModuleList([a])
+    many += [b]
+    assert b in many and list(many + [c]) == [a, b, c] and isinstance(many[:1], nn.ModuleList)
+    named = nn.ModuleDict({"a": a})
+    named["b"] = b
+    assert list(named) == ["a", "b"] and named.pop("a") is a and "a" not in named
+    assert list(nn.Sequential({"x": a, "y": b})._modules) == ["x", "y"]
+    params = nn.ParameterList([dg.ones(2), nn.Parameter(dg.zeros(3))])
+    assert [tuple(p.shape) for p in params] == [(2,), (3,)] and list(params.state_dict()) == ["0", "1"]
+    table = nn.ParameterDict({"w": dg.ones(2)})
+    assert "Parameter containing: [dualgraph.float32 of size 2]" in repr(table)
+
+
+def test_a_parameter_is_a_leaf_that_prints_as_one():
+    p = nn.Parameter(dg.ones(2))
+    assert p.is_leaf and p.requires_grad and not nn.Parameter(p.detach(), requires_grad=False).requires_grad
+    assert repr(p).startswith("Parameter containing:\ntensor(")
+    assert not isinstance(p * 2, nn.Parameter)
+
+
+def test_clipping_scales_all_gradients_together():
+    p, q = dg.zeros(2, requires_grad=True), dg.zeros(1, requires_grad=True)
+    p.grad, q.grad = dg.tensor([2.0, 4.0]), dg.tensor([4.0])
+    assert nn.utils.clip_grad_norm_([p, q], 3.0).item() == 6.0
+    np.testing.assert_allclose(p.grad.numpy(), [1.0, 2.0], rtol=1e-6)
+    nn.utils.clip_grad_value_([p, q], 1.5)
+    np.testing.assert_allclose(p.grad.numpy(), [1.0, 1.5], rtol=1e-6)
+    p.grad[0] = float("nan")
+    with pytest.raises(dg.ArgumentError, match="cannot be clipped"):
+        nn.utils.clip_grad_norm_([p], 1.0, error_if_nonfinite=True)
+
+
+def test_parameters_become_a_vector_and_come_back():
+    net = nn.Linear(3, 2)
+    vector = nn.utils.parameters_to_vector(net.parameters())
+    nn.utils.vector_to_parameters(vector.detach() * 0 + 1, net.parameters())
+    assert vector.shape == (8,) and net.weight.tolist() == [[1.0] * 3] * 2
+    with pytest.raises(dg.ShapeError, match="8 elements"):
+        nn.utils.vector_to_parameters(dg.zeros(7), net.parameters())

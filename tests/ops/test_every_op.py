@@ -1,0 +1,455 @@
+"""Every op of the registry: values, types, derivatives to order 2, capture and vmap, on its own samples."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph.core.dtypes import from_bfloat16, to_bfloat16
+from dualgraph.core.errors import DTypeError
+from dualgraph.core.kinds import ELEMENTWISE, REDUCTION
+from dualgraph.core.prim import REGISTRY, Prim
+from dualgraph.core.types import TensorType
+from dualgraph.eager import autograd
+
+# Ops that stand for graphs (a fused group, the branches of a condition): their bodies are made of ops.
+OPS = sorted(n for n, p in REGISTRY.items() if p.__module__.startswith("dualgraph.ops"))
+FLOATS = ("float64", "float32", "float16", "bfloat16")
+DTYPES = (*FLOATS, "int64", "int32", "uint8", "bool", "complex128", "complex64")
+# Constant where NumPy would have a slope: what they are for.
+WITHOUT_DERIVATIVE = {"stop_gradient", "nextafter"}
+MATRIX_PRODUCTS = {"matmul", "conv", "conv_input", "conv_weight"}
+
+Arrays = tuple[np.ndarray, ...]
+
+
+class Sample(NamedTuple):
+    """Operands and parameters of one call."""
+
+    args: Arrays
+    params: dict[str, Any]
+
+
+# --- samples -----------------------------------------------------------------------------------
+
+
+def samples_of(prim: Prim, seed: int = 0) -> list[Sample]:
+    """The op's own samples; elementwise ops without any draw theirs from their domain."""
+    rng = np.random.default_rng(seed)
+    if prim.sample_rule is not None:
+        return [Sample(tuple(np.asarray(a) for a in args), params) for args, params in prim.sample_rule(rng)]
+    if prim.kind is not ELEMENTWISE:
+        return []
+    parameters = list(inspect.signature(prim.kernel).parameters.values())[1:]
+    low, high = prim.details["domain"]
+    shapes = [(3, 4), (4,), (3, 1)]
+    return [Sample(tuple(rng.uniform(low, high, s) for s in shapes[: len(parameters)]), {})]
+
+
+def as_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
+    """Floating sample values in another dtype; other arrays (indexes, states) stay as they are."""
+    if x.dtype.kind not in "fc":
+        return x
+    if dtype == "bfloat16":
+        return np.asarray(x, np.float32)
+    if dtype == "bool":
+        return x.real > np.median(x.real)
+    if dtype.startswith(("int", "uint")):
+        x = np.rint(x.real)
+        return (np.abs(x) if dtype.startswith("u") else x).astype(dtype)
+    if dtype.startswith("complex"):
+        return (x if x.dtype.kind == "c" else x + 0.3j * np.sin(7 * x)).astype(dtype)
+    return x.real.astype(dtype)
+
+
+def tensors(sample: Sample, dtype: str) -> list[dg.Tensor]:
+    out = []
+    for x in sample.args:
+        x = as_dtype(x, dtype)
+        if dtype == "bfloat16" and x.dtype == np.float32:
+            out.append(dg.tensor(x, dtype=dg.bfloat16))
+        else:
+            out.append(dg.tensor(x))
+    return out
+
+
+def cases(prim: Prim, dtypes: tuple[str, ...]) -> Iterator[tuple[str, Sample]]:
+    """Samples in each dtype that the op takes."""
+    for i, sample in enumerate(samples_of(prim)):
+        free = any(x.dtype.kind in "fc" for x in sample.args)
+        only = dtypes if free else dtypes[:1]
+        for dtype in only:
+            if i and dtype not in FLOATS[:2]:
+                continue  # the other dtypes are seen on the first sample
+            try:
+                types = tuple(t.type for t in tensors(sample, dtype))
+                if prim.kind in (ELEMENTWISE, REDUCTION):
+                    prim.details["dtype"](tuple(t.dtype for t in types))
+                prim.infer(types, sample.params)
+            except DTypeError:
+                continue
+            yield dtype, sample
+
+
+def call(prim: Prim, params: dict[str, Any]) -> Callable[..., tuple[dg.Tensor, ...]]:
+    def f(*args: Any) -> tuple[dg.Tensor, ...]:
+        out = prim(*args, **params)
+        return out if prim.multiple else (out,)
+
+    return f
+
+
+def array(t: dg.Tensor) -> np.ndarray:
+    """Values for comparing: bfloat16 as float32."""
+    data = t.detach().numpy()
+    return np.asarray(data)
+
+
+def bits(t: dg.Tensor) -> bytes:
+    return np.ascontiguousarray(t._data).tobytes()
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_op_has_samples(name: str) -> None:
+    assert samples_of(REGISTRY[name]), f"{name} needs samples=... beside its kernel"
+
+
+# --- values and types --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_declared_type_is_the_type_of_the_result(name: str) -> None:
+    prim = REGISTRY[name]
+    for dtype, sample in cases(prim, DTYPES):
+        args = tensors(sample, dtype)
+        outs = call(prim, sample.params)(*args)
+        if prim.kind is ELEMENTWISE:
+            compute, _ = ELEMENTWISE.resolve(prim, tuple(a.dtype for a in args))
+            types = tuple(TensorType(d, a.shape) for d, a in zip(compute, args, strict=True))
+        elif prim.kind is REDUCTION:
+            types = (TensorType(prim.details["dtype"]((args[0].dtype,))[0][0], args[0].shape),)
+        else:
+            types = tuple(a.type for a in args)
+        for out, declared in zip(outs, prim.infer(types, sample.params), strict=True):
+            assert out.type == declared, (dtype, sample.params)
+            assert out._data.dtype == declared.dtype.numpy, (dtype, sample.params)
+            assert out._data.shape == declared.shape, (dtype, sample.params)
+
+
+def _each(fn: Callable[[float], float]) -> Callable[..., np.ndarray]:
+    return lambda x: np.vectorize(fn, otypes=[np.float64])(x)
+
+
+def _reduced(fn: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, axes, keepdims: fn(x, axis=axes, keepdims=keepdims)
+
+
+def _place(fn: Callable[..., Any]) -> Callable[..., Any]:
+    def oracle(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
+        kept = [d for i, d in enumerate(x.shape) if i not in axes]
+        moved = np.moveaxis(x, axes, range(-len(axes), 0)).reshape((*kept, -1))
+        shape = [1 if i in axes else d for i, d in enumerate(x.shape)] if keepdims else kept
+        return fn(moved, axis=-1).reshape(shape)
+
+    return oracle
+
+
+def _conv(x: np.ndarray, w: np.ndarray, stride: Any, padding: Any, dilation: Any, groups: int) -> np.ndarray:
+    """Convolution by its definition, one output element at a time."""
+    x = np.pad(x, ((0, 0), (0, 0), *padding))
+    spans = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilation, strict=True)]
+    counts = [(n - s) // st + 1 for n, s, st in zip(x.shape[2:], spans, stride, strict=True)]
+    out = np.zeros((x.shape[0], w.shape[0], *counts), x.dtype)
+    per_group, channels = w.shape[0] // groups, w.shape[1]
+    for n, o, *at in np.ndindex(out.shape):
+        first = o // per_group * channels
+        window = tuple(
+            slice(p * st, p * st + s, d) for p, st, s, d in zip(at, stride, spans, dilation, strict=True)
+        )
+        out[(n, o, *at)] = np.sum(x[(n, slice(first, first + channels), *window)] * w[o])
+    return out
+
+
+def _max_pool(x: np.ndarray, sizes: Any, steps: Any, dilations: Any) -> tuple[np.ndarray, np.ndarray]:
+    windows = _windows(x, sizes, steps, dilations)
+    flat = windows.reshape((*windows.shape[: -len(sizes)], -1))
+    return flat.max(-1), flat.argmax(-1)
+
+
+def _windows(x: np.ndarray, sizes: Any, steps: Any, dilations: Any) -> np.ndarray:
+    k = len(sizes)
+    spans = tuple((n - 1) * d + 1 for n, d in zip(sizes, dilations, strict=True))
+    view = np.lib.stride_tricks.sliding_window_view(x, spans, axis=tuple(range(-k, 0)))
+    at = tuple(slice(None, None, s) for s in steps) + tuple(slice(None, None, d) for d in dilations)
+    return view[(..., *at)]
+
+
+def _sorted(x: np.ndarray, axis: int, descending: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-x if descending else x, axis=axis, kind="stable")
+    return np.take_along_axis(x, order, axis), order
+
+
+def _take_along(x: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+    return np.take_along_axis(x[tuple(slice(None) if i == axis else slice(d) for i, d in enumerate(at.shape))], at, axis)
+
+
+def _scatter(x: np.ndarray, at: np.ndarray, values: np.ndarray, axis: int, mode: str) -> np.ndarray:
+    out = x.copy()
+    for place in np.ndindex(at.shape):
+        to = (*place[:axis], at[place], *place[axis + 1 :])
+        out[to] = out[to] + values[place] if mode == "add" else values[place]
+    return out
+
+
+def _slices(starts: Any, stops: Any, steps: Any) -> tuple[slice, ...]:
+    return tuple(slice(a, None if b < 0 else b, s) for a, b, s in zip(starts, stops, steps, strict=True))
+
+
+def _index_put(x: np.ndarray, values: np.ndarray, *at: np.ndarray, dims: Any, mode: str) -> np.ndarray:
+    out = x.copy()
+    places = [at[dims.index(i)] if i in dims else slice(None) for i in range(x.ndim)]
+    if mode == "add":
+        np.add.at(out, tuple(places), values)
+    else:
+        out[tuple(places)] = values
+    return out
+
+
+ORACLES: dict[str, Callable[..., Any]] = {
+    "acos": np.arccos, "acosh": np.arccosh, "asin": np.arcsin, "asinh": np.arcsinh, "atan": np.arctan,
+    "atan2": np.arctan2, "atanh": np.arctanh, "pow_float": np.power, "pow_int": np.power,
+    "round": np.rint, "erf": _each(math.erf), "erfc": _each(math.erfc), "bitwise_invert": np.invert,
+    "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "rsqrt": lambda x: 1 / np.sqrt(x),
+    "reciprocal": lambda x: 1 / x, "cast": lambda x, dtype: x.astype(dtype),
+    "conj_parts": np.conj, "real_part": np.real, "imag_part": np.imag,
+    "reduce_sum": _reduced(np.sum), "reduce_prod": _reduced(np.prod), "reduce_max": _reduced(np.max),
+    "reduce_min": _reduced(np.min), "reduce_any": _reduced(np.any), "reduce_all": _reduced(np.all),
+    "reduce_argmax": _place(np.argmax), "reduce_argmin": _place(np.argmin),
+    "cumsum_along": np.cumsum, "cumprod_along": np.cumprod, "sort_along": _sorted,
+    "matmul": lambda x, y: np.einsum("...ik,...kj->...ij", x, y), "conv": _conv, "max_pool": _max_pool,
+    "reshape": np.reshape, "permute": np.transpose, "broadcast_to": np.broadcast_to, "copy": np.array,
+    "flip": lambda x, axes: np.flip(x, axes), "alias": np.array, "stop_gradient": np.array,
+    "pad": lambda x, widths, value: np.pad(x, widths, constant_values=value),
+    "concat_along": lambda *xs, axis: np.concatenate(xs, axis), "windows": _windows,
+    "slice": lambda x, starts, stops, steps: x[_slices(starts, stops, steps)],
+    "take_along": _take_along, "scatter_along": _scatter, "index_put": _index_put,
+    "index": lambda x, *at, dims: x[tuple(at[dims.index(i)] if i in dims else slice(None) for i in range(x.ndim))],
+    "nonzero_places": lambda x, count: np.stack(np.nonzero(x)),
+    "full": lambda shape, value, dtype, device: np.full(shape, value, dtype),
+    "arange": lambda start, step, size, dtype, device: np.arange(start, start + step * size, step, dtype),
+}  # fmt: skip
+
+TOLERANCE = {
+    "float64": 1e-13, "float32": 4e-7, "float16": 2e-3, "bfloat16": 1.6e-2, "complex128": 1e-13, "complex64": 2e-6,
+}  # fmt: skip
+
+
+def oracle_of(prim: Prim) -> Callable[..., Any] | None:
+    found = prim.oracle or ORACLES.get(prim.name)
+    if found is None and prim.kind is ELEMENTWISE:
+        found = getattr(np, prim.name, None)
+    return found
+
+
+@pytest.mark.parametrize("name", [n for n in OPS if oracle_of(REGISTRY[n])])
+def test_values_are_those_of_the_oracle(name: str) -> None:
+    prim = REGISTRY[name]
+    oracle = oracle_of(prim)
+    assert oracle is not None
+    for dtype, sample in cases(prim, DTYPES):
+        args = tensors(sample, dtype)
+        wide = [_widened(a, prim) for a in args]
+        expected = oracle(*wide, **sample.params)
+        outs = call(prim, sample.params)(*args)
+        for out, want in zip(outs, expected if prim.multiple else (expected,), strict=True):
+            tolerance = TOLERANCE.get(out.dtype.name, 0)
+            if any(a.dtype.name in ("float16", "bfloat16") for a in args):
+                tolerance = max(tolerance, 5 * TOLERANCE[dtype])
+            scale = np.abs(np.asarray(want, np.complex128)).max(initial=1e-30)
+            got, want = array(out), np.asarray(want)
+            np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale, err_msg=str((dtype, sample.params)))
+
+
+def _widened(t: dg.Tensor, prim: Prim) -> np.ndarray:
+    """An operand as the oracle gets it: inexact ones in double precision."""
+    x = array(t)
+    if x.dtype.kind == "f" or (prim.kind is ELEMENTWISE and t.dtype.name == "bfloat16"):
+        return x.astype(np.float64)
+    return x.astype(np.complex128) if x.dtype.kind == "c" else x
+
+
+# --- derivatives -------------------------------------------------------------------------------
+
+STEP = 1e-6
+
+
+def differentiable(prim: Prim) -> Iterator[tuple[list[np.ndarray], Sample]]:
+    """Samples with floating operands and results, in double precision."""
+    for _dtype, sample in cases(prim, ("float64", "complex128")):
+        args = [array(t) for t in tensors(sample, _dtype)]
+        outs = call(prim, sample.params)(*map(dg.asarray, args))
+        if any(a.dtype.kind in "fc" for a in args) and any(o.dtype.is_inexact for o in outs):
+            yield args, sample
+
+
+def real_dot(x: Any, y: Any) -> Any:
+    """``Re(sum(conj(x) * y))`` of tensors or arrays: the product under which gradients are gradients."""
+    if isinstance(x, np.ndarray):
+        return float(np.sum(np.conj(x) * y).real)
+    product = (dg.conj(x) * y).sum()
+    return dg.real(product) if product.dtype.is_complex else product
+
+
+def random_like(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
+    out = rng.uniform(0.5, 1.5, x.shape) * rng.choice([-1, 1], x.shape)
+    return out + 1j * rng.uniform(-1, 1, x.shape) if x.dtype.kind == "c" else out
+
+
+def weighted(prim: Prim, params: dict[str, Any], rng: np.random.Generator) -> Callable[..., Any]:
+    """A number that depends on all floating results, with random weights."""
+    weights: dict[int, Any] = {}
+
+    def f(*args: Any) -> Any:
+        total: Any = 0.0
+        for i, out in enumerate(call(prim, params)(*args)):
+            if out.dtype.is_inexact:
+                if i not in weights:
+                    weights[i] = dg.asarray(random_like(rng, array(out)))
+                total = total + real_dot(weights[i], out)
+        return total
+
+    return f
+
+
+def slope(f: Callable[..., Any], args: list[np.ndarray], direction: list[np.ndarray]) -> float:
+    """Central difference of f along a direction."""
+    ahead = [dg.asarray(a + STEP * d) if a.dtype.kind in "fc" else dg.asarray(a) for a, d in zip(args, direction, strict=True)]
+    behind = [dg.asarray(a - STEP * d) if a.dtype.kind in "fc" else dg.asarray(a) for a, d in zip(args, direction, strict=True)]
+    return (float(f(*ahead)) - float(f(*behind))) / (2 * STEP)
+
+
+def check_gradient(f: Callable[..., Any], args: list[np.ndarray], rng: np.random.Generator, what: str, rtol: float) -> Any:
+    """Compares the gradient of f with differences along random directions; gives the gradient function."""
+    places = [i for i, a in enumerate(args) if a.dtype.kind in "fc"]
+    gradient = dg.grad(f, argnums=tuple(places))
+    found = gradient(*map(dg.asarray, args))
+    for _ in range(2):
+        direction = [random_like(rng, a) if i in places else np.zeros(1) for i, a in enumerate(args)]
+        expected = slope(f, args, direction)
+        got = sum(real_dot(array(g), direction[i]) for g, i in zip(found, places, strict=True))
+        scale = max(1.0, sum(float(np.abs(array(g)).sum()) for g in found))
+        assert abs(got - expected) <= rtol * scale, f"{what}: {got} by its rule, {expected} by differences"
+    return gradient
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_derivatives_are_those_of_finite_differences(name: str) -> None:
+    prim = REGISTRY[name]
+    if name in WITHOUT_DERIVATIVE:
+        return
+    for args, sample in differentiable(prim):
+        assert prim.vjp_rule is not None, f"{name} has floating operands and results, but no vjp rule"
+        rng = np.random.default_rng(1)
+        f = weighted(prim, sample.params, rng)
+        gradient = check_gradient(f, args, rng, f"first order {sample.params}", 1e-7)
+        weights = [random_like(rng, a) if a.dtype.kind in "fc" else None for a in args]
+
+        def second(*xs: Any, gradient: Any = gradient, weights: Any = weights) -> Any:
+            chosen = [w for w in weights if w is not None]
+            return sum(real_dot(dg.asarray(w), g) for w, g in zip(chosen, gradient(*xs), strict=True))
+
+        check_gradient(second, args, rng, f"second order {sample.params}", 1e-6)
+
+
+# --- both modes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_captured_and_compiled_runs_give_the_bits_of_the_eager_run(name: str) -> None:
+    prim = REGISTRY[name]
+    for dtype, sample in cases(prim, ("float32", "float64", "bfloat16", "int32", "complex64")):
+        args = tensors(sample, dtype)
+        f = call(prim, sample.params)
+        eager = [bits(o) for o in f(*args)]
+        interpreted = dg.capture(f, *args).run(*args)
+        assert [bits(o) for o in interpreted] == eager, (dtype, sample.params)
+        compiled = dg.compile(f, wait=True)
+        compiled(*args)
+        assert [bits(o) for o in compiled(*args)] == eager, (dtype, sample.params)
+
+
+# --- vmap --------------------------------------------------------------------------------------
+
+EXAMPLES = 3
+
+
+def batches(prim: Prim, dtype: str) -> Iterator[tuple[list[list[dg.Tensor]], dict[str, Any]]]:
+    """For each sample of the op, a few examples of the same types."""
+    drawn = [samples_of(prim, seed) for seed in range(EXAMPLES)]
+    wanted = {id(s.args) for _, s in cases(prim, (dtype,))}
+    del wanted
+    for group in zip(*drawn, strict=True):
+        try:
+            examples = [tensors(s, dtype) for s in group]
+            prim.infer(tuple(t.type for t in examples[0]), group[0].params)
+        except DTypeError:
+            examples = [[dg.tensor(a) for a in s.args] for s in group]
+        yield examples, group[0].params
+
+
+def same(got: dg.Tensor, want: dg.Tensor, name: str, what: str) -> None:
+    """To the bit, but for matrix products, whose library may round otherwise for another number of rows."""
+    assert got.type == want.type, what
+    if name in MATRIX_PRODUCTS:
+        np.testing.assert_allclose(array(got), array(want), rtol=1e-5, atol=1e-5, err_msg=what)
+    else:
+        assert bits(got) == bits(want), what
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_vmap_is_a_loop(name: str) -> None:
+    prim = REGISTRY[name]
+    if name == "nonzero_places":
+        pytest.skip("how many there are depends on the values")
+    for examples, params in batches(prim, "float32"):
+        f = call(prim, params)
+        arity = len(examples[0])
+        patterns = [tuple(range(arity)), *((i,) for i in range(arity) if arity > 1)]
+        for pattern in patterns if arity else ():
+            args = [
+                dg.stack([e[i] for e in examples]) if i in pattern else examples[0][i] for i in range(arity)
+            ]
+            axes = tuple(0 if i in pattern else None for i in range(arity))
+            got = dg.vmap(f, axes)(*args)
+            rows = [f(*(e[i] if i in pattern else examples[0][i] for i in range(arity))) for e in examples]
+            for g, *parts in zip(got, *rows, strict=True):
+                same(g, dg.stack(parts), name, f"batched operands {pattern}, {params}")
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_gradients_go_through_vmap(name: str) -> None:
+    prim = REGISTRY[name]
+    if prim.vjp_rule is None or name == "nonzero_places":
+        return
+    for examples, params in batches(prim, "float64"):
+        places = tuple(i for i, t in enumerate(examples[0]) if t.dtype.is_inexact)
+        outs = call(prim, params)(*examples[0])
+        if not places or not any(o.dtype.is_inexact for o in outs):
+            continue
+        f = weighted(prim, params, np.random.default_rng(2))
+        f(*examples[0])
+        gradient = dg.grad(f, argnums=places)
+        loop = [gradient(*e) for e in examples]
+        stacked = [dg.stack([e[i] for e in examples]) for i in range(len(examples[0]))]
+        inside = dg.vmap(gradient)(*stacked)
+        around = dg.grad(lambda *xs, f=f: dg.vmap(f)(*xs).sum(), argnums=places)(*stacked)
+        for a, b, *rows in zip(inside, around, *loop, strict=True):
+            for got in (a, b):
+                np.testing.assert_allclose(array(got), array(dg.stack(rows)), rtol=1e-12, atol=1e-12, err_msg=str(params))
