@@ -9,9 +9,11 @@ import numpy as np
 from ..core.dtypes import BY_NAME, DType
 from ..core.kinds import ELEMENTWISE, REDUCTION
 from ..core.prim import Prim
+from ..core.types import TensorType
 from .native import api as native
 from .scalar_numpy import ArrayScalar
 from .silence import quietly
+from .ufuncs import ufunc_of
 from .words import needs_expansions
 
 LARGE = 2048  # elements from which a reduction is worth a native kernel
@@ -52,6 +54,16 @@ class NumpyBackend:
         if prim.kind.computes and type(out) is np.ndarray and out.ndim > 1 and not out.flags.c_contiguous:
             return np.ascontiguousarray(out)
         return out
+
+    def runner(self, prim: Prim, dtypes: tuple[DType, ...], out: DType) -> Any:
+        """A function of operand arrays (and NumPy scalars) that runs an elementwise op without more ado."""
+        if native.available() and needs_expansions(prim) and native.has_kernel(prim, dtypes):
+            return lambda *arrays: native.elementwise(prim, [np.asarray(a) for a in arrays], dtypes, {})
+        ufunc = ufunc_of(prim, tuple(TensorType(d, ()) for d in dtypes))
+        if ufunc is not None:
+            return ufunc if not out.is_inexact else lambda *arrays: quietly(ufunc, *arrays)
+        kernel, scalar = prim.kernel, self.scalar
+        return lambda *arrays: quietly(kernel, scalar, *arrays)
 
     @staticmethod
     def _choose(prim: Prim, arrays: tuple[Any, ...]) -> tuple[DType, ...] | None:

@@ -44,6 +44,8 @@ class ExactArrayScalar(Scalar):
             return x
         if dtype == "bool":
             return x != 0
+        if name.startswith("complex") and not dtype.startswith("complex"):
+            return self.cast(x.real, dtype)
         if name in FLOATS and dtype.startswith(("int", "uint")):
             return self._saturate(x.astype("float32") if name == "float16" else x, dtype)
         if dtype == "float16" and name.startswith(("int", "uint")):
@@ -163,6 +165,9 @@ class ArrayScalar(ExactArrayScalar):
         total, error = two_sum(high, c)
         out = total + (error + low)
         return self.select(self.abs(out) < float("inf"), out, a * b + c)
+
+    def sign(self, x: Value) -> Value:
+        return self.xp.sign(x) if x.dtype.kind == "c" else super().sign(x)
 
     def sigmoid(self, x: Value) -> Value:
         """``1 / (1 + e**-x)`` from ``e**-|x|``."""

@@ -74,6 +74,18 @@ class _Silent:
 
 def single_ufunc(prim: Prim, types: tuple[TensorType, ...]) -> Callable[..., None] | None:
     """``into(out, *operands)`` for an op whose body is one operator on its operands; else None."""
+    ufunc = ufunc_of(prim, types)
+    if ufunc is None:
+        return None
+
+    def into(out: Any, *arrays: Any) -> None:
+        ufunc(*arrays, out=out)
+
+    return into
+
+
+def ufunc_of(prim: Prim, types: tuple[TensorType, ...]) -> Any:
+    """The NumPy function that an op's body is, operator and operands in order; else None."""
     if any(t.dtype is bfloat16 or t.dtype.kind in ("bool",) for t in types):
         return None
     log: list[Any] = []
@@ -86,9 +98,4 @@ def single_ufunc(prim: Prim, types: tuple[TensorType, ...]) -> Callable[..., Non
         return None
     if any(a is not b for a, b in zip(log[0][1:], operands, strict=True)):
         return None
-    ufunc = UFUNCS[log[0][0]]
-
-    def into(out: Any, *arrays: Any) -> None:
-        ufunc(*arrays, out=out)
-
-    return into
+    return UFUNCS[log[0][0]]

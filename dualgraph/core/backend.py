@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from .devices import Device
-from .dtypes import bfloat16, from_bfloat16, to_bfloat16
+from .dtypes import DType, bfloat16, from_bfloat16, to_bfloat16
 from .errors import DeviceError
 from .prim import Prim
 from .types import TensorType
@@ -18,6 +18,8 @@ class ArrayBackend(Protocol):
     scalar: Any  # the handler of the scalar language over that namespace
 
     def run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any: ...
+
+    def runner(self, prim: Prim, dtypes: tuple[DType, ...], out: DType) -> Any: ...
 
     def asarray(self, array: Any) -> Any: ...
 
@@ -57,7 +59,7 @@ def execute(
 
     bfloat16 operands of computing kinds are widened to float32 and results rounded back.
     """
-    if prim.kind.computes and any(t.dtype is bfloat16 for t in (*types, *out_types)):
+    if prim.details.get("computes", prim.kind.computes) and any(t.dtype is bfloat16 for t in (*types, *out_types)):
         xp = backend.xp
         wide = tuple(
             from_bfloat16(a, xp) if t.dtype is bfloat16 and a.dtype == xp.uint16 else a

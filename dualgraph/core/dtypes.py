@@ -18,7 +18,8 @@ class DType:
     NumPy lacks: it is stored as ``uint16`` and computed in ``float32``, rounded after each op.
     """
 
-    __slots__ = ("itemsize", "kind", "name", "numpy", "short")
+    __slots__ = ("code", "is_inexact", "itemsize", "kind", "name", "numpy", "short")
+    _count = 0
 
     def __init__(self, name: str, short: str, kind: str, storage: str | None = None) -> None:
         self.name = name
@@ -26,6 +27,9 @@ class DType:
         self.kind = kind
         self.numpy = np.dtype(storage or name)
         self.itemsize = self.numpy.itemsize
+        self.is_inexact = kind in ("float", "complex")
+        self.code = DType._count  # a small number of its own, quick to look things up by
+        DType._count += 1
 
     @property
     def is_floating_point(self) -> bool:
@@ -34,10 +38,6 @@ class DType:
     @property
     def is_complex(self) -> bool:
         return self.kind == "complex"
-
-    @property
-    def is_inexact(self) -> bool:
-        return self.kind in ("float", "complex")
 
     @property
     def is_integer(self) -> bool:
@@ -61,8 +61,7 @@ class DType:
             return self is not bfloat16 and self.numpy == other
         return NotImplemented
 
-    def __hash__(self) -> int:
-        return hash(self.name)
+    __hash__ = object.__hash__
 
 
 bool_ = DType("bool", "bool", "bool")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -76,12 +76,21 @@ class Location(NamedTuple):
 NOWHERE = Location("", 0)
 
 
+_INSIDE: dict[str, bool] = {}  # by file name: whether it is the package's
+
+
 def user_frame() -> FrameType | None:
     """The innermost frame outside the package: the line the user wrote."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame is not None:
+        name = frame.f_code.co_filename
+        inside = _INSIDE.get(name)
+        if inside is None:
+            inside = _INSIDE[name] = name.startswith(PACKAGE)
+        if not inside:
+            return frame
         frame = frame.f_back
-    return frame
+    return None
 
 
 def user_location() -> Location:
@@ -90,6 +99,12 @@ def user_location() -> Location:
     if frame is None:
         return NOWHERE
     return Location(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def user_place() -> tuple[Any, int] | None:
+    """The user's code and instruction now: all that is needed to work out the line later."""
+    frame = user_frame()
+    return None if frame is None else (frame.f_code, frame.f_lasti)
 
 
 def describe(op: str, types: str, problem: str, remedy: str = "", where: Location | None = None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import dtypes as dt
+from .devices import CPU, Device
 from .dtypes import DType
 from .errors import DTypeError
 from .prim import Prim
@@ -21,7 +22,8 @@ DTypeRule = Callable[[tuple[DType, ...]], tuple[tuple[DType, ...], DType]]
 class Kind:
     """Structure shared by a family of ops.
 
-    ``computes``: values are computed, so bfloat16 storage must be widened first.
+    ``computes``: values are computed, so bfloat16 storage must be widened first (an op with a trait of
+    that name decides for itself).
     """
 
     name = "opaque"
@@ -94,6 +96,29 @@ def logical(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
     return (dt.bool_,) * len(dtypes), dt.bool_
 
 
+def _no_bools(dtypes: tuple[DType, ...], instead: str) -> None:
+    if dt.promote(*dtypes) is dt.bool_:
+        raise DTypeError(f"is not defined for bools; {instead}")
+
+
+def number(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
+    """Like `numeric`, without bool."""
+    _no_bools(dtypes, "use ^ or ~, or cast with dg.astype")
+    return numeric(dtypes)
+
+
+def real_number(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
+    """Like `real`, without bool."""
+    _no_bools(dtypes, "cast with dg.astype")
+    return real(dtypes)
+
+
+def integer(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
+    """Integers of a common dtype."""
+    _no_bools(dtypes, "cast with dg.astype")
+    return integral(dtypes)
+
+
 def integral(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
     """Bool or integers of a common dtype."""
     common = dt.promote(*dtypes)
@@ -115,6 +140,11 @@ def magnitude(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
     return compute, parts.get(out, out)
 
 
+def _device(types: tuple[TensorType, ...]) -> Device:
+    """The device of the operands; Python numbers among them are on none, but say CPU."""
+    return next((t.device for t in types if t.device is not CPU), CPU)
+
+
 class Elementwise(Kind):
     """One scalar function applied at each place of the broadcast shape.
 
@@ -128,7 +158,7 @@ class Elementwise(Kind):
         shape = broadcast_shapes(*(t.shape for t in types))
         dtype = params.get("dtype")
         out = dt.as_dtype(dtype) if dtype is not None else self.resolve(prim, tuple(t.dtype for t in types))[1]
-        return (TensorType(out, shape, types[0].device),)
+        return (TensorType(out, shape, _device(types)),)
 
     def resolve(self, prim: Prim, dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
         """Dtypes in which operands are computed, and of the result."""

@@ -91,7 +91,7 @@ class Node:
 class TapeNode(Node):
     """A tape entry: a node, what its vjp rule needs, and its place in time (`seq`)."""
 
-    __slots__ = ("__weakref__", "hooks", "released", "saved", "seq")
+    __slots__ = ("__weakref__", "_at", "hooks", "released", "saved", "seq")
 
     def __init__(
         self,
@@ -99,16 +99,32 @@ class TapeNode(Node):
         inputs: tuple[Any, ...],
         params: dict[str, Any],
         outputs: tuple[Any, ...],
-        where: Location = NOWHERE,
+        at: Any = None,
         saved: Any = None,
     ) -> None:
-        super().__init__(prim, inputs, params, outputs, where)
+        self.prim = prim
+        self.inputs = inputs
+        self.params = params
+        self.outputs = outputs
+        self._at = at  # the user's frame as (code, instruction): its line is worked out when asked for
         self.saved = saved  # operands and results that the rule reads, each with its version
         self.seq = next(sequence)
         self.hooks: dict[int, list[Any]] | None = None
         self.released = False
 
+    @property
+    def where(self) -> Location:  # type: ignore[override]
+        """The user's line that recorded this entry."""
+        if self._at is None:
+            return NOWHERE
+        code, instruction = self._at
+        lines = (line for start, end, line in code.co_lines() if start <= instruction < end and line)
+        return Location(code.co_filename, next(lines, code.co_firstlineno), code.co_name)
+
     __hash__ = object.__hash__
 
     def __eq__(self, other: object) -> bool:
         return self is other
+
+    def __repr__(self) -> str:
+        return f"<{'leaf' if self.prim is None else self.prim.name}>"

@@ -71,6 +71,7 @@ class Prim:
         self.reads: tuple[bool, ...] = ()
         self.reads_rest = True
         self.cache: dict[Any, Any] = {}
+        self.plans: dict[int, Any] = {}  # of the eager quick path
         self.__name__ = self.__qualname__ = name
         self.__doc__ = doc or kernel.__doc__
         self.__module__ = kernel.__module__

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from .devices import CPU, Device, as_device
 from .dtypes import BY_NAME, DType
@@ -12,8 +12,7 @@ from .errors import GraphError, ShapeError
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TensorType:
+class TensorType(NamedTuple):
     """Dtype, shape and device of a tensor; prints as ``f32[2,3]`` (``f32[2,3]@cuda:0`` off the CPU)."""
 
     dtype: DType

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.context import grad_mode, state
 from ..core.dtypes import DType
-from ..core.errors import AutogradError, ShapeError, describe, user_location
+from ..core.errors import AutogradError, ShapeError, describe, user_place
 from ..core.node import TapeNode
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.types import TensorType
@@ -377,7 +377,7 @@ class Function:
         several = isinstance(result, tuple)
         outs = [alias(o) if any(o is a for a in args) else o for o in (result if several else (result,))]
         op = _FunctionOp(cls, ctx, edges)
-        node = TapeNode(op, edges, {}, tuple(o.type for o in outs), user_location())
+        node = TapeNode(op, edges, {}, tuple(o.type for o in outs), user_place())
         node.saved = (tuple(a.type if isinstance(a, Tensor) else a for a in args), None)
         for i, out in enumerate(outs):
             if out.dtype.is_inexact and id(out) not in ctx._non_differentiable:

@@ -9,7 +9,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.backend import backend_for, execute
 from ..core.context import state
-from ..core.devices import Device, as_device
+from ..core.devices import CPU, Device, as_device
 from ..core.errors import (
     ArgumentError,
     BoundsError,
@@ -19,11 +19,13 @@ from ..core.errors import (
     ShapeError,
     describe,
     user_location,
+    user_place,
 )
 from ..core.kinds import ELEMENTWISE, REDUCTION
-from ..core.node import NOWHERE, TapeNode
+from ..core.node import TapeNode
 from ..core.prim import Dispatch, Prim, lookup
 from ..core.types import TensorType
+from ..core.wrap import Wrap
 from .tensor import Tensor
 
 NUMBERS = (bool, int, float, complex)
@@ -99,8 +101,8 @@ def common_device(prim: Prim, args: Any) -> Device | None:
     return device
 
 
-def _elementwise_operands(prim: Prim, args: list[Any]) -> tuple[list[Any], dt.DType]:
-    """Operands in the dtypes that the op computes in (casts recorded), and the result's dtype."""
+def _operand_dtypes(prim: Prim, args: list[Any]) -> tuple[tuple[dt.DType, ...], tuple[dt.DType, ...], dt.DType]:
+    """Dtypes of the operands as given, as the op computes them, and of its result."""
     skip = prim.details.get("leading", 0)
     tensors = [a.dtype for a in args[skip:] if isinstance(a, Tensor)]
     base = dt.promote(*tensors) if tensors else None
@@ -108,7 +110,12 @@ def _elementwise_operands(prim: Prim, args: list[Any]) -> tuple[list[Any], dt.DT
         a.dtype if isinstance(a, Tensor) else dt.of_scalar(a) if base is None or i < skip else dt.promote_scalar(base, a)
         for i, a in enumerate(args)
     )
-    compute, out = ELEMENTWISE.resolve(prim, given)
+    return given, *ELEMENTWISE.resolve(prim, given)
+
+
+def _elementwise_operands(prim: Prim, args: list[Any]) -> tuple[list[Any], dt.DType]:
+    """Operands in the dtypes that the op computes in (casts recorded), and the result's dtype."""
+    _, compute, out = _operand_dtypes(prim, args)
     for i, (a, want) in enumerate(zip(args, compute, strict=True)):
         if isinstance(a, Tensor):
             if a.dtype is not want:
@@ -144,6 +151,10 @@ def as_scalar(value: Any, dtype: dt.DType) -> Any:
 
 def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Runs one op: the dispatcher behind every call of a `Prim`."""
+    if prim.kind is ELEMENTWISE and not params and state.tracer is None and state.batching is None:
+        out = quick(prim, args)
+        if out is not None:
+            return out
     operands: list[Any] = [operand(prim, a) for a in args]
     try:
         return _bind(prim, operands, params)
@@ -152,6 +163,103 @@ def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         if error is problem:
             raise
         raise error from None
+
+
+# --- the quick path ------------------------------------------------------------------------------
+# Elementwise ops on CPU tensors that need no cast, outside captures and transforms: one look-up by the
+# operands' dtypes finds how to run them. Whatever is out of the ordinary is left to the path above.
+
+_UNKNOWN: Any = object()
+_SCALARS: dict[type, int] = {bool: 1, int: 2, float: 3}
+
+
+class Plan:
+    """How an elementwise op runs on operands of known dtypes."""
+
+    __slots__ = ("default", "dtype", "run", "scalars")
+
+    def __init__(self, run: Any, dtype: dt.DType, scalars: tuple[Any, ...]) -> None:
+        self.default = dt.get_default_dtype()  # under which it was made
+        self.run = run
+        self.dtype = dtype
+        self.scalars = scalars  # for each operand the type that a Python number is turned into, or None
+
+
+def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
+    """The result of a plain elementwise call, or None where it has to go the long way."""
+    key = 0
+    for a in args:
+        if isinstance(a, Tensor):
+            if a.device is not CPU:
+                return None
+            key = key * 32 + a.dtype.code + 4
+        else:
+            code = _SCALARS.get(type(a))
+            if code is None:
+                return None
+            key = key * 32 + code
+    plan = prim.plans.get(key, _UNKNOWN)
+    if plan is _UNKNOWN or (plan is not None and plan.default is not dt.get_default_dtype()):
+        plan = prim.plans[key] = _plan(prim, args)
+    if plan is None:
+        return None
+    arrays = []
+    tracked = False
+    for a, number in zip(args, plan.scalars):  # noqa: B905 (as long as each other by construction)
+        if number is None:
+            arrays.append(a._data)
+            if a._node is not None or a._requires_grad or a._parent is not None:
+                tracked = True
+        else:
+            try:
+                arrays.append(number(a))
+            except OverflowError:
+                return None
+    try:
+        data = plan.run(*arrays)
+    except ValueError:
+        return None
+    if type(data) is not np.ndarray:
+        data = np.asarray(data)
+    elif data.ndim > 1 and not data.flags.c_contiguous:
+        data = np.ascontiguousarray(data)
+    out = Tensor(data, plan.dtype, CPU)
+    if tracked and prim.vjp_rule is not None and state.grad and plan.dtype.is_inexact:
+        edges = tuple([None if n is not None else a._edge() for a, n in zip(args, plan.scalars)])  # noqa: B905
+        for e in edges:
+            if e is not None:
+                _record_quick(prim, edges, args, out)
+                break
+    return out
+
+
+def _record_quick(prim: Prim, edges: tuple[Any, ...], args: tuple[Any, ...], out: Tensor) -> None:
+    saves = prim.saves
+    kept = tuple([
+        a if not isinstance(a, Tensor) else (a, a._version) if saves(i) else a.type for i, a in enumerate(args)
+    ])  # fmt: skip
+    node = TapeNode(prim, edges, {}, (out.type,), user_place())
+    results = ((out._data, out._version_cell(), 0, out.dtype, CPU, None),) if prim.reads_out else None
+    node.saved = (kept, results)
+    out._node = node
+
+
+def _plan(prim: Prim, args: tuple[Any, ...]) -> Plan | None:
+    """A plan for operands like these; None where casts or errors are due."""
+    operands = list(args)
+    if not any(isinstance(a, Tensor) for a in operands):
+        return None
+    try:
+        given, compute, out = _operand_dtypes(prim, operands)
+    except DualgraphError:
+        return None
+    if any(isinstance(a, Tensor) and g is not c for a, g, c in zip(operands, given, compute, strict=True)):
+        return None
+    if any(d is dt.bfloat16 for d in (*compute, out)):
+        return None
+    run = backend_for(CPU).runner(prim, compute, out)
+    scalars = tuple(None if isinstance(a, Tensor) else c.numpy.type for a, c in zip(args, compute, strict=True))
+    return None if run is None else Plan(run, out, scalars)
 
 
 def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
@@ -178,7 +286,7 @@ def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
     else:
         arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in args)
         results = execute(backend_for(device), prim, arrays, types, params, out_types)
-        outs = tuple(wrap(r, t.dtype, device) for r, t in zip(results, out_types, strict=True))
+        outs = tuple(wrap(r, t.dtype, t.device) for r, t in zip(results, out_types, strict=True))
     finish(prim, args, params, outs, out_types)
     if batching is not None:
         batching.note(outs)
@@ -189,16 +297,14 @@ def finish(
     prim: Prim, args: list[Any], params: dict[str, Any], outs: tuple[Tensor, ...], types: tuple[TensorType, ...]
 ) -> None:
     """Notes a view's parent, records the tape entry, and tells a capture in progress."""
-    where = NOWHERE
     if prim.aliases and _shares(outs[0], args[0]):
         outs[0]._become_view_of(args[0], prim, params)
     if state.grad and prim.vjp_rule is not None:
         edges = tuple(a._edge() if isinstance(a, Tensor) else None for a in args)
         if any(e is not None for e in edges) and any(t.dtype.is_inexact for t in types):
-            where = user_location()
-            record(prim, edges, args, params, outs, types, where)
+            record(prim, edges, args, params, outs, types)
     if state.tracer is not None and (state.batching is None or not state.batching.applies(outs)):
-        state.tracer.record(prim, args, params, outs, where or user_location())
+        state.tracer.record(prim, args, params, outs, user_location())
 
 
 def _shares(out: Tensor, x: Tensor) -> bool:
@@ -215,11 +321,10 @@ def record(
     params: dict[str, Any],
     outs: tuple[Tensor, ...],
     types: tuple[TensorType, ...],
-    where: Any,
 ) -> TapeNode:
     """Puts one op on the tape: what its rule reads is kept with its version."""
     kept = tuple(_keep(prim, i, a) for i, a in enumerate(args))
-    node = TapeNode(prim, edges, params, types, where)
+    node = TapeNode(prim, edges, params, types, user_place())
     results = None
     if prim.reads_out:
         keep = state.tracer is not None  # a capture knows results by identity
@@ -247,3 +352,9 @@ def install(cast: Prim) -> None:
     global CAST
     CAST = cast
     Dispatch.bind = staticmethod(bind)
+    Wrap.tensor = staticmethod(as_tensor_of)
+
+
+def as_tensor_of(array: Any, type: TensorType) -> Tensor:
+    """The tensor over a backend's array."""
+    return Tensor(array, type.dtype, type.device)

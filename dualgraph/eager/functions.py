@@ -20,7 +20,7 @@ from ..ops.sorting import sort_along
 from ..ops.transcendental import pow as power
 from .creation import arange, asarray, eye, full, linspace, ones, ones_like, zeros
 from .indexing import nonzero as nonzero_places
-from .operands import as_operand, astype
+from .operands import also_dim, as_operand, astype
 from .shapes import broadcast_to, cut, reshape
 from .tensor import Tensor
 
@@ -34,39 +34,45 @@ def _totalled(x: Tensor, dtype: Any) -> Tensor:
     return x if dtype is None else astype(x, dtype, copy=False)
 
 
-def sum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+@also_dim
+def sum(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
     """Sum over `axis` (all axes by default), in the canonical order."""
     x = _totalled(as_operand(x), dtype)
     out = rd.reduce_sum(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
     return out if dtype is None else astype(out, dtype, copy=False)
 
 
-def prod(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+@also_dim
+def prod(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
     """Product over `axis` (all axes by default), in the canonical order."""
     x = _totalled(as_operand(x), dtype)
     out = reduce_prod(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
     return out if dtype is None else astype(out, dtype, copy=False)
 
 
+@also_dim
 def max(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Largest element over `axis`; NaN if there is one."""
     x = as_operand(x)
     return rd.reduce_max(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))  # type: ignore[no-any-return]
 
 
+@also_dim
 def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Smallest element over `axis`; NaN if there is one."""
     x = as_operand(x)
     return rd.reduce_min(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))  # type: ignore[no-any-return]
 
 
-def any(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+@also_dim
+def any(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether any element over `axis` is true."""
     x = as_operand(x)
     return rd.reduce_any(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))  # type: ignore[no-any-return]
 
 
-def all(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+@also_dim
+def all(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether all elements over `axis` are true."""
     x = as_operand(x)
     return rd.reduce_all(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))  # type: ignore[no-any-return]
@@ -78,17 +84,20 @@ def _place(op: Any, x: Any, axis: int | None, keepdims: bool) -> Tensor:
     return op(x, axes=axes if x.ndim else (), keepdims=bool(keepdims))  # type: ignore[no-any-return]
 
 
-def argmax(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
+@also_dim
+def argmax(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Index of the first largest element along `axis`, or in the flattened x."""
     return _place(rd.reduce_argmax, x, axis, keepdims)
 
 
-def argmin(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
+@also_dim
+def argmin(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Index of the first smallest element along `axis`, or in the flattened x."""
     return _place(rd.reduce_argmin, x, axis, keepdims)
 
 
-def count_nonzero(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+@also_dim
+def count_nonzero(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """How many elements are not zero."""
     return sum(ar.cast(as_operand(x), dtype="bool"), axis=axis, keepdims=keepdims)
 
@@ -108,11 +117,13 @@ def _cumulative(op: Any, x: Any, axis: int | None, dtype: Any, include_initial: 
     return out if dtype is None else astype(out, dtype, copy=False)
 
 
+@also_dim
 def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
     """Running sum along `axis`."""
     return _cumulative(cumsum_along, x, axis, dtype, include_initial, 0)
 
 
+@also_dim
 def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
     """Running product along `axis`."""
     return _cumulative(cumprod_along, x, axis, dtype, include_initial, 1)
@@ -137,7 +148,7 @@ def matmul(x1: Any, x2: Any, /) -> Tensor:
     return mv.reshape(out, shape=tuple(d for i, d in enumerate(out.shape) if i not in drop)) if drop else out  # type: ignore[no-any-return]
 
 
-def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
+def tensordot(x1: Any, x2: Any, /, axes: Any = 2) -> Tensor:
     """Sum of products over the last axes of x1 and first of x2 (a number), or over named axes."""
     x, y = as_operand(x1), as_operand(x2)
     if isinstance(axes, int):
@@ -156,6 +167,7 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
     return reshape(matmul(a, b), (*(x.shape[i] for i in keep_x), *(y.shape[i] for i in keep_y)))
 
 
+@also_dim
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
     """Sum of ``conj(x1) * x2`` along an axis."""
     x, y = as_operand(x1), as_operand(x2)
@@ -165,6 +177,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
 # --- indexing and sorting ------------------------------------------------------------------------
 
 
+@also_dim
 def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
     """Elements at `indices` along `axis`."""
     x = as_operand(x)
@@ -173,6 +186,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
     return index(x, astype(as_operand(indices), dt.int64, copy=False), dims=(normalize_axis(axis, x.ndim),))  # type: ignore[no-any-return]
 
 
+@also_dim
 def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
     """Along `axis`, the element at each index; the other axes broadcast."""
     x, at = as_operand(x), astype(as_operand(indices), dt.int64, copy=False)
@@ -182,13 +196,15 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
     return take_along(wide[0], wide[1], axis=place)  # type: ignore[no-any-return]
 
 
+@also_dim
 def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """Values in order along `axis`."""
     x = as_operand(x)
     return sort_along(x, axis=normalize_axis(axis, x.ndim), descending=bool(descending))[0]  # type: ignore[no-any-return]
 
 
-def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+@also_dim
+def argsort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The indexes that put x in order along `axis`; stable."""
     x = as_operand(x)
     return sort_along(x, axis=normalize_axis(axis, x.ndim), descending=bool(descending))[1]  # type: ignore[no-any-return]
@@ -204,6 +220,7 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
     return out
 
 
+@also_dim
 def diff(x: Any, /, *, axis: int = -1, n: int = 1) -> Tensor:
     """Differences of neighbours along `axis`, `n` times."""
     x = as_operand(x)

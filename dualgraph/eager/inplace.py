@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..core.backend import backend_for
 from ..core.context import state
 from ..core.dtypes import promote
 from ..core.errors import AutogradError, DTypeError, ShapeError, describe, user_location
+from ..core.node import TapeNode, sequence
 from ..core.types import broadcast_shapes
 from ..ops.arithmetic import cast
+from ..ops.movement import copy
 from ..ops.reduce import broadcast_to
 from .tensor import Tensor
 
@@ -20,7 +23,8 @@ def check_writable(op: str, t: Tensor) -> None:
         raise AutogradError(
             describe(op, str(t.type), "a leaf that requires gradients cannot be written in place", "do it under dg.no_grad(), or out of place")
         )
-    if t._parent is not None and state.grad and t._root().is_leaf and t._root()._requires_grad:
+    base = _base(t)
+    if base is not t and state.grad and base.is_leaf and base._requires_grad:
         raise AutogradError(
             describe(op, str(t.type), "a view of a leaf that requires gradients cannot be written in place", "do it under dg.no_grad()")
         )
@@ -31,6 +35,13 @@ def check_writable(op: str, t: Tensor) -> None:
         raise AutogradError(
             describe(op, str(t.type), "this memory cannot be written: several elements share one place, or it is read-only", "write to a .clone()")
         )
+
+
+def _base(t: Tensor) -> Tensor:
+    """The tensor that `t` is a differentiable view of (itself when it is none): detaching ends the search."""
+    while t._parent is not None and t._parent[1].vjp_rule is not None:
+        t = t._parent[0]
+    return t
 
 
 def fit(op: str, t: Tensor, new: Any) -> Tensor:
@@ -71,24 +82,54 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
     cell = t._version_cell()
     cell[0] += 1
     cell[1] = user_location()
-    if new_edge is None and not had_history and tracer is None:
-        t._stamp = cell[0]
+    t._stamp = cell[0]
+    if tracer is None and (not state.grad or (new_edge is None and not had_history)):
         return t
     _assign(t, new, new_edge, cell[0], tracer)
-    child = t
+    child, on_tape = t, True
     while child._parent is not None:
         parent, prim, params = child._parent
         if tracer is not None and tracer.is_root(child):
             break
         updated = prim.put_rule(parent, child, **params)
-        _assign(parent, updated, updated._edge() if state.grad or had_history else None, cell[0], tracer)
+        on_tape = on_tape and prim.vjp_rule is not None
+        if on_tape:
+            _assign(parent, updated, updated._edge() if state.grad else None, cell[0], tracer)
+        elif tracer is not None:  # written through a detached view: the memory changes, the history does not
+            tracer.assign(parent, updated)
         child = parent
     return t
 
 
 def _assign(t: Tensor, new: Tensor, edge: Any, version: int, tracer: Any) -> None:
-    t._node, t._index = edge if edge is not None else (None, 0)
+    """`t` now holds `new`. Off the tape (``no_grad``) its history stays what it was, as in PyTorch."""
+    if state.grad:
+        t._node, t._index = edge if edge is not None else (None, 0)
     t._stamp = version
     if tracer is not None:
         tracer.assign(t, new)
 
+
+
+def rewrite(op: str, t: Tensor, fn: Callable[..., Any], *args: Any, **params: Any) -> Tensor:
+    """``t = fn(t, ...)`` in place. Where a gradient needs the old values of t, a copy of them is kept."""
+    began = next(sequence)
+    new = fit(op, t, fn(*args, **params))
+    if state.grad and new._node is not None:
+        _keep_old_values(t, new._node, began)
+    return write(op, t, new)
+
+
+def _keep_old_values(t: Tensor, node: TapeNode, began: int) -> None:
+    """Lets the tape entries made since `began` read a copy of t, which is about to be written."""
+    old, seen, stack = None, set(), [node]
+    while stack:
+        node = stack.pop()
+        if node.seq <= began or id(node) in seen or node.saved is None or node.prim is None:
+            continue
+        seen.add(id(node))
+        kept, results = node.saved
+        if any(type(k) is tuple and k[0] is t for k in kept):
+            old = copy(t) if old is None else old
+            node.saved = (tuple((old, 0) if type(k) is tuple and k[0] is t else k for k in kept), results)
+        stack.extend(edge[0] for edge in node.inputs if edge is not None)

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..core import dtypes as dt
 from ..ops import arithmetic as ar
 from ..ops import movement as mv
 from .creation import asarray
 from .tensor import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+PYTORCH_NAMES = {"dim": "axis", "keepdim": "keepdims"}
+
+
+def also_dim(fn: F) -> F:
+    """Decorator: PyTorch's ``dim`` and ``keepdim`` are taken as other names of ``axis`` and ``keepdims``."""
+
+    @functools.wraps(fn)
+    def call(*args: Any, **params: Any) -> Any:
+        for name, standard in PYTORCH_NAMES.items():
+            if name in params:
+                params[standard] = params.pop(name)
+        return fn(*args, **params)
+
+    return call  # type: ignore[return-value]
 
 
 def as_operand(x: Any) -> Tensor:

@@ -15,7 +15,7 @@ from ..ops.transcendental import pow as power
 from .attach import method, methods
 from .functions import matmul
 from .indexing import getitem, setitem
-from .inplace import fit, write
+from .inplace import rewrite
 from .shapes import unstack
 from .tensor import Tensor
 
@@ -42,7 +42,7 @@ def _in_place(op: Any, name: str) -> Callable[[Any, Any], Any]:
     def operator(self: Tensor, other: Any) -> Any:
         if not isinstance(other, OPERANDS):
             return NotImplemented
-        return write(name, self, fit(name, self, op(self, other)))
+        return rewrite(name, self, op, self, other)
 
     operator.__name__ = operator.__qualname__ = name
     return operator

@@ -44,7 +44,7 @@ def _spelt(x: Tensor, array: Any) -> str:
     if x.dtype not in (dt.get_default_dtype(), dt.int64, dt.bool_) or x._data.size == 0 and x.dtype is not dt.get_default_dtype():
         notes.append(f"dtype={x.dtype!r}")
     if x.grad_fn is not None:
-        notes.append(f"grad_fn=<{x.grad_fn.prim.name}>")
+        notes.append(f"grad_fn={x.grad_fn!r}")
     elif x.requires_grad:
         notes.append("requires_grad=True")
     return PREFIX + ", ".join(notes) + ")"

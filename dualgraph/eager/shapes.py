@@ -16,7 +16,7 @@ from ..ops.axes import normalize_axes, normalize_axis
 from ..ops.contraction import swap_last
 from ..ops.indexing import index
 from .creation import arange, asarray
-from .operands import as_operand, astype
+from .operands import also_dim, as_operand, astype
 from .tensor import Tensor
 
 Axis = int | Sequence[int] | None
@@ -52,13 +52,15 @@ def matrix_transpose(x: Any, /) -> Tensor:
     return swap_last(x)  # type: ignore[no-any-return]
 
 
-def expand_dims(x: Any, /, *, axis: Axis = 0) -> Tensor:
+@also_dim
+def expand_dims(x: Any, /, axis: Axis = 0) -> Tensor:
     """Axes of length 1 inserted so that they end up at `axis`."""
     x = as_operand(x)
     count = 1 if isinstance(axis, int) else len(axis or ())
     return mv.expand_dims_at(x, normalize_axes(axis, x.ndim + count))  # type: ignore[no-any-return]
 
 
+@also_dim
 def squeeze(x: Any, /, axis: Axis) -> Tensor:
     """Axes of length 1 removed."""
     x = as_operand(x)
@@ -81,12 +83,14 @@ def broadcast_arrays(*arrays: Any) -> list[Tensor]:
     return [broadcast_to(t, shape) for t in tensors]
 
 
-def flip(x: Any, /, *, axis: Axis = None) -> Tensor:
+@also_dim
+def flip(x: Any, /, axis: Axis = None) -> Tensor:
     """Elements in reverse order along `axis`."""
     x = as_operand(x)
     return mv.flip(x, axes=normalize_axes(axis, x.ndim))  # type: ignore[no-any-return]
 
 
+@also_dim
 def roll(x: Any, /, shift: int | Sequence[int], *, axis: Axis = None) -> Tensor:
     """Elements moved on by `shift` places, those that fall off coming in again."""
     x = as_operand(x)
@@ -113,7 +117,8 @@ def cut(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
     return mv.slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim)  # type: ignore[no-any-return]
 
 
-def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Tensor:
+@also_dim
+def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Tensor:
     """Tensors one after the other along an existing axis (flattened first if it is None)."""
     tensors = [as_operand(a) for a in arrays]
     if not tensors:
@@ -125,7 +130,8 @@ def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Tensor:
     return mv.concat_along(*tensors, axis=normalize_axis(axis, tensors[0].ndim))  # type: ignore[no-any-return]
 
 
-def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Tensor:
+@also_dim
+def stack(arrays: Sequence[Any], /, axis: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis."""
     tensors = [as_operand(a) for a in arrays]
     for t in tensors[1:]:
@@ -137,7 +143,8 @@ def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Tensor:
     return concat([mv.expand_dims_at(t, (place,)) for t in tensors], axis=place)
 
 
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
+@also_dim
+def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, without it."""
     x = as_operand(x)
     place = normalize_axis(axis, x.ndim)
@@ -167,6 +174,7 @@ def tile(x: Any, repetitions: Sequence[int], /) -> Tensor:
     return mv.reshape(spread, shape=tuple(r * d for r, d in zip(reps, shape, strict=True)))  # type: ignore[no-any-return]
 
 
+@also_dim
 def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     """Each element repeated: `repeats` is a number, or one number an element of the axis."""
     x = as_operand(x)

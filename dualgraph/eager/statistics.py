@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.errors import DTypeError, describe
 from ..ops import composites
-from .operands import as_operand, astype
+from .operands import also_dim, as_operand, astype
 from .tensor import Tensor
 
 Axis = int | Sequence[int] | None
@@ -20,12 +20,14 @@ def _inexact(op: str, x: Any) -> Tensor:
     return x
 
 
-def mean(x: Any, /, *, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
+@also_dim
+def mean(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
     """Arithmetic mean over `axis` (all axes by default)."""
     x = as_operand(x) if dtype is None else astype(x, dtype, copy=False)
     return composites.mean(_inexact("mean", x), axis=axis, keepdims=bool(keepdims))  # type: ignore[no-any-return]
 
 
+@also_dim
 def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """Variance over `axis`: squares of the distance to the mean, divided by ``n - correction``.
 
@@ -35,16 +37,19 @@ def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
     return composites.var(_inexact("var", x), axis=axis, correction=correction, keepdims=bool(keepdims))  # type: ignore[no-any-return]
 
 
+@also_dim
 def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """Standard deviation over `axis`: the root of `var`."""
     return composites.std(_inexact("std", x), axis=axis, correction=correction, keepdims=bool(keepdims))  # type: ignore[no-any-return]
 
 
+@also_dim
 def softmax(x: Any, /, axis: int = -1, *, dtype: Any = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along `axis`."""
     return composites.softmax(as_operand(x), axis=axis, dtype=dtype)  # type: ignore[no-any-return]
 
 
+@also_dim
 def log_softmax(x: Any, /, axis: int = -1, *, dtype: Any = None) -> Tensor:
     """``log(softmax(x))`` along `axis`."""
     return composites.log_softmax(as_operand(x), axis=axis, dtype=dtype)  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ import weakref
 from typing import Any
 
 from ..core.backend import backend_for
-from ..core.context import state
+from ..core.context import grad_mode, state
 from ..core.devices import CPU, Device
 from ..core.dtypes import DType, bfloat16, from_bfloat16, from_numpy
 from ..core.errors import AutogradError, DTypeError, describe
@@ -25,32 +25,21 @@ class Tensor:
     gradient has passed and on tensors that require none.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_cell",
-        "_data",
-        "_grad",
-        "_index",
-        "_node",
-        "_parent",
-        "_requires_grad",
-        "_stamp",
-        "device",
-        "dtype",
-    )
     __array_priority__ = 1000
+
+    # What most tensors never set has its default here, which keeps making one cheap.
+    _requires_grad = False
+    _node: TapeNode | None = None
+    _index = 0
+    _grad: Tensor | None = None
+    _cell: list[Any] | None = None  # [version, line of the last write]
+    _parent: tuple[Tensor, Any, dict[str, Any]] | None = None
+    _stamp = 0
 
     def __init__(self, data: Any, dtype: DType | None = None, device: Device = CPU) -> None:
         self._data = data
         self.dtype = dtype if dtype is not None else from_numpy(data.dtype)
         self.device = device
-        self._requires_grad = False
-        self._node: TapeNode | None = None
-        self._index = 0
-        self._grad: Tensor | None = None
-        self._cell: list[Any] | None = None  # [version, line of the last write]
-        self._parent: tuple[Tensor, Any, dict[str, Any]] | None = None
-        self._stamp = 0
 
     # --- what it is ---
 
@@ -97,7 +86,8 @@ class Tensor:
     def _refresh(self) -> None:
         """Gives a stale view the history of its written base: the view op, taken again."""
         parent, prim, params = self._parent  # type: ignore[misc]
-        again = prim(parent, **params)
+        with grad_mode(True):
+            again = prim(parent, **params)
         self._node, self._index = again._node, again._index
         self._stamp = self._version
 

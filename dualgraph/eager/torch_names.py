@@ -49,18 +49,18 @@ def cat(tensors: Tensors, dim: int = 0, *, axis: int | None = None) -> Tensor:
 
 def hstack(tensors: Tensors) -> Tensor:
     """Tensors side by side: along axis 1, along axis 0 if they have one axis."""
-    parts = atleast_1d(*tensors)
+    parts = atleast_1d(list(tensors))
     return sh.concat(parts, axis=0 if parts[0].ndim == 1 else 1)
 
 
 def vstack(tensors: Tensors) -> Tensor:
     """Tensors as rows, one below the other."""
-    return sh.concat(atleast_2d(*tensors), axis=0)
+    return sh.concat(atleast_2d(list(tensors)), axis=0)
 
 
 def dstack(tensors: Tensors) -> Tensor:
     """Tensors along axis 2."""
-    return sh.concat(atleast_3d(*tensors), axis=2)
+    return sh.concat(atleast_3d(list(tensors)), axis=2)
 
 
 def column_stack(tensors: Tensors) -> Tensor:
@@ -70,11 +70,10 @@ def column_stack(tensors: Tensors) -> Tensor:
 
 
 def _at_least(tensors: tuple[Any, ...], shape_of: Any) -> Any:
-    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
-        tensors = tuple(tensors[0])
-        return tuple(sh.reshape(x, shape_of(x.shape)) for x in map(as_operand, tensors))
-    out = tuple(sh.reshape(x, shape_of(x.shape)) for x in map(as_operand, tensors))
-    return out
+    alone = len(tensors) == 1 and not isinstance(tensors[0], (tuple, list))
+    given = tensors if alone or len(tensors) != 1 else tensors[0]
+    out = tuple(sh.reshape(x, shape_of(x.shape)) for x in map(as_operand, given))
+    return out[0] if alone else out
 
 
 def atleast_1d(*tensors: Any) -> Any:

@@ -9,13 +9,16 @@ from ..core.errors import DTypeError
 from ..core.kinds import (
     chosen,
     elementwise,
+    integer,
     integral,
     logical,
     magnitude,
+    number,
     opaque,
     ordered,
     real,
     real_float,
+    real_number,
     to_bool,
     to_float,
 )
@@ -33,7 +36,7 @@ def _(ct, _out, _x, _y):
     return ct, ct
 
 
-@elementwise
+@elementwise(dtype=number)
 def subtract(s, x, y):
     """Difference ``x - y``."""
     return x - y
@@ -69,7 +72,7 @@ def _(ct, out, _x, y):
     return along_x, lambda: negative(multiply(divide(ct, conj(y)), conj(out)))
 
 
-@elementwise
+@elementwise(dtype=number)
 def negative(s, x):
     """``-x``."""
     return -x
@@ -96,13 +99,17 @@ def _(ct, out, x):
 
 @elementwise
 def sign(s, x):
-    """-1, 0 or 1 by the sign of x; NaN stays NaN."""
+    """-1, 0 or 1 by the sign of x; NaN stays NaN. A complex x gives ``x / |x|``."""
     return s.sign(x)
 
 
 @sign.vjp
-def _(ct, _out, _x):
-    return (None,)
+def _(ct, out, x):
+    if not x.dtype.is_complex:
+        return (None,)
+    size = abs(x)
+    across = subtract(ct, multiply(out, real_part(multiply(conj(out), ct))))
+    return (where(equal(size, 0), 0, divide(across, where(equal(size, 0), 1, size))),)
 
 
 @elementwise(domain=(-2.0, 2.0))
@@ -179,7 +186,7 @@ def _(ct, _out, x, y):
     )
 
 
-@elementwise(dtype=real, domain=(0.7, 5.0))
+@elementwise(dtype=real_number, domain=(0.7, 5.0))
 def floor_divide(s, x, y):
     """``floor(x / y)``; an integer divided by zero gives 0."""
     return s.floor_divide(x, y)
@@ -190,7 +197,7 @@ def _(ct, _out, _x, _y):
     return None, None
 
 
-@elementwise(dtype=real, domain=(0.7, 5.0))
+@elementwise(dtype=real_number, domain=(0.7, 5.0))
 def remainder(s, x, y):
     """``x - floor(x / y) * y``: the remainder with the sign of y, as Python's ``%``."""
     return s.remainder(x, y)
@@ -201,7 +208,7 @@ def _(ct, _out, x, y):
     return ct, lambda: negative(multiply(ct, floor_divide(x, y)))
 
 
-@elementwise(dtype=real, domain=(0.7, 5.0))
+@elementwise(dtype=real_number, domain=(0.7, 5.0))
 def fmod(s, x, y):
     """The remainder with the sign of x, as C's ``fmod``."""
     return s.fmod(x, y)
@@ -413,13 +420,13 @@ def bitwise_invert(s, x):
     return ~x
 
 
-@elementwise(dtype=integral, domain=(0, 6))
+@elementwise(dtype=integer, domain=(0, 6))
 def bitwise_left_shift(s, x, y):
     """x shifted left by y bits; y at or past the width gives 0."""
     return s.shift_left(x, y)
 
 
-@elementwise(dtype=integral, domain=(0, 6))
+@elementwise(dtype=integer, domain=(0, 6))
 def bitwise_right_shift(s, x, y):
     """x shifted right by y bits, keeping the sign."""
     return s.shift_right(x, y)
@@ -442,6 +449,8 @@ def conj_parts(xp, x):
 
 @conj_parts.type
 def _(x):
+    if x.dtype not in _REAL_OF:
+        raise DTypeError(f"needs a complex operand, not {x.dtype.name}")
     return x
 
 

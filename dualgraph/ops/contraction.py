@@ -12,7 +12,7 @@ from ..core.kinds import contraction
 from ..core.types import TensorType, broadcast_shapes
 from . import canonical
 from .arithmetic import conj
-from .movement import each_offset, permute, place, strided_windows
+from .movement import each_offset, permute, place, reshape, strided_windows
 
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
@@ -56,7 +56,11 @@ def _(ct, _out, x, y):
 
 @matmul_op.batch
 def _(lift, args, batched):
-    rank = max(len(a.shape) - b for a, b in zip(args, batched, strict=True))
+    x, y = args
+    if batched == (True, False) and y.ndim == 2:  # one product of all rows
+        out = matmul_op(reshape(x, shape=(prod(x.shape[:-1]), x.shape[-1])), y)
+        return reshape(out, shape=(*x.shape[:-1], y.shape[-1]))
+    rank = max(a.ndim - b for a, b in zip(args, batched, strict=True))
     return matmul_op(*lift.align_to(args, batched, rank))
 
 
@@ -137,17 +141,34 @@ def _check_conv(x: Ints, w: Ints, groups: int) -> None:
 @conv.vjp
 def _(ct, _out, x, w, **how):
     extent, kernel = x.shape[2:], w.shape[2:]
-    return lambda: conv_input(ct, w, extent=extent, **how), lambda: conv_weight(x, ct, kernel=kernel, **how)
+    from_x = lambda: conv_input(ct, conj(w), extent=extent, **how)  # noqa: E731
+    return from_x, lambda: conv_weight(conj(x), ct, kernel=kernel, **how)
 
 
 @conv.batch
-def _(lift, args, batched, stride, padding, dilation, groups):
-    how = {"stride": stride, "padding": padding, "dilation": dilation}
+def _(lift, args, batched, groups, **how):
     x, w = args
     if not batched[1]:
-        flat = lift.merge(x)  # (B, N, ...) -> (B * N, ...)
-        return lift.split(conv(flat, w, groups=groups, **how), x.shape[0])
-    return lift.loop(conv, args, batched, {**how, "groups": groups})
+        return lift.split(conv(lift.merge(x), w, groups=groups, **how), x.shape[0])
+    x, w = lift.materialize(args, batched)
+    out = conv(_into_channels(x), lift.merge(w), groups=len(w) * groups, **how)
+    return _out_of_channels(out, len(w))
+
+
+# With a weight (or a cotangent) for each example, examples become groups of channels.
+
+
+def _into_channels(x: Any) -> Any:
+    """(B, N, C, *S) -> (N, B * C, *S)."""
+    b, n, c, *rest = x.shape
+    return reshape(permute(x, axes=(1, 0, *range(2, x.ndim))), shape=(n, b * c, *rest))
+
+
+def _out_of_channels(y: Any, b: int) -> Any:
+    """(N, B * C, *S) -> (B, N, C, *S)."""
+    n, channels, *rest = y.shape
+    apart = reshape(y, shape=(n, b, channels // b if b else 0, *rest))
+    return permute(apart, axes=(1, 0, *range(2, apart.ndim)))
 
 
 def _input_samples(rng: Any) -> list[Any]:
@@ -186,15 +207,17 @@ def _(ct, w, extent, stride, padding, dilation, groups):
 @conv_input.vjp
 def _(g, _out, ct, w, extent, **how):
     kernel = w.shape[2:]
-    return lambda: conv(g, w, **how), lambda: conv_weight(g, ct, kernel=kernel, **how)
+    return lambda: conv(g, conj(w), **how), lambda: conv_weight(g, conj(ct), kernel=kernel, **how)
 
 
 @conv_input.batch
-def _(lift, args, batched, **params):
+def _(lift, args, batched, groups, **how):
     x, w = args
     if not batched[1]:
-        return lift.split(conv_input(lift.merge(x), w, **params), x.shape[0])
-    return lift.loop(conv_input, args, batched, params)
+        return lift.split(conv_input(lift.merge(x), w, groups=groups, **how), x.shape[0])
+    x, w = lift.materialize(args, batched)
+    out = conv_input(_into_channels(x), lift.merge(w), groups=len(w) * groups, **how)
+    return _out_of_channels(out, len(w))
 
 
 def _weight_samples(rng: Any) -> list[Any]:
@@ -222,5 +245,11 @@ def _(x, ct, kernel, stride, padding, dilation, groups):
 @conv_weight.vjp
 def _(g, _out, x, ct, kernel, **how):
     extent = x.shape[2:]
-    return lambda: conv_input(ct, g, extent=extent, **how), lambda: conv(x, g, **how)
+    return lambda: conv_input(conj(ct), g, extent=extent, **how), lambda: conv(conj(x), g, **how)
 
+
+@conv_weight.batch
+def _(lift, args, batched, groups, **how):
+    x, ct = lift.materialize(args, batched)
+    out = conv_weight(_into_channels(x), _into_channels(ct), groups=len(x) * groups, **how)
+    return lift.split(out, len(x))

@@ -13,7 +13,11 @@ from ..core.types import TensorType
 
 @creation(
     uniform="value",
-    samples=lambda rng: [((), {"shape": (2, 3), "value": 1.5, "dtype": "float32", "device": "cpu"})],
+    computes=True,
+    samples=lambda rng: [
+        ((), {"shape": (2, 3), "value": 1.5, "dtype": dtype, "device": "cpu"})
+        for dtype in ("float32", "bfloat16", "int64", "bool")
+    ],
 )
 def full(xp, shape, value, dtype, device):
     """`shape` filled with `value`."""

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.kinds import opaque, reduction
 from ..core.types import TensorType
 from . import canonical
-from .arithmetic import cast, divide, equal, multiply, not_equal, where
+from .arithmetic import cast, conj, divide, equal, multiply, not_equal, where
 from .movement import concat_along, flip, permute, reshape, slice_
 from .reduce import samples, spread, totals, wide
 
@@ -60,10 +60,10 @@ def _(ct, out, x, axis):
     count = cumsum_along(cast(zero, dtype="int64"), axis=axis)
     first = zero & equal(count, 1)
     safe = where(zero, 1, x)
-    plain = divide(reverse_cumsum(ct * out), safe)
+    plain = divide(reverse_cumsum(ct * conj(out)), conj(safe))
     without = cumprod_along(where(first, 1, x), axis=axis)  # as if the first zero were 1
     seen = cast(equal(count, 1), dtype=x.dtype.name)
-    at_zero = reverse_cumsum(ct * without * seen)
+    at_zero = reverse_cumsum(ct * conj(without) * seen)
     return (where(first, at_zero, where(not_equal(count, 0), 0, plain)),)
 
 
@@ -89,7 +89,7 @@ def _(ct, _out, x, axes, keepdims):
     before = exclusive_cumprod(moved)
     after = flip(exclusive_cumprod(flip(moved, axes=(moved.ndim - 1,))), axes=(moved.ndim - 1,))
     others = _unrows(before * after, x.shape, axes)
-    return (spread(ct, x.shape, axes, keepdims) * others,)
+    return (spread(ct, x.shape, axes, keepdims) * conj(others),)
 
 
 def _rows_of(x: Any, axes: tuple[int, ...]) -> Any:

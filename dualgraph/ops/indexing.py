@@ -10,7 +10,8 @@ from ..core import dtypes as dt
 from ..core.errors import BoundsError, ShapeError
 from ..core.kinds import indexing
 from ..core.types import TensorType, broadcast_shapes
-from .creation import full
+from .creation import arange_op, full
+from .movement import permute, reshape
 
 Ints = tuple[int, ...]
 
@@ -163,9 +164,54 @@ def _(ct, _out, _x, *at, dims):
 
 @index.batch
 def _(lift, args, batched, dims):
-    return lift.loop(index, args, batched, {"dims": dims}) if any(batched[1:]) else lift.along_batch(
-        index, args, dims
-    )
+    x, *at = args
+    front = _front(dims)
+    if not any(batched[1:]):  # the batch is one more axis that is taken whole
+        out = index(x, *at, dims=tuple(d + 1 for d in dims))
+        return out if front is not None else _axis_to(out, _common_rank(at, batched[1:]), 0)
+    at = lift.align(at, batched[1:])
+    rank = _common_rank(at, batched[1:])
+    if not batched[0]:  # the batch is one more axis of the index arrays
+        return _axis_to(index(x, *at, dims=dims), front or 0, 0)
+    # example numbers index the batch; the indexed axes come first, and go where they were
+    out = index(x, _numbers(x, rank), *at, dims=(0, *(d + 1 for d in dims)))
+    return _axes_to(out, rank, front or 0)
+
+
+def _front(dims: Ints) -> int | None:
+    """Where the index axes stand if `dims` are neighbours; None if they stand in front for not being so."""
+    return dims[0] if list(dims) == list(range(dims[0], dims[0] + len(dims))) else None
+
+
+def _common_rank(at: list[Any], batched: tuple[bool, ...]) -> int:
+    """Axes of one example's broadcast index arrays."""
+    return max(a.ndim - b for a, b in zip(at, batched, strict=True))
+
+
+def _numbers(x: Any, rank: int) -> Any:
+    """0, 1, ... along the batch, with `rank` axes of length 1 after it."""
+    count = arange_op(start=0, step=1, size=x.shape[0], dtype="int64", device=str(x.device))
+    return reshape(count, shape=(x.shape[0], *(1,) * rank))
+
+
+def _axis_to(x: Any, source: int, target: int) -> Any:
+    """x with one axis moved."""
+    order = [i for i in range(x.ndim) if i != source]
+    order.insert(target, source)
+    return permute(x, axes=tuple(order)) if source != target else x
+
+
+def _axes_to(x: Any, rank: int, front: int) -> Any:
+    """(B, index axes, rest) -> (B, rest[:front], index axes, rest[front:])."""
+    rest = list(range(1 + rank, x.ndim))
+    order = (0, *rest[:front], *range(1, 1 + rank), *rest[front:])
+    return permute(x, axes=order) if front else x
+
+
+def _axes_from(x: Any, rank: int, front: int) -> Any:
+    """Inverse of `_axes_to`."""
+    order = (0, *range(1 + front, 1 + front + rank), *range(1, 1 + front), *range(1 + front + rank, x.ndim))
+    return permute(x, axes=order) if front else x
 
 
 def _put_samples(rng: Any) -> list[Any]:
@@ -207,6 +253,19 @@ def _(ct, _out, _x, _values, *at, dims, mode):
         return index_put(ct, hole, *at, dims=dims, mode="set")
 
     return (kept, lambda: index(ct, *at, dims=dims), *(None for _ in at))
+
+
+@index_put.batch
+def _(lift, args, batched, dims, mode):
+    x, values = lift.materialize(args[:2], batched[:2])
+    at = args[2:]
+    rank, front = _common_rank(at, batched[2:]), _front(dims)
+    if not any(batched[2:]):
+        values = values if front is not None else _axis_to(values, 0, rank)
+        return index_put(x, values, *at, dims=tuple(d + 1 for d in dims), mode=mode)
+    at = lift.align(at, batched[2:])
+    values = _axes_from(values, rank, front or 0)
+    return index_put(x, values, _numbers(x, rank), *at, dims=(0, *(d + 1 for d in dims)), mode=mode)
 
 
 def _nonzero_samples(rng: Any) -> list[Any]:

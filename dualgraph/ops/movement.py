@@ -208,6 +208,10 @@ def _(lift, args, batched, starts, stops, steps):
 # --- flip, pad, concat -------------------------------------------------------------------------
 
 
+def _pad_samples(rng: Any) -> list[Any]:
+    return [((rng.standard_normal((3, 4)),), {"widths": ((1, 0), (2, 1)), "value": 0.5})]
+
+
 @movement(aliases=True, samples=lambda rng: [((rng.standard_normal((3, 4)),), {"axes": (1,)})])
 def flip(xp, x, axes):
     """Elements in reverse order along `axes`. A view."""
@@ -234,7 +238,7 @@ def _(base, new, axes):
     return flip(new, axes=axes)
 
 
-@movement(samples=lambda rng: [((rng.standard_normal((3, 4)),), {"widths": ((1, 0), (2, 1)), "value": 0.5})])
+@movement(computes=True, samples=_pad_samples)
 def pad(xp, x, widths, value):
     """x surrounded by `value`: ``widths[i]`` elements (before, after) on axis i."""
     shape = tuple(d + a + b for d, (a, b) in zip(x.shape, widths, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log as _log
 from math import pi, sqrt as _sqrt
 
-from ..core.kinds import elementwise, real_float, to_float
+from ..core.kinds import elementwise, integer, real_float, to_float
 from .arithmetic import (
     conj as conjugate,
     divide,
@@ -297,19 +297,19 @@ def pow_float(s, x, y):
 def _(ct, out, x, y):
     def along_x():
         if is_number(y):
-            return None if y == 0 else ct * (pow_float(x, y - 1) * y)
+            return None if y == 0 else ct * conjugate(pow_float(x, y - 1) * y)
         safe = where(equal(y, 0), 1, y)
-        return ct * where(equal(y, 0), 0, y * pow_float(x, safe - 1))
+        return ct * conjugate(where(equal(y, 0), 0, y * pow_float(x, safe - 1)))
 
     def along_y():
         x_ = x if not is_number(x) else out * 0 + x
         positive = where(equal(x_, 0), 1, x_)
-        return ct * (out * where(equal(x_, 0), 0, log(positive)))
+        return ct * conjugate(out * where(equal(x_, 0), 0, log(positive)))
 
     return along_x, along_y
 
 
-@elementwise(domain=(1, 4), name="pow_int")
+@elementwise(dtype=integer, domain=(1, 4), name="pow_int")
 def pow_int(s, x, y):
     """``x ** y`` of integers, wrapping around; a negative power gives 0 unless x is 1 or -1."""
     return s.int_pow(x, y)

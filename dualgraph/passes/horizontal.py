@@ -33,11 +33,11 @@ def fuse_horizontally(graph: Graph, accept: Callable[[Graph], bool]) -> Graph:
         if not is_small(node):
             continue
         size = len(node.params["body"].nodes)
-        for g in joined:
+        for g, before in joined.items():
             alike = is_tiny(graph.nodes[g]) == is_tiny(node)
-            if alike and joined[g] + size <= MAX_NODES and reach.independent(g, i):
+            if alike and before + size <= MAX_NODES and reach.independent(g, i):
                 reach.merge(g, i)
-                joined[g] += size
+                joined[g] = before + size
                 break
         else:
             joined[i] = size

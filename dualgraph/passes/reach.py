@@ -15,9 +15,10 @@ class Reach:
         """``predecessors[i]``: the nodes that i reads, all below i."""
         n = len(predecessors)
         self.group = list(range(n))
-        self.members = [1 << i for i in range(n)]  # by group
-        self.above = [0] * n  # by group: what it depends on
-        self.below = [0] * n  # by group: what depends on it
+        self.members = [1 << i for i in range(n)]  # by group, as all that follows
+        self.above = [0] * n  # what it depends on: whole groups
+        self.below = [0] * n  # what depends on it: whole groups
+        self.leaders = (1 << n) - 1  # the nodes that give groups their numbers
         for i, before in enumerate(predecessors):
             for j in before:
                 self.above[i] |= self.above[j] | 1 << j
@@ -41,12 +42,13 @@ class Reach:
         members = self.members[a] | self.members[b]
         above = (self.above[a] | self.above[b]) & ~members
         below = (self.below[a] | self.below[b]) & ~members
-        self.members[a], self.above[a], self.below[a] = members, above, below
         for i in bits(self.members[b]):
             self.group[i] = a
-        for g in {self.group[i] for i in bits(above)}:
+        self.members[a], self.above[a], self.below[a] = members, above, below
+        self.leaders &= ~(1 << b)
+        for g in bits(above & self.leaders):
             self.below[g] |= members | below
-        for g in {self.group[i] for i in bits(below)}:
+        for g in bits(below & self.leaders):
             self.above[g] |= members | above
         return a
 

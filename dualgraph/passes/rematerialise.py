@@ -24,15 +24,17 @@ def rematerialise(graph: Graph, budget: int) -> Graph:
     that are still there, until the budget holds or nothing is left to try. Bits stay: the same kernel
     runs on the same operands.
     """
+    best, least = graph, -1
     for _ in range(2 * len(graph.nodes)):
         plan = schedule(graph)
-        if lower_bound(inplace(plan).temporaries) <= budget:
-            break
+        size = lower_bound(inplace(plan).temporaries)
+        if least < 0 or size < least:
+            best, least = graph, size
         found = max(candidates(plan, peak_step(plan)), default=None, key=lambda c: c[0])
-        if found is None:
+        if size <= budget or found is None:
             break
         graph = computed_again(plan, found[1], found[2])
-    return graph
+    return best
 
 
 def peak_step(plan: Schedule) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.context import grad_mode, state
-from ..core.errors import AutogradError, describe, user_location
+from ..core.errors import AutogradError, describe, user_place
 from ..core.node import TapeNode
 from ..core.sweep import reverse
 from ..core.trees import flatten, unflatten
@@ -73,7 +73,7 @@ class _Segment:
     def entry(self, outs: Sequence[Tensor]) -> list[Tensor]:
         """`outs` again, on a tape entry of their own in place of the recorded ones."""
         self.frontier = frontier(outs, self.began)
-        node = TapeNode(self, tuple(self.frontier), {}, tuple(o.type for o in outs), user_location())
+        node = TapeNode(self, tuple(self.frontier), {}, tuple(o.type for o in outs), user_place())
         node.saved = (tuple(source.outputs[index] for source, index in self.frontier), None)
         return [self._attached(o, node, i) for i, o in enumerate(outs)]
 

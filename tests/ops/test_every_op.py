@@ -57,7 +57,7 @@ def as_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
     if x.dtype.kind not in "fc":
         return x
     if dtype == "bfloat16":
-        return np.asarray(x, np.float32)
+        return np.asarray(x.real, np.float32)
     if dtype == "bool":
         return x.real > np.median(x.real)
     if dtype.startswith(("int", "uint")):
@@ -112,7 +112,7 @@ def array(t: dg.Tensor) -> np.ndarray:
 
 
 def bits(t: dg.Tensor) -> bytes:
-    return np.ascontiguousarray(t._data).tobytes()
+    return np.ascontiguousarray(getattr(t, "_data", t)).tobytes()
 
 
 @pytest.mark.parametrize("name", OPS)
@@ -227,7 +227,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "round": np.rint, "erf": _each(math.erf), "erfc": _each(math.erfc), "bitwise_invert": np.invert,
     "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "rsqrt": lambda x: 1 / np.sqrt(x),
-    "reciprocal": lambda x: 1 / x, "cast": lambda x, dtype: x.astype(dtype),
+    "reciprocal": lambda x: 1 / x, "cast": lambda x, dtype: (x if dtype.startswith("c") else x.real).astype(dtype),
     "conj_parts": np.conj, "real_part": np.real, "imag_part": np.imag,
     "reduce_sum": _reduced(np.sum), "reduce_prod": _reduced(np.prod), "reduce_max": _reduced(np.max),
     "reduce_min": _reduced(np.min), "reduce_any": _reduced(np.any), "reduce_all": _reduced(np.all),
@@ -266,23 +266,32 @@ def test_values_are_those_of_the_oracle(name: str) -> None:
     for dtype, sample in cases(prim, DTYPES):
         args = tensors(sample, dtype)
         wide = [_widened(a, prim) for a in args]
-        expected = oracle(*wide, **sample.params)
+        try:
+            with np.errstate(all="ignore"):
+                expected = oracle(*wide, **sample.params)
+        except TypeError:  # NumPy has no such function for this dtype
+            continue
         outs = call(prim, sample.params)(*args)
         for out, want in zip(outs, expected if prim.multiple else (expected,), strict=True):
             tolerance = TOLERANCE.get(out.dtype.name, 0)
             if any(a.dtype.name in ("float16", "bfloat16") for a in args):
                 tolerance = max(tolerance, 5 * TOLERANCE[dtype])
-            scale = np.abs(np.asarray(want, np.complex128)).max(initial=1e-30)
             got, want = array(out), np.asarray(want)
+            scale = np.abs(want[np.isfinite(want)]).max(initial=1e-30)
             np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale, err_msg=str((dtype, sample.params)))
 
 
 def _widened(t: dg.Tensor, prim: Prim) -> np.ndarray:
     """An operand as the oracle gets it: inexact ones in double precision."""
     x = array(t)
-    if x.dtype.kind == "f" or (prim.kind is ELEMENTWISE and t.dtype.name == "bfloat16"):
+    if x.dtype.kind == "f" or (prim.kind is ELEMENTWISE and _gives_float(prim, t)):
         return x.astype(np.float64)
     return x.astype(np.complex128) if x.dtype.kind == "c" else x
+
+
+def _gives_float(prim: Prim, t: dg.Tensor) -> bool:
+    arity = len(samples_of(prim)[0].args)
+    return not t.dtype.is_complex and ELEMENTWISE.resolve(prim, (t.dtype,) * arity)[1].is_floating_point
 
 
 # --- derivatives -------------------------------------------------------------------------------
@@ -390,18 +399,12 @@ def test_captured_and_compiled_runs_give_the_bits_of_the_eager_run(name: str) ->
 EXAMPLES = 3
 
 
-def batches(prim: Prim, dtype: str) -> Iterator[tuple[list[list[dg.Tensor]], dict[str, Any]]]:
-    """For each sample of the op, a few examples of the same types."""
+def batches(prim: Prim, wanted: str) -> Iterator[tuple[list[list[dg.Tensor]], dict[str, Any]]]:
+    """For each sample of the op, a few examples of the same types (the wanted dtype, if the op takes it)."""
+    taken = [dtype for dtype, _ in cases(prim, (wanted, "int32", "complex64", "complex128"))]
     drawn = [samples_of(prim, seed) for seed in range(EXAMPLES)]
-    wanted = {id(s.args) for _, s in cases(prim, (dtype,))}
-    del wanted
     for group in zip(*drawn, strict=True):
-        try:
-            examples = [tensors(s, dtype) for s in group]
-            prim.infer(tuple(t.type for t in examples[0]), group[0].params)
-        except DTypeError:
-            examples = [[dg.tensor(a) for a in s.args] for s in group]
-        yield examples, group[0].params
+        yield [tensors(s, taken[0]) for s in group], group[0].params
 
 
 def same(got: dg.Tensor, want: dg.Tensor, name: str, what: str) -> None:

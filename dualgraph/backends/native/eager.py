@@ -18,7 +18,7 @@ from .addresses import DIRECT, HEADER, address_of
 from .emit_fold import BLOCK, of_nothing
 from .emit_llvm import emit
 from .jit import jit
-from .kernel import GRAIN, NEST
+from .kernel import GRAIN, NEST, PARALLEL_WORK
 from .llvm_parts import WIDE
 from .loop_ir import (
     Affine,
@@ -37,9 +37,11 @@ from .loop_ir import (
     Unsupported,
 )
 from .threads import pool
+from .weights import weight
 
-SPLIT = 100_000  # elements from which an op with an expanded word is split between threads
 _kernels: dict[Any, Any] = {}
+_plain: dict[Any, Any] = {}  # those without parameters, by what is quickest to ask of arrays
+_NONE = tuple((False,) * n for n in range(64))
 
 
 def elementwise_kernel(
@@ -79,11 +81,14 @@ def _elementwise(
     )
     call, storage, empty = signature(machine.addresses["flat"]), type_.dtype.numpy, np.empty
 
+    work = count + weight(prim, tuple(d.name for d in dtypes), params, type_.dtype.name)
+    split = PARALLEL_WORK // work
+
     def kernel(arrays: Sequence[Any], shape: tuple[int, ...], out: Any = None) -> Any:
         if out is None:
             out = empty(shape, storage)
         size = out.size
-        if size >= SPLIT and pool.size > 1:
+        if size >= split and pool.size > 1:
             ids = (*map(id, arrays), id(out))
             pool.split(lambda begin, end, _: call(*ids, begin, end), size, GRAIN)
         else:
@@ -98,16 +103,22 @@ def elementwise(
     prim: Prim, arrays: Sequence[Any], dtypes: tuple[DType, ...], params: dict[str, Any]
 ) -> Any:
     """Runs an elementwise op on arrays of any layout that broadcast together."""
-    shapes = {a.shape for a in arrays}
-    shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*(a.shape for a in arrays))
-    ready, scalar = [], []
-    for a in arrays:
-        alone = a.size == 1 and a.shape != shape
-        if not alone and (a.shape != shape or not a.flags.c_contiguous):
-            a = np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(shape)
-        ready.append(a)
-        scalar.append(alone)
-    return elementwise_kernel(prim, dtypes, params, tuple(scalar))(ready, shape)
+    shape = arrays[0].shape
+    scalar: tuple[bool, ...] = _NONE[len(arrays)]
+    if not all([a.shape == shape and a.flags.c_contiguous for a in arrays]):
+        shape = np.broadcast_shapes(*(a.shape for a in arrays))
+        scalar = tuple(a.size == 1 and a.shape != shape for a in arrays)
+        arrays = [
+            a if alone else np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(shape)
+            for a, alone in zip(arrays, scalar, strict=True)
+        ]
+    key = prim, scalar, *[a.dtype.num for a in arrays]
+    kernel = None if params else _plain.get(key)
+    if kernel is None:
+        kernel = elementwise_kernel(prim, dtypes, params, scalar)
+        if not params:
+            _plain[key] = kernel
+    return kernel(arrays, shape)
 
 
 @cache
@@ -125,7 +136,7 @@ def reduce_kernel(
             Kernel(buffers, (_columns(monoid, dtype, out_dtype, alone, least),))
         )
         for alone in (False, True)
-        for least in (0, WIDE)
+        for least in (0, 64)
     }
 
     def kernel(x: Any, view: tuple[int, int, int]) -> Any:
@@ -134,7 +145,7 @@ def reduce_kernel(
             return np.full((outer, inner), of_nothing(monoid, out_dtype), out_dtype.numpy)
         out = np.empty((outer, inner), out_dtype.numpy)
         blocks = -(-n // BLOCK)
-        across = columns[outer == 1, WIDE if inner >= WIDE else 0]
+        across = columns[outer == 1, 64 if inner >= 64 else 0]
         if inner == 1:
             rows(x, out, (outer, n), outer, 1, n, blocks)
         elif outer == 1:
@@ -172,6 +183,9 @@ def _columns(monoid: str, dtype: DType, out_dtype: DType, alone: bool, least: in
     return Nest((across if alone else Loop((Axis(0, Size(0)),), (across,), parallel=True),))
 
 
+_Three = ctypes.c_void_p * 3
+
+
 class _Folder:
     """A compiled reduction over sizes given at the call; compiled when first used."""
 
@@ -197,10 +211,10 @@ class _Folder:
         source, result = address_of(x), address_of(out)
 
         def part(begin: int, end: int, _: int) -> None:
-            memory = np.empty(max(1, scratch), dtype=np.int64)
-            self.call((ctypes.c_void_p * 3)(source, result, memory.ctypes.data), given, begin, end)
+            memory = np.empty(scratch, dtype=np.int64)
+            self.call(_Three(source, result, address_of(memory)), given, begin, end)
 
-        if work * extent >= 10 * SPLIT and extent > grain:
+        if 4 * work * extent >= PARALLEL_WORK and extent > grain:
             pool.split(part, extent, grain)
         else:
             part(0, extent, 0)

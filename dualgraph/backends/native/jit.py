@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from functools import cached_property
 from typing import Any
@@ -23,11 +24,7 @@ class Jit:
         llvm.initialize_native_asmprinter()
         self.lock = threading.Lock()
         self.cache: dict[str, Machine] = {}
-        self.cpu = llvm.get_host_cpu_name()
-        features = llvm.get_host_cpu_features()
-        self.has_fma = bool(features.get("fma") or features.get("neon"))
-        self.wide = bool(features.get("avx512bw") and features.get("avx512vl"))
-        self.features = features.flatten() + (",-prefer-256-bit" if self.wide else "")
+        self.cpu, self.features, self.has_fma = _target()
         self.machine = self._machine()
         self._names = itertools.count()
         self._linker = llvm.create_lljit_compiler(self._machine())
@@ -76,6 +73,20 @@ class Jit:
     def disassemble(self, text: str) -> str:
         """The machine's assembly language for IR text, to read."""
         return str(self.machine.emit_assembly(llvm.parse_assembly(text)))
+
+
+def _target() -> tuple[str, str, bool]:
+    """CPU name, features, and whether it has a fused multiply-add: the host, or the level in ``DUALGRAPH_CPU``.
+
+    A level (``x86-64``, ``x86-64-v2``, ``-v3``, ``-v4``) makes code for older machines; its bits are the same.
+    """
+    level = os.environ.get("DUALGRAPH_CPU")
+    if level:
+        return level, "", level in ("x86-64-v3", "x86-64-v4")
+    features = llvm.get_host_cpu_features()
+    wide = ",-prefer-256-bit" if features.get("avx512f") else ""
+    has_fma = bool(features.get("fma") or features.get("neon"))
+    return llvm.get_host_cpu_name(), features.flatten() + wide, has_fma
 
 
 class Machine:

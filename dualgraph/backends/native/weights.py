@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from .loop_ir import ScalarBody, Unsupported
 from .scalar_llvm import LLVMScalar
 
 _known: dict[Any, int] = {}
+_lock = threading.Lock()
 REFUSALS = (TypeError, AttributeError, NotImplementedError, KeyError, ValueError)
 
 
@@ -26,7 +28,8 @@ def weight(prim: ScalarBody, dtypes: tuple[str, ...], params: dict[str, Any], ou
     """Instructions of an op on operands of these dtypes; raises Unsupported where it has no native code."""
     key = prim.name, dtypes, exact(params), out
     if key not in _known:
-        _known[key] = _count(prim, dtypes, params, out)
+        with _lock:  # one function takes the code of all ops
+            _known[key] = _count(prim, dtypes, params, out)
     if _known[key] < 0:
         raise Unsupported(f"{prim.name} of {', '.join(dtypes)} has no native code")
     return _known[key]

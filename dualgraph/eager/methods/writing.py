@@ -11,7 +11,7 @@ from ...ops.reduce import broadcast_to
 from .. import random
 from ..attach import method, methods
 from ..creation import asarray
-from ..inplace import fit, write
+from ..inplace import fit, rewrite, write
 from ..tensor import Tensor
 
 # methods that exist out of place: x.name_(...) writes the result of x.name(...)
@@ -33,7 +33,7 @@ def _in_place(name: str) -> Callable[..., Tensor]:
     label = f"{name}_"
 
     def call(x: Tensor, *args: Any, **params: Any) -> Tensor:
-        return write(label, x, fit(label, x, plain(x, *args, **params)))
+        return rewrite(label, x, plain, x, *args, **params)
 
     call.__name__ = call.__qualname__ = label
     call.__doc__ = f"`{name}`, written into x."

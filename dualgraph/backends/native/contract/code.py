@@ -118,11 +118,17 @@ class Writer:
         iota = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
         return self.b.icmp_signed("<", iota, self.splat(count, lanes))
 
-    def load(self, pointer: ir.Value, kind: ir.VectorType, mask: ir.Value | None = None) -> ir.Value:
-        """A vector from memory; lanes outside the mask are 0."""
+    def load(
+        self,
+        pointer: ir.Value,
+        kind: ir.VectorType,
+        mask: ir.Value | None = None,
+        other: ir.Value | None = None,
+    ) -> ir.Value:
+        """A vector from memory; lanes outside the mask are those of `other`, or 0."""
         if mask is None:
             return self.b.load(pointer, align=_size(kind.element), typ=kind)
-        return self._masked("load", kind, pointer, mask, _zeros(kind))
+        return self._masked("load", kind, pointer, mask, _zeros(kind) if other is None else other)
 
     def gather(self, pointer: ir.Value, offsets: ir.Value, kind: ir.VectorType) -> ir.Value:
         """One element for each offset in bytes."""

@@ -1,0 +1,168 @@
+"""Packing: rows of an operand, read through an index map, become panels that the micro-kernel streams.
+
+A panel holds, for each k, the elements of a few vectors of rows side by side. The element (row, k) of an
+operand lies ``row_offset(row) + k_offset(k)`` bytes from its start; the offsets are multiples of a stride
+(matrices) or entries of tables (windows of an image: im2col without the columns). Where neighbouring rows
+are neighbours in memory they are copied; where neighbouring k's are, squares are transposed in registers;
+else elements are gathered. Lanes beyond the last row hold anything: they meet no output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from ..llvm_parts import I32, I64, PTR
+from .code import ELEMENTS, Writer, i64
+from .shape import Geometry
+
+ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64)
+# operand, rows: stride or table, k: stride or table, panel, count of k, count of rows, vectors of rows
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Where the lanes of a vector lie, as up to two runs without gaps: one from `first` on, the
+    other such that lane 0 would be at `second`."""
+
+    offsets: ir.Value  # of each lane; those beyond the last repeat it
+    each: list[ir.Value]
+    first: ir.Value
+    second: ir.Value | None
+    in_first: ir.Value  # masks of lanes
+    in_second: ir.Value | None
+    whole: ir.Value  # whether one run holds all lanes
+    covered: ir.Value  # whether the runs hold all lanes in use
+
+
+class Packer:
+    """Emits ``pack(...)`` for operands indexed by strides, or by tables."""
+
+    def __init__(self, geometry: Geometry, tables: bool) -> None:
+        self.module = ir.Module(name="pack")
+        self.w = Writer(self.module, "pack", ARGUMENTS)
+        self.operand, self.row_map, self.k_map, self.panel, self.k, self.rows, self.vectors = self.w.fn.args
+        self.tables = tables
+        self.lanes, self.size = geometry.lanes, geometry.size
+        self.kind = ir.VectorType(ELEMENTS[geometry.element], self.lanes)
+        self.steps = ir.Constant(ir.VectorType(I64, self.lanes), [l * self.size for l in range(self.lanes)])
+        self.width = self.w.scaled(self.vectors, self.lanes * self.size)  # bytes from k to k in the panel
+
+    def emit(self) -> str:
+        """IR of the module."""
+        w, b = self.w, self.w.b
+        with w.loop(self.vectors, nonempty=True) as turn:
+            first = w.scaled(turn.i, self.lanes)
+            with w.when(b.icmp_signed("<", first, self.rows)):
+                rows = self.places(self.row_map, first, self.rows)
+                panel = w.at(self.panel, w.scaled(first, self.size))
+                with b.if_else(rows.whole) as (plain, other):
+                    with plain:
+                        self.copy(rows, panel, whole=True)
+                    with other, b.if_else(rows.covered) as (masked, scattered):
+                        with masked:
+                            self.copy(rows, panel, whole=False)
+                        with scattered:
+                            self.by_squares(rows, panel)
+        b.ret_void()
+        return str(self.module)
+
+    def offset(self, index_map: ir.Value, i: ir.Value) -> ir.Value:
+        """The offset of a row or a k."""
+        b = self.w.b
+        if self.tables:
+            return self.w.word(b.inttoptr(index_map, PTR), i)
+        return b.mul(i, index_map)
+
+    def places(self, index_map: ir.Value, first: ir.Value, end: ir.Value) -> Lanes:
+        """Where ``first, first + 1, ...`` lie, of which those below `end` are in use."""
+        w, b, lanes = self.w, self.w.b, self.lanes
+        final = b.sub(end, i64(1))
+        each = [self.offset(index_map, w.least(b.add(first, i64(l)), final)) for l in range(lanes)]
+        offsets: ir.Value = ir.Constant(self.steps.type, ir.Undefined)
+        for l, offset in enumerate(each):
+            offsets = b.insert_element(offsets, offset, ir.Constant(I32, l))
+        used = w.first_lanes(b.sub(end, first), lanes)
+        near = b.icmp_signed("==", offsets, b.add(w.splat(each[0], lanes), self.steps))
+        in_first = b.and_(near, used)
+        whole, covered = self.all(in_first), self.all(b.or_(near, b.not_(used)))
+        if not self.tables:
+            return Lanes(offsets, each, each[0], None, in_first, None, whole, covered)
+        last = w.least(b.sub(final, first), i64(lanes - 1))
+        second = b.sub(each[-1], w.scaled(last, self.size))
+        far = b.icmp_signed("==", offsets, b.add(w.splat(second, lanes), self.steps))
+        in_second = b.and_(b.and_(far, used), b.not_(near))
+        covered = self.all(b.or_(b.or_(near, far), b.not_(used)))
+        return Lanes(offsets, each, each[0], second, in_first, in_second, whole, covered)
+
+    def all(self, mask: ir.Value) -> ir.Value:
+        """Whether every lane of a mask is set."""
+        bits = ir.IntType(self.lanes)
+        return self.w.b.icmp_unsigned("==", self.w.b.bitcast(mask, bits), ir.Constant(bits, -1))
+
+    def load(self, pointer: ir.Value, lanes: Lanes, whole: bool) -> ir.Value:
+        """The elements in use at a pointer plus the lanes' offsets."""
+        w = self.w
+        if whole:
+            return w.load(w.at(pointer, lanes.first), self.kind)
+        x = w.load(w.at(pointer, lanes.first), self.kind, lanes.in_first)
+        if lanes.second is None:
+            return x
+        return w.load(w.at(pointer, lanes.second), self.kind, lanes.in_second, x)
+
+    def copy(self, rows: Lanes, panel: ir.Value, whole: bool) -> None:
+        """Neighbouring rows are neighbours in memory."""
+        w = self.w
+        with w.loop(self.k, carried=[panel], nonempty=True) as turn:
+            place = w.at(self.operand, self.offset(self.k_map, turn.i))
+            w.store(self.load(place, rows, whole), turn.carried[0])
+            turn.carried = [w.at(turn.carried[0], self.width)]
+
+    def by_squares(self, rows: Lanes, panel: ir.Value) -> None:
+        """Some k's at a time: transposed where they are neighbours in memory, else gathered."""
+        w, b = self.w, self.w.b
+        with w.loop(self.k, step=self.lanes, nonempty=True) as turn:
+            ks = self.places(self.k_map, turn.i, self.k)
+            place = w.at(panel, b.mul(turn.i, self.width))
+            with b.if_else(ks.whole) as (plain, other):
+                with plain:
+                    self.transpose(rows, ks, place, whole=True)
+                with other, b.if_else(ks.covered) as (masked, scattered):
+                    with masked:
+                        self.transpose(rows, ks, place, whole=False)
+                    with scattered:
+                        self.gather(rows, turn.i, place)
+
+    def transpose(self, rows: Lanes, ks: Lanes, panel: ir.Value, whole: bool) -> None:
+        """A square, read along k. What lies beyond the last k goes to panel rows that nobody reads."""
+        w = self.w
+        square = [self.load(w.at(self.operand, offset), ks, whole) for offset in rows.each]
+        for x in self.turned(square):
+            w.store(x, panel)
+            panel = w.at(panel, self.width)
+
+    def turned(self, square: list[ir.Value]) -> list[ir.Value]:
+        """The transpose of a square, by interleaving halves over and over."""
+        b, n = self.w.b, self.lanes
+        half = n // 2
+        low = [l // 2 + n * (l % 2) for l in range(n)]
+        masks = [ir.Constant(ir.VectorType(I32, n), [l + h for l in low]) for h in (0, half)]
+        for _ in range(n.bit_length() - 1):
+            pairs = zip(square[:half], square[half:], strict=True)
+            square = [b.shuffle_vector(x, y, mask) for x, y in pairs for mask in masks]
+        return square
+
+    def gather(self, rows: Lanes, first: ir.Value, panel: ir.Value) -> None:
+        """Elements from anywhere, one k after the other."""
+        w, b = self.w, self.w.b
+        end = w.least(b.add(first, i64(self.lanes)), self.k)
+        with w.loop(end, first, carried=[panel], nonempty=True) as turn:
+            place = w.at(self.operand, self.offset(self.k_map, turn.i))
+            w.store(w.gather(place, rows.offsets, self.kind), turn.carried[0])
+            turn.carried = [w.at(turn.carried[0], self.width)]
+
+
+def emit_pack(geometry: Geometry, tables: bool) -> str:
+    """IR of ``pack(...)``."""
+    return Packer(geometry, tables).emit()
