@@ -21,7 +21,8 @@ from .compile import trace
 from .passes.inline import inline
 from .passes.memory import MemoryPlan, human
 from .program import MISMATCH, Program
-from .static.footprint import ATOMS, Footprint
+from .static.checks import ATOMS
+from .static.footprint import Footprint
 from .static.graph import Graph, evaluate
 from .static.interpreter import run_node
 

@@ -22,7 +22,8 @@ from .core.trees import TreeDef, flatten
 from .eager.tensor import Tensor
 from .program import MISMATCH, Program, Result, device_of
 from .static.capture import Slot, Trace, Tracer, finish
-from .static.footprint import ATOMS, Assumption, Footprint
+from .static.checks import ATOMS, Assumption
+from .static.footprint import Footprint
 from .static.graph import Graph
 
 MAX_PROGRAMS = 64  # specialisations of one function
@@ -208,9 +209,14 @@ def leaves_to_keep(leaves: list[Any]) -> list[Any]:
 
 
 def trace(
-    fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None
-) -> tuple[Any, Program | None, list[str]]:
-    """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none."""
+    fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None,
+    whole: bool = False,
+) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
+    """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
+
+    With `whole` the graph gives all results, also those that a call would not take from it (inputs and
+    views of them).
+    """
     objects = [(v, f"argument {i}") for i, v in enumerate(leaves) if not isinstance(v, (Tensor, *ATOMS))]
     footprint = Footprint([(fn, getattr(fn, "__name__", "fn")), *objects])
     tracer = Tracer()
@@ -230,7 +236,10 @@ def trace(
             refusals = _unsound(tracer, footprint, copies, out_leaves)
         if refusals:
             return result, None, refusals
-        finished, results = _describe_results(tracer, out_leaves)
+        if whole:
+            finished, results = finish(tracer, [v for v in out_leaves if isinstance(v, Tensor)]), ()
+        else:
+            finished, results = _describe_results(tracer, out_leaves, whole)
     if tracer.fresh_arrays:
         footprint.guard_arrays()
     described = tuple(
@@ -287,7 +296,7 @@ def _overlapping(tracer: Tracer) -> list[str]:
     return []
 
 
-def _describe_results(tracer: Tracer, leaves: list[Any]) -> tuple[Trace, tuple[Result, ...]]:
+def _describe_results(tracer: Tracer, leaves: list[Any], whole: bool) -> tuple[Trace, tuple[Result, ...]]:
     roots = {id(r.tensor): i for i, r in enumerate(tracer.roots)}
     tensors: list[Any] = []
     results: list[Result] = []
@@ -295,6 +304,9 @@ def _describe_results(tracer: Tracer, leaves: list[Any]) -> tuple[Trace, tuple[R
     for i, leaf in enumerate(leaves):
         if not isinstance(leaf, Tensor):
             results.append(Result("value", leaf))
+        elif whole:
+            results.append(Result("output", len(tensors)))
+            tensors.append(leaf)
         elif id(leaf) in first:
             results.append(Result("same", first[id(leaf)]))
         elif id(leaf) in roots:
@@ -370,7 +382,7 @@ def capture(fn: Any, *args: Any, **kwargs: Any) -> Graph:
     """
     inner = getattr(fn, "_captured_function", fn)
     leaves = flatten((args, kwargs))[0]
-    _, program, refusals = trace(inner, args, kwargs, leaves)
+    _, program, refusals = trace(inner, args, kwargs, leaves, whole=True)
     if program is None:
         raise CaptureError(describe("capture", getattr(inner, "__name__", "fn"), "; ".join(refusals)))
     return program.captured

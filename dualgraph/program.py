@@ -21,7 +21,8 @@ from .passes.memory import MemoryPlan
 from .passes.pipeline import PassRecord, optimise
 from .replay import CompiledOp
 from .static.capture import Slot, Trace
-from .static.footprint import Assumption, Footprint
+from .static.checks import Assumption
+from .static.footprint import Footprint
 from .static.graph import Graph, renumber
 
 MISMATCH: Any = object()

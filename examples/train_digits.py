@@ -1,7 +1,7 @@
 """Train a LeNet-style network on real images in both modes, and compare the two runs.
 
-One training step - forward, backward and Adam's update - runs op by op in eager mode, and then,
-from the same start and on the same batches, as one captured and compiled graph.
+One training step - forward, backward and Adam's update - runs op by op in eager mode and, from the
+same start and on the same batches, as one captured and compiled graph.
 
     python examples/train_digits.py
     python examples/train_digits.py --data fashion-mnist --path /usr/share/datasets/fashion-mnist
@@ -70,16 +70,25 @@ def fashion_mnist(folder: Path) -> tuple[Split, Split]:
 
 @dataclass
 class Run:
-    """What training in one mode gave."""
+    """Training in one mode, and what it gave so far."""
 
     mode: str
+    model: nn.Module
     step: Any
-    parameters: list[np.ndarray] = field(default_factory=list)
+    loader: DataLoader
     losses: list[float] = field(default_factory=list)  # one a step
     step_seconds: list[float] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
-    epoch_loss: float = 0.0  # mean over the last epoch
     accuracy: float = 0.0
+
+    @property
+    def epoch_loss(self) -> float:
+        """Mean over the last epoch."""
+        return float(np.mean(self.losses[-len(self.loader) :]))
+
+    @property
+    def parameters(self) -> list[np.ndarray]:
+        return [p.detach().numpy() for p in self.model.parameters()]
 
 
 def lenet(side: int, classes: int = 10) -> nn.Module:
@@ -111,43 +120,51 @@ def training_step(model: nn.Module, optimizer: Any) -> Callable[[dg.Tensor, dg.T
     return step
 
 
+def prepare(mode: str, training: Split, options: argparse.Namespace) -> Run:
+    """A run at its start: the modes differ in nothing but `dg.compile` around the step."""
+    dg.manual_seed(options.seed)  # the same weights in both modes
+    model = lenet(side=training.x.shape[-1])
+    step = training_step(model, optim.Adam(model.parameters(), lr=options.lr))
+    loader = DataLoader(
+        TensorDataset(training.x, training.y),
+        options.batch_size,
+        shuffle=True,
+        drop_last=True,  # no smaller last batch: one program serves every step
+        generator=dg.Generator().manual_seed(options.seed),  # the same shuffles in both modes
+    )
+    return Run(mode, model, dg.compile(step) if mode == "captured" else step, loader)
+
+
+def train_epoch(run: Run, bar: tqdm) -> None:
+    began = time.perf_counter()
+    for x, y in run.loader:
+        called = time.perf_counter()
+        loss = run.step(x, y)
+        run.step_seconds.append(time.perf_counter() - called)
+        run.losses.append(loss.item())
+        bar.update()
+    run.epoch_seconds.append(time.perf_counter() - began)
+
+
+def train(runs: Sequence[Run], epochs: int) -> None:
+    """The runs take turns, epoch by epoch: what else the machine does then meets both."""
+    steps = epochs * sum(len(run.loader) for run in runs)
+    with tqdm(total=steps, unit="step") as bar:
+        for _ in range(epochs):
+            for run in runs:
+                bar.set_description(f"{run.mode:>8}")
+                train_epoch(run, bar)
+                bar.set_postfix(loss=f"{run.epoch_loss:.4f}")
+
+
 def accuracy(model: nn.Module, test: Split, chunk: int = 1000) -> float:
+    """Share of the test images that the model names rightly."""
     with dg.no_grad():
         right = [
             (model(test.x[i : i + chunk]).argmax(1) == test.y[i : i + chunk]).sum().item()
             for i in range(0, len(test.y), chunk)
         ]
     return sum(right) / len(test.y)
-
-
-def train(mode: str, data: tuple[Split, Split], options: argparse.Namespace) -> Run:
-    """Trains from the seed: the modes differ in nothing but `dg.compile` around the step."""
-    training, test = data
-    dg.manual_seed(options.seed)  # the same weights and the same shuffles in both modes
-    model = lenet(side=training.x.shape[-1])
-    step = training_step(model, optim.Adam(model.parameters(), lr=options.lr))
-    if mode == "captured":
-        step = dg.compile(step)
-    # The last, smaller batch is dropped, so that one program serves every step.
-    loader = DataLoader(
-        TensorDataset(training.x, training.y), options.batch_size, shuffle=True, drop_last=True
-    )
-    run = Run(mode, step)
-    with tqdm(total=options.epochs * len(loader), desc=f"{mode:>8}", unit="step") as bar:
-        for _ in range(options.epochs):
-            began = time.perf_counter()
-            for x, y in loader:
-                called = time.perf_counter()
-                loss = step(x, y)
-                run.step_seconds.append(time.perf_counter() - called)
-                run.losses.append(loss.item())
-                bar.update()
-            run.epoch_seconds.append(time.perf_counter() - began)
-            run.epoch_loss = float(np.mean(run.losses[-len(loader) :]))
-            bar.set_postfix(loss=f"{run.epoch_loss:.4f}")
-    run.accuracy = accuracy(model, test)
-    run.parameters = [p.detach().numpy().copy() for p in model.parameters()]
-    return run
 
 
 # --- both runs side by side ----------------------------------------------------------------------
@@ -295,7 +312,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{height}x{width}; {options.epochs} epochs, batches of {options.batch_size}",
         flush=True,
     )
-    runs = [train(mode, data, options) for mode in MODES]
+    runs = [prepare(mode, training, options) for mode in MODES]
+    train(runs, options.epochs)
+    for run in runs:
+        run.accuracy = accuracy(run.model, test)
     eager, captured = runs
     captured.step.wait()
     draw(runs, options.out)

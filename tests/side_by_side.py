@@ -27,7 +27,12 @@ MODES: dict[str, dict[str, Any]] = {
 def frozen(value: Any) -> Any:
     """A value with its types and bits, comparable with ``==``; any NaN equals any NaN."""
     if isinstance(value, dg.Tensor):
-        return ("tensor", value.dtype.name, value.requires_grad, *frozen(value.detach().numpy())[1:])
+        return (
+            "tensor",
+            value.dtype.name,
+            value.requires_grad,
+            *frozen(value.detach().numpy())[1:],
+        )
     if isinstance(value, np.ndarray):
         plain = np.array(value)
         if plain.dtype.kind in "fc":
@@ -59,7 +64,9 @@ def same(program: Program, at_least: int = 1) -> None:
     for mode, options in MODES.items():
         made: list[Any] = []
 
-        def wrap(fn: Any, options: dict[str, Any] = options, made: list[Any] = made, **more: Any) -> Any:
+        def wrap(
+            fn: Any, options: dict[str, Any] = options, made: list[Any] = made, **more: Any
+        ) -> Any:
             made.append(dg.compile(fn, **options, **more))
             return made[-1]
 
@@ -96,5 +103,13 @@ def attempt(call: Callable[[], Any]) -> Any:
     """The result of a call, or the error that it raised."""
     try:
         return call()
-    except (dg.DualgraphError, ArithmeticError, LookupError, ValueError, AssertionError, RuntimeError, TypeError) as problem:
+    except (
+        dg.DualgraphError,
+        ArithmeticError,
+        LookupError,
+        ValueError,
+        AssertionError,
+        RuntimeError,
+        TypeError,
+    ) as problem:
         return problem

@@ -1,5 +1,8 @@
 """Saving and loading: round trips, the safetensors format, and files that are damaged or hostile."""
 
+# ruff: noqa: E501 - a table reads best with one case a line
+
+import contextlib
 import json
 import os
 import pickle
@@ -19,13 +22,21 @@ DTYPES = [
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
 def test_every_dtype_round_trips(tmp_path, dtype):
-    tensors = {"a": dg.arange(6).reshape(2, 3).to(dtype), "empty": dg.zeros(0, 3).to(dtype), "one": dg.ones(()).to(dtype)}
+    tensors = {
+        "a": dg.arange(6).reshape(2, 3).to(dtype),
+        "empty": dg.zeros(0, 3).to(dtype),
+        "one": dg.ones(()).to(dtype),
+    }
     tensors["turned"] = tensors["a"].T
     dg.save(tensors, tmp_path / "x")
     found = dg.load(tmp_path / "x")
     assert sorted(found) == sorted(tensors)
     for name, x in tensors.items():
-        assert found[name].dtype == dtype and found[name].shape == x.shape and found[name].tolist() == x.tolist()
+        assert (
+            found[name].dtype == dtype
+            and found[name].shape == x.shape
+            and found[name].tolist() == x.tolist()
+        )
 
 
 def test_trees_round_trip(tmp_path):
@@ -37,8 +48,18 @@ def test_trees_round_trip(tmp_path):
     dg.save(tree, tmp_path / "x")
     found = dg.load(tmp_path / "x")
     assert list(found) == list(tree)
-    assert found[3] == tree[3] and found["betas"] == tree["betas"] and found["empty"] == {} and found[0.5] == [[], ()]
-    assert found[None] == float("inf") and found["nan"] != found["nan"] and found["c"] == 1 + 2j and found["np"] == 0.5
+    assert (
+        found[3] == tree[3]
+        and found["betas"] == tree["betas"]
+        and found["empty"] == {}
+        and found[0.5] == [[], ()]
+    )
+    assert (
+        found[None] == float("inf")
+        and found["nan"] != found["nan"]
+        and found["c"] == 1 + 2j
+        and found["np"] == 0.5
+    )
     assert found["T"] == ["T", "l"]
     assert found["model"]["b"] is found["model"]["again"] and found["model"]["w"].shape == (2, 2)
 
@@ -46,7 +67,9 @@ def test_trees_round_trip(tmp_path):
 def test_a_model_and_its_optimiser_round_trip(tmp_path):
     net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     optimizer = optim.Adam(net.parameters())
-    dg.save({"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}, tmp_path / "x")
+    dg.save(
+        {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}, tmp_path / "x"
+    )
     found = dg.load(tmp_path / "x")
     net.load_state_dict(found["net"])
     optimizer.load_state_dict(found["optimizer"])
@@ -55,7 +78,11 @@ def test_a_model_and_its_optimiser_round_trip(tmp_path):
 
 def test_the_safetensors_package_reads_flat_files_and_writes_what_we_read(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
-    arrays = {"a": np.arange(6, dtype="float32").reshape(2, 3), "b": np.array([True, False]), "c": np.arange(3, dtype="int16")}
+    arrays = {
+        "a": np.arange(6, dtype="float32").reshape(2, 3),
+        "b": np.array([True, False]),
+        "c": np.arange(3, dtype="int16"),
+    }
     dg.save({k: dg.tensor(v) for k, v in arrays.items()}, tmp_path / "ours")
     found = safetensors.load_file(tmp_path / "ours")
     assert all(np.array_equal(found[k], v) and found[k].dtype == v.dtype for k, v in arrays.items())
@@ -123,8 +150,14 @@ BAD = {
     "boolean": (file_of({"a": entry(shape=(True,), offsets=(0, 4))}, bytes(4)), "not a list"),
     "many axes": (file_of({"a": entry(shape=(1,) * 65, offsets=(0, 4))}, bytes(4)), "at most 64"),
     "offsets": (file_of({"a": entry(offsets=(8, 0))}, bytes(8)), "span -8"),
-    "huge shape": (file_of({"a": entry(shape=(2**40, 2**20), offsets=(0, 8))}, bytes(8)), "takes 4611686018427387904 bytes"),
-    "huge offsets": (file_of({"a": entry(shape=(2**40,), offsets=(0, 2**42))}, bytes(8)), "the tensors take"),
+    "huge shape": (
+        file_of({"a": entry(shape=(2**40, 2**20), offsets=(0, 8))}, bytes(8)),
+        "takes 4611686018427387904 bytes",
+    ),
+    "huge offsets": (
+        file_of({"a": entry(shape=(2**40,), offsets=(0, 2**42))}, bytes(8)),
+        "the tensors take",
+    ),
     "huge empty": (file_of({"a": entry(shape=(0, 2**62, 2**62), offsets=(0, 0))}), "shape"),
     "gap": (file_of({"a": entry(offsets=(4, 12))}, bytes(12)), "gap"),
     "overlap": (file_of({"a": entry(), "b": entry(offsets=(4, 12))}, bytes(12)), "overlaps"),
@@ -132,11 +165,17 @@ BAD = {
     "more data": (file_of({"a": entry()}, bytes(9)), "the file holds 9"),
     "bools": (file_of({"a": entry("BOOL", (2,), (0, 2))}, b"\x01\x02"), "bools other than"),
     "tree JSON": (file_of({"__metadata__": {"dualgraph.tree": "{"}}), "structure"),
-    "tree tag": (file_of({"__metadata__": {"dualgraph.tree": '["eval","1"]'}}), "unknown tag 'eval'"),
+    "tree tag": (
+        file_of({"__metadata__": {"dualgraph.tree": '["eval","1"]'}}),
+        "unknown tag 'eval'",
+    ),
     "tree name": (file_of({"__metadata__": {"dualgraph.tree": '["T","9"]'}}), "structure"),
     "tree empty": (file_of({"__metadata__": {"dualgraph.tree": "[]"}}), "structure"),
     "tree key": (file_of({"__metadata__": {"dualgraph.tree": '["d",[["l"],1]]'}}), "structure"),
-    "tree deep": (file_of({"__metadata__": {"dualgraph.tree": '["l",' * 500 + "1" + "]" * 500}}), "structure"),
+    "tree deep": (
+        file_of({"__metadata__": {"dualgraph.tree": '["l",' * 500 + "1" + "]" * 500}}),
+        "structure",
+    ),
 }
 
 
@@ -162,10 +201,8 @@ def test_every_truncation_and_many_damages_are_noticed_or_harmless(tmp_path):
         damaged = bytearray(whole)
         damaged[rng.integers(len(whole))] = rng.integers(256)
         (tmp_path / "y").write_bytes(bytes(damaged))
-        try:
+        with contextlib.suppress(dg.FileFormatError):
             dg.load(tmp_path / "y")
-        except dg.FileFormatError:
-            pass
 
 
 def test_a_missing_file_is_a_missing_file(tmp_path):

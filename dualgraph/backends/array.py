@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..core.dtypes import BY_NAME, DType
-from ..core.kinds import ELEMENTWISE, REDUCTION
+from ..core.kinds import CONTRACTION, ELEMENTWISE, REDUCTION
 from ..core.prim import Prim
 from ..core.types import TensorType
 from .native import api as native
+from .native.contract import claimed
 from .scalar_numpy import ArrayScalar
 from .silence import quietly
 from .ufuncs import ufunc_of
@@ -36,6 +37,10 @@ class NumpyBackend:
 
     def run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """One op on arrays; computed results are row-major."""
+        if prim.kind is CONTRACTION:
+            kernel = claimed(prim.name, *[a.dtype for a in arrays])
+            if kernel is not None:
+                return kernel(*arrays, **params)
         return quietly(self._run, prim, arrays, params)
 
     def _run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:

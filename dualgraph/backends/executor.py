@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.backend import ArrayBackend
 from ..core.dtypes import bfloat16
-from ..core.kinds import ELEMENTWISE
+from ..core.kinds import CONTRACTION, ELEMENTWISE
 from ..core.node import Literal, Node, Var
 from ..passes.inplace import inplace
 from ..passes.memory import MemoryPlan, plan_memory
@@ -19,6 +19,7 @@ from ..static.graph import Graph
 from ..static.interpreter import as_scalar, literal_array, run_node
 from ..static.region import is_region
 from .native import api as native
+from .native.contract import claimed
 from .native.addresses import address_of
 from .silence import quietly
 from .ufuncs import single_ufunc
@@ -186,6 +187,10 @@ def _writer(node: Node) -> Any:
         return None
     if node.prim.kind is ELEMENTWISE:
         return single_ufunc(node.prim, types[: len(node.inputs)])
+    if node.prim.kind is CONTRACTION:
+        kernel = claimed(node.prim.name, *[t.dtype.numpy for t in types[: len(node.inputs)]])
+        if kernel is not None:
+            return lambda out, *operands, **params: kernel(*operands, out=out, **params)
     return node.prim.into
 
 

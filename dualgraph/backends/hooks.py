@@ -11,4 +11,6 @@ def hooks_for(device: Device, use: str | None = None) -> Hooks:
     """The answers for programs on `device`; `use="numpy"` keeps native code out."""
     if device is not CPU or use == "numpy" or not native.available():
         return Hooks()
-    return Hooks(can_fuse=native.supports, accept=native.can_lower, singles=True)
+    return Hooks(
+        can_fuse=native.supports, accept=native.can_lower, weigh=native.instructions, singles=True
+    )

@@ -21,6 +21,9 @@ class Var:
     id: int
     type: TensorType
 
+    def __hash__(self) -> int:
+        return self.id
+
     def __str__(self) -> str:
         return f"%{self.id}"
 

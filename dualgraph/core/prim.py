@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,17 @@ class Prim:
     def saves(self, i: int) -> bool:
         """Whether the vjp rule reads the values of operand `i`."""
         return self.reads[i] if i < len(self.reads) else self.reads_rest
+
+    def reads_at_once(self, i: int) -> bool:
+        """Whether the vjp rule itself, not only a function it returns, reads operand `i` (-1: the result)."""
+        if self.vjp_rule is None or i + 2 > len(self.reads) + 1:
+            return True
+        code = self.vjp_rule.__code__
+        name = code.co_varnames[i + 2]
+        if name in code.co_cellvars:  # what the functions it returns read as well
+            loads = {k.argval for k in dis.get_instructions(code) if k.opname == "LOAD_DEREF"}
+            return name in loads
+        return any(name == k.argval or (isinstance(k.argval, tuple) and name in k.argval) for k in dis.get_instructions(code))
 
     def batch(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: ``rule(args, batched, **params)`` runs the op on operands whose axis 0 is the batch."""

@@ -9,6 +9,7 @@ from ..core.context import grad_mode, state
 from ..core.dtypes import DType
 from ..core.errors import AutogradError, ShapeError, describe, user_place
 from ..core.node import TapeNode
+from ..core.prim import Prim
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.types import TensorType
 from ..ops.arithmetic import add, cast
@@ -23,24 +24,31 @@ def ones_like_type(t: TensorType) -> Tensor:
     return full(shape=t.shape, value=1, dtype=t.dtype.name, device=str(t.device))  # type: ignore[no-any-return]
 
 
-def _restore(node: TapeNode, i: int, kept: Any) -> Any:
-    """An operand as the rule reads it; AutogradError if it was written since."""
-    if type(kept) is not tuple:
-        return kept
+def _spoiled(node: TapeNode, i: int, kept: Any) -> AutogradError:
+    """The error of a rule that reads operand `i`, which was written since it was saved."""
     tensor, version = kept
-    if tensor._version != version:
-        raise AutogradError(
-            describe(
-                node.prim.name,
-                str(tensor.type),
-                f"operand {i} was changed in place after this op (at {node.where}) saved it for its gradient: "
-                f"it is at version {tensor._version}, version {version} was saved"
-                + written_at(tensor._cell),
-                "write out of place, or on a .clone()",
-                node.where,
-            )
+    return AutogradError(
+        describe(
+            node.prim.name,
+            str(tensor.type),
+            f"operand {i} was changed in place after this op (at {node.where}) saved it for its gradient: "
+            f"it is at version {tensor._version}, version {version} was saved"
+            + written_at(tensor._cell),
+            "write out of place, or on a .clone()",
+            node.where,
         )
-    return tensor
+    )
+
+
+def _refers(rule: Any, value: Any) -> bool:
+    """Whether a function that a rule returned closes over `value`."""
+    for cell in getattr(rule, "__closure__", None) or ():
+        held = cell.cell_contents
+        if held is value or (isinstance(held, tuple) and any(v is value for v in held)):
+            return True
+        if callable(held) and _refers(held, value):
+            return True
+    return False
 
 
 def written_at(cell: list[Any] | None) -> str:
@@ -88,8 +96,12 @@ def apply_rule(
             )
         )
     kept, results = node.saved
-    operands = [_restore(node, i, k) for i, k in enumerate(kept)]
+    operands = [k[0] if type(k) is tuple else k for k in kept]
     prim = node.prim
+    written = [i for i, k in enumerate(kept) if type(k) is tuple and k[0]._version != k[1]]
+    for i in written:  # no harm where only gradients that nobody wants would read them
+        if not isinstance(prim, Prim) or prim.reads_at_once(i):
+            raise _spoiled(node, i, kept[i])
     out = _results(node, results) if results is not None else node.outputs if prim.multiple else node.outputs[0]
     extra = node.params if prior is None else {"prior": prior}
     given = prim.vjp_rule(tuple(cts) if prim.multiple else cts[0], out, *operands, **extra)
@@ -99,6 +111,9 @@ def apply_rule(
             settled.append(None)
             continue
         if not isinstance(ct, Tensor) and callable(ct):
+            for i in written:
+                if _refers(ct, operands[i]):
+                    raise _spoiled(node, i, kept[i])
             ct = ct()
         settled.append(None if ct is None else _fit(ct, operand.shape, operand.dtype))
     return settled
@@ -179,6 +194,8 @@ class Accumulate:
         ct = slots[0]
         if leaf is None or ct is None or not leaf._requires_grad:
             return
+        if state.batching is not None:
+            state.batching.check_gradient(leaf, ct)
         before = leaf.grad
         if before is None:
             leaf._set_grad(self._own(ct))
@@ -370,8 +387,11 @@ class Function:
         edges = tuple(a._edge() if isinstance(a, Tensor) else None for a in args)
         tracked = state.grad and any(e is not None for e in edges)
         ctx.needs_input_grad = tuple(e is not None for e in edges)
-        with grad_mode(False):
-            result = cls.forward(ctx, *args, **kwargs)
+        if state.batching is not None and state.batching.lifts(args):
+            result = state.batching.custom(cls, ctx, args, kwargs)
+        else:
+            with grad_mode(False):
+                result = cls.forward(ctx, *args, **kwargs)
         if not tracked:
             return result
         several = isinstance(result, tuple)

@@ -77,6 +77,9 @@ def fail(prim: Prim, args: Any, problem: Exception) -> DualgraphError:
     """The error a user sees: the op, operand types, what is wrong, and where."""
     if getattr(problem, "located", False):
         return problem  # type: ignore[return-value]
+    for a in args:
+        if isinstance(a, Tensor) and hasattr(a._data, "check_alive"):
+            a._data.check_alive()
     types = ", ".join(str(a.type) if isinstance(a, Tensor) else repr(a) for a in args)
     kinds: dict[type, type] = {IndexError: BoundsError, TypeError: DTypeError, ValueError: ShapeError}
     cls: Any = type(problem)
@@ -151,8 +154,11 @@ def as_scalar(value: Any, dtype: dt.DType) -> Any:
 
 def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Runs one op: the dispatcher behind every call of a `Prim`."""
-    if prim.kind is ELEMENTWISE and not params and state.tracer is None and state.batching is None:
-        out = quick(prim, args)
+    if state.tracer is None and state.batching is None:
+        if prim.kind is not ELEMENTWISE:
+            out = quick_other(prim, args, params)
+        else:
+            out = None if params else quick(prim, args)
         if out is not None:
             return out
     operands: list[Any] = [operand(prim, a) for a in args]
@@ -231,6 +237,57 @@ def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
                 _record_quick(prim, edges, args, out)
                 break
     return out
+
+
+def quick_other(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """The result of a call whose operand types and parameters were seen before, or None."""
+    key: Any = tuple(params.items())
+    for a in args:
+        if not isinstance(a, Tensor) or a.device is not CPU:
+            return None
+        key = (key, a.dtype.code, a._data.shape)
+    try:
+        types = prim.cache.get(key)
+    except TypeError:  # a parameter that cannot be hashed
+        return None
+    if types is None:
+        _learn(prim, args, params, key)
+        return None
+    try:
+        results = backend_for(CPU).run(prim, tuple([a._data for a in args]), params)
+    except (ValueError, IndexError, TypeError):
+        return None  # the long way raises it again, with all that a user wants to know
+    if not prim.multiple:
+        out = wrap(results, types[0].dtype, CPU)
+        if prim.aliases and _shares(out, args[0]):
+            out._become_view_of(args[0], prim, params)
+        outs: tuple[Tensor, ...] = (out,)
+    else:
+        outs = tuple([wrap(r, t.dtype, CPU) for r, t in zip(results, types)])  # noqa: B905
+    if state.grad and prim.vjp_rule is not None:
+        edges = tuple([a._edge() for a in args])
+        for e in edges:
+            if e is not None and any(t.dtype.is_inexact for t in types):
+                record(prim, edges, args, params, outs, types)
+                break
+    return outs if prim.multiple else outs[0]
+
+
+def _learn(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], key: Any) -> None:
+    """Notes the result types for operands that need neither cast nor bfloat16."""
+    types = tuple(a.type for a in args)
+    if not args or any(t.dtype is dt.bfloat16 for t in types):
+        return
+    if prim.kind is REDUCTION and prim.details["dtype"]((types[0].dtype,))[0][0] is not types[0].dtype:
+        return
+    try:
+        out = prim.infer(types, params)
+    except (DualgraphError, ValueError, TypeError, IndexError):
+        return
+    if len(prim.cache) > 10_000:
+        prim.cache.clear()
+    if not any(t.dtype is dt.bfloat16 for t in out):
+        prim.cache[key] = out
 
 
 def _record_quick(prim: Prim, edges: tuple[Any, ...], args: tuple[Any, ...], out: Tensor) -> None:

@@ -12,7 +12,7 @@ from ..ops.movement import permute, reshape
 from ..ops.reduce import broadcast_to, reduce_sum
 from . import functions as fn
 from . import shapes as sh
-from .methods.shape import diagonal
+from .methods.parts import diagonal
 from .operands import as_operand
 from .tensor import Tensor
 

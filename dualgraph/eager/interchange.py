@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,12 @@ def __dlpack__(x: Tensor, **how: Any) -> Any:
     if state.tracer is not None:
         state.tracer.escape(x, "__dlpack__()")
     return x._data.__dlpack__(**how)
+
+
+@method
+def __array_namespace__(x: Tensor, *, api_version: str | None = None) -> Any:
+    """The module with the standard's functions."""
+    return sys.modules[__name__.partition(".")[0]]
 
 
 @method

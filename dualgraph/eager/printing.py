@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
+from ..core.context import state
 from ..core.devices import CPU
 from .attach import method
 from .tensor import Tensor
@@ -19,7 +20,8 @@ PREFIX = "tensor("
 
 @method
 def __repr__(x: Tensor) -> str:
-    return _spelt(x, x._concrete("repr()"))
+    batched = None if state.batching is None else state.batching.spelt(x)
+    return batched or _spelt(x, x._concrete("repr()"))
 
 
 @method
@@ -41,13 +43,20 @@ def _spelt(x: Tensor, array: Any) -> str:
         notes.append(f"size={x.shape}")
     if x.device is not CPU:
         notes.append(f"device='{x.device}'")
-    if x.dtype not in (dt.get_default_dtype(), dt.int64, dt.bool_) or x._data.size == 0 and x.dtype is not dt.get_default_dtype():
+    if _is_worth_saying(x):
         notes.append(f"dtype={x.dtype!r}")
     if x.grad_fn is not None:
         notes.append(f"grad_fn={x.grad_fn!r}")
     elif x.requires_grad:
         notes.append("requires_grad=True")
     return PREFIX + ", ".join(notes) + ")"
+
+
+def _is_worth_saying(x: Tensor) -> bool:
+    """Whether the dtype cannot be told from how the elements look."""
+    if x.dtype is dt.default_of(x.dtype.kind) and x.dtype.is_inexact:
+        return False
+    return x.dtype not in (dt.int64, dt.bool_) or x._data.size == 0
 
 
 def _values(array: Any, dtype: dt.DType) -> str:
@@ -57,8 +66,9 @@ def _values(array: Any, dtype: dt.DType) -> str:
     spell = _speller(shown, dtype)
     if array.ndim == 0:
         return spell(array[()]).strip()
-    texts = [spell(v) for v in shown.ravel()]
-    width = max(map(len, texts))
+    flat = shown.ravel()
+    telling = flat[np.isfinite(flat) & (flat != 0)] if dtype.is_floating_point else flat
+    width = max((len(spell(v)) for v in telling), default=1)
     return _rows(array, lambda v: spell(v).rjust(width), len(PREFIX), width)
 
 
@@ -77,7 +87,7 @@ def _rows(array: Any, spell: Any, indent: int, width: int, cut: bool | None = No
     n = array.shape[0]
     places = [*range(EDGE), None, *range(n - EDGE, n)] if cut and n > 2 * EDGE else list(range(n))
     if array.ndim == 1:
-        cells = ["..." if p is None else spell(array[p]) for p in places]
+        cells = [" ..." if p is None else spell(array[p]) for p in places]
         per_line = max(1, (WIDTH - indent) // (width + 2))
         lines = [", ".join(cells[i : i + per_line]) for i in range(0, len(cells), per_line)]
         return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
@@ -98,16 +108,10 @@ def _speller(values: Any, dtype: dt.DType) -> Any:
     finite = wide[np.isfinite(wide) & (wide != 0)]
     size = np.abs(finite)
     if finite.size and (size.max() / size.min() > 1000 or size.max() > 1e8 or size.min() < 1e-4):
-        scientific = size.max() / size.min() > 1000 and not _whole(finite) or size.max() > 1e8 or size.min() < 1e-4
-        if scientific:
-            return lambda v: _finite(v, "{:.4e}")
-    if _whole(finite):
+        return lambda v: _finite(v, "{:.4e}")
+    if bool(np.all(finite == np.floor(finite))):
         return lambda v: _finite(v, "{:.0f}.")
     return lambda v: _finite(v, "{:.4f}")
-
-
-def _whole(finite: Any) -> bool:
-    return bool(np.all(finite == np.floor(finite)))
 
 
 def _finite(v: Any, form: str) -> str:

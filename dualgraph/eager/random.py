@@ -26,6 +26,7 @@ from ..ops.transcendental import log
 from ..ops.transfer import transfer
 from . import functions as fn
 from . import shapes as sh
+from .attach import methods
 from .creation import as_shape, asarray
 from .inplace import write
 from .operands import as_operand, astype
@@ -291,6 +292,9 @@ def multinomial(
         waits = divide(negative(log(1 - rand(rows.shape, **kind))), rows)  # type: ignore[operator]
         out = sh.cut(fn.argsort(waits, axis=1), 1, 0, num_samples)
     return out if weights.ndim == 2 else sh.reshape(out, (-1,))
+
+
+methods(bernoulli=bernoulli, multinomial=multinomial)
 
 
 def _like(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:

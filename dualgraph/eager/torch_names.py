@@ -12,30 +12,36 @@ from typing import Any
 from ..core.dtypes import get_default_dtype
 from ..core.errors import ShapeError, describe
 from ..ops import arithmetic as ar
+from ..ops import transcendental as tr
+from ..ops.axes import normalize_axis
 from ..ops.movement import copy as copy_op, stop_gradient
 from ..ops.nn import activations
-from ..ops.transcendental import pow
 from . import functions as fn
 from . import shapes as sh
 from .creation import asarray, linspace
 from .methods.elementwise import (
-    addcdiv, addcmul, allclose, clamp, deg2rad, div, frac, heaviside, isclose, lerp, logit, nan_to_num,
+    addcdiv, addcmul, allclose, clamp, deg2rad, div, float_power, fmax, fmin, frac, heaviside,
+    isclose, isneginf, isposinf, lerp, logit, nan_to_num,
     rad2deg, sinc, sub, xlogy,
 )  # fmt: skip
 from .methods.products import (
     addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, inner, kron, matrix_power, mm, mv, outer, vdot,
 )  # fmt: skip
 from .methods.reduction import (
-    amax, amin, aminmax, cummax, cummin, cumprod, cumsum, kthvalue, logsumexp, median, mode, norm, std_mean, topk, var_mean,
+    amax, amin, aminmax, cummax, cummin, cumprod, cumsum, kthvalue, logsumexp, median, mode, msort, norm, std_mean, topk, var_mean,
 )  # fmt: skip
 from .methods.selection import (
     argwhere, gather, index_add, index_copy, index_fill, index_put, index_select, masked_fill,
     masked_scatter, masked_select, scatter, scatter_add, scatter_reduce, take_along_dim,
 )  # fmt: skip
-from .methods.shape import (
-    chunk, diag, diag_embed, diagonal, flatten, fliplr, flipud, movedim, narrow, permute, ravel,
-    repeat_interleave, select, split, t, tensor_split, trace, transpose, unbind, unflatten, unsqueeze,
+from .methods.parts import (
+    chunk, diag, diag_embed, diagonal, hsplit, narrow, select, split, tensor_split, trace, unbind, vsplit,
 )  # fmt: skip
+from .methods.shape import (
+    flatten, fliplr, flipud, movedim, permute, ravel, repeat_interleave, rot90, t, transpose, unflatten,
+    unsqueeze,
+)  # fmt: skip
+from .methods.spread import cdist, corrcoef, cov, dist, nanmean, nansum, quantile
 from .operands import as_operand, astype
 from .tensor import Tensor
 
@@ -105,6 +111,9 @@ mul, neg, ger = ar.multiply, ar.negative, outer
 true_divide = ar.divide
 eq, ne, lt, le, gt, ge = ar.equal, ar.not_equal, ar.less, ar.less_equal, ar.greater, ar.greater_equal
 swapaxes = swapdims = transpose
+arccos, arcsin, arctan, arctan2 = tr.acos, tr.asin, tr.atan, tr.atan2
+arccosh, arcsinh, arctanh = tr.acosh, tr.asinh, tr.atanh
+bitwise_not, fix = ar.bitwise_invert, ar.trunc
 relu = activations.relu
 clamp_min, clamp_max = (lambda x, min: fn.clip(x, min)), (lambda x, max: fn.clip(x, None, max))
 
@@ -154,7 +163,36 @@ def triu_indices(row: int, col: int, offset: int = 0, *, device: Any = None) -> 
 def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """`steps` numbers from ``base**start`` to ``base**end``, evenly spaced in their logarithm."""
     exponents = linspace(start, end, steps, dtype="float64", device=device)
-    return astype(pow(float(base), exponents), dtype or get_default_dtype())
+    return astype(tr.pow(float(base), exponents), dtype or get_default_dtype())
+
+
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All choices of one element of each vector, a row each."""
+    grids = sh.meshgrid(*tensors, indexing="ij")
+    return sh.stack([sh.reshape(g, (-1,)) for g in grids], axis=1) if len(grids) > 1 else grids[0]
+
+
+def block_diag(*tensors: Tensor) -> Tensor:
+    """Matrices along the diagonal of one, zeros elsewhere."""
+    blocks = atleast_2d(list(tensors))
+    width, rows, left = sum(b.shape[1] for b in blocks), [], 0
+    for b in blocks:
+        rows.append(sh.pad(b, ((0, 0), (left, width - left - b.shape[1]))))
+        left += b.shape[1]
+    return sh.concat(rows, axis=0)
+
+
+def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
+    """The integral of y along `dim` by the trapezoidal rule, at places x or `dx` apart."""
+    y = as_operand(y)
+    a = normalize_axis(dim, y.ndim)
+    n = y.shape[a]
+    pairs = ar.add(sh.cut(y, a, 1, n), sh.cut(y, a, 0, n - 1))
+    width = dx
+    if x is not None:
+        steps = fn.diff(x)
+        width = sh.reshape(steps, (-1,) + (1,) * (y.ndim - a - 1)) if steps.ndim == 1 else steps
+    return fn.sum(ar.multiply(pairs, ar.multiply(width, 0.5) if x is not None else width / 2), axis=a)
 
 
 def combinations(x: Tensor, r: int = 2) -> Tensor:

@@ -29,7 +29,9 @@ class _ChannelNorm(Module):
         self.track_running_stats = track_running_stats
         how = {"device": device, "dtype": dtype}
         self.register_parameter("weight", Parameter(ones(num_features, **how)) if affine else None)
-        self.register_parameter("bias", Parameter(zeros(num_features, **how)) if affine and bias else None)
+        self.register_parameter(
+            "bias", Parameter(zeros(num_features, **how)) if affine and bias else None
+        )
         track = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, **how) if track else None)
         self.register_buffer("running_var", ones(num_features, **how) if track else None)
@@ -71,7 +73,9 @@ class _BatchNorm(_ChannelNorm):
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
         track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
@@ -116,7 +120,9 @@ class _InstanceNorm(_ChannelNorm):
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
         track_running_stats: bool = False, device: Any = None, dtype: Any = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
@@ -242,7 +248,9 @@ class GroupNorm(Module):
         self.affine = affine
         how = {"device": device, "dtype": dtype}
         self.register_parameter("weight", Parameter(ones(num_channels, **how)) if affine else None)
-        self.register_parameter("bias", Parameter(zeros(num_channels, **how)) if affine and bias else None)
+        self.register_parameter(
+            "bias", Parameter(zeros(num_channels, **how)) if affine and bias else None
+        )
 
     def reset_parameters(self) -> None:
         """Weight 1, bias 0."""

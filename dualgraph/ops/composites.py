@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 from ..core.composite import composite
 from .arithmetic import abs, cast, divide, isfinite, multiply, sqrt, square, subtract, where
@@ -12,6 +14,20 @@ from .reduce import reduce_max, reduce_sum
 from .transcendental import exp, log
 
 Axis = int | tuple[int, ...] | None
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def accumulating(fn: F) -> F:
+    """Decorator: 16-bit floats are computed in float32 and the result rounded once, as in PyTorch."""
+
+    @wraps(fn)
+    def call(x: Any, *args: Any, **params: Any) -> Any:
+        if x.dtype.itemsize != 2 or not x.dtype.is_floating_point:
+            return fn(x, *args, **params)
+        out = fn(cast(x, dtype="float32"), *args, **params)
+        return cast(out, dtype=x.dtype.name) if out.dtype.name == "float32" else out
+
+    return call  # type: ignore[return-value]
 
 
 def _count(x: Any, axes: tuple[int, ...]) -> int:
@@ -22,6 +38,7 @@ def _count(x: Any, axes: tuple[int, ...]) -> int:
 
 
 @composite
+@accumulating
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Arithmetic mean over `axis`: ``sum(x) / n``; integers give the default floating dtype.
 
@@ -34,6 +51,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 @composite
+@accumulating
 def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
     """Variance over `axis`: ``sum((x - mean(x))**2) / (n - correction)``, in two passes.
 
@@ -50,6 +68,7 @@ def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False
     return divide(reduce_sum(squares, axes=axes, keepdims=keepdims), freedom)
 
 
+@accumulating
 def std(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
     """Standard deviation over `axis`: ``sqrt(var(x))``."""
     return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
@@ -68,8 +87,11 @@ def softmax(x: Any, axis: int = -1, dtype: Any = None) -> Any:
     >>> dg.softmax(dg.asarray([0., 0.]), axis=0).tolist()
     [0.5, 0.5]
     """
-    x = _as(x, dtype)
-    axes = normalize_axes(axis, x.ndim)
+    return _softmax(_as(x, dtype), normalize_axes(axis, x.ndim))
+
+
+@accumulating
+def _softmax(x: Any, axes: tuple[int, ...]) -> Any:
     grown = exp(subtract(x, _shift(x, axes)))
     return divide(grown, reduce_sum(grown, axes=axes, keepdims=True))
 
@@ -77,8 +99,11 @@ def softmax(x: Any, axis: int = -1, dtype: Any = None) -> Any:
 @composite
 def log_softmax(x: Any, axis: int = -1, dtype: Any = None) -> Any:
     """``log(softmax(x))`` along `axis`, without the loss of small probabilities."""
-    x = _as(x, dtype)
-    axes = normalize_axes(axis, x.ndim)
+    return _log_softmax(_as(x, dtype), normalize_axes(axis, x.ndim))
+
+
+@accumulating
+def _log_softmax(x: Any, axes: tuple[int, ...]) -> Any:
     shifted = subtract(x, _shift(x, axes))
     return subtract(shifted, log(reduce_sum(exp(shifted), axes=axes, keepdims=True)))
 
@@ -89,6 +114,7 @@ def softmin(x: Any, axis: int = -1, dtype: Any = None) -> Any:
 
 
 @composite
+@accumulating
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """``log(sum(exp(x)))`` over `axis` without overflow; -inf where every element is -inf."""
     axes = normalize_axes(axis, x.ndim)
@@ -104,6 +130,7 @@ def normalize(x: Any, p: float = 2.0, axis: Axis = 1, eps: float = 1e-12) -> Any
     return divide(x, where(from_below > eps, from_below, eps))
 
 
+@accumulating
 def norm(x: Any, p: float = 2.0, axis: Axis = None, keepdims: bool = False) -> Any:
     """Vector norm ``sum(|x|**p)**(1/p)`` over `axis`; its gradient at 0 is 0.
 

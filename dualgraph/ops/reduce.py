@@ -93,7 +93,7 @@ def _(ct, _out, _x, axes, keepdims):
 
 def spread(ct: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> Any:
     """A reduced cotangent, broadcast back over the reduced axes."""
-    if not keepdims and axes:
+    if not keepdims and axes and ct.shape:  # one element broadcasts as it is
         ct = expand_dims_at(ct, axes)
     return broadcast_to(ct, shape=shape) if ct.shape != shape else ct
 

@@ -19,7 +19,9 @@ def inline(graph: Graph, claims: Callable[[Node], bool]) -> Graph:
         return graph
     spliced = _splice(graph.nodes, claims)
     if spliced is not None:
-        return graph.with_nodes(spliced)
+        numbers = [v.id for v in (*graph.inputs, *(v for n in spliced for v in n.outputs))]
+        if len(set(numbers)) == len(numbers):
+            return graph.with_nodes(spliced)
     builder = GraphBuilder()
     mapping: dict[Var, Operand] = {v: builder.input(v.type) for v in graph.inputs}
     _append(builder, graph, mapping, claims, None)
@@ -44,8 +46,7 @@ def _splice(nodes: tuple[Node, ...], claims: Callable[[Node], bool]) -> list[Nod
         if inner is None:
             return None
         out.extend(inner)
-    made = [v for n in out for v in n.outputs]
-    return out if len(set(made)) == len(made) else None
+    return out
 
 
 def _append(

@@ -17,6 +17,7 @@ from .fuse import fuse
 from .horizontal import fuse_horizontally
 from .inline import inline
 from .order import order
+from .recompute import recompute
 from .rematerialise import rematerialise
 from .simplify import simplify
 
@@ -27,18 +28,23 @@ def nothing(_: object) -> bool:
     return False
 
 
+def one(_: object) -> float:
+    return 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """What passes ask the backend.
 
     ``claims(node)``: it has a kernel for this composite. ``can_fuse(node)``: ops like this can be part
-    of a kernel. ``accept(body)``: it can make one kernel of this body. ``singles``: lone fusable nodes
-    become regions, too.
+    of a kernel. ``accept(body)``: it can make one kernel of this body. ``weigh(node)``: how many
+    instructions a fused op takes. ``singles``: lone fusable nodes become regions, too.
     """
 
     claims: Callable[[Node], bool] = nothing
     can_fuse: Callable[[Node], bool] = nothing
     accept: Callable[[Graph], bool] = nothing
+    weigh: Callable[[Node], float] = one
     singles: bool = False
 
 
@@ -72,6 +78,7 @@ def pipeline(
             "fuse",
             partial(fuse, can_fuse=hooks.can_fuse, accept=hooks.accept, singles=hooks.singles),
         ),
+        ("recompute", partial(recompute, accept=hooks.accept, weigh=hooks.weigh)),
         ("fuse horizontally", partial(fuse_horizontally, accept=hooks.accept)),
         ("order", order),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..core.kinds import CREATION, ELEMENTWISE, MOVEMENT, REDUCTION
 from ..core.node import Node, Var
-from ..static.graph import Graph, Operand, rewrite, substitute
+from ..static.graph import Graph, Operand, renumber, rewrite, substitute
 from ..static.region import fused_region
 from .dce import dce
 from .effects import must_stay
@@ -112,4 +112,4 @@ def only(node: Node, out: Var, names: dict[Var, Operand]) -> Node:
     kept = [i for i, v in enumerate(body.inputs) if v in read]
     smaller = Graph(tuple(body.inputs[i] for i in kept), wanted.nodes, wanted.outputs)
     inputs = tuple(node.inputs[i] for i in kept)
-    return Node(node.prim, inputs, {"body": smaller}, result, node.where)
+    return Node(node.prim, inputs, {"body": renumber(smaller)}, result, node.where)

@@ -11,138 +11,37 @@ from __future__ import annotations
 import builtins
 import collections
 import dis
-import enum
 import functools
 import re
 import sys
 import types
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..core.constant import exact
-from ..core.devices import Device
-from ..core.dtypes import DType
 from ..core.errors import Location
+from .checks import (
+    ATOMS, MISSING, AttributeCheck, CellCheck, Check, ClassCheck, ContentCheck, DictCheck, ItemCheck, LengthCheck,
+    MembersCheck, TensorCheck, class_attribute,
+)  # fmt: skip
 
-MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
 MAX_OBJECTS = 20_000
+MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
 ENGINE = "dualgraph"
 OPEN_PARTS = ("dualgraph.nn", "dualgraph.optim", "dualgraph.transforms")
-ATOMS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range, DType, Device, enum.Enum)
-FROZEN = (re.Pattern, np.dtype)
-IMPURE_MODULES = ("random", "time", "secrets", "uuid", "os", "posix", "socket", "datetime", "numpy.random", "_random")
+SLOT_DESCRIPTORS = (
+    types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType,
+    types.MethodDescriptorType, type(collections.namedtuple("_Pair", "a").a),
+)  # fmt: skip
+FROZEN = (re.Pattern, np.dtype, *SLOT_DESCRIPTORS, type(NotImplemented))
+PURE_MODULES = frozenset(
+    """__future__ _operator _collections_abc abc bisect builtins cmath collections contextlib copy dataclasses enum
+    fractions functools heapq itertools math numbers operator re statistics string textwrap types typing""".split()
+)
 IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval)
-
-
-@dataclass(frozen=True, slots=True)
-class Assumption:
-    """One thing a capture relied on: what it is, its value, and where the code reads it."""
-
-    kind: str
-    name: str
-    value: Any
-    where: Location
-
-    def __str__(self) -> str:
-        at = f"   # {self.where}" if self.where.line else ""
-        return f"{self.kind}: {self.name} = {_short(self.value)}{at}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value) if isinstance(value, (*ATOMS, tuple)) else f"<{type(value).__name__}>"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-class Check:
-    """A place in Python state and what was there: ``read()`` must give the same object or equal number."""
-
-    __slots__ = ("atom", "expected", "holder", "key", "name", "where")
-
-    def __init__(self, holder: Any, key: Any, expected: Any, name: str, where: Location) -> None:
-        self.holder = holder
-        self.key = key
-        self.expected = expected
-        self.name = name
-        self.where = where
-        self.atom = exact(expected) if isinstance(expected, ATOMS) and not isinstance(expected, enum.Enum) else None
-
-    def read(self) -> Any:
-        raise NotImplementedError
-
-    def holds(self) -> bool:
-        now = self.read()
-        if now is self.expected:
-            return True
-        return self.atom is not None and type(now) is type(self.expected) and exact(now) == self.atom
-
-    def assumption(self) -> Assumption:
-        return Assumption("state", self.name, self.expected, self.where)
-
-
-class DictCheck(Check):
-    """A key of a dict: a global, an attribute, an entry."""
-
-    __slots__ = ()
-
-    def read(self) -> Any:
-        return self.holder.get(self.key, MISSING)
-
-
-class CellCheck(Check):
-    """A variable of an enclosing function."""
-
-    __slots__ = ()
-
-    def read(self) -> Any:
-        try:
-            return self.holder.cell_contents
-        except ValueError:
-            return MISSING
-
-
-class ItemCheck(Check):
-    """An element of a list."""
-
-    __slots__ = ()
-
-    def read(self) -> Any:
-        return self.holder[self.key] if self.key < len(self.holder) else MISSING
-
-
-class LengthCheck(Check):
-    """The number of elements of a container."""
-
-    __slots__ = ()
-
-    def read(self) -> Any:
-        return len(self.holder)
-
-
-class AttributeCheck(Check):
-    """An attribute of an object without a ``__dict__``."""
-
-    __slots__ = ()
-
-    def read(self) -> Any:
-        return getattr(self.holder, self.key, MISSING)
-
-
-class ContentCheck(Check):
-    """The elements of a NumPy array."""
-
-    __slots__ = ()
-
-    def __init__(self, array: Any, name: str, where: Location) -> None:
-        super().__init__(array, None, array.copy(), name, where)
-
-    def read(self) -> Any:
-        return self.holder
-
-    def holds(self) -> bool:
-        return bool(np.array_equal(self.holder, self.expected, equal_nan=self.holder.dtype.kind in "fc"))
+REFLECTION = frozenset("getattr setattr delattr hasattr vars dir globals locals __dict__ __getattribute__ attrgetter methodcaller".split())
+BUFFERS = frozenset("memoryview bytes bytearray".split())  # builtins that read the memory of arrays
 
 
 class Footprint:
@@ -151,10 +50,12 @@ class Footprint:
     def __init__(self, roots: list[tuple[Any, str]]) -> None:
         self.names: set[str] = set()
         self.written: set[str] = set()
+        self.reflects = False  # some code may read attributes by names that are not seen
+        self.reads_arrays = False  # some code may read the memory of arrays unseen
         while True:
-            before = len(self.names)
+            before = len(self.names), self.reflects
             self._walk(roots)
-            if len(self.names) == before:
+            if (len(self.names), self.reflects) == before:
                 break
 
     def _walk(self, roots: list[tuple[Any, str]]) -> None:
@@ -194,12 +95,9 @@ class Footprint:
         plain = [(c.holder, c.key, c.expected, c) for c in self.checks if type(c) is DictCheck]
         return len(self.checks), plain, [c for c in self.checks if type(c) is not DictCheck]
 
-    def guard_arrays(self) -> None:
-        """From now on the contents of all reachable arrays count, too."""
-        known = {id(c.holder) for c in self.checks if isinstance(c, ContentCheck)}
-        for array, name in self.arrays.values():
-            if id(array) not in known:
-                self.checks.append(ContentCheck(array, name, Location("", 0)))
+    def reaches(self, value: Any) -> bool:
+        """Whether this very object was found, so that it is the same one on each call."""
+        return id(value) in self._seen
 
     def _refuse(self, why: str, name: str, where: Location) -> None:
         at = f" at {where}" if where.line else ""
@@ -221,8 +119,9 @@ class Footprint:
     def _expand(self, value: Any, name: str, where: Location) -> None:
         if hasattr(value, "_version_cell"):
             self.tensors[id(value)] = name
+            self.checks.append(TensorCheck(value, None, (value.type, value._requires_grad), name, where))
         elif isinstance(value, np.ndarray):
-            self.arrays[id(value)] = (value, name)
+            self._array(value, name, where)
         elif isinstance(value, (tuple, frozenset)):
             for i, item in enumerate(value):
                 self._visit(item, f"{name}[{i}]", where)
@@ -231,13 +130,15 @@ class Footprint:
             for i in range(len(value)):
                 self._place(ItemCheck(value, i, value[i], f"{name}[{i}]", where))
         elif isinstance(value, dict):
-            self.checks.append(LengthCheck(value, None, len(value), f"len({name})", where))
+            self.checks.append(MembersCheck(value, f"the keys of {name}", where))
             for key in list(value):
                 self._place(DictCheck(value, key, value[key], f"{name}[{key!r}]", where))
             if type(value).__module__ != "builtins":
                 self._instance(value, name, where)
         elif isinstance(value, set):
-            self.checks.append(LengthCheck(value, None, len(value), f"len({name})", where))
+            self.checks.append(MembersCheck(value, f"the elements of {name}", where))
+            for item in value:
+                self._visit(item, f"an element of {name}", where)
         elif isinstance(value, types.FunctionType):
             self._function(value, name)
         elif isinstance(value, (types.MethodType, functools.partial, staticmethod, classmethod, property)):
@@ -251,16 +152,36 @@ class Footprint:
         else:
             self._instance(value, name, where)
 
+    def _array(self, value: Any, name: str, where: Location) -> None:
+        if value.dtype.hasobject:
+            self._refuse("the objects in a NumPy array cannot be checked", name, where)
+        elif value.nbytes > MAX_ARRAY_BYTES:
+            self._refuse("this NumPy array is too large to compare on each call; make it a tensor outside", name, where)
+        else:
+            self.arrays[id(value)] = (value, name)
+            self.checks.append(ContentCheck(value, name, where))
+
     # --- code ---
 
     def _function(self, fn: types.FunctionType, name: str) -> None:
         if _closed(fn.__module__):
+            self._outside(fn.__module__ or "", name, Location("", 0))
             return
         where = Location(fn.__code__.co_filename, fn.__code__.co_firstlineno, fn.__name__)
         engine = fn.__module__.startswith(ENGINE)
-        for names, written in map(_code_names, _codes(fn.__code__)):
+        for names, written, imported in map(_code_names, _codes(fn.__code__)):
             self.names |= names
             self.written |= written
+            if engine:
+                continue
+            self.reflects = self.reflects or bool(names & REFLECTION)
+            self.reads_arrays = self.reads_arrays or bool(names & BUFFERS)
+            for module in imported:
+                self._visit(sys.modules.get(module), module, where)
+            if "globals" in names:
+                self._refuse("globals() reads state that cannot be followed", name, where)
+        if not engine:
+            self._place_function(fn, name, where)
         for var, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
             try:
                 content = cell.cell_contents
@@ -272,17 +193,38 @@ class Footprint:
                 held = fn.__globals__.get(var)
                 if isinstance(held, (types.FunctionType, type)):
                     self._visit(held, var, where)
-            elif var in fn.__globals__:
+            elif var in fn.__globals__ and var.isidentifier():  # pytest puts in others
                 self._place(DictCheck(fn.__globals__, var, fn.__globals__[var], var, where))
-            elif hasattr(builtins, var) and getattr(builtins, var) in IMPURE_BUILTINS:
-                self._refuse(f"calls {var}, an effect outside of tensors", name, where)
-        for i, default in enumerate(fn.__defaults__ or ()):
-            self._visit(default, f"{name}.default[{i}]", where)
-        for key, default in (fn.__kwdefaults__ or {}).items():
-            self._visit(default, f"{name}.default[{key!r}]", where)
+            elif hasattr(builtins, var):
+                self.checks.append(DictCheck(fn.__globals__, var, MISSING, var, where))
+                if getattr(builtins, var) in IMPURE_BUILTINS:
+                    self._refuse(f"calls {var}, an effect outside of tensors", name, where)
+            elif any(var in _global_names(code) for code in _codes(fn.__code__)):
+                self.checks.append(DictCheck(fn.__globals__, var, MISSING, var, where))
         wrapped = getattr(fn, "__wrapped__", None)
         if wrapped is not None:
             self._visit(wrapped, name, where)
+
+    def _place_function(self, fn: types.FunctionType, name: str, where: Location) -> None:
+        """What belongs to the function itself and can be exchanged: code, defaults, attributes."""
+        self.checks.append(AttributeCheck(fn, "__code__", fn.__code__, f"the code of {name}", where))
+        for part in ("__defaults__", "__kwdefaults__"):
+            if getattr(fn, part) is not None:
+                self._place(AttributeCheck(fn, part, getattr(fn, part), f"{name}.{part}", where))
+        for attribute in sorted(self._wanted(vars(fn))):
+            self._place(DictCheck(vars(fn), attribute, vars(fn)[attribute], f"{name}.{attribute}", where))
+
+    def _wanted(self, held: Any) -> Any:
+        """The attributes among `held` that some code may read or write."""
+        return held.keys() if self.reflects else (self.names | self.written) & held.keys()
+
+    def _outside(self, module: str, name: str, where: Location) -> None:
+        """Code of the standard library counts as pure only where it is known to be."""
+        top = module.partition(".")[0]
+        if module.startswith("numpy.random") or (top in sys.stdlib_module_names and module not in PURE_MODULES):
+            self._refuse(f"depends on {module}, which may change from call to call", name, where)
+        elif top == "numpy":
+            self.reads_arrays = True
 
     def _bound(self, value: Any, name: str, where: Location) -> None:
         if isinstance(value, functools.partial):
@@ -296,42 +238,48 @@ class Footprint:
 
     def _builtin(self, value: Any, name: str, where: Location) -> None:
         owner = getattr(value, "__self__", None)
-        module = getattr(value, "__module__", None) or ""
         if owner is not None and not isinstance(owner, (types.ModuleType, type)):
-            module = type(owner).__module__
-            if module not in IMPURE_MODULES and not module.startswith("numpy.random"):
-                self._visit(owner, name, where)
-                return
-        if value in IMPURE_BUILTINS if isinstance(value, types.BuiltinFunctionType) else False:
+            self._visit(owner, name, where)
+        elif isinstance(value, types.BuiltinFunctionType) and value in IMPURE_BUILTINS:
             self._refuse("an effect outside of tensors", name, where)
-        if module in IMPURE_MODULES or module.startswith("numpy.random"):
-            self._refuse(f"depends on {module}, which changes from call to call", name, where)
+        else:
+            self._outside(getattr(value, "__module__", None) or "", name, where)
 
     def _module(self, module: types.ModuleType, name: str, where: Location) -> None:
-        if module.__name__ in IMPURE_MODULES or not _closed(module.__name__):
-            held = vars(module)
-            for attribute in sorted(self.names & held.keys()):
-                self._place(DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where))
-        elif module.__name__.partition(".")[0] == "numpy" and "random" in self.names:
-            self._visit(np.random, f"{name}.random", where)
+        held = vars(module)
+        if not _closed(module.__name__):
+            data = {n for n, v in held.items() if self.reflects and not isinstance(v, (*CODE, type, types.ModuleType))}
+            for attribute in sorted(data | (self.names & held.keys())):
+                if not attribute.startswith("__"):
+                    self._place(DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where))
+        elif module.__name__.partition(".")[0] == "numpy":
+            self.reads_arrays = True
+            if "random" in self.names:
+                self._outside("numpy.random", name, where)
+        elif not module.__name__.startswith(ENGINE):
+            self._outside(module.__name__, name, where)
 
     # --- objects ---
 
     def _class(self, cls: type, name: str, where: Location) -> None:
         if _closed(cls.__module__):
-            if cls.__module__ in IMPURE_MODULES:
-                self._refuse(f"depends on {cls.__module__}, which changes from call to call", name, where)
+            self._outside(cls.__module__, name, where)
             return
         for base in cls.__mro__:
             if _closed(base.__module__):
                 continue
+            engine = base.__module__.startswith(ENGINE)
             for attribute, value in list(vars(base).items()):
                 dunder = attribute.startswith("__") and attribute.endswith("__")
-                if attribute in self.names or (dunder and isinstance(value, types.FunctionType)):
-                    if isinstance(value, (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)):
+                if not (attribute in self.names or self.reflects) and not (dunder and isinstance(value, types.FunctionType)):
+                    continue
+                if engine and isinstance(value, CODE):
+                    self._visit(value, f"{name}.{attribute}", where)
+                elif isinstance(value, CODE) or not dunder:
+                    found = class_attribute(cls, attribute)
+                    self._place(ClassCheck(cls, attribute, found, f"{name}.{attribute}", where))
+                    if found is not value:  # super() may still reach it
                         self._visit(value, f"{name}.{attribute}", where)
-                    elif not dunder:
-                        self._place(AttributeCheck(base, attribute, getattr(base, attribute, MISSING), f"{name}.{attribute}", where))
 
     def _instance(self, value: Any, name: str, where: Location) -> None:
         cls = type(value)
@@ -348,15 +296,30 @@ class Footprint:
         self._visit(cls, cls.__qualname__, where)
         held = getattr(value, "__dict__", None)
         if held is not None:
-            for attribute in sorted((self.names | self.written) & held.keys()):
+            for attribute in sorted(self._wanted(held)):
                 self._place(DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where))
-            for attribute in sorted(self.written - held.keys()):
-                if not hasattr(cls, attribute):
-                    self.checks.append(DictCheck(held, attribute, MISSING, f"{name}.{attribute}", where))
+            if self.reflects and not cls.__module__.startswith(ENGINE):
+                self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
+            for attribute in sorted(self._absent(cls) - held.keys()):
+                self.checks.append(DictCheck(held, attribute, MISSING, f"{name}.{attribute}", where))
         for base in cls.__mro__:
             for attribute in _slots(base):
-                if attribute in self.names:
+                if attribute in self.names or self.reflects:
                     self._place(AttributeCheck(value, attribute, getattr(value, attribute, MISSING), f"{name}.{attribute}", where))
+
+    def _absent(self, cls: type) -> set[str]:
+        """Attributes that an instance lacks and that would count if it had them."""
+        absent = {n for n in self.written if not hasattr(cls, n)}
+        if cls.__module__.startswith(ENGINE):
+            return absent | {"forward"}
+        for attribute in self.names:
+            found = class_attribute(cls, attribute)
+            if found is not MISSING and not isinstance(found, (property, *SLOT_DESCRIPTORS)):
+                absent.add(attribute)
+        return absent
+
+
+CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
 
 
 def _slots(base: type) -> tuple[str, ...]:
@@ -385,10 +348,15 @@ def _codes(code: types.CodeType) -> tuple[types.CodeType, ...]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _code_names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """Names that code mentions (with strings that could be names), and attribute names it writes."""
+def _code_names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], tuple[str, ...]]:
+    """Names that code mentions (with strings that could be names), attribute names it writes, modules it imports."""
     strings = {c for c in code.co_consts if isinstance(c, str) and c.isidentifier()}
     written = {i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_ATTR", "DELETE_ATTR")}
-    return frozenset({*code.co_names, *strings}), frozenset(written)
+    imported = tuple(i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME")
+    return frozenset({*code.co_names, *strings}), frozenset(written), imported
 
 
+@functools.lru_cache(maxsize=4096)
+def _global_names(code: types.CodeType) -> frozenset[str]:
+    """Names that code reads or writes as globals."""
+    return frozenset(i.argval for i in dis.get_instructions(code) if i.opname.endswith("_GLOBAL") or i.opname.endswith("_NAME"))

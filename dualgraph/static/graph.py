@@ -158,23 +158,23 @@ def renumber(graph: Graph) -> Graph:
 
 def verify_structure(graph: Graph) -> None:
     """Raises GraphError unless every var is assigned once, before it is read."""
-    seen: set[Var] = set()
+    seen: dict[int, Var] = {}
 
     def assign(v: Var) -> None:
-        if v in seen:
+        if v.id in seen:
             raise GraphError(f"{v} is assigned twice")
-        seen.add(v)
+        seen[v.id] = v
 
     for v in graph.inputs:
         assign(v)
     for node in graph.nodes:
         for operand in node.inputs:
-            if isinstance(operand, Var) and operand not in seen:
+            if isinstance(operand, Var) and seen.get(operand.id) != operand:
                 raise GraphError(f"{operand} is read by {node.prim.name} before it is assigned")
         for v in node.outputs:
             assign(v)
     for operand in graph.outputs:
-        if isinstance(operand, Var) and operand not in seen:
+        if isinstance(operand, Var) and seen.get(operand.id) != operand:
             raise GraphError(f"output {operand} is never assigned")
 
 

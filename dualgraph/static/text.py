@@ -83,14 +83,14 @@ def value_text(value: Any, indent: str = "", where: bool = True) -> str:
         return f"complex({_float_text(value.real)}, {_float_text(value.imag)})"
     if isinstance(value, str):
         return json.dumps(value)
+    if isinstance(value, TensorType):
+        return str(value)
     if isinstance(value, (tuple, list)):
         return _sequence_text([value_text(v, indent, where) for v in value], type(value) is list)
     if isinstance(value, DType):
         return value.short
     if isinstance(value, Device):
         return f'device("{value}")'
-    if isinstance(value, TensorType):
-        return str(value)
     if isinstance(value, slice):
         return (
             f"slice({value_text(value.start)}, {value_text(value.stop)}, {value_text(value.step)})"

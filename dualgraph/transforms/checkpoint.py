@@ -16,9 +16,9 @@ from ..core.node import TapeNode
 from ..core.sweep import reverse
 from ..core.trees import flatten, unflatten
 from ..eager import autograd
+from ..eager.batching import tracked_within
 from ..eager.random import get_rng_state, set_rng_state
 from ..eager.tensor import Edge, Tensor
-from .grad import tracked_within
 
 
 def checkpoint(fn: Callable[..., Any]) -> Callable[..., Any]:

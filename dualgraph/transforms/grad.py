@@ -18,9 +18,9 @@ from ..core.errors import ArgumentError, DTypeError, ShapeError, TransformError,
 from ..core.node import TapeNode
 from ..core.trees import flatten, map_leaves, unflatten
 from ..eager import autograd
+from ..eager.batching import tracked, tracked_within
 from ..eager.creation import asarray, zeros_like
 from ..eager.tensor import Tensor
-from .batch import batch_of
 
 NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
 
@@ -150,7 +150,7 @@ class Forward:
     def pull(self, cts: Sequence[Tensor | None], retain: bool) -> Any:
         """Cotangents of the primals, in their trees."""
         swept = [(o, c) for o, c in zip(self.outs, cts, strict=True) if o.requires_grad]
-        create = state.grad and (self.outer or any(c is not None and _tracked(c) for c in cts))
+        create = state.grad and (self.outer or any(c is not None and tracked(c) for c in cts))
         found: Sequence[Tensor | None] = [None] * len(self.leaves)
         if swept and self.leaves:
             outs, given = zip(*swept, strict=True)
@@ -237,16 +237,6 @@ def cut(t: Tensor) -> Tensor:
 
 
 # --- is anything outside interested? -----------------------------------------------------------
-
-
-def _tracked(t: Tensor) -> bool:
-    return t.requires_grad or tracked_within(t)
-
-
-def tracked_within(t: Tensor) -> bool:
-    """Whether the tape of a vmap further out, or of no vmap, knows the tensor behind a batched one."""
-    batch = batch_of(t)
-    return batch is not None and _tracked(batch.inner)
 
 
 def _reach_outside(outs: Sequence[Tensor], leaves: Sequence[Tensor]) -> bool:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from ..core.context import state
 from ..core.errors import AxisError, ShapeError, TransformError, describe
 from ..core.trees import flatten, unflatten
+from ..eager.batching import Level, batch_of, in_batch, level_of
 from ..eager.creation import asarray
 from ..eager.tensor import Tensor
 from ..ops.movement import permute
 from ..ops.reduce import broadcast_to
-from .batch import Batching, Level, batch_of, in_batch
 
 Axes = Any  # an int, None, or a tree of them that is a prefix of what it describes
 
@@ -55,23 +53,6 @@ def vmap(fn: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) -> Calla
         return unflatten(out_tree, [_leave(o, a, level) for o, a in zip(outs, places, strict=True)])
 
     return batched
-
-
-@contextmanager
-def level_of(size: int) -> Iterator[Level]:
-    """A vmap of `size` examples runs inside."""
-    if state.batching is None:
-        state.batching = Batching()
-    handler = state.batching
-    level = Level(len(handler.levels) + 1, size)
-    handler.levels.append(level)
-    try:
-        yield level
-    finally:
-        level.alive = False
-        handler.levels.pop()
-        if not handler.levels:
-            state.batching = None
 
 
 # --- axes --------------------------------------------------------------------------------------

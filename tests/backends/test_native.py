@@ -23,6 +23,7 @@ from dualgraph.core.node import Literal, Node, Var
 from dualgraph.core.prim import REGISTRY
 from dualgraph.core.types import TensorType
 from dualgraph.static.graph import Graph, GraphBuilder, evaluate
+from dualgraph.static.region import fused_region
 
 pytestmark = pytest.mark.skipif(not api.available(), reason="llvmlite is not installed")
 SIZES = (0, 1, 2, 15, 16, 17, 31, 100, 511, 512, 513, 1025)
@@ -413,3 +414,31 @@ def test_a_chain_runs_small_kernels_in_one_call() -> None:
     for _ in range(3):
         expected = expected * expected + np.float32(1)
     assert seen == ["python"] and same_bits(values[3], expected)
+
+
+@pytest.mark.parametrize("dtype", [dt.float32, dt.float64, dt.uint8, dt.bool_], ids=str)
+def test_transposes_go_through_tiles(dtype: dt.DType) -> None:
+    b = Body()
+    x, y, row = b.input((3, 48, 64), dtype), b.input((3, 64, 48), dtype), b.input((48,), dtype)
+    z = b.equal(b.permute(x, axes=(0, 2, 1)), b.where(b.equal(y, row), y, row))
+    body = b.build(z, b.permute(b.input((16, 32), dtype), axes=(1, 0)))
+    assert "tile" in str(lower(body))
+    check(body)
+
+
+def test_numpy_scalars_are_taken_as_inputs() -> None:
+    b = Body()
+    x, y = b.input((5,)), b.input(())
+    check(b.build(b.multiply(x, y)), arrays=[np.ones(5, "f4"), np.float32(3)])  # type: ignore[list-item]
+
+
+def test_an_input_that_another_nest_reads_later_is_not_overwritable() -> None:
+    b = Body()
+    x, y = b.input((40, 30)), b.input((40, 30))
+    first = b.add(y, b.sum(x, 1, keepdims=True))
+    second = b.add(y, b.sum(x, 0, keepdims=True))
+    body = b.build(first, second)
+    node = Node(fused_region, body.inputs, {"body": body}, body.outputs)
+    kernel = api.compile_group(body)
+    assert len(kernel.kernel.nests) == 2 and kernel.overwritable[0] == frozenset()
+    assert not api.may_overwrite(node, 0, 1) and api.may_overwrite(node, 1, 1)

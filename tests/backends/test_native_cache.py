@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dualgraph.backends.native import api
+from dualgraph.backends.native import api, disk_cache
 
 pytestmark = pytest.mark.skipif(not api.available(), reason="llvmlite is not installed")
 
@@ -59,8 +59,6 @@ def test_the_cache_can_be_switched_off(tmp_path: Path) -> None:
 
 
 def test_the_oldest_entries_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dualgraph.backends.native import disk_cache
-
     monkeypatch.setenv("DUALGRAPH_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("DUALGRAPH_CACHE", "1")
     monkeypatch.setattr(disk_cache, "LIMIT", 10_000)

@@ -12,6 +12,7 @@ import dualgraph.ops.cumulative
 import dualgraph.ops.reduce
 import dualgraph.ops.transcendental  # noqa: F401
 from dualgraph.backends.native import api
+from dualgraph.backends.native.threads import get_num_threads, set_num_threads
 from dualgraph.backends.scalar_numpy import ExactArrayScalar
 from dualgraph.core import dtypes as dt
 from dualgraph.core.prim import REGISTRY
@@ -72,8 +73,6 @@ def test_fold_of_several_axes_in_any_layout(axes: tuple[int, ...]) -> None:
 
 
 def test_threads_leave_the_bits_alone() -> None:
-    from dualgraph.backends.native.threads import get_num_threads, set_num_threads
-
     x = np.random.default_rng(0).standard_normal((600, 2000)).astype("f4")
     results = []
     before = get_num_threads()

@@ -28,7 +28,10 @@ def test_datasets_index_and_join():
 
 
 def test_random_split_is_a_partition_decided_by_its_generator():
-    parts = [data.random_split(range(10), [0.5, 0.3, 0.2], dg.Generator().manual_seed(1)) for _ in range(2)]
+    parts = [
+        data.random_split(range(10), [0.5, 0.3, 0.2], dg.Generator().manual_seed(1))
+        for _ in range(2)
+    ]
     assert [len(p) for p in parts[0]] == [5, 3, 2]
     assert sorted(x for p in parts[0] for x in p) == list(range(10))
     assert [list(p) for p in parts[0]] == [list(p) for p in parts[1]]
@@ -64,7 +67,13 @@ def test_loader_gives_batches_in_order(workers):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loader_shuffles_anew_each_epoch_as_its_generator_says(workers):
     def epochs():
-        loader = data.DataLoader(squares(20), 5, shuffle=True, num_workers=workers, generator=dg.Generator().manual_seed(4))
+        loader = data.DataLoader(
+            squares(20),
+            5,
+            shuffle=True,
+            num_workers=workers,
+            generator=dg.Generator().manual_seed(4),
+        )
         return [[i for x, _ in loader for i in x.tolist()] for _ in range(2)]
 
     first, again = epochs(), epochs()
@@ -73,7 +82,7 @@ def test_loader_shuffles_anew_each_epoch_as_its_generator_says(workers):
 
 def test_whole_batches_are_what_collating_gives():
     ds = squares(6)
-    slow = data.DataLoader(list(ds[i] for i in range(6)), batch_size=4)
+    slow = data.DataLoader([ds[i] for i in range(6)], batch_size=4)
     for fast, plain in zip(data.DataLoader(ds, batch_size=4), slow, strict=True):
         assert [t.tolist() for t in fast] == [t.tolist() for t in plain]
     subset = data.Subset(ds, [5, 1])
@@ -81,14 +90,17 @@ def test_whole_batches_are_what_collating_gives():
 
 
 def test_loader_without_batches_and_over_iterables():
-    assert [x for x in data.DataLoader(range(3), batch_size=None)] == [0, 1, 2]
+    assert list(data.DataLoader(range(3), batch_size=None)) == [0, 1, 2]
 
     class Stream(data.IterableDataset):
         def __iter__(self):
             return iter(range(5))
 
     assert [b.tolist() for b in data.DataLoader(Stream(), batch_size=2)] == [[0, 1], [2, 3], [4]]
-    assert [b.tolist() for b in data.DataLoader(Stream(), batch_size=2, drop_last=True)] == [[0, 1], [2, 3]]
+    assert [b.tolist() for b in data.DataLoader(Stream(), batch_size=2, drop_last=True)] == [
+        [0, 1],
+        [2, 3],
+    ]
     with pytest.raises(dg.ArgumentError, match="its own order"):
         data.DataLoader(Stream(), shuffle=True)
 
@@ -127,7 +139,10 @@ class Pair(NamedTuple):
 
 
 def test_collation_keeps_structure():
-    batch = [(np.float32(1), {"a": 1.5, "s": "x"}, Pair(dg.zeros(2), True)), (np.float32(2), {"a": 2.5, "s": "y"}, Pair(dg.ones(2), False))]
+    batch = [
+        (np.float32(1), {"a": 1.5, "s": "x"}, Pair(dg.zeros(2), True)),
+        (np.float32(2), {"a": 2.5, "s": "y"}, Pair(dg.ones(2), False)),
+    ]
     number, table, pair = data.default_collate(batch)
     assert number.dtype == dg.float32 and number.tolist() == [1, 2]
     assert table["a"].dtype == dg.float64 and table["s"] == ["x", "y"]
@@ -146,10 +161,16 @@ def idx_bytes(array, code):
     return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
-@pytest.mark.parametrize("dtype,code", [("uint8", 8), ("int8", 9), ("int16", 11), ("int32", 12), ("float32", 13), ("float64", 14)])
+@pytest.mark.parametrize(
+    "dtype,code",
+    [("uint8", 8), ("int8", 9), ("int16", 11), ("int32", 12), ("float32", 13), ("float64", 14)],
+)
 def test_idx_files_are_read_plain_and_gzipped(tmp_path, dtype, code):
     array = np.arange(24).reshape(2, 3, 4).astype(dtype)
-    for name, content in (("a", idx_bytes(array, code)), ("a.gz", gzip.compress(idx_bytes(array, code)))):
+    for name, content in (
+        ("a", idx_bytes(array, code)),
+        ("a.gz", gzip.compress(idx_bytes(array, code))),
+    ):
         (tmp_path / name).write_bytes(content)
         found = data.read_idx(tmp_path / name)
         assert found.dtype == array.dtype and np.array_equal(found, array)
@@ -161,7 +182,10 @@ def test_idx_files_are_read_plain_and_gzipped(tmp_path, dtype, code):
         (b"", "expected a magic number.*found an empty file"),
         (b"\x89PNG....", "found 89 50 4e 47"),
         (bytes([0, 0, 8, 3, 0, 0]), "header of 16 bytes for 3 axes, found 6"),
-        (bytes([0, 0, 8, 1, 0, 0, 0, 5, 1, 2]), r"expected 13 bytes for uint8 of shape \(5,\), found 10"),
+        (
+            bytes([0, 0, 8, 1, 0, 0, 0, 5, 1, 2]),
+            r"expected 13 bytes for uint8 of shape \(5,\), found 10",
+        ),
         (bytes([0, 0, 8, 1, 255, 255, 255, 255, 1, 2]), "expected 4294967303 bytes"),
         (gzip.compress(bytes(100))[:-9], "gzip data is damaged or cut short"),
     ],
@@ -187,15 +211,25 @@ def test_fashion_mnist_is_found_and_read(tmp_path, inside):
     write_fashion(tmp_path / inside)
     ds = data.FashionMNIST(tmp_path, train=False)
     image, label = ds[3]
-    assert image.shape == (1, 28, 28) and image.dtype == dg.float32 and 0 <= image.min().item() <= image.max().item() <= 1
+    assert (
+        image.shape == (1, 28, 28)
+        and image.dtype == dg.float32
+        and 0 <= image.min().item() <= image.max().item() <= 1
+    )
     assert label == 3 and ds.data.shape == (6, 28, 28) and ds.targets.tolist() == [0, 1, 2, 3, 4, 5]
     x, y = next(iter(data.DataLoader(ds, batch_size=4)))
     assert x.shape == (4, 1, 28, 28) and y.tolist() == [0, 1, 2, 3]
-    assert data.FashionMNIST(tmp_path, transform=lambda x: x.shape, target_transform=str)[1] == ((28, 28), "1")
+    assert data.FashionMNIST(tmp_path, transform=lambda x: x.shape, target_transform=str)[1] == (
+        (28, 28),
+        "1",
+    )
 
 
 def test_missing_or_unequal_files_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"train-images-idx3-ubyte.gz.*expected there: train-images-idx3-ubyte.gz, train-labels"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"train-images-idx3-ubyte.gz.*expected there: train-images-idx3-ubyte.gz, train-labels",
+    ):
         data.FashionMNIST(tmp_path)
     write_fashion(tmp_path, labels=5)
     with pytest.raises(dg.FileFormatError, match="found 5 labels for 6 images"):

@@ -37,7 +37,10 @@ def test_gradients_at_kinks(fn, expected):
     np.testing.assert_allclose(gradient(fn, [-1.0, 0.0, 1.0]), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("fn", [F.elu, F.selu, F.celu, F.softplus, F.silu, F.gelu, F.logsigmoid, F.mish, F.sigmoid, F.tanh])
+@pytest.mark.parametrize(
+    "fn",
+    [F.elu, F.selu, F.celu, F.softplus, F.silu, F.gelu, F.logsigmoid, F.mish, F.sigmoid, F.tanh],
+)
 def test_activations_and_their_gradients_stay_finite(fn):
     x = [-1e4, -100.0, 0.0, 100.0, 1e4]
     assert np.isfinite(fn(dg.tensor(x)).numpy()).all()
@@ -59,7 +62,12 @@ def test_softmax_does_not_overflow_and_sums_to_one():
 def test_layer_norm_and_its_gradient_sum():
     x = normal(3, 5)
     out = F.layer_norm(dg.tensor(x), (5,)).numpy()
-    np.testing.assert_allclose(out, (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        out,
+        (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5),
+        rtol=1e-4,
+        atol=1e-6,
+    )
     np.testing.assert_allclose(gradient(lambda v: F.layer_norm(v, (5,)), x), 0, atol=1e-5)
 
 
@@ -68,11 +76,15 @@ def test_batch_norm_uses_the_batch_in_training_and_running_moments_after():
     out = layer(dg.tensor(x)).detach().numpy()
     np.testing.assert_allclose(out.mean((0, 2)), 0, atol=1e-6)
     np.testing.assert_allclose(layer.running_mean.numpy(), 0.1 * x.mean((0, 2)), rtol=1e-5)
-    np.testing.assert_allclose(layer.running_var.numpy(), 0.9 + 0.1 * x.var((0, 2), ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        layer.running_var.numpy(), 0.9 + 0.1 * x.var((0, 2), ddof=1), rtol=1e-5
+    )
     assert layer.num_batches_tracked.item() == 1
     layer.eval()
     mean, var = (b.numpy()[:, None] for b in (layer.running_mean, layer.running_var))
-    np.testing.assert_allclose(layer(dg.tensor(x)).detach().numpy(), (x - mean) / np.sqrt(var + 1e-5), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        layer(dg.tensor(x)).detach().numpy(), (x - mean) / np.sqrt(var + 1e-5), rtol=1e-4, atol=1e-6
+    )
     with pytest.raises(dg.ShapeError, match="more than 1 value"):
         layer.train()(dg.ones(1, 2))
     with pytest.raises(dg.ShapeError, match="2 or 3 axes"):
@@ -111,7 +123,12 @@ def test_binary_losses_are_finite_at_certainty():
     x, y = dg.tensor([0.0, 1.0, 0.0, 1.0]), dg.tensor([0.0, 1.0, 1.0, 0.0])
     assert F.binary_cross_entropy(x, y, reduction="none").tolist() == [0.0, 0.0, 100.0, 100.0]
     logits = dg.tensor([-1e4, 1e4, -1e4, 1e4])
-    assert F.binary_cross_entropy_with_logits(logits, y, reduction="none").tolist() == [0, 0, 1e4, 1e4]
+    assert F.binary_cross_entropy_with_logits(logits, y, reduction="none").tolist() == [
+        0,
+        0,
+        1e4,
+        1e4,
+    ]
 
 
 def test_embedding_rows_and_gradients():
@@ -128,8 +145,12 @@ def test_embedding_rows_and_gradients():
 
 
 def test_embedding_rows_are_limited_in_norm_in_place():
-    layer = nn.Embedding(3, 2, max_norm=1.0, _weight=dg.tensor([[3.0, 4.0], [0.3, 0.4], [6.0, 8.0]]))
-    np.testing.assert_allclose(layer(dg.tensor([0, 1])).tolist(), [[0.6, 0.8], [0.3, 0.4]], rtol=1e-5)
+    layer = nn.Embedding(
+        3, 2, max_norm=1.0, _weight=dg.tensor([[3.0, 4.0], [0.3, 0.4], [6.0, 8.0]])
+    )
+    np.testing.assert_allclose(
+        layer(dg.tensor([0, 1])).tolist(), [[0.6, 0.8], [0.3, 0.4]], rtol=1e-5
+    )
     assert layer.weight.tolist()[2] == [6.0, 8.0]
 
 
@@ -189,7 +210,13 @@ def test_gumbel_softmax_is_one_hot_on_request_and_differentiable():
 
 def test_gradients_of_composites_are_differentiable_again():
     x = dg.tensor([0.3, -0.7, 1.2], dtype=dg.float64).requires_grad_()
-    for fn in (lambda v: F.softmax(v, 0), F.gelu, F.silu, F.softplus, lambda v: F.layer_norm(v, (3,))):
+    for fn in (
+        lambda v: F.softmax(v, 0),
+        F.gelu,
+        F.silu,
+        F.softplus,
+        lambda v: F.layer_norm(v, (3,)),
+    ):
         weight = dg.tensor([1.0, 2.0, -1.0], dtype=dg.float64)
         (g,) = dg.autograd.grad((fn(x) * weight).sum(), x, create_graph=True)
         (second,) = dg.autograd.grad((g * g).sum(), x)
@@ -202,7 +229,9 @@ def test_gradients_of_composites_are_differentiable_again():
                 y.requires_grad_()
                 (gy,) = dg.autograd.grad((fn(y) * weight).sum(), y)
                 moved.append((gy * gy).sum().item())
-            np.testing.assert_allclose(second[i].item(), (moved[0] - moved[1]) / (2 * step), rtol=1e-4, atol=1e-7)
+            np.testing.assert_allclose(
+                second[i].item(), (moved[0] - moved[1]) / (2 * step), rtol=1e-4, atol=1e-7
+            )
 
 
 def test_initialisers_have_their_spread():
@@ -213,7 +242,11 @@ def test_initialisers_have_their_spread():
     nn.init.kaiming_uniform_(weight, nonlinearity="relu")
     assert abs(weight.numpy().max() / math.sqrt(6 / 300) - 1) < 0.01
     nn.init.trunc_normal_(weight, mean=0.5, std=2.0, a=-1.0, b=3.0)
-    assert weight.numpy().min() >= -1 and weight.numpy().max() <= 3 and abs(weight.numpy().mean() - 0.855) < 0.02
+    assert (
+        weight.numpy().min() >= -1
+        and weight.numpy().max() <= 3
+        and abs(weight.numpy().mean() - 0.855) < 0.02
+    )
     nn.init.orthogonal_(weight)
     np.testing.assert_allclose(weight.numpy().T @ weight.numpy(), np.eye(300), atol=1e-5)
     nn.init.sparse_(weight, 0.25)

@@ -1,5 +1,7 @@
 """nn.functional gives PyTorch's values and gradients (run where torch is installed)."""
 
+# ruff: noqa: E501 - a table reads best with one case a line
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,9 @@ ACTIVATIONS = {
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_agree_also_at_their_kinks(against_torch, name):
-    against_torch(lambda F, x: getattr(F, name)(x, **ACTIVATIONS[name]), np.concatenate([KINKS, normal(50)]))
+    against_torch(
+        lambda F, x: getattr(F, name)(x, **ACTIVATIONS[name]), np.concatenate([KINKS, normal(50)])
+    )
 
 
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu", "silu", "hardtanh"])
@@ -101,16 +105,28 @@ def test_convolutions_agree(against_torch, name, how):
     x, w, _ = CONVOLUTIONS[name]
     out = w[0] if "transpose" not in name else w[1] * how.get("groups", 1)
     arrays = normal(*x), normal(*w), normal(out)
-    against_torch(lambda F, x, w, b: getattr(F, name)(x, w, b, **how), *arrays, rtol=1e-4, atol=2e-5)
-    against_torch(lambda F, x, w: getattr(F, name)(x[0], w, **how), *arrays[:2], rtol=1e-4, atol=2e-5)
+    against_torch(
+        lambda F, x, w, b: getattr(F, name)(x, w, b, **how), *arrays, rtol=1e-4, atol=2e-5
+    )
+    against_torch(
+        lambda F, x, w: getattr(F, name)(x[0], w, **how), *arrays[:2], rtol=1e-4, atol=2e-5
+    )
 
 
 POOLS = [
     ("max_pool1d", (2, 3, 9), {"kernel_size": 3}),
     ("max_pool1d", (2, 3, 9), {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
     ("max_pool2d", (2, 3, 7, 6), {"kernel_size": 2}),
-    ("max_pool2d", (3, 7, 6), {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1, "return_indices": True}),
-    ("max_pool2d", (2, 3, 8, 9), {"kernel_size": 2, "dilation": (2, 3), "ceil_mode": True, "return_indices": True}),
+    (
+        "max_pool2d",
+        (3, 7, 6),
+        {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1, "return_indices": True},
+    ),
+    (
+        "max_pool2d",
+        (2, 3, 8, 9),
+        {"kernel_size": 2, "dilation": (2, 3), "ceil_mode": True, "return_indices": True},
+    ),
     ("max_pool3d", (1, 2, 4, 5, 4), {"kernel_size": 2, "return_indices": True}),
     ("avg_pool1d", (2, 3, 9), {"kernel_size": 3, "stride": 2, "padding": 1}),
     ("avg_pool2d", (2, 3, 7, 6), {"kernel_size": 2}),
@@ -159,3 +175,30 @@ VISION = {
 def test_image_functions_agree(against_torch, name):
     fn, shape = VISION[name]
     against_torch(fn, normal(*shape))
+
+
+def attend(**how):
+    return lambda F, q, k, v: F.scaled_dot_product_attention(q, k, v, **how)
+
+
+ATTENTION = {
+    "plain": (attend(), (2, 3, 5, 4), (2, 3, 6, 4), (2, 3, 6, 7)),
+    "causal": (attend(is_causal=True), (2, 5, 4), (2, 5, 4), (2, 5, 4)),
+    "scaled": (attend(scale=0.7), (5, 4), (6, 4), (6, 4)),
+    "grouped": (attend(enable_gqa=True), (2, 6, 5, 4), (2, 2, 6, 4), (2, 2, 6, 4)),
+}
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_agrees(against_torch, name):
+    fn, *shapes = ATTENTION[name]
+    against_torch(fn, *(normal(*s) for s in shapes))
+
+
+def test_masked_attention_agrees_also_where_nothing_is_seen(against_torch):
+    seen = np.array([[True, False, True], [False, False, False]])
+    arrays = normal(2, 4), normal(3, 4), normal(3, 5)
+    against_torch(lambda F, q, k, v, m: F.scaled_dot_product_attention(q, k, v, m), *arrays, seen)
+    against_torch(
+        lambda F, q, k, v, m: F.scaled_dot_product_attention(q, k, v, m), *arrays, normal(2, 3)
+    )

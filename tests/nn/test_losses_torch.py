@@ -1,5 +1,7 @@
 """Losses give PyTorch's values and gradients (run where torch is installed)."""
 
+# ruff: noqa: E501 - a table reads best with one case a line
+
 import numpy as np
 import pytest
 

@@ -66,7 +66,10 @@ def test_assignment_moves_a_name_between_kinds():
     assert "plain" in net._modules and "plain" not in net.__dict__
 
 
-@pytest.mark.parametrize("name,value,words", [("scale", dg.zeros(4), "nn.Parameter"), ("first", 3, "nn.Module"), ("offset", 3, "tensor")])
+@pytest.mark.parametrize(
+    "name,value,words",
+    [("scale", dg.zeros(4), "nn.Parameter"), ("first", 3, "nn.Module"), ("offset", 3, "tensor")],
+)
 def test_a_registered_name_takes_only_its_kind(name, value, words):
     with pytest.raises(TypeError, match=words):
         setattr(Net(), name, value)
@@ -84,7 +87,7 @@ def test_mistakes_in_registration_are_named():
     with pytest.raises(KeyError, match="already"):
         Net().register_buffer("forward", None)
     with pytest.raises(AttributeError, match="'Net' object has no attribute 'missing'"):
-        Net().missing
+        Net().missing  # noqa: B018
     with pytest.raises(NotImplementedError, match="forward"):
         nn.Module()(1)
 
@@ -109,7 +112,10 @@ def test_state_shares_memory_with_the_net():
 def test_a_state_that_does_not_fit_changes_nothing():
     net = Net()
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    wrong = {k: dg.ones(*v.shape) for k, v in before.items()} | {"extra": dg.ones(1), "rest.0.bias": dg.ones(7)}
+    wrong = {k: dg.ones(*v.shape) for k, v in before.items()} | {
+        "extra": dg.ones(1),
+        "rest.0.bias": dg.ones(7),
+    }
     del wrong["first.bias"]
     with pytest.raises(dg.StateError) as caught:
         net.load_state_dict(wrong)
@@ -164,7 +170,9 @@ def test_conversion_casts_floats_and_leaves_integers():
 
 def test_apply_visits_children_first():
     seen = []
-    nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh())).apply(lambda m: seen.append(type(m).__name__))
+    nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh())).apply(
+        lambda m: seen.append(type(m).__name__)
+    )
     assert seen == ["ReLU", "Tanh", "Sequential", "Sequential"]
 
 
@@ -173,7 +181,9 @@ def test_copies_and_pickles_are_independent():
     net(dg.ones(1, 3)).sum().backward()
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert list(other.state_dict()) == KEYS and isinstance(other.scale, nn.Parameter)
-        assert np.array_equal(other.first.weight.detach().numpy(), net.first.weight.detach().numpy())
+        assert np.array_equal(
+            other.first.weight.detach().numpy(), net.first.weight.detach().numpy()
+        )
         with dg.no_grad():
             other.scale.zero_()
         assert net.scale.tolist() == [1.0] * 4
@@ -184,7 +194,9 @@ def test_hooks_see_and_replace_arguments_and_results():
     layer, seen = nn.ReLU(), []
     first = layer.register_forward_pre_hook(lambda m, args: (args[0] + 1,))
     second = layer.register_forward_hook(lambda m, args, out: out * 10)
-    layer.register_forward_hook(lambda m, args, kwargs, out: seen.append(out.tolist()), with_kwargs=True)
+    layer.register_forward_hook(
+        lambda m, args, kwargs, out: seen.append(out.tolist()), with_kwargs=True
+    )
     layer.register_forward_hook(lambda m, args, out: seen.append("first"), prepend=True)
     assert layer(dg.tensor([1.0, -3.0])).tolist() == [20.0, 0.0]
     assert seen == ["first", [20.0, 0.0]]
@@ -215,20 +227,28 @@ def test_containers_behave_as_lists_and_dicts():
         row[5]
     many = nn.ModuleList([a])
     many += [b]
-    assert b in many and list(many + [c]) == [a, b, c] and isinstance(many[:1], nn.ModuleList)
+    assert b in many and [*many, c] == list(many + [c])  # noqa: RUF005
+    assert isinstance(many[:1], nn.ModuleList)
     named = nn.ModuleDict({"a": a})
     named["b"] = b
     assert list(named) == ["a", "b"] and named.pop("a") is a and "a" not in named
     assert list(nn.Sequential({"x": a, "y": b})._modules) == ["x", "y"]
     params = nn.ParameterList([dg.ones(2), nn.Parameter(dg.zeros(3))])
-    assert [tuple(p.shape) for p in params] == [(2,), (3,)] and list(params.state_dict()) == ["0", "1"]
+    assert [tuple(p.shape) for p in params] == [(2,), (3,)] and list(params.state_dict()) == [
+        "0",
+        "1",
+    ]
     table = nn.ParameterDict({"w": dg.ones(2)})
     assert "Parameter containing: [dualgraph.float32 of size 2]" in repr(table)
 
 
 def test_a_parameter_is_a_leaf_that_prints_as_one():
     p = nn.Parameter(dg.ones(2))
-    assert p.is_leaf and p.requires_grad and not nn.Parameter(p.detach(), requires_grad=False).requires_grad
+    assert (
+        p.is_leaf
+        and p.requires_grad
+        and not nn.Parameter(p.detach(), requires_grad=False).requires_grad
+    )
     assert repr(p).startswith("Parameter containing:\ntensor(")
     assert not isinstance(p * 2, nn.Parameter)
 

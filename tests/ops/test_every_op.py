@@ -294,6 +294,90 @@ def _gives_float(prim: Prim, t: dg.Tensor) -> bool:
     return not t.dtype.is_complex and ELEMENTWISE.resolve(prim, (t.dtype,) * arity)[1].is_floating_point
 
 
+SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, np.inf, -np.inf, np.nan, 1e-30, -1e30, 2.5)
+# Where NumPy has another convention: shifts and whole quotients by 0, the library's own corner cases.
+OWN_CONVENTION = {"floor_divide", "remainder", "fmod", "nextafter", "signbit", "copysign"}
+
+
+@pytest.mark.parametrize("name", [n for n in OPS if REGISTRY[n].kind is ELEMENTWISE and oracle_of(REGISTRY[n])])
+def test_special_values_are_those_of_the_oracle(name: str) -> None:
+    prim = REGISTRY[name]
+    oracle, arity = oracle_of(prim), len(samples_of(prim)[0].args)
+    assert oracle is not None
+    if prim.sample_rule is not None or name in OWN_CONVENTION:
+        return
+    for dtype in ("float32", "float64"):
+        grid = [g.ravel() for g in np.meshgrid(*(np.array(SPECIAL, dtype),) * arity)]
+        try:
+            out = array(prim(*map(dg.tensor, grid)))
+        except DTypeError:
+            continue
+        with np.errstate(all="ignore"):
+            want = oracle(*grid).astype(out.dtype)
+        tolerance = TOLERANCE.get(dtype, 0) if out.dtype.kind == "f" else 0
+        np.testing.assert_allclose(out, want, rtol=tolerance, atol=0, err_msg=dtype)
+
+
+@pytest.mark.parametrize("name", [n for n in OPS if REGISTRY[n].kind is ELEMENTWISE])
+def test_bits_of_an_element_do_not_depend_on_what_lies_beside_it(name: str) -> None:
+    prim = REGISTRY[name]
+    if prim.sample_rule is not None:
+        return
+    arity, (low, high) = len(samples_of(prim)[0].args), prim.details["domain"]
+    for dtype in dict.fromkeys(d for d, _ in cases(prim, ("float32", "float64", "bfloat16", "int32", "complex64"))):
+        rng = np.random.default_rng(3)
+        whole = tensors(Sample(tuple(rng.uniform(low, high, 40_000) for _ in range(arity)), {}), dtype)
+        out = prim(*whole)
+        for cut in (slice(0, 1), slice(5, 22), slice(None, None, 7), slice(-3, None)):
+            part = prim(*(x[cut] for x in whole))
+            assert bits(part) == bits(out[cut]), (dtype, cut)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_the_layout_of_operands_in_memory_does_not_matter(name: str) -> None:
+    prim = REGISTRY[name]
+    for dtype, sample in cases(prim, ("float32", "int32", "complex64")):
+        args = tensors(sample, dtype)
+        turned = [dg.asarray(np.asfortranarray(a._data)) for a in args]
+        spread = [_every_second(a) for a in args]
+        want = [bits(o) for o in call(prim, sample.params)(*args)]
+        for other in (turned, spread):
+            got = call(prim, sample.params)(*other)
+            if name not in MATRIX_PRODUCTS:  # the library may take another path
+                assert [bits(o) for o in got] == want, (dtype, sample.params)
+            for o, w in zip(got, call(prim, sample.params)(*args), strict=True):
+                np.testing.assert_allclose(array(o), array(w), rtol=1e-5, atol=1e-5)
+
+
+def _every_second(t: dg.Tensor) -> dg.Tensor:
+    """The same values, with gaps in memory, in reverse order."""
+    if t.ndim == 0:
+        return t
+    wide = np.repeat(t._data[..., ::-1], 2, axis=-1)
+    return dg.asarray(wide[..., ::-2])
+
+
+@pytest.mark.parametrize("name", [n for n in OPS if REGISTRY[n].kind in (ELEMENTWISE, REDUCTION)])
+def test_tensors_without_elements(name: str) -> None:
+    prim = REGISTRY[name]
+    if prim.kind is REDUCTION:
+        x = dg.zeros(3, 0)
+        assert prim(x, axes=(0,), keepdims=False).shape == (0,)
+        if name in ("reduce_sum", "reduce_prod", "reduce_any", "reduce_all"):
+            want = {"reduce_sum": 0, "reduce_prod": 1, "reduce_any": 0, "reduce_all": 1}[name]
+            assert prim(x, axes=(1,), keepdims=True).tolist() == [[want]] * 3
+        else:
+            with pytest.raises(dg.ShapeError, match="undefined"):
+                prim(x, axes=(1,), keepdims=True)
+        return
+    for dtype in dict.fromkeys(d for d, _ in cases(prim, ("float32", "int32", "complex64"))):
+        arity, params = len(samples_of(prim)[0].args), samples_of(prim)[0].params
+        args = tensors(Sample((np.zeros((2, 0)),) * arity, params), dtype) if dtype != "int32" else [
+            dg.zeros(2, 0, dtype=dg.int32) for _ in range(arity)
+        ]
+        assert prim(*args, **params).shape == (2, 0)
+
+
 # --- derivatives -------------------------------------------------------------------------------
 
 STEP = 1e-6

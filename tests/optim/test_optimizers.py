@@ -99,7 +99,11 @@ def test_parameters_without_gradient_are_left_alone():
     optimizer = optim.Adam([p, q])
     p.grad = dg.tensor([1.0])
     optimizer.step()
-    assert q.item() == 1.0 and optimizer.state[q]["step"].item() == 0 and optimizer.state[p]["step"].item() == 1
+    assert (
+        q.item() == 1.0
+        and optimizer.state[q]["step"].item() == 0
+        and optimizer.state[p]["step"].item() == 1
+    )
 
 
 def test_a_closure_is_run_with_gradients():
@@ -153,7 +157,9 @@ def test_a_state_that_does_not_fit_is_refused():
         optimizer.load_state_dict({})
     with pytest.raises(dg.StateError, match=r"\[1\] parameters, those of the state \[2\]"):
         optimizer.load_state_dict(optim.Adam([_param(1.0), _param(1.0)]).state_dict())
-    with pytest.raises(dg.StateError, match=r"'exp_avg' of a parameter of shape \(1,\) has shape \(2,\)"):
+    with pytest.raises(
+        dg.StateError, match=r"'exp_avg' of a parameter of shape \(1,\) has shape \(2,\)"
+    ):
         optimizer.load_state_dict(optim.Adam([_param(1.0, 2.0)]).state_dict())
 
 

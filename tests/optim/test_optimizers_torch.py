@@ -1,5 +1,7 @@
 """Optimisers and schedules follow PyTorch's formulas over 20 steps (run where torch is installed)."""
 
+# ruff: noqa: E501 - a table reads best with one case a line
+
 import numpy as np
 import pytest
 
@@ -11,14 +13,23 @@ OPTIMIZERS = {
     "SGD dampening": ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "maximize": True}),
     "SGD nesterov": ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
     "Adam": ("Adam", {"lr": 0.05}),
-    "Adam all": ("Adam", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1, "amsgrad": True}),
+    "Adam all": (
+        "Adam",
+        {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1, "amsgrad": True},
+    ),
     "Adam without momentum": ("Adam", {"lr": 0.05, "betas": (0.0, 0.9), "maximize": True}),
     "AdamW": ("AdamW", {"lr": 0.05, "weight_decay": 0.1}),
     "AdamW amsgrad": ("AdamW", {"lr": 0.05, "amsgrad": True}),
     "RMSprop": ("RMSprop", {"lr": 0.05}),
-    "RMSprop all": ("RMSprop", {"lr": 0.05, "momentum": 0.9, "centered": True, "weight_decay": 0.1}),
+    "RMSprop all": (
+        "RMSprop",
+        {"lr": 0.05, "momentum": 0.9, "centered": True, "weight_decay": 0.1},
+    ),
     "Adagrad": ("Adagrad", {"lr": 0.1}),
-    "Adagrad all": ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.2}),
+    "Adagrad all": (
+        "Adagrad",
+        {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.2},
+    ),
 }
 
 
@@ -29,7 +40,9 @@ def _start(dtype):
 
 def _train(lib, make, name, options, steps, dtype, before=None):
     params = [make(a.copy()).requires_grad_() for a in _start(dtype)]
-    optimizer = getattr(lib.optim, name)([{"params": params[:2]}, {"params": params[2:], "lr": 0.02}], **options)
+    optimizer = getattr(lib.optim, name)(
+        [{"params": params[:2]}, {"params": params[2:], "lr": 0.02}], **options
+    )
     for i in range(steps):
         optimizer.zero_grad()
         if before is not None:
@@ -102,7 +115,9 @@ def test_schedules_agree(name):
     seen = []
     for lib in (dg, torch):
         params = [(lib.ones(2) * i).requires_grad_() for i in (1, 2)]
-        optimizer = lib.optim.SGD([{"params": params[:1]}, {"params": params[1:], "lr": 0.02}], lr=0.1, momentum=0.9)
+        optimizer = lib.optim.SGD(
+            [{"params": params[:1]}, {"params": params[1:], "lr": 0.02}], lr=0.1, momentum=0.9
+        )
         schedule = SCHEDULES[name](lib.optim.lr_scheduler, optimizer)
         rates = []
         for _ in range(20):
@@ -121,7 +136,9 @@ def test_plateau_agrees(mode):
     rates = []
     for lib in (dg, torch):
         optimizer = lib.optim.SGD([lib.ones(2).requires_grad_()], lr=0.1)
-        schedule = lib.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, 0.5, patience=2, cooldown=1, min_lr=0.01)
+        schedule = lib.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, mode, 0.5, patience=2, cooldown=1, min_lr=0.01
+        )
         seen = []
         for metric in metrics:
             schedule.step(metric)

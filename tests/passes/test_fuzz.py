@@ -19,6 +19,7 @@ from dualgraph.passes.fuse import fuse, may_be_fused
 from dualgraph.passes.horizontal import fuse_horizontally
 from dualgraph.passes.inline import inline
 from dualgraph.passes.order import order, peak_bytes
+from dualgraph.passes.recompute import recompute
 from dualgraph.passes.simplify import simplify
 from dualgraph.static.graph import Graph, renumber, verify_types
 from dualgraph.static.interpreter import interpret
@@ -44,6 +45,7 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
     "cse": cse,
     "fuse": partial(fuse, can_fuse=may_be_fused, accept=lambda body: True),
     "fuse with refusals": partial(fuse, can_fuse=may_be_fused, accept=no_reductions, singles=True),
+    "recompute": partial(recompute, accept=lambda body: True, weigh=lambda node: 0.1, least=1),
     "fuse horizontally": partial(fuse_horizontally, accept=lambda body: True),
     "order": order,
     "renumber": renumber,

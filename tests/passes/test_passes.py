@@ -22,6 +22,7 @@ from dualgraph.passes.inline import inline
 from dualgraph.passes.order import order, peak_bytes
 from dualgraph.passes.pipeline import Hooks, optimise
 from dualgraph.passes.reach import Reach
+from dualgraph.passes.recompute import recompute
 from dualgraph.passes.simplify import simplify
 from dualgraph.static.graph import Graph, verify_types
 from dualgraph.static.text import parse
@@ -128,6 +129,16 @@ CASES: dict[str, tuple[Callable[[Graph], Graph], str]] = {
         %3: f32[8,16] = divide(%1, %2)
         %4: f32[8,16] = tanh(%3)
         return %4
+    }"""),
+    "recompute": (lambda g: recompute(fuse_all(g), everything, lambda node: 5.0, least=1), """
+    graph(%0: f32[8,16], %1: f32[16]) {
+        %2: f32[8,16] = add(%0, %1)
+        %3: f32[8,16] = exp(%2)
+        %4: f32[8,16] = multiply(%2, %3)
+        %5: f32[8,16] = cumsum_along(%4, axis=0)
+        %6: f32[8,16] = multiply(%5, %3)
+        %7: f32[8,16] = add(%6, %2)
+        return %7
     }"""),
     "fuse_horizontally": (lambda g: fuse_horizontally(fuse_all(g), accept=everything), """
     graph(%0: f32[4], %1: f32[4], %2: f32[8], %3: f32[8]) {

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ...core.dtypes import DType
+from ...core.kinds import ELEMENTWISE
 from ...core.node import Node, Var
 from ...core.prim import Prim
 from ...core.types import TensorType
@@ -31,6 +32,7 @@ __all__ = [
     "fold",
     "has_fold",
     "has_kernel",
+    "instructions",
     "may_overwrite",
     "reduce_kernel",
     "supports",
@@ -66,6 +68,16 @@ def can_lower(body: Graph) -> bool:
     except Unsupported:
         return False
     return True
+
+
+def instructions(node: Node) -> float:
+    """How many instructions an elementwise node of a kernel takes for each element; index maps take none."""
+    from .weights import weight
+
+    if node.prim.kind is not ELEMENTWISE:
+        return 0.0
+    dtypes = tuple(v.type.dtype.name for v in node.inputs)
+    return weight(node.prim, dtypes, node.params, node.outputs[0].type.dtype.name)
 
 
 def may_overwrite(node: Node, result: int, operand: int) -> bool:

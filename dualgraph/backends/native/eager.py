@@ -105,7 +105,8 @@ def elementwise(
     """Runs an elementwise op on arrays of any layout that broadcast together."""
     shape = arrays[0].shape
     scalar: tuple[bool, ...] = _NONE[len(arrays)]
-    if not all([a.shape == shape and a.flags.c_contiguous for a in arrays]):
+    if not all(type(a) is np.ndarray and a.shape == shape and a.flags.c_contiguous for a in arrays):
+        arrays = [np.asarray(a) for a in arrays]
         shape = np.broadcast_shapes(*(a.shape for a in arrays))
         scalar = tuple(a.size == 1 and a.shape != shape for a in arrays)
         arrays = [

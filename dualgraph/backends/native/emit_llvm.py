@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from .emit_nest import NestEmitter
-from .llvm_parts import I8, I64, PTR, VOID
+from .llvm_parts import I8, I64, PTR, VOID, arguments
 from .loop_ir import Kernel, Size
 
 
@@ -28,18 +28,20 @@ class Code:
 def emit(kernel: Kernel, *, has_fma: bool = True, header: int | None = None) -> Code:
     """LLVM IR of a kernel. Raises Unsupported where an op's body uses what the scalar language lacks.
 
-    With `header` there is also ``flat(array, ..., begin, end)``: the first nest over the elements of array
-    objects that hold the pointer to them `header` bytes from their own address.
+    With `header`, the bytes between the address of an array object and the pointer to its elements, two more
+    functions take such objects: ``objects(arrays, scratch)`` runs the kernel on an array of their addresses,
+    ``flat(array, ..., begin, end)`` the first nest.
     """
     module = ir.Module(name="kernel")
     nests = [NestEmitter(module, kernel, k, has_fma) for k in range(len(kernel.nests))]
-    _emit_run(module, kernel, nests)
+    run = _emit_run(module, kernel, nests)
     if header is not None:
+        _emit_objects(module, kernel, run, header)
         _emit_flat(module, kernel, nests[0], header)
     return Code(str(module), max((n.scratch for n in nests), default=0))
 
 
-def _emit_run(module: ir.Module, kernel: Kernel, nests: list[NestEmitter]) -> None:
+def _emit_run(module: ir.Module, kernel: Kernel, nests: list[NestEmitter]) -> ir.Function:
     fn = ir.Function(module, ir.FunctionType(VOID, [PTR, PTR]), "run")
     b = ir.IRBuilder(fn.append_basic_block())
     buffers, sizes = fn.args
@@ -56,16 +58,44 @@ def _emit_run(module: ir.Module, kernel: Kernel, nests: list[NestEmitter]) -> No
             end = b.mul(end, extent)
         b.call(emitted.fn, [buffers, sizes, ir.Constant(I64, 0), end])
     b.ret_void()
+    return fn
+
+
+def _emit_objects(module: ir.Module, kernel: Kernel, run: ir.Function, header: int) -> None:
+    fn = ir.Function(module, ir.FunctionType(VOID, [PTR, PTR]), "objects")
+    b = ir.IRBuilder(fn.append_basic_block())
+    arrays, scratch = fn.args
+    count = arguments(kernel)
+    block = _block(b, count + 1)
+    for i in range(count):
+        array = b.load(b.gep(arrays, [ir.Constant(I64, i)], source_etype=PTR), typ=PTR)
+        _put(b, block, i, _elements(b, array, header))
+    _put(b, block, count, scratch)
+    b.call(run, [block, ir.Constant(PTR, None)])
+    b.ret_void()
 
 
 def _emit_flat(module: ir.Module, kernel: Kernel, nest: NestEmitter, header: int) -> None:
-    count = len(kernel.buffers)
+    count = arguments(kernel)
     fn = ir.Function(module, ir.FunctionType(VOID, [PTR] * count + [I64, I64]), "flat")
     b = ir.IRBuilder(fn.append_basic_block())
-    block = b.alloca(ir.ArrayType(PTR, count))
-    block.type = PTR
+    block = _block(b, count)
     for i, array in enumerate(fn.args[:count]):
-        elements = b.load(b.gep(array, [ir.Constant(I64, header)], source_etype=I8), typ=PTR)
-        b.store(elements, b.gep(block, [ir.Constant(I64, i)], source_etype=PTR))
+        _put(b, block, i, _elements(b, array, header))
     b.call(nest.fn, [block, ir.Constant(PTR, None), *fn.args[count:]])
     b.ret_void()
+
+
+def _block(b: ir.IRBuilder, count: int) -> ir.Value:
+    block = b.alloca(ir.ArrayType(PTR, count))
+    block.type = PTR
+    return block
+
+
+def _put(b: ir.IRBuilder, block: ir.Value, i: int, pointer: ir.Value) -> None:
+    b.store(pointer, b.gep(block, [ir.Constant(I64, i)], source_etype=PTR))
+
+
+def _elements(b: ir.IRBuilder, array: ir.Value, header: int) -> ir.Value:
+    """The pointer to the elements of an array object."""
+    return b.load(b.gep(array, [ir.Constant(I64, header)], source_etype=I8), typ=PTR)

@@ -17,12 +17,13 @@ from .llvm_parts import (
     VOID,
     Access,
     accesses,
+    arguments,
     from_memory,
     memory_type,
     suffix,
     to_memory,
 )
-from .loop_ir import Affine, Axis, Extent, Kernel, Load, Size, Statement, Store
+from .loop_ir import TILE, Affine, Axis, Extent, Kernel, Load, Size, Statement, Store, Tile
 from .scalar_llvm import Lanes
 
 
@@ -93,9 +94,10 @@ class MemoryWriter(Writer):
     def scratch_memory(self, count: int) -> ir.Value:
         """A part of the thread's scratch memory of `count` bytes."""
         if self.scratch_pointer is None:
-            arguments = sum(x.role != "scratch" for x in self.kernel.buffers)
             with self.b.goto_entry_block():
-                slot = self.b.gep(self.buffers, [self.i64(arguments)], source_etype=PTR)
+                slot = self.b.gep(
+                    self.buffers, [self.i64(arguments(self.kernel))], source_etype=PTR
+                )
                 self.scratch_pointer = self.b.load(slot, typ=PTR)
         at = self.b.gep(self.scratch_pointer, [self.i64(self.scratch)], source_etype=I8)
         self.scratch += -(-count // 64) * 64
@@ -231,6 +233,20 @@ class MemoryWriter(Writer):
         else:
             self.masked("store", pointer, element, align, x)
 
+    def tile(self, s: Tile) -> None:
+        """Loads 16 columns, transposes them in registers, stores 16 rows."""
+        b, dtype = self.b, self.kernel.buffers[s.buffer].dtype
+        element, align = memory_type(dtype), dtype.itemsize
+        kind = ir.VectorType(element, TILE)
+        source, dest = self.pointers[s.buffer, s.index], self.pointers[s.dest, Affine()]
+        stride = self.i64(s.stride)
+        columns = [
+            self.step(source, s.buffer, self.b.mul(self.i64(c), stride)) for c in range(TILE)
+        ]
+        rows = transposed(b, [b.load(column, align=align, typ=kind) for column in columns])
+        for r, row in enumerate(rows):
+            b.store(row, self.step(dest, s.dest, self.i64(r * TILE)), align=align)
+
     def masked(
         self, op: str, place: ir.Value, element: ir.Type, align: int, x: ir.Value | None = None
     ) -> ir.Value:
@@ -252,3 +268,22 @@ class MemoryWriter(Writer):
             result = kind if x is None else VOID
             callee = ir.Function(self.module, ir.FunctionType(result, [a.type for a in args]), name)
         return self.b.call(callee, args)
+
+
+def transposed(b: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
+    """A square of vectors mirrored at its diagonal: quadrants change places at each scale."""
+    n = len(rows)
+    half = n // 2
+    while half:
+        low = [c if c & half == 0 else n + c - half for c in range(n)]
+        high = [c + half if c & half == 0 else n + c for c in range(n)]
+        masks = [
+            ir.Constant(ir.VectorType(I32, n), [ir.Constant(I32, i) for i in m])
+            for m in (low, high)
+        ]
+        for i in range(n):
+            if i & half == 0:
+                pair = rows[i], rows[i + half]
+                rows[i], rows[i + half] = (b.shuffle_vector(*pair, mask) for mask in masks)
+        half //= 2
+    return rows

@@ -22,6 +22,7 @@ from .loop_ir import (
     Size,
     Statement,
     Store,
+    Tile,
     Unsupported,
     walk,
 )
@@ -70,6 +71,8 @@ class NestEmitter(MemoryWriter):
                 self.values[s.dest] = self.apply(s)
             elif isinstance(s, Store):
                 self.store(s)
+            elif isinstance(s, Tile):
+                self.tile(s)
             elif isinstance(s, Reduce):
                 Folding(self, s).emit()
             else:

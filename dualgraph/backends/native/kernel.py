@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ...static.graph import Graph
-from .addresses import address_of
+from .addresses import DIRECT, HEADER, address_of
 from .emit_llvm import emit
 from .jit import jit
+from .llvm_parts import arguments
 from .loop_ir import Kernel, Loop, Nest, Reduce, Size, Unsupported, overwritable
 from .lower import Strides, lower
 from .threads import pool
@@ -52,16 +53,18 @@ class NativeKernel:
 
     def __init__(self, kernel: Kernel) -> None:
         compiler = jit()
-        code = emit(kernel, has_fma=compiler.has_fma)
+        code = emit(kernel, has_fma=compiler.has_fma, header=HEADER)
         names = tuple(f"nest{k}" for k in range(len(kernel.nests)))
         try:
-            self.machine = compiler.compile(code.text, ("run", *names))
+            self.machine = compiler.compile(code.text, ("run", "objects", *names))
         except RuntimeError as error:
             raise Unsupported(f"LLVM refused the kernel: {error}") from error
         self.kernel = kernel
         self.text = code.text
         self.scratch = code.scratch
         self.call = RUN(self.machine.addresses["run"])
+        self._call_objects = RUN(self.machine.addresses["objects"])
+        self._ids = ctypes.c_void_p * arguments(kernel)
         self.nests = tuple(
             NestCall(nest, self.machine.addresses[name])
             for nest, name in zip(kernel.nests, names, strict=True)
@@ -85,7 +88,14 @@ class NativeKernel:
 
     def run(self, in_arrays: Sequence[Any], out_arrays: Sequence[Any]) -> None:
         """Runs on arrays that lie as the kernel was compiled for, outputs C-contiguous."""
-        addresses = [address_of(a) for a in (*in_arrays, *out_arrays)]
+        arrays = [a if type(a) is np.ndarray else np.asarray(a) for a in in_arrays]
+        arrays += out_arrays
+        if DIRECT and not (self.large and pool.size > 1):
+            memory = np.empty(self.scratch, dtype=np.uint8) if self.scratch else None
+            scratch = None if memory is None else address_of(memory)
+            self._call_objects(self._ids(*map(id, arrays)), scratch)
+            return
+        addresses = [address_of(a) for a in arrays]
         if self.large and pool.size > 1:
             self.run_split(addresses)
         else:

@@ -8,7 +8,7 @@ from math import prod
 from llvmlite import ir
 
 from ...core.dtypes import DType, bool_
-from .loop_ir import Affine, Axis, Load, Size, Statement, Store, walk
+from .loop_ir import Affine, Axis, Kernel, Load, Size, Statement, Store, Tile, walk
 from .scalar_llvm import element_type
 
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
@@ -29,8 +29,18 @@ class Turn:
 
 def accesses(statements: Iterable[Statement]) -> list[Access]:
     """The places that a block and the blocks in it load from and store to, each once."""
-    found = ((s.buffer, s.index) for s in walk(statements) if isinstance(s, Load | Store))
-    return list(dict.fromkeys(found))
+    found: dict[Access, None] = {}
+    for s in walk(statements):
+        if isinstance(s, Load | Store | Tile):
+            found[s.buffer, s.index] = None
+        if isinstance(s, Tile):
+            found[s.dest, Affine()] = None
+    return list(found)
+
+
+def arguments(kernel: Kernel) -> int:
+    """How many buffers the caller gives; scratch buffers lie in the thread's scratch memory."""
+    return sum(b.role != "scratch" for b in kernel.buffers)
 
 
 def memory_type(dtype: DType) -> ir.Type:

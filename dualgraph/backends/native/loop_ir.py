@@ -157,6 +157,22 @@ class Store:
         return f"store b{self.buffer}[{self.index}] = v{self.value}"
 
 
+TILE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """Copies a square of 16 x 16 elements, transposed: ``dest[16*r + c] = buffer[index + r + stride*c]``."""
+
+    dest: int
+    buffer: int
+    index: Affine
+    stride: Extent
+
+    def __str__(self) -> str:
+        return f"b{self.dest} = tile b{self.buffer}[{self.index}] by {self.stride}"
+
+
 @dataclass(frozen=True, slots=True)
 class Fold:
     """One result of a reduction: `value` folded with `monoid` in the canonical order."""
@@ -197,7 +213,7 @@ class Loop:
     vector: bool = False
 
 
-Statement = Load | Constant | Apply | Store | Reduce | Loop
+Statement = Load | Constant | Apply | Store | Tile | Reduce | Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +261,7 @@ def overwritable(kernel: Kernel) -> tuple[frozenset[int], ...]:
     """For each output the input buffers whose memory it may have.
 
     An input is one if no turn of any loop reads a place of it after that place of the output was written:
-    all its loads stand before the store, in the same nest, at the same index.
+    all its loads stand before the store, those in the same nest at the same index.
     """
     outs = [i for i, b in enumerate(kernel.buffers) if b.role == "out"]
     ins = [i for i, b in enumerate(kernel.buffers) if b.role == "in"]
@@ -255,12 +271,9 @@ def overwritable(kernel: Kernel) -> tuple[frozenset[int], ...]:
         at = next(i for i, (_, s) in enumerate(events) if isinstance(s, Store) and s.buffer == k)
         nest, store = events[at]
         assert isinstance(store, Store)
-        late = {s.buffer for _, s in events[at:] if isinstance(s, Load)}
-        elsewhere = {
-            s.buffer
-            for n, s in events[:at]
-            if isinstance(s, Load) and (n != nest or s.index != store.index)
-        }
+        late = {s.buffer for _, s in events[at:] if isinstance(s, Load | Tile)}
+        here = [s for n, s in events[:at] if n == nest and isinstance(s, Load | Tile)]
+        elsewhere = {s.buffer for s in here if isinstance(s, Tile) or s.index != store.index}
         size = kernel.buffers[k].dtype.itemsize
         out.append(
             frozenset(

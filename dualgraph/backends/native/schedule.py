@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 
@@ -11,6 +11,7 @@ from .axes import AxisMap
 from .expressions import Expr
 from .index_maps import linear, strides_of
 from .loop_ir import (
+    TILE,
     Affine,
     Apply,
     Axis,
@@ -23,6 +24,7 @@ from .loop_ir import (
     Reduce,
     Statement,
     Store,
+    Tile,
     Unsupported,
 )
 from .outputs import Output, closure
@@ -94,10 +96,57 @@ class NestSchedule:
         stores = tuple(self.store(o) for o in self.group)
         fixed = tuple(self.statement(e) for e in self.exprs if e.axes <= rows)
         moving = tuple(self.statement(e) for e in closure((o.expr for o in self.group), rows))
+        tiled = None if flat else self.tiled(fixed, moving, stores)
+        if tiled is not None:
+            return tiled
         if flat:
             return (*fixed, self.loop(self.outer, (*moving, *stores), parallel=True, vector=True))
         inner = self.loop(self.outer[-1:], (*moving, *stores), vector=True)
         return (self.loop(self.outer[:-1], (*fixed, inner), parallel=True),)
+
+    def tiled(
+        self, fixed: tuple[Statement, ...], moving: tuple[Statement, ...], stores: tuple[Store, ...]
+    ) -> tuple[Statement, ...] | None:
+        """Loops over squares, where inputs that run along another axis than the vectors are transposed first."""
+        j = self.outer[-1]
+        reads = [s for s in moving if isinstance(s, Load) and s.index.coefficient(j) not in (0, 1)]
+        i = next((a for a in self.outer for s in reads if s.index.coefficient(a) == 1), None)
+        if i is None or self.extents[i] % TILE or self.extents[j] % TILE:
+            return None
+        first = max(self.extents) + 1
+        squares, places = {i: first, j: first + 1}, {i: first + 2, j: first + 3}
+        for a in (i, j):
+            self.extents[squares[a]], self.extents[places[a]] = self.extents[a] // TILE, TILE
+
+        def inside(index: Affine) -> Affine:
+            out = Affine(index.const)
+            for a, c in index.terms:
+                here = Affine(0, ((a, c),))
+                if a in squares:
+                    here = Affine(0, ((squares[a], 1),)) * TILE + Affine(0, ((places[a], 1),))
+                    here = here * c  # type: ignore[operator]
+                out = out + here
+            return out
+
+        tiles: list[Statement] = []
+        across = Affine(0, ((places[i], TILE), (places[j], 1)))
+
+        def cut(s: Statement) -> Statement:
+            if not isinstance(s, Load | Store):
+                return s
+            place, stride = inside(s.index), s.index.coefficient(j)
+            if isinstance(s, Store) or s not in reads or s.index.coefficient(i) != 1:
+                return replace(s, index=place)
+            corner = tuple(t for t in place.terms if t[0] not in places.values())
+            buffer = len(self.buffers)
+            self.buffers.append(Buffer(s.dtype, "scratch", TILE * TILE))
+            tiles.append(Tile(buffer, s.buffer, Affine(place.const, corner), stride))
+            return Load(s.dest, s.dtype, buffer, across)
+
+        columns = self.loop((places[j],), tuple(map(cut, (*moving, *stores))), vector=True)
+        rows = self.loop((places[i],), (*map(cut, fixed), columns))
+        outer = tuple(squares.get(a, a) for a in self.outer[:-1])
+        return (self.loop(outer, (self.loop((squares[j],), (*tiles, rows)),), parallel=True),)
 
     def with_passes(self) -> tuple[Statement, ...]:
         """Reductions level by level, what stands between them, then the stores."""

@@ -144,6 +144,30 @@ def element_size(x: Tensor) -> int:
 
 
 @method
+def is_same_size(x: Tensor, other: Tensor) -> bool:
+    """Whether both have one shape."""
+    return x.shape == other.shape
+
+
+@method
+def is_nonzero(x: Tensor) -> bool:
+    """Whether the only element is not zero."""
+    return bool(x)
+
+
+@method
+def is_signed(x: Tensor) -> bool:
+    """Whether the dtype has negative numbers."""
+    return x.dtype.kind in ("int", "float", "complex")
+
+
+@method
+def data_ptr(x: Tensor) -> int:
+    """The address of the first element."""
+    return int(x._data.__array_interface__["data"][0] if x.device is CPU else x._data.data.ptr)
+
+
+@method
 def stride(x: Tensor, dim: int | None = None) -> Any:
     """Elements to step over from one place to the next, along each axis or along one."""
     steps = tuple(s // x._data.itemsize for s in x._data.strides)

@@ -203,6 +203,36 @@ def heaviside(x: Tensor, values: Any) -> Tensor:
 
 
 @method
+def isposinf(x: Tensor) -> Tensor:
+    """x is +infinity."""
+    return ar.equal(x, float("inf"))  # type: ignore[no-any-return]
+
+
+@method
+def isneginf(x: Tensor) -> Tensor:
+    """x is -infinity."""
+    return ar.equal(x, float("-inf"))  # type: ignore[no-any-return]
+
+
+@method
+def fmax(x: Tensor, other: Any) -> Tensor:
+    """The larger operand; where one is NaN, the other."""
+    return ar.where(ar.isnan(x), other, ar.where(ar.isnan(other), x, ar.maximum(x, other)))  # type: ignore[no-any-return]
+
+
+@method
+def fmin(x: Tensor, other: Any) -> Tensor:
+    """The smaller operand; where one is NaN, the other."""
+    return ar.where(ar.isnan(x), other, ar.where(ar.isnan(other), x, ar.minimum(x, other)))  # type: ignore[no-any-return]
+
+
+@method
+def float_power(x: Tensor, exponent: Any) -> Tensor:
+    """``x ** exponent`` in float64."""
+    return tr.pow(ar.cast(x, dtype="float64"), exponent)  # type: ignore[no-any-return]
+
+
+@method
 def isclose(x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Where ``|x - other| <= atol + rtol * |other|``, or both are equal."""
     near = ar.less_equal(ar.abs(ar.subtract(x, other)), ar.add(ar.multiply(ar.abs(other), rtol), atol))

@@ -241,6 +241,18 @@ def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True
 
 
 @method
+def msort(x: Tensor) -> Tensor:
+    """Values in order along axis 0."""
+    return fn.sort(x, axis=0)
+
+
+@method
+def diff(x: Tensor, n: int = 1, dim: int = -1) -> Tensor:
+    """Differences of neighbours along `dim`, `n` times."""
+    return fn.diff(x, axis=dim, n=n)
+
+
+@method
 def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The indices that put x in order along `dim`."""
     return fn.argsort(x, axis=dim, descending=descending)

@@ -11,7 +11,7 @@ from ...ops.arithmetic import where
 from ...ops.axes import normalize_axes, normalize_axis
 from ...ops.contraction import swap_last
 from ...ops.movement import alias, expand_dims_at, flip as flip_op, permute as permute_op, reshape as reshape_op
-from ...ops.reduce import broadcast_to
+from ...ops import reduce as rd
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method, methods
@@ -144,6 +144,7 @@ methods(
     mT=property(_matrix_transposed, doc="The last two axes exchanged."),
     H=property(lambda x: x.conj().t(), doc="Conjugate transpose of a matrix."),
     mH=property(_adjoint, doc="Conjugate, the last two axes exchanged."),
+    adjoint=_adjoint,
     swapaxes=transpose,
     swapdims=transpose,
 )
@@ -155,6 +156,9 @@ def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
     return sh.moveaxis(x, source, destination)
 
 
+methods(moveaxis=movedim)
+
+
 @method
 def expand(x: Tensor, *sizes: Any) -> Tensor:
     """Repeated along new or length-1 axes without copying; -1 keeps a size."""
@@ -163,13 +167,19 @@ def expand(x: Tensor, *sizes: Any) -> Tensor:
     if offset < 0:
         raise ShapeError(describe("expand", f"{x.type}, {wanted}", f"{len(wanted)} sizes for {x.ndim} axes"))
     shape = tuple(x.shape[i - offset] if d == -1 and i >= offset else int(d) for i, d in enumerate(wanted))
-    return broadcast_to(x, shape=shape)  # type: ignore[no-any-return]
+    return rd.broadcast_to(x, shape=shape)  # type: ignore[no-any-return]
+
+
+@method
+def broadcast_to(x: Tensor, size: Any) -> Tensor:
+    """`expand` to a shape."""
+    return expand(x, size)
 
 
 @method
 def expand_as(x: Tensor, other: Tensor) -> Tensor:
     """`expand` to the shape of another tensor."""
-    return broadcast_to(x, shape=other.shape)  # type: ignore[no-any-return]
+    return rd.broadcast_to(x, shape=other.shape)  # type: ignore[no-any-return]
 
 
 @method
@@ -217,133 +227,9 @@ def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | Non
     return sh.roll(x, shifts, axis=dims)
 
 
-# --- parts -------------------------------------------------------------------------------------
-
-
 @method
-def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """`length` places along `dim` from `start` on; a view."""
-    a = normalize_axis(dim, x.ndim)
-    first = int(start) + x.shape[a] if start < 0 else int(start)
-    if length < 0 or first < 0 or first + length > x.shape[a]:
-        raise ShapeError(describe("narrow", str(x.type), f"{start} to {start + length} does not lie in axis {a} of {x.shape[a]}"))
-    return sh.cut(x, a, first, first + length)
-
-
-@method
-def select(x: Tensor, dim: int, index: int) -> Tensor:
-    """The slice at `index` of an axis, without the axis; a view."""
-    a = normalize_axis(dim, x.ndim)
-    return x[(slice(None),) * a + (index,)]  # type: ignore[index,no-any-return]
-
-
-@method
-def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along an axis, without it."""
-    return sh.unstack(x, axis=dim)
-
-
-@method
-def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Parts of `split_size` places along `dim` (the last may be shorter), or of the sizes in a list."""
-    a = normalize_axis(dim, x.ndim)
-    n = x.shape[a]
-    if isinstance(split_size, int):
-        if split_size < 1:
-            raise ShapeError(describe("split", str(x.type), f"parts need at least one place, not {split_size}"))
-        starts = list(range(0, n, split_size)) or [0]
-        return tuple(sh.cut(x, a, i, min(i + split_size, n)) for i in starts)
-    sizes = [int(s) for s in split_size]
-    if sum(sizes) != n:
-        raise ShapeError(describe("split", str(x.type), f"sizes {sizes} do not add up to {n}"))
-    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-    return tuple(sh.cut(x, a, e - s, e) for s, e in zip(sizes, ends, strict=True))
-
-
-@method
-def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` parts of one size (the last may be shorter) along `dim`."""
-    n = x.shape[normalize_axis(dim, x.ndim)]
-    return split(x, max(1, -(-n // chunks)), dim)
-
-
-@method
-def tensor_split(x: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Parts of nearly one size, or cut before the given places."""
-    a = normalize_axis(dim, x.ndim)
-    n = x.shape[a]
-    if isinstance(indices_or_sections, int):
-        k, extra = divmod(n, indices_or_sections)
-        sizes = [k + (i < extra) for i in range(indices_or_sections)]
-        return split(x, sizes, a)
-    edges = [0, *(slice(i).indices(n)[1] for i in indices_or_sections), n]
-    return tuple(sh.cut(x, a, s, max(s, e)) for s, e in zip(edges, edges[1:], strict=False))
-
-
-@method
-def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """All windows of `size` places along an axis, every `step` places, as a new last axis."""
-    a = normalize_axis(dimension, x.ndim)
-    n = (x.shape[a] - size) // step + 1
-    starts = arange(n, device=x.device) * step
-    places = reshape_op(starts, shape=(n, 1)) + arange(size, device=x.device)
-    out = fn.take(x, places, axis=a)
-    return sh.moveaxis(out, a + 1, -1)
-
-
-# --- diagonals ---------------------------------------------------------------------------------
-
-
-@method
-def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """Elements whose places on two axes differ by `offset`, along a new last axis."""
-    a, b = normalize_axis(dim1, x.ndim), normalize_axis(dim2, x.ndim)
-    if a == b:
-        raise ShapeError(describe("diagonal", str(x.type), "needs two different axes"))
-    rest = [i for i in range(x.ndim) if i not in (a, b)]
-    rows, cols = x.shape[a], x.shape[b]
-    n = max(0, min(rows + min(offset, 0), cols - max(offset, 0)))
-    flat = sh.reshape(permute_op(x, axes=(*rest, a, b)), (*(x.shape[i] for i in rest), rows * cols))
-    start = max(offset, 0) if offset >= 0 else -offset * cols
-    key = (Ellipsis, slice(start, start + n * (cols + 1) - cols if n else start, cols + 1))
-    return flat[key]  # type: ignore[index,no-any-return]
-
-
-@method
-def diag(x: Tensor, diagonal: int = 0) -> Tensor:
-    """The diagonal of a matrix, or the matrix with this diagonal and zeros elsewhere."""
-    if x.ndim == 2:
-        return globals()["diagonal"](x, diagonal)  # type: ignore[no-any-return]
-    if x.ndim != 1:
-        raise ShapeError(describe("diag", str(x.type), "needs one axis or two"))
-    return diag_embed(x, diagonal)
-
-
-@method
-def diag_embed(x: Tensor, offset: int = 0) -> Tensor:
-    """Matrices with the last axis of x as diagonal and zeros elsewhere."""
-    n = x.shape[-1] + abs(offset)
-    rows = reshape_op(arange(n, device=x.device), shape=(n, 1))
-    on = rows + offset == arange(n, device=x.device)
-    low, high = max(-offset, 0), max(offset, 0)
-    # column j of a row holds x[j - max(offset, 0)]
-    spread = sh.pad(x, ((0, 0),) * (x.ndim - 1) + ((high, low),))
-    return where(on, unsqueeze(spread, -2), 0)
-
-
-@method
-def trace(x: Tensor) -> Tensor:
-    """Sum of the diagonal of a matrix."""
-    return fn.sum(diagonal(x))
-
-
-@method
-def tril(x: Tensor, diagonal: int = 0) -> Tensor:
-    """The part on and below a diagonal, zeros above."""
-    return sh.tril(x, k=diagonal)
-
-
-@method
-def triu(x: Tensor, diagonal: int = 0) -> Tensor:
-    """The part on and above a diagonal, zeros below."""
-    return sh.triu(x, k=diagonal)
+def rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+    """Turned `k` times by a quarter, from the first axis of `dims` towards the second."""
+    a, b = (normalize_axis(d, x.ndim) for d in dims)
+    turned = [x, transpose(flip(x, b), a, b), flip(x, a, b), flip(transpose(x, a, b), b)]
+    return turned[k % 4]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...core.context import state
 from ...core.errors import AutogradError, describe
 from ...ops.creation import full
 from ...ops.reduce import broadcast_to
@@ -22,7 +23,7 @@ FORMS = """
     add sub subtract mul multiply div divide true_divide floor_divide remainder fmod pow atan2 hypot
     copysign heaviside xlogy clamp clamp_min clamp_max clip lerp addcmul addcdiv addmm addmv baddbmm addbmm
     addr logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not
-    bitwise_left_shift bitwise_right_shift eq ne lt le gt ge
+    bitwise_left_shift bitwise_right_shift eq ne not_equal lt less le less_equal gt greater ge greater_equal
     masked_fill masked_scatter scatter scatter_add scatter_reduce index_add index_copy index_fill index_put
     cumsum cumprod tril triu
 """.split()
@@ -124,11 +125,11 @@ def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Ten
 
 def _reshaped(x: Tensor, name: str, view: Tensor) -> Tensor:
     """x becomes the view: PyTorch's ``unsqueeze_`` and kin change the tensor, not its memory."""
-    if x._parent is not None or x._node is not None or x._requires_grad:
+    if x._parent is not None or (x._requires_grad and state.grad) or state.tracer is not None:
         raise AutogradError(
-            describe(name, str(x.type), "a view or a tensor with history cannot change its shape in place", f"use .{name[:-1]}(...)")
+            describe(name, str(x.type), "views, leaves that require gradients and tensors of a capture keep their shape", f"use .{name[:-1]}(...)")
         )
-    x._data = view._data
+    x._data, x._node, x._index = view._data, view._node, view._index
     return x
 
 
@@ -143,4 +144,4 @@ def _shape_form(name: str) -> Callable[..., Tensor]:
     return call
 
 
-methods(**{f"{name}_": _shape_form(name) for name in ("squeeze", "unsqueeze", "t", "transpose")})
+methods(**{f"{name}_": _shape_form(name) for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes")})

@@ -21,7 +21,7 @@ from ..arithmetic import (
     subtract,
     where,
 )
-from ..composites import cosine_similarity, log_softmax, mean, pairwise_distance
+from ..composites import accumulating, cosine_similarity, log_softmax, mean, pairwise_distance
 from ..indexing import take_along
 from ..movement import reshape, stop_gradient
 from ..reduce import reduce_sum
@@ -40,6 +40,7 @@ def reduced(loss: Any, reduction: str) -> Any:
     raise ArgumentError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
 
 
+@accumulating
 def total(x: Any) -> Any:
     """Sum of all elements."""
     return reduce_sum(x, axes=tuple(range(x.ndim)), keepdims=False)

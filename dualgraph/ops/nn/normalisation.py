@@ -10,7 +10,7 @@ from ...core.context import grad_mode
 from ...core.dtypes import bfloat16, float32, float64
 from ...core.errors import ArgumentError, ShapeError
 from ..arithmetic import divide, multiply, rsqrt, square, subtract
-from ..composites import mean
+from ..composites import accumulating, mean
 from ..movement import pad, reshape
 
 Axes = tuple[int, ...]
@@ -34,6 +34,7 @@ def _by_channel(p: Any, ndim: int) -> Any:
 
 
 @composite
+@accumulating
 def layer_norm(
     x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -44,6 +45,7 @@ def layer_norm(
 
 
 @composite
+@accumulating
 def rms_norm(x: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """``x / sqrt(mean(x**2) + eps) * weight`` over the last axes; eps is the dtype's epsilon unless given."""
     axes = _last_axes("rms_norm", x, normalized_shape)
@@ -65,6 +67,7 @@ def _last_axes(op: str, x: Any, normalized_shape: Any) -> Axes:
 
 
 @composite
+@accumulating
 def batch_norm(
     x: Any,
     running_mean: Any,
@@ -115,6 +118,7 @@ def _track(running: Any, current: Any, momentum: Any) -> None:
 
 
 @composite
+@accumulating
 def group_norm(
     x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -130,6 +134,7 @@ def group_norm(
     return _scaled_by_channel(out, weight, bias)
 
 
+@accumulating
 def instance_norm(
     x: Any,
     running_mean: Any = None,

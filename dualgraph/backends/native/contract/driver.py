@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from ..llvm_parts import I64, PTR, VOID
 from . import micro, pack
-from .code import Writer, i64
+from .code import I8, Writer, i64
 from .shape import KC
 
 OPERAND = (
@@ -41,7 +41,10 @@ FIELDS = (
     "narrow",  # columns of a tile at the right edge
     "size",  # bytes of an element
     "x_width",  # elements that a packed column of x takes
+    "depth",  # room for k's in a panel
     "y_at",  # where the scratch of y begins
+    "scratch",  # bytes of scratch, of which `whole` makes its own
+    "units",
     "wide_full",  # micro-kernels: tiles of all rows, and of the rows left over
     "wide_rest",
     "narrow_full",
@@ -58,9 +61,10 @@ class Driver:
         self.w = Writer(self.module, "run", ARGUMENTS)
         plan, self.x, self.y, self.out, self.scratch, self.begin, self.end = self.w.fn.args
         self.p = {name: self.w.word(plan, i64(i)) for i, name in enumerate(FIELDS)}
+        self.column_bytes = self.w.b.mul(self.p["size"], self.p["depth"])  # of a packed column
 
-    def emit(self) -> str:
-        """IR of the module."""
+    def emit(self) -> None:
+        """Writes the function."""
         w, b, p = self.w, self.w.b, self.p
         with w.loop(self.end, self.begin) as unit:
             batch, part = b.sdiv(unit.i, p["parts"]), b.srem(unit.i, p["parts"])
@@ -78,7 +82,6 @@ class Driver:
                 with w.loop(p["k"], step=KC) as ks:
                     self.block(row, row_end, block.i, end, ks.i)
         b.ret_void()
-        return str(self.module)
 
     def block(
         self, row: ir.Value, row_end: ir.Value, column: ir.Value, column_end: ir.Value, k: ir.Value
@@ -89,7 +92,7 @@ class Driver:
         ys = w.at(self.scratch, p["y_at"])
         with w.when(b.icmp_signed("!=", p["y_pack"], i64(0))):
             self.tiles(column, column_end, lambda j, n, width, _wide: self.pack("y", j, k, count, n, w.at(
-                ys, b.mul(b.sub(j, column), b.mul(p["size"], i64(KC)))), width))
+                ys, b.mul(b.sub(j, column), self.column_bytes)), width))
         with w.loop(row_end, row, p["mc"], nonempty=True) as rows:
             end = w.least(row_end, b.add(rows.i, p["mc"]))
             with w.when(b.icmp_signed("!=", p["x_pack"], i64(0))), w.loop(end, rows.i, p["rows"]) as tile:
@@ -114,7 +117,7 @@ class Driver:
     def packed_x(self, row: ir.Value, first: ir.Value) -> ir.Value:
         b, p = self.w.b, self.p
         panel = b.sdiv(b.sub(row, first), p["rows"])
-        return self.w.at(self.scratch, b.mul(b.mul(panel, p["x_width"]), b.mul(p["size"], i64(KC))))
+        return self.w.at(self.scratch, b.mul(b.mul(panel, p["x_width"]), self.column_bytes))
 
     def operand(self, name: str, row: ir.Value, k: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
         """Start, row map and k map of the part of an operand from (row, k) on."""
@@ -132,13 +135,11 @@ class Driver:
     ) -> None:
         b, p = self.w.b, self.p
         start, rows, ks = self.operand(name, row, k)
-        # a panel of `width` elements a k; the packer counts in vectors
         self.call(p[f"{name}_pack"], pack.ARGUMENTS, [start, rows, ks, panel, count, n, width])
 
     def call(self, address: ir.Value, arguments: tuple[ir.Type, ...], values: list[ir.Value]) -> None:
         b = self.w.b
-        callee = b.inttoptr(address, PTR)
-        b.call(_typed(callee, ir.FunctionType(VOID, list(arguments))), values)
+        b.call(_Callee(b.inttoptr(address, PTR), arguments), values)
 
     def column_of_tiles(
         self, row: ir.Value, row_end: ir.Value, column: ir.Value, columns: ir.Value, width: ir.Value,
@@ -149,7 +150,7 @@ class Driver:
         kind = "wide" if wide else "narrow"
         y, _, y_step = self.operand("y", column, k)
         packed = b.icmp_signed("!=", p["y_pack"], i64(0))
-        panel = w.at(self.scratch, p["y_at"], b.mul(within, b.mul(p["size"], i64(KC))))
+        panel = w.at(self.scratch, p["y_at"], b.mul(within, self.column_bytes))
         y = b.select(packed, panel, y)
         y_step = b.select(packed, b.mul(width, p["size"]), y_step)
         x_packed = b.icmp_signed("!=", p["x_pack"], i64(0))
@@ -166,12 +167,36 @@ class Driver:
             )
 
 
-def _typed(callee: ir.Value, kind: ir.FunctionType) -> ir.Value:
-    """An address as something to call."""
-    callee.function_type = kind
-    return callee
+class _Callee:
+    """A function known by its address."""
+
+    def __init__(self, address: ir.Value, arguments: tuple[ir.Type, ...]) -> None:
+        self.function_type = ir.FunctionType(VOID, list(arguments))
+        self.type, self.get_reference = address.type, address.get_reference
 
 
-def emit_driver() -> str:
-    """IR of ``run(...)``."""
-    return Driver().emit()
+def _emit_whole(module: ir.Module, run: ir.Function, header: int | None) -> None:
+    """``whole(plan, x, y, out)``: all units, with scratch on the stack. With `header` the operands are array
+    objects that hold the pointer to their elements so many bytes from their start."""
+    fn = ir.Function(module, ir.FunctionType(VOID, [PTR] * 4), "whole" if header is None else "flat")
+    b = ir.IRBuilder(fn.append_basic_block())
+    plan, *operands = fn.args
+    if header is not None:
+        operands = [b.load(b.gep(a, [i64(header)], source_etype=I8), typ=PTR) for a in operands]
+
+    def field(name: str) -> ir.Value:
+        return b.load(b.gep(plan, [i64(FIELDS.index(name))], source_etype=I64), typ=I64)
+
+    scratch = b.alloca(I8, size=field("scratch"))
+    scratch.align, scratch.type = 64, PTR
+    b.call(run, [plan, *operands, scratch, i64(0), field("units")])
+    b.ret_void()
+
+
+def emit_driver(header: int) -> str:
+    """IR of ``run``, ``whole`` and ``flat``, which is ``whole`` on array objects with this header."""
+    driver = Driver()
+    driver.emit()
+    for place in (None, header):
+        _emit_whole(driver.module, driver.w.fn, place)
+    return str(driver.module)

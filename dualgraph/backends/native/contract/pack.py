@@ -18,7 +18,7 @@ from .code import ELEMENTS, Writer, i64
 from .shape import Geometry
 
 ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64)
-# operand, rows: stride or table, k: stride or table, panel, count of k, count of rows, vectors of rows
+# operand, rows: stride or table, k: stride or table, panel, count of k, count of rows, elements a k takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,13 @@ class Packer:
     def __init__(self, geometry: Geometry, tables: bool) -> None:
         self.module = ir.Module(name="pack")
         self.w = Writer(self.module, "pack", ARGUMENTS)
-        self.operand, self.row_map, self.k_map, self.panel, self.k, self.rows, self.vectors = self.w.fn.args
+        self.operand, self.row_map, self.k_map, self.panel, self.k, self.rows, width = self.w.fn.args
         self.tables = tables
         self.lanes, self.size = geometry.lanes, geometry.size
         self.kind = ir.VectorType(ELEMENTS[geometry.element], self.lanes)
         self.steps = ir.Constant(ir.VectorType(I64, self.lanes), [l * self.size for l in range(self.lanes)])
-        self.width = self.w.scaled(self.vectors, self.lanes * self.size)  # bytes from k to k in the panel
+        self.vectors = self.w.b.sdiv(width, i64(self.lanes))
+        self.width = self.w.scaled(width, self.size)  # bytes from k to k in the panel
 
     def emit(self) -> str:
         """IR of the module."""

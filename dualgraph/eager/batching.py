@@ -8,17 +8,21 @@ tensors within; the tape works at both levels, so `grad` may stand inside `vmap`
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from typing import Any, NoReturn
 
+from ..core.context import state
 from ..core.errors import TransformError, describe
 from ..core.prim import Prim
-from ..eager.inplace import write
-from ..eager.tensor import Tensor
 from ..ops.arithmetic import add, multiply
 from ..ops.creation import arange_op
 from ..ops.movement import concat_along, copy, expand_dims_at, reshape, slice_
-from ..ops.reduce import broadcast_to
+from ..ops.reduce import broadcast_to, reduce_sum
+from .autograd import Function, FunctionContext
+from .inplace import write
+from .tensor import Tensor
 
 
 class Level:
@@ -29,7 +33,7 @@ class Level:
     def __init__(self, depth: int, size: int) -> None:
         self.depth = depth
         self.size = size
-        self.alive = True
+        self.alive = False
 
 
 class Batch:
@@ -82,13 +86,17 @@ class Batch:
         """Whether both lie in one memory."""
         return type(other) is Batch and self.inner._root() is other.inner._root()
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if self.level.alive or name.startswith("__"):
-            raise AttributeError(f"a batch has no attribute {name!r}")
-        raise TransformError(
-            describe("vmap", f"batch of {self.inner.type}", "a tensor was used after the vmap that made it ended",
-                     "return it from the function instead of keeping it elsewhere")
-        )  # fmt: skip
+    def check_alive(self) -> None:
+        """Raises if the vmap that this batch belongs to has ended."""
+        if not self.level.alive:
+            raise TransformError(
+                describe("vmap", f"batch of {self.inner.type}", "a tensor was used after the vmap that made it ended",
+                         "return it from the function instead of keeping it elsewhere")
+            )  # fmt: skip
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        self.check_alive()
+        raise TransformError("a batch is no array")
 
 
 def batch_of(t: Any) -> Batch | None:
@@ -219,10 +227,10 @@ class Batching:
         return x if batch is not None and batch.level is level else in_batch(x, level, mapped=False)
 
     def _innermost(self, args: Any) -> Level:
-        level = max((b.level for b in map(batch_of, args) if b is not None), key=lambda found: found.depth)
-        if not level.alive:
-            raise TransformError("a tensor was used after the vmap that made it ended; return it instead")
-        return level
+        batches = [b for b in map(batch_of, args) if b is not None]
+        for b in batches:
+            b.check_alive()
+        return max((b.level for b in batches), key=lambda level: level.depth)
 
     def store(self, op: str, t: Tensor, new: Tensor) -> None:
         """Writes `new` into the memory of `t`, where at least one is batched."""
@@ -280,6 +288,39 @@ class Batching:
             out = in_batch(out, level)
         return out, step * prod(sizes)
 
+    # --- custom functions: the user's forward and backward, for tapes at both levels ---
+
+    def lifts(self, args: tuple[Any, ...]) -> bool:
+        """Whether the tape under the batched operands wants to know of a custom function."""
+        return self.applies(args) and any(isinstance(a, Tensor) and _tracked_below(a) for a in args)
+
+    def custom(self, cls: type[Function], ctx: FunctionContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Runs a custom function on batched operands as a custom function of the tensors within."""
+        level = self._innermost(args)
+        own = [b if (b := batch_of(a)) is not None and b.level is level else None for a in args]
+        inner = [a if b is None else b.inner for a, b in zip(args, own, strict=True)]
+        several = []
+
+        def forward(within: FunctionContext, *_: Any) -> tuple[Tensor, ...]:
+            result = cls.forward(ctx, *args, **kwargs)
+            several.append(isinstance(result, tuple))
+            outs = result if isinstance(result, tuple) else (result,)
+            mapped = tuple(_all_examples(o, level) for o in outs)
+            within.mark_non_differentiable(*(m for m, o in zip(mapped, outs, strict=True) if id(o) in ctx._non_differentiable))
+            return mapped
+
+        def backward(_: FunctionContext, *cts: Any) -> tuple[Any, ...]:
+            with _running(level):
+                given = cls.backward(ctx, *(None if c is None else in_batch(c, level) for c in cts))
+                given = given if isinstance(given, tuple) else (given,)
+                return tuple(_as_operand_has_it(g, b, level) for g, b in zip(given, own, strict=False))
+
+        lifted = type(cls.__name__, (Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)})
+        outs = tuple(in_batch(o, level) for o in lifted.apply(*inner))
+        return outs if several[0] else outs[0]
+
+    # --- what must not leave ---
+
     def refuse(self, t: Tensor, what: str) -> None:
         """Raises if the values of `t` would leave the tensor world while they differ between examples."""
         batch = batch_of(t)
@@ -288,3 +329,79 @@ class Batching:
                 describe(what, f"{t.type} inside vmap", f"this tensor has {batch.level.size} values, one for each example",
                          "choose with dg.where(condition, x, y), or take the value outside of vmap")
             )  # fmt: skip
+
+    def check_gradient(self, leaf: Tensor, ct: Tensor) -> None:
+        """Raises if gradients that differ between examples would be summed into a leaf that they share."""
+        if batch_of(ct) is not None and batch_of(leaf) is None:
+            raise TransformError(
+                describe("backward", str(leaf.type), "each example has its own gradient for this tensor, which is outside of the vmap",
+                         "take gradients inside vmap with dg.grad")
+            )  # fmt: skip
+
+    def spelt(self, t: Tensor) -> str | None:
+        """How a batched tensor prints; None for others."""
+        batch = batch_of(t)
+        if batch is None:
+            return None
+        return f"tensor(one of {batch.level.size} examples, shape={t.shape}, dtype={t.dtype!r})"
+
+
+def _tracked_below(t: Tensor) -> bool:
+    batch = batch_of(t)
+    return t.requires_grad if batch is None else tracked(batch.inner)
+
+
+def tracked(t: Tensor) -> bool:
+    """Whether a tape knows the tensor, or one of those that it is a batch of."""
+    return t.requires_grad or tracked_within(t)
+
+
+def tracked_within(t: Tensor) -> bool:
+    """Whether the tape of a vmap further out, or of no vmap, knows the tensor behind a batched one."""
+    batch = batch_of(t)
+    return batch is not None and tracked(batch.inner)
+
+
+def _all_examples(t: Tensor, level: Level) -> Tensor:
+    """The tensor of all examples, also where they share one."""
+    batch = batch_of(t)
+    if batch is not None and batch.level is level and batch.mapped:
+        return batch.inner
+    plain = batch.inner if batch is not None and batch.level is level else t
+    return broadcast_to(plain, shape=(level.size, *t.shape))  # type: ignore[no-any-return]
+
+
+def _as_operand_has_it(ct: Tensor | None, operand: Batch | None, level: Level) -> Tensor | None:
+    """A cotangent at the outer level: one an example if the operand has that, else their sum."""
+    if ct is None:
+        return None
+    wide = _all_examples(ct, level)
+    return wide if operand is not None and operand.mapped else reduce_sum(wide, axes=(0,), keepdims=False)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def level_of(size: int) -> Iterator[Level]:
+    """A vmap of `size` examples runs inside."""
+    level = Level(0, size)
+    with _running(level):
+        yield level
+
+
+@contextmanager
+def _running(level: Level) -> Iterator[None]:
+    """`level` is the innermost vmap inside (again, if it had ended)."""
+    if level.alive:
+        yield
+        return
+    if state.batching is None:
+        state.batching = Batching()
+    handler = state.batching
+    level.depth, level.alive = len(handler.levels) + 1, True
+    handler.levels.append(level)
+    try:
+        yield
+    finally:
+        level.alive = False
+        handler.levels.pop()
+        if not handler.levels:
+            state.batching = None

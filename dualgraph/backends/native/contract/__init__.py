@@ -1,0 +1,31 @@
+"""Native contractions: matrix products and convolutions in explicit-vector LLVM IR, for both modes.
+
+For each output element the products are accumulated by fma in order of k in blocks of 256, each block from
++0, and the blocks' sums are added in order. So a result's bits depend on its row and column alone: not on
+the sizes of the operands, their layout, the batch, the vectors of the processor or the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .. import api
+
+CLAIMED = ("matmul",)
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+@cache
+def claimed(name: str, *dtypes: Any) -> Callable[..., Any] | None:
+    """The kernel ``kernel(*arrays, out=None, **params)`` that takes the place of the op's own on arrays
+    of these NumPy dtypes, in both modes; None where the op keeps its own."""
+    if name not in CLAIMED or not api.available() or dtypes[0] not in DTYPES or len(set(dtypes)) > 1:
+        return None
+    from . import product
+
+    kernels = {"matmul": product.matmul}
+    return kernels[name] if product.available() else None

@@ -1,0 +1,71 @@
+"""Compiled kernels: each is made when first needed, once for a processor, and kept on disk."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ..addresses import DIRECT, HEADER
+from ..jit import Machine, jit
+from .driver import ARGUMENTS, emit_driver
+from .micro import emit_micro
+from .pack import emit_pack
+from .shape import Geometry, geometry
+
+RUN = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(ARGUMENTS) - 2), ctypes.c_int64, ctypes.c_int64)
+WHOLE = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
+BRIEF = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 4)  # keeps the interpreter lock: less to do for a short call
+_kept: list[Machine] = []  # machine code that addresses in plans point into
+
+
+def vector_bytes() -> int:
+    """The width of this processor's vectors."""
+    cpu, features = jit().cpu, jit().features.split(",")
+    if cpu == "x86-64-v4" or {"+avx512f", "+avx512vl", "+avx512dq"} <= set(features):
+        return 64
+    return 32 if cpu == "x86-64-v3" or "+avx2" in features else 16
+
+
+def _address(text: str, symbol: str) -> int:
+    machine = jit().compile(text, (symbol,))
+    _kept.append(machine)
+    return machine.addresses[symbol]
+
+
+@cache
+def shape_for(dtype: str) -> Geometry:
+    """The register blocking of this processor for float32 or float64."""
+    return geometry(dtype, vector_bytes())
+
+
+@cache
+def micro(shape: Geometry, rows: int, vectors: int, masked: bool) -> int:
+    """The address of a micro-kernel."""
+    return _address(emit_micro(shape, rows, vectors, masked), "micro")
+
+
+@cache
+def pack(shape: Geometry, tables: bool) -> int:
+    """The address of a packing function."""
+    return _address(emit_pack(shape, tables), "pack")
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The driver's entries: parts of a product, and whole products on array objects or addresses."""
+
+    run: Any
+    whole: Any
+    brief: Any
+
+
+@cache
+def driver() -> Entries:
+    """The compiled driver; the whole ones take array objects (their ids) if DIRECT, else addresses."""
+    machine = jit().compile(emit_driver(HEADER), ("run", "whole", "flat"))
+    _kept.append(machine)
+    at = machine.addresses
+    whole = at["flat" if DIRECT else "whole"]
+    return Entries(RUN(at["run"]), WHOLE(whole), BRIEF(whole))

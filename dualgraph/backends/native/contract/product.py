@@ -1,0 +1,111 @@
+"""Matrix products of NumPy arrays: float32 and float64, any strides, broadcasting batch axes."""
+
+from __future__ import annotations
+
+from functools import cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..jit import jit
+from ..threads import pool
+from .plan import Plan, Product, Strided
+
+LIMIT = 4096  # plans kept
+FEW = 8  # columns so few that the product is computed transposed
+_plans: dict[Any, _Call] = {}
+
+
+class _Call:
+    """A product of arrays of one layout."""
+
+    def __init__(self, x: Any, y: Any) -> None:
+        m, k, n = x.shape[-2], x.shape[-1], y.shape[-1]
+        lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        self.shape = (*lead, m, n)
+        self.empty = not prod(self.shape)
+        self.zero = k == 0
+        size = x.itemsize
+        if self.empty or self.zero:
+            return
+        xs = Strided(*x.strides[-2:])
+        ys = Strided(*y.strides[:-3:-1])
+        starts = _starts(lead, x), _starts(lead, y)
+        if lead and not starts[1].any() and _evenly(starts[0], m * xs.row_step):
+            m, starts, lead = m * len(starts[0]), (starts[0][:1], starts[1][:1]), ()
+        self.matrices = len(starts[0]), m, n
+        self.turned = n <= FEW and m > n
+        if self.turned:
+            m, n, xs, ys, starts = n, m, ys, xs, starts[::-1]
+        out_starts = np.arange(len(starts[0]), dtype=np.int64) * (m * n * size)
+        self.plan = Plan(Product(x.dtype.name, m, n, k, xs, ys, n * size, (*starts, out_starts)))
+
+        if not self.turned:
+            self.run = self.plan
+        elif self.matrices[2] == 1:
+            self.run = self._run_turned
+
+    def run(self, x: Any, y: Any, out: Any) -> None:
+        """Computes into `out`, C-contiguous."""
+        if self.empty:
+            return
+        if self.zero:
+            out.fill(0)
+            return
+        batch, m, n = self.matrices
+        turned = np.empty((batch, n, m), out.dtype)
+        self.plan(y, x, turned)
+        np.copyto(out.reshape(self.matrices), turned.swapaxes(1, 2))
+
+    def _run_turned(self, x: Any, y: Any, out: Any) -> None:
+        self.plan(y, x, out)
+
+
+def _starts(lead: tuple[int, ...], x: Any) -> Any:
+    """Where each matrix of a batch begins, in bytes."""
+    own = x.shape[:-2]
+    padded = (1,) * (len(lead) - len(own)) + own
+    strides = (0,) * (len(lead) - len(own)) + x.strides[:-2]
+    out = np.zeros(1, dtype=np.int64)
+    for extent, d, s in zip(lead, padded, strides, strict=True):
+        steps = np.arange(extent, dtype=np.int64) * (s if d > 1 else 0)
+        out = (out[:, None] + steps).reshape(-1)
+    return out
+
+
+def _evenly(starts: Any, step: int) -> bool:
+    return bool((np.diff(starts) == step).all())
+
+
+@cache
+def available() -> bool:
+    """Whether this processor can run the law: a fused multiply-add must be one instruction."""
+    return jit().has_fma
+
+
+def supports(x: Any, y: Any) -> bool:
+    """Whether two arrays can be multiplied here."""
+    return x.dtype == y.dtype and x.dtype in (np.float32, np.float64)
+
+
+def matmul(x: Any, y: Any, out: Any = None) -> Any:
+    """``out[..., i, j] = sum over k of x[..., i, k] * y[..., k, j]`` for float32 or float64 arrays.
+
+    Shapes (..., m, k) and (..., k, n); leading axes broadcast, strides are free. A given `out` has the
+    result's shape and dtype and shares no memory with the operands. Each element is accumulated by fma in order
+    of k in blocks of ``KC``, whose sums are added in order.
+    """
+    key = (x.dtype, x.shape, x.strides, y.shape, y.strides, pool.size)
+    call = _plans.get(key)
+    if call is None:
+        if len(_plans) >= LIMIT:
+            _plans.clear()
+        call = _plans[key] = _Call(x, y)
+    if out is None:
+        out = np.empty(call.shape, x.dtype)
+    elif not out.flags.c_contiguous:  # rare
+        np.copyto(out, matmul(x, y))
+        return out
+    call.run(x, y, out)
+    return out

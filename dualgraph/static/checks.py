@@ -1,0 +1,183 @@
+"""Checks: places in Python state that a capture read, and what was there."""
+
+from __future__ import annotations
+
+import enum
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.constant import exact
+from ..core.devices import Device
+from ..core.dtypes import DType
+from ..core.errors import Location
+
+MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
+ATOMS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range, DType, Device, enum.Enum)
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """One thing a capture relied on: what it is, its value, and where the code reads it."""
+
+    kind: str
+    name: str
+    value: Any
+    where: Location
+
+    def __str__(self) -> str:
+        at = f"   # {self.where}" if self.where.line else ""
+        return f"{self.kind}: {self.name} = {_short(self.value)}{at}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if isinstance(value, (*ATOMS, tuple)) else f"<{type(value).__name__}>"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+class Check:
+    """A place in Python state and what was there: ``read()`` must give the same object or equal number."""
+
+    __slots__ = ("atom", "expected", "holder", "key", "name", "where")
+
+    def __init__(self, holder: Any, key: Any, expected: Any, name: str, where: Location) -> None:
+        self.holder = holder
+        self.key = key
+        self.expected = expected
+        self.name = name
+        self.where = where
+        self.atom = exact(expected) if isinstance(expected, ATOMS) and not isinstance(expected, enum.Enum) else None
+
+    def read(self) -> Any:
+        raise NotImplementedError
+
+    def holds(self) -> bool:
+        now = self.read()
+        if now is self.expected:
+            return True
+        return self.atom is not None and type(now) is type(self.expected) and exact(now) == self.atom
+
+    def assumption(self) -> Assumption:
+        return Assumption("state", self.name, self.expected, self.where)
+
+
+class DictCheck(Check):
+    """A key of a dict: a global, an attribute, an entry."""
+
+    __slots__ = ()
+
+    def read(self) -> Any:
+        return self.holder.get(self.key, MISSING)
+
+
+class CellCheck(Check):
+    """A variable of an enclosing function."""
+
+    __slots__ = ()
+
+    def read(self) -> Any:
+        try:
+            return self.holder.cell_contents
+        except ValueError:
+            return MISSING
+
+
+class ItemCheck(Check):
+    """An element of a list."""
+
+    __slots__ = ()
+
+    def read(self) -> Any:
+        return self.holder[self.key] if self.key < len(self.holder) else MISSING
+
+
+class LengthCheck(Check):
+    """The number of elements of a container."""
+
+    __slots__ = ()
+
+    def read(self) -> Any:
+        return len(self.holder)
+
+
+class MembersCheck(Check):
+    """The elements of a set, or the keys of a dict, in their order."""
+
+    __slots__ = ()
+
+    def __init__(self, holder: Any, name: str, where: Location) -> None:
+        super().__init__(holder, None, None, name, where)
+        self.expected = self.read()
+
+    def read(self) -> Any:
+        return tuple([_member(v) for v in self.holder])
+
+    def holds(self) -> bool:
+        return bool(self.read() == self.expected)
+
+
+class AttributeCheck(Check):
+    """An attribute of an object without a ``__dict__``."""
+
+    __slots__ = ()
+
+    def read(self) -> Any:
+        return getattr(self.holder, self.key, MISSING)
+
+
+class ClassCheck(Check):
+    """What a class gives for a name, itself or through its bases; descriptors are not called."""
+
+    __slots__ = ()
+
+    def read(self) -> Any:
+        return class_attribute(self.holder, self.key)
+
+
+class TensorCheck(Check):
+    """The type of a tensor, and whether it requires gradients."""
+
+    __slots__ = ()
+
+    def read(self) -> Any:
+        return self.holder.type, self.holder._requires_grad
+
+    def holds(self) -> bool:
+        return bool(self.read() == self.expected)
+
+
+class ContentCheck(Check):
+    """The elements of a NumPy array."""
+
+    __slots__ = ()
+
+    def __init__(self, array: Any, name: str, where: Location) -> None:
+        super().__init__(array, None, array.copy(), name, where)
+
+    def read(self) -> Any:
+        return self.holder
+
+    def holds(self) -> bool:
+        return same_bytes(self.holder, self.expected)
+
+
+def same_bytes(a: Any, b: Any) -> bool:
+    """Whether two arrays have the same type and, element by element, the same bits."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    a, b = (np.ascontiguousarray(v).reshape(-1).view(np.uint8) for v in (a, b))
+    return bool(np.array_equal(a, b))
+
+
+def class_attribute(cls: type, name: str) -> Any:
+    """The raw attribute `name` of a class or its bases."""
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return MISSING
+
+
+def _member(value: Any) -> Any:
+    return (type(value), exact(value)) if isinstance(value, ATOMS) and not isinstance(value, enum.Enum) else id(value)

@@ -1,0 +1,250 @@
+"""Tracing: one eager run of a function, seen by a tracer, as a program - or the reasons why it cannot be one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .core import dtypes as dt
+from .core.backend import backend_for
+from .core.context import state
+from .core.devices import CPU
+from .core.node import NOWHERE
+from .core.trees import containers, flatten, unflatten
+from .eager.random import default_generator
+from .eager.tensor import Tensor
+from .program import Program, Result, device_of
+from .static.capture import Slot, Trace, Tracer, finish
+from .static.checks import ATOMS, Assumption, same_bytes
+from .static.footprint import MAX_ARRAY_BYTES, Footprint
+from .static.watch import Watched, origin_of, watched
+
+
+@dataclass(slots=True)
+class ArrayArgument:
+    """A NumPy array among the argument leaves: its place, its values before the call, and who saw them."""
+
+    leaf: int
+    array: Any
+    before: Any
+    seen: Watched | None  # None where reads cannot be noticed
+
+    def was_read(self) -> bool:
+        return self.seen is None or self.seen.was_read
+
+
+class Arguments:
+    """The arguments of a traced call, arrays replaced by watched ones where reads of them can be noticed."""
+
+    def __init__(self, args: Any, kwargs: Any, leaves: list[Any], footprint: Footprint) -> None:
+        self.leaves = leaves
+        self.tree = (args, kwargs)
+        self.flat, self.structure = flatten(self.tree)
+        self.args, self.kwargs = args, kwargs
+        self.arrays: list[ArrayArgument] = []
+        places = [i for i, v in enumerate(leaves) if isinstance(v, np.ndarray)]
+        if not places:
+            return
+        plain = all(not containers(v) for v in (*args, *kwargs.values()))
+        given = list(leaves)
+        for i in places:
+            seen = None
+            if plain and not footprint.reads_arrays and type(leaves[i]) is np.ndarray:
+                given[i] = seen = watched(leaves[i])
+            self.arrays.append(ArrayArgument(i, leaves[i], leaves[i].copy(), seen))
+        if plain:
+            self.args, self.kwargs = unflatten(self.structure, given)
+
+    def changed(self) -> bool:
+        """Whether a container among the arguments was changed by the call."""
+        now, structure = flatten(self.tree)
+        return structure != self.structure or any(a is not b for a, b in zip(now, self.flat, strict=True))
+
+
+def trace(
+    fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None,
+    whole: bool = False,
+) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
+    """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
+
+    With `whole` the graph gives all results, also those that a call would not take from it (inputs and
+    views of them).
+    """
+    objects = [(v, f"argument {i}") for i, v in enumerate(leaves) if not isinstance(v, (Tensor, np.ndarray, *ATOMS))]
+    name = getattr(fn, "__name__", type(fn).__name__)
+    footprint = Footprint([(fn, name), *objects, (default_generator, "the default generator")])
+    arguments = Arguments(args, kwargs, leaves, footprint)
+    tracer = Tracer()
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, Tensor):
+            tracer.add_root(leaf, Slot("leaf", (i, leaf), leaf.type, leaf._requires_grad))
+    for a in arguments.arrays:
+        _know(tracer, a.array, "leaf", (a.leaf, a.array))
+    for array, _ in footprint.arrays.values():
+        _know(tracer, array, "array", array)
+    with tracer:
+        result = fn(*arguments.args, **arguments.kwargs)
+        out_leaves, out_tree = flatten(result)
+        out_leaves = [origin_of(v) for v in out_leaves]
+        if any(isinstance(v, Watched) for v in flatten(result)[0]):
+            result = unflatten(out_tree, out_leaves)
+        for t in out_leaves:  # so that tensors that are only returned count as read
+            if isinstance(t, Tensor):
+                tracer.var_of(t)
+        refusals = [*footprint.refusals, *tracer.refusals]
+        refusals = refusals or [
+            *_changes(tracer, footprint, arguments), *_unknown(tracer, footprint), *_overlapping(tracer),
+            *_unrepeatable(result, out_leaves, footprint, arguments),
+        ]  # fmt: skip
+        if refusals:
+            return result, None, refusals
+        if whole:
+            finished = finish(tracer, [v for v in out_leaves if isinstance(v, Tensor)])
+            results: tuple[Result, ...] = ()
+        else:
+            finished, results = _describe_results(tracer, out_leaves, arguments)
+    refusals = _untraceable_gradients(tracer, results)
+    if refusals:
+        return result, None, refusals
+    described = tuple(
+        Assumption("argument", f"argument leaf {i}", str(v.type) if isinstance(v, Tensor) else v, NOWHERE)
+        for i, v in enumerate(leaves)
+    )
+    contents = tuple((a.leaf, a.before) for a in arguments.arrays if a.was_read())
+    program = Program(
+        name, finished, results, out_tree, footprint, described, contents, fast_math, device_of(finished), use
+    )
+    return result, program, []
+
+
+def _know(tracer: Tracer, array: Any, kind: str, key: Any) -> None:
+    """Lets the tracer find an array again that can be an input."""
+    if array.dtype.isnative and array.dtype.name in dt.BY_NAME:
+        tracer._known_arrays.setdefault(id(array), Slot(kind, key, Tensor(array, dt.from_numpy(array.dtype)).type))
+
+
+# --- why a capture cannot be repeated ------------------------------------------------------------
+
+
+def _changes(tracer: Tracer, footprint: Footprint, arguments: Arguments) -> list[str]:
+    """State that the function itself changes, other than tensors."""
+    reasons = []
+    changed = footprint.failing()
+    if changed is not None:
+        reasons.append(f"the function changes {changed.name}, which it also reads")
+    if arguments.changed():
+        reasons.append("it changes a container among its arguments")
+    stored = {id(r.slot.key[1]) for r in tracer.roots if r.slot.kind == "leaf" and _is_written(tracer, r)}
+    for a in arguments.arrays:
+        if a.array.dtype.hasobject:
+            reasons.append("the objects in a NumPy array cannot be checked")
+        elif a.was_read() and a.array.nbytes > MAX_ARRAY_BYTES:
+            reasons.append("it looks into a NumPy array that is too large to compare on each call; pass a tensor")
+        elif not same_bytes(a.array, a.before) and (a.was_read() or id(a.array) not in stored):
+            reasons.append("it changes a NumPy array in place")
+    return reasons
+
+
+def _unknown(tracer: Tracer, footprint: Footprint) -> list[str]:
+    """Tensors and gradients that may be others on the next call."""
+    reasons = []
+    for root in tracer.roots:
+        if root.slot.kind == "tensor" and id(root.slot.key) not in footprint.tensors:
+            reasons.append(f"a tensor {root.slot.type} comes from a place that cannot be checked")
+    for track in tracer.grads.values():
+        known = id(track.tensor) in footprint.tensors or any(r.tensor is track.tensor for r in tracer.roots)
+        if not known and track.at_entry is not None:
+            reasons.append("the gradient of a tensor of unknown origin is read")
+    devices = {t.device for t in (r.slot.type for r in tracer.roots)}
+    if len(devices) > 1:
+        reasons.append(f"it works on several devices: {', '.join(sorted(map(str, devices)))}")
+    return reasons
+
+
+def _is_written(tracer: Tracer, root: Any) -> bool:
+    return tracer._current[id(root.tensor)][1] is not root.var
+
+
+def _overlapping(tracer: Tracer) -> list[str]:
+    """Writes whose order among inputs in one memory would count."""
+    for w in tracer.roots:
+        if not _is_written(tracer, w):
+            continue
+        if w.tensor._node is not None and w.tensor._node.prim is not None and state.grad:
+            return ["an input that was written in place has a history on the tape"]
+        for r in tracer.roots:
+            if r.tensor is not w.tensor and np.may_share_memory(
+                *(backend_for(t.device).to_numpy(t._data) if t.device is CPU else np.empty(0) for t in (r.tensor, w.tensor))
+            ):
+                return ["inputs that share memory are written in place"]
+    return []
+
+
+def _unrepeatable(result: Any, leaves: list[Any], footprint: Footprint, arguments: Arguments) -> list[str]:
+    """Results that a program could not give again: objects made by the call, and containers of the caller's."""
+    given = {id(v) for v in arguments.flat}
+    for leaf in leaves:
+        constant = isinstance(leaf, (Tensor, np.generic, type, *ATOMS))
+        if not constant and id(leaf) not in given and not footprint.reaches(leaf):
+            return [f"it gives a {type(leaf).__name__}, which is no tensor and is made anew on each call"]
+    own = {id(c) for c in containers(arguments.tree)}
+    for container in containers(result):
+        if not isinstance(container, tuple) and (id(container) in own or footprint.reaches(container)):
+            return [f"it gives a {type(container).__name__} that exists outside of it"]
+    return []
+
+
+def _untraceable_gradients(tracer: Tracer, results: tuple[Result, ...]) -> list[str]:
+    """What a replay for gradients could not see."""
+    if not any(r.requires_grad and not r.released for r in results):
+        return []
+    if tracer.hooks:
+        return [f"a hook was set inside at {tracer.hooks[0]}, and gradients flow through the call"]
+    for root in tracer.roots:
+        if root.slot.requires_grad and _is_written(tracer, root):
+            return ["an input that requires gradients is written in place, and gradients flow through the call"]
+    return []
+
+
+# --- results -------------------------------------------------------------------------------------
+
+
+def _describe_results(
+    tracer: Tracer, leaves: list[Any], arguments: Arguments
+) -> tuple[Trace, tuple[Result, ...]]:
+    roots = {id(r.tensor): i for i, r in enumerate(tracer.roots)}
+    places = {id(v): i for i, v in enumerate(arguments.leaves) if isinstance(v, np.ndarray)}
+    tensors: list[Any] = []
+    results: list[Result] = []
+    first: dict[int, int] = {}
+    bases: dict[int, int] = {}  # where the memory of views among the results comes from
+    for i, leaf in enumerate(leaves):
+        if not isinstance(leaf, Tensor):
+            results.append(Result("leaf", places[id(leaf)]) if id(leaf) in places else Result("value", leaf))
+            continue
+        chain, base = _chain(leaf, roots)
+        if id(leaf) in first:
+            results.append(Result("same", first[id(leaf)]))
+        elif base is leaf:
+            results.append(Result("input", roots[id(leaf)]))
+        elif id(base) in roots:
+            results.append(Result("view", roots[id(base)], chain))
+        else:
+            released = leaf._node is not None and leaf._node.prim is not None and leaf._node.released
+            results.append(Result("output", len(tensors), chain, leaf.requires_grad, released, id(base) if chain else None))
+            tensors.append(leaf)
+        first.setdefault(id(leaf), i)
+    return finish(tracer, tensors), tuple(results)
+
+
+def _chain(leaf: Tensor, roots: dict[int, int]) -> tuple[tuple[Any, ...], Tensor]:
+    """The view ops that make `leaf` from an input, or else from the tensor whose memory it has; and that one."""
+    chain: list[Any] = []
+    t = leaf
+    while t._parent is not None and id(t) not in roots:
+        parent, prim, params = t._parent
+        chain.append((prim, params))
+        t = parent
+    return tuple(reversed(chain)), t

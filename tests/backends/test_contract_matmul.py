@@ -1,0 +1,135 @@
+"""Native matrix products: bit for bit the law's, whatever the sizes, layouts, kernels and threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from dualgraph.backends.native.contract import kernels, product, shape
+from dualgraph.backends.native.contract.plan import Plan, Product, Strided
+from dualgraph.backends.native.threads import pool
+from dualgraph.backends.scalar_numpy import ExactArrayScalar
+
+matmul = product.matmul
+exact = ExactArrayScalar(np)
+if not product.available():
+    pytest.skip("this processor has no fused multiply-add", allow_module_level=True)
+
+
+def law(x, y):
+    """The products by fma in order of k from +0 in blocks of KC; the blocks' sums added in order."""
+    lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    shape_ = (*lead, x.shape[-2], y.shape[-1])
+    out = None
+    for first in range(0, x.shape[-1], shape.KC):
+        total = np.zeros(shape_, x.dtype)
+        for k in range(first, min(first + shape.KC, x.shape[-1])):
+            a, b = np.broadcast_arrays(x[..., :, k, None], y[..., k, None, :])
+            total = exact.fma(a, b, total)
+        out = total if out is None else out + total
+    return np.zeros(shape_, x.dtype) if out is None else out
+
+
+def same_bits(a, b):
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def layouts(x, rng):
+    """x with the same values in some layout."""
+    choice = rng.integers(5)
+    if choice == 1:
+        return np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2)
+    if choice == 2:
+        return np.repeat(x, 2, axis=-1)[..., ::2]
+    if choice == 3:
+        return np.repeat(np.repeat(x, 3, axis=-1), 2, axis=-2)[..., ::2, ::3]
+    if choice == 4:
+        return np.ascontiguousarray(x[..., ::-1, ::-1])[..., ::-1, ::-1]
+    return x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(6))
+def test_products_follow_the_law_in_any_layout(dtype, seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(12):
+        m, k, n = (int(v) for v in rng.integers(1, 41, 3))
+        x, y = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+        want = law(x, y)
+        got = matmul(layouts(x, rng), layouts(y, rng))
+        assert same_bits(got, want), (m, k, n)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("k", [shape.KC - 1, shape.KC, shape.KC + 1, 2 * shape.KC + 3])
+@pytest.mark.parametrize(("m", "n"), [(1, 150), (3, 17), (17, 3), (150, 1), (29, 70)])
+def test_blocks_of_k_are_summed_apart(dtype, k, m, n):
+    rng = np.random.default_rng(k)
+    x, y = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    want = law(x, y)
+    assert same_bits(matmul(x, y), want)
+    assert same_bits(matmul(x.T.copy().T, y.T.copy().T), want)
+
+
+@pytest.mark.parametrize(
+    ("x_lead", "y_lead"), [((3,), ()), ((), (3,)), ((2, 1), (1, 3)), ((2, 3), (3,)), ((1,), (1,))]
+)
+def test_batch_axes_broadcast(x_lead, y_lead):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((*x_lead, 5, 7)).astype("float32")
+    y = rng.standard_normal((*y_lead, 7, 33)).astype("float32")
+    assert same_bits(matmul(x, y), law(x, y))
+    assert same_bits(matmul(x, y[..., :2]), law(x, y[..., :2]))
+
+
+@pytest.mark.parametrize("shapes", [((0, 3), (3, 4)), ((2, 0), (0, 4)), ((2, 3), (3, 0)), ((0, 2, 3), (3, 4))])
+def test_empty_products(shapes):
+    x, y = (np.ones(s, "float32") for s in shapes)
+    assert same_bits(matmul(x, y), np.matmul(x, y))
+
+
+def test_a_sum_of_zeros_is_plus_zero():
+    x, y = np.full((1, 1), -0.0, "float32"), np.ones((1, 1), "float32")
+    assert not np.signbit(matmul(x, y)).any()
+
+
+def test_results_go_into_given_memory_of_any_layout():
+    rng = np.random.default_rng(2)
+    x, y = rng.standard_normal((5, 6)), rng.standard_normal((6, 7))
+    for out in (np.empty((5, 7)), np.empty((7, 5)).T, np.empty((10, 7))[::2]):
+        assert matmul(x, y, out=out) is out
+        assert same_bits(np.ascontiguousarray(out), law(x, y))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_does_not_depend_on_its_neighbours_nor_on_threads(dtype, monkeypatch):
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((300, 520)).astype(dtype), rng.standard_normal((520, 700)).astype(dtype)
+    whole = matmul(x, y)
+    for threads in (1, 3):
+        monkeypatch.setattr(pool, "size", threads)
+        assert same_bits(matmul(x, y), whole)
+        assert same_bits(matmul(x.T.copy().T, y.T.copy().T), whole)
+    assert same_bits(matmul(x[7:8], y), whole[7:8])
+    assert same_bits(matmul(x, y[:, 5:6]), whole[:, 5:6].copy())
+    assert same_bits(matmul(x[100:104, :], y[:, :70]), whole[100:104, :70].copy())
+    assert same_bits(law(x[:2], y[:, :3]), whole[:2, :3].copy())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [16, 32, 64])
+@pytest.mark.parametrize("packed", [False, True])
+def test_vector_width_and_packing_do_not_matter(dtype, width, packed):
+    if width > kernels.vector_bytes():
+        pytest.skip("this processor has no such vectors")
+    rng = np.random.default_rng(4)
+    size = np.dtype(dtype).itemsize
+    for m, k, n in [(37, 300, 45), (1, 40, 64), (5, 20, 130)]:
+        x, y = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+        out = np.empty((m, n), dtype)
+        start = np.zeros(1, dtype=np.int64)
+        sizes = Product(dtype, m, n, k, Strided(k * size, size), Strided(size, n * size), n * size, (start,) * 3)
+        Plan(sizes, shape.geometry(dtype, width), packed, packed)(x, y, out)
+        assert same_bits(out, law(x, y))
