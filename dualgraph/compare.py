@@ -17,7 +17,6 @@ from .core.node import Node, Var
 from .core.trees import flatten
 from .eager.random import default_generator
 from .eager.tensor import Tensor
-from .compile import trace
 from .passes.inline import inline
 from .passes.memory import MemoryPlan, human
 from .program import MISMATCH, Program
@@ -25,6 +24,7 @@ from .static.checks import ATOMS
 from .static.footprint import Footprint
 from .static.graph import Graph, evaluate
 from .static.interpreter import run_node
+from .tracing import trace
 
 
 class Snapshot:

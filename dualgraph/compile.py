@@ -12,22 +12,20 @@ from typing import Any
 import numpy as np
 
 from .core import dtypes as dt
-from .core.backend import backend_for
 from .core.constant import exact
 from .core.context import state
-from .core.devices import CPU
-from .core.errors import ArgumentError, CaptureError, describe, user_location
-from .core.node import NOWHERE
+from .core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe, user_location
 from .core.trees import TreeDef, flatten
 from .eager.tensor import Tensor
-from .program import MISMATCH, Program, Result, device_of
-from .static.capture import Slot, Trace, Tracer, finish
-from .static.checks import ATOMS, Assumption
-from .static.footprint import Footprint
+from .passes.memory import as_bytes
+from .program import MISMATCH, Program
+from .static.checks import ATOMS
 from .static.graph import Graph
+from .tracing import trace
 
 MAX_PROGRAMS = 64  # specialisations of one function
 MAX_PATHS = 8  # paths through the code for one kind of arguments
+MAX_UNSTABLE = 3  # captures given up because something passing stood in the way
 MAX_TRIES = 2  # programs tried on one call before it goes on eagerly
 
 PLAIN = {Tensor, bool, int, float, str, type(None), np.ndarray}  # argument types that are leaves
@@ -68,7 +66,7 @@ class Compiled:
         self._backend = backend
         self._wait = wait
         self._fast_math = fast_math
-        self._memory = memory
+        self._memory = None if memory is None else as_bytes(memory)
         self._entries: dict[Any, Entry] = {}
         self._jobs: list[Future[None]] = []
         self._log: list[str] = []
@@ -96,6 +94,8 @@ class Compiled:
             if broken:
                 continue
             if not program.ready or tried == MAX_TRIES:
+                if isinstance(program.failure, MemoryBudgetError):
+                    raise program.failure
                 self._eager_calls += 1
                 return self._captured_function(*args, **kwargs)
             tried += 1
@@ -134,19 +134,22 @@ class Compiled:
             if program is None:
                 self._refused(entry, refusals, where)
                 return result
+            program.budget = self._memory
             entry.programs.insert(0, program)
             self._log.append(f"captured at {where}: {why}")
             if self._wait:
                 program.build()
+                if isinstance(program.failure, MemoryBudgetError):
+                    raise program.failure
             else:
                 self._jobs.append(_background(program.build))
         return result
 
     def _refused(self, entry: Entry, refusals: list[str], where: Any) -> None:
-        changing = [r for r in refusals if r.startswith("the function changes")]
+        changing = [r for r in refusals if r.startswith(("the function changes", "a hook is set"))]
         if changing and len(changing) == len(refusals):
             entry.unstable += 1
-            if entry.unstable < 2:  # what is made on first use settles after one call
+            if entry.unstable < MAX_UNSTABLE:  # what is made on first use settles after one call
                 self._log.append(f"not captured at {where}: {changing[0]}; tried again on the next call")
                 return
         entry.eager_because.extend(r for r in refusals if r not in entry.eager_because)
@@ -208,136 +211,6 @@ def leaves_to_keep(leaves: list[Any]) -> list[Any]:
     return [v for v in leaves if not isinstance(v, (Tensor, np.ndarray, *ATOMS))]
 
 
-def trace(
-    fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None,
-    whole: bool = False,
-) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
-    """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
-
-    With `whole` the graph gives all results, also those that a call would not take from it (inputs and
-    views of them).
-    """
-    objects = [(v, f"argument {i}") for i, v in enumerate(leaves) if not isinstance(v, (Tensor, *ATOMS))]
-    footprint = Footprint([(fn, getattr(fn, "__name__", "fn")), *objects])
-    tracer = Tracer()
-    for i, leaf in enumerate(leaves):
-        if isinstance(leaf, Tensor):
-            tracer.add_root(leaf, Slot("leaf", (i, leaf), leaf.type, leaf._requires_grad))
-        elif isinstance(leaf, np.ndarray):
-            tracer.know_array(leaf, Slot("leaf", (i, leaf), _array_type(leaf)))
-    for array, _ in footprint.arrays.values():
-        tracer._known_arrays.setdefault(id(array), Slot("array", array, _array_type(array)))
-    copies = [(a, a.copy()) for a, _ in footprint.arrays.values() if a.nbytes <= 1 << 20]
-    with tracer:
-        result = fn(*args, **kwargs)
-        out_leaves, out_tree = flatten(result)
-        refusals = [*footprint.refusals, *tracer.refusals]
-        if not refusals:
-            refusals = _unsound(tracer, footprint, copies, out_leaves)
-        if refusals:
-            return result, None, refusals
-        if whole:
-            finished, results = finish(tracer, [v for v in out_leaves if isinstance(v, Tensor)]), ()
-        else:
-            finished, results = _describe_results(tracer, out_leaves, whole)
-    if tracer.fresh_arrays:
-        footprint.guard_arrays()
-    described = tuple(
-        Assumption("argument", f"argument leaf {i}", str(v.type) if isinstance(v, Tensor) else v, NOWHERE)
-        for i, v in enumerate(leaves)
-    )
-    name = getattr(fn, "__name__", type(fn).__name__)
-    return result, Program(name, finished, results, out_tree, footprint, described, fast_math, device_of(finished), use), []
-
-
-def _array_type(array: Any) -> Any:
-    from_numpy = dt.from_numpy(array.dtype)
-    return Tensor(array, from_numpy).type
-
-
-def _unsound(tracer: Tracer, footprint: Footprint, copies: list[Any], out_leaves: list[Any]) -> list[str]:
-    """Why this capture cannot be repeated: state that changed, tensors of unknown origin, overlaps."""
-    reasons = []
-    changed = footprint.failing()
-    if changed is not None:
-        reasons.append(f"the function changes {changed.name}, which it also reads")
-    if any(not np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in copies):
-        stored = {id(r.tensor) for r in tracer.roots if r.slot.kind == "array"}
-        if not stored:
-            reasons.append("the function changes a NumPy array in place")
-    for t in out_leaves:  # so that tensors that are only returned count as read
-        if isinstance(t, Tensor):
-            tracer.var_of(t)
-    for root in tracer.roots:
-        t = root.slot.key
-        if root.slot.kind == "tensor" and id(t) not in footprint.tensors and not getattr(t, "_engine_state", False):
-            reasons.append(f"a tensor {t.type} comes from a place that cannot be checked")
-    for track in tracer.grads.values():
-        known = id(track.tensor) in footprint.tensors or any(r.tensor is track.tensor for r in tracer.roots)
-        if not known and track.at_entry is not None:
-            reasons.append("the gradient of a tensor of unknown origin is read")
-    reasons.extend(_overlapping(tracer))
-    devices = {t.device for t in (r.slot.type for r in tracer.roots)}
-    if len(devices) > 1:
-        reasons.append(f"it works on several devices: {', '.join(sorted(map(str, devices)))}")
-    return reasons
-
-
-def _overlapping(tracer: Tracer) -> list[str]:
-    written = [r for r in tracer.roots if tracer._current[id(r.tensor)][1] is not r.var]
-    for w in written:
-        if w.tensor._node is not None and w.tensor._node.prim is not None and state.grad:
-            return ["an input that was written in place has a history on the tape"]
-        for r in tracer.roots:
-            if r.tensor is not w.tensor and np.may_share_memory(
-                *(backend_for(t.device).to_numpy(t._data) if t.device is CPU else np.empty(0) for t in (r.tensor, w.tensor))
-            ):
-                return ["inputs that share memory are written in place"]
-    return []
-
-
-def _describe_results(tracer: Tracer, leaves: list[Any], whole: bool) -> tuple[Trace, tuple[Result, ...]]:
-    roots = {id(r.tensor): i for i, r in enumerate(tracer.roots)}
-    tensors: list[Any] = []
-    results: list[Result] = []
-    first: dict[int, int] = {}
-    for i, leaf in enumerate(leaves):
-        if not isinstance(leaf, Tensor):
-            results.append(Result("value", leaf))
-        elif whole:
-            results.append(Result("output", len(tensors)))
-            tensors.append(leaf)
-        elif id(leaf) in first:
-            results.append(Result("same", first[id(leaf)]))
-        elif id(leaf) in roots:
-            results.append(Result("input", roots[id(leaf)]))
-        else:
-            chain, base = _chain(leaf, roots)
-            if base is not None:
-                results.append(Result("view", roots[id(base)], chain))
-            else:
-                node = leaf._node
-                released = node is not None and node.prim is not None and node.released
-                results.append(Result("output", len(tensors), (), leaf.requires_grad, released))
-                tensors.append(leaf)
-        if isinstance(leaf, Tensor):
-            first.setdefault(id(leaf), i)
-    return finish(tracer, tensors), tuple(results)
-
-
-def _chain(leaf: Tensor, roots: dict[int, int]) -> tuple[tuple[Any, ...], Tensor | None]:
-    """The view ops from an input to `leaf`, and that input; None if `leaf` is no view of one."""
-    chain: list[Any] = []
-    t = leaf
-    while t._parent is not None:
-        parent, prim, params = t._parent
-        chain.append((prim, params))
-        t = parent
-        if id(t) in roots:
-            return tuple(reversed(chain)), t
-    return (), None
-
-
 # --- the public functions ----------------------------------------------------------------------
 
 
@@ -351,7 +224,8 @@ def compile(
     ready (`wait=True`: before the first call returns). Other shapes, dtypes, Python values or state
     make further programs. What cannot be captured soundly runs eagerly; ``explain()`` says why.
 
-    `backend`: "native" (default where llvmlite is installed) or "numpy". `fast_math` allows rewrites that
+    `memory` bounds the arena, as bytes or a text such as ``"300MB"``: values are recomputed to fit, and
+    MemoryBudgetError names the least that is needed where that cannot be. `backend`: "native" (default where llvmlite is installed) or "numpy". `fast_math` allows rewrites that
     change bits.
 
     >>> import dualgraph as dg

@@ -11,17 +11,18 @@ from .backends.executor import Executable
 from .backends.hooks import hooks_for
 from .core.backend import backend_for
 from .core.constant import exact
-from .core.context import state
+from .core.context import grad_mode, state
 from .core.devices import CPU, Device
-from .core.errors import DualgraphError
+from .core.dtypes import bfloat16, from_bfloat16
+from .core.errors import DualgraphError, MemoryBudgetError
 from .core.node import NOWHERE, TapeNode
 from .core.trees import TreeDef, unflatten
 from .eager.tensor import Tensor
-from .passes.memory import MemoryPlan
+from .passes.memory import MemoryPlan, human
 from .passes.pipeline import PassRecord, optimise
 from .replay import CompiledOp
 from .static.capture import Slot, Trace
-from .static.checks import Assumption
+from .static.checks import Assumption, same_bytes
 from .static.footprint import Footprint
 from .static.graph import Graph, renumber
 
@@ -32,8 +33,9 @@ MISMATCH: Any = object()
 class Result:
     """How one leaf of the result is made on each call.
 
-    ``kind``: "value" (the Python value `key`), "output" (output number `key`), "input" (the tensor of input
-    `key` itself), "view" (the view op chain `chain` applied to result or input `key`), "same" (result leaf `key`).
+    ``kind``: "value" (the Python value `key`), "leaf" (argument leaf `key`), "input" (the tensor of input `key`
+    itself), "view" (the view ops `chain` applied to input `key`), "output" (output number `key`; with a
+    `base`, the view ops `chain` applied to the memory of that result), "same" (result `key`).
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Result:
     chain: tuple[tuple[Any, dict[str, Any]], ...] = ()
     requires_grad: bool = False
     released: bool = False
+    base: int | None = None
 
 
 class Program:
@@ -48,7 +51,8 @@ class Program:
 
     def __init__(
         self, name: str, trace: Trace, results: tuple[Result, ...], tree: TreeDef, footprint: Footprint,
-        arguments: tuple[Assumption, ...], fast_math: bool, device: Device, use: str | None,
+        arguments: tuple[Assumption, ...], contents: tuple[tuple[int, Any], ...], swept: bool, fast_math: bool,
+        device: Device, use: str | None,
     ) -> None:  # fmt: skip
         self.name = name
         self.trace = trace
@@ -58,9 +62,13 @@ class Program:
         self.footprint = footprint
         self.calls = 0
         self._arguments = arguments
+        self._contents = contents  # argument leaves that are arrays whose values were looked at
+        self._unhooked = tuple(s for s in trace.slots if swept and s.requires_grad)
         self._fast_math = fast_math
         self._device = device
         self._use = use
+        self.budget: int | None = None  # bytes that the arena may take
+        self._direct: tuple[int, ...] = ()  # inputs that the program itself writes
         self._executable: Executable | None = None
         self._passes: list[PassRecord] = []
         self.failure: Exception | None = None
@@ -70,7 +78,8 @@ class Program:
         leaf_of = {id(t): i for i, t in enumerate(_leaf_tensors(slots, trace))}
         self._owners = tuple(leaf_of.get(id(g.owner), g.owner) for g in trace.grads)
         self._entry = tuple((leaf_of.get(id(t), t), had) for t, had in trace.entry_grads)
-        stored = {s.input for s in trace.stores}
+        stored = self._stored = frozenset(s.input for s in trace.stores)
+        self._op: Any = None
         self._overlaps = tuple(
             (i, j) for i in sorted(stored) for j in range(len(slots))
             if i != j and (slots[i].kind != "tensor" or slots[j].kind != "tensor")
@@ -79,7 +88,9 @@ class Program:
         self._checked = tuple(
             (concrete + i, exact(c.value)) for i, c in enumerate(trace.concrete)
         )
-        self._borrowed = frozenset(s.output for s in trace.stores) | frozenset(i for i, _ in self._checked)
+        viewed = (r.key for r in results if r.base is not None)
+        self._borrowed = frozenset((*(s.output for s in trace.stores), *(i for i, _ in self._checked), *viewed))
+        self._last = len(results) - tree.num_leaves
 
     # --- making it ready ---
 
@@ -87,8 +98,19 @@ class Program:
         """Runs the passes and makes the program ready to run."""
         try:
             backend = backend_for(self._device)
-            graph, self._passes = optimise(self.captured, hooks_for(self._device, self._use), self._fast_math)
-            self._executable = Executable(renumber(graph), backend, self._borrowed)
+            hooks = hooks_for(self._device, self._use)
+            graph, self._passes = optimise(self.captured, hooks, self._fast_math, budget=self.budget)
+            once = not self._tracked and not self._checked  # a call that is run is never run again
+            stores = tuple((s.input, s.output) for s in self.trace.stores) if once else ()
+            executable = Executable(renumber(graph), backend, self._borrowed, stores)
+            if self.budget is not None and executable.memory.arena_bytes > self.budget:
+                raise MemoryBudgetError(
+                    f"{self.name}: the arena needs at least {human(executable.memory.arena_bytes)}, "
+                    f"more than the budget of {human(self.budget)}\n  remedy: allow memory="
+                    f"'{-(-executable.memory.arena_bytes // 1_000_000)}MB', or use smaller inputs"
+                )
+            self._direct = tuple(i for i, _ in executable.donated)
+            self._executable = executable
         except Exception as problem:  # the function goes on eagerly, and explain() says why
             self.failure = problem
 
@@ -145,6 +167,13 @@ class Program:
             tensor = leaves[owner] if isinstance(owner, int) else owner
             if (tensor._grad is not None) is not had:
                 return "a .grad was there before and is not now" if had else "a .grad is there that was not before"
+        for i, values in self._contents:
+            if not same_bytes(leaves[i], values):
+                return f"the values in argument leaf {i}, an array that the code looks into, changed"
+        for slot in self._unhooked:
+            node = _fetch(slot, leaves)._node
+            if node is not None and node.hooks and any(node.hooks.values()):
+                return "a hook is set on an input"
         for slot in self.trace.slots:
             if slot.kind != "leaf" and not _fits(slot, _fetch(slot, leaves)):
                 return f"a tensor read from outside is no longer {slot.type}"
@@ -157,6 +186,9 @@ class Program:
         xp = backend_for(self._device).xp
         if any(xp.may_share_memory(arrays[i], arrays[j]) for i, j in self._overlaps):
             return MISMATCH
+        for i in self._direct:
+            if not arrays[i].flags.c_contiguous:
+                return MISMATCH
         executable = self._executable
         assert executable is not None
         try:
@@ -167,7 +199,10 @@ class Program:
     def _commit(self, outs: list[Any], tensors: list[Any], leaves: list[Any]) -> Any:
         backend = backend_for(self._device)
         for index, expected in self._checked:
-            if exact(backend.to_numpy(outs[index]).item()) != expected:
+            value = backend.to_numpy(outs[index])
+            if self.captured.outputs[index].type.dtype is bfloat16:
+                value = from_bfloat16(value)
+            if exact(value.item()) != expected:
                 return MISMATCH
         node = self._tape(tensors) if self._tracked and state.grad else None
         for store in self.trace.stores:
@@ -177,15 +212,17 @@ class Program:
             i = effect.output
             tensor._grad = None if i is None else Tensor(outs[i], self.captured.outputs[i].type.dtype, self._device)
         self.calls += 1
-        made = self._wrap(outs, tensors, node)
+        made = self._wrap(outs, tensors, leaves, node)
         return made[0] if self._single else unflatten(self.tree, made)
 
     @staticmethod
     def _store(backend: Any, target: Any, value: Any) -> None:
         if not isinstance(target, Tensor):
-            np.copyto(target, value)
+            if value is not target:
+                np.copyto(target, value)
             return
-        backend.xp.copyto(target._data, value)
+        if value is not target._data:  # else the program has written it there
+            backend.xp.copyto(target._data, value)
         target._version_cell()[0] += 1
         target._stamp = target._version
 
@@ -193,35 +230,56 @@ class Program:
         edges = tuple(t._edge() if isinstance(t, Tensor) else None for t in tensors)
         if all(e is None for e in edges):
             return None
-        op = CompiledOp(self.name, self.captured, self.trace.results)
+        if self._op is None:
+            self._op = CompiledOp(self.name, self.captured, self.trace.results)
         types = tuple(v.type for v in self.captured.outputs[: self.trace.results])
-        node = TapeNode(op, edges, {}, types)
-        node.saved = (tuple((t, t._version) if isinstance(t, Tensor) else _tensor(t) for t in tensors), None)
+        node = TapeNode(self._op, edges, {}, types)
+        node.saved = (tuple(self._keep(i, t) for i, t in enumerate(tensors)), None)
         return node
 
-    def _wrap(self, outs: list[Any], tensors: list[Any], node: TapeNode | None) -> list[Any]:
+    def _keep(self, i: int, t: Any) -> Any:
+        """Input `i` as the tape keeps it: with its version, or as a copy if this call writes it."""
+        if not isinstance(t, Tensor):
+            return Tensor(t.copy())
+        if not self._op.reads(i):
+            return t
+        return Tensor(t._data.copy(), t.dtype, t.device) if i in self._stored else (t, t._version)
+
+    def _wrap(self, outs: list[Any], tensors: list[Any], leaves: list[Any], node: TapeNode | None) -> list[Any]:
         made: list[Any] = []
-        for r in self.results:
+        late: list[int] = []
+        for i, r in enumerate(self.results):
             if r.kind == "value":
                 made.append(r.key)
+            elif r.kind == "leaf":
+                made.append(leaves[r.key])
             elif r.kind == "input":
-                made.append(tensors[r.key])
-            elif r.kind == "same":
-                made.append(made[r.key])
+                made.append(_tensor(tensors[r.key]))
             elif r.kind == "view":
-                base = tensors[r.key]
-                for prim, params in r.chain:
-                    base = prim(base, **params)
-                made.append(base)
+                made.append(_view(_tensor(tensors[r.key]), r.chain))
+            elif r.kind == "same" or r.base is not None:
+                late.append(i)
+                made.append(None)
             else:
-                out = Tensor(outs[r.key], self.captured.outputs[r.key].type.dtype, self._device)
-                if r.requires_grad and r.released:
-                    out._node = TapeNode(_RELEASED, (), {}, (out.type,))
-                    out._node.released = True
-                elif r.requires_grad and node is not None:
-                    out._node, out._index = node, r.key
-                made.append(out)
-        return made
+                made.append(self._on_tape(r, Tensor(outs[r.key], self.captured.outputs[r.key].type.dtype, self._device), node))
+        for i in late:
+            r = self.results[i]
+            if r.kind == "same":
+                made[i] = made[r.key]
+            else:
+                with grad_mode(False):
+                    made[i] = _view(made[r.base], r.chain)
+                self._on_tape(r, made[i], node)
+        return made[: len(made) - self._last]
+
+    @staticmethod
+    def _on_tape(r: Result, out: Tensor, node: TapeNode | None) -> Tensor:
+        if r.requires_grad and r.released:
+            out._node = TapeNode(_RELEASED, ((_GONE, 0),), {}, (out.type,))
+            out._node.released = True
+        elif r.requires_grad and node is not None:
+            out._node, out._index = node, r.key
+        return out
 
 
 class _Released:
@@ -232,6 +290,13 @@ class _Released:
 
 
 _RELEASED = _Released()
+_GONE = TapeNode(None, (), {}, (), saved=lambda: None)
+
+
+def _view(t: Tensor, chain: tuple[tuple[Any, dict[str, Any]], ...]) -> Tensor:
+    for prim, params in chain:
+        t = prim(t, **params)
+    return t
 
 
 def _tensor(array: Any) -> Tensor:

@@ -16,6 +16,7 @@ from .eager.dispatch import constant
 from .eager.tensor import Tensor
 from .ops.arithmetic import add
 from .ops.movement import alias
+from .passes.dce import dce
 from .static.graph import Graph, evaluate
 from .static.region import is_region
 
@@ -44,7 +45,13 @@ class CompiledOp:
 
     def __init__(self, name: str, graph: Graph, results: int) -> None:
         self.name = name
-        self.graph = Graph(graph.inputs, graph.nodes, graph.outputs[:results])
+        self.graph = dce(Graph(graph.inputs, graph.nodes, graph.outputs[:results]))
+        read = {*self.graph.outputs, *(v for node in self.graph.nodes for v in node.inputs)}
+        self._reads = tuple(v in read for v in graph.inputs)
+
+    def reads(self, i: int) -> bool:
+        """Whether the replay needs the value of input `i`."""
+        return self._reads[i]
 
     def saves(self, i: int) -> bool:
         return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,15 @@ from .core.backend import backend_for
 from .core.context import state
 from .core.devices import CPU
 from .core.node import NOWHERE
+from .core.prim import Prim
 from .core.trees import containers, flatten, unflatten
+from .core.watch import Watched, origin_of, watched
 from .eager.random import default_generator
 from .eager.tensor import Tensor
 from .program import Program, Result, device_of
 from .static.capture import Slot, Trace, Tracer, finish
 from .static.checks import ATOMS, Assumption, same_bytes
 from .static.footprint import MAX_ARRAY_BYTES, Footprint
-from .static.watch import Watched, origin_of, watched
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ def trace(
         refusals = [*footprint.refusals, *tracer.refusals]
         refusals = refusals or [
             *_changes(tracer, footprint, arguments), *_unknown(tracer, footprint), *_overlapping(tracer),
-            *_unrepeatable(result, out_leaves, footprint, arguments),
+            *_unrepeatable(result, out_leaves, footprint, arguments), *_untraceable_gradients(tracer, out_leaves),
         ]  # fmt: skip
         if refusals:
             return result, None, refusals
@@ -105,16 +107,14 @@ def trace(
             results: tuple[Result, ...] = ()
         else:
             finished, results = _describe_results(tracer, out_leaves, arguments)
-    refusals = _untraceable_gradients(tracer, results)
-    if refusals:
-        return result, None, refusals
     described = tuple(
         Assumption("argument", f"argument leaf {i}", str(v.type) if isinstance(v, Tensor) else v, NOWHERE)
         for i, v in enumerate(leaves)
     )
     contents = tuple((a.leaf, a.before) for a in arguments.arrays if a.was_read())
     program = Program(
-        name, finished, results, out_tree, footprint, described, contents, fast_math, device_of(finished), use
+        name, finished, results, out_tree, footprint, described, contents, tracer.swept, fast_math,
+        device_of(finished), use,
     )
     return result, program, []
 
@@ -136,6 +136,9 @@ def _changes(tracer: Tracer, footprint: Footprint, arguments: Arguments) -> list
         reasons.append(f"the function changes {changed.name}, which it also reads")
     if arguments.changed():
         reasons.append("it changes a container among its arguments")
+    for root in tracer.roots:
+        if root.slot.kind in ("leaf", "tensor") and root.tensor._requires_grad is not root.slot.requires_grad:
+            reasons.append("it changes whether an input requires gradients")
     stored = {id(r.slot.key[1]) for r in tracer.roots if r.slot.kind == "leaf" and _is_written(tracer, r)}
     for a in arguments.arrays:
         if a.array.dtype.hasobject:
@@ -157,10 +160,16 @@ def _unknown(tracer: Tracer, footprint: Footprint) -> list[str]:
         known = id(track.tensor) in footprint.tensors or any(r.tensor is track.tensor for r in tracer.roots)
         if not known and track.at_entry is not None:
             reasons.append("the gradient of a tensor of unknown origin is read")
+    if tracer.swept and any(_hooked(r.tensor) for r in tracer.roots):
+        reasons.append("a hook is set on an input, and gradients are computed inside")
     devices = {t.device for t in (r.slot.type for r in tracer.roots)}
     if len(devices) > 1:
         reasons.append(f"it works on several devices: {', '.join(sorted(map(str, devices)))}")
     return reasons
+
+
+def _hooked(t: Tensor) -> bool:
+    return t._node is not None and any((t._node.hooks or {}).values())
 
 
 def _is_written(tracer: Tracer, root: Any) -> bool:
@@ -196,46 +205,68 @@ def _unrepeatable(result: Any, leaves: list[Any], footprint: Footprint, argument
     return []
 
 
-def _untraceable_gradients(tracer: Tracer, results: tuple[Result, ...]) -> list[str]:
-    """What a replay for gradients could not see."""
-    if not any(r.requires_grad and not r.released for r in results):
-        return []
-    if tracer.hooks:
-        return [f"a hook was set inside at {tracer.hooks[0]}, and gradients flow through the call"]
-    for root in tracer.roots:
-        if root.slot.requires_grad and _is_written(tracer, root):
-            return ["an input that requires gradients is written in place, and gradients flow through the call"]
+def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
+    """What a replay of the graph for gradients could not repeat."""
+    inside = {id(r.tensor._node) for r in tracer.roots}
+    tracked = [v._node for v in leaves if isinstance(v, Tensor) and not tracer.is_root(v) and v.requires_grad]
+    if any(n is None for n in tracked):
+        return ["it gives a new leaf that requires gradients"]
+    work = [n for n in tracked if id(n) not in inside and not n.released]
+    if work:
+        for root in tracer.roots:
+            if root.slot.requires_grad and _is_written(tracer, root):
+                return ["an input that requires gradients is written in place, and gradients flow through the call"]
+    seen: set[int] = set()
+    while work:
+        node = work.pop()
+        if id(node) in seen or id(node) in inside:
+            continue
+        seen.add(id(node))
+        if node.released:
+            return ["gradients flow through a part of the call that was already swept"]
+        if not isinstance(node.prim, Prim):
+            return ["gradients flow through a user's own function or a new leaf"]
+        if any((node.hooks or {}).values()):
+            return ["gradients flow through an intermediate that has a hook"]
+        work.extend(e[0] for e in node.inputs if e is not None)
     return []
 
 
 # --- results -------------------------------------------------------------------------------------
 
 
-def _describe_results(
-    tracer: Tracer, leaves: list[Any], arguments: Arguments
-) -> tuple[Trace, tuple[Result, ...]]:
+def _describe_results(tracer: Tracer, leaves: list[Any], arguments: Arguments) -> tuple[Trace, tuple[Result, ...]]:
     roots = {id(r.tensor): i for i, r in enumerate(tracer.roots)}
     places = {id(v): i for i, v in enumerate(arguments.leaves) if isinstance(v, np.ndarray)}
-    tensors: list[Any] = []
+    chains = {id(v): _chain(v, roots) for v in leaves if isinstance(v, Tensor)}
+    sharing = Counter(id(base) for _, base in chains.values())
+    tensors: list[Tensor] = []
     results: list[Result] = []
-    first: dict[int, int] = {}
-    bases: dict[int, int] = {}  # where the memory of views among the results comes from
+    first: dict[int, int] = {}  # where among the results a tensor is
+
+    def output(t: Tensor, chain: Any = (), base: int | None = None) -> Result:
+        tensors.append(t)
+        released = t._node is not None and t._node.prim is not None and t._node.released
+        return Result("output", len(tensors) - 1, chain, t.requires_grad, released, base)
+
     for i, leaf in enumerate(leaves):
         if not isinstance(leaf, Tensor):
             results.append(Result("leaf", places[id(leaf)]) if id(leaf) in places else Result("value", leaf))
-            continue
-        chain, base = _chain(leaf, roots)
-        if id(leaf) in first:
+        elif id(leaf) in first:
             results.append(Result("same", first[id(leaf)]))
-        elif base is leaf:
-            results.append(Result("input", roots[id(leaf)]))
-        elif id(base) in roots:
-            results.append(Result("view", roots[id(base)], chain))
+        elif id(chains[id(leaf)][1]) in roots:
+            chain, base = chains[id(leaf)]
+            results.append(Result("view", roots[id(base)], chain) if chain else Result("input", roots[id(base)]))
         else:
-            released = leaf._node is not None and leaf._node.prim is not None and leaf._node.released
-            results.append(Result("output", len(tensors), chain, leaf.requires_grad, released, id(base) if chain else None))
-            tensors.append(leaf)
+            results.append(output(leaf))
         first.setdefault(id(leaf), i)
+    for i, leaf in enumerate(leaves):
+        chain, base = chains.get(id(leaf), ((), leaf))
+        if results[i].kind == "output" and chain and sharing[id(base)] > 1:
+            if id(base) not in first:
+                first[id(base)] = len(results)
+                results.append(output(base))
+            results[i] = replace(results[i], chain=chain, base=first[id(base)])
     return finish(tracer, tensors), tuple(results)
 
 

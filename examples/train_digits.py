@@ -202,6 +202,8 @@ def comparison(runs: Sequence[Run]) -> str:
 
 def program_report(step: Any) -> str:
     """Memory and passes of the program that the captured step runs as."""
+    if not step.programs:
+        return f"the step was not captured: {step.explain()}"
     program = step.programs[0]
     memory = program.memory
     lines = [

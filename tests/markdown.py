@@ -1,7 +1,10 @@
 """Fenced blocks of Markdown files: found, and Python ones run with the file's own line numbers.
 
-``python tests/markdown.py FILE`` runs the ``python`` blocks of a file in order in one namespace.
-A ``text`` block right below a ``python`` block states what that block prints.
+The ``python`` blocks of a file run in order, in one namespace. A ``text`` block right below one states
+what it prints:
+
+    python tests/markdown.py check FILE...      fails where that is not so
+    python tests/markdown.py refresh FILE...    writes what is printed into the files
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import contextlib
 import io
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,8 +54,8 @@ def section(markdown: str, title: str) -> str:
     return dict(zip(parts[1::2], parts[2::2], strict=True))[title]
 
 
-def run_python(path: Path) -> None:
-    """Runs the ``python`` blocks of a file; raises when one fails or prints something else."""
+def stated_outputs(path: Path) -> Iterator[tuple[Block, Block, str]]:
+    """Runs the ``python`` blocks of a file; gives (source, ``text`` block below it, what it printed)."""
     namespace: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
     printed, source = "", None
     for block in blocks(path.read_text(encoding="utf-8")):
@@ -62,10 +66,30 @@ def run_python(path: Path) -> None:
                 exec(code, namespace)
             printed = stdout.getvalue()
         elif block.language == "text" and source is not None and block.is_right_below(source):
-            if printed.rstrip() != block.text.rstrip():
-                stated = f"line {block.line} states\n{block.text}"
-                raise AssertionError(f"{path}:{source.line} prints\n{printed}\nbut {stated}")
+            yield source, block, printed.rstrip() + "\n"
+
+
+def without_line_numbers(text: str, path: Path) -> str:
+    """Printed graphs name lines of the page, which may move."""
+    return re.sub(rf"{re.escape(path.name)}:\d+", path.name, text)
+
+
+def check(path: Path) -> None:
+    """Raises when a block fails, or prints something else than the page states."""
+    for source, block, printed in stated_outputs(path):
+        if without_line_numbers(printed, path) != without_line_numbers(block.text, path):
+            stated = f"line {block.line} states\n{block.text}"
+            raise AssertionError(f"{path}:{source.line} prints\n{printed}\nbut {stated}")
+
+
+def refresh(path: Path) -> None:
+    """Writes what blocks print into the page."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    for _, block, printed in reversed(list(stated_outputs(path))):
+        lines[block.line - 1 : block.line - 1 + block.text.count("\n")] = [printed]
+    path.write_text("".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    run_python(Path(sys.argv[1]))
+    for argument in sys.argv[2:]:
+        {"check": check, "refresh": refresh}[sys.argv[1]](Path(argument))

@@ -6,6 +6,7 @@ sees (trees of tensors, arrays and Python values). ``wrap`` does nothing in the 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -46,6 +47,8 @@ def frozen(value: Any) -> Any:
         return type(value).__name__, str(value).partition("\n")[0]
     if isinstance(value, float):
         return "float", "nan" if math.isnan(value) else value.hex()
+    if dataclasses.is_dataclass(value):
+        return type(value).__name__, frozen(vars(value))
     if type(value).__eq__ is object.__eq__ and hasattr(value, "__dict__"):
         return type(value).__name__, frozen(vars(value))
     return type(value).__name__, value

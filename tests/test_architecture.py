@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,16 +28,19 @@ LAYERS = [
     {"eager", "static", "transforms"},
     {"passes"},
     {"backends"},
-    {"replay", "program", "compile", "compare"},
+    {"replay", "program", "tracing", "compile", "compare"},
     {"nn", "optim", "data", "autograd", "inspect", "testing", "serialise", "threads"},
     {"__init__"},
 ]
 SIBLINGS = {
     ("transforms", "eager"),  # transforms run the tape
-    ("program", "replay"),  # the driver is four files, in this order
+    ("program", "replay"),  # the driver is a few files, in this order
+    ("tracing", "program"),
     ("compile", "program"),
+    ("compile", "tracing"),
     ("compare", "program"),
     ("compare", "compile"),
+    ("compare", "tracing"),
     ("optim", "nn"),  # an optimiser holds parameters
     ("nn", "serialise"),
     ("testing", "inspect"),
@@ -206,7 +210,9 @@ def test_imports_stand_at_the_top_but_for_optional_third_parties() -> None:
 @functools.cache
 def loaded_modules() -> tuple[str, ...]:
     code = "import sys, json, dualgraph; print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    )
     return tuple(json.loads(done.stdout))
 
 
@@ -317,17 +323,24 @@ def test_the_checks_see_what_they_look_for() -> None:
 
 IMPORT_SECONDS = """
 import time, numpy
-began = time.perf_counter()
+began = time.process_time()
 import dualgraph
-print(time.perf_counter() - began)
+print(time.process_time() - began)
 """
 
 
 @pytest.mark.slow
-def test_import_takes_at_most_60_ms_over_numpy() -> None:
+def test_import_takes_at_most_60_ms_over_numpy(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}  # the first run compiles
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
     def seconds() -> float:
         command = [sys.executable, "-c", IMPORT_SECONDS]
-        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        done = subprocess.run(
+            command, env=environment, cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+        )
+        return float(done.stdout)
 
-    # The least of several: what else runs on the machine only ever adds to it.
+    seconds()
+    # Processor time, and the least of several: what else runs on the machine only adds to it.
     assert min(seconds() for _ in range(9)) < 0.060

@@ -34,7 +34,14 @@ def commands(readme: str) -> list[Block]:
 
 @page
 def test_code_blocks_run_and_print_what_the_page_states(path: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", str(ROOT / "tests" / "markdown.py"), str(path)]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        str(ROOT / "tests" / "markdown.py"),
+        "check",
+        str(path),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
@@ -77,7 +84,7 @@ def test_pages_name_only_modules_that_exist() -> None:
 def test_a_page_that_states_a_wrong_output_fails(tmp_path: Path) -> None:
     bad = tmp_path / "bad.md"
     bad.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n", encoding="utf-8")
-    command = [sys.executable, str(ROOT / "tests" / "markdown.py"), str(bad)]
+    command = [sys.executable, str(ROOT / "tests" / "markdown.py"), "check", str(bad)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "bad.md:2 prints" in done.stderr

@@ -11,13 +11,13 @@ from ..core.backend import ArrayBackend
 from ..core.dtypes import bfloat16
 from ..core.kinds import CONTRACTION, ELEMENTWISE
 from ..core.node import Literal, Node, Var
-from ..passes.inplace import inplace
+from ..passes.inplace import donate, inplace
 from ..passes.memory import MemoryPlan, plan_memory
-from ..passes.schedule import OUTPUT, TEMPORARY, Schedule, Step, schedule
+from ..passes.schedule import INPUT, OUTPUT, TEMPORARY, Schedule, Step, schedule
 from ..static.constants import is_constant
 from ..static.graph import Graph
 from ..static.interpreter import as_scalar, literal_array, run_node
-from ..static.region import is_region
+from ..static.region import bodies, is_region
 from .native import api as native
 from .native.contract import claimed
 from .native.addresses import address_of
@@ -32,14 +32,26 @@ class Executable:
     """A graph made ready to run on one backend.
 
     `borrowed` are positions of outputs that the caller only reads before the next run: they stay in the
-    arena. All other outputs are fresh arrays of their own.
+    arena. All other outputs are fresh arrays of their own. `stores` are pairs (input, output): the caller
+    puts the output into the input's memory. Those in `donated` are written there straight away, once
+    nothing can fail any more; these inputs have to be row-major.
     """
 
-    def __init__(self, graph: Graph, backend: ArrayBackend, borrowed: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        backend: ArrayBackend,
+        borrowed: frozenset[int] = frozenset(),
+        stores: tuple[tuple[int, int], ...] = (),
+    ) -> None:
         self.graph = graph
         self.backend = backend
         self.borrowed = borrowed
-        self.plan: Schedule = inplace(schedule(graph, borrowed))
+        plan = schedule(graph, borrowed)
+        self.donated: tuple[tuple[int, int], ...] = ()
+        if backend.xp is np:
+            plan, self.donated = donate(plan, _safe_stores(graph, stores))
+        self.plan: Schedule = inplace(plan)
         self.memory: MemoryPlan = plan_memory(self.plan)
         self.kernels = {i: _native_kernel(s.node) for i, s in enumerate(self.plan.steps)}
         self._size = 1 + max((v.id for v in graph.all_vars()), default=-1)
@@ -55,6 +67,17 @@ class Executable:
             return commit(quietly(instance.run, inputs) if instance.loud else instance.run(inputs))
         finally:
             self._free.append(instance)
+
+
+def _safe_stores(graph: Graph, stores: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+    """The stores whose value is computed after the last op that can fail: a failed call must change nothing."""
+    last = max((i for i, n in enumerate(graph.nodes) if _can_fail(n)), default=-1)
+    made = {v: i for i, n in enumerate(graph.nodes) for v in n.outputs}
+    return [(i, o) for i, o in stores if made.get(graph.outputs[o], -1) > last]  # type: ignore[arg-type]
+
+
+def _can_fail(node: Node) -> bool:
+    return bool(node.prim.can_fail or any(_can_fail(n) for b in bodies(node).values() for n in b.nodes))
 
 
 def _native_kernel(node: Node) -> Any:
@@ -101,6 +124,8 @@ class _Instance:
                 self._in_arena(v, base)
             elif role == OUTPUT and not any(v is node.outputs[r] for r, _ in step.overwrites):
                 self.fresh.append((v.id, v.type.shape, v.type.dtype.numpy))
+            elif role == INPUT:
+                self.actions.append(_donate(v, self._input_in(v)))
         for result, operand in step.overwrites:
             if roles[result] == OUTPUT:
                 self.actions.append(_share(node, result, operand))
@@ -110,6 +135,11 @@ class _Instance:
         else:
             self.loud = True
             self.actions.append(_into(node, backend))
+
+    def _input_in(self, v: Var) -> Var:
+        """The input whose memory `v` is written to."""
+        places = self.program.plan.places
+        return next(u for u in self.program.graph.inputs if places[u].buffer == places[v].buffer)
 
     def _in_arena(self, v: Var, base: int) -> None:
         place = self.program.plan.places[v]
@@ -154,6 +184,15 @@ class _Instance:
 def _getters(node: Node) -> list[tuple[int, Any]]:
     """For each operand its place in the environment, or -1 and the value."""
     return [(v.id, None) if isinstance(v, Var) else (-1, v) for v in node.inputs]
+
+
+def _donate(out: Var, source: Var) -> Action:
+    """Lets a result be computed into the memory of an input."""
+
+    def act(env: Env) -> None:
+        env[out.id] = env[source.id]
+
+    return act
 
 
 def _share(node: Node, result: int, operand: int) -> Action:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .devices import CPU
 from .dtypes import DType, from_numpy
 from .types import TensorType
 
@@ -33,7 +34,7 @@ class ConstArray:
 
     @property
     def type(self) -> TensorType:
-        return TensorType(self.dtype, self.array.shape)
+        return TensorType(self.dtype, self.array.shape, CPU)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (

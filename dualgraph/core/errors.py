@@ -50,6 +50,10 @@ class CaptureError(DualgraphError, RuntimeError):
     """A function cannot be captured soundly."""
 
 
+class MemoryBudgetError(DualgraphError, MemoryError):
+    """A program cannot be made to fit the memory it may use."""
+
+
 class GraphError(DualgraphError, ValueError):
     """A graph or its text is not well formed."""
 

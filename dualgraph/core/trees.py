@@ -98,6 +98,12 @@ def _fill(kind: Any, pairs: dict[Any, Any]) -> Any:
     return out
 
 
+def containers(tree: Any) -> list[Any]:
+    """The containers of a tree, outermost first."""
+    parts = _parts(tree)
+    return [] if parts is None else [tree, *(c for child in parts[2] for c in containers(child))]
+
+
 def map_leaves(fn: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """Applies `fn` to each leaf (and the leaves of `rest` at the same place)."""
     leaves, treedef = flatten(tree)

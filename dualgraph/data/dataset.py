@@ -14,7 +14,22 @@ from .sampler import permutation
 
 
 class Dataset:
-    """Samples by index: subclasses define ``__getitem__`` and ``__len__``."""
+    """Samples by index: subclasses define ``__getitem__`` and ``__len__``.
+
+    A dataset whose ``takes_lists`` is true gives, for a list of indices, the batch that collating its
+    samples would give: a loader then asks for whole batches. A subclass with a ``__getitem__`` of its
+    own has to say so anew.
+    """
+
+    takes_lists: Any = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__getitem__" in vars(cls) and "takes_lists" not in vars(cls):
+            cls.takes_lists = False
+
+    def __class_getitem__(cls, item: Any) -> type:
+        return cls  # ``Dataset[Sample]`` in annotations and bases
 
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} defines no __getitem__")
@@ -38,6 +53,8 @@ class TensorDataset(Dataset):
     >>> x.item(), y.item()
     (2, 20)
     """
+
+    takes_lists = True
 
     def __init__(self, *tensors: Tensor) -> None:
         lengths = {t.shape[0] for t in tensors}
@@ -112,6 +129,11 @@ class Subset(Dataset):
     def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
         self.dataset = dataset
         self.indices = indices
+
+    @property
+    def takes_lists(self) -> bool:
+        """As the whole dataset."""
+        return getattr(self.dataset, "takes_lists", False)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, list):

@@ -119,17 +119,30 @@ class MNIST(Dataset):
             f"expected there: {wanted}"
         )
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
+    @property
+    def takes_lists(self) -> bool:
+        """Without transforms whole batches are scaled at once."""
+        return self.transform is None and self.target_transform is None
+
+    def __getitem__(self, index: Any) -> tuple[Any, Any]:
         image = self.data[index]
-        if self.transform is None:
-            image = (image.to(dtype="float32") / 255.0).reshape(1, *image.shape)
-        else:
-            image = self.transform(image)
+        if self.takes_lists and isinstance(index, list):
+            return _scaled(image).reshape(-1, 1, *image.shape[1:]), self.targets[index]
+        image = (
+            _scaled(image).reshape(1, *image.shape)
+            if self.transform is None
+            else self.transform(image)
+        )
         label = self._labels[index]
         return image, label if self.target_transform is None else self.target_transform(label)
 
     def __len__(self) -> int:
         return len(self._labels)
+
+
+def _scaled(image: Tensor) -> Tensor:
+    """uint8 as float32 in [0, 1]."""
+    return image.to(dtype="float32") / 255.0
 
 
 class FashionMNIST(MNIST):

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import ArgumentError
 from .collate import default_collate, default_convert
-from .dataset import IterableDataset, Subset, TensorDataset
+from .dataset import IterableDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
 
 
@@ -67,7 +67,7 @@ class DataLoader:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.batch_sampler = batch_sampler
         batched = batch_sampler is not None or batch_size is not None
-        self._whole = collate_fn is None and _takes_lists(dataset)
+        self._whole = collate_fn is None and getattr(dataset, "takes_lists", False)
         self.collate_fn = collate_fn or (default_collate if batched else default_convert)
 
     def _check(
@@ -127,13 +127,6 @@ class DataLoader:
             if len(chunk) < self.batch_size and self.drop_last:
                 return
             yield chunk
-
-
-def _takes_lists(dataset: Any) -> bool:
-    """A TensorDataset gives a whole batch by one indexing op a tensor: the values are those of collating."""
-    while type(dataset) is Subset:
-        dataset = dataset.dataset
-    return type(dataset) is TensorDataset
 
 
 def _ahead(

@@ -6,18 +6,25 @@ of ops is defined above them and attached here, so that no import goes up.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .creation import asarray
 from .tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def method(fn: F) -> F:
-    """Decorator: the function is also a method of `Tensor` under its name."""
+    """Decorator: the function is also a method of `Tensor`; called as a function it takes arrays, too."""
     setattr(Tensor, fn.__name__, fn)
-    return fn
+
+    @functools.wraps(fn)
+    def call(x: Any, *args: Any, **params: Any) -> Any:
+        return fn(x if isinstance(x, Tensor) else asarray(x), *args, **params)
+
+    return call  # type: ignore[return-value]
 
 
 def methods(**named: Any) -> None:

@@ -144,6 +144,8 @@ def _sweep(
     pending: dict[int, list[Any]] | None = None,
 ) -> None:
     swept: list[TapeNode] = []
+    if state.tracer is not None:
+        state.tracer.swept = True
 
     def see(node: TapeNode, slots: list[Any]) -> None:
         if node.hooks:

@@ -1,8 +1,7 @@
-"""Batch: the data of a tensor inside `vmap`, and the handler that runs ops on such tensors.
+"""Batching: the handler that runs ops on the tensors of `vmap`; dispatch calls it while one runs.
 
-A tensor inside `vmap` presents the shape of one example. Its data is a `Batch`: another tensor with
-the examples along axis 0. An op on batched operands becomes, by the rule of its kind, ops on the
-tensors within; the tape works at both levels, so `grad` may stand inside `vmap` or around it.
+An op on batched operands becomes, by the rule of its kind, ops on the tensors within. The tape works at
+both levels, so `grad` may stand inside `vmap` or around it.
 """
 
 from __future__ import annotations
@@ -11,165 +10,20 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
-from typing import Any, NoReturn
+from typing import Any
 
 from ..core.context import state
 from ..core.errors import TransformError, describe
 from ..core.prim import Prim
 from ..ops.arithmetic import add, multiply
 from ..ops.creation import arange_op
-from ..ops.movement import concat_along, copy, expand_dims_at, reshape, slice_
+from ..ops.movement import concat_along, copy, reshape
 from ..ops.reduce import broadcast_to, reduce_sum
 from .autograd import Function, FunctionContext
+from .batch import Batch, Level, batch_of, in_batch, tracked
 from .inplace import write
+from .lift import Lift
 from .tensor import Tensor
-
-
-class Level:
-    """One running `vmap`: how deep it stands in others, its number of examples, whether it still runs."""
-
-    __slots__ = ("alive", "depth", "size")
-
-    def __init__(self, depth: int, size: int) -> None:
-        self.depth = depth
-        self.size = size
-        self.alive = False
-
-
-class Batch:
-    """Looks like the array of one example; `inner` is the tensor of all of them, along axis 0.
-
-    If it is not ``mapped``, all examples share `inner` as it is: what `grad` differentiates for inside a
-    `vmap` is of that form, so that only the tape of this level sees it. Levels decrease inwards.
-    """
-
-    __slots__ = ("inner", "level", "mapped")
-
-    def __init__(self, inner: Tensor, level: Level, mapped: bool = True) -> None:
-        self.inner = inner
-        self.level = level
-        self.mapped = mapped
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.inner.shape[self.mapped :]
-
-    @property
-    def ndim(self) -> int:
-        return self.inner.ndim - self.mapped
-
-    @property
-    def size(self) -> int:
-        return prod(self.shape)
-
-    @property
-    def dtype(self) -> Any:
-        return self.inner._data.dtype
-
-    @property
-    def itemsize(self) -> int:
-        return int(self.inner._data.itemsize)
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        return self.inner._data.strides[self.mapped :]  # type: ignore[no-any-return]
-
-    @property
-    def flags(self) -> Any:
-        return self.inner._data.flags
-
-    @property
-    def base(self) -> Any:
-        return self.inner._parent
-
-    def shares(self, other: Any) -> bool:
-        """Whether both lie in one memory."""
-        return type(other) is Batch and self.inner._root() is other.inner._root()
-
-    def check_alive(self) -> None:
-        """Raises if the vmap that this batch belongs to has ended."""
-        if not self.level.alive:
-            raise TransformError(
-                describe("vmap", f"batch of {self.inner.type}", "a tensor was used after the vmap that made it ended",
-                         "return it from the function instead of keeping it elsewhere")
-            )  # fmt: skip
-
-    def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        self.check_alive()
-        raise TransformError("a batch is no array")
-
-
-def batch_of(t: Any) -> Batch | None:
-    """The batch behind a tensor, or None."""
-    data = getattr(t, "_data", None)
-    return data if type(data) is Batch else None
-
-
-def in_batch(inner: Tensor, level: Level, mapped: bool = True) -> Tensor:
-    """A tensor of one example's shape over `inner`, whose axis 0 has the examples if it is `mapped`."""
-    return Tensor(Batch(inner, level, mapped), inner.dtype, inner.device)
-
-
-class Lift:
-    """What batch rules ask for: operands brought to where the op can take the batch as axis 0."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def align(self, args: list[Any], batched: tuple[bool, ...]) -> list[Any]:
-        """Operands of an elementwise op: batched ones get 1s after axis 0 so that ranks align."""
-        rank = max(_rank(a) - b for a, b in zip(args, batched, strict=True))
-        return self.align_to(args, batched, rank)
-
-    def align_to(self, args: list[Any], batched: tuple[bool, ...], rank: int) -> list[Any]:
-        """Batched operands in `rank` axes after axis 0; others are left as they are."""
-        return [self._pad(a, rank) if b else a for a, b in zip(args, batched, strict=True)]
-
-    def _pad(self, x: Any, rank: int) -> Any:
-        missing = rank + 1 - x.ndim
-        return reshape(x, shape=(x.shape[0], *(1,) * missing, *x.shape[1:])) if missing > 0 else x
-
-    def materialize(self, args: list[Any], batched: tuple[bool, ...]) -> list[Any]:
-        """All operands with the batch: those that lack it are repeated (as views)."""
-        return [
-            a if b else broadcast_to(a, shape=(self.size, *a.shape))
-            for a, b in zip(args, batched, strict=True)
-        ]
-
-    def merge(self, x: Any) -> Any:
-        """(B, N, ...) -> (B * N, ...)."""
-        return reshape(x, shape=(x.shape[0] * x.shape[1], *x.shape[2:]))
-
-    def split(self, y: Any, size: int) -> Any:
-        """(B * N, ...) -> (B, N, ...)."""
-        return reshape(y, shape=(size, y.shape[0] // size if size else 0, *y.shape[1:]))
-
-    def loop(self, prim: Prim, args: list[Any], batched: tuple[bool, ...], params: dict[str, Any]) -> Any:
-        """The slow way that always works: example by example, results stacked."""
-        if self.size == 0:
-            raise TransformError(f"{prim.name} cannot be batched over 0 examples")
-        results = [
-            prim(*(example(a, i) if b else a for a, b in zip(args, batched, strict=True)), **params)
-            for i in range(self.size)
-        ]
-        if not prim.multiple:
-            return stacked(results)
-        return tuple(stacked(list(column)) for column in zip(*results, strict=True))
-
-
-def _rank(x: Any) -> int:
-    return x.ndim if isinstance(x, Tensor) else 0
-
-
-def example(x: Any, i: int) -> Any:
-    """Example `i` of x, whose axis 0 is the batch."""
-    starts, stops = (i,) + (0,) * (x.ndim - 1), (i + 1, *x.shape[1:])
-    return reshape(slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim), shape=x.shape[1:])
-
-
-def stacked(examples: list[Any]) -> Any:
-    """Examples joined along a new axis 0."""
-    return concat_along(*(expand_dims_at(e, (0,)) for e in examples), axis=0)
 
 
 def _follow_parent(t: Tensor) -> None:
@@ -211,6 +65,8 @@ class Batching:
                 inner.append(a if isinstance(a, Tensor) else a.value)
                 batched.append(False)
         mapped = any(batched)
+        if len(self.levels) == 1:  # what is within is plain, and need not be looked at again
+            state.batching = None
         self._lifting += 1
         try:
             if mapped:
@@ -219,6 +75,7 @@ class Batching:
                 out = prim(*inner, **params)
         finally:
             self._lifting -= 1
+            state.batching = self
         return tuple(in_batch(o, level, mapped) for o in (out if prim.multiple else (out,)))
 
     def enter(self, x: Tensor) -> Tensor:
@@ -274,14 +131,20 @@ class Batching:
         made, where = self._born.get(id(t), (None, level))
         if made is None or made() is not t or where.depth < level.depth:
             raise TransformError(
-                describe(op, f"{t.type}", "values that differ between examples cannot be written into a tensor that all examples share",
-                         "write into a tensor made inside the function, or return the values")
-            )  # fmt: skip
+                describe(
+                    op,
+                    f"{t.type}",
+                    "values that differ between examples cannot go into a tensor that all examples share",
+                    "write into a tensor made inside the function, or return the values",
+                )
+            )
 
     def spread(self, counter: Tensor, step: int) -> tuple[Tensor, int]:
         """A generator state for each example, `step` apart; and how far all of them together go."""
         sizes = tuple(level.size for level in self.levels)
-        moves = arange_op(start=0, step=step, size=prod(sizes), dtype="uint64", device=str(counter.device))
+        moves = arange_op(
+            start=0, step=step, size=prod(sizes), dtype="uint64", device=str(counter.device)
+        )
         moves = reshape(moves, shape=(*sizes, 1))
         out = add(counter, concat_along(multiply(moves, 0), moves, axis=len(sizes)))
         for level in self.levels:
@@ -294,7 +157,13 @@ class Batching:
         """Whether the tape under the batched operands wants to know of a custom function."""
         return self.applies(args) and any(isinstance(a, Tensor) and _tracked_below(a) for a in args)
 
-    def custom(self, cls: type[Function], ctx: FunctionContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def custom(
+        self,
+        cls: type[Function],
+        ctx: FunctionContext,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         """Runs a custom function on batched operands as a custom function of the tensors within."""
         level = self._innermost(args)
         own = [b if (b := batch_of(a)) is not None and b.level is level else None for a in args]
@@ -306,16 +175,24 @@ class Batching:
             several.append(isinstance(result, tuple))
             outs = result if isinstance(result, tuple) else (result,)
             mapped = tuple(_all_examples(o, level) for o in outs)
-            within.mark_non_differentiable(*(m for m, o in zip(mapped, outs, strict=True) if id(o) in ctx._non_differentiable))
+            within.mark_non_differentiable(
+                *(m for m, o in zip(mapped, outs, strict=True) if id(o) in ctx._non_differentiable)
+            )
             return mapped
 
         def backward(_: FunctionContext, *cts: Any) -> tuple[Any, ...]:
             with _running(level):
                 given = cls.backward(ctx, *(None if c is None else in_batch(c, level) for c in cts))
                 given = given if isinstance(given, tuple) else (given,)
-                return tuple(_as_operand_has_it(g, b, level) for g, b in zip(given, own, strict=False))
+                return tuple(
+                    _as_operand_has_it(g, b, level) for g, b in zip(given, own, strict=False)
+                )
 
-        lifted = type(cls.__name__, (Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)})
+        lifted = type(
+            cls.__name__,
+            (Function,),
+            {"forward": staticmethod(forward), "backward": staticmethod(backward)},
+        )
         outs = tuple(in_batch(o, level) for o in lifted.apply(*inner))
         return outs if several[0] else outs[0]
 
@@ -326,17 +203,25 @@ class Batching:
         batch = batch_of(t)
         if batch is not None:
             raise TransformError(
-                describe(what, f"{t.type} inside vmap", f"this tensor has {batch.level.size} values, one for each example",
-                         "choose with dg.where(condition, x, y), or take the value outside of vmap")
-            )  # fmt: skip
+                describe(
+                    what,
+                    f"{t.type} inside vmap",
+                    f"this tensor has {batch.level.size} values, one for each example",
+                    "choose with dg.where(condition, x, y), or take the value outside of vmap",
+                )
+            )
 
     def check_gradient(self, leaf: Tensor, ct: Tensor) -> None:
         """Raises if gradients that differ between examples would be summed into a leaf that they share."""
         if batch_of(ct) is not None and batch_of(leaf) is None:
             raise TransformError(
-                describe("backward", str(leaf.type), "each example has its own gradient for this tensor, which is outside of the vmap",
-                         "take gradients inside vmap with dg.grad")
-            )  # fmt: skip
+                describe(
+                    "backward",
+                    str(leaf.type),
+                    "each example has its own gradient for this tensor, which all share",
+                    "take gradients inside vmap with dg.grad",
+                )
+            )
 
     def spelt(self, t: Tensor) -> str | None:
         """How a batched tensor prints; None for others."""
@@ -349,17 +234,6 @@ class Batching:
 def _tracked_below(t: Tensor) -> bool:
     batch = batch_of(t)
     return t.requires_grad if batch is None else tracked(batch.inner)
-
-
-def tracked(t: Tensor) -> bool:
-    """Whether a tape knows the tensor, or one of those that it is a batch of."""
-    return t.requires_grad or tracked_within(t)
-
-
-def tracked_within(t: Tensor) -> bool:
-    """Whether the tape of a vmap further out, or of no vmap, knows the tensor behind a batched one."""
-    batch = batch_of(t)
-    return batch is not None and tracked(batch.inner)
 
 
 def _all_examples(t: Tensor, level: Level) -> Tensor:
@@ -376,7 +250,9 @@ def _as_operand_has_it(ct: Tensor | None, operand: Batch | None, level: Level) -
     if ct is None:
         return None
     wide = _all_examples(ct, level)
-    return wide if operand is not None and operand.mapped else reduce_sum(wide, axes=(0,), keepdims=False)  # type: ignore[no-any-return]
+    if operand is not None and operand.mapped:
+        return wide
+    return reduce_sum(wide, axes=(0,), keepdims=False)  # type: ignore[no-any-return]
 
 
 @contextmanager

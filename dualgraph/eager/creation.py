@@ -12,6 +12,7 @@ from ..core.backend import backend_for
 from ..core.context import state
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
+from ..core.watch import note_read, origin_of
 from ..ops.arithmetic import cast, greater_equal, multiply, where
 from ..ops.creation import arange_op, full as full_op
 from ..ops.movement import copy as copy_op, reshape
@@ -93,6 +94,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         array, natural = _to_array(data, wanted, "tensor")
         out = _store(array, natural, _device(device), copy=True)
         if state.tracer is not None:
+            note_read(data)
             state.tracer.constant(out)
     return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 
@@ -104,6 +106,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     [1.0, 0.0, 0.0]
     """
     wanted = None if dtype is None else dt.as_dtype(dtype)
+    given = obj
     if isinstance(obj, Tensor):
         out = obj
         if wanted is not None and wanted is not out.dtype:
@@ -118,6 +121,9 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
             return asarray(from_dlpack(obj), dtype=dtype, device=device, copy=copy)
         if hasattr(obj, "__array__"):
             obj = np.asarray(obj)
+            if state.tracer is not None:
+                state.tracer.foreign(type(given).__name__)
+    obj = origin_of(obj)
     array, natural = _to_array(obj, wanted, "asarray")
     target = _device(device)
     shares = isinstance(obj, np.ndarray) and natural == array.dtype and target is CPU and array.dtype.isnative
@@ -127,6 +133,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
         return from_array(array)
     out = _store(array, natural, target, copy=True)
     if state.tracer is not None:
+        note_read(given)
         state.tracer.constant(out)
     return out
 
@@ -157,6 +164,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     array = backend_for(source).xp.from_dlpack(x)
     out = Tensor(array, dt.from_numpy(array.dtype), source)
     if state.tracer is not None:
+        note_read(x)
+        state.tracer.foreign(type(x).__name__)
         state.tracer.constant(out)
     target = source if device is None else as_device(device)
     if target is not source:

@@ -25,6 +25,7 @@ from ..core.kinds import ELEMENTWISE, REDUCTION
 from ..core.node import TapeNode
 from ..core.prim import Dispatch, Prim, lookup
 from ..core.types import TensorType
+from ..core.watch import origin_of
 from ..core.wrap import Wrap
 from .tensor import Tensor
 
@@ -65,6 +66,7 @@ def operand(prim: Prim, x: Any) -> Any:
 
 def from_array(array: np.ndarray[Any, Any]) -> Tensor:
     """A tensor that shares the memory of a NumPy array (which a capture reads afresh on each call)."""
+    array = origin_of(array)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     out = Tensor(array, dt.from_numpy(array.dtype))
@@ -165,6 +167,8 @@ def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     try:
         return _bind(prim, operands, params)
     except (DualgraphError, ValueError, IndexError, TypeError, OverflowError) as problem:
+        if state.tracer is not None:
+            state.tracer.failed()
         error = fail(prim, operands, problem)
         if error is problem:
             raise

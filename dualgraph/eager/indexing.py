@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.context import state
 from ..core.dtypes import bool_, int64
 from ..core.errors import BoundsError, DTypeError, describe
+from ..core.watch import origin_of
 from ..ops.arithmetic import cast, where
 from ..ops.indexing import index, index_put, index_shape, nonzero_places
 from ..ops.movement import alias, expand_dims_at, reshape, slice_
@@ -49,15 +49,13 @@ class Plan:
         if k is None or k is Ellipsis or isinstance(k, slice):
             return k
         if isinstance(k, Tensor):
-            if k.ndim == 0 and k.dtype.is_integer and state.tracer is None and state.batching is None:
-                return int(k)
             if not (k.dtype.is_integer or k.dtype is bool_):
                 raise DTypeError(describe("index", f"{x.type}, {k.type}", "index tensors are integer or bool", "cast with .long()"))
             return k
         if isinstance(k, (bool, np.bool_)):
             return asarray(np.asarray(k), device=x.device)
         if isinstance(k, (list, np.ndarray)):
-            array = np.asarray(k)
+            array = np.asarray(origin_of(k))
             if array.size == 0 and isinstance(k, list):
                 array = array.astype(np.int64)
             return Plan._convert(x, asarray(array, device=x.device))

@@ -20,7 +20,6 @@ from ..core.errors import ArgumentError, DTypeError, describe
 from ..core.types import broadcast_shapes
 from ..ops import random as rng
 from ..ops.arithmetic import add, bitwise_left_shift, bitwise_or, cast, divide, isfinite, less, negative, remainder
-from ..ops.creation import arange_op
 from ..ops.movement import copy as copy_op, reshape
 from ..ops.transcendental import log
 from ..ops.transfer import transfer
@@ -46,6 +45,8 @@ class Generator:
     Generator(seed=7, counter=0)
     True
     """
+
+    _state_attributes = ("state",)  # what a capture counts as read
 
     def __init__(self, device: Any = "cpu") -> None:
         self.device: Device = as_device(device)
@@ -122,8 +123,7 @@ def set_rng_state(new_state: Tensor) -> None:
 
 def _moved(state: Tensor, blocks: int) -> Tensor:
     """The state after `blocks` blocks were used."""
-    step = arange_op(start=0, step=blocks, size=2, dtype="uint64", device=str(state.device))
-    return add(state, step)  # type: ignore[no-any-return]
+    return rng.advance(state, blocks=blocks)  # type: ignore[no-any-return]
 
 
 class _Draw:

@@ -14,7 +14,7 @@ from ..ops.searching import search_sorted
 from ..ops.sorting import sort_along
 from . import functions as fn
 from . import shapes as sh
-from .attach import methods
+from .attach import method
 from .indexing import nonzero as nonzero_places
 from .creation import arange, full, ones, ones_like, zeros
 from .operands import as_operand, astype
@@ -87,6 +87,7 @@ def unique_values(x: Any, /) -> Tensor:
     return unique_all(x).values
 
 
+@method
 def unique(
     x: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
@@ -112,6 +113,7 @@ def _unique_slices(x: Tensor, axis: int) -> UniqueAll:
     return found._replace(values=sh.moveaxis(values, 0, axis))
 
 
+@method
 def unique_consecutive(x: Tensor, return_inverse: bool = False, return_counts: bool = False) -> Any:
     """The first of each run of equal elements of the flattened x."""
     flat = sh.reshape(x, (-1,))
@@ -144,17 +146,19 @@ def bucketize(x: Any, boundaries: Tensor, *, right: bool = False, out_int32: boo
     return searchsorted(boundaries, x, right=right, out_int32=out_int32)
 
 
-def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+@method
+def bincount(x: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
     """How often each number from 0 on stands in a vector of integers, or the sum of its weights."""
     if x.ndim != 1 or not x.dtype.is_integer:
         raise ArgumentError(describe("bincount", str(x.type), "needs a vector of integers"))
     if x.shape[0] and int(fn.min(x)) < 0:
         raise ArgumentError(describe("bincount", str(x.type), "negative numbers have no bin"))
     bins = max(minlength, int(fn.max(x)) + 1 if x.shape[0] else 0)
-    values = ones_like(x, dtype=dt.int64) if weights is None else weights
+    values = ones_like(x, dtype=dt.int64) if weights is None else as_operand(weights)
     return put_along(values, ar.cast(x, dtype="int64"), shape=(bins,), axis=0)  # type: ignore[no-any-return]
 
 
+@method
 def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements fall in each of `bins` equal parts of [min, max] (of x itself when both are 0)."""
     flat = sh.reshape(x, (-1,))
@@ -172,6 +176,3 @@ def isin(elements: Any, test_elements: Any) -> Tensor:
     """Which elements are among the test elements."""
     x, among = as_operand(elements), sh.reshape(as_operand(test_elements), (-1,))
     return fn.any(ar.equal(sh.expand_dims(x, axis=-1), among), axis=-1)
-
-
-methods(unique=unique, unique_consecutive=unique_consecutive, bincount=bincount, histc=histc)

@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from ..eager import Tensor
-from .hooks import Hook, HookTable, RemovableHandle, run_hooks, run_pre_hooks
+from .backward_hooks import BackwardHooks
+from .conversion import Convertible
+from .forward_hooks import Hook, HookTable, RemovableHandle, run_hooks, run_pre_hooks
+from .loading import LoadResult, collect_state, load_state
 from .parameter import Parameter
 from .show import show_module
-from .state import LoadResult, collect_state, load_state
 
 Self = TypeVar("Self", bound="Module")
 
 _TABLES = ("_parameters", "_buffers", "_modules")
 
 
-class Module:
+class Module(Convertible):
     """Base of every layer and model; semantics and ``state_dict`` keys are PyTorch's.
 
     Assigning a `Parameter` or a `Module` to an attribute registers it. Subclasses call
@@ -37,6 +39,8 @@ class Module:
     _transient_buffers: set[str]
     _pre_hooks: HookTable
     _hooks: HookTable
+    _backward_pre_hooks: HookTable
+    _backward_hooks: HookTable
 
     def __init__(self) -> None:
         self.__dict__.update(
@@ -47,6 +51,8 @@ class Module:
             _transient_buffers=set(),
             _pre_hooks=HookTable(),
             _hooks=HookTable(),
+            _backward_pre_hooks=HookTable(),
+            _backward_hooks=HookTable(),
         )
 
     # --- calling ---------------------------------------------------------------------------------
@@ -56,10 +62,14 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._pre_hooks and not self._hooks:
+        if not (self._pre_hooks or self._hooks or self._backward_hooks or self._backward_pre_hooks):
             return self.forward(*args, **kwargs)
         args, kwargs = run_pre_hooks(self, self._pre_hooks, args, kwargs)
-        return run_hooks(self, self._hooks, args, kwargs, self.forward(*args, **kwargs))
+        if not (self._backward_hooks or self._backward_pre_hooks):
+            return run_hooks(self, self._hooks, args, kwargs, self.forward(*args, **kwargs))
+        gates = BackwardHooks(self, self._backward_pre_hooks, self._backward_hooks)
+        out = self.forward(*gates.enter(args), **kwargs)
+        return gates.leave(run_hooks(self, self._hooks, args, kwargs, out))
 
     def register_forward_pre_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
@@ -72,6 +82,17 @@ class Module:
     ) -> RemovableHandle:
         """Calls ``hook(module, args, out)`` after forward; what it returns, if anything, replaces the result."""
         return self._hooks.add(hook, with_kwargs, prepend)
+
+    def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Calls ``hook(module, grad_output)`` before backward; what it returns replaces the gradients."""
+        return self._backward_pre_hooks.add(hook, False, prepend)
+
+    def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Calls ``hook(module, grad_input, grad_output)`` after backward; it may return new ``grad_input``.
+
+        Gradients are tuples, with None for what has none.
+        """
+        return self._backward_hooks.add(hook, False, prepend)
 
     # --- registration ----------------------------------------------------------------------------
 
@@ -281,7 +302,7 @@ class Module:
         """
         return load_state(self, state_dict, strict, assign)
 
-    # --- modes and conversions -------------------------------------------------------------------
+    # --- modes -----------------------------------------------------------------------------------
 
     def train(self: Self, mode: bool = True) -> Self:
         """Switches this module and all below it to training (or evaluation)."""
@@ -313,60 +334,6 @@ class Module:
             module.apply(fn)
         fn(self)
         return self
-
-    def _convert(self: Self, fn: Callable[[Tensor], Tensor]) -> Self:
-        """Replaces the values of all parameters, their gradients and buffers by ``fn(value)``."""
-        for param in self.parameters():
-            grad = param.grad
-            param.data = fn(param.detach())
-            if grad is not None:
-                param.grad = fn(grad.detach())
-        done: dict[int, Tensor] = {}
-        for module in self.modules():
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    if id(buffer) not in done:
-                        done[id(buffer)] = fn(buffer)
-                    module._buffers[name] = done[id(buffer)]
-        return self
-
-    def to(self: Self, *args: Any, **kwargs: Any) -> Self:
-        """Moves to a device and casts floating tensors: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``."""
-
-        def convert(x: Tensor) -> Tensor:
-            out = x.to(*args, **kwargs)
-            whole = out.dtype is not x.dtype and not x.dtype.is_inexact
-            return x.to(device=out.device) if whole else out  # integers and bools keep their dtype
-
-        return self._convert(convert)
-
-    def type(self: Self, dst_type: Any) -> Self:
-        """Casts all parameters and buffers."""
-        return self._convert(lambda x: x.to(dtype=dst_type))
-
-    def float(self: Self) -> Self:
-        """Casts floating tensors to float32."""
-        return self.to(dtype="float32")
-
-    def double(self: Self) -> Self:
-        """Casts floating tensors to float64."""
-        return self.to(dtype="float64")
-
-    def half(self: Self) -> Self:
-        """Casts floating tensors to float16."""
-        return self.to(dtype="float16")
-
-    def bfloat16(self: Self) -> Self:
-        """Casts floating tensors to bfloat16."""
-        return self.to(dtype="bfloat16")
-
-    def cpu(self: Self) -> Self:
-        """Moves to the CPU."""
-        return self.to(device="cpu")
-
-    def cuda(self: Self, device: Any = "cuda") -> Self:
-        """Moves to a GPU."""
-        return self.to(device=f"cuda:{device}" if isinstance(device, int) else device)
 
     # --- printing --------------------------------------------------------------------------------
 

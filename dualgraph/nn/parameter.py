@@ -16,7 +16,7 @@ class Parameter(Tensor):
     True
     """
 
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+    def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
         source = data if isinstance(data, Tensor) else asarray(data)
         super().__init__(source._data, source.dtype, source.device)
         if requires_grad:

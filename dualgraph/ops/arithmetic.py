@@ -495,3 +495,15 @@ def _(ct, _out, _x):
 @imag_part.vjp
 def _(ct, _out, _x):
     return (multiply(ct, 1j),)
+
+
+def _batched_alone(prim: Any) -> None:
+    """The batch is one more axis that an op of single elements does not mind."""
+
+    @prim.batch
+    def _(lift, args, batched):
+        return prim(args[0])
+
+
+for _prim in (conj_parts, real_part, imag_part):
+    _batched_alone(_prim)

@@ -25,17 +25,22 @@ _MASK = 0xFFFFFFFF
 
 
 def philox(xp: Any, seed: Any, counters: Any) -> Any:
-    """(n, 4) words of 32 bits (as uint64) for n 64-bit counters under a 64-bit seed."""
-    low = xp.uint64(_MASK)
-    c0, c1 = counters & low, counters >> xp.uint64(32)
-    c2 = xp.zeros_like(counters)
-    c3 = xp.zeros_like(counters)
-    k0, k1 = seed & low, seed >> xp.uint64(32)
+    """(..., n, 4) words of 32 bits for (..., n) 64-bit counters under 64-bit seeds (..., 1); all are uint64."""
+    mask, half = xp.uint64(_MASK), xp.uint64(32)
+    column = (2,) + (1,) * counters.ndim
+    factors = xp.asarray((_M0, _M1), dtype="uint64").reshape(column)
+    step = xp.asarray((_W0, _W1), dtype="uint64").reshape(column)
+    keys = xp.stack((seed & mask, seed >> half))
+    # words 0 and 2 of each block, and words 1 and 3
+    even = xp.stack((counters & mask, xp.zeros_like(counters)))
+    odd = xp.stack((counters >> half, xp.zeros_like(counters)))
     for _ in range(10):
-        p0, p1 = c0 * xp.uint64(_M0), c2 * xp.uint64(_M1)
-        c0, c1, c2, c3 = (p1 >> xp.uint64(32)) ^ c1 ^ k0, p1 & low, (p0 >> xp.uint64(32)) ^ c3 ^ k1, p0 & low
-        k0, k1 = (k0 + xp.uint64(_W0)) & low, (k1 + xp.uint64(_W1)) & low
-    return xp.stack((c0, c1, c2, c3), axis=-1)
+        product = even * factors
+        even = (product >> half)[::-1] ^ odd
+        even ^= keys
+        odd = (product & mask)[::-1]
+        keys = (keys + step) & mask
+    return xp.stack((even[0], odd[0], even[1], odd[1]), axis=-1).astype("uint32")
 
 
 def blocks_for(words: int) -> int:
@@ -53,9 +58,13 @@ def _samples(rng: Any) -> list[Any]:
 @opaque(name="random_bits", samples=_samples)
 def random_bits(xp, state, size):
     """`size` words of 32 random bits for the generator state (seed, counter), or for each of several."""
-    counters = state[..., 1:] + xp.arange(blocks_for(size), dtype="uint64")
-    words = philox(xp, state[..., :1], counters)
-    return words.reshape((*state.shape[:-1], 4 * blocks_for(size)))[..., :size].astype("uint32")
+    blocks = blocks_for(size)
+    lead, seed = state.shape[:-1], state[..., :1]
+    counters = state[..., 1:] + xp.arange(blocks, dtype="uint64")
+    part = _PART if xp is np else max(blocks, 1)  # parts that stay in the cache
+    words = [philox(xp, seed, counters[..., i : i + part]) for i in range(0, max(blocks, 1), part)]
+    whole = words[0] if len(words) == 1 else xp.concatenate(words, axis=-2)
+    return whole.reshape((*lead, 4 * blocks))[..., :size]
 
 
 @random_bits.type
@@ -65,9 +74,30 @@ def _(state, size):
     return TensorType(dt.uint32, (*state.shape[:-1], size), state.device)
 
 
+_PART = 4096
+
+
 @random_bits.batch
 def _(lift, args, batched, size):
     return random_bits(args[0], size=size)
+
+
+@opaque(samples=lambda rng: [((np.array([7, 3], dtype=np.uint64),), {"blocks": 10})])
+def advance(xp, state, blocks):
+    """The generator state after `blocks` blocks of 128 bits were used."""
+    out = state.copy()
+    out[..., 1] += xp.uint64(blocks)
+    return out
+
+
+@advance.type
+def _(state, blocks):
+    return state
+
+
+@advance.batch
+def _(lift, args, batched, blocks):
+    return advance(args[0], blocks=blocks)
 
 
 def words_needed(dtype: dt.DType, size: int) -> int:
@@ -76,7 +106,7 @@ def words_needed(dtype: dt.DType, size: int) -> int:
 
 
 def uniform(state: Any, shape: tuple[int, ...], dtype: dt.DType, offset: int = 0) -> Any:
-    """Numbers ``(offset + i) / 2**b`` in [0, 1) (in (0, 1] with offset 1); b is 24, or 53 for float64."""
+    """Numbers ``(offset + i) / 2**b`` in [0, 1) (in (0, 1] with offset 1); b are the digits of the dtype."""
     n = prod(shape)
     bits = random_bits(state, size=words_needed(dtype, n))
     if dtype is dt.float64:
@@ -84,9 +114,17 @@ def uniform(state: Any, shape: tuple[int, ...], dtype: dt.DType, offset: int = 0
         high, low = (reshape(_row(pair, i), shape=shape) for i in (0, 1))
         top = cast(bitwise_right_shift(high, 5), dtype="float64")
         rest = cast(bitwise_right_shift(low, 6), dtype="float64")
-        return multiply(top * 67108864.0 + rest + offset, 2.0**-53)
-    whole = cast(bitwise_right_shift(bits, 8), dtype="float32")
-    return reshape(cast(multiply(whole + offset, 2.0**-24), dtype=dtype.name), shape=shape)
+        return _scaled(top * 67108864.0 + rest, 53, offset)
+    digits = _DIGITS[dtype]
+    out = _scaled(cast(bitwise_right_shift(bits, 32 - digits), dtype="float32"), digits, offset)
+    return reshape(out if dtype is dt.float32 else cast(out, dtype=dtype.name), shape=shape)
+
+
+def _scaled(whole: Any, digits: int, offset: int) -> Any:
+    return multiply(whole + offset if offset else whole, 2.0**-digits)
+
+
+_DIGITS = {dt.float32: 24, dt.float16: 11, dt.bfloat16: 8}  # so that no number rounds up to 1
 
 
 def _row(pair: Any, i: int) -> Any:
@@ -102,4 +140,5 @@ def normal(state: Any, second: Any, shape: tuple[int, ...], dtype: dt.DType) -> 
     angle = multiply(uniform(second, (half,), compute), 2 * pi)
     both = concat_along(radius * cos(angle), radius * sin(angle), axis=0)
     drawn = slice_(both, starts=(0,), stops=(n,), steps=(1,)) if 2 * half != n else both
-    return cast(reshape(drawn, shape=shape), dtype=dtype.name)
+    out = reshape(drawn, shape=shape)
+    return out if dtype is compute else cast(out, dtype=dtype.name)

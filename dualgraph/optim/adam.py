@@ -11,9 +11,9 @@ from ..ops.transcendental import expm1
 from .optimizer import Group, Optimizer, State, check_plain, check_range, count_in, counter, like
 
 
-def bias_correction(beta: float, step: Tensor) -> Any:
-    """``1 - beta**step``, through expm1: without the cancellation that a beta near 1 brings."""
-    return -expm1(step * math.log(beta)) if beta else 1.0
+def growth(beta: float, step: Tensor) -> Any:
+    """``beta**step - 1``, through expm1: without the cancellation that a beta near 1 brings."""
+    return expm1(step * math.log(beta)) if beta else -1.0
 
 
 class Adam(Optimizer):
@@ -70,9 +70,8 @@ class Adam(Optimizer):
         if group["amsgrad"]:
             v = state["max_exp_avg_sq"].copy_(maximum(state["max_exp_avg_sq"], v))
         count = count_in(step, p)
-        scale = sqrt(bias_correction(beta2, count)) if beta2 else 1.0
-        spread = sqrt(v) / scale + group["eps"]
-        p.copy_(start - m / spread * (lr / bias_correction(beta1, count)))
+        spread = sqrt(v * (-1.0 / growth(beta2, count))) + group["eps"]
+        p.copy_(start + m / spread * (lr / growth(beta1, count)))
 
 
 class AdamW(Adam):

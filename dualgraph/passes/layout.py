@@ -42,7 +42,8 @@ def fills(type: TensorType, layout: Layout) -> bool:
     return layout.offset == 0 and same_strides(type, layout, row_major(type))
 
 
-_VIEWS: dict[Any, Layout | None] = {}
+_KNOWN: dict[Any, Layout | None] = {}
+_LIMIT = 4096
 
 
 def view_layout(node: Node, base: Layout) -> Layout | None:
@@ -51,28 +52,31 @@ def view_layout(node: Node, base: Layout) -> Layout | None:
     The op's own kernel says so, on an array of the operand's shape and strides.
     """
     type = node.inputs[0].type
-    key = (node.key()[0], node.key()[2], type, base)
-    if key not in _VIEWS:
-        _VIEWS[key] = _probe(node, type, base)
-    return _VIEWS[key]
+    name, _, params = node.key()
+    key = name, params, type, base
+    if key not in _KNOWN:
+        if len(_KNOWN) >= _LIMIT:
+            _KNOWN.clear()
+        _KNOWN[key] = _probe(node, type, base)
+    return _KNOWN[key]
 
 
 def _probe(node: Node, type: TensorType, base: Layout) -> Layout | None:
     if type.size == 0:
-        return row_major(node.outputs[0].type)
-    low, high = _extent(type.shape, base.strides)
-    memory = np.empty(
-        high - low + type.dtype.itemsize, dtype=np.uint8
-    )  # never read, so never really there
-    array: Any = np.ndarray(type.shape, type.dtype.numpy, memory, -low, base.strides)
+        return None
+    unit = type.dtype.itemsize  # elements are shrunk to bytes, as a copy would touch the memory
+    strides = tuple(s // unit for s in base.strides)
+    low, high = _extent(type.shape, strides)
+    memory = np.empty(high - low + 1, dtype=np.uint8)
+    array: Any = np.ndarray(type.shape, np.uint8, memory, -low, strides)
     result = node.prim.kernel(np, array, **node.params)
     if not np.may_share_memory(result, memory):
         return None
     start = result.__array_interface__["data"][0] - array.__array_interface__["data"][0]
-    return Layout(base.offset + start, result.strides)
+    return Layout(base.offset + start * unit, tuple(s * unit for s in result.strides))
 
 
 def _extent(shape: Shape, strides: Strides) -> tuple[int, int]:
-    """Lowest and highest byte offset of an element."""
+    """Lowest and highest offset of an element."""
     reach = [(d - 1) * s for d, s in zip(shape, strides, strict=True)]
     return sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)

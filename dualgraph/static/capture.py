@@ -17,7 +17,7 @@ from ..core.errors import CaptureError, Location, user_location
 from ..core.node import Literal, Node, Var
 from ..core.prim import lookup
 from ..core.types import TensorType
-from .graph import Graph, Operand
+from .graph import Graph, Operand, rewrite
 from .scopes import group_scopes
 
 
@@ -72,7 +72,9 @@ class Tracer:
         self.concrete: list[Concrete] = []
         self.refusals: list[str] = []
         self.grads: dict[int, GradTrack] = {}
-        self.fresh_arrays = False  # array data of unknown origin went into the graph
+        self.swept = False  # gradients were computed
+        self._taped = state.grad
+        self._untaped: set[Var] = set()  # results of ops that ran off the tape, of operands on it
         self._vars = 0
         self._current: dict[int, tuple[Any, Operand, int]] = {}
         self._known_arrays: dict[int, Slot] = {}
@@ -126,7 +128,10 @@ class Tracer:
         inputs = tuple(
             self.var_of(a) if hasattr(a, "_data") else Literal(a.value, a.dtype) for a in args
         )
-        for out, var in zip(outs, self._emit(prim, inputs, params, tuple(o.type for o in outs), where), strict=True):
+        made = self._emit(prim, inputs, params, tuple(o.type for o in outs), where)
+        if self._taped and not state.grad:
+            self._untaped.update(made)
+        for out, var in zip(outs, made, strict=True):
             self._set(out, var)
 
     def assign(self, t: Any, new: Any) -> None:
@@ -156,7 +161,6 @@ class Tracer:
         """`t` shares the memory of a NumPy array."""
         slot = self._known_arrays.get(id(array))
         if slot is None:
-            self.fresh_arrays = True
             self._bake(t)
             return
         for root in self.roots:
@@ -169,6 +173,14 @@ class Tracer:
     def concretize(self, t: Any, value: Any) -> None:
         """Python took the number out of `t`: the path may depend on it."""
         self.concrete.append(Concrete(self.var_of(t), value, user_location()))
+
+    def failed(self) -> None:
+        """An op raised an error: if that is caught, the path depends on values that nothing checks."""
+        self.refusals.append(f"an op failed at {user_location()}")
+
+    def foreign(self, kind: str) -> None:
+        """Data came in from an object of another library, where changes cannot be seen."""
+        self.refusals.append(f"data came from a {kind} at {user_location()}")
 
     def escape(self, t: Any, what: str) -> None:
         """All values of `t` went to Python, where nothing can be followed."""
@@ -242,6 +254,19 @@ class Trace:
     results: int
 
 
+def _off_the_tape(given: list[Node], tracer: Tracer) -> list[Node]:
+    """The nodes, with results of ops that ran under ``no_grad`` stopped, as a replay for gradients needs it."""
+    nodes = []
+    stopped: dict[Var, Operand] = {}
+    for node in given:
+        nodes.append(rewrite(node, stopped))
+        for v in node.outputs:
+            if v in tracer._untaped and v.type.dtype.is_inexact:
+                stopped[v] = tracer._new_var(v.type)
+                nodes.append(Node(lookup("stop_gradient"), (v,), {}, (stopped[v],), node.where))
+    return nodes
+
+
 def finish(tracer: Tracer, results: list[Any]) -> Trace:
     """The graph of a capture whose result tensors are `results`."""
     outputs: list[Operand] = [tracer.var_of(t) for t in results]
@@ -262,6 +287,8 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
             stores.append(Store(i, len(outputs) - 1))
     outputs.extend(c.operand for c in tracer.concrete)
     nodes = group_scopes(tracer.nodes, tracer.scopes, outputs)
+    if tracer._untaped and any(t.requires_grad for t in results):
+        nodes = _off_the_tape(nodes, tracer)
     graph = Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(outputs))
     entry = tuple((t.tensor, t.at_entry is not None) for t in tracer.grads.values() if t.read)
     return Trace(

@@ -36,7 +36,7 @@ SLOT_DESCRIPTORS = (
 )  # fmt: skip
 FROZEN = (re.Pattern, np.dtype, *SLOT_DESCRIPTORS, type(NotImplemented))
 PURE_MODULES = frozenset(
-    """__future__ _operator _collections_abc abc bisect builtins cmath collections contextlib copy dataclasses enum
+    """__future__ _collections_abc _operator _thread abc bisect builtins cmath collections collections.abc contextlib copy dataclasses enum
     fractions functools heapq itertools math numbers operator re statistics string textwrap types typing""".split()
 )
 IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval)
@@ -164,11 +164,14 @@ class Footprint:
     # --- code ---
 
     def _function(self, fn: types.FunctionType, name: str) -> None:
-        if _closed(fn.__module__):
-            self._outside(fn.__module__ or "", name, Location("", 0))
-            return
         where = Location(fn.__code__.co_filename, fn.__code__.co_firstlineno, fn.__name__)
-        engine = fn.__module__.startswith(ENGINE)
+        module = fn.__globals__.get("__name__", "__main__")
+        if _closed(module):
+            self._outside(module, name, where)
+            if not module.startswith(ENGINE):  # a wrapper such as contextlib's
+                self._around(fn, name, where)
+            return
+        engine = module.startswith(ENGINE)
         for names, written, imported in map(_code_names, _codes(fn.__code__)):
             self.names |= names
             self.written |= written
@@ -182,25 +185,29 @@ class Footprint:
                 self._refuse("globals() reads state that cannot be followed", name, where)
         if not engine:
             self._place_function(fn, name, where)
+        self._around(fn, name, where)
+        for var in sorted(set().union(*map(_global_names, _codes(fn.__code__)))):
+            if not var.isidentifier():  # pytest puts some in
+                continue
+            if engine:
+                held = fn.__globals__.get(var)
+                if isinstance(held, (types.FunctionType, type)):
+                    self._visit(held, var, where)
+            elif var in fn.__globals__:
+                self._place(DictCheck(fn.__globals__, var, fn.__globals__[var], var, where))
+            else:
+                self.checks.append(DictCheck(fn.__globals__, var, MISSING, var, where))
+                if getattr(builtins, var, None) in IMPURE_BUILTINS:
+                    self._refuse(f"calls {var}, an effect outside of tensors", name, where)
+
+    def _around(self, fn: types.FunctionType, name: str, where: Location) -> None:
+        """The variables of enclosing functions, and what `fn` wraps."""
         for var, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
             try:
                 content = cell.cell_contents
             except ValueError:
                 content = MISSING
             self._place(CellCheck(cell, None, content, var, where))
-        for var in sorted(set().union(*(code.co_names for code in _codes(fn.__code__)))):
-            if engine:
-                held = fn.__globals__.get(var)
-                if isinstance(held, (types.FunctionType, type)):
-                    self._visit(held, var, where)
-            elif var in fn.__globals__ and var.isidentifier():  # pytest puts in others
-                self._place(DictCheck(fn.__globals__, var, fn.__globals__[var], var, where))
-            elif hasattr(builtins, var):
-                self.checks.append(DictCheck(fn.__globals__, var, MISSING, var, where))
-                if getattr(builtins, var) in IMPURE_BUILTINS:
-                    self._refuse(f"calls {var}, an effect outside of tensors", name, where)
-            elif any(var in _global_names(code) for code in _codes(fn.__code__)):
-                self.checks.append(DictCheck(fn.__globals__, var, MISSING, var, where))
         wrapped = getattr(fn, "__wrapped__", None)
         if wrapped is not None:
             self._visit(wrapped, name, where)
@@ -283,8 +290,8 @@ class Footprint:
 
     def _instance(self, value: Any, name: str, where: Location) -> None:
         cls = type(value)
-        if getattr(cls, "_engine_state", False):
-            return
+        for attribute in getattr(cls, "_state_attributes", ()):
+            self._place(DictCheck(vars(value), attribute, vars(value)[attribute], f"{name}.{attribute}", where))
         inner = getattr(value, "_captured_function", None)  # a compiled function: what it wraps counts
         if inner is not None:
             self._visit(inner, name, where)
@@ -359,4 +366,4 @@ def _code_names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], t
 @functools.lru_cache(maxsize=4096)
 def _global_names(code: types.CodeType) -> frozenset[str]:
     """Names that code reads or writes as globals."""
-    return frozenset(i.argval for i in dis.get_instructions(code) if i.opname.endswith("_GLOBAL") or i.opname.endswith("_NAME"))
+    return frozenset(i.argval for i in dis.get_instructions(code) if "GLOBAL" in i.opname or i.opname.endswith("_NAME"))

@@ -16,7 +16,7 @@ from ..core.node import TapeNode
 from ..core.sweep import reverse
 from ..core.trees import flatten, unflatten
 from ..eager import autograd
-from ..eager.batching import tracked_within
+from ..eager.batch import tracked_within
 from ..eager.random import get_rng_state, set_rng_state
 from ..eager.tensor import Edge, Tensor
 
@@ -55,9 +55,13 @@ class _Segment:
     name = "checkpoint"
     multiple = True
     reads_out = False
-    takes_over = True  # sums that later ops began are continued, so the bits are those of the plain function
+    takes_over = (
+        True  # sums that later ops began are continued, so the bits are those of the plain function
+    )
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         self.fn, self.args, self.kwargs = fn, args, kwargs
         self.given = [(t, t._version) for t in flatten((args, kwargs))[0] if isinstance(t, Tensor)]
         self.random = get_rng_state()
@@ -87,18 +91,29 @@ class _Segment:
         out._node, out._index = node, index
         return out
 
-    def vjp_rule(self, cts: tuple[Any, ...], _outs: Any, *_operands: Any, prior: list[Any]) -> list[Any]:
+    def vjp_rule(
+        self, cts: tuple[Any, ...], _outs: Any, *_operands: Any, prior: list[Any]
+    ) -> list[Any]:
         """Records the piece of tape anew and sweeps through it."""
         for t, version in self.given:
             if t._version != version:
                 raise AutogradError(
-                    describe("checkpoint", str(t.type), "an argument was changed in place since, so the function cannot run again"
-                             + autograd.written_at(t._cell), "write out of place, or on a .clone()")
-                )  # fmt: skip
+                    describe(
+                        "checkpoint",
+                        str(t.type),
+                        "an argument was changed in place, so the function cannot run again"
+                        + autograd.written_at(t._cell),
+                        "write out of place, or on a .clone()",
+                    )
+                )
         outs = [x for x in flatten(self._again())[0] if isinstance(x, Tensor) and x.requires_grad]
         if len(outs) != len(cts):
             raise AutogradError(
-                describe("checkpoint", "", f"the function gave {len(cts)} differentiable results, and {len(outs)} when run again")
+                describe(
+                    "checkpoint",
+                    "",
+                    f"the function gave {len(cts)} differentiable results, and {len(outs)} when run again",
+                )
             )
         return self._sweep(outs, cts, prior)
 
@@ -118,16 +133,24 @@ class _Segment:
         for (node, index), begun in zip(self.frontier, prior, strict=True):
             pending.setdefault(id(node), [None] * len(node.outputs))[index] = begun
 
-        def rule(node: TapeNode, slots: list[Any], needed: tuple[bool, ...], prior: Any = None) -> Sequence[Any]:
+        def rule(
+            node: TapeNode, slots: list[Any], needed: tuple[bool, ...], prior: Any = None
+        ) -> Sequence[Any]:
             ends = id(node) in stop
-            return [None] * len(node.inputs) if ends else autograd.apply_rule(node, slots, needed, prior)
+            return (
+                [None] * len(node.inputs)
+                if ends
+                else autograd.apply_rule(node, slots, needed, prior)
+            )
 
         def see(node: TapeNode, slots: list[Any]) -> None:
             if id(node) in stop:
                 totals[id(node)] = slots
 
         edges = [(o._edge(), ct) for o, ct in zip(outs, cts, strict=True) if ct is not None]
-        reverse([(e, ct) for e, ct in edges if e is not None], rule, autograd.add, None, see, pending)
+        reverse(
+            [(e, ct) for e, ct in edges if e is not None], rule, autograd.add, None, see, pending
+        )
         return [
             totals[id(node)][index] if id(node) in totals else begun
             for (node, index), begun in zip(self.frontier, prior, strict=True)

@@ -18,7 +18,7 @@ from ..core.errors import ArgumentError, DTypeError, ShapeError, TransformError,
 from ..core.node import TapeNode
 from ..core.trees import flatten, map_leaves, unflatten
 from ..eager import autograd
-from ..eager.batching import tracked, tracked_within
+from ..eager.batch import tracked, tracked_within
 from ..eager.creation import asarray, zeros_like
 from ..eager.tensor import Tensor
 
@@ -68,7 +68,9 @@ def value_and_grad(
         value = run.scalar()
         grads = run.pull([None], retain=False)
         value = run.leave(value)
-        return (value, run.leave(run.aux)) if has_aux else value, grads[0] if isinstance(argnums, int) else grads
+        return (value, run.leave(run.aux)) if has_aux else value, grads[0] if isinstance(
+            argnums, int
+        ) else grads
 
     return both
 
@@ -100,7 +102,9 @@ class Forward:
     recorded.
     """
 
-    def __init__(self, what: str, fn: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool) -> None:
+    def __init__(
+        self, what: str, fn: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool
+    ) -> None:
         values, self.tree = flatten(primals)
         self.what = what
         self.leaves = [_fresh_leaf(what, v) for v in values]
@@ -111,27 +115,49 @@ class Forward:
         self.aux = None
         if has_aux:
             if not isinstance(result, tuple) or len(result) != 2:
-                raise TransformError(describe(what, "", "with has_aux=True the function must give a pair (value, aux)"))
+                raise TransformError(
+                    describe(
+                        what, "", "with has_aux=True the function must give a pair (value, aux)"
+                    )
+                )
             result, self.aux = result
         outs, self.out_tree = flatten(result)
         self.outs: list[Tensor] = [_as_result(what, o) for o in outs]
         self.result = unflatten(self.out_tree, self.outs)
-        self.outer = state.grad and (_reach_outside(self.outs, self.leaves) or any(map(tracked_within, self.outs)))
+        self.outer = state.grad and (
+            _reach_outside(self.outs, self.leaves) or any(map(tracked_within, self.outs))
+        )
 
     def scalar(self) -> Tensor:
         """The one real number that the function gave."""
         if self.out_tree.kind is not None:
             raise TransformError(
-                describe(self.what, "", f"the function gave {self.out_tree!r}, not one tensor", "pass has_aux=True for (value, aux)")
+                describe(
+                    self.what,
+                    "",
+                    f"the function gave {self.out_tree!r}, not one tensor",
+                    "pass has_aux=True for (value, aux)",
+                )
             )
         out = self.outs[0]
         if out.shape != ():
             raise ShapeError(
-                describe(self.what, str(out.type), "only a function that gives one number has a gradient",
-                         "reduce with .sum() or .mean(), or use dg.jacobian or dg.vjp")
-            )  # fmt: skip
+                describe(
+                    self.what,
+                    str(out.type),
+                    "only a function that gives one number has a gradient",
+                    "reduce with .sum() or .mean(), or use dg.jacobian or dg.vjp",
+                )
+            )
         if not out.dtype.is_floating_point:
-            raise DTypeError(describe(self.what, str(out.type), "the value must be real and floating", "cast, or take .real"))
+            raise DTypeError(
+                describe(
+                    self.what,
+                    str(out.type),
+                    "the value must be real and floating",
+                    "cast, or take .real",
+                )
+            )
         return out
 
     def cotangents(self, ct: Any) -> list[Tensor]:
@@ -139,12 +165,25 @@ class Forward:
         given, tree = flatten(ct)
         if tree != self.out_tree:
             raise TransformError(
-                describe(self.what, "", f"the cotangent has the structure {tree!r}, the result {self.out_tree!r}")
+                describe(
+                    self.what,
+                    "",
+                    f"the cotangent has the structure {tree!r}, the result {self.out_tree!r}",
+                )
             )
-        cts = [asarray(c, dtype=None if isinstance(c, Tensor) else o.dtype) for c, o in zip(given, self.outs, strict=True)]
+        cts = [
+            asarray(c, dtype=None if isinstance(c, Tensor) else o.dtype)
+            for c, o in zip(given, self.outs, strict=True)
+        ]
         for c, o in zip(cts, self.outs, strict=True):
             if c.shape != o.shape:
-                raise ShapeError(describe(self.what, f"{c.type}, {o.type}", "a cotangent needs the shape of its result"))
+                raise ShapeError(
+                    describe(
+                        self.what,
+                        f"{c.type}, {o.type}",
+                        "a cotangent needs the shape of its result",
+                    )
+                )
         return cts
 
     def pull(self, cts: Sequence[Tensor | None], retain: bool) -> Any:
@@ -155,7 +194,12 @@ class Forward:
         if swept and self.leaves:
             outs, given = zip(*swept, strict=True)
             found = autograd.grad(
-                outs, self.leaves, given, retain_graph=retain or create, create_graph=create, allow_unused=True
+                outs,
+                self.leaves,
+                given,
+                retain_graph=retain or create,
+                create_graph=create,
+                allow_unused=True,
             )
         grads = [zeros_like(x) if g is None else g for g, x in zip(found, self.leaves, strict=True)]
         return unflatten(self.tree, grads)
@@ -173,14 +217,22 @@ class Forward:
 
 
 def at_places(
-    what: str, fn: Callable[..., Any], argnums: int | Sequence[int], args: tuple[Any, ...], kwargs: dict[str, Any]
+    what: str,
+    fn: Callable[..., Any],
+    argnums: int | Sequence[int],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """`fn` as a function of its arguments at `argnums` alone, and those arguments."""
     places = [argnums] if isinstance(argnums, int) else list(argnums)
     for a in places:
         if not -len(args) <= a < len(args):
             raise ArgumentError(
-                describe(what, f"argnums={argnums}", f"there is no argument {a}: {len(args)} positional were given")
+                describe(
+                    what,
+                    f"argnums={argnums}",
+                    f"there is no argument {a}: {len(args)} positional were given",
+                )
             )
 
     def of_chosen(*chosen: Any) -> Any:
@@ -196,12 +248,22 @@ def _fresh_leaf(what: str, value: Any) -> Tensor:
     """A tensor of the same values whose gradient can be asked for, on the tape of `value`."""
     if not isinstance(value, (Tensor, *NUMBERS)):
         raise DTypeError(
-            describe(what, type(value).__name__, f"cannot differentiate for a {type(value).__name__}", "close over it, or leave it out of argnums")
+            describe(
+                what,
+                type(value).__name__,
+                f"cannot differentiate for a {type(value).__name__}",
+                "close over it, or leave it out of argnums",
+            )
         )
     x = asarray(value)
     if not x.dtype.is_inexact:
         raise DTypeError(
-            describe(what, str(x.type), "only floating and complex arguments have derivatives", "pass floats, or leave it out of argnums")
+            describe(
+                what,
+                str(x.type),
+                "only floating and complex arguments have derivatives",
+                "pass floats, or leave it out of argnums",
+            )
         )
     leaf: Tensor = autograd.alias(x if state.batching is None else state.batching.enter(x))
     if leaf._node is None:
@@ -223,7 +285,14 @@ def _close(leaf: Tensor) -> None:
 
 def _as_result(what: str, out: Any) -> Tensor:
     if not isinstance(out, (Tensor, *NUMBERS)):
-        raise DTypeError(describe(what, type(out).__name__, f"the function gave a {type(out).__name__}, not tensors", "pass has_aux=True for other results"))
+        raise DTypeError(
+            describe(
+                what,
+                type(out).__name__,
+                f"the function gave a {type(out).__name__}, not tensors",
+                "pass has_aux=True for other results",
+            )
+        )
     return asarray(out)
 
 

@@ -17,7 +17,9 @@ from .vmap import vmap
 Argnums = int | Sequence[int]
 
 
-def jacrev(fn: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+def jacrev(
+    fn: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """The Jacobian of `fn` by reverse mode: a row for each result element, all in one `vmap`.
 
     For a result of shape (R...) and an argument of shape (A...) its shape is (R..., A...); trees of
@@ -42,7 +44,9 @@ def jacrev(fn: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     return jacobian_of
 
 
-def jacfwd(fn: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+def jacfwd(
+    fn: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """The Jacobian of `fn` by forward mode: a column for each argument element, all in one `vmap`.
 
     Shapes as for `jacrev`. Best where arguments are fewer than results.
@@ -81,7 +85,11 @@ def _basis(leaves: Sequence[Tensor]) -> list[Tensor]:
     sizes = [x._data.size for x in leaves]
     out, start = [], 0
     for x, n in zip(leaves, sizes, strict=True):
-        out.append(reshape(eye(sum(sizes), n, k=-start, dtype=x.dtype, device=x.device), (sum(sizes), *x.shape)))
+        out.append(
+            reshape(
+                eye(sum(sizes), n, k=-start, dtype=x.dtype, device=x.device), (sum(sizes), *x.shape)
+            )
+        )
         start += n
     return out
 
@@ -93,11 +101,15 @@ def _cut_rows(rows: Tensor, leaves: Sequence[Tensor], first: bool) -> list[Tenso
         part = rows[start : start + x._data.size]  # type: ignore[index]
         start += x._data.size
         part = part if first else moveaxis(part, 0, -1)
-        out.append(reshape(part, (*x.shape, *rows.shape[1:]) if first else (*rows.shape[1:], *x.shape)))
+        out.append(
+            reshape(part, (*x.shape, *rows.shape[1:]) if first else (*rows.shape[1:], *x.shape))
+        )
     return out
 
 
-def _arranged(blocks: list[list[Tensor]], out_tree: TreeDef, in_tree: TreeDef, argnums: Argnums) -> Any:
+def _arranged(
+    blocks: list[list[Tensor]], out_tree: TreeDef, in_tree: TreeDef, argnums: Argnums
+) -> Any:
     """Blocks, one an (out leaf, in leaf), as a tree of results of trees of arguments."""
     per_out = [unflatten(in_tree, row) for row in blocks]
     return unflatten(out_tree, [args[0] if isinstance(argnums, int) else args for args in per_out])

@@ -16,7 +16,9 @@ from ..eager.tensor import Tensor
 from .grad import Forward, vjp
 
 
-def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+def jvp(
+    fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+) -> Any:
     """``(fn(*primals), J @ tangents)``: the result, and its derivative in the direction of the tangents.
 
     `primals` and `tangents` are tuples of equal structure and shapes. With `has_aux`, `fn` gives
@@ -33,7 +35,14 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any],
 
 def _tuple(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
     if not isinstance(values, (tuple, list)):
-        raise TransformError(describe("jvp", type(values).__name__, f"{name} is a tuple with one entry an argument", f"write ({name[:-1]},)"))
+        raise TransformError(
+            describe(
+                "jvp",
+                type(values).__name__,
+                f"{name} is a tuple with one entry an argument",
+                f"write ({name[:-1]},)",
+            )
+        )
     return tuple(values)
 
 
@@ -46,7 +55,9 @@ def linearize(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     (6.0, 12.0)
     """
     run = Forward("jvp", fn, primals, has_aux)
-    anywhere = map_leaves(zeros_like, run.result)  # a pullback is linear: where it is linearised is all one
+    anywhere = map_leaves(
+        zeros_like, run.result
+    )  # a pullback is linear: where it is linearised is all one
     _, transpose = vjp(lambda ct: run.pull(flatten(ct)[0], retain=True), anywhere)
 
     def push(*tangents: Any) -> Any:
@@ -63,8 +74,13 @@ def _matching(run: Forward, tangents: tuple[Any, ...]) -> tuple[Any, ...]:
         raise TransformError(
             describe("jvp", "", f"tangents have the structure {tree!r}, primals {run.tree!r}")
         )
-    out = [asarray(v, dtype=None if isinstance(v, Tensor) else x.dtype) for v, x in zip(values, run.leaves, strict=True)]
+    out = [
+        asarray(v, dtype=None if isinstance(v, Tensor) else x.dtype)
+        for v, x in zip(values, run.leaves, strict=True)
+    ]
     for t, x in zip(out, run.leaves, strict=True):
         if t.shape != x.shape:
-            raise ShapeError(describe("jvp", f"{t.type}, {x.type}", "a tangent needs the shape of its primal"))
+            raise ShapeError(
+                describe("jvp", f"{t.type}, {x.type}", "a tangent needs the shape of its primal")
+            )
     return unflatten(run.tree, out)  # type: ignore[no-any-return]

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..core.errors import AxisError, ShapeError, TransformError, describe
 from ..core.trees import flatten, unflatten
-from ..eager.batching import Level, batch_of, in_batch, level_of
+from ..eager.batch import Level, batch_of, in_batch
+from ..eager.batching import level_of
 from ..eager.creation import asarray
 from ..eager.tensor import Tensor
 from ..ops.movement import permute
@@ -63,9 +64,13 @@ def _per_argument(in_axes: Axes, count: int) -> Axes:
         return (in_axes,) * count
     if not isinstance(in_axes, (tuple, list)) or len(in_axes) != count:
         raise TransformError(
-            describe("vmap", f"in_axes={in_axes!r}", f"in_axes needs one entry for each of the {count} positional arguments",
-                     "give a tuple of that length, or one int for all")
-        )  # fmt: skip
+            describe(
+                "vmap",
+                f"in_axes={in_axes!r}",
+                f"in_axes needs one entry for each of the {count} positional arguments",
+                "give a tuple of that length, or one int for all",
+            )
+        )
     return tuple(in_axes)
 
 
@@ -81,13 +86,19 @@ def _spread(axes: Axes, tree: Any, what: str = "in_axes") -> list[int | None]:
         if spec.kind is None:
             axis = next(spec_leaves)
             if axis is not None and not isinstance(axis, int):
-                raise TransformError(describe("vmap", f"{what}={axes!r}", f"an axis is an int or None, not {axis!r}"))
+                raise TransformError(
+                    describe("vmap", f"{what}={axes!r}", f"an axis is an int or None, not {axis!r}")
+                )
             out.extend([axis] * node.num_leaves)
             return
         similar = spec.kind is node.kind or {spec.kind, node.kind} == {tuple, list}
         if not similar or len(spec.children) != len(node.children) or (spec.data != node.data):
             raise TransformError(
-                describe("vmap", f"{what}={axes!r}", f"{what} has another structure than what it describes ({node!r})")
+                describe(
+                    "vmap",
+                    f"{what}={axes!r}",
+                    f"{what} has another structure than what it describes ({node!r})",
+                )
             )
         for s, n in zip(spec.children, node.children, strict=True):
             walk(spec_leaves, s, n)
@@ -104,9 +115,13 @@ def _operand(x: Any, axis: int | None, i: int) -> Any:
     if not isinstance(x, Tensor) or x.ndim == 0:
         kind = str(x.type) if isinstance(x, Tensor) else type(x).__name__
         raise AxisError(
-            describe("vmap", kind, f"argument leaf {i} is a number and has no axis {axis} to batch over",
-                     "give it None in in_axes")
-        )  # fmt: skip
+            describe(
+                "vmap",
+                kind,
+                f"argument leaf {i} is a number and has no axis {axis} to batch over",
+                "give it None in in_axes",
+            )
+        )
     if not -x.ndim <= axis < x.ndim:
         raise AxisError(describe("vmap", str(x.type), f"argument leaf {i} has no axis {axis}"))
     return x
@@ -114,11 +129,18 @@ def _operand(x: Any, axis: int | None, i: int) -> Any:
 
 def _common_size(leaves: list[Any], axes: list[int | None]) -> int:
     sizes = {
-        i: x.shape[a] for i, (x, a) in enumerate(zip(leaves, axes, strict=True)) if a is not None and isinstance(x, Tensor)
+        i: x.shape[a]
+        for i, (x, a) in enumerate(zip(leaves, axes, strict=True))
+        if a is not None and isinstance(x, Tensor)
     }
     if not sizes:
         raise TransformError(
-            describe("vmap", "", "no argument is batched", "give at least one argument an axis in in_axes")
+            describe(
+                "vmap",
+                "",
+                "no argument is batched",
+                "give at least one argument an axis in in_axes",
+            )
         )
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{n} (argument leaf {i}, {leaves[i].type})" for i, n in sizes.items())
@@ -141,18 +163,32 @@ def _leave(out: Any, axis: int | None, level: Level) -> Any:
     if batch is not None and batch.level is level and not batch.mapped:
         out, batch = batch.inner, None
     if batch is None or batch.level is not level:
-        return out if axis is None else _to_axis(broadcast_to(out, shape=(level.size, *out.shape)), axis)
+        return (
+            out
+            if axis is None
+            else _to_axis(broadcast_to(out, shape=(level.size, *out.shape)), axis)
+        )
     if axis is None:
         raise TransformError(
-            describe("vmap", str(out.type), "out_axes is None for a result that differs between examples",
-                     "give it an axis in out_axes")
-        )  # fmt: skip
+            describe(
+                "vmap",
+                str(out.type),
+                "out_axes is None for a result that differs between examples",
+                "give it an axis in out_axes",
+            )
+        )
     return _to_axis(batch.inner, axis)
 
 
 def _to_axis(x: Tensor, axis: int) -> Tensor:
     if not -x.ndim <= axis < x.ndim:
-        raise AxisError(describe("vmap", str(x.type), f"out_axes {axis} is out of range for a result of {x.ndim} axes"))
+        raise AxisError(
+            describe(
+                "vmap",
+                str(x.type),
+                f"out_axes {axis} is out of range for a result of {x.ndim} axes",
+            )
+        )
     axis %= x.ndim
     if axis == 0:
         return x

@@ -3,115 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import random
 from typing import Any
 
 import numpy as np
 import pytest
 
-import dualgraph.ops.arithmetic
-import dualgraph.ops.movement
-import dualgraph.ops.reduce
-import dualgraph.ops.transcendental  # noqa: F401
 from dualgraph.backends.native import api
 from dualgraph.backends.native.loop_ir import Unsupported
 from dualgraph.backends.native.lower import lower
-from dualgraph.backends.scalar_numpy import ExactArrayScalar
 from dualgraph.core import dtypes as dt
-from dualgraph.core.kinds import ELEMENTWISE
-from dualgraph.core.node import Literal, Node, Var
-from dualgraph.core.prim import REGISTRY
-from dualgraph.core.types import TensorType
-from dualgraph.static.graph import Graph, GraphBuilder, evaluate
+from dualgraph.core.node import Literal, Node
+from dualgraph.static.graph import Graph
 from dualgraph.static.region import fused_region
+from tests.backends.native_bodies import Body, check, draw, oracle, same_bits, softmax
 
 pytestmark = pytest.mark.skipif(not api.available(), reason="llvmlite is not installed")
 SIZES = (0, 1, 2, 15, 16, 17, 31, 100, 511, 512, 513, 1025)
-
-
-class Body:
-    """Builds a body: ``b.add(x, y)``; Python numbers become literals of the other operand's dtype."""
-
-    def __init__(self) -> None:
-        self.g = GraphBuilder()
-
-    def input(self, shape: tuple[int, ...], dtype: dt.DType = dt.float32) -> Var:
-        return self.g.input(TensorType(dtype, shape))
-
-    def op(self, name: str, *operands: Any, **params: Any) -> Var:
-        dtype = next(v.type.dtype for v in operands if isinstance(v, Var))
-        inputs = tuple(v if isinstance(v, Var) else Literal(v, dtype) for v in operands)
-        (out,) = self.g.add(REGISTRY[name], inputs, params)
-        return out
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *operands, **params: self.op(name, *operands, **params)
-
-    def sum(self, x: Var, *axes: int, keepdims: bool = False, monoid: str = "sum") -> Var:
-        return self.op(f"reduce_{monoid}", x, axes=axes, keepdims=keepdims)
-
-    def build(self, *outputs: Any) -> Graph:
-        return self.g.build(outputs)
-
-
-def oracle(body: Graph, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """The body op by op on NumPy."""
-    scalar = ExactArrayScalar(np)
-
-    def apply(node: Node, operands: list[Any]) -> list[Any]:
-        values = [
-            np.asarray(v.value, dtype=v.dtype.numpy) if isinstance(v, Literal) else v
-            for v in operands
-        ]
-        with np.errstate(all="ignore"):
-            out = node.prim.kernel(
-                scalar if node.prim.kind is ELEMENTWISE else np, *values, **node.params
-            )
-        type_ = node.outputs[0].type
-        return [np.array(np.broadcast_to(np.asarray(out, dtype=type_.dtype.numpy), type_.shape))]
-
-    results = evaluate(body, arrays, apply)
-    return [
-        np.asarray(r.value, dtype=r.dtype.numpy) if isinstance(r, Literal) else np.asarray(r)
-        for r in results
-    ]
-
-
-def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    if a.dtype.kind != "f":
-        return np.array_equal(a, b)
-    nan = np.isnan(a)
-    bits = f"u{a.itemsize}"
-    return bool(
-        np.array_equal(nan, np.isnan(b)) and np.array_equal(a.view(bits)[~nan], b.view(bits)[~nan])
-    )
-
-
-def draw(type_: TensorType, rng: np.random.Generator) -> np.ndarray:
-    kind = type_.dtype.kind
-    if kind == "bool":
-        return np.asarray(rng.random(type_.shape) < 0.7)
-    if kind in ("int", "uint"):
-        return np.asarray(rng.integers(0 if kind == "uint" else -9, 9, type_.shape)).astype(
-            type_.dtype.numpy
-        )
-    x = np.asarray(rng.standard_normal(type_.shape) * 3).astype(type_.dtype.numpy)
-    if x.size > 8:  # some special values
-        flat = x.reshape(-1)
-        flat[rng.integers(0, x.size, 4)] = [0.0, -0.0, np.inf, 1e-40]
-    return x
-
-
-def check(
-    body: Graph, seed: int = 0, arrays: list[np.ndarray] | None = None, in_strides: Any = None
-) -> None:
-    rng = np.random.default_rng(seed)
-    arrays = arrays if arrays is not None else [draw(v.type, rng) for v in body.inputs]
-    kernel = api.compile_group(body, in_strides)
-    outs = [np.full(v.type.shape, 7, dtype=v.type.dtype.numpy) for v in body.outputs]
-    kernel.run(arrays, outs)
-    for k, (out, expected) in enumerate(zip(outs, oracle(body, arrays), strict=True)):
-        assert same_bits(out, expected), f"output {k} of\n{kernel.kernel}\n{out}\n{expected}"
 
 
 # --- elementwise -----------------------------------------------------------------------------------
@@ -195,7 +102,7 @@ def test_nest_ranges_can_be_split() -> None:
     kernel.run([a], [whole])
     block = kernel.pointers([a.ctypes.data, parts.ctypes.data])
     for begin, end in ((3, 5), (0, 3)):
-        kernel.nests[0].call(block, None, begin, end)
+        kernel.nests[0].run(block, begin, end)
     assert kernel.nests[0].extent == 5 and same_bits(whole, parts)
 
 
@@ -269,11 +176,6 @@ def test_folds_over_several_axes(axes: tuple[int, ...]) -> None:
         )
 
 
-def softmax(b: Body, x: Var, axis: int) -> Var:
-    e = b.exp(b.subtract(x, b.sum(x, axis, keepdims=True, monoid="max")))
-    return b.divide(e, b.sum(e, axis, keepdims=True))
-
-
 @pytest.mark.parametrize("n", [1, 5, 16, 100, 513])
 def test_softmax_and_its_sum(n: int) -> None:
     for shape, axis in (((6, n), 1), ((n, 20), 0), ((4, n, 3), 1)):
@@ -317,69 +219,6 @@ def test_what_no_kernel_can_express_is_refused() -> None:
     assert not api.can_lower(b.build(nested))
     b = Body()
     assert not api.can_lower(b.build(b.exp(b.input((3,), dt.complex64))))
-
-
-# --- everything at random --------------------------------------------------------------------------
-
-UNARY = ("negative", "exp", "tanh", "abs", "sqrt", "floor", "log1p", "sin")
-BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
-
-
-def random_body(seed: int) -> Graph:
-    r = random.Random(seed)
-    b = Body()
-    dims = [r.choice((1, 2, 3, 16, 17, 33, 64)) for _ in range(r.randint(1, 4))]
-    shapes = [
-        tuple(d if r.random() < 0.7 else 1 for d in dims[r.randint(0, len(dims)) :])
-        for _ in range(3)
-    ]
-    values = [b.input(tuple(dims)), *(b.input(s) for s in shapes)]
-    for _ in range(r.randint(2, 12)):
-        x = r.choice(values)
-        choice = r.random()
-        if choice < 0.35:
-            new = b.op(r.choice(UNARY), x)
-        elif choice < 0.7:
-            y = r.choice([v for v in values if _fit(v.type.shape, x.type.shape)])
-            new = b.op(r.choice(BINARY), x, y)
-        elif choice < 0.8:
-            new = b.op(r.choice(BINARY), x, r.choice((0.5, -0.0, 2.0)))
-        elif choice < 0.9 and x.type.shape:
-            axes = tuple(i for i in range(len(x.type.shape)) if r.random() < 0.5)
-            new = b.sum(x, *axes, keepdims=r.random() < 0.7, monoid=r.choice(("sum", "max")))
-        elif x.type.shape:
-            new = _moved(b, r, x)
-        values.append(new if choice < 0.8 or x.type.shape else x)
-    return b.build(*r.sample(values[4:], min(3, len(values) - 4)))
-
-
-def _fit(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    pairs = zip(reversed(a), reversed(b), strict=False)
-    return all(x == y or 1 in (x, y) for x, y in pairs)
-
-
-def _moved(b: Body, r: random.Random, x: Var) -> Var:
-    shape = x.type.shape
-    how = r.randint(0, 3)
-    if how == 0:
-        return b.permute(x, axes=tuple(r.sample(range(len(shape)), len(shape))))
-    if how == 1:
-        return b.flip(x, axes=(r.randrange(len(shape)),))
-    if how == 2:
-        starts = tuple(r.randrange(d) if d else 0 for d in shape)
-        return b.slice(x, starts=starts, stops=shape, steps=(1,) * len(shape))
-    return b.reshape(x, shape=(x.type.size,) if r.random() < 0.5 else (*shape[::-1],))
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_random_bodies(seed: int) -> None:
-    body = random_body(seed)
-    if api.can_lower(body):
-        check(body, seed)
-
-
-def test_most_random_bodies_can_be_lowered() -> None:
-    assert sum(api.can_lower(random_body(seed)) for seed in range(200)) > 100
 
 
 def test_overwritable_inputs_are_read_before_they_are_written() -> None:
@@ -442,3 +281,60 @@ def test_an_input_that_another_nest_reads_later_is_not_overwritable() -> None:
     kernel = api.compile_group(body)
     assert len(kernel.kernel.nests) == 2 and kernel.overwritable[0] == frozenset()
     assert not api.may_overwrite(node, 0, 1) and api.may_overwrite(node, 1, 1)
+
+
+# --- compiling -------------------------------------------------------------------------------------
+
+
+def code_of(body: Graph) -> Any:
+    from dualgraph.backends.native.emit_llvm import emit
+
+    return emit(lower(body), header=16)
+
+
+def test_a_new_batch_size_needs_no_new_code() -> None:
+    def rows(n: int) -> Graph:
+        b = Body()
+        return b.build(softmax(b, b.input((n, 100)), 1))
+
+    def flat(shape: tuple[int, ...]) -> Graph:
+        b = Body()
+        return b.build(b.exp(b.input(shape)))
+
+    assert code_of(rows(3)).text == code_of(rows(50)).text
+    assert code_of(flat((32,))).text == code_of(flat((7, 160))).text
+
+
+def test_equal_nests_share_one_function() -> None:
+    b = Body()
+    outs = [b.multiply(b.exp(b.input((16 * n, 8))), 0.5) for n in range(1, 6)]
+    zeros = [b.multiply(b.input((16 * n,)), zero) for n, zero in ((7, 0.0), (8, -0.0))]
+    body = b.build(*outs, *zeros)
+    assert [n.symbol for n in code_of(body).nests] == ["body0"] * 5 + ["body1", "body2"]
+    check(body)
+
+
+def test_loop_ir_reads_as_text() -> None:
+    b = Body()
+    x, w = b.input((4, 100)), b.input((100,))
+    text = str(
+        lower(b.build(b.multiply(b.subtract(x, b.sum(x, 1, keepdims=True, monoid="max")), w)))
+    )
+    assert (
+        text
+        == """\
+kernel(b0: f32 in, b1: f32 in, b2: f32 out)
+  parallel i0 in 4 {
+    fold i1 in 100, vector {
+      v0 = load b0[100*i0 + i1]
+      v2 = max v0
+    }
+    for i1 in 100, vector {
+      v0 = load b0[100*i0 + i1]
+      v1 = load b1[i1]
+      v3 = subtract(v0, v2)
+      v4 = multiply(v3, v1)
+      store b2[100*i0 + i1] = v4
+    }
+  }"""
+    )

@@ -89,6 +89,19 @@ def test_whole_batches_are_what_collating_gives():
     assert [x.tolist() for x, _ in data.DataLoader(subset, batch_size=2)] == [[5, 1]]
 
 
+def test_a_subclass_with_samples_of_its_own_is_asked_for_each():
+    class Doubled(data.TensorDataset):
+        def __getitem__(self, index):
+            assert isinstance(index, int)
+            return tuple(2 * x for x in super().__getitem__(index))
+
+    ds = Doubled(dg.arange(4))
+    assert [x.tolist() for (x,) in data.DataLoader(ds, batch_size=2)] == [[0, 2], [4, 6]]
+    assert [x.tolist() for (x,) in data.DataLoader(data.Subset(ds, [3, 1]), batch_size=2)] == [
+        [6, 2]
+    ]
+
+
 def test_loader_without_batches_and_over_iterables():
     assert list(data.DataLoader(range(3), batch_size=None)) == [0, 1, 2]
 
@@ -219,6 +232,8 @@ def test_fashion_mnist_is_found_and_read(tmp_path, inside):
     assert label == 3 and ds.data.shape == (6, 28, 28) and ds.targets.tolist() == [0, 1, 2, 3, 4, 5]
     x, y = next(iter(data.DataLoader(ds, batch_size=4)))
     assert x.shape == (4, 1, 28, 28) and y.tolist() == [0, 1, 2, 3]
+    one_by_one = data.default_collate([ds[i] for i in range(4)])
+    assert np.array_equal(x.numpy(), one_by_one[0].numpy()) and y.tolist() == one_by_one[1].tolist()
     assert data.FashionMNIST(tmp_path, transform=lambda x: x.shape, target_transform=str)[1] == (
         (28, 28),
         "1",

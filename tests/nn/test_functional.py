@@ -71,6 +71,13 @@ def test_layer_norm_and_its_gradient_sum():
     np.testing.assert_allclose(gradient(lambda v: F.layer_norm(v, (5,)), x), 0, atol=1e-5)
 
 
+def test_layer_norm_shapes_are_checked():
+    with pytest.raises(dg.ShapeError, match=r"does not end in the normalised shape \(4,\)"):
+        F.layer_norm(dg.zeros(2, 3), 4)
+    with pytest.raises(dg.ShapeError, match=r"must have the normalised shape \(3,\), not \(1,\)"):
+        F.layer_norm(dg.zeros(2, 3), (3,), dg.ones(1))
+
+
 def test_batch_norm_uses_the_batch_in_training_and_running_moments_after():
     x, layer = normal(6, 2, 4), nn.BatchNorm1d(2)
     out = layer(dg.tensor(x)).detach().numpy()

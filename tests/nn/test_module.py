@@ -127,6 +127,17 @@ def test_a_state_that_does_not_fit_changes_nothing():
     assert all(np.array_equal(before[k].numpy(), v.numpy()) for k, v in net.state_dict().items())
 
 
+def test_arrays_are_loaded_and_what_is_no_number_is_refused():
+    net = nn.Linear(2, 1, bias=False)
+    net.load_state_dict({"weight": np.array([[1.0, 2.0]])})
+    assert net.weight.tolist() == [[1.0, 2.0]] and net.weight.dtype == dg.float32
+    for bad, words in (("text", "is a str"), (dg.ones(1, 2, dtype=dg.complex64), "is complex64")):
+        with pytest.raises(dg.StateError, match=words):
+            net.load_state_dict({"weight": bad})
+    with pytest.raises(dg.StateError, match="a state dict is a mapping"):
+        net.load_state_dict([])
+
+
 def test_loose_loading_reports_what_it_left_out():
     net = Net()
     result = net.load_state_dict({"scale": dg.full((4,), 2.0), "extra": dg.ones(1)}, strict=False)
@@ -272,3 +283,40 @@ def test_parameters_become_a_vector_and_come_back():
     assert vector.shape == (8,) and net.weight.tolist() == [[1.0] * 3] * 2
     with pytest.raises(dg.ShapeError, match="8 elements"):
         nn.utils.vector_to_parameters(dg.zeros(7), net.parameters())
+
+
+def test_backward_hooks_see_and_replace_gradients():
+    layer, seen = nn.Linear(2, 1, bias=False), []
+    layer.load_state_dict({"weight": dg.tensor([[3.0, 5.0]])})
+    pre = layer.register_full_backward_pre_hook(lambda m, grads: (grads[0] * 10,))
+    see = layer.register_full_backward_hook(
+        lambda m, gi, go: seen.append((gi[0].tolist(), go[0].tolist()))
+    )
+    double = layer.register_full_backward_hook(lambda m, gi, go: (gi[0] * 2,))
+    x = dg.ones(1, 2, requires_grad=True)
+    layer(x).sum().backward()
+    assert seen == [([[30.0, 50.0]], [[10.0]])]
+    assert x.grad.tolist() == [[60.0, 100.0]] and layer.weight.grad.tolist() == [[10.0, 10.0]]
+    double.remove()
+    pre.remove()
+    see.remove()
+    x.grad = None
+    layer(x).sum().backward()
+    assert len(seen) == 1 and x.grad.tolist() == [[3.0, 5.0]]
+
+
+def test_backward_hooks_run_without_gradients_of_inputs():
+    layer, seen = nn.Linear(2, 1), []
+    layer.register_full_backward_hook(lambda m, gi, go: seen.append((gi, go[0].tolist())))
+    layer(dg.ones(1, 2)).sum().backward()
+    assert seen == [((None,), [[1.0]])] and layer.weight.grad.tolist() == [[1.0, 1.0]]
+    with dg.no_grad():
+        layer(dg.ones(1, 2))
+    assert len(seen) == 1
+
+
+def test_a_wrong_number_of_gradients_is_an_error():
+    layer = nn.ReLU()
+    layer.register_full_backward_hook(lambda m, gi, go: (gi[0], gi[0]))
+    with pytest.raises(dg.ArgumentError, match="2 gradients in place of 1"):
+        layer(dg.ones(1, requires_grad=True)).backward()

@@ -83,7 +83,7 @@ SCALE: Any = 2.0
 WEIGHT: Any = None
 
 
-@both_modes(2)
+@both_modes(1)
 def test_a_global_changes(wrap: Wrap) -> Iterator[Any]:
     global SCALE, WEIGHT
     f = wrap(lambda a: a * SCALE if WEIGHT is None else a * SCALE + WEIGHT)
@@ -106,7 +106,7 @@ def test_an_attribute_flips_a_branch(wrap: Wrap) -> Iterator[Any]:
         yield f(x())
 
 
-@both_modes(2)
+@both_modes(1)
 def test_an_attribute_far_away_changes(wrap: Wrap) -> Iterator[Any]:
     class Config:
         scale = 2.0
@@ -131,7 +131,7 @@ def test_an_attribute_far_away_changes(wrap: Wrap) -> Iterator[Any]:
     yield f(x())
 
 
-@both_modes(2)
+@both_modes(1)
 def test_a_list_of_numbers_is_mutated(wrap: Wrap) -> Iterator[Any]:
     scales = [1.0, 2.0]
 
@@ -151,7 +151,7 @@ def test_a_list_of_numbers_is_mutated(wrap: Wrap) -> Iterator[Any]:
     yield f(x())
 
 
-@both_modes(2)
+@both_modes(1)
 def test_a_dict_a_set_and_a_deque_are_mutated(wrap: Wrap) -> Iterator[Any]:
     config: dict[str, Any] = {"scale": 2.0}
     flags: set[str] = set()
@@ -186,7 +186,7 @@ def test_a_dict_a_set_and_a_deque_are_mutated(wrap: Wrap) -> Iterator[Any]:
 
 @both_modes(1)
 def test_dict_order_and_keys_count(wrap: Wrap) -> Iterator[Any]:
-    weights = {"a": 1.0, "b": 2.0}
+    weights = {"a": 5.0, "b": 2.0}
 
     @wrap
     def f(a: Any) -> Any:
@@ -213,7 +213,7 @@ def test_set_elements_count(wrap: Wrap) -> Iterator[Any]:
     yield f(x())
 
 
-@both_modes(2)
+@both_modes(1)
 def test_a_default_argument_that_is_mutable(wrap: Wrap) -> Iterator[Any]:
     def f(a: Any, scales: list[float] = [2.0]) -> Any:  # noqa: B006
         return a * scales[0]
@@ -288,7 +288,7 @@ def test_vars_and_dict_reads(wrap: Wrap) -> Iterator[Any]:
     yield f(x()), g(x())
 
 
-@both_modes(1)
+@both_modes(0)
 def test_operator_attrgetter_and_itemgetter(wrap: Wrap) -> Iterator[Any]:
     box = types.SimpleNamespace(scale=2.0, parts=[1.0])
     get, item = operator.attrgetter("scale"), operator.itemgetter(0)
@@ -301,7 +301,7 @@ def test_operator_attrgetter_and_itemgetter(wrap: Wrap) -> Iterator[Any]:
     yield f(x())
 
 
-@both_modes(1)
+@both_modes(0)
 def test_globals_by_name(wrap: Wrap) -> Iterator[Any]:
     global SCALE
     f = wrap(lambda a: a * globals()["SCALE"])
@@ -309,7 +309,7 @@ def test_globals_by_name(wrap: Wrap) -> Iterator[Any]:
         yield f(x())
 
 
-@both_modes(1)
+@both_modes(0)
 def test_exec_and_eval_see_the_present(wrap: Wrap) -> Iterator[Any]:
     global SCALE
     f = wrap(lambda a: a * eval("SCALE"))
@@ -317,13 +317,7 @@ def test_exec_and_eval_see_the_present(wrap: Wrap) -> Iterator[Any]:
         yield f(x())
 
 
-# exec and eval run eagerly: nothing is compiled
-test_exec_and_eval_see_the_present = both_modes(0)(
-    lambda wrap: ((f := wrap(lambda a: a * eval("2.0 + 1"))) and (f(x()) for _ in range(3)))
-)
-
-
-@both_modes(2)
+@both_modes(1)
 def test_a_numpy_array_in_a_closure_is_written(wrap: Wrap) -> Iterator[Any]:
     mask = np.array([1.0, 0.0, 1.0], dtype=np.float32)
     f = wrap(lambda a: a * mask)
@@ -1042,21 +1036,6 @@ def test_the_memory_of_a_tensor_is_swapped(wrap: Wrap) -> Iterator[Any]:
     yield f(x())
 
 
-@both_modes(1)
-def test_a_saved_value_that_is_spoiled_is_an_error(wrap: Wrap) -> Iterator[Any]:
-    @wrap
-    def f(a: Any) -> Any:
-        y = a.exp()
-        y.add_(1)
-        return y.sum()
-
-    for _ in range(2):
-        yield attempt(lambda: type(attempt(lambda: f(leaf()).backward())).__name__)
-
-
-test_a_saved_value_that_is_spoiled_is_an_error = None  # see test_capture.py: the error may come earlier
-
-
 # --- gradients -----------------------------------------------------------------------------------
 
 
@@ -1248,7 +1227,7 @@ def test_hooks_set_after_capture(wrap: Wrap) -> Iterator[Any]:
     yield w.grad, len(seen)
 
 
-@both_modes(1)
+@both_modes(0)
 def test_hooks_on_intermediates_inside(wrap: Wrap) -> Iterator[Any]:
     @wrap
     def f(a: Any) -> Any:

@@ -16,7 +16,9 @@ RNG = np.random.default_rng(0)
 
 
 def weights(*shapes: tuple[int, ...]) -> list[dg.Tensor]:
-    return [dg.tensor(RNG.standard_normal(s).astype(np.float32), requires_grad=True) for s in shapes]
+    return [
+        dg.tensor(RNG.standard_normal(s).astype(np.float32), requires_grad=True) for s in shapes
+    ]
 
 
 def bits(*tensors: Any) -> list[bytes]:
@@ -79,9 +81,6 @@ def test_what_was_computed_on_the_way_is_dropped() -> None:
     assert kept[0]() is None
     out.sum().backward()
     assert len(kept) == 2
-    plain = f(x)
-    gc.collect()
-    assert plain.requires_grad and kept[2]() is None or True
 
 
 def test_the_same_random_numbers_are_drawn_again() -> None:
@@ -104,15 +103,21 @@ def test_higher_orders_and_transforms() -> None:
     for transform in (dg.grad, dg.hessian, lambda h: dg.grad(lambda x: dg.grad(h)(x).sum())):
         np.testing.assert_allclose(transform(g)(x).numpy(), transform(f)(x).numpy(), rtol=1e-13)
     rows = dg.asarray(RNG.standard_normal((3, 4)))
-    np.testing.assert_allclose(dg.vmap(dg.grad(g))(rows).numpy(), dg.vmap(dg.grad(f))(rows).numpy(), rtol=1e-13)
     np.testing.assert_allclose(
-        dg.grad(lambda r: dg.vmap(g)(r).sum())(rows).numpy(), dg.vmap(dg.grad(f))(rows).numpy(), rtol=1e-13
+        dg.vmap(dg.grad(g))(rows).numpy(), dg.vmap(dg.grad(f))(rows).numpy(), rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        dg.grad(lambda r: dg.vmap(g)(r).sum())(rows).numpy(),
+        dg.vmap(dg.grad(f))(rows).numpy(),
+        rtol=1e-13,
     )
 
 
 def test_trees_of_results_and_untracked_calls() -> None:
     x = dg.tensor([1.0, 2.0], requires_grad=True)
-    out = dg.checkpoint(lambda x, scale: {"a": x * scale, "n": (x > 1).sum(), "x": x, "k": 3})(x, scale=2.0)
+    out = dg.checkpoint(lambda x, scale: {"a": x * scale, "n": (x > 1).sum(), "x": x, "k": 3})(
+        x, scale=2.0
+    )
     assert out["k"] == 3 and out["n"].item() == 1
     (out["a"].sum() + out["x"].sum()).backward()
     assert x.grad.tolist() == [3.0, 3.0]
@@ -134,14 +139,14 @@ def test_nested_checkpoints() -> None:
 def test_arguments_written_in_place_are_noticed() -> None:
     (w,) = weights((2,))
     x = w * 1.0
-    out = dg.checkpoint(lambda x: dg.exp(x))(x)
+    out = dg.checkpoint(dg.exp)(x)
     x += 1.0
     with pytest.raises(AutogradError, match=r"changed in place.*test_checkpoint"):
         out.sum().backward()
 
 
 def test_compiled_checkpoints_give_the_same_bits() -> None:
-    x, w = weights((5, 4), (4, 4))
+    x, w = (t.detach() for t in weights((5, 4), (4, 4)))
     f = dg.checkpoint(block)
 
     def step(x: Any, w: Any) -> Any:
@@ -151,3 +156,26 @@ def test_compiled_checkpoints_give_the_same_bits() -> None:
     compiled(x, w)
     assert compiled.programs, compiled.explain()
     assert bits(compiled(x, w)) == bits(step(x, w))
+
+
+def test_a_compiled_training_step_with_checkpoints_gives_the_same_bits() -> None:
+    def train(wrap: Any) -> list[bytes]:
+        dg.manual_seed(0)
+        layers = [dg.nn.Linear(4, 4) for _ in range(2)]
+        model = dg.nn.Sequential(*layers, dg.nn.Dropout(0.5))
+        blocks = dg.checkpoint(model)
+
+        def step(x: Any) -> Any:
+            model.zero_grad()
+            loss = (blocks(x) ** 2).mean()
+            loss.backward()
+            with dg.no_grad():
+                for p in model.parameters():
+                    p -= p.grad * 0.1
+            return loss
+
+        run = wrap(step)
+        losses = [run(dg.ones(3, 4) * float(i)) for i in range(4)]
+        return bits(*losses, *model.parameters())
+
+    assert train(lambda f: dg.compile(f, wait=True)) == train(lambda f: f)

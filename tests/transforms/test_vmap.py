@@ -57,7 +57,9 @@ def test_trees_of_axes_are_prefixes() -> None:
     def f(p: Any, x: Any) -> Any:
         return {"out": (p["w"] * x).sum() + p["b"][1], "b": p["b"][0]}
 
-    got = dg.vmap(f, in_axes=({"w": 0, "b": [None, 0]}, None), out_axes={"out": 0, "b": None})(p, 3.0)
+    got = dg.vmap(f, in_axes=({"w": 0, "b": [None, 0]}, None), out_axes={"out": 0, "b": None})(
+        p, 3.0
+    )
     close(got["out"], (p["w"] * 3.0).sum(1) + p["b"][1])
     close(got["b"], p["b"][0])
 
@@ -139,7 +141,10 @@ def test_derivatives_of_every_kind_under_vmap() -> None:
 
     close(dg.vmap(dg.hessian(f))(x), loop(dg.hessian(f), x))
     close(dg.vmap(dg.jacfwd(dg.sin))(x), loop(dg.jacfwd(dg.sin), x))
-    close(dg.vmap(lambda x, v: dg.jvp(f, (x,), (v,))[1])(x, v), loop(lambda x, v: dg.jvp(f, (x,), (v,))[1], x, v))
+    close(
+        dg.vmap(lambda x, v: dg.jvp(f, (x,), (v,))[1])(x, v),
+        loop(lambda x, v: dg.jvp(f, (x,), (v,))[1], x, v),
+    )
     close(dg.vmap(lambda x, v: dg.vjp(dg.sin, x)[1](v)[0])(x, v), dg.cos(x) * v)
     close(dg.hessian(lambda x: dg.vmap(f)(x).sum())(x)[2, :, 2, :], dg.hessian(f)(x[2]))
     close(dg.vmap(dg.vmap(dg.grad(dg.sin)))(x), dg.cos(x))
@@ -170,7 +175,10 @@ def test_layers_under_vmap() -> None:
         dg.nn.Linear(64, 10), dg.nn.LayerNorm(10), dg.nn.LogSoftmax(-1),
     )  # fmt: skip
     np.testing.assert_allclose(
-        dg.vmap(model)(x).detach().numpy(), dg.stack([model(a) for a in x]).detach().numpy(), rtol=2e-5, atol=2e-5
+        dg.vmap(model)(x).detach().numpy(),
+        dg.stack([model(a) for a in x]).detach().numpy(),
+        rtol=2e-5,
+        atol=2e-5,
     )
 
 
@@ -209,10 +217,15 @@ def test_indexes_that_differ_between_examples() -> None:
     rows, column = normal(5, 7), dg.asarray(RNG.integers(0, 7, 5))
     close(dg.vmap(lambda r, i: r[i])(rows, column), rows[dg.arange(5), column])
     pairs = dg.asarray(RNG.integers(0, 7, (5, 2)))
-    close(dg.vmap(lambda r, i: r[i] * 2.0)(rows, pairs), dg.take_along_axis(rows, pairs, axis=1) * 2.0)
+    close(
+        dg.vmap(lambda r, i: r[i] * 2.0)(rows, pairs), dg.take_along_axis(rows, pairs, axis=1) * 2.0
+    )
     deep, where = normal(5, 2, 7, 3), dg.asarray(RNG.integers(0, 7, (5, 4)))
     close(dg.vmap(lambda d, i: d[:, i])(deep, where), loop(lambda d, i: d[:, i], deep, where))
-    close(dg.vmap(lambda d, i: d[i % 2, :, i % 3])(deep, where), loop(lambda d, i: d[i % 2, :, i % 3], deep, where))
+    close(
+        dg.vmap(lambda d, i: d[i % 2, :, i % 3])(deep, where),
+        loop(lambda d, i: d[i % 2, :, i % 3], deep, where),
+    )
 
 
 def test_writes_at_places_that_differ_between_examples() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from .jit import jit
 from .kernel import RUN, BoundKernel
 
-# run(table, _) calls table[i].run(table[i].block, null) for each entry up to one without a function.
+# run(table, _) calls table[i].run(table[i].block, table[i].extents) for each entry up to one without a function.
 WALK = """
 define void @run(ptr %table, ptr %unused) {
 entry:
@@ -21,8 +21,10 @@ head:
 body:
   %block.at = getelementptr ptr, ptr %entry.at, i64 1
   %block = load ptr, ptr %block.at
-  call void %fn(ptr %block, ptr null)
-  %next = getelementptr ptr, ptr %entry.at, i64 2
+  %extents.at = getelementptr ptr, ptr %entry.at, i64 2
+  %extents = load ptr, ptr %extents.at
+  call void %fn(ptr %block, ptr %extents)
+  %next = getelementptr ptr, ptr %entry.at, i64 3
   br label %head
 done:
   ret void
@@ -38,9 +40,13 @@ class Chain:
         entries = [
             address
             for k in kernels
-            for address in (k.kernel.machine.addresses["run"], ctypes.addressof(k.block))
+            for address in (
+                k.kernel.machine.addresses["run"],
+                ctypes.addressof(k.block),
+                k.kernel.extents,
+            )
         ]
-        self._table = (ctypes.c_void_p * (len(entries) + 2))(*entries)
+        self._table = (ctypes.c_void_p * (len(entries) + 3))(*entries)
         self._machine = jit().compile(WALK, ("run",))
         self._call = RUN(self._machine.addresses["run"])
         self._address = ctypes.addressof(self._table)

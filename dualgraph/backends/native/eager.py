@@ -74,7 +74,9 @@ def _elementwise(
     body = (*moving, op, Store(count, Affine(0, ((0, 1),)), count))
     loop = Loop((Axis(0, Size(0)),), body, parallel=True, vector=True)
     buffers = (*(Buffer(d, "in") for d in dtypes), Buffer(type_.dtype, "out"))
-    text = emit(Kernel(buffers, (Nest((*fixed, loop)),)), has_fma=jit().has_fma, header=HEADER).text
+    text = emit(
+        Kernel(buffers, (Nest((*fixed, loop)),)), has_fma=jit().has_fma, header=HEADER, flat=True
+    ).text
     machine = jit().compile(text, ("flat",))
     signature = ctypes.CFUNCTYPE(
         None, *[ctypes.c_void_p] * len(buffers), ctypes.c_int64, ctypes.c_int64
@@ -205,9 +207,10 @@ class _Folder:
         scratch: int,
     ) -> None:
         if self.call is None:
-            text = emit(self.kernel, has_fma=jit().has_fma).text
-            self.machine = jit().compile(text, ("nest0",))
-            self.call = NEST(self.machine.addresses["nest0"])
+            code = emit(self.kernel, has_fma=jit().has_fma)
+            (nest,) = code.nests  # its arguments are x, out and scratch memory
+            self.machine = jit().compile(code.text, (nest.symbol,))
+            self.call = NEST(self.machine.addresses[nest.symbol])
         given = (ctypes.c_int64 * len(sizes))(*sizes)
         source, result = address_of(x), address_of(out)
 

@@ -50,11 +50,11 @@ def width(nest: Nest) -> int:
 
 
 class NestEmitter(MemoryWriter):
-    """Writes the function of nest `k`."""
+    """Writes a kernel of one nest as the function `name`."""
 
-    def __init__(self, module: ir.Module, kernel: Kernel, k: int, has_fma: bool) -> None:
-        nest = kernel.nests[k]
-        super().__init__(module, f"nest{k}", kernel, width(nest), has_fma)
+    def __init__(self, module: ir.Module, kernel: Kernel, name: str, has_fma: bool) -> None:
+        (nest,) = kernel.nests
+        super().__init__(module, name, kernel, width(nest), has_fma)
         self.start(nest.body)
         self.block(nest.body)
         self.b.ret_void()

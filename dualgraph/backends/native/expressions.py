@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core import dtypes as dt
+from ...core.constant import exact
 from ...core.dtypes import DType
 from ...core.kinds import ELEMENTWISE, MOVEMENT, REDUCTION
 from ...core.node import Literal, Node, Var
@@ -33,7 +34,8 @@ class Expr:
     dtype: DType
     axes: frozenset[int]  # on which the value depends
     args: tuple[Expr, ...] = ()
-    data: Any = None  # load: (input, Affine); constant: value; apply: (prim, params); reduce: (monoid, axes)
+    # load: (input, Affine); constant: value; apply: (prim, params, exact params); reduce: (monoid, axes)
+    data: Any = None
     depth: int = 0  # reductions on the longest way to an input
 
 
@@ -67,13 +69,15 @@ class Builder:
 
     def apply(self, node: Node, args: tuple[Expr, ...]) -> Expr:
         axes = frozenset().union(*(a.axes for a in args))
-        data = (node.prim, tuple(sorted(node.params.items())))
+        data = (node.prim, tuple(sorted(node.params.items())), exact(node.params))
         return self.make("apply", node.outputs[0].type.dtype, args, data, axes)
 
     def reduce(self, node: Node, arg: Expr, over: tuple[int, ...]) -> Expr:
         monoid, dtype = node.prim.details["monoid"], node.outputs[0].type.dtype
         if not over:
-            return self.make("apply", dtype, (arg,), (FoldOfOne(monoid, dtype.name), ()), arg.axes)
+            return self.make(
+                "apply", dtype, (arg,), (FoldOfOne(monoid, dtype.name), (), ()), arg.axes
+            )
         return self.make("reduce", dtype, (arg,), (monoid, over), arg.axes - set(over), 1)
 
 

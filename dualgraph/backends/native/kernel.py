@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ...static.graph import Graph
 from .addresses import DIRECT, HEADER, address_of
-from .emit_llvm import emit
+from .emit_llvm import NestCode, emit
 from .jit import jit
 from .llvm_parts import arguments
 from .loop_ir import Kernel, Loop, Nest, Reduce, Size, Unsupported, overwritable
@@ -20,27 +20,47 @@ from .lower import Strides, lower
 from .threads import pool
 from .weights import weigh
 
+OBJECTS = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 NEST = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 PARALLEL_WORK = 8_000_000  # instructions (one lane a vector) below which waking a thread costs more than it gives
+RECENT = 256  # bodies whose loop IR is remembered: they are judged, then compiled
 GRAIN = 512  # elements, a multiple of every vector
 
 
-@lru_cache(maxsize=512)
+_recent: OrderedDict[int, tuple[Graph, Kernel]] = (
+    OrderedDict()
+)  # by identity: -0.0 == 0.0 in parameters
+
+
 def lowered(body: Graph, in_strides: Strides | None = None) -> Kernel:
     """The loop IR of a fused body; raises Unsupported where some part of it has no native code."""
-    return lower(body, in_strides, weigh)
+    found = _recent.get(id(body))
+    if in_strides is None and found is not None and found[0] is body:
+        return found[1]
+    kernel = lower(body, in_strides, weigh)
+    if in_strides is None:
+        _recent[id(body)] = body, kernel
+        while len(_recent) > RECENT:
+            _recent.popitem(last=False)
+    return kernel
 
 
 class NestCall:
     """The compiled function of one nest: it runs turns ``begin <= i < end`` of the parallel loop."""
 
-    def __init__(self, nest: Nest, address: int) -> None:
+    def __init__(self, nest: Nest, code: NestCode, address: int) -> None:
         loop = nest.parallel
         self.call = NEST(address)
-        self.extent = extent(loop)
+        self.order = code.order
+        self.extent = extent(loop) or 0
         self.grain = GRAIN if loop.vector and loop.axes else 1
         self.work = nest.work
+
+    def run(self, block: Any, begin: int, end: int) -> None:
+        """Runs some turns on a kernel's argument block."""
+        own = (ctypes.c_void_p * len(self.order))(*[block[i] for i in self.order])
+        self.call(own, None, begin, end)
 
 
 class NativeKernel:
@@ -54,24 +74,24 @@ class NativeKernel:
     def __init__(self, kernel: Kernel) -> None:
         compiler = jit()
         code = emit(kernel, has_fma=compiler.has_fma, header=HEADER)
-        names = tuple(f"nest{k}" for k in range(len(kernel.nests)))
+        symbols = dict.fromkeys(n.symbol for n in code.nests)
         try:
-            self.machine = compiler.compile(code.text, ("run", "objects", *names))
+            self.machine = compiler.compile(code.text, ("run", "objects", *symbols))
         except RuntimeError as error:
             raise Unsupported(f"LLVM refused the kernel: {error}") from error
         self.kernel = kernel
         self.text = code.text
         self.scratch = code.scratch
         self.call = RUN(self.machine.addresses["run"])
-        self._call_objects = RUN(self.machine.addresses["objects"])
+        self._call_objects = OBJECTS(self.machine.addresses["objects"])
         self._ids = ctypes.c_void_p * arguments(kernel)
         self.nests = tuple(
-            NestCall(nest, self.machine.addresses[name])
-            for nest, name in zip(kernel.nests, names, strict=True)
+            NestCall(nest, own, self.machine.addresses[own.symbol])
+            for nest, own in zip(kernel.nests, code.nests, strict=True)
         )
-        self.overwritable = overwritable(
-            kernel
-        )  # for each output, inputs (by position) whose memory it may have
+        self._extents = (ctypes.c_int64 * len(self.nests))(*(n.extent for n in self.nests))
+        self.extents = ctypes.addressof(self._extents)
+        self.overwritable = overwritable(kernel)  # per output: inputs whose memory it may have
         self.large = any(n.work >= PARALLEL_WORK for n in self.nests)
 
     def assembly(self) -> str:
@@ -93,13 +113,13 @@ class NativeKernel:
         if DIRECT and not (self.large and pool.size > 1):
             memory = np.empty(self.scratch, dtype=np.uint8) if self.scratch else None
             scratch = None if memory is None else address_of(memory)
-            self._call_objects(self._ids(*map(id, arrays)), scratch)
+            self._call_objects(self._ids(*map(id, arrays)), scratch, self.extents)
             return
         addresses = [address_of(a) for a in arrays]
         if self.large and pool.size > 1:
             self.run_split(addresses)
         else:
-            self.call(self.pointers(addresses), None)
+            self.call(self.pointers(addresses), self.extents)
 
     def run_split(self, addresses: Sequence[int]) -> None:
         """Runs nest by nest, each split between threads; every thread has scratch memory of its own."""
@@ -107,12 +127,12 @@ class NativeKernel:
         for nest in self.nests:
 
             def part(begin: int, end: int, number: int, nest: NestCall = nest) -> None:
-                nest.call(blocks[number if self.scratch else 0], None, begin, end)
+                nest.run(blocks[number if self.scratch else 0], begin, end)
 
-            if nest.work >= PARALLEL_WORK and nest.extent is not None:
+            if nest.work >= PARALLEL_WORK:
                 pool.split(part, nest.extent, nest.grain)
             else:
-                part(0, nest.extent or 0, 0)
+                part(0, nest.extent, 0)
 
     def bind_pointers(self, pointers: Sequence[int]) -> BoundKernel:
         """A call without arguments on buffers at fixed addresses; the caller keeps them alive."""
@@ -135,7 +155,7 @@ class BoundKernel:
         if self.kernel.large and pool.size > 1:
             self.kernel.run_split(self.block[: len(self.pointers)])
         else:
-            self._call(self._address, None)
+            self._call(self._address, self.kernel.extents)
 
 
 def extent(loop: Loop | Reduce) -> int | None:

@@ -284,7 +284,7 @@ class NestSchedule:
             return Load(e.id, e.dtype, e.data[0], self.index(e.data[1]))
         if e.form == "constant":
             return Constant(e.id, e.dtype, e.data[0])
-        prim, params = e.data
+        prim, params, _ = e.data
         return Apply(e.id, e.dtype, prim, params, tuple(a.id for a in e.args))
 
 

@@ -20,7 +20,7 @@ REFUSALS = (TypeError, AttributeError, NotImplementedError, KeyError, ValueError
 
 def weigh(e: Expr) -> int:
     """Instructions of the op that computes `e`; raises Unsupported where it has no native code."""
-    prim, params = e.data
+    prim, params, _ = e.data
     return weight(prim, tuple(a.dtype.name for a in e.args), dict(params), e.dtype.name)
 
 

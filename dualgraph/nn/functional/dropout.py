@@ -8,7 +8,7 @@ from ...ops.arithmetic import where
 
 
 def _keep_mask(input: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
-    return rand(*shape, device=input.device) >= p
+    return rand(*shape, dtype="float32", device=input.device) >= p  # the same draws for every dtype
 
 
 def _check(p: float) -> None:

@@ -107,7 +107,7 @@ def huber_loss(
 # --- binary classes ----------------------------------------------------------------------------
 
 
-@elementwise(dtype=real_float, domain=(0.1, 0.9), name="binary_cross_entropy")
+@elementwise(dtype=real_float, domain=(0.1, 0.9))
 def binary_cross_entropy_terms(s, x, y):
     """``-(y log x + (1 - y) log(1 - x))``, each logarithm held at or above -100."""
     return (y - 1) * s.maximum(s.log1p(-x), -100.0) - y * s.maximum(s.log(x), -100.0)

@@ -39,7 +39,7 @@ def layer_norm(
     x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
     """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last axes, those of `normalized_shape`."""
-    axes = _last_axes("layer_norm", x, normalized_shape)
+    axes = _last_axes("layer_norm", x, normalized_shape, weight, bias)
     centred, _, variance = _moments(x, axes)
     return _scale(multiply(centred, rsqrt(variance + eps)), weight, bias)
 
@@ -48,7 +48,7 @@ def layer_norm(
 @accumulating
 def rms_norm(x: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """``x / sqrt(mean(x**2) + eps) * weight`` over the last axes; eps is the dtype's epsilon unless given."""
-    axes = _last_axes("rms_norm", x, normalized_shape)
+    axes = _last_axes("rms_norm", x, normalized_shape, weight)
     eps = _EPSILON.get(x.dtype, 2.0**-10) if eps is None else eps
     return _scale(multiply(x, rsqrt(mean(square(x), axis=axes, keepdims=True) + eps)), weight, None)
 
@@ -56,13 +56,18 @@ def rms_norm(x: Any, normalized_shape: Any, weight: Any = None, eps: float | Non
 _EPSILON = {float32: 2.0**-23, float64: 2.0**-52, bfloat16: 2.0**-7}
 
 
-def _last_axes(op: str, x: Any, normalized_shape: Any) -> Axes:
+def _last_axes(op: str, x: Any, normalized_shape: Any, *scales: Any) -> Axes:
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     k = len(shape)
     if k == 0 or x.shape[x.ndim - k :] != shape or k > x.ndim:
         raise ShapeError(
             f"{op}: an operand of shape {x.shape} does not end in the normalised shape {shape}"
         )
+    for p in scales:
+        if p is not None and p.shape != shape:
+            raise ShapeError(
+                f"{op}: weight and bias must have the normalised shape {shape}, not {p.shape}"
+            )
     return tuple(range(x.ndim - k, x.ndim))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import api
 
-CLAIMED = ("matmul",)
+CLAIMED = ("matmul", "conv", "conv_input", "conv_weight")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -25,7 +25,8 @@ def claimed(name: str, *dtypes: Any) -> Callable[..., Any] | None:
     of these NumPy dtypes, in both modes; None where the op keeps its own."""
     if name not in CLAIMED or not api.available() or dtypes[0] not in DTYPES or len(set(dtypes)) > 1:
         return None
-    from . import product
+    from . import convolution, product
 
-    kernels = {"matmul": product.matmul}
-    return kernels[name] if product.available() else None
+    if not product.available():
+        return None
+    return product.matmul if name == "matmul" else getattr(convolution, name)  # type: ignore[no-any-return]

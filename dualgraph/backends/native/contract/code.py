@@ -118,6 +118,28 @@ class Writer:
         iota = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
         return self.b.icmp_signed("<", iota, self.splat(count, lanes))
 
+    def stack(self, x: ir.Value) -> ir.Value:
+        """The address of a copy of a vector in this function's frame."""
+        with self.b.goto_entry_block():
+            place = self.b.alloca(x.type)
+        place.align, place.type = 64, PTR
+        self.b.store(x, place)
+        return place
+
+    def first_set(self, mask: ir.Value) -> ir.Value:
+        """The first lane that is set in a mask; 0 if none is."""
+        b, bits = self.b, ir.IntType(max(8, mask.type.count))
+        whole = b.bitcast(mask, ir.IntType(mask.type.count))
+        if whole.type != bits:
+            whole = b.zext(whole, bits)
+        name = f"llvm.cttz.{bits}"
+        callee = self.module.globals.get(name)
+        if callee is None:
+            callee = ir.Function(self.module, ir.FunctionType(bits, [bits, I1]), name)
+        lane = b.call(callee, [whole, ir.Constant(I1, 0)])
+        some = b.icmp_unsigned("!=", whole, ir.Constant(bits, 0))
+        return b.select(some, b.zext(lane, I64), i64(0))
+
     def load(
         self,
         pointer: ir.Value,

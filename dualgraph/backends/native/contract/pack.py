@@ -9,6 +9,7 @@ else elements are gathered. Lanes beyond the last row hold anything: they meet n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -21,19 +22,25 @@ ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64)
 # operand, rows: stride or table, k: stride or table, panel, count of k, count of rows, elements a k takes
 
 
+TIERS = (1, 2, 4)  # how many runs a vector is put together from, before its elements are gathered
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Lanes of a vector that lie side by side in memory: lane l at ``start + l * size``."""
+
+    start: ir.Value
+    mask: ir.Value
+
+
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """Where the lanes of a vector lie, as up to two runs without gaps: one from `first` on, the
-    other such that lane 0 would be at `second`."""
+    """Where the lanes of a vector lie."""
 
-    offsets: ir.Value  # of each lane; those beyond the last repeat it
+    offsets: ir.Value  # those beyond the last lane in use repeat it
     each: list[ir.Value]
-    first: ir.Value
-    second: ir.Value | None
-    in_first: ir.Value  # masks of lanes
-    in_second: ir.Value | None
-    whole: ir.Value  # whether one run holds all lanes
-    covered: ir.Value  # whether the runs hold all lanes in use
+    runs: list[Run]
+    reach: dict[int, ir.Value]  # whether so many runs hold all lanes (in tier 1: all are in use, too)
 
 
 class Packer:
@@ -58,16 +65,25 @@ class Packer:
             with w.when(b.icmp_signed("<", first, self.rows)):
                 rows = self.places(self.row_map, first, self.rows)
                 panel = w.at(self.panel, w.scaled(first, self.size))
-                with b.if_else(rows.whole) as (plain, other):
-                    with plain:
-                        self.copy(rows, panel, whole=True)
-                    with other, b.if_else(rows.covered) as (masked, scattered):
-                        with masked:
-                            self.copy(rows, panel, whole=False)
-                        with scattered:
-                            self.by_squares(rows, panel)
+                self.by_tier(rows, lambda tier: self.copy(rows, panel, tier), lambda: self.by_squares(rows, panel))
         b.ret_void()
         return str(self.module)
+
+    def by_tier(self, lanes: Lanes, run: Callable[[int], None], otherwise: Callable[[], None]) -> None:
+        """The code for the least number of runs that reach all lanes, or what serves where none does."""
+        b = self.w.b
+
+        def choose(tiers: list[int]) -> None:
+            if not tiers:
+                otherwise()
+                return
+            with b.if_else(lanes.reach[tiers[0]]) as (then, other):
+                with then:
+                    run(tiers[0])
+                with other:
+                    choose(tiers[1:])
+
+        choose(list(lanes.reach))
 
     def offset(self, index_map: ir.Value, i: ir.Value) -> ir.Value:
         """The offset of a row or a k."""
@@ -85,39 +101,49 @@ class Packer:
         for l, offset in enumerate(each):
             offsets = b.insert_element(offsets, offset, ir.Constant(I32, l))
         used = w.first_lanes(b.sub(end, first), lanes)
-        near = b.icmp_signed("==", offsets, b.add(w.splat(each[0], lanes), self.steps))
-        in_first = b.and_(near, used)
-        whole, covered = self.all(in_first), self.all(b.or_(near, b.not_(used)))
-        if not self.tables:
-            return Lanes(offsets, each, each[0], None, in_first, None, whole, covered)
-        last = w.least(b.sub(final, first), i64(lanes - 1))
-        second = b.sub(each[-1], w.scaled(last, self.size))
-        far = b.icmp_signed("==", offsets, b.add(w.splat(second, lanes), self.steps))
-        in_second = b.and_(b.and_(far, used), b.not_(near))
-        covered = self.all(b.or_(b.or_(near, far), b.not_(used)))
-        return Lanes(offsets, each, each[0], second, in_first, in_second, whole, covered)
+        if self.tables:
+            return self.runs(each, offsets, used)
+        near = b.icmp_signed("==", index_map, i64(self.size))
+        whole = b.and_(near, b.icmp_signed("<=", b.add(first, i64(lanes)), end))
+        return Lanes(offsets, each, [Run(each[0], used)], {1: whole, 2: near})
+
+    def runs(self, each: list[ir.Value], offsets: ir.Value, used: ir.Value) -> Lanes:
+        """Puts neighbouring lanes of any offsets together."""
+        w, b = self.w, self.w.b
+        table, left, start = w.stack(offsets), used, each[0]
+        found, reach = [], {}
+        for count in range(1, TIERS[-1] + 1):
+            if count > 1:  # from the first lane that is left
+                lane = w.first_set(left)
+                start = b.sub(w.word(table, lane), w.scaled(lane, self.size))
+            near = b.icmp_signed("==", offsets, b.add(w.splat(start, self.lanes), self.steps))
+            found.append(Run(start, b.and_(near, left)))
+            left = b.and_(left, b.not_(near))
+            if count in TIERS:
+                reach[count] = self.all(found[0].mask if count == 1 else b.not_(left))
+        return Lanes(offsets, each, found, reach)
 
     def all(self, mask: ir.Value) -> ir.Value:
         """Whether every lane of a mask is set."""
         bits = ir.IntType(self.lanes)
         return self.w.b.icmp_unsigned("==", self.w.b.bitcast(mask, bits), ir.Constant(bits, -1))
 
-    def load(self, pointer: ir.Value, lanes: Lanes, whole: bool) -> ir.Value:
+    def load(self, pointer: ir.Value, lanes: Lanes, tier: int) -> ir.Value:
         """The elements in use at a pointer plus the lanes' offsets."""
         w = self.w
-        if whole:
-            return w.load(w.at(pointer, lanes.first), self.kind)
-        x = w.load(w.at(pointer, lanes.first), self.kind, lanes.in_first)
-        if lanes.second is None:
-            return x
-        return w.load(w.at(pointer, lanes.second), self.kind, lanes.in_second, x)
+        if tier == 1:
+            return w.load(w.at(pointer, lanes.runs[0].start), self.kind)
+        x = None
+        for run in lanes.runs[:tier]:
+            x = w.load(w.at(pointer, run.start), self.kind, run.mask, x)
+        return x
 
-    def copy(self, rows: Lanes, panel: ir.Value, whole: bool) -> None:
+    def copy(self, rows: Lanes, panel: ir.Value, tier: int) -> None:
         """Neighbouring rows are neighbours in memory."""
         w = self.w
         with w.loop(self.k, carried=[panel], nonempty=True) as turn:
             place = w.at(self.operand, self.offset(self.k_map, turn.i))
-            w.store(self.load(place, rows, whole), turn.carried[0])
+            w.store(self.load(place, rows, tier), turn.carried[0])
             turn.carried = [w.at(turn.carried[0], self.width)]
 
     def by_squares(self, rows: Lanes, panel: ir.Value) -> None:
@@ -126,19 +152,14 @@ class Packer:
         with w.loop(self.k, step=self.lanes, nonempty=True) as turn:
             ks = self.places(self.k_map, turn.i, self.k)
             place = w.at(panel, b.mul(turn.i, self.width))
-            with b.if_else(ks.whole) as (plain, other):
-                with plain:
-                    self.transpose(rows, ks, place, whole=True)
-                with other, b.if_else(ks.covered) as (masked, scattered):
-                    with masked:
-                        self.transpose(rows, ks, place, whole=False)
-                    with scattered:
-                        self.gather(rows, turn.i, place)
+            self.by_tier(
+                ks, lambda tier: self.transpose(rows, ks, place, tier), lambda: self.gather(rows, turn.i, place)
+            )
 
-    def transpose(self, rows: Lanes, ks: Lanes, panel: ir.Value, whole: bool) -> None:
+    def transpose(self, rows: Lanes, ks: Lanes, panel: ir.Value, tier: int) -> None:
         """A square, read along k. What lies beyond the last k goes to panel rows that nobody reads."""
         w = self.w
-        square = [self.load(w.at(self.operand, offset), ks, whole) for offset in rows.each]
+        square = [self.load(w.at(self.operand, offset), ks, tier) for offset in rows.each]
         for x in self.turned(square):
             w.store(x, panel)
             panel = w.at(panel, self.width)

@@ -19,6 +19,7 @@ from .driver import FIELDS
 from .shape import KC, MC, NC, Geometry
 
 SPLIT = 16_000_000  # products from which waking a thread pays
+FEW = 8  # rows so few that a panel of y is used up at once
 BRIEF = 500_000  # products below which the interpreter lock is kept
 STACK = 2**17  # bytes of scratch that may be on the stack
 handle = id if DIRECT else address_of  # how an array is given to whole products
@@ -83,19 +84,26 @@ class Plan:
         pack_y: bool | None = None,
     ) -> None:
         self.product = product
+        self.whole: Any = None
+        self.work = product.m * product.n * product.k * len(product.starts[2])
+        if not self.work:
+            return
         self.shape = shape = shape or kernels.shape_for(product.dtype)
         m, n = product.m, product.n
         self.rows = min(m, shape.rows)
-        wide = shape.vectors_for(m) if m <= shape.rows else shape.vectors
-        if n < wide * shape.lanes:
-            wide = shape.vectors if n > shape.lanes else 1
+        self.pack_y = self._packs_y() if pack_y is None else pack_y
+        wide = shape.vectors
+        if m <= FEW:
+            wide = shape.vectors_for(m, n, self.pack_y)
+        elif n <= shape.lanes:
+            wide = 1
         self.columns = wide * shape.lanes
         self.narrow = min(wide, shape.vectors) * shape.lanes
         self.pack_x = self._packs_x() if pack_x is None else pack_x
         self.pack_y = self._packs_y() if pack_y is None else pack_y
         self.units, parts, rows, columns = self._split()
         self.entries = kernels.driver()
-        nc = NC // self.columns * self.columns or self.columns
+        nc = self.columns if m <= FEW and self.pack_y else max(1, NC // self.columns) * self.columns
         mc = MC // self.rows * self.rows
         x_width = shape.packed_vectors * shape.lanes
         depth = min(KC, -(-product.k // shape.lanes) * shape.lanes)
@@ -126,8 +134,6 @@ class Plan:
             "units": self.units,
             **self._kernels(wide),
         }
-        self.work = m * n * product.k * len(product.starts[2])
-        self.whole: Any = None
         if self.scratch_bytes <= STACK and (self.work < SPLIT or self.units == 1):
             self.whole = self.entries.brief if self.work < BRIEF else self.entries.whole
         self.record = RECORD(*(fields[name] for name in FIELDS))
@@ -188,6 +194,9 @@ class Plan:
         """Runs on NumPy arrays."""
         if self.whole is not None:
             self.whole(self.address, handle(x), handle(y), handle(out))
+            return
+        if not self.work:
+            out.fill(0)
             return
         call, operands = self.entries.run, (address_of(x), address_of(y), address_of(out))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,15 +23,11 @@ class _Call:
         m, k, n = x.shape[-2], x.shape[-1], y.shape[-1]
         lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
         self.shape = (*lead, m, n)
-        self.empty = not prod(self.shape)
-        self.zero = k == 0
         size = x.itemsize
-        if self.empty or self.zero:
-            return
         xs = Strided(*x.strides[-2:])
         ys = Strided(*y.strides[:-3:-1])
         starts = _starts(lead, x), _starts(lead, y)
-        if lead and not starts[1].any() and _evenly(starts[0], m * xs.row_step):
+        if len(starts[0]) > 1 and not starts[1].any() and _evenly(starts[0], m * xs.row_step):
             m, starts, lead = m * len(starts[0]), (starts[0][:1], starts[1][:1]), ()
         self.matrices = len(starts[0]), m, n
         self.turned = n <= FEW and m > n
@@ -48,11 +43,6 @@ class _Call:
 
     def run(self, x: Any, y: Any, out: Any) -> None:
         """Computes into `out`, C-contiguous."""
-        if self.empty:
-            return
-        if self.zero:
-            out.fill(0)
-            return
         batch, m, n = self.matrices
         turned = np.empty((batch, n, m), out.dtype)
         self.plan(y, x, turned)
@@ -82,11 +72,6 @@ def _evenly(starts: Any, step: int) -> bool:
 def available() -> bool:
     """Whether this processor can run the law: a fused multiply-add must be one instruction."""
     return jit().has_fma
-
-
-def supports(x: Any, y: Any) -> bool:
-    """Whether two arrays can be multiplied here."""
-    return x.dtype == y.dtype and x.dtype in (np.float32, np.float64)
 
 
 def matmul(x: Any, y: Any, out: Any = None) -> Any:

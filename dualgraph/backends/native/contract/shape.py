@@ -33,9 +33,13 @@ class Geometry:
         """Vectors that hold one packed column of a tile of x."""
         return -(-self.rows // self.lanes)
 
-    def vectors_for(self, rows: int) -> int:
-        """How many vectors across a tile of few rows, so that the multipliers never wait."""
-        return max(1, min(8, (self.registers - rows - 1) // rows))
+    def vectors_for(self, rows: int, columns: int, packed: bool) -> int:
+        """How many vectors across a tile of few rows: enough that the multipliers never wait, and,
+        where the columns are read in place, that memory is read in long runs."""
+        room = max(1, (self.registers - rows - 1) // rows)
+        options = (4,) if packed else (24, 12, 8) if rows <= 2 else (8, 6, 5, 4, 3)
+        fitting = [v for v in options if v <= room and v * self.lanes <= columns]
+        return max(fitting, default=min(room, self.vectors))
 
 
 def geometry(dtype: str, vector_bytes: int) -> Geometry:

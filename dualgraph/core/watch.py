@@ -78,6 +78,12 @@ def watched(array: Any) -> Watched:
     return out  # type: ignore[no-any-return]
 
 
+def note_read(value: Any) -> None:
+    """Says that the values of `value` were looked at, if that is a watched array."""
+    if isinstance(value, Watched):
+        value.note_read()
+
+
 def origin_of(array: Any) -> Any:
     """The user's array behind a watched one; other values as they are."""
     return array.origin if isinstance(array, Watched) else array

@@ -1,4 +1,4 @@
-"""Hooks: functions that a module calls before and after its forward."""
+"""Forward hooks: functions that a module calls before and after its forward, and the tables they are kept in."""
 
 from __future__ import annotations
 

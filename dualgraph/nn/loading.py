@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..core.errors import StateError
-from ..eager import Tensor, no_grad
+from ..eager import Tensor, asarray, no_grad
 from .parameter import Parameter
 
 
@@ -54,7 +54,7 @@ def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool
         )
     slots = {key: (table, name) for key, table, name in _slots(module)}
     result = LoadResult([k for k in slots if k not in state], [k for k in state if k not in slots])
-    problems = _problems(slots, state)
+    values, problems = _fitting(slots, state)
     if strict:
         problems = (
             _listed("missing", result.missing_keys)
@@ -66,9 +66,9 @@ def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool
             f"cannot load the state into {type(module).__name__}; nothing was changed:\n  "
             + "\n  ".join(problems)
         )
-    for key, (table, name) in slots.items():
-        if key in state:
-            _put(table, name, state[key], assign)
+    for key, value in values.items():
+        table, name = slots[key]
+        _put(table, name, value, assign)
     return result
 
 
@@ -80,26 +80,35 @@ def _listed(what: str, keys: list[str]) -> list[str]:
     )
 
 
-def _problems(slots: dict[str, Any], state: Mapping[str, Any]) -> list[str]:
-    out = []
+def _fitting(
+    slots: dict[str, Any], state: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The given values as tensors, and what is wrong with those that do not fit."""
+    values: dict[str, Tensor] = {}
+    problems = []
     for key, (table, name) in slots.items():
         if key not in state:
             continue
-        value, own = state[key], table[name]
-        if not hasattr(value, "shape") or not hasattr(value, "dtype"):
-            out.append(f"{key!r} is a {type(value).__name__}, not a tensor")
-        elif tuple(value.shape) != tuple(own.shape):
-            out.append(
-                f"{key!r} has shape {tuple(value.shape)} in the state, {tuple(own.shape)} in the module"
+        given, own = state[key], table[name]
+        if not hasattr(given, "shape") or not hasattr(given, "dtype"):
+            problems.append(f"{key!r} is a {type(given).__name__}, not a tensor")
+        elif tuple(given.shape) != tuple(own.shape):
+            problems.append(
+                f"{key!r} has shape {tuple(given.shape)} in the state, {tuple(own.shape)} in the module"
             )
-    return out
+        else:
+            values[key] = asarray(given).detach()
+            if values[key].dtype.is_complex and not own.dtype.is_complex:
+                problems.append(
+                    f"{key!r} is {values[key].dtype.name} in the state, {own.dtype.name} in the module"
+                )
+    return values, problems
 
 
-def _put(table: dict[str, Any], name: str, value: Any, assign: bool) -> None:
+def _put(table: dict[str, Any], name: str, value: Tensor, assign: bool) -> None:
     own = table[name]
-    if not assign:
-        with no_grad():
-            own.copy_(value)
+    if assign:
+        table[name] = Parameter(value, own.requires_grad) if isinstance(own, Parameter) else value
         return
-    value = value.detach() if isinstance(value, Tensor) else type(own.detach())(value)
-    table[name] = Parameter(value, own.requires_grad) if isinstance(own, Parameter) else value
+    with no_grad():
+        own.copy_(value)

@@ -1,0 +1,1 @@
+"""Benchmarks: dualgraph beside its peers, each contestant in a process of its own, taking turns."""

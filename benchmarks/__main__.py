@@ -1,0 +1,104 @@
+"""``python -m benchmarks``: run the workloads and print one table of ratios (above 1 we are faster)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from .limits import machine, peak_flops, triad_bandwidth
+from .runner import run
+from .workloads import WORKLOADS
+
+PACKAGES = ("torch", "jax", "numexpr", "numba", "llvmlite")
+
+
+def milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{1e3 * seconds:.4g}"
+
+
+def share(row: dict[str, Any], bandwidth: float, peak: float) -> str:
+    """How close our time is to the machine's limit."""
+    if not row["ours"]:
+        return "-"
+    if row["nbytes"]:
+        return f"{row['nbytes'] / bandwidth / row['ours']:.0%} of bandwidth"
+    return f"{row['flops'] / peak / row['ours']:.0%} of peak" if row["flops"] else "-"
+
+
+def table(rows: list[dict[str, Any]], bandwidth: float, peak: float) -> str:
+    lines = [
+        "| workload | ours, ms | best peer, ms | peer | ratio | must | aim | limit |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
+        lines.append(
+            f"| {r['workload']} | {milliseconds(r['ours'])} | {milliseconds(r['peer_seconds'])} | {r['best_peer'] or '-'} "
+            f"| {ratio} | {r['must']} | {r['aim']} | {share(r, bandwidth, peak)} |"
+        )
+    return "\n".join(lines)
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Ratios as bars, with a line at 1."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    shown = [r for r in rows if r["ratio"]]
+    figure, axes = plt.subplots(figsize=(9, 0.3 * len(shown) + 1.5))
+    axes.barh([r["workload"] for r in shown], [r["ratio"] for r in shown])
+    axes.axvline(1.0, color="black", linewidth=1)
+    axes.set_xlabel("best peer's time over ours")
+    axes.invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a selection, in under two minutes")
+    parser.add_argument("--only", default="", help="workloads whose name contains this")
+    parser.add_argument("--skip", default="", help="contestants to leave out, separated by commas")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.3, help="seconds of one turn")
+    parser.add_argument("--out", default="benchmark-results", help="folder for the JSON and the plot")
+    args = parser.parse_args()
+    cores = os.cpu_count() or 1
+    threads = tuple(sorted({1, cores}))
+    chosen = [w for w in WORKLOADS if args.only in w.name and (w.quick or not args.quick)]
+    turns, seconds = (2, 0.1) if args.quick else (args.turns, args.seconds)
+    if args.quick:
+        threads = (cores,)
+    skip = {s for s in args.skip.split(",") if s} | ({"torch.compile"} if args.quick else set())
+    bandwidth, peak = triad_bandwidth(), peak_flops()
+    rows = []
+    for workload in chosen:
+        row = run(workload, turns, seconds, threads, skip)
+        rows.append(row)
+        ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        print(f"{workload.name:45} {milliseconds(row['ours']):>10} ms   {ratio:>6} x {row['best_peer']}", flush=True)
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    about = {**machine(), **versions, "bandwidth": bandwidth, "peak_float32": peak}
+    out = Path(args.out)
+    out.mkdir(exist_ok=True)
+    (out / "results.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1))
+    text = table(rows, bandwidth, peak)
+    about_text = "\n".join(f"- {k}: {v}" for k, v in about.items())
+    (out / "table.md").write_text(f"{about_text}\n\n{text}\n")
+    plot(rows, out / "ratios.png")
+    print(f"\n{about_text}\n\n{text}")
+
+
+if __name__ == "__main__":
+    main()

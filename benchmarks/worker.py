@@ -1,0 +1,69 @@
+"""Worker: one contestant's process. Reads commands as JSON lines, answers with JSON lines."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import sys
+import time
+from typing import Any
+
+from .workloads import WORKLOADS
+
+
+def measure(call: Any, seconds: float) -> dict[str, float]:
+    """Median and least seconds of one call, over batches that fill the time."""
+    began = time.perf_counter()
+    call()
+    once = time.perf_counter() - began
+    batch = max(1, min(10_000, int(0.005 / max(once, 1e-9))))
+    spent: list[float] = []
+    end = time.perf_counter() + seconds
+    while not spent or time.perf_counter() < end:
+        began = time.perf_counter()
+        for _ in range(batch):
+            call()
+        spent.append((time.perf_counter() - began) / batch)
+    return {"median": statistics.median(spent), "least": min(spent), "turns": len(spent)}
+
+
+def answer(state: dict[str, Any], contestant: str, command: dict[str, Any]) -> dict[str, Any]:
+    if command["do"] == "prepare":
+        workload = next(w for w in WORKLOADS if w.name == command["workload"])
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        state["call"] = workload.build[contestant](contestant)
+        began = time.perf_counter()
+        state["call"]()
+        first = time.perf_counter() - began
+        for _ in range(2):
+            state["call"]()
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"first": first, "growth": (after - before) * 1024}
+    return measure(state["call"], command["seconds"])
+
+
+def main() -> None:
+    contestant = sys.argv[1]
+    out = sys.stdout
+    sys.stdout = sys.stderr  # what libraries print must not get into the answers
+    if contestant == "torch" or contestant == "torch.compile":
+        import torch
+
+        torch.set_num_threads(int(sys.argv[2]))
+    if contestant.startswith("dualgraph"):
+        import dualgraph as dg
+
+        dg.set_num_threads(int(sys.argv[2]))
+    state: dict[str, Any] = {}
+    for line in sys.stdin:
+        try:
+            reply = answer(state, contestant, json.loads(line))
+        except Exception as problem:
+            reply = {"error": f"{type(problem).__name__}: {problem}"[:300]}
+        out.write(json.dumps(reply) + "\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    main()

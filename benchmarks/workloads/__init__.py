@@ -1,0 +1,13 @@
+"""All workloads, in the order of the table."""
+
+from ..spec import Workload
+from . import elementwise, layers, matmul, models, overhead, training
+
+WORKLOADS: list[Workload] = [
+    *elementwise.WORKLOADS,
+    *matmul.WORKLOADS,
+    *layers.WORKLOADS,
+    *overhead.WORKLOADS,
+    *training.WORKLOADS,
+    *models.WORKLOADS,
+]

@@ -1,0 +1,152 @@
+"""Training steps: MLP, LeNet, a GPT block and an LSTM, written once for dualgraph and torch, once for JAX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..spec import Build, Call, Workload, compiled, torch_like
+
+RNG = np.random.default_rng(0)
+
+
+def step_of(ns: Any, mode: str, model: Any, optimizer: Any, x: Any, y: Any, loss_of: Any) -> Call:
+    """One training step as a call without arguments."""
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = loss_of(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    fn = step if ns.__name__ == "torch" and mode == "eager" else compiled(ns, step, mode)
+    return lambda: fn(x, y)
+
+
+def _classes(ns: Any, batch: int) -> Any:
+    return ns.from_numpy(RNG.integers(0, 10, batch))
+
+
+def _mlp(batch: int, adam: bool) -> Any:
+    def make(ns: Any, mode: str) -> Call:
+        nn = ns.nn
+        model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
+        optimizer = ns.optim.Adam(model.parameters(), lr=1e-3) if adam else ns.optim.SGD(model.parameters(), lr=0.01)
+        x = ns.from_numpy(RNG.standard_normal((batch, 784)).astype("float32"))
+        return step_of(ns, mode, model, optimizer, x, _classes(ns, batch), nn.functional.cross_entropy)
+
+    return make
+
+
+def _lenet(ns: Any, mode: str) -> Call:
+    nn = ns.nn
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+    )  # fmt: skip
+    optimizer = ns.optim.Adam(model.parameters(), lr=1e-3)
+    x = ns.from_numpy(RNG.standard_normal((64, 1, 28, 28)).astype("float32"))
+    return step_of(ns, mode, model, optimizer, x, _classes(ns, 64), nn.functional.cross_entropy)
+
+
+def _gpt(ns: Any, mode: str, width: int = 256, length: int = 128, batch: int = 8, heads: int = 8) -> Call:
+    nn = ns.nn
+    F = nn.functional
+
+    class Block(nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+            self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+        def forward(self, x: Any) -> Any:
+            q, k, v = self.qkv(self.norm1(x)).chunk(3, dim=-1)
+            q, k, v = (t.reshape(batch, length, heads, width // heads).transpose(1, 2) for t in (q, k, v))
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+            return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+    model = nn.Sequential(Block(), Block())
+    optimizer = ns.optim.AdamW(model.parameters(), lr=1e-3)
+    x, y = (ns.from_numpy(RNG.standard_normal((batch, length, width)).astype("float32")) for _ in range(2))
+    return step_of(ns, mode, model, optimizer, x, y, F.mse_loss)
+
+
+def _lstm(ns: Any, mode: str, steps: int = 50, batch: int = 32, width: int = 256) -> Call:
+    nn = ns.nn
+    model = nn.LSTM(width, width)
+
+    class Last(nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = model
+
+        def forward(self, x: Any) -> Any:
+            return self.lstm(x)[0]
+
+    whole = Last()
+    optimizer = ns.optim.SGD(whole.parameters(), lr=0.01)
+    x, y = (ns.from_numpy(RNG.standard_normal((steps, batch, width)).astype("float32")) for _ in range(2))
+    return step_of(ns, mode, whole, optimizer, x, y, nn.functional.mse_loss)
+
+
+def _jax_mlp(batch: int, adam: bool) -> Build:
+    def make(_: str) -> Call:
+        import jax
+        import jax.numpy as jnp
+
+        sizes = [784, 512, 512, 10]
+        params = [
+            (jnp.asarray(RNG.standard_normal((a, b)).astype("float32") * a**-0.5), jnp.zeros(b, "float32"))
+            for a, b in zip(sizes, sizes[1:], strict=False)
+        ]
+        x, y = jnp.asarray(RNG.standard_normal((batch, 784)).astype("float32")), jnp.asarray(RNG.integers(0, 10, batch))
+
+        def loss_of(params: Any) -> Any:
+            h = x
+            for w, b in params[:-1]:
+                h = jax.nn.relu(h @ w + b)
+            logits = jax.nn.log_softmax(h @ params[-1][0] + params[-1][1])
+            return -jnp.take_along_axis(logits, y[:, None], 1).mean()
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        state = [params, zeros, zeros, jnp.float32(0)]
+
+        @jax.jit
+        def step(params: Any, m: Any, v: Any, t: Any) -> Any:
+            loss, g = jax.value_and_grad(loss_of)(params)
+            if not adam:
+                return loss, jax.tree.map(lambda p, g: p - 0.01 * g, params, g), m, v, t
+            t = t + 1
+            m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+            v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+            scale = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+            return loss, jax.tree.map(lambda p, m, v: p - scale * m / (jnp.sqrt(v) + 1e-8), params, m, v), m, v, t
+
+        def call() -> None:
+            loss, *state[:] = step(*state)
+            loss.block_until_ready()
+
+        return call
+
+    return make
+
+
+def _workload(name: str, make: Any, must: float, aim: float, jax: Build | None = None, quick: bool = True) -> list[Workload]:
+    build = {**torch_like(make), **({"jax": jax} if jax else {})}
+    return [
+        Workload(name, build, must, aim, quick=quick),
+        Workload(f"{name}, eager", {k: build[k] for k in ("dualgraph-eager", "torch")}, 1.0, 1.5, mine="dualgraph-eager", quick=False),
+    ]  # fmt: skip
+
+
+WORKLOADS = [
+    *_workload("MLP step, batch 64, SGD", _mlp(64, False), 1.3, 2, _jax_mlp(64, False)),
+    *_workload("MLP step, batch 512, Adam", _mlp(512, True), 1.3, 2, _jax_mlp(512, True)),
+    *_workload("LeNet step, batch 64, Adam", _lenet, 1.5, 3),
+    *_workload("GPT block step, AdamW", _gpt, 1.2, 1.5, quick=False),
+    *_workload("LSTM step", _lstm, 1.3, 2, quick=False),
+]

@@ -1,0 +1,110 @@
+"""Canonical nests: equal code is equal text, whatever its values are called and however often it runs.
+
+Values, axes and buffers are numbered in order of appearance. The extent of the outermost parallel axis is
+the caller's affair (it gives the range), so a stand-in takes its place: one code serves all batch sizes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+from .llvm_parts import LANES, accesses
+from .loop_ir import (
+    Affine,
+    Apply,
+    Axis,
+    Buffer,
+    Load,
+    Loop,
+    Nest,
+    Reduce,
+    Size,
+    Statement,
+    Store,
+    Tile,
+    walk,
+)
+
+
+def canonical(nest: Nest, buffers: tuple[Buffer, ...]) -> tuple[Nest, tuple[int, ...]]:
+    """The nest renumbered, and which buffers of the kernel its buffers are; scratch is last."""
+    numbers = _Numbers()
+    used = dict.fromkeys(buffer for buffer, _ in accesses(nest.body))
+    for buffer in sorted(used, key=lambda i: buffers[i].role == "scratch"):
+        numbers.buffer(buffer)
+    body = tuple(numbers.statement(s) for s in nest.body)
+    parallel = next(s for s in walk(body) if isinstance(s, Loop) and s.parallel)
+    return Nest(_replaced(body, parallel, _without_extent(parallel))), tuple(numbers.buffers)
+
+
+def _without_extent(loop: Loop) -> Loop:
+    """The loop with a stand-in for its outermost extent: what matters of it is whether vectors fill it."""
+    folds = any(isinstance(s, Reduce) for s in walk(loop.body))
+    if (
+        not loop.axes
+        or any(isinstance(a.extent, Size) for a in loop.axes)
+        or (loop.vector and folds)
+    ):
+        return loop
+    stand_in = LANES
+    if loop.vector and prod(a.extent for a in loop.axes) % LANES:  # type: ignore[misc]
+        stand_in += 1
+    return replace(loop, axes=(replace(loop.axes[0], extent=stand_in), *loop.axes[1:]))
+
+
+def _replaced(body: tuple[Statement, ...], old: Loop, new: Loop) -> tuple[Statement, ...]:
+    out: list[Statement] = []
+    for s in body:
+        if s is old:
+            out.append(new)
+        else:
+            out.append(replace(s, body=_replaced(s.body, old, new)) if isinstance(s, Loop) else s)
+    return tuple(out)
+
+
+class _Numbers:
+    """New numbers, given in order of appearance."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, int] = {}
+        self.axes: dict[int, int] = {}
+        self.buffers: dict[int, int] = {}
+
+    def value(self, old: int) -> int:
+        return self.values.setdefault(old, len(self.values))
+
+    def axis(self, old: int) -> int:
+        return self.axes.setdefault(old, len(self.axes))
+
+    def buffer(self, old: int) -> int:
+        return self.buffers.setdefault(old, len(self.buffers))
+
+    def index(self, index: Affine) -> Affine:
+        return Affine(index.const, tuple(sorted((self.axis(a), c) for a, c in index.terms)))
+
+    def counters(self, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        return tuple(replace(a, id=self.axis(a.id)) for a in axes)
+
+    def statement(self, s: Statement) -> Statement:
+        changes: dict[str, Any] = {}
+        if isinstance(s, Loop | Reduce):
+            changes["axes"] = self.counters(s.axes)
+            changes["body"] = tuple(self.statement(x) for x in s.body)
+        if isinstance(s, Reduce):
+            folds = (
+                replace(f, value=self.value(f.value), dest=self.value(f.dest)) for f in s.folds
+            )
+            changes["folds"] = tuple(folds)
+        if isinstance(s, Load | Store | Tile):
+            changes |= {"buffer": self.buffer(s.buffer), "index": self.index(s.index)}
+        if isinstance(s, Store):
+            changes["value"] = self.value(s.value)
+        elif isinstance(s, Tile):
+            changes["dest"] = self.buffer(s.dest)
+        elif not isinstance(s, Loop | Reduce):
+            changes["dest"] = self.value(s.dest)
+        if isinstance(s, Apply):
+            changes["args"] = tuple(self.value(a) for a in s.args)
+        return replace(s, **changes)

@@ -1,0 +1,177 @@
+"""Native convolutions and their gradients: bit for bit the law's, and the op's own kernel's to a tolerance."""
+
+from __future__ import annotations
+
+from itertools import product as combinations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from dualgraph.backends.native.contract import convolution, product, shape
+from dualgraph.backends.native.threads import pool
+from dualgraph.backends.scalar_numpy import ExactArrayScalar
+from dualgraph.ops import contraction as ops
+
+exact = ExactArrayScalar(np)
+if not product.available():
+    pytest.skip("this processor has no fused multiply-add", allow_module_level=True)
+
+CASES = [  # x, w, stride, padding, dilation, groups
+    ((2, 3, 9), (4, 3, 3), (1,), ((1, 1),), (1,), 1),
+    ((2, 4, 7, 8), (6, 2, 3, 2), (2, 1), ((1, 0), (1, 1)), (1, 2), 2),
+    ((1, 5, 6, 19), (5, 1, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 5),
+    ((3, 2, 8, 8), (3, 2, 2, 2), (3, 2), ((0, 0), (2, 1)), (1, 1), 1),
+    ((2, 2, 4, 5, 4), (3, 2, 2, 3, 1), (1, 2, 3), ((0, 1), (1, 1), (0, 0)), (2, 1, 1), 1),
+    ((1, 40, 5, 5), (17, 40, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+    ((2, 3, 21, 21), (2, 3, 1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+]
+
+
+def chain(terms, dtype):
+    """Pairs of arrays multiplied and summed by fma in order, in blocks of KC."""
+    out = total = None
+    for i, (a, b) in enumerate(terms):
+        if i % shape.KC == 0:
+            out = total if out is None else out + total
+            total = np.zeros(np.broadcast_shapes(a.shape, b.shape), dtype)
+        total = exact.fma(*np.broadcast_arrays(a, b), total)
+    return total if out is None else out + total
+
+
+def padded(x, padding):
+    return np.pad(x, ((0, 0), (0, 0), *padding))
+
+
+def forward(x, w, stride, padding, dilation, groups):
+    view = ops.columns(np, x, w.shape[2:], stride, padding, dilation)
+    rank, channels, outs = len(stride), w.shape[1], w.shape[0] // groups
+    parts = []
+    for g in range(groups):
+        own = w[g * outs : (g + 1) * outs]
+        terms = [
+            (own[(None, slice(None), c, *t, *[None] * rank)], view[(slice(None), g * channels + c, None, ..., *t)])
+            for c in range(channels)
+            for t in np.ndindex(*w.shape[2:])
+        ]
+        parts.append(chain(terms, x.dtype))
+    return np.concatenate(parts, axis=1)
+
+
+def input_gradient(ct, w, extent, stride, padding, dilation, groups):
+    outs, channels = w.shape[0] // groups, w.shape[1]
+    out = np.empty((ct.shape[0], channels * groups, *extent), ct.dtype)
+    for g, at in combinations(range(groups), np.ndindex(*extent)):
+        own = slice(g * channels, (g + 1) * channels)
+        reach = []
+        for t in np.ndindex(*w.shape[2:]):
+            back = [h + p[0] - o * d for h, p, o, d in zip(at, padding, t, dilation, strict=True)]
+            if any(b % s for b, s in zip(back, stride, strict=True)):
+                continue
+            q = tuple(b // s for b, s in zip(back, stride, strict=True))
+            inside = all(0 <= i < n for i, n in zip(q, ct.shape[2:], strict=True))
+            reach.append((t, q if inside else None))
+        terms = [
+            (w[(g * outs + o, None, slice(None), *t)],
+             ct[(slice(None), g * outs + o, *q)][:, None] if q else np.zeros((ct.shape[0], 1), ct.dtype))
+            for o in range(outs)
+            for t, q in reach
+        ]
+        out[(slice(None), own, *at)] = chain(terms, ct.dtype) if terms else 0
+    return out
+
+
+def weight_gradient(x, ct, kernel, stride, padding, dilation, groups):
+    view = ops.columns(np, x, kernel, stride, padding, dilation)
+    channels, outs = x.shape[1] // groups, ct.shape[1] // groups
+    parts = []
+    for g in range(groups):
+        own = slice(g * channels, (g + 1) * channels)
+        terms = [
+            (ct[(n, slice(g * outs, (g + 1) * outs), *at)][(..., *[None] * (1 + len(kernel)))], view[(n, own, *at)][None])
+            for n in range(x.shape[0])
+            for at in np.ndindex(*ct.shape[2:])
+        ]
+        parts.append(chain(terms, x.dtype))
+    return np.concatenate(parts, axis=0)
+
+
+def operands(case, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    x_shape, w_shape, stride, padding, dilation, groups = case
+    out = ops.conv_extent(x_shape[2:], w_shape[2:], stride, padding, dilation)
+    shapes = (x_shape, w_shape, (x_shape[0], w_shape[0], *out))
+    how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return *(rng.standard_normal(s).astype(dtype) for s in shapes), how
+
+
+def same_bits(a, b):
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_convolution_follows_the_law(case, dtype):
+    x, w, _, how = operands(case, dtype)
+    assert same_bits(convolution.conv(x, w, **how), forward(x, w, **how))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_the_input_gradient_follows_the_law(case, dtype):
+    x, w, ct, how = operands(case, dtype)
+    want = input_gradient(ct, w, x.shape[2:], **how)
+    assert same_bits(convolution.conv_input(ct, w, extent=x.shape[2:], **how), want)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_the_weight_gradient_follows_the_law(case, dtype):
+    x, w, ct, how = operands(case, dtype)
+    want = weight_gradient(x, ct, w.shape[2:], **how)
+    assert same_bits(convolution.conv_weight(x, ct, kernel=w.shape[2:], **how), want)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_convolutions_are_those_of_the_ops(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(10):
+        rank, groups = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+        draw = lambda low, high, rank=rank: tuple(int(v) for v in rng.integers(low, high, rank))  # noqa: E731
+        (n, c, o), padding = draw(1, 5, 3), tuple(zip(draw(0, 3), draw(0, 3), strict=True))
+        case = ((n, c * groups, *draw(5, 12)), (o * groups, c, *draw(1, 4)), draw(1, 4), padding, draw(1, 3), groups)
+        x, w, ct, how = operands(case, "float64", seed)
+        for name, a, b, extra in [
+            ("conv", x, w, {}),
+            ("conv_input", ct, w, {"extent": x.shape[2:]}),
+            ("conv_weight", x, ct, {"kernel": w.shape[2:]}),
+        ]:
+            got = getattr(convolution, name)(a, b, **extra, **how)
+            want = getattr(ops, name).kernel(np, a, b, **extra, **how)
+            np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10)
+            turned = [np.asfortranarray(v) for v in (a, b)]
+            assert same_bits(getattr(convolution, name)(*turned, **extra, **how), got)
+
+
+def test_an_image_does_not_depend_on_its_batch_nor_on_threads(monkeypatch):
+    case = ((6, 16, 30, 30), (24, 16, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    x, w, ct, how = operands(case, "float32")
+    out = convolution.conv(x, w, **how)
+    back = convolution.conv_input(ct, w, extent=(30, 30), **how)
+    weight = convolution.conv_weight(x, ct, kernel=(3, 3), **how)
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(pool, "size", threads)
+        assert same_bits(convolution.conv(x, w, **how), out)
+        assert same_bits(convolution.conv(x[2:3], w, **how), out[2:3])
+        assert same_bits(convolution.conv_input(ct, w, extent=(30, 30), **how), back)
+        assert same_bits(convolution.conv_input(ct[2:3], w, extent=(30, 30), **how), back[2:3])
+        assert same_bits(convolution.conv_weight(x, ct, kernel=(3, 3), **how), weight)
+
+
+def test_empty_batches():
+    case = ((0, 2, 5, 5), (3, 2, 3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    x, w, ct, how = operands(case, "float32")
+    assert convolution.conv(x, w, **how).shape == (0, 3, 3, 3)
+    assert convolution.conv_input(ct, w, extent=(5, 5), **how).shape == x.shape
+    assert same_bits(convolution.conv_weight(x, ct, kernel=(3, 3), **how), np.zeros_like(w))
