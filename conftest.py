@@ -7,6 +7,10 @@ import os
 # Before NumPy is imported: pytest -n auto gives each core a worker of its own.
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+# Compiled kernels are kept here rather than in the user's own cache.
+os.environ.setdefault(
+    "DUALGRAPH_CACHE_DIR", os.path.join(os.path.dirname(os.path.abspath(__file__)), ".cache")
+)
 
 import importlib.util
 from typing import Any

@@ -1,7 +1,13 @@
 """Differentiation by hand: ``backward``, ``grad`` and user-defined functions."""
 
 from .eager.autograd import Function, FunctionContext, backward, grad
-from .eager.grad_modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from .eager.grad_modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 
 __all__ = [
     "Function",

@@ -44,6 +44,7 @@ class Result:
     requires_grad: bool = False
     released: bool = False
     base: int | None = None
+    output: int | None = None  # of a "view" that gradients flow through: the output that stands for it on the tape
 
 
 class Program:
@@ -81,14 +82,15 @@ class Program:
         stored = self._stored = frozenset(s.input for s in trace.stores)
         self._op: Any = None
         self._overlaps = tuple(
-            (i, j) for i in sorted(stored) for j in range(len(slots))
+            (i, j, backend_for(slots[i].type.device).xp) for i in sorted(stored) for j in range(len(slots))
             if i != j and (slots[i].kind != "tensor" or slots[j].kind != "tensor")
+            and slots[i].type.device is slots[j].type.device
         )  # fmt: skip
         concrete = len(trace.graph.outputs) - len(trace.concrete)
         self._checked = tuple(
             (concrete + i, exact(c.value)) for i, c in enumerate(trace.concrete)
         )
-        viewed = (r.key for r in results if r.base is not None)
+        viewed = (r.key if r.output is None else r.output for r in results if r.base is not None or r.output is not None)
         self._borrowed = frozenset((*(s.output for s in trace.stores), *(i for i, _ in self._checked), *viewed))
         self._last = len(results) - tree.num_leaves
 
@@ -183,9 +185,9 @@ class Program:
         """Runs the program, or gives MISMATCH, having changed nothing, when this call takes another path."""
         tensors = [_fetch(s, leaves) for s in self.trace.slots]
         arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
-        xp = backend_for(self._device).xp
-        if any(xp.may_share_memory(arrays[i], arrays[j]) for i, j in self._overlaps):
-            return MISMATCH
+        for i, j, xp in self._overlaps:
+            if xp.may_share_memory(arrays[i], arrays[j]):
+                return MISMATCH
         for i in self._direct:
             if not arrays[i].flags.c_contiguous:
                 return MISMATCH
@@ -197,32 +199,32 @@ class Program:
             return MISMATCH  # eager mode will raise it again, naming the user's line
 
     def _commit(self, outs: list[Any], tensors: list[Any], leaves: list[Any]) -> Any:
-        backend = backend_for(self._device)
         for index, expected in self._checked:
-            value = backend.to_numpy(outs[index])
-            if self.captured.outputs[index].type.dtype is bfloat16:
+            type = self.captured.outputs[index].type
+            value = backend_for(type.device).to_numpy(outs[index])
+            if type.dtype is bfloat16:
                 value = from_bfloat16(value)
             if exact(value.item()) != expected:
                 return MISMATCH
         node = self._tape(tensors) if self._tracked and state.grad else None
         for store in self.trace.stores:
-            self._store(backend, tensors[store.input], outs[store.output])
+            self._store(tensors[store.input], outs[store.output])
         for owner, effect in zip(self._owners, self.trace.grads, strict=True):
             tensor = leaves[owner] if isinstance(owner, int) else owner
             i = effect.output
-            tensor._grad = None if i is None else Tensor(outs[i], self.captured.outputs[i].type.dtype, self._device)
+            tensor._grad = None if i is None else self._tensor(outs, i)
         self.calls += 1
         made = self._wrap(outs, tensors, leaves, node)
         return made[0] if self._single else unflatten(self.tree, made)
 
     @staticmethod
-    def _store(backend: Any, target: Any, value: Any) -> None:
+    def _store(target: Any, value: Any) -> None:
         if not isinstance(target, Tensor):
             if value is not target:
                 np.copyto(target, value)
             return
         if value is not target._data:  # else the program has written it there
-            backend.xp.copyto(target._data, value)
+            backend_for(target.device).xp.copyto(target._data, value)
         target._version_cell()[0] += 1
         target._stamp = target._version
 
@@ -256,12 +258,14 @@ class Program:
             elif r.kind == "input":
                 made.append(_tensor(tensors[r.key]))
             elif r.kind == "view":
-                made.append(_view(_tensor(tensors[r.key]), r.chain))
+                with grad_mode(False):
+                    out = _view(_tensor(tensors[r.key]), r.chain)
+                made.append(out if r.output is None else self._on_tape(r, out, node))
             elif r.kind == "same" or r.base is not None:
                 late.append(i)
                 made.append(None)
             else:
-                made.append(self._on_tape(r, Tensor(outs[r.key], self.captured.outputs[r.key].type.dtype, self._device), node))
+                made.append(self._on_tape(r, self._tensor(outs, r.key), node))
         for i in late:
             r = self.results[i]
             if r.kind == "same":
@@ -272,13 +276,17 @@ class Program:
                 self._on_tape(r, made[i], node)
         return made[: len(made) - self._last]
 
+    def _tensor(self, outs: list[Any], i: int) -> Tensor:
+        type = self.captured.outputs[i].type
+        return Tensor(outs[i], type.dtype, type.device)
+
     @staticmethod
     def _on_tape(r: Result, out: Tensor, node: TapeNode | None) -> Tensor:
         if r.requires_grad and r.released:
             out._node = TapeNode(_RELEASED, ((_GONE, 0),), {}, (out.type,))
             out._node.released = True
         elif r.requires_grad and node is not None:
-            out._node, out._index = node, r.key
+            out._node, out._index = node, r.key if r.output is None else r.output
         return out
 
 
@@ -335,5 +343,5 @@ def _fits(slot: Slot, now: Any) -> bool:
 
 
 def device_of(trace: Trace) -> Device:
-    """The device that a trace runs on."""
-    return next((t.device for t in (*trace.graph.in_types, *trace.graph.out_types)), CPU)
+    """The device that a trace runs on: the CPU only where all of it is there."""
+    return next((t.device for t in trace.graph.all_types() if t.device is not CPU), CPU)

@@ -12,7 +12,7 @@ from .core import dtypes as dt
 from .core.backend import backend_for
 from .core.context import state
 from .core.devices import CPU
-from .core.node import NOWHERE
+from .core.errors import NOWHERE
 from .core.prim import Prim
 from .core.trees import containers, flatten, unflatten
 from .core.watch import Watched, origin_of, watched
@@ -49,15 +49,14 @@ class Arguments:
         places = [i for i, v in enumerate(leaves) if isinstance(v, np.ndarray)]
         if not places:
             return
-        plain = all(not containers(v) for v in (*args, *kwargs.values()))
-        given = list(leaves)
-        for i in places:
-            seen = None
-            if plain and not footprint.reads_arrays and type(leaves[i]) is np.ndarray:
-                given[i] = seen = watched(leaves[i])
-            self.arrays.append(ArrayArgument(i, leaves[i], leaves[i].copy(), seen))
-        if plain:
-            self.args, self.kwargs = unflatten(self.structure, given)
+        given = [*args, *kwargs.values()]
+        direct = {}
+        for v in given if not footprint.reads_arrays else ():
+            if type(v) is np.ndarray and sum(v is u for u in given) == sum(v is u for u in leaves):
+                direct[id(v)] = watched(v)
+        self.arrays = [ArrayArgument(i, leaves[i], leaves[i].copy(), direct.get(id(leaves[i]))) for i in places]
+        self.args = tuple(direct.get(id(v), v) for v in args)
+        self.kwargs = {k: direct.get(id(v), v) for k, v in kwargs.items()}
 
     def changed(self) -> bool:
         """Whether a container among the arguments was changed by the call."""
@@ -162,7 +161,7 @@ def _unknown(tracer: Tracer, footprint: Footprint) -> list[str]:
             reasons.append("the gradient of a tensor of unknown origin is read")
     if tracer.swept and any(_hooked(r.tensor) for r in tracer.roots):
         reasons.append("a hook is set on an input, and gradients are computed inside")
-    devices = {t.device for t in (r.slot.type for r in tracer.roots)}
+    devices = {v.type.device for n in tracer.nodes for v in n.outputs} - {CPU}
     if len(devices) > 1:
         reasons.append(f"it works on several devices: {', '.join(sorted(map(str, devices)))}")
     return reasons
@@ -184,9 +183,8 @@ def _overlapping(tracer: Tracer) -> list[str]:
         if w.tensor._node is not None and w.tensor._node.prim is not None and state.grad:
             return ["an input that was written in place has a history on the tape"]
         for r in tracer.roots:
-            if r.tensor is not w.tensor and np.may_share_memory(
-                *(backend_for(t.device).to_numpy(t._data) if t.device is CPU else np.empty(0) for t in (r.tensor, w.tensor))
-            ):
+            xp = backend_for(w.tensor.device).xp
+            if r.tensor is not w.tensor and r.tensor.device is w.tensor.device and xp.may_share_memory(r.tensor._data, w.tensor._data):
                 return ["inputs that share memory are written in place"]
     return []
 
@@ -208,10 +206,13 @@ def _unrepeatable(result: Any, leaves: list[Any], footprint: Footprint, argument
 def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
     """What a replay of the graph for gradients could not repeat."""
     inside = {id(r.tensor._node) for r in tracer.roots}
-    tracked = [v._node for v in leaves if isinstance(v, Tensor) and not tracer.is_root(v) and v.requires_grad]
-    if any(n is None for n in tracked):
-        return ["it gives a new leaf that requires gradients"]
-    work = [n for n in tracked if id(n) not in inside and not n.released]
+    work: list[Any] = []
+    for v in leaves:
+        if isinstance(v, Tensor) and v.requires_grad and not tracer.is_root(v):
+            if v._node is None:
+                return ["it gives a new leaf that requires gradients"]
+            if id(v._node) not in inside and not v._node.released:
+                work.append(v._node)
     if work:
         for root in tracer.roots:
             if root.slot.requires_grad and _is_written(tracer, root):
@@ -226,10 +227,18 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
             return ["gradients flow through a part of the call that was already swept"]
         if not isinstance(node.prim, Prim):
             return ["gradients flow through a user's own function or a new leaf"]
+        if _spoiled(node):
+            return ["a value that a gradient may need was written in place"]
         if any((node.hooks or {}).values()):
             return ["gradients flow through an intermediate that has a hook"]
         work.extend(e[0] for e in node.inputs if e is not None)
     return []
+
+
+def _spoiled(node: Any) -> bool:
+    """Whether something that a tape node saved was written since."""
+    kept, results = node.saved
+    return any(type(k) is tuple and k[0]._version != k[1] for k in kept) or any(r[1][0] != r[2] for r in results or ())
 
 
 # --- results -------------------------------------------------------------------------------------
@@ -256,7 +265,11 @@ def _describe_results(tracer: Tracer, leaves: list[Any], arguments: Arguments) -
             results.append(Result("same", first[id(leaf)]))
         elif id(chains[id(leaf)][1]) in roots:
             chain, base = chains[id(leaf)]
-            results.append(Result("view", roots[id(base)], chain) if chain else Result("input", roots[id(base)]))
+            if chain and leaf.requires_grad:  # its place on the tape is among the other results
+                tracked = output(leaf)
+                results.append(replace(tracked, kind="view", key=roots[id(base)], chain=chain, output=tracked.key))
+            else:
+                results.append(Result("view", roots[id(base)], chain) if chain else Result("input", roots[id(base)]))
         else:
             results.append(output(leaf))
         first.setdefault(id(leaf), i)

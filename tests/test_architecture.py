@@ -26,6 +26,7 @@ LAYERS = [
     {"core"},
     {"ops"},
     {"eager", "static", "transforms"},
+    {"control"},
     {"passes"},
     {"backends"},
     {"replay", "program", "tracing", "compile", "compare"},

@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from ..core.backend import ArrayBackend
+from ..core.backend import ArrayBackend, backend_for
 from ..core.dtypes import bfloat16
 from ..core.kinds import CONTRACTION, ELEMENTWISE
 from ..core.node import Literal, Node, Var
-from ..passes.inplace import donate, inplace
+from ..passes.inplace import donate, inplace, same_index
 from ..passes.memory import MemoryPlan, plan_memory
 from ..passes.schedule import INPUT, OUTPUT, TEMPORARY, Schedule, Step, schedule
 from ..static.constants import is_constant
+from ..static.control import is_control
 from ..static.graph import Graph
 from ..static.interpreter import as_scalar, literal_array, run_node
 from ..static.region import bodies, is_region
+from .bodies import compiled_bodies, control_action
 from .native import api as native
 from .native.contract import claimed
 from .native.addresses import address_of
@@ -50,10 +52,14 @@ class Executable:
         plan = schedule(graph, borrowed)
         self.donated: tuple[tuple[int, int], ...] = ()
         if backend.xp is np:
-            plan, self.donated = donate(plan, _safe_stores(graph, stores))
-        self.plan: Schedule = inplace(plan)
+            plan, self.donated = donate(plan, _safe_stores(graph, stores), _may_overwrite)
+        self.plan: Schedule = inplace(plan, _may_overwrite)
         self.memory: MemoryPlan = plan_memory(self.plan)
         self.kernels = {i: _native_kernel(s.node) for i, s in enumerate(self.plan.steps)}
+        self.bodies = {
+            i: compiled_bodies(s.node, lambda body, read: Executable(body, backend, read))
+            for i, s in enumerate(self.plan.steps) if is_control(s.node)
+        }  # fmt: skip
         self._size = 1 + max((v.id for v in graph.all_vars()), default=-1)
         self._free: list[_Instance] = []  # popped and pushed whole, which the interpreter makes atomic
 
@@ -74,6 +80,13 @@ def _safe_stores(graph: Graph, stores: tuple[tuple[int, int], ...]) -> list[tupl
     last = max((i for i, n in enumerate(graph.nodes) if _can_fail(n)), default=-1)
     made = {v: i for i, n in enumerate(graph.nodes) for v in n.outputs}
     return [(i, o) for i, o in stores if made.get(graph.outputs[o], -1) > last]  # type: ignore[arg-type]
+
+
+def _may_overwrite(node: Node, result: int, operand: int) -> bool:
+    """Whether the node's kernel allows a result in the memory of an operand."""
+    if is_region(node) and native.available():
+        return native.may_overwrite(node, result, operand)
+    return same_index(node, result, operand)
 
 
 def _can_fail(node: Node) -> bool:
@@ -110,7 +123,7 @@ class _Instance:
     def _prepare(self, i: int, step: Step, base: int) -> None:
         node, plan, backend = step.node, self.program.plan, self.program.backend
         if is_constant(node):
-            self.env[node.outputs[0].id] = backend.asarray(node.params["data"].array)
+            self.env[node.outputs[0].id] = backend_for(node.outputs[0].type.device).asarray(node.params["data"].array)
             return
         roles = [plan.buffer_of(v).role for v in node.outputs]
         if step.view and roles[0] == TEMPORARY and self.arena is not None:
@@ -132,6 +145,8 @@ class _Instance:
         kernel = self.program.kernels[i]
         if kernel is not None and all(isinstance(v, Var) for v in node.inputs):
             self.actions.append(_native(node, kernel, self.env))
+        elif i in self.program.bodies:
+            self.actions.append(control_action(node, self.program.bodies[i], backend))
         else:
             self.loud = True
             self.actions.append(_into(node, backend))
@@ -159,7 +174,6 @@ class _Instance:
     def _output_getters(self) -> list[tuple[int, Any]]:
         """For each output its place, or a function that makes the copy the caller gets."""
         program = self.program
-        xp = program.backend.xp
         given: set[int] = set()
         out: list[tuple[int, Any]] = []
         for i, v in enumerate(program.graph.outputs):
@@ -170,7 +184,7 @@ class _Instance:
             if i not in program.borrowed:
                 if buffer.role != OUTPUT or buffer.id in given:
 
-                    def copy(env: Env, place: int = v.id) -> Any:
+                    def copy(env: Env, place: int = v.id, xp: Any = backend_for(v.type.device).xp) -> Any:
                         return xp.array(env[place], order="C")
 
                 given.add(buffer.id)

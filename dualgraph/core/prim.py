@@ -68,6 +68,7 @@ class Prim:
         self.put_rule: Callable[..., Any] | None = None
         self.into: Callable[..., None] | None = None
         self.oracle: Callable[..., Any] | None = None
+        self.asks_needed = False  # the vjp rule takes which operands want a gradient, as `needed`
         self.reads_out = True
         self.reads: tuple[bool, ...] = ()
         self.reads_rest = True

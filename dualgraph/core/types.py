@@ -35,7 +35,8 @@ class TensorType(NamedTuple):
         where = "" if self.device is CPU else f"@{self.device}"
         return f"{self.dtype.short}[{','.join(map(str, self.shape))}]{where}"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def parse_type(text: str) -> TensorType:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 from ..core.errors import ArgumentError
@@ -132,16 +133,33 @@ class DataLoader:
 def _ahead(
     fetch: Callable[[Any], Any], visits: Iterator[Any], workers: int, depth: int
 ) -> Iterator[Any]:
-    """``map(fetch, visits)`` in the same order, with up to `depth` results under way."""
-    with ThreadPoolExecutor(workers, thread_name_prefix="dualgraph-loader") as pool:
-        pending: deque[Future[Any]] = deque(
-            pool.submit(fetch, v) for v in itertools.islice(visits, depth)
-        )
-        try:
-            while pending:
-                out = pending.popleft().result()
-                pending.extend(pool.submit(fetch, v) for v in itertools.islice(visits, 1))
-                yield out
-        finally:
-            for future in pending:
-                future.cancel()
+    """``map(fetch, visits)`` in the same order, with up to `depth` results under way in threads."""
+    tasks: SimpleQueue[Any] = SimpleQueue()
+    pending: deque[SimpleQueue[Any]] = deque()
+
+    def work() -> None:
+        while (task := tasks.get()) is not None:
+            visit, reply = task
+            try:
+                reply.put((fetch(visit), None))
+            except BaseException as error:  # raised again where the result is awaited
+                reply.put((None, error))
+
+    def submit(count: int) -> None:
+        for visit in itertools.islice(visits, count):
+            pending.append(SimpleQueue())
+            tasks.put((visit, pending[-1]))
+
+    for i in range(workers):
+        Thread(target=work, name=f"dualgraph-loader-{i}", daemon=True).start()
+    try:
+        submit(depth)
+        while pending:
+            out, error = pending.popleft().get()
+            if error is not None:
+                raise error
+            submit(1)
+            yield out
+    finally:
+        for _ in range(workers):
+            tasks.put(None)

@@ -1,12 +1,38 @@
 """Eager mode: tensors, the tape, and functions that run at once. Importing it makes `Tensor` whole."""
 
-from . import interchange, methods, operators, printing
-from .creation import arange, as_tensor, asarray, empty, eye, full, from_numpy, linspace, ones, tensor, zeros
-from .creation import empty_like, full_like, ones_like, zeros_like
-from .shapes import concat, stack
 from ..ops.arithmetic import where
+from . import interchange, methods, operators, printing
+from .creation import (
+    arange,
+    as_tensor,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
 from .grad_modes import enable_grad, is_grad_enabled, no_grad
-from .random import Generator, bernoulli, manual_seed, multinomial, rand, rand_like, randint, randn, randn_like, randperm
+from .random import (
+    Generator,
+    bernoulli,
+    manual_seed,
+    multinomial,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+)
+from .shapes import concat, stack
 from .tensor import Tensor
 
 __all__ = [

@@ -24,7 +24,7 @@ def method(fn: F) -> F:
     def call(x: Any, *args: Any, **params: Any) -> Any:
         return fn(x if isinstance(x, Tensor) else asarray(x), *args, **params)
 
-    return call  # type: ignore[return-value]
+    return call
 
 
 def methods(**named: Any) -> None:

@@ -104,6 +104,8 @@ def apply_rule(
             raise _spoiled(node, i, kept[i])
     out = _results(node, results) if results is not None else node.outputs if prim.multiple else node.outputs[0]
     extra = node.params if prior is None else {"prior": prior}
+    if getattr(prim, "asks_needed", False):
+        extra = {**extra, "needed": needed}
     given = prim.vjp_rule(tuple(cts) if prim.multiple else cts[0], out, *operands, **extra)
     settled = []
     for want, ct, operand in zip(needed, given, operands, strict=True):

@@ -49,6 +49,11 @@ class Batching:
         """Whether one of the operands is batched."""
         return any(type(getattr(a, "_data", None)) is Batch for a in args)
 
+    def depth(self, args: Any) -> int:
+        """How deep the innermost vmap among the operands stands in others; 0 if none is batched."""
+        batches = (batch_of(a) for a in args)
+        return max((b.level.depth for b in batches if b is not None), default=0)
+
     def run(self, prim: Prim, args: list[Any], params: dict[str, Any]) -> tuple[Tensor, ...]:
         """Results of an op, at the level of the innermost batch among its operands."""
         for a in args:
@@ -123,6 +128,9 @@ class Batching:
         if self._lifting:
             return
         for out in outs:
+            batch = batch_of(out)
+            if batch is not None and batch.mapped and batch.level is self.levels[-1]:
+                continue  # has memory for each example already
             key = id(out)
             made = weakref.ref(out, lambda _, key=key: self._born.pop(key, None))  # type: ignore[misc]
             self._born[key] = made, self.levels[-1]

@@ -54,7 +54,18 @@ def _to_array(data: Any, dtype: dt.DType | None, what: str) -> tuple[Any, dt.DTy
         natural = dt.default_of("int" if natural.kind in ("int", "uint") else natural.kind)
         if natural is dt.int64 and array.dtype.kind == "u":
             natural = dt.uint64
+        if dtype is not None and dtype.is_integer and natural.is_integer and array.size:
+            _check_range(array, dtype, what)
     return array, dtype or natural
+
+
+def _check_range(array: Any, dtype: dt.DType, what: str) -> None:
+    """Python integers that a dtype cannot hold are an error, as in NumPy and PyTorch."""
+    limits = np.iinfo(dtype.numpy)
+    low, high = int(array.min()), int(array.max())
+    if low < limits.min or high > limits.max:
+        wrong = low if low < limits.min else high
+        raise DTypeError(describe(what, dtype.name, f"{wrong} does not fit {dtype.name}", "choose a wider dtype"))
 
 
 def _has_tensor(data: Any) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core.backend import backend_for, execute
-from ..core.context import state
+from ..core.context import state, untraced
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import (
     ArgumentError,
@@ -290,7 +290,7 @@ def _learn(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], key: Any) 
         return
     if len(prim.cache) > 10_000:
         prim.cache.clear()
-    if not any(t.dtype is dt.bfloat16 for t in out):
+    if all(t.dtype is not dt.bfloat16 and t.device is CPU for t in out):
         prim.cache[key] = out
 
 
@@ -341,12 +341,17 @@ def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
                 args[0] = CAST(args[0], dtype=want.name)
     types = tuple(a.type for a in args)
     out_types = prim.infer(types, params)
-    batching = state.batching
+    batching, tracer = state.batching, state.tracer
     if batching is not None and batching.applies(args):
-        outs = batching.run(prim, args, params)
+        if tracer is not None and batching.depth(args) <= tracer.depth:
+            with untraced():  # what it becomes within is not this tracer's concern
+                outs = batching.run(prim, args, params)
+        else:
+            outs = batching.run(prim, args, params)
     else:
         arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in args)
-        results = execute(backend_for(device), prim, arrays, types, params, out_types)
+        run = execute if tracer is None else tracer.execute
+        results = run(backend_for(device), prim, arrays, types, params, out_types)
         outs = tuple(wrap(r, t.dtype, t.device) for r, t in zip(results, out_types, strict=True))
     finish(prim, args, params, outs, out_types)
     if batching is not None:
@@ -364,8 +369,9 @@ def finish(
         edges = tuple(a._edge() if isinstance(a, Tensor) else None for a in args)
         if any(e is not None for e in edges) and any(t.dtype.is_inexact for t in types):
             record(prim, edges, args, params, outs, types)
-    if state.tracer is not None and (state.batching is None or not state.batching.applies(outs)):
-        state.tracer.record(prim, args, params, outs, user_location())
+    tracer = state.tracer
+    if tracer is not None and (state.batching is None or state.batching.depth(outs) <= tracer.depth):
+        tracer.record(prim, args, params, outs, user_location())
 
 
 def _shares(out: Tensor, x: Tensor) -> bool:

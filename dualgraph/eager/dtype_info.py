@@ -22,7 +22,9 @@ class finfo:
     def __init__(self, type: Any = None, /) -> None:
         dtype = _dtype_of(type, dt.get_default_dtype())
         if not dtype.is_inexact:
-            raise DTypeError(describe("finfo", dtype.name, "is not a floating dtype", "use dg.iinfo"))
+            raise DTypeError(
+                describe("finfo", dtype.name, "is not a floating dtype", "use dg.iinfo")
+            )
         parts = {dt.complex64: dt.float32, dt.complex128: dt.float64}
         self.dtype = parts.get(dtype, dtype)
         self.bits = 8 * self.dtype.itemsize
@@ -31,13 +33,18 @@ class finfo:
             self.resolution = 0.01
         else:
             info = np.finfo(self.dtype.numpy)
-            self.eps, self.max, self.smallest_normal = float(info.eps), float(info.max), float(info.tiny)
+            self.eps, self.max, self.smallest_normal = (
+                float(info.eps),
+                float(info.max),
+                float(info.tiny),
+            )
             self.resolution = float(info.resolution)
         self.min = -self.max
         self.tiny = self.smallest_normal
 
     def __repr__(self) -> str:
-        return f"finfo(dtype={self.dtype.name}, eps={self.eps}, min={self.min}, max={self.max}, smallest_normal={self.smallest_normal})"
+        limits = f"eps={self.eps}, min={self.min}, max={self.max}, smallest_normal={self.smallest_normal}"
+        return f"finfo(dtype={self.dtype.name}, {limits})"
 
 
 class iinfo:
@@ -50,7 +57,9 @@ class iinfo:
     def __init__(self, type: Any, /) -> None:
         self.dtype = _dtype_of(type, dt.int64)
         if not self.dtype.is_integer:
-            raise DTypeError(describe("iinfo", self.dtype.name, "is not an integer dtype", "use dg.finfo"))
+            raise DTypeError(
+                describe("iinfo", self.dtype.name, "is not an integer dtype", "use dg.finfo")
+            )
         info = np.iinfo(self.dtype.numpy)
         self.bits, self.min, self.max = int(info.bits), int(info.min), int(info.max)
 
@@ -59,7 +68,9 @@ class iinfo:
 
 
 def _dtype_of(type: Any, default: dt.DType) -> dt.DType:
-    return default if type is None else type.dtype if isinstance(type, Tensor) else dt.as_dtype(type)
+    return (
+        default if type is None else type.dtype if isinstance(type, Tensor) else dt.as_dtype(type)
+    )
 
 
 _KINDS = {
@@ -84,7 +95,9 @@ def isdtype(dtype: Any, kind: Any) -> bool:
         return any(isdtype(dtype, k) for k in kind)
     if isinstance(kind, str):
         if kind not in _KINDS:
-            raise ArgumentError(describe("isdtype", kind, f"not a kind of dtypes; use one of {', '.join(_KINDS)}"))
+            raise ArgumentError(
+                describe("isdtype", kind, f"not a kind of dtypes; use one of {', '.join(_KINDS)}")
+            )
         return dtype.kind in _KINDS[kind]
     return dtype is dt.as_dtype(kind)
 

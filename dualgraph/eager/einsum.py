@@ -41,7 +41,9 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     >>> dg.einsum("ij,kj->ik", x, x).tolist()
     [[3.0, 3.0], [3.0, 3.0]]
     """
-    given = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
+    given = (
+        operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
+    )
     tensors = [as_operand(x) for x in given]
     inputs, output = _parse(equation, tensors)
     terms = [_distinct(t, labels) for t, labels in zip(tensors, inputs, strict=True)]
@@ -67,8 +69,16 @@ def _parse(equation: str, tensors: Sequence[Tensor]) -> tuple[list[Labels], Labe
     texts = left.split(",")
     types = ", ".join(str(t.type) for t in tensors)
     if len(texts) != len(tensors):
-        raise ArgumentError(describe("einsum", types, f"{equation!r} names {len(texts)} operands, {len(tensors)} are given"))
-    inputs = [_labels(text, t.ndim, equation, types) for text, t in zip(texts, tensors, strict=True)]
+        raise ArgumentError(
+            describe(
+                "einsum",
+                types,
+                f"{equation!r} names {len(texts)} operands, {len(tensors)} are given",
+            )
+        )
+    inputs = [
+        _labels(text, t.ndim, equation, types) for text, t in zip(texts, tensors, strict=True)
+    ]
     seen = [label for labels in inputs for label in labels]
     dots = sorted({x for x in seen if x[0] == "."}, key=lambda x: -int(x[1:]))
     if arrow:
@@ -77,17 +87,29 @@ def _parse(equation: str, tensors: Sequence[Tensor]) -> tuple[list[Labels], Labe
         output = [*dots, *sorted(x for x in set(seen) if seen.count(x) == 1 and x[0] != ".")]
     unknown = [x for x in output if x not in seen]
     if unknown or len(set(output)) != len(output):
-        raise ArgumentError(describe("einsum", types, f"the result of {equation!r} needs each label once, from the operands"))
+        raise ArgumentError(
+            describe(
+                "einsum",
+                types,
+                f"the result of {equation!r} needs each label once, from the operands",
+            )
+        )
     return inputs, output
 
 
 def _labels(text: str, ndim: int, equation: str, types: str) -> Labels:
     head, dots, tail = text.partition("...")
     if not all(c.isalpha() for c in head + tail):
-        raise ArgumentError(describe("einsum", types, f"{equation!r} is not an equation: labels are letters"))
+        raise ArgumentError(
+            describe("einsum", types, f"{equation!r} is not an equation: labels are letters")
+        )
     rest = ndim - len(head) - len(tail)
     if rest < 0 or (rest and not dots):
-        raise ShapeError(describe("einsum", types, f"{text!r} in {equation!r} does not fit an operand of {ndim} axes"))
+        raise ShapeError(
+            describe(
+                "einsum", types, f"{text!r} in {equation!r} does not fit an operand of {ndim} axes"
+            )
+        )
     return [*head, *(f".{i}" for i in reversed(range(rest))), *tail]
 
 
@@ -98,7 +120,13 @@ def _sizes(equation: str, terms: Sequence[Term]) -> dict[str, int]:
             known = sizes.get(label, 1)
             if 1 not in (known, d) and known != d:
                 types = ", ".join(str(t.tensor.type) for t in terms)
-                raise ShapeError(describe("einsum", types, f"label {label!r} of {equation!r} has sizes {known} and {d}"))
+                raise ShapeError(
+                    describe(
+                        "einsum",
+                        types,
+                        f"label {label!r} of {equation!r} has sizes {known} and {d}",
+                    )
+                )
             sizes[label] = d if known == 1 else known
     return sizes
 
@@ -114,7 +142,13 @@ def _distinct(x: Tensor, labels: Labels) -> Term:
             a = labels.index(label)
             b = labels.index(label, a + 1)
             if x.shape[a] != x.shape[b]:
-                raise ShapeError(describe("einsum", str(x.type), f"label {label!r} has sizes {x.shape[a]} and {x.shape[b]}"))
+                raise ShapeError(
+                    describe(
+                        "einsum",
+                        str(x.type),
+                        f"label {label!r} has sizes {x.shape[a]} and {x.shape[b]}",
+                    )
+                )
             x = diagonal(x, 0, a, b)
             labels = [v for i, v in enumerate(labels) if i not in (a, b)] + [label]
     return Term(x, labels)
@@ -123,14 +157,21 @@ def _distinct(x: Tensor, labels: Labels) -> Term:
 def _widened(term: Term, sizes: dict[str, int]) -> Term:
     """Axes of length 1 broadcast to the size that their label has elsewhere."""
     shape = tuple(sizes[x] for x in term.labels)
-    return term if shape == term.tensor.shape else Term(broadcast_to(term.tensor, shape=shape), term.labels)
+    return (
+        term
+        if shape == term.tensor.shape
+        else Term(broadcast_to(term.tensor, shape=shape), term.labels)
+    )
 
 
 def _summed(term: Term, labels: Sequence[str]) -> Term:
     if not labels:
         return term
     axes = tuple(sorted(term.labels.index(x) for x in labels))
-    return Term(reduce_sum(term.tensor, axes=axes, keepdims=False), [x for x in term.labels if x not in labels])
+    return Term(
+        reduce_sum(term.tensor, axes=axes, keepdims=False),
+        [x for x in term.labels if x not in labels],
+    )
 
 
 def _ordered(term: Term, labels: Labels) -> Term:
@@ -149,9 +190,13 @@ def _contract(x: Term, y: Term, wanted: set[str]) -> Term:
 
     def shaped(term: Term, *groups: Labels) -> Tensor:
         moved = _ordered(term, [a for g in groups for a in g]).tensor
-        return reshape(moved, shape=tuple(prod(term.size(a) for a in g) for g in groups))  # type: ignore[no-any-return]
+        return reshape(moved, shape=tuple(prod(term.size(a) for a in g) for g in groups))
 
     left, right = shaped(x, batch, rows, inner), shaped(y, batch, inner, columns)
-    product = fn.matmul(left, right) if inner else multiply(left, sh.reshape(right, (right.shape[0], 1, right.shape[2])))
+    product = (
+        fn.matmul(left, right)
+        if inner
+        else multiply(left, sh.reshape(right, (right.shape[0], 1, right.shape[2])))
+    )
     shape = (*(x.size(a) for a in (*batch, *rows)), *(y.size(a) for a in columns))
     return Term(reshape(product, shape=shape), [*batch, *rows, *columns])

@@ -13,12 +13,11 @@ from ..ops import arithmetic as ar
 from ..ops import movement as mv
 from ..ops import reduce as rd
 from ..ops.axes import normalize_axes, normalize_axis
-from ..ops.contraction import matmul_op, swap_last
+from ..ops.contraction import matmul_op
 from ..ops.cumulative import cumprod_along, cumsum_along, reduce_prod
 from ..ops.indexing import index, take_along
 from ..ops.sorting import sort_along
-from ..ops.transcendental import pow as power
-from .creation import arange, asarray, eye, full, linspace, ones, ones_like, zeros
+from .creation import ones
 from .indexing import nonzero as nonzero_places
 from .operands import also_dim, as_operand, astype
 from .shapes import broadcast_to, cut, reshape
@@ -54,34 +53,34 @@ def prod(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = N
 def max(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Largest element over `axis`; NaN if there is one."""
     x = as_operand(x)
-    return rd.reduce_max(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return rd.reduce_max(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
 
 @also_dim
 def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Smallest element over `axis`; NaN if there is one."""
     x = as_operand(x)
-    return rd.reduce_min(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return rd.reduce_min(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
 
 @also_dim
 def any(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether any element over `axis` is true."""
     x = as_operand(x)
-    return rd.reduce_any(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return rd.reduce_any(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
 
 @also_dim
 def all(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether all elements over `axis` are true."""
     x = as_operand(x)
-    return rd.reduce_all(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return rd.reduce_all(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
 
 def _place(op: Any, x: Any, axis: int | None, keepdims: bool) -> Tensor:
     x = as_operand(x)
     axes = normalize_axes(axis, x.ndim) if axis is None else (normalize_axis(axis, x.ndim),)
-    return op(x, axes=axes if x.ndim else (), keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return op(x, axes=axes if x.ndim else (), keepdims=bool(keepdims))
 
 
 @also_dim
@@ -102,11 +101,15 @@ def count_nonzero(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tenso
     return sum(ar.cast(as_operand(x), dtype="bool"), axis=axis, keepdims=keepdims)
 
 
-def _cumulative(op: Any, x: Any, axis: int | None, dtype: Any, include_initial: bool, initial: int) -> Tensor:
+def _cumulative(
+    op: Any, x: Any, axis: int | None, dtype: Any, include_initial: bool, initial: int
+) -> Tensor:
     x = _totalled(as_operand(x), dtype)
     if axis is None:
         if x.ndim != 1:
-            raise ArgumentError(describe(op.name, str(x.type), "axis may be left out only for 1-d tensors"))
+            raise ArgumentError(
+                describe(op.name, str(x.type), "axis may be left out only for 1-d tensors")
+            )
         axis = 0
     a = normalize_axis(axis, x.ndim)
     out = op(x, axis=a) if x.ndim else x
@@ -118,13 +121,17 @@ def _cumulative(op: Any, x: Any, axis: int | None, dtype: Any, include_initial: 
 
 
 @also_dim
-def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+def cumulative_sum(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
     """Running sum along `axis`."""
     return _cumulative(cumsum_along, x, axis, dtype, include_initial, 0)
 
 
 @also_dim
-def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+def cumulative_prod(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
     """Running product along `axis`."""
     return _cumulative(cumprod_along, x, axis, dtype, include_initial, 1)
 
@@ -136,16 +143,29 @@ def matmul(x1: Any, x2: Any, /) -> Tensor:
     """Matrix product; 1-d operands are rows (left) or columns (right), leading axes broadcast."""
     x, y = as_operand(x1), as_operand(x2)
     if x.ndim == 0 or y.ndim == 0:
-        raise ShapeError(describe("matmul", f"{x.type}, {y.type}", "operands need at least one axis", "use * for numbers"))
+        raise ShapeError(
+            describe(
+                "matmul",
+                f"{x.type}, {y.type}",
+                "operands need at least one axis",
+                "use * for numbers",
+            )
+        )
     if x.shape[-1] != y.shape[-1 if y.ndim == 1 else -2]:
-        raise ShapeError(describe("matmul", f"{x.type}, {y.type}", f"inner sizes differ: {x.shape} @ {y.shape}"))
+        raise ShapeError(
+            describe("matmul", f"{x.type}, {y.type}", f"inner sizes differ: {x.shape} @ {y.shape}")
+        )
     common = dt.promote(x.dtype, y.dtype)
     x, y = astype(x, common, copy=False), astype(y, common, copy=False)
     left = mv.reshape(x, shape=(1, *x.shape)) if x.ndim == 1 else x
     right = mv.reshape(y, shape=(*y.shape, 1)) if y.ndim == 1 else y
     out = matmul_op(left, right)
     drop = ((out.ndim - 2,) if x.ndim == 1 else ()) + ((out.ndim - 1,) if y.ndim == 1 else ())
-    return mv.reshape(out, shape=tuple(d for i, d in enumerate(out.shape) if i not in drop)) if drop else out  # type: ignore[no-any-return]
+    return (
+        mv.reshape(out, shape=tuple(d for i, d in enumerate(out.shape) if i not in drop))
+        if drop
+        else out
+    )
 
 
 def tensordot(x1: Any, x2: Any, /, axes: Any = 2) -> Tensor:
@@ -158,12 +178,16 @@ def tensordot(x1: Any, x2: Any, /, axes: Any = 2) -> Tensor:
         left = [normalize_axis(a, x.ndim) for a in left]
         right = [normalize_axis(a, y.ndim) for a in right]
     if [x.shape[a] for a in left] != [y.shape[a] for a in right]:
-        raise ShapeError(describe("tensordot", f"{x.type}, {y.type}", f"axes {left} and {right} differ in size"))
+        raise ShapeError(
+            describe("tensordot", f"{x.type}, {y.type}", f"axes {left} and {right} differ in size")
+        )
     keep_x = [i for i in range(x.ndim) if i not in left]
     keep_y = [i for i in range(y.ndim) if i not in right]
     inner = _product(x.shape[a] for a in left)
     a = reshape(mv.permute(x, axes=(*keep_x, *left)), (_product(x.shape[i] for i in keep_x), inner))
-    b = reshape(mv.permute(y, axes=(*right, *keep_y)), (inner, _product(y.shape[i] for i in keep_y)))
+    b = reshape(
+        mv.permute(y, axes=(*right, *keep_y)), (inner, _product(y.shape[i] for i in keep_y))
+    )
     return reshape(matmul(a, b), (*(x.shape[i] for i in keep_x), *(y.shape[i] for i in keep_y)))
 
 
@@ -183,7 +207,9 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
     x = as_operand(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    return index(x, astype(as_operand(indices), dt.int64, copy=False), dims=(normalize_axis(axis, x.ndim),))  # type: ignore[no-any-return]
+    return index(
+        x, astype(as_operand(indices), dt.int64, copy=False), dims=(normalize_axis(axis, x.ndim),)
+    )
 
 
 @also_dim
@@ -191,23 +217,28 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
     """Along `axis`, the element at each index; the other axes broadcast."""
     x, at = as_operand(x), astype(as_operand(indices), dt.int64, copy=False)
     place = normalize_axis(axis, x.ndim)
-    lead = broadcast_shapes(*(tuple(1 if i == place else d for i, d in enumerate(s)) for s in (x.shape, at.shape)))
-    wide = [broadcast_to(t, tuple(t.shape[i] if i == place else d for i, d in enumerate(lead))) for t in (x, at)]
-    return take_along(wide[0], wide[1], axis=place)  # type: ignore[no-any-return]
+    lead = broadcast_shapes(
+        *(tuple(1 if i == place else d for i, d in enumerate(s)) for s in (x.shape, at.shape))
+    )
+    wide = [
+        broadcast_to(t, tuple(t.shape[i] if i == place else d for i, d in enumerate(lead)))
+        for t in (x, at)
+    ]
+    return take_along(wide[0], wide[1], axis=place)
 
 
 @also_dim
 def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """Values in order along `axis`."""
     x = as_operand(x)
-    return sort_along(x, axis=normalize_axis(axis, x.ndim), descending=bool(descending))[0]  # type: ignore[no-any-return]
+    return sort_along(x, axis=normalize_axis(axis, x.ndim), descending=bool(descending))[0]
 
 
 @also_dim
 def argsort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The indexes that put x in order along `axis`; stable."""
     x = as_operand(x)
-    return sort_along(x, axis=normalize_axis(axis, x.ndim), descending=bool(descending))[1]  # type: ignore[no-any-return]
+    return sort_along(x, axis=normalize_axis(axis, x.ndim), descending=bool(descending))[1]
 
 
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
@@ -231,7 +262,6 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1) -> Tensor:
     return x
 
 
-
 def nonzero(x: Any, /) -> tuple[Tensor, ...]:
     """One int64 tensor an axis: the places of the elements that are not zero, in row-major order."""
     x = as_operand(x)
@@ -253,4 +283,4 @@ def real(x: Any, /) -> Tensor:
 
 def imag(x: Any, /) -> Tensor:
     """The imaginary part of a complex x."""
-    return ar.imag_part(as_operand(x))  # type: ignore[no-any-return]
+    return ar.imag_part(as_operand(x))

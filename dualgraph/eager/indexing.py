@@ -17,6 +17,8 @@ from .creation import asarray
 from .inplace import fit, write
 from .tensor import Tensor
 
+Ints = tuple[int, ...]
+
 
 class Plan:
     """An index taken apart: a strided slice, then index tensors on some axes, then a final shape.
@@ -170,8 +172,39 @@ def nonzero(x: Tensor) -> list[Tensor]:
     ]
 
 
+def _basic(shape: Ints, key: Any) -> tuple[Ints, Ints, Ints, Ints] | None:
+    """Starts, stops, steps and result shape of a key of numbers and rising slices; None leaves it to `Plan`."""
+    keys = key if type(key) is tuple else (key,)
+    if len(keys) > len(shape):
+        return None
+    starts, stops, steps, out = [], [], [], []
+    for k, n in zip(keys, shape):  # noqa: B905 (axes without a key are taken whole)
+        if type(k) is int and -n <= k < n:
+            start = k % n
+            stop, step = start + 1, 1
+        elif type(k) is slice and (k.step is None or type(k.step) is int) and k.step != 0:
+            start, stop, step = k.indices(n)
+            count = len(range(start, stop, step))
+            if step < 1 or count == 0:
+                return None
+            out.append(count)
+        else:
+            return None
+        starts.append(start)
+        stops.append(stop)
+        steps.append(step)
+    rest = shape[len(keys) :]
+    zeros, ones = (0,) * len(rest), (1,) * len(rest)
+    return (*starts, *zeros), (*stops, *rest), (*steps, *ones), (*out, *rest)
+
+
 def getitem(x: Tensor, key: Any) -> Tensor:
     """``x[key]``: a view for numbers, slices, None and Ellipsis; a copy with index tensors."""
+    quick = _basic(x.shape, key)
+    if quick is not None:
+        starts, stops, steps, shape = quick
+        part = slice_(x, starts=starts, stops=stops, steps=steps)
+        return part if part.shape == shape else reshape(part, shape=shape)  # type: ignore[no-any-return]
     if _is_switch(key):
         return getitem(expand_dims_at(x, (0,)), reshape(asarray(key, device=x.device), shape=(1,)))
     plan = Plan(x, key)
@@ -190,13 +223,16 @@ def getitem(x: Tensor, key: Any) -> Tensor:
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """``x[key] = value``, in place."""
     if isinstance(key, Tensor) and key.dtype is bool_ and key.shape == x.shape and not _array_like(value):
-        write("setitem", x, fit("setitem", x, where(key, value, x)))
+        new = where(key, value, x)
+        write("setitem", x, fit("setitem", x, new if new.dtype is x.dtype else cast(new, dtype=x.dtype.name)))
         return
     if _is_switch(key):
         setitem(expand_dims_at(x, (0,)), reshape(asarray(key, device=x.device), shape=(1,)), value)
         return
     plan = Plan(x, key)
     value = value if isinstance(value, Tensor) else asarray(value, device=x.device, dtype=x.dtype)
+    if value.dtype is not x.dtype:
+        value = cast(value, dtype=x.dtype.name)
     part = plan.sliced(x)
     shape = plan.laid_out(part.shape)
     target = reshape(part, shape=shape) if shape != part.shape else part
@@ -209,8 +245,6 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     dims = tuple(plan.axis_after(axis) for axis, _ in plan.at)
     at = tuple(t for _, t in plan.at)
     shape = index_shape(target.shape, tuple(a.shape for a in at), dims)
-    if value.dtype is not x.dtype:
-        value = cast(value, dtype=x.dtype.name)
     value = _trim(value, shape)
     value = broadcast_to(value, shape=shape) if value.shape != shape else value
     write("setitem", target, index_put(target, value, *at, dims=dims, mode="set"))

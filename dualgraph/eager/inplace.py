@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.backend import backend_for
-from ..core.context import state
+from ..core.context import state, untraced
 from ..core.dtypes import promote
 from ..core.errors import AutogradError, DTypeError, ShapeError, describe, user_location
 from ..core.node import TapeNode, sequence
@@ -19,19 +19,19 @@ from .tensor import Tensor
 
 def check_writable(op: str, t: Tensor) -> None:
     """Raises unless `t` may be written in place now."""
-    if state.grad and t.is_leaf and t._requires_grad:
+    if state.grad and t._requires_grad and t.is_leaf:
         raise AutogradError(
             describe(op, str(t.type), "a leaf that requires gradients cannot be written in place", "do it under dg.no_grad(), or out of place")
         )
-    base = _base(t)
-    if base is not t and state.grad and base.is_leaf and base._requires_grad:
-        raise AutogradError(
-            describe(op, str(t.type), "a view of a leaf that requires gradients cannot be written in place", "do it under dg.no_grad()")
-        )
-    flags = getattr(t._data, "flags", None)
-    if (flags is not None and not getattr(flags, "writeable", True)) or 0 in [
-        s for s, d in zip(t._data.strides, t.shape, strict=True) if d > 1
-    ]:
+    if state.grad and t._parent is not None:
+        base = _base(t)
+        if base is not t and base._requires_grad and base.is_leaf:
+            raise AutogradError(
+                describe(op, str(t.type), "a view of a leaf that requires gradients cannot be written in place", "do it under dg.no_grad()")
+            )
+    data = t._data
+    overlaps = 0 in data.strides and any(s == 0 and d > 1 for s, d in zip(data.strides, data.shape, strict=True))
+    if overlaps or not getattr(data.flags, "writeable", True):
         raise AutogradError(
             describe(op, str(t.type), "this memory cannot be written: several elements share one place, or it is read-only", "write to a .clone()")
         )
@@ -74,9 +74,16 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
     new_edge = new._edge() if state.grad else None
     had_history = t._node is not None
     tracer = state.tracer
-    if state.batching is not None and state.batching.applies((t, new)):
-        state.batching.store(op, t, new)
-        tracer = None  # it saw the write to the tensor within
+    if tracer is not None:
+        tracer.before_write(op, t)
+    batching = state.batching
+    if batching is not None and batching.applies((t, new)):
+        if tracer is not None and batching.depth((t, new)) <= tracer.depth:
+            with untraced():
+                batching.store(op, t, new)
+        else:
+            batching.store(op, t, new)
+            tracer = None  # it saw the write to the tensor within
     else:
         backend_for(t.device).xp.copyto(t._data, new._data)
     cell = t._version_cell()
@@ -110,7 +117,6 @@ def _assign(t: Tensor, new: Tensor, edge: Any, version: int, tracer: Any) -> Non
         tracer.assign(t, new)
 
 
-
 def rewrite(op: str, t: Tensor, fn: Callable[..., Any], *args: Any, **params: Any) -> Tensor:
     """``t = fn(t, ...)`` in place. Where a gradient needs the old values of t, a copy of them is kept."""
     began = next(sequence)
@@ -122,14 +128,21 @@ def rewrite(op: str, t: Tensor, fn: Callable[..., Any], *args: Any, **params: An
 
 def _keep_old_values(t: Tensor, node: TapeNode, began: int) -> None:
     """Lets the tape entries made since `began` read a copy of t, which is about to be written."""
-    old, seen, stack = None, set(), [node]
+    copies: dict[int, Tensor] = {}
+    seen, stack = set(), [node]
+
+    def safe(kept: Any) -> Any:
+        if type(kept) is not tuple or (kept[0] is not t and (t._cell is None or kept[0]._cell is not t._cell)):
+            return kept
+        if id(kept[0]) not in copies:
+            copies[id(kept[0])] = copy(kept[0])
+        return copies[id(kept[0])], 0
+
     while stack:
         node = stack.pop()
         if node.seq <= began or id(node) in seen or node.saved is None or node.prim is None:
             continue
         seen.add(id(node))
         kept, results = node.saved
-        if any(type(k) is tuple and k[0] is t for k in kept):
-            old = copy(t) if old is None else old
-            node.saved = (tuple((old, 0) if type(k) is tuple and k[0] is t else k for k in kept), results)
+        node.saved = (tuple(map(safe, kept)), results)
         stack.extend(edge[0] for edge in node.inputs if edge is not None)

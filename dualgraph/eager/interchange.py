@@ -11,7 +11,9 @@ from ..core.context import grad_mode, state
 from ..core.devices import CPU, Device
 from ..core.dtypes import DType, bfloat16, to_bfloat16
 from ..core.errors import AutogradError, DeviceError, describe
-from ..ops.movement import copy as copy_op, stop_gradient
+from ..core.trees import map_leaves
+from ..ops.movement import copy as copy_op
+from ..ops.movement import stop_gradient
 from .attach import method
 from .creation import asarray
 from .tensor import Tensor
@@ -25,10 +27,17 @@ def numpy(x: Tensor, *, force: bool = False) -> Any:
     """
     if not force and x.requires_grad:
         raise AutogradError(
-            describe("numpy", str(x.type), "a tensor that requires gradients cannot become an array", "use .detach().numpy()")
+            describe(
+                "numpy",
+                str(x.type),
+                "a tensor that requires gradients cannot become an array",
+                "use .detach().numpy()",
+            )
         )
     if not force and x.device is not CPU:
-        raise DeviceError(describe("numpy", str(x.type), f"the memory is on {x.device}", "use .cpu().numpy()"))
+        raise DeviceError(
+            describe("numpy", str(x.type), f"the memory is on {x.device}", "use .cpu().numpy()")
+        )
     return x._concrete("numpy()")
 
 
@@ -46,8 +55,19 @@ def __array__(x: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
     array = numpy(x)
     wanted = array.dtype if dtype is None else np.dtype(dtype)
     if copy is False and wanted != array.dtype:
-        raise ValueError(describe("__array__", str(x.type), f"{wanted} needs a copy, which copy=False forbids"))
+        raise ValueError(
+            describe("__array__", str(x.type), f"{wanted} needs a copy, which copy=False forbids")
+        )
     return np.array(array, dtype=wanted) if copy or wanted != array.dtype else array
+
+
+@method
+def __array_function__(x: Tensor, fn: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """NumPy's other functions see plain arrays."""
+    plain_args, plain_kwargs = map_leaves(
+        lambda v: np.asarray(v) if isinstance(v, Tensor) else v, (args, kwargs)
+    )
+    return fn(*plain_args, **plain_kwargs)
 
 
 @method
@@ -55,7 +75,12 @@ def __dlpack__(x: Tensor, **how: Any) -> Any:
     """A DLPack capsule of the memory, for other libraries."""
     if x.requires_grad:
         raise AutogradError(
-            describe("__dlpack__", str(x.type), "a tensor that requires gradients cannot be exported", "use .detach()")
+            describe(
+                "__dlpack__",
+                str(x.type),
+                "a tensor that requires gradients cannot be exported",
+                "use .detach()",
+            )
         )
     if state.tracer is not None:
         state.tracer.escape(x, "__dlpack__()")
@@ -79,27 +104,32 @@ def __dlpack_device__(x: Tensor) -> Any:
 @method
 def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
     """The same values in memory of their own; gradients flow through."""
-    return copy_op(x)  # type: ignore[no-any-return]
+    return copy_op(x)
 
 
 @method
 def detach(x: Tensor) -> Tensor:
     """The same memory, off the tape."""
-    return stop_gradient(x)  # type: ignore[no-any-return]
+    return stop_gradient(x)
 
 
 @method
 def __copy__(x: Tensor) -> Tensor:
-    return _again(x, x.detach())  # type: ignore[attr-defined]
+    return _again(x, x.detach())
 
 
 @method
 def __deepcopy__(x: Tensor, memo: dict[int, Any]) -> Tensor:
     if id(x) in memo:
-        return memo[id(x)]  # type: ignore[no-any-return]
+        return memo[id(x)]
     if not x.is_leaf:
         raise AutogradError(
-            describe("deepcopy", str(x.type), "only leaves can be copied with their place on the tape", "use .detach().clone()")
+            describe(
+                "deepcopy",
+                str(x.type),
+                "only leaves can be copied with their place on the tape",
+                "use .detach().clone()",
+            )
         )
     with grad_mode(False):
         out = memo[id(x)] = _again(x, copy_op(x))

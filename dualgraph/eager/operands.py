@@ -26,7 +26,7 @@ def also_dim(fn: F) -> F:
                 params[standard] = params.pop(name)
         return fn(*args, **params)
 
-    return call  # type: ignore[return-value]
+    return call
 
 
 def as_operand(x: Any) -> Tensor:
@@ -39,15 +39,19 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> T
     x = as_operand(x)
     target = dt.as_dtype(dtype)
     if device is not None:
-        x = x.to(device)  # type: ignore[attr-defined]
+        x = x.to(device)
     if target is x.dtype:
-        return mv.copy(x) if copy else x  # type: ignore[no-any-return]
-    return ar.cast(x, dtype=target.name)  # type: ignore[no-any-return]
+        return mv.copy(x) if copy else x
+    return ar.cast(x, dtype=target.name)
 
 
 def result_type(*operands: Any) -> dt.DType:
     """The dtype that operands (tensors, dtypes, numbers) promote to."""
-    strong = [o.dtype if isinstance(o, Tensor) else dt.as_dtype(o) for o in operands if not isinstance(o, (bool, int, float, complex))]
+    strong = [
+        o.dtype if isinstance(o, Tensor) else dt.as_dtype(o)
+        for o in operands
+        if not isinstance(o, (bool, int, float, complex))
+    ]
     if not strong:
         return dt.promote(*(dt.of_scalar(o) for o in operands))
     out = dt.promote(*strong)

@@ -85,8 +85,10 @@ for _name, _op in _COMPARISONS.items():
 @method
 def __neg__(x: Tensor) -> Tensor:
     if x.dtype.kind == "bool":
-        raise DTypeError(describe("neg", str(x.type), "bools have no sign", "use ~x to negate truth values"))
-    return ar.negative(x)  # type: ignore[no-any-return]
+        raise DTypeError(
+            describe("neg", str(x.type), "bools have no sign", "use ~x to negate truth values")
+        )
+    return ar.negative(x)
 
 
 @method
@@ -96,20 +98,30 @@ def __pos__(x: Tensor) -> Tensor:
 
 @method
 def __abs__(x: Tensor) -> Tensor:
-    return ar.abs(x)  # type: ignore[no-any-return]
+    return ar.abs(x)
 
 
 @method
 def __invert__(x: Tensor) -> Tensor:
-    return ar.bitwise_invert(x)  # type: ignore[no-any-return]
+    return ar.bitwise_invert(x)
+
+
+@method
+def __divmod__(x: Tensor, other: Any) -> tuple[Tensor, Tensor]:
+    return ar.floor_divide(x, other), ar.remainder(x, other)
+
+
+@method
+def __rdivmod__(x: Tensor, other: Any) -> tuple[Tensor, Tensor]:
+    return ar.floor_divide(other, x), ar.remainder(other, x)
 
 
 @method
 def __round__(x: Tensor, ndigits: int = 0) -> Tensor:
     if ndigits:
         scale = 10.0**ndigits
-        return ar.divide(ar.round(ar.multiply(x, scale)), scale)  # type: ignore[no-any-return]
-    return ar.round(x)  # type: ignore[no-any-return]
+        return ar.divide(ar.round(ar.multiply(x, scale)), scale)
+    return ar.round(x)
 
 
 @method
@@ -156,7 +168,9 @@ def ufunc(x: Tensor, fn: Any, how: str, *inputs: Any, **kwargs: Any) -> Any:
 
 
 UFUNCS: dict[str, Any] = {
-    name: op for name, op in REGISTRY.items() if op.kind is ELEMENTWISE and isinstance(getattr(np, name, None), np.ufunc)
+    name: op
+    for name, op in REGISTRY.items()
+    if op.kind is ELEMENTWISE and isinstance(getattr(np, name, None), np.ufunc)
 } | {"true_divide": ar.divide, "absolute": ar.abs, "power": power, "matmul": matmul, "invert": ar.bitwise_invert,
      "left_shift": ar.bitwise_left_shift, "right_shift": ar.bitwise_right_shift}  # fmt: skip
 methods(__array_ufunc__=ufunc)

@@ -91,9 +91,7 @@ def _rows(array: Any, spell: Any, indent: int, width: int, cut: bool | None = No
         per_line = max(1, (WIDTH - indent) // (width + 2))
         lines = [", ".join(cells[i : i + per_line]) for i in range(0, len(cells), per_line)]
         return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
-    parts = [
-        "..." if p is None else _rows(array[p], spell, indent + 1, width, cut) for p in places
-    ]
+    parts = ["..." if p is None else _rows(array[p], spell, indent + 1, width, cut) for p in places]
     return "[" + ("," + "\n" * (array.ndim - 1) + " " * (indent + 1)).join(parts) + "]"
 
 
@@ -101,7 +99,9 @@ def _speller(values: Any, dtype: dt.DType) -> Any:
     """How each element is written, chosen for all of them together."""
     if dtype.is_complex:
         real, imag = _speller(values.real, dt.float64), _speller(values.imag, dt.float64)
-        return lambda v: f"{real(v.real).strip()}{'' if imag(v.imag).strip().startswith('-') else '+'}{imag(v.imag).strip()}j"
+        return lambda v: (
+            f"{real(v.real).strip()}{'' if imag(v.imag).strip().startswith('-') else '+'}{imag(v.imag).strip()}j"
+        )
     if not dtype.is_floating_point:
         return lambda v: str(v)
     wide = values.astype(np.float64)

@@ -14,13 +14,25 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
-from ..core.context import grad_mode, state as context
+from ..core.context import grad_mode
+from ..core.context import state as context
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
 from ..core.types import broadcast_shapes
 from ..ops import random as rng
-from ..ops.arithmetic import add, bitwise_left_shift, bitwise_or, cast, divide, isfinite, less, negative, remainder
-from ..ops.movement import copy as copy_op, reshape
+from ..ops.arithmetic import (
+    add,
+    bitwise_left_shift,
+    bitwise_or,
+    cast,
+    divide,
+    isfinite,
+    less,
+    negative,
+    remainder,
+)
+from ..ops.movement import copy as copy_op
+from ..ops.movement import reshape
 from ..ops.transcendental import log
 from ..ops.transfer import transfer
 from . import functions as fn
@@ -65,21 +77,28 @@ class Generator:
 
     def initial_seed(self) -> int:
         """The seed of the stream."""
-        return int(self.state.tolist()[0])  # type: ignore[attr-defined]
+        return int(self.state.tolist()[0])
 
     def get_state(self) -> Tensor:
         """A copy of the state, for `set_state`."""
-        return copy_op(self.state)  # type: ignore[no-any-return]
+        return copy_op(self.state)
 
     def set_state(self, state: Tensor) -> Generator:
         """Goes on from where a state was taken."""
         if state.dtype is not dt.uint64 or state.shape != (2,):
-            raise DTypeError(describe("set_state", str(state.type), "a generator state is u64[2]", "pass what get_state() gave"))
+            raise DTypeError(
+                describe(
+                    "set_state",
+                    str(state.type),
+                    "a generator state is u64[2]",
+                    "pass what get_state() gave",
+                )
+            )
         write("set_state", self.state, state)
         return self
 
     def __repr__(self) -> str:
-        seed, counter = self.state.tolist()  # type: ignore[attr-defined]
+        seed, counter = self.state.tolist()
         return f"Generator(seed={seed}, counter={counter})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -123,7 +142,7 @@ def set_rng_state(new_state: Tensor) -> None:
 
 def _moved(state: Tensor, blocks: int) -> Tensor:
     """The state after `blocks` blocks were used."""
-    return rng.advance(state, blocks=blocks)  # type: ignore[no-any-return]
+    return rng.advance(state, blocks=blocks)
 
 
 class _Draw:
@@ -159,7 +178,11 @@ class _Draw:
 def _floating(op: str, dtype: Any) -> dt.DType:
     chosen = dt.get_default_dtype() if dtype is None else dt.as_dtype(dtype)
     if not chosen.is_floating_point:
-        raise DTypeError(describe(op, chosen.name, "draws floating numbers only", "use randint, or cast the result"))
+        raise DTypeError(
+            describe(
+                op, chosen.name, "draws floating numbers only", "use randint, or cast the result"
+            )
+        )
     return chosen
 
 
@@ -168,7 +191,11 @@ def _asking(out: Tensor, requires_grad: bool) -> Tensor:
 
 
 def rand(
-    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Numbers drawn evenly from [0, 1).
 
@@ -183,7 +210,11 @@ def rand(
 
 
 def randn(
-    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Standard normal numbers."""
     shape, chosen = as_shape(size), _floating("randn", dtype)
@@ -197,8 +228,10 @@ def randn(
 def _wide_words(draw: _Draw, count: int) -> Tensor:
     """`count` numbers of 64 random bits."""
     bits = reshape(rng.random_bits(draw.take(2 * count), size=2 * count), shape=(2, count))
-    high, low = (cast(reshape(sh.cut(bits, 0, i, i + 1), shape=(count,)), dtype="uint64") for i in (0, 1))
-    return bitwise_or(bitwise_left_shift(high, 32), low)  # type: ignore[no-any-return]
+    high, low = (
+        cast(reshape(sh.cut(bits, 0, i, i + 1), shape=(count,)), dtype="uint64") for i in (0, 1)
+    )
+    return bitwise_or(bitwise_left_shift(high, 32), low)
 
 
 def largest_whole(dtype: dt.DType) -> int:
@@ -226,10 +259,14 @@ def randint(
     if low is None:
         low = given.pop() if given else 0
     if high is None or size is None or given:
-        raise ArgumentError(describe("randint", str(args), "takes (high, size) or (low, high, size)"))
+        raise ArgumentError(
+            describe("randint", str(args), "takes (high, size) or (low, high, size)")
+        )
     shape, (low, high) = as_shape((size,)), (int(low), int(high))
     if low >= high:
-        raise ArgumentError(describe("randint", f"{low}, {high}", "there is no number from low up to below high"))
+        raise ArgumentError(
+            describe("randint", f"{low}, {high}", "there is no number from low up to below high")
+        )
     chosen = dt.int64 if dtype is None else dt.as_dtype(dtype)
     with _Draw(generator, device) as draw:
         words = _wide_words(draw, prod(shape))
@@ -239,57 +276,78 @@ def randint(
     return _asking(out, requires_grad)
 
 
-def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
+) -> Tensor:
     """The numbers below `n` in random order: the order of as many random 64-bit keys."""
     with _Draw(generator, device) as draw:
         out = fn.argsort(_wide_words(draw, int(n)))
     return out if dtype is None else astype(out, dtype, copy=False)
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, **kind: Any) -> Tensor:
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    **kind: Any,
+) -> Tensor:
     """Normal numbers of a mean and a standard deviation: numbers with a size, or tensors."""
     if size is None:
         size = broadcast_shapes(*(v.shape for v in (mean, std) if isinstance(v, Tensor)))
         first = mean if isinstance(mean, Tensor) else std
-        kind = {"dtype": first.dtype, "device": first.device, **kind} if isinstance(first, Tensor) else kind
-    return randn(size, generator=generator, **kind) * std + mean  # type: ignore[operator,no-any-return]
+        kind = (
+            {"dtype": first.dtype, "device": first.device, **kind}
+            if isinstance(first, Tensor)
+            else kind
+        )
+    return randn(size, generator=generator, **kind) * std + mean
 
 
 def bernoulli(p: Any, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability in each element of `p`, else 0; of its dtype."""
     p = as_operand(p)
-    return cast(bernoulli_of(p.shape, p, generator, p.device), dtype=p.dtype.name)  # type: ignore[no-any-return]
+    return cast(bernoulli_of(p.shape, p, generator, p.device), dtype=p.dtype.name)
 
 
-def bernoulli_of(shape: tuple[int, ...], p: Any, generator: Generator | None, device: Any) -> Tensor:
+def bernoulli_of(
+    shape: tuple[int, ...], p: Any, generator: Generator | None, device: Any
+) -> Tensor:
     """True with probability `p`, else False."""
-    return less(rand(shape, generator=generator, dtype=dt.float32, device=device), p)  # type: ignore[no-any-return]
+    return less(rand(shape, generator=generator, dtype=dt.float32, device=device), p)
 
 
 def multinomial(
-    weights: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+    weights: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Indices drawn with probabilities in proportion to each row of `weights`.
 
     Raises for negative weights, and for more draws than there are positive weights unless `replacement`.
     """
-    weights = weights.detach()  # type: ignore[attr-defined]
+    weights = weights.detach()
     what = describe("multinomial", str(weights.type), "")
     rows = weights if weights.ndim == 2 else sh.reshape(weights, (1, -1))
     most = int(fn.min(fn.count_nonzero(rows, axis=1)))
     if bool(fn.any(less(rows, 0))) or not bool(fn.all(isfinite(rows))):
         raise ArgumentError(what + "weights must be finite and not negative")
     if not most or (num_samples > most and not replacement):
-        raise ArgumentError(what + f"cannot draw {num_samples} of {most} positive weights without replacement")
+        raise ArgumentError(
+            what + f"cannot draw {num_samples} of {most} positive weights without replacement"
+        )
     kind = {"generator": generator, "dtype": rows.dtype, "device": rows.device}
     if replacement:
         edges = fn.cumulative_sum(rows, axis=1)
         total = sh.cut(edges, 1, rows.shape[1] - 1, rows.shape[1])
-        at = rand(rows.shape[0], num_samples, **kind) * total  # type: ignore[operator]
+        at = rand(rows.shape[0], num_samples, **kind) * total
         out = fn.sum(sh.expand_dims(at, axis=2) >= sh.expand_dims(edges, axis=1), axis=2)
         out = fn.clip(out, 0, rows.shape[1] - 1)
     else:  # the order of arrivals at rates in proportion to the weights
-        waits = divide(negative(log(1 - rand(rows.shape, **kind))), rows)  # type: ignore[operator]
+        waits = divide(negative(log(1 - rand(rows.shape, **kind))), rows)
         out = sh.cut(fn.argsort(waits, axis=1), 1, 0, num_samples)
     return out if weights.ndim == 2 else sh.reshape(out, (-1,))
 
@@ -298,19 +356,46 @@ methods(bernoulli=bernoulli, multinomial=multinomial)
 
 
 def _like(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
-    return {"dtype": x.dtype if dtype is None else dtype, "device": x.device if device is None else device}
+    return {
+        "dtype": x.dtype if dtype is None else dtype,
+        "device": x.device if device is None else device,
+    }
 
 
-def rand_like(x: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def rand_like(
+    x: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`rand` in the shape and dtype of x."""
-    return rand(x.shape, generator=generator, **_like(x, dtype, device), requires_grad=requires_grad)
+    return rand(
+        x.shape, generator=generator, **_like(x, dtype, device), requires_grad=requires_grad
+    )
 
 
-def randn_like(x: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn_like(
+    x: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`randn` in the shape and dtype of x."""
-    return randn(x.shape, generator=generator, **_like(x, dtype, device), requires_grad=requires_grad)
+    return randn(
+        x.shape, generator=generator, **_like(x, dtype, device), requires_grad=requires_grad
+    )
 
 
-def randint_like(x: Tensor, *bounds: int, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+def randint_like(
+    x: Tensor,
+    *bounds: int,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
     """`randint` in the shape and dtype of x."""
     return randint(*bounds, x.shape, generator=generator, **_like(x, dtype, device))

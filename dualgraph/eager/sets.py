@@ -15,8 +15,8 @@ from ..ops.sorting import sort_along
 from . import functions as fn
 from . import shapes as sh
 from .attach import method
-from .indexing import nonzero as nonzero_places
 from .creation import arange, full, ones, ones_like, zeros
+from .indexing import nonzero as nonzero_places
 from .operands import as_operand, astype
 from .tensor import Tensor
 
@@ -54,7 +54,16 @@ def unique_all(x: Any, /) -> UniqueAll:
     ordered, order = sort_along(sh.reshape(x, (-1,)), axis=0)
     n = ordered.shape[0]
     head = sh.cut(ordered, 0, 0, min(n, 1))
-    new = sh.concat([ones_like(head, dtype=dt.bool_), ar.not_equal(sh.cut(ordered, 0, 1, n), sh.cut(ordered, 0, 0, n - 1))]) if n else ar.cast(head, dtype="bool")
+    new = (
+        sh.concat(
+            [
+                ones_like(head, dtype=dt.bool_),
+                ar.not_equal(sh.cut(ordered, 0, 1, n), sh.cut(ordered, 0, 0, n - 1)),
+            ]
+        )
+        if n
+        else ar.cast(head, dtype="bool")
+    )
     return _grouped(ordered, order, new, x.shape)
 
 
@@ -62,11 +71,19 @@ def _grouped(ordered: Tensor, order: Tensor, new: Tensor, shape: tuple[int, ...]
     """From sorted slices and marks where a new value begins."""
     n = order.shape[0]
     (starts,) = nonzero_places(new)
-    ends = sh.concat([sh.cut(starts, 0, 1, starts.shape[0]), full((min(starts.shape[0], 1),), n, dtype=dt.int64, device=order.device)])
+    ends = sh.concat(
+        [
+            sh.cut(starts, 0, 1, starts.shape[0]),
+            full((min(starts.shape[0], 1),), n, dtype=dt.int64, device=order.device),
+        ]
+    )
     group = ar.subtract(fn.cumulative_sum(ar.cast(new, dtype="int64"), axis=0), 1)
     inverse = put_along(group, order, shape=(n,), axis=0)
     return UniqueAll(
-        fn.take(ordered, starts, axis=0), fn.take(order, starts, axis=0), sh.reshape(inverse, shape), ar.subtract(ends, starts)
+        fn.take(ordered, starts, axis=0),
+        fn.take(order, starts, axis=0),
+        sh.reshape(inverse, shape),
+        ar.subtract(ends, starts),
     )
 
 
@@ -89,7 +106,11 @@ def unique_values(x: Any, /) -> Tensor:
 
 @method
 def unique(
-    x: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+    x: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
 ) -> Any:
     """Unique values in ascending order (slices along `dim` if given), PyTorch's form of `unique_all`."""
     found = unique_all(x) if dim is None else _unique_slices(x, normalize_axis(dim, x.ndim))
@@ -102,7 +123,9 @@ def _unique_slices(x: Tensor, axis: int) -> UniqueAll:
     n = moved.shape[0]
     rows = sh.reshape(moved, (n, prod(moved.shape[1:])))
     order = arange(n, device=x.device)
-    for column in reversed(range(rows.shape[1])):  # stable sorts from the least column on: row order
+    for column in reversed(
+        range(rows.shape[1])
+    ):  # stable sorts from the least column on: row order
         keys = fn.take(sh.reshape(sh.cut(rows, 1, column, column + 1), (-1,)), order)
         order = fn.take(order, fn.argsort(keys))
     ordered = fn.take(rows, order, axis=0)
@@ -119,14 +142,25 @@ def unique_consecutive(x: Tensor, return_inverse: bool = False, return_counts: b
     flat = sh.reshape(x, (-1,))
     n = flat.shape[0]
     first = ones(min(n, 1), dtype=dt.bool_, device=x.device)
-    new = sh.concat([first, ar.not_equal(sh.cut(flat, 0, 1, n), sh.cut(flat, 0, 0, max(n - 1, 0)))]) if n else first
+    new = (
+        sh.concat([first, ar.not_equal(sh.cut(flat, 0, 1, n), sh.cut(flat, 0, 0, max(n - 1, 0)))])
+        if n
+        else first
+    )
     found = _grouped(flat, arange(n, device=x.device), new, x.shape)
     extras = [found.inverse_indices] * return_inverse + [found.counts] * return_counts
     return (found.values, *extras) if extras else found.values
 
 
 def searchsorted(
-    x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None, right: bool = False, out_int32: bool = False
+    x1: Any,
+    x2: Any,
+    /,
+    *,
+    side: str = "left",
+    sorter: Any = None,
+    right: bool = False,
+    out_int32: bool = False,
 ) -> Tensor:
     """For each value of x2 the place among the ascending x1 that keeps the order, before or after equals."""
     if side not in ("left", "right"):
@@ -136,12 +170,16 @@ def searchsorted(
         edges = fn.take_along_axis(edges, sorter, axis=-1)
     common = dt.promote(edges.dtype, values.dtype)
     at = search_sorted(
-        astype(edges, common, copy=False), astype(values, common, copy=False), side="right" if right else side
+        astype(edges, common, copy=False),
+        astype(values, common, copy=False),
+        side="right" if right else side,
     )
-    return ar.cast(at, dtype="int32") if out_int32 else at  # type: ignore[no-any-return]
+    return ar.cast(at, dtype="int32") if out_int32 else at
 
 
-def bucketize(x: Any, boundaries: Tensor, *, right: bool = False, out_int32: bool = False) -> Tensor:
+def bucketize(
+    x: Any, boundaries: Tensor, *, right: bool = False, out_int32: bool = False
+) -> Tensor:
     """`searchsorted` with the operands exchanged."""
     return searchsorted(boundaries, x, right=right, out_int32=out_int32)
 
@@ -155,21 +193,30 @@ def bincount(x: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
         raise ArgumentError(describe("bincount", str(x.type), "negative numbers have no bin"))
     bins = max(minlength, int(fn.max(x)) + 1 if x.shape[0] else 0)
     values = ones_like(x, dtype=dt.int64) if weights is None else as_operand(weights)
-    return put_along(values, ar.cast(x, dtype="int64"), shape=(bins,), axis=0)  # type: ignore[no-any-return]
+    return put_along(values, ar.cast(x, dtype="int64"), shape=(bins,), axis=0)
 
 
 @method
 def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements fall in each of `bins` equal parts of [min, max] (of x itself when both are 0)."""
     flat = sh.reshape(x, (-1,))
-    low, high = (float(fn.min(x)), float(fn.max(x))) if min == max == 0 else (float(min), float(max))
-    if low == high:
-        low, high = low - 1, high + 1
-    inside = flat[ar.logical_and(ar.greater_equal(flat, low), ar.less_equal(flat, high))]  # type: ignore[index]
-    at = ar.cast(ar.floor(ar.multiply(ar.subtract(inside, low), bins / (high - low))), dtype="int64")
+    low, high = (
+        (fn.min(flat), fn.max(flat))
+        if min == max == 0 and flat.shape[0]
+        else (float(min), float(max))
+    )
+    one_value = ar.equal(low, high)
+    low, high = (
+        ar.where(one_value, ar.subtract(low, 1), low),
+        ar.where(one_value, ar.add(high, 1), high),
+    )
+    inside = ar.logical_and(ar.greater_equal(flat, low), ar.less_equal(flat, high))
+    part = ar.multiply(
+        ar.subtract(ar.where(inside, flat, low), low), ar.divide(bins, ar.subtract(high, low))
+    )
+    at = fn.clip(ar.cast(ar.floor(part), dtype="int64"), 0, bins - 1)
     counts = zeros(bins, dtype=x.dtype, device=x.device)
-    ones = ones_like(inside)
-    return index_put(counts, ones, fn.clip(at, 0, bins - 1), dims=(0,), mode="add")  # type: ignore[no-any-return]
+    return index_put(counts, ar.cast(inside, dtype=x.dtype.name), at, dims=(0,), mode="add")
 
 
 def isin(elements: Any, test_elements: Any) -> Tensor:

@@ -32,16 +32,22 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:
         rest = prod(d for d in wanted if d != -1)
         total = prod(x.shape)
         if rest == 0 or total % rest:
-            raise ShapeError(describe("reshape", f"{x.type}, {wanted}", f"{total} elements do not divide into {wanted}"))
+            raise ShapeError(
+                describe(
+                    "reshape",
+                    f"{x.type}, {wanted}",
+                    f"{total} elements do not divide into {wanted}",
+                )
+            )
         wanted = tuple(total // rest if d == -1 else d for d in wanted)
     out = mv.reshape(x, shape=wanted)
-    return mv.copy(out) if copy and out._parent is not None else out  # type: ignore[no-any-return]
+    return mv.copy(out) if copy and out._parent is not None else out
 
 
 def permute_dims(x: Any, /, axes: Sequence[int]) -> Tensor:
     """Axes in another order."""
     x = as_operand(x)
-    return mv.permute(x, axes=tuple(normalize_axis(a, x.ndim) for a in axes))  # type: ignore[no-any-return]
+    return mv.permute(x, axes=tuple(normalize_axis(a, x.ndim) for a in axes))
 
 
 def matrix_transpose(x: Any, /) -> Tensor:
@@ -49,7 +55,7 @@ def matrix_transpose(x: Any, /) -> Tensor:
     x = as_operand(x)
     if x.ndim < 2:
         raise ShapeError(describe("matrix_transpose", str(x.type), "needs at least two axes"))
-    return swap_last(x)  # type: ignore[no-any-return]
+    return swap_last(x)
 
 
 @also_dim
@@ -57,7 +63,7 @@ def expand_dims(x: Any, /, axis: Axis = 0) -> Tensor:
     """Axes of length 1 inserted so that they end up at `axis`."""
     x = as_operand(x)
     count = 1 if isinstance(axis, int) else len(axis or ())
-    return mv.expand_dims_at(x, normalize_axes(axis, x.ndim + count))  # type: ignore[no-any-return]
+    return mv.expand_dims_at(x, normalize_axes(axis, x.ndim + count))
 
 
 @also_dim
@@ -67,13 +73,15 @@ def squeeze(x: Any, /, axis: Axis) -> Tensor:
     axes = normalize_axes(axis, x.ndim)
     for a in axes:
         if x.shape[a] != 1:
-            raise ShapeError(describe("squeeze", str(x.type), f"axis {a} has length {x.shape[a]}, not 1"))
-    return mv.reshape(x, shape=tuple(d for i, d in enumerate(x.shape) if i not in axes))  # type: ignore[no-any-return]
+            raise ShapeError(
+                describe("squeeze", str(x.type), f"axis {a} has length {x.shape[a]}, not 1")
+            )
+    return mv.reshape(x, shape=tuple(d for i, d in enumerate(x.shape) if i not in axes))
 
 
 def broadcast_to(x: Any, /, shape: Sequence[int]) -> Tensor:
     """x repeated along new or length-1 axes."""
-    return rd.broadcast_to(as_operand(x), shape=tuple(shape))  # type: ignore[no-any-return]
+    return rd.broadcast_to(as_operand(x), shape=tuple(shape))
 
 
 def broadcast_arrays(*arrays: Any) -> list[Tensor]:
@@ -87,7 +95,7 @@ def broadcast_arrays(*arrays: Any) -> list[Tensor]:
 def flip(x: Any, /, axis: Axis = None) -> Tensor:
     """Elements in reverse order along `axis`."""
     x = as_operand(x)
-    return mv.flip(x, axes=normalize_axes(axis, x.ndim))  # type: ignore[no-any-return]
+    return mv.flip(x, axes=normalize_axes(axis, x.ndim))
 
 
 @also_dim
@@ -114,7 +122,7 @@ def cut(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
     """Places `start` to `stop` of one axis (counted from 0); a view."""
     starts = tuple(start if i == axis else 0 for i in range(x.ndim))
     stops = tuple(stop if i == axis else d for i, d in enumerate(x.shape))
-    return mv.slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim)  # type: ignore[no-any-return]
+    return mv.slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim)
 
 
 @also_dim
@@ -127,7 +135,7 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Tensor:
         tensors, axis = [reshape(t, (-1,)) for t in tensors], 0
     common = dt.promote(*(t.dtype for t in tensors))
     tensors = [astype(t, common, copy=False) for t in tensors]
-    return mv.concat_along(*tensors, axis=normalize_axis(axis, tensors[0].ndim))  # type: ignore[no-any-return]
+    return mv.concat_along(*tensors, axis=normalize_axis(axis, tensors[0].ndim))
 
 
 @also_dim
@@ -136,7 +144,9 @@ def stack(arrays: Sequence[Any], /, axis: int = 0) -> Tensor:
     tensors = [as_operand(a) for a in arrays]
     for t in tensors[1:]:
         if t.shape != tensors[0].shape:
-            raise ShapeError(describe("stack", f"{tensors[0].type}, {t.type}", "all tensors need the same shape"))
+            raise ShapeError(
+                describe("stack", f"{tensors[0].type}, {t.type}", "all tensors need the same shape")
+            )
     if not tensors:
         raise ArgumentError(describe("stack", "", "there is nothing to join"))
     place = normalize_axis(axis, tensors[0].ndim + 1)
@@ -154,12 +164,17 @@ def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
 def moveaxis(x: Any, source: Axis, destination: Axis, /) -> Tensor:
     """Axes moved to other places, the rest in order."""
     x = as_operand(x)
-    src = [normalize_axis(a, x.ndim) for a in ([source] if isinstance(source, int) else source or ())]
-    dst = [normalize_axis(a, x.ndim) for a in ([destination] if isinstance(destination, int) else destination or ())]
+    src = [
+        normalize_axis(a, x.ndim) for a in ([source] if isinstance(source, int) else source or ())
+    ]
+    dst = [
+        normalize_axis(a, x.ndim)
+        for a in ([destination] if isinstance(destination, int) else destination or ())
+    ]
     order = [i for i in range(x.ndim) if i not in src]
     for d, s in sorted(zip(dst, src, strict=True)):
         order.insert(d, s)
-    return mv.permute(x, axes=tuple(order))  # type: ignore[no-any-return]
+    return mv.permute(x, axes=tuple(order))
 
 
 def tile(x: Any, repetitions: Sequence[int], /) -> Tensor:
@@ -170,8 +185,10 @@ def tile(x: Any, repetitions: Sequence[int], /) -> Tensor:
     reps = (1,) * (rank - len(reps)) + reps
     shape = (1,) * (rank - x.ndim) + x.shape
     wide = mv.reshape(x, shape=tuple(v for d in shape for v in (1, d)))
-    spread = rd.broadcast_to(wide, shape=tuple(v for r, d in zip(reps, shape, strict=True) for v in (r, d)))
-    return mv.reshape(spread, shape=tuple(r * d for r, d in zip(reps, shape, strict=True)))  # type: ignore[no-any-return]
+    spread = rd.broadcast_to(
+        wide, shape=tuple(v for r, d in zip(reps, shape, strict=True) for v in (r, d))
+    )
+    return mv.reshape(spread, shape=tuple(r * d for r, d in zip(reps, shape, strict=True)))
 
 
 @also_dim
@@ -184,31 +201,26 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     if isinstance(repeats, int):
         wide = mv.expand_dims_at(x, (place + 1,))
         shape = (*x.shape[: place + 1], repeats, *x.shape[place + 1 :])
-        return reshape(rd.broadcast_to(wide, shape=shape), (*x.shape[:place], x.shape[place] * repeats, *x.shape[place + 1 :]))
-    counts = as_operand(repeats).tolist()  # type: ignore[attr-defined]
+        return reshape(
+            rd.broadcast_to(wide, shape=shape),
+            (*x.shape[:place], x.shape[place] * repeats, *x.shape[place + 1 :]),
+        )
+    counts = as_operand(repeats).tolist()
     counts = counts * x.shape[place] if len(counts) == 1 else counts
     places = [i for i, n in enumerate(counts) for _ in range(n)]
-    return index(x, asarray(places, dtype=dt.int64, device=x.device), dims=(place,))  # type: ignore[no-any-return]
+    return index(x, asarray(places, dtype=dt.int64, device=x.device), dims=(place,))
 
 
 def pad(x: Any, widths: Any, value: Any = 0) -> Tensor:
     """x surrounded by `value`: one (before, after) pair an axis; negative widths cut."""
     x = as_operand(x)
     pairs = tuple((int(a), int(b)) for a, b in widths)
-    if any_negative(pairs):
+    if any(a < 0 or b < 0 for a, b in pairs):
         starts = tuple(0 if a >= 0 else -a for a, _ in pairs)
         stops = tuple(d if b >= 0 else d + b for d, (_, b) in zip(x.shape, pairs, strict=True))
         x = mv.slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim)
         pairs = tuple((a if a > 0 else 0, b if b > 0 else 0) for a, b in pairs)
-    return mv.pad(x, widths=pairs, value=value)  # type: ignore[no-any-return]
-
-
-def any_negative(pairs: tuple[tuple[int, int], ...]) -> bool:
-    """Whether a width is negative."""
-    for a, b in pairs:
-        if a < 0 or b < 0:
-            return True
-    return False
+    return mv.pad(x, widths=pairs, value=value)
 
 
 def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
@@ -221,7 +233,10 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
     for t, place in zip(tensors, order, strict=True):
         full_shape[place] = t.shape[0]
     return [
-        broadcast_to(reshape(t, tuple(t.shape[0] if i == place else 1 for i in range(len(tensors)))), full_shape)
+        broadcast_to(
+            reshape(t, tuple(t.shape[0] if i == place else 1 for i in range(len(tensors)))),
+            full_shape,
+        )
         for t, place in zip(tensors, order, strict=True)
     ]
 
@@ -230,11 +245,15 @@ def tril(x: Any, /, *, k: int = 0) -> Tensor:
     """The part on and below diagonal `k`, zeros above."""
     x = as_operand(x)
     rows, cols = (arange(d, device=x.device) for d in x.shape[-2:])
-    return ar.where(mv.reshape(rows, shape=(x.shape[-2], 1)) + k >= cols, x, 0)  # type: ignore[no-any-return]
+    return ar.where(
+        mv.reshape(rows, shape=(x.shape[-2], 1)) + k >= cols, x, False if x.dtype is dt.bool_ else 0
+    )
 
 
 def triu(x: Any, /, *, k: int = 0) -> Tensor:
     """The part on and above diagonal `k`, zeros below."""
     x = as_operand(x)
     rows, cols = (arange(d, device=x.device) for d in x.shape[-2:])
-    return ar.where(mv.reshape(rows, shape=(x.shape[-2], 1)) + k <= cols, x, 0)  # type: ignore[no-any-return]
+    return ar.where(
+        mv.reshape(rows, shape=(x.shape[-2], 1)) + k <= cols, x, False if x.dtype is dt.bool_ else 0
+    )

@@ -24,7 +24,7 @@ def _inexact(op: str, x: Any) -> Tensor:
 def mean(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
     """Arithmetic mean over `axis` (all axes by default)."""
     x = as_operand(x) if dtype is None else astype(x, dtype, copy=False)
-    return composites.mean(_inexact("mean", x), axis=axis, keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return composites.mean(_inexact("mean", x), axis=axis, keepdims=bool(keepdims))
 
 
 @also_dim
@@ -34,22 +34,26 @@ def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
     >>> dg.var(dg.asarray([1., 2., 3., 4.])).item()
     1.25
     """
-    return composites.var(_inexact("var", x), axis=axis, correction=correction, keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return composites.var(
+        _inexact("var", x), axis=axis, correction=correction, keepdims=bool(keepdims)
+    )
 
 
 @also_dim
 def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """Standard deviation over `axis`: the root of `var`."""
-    return composites.std(_inexact("std", x), axis=axis, correction=correction, keepdims=bool(keepdims))  # type: ignore[no-any-return]
+    return composites.std(
+        _inexact("std", x), axis=axis, correction=correction, keepdims=bool(keepdims)
+    )
 
 
 @also_dim
 def softmax(x: Any, /, axis: int = -1, *, dtype: Any = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along `axis`."""
-    return composites.softmax(as_operand(x), axis=axis, dtype=dtype)  # type: ignore[no-any-return]
+    return composites.softmax(as_operand(x), axis=axis, dtype=dtype)
 
 
 @also_dim
 def log_softmax(x: Any, /, axis: int = -1, *, dtype: Any = None) -> Tensor:
     """``log(softmax(x))`` along `axis`."""
-    return composites.log_softmax(as_operand(x), axis=axis, dtype=dtype)  # type: ignore[no-any-return]
+    return composites.log_softmax(as_operand(x), axis=axis, dtype=dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.backend import backend_for
 from ..core.context import grad_mode, state
@@ -221,5 +221,9 @@ class Tensor:
 
     def __hash__(self) -> int:
         return id(self)
+
+    if TYPE_CHECKING:  # methods built of ops are attached by modules above this one
+
+        def __getattr__(self, name: str) -> Any: ...
 
 

@@ -1,6 +1,6 @@
-"""PyTorch's function names that the Array API standard lacks, with PyTorch's meaning.
+"""PyTorch's functions that are neither methods nor in the standard: joining, building, other names of ops.
 
-Most are the methods of `eager.methods` called as functions; joining, building and einsum are here.
+Functions that are methods as well stand in `eager.methods`.
 """
 
 from __future__ import annotations
@@ -14,34 +14,14 @@ from ..core.errors import ShapeError, describe
 from ..ops import arithmetic as ar
 from ..ops import transcendental as tr
 from ..ops.axes import normalize_axis
-from ..ops.movement import copy as copy_op, stop_gradient
+from ..ops.movement import copy as copy_op
+from ..ops.movement import stop_gradient
 from ..ops.nn import activations
 from . import functions as fn
 from . import shapes as sh
 from .creation import asarray, linspace
-from .methods.elementwise import (
-    addcdiv, addcmul, allclose, clamp, deg2rad, div, float_power, fmax, fmin, frac, heaviside,
-    isclose, isneginf, isposinf, lerp, logit, nan_to_num,
-    rad2deg, sinc, sub, xlogy,
-)  # fmt: skip
-from .methods.products import (
-    addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, inner, kron, matrix_power, mm, mv, outer, vdot,
-)  # fmt: skip
-from .methods.reduction import (
-    amax, amin, aminmax, cummax, cummin, cumprod, cumsum, kthvalue, logsumexp, median, mode, msort, norm, std_mean, topk, var_mean,
-)  # fmt: skip
-from .methods.selection import (
-    argwhere, gather, index_add, index_copy, index_fill, index_put, index_select, masked_fill,
-    masked_scatter, masked_select, scatter, scatter_add, scatter_reduce, take_along_dim,
-)  # fmt: skip
-from .methods.parts import (
-    chunk, diag, diag_embed, diagonal, hsplit, narrow, select, split, tensor_split, trace, unbind, vsplit,
-)  # fmt: skip
-from .methods.shape import (
-    flatten, fliplr, flipud, movedim, permute, ravel, repeat_interleave, rot90, t, transpose, unflatten,
-    unsqueeze,
-)  # fmt: skip
-from .methods.spread import cdist, corrcoef, cov, dist, nanmean, nansum, quantile
+from .methods.products import outer
+from .methods.shape import transpose
 from .operands import as_operand, astype
 from .tensor import Tensor
 
@@ -89,12 +69,16 @@ def atleast_1d(*tensors: Any) -> Any:
 
 def atleast_2d(*tensors: Any) -> Any:
     """Tensors of at least two axes: vectors become rows."""
-    return _at_least(tensors, lambda s: (1,) * (2 - len(s)) + s if len(s) < 2 else s)
+    return _at_least(tensors, _as_row)
 
 
 def atleast_3d(*tensors: Any) -> Any:
     """Tensors of at least three axes: matrices get a last axis, vectors stand in the middle."""
-    return _at_least(tensors, lambda s: (1, *s, 1) if len(s) == 1 else (1,) * (2 - len(s)) + s + (1,) if len(s) < 3 else s)
+    return _at_least(tensors, lambda s: s if len(s) > 2 else (*_as_row(s), 1))
+
+
+def _as_row(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (1,) * (2 - len(shape)) + shape
 
 
 def broadcast_tensors(*tensors: Any) -> list[Tensor]:
@@ -104,18 +88,18 @@ def broadcast_tensors(*tensors: Any) -> list[Tensor]:
 
 def absolute(x: Any) -> Tensor:
     """Absolute value."""
-    return ar.abs(x)  # type: ignore[no-any-return]
+    return ar.abs(x)
 
 
 mul, neg, ger = ar.multiply, ar.negative, outer
 true_divide = ar.divide
-eq, ne, lt, le, gt, ge = ar.equal, ar.not_equal, ar.less, ar.less_equal, ar.greater, ar.greater_equal
+eq, ne = ar.equal, ar.not_equal
+lt, le, gt, ge = ar.less, ar.less_equal, ar.greater, ar.greater_equal
 swapaxes = swapdims = transpose
 arccos, arcsin, arctan, arctan2 = tr.acos, tr.asin, tr.atan, tr.atan2
 arccosh, arcsinh, arctanh = tr.acosh, tr.asinh, tr.atanh
 bitwise_not, fix = ar.bitwise_invert, ar.trunc
 relu = activations.relu
-clamp_min, clamp_max = (lambda x, min: fn.clip(x, min)), (lambda x, max: fn.clip(x, None, max))
 
 
 def numel(x: Tensor) -> int:
@@ -140,27 +124,35 @@ def is_complex(x: Tensor) -> bool:
 
 def clone(x: Tensor) -> Tensor:
     """The same values in memory of their own."""
-    return copy_op(x)  # type: ignore[no-any-return]
+    return copy_op(x)
 
 
 def detach(x: Tensor) -> Tensor:
     """The same memory, off the tape."""
-    return stop_gradient(x)  # type: ignore[no-any-return]
+    return stop_gradient(x)
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, device: Any = None) -> Tensor:
     """Places on and below a diagonal: int64 of shape (2, n), row by row."""
     places = [(i, j) for i in range(row) for j in range(col) if j - i <= offset]
-    return sh.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T  # type: ignore[attr-defined,no-any-return]
+    return sh.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T
 
 
 def triu_indices(row: int, col: int, offset: int = 0, *, device: Any = None) -> Tensor:
     """Places on and above a diagonal: int64 of shape (2, n), row by row."""
     places = [(i, j) for i in range(row) for j in range(col) if j - i >= offset]
-    return sh.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T  # type: ignore[attr-defined,no-any-return]
+    return sh.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T
 
 
-def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None) -> Tensor:
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
     """`steps` numbers from ``base**start`` to ``base**end``, evenly spaced in their logarithm."""
     exponents = linspace(start, end, steps, dtype="float64", device=device)
     return astype(tr.pow(float(base), exponents), dtype or get_default_dtype())
@@ -192,7 +184,9 @@ def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Tenso
     if x is not None:
         steps = fn.diff(x)
         width = sh.reshape(steps, (-1,) + (1,) * (y.ndim - a - 1)) if steps.ndim == 1 else steps
-    return fn.sum(ar.multiply(pairs, ar.multiply(width, 0.5) if x is not None else width / 2), axis=a)
+    return fn.sum(
+        ar.multiply(pairs, ar.multiply(width, 0.5) if x is not None else width / 2), axis=a
+    )
 
 
 def combinations(x: Tensor, r: int = 2) -> Tensor:
@@ -201,4 +195,3 @@ def combinations(x: Tensor, r: int = 2) -> Tensor:
         raise ShapeError(describe("combinations", str(x.type), "choices of two only"))
     at = triu_indices(x.shape[0], x.shape[0], 1)
     return fn.take(x, sh.matrix_transpose(at))
-

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from ..core.errors import AxisError
+from ..core.errors import AxisError, describe
 
 
 def normalize_axis(axis: Any, ndim: int) -> int:
@@ -12,10 +13,11 @@ def normalize_axis(axis: Any, ndim: int) -> int:
     try:
         a = int(axis.__index__())
     except AttributeError:
-        raise AxisError(f"axis {axis!r} is not an integer") from None
+        raise AxisError(describe(_asker(), repr(axis), "an axis is an integer")) from None
     span = max(ndim, 1)
     if not -span <= a < span:
-        raise AxisError(f"axis {a} is out of range for a tensor of {ndim} dimensions")
+        problem = f"axis {a} is out of range for a tensor of {ndim} dimensions"
+        raise AxisError(describe(_asker(), "", problem, f"axes go from {-span} to {span - 1}"))
     return a % span
 
 
@@ -26,5 +28,16 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     out = tuple(sorted(normalize_axis(a, ndim) for a in given))
     if len(set(out)) != len(out):
-        raise AxisError(f"axis {axis} names an axis twice")
+        raise AxisError(describe(_asker(), "", f"axis {axis} names an axis twice"))
     return out if ndim else ()
+
+
+_BETWEEN = {"normalize_axis", "normalize_axes", "call", "<genexpr>", "<listcomp>"}
+
+
+def _asker() -> str:
+    """The function that was given the axis, for error texts."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and (frame.f_code.co_name in _BETWEEN or frame.f_code.co_name[0] == "_"):
+        frame = frame.f_back
+    return frame.f_code.co_name

@@ -185,7 +185,7 @@ def _front(dims: Ints) -> int | None:
 
 def _common_rank(at: list[Any], batched: tuple[bool, ...]) -> int:
     """Axes of one example's broadcast index arrays."""
-    return max(a.ndim - b for a, b in zip(at, batched, strict=True))
+    return max(int(a.ndim) - b for a, b in zip(at, batched, strict=True))
 
 
 def _numbers(x: Any, rank: int) -> Any:

@@ -29,13 +29,19 @@ def search_sorted(xp, edges, values, side):
     rows = edges.reshape((-1, edges.shape[-1]))
     wanted = values.reshape((rows.shape[0], -1))
     found = [xp.searchsorted(row, v, side=side) for row, v in zip(rows, wanted, strict=True)]
-    return xp.stack(found).reshape(values.shape).astype("int64") if found else xp.zeros(values.shape, "int64")
+    return (
+        xp.stack(found).reshape(values.shape).astype("int64")
+        if found
+        else xp.zeros(values.shape, "int64")
+    )
 
 
 @search_sorted.type
 def _(edges, values, side):
     if edges.ndim == 0 or (edges.ndim > 1 and edges.shape[:-1] != values.shape[:-1]):
-        raise ShapeError(f"edges {edges.shape} need one axis, or the leading axes of values {values.shape}")
+        raise ShapeError(
+            f"edges {edges.shape} need one axis, or the leading axes of values {values.shape}"
+        )
     return TensorType(dt.int64, values.shape, values.device)
 
 

@@ -10,7 +10,10 @@ from ..core.kinds import movement
 from ..core.types import TensorType
 
 
-@movement(name="transfer", samples=lambda rng: [((rng.standard_normal((2, 3)),), {"source": "cpu", "device": "cpu"})])
+@movement(
+    name="transfer",
+    samples=lambda rng: [((rng.standard_normal((2, 3)),), {"source": "cpu", "device": "cpu"})],
+)
 def transfer_op(xp, x, source, device):
     """The same values in memory of another device."""
     host = backend_for(as_device(source)).to_numpy(x)

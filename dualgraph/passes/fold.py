@@ -8,6 +8,7 @@ import numpy as np
 
 from ..core.backend import ArrayBackend, backend_for
 from ..core.constant import ConstArray
+from ..core.devices import CPU, Device
 from ..core.dtypes import bfloat16, from_bfloat16
 from ..core.kinds import ELEMENTWISE
 from ..core.node import Literal, Node, Var
@@ -69,12 +70,11 @@ class Folder:
 
     def note_uniform(self, node: Node) -> None:
         (out,) = node.outputs
-        backend = backend_for(out.type.device)
         value: Literal | None = None
         named = node.prim.details.get("uniform")  # the parameter that is the value everywhere
         if named is not None and out.type.dtype is not bfloat16:
             value = _number(
-                np.full((), node.params[named], dtype=out.type.dtype.numpy), out, backend
+                np.full((), node.params[named], dtype=out.type.dtype.numpy), out, backend_for(CPU)
             )
         elif node.prim.aliases:  # a view of one number everywhere is just that
             value = self.literal(node.inputs[0])
@@ -85,7 +85,8 @@ class Folder:
                 alone = Node(
                     node.prim, scalars, node.params, (Var(-1, scalars[0].type),), node.where
                 )
-                value = _number(run_node(_typed(alone), scalars, backend)[0], out, backend)
+                backend = backend_for(out.type.device)
+                value = _number(run_node(_typed(alone, out.type.device), scalars, backend)[0], out, backend)
         if value is not None:
             self.uniform[out] = value
 
@@ -106,13 +107,13 @@ class Folder:
         return Node(node.prim, tuple(inputs), node.params, node.outputs, node.where)
 
 
-def _typed(node: Node) -> Node:
+def _typed(node: Node, device: Device) -> Node:
     types = node.prim.infer(tuple(v.type for v in node.inputs), node.params)
     return Node(
         node.prim,
         node.inputs,
         node.params,
-        tuple(Var(-1 - i, t) for i, t in enumerate(types)),
+        tuple(Var(-1 - i, t._replace(device=device)) for i, t in enumerate(types)),
         node.where,
     )
 

@@ -45,6 +45,8 @@ def inplace(plan: Schedule, may_overwrite: MayOverwrite = same_index) -> Schedul
             continue
         taken: set[int] = set()
         for result, out in enumerate(step.node.outputs):
+            if plan.buffer_of(out).role == INPUT:
+                continue  # donated: it goes into the input's memory already
             for operand, source in enumerate(step.node.inputs):
                 if not isinstance(source, Var) or not _dies(plan, i, source, out, taken):
                     continue

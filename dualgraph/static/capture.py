@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.backend import execute
 from ..core.constant import ConstArray
 from ..core.context import state
 from ..core.errors import CaptureError, Location, user_location
@@ -64,7 +65,14 @@ class GradTrack:
 
 
 class Tracer:
-    """Records the ops of one eager run as SSA nodes."""
+    """Records the ops of one eager run as SSA nodes.
+
+    ``depth``: ops on tensors of vmaps up to this deep are recorded as they are; of deeper ones, what
+    they become in the tensors within.
+    """
+
+    depth = 0
+    execute = staticmethod(execute)  # how ops are run while this tracer looks on
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -106,13 +114,17 @@ class Tracer:
         entry = self._current.get(id(t))
         if entry is not None and (t._parent is None or entry[2] == t._version or self.is_root(t)):
             return entry[1]
-        if t._parent is not None:
+        if t._parent is not None and (entry is not None or self._knows(t._parent[0])):
             parent, prim, params = t._parent
             base = self.var_of(parent)
             operand: Operand = self._emit(prim, (base,), params, (t.type,), user_location())[0]
             self._set(t, operand)
             return operand
         return self.add_root(t, Slot("tensor", t, t.type, t._requires_grad))
+
+    def _knows(self, t: Any) -> bool:
+        """Whether `t`, or what it is a view of, is part of the graph. Other views are inputs of their own."""
+        return id(t) in self._current or (t._parent is not None and self._knows(t._parent[0]))
 
     def _emit(
         self, prim: Any, inputs: tuple[Operand, ...], params: dict[str, Any], types: tuple[TensorType, ...], where: Any
@@ -133,6 +145,9 @@ class Tracer:
             self._untaped.update(made)
         for out, var in zip(outs, made, strict=True):
             self._set(out, var)
+
+    def before_write(self, op: str, t: Any) -> None:
+        """`t` is about to be written in place."""
 
     def assign(self, t: Any, new: Any) -> None:
         """`t` was written in place and now has the value of `new`."""
@@ -254,7 +269,7 @@ class Trace:
     results: int
 
 
-def _off_the_tape(given: list[Node], tracer: Tracer) -> list[Node]:
+def off_the_tape(given: list[Node], tracer: Tracer) -> list[Node]:
     """The nodes, with results of ops that ran under ``no_grad`` stopped, as a replay for gradients needs it."""
     nodes = []
     stopped: dict[Var, Operand] = {}
@@ -288,7 +303,7 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
     outputs.extend(c.operand for c in tracer.concrete)
     nodes = group_scopes(tracer.nodes, tracer.scopes, outputs)
     if tracer._untaped and any(t.requires_grad for t in results):
-        nodes = _off_the_tape(nodes, tracer)
+        nodes = off_the_tape(nodes, tracer)
     graph = Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(outputs))
     entry = tuple((t.tensor, t.at_entry is not None) for t in tracer.grads.values() if t.read)
     return Trace(

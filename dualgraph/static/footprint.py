@@ -30,9 +30,10 @@ MAX_OBJECTS = 20_000
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
 ENGINE = "dualgraph"
 OPEN_PARTS = ("dualgraph.nn", "dualgraph.optim", "dualgraph.transforms")
+_TUPLE_GETTER: Any = type(vars(collections.namedtuple("_Pair", "a"))["a"])  # a field of a named tuple
 SLOT_DESCRIPTORS = (
     types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType,
-    types.MethodDescriptorType, type(collections.namedtuple("_Pair", "a").a),
+    types.MethodDescriptorType, _TUPLE_GETTER,
 )  # fmt: skip
 FROZEN = (re.Pattern, np.dtype, *SLOT_DESCRIPTORS, type(NotImplemented))
 PURE_MODULES = frozenset(
@@ -60,7 +61,7 @@ class Footprint:
 
     def _walk(self, roots: list[tuple[Any, str]]) -> None:
         self.checks: list[Check] = []
-        self._quick: tuple[int, list[Any], list[Check]] | None = None
+        self._quick: tuple[int, list[tuple[Any, Any, Any, Check]], list[Check]] | None = None
         self.tensors: dict[int, str] = {}
         self.arrays: dict[int, tuple[Any, str]] = {}
         self.refusals: list[str] = []
@@ -90,7 +91,7 @@ class Footprint:
                 return check
         return None
 
-    def _prepare(self) -> tuple[int, list[Any], list[Check]]:
+    def _prepare(self) -> tuple[int, list[tuple[Any, Any, Any, Check]], list[Check]]:
         """The checks of dict entries, which are most, as plain tuples; and the others."""
         plain = [(c.holder, c.key, c.expected, c) for c in self.checks if type(c) is DictCheck]
         return len(self.checks), plain, [c for c in self.checks if type(c) is not DictCheck]

@@ -61,6 +61,10 @@ class Graph:
                     out[v].append(node)
         return out
 
+    def all_types(self) -> Iterator[TensorType]:
+        """The types of all vars."""
+        return (v.type for v in self.all_vars())
+
     def all_vars(self) -> Iterator[Var]:
         yield from self.inputs
         for node in self.nodes:

@@ -29,6 +29,8 @@ def interpret(graph: Graph, arrays: Iterable[Any], backend: ArrayBackend) -> lis
 
 def run_node(node: Node, operands: Sequence[Any], backend: ArrayBackend) -> Sequence[Any]:
     """One node on arrays (literals as they stand in the graph); a region runs through its body."""
+    if node.outputs and (node.outputs[0].type.device is CPU) is not (backend.xp is np):
+        backend = backend_for(node.outputs[0].type.device)  # a program on a GPU keeps its random state on the CPU
     number = as_scalar if node.prim.kind is ELEMENTWISE else partial(literal_array, backend=backend)
     values = tuple(number(v) if isinstance(v, Literal) else v for v in operands)
     if is_region(node):
@@ -59,7 +61,7 @@ def run(graph: Graph, args: tuple[Any, ...]) -> tuple[Any, ...]:
         raise ArgumentError(f"the graph takes {len(graph.inputs)} inputs, {len(leaves)} were given")
     backend = backend_for(next((t.device for t in (*graph.in_types, *graph.out_types)), CPU))
     arrays = [
-        _array(a, t, i, backend)
+        _array(a, t, i, backend_for(t.device))
         for i, (a, t) in enumerate(zip(leaves, graph.in_types, strict=True))
     ]
     results = interpret(graph, arrays, backend)

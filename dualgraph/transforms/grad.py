@@ -16,11 +16,12 @@ import numpy as np
 from ..core.context import grad_mode, state
 from ..core.errors import ArgumentError, DTypeError, ShapeError, TransformError, describe
 from ..core.node import TapeNode
-from ..core.trees import flatten, map_leaves, unflatten
+from ..core.trees import map_leaves
 from ..eager import autograd
 from ..eager.batch import tracked, tracked_within
 from ..eager.creation import asarray, zeros_like
 from ..eager.tensor import Tensor
+from .outline import outline
 
 NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
 
@@ -105,11 +106,11 @@ class Forward:
     def __init__(
         self, what: str, fn: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool
     ) -> None:
-        values, self.tree = flatten(primals)
+        values, self.tree = outline(primals)
         self.what = what
         self.leaves = [_fresh_leaf(what, v) for v in values]
         with grad_mode(True):
-            result = fn(*unflatten(self.tree, self.leaves))
+            result = fn(*self.tree.fill(self.leaves))
         for leaf in self.leaves:
             _close(leaf)
         self.aux = None
@@ -121,16 +122,16 @@ class Forward:
                     )
                 )
             result, self.aux = result
-        outs, self.out_tree = flatten(result)
+        outs, self.out_tree = outline(result)
         self.outs: list[Tensor] = [_as_result(what, o) for o in outs]
-        self.result = unflatten(self.out_tree, self.outs)
+        self.result = self.out_tree.fill(self.outs)
         self.outer = state.grad and (
             _reach_outside(self.outs, self.leaves) or any(map(tracked_within, self.outs))
         )
 
     def scalar(self) -> Tensor:
         """The one real number that the function gave."""
-        if self.out_tree.kind is not None:
+        if not self.out_tree.is_single:
             raise TransformError(
                 describe(
                     self.what,
@@ -162,7 +163,7 @@ class Forward:
 
     def cotangents(self, ct: Any) -> list[Tensor]:
         """A tree of cotangents, checked against the results."""
-        given, tree = flatten(ct)
+        given, tree = outline(ct)
         if tree != self.out_tree:
             raise TransformError(
                 describe(
@@ -202,7 +203,7 @@ class Forward:
                 allow_unused=True,
             )
         grads = [zeros_like(x) if g is None else g for g, x in zip(found, self.leaves, strict=True)]
-        return unflatten(self.tree, grads)
+        return self.tree.fill(grads)
 
     def leave(self, tree: Any) -> Any:
         """Results for the caller: off the leaves, on the outer tape if there is one."""

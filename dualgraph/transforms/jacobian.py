@@ -6,12 +6,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.trees import TreeDef, flatten, map_leaves, unflatten
 from ..eager.creation import asarray, eye
 from ..eager.shapes import moveaxis, reshape
 from ..eager.tensor import Tensor
 from .grad import at_places, vjp
 from .jvp import linearize
+from .outline import Outline, outline
 from .vmap import vmap
 
 Argnums = int | Sequence[int]
@@ -34,8 +34,8 @@ def jacrev(
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         of_chosen, chosen = at_places("jacrev", fn, argnums, args, kwargs)
         out, pull, *aux = vjp(of_chosen, *chosen, has_aux=has_aux)
-        outs, out_tree = flatten(out)
-        rows, in_tree = flatten(vmap(pull)(unflatten(out_tree, _basis(outs))))
+        outs, out_tree = outline(out)
+        rows, in_tree = outline(vmap(pull)(out_tree.fill(_basis(outs))))
         parts = [_cut_rows(r, outs, first=True) for r in rows]
         blocks = [[p[i] for p in parts] for i in range(len(outs))]
         result = _arranged(blocks, out_tree, in_tree, argnums)
@@ -55,11 +55,12 @@ def jacfwd(
     @functools.wraps(fn, updated=())
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         of_chosen, chosen = at_places("jacfwd", fn, argnums, args, kwargs)
-        chosen = map_leaves(asarray, chosen)
+        values, tree = outline(chosen)
+        chosen = tree.fill(map(asarray, values))
         _, push, *aux = linearize(of_chosen, *chosen, has_aux=has_aux)
-        primals, in_tree = flatten(chosen)
+        primals, in_tree = outline(chosen)
         basis = _basis(primals)
-        columns, out_tree = flatten(vmap(push)(*unflatten(in_tree, basis)))
+        columns, out_tree = outline(vmap(push)(*in_tree.fill(basis)))
         blocks = [_cut_rows(c, primals, first=False) for c in columns]
         result = _arranged(blocks, out_tree, in_tree, argnums)
         return (result, aux[0]) if has_aux else result
@@ -108,8 +109,8 @@ def _cut_rows(rows: Tensor, leaves: Sequence[Tensor], first: bool) -> list[Tenso
 
 
 def _arranged(
-    blocks: list[list[Tensor]], out_tree: TreeDef, in_tree: TreeDef, argnums: Argnums
+    blocks: list[list[Tensor]], out_tree: Outline, in_tree: Outline, argnums: Argnums
 ) -> Any:
     """Blocks, one an (out leaf, in leaf), as a tree of results of trees of arguments."""
-    per_out = [unflatten(in_tree, row) for row in blocks]
-    return unflatten(out_tree, [args[0] if isinstance(argnums, int) else args for args in per_out])
+    per_out = [in_tree.fill(row) for row in blocks]
+    return out_tree.fill([args[0] if isinstance(argnums, int) else args for args in per_out])

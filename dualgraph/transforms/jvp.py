@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.errors import ShapeError, TransformError, describe
-from ..core.trees import flatten, map_leaves, unflatten
 from ..eager.creation import asarray, zeros_like
 from ..eager.tensor import Tensor
 from .grad import Forward, vjp
+from .outline import outline
 
 
 def jvp(
@@ -55,10 +55,10 @@ def linearize(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     (6.0, 12.0)
     """
     run = Forward("jvp", fn, primals, has_aux)
-    anywhere = map_leaves(
-        zeros_like, run.result
-    )  # a pullback is linear: where it is linearised is all one
-    _, transpose = vjp(lambda ct: run.pull(flatten(ct)[0], retain=True), anywhere)
+    anywhere = run.out_tree.fill(
+        map(zeros_like, run.outs)
+    )  # a pullback is linear: any point will do
+    _, transpose = vjp(lambda ct: run.pull(outline(ct)[0], retain=True), anywhere)
 
     def push(*tangents: Any) -> Any:
         (tangent,) = transpose(_matching(run, tangents))
@@ -69,7 +69,7 @@ def linearize(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
 
 
 def _matching(run: Forward, tangents: tuple[Any, ...]) -> tuple[Any, ...]:
-    values, tree = flatten(tangents)
+    values, tree = outline(tangents)
     if tree != run.tree:
         raise TransformError(
             describe("jvp", "", f"tangents have the structure {tree!r}, primals {run.tree!r}")
@@ -83,4 +83,4 @@ def _matching(run: Forward, tangents: tuple[Any, ...]) -> tuple[Any, ...]:
             raise ShapeError(
                 describe("jvp", f"{t.type}, {x.type}", "a tangent needs the shape of its primal")
             )
-    return unflatten(run.tree, out)  # type: ignore[no-any-return]
+    return run.tree.fill(out)  # type: ignore[no-any-return]

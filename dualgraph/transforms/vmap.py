@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..core.errors import AxisError, ShapeError, TransformError, describe
-from ..core.trees import flatten, unflatten
+from ..core.trees import TreeDef, flatten, unflatten
 from ..eager.batch import Level, batch_of, in_batch
 from ..eager.batching import level_of
 from ..eager.creation import asarray
@@ -78,13 +78,14 @@ def _spread(axes: Axes, tree: Any, what: str = "in_axes") -> list[int | None]:
     """One axis a leaf of `tree`, of which `axes` is a prefix."""
     if axes is None or isinstance(axes, int):
         return [axes] * len(flatten(tree)[0])
-    _, spec = flatten(axes)
+    given, spec = flatten(axes)
     _, shape = flatten(tree)
     out: list[int | None] = []
+    left = iter(given)
 
-    def walk(spec_leaves: Iterator[Any], spec: Any, node: Any) -> None:
+    def walk(spec: TreeDef, node: TreeDef) -> None:
         if spec.kind is None:
-            axis = next(spec_leaves)
+            axis = next(left)
             if axis is not None and not isinstance(axis, int):
                 raise TransformError(
                     describe("vmap", f"{what}={axes!r}", f"an axis is an int or None, not {axis!r}")
@@ -101,9 +102,9 @@ def _spread(axes: Axes, tree: Any, what: str = "in_axes") -> list[int | None]:
                 )
             )
         for s, n in zip(spec.children, node.children, strict=True):
-            walk(spec_leaves, s, n)
+            walk(s, n)
 
-    walk(iter(flatten(axes)[0]), spec, shape)
+    walk(spec, shape)
     return out
 
 

@@ -51,7 +51,10 @@ def forward(x, w, stride, padding, dilation, groups):
     for g in range(groups):
         own = w[g * outs : (g + 1) * outs]
         terms = [
-            (own[(None, slice(None), c, *t, *[None] * rank)], view[(slice(None), g * channels + c, None, ..., *t)])
+            (
+                own[(None, slice(None), c, *t, *[None] * rank)],
+                view[(slice(None), g * channels + c, None, ..., *t)],
+            )
             for c in range(channels)
             for t in np.ndindex(*w.shape[2:])
         ]
@@ -73,8 +76,12 @@ def input_gradient(ct, w, extent, stride, padding, dilation, groups):
             inside = all(0 <= i < n for i, n in zip(q, ct.shape[2:], strict=True))
             reach.append((t, q if inside else None))
         terms = [
-            (w[(g * outs + o, None, slice(None), *t)],
-             ct[(slice(None), g * outs + o, *q)][:, None] if q else np.zeros((ct.shape[0], 1), ct.dtype))
+            (
+                w[(g * outs + o, None, slice(None), *t)],
+                ct[(slice(None), g * outs + o, *q)][:, None]
+                if q
+                else np.zeros((ct.shape[0], 1), ct.dtype),
+            )
             for o in range(outs)
             for t, q in reach
         ]
@@ -89,7 +96,10 @@ def weight_gradient(x, ct, kernel, stride, padding, dilation, groups):
     for g in range(groups):
         own = slice(g * channels, (g + 1) * channels)
         terms = [
-            (ct[(n, slice(g * outs, (g + 1) * outs), *at)][(..., *[None] * (1 + len(kernel)))], view[(n, own, *at)][None])
+            (
+                ct[(n, slice(g * outs, (g + 1) * outs), *at)][(..., *[None] * (1 + len(kernel)))],
+                view[(n, own, *at)][None],
+            )
             for n in range(x.shape[0])
             for at in np.ndindex(*ct.shape[2:])
         ]
@@ -140,7 +150,14 @@ def test_convolutions_are_those_of_the_ops(seed):
         rank, groups = int(rng.integers(1, 4)), int(rng.integers(1, 4))
         draw = lambda low, high, rank=rank: tuple(int(v) for v in rng.integers(low, high, rank))  # noqa: E731
         (n, c, o), padding = draw(1, 5, 3), tuple(zip(draw(0, 3), draw(0, 3), strict=True))
-        case = ((n, c * groups, *draw(5, 12)), (o * groups, c, *draw(1, 4)), draw(1, 4), padding, draw(1, 3), groups)
+        case = (
+            (n, c * groups, *draw(5, 12)),
+            (o * groups, c, *draw(1, 4)),
+            draw(1, 4),
+            padding,
+            draw(1, 3),
+            groups,
+        )
         x, w, ct, how = operands(case, "float64", seed)
         for name, a, b, extra in [
             ("conv", x, w, {}),

@@ -84,7 +84,9 @@ def test_batch_axes_broadcast(x_lead, y_lead):
     assert same_bits(matmul(x, y[..., :2]), law(x, y[..., :2]))
 
 
-@pytest.mark.parametrize("shapes", [((0, 3), (3, 4)), ((2, 0), (0, 4)), ((2, 3), (3, 0)), ((0, 2, 3), (3, 4))])
+@pytest.mark.parametrize(
+    "shapes", [((0, 3), (3, 4)), ((2, 0), (0, 4)), ((2, 3), (3, 0)), ((0, 2, 3), (3, 4))]
+)
 def test_empty_products(shapes):
     x, y = (np.ones(s, "float32") for s in shapes)
     assert same_bits(matmul(x, y), np.matmul(x, y))
@@ -106,7 +108,10 @@ def test_results_go_into_given_memory_of_any_layout():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_row_does_not_depend_on_its_neighbours_nor_on_threads(dtype, monkeypatch):
     rng = np.random.default_rng(3)
-    x, y = rng.standard_normal((300, 520)).astype(dtype), rng.standard_normal((520, 700)).astype(dtype)
+    x, y = (
+        rng.standard_normal((300, 520)).astype(dtype),
+        rng.standard_normal((520, 700)).astype(dtype),
+    )
     whole = matmul(x, y)
     for threads in (1, 3):
         monkeypatch.setattr(pool, "size", threads)
@@ -130,6 +135,8 @@ def test_vector_width_and_packing_do_not_matter(dtype, width, packed):
         x, y = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
         out = np.empty((m, n), dtype)
         start = np.zeros(1, dtype=np.int64)
-        sizes = Product(dtype, m, n, k, Strided(k * size, size), Strided(size, n * size), n * size, (start,) * 3)
+        sizes = Product(
+            dtype, m, n, k, Strided(k * size, size), Strided(size, n * size), n * size, (start,) * 3
+        )
         Plan(sizes, shape.geometry(dtype, width), packed, packed)(x, y, out)
         assert same_bits(out, law(x, y))

@@ -197,7 +197,9 @@ def test_a_write_through_a_view_counts_for_its_base():
         z.sum().backward()
 
 
-@pytest.mark.parametrize(("name", "binary"), [("mul", True), ("atan2", True), ("sin", False), ("square", False)])
+@pytest.mark.parametrize(
+    ("name", "binary"), [("mul", True), ("atan2", True), ("sin", False), ("square", False)]
+)
 def test_ops_in_place_keep_the_old_values_that_they_need(name, binary):
     gradients = []
     for form in (name, name + "_"):

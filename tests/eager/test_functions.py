@@ -59,7 +59,8 @@ CASES = [
     ("cumulative_prod", (X[0],), {"include_initial": True}), ("diff", (X,), {"axis": 0, "n": 2}),
     ("permute_dims", (CUBE, (2, 0, 1)), {}), ("matrix_transpose", (CUBE,), {}), ("moveaxis", (CUBE, 0, -1), {}),
     ("expand_dims", (X,), {"axis": 1}), ("squeeze", (X[:, None], 1), {}), ("reshape", (X, (-1, 2)), {}),
-    ("flip", (CUBE,), {"axis": (0, 2)}), ("flip", (X,), {}), ("roll", (X, 2), {}), ("roll", (X, (1, -1)), {"axis": (0, 1)}),
+    ("flip", (CUBE,), {"axis": (0, 2)}), ("flip", (X,), {}), ("roll", (X, 2), {}),
+    ("roll", (X, (1, -1)), {"axis": (0, 1)}),
     ("tile", (X, (2, 1, 2)), {}), ("repeat", (X, 2), {"axis": 1}), ("repeat", (X, np.array([1, 0, 2])), {"axis": 0}),
     ("concat", ((X, Y),), {"axis": 1}), ("concat", ((X, Y),), {"axis": None}), ("stack", ((X, Y),), {"axis": -1}),
     ("unstack", (X,), {"axis": 1}), ("broadcast_to", (X[0], (2, 4)), {}), ("meshgrid", (X[0], Y[:, 0]), {}),
@@ -75,7 +76,8 @@ CASES = [
     ("isin", (WHOLE, np.array([1, 2])), {}), ("linspace", (0, 1, 7), {"endpoint": False}), ("eye", (3, 4), {"k": 1}),
     ("arange", (10, 2, -3), {}), ("nextafter", (X, Y), {}), ("nextafter", (np.zeros(2), np.array([1.0, -1.0])), {}),
     ("cov", (X,), {}), ("kron", (X, Y[:2]), {}), ("bincount", (WHOLE.ravel() + 3,), {}),
-    ("logaddexp", (X, Y), {}), ("heaviside", (X, Y), {}), ("rot90", (X,), {}), ("real", (X + 1j,), {}), ("imag", (X + 1j,), {}),
+    ("logaddexp", (X, Y), {}), ("heaviside", (X, Y), {}), ("rot90", (X,), {}), ("real", (X + 1j,), {}),
+    ("imag", (X + 1j,), {}),
 ]  # fmt: skip
 
 
@@ -97,8 +99,8 @@ def test_functions_give_what_numpy_gives(name, args, params):
 
 EQUATIONS = [
     "ij,jk->ik", "ij,kj", "ii", "ii->i", "ij->ji", "ij->", "i,j", "i,i", "bij,bjk->bik", "...ij,...jk->...ik",
-    "...ij->...ji", "bi,bi->b", "ij,ij->ij", "i,ij,j", "ab,cd,ef->fadcbe", "iij,ik->jk", "abc,cd,be->ade", "i...,i...->...",
-    "ij, jk -> ki", "abab->ba", "a,a,a->a", "ij,k->",
+    "...ij->...ji", "bi,bi->b", "ij,ij->ij", "i,ij,j", "ab,cd,ef->fadcbe", "iij,ik->jk", "abc,cd,be->ade",
+    "i...,i...->...", "ij, jk -> ki", "abab->ba", "a,a,a->a", "ij,k->",
 ]  # fmt: skip
 
 
@@ -107,9 +109,17 @@ def test_einsum_agrees_with_numpy(equation):
     sizes = {c: 2 + i % 3 for i, c in enumerate(sorted(set(equation) - set(" ,->.")))}
     arrays = []
     for k, text in enumerate(equation.replace(" ", "").partition("->")[0].split(",")):
-        lead = ((3,) if k else (2, 3)) if "..." in text and text.startswith("...") else (3,) if "..." in text else ()
+        lead = (
+            ((3,) if k else (2, 3))
+            if "..." in text and text.startswith("...")
+            else (3,)
+            if "..." in text
+            else ()
+        )
         dims = tuple(sizes[c] for c in text.replace("...", ""))
-        arrays.append(RNG.standard_normal((*lead, *dims) if text.startswith("...") else (*dims, *lead)))
+        arrays.append(
+            RNG.standard_normal((*lead, *dims) if text.startswith("...") else (*dims, *lead))
+        )
     found = dg.einsum(equation, *arrays)
     np.testing.assert_allclose(found, np.einsum(equation, *arrays), rtol=1e-10)
 
@@ -171,12 +181,22 @@ def test_facts_of_dtypes():
     for wrong in (lambda: dg.finfo(dg.int8), lambda: dg.iinfo(dg.float32)):
         with pytest.raises(dg.DTypeError):
             wrong()
-    kinds = ["bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating", "numeric"]
+    kinds = [
+        "bool",
+        "signed integer",
+        "unsigned integer",
+        "integral",
+        "real floating",
+        "complex floating",
+        "numeric",
+    ]
     assert [k for k in kinds if dg.isdtype(dg.int8, k)] == ["signed integer", "integral", "numeric"]
     assert dg.isdtype(dg.float32, ("integral", dg.float32))
     info = dg.__array_namespace_info__()
     assert info.default_dtypes()["real floating"] is dg.float32
-    assert set(info.dtypes(kind="integral")) == {f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)}
+    assert set(info.dtypes(kind="integral")) == {
+        f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)
+    }
     assert "cpu" in map(str, info.devices())
 
 
@@ -197,7 +217,11 @@ def test_the_default_dtype():
     ("call", "kind", "words"),
     [
         (lambda: dg.ones(3) + dg.ones(4), dg.ShapeError, ["add", "f32[3]", "f32[4]", "broadcast"]),
-        (lambda: dg.ones(2, 3) @ dg.ones(2, 3), dg.ShapeError, ["matmul", "f32[2,3]", "inner sizes"]),
+        (
+            lambda: dg.ones(2, 3) @ dg.ones(2, 3),
+            dg.ShapeError,
+            ["matmul", "f32[2,3]", "inner sizes"],
+        ),
         (lambda: dg.ones(2).view(3), dg.ShapeError, ["reshape", "f32[2]"]),
         (lambda: dg.ones(2, 3).T.view(6), dg.ShapeError, ["view", "strides", "reshape"]),
         (lambda: dg.ones(2).sum(1), dg.AxisError, ["axis 1"]),
@@ -206,7 +230,11 @@ def test_the_default_dtype():
         (lambda: dg.add("a", dg.ones(1)), dg.DTypeError, ["add", "str", "asarray"]),
         (lambda: dg.ones(2, dtype=dg.complex64) < 1, dg.DTypeError, ["less", "complex"]),
         (lambda: -dg.tensor([True]), dg.DTypeError, ["neg", "~x"]),
-        (lambda: dg.ones(2).gather(0, dg.tensor([5])), dg.BoundsError, ["take_along", "index 5", "axis of 2"]),
+        (
+            lambda: dg.ones(2).gather(0, dg.tensor([5])),
+            dg.BoundsError,
+            ["take_along", "index 5", "axis of 2"],
+        ),
         (lambda: dg.ones(2).gather(0, dg.tensor([0.5])), dg.DTypeError, ["gather", "integers"]),
         (lambda: dg.cat([dg.ones(2, 2), dg.ones(2, 3)]), dg.ShapeError, ["concat_along", "differ"]),
         (lambda: dg.stack([dg.ones(2), dg.ones(3)]), dg.ShapeError, ["stack", "same shape"]),

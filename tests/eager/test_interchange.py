@@ -98,7 +98,11 @@ def test_dtypes_of_python_numbers_and_arrays():
 
 def test_python_numbers_out_of_tensors():
     assert dg.tensor([2.5]).item() == 2.5
-    assert float(dg.tensor(2)) == 2.0 and int(dg.tensor(2.7)) == 2 and complex(dg.tensor(1.0)) == 1 + 0j
+    assert (
+        float(dg.tensor(2)) == 2.0
+        and int(dg.tensor(2.7)) == 2
+        and complex(dg.tensor(1.0)) == 1 + 0j
+    )
     assert [10, 20, 30][dg.tensor(1)] == 20
     assert bool(dg.tensor([1])) and not dg.tensor(0.0)
     for fails in (lambda: dg.ones(2).item(), lambda: bool(dg.ones(2))):

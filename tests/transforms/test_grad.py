@@ -64,6 +64,21 @@ def test_trees_of_arguments_give_trees_of_gradients() -> None:
     assert grads["b"][1].item() == 24.0
 
 
+def test_none_in_trees_is_nothing_to_differentiate() -> None:
+    def f(p: Any) -> Any:
+        return {"out": p["w"] * p["w"], "nothing": None}
+
+    p = {"w": dg.asarray([1.0, 2.0]), "b": None}
+    gradient = dg.grad(lambda p: f(p)["out"].sum())(p)
+    assert gradient["w"].tolist() == [2.0, 4.0] and gradient["b"] is None
+    for transform in (dg.jacrev, dg.jacfwd):
+        j = transform(f)(p)
+        assert j["nothing"] is None and j["out"]["b"] is None
+        assert j["out"]["w"].tolist() == [[2.0, 0.0], [0.0, 4.0]]
+    each = dg.vmap(dg.grad(lambda p: f(p)["out"]))(p)
+    assert each["w"].tolist() == [2.0, 4.0] and each["b"] is None
+
+
 def test_aux_results_are_passed_on() -> None:
     def f(x: Any) -> Any:
         return (x * x).sum(), {"mean": x.mean()}

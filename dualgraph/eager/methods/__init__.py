@@ -1,5 +1,27 @@
 """Methods of tensors, with PyTorch's names and meaning. Importing this attaches them all."""
 
-from . import conversion, elementwise, history, parts, products, reduction, selection, shape, spread, writing
+from . import (
+    conversion,
+    elementwise,
+    history,
+    parts,
+    products,
+    reduction,
+    selection,
+    shape,
+    spread,
+    writing,
+)
 
-__all__ = ["conversion", "elementwise", "history", "parts", "products", "reduction", "selection", "shape", "spread", "writing"]
+__all__ = [
+    "conversion",
+    "elementwise",
+    "history",
+    "parts",
+    "products",
+    "reduction",
+    "selection",
+    "shape",
+    "spread",
+    "writing",
+]

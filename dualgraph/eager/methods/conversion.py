@@ -22,12 +22,19 @@ def astype(x: Tensor, dtype: Any, copy: bool = True) -> Tensor:
     """x in another dtype."""
     target = dt.as_dtype(dtype)
     if target is x.dtype:
-        return copy_op(x) if copy else x  # type: ignore[no-any-return]
-    return cast(x, dtype=target.name)  # type: ignore[no-any-return]
+        return copy_op(x) if copy else x
+    return cast(x, dtype=target.name)
 
 
 @method
-def to(x: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_ignored: Any) -> Tensor:
+def to(
+    x: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool = False,
+    **_ignored: Any,
+) -> Tensor:
     """x as another dtype, on another device, or both as another tensor; x itself if nothing changes.
 
     >>> dg.ones(2).to(dg.float64).dtype, dg.ones(2).to("cpu").device
@@ -205,36 +212,52 @@ methods(ndimension=dim, nelement=numel)
 
 
 def _like(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
-    return {"dtype": x.dtype if dtype is None else dtype, "device": x.device if device is None else device}
+    return {
+        "dtype": x.dtype if dtype is None else dtype,
+        "device": x.device if device is None else device,
+    }
 
 
 @method
-def new_zeros(x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_zeros(
+    x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros of another shape in the dtype and on the device of x."""
     return creation.zeros(*size, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
 @method
-def new_ones(x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_ones(
+    x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Ones of another shape in the dtype and on the device of x."""
     return creation.ones(*size, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
 @method
-def new_empty(x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_empty(
+    x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Memory of another shape in the dtype and on the device of x (zeros)."""
     return creation.zeros(*size, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
 @method
 def new_full(
-    x: Tensor, size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    x: Tensor,
+    size: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """One value in another shape, in the dtype and on the device of x."""
     return creation.full(size, fill_value, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
 @method
-def new_tensor(x: Tensor, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_tensor(
+    x: Tensor, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A copy of `data` in the dtype and on the device of x."""
     return creation.tensor(data, **_like(x, dtype, device), requires_grad=requires_grad)

@@ -48,51 +48,57 @@ methods(**{name: as_method(op, name) for name, op in OPS.items()})
 @method
 def add(x: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """``x + alpha * other``."""
-    return ar.add(x, other if alpha == 1 else ar.multiply(other, alpha))  # type: ignore[no-any-return]
+    return ar.add(x, other if alpha == 1 else ar.multiply(other, alpha))
 
 
 @method
 def sub(x: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """``x - alpha * other``."""
-    return ar.subtract(x, other if alpha == 1 else ar.multiply(other, alpha))  # type: ignore[no-any-return]
+    return ar.subtract(x, other if alpha == 1 else ar.multiply(other, alpha))
 
 
 @method
 def rsub(x: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """``other - alpha * x``."""
-    return ar.subtract(other, x if alpha == 1 else ar.multiply(x, alpha))  # type: ignore[no-any-return]
+    return ar.subtract(other, x if alpha == 1 else ar.multiply(x, alpha))
 
 
 @method
 def div(x: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """``x / other``; `rounding_mode` "floor" or "trunc" rounds the quotient."""
     if rounding_mode is None:
-        return ar.divide(x, other)  # type: ignore[no-any-return]
+        return ar.divide(x, other)
     if rounding_mode == "floor":
-        return ar.floor_divide(x, other)  # type: ignore[no-any-return]
+        return ar.floor_divide(x, other)
     if rounding_mode != "trunc":
-        raise ArgumentError(describe("div", str(x.type), f"rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}"))
+        raise ArgumentError(
+            describe(
+                "div",
+                str(x.type),
+                f"rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}",
+            )
+        )
     common = result_type(x, other)
     if not common.is_inexact:  # exact in integers: round the floor up where it fell below 0
         low = ar.floor_divide(x, other)
         rest = ar.subtract(x, ar.multiply(low, other))
-        return ar.where(ar.logical_and(ar.less(low, 0), ar.not_equal(rest, 0)), ar.add(low, 1), low)  # type: ignore[no-any-return]
-    return ar.trunc(ar.divide(x, other))  # type: ignore[no-any-return]
+        return ar.where(ar.logical_and(ar.less(low, 0), ar.not_equal(rest, 0)), ar.add(low, 1), low)
+    return ar.trunc(ar.divide(x, other))
 
 
 @method
 def round(x: Tensor, *, decimals: int = 0) -> Tensor:
     """The nearest whole number (or multiple of ``10**-decimals``), halves to even."""
     if not decimals:
-        return ar.round(x)  # type: ignore[no-any-return]
+        return ar.round(x)
     scale = 10.0**decimals
-    return ar.divide(ar.round(ar.multiply(x, scale)), scale)  # type: ignore[no-any-return]
+    return ar.divide(ar.round(ar.multiply(x, scale)), scale)
 
 
 @method
 def frac(x: Tensor) -> Tensor:
     """x without its whole part."""
-    return ar.subtract(x, ar.trunc(x))  # type: ignore[no-any-return]
+    return ar.subtract(x, ar.trunc(x))
 
 
 @method
@@ -122,10 +128,10 @@ def lerp(x: Tensor, end: Tensor, weight: Any) -> Tensor:
     if isinstance(weight, Tensor):
         near = ar.add(x, ar.multiply(weight, gap))
         far = ar.subtract(end, ar.multiply(gap, ar.subtract(1, weight)))
-        return ar.where(ar.less(ar.abs(weight), 0.5), near, far)  # type: ignore[no-any-return]
+        return ar.where(ar.less(ar.abs(weight), 0.5), near, far)
     if abs_of(weight) < 0.5:
-        return ar.add(x, ar.multiply(gap, weight))  # type: ignore[no-any-return]
-    return ar.subtract(end, ar.multiply(gap, 1 - weight))  # type: ignore[no-any-return]
+        return ar.add(x, ar.multiply(gap, weight))
+    return ar.subtract(end, ar.multiply(gap, 1 - weight))
 
 
 def abs_of(value: Any) -> Any:
@@ -137,39 +143,41 @@ def abs_of(value: Any) -> Any:
 def addcmul(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """``x + value * tensor1 * tensor2``."""
     product = ar.multiply(tensor1, tensor2)
-    return ar.add(x, product if value == 1 else ar.multiply(product, value))  # type: ignore[no-any-return]
+    return ar.add(x, product if value == 1 else ar.multiply(product, value))
 
 
 @method
 def addcdiv(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """``x + value * tensor1 / tensor2``."""
-    return ar.add(x, ar.divide(tensor1 if value == 1 else ar.multiply(tensor1, value), tensor2))  # type: ignore[no-any-return]
+    return ar.add(x, ar.divide(tensor1 if value == 1 else ar.multiply(tensor1, value), tensor2))
 
 
 @method
-def nan_to_num(x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+def nan_to_num(
+    x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
     """x with NaN and infinities replaced: by 0 and the largest finite numbers unless told otherwise."""
     if not x.dtype.is_inexact:
-        return copy_op(x)  # type: ignore[no-any-return]
+        return copy_op(x)
     top = np.finfo(x.dtype.numpy).max if x.dtype.name != "bfloat16" else 3.3895313892515355e38
     high = float(top) if posinf is None else posinf
     low = -float(top) if neginf is None else neginf
     out = ar.where(ar.equal(x, float("inf")), high, ar.where(ar.equal(x, float("-inf")), low, x))
-    return ar.where(ar.isnan(x), nan, out)  # type: ignore[no-any-return]
+    return ar.where(ar.isnan(x), nan, out)
 
 
 @method
 def logit(x: Tensor, eps: float | None = None) -> Tensor:
     """``log(x / (1 - x))``, x held in [eps, 1 - eps] if eps is given."""
     x = x if eps is None else fn.clip(x, eps, 1 - eps)
-    return tr.log(ar.divide(x, ar.subtract(1, x)))  # type: ignore[no-any-return]
+    return tr.log(ar.divide(x, ar.subtract(1, x)))
 
 
 @method
 def xlogy(x: Tensor, other: Any) -> Tensor:
     """``x * log(other)``, 0 where x is 0 (NaN where `other` is)."""
     zero = ar.logical_and(ar.equal(x, 0), ar.logical_not(ar.isnan(other)))
-    return ar.where(zero, 0.0, ar.multiply(x, tr.log(ar.where(zero, 1.0, other))))  # type: ignore[no-any-return]
+    return ar.where(zero, 0.0, ar.multiply(x, tr.log(ar.where(zero, 1.0, other))))
 
 
 @method
@@ -177,26 +185,26 @@ def sinc(x: Tensor) -> Tensor:
     """``sin(pi x) / (pi x)``, 1 at 0."""
     zero = ar.equal(x, 0)
     turned = ar.multiply(ar.where(zero, 1.0, x), np.pi)
-    return ar.where(zero, 1.0, ar.divide(tr.sin(turned), turned))  # type: ignore[no-any-return]
+    return ar.where(zero, 1.0, ar.divide(tr.sin(turned), turned))
 
 
 @method
 def deg2rad(x: Tensor) -> Tensor:
     """Degrees in radians."""
-    return ar.multiply(x, np.pi / 180)  # type: ignore[no-any-return]
+    return ar.multiply(x, np.pi / 180)
 
 
 @method
 def rad2deg(x: Tensor) -> Tensor:
     """Radians in degrees."""
-    return ar.multiply(x, 180 / np.pi)  # type: ignore[no-any-return]
+    return ar.multiply(x, 180 / np.pi)
 
 
 @method
 def heaviside(x: Tensor, values: Any) -> Tensor:
     """0 below 0, 1 above, `values` at 0."""
     step = ar.cast(ar.greater(x, 0), dtype=x.dtype.name)
-    return ar.where(ar.equal(x, 0), values, step)  # type: ignore[no-any-return]
+    return ar.where(ar.equal(x, 0), values, step)
 
 
 # --- comparison of whole tensors -----------------------------------------------------------------
@@ -205,45 +213,51 @@ def heaviside(x: Tensor, values: Any) -> Tensor:
 @method
 def isposinf(x: Tensor) -> Tensor:
     """x is +infinity."""
-    return ar.equal(x, float("inf"))  # type: ignore[no-any-return]
+    return ar.equal(x, float("inf"))
 
 
 @method
 def isneginf(x: Tensor) -> Tensor:
     """x is -infinity."""
-    return ar.equal(x, float("-inf"))  # type: ignore[no-any-return]
+    return ar.equal(x, float("-inf"))
 
 
 @method
 def fmax(x: Tensor, other: Any) -> Tensor:
     """The larger operand; where one is NaN, the other."""
-    return ar.where(ar.isnan(x), other, ar.where(ar.isnan(other), x, ar.maximum(x, other)))  # type: ignore[no-any-return]
+    return ar.where(ar.isnan(x), other, ar.where(ar.isnan(other), x, ar.maximum(x, other)))
 
 
 @method
 def fmin(x: Tensor, other: Any) -> Tensor:
     """The smaller operand; where one is NaN, the other."""
-    return ar.where(ar.isnan(x), other, ar.where(ar.isnan(other), x, ar.minimum(x, other)))  # type: ignore[no-any-return]
+    return ar.where(ar.isnan(x), other, ar.where(ar.isnan(other), x, ar.minimum(x, other)))
 
 
 @method
 def float_power(x: Tensor, exponent: Any) -> Tensor:
     """``x ** exponent`` in float64."""
-    return tr.pow(ar.cast(x, dtype="float64"), exponent)  # type: ignore[no-any-return]
+    return tr.pow(ar.cast(x, dtype="float64"), exponent)
 
 
 @method
-def isclose(x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+def isclose(
+    x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
     """Where ``|x - other| <= atol + rtol * |other|``, or both are equal."""
-    near = ar.less_equal(ar.abs(ar.subtract(x, other)), ar.add(ar.multiply(ar.abs(other), rtol), atol))
+    near = ar.less_equal(
+        ar.abs(ar.subtract(x, other)), ar.add(ar.multiply(ar.abs(other), rtol), atol)
+    )
     out = ar.logical_or(ar.equal(x, other), ar.logical_and(near, ar.isfinite(other)))
     if equal_nan:
         out = ar.logical_or(out, ar.logical_and(ar.isnan(x), ar.isnan(other)))
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 @method
-def allclose(x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def allclose(
+    x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
     """Whether `isclose` holds everywhere."""
     return bool(fn.all(isclose(x, other, rtol, atol, equal_nan)))
 

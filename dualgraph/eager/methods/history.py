@@ -41,7 +41,12 @@ def register_hook(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHan
     edge = x._edge()
     if edge is None:
         raise AutogradError(
-            describe("register_hook", str(x.type), "a tensor that requires no gradient has none to hook", "call .requires_grad_() first")
+            describe(
+                "register_hook",
+                str(x.type),
+                "a tensor that requires no gradient has none to hook",
+                "call .requires_grad_() first",
+            )
         )
     node, index = edge
     if node.hooks is None:

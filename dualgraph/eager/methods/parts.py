@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
 
 from ...core.errors import ShapeError, describe
 from ...ops.arithmetic import where
 from ...ops.axes import normalize_axis
-from ...ops.movement import copy as copy_op, permute as permute_op, reshape as reshape_op
+from ...ops.movement import copy as copy_op
+from ...ops.movement import permute as permute_op
+from ...ops.movement import reshape as reshape_op
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method, methods
@@ -23,21 +25,27 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     a = normalize_axis(dim, x.ndim)
     first = int(start) + x.shape[a] if start < 0 else int(start)
     if length < 0 or first < 0 or first + length > x.shape[a]:
-        raise ShapeError(describe("narrow", str(x.type), f"{start} to {start + length} does not lie in axis {a} of {x.shape[a]}"))
+        raise ShapeError(
+            describe(
+                "narrow",
+                str(x.type),
+                f"{start} to {start + length} does not lie in axis {a} of {x.shape[a]}",
+            )
+        )
     return sh.cut(x, a, first, first + length)
 
 
 @method
 def narrow_copy(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     """`narrow` in memory of its own."""
-    return copy_op(narrow(x, dim, start, length))  # type: ignore[no-any-return]
+    return copy_op(narrow(x, dim, start, length))
 
 
 @method
 def select(x: Tensor, dim: int, index: int) -> Tensor:
     """The slice at `index` of an axis, without the axis; a view."""
     a = normalize_axis(dim, x.ndim)
-    return x[(slice(None),) * a + (index,)]  # type: ignore[index,no-any-return]
+    return x[(slice(None),) * a + (index,)]
 
 
 @method
@@ -53,7 +61,9 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
     n = x.shape[a]
     if isinstance(split_size, int):
         if split_size < 1:
-            raise ShapeError(describe("split", str(x.type), f"parts need at least one place, not {split_size}"))
+            raise ShapeError(
+                describe("split", str(x.type), f"parts need at least one place, not {split_size}")
+            )
         starts = list(range(0, n, split_size)) or [0]
         return tuple(sh.cut(x, a, i, min(i + split_size, n)) for i in starts)
     sizes = [int(s) for s in split_size]
@@ -83,7 +93,9 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 @method
-def tensor_split(x: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+def tensor_split(
+    x: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0
+) -> tuple[Tensor, ...]:
     """Parts of nearly one size, or cut before the given places."""
     a = normalize_axis(dim, x.ndim)
     n = x.shape[a]
@@ -92,7 +104,7 @@ def tensor_split(x: Tensor, indices_or_sections: int | Sequence[int], dim: int =
         sizes = [k + (i < extra) for i in range(indices_or_sections)]
         return split(x, sizes, a)
     edges = [0, *(slice(i).indices(n)[1] for i in indices_or_sections), n]
-    return tuple(sh.cut(x, a, s, max(s, e)) for s, e in zip(edges, edges[1:], strict=False))
+    return tuple(sh.cut(x, a, s, max(s, e)) for s, e in pairwise(edges))
 
 
 @method
@@ -100,6 +112,9 @@ def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """All windows of `size` places along an axis, every `step` places, as a new last axis."""
     a = normalize_axis(dimension, x.ndim)
     n = (x.shape[a] - size) // step + 1
+    if n < 1 or step < 1:
+        problem = f"no window of {size} places every {step} fits an axis of {x.shape[a]}"
+        raise ShapeError(describe("unfold", str(x.type), problem))
     starts = arange(n, device=x.device) * step
     places = reshape_op(starts, shape=(n, 1)) + arange(size, device=x.device)
     out = fn.take(x, places, axis=a)
@@ -124,7 +139,7 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
     flat = sh.reshape(permute_op(x, axes=(*rest, a, b)), (*(x.shape[i] for i in rest), rows * cols))
     start = max(offset, 0) if offset >= 0 else -offset * cols
     key = (Ellipsis, slice(start, start + n * (cols + 1) - cols if n else start, cols + 1))
-    return flat[key]  # type: ignore[index,no-any-return]
+    return flat[key]
 
 
 _diagonal = diagonal
@@ -134,7 +149,7 @@ _diagonal = diagonal
 def diag(x: Tensor, diagonal: int = 0) -> Tensor:
     """The diagonal of a matrix, or the matrix with this diagonal and zeros elsewhere."""
     if x.ndim == 2:
-        return _diagonal(x, diagonal)  # type: ignore[no-any-return]
+        return _diagonal(x, diagonal)
     if x.ndim != 1:
         raise ShapeError(describe("diag", str(x.type), "needs one axis or two"))
     return diag_embed(x, diagonal)

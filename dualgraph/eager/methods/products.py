@@ -17,7 +17,12 @@ from ..tensor import Tensor
 def _needs(op: str, x: Tensor, y: Tensor, left: int, right: int) -> None:
     if x.ndim != left or y.ndim != right:
         raise ShapeError(
-            describe(op, f"{x.type}, {y.type}", f"needs operands of {left} and {right} axes", "use @ for other shapes")
+            describe(
+                op,
+                f"{x.type}, {y.type}",
+                f"needs operands of {left} and {right} axes",
+                "use @ for other shapes",
+            )
         )
 
 
@@ -68,7 +73,7 @@ def vdot(x: Tensor, other: Tensor) -> Tensor:
 def inner(x: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last axes of both."""
     if not x.ndim or not other.ndim:
-        return multiply(x, other)  # type: ignore[no-any-return]
+        return multiply(x, other)
     return fn.tensordot(x, other, axes=([-1], [-1]))
 
 
@@ -76,11 +81,11 @@ def inner(x: Tensor, other: Tensor) -> Tensor:
 def outer(x: Tensor, vec2: Tensor) -> Tensor:
     """All products of the elements of two vectors: (n,) and (m,) give (n, m)."""
     _needs("outer", x, vec2, 1, 1)
-    return multiply(sh.expand_dims(x, axis=1), vec2)  # type: ignore[no-any-return]
+    return multiply(sh.expand_dims(x, axis=1), vec2)
 
 
 def _scaled(x: Tensor, factor: Any) -> Tensor:
-    return x if factor == 1 else multiply(x, factor)  # type: ignore[no-any-return]
+    return x if factor == 1 else multiply(x, factor)
 
 
 @method
@@ -91,7 +96,7 @@ def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 
 
 
 def _plus(x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
-    return _scaled(product, alpha) if beta == 0 else add(_scaled(x, beta), _scaled(product, alpha))  # type: ignore[no-any-return]
+    return _scaled(product, alpha) if beta == 0 else add(_scaled(x, beta), _scaled(product, alpha))
 
 
 @method
@@ -127,7 +132,9 @@ def kron(x: Tensor, other: Tensor) -> Tensor:
     b = sh.reshape(other, (1,) * (n - other.ndim) + other.shape)
     left = sh.expand_dims(a, axis=tuple(range(1, 2 * n, 2)))
     right = sh.expand_dims(b, axis=tuple(range(0, 2 * n, 2)))
-    return sh.reshape(multiply(left, right), tuple(p * q for p, q in zip(a.shape, b.shape, strict=True)))
+    return sh.reshape(
+        multiply(left, right), tuple(p * q for p, q in zip(a.shape, b.shape, strict=True))
+    )
 
 
 @method
@@ -138,9 +145,11 @@ def cross(x: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
         dim = x.shape.index(3)
     a = normalize_axis(-1 if dim is None else dim, x.ndim)
     if x.shape[a] != 3:
-        raise ShapeError(describe("cross", f"{x.type}, {other.type}", f"axis {a} has length {x.shape[a]}, not 3"))
+        raise ShapeError(
+            describe("cross", f"{x.type}, {other.type}", f"axis {a} has length {x.shape[a]}, not 3")
+        )
     turn, back = (lambda v: sh.roll(v, -1, axis=a)), (lambda v: sh.roll(v, 1, axis=a))
-    return turn(x) * back(other) - back(x) * turn(other)  # type: ignore[operator,no-any-return]
+    return turn(x) * back(other) - back(x) * turn(other)
 
 
 @method
@@ -155,7 +164,7 @@ def matrix_power(x: Tensor, n: int) -> Tensor:
         out = x if n & 1 and out is None else fn.matmul(out, x) if n & 1 else out
         n >>= 1
         x = fn.matmul(x, x) if n else x
-    return out  # type: ignore[return-value]
+    return out
 
 
 methods(ger=outer)

@@ -11,7 +11,17 @@ from typing import Any, NamedTuple
 from ...core.errors import ArgumentError, describe
 from ...ops import composites
 from ...ops.arithmetic import (
-    equal, greater, isnan, less, logical_and, logical_or, maximum, minimum, not_equal, subtract, where,
+    equal,
+    greater,
+    isnan,
+    less,
+    logical_and,
+    logical_or,
+    maximum,
+    minimum,
+    not_equal,
+    subtract,
+    where,
 )  # fmt: skip
 from ...ops.axes import normalize_axis
 from ...ops.indexing import take_along
@@ -19,8 +29,8 @@ from ...ops.sorting import sort_along
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method
-from ..operands import astype
 from ..creation import arange
+from ..operands import astype
 from ..tensor import Tensor
 
 Dim = int | Sequence[int] | None
@@ -42,22 +52,46 @@ def _named(x: Tensor, dim: Any, axis: Any) -> Any:
 
 
 @method
-def sum(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
+def sum(
+    x: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    axis: Dim = None,
+    keepdims: bool = False,
+) -> Tensor:
     """Sum over `dim` (all axes by default)."""
     return fn.sum(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
 
 
 @method
-def prod(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
+def prod(
+    x: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    axis: Dim = None,
+    keepdims: bool = False,
+) -> Tensor:
     """Product over `dim` (all axes by default)."""
     return fn.prod(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
 
 
 @method
-def mean(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
+def mean(
+    x: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    axis: Dim = None,
+    keepdims: bool = False,
+) -> Tensor:
     """Arithmetic mean over `dim` (all axes by default)."""
     x = x if dtype is None else astype(x, dtype, copy=False)
-    return composites.mean(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims)  # type: ignore[no-any-return]
+    return composites.mean(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims)
 
 
 def _correction(dim: Any, unbiased: bool | None, correction: float | None) -> tuple[Any, float]:
@@ -76,7 +110,9 @@ def var(
 ) -> Tensor:  # fmt: skip
     """Variance over `dim`, divided by ``n - 1`` unless `correction` or `unbiased` say otherwise."""
     dim, correction = _correction(dim, unbiased, correction)
-    return composites.var(x, axis=_named(x, dim, axis), correction=correction, keepdims=keepdim or keepdims)  # type: ignore[no-any-return]
+    return composites.var(
+        x, axis=_named(x, dim, axis), correction=correction, keepdims=keepdim or keepdims
+    )
 
 
 @method
@@ -86,19 +122,39 @@ def std(
 ) -> Tensor:  # fmt: skip
     """Standard deviation: the root of `var`."""
     dim, correction = _correction(dim, unbiased, correction)
-    return composites.std(x, axis=_named(x, dim, axis), correction=correction, keepdims=keepdim or keepdims)  # type: ignore[no-any-return]
+    return composites.std(
+        x, axis=_named(x, dim, axis), correction=correction, keepdims=keepdim or keepdims
+    )
 
 
 @method
-def var_mean(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> tuple[Tensor, Tensor]:
+def var_mean(
+    x: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
     """Variance and mean."""
-    return var(x, dim, unbiased, keepdim, correction=correction), mean(x, None if isinstance(dim, bool) else dim, keepdim)
+    return var(x, dim, unbiased, keepdim, correction=correction), mean(
+        x, None if isinstance(dim, bool) else dim, keepdim
+    )
 
 
 @method
-def std_mean(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> tuple[Tensor, Tensor]:
+def std_mean(
+    x: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
     """Standard deviation and mean."""
-    return std(x, dim, unbiased, keepdim, correction=correction), mean(x, None if isinstance(dim, bool) else dim, keepdim)
+    return std(x, dim, unbiased, keepdim, correction=correction), mean(
+        x, None if isinstance(dim, bool) else dim, keepdim
+    )
 
 
 # --- largest and smallest ------------------------------------------------------------------------
@@ -113,7 +169,14 @@ def _chosen(x: Tensor, place: Tensor, axis: int, keepdim: bool) -> ValuesIndices
 
 
 @method
-def max(x: Tensor, dim: Any = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False) -> Any:
+def max(
+    x: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: int | None = None,
+    keepdims: bool = False,
+) -> Any:
     """The largest element; along `dim` the values and indices; with a tensor the elementwise maximum.
 
     >>> values, indices = dg.tensor([[1., 5.], [7., 2.]]).max(1)
@@ -130,7 +193,14 @@ def max(x: Tensor, dim: Any = None, keepdim: bool = False, *, axis: int | None =
 
 
 @method
-def min(x: Tensor, dim: Any = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False) -> Any:
+def min(
+    x: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: int | None = None,
+    keepdims: bool = False,
+) -> Any:
     """The smallest element; along `dim` the values and indices; with a tensor the elementwise minimum."""
     if isinstance(dim, Tensor):
         return minimum(x, dim)
@@ -160,25 +230,33 @@ def aminmax(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tupl
 
 
 @method
-def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
+def argmax(
+    x: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
+) -> Tensor:
     """Index of the first largest element along `dim`, or in the flattened x."""
     return fn.argmax(x, axis=dim if axis is None else axis, keepdims=keepdim)
 
 
 @method
-def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
+def argmin(
+    x: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
+) -> Tensor:
     """Index of the first smallest element along `dim`, or in the flattened x."""
     return fn.argmin(x, axis=dim if axis is None else axis, keepdims=keepdim)
 
 
 @method
-def any(x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False) -> Tensor:
+def any(
+    x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False
+) -> Tensor:
     """Whether any element over `dim` is true."""
     return fn.any(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims)
 
 
 @method
-def all(x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False) -> Tensor:
+def all(
+    x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False
+) -> Tensor:
     """Whether all elements over `dim` are true."""
     return fn.all(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims)
 
@@ -193,18 +271,26 @@ def count_nonzero(x: Tensor, dim: Dim = None) -> Tensor:
 
 
 @method
-def norm(x: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+def norm(
+    x: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
+) -> Tensor:
     """Vector norm over `dim`; "fro" is ``p=2``."""
     if p == "nuc":
-        raise ArgumentError(describe("norm", str(x.type), "the nuclear norm is not there", "use p='fro' or a number"))
+        raise ArgumentError(
+            describe(
+                "norm", str(x.type), "the nuclear norm is not there", "use p='fro' or a number"
+            )
+        )
     x = x if dtype is None else astype(x, dtype, copy=False)
-    return composites.norm(x, 2.0 if p == "fro" else float(p), _named(x, dim, None), keepdims=keepdim)  # type: ignore[no-any-return]
+    return composites.norm(
+        x, 2.0 if p == "fro" else float(p), _named(x, dim, None), keepdims=keepdim
+    )
 
 
 @method
 def logsumexp(x: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` over `dim` without overflow."""
-    return composites.logsumexp(x, axis=_named(x, dim, None), keepdims=keepdim)  # type: ignore[no-any-return]
+    return composites.logsumexp(x, axis=_named(x, dim, None), keepdims=keepdim)
 
 
 @method
@@ -222,13 +308,13 @@ def cumprod(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 @method
 def softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along `dim`."""
-    return composites.softmax(x, axis=dim, dtype=dtype)  # type: ignore[no-any-return]
+    return composites.softmax(x, axis=dim, dtype=dtype)
 
 
 @method
 def log_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """``log(softmax(x))`` along `dim`."""
-    return composites.log_softmax(x, axis=dim, dtype=dtype)  # type: ignore[no-any-return]
+    return composites.log_softmax(x, axis=dim, dtype=dtype)
 
 
 # --- by order ------------------------------------------------------------------------------------
@@ -237,7 +323,9 @@ def log_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
 @method
 def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
     """Values in order along `dim`, and where they stood."""
-    return ValuesIndices(*sort_along(x, axis=normalize_axis(dim, x.ndim), descending=bool(descending)))
+    return ValuesIndices(
+        *sort_along(x, axis=normalize_axis(dim, x.ndim), descending=bool(descending))
+    )
 
 
 @method
@@ -259,14 +347,20 @@ def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = T
 
 
 @method
-def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+def topk(
+    x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> ValuesIndices:
     """The `k` largest (or smallest) elements along `dim` in order, and where they stood."""
     a = normalize_axis(dim, x.ndim)
     n = x.shape[a] if x.ndim else 1
     if not 0 <= k <= n:
         raise ArgumentError(describe("topk", str(x.type), f"cannot take {k} of {n} elements"))
     values, indices = sort(x, a, largest)
-    return ValuesIndices(sh.cut(values, a, 0, k), sh.cut(indices, a, 0, k)) if x.ndim else ValuesIndices(values, indices)
+    return (
+        ValuesIndices(sh.cut(values, a, 0, k), sh.cut(indices, a, 0, k))
+        if x.ndim
+        else ValuesIndices(values, indices)
+    )
 
 
 @method
@@ -332,10 +426,18 @@ def _running(x: Tensor, dim: int, better: Any) -> ValuesIndices:
 @method
 def cummax(x: Tensor, dim: int) -> ValuesIndices:
     """Running maximum along `dim`, and where it stands last."""
-    return _running(x, dim, lambda old, new: logical_or(greater(old, new), logical_and(isnan(old), equal(new, new))))
+    return _running(
+        x,
+        dim,
+        lambda old, new: logical_or(greater(old, new), logical_and(isnan(old), equal(new, new))),
+    )
 
 
 @method
 def cummin(x: Tensor, dim: int) -> ValuesIndices:
     """Running minimum along `dim`, and where it stands last."""
-    return _running(x, dim, lambda old, new: logical_or(less(old, new), logical_and(isnan(old), equal(new, new))))
+    return _running(
+        x,
+        dim,
+        lambda old, new: logical_or(less(old, new), logical_and(isnan(old), equal(new, new))),
+    )

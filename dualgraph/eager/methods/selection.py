@@ -6,14 +6,16 @@ from typing import Any
 
 from ...core.dtypes import bool_, int64
 from ...core.errors import ArgumentError, DTypeError, ShapeError, describe
-from ...ops.arithmetic import cast, where as where_op
+from ...ops.arithmetic import cast
+from ...ops.arithmetic import where as where_op
 from ...ops.axes import normalize_axis
-from ...ops.indexing import index_put as index_put_op, scatter_along, take_along
+from ...ops.indexing import index_put as index_put_op
+from ...ops.indexing import scatter_along, take_along
 from ...ops.movement import reshape
 from ...ops.reduce import broadcast_to
 from .. import functions as fn
-from .. import shapes as sh
 from .. import indexing
+from .. import shapes as sh
 from ..attach import method
 from ..creation import arange, asarray, full, ones_like, zeros
 from ..tensor import Tensor
@@ -24,14 +26,14 @@ def _places(op: str, at: Any) -> Tensor:
         at = asarray(at)
     if not at.dtype.is_integer:
         raise DTypeError(describe(op, str(at.type), "indices are integers", "cast with .long()"))
-    return at if at.dtype is int64 else cast(at, dtype="int64")  # type: ignore[no-any-return]
+    return at if at.dtype is int64 else cast(at, dtype="int64")
 
 
 def _values(x: Tensor, src: Any, shape: tuple[int, ...]) -> Tensor:
     """What is to be written: a tensor in the dtype of x, or one number for all places."""
     if not isinstance(src, Tensor):
         return full(shape, src, dtype=x.dtype, device=x.device)
-    return src if src.dtype is x.dtype else cast(src, dtype=x.dtype.name)  # type: ignore[no-any-return]
+    return src if src.dtype is x.dtype else cast(src, dtype=x.dtype.name)
 
 
 # --- along an axis -----------------------------------------------------------------------------
@@ -40,14 +42,16 @@ def _values(x: Tensor, src: Any, shape: tuple[int, ...]) -> Tensor:
 @method
 def gather(x: Tensor, dim: int, index: Any) -> Tensor:
     """``out[i][j] = x[index[i][j]][j]`` for `dim` 0, and alike for the others."""
-    return take_along(x, _places("gather", index), axis=normalize_axis(dim, x.ndim))  # type: ignore[no-any-return]
+    return take_along(x, _places("gather", index), axis=normalize_axis(dim, x.ndim))
 
 
 @method
 def take_along_dim(x: Tensor, indices: Any, dim: int | None = None) -> Tensor:
     """Along `dim`, the element at each index; the other axes broadcast."""
     if dim is None:
-        return take_along(sh.reshape(x, (-1,)), sh.reshape(_places("take_along_dim", indices), (-1,)), axis=0)  # type: ignore[no-any-return]
+        return take_along(
+            sh.reshape(x, (-1,)), sh.reshape(_places("take_along_dim", indices), (-1,)), axis=0
+        )
     return fn.take_along_axis(x, _places("take_along_dim", indices), axis=dim)
 
 
@@ -56,12 +60,22 @@ def _cropped(src: Tensor, shape: tuple[int, ...]) -> Tensor:
     if src.shape == shape:
         return src
     if src.ndim != len(shape) or any(a < b for a, b in zip(src.shape, shape, strict=True)):
-        raise ShapeError(describe("scatter", str(src.type), f"values do not cover indices of shape {shape}"))
-    return src[tuple(slice(0, d) for d in shape)]  # type: ignore[index,no-any-return]
+        raise ShapeError(
+            describe("scatter", str(src.type), f"values do not cover indices of shape {shape}")
+        )
+    return src[tuple(slice(0, d) for d in shape)]
 
 
 @method
-def scatter(x: Tensor, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+def scatter(
+    x: Tensor,
+    dim: int,
+    index: Any,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+) -> Tensor:
     """A copy of x with ``out[index[i][j]][j] = src[i][j]`` for `dim` 0, and alike for the others.
 
     `src` may be a number; ``reduce="add"`` or ``"multiply"`` combines with what is there.
@@ -72,8 +86,10 @@ def scatter(x: Tensor, dim: int, index: Any, src: Any = None, *, value: Any = No
     if reduce == "multiply":
         return x * scatter_reduce(ones_like(x), dim, at, values, "prod")
     if reduce not in (None, "add"):
-        raise ArgumentError(describe("scatter", str(x.type), f"reduce is 'add', 'multiply' or None, not {reduce!r}"))
-    return scatter_along(x, at, values, axis=a, mode="add" if reduce == "add" else "set")  # type: ignore[no-any-return]
+        raise ArgumentError(
+            describe("scatter", str(x.type), f"reduce is 'add', 'multiply' or None, not {reduce!r}")
+        )
+    return scatter_along(x, at, values, axis=a, mode="add" if reduce == "add" else "set")
 
 
 @method
@@ -88,7 +104,9 @@ def index_select(x: Tensor, dim: int, index: Any) -> Tensor:
     at = _places("index_select", index)
     if at.ndim > 1:
         raise ShapeError(describe("index_select", f"{x.type}, {at.type}", "indices have one axis"))
-    out = fn.take(x if x.ndim else reshape(x, shape=(1,)), reshape(at, shape=(at.numel(),)), axis=dim)  # type: ignore[attr-defined]
+    out = fn.take(
+        x if x.ndim else reshape(x, shape=(1,)), reshape(at, shape=(at.numel(),)), axis=dim
+    )
     return out if x.ndim else reshape(out, shape=())
 
 
@@ -98,7 +116,7 @@ def _put(x: Tensor, dim: int, at: Any, src: Any, mode: str, op: str) -> Tensor:
     shape = (*x.shape[:a], at.shape[0], *x.shape[a + 1 :])
     values = _values(x, src, shape)
     values = broadcast_to(values, shape=shape) if values.shape != shape else values
-    return index_put_op(x, values, at, dims=(a,), mode=mode)  # type: ignore[no-any-return]
+    return index_put_op(x, values, at, dims=(a,), mode=mode)
 
 
 @method
@@ -127,7 +145,7 @@ def index_put(x: Tensor, indices: Any, values: Any, accumulate: bool = False) ->
     shape = indexing.index_shape(x.shape, tuple(a.shape for a in at), dims)
     new = _values(x, values, shape)
     new = broadcast_to(new, shape=shape) if new.shape != shape else new
-    return index_put_op(x, new, *at, dims=dims, mode="add" if accumulate else "set")  # type: ignore[no-any-return]
+    return index_put_op(x, new, *at, dims=dims, mode="add" if accumulate else "set")
 
 
 @method
@@ -143,9 +161,13 @@ def take(x: Tensor, index: Any) -> Tensor:
 def masked_fill(x: Tensor, mask: Any, value: Any) -> Tensor:
     """x with one value where the mask holds."""
     if isinstance(mask, Tensor) and mask.dtype is not bool_:
-        raise DTypeError(describe("masked_fill", f"{x.type}, {mask.type}", "a mask is bool", "compare first: x > 0"))
+        raise DTypeError(
+            describe(
+                "masked_fill", f"{x.type}, {mask.type}", "a mask is bool", "compare first: x > 0"
+            )
+        )
     out = where_op(mask, value, x)
-    return out if out.dtype is x.dtype else cast(out, dtype=x.dtype.name)  # type: ignore[no-any-return]
+    return out if out.dtype is x.dtype else cast(out, dtype=x.dtype.name)
 
 
 @method
@@ -160,37 +182,47 @@ def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """x with the elements of `source` in order where the mask holds."""
     x, mask = sh.broadcast_arrays(x, mask)
     at = indexing.nonzero(mask)
-    values = sh.reshape(source, (-1,))[: at[0].shape[0]]  # type: ignore[index]
+    values = sh.reshape(source, (-1,))[: at[0].shape[0]]
     return index_put(x, at, values)
 
 
 @method
 def where(x: Tensor, condition: Any, other: Any) -> Tensor:
     """x where the condition holds, else `other`."""
-    return where_op(condition, x, other)  # type: ignore[no-any-return]
+    return where_op(condition, x, other)
 
 
 @method
 def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
     """Places of the elements that are not zero: a row each, or a tensor an axis with `as_tuple`."""
     at = indexing.nonzero(x)
-    return tuple(at) if as_tuple else sh.stack(at, axis=1) if at else zeros((int(bool(x)), 0), dtype=int64)
+    return (
+        tuple(at)
+        if as_tuple
+        else sh.stack(at, axis=1)
+        if at
+        else zeros((int(bool(x)), 0), dtype=int64)
+    )
 
 
 @method
 def argwhere(x: Tensor) -> Tensor:
     """Places of the elements that are not zero, a row each."""
-    return nonzero(x)  # type: ignore[no-any-return]
+    return nonzero(x)
 
 
 @method
-def scatter_reduce(x: Tensor, dim: int, index: Any, src: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
+def scatter_reduce(
+    x: Tensor, dim: int, index: Any, src: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
     """Values of `src` combined with what they meet at `index`: "sum", "mean", "prod", "amax" or "amin"."""
     at = _places("scatter_reduce", index)
     src = _cropped(_values(x, src, at.shape), at.shape)
     a = normalize_axis(dim, x.ndim)
     if not include_self:
-        neutral = {"sum": 0, "mean": 0, "prod": 1, "amax": float("-inf"), "amin": float("inf")}[reduce]
+        neutral = {"sum": 0, "mean": 0, "prod": 1, "amax": float("-inf"), "amin": float("inf")}[
+            reduce
+        ]
         x = scatter(x, a, at, neutral)
     if reduce == "sum":
         return scatter(x, a, at, src, reduce="add")
@@ -205,11 +237,11 @@ def scatter_reduce(x: Tensor, dim: int, index: Any, src: Tensor, reduce: str, *,
     neutral = {"prod": 1, "amax": float("-inf"), "amin": float("inf")}[reduce]
     candidates = where_op(hit, sh.expand_dims(src, axis=a), neutral)
     crop = tuple(slice(0, d) if i != a else slice(None) for i, d in enumerate(at.shape))
-    part = x[crop]  # type: ignore[index]
+    part = x[crop]
     both = sh.concat([sh.expand_dims(part, axis=a + 1), candidates], axis=a + 1)
     folded = {"prod": fn.prod, "amax": fn.max, "amin": fn.min}[reduce](both, axis=a + 1)
     if folded.shape == x.shape:
         return folded
-    out = x.clone()  # type: ignore[attr-defined]
+    out = x.clone()
     out[crop] = folded
-    return out  # type: ignore[no-any-return]
+    return out

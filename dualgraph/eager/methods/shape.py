@@ -7,15 +7,16 @@ from math import prod
 from typing import Any
 
 from ...core.errors import ShapeError, describe
-from ...ops.arithmetic import where
+from ...ops import reduce as rd
 from ...ops.axes import normalize_axes, normalize_axis
 from ...ops.contraction import swap_last
-from ...ops.movement import alias, expand_dims_at, flip as flip_op, permute as permute_op, reshape as reshape_op
-from ...ops import reduce as rd
-from .. import functions as fn
+from ...ops.movement import alias, expand_dims_at
+from ...ops.movement import flip as flip_op
+from ...ops.movement import permute as permute_op
+from ...ops.movement import reshape as reshape_op
 from .. import shapes as sh
 from ..attach import method, methods
-from ..creation import arange, as_shape
+from ..creation import as_shape
 from ..tensor import Tensor
 
 
@@ -28,12 +29,21 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 @method
 def view(x: Tensor, *shape: Any) -> Tensor:
     """Like `reshape`, but never a copy: raises where the memory cannot be seen under the shape."""
-    if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)) and not hasattr(shape[0], "__index__"):
-        return x.to(shape[0])  # type: ignore[attr-defined,no-any-return]
+    if (
+        len(shape) == 1
+        and not isinstance(shape[0], (int, tuple, list))
+        and not hasattr(shape[0], "__index__")
+    ):
+        return x.to(shape[0])
     out = sh.reshape(x, _sizes(shape))
-    if out._parent is None and out is not x:
+    if out._parent is None and out is not x and x.numel():
         raise ShapeError(
-            describe("view", f"{x.type}, {_sizes(shape)}", f"memory with strides {x.stride()} cannot be seen in this shape", "use .reshape(...), or .contiguous().view(...)")  # type: ignore[attr-defined]
+            describe(
+                "view",
+                f"{x.type}, {_sizes(shape)}",
+                f"memory with strides {x.stride()} cannot be seen in this shape",
+                "use .reshape(...), or .contiguous().view(...)",
+            )
         )
     return out
 
@@ -60,20 +70,24 @@ def reshape_as(x: Tensor, other: Tensor) -> Tensor:
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Axes `start_dim` to `end_dim` as one."""
     if not x.ndim:
-        return reshape_op(x, shape=(1,))  # type: ignore[no-any-return]
+        return reshape_op(x, shape=(1,))
     a, b = normalize_axis(start_dim, x.ndim), normalize_axis(end_dim, x.ndim)
     if a > b:
-        raise ShapeError(describe("flatten", str(x.type), f"start_dim {start_dim} comes after end_dim {end_dim}"))
+        raise ShapeError(
+            describe("flatten", str(x.type), f"start_dim {start_dim} comes after end_dim {end_dim}")
+        )
     if a == b:
         return x
-    return reshape_op(x, shape=(*x.shape[:a], prod(x.shape[a : b + 1]), *x.shape[b + 1 :]))  # type: ignore[no-any-return]
+    return reshape_op(x, shape=(*x.shape[:a], prod(x.shape[a : b + 1]), *x.shape[b + 1 :]))
 
 
 @method
 def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """One axis as several."""
     a = normalize_axis(dim, x.ndim)
-    return sh.reshape(reshape_op(x, shape=x.shape), (*x.shape[:a], *_filled(sizes, x.shape[a]), *x.shape[a + 1 :]))
+    return sh.reshape(
+        reshape_op(x, shape=x.shape), (*x.shape[:a], *_filled(sizes, x.shape[a]), *x.shape[a + 1 :])
+    )
 
 
 def _filled(sizes: Sequence[int], total: int) -> tuple[int, ...]:
@@ -84,13 +98,13 @@ def _filled(sizes: Sequence[int], total: int) -> tuple[int, ...]:
 @method
 def ravel(x: Tensor) -> Tensor:
     """All elements along one axis."""
-    return reshape_op(x, shape=(prod(x.shape),))  # type: ignore[no-any-return]
+    return reshape_op(x, shape=(prod(x.shape),))
 
 
 @method
 def unsqueeze(x: Tensor, dim: int) -> Tensor:
     """An axis of length 1 put in at `dim`."""
-    return expand_dims_at(x, (normalize_axis(dim, x.ndim + 1),))  # type: ignore[no-any-return]
+    return expand_dims_at(x, (normalize_axis(dim, x.ndim + 1),))
 
 
 @method
@@ -98,7 +112,7 @@ def squeeze(x: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Without axes of length 1: all of them, or those of `dim` that have length 1."""
     axes = normalize_axes(dim, x.ndim)
     shape = tuple(d for i, d in enumerate(x.shape) if d != 1 or i not in axes)
-    return reshape_op(x, shape=shape) if shape != x.shape else alias(x)  # type: ignore[no-any-return]
+    return reshape_op(x, shape=shape) if shape != x.shape else alias(x)
 
 
 @method
@@ -114,29 +128,33 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     order = list(range(x.ndim))
     if x.ndim:
         order[a], order[b] = order[b], order[a]
-    return permute_op(x, axes=tuple(order))  # type: ignore[no-any-return]
+    return permute_op(x, axes=tuple(order))
 
 
 @method
 def t(x: Tensor) -> Tensor:
     """The transpose of a matrix; tensors of fewer axes as they are."""
     if x.ndim > 2:
-        raise ShapeError(describe("t", str(x.type), "needs at most two axes", "use .mT or .transpose(dim0, dim1)"))
-    return permute_op(x, axes=tuple(reversed(range(x.ndim))))  # type: ignore[no-any-return]
+        raise ShapeError(
+            describe(
+                "t", str(x.type), "needs at most two axes", "use .mT or .transpose(dim0, dim1)"
+            )
+        )
+    return permute_op(x, axes=tuple(reversed(range(x.ndim))))
 
 
 def _reversed_axes(x: Tensor) -> Tensor:
-    return permute_op(x, axes=tuple(reversed(range(x.ndim))))  # type: ignore[no-any-return]
+    return permute_op(x, axes=tuple(reversed(range(x.ndim))))
 
 
 def _matrix_transposed(x: Tensor) -> Tensor:
     if x.ndim < 2:
         raise ShapeError(describe("mT", str(x.type), "needs at least two axes"))
-    return swap_last(x)  # type: ignore[no-any-return]
+    return swap_last(x)
 
 
 def _adjoint(x: Tensor) -> Tensor:
-    return x.conj().mT  # type: ignore[attr-defined,no-any-return]
+    return x.conj().mT
 
 
 methods(
@@ -165,9 +183,13 @@ def expand(x: Tensor, *sizes: Any) -> Tensor:
     wanted = _sizes(sizes)
     offset = len(wanted) - x.ndim
     if offset < 0:
-        raise ShapeError(describe("expand", f"{x.type}, {wanted}", f"{len(wanted)} sizes for {x.ndim} axes"))
-    shape = tuple(x.shape[i - offset] if d == -1 and i >= offset else int(d) for i, d in enumerate(wanted))
-    return rd.broadcast_to(x, shape=shape)  # type: ignore[no-any-return]
+        raise ShapeError(
+            describe("expand", f"{x.type}, {wanted}", f"{len(wanted)} sizes for {x.ndim} axes")
+        )
+    shape = tuple(
+        x.shape[i - offset] if d == -1 and i >= offset else int(d) for i, d in enumerate(wanted)
+    )
+    return rd.broadcast_to(x, shape=shape)
 
 
 @method
@@ -179,7 +201,7 @@ def broadcast_to(x: Tensor, size: Any) -> Tensor:
 @method
 def expand_as(x: Tensor, other: Tensor) -> Tensor:
     """`expand` to the shape of another tensor."""
-    return rd.broadcast_to(x, shape=other.shape)  # type: ignore[no-any-return]
+    return rd.broadcast_to(x, shape=other.shape)
 
 
 @method
@@ -187,7 +209,9 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
     """x repeated as a whole along each axis (NumPy's ``tile``)."""
     reps = as_shape(repeats)
     if len(reps) < x.ndim:
-        raise ShapeError(describe("repeat", f"{x.type}, {reps}", f"{len(reps)} repeats for {x.ndim} axes"))
+        raise ShapeError(
+            describe("repeat", f"{x.type}, {reps}", f"{len(reps)} repeats for {x.ndim} axes")
+        )
     return sh.tile(x, reps)
 
 
@@ -198,7 +222,9 @@ def tile(x: Tensor, *repeats: Any) -> Tensor:
 
 
 @method
-def repeat_interleave(x: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+def repeat_interleave(
+    x: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
     """Each element repeated along `dim` (in the flattened x by default)."""
     return sh.repeat(x, repeats, axis=dim)
 
@@ -206,7 +232,7 @@ def repeat_interleave(x: Tensor, repeats: Any, dim: int | None = None, *, output
 @method
 def flip(x: Tensor, *dims: Any) -> Tensor:
     """Elements in reverse order along axes."""
-    return flip_op(x, axes=normalize_axes(_sizes(dims), x.ndim))  # type: ignore[no-any-return]
+    return flip_op(x, axes=normalize_axes(_sizes(dims), x.ndim))
 
 
 @method

@@ -7,7 +7,19 @@ from typing import Any
 from ...core.errors import ArgumentError, describe
 from ...ops import composites
 from ...ops.arithmetic import (
-    add, cast, ceil, conj, divide, floor, isnan, logical_not, multiply, round, sqrt, subtract, where,
+    add,
+    cast,
+    ceil,
+    conj,
+    divide,
+    floor,
+    isnan,
+    logical_not,
+    multiply,
+    round,
+    sqrt,
+    subtract,
+    where,
 )  # fmt: skip
 from ...ops.axes import normalize_axis
 from .. import functions as fn
@@ -28,14 +40,21 @@ def nansum(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 def nanmean(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Mean over `dim` of what is not NaN."""
     count = fn.sum(logical_not(isnan(x)), axis=dim, keepdims=keepdim)
-    return divide(nansum(x, dim, keepdim), count)  # type: ignore[no-any-return]
+    return divide(nansum(x, dim, keepdim), count)
 
 
 _NEIGHBOURS = {"lower": floor, "higher": ceil, "nearest": round}
 
 
 @method
-def quantile(x: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
+def quantile(
+    x: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+) -> Tensor:
     """The value below which a part `q` of the elements along `dim` lies; NaN if there is one.
 
     `interpolation` between neighbours is "linear", "lower", "higher", "midpoint" or "nearest".
@@ -49,15 +68,23 @@ def quantile(x: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *
     if interpolation in _NEIGHBOURS:
         out = fn.take(ordered, cast(_NEIGHBOURS[interpolation](place), dtype="int64"), axis=-1)
     elif interpolation in ("linear", "midpoint"):
-        below, above = (fn.take(ordered, cast(to(place), dtype="int64"), axis=-1) for to in (floor, ceil))
+        below, above = (
+            fn.take(ordered, cast(to(place), dtype="int64"), axis=-1) for to in (floor, ceil)
+        )
         weight = 0.5 if interpolation == "midpoint" else subtract(place, floor(place))
         out = add(below, multiply(subtract(above, below), weight))
     else:
-        raise ArgumentError(describe("quantile", str(x.type), f"{interpolation!r} is not a way to interpolate"))
+        raise ArgumentError(
+            describe("quantile", str(x.type), f"{interpolation!r} is not a way to interpolate")
+        )
     out = where(fn.any(isnan(flat), axis=-1, keepdims=True), float("nan"), out)
     out = sh.moveaxis(out, -1, 0)
     if keepdim:
-        kept = (1,) * x.ndim if dim is None else tuple(1 if i == normalize_axis(dim, x.ndim) else d for i, d in enumerate(x.shape))
+        kept = (
+            (1,) * x.ndim
+            if dim is None
+            else tuple(1 if i == normalize_axis(dim, x.ndim) else d for i, d in enumerate(x.shape))
+        )
         return sh.reshape(out, (*(q.shape or ()), *kept))
     return out if q.ndim else sh.squeeze(out, 0)
 
@@ -65,12 +92,14 @@ def quantile(x: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *
 @method
 def dist(x: Tensor, other: Any, p: float = 2.0) -> Tensor:
     """Norm of the difference."""
-    return composites.norm(subtract(x, other), float(p))  # type: ignore[no-any-return]
+    return composites.norm(subtract(x, other), float(p))
 
 
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
     """Distances of all pairs of rows: (..., n, k) and (..., m, k) give (..., n, m)."""
-    return composites.norm(subtract(sh.expand_dims(x1, axis=-2), sh.expand_dims(x2, axis=-3)), float(p), -1)  # type: ignore[no-any-return]
+    return composites.norm(
+        subtract(sh.expand_dims(x1, axis=-2), sh.expand_dims(x2, axis=-3)), float(p), -1
+    )
 
 
 @method
@@ -78,7 +107,9 @@ def cov(x: Tensor, *, correction: int = 1) -> Tensor:
     """Covariance of the rows of x, whose columns are observations."""
     rows = sh.reshape(x, (1, -1)) if x.ndim < 2 else x
     centred = subtract(rows, composites.mean(rows, axis=1, keepdims=True))
-    out = divide(fn.matmul(centred, conj(sh.matrix_transpose(centred))), float(rows.shape[1] - correction))
+    out = divide(
+        fn.matmul(centred, conj(sh.matrix_transpose(centred))), float(rows.shape[1] - correction)
+    )
     return out if x.ndim == 2 else sh.reshape(out, ())
 
 
@@ -87,6 +118,6 @@ def corrcoef(x: Tensor) -> Tensor:
     """Correlation of the rows of x, whose columns are observations."""
     both = cov(x)
     if not both.ndim:
-        return divide(both, both)  # type: ignore[no-any-return]
+        return divide(both, both)
     size = sqrt(diagonal(both))
-    return divide(divide(both, sh.expand_dims(size, axis=1)), size)  # type: ignore[no-any-return]
+    return divide(divide(both, sh.expand_dims(size, axis=1)), size)

@@ -8,7 +8,6 @@ from typing import Any
 from ...core.context import state
 from ...core.errors import AutogradError, describe
 from ...ops.creation import full
-from ...ops.reduce import broadcast_to
 from .. import random
 from ..attach import method, methods
 from ..creation import asarray
@@ -49,7 +48,7 @@ def copy_(x: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Writes the values of `src`, broadcast and cast, into x."""
     if not isinstance(src, Tensor):
         src = asarray(src)
-    src = src if src.device is x.device else src.to(x.device)  # type: ignore[attr-defined]
+    src = src if src.device is x.device else src.to(x.device)
     if src.dtype is not x.dtype:
         src = src.to(x.dtype)
     return write("copy_", x, fit("copy_", x, src))
@@ -60,8 +59,9 @@ def fill_(x: Tensor, value: Any) -> Tensor:
     """Writes one value everywhere."""
     if isinstance(value, Tensor):
         return copy_(x, value)
-    one = full(shape=(), value=value, dtype=x.dtype.name, device=str(x.device))
-    return write("fill_", x, broadcast_to(one, shape=x.shape))
+    return write(
+        "fill_", x, full(shape=x.shape, value=value, dtype=x.dtype.name, device=str(x.device))
+    )
 
 
 @method
@@ -73,7 +73,7 @@ def zero_(x: Tensor) -> Tensor:
 @method
 def fill_diagonal_(x: Tensor, fill_value: Any) -> Tensor:
     """Writes one value on the diagonal of a matrix."""
-    x.diagonal().fill_(fill_value)  # type: ignore[attr-defined]
+    x.diagonal().fill_(fill_value)
     return x
 
 
@@ -81,7 +81,7 @@ def fill_diagonal_(x: Tensor, fill_value: Any) -> Tensor:
 
 
 def _drawn(x: Tensor, name: str, draw: Callable[[], Tensor]) -> Tensor:
-    return write(name, x, fit(name, x, draw().detach()))  # type: ignore[attr-defined]
+    return write(name, x, fit(name, x, draw().detach()))
 
 
 def _as(x: Tensor) -> dict[str, Any]:
@@ -91,19 +91,27 @@ def _as(x: Tensor) -> dict[str, Any]:
 @method
 def uniform_(x: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
     """Writes numbers drawn evenly from [from, to)."""
-    return _drawn(x, "uniform_", lambda: random.rand(x.shape, generator=generator, **_as(x)) * (to - from_) + from_)  # type: ignore[operator]
+    return _drawn(
+        x,
+        "uniform_",
+        lambda: random.rand(x.shape, generator=generator, **_as(x)) * (to - from_) + from_,
+    )
 
 
 @method
 def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
     """Writes normally distributed numbers."""
-    return _drawn(x, "normal_", lambda: random.randn(x.shape, generator=generator, **_as(x)) * std + mean)  # type: ignore[operator]
+    return _drawn(
+        x, "normal_", lambda: random.randn(x.shape, generator=generator, **_as(x)) * std + mean
+    )
 
 
 @method
 def bernoulli_(x: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     """Writes 1 with probability p, else 0."""
-    return _drawn(x, "bernoulli_", lambda: random.bernoulli_of(x.shape, p, generator, x.device).to(x.dtype))  # type: ignore[attr-defined]
+    return _drawn(
+        x, "bernoulli_", lambda: random.bernoulli_of(x.shape, p, generator, x.device).to(x.dtype)
+    )
 
 
 @method
@@ -111,13 +119,19 @@ def random_(x: Tensor, from_: int = 0, to: int | None = None, *, generator: Any 
     """Writes whole numbers drawn evenly from [from, to); the second alone counts from 0."""
     if to is None:
         from_, to = (0, from_) if from_ else (0, random.largest_whole(x.dtype) + 1)
-    return _drawn(x, "random_", lambda: random.randint(from_, to, x.shape, generator=generator, **_as(x)))
+    return _drawn(
+        x, "random_", lambda: random.randint(from_, to, x.shape, generator=generator, **_as(x))
+    )
 
 
 @method
 def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
     """Writes exponentially distributed numbers of rate `lambd`."""
-    return _drawn(x, "exponential_", lambda: -(1 - random.rand(x.shape, generator=generator, **_as(x))).log() / lambd)  # type: ignore[operator,attr-defined]
+    return _drawn(
+        x,
+        "exponential_",
+        lambda: -(1 - random.rand(x.shape, generator=generator, **_as(x))).log() / lambd,
+    )
 
 
 # --- the shape of x itself -----------------------------------------------------------------------
@@ -125,10 +139,14 @@ def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Ten
 
 def _reshaped(x: Tensor, name: str, view: Tensor) -> Tensor:
     """x becomes the view: PyTorch's ``unsqueeze_`` and kin change the tensor, not its memory."""
-    if x._parent is not None or (x._requires_grad and state.grad) or state.tracer is not None:
-        raise AutogradError(
-            describe(name, str(x.type), "views, leaves that require gradients and tensors of a capture keep their shape", f"use .{name[:-1]}(...)")
-        )
+    if x._parent is not None or (x._requires_grad and state.grad):
+        problem = "a view, or a leaf that requires gradients, keeps its shape"
+        raise AutogradError(describe(name, str(x.type), problem, f"use .{name[:-1]}(...)"))
+    if state.tracer is not None:
+        if state.tracer.is_root(x):
+            state.tracer.escape(x, name)
+        else:
+            state.tracer.assign(x, view)
     x._data, x._node, x._index = view._data, view._node, view._index
     return x
 
@@ -144,4 +162,9 @@ def _shape_form(name: str) -> Callable[..., Tensor]:
     return call
 
 
-methods(**{f"{name}_": _shape_form(name) for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes")})
+methods(
+    **{
+        f"{name}_": _shape_form(name)
+        for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes")
+    }
+)

@@ -44,7 +44,7 @@ def attention_weights(
     factor = 1 / sqrt(query.shape[-1]) if scale is None else scale
     scores = matmul_op(multiply(query, factor), swap_last(key))
     if is_causal:
-        scores = where(_causal(*scores.shape[-2:], query), scores, float("-inf"))
+        scores = where(_causal(scores.shape[-2], scores.shape[-1], query), scores, float("-inf"))
     if mask is not None:
         scores = where(mask, scores, float("-inf")) if mask.dtype.kind == "bool" else scores + mask
     return _safe_softmax(scores)

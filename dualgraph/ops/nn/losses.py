@@ -6,6 +6,8 @@ from math import log as _log
 from math import pi
 from typing import Any
 
+import numpy as np
+
 from ...core.composite import composite
 from ...core.errors import ArgumentError, DTypeError, ShapeError
 from ...core.kinds import elementwise, real_float
@@ -119,6 +121,11 @@ def _(ct, _out, x, y):
         return divide(multiply(ct, subtract(x, y)), maximum(multiply(subtract(1, x), x), 1e-12))
 
     return along_x, lambda: multiply(ct, maximum(log1p(-x), -100.0) - maximum(log(x), -100.0))
+
+
+@binary_cross_entropy_terms.reference
+def _(x, y):
+    return -(y * np.maximum(np.log(x), -100) + (1 - y) * np.maximum(np.log1p(-x), -100))
 
 
 def binary_cross_entropy(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> Any:

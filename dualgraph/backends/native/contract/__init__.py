@@ -23,7 +23,12 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 def claimed(name: str, *dtypes: Any) -> Callable[..., Any] | None:
     """The kernel ``kernel(*arrays, out=None, **params)`` that takes the place of the op's own on arrays
     of these NumPy dtypes, in both modes; None where the op keeps its own."""
-    if name not in CLAIMED or not api.available() or dtypes[0] not in DTYPES or len(set(dtypes)) > 1:
+    if (
+        name not in CLAIMED
+        or not api.available()
+        or dtypes[0] not in DTYPES
+        or len(set(dtypes)) > 1
+    ):
         return None
     from . import convolution, product
 

@@ -118,6 +118,14 @@ class Writer:
         iota = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
         return self.b.icmp_signed("<", iota, self.splat(count, lanes))
 
+    def prefetch(self, pointer: ir.Value) -> None:
+        """Asks for a place to be in the second cache level soon; it need not exist."""
+        name = "llvm.prefetch.p0"
+        callee = self.module.globals.get(name)
+        if callee is None:
+            callee = ir.Function(self.module, ir.FunctionType(VOID, [PTR, I32, I32, I32]), name)
+        self.b.call(callee, [pointer, *(ir.Constant(I32, v) for v in (0, 2, 1))])
+
     def stack(self, x: ir.Value) -> ir.Value:
         """The address of a copy of a vector in this function's frame."""
         with self.b.goto_entry_block():
@@ -152,11 +160,18 @@ class Writer:
             return self.b.load(pointer, align=_size(kind.element), typ=kind)
         return self._masked("load", kind, pointer, mask, _zeros(kind) if other is None else other)
 
-    def gather(self, pointer: ir.Value, offsets: ir.Value, kind: ir.VectorType) -> ir.Value:
-        """One element for each offset in bytes."""
+    def gather(
+        self,
+        pointer: ir.Value,
+        offsets: ir.Value,
+        kind: ir.VectorType,
+        mask: ir.Value | None = None,
+    ) -> ir.Value:
+        """One element for each offset in bytes; lanes outside the mask are 0."""
         places = self.b.gep(pointer, [offsets], source_etype=I8)
         places.type = ir.VectorType(PTR, kind.count)
-        mask = ir.Constant(ir.VectorType(I1, kind.count), [1] * kind.count)
+        if mask is None:
+            mask = ir.Constant(ir.VectorType(I1, kind.count), [1] * kind.count)
         return self._masked("gather", kind, places, mask, _zeros(kind))
 
     def store(self, x: ir.Value, pointer: ir.Value, mask: ir.Value | None = None) -> None:

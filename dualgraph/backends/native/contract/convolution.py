@@ -14,136 +14,65 @@ from typing import Any
 import numpy as np
 
 from ..threads import pool
-from .plan import Operand, Plan, Product, Strided, Tabled
+from .images import Images, Reach, Weights, contiguous_strides, crossed, table
+from .layout import Ints, Layout, Lines, Pairs, workspace
+from .plan import Plan, Product, Strided, Tabled
 
-Ints = tuple[int, ...]
-Pairs = tuple[tuple[int, int], ...]
-LIMIT = 1024  # plans kept
-SMALL = 400  # positions of an image below which all images are one matrix
+LIMIT = 256  # plans kept
+TURNED = 2**18  # elements of a weight below which the input gradient puts it in order of k
 _plans: dict[Any, Any] = {}
 
 
-def table(*axes: tuple[int, int], start: int = 0) -> Any:
-    """The offsets ``start + sum of i * step`` over axes (extent, step), row-major, as int64."""
-    out = np.full(1, start, dtype=np.int64)
-    for extent, step in axes:
-        out = (out[:, None] + np.arange(extent, dtype=np.int64) * step).reshape(-1)
-    return out
-
-
-def crossed(x: Any, y: Any) -> Any:
-    """The sums of entries of two tables, row-major."""
-    return (x[:, None] + y).reshape(-1)
-
-
-def contiguous_strides(shape: Ints, size: int) -> Ints:
-    """Strides in bytes of a row-major array."""
-    return tuple(size * prod(shape[i + 1 :]) for i in range(len(shape)))
-
-
-@dataclass(frozen=True)
-class Padding:
-    """An array with zeros around its spatial axes; C-contiguous where there are any."""
-
-    shape: Ints  # with the zeros
-    inner: tuple[slice, ...]
-    strides: Ints
-    needed: bool
-
-    def __call__(self, x: Any) -> Any:
-        if not self.needed:
-            return x
-        out = np.empty(self.shape, x.dtype)
-        for axis, part in enumerate(self.inner, 2):  # what lies around the inner part, axis by axis
-            before = (slice(None), slice(None), *self.inner[: axis - 2])
-            out[(*before, slice(0, part.start))] = 0
-            out[(*before, slice(part.stop, None))] = 0
-        out[(..., *self.inner)] = x
-        return out
-
-
-def padding_of(x: Any, pads: Pairs) -> Padding:
-    """How `x` is padded: by zeros before and after each spatial axis, or cropped where negative."""
-    spatial = tuple(d + a + b for d, (a, b) in zip(x.shape[2:], pads, strict=True))
-    inner = tuple(slice(a, a + d) for d, (a, _) in zip(x.shape[2:], pads, strict=True))
-    shape = (*x.shape[:2], *spatial)
-    needed = any(a or b for a, b in pads)
-    return Padding(shape, inner, contiguous_strides(shape, x.itemsize) if needed else x.strides, needed)
-
-
-class Images:
-    """A product for each image and group: ``out[n, channel, position]``, positions contiguous."""
+class Windows:
+    """What a convolution reads of its input: a layout, and tables of channels and kernel offsets, and of positions."""
 
     def __init__(
-        self, dtype: Any, samples: int, groups: int, sizes: tuple[int, int, int], weight: Operand,
-        weight_starts: Any, image: Tabled, image_strides: tuple[int, int],
+        self, x: Any, kernel: Ints, stride: Ints, padding: Pairs, dilation: Ints, groups: int
     ) -> None:
-        m, n, k = sizes
-        size, name = dtype.itemsize, dtype.name
-        sample_step, group_step = image_strides
-        self.merged = samples > 1 and n < SMALL
-        self.shape = (groups, m, samples, n) if self.merged else (samples, groups, m, n)
-        if self.merged:
-            image = Tabled(crossed(table((samples, sample_step)), image.rows), image.ks)
-            starts = weight_starts, table((groups, group_step)), table((groups, m * n * samples * size))
-            n *= samples
-        else:
-            first = table((samples, sample_step), (groups, group_step))
-            starts = np.tile(weight_starts, samples), first, table((samples * groups, m * n * size))
-        self.plan = Plan(Product(name, m, n, k, weight, _simplest(image, size), n * size, starts))
+        sizes = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
+        self.counts = tuple(
+            (d + a + b - (k - 1) * dil - 1) // s + 1 for d, k, s, (a, b), dil in sizes
+        )
+        columns = frozenset(t * dilation[-1] % stride[-1] for t in range(kernel[-1]))
+        self.layout = layout = Layout(x, padding, stride[-1], columns)
+        self.sample, self.channel = layout.steps[:2]
+        self.channels = x.shape[1] // groups
+        self.taps = table((self.channels, self.channel))
+        self.places: list[tuple[int, int]] = []
+        for axis, (count, k, s, dil) in enumerate(zip(self.counts, kernel, stride, dilation, strict=True)):
+            self.taps = crossed(self.taps, layout.offsets(axis, np.arange(k) * dil))
+            self.places.append((count, layout.step(axis, s)))
 
-    def __call__(self, weight: Any, image: Any, out: Any) -> None:
-        """Computes into `out`, C-contiguous (samples, channels, positions...)."""
-        if not self.merged:
-            self.plan(weight, image, out)
-            return
-        temporary = np.empty(self.shape, out.dtype)
-        self.plan(weight, image, temporary)
-        groups, m, samples, n = self.shape
-        np.copyto(out.reshape(samples, groups, m, n), temporary.transpose(2, 0, 1, 3))
-
-
-def _simplest(x: Tabled, size: int) -> Operand:
-    """Strides in place of tables whose entries are evenly spaced, if rows are neighbours."""
-    steps = []
-    for entries in (x.rows, x.ks):
-        step = int(entries[1] - entries[0]) if len(entries) > 1 else size
-        if entries[:1].any() or not (np.diff(entries) == step).all():
-            return x
-        steps.append(step)
-    return Strided(*steps) if steps[0] == size else x
+    @property
+    def reach(self) -> Reach:
+        """The columns of the forward products."""
+        return Reach(self.places, 0, self.taps, self.sample, self.channels * self.channel)
 
 
 class Forward:
     """The plan of `conv`."""
 
-    def __init__(self, x: Any, w: Any, stride: Ints, padding: Pairs, dilation: Ints, groups: int) -> None:
-        self.pad = pad = padding_of(x, padding)
-        kernel, size = w.shape[2:], x.itemsize
-        counts = _counts(pad.shape[2:], kernel, stride, dilation)
-        self.shape = (x.shape[0], w.shape[0], *counts)
-        channels, m = w.shape[1], w.shape[0] // groups
-        sample, channel, *steps = pad.strides
-        ks = table((channels, channel), *_axes(kernel, dilation, steps))
-        rows = table(*_axes(counts, stride, steps))
-        weight = Strided(len(ks) * size, size)
-        starts = table((groups, m * len(ks) * size))
-        self.images = Images(
-            x.dtype, x.shape[0], groups, (m, len(rows), len(ks)), weight, starts,
-            Tabled(rows, ks), (sample, channels * channel),
-        )
+    def __init__(self, x: Any, w: Any, **how: Any) -> None:
+        groups = how["groups"]
+        self.windows = windows = Windows(x, w.shape[2:], **how)
+        self.shape = (x.shape[0], w.shape[0], *windows.counts)
+        m, k, size = w.shape[0] // groups, len(windows.taps), x.itemsize
+        weights = Weights(m, Strided(k * size, size), table((groups, m * k * size)))
+        self.images = Images(x.dtype, x.shape[0], groups, weights, windows.reach)
 
     def __call__(self, x: Any, w: Any, out: Any) -> None:
-        self.images(np.ascontiguousarray(w), self.pad(x), out)
+        self.images(np.ascontiguousarray(w), self.windows.layout(x), out)
 
 
-def _counts(spatial: Ints, kernel: Ints, stride: Ints, dilation: Ints) -> Ints:
-    axes = zip(spatial, kernel, stride, dilation, strict=True)
-    return tuple((d - (k - 1) * dil - 1) // s + 1 for d, k, s, dil in axes)
-
-
-def _axes(extents: Ints, factors: Ints, steps: Any) -> list[tuple[int, int]]:
-    return [(e, f * s) for e, f, s in zip(extents, factors, steps, strict=True)]
+def _turn(dtype: Any, w: Ints, groups: int) -> Lines:
+    """Swaps the channels (O, C) of each group of a weight, so that its rows are in order of k."""
+    outs, channels, line = w[0] // groups, w[1], prod(w[2:]) * dtype.itemsize
+    sources = np.arange(w[0] * w[1]).reshape(groups, outs, channels)
+    goals = np.arange(w[0] * w[1]).reshape(groups, channels, outs).swapaxes(1, 2)
+    # channels that are read together and written side by side
+    blocks = [slice(c, c + 16) for c in range(0, channels, 16)]
+    from_, to = (np.concatenate([x[..., b].ravel() for b in blocks]) for x in (sources, goals))
+    return Lines(dtype, from_ * line, prod(w[2:]), to * line)
 
 
 @dataclass(frozen=True)
@@ -174,44 +103,62 @@ class InputGradient:
     """The plan of `conv_input`: for each remainder of the positions by the stride a product of its own."""
 
     def __init__(
-        self, ct: Any, w: Any, extent: Ints, stride: Ints, padding: Pairs, dilation: Ints, groups: int
+        self,
+        ct: Any,
+        w: Any,
+        extent: Ints,
+        stride: Ints,
+        padding: Pairs,
+        dilation: Ints,
+        groups: int,
     ) -> None:
         kernel, channels, size = w.shape[2:], w.shape[1], ct.itemsize
         self.shape = (ct.shape[0], channels * groups, *extent)
         befores = [a for a, _ in padding]
-        phases = [_phases(*axis) for axis in zip(extent, kernel, stride, befores, dilation, strict=True)]
+        phases = [
+            _phases(*axis) for axis in zip(extent, kernel, stride, befores, dilation, strict=True)
+        ]
         pads = []
         for count, options in zip(ct.shape[2:], phases, strict=True):
             reach = [p for p in options if p.taps]
             low = max((max(p.back) - p.first for p in reach), default=0)
             high = max((p.first + p.count - min(p.back) - count for p in reach), default=0)
             pads.append((max(low, 0), max(high, 0)))
-        self.pad = pad = padding_of(ct, tuple(pads))
+        self.layout = Layout(ct, tuple(pads))
         outs = w.shape[0] // groups
-        sample, channel, *steps = pad.strides
+        sample, channel, *steps = self.layout.steps
         w_out, w_channel, *w_steps = contiguous_strides(w.shape, size)
         self.parts: list[tuple[Any, Images | None]] = []
+        # a small weight is put in order of k once, rather than for each image while packing
+        turns = prod(stride) == 1 and ct.shape[0] > 2 and w.size < TURNED
+        self.turn = _turn(ct.dtype, w.shape, groups) if turns else None
         for chosen in combinations(*phases):
             place = (slice(None), slice(None), *(p.place for p in chosen))
             taps, back = table((outs, w_out)), table((outs, channel))
             for p, w_step, step in zip(chosen, w_steps, steps, strict=True):
                 taps = crossed(taps, np.array(p.taps, dtype=np.int64) * w_step)
                 back = crossed(back, np.array(p.back, dtype=np.int64) * -step)
-            start = sum((p.first + a) * step for p, (a, _), step in zip(chosen, pads, steps, strict=True))
-            rows = table(*((p.count, step) for p, step in zip(chosen, steps, strict=True)), start=start)
+            start = sum(
+                (p.first + a) * step for p, (a, _), step in zip(chosen, pads, steps, strict=True)
+            )
+            rows = [(p.count, step) for p, step in zip(chosen, steps, strict=True)]
             if not len(taps):
                 self.parts.append((place, None))
                 continue
-            images = Images(
-                ct.dtype, ct.shape[0], groups, (channels, len(rows), len(taps)),
-                Tabled(table((channels, w_channel)), taps), table((groups, outs * w_out)),
-                Tabled(rows, back), (sample, outs * channel),
-            )
+            operand: Strided | Tabled = Tabled(table((channels, w_channel)), taps)
+            if self.turn:
+                operand = Strided(len(taps) * size, size)
+            weights = Weights(channels, operand, table((groups, outs * w_out)))
+            reach = Reach(rows, start, back, sample, outs * channel)
+            images = Images(ct.dtype, ct.shape[0], groups, weights, reach)
             self.parts.append((place, images))
         self.alone = len(self.parts) == 1
 
     def __call__(self, ct: Any, w: Any, out: Any) -> None:
-        ct, w = self.pad(ct), np.ascontiguousarray(w)
+        ct, w = self.layout(ct), np.ascontiguousarray(w)
+        if self.turn:
+            source, w = w, workspace("weight", self.turn.bytes)
+            self.turn(source, w)
         for place, images in self.parts:
             target = out[place]
             if images is None:
@@ -227,32 +174,27 @@ class InputGradient:
 class WeightGradient:
     """The plan of `conv_weight`."""
 
-    def __init__(
-        self, x: Any, ct: Any, kernel: Ints, stride: Ints, padding: Pairs, dilation: Ints, groups: int
-    ) -> None:
-        self.pad = pad = padding_of(x, padding)
-        channels, size = x.shape[1] // groups, x.itemsize
-        m, counts = ct.shape[1] // groups, ct.shape[2:]
-        self.shape = (ct.shape[1], channels, *kernel)
-        sample, channel, *steps = pad.strides
+    def __init__(self, x: Any, ct: Any, kernel: Ints, **how: Any) -> None:
+        groups, size = how["groups"], x.itemsize
+        self.windows = windows = Windows(x, kernel, **how)
+        self.shape = (ct.shape[1], windows.channels, *kernel)
+        m, n = ct.shape[1] // groups, len(windows.taps)
         ct_sample, ct_channel, *ct_steps = ct.strides
-        rows = table((channels, channel), *_axes(kernel, dilation, steps))
-        ks = table((x.shape[0], sample), *_axes(counts, stride, steps))
-        ct_ks = table((x.shape[0], ct_sample), *_axes(counts, (1,) * len(counts), ct_steps))
+        ks = table((x.shape[0], windows.sample), *windows.places)
+        ct_ks = table((x.shape[0], ct_sample), *zip(ct.shape[2:], ct_steps, strict=True))
         starts = (
             table((groups, m * ct_channel)),
-            table((groups, channels * channel)),
-            table((groups, m * len(rows) * size)),
+            table((groups, windows.channels * windows.channel)),
+            table((groups, m * n * size)),
         )
-        self.plan = Plan(
-            Product(
-                x.dtype.name, m, len(rows), len(ks), Tabled(table((m, ct_channel)), ct_ks),
-                Tabled(rows, ks), len(rows) * size, starts,
-            )
+        ct_rows = Tabled(table((m, ct_channel)), ct_ks)
+        product = Product(
+            x.dtype.name, m, n, len(ks), ct_rows, Tabled(windows.taps, ks), n * size, starts
         )
+        self.plan = Plan(product)
 
     def __call__(self, x: Any, ct: Any, out: Any) -> None:
-        self.plan(ct, self.pad(x), out)
+        self.plan(ct, self.windows.layout(x), out)
 
 
 def _run(kind: Any, x: Any, y: Any, out: Any, params: dict[str, Any]) -> Any:

@@ -91,17 +91,27 @@ class Driver:
         count = w.least(i64(KC), b.sub(p["k"], k))
         ys = w.at(self.scratch, p["y_at"])
         with w.when(b.icmp_signed("!=", p["y_pack"], i64(0))):
-            self.tiles(column, column_end, lambda j, n, width, _wide: self.pack("y", j, k, count, n, w.at(
-                ys, b.mul(b.sub(j, column), self.column_bytes)), width))
+            self.tiles(
+                column,
+                column_end,
+                lambda j, n, width, _wide: self.pack(
+                    "y", j, k, count, n, w.at(ys, b.mul(b.sub(j, column), self.column_bytes)), width
+                ),
+            )
         with w.loop(row_end, row, p["mc"], nonempty=True) as rows:
             end = w.least(row_end, b.add(rows.i, p["mc"]))
-            with w.when(b.icmp_signed("!=", p["x_pack"], i64(0))), w.loop(end, rows.i, p["rows"]) as tile:
+            with (
+                w.when(b.icmp_signed("!=", p["x_pack"], i64(0))),
+                w.loop(end, rows.i, p["rows"]) as tile,
+            ):
                 n = w.least(p["rows"], b.sub(end, tile.i))
                 self.pack("x", tile.i, k, count, n, self.packed_x(tile.i, rows.i), p["x_width"])
             self.tiles(
                 column,
                 column_end,
-                lambda j, n, width, wide: self.column_of_tiles(rows.i, end, j, n, width, wide, k, count, b.sub(j, column)),
+                lambda j, n, width, wide: self.column_of_tiles(
+                    rows.i, end, j, n, width, wide, k, count, b.sub(j, column)
+                ),
             )
 
     def tiles(self, begin: ir.Value, end: ir.Value, body) -> None:
@@ -131,19 +141,36 @@ class Driver:
         )
 
     def pack(
-        self, name: str, row: ir.Value, k: ir.Value, count: ir.Value, n: ir.Value, panel: ir.Value, width: ir.Value
+        self,
+        name: str,
+        row: ir.Value,
+        k: ir.Value,
+        count: ir.Value,
+        n: ir.Value,
+        panel: ir.Value,
+        width: ir.Value,
     ) -> None:
         b, p = self.w.b, self.p
         start, rows, ks = self.operand(name, row, k)
         self.call(p[f"{name}_pack"], pack.ARGUMENTS, [start, rows, ks, panel, count, n, width])
 
-    def call(self, address: ir.Value, arguments: tuple[ir.Type, ...], values: list[ir.Value]) -> None:
+    def call(
+        self, address: ir.Value, arguments: tuple[ir.Type, ...], values: list[ir.Value]
+    ) -> None:
         b = self.w.b
         b.call(_Callee(b.inttoptr(address, PTR), arguments), values)
 
     def column_of_tiles(
-        self, row: ir.Value, row_end: ir.Value, column: ir.Value, columns: ir.Value, width: ir.Value,
-        wide: bool, k: ir.Value, count: ir.Value, within: ir.Value,
+        self,
+        row: ir.Value,
+        row_end: ir.Value,
+        column: ir.Value,
+        columns: ir.Value,
+        width: ir.Value,
+        wide: bool,
+        k: ir.Value,
+        count: ir.Value,
+        within: ir.Value,
     ) -> None:
         """All tiles of a block of rows in one range of columns."""
         w, b, p = self.w, self.w.b, self.p
@@ -163,7 +190,9 @@ class Driver:
             out = w.at(self.starts[2], b.mul(tile.i, p["out_row"]), b.mul(column, p["size"]))
             kernel = b.select(full, p[f"{kind}_full"], p[f"{kind}_rest"])
             self.call(
-                kernel, micro.ARGUMENTS, [count, x, row_step, x_step, y, y_step, out, p["out_row"], columns, k]
+                kernel,
+                micro.ARGUMENTS,
+                [count, x, row_step, x_step, y, y_step, out, p["out_row"], columns, k],
             )
 
 
@@ -178,7 +207,9 @@ class _Callee:
 def _emit_whole(module: ir.Module, run: ir.Function, header: int | None) -> None:
     """``whole(plan, x, y, out)``: all units, with scratch on the stack. With `header` the operands are array
     objects that hold the pointer to their elements so many bytes from their start."""
-    fn = ir.Function(module, ir.FunctionType(VOID, [PTR] * 4), "whole" if header is None else "flat")
+    fn = ir.Function(
+        module, ir.FunctionType(VOID, [PTR] * 4), "whole" if header is None else "flat"
+    )
     b = ir.IRBuilder(fn.append_basic_block())
     plan, *operands = fn.args
     if header is not None:

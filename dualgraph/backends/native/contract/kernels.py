@@ -9,14 +9,20 @@ from typing import Any
 
 from ..addresses import DIRECT, HEADER
 from ..jit import Machine, jit
+from .copy import emit_copy
 from .driver import ARGUMENTS, emit_driver
 from .micro import emit_micro
 from .pack import emit_pack
 from .shape import Geometry, geometry
 
-RUN = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (len(ARGUMENTS) - 2), ctypes.c_int64, ctypes.c_int64)
+RUN = ctypes.CFUNCTYPE(
+    None, *[ctypes.c_void_p] * (len(ARGUMENTS) - 2), ctypes.c_int64, ctypes.c_int64
+)
 WHOLE = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
-BRIEF = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 4)  # keeps the interpreter lock: less to do for a short call
+BRIEF = ctypes.PYFUNCTYPE(
+    None, *[ctypes.c_void_p] * 4
+)  # keeps the interpreter lock: less to do for a short call
+COPY = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 6)
 _kept: list[Machine] = []  # machine code that addresses in plans point into
 
 
@@ -41,15 +47,21 @@ def shape_for(dtype: str) -> Geometry:
 
 
 @cache
-def micro(shape: Geometry, rows: int, vectors: int, masked: bool) -> int:
+def micro(shape: Geometry, rows: int, vectors: int, masked: bool, tabled: bool) -> int:
     """The address of a micro-kernel."""
-    return _address(emit_micro(shape, rows, vectors, masked), "micro")
+    return _address(emit_micro(shape, rows, vectors, masked, tabled), "micro")
 
 
 @cache
 def pack(shape: Geometry, tables: bool) -> int:
     """The address of a packing function."""
     return _address(emit_pack(shape, tables), "pack")
+
+
+@cache
+def copy(shape: Geometry) -> Any:
+    """The copying function."""
+    return COPY(_address(emit_copy(shape), "copy"))
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from .shape import Geometry
 
 ARGUMENTS = (I64, PTR, I64, I64, PTR, I64, PTR, I64, I64, I64)
 # k, x, step to the next row of x, to the next k; y, step to the next k; out, step to the next row;
-# columns, whether to add
+# columns, whether to add. If tabled, y's step is the address of a table of where each k lies.
 
 
-def emit_micro(geometry: Geometry, rows: int, vectors: int, masked: bool) -> str:
+def emit_micro(geometry: Geometry, rows: int, vectors: int, masked: bool, tabled: bool) -> str:
     """IR of ``micro(...)`` for a tile of `rows` by `vectors`; if `masked`, of at most so many columns."""
     module = ir.Module(name="micro")
     w = Writer(module, "micro", ARGUMENTS)
@@ -26,7 +26,8 @@ def emit_micro(geometry: Geometry, rows: int, vectors: int, masked: bool) -> str
     lanes, size = geometry.lanes, geometry.size
     kind = ir.VectorType(ELEMENTS[geometry.element], lanes)
     masks: list[ir.Value | None] = [
-        w.first_lanes(b.sub(columns, i64(v * lanes)), lanes) if masked else None for v in range(vectors)
+        w.first_lanes(b.sub(columns, i64(v * lanes)), lanes) if masked else None
+        for v in range(vectors)
     ]
     # three rows share a pointer: itself, itself + row_step, itself + 2 * row_step
     twice = b.add(row_step, row_step)
@@ -41,6 +42,8 @@ def emit_micro(geometry: Geometry, rows: int, vectors: int, masked: bool) -> str
             turn.carried[len(starts)],
             turn.carried[len(starts) + 1 :],
         )
+        if tabled:
+            row_of_y = w.at(y, w.word(b.inttoptr(y_step, PTR), turn.i))
         ys = [w.load(w.at(row_of_y, i64(v * lanes * size)), kind, masks[v]) for v in range(vectors)]
         after = []
         for r in range(rows):
@@ -50,7 +53,7 @@ def emit_micro(geometry: Geometry, rows: int, vectors: int, masked: bool) -> str
             factor = w.splat(b.load(place, align=size, typ=kind.element), lanes)
             after += [w.fma(factor, ys[v], sums[r * vectors + v]) for v in range(vectors)]
         moved = [w.at(p, x_step) for p in pointers]
-        turn.carried = [*moved, w.at(row_of_y, y_step), *after]
+        turn.carried = [*moved, y if tabled else w.at(row_of_y, y_step), *after]
     sums = turn.carried[len(starts) + 1 :]
     _store(w, sums, out, out_step, masks, add, size)
     b.ret_void()

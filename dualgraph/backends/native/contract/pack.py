@@ -22,6 +22,7 @@ ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64)
 # operand, rows: stride or table, k: stride or table, panel, count of k, count of rows, elements a k takes
 
 
+AHEAD = 512  # bytes: what is read along k is asked for so much earlier
 TIERS = (1, 2, 4)  # how many runs a vector is put together from, before its elements are gathered
 
 
@@ -40,7 +41,9 @@ class Lanes:
     offsets: ir.Value  # those beyond the last lane in use repeat it
     each: list[ir.Value]
     runs: list[Run]
-    reach: dict[int, ir.Value]  # whether so many runs hold all lanes (in tier 1: all are in use, too)
+    reach: dict[
+        int, ir.Value
+    ]  # whether so many runs hold all lanes (in tier 1: all are in use, too)
 
 
 class Packer:
@@ -49,11 +52,15 @@ class Packer:
     def __init__(self, geometry: Geometry, tables: bool) -> None:
         self.module = ir.Module(name="pack")
         self.w = Writer(self.module, "pack", ARGUMENTS)
-        self.operand, self.row_map, self.k_map, self.panel, self.k, self.rows, width = self.w.fn.args
+        self.operand, self.row_map, self.k_map, self.panel, self.k, self.rows, width = (
+            self.w.fn.args
+        )
         self.tables = tables
         self.lanes, self.size = geometry.lanes, geometry.size
         self.kind = ir.VectorType(ELEMENTS[geometry.element], self.lanes)
-        self.steps = ir.Constant(ir.VectorType(I64, self.lanes), [l * self.size for l in range(self.lanes)])
+        self.steps = ir.Constant(
+            ir.VectorType(I64, self.lanes), [l * self.size for l in range(self.lanes)]
+        )
         self.vectors = self.w.b.sdiv(width, i64(self.lanes))
         self.width = self.w.scaled(width, self.size)  # bytes from k to k in the panel
 
@@ -65,11 +72,17 @@ class Packer:
             with w.when(b.icmp_signed("<", first, self.rows)):
                 rows = self.places(self.row_map, first, self.rows)
                 panel = w.at(self.panel, w.scaled(first, self.size))
-                self.by_tier(rows, lambda tier: self.copy(rows, panel, tier), lambda: self.by_squares(rows, panel))
+                self.by_tier(
+                    rows,
+                    lambda tier: self.copy(rows, panel, tier),
+                    lambda: self.by_squares(rows, panel),
+                )
         b.ret_void()
         return str(self.module)
 
-    def by_tier(self, lanes: Lanes, run: Callable[[int], None], otherwise: Callable[[], None]) -> None:
+    def by_tier(
+        self, lanes: Lanes, run: Callable[[int], None], otherwise: Callable[[], None]
+    ) -> None:
         """The code for the least number of runs that reach all lanes, or what serves where none does."""
         b = self.w.b
 
@@ -153,27 +166,56 @@ class Packer:
             ks = self.places(self.k_map, turn.i, self.k)
             place = w.at(panel, b.mul(turn.i, self.width))
             self.by_tier(
-                ks, lambda tier: self.transpose(rows, ks, place, tier), lambda: self.gather(rows, turn.i, place)
+                ks,
+                lambda tier: self.transpose(rows, ks, place, tier),
+                lambda: self.gather(rows, turn.i, place),
             )
 
     def transpose(self, rows: Lanes, ks: Lanes, panel: ir.Value, tier: int) -> None:
         """A square, read along k. What lies beyond the last k goes to panel rows that nobody reads."""
         w = self.w
-        square = [self.load(w.at(self.operand, offset), ks, tier) for offset in rows.each]
+        places = [w.at(self.operand, offset) for offset in rows.each]
+        square = [self.load(place, ks, tier) for place in places]
+        if not self.tables:
+            for place in places:
+                w.prefetch(w.at(place, ks.each[0], i64(AHEAD)))
         for x in self.turned(square):
             w.store(x, panel)
             panel = w.at(panel, self.width)
 
     def turned(self, square: list[ir.Value]) -> list[ir.Value]:
-        """The transpose of a square, by interleaving halves over and over."""
-        b, n = self.w.b, self.lanes
-        half = n // 2
-        low = [l // 2 + n * (l % 2) for l in range(n)]
-        masks = [ir.Constant(ir.VectorType(I32, n), [l + h for l in low]) for h in (0, half)]
-        for _ in range(n.bit_length() - 1):
-            pairs = zip(square[:half], square[half:], strict=True)
-            square = [b.shuffle_vector(x, y, mask) for x, y in pairs for mask in masks]
-        return square
+        """The transpose of a square: inside quarters of 128 bits, which is cheap, then of the quarters."""
+        n, part = self.lanes, 16 // self.size  # lanes, and those of 128 bits
+        spread = [l // part * part + l % part // 2 + n * (l % 2) for l in range(n)]
+        low, high = spread, [l + part // 2 for l in spread]
+        square = [
+            x
+            for i in range(0, n, part)
+            for x in self.rotated(square[i : i + part], low, high, halves=True)
+        ]
+        chunks = n // part
+        even = [
+            (2 * (l // part) % chunks + 2 * (l // part) // chunks * chunks) * part + l % part
+            for l in range(n)
+        ]
+        odd = [l + part for l in even]
+        columns = [self.rotated(square[j::part], even, odd, halves=False) for j in range(part)]
+        return [columns[c % part][c // part] for c in range(n)]
+
+    def rotated(
+        self, rows: list[ir.Value], first: list[int], second: list[int], halves: bool
+    ) -> list[ir.Value]:
+        """Applies two shuffles to all pairs of rows, over and over, until rows have become columns."""
+        b, half = self.w.b, len(rows) // 2
+        masks = [ir.Constant(ir.VectorType(I32, self.lanes), m) for m in (first, second)]
+        for _ in range(len(rows).bit_length() - 1):
+            if halves:
+                pairs = zip(rows[:half], rows[half:], strict=True)
+                rows = [b.shuffle_vector(x, y, mask) for x, y in pairs for mask in masks]
+            else:
+                pairs = list(zip(rows[::2], rows[1::2], strict=True))
+                rows = [b.shuffle_vector(x, y, mask) for mask in masks for x, y in pairs]
+        return rows
 
     def gather(self, rows: Lanes, first: ir.Value, panel: ir.Value) -> None:
         """Elements from anywhere, one k after the other."""

@@ -43,7 +43,14 @@ class Tabled:
     ks: Any
 
 
-Operand = Strided | Tabled
+@dataclass(frozen=True, eq=False)
+class Windowed:
+    """An operand whose element (row, k) lies ``row * size + ks[k]`` bytes from its start (int64 table)."""
+
+    ks: Any
+
+
+Operand = Strided | Tabled | Windowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +65,7 @@ class Product:
     m: int
     n: int
     k: int
-    x: Operand
+    x: Strided | Tabled
     y: Operand
     out_step: int
     starts: tuple[Any, Any, Any]
@@ -90,7 +97,8 @@ class Plan:
             return
         self.shape = shape = shape or kernels.shape_for(product.dtype)
         m, n = product.m, product.n
-        self.rows = min(m, shape.rows)
+        tiles = -(-m // shape.rows)
+        self.rows = -(-m // tiles) if tiles <= 4 else shape.rows  # few tiles are made alike
         self.pack_y = self._packs_y() if pack_y is None else pack_y
         wide = shape.vectors
         if m <= FEW:
@@ -141,7 +149,9 @@ class Plan:
 
     def _packs_y(self) -> bool:
         p, size = self.product, self.shape.size
-        if isinstance(p.y, Tabled) or p.y.row_step != size:
+        if not isinstance(p.y, Strided):
+            return isinstance(p.y, Tabled)
+        if p.y.row_step != size:
             return True
         return p.m > 2 * self.rows and p.n * p.k * size > 2**18
 
@@ -172,11 +182,16 @@ class Plan:
     def _operand(self, name: str, x: Operand, packed: bool, starts: Any) -> dict[str, int]:
         if isinstance(x, Strided):
             values = (x.row_step, x.k_step, x.row_step, x.k_step, 0, 0)
-        else:
+        elif isinstance(x, Tabled):
             values = (address_of(x.rows), address_of(x.ks), 0, 0, 8, 8)
+        else:
+            values = (self.shape.size, address_of(x.ks), self.shape.size, 0, 0, 8)
         address = kernels.pack(self.shape, isinstance(x, Tabled)) if packed else 0
         fields = ("row", "k", "row_bytes", "k_bytes", "row_entry", "k_entry", "batch", "pack")
-        return {f"{name}_{f}": v for f, v in zip(fields, (*values, address_of(starts), address), strict=True)}
+        return {
+            f"{name}_{f}": v
+            for f, v in zip(fields, (*values, address_of(starts), address), strict=True)
+        }
 
     def _kernels(self, wide: int) -> dict[str, int]:
         """Addresses of the micro-kernels that tiles of these sizes need."""
@@ -186,8 +201,9 @@ class Plan:
         across["narrow"] = (self.narrow // shape.lanes, True, bool(p.n % self.columns))
         found = {}
         for name, (vectors, masked, needed) in across.items():
-            found[f"{name}_full"] = kernels.micro(shape, self.rows, vectors, masked) if needed else 0
-            found[f"{name}_rest"] = kernels.micro(shape, rest, vectors, masked) if needed and rest else 0
+            form = vectors, masked, isinstance(p.y, Windowed)
+            found[f"{name}_full"] = kernels.micro(shape, self.rows, *form) if needed else 0
+            found[f"{name}_rest"] = kernels.micro(shape, rest, *form) if needed and rest else 0
         return found
 
     def __call__(self, x: Any, y: Any, out: Any) -> None:

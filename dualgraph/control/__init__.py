@@ -1,0 +1,7 @@
+"""Control flow as ops: conditions and loops that a graph keeps as one node each."""
+
+from .cond import cond
+from .loop import while_loop
+from .scan import map, scan
+
+__all__ = ["cond", "map", "scan", "while_loop"]

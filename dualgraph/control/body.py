@@ -1,0 +1,242 @@
+"""Bodies: a function of tensors, run once on real operands, as a graph and the tensors it closes over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.context import state
+from ..core.errors import ArgumentError, CaptureError, DTypeError, ShapeError, describe, user_location
+from ..core.node import TapeNode, Var
+from ..core.prim import Prim
+from ..core.trees import TreeDef, flatten, unflatten
+from ..core.types import TensorType
+from ..eager.batch import tracked as on_some_tape
+from ..eager.creation import asarray
+from ..eager.tensor import Tensor
+from ..ops.movement import copy
+from ..static.capture import Slot, Tracer, off_the_tape
+from ..static.graph import Graph, renumber
+from ..static.scopes import group_scopes
+from .derive import levels
+
+
+# --- trees of tensors --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A tree whose leaves are tensors, or None where there is nothing."""
+
+    tree: TreeDef
+    empty: tuple[bool, ...]
+
+    def build(self, tensors: Sequence[Any]) -> Any:
+        """The tree with these leaves."""
+        rest = iter(tensors)
+        return unflatten(self.tree, [None if e else next(rest) for e in self.empty])
+
+    def __str__(self) -> str:
+        return str(self.build(["*"] * (len(self.empty) - sum(self.empty))))
+
+
+def tensors_of(op: str, tree: Any) -> tuple[list[Tensor], Structure]:
+    """The leaves of a tree as tensors (numbers and arrays are made ones), and its structure."""
+    leaves, treedef = flatten(tree)
+    try:
+        out = [asarray(v) for v in leaves if v is not None]
+    except (TypeError, ValueError) as problem:
+        kinds = ", ".join(type(v).__name__ for v in leaves)
+        raise ArgumentError(
+            describe(op, kinds, f"trees of tensors, arrays and numbers go in and out: {problem}")
+        ) from None
+    return out, Structure(treedef, tuple(v is None for v in leaves))
+
+
+def types_of(tensors: Sequence[Tensor]) -> list[TensorType]:
+    return [t.type for t in tensors]
+
+
+def listed(tensors: Sequence[Tensor]) -> str:
+    """The types of tensors, for errors."""
+    return ", ".join(map(str, types_of(tensors)))
+
+
+def check_same(
+    op: str, what: str, new: tuple[Sequence[Tensor], Structure], old: tuple[Sequence[Tensor], Structure], remedy: str
+) -> None:  # fmt: skip
+    """Raises unless two trees have one structure and the same types."""
+    if new[1] != old[1]:
+        raise ArgumentError(
+            describe(op, f"{old[1]}, {new[1]}", f"{what}: structure {new[1]}, not {old[1]}", remedy)
+        )
+    for a, b in zip(new[0], old[0], strict=True):
+        if a.type != b.type:
+            error = ShapeError if a.dtype is b.dtype else DTypeError
+            raise error(describe(op, f"{b.type}, {a.type}", f"{what}: {a.type}, not {b.type}", remedy))
+
+
+# --- tracing a body ----------------------------------------------------------------------------
+
+
+class BodyTracer(Tracer):
+    """Records a body inside of whatever else goes on.
+
+    Tensors from outside become inputs. What the graph could not repeat is in ``refusals``; with
+    ``discarded`` the run must leave no trace, so a write to anything from outside is an error.
+    """
+
+    def __init__(self, discarded: bool) -> None:
+        super().__init__()
+        self.depth = levels()
+        self.discarded = discarded
+        self.arrays: dict[int, tuple[Tensor, Any]] = {}  # NumPy arrays that it reads
+        self._outer: Any = None
+
+    def before_write(self, op: str, t: Any) -> None:
+        base = t._root()
+        if id(base) in self._current and not self.is_root(base):
+            return
+        problem = f"{op} writes in place to a tensor from outside of the body, {base.type}, at {user_location()}"
+        if self.discarded:
+            raise CaptureError(problem)
+        self.refusals.append(problem)
+
+    def concretize(self, t: Any, value: Any) -> None:
+        self.refusals.append(
+            f"Python looks at the value of {t.type} at {user_location()}; use dg.cond or dg.where"
+        )
+
+    def read_grad(self, t: Any) -> None:
+        self.refusals.append(f"it reads a .grad at {user_location()}")
+
+    def write_grad(self, t: Any, value: Any) -> None:
+        self.refusals.append(f"it sets a .grad at {user_location()}; use dg.grad")
+
+    def external_array(self, t: Any, array: Any) -> None:
+        if id(array) not in self.arrays:
+            self.arrays[id(array)] = (t, array)
+            self.add_root(t, Slot("array", array, t.type))
+        elif t is not self.arrays[id(array)][0]:
+            self._set(t, self.var_of(self.arrays[id(array)][0]))
+
+    def __enter__(self) -> BodyTracer:
+        self._outer, state.tracer = state.tracer, self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        state.tracer = self._outer
+        for t, array in self.arrays.values():
+            if self._outer is not None:
+                self._outer.external_array(t, array)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A traced body: its graph over operands and then ``constants``, and what that run gave."""
+
+    graph: Graph
+    constants: tuple[Tensor, ...]
+    outs: list[Tensor]
+    structure: Structure
+    refusals: tuple[str, ...]
+
+    @property
+    def result(self) -> tuple[list[Tensor], Structure]:
+        return self.outs, self.structure
+
+
+def trace_body(
+    op: str, fn: Callable[..., Any], args: Structure, tensors: Sequence[Tensor], discarded: bool = False
+) -> Body:  # fmt: skip
+    """Runs ``fn(*args)`` for real, with `tensors` as the leaves of `args`, and writes it down.
+
+    The run is on the tape if that is on.
+    """
+    tracer = BodyTracer(discarded)
+    began = TapeNode(None, (), {}, ()).seq
+    given = [_again(t) for t in tensors]
+    with tracer:
+        for i, t in enumerate(given):
+            tracer.add_root(t, Slot("leaf", (i, t), t.type))
+        outs, structure = tensors_of(op, fn(*args.build(given)))
+        operands = [tracer.var_of(t) for t in outs]
+    refusals = [*tracer.refusals, *_off_the_ops(outs, began)]
+    nodes = group_scopes(tracer.nodes, tracer.scopes, operands)
+    nodes = off_the_tape(nodes, tracer)
+    graph = renumber(Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(operands)))
+    constants = tuple(r.tensor for r in tracer.roots[len(given) :])
+    return Body(graph, constants, outs, structure, tuple(refusals))
+
+
+def trace_discarded(
+    op: str, name: str, fn: Callable[..., Any], args: Structure, tensors: Sequence[Tensor]
+) -> Body | str:
+    """A body that is not to run, run only to be written down; or why that cannot be."""
+    try:
+        return trace_body(op, fn, args, tensors, discarded=True)
+    except Exception as problem:  # whatever the user's code raises on values it was not to see
+        kind = "" if isinstance(problem, CaptureError) else f"{type(problem).__name__}: "
+        return f"{name}, which these values do not lead to, cannot run on them: {kind}{problem}"
+
+
+def _again(t: Tensor) -> Tensor:
+    """The same memory and place on the tape as another object, so that it is told from `t` itself."""
+    edge = t._edge()
+    out = Tensor(t._data, t.dtype, t.device)
+    out._cell = t._version_cell()
+    out._stamp = out._cell[0]
+    if edge is not None:
+        out._node, out._index = edge
+    return out
+
+
+def _off_the_ops(outs: Sequence[Tensor], began: int) -> list[str]:
+    """What the tape of a run holds that the ops alone do not say."""
+    stack: list[Any] = [t._node for t in outs]
+    seen: set[int] = set()
+    while stack:
+        node = stack.pop()
+        if node is None or node.seq <= began or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.prim is not None and not isinstance(node.prim, Prim):
+            return [f"gradients flow through a function of the user's own, {node.prim.name}"]
+        if any((node.hooks or {}).values()):
+            return ["gradients flow through an intermediate that has a hook"]
+        stack.extend(e[0] for e in node.inputs if e is not None)
+    return []
+
+
+# --- putting bodies together -------------------------------------------------------------------
+
+
+def with_common_constants(bodies: Sequence[Body], operands: int) -> tuple[list[Graph], list[Tensor]]:
+    """The graphs of bodies over the same operands, all with all of their constants; and those."""
+    constants = list({id(t): t for b in bodies for t in b.constants}.values())
+    graphs = []
+    for body in bodies:
+        own = dict(zip(map(id, body.constants), body.graph.inputs[operands:], strict=True))
+        unused = 1 + max((v.id for v in body.graph.all_vars()), default=-1)
+        extra = [own.get(id(t)) or Var(unused + i, t.type) for i, t in enumerate(constants)]
+        inputs = (*body.graph.inputs[:operands], *extra)
+        graphs.append(renumber(Graph(inputs, body.graph.nodes, body.graph.outputs)))
+    return graphs, constants
+
+
+def owned(results: Sequence[Tensor]) -> list[Tensor]:
+    """Results in memory of their own, as an op gives them: a body may hand out what others hold."""
+    return [copy(t) for t in results]
+
+
+def tracked(tensors: Sequence[Tensor]) -> bool:
+    """Whether gradients are recorded and one of the tensors wants them."""
+    return state.grad and any(map(on_some_tape, tensors))
+
+
+def note_refusals(op: str, refusals: Sequence[str]) -> None:
+    """Tells a capture in progress why this op cannot be one node."""
+    if state.tracer is not None:
+        where = user_location()
+        state.tracer.refusals.extend(f"{op} at {where}: {why}" for why in refusals)

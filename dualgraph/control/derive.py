@@ -1,0 +1,216 @@
+"""Deriving bodies: graphs made from graphs - their gradients, their batches - without running anything.
+
+A function of tensors is run on stand-ins, which have types but no values, and what it does is written down.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.context import grad_mode, state
+from ..core.errors import CaptureError, describe
+from ..core.node import Literal, Var
+from ..core.sweep import ancestors_reaching, reverse
+from ..core.types import TensorType
+from ..eager.autograd import apply_rule
+from ..eager.batch import batch_of, in_batch
+from ..eager.batching import level_of
+from ..eager.dispatch import constant
+from ..eager.tensor import Tensor
+from ..ops.arithmetic import add
+from ..ops.creation import full
+from ..ops.reduce import broadcast_to
+from ..static.capture import Slot, Tracer
+from ..static.graph import Graph, evaluate
+from ..static.region import is_region
+
+MAX_CACHED = 256
+
+
+class AbstractTracer(Tracer):
+    """Writes down ops that are not run: their results are stand-ins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = levels()
+        self._outer: Any = None
+
+    def execute(self, *call: Any) -> tuple[Any, ...]:
+        types: tuple[TensorType, ...] = call[-1]
+        return tuple(_no_values(t) for t in types)
+
+    def name(self, t: Any, x: Any) -> None:
+        """`t` is the value of `x` under another name."""
+        self._set(t, self.var_of(x))
+
+    def concretize(self, t: Any, value: Any) -> None:
+        raise CaptureError(describe("derive", str(t.type), "a rule looks at values, which a body has not"))
+
+    def __enter__(self) -> AbstractTracer:
+        self._outer, state.tracer = state.tracer, self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        state.tracer = self._outer
+
+
+def levels() -> int:
+    """How many vmaps run."""
+    return 0 if state.batching is None else len(state.batching.levels)
+
+
+def _no_values(t: TensorType) -> Any:
+    return np.broadcast_to(np.zeros((), t.dtype.numpy), t.shape)
+
+
+def stand_in(t: TensorType) -> Tensor:
+    """A tensor of a type, without values."""
+    return Tensor(_no_values(t), t.dtype, t.device)
+
+
+def derive(fn: Callable[..., Sequence[Tensor]], types: Sequence[TensorType]) -> Graph:
+    """The graph of what `fn` does with tensors of these types. It may close over no tensor."""
+    tracer = AbstractTracer()
+    given = [stand_in(t) for t in types]
+    with tracer, grad_mode(False):
+        for i, t in enumerate(given):
+            tracer.add_root(t, Slot("leaf", (i, t), t.type))
+        outs = tuple(tracer.var_of(t) for t in fn(*given))
+    if len(tracer.roots) != len(given):
+        raise CaptureError("a derived body reads a tensor that is none of its operands")
+    return Graph(tuple(r.var for r in tracer.roots), tuple(tracer.nodes), outs)
+
+
+_cache: OrderedDict[Any, Any] = OrderedDict()
+
+
+def cached(key: Any, make: Callable[[], Any]) -> Any:
+    """What `make` gives, kept for as long as it is among the latest asked for."""
+    found = _cache.get(key)
+    if found is None:
+        found = _cache[key] = make()
+        if len(_cache) > MAX_CACHED:
+            _cache.popitem(last=False)
+    return found
+
+
+# --- running graphs on tensors -----------------------------------------------------------------
+
+
+def run_on_tensors(graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The graph's outputs, computed op by op on tensors, so that tape and capture see each op."""
+
+    def apply(node: Any, operands: list[Any]) -> Any:
+        if is_region(node):
+            return run_on_tensors(node.params["body"], operands)
+        args = [v.value if isinstance(v, Literal) else v for v in operands]
+        if all(isinstance(v, Literal) for v in operands) and operands:
+            args[0] = constant(operands[0].value, operands[0].dtype, state.device)
+        out = node.prim(*args, **node.params)
+        return out if node.prim.multiple else (out,)
+
+    return evaluate(graph, inputs, apply)
+
+
+def filled(t: TensorType, value: float = 0.0) -> Tensor:
+    """A tensor of a type with one value everywhere. The sum of nothing is -0.0, which no addition sees."""
+    return full(shape=t.shape, value=value, dtype=t.dtype.name, device=str(t.device))  # type: ignore[no-any-return]
+
+
+# --- gradients ---------------------------------------------------------------------------------
+
+
+def pull(
+    graph: Graph,
+    inputs: Sequence[Tensor],
+    wanted: Sequence[bool],
+    cts: Sequence[Tensor | None],
+    begun: Sequence[Tensor | None],
+) -> list[Tensor | None]:
+    """Cotangents of the wanted inputs of `graph` for those of its outputs.
+
+    Sums in `begun`, one an input, are continued, so that gradients of a loop are summed use by use in
+    reverse order of time, as those of the unrolled loop would be.
+    """
+    with grad_mode(True):
+        leaves = [_leaf(x) if w else x for x, w in zip(inputs, wanted, strict=True)]
+        edges = [leaf._edge() if w else None for leaf, w in zip(leaves, wanted, strict=True)]
+        results = run_on_tensors(graph, leaves)
+    roots = []
+    for r, ct in zip(results, cts, strict=True):
+        edge = r._edge() if isinstance(r, Tensor) else None
+        if edge is not None and ct is not None:
+            roots.append((edge, ct))
+    pending = {id(e[0]): [b] for e, b in zip(edges, begun, strict=True) if e and b is not None}
+    targets = {id(e[0]) for e in edges if e is not None}
+    found: dict[int, Tensor | None] = {}
+
+    def collect(node: Any, slots: list[Any]) -> None:
+        if id(node) in targets:
+            found[id(node)] = slots[0]
+
+    reverse(roots, apply_rule, add, ancestors_reaching([e[0] for e, _ in roots], targets), collect, pending)
+    return [
+        None if e is None else found.get(id(e[0]), b) for e, b in zip(edges, begun, strict=True)
+    ]
+
+
+def _leaf(x: Tensor) -> Tensor:
+    """A leaf of the tape that stands for `x`."""
+    out = Tensor(x._data, x.dtype, x.device)
+    out._requires_grad = True
+    state.tracer.name(out, x)
+    return out
+
+
+def settled(cts: Sequence[Tensor | None], types: Sequence[TensorType]) -> list[Tensor]:
+    """Cotangents with zeros for those that nothing reached."""
+    return [filled(t) if ct is None else ct for ct, t in zip(cts, types, strict=True)]
+
+
+# --- batches -----------------------------------------------------------------------------------
+
+
+def batched(
+    graph: Graph, mapped: Sequence[bool], size: int, force: Sequence[bool] | None = None
+) -> tuple[Graph, tuple[bool, ...]]:
+    """The graph over inputs of which the `mapped` have a batch as axis 0, and which outputs then have one.
+
+    Outputs in `force` get one in any case.
+    """
+    force = (False,) * len(graph.outputs) if force is None else tuple(force)
+    key = ("batched", graph, tuple(mapped), size, force)
+    found: tuple[Graph, tuple[bool, ...]] = cached(
+        key, lambda: _batched(graph, mapped, size, force)
+    )
+    return found
+
+
+def _batched(
+    graph: Graph, mapped: Sequence[bool], size: int, force: Sequence[bool]
+) -> tuple[Graph, tuple[bool, ...]]:
+    has: list[bool] = []
+
+    def run(*inputs: Tensor) -> list[Tensor]:
+        outs = []
+        with level_of(size) as level:
+            given = [in_batch(x, level) if m else x for x, m in zip(inputs, mapped, strict=True)]
+            for out, wide in zip(run_on_tensors(graph, given), force, strict=True):
+                batch = batch_of(out)
+                within = out if batch is None or batch.level is not level else batch.inner
+                is_mapped = within is not out and batch is not None and batch.mapped
+                if wide and not is_mapped:
+                    within = broadcast_to(within, shape=(size, *within.shape))
+                outs.append(within)
+                has.append(wide or is_mapped)
+        return outs
+
+    types = [
+        TensorType(t.dtype, (size, *t.shape), t.device) if m else t
+        for t, m in zip(graph.in_types, mapped, strict=True)
+    ]
+    return derive(run, types), tuple(has)

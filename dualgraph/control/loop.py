@@ -1,0 +1,274 @@
+"""while_loop: a step repeated for as long as a test holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.context import grad_mode, state, untraced
+from ..core.dtypes import int64
+from ..core.errors import AutogradError, describe
+from ..core.types import TensorType
+from ..eager.batch import batch_of
+from ..eager.shapes import moveaxis
+from ..eager.tensor import Tensor
+from ..ops.arithmetic import add, greater, subtract
+from ..ops.indexing import index
+from ..ops.movement import copy
+from ..ops.reduce import reduce_any
+from ..static.control import while_op
+from ..static.graph import Graph
+from .body import (
+    Body, Structure, check_same, note_refusals, owned, tensors_of, trace_body, trace_discarded, tracked, with_common_constants,
+)  # fmt: skip
+from .cond import check_predicate, choose
+from .derive import batched, cached, derive, filled, pull, run_on_tensors, settled
+from .scan import batched_loop, carry_with_batch, with_batch
+
+REMEDY = "the carry keeps its structure, shapes and dtypes from step to step; cast it inside, or start with that type"
+COUNT = TensorType(int64, ())
+
+
+def while_loop(
+    cond_fn: Callable[[Any], Any], body_fn: Callable[[Any], Any], init: Any, max_steps: int | None = None
+) -> Any:
+    """``while cond_fn(carry): carry = body_fn(carry)``, from `init`: the last carry.
+
+    The carry is a tree of tensors that keeps its structure and types. With `max_steps` the loop ends after
+    so many steps in any case; a captured loop has a reverse gradient only then, since the carries of
+    all steps are kept for it (AutogradError else; an eager one has it anyway). A capture keeps the loop as
+    one node. Under `vmap` each example stops by its own test.
+
+    >>> import dualgraph as dg
+    >>> dg.while_loop(lambda x: x < 100, lambda x: x * 2, dg.asarray(1.0)).item()
+    128.0
+    """
+    return _While(cond_fn, body_fn, init, max_steps).run()
+
+
+class _While:
+    """One call of while_loop."""
+
+    def __init__(self, test: Any, body: Any, init: Any, max_steps: int | None) -> None:
+        self.test_fn, self.body_fn, self.max_steps = test, body, max_steps
+        self.init, self.carry = tensors_of("while_loop", init)
+        _, self.args = tensors_of("while_loop", (init,))
+
+    def run(self) -> Any:
+        plain = state.tracer is None and state.batching is None
+        if plain and not state.grad:
+            return self._loop(self.init, 0)
+        test = trace_body("while_loop", self.test_fn, self.args, self.init)
+        pred = check_predicate("while_loop", test.structure.build(test.outs))
+        goes_on = batch_of(pred) is None and self.max_steps != 0 and _holds(pred)
+        body = self._body(goes_on)
+        if isinstance(body, str):
+            note_refusals("while_loop", [body])
+            return self.carry.build(owned(self.init))
+        self._check(body.outs, body.structure)
+        refusals = (*test.refusals, *body.refusals)
+        note_refusals("while_loop", refusals)
+        on_tape = tracked([*self.init, *body.outs])
+        if not refusals and not (plain and (not on_tape or self.max_steps is None)):
+            return self._node(test, body)
+        return self._loop(body.outs, 1) if goes_on else self._loop(self.init, 0)
+
+    def _body(self, goes_on: bool) -> Body | str:
+        """The body, run and written down; or why it cannot be, if no step is taken."""
+        if goes_on:
+            return trace_body("while_loop", self.body_fn, self.args, self.init)
+        return trace_discarded("while_loop", "body_fn", self.body_fn, self.args, self.init)
+
+    def _check(self, carry: list[Tensor], structure: Structure) -> None:
+        check_same("while_loop", "the carry changes in a step", (carry, structure), (self.init, self.carry), REMEDY)
+
+    # --- as a loop in Python ---
+
+    def _loop(self, carry: list[Tensor], step: int) -> Any:
+        while step != self.max_steps:
+            carry = [c if c._data.flags.c_contiguous else copy(c) for c in carry]
+            if not bool(check_predicate("while_loop", self.test_fn(*self.args.build(carry)))):
+                break
+            carry, structure = tensors_of("while_loop", self.body_fn(*self.args.build(carry)))
+            self._check(carry, structure)
+            step += 1
+        return self.carry.build(owned(carry))
+
+    # --- as one node ---
+
+    def _node(self, test: Body, body: Body) -> Any:
+        (test_graph, body_graph), constants = with_common_constants([test, body], len(self.init))
+        max_steps = self.max_steps
+        if max_steps is None and state.tracer is None and tracked([*self.init, *constants]):
+            max_steps = _count(self.init, constants, test_graph, body_graph)
+        return self.carry.build(run_while(self.init, constants, test_graph, body_graph, max_steps))
+
+
+def _holds(pred: Tensor) -> bool:
+    with untraced():
+        return bool(pred)
+
+
+def _count(init: Sequence[Tensor], constants: Sequence[Tensor], test: Graph, body: Graph) -> int:
+    """How many steps a loop takes (under vmap: the example that takes most)."""
+    with grad_mode(False):
+        counted = _counted(test, body, len(init))
+        steps = while_op(
+            filled(COUNT), *init, *constants,
+            test=counted[0], body=counted[1], carries=len(init) + 1, max_steps=None, saves=False,
+        )[0]  # fmt: skip
+    while (batch := batch_of(steps)) is not None:
+        steps = batch.inner
+    return int(steps._data.max())
+
+
+def run_while(
+    init: Sequence[Tensor], constants: Sequence[Tensor], test: Graph, body: Graph, max_steps: int | None
+) -> list[Tensor]:
+    """The loop op on these operands; where gradients are recorded it counts its steps and saves its carries."""
+    saves = max_steps is not None and tracked([*init, *constants])
+    start = list(init)
+    if saves:
+        test, body = _counted(test, body, len(init))
+        start = [filled(COUNT), *start]
+    outs = while_op(
+        *start, *constants, test=test, body=body, carries=len(start), max_steps=max_steps, saves=saves
+    )
+    return list(outs[1 : 1 + len(init)] if saves else outs)
+
+
+def _counted(test: Graph, body: Graph, carries: int) -> tuple[Graph, Graph]:
+    """Test and body of the loop with a count of its steps in front of the carry."""
+
+    def make() -> tuple[Graph, Graph]:
+        types = [COUNT, *body.in_types]
+        return (
+            derive(lambda _, *rest: run_on_tensors(test, rest), types),
+            derive(lambda i, *rest: [add(i, 1), *run_on_tensors(body, rest)], types),
+        )
+
+    found: tuple[Graph, Graph] = cached(("counted", test, body, carries), make)
+    return found
+
+
+# --- gradient ----------------------------------------------------------------------------------
+
+
+@while_op.vjp
+def _while_vjp(
+    cts: tuple[Any, ...], outs: Any, *operands: Any, needed: tuple[bool, ...],
+    test: Graph, body: Graph, carries: int, max_steps: int | None, saves: bool,
+) -> list[Any]:  # fmt: skip
+    """A loop back through the saved carries, for as many steps as were taken."""
+    if max_steps is None:
+        types = ", ".join(str(x.type) for x in operands[:carries])
+        problem = "a loop without a bound has no reverse gradient in a graph, since its carries cannot be kept"
+        raise AutogradError(describe("while_loop", types, problem, "pass max_steps="))
+    if not saves:
+        test, body = _counted(test, body, carries)
+        outs = while_op(
+            filled(COUNT), *operands, test=test, body=body, carries=carries + 1, max_steps=max_steps, saves=True
+        )
+        found = _back((None, *cts, *[None] * (carries + 1)), outs, operands[carries:], (False, *needed), body, carries + 1, max_steps)  # fmt: skip
+        return found[1:]
+    return _back(cts, outs, operands[carries:], needed, body, carries, max_steps)
+
+
+while_op.asks_needed = True
+
+
+def _back(
+    cts: Sequence[Any], outs: Sequence[Tensor], constants: Sequence[Tensor], needed: Sequence[bool],
+    body: Graph, carries: int, max_steps: int,
+) -> list[Any]:  # fmt: skip
+    given = tuple(ct is not None for ct in cts[carries:])
+    summed = tuple(needed[carries:])
+    test_back, step_back = cached(
+        ("while", body, carries, given, summed, max_steps),
+        lambda: _step_back(body, carries, given, summed, max_steps),
+    )
+    inexact = [i for i, t in enumerate(body.in_types[:carries]) if t.dtype.is_inexact]
+    starts = settled([cts[i] for i in inexact], [body.in_types[i] for i in inexact])
+    sums = [filled(x.type, -0.0) for x, w in zip(constants, summed, strict=True) if w]
+    fixed = [*outs[carries:], *(ct for ct in cts[carries:] if ct is not None), *constants]
+    results = run_while([outs[0], *starts, *sums], fixed, test_back, step_back, max_steps)
+    of_init = dict(zip(inexact, results[1:], strict=False))
+    of_constants = iter(results[1 + len(inexact) :])
+    return [
+        *(of_init.get(i) for i in range(carries)),
+        *(next(of_constants) if w else None for w in summed),
+    ]
+
+
+def _step_back(
+    body: Graph, carries: int, given: Sequence[bool], summed: Sequence[bool], max_steps: int
+) -> tuple[Graph, Graph]:
+    """Test and body of the loop back: it counts down, and reads the saved carry of the step it undoes.
+
+    Operands: the count, cotangents of the carry, sums; saved carries, given cotangents of them, constants.
+    """
+    types = body.in_types
+    inexact = [i for i in range(carries) if types[i].dtype.is_inexact]
+    sums = [t for t, w in zip(types[carries:], summed, strict=True) if w]
+    stacked = [TensorType(t.dtype, (max_steps, *t.shape), t.device) for t in types[:carries]]
+    extra = [t for t, g in zip(stacked, given, strict=True) if g]
+    wanted = [*(t.dtype.is_inexact for t in types[:carries]), *summed]
+
+    def run(count: Tensor, *inputs: Tensor) -> list[Tensor]:
+        rest = iter(inputs)
+        step = subtract(count, 1)
+        cts: list[Tensor | None] = [None] * carries
+        for i in inexact:
+            cts[i] = next(rest)
+        pending = iter([next(rest) for _ in sums])
+        start = [index(next(rest), step, dims=(0,)) for _ in range(carries)]
+        also = [index(next(rest), step, dims=(0,)) if g else None for g in given]
+        begun = [*also, *(next(pending) if w else None for w in summed)]
+        found = pull(body, [*start, *rest], wanted, cts, begun)
+        kept = [(ct, t) for ct, t, w in zip(found, types, wanted, strict=True) if w]
+        return [step, *settled([ct for ct, _ in kept], [t for _, t in kept])]
+
+    operands = [COUNT, *(types[i] for i in inexact), *sums, *stacked, *extra, *types[carries:]]
+    return derive(lambda count, *_: [greater(count, 0)], operands), derive(run, operands)
+
+
+# --- vmap --------------------------------------------------------------------------------------
+
+
+@while_op.batch
+def _while_batch(
+    lift: Any, args: list[Any], mapped: tuple[bool, ...],
+    test: Graph, body: Graph, carries: int, max_steps: int | None, saves: bool,
+) -> Any:  # fmt: skip
+    """A loop over the batched body; where examples differ in the test, those that are done keep their carry."""
+    size = lift.size
+    step, carry = batched_loop(body, mapped, carries, size)
+    check, (differs,) = batched(test, [*carry, *mapped[carries:]], size)
+    if differs:
+        carry = [True] * carries
+        all_mapped = [*carry, *mapped[carries:]]
+        check = batched(test, all_mapped, size)[0]
+        step = batched(body, all_mapped, size, carry)[0]
+        check, step = cached(("masked", check, step, carries), lambda: _masked(check, step, carries))
+    outs = while_op(
+        *carry_with_batch(args, mapped, carry, size), *args[carries:],
+        test=check, body=step, carries=carries, max_steps=max_steps, saves=saves,
+    )  # fmt: skip
+    saved = [moveaxis(s, 1, 0) if m else s for s, m in zip(outs[carries:], carry, strict=False)]
+    return tuple(with_batch([*outs[:carries], *saved], [*carry, *carry][: len(outs)], size))
+
+
+def _masked(test: Graph, body: Graph, carries: int) -> tuple[Graph, Graph]:
+    """The loop that goes on while any example does; examples that are done stay as they are."""
+
+    def step(*inputs: Tensor) -> list[Tensor]:
+        (active,) = run_on_tensors(test, inputs)
+        new = run_on_tensors(body, inputs)
+        return [choose(active, a, b) for a, b in zip(new, inputs, strict=False)]
+
+    def check(*inputs: Tensor) -> list[Tensor]:
+        (active,) = run_on_tensors(test, inputs)
+        return [reduce_any(active, axes=(0,), keepdims=False)]
+
+    return derive(check, body.in_types), derive(step, body.in_types)
+

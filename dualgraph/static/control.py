@@ -1,0 +1,187 @@
+"""Control flow as ops: a condition, a loop and a scan, whose branches and steps are graphs.
+
+What they do is written here once, over the reference interpreter; the planned executor runs the same steps
+through compiled bodies. Gradients and batches are defined in `dualgraph.control`, where bodies can be
+run on tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ..core.backend import ArrayBackend
+from ..core.dtypes import bool_
+from ..core.errors import GraphError
+from ..core.kinds import Kind
+from ..core.node import Node
+from ..core.prim import Prim
+from ..core.types import TensorType
+from .graph import Graph
+from .interpreter import interpret
+
+Arrays = Sequence[Any]
+Body = Callable[..., Any]  # arrays in, arrays out
+
+
+class Control(Kind):
+    """Parameters that are graphs say what is done; the op says when and how often."""
+
+    name = "control"
+    computes = False
+
+    def run(
+        self, prim: Prim, backend: Any, arrays: tuple[Any, ...], params: dict[str, Any]
+    ) -> Any:
+        return prim.kernel(backend, *arrays, **params)
+
+
+CONTROL = Control()
+
+
+def is_control(node: Node) -> bool:
+    """Whether the node is a condition or a loop, so that its graph parameters are bodies to run."""
+    return node.prim.kind is CONTROL
+
+
+def _check(what: str, found: Iterable[TensorType], expected: Iterable[TensorType]) -> None:
+    found, expected = tuple(found), tuple(expected)
+    if found != expected:
+        raise GraphError(f"{what}: {found}, not {expected}")
+
+
+def _rows(backend: ArrayBackend, array: Any) -> Any:
+    """The array in row-major order, which is how bodies get what changes from step to step."""
+    return array if array.flags.c_contiguous else backend.xp.ascontiguousarray(array)
+
+
+def _own(backend: ArrayBackend, results: Arrays, given: Arrays) -> list[Any]:
+    """Results in memory of their own, neither an operand's nor another result's."""
+    seen = {id(a) for a in given}
+    out = []
+    for r in results:
+        if r.base is not None or id(r) in seen or not r.flags.c_contiguous:
+            r = backend.xp.array(r, order="C")
+        seen.add(id(r))
+        out.append(r)
+    return out
+
+
+# --- cond --------------------------------------------------------------------------------------
+
+
+def _cond(backend: Any, pred: Any, *operands: Any, true: Graph, false: Graph) -> Any:
+    """The results of `true` on the operands where `pred` holds, else those of `false`."""
+    branch = true if bool(backend.to_numpy(pred)) else false
+    return _own(backend, interpret(branch, operands, backend), operands)
+
+
+cond_op = Prim("cond", CONTROL, _cond, multiple=True)
+
+
+@cond_op.type
+def _cond_type(
+    pred: TensorType, *operands: TensorType, true: Graph, false: Graph
+) -> tuple[TensorType, ...]:
+    if pred.dtype is not bool_ or pred.shape:
+        raise GraphError(f"the predicate of a condition is bool[], not {pred}")
+    _check("operands of the true branch", true.in_types, operands)
+    _check("operands of the false branch", false.in_types, operands)
+    _check("results of the false branch", false.out_types, true.out_types)
+    return true.out_types
+
+
+# --- scan --------------------------------------------------------------------------------------
+
+
+def step_order(length: int, reverse: bool) -> range:
+    """The steps of a scan in the order in which they run."""
+    return range(length - 1, -1, -1) if reverse else range(length)
+
+
+def _scan(
+    backend: Any, *arrays: Any, body: Graph, carries: int, slices: int, length: int, reverse: bool, saves: bool
+) -> Any:  # fmt: skip
+    """``carry, y[i] = body(carry, x[i], constants)`` for each i; gives the last carry, and the ys stacked.
+
+    Operands are the first carry (`carries` of them), what is sliced along axis 0 (`slices`), and constants.
+    With `saves` the last ys are the carries that each step started from, which the gradient needs.
+    """
+    carry = [_rows(backend, a) for a in arrays[:carries]]
+    xs = [_rows(backend, a) for a in arrays[carries : carries + slices]]
+    constants = arrays[carries + slices :]
+    ys = [
+        backend.xp.empty((length, *t.shape), t.dtype.numpy) for t in body.out_types[carries:]
+    ]
+    for i in step_order(length, reverse):
+        outs = interpret(body, [*carry, *(x[i, ...] for x in xs), *constants], backend)
+        carry = [_rows(backend, a) for a in outs[:carries]]
+        for y, out in zip(ys, outs[carries:], strict=True):
+            y[i, ...] = out
+    return [*_own(backend, carry, arrays), *ys]
+
+
+scan_op = Prim("scan", CONTROL, _scan, multiple=True)
+
+
+@scan_op.type
+def _scan_type(
+    *types: TensorType, body: Graph, carries: int, slices: int, length: int, reverse: bool, saves: bool
+) -> tuple[TensorType, ...]:  # fmt: skip
+    init, xs, constants = types[:carries], types[carries : carries + slices], types[carries + slices :]
+    if any(x.shape[:1] != (length,) for x in xs):
+        raise GraphError(f"a scan of {length} steps cannot go over {xs}")
+    rows = (TensorType(x.dtype, x.shape[1:], x.device) for x in xs)
+    _check("operands of the body", body.in_types, (*init, *rows, *constants))
+    _check("the carry after a step", body.out_types[:carries], init)
+    stacked = (TensorType(t.dtype, (length, *t.shape), t.device) for t in body.out_types[carries:])
+    return (*init, *stacked)
+
+
+# --- while -------------------------------------------------------------------------------------
+
+
+def _while(
+    backend: Any, *arrays: Any, test: Graph, body: Graph, carries: int, max_steps: int | None, saves: bool
+) -> Any:  # fmt: skip
+    """``carry = body(carry, constants)`` while ``test(carry, constants)``, at most `max_steps` times.
+
+    With `saves` the carries that each step started from follow, stacked; rows of steps not taken are 0.
+    """
+    carry, constants = [_rows(backend, a) for a in arrays[:carries]], arrays[carries:]
+    saved = [
+        backend.xp.zeros((max_steps, *t.shape), t.dtype.numpy) for t in body.out_types if saves
+    ]
+    step = 0
+    while step != max_steps and goes_on(backend, interpret(test, [*carry, *constants], backend)):
+        for rows, array in zip(saved, carry if saves else (), strict=True):
+            rows[step, ...] = array
+        outs = interpret(body, [*carry, *constants], backend)
+        carry = [_rows(backend, a) for a in outs]
+        step += 1
+    return [*_own(backend, carry, arrays), *saved]
+
+
+def goes_on(backend: ArrayBackend, outs: Arrays) -> bool:
+    """What the test of a loop decided."""
+    return bool(backend.to_numpy(outs[0]))
+
+
+while_op = Prim("while_loop", CONTROL, _while, multiple=True)
+
+
+@while_op.type
+def _while_type(
+    *types: TensorType, test: Graph, body: Graph, carries: int, max_steps: int | None, saves: bool
+) -> tuple[TensorType, ...]:
+    _check("operands of the test", test.in_types, types)
+    _check("operands of the body", body.in_types, types)
+    _check("the carry after a step", body.out_types, types[:carries])
+    if [(t.dtype, t.shape) for t in test.out_types] != [(bool_, ())]:
+        raise GraphError(f"the test of a loop gives bool[], not {test.out_types}")
+    if not saves:
+        return types[:carries]
+    if max_steps is None:
+        raise GraphError("only a loop with max_steps can save its carries")
+    saved = (TensorType(t.dtype, (max_steps, *t.shape), t.device) for t in types[:carries])
+    return (*types[:carries], *saved)

@@ -1,0 +1,70 @@
+"""Saved values: writes in place are refused exactly where a wanted gradient would read what they spoilt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import dualgraph as dg
+from dualgraph.core.errors import AutogradError
+from dualgraph.core.prim import REGISTRY
+
+
+def gradient(f: Callable[[Any], Any]) -> list[float]:
+    x = dg.tensor([1.0, 2.0], requires_grad=True)
+    f(x).sum().backward()
+    return x.grad.tolist()  # type: ignore[no-any-return]
+
+
+def test_scaling_in_place_needs_no_saved_operand() -> None:
+    def f(x: Any) -> Any:
+        h = x * 3.0
+        h *= 2.0
+        h /= 4.0
+        h += 1.0
+        h -= x
+        return h
+
+    assert gradient(f) == [0.5, 0.5]
+
+
+def test_a_product_reads_only_the_other_operand() -> None:
+    def f(x: Any) -> Any:
+        h, mask = x * 3.0, dg.asarray([1.0, 0.0])
+        y = h * mask
+        h += 1.0  # only the gradient of the mask would read it
+        return y
+
+    assert gradient(f) == [3.0, 0.0]
+
+
+def test_what_a_wanted_gradient_reads_is_guarded() -> None:
+    def product(x: Any) -> Any:
+        h = x * 3.0
+        y = h * x
+        h += 1.0
+        return y
+
+    def operand(x: Any) -> Any:
+        h = x * 3.0
+        y = dg.sin(h)
+        h += 1.0
+        return y
+
+    def result(x: Any) -> Any:
+        y = dg.exp(x)
+        y += 1.0
+        return y
+
+    for f in (product, operand, result):
+        with pytest.raises(AutogradError, match=r"changed in place(.|\n)*test_saved_values"):
+            gradient(f)
+
+
+def test_what_rules_read_at_once_is_told_from_what_they_read_later() -> None:
+    multiply, sin, maximum = (REGISTRY[n] for n in ("multiply", "sin", "maximum"))
+    assert [multiply.reads_at_once(i) for i in (0, 1)] == [False, False]
+    assert sin.reads_at_once(0)
+    assert [maximum.reads_at_once(i) for i in (0, 1)] == [True, True]
