@@ -34,4 +34,4 @@ def claimed(name: str, *dtypes: Any) -> Callable[..., Any] | None:
 
     if not product.available():
         return None
-    return product.matmul if name == "matmul" else getattr(convolution, name)  # type: ignore[no-any-return]
+    return product.matmul if name == "matmul" else getattr(convolution, name)

@@ -39,7 +39,9 @@ class Windows:
         self.channels = x.shape[1] // groups
         self.taps = table((self.channels, self.channel))
         self.places: list[tuple[int, int]] = []
-        for axis, (count, k, s, dil) in enumerate(zip(self.counts, kernel, stride, dilation, strict=True)):
+        for axis, (count, k, s, dil) in enumerate(
+            zip(self.counts, kernel, stride, dilation, strict=True)
+        ):
             self.taps = crossed(self.taps, layout.offsets(axis, np.arange(k) * dil))
             self.places.append((count, layout.step(axis, s)))
 
@@ -149,8 +151,8 @@ class InputGradient:
             if self.turn:
                 operand = Strided(len(taps) * size, size)
             weights = Weights(channels, operand, table((groups, outs * w_out)))
-            reach = Reach(rows, start, back, sample, outs * channel)
-            images = Images(ct.dtype, ct.shape[0], groups, weights, reach)
+            columns = Reach(rows, start, back, sample, outs * channel)
+            images = Images(ct.dtype, ct.shape[0], groups, weights, columns)
             self.parts.append((place, images))
         self.alone = len(self.parts) == 1
 

@@ -7,6 +7,9 @@ is compiled once for all element types. The plan is a record of int64, see FIELD
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from llvmlite import ir
 
 from ..llvm_parts import I64, PTR, VOID
@@ -53,6 +56,23 @@ FIELDS = (
 ARGUMENTS = (PTR, PTR, PTR, PTR, PTR, I64, I64)
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Rows, columns or k's from `begin` up to `end`."""
+
+    begin: ir.Value
+    end: ir.Value
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The columns of a tile, how many its panel has room for, and which kernels compute it."""
+
+    columns: Span
+    width: ir.Value
+    kind: str  # wide or narrow
+
+
 class Driver:
     """Emits ``run(...)``."""
 
@@ -71,129 +91,116 @@ class Driver:
             across = b.sdiv(b.sub(b.add(p["n"], p["part_columns"]), i64(1)), p["part_columns"])
             row = b.mul(b.sdiv(part, across), p["part_rows"])
             column = b.mul(b.srem(part, across), p["part_columns"])
-            self.starts = [
-                w.at(operand, w.word(b.inttoptr(p[f"{name}_batch"], PTR), batch))
-                for name, operand in (("x", self.x), ("y", self.y), ("out", self.out))
-            ]
-            row_end = w.least(p["m"], b.add(row, p["part_rows"]))
+            operands = {"x": self.x, "y": self.y, "out": self.out}
+            self.starts = {
+                name: w.at(operand, w.word(b.inttoptr(p[f"{name}_batch"], PTR), batch))
+                for name, operand in operands.items()
+            }
+            rows = Span(row, w.least(p["m"], b.add(row, p["part_rows"])))
             column_end = w.least(p["n"], b.add(column, p["part_columns"]))
-            with w.loop(column_end, column, p["nc"]) as block:
-                end = w.least(column_end, b.add(block.i, p["nc"]))
+            with w.loop(column_end, column, p["nc"]) as turn:
+                columns = Span(turn.i, w.least(column_end, b.add(turn.i, p["nc"])))
                 with w.loop(p["k"], step=KC) as ks:
-                    self.block(row, row_end, block.i, end, ks.i)
+                    self.block(rows, columns, ks.i)
         b.ret_void()
 
-    def block(
-        self, row: ir.Value, row_end: ir.Value, column: ir.Value, column_end: ir.Value, k: ir.Value
-    ) -> None:
+    def block(self, rows: Span, columns: Span, k: ir.Value) -> None:
         """One block of k of one block of columns."""
         w, b, p = self.w, self.w.b, self.p
-        count = w.least(i64(KC), b.sub(p["k"], k))
-        ys = w.at(self.scratch, p["y_at"])
+        ks = Span(k, w.least(b.add(k, i64(KC)), p["k"]))
         with w.when(b.icmp_signed("!=", p["y_pack"], i64(0))):
-            self.tiles(
-                column,
-                column_end,
-                lambda j, n, width, _wide: self.pack(
-                    "y", j, k, count, n, w.at(ys, b.mul(b.sub(j, column), self.column_bytes)), width
+            self.across(
+                columns,
+                lambda tile: self.pack(
+                    "y", tile.columns, ks, self.packed_y(tile, columns), tile.width
                 ),
             )
-        with w.loop(row_end, row, p["mc"], nonempty=True) as rows:
-            end = w.least(row_end, b.add(rows.i, p["mc"]))
+        with w.loop(rows.end, rows.begin, p["mc"], nonempty=True) as turn:
+            own = Span(turn.i, w.least(rows.end, b.add(turn.i, p["mc"])))
             with (
                 w.when(b.icmp_signed("!=", p["x_pack"], i64(0))),
-                w.loop(end, rows.i, p["rows"]) as tile,
+                w.loop(own.end, own.begin, p["rows"]) as tile,
             ):
-                n = w.least(p["rows"], b.sub(end, tile.i))
-                self.pack("x", tile.i, k, count, n, self.packed_x(tile.i, rows.i), p["x_width"])
-            self.tiles(
-                column,
-                column_end,
-                lambda j, n, width, wide: self.column_of_tiles(
-                    rows.i, end, j, n, width, wide, k, count, b.sub(j, column)
-                ),
-            )
+                part = Span(tile.i, w.least(own.end, b.add(tile.i, p["rows"])))
+                self.pack("x", part, ks, self.packed_x(tile.i, own), p["x_width"])
+            self.across(columns, lambda tile: self.down(own, tile, columns, ks))
 
-    def tiles(self, begin: ir.Value, end: ir.Value, body) -> None:
-        """``body(column, columns, width, wide)`` for wide tiles, then for narrow ones up to the edge."""
+    def across(self, columns: Span, body: Callable[[Tile], None]) -> None:
+        """Goes over columns tile by tile: wide ones, then narrow ones up to the edge."""
         w, b, p = self.w, self.w.b, self.p
-        rest = b.srem(b.sub(end, begin), p["columns"])
-        edge = b.sub(end, rest)
-        with w.loop(edge, begin, p["columns"]) as tile:
-            body(tile.i, p["columns"], p["columns"], True)
-        with w.loop(end, edge, p["narrow"]) as tile:
-            body(tile.i, w.least(p["narrow"], b.sub(end, tile.i)), p["narrow"], False)
+        edge = b.sub(columns.end, b.srem(b.sub(columns.end, columns.begin), p["columns"]))
+        with w.loop(edge, columns.begin, p["columns"]) as turn:
+            body(Tile(Span(turn.i, b.add(turn.i, p["columns"])), p["columns"], "wide"))
+        with w.loop(columns.end, edge, p["narrow"]) as turn:
+            end = w.least(columns.end, b.add(turn.i, p["narrow"]))
+            body(Tile(Span(turn.i, end), p["narrow"], "narrow"))
 
-    def packed_x(self, row: ir.Value, first: ir.Value) -> ir.Value:
-        b, p = self.w.b, self.p
-        panel = b.sdiv(b.sub(row, first), p["rows"])
-        return self.w.at(self.scratch, b.mul(b.mul(panel, p["x_width"]), self.column_bytes))
+    def down(self, rows: Span, tile: Tile, columns: Span, ks: Span) -> None:
+        """All tiles of a block of rows in one range of columns."""
+        w, b, p = self.w, self.w.b, self.p
+        y, _, y_step = self.operand("y", tile.columns.begin, ks.begin)
+        packed = b.icmp_signed("!=", p["y_pack"], i64(0))
+        y = b.select(packed, self.packed_y(tile, columns), y)
+        y_step = b.select(packed, b.mul(tile.width, p["size"]), y_step)
+        x_packed = b.icmp_signed("!=", p["x_pack"], i64(0))
+        count, wide = self.length(ks), self.length(tile.columns)
+        with w.loop(rows.end, rows.begin, p["rows"], nonempty=True) as turn:
+            x, row_step, x_step = self.operand("x", turn.i, ks.begin)
+            x = b.select(x_packed, self.packed_x(turn.i, rows), x)
+            row_step = b.select(x_packed, p["size"], row_step)
+            x_step = b.select(x_packed, b.mul(p["x_width"], p["size"]), x_step)
+            out = w.at(
+                self.starts["out"],
+                b.mul(turn.i, p["out_row"]),
+                b.mul(tile.columns.begin, p["size"]),
+            )
+            full = b.icmp_signed("<=", b.add(turn.i, p["rows"]), rows.end)
+            kernel = b.select(full, p[f"{tile.kind}_full"], p[f"{tile.kind}_rest"])
+            values = [count, x, row_step, x_step, y, y_step, out, p["out_row"], wide, ks.begin]
+            self.call(kernel, micro.ARGUMENTS, values)
+
+    # --- operands -----------------------------------------------------------------------------------
 
     def operand(self, name: str, row: ir.Value, k: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
         """Start, row map and k map of the part of an operand from (row, k) on."""
         w, b, p = self.w, self.w.b, self.p
-        start = self.starts[0 if name == "x" else 1]
-        start = w.at(start, b.mul(row, p[f"{name}_row_bytes"]), b.mul(k, p[f"{name}_k_bytes"]))
+        start = w.at(
+            self.starts[name], b.mul(row, p[f"{name}_row_bytes"]), b.mul(k, p[f"{name}_k_bytes"])
+        )
         return (
             start,
             b.add(p[f"{name}_row"], b.mul(row, p[f"{name}_row_entry"])),
             b.add(p[f"{name}_k"], b.mul(k, p[f"{name}_k_entry"])),
         )
 
-    def pack(
-        self,
-        name: str,
-        row: ir.Value,
-        k: ir.Value,
-        count: ir.Value,
-        n: ir.Value,
-        panel: ir.Value,
-        width: ir.Value,
-    ) -> None:
+    def packed_x(self, row: ir.Value, rows: Span) -> ir.Value:
+        """The panel of the tile of x that begins at a row of a block."""
         b, p = self.w.b, self.p
-        start, rows, ks = self.operand(name, row, k)
-        self.call(p[f"{name}_pack"], pack.ARGUMENTS, [start, rows, ks, panel, count, n, width])
+        panel = b.sdiv(b.sub(row, rows.begin), p["rows"])
+        return self.w.at(self.scratch, b.mul(b.mul(panel, p["x_width"]), self.column_bytes))
+
+    def packed_y(self, tile: Tile, columns: Span) -> ir.Value:
+        """The panel of a tile's columns of y."""
+        b = self.w.b
+        within = b.sub(tile.columns.begin, columns.begin)
+        return self.w.at(self.scratch, self.p["y_at"], b.mul(within, self.column_bytes))
+
+    def pack(self, name: str, rows: Span, ks: Span, panel: ir.Value, width: ir.Value) -> None:
+        """Packs a part of an operand, `width` elements for each k."""
+        start, row_map, k_map = self.operand(name, rows.begin, ks.begin)
+        values = [start, row_map, k_map, panel, self.length(ks), self.length(rows), width]
+        self.call(self.p[f"{name}_pack"], pack.ARGUMENTS, values)
+
+    def length(self, span: Span) -> ir.Value:
+        """How many turns a span has."""
+        return self.w.b.sub(span.end, span.begin)
 
     def call(
         self, address: ir.Value, arguments: tuple[ir.Type, ...], values: list[ir.Value]
     ) -> None:
+        """Calls the function at an address."""
         b = self.w.b
         b.call(_Callee(b.inttoptr(address, PTR), arguments), values)
-
-    def column_of_tiles(
-        self,
-        row: ir.Value,
-        row_end: ir.Value,
-        column: ir.Value,
-        columns: ir.Value,
-        width: ir.Value,
-        wide: bool,
-        k: ir.Value,
-        count: ir.Value,
-        within: ir.Value,
-    ) -> None:
-        """All tiles of a block of rows in one range of columns."""
-        w, b, p = self.w, self.w.b, self.p
-        kind = "wide" if wide else "narrow"
-        y, _, y_step = self.operand("y", column, k)
-        packed = b.icmp_signed("!=", p["y_pack"], i64(0))
-        panel = w.at(self.scratch, p["y_at"], b.mul(within, self.column_bytes))
-        y = b.select(packed, panel, y)
-        y_step = b.select(packed, b.mul(width, p["size"]), y_step)
-        x_packed = b.icmp_signed("!=", p["x_pack"], i64(0))
-        with w.loop(row_end, row, p["rows"], nonempty=True) as tile:
-            full = b.icmp_signed("<=", b.add(tile.i, p["rows"]), row_end)
-            x, row_step, x_step = self.operand("x", tile.i, k)
-            x = b.select(x_packed, self.packed_x(tile.i, row), x)
-            row_step = b.select(x_packed, p["size"], row_step)
-            x_step = b.select(x_packed, b.mul(p["x_width"], p["size"]), x_step)
-            out = w.at(self.starts[2], b.mul(tile.i, p["out_row"]), b.mul(column, p["size"]))
-            kernel = b.select(full, p[f"{kind}_full"], p[f"{kind}_rest"])
-            self.call(
-                kernel,
-                micro.ARGUMENTS,
-                [count, x, row_step, x_step, y, y_step, out, p["out_row"], columns, k],
-            )
 
 
 class _Callee:

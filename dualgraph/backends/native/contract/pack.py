@@ -210,7 +210,7 @@ class Packer:
         masks = [ir.Constant(ir.VectorType(I32, self.lanes), m) for m in (first, second)]
         for _ in range(len(rows).bit_length() - 1):
             if halves:
-                pairs = zip(rows[:half], rows[half:], strict=True)
+                pairs = list(zip(rows[:half], rows[half:], strict=True))
                 rows = [b.shuffle_vector(x, y, mask) for x, y in pairs for mask in masks]
             else:
                 pairs = list(zip(rows[::2], rows[1::2], strict=True))

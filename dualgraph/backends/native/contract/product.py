@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -28,28 +29,25 @@ class _Call:
         ys = Strided(*y.strides[:-3:-1])
         starts = _starts(lead, x), _starts(lead, y)
         if len(starts[0]) > 1 and not starts[1].any() and _evenly(starts[0], m * xs.row_step):
-            m, starts, lead = m * len(starts[0]), (starts[0][:1], starts[1][:1]), ()
+            m, starts = m * len(starts[0]), (starts[0][:1], starts[1][:1])
         self.matrices = len(starts[0]), m, n
         self.turned = n <= FEW and m > n
         if self.turned:
             m, n, xs, ys, starts = n, m, ys, xs, starts[::-1]
         out_starts = np.arange(len(starts[0]), dtype=np.int64) * (m * n * size)
         self.plan = Plan(Product(x.dtype.name, m, n, k, xs, ys, n * size, (*starts, out_starts)))
+        # how to run on (x, y, out), out being C-contiguous
+        self.run: Callable[[Any, Any, Any], None] = self._turned if self.turned else self.plan
 
-        if not self.turned:
-            self.run = self.plan
-        elif self.matrices[2] == 1:
-            self.run = self._run_turned
-
-    def run(self, x: Any, y: Any, out: Any) -> None:
-        """Computes into `out`, C-contiguous."""
+    def _turned(self, x: Any, y: Any, out: Any) -> None:
+        """Computes the transpose; as a single column it lies in memory as the result does."""
+        if self.matrices[2] == 1:
+            self.plan(y, x, out)
+            return
         batch, m, n = self.matrices
         turned = np.empty((batch, n, m), out.dtype)
         self.plan(y, x, turned)
         np.copyto(out.reshape(self.matrices), turned.swapaxes(1, 2))
-
-    def _run_turned(self, x: Any, y: Any, out: Any) -> None:
-        self.plan(y, x, out)
 
 
 def _starts(lead: tuple[int, ...], x: Any) -> Any:
@@ -75,11 +73,14 @@ def available() -> bool:
 
 
 def matmul(x: Any, y: Any, out: Any = None) -> Any:
-    """``out[..., i, j] = sum over k of x[..., i, k] * y[..., k, j]`` for float32 or float64 arrays.
+    """``out[..., i, j] = sum over k of x[..., i, k] * y[..., k, j]``, both float32 or both float64.
 
     Shapes (..., m, k) and (..., k, n); leading axes broadcast, strides are free. A given `out` has the
-    result's shape and dtype and shares no memory with the operands. Each element is accumulated by fma in order
-    of k in blocks of ``KC``, whose sums are added in order.
+    result's shape and dtype and shares no memory with the operands.
+
+    >>> matmul(np.ones((2, 3)), np.ones((3, 1)))
+    array([[3.],
+           [3.]])
     """
     key = (x.dtype, x.shape, x.strides, y.shape, y.strides, pool.size)
     call = _plans.get(key)
