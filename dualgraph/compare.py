@@ -19,7 +19,7 @@ from .eager.random import default_generator
 from .eager.tensor import Tensor
 from .passes.inline import inline
 from .passes.memory import MemoryPlan, human
-from .program import MISMATCH, Program
+from .program import MISMATCH, Program, fetch
 from .static.checks import ATOMS
 from .static.footprint import Footprint
 from .static.graph import Graph, evaluate
@@ -276,7 +276,7 @@ def verify(fn: Any, *args: Any, **kwargs: Any) -> Verification:
 def _inputs(program: Program, leaves: list[Any]) -> list[Any]:
     arrays = []
     for slot in program.trace.slots:
-        held = leaves[slot.key[0]] if slot.kind == "leaf" else slot.key._grad if slot.kind == "grad" else slot.key
+        held = fetch(slot, leaves)
         arrays.append(held._data if isinstance(held, Tensor) else held)
     return arrays
 

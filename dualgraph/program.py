@@ -173,17 +173,17 @@ class Program:
             if not same_bytes(leaves[i], values):
                 return f"the values in argument leaf {i}, an array that the code looks into, changed"
         for slot in self._unhooked:
-            node = _fetch(slot, leaves)._node
+            node = fetch(slot, leaves)._node
             if node is not None and node.hooks and any(node.hooks.values()):
                 return "a hook is set on an input"
         for slot in self.trace.slots:
-            if slot.kind != "leaf" and not _fits(slot, _fetch(slot, leaves)):
+            if slot.kind != "leaf" and not _fits(slot, fetch(slot, leaves)):
                 return f"a tensor read from outside is no longer {slot.type}"
         return None
 
     def call(self, leaves: list[Any]) -> Any:
         """Runs the program, or gives MISMATCH, having changed nothing, when this call takes another path."""
-        tensors = [_fetch(s, leaves) for s in self.trace.slots]
+        tensors = [fetch(s, leaves) for s in self.trace.slots]
         arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
         for i, j, xp in self._overlaps:
             if xp.may_share_memory(arrays[i], arrays[j]):
@@ -321,12 +321,16 @@ def _leaf_tensors(slots: tuple[Slot, ...], trace: Trace) -> list[Any]:
     return out
 
 
-def _fetch(slot: Slot, leaves: list[Any]) -> Any:
+def fetch(slot: Slot, leaves: list[Any]) -> Any:
     """What a slot holds now."""
     if slot.kind == "leaf":
         return leaves[slot.key[0]]
     if slot.kind == "grad":
         return slot.key._grad
+    if slot.kind == "number":
+        holder, key = slot.key
+        value = holder.get(key)
+        return np.asarray(value, slot.type.dtype.numpy) if type(value) is float else None
     return slot.key
 
 

@@ -94,6 +94,9 @@ def trace(
         for t in out_leaves:  # so that tensors that are only returned count as read
             if isinstance(t, Tensor):
                 tracer.var_of(t)
+        for root in tracer.roots:
+            if root.slot.kind == "number":  # read afresh on each call, so its value is no assumption
+                footprint.forget(*root.slot.key)
         refusals = [*footprint.refusals, *tracer.refusals]
         refusals = refusals or [
             *_changes(tracer, footprint, arguments), *_unknown(tracer, footprint), *_overlapping(tracer),

@@ -110,7 +110,7 @@ def _while(node: Node, programs: dict[str, Any], backend: ArrayBackend) -> Run:
 
     def run(operands: list[Any], results: list[Any]) -> None:
         carry, constants = memory.start(operands[:carries]), operands[carries:]
-        saved = results[carries:]
+        saved = results[carries + 1 :]
         for rows in saved:
             rows[...] = 0
         step = 0
@@ -120,5 +120,7 @@ def _while(node: Node, programs: dict[str, Any], backend: ArrayBackend) -> Run:
             carry = body.run([*carry, *constants], memory.step)
             step += 1
         _copy(results[:carries], carry)
+        for count in results[carries : carries + 1]:
+            count[...] = step
 
     return run

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.context import state
-from ..core.errors import ArgumentError, CaptureError, DTypeError, ShapeError, describe, user_location
+from ..core.errors import (
+    ArgumentError,
+    CaptureError,
+    DTypeError,
+    ShapeError,
+    describe,
+    user_location,
+)
 from ..core.node import TapeNode, Var
 from ..core.prim import Prim
 from ..core.trees import TreeDef, flatten, unflatten
@@ -20,7 +27,6 @@ from ..static.capture import Slot, Tracer, off_the_tape
 from ..static.graph import Graph, renumber
 from ..static.scopes import group_scopes
 from .derive import levels
-
 
 # --- trees of tensors --------------------------------------------------------------------------
 
@@ -74,7 +80,9 @@ def check_same(
     for a, b in zip(new[0], old[0], strict=True):
         if a.type != b.type:
             error = ShapeError if a.dtype is b.dtype else DTypeError
-            raise error(describe(op, f"{b.type}, {a.type}", f"{what}: {a.type}, not {b.type}", remedy))
+            raise error(
+                describe(op, f"{b.type}, {a.type}", f"{what}: {a.type}, not {b.type}", remedy)
+            )
 
 
 # --- tracing a body ----------------------------------------------------------------------------
@@ -212,7 +220,9 @@ def _off_the_ops(outs: Sequence[Tensor], began: int) -> list[str]:
 # --- putting bodies together -------------------------------------------------------------------
 
 
-def with_common_constants(bodies: Sequence[Body], operands: int) -> tuple[list[Graph], list[Tensor]]:
+def with_common_constants(
+    bodies: Sequence[Body], operands: int
+) -> tuple[list[Graph], list[Tensor]]:
     """The graphs of bodies over the same operands, all with all of their constants; and those."""
     constants = list({id(t): t for b in bodies for t in b.constants}.values())
     graphs = []

@@ -15,8 +15,17 @@ from ..ops.movement import reshape
 from ..static.control import cond_op
 from ..static.graph import Graph
 from .body import (
-    Body, Structure, check_same, note_refusals, owned, tensors_of, trace_body, trace_discarded, tracked, with_common_constants,
-)  # fmt: skip
+    Body,
+    Structure,
+    check_same,
+    note_refusals,
+    owned,
+    tensors_of,
+    trace_body,
+    trace_discarded,
+    tracked,
+    with_common_constants,
+)
 from .derive import batched, cached, derive, pull, run_on_tensors, settled
 
 Branch = Callable[..., Any]
@@ -51,11 +60,21 @@ def check_predicate(op: str, pred: Any) -> Tensor:
     (out,), _ = tensors_of(op, [pred])
     if out.dtype is not bool_:
         raise DTypeError(
-            describe(op, str(out.type), f"the predicate is bool[], not {out.type}", "compare, as in x.sum() > 0")
+            describe(
+                op,
+                str(out.type),
+                f"the predicate is bool[], not {out.type}",
+                "compare, as in x.sum() > 0",
+            )
         )
     if out.shape:
         raise ShapeError(
-            describe(op, str(out.type), f"the predicate is bool[], not {out.type}", "reduce with .any() or .all(), or use dg.where")
+            describe(
+                op,
+                str(out.type),
+                f"the predicate is bool[], not {out.type}",
+                "reduce with .any() or .all(), or use dg.where",
+            )
         )
     return out
 
@@ -64,7 +83,12 @@ class _Cond:
     """One call: the branch that is taken runs for real; the other is looked at where a graph needs both."""
 
     def __init__(
-        self, pred: Tensor, true_fn: Branch, false_fn: Branch, tensors: list[Tensor], args: Structure
+        self,
+        pred: Tensor,
+        true_fn: Branch,
+        false_fn: Branch,
+        tensors: list[Tensor],
+        args: Structure,
     ) -> None:
         self.pred, self.tensors, self.args = pred, tensors, args
         self.branches = [true_fn, false_fn]
@@ -75,16 +99,22 @@ class _Cond:
             return self._node(*bodies)
         taken = 0 if self._holds() else 1
         body = trace_body("cond", self.branches[taken], self.args, self.tensors)
-        result = body.structure.build(owned(body.outs))
-        if state.tracer is None and state.batching is None and not tracked([*self.tensors, *body.outs]):
-            return result
+        if (
+            state.tracer is None
+            and state.batching is None
+            and not tracked([*self.tensors, *body.outs])
+        ):
+            return body.structure.build(owned(body.outs))
+        if body.refusals:
+            note_refusals("cond", body.refusals)
+            return body.structure.build(owned(body.outs))
         name = "false_fn" if taken == 0 else "true_fn"
         other = trace_discarded("cond", name, self.branches[1 - taken], self.args, self.tensors)
         if isinstance(other, str):
-            note_refusals("cond", [*body.refusals, other])
-            return result
+            note_refusals("cond", [other])
+            return body.structure.build(owned(body.outs))
         true, false = (body, other) if taken == 0 else (other, body)
-        return self._node(true, false, result)
+        return self._node(true, false, body)
 
     def _holds(self) -> bool:
         tracer, state.tracer = state.tracer, None
@@ -93,15 +123,17 @@ class _Cond:
         finally:
             state.tracer = tracer
 
-    def _node(self, true: Body, false: Body, result: Any = None) -> Any:
+    def _node(self, true: Body, false: Body, taken: Body | None = None) -> Any:
         remedy = "both branches must give the same structure, shapes and dtypes"
-        check_same("cond", "false_fn gives other types than true_fn", false.result, true.result, remedy)
+        check_same(
+            "cond", "false_fn gives other types than true_fn", false.result, true.result, remedy
+        )
         refusals = (*true.refusals, *false.refusals)
-        if refusals and batch_of(self.pred) is not None:
+        if refusals and taken is None:
             raise CaptureError(describe("cond", str(self.pred.type), "; ".join(refusals)))
-        if refusals:
+        if refusals and taken is not None:
             note_refusals("cond", refusals)
-            return result
+            return taken.structure.build(owned(taken.outs))
         (yes, no), constants = with_common_constants([true, false], len(self.tensors))
         outs = cond_op(self.pred, *self.tensors, *constants, true=yes, false=no)
         return true.structure.build(outs)
@@ -145,7 +177,9 @@ def _pulled(graph: Graph, given: Sequence[bool], wanted: Sequence[bool]) -> Grap
 
 
 @cond_op.batch
-def _cond_batch(lift: Any, args: list[Any], mapped: tuple[bool, ...], true: Graph, false: Graph) -> Any:
+def _cond_batch(
+    lift: Any, args: list[Any], mapped: tuple[bool, ...], true: Graph, false: Graph
+) -> Any:
     pred, operands = args[0], args[1:]
     everything = [True] * len(true.outputs)
     yes, no = (batched(g, mapped[1:], lift.size, everything)[0] for g in (true, false))

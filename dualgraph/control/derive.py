@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.context import grad_mode, state
 from ..core.errors import CaptureError, describe
-from ..core.node import Literal, Var
+from ..core.node import Literal
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.types import TensorType
 from ..eager.autograd import apply_rule
@@ -48,7 +48,9 @@ class AbstractTracer(Tracer):
         self._set(t, self.var_of(x))
 
     def concretize(self, t: Any, value: Any) -> None:
-        raise CaptureError(describe("derive", str(t.type), "a rule looks at values, which a body has not"))
+        raise CaptureError(
+            describe("derive", str(t.type), "a rule looks at values, which a body has not")
+        )
 
     def __enter__(self) -> AbstractTracer:
         self._outer, state.tracer = state.tracer, self
@@ -153,7 +155,14 @@ def pull(
         if id(node) in targets:
             found[id(node)] = slots[0]
 
-    reverse(roots, apply_rule, add, ancestors_reaching([e[0] for e, _ in roots], targets), collect, pending)
+    reverse(
+        roots,
+        apply_rule,
+        add,
+        ancestors_reaching([e[0] for e, _ in roots], targets),
+        collect,
+        pending,
+    )
     return [
         None if e is None else found.get(id(e[0]), b) for e, b in zip(edges, begun, strict=True)
     ]

@@ -12,15 +12,24 @@ from ..core.types import TensorType
 from ..eager.batch import batch_of
 from ..eager.shapes import moveaxis
 from ..eager.tensor import Tensor
-from ..ops.arithmetic import add, greater, subtract
+from ..ops.arithmetic import add, cast, greater, subtract
 from ..ops.indexing import index
 from ..ops.movement import copy
 from ..ops.reduce import reduce_any
 from ..static.control import while_op
 from ..static.graph import Graph
 from .body import (
-    Body, Structure, check_same, note_refusals, owned, tensors_of, trace_body, trace_discarded, tracked, with_common_constants,
-)  # fmt: skip
+    Body,
+    Structure,
+    check_same,
+    note_refusals,
+    owned,
+    tensors_of,
+    trace_body,
+    trace_discarded,
+    tracked,
+    with_common_constants,
+)
 from .cond import check_predicate, choose
 from .derive import batched, cached, derive, filled, pull, run_on_tensors, settled
 from .scan import batched_loop, carry_with_batch, with_batch
@@ -30,7 +39,10 @@ COUNT = TensorType(int64, ())
 
 
 def while_loop(
-    cond_fn: Callable[[Any], Any], body_fn: Callable[[Any], Any], init: Any, max_steps: int | None = None
+    cond_fn: Callable[[Any], Any],
+    body_fn: Callable[[Any], Any],
+    init: Any,
+    max_steps: int | None = None,
 ) -> Any:
     """``while cond_fn(carry): carry = body_fn(carry)``, from `init`: the last carry.
 
@@ -80,7 +92,13 @@ class _While:
         return trace_discarded("while_loop", "body_fn", self.body_fn, self.args, self.init)
 
     def _check(self, carry: list[Tensor], structure: Structure) -> None:
-        check_same("while_loop", "the carry changes in a step", (carry, structure), (self.init, self.carry), REMEDY)
+        check_same(
+            "while_loop",
+            "the carry changes in a step",
+            (carry, structure),
+            (self.init, self.carry),
+            REMEDY,
+        )
 
     # --- as a loop in Python ---
 
@@ -111,44 +129,30 @@ def _holds(pred: Tensor) -> bool:
 
 def _count(init: Sequence[Tensor], constants: Sequence[Tensor], test: Graph, body: Graph) -> int:
     """How many steps a loop takes (under vmap: the example that takes most)."""
+    types = [*body.in_types[: len(init)], COUNT, *body.in_types[len(init) :]]
+    n = len(init)
+    check = derive(lambda *v: run_on_tensors(test, [*v[:n], *v[n + 1 :]]), types)
+    step = derive(lambda *v: [*run_on_tensors(body, [*v[:n], *v[n + 1 :]]), add(v[n], 1)], types)
     with grad_mode(False):
-        counted = _counted(test, body, len(init))
-        steps = while_op(
-            filled(COUNT), *init, *constants,
-            test=counted[0], body=counted[1], carries=len(init) + 1, max_steps=None, saves=False,
-        )[0]  # fmt: skip
+        steps = run_while([*init, filled(COUNT)], constants, check, step, None)[n]
     while (batch := batch_of(steps)) is not None:
         steps = batch.inner
     return int(steps._data.max())
 
 
 def run_while(
-    init: Sequence[Tensor], constants: Sequence[Tensor], test: Graph, body: Graph, max_steps: int | None
+    init: Sequence[Tensor],
+    constants: Sequence[Tensor],
+    test: Graph,
+    body: Graph,
+    max_steps: int | None,
 ) -> list[Tensor]:
-    """The loop op on these operands; where gradients are recorded it counts its steps and saves its carries."""
+    """The loop op on these operands; where gradients are recorded it saves its carries."""
     saves = max_steps is not None and tracked([*init, *constants])
-    start = list(init)
-    if saves:
-        test, body = _counted(test, body, len(init))
-        start = [filled(COUNT), *start]
     outs = while_op(
-        *start, *constants, test=test, body=body, carries=len(start), max_steps=max_steps, saves=saves
+        *init, *constants, test=test, body=body, carries=len(init), max_steps=max_steps, saves=saves
     )
-    return list(outs[1 : 1 + len(init)] if saves else outs)
-
-
-def _counted(test: Graph, body: Graph, carries: int) -> tuple[Graph, Graph]:
-    """Test and body of the loop with a count of its steps in front of the carry."""
-
-    def make() -> tuple[Graph, Graph]:
-        types = [COUNT, *body.in_types]
-        return (
-            derive(lambda _, *rest: run_on_tensors(test, rest), types),
-            derive(lambda i, *rest: [add(i, 1), *run_on_tensors(body, rest)], types),
-        )
-
-    found: tuple[Graph, Graph] = cached(("counted", test, body, carries), make)
-    return found
+    return list(outs[: len(init)])
 
 
 # --- gradient ----------------------------------------------------------------------------------
@@ -165,24 +169,12 @@ def _while_vjp(
         problem = "a loop without a bound has no reverse gradient in a graph, since its carries cannot be kept"
         raise AutogradError(describe("while_loop", types, problem, "pass max_steps="))
     if not saves:
-        test, body = _counted(test, body, carries)
         outs = while_op(
-            filled(COUNT), *operands, test=test, body=body, carries=carries + 1, max_steps=max_steps, saves=True
+            *operands, test=test, body=body, carries=carries, max_steps=max_steps, saves=True
         )
-        found = _back((None, *cts, *[None] * (carries + 1)), outs, operands[carries:], (False, *needed), body, carries + 1, max_steps)  # fmt: skip
-        return found[1:]
-    return _back(cts, outs, operands[carries:], needed, body, carries, max_steps)
-
-
-while_op.asks_needed = True
-
-
-def _back(
-    cts: Sequence[Any], outs: Sequence[Tensor], constants: Sequence[Tensor], needed: Sequence[bool],
-    body: Graph, carries: int, max_steps: int,
-) -> list[Any]:  # fmt: skip
-    given = tuple(ct is not None for ct in cts[carries:])
-    summed = tuple(needed[carries:])
+        cts = (*cts, *[None] * (carries + 1))
+    constants, given = operands[carries:], tuple(ct is not None for ct in cts[carries + 1 :])
+    summed = needed[carries:]
     test_back, step_back = cached(
         ("while", body, carries, given, summed, max_steps),
         lambda: _step_back(body, carries, given, summed, max_steps),
@@ -190,14 +182,17 @@ def _back(
     inexact = [i for i, t in enumerate(body.in_types[:carries]) if t.dtype.is_inexact]
     starts = settled([cts[i] for i in inexact], [body.in_types[i] for i in inexact])
     sums = [filled(x.type, -0.0) for x, w in zip(constants, summed, strict=True) if w]
-    fixed = [*outs[carries:], *(ct for ct in cts[carries:] if ct is not None), *constants]
-    results = run_while([outs[0], *starts, *sums], fixed, test_back, step_back, max_steps)
+    fixed = [*outs[carries + 1 :], *(ct for ct in cts[carries + 1 :] if ct is not None), *constants]
+    results = run_while([outs[carries], *starts, *sums], fixed, test_back, step_back, max_steps)
     of_init = dict(zip(inexact, results[1:], strict=False))
     of_constants = iter(results[1 + len(inexact) :])
     return [
         *(of_init.get(i) for i in range(carries)),
         *(next(of_constants) if w else None for w in summed),
     ]
+
+
+while_op.asks_needed = True
 
 
 def _step_back(
@@ -249,26 +244,39 @@ def _while_batch(
         all_mapped = [*carry, *mapped[carries:]]
         check = batched(test, all_mapped, size)[0]
         step = batched(body, all_mapped, size, carry)[0]
-        check, step = cached(("masked", check, step, carries), lambda: _masked(check, step, carries))
+        check, step = cached(
+            ("masked", check, step, carries), lambda: _masked(check, step, carries)
+        )
+    count = [filled(TensorType(int64, (size,)))] * differs
     outs = while_op(
-        *carry_with_batch(args, mapped, carry, size), *args[carries:],
-        test=check, body=step, carries=carries, max_steps=max_steps, saves=saves,
+        *carry_with_batch(args, mapped, carry, size), *count, *args[carries:],
+        test=check, body=step, carries=carries + differs, max_steps=max_steps, saves=saves,
     )  # fmt: skip
-    saved = [moveaxis(s, 1, 0) if m else s for s, m in zip(outs[carries:], carry, strict=False)]
-    return tuple(with_batch([*outs[:carries], *saved], [*carry, *carry][: len(outs)], size))
+    if not saves:
+        return tuple(with_batch(outs[:carries], carry, size))
+    saved = outs[carries + differs + 1 :][:carries]
+    moved = [moveaxis(s, 1, 0) if m else s for s, m in zip(saved, carry, strict=True)]
+    # each example has taken its own number of steps, where they differ
+    return tuple(with_batch([*outs[: carries + 1], *moved], [*carry, differs, *carry], size))
 
 
 def _masked(test: Graph, body: Graph, carries: int) -> tuple[Graph, Graph]:
-    """The loop that goes on while any example does; examples that are done stay as they are."""
+    """The loop that goes on while any example does; examples that are done stay as they are.
+
+    After the carry stands how many steps each example has taken.
+    """
 
     def step(*inputs: Tensor) -> list[Tensor]:
-        (active,) = run_on_tensors(test, inputs)
-        new = run_on_tensors(body, inputs)
-        return [choose(active, a, b) for a, b in zip(new, inputs, strict=False)]
+        operands = [*inputs[:carries], *inputs[carries + 1 :]]
+        (active,) = run_on_tensors(test, operands)
+        new = run_on_tensors(body, operands)
+        steps = add(inputs[carries], cast(active, dtype="int64"))
+        return [*(choose(active, a, b) for a, b in zip(new, operands, strict=False)), steps]
 
     def check(*inputs: Tensor) -> list[Tensor]:
-        (active,) = run_on_tensors(test, inputs)
+        (active,) = run_on_tensors(test, [*inputs[:carries], *inputs[carries + 1 :]])
         return [reduce_any(active, axes=(0,), keepdims=False)]
 
-    return derive(check, body.in_types), derive(step, body.in_types)
-
+    types = list(body.in_types)
+    types.insert(carries, TensorType(int64, test.out_types[0].shape))
+    return derive(check, types), derive(step, types)

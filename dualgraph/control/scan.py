@@ -14,8 +14,16 @@ from ..ops.reduce import broadcast_to
 from ..static.control import scan_op, step_order
 from ..static.graph import Graph, renumber
 from .body import (
-    Body, Structure, check_same, note_refusals, owned, tensors_of, trace_body, tracked, with_common_constants,
-)  # fmt: skip
+    Body,
+    Structure,
+    check_same,
+    note_refusals,
+    owned,
+    tensors_of,
+    trace_body,
+    tracked,
+    with_common_constants,
+)
 from .derive import batched, cached, derive, filled, pull, settled
 
 REMEDY = "the carry keeps its structure, shapes and dtypes from step to step; cast it inside, or start with that type"
@@ -68,12 +76,18 @@ class _Scan:
 
     def _length(self, xs: Sequence[Tensor], length: int | None) -> int:
         types = ", ".join(str(x.type) for x in xs)
-        sizes = {x.shape[0] if x.ndim else None for x in xs} | ({length} if length is not None else set())
+        sizes = {x.shape[0] if x.ndim else None for x in xs} | (
+            {length} if length is not None else set()
+        )
         if not sizes:
             raise ArgumentError(describe(self.op, types, "how many steps?", "give xs or length="))
         if None in sizes or len(sizes) > 1:
-            problem = f"the leading axes of xs{' and length' * (length is not None)} differ: {sizes}"
-            raise ShapeError(describe(self.op, types, problem, "all xs need one leading axis of the same length"))
+            problem = (
+                f"the leading axes of xs{' and length' * (length is not None)} differ: {sizes}"
+            )
+            raise ShapeError(
+                describe(self.op, types, problem, "all xs need one leading axis of the same length")
+            )
         return int(sizes.pop())  # type: ignore[arg-type]
 
     def run(self) -> Any:
@@ -86,7 +100,11 @@ class _Scan:
         body = self._first(discarded=False)
         if body.refusals:
             note_refusals(self.op, body.refusals)
-        elif state.tracer is not None or state.batching is not None or tracked([*self.init, *self.xs, *body.outs]):
+        elif (
+            state.tracer is not None
+            or state.batching is not None
+            or tracked([*self.init, *self.xs, *body.outs])
+        ):
             return self._node(body)
         carry, y = self._parted(body.outs, body.structure)
         return self._loop(carry, [y], 1)
@@ -100,12 +118,19 @@ class _Scan:
                 row = [filled(x.type._replace(shape=x.shape[1:])) for x in self.xs]
         return trace_body(self.op, self.f, self.args, [*self.init, *row], discarded)
 
-    def _parted(self, outs: list[Tensor], structure: Structure) -> tuple[list[Tensor], tuple[list[Tensor], Structure]]:
+    def _parted(
+        self, outs: list[Tensor], structure: Structure
+    ) -> tuple[list[Tensor], tuple[list[Tensor], Structure]]:
         """What a step gave: the leaves of the carry, and y."""
         pair = structure.build(outs)
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise ArgumentError(
-                describe(self.op, str(structure), f"a step gives (carry, y), not {structure}", "return a pair; y may be None")
+                describe(
+                    self.op,
+                    str(structure),
+                    f"a step gives (carry, y), not {structure}",
+                    "return a pair; y may be None",
+                )
             )
         carry = tensors_of(self.op, pair[0])
         check_same(self.op, "the carry changes in a step", carry, (self.init, self.carry), REMEDY)
@@ -113,13 +138,21 @@ class _Scan:
 
     # --- as a loop in Python ---
 
-    def _loop(self, carry: list[Tensor], ys: list[tuple[list[Tensor], Structure]], start: int) -> Any:
+    def _loop(
+        self, carry: list[Tensor], ys: list[tuple[list[Tensor], Structure]], start: int
+    ) -> Any:
         for i in step_order(self.length, self.reverse)[start:]:
             row = [_row(x, i) for x in self.xs]
             given = self.args.build([*(_row_major(c) for c in carry), *row])
             carry, y = self._parted(*tensors_of(self.op, self.f(*given)))
             if ys:
-                check_same(self.op, "y changes from step to step", y, ys[0], "give the same types in each step")
+                check_same(
+                    self.op,
+                    "y changes from step to step",
+                    y,
+                    ys[0],
+                    "give the same types in each step",
+                )
             ys.append(y)
         rows = [y for y, _ in ys]
         columns = zip(*(rows[::-1] if self.reverse else rows), strict=True)
@@ -180,13 +213,23 @@ def _scan_vjp(
     if not saves:
         body = saving(body, carries)
         outs = scan_op(
-            *operands, body=body, carries=carries, slices=slices, length=length, reverse=reverse, saves=True
+            *operands,
+            body=body,
+            carries=carries,
+            slices=slices,
+            length=length,
+            reverse=reverse,
+            saves=True,
         )
         cts = (*cts, *[None] * carries)
     given = tuple(ct is not None for ct in cts[carries:])
     key = ("scan", body, carries, slices, given, needed[carries:])
     back = cached(key, lambda: _step_back(body, carries, slices, given, needed[carries:]))
-    init, xs, constants = operands[:carries], operands[carries : carries + slices], operands[carries + slices :]
+    init, xs, constants = (
+        operands[:carries],
+        operands[carries : carries + slices],
+        operands[carries + slices :],
+    )
     inexact = [i for i, x in enumerate(init) if x.dtype.is_inexact]
     wanted = [x for x, w in zip(constants, needed[carries + slices :], strict=True) if w]
     starts = settled([cts[i] for i in inexact], [init[i].type for i in inexact])
@@ -237,7 +280,9 @@ def _step_back(
         return [*out[: len(inexact)], *out[at:], *out[len(inexact) : at]]
 
     carry = [types[i] for i in inexact]
-    return derive(run, [*carry, *summed, *types[: carries + slices], *ys, *types[carries + slices :]])
+    return derive(
+        run, [*carry, *summed, *types[: carries + slices], *ys, *types[carries + slices :]]
+    )
 
 
 # --- vmap --------------------------------------------------------------------------------------
@@ -253,7 +298,9 @@ def _scan_batch(
     first = carry_with_batch(args, mapped, carry_mapped, lift.size)
     xs = [
         moveaxis(a, 0, 1) if m else a
-        for a, m in zip(args[carries : carries + slices], mapped[carries : carries + slices], strict=True)
+        for a, m in zip(
+            args[carries : carries + slices], mapped[carries : carries + slices], strict=True
+        )
     ]
     outs = scan_op(
         *first, *xs, *args[carries + slices :],
@@ -297,6 +344,6 @@ def carry_with_batch(
 def with_batch(outs: Sequence[Tensor], mapped: Sequence[bool], size: int) -> list[Tensor]:
     """All results with the batch as axis 0."""
     return [
-        x if m else broadcast_to(x, shape=(size, *x.shape)) for x, m in zip(outs, mapped, strict=True)
+        x if m else broadcast_to(x, shape=(size, *x.shape))
+        for x, m in zip(outs, mapped, strict=True)
     ]
-

@@ -62,7 +62,7 @@ class Adam(Optimizer):
         step.add_(1)
         start: Any = p
         if decay and group["decoupled_weight_decay"]:
-            start = p * (1 - lr * decay)
+            start = p - p * lr * decay
         elif decay:
             grad = grad + p * decay
         m.copy_(m + (grad - m) * (1 - beta1))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..core.errors import ArgumentError, StateError
+from ..eager.numbers import live_number
 from ..eager import Tensor, asarray, enable_grad, full, no_grad, zeros
 
 Group = dict[str, Any]
@@ -67,7 +68,7 @@ class Optimizer:
                             p,
                             -grad if group.get("maximize") else grad,
                             self._state_of(p, group),
-                            group,
+                            {**group, "lr": live_number(group, "lr", p)},
                         )
         return loss
 

@@ -27,6 +27,7 @@ class Slot:
     """Where an input comes from on each call.
 
     ``kind``: "leaf" (leaf number `key` of the arguments), "tensor" (the tensor `key`, read afresh),
+    "number" (the Python float that dict and key `key` lead to),
     "array" (the NumPy array `key`, read afresh), "grad" (the ``.grad`` of the tensor of slot `key`).
     """
 
@@ -85,6 +86,7 @@ class Tracer:
         self._untaped: set[Var] = set()  # results of ops that ran off the tape, of operands on it
         self._vars = 0
         self._current: dict[int, tuple[Any, Operand, int]] = {}
+        self._numbers: dict[tuple[int, str, str], Any] = {}
         self._known_arrays: dict[int, Slot] = {}
         self._root_ids: set[int] = set()
         self.scopes: list[tuple[int, int, str]] = []  # closed composites: first node, end, name
@@ -184,6 +186,14 @@ class Tracer:
                 self._root_ids.add(id(t))
                 return
         self.add_root(t, slot)
+
+    def number(self, holder: dict[str, Any], key: str, dtype: Any, make: Any) -> Any:
+        """The 0-d tensor that stands for a Python float which each call reads afresh."""
+        known = self._numbers.get((id(holder), key, dtype.name))
+        if known is None:
+            known = self._numbers[id(holder), key, dtype.name] = make()
+            self.add_root(known, Slot("number", (holder, key), known.type))
+        return known
 
     def concretize(self, t: Any, value: Any) -> None:
         """Python took the number out of `t`: the path may depend on it."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..core.backend import ArrayBackend
-from ..core.dtypes import bool_
+from ..core.dtypes import bool_, int64
 from ..core.errors import GraphError
 from ..core.kinds import Kind
 from ..core.node import Node
@@ -30,9 +30,7 @@ class Control(Kind):
     name = "control"
     computes = False
 
-    def run(
-        self, prim: Prim, backend: Any, arrays: tuple[Any, ...], params: dict[str, Any]
-    ) -> Any:
+    def run(self, prim: Prim, backend: Any, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
         return prim.kernel(backend, *arrays, **params)
 
 
@@ -110,9 +108,7 @@ def _scan(
     carry = [_rows(backend, a) for a in arrays[:carries]]
     xs = [_rows(backend, a) for a in arrays[carries : carries + slices]]
     constants = arrays[carries + slices :]
-    ys = [
-        backend.xp.empty((length, *t.shape), t.dtype.numpy) for t in body.out_types[carries:]
-    ]
+    ys = [backend.xp.empty((length, *t.shape), t.dtype.numpy) for t in body.out_types[carries:]]
     for i in step_order(length, reverse):
         outs = interpret(body, [*carry, *(x[i, ...] for x in xs), *constants], backend)
         carry = [_rows(backend, a) for a in outs[:carries]]
@@ -128,7 +124,11 @@ scan_op = Prim("scan", CONTROL, _scan, multiple=True)
 def _scan_type(
     *types: TensorType, body: Graph, carries: int, slices: int, length: int, reverse: bool, saves: bool
 ) -> tuple[TensorType, ...]:  # fmt: skip
-    init, xs, constants = types[:carries], types[carries : carries + slices], types[carries + slices :]
+    init, xs, constants = (
+        types[:carries],
+        types[carries : carries + slices],
+        types[carries + slices :],
+    )
     if any(x.shape[:1] != (length,) for x in xs):
         raise GraphError(f"a scan of {length} steps cannot go over {xs}")
     rows = (TensorType(x.dtype, x.shape[1:], x.device) for x in xs)
@@ -146,7 +146,8 @@ def _while(
 ) -> Any:  # fmt: skip
     """``carry = body(carry, constants)`` while ``test(carry, constants)``, at most `max_steps` times.
 
-    With `saves` the carries that each step started from follow, stacked; rows of steps not taken are 0.
+    With `saves` the number of steps follows, and the carries that each step started from, stacked; rows
+    of steps not taken are 0.
     """
     carry, constants = [_rows(backend, a) for a in arrays[:carries]], arrays[carries:]
     saved = [
@@ -159,7 +160,8 @@ def _while(
         outs = interpret(body, [*carry, *constants], backend)
         carry = [_rows(backend, a) for a in outs]
         step += 1
-    return [*_own(backend, carry, arrays), *saved]
+    last = _own(backend, carry, arrays)
+    return [*last, backend.xp.asarray(step, dtype="int64"), *saved] if saves else last
 
 
 def goes_on(backend: ArrayBackend, outs: Arrays) -> bool:
@@ -184,4 +186,4 @@ def _while_type(
     if max_steps is None:
         raise GraphError("only a loop with max_steps can save its carries")
     saved = (TensorType(t.dtype, (max_steps, *t.shape), t.device) for t in types[:carries])
-    return (*types[:carries], *saved)
+    return (*types[:carries], TensorType(int64, (), body.out_types[0].device), *saved)

@@ -78,6 +78,12 @@ class Footprint:
                 self._refuse(f"it reaches more than {MAX_OBJECTS} Python objects", name, where)
                 return
 
+    def forget(self, holder: Any, key: Any) -> None:
+        """Drops the check of a dict entry."""
+        self.checks = [
+            c for c in self.checks if not (type(c) is DictCheck and c.holder is holder and c.key == key)
+        ]
+
     def failing(self) -> Check | None:
         """The first check that does not hold now."""
         quick = self._quick

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
 
+import dualgraph as dg
+from dualgraph.backends.native import contract
 from dualgraph.backends.native.contract import kernels, product, shape
 from dualgraph.backends.native.contract.plan import Plan, Product, Strided
 from dualgraph.backends.native.threads import pool
@@ -140,3 +146,53 @@ def test_vector_width_and_packing_do_not_matter(dtype, width, packed):
         )
         Plan(sizes, shape.geometry(dtype, width), packed, packed)(x, y, out)
         assert same_bits(out, law(x, y))
+
+
+DIGEST = """
+import hashlib
+import numpy as np
+from dualgraph.backends.native.contract import convolution, product
+
+rng, digest = np.random.default_rng(0), hashlib.sha256()
+how = {"stride": (1, 2), "padding": ((1, 1), (0, 1)), "dilation": (1, 1), "groups": 1}
+for dtype in ("float32", "float64"):
+    x, y = rng.standard_normal((70, 300)).astype(dtype), rng.standard_normal((300, 90)).astype(dtype)
+    for a, b in [(x, y), (x, np.asfortranarray(y)), (x[:2], y), (x, y[:, :1]), (x[:, ::3], y[::3])]:
+        digest.update(product.matmul(a, b).tobytes())
+    x, w = rng.standard_normal((3, 5, 14, 15)).astype(dtype), rng.standard_normal((6, 5, 3, 3)).astype(dtype)
+    out = convolution.conv(x, w, **how)
+    digest.update(out.tobytes())
+    digest.update(convolution.conv_input(out, w, extent=(14, 15), **how).tobytes())
+    digest.update(convolution.conv_weight(x, out, kernel=(3, 3), **how).tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_older_processors_compute_the_same_bits():
+    def digest(**settings):
+        environment = {**os.environ, **settings}
+        run = subprocess.run(
+            [sys.executable, "-c", DIGEST], env=environment, capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    if kernels.vector_bytes() < 32:
+        pytest.skip("there is nothing older")
+    assert digest(DUALGRAPH_CPU="x86-64-v3", DUALGRAPH_NUM_THREADS="3") == digest(DUALGRAPH_CPU="")
+
+
+def test_both_modes_take_the_claimed_kernel():
+    rng = np.random.default_rng(5)
+    x, w = (dg.asarray(rng.standard_normal(s).astype("float32")) for s in [(9, 300), (300, 40)])
+
+    def f(x, w):
+        return dg.tanh(x @ w)
+
+    want = dg.tanh(dg.asarray(matmul(x.numpy(), w.numpy()))).numpy()
+    compiled = dg.compile(f, wait=True)
+    for _ in range(2):
+        assert same_bits(compiled(x, w).numpy(), want)
+    assert same_bits(f(x, w).numpy(), want)
+    assert contract.claimed("matmul", np.dtype("int64"), np.dtype("int64")) is None
+    assert contract.claimed("matmul", np.dtype("float32"), np.dtype("float64")) is None

@@ -18,7 +18,11 @@ def normal(*shape: int, seed: int = 0) -> dg.Tensor:
 
 
 def bits(tree: Any) -> list[Any]:
-    return [(x.shape, str(x.dtype), x.numpy().tobytes()) for x in flatten(tree)[0] if x is not None]
+    return [
+        (x.shape, str(x.dtype), x.detach().numpy().tobytes())
+        for x in flatten(tree)[0]
+        if x is not None
+    ]
 
 
 def ops(graph: Any) -> list[str]:
@@ -110,7 +114,9 @@ def test_swapped_carries_are_not_overwritten() -> None:
 
 def test_transposed_carries_and_inputs() -> None:
     def run(a: Any, xs: Any) -> Any:
-        return dg.scan(lambda c, x: ((c @ x).T, (c @ x).sum(axis=0)), a.T, dg.permute_dims(xs, (1, 0, 2)))
+        return dg.scan(
+            lambda c, x: ((c @ x).T, (c @ x).sum(axis=0)), a.T, dg.permute_dims(xs, (1, 0, 2))
+        )
 
     check_modes(run, normal(4, 4), normal(4, 6, 4))
 
@@ -129,7 +135,7 @@ def test_map_is_a_loop() -> None:
 def test_scan_under_other_dtypes() -> None:
     for dtype in (dg.float64, dg.float16, dg.bfloat16, dg.int32, dg.complex64):
         xs = dg.astype(dg.asarray([1.0, 2.0, 3.0]), dtype)
-        check_modes(lambda xs: dg.scan(lambda c, x: (c + x, c * x), xs[0], xs), xs)  # noqa: B023
+        check_modes(lambda xs: dg.scan(lambda c, x: (c + x, c * x), xs[0], xs), xs)
 
 
 # --- gradients of scan -------------------------------------------------------------------------
@@ -184,10 +190,12 @@ def test_second_derivatives_of_scan() -> None:
 
     for order in (dg.grad(dg.grad(f)), dg.grad(dg.grad(dg.grad(f)))):
         check_modes(order, dg.asarray(0.7))
-    assert dg.grad(dg.grad(f))(0.7).item() == pytest.approx(dg.grad(dg.grad(loop))(0.7).item(), rel=1e-5)
+    assert dg.grad(dg.grad(f))(0.7).item() == pytest.approx(
+        dg.grad(dg.grad(loop))(0.7).item(), rel=1e-5
+    )
     third = dg.grad(dg.grad(dg.grad(f)))(0.7).item()
     assert third == pytest.approx(dg.grad(dg.grad(dg.grad(loop)))(0.7).item(), rel=1e-4)
-    out, tangent = dg.jvp(f, (0.7,), (1.0,))
+    _, tangent = dg.jvp(f, (0.7,), (1.0,))
     assert tangent.item() == pytest.approx(dg.grad(f)(0.7).item(), rel=1e-5)
 
 
@@ -242,9 +250,15 @@ def test_an_lstm_trains_as_one_program_with_the_bits_of_eager_mode() -> None:
     assert losses[-1] < losses[0]
     program = compiled.programs[-1]
     assert program.calls >= 8, compiled.explain()
-    assert ops(program.captured).count("scan") + sum(
-        ops(n.params["body"]).count("scan") for n in program.captured.nodes if n.prim.name == "composite"
-    ) == 2
+    assert (
+        ops(program.captured).count("scan")
+        + sum(
+            ops(n.params["body"]).count("scan")
+            for n in program.captured.nodes
+            if n.prim.name == "composite"
+        )
+        == 2
+    )
 
 
 # --- cond --------------------------------------------------------------------------------------
@@ -267,7 +281,9 @@ def test_only_the_branch_that_is_chosen_runs_in_eager_mode() -> None:
 
 
 def absolute(x: Any) -> Any:
-    return dg.cond(x.sum() > 0, lambda x: {"y": x * W[0], "z": x}, lambda x: {"y": -x, "z": x + U[0]}, x)
+    return dg.cond(
+        x.sum() > 0, lambda x: {"y": x * W[0], "z": x}, lambda x: {"y": -x, "z": x + U[0]}, x
+    )
 
 
 def test_one_program_serves_both_branches() -> None:
@@ -331,7 +347,9 @@ def test_while_loops_for_as_long_as_it_takes(bound: Any) -> None:
         assert bits(compiled(a)) == bits(found)
     assert len(compiled.programs) == 1
     if bound.get("max_steps", 40) == 40:
-        np.testing.assert_allclose(newton(dg.asarray([2.0, 3.0]), **bound).numpy(), np.sqrt([2, 3]), rtol=1e-6)
+        np.testing.assert_allclose(
+            newton(dg.asarray([2.0, 3.0]), **bound).numpy(), np.sqrt([2, 3]), rtol=1e-6
+        )
 
 
 def test_gradients_of_a_bounded_while() -> None:
@@ -458,7 +476,9 @@ def test_writes_to_outer_tensors_are_refused() -> None:
 
         return dg.scan(step, x, length=3)[0]
 
-    with pytest.raises(dg.CaptureError, match=r"scan(.|\n)*writes in place(.|\n)*test_control_flow.py:\d+"):
+    with pytest.raises(
+        dg.CaptureError, match=r"scan(.|\n)*writes in place(.|\n)*test_control_flow.py:\d+"
+    ):
         dg.capture(run, dg.zeros(4))
     compiled = dg.compile(run, wait=True)
     compiled(dg.zeros(4))
@@ -495,7 +515,7 @@ def test_a_branch_that_cannot_run_is_named() -> None:
     def run(x: Any) -> Any:
         return dg.cond(x.sum() > 0, lambda x: x + 1, lambda x: x[dg.asarray(9)], x)
 
-    with pytest.raises(dg.CaptureError, match="false_fn(.|\n)*BoundsError"):
+    with pytest.raises(dg.CaptureError, match=r"false_fn(.|\n)*BoundsError"):
         dg.capture(run, dg.ones(2))
     assert run(dg.ones(2)).tolist() == [2.0, 2.0]
 
@@ -526,17 +546,38 @@ def test_errors_name_op_types_and_line(mode: str) -> None:
         with pytest.raises(error, match=rf"(?s){match}.*test_control_flow.py:\d+"):
             run(fn)
 
-    fails(dg.ShapeError, r"cond\(bool\[2\]\).*predicate", lambda x: dg.cond(x > 0, lambda: x, lambda: x))
-    fails(dg.DTypeError, r"cond\(f32\[\]\).*predicate", lambda x: dg.cond(x.sum(), lambda: x, lambda: x))
-    fails(dg.ShapeError, r"while_loop\(bool\[2\]\)", lambda x: dg.while_loop(lambda c: c > 0, lambda c: c, x))
+    fails(
+        dg.ShapeError,
+        r"cond\(bool\[2\]\).*predicate",
+        lambda x: dg.cond(x > 0, lambda: x, lambda: x),
+    )
+    fails(
+        dg.DTypeError,
+        r"cond\(f32\[\]\).*predicate",
+        lambda x: dg.cond(x.sum(), lambda: x, lambda: x),
+    )
+    fails(
+        dg.ShapeError,
+        r"while_loop\(bool\[2\]\)",
+        lambda x: dg.while_loop(lambda c: c > 0, lambda c: c, x),
+    )
     grow = lambda x: dg.scan(lambda c, _: (dg.concat([c, c]), None), x, length=2)  # noqa: E731
     fails(dg.ShapeError, r"scan\(f32\[2\], f32\[4\]\).*carry", grow)
     change = lambda x: dg.scan(lambda c, _: (c > 0, None), x, length=2)  # noqa: E731
     fails(dg.DTypeError, r"scan\(f32\[2\], bool\[2\]\).*carry", change)
-    fails(dg.ArgumentError, "scan.*structure", lambda x: dg.scan(lambda c, _: ((c, c), None), x, length=2))
+    fails(
+        dg.ArgumentError,
+        "scan.*structure",
+        lambda x: dg.scan(lambda c, _: ((c, c), None), x, length=2),
+    )
     fails(dg.ArgumentError, "scan.*pair", lambda x: dg.scan(lambda c, _: c, x, length=2))
     fails(dg.ShapeError, "scan.*length", lambda x: dg.scan(lambda c, y: (c, y), x, x, length=3))
     fails(dg.ArgumentError, "how many steps", lambda x: dg.scan(lambda c, y: (c, y), x))
-    fails(dg.DTypeError, "while_loop.*carry", lambda x: dg.while_loop(lambda c: c.sum() > 0, lambda c: c > 9, x))
+    fails(
+        dg.DTypeError,
+        "while_loop.*carry",
+        lambda x: dg.while_loop(lambda c: c.sum() > 0, lambda c: c > 9, x),
+    )
     if mode != "eager":  # which runs one branch only
-        fails(dg.ShapeError, r"cond\(f32\[\], f32\[2\]\)|cond\(f32\[2\], f32\[\]\)", lambda x: dg.cond(x.sum() > 0, lambda: x, lambda: x.sum()))
+        differ = lambda x: dg.cond(x.sum() > 0, lambda: x, lambda: x.sum())  # noqa: E731
+        fails(dg.ShapeError, r"cond\(f32\[2\], f32\[\]\).*false_fn", differ)

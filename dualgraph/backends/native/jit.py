@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -46,19 +47,27 @@ class Jit:
         version = ".".join(map(str, llvm.llvm_version_info))
         return f"{llvmlite.__version__}|{version}|{self.cpu}|{self.features}|{OPTIMISE}"
 
-    def compile(self, text: str, symbols: tuple[str, ...]) -> Machine:
-        """Machine code of IR text; compiled once for equal text."""
+    def compile(
+        self, text: str, symbols: tuple[str, ...], source: Callable[[], str] | None = None
+    ) -> Machine:
+        """Machine code of IR text; compiled once for equal text.
+
+        With `source`, `text` is a name that says all the IR depends on, and `source` makes the IR where no
+        object code is kept under that name.
+        """
         with self.lock:
             found = self.cache.get(text)
             if found is None:
-                found = self.cache[text] = self._compile(text, symbols)
+                found = self.cache[text] = self._compile(text, symbols, source)
             return found
 
-    def _compile(self, text: str, symbols: tuple[str, ...]) -> Machine:
+    def _compile(
+        self, text: str, symbols: tuple[str, ...], source: Callable[[], str] | None
+    ) -> Machine:
         key = disk_cache.key(text, self.tag)
         code = disk_cache.read(key)
         if code is None:
-            code = self.assemble(text)
+            code = self.assemble(source() if source else text)
             disk_cache.write(key, code)
         library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
         for symbol in symbols:

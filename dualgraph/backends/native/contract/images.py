@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .layout import Ints, Lines
+from .layout import Ints, Lines, workspace
 from .plan import Operand, Plan, Product, Strided, Tabled, Windowed
 
 SMALL = 400  # positions of an image below which all images are one matrix
@@ -114,7 +114,8 @@ class Images:
         if not self.merged and not self.cropped:
             self.plan(weight, image, out)
             return
-        temporary = np.empty(self.shape, out.dtype)
+        size = prod(self.shape) * self.size
+        temporary = workspace("product", size)[:size].view(out.dtype).reshape(self.shape)
         self.plan(weight, image, temporary)
         if self.cropped:
             self.crop(temporary, out)

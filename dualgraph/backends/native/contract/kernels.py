@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ..addresses import DIRECT, HEADER
@@ -34,10 +37,27 @@ def vector_bytes() -> int:
     return 32 if cpu == "x86-64-v3" or "+avx2" in features else 16
 
 
-def _address(text: str, symbol: str) -> int:
-    machine = jit().compile(text, (symbol,))
+@cache
+def _version() -> str:
+    """What the IR depends on besides the arguments: the code that writes it. Empty where that cannot be read."""
+    here = Path(__file__).parent
+    files = [*sorted(here.glob("*.py")), *here.parent.glob("llvm_parts.py")]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest() if files else ""
+
+
+def _machine(symbols: tuple[str, ...], emit: Callable[..., str], *args: Any) -> Machine:
+    """Machine code of what `emit` writes for these arguments; with a version, it need not be written again."""
+    if _version():
+        name = f"{emit.__name__}{args} {_version()}"
+        machine = jit().compile(name, symbols, lambda: emit(*args))
+    else:
+        machine = jit().compile(emit(*args), symbols)
     _kept.append(machine)
-    return machine.addresses[symbol]
+    return machine
+
+
+def _address(symbol: str, emit: Callable[..., str], *args: Any) -> int:
+    return _machine((symbol,), emit, *args).addresses[symbol]
 
 
 @cache
@@ -49,19 +69,19 @@ def shape_for(dtype: str) -> Geometry:
 @cache
 def micro(shape: Geometry, rows: int, vectors: int, masked: bool, tabled: bool) -> int:
     """The address of a micro-kernel."""
-    return _address(emit_micro(shape, rows, vectors, masked, tabled), "micro")
+    return _address("micro", emit_micro, shape, rows, vectors, masked, tabled)
 
 
 @cache
 def pack(shape: Geometry, tables: bool) -> int:
     """The address of a packing function."""
-    return _address(emit_pack(shape, tables), "pack")
+    return _address("pack", emit_pack, shape, tables)
 
 
 @cache
 def copy(shape: Geometry) -> Any:
     """The copying function."""
-    return COPY(_address(emit_copy(shape), "copy"))
+    return COPY(_address("copy", emit_copy, shape))
 
 
 @dataclass(frozen=True)
@@ -76,8 +96,6 @@ class Entries:
 @cache
 def driver() -> Entries:
     """The compiled driver; the whole ones take array objects (their ids) if DIRECT, else addresses."""
-    machine = jit().compile(emit_driver(HEADER), ("run", "whole", "flat"))
-    _kept.append(machine)
-    at = machine.addresses
+    at = _machine(("run", "whole", "flat"), emit_driver, HEADER).addresses
     whole = at["flat" if DIRECT else "whole"]
     return Entries(RUN(at["run"]), WHOLE(whole), BRIEF(whole))

@@ -1,0 +1,24 @@
+"""Numbers that may change: Python floats which a captured function reads afresh on each call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.context import state
+from ..core.dtypes import bfloat16
+from .tensor import Tensor
+
+
+def live_number(holder: dict[str, Any], key: str, like: Tensor) -> Any:
+    """``holder[key]``, a Python number to multiply with tensors of the type of `like`, such as a learning rate.
+
+    Eagerly that is the number itself. A capture gets a 0-d tensor, an input of the graph that holds the
+    number of each call, so that another number needs no other program. The bits are the same either way, as
+    long as the number meets a tensor first.
+    """
+    value = holder[key]
+    if state.tracer is None or not isinstance(value, float) or like.dtype is bfloat16 or like.dtype.is_complex:
+        return value
+    return state.tracer.number(holder, key, like.dtype, lambda: Tensor(np.asarray(value, like.dtype.numpy)))
