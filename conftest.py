@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # Before NumPy is imported: pytest -n auto gives each core a worker of its own.
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
-# Compiled kernels are kept here rather than in the user's own cache.
-os.environ.setdefault(
-    "DUALGRAPH_CACHE_DIR", os.path.join(os.path.dirname(os.path.abspath(__file__)), ".cache")
-)
+# Kernels are compiled once a run: its workers inherit this folder. The user's own cache stays out of it.
+if "DUALGRAPH_CACHE_DIR" not in os.environ:
+    os.environ["DUALGRAPH_CACHE_DIR"] = tempfile.mkdtemp(prefix="dualgraph-tests-")
+    atexit.register(shutil.rmtree, os.environ["DUALGRAPH_CACHE_DIR"], ignore_errors=True)
 
 import importlib.util
 from typing import Any

@@ -37,8 +37,8 @@ def table(rows: list[dict[str, Any]], bandwidth: float, peak: float) -> str:
     for r in rows:
         ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
         lines.append(
-            f"| {r['workload']} | {milliseconds(r['ours'])} | {milliseconds(r['peer_seconds'])} | {r['best_peer'] or '-'} "
-            f"| {ratio} | {r['must']} | {r['aim']} | {share(r, bandwidth, peak)} |"
+            f"| {r['workload']} | {milliseconds(r['ours'])} | {milliseconds(r['peer_seconds'])} "
+            f"| {r['best_peer'] or '-'} | {ratio} | {r['must']} | {r['aim']} | {share(r, bandwidth, peak)} |"
         )
     return "\n".join(lines)
 
@@ -67,7 +67,9 @@ def main() -> None:
     parser.add_argument("--skip", default="", help="contestants to leave out, separated by commas")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.3, help="seconds of one turn")
-    parser.add_argument("--out", default="benchmark-results", help="folder for the JSON and the plot")
+    parser.add_argument(
+        "--out", default="benchmark-results", help="folder for the JSON and the plot"
+    )
     args = parser.parse_args()
     cores = os.cpu_count() or 1
     threads = tuple(sorted({1, cores}))
@@ -82,7 +84,10 @@ def main() -> None:
         row = run(workload, turns, seconds, threads, skip)
         rows.append(row)
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        print(f"{workload.name:45} {milliseconds(row['ours']):>10} ms   {ratio:>6} x {row['best_peer']}", flush=True)
+        print(
+            f"{workload.name:45} {milliseconds(row['ours']):>10} ms   {ratio:>6} x {row['best_peer']}",
+            flush=True,
+        )
     versions = {}
     for name in PACKAGES:
         try:

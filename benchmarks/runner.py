@@ -30,9 +30,18 @@ class Contestant:
         self.info: dict[str, Any] = {}
         self.error = ""
         env = dict(os.environ)
-        for var in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "DUALGRAPH_NUM_THREADS"):
+        for var in (
+            "OMP_NUM_THREADS",
+            "OPENBLAS_NUM_THREADS",
+            "MKL_NUM_THREADS",
+            "NUMEXPR_NUM_THREADS",
+            "NUMBA_NUM_THREADS",
+            "DUALGRAPH_NUM_THREADS",
+        ):
             env[var] = str(threads)
-        env["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'} intra_op_parallelism_threads={threads}"
+        env["XLA_FLAGS"] = (
+            f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'} intra_op_parallelism_threads={threads}"
+        )
         env["JAX_PLATFORMS"] = "cpu"
         env["JAX_ENABLE_X64"] = "1"
         self.process = subprocess.Popen(
@@ -68,7 +77,9 @@ class Contestant:
             self.process.kill()
 
 
-def run(workload: Workload, turns: int, seconds: float, threads: tuple[int, ...], skip: set[str]) -> dict[str, Any]:
+def run(
+    workload: Workload, turns: int, seconds: float, threads: tuple[int, ...], skip: set[str]
+) -> dict[str, Any]:
     """Times one workload: every contestant and number of threads in a process of its own, in turns."""
     names = [c for c in (*OURS, *PEERS) if c in workload.build and c not in skip and installed(c)]
     contestants = [Contestant(name, n) for name in names for n in threads]
@@ -97,7 +108,11 @@ def run(workload: Workload, turns: int, seconds: float, threads: tuple[int, ...]
 
 def summary(workload: Workload, best: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A row of the table: our time, the best peer's, and their ratio."""
-    peers = {n: b["seconds"] for n, b in best.items() if n in workload.against and n not in OURS and "seconds" in b}
+    peers = {
+        n: b["seconds"]
+        for n, b in best.items()
+        if n in workload.against and n not in OURS and "seconds" in b
+    }
     mine = best.get(workload.mine, {}).get("seconds")
     rival = min(peers, key=lambda n: peers[n], default=None)
     ratio = peers[rival] / mine if rival and mine else None

@@ -49,7 +49,7 @@ def torch_like(make: Callable[[Any, str], Call], *extra: str) -> dict[str, Build
 
         return make(ns, "compiled" if contestant == "torch.compile" else "eager")
 
-    return {c: build for c in ("dualgraph", "dualgraph-eager", "torch", "torch.compile", *extra)}
+    return dict.fromkeys(("dualgraph", "dualgraph-eager", "torch", "torch.compile", *extra), build)
 
 
 def compiled(ns: Any, fn: Any, mode: str) -> Any:

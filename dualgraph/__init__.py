@@ -92,13 +92,15 @@ from .eager.torch_names import (
     trapezoid, tril_indices, triu_indices, true_divide, vstack,
 )
 from .ops.arithmetic import (
-    abs, add, bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift,
-    bitwise_xor, ceil, conj, copysign, divide, equal, floor, floor_divide, fmod, greater,
-    greater_equal, isfinite, isinf, isnan, less, less_equal, logical_and, logical_not, logical_or,
-    logical_xor, maximum, minimum, multiply, negative, not_equal, reciprocal, remainder, round,
-    rsqrt, sign, signbit, sqrt, square, subtract, trunc, where,
+    abs, add, ceil, conj, copysign, divide, floor, floor_divide, fmod, maximum, minimum, multiply,
+    negative, reciprocal, remainder, round, rsqrt, sign, sqrt, square, subtract, trunc, where,
 )
 from .ops.arithmetic import cast as _cast
+from .ops.comparison import (
+    bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor,
+    equal, greater, greater_equal, isfinite, isinf, isnan, less, less_equal, logical_and,
+    logical_not, logical_or, logical_xor, not_equal, signbit,
+)
 from .ops.neighbours import nextafter
 from .ops.transcendental import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cbrt, cos, cosh, erf, erfc, exp, exp2, expm1,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .core.backend import backend_for
 from .core.dtypes import DType, bfloat16, from_bfloat16
+from .core.errors import CaptureError, describe
 from .core.node import Node, Var
 from .core.trees import flatten
 from .eager.random import default_generator
@@ -35,7 +33,9 @@ class Snapshot:
         objects = [(v, "argument") for v in leaves if not isinstance(v, (Tensor, *ATOMS))]
         footprint = Footprint([(fn, "fn"), *objects])
         reached = [v for v in footprint._seen.values() if isinstance(v, Tensor)]
-        tensors = {id(t): t for t in (*leaves, *reached, default_generator.state) if isinstance(t, Tensor)}
+        tensors = {
+            id(t): t for t in (*leaves, *reached, default_generator.state) if isinstance(t, Tensor)
+        }
         self.arrays = [(a, a.copy()) for a, _ in footprint.arrays.values()]
         self.tensors = [(t, self._copy(t), t._grad, self._copy(t._grad)) for t in tensors.values()]
 
@@ -72,8 +72,9 @@ def _host(t: Tensor) -> tuple[Any, DType]:
 def _same_bits(a: Any, b: Any) -> bool:
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    if a.dtype.kind in "fc":
-        return bool(np.all((a.view(f"V{a.itemsize}") == b.view(f"V{b.itemsize}")) | ((a != a) & (b != b)))) if a.size else True
+    if a.dtype.kind in "fc" and a.size:
+        same = a.view(f"V{a.itemsize}") == b.view(f"V{b.itemsize}")
+        return bool(np.all(same | ((a != a) & (b != b))))
     return bool(np.array_equal(a, b))
 
 
@@ -104,8 +105,7 @@ def _ordered(x: Any) -> Any:
     return np.where(bits < 0, lowest - bits, bits)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     """Both modes on the same arguments and state. Seconds are medians of one call."""
 
     name: str
@@ -131,7 +131,8 @@ class Comparison:
         ]
         if self.memory is not None:
             m = self.memory
-            rows.append(("arena", f"{human(m.arena_bytes)} (unplanned {human(m.unplanned_bytes)}, bound {human(m.lower_bound_bytes)})"))
+            unplanned, bound = human(m.unplanned_bytes), human(m.lower_bound_bytes)
+            rows.append(("arena", f"{human(m.arena_bytes)} (unplanned {unplanned}, bound {bound})"))
         if not self.captured:
             rows.append(("runs eagerly because", "; ".join(self.reasons)))
         return rows
@@ -143,8 +144,12 @@ class Comparison:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in self._rows())
-        return f"<table><caption>{escape(self.name)}</caption>{body}</table>"
+        body = "".join(f"<tr><th>{_html(k)}</th><td>{_html(v)}</td></tr>" for k, v in self._rows())
+        return f"<table><caption>{_html(self.name)}</caption>{body}</table>"
+
+
+def _html(text: str) -> str:
+    return text.translate({ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"})
 
 
 def compare(fn: Any, *args: Any, seconds: float = 0.3, **kwargs: Any) -> Comparison:
@@ -160,7 +165,9 @@ def compare(fn: Any, *args: Any, seconds: float = 0.3, **kwargs: Any) -> Compari
     fast_math = getattr(fn, "_fast_math", False)
     leaves = flatten((args, kwargs))[0]
     snapshot = Snapshot(inner, (args, kwargs))
-    result, program, reasons = trace(inner, args, kwargs, leaves, fast_math, getattr(fn, "_backend", None))
+    result, program, reasons = trace(
+        inner, args, kwargs, leaves, fast_math, getattr(fn, "_backend", None)
+    )
     expected = [*_tensors(result), *snapshot.values()]
     snapshot.restore()
     name = getattr(inner, "__name__", type(inner).__name__)
@@ -177,7 +184,9 @@ def compare(fn: Any, *args: Any, seconds: float = 0.3, **kwargs: Any) -> Compari
     ulp = max((_distance(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
     eager = _time(lambda: inner(*args, **kwargs), seconds, snapshot)
     compiled = _time(lambda: program.call(leaves), seconds, snapshot)
-    return Comparison(name, again is not MISMATCH, ulp == 0, ulp, eager, compiled, program.memory, tuple(reasons))
+    return Comparison(
+        name, again is not MISMATCH, ulp == 0, ulp, eager, compiled, program.memory, tuple(reasons)
+    )
 
 
 def _tensors(result: Any) -> list[Any]:
@@ -202,14 +211,13 @@ def _time(call: Callable[[], Any], seconds: float, snapshot: Snapshot) -> float:
         call()
         spent.append(time.perf_counter() - began)
     snapshot.restore()
-    return statistics.median(spent)
+    return float(np.median(spent))
 
 
 # --- verify --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Divergence:
+class Divergence(NamedTuple):
     """A value that differs from the eager run: after which pass, at which node and line, and by how much."""
 
     after: str
@@ -221,8 +229,7 @@ class Divergence:
         return f"after {self.after}: {self.node} at {self.where} is off by {self.ulp:g} ulp"
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(NamedTuple):
     """What `verify` found; true when nothing diverged."""
 
     checked: int
@@ -239,7 +246,9 @@ class Verification:
 
     def __str__(self) -> str:
         head = f"{self.checked} values checked after {len(self.passes)} passes and in the compiled program: "
-        return head + ("all bits equal" if self.ok else "\n  ".join(["", *map(str, self.divergences)]))
+        return head + (
+            "all bits equal" if self.ok else "\n  ".join(["", *map(str, self.divergences)])
+        )
 
 
 def verify(fn: Any, *args: Any, **kwargs: Any) -> Verification:
@@ -254,7 +263,7 @@ def verify(fn: Any, *args: Any, **kwargs: Any) -> Verification:
     snapshot = Snapshot(inner, (args, kwargs))
     _, program, reasons = trace(inner, args, kwargs, leaves)
     if program is None:
-        raise RuntimeError("; ".join(reasons))
+        raise CaptureError(describe("verify", getattr(inner, "__name__", "fn"), "; ".join(reasons)))
     after = _output_values(program)
     snapshot.restore()
     inputs = _inputs(program, leaves)
@@ -263,12 +272,15 @@ def verify(fn: Any, *args: Any, **kwargs: Any) -> Verification:
     if program.failure is not None:
         raise program.failure
     found: list[Divergence] = []
-    checked = _check_outputs("capture", program.captured, [truth[v] for v in program.captured.outputs], after, found)
+    checked = _check_outputs(
+        "capture", program.captured, [truth[v] for v in program.captured.outputs], after, found
+    )
     for record in program.passes:
         checked += _check_pass(record.name, record.graph, inputs, truth, program.captured, found)
     executable = program._built()
     outs = executable.run(inputs, lambda arrays: [np.array(a) for a in arrays])
-    checked += _check_outputs("code generation", program.captured, outs, [truth[v] for v in program.captured.outputs], found)
+    expected = [truth[v] for v in program.captured.outputs]
+    checked += _check_outputs("code generation", program.captured, outs, expected, found)
     snapshot.restore()
     return Verification(checked, tuple(r.name for r in program.passes), tuple(found))
 
@@ -286,8 +298,11 @@ def _output_values(program: Program) -> list[Any]:
     values: list[Any] = [None] * len(program.captured.outputs)
     for store in program.trace.stores:
         slot = program.trace.slots[store.input]
-        held = slot.key[1] if slot.kind == "leaf" else slot.key._grad if slot.kind == "grad" else slot.key
-        values[store.output] = None if held is None else np.array(held._data if isinstance(held, Tensor) else held)
+        owner = slot.key[1] if slot.kind.startswith("leaf") else slot.key
+        held = owner._grad if slot.kind.endswith("grad") else owner
+        values[store.output] = (
+            None if held is None else np.array(held._data if isinstance(held, Tensor) else held)
+        )
     for effect in program.trace.grads:
         if effect.output is not None and effect.owner._grad is not None:
             values[effect.output] = np.array(effect.owner._grad._data)
@@ -296,7 +311,9 @@ def _output_values(program: Program) -> list[Any]:
 
 def _all_values(graph: Graph, inputs: list[Any]) -> dict[Any, Any]:
     values: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
-    backend = backend_for(graph.inputs[0].type.device if graph.inputs else next(iter(graph.all_vars())).type.device)
+    backend = backend_for(
+        graph.inputs[0].type.device if graph.inputs else next(iter(graph.all_vars())).type.device
+    )
 
     def apply(node: Node, operands: list[Any]) -> Any:
         results = run_node(node, operands, backend)
@@ -309,7 +326,12 @@ def _all_values(graph: Graph, inputs: list[Any]) -> dict[Any, Any]:
 
 
 def _check_pass(
-    name: str, graph: Graph, inputs: list[Any], truth: dict[Any, Any], captured: Graph, found: list[Divergence]
+    name: str,
+    graph: Graph,
+    inputs: list[Any],
+    truth: dict[Any, Any],
+    captured: Graph,
+    found: list[Divergence],
 ) -> int:
     values = _all_values(graph, inputs)
     checked = 0
@@ -319,10 +341,13 @@ def _check_pass(
                 if v in truth:
                     checked += 1
                     _check(name, node, values[v], truth[v], found)
-    return checked + _check_outputs(name, graph, [values[v] for v in graph.outputs], [truth[v] for v in captured.outputs], found)
+    outs, expected = [values[v] for v in graph.outputs], [truth[v] for v in captured.outputs]
+    return checked + _check_outputs(name, graph, outs, expected, found)
 
 
-def _check_outputs(name: str, graph: Graph, outs: list[Any], expected: list[Any], found: list[Divergence]) -> int:
+def _check_outputs(
+    name: str, graph: Graph, outs: list[Any], expected: list[Any], found: list[Divergence]
+) -> int:
     producers = graph.producers()
     for v, a, b in zip(graph.outputs, outs, expected, strict=True):
         node = producers.get(v) if isinstance(v, Var) else None
@@ -334,4 +359,8 @@ def _check_outputs(name: str, graph: Graph, outs: list[Any], expected: list[Any]
 def _check(name: str, node: Node | None, a: Any, b: Any, found: list[Divergence]) -> None:
     ulp = ulp_distance(np.asarray(a), np.asarray(b))
     if ulp:
-        found.append(Divergence(name, node.prim.name if node else "input", str(node.where) if node else "?", ulp))
+        found.append(
+            Divergence(
+                name, node.prim.name if node else "input", str(node.where) if node else "?", ulp
+            )
+        )

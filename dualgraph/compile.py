@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from .program import MISMATCH, Program
 from .static.checks import ATOMS
 from .static.graph import Graph
 from .tracing import trace
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 MAX_PROGRAMS = 64  # specialisations of one function
 MAX_PATHS = 8  # paths through the code for one kind of arguments
@@ -38,6 +41,8 @@ def _background(job: Callable[[], None]) -> Future[None]:
     global _worker
     with _worker_lock:
         if _worker is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             _worker = ThreadPoolExecutor(1, thread_name_prefix="dualgraph-compile")
         return _worker.submit(job)
 
@@ -150,7 +155,9 @@ class Compiled:
         if changing and len(changing) == len(refusals):
             entry.unstable += 1
             if entry.unstable < MAX_UNSTABLE:  # what is made on first use settles after one call
-                self._log.append(f"not captured at {where}: {changing[0]}; tried again on the next call")
+                self._log.append(
+                    f"not captured at {where}: {changing[0]}; tried again on the next call"
+                )
                 return
         entry.eager_because.extend(r for r in refusals if r not in entry.eager_because)
         self._log.append(f"runs eagerly since {where}: {'; '.join(refusals)}")
@@ -170,16 +177,40 @@ class Compiled:
 
     def explain(self) -> str:
         """Why it compiled what it compiled, what the programs assume, and what runs eagerly."""
-        name = getattr(self._captured_function, "__qualname__", type(self._captured_function).__name__)
-        lines = [f"{name}: {len(self.programs)} program(s), {self._eager_calls} call(s) run eagerly"]
+        name = getattr(
+            self._captured_function, "__qualname__", type(self._captured_function).__name__
+        )
+        lines = [
+            f"{name}: {len(self.programs)} program(s), {self._eager_calls} call(s) run eagerly"
+        ]
         lines += [f"  {line}" for line in self._log]
         for i, program in enumerate(self.programs):
-            status = "in use" if program.ready else f"failed: {program.failure!r}" if program.failure else "compiling"
-            lines.append(f"program {i}: {status}, {program.calls} call(s), {len(program.captured.nodes)} ops captured")
+            status = (
+                "in use"
+                if program.ready
+                else f"failed: {program.failure!r}"
+                if program.failure
+                else "compiling"
+            )
+            lines.append(
+                f"program {i}: {status}, {program.calls} call(s), {len(program.captured.nodes)} ops captured"
+            )
             lines += [f"    assumes {a}" for a in program.assumptions]
         for entry in self._entries.values():
             lines += [f"  eagerly because {why}" for why in entry.eager_because]
         return "\n".join(lines)
+
+    def __reduce__(self) -> Any:
+        module, name = getattr(self, "__module__", None), getattr(self, "__qualname__", None)
+        if getattr(sys.modules.get(str(module)), str(name), None) is self:
+            return name  # a decorated function, known by its name
+        return Compiled, (
+            self._captured_function,
+            self._backend,
+            self._wait,
+            self._fast_math,
+            self._memory,
+        )
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -198,7 +229,15 @@ def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:
     if isinstance(leaf, Tensor):
         data = leaf._data
         layout = None if data.flags.c_contiguous else data.strides
-        return (leaf.dtype, data.shape, leaf.device, leaf.requires_grad, layout, seen.setdefault(id(leaf), i), type(leaf))
+        return (
+            leaf.dtype,
+            data.shape,
+            leaf.device,
+            leaf.requires_grad,
+            layout,
+            seen.setdefault(id(leaf), i),
+            type(leaf),
+        )
     if isinstance(leaf, np.ndarray):
         return ("array", leaf.dtype, leaf.shape, leaf.strides, seen.setdefault(id(leaf), i))
     if isinstance(leaf, ATOMS):
@@ -225,8 +264,8 @@ def compile(
     make further programs. What cannot be captured soundly runs eagerly; ``explain()`` says why.
 
     `memory` bounds the arena, as bytes or a text such as ``"300MB"``: values are recomputed to fit, and
-    MemoryBudgetError names the least that is needed where that cannot be. `backend`: "native" (default where llvmlite is installed) or "numpy". `fast_math` allows rewrites that
-    change bits.
+    MemoryBudgetError names the least that is needed where that cannot be. `backend`: "native" (default
+    where llvmlite is installed) or "numpy". `fast_math` allows rewrites that change bits.
 
     >>> import dualgraph as dg
     >>> @dg.compile(wait=True)
@@ -236,11 +275,15 @@ def compile(
     (9.0, 9.0)
     """
     if fn is None:
-        return functools.partial(compile, backend=backend, wait=wait, fast_math=fast_math, memory=memory)
+        return functools.partial(
+            compile, backend=backend, wait=wait, fast_math=fast_math, memory=memory
+        )
     if backend not in (None, "native", "numpy"):
         raise ArgumentError(describe("compile", repr(backend), "backend is 'native' or 'numpy'"))
     if not callable(fn):
-        raise ArgumentError(describe("compile", type(fn).__name__, "only functions and modules can be compiled"))
+        raise ArgumentError(
+            describe("compile", type(fn).__name__, "only functions and modules can be compiled")
+        )
     return Compiled(fn, backend, wait, fast_math, memory)
 
 
@@ -258,7 +301,7 @@ def capture(fn: Any, *args: Any, **kwargs: Any) -> Graph:
     leaves = flatten((args, kwargs))[0]
     _, program, refusals = trace(inner, args, kwargs, leaves, whole=True)
     if program is None:
-        raise CaptureError(describe("capture", getattr(inner, "__name__", "fn"), "; ".join(refusals)))
+        raise CaptureError(
+            describe("capture", getattr(inner, "__name__", "fn"), "; ".join(refusals))
+        )
     return program.captured
-
-

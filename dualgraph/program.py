@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +13,8 @@ from .core.constant import exact
 from .core.context import grad_mode, state
 from .core.devices import CPU, Device
 from .core.dtypes import bfloat16, from_bfloat16
-from .core.errors import DualgraphError, MemoryBudgetError
-from .core.node import NOWHERE, TapeNode
+from .core.errors import NOWHERE, DualgraphError, MemoryBudgetError
+from .core.node import TapeNode
 from .core.trees import TreeDef, unflatten
 from .eager.tensor import Tensor
 from .passes.memory import MemoryPlan, human
@@ -29,8 +28,7 @@ from .static.graph import Graph, renumber
 MISMATCH: Any = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """How one leaf of the result is made on each call.
 
     ``kind``: "value" (the Python value `key`), "leaf" (argument leaf `key`), "input" (the tensor of input `key`
@@ -64,6 +62,7 @@ class Program:
         self.calls = 0
         self._arguments = arguments
         self._contents = contents  # argument leaves that are arrays whose values were looked at
+        self._same = {s.key[0]: s.key[1] for s in trace.slots if s.kind == "leaf" and id(s.key[1]) in footprint.tensors}
         self._unhooked = tuple(s for s in trace.slots if swept and s.requires_grad)
         self._fast_math = fast_math
         self._device = device
@@ -172,6 +171,9 @@ class Program:
         for i, values in self._contents:
             if not same_bytes(leaves[i], values):
                 return f"the values in argument leaf {i}, an array that the code looks into, changed"
+        for i, leaf in enumerate(leaves):
+            if (id(leaf) in self.footprint.tensors or i in self._same) and self._same.get(i) is not leaf:
+                return f"argument leaf {i} and a tensor that the code reads elsewhere were one, and are not now, or are now"
         for slot in self._unhooked:
             node = fetch(slot, leaves)._node
             if node is not None and node.hooks and any(node.hooks.values()):
@@ -327,6 +329,8 @@ def fetch(slot: Slot, leaves: list[Any]) -> Any:
         return leaves[slot.key[0]]
     if slot.kind == "grad":
         return slot.key._grad
+    if slot.kind == "leaf grad":
+        return leaves[slot.key[0]]._grad
     if slot.kind == "number":
         holder, key = slot.key
         value = holder.get(key)
@@ -342,7 +346,7 @@ def _fits(slot: Slot, now: Any) -> bool:
     return (
         now._data.shape == slot.type.shape
         and now.dtype is slot.type.dtype
-        and (slot.kind == "grad" or now._requires_grad is slot.requires_grad)
+        and (slot.kind in ("grad", "leaf grad") or now._requires_grad is slot.requires_grad)
     )
 
 

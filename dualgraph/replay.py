@@ -8,32 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from .control.derive import run_on_tensors
 from .core.context import grad_mode, state
-from .core.node import Literal, TapeNode
+from .core.node import TapeNode
 from .core.sweep import ancestors_reaching, reverse
 from .eager.autograd import apply_rule
-from .eager.dispatch import constant
 from .eager.tensor import Tensor
 from .ops.arithmetic import add
 from .ops.movement import alias
 from .passes.dce import dce
-from .static.graph import Graph, evaluate
-from .static.region import is_region
-
-
-def run_on_tensors(graph: Graph, inputs: list[Tensor]) -> list[Tensor]:
-    """The graph's outputs, computed op by op on tensors, so that tape and capture see each op."""
-
-    def apply(node: Any, operands: list[Any]) -> Any:
-        if is_region(node):
-            return run_on_tensors(node.params["body"], operands)
-        args = [v.value if isinstance(v, Literal) else v for v in operands]
-        if all(isinstance(v, Literal) for v in operands) and operands:
-            args[0] = constant(operands[0].value, operands[0].dtype, state.device)
-        out = node.prim(*args, **node.params)
-        return out if node.prim.multiple else (out,)
-
-    return evaluate(graph, inputs, apply)
+from .static.graph import Graph
 
 
 class CompiledOp:
@@ -56,7 +40,9 @@ class CompiledOp:
     def saves(self, i: int) -> bool:
         return True
 
-    def vjp_rule(self, cts: tuple[Any, ...], outs: Any, *operands: Tensor, prior: list[Any]) -> list[Any]:
+    def vjp_rule(
+        self, cts: tuple[Any, ...], outs: Any, *operands: Tensor, prior: list[Any]
+    ) -> list[Any]:
         """Cotangents of the inputs; `prior` are the sums begun for them."""
         keep = state.grad
         with grad_mode(True):
@@ -68,7 +54,11 @@ class CompiledOp:
             for r, ct in zip(results, cts, strict=True)
             if ct is not None and isinstance(r, Tensor) and r._edge() is not None
         ]
-        pending = {id(e[0]): [p] for e, p in zip(edges, prior, strict=True) if e is not None and p is not None}
+        pending = {
+            id(e[0]): [p]
+            for e, p in zip(edges, prior, strict=True)
+            if e is not None and p is not None
+        }
         totals: dict[int, Any] = {}
         targets = {id(e[0]) for e in edges if e is not None}
 
@@ -79,7 +69,8 @@ class CompiledOp:
         wanted = ancestors_reaching([e[0] for e, _ in roots], targets)
         reverse(roots, apply_rule, add, wanted, collect, pending)
         return [
-            None if e is None else totals.get(id(e[0]), p) for e, p in zip(edges, prior, strict=True)
+            None if e is None else totals.get(id(e[0]), p)
+            for e, p in zip(edges, prior, strict=True)
         ]
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,7 @@ def trace(
 def _know(tracer: Tracer, array: Any, kind: str, key: Any) -> None:
     """Lets the tracer find an array again that can be an input."""
     if array.dtype.isnative and array.dtype.name in dt.BY_NAME:
-        tracer._known_arrays.setdefault(id(array), Slot(kind, key, Tensor(array, dt.from_numpy(array.dtype)).type))
+        tracer.know_array(array, Slot(kind, key, Tensor(array, dt.from_numpy(array.dtype)).type))
 
 
 # --- why a capture cannot be repeated ------------------------------------------------------------
@@ -270,7 +270,7 @@ def _describe_results(tracer: Tracer, leaves: list[Any], arguments: Arguments) -
             chain, base = chains[id(leaf)]
             if chain and leaf.requires_grad:  # its place on the tape is among the other results
                 tracked = output(leaf)
-                results.append(replace(tracked, kind="view", key=roots[id(base)], chain=chain, output=tracked.key))
+                results.append(tracked._replace(kind="view", key=roots[id(base)], chain=chain, output=tracked.key))
             else:
                 results.append(Result("view", roots[id(base)], chain) if chain else Result("input", roots[id(base)]))
         else:
@@ -282,7 +282,7 @@ def _describe_results(tracer: Tracer, leaves: list[Any], arguments: Arguments) -
             if id(base) not in first:
                 first[id(base)] = len(results)
                 results.append(output(base))
-            results[i] = replace(results[i], chain=chain, base=first[id(base)])
+            results[i] = results[i]._replace(chain=chain, base=first[id(base)])
     return finish(tracer, tensors), tuple(results)
 
 

@@ -46,9 +46,10 @@ SIBLINGS = {
     ("nn", "serialise"),
     ("testing", "inspect"),
 }
-# Third parties that are imported where they are first needed, so that the package starts fast and
-# runs without them.
-LAZY = {"llvmlite", "cupy", "networkx", "matplotlib", "tqdm", "IPython", "safetensors", "torch"}
+# Imported where they are first needed, so that the package starts fast; it runs without most of them.
+LAZY = {"llvmlite", "cupy", "networkx", "matplotlib", "tqdm", "IPython", "safetensors", "torch"} | {
+    "concurrent"
+}
 MAX_LINES = 500
 
 
@@ -221,6 +222,9 @@ def test_importing_the_package_loads_no_optional_third_party() -> None:
     loaded = loaded_modules()
     assert not {name.split(".")[0] for name in loaded} & LAZY
     assert not optional_modules() & set(loaded)
+    assert (
+        f"{PACKAGE.name}.backends.native.loop_ir" not in loaded
+    )  # nor anything else behind `native.api`
 
 
 def test_nobody_imports_private_names_of_another_package() -> None:

@@ -25,7 +25,11 @@ def labels(n: int, classes: int, seed: int = 0) -> Any:
 
 def state(model: Any, optimizer: Any = None) -> Any:
     """Everything a training step may change."""
-    return model.state_dict(), [p.grad for p in model.parameters()], None if optimizer is None else optimizer.state_dict()
+    return (
+        model.state_dict(),
+        [p.grad for p in model.parameters()],
+        None if optimizer is None else optimizer.state_dict(),
+    )
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -78,7 +82,9 @@ def test_lenet(wrap: Wrap) -> Iterator[Any]:
         nn.Conv2d(1, 4, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(6 * 3 * 3, 10),
     )  # fmt: skip
-    optimizer = dg.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3, nesterov=True)
+    optimizer = dg.optim.SGD(
+        model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3, nesterov=True
+    )
 
     @wrap
     def step(x: Any, y: Any) -> Any:
@@ -100,12 +106,18 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
         self.heads = heads
 
     def forward(self, x: Any) -> Any:
         n, t, c = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(n, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(self.norm1(x))
+            .view(n, t, 3, self.heads, c // self.heads)
+            .permute(2, 0, 3, 1, 4)
+        )
         scores = (q @ k.transpose(-2, -1)) / math.sqrt(c // self.heads)
         mask = dg.ones(t, t, dtype=dg.bool).triu(1)
         weights = scores.masked_fill(mask, -math.inf).softmax(-1)
@@ -139,7 +151,10 @@ def test_two_optimisers_as_in_a_gan(wrap: Wrap) -> Iterator[Any]:
     dg.manual_seed(4)
     maker = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 6))
     judge = nn.Sequential(nn.Linear(6, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1))
-    by_maker, by_judge = dg.optim.Adam(maker.parameters(), lr=0.01), dg.optim.RMSprop(judge.parameters(), lr=0.01)
+    by_maker, by_judge = (
+        dg.optim.Adam(maker.parameters(), lr=0.01),
+        dg.optim.RMSprop(judge.parameters(), lr=0.01),
+    )
 
     @wrap
     def step(real: Any) -> Any:
@@ -183,7 +198,9 @@ def test_gradients_accumulated_over_several_backward_calls(wrap: Wrap) -> Iterat
 @both_modes(2)
 def test_only_the_forward_pass_is_compiled(wrap: Wrap) -> Iterator[Any]:
     dg.manual_seed(6)
-    model = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.ReLU(), nn.Dropout(0.3), nn.Linear(7, 2))
+    model = nn.Sequential(
+        nn.Linear(5, 7), nn.BatchNorm1d(7), nn.ReLU(), nn.Dropout(0.3), nn.Linear(7, 2)
+    )
     optimizer = dg.optim.SGD(model.parameters(), lr=0.1)
     fast = wrap(model)
     for i in range(5):
@@ -204,7 +221,7 @@ def test_batch_norm_and_dropout_in_both_modes_of_a_module(wrap: Wrap) -> Iterato
         yield f(data(2, 2, 6, 6, seed=i)), state(model)
 
 
-@both_modes(2)
+@both_modes()
 def test_recurrent_cells_in_a_loop(wrap: Wrap) -> Iterator[Any]:
     dg.manual_seed(8)
     cell, lstm, gru = nn.RNNCell(3, 4), nn.LSTMCell(3, 4), nn.GRU(3, 4, batch_first=True)
@@ -221,7 +238,7 @@ def test_recurrent_cells_in_a_loop(wrap: Wrap) -> Iterator[Any]:
         loss.backward()
         return loss.detach(), h.detach(), out.detach()
 
-    for n in (5, 5, 5, 3, 3):
+    for n in (3, 3, 3, 2):
         yield step(data(2, n, 3, seed=n)), state(modules)
 
 
@@ -399,7 +416,9 @@ def test_a_stencil_loop_in_place(wrap: Wrap) -> Iterator[Any]:
     @wrap
     def relax(steps: int) -> Any:
         for _ in range(steps):
-            grid[1:-1, 1:-1] = 0.25 * (grid[:-2, 1:-1] + grid[2:, 1:-1] + grid[1:-1, :-2] + grid[1:-1, 2:])
+            grid[1:-1, 1:-1] = 0.25 * (
+                grid[:-2, 1:-1] + grid[2:, 1:-1] + grid[1:-1, :-2] + grid[1:-1, 2:]
+            )
         return grid.sum()
 
     for steps in (1, 5, 5, 5, 1):
@@ -410,7 +429,9 @@ def test_a_stencil_loop_in_place(wrap: Wrap) -> Iterator[Any]:
 def test_the_game_of_life_and_integers(wrap: Wrap) -> Iterator[Any]:
     @wrap
     def step(cells: Any) -> Any:
-        near = sum(cells.roll((i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0))
+        near = sum(
+            cells.roll((i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)
+        )
         return ((near == 3) | ((cells == 1) & (near == 2))).to(dg.int32)
 
     cells = (data(8, 8) > 0.3).to(dg.int32)
@@ -447,18 +468,33 @@ def test_complex_numbers_and_doubles(wrap: Wrap) -> Iterator[Any]:
 @both_modes(2)
 def test_arrays_and_numbers_go_in_and_out(wrap: Wrap) -> Iterator[Any]:
     @wrap
-    def f(x: Any, scale: float, name: str, options: dict[str, Any], *rest: Any, bias: Any = None) -> Any:
+    def f(
+        x: Any, scale: float, name: str, options: dict[str, Any], *rest: Any, bias: Any = None
+    ) -> Any:
         y = dg.asarray(x) * scale
         if options.get("shift") is not None:
             y = y + options["shift"]
         for r in rest:
             y = y + r
-        return {"name": name, "y": y if bias is None else y + bias, "n": len(rest), "options": options["mode"]}
+        return {
+            "name": name,
+            "y": y if bias is None else y + bias,
+            "n": len(rest),
+            "options": options["mode"],
+        }
 
     n = np.arange(6, dtype=np.float32).reshape(2, 3)
     for i in range(3):
         yield f(n + i, 2.0, "one", {"mode": "a"})
-        yield f(n + i, 2.0, "one", {"mode": "b", "shift": data(3, seed=i)}, n[:1], 1.5, bias=np.float32(i))
+        yield f(
+            n + i,
+            2.0,
+            "one",
+            {"mode": "b", "shift": data(3, seed=i)},
+            n[:1],
+            1.5,
+            bias=np.float32(i),
+        )
         yield f(n.T[:, ::-1] + i, 2, "two", {"mode": None}, bias=n.T)
 
 
@@ -477,7 +513,11 @@ def test_a_module_is_compiled_as_a_decorator_and_keeps_its_keys(wrap: Wrap) -> I
     model = nn.Linear(3, 2)
     fast = wrap(model)
     for i in range(3):
-        yield fast(data(2, 3, seed=i)), list(fast.state_dict()), [n for n, _ in fast.named_parameters()]
+        yield (
+            fast(data(2, 3, seed=i)),
+            list(fast.state_dict()),
+            [n for n, _ in fast.named_parameters()],
+        )
     fast.eval()
     yield model.training, fast(data(2, 3))
 

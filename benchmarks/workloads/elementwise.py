@@ -44,7 +44,12 @@ def _chain(n: int) -> dict[str, Build]:
         names = {"x": x, "y": y}
         return lambda: numexpr.evaluate("tanh(x*y+0.5*x)*exp(-y*y)+sqrt(abs(x)+1)", names)
 
-    return {**torch_like(shared), **jax_build(jax_call), "numpy": numpy_call, "numexpr": numexpr_call}
+    return {
+        **torch_like(shared),
+        **jax_build(jax_call),
+        "numpy": numpy_call,
+        "numexpr": numexpr_call,
+    }
 
 
 def _black_scholes(n: int) -> dict[str, Build]:
@@ -53,7 +58,10 @@ def _black_scholes(n: int) -> dict[str, Build]:
         root = ns.sqrt(t)
         d1 = (ns.log(s / k) + (r + 0.5 * v * v) * t) / (v * root)
         d2 = d1 - v * root
-        cdf1, cdf2 = 0.5 + 0.5 * erf(d1 * 0.7071067811865476), 0.5 + 0.5 * erf(d2 * 0.7071067811865476)
+        cdf1, cdf2 = (
+            0.5 + 0.5 * erf(d1 * 0.7071067811865476),
+            0.5 + 0.5 * erf(d2 * 0.7071067811865476),
+        )
         call = s * cdf1 - k * ns.exp(-r * t) * cdf2
         return call, call - s + k * ns.exp(-r * t)
 
@@ -94,7 +102,9 @@ def _softmax_layer_norm(rows: int, columns: int) -> dict[str, Build]:
         def f(x: Any) -> Any:
             y = jax.nn.softmax(x, axis=-1)
             centred = y - y.mean(-1, keepdims=True)
-            return centred * jax.lax.rsqrt((centred * centred).mean(-1, keepdims=True) + 1e-5) * w + b
+            return (
+                centred * jax.lax.rsqrt((centred * centred).mean(-1, keepdims=True) + 1e-5) * w + b
+            )
 
         fn = jax.jit(f)
         return lambda: fn(x).block_until_ready()
@@ -104,7 +114,9 @@ def _softmax_layer_norm(rows: int, columns: int) -> dict[str, Build]:
 
 def _stencil(n: int, steps: int) -> dict[str, Build]:
     def step(u: Any) -> Any:
-        return u[1:-1, 1:-1] + 0.1 * (u[2:, 1:-1] + u[:-2, 1:-1] + u[1:-1, 2:] + u[1:-1, :-2] - 4 * u[1:-1, 1:-1])
+        return u[1:-1, 1:-1] + 0.1 * (
+            u[2:, 1:-1] + u[:-2, 1:-1] + u[1:-1, 2:] + u[1:-1, :-2] - 4 * u[1:-1, 1:-1]
+        )
 
     def shared(ns: Any, mode: str) -> Call:
         start = RNG.standard_normal((n, n))
@@ -124,7 +136,9 @@ def _stencil(n: int, steps: int) -> dict[str, Build]:
         import jax.numpy as jnp
 
         u = jnp.asarray(RNG.standard_normal((n, n)))
-        fn = jax.jit(lambda u: jax.lax.fori_loop(0, steps, lambda _, v: v.at[1:-1, 1:-1].set(step(v)), u))
+        fn = jax.jit(
+            lambda u: jax.lax.fori_loop(0, steps, lambda _, v: v.at[1:-1, 1:-1].set(step(v)), u)
+        )
         return lambda: fn(u).block_until_ready()
 
     def numpy_call(_: str) -> Call:
@@ -146,6 +160,19 @@ WORKLOADS = [
     Workload("elementwise chain, 1e5 float32", _chain(100_000), 1.5, 3, nbytes=12e5),
     Workload("elementwise chain, 4e6 float32", _chain(4_000_000), 1.5, 2.5, nbytes=48e6),
     Workload("Black-Scholes, 4e6 float64", _black_scholes(4_000_000), 1.5, 2, nbytes=160e6),
-    Workload("softmax then layer norm, 2048 x 1024", _softmax_layer_norm(2048, 1024), 1.5, 2, nbytes=16.8e6),
-    Workload("heat stencil, 2048 x 2048 float64, 100 steps", _stencil(2048, 100), 1.2, 2, nbytes=6.7e9, quick=False),
+    Workload(
+        "softmax then layer norm, 2048 x 1024",
+        _softmax_layer_norm(2048, 1024),
+        1.5,
+        2,
+        nbytes=16.8e6,
+    ),
+    Workload(
+        "heat stencil, 2048 x 2048 float64, 100 steps",
+        _stencil(2048, 100),
+        1.2,
+        2,
+        nbytes=6.7e9,
+        quick=False,
+    ),
 ]

@@ -59,8 +59,16 @@ def _workload(batch: int, shape: tuple[int, ...], backward: bool) -> Workload:
     channels, outs, size, kernel, stride, padding = shape
     out = (size + 2 * padding - kernel) // stride + 1
     flops = 2.0 * batch * outs * channels * kernel * kernel * out * out * (3 if backward else 1)
-    name = f"conv {channels}->{outs} {size} k{kernel} s{stride}, batch {batch}, {'both gradients' if backward else 'forward'}"
-    return Workload(name, _conv(batch, shape, backward), 0.7, 1.2, flops=flops, quick=batch == 8 and shape == SHAPES[1])
+    part = "both gradients" if backward else "forward"
+    name = f"conv {channels}->{outs} {size} k{kernel} s{stride}, batch {batch}, {part}"
+    return Workload(
+        name,
+        _conv(batch, shape, backward),
+        0.7,
+        1.2,
+        flops=flops,
+        quick=batch == 8 and shape == SHAPES[1],
+    )
 
 
 WORKLOADS = [_workload(b, s, back) for back in (False, True) for b in (1, 8) for s in SHAPES]

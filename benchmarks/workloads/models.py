@@ -32,7 +32,12 @@ def resnet18(nn: Any) -> Any:
             y = self.relu(self.bn1(self.conv1(x)))
             return self.relu(self.bn2(self.conv2(y)) + self.down(x))
 
-    layers = [nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    layers = [
+        nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+    ]
     width = 64
     for i, b in enumerate((64, 128, 256, 512)):
         layers += [Basic(width, b, 1 if i == 0 else 2), Basic(b, b, 1)]
@@ -53,5 +58,7 @@ def _inference(ns: Any, mode: str) -> Call:
 
 
 WORKLOADS = [
-    Workload("ResNet-18 inference, batch 1", torch_like(_inference), 1.0, 1.3, flops=3.64e9, quick=False),
+    Workload(
+        "ResNet-18 inference, batch 1", torch_like(_inference), 1.0, 1.3, flops=3.64e9, quick=False
+    ),
 ]

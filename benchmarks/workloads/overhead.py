@@ -57,6 +57,14 @@ def _square_backward(ns: Any, mode: str) -> Call:
 WORKLOADS = [
     Workload("20 tiny ops on 10 numbers", _tiny_ops(), 2, 3),
     Workload("eager add of 10 numbers", _eager(_add), 1.0, 1.3, mine="dualgraph-eager"),
-    Workload("eager add with gradient", _eager(_add_with_gradient), 1.0, 1.3, mine="dualgraph-eager"),
-    Workload("eager (x*x).sum() with backward", _eager(_square_backward), 0.8, 1.3, mine="dualgraph-eager"),
+    Workload(
+        "eager add with gradient", _eager(_add_with_gradient), 1.0, 1.3, mine="dualgraph-eager"
+    ),
+    Workload(
+        "eager (x*x).sum() with backward",
+        _eager(_square_backward),
+        0.8,
+        1.3,
+        mine="dualgraph-eager",
+    ),
 ]

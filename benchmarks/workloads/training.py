@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,18 @@ def _classes(ns: Any, batch: int) -> Any:
 def _mlp(batch: int, adam: bool) -> Any:
     def make(ns: Any, mode: str) -> Call:
         nn = ns.nn
-        model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-        optimizer = ns.optim.Adam(model.parameters(), lr=1e-3) if adam else ns.optim.SGD(model.parameters(), lr=0.01)
+        model = nn.Sequential(
+            nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+        )
+        optimizer = (
+            ns.optim.Adam(model.parameters(), lr=1e-3)
+            if adam
+            else ns.optim.SGD(model.parameters(), lr=0.01)
+        )
         x = ns.from_numpy(RNG.standard_normal((batch, 784)).astype("float32"))
-        return step_of(ns, mode, model, optimizer, x, _classes(ns, batch), nn.functional.cross_entropy)
+        return step_of(
+            ns, mode, model, optimizer, x, _classes(ns, batch), nn.functional.cross_entropy
+        )
 
     return make
 
@@ -51,7 +60,9 @@ def _lenet(ns: Any, mode: str) -> Call:
     return step_of(ns, mode, model, optimizer, x, _classes(ns, 64), nn.functional.cross_entropy)
 
 
-def _gpt(ns: Any, mode: str, width: int = 256, length: int = 128, batch: int = 8, heads: int = 8) -> Call:
+def _gpt(
+    ns: Any, mode: str, width: int = 256, length: int = 128, batch: int = 8, heads: int = 8
+) -> Call:
     nn = ns.nn
     F = nn.functional
 
@@ -64,14 +75,19 @@ def _gpt(ns: Any, mode: str, width: int = 256, length: int = 128, batch: int = 8
 
         def forward(self, x: Any) -> Any:
             q, k, v = self.qkv(self.norm1(x)).chunk(3, dim=-1)
-            q, k, v = (t.reshape(batch, length, heads, width // heads).transpose(1, 2) for t in (q, k, v))
+            q, k, v = (
+                t.reshape(batch, length, heads, width // heads).transpose(1, 2) for t in (q, k, v)
+            )
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
             return x + self.down(F.gelu(self.up(self.norm2(x))))
 
     model = nn.Sequential(Block(), Block())
     optimizer = ns.optim.AdamW(model.parameters(), lr=1e-3)
-    x, y = (ns.from_numpy(RNG.standard_normal((batch, length, width)).astype("float32")) for _ in range(2))
+    x, y = (
+        ns.from_numpy(RNG.standard_normal((batch, length, width)).astype("float32"))
+        for _ in range(2)
+    )
     return step_of(ns, mode, model, optimizer, x, y, F.mse_loss)
 
 
@@ -89,7 +105,10 @@ def _lstm(ns: Any, mode: str, steps: int = 50, batch: int = 32, width: int = 256
 
     whole = Last()
     optimizer = ns.optim.SGD(whole.parameters(), lr=0.01)
-    x, y = (ns.from_numpy(RNG.standard_normal((steps, batch, width)).astype("float32")) for _ in range(2))
+    x, y = (
+        ns.from_numpy(RNG.standard_normal((steps, batch, width)).astype("float32"))
+        for _ in range(2)
+    )
     return step_of(ns, mode, whole, optimizer, x, y, nn.functional.mse_loss)
 
 
@@ -100,10 +119,16 @@ def _jax_mlp(batch: int, adam: bool) -> Build:
 
         sizes = [784, 512, 512, 10]
         params = [
-            (jnp.asarray(RNG.standard_normal((a, b)).astype("float32") * a**-0.5), jnp.zeros(b, "float32"))
-            for a, b in zip(sizes, sizes[1:], strict=False)
+            (
+                jnp.asarray(RNG.standard_normal((a, b)).astype("float32") * a**-0.5),
+                jnp.zeros(b, "float32"),
+            )
+            for a, b in itertools.pairwise(sizes)
         ]
-        x, y = jnp.asarray(RNG.standard_normal((batch, 784)).astype("float32")), jnp.asarray(RNG.integers(0, 10, batch))
+        x, y = (
+            jnp.asarray(RNG.standard_normal((batch, 784)).astype("float32")),
+            jnp.asarray(RNG.integers(0, 10, batch)),
+        )
 
         def loss_of(params: Any) -> Any:
             h = x
@@ -124,7 +149,13 @@ def _jax_mlp(batch: int, adam: bool) -> Build:
             m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
             v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
             scale = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-            return loss, jax.tree.map(lambda p, m, v: p - scale * m / (jnp.sqrt(v) + 1e-8), params, m, v), m, v, t
+            return (
+                loss,
+                jax.tree.map(lambda p, m, v: p - scale * m / (jnp.sqrt(v) + 1e-8), params, m, v),
+                m,
+                v,
+                t,
+            )
 
         def call() -> None:
             loss, *state[:] = step(*state)
@@ -135,12 +166,16 @@ def _jax_mlp(batch: int, adam: bool) -> Build:
     return make
 
 
-def _workload(name: str, make: Any, must: float, aim: float, jax: Build | None = None, quick: bool = True) -> list[Workload]:
+def _workload(
+    name: str, make: Any, must: float, aim: float, jax: Build | None = None, quick: bool = True
+) -> list[Workload]:
     build = {**torch_like(make), **({"jax": jax} if jax else {})}
+    mine = "dualgraph-eager"
+    eager = {k: build[k] for k in (mine, "torch")}
     return [
         Workload(name, build, must, aim, quick=quick),
-        Workload(f"{name}, eager", {k: build[k] for k in ("dualgraph-eager", "torch")}, 1.0, 1.5, mine="dualgraph-eager", quick=False),
-    ]  # fmt: skip
+        Workload(f"{name}, eager", eager, 1.0, 1.5, mine=mine, quick=False),
+    ]
 
 
 WORKLOADS = [

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..core.dtypes import BY_NAME, DType
-from ..core.kinds import CONTRACTION, ELEMENTWISE, REDUCTION
+from ..core.kinds import ELEMENTWISE, REDUCTION
 from ..core.prim import Prim
 from ..core.types import TensorType
 from .native import api as native
-from .native.contract import claimed
+from .native.claims import CLAIMED, claimed
 from .scalar_numpy import ArrayScalar
 from .silence import quietly
 from .ufuncs import ufunc_of
@@ -37,10 +37,11 @@ class NumpyBackend:
 
     def run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """One op on arrays; computed results are row-major."""
-        if prim.kind is CONTRACTION:
+        if prim.name in CLAIMED and not prim.aliases:
             kernel = claimed(prim.name, *[a.dtype for a in arrays])
-            if kernel is not None:
-                return kernel(*arrays, **params)
+            out = None if kernel is None else kernel(*arrays, **params)
+            if out is not None:
+                return out
         return quietly(self._run, prim, arrays, params)
 
     def _run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -56,14 +57,21 @@ class NumpyBackend:
             if folded is not None:
                 return folded
         out = prim.kind.run(prim, self, arrays, params)
-        if prim.kind.computes and type(out) is np.ndarray and out.ndim > 1 and not out.flags.c_contiguous:
+        if (
+            prim.kind.computes
+            and type(out) is np.ndarray
+            and out.ndim > 1
+            and not out.flags.c_contiguous
+        ):
             return np.ascontiguousarray(out)
         return out
 
     def runner(self, prim: Prim, dtypes: tuple[DType, ...], out: DType) -> Any:
         """A function of operand arrays (and NumPy scalars) that runs an elementwise op without more ado."""
         if native.available() and needs_expansions(prim) and native.has_kernel(prim, dtypes):
-            return lambda *arrays: native.elementwise(prim, [np.asarray(a) for a in arrays], dtypes, {})
+            return lambda *arrays: native.elementwise(
+                prim, [np.asarray(a) for a in arrays], dtypes, {}
+            )
         ufunc = ufunc_of(prim, tuple(TensorType(d, ()) for d in dtypes))
         if ufunc is not None:
             return ufunc if not out.is_inexact else lambda *arrays: quietly(ufunc, *arrays)
@@ -82,14 +90,23 @@ class NumpyBackend:
     def _fold(prim: Prim, x: Any, params: dict[str, Any]) -> Any:
         """A reduction through its native kernel, or None where there is none."""
         monoid, dtype = prim.details.get("monoid"), BY_NAME.get(x.dtype.name)
-        if monoid is None or dtype is None or not native.available() or not native.has_fold(monoid, dtype):
+        if (
+            monoid is None
+            or dtype is None
+            or not native.available()
+            or not native.has_fold(monoid, dtype)
+        ):
             return None
         out_dtype = prim.details["dtype"]((dtype,))[1]
         axes = params["axes"]
         if not axes or 0 in x.shape:
             return None
         out = native.fold(monoid, x, axes, dtype, out_dtype)
-        return out.reshape(tuple(1 if i in axes else d for i, d in enumerate(x.shape))) if params["keepdims"] else out
+        return (
+            out.reshape(tuple(1 if i in axes else d for i, d in enumerate(x.shape)))
+            if params["keepdims"]
+            else out
+        )
 
     def asarray(self, array: Any) -> Any:
         return np.asarray(array)

@@ -44,7 +44,9 @@ def cuda_backend() -> ArrayNamespaceBackend:
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as problem:
-        raise DeviceError(f"device 'cuda' needs CuPy, which cannot be imported ({problem})\n  remedy: {REMEDY}") from None
+        raise DeviceError(
+            f"device 'cuda' needs CuPy, which cannot be imported ({problem})\n  remedy: {REMEDY}"
+        ) from None
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as problem:

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from ..core.backend import ArrayBackend, backend_for
-from ..core.dtypes import bfloat16
-from ..core.kinds import CONTRACTION, ELEMENTWISE
 from ..core.node import Literal, Node, Var
 from ..passes.inplace import donate, inplace, same_index
 from ..passes.memory import MemoryPlan, plan_memory
@@ -17,17 +15,13 @@ from ..passes.schedule import INPUT, OUTPUT, TEMPORARY, Schedule, Step, schedule
 from ..static.constants import is_constant
 from ..static.control import is_control
 from ..static.graph import Graph
-from ..static.interpreter import as_scalar, literal_array, run_node
+from ..static.interpreter import literal_array
 from ..static.region import bodies, is_region
+from .actions import Action, Env, computed, donated, native_call, shared, written
 from .bodies import compiled_bodies, control_action
 from .native import api as native
-from .native.contract import claimed
-from .native.addresses import address_of
+from .native import claims
 from .silence import quietly
-from .ufuncs import single_ufunc
-
-Env = list[Any]
-Action = Callable[[Env], None]
 
 
 class Executable:
@@ -61,7 +55,9 @@ class Executable:
             for i, s in enumerate(self.plan.steps) if is_control(s.node)
         }  # fmt: skip
         self._size = 1 + max((v.id for v in graph.all_vars()), default=-1)
-        self._free: list[_Instance] = []  # popped and pushed whole, which the interpreter makes atomic
+        self._free: list[
+            _Instance
+        ] = []  # popped and pushed whole, which the interpreter makes atomic
 
     def run(self, inputs: list[Any], commit: Callable[[list[Any]], Any]) -> Any:
         """Runs the program on arrays and hands its outputs to `commit`, whose result is given back."""
@@ -86,11 +82,13 @@ def _may_overwrite(node: Node, result: int, operand: int) -> bool:
     """Whether the node's kernel allows a result in the memory of an operand."""
     if is_region(node) and native.available():
         return native.may_overwrite(node, result, operand)
-    return same_index(node, result, operand)
+    return same_index(node, result, operand) or claims.may_overwrite(node, operand)
 
 
 def _can_fail(node: Node) -> bool:
-    return bool(node.prim.can_fail or any(_can_fail(n) for b in bodies(node).values() for n in b.nodes))
+    return bool(
+        node.prim.can_fail or any(_can_fail(n) for b in bodies(node).values() for n in b.nodes)
+    )
 
 
 def _native_kernel(node: Node) -> Any:
@@ -109,7 +107,9 @@ class _Instance:
         self.program = program
         backend, plan = program.backend, program.plan
         self.on_cpu = backend.xp is np
-        self.arena = np.empty(program.memory.arena_bytes + 64, dtype=np.uint8) if self.on_cpu else None
+        self.arena = (
+            np.empty(program.memory.arena_bytes + 64, dtype=np.uint8) if self.on_cpu else None
+        )
         base = 0 if self.arena is None else -self.arena.ctypes.data % 64
         self.env: Env = [None] * program._size
         self.fresh: list[tuple[int, Any, Any]] = []  # outputs to allocate on each call
@@ -123,14 +123,16 @@ class _Instance:
     def _prepare(self, i: int, step: Step, base: int) -> None:
         node, plan, backend = step.node, self.program.plan, self.program.backend
         if is_constant(node):
-            self.env[node.outputs[0].id] = backend_for(node.outputs[0].type.device).asarray(node.params["data"].array)
+            self.env[node.outputs[0].id] = backend_for(node.outputs[0].type.device).asarray(
+                node.params["data"].array
+            )
             return
         roles = [plan.buffer_of(v).role for v in node.outputs]
         if step.view and roles[0] == TEMPORARY and self.arena is not None:
             self._in_arena(node.outputs[0], base)
             return
         if step.view or not self.on_cpu:
-            self.actions.append(_plain(node, backend))
+            self.actions.append(computed(node, backend))
             return
         for v, role in zip(node.outputs, roles, strict=True):
             if role == TEMPORARY:
@@ -138,18 +140,18 @@ class _Instance:
             elif role == OUTPUT and not any(v is node.outputs[r] for r, _ in step.overwrites):
                 self.fresh.append((v.id, v.type.shape, v.type.dtype.numpy))
             elif role == INPUT:
-                self.actions.append(_donate(v, self._input_in(v)))
+                self.actions.append(donated(v, self._input_in(v)))
         for result, operand in step.overwrites:
             if roles[result] == OUTPUT:
-                self.actions.append(_share(node, result, operand))
+                self.actions.append(shared(node, result, operand))
         kernel = self.program.kernels[i]
         if kernel is not None and all(isinstance(v, Var) for v in node.inputs):
-            self.actions.append(_native(node, kernel, self.env))
+            self.actions.append(native_call(node, kernel, self.env))
         elif i in self.program.bodies:
             self.actions.append(control_action(node, self.program.bodies[i], backend))
         else:
             self.loud = True
-            self.actions.append(_into(node, backend))
+            self.actions.append(written(node, backend))
 
     def _input_in(self, v: Var) -> Var:
         """The input whose memory `v` is written to."""
@@ -159,7 +161,9 @@ class _Instance:
     def _in_arena(self, v: Var, base: int) -> None:
         place = self.program.plan.places[v]
         at = base + self.program.memory.offsets[place.buffer] + place.layout.offset
-        self.env[v.id] = np.ndarray(v.type.shape, v.type.dtype.numpy, self.arena, at, place.layout.strides)
+        self.env[v.id] = np.ndarray(
+            v.type.shape, v.type.dtype.numpy, self.arena, at, place.layout.strides
+        )
 
     def run(self, inputs: list[Any]) -> list[Any]:
         env = self.env.copy()
@@ -183,119 +187,13 @@ class _Instance:
             buffer, copy = program.plan.buffer_of(v), None
             if i not in program.borrowed:
                 if buffer.role != OUTPUT or buffer.id in given:
-
-                    def copy(env: Env, place: int = v.id, xp: Any = backend_for(v.type.device).xp) -> Any:
-                        return xp.array(env[place], order="C")
-
+                    copy = _copy_of(v)
                 given.add(buffer.id)
             out.append((v.id, copy))
         return out
 
 
-# --- actions -----------------------------------------------------------------------------------
-
-
-def _getters(node: Node) -> list[tuple[int, Any]]:
-    """For each operand its place in the environment, or -1 and the value."""
-    return [(v.id, None) if isinstance(v, Var) else (-1, v) for v in node.inputs]
-
-
-def _donate(out: Var, source: Var) -> Action:
-    """Lets a result be computed into the memory of an input."""
-
-    def act(env: Env) -> None:
-        env[out.id] = env[source.id]
-
-    return act
-
-
-def _share(node: Node, result: int, operand: int) -> Action:
-    """Lets a result that leaves the program use the memory of an operand that dies."""
-    out, source = node.outputs[result], node.inputs[operand]
-    assert isinstance(source, Var)
-
-    def act(env: Env) -> None:
-        env[out.id] = env[source.id].view(out.type.dtype.numpy).reshape(out.type.shape)
-
-    return act
-
-
-def _plain(node: Node, backend: ArrayBackend) -> Action:
-    """Runs the op and keeps what it gives."""
-    getters = _getters(node)
-    places = [v.id for v in node.outputs]
-
-    def act(env: Env) -> None:
-        operands = [env[i] if i >= 0 else v for i, v in getters]
-        for place, result in zip(places, run_node(node, operands, backend), strict=True):
-            env[place] = result
-
-    return act
-
-
-def _writer(node: Node) -> Any:
-    """How the op computes into given memory; None where it makes its own."""
-    types = tuple(v.type for v in (*node.inputs, *node.outputs))
-    if any(t.dtype is bfloat16 for t in types):
-        return None
-    if node.prim.kind is ELEMENTWISE:
-        return single_ufunc(node.prim, types[: len(node.inputs)])
-    if node.prim.kind is CONTRACTION:
-        kernel = claimed(node.prim.name, *[t.dtype.numpy for t in types[: len(node.inputs)]])
-        if kernel is not None:
-            return lambda out, *operands, **params: kernel(*operands, out=out, **params)
-    return node.prim.into
-
-
-def _native(node: Node, kernel: Any, env: Env) -> Action:
-    """Runs a native kernel; the addresses of memory that stays are filled in once."""
-    places = [v.id for v in (*node.inputs, *node.outputs)]
-    inputs = len(node.inputs)
-    bound = kernel.bind_pointers([0 if env[p] is None else address_of(env[p]) for p in places])
-    moving = [(i, p, i < inputs) for i, p in enumerate(places) if env[p] is None or not _fixed(env[p])]
-    keep = [env[p] for p in places]  # the memory behind the filled-in addresses
-    block = bound.block
-
-    def act(env: Env) -> None:
-        held = []
-        for i, place, is_input in moving:
-            array = env[place]
-            if is_input and not array.flags.c_contiguous:
-                array = np.ascontiguousarray(array)
-                held.append(array)
-            block[i] = address_of(array)
-        bound()
-
-    act.keep = keep  # type: ignore[attr-defined]
-    return act
-
-
-def _fixed(array: Any) -> bool:
-    return bool(array.flags.c_contiguous)
-
-
-def _into(node: Node, backend: ArrayBackend) -> Action:
-    """Runs the op and leaves its results in the memory planned for them."""
-    getters = _getters(node)
-    places = [v.id for v in node.outputs]
-    into = _writer(node)
-    if into is not None:
-        values = [(i, None if v is None else as_scalar(v)) for i, v in getters]
-        params, place = node.params, places[0]
-
-        def run_into(env: Env) -> None:
-            into(env[place], *[env[i] if i >= 0 else v for i, v in values], **params)
-
-        return run_into
-
-    def act(env: Env) -> None:
-        operands = [env[i] if i >= 0 else v for i, v in getters]
-        for place, result in zip(places, run_node(node, operands, backend), strict=True):
-            if env[place] is None:
-                env[place] = result
-            else:
-                np.copyto(env[place], result)
-
-    return act
-
-
+def _copy_of(v: Var) -> Callable[[Env], Any]:
+    """Makes the array that the caller gets where the value itself stays with the program."""
+    xp = backend_for(v.type.device).xp
+    return lambda env: xp.array(env[v.id], order="C")

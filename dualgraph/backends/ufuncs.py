@@ -72,16 +72,9 @@ class _Silent:
     """A scalar handler without words: a body that needs one is not a single operator."""
 
 
-def single_ufunc(prim: Prim, types: tuple[TensorType, ...]) -> Callable[..., None] | None:
-    """``into(out, *operands)`` for an op whose body is one operator on its operands; else None."""
-    ufunc = ufunc_of(prim, types)
-    if ufunc is None:
-        return None
-
-    def into(out: Any, *arrays: Any) -> None:
-        ufunc(*arrays, out=out)
-
-    return into
+def single_ufunc(prim: Prim, types: tuple[TensorType, ...]) -> Callable[..., Any] | None:
+    """``writer(*operands, out)`` for an op whose body is one operator on its operands; else None."""
+    return ufunc_of(prim, types)
 
 
 def ufunc_of(prim: Prim, types: tuple[TensorType, ...]) -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..core.context import state
+from ..core.backend import backend_for
+from ..core.context import grad_mode, state
 from ..core.errors import (
     ArgumentError,
     CaptureError,
@@ -21,6 +21,7 @@ from ..core.trees import TreeDef, flatten, unflatten
 from ..core.types import TensorType
 from ..eager.batch import tracked as on_some_tape
 from ..eager.creation import asarray
+from ..eager.inplace import write
 from ..eager.tensor import Tensor
 from ..ops.movement import copy
 from ..static.capture import Slot, Tracer, off_the_tape
@@ -31,8 +32,7 @@ from .derive import levels
 # --- trees of tensors --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
+class Structure(NamedTuple):
     """A tree whose leaves are tensors, or None where there is nothing."""
 
     tree: TreeDef
@@ -42,6 +42,12 @@ class Structure:
         """The tree with these leaves."""
         rest = iter(tensors)
         return unflatten(self.tree, [None if e else next(rest) for e in self.empty])
+
+    @staticmethod
+    def of_arguments(*parts: Structure) -> Structure:
+        """The tuple of arguments with these structures."""
+        tree = TreeDef(tuple, None, tuple(p.tree for p in parts))
+        return Structure(tree, tuple(e for p in parts for e in p.empty))
 
     def __str__(self) -> str:
         return str(self.build(["*"] * (len(self.empty) - sum(self.empty))))
@@ -85,26 +91,36 @@ def check_same(
             )
 
 
+KEPT = "the carry keeps its structure, shapes and dtypes from step to step; start with what a step gives"
+
+
 # --- tracing a body ----------------------------------------------------------------------------
 
 
 class BodyTracer(Tracer):
     """Records a body inside of whatever else goes on.
 
-    Tensors from outside become inputs. What the graph could not repeat is in ``refusals``; with
-    ``discarded`` the run must leave no trace, so a write to anything from outside is an error.
+    Tensors from outside become inputs. Those of whole numbers that it writes, such as the state of a
+    random generator, are ``states``: inputs and results. What the graph could not repeat is in
+    ``refusals``; with ``discarded`` the run must leave no trace, so any other write is an error.
     """
 
     def __init__(self, discarded: bool) -> None:
         super().__init__()
         self.depth = levels()
         self.discarded = discarded
+        self.states: dict[int, tuple[Tensor, Any]] = {}  # each with the values it had
         self.arrays: dict[int, tuple[Tensor, Any]] = {}  # NumPy arrays that it reads
         self._outer: Any = None
 
     def before_write(self, op: str, t: Any) -> None:
         base = t._root()
         if id(base) in self._current and not self.is_root(base):
+            return
+        argument = any(base is r.tensor for r in self.roots if r.slot.kind == "leaf")
+        if not (argument or base.dtype.is_inexact or self.depth):
+            self.var_of(base)
+            self.states.setdefault(id(base), (base, base._data.copy()))
             return
         problem = f"{op} writes in place to a tensor from outside of the body, {base.type}, at {user_location()}"
         if self.discarded:
@@ -140,15 +156,18 @@ class BodyTracer(Tracer):
                 self._outer.external_array(t, array)
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A traced body: its graph over operands and then ``constants``, and what that run gave."""
+class Body(NamedTuple):
+    """A traced body: its graph over operands and then ``constants``, and what that run gave.
+
+    The last results of the graph are the new values of ``states``, which are constants that it writes.
+    """
 
     graph: Graph
     constants: tuple[Tensor, ...]
     outs: list[Tensor]
     structure: Structure
     refusals: tuple[str, ...]
+    states: tuple[tuple[Tensor, Any], ...]  # each with the values it had
 
     @property
     def result(self) -> tuple[list[Tensor], Structure]:
@@ -165,17 +184,28 @@ def trace_body(
     tracer = BodyTracer(discarded)
     began = TapeNode(None, (), {}, ()).seq
     given = [_again(t) for t in tensors]
-    with tracer:
-        for i, t in enumerate(given):
-            tracer.add_root(t, Slot("leaf", (i, t), t.type))
-        outs, structure = tensors_of(op, fn(*args.build(given)))
-        operands = [tracer.var_of(t) for t in outs]
+    try:
+        with tracer:
+            for i, t in enumerate(given):
+                tracer.add_root(t, Slot("leaf", (i, t), t.type))
+            outs, structure = tensors_of(op, fn(*args.build(given)))
+            states = tuple(tracer.states.values())
+            operands = [tracer.var_of(t) for t in (*outs, *(t for t, _ in states))]
+    finally:
+        if discarded:
+            undo(tuple(tracer.states.values()))
     refusals = [*tracer.refusals, *_off_the_ops(outs, began)]
     nodes = group_scopes(tracer.nodes, tracer.scopes, operands)
     nodes = off_the_tape(nodes, tracer)
     graph = renumber(Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(operands)))
     constants = tuple(r.tensor for r in tracer.roots[len(given) :])
-    return Body(graph, constants, outs, structure, tuple(refusals))
+    return Body(graph, constants, outs, structure, tuple(refusals), states)
+
+
+def undo(states: Sequence[tuple[Tensor, Any]]) -> None:
+    """Puts the values back that a run of a body wrote over."""
+    for t, before in states:
+        backend_for(t.device).xp.copyto(t._data, before)
 
 
 def trace_discarded(
@@ -209,7 +239,8 @@ def _off_the_ops(outs: Sequence[Tensor], began: int) -> list[str]:
         if node is None or node.seq <= began or id(node) in seen:
             continue
         seen.add(id(node))
-        if node.prim is not None and not isinstance(node.prim, Prim):
+        as_its_ops = isinstance(node.prim, Prim) or getattr(node.prim, "takes_over", False)
+        if node.prim is not None and not as_its_ops:
             return [f"gradients flow through a function of the user's own, {node.prim.name}"]
         if any((node.hooks or {}).values()):
             return ["gradients flow through an intermediate that has a hook"]
@@ -220,24 +251,62 @@ def _off_the_ops(outs: Sequence[Tensor], began: int) -> list[str]:
 # --- putting bodies together -------------------------------------------------------------------
 
 
-def with_common_constants(
-    bodies: Sequence[Body], operands: int
-) -> tuple[list[Graph], list[Tensor]]:
-    """The graphs of bodies over the same operands, all with all of their constants; and those."""
-    constants = list({id(t): t for b in bodies for t in b.constants}.values())
+class Joined(NamedTuple):
+    """Bodies over the same operands, then ``states`` and ``constants``; their last results are new states."""
+
+    graphs: list[Graph]
+    states: list[Tensor]
+    constants: list[Tensor]
+
+    def first(self) -> list[Tensor]:
+        """The states before the op, as operands that stay as they are when it stores the new ones."""
+        return owned(self.states)
+
+    def store(self, op: str, new: Sequence[Tensor]) -> None:
+        """Writes the states as an op has left them."""
+        with grad_mode(False):
+            for t, value in zip(self.states, new, strict=True):
+                write(op, t, value)
+
+
+def joined(bodies: Sequence[Body], operands: int) -> Joined:
+    """Bodies that one op runs, brought to the same inputs; what they wrote while traced is undone."""
+    for body in reversed(bodies):
+        undo(body.states)
+    read = {id(t): t for b in bodies for t in b.constants}
+    written = {id(t): t for b in bodies for t, _ in b.states}
+    held = [*written.values(), *(t for key, t in read.items() if key not in written)]
     graphs = []
     for body in bodies:
         own = dict(zip(map(id, body.constants), body.graph.inputs[operands:], strict=True))
         unused = 1 + max((v.id for v in body.graph.all_vars()), default=-1)
-        extra = [own.get(id(t)) or Var(unused + i, t.type) for i, t in enumerate(constants)]
+        extra = [own.get(id(t)) or Var(unused + i, t.type) for i, t in enumerate(held)]
+        results = len(body.outs)
+        latest = dict(
+            zip((id(t) for t, _ in body.states), body.graph.outputs[results:], strict=True)
+        )
+        after = [latest.get(id(t), v) for t, v in zip(written.values(), extra, strict=False)]
         inputs = (*body.graph.inputs[:operands], *extra)
-        graphs.append(renumber(Graph(inputs, body.graph.nodes, body.graph.outputs)))
-    return graphs, constants
+        outputs = (*body.graph.outputs[:results], *after)
+        graphs.append(renumber(Graph(inputs, body.graph.nodes, outputs)))
+    return Joined(graphs, held[: len(written)], held[len(written) :])
 
 
 def owned(results: Sequence[Tensor]) -> list[Tensor]:
     """Results in memory of their own, as an op gives them: a body may hand out what others hold."""
     return [copy(t) for t in results]
+
+
+def unread(out: Tensor) -> Tensor:
+    """A result whose values no gradient reads, as a tensor that may be written in place."""
+    made = Tensor(out._data, out.dtype, out.device)
+    made._node, made._index = out._node, out._index
+    batching, tracer = state.batching, state.tracer
+    if batching is not None:
+        batching.note((made,))
+    if tracer is not None and (batching is None or batching.depth((out,)) <= tracer.depth):
+        tracer.name(made, out)
+    return made
 
 
 def tracked(tensors: Sequence[Tensor]) -> bool:

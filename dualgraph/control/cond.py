@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..core.context import state
@@ -14,19 +15,20 @@ from ..ops.arithmetic import where
 from ..ops.movement import reshape
 from ..static.control import cond_op
 from ..static.graph import Graph
+from .batches import batched
 from .body import (
     Body,
     Structure,
     check_same,
+    joined,
     note_refusals,
     owned,
     tensors_of,
     trace_body,
     trace_discarded,
     tracked,
-    with_common_constants,
 )
-from .derive import batched, cached, derive, pull, run_on_tensors, settled
+from .derive import cached, derive, pull, run_on_tensors, settled
 
 Branch = Callable[..., Any]
 
@@ -134,8 +136,10 @@ class _Cond:
         if refusals and taken is not None:
             note_refusals("cond", refusals)
             return taken.structure.build(owned(taken.outs))
-        (yes, no), constants = with_common_constants([true, false], len(self.tensors))
-        outs = cond_op(self.pred, *self.tensors, *constants, true=yes, false=no)
+        both = joined([true, false], len(self.tensors))
+        operands = [*self.tensors, *both.first(), *both.constants]
+        outs = cond_op(self.pred, *operands, true=both.graphs[0], false=both.graphs[1])
+        both.store("cond", outs[len(true.outs) :])
         return true.structure.build(outs)
 
 
@@ -144,12 +148,12 @@ class _Cond:
 
 @cond_op.vjp
 def _cond_vjp(
-    cts: tuple[Any, ...], outs: Any, pred: Any, *operands: Any, needed: tuple[bool, ...], true: Graph, false: Graph
+    cts: tuple[Any, ...], _outs: Any, pred: Any, *operands: Any, needed: tuple[bool, ...], true: Graph, false: Graph
 ) -> list[Any]:  # fmt: skip
     given = tuple(ct is not None for ct in cts)
     wanted = needed[1:]
     key = ("cond", given, wanted)
-    back = [cached((*key, g), lambda g=g: _pulled(g, given, wanted)) for g in (true, false)]
+    back = [cached((*key, g), partial(_pulled, g, given, wanted)) for g in (true, false)]
     present = [ct for ct in cts if ct is not None]
     found = iter(cond_op(pred, *present, *operands, true=back[0], false=back[1]))
     return [None, *(next(found) if w else None for w in wanted)]

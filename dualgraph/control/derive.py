@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 
 from ..core.context import grad_mode, state
+from ..core.dtypes import get_default_dtype
 from ..core.errors import CaptureError, describe
 from ..core.node import Literal
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.types import TensorType
 from ..eager.autograd import apply_rule
-from ..eager.batch import batch_of, in_batch
-from ..eager.batching import level_of
 from ..eager.dispatch import constant
 from ..eager.tensor import Tensor
 from ..ops.arithmetic import add
 from ..ops.creation import full
-from ..ops.reduce import broadcast_to
 from ..static.capture import Slot, Tracer
 from ..static.graph import Graph, evaluate
 from ..static.region import is_region
@@ -42,10 +40,6 @@ class AbstractTracer(Tracer):
     def execute(self, *call: Any) -> tuple[Any, ...]:
         types: tuple[TensorType, ...] = call[-1]
         return tuple(_no_values(t) for t in types)
-
-    def name(self, t: Any, x: Any) -> None:
-        """`t` is the value of `x` under another name."""
-        self._set(t, self.var_of(x))
 
     def concretize(self, t: Any, value: Any) -> None:
         raise CaptureError(
@@ -92,11 +86,11 @@ _cache: OrderedDict[Any, Any] = OrderedDict()
 
 def cached(key: Any, make: Callable[[], Any]) -> Any:
     """What `make` gives, kept for as long as it is among the latest asked for."""
-    found = _cache.get(key)
-    if found is None:
-        found = _cache[key] = make()
-        if len(_cache) > MAX_CACHED:
-            _cache.popitem(last=False)
+    key = (key, get_default_dtype())
+    found = _cache.pop(key, None)
+    _cache[key] = found = make() if found is None else found
+    if len(_cache) > MAX_CACHED:
+        _cache.popitem(last=False)
     return found
 
 
@@ -179,47 +173,3 @@ def _leaf(x: Tensor) -> Tensor:
 def settled(cts: Sequence[Tensor | None], types: Sequence[TensorType]) -> list[Tensor]:
     """Cotangents with zeros for those that nothing reached."""
     return [filled(t) if ct is None else ct for ct, t in zip(cts, types, strict=True)]
-
-
-# --- batches -----------------------------------------------------------------------------------
-
-
-def batched(
-    graph: Graph, mapped: Sequence[bool], size: int, force: Sequence[bool] | None = None
-) -> tuple[Graph, tuple[bool, ...]]:
-    """The graph over inputs of which the `mapped` have a batch as axis 0, and which outputs then have one.
-
-    Outputs in `force` get one in any case.
-    """
-    force = (False,) * len(graph.outputs) if force is None else tuple(force)
-    key = ("batched", graph, tuple(mapped), size, force)
-    found: tuple[Graph, tuple[bool, ...]] = cached(
-        key, lambda: _batched(graph, mapped, size, force)
-    )
-    return found
-
-
-def _batched(
-    graph: Graph, mapped: Sequence[bool], size: int, force: Sequence[bool]
-) -> tuple[Graph, tuple[bool, ...]]:
-    has: list[bool] = []
-
-    def run(*inputs: Tensor) -> list[Tensor]:
-        outs = []
-        with level_of(size) as level:
-            given = [in_batch(x, level) if m else x for x, m in zip(inputs, mapped, strict=True)]
-            for out, wide in zip(run_on_tensors(graph, given), force, strict=True):
-                batch = batch_of(out)
-                within = out if batch is None or batch.level is not level else batch.inner
-                is_mapped = within is not out and batch is not None and batch.mapped
-                if wide and not is_mapped:
-                    within = broadcast_to(within, shape=(size, *within.shape))
-                outs.append(within)
-                has.append(wide or is_mapped)
-        return outs
-
-    types = [
-        TensorType(t.dtype, (size, *t.shape), t.device) if m else t
-        for t, m in zip(graph.in_types, mapped, strict=True)
-    ]
-    return derive(run, types), tuple(has)

@@ -12,29 +12,31 @@ from ..core.types import TensorType
 from ..eager.batch import batch_of
 from ..eager.shapes import moveaxis
 from ..eager.tensor import Tensor
-from ..ops.arithmetic import add, cast, greater, subtract
+from ..ops.arithmetic import add, cast, subtract
+from ..ops.comparison import greater
 from ..ops.indexing import index
 from ..ops.movement import copy
 from ..ops.reduce import reduce_any
 from ..static.control import while_op
 from ..static.graph import Graph
+from .batches import batched, batched_loop, carry_with_batch, with_batch
 from .body import (
+    KEPT,
     Body,
     Structure,
     check_same,
+    joined,
     note_refusals,
     owned,
     tensors_of,
     trace_body,
     trace_discarded,
     tracked,
-    with_common_constants,
+    unread,
 )
 from .cond import check_predicate, choose
-from .derive import batched, cached, derive, filled, pull, run_on_tensors, settled
-from .scan import batched_loop, carry_with_batch, with_batch
+from .derive import cached, derive, filled, pull, run_on_tensors, settled
 
-REMEDY = "the carry keeps its structure, shapes and dtypes from step to step; cast it inside, or start with that type"
 COUNT = TensorType(int64, ())
 
 
@@ -64,7 +66,7 @@ class _While:
     def __init__(self, test: Any, body: Any, init: Any, max_steps: int | None) -> None:
         self.test_fn, self.body_fn, self.max_steps = test, body, max_steps
         self.init, self.carry = tensors_of("while_loop", init)
-        _, self.args = tensors_of("while_loop", (init,))
+        self.args = Structure.of_arguments(self.carry)
 
     def run(self) -> Any:
         plain = state.tracer is None and state.batching is None
@@ -78,12 +80,15 @@ class _While:
             note_refusals("while_loop", [body])
             return self.carry.build(owned(self.init))
         self._check(body.outs, body.structure)
-        refusals = (*test.refusals, *body.refusals)
+        drawn = [f"cond_fn writes to {t.type} from outside" for t, _ in test.states]
+        refusals = (*test.refusals, *drawn, *body.refusals)
         note_refusals("while_loop", refusals)
         on_tape = tracked([*self.init, *body.outs])
         if not refusals and not (plain and (not on_tape or self.max_steps is None)):
             return self._node(test, body)
-        return self._loop(body.outs, 1) if goes_on else self._loop(self.init, 0)
+        if goes_on or batch_of(pred) is not None:
+            return self._loop(body.outs, 1)
+        return self.carry.build(owned(self.init))
 
     def _body(self, goes_on: bool) -> Body | str:
         """The body, run and written down; or why it cannot be, if no step is taken."""
@@ -97,7 +102,7 @@ class _While:
             "the carry changes in a step",
             (carry, structure),
             (self.init, self.carry),
-            REMEDY,
+            KEPT,
         )
 
     # --- as a loop in Python ---
@@ -115,11 +120,15 @@ class _While:
     # --- as one node ---
 
     def _node(self, test: Body, body: Body) -> Any:
-        (test_graph, body_graph), constants = with_common_constants([test, body], len(self.init))
-        max_steps = self.max_steps
-        if max_steps is None and state.tracer is None and tracked([*self.init, *constants]):
-            max_steps = _count(self.init, constants, test_graph, body_graph)
-        return self.carry.build(run_while(self.init, constants, test_graph, body_graph, max_steps))
+        both = joined([test, body], len(self.init))
+        check, step = both.graphs
+        check = check.with_nodes(check.nodes, check.outputs[:1])
+        carry, max_steps = [*self.init, *both.first()], self.max_steps
+        if max_steps is None and state.tracer is None and tracked([*carry, *both.constants]):
+            max_steps = _count(carry, both.constants, check, step)
+        outs = run_while(carry, both.constants, check, step, max_steps)
+        both.store("while_loop", outs[len(self.init) :])
+        return self.carry.build(outs)
 
 
 def _holds(pred: Tensor) -> bool:
@@ -152,7 +161,7 @@ def run_while(
     outs = while_op(
         *init, *constants, test=test, body=body, carries=len(init), max_steps=max_steps, saves=saves
     )
-    return list(outs[: len(init)])
+    return [unread(x) for x in outs[: len(init)]]
 
 
 # --- gradient ----------------------------------------------------------------------------------

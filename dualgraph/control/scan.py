@@ -7,31 +7,34 @@ from typing import Any
 
 from ..core.context import state, untraced
 from ..core.errors import ArgumentError, ShapeError, describe
-from ..eager.shapes import moveaxis, stack
+from ..eager.shapes import stack
 from ..eager.tensor import Tensor
 from ..ops.movement import copy, reshape, slice_
-from ..ops.reduce import broadcast_to
-from ..static.control import scan_op, step_order
+from ..static.control import step_order
 from ..static.graph import Graph, renumber
 from .body import (
+    KEPT,
     Body,
     Structure,
     check_same,
+    joined,
     note_refusals,
     owned,
     tensors_of,
     trace_body,
     tracked,
-    with_common_constants,
 )
-from .derive import batched, cached, derive, filled, pull, settled
-
-REMEDY = "the carry keeps its structure, shapes and dtypes from step to step; cast it inside, or start with that type"
+from .derive import filled
+from .scan_rules import run_scan
 
 
 def scan(
-    f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, length: int | None = None, reverse: bool = False
-) -> tuple[Any, Any]:  # fmt: skip
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
     """``carry, y = f(carry, x)`` for each x along the leading axis of `xs`: the last carry, and the ys stacked.
 
     `init`, `xs` and what `f` gives are trees of tensors; `xs` may be None if `length` is given, and `y` may
@@ -72,7 +75,7 @@ class _Scan:
         given, self.slice = tensors_of(op, xs)
         self.length = self._length(given, length)
         self.xs = [_row_major(x) for x in given]
-        _, self.args = tensors_of(op, (init, xs))
+        self.args = Structure.of_arguments(self.carry, self.slice)
 
     def _length(self, xs: Sequence[Tensor], length: int | None) -> int:
         types = ", ".join(str(x.type) for x in xs)
@@ -133,7 +136,7 @@ class _Scan:
                 )
             )
         carry = tensors_of(self.op, pair[0])
-        check_same(self.op, "the carry changes in a step", carry, (self.init, self.carry), REMEDY)
+        check_same(self.op, "the carry changes in a step", carry, (self.init, self.carry), KEPT)
         return carry[0], tensors_of(self.op, pair[1])
 
     # --- as a loop in Python ---
@@ -161,11 +164,23 @@ class _Scan:
     # --- as one node ---
 
     def _node(self, body: Body) -> Any:
-        carry, (_, structure) = self._parted(body.outs, body.structure)
-        (graph,), constants = with_common_constants([body], len(self.init) + len(self.xs))
-        outs = run_scan(self.init, self.xs, constants, graph, self.length, self.reverse)
-        n = len(carry)
-        return self.carry.build(outs[:n]), structure.build(outs[n:])
+        _, (_, structure) = self._parted(body.outs, body.structure)
+        n, m = len(self.init), len(self.xs)
+        one = joined([body], n + m)
+        graph = _states_carried(one.graphs[0], n, m, len(one.states))
+        carry = [*self.init, *one.first()]
+        outs = run_scan(carry, self.xs, one.constants, graph, self.length, self.reverse)
+        one.store(self.op, outs[n : len(carry)])
+        return self.carry.build(outs[:n]), structure.build(outs[len(carry) :])
+
+
+def _states_carried(body: Graph, carries: int, slices: int, states: int) -> Graph:
+    """The body with its states as the end of the carry: they came after x, and after y."""
+    given, results = body.inputs, body.outputs
+    x, ys = carries + slices, len(results) - states
+    inputs = (*given[:carries], *given[x : x + states], *given[carries:x], *given[x + states :])
+    outputs = (*results[:carries], *results[ys:], *results[carries:ys])
+    return renumber(Graph(inputs, body.nodes, outputs))
 
 
 def _row_major(x: Tensor) -> Tensor:
@@ -176,174 +191,3 @@ def _row_major(x: Tensor) -> Tensor:
 def _row(x: Tensor, i: int) -> Tensor:
     starts, stops = (i,) + (0,) * (x.ndim - 1), (i + 1, *x.shape[1:])
     return reshape(slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim), shape=x.shape[1:])  # type: ignore[no-any-return]
-
-
-def run_scan(
-    init: Sequence[Tensor], xs: Sequence[Tensor], constants: Sequence[Tensor], body: Graph, length: int, reverse: bool
-) -> list[Tensor]:  # fmt: skip
-    """The scan op on these operands; where gradients are recorded it saves what they need."""
-    operands = [*init, *xs, *constants]
-    saves = tracked(operands)
-    outs = scan_op(
-        *operands,
-        body=saving(body, len(init)) if saves else body,
-        carries=len(init),
-        slices=len(xs),
-        length=length,
-        reverse=reverse,
-        saves=saves,
-    )
-    return list(outs[: len(body.outputs)])
-
-
-def saving(body: Graph, carries: int) -> Graph:
-    """The body with the carry that it starts from as further results."""
-    return renumber(Graph(body.inputs, body.nodes, (*body.outputs, *body.inputs[:carries])))
-
-
-# --- gradient ----------------------------------------------------------------------------------
-
-
-@scan_op.vjp
-def _scan_vjp(
-    cts: tuple[Any, ...], outs: Any, *operands: Any, needed: tuple[bool, ...],
-    body: Graph, carries: int, slices: int, length: int, reverse: bool, saves: bool,
-) -> list[Any]:  # fmt: skip
-    """A scan back through the steps: its carry is the cotangent of the carry, and sums for the constants."""
-    if not saves:
-        body = saving(body, carries)
-        outs = scan_op(
-            *operands,
-            body=body,
-            carries=carries,
-            slices=slices,
-            length=length,
-            reverse=reverse,
-            saves=True,
-        )
-        cts = (*cts, *[None] * carries)
-    given = tuple(ct is not None for ct in cts[carries:])
-    key = ("scan", body, carries, slices, given, needed[carries:])
-    back = cached(key, lambda: _step_back(body, carries, slices, given, needed[carries:]))
-    init, xs, constants = (
-        operands[:carries],
-        operands[carries : carries + slices],
-        operands[carries + slices :],
-    )
-    inexact = [i for i, x in enumerate(init) if x.dtype.is_inexact]
-    wanted = [x for x, w in zip(constants, needed[carries + slices :], strict=True) if w]
-    starts = settled([cts[i] for i in inexact], [init[i].type for i in inexact])
-    sums = [filled(x.type, -0.0) for x in wanted]
-    rows = [*outs[len(outs) - carries :], *xs, *(ct for ct in cts[carries:] if ct is not None)]
-    results = run_scan([*starts, *sums], rows, constants, back, length, not reverse)
-    found = iter(results)
-    of_init = dict(zip(inexact, found, strict=False))
-    of_constants = iter([next(found) for _ in wanted])
-    return [
-        *(of_init.get(i) for i in range(carries)),
-        *(next(found) if w else None for w in needed[carries : carries + slices]),
-        *(next(of_constants) if w else None for w in needed[carries + slices :]),
-    ]
-
-
-scan_op.asks_needed = True
-
-
-def _step_back(
-    body: Graph, carries: int, slices: int, given: Sequence[bool], needed: Sequence[bool]
-) -> Graph:
-    """From the cotangents of a step's results, and sums for constants, those of what it started from.
-
-    Operands: cotangents of the carry, sums; the carry, x and the given cotangents of y of the step; constants.
-    """
-    types = body.in_types
-    inexact = [i for i in range(carries) if types[i].dtype.is_inexact]
-    of_xs, of_constants = needed[:slices], needed[slices:]
-    summed = [t for t, w in zip(types[carries + slices :], of_constants, strict=True) if w]
-    wanted = [*(t.dtype.is_inexact for t in types[:carries]), *of_xs, *of_constants]
-    ys = [t for t, g in zip(body.out_types[carries:], given, strict=True) if g]
-
-    def run(*inputs: Tensor) -> list[Tensor]:
-        rest = iter(inputs)
-        cts: list[Tensor | None] = [None] * carries
-        for i in inexact:
-            cts[i] = next(rest)
-        sums = [next(rest) for _ in summed]
-        start = [next(rest) for _ in range(carries + slices)]
-        cts += [next(rest) if g else None for g in given]
-        pending = iter(sums)
-        begun = [None] * (carries + slices) + [next(pending) if w else None for w in of_constants]
-        found = pull(body, [*start, *rest], wanted, cts, begun)
-        kept = [(ct, t) for ct, t, w in zip(found, types, wanted, strict=True) if w]
-        out = settled([ct for ct, _ in kept], [t for _, t in kept])
-        at = len(inexact) + sum(of_xs)
-        return [*out[: len(inexact)], *out[at:], *out[len(inexact) : at]]
-
-    carry = [types[i] for i in inexact]
-    return derive(
-        run, [*carry, *summed, *types[: carries + slices], *ys, *types[carries + slices :]]
-    )
-
-
-# --- vmap --------------------------------------------------------------------------------------
-
-
-@scan_op.batch
-def _scan_batch(
-    lift: Any, args: list[Any], mapped: tuple[bool, ...],
-    body: Graph, carries: int, slices: int, length: int, reverse: bool, saves: bool,
-) -> Any:  # fmt: skip
-    """A scan of the batched body; a carry has the batch if any step gives it one."""
-    step, carry_mapped = batched_loop(body, mapped, carries, lift.size, carries if saves else 0)
-    first = carry_with_batch(args, mapped, carry_mapped, lift.size)
-    xs = [
-        moveaxis(a, 0, 1) if m else a
-        for a, m in zip(
-            args[carries : carries + slices], mapped[carries : carries + slices], strict=True
-        )
-    ]
-    outs = scan_op(
-        *first, *xs, *args[carries + slices :],
-        body=step, carries=carries, slices=slices, length=length, reverse=reverse, saves=saves,
-    )  # fmt: skip
-    ys = len(outs) - (2 * carries if saves else carries)
-    rows = [*[True] * ys, *(carry_mapped if saves else ())]
-    stacked = [moveaxis(y, 1, 0) if m else y for y, m in zip(outs[carries:], rows, strict=True)]
-    return tuple(with_batch([*outs[:carries], *stacked], [*carry_mapped, *rows], lift.size))
-
-
-def batched_loop(
-    body: Graph, mapped: Sequence[bool], carries: int, size: int, saved: int = 0
-) -> tuple[Graph, list[bool]]:
-    """The batched body of a loop, and which parts of the carry have the batch after some steps.
-
-    The `saved` last results, which are the carry as it was, have it where the carry has it.
-    """
-    carry = list(mapped[:carries])
-    while True:
-        _, has = batched(body, [*carry, *mapped[carries:]], size)
-        after = [a or b for a, b in zip(carry, has, strict=False)]
-        if after == carry:
-            break
-        carry = after
-    ys = len(body.outputs) - carries - saved
-    force = [*carry, *[True] * ys, *[False] * saved]
-    return batched(body, [*carry, *mapped[carries:]], size, force)[0], carry
-
-
-def carry_with_batch(
-    args: Sequence[Tensor], mapped: Sequence[bool], carry: Sequence[bool], size: int
-) -> list[Tensor]:
-    """The first carry, with the batch for those parts that `carry` says."""
-    return [
-        broadcast_to(a, shape=(size, *a.shape)) if c and not m else a
-        for a, c, m in zip(args, carry, mapped, strict=False)
-    ]
-
-
-def with_batch(outs: Sequence[Tensor], mapped: Sequence[bool], size: int) -> list[Tensor]:
-    """All results with the batch as axis 0."""
-    return [
-        x if m else broadcast_to(x, shape=(size, *x.shape))
-        for x, m in zip(outs, mapped, strict=True)
-    ]

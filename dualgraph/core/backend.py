@@ -59,7 +59,9 @@ def execute(
 
     bfloat16 operands of computing kinds are widened to float32 and results rounded back.
     """
-    if prim.details.get("computes", prim.kind.computes) and any(t.dtype is bfloat16 for t in (*types, *out_types)):
+    if prim.details.get("computes", prim.kind.computes) and any(
+        t.dtype is bfloat16 for t in (*types, *out_types)
+    ):
         xp = backend.xp
         wide = tuple(
             from_bfloat16(a, xp) if t.dtype is bfloat16 and a.dtype == xp.uint16 else a
@@ -77,6 +79,4 @@ def execute(
 
 def _widen(params: dict[str, Any]) -> dict[str, Any]:
     from_name = {"bfloat16": "float32"}
-    return {
-        k: from_name.get(v, v) if isinstance(v, str) else v for k, v in params.items()
-    }
+    return {k: from_name.get(v, v) if isinstance(v, str) else v for k, v in params.items()}

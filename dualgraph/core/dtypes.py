@@ -57,7 +57,9 @@ class DType:
     def __eq__(self, other: object) -> bool:
         if isinstance(other, DType):
             return self is other
-        if isinstance(other, np.dtype) or (isinstance(other, type) and issubclass(other, np.generic)):
+        if isinstance(other, np.dtype) or (
+            isinstance(other, type) and issubclass(other, np.generic)
+        ):
             return self is not bfloat16 and self.numpy == other
         return NotImplemented
 
@@ -139,7 +141,9 @@ def of_scalar(value: Any) -> DType:
     """The dtype a lone Python scalar gets."""
     if isinstance(value, bool):
         return bool_
-    return default_of("int" if isinstance(value, int) else "float" if isinstance(value, float) else "complex")
+    return default_of(
+        "int" if isinstance(value, int) else "float" if isinstance(value, float) else "complex"
+    )
 
 
 def _promote_pair(a: DType, b: DType) -> DType:
@@ -154,16 +158,13 @@ def _promote_pair(a: DType, b: DType) -> DType:
         unsigned, signed = (a, b) if a.kind == "uint" else (b, a)
         if unsigned.itemsize < signed.itemsize:
             return signed
-        if unsigned is uint64:  # left open by the standard: an error there, float here as in PyTorch's spirit
+        if unsigned is uint64:  # left open by the standard; in PyTorch's spirit a float
             return _Defaults.floating
         return BY_NAME[f"int{unsigned.itemsize * 16}"]
     low, high = (a, b) if ka < kb else (b, a)
     if high is complex64 and low is float64:
         return complex128
     return high
-
-
-_PAIRS: dict[tuple[DType, DType], DType] = {}
 
 
 def promote(*dtypes: DType) -> DType:
@@ -204,7 +205,9 @@ def to_bfloat16(x: Any, xp: Any = np) -> Any:
     bits = xp.ascontiguousarray(x, dtype=xp.float32).view(xp.uint32)
     rounded = (bits + (((bits >> 16) & 1) + 0x7FFF).astype(xp.uint32)) >> 16
     nan = (bits >> 16) | 0x40
-    return xp.where(xp.isnan(bits.view(xp.float32)), nan, rounded).astype(xp.uint16).reshape(x.shape)
+    return (
+        xp.where(xp.isnan(bits.view(xp.float32)), nan, rounded).astype(xp.uint16).reshape(x.shape)
+    )
 
 
 def from_bfloat16(bits: Any, xp: Any = np) -> Any:

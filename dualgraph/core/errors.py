@@ -111,7 +111,9 @@ def user_place() -> tuple[Any, int] | None:
     return None if frame is None else (frame.f_code, frame.f_lasti)
 
 
-def describe(op: str, types: str, problem: str, remedy: str = "", where: Location | None = None) -> str:
+def describe(
+    op: str, types: str, problem: str, remedy: str = "", where: Location | None = None
+) -> str:
     """The text of an error: op and types, the problem, the remedy, the user's line."""
     at = where or user_location()
     lines = [f"{op}({types}): {problem}" if op else problem]

@@ -29,7 +29,9 @@ class Kind:
     name = "opaque"
     computes = True
 
-    def infer(self, prim: Prim, types: tuple[TensorType, ...], params: dict[str, Any]) -> tuple[TensorType, ...]:
+    def infer(
+        self, prim: Prim, types: tuple[TensorType, ...], params: dict[str, Any]
+    ) -> tuple[TensorType, ...]:
         if prim.type_rule is None:
             raise TypeError(f"op {prim.name} has no type rule")
         out = prim.type_rule(*types, **params)
@@ -39,7 +41,12 @@ class Kind:
         return prim.kernel(backend.xp, *arrays, **params)
 
     def batch(
-        self, prim: Prim, lift: Any, args: list[Any], batched: tuple[bool, ...], params: dict[str, Any]
+        self,
+        prim: Prim,
+        lift: Any,
+        args: list[Any],
+        batched: tuple[bool, ...],
+        params: dict[str, Any],
     ) -> Any:
         """Runs the op with the batch as axis 0 of the operands marked in `batched`."""
         if prim.batch_rule is None:
@@ -154,10 +161,16 @@ class Elementwise(Kind):
 
     name = "elementwise"
 
-    def infer(self, prim: Prim, types: tuple[TensorType, ...], params: dict[str, Any]) -> tuple[TensorType, ...]:
+    def infer(
+        self, prim: Prim, types: tuple[TensorType, ...], params: dict[str, Any]
+    ) -> tuple[TensorType, ...]:
         shape = broadcast_shapes(*(t.shape for t in types))
         dtype = params.get("dtype")
-        out = dt.as_dtype(dtype) if dtype is not None else self.resolve(prim, tuple(t.dtype for t in types))[1]
+        out = (
+            dt.as_dtype(dtype)
+            if dtype is not None
+            else self.resolve(prim, tuple(t.dtype for t in types))[1]
+        )
         return (TensorType(out, shape, _device(types)),)
 
     def resolve(self, prim: Prim, dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
@@ -172,7 +185,12 @@ class Elementwise(Kind):
         return prim.kernel(backend.scalar, *arrays, **params)
 
     def batch(
-        self, prim: Prim, lift: Any, args: list[Any], batched: tuple[bool, ...], params: dict[str, Any]
+        self,
+        prim: Prim,
+        lift: Any,
+        args: list[Any],
+        batched: tuple[bool, ...],
+        params: dict[str, Any],
     ) -> Any:
         return prim(*lift.align(args, batched), **params)
 
@@ -214,24 +232,33 @@ class Reduction(Kind):
 
     name = "reduction"
 
-    def infer(self, prim: Prim, types: tuple[TensorType, ...], params: dict[str, Any]) -> tuple[TensorType, ...]:
+    def infer(
+        self, prim: Prim, types: tuple[TensorType, ...], params: dict[str, Any]
+    ) -> tuple[TensorType, ...]:
         (x,) = types
         axes, keep = params["axes"], params["keepdims"]
-        shape = tuple(
-            1 if i in axes else d for i, d in enumerate(x.shape) if keep or i not in axes
-        )
+        shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape) if keep or i not in axes)
         rule = prim.details["dtype"]
         return (TensorType(rule((x.dtype,))[1], shape, x.device),)
 
     def batch(
-        self, prim: Prim, lift: Any, args: list[Any], batched: tuple[bool, ...], params: dict[str, Any]
+        self,
+        prim: Prim,
+        lift: Any,
+        args: list[Any],
+        batched: tuple[bool, ...],
+        params: dict[str, Any],
     ) -> Any:
         axes = tuple(a + 1 for a in params["axes"])
         return prim(args[0], **{**params, "axes": axes})
 
 
 def reduction(
-    kernel: Callable[..., Any] | None = None, *, dtype: DTypeRule = numeric, name: str | None = None, **traits: Any
+    kernel: Callable[..., Any] | None = None,
+    *,
+    dtype: DTypeRule = numeric,
+    name: str | None = None,
+    **traits: Any,
 ) -> Any:
     """Decorator: ``kernel(xp, x, axes, keepdims)`` folds `axes` of `x` away.
 
@@ -287,13 +314,17 @@ OPAQUE = Opaque()
 
 
 def _decorator(kind: Kind) -> Any:
-    def decorate(kernel: Callable[..., Any] | None = None, *, name: str | None = None, **traits: Any) -> Any:
+    def decorate(
+        kernel: Callable[..., Any] | None = None, *, name: str | None = None, **traits: Any
+    ) -> Any:
         def make(fn: Callable[..., Any]) -> Prim:
             return Prim(name or fn.__name__, kind, fn, **traits)
 
         return make(kernel) if kernel is not None else make
 
-    decorate.__doc__ = f"Decorator: ``kernel(xp, *arrays, **params)`` becomes a {kind.name} op. {kind.__doc__}"
+    decorate.__doc__ = (
+        f"Decorator: ``kernel(xp, *arrays, **params)`` becomes a {kind.name} op. {kind.__doc__}"
+    )
     decorate.__name__ = kind.name
     return decorate
 

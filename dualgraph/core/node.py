@@ -74,13 +74,15 @@ class Node:
 
     def key(self) -> tuple[Any, ...]:
         """What the node computes, without what it is called."""
-        return self.prim.name, self.inputs, tuple((k, exact(v)) for k, v in sorted(self.params.items()))
+        return (
+            self.prim.name,
+            self.inputs,
+            tuple((k, exact(v)) for k, v in sorted(self.params.items())),
+        )
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, Node)
-            and self.outputs == other.outputs
-            and self.key() == other.key()
+            isinstance(other, Node) and self.outputs == other.outputs and self.key() == other.key()
         )
 
     def __hash__(self) -> int:
@@ -109,7 +111,9 @@ class TapeNode(Node):
         self.inputs = inputs
         self.params = params
         self.outputs = outputs
-        self._at = at  # the user's frame as (code, instruction): its line is worked out when asked for
+        self._at = (
+            at  # the user's frame as (code, instruction): its line is worked out when asked for
+        )
         self.saved = saved  # operands and results that the rule reads, each with its version
         self.seq = next(sequence)
         self.hooks: dict[int, list[Any]] | None = None
@@ -121,7 +125,9 @@ class TapeNode(Node):
         if self._at is None:
             return NOWHERE
         code, instruction = self._at
-        lines = (line for start, end, line in code.co_lines() if start <= instruction < end and line)
+        lines = (
+            line for start, end, line in code.co_lines() if start <= instruction < end and line
+        )
         return Location(code.co_filename, next(lines, code.co_firstlineno), code.co_name)
 
     __hash__ = object.__hash__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dis
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -78,7 +77,6 @@ class Prim:
         self.__doc__ = doc or kernel.__doc__
         self.__module__ = kernel.__module__
         self.__wrapped__ = kernel
-        self.__signature__ = _public_signature(kernel)
         REGISTRY[name] = self
 
     def __call__(self, *args: Any, **params: Any) -> Any:
@@ -87,10 +85,18 @@ class Prim:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __getattr__(self, name: str) -> Any:
+        if name != "__signature__":
+            raise AttributeError(f"op {self.__dict__.get('name')} has no attribute {name!r}")
+        self.__signature__ = _public_signature(self.kernel)  # takes long: worked out when asked for
+        return self.__signature__
+
     def __reduce__(self) -> tuple[Any, ...]:
         return lookup, (self.name,)
 
-    def infer(self, types: tuple[TensorType, ...], params: dict[str, Any]) -> tuple[TensorType, ...]:
+    def infer(
+        self, types: tuple[TensorType, ...], params: dict[str, Any]
+    ) -> tuple[TensorType, ...]:
         """Result types for operand types; raises the error a user sees for operands that do not fit."""
         return self.kind.infer(self, types, params)
 
@@ -107,28 +113,17 @@ class Prim:
         with ``_`` is not kept: the rule sees its type (shape, dtype) in its place.
         """
         self.vjp_rule = rule
-        names = list(inspect.signature(rule).parameters.values())
-        positional = [p for p in names if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
-        self.reads_out = not positional[0].name.startswith("_")
-        self.reads = tuple(not p.name.startswith("_") for p in positional[1:])
-        variadic = [p for p in names if p.kind is p.VAR_POSITIONAL]
-        self.reads_rest = not (variadic and variadic[0].name.startswith("_"))
+        code = rule.__code__
+        _, *read = (not name.startswith("_") for name in code.co_varnames[: code.co_argcount])
+        self.reads_out, self.reads = read[0], tuple(read[1:])
+        if code.co_flags & inspect.CO_VARARGS:
+            variadic = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+            self.reads_rest = not variadic.startswith("_")
         return rule
 
     def saves(self, i: int) -> bool:
         """Whether the vjp rule reads the values of operand `i`."""
         return self.reads[i] if i < len(self.reads) else self.reads_rest
-
-    def reads_at_once(self, i: int) -> bool:
-        """Whether the vjp rule itself, not only a function it returns, reads operand `i` (-1: the result)."""
-        if self.vjp_rule is None or i + 2 > len(self.reads) + 1:
-            return True
-        code = self.vjp_rule.__code__
-        name = code.co_varnames[i + 2]
-        if name in code.co_cellvars:  # what the functions it returns read as well
-            loads = {k.argval for k in dis.get_instructions(code) if k.opname == "LOAD_DEREF"}
-            return name in loads
-        return any(name == k.argval or (isinstance(k.argval, tuple) and name in k.argval) for k in dis.get_instructions(code))
 
     def batch(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: ``rule(args, batched, **params)`` runs the op on operands whose axis 0 is the batch."""

@@ -65,7 +65,9 @@ def reverse(
         if not any(needed):
             continue
         if getattr(node.prim, "takes_over", False):
-            prior = [begun(e) if want else None for e, want in zip(node.inputs, needed, strict=True)]
+            prior = [
+                begun(e) if want else None for e, want in zip(node.inputs, needed, strict=True)
+            ]
             for edge, total in zip(node.inputs, rule(node, slots, needed, prior), strict=True):
                 if edge is not None and total is not None:
                     if id(edge[0]) in cts:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 HARMLESS = frozenset(
-    "shape ndim size dtype itemsize nbytes strides flags __class__ __array_ufunc__ __array_function__ __array_priority__ "
-    "__len__ origin was_read note_read _origin _read __dict__".split()
+    "shape ndim size dtype itemsize nbytes strides flags __class__ __array_ufunc__ __array_function__ "
+    "__array_priority__ __len__ origin was_read note_read _origin _read __dict__".split()
 )
 
 
@@ -45,11 +45,16 @@ class Watched(np.ndarray[Any, Any]):
         return getattr(self.note_read(), name)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if any(hasattr(type(v), "__array_ufunc__") and not isinstance(v, (np.ndarray, np.generic)) for v in inputs):
+        if any(
+            hasattr(type(v), "__array_ufunc__") and not isinstance(v, (np.ndarray, np.generic))
+            for v in inputs
+        ):
             return NotImplemented  # a tensor takes over
         plain = [v.note_read() if isinstance(v, Watched) else v for v in inputs]
         if "out" in kwargs:
-            kwargs["out"] = tuple(v.note_read() if isinstance(v, Watched) else v for v in kwargs["out"])
+            kwargs["out"] = tuple(
+                v.note_read() if isinstance(v, Watched) else v for v in kwargs["out"]
+            )
         return getattr(ufunc, method)(*plain, **kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:

@@ -9,7 +9,6 @@ from ..core.context import grad_mode, state
 from ..core.dtypes import DType
 from ..core.errors import AutogradError, ShapeError, describe, user_place
 from ..core.node import TapeNode
-from ..core.prim import Prim
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.types import TensorType
 from ..ops.arithmetic import add, cast
@@ -24,31 +23,52 @@ def ones_like_type(t: TensorType) -> Tensor:
     return full(shape=t.shape, value=1, dtype=t.dtype.name, device=str(t.device))  # type: ignore[no-any-return]
 
 
-def _spoiled(node: TapeNode, i: int, kept: Any) -> AutogradError:
-    """The error of a rule that reads operand `i`, which was written since it was saved."""
-    tensor, version = kept
-    return AutogradError(
-        describe(
-            node.prim.name,
-            str(tensor.type),
-            f"operand {i} was changed in place after this op (at {node.where}) saved it for its gradient: "
-            f"it is at version {tensor._version}, version {version} was saved"
-            + written_at(tensor._cell),
-            "write out of place, or on a .clone()",
-            node.where,
+class Spoiled(Tensor):
+    """Operand `place` of a tape entry, written since it was saved: it has a type, but reading its values
+    raises the error that says so. What a rule never reads, or reads only for gradients that nobody wants,
+    does no harm."""
+
+    def __init__(self, node: TapeNode, place: int, tensor: Tensor, version: int) -> None:
+        self._entry = node, place, tensor, version
+        self.dtype = tensor.dtype
+        self.device = tensor.device
+
+    @property
+    def type(self) -> TensorType:
+        return self._entry[2].type
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.type.ndim
+
+    @property
+    def _data(self) -> Any:  # type: ignore[override]
+        node, place, tensor, version = self._entry
+        error = AutogradError(
+            describe(
+                node.prim.name,
+                str(tensor.type),
+                f"operand {place} was changed in place after this op (at {node.where}) saved it for its gradient: "
+                f"it is at version {tensor._version}, version {version} was saved"
+                + written_at(tensor._cell),
+                "write out of place, or on a .clone()",
+                node.where,
+            )
         )
-    )
+        error.located = True  # type: ignore[attr-defined]
+        raise error
 
 
-def _refers(rule: Any, value: Any) -> bool:
-    """Whether a function that a rule returned closes over `value`."""
-    for cell in getattr(rule, "__closure__", None) or ():
-        held = cell.cell_contents
-        if held is value or (isinstance(held, tuple) and any(v is value for v in held)):
-            return True
-        if callable(held) and _refers(held, value):
-            return True
-    return False
+def _saved(node: TapeNode, place: int, kept: Any) -> Any:
+    """What a rule gets for an operand: the tensor kept with its version, or the number or type kept alone."""
+    if type(kept) is not tuple:
+        return kept
+    tensor, version = kept
+    return tensor if tensor._version == version else Spoiled(node, place, tensor, version)
 
 
 def written_at(cell: list[Any] | None) -> str:
@@ -96,13 +116,15 @@ def apply_rule(
             )
         )
     kept, results = node.saved
-    operands = [k[0] if type(k) is tuple else k for k in kept]
+    operands = [_saved(node, i, k) for i, k in enumerate(kept)]
     prim = node.prim
-    written = [i for i, k in enumerate(kept) if type(k) is tuple and k[0]._version != k[1]]
-    for i in written:  # no harm where only gradients that nobody wants would read them
-        if not isinstance(prim, Prim) or prim.reads_at_once(i):
-            raise _spoiled(node, i, kept[i])
-    out = _results(node, results) if results is not None else node.outputs if prim.multiple else node.outputs[0]
+    out = (
+        _results(node, results)
+        if results is not None
+        else node.outputs
+        if prim.multiple
+        else node.outputs[0]
+    )
     extra = node.params if prior is None else {"prior": prior}
     if getattr(prim, "asks_needed", False):
         extra = {**extra, "needed": needed}
@@ -113,9 +135,6 @@ def apply_rule(
             settled.append(None)
             continue
         if not isinstance(ct, Tensor) and callable(ct):
-            for i in written:
-                if _refers(ct, operands[i]):
-                    raise _spoiled(node, i, kept[i])
             ct = ct()
         settled.append(None if ct is None else _fit(ct, operand.shape, operand.dtype))
     return settled
@@ -164,22 +183,38 @@ def _sweep(
             node.released = True
 
 
-def _roots(tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], op: str) -> list[tuple[Edge, Tensor]]:
+def _roots(
+    tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], op: str
+) -> list[tuple[Edge, Tensor]]:
     roots = []
     for t, g in zip(tensors, gradients, strict=True):
         edge = t._edge()
         if edge is None:
             raise AutogradError(
-                describe(op, str(t.type), "this tensor does not require gradients and has no history", "set requires_grad=True on what it is computed from")
+                describe(
+                    op,
+                    str(t.type),
+                    "this tensor does not require gradients and has no history",
+                    "set requires_grad=True on what it is computed from",
+                )
             )
         if g is None:
             if t._data.size != 1:
                 raise AutogradError(
-                    describe(op, str(t.type), "a gradient can be started implicitly only from one element", "reduce with .sum(), or pass gradient=")
+                    describe(
+                        op,
+                        str(t.type),
+                        "a gradient can be started implicitly only from one element",
+                        "reduce with .sum(), or pass gradient=",
+                    )
                 )
             g = ones_like_type(t.type)
         elif g.shape != t.shape:
-            raise ShapeError(describe(op, f"{t.type}, {g.type}", "the gradient has another shape than its tensor"))
+            raise ShapeError(
+                describe(
+                    op, f"{t.type}, {g.type}", "the gradient has another shape than its tensor"
+                )
+            )
         roots.append((edge, g if g.dtype is t.dtype else cast(g, dtype=t.dtype.name)))
     return roots
 
@@ -227,7 +262,11 @@ def backward(
     `grad_tensors` weighs each tensor (ones for single elements); `inputs` limits the leaves.
     """
     ts = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    gs = [grad_tensors] if grad_tensors is None or isinstance(grad_tensors, Tensor) else list(grad_tensors)
+    gs = (
+        [grad_tensors]
+        if grad_tensors is None or isinstance(grad_tensors, Tensor)
+        else list(grad_tensors)
+    )
     gs = gs * len(ts) if len(gs) == 1 and gs[0] is None else gs
     roots = _roots(ts, gs, "backward")
     wanted = None
@@ -237,7 +276,13 @@ def backward(
         wanted = ancestors_reaching([e[0] for e, _ in roots], targets)
     accumulate = Accumulate(create_graph)
     accumulate.given.update(id(g._data) for g in gs if g is not None)
-    _sweep(roots, accumulate, create_graph, create_graph if retain_graph is None else retain_graph, wanted)
+    _sweep(
+        roots,
+        accumulate,
+        create_graph,
+        create_graph if retain_graph is None else retain_graph,
+        wanted,
+    )
 
 
 def grad(
@@ -256,14 +301,23 @@ def grad(
     """
     outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    gs = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    gs = (
+        [grad_outputs]
+        if grad_outputs is None or isinstance(grad_outputs, Tensor)
+        else list(grad_outputs)
+    )
     gs = gs * len(outs) if len(gs) == 1 and gs[0] is None else gs
     roots = _roots(outs, gs, "grad")
     edges = [t._edge() for t in ins]
     for t, e in zip(ins, edges, strict=True):
         if e is None:
             raise AutogradError(
-                describe("grad", str(t.type), "an input does not require gradients", "call .requires_grad_() on it first")
+                describe(
+                    "grad",
+                    str(t.type),
+                    "an input does not require gradients",
+                    "call .requires_grad_() on it first",
+                )
             )
     targets = {id(e[0]) for e in edges if e is not None}
     wanted = ancestors_reaching([e[0] for e, _ in roots], targets)
@@ -273,7 +327,9 @@ def grad(
         if id(node) in targets:
             found.update({(id(node), i): ct for i, ct in enumerate(slots) if ct is not None})
 
-    _sweep(roots, collect, create_graph, create_graph if retain_graph is None else retain_graph, wanted)
+    _sweep(
+        roots, collect, create_graph, create_graph if retain_graph is None else retain_graph, wanted
+    )
     results: list[Tensor | None] = []
     for t, e in zip(ins, edges, strict=True):
         assert e is not None
@@ -282,7 +338,12 @@ def grad(
             ct = full(shape=t.shape, value=0, dtype=t.dtype.name, device=str(t.device))
         elif ct is None and not allow_unused:
             raise AutogradError(
-                describe("grad", str(t.type), "the outputs do not depend on this input", "pass allow_unused=True to get None for it")
+                describe(
+                    "grad",
+                    str(t.type),
+                    "the outputs do not depend on this input",
+                    "pass allow_unused=True to get None for it",
+                )
             )
         results.append(ct)
     return tuple(results)
@@ -321,7 +382,12 @@ class FunctionContext:
         for t, version in self._saved:
             if t is not None and t._version != version:
                 raise AutogradError(
-                    describe("saved_tensors", str(t.type), "a saved tensor was changed in place", "save a .clone()")
+                    describe(
+                        "saved_tensors",
+                        str(t.type),
+                        "a saved tensor was changed in place",
+                        "save a .clone()",
+                    )
                 )
         return tuple(t for t, _ in self._saved)
 
@@ -344,14 +410,20 @@ class _FunctionOp:
     def vjp_rule(self, cts: tuple[Any, ...], outs: Any, *operands: Any) -> tuple[Any, ...]:
         if self.ctx.materialize_grads:
             cts = tuple(
-                full(shape=t.shape, value=0, dtype=t.dtype.name, device=str(t.device)) if c is None else c
+                full(shape=t.shape, value=0, dtype=t.dtype.name, device=str(t.device))
+                if c is None
+                else c
                 for c, t in zip(cts, outs, strict=True)
             )
         given = self.cls.backward(self.ctx, *cts)
         given = given if isinstance(given, tuple) else (given,)
         if len(given) < len(operands):
             raise AutogradError(
-                describe(self.name, "", f"backward gave {len(given)} gradients for {len(operands)} inputs")
+                describe(
+                    self.name,
+                    "",
+                    f"backward gave {len(given)} gradients for {len(operands)} inputs",
+                )
             )
         return given[: len(operands)]
 
@@ -399,7 +471,9 @@ class Function:
         if not tracked:
             return result
         several = isinstance(result, tuple)
-        outs = [alias(o) if any(o is a for a in args) else o for o in (result if several else (result,))]
+        outs = [
+            alias(o) if any(o is a for a in args) else o for o in (result if several else (result,))
+        ]
         op = _FunctionOp(cls, ctx, edges)
         node = TapeNode(op, edges, {}, tuple(o.type for o in outs), user_place())
         node.saved = (tuple(a.type if isinstance(a, Tensor) else a for a in args), None)
@@ -407,4 +481,3 @@ class Function:
             if out.dtype.is_inexact and id(out) not in ctx._non_differentiable:
                 out._node, out._index = node, i
         return tuple(outs) if several else outs[0]
-

@@ -13,9 +13,12 @@ from ..core.context import state
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
 from ..core.watch import note_read, origin_of
-from ..ops.arithmetic import cast, greater_equal, multiply, where
-from ..ops.creation import arange_op, full as full_op
-from ..ops.movement import copy as copy_op, reshape
+from ..ops.arithmetic import cast, multiply, where
+from ..ops.comparison import greater_equal
+from ..ops.creation import arange_op
+from ..ops.creation import full as full_op
+from ..ops.movement import copy as copy_op
+from ..ops.movement import reshape
 from ..ops.reduce import broadcast_to
 from .dispatch import from_array
 from .tensor import Tensor
@@ -44,10 +47,17 @@ def _to_array(data: Any, dtype: dt.DType | None, what: str) -> tuple[Any, dt.DTy
     try:
         array = np.asarray(data)
     except (ValueError, TypeError) as problem:
-        raise DTypeError(describe(what, type(data).__name__, f"not a regular array of numbers: {problem}")) from None
+        raise DTypeError(
+            describe(what, type(data).__name__, f"not a regular array of numbers: {problem}")
+        ) from None
     if array.dtype.kind not in "biufc":
         raise DTypeError(
-            describe(what, type(data).__name__, f"not an array of numbers (NumPy makes it {array.dtype})", "pass numbers in nested lists of equal length, or an array")
+            describe(
+                what,
+                type(data).__name__,
+                f"not an array of numbers (NumPy makes it {array.dtype})",
+                "pass numbers in nested lists of equal length, or an array",
+            )
         )
     natural = dt.from_numpy(array.dtype.newbyteorder("="))
     if not isinstance(data, (np.ndarray, np.generic)):  # Python numbers have no width of their own
@@ -65,11 +75,15 @@ def _check_range(array: Any, dtype: dt.DType, what: str) -> None:
     low, high = int(array.min()), int(array.max())
     if low < limits.min or high > limits.max:
         wrong = low if low < limits.min else high
-        raise DTypeError(describe(what, dtype.name, f"{wrong} does not fit {dtype.name}", "choose a wider dtype"))
+        raise DTypeError(
+            describe(what, dtype.name, f"{wrong} does not fit {dtype.name}", "choose a wider dtype")
+        )
 
 
 def _has_tensor(data: Any) -> bool:
-    return any(isinstance(d, Tensor) or (isinstance(d, (list, tuple)) and _has_tensor(d)) for d in data)
+    return any(
+        isinstance(d, Tensor) or (isinstance(d, (list, tuple)) and _has_tensor(d)) for d in data
+    )
 
 
 def _plain(data: Any) -> Any:
@@ -88,7 +102,9 @@ def _store(array: Any, dtype: dt.DType, device: Device, copy: bool) -> Tensor:
     return Tensor(backend_for(device).asarray(fresh), dtype, device)
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor with a copy of `data`: numbers in nested sequences, an array, or a tensor.
 
     Python floats get the default dtype (float32), arrays keep theirs.
@@ -110,7 +126,9 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 
 
-def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+def asarray(
+    obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None
+) -> Tensor:
     """A tensor of `obj`, sharing its memory where possible (`copy=True` never, `copy=False` or an error).
 
     >>> a = np.zeros(3); t = asarray(a); a[0] = 1; t.tolist()
@@ -137,7 +155,12 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     obj = origin_of(obj)
     array, natural = _to_array(obj, wanted, "asarray")
     target = _device(device)
-    shares = isinstance(obj, np.ndarray) and natural == array.dtype and target is CPU and array.dtype.isnative
+    shares = (
+        isinstance(obj, np.ndarray)
+        and natural == array.dtype
+        and target is CPU
+        and array.dtype.isnative
+    )
     if not shares:
         _refuse_copy(copy, "the data cannot be shared as it is")
     if shares and not copy:
@@ -162,7 +185,9 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 def from_numpy(array: Any) -> Tensor:
     """A tensor that shares the memory of a NumPy array."""
     if not isinstance(array, np.ndarray):
-        raise DTypeError(describe("from_numpy", type(array).__name__, "expects a NumPy array", "use dg.asarray"))
+        raise DTypeError(
+            describe("from_numpy", type(array).__name__, "expects a NumPy array", "use dg.asarray")
+        )
     return asarray(array)
 
 
@@ -222,7 +247,12 @@ def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
 
 def full(
-    shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    shape: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A shape filled with one value."""
     size = as_shape((shape,))
@@ -234,33 +264,54 @@ def full(
 
 
 def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    return filled(x.shape, value, dtype or x.dtype, device if device is not None else x.device, requires_grad)
+    return filled(
+        x.shape, value, dtype or x.dtype, device if device is not None else x.device, requires_grad
+    )
 
 
-def zeros_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros of the type of x."""
     return _like(x, 0, dtype, device, requires_grad)
 
 
-def ones_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Ones of the type of x."""
     return _like(x, 1, dtype, device, requires_grad)
 
 
-def empty_like(x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Memory of the type of x (zeros)."""
     return _like(x, 0, dtype, device, requires_grad)
 
 
 def full_like(
-    x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    x: Tensor,
+    /,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """One value in the type of x."""
     return _like(x, fill_value, dtype, device, requires_grad)
 
 
 def arange(
-    start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: Any,
+    /,
+    stop: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from `start` up to (not including) `stop` in steps; one argument is the stop.
 
@@ -276,7 +327,9 @@ def arange(
     size = max(0, ceil((stop - start) / step) if not whole else len(range(start, stop, step)))
     chosen = dt.as_dtype(dtype) if dtype is not None else dt.default_of("int" if whole else "float")
     compute = dt.float32 if chosen in (dt.bfloat16, dt.float16) else chosen
-    out = arange_op(start=start, step=step, size=size, dtype=compute.name, device=str(_device(device)))
+    out = arange_op(
+        start=start, step=step, size=size, dtype=compute.name, device=str(_device(device))
+    )
     out = cast(out, dtype=chosen.name) if compute is not chosen else out
     return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 
@@ -292,7 +345,9 @@ def linspace(
     """`num` evenly spaced numbers from `start` to `stop` (left out when `endpoint` is False)."""
     n = num if num is not None else steps
     if n is None:
-        raise ArgumentError(describe("linspace", f"{start}, {stop}", "the number of points is missing", "pass num="))
+        raise ArgumentError(
+            describe("linspace", f"{start}, {stop}", "the number of points is missing", "pass num=")
+        )
     start, stop = _number(start), _number(stop)
     chosen = dt.as_dtype(dtype) if dtype is not None else dt.default_of("float")
     gaps = n - 1 if endpoint else n
@@ -304,7 +359,9 @@ def linspace(
     return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 
 
-def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
+def eye(
+    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None
+) -> Tensor:
     """Ones on the diagonal `k`, zeros elsewhere."""
     columns = n_rows if n_cols is None else n_cols
     rows = reshape(arange(n_rows, device=device), shape=(n_rows, 1))

@@ -83,7 +83,11 @@ def fail(prim: Prim, args: Any, problem: Exception) -> DualgraphError:
         if isinstance(a, Tensor) and hasattr(a._data, "check_alive"):
             a._data.check_alive()
     types = ", ".join(str(a.type) if isinstance(a, Tensor) else repr(a) for a in args)
-    kinds: dict[type, type] = {IndexError: BoundsError, TypeError: DTypeError, ValueError: ShapeError}
+    kinds: dict[type, type] = {
+        IndexError: BoundsError,
+        TypeError: DTypeError,
+        ValueError: ShapeError,
+    }
     cls: Any = type(problem)
     if not isinstance(problem, DualgraphError):
         cls = next((v for k, v in kinds.items() if isinstance(problem, k)), ArgumentError)
@@ -99,22 +103,26 @@ def common_device(prim: Prim, args: Any) -> Device | None:
         if isinstance(a, Tensor) and a.device is not device:
             if device is not None:
                 problem = f"operands are on {device} and {a.device}"
-                raise DeviceError(
-                    describe(prim.name, ", ".join(str(x.type) for x in args if isinstance(x, Tensor)), problem, "move one with .to(device)")
-                )
+                types = ", ".join(str(x.type) for x in args if isinstance(x, Tensor))
+                raise DeviceError(describe(prim.name, types, problem, "move one with .to(device)"))
             device = a.device
     return device
 
 
-def _operand_dtypes(prim: Prim, args: list[Any]) -> tuple[tuple[dt.DType, ...], tuple[dt.DType, ...], dt.DType]:
+def _operand_dtypes(
+    prim: Prim, args: list[Any]
+) -> tuple[tuple[dt.DType, ...], tuple[dt.DType, ...], dt.DType]:
     """Dtypes of the operands as given, as the op computes them, and of its result."""
     skip = prim.details.get("leading", 0)
     tensors = [a.dtype for a in args[skip:] if isinstance(a, Tensor)]
     base = dt.promote(*tensors) if tensors else None
-    given = tuple(
-        a.dtype if isinstance(a, Tensor) else dt.of_scalar(a) if base is None or i < skip else dt.promote_scalar(base, a)
-        for i, a in enumerate(args)
-    )
+
+    def dtype_of(i: int, a: Any) -> dt.DType:
+        if isinstance(a, Tensor):
+            return a.dtype
+        return dt.of_scalar(a) if base is None or i < skip else dt.promote_scalar(base, a)
+
+    given = tuple(dtype_of(i, a) for i, a in enumerate(args))
     return given, *ELEMENTWISE.resolve(prim, given)
 
 
@@ -192,7 +200,9 @@ class Plan:
         self.default = dt.get_default_dtype()  # under which it was made
         self.run = run
         self.dtype = dtype
-        self.scalars = scalars  # for each operand the type that a Python number is turned into, or None
+        self.scalars = (
+            scalars  # for each operand the type that a Python number is turned into, or None
+        )
 
 
 def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
@@ -245,6 +255,8 @@ def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
 
 def quick_other(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """The result of a call whose operand types and parameters were seen before, or None."""
+    if not args and params.get("device") != "cpu":
+        return None
     key: Any = tuple(params.items())
     for a in args:
         if not isinstance(a, Tensor) or a.device is not CPU:
@@ -280,9 +292,12 @@ def quick_other(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> An
 def _learn(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], key: Any) -> None:
     """Notes the result types for operands that need neither cast nor bfloat16."""
     types = tuple(a.type for a in args)
-    if not args or any(t.dtype is dt.bfloat16 for t in types):
+    if any(t.dtype is dt.bfloat16 for t in types):
         return
-    if prim.kind is REDUCTION and prim.details["dtype"]((types[0].dtype,))[0][0] is not types[0].dtype:
+    if (
+        prim.kind is REDUCTION
+        and prim.details["dtype"]((types[0].dtype,))[0][0] is not types[0].dtype
+    ):
         return
     try:
         out = prim.infer(types, params)
@@ -300,7 +315,9 @@ def _record_quick(prim: Prim, edges: tuple[Any, ...], args: tuple[Any, ...], out
         a if not isinstance(a, Tensor) else (a, a._version) if saves(i) else a.type for i, a in enumerate(args)
     ])  # fmt: skip
     node = TapeNode(prim, edges, {}, (out.type,), user_place())
-    results = ((out._data, out._version_cell(), 0, out.dtype, CPU, None),) if prim.reads_out else None
+    results = (
+        ((out._data, out._version_cell(), 0, out.dtype, CPU, None),) if prim.reads_out else None
+    )
     node.saved = (kept, results)
     out._node = node
 
@@ -314,12 +331,17 @@ def _plan(prim: Prim, args: tuple[Any, ...]) -> Plan | None:
         given, compute, out = _operand_dtypes(prim, operands)
     except DualgraphError:
         return None
-    if any(isinstance(a, Tensor) and g is not c for a, g, c in zip(operands, given, compute, strict=True)):
+    if any(
+        isinstance(a, Tensor) and g is not c
+        for a, g, c in zip(operands, given, compute, strict=True)
+    ):
         return None
     if any(d is dt.bfloat16 for d in (*compute, out)):
         return None
     run = backend_for(CPU).runner(prim, compute, out)
-    scalars = tuple(None if isinstance(a, Tensor) else c.numpy.type for a, c in zip(args, compute, strict=True))
+    scalars = tuple(
+        None if isinstance(a, Tensor) else c.numpy.type for a, c in zip(args, compute, strict=True)
+    )
     return None if run is None else Plan(run, out, scalars)
 
 
@@ -360,7 +382,11 @@ def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
 
 
 def finish(
-    prim: Prim, args: list[Any], params: dict[str, Any], outs: tuple[Tensor, ...], types: tuple[TensorType, ...]
+    prim: Prim,
+    args: list[Any],
+    params: dict[str, Any],
+    outs: tuple[Tensor, ...],
+    types: tuple[TensorType, ...],
 ) -> None:
     """Notes a view's parent, records the tape entry, and tells a capture in progress."""
     if prim.aliases and _shares(outs[0], args[0]):
@@ -370,7 +396,9 @@ def finish(
         if any(e is not None for e in edges) and any(t.dtype.is_inexact for t in types):
             record(prim, edges, args, params, outs, types)
     tracer = state.tracer
-    if tracer is not None and (state.batching is None or state.batching.depth(outs) <= tracer.depth):
+    if tracer is not None and (
+        state.batching is None or state.batching.depth(outs) <= tracer.depth
+    ):
         tracer.record(prim, args, params, outs, user_location())
 
 
@@ -396,7 +424,8 @@ def record(
     if prim.reads_out:
         keep = state.tracer is not None  # a capture knows results by identity
         results = tuple(
-            (o._data, o._version_cell(), o._version, o.dtype, o.device, o if keep else None) for o in outs
+            (o._data, o._version_cell(), o._version, o.dtype, o.device, o if keep else None)
+            for o in outs
         )
     node.saved = (kept, results)
     for i, (out, t) in enumerate(zip(outs, types, strict=True)):

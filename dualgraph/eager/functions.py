@@ -10,6 +10,7 @@ from ..core import dtypes as dt
 from ..core.errors import ArgumentError, ShapeError, describe
 from ..core.types import broadcast_shapes
 from ..ops import arithmetic as ar
+from ..ops import comparison as cp
 from ..ops import movement as mv
 from ..ops import reduce as rd
 from ..ops.axes import normalize_axes, normalize_axis
@@ -245,9 +246,9 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
     """x limited to [min, max]; None leaves a side open. At a bound the gradient passes, as in PyTorch."""
     out = as_operand(x)
     if min is not None:
-        out = ar.where(ar.less(out, min), min, out)
+        out = ar.where(cp.less(out, min), min, out)
     if max is not None:
-        out = ar.where(ar.greater(out, max), max, out)
+        out = ar.where(cp.greater(out, max), max, out)
     return out
 
 

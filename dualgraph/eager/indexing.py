@@ -30,11 +30,15 @@ class Plan:
     def __init__(self, x: Tensor, key: Any) -> None:
         items = list(key) if isinstance(key, tuple) else [key]
         items = [self._convert(x, k) for k in items]
-        consumed = sum(k.ndim if _is_mask(k) else 1 for k in items if k is not None and k is not Ellipsis)
+        consumed = sum(
+            k.ndim if _is_mask(k) else 1 for k in items if k is not None and k is not Ellipsis
+        )
         if sum(k is Ellipsis for k in items) > 1:
             raise BoundsError(describe("index", str(x.type), "an index has at most one Ellipsis"))
         if consumed > x.ndim:
-            raise BoundsError(describe("index", str(x.type), f"{consumed} indexes for {x.ndim} dimensions"))
+            raise BoundsError(
+                describe("index", str(x.type), f"{consumed} indexes for {x.ndim} dimensions")
+            )
         if not any(k is Ellipsis for k in items):
             items.append(Ellipsis)
         at_ellipsis = next(i for i, k in enumerate(items) if k is Ellipsis)
@@ -42,7 +46,9 @@ class Plan:
         self.starts: list[int] = []
         self.stops: list[int] = []
         self.steps: list[int] = []
-        self.layout: list[str] = []  # per result axis before index tensors apply: "keep", "drop", "new"
+        self.layout: list[
+            str
+        ] = []  # per result axis before index tensors apply: "keep", "drop", "new"
         self.at: list[tuple[int, Tensor]] = []
         self._fill(x, items)
 
@@ -52,7 +58,14 @@ class Plan:
             return k
         if isinstance(k, Tensor):
             if not (k.dtype.is_integer or k.dtype is bool_):
-                raise DTypeError(describe("index", f"{x.type}, {k.type}", "index tensors are integer or bool", "cast with .long()"))
+                raise DTypeError(
+                    describe(
+                        "index",
+                        f"{x.type}, {k.type}",
+                        "index tensors are integer or bool",
+                        "cast with .long()",
+                    )
+                )
             return k
         if isinstance(k, (bool, np.bool_)):
             return asarray(np.asarray(k), device=x.device)
@@ -64,7 +77,9 @@ class Plan:
         try:
             return k.__index__()
         except AttributeError:
-            raise DTypeError(describe("index", str(x.type), f"a {type(k).__name__} cannot be an index")) from None
+            raise DTypeError(
+                describe("index", str(x.type), f"a {type(k).__name__} cannot be an index")
+            ) from None
 
     def _fill(self, x: Tensor, items: list[Any]) -> None:
         axis = 0
@@ -86,7 +101,13 @@ class Plan:
             else:
                 n = x.shape[axis]
                 if not -n <= k < n:
-                    raise BoundsError(describe("index", str(x.type), f"index {k} is out of range for axis {axis} of {n}"))
+                    raise BoundsError(
+                        describe(
+                            "index",
+                            str(x.type),
+                            f"index {k} is out of range for axis {axis} of {n}",
+                        )
+                    )
                 self._range(k % n, k % n + 1, 1, "drop")
             axis += 1
 
@@ -116,7 +137,9 @@ class Plan:
         ranges = zip(self.starts, self.stops, self.steps, x.shape, strict=True)
         if all((a, b, s) == (0, d, 1) for a, b, s, d in ranges):
             return x
-        return slice_(x, starts=tuple(self.starts), stops=tuple(self.stops), steps=tuple(self.steps))  # type: ignore[no-any-return]
+        return slice_(
+            x, starts=tuple(self.starts), stops=tuple(self.stops), steps=tuple(self.steps)
+        )  # type: ignore[no-any-return]
 
     def laid_out(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Result shape of the strided part alone."""
@@ -156,7 +179,11 @@ def _is_mask(k: Any) -> bool:
 def _mask_places(x: Tensor, mask: Tensor, axis: int) -> list[Tensor]:
     if mask.shape != x.shape[axis : axis + mask.ndim]:
         raise BoundsError(
-            describe("index", f"{x.type}, {mask.type}", f"a mask of shape {mask.shape} does not fit axes {axis} to {axis + mask.ndim}")
+            describe(
+                "index",
+                f"{x.type}, {mask.type}",
+                f"a mask of shape {mask.shape} does not fit axes {axis} to {axis + mask.ndim}",
+            )
         )
     return nonzero(mask)
 
@@ -222,9 +249,18 @@ def getitem(x: Tensor, key: Any) -> Tensor:
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """``x[key] = value``, in place."""
-    if isinstance(key, Tensor) and key.dtype is bool_ and key.shape == x.shape and not _array_like(value):
+    if (
+        isinstance(key, Tensor)
+        and key.dtype is bool_
+        and key.shape == x.shape
+        and not _array_like(value)
+    ):
         new = where(key, value, x)
-        write("setitem", x, fit("setitem", x, new if new.dtype is x.dtype else cast(new, dtype=x.dtype.name)))
+        write(
+            "setitem",
+            x,
+            fit("setitem", x, new if new.dtype is x.dtype else cast(new, dtype=x.dtype.name)),
+        )
         return
     if _is_switch(key):
         setitem(expand_dims_at(x, (0,)), reshape(asarray(key, device=x.device), shape=(1,)), value)
@@ -258,5 +294,6 @@ def _trim(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _array_like(value: Any) -> bool:
-    return (isinstance(value, (Tensor, np.ndarray)) and value.ndim > 0) or isinstance(value, (list, tuple))
-
+    return (isinstance(value, (Tensor, np.ndarray)) and value.ndim > 0) or isinstance(
+        value, (list, tuple)
+    )

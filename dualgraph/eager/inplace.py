@@ -21,19 +21,36 @@ def check_writable(op: str, t: Tensor) -> None:
     """Raises unless `t` may be written in place now."""
     if state.grad and t._requires_grad and t.is_leaf:
         raise AutogradError(
-            describe(op, str(t.type), "a leaf that requires gradients cannot be written in place", "do it under dg.no_grad(), or out of place")
+            describe(
+                op,
+                str(t.type),
+                "a leaf that requires gradients cannot be written in place",
+                "do it under dg.no_grad(), or out of place",
+            )
         )
     if state.grad and t._parent is not None:
         base = _base(t)
         if base is not t and base._requires_grad and base.is_leaf:
             raise AutogradError(
-                describe(op, str(t.type), "a view of a leaf that requires gradients cannot be written in place", "do it under dg.no_grad()")
+                describe(
+                    op,
+                    str(t.type),
+                    "a view of a leaf that requires gradients cannot be written in place",
+                    "do it under dg.no_grad()",
+                )
             )
     data = t._data
-    overlaps = 0 in data.strides and any(s == 0 and d > 1 for s, d in zip(data.strides, data.shape, strict=True))
+    overlaps = 0 in data.strides and any(
+        s == 0 and d > 1 for s, d in zip(data.strides, data.shape, strict=True)
+    )
     if overlaps or not getattr(data.flags, "writeable", True):
         raise AutogradError(
-            describe(op, str(t.type), "this memory cannot be written: several elements share one place, or it is read-only", "write to a .clone()")
+            describe(
+                op,
+                str(t.type),
+                "this memory cannot be written: several elements share one place, or it is read-only",
+                "write to a .clone()",
+            )
         )
 
 
@@ -55,13 +72,26 @@ def fit(op: str, t: Tensor, new: Any) -> Tensor:
             wide = ()
         if wide != t.shape:
             raise ShapeError(
-                describe(op, f"{t.type}, {new.type}", f"a result of shape {new.shape} does not fit in place into {t.shape}")
+                describe(
+                    op,
+                    f"{t.type}, {new.type}",
+                    f"a result of shape {new.shape} does not fit in place into {t.shape}",
+                )
             )
         new = broadcast_to(new, shape=t.shape)
     if new.dtype is not t.dtype:
-        if promote(new.dtype, t.dtype).kind != t.dtype.kind and t.dtype.kind != new.dtype.kind and new.dtype.is_inexact:
+        if (
+            promote(new.dtype, t.dtype).kind != t.dtype.kind
+            and t.dtype.kind != new.dtype.kind
+            and new.dtype.is_inexact
+        ):
             raise DTypeError(
-                describe(op, f"{t.type}, {new.type}", f"a {new.dtype.name} result does not fit in place into {t.dtype.name}", "write out of place, or cast first")
+                describe(
+                    op,
+                    f"{t.type}, {new.type}",
+                    f"a {new.dtype.name} result does not fit in place into {t.dtype.name}",
+                    "write out of place, or cast first",
+                )
             )
         new = cast(new, dtype=t.dtype.name)
     return new
@@ -102,7 +132,8 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
         on_tape = on_tape and prim.vjp_rule is not None
         if on_tape:
             _assign(parent, updated, updated._edge() if state.grad else None, cell[0], tracer)
-        elif tracer is not None:  # written through a detached view: the memory changes, the history does not
+        # Written through a detached view: the memory changes, the history does not.
+        elif tracer is not None:
             tracer.assign(parent, updated)
         child = parent
     return t
@@ -132,7 +163,9 @@ def _keep_old_values(t: Tensor, node: TapeNode, began: int) -> None:
     seen, stack = set(), [node]
 
     def safe(kept: Any) -> Any:
-        if type(kept) is not tuple or (kept[0] is not t and (t._cell is None or kept[0]._cell is not t._cell)):
+        if type(kept) is not tuple or (
+            kept[0] is not t and (t._cell is None or kept[0]._cell is not t._cell)
+        ):
             return kept
         if id(kept[0]) not in copies:
             copies[id(kept[0])] = copy(kept[0])

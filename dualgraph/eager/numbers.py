@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..core.context import state
+from ..core.devices import CPU
 from ..core.dtypes import bfloat16
+from ..ops.transfer import transfer
 from .tensor import Tensor
 
 
@@ -19,6 +21,14 @@ def live_number(holder: dict[str, Any], key: str, like: Tensor) -> Any:
     long as the number meets a tensor first.
     """
     value = holder[key]
-    if state.tracer is None or not isinstance(value, float) or like.dtype is bfloat16 or like.dtype.is_complex:
+    if (
+        state.tracer is None
+        or not isinstance(value, float)
+        or like.dtype is bfloat16
+        or like.dtype.is_complex
+    ):
         return value
-    return state.tracer.number(holder, key, like.dtype, lambda: Tensor(np.asarray(value, like.dtype.numpy)))
+    number = state.tracer.number(
+        holder, key, like.dtype, lambda: Tensor(np.asarray(value, like.dtype.numpy))
+    )
+    return number if like.device is CPU else transfer(number, device=str(like.device))

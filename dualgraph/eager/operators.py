@@ -11,6 +11,7 @@ from ..core.errors import DTypeError, describe
 from ..core.kinds import ELEMENTWISE
 from ..core.prim import REGISTRY
 from ..ops import arithmetic as ar
+from ..ops import comparison as cp
 from ..ops.transcendental import pow as power
 from .attach import method, methods
 from .functions import matmul
@@ -57,19 +58,19 @@ _ARITHMETIC = {
     "mod": ar.remainder,
     "pow": power,
     "matmul": matmul,
-    "and": ar.bitwise_and,
-    "or": ar.bitwise_or,
-    "xor": ar.bitwise_xor,
-    "lshift": ar.bitwise_left_shift,
-    "rshift": ar.bitwise_right_shift,
+    "and": cp.bitwise_and,
+    "or": cp.bitwise_or,
+    "xor": cp.bitwise_xor,
+    "lshift": cp.bitwise_left_shift,
+    "rshift": cp.bitwise_right_shift,
 }
 _COMPARISONS = {
-    "eq": ar.equal,
-    "ne": ar.not_equal,
-    "lt": ar.less,
-    "le": ar.less_equal,
-    "gt": ar.greater,
-    "ge": ar.greater_equal,
+    "eq": cp.equal,
+    "ne": cp.not_equal,
+    "lt": cp.less,
+    "le": cp.less_equal,
+    "gt": cp.greater,
+    "ge": cp.greater_equal,
 }
 
 for _name, _op in _ARITHMETIC.items():
@@ -103,7 +104,7 @@ def __abs__(x: Tensor) -> Tensor:
 
 @method
 def __invert__(x: Tensor) -> Tensor:
-    return ar.bitwise_invert(x)
+    return cp.bitwise_invert(x)
 
 
 @method
@@ -138,7 +139,7 @@ def __reversed__(x: Tensor) -> Tensor:
 
 @method
 def __contains__(x: Tensor, value: Any) -> bool:
-    return bool(ar.equal(x, value).any())
+    return bool(cp.equal(x, value).any())
 
 
 @method
@@ -171,6 +172,6 @@ UFUNCS: dict[str, Any] = {
     name: op
     for name, op in REGISTRY.items()
     if op.kind is ELEMENTWISE and isinstance(getattr(np, name, None), np.ufunc)
-} | {"true_divide": ar.divide, "absolute": ar.abs, "power": power, "matmul": matmul, "invert": ar.bitwise_invert,
-     "left_shift": ar.bitwise_left_shift, "right_shift": ar.bitwise_right_shift}  # fmt: skip
+} | {"true_divide": ar.divide, "absolute": ar.abs, "power": power, "matmul": matmul, "invert": cp.bitwise_invert,
+     "left_shift": cp.bitwise_left_shift, "right_shift": cp.bitwise_right_shift}  # fmt: skip
 methods(__array_ufunc__=ufunc)

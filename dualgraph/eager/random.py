@@ -20,17 +20,8 @@ from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
 from ..core.types import broadcast_shapes
 from ..ops import random as rng
-from ..ops.arithmetic import (
-    add,
-    bitwise_left_shift,
-    bitwise_or,
-    cast,
-    divide,
-    isfinite,
-    less,
-    negative,
-    remainder,
-)
+from ..ops.arithmetic import add, cast, divide, negative, remainder
+from ..ops.comparison import bitwise_left_shift, bitwise_or, isfinite, less
 from ..ops.movement import copy as copy_op
 from ..ops.movement import reshape
 from ..ops.transcendental import log
@@ -71,6 +62,8 @@ class Generator:
 
     def seed(self) -> int:
         """Starts a stream of an unpredictable seed and gives the seed."""
+        if context.tracer is not None:
+            context.tracer.foreign("source of random seeds")
         chosen = int.from_bytes(os.urandom(8), "little") >> 1
         self.manual_seed(chosen)
         return chosen

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..core import dtypes as dt
 from ..core.errors import ArgumentError, describe
 from ..ops import arithmetic as ar
+from ..ops import comparison as cp
 from ..ops.axes import normalize_axis
 from ..ops.indexing import index_put, put_along
 from ..ops.searching import search_sorted
@@ -58,7 +59,7 @@ def unique_all(x: Any, /) -> UniqueAll:
         sh.concat(
             [
                 ones_like(head, dtype=dt.bool_),
-                ar.not_equal(sh.cut(ordered, 0, 1, n), sh.cut(ordered, 0, 0, n - 1)),
+                cp.not_equal(sh.cut(ordered, 0, 1, n), sh.cut(ordered, 0, 0, n - 1)),
             ]
         )
         if n
@@ -123,13 +124,12 @@ def _unique_slices(x: Tensor, axis: int) -> UniqueAll:
     n = moved.shape[0]
     rows = sh.reshape(moved, (n, prod(moved.shape[1:])))
     order = arange(n, device=x.device)
-    for column in reversed(
-        range(rows.shape[1])
-    ):  # stable sorts from the least column on: row order
+    # Stable sorts from the least column on: row order.
+    for column in reversed(range(rows.shape[1])):
         keys = fn.take(sh.reshape(sh.cut(rows, 1, column, column + 1), (-1,)), order)
         order = fn.take(order, fn.argsort(keys))
     ordered = fn.take(rows, order, axis=0)
-    differs = fn.any(ar.not_equal(sh.cut(ordered, 0, 1, n), sh.cut(ordered, 0, 0, n - 1)), axis=1)
+    differs = fn.any(cp.not_equal(sh.cut(ordered, 0, 1, n), sh.cut(ordered, 0, 0, n - 1)), axis=1)
     first = ones(min(n, 1), dtype=dt.bool_, device=x.device)
     found = _grouped(ordered, order, sh.concat([first, differs]), (n,))
     values = sh.reshape(found.values, (found.values.shape[0], *moved.shape[1:]))
@@ -143,7 +143,7 @@ def unique_consecutive(x: Tensor, return_inverse: bool = False, return_counts: b
     n = flat.shape[0]
     first = ones(min(n, 1), dtype=dt.bool_, device=x.device)
     new = (
-        sh.concat([first, ar.not_equal(sh.cut(flat, 0, 1, n), sh.cut(flat, 0, 0, max(n - 1, 0)))])
+        sh.concat([first, cp.not_equal(sh.cut(flat, 0, 1, n), sh.cut(flat, 0, 0, max(n - 1, 0)))])
         if n
         else first
     )
@@ -205,12 +205,12 @@ def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
         if min == max == 0 and flat.shape[0]
         else (float(min), float(max))
     )
-    one_value = ar.equal(low, high)
+    one_value = cp.equal(low, high)
     low, high = (
         ar.where(one_value, ar.subtract(low, 1), low),
         ar.where(one_value, ar.add(high, 1), high),
     )
-    inside = ar.logical_and(ar.greater_equal(flat, low), ar.less_equal(flat, high))
+    inside = cp.logical_and(cp.greater_equal(flat, low), cp.less_equal(flat, high))
     part = ar.multiply(
         ar.subtract(ar.where(inside, flat, low), low), ar.divide(bins, ar.subtract(high, low))
     )
@@ -222,4 +222,4 @@ def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
 def isin(elements: Any, test_elements: Any) -> Tensor:
     """Which elements are among the test elements."""
     x, among = as_operand(elements), sh.reshape(as_operand(test_elements), (-1,))
-    return fn.any(ar.equal(sh.expand_dims(x, axis=-1), among), axis=-1)
+    return fn.any(cp.equal(sh.expand_dims(x, axis=-1), among), axis=-1)

@@ -108,11 +108,21 @@ class Tensor:
         """Asks for (or drops) gradients of this leaf, in place."""
         if requires_grad and not self.dtype.is_inexact:
             raise DTypeError(
-                describe("requires_grad_", str(self.type), "only floating and complex tensors have gradients", "cast with .float()")
+                describe(
+                    "requires_grad_",
+                    str(self.type),
+                    "only floating and complex tensors have gradients",
+                    "cast with .float()",
+                )
             )
         if not self.is_leaf and not requires_grad:
             raise AutogradError(
-                describe("requires_grad_", str(self.type), "this tensor is the result of an op", "use .detach() for a tensor without history")
+                describe(
+                    "requires_grad_",
+                    str(self.type),
+                    "this tensor is the result of an op",
+                    "use .detach() for a tensor without history",
+                )
             )
         if self.is_leaf:
             self._requires_grad = requires_grad
@@ -154,7 +164,11 @@ class Tensor:
                 raise DTypeError(f"a gradient is a tensor or None, not {type(value).__name__}")
             if value.shape != self.shape or value.dtype is not self.dtype:
                 raise AutogradError(
-                    describe("grad", f"{self.type}, {value.type}", "a gradient has the type of its tensor")
+                    describe(
+                        "grad",
+                        f"{self.type}, {value.type}",
+                        "a gradient has the type of its tensor",
+                    )
                 )
         self._set_grad(value)
 
@@ -178,7 +192,12 @@ class Tensor:
         """The only element as a Python number."""
         if self._data.size != 1:
             raise ValueError(
-                describe("item", str(self.type), f"a tensor of {self._data.size} elements is not one number", "use .tolist()")
+                describe(
+                    "item",
+                    str(self.type),
+                    f"a tensor of {self._data.size} elements is not one number",
+                    "use .tolist()",
+                )
             )
         if state.batching is not None:
             state.batching.refuse(self, "item()")
@@ -193,7 +212,12 @@ class Tensor:
     def __bool__(self) -> bool:
         if self._data.size != 1:
             raise ValueError(
-                describe("bool", str(self.type), "the truth of several elements is ambiguous", "use .any() or .all()")
+                describe(
+                    "bool",
+                    str(self.type),
+                    "the truth of several elements is ambiguous",
+                    "use .any() or .all()",
+                )
             )
         value = self.item()
         return bool(value)
@@ -210,7 +234,12 @@ class Tensor:
     def __index__(self) -> int:
         if not (self.dtype.is_integer or self.dtype.kind == "bool"):
             raise TypeError(
-                describe("index", str(self.type), "only integer tensors can serve as an index", "cast with .long()")
+                describe(
+                    "index",
+                    str(self.type),
+                    "only integer tensors can serve as an index",
+                    "cast with .long()",
+                )
             )
         return int(self.item())
 
@@ -225,5 +254,3 @@ class Tensor:
     if TYPE_CHECKING:  # methods built of ops are attached by modules above this one
 
         def __getattr__(self, name: str) -> Any: ...
-
-

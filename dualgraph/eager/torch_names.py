@@ -12,6 +12,7 @@ from typing import Any
 from ..core.dtypes import get_default_dtype
 from ..core.errors import ShapeError, describe
 from ..ops import arithmetic as ar
+from ..ops import comparison as cp
 from ..ops import transcendental as tr
 from ..ops.axes import normalize_axis
 from ..ops.movement import copy as copy_op
@@ -93,12 +94,12 @@ def absolute(x: Any) -> Tensor:
 
 mul, neg, ger = ar.multiply, ar.negative, outer
 true_divide = ar.divide
-eq, ne = ar.equal, ar.not_equal
-lt, le, gt, ge = ar.less, ar.less_equal, ar.greater, ar.greater_equal
+eq, ne = cp.equal, cp.not_equal
+lt, le, gt, ge = cp.less, cp.less_equal, cp.greater, cp.greater_equal
 swapaxes = swapdims = transpose
 arccos, arcsin, arctan, arctan2 = tr.acos, tr.asin, tr.atan, tr.atan2
 arccosh, arcsinh, arctanh = tr.acosh, tr.asinh, tr.atanh
-bitwise_not, fix = ar.bitwise_invert, ar.trunc
+bitwise_not, fix = cp.bitwise_invert, ar.trunc
 relu = activations.relu
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.dtypes import DType, as_dtype, bool_
 from ..core.node import Literal
-from . import arithmetic, cumulative, movement, reduce  # noqa: F401  (the ops named below)
+from . import arithmetic, comparison, cumulative, movement, reduce  # noqa: F401  (the ops named below)
 
 EXACT = """
     copy(x)                                  -> x

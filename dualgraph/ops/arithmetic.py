@@ -9,20 +9,16 @@ from ..core.errors import DTypeError
 from ..core.kinds import (
     chosen,
     elementwise,
-    integer,
-    integral,
-    logical,
     magnitude,
     number,
     opaque,
-    ordered,
     real,
     real_float,
     real_number,
-    to_bool,
     to_float,
 )
 from ..core.types import TensorType
+from .comparison import equal, greater, less
 
 
 @elementwise(commutative=True)
@@ -277,7 +273,11 @@ def _(ct, _out, condition, _x, _y):
     return None, lambda: where(condition, ct, 0), lambda: where(condition, 0, ct)
 
 
-@elementwise(dtype=lambda dtypes: (dtypes, dtypes[0]), name="cast", samples=lambda rng: [((rng.standard_normal(5),), {"dtype": "float64"})])
+@elementwise(
+    dtype=lambda dtypes: (dtypes, dtypes[0]),
+    name="cast",
+    samples=lambda rng: [((rng.standard_normal(5),), {"dtype": "float64"})],
+)
 def cast(s, x, dtype):
     """x converted to another dtype (a name); floats lose their fraction on the way to integers."""
     return s.cast(x, dtype)
@@ -286,136 +286,6 @@ def cast(s, x, dtype):
 @cast.vjp
 def _(ct, _out, _x, dtype):
     return (cast(ct, dtype=_x.dtype.name) if _x.dtype.is_inexact and ct.dtype.is_inexact else None,)
-
-
-# --- comparison and logic ----------------------------------------------------------------------
-
-
-@elementwise(dtype=to_bool, commutative=True)
-def equal(s, x, y):
-    """``x == y``; NaN equals nothing."""
-    return x == y
-
-
-@elementwise(dtype=to_bool, commutative=True)
-def not_equal(s, x, y):
-    """``x != y``."""
-    return x != y
-
-
-@elementwise(dtype=ordered)
-def less(s, x, y):
-    """``x < y``."""
-    return x < y
-
-
-@elementwise(dtype=ordered)
-def less_equal(s, x, y):
-    """``x <= y``."""
-    return x <= y
-
-
-@elementwise(dtype=ordered)
-def greater(s, x, y):
-    """``x > y``."""
-    return x > y
-
-
-@elementwise(dtype=ordered)
-def greater_equal(s, x, y):
-    """``x >= y``."""
-    return x >= y
-
-
-@elementwise(dtype=logical, commutative=True)
-def logical_and(s, x, y):
-    """Both are true (not zero)."""
-    return s.logical_and(x, y)
-
-
-@elementwise(dtype=logical, commutative=True)
-def logical_or(s, x, y):
-    """Either is true (not zero)."""
-    return s.logical_or(x, y)
-
-
-@elementwise(dtype=logical, commutative=True)
-def logical_xor(s, x, y):
-    """Exactly one is true (not zero)."""
-    return s.logical_xor(x, y)
-
-
-@elementwise(dtype=logical)
-def logical_not(s, x):
-    """x is false (zero)."""
-    return s.logical_not(x)
-
-
-def _inspecting(dtypes: tuple[dt.DType, ...]) -> tuple[tuple[dt.DType, ...], dt.DType]:
-    return dtypes, dt.bool_
-
-
-@elementwise(dtype=_inspecting)
-def isnan(s, x):
-    """x is not a number."""
-    return s.isnan(x)
-
-
-@elementwise(dtype=_inspecting)
-def isinf(s, x):
-    """x is an infinity."""
-    return s.isinf(x)
-
-
-@elementwise(dtype=_inspecting)
-def isfinite(s, x):
-    """x is neither infinite nor NaN."""
-    return s.isfinite(x)
-
-
-@elementwise(dtype=_inspecting)
-def signbit(s, x):
-    """The sign bit is set: negative numbers and -0.0."""
-    return s.signbit(x)
-
-
-# --- bits --------------------------------------------------------------------------------------
-
-
-@elementwise(dtype=integral, commutative=True)
-def bitwise_and(s, x, y):
-    """Bits set in both."""
-    return x & y
-
-
-@elementwise(dtype=integral, commutative=True)
-def bitwise_or(s, x, y):
-    """Bits set in either."""
-    return x | y
-
-
-@elementwise(dtype=integral, commutative=True)
-def bitwise_xor(s, x, y):
-    """Bits set in exactly one."""
-    return x ^ y
-
-
-@elementwise(dtype=integral)
-def bitwise_invert(s, x):
-    """All bits flipped."""
-    return ~x
-
-
-@elementwise(dtype=integer, domain=(0, 6))
-def bitwise_left_shift(s, x, y):
-    """x shifted left by y bits; y at or past the width gives 0."""
-    return s.shift_left(x, y)
-
-
-@elementwise(dtype=integer, domain=(0, 6))
-def bitwise_right_shift(s, x, y):
-    """x shifted right by y bits, keeping the sign."""
-    return s.shift_right(x, y)
 
 
 # --- complex -----------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ _BETWEEN = {"normalize_axis", "normalize_axes", "call", "<genexpr>", "<listcomp>
 def _asker() -> str:
     """The function that was given the axis, for error texts."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and (frame.f_code.co_name in _BETWEEN or frame.f_code.co_name[0] == "_"):
+    while frame.f_back is not None and (
+        frame.f_code.co_name in _BETWEEN or frame.f_code.co_name[0] == "_"
+    ):
         frame = frame.f_back
     return frame.f_code.co_name

@@ -7,8 +7,9 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from ..core.composite import composite
-from .arithmetic import abs, cast, divide, isfinite, multiply, sqrt, square, subtract, where
+from .arithmetic import abs, cast, divide, multiply, sqrt, square, subtract, where
 from .axes import normalize_axes
+from .comparison import isfinite
 from .movement import stop_gradient
 from .reduce import reduce_max, reduce_sum
 from .transcendental import exp, log

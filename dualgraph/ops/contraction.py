@@ -12,7 +12,8 @@ from ..core.kinds import contraction
 from ..core.types import TensorType, broadcast_shapes
 from . import canonical
 from .arithmetic import conj
-from .movement import each_offset, permute, place, reshape, strided_windows
+from .movement import permute, reshape
+from .windows import each_offset, place, strided_windows
 
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
@@ -84,7 +85,9 @@ def conv_extent(spatial: Ints, kernel: Ints, stride: Ints, padding: Pairs, dilat
     for d, k, s, (a, b), dil in zip(spatial, kernel, stride, padding, dilation, strict=True):
         span = (k - 1) * dil + 1
         if d + a + b < span:
-            raise ShapeError(f"a kernel of span {span} does not fit an axis of {d} padded by {a} and {b}")
+            raise ShapeError(
+                f"a kernel of span {span} does not fit an axis of {d} padded by {a} and {b}"
+            )
         out.append((d + a + b - span) // s + 1)
     return tuple(out)
 
@@ -103,7 +106,9 @@ def _split(x: Any, groups: int) -> Any:
     return x.reshape((x.shape[0], groups, x.shape[1] // groups, prod(x.shape[2:])))
 
 
-def _gather(xp: Any, x: Any, kernel: Ints, stride: Ints, padding: Pairs, dilation: Ints, groups: int) -> Any:
+def _gather(
+    xp: Any, x: Any, kernel: Ints, stride: Ints, padding: Pairs, dilation: Ints, groups: int
+) -> Any:
     """im2col: (N, groups, C / groups * prod(kernel), prod(out))."""
     k = len(kernel)
     view = columns(xp, x, kernel, stride, padding, dilation)
@@ -172,7 +177,13 @@ def _out_of_channels(y: Any, b: int) -> Any:
 
 
 def _input_samples(rng: Any) -> list[Any]:
-    two = {"stride": (2, 1), "padding": ((1, 0), (1, 1)), "dilation": (1, 2), "groups": 2, "extent": (5, 6)}
+    two = {
+        "stride": (2, 1),
+        "padding": ((1, 0), (1, 1)),
+        "dilation": (1, 2),
+        "groups": 2,
+        "extent": (5, 6),
+    }
     return [((rng.standard_normal((2, 6, 2, 6)), rng.standard_normal((6, 2, 3, 2))), two)]
 
 
@@ -187,7 +198,9 @@ def conv_input(xp, ct, w, extent, stride, padding, dilation, groups):
     full = tuple(d + a + b for d, (a, b) in zip(extent, padding, strict=True))
     out = xp.zeros((n, channels, *full), dtype=ct.dtype)
     for offset in each_offset(kernel):
-        at = tuple(place(o * d, c, s) for o, d, c, s in zip(offset, dilation, counts, stride, strict=True))
+        at = tuple(
+            place(o * d, c, s) for o, d, c, s in zip(offset, dilation, counts, stride, strict=True)
+        )
         out[(..., *at)] += cols[(slice(None), slice(None), *offset)]
     return out[(..., *(slice(a, a + d) for d, (a, _) in zip(extent, padding, strict=True)))]
 
@@ -195,12 +208,16 @@ def conv_input(xp, ct, w, extent, stride, padding, dilation, groups):
 @conv_input.type
 def _(ct, w, extent, stride, padding, dilation, groups):
     if ct.shape[1] != w.shape[0]:
-        raise ShapeError(f"weight {w.shape} takes {w.shape[0]} channels; the input has shape {ct.shape}")
+        raise ShapeError(
+            f"weight {w.shape} takes {w.shape[0]} channels; the input has shape {ct.shape}"
+        )
     x = (ct.shape[0], w.shape[1] * groups, *extent)
     _check_conv(x, w.shape, groups)
     expected = conv_extent(extent, w.shape[2:], stride, padding, dilation)
     if expected != ct.shape[2:]:
-        raise ArgumentError(f"an output of size {extent} needs an input of size {expected}, not {ct.shape[2:]}")
+        raise ArgumentError(
+            f"an output of size {extent} needs an input of size {expected}, not {ct.shape[2:]}"
+        )
     return TensorType(ct.dtype, x, ct.device)
 
 
@@ -221,7 +238,13 @@ def _(lift, args, batched, groups, **how):
 
 
 def _weight_samples(rng: Any) -> list[Any]:
-    two = {"stride": (2, 1), "padding": ((1, 0), (1, 1)), "dilation": (1, 2), "groups": 2, "kernel": (3, 2)}
+    two = {
+        "stride": (2, 1),
+        "padding": ((1, 0), (1, 1)),
+        "dilation": (1, 2),
+        "groups": 2,
+        "kernel": (3, 2),
+    }
     return [((rng.standard_normal((2, 4, 5, 6)), rng.standard_normal((2, 6, 2, 6))), two)]
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from ..core.kinds import opaque, reduction
 from ..core.types import TensorType
 from . import canonical
-from .arithmetic import cast, conj, divide, equal, multiply, not_equal, where
+from .arithmetic import cast, conj, divide, where
+from .comparison import equal, not_equal
 from .movement import concat_along, flip, permute, reshape, slice_
 from .reduce import samples, spread, totals, wide
 
@@ -96,7 +97,8 @@ def _rows_of(x: Any, axes: tuple[int, ...]) -> Any:
     from_axes = [i for i in range(x.ndim) if i not in axes]
     order = (*from_axes, *axes)
     return reshape(
-        permute(x, axes=order), shape=(*(x.shape[i] for i in from_axes), _product(x.shape[a] for a in axes))
+        permute(x, axes=order),
+        shape=(*(x.shape[i] for i in from_axes), _product(x.shape[a] for a in axes)),
     )
 
 

@@ -55,7 +55,9 @@ def take_along(xp, x, at, axis):
 
 @take_along.type
 def _(x, at, axis):
-    if x.ndim != at.ndim or any(i != axis and a > d for i, (d, a) in enumerate(zip(x.shape, at.shape, strict=True))):
+    if x.ndim != at.ndim or any(
+        i != axis and a > d for i, (d, a) in enumerate(zip(x.shape, at.shape, strict=True))
+    ):
         raise ShapeError(f"indexes of shape {at.shape} do not fit {x.shape} along axis {axis}")
     return TensorType(x.dtype, at.shape, x.device)
 
@@ -98,7 +100,9 @@ def scatter_along(xp, x, at, values, axis, mode):
 @scatter_along.type
 def _(x, at, values, axis, mode):
     if at.shape != values.shape or x.ndim != at.ndim:
-        raise ShapeError(f"indexes {at.shape} and values {values.shape} must agree and have the axes of {x.shape}")
+        raise ShapeError(
+            f"indexes {at.shape} and values {values.shape} must agree and have the axes of {x.shape}"
+        )
     return x
 
 
@@ -142,7 +146,11 @@ def index_shape(shape: Ints, at: tuple[Ints, ...], dims: Ints) -> Ints:
 def _index_samples(rng: Any) -> list[Any]:
     x = rng.standard_normal((3, 4, 5))
     i, j = rng.integers(0, 3, (2, 1)), rng.integers(0, 5, (3,))
-    return [((x, i, j), {"dims": (0, 2)}), ((x, i, j % 4), {"dims": (0, 1)}), ((x, j % 4), {"dims": (1,)})]
+    return [
+        ((x, i, j), {"dims": (0, 2)}),
+        ((x, i, j % 4), {"dims": (0, 1)}),
+        ((x, j % 4), {"dims": (1,)}),
+    ]
 
 
 @indexing(name="index", can_fail=True, samples=_index_samples)
@@ -210,7 +218,12 @@ def _axes_to(x: Any, rank: int, front: int) -> Any:
 
 def _axes_from(x: Any, rank: int, front: int) -> Any:
     """Inverse of `_axes_to`."""
-    order = (0, *range(1 + front, 1 + front + rank), *range(1, 1 + front), *range(1 + front + rank, x.ndim))
+    order = (
+        0,
+        *range(1 + front, 1 + front + rank),
+        *range(1, 1 + front),
+        *range(1 + front + rank, x.ndim),
+    )
     return permute(x, axes=order) if front else x
 
 

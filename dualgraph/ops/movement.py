@@ -1,4 +1,4 @@
-"""Movement: ops that rearrange elements - reshape, permute, slice, flip, pad, join, windows."""
+"""Movement: ops that rearrange elements - reshape, permute, slice, flip, pad, join, copy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.errors import ArgumentError, ShapeError
 from ..core.kinds import movement
-from ..core.types import Shape, TensorType
+from ..core.types import TensorType
 
 Ints = tuple[int, ...]
 
@@ -63,7 +63,9 @@ def expand_dims_at(x: Any, axes: Ints) -> Any:
 # --- permute -----------------------------------------------------------------------------------
 
 
-@movement(aliases=True, samples=lambda rng: [((rng.standard_normal((2, 3, 4)),), {"axes": (2, 0, 1)})])
+@movement(
+    aliases=True, samples=lambda rng: [((rng.standard_normal((2, 3, 4)),), {"axes": (2, 0, 1)})]
+)
 def permute(xp, x, axes):
     """Axes in another order: result axis i is axis ``axes[i]`` of x. A view."""
     return x.transpose(axes)
@@ -72,7 +74,9 @@ def permute(xp, x, axes):
 @permute.type
 def _(x, axes):
     if sorted(axes) != list(range(x.ndim)):
-        raise ArgumentError(f"axes {axes} are not a permutation of the {x.ndim} axes of shape {x.shape}")
+        raise ArgumentError(
+            f"axes {axes} are not a permutation of the {x.ndim} axes of shape {x.shape}"
+        )
     return TensorType(x.dtype, tuple(x.shape[a] for a in axes), x.device)
 
 
@@ -139,7 +143,10 @@ def _(base, new, starts, stops, steps):
 
 def _unslice_samples(rng: Any) -> list[Any]:
     return [
-        ((rng.standard_normal((3, 3)),), {"shape": (5, 6), "starts": (1, 0), "stops": (4, 6), "steps": (1, 2)})
+        (
+            (rng.standard_normal((3, 3)),),
+            {"shape": (5, 6), "starts": (1, 0), "stops": (4, 6), "steps": (1, 2)},
+        )
     ]
 
 
@@ -164,7 +171,9 @@ def _(ct, _out, _x, shape, starts, stops, steps):
 @unslice.batch
 def _(lift, args, batched, shape, starts, stops, steps):
     n = args[0].shape[0]
-    return unslice(args[0], shape=(n, *shape), starts=(0, *starts), stops=(n, *stops), steps=(1, *steps))
+    return unslice(
+        args[0], shape=(n, *shape), starts=(0, *starts), stops=(n, *stops), steps=(1, *steps)
+    )
 
 
 def _update_samples(rng: Any) -> list[Any]:
@@ -250,8 +259,12 @@ def pad(xp, x, widths, value):
 @pad.type
 def _(x, widths, value):
     if len(widths) != x.ndim or any(a < 0 or b < 0 for a, b in widths):
-        raise ArgumentError(f"widths {widths} do not fit shape {x.shape}: one (before, after) >= 0 an axis")
-    return TensorType(x.dtype, tuple(d + a + b for d, (a, b) in zip(x.shape, widths, strict=True)), x.device)
+        raise ArgumentError(
+            f"widths {widths} do not fit shape {x.shape}: one (before, after) >= 0 an axis"
+        )
+    return TensorType(
+        x.dtype, tuple(d + a + b for d, (a, b) in zip(x.shape, widths, strict=True)), x.device
+    )
 
 
 @pad.vjp
@@ -267,7 +280,12 @@ def _(lift, args, batched, widths, value):
 
 
 def _concat_samples(rng: Any) -> list[Any]:
-    return [((rng.standard_normal((2, 3)), rng.standard_normal((2, 1)), rng.standard_normal((2, 2))), {"axis": 1})]
+    return [
+        (
+            (rng.standard_normal((2, 3)), rng.standard_normal((2, 1)), rng.standard_normal((2, 2))),
+            {"axis": 1},
+        )
+    ]
 
 
 @movement(name="concat_along", samples=_concat_samples)
@@ -282,9 +300,13 @@ def _(*xs, axis):
     rest = first.shape[:axis] + first.shape[axis + 1 :]
     for x in xs[1:]:
         if x.ndim != first.ndim or x.shape[:axis] + x.shape[axis + 1 :] != rest:
-            raise ShapeError(f"shapes {', '.join(str(t.shape) for t in xs)} differ in more than axis {axis}")
+            raise ShapeError(
+                f"shapes {', '.join(str(t.shape) for t in xs)} differ in more than axis {axis}"
+            )
     total = sum(x.shape[axis] for x in xs)
-    return TensorType(first.dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :]), first.device)
+    return TensorType(
+        first.dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :]), first.device
+    )
 
 
 @concat_along.vjp
@@ -304,110 +326,6 @@ def _(ct, _out, *_xs, axis):
 @concat_along.batch
 def _(lift, args, batched, axis):
     return concat_along(*lift.materialize(args, batched), axis=axis + 1)
-
-
-# --- windows -----------------------------------------------------------------------------------
-
-
-def window_counts(shape: Shape, sizes: Ints, steps: Ints, dilations: Ints) -> Shape:
-    """How many windows fit along each of the last axes."""
-    k = len(sizes)
-    spans = tuple((n - 1) * d + 1 for n, d in zip(sizes, dilations, strict=True))
-    for dim, span in zip(shape[-k:], spans, strict=True):
-        if dim < span:
-            raise ShapeError(f"a window of {span} elements does not fit an axis of {dim} (shape {shape})")
-    return tuple((dim - span) // st + 1 for dim, span, st in zip(shape[-k:], spans, steps, strict=True))
-
-
-def strided_windows(xp: Any, x: Any, sizes: Ints, steps: Ints, dilations: Ints) -> Any:
-    """View of shape (..., counts..., sizes...) with all windows over the last axes."""
-    k = len(sizes)
-    counts = window_counts(x.shape, sizes, steps, dilations)
-    strides = x.strides[-k:]
-    return xp.lib.stride_tricks.as_strided(
-        x,
-        shape=(*x.shape[:-k], *counts, *sizes),
-        strides=(
-            *x.strides[:-k],
-            *(s * st for s, st in zip(strides, steps, strict=True)),
-            *(s * d for s, d in zip(strides, dilations, strict=True)),
-        ),
-    )
-
-
-def _window_samples(rng: Any) -> list[Any]:
-    return [
-        ((rng.standard_normal((2, 5, 6)),), {"sizes": (2, 3), "steps": (1, 2), "dilations": (2, 1)}),
-        ((rng.standard_normal((7,)),), {"sizes": (3,), "steps": (2,), "dilations": (1,)}),
-    ]
-
-
-@movement(samples=_window_samples)
-def windows(xp, x, sizes, steps, dilations):
-    """All windows over the last axes: shape (..., counts..., sizes...)."""
-    return xp.ascontiguousarray(strided_windows(xp, x, sizes, steps, dilations))
-
-
-@windows.type
-def _(x, sizes, steps, dilations):
-    counts = window_counts(x.shape, sizes, steps, dilations)
-    return TensorType(x.dtype, (*x.shape[: x.ndim - len(sizes)], *counts, *sizes), x.device)
-
-
-@windows.vjp
-def _(ct, _out, _x, sizes, steps, dilations):
-    extent = _x.shape[_x.ndim - len(sizes) :]
-    return (fold_windows(ct, extent=extent, steps=steps, dilations=dilations),)
-
-
-@windows.batch
-def _(lift, args, batched, sizes, steps, dilations):
-    return windows(args[0], sizes=sizes, steps=steps, dilations=dilations)
-
-
-def place(start: int, count: int, step: int) -> slice:
-    """The places that one element of every window falls on."""
-    return slice(start, start + (count - 1) * step + 1, step)
-
-
-def each_offset(sizes: Ints) -> list[Ints]:
-    """All places inside a window, in row-major order."""
-    out: list[Ints] = [()]
-    for n in sizes:
-        out = [(*head, i) for head in out for i in range(n)]
-    return out
-
-
-def _fold_samples(rng: Any) -> list[Any]:
-    x = rng.standard_normal((2, 3, 2, 2, 3))
-    return [((x,), {"extent": (5, 6), "steps": (1, 2), "dilations": (2, 1)})]
-
-
-@movement(name="fold_windows", samples=_fold_samples)
-def fold_windows(xp, x, extent, steps, dilations):
-    """Windows added up where they overlap, in row-major order inside the window: transpose of `windows`."""
-    k = len(extent)
-    lead, counts, sizes = x.shape[: x.ndim - 2 * k], x.shape[x.ndim - 2 * k : x.ndim - k], x.shape[x.ndim - k :]
-    out = xp.zeros((*lead, *extent), dtype=x.dtype)
-    for offset in each_offset(sizes):
-        at = tuple(place(o * d, c, s) for o, d, c, s in zip(offset, dilations, counts, steps, strict=True))
-        out[(..., *at)] += x[(..., *offset)]
-    return out
-
-
-@fold_windows.type
-def _(x, extent, steps, dilations):
-    return TensorType(x.dtype, (*x.shape[: x.ndim - 2 * len(extent)], *extent), x.device)
-
-
-@fold_windows.vjp
-def _(ct, _out, _x, extent, steps, dilations):
-    return (windows(ct, sizes=_x.shape[_x.ndim - len(extent) :], steps=steps, dilations=dilations),)
-
-
-@fold_windows.batch
-def _(lift, args, batched, extent, steps, dilations):
-    return fold_windows(args[0], extent=extent, steps=steps, dilations=dilations)
 
 
 # --- copies and boundaries ---------------------------------------------------------------------

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 from ..core import dtypes as dt
 from ..core.kinds import opaque
 from ..core.types import TensorType
-from .movement import each_offset, place, window_counts
+from .windows import each_offset, place, window_counts
 
 Ints = tuple[int, ...]
 
@@ -21,7 +20,15 @@ def _samples(rng: Any) -> list[Any]:
 def _views(x: Any, counts: Ints, sizes: Ints, steps: Ints, dilations: Ints) -> list[Any]:
     """For each place inside a window, the elements of x that fall on it."""
     return [
-        x[(..., *(place(o * d, c, s) for o, d, c, s in zip(offset, dilations, counts, steps, strict=True)))]
+        x[
+            (
+                ...,
+                *(
+                    place(o * d, c, s)
+                    for o, d, c, s in zip(offset, dilations, counts, steps, strict=True)
+                ),
+            )
+        ]
         for offset in each_offset(sizes)
     ]
 
@@ -120,8 +127,3 @@ def _(g, _out, _x, at, sizes, **how):
 @pool_pick.batch
 def _(lift, args, batched, **how):
     return pool_pick(*lift.materialize(args, batched), **how)
-
-
-def window_size(sizes: Ints) -> int:
-    """Number of elements in a window."""
-    return prod(sizes)

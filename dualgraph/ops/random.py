@@ -15,12 +15,14 @@ from ..core import dtypes as dt
 from ..core.errors import DTypeError
 from ..core.kinds import opaque
 from ..core.types import TensorType
-from .arithmetic import bitwise_right_shift, cast, multiply, sqrt
+from .arithmetic import cast, multiply, sqrt
+from .comparison import bitwise_right_shift
 from .movement import concat_along, reshape, slice_
 from .transcendental import cos, log, sin
 
-_M0, _M1 = 0xD2511F53, 0xCD9E8D57
-_W0, _W1 = 0x9E3779B9, 0xBB67AE85
+FACTORS = 0xD2511F53, 0xCD9E8D57
+STEPS = 0x9E3779B9, 0xBB67AE85  # of the keys
+ROUNDS = 10
 _MASK = 0xFFFFFFFF
 
 
@@ -28,13 +30,13 @@ def philox(xp: Any, seed: Any, counters: Any) -> Any:
     """(..., n, 4) words of 32 bits for (..., n) 64-bit counters under 64-bit seeds (..., 1); all are uint64."""
     mask, half = xp.uint64(_MASK), xp.uint64(32)
     column = (2,) + (1,) * counters.ndim
-    factors = xp.asarray((_M0, _M1), dtype="uint64").reshape(column)
-    step = xp.asarray((_W0, _W1), dtype="uint64").reshape(column)
+    factors = xp.asarray(FACTORS, dtype="uint64").reshape(column)
+    step = xp.asarray(STEPS, dtype="uint64").reshape(column)
     keys = xp.stack((seed & mask, seed >> half))
     # words 0 and 2 of each block, and words 1 and 3
     even = xp.stack((counters & mask, xp.zeros_like(counters)))
     odd = xp.stack((counters >> half, xp.zeros_like(counters)))
-    for _ in range(10):
+    for _ in range(ROUNDS):
         product = even * factors
         even = (product >> half)[::-1] ^ odd
         even ^= keys

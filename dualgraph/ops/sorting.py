@@ -16,7 +16,9 @@ def sort_along(xp, x, axis, descending=False):
         order = xp.argsort(x, axis=axis, kind="stable")
     else:  # stable among equals, so sort the reversed array and reverse the result
         n = x.shape[axis]
-        order = xp.flip(n - 1 - xp.argsort(xp.flip(x, axis=axis), axis=axis, kind="stable"), axis=axis)
+        order = xp.flip(
+            n - 1 - xp.argsort(xp.flip(x, axis=axis), axis=axis, kind="stable"), axis=axis
+        )
     return xp.take_along_axis(x, order, axis=axis), order.astype("int64")
 
 

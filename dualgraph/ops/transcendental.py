@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from math import log as _log
-from math import pi, sqrt as _sqrt
+from math import pi
+from math import sqrt as _sqrt
 
 from ..core.kinds import elementwise, integer, real_float, to_float
-from .arithmetic import (
-    conj as conjugate,
-    divide,
-    equal,
-    multiply,
-    negative,
-    sqrt,
-    square,
-    subtract,
-    where,
-)
+from .arithmetic import conj as conjugate
+from .arithmetic import divide, multiply, negative, sqrt, square, subtract, where
+from .comparison import equal
 
 LN2 = _log(2)
 LN10 = _log(10)
@@ -343,7 +336,7 @@ def is_number(x: object) -> bool:
     return isinstance(x, (bool, int, float, complex))
 
 
-def pow(x, y):  # noqa: A001
+def pow(x, y):
     """``x ** y``. Integers stay integers; 2 as power is a product, 0.5 a square root.
 
     >>> import dualgraph as dg
@@ -362,5 +355,12 @@ def pow(x, y):  # noqa: A001
 
 
 def _kind(value: object) -> str:
-    return "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "float" if isinstance(value, float) else "complex"
-
+    return (
+        "bool"
+        if isinstance(value, bool)
+        else "int"
+        if isinstance(value, int)
+        else "float"
+        if isinstance(value, float)
+        else "complex"
+    )

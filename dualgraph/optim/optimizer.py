@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..core.errors import ArgumentError, StateError
-from ..eager.numbers import live_number
 from ..eager import Tensor, asarray, enable_grad, full, no_grad, zeros
+from ..eager.numbers import live_number
 
 Group = dict[str, Any]
 State = dict[str, Any]

@@ -86,7 +86,9 @@ class Folder:
                     node.prim, scalars, node.params, (Var(-1, scalars[0].type),), node.where
                 )
                 backend = backend_for(out.type.device)
-                value = _number(run_node(_typed(alone, out.type.device), scalars, backend)[0], out, backend)
+                value = _number(
+                    run_node(_typed(alone, out.type.device), scalars, backend)[0], out, backend
+                )
         if value is not None:
             self.uniform[out] = value
 

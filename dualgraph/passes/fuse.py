@@ -7,7 +7,7 @@ group that reads through them gets copies, where they are nothing but index arit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..core.kinds import MOVEMENT, REDUCTION
 from ..core.node import Node, Var
@@ -19,13 +19,11 @@ CanFuse = Callable[[Node], bool]
 Accept = Callable[[Graph], bool]
 
 MAX_NODES = 120  # in one group
-ALL, REDUCE_LAST, NO_MAPS, SAME_SHAPE, ALONE = range(
-    5
-)  # how freely a node may join; see `Grower.fits`
+# How freely a node may join; see `Grower.fits`.
+ALL, REDUCE_LAST, NO_MAPS, SAME_SHAPE, ALONE = range(5)
 
 
-@dataclass(slots=True)
-class Space:
+class Space(NamedTuple):
     """What a group loops over: `full` places, and `kept` of them after its reductions (None without any)."""
 
     full: int
@@ -115,9 +113,8 @@ class Grower:
             return one.full == two.full and v.type.size == base.type.size
         if strictness >= REDUCE_LAST:
             return False
-        if (
-            two.kept is None
-        ):  # a reduction, then places kept (an epilogue) or all places (to normalise)
+        # A reduction, then places kept (an epilogue) or all places (to normalise).
+        if two.kept is None:
             return two.full in (one.full, one.kept)
         return one.full == two.full and one.kept == two.kept
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..core.kinds import ELEMENTWISE, MOVEMENT
 from ..core.node import Node, Var
-from ..static.graph import Graph, GraphBuilder, Operand, evaluate
+from ..static.graph import Graph, GraphBuilder, Operand
 from ..static.region import fused_region
 from .reach import Reach, bits
 from .regions import in_order
@@ -82,11 +82,7 @@ def side_by_side(nodes: list[Node]) -> Node:
     results: list[Operand] = []
     for node in nodes:
         given = [env[v] if isinstance(v, Var) else v for v in node.inputs]
-        results += evaluate(
-            node.params["body"],
-            given,
-            lambda n, operands: builder.add(n.prim, tuple(operands), n.params, n.where),
-        )
+        results += builder.splice(node.params["body"], given)
     outputs = tuple(v for node in nodes for v in node.outputs)
     return Node(
         fused_region, tuple(env), {"body": builder.build(results)}, outputs, nodes[-1].where

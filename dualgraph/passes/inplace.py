@@ -93,7 +93,12 @@ def donate(
 
 def _may_donate(plan: Schedule, v: Var, out: Var, may_overwrite: MayOverwrite) -> bool:
     old, new = plan.buffer_of(v), plan.buffer_of(out)
-    if old.role != INPUT or new.role not in (OUTPUT, TEMPORARY) or v.type != out.type or old.last >= len(plan.steps):
+    if (
+        old.role != INPUT
+        or new.role not in (OUTPUT, TEMPORARY)
+        or v.type != out.type
+        or old.last >= len(plan.steps)
+    ):
         return False
     if (
         not fills(out.type, plan.places[out].layout)

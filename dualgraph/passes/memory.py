@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..core.errors import ArgumentError
 from .schedule import Buffer, Schedule
@@ -13,8 +13,7 @@ ALIGNMENT = 64
 GOOD_ENOUGH = 1.02  # times the lower bound: no further way of packing is tried
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryPlan:
+class MemoryPlan(NamedTuple):
     """Offsets of buffers in one arena. Buffers never overlap while both are live.
 
     ``lower_bound_bytes``: the most bytes live at one step, which no plan can go below;
@@ -24,8 +23,8 @@ class MemoryPlan:
     arena_bytes: int
     lower_bound_bytes: int
     unplanned_bytes: int
-    offsets: dict[int, int] = field(default_factory=dict, hash=False)
-    buffers: tuple[Buffer, ...] = ()
+    offsets: dict[int, int]
+    buffers: tuple[Buffer, ...]
 
     def __str__(self) -> str:
         over = self.arena_bytes / self.lower_bound_bytes - 1 if self.lower_bound_bytes else 0.0

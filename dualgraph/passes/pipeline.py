@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from ..core.node import Node
 from ..static.graph import Graph, renumber
@@ -20,6 +20,7 @@ from .order import order
 from .recompute import recompute
 from .rematerialise import rematerialise
 from .simplify import simplify
+from .trim import trim
 
 Pass = Callable[[Graph], Graph]
 
@@ -32,8 +33,7 @@ def one(_: object) -> float:
     return 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
+class Hooks(NamedTuple):
     """What passes ask the backend.
 
     ``claims(node)``: it has a kernel for this composite. ``can_fuse(node)``: ops like this can be part
@@ -48,8 +48,7 @@ class Hooks:
     singles: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PassRecord:
+class PassRecord(NamedTuple):
     """One pass that ran: nodes before and after, how long it took, and the graph it gave."""
 
     name: str
@@ -74,6 +73,8 @@ def pipeline(
         ("cse", cse),
         ("simplify again", partial(simplify, fast_math=fast_math)),
         ("dce again", dce),
+        ("trim", trim),
+        ("bodies", partial(with_bodies, change=lambda b: optimise(b, hooks, fast_math)[0])),
         (
             "fuse",
             partial(fuse, can_fuse=hooks.can_fuse, accept=hooks.accept, singles=hooks.singles),
@@ -97,7 +98,6 @@ def optimise(
     """
     chosen = hooks or Hooks()
     records: list[PassRecord] = []
-    graph = with_bodies(graph, lambda body: optimise(body, chosen, fast_math)[0])
     for name, apply in pipeline(chosen, fast_math, budget):
         began = time.perf_counter()
         after = apply(graph)

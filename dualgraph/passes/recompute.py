@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..core.kinds import ELEMENTWISE
 from ..core.node import Node, Var
-from ..static.graph import Graph, GraphBuilder, Operand, evaluate, renumber, substitute
+from ..static.graph import Graph, GraphBuilder, Operand, renumber, substitute
 from ..static.region import fused_region
 from .dce import dce
 
@@ -16,8 +16,7 @@ PER_BYTE = 8.0  # instructions on vectors that cost as much as a byte of traffic
 MAX_NODES = 200  # in one region
 
 
-@dataclass(frozen=True, slots=True)
-class Cone:
+class Cone(NamedTuple):
     """How one result of a region follows, op by op, from `leaves`: inputs and other results of the region."""
 
     nodes: tuple[Node, ...]
@@ -123,12 +122,7 @@ def absorb(reader: Node, maker: Node, v: Var, cone: Cone) -> Node:
         inputs = tuple(substitute(w, local) for w in node.inputs)
         (local[node.outputs[0]],) = builder.add(node.prim, inputs, node.params, node.where)
     env[v] = local[cone.value]
-    results = evaluate(
-        reader.params["body"],
-        [env[w] for w in reader.inputs],
-        lambda n, operands: builder.add(n.prim, tuple(operands), n.params, n.where),
-    )
-    body = builder.build(results)
+    body = builder.build(builder.splice(reader.params["body"], [env[w] for w in reader.inputs]))
     return Node(fused_region, tuple(sources), {"body": body}, reader.outputs, reader.where)
 
 

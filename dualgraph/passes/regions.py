@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..core.node import Node, Var
 from ..static.graph import Graph, GraphBuilder, Operand
 from ..static.region import fused_region
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """A group as a body of its own: what it reads and gives, in the outer graph's vars."""
 
     inputs: tuple[Var, ...]

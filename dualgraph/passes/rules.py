@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from math import copysign
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.constant import exact
 from ..core.errors import GraphError
@@ -21,8 +20,7 @@ Bindings = dict[str, Any]
 Producers = Mapping[Var, Node]
 
 
-@dataclass(frozen=True, slots=True)
-class Apply:
+class Apply(NamedTuple):
     """An op on patterns. Its parameters are letters, constants or (in replacements) function calls."""
 
     prim: Prim
@@ -30,23 +28,20 @@ class Apply:
     params: tuple[tuple[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """Stands for any operand or parameter; for the same one wherever it stands in a rule."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A function of what letters stand for."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """``pattern -> replacement if all conditions``."""
 
     text: str

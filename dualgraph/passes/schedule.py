@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
@@ -13,8 +13,7 @@ from .layout import Layout, row_major, view_layout
 INPUT, CONSTANT, OUTPUT, TEMPORARY = "input", "constant", "output", "temporary"
 
 
-@dataclass(frozen=True, slots=True)
-class Buffer:
+class Buffer(NamedTuple):
     """Memory that values live in from step `first` to step `last`, both included.
 
     ``role``: "input" (the caller's), "constant" (the program's), "output" (fresh on each call, given
@@ -36,16 +35,14 @@ class Buffer:
         return self.first <= other.last and other.first <= self.last
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a value lies: a buffer, and the layout in it."""
 
     buffer: int
     layout: Layout
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One node to run. A view step moves nothing: its result is a place in its operand's buffer.
 
     ``overwrites``: pairs (result, operand) of positions that share one buffer: the result is written
@@ -57,8 +54,7 @@ class Step:
     overwrites: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(NamedTuple):
     """A graph's steps in order, and the place of every var. `Graph` has the values, this the memory.
 
     Inputs are taken to be row-major. Every place is inside its buffer, and no step writes to a buffer
@@ -68,7 +64,7 @@ class Schedule:
     graph: Graph
     steps: tuple[Step, ...]
     buffers: tuple[Buffer, ...]
-    places: dict[Var, Place] = field(hash=False)
+    places: dict[Var, Place]
 
     def buffer_of(self, v: Var) -> Buffer:
         return self.buffers[self.places[v].buffer]
@@ -158,13 +154,13 @@ def merge(plan: Schedule, step: int, result: int, source: Var) -> Schedule:
     node = plan.steps[step].node
     old, new = plan.buffer_of(node.outputs[result]), plan.buffer_of(source)
     places = {
-        v: replace(p, buffer=new.id) if p.buffer == old.id else p for v, p in plan.places.items()
+        v: p._replace(buffer=new.id) if p.buffer == old.id else p for v, p in plan.places.items()
     }
     buffers = list(plan.buffers)
     role = old.role if new.role == TEMPORARY else new.role
-    buffers[new.id] = replace(new, last=max(new.last, old.last), role=role)
+    buffers[new.id] = new._replace(last=max(new.last, old.last), role=role)
     steps = list(plan.steps)
     if source in node.inputs:
         pair = (result, node.inputs.index(source))
-        steps[step] = replace(steps[step], overwrites=(*steps[step].overwrites, pair))
+        steps[step] = steps[step]._replace(overwrites=(*steps[step].overwrites, pair))
     return Schedule(plan.graph, tuple(steps), tuple(buffers), places)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.backend import execute
 from ..core.constant import ConstArray
@@ -19,16 +19,17 @@ from ..core.node import Literal, Node, Var
 from ..core.prim import lookup
 from ..core.types import TensorType
 from .graph import Graph, Operand, rewrite
+from .region import is_region
 from .scopes import group_scopes
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """Where an input comes from on each call.
 
     ``kind``: "leaf" (leaf number `key` of the arguments), "tensor" (the tensor `key`, read afresh),
     "number" (the Python float that dict and key `key` lead to),
-    "array" (the NumPy array `key`, read afresh), "grad" (the ``.grad`` of the tensor of slot `key`).
+    "array" (the NumPy array `key`, read afresh), "grad" (the ``.grad`` of the tensor `key`), "leaf grad" (that of
+    leaf number `key`).
     """
 
     kind: str
@@ -37,8 +38,7 @@ class Slot:
     requires_grad: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Concrete:
+class Concrete(NamedTuple):
     """A value that Python took out of a tensor during capture: equal on each call, or the path differs."""
 
     operand: Operand
@@ -143,10 +143,14 @@ class Tracer:
             self.var_of(a) if hasattr(a, "_data") else Literal(a.value, a.dtype) for a in args
         )
         made = self._emit(prim, inputs, params, tuple(o.type for o in outs), where)
-        if self._taped and not state.grad:
+        if self._taped and not state.grad and any(getattr(a, "requires_grad", False) for a in args):
             self._untaped.update(made)
         for out, var in zip(outs, made, strict=True):
             self._set(out, var)
+
+    def name(self, t: Any, known: Any) -> None:
+        """`t` is made as another name for the value of a known tensor."""
+        self._set(t, self.var_of(known))
 
     def before_write(self, op: str, t: Any) -> None:
         """`t` is about to be written in place."""
@@ -171,8 +175,8 @@ class Tracer:
         self._set(t, self._emit(lookup("constant"), (), params, (t.type,), user_location())[0])
 
     def know_array(self, array: Any, slot: Slot) -> None:
-        """Declares a NumPy array that is found again on each call."""
-        self._known_arrays[id(array)] = slot
+        """Declares a NumPy array that is found again on each call; the first slot given stays."""
+        self._known_arrays.setdefault(id(array), slot)
 
     def external_array(self, t: Any, array: Any) -> None:
         """`t` shares the memory of a NumPy array."""
@@ -229,7 +233,9 @@ class Tracer:
         if not track.read and not track.written:
             track.read = True
             if track.at_entry is not None:
-                self.add_root(track.at_entry, Slot("grad", t, track.at_entry.type))
+                place = next((r.slot.key for r in self.roots if r.tensor is t and r.slot.kind == "leaf"), None)
+                slot = Slot("grad", t, track.at_entry.type)
+                self.add_root(track.at_entry, slot if place is None else slot._replace(kind="leaf grad", key=place))
 
     def write_grad(self, t: Any, value: Any) -> None:
         """``t.grad`` is set."""
@@ -247,24 +253,21 @@ class Tracer:
         state.tracer = None
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(NamedTuple):
     """When a call ends, output `output` is copied into the memory of input `input`."""
 
     input: int
     output: int
 
 
-@dataclass(frozen=True, slots=True)
-class GradEffect:
+class GradEffect(NamedTuple):
     """When a call ends, the ``.grad`` of slot `owner` becomes output `output` (None: no gradient)."""
 
     owner: Any
     output: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """A finished capture: the graph and what its inputs and outputs mean.
 
     Outputs are, in order: results, stored values, gradients, concrete values.
@@ -279,12 +282,22 @@ class Trace:
     results: int
 
 
+def _reread(node: Node, mapping: dict[Var, Operand]) -> Node:
+    """`node` with its inputs replaced, those of the body in it, too."""
+    node = rewrite(node, mapping)
+    if not is_region(node):
+        return node
+    body: Graph = node.params["body"]
+    inner = Graph(node.inputs, tuple(_reread(n, mapping) for n in body.nodes), body.outputs)
+    return Node(node.prim, node.inputs, {**node.params, "body": inner}, node.outputs, node.where)
+
+
 def off_the_tape(given: list[Node], tracer: Tracer) -> list[Node]:
     """The nodes, with results of ops that ran under ``no_grad`` stopped, as a replay for gradients needs it."""
     nodes = []
     stopped: dict[Var, Operand] = {}
     for node in given:
-        nodes.append(rewrite(node, stopped))
+        nodes.append(_reread(node, stopped))
         for v in node.outputs:
             if v in tracer._untaped and v.type.dtype.is_inexact:
                 stopped[v] = tracer._new_var(v.type)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import enum
-
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,11 +13,24 @@ from ..core.dtypes import DType
 from ..core.errors import Location
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
-ATOMS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), slice, range, DType, Device, enum.Enum)
+ATOMS = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    type(None),
+    type(Ellipsis),
+    slice,
+    range,
+    DType,
+    Device,
+    enum.Enum,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Assumption:
+class Assumption(NamedTuple):
     """One thing a capture relied on: what it is, its value, and where the code reads it."""
 
     kind: str
@@ -48,7 +59,11 @@ class Check:
         self.expected = expected
         self.name = name
         self.where = where
-        self.atom = exact(expected) if isinstance(expected, ATOMS) and not isinstance(expected, enum.Enum) else None
+        self.atom = (
+            exact(expected)
+            if isinstance(expected, ATOMS) and not isinstance(expected, enum.Enum)
+            else None
+        )
 
     def read(self) -> Any:
         raise NotImplementedError
@@ -57,7 +72,9 @@ class Check:
         now = self.read()
         if now is self.expected:
             return True
-        return self.atom is not None and type(now) is type(self.expected) and exact(now) == self.atom
+        return (
+            self.atom is not None and type(now) is type(self.expected) and exact(now) == self.atom
+        )
 
     def assumption(self) -> Assumption:
         return Assumption("state", self.name, self.expected, self.where)
@@ -180,4 +197,8 @@ def class_attribute(cls: type, name: str) -> Any:
 
 
 def _member(value: Any) -> Any:
-    return (type(value), exact(value)) if isinstance(value, ATOMS) and not isinstance(value, enum.Enum) else id(value)
+    return (
+        (type(value), exact(value))
+        if isinstance(value, ATOMS) and not isinstance(value, enum.Enum)
+        else id(value)
+    )

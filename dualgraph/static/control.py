@@ -7,7 +7,7 @@ run on tensors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..core.backend import ArrayBackend
@@ -19,9 +19,10 @@ from ..core.prim import Prim
 from ..core.types import TensorType
 from .graph import Graph
 from .interpreter import interpret
+from .prepared import prepared
 
 Arrays = Sequence[Any]
-Body = Callable[..., Any]  # arrays in, arrays out
+Trimmed = tuple[list[bool], dict[str, Any]]  # which results are left, and the parameters for them
 
 
 class Control(Kind):
@@ -65,6 +66,12 @@ def _own(backend: ArrayBackend, results: Arrays, given: Arrays) -> list[Any]:
     return out
 
 
+def _giving(graph: Graph, kept: Sequence[bool]) -> Graph:
+    """The graph with those of its outputs that are kept."""
+    outputs = tuple(v for v, keep in zip(graph.outputs, kept, strict=True) if keep)
+    return graph.with_nodes(graph.nodes, outputs)
+
+
 # --- cond --------------------------------------------------------------------------------------
 
 
@@ -74,7 +81,11 @@ def _cond(backend: Any, pred: Any, *operands: Any, true: Graph, false: Graph) ->
     return _own(backend, interpret(branch, operands, backend), operands)
 
 
-cond_op = Prim("cond", CONTROL, _cond, multiple=True)
+def _trim_cond(read: list[bool], true: Graph, false: Graph) -> Trimmed:
+    return read, {"true": _giving(true, read), "false": _giving(false, read)}
+
+
+cond_op = Prim("cond", CONTROL, _cond, multiple=True, trim=_trim_cond)
 
 
 @cond_op.type
@@ -109,15 +120,25 @@ def _scan(
     xs = [_rows(backend, a) for a in arrays[carries : carries + slices]]
     constants = arrays[carries + slices :]
     ys = [backend.xp.empty((length, *t.shape), t.dtype.numpy) for t in body.out_types[carries:]]
+    step = prepared(body, backend)
     for i in step_order(length, reverse):
-        outs = interpret(body, [*carry, *(x[i, ...] for x in xs), *constants], backend)
+        outs = step([*carry, *(x[i, ...] for x in xs), *constants])
         carry = [_rows(backend, a) for a in outs[:carries]]
         for y, out in zip(ys, outs[carries:], strict=True):
             y[i, ...] = out
     return [*_own(backend, carry, arrays), *ys]
 
 
-scan_op = Prim("scan", CONTROL, _scan, multiple=True)
+def _trim_scan(read: list[bool], **params: Any) -> Trimmed:
+    carries, body = params["carries"], params["body"]
+    kept = [True] * carries + read[carries:]
+    if params["saves"] and any(read[len(read) - carries :]):  # all or none
+        kept[len(kept) - carries :] = [True] * carries
+    saves = params["saves"] and kept[-1]
+    return kept, {**params, "body": _giving(body, kept), "saves": saves}
+
+
+scan_op = Prim("scan", CONTROL, _scan, multiple=True, trim=_trim_scan)
 
 
 @scan_op.type
@@ -153,12 +174,11 @@ def _while(
     saved = [
         backend.xp.zeros((max_steps, *t.shape), t.dtype.numpy) for t in body.out_types if saves
     ]
-    step = 0
-    while step != max_steps and goes_on(backend, interpret(test, [*carry, *constants], backend)):
+    step, check, advance = 0, prepared(test, backend), prepared(body, backend)
+    while step != max_steps and goes_on(backend, check([*carry, *constants])):
         for rows, array in zip(saved, carry if saves else (), strict=True):
             rows[step, ...] = array
-        outs = interpret(body, [*carry, *constants], backend)
-        carry = [_rows(backend, a) for a in outs]
+        carry = [_rows(backend, a) for a in advance([*carry, *constants])]
         step += 1
     last = _own(backend, carry, arrays)
     return [*last, backend.xp.asarray(step, dtype="int64"), *saved] if saves else last
@@ -169,7 +189,14 @@ def goes_on(backend: ArrayBackend, outs: Arrays) -> bool:
     return bool(backend.to_numpy(outs[0]))
 
 
-while_op = Prim("while_loop", CONTROL, _while, multiple=True)
+def _trim_while(read: list[bool], **params: Any) -> Trimmed:
+    carries = params["carries"]
+    if any(read[carries:]) or not params["saves"]:
+        return [True] * len(read), params
+    return [i < carries for i in range(len(read))], {**params, "saves": False}
+
+
+while_op = Prim("while_loop", CONTROL, _while, multiple=True, trim=_trim_while)
 
 
 @while_op.type

@@ -15,33 +15,53 @@ import functools
 import re
 import sys
 import types
-
 from typing import Any
 
 import numpy as np
 
 from ..core.errors import Location
 from .checks import (
-    ATOMS, MISSING, AttributeCheck, CellCheck, Check, ClassCheck, ContentCheck, DictCheck, ItemCheck, LengthCheck,
-    MembersCheck, TensorCheck, class_attribute,
+    ATOMS,
+    MISSING,
+    AttributeCheck,
+    CellCheck,
+    Check,
+    ClassCheck,
+    ContentCheck,
+    DictCheck,
+    ItemCheck,
+    LengthCheck,
+    MembersCheck,
+    TensorCheck,
+    class_attribute,
 )  # fmt: skip
 
 MAX_OBJECTS = 20_000
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
 ENGINE = "dualgraph"
 OPEN_PARTS = ("dualgraph.nn", "dualgraph.optim", "dualgraph.transforms")
-_TUPLE_GETTER: Any = type(vars(collections.namedtuple("_Pair", "a"))["a"])  # a field of a named tuple
+_TUPLE_GETTER: Any = type(vars(Location)["file"])  # a field of a named tuple
 SLOT_DESCRIPTORS = (
     types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType,
     types.MethodDescriptorType, _TUPLE_GETTER,
 )  # fmt: skip
 FROZEN = (re.Pattern, np.dtype, *SLOT_DESCRIPTORS, type(NotImplemented))
 PURE_MODULES = frozenset(
-    """__future__ _collections_abc _operator _thread abc bisect builtins cmath collections collections.abc contextlib copy dataclasses enum
-    fractions functools heapq itertools math numbers operator re statistics string textwrap types typing""".split()
+    """__future__ _collections_abc _operator _thread abc bisect builtins cmath collections collections.abc
+    contextlib copy dataclasses enum fractions functools heapq itertools math numbers operator re statistics
+    string textwrap types typing""".split()
 )
-IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval)
-REFLECTION = frozenset("getattr setattr delattr hasattr vars dir globals locals __dict__ __getattribute__ attrgetter methodcaller".split())
+IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval, id)
+UNFOLLOWED = frozenset(
+    "_version data_ptr is_leaf grad_fn".split()
+)  # what tensors tell of themselves beside their type
+GROUPS = frozenset(
+    "param_groups get_last_lr get_lr state_dict".split()
+)  # ways to an optimiser's numbers
+REFLECTION = frozenset(
+    """getattr setattr delattr hasattr vars dir globals locals __dict__ __getattribute__ attrgetter
+    methodcaller""".split()
+)
 BUFFERS = frozenset("memoryview bytes bytearray".split())  # builtins that read the memory of arrays
 
 
@@ -51,6 +71,7 @@ class Footprint:
     def __init__(self, roots: list[tuple[Any, str]]) -> None:
         self.names: set[str] = set()
         self.written: set[str] = set()
+        self.user_names: set[str] = set()  # those in code outside of the engine
         self.reflects = False  # some code may read attributes by names that are not seen
         self.reads_arrays = False  # some code may read the memory of arrays unseen
         while True:
@@ -70,7 +91,9 @@ class Footprint:
         for value, name in roots:
             self._visit(value, name, Location("", 0))
             if getattr(getattr(value, "__code__", None), "co_flags", 0) & 0x2A0:  # yield, async
-                self._refuse("a generator or coroutine cannot be one program", name, Location("", 0))
+                self._refuse(
+                    "a generator or coroutine cannot be one program", name, Location("", 0)
+                )
         while self._work:
             value, name, where = self._work.pop()
             self._expand(value, name, where)
@@ -79,9 +102,13 @@ class Footprint:
                 return
 
     def forget(self, holder: Any, key: Any) -> None:
-        """Drops the check of a dict entry."""
+        """Drops the check of a dict entry that the graph reads afresh, unless the user's code may read it, too."""
+        if self.reflects or self.user_names & {key, *GROUPS}:
+            return
         self.checks = [
-            c for c in self.checks if not (type(c) is DictCheck and c.holder is holder and c.key == key)
+            c
+            for c in self.checks
+            if not (type(c) is DictCheck and c.holder is holder and c.key == key)
         ]
 
     def failing(self) -> Check | None:
@@ -99,7 +126,9 @@ class Footprint:
 
     def _prepare(self) -> tuple[int, list[tuple[Any, Any, Any, Check]], list[Check]]:
         """The checks of dict entries, which are most, as plain tuples; and the others."""
-        plain = [(c.holder, c.key, c.expected, c) for c in self.checks if type(c) is DictCheck]
+        plain: list[tuple[Any, Any, Any, Check]] = [
+            (c.holder, c.key, c.expected, c) for c in self.checks if type(c) is DictCheck
+        ]
         return len(self.checks), plain, [c for c in self.checks if type(c) is not DictCheck]
 
     def reaches(self, value: Any) -> bool:
@@ -118,7 +147,7 @@ class Footprint:
             self._visit(check.expected, check.name, check.where)
 
     def _visit(self, value: Any, name: str, where: Location) -> None:
-        if isinstance(value, ATOMS) or isinstance(value, (np.generic, *FROZEN)) or id(value) in self._seen:
+        if isinstance(value, (*ATOMS, np.generic, *FROZEN)) or id(value) in self._seen:
             return
         self._seen[id(value)] = value
         self._work.append((value, name, where))
@@ -126,7 +155,9 @@ class Footprint:
     def _expand(self, value: Any, name: str, where: Location) -> None:
         if hasattr(value, "_version_cell"):
             self.tensors[id(value)] = name
-            self.checks.append(TensorCheck(value, None, (value.type, value._requires_grad), name, where))
+            self.checks.append(
+                TensorCheck(value, None, (value.type, value._requires_grad), name, where)
+            )
         elif isinstance(value, np.ndarray):
             self._array(value, name, where)
         elif isinstance(value, (tuple, frozenset)):
@@ -148,7 +179,9 @@ class Footprint:
                 self._visit(item, f"an element of {name}", where)
         elif isinstance(value, types.FunctionType):
             self._function(value, name)
-        elif isinstance(value, (types.MethodType, functools.partial, staticmethod, classmethod, property)):
+        elif isinstance(
+            value, (types.MethodType, functools.partial, staticmethod, classmethod, property)
+        ):
             self._bound(value, name, where)
         elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType, np.ufunc)):
             self._builtin(value, name, where)
@@ -163,7 +196,11 @@ class Footprint:
         if value.dtype.hasobject:
             self._refuse("the objects in a NumPy array cannot be checked", name, where)
         elif value.nbytes > MAX_ARRAY_BYTES:
-            self._refuse("this NumPy array is too large to compare on each call; make it a tensor outside", name, where)
+            self._refuse(
+                "this NumPy array is too large to compare on each call; make it a tensor outside",
+                name,
+                where,
+            )
         else:
             self.arrays[id(value)] = (value, name)
             self.checks.append(ContentCheck(value, name, where))
@@ -184,10 +221,13 @@ class Footprint:
             self.written |= written
             if engine:
                 continue
+            self.user_names |= names
             self.reflects = self.reflects or bool(names & REFLECTION)
             self.reads_arrays = self.reads_arrays or bool(names & BUFFERS)
             for module in imported:
                 self._visit(sys.modules.get(module), module, where)
+            for told in sorted(names & UNFOLLOWED):
+                self._refuse(f"reads .{told}, which a capture does not follow", name, where)
             if "globals" in names:
                 self._refuse("globals() reads state that cannot be followed", name, where)
         if not engine:
@@ -221,12 +261,16 @@ class Footprint:
 
     def _place_function(self, fn: types.FunctionType, name: str, where: Location) -> None:
         """What belongs to the function itself and can be exchanged: code, defaults, attributes."""
-        self.checks.append(AttributeCheck(fn, "__code__", fn.__code__, f"the code of {name}", where))
+        self.checks.append(
+            AttributeCheck(fn, "__code__", fn.__code__, f"the code of {name}", where)
+        )
         for part in ("__defaults__", "__kwdefaults__"):
             if getattr(fn, part) is not None:
                 self._place(AttributeCheck(fn, part, getattr(fn, part), f"{name}.{part}", where))
         for attribute in sorted(self._wanted(vars(fn))):
-            self._place(DictCheck(vars(fn), attribute, vars(fn)[attribute], f"{name}.{attribute}", where))
+            self._place(
+                DictCheck(vars(fn), attribute, vars(fn)[attribute], f"{name}.{attribute}", where)
+            )
 
     def _wanted(self, held: Any) -> Any:
         """The attributes among `held` that some code may read or write."""
@@ -235,7 +279,9 @@ class Footprint:
     def _outside(self, module: str, name: str, where: Location) -> None:
         """Code of the standard library counts as pure only where it is known to be."""
         top = module.partition(".")[0]
-        if module.startswith("numpy.random") or (top in sys.stdlib_module_names and module not in PURE_MODULES):
+        if module.startswith("numpy.random") or (
+            top in sys.stdlib_module_names and module not in PURE_MODULES
+        ):
             self._refuse(f"depends on {module}, which may change from call to call", name, where)
         elif top == "numpy":
             self.reads_arrays = True
@@ -246,7 +292,10 @@ class Footprint:
         elif isinstance(value, property):
             parts = [f for f in (value.fget, value.fset) if f is not None]
         else:
-            parts = [value.__func__, *([value.__self__] if isinstance(value, types.MethodType) else [])]
+            parts = [
+                value.__func__,
+                *([value.__self__] if isinstance(value, types.MethodType) else []),
+            ]
         for part in parts:
             self._visit(part, name, where)
 
@@ -262,10 +311,16 @@ class Footprint:
     def _module(self, module: types.ModuleType, name: str, where: Location) -> None:
         held = vars(module)
         if not _closed(module.__name__):
-            data = {n for n, v in held.items() if self.reflects and not isinstance(v, (*CODE, type, types.ModuleType))}
+            data = {
+                n
+                for n, v in held.items()
+                if self.reflects and not isinstance(v, (*CODE, type, types.ModuleType))
+            }
             for attribute in sorted(data | (self.names & held.keys())):
                 if not attribute.startswith("__"):
-                    self._place(DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where))
+                    self._place(
+                        DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
+                    )
         elif module.__name__.partition(".")[0] == "numpy":
             self.reads_arrays = True
             if "random" in self.names:
@@ -285,7 +340,9 @@ class Footprint:
             engine = base.__module__.startswith(ENGINE)
             for attribute, value in list(vars(base).items()):
                 dunder = attribute.startswith("__") and attribute.endswith("__")
-                if not (attribute in self.names or self.reflects) and not (dunder and isinstance(value, types.FunctionType)):
+                if not (attribute in self.names or self.reflects) and not (
+                    dunder and isinstance(value, types.FunctionType)
+                ):
                     continue
                 if engine and isinstance(value, CODE):
                     self._visit(value, f"{name}.{attribute}", where)
@@ -298,28 +355,50 @@ class Footprint:
     def _instance(self, value: Any, name: str, where: Location) -> None:
         cls = type(value)
         for attribute in getattr(cls, "_state_attributes", ()):
-            self._place(DictCheck(vars(value), attribute, vars(value)[attribute], f"{name}.{attribute}", where))
-        inner = getattr(value, "_captured_function", None)  # a compiled function: what it wraps counts
+            self._place(
+                DictCheck(
+                    vars(value), attribute, vars(value)[attribute], f"{name}.{attribute}", where
+                )
+            )
+        inner = getattr(
+            value, "_captured_function", None
+        )  # a compiled function: what it wraps counts
         if inner is not None:
             self._visit(inner, name, where)
             return
         if _closed(cls.__module__) and not isinstance(value, (dict, types.SimpleNamespace)):
-            if not cls.__module__.startswith(ENGINE):
-                self._refuse(f"the state of a {cls.__module__}.{cls.__qualname__} cannot be checked", name, where)
+            if not cls.__module__.startswith(ENGINE) or cls.__module__.startswith(f"{ENGINE}.data"):
+                self._refuse(
+                    f"the state of a {cls.__module__}.{cls.__qualname__} cannot be checked",
+                    name,
+                    where,
+                )
             return
         self._visit(cls, cls.__qualname__, where)
         held = getattr(value, "__dict__", None)
         if held is not None:
             for attribute in sorted(self._wanted(held)):
-                self._place(DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where))
+                self._place(
+                    DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
+                )
             if self.reflects and not cls.__module__.startswith(ENGINE):
                 self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
             for attribute in sorted(self._absent(cls) - held.keys()):
-                self.checks.append(DictCheck(held, attribute, MISSING, f"{name}.{attribute}", where))
+                self.checks.append(
+                    DictCheck(held, attribute, MISSING, f"{name}.{attribute}", where)
+                )
         for base in cls.__mro__:
             for attribute in _slots(base):
                 if attribute in self.names or self.reflects:
-                    self._place(AttributeCheck(value, attribute, getattr(value, attribute, MISSING), f"{name}.{attribute}", where))
+                    self._place(
+                        AttributeCheck(
+                            value,
+                            attribute,
+                            getattr(value, attribute, MISSING),
+                            f"{name}.{attribute}",
+                            where,
+                        )
+                    )
 
     def _absent(self, cls: type) -> set[str]:
         """Attributes that an instance lacks and that would count if it had them."""
@@ -348,7 +427,9 @@ def _closed(module: str | None) -> bool:
     if module.startswith(OPEN_PARTS):
         return False
     top = module.partition(".")[0]
-    return top in (ENGINE, "numpy", "builtins") or (top in sys.stdlib_module_names and top != "__main__")
+    return top in (ENGINE, "numpy", "builtins") or (
+        top in sys.stdlib_module_names and top != "__main__"
+    )
 
 
 @functools.lru_cache(maxsize=4096)
@@ -365,7 +446,9 @@ def _codes(code: types.CodeType) -> tuple[types.CodeType, ...]:
 def _code_names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], tuple[str, ...]]:
     """Names that code mentions (with strings that could be names), attribute names it writes, modules it imports."""
     strings = {c for c in code.co_consts if isinstance(c, str) and c.isidentifier()}
-    written = {i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_ATTR", "DELETE_ATTR")}
+    written = {
+        i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_ATTR", "DELETE_ATTR")
+    }
     imported = tuple(i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME")
     return frozenset({*code.co_names, *strings}), frozenset(written), imported
 
@@ -373,4 +456,8 @@ def _code_names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], t
 @functools.lru_cache(maxsize=4096)
 def _global_names(code: types.CodeType) -> frozenset[str]:
     """Names that code reads or writes as globals."""
-    return frozenset(i.argval for i in dis.get_instructions(code) if "GLOBAL" in i.opname or i.opname.endswith("_NAME"))
+    return frozenset(
+        i.argval
+        for i in dis.get_instructions(code)
+        if "GLOBAL" in i.opname or i.opname.endswith("_NAME")
+    )

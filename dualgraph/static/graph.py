@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import GraphError
+from ..core.errors import NOWHERE, GraphError, Location
 from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
 
@@ -112,18 +112,23 @@ class GraphBuilder:
         return v
 
     def add(
-        self, prim: Any, inputs: tuple[Operand, ...], params: dict[str, Any], where: Any = None
+        self,
+        prim: Any,
+        inputs: tuple[Operand, ...],
+        params: dict[str, Any],
+        where: Location = NOWHERE,
     ) -> tuple[Var, ...]:
         """Appends a node, its result types inferred; gives its outputs."""
         types = prim.infer(tuple(v.type for v in inputs), params)
         outputs = tuple(self.var(t) for t in types)
-        node = (
-            Node(prim, inputs, params, outputs)
-            if where is None
-            else Node(prim, inputs, params, outputs, where)
-        )
-        self.nodes.append(node)
+        self.nodes.append(Node(prim, inputs, params, outputs, where))
         return outputs
+
+    def splice(self, body: Graph, inputs: Iterable[Operand]) -> list[Operand]:
+        """Appends the nodes of `body`; gives what stands for its outputs."""
+        return evaluate(
+            body, inputs, lambda n, operands: self.add(n.prim, tuple(operands), n.params, n.where)
+        )
 
     def build(self, outputs: Iterable[Operand]) -> Graph:
         return Graph(tuple(self.inputs), tuple(self.nodes), tuple(outputs))

@@ -8,7 +8,7 @@ from ..core.kinds import Kind
 from ..core.node import Node
 from ..core.prim import Prim
 from ..core.types import TensorType
-from .graph import Graph, GraphBuilder, Operand, evaluate
+from .graph import Graph
 
 
 class Region(Kind):
@@ -47,8 +47,3 @@ def is_region(node: Node) -> bool:
 def bodies(node: Node) -> dict[str, Graph]:
     """Parameters of the node that are graphs: a region's body, a loop's step, the branches of a condition."""
     return {k: v for k, v in node.params.items() if isinstance(v, Graph)}
-
-
-def inline_into(builder: GraphBuilder, body: Graph, inputs: list[Operand]) -> list[Any]:
-    """Appends the body's nodes to `builder`; gives what stands for the body's outputs."""
-    return evaluate(body, inputs, lambda n, ops: builder.add(n.prim, tuple(ops), n.params, n.where))

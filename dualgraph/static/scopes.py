@@ -11,7 +11,9 @@ from .region import composite_region
 Scope = tuple[int, int, str]  # first node, end, name
 
 
-def group_scopes(nodes: Sequence[Node], scopes: Sequence[Scope], outputs: Sequence[Operand]) -> list[Node]:
+def group_scopes(
+    nodes: Sequence[Node], scopes: Sequence[Scope], outputs: Sequence[Operand]
+) -> list[Node]:
     """Given: nodes in order, and properly nested ranges of them that are composites.
 
     Result: the nodes, each outermost range as one region whose body is grouped likewise.
@@ -47,4 +49,6 @@ def _region(name: str, body: list[Node], stop: int, last_read: dict[Var, int]) -
     reads = dict.fromkeys(v for n in body for v in n.inputs if isinstance(v, Var) and v not in made)
     leaving = tuple(v for n in body for v in n.outputs if last_read.get(v, -1) >= stop)
     graph = Graph(tuple(reads), tuple(body), leaving)
-    return Node(composite_region, tuple(reads), {"name": name, "body": graph}, leaving, body[0].where)
+    return Node(
+        composite_region, tuple(reads), {"name": name, "body": graph}, leaving, body[0].where
+    )

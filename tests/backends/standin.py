@@ -13,7 +13,9 @@ import numpy as np
 
 _METHODS = "astype reshape view transpose sum prod max min any all argmax argmin cumsum cumprod copy ravel swapaxes squeeze clip fill".split()
 _ATTRIBUTES = "shape ndim size dtype strides itemsize nbytes flags".split()
-_OPERATORS = "add sub mul truediv floordiv mod pow and or xor lshift rshift matmul lt le gt ge eq ne".split()
+_OPERATORS = (
+    "add sub mul truediv floordiv mod pow and or xor lshift rshift matmul lt le gt ge eq ne".split()
+)
 
 
 class DeviceArray:
@@ -87,7 +89,9 @@ def _out(value: Any) -> Any:
 
 
 def _method(name: str) -> Any:
-    return lambda self, *args, **kwargs: _out(getattr(self._values, name)(*_in(args), **_in(kwargs)))
+    return lambda self, *args, **kwargs: _out(
+        getattr(self._values, name)(*_in(args), **_in(kwargs))
+    )
 
 
 def _binary(op: Any, swapped: bool) -> Any:
@@ -126,10 +130,16 @@ class Namespace:
 
     def asarray(self, values: Any, *args: Any, **kwargs: Any) -> DeviceArray:
         """The one way in."""
-        return values if isinstance(values, DeviceArray) and not args and not kwargs else self.array(values, *args, **kwargs)
+        return (
+            values
+            if isinstance(values, DeviceArray) and not args and not kwargs
+            else self.array(values, *args, **kwargs)
+        )
 
     def array(self, values: Any, *args: Any, **kwargs: Any) -> DeviceArray:
-        return DeviceArray(np.array(values._values if isinstance(values, DeviceArray) else values, *args, **kwargs))
+        return DeviceArray(
+            np.array(values._values if isinstance(values, DeviceArray) else values, *args, **kwargs)
+        )
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._module, name)

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from dualgraph.backends.native.contract import convolution, product, shape
+from dualgraph.backends.native.contract import convolution, images, product, shape
 from dualgraph.backends.native.threads import pool
 from dualgraph.backends.scalar_numpy import ExactArrayScalar
 from dualgraph.ops import contraction as ops
@@ -184,6 +184,41 @@ def test_an_image_does_not_depend_on_its_batch_nor_on_threads(monkeypatch):
         assert same_bits(convolution.conv_input(ct, w, extent=(30, 30), **how), back)
         assert same_bits(convolution.conv_input(ct[2:3], w, extent=(30, 30), **how), back[2:3])
         assert same_bits(convolution.conv_weight(x, ct, kernel=(3, 3), **how), weight)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_images_one_by_one_are_as_all_at_once(case, monkeypatch):
+    x, w, ct, how = operands(case, "float32")
+
+    def results():
+        return convolution.conv(x, w, **how), convolution.conv_input(
+            ct, w, extent=x.shape[2:], **how
+        )
+
+    monkeypatch.setattr(images, "LARGE", 2**62)
+    at_once = results()
+    monkeypatch.setattr(images, "LARGE", 0)
+    assert all(map(same_bits, results(), at_once))
+
+
+def test_operands_may_be_broadcast_views():
+    case = ((3, 4, 9, 9), (5, 4, 3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    x, w, ct, how = operands(case, "float32")
+    for a in (
+        np.broadcast_to(x[:1], x.shape),
+        np.broadcast_to(x[..., :1, :], x.shape),
+        np.broadcast_to(x[..., :1], x.shape),
+    ):
+        assert same_bits(convolution.conv(a, w, **how), convolution.conv(a.copy(), w, **how))
+        assert same_bits(
+            convolution.conv_weight(a, ct, kernel=(3, 3), **how),
+            convolution.conv_weight(a.copy(), ct, kernel=(3, 3), **how),
+        )
+    a = np.broadcast_to(ct[..., :1, :1], ct.shape)
+    assert same_bits(
+        convolution.conv_input(a, w, extent=(9, 9), **how),
+        convolution.conv_input(a.copy(), w, extent=(9, 9), **how),
+    )
 
 
 def test_empty_batches():

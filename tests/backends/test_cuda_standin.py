@@ -34,7 +34,9 @@ def on(device: str, *arrays: Any) -> tuple[Any, ...]:
 
 
 def close(a: Any, b: Any) -> None:
-    np.testing.assert_allclose(a.detach().cpu().numpy(), b.detach().cpu().numpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        a.detach().cpu().numpy(), b.detach().cpu().numpy(), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_tensors_go_to_the_device_and_back() -> None:
@@ -74,7 +76,10 @@ def test_ops_compute_as_on_the_cpu(name: str) -> None:
     for a, b in zip(*(v if isinstance(v, tuple) else (v,) for v in (here, there)), strict=True):
         for p, q in zip(*(v if isinstance(v, tuple) else (v,) for v in (a, b)), strict=True):
             assert (p.dtype, p.shape, str(q.device)) == (q.dtype, q.shape, "cuda:0")
-            close(p.float() if p.dtype is not dg.complex64 else p.real, q.float() if p.dtype is not dg.complex64 else q.real)
+            close(
+                p.float() if p.dtype is not dg.complex64 else p.real,
+                q.float() if p.dtype is not dg.complex64 else q.real,
+            )
 
 
 def test_writes_views_and_random_numbers() -> None:
@@ -103,7 +108,9 @@ def test_gradients() -> None:
     grads = []
     for device in ("cpu", "cuda"):
         x, w = (t.requires_grad_() for t in on(device, data(3, 4), data(4, 2, seed=1)))
-        loss = F.cross_entropy((x @ w).tanh() + x.sum(1, keepdim=True), dg.tensor([0, 1, 1], device=device))
+        loss = F.cross_entropy(
+            (x @ w).tanh() + x.sum(1, keepdim=True), dg.tensor([0, 1, 1], device=device)
+        )
         loss.backward()
         grads.append((x.grad, w.grad))
     for a, b in zip(*grads, strict=True):
@@ -114,7 +121,13 @@ def test_gradients() -> None:
 def models(device: str) -> tuple[Any, Any]:
     dg.manual_seed(1)
     model = nn.Sequential(
-        nn.Conv2d(1, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.2), nn.Flatten(), nn.Linear(27, 4)
+        nn.Conv2d(1, 3, 3, padding=1, bias=False),
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.2),
+        nn.Flatten(),
+        nn.Linear(27, 4),
     ).to(device)
     return model, dg.optim.AdamW(model.parameters(), lr=0.01)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -234,25 +233,6 @@ def test_overwritable_inputs_are_read_before_they_are_written() -> None:
     total = np.zeros(6, "f4")
     kernel.run(arrays, [arrays[0], total])
     assert same_bits(arrays[0], expected[0]) and same_bits(total, expected[1])
-
-
-def test_a_chain_runs_small_kernels_in_one_call() -> None:
-    b = Body()
-    x = b.input((50,))
-    kernel = api.compile_group(b.build(b.add(b.multiply(x, x), 1.0)))
-    values = [np.arange(50, dtype="f4") * 0.01] + [np.zeros(50, "f4") for _ in range(3)]
-    seen: list[str] = []
-    bound = [
-        kernel.bind_pointers([a.ctypes.data, o.ctypes.data]) for a, o in itertools.pairwise(values)
-    ]
-    steps = api.chain([bound[0], bound[1], lambda: seen.append("python"), bound[2]])
-    assert len(steps) == 3
-    for step in steps:
-        step()
-    expected = values[0]
-    for _ in range(3):
-        expected = expected * expected + np.float32(1)
-    assert seen == ["python"] and same_bits(values[3], expected)
 
 
 @pytest.mark.parametrize("dtype", [dt.float32, dt.float64, dt.uint8, dt.bool_], ids=str)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dualgraph as dg
 from dualgraph.core.errors import AutogradError
+from dualgraph.core.kinds import movement
 from dualgraph.core.prim import REGISTRY
 
 
@@ -63,8 +65,30 @@ def test_what_a_wanted_gradient_reads_is_guarded() -> None:
             gradient(f)
 
 
-def test_what_rules_read_at_once_is_told_from_what_they_read_later() -> None:
-    multiply, sin, maximum = (REGISTRY[n] for n in ("multiply", "sin", "maximum"))
-    assert [multiply.reads_at_once(i) for i in (0, 1)] == [False, False]
-    assert sin.reads_at_once(0)
-    assert [maximum.reads_at_once(i) for i in (0, 1)] == [True, True]
+def test_a_spoiled_operand_has_a_type_but_no_values() -> None:
+    seen = []
+
+    def rule(ct: Any, out: Any, x: Any) -> Any:
+        seen.append((x.shape, x.ndim, x.dtype, x.type))
+        return (ct if peek is None else peek(x) * ct,)
+
+    op = movement(lambda xp, x: x.copy(), name="test_copy")
+    op.type(lambda x: x)
+    op.vjp(rule)
+
+    def f(x: Any) -> Any:
+        h = x * 3.0
+        y = op(h)
+        h += 1.0
+        return y
+
+    peek: Any = None
+    try:
+        assert gradient(f) == [3.0, 3.0]
+        for reader in (dg.exp, np.asarray, lambda x: x + 1.0, lambda x: 1.0 - x, dg.sum, dg.clone):
+            peek = reader
+            with pytest.raises(AutogradError, match=r"test_copy.*operand 0 was changed in place"):
+                gradient(f)
+    finally:
+        del REGISTRY["test_copy"]
+    assert set(seen) == {((2,), 1, dg.float32, dg.ones(2).type)}

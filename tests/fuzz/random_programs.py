@@ -23,7 +23,20 @@ UNARY = (
 )  # fmt: skip
 BINARY = ("{x} + {y}", "{x} - {y}", "{x} * {y}", "{x} / ({y} * {y} + 1)", "dg.minimum({x}, {y})", "dg.maximum({x}, {y})",
           "dg.where({x} > {y}, {x}, {y})", "{y} - {x}", "dg.atan2({x}, {y})")  # fmt: skip
-NUMBERS = ("2", "0.5", "-1.25", "k", "C[0]", "C[1]", "len(C)", "0", "-0.0", "D['scale']", "1e-3", "True")
+NUMBERS = (
+    "2",
+    "0.5",
+    "-1.25",
+    "k",
+    "C[0]",
+    "C[1]",
+    "len(C)",
+    "0",
+    "-0.0",
+    "D['scale']",
+    "1e-3",
+    "True",
+)
 ALONG = ("{x}.softmax(-1)", "{x}.cumsum(-1)", "{x}.sort(-1)[0]", "{x}.log_softmax(-1)", "{x} - {x}.mean(-1, keepdim=True)",
          "dg.nn.functional.layer_norm({x}, ({x}.shape[-1],))", "{x} / ({x}.norm(dim=-1, keepdim=True) + 1)")  # fmt: skip
 FOLDS = ("sum", "mean", "amax", "amin", "prod")
@@ -36,7 +49,13 @@ class Maker:
         self.rng = np.random.default_rng(seed)
         self.lines: list[str] = []
         self.indent = 1
-        self.shapes: dict[str, Shape] = {"a": (3, 4), "b": (4,), "W": (3, 4), "V": (4, 3), "S": (3, 4)}
+        self.shapes: dict[str, Shape] = {
+            "a": (3, 4),
+            "b": (4,),
+            "W": (3, 4),
+            "V": (4, 3),
+            "S": (3, 4),
+        }
         self.writable = {"S"}
         self.count = 0
 
@@ -73,7 +92,12 @@ class Maker:
         y = self.some(lambda s: self._fits(s, self.shapes[x]))
         if y is None or self.chance(0.3):
             y = self.pick(NUMBERS)
-            self.new(f"{x} {self.pick('+-*')} {y}" if self.chance(0.7) else f"{y} {self.pick('+-*')} {x}", self.shapes[x])
+            self.new(
+                f"{x} {self.pick('+-*')} {y}"
+                if self.chance(0.7)
+                else f"{y} {self.pick('+-*')} {x}",
+                self.shapes[x],
+            )
         else:
             self.new(self.pick(BINARY).format(x=x, y=y), self.shapes[x])
 
@@ -121,10 +145,31 @@ class Maker:
         self.new(f"({x} @ {y}).tanh()", (self.shapes[x][0], self.shapes[y][1]))
 
     def draw(self) -> None:
-        self.new(self.pick(("dg.rand(3, 4)", "dg.randn(3, 4)", "dg.nn.functional.dropout(a, 0.4)", "dg.rand_like(a)")), (3, 4))
+        self.new(
+            self.pick(
+                (
+                    "dg.rand(3, 4)",
+                    "dg.randn(3, 4)",
+                    "dg.nn.functional.dropout(a, 0.4)",
+                    "dg.rand_like(a)",
+                )
+            ),
+            (3, 4),
+        )
 
     def create(self) -> None:
-        self.new(self.pick(("dg.zeros(3, 4)", "dg.ones(3, 4) * k", "dg.arange(12.0).reshape(3, 4) * 0.1", "dg.tensor(N)", "dg.asarray(N) * 2")), (3, 4))
+        self.new(
+            self.pick(
+                (
+                    "dg.zeros(3, 4)",
+                    "dg.ones(3, 4) * k",
+                    "dg.arange(12.0).reshape(3, 4) * 0.1",
+                    "dg.tensor(N)",
+                    "dg.asarray(N) * 2",
+                )
+            ),
+            (3, 4),
+        )
 
     def write(self) -> None:
         """An in-place write: on state, on an input, or on a fresh copy, perhaps through a view."""
@@ -139,7 +184,9 @@ class Maker:
         shape = self.shapes[target]
         y = self.some(lambda s: self._fits(s, shape)) or "k"
         row = self.some(lambda s: s == shape[1:])
-        y, row = (f"{v}.detach()" if target in ("S", "a") and v in self.shapes else v for v in (y, row))
+        y, row = (
+            f"{v}.detach()" if target in ("S", "a") and v in self.shapes else v for v in (y, row)
+        )
         texts = [
             f"{target}.add_({y})", f"{target}.mul_(0.5)", f"{target}.add_(1)" if target == "S" else f"{target} += 1", f"{target}[0] = 0.5", f"{target}[:, 1] *= 2",
             f"{target}.clamp_(-2, 2)", f"{target}.T[1] += 1", f"{target}.view(-1)[2] = k", f"{target}[{target} > 1] = 0.75",
@@ -207,7 +254,10 @@ class Maker:
 
     def ending(self, outs: list[str]) -> None:
         kind = self.pick(("plain", "plain", "backward", "grad", "second"))
-        total = " + ".join(f"(0.3 * {v}).tanh().sum()" for v in dict.fromkeys(outs)) + " + (W * 0.1).sum()"
+        total = (
+            " + ".join(f"(0.3 * {v}).tanh().sum()" for v in dict.fromkeys(outs))
+            + " + (W * 0.1).sum()"
+        )
         if kind == "backward":
             self.line(f"loss = {total}")
             self.line("loss.backward()")

@@ -1,4 +1,4 @@
-"""Fuzzed graphs: what was captured means the same to the interpreter, the parser, every pass and the compiled program."""
+"""Fuzzed graphs: a capture means the same to the parser, the interpreter, every pass and the compiled program."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def check(seed: int) -> bool:
 
 
 def test_captured_graphs_mean_what_the_programs_do() -> None:
-    assert sum(map(check, range(2000, 2025))) > 10
+    assert sum(map(check, range(2000, 2012))) > 6
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("block", range(20))
 def test_many_captured_graphs_mean_what_the_programs_do(block: int) -> None:
     assert sum(map(check, range(20_000 + 50 * block, 20_050 + 50 * block))) > 10

@@ -47,7 +47,15 @@ class World:
     def look(self, out: Any) -> list[Any]:
         """Values of the results and of all that can be reached."""
         names = self.names
-        seen = [out, names["S"], names["W"], names["W"].grad, names["V"].grad, names["N"], dg.get_rng_state()]
+        seen = [
+            out,
+            names["S"],
+            names["W"],
+            names["W"].grad,
+            names["V"].grad,
+            names["N"],
+            dg.get_rng_state(),
+        ]
         return [frozen(v) for v in seen]
 
 
@@ -63,7 +71,9 @@ def run(source: str, seed: int, calls: int, wrap: Any) -> list[Any]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 out = f(*args)
-                tracked = [t for t in flatten(out)[0] if isinstance(t, dg.Tensor) and t.requires_grad]
+                tracked = [
+                    t for t in flatten(out)[0] if isinstance(t, dg.Tensor) and t.requires_grad
+                ]
                 shown.append([*world.look(out), frozen(args[0])])
                 if tracked and i % 2:
                     sum((t * 0.7).tanh().sum() for t in tracked).backward()
@@ -90,26 +100,28 @@ def check(seed: int, calls: int = 8, modes: Any = ("compiled, waiting",)) -> int
         f.wait()
         for i, (a, b) in enumerate(zip(expected, found, strict=True)):
             parts = [j for j, (p, q) in enumerate(zip(a, b, strict=False)) if p != q]
-            assert a == b, f"{mode}, seed {seed}: step {i} differs in {parts}\n{source}\n{a}\n{b}\n{f.explain()}"
+            assert a == b, (
+                f"{mode}, seed {seed}: step {i} differs in {parts}\n{source}\n{a}\n{b}\n{f.explain()}"
+            )
         failures = [p.failure for p in f.programs if p.failure is not None]
         assert not failures, f"seed {seed}: {failures!r}\n{source}"
         used += sum(p.calls for p in f.programs)
     return used
 
 
-@pytest.mark.parametrize("block", range(4))
+@pytest.mark.parametrize("block", range(3))
 def test_random_programs_have_the_same_bits_in_both_modes(block: int) -> None:
-    used = sum(check(seed) for seed in range(15 * block, 15 * block + 15))
-    assert used > 30, "hardly anything ran compiled"
+    used = sum(check(seed) for seed in range(10 * block, 10 * block + 10))
+    assert used > 20, "hardly anything ran compiled"
 
 
 @pytest.mark.parametrize("mode", [m for m in MODES if m != "compiled, waiting"])
 def test_random_programs_have_the_same_bits_beside_and_on_numpy(mode: str) -> None:
-    for seed in range(1000, 1008):
+    for seed in range(1000, 1005):
         check(seed, modes=(mode,))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("block", range(40))
 def test_many_random_programs_have_the_same_bits(block: int) -> None:
     for seed in range(10_000 + 50 * block, 10_050 + 50 * block):

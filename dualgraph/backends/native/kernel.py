@@ -28,9 +28,8 @@ RECENT = 256  # bodies whose loop IR is remembered: they are judged, then compil
 GRAIN = 512  # elements, a multiple of every vector
 
 
-_recent: OrderedDict[int, tuple[Graph, Kernel]] = (
-    OrderedDict()
-)  # by identity: -0.0 == 0.0 in parameters
+# By identity of the body: -0.0 == 0.0 in parameters.
+_recent: OrderedDict[int, tuple[Graph, Kernel]] = OrderedDict()
 
 
 def lowered(body: Graph, in_strides: Strides | None = None) -> Kernel:

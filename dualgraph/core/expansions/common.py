@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 Value = Any  # what a handler computes with: an array, an LLVM value, a name in CUDA source
 Handler = Any  # a handler of the scalar language
@@ -15,8 +14,7 @@ INF = float("inf")
 NAN = float("nan")
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """An IEEE binary format. ``magic`` is 1.5 * 2**mantissa: adding it rounds to an integer."""
 
     mantissa: int
@@ -103,8 +101,3 @@ def two_product(s: Handler, a: Value, b: Value) -> tuple[Value, Value]:
     """``hi + lo == a * b`` exactly unless ``lo`` underflows."""
     hi = a * b
     return hi, s.fused(a, b, -hi)
-
-
-def flip_sign(s: Handler, x: Value, negative: Value) -> Value:
-    """``-x`` where `negative`, else ``x``; a NaN keeps its payload."""
-    return s.select(negative, -x, x)

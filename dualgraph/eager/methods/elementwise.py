@@ -8,6 +8,7 @@ import numpy as np
 
 from ...core.errors import ArgumentError, describe
 from ...ops import arithmetic as ar
+from ...ops import comparison as cp
 from ...ops import transcendental as tr
 from ...ops.movement import copy as copy_op
 from ...ops.nn import activations as act
@@ -26,18 +27,18 @@ OPS: dict[str, Any] = {
     "arctan": tr.atan, "sinh": tr.sinh, "cosh": tr.cosh, "tanh": tr.tanh, "asinh": tr.asinh,
     "acosh": tr.acosh, "atanh": tr.atanh, "arcsinh": tr.asinh, "arccosh": tr.acosh,
     "arctanh": tr.atanh, "erf": tr.erf, "erfc": tr.erfc, "sigmoid": tr.sigmoid, "relu": act.relu,
-    "isnan": ar.isnan, "isinf": ar.isinf, "isfinite": ar.isfinite, "signbit": ar.signbit,
-    "conj": ar.conj, "logical_not": ar.logical_not, "bitwise_not": ar.bitwise_invert,
+    "isnan": cp.isnan, "isinf": cp.isinf, "isfinite": cp.isfinite, "signbit": cp.signbit,
+    "conj": ar.conj, "logical_not": cp.logical_not, "bitwise_not": cp.bitwise_invert,
     "maximum": ar.maximum, "minimum": ar.minimum, "remainder": ar.remainder, "fmod": ar.fmod,
     "floor_divide": ar.floor_divide, "true_divide": ar.divide, "multiply": ar.multiply,
     "mul": ar.multiply, "pow": tr.pow, "atan2": tr.atan2, "arctan2": tr.atan2, "hypot": tr.hypot,
     "logaddexp": tr.logaddexp, "copysign": ar.copysign,
-    "eq": ar.equal, "ne": ar.not_equal, "not_equal": ar.not_equal, "lt": ar.less, "less": ar.less,
-    "le": ar.less_equal, "less_equal": ar.less_equal, "gt": ar.greater, "greater": ar.greater,
-    "ge": ar.greater_equal, "greater_equal": ar.greater_equal,
-    "logical_and": ar.logical_and, "logical_or": ar.logical_or, "logical_xor": ar.logical_xor,
-    "bitwise_and": ar.bitwise_and, "bitwise_or": ar.bitwise_or, "bitwise_xor": ar.bitwise_xor,
-    "bitwise_left_shift": ar.bitwise_left_shift, "bitwise_right_shift": ar.bitwise_right_shift,
+    "eq": cp.equal, "ne": cp.not_equal, "not_equal": cp.not_equal, "lt": cp.less, "less": cp.less,
+    "le": cp.less_equal, "less_equal": cp.less_equal, "gt": cp.greater, "greater": cp.greater,
+    "ge": cp.greater_equal, "greater_equal": cp.greater_equal,
+    "logical_and": cp.logical_and, "logical_or": cp.logical_or, "logical_xor": cp.logical_xor,
+    "bitwise_and": cp.bitwise_and, "bitwise_or": cp.bitwise_or, "bitwise_xor": cp.bitwise_xor,
+    "bitwise_left_shift": cp.bitwise_left_shift, "bitwise_right_shift": cp.bitwise_right_shift,
 }  # fmt: skip
 methods(**{name: as_method(op, name) for name, op in OPS.items()})
 
@@ -82,7 +83,7 @@ def div(x: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     if not common.is_inexact:  # exact in integers: round the floor up where it fell below 0
         low = ar.floor_divide(x, other)
         rest = ar.subtract(x, ar.multiply(low, other))
-        return ar.where(ar.logical_and(ar.less(low, 0), ar.not_equal(rest, 0)), ar.add(low, 1), low)
+        return ar.where(cp.logical_and(cp.less(low, 0), cp.not_equal(rest, 0)), ar.add(low, 1), low)
     return ar.trunc(ar.divide(x, other))
 
 
@@ -128,7 +129,7 @@ def lerp(x: Tensor, end: Tensor, weight: Any) -> Tensor:
     if isinstance(weight, Tensor):
         near = ar.add(x, ar.multiply(weight, gap))
         far = ar.subtract(end, ar.multiply(gap, ar.subtract(1, weight)))
-        return ar.where(ar.less(ar.abs(weight), 0.5), near, far)
+        return ar.where(cp.less(ar.abs(weight), 0.5), near, far)
     if abs_of(weight) < 0.5:
         return ar.add(x, ar.multiply(gap, weight))
     return ar.subtract(end, ar.multiply(gap, 1 - weight))
@@ -162,8 +163,8 @@ def nan_to_num(
     top = np.finfo(x.dtype.numpy).max if x.dtype.name != "bfloat16" else 3.3895313892515355e38
     high = float(top) if posinf is None else posinf
     low = -float(top) if neginf is None else neginf
-    out = ar.where(ar.equal(x, float("inf")), high, ar.where(ar.equal(x, float("-inf")), low, x))
-    return ar.where(ar.isnan(x), nan, out)
+    out = ar.where(cp.equal(x, float("inf")), high, ar.where(cp.equal(x, float("-inf")), low, x))
+    return ar.where(cp.isnan(x), nan, out)
 
 
 @method
@@ -176,14 +177,14 @@ def logit(x: Tensor, eps: float | None = None) -> Tensor:
 @method
 def xlogy(x: Tensor, other: Any) -> Tensor:
     """``x * log(other)``, 0 where x is 0 (NaN where `other` is)."""
-    zero = ar.logical_and(ar.equal(x, 0), ar.logical_not(ar.isnan(other)))
+    zero = cp.logical_and(cp.equal(x, 0), cp.logical_not(cp.isnan(other)))
     return ar.where(zero, 0.0, ar.multiply(x, tr.log(ar.where(zero, 1.0, other))))
 
 
 @method
 def sinc(x: Tensor) -> Tensor:
     """``sin(pi x) / (pi x)``, 1 at 0."""
-    zero = ar.equal(x, 0)
+    zero = cp.equal(x, 0)
     turned = ar.multiply(ar.where(zero, 1.0, x), np.pi)
     return ar.where(zero, 1.0, ar.divide(tr.sin(turned), turned))
 
@@ -203,8 +204,8 @@ def rad2deg(x: Tensor) -> Tensor:
 @method
 def heaviside(x: Tensor, values: Any) -> Tensor:
     """0 below 0, 1 above, `values` at 0."""
-    step = ar.cast(ar.greater(x, 0), dtype=x.dtype.name)
-    return ar.where(ar.equal(x, 0), values, step)
+    step = ar.cast(cp.greater(x, 0), dtype=x.dtype.name)
+    return ar.where(cp.equal(x, 0), values, step)
 
 
 # --- comparison of whole tensors -----------------------------------------------------------------
@@ -213,25 +214,25 @@ def heaviside(x: Tensor, values: Any) -> Tensor:
 @method
 def isposinf(x: Tensor) -> Tensor:
     """x is +infinity."""
-    return ar.equal(x, float("inf"))
+    return cp.equal(x, float("inf"))
 
 
 @method
 def isneginf(x: Tensor) -> Tensor:
     """x is -infinity."""
-    return ar.equal(x, float("-inf"))
+    return cp.equal(x, float("-inf"))
 
 
 @method
 def fmax(x: Tensor, other: Any) -> Tensor:
     """The larger operand; where one is NaN, the other."""
-    return ar.where(ar.isnan(x), other, ar.where(ar.isnan(other), x, ar.maximum(x, other)))
+    return ar.where(cp.isnan(x), other, ar.where(cp.isnan(other), x, ar.maximum(x, other)))
 
 
 @method
 def fmin(x: Tensor, other: Any) -> Tensor:
     """The smaller operand; where one is NaN, the other."""
-    return ar.where(ar.isnan(x), other, ar.where(ar.isnan(other), x, ar.minimum(x, other)))
+    return ar.where(cp.isnan(x), other, ar.where(cp.isnan(other), x, ar.minimum(x, other)))
 
 
 @method
@@ -245,12 +246,12 @@ def isclose(
     x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
     """Where ``|x - other| <= atol + rtol * |other|``, or both are equal."""
-    near = ar.less_equal(
+    near = cp.less_equal(
         ar.abs(ar.subtract(x, other)), ar.add(ar.multiply(ar.abs(other), rtol), atol)
     )
-    out = ar.logical_or(ar.equal(x, other), ar.logical_and(near, ar.isfinite(other)))
+    out = cp.logical_or(cp.equal(x, other), cp.logical_and(near, cp.isfinite(other)))
     if equal_nan:
-        out = ar.logical_or(out, ar.logical_and(ar.isnan(x), ar.isnan(other)))
+        out = cp.logical_or(out, cp.logical_and(cp.isnan(x), cp.isnan(other)))
     return out
 
 
@@ -265,7 +266,7 @@ def allclose(
 @method
 def equal(x: Tensor, other: Tensor) -> bool:
     """Whether both have one shape and the same elements."""
-    return x.shape == other.shape and bool(fn.all(ar.equal(x, other)))
+    return x.shape == other.shape and bool(fn.all(cp.equal(x, other)))
 
 
 methods(subtract=sub, divide=div, clip=clamp)

@@ -10,20 +10,9 @@ from typing import Any, NamedTuple
 
 from ...core.errors import ArgumentError, describe
 from ...ops import composites
-from ...ops.arithmetic import (
-    equal,
-    greater,
-    isnan,
-    less,
-    logical_and,
-    logical_or,
-    maximum,
-    minimum,
-    not_equal,
-    subtract,
-    where,
-)  # fmt: skip
+from ...ops.arithmetic import maximum, minimum, subtract, where
 from ...ops.axes import normalize_axis
+from ...ops.comparison import equal, greater, isnan, less, logical_and, logical_or, not_equal
 from ...ops.indexing import take_along
 from ...ops.sorting import sort_along
 from .. import functions as fn

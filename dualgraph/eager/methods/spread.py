@@ -13,15 +13,14 @@ from ...ops.arithmetic import (
     conj,
     divide,
     floor,
-    isnan,
-    logical_not,
     multiply,
     round,
     sqrt,
     subtract,
     where,
-)  # fmt: skip
+)
 from ...ops.axes import normalize_axis
+from ...ops.comparison import isnan, logical_not
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ...core.errors import ArgumentError, DTypeError
 from ...eager import Tensor, arange, no_grad
-from ...ops.arithmetic import cast, equal, minimum, where
+from ...ops.arithmetic import cast, minimum, where
+from ...ops.comparison import equal
 from ...ops.composites import norm
 from ...ops.indexing import index, scatter_along
 from ...ops.movement import reshape, stop_gradient

@@ -10,8 +10,9 @@ from ...core.errors import ArgumentError, ShapeError
 from ...eager import Tensor, arange, concat, full
 from ...ops import pooling
 from ...ops.composites import mean
-from ...ops.movement import pad, reshape, windows
+from ...ops.movement import pad, reshape
 from ...ops.reduce import reduce_sum
+from ...ops.windows import windows
 from .convolution import each_axis
 
 Ints = tuple[int, ...]

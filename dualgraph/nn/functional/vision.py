@@ -8,8 +8,9 @@ from typing import Any
 from ...core.errors import ArgumentError, ShapeError
 from ...eager import Tensor, tensor
 from ...ops.indexing import index
-from ...ops.movement import fold_windows, permute, reshape, windows
 from ...ops.movement import pad as pad_op
+from ...ops.movement import permute, reshape
+from ...ops.windows import fold_windows, windows
 from .convolution import each_axis
 
 Ints = tuple[int, ...]

@@ -7,7 +7,8 @@ from typing import Any
 
 from ...core.composite import composite
 from ...core.errors import ShapeError
-from ..arithmetic import divide, equal, greater_equal, isfinite, multiply, subtract, where
+from ..arithmetic import divide, multiply, subtract, where
+from ..comparison import equal, greater_equal, isfinite
 from ..composites import accumulating
 from ..contraction import matmul_op, swap_last
 from ..creation import arange_op

@@ -11,18 +11,8 @@ import numpy as np
 from ...core.composite import composite
 from ...core.errors import ArgumentError, DTypeError, ShapeError
 from ...core.kinds import elementwise, real_float
-from ..arithmetic import (
-    abs,
-    cast,
-    divide,
-    maximum,
-    minimum,
-    multiply,
-    not_equal,
-    square,
-    subtract,
-    where,
-)
+from ..arithmetic import abs, cast, divide, maximum, minimum, multiply, square, subtract, where
+from ..comparison import not_equal
 from ..composites import accumulating, cosine_similarity, log_softmax, mean, pairwise_distance
 from ..indexing import take_along
 from ..movement import reshape, stop_gradient
@@ -397,8 +387,7 @@ def gaussian_nll_loss(
     reduction: str = "mean",
 ) -> Any:
     """Negative log likelihood of the target under normal laws of mean x and the given variance (at least eps)."""
-    floored = variance + stop_gradient(
-        maximum(variance, eps) - variance
-    )  # the gradient ignores the floor
+    below = stop_gradient(maximum(variance, eps) - variance)  # the gradient ignores the floor
+    floored = variance + below
     loss = (log(floored) + divide(square(subtract(x, target)), floored)) * 0.5
     return reduced(loss + 0.5 * _log(2 * pi) if full else loss, reduction)

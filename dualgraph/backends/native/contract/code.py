@@ -204,8 +204,11 @@ class Writer:
 
 
 def _size(element: ir.Type) -> int:
+    if isinstance(element, ir.IntType):
+        return int(element.width) // 8
     return 4 if element == ELEMENTS["float"] else 8
 
 
 def _zeros(kind: ir.VectorType) -> ir.Constant:
-    return ir.Constant(kind, [ir.Constant(kind.element, 0.0)] * kind.count)
+    zero = 0 if isinstance(kind.element, ir.IntType) else 0.0
+    return ir.Constant(kind, [ir.Constant(kind.element, zero)] * kind.count)

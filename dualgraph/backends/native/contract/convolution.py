@@ -19,6 +19,7 @@ from .layout import Ints, Layout, Lines, Pairs, workspace
 from .plan import Plan, Product, Strided, Tabled
 
 LIMIT = 256  # plans kept
+MANY_TAPS = 64  # of all channels, from which the weight gradient reads the cotangent in place
 TURNED = 2**18  # elements of a weight below which the input gradient puts it in order of k
 _plans: dict[Any, Any] = {}
 
@@ -63,7 +64,7 @@ class Forward:
         self.images = Images(x.dtype, x.shape[0], groups, weights, windows.reach)
 
     def __call__(self, x: Any, w: Any, out: Any) -> None:
-        self.images(np.ascontiguousarray(w), self.windows.layout(x), out)
+        self.images(np.ascontiguousarray(w), x, out, self.windows.layout)
 
 
 def _turn(dtype: Any, w: Ints, groups: int) -> Lines:
@@ -157,16 +158,18 @@ class InputGradient:
         self.alone = len(self.parts) == 1
 
     def __call__(self, ct: Any, w: Any, out: Any) -> None:
-        ct, w = self.layout(ct), np.ascontiguousarray(w)
+        w = np.ascontiguousarray(w)
         if self.turn:
             source, w = w, workspace("weight", self.turn.bytes)
             self.turn(source, w)
+        if not self.alone:
+            ct = self.layout(ct)
         for place, images in self.parts:
             target = out[place]
             if images is None:
                 target[...] = 0
             elif self.alone:
-                images(w, ct, out)
+                images(w, ct, out, self.layout)
             else:
                 part = np.empty(target.shape, out.dtype)
                 images(w, ct, part)
@@ -181,21 +184,39 @@ class WeightGradient:
         self.windows = windows = Windows(x, kernel, **how)
         self.shape = (ct.shape[1], windows.channels, *kernel)
         m, n = ct.shape[1] // groups, len(windows.taps)
-        ct_sample, ct_channel, *ct_steps = ct.strides
         ks = table((x.shape[0], windows.sample), *windows.places)
-        ct_ks = table((x.shape[0], ct_sample), *zip(ct.shape[2:], ct_steps, strict=True))
+        self.gather: Lines | None = None  # puts each channel's places side by side
+        rows = self._rows_of(ct, n)
         starts = (
-            table((groups, m * ct_channel)),
+            table((groups, m * (rows.row_step if isinstance(rows, Strided) else ct.strides[1]))),
             table((groups, windows.channels * windows.channel)),
             table((groups, m * n * size)),
         )
-        ct_rows = Tabled(table((m, ct_channel)), ct_ks)
-        product = Product(
-            x.dtype.name, m, n, len(ks), ct_rows, Tabled(windows.taps, ks), n * size, starts
-        )
-        self.plan = Plan(product)
+        columns = Tabled(windows.taps, ks)
+        self.plan = Plan(Product(x.dtype.name, m, n, len(ks), rows, columns, n * size, starts))
+
+    def _rows_of(self, ct: Any, n: int) -> Strided | Tabled:
+        """How the rows of the products are read: in place, or copied first where few columns share them."""
+        places, size = prod(ct.shape[2:]), ct.itemsize
+        samples, channels = ct.shape[:2]
+        if not ct.flags.c_contiguous or (samples > 1 and n > MANY_TAPS):
+            ks = table(
+                *(
+                    (d, s)
+                    for i, (d, s) in enumerate(zip(ct.shape, ct.strides, strict=True))
+                    if i != 1
+                )
+            )
+            return Tabled(table((channels, ct.strides[1])), ks)
+        if samples > 1:
+            lines = table((channels, places * size), (samples, channels * places * size))
+            self.gather = Lines(ct.dtype, lines, places)
+        return Strided(samples * places * size, size)
 
     def __call__(self, x: Any, ct: Any, out: Any) -> None:
+        if self.gather:
+            source, ct = ct, workspace("rows", self.gather.bytes)
+            self.gather(source, ct)
         self.plan(ct, self.windows.layout(x), out)
 
 

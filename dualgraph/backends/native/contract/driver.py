@@ -45,6 +45,7 @@ FIELDS = (
     "size",  # bytes of an element
     "x_width",  # elements that a packed column of x takes
     "depth",  # room for k's in a panel
+    "stripe",  # k's that are packed at a time
     "y_at",  # where the scratch of y begins
     "scratch",  # bytes of scratch, of which `whole` makes its own
     "units",
@@ -108,13 +109,11 @@ class Driver:
         """One block of k of one block of columns."""
         w, b, p = self.w, self.w.b, self.p
         ks = Span(k, w.least(b.add(k, i64(KC)), p["k"]))
-        with w.when(b.icmp_signed("!=", p["y_pack"], i64(0))):
-            self.across(
-                columns,
-                lambda tile: self.pack(
-                    "y", tile.columns, ks, self.packed_y(tile, columns), tile.width
-                ),
-            )
+        packs = b.icmp_signed("!=", p["y_pack"], i64(0))
+        # a few k's for all columns at a time, where columns are neighbours in memory
+        with w.when(packs), w.loop(ks.end, ks.begin, p["stripe"], nonempty=True) as turn:
+            few = Span(turn.i, w.least(ks.end, b.add(turn.i, p["stripe"])))
+            self.across(columns, lambda tile: self.pack_y(tile, columns, ks, few))
         with w.loop(rows.end, rows.begin, p["mc"], nonempty=True) as turn:
             own = Span(turn.i, w.least(rows.end, b.add(turn.i, p["mc"])))
             with (
@@ -184,6 +183,13 @@ class Driver:
         b = self.w.b
         within = b.sub(tile.columns.begin, columns.begin)
         return self.w.at(self.scratch, self.p["y_at"], b.mul(within, self.column_bytes))
+
+    def pack_y(self, tile: Tile, columns: Span, ks: Span, few: Span) -> None:
+        """Packs some of the k's of a tile's columns."""
+        b, w = self.w.b, self.w
+        before = b.mul(b.mul(b.sub(few.begin, ks.begin), tile.width), self.p["size"])
+        panel = w.at(self.packed_y(tile, columns), before)
+        self.pack("y", tile.columns, few, panel, tile.width)
 
     def pack(self, name: str, rows: Span, ks: Span, panel: ir.Value, width: ir.Value) -> None:
         """Packs a part of an operand, `width` elements for each k."""

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .layout import Ints, Lines, workspace
-from .plan import Operand, Plan, Product, Strided, Tabled, Windowed
+from ..addresses import address_of
+from .layout import Ints, Layout, Lines, workspace
+from .plan import Operand, Plan, Product, Strided, Tabled, Windowed, scratch
 
+LARGE = 8_000_000  # products of an image from which images are laid out and multiplied one by one
 SMALL = 400  # positions of an image below which all images are one matrix
 WASTE = 3  # positions dropped for each that is kept and each row: reading in place beats packing up to here
 
@@ -109,8 +111,12 @@ class Images:
         rows = table(*reach.places, start=reach.start)
         return _simplest(Tabled(rows, reach.taps), self.size), n, starts
 
-    def __call__(self, weight: Any, image: Any, out: Any) -> None:
-        """Computes into `out`, C-contiguous (samples, channels, positions...)."""
+    def __call__(self, weight: Any, x: Any, out: Any, layout: Layout | None = None) -> None:
+        """Computes into `out`, C-contiguous (samples, channels, positions...), from images x, laid out or to be."""
+        if layout and not self.merged and self.plan.parts == 1 and self.plan.work >= LARGE * len(x):
+            self._one_by_one(weight, x, layout, out)
+            return
+        image = layout(x) if layout else x
         if not self.merged and not self.cropped:
             self.plan(weight, image, out)
             return
@@ -121,6 +127,24 @@ class Images:
             self.crop(temporary, out)
         else:
             np.copyto(out.reshape(self.out), temporary.transpose(2, 0, 1, 3))
+
+    def _one_by_one(self, weight: Any, x: Any, layout: Layout, out: Any) -> None:
+        """Lays out, multiplies and crops image by image, each of which the cache may hold."""
+        samples, groups, m, _ = self.out
+        images, weights, goal = (address_of(a) for a in (x, weight, out))
+        size = groups * m * self.shape[3] * self.size
+        lines = len(self.crop.table) // samples if self.cropped else 0
+
+        def part(begin: int, end: int, _: int) -> None:
+            memory = scratch(self.plan.scratch_bytes)
+            for i in range(begin, end):
+                image = layout.sample(images, i)
+                target = address_of(workspace("product", size)) - i * size if self.cropped else goal
+                self.plan.some(weights, image, target, memory, i * groups, (i + 1) * groups)
+                if self.cropped:
+                    self.crop.run(target, goal, i * lines, (i + 1) * lines)
+
+        self.plan.spread(part, samples)
 
 
 def _wide(places: list[tuple[int, int]], size: int, limit: float) -> int | None:

@@ -20,15 +20,17 @@ from .copy import NOWHERE
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
 SPLIT = 250_000  # elements from which a copy is split between threads
+KEPT = 2**27  # bytes
 _local = threading.local()
 
 
 def workspace(name: str, size: int) -> Any:
-    """Memory for one purpose, this thread's own, kept from call to call."""
+    """Memory for one purpose, this thread's own; what is not too large is kept from call to call."""
     memory = getattr(_local, name, None)
     if memory is None or memory.size < size:
         memory = np.empty(size, dtype=np.uint8)
-        setattr(_local, name, memory)
+        if size <= KEPT:
+            setattr(_local, name, memory)
     return memory
 
 
@@ -45,6 +47,7 @@ class Layout:
         self.stride, self.remainders = stride, sorted(columns)
         self.copies = any(a or b for a, b in pads) or stride > 1 or x.strides[-1] != x.itemsize
         self.steps: Ints = x.strides
+        self.samples = x.shape[0]
         if self.copies:
             self._prepare(x, pads)
 
@@ -94,29 +97,39 @@ class Layout:
         if not self.copies:
             return x
         out = workspace("images", self.bytes)
-        call, source, target = kernels.copy(self.shape), address_of(x), address_of(out)
-        places = address_of(self.places)
-
-        def part(begin: int, end: int, _: int) -> None:
-            for at, table, lead, count, step in self.parts:
-                call(
-                    source,
-                    target + at,
-                    address_of(table),
-                    places,
-                    begin,
-                    end,
-                    lead,
-                    count,
-                    self.width,
-                    step,
-                )
-
+        source, target = address_of(x), address_of(out)
         if self.lines * self.line >= SPLIT:
-            pool.split(part, self.lines, 1)
+            pool.split(
+                lambda first, last, _: self._copy(source, target, first, last), self.lines, 1
+            )
         else:
-            part(0, self.lines, 0)
+            self._copy(source, target, 0, self.lines)
         return out
+
+    def sample(self, source: int, i: int) -> int:
+        """Lays out sample i alone, in memory that the next one reuses; where sample 0 would then begin."""
+        if not self.copies:
+            return source
+        count = self.lines // self.samples
+        target = address_of(workspace("images", self.bytes // self.samples)) - i * self.steps[0]
+        self._copy(source, target, i * count, (i + 1) * count)
+        return target
+
+    def _copy(self, source: int, target: int, first: int, last: int) -> None:
+        call, places = kernels.copy(self.shape), address_of(self.places)
+        for at, table, lead, count, step in self.parts:
+            call(
+                source,
+                target + at,
+                address_of(table),
+                places,
+                first,
+                last,
+                lead,
+                count,
+                self.width,
+                step,
+            )
 
 
 class Lines:
@@ -136,13 +149,13 @@ class Lines:
         self.copy = kernels.copy(kernels.shape_for(dtype.name))
 
     def __call__(self, source: Any, target: Any) -> None:
-        tables = address_of(self.table), address_of(self.places)
-        start, end, width, size = address_of(source), address_of(target), self.width, self.size
-
-        def part(first: int, last: int, _: int) -> None:
-            self.copy(start, end, *tables, first, last, 0, width, width, size)
-
-        if len(self.table) * width >= SPLIT:
-            pool.split(part, len(self.table), 1)
+        start, end = address_of(source), address_of(target)
+        if len(self.table) * self.width >= SPLIT:
+            pool.split(lambda first, last, _: self.run(start, end, first, last), len(self.table), 1)
         else:
-            part(0, len(self.table), 0)
+            self.run(start, end, 0, len(self.table))
+
+    def run(self, source: int, target: int, first: int, last: int) -> None:
+        """Copies some lines; source and target are addresses."""
+        tables, width = (address_of(self.table), address_of(self.places)), self.width
+        self.copy(source, target, *tables, first, last, 0, width, width, self.size)

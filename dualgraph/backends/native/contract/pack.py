@@ -23,7 +23,10 @@ ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64)
 
 
 AHEAD = 512  # bytes: what is read along k is asked for so much earlier
-TIERS = (1, 2, 4)  # how many runs a vector is put together from, before its elements are gathered
+TIERS = (2, 4)  # how many runs a vector is put together from, before its elements are gathered
+Places = tuple[
+    ir.Value, ir.Value, ir.Value
+]  # stride or table, the first row or k, the end of those in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +34,16 @@ class Run:
     """Lanes of a vector that lie side by side in memory: lane l at ``start + l * size``."""
 
     start: ir.Value
-    mask: ir.Value
+    mask: ir.Value | None  # of the lanes; None for all
 
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
     """Where the lanes of a vector lie."""
 
-    offsets: ir.Value  # those beyond the last lane in use repeat it
-    each: list[ir.Value]
-    runs: list[Run]
-    reach: dict[
-        int, ir.Value
-    ]  # whether so many runs hold all lanes (in tier 1: all are in use, too)
+    each: list[ir.Value]  # offsets; those beyond the last lane in use repeat it
+    offsets: ir.Value  # the same as a vector
+    used: ir.Value  # mask
 
 
 class Packer:
@@ -69,34 +69,63 @@ class Packer:
         w, b = self.w, self.w.b
         with w.loop(self.vectors, nonempty=True) as turn:
             first = w.scaled(turn.i, self.lanes)
+            panel = w.at(self.panel, w.scaled(first, self.size))
             with w.when(b.icmp_signed("<", first, self.rows)):
-                rows = self.places(self.row_map, first, self.rows)
-                panel = w.at(self.panel, w.scaled(first, self.size))
-                self.by_tier(
-                    rows,
-                    lambda tier: self.copy(rows, panel, tier),
-                    lambda: self.by_squares(rows, panel),
+                self.by_runs(
+                    (self.row_map, first, self.rows),
+                    lambda runs: self.copy(runs, panel),
+                    lambda rows: self.by_squares(rows, panel),
                 )
         b.ret_void()
         return str(self.module)
 
-    def by_tier(
-        self, lanes: Lanes, run: Callable[[int], None], otherwise: Callable[[], None]
+    def by_runs(
+        self, places: Places, use: Callable[[list[Run]], None], otherwise: Callable[[Lanes], None]
     ) -> None:
-        """The code for the least number of runs that reach all lanes, or what serves where none does."""
+        """The code for as few runs as hold a vector's lanes, or what serves where too many would be needed."""
         b = self.w.b
+        start = self.offset(*places[:2])
+        with b.if_else(self.whole(start, *places)) as (one, more):
+            with one:
+                use([Run(start, None)])
+            with more:
+                lanes = self.lanes_at(*places)
+                if self.tables:
+                    self.by_tier(lanes, lanes.used, [], list(TIERS), use, otherwise)
+                else:
+                    near = b.icmp_signed("==", places[0], i64(self.size))
+                    with b.if_else(near) as (then, other):
+                        with then:
+                            use([Run(start, lanes.used)])
+                        with other:
+                            otherwise(lanes)
 
-        def choose(tiers: list[int]) -> None:
-            if not tiers:
-                otherwise()
-                return
-            with b.if_else(lanes.reach[tiers[0]]) as (then, other):
-                with then:
-                    run(tiers[0])
-                with other:
-                    choose(tiers[1:])
-
-        choose(list(lanes.reach))
+    def by_tier(
+        self,
+        lanes: Lanes,
+        left: ir.Value,
+        runs: list[Run],
+        tiers: list[int],
+        use: Callable[[list[Run]], None],
+        otherwise: Callable[[Lanes], None],
+    ) -> None:
+        """Adds runs until they number the next tier, and more if lanes are left."""
+        if not tiers:
+            otherwise(lanes)
+            return
+        w, b = self.w, self.w.b
+        table = w.stack(lanes.offsets)
+        while len(runs) < tiers[0]:  # from the first lane that is left
+            lane = w.first_set(left)
+            start = b.sub(w.word(table, lane), w.scaled(lane, self.size))
+            near = b.icmp_signed("==", lanes.offsets, b.add(w.splat(start, self.lanes), self.steps))
+            runs = [*runs, Run(start, b.and_(near, left))]
+            left = b.and_(left, b.not_(near))
+        with b.if_else(self.all(b.not_(left))) as (then, other):
+            with then:
+                use(runs)
+            with other:
+                self.by_tier(lanes, left, runs, tiers[1:], use, otherwise)
 
     def offset(self, index_map: ir.Value, i: ir.Value) -> ir.Value:
         """The offset of a row or a k."""
@@ -105,7 +134,21 @@ class Packer:
             return self.w.word(b.inttoptr(index_map, PTR), i)
         return b.mul(i, index_map)
 
-    def places(self, index_map: ir.Value, first: ir.Value, end: ir.Value) -> Lanes:
+    def whole(
+        self, start: ir.Value, index_map: ir.Value, first: ir.Value, end: ir.Value
+    ) -> ir.Value:
+        """Whether all lanes of a vector are in use and side by side."""
+        w, b = self.w, self.w.b
+        full = b.icmp_signed("<=", b.add(first, i64(self.lanes)), end)
+        if not self.tables:
+            return b.and_(full, b.icmp_signed("==", index_map, i64(self.size)))
+        used = w.first_lanes(b.sub(end, first), self.lanes)
+        entries = w.at(b.inttoptr(index_map, PTR), w.scaled(first, 8))
+        offsets = w.load(entries, self.steps.type, used)
+        near = b.icmp_signed("==", offsets, b.add(w.splat(start, self.lanes), self.steps))
+        return b.and_(full, self.all(near))
+
+    def lanes_at(self, index_map: ir.Value, first: ir.Value, end: ir.Value) -> Lanes:
         """Where ``first, first + 1, ...`` lie, of which those below `end` are in use."""
         w, b, lanes = self.w, self.w.b, self.lanes
         final = b.sub(end, i64(1))
@@ -113,72 +156,47 @@ class Packer:
         offsets: ir.Value = ir.Constant(self.steps.type, ir.Undefined)
         for l, offset in enumerate(each):
             offsets = b.insert_element(offsets, offset, ir.Constant(I32, l))
-        used = w.first_lanes(b.sub(end, first), lanes)
-        if self.tables:
-            return self.runs(each, offsets, used)
-        near = b.icmp_signed("==", index_map, i64(self.size))
-        whole = b.and_(near, b.icmp_signed("<=", b.add(first, i64(lanes)), end))
-        return Lanes(offsets, each, [Run(each[0], used)], {1: whole, 2: near})
-
-    def runs(self, each: list[ir.Value], offsets: ir.Value, used: ir.Value) -> Lanes:
-        """Puts neighbouring lanes of any offsets together."""
-        w, b = self.w, self.w.b
-        table, left, start = w.stack(offsets), used, each[0]
-        found, reach = [], {}
-        for count in range(1, TIERS[-1] + 1):
-            if count > 1:  # from the first lane that is left
-                lane = w.first_set(left)
-                start = b.sub(w.word(table, lane), w.scaled(lane, self.size))
-            near = b.icmp_signed("==", offsets, b.add(w.splat(start, self.lanes), self.steps))
-            found.append(Run(start, b.and_(near, left)))
-            left = b.and_(left, b.not_(near))
-            if count in TIERS:
-                reach[count] = self.all(found[0].mask if count == 1 else b.not_(left))
-        return Lanes(offsets, each, found, reach)
+        return Lanes(each, offsets, w.first_lanes(b.sub(end, first), lanes))
 
     def all(self, mask: ir.Value) -> ir.Value:
         """Whether every lane of a mask is set."""
         bits = ir.IntType(self.lanes)
         return self.w.b.icmp_unsigned("==", self.w.b.bitcast(mask, bits), ir.Constant(bits, -1))
 
-    def load(self, pointer: ir.Value, lanes: Lanes, tier: int) -> ir.Value:
+    def load(self, pointer: ir.Value, runs: list[Run]) -> ir.Value:
         """The elements in use at a pointer plus the lanes' offsets."""
-        w = self.w
-        if tier == 1:
-            return w.load(w.at(pointer, lanes.runs[0].start), self.kind)
-        x = None
-        for run in lanes.runs[:tier]:
+        w, x = self.w, None
+        for run in runs:
             x = w.load(w.at(pointer, run.start), self.kind, run.mask, x)
         return x
 
-    def copy(self, rows: Lanes, panel: ir.Value, tier: int) -> None:
+    def copy(self, runs: list[Run], panel: ir.Value) -> None:
         """Neighbouring rows are neighbours in memory."""
         w = self.w
         with w.loop(self.k, carried=[panel], nonempty=True) as turn:
             place = w.at(self.operand, self.offset(self.k_map, turn.i))
-            w.store(self.load(place, rows, tier), turn.carried[0])
+            w.store(self.load(place, runs), turn.carried[0])
             turn.carried = [w.at(turn.carried[0], self.width)]
 
     def by_squares(self, rows: Lanes, panel: ir.Value) -> None:
         """Some k's at a time: transposed where they are neighbours in memory, else gathered."""
         w, b = self.w, self.w.b
         with w.loop(self.k, step=self.lanes, nonempty=True) as turn:
-            ks = self.places(self.k_map, turn.i, self.k)
             place = w.at(panel, b.mul(turn.i, self.width))
-            self.by_tier(
-                ks,
-                lambda tier: self.transpose(rows, ks, place, tier),
-                lambda: self.gather(rows, turn.i, place),
+            self.by_runs(
+                (self.k_map, turn.i, self.k),
+                lambda runs: self.transpose(rows, runs, place),
+                lambda _: self.gather(rows, turn.i, place),
             )
 
-    def transpose(self, rows: Lanes, ks: Lanes, panel: ir.Value, tier: int) -> None:
+    def transpose(self, rows: Lanes, runs: list[Run], panel: ir.Value) -> None:
         """A square, read along k. What lies beyond the last k goes to panel rows that nobody reads."""
         w = self.w
         places = [w.at(self.operand, offset) for offset in rows.each]
-        square = [self.load(place, ks, tier) for place in places]
+        square = [self.load(place, runs) for place in places]
         if not self.tables:
             for place in places:
-                w.prefetch(w.at(place, ks.each[0], i64(AHEAD)))
+                w.prefetch(w.at(place, runs[0].start, i64(AHEAD)))
         for x in self.turned(square):
             w.store(x, panel)
             panel = w.at(panel, self.width)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..addresses import DIRECT, address_of
-from ..threads import pool
+from ..threads import Range, pool
 from . import kernels
 from .driver import FIELDS
 from .shape import KC, MC, NC, Geometry
@@ -21,6 +21,7 @@ from .shape import KC, MC, NC, Geometry
 SPLIT = 16_000_000  # products from which waking a thread pays
 FEW = 8  # rows so few that a panel of y is used up at once
 BRIEF = 500_000  # products below which the interpreter lock is kept
+STRIPE = 16  # k's packed at a time where columns are neighbours in memory
 STACK = 2**17  # bytes of scratch that may be on the stack
 handle = id if DIRECT else address_of  # how an array is given to whole products
 RECORD = ctypes.c_int64 * len(FIELDS)
@@ -92,6 +93,7 @@ class Plan:
     ) -> None:
         self.product = product
         self.whole: Any = None
+        self.parts = 0
         self.work = product.m * product.n * product.k * len(product.starts[2])
         if not self.work:
             return
@@ -109,7 +111,7 @@ class Plan:
         self.narrow = min(wide, shape.vectors) * shape.lanes
         self.pack_x = self._packs_x() if pack_x is None else pack_x
         self.pack_y = self._packs_y() if pack_y is None else pack_y
-        self.units, parts, rows, columns = self._split()
+        self.units, self.parts, rows, columns = self._split()
         self.entries = kernels.driver()
         nc = self.columns if m <= FEW and self.pack_y else max(1, NC // self.columns) * self.columns
         mc = MC // self.rows * self.rows
@@ -126,7 +128,7 @@ class Plan:
             "m": m,
             "n": n,
             "k": product.k,
-            "parts": parts,
+            "parts": self.parts,
             "part_rows": rows,
             "part_columns": columns,
             "mc": mc,
@@ -137,6 +139,9 @@ class Plan:
             "size": shape.size,
             "x_width": x_width,
             "depth": depth,
+            "stripe": STRIPE
+            if isinstance(product.y, Strided) and product.y.row_step == shape.size
+            else KC,
             "y_at": x_bytes,
             "scratch": self.scratch_bytes,
             "units": self.units,
@@ -153,7 +158,8 @@ class Plan:
             return isinstance(p.y, Tabled)
         if p.y.row_step != size:
             return True
-        return p.m > 2 * self.rows and p.n * p.k * size > 2**18
+        # in place, neighbouring k's are on other pages
+        return p.m > FEW and p.n * p.k * size > (2**20 if p.m <= 2 * self.rows else 2**18)
 
     def _packs_x(self) -> bool:
         p = self.product
@@ -214,12 +220,19 @@ class Plan:
         if not self.work:
             out.fill(0)
             return
-        call, operands = self.entries.run, (address_of(x), address_of(y), address_of(out))
+        operands = address_of(x), address_of(y), address_of(out)
+        size = self.scratch_bytes
+        self.spread(
+            lambda begin, end, _: self.some(*operands, scratch(size), begin, end), self.units
+        )
 
-        def part(begin: int, end: int, _: int) -> None:
-            call(self.address, *operands, scratch(self.scratch_bytes), begin, end)
+    def some(self, x: int, y: int, out: int, memory: int, begin: int, end: int) -> None:
+        """Runs some units on addresses, with scratch memory."""
+        self.entries.run(self.address, x, y, out, memory, begin, end)
 
+    def spread(self, part: Range, extent: int) -> None:
+        """Splits a range between threads if there is work enough."""
         if self.work < SPLIT:
-            part(0, self.units, 0)
+            part(0, extent, 0)
         else:
-            pool.split(part, self.units, 1)
+            pool.split(part, extent, 1)

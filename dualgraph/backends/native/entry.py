@@ -1,0 +1,96 @@
+"""What the executors and the eager backend ask of native code; reached through `api`, which waits to load it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ...core.dtypes import DType
+from ...core.kinds import ELEMENTWISE
+from ...core.node import Node, Var
+from ...core.prim import Prim
+from ...core.types import TensorType
+from ...static.graph import Graph
+from .eager import elementwise, fold
+from .expressions import DTYPES, MONOIDS, check_node
+from .kernel import NativeKernel, lowered
+from .loop_ir import Unsupported, overwritable
+from .lower import Strides
+from .weights import weight
+
+__all__ = [
+    "Unsupported",
+    "can_lower",
+    "compile_group",
+    "elementwise",
+    "fold",
+    "has_fold",
+    "has_kernel",
+    "instructions",
+    "may_overwrite",
+    "supports",
+]
+
+
+def supports(node: Node) -> bool:
+    """Whether a node like this can be part of a fused kernel (its neighbours may still rule it out)."""
+    try:
+        check_node(node)
+    except Unsupported:
+        return False
+    return True
+
+
+def can_lower(body: Graph) -> bool:
+    """Whether the body of a fused group can be one kernel."""
+    try:
+        lowered(body)
+    except Unsupported:
+        return False
+    return True
+
+
+def instructions(node: Node) -> float:
+    """How many instructions an elementwise node of a kernel takes for each element; index maps take none."""
+    if node.prim.kind is not ELEMENTWISE:
+        return 0.0
+    dtypes = tuple(v.type.dtype.name for v in node.inputs)
+    return weight(node.prim, dtypes, node.params, node.outputs[0].type.dtype.name)
+
+
+def may_overwrite(node: Node, result: int, operand: int) -> bool:
+    """Whether the kernel of a fused region may write a result into the memory of an operand.
+
+    False for bodies that are not one kernel.
+    """
+    try:
+        kernel = lowered(node.params["body"])
+    except Unsupported:
+        return False
+    return operand in overwritable(kernel)[result]
+
+
+def compile_group(body: Graph, in_strides: Strides | None = None) -> NativeKernel:
+    """Compiles a fused body for its shapes.
+
+    `in_strides`: for each input its strides in elements, or None for C-contiguous.
+    Raises Unsupported where the body must run op by op.
+    """
+    return NativeKernel(lowered(body, in_strides))
+
+
+@cache
+def has_kernel(prim: Prim, dtypes: tuple[DType, ...]) -> bool:
+    """Whether native code can be made for an elementwise op on these dtypes."""
+    types = tuple(TensorType(d, ()) for d in dtypes)
+    operands = tuple(Var(i, t) for i, t in enumerate(types))
+    try:
+        out = prim.infer(types, {})
+    except TypeError:
+        return False
+    results = tuple(Var(len(types) + i, t) for i, t in enumerate(out))
+    return supports(Node(prim, operands, {}, results))
+
+
+def has_fold(monoid: str, dtype: DType) -> bool:
+    """Whether reductions of this kind have native code."""
+    return monoid in MONOIDS and dtype in DTYPES

@@ -1,0 +1,156 @@
+"""Indexing: elements and rows picked, put or added at the places that one index tensor lists.
+
+The list is gone through in row-major order, so that sums at places named twice have one order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ....core.errors import BoundsError
+from .indexing_code import cells_code, extremes_code, rows_code
+from .kernels import address_of, dense, element_code, share
+from .strided import move
+
+Ints = tuple[int, ...]
+SIZES = (1, 2, 4, 8)
+SPLIT = 64  # columns from which sums over one list are split between threads
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """A base (outer, size, inner) and what is listed of it, (outer, count, inner)."""
+
+    outer: int
+    size: int
+    count: int
+    inner: int
+
+    @staticmethod
+    def on(x: Any, axis: int, count: int) -> Places:
+        """`count` places on an axis of x."""
+        return Places(prod(x.shape[:axis]), x.shape[axis], count, prod(x.shape[axis + 1 :]))
+
+
+def take_along(x: Any, at: Any, axis: int, out: Any = None) -> Any:
+    """``out[..., i, ...] = x[..., at[..., i, ...], ...]`` along `axis`."""
+    if not _along(x, at, axis) or not _movable(x, out):
+        return None
+    out = np.empty(at.shape, x.dtype) if out is None else out
+    call = cells_code("take", x.itemsize, False)
+    return _take(call, x, at, out, Places.on(x, axis, at.shape[axis]))
+
+
+def index(x: Any, *at: Any, dims: Ints, out: Any = None) -> Any:
+    """Elements of x at one index array on one axis."""
+    if len(dims) != 1 or not _indexes(at[0]) or not _movable(x, out):
+        return None
+    (axis,), (listed,) = dims, at
+    places = Places.on(x, axis, listed.size)
+    if out is None:
+        out = np.empty((*x.shape[:axis], *listed.shape, *x.shape[axis + 1 :]), x.dtype)
+    return _take(_listed_code("take", x.itemsize, places), x, listed, out, places)
+
+
+def scatter_along(x: Any, at: Any, values: Any, axis: int, mode: str, out: Any = None) -> Any:
+    """A copy of x with `values` put (mode "set") or added ("add") at `at` along `axis`."""
+    how = _how(x, values, mode, out)
+    if how is None or not _along(x, at, axis):
+        return None
+    return _put(
+        cells_code(mode, how, False), x, at, values, out, Places.on(x, axis, at.shape[axis])
+    )
+
+
+def index_put(x: Any, values: Any, *at: Any, dims: Ints, mode: str, out: Any = None) -> Any:
+    """A copy of x with `values` put (mode "set") or added ("add") at one index array on one axis."""
+    how = _how(x, values, mode, out)
+    if how is None or len(dims) != 1 or not _indexes(at[0]):
+        return None
+    places = Places.on(x, dims[0], at[0].size)
+    return _put(_listed_code(mode, how, places), x, at[0], values, out, places)
+
+
+# --- what there is code for ---
+
+
+def _movable(x: Any, out: Any) -> bool:
+    return x.itemsize in SIZES and (out is None or dense(out))
+
+
+def _how(x: Any, values: Any, mode: str, out: Any) -> Any:
+    """What to compile for: the element to add, or the size to move; None where there is no code."""
+    if values.dtype != x.dtype or not _movable(x, out):
+        return None
+    return element_code(x.dtype) if mode == "add" else x.itemsize
+
+
+def _indexes(at: Any) -> bool:
+    return type(at) is np.ndarray and at.dtype in (np.int64, np.int32) and at.size > 0
+
+
+def _along(x: Any, at: Any, axis: int) -> bool:
+    """Whether `at` has the whole of all other axes."""
+    rest = at.shape[:axis], at.shape[axis + 1 :]
+    return _indexes(at) and rest == (x.shape[:axis], x.shape[axis + 1 :])
+
+
+def _listed_code(mode: str, how: Any, places: Places) -> Any:
+    """The kernel for a list that all outer axes share."""
+    return rows_code(mode, how) if places.inner > 1 else cells_code(mode, how, True)
+
+
+# --- running ---
+
+
+def _checked(at: Any, size: int) -> Any:
+    """The indexes as a row-major list; BoundsError names the first that is out of range."""
+    at = np.ascontiguousarray(at, np.int64)
+    ends = np.empty(2, np.int64)
+    extremes_code()(address_of(at), address_of(ends), at.size)
+    low, high = ends.tolist()
+    if low < -size or high >= size:
+        bad = high if high >= size else low
+        raise BoundsError(f"index {bad} is out of range for an axis of {size}")
+    return at
+
+
+def _take(call: Any, x: Any, at: Any, out: Any, p: Places) -> Any:
+    at, x = _checked(at, p.size), np.ascontiguousarray(x)
+    base, listed, taken = address_of(x), address_of(at), address_of(out)
+    if p.outer > 1:
+        share(
+            lambda begin, end: call(
+                base, listed, taken, p.size, p.count, p.inner, begin, end, 0, p.inner
+            ),
+            p.outer,
+            2 * out.nbytes,
+        )
+        return out
+    index_bytes, row_bytes = at.nbytes // p.count, out.nbytes // p.count
+
+    def part(begin: int, end: int) -> None:
+        own = base, listed + begin * index_bytes, taken + begin * row_bytes
+        call(*own, p.size, end - begin, p.inner, 0, 1, 0, p.inner)
+
+    share(part, p.count, 2 * out.nbytes)
+    return out
+
+
+def _put(call: Any, x: Any, at: Any, values: Any, out: Any, p: Places) -> Any:
+    """Writes into a copy of x, split where no two threads meet."""
+    at, values = _checked(at, p.size), np.ascontiguousarray(values)
+    out = move(np.empty(x.shape, x.dtype) if out is None else out, x)
+    fixed = address_of(out), address_of(at), address_of(values), p.size, p.count, p.inner
+    work = 2 * values.nbytes
+    if p.outer > 1:
+        share(lambda begin, end: call(*fixed, begin, end, 0, p.inner), p.outer, work)
+    elif p.inner >= SPLIT:
+        share(lambda left, right: call(*fixed, 0, 1, left, right), p.inner, work, 16)
+    else:
+        call(*fixed, 0, p.outer, 0, p.inner)
+    return out

@@ -1,0 +1,96 @@
+"""Code of the indexing kernels: a base (outer, size, inner), a list of indexes, and what is listed
+(outer, count, inner) - elements taken from the base ("take"), put there ("set") or added ("add")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from ..contract.code import Writer, i64
+from .kernels import BITS, SIZE, TYPES, kernel
+
+
+@kernel(pointers=2, numbers=1)
+def extremes_code(w: Writer) -> None:
+    """``(at, ends, count)``: the least and the largest of a list that is not empty."""
+    b = w.b
+    at, ends, count = w.fn.args
+    first = w.word(at, i64(0))
+    with w.loop(count, carried=[first, first]) as turn:
+        x = w.word(at, turn.i)
+        low, high = turn.carried
+        turn.carried = [w.least(low, x), b.select(b.icmp_signed(">", high, x), high, x)]
+    for i, end in enumerate(turn.carried):
+        b.store(end, w.at(ends, i64(8 * i)), align=8)
+
+
+def _element(how: Any) -> tuple[ir.Type, int]:
+    return (TYPES[how], SIZE[how]) if isinstance(how, str) else (BITS[how], how)
+
+
+def _wrapped(w: Writer, x: ir.Value, size: ir.Value) -> ir.Value:
+    """An index counted from 0."""
+    b = w.b
+    return b.select(b.icmp_signed("<", x, i64(0)), b.add(x, size), x)
+
+
+def _new(w: Writer, mode: str, how: Any, old: ir.Value | None, x: ir.Value) -> ir.Value:
+    if mode != "add":
+        return x
+    return w.b.fadd(old, x) if how in ("f", "d") else w.b.add(old, x)
+
+
+@kernel(pointers=3, numbers=7)
+def cells_code(w: Writer, mode: str, how: Any, shared: bool) -> None:
+    """``(base, at, listed, size, count, inner, begin, end, left, right)``: an index for each element, in the
+    outer axes from `begin` to `end` and the columns from `left` to `right`; or for all alike if `shared`."""
+    b = w.b
+    base, at, listed, size, count, inner, begin, end, left, right = w.fn.args
+    kind, nbytes = _element(how)
+    with w.loop(end, begin) as outer, w.loop(count) as entry:
+        line = b.mul(b.add(b.mul(outer.i, count), entry.i), inner)
+        start = b.mul(outer.i, size)
+        with w.loop(right, left) as column:
+            own = b.add(line, column.i)
+            i = _wrapped(w, w.word(at, entry.i if shared else own), size)
+            cell = w.at(base, w.scaled(b.add(b.mul(b.add(start, i), inner), column.i), nbytes))
+            item = w.at(listed, w.scaled(own, nbytes))
+            source, target = (cell, item) if mode == "take" else (item, cell)
+            value = b.load(source, align=nbytes, typ=kind)
+            old = b.load(target, align=nbytes, typ=kind) if mode == "add" else None
+            b.store(_new(w, mode, how, old, value), target, align=nbytes)
+
+
+@kernel(pointers=3, numbers=7)
+def rows_code(w: Writer, mode: str, how: Any) -> None:
+    """As `cells_code`, with an index for each row of `inner` elements."""
+    b = w.b
+    base, at, listed, size, count, inner, begin, end, left, right = w.fn.args
+    element, nbytes = _element(how)
+    lanes = 64 // nbytes
+    kind = ir.VectorType(element, lanes)
+    width = b.sub(right, left)
+    whole = b.and_(width, i64(-lanes))
+    with w.loop(end, begin) as outer, w.loop(count) as entry:
+        i = _wrapped(w, w.word(at, entry.i), size)
+        row = b.add(b.mul(b.add(b.mul(outer.i, size), i), inner), left)
+        line = b.add(b.mul(b.add(b.mul(outer.i, count), entry.i), inner), left)
+        cell, item = w.at(base, w.scaled(row, nbytes)), w.at(listed, w.scaled(line, nbytes))
+        source, target = (cell, item) if mode == "take" else (item, cell)
+
+        def part(offset: ir.Value, mask: Any, source: Any = source, target: Any = target) -> None:
+            there, here = (w.at(p, w.scaled(offset, nbytes)) for p in (target, source))
+            old = w.load(there, kind, mask) if mode == "add" else None
+            w.store(_new(w, mode, how, old, w.load(here, kind, mask)), there, mask)
+
+        with w.loop(whole, step=lanes) as turn:
+            part(turn.i, None)
+        if nbytes >= 4:
+            with w.when(b.icmp_signed("<", whole, width)):
+                part(whole, w.first_lanes(b.sub(width, whole), lanes))
+        else:  # masks for such elements are not in every processor; sums do not come here
+            with w.loop(width, whole) as turn:
+                offset = w.scaled(turn.i, nbytes)
+                value = b.load(w.at(source, offset), align=nbytes, typ=element)
+                b.store(value, w.at(target, offset), align=nbytes)

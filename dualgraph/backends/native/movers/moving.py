@@ -1,0 +1,120 @@
+"""Moving: copies, joins, padding, slices written, windows - each one or more strided copies."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from ....core.dtypes import as_dtype
+from ....ops.movement import as_slices
+from ....ops.windows import strided_windows
+from ...silence import quietly
+from .kernels import dense
+from .strided import move
+
+Ints = tuple[int, ...]
+SMALL = 4096  # bytes below which NumPy, which has less to prepare, does it
+
+
+def _memory(shape: Ints, dtype: Any, out: Any) -> Any:
+    """The memory for a result; None where NumPy is to make it."""
+    if out is not None:
+        return out
+    result = np.empty(shape, dtype)
+    return result if result.nbytes >= SMALL else None
+
+
+def copy(x: Any, out: Any = None) -> Any:
+    """The same values in fresh memory, row-major."""
+    out = _memory(x.shape, x.dtype, out)
+    return None if out is None else move(out, x)
+
+
+def reshape(x: Any, shape: Ints, out: Any = None) -> Any:
+    """The same elements under another shape, where that is no view."""
+    if out is None or not dense(out):
+        return None
+    move(out.reshape(x.shape), x)
+    return out
+
+
+def concat_along(*xs: Any, axis: int, out: Any = None) -> Any:
+    """Operands one after the other along `axis`."""
+    if any(x.dtype != xs[0].dtype for x in xs):
+        return None
+    ends = list(accumulate(x.shape[axis] for x in xs))
+    shape = (*xs[0].shape[:axis], ends[-1], *xs[0].shape[axis + 1 :])
+    out = _memory(shape, xs[0].dtype, out)
+    if out is None:
+        return None
+    lead = (slice(None),) * axis
+    for x, end in zip(xs, ends, strict=True):
+        move(out[(*lead, slice(end - x.shape[axis], end))], x)
+    return out
+
+
+def pad(x: Any, widths: tuple[Ints, ...], value: Any, out: Any = None) -> Any:
+    """x surrounded by `value`."""
+    shape = tuple(d + a + b for d, (a, b) in zip(x.shape, widths, strict=True))
+    out = _memory(shape, x.dtype, out)
+    if out is None:
+        return None
+    return _surrounded(out, x, [a for a, _ in widths], _number(value, x.dtype))
+
+
+def _surrounded(out: Any, x: Any, starts: list[int], value: Any) -> Any:
+    """Puts x into `out` from `starts` on, and `value` everywhere around it."""
+    lead: Ints | tuple[slice, ...] = ()
+    for d, start in zip(x.shape, starts, strict=True):
+        for border in (slice(0, start), slice(start + d, None)):
+            fill(out[(*lead, border)], value)
+        lead = (*lead, slice(start, start + d))
+    move(out[(*lead, ...)], x)
+    return out
+
+
+def _number(value: Any, dtype: Any) -> Any:
+    return quietly(np.full, (), value, dtype)
+
+
+def fill(out: Any, value: Any) -> Any:
+    """`out` filled with a 0-d array."""
+    return move(out, np.broadcast_to(value, out.shape)) if out.size else out
+
+
+def unslice(x: Any, shape: Ints, starts: Ints, stops: Ints, steps: Ints, out: Any = None) -> Any:
+    """Zeros of `shape` with x written at the sliced places."""
+    out = _memory(shape, x.dtype, out)
+    if out is None:
+        return None
+    zero = np.zeros((), x.dtype)
+    if set(steps) <= {1}:
+        return _surrounded(out, x, list(starts), zero)
+    fill(out, zero)
+    move(out[(*as_slices(starts, stops, steps), ...)], x)
+    return out
+
+
+def slice_update(x: Any, new: Any, starts: Ints, stops: Ints, steps: Ints, out: Any = None) -> Any:
+    """A copy of x with `new` written at the sliced places."""
+    out = _memory(x.shape, x.dtype, out)
+    if out is None:
+        return None
+    move(out, x)
+    move(out[(*as_slices(starts, stops, steps), ...)], new)
+    return out
+
+
+def windows(x: Any, sizes: Ints, steps: Ints, dilations: Ints, out: Any = None) -> Any:
+    """All windows over the last axes: shape (..., counts..., sizes...)."""
+    view = strided_windows(np, x, sizes, steps, dilations)
+    out = _memory(view.shape, x.dtype, out)
+    return None if out is None else move(out, view)
+
+
+def full(shape: Ints, value: Any, dtype: str, device: str, out: Any = None) -> Any:
+    """`shape` filled with `value`."""
+    out = _memory(shape, as_dtype(dtype).numpy, out)
+    return None if out is None else fill(out, _number(value, out.dtype))

@@ -1,0 +1,71 @@
+"""Philox4x32-10: random words, sixteen blocks of four at a time."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from ....ops.random import FACTORS, ROUNDS, STEPS
+from ..contract.code import Writer, i64
+from ..llvm_parts import I32, I64
+from .kernels import LANES, address_of, dense, kernel, share
+
+WORDS = 4  # of a block
+
+
+def random_bits(state: Any, size: int, out: Any = None) -> Any:
+    """`size` words of 32 random bits for the generator state (seed, counter), or for each of several."""
+    if state.dtype != np.uint64 or not (out is None or dense(out)):
+        return None
+    lead = state.shape[:-1]
+    out = np.empty((*lead, size), np.uint32) if out is None else out
+    call, blocks = words_code(), -(-size // WORDS)
+    rows = out.reshape((-1, size)) if size else ()
+    for (seed, counter), row in zip(state.reshape((-1, 2)).tolist(), rows, strict=False):
+        fixed = address_of(row), size, seed, counter
+        share(partial(call, *fixed), blocks, 8 * row.nbytes, LANES)
+    return out
+
+
+@kernel(pointers=1, numbers=5)
+def words_code(w: Writer) -> None:
+    """``(out, size, seed, counter, begin, end)``: blocks `begin`, a multiple of 16, to `end`."""
+    b = w.b
+    out, size, seed, counter, begin, end = w.fn.args
+    narrow, wide = ir.VectorType(I32, LANES), ir.VectorType(I64, LANES)
+    half = ir.Constant(wide, [32] * LANES)
+    iota = ir.Constant(wide, list(range(LANES)))
+    factors = [ir.Constant(wide, [f] * LANES) for f in FACTORS]
+    keys = [b.trunc(seed, I32), b.trunc(b.lshr(seed, i64(32)), I32)]
+    none = ir.Constant(narrow, [0] * LANES)
+    with w.loop(end, begin, LANES) as turn:
+        counters = b.add(w.splat(b.add(counter, turn.i), LANES), iota)
+        parts = [b.trunc(counters, narrow), b.trunc(b.lshr(counters, half), narrow)]
+        with w.loop(i64(ROUNDS), carried=[parts[0], none, parts[1], none, *keys]) as round_:
+            even, odd, own = round_.carried[:2], round_.carried[2:4], round_.carried[4:]
+            products = [b.mul(b.zext(e, wide), f) for e, f in zip(even, factors, strict=True)][::-1]
+            high = [b.trunc(b.lshr(p, half), narrow) for p in products]
+            mixed = [b.xor(h, o) for h, o in zip(high, odd, strict=True)]
+            round_.carried = [
+                *(b.xor(m, w.splat(k, LANES)) for m, k in zip(mixed, own, strict=True)),
+                *(b.trunc(p, narrow) for p in products),
+                *(b.add(k, ir.Constant(I32, s)) for k, s in zip(own, STEPS, strict=True)),
+            ]
+        even, odd = round_.carried[:2], round_.carried[2:4]
+        halves = [
+            b.shuffle_vector(e, o, _indexes(2 * LANES)) for e, o in zip(even, odd, strict=True)
+        ]
+        order = [
+            h * 2 * LANES + p * LANES + i for i in range(LANES) for h in range(2) for p in range(2)
+        ]
+        words = b.shuffle_vector(*halves, ir.Constant(ir.VectorType(I32, len(order)), order))
+        first = b.mul(turn.i, i64(WORDS))
+        mask = w.first_lanes(b.sub(size, first), len(order))
+        w.store(words, w.at(out, b.mul(first, i64(4))), mask)
+
+
+def _indexes(count: int) -> ir.Constant:
+    return ir.Constant(ir.VectorType(I32, count), list(range(count)))

@@ -1,0 +1,148 @@
+"""The scan op on tensors: its gradient is a scan back through the steps, its batch a scan of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..eager.shapes import moveaxis
+from ..eager.tensor import Tensor
+from ..static.control import scan_op
+from ..static.graph import Graph, renumber
+from .batches import batched_loop, carry_with_batch, with_batch
+from .body import tracked, unread
+from .derive import cached, derive, filled, pull, settled
+
+
+def run_scan(
+    init: Sequence[Tensor], xs: Sequence[Tensor], constants: Sequence[Tensor], body: Graph, length: int, reverse: bool
+) -> list[Tensor]:  # fmt: skip
+    """The scan op on these operands; where gradients are recorded it saves what they need."""
+    operands = [*init, *xs, *constants]
+    saves = tracked(operands)
+    outs = scan_op(
+        *operands,
+        body=saving(body, len(init)) if saves else body,
+        carries=len(init),
+        slices=len(xs),
+        length=length,
+        reverse=reverse,
+        saves=saves,
+    )
+    return [unread(x) for x in outs[: len(body.outputs)]]
+
+
+def saving(body: Graph, carries: int) -> Graph:
+    """The body with the carry that it starts from as further results."""
+    return renumber(Graph(body.inputs, body.nodes, (*body.outputs, *body.inputs[:carries])))
+
+
+# --- gradient ----------------------------------------------------------------------------------
+
+
+@scan_op.vjp
+def _scan_vjp(
+    cts: tuple[Any, ...], outs: Any, *operands: Any, needed: tuple[bool, ...],
+    body: Graph, carries: int, slices: int, length: int, reverse: bool, saves: bool,
+) -> list[Any]:  # fmt: skip
+    """A scan back through the steps: its carry is the cotangent of the carry, and sums for the constants."""
+    if not saves:
+        body = saving(body, carries)
+        outs = scan_op(
+            *operands,
+            body=body,
+            carries=carries,
+            slices=slices,
+            length=length,
+            reverse=reverse,
+            saves=True,
+        )
+        cts = (*cts, *[None] * carries)
+    given = tuple(ct is not None for ct in cts[carries:])
+    key = ("scan", body, carries, slices, given, needed[carries:])
+    back = cached(key, lambda: _step_back(body, carries, slices, given, needed[carries:]))
+    init, xs, constants = (
+        operands[:carries],
+        operands[carries : carries + slices],
+        operands[carries + slices :],
+    )
+    inexact = [i for i, x in enumerate(init) if x.dtype.is_inexact]
+    wanted = [x for x, w in zip(constants, needed[carries + slices :], strict=True) if w]
+    starts = settled([cts[i] for i in inexact], [init[i].type for i in inexact])
+    sums = [filled(x.type, -0.0) for x in wanted]
+    rows = [*outs[len(outs) - carries :], *xs, *(ct for ct in cts[carries:] if ct is not None)]
+    results = run_scan([*starts, *sums], rows, constants, back, length, not reverse)
+    found = iter(results)
+    of_init = dict(zip(inexact, found, strict=False))
+    of_constants = iter([next(found) for _ in wanted])
+    return [
+        *(of_init.get(i) for i in range(carries)),
+        *(next(found) if w else None for w in needed[carries : carries + slices]),
+        *(next(of_constants) if w else None for w in needed[carries + slices :]),
+    ]
+
+
+scan_op.asks_needed = True
+
+
+def _step_back(
+    body: Graph, carries: int, slices: int, given: Sequence[bool], needed: Sequence[bool]
+) -> Graph:
+    """From the cotangents of a step's results, and sums for constants, those of what it started from.
+
+    Operands: cotangents of the carry, sums; the carry, x and the given cotangents of y of the step; constants.
+    """
+    types = body.in_types
+    inexact = [i for i in range(carries) if types[i].dtype.is_inexact]
+    of_xs, of_constants = needed[:slices], needed[slices:]
+    summed = [t for t, w in zip(types[carries + slices :], of_constants, strict=True) if w]
+    wanted = [*(t.dtype.is_inexact for t in types[:carries]), *of_xs, *of_constants]
+    ys = [t for t, g in zip(body.out_types[carries:], given, strict=True) if g]
+
+    def run(*inputs: Tensor) -> list[Tensor]:
+        rest = iter(inputs)
+        cts: list[Tensor | None] = [None] * carries
+        for i in inexact:
+            cts[i] = next(rest)
+        sums = [next(rest) for _ in summed]
+        start = [next(rest) for _ in range(carries + slices)]
+        cts += [next(rest) if g else None for g in given]
+        pending = iter(sums)
+        begun = [None] * (carries + slices) + [next(pending) if w else None for w in of_constants]
+        found = pull(body, [*start, *rest], wanted, cts, begun)
+        kept = [(ct, t) for ct, t, w in zip(found, types, wanted, strict=True) if w]
+        out = settled([ct for ct, _ in kept], [t for _, t in kept])
+        at = len(inexact) + sum(of_xs)
+        return [*out[: len(inexact)], *out[at:], *out[len(inexact) : at]]
+
+    carry = [types[i] for i in inexact]
+    return derive(
+        run, [*carry, *summed, *types[: carries + slices], *ys, *types[carries + slices :]]
+    )
+
+
+# --- vmap --------------------------------------------------------------------------------------
+
+
+@scan_op.batch
+def _scan_batch(
+    lift: Any, args: list[Any], mapped: tuple[bool, ...],
+    body: Graph, carries: int, slices: int, length: int, reverse: bool, saves: bool,
+) -> Any:  # fmt: skip
+    """A scan of the batched body; a carry has the batch if any step gives it one."""
+    step, carry_mapped = batched_loop(body, mapped, carries, lift.size, carries if saves else 0)
+    first = carry_with_batch(args, mapped, carry_mapped, lift.size)
+    xs = [
+        moveaxis(a, 0, 1) if m else a
+        for a, m in zip(
+            args[carries : carries + slices], mapped[carries : carries + slices], strict=True
+        )
+    ]
+    outs = scan_op(
+        *first, *xs, *args[carries + slices :],
+        body=step, carries=carries, slices=slices, length=length, reverse=reverse, saves=saves,
+    )  # fmt: skip
+    ys = len(outs) - (2 * carries if saves else carries)
+    rows = [*[True] * ys, *(carry_mapped if saves else ())]
+    stacked = [moveaxis(y, 1, 0) if m else y for y, m in zip(outs[carries:], rows, strict=True)]
+    return tuple(with_batch([*outs[:carries], *stacked], [*carry_mapped, *rows], lift.size))

@@ -1,0 +1,83 @@
+"""Control flow under vmap: what each example would do by itself, values and gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from tests.static.modes import bits, check_modes, normal
+
+
+def each(fn: Any, *args: Any) -> Any:
+    """`fn` example by example, stacked."""
+    return dg.stack([fn(*row) for row in zip(*args, strict=True)])
+
+
+def assert_close(a: Any, b: Any) -> None:
+    np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-5, atol=1e-5)
+
+
+def scalar_loss(x: Any, w: Any) -> Any:
+    last, ys = dg.scan(lambda c, row: (dg.tanh(c * w + row), c.sum()), w, x)
+    return last.sum() + ys.sum()
+
+
+def branchy(x: Any, w: Any) -> Any:
+    y = dg.cond(x.sum() > 0, lambda x: (dg.sin(x) * w, x.sum()), lambda x: (x * x, w.sum()), x)
+    return (y[0] * w).sum() + y[1]
+
+
+def loopy(x: Any, w: Any) -> Any:
+    def step(s: Any) -> Any:
+        return s[0] + 1, s[1] * 0.7 + 0.01 * w
+
+    return dg.while_loop(lambda s: dg.abs(s[1]).max() > 0.5, step, (0, x[0]), max_steps=30)[1].sum()
+
+
+@pytest.mark.parametrize("fn", [scalar_loss, branchy, loopy])
+def test_vmap_is_example_by_example(fn: Any) -> None:
+    xs, w = normal(6, 5, 4), normal(4, seed=8)
+    xs = xs[:, 0] if fn is branchy else xs
+    one = lambda x: fn(x, w)  # noqa: E731
+    assert_close(check_modes(dg.vmap(one), xs), each(one, xs))
+    per_example = dg.vmap(dg.grad(fn, (0, 1)), (0, None))
+    for i, found in enumerate(check_modes(per_example, xs, w)):
+        assert_close(found, each(lambda x, i=i: dg.grad(fn, i)(x, w), xs))
+    total = check_modes(dg.grad(lambda xs, w: dg.vmap(fn, (0, None))(xs, w).sum(), (0, 1)), xs, w)
+    assert_close(total[1], each(lambda x: dg.grad(fn, 1)(x, w), xs).sum(axis=0))
+    assert_close(total[0], each(lambda x: dg.grad(fn)(x, w), xs))
+    twice = normal(2, 6, 5, 4)
+    twice = twice[:, :, 0] if fn is branchy else twice
+    assert_close(dg.vmap(dg.vmap(one))(twice), each(lambda x: each(one, x), twice))
+
+
+def test_vmap_of_an_unbounded_while() -> None:
+    a = dg.asarray([[2.0, 3.0], [1e4, 5.0], [0.5, 0.1]])
+    found = check_modes(dg.vmap(newton), a)
+    assert bits(found) == bits(each(newton, a))
+    slopes = dg.vmap(dg.grad(lambda a: newton(a).sum()))(a)
+    assert_close(slopes, 0.5 / dg.sqrt(a))
+
+
+def newton(a: Any) -> Any:
+    """The square root, in as many steps as it takes."""
+
+    def step(s: Any) -> Any:
+        return 0.5 * (s[0] + a / s[0]), s[0]
+
+    start = (a * 1.0, dg.zeros_like(a))
+    return dg.while_loop(lambda s: dg.abs(s[0] - s[1]).max() > 1e-6 * a.max(), step, start)[0]
+
+
+W = normal(4, 4, seed=1)
+
+
+def test_vmap_inside_of_a_scan() -> None:
+    def step(c: Any, x: Any) -> Any:
+        c = dg.vmap(lambda a, b: dg.tanh(a @ W) + b.sum())(c, x)
+        return c, c.sum()
+
+    check_modes(lambda h, xs: dg.scan(step, h, xs), normal(5, 4), normal(7, 5, 3))
