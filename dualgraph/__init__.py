@@ -23,9 +23,10 @@ from .core.dtypes import (
     bfloat16, complex128, complex64, float16, float32, float64, get_default_dtype, int16, int32,
     int64, int8, set_default_dtype, uint16, uint32, uint64, uint8,
 )
+from .core.prim import LATE
 from .core.errors import (
     ArgumentError, AutogradError, AxisError, BoundsError, CaptureError, DeviceError, DTypeError,
-    DualgraphError, FileFormatError, GraphError, ShapeError, StateError, TransformError,
+    DualgraphError, FileFormatError, GraphError, MemoryBudgetError, ShapeError, StateError, TransformError,
 )
 from .eager import dispatch
 from .eager.creation import (
@@ -123,6 +124,7 @@ _LATER = ("data", "nn", "optim")
 register_backend("cpu", NumpyBackend)
 register_backend("cuda", cuda_backend)
 dispatch.install(_cast)
+LATE.append(lambda: importlib.import_module(".nn", __name__))
 
 
 def __getattr__(name: str) -> Any:
@@ -163,7 +165,7 @@ __all__ = [
     "linearize", "linspace", "load", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp",
     "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logspace", "logsumexp",
     "long", "lt", "manual_seed", "map", "masked_fill", "masked_scatter", "masked_select", "matmul",
-    "matrix_power", "matrix_transpose", "max", "maximum", "mean", "median", "meshgrid", "min",
+    "matrix_power", "matrix_transpose", "max", "MemoryBudgetError", "maximum", "mean", "median", "meshgrid", "min",
     "minimum", "mm", "mode", "moveaxis", "movedim", "msort", "mul", "multinomial", "multiply", "mv",
     "nan", "nan_to_num", "nanmean", "nansum", "narrow", "ne", "neg", "negative", "newaxis",
     "nextafter", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "numel", "ones",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 MAX_PROGRAMS = 64  # specialisations of one function
+MAX_KINDS = 1024  # kinds of arguments that are told apart
 MAX_PATHS = 8  # paths through the code for one kind of arguments
 MAX_UNSTABLE = 3  # captures given up because something passing stood in the way
 MAX_TRIES = 2  # programs tried on one call before it goes on eagerly
@@ -53,6 +54,7 @@ class Entry:
 
     programs: list[Program] = field(default_factory=list)
     eager_because: list[str] = field(default_factory=list)
+    capturing: bool = False
     unstable: int = 0  # captures that found the function changing its own state
     kept: Any = None  # objects whose identity is part of the key
 
@@ -83,6 +85,8 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if state.tracer is not None or state.batching is not None:
             return self._captured_function(*args, **kwargs)
+        leaves: Any
+        tree: Any
         if kwargs or not PLAIN.issuperset(map(type, args)):
             leaves, tree = flatten((args, kwargs))
         else:
@@ -90,11 +94,14 @@ class Compiled:
         key = self._key(leaves, tree)
         entry = self._entries.get(key)
         if entry is None:
+            if len(self._entries) >= MAX_KINDS:
+                self._eager_calls += 1
+                return self._captured_function(*args, **kwargs)
             with self._lock:
                 entry = self._entries.setdefault(key, Entry(kept=leaves_to_keep(leaves)))
         tried = 0
         broken = "this kind of arguments was not seen before" if not entry.programs else ""
-        for program in entry.programs:
+        for program in tuple(entry.programs):
             broken = program.broken(leaves) or ""
             if broken:
                 continue
@@ -107,14 +114,23 @@ class Compiled:
             result = program.call(leaves)
             if result is not MISMATCH:
                 if tried > 1:
-                    entry.programs.remove(program)
-                    entry.programs.insert(0, program)
+                    with self._lock:
+                        entry.programs.sort(key=lambda p: p is not program)
                 return result
             broken = "a value taken out of a tensor differs"
         if entry.eager_because or not self._may_grow(entry):
             self._eager_calls += 1
             return self._captured_function(*args, **kwargs)
-        return self._capture(entry, args, kwargs, leaves, broken)
+        with self._lock:
+            waits = entry.capturing  # another thread is at it
+            entry.capturing = True
+        if waits:
+            self._eager_calls += 1
+            return self._captured_function(*args, **kwargs)
+        try:
+            return self._capture(entry, args, kwargs, leaves, broken)
+        finally:
+            entry.capturing = False
 
     def _may_grow(self, entry: Entry) -> bool:
         if len(entry.programs) >= MAX_PATHS:

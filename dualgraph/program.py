@@ -42,7 +42,9 @@ class Result(NamedTuple):
     requires_grad: bool = False
     released: bool = False
     base: int | None = None
-    output: int | None = None  # of a "view" that gradients flow through: the output that stands for it on the tape
+    output: int | None = (
+        None  # of a "view" that gradients flow through: the output that stands for it on the tape
+    )
 
 
 class Program:
@@ -62,7 +64,11 @@ class Program:
         self.calls = 0
         self._arguments = arguments
         self._contents = contents  # argument leaves that are arrays whose values were looked at
-        self._same = {s.key[0]: s.key[1] for s in trace.slots if s.kind == "leaf" and id(s.key[1]) in footprint.tensors}
+        self._same = {
+            s.key[0]: s.key[1]
+            for s in trace.slots
+            if s.kind == "leaf" and id(s.key[1]) in footprint.tensors
+        }
         self._unhooked = tuple(s for s in trace.slots if swept and s.requires_grad)
         self._fast_math = fast_math
         self._device = device
@@ -86,11 +92,15 @@ class Program:
             and slots[i].type.device is slots[j].type.device
         )  # fmt: skip
         concrete = len(trace.graph.outputs) - len(trace.concrete)
-        self._checked = tuple(
-            (concrete + i, exact(c.value)) for i, c in enumerate(trace.concrete)
+        self._checked = tuple((concrete + i, exact(c.value)) for i, c in enumerate(trace.concrete))
+        viewed = (
+            r.key if r.output is None else r.output
+            for r in results
+            if r.base is not None or r.output is not None
         )
-        viewed = (r.key if r.output is None else r.output for r in results if r.base is not None or r.output is not None)
-        self._borrowed = frozenset((*(s.output for s in trace.stores), *(i for i, _ in self._checked), *viewed))
+        self._borrowed = frozenset(
+            (*(s.output for s in trace.stores), *(i for i, _ in self._checked), *viewed)
+        )
         self._last = len(results) - tree.num_leaves
 
     # --- making it ready ---
@@ -100,7 +110,9 @@ class Program:
         try:
             backend = backend_for(self._device)
             hooks = hooks_for(self._device, self._use)
-            graph, self._passes = optimise(self.captured, hooks, self._fast_math, budget=self.budget)
+            graph, self._passes = optimise(
+                self.captured, hooks, self._fast_math, budget=self.budget
+            )
             once = not self._tracked and not self._checked  # a call that is run is never run again
             stores = tuple((s.input, s.output) for s in self.trace.stores) if once else ()
             executable = Executable(renumber(graph), backend, self._borrowed, stores)
@@ -152,9 +164,12 @@ class Program:
             for i, s in enumerate(self.trace.slots) if s.kind != "leaf"
         )  # fmt: skip
         grads = tuple(
-            Assumption("gradient", "a tensor's .grad", "present" if had else None, NOWHERE) for _, had in self._entry
+            Assumption("gradient", "a tensor's .grad", "present" if had else None, NOWHERE)
+            for _, had in self._entry
         )
-        taken = tuple(Assumption("value", str(c.operand), c.value, c.where) for c in self.trace.concrete)
+        taken = tuple(
+            Assumption("value", str(c.operand), c.value, c.where) for c in self.trace.concrete
+        )
         return (*self._arguments, *state_of, *tensors, *grads, *taken)
 
     # --- running it ---
@@ -163,17 +178,32 @@ class Program:
         """The first assumption about state that does not hold now, or None."""
         check = self.footprint.failing()
         if check is not None:
-            return f"{check.name} changed (read at {check.where})" if check.where.line else f"{check.name} changed"
+            return (
+                f"{check.name} changed (read at {check.where})"
+                if check.where.line
+                else f"{check.name} changed"
+            )
         for owner, had in self._entry:
             tensor = leaves[owner] if isinstance(owner, int) else owner
             if (tensor._grad is not None) is not had:
-                return "a .grad was there before and is not now" if had else "a .grad is there that was not before"
+                return (
+                    "a .grad was there before and is not now"
+                    if had
+                    else "a .grad is there that was not before"
+                )
         for i, values in self._contents:
             if not same_bytes(leaves[i], values):
-                return f"the values in argument leaf {i}, an array that the code looks into, changed"
+                return (
+                    f"the values in argument leaf {i}, an array that the code looks into, changed"
+                )
         for i, leaf in enumerate(leaves):
-            if (id(leaf) in self.footprint.tensors or i in self._same) and self._same.get(i) is not leaf:
-                return f"argument leaf {i} and a tensor that the code reads elsewhere were one, and are not now, or are now"
+            if (id(leaf) in self.footprint.tensors or i in self._same) and self._same.get(
+                i
+            ) is not leaf:
+                return (
+                    f"argument leaf {i} and a tensor that the code reads elsewhere "
+                    "were one, and are not now, or are now"
+                )
         for slot in self._unhooked:
             node = fetch(slot, leaves)._node
             if node is not None and node.hooks and any(node.hooks.values()):
@@ -190,8 +220,9 @@ class Program:
         for i, j, xp in self._overlaps:
             if xp.may_share_memory(arrays[i], arrays[j]):
                 return MISMATCH
-        for i in self._direct:
-            if not arrays[i].flags.c_contiguous:
+        for i in self._stored:  # a store that fails halfway would have been half done
+            flags = arrays[i].flags
+            if not getattr(flags, "writeable", True) or (i in self._direct and not flags.c_contiguous):
                 return MISMATCH
         executable = self._executable
         assert executable is not None
@@ -249,7 +280,9 @@ class Program:
             return t
         return Tensor(t._data.copy(), t.dtype, t.device) if i in self._stored else (t, t._version)
 
-    def _wrap(self, outs: list[Any], tensors: list[Any], leaves: list[Any], node: TapeNode | None) -> list[Any]:
+    def _wrap(
+        self, outs: list[Any], tensors: list[Any], leaves: list[Any], node: TapeNode | None
+    ) -> list[Any]:
         made: list[Any] = []
         late: list[int] = []
         for i, r in enumerate(self.results):
@@ -273,6 +306,7 @@ class Program:
             if r.kind == "same":
                 made[i] = made[r.key]
             else:
+                assert r.base is not None
                 with grad_mode(False):
                     made[i] = _view(made[r.base], r.chain)
                 self._on_tape(r, made[i], node)

@@ -54,14 +54,18 @@ class Arguments:
         for v in given if not footprint.reads_arrays else ():
             if type(v) is np.ndarray and sum(v is u for u in given) == sum(v is u for u in leaves):
                 direct[id(v)] = watched(v)
-        self.arrays = [ArrayArgument(i, leaves[i], leaves[i].copy(), direct.get(id(leaves[i]))) for i in places]
+        self.arrays = [
+            ArrayArgument(i, leaves[i], leaves[i].copy(), direct.get(id(leaves[i]))) for i in places
+        ]
         self.args = tuple(direct.get(id(v), v) for v in args)
         self.kwargs = {k: direct.get(id(v), v) for k, v in kwargs.items()}
 
     def changed(self) -> bool:
         """Whether a container among the arguments was changed by the call."""
         now, structure = flatten(self.tree)
-        return structure != self.structure or any(a is not b for a, b in zip(now, self.flat, strict=True))
+        return structure != self.structure or any(
+            a is not b for a, b in zip(now, self.flat, strict=True)
+        )
 
 
 def trace(
@@ -73,7 +77,11 @@ def trace(
     With `whole` the graph gives all results, also those that a call would not take from it (inputs and
     views of them).
     """
-    objects = [(v, f"argument {i}") for i, v in enumerate(leaves) if not isinstance(v, (Tensor, np.ndarray, *ATOMS))]
+    objects = [
+        (v, f"argument {i}")
+        for i, v in enumerate(leaves)
+        if not isinstance(v, (Tensor, np.ndarray, *ATOMS))
+    ]
     name = getattr(fn, "__name__", type(fn).__name__)
     footprint = Footprint([(fn, name), *objects, (default_generator, "the default generator")])
     arguments = Arguments(args, kwargs, leaves, footprint)
@@ -95,7 +103,7 @@ def trace(
             if isinstance(t, Tensor):
                 tracer.var_of(t)
         for root in tracer.roots:
-            if root.slot.kind == "number":  # read afresh on each call, so its value is no assumption
+            if root.slot.kind == "number":  # read afresh on each call, so no assumption
                 footprint.forget(*root.slot.key)
         refusals = [*footprint.refusals, *tracer.refusals]
         refusals = refusals or [
@@ -110,13 +118,24 @@ def trace(
         else:
             finished, results = _describe_results(tracer, out_leaves, arguments)
     described = tuple(
-        Assumption("argument", f"argument leaf {i}", str(v.type) if isinstance(v, Tensor) else v, NOWHERE)
+        Assumption(
+            "argument", f"argument leaf {i}", str(v.type) if isinstance(v, Tensor) else v, NOWHERE
+        )
         for i, v in enumerate(leaves)
     )
     contents = tuple((a.leaf, a.before) for a in arguments.arrays if a.was_read())
     program = Program(
-        name, finished, results, out_tree, footprint, described, contents, tracer.swept, fast_math,
-        device_of(finished), use,
+        name,
+        finished,
+        results,
+        out_tree,
+        footprint,
+        described,
+        contents,
+        tracer.swept,
+        fast_math,
+        device_of(finished),
+        use,
     )
     return result, program, []
 
@@ -139,14 +158,21 @@ def _changes(tracer: Tracer, footprint: Footprint, arguments: Arguments) -> list
     if arguments.changed():
         reasons.append("it changes a container among its arguments")
     for root in tracer.roots:
-        if root.slot.kind in ("leaf", "tensor") and root.tensor._requires_grad is not root.slot.requires_grad:
+        if (
+            root.slot.kind in ("leaf", "tensor")
+            and root.tensor._requires_grad is not root.slot.requires_grad
+        ):
             reasons.append("it changes whether an input requires gradients")
-    stored = {id(r.slot.key[1]) for r in tracer.roots if r.slot.kind == "leaf" and _is_written(tracer, r)}
+    stored = {
+        id(r.slot.key[1]) for r in tracer.roots if r.slot.kind == "leaf" and _is_written(tracer, r)
+    }
     for a in arguments.arrays:
         if a.array.dtype.hasobject:
             reasons.append("the objects in a NumPy array cannot be checked")
         elif a.was_read() and a.array.nbytes > MAX_ARRAY_BYTES:
-            reasons.append("it looks into a NumPy array that is too large to compare on each call; pass a tensor")
+            reasons.append(
+                "it looks into a NumPy array that is too large to compare on each call; pass a tensor"
+            )
         elif not same_bytes(a.array, a.before) and (a.was_read() or id(a.array) not in stored):
             reasons.append("it changes a NumPy array in place")
     return reasons
@@ -159,7 +185,9 @@ def _unknown(tracer: Tracer, footprint: Footprint) -> list[str]:
         if root.slot.kind == "tensor" and id(root.slot.key) not in footprint.tensors:
             reasons.append(f"a tensor {root.slot.type} comes from a place that cannot be checked")
     for track in tracer.grads.values():
-        known = id(track.tensor) in footprint.tensors or any(r.tensor is track.tensor for r in tracer.roots)
+        known = id(track.tensor) in footprint.tensors or any(
+            r.tensor is track.tensor for r in tracer.roots
+        )
         if not known and track.at_entry is not None:
             reasons.append("the gradient of a tensor of unknown origin is read")
     if tracer.swept and any(_hooked(r.tensor) for r in tracer.roots):
@@ -185,23 +213,31 @@ def _overlapping(tracer: Tracer) -> list[str]:
             continue
         if w.tensor._node is not None and w.tensor._node.prim is not None and state.grad:
             return ["an input that was written in place has a history on the tape"]
+        xp = backend_for(w.tensor.device).xp
         for r in tracer.roots:
-            xp = backend_for(w.tensor.device).xp
-            if r.tensor is not w.tensor and r.tensor.device is w.tensor.device and xp.may_share_memory(r.tensor._data, w.tensor._data):
+            if r.tensor is w.tensor or r.tensor.device is not w.tensor.device:
+                continue
+            if xp.may_share_memory(r.tensor._data, w.tensor._data):
                 return ["inputs that share memory are written in place"]
     return []
 
 
-def _unrepeatable(result: Any, leaves: list[Any], footprint: Footprint, arguments: Arguments) -> list[str]:
+def _unrepeatable(
+    result: Any, leaves: list[Any], footprint: Footprint, arguments: Arguments
+) -> list[str]:
     """Results that a program could not give again: objects made by the call, and containers of the caller's."""
     given = {id(v) for v in arguments.flat}
     for leaf in leaves:
         constant = isinstance(leaf, (Tensor, np.generic, type, *ATOMS))
         if not constant and id(leaf) not in given and not footprint.reaches(leaf):
-            return [f"it gives a {type(leaf).__name__}, which is no tensor and is made anew on each call"]
+            return [
+                f"it gives a {type(leaf).__name__}, which is no tensor and is made anew on each call"
+            ]
     own = {id(c) for c in containers(arguments.tree)}
     for container in containers(result):
-        if not isinstance(container, tuple) and (id(container) in own or footprint.reaches(container)):
+        if not isinstance(container, tuple) and (
+            id(container) in own or footprint.reaches(container)
+        ):
             return [f"it gives a {type(container).__name__} that exists outside of it"]
     return []
 
@@ -219,7 +255,9 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
     if work:
         for root in tracer.roots:
             if root.slot.requires_grad and _is_written(tracer, root):
-                return ["an input that requires gradients is written in place, and gradients flow through the call"]
+                return [
+                    "an input that requires gradients is written in place, and gradients flow through the call"
+                ]
     seen: set[int] = set()
     while work:
         node = work.pop()
@@ -241,13 +279,17 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
 def _spoiled(node: Any) -> bool:
     """Whether something that a tape node saved was written since."""
     kept, results = node.saved
-    return any(type(k) is tuple and k[0]._version != k[1] for k in kept) or any(r[1][0] != r[2] for r in results or ())
+    return any(type(k) is tuple and k[0]._version != k[1] for k in kept) or any(
+        r[1][0] != r[2] for r in results or ()
+    )
 
 
 # --- results -------------------------------------------------------------------------------------
 
 
-def _describe_results(tracer: Tracer, leaves: list[Any], arguments: Arguments) -> tuple[Trace, tuple[Result, ...]]:
+def _describe_results(
+    tracer: Tracer, leaves: list[Any], arguments: Arguments
+) -> tuple[Trace, tuple[Result, ...]]:
     roots = {id(r.tensor): i for i, r in enumerate(tracer.roots)}
     places = {id(v): i for i, v in enumerate(arguments.leaves) if isinstance(v, np.ndarray)}
     chains = {id(v): _chain(v, roots) for v in leaves if isinstance(v, Tensor)}
@@ -263,16 +305,26 @@ def _describe_results(tracer: Tracer, leaves: list[Any], arguments: Arguments) -
 
     for i, leaf in enumerate(leaves):
         if not isinstance(leaf, Tensor):
-            results.append(Result("leaf", places[id(leaf)]) if id(leaf) in places else Result("value", leaf))
+            results.append(
+                Result("leaf", places[id(leaf)]) if id(leaf) in places else Result("value", leaf)
+            )
         elif id(leaf) in first:
             results.append(Result("same", first[id(leaf)]))
         elif id(chains[id(leaf)][1]) in roots:
             chain, base = chains[id(leaf)]
             if chain and leaf.requires_grad:  # its place on the tape is among the other results
                 tracked = output(leaf)
-                results.append(tracked._replace(kind="view", key=roots[id(base)], chain=chain, output=tracked.key))
+                results.append(
+                    tracked._replace(
+                        kind="view", key=roots[id(base)], chain=chain, output=tracked.key
+                    )
+                )
             else:
-                results.append(Result("view", roots[id(base)], chain) if chain else Result("input", roots[id(base)]))
+                results.append(
+                    Result("view", roots[id(base)], chain)
+                    if chain
+                    else Result("input", roots[id(base)])
+                )
         else:
             results.append(output(leaf))
         first.setdefault(id(leaf), i)

@@ -6,6 +6,7 @@ import ast
 import functools
 import json
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -222,9 +223,7 @@ def test_importing_the_package_loads_no_optional_third_party() -> None:
     loaded = loaded_modules()
     assert not {name.split(".")[0] for name in loaded} & LAZY
     assert not optional_modules() & set(loaded)
-    assert (
-        f"{PACKAGE.name}.backends.native.loop_ir" not in loaded
-    )  # nor anything else behind `native.api`
+    assert "dualgraph.backends.native.loop_ir" not in loaded  # nor what else is behind `native.api`
 
 
 def test_nobody_imports_private_names_of_another_package() -> None:
@@ -328,9 +327,9 @@ def test_the_checks_see_what_they_look_for() -> None:
 
 IMPORT_SECONDS = """
 import time, numpy
-began = time.process_time()
+began = time.thread_time()
 import dualgraph
-print(time.process_time() - began)
+print(time.thread_time() - began)
 """
 
 
@@ -347,5 +346,5 @@ def test_import_takes_at_most_60_ms_over_numpy(tmp_path: Path) -> None:
         return float(done.stdout)
 
     seconds()
-    # Processor time, and the least of several: what else runs on the machine only adds to it.
-    assert min(seconds() for _ in range(9)) < 0.060
+    # Processor time of the thread: what else runs on the machine hardly counts.
+    assert statistics.median(seconds() for _ in range(9)) < 0.060

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dtypes import BY_NAME, DType
+from ..core.dtypes import BY_NAME, DType, bool_
 from ..core.kinds import ELEMENTWISE, REDUCTION
 from ..core.prim import Prim
 from ..core.types import TensorType
@@ -18,6 +18,7 @@ from .ufuncs import ufunc_of
 from .words import needs_expansions
 
 LARGE = 2048  # elements from which a reduction is worth a native kernel
+WIDE = 32768  # elements from which one is worth more than several NumPy functions
 
 
 class NumpyBackend:
@@ -76,7 +77,16 @@ class NumpyBackend:
         if ufunc is not None:
             return ufunc if not out.is_inexact else lambda *arrays: quietly(ufunc, *arrays)
         kernel, scalar = prim.kernel, self.scalar
-        return lambda *arrays: quietly(kernel, scalar, *arrays)
+        logic = all(d is bool_ for d in dtypes)  # NumPy has one function for what is done with bools
+        if logic or not native.available() or not native.has_kernel(prim, dtypes):
+            return lambda *arrays: quietly(kernel, scalar, *arrays)
+
+        def run(*arrays: Any) -> Any:
+            if max(a.size for a in arrays) < WIDE:
+                return quietly(kernel, scalar, *arrays)
+            return native.elementwise(prim, [np.asarray(a) for a in arrays], dtypes, {})
+
+        return run
 
     @staticmethod
     def _choose(prim: Prim, arrays: tuple[Any, ...]) -> tuple[DType, ...] | None:

@@ -146,8 +146,13 @@ class Prim:
         return rule
 
 
+LATE: list[Callable[[], Any]] = []  # each call defines further ops, of parts that are imported when needed
+
+
 def lookup(name: str) -> Prim:
     """The op of this name."""
+    while name not in REGISTRY and LATE:
+        LATE.pop()()
     try:
         return REGISTRY[name]
     except KeyError:

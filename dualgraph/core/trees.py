@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -44,13 +45,19 @@ def _parts(tree: Any) -> tuple[Any, Any, list[Any]] | None:
     if kind is tuple or kind is list:
         return kind, None, list(tree)
     if isinstance(tree, dict):
-        return kind, tuple(tree), list(tree.values())
+        return (kind, tuple(tree), list(tree.values())) if _is_plain_dict(tree) else None
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return kind, "namedtuple", list(tree)
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        names = tuple(f.name for f in dataclasses.fields(tree) if f.init)
-        return kind, names, [getattr(tree, n) for n in names]
+        names = tuple(f.name for f in dataclasses.fields(tree))
+        whole = all(f.init for f in dataclasses.fields(tree)) and set(names) >= getattr(tree, "__dict__", {}).keys()
+        return (kind, names, [getattr(tree, n) for n in names]) if whole else None
     return None
+
+
+def _is_plain_dict(tree: dict[Any, Any]) -> bool:
+    """Whether a dict is its entries and nothing else (a ``defaultdict`` is more)."""
+    return type(tree).__init__ in (dict.__init__, OrderedDict.__init__) and not getattr(tree, "__dict__", None)
 
 
 def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], TreeDef]:

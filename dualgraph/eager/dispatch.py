@@ -34,9 +34,9 @@ NUMBERS = (bool, int, float, complex)
 
 def wrap(array: Any, dtype: dt.DType, device: Device) -> Tensor:
     """A tensor around a kernel's result."""
-    if type(array) is np.ndarray or hasattr(array, "__array_namespace__"):
-        return Tensor(array, dtype, device)
-    return Tensor(np.asarray(array), dtype, device)  # kernels may give NumPy scalars
+    if isinstance(array, np.generic):  # as kernels may give
+        array = np.asarray(array)
+    return Tensor(array, dtype, device)
 
 
 def constant(value: Any, dtype: dt.DType, device: Device) -> Tensor:

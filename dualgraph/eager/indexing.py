@@ -137,9 +137,8 @@ class Plan:
         ranges = zip(self.starts, self.stops, self.steps, x.shape, strict=True)
         if all((a, b, s) == (0, d, 1) for a, b, s, d in ranges):
             return x
-        return slice_(
-            x, starts=tuple(self.starts), stops=tuple(self.stops), steps=tuple(self.steps)
-        )  # type: ignore[no-any-return]
+        starts, stops, steps = map(tuple, (self.starts, self.stops, self.steps))
+        return slice_(x, starts=starts, stops=stops, steps=steps)  # type: ignore[no-any-return]
 
     def laid_out(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Result shape of the strided part alone."""

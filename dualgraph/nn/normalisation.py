@@ -12,7 +12,22 @@ from .module import Module
 from .parameter import Parameter
 
 
-class _ChannelNorm(Module):
+class _Affine(Module):
+    """A norm with a weight that starts at 1 and a bias that starts at 0, or without."""
+
+    def _make_parameters(self, shape: Any, weight: bool, bias: bool, **how: Any) -> None:
+        self.register_parameter("weight", Parameter(ones(shape, **how)) if weight else None)
+        self.register_parameter("bias", Parameter(zeros(shape, **how)) if weight and bias else None)
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+
+class _ChannelNorm(_Affine):
     """Weight, bias and running moments of each channel."""
 
     ndims: tuple[int, ...] = ()
@@ -28,10 +43,7 @@ class _ChannelNorm(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         how = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(ones(num_features, **how)) if affine else None)
-        self.register_parameter(
-            "bias", Parameter(zeros(num_features, **how)) if affine and bias else None
-        )
+        self._make_parameters(num_features, affine, bias, **how)
         track = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, **how) if track else None)
         self.register_buffer("running_var", ones(num_features, **how) if track else None)
@@ -49,10 +61,7 @@ class _ChannelNorm(Module):
     def reset_parameters(self) -> None:
         """Puts weight, bias and running moments back to their start."""
         self.reset_running_stats()
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        super().reset_parameters()
 
     def _check(self, input: Tensor) -> None:
         if input.ndim not in self.ndims:
@@ -157,7 +166,7 @@ def _shape(normalized_shape: Any) -> tuple[int, ...]:
     return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
 
 
-class LayerNorm(Module):
+class LayerNorm(_Affine):
     """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last axes.
 
     >>> from dualgraph import nn
@@ -173,21 +182,9 @@ class LayerNorm(Module):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        how = {"device": device, "dtype": dtype}
-        shape = self.normalized_shape
-        self.register_parameter(
-            "weight", Parameter(ones(shape, **how)) if elementwise_affine else None
+        self._make_parameters(
+            self.normalized_shape, elementwise_affine, bias, device=device, dtype=dtype
         )
-        self.register_parameter(
-            "bias", Parameter(zeros(shape, **how)) if elementwise_affine and bias else None
-        )
-
-    def reset_parameters(self) -> None:
-        """Weight 1, bias 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
@@ -230,7 +227,7 @@ class RMSNorm(Module):
         )
 
 
-class GroupNorm(Module):
+class GroupNorm(_Affine):
     """Each sample's channels in `num_groups` groups, each brought to mean 0 and variance 1."""
 
     def __init__(
@@ -246,18 +243,7 @@ class GroupNorm(Module):
         self.num_channels = num_channels
         self.eps = eps
         self.affine = affine
-        how = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(ones(num_channels, **how)) if affine else None)
-        self.register_parameter(
-            "bias", Parameter(zeros(num_channels, **how)) if affine and bias else None
-        )
-
-    def reset_parameters(self) -> None:
-        """Weight 1, bias 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        self._make_parameters(num_channels, affine, bias, device=device, dtype=dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

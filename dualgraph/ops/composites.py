@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from math import prod
 from typing import Any, TypeVar
 
 from ..core.composite import composite
@@ -32,10 +33,7 @@ def accumulating(fn: F) -> F:
 
 
 def _count(x: Any, axes: tuple[int, ...]) -> int:
-    n = 1
-    for a in axes:
-        n *= x.shape[a]
-    return n
+    return prod(x.shape[a] for a in axes)
 
 
 @composite

@@ -24,6 +24,8 @@ FACTORS = 0xD2511F53, 0xCD9E8D57
 STEPS = 0x9E3779B9, 0xBB67AE85  # of the keys
 ROUNDS = 10
 _MASK = 0xFFFFFFFF
+_PART = 4096  # blocks worked out together, few enough to stay in the cache
+_DIGITS = {dt.float32: 24, dt.float16: 11, dt.bfloat16: 8}  # so that no number rounds up to 1
 
 
 def philox(xp: Any, seed: Any, counters: Any) -> Any:
@@ -63,7 +65,7 @@ def random_bits(xp, state, size):
     blocks = blocks_for(size)
     lead, seed = state.shape[:-1], state[..., :1]
     counters = state[..., 1:] + xp.arange(blocks, dtype="uint64")
-    part = _PART if xp is np else max(blocks, 1)  # parts that stay in the cache
+    part = _PART if xp is np else max(blocks, 1)
     words = [philox(xp, seed, counters[..., i : i + part]) for i in range(0, max(blocks, 1), part)]
     whole = words[0] if len(words) == 1 else xp.concatenate(words, axis=-2)
     return whole.reshape((*lead, 4 * blocks))[..., :size]
@@ -74,9 +76,6 @@ def _(state, size):
     if state.dtype is not dt.uint64 or state.shape[-1:] != (2,):
         raise DTypeError(f"a generator state is u64[2], not {state}")
     return TensorType(dt.uint32, (*state.shape[:-1], size), state.device)
-
-
-_PART = 4096
 
 
 @random_bits.batch
@@ -124,9 +123,6 @@ def uniform(state: Any, shape: tuple[int, ...], dtype: dt.DType, offset: int = 0
 
 def _scaled(whole: Any, digits: int, offset: int) -> Any:
     return multiply(whole + offset if offset else whole, 2.0**-digits)
-
-
-_DIGITS = {dt.float32: 24, dt.float16: 11, dt.bfloat16: 8}  # so that no number rounds up to 1
 
 
 def _row(pair: Any, i: int) -> Any:

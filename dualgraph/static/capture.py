@@ -129,7 +129,12 @@ class Tracer:
         return id(t) in self._current or (t._parent is not None and self._knows(t._parent[0]))
 
     def _emit(
-        self, prim: Any, inputs: tuple[Operand, ...], params: dict[str, Any], types: tuple[TensorType, ...], where: Any
+        self,
+        prim: Any,
+        inputs: tuple[Operand, ...],
+        params: dict[str, Any],
+        types: tuple[TensorType, ...],
+        where: Any,
     ) -> tuple[Var, ...]:
         outputs = tuple(self._new_var(t) for t in types)
         self.nodes.append(Node(prim, inputs, dict(params), outputs, where))
@@ -137,7 +142,9 @@ class Tracer:
 
     # --- what the eager layer tells ---
 
-    def record(self, prim: Any, args: list[Any], params: dict[str, Any], outs: tuple[Any, ...], where: Any) -> None:
+    def record(
+        self, prim: Any, args: list[Any], params: dict[str, Any], outs: tuple[Any, ...], where: Any
+    ) -> None:
         """One op has run."""
         inputs = tuple(
             self.var_of(a) if hasattr(a, "_data") else Literal(a.value, a.dtype) for a in args
@@ -233,9 +240,15 @@ class Tracer:
         if not track.read and not track.written:
             track.read = True
             if track.at_entry is not None:
-                place = next((r.slot.key for r in self.roots if r.tensor is t and r.slot.kind == "leaf"), None)
+                place = next(
+                    (r.slot.key for r in self.roots if r.tensor is t and r.slot.kind == "leaf"),
+                    None,
+                )
                 slot = Slot("grad", t, track.at_entry.type)
-                self.add_root(track.at_entry, slot if place is None else slot._replace(kind="leaf grad", key=place))
+                self.add_root(
+                    track.at_entry,
+                    slot if place is None else slot._replace(kind="leaf grad", key=place),
+                )
 
     def write_grad(self, t: Any, value: Any) -> None:
         """``t.grad`` is set."""
@@ -277,7 +290,7 @@ class Trace(NamedTuple):
     slots: tuple[Slot, ...]
     stores: tuple[Store, ...]
     grads: tuple[GradEffect, ...]
-    entry_grads: tuple[tuple[Any, bool], ...]  # (tensor, had a gradient at entry) where that was read
+    entry_grads: tuple[tuple[Any, bool], ...]  # (tensor, had a gradient at entry), if that was read
     concrete: tuple[Concrete, ...]
     results: int
 
@@ -329,6 +342,5 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
         nodes = off_the_tape(nodes, tracer)
     graph = Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(outputs))
     entry = tuple((t.tensor, t.at_entry is not None) for t in tracer.grads.values() if t.read)
-    return Trace(
-        graph, tuple(r.slot for r in tracer.roots), tuple(stores), tuple(grads), entry, tuple(tracer.concrete), len(results)
-    )
+    slots, concrete = tuple(r.slot for r in tracer.roots), tuple(tracer.concrete)
+    return Trace(graph, slots, tuple(stores), tuple(grads), entry, concrete, len(results))

@@ -52,12 +52,10 @@ PURE_MODULES = frozenset(
     string textwrap types typing""".split()
 )
 IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval, id)
-UNFOLLOWED = frozenset(
-    "_version data_ptr is_leaf grad_fn".split()
-)  # what tensors tell of themselves beside their type
-GROUPS = frozenset(
-    "param_groups get_last_lr get_lr state_dict".split()
-)  # ways to an optimiser's numbers
+# What tensors tell of themselves beside their type.
+UNFOLLOWED = frozenset("_version data_ptr is_leaf grad_fn".split())
+# Ways to an optimiser's numbers.
+GROUPS = frozenset("param_groups get_last_lr get_lr state_dict".split())
 REFLECTION = frozenset(
     """getattr setattr delattr hasattr vars dir globals locals __dict__ __getattribute__ attrgetter
     methodcaller""".split()
@@ -311,10 +309,11 @@ class Footprint:
     def _module(self, module: types.ModuleType, name: str, where: Location) -> None:
         held = vars(module)
         if not _closed(module.__name__):
+            whole = self.reflects and not module.__name__.startswith(ENGINE)
             data = {
                 n
                 for n, v in held.items()
-                if self.reflects and not isinstance(v, (*CODE, type, types.ModuleType))
+                if whole and not isinstance(v, (*CODE, type, types.ModuleType))
             }
             for attribute in sorted(data | (self.names & held.keys())):
                 if not attribute.startswith("__"):
@@ -360,9 +359,7 @@ class Footprint:
                     vars(value), attribute, vars(value)[attribute], f"{name}.{attribute}", where
                 )
             )
-        inner = getattr(
-            value, "_captured_function", None
-        )  # a compiled function: what it wraps counts
+        inner = getattr(value, "_captured_function", None)  # of a compiled function
         if inner is not None:
             self._visit(inner, name, where)
             return

@@ -29,10 +29,9 @@ def interpret(graph: Graph, arrays: Iterable[Any], backend: ArrayBackend) -> lis
 
 def run_node(node: Node, operands: Sequence[Any], backend: ArrayBackend) -> Sequence[Any]:
     """One node on arrays (literals as they stand in the graph); a region runs through its body."""
-    if node.outputs and (node.outputs[0].type.device is CPU) is not (backend.xp is np):
-        backend = backend_for(
-            node.outputs[0].type.device
-        )  # a program on a GPU keeps its random state on the CPU
+    device = node.outputs[0].type.device if node.outputs else None
+    if device is not None and (device is CPU) is not (backend.xp is np):
+        backend = backend_for(device)  # a program on a GPU keeps its random state on the CPU
     number = as_scalar if node.prim.kind is ELEMENTWISE else partial(literal_array, backend=backend)
     values = tuple(number(v) if isinstance(v, Literal) else v for v in operands)
     if is_region(node):

@@ -68,10 +68,8 @@ def value_and_grad(
         run = Forward("grad", of_chosen, chosen, has_aux)
         value = run.scalar()
         grads = run.pull([None], retain=False)
-        value = run.leave(value)
-        return (value, run.leave(run.aux)) if has_aux else value, grads[0] if isinstance(
-            argnums, int
-        ) else grads
+        shown = (run.leave(value), run.leave(run.aux)) if has_aux else run.leave(value)
+        return shown, grads[0] if isinstance(argnums, int) else grads
 
     return both
 

@@ -55,9 +55,7 @@ def linearize(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     (6.0, 12.0)
     """
     run = Forward("jvp", fn, primals, has_aux)
-    anywhere = run.out_tree.fill(
-        map(zeros_like, run.outs)
-    )  # a pullback is linear: any point will do
+    anywhere = run.out_tree.fill(map(zeros_like, run.outs))  # any point: a pullback is linear
     _, transpose = vjp(lambda ct: run.pull(outline(ct)[0], retain=True), anywhere)
 
     def push(*tangents: Any) -> Any:

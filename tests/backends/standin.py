@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-_METHODS = "astype reshape view transpose sum prod max min any all argmax argmin cumsum cumprod copy ravel swapaxes squeeze clip fill".split()
+_METHODS = (
+    "astype reshape view transpose sum prod max min any all argmax argmin cumsum cumprod copy ravel "
+    "swapaxes squeeze clip fill"
+).split()
 _ATTRIBUTES = "shape ndim size dtype strides itemsize nbytes flags".split()
 _OPERATORS = (
     "add sub mul truediv floordiv mod pow and or xor lshift rshift matmul lt le gt ge eq ne".split()

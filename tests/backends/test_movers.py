@@ -30,14 +30,19 @@ POOLS = [
 @pytest.fixture(params=[1, 2], autouse=True)
 def threads(request, monkeypatch):
     """All arrays count as large, so that two threads share each."""
-    from dualgraph.backends.native.movers import kernels, moving, strided
+    from dualgraph.backends.native.movers import indexing, kernels, moving, strided
 
     before = get_num_threads()
     set_num_threads(request.param)
     monkeypatch.setattr(kernels, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(indexing, "SMALL", 0)
     monkeypatch.setattr(moving, "SMALL", 0)
+    monkeypatch.setattr(moving, "LARGE", 0)
     monkeypatch.setattr(strided, "SMALL", 0)
+    monkeypatch.setattr(strided, "LONG", 0)
+    strided._plan.cache_clear()
     yield
+    strided._plan.cache_clear()
     set_num_threads(before)
 
 
@@ -263,7 +268,9 @@ def test_written_copies_take_the_memory_of_what_dies(rng):
     assert dg.compare(step, x, new, at).bitwise_equal
     program = dg.compile(step, wait=True)
     program(x, new, at)
-    assert program.programs[0].memory.arena_bytes <= 2 * new.nbytes  # all else happens in the result
+    assert (
+        program.programs[0].memory.arena_bytes <= 2 * new.nbytes
+    )  # all else happens in the result
     with pytest.raises((BoundsError, IndexError), match="index 6 is out of range"):
         program(x, new, at + 1)
 

@@ -28,7 +28,12 @@ RUN = (
 def run(code: str, **env: str) -> str:
     """The output of a fresh Python; an error if it fails."""
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
@@ -45,7 +50,9 @@ def test_the_modes_agree_with_native_code_switched_off() -> None:
 
 
 def test_fuzzed_programs_agree_without_llvmlite() -> None:
-    code = "from tests.fuzz.test_programs import check\nprint(sum(check(seed) for seed in range(8)))"
+    code = (
+        "from tests.fuzz.test_programs import check\nprint(sum(check(seed) for seed in range(8)))"
+    )
     assert int(run(BLOCKED + code)) > 5
 
 

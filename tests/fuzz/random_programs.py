@@ -42,6 +42,11 @@ ALONG = ("{x}.softmax(-1)", "{x}.cumsum(-1)", "{x}.sort(-1)[0]", "{x}.log_softma
 FOLDS = ("sum", "mean", "amax", "amin", "prod")
 
 
+def sizes(seed: int) -> Shape:
+    """The extents of the matrices of a program: small, odd, or longer than a block of a reduction."""
+    return ((3, 4), (3, 4), (17, 35), (3, 530))[seed % 4]
+
+
 class Maker:
     """Writes one program, statement by statement."""
 
@@ -49,13 +54,8 @@ class Maker:
         self.rng = np.random.default_rng(seed)
         self.lines: list[str] = []
         self.indent = 1
-        self.shapes: dict[str, Shape] = {
-            "a": (3, 4),
-            "b": (4,),
-            "W": (3, 4),
-            "V": (4, 3),
-            "S": (3, 4),
-        }
+        m, n = self.size = sizes(seed)
+        self.shapes: dict[str, Shape] = {"a": (m, n), "b": (n,), "W": (m, n), "V": (n, m), "S": (m, n)}
         self.writable = {"S"}
         self.count = 0
 
@@ -145,31 +145,15 @@ class Maker:
         self.new(f"({x} @ {y}).tanh()", (self.shapes[x][0], self.shapes[y][1]))
 
     def draw(self) -> None:
-        self.new(
-            self.pick(
-                (
-                    "dg.rand(3, 4)",
-                    "dg.randn(3, 4)",
-                    "dg.nn.functional.dropout(a, 0.4)",
-                    "dg.rand_like(a)",
-                )
-            ),
-            (3, 4),
-        )
+        m, n = self.size
+        drawn = (f"dg.rand({m}, {n})", f"dg.randn({m}, {n})", "dg.nn.functional.dropout(a, 0.4)", "dg.rand_like(a)")
+        self.new(self.pick(drawn), self.size)
 
     def create(self) -> None:
-        self.new(
-            self.pick(
-                (
-                    "dg.zeros(3, 4)",
-                    "dg.ones(3, 4) * k",
-                    "dg.arange(12.0).reshape(3, 4) * 0.1",
-                    "dg.tensor(N)",
-                    "dg.asarray(N) * 2",
-                )
-            ),
-            (3, 4),
-        )
+        m, n = self.size
+        ramp = f"dg.arange({m * n}.0).reshape({m}, {n}) * 0.01"
+        made = (f"dg.zeros({m}, {n})", f"dg.ones({m}, {n}) * k", ramp, "dg.tensor(N)", "dg.asarray(N) * 2")
+        self.new(self.pick(made), self.size)
 
     def write(self) -> None:
         """An in-place write: on state, on an input, or on a fresh copy, perhaps through a view."""

@@ -10,7 +10,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph.core.trees import flatten
-from tests.fuzz.random_programs import random_program
+from tests.fuzz.random_programs import random_program, sizes
 from tests.side_by_side import MODES, frozen
 
 
@@ -19,25 +19,29 @@ class World:
 
     def __init__(self, source: str, seed: int) -> None:
         rng = np.random.default_rng(seed)
+        m, n = sizes(seed)
         draw = lambda *shape: dg.tensor(rng.standard_normal(shape).astype(np.float32))  # noqa: E731
         self.names: dict[str, Any] = {
-            "dg": dg, "W": draw(3, 4).requires_grad_(), "V": draw(4, 3).requires_grad_(), "S": draw(3, 4),
-            "C": [1.5, -0.5], "D": {"scale": 2.0}, "N": rng.standard_normal((3, 4)).astype(np.float32),
+            "dg": dg, "W": draw(m, n).requires_grad_(), "V": draw(n, m).requires_grad_(), "S": draw(m, n),
+            "C": [1.5, -0.5], "D": {"scale": 2.0}, "N": rng.standard_normal((m, n)).astype(np.float32),
         }  # fmt: skip
         exec(compile(source, f"<program {seed}>", "exec"), self.names)
         self.rng, self.seed = rng, seed
-        self.inputs = draw(3, 4), draw(4)
+        self.inputs = draw(m, n), draw(n)
 
     def next_call(self, i: int) -> tuple[Any, ...]:
         """Arguments of call `i`; at the fourth something else changes, and later a number and a flag."""
         names, rng = self.names, self.rng
+        m, n = sizes(self.seed)
         a, b = self.inputs
-        fresh = dg.tensor(rng.standard_normal((3, 4)).astype(np.float32) * (-1) ** (i // 3))
+        fresh = dg.tensor(rng.standard_normal((m, n)).astype(np.float32) * (-1) ** (i // 3))
         changes = (
             lambda: names["C"].__setitem__(0, 3.5), lambda: names["S"].zero_(), lambda: names["N"].__imul__(2),
             lambda: names["C"].append(0.75), lambda: names["D"].update(extra=1), lambda: names["W"].detach().mul_(2),
-            lambda: names.update(W=dg.tensor(rng.standard_normal((3, 4)).astype(np.float32), requires_grad=True)),
+            lambda: names.update(W=dg.tensor(rng.standard_normal((m, n)).astype(np.float32), requires_grad=True)),
         )  # fmt: skip
+        if self.seed % 3 == 1:  # columns first
+            fresh = fresh.T.clone().T
         if i == 4:
             changes[self.seed % len(changes)]()
         if i == 2:

@@ -32,7 +32,7 @@ class ValuesIndices(NamedTuple):
     indices: Tensor
 
 
-def _named(x: Tensor, dim: Any, axis: Any) -> Any:
+def _named(dim: Any, axis: Any) -> Any:
     """`dim` or its other name `axis`; an empty sequence of dims means all."""
     chosen = dim if axis is None else axis
     if isinstance(chosen, (tuple, list)):
@@ -51,7 +51,7 @@ def sum(
     keepdims: bool = False,
 ) -> Tensor:
     """Sum over `dim` (all axes by default)."""
-    return fn.sum(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
+    return fn.sum(x, axis=_named(dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
 
 
 @method
@@ -65,7 +65,7 @@ def prod(
     keepdims: bool = False,
 ) -> Tensor:
     """Product over `dim` (all axes by default)."""
-    return fn.prod(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
+    return fn.prod(x, axis=_named(dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
 
 
 @method
@@ -80,7 +80,7 @@ def mean(
 ) -> Tensor:
     """Arithmetic mean over `dim` (all axes by default)."""
     x = x if dtype is None else astype(x, dtype, copy=False)
-    return composites.mean(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims)
+    return composites.mean(x, axis=_named(dim, axis), keepdims=keepdim or keepdims)
 
 
 def _correction(dim: Any, unbiased: bool | None, correction: float | None) -> tuple[Any, float]:
@@ -100,7 +100,7 @@ def var(
     """Variance over `dim`, divided by ``n - 1`` unless `correction` or `unbiased` say otherwise."""
     dim, correction = _correction(dim, unbiased, correction)
     return composites.var(
-        x, axis=_named(x, dim, axis), correction=correction, keepdims=keepdim or keepdims
+        x, axis=_named(dim, axis), correction=correction, keepdims=keepdim or keepdims
     )
 
 
@@ -112,7 +112,7 @@ def std(
     """Standard deviation: the root of `var`."""
     dim, correction = _correction(dim, unbiased, correction)
     return composites.std(
-        x, axis=_named(x, dim, axis), correction=correction, keepdims=keepdim or keepdims
+        x, axis=_named(dim, axis), correction=correction, keepdims=keepdim or keepdims
     )
 
 
@@ -203,13 +203,13 @@ def min(
 @method
 def amax(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Largest element over `dim`; ties share the gradient."""
-    return fn.max(x, axis=_named(x, dim, None), keepdims=keepdim)
+    return fn.max(x, axis=_named(dim, None), keepdims=keepdim)
 
 
 @method
 def amin(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Smallest element over `dim`; ties share the gradient."""
-    return fn.min(x, axis=_named(x, dim, None), keepdims=keepdim)
+    return fn.min(x, axis=_named(dim, None), keepdims=keepdim)
 
 
 @method
@@ -239,7 +239,7 @@ def any(
     x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False
 ) -> Tensor:
     """Whether any element over `dim` is true."""
-    return fn.any(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims)
+    return fn.any(x, axis=_named(dim, axis), keepdims=keepdim or keepdims)
 
 
 @method
@@ -247,13 +247,13 @@ def all(
     x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False
 ) -> Tensor:
     """Whether all elements over `dim` are true."""
-    return fn.all(x, axis=_named(x, dim, axis), keepdims=keepdim or keepdims)
+    return fn.all(x, axis=_named(dim, axis), keepdims=keepdim or keepdims)
 
 
 @method
 def count_nonzero(x: Tensor, dim: Dim = None) -> Tensor:
     """How many elements are not zero."""
-    return fn.count_nonzero(x, axis=_named(x, dim, None))
+    return fn.count_nonzero(x, axis=_named(dim, None))
 
 
 # --- norms, running totals -----------------------------------------------------------------------
@@ -271,15 +271,13 @@ def norm(
             )
         )
     x = x if dtype is None else astype(x, dtype, copy=False)
-    return composites.norm(
-        x, 2.0 if p == "fro" else float(p), _named(x, dim, None), keepdims=keepdim
-    )
+    return composites.norm(x, 2.0 if p == "fro" else float(p), _named(dim, None), keepdims=keepdim)
 
 
 @method
 def logsumexp(x: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` over `dim` without overflow."""
-    return composites.logsumexp(x, axis=_named(x, dim, None), keepdims=keepdim)
+    return composites.logsumexp(x, axis=_named(dim, None), keepdims=keepdim)
 
 
 @method

@@ -18,6 +18,7 @@ from .strided import move
 
 Ints = tuple[int, ...]
 SIZES = (1, 2, 4, 8)
+SMALL = 4096  # bytes below which NumPy, which has less to prepare, makes the result
 SPLIT = 64  # columns from which sums over one list are split between threads
 
 
@@ -38,7 +39,7 @@ class Places:
 
 def take_along(x: Any, at: Any, axis: int, out: Any = None) -> Any:
     """``out[..., i, ...] = x[..., at[..., i, ...], ...]`` along `axis`."""
-    if not _along(x, at, axis) or not _movable(x, out):
+    if not _along(x, at, axis) or not _movable(x, out, at.size * x.itemsize):
         return None
     out = np.empty(at.shape, x.dtype) if out is None else out
     call = cells_code("take", x.itemsize, False)
@@ -47,10 +48,12 @@ def take_along(x: Any, at: Any, axis: int, out: Any = None) -> Any:
 
 def index(x: Any, *at: Any, dims: Ints, out: Any = None) -> Any:
     """Elements of x at one index array on one axis."""
-    if len(dims) != 1 or not _indexes(at[0]) or not _movable(x, out):
+    if len(dims) != 1 or not _indexes(at[0]):
         return None
     (axis,), (listed,) = dims, at
     places = Places.on(x, axis, listed.size)
+    if not _movable(x, out, x.nbytes // max(places.size, 1) * places.count):
+        return None
     if out is None:
         out = np.empty((*x.shape[:axis], *listed.shape, *x.shape[axis + 1 :]), x.dtype)
     return _take(_listed_code("take", x.itemsize, places), x, listed, out, places)
@@ -78,13 +81,14 @@ def index_put(x: Any, values: Any, *at: Any, dims: Ints, mode: str, out: Any = N
 # --- what there is code for ---
 
 
-def _movable(x: Any, out: Any) -> bool:
-    return x.itemsize in SIZES and (out is None or dense(out))
+def _movable(x: Any, out: Any, nbytes: int) -> bool:
+    """Whether elements like x's can be moved here into a result of so many bytes."""
+    return x.itemsize in SIZES and (nbytes >= SMALL if out is None else dense(out))
 
 
 def _how(x: Any, values: Any, mode: str, out: Any) -> Any:
     """What to compile for: the element to add, or the size to move; None where there is no code."""
-    if values.dtype != x.dtype or not _movable(x, out):
+    if values.dtype != x.dtype or not _movable(x, out, x.nbytes):
         return None
     return element_code(x.dtype) if mode == "add" else x.itemsize
 

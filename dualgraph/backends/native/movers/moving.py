@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,14 @@ from .strided import move
 
 Ints = tuple[int, ...]
 SMALL = 4096  # bytes below which NumPy, which has less to prepare, does it
+LARGE = 1 << 20  # bytes from which filling is done by several threads
 
 
 def _memory(shape: Ints, dtype: Any, out: Any) -> Any:
     """The memory for a result; None where NumPy is to make it."""
-    if out is not None:
-        return out
-    result = np.empty(shape, dtype)
-    return result if result.nbytes >= SMALL else None
+    if out is None and prod(shape) * dtype.itemsize >= SMALL:
+        return np.empty(shape, dtype)
+    return out
 
 
 def copy(x: Any, out: Any = None) -> Any:
@@ -61,7 +62,7 @@ def pad(x: Any, widths: tuple[Ints, ...], value: Any, out: Any = None) -> Any:
     out = _memory(shape, x.dtype, out)
     if out is None:
         return None
-    return _surrounded(out, x, [a for a, _ in widths], _number(value, x.dtype))
+    return _surrounded(out, x, [a for a, _ in widths], value)
 
 
 def _surrounded(out: Any, x: Any, starts: list[int], value: Any) -> Any:
@@ -75,13 +76,13 @@ def _surrounded(out: Any, x: Any, starts: list[int], value: Any) -> Any:
     return out
 
 
-def _number(value: Any, dtype: Any) -> Any:
-    return quietly(np.full, (), value, dtype)
-
-
 def fill(out: Any, value: Any) -> Any:
-    """`out` filled with a 0-d array."""
-    return move(out, np.broadcast_to(value, out.shape)) if out.size else out
+    """`out` filled with a number, cast to its dtype."""
+    if out.nbytes < LARGE:
+        quietly(np.copyto, out, value, "unsafe")
+    else:
+        move(out, np.broadcast_to(quietly(np.full, (), value, out.dtype), out.shape))
+    return out
 
 
 def unslice(x: Any, shape: Ints, starts: Ints, stops: Ints, steps: Ints, out: Any = None) -> Any:
@@ -89,10 +90,9 @@ def unslice(x: Any, shape: Ints, starts: Ints, stops: Ints, steps: Ints, out: An
     out = _memory(shape, x.dtype, out)
     if out is None:
         return None
-    zero = np.zeros((), x.dtype)
     if set(steps) <= {1}:
-        return _surrounded(out, x, list(starts), zero)
-    fill(out, zero)
+        return _surrounded(out, x, list(starts), 0)
+    fill(out, 0)
     move(out[(*as_slices(starts, stops, steps), ...)], x)
     return out
 
@@ -116,5 +116,4 @@ def windows(x: Any, sizes: Ints, steps: Ints, dilations: Ints, out: Any = None) 
 
 def full(shape: Ints, value: Any, dtype: str, device: str, out: Any = None) -> Any:
     """`shape` filled with `value`."""
-    out = _memory(shape, as_dtype(dtype).numpy, out)
-    return None if out is None else fill(out, _number(value, out.dtype))
+    return fill(np.empty(shape, as_dtype(dtype).numpy) if out is None else out, value)

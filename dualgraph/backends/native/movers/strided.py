@@ -19,6 +19,7 @@ Columns = tuple[ir.Value, ...]  # their number, and how far apart they are in so
 Row = Callable[[ir.Value, ir.Value], None]  # writes the code for a row at two addresses
 EachRow = Callable[[Row], None]
 LINES = 64  # rows of a unit of work
+LONG = 1 << 24  # bytes from which several threads copy one line faster than NumPy
 SMALL = 2048  # bytes up to which NumPy is quicker
 TILE = 16  # columns of a tile: with four-byte elements a row of it is one line of the cache
 
@@ -95,7 +96,8 @@ def _plan(shape: Ints, source: Ints, target: Ints, size: int) -> Plan | None:
         if merged and merged[-1][1:] == (s * n, t * n):
             n *= merged.pop()[0]
         merged.append((n, s, t))
-    return Plan(merged or [(1, size, size)], (starts[0], starts[1]), size)
+    plan = Plan(merged or [(1, size, size)], (starts[0], starts[1]), size)
+    return None if plan.alone and plan.nbytes < LONG else plan
 
 
 @kernel(pointers=3, numbers=9)
