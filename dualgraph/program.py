@@ -222,7 +222,9 @@ class Program:
                 return MISMATCH
         for i in self._stored:  # a store that fails halfway would have been half done
             flags = arrays[i].flags
-            if not getattr(flags, "writeable", True) or (i in self._direct and not flags.c_contiguous):
+            if not getattr(flags, "writeable", True) or (
+                i in self._direct and not flags.c_contiguous
+            ):
                 return MISMATCH
         executable = self._executable
         assert executable is not None

@@ -77,7 +77,9 @@ class NumpyBackend:
         if ufunc is not None:
             return ufunc if not out.is_inexact else lambda *arrays: quietly(ufunc, *arrays)
         kernel, scalar = prim.kernel, self.scalar
-        logic = all(d is bool_ for d in dtypes)  # NumPy has one function for what is done with bools
+        logic = all(
+            d is bool_ for d in dtypes
+        )  # NumPy has one function for what is done with bools
         if logic or not native.available() or not native.has_kernel(prim, dtypes):
             return lambda *arrays: quietly(kernel, scalar, *arrays)
 

@@ -146,7 +146,9 @@ class Prim:
         return rule
 
 
-LATE: list[Callable[[], Any]] = []  # each call defines further ops, of parts that are imported when needed
+LATE: list[
+    Callable[[], Any]
+] = []  # each call defines further ops, of parts that are imported when needed
 
 
 def lookup(name: str) -> Prim:

@@ -50,14 +50,19 @@ def _parts(tree: Any) -> tuple[Any, Any, list[Any]] | None:
         return kind, "namedtuple", list(tree)
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         names = tuple(f.name for f in dataclasses.fields(tree))
-        whole = all(f.init for f in dataclasses.fields(tree)) and set(names) >= getattr(tree, "__dict__", {}).keys()
+        whole = (
+            all(f.init for f in dataclasses.fields(tree))
+            and set(names) >= getattr(tree, "__dict__", {}).keys()
+        )
         return (kind, names, [getattr(tree, n) for n in names]) if whole else None
     return None
 
 
 def _is_plain_dict(tree: dict[Any, Any]) -> bool:
     """Whether a dict is its entries and nothing else (a ``defaultdict`` is more)."""
-    return type(tree).__init__ in (dict.__init__, OrderedDict.__init__) and not getattr(tree, "__dict__", None)
+    return type(tree).__init__ in (dict.__init__, OrderedDict.__init__) and not getattr(
+        tree, "__dict__", None
+    )
 
 
 def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], TreeDef]:

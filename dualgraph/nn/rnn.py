@@ -1,10 +1,11 @@
-"""Recurrent layers: simple, gated (GRU) and long short-term memory (LSTM), stepped in a plain loop."""
+"""Recurrent layers: simple, gated (GRU) and long short-term memory (LSTM), one scan a layer and direction."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+from ..control import scan
 from ..core.errors import ArgumentError, ShapeError
 from ..eager import Tensor, concat, empty, stack, zeros
 from . import functional as F
@@ -104,14 +105,13 @@ class _Recurrent(Module):
         b_ih = getattr(self, f"bias_ih{suffix}") if self.bias else None
         b_hh = getattr(self, f"bias_hh{suffix}") if self.bias else None
         gates = F.linear(x, w_ih, b_ih)
-        order = range(x.shape[0])
-        outs = []
-        for t in reversed(order) if suffix.endswith("_reverse") else order:
-            state = type(self).step(
-                gates[t], F.linear(state[0], w_hh, b_hh), state, self._activation
-            )
-            outs.append(state[0])
-        return stack(outs[::-1] if suffix.endswith("_reverse") else outs, axis=0), state
+
+        def cell(held: tuple[Tensor, ...], gates_x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+            new = type(self).step(gates_x, F.linear(held[0], w_hh, b_hh), held, self._activation)
+            return new, new[0]
+
+        state, outs = scan(cell, state, gates, reverse=suffix.endswith("_reverse"))
+        return outs, state
 
     def _start(self, x: Tensor, given: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
         shape = (self.num_layers * (2 if self.bidirectional else 1), x.shape[1], self.hidden_size)

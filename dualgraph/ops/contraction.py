@@ -51,8 +51,20 @@ def _(x, y):
 
 @matmul_op.vjp
 def _(ct, _out, x, y):
-    from_x = lambda: matmul_op(ct, swap_last(conj(y)))  # noqa: E731
-    return from_x, lambda: matmul_op(swap_last(conj(x)), ct)
+    def along_x():
+        return matmul_op(ct, swap_last(conj(y)))
+
+    def along_y():
+        if y.ndim == 2 and x.ndim > 2 and x.shape[:-2] == ct.shape[:-2]:  # one product, not a sum of many
+            return matmul_op(swap_last(_as_matrix(conj(x))), _as_matrix(ct))
+        return matmul_op(swap_last(conj(x)), ct)
+
+    return along_x, along_y
+
+
+def _as_matrix(x: Any) -> Any:
+    """All axes but the last made one."""
+    return reshape(x, shape=(prod(x.shape[:-1]), x.shape[-1]))
 
 
 @matmul_op.batch

@@ -55,7 +55,13 @@ class Maker:
         self.lines: list[str] = []
         self.indent = 1
         m, n = self.size = sizes(seed)
-        self.shapes: dict[str, Shape] = {"a": (m, n), "b": (n,), "W": (m, n), "V": (n, m), "S": (m, n)}
+        self.shapes: dict[str, Shape] = {
+            "a": (m, n),
+            "b": (n,),
+            "W": (m, n),
+            "V": (n, m),
+            "S": (m, n),
+        }
         self.writable = {"S"}
         self.count = 0
 
@@ -146,13 +152,24 @@ class Maker:
 
     def draw(self) -> None:
         m, n = self.size
-        drawn = (f"dg.rand({m}, {n})", f"dg.randn({m}, {n})", "dg.nn.functional.dropout(a, 0.4)", "dg.rand_like(a)")
+        drawn = (
+            f"dg.rand({m}, {n})",
+            f"dg.randn({m}, {n})",
+            "dg.nn.functional.dropout(a, 0.4)",
+            "dg.rand_like(a)",
+        )
         self.new(self.pick(drawn), self.size)
 
     def create(self) -> None:
         m, n = self.size
         ramp = f"dg.arange({m * n}.0).reshape({m}, {n}) * 0.01"
-        made = (f"dg.zeros({m}, {n})", f"dg.ones({m}, {n}) * k", ramp, "dg.tensor(N)", "dg.asarray(N) * 2")
+        made = (
+            f"dg.zeros({m}, {n})",
+            f"dg.ones({m}, {n}) * k",
+            ramp,
+            "dg.tensor(N)",
+            "dg.asarray(N) * 2",
+        )
         self.new(self.pick(made), self.size)
 
     def write(self) -> None:

@@ -190,7 +190,12 @@ def test_watched_arrays_do_not_mind_being_an_operand() -> None:
     array = np.array([1.0, 2.0], dtype=np.float32)
     seen = watched(array)
     assert (seen.shape, seen.dtype, len(seen), seen.ndim) == ((2,), np.float32, 2, 1)
-    for result in (dg.ones(2) + seen, seen * dg.ones(2), dg.exp(dg.asarray(seen)), dg.from_numpy(seen)):
+    for result in (
+        dg.ones(2) + seen,
+        seen * dg.ones(2),
+        dg.exp(dg.asarray(seen)),
+        dg.from_numpy(seen),
+    ):
         assert isinstance(result, dg.Tensor)
     assert not seen.was_read
     assert origin_of(seen) is array
