@@ -17,7 +17,7 @@ from .eager.random import default_generator
 from .eager.tensor import Tensor
 from .passes.inline import inline
 from .passes.memory import MemoryPlan, human
-from .program import MISMATCH, Program, fetch
+from .program import MISMATCH, Program, fetch, held_at_capture
 from .static.checks import ATOMS
 from .static.footprint import Footprint
 from .static.graph import Graph, evaluate
@@ -81,7 +81,8 @@ def _same_bits(a: Any, b: Any) -> bool:
 def ulp_distance(a: Any, b: Any) -> float:
     """The largest distance between two arrays, in units in the last place of their dtype.
 
-    0 for equal bits (any NaN equals any NaN); infinite where one is NaN or the types differ.
+    0 for equal bits alone (any NaN equals any NaN), so 1 for 0.0 and -0.0; infinite where one is NaN or
+    the types differ.
     """
     if a.shape != b.shape or a.dtype != b.dtype:
         return float("inf")
@@ -91,18 +92,20 @@ def ulp_distance(a: Any, b: Any) -> float:
         part = a.real.dtype
         return ulp_distance(np.ascontiguousarray(a).view(part), np.ascontiguousarray(b).view(part))
     if a.dtype.kind != "f":
-        return float(np.max(np.abs(a.astype(np.float64) - b.astype(np.float64)))) if a.size else 0.0
+        return max(float(np.max(np.abs(a.astype(np.float64) - b.astype(np.float64)))), 1.0)
     if np.any((a != a) != (b != b)):
         return float("inf")
-    keys = [_ordered(np.where(v != v, v.dtype.type(0), v)) for v in (a, b)]
-    return float(np.max(np.abs(keys[0] - keys[1])))
+    x, y = (_ordered(np.where(v != v, v.dtype.type(0), v)) for v in (a, b))
+    gaps = np.maximum(x, y).astype(np.uint64) - np.minimum(x, y).astype(
+        np.uint64
+    )  # never overflows
+    return max(float(np.max(gaps)), 1.0)
 
 
 def _ordered(x: Any) -> Any:
-    """Floats as numbers that are neighbours when the floats are."""
-    bits = np.ascontiguousarray(x).view(f"i{x.itemsize}").astype(np.float64)
-    lowest = float(-(2 ** (8 * x.itemsize - 1)))
-    return np.where(bits < 0, lowest - bits, bits)
+    """Floats as integers that are neighbours when the floats are."""
+    bits = np.ascontiguousarray(x).view(f"i{x.itemsize}").astype(np.int64)
+    return np.where(bits < 0, np.int64(-(2 ** (8 * x.itemsize - 1))) - bits, bits)
 
 
 class Comparison(NamedTuple):
@@ -278,7 +281,11 @@ def verify(fn: Any, *args: Any, **kwargs: Any) -> Verification:
     for record in program.passes:
         checked += _check_pass(record.name, record.graph, inputs, truth, program.captured, found)
     executable = program._built()
-    outs = executable.run(inputs, lambda arrays: [np.array(a) for a in arrays])
+    copies = [
+        backend_for(t.device).xp.array(a, order="C")
+        for a, t in zip(inputs, program.captured.in_types, strict=True)
+    ]
+    outs = executable.run(copies, lambda arrays: [np.array(a) for a in arrays])  # may write to them
     expected = [truth[v] for v in program.captured.outputs]
     checked += _check_outputs("code generation", program.captured, outs, expected, found)
     snapshot.restore()
@@ -297,9 +304,7 @@ def _output_values(program: Program) -> list[Any]:
     """Values that the eager run itself left in written tensors and gradients (None where it kept none)."""
     values: list[Any] = [None] * len(program.captured.outputs)
     for store in program.trace.stores:
-        slot = program.trace.slots[store.input]
-        owner = slot.key[1] if slot.kind.startswith("leaf") else slot.key
-        held = owner._grad if slot.kind.endswith("grad") else owner
+        held = held_at_capture(program.trace.slots[store.input])
         values[store.output] = (
             None if held is None else np.array(held._data if isinstance(held, Tensor) else held)
         )

@@ -85,6 +85,7 @@ class Program:
         self._owners = tuple(leaf_of.get(id(g.owner), g.owner) for g in trace.grads)
         self._entry = tuple((leaf_of.get(id(t), t), had) for t, had in trace.entry_grads)
         stored = self._stored = frozenset(s.input for s in trace.stores)
+        self._row_major = frozenset(i for i in stored if _lies_in_order(held_at_capture(slots[i])))
         self._op: Any = None
         self._overlaps = tuple(
             (i, j, backend_for(slots[i].type.device).xp) for i in sorted(stored) for j in range(len(slots))
@@ -114,7 +115,8 @@ class Program:
                 self.captured, hooks, self._fast_math, budget=self.budget
             )
             once = not self._tracked and not self._checked  # a call that is run is never run again
-            stores = tuple((s.input, s.output) for s in self.trace.stores) if once else ()
+            direct = [s for s in self.trace.stores if once and s.input in self._row_major]
+            stores = tuple((s.input, s.output) for s in direct)
             executable = Executable(renumber(graph), backend, self._borrowed, stores)
             if self.budget is not None and executable.memory.arena_bytes > self.budget:
                 raise MemoryBudgetError(
@@ -357,6 +359,17 @@ def _leaf_tensors(slots: tuple[Slot, ...], trace: Trace) -> list[Any]:
         if s.kind == "leaf":
             out[s.key[0]] = s.key[1]
     return out
+
+
+def held_at_capture(slot: Slot) -> Any:
+    """The tensor or array of a slot that a captured call writes (None: a gradient that is gone)."""
+    owner = slot.key[1] if slot.kind.startswith("leaf") else slot.key
+    return owner._grad if slot.kind.endswith("grad") else owner
+
+
+def _lies_in_order(held: Any) -> bool:
+    data = held._data if isinstance(held, Tensor) else held
+    return data is not None and bool(data.flags.c_contiguous)
 
 
 def fetch(slot: Slot, leaves: list[Any]) -> Any:

@@ -55,7 +55,9 @@ def _(ct, _out, x, y):
         return matmul_op(ct, swap_last(conj(y)))
 
     def along_y():
-        if y.ndim == 2 and x.ndim > 2 and x.shape[:-2] == ct.shape[:-2]:  # one product, not a sum of many
+        if (
+            y.ndim == 2 and x.ndim > 2 and x.shape[:-2] == ct.shape[:-2]
+        ):  # one product, not a sum of many
             return matmul_op(swap_last(_as_matrix(conj(x))), _as_matrix(ct))
         return matmul_op(swap_last(conj(x)), ct)
 

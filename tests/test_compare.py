@@ -1,0 +1,58 @@
+"""compare and verify: both modes side by side, and every node against the eager run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph.compare import ulp_distance
+
+
+def scaled_in_place(x: Any) -> Any:
+    x.mul_(2.0)
+    x.add_(x.sum())
+    return x.sum()
+
+
+def test_a_comparison_says_what_was_measured() -> None:
+    c = dg.compare(lambda x: (x * x).sum(), dg.ones(64), seconds=0.001)
+    assert c.captured and c.bitwise_equal and c.max_ulp == 0
+    assert c.eager_seconds > 0 and c.compiled_seconds > 0
+    assert c.speedup == c.eager_seconds / c.compiled_seconds
+    assert "bitwise equal  yes" in str(c)
+    assert "&lt;lambda&gt;" in c._repr_html_()
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_written_tensors_of_any_layout_are_compared_and_put_back(transposed: bool) -> None:
+    x = dg.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    x = x.T if transposed else x
+    before = x.tolist()
+    assert dg.verify(scaled_in_place, x)
+    assert dg.compare(scaled_in_place, x, seconds=0.001).bitwise_equal
+    assert x.tolist() == before
+    compiled = dg.compile(scaled_in_place, wait=True)
+    for _ in range(3):
+        compiled(x)
+    assert sum(p.calls for p in compiled.programs) == 2
+
+
+def test_verify_says_why_a_function_cannot_be_captured() -> None:
+    with pytest.raises(dg.CaptureError, match="verify"):
+        dg.verify(lambda x: (x, object()), dg.ones(2))
+
+
+def test_distances_count_the_floats_between() -> None:
+    for kind in (np.float16, np.float32, np.float64):
+        one, zero, nan = (kind([v]) for v in (1.0, 0.0, np.nan))
+        after = np.nextafter(one, kind(2))
+        assert ulp_distance(one, one) == ulp_distance(nan, nan) == 0
+        assert ulp_distance(one, after) == ulp_distance(-after, -one) == 1
+        assert ulp_distance(zero, -zero) == 1  # other bits
+        assert ulp_distance(np.nextafter(zero, -one), np.nextafter(zero, one)) == 2
+        assert ulp_distance(one, nan) == float("inf")
+        assert ulp_distance(kind([-np.inf]), kind([np.inf])) > 1000
+    assert ulp_distance(np.array([2**60]), np.array([2**60 + 1])) == 1
