@@ -13,7 +13,7 @@ from .backends.cuda import cuda_backend
 from .compare import compare, Comparison, verify
 from .compile import capture, compile
 from .control import cond, map, scan, while_loop
-from .core.backend import register_backend
+from .core.backend import register_backend as _register_backend
 from .core.devices import Device as device
 from .core.dtypes import (
     bool_ as bool, float64 as double, DType as dtype, float32 as float, float16 as half,
@@ -23,12 +23,12 @@ from .core.dtypes import (
     bfloat16, complex128, complex64, float16, float32, float64, get_default_dtype, int16, int32,
     int64, int8, set_default_dtype, uint16, uint32, uint64, uint8,
 )
-from .core.prim import LATE
+from .core.prim import LATE as _LATE
 from .core.errors import (
     ArgumentError, AutogradError, AxisError, BoundsError, CaptureError, DeviceError, DTypeError,
     DualgraphError, FileFormatError, GraphError, MemoryBudgetError, ShapeError, StateError, TransformError,
 )
-from .eager import dispatch
+from .eager import dispatch as _dispatch
 from .eager.creation import (
     arange, as_tensor, asarray, default_device, empty, empty_like, eye, from_dlpack, from_numpy,
     full, full_like, linspace, ones, ones_like, set_default_device, tensor, zeros, zeros_like,
@@ -121,10 +121,10 @@ __version__ = "0.1.0"
 newaxis = None
 _LATER = ("data", "nn", "optim")
 
-register_backend("cpu", NumpyBackend)
-register_backend("cuda", cuda_backend)
-dispatch.install(_cast)
-LATE.append(lambda: importlib.import_module(".nn", __name__))
+_register_backend("cpu", NumpyBackend)
+_register_backend("cuda", cuda_backend)
+_dispatch.install(_cast)
+_LATE.append(lambda: importlib.import_module(".nn", __name__))
 
 
 def __getattr__(name: str) -> Any:
