@@ -117,7 +117,7 @@ class Compiled:
                     with self._lock:
                         entry.programs.sort(key=lambda p: p is not program)
                 return result
-            broken = "a value taken out of a tensor differs"
+            broken = program.mismatch
         if entry.eager_because or not self._may_grow(entry):
             self._eager_calls += 1
             return self._captured_function(*args, **kwargs)

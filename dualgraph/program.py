@@ -76,6 +76,7 @@ class Program:
         self._use = use
         self.budget: int | None = None  # bytes that the arena may take
         self._direct: tuple[int, ...] = ()  # inputs that the program itself writes
+        self.mismatch = ""  # why the last call that took another path did
         self._bare: tuple[tuple[int, ...], TensorType] | None = None
         self._executable: Executable | None = None
         self._passes: list[PassRecord] = []
@@ -135,7 +136,13 @@ class Program:
     def _bare_form(self) -> tuple[tuple[int, ...], TensorType] | None:
         """Of a program that maps argument tensors to one fresh tensor and does no more: the leaves, and the type."""
         slots, trace = self.trace.slots, self.trace
-        if trace.stores or trace.grads or self._checked or not self._single or len(self.results) != 1:
+        if (
+            trace.stores
+            or trace.grads
+            or self._checked
+            or not self._single
+            or len(self.results) != 1
+        ):
             return None
         r = self.results[0]
         if r.kind != "output" or r.requires_grad or r.base is not None:
@@ -238,27 +245,32 @@ class Program:
         arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
         for i, j, xp in self._overlaps:
             if xp.may_share_memory(arrays[i], arrays[j]):
-                return MISMATCH
+                return self._differs("an input that is written shares memory with another")
         for i in self._stored:  # a store that fails halfway would have been half done
             flags = arrays[i].flags
             if not getattr(flags, "writeable", True) or (
                 i in self._direct and not flags.c_contiguous
             ):
-                return MISMATCH
+                return self._differs("an input that is written is read-only or not row-major")
         executable = self._executable
         assert executable is not None
         try:
             return executable.run(arrays, lambda outs: self._commit(outs, tensors, leaves))
-        except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError):
-            return MISMATCH  # eager mode will raise it again, naming the user's line
+        except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
+            return self._differs(f"an op failed: {problem}")  # eager mode will name the user's line
+
+    def _differs(self, why: str) -> Any:
+        """Notes why a call takes another path."""
+        self.mismatch = why
+        return MISMATCH
 
     def _call_bare(self, leaves: list[Any], order: tuple[int, ...], type: TensorType) -> Any:
         executable = self._executable
         assert executable is not None
         try:
             (out,) = executable.run([leaves[i]._data for i in order], _as_they_are)
-        except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError):
-            return MISMATCH
+        except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
+            return self._differs(f"an op failed: {problem}")
         self.calls += 1
         return Tensor(out, type.dtype, type.device)
 
@@ -269,7 +281,7 @@ class Program:
             if type.dtype is bfloat16:
                 value = from_bfloat16(value)
             if exact(value.item()) != expected:
-                return MISMATCH
+                return self._differs("a value taken out of a tensor differs")
         node = self._tape(tensors) if self._tracked and state.grad else None
         for store in self.trace.stores:
             self._store(tensors[store.input], outs[store.output])

@@ -58,7 +58,7 @@ def _conv(batch: int, shape: tuple[int, ...], backward: bool) -> dict[str, Build
 def _workload(batch: int, shape: tuple[int, ...], backward: bool) -> Workload:
     channels, outs, size, kernel, stride, padding = shape
     out = (size + 2 * padding - kernel) // stride + 1
-    flops = 2.0 * batch * outs * channels * kernel * kernel * out * out * (3 if backward else 1)
+    flops = 2.0 * batch * outs * channels * kernel * kernel * out * out * (2 if backward else 1)
     part = "both gradients" if backward else "forward"
     name = f"conv {channels}->{outs} {size} k{kernel} s{stride}, batch {batch}, {part}"
     return Workload(
