@@ -33,12 +33,13 @@ def _matmul_samples(rng: Any) -> list[Any]:
 @contraction(name="matmul", samples=_matmul_samples)
 def matmul_op(xp, x, y):
     """``out[..., i, j] = sum over k of x[..., i, k] * y[..., k, j]``; leading axes broadcast."""
-    return xp.matmul(x, y)
+    # row-major operands: libraries order their sums by layout, and then bits would depend on it
+    return xp.matmul(xp.ascontiguousarray(x), xp.ascontiguousarray(y))
 
 
 @matmul_op.writes
 def _(out, x, y):
-    np.matmul(x, y, out=out)
+    np.matmul(np.ascontiguousarray(x), np.ascontiguousarray(y), out=out)
 
 
 @matmul_op.type
