@@ -93,7 +93,7 @@ class Program:
         self._overlaps = tuple(
             (i, j, backend_for(slots[i].type.device).xp) for i in sorted(stored) for j in range(len(slots))
             if i != j and (slots[i].kind != "tensor" or slots[j].kind != "tensor")
-            and slots[i].type.device is slots[j].type.device
+            and slots[i].type.device is slots[j].type.device and not _one_tensor(slots[i], slots[j])
         )  # fmt: skip
         concrete = len(trace.graph.outputs) - len(trace.concrete)
         self._checked = tuple((concrete + i, exact(c.value)) for i, c in enumerate(trace.concrete))
@@ -367,6 +367,11 @@ class Program:
         elif r.requires_grad and node is not None:
             out._node, out._index = node, r.key if r.output is None else r.output
         return out
+
+
+def _one_tensor(a: Slot, b: Slot) -> bool:
+    """Whether one tensor was passed as both arguments (the key of the call says that it is again)."""
+    return a.kind == b.kind == "leaf" and a.key[1] is b.key[1]
 
 
 def _as_they_are(outs: list[Any]) -> list[Any]:

@@ -203,7 +203,7 @@ def _hooked(t: Tensor) -> bool:
 
 
 def _is_written(tracer: Tracer, root: Any) -> bool:
-    return tracer._current[id(root.tensor)][1] is not root.var
+    return not root.twin and tracer._current[id(root.tensor)][1] is not root.var
 
 
 def _overlapping(tracer: Tracer) -> list[str]:

@@ -53,6 +53,7 @@ class Root:
     tensor: Any
     slot: Slot
     var: Var
+    twin: bool = False  # the same tensor is an input already: this one is not read
 
 
 @dataclass(slots=True)
@@ -103,9 +104,11 @@ class Tracer:
     def add_root(self, t: Any, slot: Slot) -> Var:
         """Makes `t` an input of the graph."""
         var = self._new_var(t.type)
-        self.roots.append(Root(t, slot, var))
-        self._root_ids.add(id(t))
-        self._set(t, var)
+        twin = id(t) in self._root_ids
+        self.roots.append(Root(t, slot, var, twin))
+        if not twin:
+            self._root_ids.add(id(t))
+            self._set(t, var)
         return var
 
     def is_root(self, t: Any) -> bool:
@@ -333,7 +336,7 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
     stores = []
     for i, root in enumerate(tracer.roots):
         latest = tracer._current[id(root.tensor)][1]
-        if latest is not root.var:
+        if latest is not root.var and not root.twin:
             outputs.append(latest)
             stores.append(Store(i, len(outputs) - 1))
     outputs.extend(c.operand for c in tracer.concrete)

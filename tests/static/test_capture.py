@@ -200,3 +200,22 @@ def test_watched_arrays_do_not_mind_being_an_operand() -> None:
     assert not seen.was_read
     assert origin_of(seen) is array
     assert not isinstance(origin_of(seen[:1]), Watched)
+
+
+def test_one_tensor_passed_twice_is_read_once_and_runs_compiled():
+    def f(a, b):
+        return (a * b).sum()
+
+    def write(a, b):
+        a.add_(1)
+        return a * b
+
+    x, y = dg.tensor([1.0, 2.0]), dg.tensor([1.0, 2.0])
+    assert len(dg.capture(f, x, x).outputs) == 1
+    for fn in (f, write):
+        compiled = dg.compile(fn, wait=True)
+        for _ in range(3):
+            assert compiled(x, x).tolist() == fn(y, y).tolist()
+            assert x.tolist() == y.tolist()
+        assert compiled.programs[0].calls == 2, compiled.explain()
+        assert compiled(x, dg.ones(2)).tolist() == fn(y, dg.ones(2)).tolist()
