@@ -123,20 +123,28 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
     if tracer is None and (not state.grad or (new_edge is None and not had_history)):
         return t
     _assign(t, new, new_edge, cell[0], tracer)
-    child, on_tape = t, True
+    _carry_down(t, cell[0], tracer, tape=state.grad and (new_edge is not None or had_history))
+    return t
+
+
+def _carry_down(child: Tensor, version: int, tracer: Any, tape: bool) -> None:
+    """Gives the tensors that `child` is a view of the history of the write, each as its part put into a whole."""
+    on_tape = True
     while child._parent is not None:
         parent, prim, params = child._parent
         if tracer is not None and tracer.is_root(child):
-            break
+            if tape:  # below an input the graph does not reach, but the tape does
+                with untraced():
+                    _carry_down(child, version, None, tape)
+            return
         updated = prim.put_rule(parent, child, **params)
         on_tape = on_tape and prim.vjp_rule is not None
         if on_tape:
-            _assign(parent, updated, updated._edge() if state.grad else None, cell[0], tracer)
+            _assign(parent, updated, updated._edge() if state.grad else None, version, tracer)
         # Written through a detached view: the memory changes, the history does not.
         elif tracer is not None:
             tracer.assign(parent, updated)
         child = parent
-    return t
 
 
 def _assign(t: Tensor, new: Tensor, edge: Any, version: int, tracer: Any) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..core.backend import backend_for
-from ..core.context import grad_mode, state
+from ..core.context import grad_mode, state, untraced
 from ..core.devices import CPU, Device
 from ..core.dtypes import DType, bfloat16, from_bfloat16, from_numpy
 from ..core.errors import AutogradError, DTypeError, describe
@@ -86,7 +87,9 @@ class Tensor:
     def _refresh(self) -> None:
         """Gives a stale view the history of its written base: the view op, taken again."""
         parent, prim, params = self._parent  # type: ignore[misc]
-        with grad_mode(True):
+        tracer = state.tracer
+        outside = tracer is not None and tracer.is_root(self)  # a capture takes it as it is
+        with grad_mode(True), untraced() if outside else nullcontext():
             again = prim(parent, **params)
         self._node, self._index = again._node, again._index
         self._stamp = self._version

@@ -219,3 +219,32 @@ def test_one_tensor_passed_twice_is_read_once_and_runs_compiled():
             assert x.tolist() == y.tolist()
         assert compiled.programs[0].calls == 2, compiled.explain()
         assert compiled(x, dg.ones(2)).tolist() == fn(y, dg.ones(2)).tolist()
+
+
+def test_writing_an_argument_that_is_a_view_runs_compiled_and_reaches_its_base():
+    def f(u, w):
+        u[1:-1] = u[1:-1] * w
+        return u.sum()
+
+    compiled = dg.compile(f, wait=True)
+    bases = [dg.arange(7, dtype=dg.float32) for _ in range(2)]
+    for _ in range(3):
+        results = [
+            fn(base[1:-1], dg.ones(3) * 2) for fn, base in zip((compiled, f), bases, strict=True)
+        ]
+        assert results[0].item() == results[1].item()
+        assert bases[0].tolist() == bases[1].tolist()
+    assert compiled.programs[0].calls == 2, compiled.explain()
+
+
+def test_a_captured_call_leaves_the_base_of_a_written_view_its_history():
+    def f(u, w):
+        u.mul_(w)
+
+    grads = []
+    for fn in (f, dg.compile(f, wait=True)):
+        base, w = dg.ones(4), dg.tensor([2.0, 3.0], requires_grad=True)
+        fn(base[1:3], w)
+        base.sum().backward()
+        grads.append(w.grad.tolist())
+    assert grads == [[1.0, 1.0], [1.0, 1.0]]
