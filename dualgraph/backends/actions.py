@@ -115,14 +115,13 @@ def shared(node: Node, result: int, operand: int) -> Action:
 
 
 def native_call(node: Node, kernel: Any, env: Env) -> Action:
-    """Runs a native kernel; the addresses of memory that stays are filled in once."""
+    """Runs a native kernel; the addresses of memory that stays in `env` are filled in once."""
     places = [v.id for v in (*node.inputs, *node.outputs)]
     inputs = len(node.inputs)
     bound = kernel.bind_pointers([0 if env[p] is None else address_of(env[p]) for p in places])
     moving = [
         (i, p, i < inputs) for i, p in enumerate(places) if env[p] is None or not _fixed(env[p])
     ]
-    keep = [env[p] for p in places]  # the memory behind the filled-in addresses
     block = bound.block
 
     def act(env: Env) -> None:
@@ -135,7 +134,6 @@ def native_call(node: Node, kernel: Any, env: Env) -> Action:
             block[i] = address_of(array)
         bound()
 
-    act.keep = keep  # type: ignore[attr-defined]
     return act
 
 

@@ -194,6 +194,15 @@ def promote_scalar(dtype: DType, value: Any) -> DType:
     return complex128 if dtype is float64 else complex64
 
 
+def as_scalar(value: Any, dtype: DType) -> Any:
+    """A number in the form kernels take it: a NumPy scalar of the dtype that is computed in."""
+    kind = np.float32 if dtype is bfloat16 else dtype.numpy.type
+    try:
+        return kind(value)
+    except (OverflowError, TypeError) as problem:
+        raise DTypeError(f"{value!r} does not fit {dtype.name}: {problem}") from None
+
+
 def from_numpy(dtype: np.dtype[Any]) -> DType:
     """The ``DType`` of a NumPy array's dtype (fast path of ``as_dtype``)."""
     found = _FROM_NUMPY.get(dtype)

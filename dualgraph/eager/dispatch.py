@@ -146,20 +146,11 @@ class Scalar:
     def __init__(self, value: Any, dtype: dt.DType) -> None:
         self.value = value
         self.dtype = dtype
-        self.array = as_scalar(value, dtype)
+        self.array = dt.as_scalar(value, dtype)
 
     @property
     def type(self) -> TensorType:
         return TensorType(self.dtype, ())
-
-
-def as_scalar(value: Any, dtype: dt.DType) -> Any:
-    """A number in the form kernels take it: a NumPy scalar of the compute dtype."""
-    kind = np.float32 if dtype is dt.bfloat16 else dtype.numpy.type
-    try:
-        return kind(value)
-    except (OverflowError, TypeError) as problem:
-        raise DTypeError(f"{value!r} does not fit {dtype.name}: {problem}") from None
 
 
 def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:

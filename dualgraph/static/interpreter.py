@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core import dtypes as dt
 from ..core.backend import ArrayBackend, backend_for, execute
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16, to_bfloat16
@@ -45,8 +46,7 @@ def run_node(node: Node, operands: Sequence[Any], backend: ArrayBackend) -> Sequ
 
 def as_scalar(literal: Literal) -> Any:
     """A literal in the form that kernels take it: a NumPy scalar of the dtype that is computed in."""
-    kind = np.float32 if literal.dtype is bfloat16 else literal.dtype.numpy.type
-    return kind(literal.value)
+    return dt.as_scalar(literal.value, literal.dtype)
 
 
 def literal_array(literal: Literal, backend: ArrayBackend) -> Any:
