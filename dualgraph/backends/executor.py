@@ -49,6 +49,8 @@ class Executable:
             plan, self.donated = donate(plan, _safe_stores(graph, stores), _may_overwrite)
         self.plan: Schedule = inplace(plan, _may_overwrite)
         self.memory: MemoryPlan = plan_memory(self.plan)
+        if native.available():
+            native.begin(s.node.params["body"] for s in self.plan.steps if is_region(s.node))
         self.kernels = {i: _native_kernel(s.node) for i, s in enumerate(self.plan.steps)}
         self.bodies = {
             i: compiled_bodies(s.node, lambda body, read: Executable(body, backend, read))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .entry import (  # noqa: F401
         Unsupported,
+        begin,
         can_lower,
         compile_group,
         elementwise,

@@ -16,9 +16,9 @@ from ...core.prim import Prim
 from ...core.types import TensorType
 from .addresses import DIRECT, HEADER, address_of
 from .emit_fold import BLOCK, of_nothing
-from .emit_llvm import emit
+from .emit_llvm import Code
 from .jit import jit
-from .kernel import GRAIN, NEST, PARALLEL_WORK
+from .kernel import GRAIN, NEST, PARALLEL_WORK, machine_of
 from .llvm_parts import WIDE
 from .loop_ir import (
     Affine,
@@ -74,10 +74,8 @@ def _elementwise(
     body = (*moving, op, Store(count, Affine(0, ((0, 1),)), count))
     loop = Loop((Axis(0, Size(0)),), body, parallel=True, vector=True)
     buffers = (*(Buffer(d, "in") for d in dtypes), Buffer(type_.dtype, "out"))
-    text = emit(
-        Kernel(buffers, (Nest((*fixed, loop)),)), has_fma=jit().has_fma, header=HEADER, flat=True
-    ).text
-    machine = jit().compile(text, ("flat",))
+    whole = Kernel(buffers, (Nest((*fixed, loop)),))
+    machine = machine_of(Code(whole, has_fma=jit().has_fma, header=HEADER, flat=True))
     signature = ctypes.CFUNCTYPE(
         None, *[ctypes.c_void_p] * len(buffers), ctypes.c_int64, ctypes.c_int64
     )
@@ -207,9 +205,9 @@ class _Folder:
         scratch: int,
     ) -> None:
         if self.call is None:
-            code = emit(self.kernel, has_fma=jit().has_fma)
+            code = Code(self.kernel, has_fma=jit().has_fma)
             (nest,) = code.nests  # its arguments are x, out and scratch memory
-            self.machine = jit().compile(code.text, (nest.symbol,))
+            self.machine = machine_of(code)
             self.call = NEST(self.machine.addresses[nest.symbol])
         given = (ctypes.c_int64 * len(sizes))(*sizes)
         source, result = address_of(x), address_of(out)

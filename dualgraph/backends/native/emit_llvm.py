@@ -2,7 +2,8 @@
 
 Nests become functions ``body<j>(buffers, sizes, begin, end)`` that run turns ``begin <= i < end`` of their
 parallel loop; nests that are equal but for their buffers share one. ``buffers`` points to the pointers of the
-inputs and outputs that the nest uses, in its order, and one more to scratch memory if it uses some; ``sizes``
+inputs and outputs that the nest uses, in its order, and one more to scratch memory if it uses some (the table
+``scratch`` says how many bytes); ``sizes``
 to what its `Size`s stand for. ``run(buffers, extents)`` runs all turns of all nests on the kernel's buffers:
 ``extents`` has the number of turns of each. Code does not depend on that, so kernels that differ in it alone
 are one text. The text needs no optimisation passes: only LLVM's code generator runs on it.
@@ -10,62 +11,118 @@ are one text. The text needs no optimisation passes: only LLVM's code generator 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 from llvmlite import ir
 
+from ...core.dtypes import DType
+from ...core.prim import REGISTRY
 from .canonical import canonical
 from .emit_nest import NestEmitter
 from .llvm_parts import I8, I64, PTR, VOID, arguments
-from .loop_ir import Kernel
+from .loop_ir import Apply, Kernel, walk
+
+OURS = tuple(f"{__package__.partition('.')[0]}.{part}" for part in ("ops", "core"))
+PLAIN = (bool, int, float, complex, str, type(None), np.generic, DType)  # texts say all of them
+SCRATCH = "scratch"  # a table in the code: the scratch bytes that each nest wants of a thread
 
 
 @dataclass(frozen=True, slots=True)
 class NestCode:
-    """The function of a nest, and which arguments of the kernel it takes (one past the last: scratch)."""
+    """The function of a nest, and which arguments of the kernel it takes."""
 
     symbol: str
     order: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Code:
-    """LLVM IR text of a kernel, and the scratch bytes that each thread must bring."""
-
-    text: str
-    scratch: int
-    nests: tuple[NestCode, ...]
-
-
-def emit(
-    kernel: Kernel, *, has_fma: bool = True, header: int | None = None, flat: bool = False
-) -> Code:
-    """LLVM IR of a kernel. Raises Unsupported where an op's body uses what the scalar language lacks.
+    """A kernel's LLVM IR: the functions it will have, and the text, written when asked for.
 
     With `header`, the bytes between the address of an array object and the pointer to its elements, one more
     function takes such objects: ``objects(arrays, scratch, extents)`` runs the kernel on an array of their
     addresses; or, if `flat`, ``flat(array, ..., begin, end)`` runs the first nest.
     """
-    module = ir.Module(name="kernel")
-    bodies: dict[str, NestEmitter] = {}
-    nests, scratch = [], 0
-    for nest in kernel.nests:
-        own, used = canonical(nest, kernel.buffers)
-        part = Kernel(tuple(kernel.buffers[i] for i in used), (own,))
-        key = repr(part)  # tells 0.0 from -0.0
-        if key not in bodies:
-            bodies[key] = NestEmitter(module, part, f"body{len(bodies)}", has_fma)
-        body = bodies[key]
-        scratch = max(scratch, body.scratch)
-        order = tuple(i for i in used if kernel.buffers[i].role != "scratch")
-        nests.append(NestCode(body.fn.name, order + (arguments(kernel),) * bool(body.scratch)))
-    if flat and header is not None:
-        _emit_flat(module, kernel, nests[0], header)
-    else:
-        run = _emit_run(module, nests)
-        if header is not None:
-            _emit_objects(module, kernel, run, header)
-    return Code(str(module), scratch, tuple(nests))
+
+    def __init__(
+        self, kernel: Kernel, has_fma: bool = True, header: int | None = None, flat: bool = False
+    ) -> None:
+        self.kernel = kernel
+        self.has_fma = has_fma
+        self.header = header
+        self.flat = flat and header is not None
+        self.parts: dict[str, tuple[str, Kernel]] = {}
+        nests = []
+        for nest in kernel.nests:
+            own, used = canonical(nest, kernel.buffers)
+            part = Kernel(tuple(kernel.buffers[i] for i in used), (own,))
+            symbol, _ = self.parts.setdefault(
+                repr(part), (f"body{len(self.parts)}", part)
+            )  # repr tells 0.0 from -0.0
+            order = tuple(i for i in used if kernel.buffers[i].role != "scratch")
+            nests.append(NestCode(symbol, order))
+        self.nests = tuple(nests)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The functions, and the table of scratch bytes."""
+        bodies = tuple(symbol for symbol, _ in self.parts.values())
+        if self.flat:
+            return ("flat", *bodies, SCRATCH)
+        return ("run", *(("objects",) if self.header is not None else ()), *bodies, SCRATCH)
+
+    @cached_property
+    def name(self) -> str | None:
+        """A text that says all the IR depends on, quicker to make than the IR; None where there is none."""
+        if not all(map(_is_ours, self.parts.values())):
+            return None
+        parts = "\n".join(self.parts)
+        count = arguments(self.kernel)
+        return f"{self.has_fma} {self.header} {self.flat} {count} {self.nests}\n{parts}"
+
+    def text(self) -> str:
+        """The IR. Raises Unsupported where an op's body uses what the scalar language lacks."""
+        module = ir.Module(name="kernel")
+        scratch = {
+            symbol: NestEmitter(module, part, symbol, self.has_fma).scratch
+            for symbol, part in self.parts.values()
+        }
+        _emit_table(module, [scratch[nest.symbol] for nest in self.nests])
+        count = arguments(self.kernel)
+        nests = [
+            NestCode(n.symbol, n.order + (count,) * bool(scratch[n.symbol])) for n in self.nests
+        ]
+        if self.flat:
+            assert self.header is not None
+            _emit_flat(module, self.kernel, nests[0], self.header)
+        else:
+            run = _emit_run(module, nests)
+            if self.header is not None:
+                _emit_objects(module, self.kernel, run, self.header)
+        return str(module)
+
+
+def _is_ours(part: tuple[str, Kernel]) -> bool:
+    """Whether `version` covers the bodies of all ops in a part: not those that a user defines."""
+    (nest,) = part[1].nests
+    applied = [s for s in walk(nest.body) if isinstance(s, Apply)]
+    return all(_said(value) for s in applied for _, value in s.params) and all(
+        REGISTRY.get(p.name) is p and p.kernel.__module__.startswith(OURS)
+        for p in {s.prim for s in applied}
+    )
+
+
+def _said(value: object) -> bool:
+    return all(map(_said, value)) if isinstance(value, tuple) else isinstance(value, PLAIN)
+
+
+def _emit_table(module: ir.Module, entries: Iterable[int]) -> None:
+    numbers = [ir.Constant(I64, n) for n in entries]
+    kind = ir.ArrayType(I64, len(numbers))
+    table = ir.GlobalVariable(module, kind, SCRATCH)
+    table.global_constant, table.initializer = True, ir.Constant(kind, numbers)
 
 
 def _emit_run(module: ir.Module, nests: list[NestCode]) -> ir.Function:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 
 from ...core.dtypes import DType
@@ -12,13 +14,14 @@ from ...core.types import TensorType
 from ...static.graph import Graph
 from .eager import elementwise, fold
 from .expressions import DTYPES, MONOIDS, check_node
-from .kernel import NativeKernel, lowered
+from .kernel import NativeKernel, lowered, machine_of, written
 from .loop_ir import Unsupported, overwritable
 from .lower import Strides
 from .weights import weight
 
 __all__ = [
     "Unsupported",
+    "begin",
     "can_lower",
     "compile_group",
     "elementwise",
@@ -76,6 +79,13 @@ def compile_group(body: Graph, in_strides: Strides | None = None) -> NativeKerne
     Raises Unsupported where the body must run op by op.
     """
     return NativeKernel(lowered(body, in_strides))
+
+
+def begin(bodies: Iterable[Graph]) -> None:
+    """Lets code be made for fused bodies, several at once; `compile_group` then finds it, or waits for it."""
+    for body in bodies:
+        with suppress(Unsupported):
+            machine_of(written(lowered(body)))
 
 
 @cache

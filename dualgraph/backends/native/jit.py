@@ -7,18 +7,23 @@ import os
 import threading
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import llvmlite
 import llvmlite.binding as llvm
 
 from . import disk_cache
+from .generators import Generators, finished
+from .version import version
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 OPTIMISE = 2  # of the code generator alone; no IR passes run
 
 
 class Jit:
-    """The process's JIT: one code generator, and a cache of what was compiled, by IR text."""
+    """The process's JIT: code generators, and a cache of what was compiled, by IR text or name."""
 
     def __init__(self) -> None:
         llvm.initialize_native_target()
@@ -26,11 +31,12 @@ class Jit:
         self.lock = threading.Lock()
         self.cache: dict[str, Machine] = {}
         self.cpu, self.features, self.has_fma = _target()
-        self.machine = self._machine()
+        self.generators = Generators(self.target_machine)
         self._names = itertools.count()
-        self._linker = llvm.create_lljit_compiler(self._machine())
+        self._linker = llvm.create_lljit_compiler(self.target_machine())
 
-    def _machine(self) -> Any:
+    def target_machine(self) -> Any:
+        """A code generator of LLVM's; for one thread at a time."""
         target = llvm.Target.from_default_triple()
         return target.create_target_machine(
             cpu=self.cpu,
@@ -50,38 +56,35 @@ class Jit:
     def compile(
         self, text: str, symbols: tuple[str, ...], source: Callable[[], str] | None = None
     ) -> Machine:
-        """Machine code of IR text; compiled once for equal text.
+        """Machine code of IR text; compiled once for equal text, beside the caller until it is asked for addresses.
 
-        With `source`, `text` is a name that says all the IR depends on, and `source` makes the IR where no
-        object code is kept under that name.
+        With `source`, `text` is a name that says all the IR depends on besides the code that writes it, and
+        `source` makes the IR where no object code is kept under that name.
         """
+        if source is not None:
+            text, source = (f"{version()} {text}", source) if version() else (source(), None)
+        machine = self.cache.get(text)
+        if machine is None:
+            machine = self.cache.setdefault(text, Machine(self, text, symbols, source))
+            machine.start()
+        return machine
+
+    def assemble(self, text: str) -> Future[Any]:
+        """Object code of IR text, on its way; `finished` takes it out."""
+        return self.generators.start(text)
+
+    def link(self, code: bytes, symbols: tuple[str, ...]) -> tuple[Any, dict[str, int]]:
+        """Loads object code: what keeps it loaded, and the addresses of its functions."""
         with self.lock:
-            found = self.cache.get(text)
-            if found is None:
-                found = self.cache[text] = self._compile(text, symbols, source)
-            return found
-
-    def _compile(
-        self, text: str, symbols: tuple[str, ...], source: Callable[[], str] | None
-    ) -> Machine:
-        key = disk_cache.key(text, self.tag)
-        code = disk_cache.read(key)
-        if code is None:
-            code = self.assemble(source() if source else text)
-            disk_cache.write(key, code)
-        library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-        for symbol in symbols:
-            library.export_symbol(symbol)
-        tracker = library.link(self._linker, f"kernel{next(self._names)}")
-        return Machine(tracker, {s: tracker[s] for s in symbols})
-
-    def assemble(self, text: str) -> bytes:
-        """Object code of IR text."""
-        return bytes(self.machine.emit_object(llvm.parse_assembly(text)))
+            library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+            for symbol in symbols:
+                library.export_symbol(symbol)
+            tracker = library.link(self._linker, f"kernel{next(self._names)}")
+            return tracker, {s: tracker[s] for s in symbols}
 
     def disassemble(self, text: str) -> str:
         """The machine's assembly language for IR text, to read."""
-        return str(self.machine.emit_assembly(llvm.parse_assembly(text)))
+        return str(self.target_machine().emit_assembly(llvm.parse_assembly(text)))
 
 
 def _target() -> tuple[str, str, bool]:
@@ -99,13 +102,56 @@ def _target() -> tuple[str, str, bool]:
 
 
 class Machine:
-    """Loaded machine code: addresses of its functions, valid while it lives."""
+    """Machine code, compiled and loaded when first needed: addresses of its functions, valid while it lives."""
 
-    __slots__ = ("addresses", "tracker")
+    __slots__ = ("_addresses", "_code", "_jit", "_lock", "_source", "_symbols", "_text", "tracker")
 
-    def __init__(self, tracker: Any, addresses: dict[str, int]) -> None:
-        self.tracker = tracker
-        self.addresses = addresses
+    def __init__(
+        self, jit: Jit, text: str, symbols: tuple[str, ...], source: Callable[[], str] | None
+    ) -> None:
+        self._jit = jit
+        self._text = text
+        self._symbols = symbols
+        self._source = source
+        self._lock = threading.Lock()
+        self._code: bytes | Future[Any] | None = None
+        self._addresses: dict[str, int] | None = None
+        self.tracker: Any = None
+
+    def start(self) -> None:
+        """Finds the object code on disk, or begins to make it."""
+        with self._lock:
+            self._start()
+
+    def _start(self) -> bytes | Future[Any]:
+        if self._code is None:
+            code = disk_cache.read(self._key())
+            text = self._text
+            if code is None and self._source is not None:
+                text = self._source()
+            self._code = self._jit.assemble(text) if code is None else code
+        return self._code
+
+    def _key(self) -> str:
+        return disk_cache.key(self._text, self._jit.tag)
+
+    @property
+    def addresses(self) -> dict[str, int]:
+        """The address of each function; waits for the code. Raises RuntimeError if LLVM refuses the IR."""
+        if self._addresses is None:
+            with self._lock:
+                if self._addresses is None:
+                    self._load()
+        return self._addresses  # type: ignore[return-value]
+
+    def _load(self) -> None:
+        code = self._start()
+        if not isinstance(code, bytes):
+            code = self._code = finished(code.result())
+            key, made = self._key(), code
+            self._jit.generators.later(lambda: disk_cache.write(key, made))
+        self.tracker, self._addresses = self._jit.link(code, self._symbols)
+        self._code, self._source = b"", None  # needed no more
 
 
 _lock = threading.Lock()

@@ -12,8 +12,8 @@ import numpy as np
 
 from ...static.graph import Graph
 from .addresses import DIRECT, HEADER, address_of
-from .emit_llvm import NestCode, emit
-from .jit import jit
+from .emit_llvm import SCRATCH, Code
+from .jit import Machine, jit
 from .llvm_parts import arguments
 from .loop_ir import Kernel, Loop, Nest, Reduce, Size, Unsupported, overwritable
 from .lower import Strides, lower
@@ -30,6 +30,7 @@ GRAIN = 512  # elements, a multiple of every vector
 
 # By identity of the body: -0.0 == 0.0 in parameters.
 _recent: OrderedDict[int, tuple[Graph, Kernel]] = OrderedDict()
+_started: OrderedDict[int, tuple[Kernel, Code]] = OrderedDict()
 
 
 def lowered(body: Graph, in_strides: Strides | None = None) -> Kernel:
@@ -39,19 +40,43 @@ def lowered(body: Graph, in_strides: Strides | None = None) -> Kernel:
         return found[1]
     kernel = lower(body, in_strides, weigh)
     if in_strides is None:
-        _recent[id(body)] = body, kernel
-        while len(_recent) > RECENT:
-            _recent.popitem(last=False)
+        _remember(_recent, id(body), (body, kernel))
     return kernel
+
+
+def _remember(recent: OrderedDict[int, Any], key: int, value: Any) -> None:
+    recent[key] = value
+    while len(recent) > RECENT:
+        recent.popitem(last=False)
+
+
+def written(kernel: Kernel) -> Code:
+    """The code of a kernel that takes array objects, too."""
+    found = _started.get(id(kernel))
+    if found is None or found[0] is not kernel:
+        found = kernel, Code(kernel, has_fma=jit().has_fma, header=HEADER)
+        _remember(_started, id(kernel), found)
+    return found[1]
+
+
+def machine_of(code: Code) -> Machine:
+    """The machine code, on its way; raises Unsupported where some op has none."""
+    name = code.name
+    try:
+        if name is None:
+            return jit().compile(code.text(), code.symbols)
+        return jit().compile(name, code.symbols, code.text)
+    except RuntimeError as error:
+        raise Unsupported(f"LLVM refused the kernel: {error}") from error
 
 
 class NestCall:
     """The compiled function of one nest: it runs turns ``begin <= i < end`` of the parallel loop."""
 
-    def __init__(self, nest: Nest, code: NestCode, address: int) -> None:
+    def __init__(self, nest: Nest, order: tuple[int, ...], address: int) -> None:
         loop = nest.parallel
         self.call = NEST(address)
-        self.order = code.order
+        self.order = order  # of the kernel's arguments; one past the last: scratch
         self.extent = extent(loop) or 0
         self.grain = GRAIN if loop.vector and loop.axes else 1
         self.work = nest.work
@@ -70,32 +95,33 @@ class NativeKernel:
     not change its bits.
     """
 
-    def __init__(self, kernel: Kernel) -> None:
-        compiler = jit()
-        code = emit(kernel, has_fma=compiler.has_fma, header=HEADER)
-        symbols = dict.fromkeys(n.symbol for n in code.nests)
+    def __init__(self, kernel: Kernel, code: Code | None = None) -> None:
+        code = code or written(kernel)
+        self.machine = machine_of(code)
         try:
-            self.machine = compiler.compile(code.text, ("run", "objects", *symbols))
+            addresses = self.machine.addresses
         except RuntimeError as error:
             raise Unsupported(f"LLVM refused the kernel: {error}") from error
         self.kernel = kernel
-        self.text = code.text
-        self.scratch = code.scratch
-        self.call = RUN(self.machine.addresses["run"])
-        self._call_objects = OBJECTS(self.machine.addresses["objects"])
+        self.code = code
+        count = len(code.nests)
+        needs = (ctypes.c_int64 * count).from_address(addresses[SCRATCH])
+        self.scratch = max(needs, default=0)
+        self.call = RUN(addresses["run"])
+        self._call_objects = OBJECTS(addresses["objects"])
         self._ids = ctypes.c_void_p * arguments(kernel)
         self.nests = tuple(
-            NestCall(nest, own, self.machine.addresses[own.symbol])
-            for nest, own in zip(kernel.nests, code.nests, strict=True)
+            NestCall(nest, own.order + (arguments(kernel),) * bool(need), addresses[own.symbol])
+            for nest, own, need in zip(kernel.nests, code.nests, needs, strict=True)
         )
-        self._extents = (ctypes.c_int64 * len(self.nests))(*(n.extent for n in self.nests))
+        self._extents = (ctypes.c_int64 * count)(*(n.extent for n in self.nests))
         self.extents = ctypes.addressof(self._extents)
         self.overwritable = overwritable(kernel)  # per output: inputs whose memory it may have
         self.large = any(n.work >= PARALLEL_WORK for n in self.nests)
 
     def assembly(self) -> str:
         """The machine's assembly language, to read."""
-        return jit().disassemble(self.text)
+        return jit().disassemble(self.code.text())
 
     def pointers(self, addresses: Sequence[int]) -> Any:
         """The argument block for buffers at these addresses, with scratch memory of its own."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from ..addresses import DIRECT, HEADER
@@ -37,21 +35,9 @@ def vector_bytes() -> int:
     return 32 if cpu == "x86-64-v3" or "+avx2" in features else 16
 
 
-@cache
-def _version() -> str:
-    """What the IR depends on besides the arguments: the code that writes it. Empty where that cannot be read."""
-    here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), *here.parent.glob("llvm_parts.py")]
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest() if files else ""
-
-
 def _machine(symbols: tuple[str, ...], emit: Callable[..., str], *args: Any) -> Machine:
     """Machine code of what `emit` writes for these arguments; with a version, it need not be written again."""
-    if _version():
-        name = f"{emit.__name__}{args} {_version()}"
-        machine = jit().compile(name, symbols, lambda: emit(*args))
-    else:
-        machine = jit().compile(emit(*args), symbols)
+    machine = jit().compile(f"{emit.__name__}{args}", symbols, lambda: emit(*args))
     _kept.append(machine)
     return machine
 

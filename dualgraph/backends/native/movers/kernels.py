@@ -31,11 +31,15 @@ def kernel(pointers: int, numbers: int) -> Callable[[Callable[..., None]], Calla
     def wrap(emit: Callable[..., None]) -> Callable[..., Any]:
         @cache
         def get(*how: Any) -> Any:
-            module = ir.Module(name=emit.__name__)
-            w = Writer(module, "mover", (*[PTR] * pointers, *[I64] * numbers))
-            emit(w, *how)
-            w.b.ret_void()
-            machine = jit().compile(str(module), ("mover",))
+            def text() -> str:
+                module = ir.Module(name=emit.__name__)
+                w = Writer(module, "mover", (*[PTR] * pointers, *[I64] * numbers))
+                emit(w, *how)
+                w.b.ret_void()
+                return str(module)
+
+            name = f"{emit.__module__}.{emit.__name__}{how!r}"
+            machine = jit().compile(name, ("mover",), text)
             function = signature(machine.addresses["mover"])
             function.machine = machine  # type: ignore[attr-defined]
             return function
