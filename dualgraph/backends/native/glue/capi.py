@@ -10,6 +10,8 @@ import ctypes
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class Signature(NamedTuple):
     """What a C function gives and takes, by the names of types of the glue language."""
@@ -37,6 +39,7 @@ PyEval_RestoreThread(ptr) void | PyEval_GetFrame() ptr | PyFrame_GetCode(ptr) pt
 PyFrame_GetLasti(ptr) i32 | PyCapsule_GetPointer(ptr, ptr) ptr | PyMem_Malloc(i64) ptr | PyMem_Free(ptr) void
 PyMem_RawMalloc(i64) ptr | PyMem_RawCalloc(i64, i64) ptr | PyMem_RawRealloc(ptr, i64) ptr | PyMem_RawFree(ptr) void
 PyObject_GC_Track(ptr) void | PyObject_GC_UnTrack(ptr) void | PyContext_Enter(ptr) i32 | PyContext_Exit(ptr) i32
+PyIter_Next(ptr) ptr
 """
 # NumPy: places in the table of its C API, which never change.
 _NUMPY = """
@@ -67,11 +70,9 @@ def signature(name: str) -> Signature:
 @cache
 def _numpy_table() -> Any:
     """NumPy's table of C functions, as addresses."""
-    from numpy._core import _multiarray_umath  # not a public name of NumPy, but the ABI's own
-
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return ctypes.cast(get(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+    return ctypes.cast(get(np._core._multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
 
 
 def listed(name: str) -> bool:
