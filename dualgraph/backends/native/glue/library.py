@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import ast
 import ctypes
-import hashlib
 import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
-from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import llvmlite.binding as llvm
 
-from ..jit import jit
+from ..jit import Machine, jit
+from ..version import version
 from . import capi
 from .language import TABLE, Translation
 
@@ -64,10 +62,13 @@ class Library:
         self.objects = dict(objects or {})
         self.numbers = dict(numbers or {})
         self.table = [x for x in dict.fromkeys(_NAMES.findall(self.text)) if self._known(x)]
-        self.machine = jit().compile(
-            f"glue {_version()}\n{sorted(self.numbers.items())}\n{self.table}\n{self.text}",
-            (TABLE, *_FUNCTIONS.findall(self.text)),
-            self._translated,
+        name = f"glue\n{sorted(self.numbers.items())}\n{self.table}\n{self.text}"
+        symbols = (TABLE, *_FUNCTIONS.findall(self.text))
+        # A machine of its own, not one by text from the JIT: its table is this library's alone.
+        self.machine = (
+            Machine(jit(), f"{version()} {name}", symbols, self._translated)
+            if version()
+            else Machine(jit(), self._translated(), symbols, None)
         )
         entries = (ctypes.c_void_p * len(self.table)).from_address(self.address(TABLE))
         for i, name in enumerate(self.table):
@@ -121,19 +122,9 @@ class Library:
 _kept: list[Any] = []
 
 
-@cache
-def _version() -> str:
-    """What the translation of a text depends on besides the text."""
-    here = Path(__file__).parent
-    parts = [(here / f"{name}.py").read_bytes() for name in ("capi", "language", "values")]
-    return hashlib.sha256(b"".join(parts)).hexdigest()
-
-
 def _optimised(text: str) -> str:
     """LLVM IR with its locals in registers: the language writes them all to the stack."""
-    module = llvm.parse_assembly(text)
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    llvm.create_pass_builder(jit().machine, options).getModulePassManager().run(
-        module, llvm.create_pass_builder(jit().machine, options)
-    )
+    module, machine = llvm.parse_assembly(text), jit().target_machine()
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+    builder.getModulePassManager().run(module, builder)
     return str(module)
