@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
-import dualgraph.nn  # noqa: F401  it has ops of its own
+import dualgraph.nn
 from dualgraph.core.errors import DTypeError
 from dualgraph.core.kinds import ELEMENTWISE, REDUCTION
 from dualgraph.core.prim import REGISTRY, Prim

@@ -7,10 +7,11 @@ from functools import cache
 from typing import Any
 
 from ...core.node import Node
-from . import api, contract, movers
+from . import api, attention, contract, movers
 
 Kernel = Callable[..., Any]
 CLAIMED: dict[str, Callable[..., Kernel | None]] = {
+    **dict.fromkeys(attention.CLAIMED, attention.claimed),
     **dict.fromkeys(contract.CLAIMED, contract.claimed),
     **dict.fromkeys(movers.CLAIMED, movers.claimed),
 }

@@ -23,23 +23,39 @@ def scaled_dot_product_attention(
 
     Shapes (..., L, E), (..., S, E), (..., S, V) to (..., L, V). A bool mask is True where a query
     may look. With `enable_gqa` each head of key and value (axis -3) serves several of the query.
+    Without dropout the weights (..., L, S) are never held in memory, nor kept for the gradient.
 
     >>> q = dg.ones(1, 2, 3, 4)
     >>> dg.nn.functional.scaled_dot_product_attention(q, q, q).shape
     (1, 2, 3, 4)
     """
+    heads = query.shape[-3] if enable_gqa else 0
     if enable_gqa:
-        key, value = (_for_each_head(x, query.shape[-3]) for x in (key, value))
+        query, key, value, attn_mask = _grouped(query, key, value, attn_mask)
     if dropout_p == 0:
-        return attention(query, key, value, attn_mask, is_causal, scale)
-    weights = attention_weights(query, key, attn_mask, is_causal, scale)
-    return matmul(dropout(weights, dropout_p), value)
+        out = attention(query, key, value, attn_mask, is_causal, scale)
+    else:
+        weights = attention_weights(query, key, attn_mask, is_causal, scale)
+        out = matmul(dropout(weights, dropout_p), value)
+    return out.reshape(*out.shape[:-4], heads, *out.shape[-2:]) if enable_gqa else out
 
 
-def _for_each_head(x: Tensor, heads: int) -> Tensor:
-    """x with each of its heads repeated so that there are `heads`."""
-    if heads % x.shape[-3]:
-        raise ShapeError(
-            f"scaled_dot_product_attention: {heads} heads do not divide among {x.shape[-3]}"
-        )
-    return x.repeat_interleave(heads // x.shape[-3], dim=-3)
+def _grouped(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Operands with the query's heads as (heads of key, queries of each): nothing is repeated."""
+    heads, own = query.shape[-3], key.shape[-3]
+    for x in (key, value):
+        if heads % x.shape[-3]:
+            raise ShapeError(
+                f"scaled_dot_product_attention: {heads} heads do not divide among {x.shape[-3]}"
+            )
+    if value.shape[-3] != own:
+        value = value.repeat_interleave(heads // value.shape[-3], dim=-3)
+        key = key.repeat_interleave(heads // own, dim=-3)
+        own = heads
+    query = query.reshape(*query.shape[:-3], own, heads // own, *query.shape[-2:])
+    if mask is not None and mask.ndim > 2:
+        split = (1, 1) if mask.shape[-3] == 1 else (own, heads // own)
+        mask = mask.reshape(*mask.shape[:-3], *split, *mask.shape[-2:])
+    return query, key.unsqueeze(-3), value.unsqueeze(-3), mask

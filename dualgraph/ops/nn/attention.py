@@ -6,7 +6,6 @@ The ops never hold all scores: a kernel goes over blocks of queries and keys (Ra
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from math import sqrt
 from typing import Any
@@ -124,13 +123,14 @@ def attention_op(xp, query, key, value, *mask, causal, scale):
 
     A row that may look nowhere gives zeros and +inf. 16-bit floats are computed in float32.
     """
-    given, (query, key, value, *mask) = query.dtype, _wide(xp, query, key, value, *mask)
-    lead = broadcast_shapes(*(x.shape[:-2] for x in (query, key, value, *mask)))
+    given, masks = query.dtype, _wide(xp, *mask)
+    query, key, value = _wide(xp, query, key, value)
+    lead = broadcast_shapes(*(x.shape[:-2] for x in (query, key, value, *masks)))
     query = xp.broadcast_to(query, (*lead, *query.shape[-2:]))
     outs, sums = [], []
     for first in range(0, max(query.shape[-2], 1), ROWS):
         part = slice(first, first + ROWS)
-        scores = _scores_of(xp, query[..., part, :], key, mask, causal, scale, first)
+        scores = _scores_of(xp, query[..., part, :], key, masks, causal, scale, first)
         top = scores.max(axis=-1, keepdims=True, initial=-xp.inf)
         top = xp.where(xp.isfinite(top), top, top.dtype.type(0))
         grown = xp.exp(xp.subtract(scores, top))
@@ -225,7 +225,7 @@ def _(ct, out, query, key, value, *mask, causal, scale):
         return attention_grad(*given, causal=causal, scale=scale)
 
     def along_mask():
-        scores = _masked(_likeness(query, key, scale), *mask, causal)
+        scores = _masked(_likeness(query, key, scale), mask[0], causal)
         return _slopes(ct_out, value, delta, _weights(scores, out[1]))[0]
 
     first = [lambda i=i: gradients()[i] for i in range(3)]
@@ -289,8 +289,9 @@ def attention_grad(xp, ct, query, key, value, lse, delta, *mask, causal, scale):
     ``ds.T @ query * scale`` and ``p.T @ ct``, where delta is ``sum(ct * out)`` of each row.
     """
     given = query.dtype
-    ct, query, key, value, lse, delta, *mask = _wide(xp, ct, query, key, value, lse, delta, *mask)
-    shapes = [x.shape[:-2] for x in (ct, query, key, value, *mask)] + [
+    ct, query, key, value, lse, delta = _wide(xp, ct, query, key, value, lse, delta)
+    masks = _wide(xp, *mask)
+    shapes = [x.shape[:-2] for x in (ct, query, key, value, *masks)] + [
         x.shape[:-1] for x in (lse, delta)
     ]
     lead, kind = broadcast_shapes(*shapes), query.dtype
@@ -299,7 +300,7 @@ def attention_grad(xp, ct, query, key, value, lse, delta, *mask, causal, scale):
     along_value = xp.zeros((*lead, *value.shape[-2:]), dtype=kind)
     for first in range(0, query.shape[-2], ROWS):
         part = slice(first, first + ROWS)
-        scores = _scores_of(xp, query[..., part, :], key, mask, causal, scale, first)
+        scores = _scores_of(xp, query[..., part, :], key, masks, causal, scale, first)
         p = xp.exp(scores - lse[..., part, None])
         ds = p * (
             _product(xp, ct[..., part, :], xp.swapaxes(value, -1, -2)) - delta[..., part, None]
@@ -326,7 +327,7 @@ def _(g, _out, ct, query, key, value, lse, delta, *mask, causal, scale):
     along_query, along_key, along_value = (
         _zeros(t) if x is None else x for x, t in zip(g, _out, strict=True)
     )
-    scores = _masked(_likeness(query, key, scale), *(mask or (None,)), causal)
+    scores = _masked(_likeness(query, key, scale), mask[0] if mask else None, causal)
     p = _weights(scores, lse)
     ds, beyond = _slopes(ct, value, delta, p)
     # cotangents of ds, of what is beyond delta, of the weights and of the scores

@@ -1,0 +1,302 @@
+"""Calls of the attention kernels: records made once for operands of one layout, and the split between threads."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from functools import cache, partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..addresses import address_of
+from ..contract import kernels
+from ..contract.plan import SPLIT, Plan, Product, Strided, scratch
+from ..contract.product import _starts
+from ..jit import jit
+from ..threads import pool
+from . import backward, forward
+from .code import KEYS, LANES, ROWS, How
+
+LIMIT = 1024  # records kept
+ALIGN = 64
+_calls: dict[Any, Any] = {}
+_NONE = np.zeros(1, dtype=np.int64)
+
+
+@cache
+def _compiled(emit: Callable[[How], str], symbol: str, pointers: int, how: How) -> Any:
+    machine = jit().compile(emit(how), (symbol,))
+    signature = ctypes.CFUNCTYPE(
+        None, *[ctypes.c_void_p] * pointers, ctypes.c_int64, ctypes.c_int64
+    )
+    function = signature(machine.addresses[symbol])
+    function.machine = machine  # type: ignore[attr-defined]
+    return function
+
+
+class _Call:
+    """What both kernels need to know of operands of one layout."""
+
+    def __init__(
+        self, lead: tuple[int, ...], operands: dict[str, Any], mask: Any, causal: bool, scale: float
+    ) -> None:
+        query, value = operands["query"], operands["value"]
+        self.queries, self.width = query.shape[-2:]
+        self.keys, self.values = value.shape[-2:]
+        self.dtype, self.size = query.dtype, query.itemsize
+        self.matrices = prod(lead)
+        self.lead = lead
+        element = "float" if self.size == 4 else "double"
+        kind = "" if mask is None else "bool" if mask.dtype == bool else "add"
+        along = mask is not None and mask.shape[-2] > 1 and mask.strides[-2] != 0
+        self.how = How(element, causal, kind, along)
+        self.blocks = -(-self.queries // ROWS)
+        self.kept: list[Any] = []
+        self.memory = 0
+        self.fields = {
+            "run": ctypes.cast(kernels.driver().run, ctypes.c_void_p).value or 0,
+            "pack": kernels.pack(kernels.shape_for(self.dtype.name), False),
+            "scale": struct.unpack("<q", struct.pack("<d", scale))[0],
+            "queries": self.queries,
+            "keys": self.keys,
+            "width": self.width,
+            "values": self.values,
+            "blocks": self.blocks,
+            "mask_at": self.table(lead, mask) if mask is not None else 0,
+            "mask_row": mask.strides[-2] if along else 0,
+            "mask_key": mask.strides[-1] if mask is not None and mask.shape[-1] > 1 else 0,
+        }
+        for name, x in operands.items():
+            rows = name in ("lse", "delta")
+            self.fields[f"{name}_at"] = self.table(lead, x[..., None] if rows else x)
+            if not rows:
+                self.fields[f"{name}_row"], self.fields[f"{name}_column"] = x.strides[-2:]
+
+    def table(self, lead: tuple[int, ...], x: Any) -> int:
+        """The address of a table of where the matrices of x begin."""
+        self.kept.append(_starts(lead, x))
+        return address_of(self.kept[-1])
+
+    def room(self, *elements: int) -> list[int]:
+        """Places in the scratch memory for so many elements each."""
+        places = []
+        for count in elements:
+            places.append(self.memory)
+            self.memory += -(-count * self.size // ALIGN) * ALIGN
+        return places
+
+    @staticmethod
+    def turned(width: int) -> int:
+        """Room for a transposed block of queries: squares are written whole."""
+        return -(-width // LANES) * LANES * ROWS
+
+    def block_sizes(self) -> list[tuple[int, int, int]]:
+        """Kinds of blocks: 0 for full ones and 1 for the last, their queries, and counts of keys."""
+        found = {}
+        for i in range(self.blocks):
+            rows = min(ROWS, self.queries - i * ROWS)
+            end = min(self.keys, (i + 1) * ROWS) if self.how.causal else self.keys
+            for keys in {min(KEYS, end), end % KEYS or min(KEYS, end)}:
+                found[int(rows < ROWS), rows, keys] = None
+        return list(found)
+
+    def products(self, sizes: Callable[[int, int], tuple[Any, ...]]) -> int:
+        """A table of products: ``sizes(queries, keys)`` gives m, n, k, the operands and the result's row."""
+        table = np.zeros((2, KEYS + 1, 2), dtype=np.int64)
+        for kind, rows, keys in self.block_sizes():
+            m, n, k, x, y, step = sizes(rows, keys)
+            plan = Plan(Product(self.dtype.name, m, n, k, x, y, step, (_NONE, _NONE, _NONE)))
+            self.kept.append(plan)
+            self.product_memory = max(getattr(self, "product_memory", 0), plan.scratch_bytes)
+            table[kind, keys] = plan.address, plan.units
+        self.kept.append(table)
+        return address_of(table)
+
+    def record(self, names: tuple[str, ...], **more: int) -> Any:
+        """The fields as the kernel reads them."""
+        fields = {**self.fields, **more}
+        return (ctypes.c_int64 * len(names))(*(fields[n] for n in names))
+
+    def likeness(self, other: str, width: int) -> int:
+        """Products of keys or values with a transposed block of queries."""
+        size, step = self.size, ROWS * self.size
+        operand = Strided(self.fields[f"{other}_row"], self.fields[f"{other}_column"])
+        turned = Strided(size, step)
+
+        def sizes(rows: int, keys: int) -> tuple[Any, ...]:
+            return keys, -(-rows // LANES) * LANES, width, operand, turned, step
+
+        return self.products(sizes)
+
+    def finish_memory(self) -> int:
+        """Where the scratch memory of products begins; it comes last."""
+        begin = self.memory
+        self.memory += self.product_memory
+        return begin
+
+
+class Forward(_Call):
+    """Attention of operands of one layout."""
+
+    def __init__(self, lead: Any, operands: Any, mask: Any, causal: bool, scale: float) -> None:
+        super().__init__(lead, operands, mask, causal, scale)
+        size, step = self.size, ROWS * self.size
+        value = Strided(self.fields["value_column"], self.fields["value_row"])
+        weights = Strided(size, step)
+
+        def mixture(rows: int, keys: int) -> tuple[Any, ...]:
+            return rows, self.values, keys, weights, value, self.values * size
+
+        more = {
+            "likeness": self.likeness("key", self.width),
+            "mixture": self.products(mixture),
+        }
+        names = ("scores", "turned", "part", "tops", "sums", "factors")
+        counts = (KEYS * ROWS, self.turned(self.width), self.values * ROWS, ROWS, ROWS, ROWS)
+        more.update(zip(names, self.room(*counts), strict=True))
+        more["products"] = self.finish_memory()
+        self.fields.update(more)
+        self.given = self.record(forward.FIELDS)
+        self.call = _compiled(forward.emit_forward, "attention", 8, self.how)
+        self.units = self.matrices * self.blocks
+        self.work = self.matrices * self.queries * self.keys * (self.width + self.values)
+
+    def __call__(self, pointers: tuple[int, ...]) -> None:
+        address = ctypes.addressof(self.given)
+
+        def part(begin: int, end: int, _: int) -> None:
+            self.call(address, *pointers, scratch(self.memory), begin, end)
+
+        _spread(part, self.units, self.work)
+
+
+class Backward(_Call):
+    """Attention's gradient for operands of one layout."""
+
+    def __init__(self, lead: Any, operands: Any, mask: Any, causal: bool, scale: float) -> None:
+        super().__init__(lead, operands, mask, causal, scale)
+        size, step = self.size, ROWS * self.size
+        fields, width, values = self.fields, self.width, self.values
+        self.key_blocks = -(-self.keys // KEYS)
+        keyed = Strided(step, size)
+        across = {
+            n: Strided(fields[f"{n}_column"], fields[f"{n}_row"]) for n in ("ct", "query", "key")
+        }
+        more = {
+            "key_blocks": self.key_blocks,
+            "likeness": self.likeness("key", width),
+            "slope": self.likeness("value", values),
+            "to_value": self.products(
+                lambda r, k: (k, values, r, keyed, across["ct"], values * size)
+            ),
+            "to_key": self.products(
+                lambda r, k: (k, width, r, keyed, across["query"], width * size)
+            ),
+            "to_query": self.products(
+                lambda r, k: (r, width, k, Strided(size, step), across["key"], width * size)
+            ),
+        }
+        names = ("scores", "slopes", "turned", "turned_ct", "part")
+        part = max(KEYS, ROWS) * max(width, values)
+        counts = (KEYS * ROWS, KEYS * ROWS, self.turned(width), self.turned(values), part)
+        more.update(zip(names, self.room(*counts), strict=True))
+        more["products"] = self.finish_memory()
+        fields.update(more)
+        ways = (backward.WHOLE, backward.BY_KEYS, backward.BY_QUERIES)
+        self.given = [self.record(backward.FIELDS, way=w) for w in ways]
+        self.call = _compiled(backward.emit_backward, "attention_grad", 12, self.how)
+        self.work = self.matrices * self.queries * self.keys * (3 * width + 2 * values)
+
+    def __call__(self, pointers: tuple[int, ...]) -> None:
+        def part(record: Any, begin: int, end: int, _: int) -> None:
+            address = ctypes.addressof(record)
+            self.call(address, *pointers, scratch(self.memory), begin, end)
+
+        whole, by_keys, by_queries = self.given
+        even = self.matrices % pool.size == 0 or self.matrices >= 4 * pool.size
+        if self.work < SPLIT or even:
+            _spread(partial(part, whole), self.matrices, self.work)
+        else:
+            _spread(partial(part, by_keys), self.matrices * self.key_blocks, self.work)
+            _spread(partial(part, by_queries), self.matrices * self.blocks, self.work)
+
+
+def _spread(part: Callable[[int, int, int], None], units: int, work: int) -> None:
+    if work < SPLIT or pool.size == 1:
+        part(0, units, 0)
+    else:
+        pool.split(part, units, 1)
+
+
+def _call_for(make: Any, operands: dict[str, Any], mask: Any, causal: bool, scale: float) -> Any:
+    layout = tuple((x.shape, x.strides) for x in operands.values())
+    own = None if mask is None else (mask.shape, mask.strides, mask.dtype)
+    key = (make, operands["query"].dtype, layout, own, causal, scale)
+    found = _calls.get(key)
+    if found is None:
+        if len(_calls) >= LIMIT:
+            _calls.clear()
+        leads = [x.shape[: -1 if n in ("lse", "delta") else -2] for n, x in operands.items()]
+        leads += [] if mask is None else [mask.shape[:-2]]
+        lead = np.broadcast_shapes(*leads)
+        found = _calls[key] = make(lead, operands, mask, causal, scale)
+    return found
+
+
+def _declines(query: Any, key: Any, value: Any) -> bool:
+    """Whether there is nothing to compute with."""
+    return 0 in (*query.shape, *key.shape, *value.shape)
+
+
+def _ready(out: Any, count: int) -> bool:
+    return out is None or (len(out) == count and all(o.flags.c_contiguous for o in out))
+
+
+def attention(
+    query: Any, key: Any, value: Any, *mask: Any, causal: bool, scale: float, out: Any = None
+) -> Any:
+    """``softmax(query @ key.T * scale + mask) @ value`` and the rows' ``lse``; both float32 or float64."""
+    if _declines(query, key, value) or not _ready(out, 2) or (mask and mask[0].size == 0):
+        return None
+    operands = {"query": query, "key": key, "value": value}
+    own = mask[0] if mask else None
+    call = _call_for(Forward, operands, own, causal, scale)
+    if out is None:
+        shape = (*call.lead, call.queries)
+        out = np.empty((*shape, call.values), query.dtype), np.empty(shape, query.dtype)
+    given = (query, key, value, own if mask else query, *out)
+    call(tuple(map(address_of, given)))
+    return out
+
+
+def attention_grad(
+    ct: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    lse: Any,
+    delta: Any,
+    *mask: Any,
+    causal: bool,
+    scale: float,
+    out: Any = None,
+) -> Any:
+    """Gradients along query, key and value."""
+    if _declines(query, key, value) or not _ready(out, 3) or 0 in (*ct.shape, *delta.shape):
+        return None
+    if mask and mask[0].size == 0:
+        return None
+    lse, delta = (
+        x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x) for x in (lse, delta)
+    )
+    operands = {"ct": ct, "query": query, "key": key, "value": value, "lse": lse, "delta": delta}
+    own = mask[0] if mask else None
+    call = _call_for(Backward, operands, own, causal, scale)
+    if out is None:
+        out = tuple(np.empty((*call.lead, *x.shape[-2:]), query.dtype) for x in (query, key, value))
+    given = (ct, query, key, value, lse, delta, own if mask else query, *out)
+    call(tuple(map(address_of, given)))
+    return out
