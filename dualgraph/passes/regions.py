@@ -36,6 +36,7 @@ class Extractor:
             for v in node.inputs:
                 if isinstance(v, Var) and not self.free[i]:
                     self._readers.setdefault(self.base(v), []).append(i)
+        self._cuts: dict[tuple[int, ...], Cut] = {}
         self._leaving = {self.base(v) for v in graph.outputs if isinstance(v, Var)}
 
     def is_free(self, i: int) -> bool:
@@ -54,7 +55,16 @@ class Extractor:
         return {self._producer[v] for v in bases if v in self._producer}
 
     def extract(self, members: list[int]) -> Cut:
-        """The body of a group: its nodes in order, each view it reads through made anew inside."""
+        """The body of a group: its nodes in order, each view it reads through made anew inside.
+
+        The same one when asked again: a backend may remember what it made of it.
+        """
+        cut = self._cuts.get(tuple(members))
+        if cut is None:
+            cut = self._cuts[tuple(members)] = self._cut(members)
+        return cut
+
+    def _cut(self, members: list[int]) -> Cut:
         inside = set(members)
         builder = GraphBuilder()
         env: dict[Var, Operand] = {}

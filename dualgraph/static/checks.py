@@ -40,10 +40,11 @@ class Assumption(NamedTuple):
 
     def __str__(self) -> str:
         at = f"   # {self.where}" if self.where.line else ""
-        return f"{self.kind}: {self.name} = {_short(self.value)}{at}"
+        return f"{self.kind}: {self.name} = {short(self.value)}{at}"
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value in a few characters; of objects no more than their type."""
     text = repr(value) if isinstance(value, (*ATOMS, tuple)) else f"<{type(value).__name__}>"
     return text if len(text) <= 60 else text[:57] + "..."
 

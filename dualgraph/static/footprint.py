@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import builtins
 import collections
-import dis
 import functools
 import re
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import Location
+from .bytecode import code_names, codes, global_names
 from .checks import (
     ATOMS,
     MISSING,
@@ -34,6 +34,7 @@ from .checks import (
     MembersCheck,
     TensorCheck,
     class_attribute,
+    short,
 )  # fmt: skip
 
 MAX_OBJECTS = 20_000
@@ -168,7 +169,7 @@ class Footprint:
         elif isinstance(value, dict):
             self.checks.append(MembersCheck(value, f"the keys of {name}", where))
             for key in list(value):
-                self._place(DictCheck(value, key, value[key], f"{name}[{key!r}]", where))
+                self._place(DictCheck(value, key, value[key], f"{name}[{short(key)}]", where))
             if type(value).__module__ != "builtins":
                 self._instance(value, name, where)
         elif isinstance(value, set):
@@ -214,7 +215,7 @@ class Footprint:
                 self._around(fn, name, where)
             return
         engine = module.startswith(ENGINE)
-        for names, written, imported in map(_code_names, _codes(fn.__code__)):
+        for names, written, imported in map(code_names, codes(fn.__code__)):
             self.names |= names
             self.written |= written
             if engine:
@@ -231,7 +232,7 @@ class Footprint:
         if not engine:
             self._place_function(fn, name, where)
         self._around(fn, name, where)
-        for var in sorted(set().union(*map(_global_names, _codes(fn.__code__)))):
+        for var in sorted(set().union(*map(global_names, codes(fn.__code__)))):
             if not var.isidentifier():  # pytest puts some in
                 continue
             if engine:
@@ -426,35 +427,4 @@ def _closed(module: str | None) -> bool:
     top = module.partition(".")[0]
     return top in (ENGINE, "numpy", "builtins") or (
         top in sys.stdlib_module_names and top != "__main__"
-    )
-
-
-@functools.lru_cache(maxsize=4096)
-def _codes(code: types.CodeType) -> tuple[types.CodeType, ...]:
-    """A code object and those of the functions, lambdas and comprehensions inside it."""
-    out = [code]
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            out.extend(_codes(const))
-    return tuple(out)
-
-
-@functools.lru_cache(maxsize=4096)
-def _code_names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], tuple[str, ...]]:
-    """Names that code mentions (with strings that could be names), attribute names it writes, modules it imports."""
-    strings = {c for c in code.co_consts if isinstance(c, str) and c.isidentifier()}
-    written = {
-        i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_ATTR", "DELETE_ATTR")
-    }
-    imported = tuple(i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME")
-    return frozenset({*code.co_names, *strings}), frozenset(written), imported
-
-
-@functools.lru_cache(maxsize=4096)
-def _global_names(code: types.CodeType) -> frozenset[str]:
-    """Names that code reads or writes as globals."""
-    return frozenset(
-        i.argval
-        for i in dis.get_instructions(code)
-        if "GLOBAL" in i.opname or i.opname.endswith("_NAME")
     )

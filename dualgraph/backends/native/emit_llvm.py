@@ -23,7 +23,7 @@ from ...core.prim import REGISTRY
 from .canonical import canonical
 from .emit_nest import NestEmitter
 from .llvm_parts import I8, I64, PTR, VOID, arguments
-from .loop_ir import Apply, Kernel, walk
+from .loop_ir import Apply, Kernel, overwritable, walk
 
 OURS = tuple(f"{__package__.partition('.')[0]}.{part}" for part in ("ops", "core"))
 PLAIN = (bool, int, float, complex, str, type(None), np.generic, DType)  # texts say all of them
@@ -72,6 +72,11 @@ class Code:
         if self.flat:
             return ("flat", *bodies, SCRATCH)
         return ("run", *(("objects",) if self.header is not None else ()), *bodies, SCRATCH)
+
+    @cached_property
+    def overwritable(self) -> tuple[frozenset[int], ...]:
+        """For each output the inputs whose memory it may have."""
+        return overwritable(self.kernel)
 
     @cached_property
     def name(self) -> str | None:

@@ -15,7 +15,7 @@ from ...static.graph import Graph
 from .eager import elementwise, fold
 from .expressions import DTYPES, MONOIDS, check_node
 from .kernel import NativeKernel, lowered, machine_of, written
-from .loop_ir import Unsupported, overwritable
+from .loop_ir import Unsupported
 from .lower import Strides
 from .weights import weight
 
@@ -69,7 +69,7 @@ def may_overwrite(node: Node, result: int, operand: int) -> bool:
         kernel = lowered(node.params["body"])
     except Unsupported:
         return False
-    return operand in overwritable(kernel)[result]
+    return operand in written(kernel).overwritable[result]
 
 
 def compile_group(body: Graph, in_strides: Strides | None = None) -> NativeKernel:

@@ -15,7 +15,7 @@ from .addresses import DIRECT, HEADER, address_of
 from .emit_llvm import SCRATCH, Code
 from .jit import Machine, jit
 from .llvm_parts import arguments
-from .loop_ir import Kernel, Loop, Nest, Reduce, Size, Unsupported, overwritable
+from .loop_ir import Kernel, Loop, Nest, Reduce, Size, Unsupported
 from .lower import Strides, lower
 from .threads import pool
 from .weights import weigh
@@ -116,7 +116,7 @@ class NativeKernel:
         )
         self._extents = (ctypes.c_int64 * count)(*(n.extent for n in self.nests))
         self.extents = ctypes.addressof(self._extents)
-        self.overwritable = overwritable(kernel)  # per output: inputs whose memory it may have
+        self.overwritable = code.overwritable
         self.large = any(n.work >= PARALLEL_WORK for n in self.nests)
 
     def assembly(self) -> str:
