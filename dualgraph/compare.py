@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .core.backend import backend_for
-from .core.dtypes import DType, bfloat16, from_bfloat16
+from .core.dtypes import DType
 from .core.errors import CaptureError, describe
 from .core.node import Node, Var
 from .core.trees import flatten
+from .core.ulp import same_bits, ulp_distance, ulp_of
 from .eager.random import default_generator
 from .eager.tensor import Tensor
 from .passes.inline import inline
@@ -56,7 +57,7 @@ class Snapshot:
             np.copyto(a, before, where=True) if a.flags.writeable else None
         for t, data, grad, grad_data in self.tensors:
             xp = backend_for(t.device).xp
-            if not _same_bits(_host(t)[0], backend_for(t.device).to_numpy(data)):
+            if not same_bits(_host(t)[0], backend_for(t.device).to_numpy(data)):
                 xp.copyto(t._data, data)
                 t._version_cell()[0] += 1
                 t._stamp = t._version
@@ -67,45 +68,6 @@ class Snapshot:
 
 def _host(t: Tensor) -> tuple[Any, DType]:
     return np.array(backend_for(t.device).to_numpy(t._data)), t.dtype
-
-
-def _same_bits(a: Any, b: Any) -> bool:
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    if a.dtype.kind in "fc" and a.size:
-        same = a.view(f"V{a.itemsize}") == b.view(f"V{b.itemsize}")
-        return bool(np.all(same | ((a != a) & (b != b))))
-    return bool(np.array_equal(a, b))
-
-
-def ulp_distance(a: Any, b: Any) -> float:
-    """The largest distance between two arrays, in units in the last place of their dtype.
-
-    0 for equal bits alone (any NaN equals any NaN), so 1 for 0.0 and -0.0; infinite where one is NaN or
-    the types differ.
-    """
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return float("inf")
-    if a.size == 0 or _same_bits(a, b):
-        return 0.0
-    if a.dtype.kind == "c":
-        part = a.real.dtype
-        return ulp_distance(np.ascontiguousarray(a).view(part), np.ascontiguousarray(b).view(part))
-    if a.dtype.kind != "f":
-        return max(float(np.max(np.abs(a.astype(np.float64) - b.astype(np.float64)))), 1.0)
-    if np.any((a != a) != (b != b)):
-        return float("inf")
-    x, y = (_ordered(np.where(v != v, v.dtype.type(0), v)) for v in (a, b))
-    gaps = np.maximum(x, y).astype(np.uint64) - np.minimum(x, y).astype(
-        np.uint64
-    )  # never overflows
-    return max(float(np.max(gaps)), 1.0)
-
-
-def _ordered(x: Any) -> Any:
-    """Floats as integers that are neighbours when the floats are."""
-    bits = np.ascontiguousarray(x).view(f"i{x.itemsize}").astype(np.int64)
-    return np.where(bits < 0, np.int64(-(2 ** (8 * x.itemsize - 1))) - bits, bits)
 
 
 class Comparison(NamedTuple):
@@ -200,10 +162,7 @@ def _distance(a: Any, b: Any) -> float:
     if a is None or b is None:
         return 0.0 if a is b else float("inf")
     (x, dtype), (y, _) = a, b
-    if dtype is bfloat16 and x.shape == y.shape:
-        same = np.array_equal(x, y)
-        return 0.0 if same else ulp_distance(from_bfloat16(x), from_bfloat16(y)) / 65536
-    return ulp_distance(x, y)
+    return ulp_of(x, y, dtype)
 
 
 def _time(call: Callable[[], Any], seconds: float, snapshot: Snapshot) -> float:

@@ -63,6 +63,7 @@ class Program:
         self.tree = tree
         self.footprint = footprint
         self.calls = 0
+        self.given: tuple[TreeDef, tuple[Any, ...]] | None = None  # the captured call's arguments
         self._arguments = arguments
         self._contents = contents  # argument leaves that are arrays whose values were looked at
         self._same = {

@@ -1,9 +1,7 @@
-"""Saving: trees of tensors as safetensors files, which hold data only and are checked before use.
+"""Saving: trees of tensors, and programs, as safetensors files, which hold data only and are checked before use.
 
-Format (https://huggingface.co/docs/safetensors): the header's length as a little-endian uint64, a
-JSON header ``{name: {"dtype", "shape", "data_offsets"}}``, then the tensors' bytes, little-endian
-and row-major, without gaps. A flat dict of tensors is exactly that. The structure of any other tree
-is JSON text in the header's ``__metadata__``; its tensors are named by number.
+A flat dict of tensors is a plain safetensors file. The structure of any other tree is JSON text in
+the header's ``__metadata__``; its tensors are named by number. Programs: see `dualgraph.artefact`.
 """
 
 from __future__ import annotations
@@ -11,45 +9,50 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from math import prod
+from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .core import dtypes as dt
+from .artefact import Artefact, holds_program, pack, unpack
+from .compile import Compiled
+from .container import Array, read, write
 from .core.backend import backend_for
-from .core.errors import FileFormatError
+from .core.errors import ArgumentError, FileFormatError, describe
 from .eager import Tensor
+from .program import Program
+from .static.graph import Graph
 
-_CODES = {
-    dt.bool_: "BOOL", dt.uint8: "U8", dt.int8: "I8", dt.uint16: "U16", dt.int16: "I16",
-    dt.uint32: "U32", dt.int32: "I32", dt.uint64: "U64", dt.int64: "I64", dt.float16: "F16",
-    dt.bfloat16: "BF16", dt.float32: "F32", dt.float64: "F64", dt.complex64: "C64",
-    dt.complex128: "C128",
-}  # fmt: skip
-_DTYPES = {code: dtype for dtype, code in _CODES.items()}
 _TREE = "dualgraph.tree"
-_MAX_HEADER = 100_000_000  # bytes; the limit of the format's other readers
 _MAX_DEPTH = 100
-_ALIGN = 8
 
 
 # --- save --------------------------------------------------------------------------------------
 
 
-def save(obj: Any, path: str | PathLike[str]) -> None:
+def save(obj: Any, path: str | PathLike[str], *, vectors: Iterable[Any] | None = None) -> None:
     """Writes a tree of tensors, numbers, strings, None, dicts, lists and tuples to a safetensors file.
 
+    Also writes a compiled function, a `Program`, a `Graph` or what `load` made of one: its graph, the
+    tensors it reads from outside, what it assumes, and test vectors. `vectors` are argument tuples to
+    record beside the arguments of the capture; see docs/artefacts.md.
+
     The file appears under its name only when it is complete. Anything else in the tree raises a
-    TypeError that names the place.
+    TypeError that names the place; a program that cannot be saved raises CaptureError and says why.
 
     >>> dg.save({"weight": dg.zeros(2, 3)}, "/tmp/doc.safetensors")
     >>> dg.load("/tmp/doc.safetensors")["weight"].shape
     (2, 3)
     """
+    path = os.fspath(path)
+    if isinstance(obj, (Compiled, Program, Graph, Artefact)):
+        write(path, *pack(obj, vectors))
+        return
+    if vectors is not None:
+        raise ArgumentError(
+            describe("save", type(obj).__name__, "only programs have vectors", "leave them out")
+        )
     tensors: dict[str, Tensor] = {}
     metadata = {"format": "dualgraph"}
     if _is_flat(obj):
@@ -58,7 +61,10 @@ def save(obj: Any, path: str | PathLike[str]) -> None:
         metadata[_TREE] = json.dumps(
             _Encoder(tensors).encode(obj, "the root", 0), separators=(",", ":")
         )
-    _write(os.fspath(path), tensors, metadata)
+    arrays = {
+        k: Array(backend_for(x.device).to_numpy(x._data), x.dtype) for k, x in tensors.items()
+    }
+    write(path, arrays, metadata)
 
 
 def _is_flat(obj: Any) -> bool:
@@ -118,178 +124,29 @@ def _key(key: Any, where: str) -> Any:
     raise TypeError(f"cannot save a dict key of type {type(key).__name__} (in {where})")
 
 
-def _write(path: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    header: dict[str, Any] = {"__metadata__": metadata}
-    arrays, end = [], 0
-    # wide elements first, so that every tensor starts at a multiple of its element size
-    for name in sorted(tensors, key=lambda n: (-tensors[n].dtype.itemsize, n)):
-        x = tensors[name]
-        array = _bytes_of(x)
-        header[name] = {
-            "dtype": _CODES[x.dtype],
-            "shape": list(x.shape),
-            "data_offsets": [end, end + array.nbytes],
-        }
-        end += array.nbytes
-        arrays.append(array)
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % _ALIGN)
-    with _replacing(path) as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for array in arrays:
-            file.write(array.data)
-
-
-def _bytes_of(x: Tensor) -> np.ndarray[Any, Any]:
-    array = np.ascontiguousarray(backend_for(x.device).to_numpy(x._data))
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8)
-
-
-@contextmanager
-def _replacing(path: str) -> Iterator[Any]:
-    """A temporary file beside `path` that takes its place when the block ends well."""
-    folder, name = os.path.split(os.path.abspath(path))
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-
-
 # --- load --------------------------------------------------------------------------------------
-
-
-class _Entry(NamedTuple):
-    name: str
-    dtype: dt.DType
-    shape: tuple[int, ...]
-    start: int
-    stop: int
 
 
 def load(path: str | PathLike[str]) -> Any:
     """Reads what `save` wrote, or any safetensors file (a dict of tensors). Nothing in the file is executed.
 
+    A saved program comes back as an `Artefact`: a function that takes the arguments of the original and
+    gives its results, compiled for this machine.
+
     Every length, offset, dtype and shape is checked against the file's size before memory is
     taken. Raises FileFormatError for a file that is damaged or of another format.
     """
     path = os.fspath(path)
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        header, data_start = _read_header(file, size, path)
-        metadata = _checked_metadata(header.pop("__metadata__", {}), path)
-        entries = [_entry(name, record, path) for name, record in header.items()]
-        _check_layout(entries, size - data_start, path)
-        tensors = {e.name: _read_tensor(file, data_start, e, path) for e in entries}
+    arrays, metadata = read(path)
+    if holds_program(metadata):
+        return unpack(arrays, metadata, path)
+    tensors = {name: Tensor(x.data, x.dtype) for name, x in arrays.items()}
     if _TREE not in metadata:
         return tensors
     try:
         return _decode(json.loads(metadata[_TREE]), tensors, 0)
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise FileFormatError(f"{path}: the structure in {_TREE!r} is damaged: {error}") from None
-
-
-def _read_header(file: Any, size: int, path: str) -> tuple[dict[str, Any], int]:
-    prefix = file.read(8)
-    if prefix[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise FileFormatError(
-            f"{path}: this is a pickle, which could run code; it is not read. {_REMEDY}"
-        )
-    if prefix[:4] == b"PK\x03\x04":
-        raise FileFormatError(
-            f"{path}: this is a zip archive (torch.save or numpy.savez). {_REMEDY}"
-        )
-    length = int.from_bytes(prefix, "little")
-    if len(prefix) < 8 or length < 2 or length > min(size - 8, _MAX_HEADER):
-        raise FileFormatError(
-            f"{path}: not a safetensors file, or cut short: a header of {length} bytes is announced, "
-            f"the file has {size} bytes (header at most {_MAX_HEADER})"
-        )
-    try:
-        header = json.loads(file.read(length).decode(), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path}: the header is not JSON: {error}") from None
-    if not isinstance(header, dict):
-        raise FileFormatError(f"{path}: the header must be an object, not {type(header).__name__}")
-    return header, 8 + length
-
-
-_REMEDY = "Read it with the program that wrote it and save its tensors with dg.save or safetensors"
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    out = dict(pairs)
-    if len(out) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return out
-
-
-def _checked_metadata(metadata: Any, path: str) -> dict[str, str]:
-    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise FileFormatError(f"{path}: __metadata__ must map strings to strings")
-    return metadata
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**63
-
-
-def _entry(name: str, record: Any, path: str) -> _Entry:
-    def fail(problem: str) -> FileFormatError:
-        return FileFormatError(f"{path}: tensor {name!r} {problem}")
-
-    if not isinstance(record, dict) or set(record) != {"dtype", "shape", "data_offsets"}:
-        raise fail("needs exactly dtype, shape and data_offsets")
-    code, shape, offsets = record["dtype"], record["shape"], record["data_offsets"]
-    if not isinstance(code, str) or code not in _DTYPES:
-        raise fail(f"has dtype {code!r}; known are {', '.join(_DTYPES)}")
-    if not isinstance(shape, list) or not all(map(_is_count, shape)) or len(shape) > 64:
-        raise fail(f"has shape {shape!r}, not a list of at most 64 lengths")
-    if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_count, offsets)):
-        raise fail(f"has data_offsets {offsets!r}, not [start, stop]")
-    expected = prod(shape) * _DTYPES[code].itemsize
-    if offsets[1] - offsets[0] != expected:
-        raise fail(
-            f"takes {expected} bytes ({code} of shape {shape}), its data_offsets span {offsets[1] - offsets[0]}"
-        )
-    return _Entry(name, _DTYPES[code], tuple(shape), *offsets)
-
-
-def _check_layout(entries: list[_Entry], available: int, path: str) -> None:
-    """The tensors lie one after the other, without gap or overlap, and fill the file."""
-    end = 0
-    for e in sorted(entries, key=lambda e: (e.start, e.stop)):
-        if e.start != end:
-            what = "overlaps the one before" if e.start < end else "leaves a gap before it"
-            raise FileFormatError(
-                f"{path}: tensor {e.name!r} starts at byte {e.start}, expected {end}: it {what}"
-            )
-        end = e.stop
-    if end != available:
-        raise FileFormatError(
-            f"{path}: the tensors take {end} bytes, the file holds {available} after its header"
-        )
-
-
-def _read_tensor(file: Any, data_start: int, e: _Entry, path: str) -> Tensor:
-    try:
-        array = np.empty(e.shape, e.dtype.numpy.newbyteorder("<"))
-    except ValueError as error:  # no elements, but lengths or axes beyond NumPy's limits
-        raise FileFormatError(
-            f"{path}: tensor {e.name!r} of shape {list(e.shape)}: {error}"
-        ) from None
-    file.seek(data_start + e.start)
-    if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
-        raise FileFormatError(f"{path}: tensor {e.name!r} is cut short")
-    if e.dtype is dt.bool_ and (array.view(np.uint8) > 1).any():
-        raise FileFormatError(f"{path}: tensor {e.name!r} holds bools other than 0 and 1")
-    return Tensor(array.astype(e.dtype.numpy, copy=False), e.dtype)
 
 
 def _decode(node: Any, tensors: dict[str, Tensor], depth: int) -> Any:

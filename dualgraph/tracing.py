@@ -137,6 +137,7 @@ def trace(
         device_of(finished),
         use,
     )
+    program.given = arguments.structure, tuple(leaves)
     return result, program, []
 
 

@@ -29,8 +29,8 @@ LAYERS = [
     {"eager", "static", "transforms"},
     {"control"},
     {"passes"},
-    {"backends"},
-    {"replay", "program", "tracing", "compile", "compare"},
+    {"backends", "container"},
+    {"replay", "program", "tracing", "compile", "compare", "artefact", "debugging"},
     {"nn", "optim", "data", "autograd", "inspect", "testing", "serialise", "threads"},
     {"__init__"},
 ]
@@ -43,6 +43,12 @@ SIBLINGS = {
     ("compare", "program"),
     ("compare", "compile"),
     ("compare", "tracing"),
+    ("artefact", "program"),
+    ("artefact", "compile"),
+    ("debugging", "program"),
+    ("debugging", "compile"),
+    ("debugging", "tracing"),
+    ("debugging", "compare"),
     ("optim", "nn"),  # an optimiser holds parameters
     ("nn", "serialise"),
     ("testing", "inspect"),

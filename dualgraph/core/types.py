@@ -45,10 +45,10 @@ def parse_type(text: str) -> TensorType:
     name, bracket, dims = body.partition("[")
     if name not in BY_NAME or not bracket or not dims.endswith("]"):
         raise GraphError(f"{text!r} is not a type such as f32[2,3]")
-    try:
-        shape = tuple(int(d) for d in dims[:-1].split(",") if d)
-    except ValueError:
-        raise GraphError(f"{text!r} is not a type such as f32[2,3]") from None
+    listed = dims[:-1].split(",") if dims != "]" else []
+    if not all(d.isascii() and d.isdigit() and len(d) < 19 for d in listed):
+        raise GraphError(f"{text!r} is not a type such as f32[2,3]")
+    shape = tuple(int(d) for d in listed)
     return TensorType(BY_NAME[name], shape, as_device(device) if device else CPU)
 
 

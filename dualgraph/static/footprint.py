@@ -130,6 +130,10 @@ class Footprint:
         ]
         return len(self.checks), plain, [c for c in self.checks if type(c) is not DictCheck]
 
+    def found(self) -> list[Any]:
+        """Every object that was found."""
+        return list(self._seen.values())
+
     def reaches(self, value: Any) -> bool:
         """Whether this very object was found, so that it is the same one on each call."""
         return id(value) in self._seen

@@ -31,6 +31,7 @@ TOKEN = re.compile(
     | (?P<punct>[(){}\[\],:=])""",
     re.VERBOSE,
 )
+MAX_DEPTH = 100
 SOURCE = re.compile(r"\#\s*(.+):(\d+)\s*$")
 
 
@@ -51,6 +52,7 @@ class Parser:
         self.source = source
         self.tokens = self.tokenize()
         self.next = 0
+        self.depth = 0
         self.forms: dict[str, Callable[[], Any]] = {
             "array": self.array, "complex": self.complex, "device": self.device, "slice": self.slice,
         }  # fmt: skip
@@ -120,9 +122,13 @@ class Parser:
 
     def whole(self) -> Graph:
         graph = self.graph()
+        self.end()
+        return graph
+
+    def end(self) -> None:
+        """Raises GraphError unless all of the text was read."""
         if self.tokens[self.next].kind != "end":
             self.expected("the end of the text")
-        return graph
 
     def graph(self) -> Graph:
         env: dict[str, Var] = {}
@@ -147,6 +153,8 @@ class Parser:
         if name in env:
             self.fail(at, f"{name} is assigned twice")
         self.expect(":")
+        if len(name) > 10:
+            self.fail(at, "numbers of variables have at most 9 digits")
         var = env[name] = Var(int(name[1:]), self.type())
         return var
 
@@ -216,10 +224,19 @@ class Parser:
     # --- values
 
     def value(self) -> Any:
+        """A parameter; values nest at most `MAX_DEPTH` deep."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            self.fail(self.tokens[self.next].at, f"nested more than {MAX_DEPTH} deep")
+        found = self.one_value()
+        self.depth -= 1
+        return found
+
+    def one_value(self) -> Any:
         token = self.tokens[self.next]
         if token.kind == "number":
             self.next += 1
-            return _number(token.text)
+            return self.checked(token.at, lambda: _number(token.text))
         if token.kind == "string":
             self.next += 1
             return self.checked(token.at, lambda: json.loads(token.text))

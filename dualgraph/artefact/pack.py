@@ -1,0 +1,304 @@
+"""Packing: a program, what it reads from outside, what it assumes and its test vectors, as arrays and text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..container import Array
+from ..core.backend import backend_for
+from ..core.devices import CPU
+from ..core.dtypes import from_numpy
+from ..core.errors import ArgumentError, CaptureError, describe
+from ..core.node import Node, Var
+from ..core.trees import TreeDef, flatten
+from ..core.types import TensorType
+from ..eager.tensor import Tensor
+from ..program import Program, Result
+from ..static.capture import Slot, Trace
+from ..static.checks import ATOMS, MISSING, Assumption
+from ..static.constants import is_constant
+from ..static.footprint import Footprint
+from ..static.graph import Graph
+from ..static.interpreter import interpret
+from ..static.naming import tensor_names
+from ..static.text import to_text
+from . import forms
+from .call import Artefact, arrays_of, off_path
+from .signature import Signature, signature_of
+
+KEY = "dualgraph.program"
+VERSION = 1
+INLINE = 16  # constants of up to this many elements stay in the text
+
+Packed = tuple[dict[str, Array], dict[str, str], bool]
+
+
+def pack(obj: Any, vectors: Iterable[Any] | None = None) -> Packed:
+    """What `container.write` takes: arrays, metadata, and that the file is sealed.
+
+    `obj` is a compiled function (all its programs go into one file), a Program, a Graph or an Artefact.
+    Raises CaptureError for what cannot be saved.
+    """
+    programs = _programs(obj)
+    writer = _Writer(programs[0].name, recorded=not isinstance(obj, (Graph, Artefact)))
+    if isinstance(obj, Artefact):
+        writer.recall(obj)
+    wanted = [_as_call(v) for v in vectors or ()]
+    used = [False] * len(wanted)
+    for program in programs:
+        writer.add(program, wanted, used)
+    if not all(used):
+        bad = wanted[used.index(False)]
+        problem = writer.signatures[0].misfit(*_flat(bad)) or "they take another path"
+        raise ArgumentError(describe("save", f"vector {used.index(False)}", problem))
+    return writer.arrays, writer.metadata(), True
+
+
+def _programs(obj: Any) -> list[Program]:
+    if isinstance(obj, Graph):
+        return [program_of(obj)]
+    if isinstance(obj, Program):
+        return [obj]
+    if not obj.programs:
+        why = "; ".join(w for e in obj._entries.values() for w in e.eager_because)
+        raise CaptureError(
+            describe(
+                "save", repr(obj), why or "it was not called yet, so there is no program",
+                "" if why else "call it once with such arguments",
+            )
+        )  # fmt: skip
+    return list(obj.programs)
+
+
+def _as_call(vector: Any) -> tuple[Any, dict[str, Any]]:
+    return (vector if isinstance(vector, tuple) else (vector,)), {}
+
+
+def _flat(call: Any) -> tuple[list[Any], TreeDef]:
+    return flatten(call)
+
+
+def program_of(graph: Graph, name: str = "graph") -> Program:
+    """A graph as a program: tensors in, a tuple of tensors out."""
+    given = [_blank(t, False) for t in graph.in_types]
+    slots = tuple(
+        Slot("leaf", (i, x), t) for i, (x, t) in enumerate(zip(given, graph.in_types, strict=True))
+    )
+    outputs = graph.outputs
+    trace = Trace(graph, slots, (), (), (), (), len(outputs))
+    results = tuple(Result("output", i) for i in range(len(outputs)))
+    tree = flatten((None,) * len(outputs))[1]
+    program = Program(
+        name, trace, results, tree, Footprint([]), (), (), False, False, CPU, None
+    )  # fmt: skip
+    leaves, structure = flatten((tuple(given), {}))
+    program.given = structure, tuple(leaves)
+    return program
+
+
+def _blank(type: TensorType, requires_grad: bool) -> Tensor:
+    """A tensor that stands for an argument; its memory is never touched."""
+    out = Tensor(np.empty(type.shape, type.dtype.numpy), type.dtype)
+    out._requires_grad = requires_grad
+    return out
+
+
+class _Writer:
+    """Collects programs, with the tensors they share stored once."""
+
+    def __init__(self, name: str, recorded: bool) -> None:
+        self.name = name
+        self.recorded = recorded  # whether the arguments of the captures are there to be vectors
+        self.names: dict[int, str] = {}  # wishes, by identity
+        self.arrays: dict[str, Array] = {}
+        self.texts: list[str] = []
+        self.records: list[dict[str, Any]] = []
+        self.signatures: list[Signature] = []
+        self.state: dict[str, dict[str, Any]] = {}
+        self.known: dict[
+            Any, tuple[str, Any]
+        ] = {}  # by identity: name, and the object to keep alive
+
+    def recall(self, artefact: Artefact) -> None:
+        """Lets the state of a loaded program keep its names."""
+        self.names = {id(v): k for k, v in artefact.state.items()}
+
+    def metadata(self) -> dict[str, str]:
+        record = {
+            "version": VERSION, "name": self.name, "state": self.state, "programs": self.records
+        }  # fmt: skip
+        texts = {f"dualgraph.graph.{i}": text for i, text in enumerate(self.texts)}
+        return {"format": "dualgraph", KEY: json.dumps(record, separators=(",", ":")), **texts}
+
+    def add(self, program: Program, vectors: Sequence[Any], used: list[bool]) -> None:
+        trace = program.trace
+        if program._device is not CPU:
+            raise CaptureError(
+                describe(
+                    "save", program.name, f"it runs on {program._device}", "capture it on the CPU"
+                )
+            )
+        number = len(self.records)
+        self.names = {**tensor_names(program.footprint), **self.names}
+        try:
+            signature = signature_of(program)
+            leaf_of = {id(s.key[1]): s.key[0] for s in trace.slots if s.kind == "leaf"}
+            owner = lambda t: self.owner(t, leaf_of, program)  # noqa: E731
+            inputs = [self.source(s, leaf_of, program) for s in trace.slots]
+            graph, lifted = self.lift(trace.graph, number)
+            record = {
+                "name": program.name,
+                **signature.as_json(),
+                "inputs": [*inputs, *(["constant", name] for name in lifted)],
+                "results": [_result(r) for r in program.results],
+                "form": forms.encode(program.tree),
+                "given": trace.results,
+                "stores": [list(s) for s in trace.stores],
+                "gradients": [[owner(g.owner), g.output] for g in trace.grads],
+                "entry": [[owner(t), had] for t, had in trace.entry_grads],
+                "values": [[forms.text_of(c.value), str(c.where)] for c in trace.concrete],
+                "contents": [
+                    [i, self.array(f"contents.{number}.{i}", a)] for i, a in program._contents
+                ],
+                "assumptions": list(dict.fromkeys(map(_assumption, _stated(program)))),
+                "swept": bool(program._unhooked),
+                "fast_math": program._fast_math,
+            }
+        except CaptureError as problem:
+            raise CaptureError(describe("save", program.name, str(problem))) from None
+        self.texts.append(to_text(graph))
+        self.records.append(record)
+        self.signatures.append(signature)
+        record["vectors"] = list(self.vectors(program, signature, number, vectors, used))
+
+    # --- what is read from outside
+
+    def source(self, slot: Slot, leaf_of: dict[int, int], program: Program) -> list[Any]:
+        """Where an input comes from, as JSON."""
+        if slot.kind == "leaf":
+            if id(slot.key[1]) in program.footprint.tensors:
+                raise CaptureError(
+                    f"argument leaf {slot.key[0]} is a tensor that the code reads elsewhere, too; "
+                    "pass a tensor of its own"
+                )
+            return ["leaf", slot.key[0]]
+        if slot.kind == "number":
+            holder, key = slot.key
+            record = {"value": forms.text_of(holder[key])}
+            return ["number", self.named((id(holder), key), str(key), holder, record)]
+        if slot.kind == "grad":
+            return ["gradient", self.owner(slot.key, leaf_of, program)]
+        if slot.kind == "leaf grad":
+            return ["gradient", ["leaf", slot.key]]
+        return ["state", self.tensor(slot.key, program)]
+
+    def owner(self, t: Any, leaf_of: dict[int, int], program: Program) -> list[Any]:
+        """A tensor whose gradient is meant, as JSON."""
+        if id(t) in leaf_of:
+            return ["leaf", leaf_of[id(t)]]
+        return ["state", self.tensor(t, program)]
+
+    def tensor(self, held: Any, program: Program) -> str:
+        """The name of a tensor or array from outside, whose values now (and gradient) go into the file."""
+        known = id(held) in self.known
+        kind = (
+            {"gradient": held._requires_grad} if isinstance(held, Tensor) else {"array": True}
+        )  # fmt: skip
+        name = self.named(id(held), self.names.get(id(held), "state"), held, kind)
+        if not known:
+            self.array(f"state.{name}", held)
+            grad = getattr(held, "_grad", None)
+            if grad is not None:
+                self.array(f"gradient.{name}", grad)
+        return name
+
+    def named(self, key: Any, wish: str, held: Any, record: dict[str, Any]) -> str:
+        """The name that an object from outside has in the file: the one wished for, if that is free."""
+        if key not in self.known:
+            name, n = wish, 1
+            while name in self.state:
+                n += 1
+                name = f"{wish}.{n}"
+            self.known[key] = name, held
+            self.state[name] = record
+        return self.known[key][0]
+
+    def array(self, name: str, held: Any) -> str:
+        if isinstance(held, Tensor):
+            self.arrays[name] = Array(backend_for(held.device).to_numpy(held._data), held.dtype)
+        else:
+            self.arrays[name] = Array(held, from_numpy(held.dtype))
+        return name
+
+    def lift(self, graph: Graph, number: int) -> tuple[Graph, list[str]]:
+        """The graph with its large constants as further inputs, and their names."""
+        nodes: list[Node] = []
+        extra: list[Var] = []
+        names: list[str] = []
+        for node in graph.nodes:
+            if not is_constant(node) or node.outputs[0].type.size <= INLINE:
+                nodes.append(node)
+                continue
+            names.append(f"constant.{number}.{len(names)}")
+            data = node.params["data"]
+            self.arrays[names[-1]] = Array(data.array, data.dtype)
+            extra.append(node.outputs[0])
+        return Graph((*graph.inputs, *extra), tuple(nodes), graph.outputs), names
+
+    # --- vectors
+
+    def vectors(
+        self, program: Program, signature: Signature, number: int, given: Sequence[Any], used: list[bool]
+    ) -> Iterable[dict[str, Any]]:  # fmt: skip
+        """Test vectors: the captured arguments where they are still there, and those given."""
+        calls: list[tuple[list[Any], int]] = []
+        if self.recorded:
+            calls.append((list(signature.leaves), -1))
+        for i, call in enumerate(given):
+            leaves, structure = _flat(call)
+            if signature.misfit(leaves, structure) is None:
+                calls.append((leaves, i))
+        for n, (leaves, i) in enumerate(calls):
+            arrays = arrays_of(program, leaves)
+            with np.errstate(all="ignore"):
+                outputs = interpret(program.captured, arrays, backend_for(CPU))
+            if off_path(program, outputs):
+                continue
+            if i >= 0:
+                used[i] = True
+            inputs = {
+                str(j): self.keep(f"vector.{number}.{n}.input.{j}", arrays[j], s.type)
+                for j, s in enumerate(program.trace.slots) if s.kind in ("leaf", "leaf grad")
+            }  # fmt: skip
+            names = [
+                self.keep(f"vector.{number}.{n}.output.{k}", out, v.type)
+                for k, (out, v) in enumerate(zip(outputs, program.captured.outputs, strict=True))
+            ]
+            yield {"inputs": inputs, "outputs": names}
+
+    def keep(self, name: str, array: Any, type: TensorType) -> str:
+        self.arrays[name] = Array(np.array(array, order="C"), type.dtype)
+        return name
+
+
+def _result(r: Result) -> dict[str, Any]:
+    chain = [[prim.name, {k: forms.text_of(v) for k, v in p.items()}] for prim, p in r.chain]
+    key = forms.text_of(r.key) if r.kind == "value" else r.key
+    record: dict[str, Any] = {"kind": r.kind, "key": key, "chain": chain}
+    flags = {"requires_grad": r.requires_grad, "released": r.released}
+    return {**record, **flags, "base": r.base, "output": r.output}
+
+
+def _stated(program: Program) -> list[Assumption]:
+    """What the program assumes of Python state and of its arguments."""
+    checks = (c for c in program.footprint.checks if c.expected is not MISSING)
+    return [*program._arguments, *(c.assumption() for c in checks)]
+
+
+def _assumption(a: Assumption) -> tuple[str, ...]:
+    value = repr(a.value) if isinstance(a.value, ATOMS) else f"<{type(a.value).__name__}>"
+    return a.kind, a.name, a.value if isinstance(a.value, str) else value, str(a.where)

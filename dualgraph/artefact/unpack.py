@@ -1,0 +1,329 @@
+"""Unpacking: a file's arrays and text as programs, every part checked before it is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..container import Array
+from ..core.constant import ConstArray
+from ..core.devices import CPU
+from ..core.errors import NOWHERE, DualgraphError, FileFormatError, Location
+from ..core.prim import lookup
+from ..core.types import TensorType
+from ..eager.tensor import Tensor
+from ..program import Program, Result
+from ..static.capture import Concrete, GradEffect, Slot, Store, Trace
+from ..static.checks import Assumption
+from ..static.constants import constant_node
+from ..static.footprint import Footprint
+from ..static.graph import Graph
+from ..static.parser import parse
+from . import forms
+from .bounds import check_graph, machine_bytes
+from .call import Artefact, Vector
+from .pack import KEY, VERSION
+from .signature import Signature, from_json
+
+DAMAGE = (
+    DualgraphError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError,
+    RecursionError, ZeroDivisionError, AssertionError, MemoryError,
+)  # fmt: skip
+RESULTS = {"value", "leaf", "input", "view", "output", "same"}
+
+
+def holds_program(metadata: Mapping[str, str]) -> bool:
+    """Whether a file's metadata are those of a saved program."""
+    return KEY in metadata
+
+
+def unpack(arrays: dict[str, Array], metadata: Mapping[str, str], path: str) -> Artefact:
+    """The saved programs; FileFormatError where anything in the file does not fit."""
+    try:
+        return _Reader(arrays, metadata).artefact()
+    except DAMAGE as problem:
+        text = str(problem) or type(problem).__name__
+        raise FileFormatError(f"{path}: the program in it is damaged: {text}") from None
+
+
+class _Reader:
+    """Makes programs of the records of a file, over one set of state tensors."""
+
+    def __init__(self, arrays: dict[str, Array], metadata: Mapping[str, str]) -> None:
+        self.arrays = arrays
+        self.metadata = metadata
+        self.record = json.loads(metadata[KEY])
+        if self.record["version"] != VERSION:
+            raise ValueError(
+                f"it has version {self.record['version']!r}, this reader knows {VERSION}"
+            )
+        self.numbers: dict[str, Any] = {}
+        self.state = {
+            name: held
+            for name, kind in self.record["state"].items()
+            if (held := self.held(name, kind)) is not None
+        }
+        self.vectors: list[Vector] = []
+
+    def artefact(self) -> Artefact:
+        records = self.record["programs"]
+        if not isinstance(records, list) or not records:
+            raise ValueError("there is no program in it")
+        signatures = [from_json(r) for r in records]
+        programs = [
+            self.program(i, r, s) for i, (r, s) in enumerate(zip(records, signatures, strict=True))
+        ]
+        return Artefact(
+            str(self.record["name"]), programs, signatures, self.state, self.numbers, self.vectors
+        )
+
+    def held(self, name: str, kind: dict[str, Any]) -> Any:
+        """A tensor or array of the state; None for a number, which is noted."""
+        if "value" in kind:
+            self.numbers[name] = forms.value_of(kind["value"])
+            if type(self.numbers[name]) is not float:
+                raise ValueError(f"{name} is no float")
+            return None
+        array = self.arrays[f"state.{name}"]
+        if "array" in kind:
+            return array.data
+        held = self.tensor(array)
+        held._requires_grad = bool(kind["gradient"])
+        if f"gradient.{name}" in self.arrays:
+            held._grad = self.tensor(self.arrays[f"gradient.{name}"])
+            if held._grad.type != held.type:
+                raise ValueError(f"the gradient of {name} is {held._grad.type}, not {held.type}")
+        return held
+
+    @staticmethod
+    def tensor(array: Array) -> Tensor:
+        return Tensor(array.data, array.dtype)
+
+    # --- one program
+
+    def program(self, number: int, record: dict[str, Any], signature: Signature) -> Program:
+        graph = parse(self.metadata[f"dualgraph.graph.{number}"])
+        check_graph(graph, machine_bytes())
+        sources = _list(record["inputs"])
+        if len(sources) != len(graph.inputs):
+            raise ValueError(
+                f"{len(sources)} inputs are described, the graph has {len(graph.inputs)}"
+            )
+        graph = self.with_constants(graph, sources)
+        blanks = self.blanks(signature)
+        slots = tuple(
+            self.slot(s, v.type, blanks, signature)
+            for s, v in zip(sources[: len(graph.inputs)], graph.inputs, strict=True)
+        )
+        trace = self.trace(record, graph, slots, blanks)
+        form = forms.decode(record["form"])
+        results = tuple(
+            self.result(r, graph, len(slots), signature) for r in _list(record["results"])
+        )
+        if len(results) < form.num_leaves:
+            raise ValueError("results are missing")
+        for i, r in enumerate(results):
+            for earlier in (r.base, r.key if r.kind == "same" else None):
+                if earlier is not None:
+                    _index(earlier, len(results), "result")
+                    if (
+                        results[earlier].kind == "same"
+                        or results[earlier].base is not None
+                        or earlier == i
+                    ):
+                        raise ValueError(f"result {i} hangs on one that is not there yet")
+        contents = tuple(
+            (_index(i, len(blanks), "leaf"), self.arrays[name].data)
+            for i, name in _list(record["contents"])
+        )
+        said = tuple(_assumption(a) for a in _list(record["assumptions"]))
+        name = str(record["name"])
+        program = Program(
+            name, trace, results, form, Footprint([]), said, contents, bool(record["swept"]),
+            bool(record["fast_math"]), CPU, None,
+        )  # fmt: skip
+        program.given = forms.decode(signature.form), tuple(blanks)
+        for vector in _list(record["vectors"]):
+            self.vectors.append(self.vector(number, vector, trace))
+        return program
+
+    def with_constants(self, graph: Graph, sources: list[Any]) -> Graph:
+        """The graph with the constants that the file holds as arrays put back as nodes."""
+        count = sum(s[0] == "constant" for s in sources)
+        keep = len(sources) - count
+        nodes = []
+        for v, (kind, name) in zip(graph.inputs[keep:], sources[keep:], strict=True):
+            if kind != "constant":
+                raise ValueError("constants are the last inputs")
+            data = ConstArray(self.arrays[name].data, self.arrays[name].dtype)
+            if data.type != v.type:
+                raise ValueError(f"{name} is {data.type}, the graph takes {v.type}")
+            nodes.append(constant_node(data, v))
+        return Graph(graph.inputs[:keep], (*nodes, *graph.nodes), graph.outputs)
+
+    @staticmethod
+    def blanks(signature: Signature) -> list[Any]:
+        """For each argument leaf what stands for it: a tensor or array whose memory is never touched."""
+        out: list[Any] = []
+        for k in signature.kinds:
+            if k.kind == "value":
+                out.append(k.value)
+            elif k.same is not None:
+                out.append(out[k.same])
+            else:
+                if k.value.nbytes > machine_bytes():
+                    raise ValueError(
+                        f"an argument {k.value} does not fit the memory of this machine"
+                    )
+                data = np.empty(k.value.shape, k.value.dtype.numpy)
+                out.append(Tensor(data, k.value.dtype) if k.kind == "tensor" else data)
+                if k.kind == "tensor":
+                    out[-1]._requires_grad = k.requires_grad
+        return out
+
+    def slot(self, source: Any, type: TensorType, blanks: list[Any], signature: Signature) -> Slot:
+        kind, key = source
+        if kind == "leaf":
+            i = _index(key, len(blanks), "leaf")
+            leaf = signature.kinds[i]
+            self.expect(type, leaf.value if leaf.kind != "value" else None, f"argument leaf {i}")
+            return Slot("leaf", (i, blanks[i]), type, leaf.requires_grad)
+        if kind == "state":
+            held = self.state[key]
+            if isinstance(held, Tensor):
+                self.expect(type, held.type, key)
+                return Slot("tensor", held, type, held._requires_grad)
+            self.expect(type._replace(dtype=type.dtype), type_of_array(held), key)
+            return Slot("array", held, type)
+        if kind == "number":
+            if key not in self.numbers or type.shape:
+                raise ValueError(f"{key!r} is no number")
+            return Slot("number", (self.numbers, key), type)
+        if kind == "gradient":
+            owner = self.owner(key, blanks)
+            self.expect(type, owner.type, "a gradient")
+            if key[0] == "leaf":
+                return Slot("leaf grad", key[1], type)
+            if owner._grad is None:
+                raise ValueError(f"the gradient of {key[1]} is missing")
+            return Slot("grad", owner, type)
+        raise ValueError(f"an input does not come from {kind!r}")
+
+    @staticmethod
+    def expect(type: TensorType, found: Any, what: str) -> None:
+        if found != type:
+            raise ValueError(f"{what} is {found}, the graph takes {type}")
+
+    def owner(self, key: Any, blanks: list[Any]) -> Tensor:
+        kind, name = key
+        held = blanks[_index(name, len(blanks), "leaf")] if kind == "leaf" else self.state[name]
+        if not isinstance(held, Tensor):
+            raise ValueError(f"{name!r} has no gradient")
+        return held
+
+    def trace(
+        self, record: dict[str, Any], graph: Graph, slots: tuple[Slot, ...], blanks: list[Any]
+    ) -> Trace:
+        outputs = graph.outputs
+        given = _index(record["given"], len(outputs) + 1, "output")
+        stores = []
+        for i, o in _list(record["stores"]):
+            store = Store(_index(i, len(slots), "input"), _index(o, len(outputs), "output"))
+            self.expect(outputs[store.output].type, slots[store.input].type, "what is stored")
+            if slots[store.input].kind in ("number", "grad", "leaf grad"):
+                raise ValueError(f"a {slots[store.input].kind} is not written")
+            stores.append(store)
+        grads = []
+        for key, o in _list(record["gradients"]):
+            owner = self.owner(key, blanks)
+            if o is not None:
+                self.expect(
+                    outputs[_index(o, len(outputs), "output")].type, owner.type, "a gradient"
+                )
+            grads.append(GradEffect(owner, o))
+        entry = tuple((self.owner(key, blanks), bool(had)) for key, had in _list(record["entry"]))
+        values = _list(record["values"])
+        taken = outputs[len(outputs) - len(values) :]
+        concrete = []
+        for operand, (text, where) in zip(taken, values, strict=True):
+            if operand.type.size != 1:
+                raise ValueError("a value that was taken out has one element")
+            concrete.append(Concrete(operand, forms.value_of(text), _location(where)))
+        return Trace(graph, slots, tuple(stores), tuple(grads), entry, tuple(concrete), given)
+
+    def result(self, r: dict[str, Any], graph: Graph, inputs: int, signature: Signature) -> Result:
+        kind, key = r["kind"], r["key"]
+        if kind not in RESULTS:
+            raise ValueError(f"a result is no {kind!r}")
+        if kind == "value":
+            key = forms.value_of(key)
+        else:
+            lengths = {"leaf": len(signature.kinds), "output": len(graph.outputs)}
+            _index(key, lengths.get(kind, inputs) if kind != "same" else 1 << 30, kind)
+        chain = tuple(
+            (lookup(n), {k: forms.value_of(v) for k, v in p.items()}) for n, p in r["chain"]
+        )
+        if not all(prim.aliases for prim, _ in chain):
+            raise ValueError("a view is made by view ops")
+        if kind == "view":
+            self.view_type(graph.inputs[key].type, chain)
+        if r["output"] is not None:
+            _index(r["output"], len(graph.outputs), "output")
+        return Result(
+            kind, key, chain, bool(r["requires_grad"]), bool(r["released"]), r["base"], r["output"]
+        )  # fmt: skip
+
+    @staticmethod
+    def view_type(type: TensorType, chain: Any) -> TensorType:
+        """The type that view ops give; raises where they do not fit."""
+        for prim, params in chain:
+            (type,) = prim.infer((type,), params)
+        return type
+
+    def vector(self, number: int, record: dict[str, Any], trace: Trace) -> Vector:
+        inputs = {}
+        for place, name in record["inputs"].items():
+            i = _index(int(place), len(trace.slots), "input")
+            self.expect(trace.slots[i].type, _type(self.arrays[name]), name)
+            inputs[i] = self.arrays[name].data
+        own = {i for i, s in enumerate(trace.slots) if s.kind in ("leaf", "leaf grad")}
+        if own != inputs.keys():
+            raise ValueError("a vector lacks inputs")
+        names = _list(record["outputs"])
+        for name, v in zip(names, trace.graph.outputs, strict=True):
+            self.expect(v.type, _type(self.arrays[name]), name)
+        return Vector(number, inputs, tuple(self.arrays[n].data for n in names))
+
+
+def _type(array: Array) -> TensorType:
+    return TensorType(array.dtype, array.data.shape)
+
+
+def type_of_array(array: Any) -> TensorType:
+    """The type of a NumPy array."""
+    return Tensor(array).type
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"a list is missing, there is {type(value).__name__}")
+    return value
+
+
+def _index(value: Any, length: int, what: str) -> int:
+    if type(value) is not int or not 0 <= value < length:
+        raise ValueError(f"there is no {what} {value!r}")
+    return value
+
+
+def _location(text: Any) -> Location:
+    file, _, line = str(text).rpartition(":")
+    return Location(file, int(line)) if line.isdigit() else NOWHERE
+
+
+def _assumption(record: Any) -> Assumption:
+    kind, name, value, where = map(str, record)
+    return Assumption(kind, name, value, _location(where))
