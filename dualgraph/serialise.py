@@ -21,6 +21,7 @@ from .container import Array, read, write
 from .core.backend import backend_for
 from .core.errors import ArgumentError, FileFormatError, describe
 from .eager import Tensor
+from .passes.memory import as_bytes
 from .program import Program
 from .static.graph import Graph
 
@@ -127,19 +128,20 @@ def _key(key: Any, where: str) -> Any:
 # --- load --------------------------------------------------------------------------------------
 
 
-def load(path: str | PathLike[str]) -> Any:
+def load(path: str | PathLike[str], *, limit: int | str | None = None) -> Any:
     """Reads what `save` wrote, or any safetensors file (a dict of tensors). Nothing in the file is executed.
 
     A saved program comes back as an `Artefact`: a function that takes the arguments of the original and
-    gives its results, compiled for this machine.
+    gives its results, compiled for this machine. `limit` bounds the memory that a call of it may need, as
+    bytes or a text such as ``"1GB"`` (unless given: the memory of the machine).
 
-    Every length, offset, dtype and shape is checked against the file's size before memory is
-    taken. Raises FileFormatError for a file that is damaged or of another format.
+    Every length, offset, dtype and shape is checked against the file's size before memory is taken.
+    Raises FileFormatError for a file that is damaged or of another format.
     """
     path = os.fspath(path)
     arrays, metadata = read(path)
     if holds_program(metadata):
-        return unpack(arrays, metadata, path)
+        return unpack(arrays, metadata, path, None if limit is None else as_bytes(limit))
     tensors = {name: Tensor(x.data, x.dtype) for name, x in arrays.items()}
     if _TREE not in metadata:
         return tensors

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 
 from ..core.devices import CPU
 from ..core.errors import GraphError
-from ..core.node import Var
+from ..core.kinds import ELEMENTWISE
+from ..core.node import Node, Var
 from ..passes.memory import human
 from ..passes.order import peak_bytes
 from ..static.graph import Graph, verify_types
@@ -33,14 +35,34 @@ def check_graph(graph: Graph, limit: int) -> None:
     """
     for g in nested(graph):
         verify_types(g)
+        for node in g.nodes:
+            check_operands(node)
         for v in g.all_vars():
             if v.type.device is not CPU:
                 raise GraphError(f"{v} is on {v.type.device}; a file holds programs for the CPU")
             if v.type.ndim > MAX_AXES:
                 raise GraphError(f"{v} has {v.type.ndim} axes, more than {MAX_AXES}")
     needed = _bytes(graph) + sum(v.type.nbytes for v in graph.inputs)
+    for g in nested(graph):  # also of views, which a kernel may copy
+        needed = max(needed, *(v.type.nbytes for v in g.all_vars()), 0)
     if needed > limit:
         raise GraphError(f"it needs {human(needed)}, more than the {human(limit)} allowed")
+
+
+def check_operands(node: Node) -> None:
+    """Raises GraphError unless an elementwise op has its parameters, and operands of the dtypes that its
+    kernels expect: casts are explicit. (The rules of other ops see to that.)"""
+    if node.prim.kind is not ELEMENTWISE:
+        return
+    known = list(inspect.signature(node.prim.kernel).parameters)[1 + len(node.inputs) :]
+    if sorted(node.params) != sorted(known):
+        raise GraphError(f"{node.prim.name} has parameters {known}, not {list(node.params)}")
+    if "dtype" in node.params:
+        return
+    found = tuple(v.type.dtype for v in node.inputs)
+    wanted, _ = ELEMENTWISE.resolve(node.prim, found)
+    if found != wanted:
+        raise GraphError(f"{node.prim.name} takes {wanted}, not {found}")
 
 
 def nested(graph: Graph, depth: int = 0) -> Iterator[Graph]:

@@ -136,8 +136,9 @@ class Artefact:
     def verify(self) -> Report:
         """Runs the recorded test vectors through the compiled programs, from the state in the file.
 
-        The bits must be those recorded, on any machine (but for programs with ``fast_math``). The state
-        stays as it is now.
+        The bits are those recorded on every machine that has the backend they were recorded with (native
+        code or plain NumPy); on the other one, and with ``fast_math``, some may be a few ulp off. The
+        state stays as it is now.
         """
         found: list[Mismatch] = []
         checked = 0

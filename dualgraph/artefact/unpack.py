@@ -40,10 +40,13 @@ def holds_program(metadata: Mapping[str, str]) -> bool:
     return KEY in metadata
 
 
-def unpack(arrays: dict[str, Array], metadata: Mapping[str, str], path: str) -> Artefact:
-    """The saved programs; FileFormatError where anything in the file does not fit."""
+def unpack(
+    arrays: dict[str, Array], metadata: Mapping[str, str], path: str, limit: int | None = None
+) -> Artefact:
+    """The saved programs; FileFormatError where anything in the file does not fit, or a call would take
+    more than `limit` bytes (None: the memory of this machine)."""
     try:
-        return _Reader(arrays, metadata).artefact()
+        return _Reader(arrays, metadata, machine_bytes() if limit is None else limit).artefact()
     except DAMAGE as problem:
         text = str(problem) or type(problem).__name__
         raise FileFormatError(f"{path}: the program in it is damaged: {text}") from None
@@ -52,7 +55,8 @@ def unpack(arrays: dict[str, Array], metadata: Mapping[str, str], path: str) -> 
 class _Reader:
     """Makes programs of the records of a file, over one set of state tensors."""
 
-    def __init__(self, arrays: dict[str, Array], metadata: Mapping[str, str]) -> None:
+    def __init__(self, arrays: dict[str, Array], metadata: Mapping[str, str], limit: int) -> None:
+        self.limit = limit
         self.arrays = arrays
         self.metadata = metadata
         self.record = json.loads(metadata[KEY])
@@ -106,7 +110,7 @@ class _Reader:
 
     def program(self, number: int, record: dict[str, Any], signature: Signature) -> Program:
         graph = parse(self.metadata[f"dualgraph.graph.{number}"])
-        check_graph(graph, machine_bytes())
+        check_graph(graph, self.limit)
         sources = _list(record["inputs"])
         if len(sources) != len(graph.inputs):
             raise ValueError(
@@ -164,8 +168,7 @@ class _Reader:
             nodes.append(constant_node(data, v))
         return Graph(graph.inputs[:keep], (*nodes, *graph.nodes), graph.outputs)
 
-    @staticmethod
-    def blanks(signature: Signature) -> list[Any]:
+    def blanks(self, signature: Signature) -> list[Any]:
         """For each argument leaf what stands for it: a tensor or array whose memory is never touched."""
         out: list[Any] = []
         for k in signature.kinds:
@@ -174,10 +177,8 @@ class _Reader:
             elif k.same is not None:
                 out.append(out[k.same])
             else:
-                if k.value.nbytes > machine_bytes():
-                    raise ValueError(
-                        f"an argument {k.value} does not fit the memory of this machine"
-                    )
+                if k.value.nbytes > self.limit:
+                    raise ValueError(f"an argument {k.value} takes more memory than it may")
                 data = np.empty(k.value.shape, k.value.dtype.numpy)
                 out.append(Tensor(data, k.value.dtype) if k.kind == "tensor" else data)
                 if k.kind == "tensor":

@@ -12,7 +12,7 @@ from typing import Any
 from . import dtypes as dt
 from .devices import CPU, Device
 from .dtypes import DType
-from .errors import DTypeError
+from .errors import AxisError, DTypeError
 from .prim import Prim
 from .types import TensorType, broadcast_shapes
 
@@ -237,6 +237,7 @@ class Reduction(Kind):
     ) -> tuple[TensorType, ...]:
         (x,) = types
         axes, keep = params["axes"], params["keepdims"]
+        check_axes(axes, x.ndim)
         shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape) if keep or i not in axes)
         rule = prim.details["dtype"]
         return (TensorType(rule((x.dtype,))[1], shape, x.device),)
@@ -251,6 +252,12 @@ class Reduction(Kind):
     ) -> Any:
         axes = tuple(a + 1 for a in params["axes"])
         return prim(args[0], **{**params, "axes": axes})
+
+
+def check_axes(axes: tuple[int, ...], ndim: int) -> None:
+    """Raises AxisError unless `axes` are distinct axes of a tensor, counted from 0."""
+    if len(set(axes)) != len(axes) or any(type(a) is not int or not 0 <= a < ndim for a in axes):
+        raise AxisError(f"axes {axes} are not distinct axes of a tensor of {ndim} dimensions")
 
 
 def reduction(

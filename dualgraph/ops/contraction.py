@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import ArgumentError, ShapeError
+from ..core.errors import ArgumentError, DTypeError, ShapeError
 from ..core.kinds import contraction
 from ..core.types import TensorType, broadcast_shapes
 from . import canonical
@@ -44,6 +44,7 @@ def _(out, x, y):
 
 @matmul_op.type
 def _(x, y):
+    _one_dtype(x, y)
     if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-2]:
         raise ShapeError(f"inner sizes differ: {x.shape} @ {y.shape}")
     lead = broadcast_shapes(x.shape[:-2], y.shape[:-2])
@@ -63,6 +64,11 @@ def _(ct, _out, x, y):
         return matmul_op(swap_last(conj(x)), ct)
 
     return along_x, along_y
+
+
+def _one_dtype(x: TensorType, y: TensorType) -> None:
+    if x.dtype is not y.dtype:
+        raise DTypeError(f"operands {x} and {y} must have one dtype")
 
 
 def _as_matrix(x: Any) -> Any:
@@ -97,6 +103,12 @@ def columns(xp: Any, x: Any, kernel: Ints, stride: Ints, padding: Pairs, dilatio
 def conv_extent(spatial: Ints, kernel: Ints, stride: Ints, padding: Pairs, dilation: Ints) -> Ints:
     """Output size of each spatial axis."""
     out = []
+    if any(n < 1 for n in (*kernel, *stride, *dilation)) or any(
+        n < 0 for pair in padding for n in pair
+    ):
+        raise ArgumentError(
+            f"kernel {kernel}, stride {stride} and dilation {dilation} are at least 1, padding {padding} at least 0"
+        )
     for d, k, s, (a, b), dil in zip(spatial, kernel, stride, padding, dilation, strict=True):
         span = (k - 1) * dil + 1
         if d + a + b < span:
@@ -143,6 +155,7 @@ def conv(xp, x, w, stride, padding, dilation, groups):
 
 @conv.type
 def _(x, w, stride, padding, dilation, groups):
+    _one_dtype(x, w)
     _check_conv(x.shape, w.shape, groups)
     out = conv_extent(x.shape[2:], w.shape[2:], stride, padding, dilation)
     return TensorType(x.dtype, (x.shape[0], w.shape[0], *out), x.device)
@@ -226,6 +239,7 @@ def _(ct, w, extent, stride, padding, dilation, groups):
         raise ShapeError(
             f"weight {w.shape} takes {w.shape[0]} channels; the input has shape {ct.shape}"
         )
+    _one_dtype(ct, w)
     x = (ct.shape[0], w.shape[1] * groups, *extent)
     _check_conv(x, w.shape, groups)
     expected = conv_extent(extent, w.shape[2:], stride, padding, dilation)
@@ -275,8 +289,14 @@ def conv_weight(xp, x, ct, kernel, stride, padding, dilation, groups):
 
 @conv_weight.type
 def _(x, ct, kernel, stride, padding, dilation, groups):
-    w = (ct.shape[1], x.shape[1] // groups, *kernel)
+    _one_dtype(x, ct)
+    w = (ct.shape[1], x.shape[1] // max(groups, 1), *kernel)
     _check_conv(x.shape, w, groups)
+    expected = (x.shape[0], *conv_extent(x.shape[2:], kernel, stride, padding, dilation))
+    if expected != (ct.shape[0], *ct.shape[2:]):
+        raise ShapeError(
+            f"outputs {ct.shape} are not those of an input {x.shape} and kernel {kernel}"
+        )
     return TensorType(x.dtype, w, x.device)
 
 

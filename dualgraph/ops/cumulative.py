@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod as _product
 from typing import Any
 
-from ..core.kinds import opaque, reduction
+from ..core.kinds import check_axes, opaque, reduction
 from ..core.types import TensorType
 from . import canonical
 from .arithmetic import cast, conj, divide, where
@@ -27,6 +27,7 @@ def cumsum_along(xp, x, axis):
 
 @cumsum_along.type
 def _(x, axis):
+    check_axes((axis,), x.ndim)
     return TensorType(totals((x.dtype,))[1], x.shape, x.device)
 
 
@@ -48,6 +49,7 @@ def cumprod_along(xp, x, axis):
 
 @cumprod_along.type
 def _(x, axis):
+    check_axes((axis,), x.ndim)
     return TensorType(totals((x.dtype,))[1], x.shape, x.device)
 
 

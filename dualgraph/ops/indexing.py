@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
-from ..core.errors import BoundsError, ShapeError
-from ..core.kinds import indexing
+from ..core.errors import BoundsError, DTypeError, ShapeError
+from ..core.kinds import check_axes, indexing
 from ..core.types import TensorType, broadcast_shapes
 from .creation import arange_op, full
 from .movement import permute, reshape
@@ -29,6 +29,20 @@ def _check(xp: Any, at: Any, size: int) -> Any:
         if low < 0:
             return xp.where(at < 0, at + size, at)
     return at
+
+
+def _whole(*at: TensorType) -> None:
+    """Raises DTypeError unless indexes are whole numbers."""
+    for t in at:
+        if not t.dtype.is_integer:
+            raise DTypeError(f"indexes are whole numbers, not {t}")
+
+
+def _check_dims(x: TensorType, at: tuple[TensorType, ...], dims: Ints) -> None:
+    check_axes(dims, x.ndim)
+    _whole(*at)
+    if not dims or len(dims) != len(at):
+        raise ShapeError(f"{len(at)} index arrays for axes {dims}")
 
 
 def _grid(xp: Any, at: Any, axis: int) -> tuple[Any, ...]:
@@ -55,6 +69,8 @@ def take_along(xp, x, at, axis):
 
 @take_along.type
 def _(x, at, axis):
+    check_axes((axis,), x.ndim)
+    _whole(at)
     if x.ndim != at.ndim or any(
         i != axis and a > d for i, (d, a) in enumerate(zip(x.shape, at.shape, strict=True))
     ):
@@ -99,6 +115,10 @@ def scatter_along(xp, x, at, values, axis, mode):
 
 @scatter_along.type
 def _(x, at, values, axis, mode):
+    check_axes((axis,), x.ndim)
+    _whole(at)
+    if values.dtype is not x.dtype:
+        raise DTypeError(f"values {values} and operand {x} must have one dtype")
     if at.shape != values.shape or x.ndim != at.ndim:
         raise ShapeError(
             f"indexes {at.shape} and values {values.shape} must agree and have the axes of {x.shape}"
@@ -161,6 +181,7 @@ def index(xp, x, *at, dims):
 
 @index.type
 def _(x, *at, dims):
+    _check_dims(x, at, dims)
     return TensorType(x.dtype, index_shape(x.shape, tuple(a.shape for a in at), dims), x.device)
 
 
@@ -251,7 +272,10 @@ def index_put(xp, x, values, *at, dims, mode):
 
 @index_put.type
 def _(x, values, *at, dims, mode):
+    _check_dims(x, at, dims)
     shape = index_shape(x.shape, tuple(a.shape for a in at), dims)
+    if values.dtype is not x.dtype:
+        raise DTypeError(f"values {values} and operand {x} must have one dtype")
     if values.shape != shape:
         raise ShapeError(f"values of shape {values.shape} do not fit the indexed shape {shape}")
     return x

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from ..core.errors import ArgumentError, ShapeError
-from ..core.kinds import movement
+from ..core.errors import ArgumentError, DTypeError, ShapeError
+from ..core.kinds import check_axes, movement
 from ..core.types import TensorType
 
 Ints = tuple[int, ...]
@@ -105,6 +105,19 @@ def as_slices(starts: Ints, stops: Ints, steps: Ints) -> tuple[slice, ...]:
     )
 
 
+def slice_shape(shape: Ints, starts: Ints, stops: Ints, steps: Ints) -> Ints:
+    """The shape of a slice; ArgumentError unless it lies inside `shape`, as views and kernels rely on."""
+    if not len(shape) == len(starts) == len(stops) == len(steps):
+        raise ArgumentError(f"a slice of {shape} has one start, stop and step an axis")
+    for d, a, b, s in zip(shape, starts, stops, steps, strict=True):
+        inside = (
+            0 <= a <= d and 0 <= b <= d if s > 0 else min(0, d - 1) <= a < max(d, 1) and -1 <= b < d
+        )
+        if s == 0 or not inside:
+            raise ArgumentError(f"slice {a}:{b}:{s} does not lie in an axis of {d}")
+    return tuple(len(range(a, b, s)) for a, b, s in zip(starts, stops, steps, strict=True))
+
+
 def _slice_samples(rng: Any) -> list[Any]:
     x = rng.standard_normal((5, 6))
     return [
@@ -121,8 +134,7 @@ def slice_(xp, x, starts, stops, steps):
 
 @slice_.type
 def _(x, starts, stops, steps):
-    shape = tuple(len(range(a, b, s)) for a, b, s in zip(starts, stops, steps, strict=True))
-    return TensorType(x.dtype, shape, x.device)
+    return TensorType(x.dtype, slice_shape(x.shape, starts, stops, steps), x.device)
 
 
 @slice_.vjp
@@ -160,6 +172,8 @@ def unslice(xp, x, shape, starts, stops, steps):
 
 @unslice.type
 def _(x, shape, starts, stops, steps):
+    if slice_shape(shape, starts, stops, steps) != x.shape:
+        raise ShapeError(f"cannot put {x} into a slice of {shape}")
     return TensorType(x.dtype, shape, x.device)
 
 
@@ -191,7 +205,7 @@ def slice_update(xp, x, new, starts, stops, steps):
 
 @slice_update.type
 def _(x, new, starts, stops, steps):
-    expected = tuple(len(range(a, b, s)) for a, b, s in zip(starts, stops, steps, strict=True))
+    expected = slice_shape(x.shape, starts, stops, steps)
     if new.shape != expected or new.dtype is not x.dtype:
         raise ShapeError(f"cannot write {new} into a slice of type {x.dtype.short}{list(expected)}")
     return x
@@ -229,6 +243,7 @@ def flip(xp, x, axes):
 
 @flip.type
 def _(x, axes):
+    check_axes(axes, x.ndim)
     return x
 
 
@@ -297,8 +312,11 @@ def concat_along(xp, *xs, axis):
 @concat_along.type
 def _(*xs, axis):
     first = xs[0]
+    check_axes((axis,), first.ndim)
     rest = first.shape[:axis] + first.shape[axis + 1 :]
     for x in xs[1:]:
+        if x.dtype is not first.dtype:
+            raise DTypeError(f"operands {first} and {x} must have one dtype")
         if x.ndim != first.ndim or x.shape[:axis] + x.shape[axis + 1 :] != rest:
             raise ShapeError(
                 f"shapes {', '.join(str(t.shape) for t in xs)} differ in more than axis {axis}"

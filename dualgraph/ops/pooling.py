@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import dtypes as dt
+from ..core.errors import ShapeError
 from ..core.kinds import opaque
 from ..core.types import TensorType
 from .windows import each_offset, place, window_counts
@@ -57,6 +58,12 @@ def _(x, sizes, steps, dilations):
     return TensorType(x.dtype, shape, x.device), TensorType(dt.int64, shape, x.device)
 
 
+def _check_places(at: TensorType, extent: Ints, sizes: Ints, steps: Ints, dilations: Ints) -> None:
+    counts = at.shape[at.ndim - len(sizes) :]
+    if window_counts(extent, sizes, steps, dilations) != counts:
+        raise ShapeError(f"{counts} places for windows over axes of {extent}")
+
+
 @max_pool.vjp
 def _(ct, out, _x, sizes, **how):
     if ct[0] is None:
@@ -86,6 +93,9 @@ def pool_put(xp, ct, at, extent, sizes, steps, dilations):
 
 @pool_put.type
 def _(ct, at, extent, sizes, steps, dilations):
+    _check_places(at, extent, sizes, steps, dilations)
+    if ct.shape != at.shape:
+        raise ShapeError(f"places {at.shape} and values {ct.shape} must agree")
     return TensorType(ct.dtype, (*ct.shape[: ct.ndim - len(sizes)], *extent), ct.device)
 
 
@@ -116,6 +126,9 @@ def pool_pick(xp, x, at, sizes, steps, dilations):
 
 @pool_pick.type
 def _(x, at, sizes, steps, dilations):
+    _check_places(at, x.shape[x.ndim - len(sizes) :], sizes, steps, dilations)
+    if x.shape[: x.ndim - len(sizes)] != at.shape[: at.ndim - len(sizes)]:
+        raise ShapeError(f"places {at.shape} are not those of windows over {x.shape}")
     return TensorType(x.dtype, at.shape, x.device)
 
 

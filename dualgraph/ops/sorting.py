@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core import dtypes as dt
-from ..core.kinds import opaque, real
+from ..core.kinds import check_axes, opaque, real
 from ..core.types import TensorType
 from .cumulative import scan_samples
 from .indexing import put_along
@@ -25,6 +25,7 @@ def sort_along(xp, x, axis, descending=False):
 @sort_along.type
 def _(x, axis, descending=False):
     real((x.dtype,))
+    check_axes((axis,), x.ndim)
     return x, TensorType(dt.int64, x.shape, x.device)
 
 

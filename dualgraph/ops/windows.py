@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.errors import ShapeError
+from ..core.errors import ArgumentError, ShapeError
 from ..core.kinds import movement
 from ..core.types import Shape, TensorType
 
@@ -14,6 +14,12 @@ Ints = tuple[int, ...]
 def window_counts(shape: Shape, sizes: Ints, steps: Ints, dilations: Ints) -> Shape:
     """How many windows fit along each of the last axes."""
     k = len(sizes)
+    if len(shape) < k or not k == len(steps) == len(dilations):
+        raise ArgumentError(f"windows {sizes} with steps {steps} do not fit shape {shape}")
+    if any(n < 1 for n in (*sizes, *steps, *dilations)):
+        raise ArgumentError(
+            f"sizes {sizes}, steps {steps} and dilations {dilations} are at least 1"
+        )
     spans = tuple((n - 1) * d + 1 for n, d in zip(sizes, dilations, strict=True))
     for dim, span in zip(shape[-k:], spans, strict=True):
         if dim < span:
@@ -112,6 +118,13 @@ def fold_windows(xp, x, extent, steps, dilations):
 
 @fold_windows.type
 def _(x, extent, steps, dilations):
+    k = len(extent)
+    if (
+        x.ndim < 2 * k
+        or window_counts(extent, x.shape[x.ndim - k :], steps, dilations)
+        != (x.shape[x.ndim - 2 * k : x.ndim - k])
+    ):
+        raise ShapeError(f"windows of shape {x.shape} do not come from axes of {extent}")
     return TensorType(x.dtype, (*x.shape[: x.ndim - 2 * len(extent)], *extent), x.device)
 
 
