@@ -174,6 +174,12 @@ class Writer:
             mask = ir.Constant(ir.VectorType(I1, kind.count), [1] * kind.count)
         return self._masked("gather", kind, places, mask, _zeros(kind))
 
+    def scatter(self, x: ir.Value, pointer: ir.Value, offsets: ir.Value, mask: ir.Value) -> None:
+        """The lanes of the mask go to memory, each at its offset in bytes."""
+        places = self.b.gep(pointer, [offsets], source_etype=I8)
+        places.type = ir.VectorType(PTR, x.type.count)
+        self._masked("scatter", x.type, places, mask, x)
+
     def store(self, x: ir.Value, pointer: ir.Value, mask: ir.Value | None = None) -> None:
         """A vector to memory."""
         if mask is None:
@@ -192,13 +198,14 @@ class Writer:
     def _masked(
         self, op: str, kind: ir.VectorType, place: ir.Value, mask: ir.Value, x: ir.Value
     ) -> ir.Value:
-        where = f".v{kind.count}p0" if op == "gather" else ".p0"
+        where = f".v{kind.count}p0" if op in ("gather", "scatter") else ".p0"
         name = f"llvm.masked.{op}.v{kind.count}{suffix(kind.element)}{where}"
         size = ir.Constant(I32, _size(kind.element))
-        args = [x, place, size, mask] if op == "store" else [place, size, mask, x]
+        stores = op in ("store", "scatter")
+        args = [x, place, size, mask] if stores else [place, size, mask, x]
         callee = self.module.globals.get(name)
         if callee is None:
-            result = VOID if op == "store" else kind
+            result = VOID if stores else kind
             callee = ir.Function(self.module, ir.FunctionType(result, [a.type for a in args]), name)
         return self.b.call(callee, args)
 

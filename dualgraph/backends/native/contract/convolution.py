@@ -6,6 +6,7 @@ the position with this stride); weight gradient (sample, output position). Paddi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product as combinations
 from math import prod
@@ -13,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from ..addresses import address_of
 from ..threads import pool
-from .images import Images, Reach, Weights, contiguous_strides, crossed, table
-from .layout import Ints, Layout, Lines, Pairs, workspace
+from .copy import NOWHERE
+from .images import Images, Reach, Rows, Weights, contiguous_strides, crossed, table
+from .layout import Ints, Layout, Lines, Pairs
 from .plan import Plan, Product, Strided, Tabled
+from .stages import Recipe
 
 LIMIT = 256  # plans kept
 MANY_TAPS = 64  # of all channels, from which the weight gradient reads the cotangent in place
@@ -61,10 +65,9 @@ class Forward:
         self.shape = (x.shape[0], w.shape[0], *windows.counts)
         m, k, size = w.shape[0] // groups, len(windows.taps), x.itemsize
         weights = Weights(m, Strided(k * size, size), table((groups, m * k * size)))
-        self.images = Images(x.dtype, x.shape[0], groups, weights, windows.reach)
-
-    def __call__(self, x: Any, w: Any, out: Any) -> None:
-        self.images(np.ascontiguousarray(w), x, out, self.windows.layout)
+        images = Images(x.dtype, x.shape[0], groups, weights, windows.reach)
+        self.recipe = Recipe(3)
+        images.add_to(self.recipe, (1, 0, 2), windows.layout)
 
 
 def _turn(dtype: Any, w: Ints, groups: int) -> Lines:
@@ -131,12 +134,18 @@ class InputGradient:
         outs = w.shape[0] // groups
         sample, channel, *steps = self.layout.steps
         w_out, w_channel, *w_steps = contiguous_strides(w.shape, size)
-        self.parts: list[tuple[Any, Images | None]] = []
+        self.recipe = recipe = Recipe(3)
+        alone, images_at, weight_at = prod(stride) == 1, 0, 1
         # a small weight is put in order of k once, rather than for each image while packing
         turns = prod(stride) == 1 and ct.shape[0] > 2 and w.size < TURNED
-        self.turn = _turn(ct.dtype, w.shape, groups) if turns else None
+        if turns:
+            turn = _turn(ct.dtype, w.shape, groups)
+            weight_at = recipe.room("weight", turn.bytes)
+            recipe.add(turn.stage(1, weight_at))
+        if not alone and self.layout.copies:
+            images_at = recipe.room("images", self.layout.bytes)
+            recipe.add(self.layout.stage(0, images_at))
         for chosen in combinations(*phases):
-            place = (slice(None), slice(None), *(p.place for p in chosen))
             taps, back = table((outs, w_out)), table((outs, channel))
             for p, w_step, step in zip(chosen, w_steps, steps, strict=True):
                 taps = crossed(taps, np.array(p.taps, dtype=np.int64) * w_step)
@@ -145,35 +154,30 @@ class InputGradient:
                 (p.first + a) * step for p, (a, _), step in zip(chosen, pads, steps, strict=True)
             )
             rows = [(p.count, step) for p, step in zip(chosen, steps, strict=True)]
+            goals = None if alone else self._rows(chosen, stride, size)
             if not len(taps):
-                self.parts.append((place, None))
+                assert goals is not None
+                nowhere = np.full(len(goals.places), NOWHERE, dtype=np.int64)
+                zeros = Lines(ct.dtype, nowhere, chosen[-1].count, goals.places, goal=goals.step)
+                recipe.add(zeros.stage(0, 2))
                 continue
             operand: Strided | Tabled = Tabled(table((channels, w_channel)), taps)
-            if self.turn:
+            if turns:
                 operand = Strided(len(taps) * size, size)
             weights = Weights(channels, operand, table((groups, outs * w_out)))
             columns = Reach(rows, start, back, sample, outs * channel)
             images = Images(ct.dtype, ct.shape[0], groups, weights, columns)
-            self.parts.append((place, images))
-        self.alone = len(self.parts) == 1
+            slots = (weight_at, images_at, 2)
+            images.add_to(recipe, slots, self.layout if alone else None, goals)
 
-    def __call__(self, ct: Any, w: Any, out: Any) -> None:
-        w = np.ascontiguousarray(w)
-        if self.turn:
-            source, w = w, workspace("weight", self.turn.bytes)
-            self.turn(source, w)
-        if not self.alone:
-            ct = self.layout(ct)
-        for place, images in self.parts:
-            target = out[place]
-            if images is None:
-                target[...] = 0
-            elif self.alone:
-                images(w, ct, out, self.layout)
-            else:
-                part = np.empty(target.shape, out.dtype)
-                images(w, ct, part)
-                target[...] = part
+    def _rows(self, phases: Sequence[Phase], stride: Ints, size: int) -> Rows:
+        """Where the rows of these positions lie in the result."""
+        first, second, *steps = contiguous_strides(self.shape, size)
+        samples, channels = self.shape[:2]
+        start = sum(p.place.start * step for p, step in zip(phases, steps, strict=True))
+        inner = [(p.count, s * step) for p, s, step in zip(phases, stride, steps, strict=True)]
+        places = table((samples, first), (channels, second), *inner[:-1], start=start)
+        return Rows(places, inner[-1][1])
 
 
 class WeightGradient:
@@ -185,18 +189,24 @@ class WeightGradient:
         self.shape = (ct.shape[1], windows.channels, *kernel)
         m, n = ct.shape[1] // groups, len(windows.taps)
         ks = table((x.shape[0], windows.sample), *windows.places)
-        self.gather: Lines | None = None  # puts each channel's places side by side
-        rows = self._rows_of(ct, n)
+        self.recipe = recipe = Recipe(3)
+        rows, rows_at = self._rows_of(ct, n)
+        images_at = 0
+        if windows.layout.copies:
+            images_at = recipe.room("images", windows.layout.bytes)
+            recipe.add(windows.layout.stage(0, images_at))
         starts = (
             table((groups, m * (rows.row_step if isinstance(rows, Strided) else ct.strides[1]))),
             table((groups, windows.channels * windows.channel)),
             table((groups, m * n * size)),
         )
         columns = Tabled(windows.taps, ks)
-        self.plan = Plan(Product(x.dtype.name, m, n, len(ks), rows, columns, n * size, starts))
+        product = Product(x.dtype.name, m, n, len(ks), rows, columns, n * size, starts)
+        Plan(product, recipe, (rows_at, images_at, 2))
 
-    def _rows_of(self, ct: Any, n: int) -> Strided | Tabled:
-        """How the rows of the products are read: in place, or copied first where few columns share them."""
+    def _rows_of(self, ct: Any, n: int) -> tuple[Strided | Tabled, int]:
+        """How the rows of the products are read, and their slot: in place, or copied first where few columns
+        share them, so that each channel's places lie side by side."""
         places, size = prod(ct.shape[2:]), ct.itemsize
         samples, channels = ct.shape[:2]
         if not ct.flags.c_contiguous or (samples > 1 and n > MANY_TAPS):
@@ -207,17 +217,14 @@ class WeightGradient:
                     if i != 1
                 )
             )
-            return Tabled(table((channels, ct.strides[1])), ks)
+            return Tabled(table((channels, ct.strides[1])), ks), 1
+        slot = 1
         if samples > 1:
             lines = table((channels, places * size), (samples, channels * places * size))
-            self.gather = Lines(ct.dtype, lines, places)
-        return Strided(samples * places * size, size)
-
-    def __call__(self, x: Any, ct: Any, out: Any) -> None:
-        if self.gather:
-            source, ct = ct, workspace("rows", self.gather.bytes)
-            self.gather(source, ct)
-        self.plan(ct, self.windows.layout(x), out)
+            gather = Lines(ct.dtype, lines, places)
+            slot = self.recipe.room("rows", gather.bytes)
+            self.recipe.add(gather.stage(1, slot))
+        return Strided(samples * places * size, size), slot
 
 
 def _run(kind: Any, x: Any, y: Any, out: Any, params: dict[str, Any]) -> Any:
@@ -229,12 +236,15 @@ def _run(kind: Any, x: Any, y: Any, out: Any, params: dict[str, Any]) -> Any:
         plan = _plans[key] = kind(x, y, **params)
     if out is None:
         out = np.empty(plan.shape, x.dtype)
-    if out.flags.c_contiguous:
-        plan(x, y, out)
+    goal = out if out.flags.c_contiguous else np.empty(plan.shape, x.dtype)
+    if not plan.recipe.work:
+        goal.fill(0)
     else:
-        result = np.empty(plan.shape, x.dtype)
-        plan(x, y, result)
-        np.copyto(out, result)
+        if kind is not WeightGradient:
+            y = np.ascontiguousarray(y)  # the weight
+        plan.recipe(address_of(x), address_of(y), address_of(goal))
+    if goal is not out:
+        np.copyto(out, goal)
     return out
 
 

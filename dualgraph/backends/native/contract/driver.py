@@ -1,8 +1,9 @@
 """Driver: the loops around the micro-kernel - batch, blocks of columns, blocks of k, blocks of rows, tiles.
 
-``run(plan, x, y, out, scratch, begin, end)`` computes units ``begin <= u < end`` of a product; a unit is
-one part of the rows or columns of one matrix of the batch. It knows addresses and strides in bytes only, so it
-is compiled once for all element types. The plan is a record of int64, see FIELDS.
+``run(record, pointers, scratch, begin, end)`` computes units ``begin <= u < end`` of a product; a unit is one
+part of the rows and columns of one matrix of the batch. ``pack_x`` and ``pack_y`` pack an operand whole, for all
+units to read: a unit is one panel of one block of k. They know addresses and strides in bytes only, so they are
+compiled once for all element types. The record is of int64, see FIELDS.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..llvm_parts import I64, PTR, VOID
 from . import micro, pack
 from .code import I8, Writer, i64
 from .shape import KC
+from .team import FUNCTION, Callee
 
 OPERAND = (
     "row",  # stride, or the address of a table
@@ -26,11 +28,18 @@ OPERAND = (
     "k_entry",
     "batch",  # address of the table of the operands' starts
     "pack",  # address of the packing function, or 0 to read in place
+    "slot",  # the operand's pointer
+    "whole",  # the pointer to the operand packed whole, or 0
+    "matrix",  # bytes from one matrix packed whole to the next
+    "panels",  # of a block of k
+    "panel",  # rows of a panel
+    "width",  # elements that a panel takes for each k
 )
 FIELDS = (
     *(f"{name}_{field}" for name in ("x", "y") for field in OPERAND),
     "out_row",
     "out_batch",
+    "out_slot",
     "m",
     "n",
     "k",
@@ -43,7 +52,6 @@ FIELDS = (
     "columns",
     "narrow",  # columns of a tile at the right edge
     "size",  # bytes of an element
-    "x_width",  # elements that a packed column of x takes
     "depth",  # room for k's in a panel
     "stripe",  # k's that are packed at a time
     "y_at",  # where the scratch of y begins
@@ -54,7 +62,6 @@ FIELDS = (
     "narrow_full",
     "narrow_rest",
 )
-ARGUMENTS = (PTR, PTR, PTR, PTR, PTR, I64, I64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +82,53 @@ class Tile:
 
 
 class Driver:
-    """Emits ``run(...)``."""
+    """Emits ``run(...)``, ``pack_x(...)`` and ``pack_y(...)``."""
 
-    def __init__(self) -> None:
-        self.module = ir.Module(name="driver")
-        self.w = Writer(self.module, "run", ARGUMENTS)
-        plan, self.x, self.y, self.out, self.scratch, self.begin, self.end = self.w.fn.args
-        self.p = {name: self.w.word(plan, i64(i)) for i, name in enumerate(FIELDS)}
+    def __init__(self, module: ir.Module, name: str) -> None:
+        self.module = module
+        self.w = Writer(self.module, name, FUNCTION)
+        record, self.pointers, self.scratch, self.begin, self.end = self.w.fn.args
+        self.p = {name: self.w.word(record, i64(i)) for i, name in enumerate(FIELDS)}
         self.column_bytes = self.w.b.mul(self.p["size"], self.p["depth"])  # of a packed column
+        self.starts: dict[str, ir.Value] = {}
+        self.whole: dict[str, ir.Value] = {}
+
+    def begin_matrix(self, batch: ir.Value) -> None:
+        """Where the operands of a matrix of the batch begin."""
+        w, b, p = self.w, self.w.b, self.p
+        for name in ("x", "y", "out"):
+            table = b.inttoptr(p[f"{name}_batch"], PTR)
+            self.starts[name] = w.at(self.pointer(p[f"{name}_slot"]), w.word(table, batch))
+        for name in ("x", "y"):
+            whole = self.pointer(p[f"{name}_whole"])
+            self.whole[name] = w.at(whole, b.mul(batch, p[f"{name}_matrix"]))
+
+    def pointer(self, slot: ir.Value) -> ir.Value:
+        return self.w.b.inttoptr(self.w.word(self.pointers, slot), PTR)
+
+    def emit_pack(self, name: str) -> None:
+        """Writes the function that packs an operand whole."""
+        w, b, p = self.w, self.w.b, self.p
+        extent = p["m"] if name == "x" else p["n"]
+        panels, panel = p[f"{name}_panels"], p[f"{name}_panel"]
+        blocks = b.sdiv(b.add(p["k"], i64(KC - 1)), i64(KC))
+        with w.loop(self.end, self.begin) as unit:
+            tile, rest = b.srem(unit.i, panels), b.sdiv(unit.i, panels)
+            k = b.mul(b.srem(rest, blocks), i64(KC))
+            self.begin_matrix(b.sdiv(rest, blocks))
+            row = b.mul(tile, panel)
+            rows = Span(row, w.least(extent, b.add(row, panel)))
+            ks = Span(k, w.least(b.add(k, i64(KC)), p["k"]))
+            self.pack(name, rows, ks, self.packed_whole(name, row, ks), p[f"{name}_width"])
+        b.ret_void()
+
+    def packed_whole(self, name: str, row: ir.Value, ks: Span) -> ir.Value:
+        """The panel that begins at a row (for y: a column) of a block of k of an operand packed whole."""
+        b, p = self.w.b, self.p
+        panel_bytes = b.mul(p[f"{name}_width"], self.column_bytes)
+        before = b.mul(b.sdiv(ks.begin, i64(KC)), p[f"{name}_panels"])
+        panel = b.add(before, b.sdiv(row, p[f"{name}_panel"]))
+        return self.w.at(self.whole[name], b.mul(panel, panel_bytes))
 
     def emit(self) -> None:
         """Writes the function."""
@@ -92,11 +138,7 @@ class Driver:
             across = b.sdiv(b.sub(b.add(p["n"], p["part_columns"]), i64(1)), p["part_columns"])
             row = b.mul(b.sdiv(part, across), p["part_rows"])
             column = b.mul(b.srem(part, across), p["part_columns"])
-            operands = {"x": self.x, "y": self.y, "out": self.out}
-            self.starts = {
-                name: w.at(operand, w.word(b.inttoptr(p[f"{name}_batch"], PTR), batch))
-                for name, operand in operands.items()
-            }
+            self.begin_matrix(batch)
             rows = Span(row, w.least(p["m"], b.add(row, p["part_rows"])))
             column_end = w.least(p["n"], b.add(column, p["part_columns"]))
             with w.loop(column_end, column, p["nc"]) as turn:
@@ -109,20 +151,28 @@ class Driver:
         """One block of k of one block of columns."""
         w, b, p = self.w, self.w.b, self.p
         ks = Span(k, w.least(b.add(k, i64(KC)), p["k"]))
-        packs = b.icmp_signed("!=", p["y_pack"], i64(0))
         # a few k's for all columns at a time, where columns are neighbours in memory
-        with w.when(packs), w.loop(ks.end, ks.begin, p["stripe"], nonempty=True) as turn:
+        with (
+            w.when(self.packs_here("y")),
+            w.loop(ks.end, ks.begin, p["stripe"], nonempty=True) as turn,
+        ):
             few = Span(turn.i, w.least(ks.end, b.add(turn.i, p["stripe"])))
             self.across(columns, lambda tile: self.pack_y(tile, columns, ks, few))
         with w.loop(rows.end, rows.begin, p["mc"], nonempty=True) as turn:
             own = Span(turn.i, w.least(rows.end, b.add(turn.i, p["mc"])))
             with (
-                w.when(b.icmp_signed("!=", p["x_pack"], i64(0))),
+                w.when(self.packs_here("x")),
                 w.loop(own.end, own.begin, p["rows"]) as tile,
             ):
                 part = Span(tile.i, w.least(own.end, b.add(tile.i, p["rows"])))
                 self.pack("x", part, ks, self.packed_x(tile.i, own), p["x_width"])
             self.across(columns, lambda tile: self.down(own, tile, columns, ks))
+
+    def packs_here(self, name: str) -> ir.Value:
+        """Whether units pack what they read of an operand."""
+        b, p = self.w.b, self.p
+        packed = b.icmp_signed("!=", p[f"{name}_pack"], i64(0))
+        return b.and_(packed, b.icmp_signed("==", p[f"{name}_whole"], i64(0)))
 
     def across(self, columns: Span, body: Callable[[Tile], None]) -> None:
         """Goes over columns tile by tile: wide ones, then narrow ones up to the edge."""
@@ -139,13 +189,19 @@ class Driver:
         w, b, p = self.w, self.w.b, self.p
         y, _, y_step = self.operand("y", tile.columns.begin, ks.begin)
         packed = b.icmp_signed("!=", p["y_pack"], i64(0))
-        y = b.select(packed, self.packed_y(tile, columns), y)
+        whole = b.icmp_signed("!=", p["y_whole"], i64(0))
+        panel = self.packed_whole("y", tile.columns.begin, ks)
+        panel = b.select(whole, panel, self.packed_y(tile, columns))
+        y = b.select(packed, panel, y)
         y_step = b.select(packed, b.mul(tile.width, p["size"]), y_step)
         x_packed = b.icmp_signed("!=", p["x_pack"], i64(0))
+        x_whole = b.icmp_signed("!=", p["x_whole"], i64(0))
         count, wide = self.length(ks), self.length(tile.columns)
         with w.loop(rows.end, rows.begin, p["rows"], nonempty=True) as turn:
             x, row_step, x_step = self.operand("x", turn.i, ks.begin)
-            x = b.select(x_packed, self.packed_x(turn.i, rows), x)
+            panel = self.packed_whole("x", turn.i, ks)
+            panel = b.select(x_whole, panel, self.packed_x(turn.i, rows))
+            x = b.select(x_packed, panel, x)
             row_step = b.select(x_packed, p["size"], row_step)
             x_step = b.select(x_packed, b.mul(p["x_width"], p["size"]), x_step)
             out = w.at(
@@ -206,41 +262,39 @@ class Driver:
     ) -> None:
         """Calls the function at an address."""
         b = self.w.b
-        b.call(_Callee(b.inttoptr(address, PTR), arguments), values)
+        b.call(Callee(b.inttoptr(address, PTR), arguments), values)
 
 
-class _Callee:
-    """A function known by its address."""
-
-    def __init__(self, address: ir.Value, arguments: tuple[ir.Type, ...]) -> None:
-        self.function_type = ir.FunctionType(VOID, list(arguments))
-        self.type, self.get_reference = address.type, address.get_reference
-
-
-def _emit_whole(module: ir.Module, run: ir.Function, header: int | None) -> None:
-    """``whole(plan, x, y, out)``: all units, with scratch on the stack. With `header` the operands are array
-    objects that hold the pointer to their elements so many bytes from their start."""
-    fn = ir.Function(
-        module, ir.FunctionType(VOID, [PTR] * 4), "whole" if header is None else "flat"
-    )
+def _emit_brief(module: ir.Module, run: ir.Function, header: int | None) -> None:
+    """``whole(record, x, y, out)``: all units, with scratch on the stack. With `header` (``flat``) the operands are
+    array objects that hold the pointer to their elements so many bytes from their start."""
+    name = "whole" if header is None else "flat"
+    fn = ir.Function(module, ir.FunctionType(VOID, [PTR] * 4), name)
     b = ir.IRBuilder(fn.append_basic_block())
-    plan, *operands = fn.args
+    record, *operands = fn.args
     if header is not None:
         operands = [b.load(b.gep(a, [i64(header)], source_etype=I8), typ=PTR) for a in operands]
 
     def field(name: str) -> ir.Value:
-        return b.load(b.gep(plan, [i64(FIELDS.index(name))], source_etype=I64), typ=I64)
+        return b.load(b.gep(record, [i64(FIELDS.index(name))], source_etype=I64), typ=I64)
 
+    pointers = b.alloca(PTR, size=len(operands))
+    pointers.type = PTR
+    for i, operand in enumerate(operands):
+        b.store(operand, b.gep(pointers, [i64(i)], source_etype=PTR), align=8)
     scratch = b.alloca(I8, size=field("scratch"))
     scratch.align, scratch.type = 64, PTR
-    b.call(run, [plan, *operands, scratch, i64(0), field("units")])
+    b.call(run, [record, pointers, scratch, i64(0), field("units")])
     b.ret_void()
 
 
 def emit_driver(header: int) -> str:
-    """IR of ``run``, ``whole`` and ``flat``, which is ``whole`` on array objects with this header."""
-    driver = Driver()
+    """IR of ``run``, ``pack_x``, ``pack_y``, ``whole``, and ``flat``: ``whole`` on array objects with this header."""
+    module = ir.Module(name="driver")
+    for name in ("x", "y"):
+        Driver(module, f"pack_{name}").emit_pack(name)
+    driver = Driver(module, "run")
     driver.emit()
     for place in (None, header):
-        _emit_whole(driver.module, driver.w.fn, place)
-    return str(driver.module)
+        _emit_brief(module, driver.w.fn, place)
+    return str(module)

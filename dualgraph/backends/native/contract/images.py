@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..addresses import address_of
-from .layout import Ints, Layout, Lines, workspace
-from .plan import Operand, Plan, Product, Strided, Tabled, Windowed, scratch
+from ..threads import pool
+from .layout import Ints, Layout, Lines
+from .plan import Cut, Operand, Plan, Product, Strided, Tabled, Windowed
+from .stages import Recipe, for_each_sample
 
-LARGE = 8_000_000  # products of an image from which images are laid out and multiplied one by one
+LARGE = 2_000_000  # products of an image from which images are laid out and multiplied one by one
 SMALL = 400  # positions of an image below which all images are one matrix
 WASTE = 3  # positions dropped for each that is kept and each row: reading in place beats packing up to here
 
@@ -59,6 +60,15 @@ class Reach:
     group: int
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Where results belong: each row of positions of (sample, channel) begins at ``places[row]``, elements `step`
+    bytes apart."""
+
+    places: Any
+    step: int
+
+
 class Images:
     """A product for each image and group: ``out[sample, channel, position]``.
 
@@ -70,31 +80,26 @@ class Images:
     def __init__(
         self, dtype: Any, samples: int, groups: int, weights: Weights, reach: Reach
     ) -> None:
-        self.size, m = dtype.itemsize, weights.rows
+        self.dtype, self.size, m = dtype, dtype.itemsize, weights.rows
         n = prod(extent for extent, _ in reach.places)
         wide = _wide(reach.places, self.size, 1 + WASTE / m)
         self.out = samples, groups, m, n
         self.merged = wide is None and samples > 1 and n < SMALL
         self.cropped = wide is not None and wide > n
         operand, columns, starts = self._merged(reach) if self.merged else self._apart(reach, wide)
-        self.shape = (groups, m, samples, n) if self.merged else (samples, groups, m, columns)
+        self.columns, self.reach = columns, reach
         weight_starts = np.tile(weights.starts, 1 if self.merged else samples)
         out_starts = table((len(starts), m * columns * self.size))
-        self.plan = Plan(
-            Product(
-                dtype.name,
-                m,
-                columns,
-                len(reach.taps),
-                weights.operand,
-                operand,
-                columns * self.size,
-                (weight_starts, starts, out_starts),
-            )
+        self.product = Product(
+            dtype.name,
+            m,
+            columns,
+            len(reach.taps),
+            weights.operand,
+            operand,
+            columns * self.size,
+            (weight_starts, starts, out_starts),
         )
-        if self.cropped:
-            lines = table((samples * groups * m, columns * self.size), *reach.places[:-1])
-            self.crop = Lines(dtype, lines, reach.places[-1][0])
 
     def _merged(self, reach: Reach) -> tuple[Operand, int, Any]:
         """The operand, its rows, and where its matrices begin: one for each group."""
@@ -111,40 +116,74 @@ class Images:
         rows = table(*reach.places, start=reach.start)
         return _simplest(Tabled(rows, reach.taps), self.size), n, starts
 
-    def __call__(self, weight: Any, x: Any, out: Any, layout: Layout | None = None) -> None:
-        """Computes into `out`, C-contiguous (samples, channels, positions...), from images x, laid out or to be."""
-        if layout and not self.merged and self.plan.parts == 1 and self.plan.work >= LARGE * len(x):
-            self._one_by_one(weight, x, layout, out)
-            return
-        image = layout(x) if layout else x
-        if not self.merged and not self.cropped:
-            self.plan(weight, image, out)
-            return
-        size = prod(self.shape) * self.size
-        temporary = workspace("product", size)[:size].view(out.dtype).reshape(self.shape)
-        self.plan(weight, image, temporary)
-        if self.cropped:
-            self.crop(temporary, out)
-        else:
-            np.copyto(out.reshape(self.out), temporary.transpose(2, 0, 1, 3))
+    def add_to(
+        self,
+        recipe: Recipe,
+        slots: tuple[int, int, int],
+        layout: Layout | None = None,
+        rows: Rows | None = None,
+    ) -> None:
+        """Puts the stages at the end of a recipe: images are laid out first (None: they are), then multiplied, and
+        the results brought to their places. Slots are those of weight, images and out, which is C-contiguous
+        (samples, channels, positions...), or has its `rows` elsewhere.
+        """
+        weight, images, target = slots
+        samples, groups, m, n = self.out
+        alone = self._one_by_one(layout)
+        inner = Recipe(recipe.arrays) if alone else recipe
+        moved: list[tuple[int, int]] = []
 
-    def _one_by_one(self, weight: Any, x: Any, layout: Layout, out: Any) -> None:
-        """Lays out, multiplies and crops image by image, each of which the cache may hold."""
-        samples, groups, m, _ = self.out
-        images, weights, goal = (address_of(a) for a in (x, weight, out))
-        size = groups * m * self.shape[3] * self.size
-        lines = len(self.crop.table) // samples if self.cropped else 0
+        def room(name: str, size: int) -> int:
+            slot = recipe.room(name, 0 if alone else size)
+            moved.append((slot, size // max(1, samples)))
+            return slot
 
-        def part(begin: int, end: int, _: int) -> None:
-            memory = scratch(self.plan.scratch_bytes)
-            for i in range(begin, end):
-                image = layout.sample(images, i)
-                target = address_of(workspace("product", size)) - i * size if self.cropped else goal
-                self.plan.some(weights, image, target, memory, i * groups, (i + 1) * groups)
-                if self.cropped:
-                    self.crop.run(target, goal, i * lines, (i + 1) * lines)
+        if layout is not None and layout.copies:
+            source, images = images, room("images", layout.bytes)
+            inner.add(layout.stage(source, images))
+        bring = self._bring(rows)
+        goal = target
+        if bring is not None:
+            goal = room(
+                "product", samples * groups * m * (n if self.merged else self.columns) * self.size
+            )
+        Plan(
+            self.product,
+            inner,
+            (weight, images, goal),
+            cut=Cut(m, self.columns) if alone else None,
+        )
+        if bring is not None:
+            inner.add(bring.stage(goal, target))
+        if alone:
+            recipe.add(for_each_sample(samples, inner.stages, moved))
 
-        self.plan.spread(part, samples)
+    def _one_by_one(self, layout: Layout | None) -> bool:
+        """Whether to lay out, multiply and crop image by image, each of which the cache may hold."""
+        samples = self.out[0]
+        work = prod(self.out) * len(self.reach.taps)
+        copies = self.cropped or (layout is not None and layout.copies)
+        return copies and not self.merged and samples >= 4 * pool.size and work >= LARGE * samples
+
+    def _bring(self, rows: Rows | None) -> Lines | None:
+        """The lines that bring results to their places; None where they are there."""
+        samples, groups, m, n = self.out
+        size, extents = self.size, [extent for extent, _ in self.reach.places]
+        if rows is None and not self.merged and not self.cropped:
+            return None
+        images = [(samples * groups * m, self.columns * size)]
+        if self.merged:  # (group, channel, sample, position)
+            images = [(samples, n * size), (groups * m, samples * n * size)]
+        if rows is None and self.merged:
+            return Lines(self.dtype, table(*images), n)
+        inner = self.reach.places[:-1]
+        if not self.cropped:
+            steps = contiguous_strides(tuple(extents), size)
+            inner = list(zip(extents, steps, strict=True))[:-1]
+        sources = table(*images, *inner)
+        if rows is None:
+            return Lines(self.dtype, sources, extents[-1])
+        return Lines(self.dtype, sources, extents[-1], rows.places, goal=rows.step)
 
 
 def _wide(places: list[tuple[int, int]], size: int, limit: float) -> int | None:

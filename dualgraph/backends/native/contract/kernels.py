@@ -11,19 +11,17 @@ from typing import Any
 from ..addresses import DIRECT, HEADER
 from ..jit import Machine, jit
 from .copy import emit_copy
-from .driver import ARGUMENTS, emit_driver
+from .driver import emit_driver
 from .micro import emit_micro
 from .pack import emit_pack
 from .shape import Geometry, geometry
+from .team import emit_team
 
-RUN = ctypes.CFUNCTYPE(
-    None, *[ctypes.c_void_p] * (len(ARGUMENTS) - 2), ctypes.c_int64, ctypes.c_int64
-)
 WHOLE = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
 BRIEF = ctypes.PYFUNCTYPE(
     None, *[ctypes.c_void_p] * 4
 )  # keeps the interpreter lock: less to do for a short call
-COPY = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 6)
+PERFORM = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4)
 _kept: list[Machine] = []  # machine code that addresses in plans point into
 
 
@@ -65,16 +63,18 @@ def pack(shape: Geometry, tables: bool) -> int:
 
 
 @cache
-def copy(shape: Geometry) -> Any:
-    """The copying function."""
-    return COPY(_address("copy", emit_copy, shape))
+def copy(shape: Geometry) -> int:
+    """The address of the copying function."""
+    return _address("copy", emit_copy, shape)
 
 
 @dataclass(frozen=True)
 class Entries:
-    """The driver's entries: parts of a product, and whole products on array objects or addresses."""
+    """The driver's entries: stages of a product (addresses), and whole products on array objects or addresses."""
 
-    run: Any
+    run: int
+    pack_x: int
+    pack_y: int
     whole: Any
     brief: Any
 
@@ -82,6 +82,22 @@ class Entries:
 @cache
 def driver() -> Entries:
     """The compiled driver; the whole ones take array objects (their ids) if DIRECT, else addresses."""
-    at = _machine(("run", "whole", "flat"), emit_driver, HEADER).addresses
+    stages = ("run", "pack_x", "pack_y")
+    at = _machine((*stages, "whole", "flat"), emit_driver, HEADER).addresses
     whole = at["flat" if DIRECT else "whole"]
-    return Entries(RUN(at["run"]), WHOLE(whole), BRIEF(whole))
+    return Entries(*(at[s] for s in stages), WHOLE(whole), BRIEF(whole))
+
+
+@dataclass(frozen=True)
+class Team:
+    """What recipes run with: ``perform`` as a callable, ``each`` as an address."""
+
+    perform: Any
+    each: int
+
+
+@cache
+def team() -> Team:
+    """The compiled functions of `team`."""
+    at = _machine(("perform", "each"), emit_team).addresses
+    return Team(PERFORM(at["perform"]), at["each"])

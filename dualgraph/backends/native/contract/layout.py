@@ -6,32 +6,32 @@ columns are sorted so. Where padding and stride ask for nothing, images are read
 
 from __future__ import annotations
 
-import threading
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..addresses import address_of
-from ..threads import pool
 from . import kernels
 from .copy import NOWHERE
+from .stages import Stage, record
 
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
-SPLIT = 250_000  # elements from which a copy is split between threads
-KEPT = 2**27  # bytes
-_local = threading.local()
+COST = 4  # of copying an element, in products
 
 
-def workspace(name: str, size: int) -> Any:
-    """Memory for one purpose, this thread's own; what is not too large is kept from call to call."""
-    memory = getattr(_local, name, None)
-    if memory is None or memory.size < size:
-        memory = np.empty(size, dtype=np.uint8)
-        if size <= KEPT:
-            setattr(_local, name, memory)
-    return memory
+def copying(
+    dtype: str, source: int, target: int, lines: int, parts: list[tuple[Any, ...]]
+) -> Stage:
+    """The stage that copies lines: for each part ``table, places, at, lead, count, width, step, goal``."""
+    values = record(
+        [source, target, len(parts)]
+        + [address_of(v) if isinstance(v, np.ndarray) else v for part in parts for v in part],
+        parts,
+    )
+    work = COST * lines * sum(part[5] for part in parts)
+    return Stage(kernels.copy(kernels.shape_for(dtype)), values, lines, work)
 
 
 class Layout:
@@ -61,7 +61,7 @@ class Layout:
         self.bytes = size * prod(shape)
         self.lines = prod(shape[:-1])
         self.places = np.arange(self.lines, dtype=np.int64) * (self.line * size)
-        self.shape = kernels.shape_for(x.dtype.name)
+        self.dtype, self.size = x.dtype.name, size
         table = np.zeros(1, dtype=np.int64)
         whole = [(0, 0), (0, 0), *pads[:-1]]
         for d, step, (before, after) in zip(x.shape[:-1], x.strides[:-1], whole, strict=True):
@@ -92,70 +92,39 @@ class Layout:
         last = axis == len(self.steps) - 3 and self.copies
         return self.steps[-1] if last else stride * self.steps[axis + 2]
 
-    def __call__(self, x: Any) -> Any:
-        """The images laid out; in memory that the next call reuses."""
-        if not self.copies:
-            return x
-        out = workspace("images", self.bytes)
-        source, target = address_of(x), address_of(out)
-        if self.lines * self.line >= SPLIT:
-            pool.split(
-                lambda first, last, _: self._copy(source, target, first, last), self.lines, 1
-            )
-        else:
-            self._copy(source, target, 0, self.lines)
-        return out
-
-    def sample(self, source: int, i: int) -> int:
-        """Lays out sample i alone, in memory that the next one reuses; where sample 0 would then begin."""
-        if not self.copies:
-            return source
-        count = self.lines // self.samples
-        target = address_of(workspace("images", self.bytes // self.samples)) - i * self.steps[0]
-        self._copy(source, target, i * count, (i + 1) * count)
-        return target
-
-    def _copy(self, source: int, target: int, first: int, last: int) -> None:
-        call, places = kernels.copy(self.shape), address_of(self.places)
-        for at, table, lead, count, step in self.parts:
-            call(
-                source,
-                target + at,
-                address_of(table),
-                places,
-                first,
-                last,
-                lead,
-                count,
-                self.width,
-                step,
-            )
+    def stage(self, source: int, target: int) -> Stage:
+        """The stage that lays images out, from slot to slot; its units are lines, sample by sample."""
+        parts = [
+            (table, self.places, at, lead, count, self.width, step, self.size)
+            for at, table, lead, count, step in self.parts
+        ]
+        return copying(self.dtype, source, target, self.lines, parts)
 
 
 class Lines:
     """Copies lines of `width` elements from the offsets in one table to those in another, in bytes.
 
-    Without the second table the lines are put next to each other.
+    Without the second table the lines are put next to each other. Elements lie `step` bytes apart at the source
+    and `goal` at the target (None: side by side).
     """
 
-    def __init__(self, dtype: Any, table: Any, width: int, places: Any = None) -> None:
-        self.table, self.width, self.size = table, width, dtype.itemsize
-        self.bytes = len(table) * width * self.size
-        self.places = (
-            np.arange(0, self.bytes, width * self.size, dtype=np.int64)
-            if places is None
-            else places
-        )
-        self.copy = kernels.copy(kernels.shape_for(dtype.name))
+    def __init__(
+        self,
+        dtype: Any,
+        table: Any,
+        width: int,
+        places: Any = None,
+        step: int | None = None,
+        goal: int | None = None,
+    ) -> None:
+        size = dtype.itemsize
+        self.dtype, self.table, self.width = dtype.name, table, width
+        self.bytes = len(table) * width * size
+        self.places = np.arange(0, self.bytes, width * size) if places is None else places
+        self.places = np.asarray(self.places, dtype=np.int64)
+        self.steps = step or size, goal or size
 
-    def __call__(self, source: Any, target: Any) -> None:
-        start, end = address_of(source), address_of(target)
-        if len(self.table) * self.width >= SPLIT:
-            pool.split(lambda first, last, _: self.run(start, end, first, last), len(self.table), 1)
-        else:
-            self.run(start, end, 0, len(self.table))
-
-    def run(self, source: int, target: int, first: int, last: int) -> None:
-        """Copies some lines; source and target are addresses."""
-        tables, width = (address_of(self.table), address_of(self.places)), self.width
-        self.copy(source, target, *tables, first, last, 0, width, width, self.size)
+    def stage(self, source: int, target: int) -> Stage:
+        """The stage that copies, from slot to slot; its units are lines."""
+        part = (self.table, self.places, 0, 0, self.width, self.width, *self.steps)
+        return copying(self.dtype, source, target, len(self.table), [part])

@@ -16,6 +16,8 @@ ARGUMENTS = (I64, PTR, I64, I64, PTR, I64, PTR, I64, I64, I64)
 # k, x, step to the next row of x, to the next k; y, step to the next k; out, step to the next row;
 # columns, whether to add. If tabled, y's step is the address of a table of where each k lies.
 
+LONG = 64  # products from which asking for the tile's memory early costs nothing
+
 
 def emit_micro(geometry: Geometry, rows: int, vectors: int, masked: bool, tabled: bool) -> str:
     """IR of ``micro(...)`` for a tile of `rows` by `vectors`; if `masked`, of at most so many columns."""
@@ -36,6 +38,7 @@ def emit_micro(geometry: Geometry, rows: int, vectors: int, masked: bool, tabled
     for _ in range(3, rows, 3):
         starts.append(w.at(starts[-1], thrice))
     zero = ir.Constant(kind, [ir.Constant(kind.element, 0.0)] * lanes)
+    _expect(w, out, out_step, rows, vectors * lanes * size, k)
     with w.loop(k, carried=[*starts, y, *[zero] * (rows * vectors)], nonempty=True) as turn:
         pointers, row_of_y, sums = (
             turn.carried[: len(starts)],
@@ -58,6 +61,18 @@ def emit_micro(geometry: Geometry, rows: int, vectors: int, masked: bool, tabled
     _store(w, sums, out, out_step, masks, add, size)
     b.ret_void()
     return str(module)
+
+
+def _expect(
+    w: Writer, out: ir.Value, out_step: ir.Value, rows: int, width: int, k: ir.Value
+) -> None:
+    """Asks for the tile to be near when its sums are ready."""
+    with w.when(w.b.icmp_signed(">=", k, i64(LONG))):
+        row = out
+        for _ in range(rows):
+            for at in range(0, width, 64):
+                w.prefetch(w.at(row, i64(at)))
+            row = w.at(row, out_step)
 
 
 def _store(

@@ -6,26 +6,24 @@ Nothing decided here can be seen in the bits of a result.
 from __future__ import annotations
 
 import ctypes
-import threading
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from itertools import product as combinations
+from typing import Any, NamedTuple
 
 from ..addresses import DIRECT, address_of
-from ..threads import Range, pool
+from ..threads import pool
 from . import kernels
 from .driver import FIELDS
 from .shape import KC, MC, NC, Geometry
+from .stages import Recipe, Stage, record
 
-SPLIT = 16_000_000  # products from which waking a thread pays
+SPLIT = 4_000_000  # products from which a product is cut into units for several threads
 FEW = 8  # rows so few that a panel of y is used up at once
 BRIEF = 500_000  # products below which the interpreter lock is kept
 STRIPE = 16  # k's packed at a time where columns are neighbours in memory
 STACK = 2**17  # bytes of scratch that may be on the stack
+CUTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)  # numbers of parts that are tried
 handle = id if DIRECT else address_of  # how an array is given to whole products
-RECORD = ctypes.c_int64 * len(FIELDS)
-_local = threading.local()
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,29 +70,39 @@ class Product:
     starts: tuple[Any, Any, Any]
 
 
-def scratch(size: int) -> int:
-    """The address of this thread's scratch memory."""
-    memory = getattr(_local, "memory", None)
-    if memory is None or memory.size < size + 64:
-        memory = _local.memory = np.empty(size + 64, dtype=np.uint8)
-    address = address_of(memory)
-    return address + -address % 64
+COST = 2  # of packing an element, in products
+
+
+class Cut(NamedTuple):
+    """How a product is cut: rows and columns of a unit, and which operands are packed whole before."""
+
+    rows: int
+    columns: int
+    whole_x: bool = False
+    whole_y: bool = False
 
 
 class Plan:
-    """A product made ready to run on any arrays of its layouts."""
+    """A product made ready to run on any arrays of its layouts: stages put at the end of a recipe.
+
+    `slots` are those of x, y and out. ``run(x, y, out)`` is set where a call of its own serves a small product.
+    """
 
     def __init__(
         self,
         product: Product,
+        recipe: Recipe | None = None,
+        slots: tuple[int, int, int] = (0, 1, 2),
         shape: Geometry | None = None,
         pack_x: bool | None = None,
         pack_y: bool | None = None,
+        cut: Cut | None = None,
     ) -> None:
-        self.product = product
-        self.whole: Any = None
-        self.parts = 0
-        self.work = product.m * product.n * product.k * len(product.starts[2])
+        self.product, self.slots = product, slots
+        self.recipe = recipe = recipe or Recipe(3)
+        self.brief: Any = None
+        self.batch = len(product.starts[2])
+        self.work = product.m * product.n * product.k * self.batch
         if not self.work:
             return
         self.shape = shape = shape or kernels.shape_for(product.dtype)
@@ -111,46 +119,115 @@ class Plan:
         self.narrow = min(wide, shape.vectors) * shape.lanes
         self.pack_x = self._packs_x() if pack_x is None else pack_x
         self.pack_y = self._packs_y() if pack_y is None else pack_y
-        self.units, self.parts, rows, columns = self._split()
-        self.entries = kernels.driver()
-        nc = self.columns if m <= FEW and self.pack_y else max(1, NC // self.columns) * self.columns
-        mc = MC // self.rows * self.rows
+        self.nc = (
+            self.columns if m <= FEW and self.pack_y else max(1, NC // self.columns) * self.columns
+        )
+        self.mc = MC // self.rows * self.rows
+        self.depth = min(KC, -(-product.k // shape.lanes) * shape.lanes)
+        self.cut = cut or self._cut()
+        self.parts = -(-m // self.cut.rows) * -(-n // self.cut.columns)
+        fields = self._fields(wide)
+        self.record = record([fields[name] for name in FIELDS], product)
+        self._add_stages()
+
+    def _fields(self, wide: int) -> dict[str, int]:
+        product, shape, cut = self.product, self.shape, self.cut
         x_width = shape.packed_vectors * shape.lanes
-        depth = min(KC, -(-product.k // shape.lanes) * shape.lanes)
-        x_bytes = -(-min(mc, m) // self.rows) * x_width * depth * shape.size if self.pack_x else 0
-        y_bytes = (min(nc, n) + self.columns) * depth * shape.size if self.pack_y else 0
-        self.scratch_bytes = x_bytes + y_bytes
-        fields = {
-            **self._operand("x", product.x, self.pack_x, product.starts[0]),
-            **self._operand("y", product.y, self.pack_y, product.starts[1]),
+        packs_x, packs_y = self.pack_x and not cut.whole_x, self.pack_y and not cut.whole_y
+        column = self.depth * shape.size
+        rows, columns = min(self.mc, cut.rows), min(self.nc, cut.columns)
+        x_bytes = -(-rows // self.rows) * x_width * column if packs_x else 0
+        y_bytes = (columns + self.columns) * column if packs_y else 0
+        self.scratch = x_bytes + y_bytes
+        side_by_side = isinstance(product.y, Strided) and product.y.row_step == shape.size
+        return {
+            **self._operand("x", cut.whole_x, product.m, self.rows, x_width),
+            **self._operand("y", cut.whole_y, product.n, self.columns, self.columns),
             "out_row": product.out_step,
             "out_batch": address_of(product.starts[2]),
-            "m": m,
-            "n": n,
+            "out_slot": self.slots[2],
+            "m": product.m,
+            "n": product.n,
             "k": product.k,
             "parts": self.parts,
-            "part_rows": rows,
-            "part_columns": columns,
-            "mc": mc,
-            "nc": nc,
+            "part_rows": cut.rows,
+            "part_columns": cut.columns,
+            "mc": self.mc,
+            "nc": self.nc,
             "rows": self.rows,
             "columns": self.columns,
             "narrow": self.narrow,
             "size": shape.size,
-            "x_width": x_width,
-            "depth": depth,
-            "stripe": STRIPE
-            if isinstance(product.y, Strided) and product.y.row_step == shape.size
-            else KC,
+            "depth": self.depth,
+            "stripe": STRIPE if side_by_side else KC,
             "y_at": x_bytes,
-            "scratch": self.scratch_bytes,
-            "units": self.units,
+            "scratch": self.scratch,
+            "units": self.batch * self.parts,
             **self._kernels(wide),
         }
-        if self.scratch_bytes <= STACK and (self.work < SPLIT or self.units == 1):
-            self.whole = self.entries.brief if self.work < BRIEF else self.entries.whole
-        self.record = RECORD(*(fields[name] for name in FIELDS))
+
+    def _operand(
+        self, name: str, whole: bool, extent: int, panel: int, width: int
+    ) -> dict[str, int]:
+        x: Operand = getattr(self.product, name)
+        place = ("x", "y").index(name)
+        starts, packed = self.product.starts[place], (self.pack_x, self.pack_y)[place]
+        if isinstance(x, Strided):
+            values = (x.row_step, x.k_step, x.row_step, x.k_step, 0, 0)
+        elif isinstance(x, Tabled):
+            values = (address_of(x.rows), address_of(x.ks), 0, 0, 8, 8)
+        else:
+            values = (self.shape.size, address_of(x.ks), self.shape.size, 0, 0, 8)
+        address = kernels.pack(self.shape, isinstance(x, Tabled)) if packed else 0
+        panels, slot, matrix = -(-extent // panel), 0, 0
+        if whole:
+            matrix = panels * width * self.depth * self.shape.size * -(-self.product.k // KC)
+            alone = len(set(starts.tolist())) == 1
+            slot = self.recipe.room(name, matrix * (1 if alone else self.batch))
+            matrix = 0 if alone else matrix
+        fields = (
+            *("row", "k", "row_bytes", "k_bytes", "row_entry", "k_entry", "batch", "pack"),
+            *("slot", "whole", "matrix", "panels", "panel", "width"),
+        )
+        own = (address_of(starts), address, self.slots[place], slot, matrix, panels, panel, width)
+        return {f"{name}_{f}": v for f, v in zip(fields, (*values, *own), strict=True)}
+
+    def _kernels(self, wide: int) -> dict[str, int]:
+        """Addresses of the micro-kernels that tiles of these sizes need."""
+        p, shape = self.product, self.shape
+        rest = p.m % self.rows
+        across = {"wide": (wide, False, p.n >= self.columns)}
+        across["narrow"] = (self.narrow // shape.lanes, True, bool(p.n % self.columns))
+        found = {}
+        for name, (vectors, masked, needed) in across.items():
+            form = vectors, masked, isinstance(p.y, Windowed)
+            found[f"{name}_full"] = kernels.micro(shape, self.rows, *form) if needed else 0
+            found[f"{name}_rest"] = kernels.micro(shape, rest, *form) if needed and rest else 0
+        return found
+
+    def _add_stages(self) -> None:
+        entries, p = kernels.driver(), self.product
+        blocks = -(-p.k // KC)
+        for i, (name, whole, extent, panel) in enumerate(
+            (
+                ("x", self.cut.whole_x, p.m, self.rows),
+                ("y", self.cut.whole_y, p.n, self.columns),
+            )
+        ):
+            if whole:
+                matrices = self.batch if len(set(p.starts[i].tolist())) > 1 else 1
+                units = matrices * blocks * -(-extent // panel)
+                work = COST * matrices * extent * p.k
+                self.recipe.add(Stage(getattr(entries, f"pack_{name}"), self.record, units, work))
+        units = self.batch * self.parts
+        stage = Stage(entries.run, self.record, units, self.work, self.scratch)
+        alone = not self.recipe.stages and self.recipe.arrays == 3 and max(self.slots) < 3
+        if alone and self.scratch <= STACK and (self.work < SPLIT or units == 1):
+            self.brief = entries.brief if self.work < BRIEF else entries.whole
+        self.recipe.add(stage)
         self.address = ctypes.addressof(self.record)
+
+    # --- decisions ----------------------------------------------------------------------------------
 
     def _packs_y(self) -> bool:
         p, size = self.product, self.shape.size
@@ -167,72 +244,42 @@ class Plan:
             return True
         return p.n > 4 * self.columns and p.m * p.k * self.shape.size > 2**17
 
-    def _split(self) -> tuple[int, int, int, int]:
-        """Units of work, parts of a matrix, and their rows and columns."""
-        p = self.product
-        batch = len(p.starts[2])
-        threads = pool.size if batch * p.m * p.n * p.k >= SPLIT else 1
-        if threads == 1 or batch >= 4 * threads:
-            return batch, 1, p.m, p.n
-        wanted = -(-threads // batch)
-        if p.n >= p.m or p.n >= 8 * wanted * self.columns:
-            tiles = -(-p.n // self.columns)
-            columns = -(-tiles // wanted) * self.columns
-            parts = -(-p.n // columns)
-            return batch * parts, parts, p.m, columns
-        tiles = -(-p.m // self.rows)
-        rows = -(-tiles // wanted) * self.rows
-        parts = -(-p.m // rows)
-        return batch * parts, parts, rows, p.n
-
-    def _operand(self, name: str, x: Operand, packed: bool, starts: Any) -> dict[str, int]:
-        if isinstance(x, Strided):
-            values = (x.row_step, x.k_step, x.row_step, x.k_step, 0, 0)
-        elif isinstance(x, Tabled):
-            values = (address_of(x.rows), address_of(x.ks), 0, 0, 8, 8)
-        else:
-            values = (self.shape.size, address_of(x.ks), self.shape.size, 0, 0, 8)
-        address = kernels.pack(self.shape, isinstance(x, Tabled)) if packed else 0
-        fields = ("row", "k", "row_bytes", "k_bytes", "row_entry", "k_entry", "batch", "pack")
-        return {
-            f"{name}_{f}": v
-            for f, v in zip(fields, (*values, address_of(starts), address), strict=True)
-        }
-
-    def _kernels(self, wide: int) -> dict[str, int]:
-        """Addresses of the micro-kernels that tiles of these sizes need."""
-        p, shape = self.product, self.shape
-        rest = p.m % self.rows
-        across = {"wide": (wide, False, p.n >= self.columns)}
-        across["narrow"] = (self.narrow // shape.lanes, True, bool(p.n % self.columns))
-        found = {}
-        for name, (vectors, masked, needed) in across.items():
-            form = vectors, masked, isinstance(p.y, Windowed)
-            found[f"{name}_full"] = kernels.micro(shape, self.rows, *form) if needed else 0
-            found[f"{name}_rest"] = kernels.micro(shape, rest, *form) if needed and rest else 0
-        return found
+    def _cut(self) -> Cut:
+        """The cut that looks quickest, if the time of a tile is 1 and packing a panel takes so many times that."""
+        p, threads = self.product, pool.size
+        if self.work < SPLIT or self.batch >= 4 * threads:
+            return Cut(p.m, p.n)
+        tiles_x, tiles_y = -(-p.m // self.rows), -(-p.n // self.columns)
+        lanes = self.shape.lanes
+        pack_x = 2 * lanes / self.columns * self.pack_x
+        near = isinstance(p.y, Strided) and p.y.row_step == self.shape.size
+        pack_y = (0.6 if near else 2) * lanes / self.rows * self.pack_y
+        sharable_y = bool(pack_y) and self.narrow == self.columns and p.m > FEW
+        blocks = -(-p.k // KC)
+        best, choice = float("inf"), Cut(p.m, p.n)
+        options = combinations(
+            sorted({-(-tiles_x // c) for c in CUTS}, reverse=True),
+            sorted({-(-tiles_y // c) for c in CUTS}, reverse=True),
+            (False, True) if pack_x else (False,),
+            (False, True) if sharable_y else (False,),
+        )
+        for down, across, whole_x, whole_y in options:
+            units = self.batch * -(-tiles_x // down) * -(-tiles_y // across)
+            turns = -(-across * self.columns // self.nc)
+            unit = down * across + 0.3 * across + 0.1 * down * turns + 1 / blocks
+            unit += (0 if whole_x else down * pack_x * turns) + (0 if whole_y else across * pack_y)
+            before = tiles_x * pack_x * whole_x + tiles_y * pack_y * whole_y
+            time = -(-units // threads) * unit + before / threads + (whole_x + whole_y) / blocks
+            if time < 0.995 * best:
+                best = time
+                choice = Cut(down * self.rows, across * self.columns, whole_x, whole_y)
+        return choice
 
     def __call__(self, x: Any, y: Any, out: Any) -> None:
-        """Runs on NumPy arrays."""
-        if self.whole is not None:
-            self.whole(self.address, handle(x), handle(y), handle(out))
-            return
-        if not self.work:
-            out.fill(0)
-            return
-        operands = address_of(x), address_of(y), address_of(out)
-        size = self.scratch_bytes
-        self.spread(
-            lambda begin, end, _: self.some(*operands, scratch(size), begin, end), self.units
-        )
-
-    def some(self, x: int, y: int, out: int, memory: int, begin: int, end: int) -> None:
-        """Runs some units on addresses, with scratch memory."""
-        self.entries.run(self.address, x, y, out, memory, begin, end)
-
-    def spread(self, part: Range, extent: int) -> None:
-        """Splits a range between threads if there is work enough."""
-        if self.work < SPLIT:
-            part(0, extent, 0)
+        """Runs on NumPy arrays, where the recipe is the product's alone."""
+        if self.brief is not None:
+            self.brief(self.address, handle(x), handle(y), handle(out))
+        elif self.work:
+            self.recipe(address_of(x), address_of(y), address_of(out))
         else:
-            pool.split(part, extent, 1)
+            out.fill(0)

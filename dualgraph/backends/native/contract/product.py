@@ -10,7 +10,10 @@ import numpy as np
 
 from ..jit import jit
 from ..threads import pool
+from .images import table
+from .layout import Lines
 from .plan import Plan, Product, Strided
+from .stages import Recipe
 
 LIMIT = 4096  # plans kept
 FEW = 8  # columns so few that the product is computed transposed
@@ -30,24 +33,26 @@ class _Call:
         starts = _starts(lead, x), _starts(lead, y)
         if len(starts[0]) > 1 and not starts[1].any() and _evenly(starts[0], m * xs.row_step):
             m, starts = m * len(starts[0]), (starts[0][:1], starts[1][:1])
-        self.matrices = len(starts[0]), m, n
-        self.turned = n <= FEW and m > n
-        if self.turned:
+        matrices = len(starts[0])
+        turned = n <= FEW and m > n
+        recipe, slots = Recipe(3), (0, 1, 2)
+        if turned:
+            lines = Lines(
+                x.dtype,
+                (table((matrices, m * n * size), (n, m * size))),
+                m,
+                table((matrices, m * n * size), (n, size)),
+                goal=n * size,
+            )
             m, n, xs, ys, starts = n, m, ys, xs, starts[::-1]
-        out_starts = np.arange(len(starts[0]), dtype=np.int64) * (m * n * size)
-        self.plan = Plan(Product(x.dtype.name, m, n, k, xs, ys, n * size, (*starts, out_starts)))
+            slots = (1, 0, 2) if m == 1 else (1, 0, recipe.room("turned", lines.bytes))
+        out_starts = np.arange(matrices, dtype=np.int64) * (m * n * size)
+        product = Product(x.dtype.name, m, n, k, xs, ys, n * size, (*starts, out_starts))
         # how to run on (x, y, out), out being C-contiguous
-        self.run: Callable[[Any, Any, Any], None] = self._turned if self.turned else self.plan
-
-    def _turned(self, x: Any, y: Any, out: Any) -> None:
-        """Computes the transpose; as a single column it lies in memory as the result does."""
-        if self.matrices[2] == 1:
-            self.plan(y, x, out)
-            return
-        batch, m, n = self.matrices
-        turned = np.empty((batch, n, m), out.dtype)
-        self.plan(y, x, turned)
-        np.copyto(out.reshape(self.matrices), turned.swapaxes(1, 2))
+        self.run: Callable[[Any, Any, Any], None]
+        self.run = plan = Plan(product, recipe, slots)
+        if turned and m > 1 and plan.work:
+            recipe.add(lines.stage(slots[2], 2))
 
 
 def _starts(lead: tuple[int, ...], x: Any) -> Any:

@@ -1,0 +1,168 @@
+"""Recipes: a contraction as stages over the arrays of a call and a workspace, for any number of threads."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from ..addresses import address_of
+from ..threads import pool
+from . import kernels
+from .team import LINE, MOVED, PART, SAMPLE, STAGE
+
+SLOTS = 16  # pointers of a recipe: the call's arrays, then places in its workspace
+SHARED = 250_000  # work, in products, that is not cut further
+HELPED = 2_000_000  # work from which other threads are asked to help
+KEPT = 2**27  # bytes of memory kept from call to call
+ALIGN = 64
+_local = threading.local()
+
+
+def memory(name: str, size: int) -> int:
+    """The address of memory for one purpose, this thread's own; kept for later calls until
+    less is asked for than too much to keep."""
+    kept = getattr(_local, name, None)
+    if kept is None or kept.size < size + ALIGN or (kept.size > KEPT >= size):
+        kept = np.empty(size + ALIGN, dtype=np.uint8)
+        setattr(_local, name, kept)
+    address = address_of(kept)
+    return address + -address % ALIGN
+
+
+@cache
+def _politely() -> int:
+    """The address of the system's function that offers the processor to others."""
+    library, name = ("kernel32", "SwitchToThread") if os.name == "nt" else (None, "sched_yield")
+    function = getattr(ctypes.CDLL(library), name)
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Stage:
+    """``function(record, pointers, scratch, begin, end)`` for `units` units that do not depend on each other.
+
+    `record` is a ctypes array of int64, `work` about how many products all units take, `scratch` the bytes
+    that a thread needs of its own.
+    """
+
+    function: int
+    record: Any
+    units: int
+    work: int
+    scratch: int = 0
+
+    @property
+    def grain(self) -> int:
+        """Units that are taken at a time."""
+        return max(
+            1, min(-(-self.units // pool.size), SHARED * self.units // max(1, 2 * self.work))
+        )
+
+
+def record(values: Sequence[int], kept: Any = None) -> Any:
+    """A record of int64, which keeps alive what it has addresses of."""
+    array = (ctypes.c_int64 * len(values))(*values)
+    array.kept = kept
+    return array
+
+
+class Recipe:
+    """Stages, each over what the ones before it have left; `arrays` of them are given by the caller.
+
+    Calls may run at once; each has a workspace of its own.
+    """
+
+    def __init__(self, arrays: int) -> None:
+        self.arrays = arrays
+        self.stages: list[Stage] = []
+        self.sizes: dict[str, int] = {}  # of the slots in the workspace
+        self._table: Any = None
+
+    def room(self, name: str, size: int) -> int:
+        """A slot for so many bytes of workspace; asked for twice, one that serves both purposes in turn."""
+        self.sizes[name] = max(size, self.sizes.get(name, 0))
+        slot = self.arrays + list(self.sizes).index(name)
+        assert slot < SLOTS, "too many slots"
+        return slot
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of workspace that a call needs."""
+        return sum(size + -size % ALIGN for size in self.sizes.values())
+
+    def add(self, *stages: Stage) -> None:
+        """Puts stages at the end; those without units are left out."""
+        self.stages += [s for s in stages if s.units]
+
+    @property
+    def work(self) -> int:
+        return sum(s.work for s in self.stages)
+
+    def make_ready(self) -> None:
+        """Builds the table that the team reads."""
+        fields = [
+            v
+            for s in self.stages
+            for v in (s.function, ctypes.addressof(s.record), s.units, s.grain)
+        ]
+        assert len(fields) == len(self.stages) * len(STAGE)
+        self._table = record(fields)
+        self.table = ctypes.addressof(self._table)
+        sizes = [size + -size % ALIGN for size in self.sizes.values()]
+        self.offsets = [0, *accumulate(sizes)]
+        self.scratch = max((s.scratch for s in self.stages), default=0)
+        widest = max((s.units for s in self.stages), default=0)
+        self.helpers = min(pool.size, widest) - 1 if self.work >= HELPED else 0
+        self._state = ctypes.c_int64 * (2 * LINE // 8 * len(self.stages))
+        self._pointers = ctypes.c_void_p * SLOTS
+        self.perform = kernels.team().perform
+
+    def __call__(self, *addresses: int) -> None:
+        """Runs on arrays at these addresses."""
+        if self._table is None:
+            self.make_ready()
+        *offsets, total = self.offsets
+        start = memory("workspace", total) if offsets else 0
+        pointers = self._pointers(*addresses, *[start + offset for offset in offsets])
+        state = self._state()
+        if self.helpers > 0:
+            pool.help(lambda: self.take(state, pointers), self.helpers)
+        self.take(state, pointers)
+
+    def take(self, state: Any, pointers: Any) -> None:
+        """Works through the stages with whoever else does."""
+        self.perform(
+            self.table,
+            len(self.stages),
+            state,
+            pointers,
+            memory("scratch", self.scratch),
+            _politely(),
+        )
+
+
+def for_each_sample(
+    samples: int, stages: Sequence[Stage], moved: Sequence[tuple[int, int]]
+) -> Stage:
+    """One stage that runs all of `stages` sample by sample; `moved` are slots and bytes of a sample that
+    lie in scratch memory then."""
+    offset, places = 0, []
+    for slot, size in moved:
+        places += [slot, size, offset]
+        offset += size + -size % ALIGN
+    parts = [
+        v for s in stages for v in (s.function, ctypes.addressof(s.record), s.units // samples)
+    ]
+    assert len(places) == len(moved) * len(MOVED) and len(parts) == len(stages) * len(PART)
+    assert len(SAMPLE) == 3
+    values = record([len(stages), len(moved), offset, *places, *parts], [s.record for s in stages])
+    scratch = offset + max(s.scratch for s in stages)
+    return Stage(kernels.team().each, values, samples, sum(s.work for s in stages), scratch)

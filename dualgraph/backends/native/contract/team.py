@@ -1,0 +1,117 @@
+"""Team: threads that work through the stages of a recipe together, each taking the next units that are left.
+
+A stage is a function ``f(record, pointers, scratch, begin, end)`` of units that may run in any order, at the
+same time. ``perform(stages, state, pointers, scratch, yield)`` takes units of the first stage until none is left,
+waits until those that others took are done, and goes on to the next stage. So any number of threads may call it
+for one job, whenever they come: one that comes late finds nothing left, and nobody waits for it.
+
+``state`` has two counters for each stage, in cache lines of their own: units taken, and units done.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from ..llvm_parts import I64, PTR, VOID
+from .code import Writer, i64
+
+STAGE = ("function", "record", "units", "grain")  # int64 each
+LINE = 64  # bytes between counters
+SPINS = 200  # looks at a counter before the processor is offered to others
+FUNCTION = (PTR, PTR, PTR, I64, I64)
+SAMPLE = (
+    "count",
+    "slots",
+    "room",
+)  # record of `each`, then for each slot MOVED, for each stage PART
+MOVED = ("slot", "bytes", "offset")  # pointers[slot] of sample i is scratch + offset - i * bytes
+PART = ("function", "record", "units")  # units of one sample
+
+
+class Callee:
+    """A function known by its address."""
+
+    def __init__(self, address: ir.Value, arguments: tuple[ir.Type, ...]) -> None:
+        self.function_type = ir.FunctionType(VOID, list(arguments))
+        self.type, self.get_reference = address.type, address.get_reference
+
+
+def _perform(module: ir.Module) -> None:
+    w = Writer(module, "perform", (PTR, I64, PTR, PTR, PTR, PTR))
+    b = w.b
+    stages, count, state, pointers, scratch, rest = w.fn.args
+    with w.loop(count) as stage:
+        entry = w.at(stages, w.scaled(stage.i, 8 * len(STAGE)))
+        function, record, units, grain = (w.word(entry, i64(j)) for j in range(len(STAGE)))
+        taken = w.at(state, w.scaled(stage.i, 2 * LINE))
+        done = w.at(taken, i64(LINE))
+        look, work, wait, spin, polite, after = (
+            w.fn.append_basic_block(n) for n in ("look", "work", "wait", "spin", "polite", "after")
+        )
+        b.branch(look)
+        b.position_at_end(look)
+        begin = b.atomic_rmw("add", taken, grain, "monotonic")
+        b.cbranch(b.icmp_signed("<", begin, units), work, wait)
+        b.position_at_end(work)
+        end = w.least(b.add(begin, grain), units)
+        callee = Callee(b.inttoptr(function, PTR), FUNCTION)
+        b.call(callee, [b.inttoptr(record, PTR), pointers, scratch, begin, end])
+        b.atomic_rmw("add", done, b.sub(end, begin), "release")
+        b.branch(look)
+        b.position_at_end(wait)
+        looks = b.phi(I64)
+        looks.add_incoming(i64(0), look)
+        finished = b.load_atomic(done, "acquire", 8, typ=I64)
+        b.cbranch(b.icmp_signed(">=", finished, units), after, spin)
+        b.position_at_end(spin)
+        looks.add_incoming(b.add(looks, i64(1)), spin)
+        b.cbranch(b.icmp_signed(">=", looks, i64(SPINS)), polite, wait)
+        b.position_at_end(polite)
+        b.call(_Yield(rest), [])
+        b.branch(wait)
+        looks.add_incoming(looks, polite)
+        b.position_at_end(after)
+    b.ret_void()
+
+
+class _Yield(Callee):
+    def __init__(self, address: ir.Value) -> None:
+        super().__init__(address, ())
+
+
+def _each(module: ir.Module) -> None:
+    """``each(record, pointers, scratch, begin, end)``: all stages for one sample after the other, so that what
+    they hand on stays in the cache: in memory of the thread's own."""
+    w = Writer(module, "each", FUNCTION)
+    b = w.b
+    record, pointers, scratch, begin, end = w.fn.args
+    count, slots, room = (w.word(record, i64(j)) for j in range(len(SAMPLE)))
+    with b.goto_entry_block():
+        own = b.alloca(I64, size=16)
+    own.align, own.type = 64, PTR
+    with w.loop(i64(16)) as turn:
+        b.store(w.word(pointers, turn.i), b.gep(own, [turn.i], source_etype=I64), align=8)
+    free = w.at(scratch, room)
+    moved = w.at(record, i64(8 * len(SAMPLE)))
+    parts = w.at(moved, w.scaled(slots, 8 * len(MOVED)))
+    with w.loop(end, begin) as sample:
+        with w.loop(slots) as turn:
+            entry = w.at(moved, w.scaled(turn.i, 8 * len(MOVED)))
+            slot, size, offset = (w.word(entry, i64(j)) for j in range(len(MOVED)))
+            place = w.at(scratch, b.sub(offset, b.mul(sample.i, size)))
+            b.store(b.ptrtoint(place, I64), b.gep(own, [slot], source_etype=I64), align=8)
+        with w.loop(count) as turn:
+            entry = w.at(parts, w.scaled(turn.i, 8 * len(PART)))
+            function, inner, units = (w.word(entry, i64(j)) for j in range(len(PART)))
+            first = b.mul(sample.i, units)
+            callee = Callee(b.inttoptr(function, PTR), FUNCTION)
+            b.call(callee, [b.inttoptr(inner, PTR), own, free, first, b.add(first, units)])
+    b.ret_void()
+
+
+def emit_team() -> str:
+    """IR of ``perform`` and ``each``."""
+    module = ir.Module(name="team")
+    _perform(module)
+    _each(module)
+    return str(module)
