@@ -13,14 +13,16 @@ import numpy as np
 
 from ..addresses import address_of
 from ..contract import kernels
-from ..contract.plan import SPLIT, Plan, Product, Strided, scratch
+from ..contract.plan import Cut, Plan, Product, Strided
 from ..contract.product import _starts
+from ..contract.stages import memory
 from ..jit import jit
 from ..threads import pool
 from . import backward, forward
 from .code import KEYS, LANES, ROWS, How
 
 LIMIT = 1024  # records kept
+SPLIT = 16_000_000  # products from which waking a thread pays
 ALIGN = 64
 _calls: dict[Any, Any] = {}
 _NONE = np.zeros(1, dtype=np.int64)
@@ -57,7 +59,7 @@ class _Call:
         self.kept: list[Any] = []
         self.memory = 0
         self.fields = {
-            "run": ctypes.cast(kernels.driver().run, ctypes.c_void_p).value or 0,
+            "run": kernels.driver().apart,
             "pack": kernels.pack(kernels.shape_for(self.dtype.name), False),
             "scale": struct.unpack("<q", struct.pack("<d", scale))[0],
             "queries": self.queries,
@@ -108,10 +110,11 @@ class _Call:
         table = np.zeros((2, KEYS + 1, 2), dtype=np.int64)
         for kind, rows, keys in self.block_sizes():
             m, n, k, x, y, step = sizes(rows, keys)
-            plan = Plan(Product(self.dtype.name, m, n, k, x, y, step, (_NONE, _NONE, _NONE)))
+            product = Product(self.dtype.name, m, n, k, x, y, step, (_NONE, _NONE, _NONE))
+            plan = Plan(product, cut=Cut(m, n))
             self.kept.append(plan)
-            self.product_memory = max(getattr(self, "product_memory", 0), plan.scratch_bytes)
-            table[kind, keys] = plan.address, plan.units
+            self.product_memory = max(getattr(self, "product_memory", 0), plan.scratch)
+            table[kind, keys] = plan.address, 1
         self.kept.append(table)
         return address_of(table)
 
@@ -168,7 +171,7 @@ class Forward(_Call):
         address = ctypes.addressof(self.given)
 
         def part(begin: int, end: int, _: int) -> None:
-            self.call(address, *pointers, scratch(self.memory), begin, end)
+            self.call(address, *pointers, memory("scratch", self.memory), begin, end)
 
         _spread(part, self.units, self.work)
 
@@ -213,7 +216,7 @@ class Backward(_Call):
     def __call__(self, pointers: tuple[int, ...]) -> None:
         def part(record: Any, begin: int, end: int, _: int) -> None:
             address = ctypes.addressof(record)
-            self.call(address, *pointers, scratch(self.memory), begin, end)
+            self.call(address, *pointers, memory("scratch", self.memory), begin, end)
 
         whole, by_keys, by_queries = self.given
         even = self.matrices % pool.size == 0 or self.matrices >= 4 * pool.size

@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from ..contract import driver, pack
 from ..contract.code import ELEMENTS, I8, Writer, i64
+from ..contract.team import Callee
 from ..llvm_parts import I1, I32, I64, LANES, PTR
 from ..scalar_llvm import LLVMScalar
 
@@ -98,7 +99,7 @@ class Kernel:
         b, p = self.w.b, self.p
         panel = self.place(to)
         values = [start, p[row], p[column], panel, p[width], rows, i64(ROWS)]
-        b.call(driver._Callee(b.inttoptr(p["pack"], PTR), pack.ARGUMENTS), values)
+        b.call(Callee(b.inttoptr(p["pack"], PTR), pack.ARGUMENTS), values)
         return panel
 
     def product(self, table: str, index: ir.Value, x: ir.Value, y: ir.Value, out: ir.Value) -> None:
@@ -116,7 +117,7 @@ class Kernel:
             i64(0),
             w.word(entries, b.add(at, i64(1))),
         ]
-        b.call(driver._Callee(b.inttoptr(self.p["run"], PTR), driver.ARGUMENTS), values)
+        b.call(Callee(b.inttoptr(self.p["run"], PTR), driver.ARGUMENTS), values)
 
     # --- blocks ----------------------------------------------------------------------------------------
 

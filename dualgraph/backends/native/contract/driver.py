@@ -62,6 +62,7 @@ FIELDS = (
     "narrow_full",
     "narrow_rest",
 )
+ARGUMENTS = (*[PTR] * 5, I64, I64)  # of ``apart``
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,18 +279,33 @@ def _emit_brief(module: ir.Module, run: ir.Function, header: int | None) -> None
     def field(name: str) -> ir.Value:
         return b.load(b.gep(record, [i64(FIELDS.index(name))], source_etype=I64), typ=I64)
 
+    scratch = b.alloca(I8, size=field("scratch"))
+    scratch.align, scratch.type = 64, PTR
+    b.call(run, [record, _pointers(b, operands), scratch, i64(0), field("units")])
+    b.ret_void()
+
+
+def _emit_apart(module: ir.Module, run: ir.Function) -> None:
+    """``apart(record, x, y, out, scratch, begin, end)``: ``run`` on operands given one by one."""
+    fn = ir.Function(module, ir.FunctionType(VOID, list(ARGUMENTS)), "apart")
+    b = ir.IRBuilder(fn.append_basic_block())
+    record, *operands, scratch, begin, end = fn.args
+    b.call(run, [record, _pointers(b, operands), scratch, begin, end])
+    b.ret_void()
+
+
+def _pointers(b: ir.IRBuilder, operands: list[ir.Value]) -> ir.Value:
+    """Operands in memory, as stages want them."""
     pointers = b.alloca(PTR, size=len(operands))
     pointers.type = PTR
     for i, operand in enumerate(operands):
         b.store(operand, b.gep(pointers, [i64(i)], source_etype=PTR), align=8)
-    scratch = b.alloca(I8, size=field("scratch"))
-    scratch.align, scratch.type = 64, PTR
-    b.call(run, [record, pointers, scratch, i64(0), field("units")])
-    b.ret_void()
+    return pointers
 
 
 def emit_driver(header: int) -> str:
-    """IR of ``run``, ``pack_x``, ``pack_y``, ``whole``, and ``flat``: ``whole`` on array objects with this header."""
+    """IR of ``run``, ``pack_x``, ``pack_y``, ``apart``, ``whole``, and ``flat``: ``whole`` on array objects with
+    this header."""
     module = ir.Module(name="driver")
     for name in ("x", "y"):
         Driver(module, f"pack_{name}").emit_pack(name)
@@ -297,4 +313,5 @@ def emit_driver(header: int) -> str:
     driver.emit()
     for place in (None, header):
         _emit_brief(module, driver.w.fn, place)
+    _emit_apart(module, driver.w.fn)
     return str(module)

@@ -75,6 +75,7 @@ class Entries:
     run: int
     pack_x: int
     pack_y: int
+    apart: int
     whole: Any
     brief: Any
 
@@ -82,7 +83,7 @@ class Entries:
 @cache
 def driver() -> Entries:
     """The compiled driver; the whole ones take array objects (their ids) if DIRECT, else addresses."""
-    stages = ("run", "pack_x", "pack_y")
+    stages = ("run", "pack_x", "pack_y", "apart")
     at = _machine((*stages, "whole", "flat"), emit_driver, HEADER).addresses
     whole = at["flat" if DIRECT else "whole"]
     return Entries(*(at[s] for s in stages), WHOLE(whole), BRIEF(whole))
