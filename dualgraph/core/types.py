@@ -8,6 +8,7 @@ from typing import NamedTuple
 from .devices import CPU, Device, as_device
 from .dtypes import BY_NAME, DType
 from .errors import GraphError, ShapeError
+from .symbolic import is_one
 
 Shape = tuple[int, ...]
 
@@ -61,12 +62,15 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
     for shape in shapes:
         offset = ndim - len(shape)
         for i, dim in enumerate(shape):
-            if dim != 1 and out[offset + i] != dim:
-                if out[offset + i] != 1:
+            have = out[offset + i]
+            if is_one(have):
+                out[offset + i] = dim
+            elif not is_one(dim) and have != dim and dim != 1:
+                if have != 1:
                     listed = " and ".join(str(s) for s in shapes)
                     raise ShapeError(
                         f"shapes {listed} do not broadcast: axis {offset + i - ndim} has "
-                        f"{out[offset + i]} and {dim}"
+                        f"{have} and {dim}"
                     )
                 out[offset + i] = dim
     return tuple(out)

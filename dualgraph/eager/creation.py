@@ -12,6 +12,7 @@ from ..core.backend import backend_for
 from ..core.context import state
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
+from ..core.symbolic import range_length, to_int
 from ..core.watch import note_read, origin_of
 from ..ops.arithmetic import cast, multiply, where
 from ..ops.comparison import greater_equal
@@ -216,7 +217,7 @@ def as_shape(size: tuple[Any, ...]) -> tuple[int, ...]:
     """``(2, 3)`` for arguments ``2, 3`` and ``(2, 3)`` alike."""
     if len(size) == 1 and not hasattr(size[0], "__index__"):
         size = tuple(size[0])
-    shape = tuple(int(d.__index__()) for d in size)
+    shape = tuple(to_int(d) for d in size)
     if any(d < 0 for d in shape):
         raise ArgumentError(describe("", "", f"a shape cannot have negative sizes: {shape}"))
     return shape
@@ -324,7 +325,7 @@ def arange(
     if step == 0:
         raise ArgumentError(describe("arange", f"{start}, {stop}, {step}", "the step cannot be 0"))
     whole = all(isinstance(v, int) for v in (start, stop, step))
-    size = max(0, ceil((stop - start) / step) if not whole else len(range(start, stop, step)))
+    size = max(0, ceil((stop - start) / step) if not whole else range_length(start, stop, step))
     chosen = dt.as_dtype(dtype) if dtype is not None else dt.default_of("int" if whole else "float")
     compute = dt.float32 if chosen in (dt.bfloat16, dt.float16) else chosen
     out = arange_op(

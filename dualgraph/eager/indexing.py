@@ -8,6 +8,7 @@ import numpy as np
 
 from ..core.dtypes import bool_, int64
 from ..core.errors import BoundsError, DTypeError, describe
+from ..core.symbolic import range_length, slice_indices, to_int
 from ..core.watch import origin_of
 from ..ops.arithmetic import cast, where
 from ..ops.indexing import index, index_put, index_shape, nonzero_places
@@ -118,11 +119,11 @@ class Plan:
         self.layout.append(layout)
 
     def _slice(self, x: Tensor, axis: int, k: slice) -> None:
-        k = slice(*(None if v is None else v.__index__() for v in (k.start, k.stop, k.step)))
+        k = slice(*(None if v is None else to_int(v) for v in (k.start, k.stop, k.step)))
         if k.step == 0:
             raise BoundsError(describe("index", str(x.type), "a slice step cannot be 0"))
-        start, stop, step = k.indices(x.shape[axis])
-        if len(range(start, stop, step)) == 0:
+        start, stop, step = slice_indices(k, x.shape[axis])
+        if range_length(start, stop, step) == 0:
             start, stop, step = 0, 0, 1
         elif step < 0 and stop < 0:
             stop = -1
@@ -209,8 +210,8 @@ def _basic(shape: Ints, key: Any) -> tuple[Ints, Ints, Ints, Ints] | None:
             start = k % n
             stop, step = start + 1, 1
         elif type(k) is slice and (k.step is None or type(k.step) is int) and k.step != 0:
-            start, stop, step = k.indices(n)
-            count = len(range(start, stop, step))
+            start, stop, step = slice_indices(k, n)
+            count = range_length(start, stop, step)
             if step < 1 or count == 0:
                 return None
             out.append(count)

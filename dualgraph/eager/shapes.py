@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core import dtypes as dt
 from ..core.errors import ArgumentError, ShapeError, describe
+from ..core.symbolic import to_int
 from ..core.types import broadcast_shapes
 from ..ops import arithmetic as ar
 from ..ops import movement as mv
@@ -25,7 +26,7 @@ Axis = int | Sequence[int] | None
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     """x under another shape; one size may be -1 and is then worked out."""
     x = as_operand(x)
-    wanted = tuple(int(d) for d in ((shape,) if hasattr(shape, "__index__") else shape))
+    wanted = tuple(to_int(d) for d in ((shape,) if hasattr(shape, "__index__") else shape))
     if wanted.count(-1) > 1:
         raise ShapeError(describe("reshape", f"{x.type}, {wanted}", "only one size can be -1"))
     if -1 in wanted:
@@ -158,7 +159,7 @@ def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, without it."""
     x = as_operand(x)
     place = normalize_axis(axis, x.ndim)
-    return tuple(squeeze(cut(x, place, i, i + 1), place) for i in range(x.shape[place]))
+    return tuple(squeeze(cut(x, place, i, i + 1), place) for i in range(int(x.shape[place])))
 
 
 def moveaxis(x: Any, source: Axis, destination: Axis, /) -> Tensor:
@@ -207,14 +208,14 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
         )
     counts = as_operand(repeats).tolist()
     counts = counts * x.shape[place] if len(counts) == 1 else counts
-    places = [i for i, n in enumerate(counts) for _ in range(n)]
+    places = [i for i, n in enumerate(counts) for _ in range(int(n))]
     return index(x, asarray(places, dtype=dt.int64, device=x.device), dims=(place,))
 
 
 def pad(x: Any, widths: Any, value: Any = 0) -> Tensor:
     """x surrounded by `value`: one (before, after) pair an axis; negative widths cut."""
     x = as_operand(x)
-    pairs = tuple((int(a), int(b)) for a, b in widths)
+    pairs = tuple((to_int(a), to_int(b)) for a, b in widths)
     if any(a < 0 or b < 0 for a, b in pairs):
         starts = tuple(0 if a >= 0 else -a for a, _ in pairs)
         stops = tuple(d if b >= 0 else d + b for d, (_, b) in zip(x.shape, pairs, strict=True))

@@ -8,6 +8,7 @@ from math import prod
 from typing import Any, TypeVar
 
 from ..core.composite import composite
+from ..core.symbolic import to_float
 from .arithmetic import abs, cast, divide, multiply, sqrt, square, subtract, where
 from .axes import normalize_axes
 from .comparison import isfinite
@@ -46,7 +47,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     [2.0, 3.0]
     """
     axes = normalize_axes(axis, x.ndim)
-    return divide(reduce_sum(x, axes=axes, keepdims=keepdims), float(_count(x, axes)))
+    return divide(reduce_sum(x, axes=axes, keepdims=keepdims), to_float(_count(x, axes)))
 
 
 @composite
@@ -63,7 +64,7 @@ def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False
     axes = normalize_axes(axis, x.ndim)
     centred = subtract(x, mean(x, axis=axes, keepdims=True))
     squares = square(abs(centred) if x.dtype.is_complex else centred)
-    freedom = max(float(_count(x, axes) - correction), 0.0)
+    freedom = max(to_float(_count(x, axes) - correction), 0.0)
     return divide(reduce_sum(squares, axes=axes, keepdims=keepdims), freedom)
 
 

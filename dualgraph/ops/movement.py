@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.errors import ArgumentError, DTypeError, ShapeError
 from ..core.kinds import check_axes, movement
+from ..core.symbolic import range_length
 from ..core.types import TensorType
 
 Ints = tuple[int, ...]
@@ -115,7 +116,7 @@ def slice_shape(shape: Ints, starts: Ints, stops: Ints, steps: Ints) -> Ints:
         )
         if s == 0 or not inside:
             raise ArgumentError(f"slice {a}:{b}:{s} does not lie in an axis of {d}")
-    return tuple(len(range(a, b, s)) for a, b, s in zip(starts, stops, steps, strict=True))
+    return tuple(range_length(a, b, s) for a, b, s in zip(starts, stops, steps, strict=True))
 
 
 def _slice_samples(rng: Any) -> list[Any]:

@@ -1,21 +1,25 @@
 """Canonical nests: equal code is equal text, whatever its values are called and however often it runs.
 
-Values, axes and buffers are numbered in order of appearance. The extent of the outermost parallel axis is
-the caller's affair (it gives the range), so a stand-in takes its place: one code serves all batch sizes.
+Values, axes and buffers are numbered in order of appearance; symbolic numbers become `Size`s. The extent
+of the outermost parallel axis is the caller's affair (it gives the range), so a stand-in takes its place:
+one code serves all batch sizes.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+from operator import itemgetter
 from typing import Any
 
+from ...core.symbolic import SymInt, source
 from .llvm_parts import LANES, accesses
 from .loop_ir import (
     Affine,
     Apply,
     Axis,
     Buffer,
+    Extent,
     Load,
     Loop,
     Nest,
@@ -28,15 +32,19 @@ from .loop_ir import (
 )
 
 
-def canonical(nest: Nest, buffers: tuple[Buffer, ...]) -> tuple[Nest, tuple[int, ...]]:
-    """The nest renumbered, and which buffers of the kernel its buffers are; scratch is last."""
+def canonical(
+    nest: Nest, buffers: tuple[Buffer, ...]
+) -> tuple[Nest, tuple[int, ...], tuple[SymInt, ...]]:
+    """The nest renumbered, which buffers of the kernel its buffers are (scratch is last), and what its
+    symbolic sizes are."""
     numbers = _Numbers()
     used = dict.fromkeys(buffer for buffer, _ in accesses(nest.body))
     for buffer in sorted(used, key=lambda i: buffers[i].role == "scratch"):
         numbers.buffer(buffer)
     body = tuple(numbers.statement(s) for s in nest.body)
     parallel = next(s for s in walk(body) if isinstance(s, Loop) and s.parallel)
-    return Nest(_replaced(body, parallel, _without_extent(parallel))), tuple(numbers.buffers)
+    whole = _replaced(body, parallel, _without_extent(parallel))
+    return Nest(whole), tuple(numbers.buffers), tuple(s.value for s in numbers.sizes.values())
 
 
 def _without_extent(loop: Loop) -> Loop:
@@ -71,6 +79,12 @@ class _Numbers:
         self.values: dict[int, int] = {}
         self.axes: dict[int, int] = {}
         self.buffers: dict[int, int] = {}
+        self.sizes: dict[str, Size] = {}
+
+    def size(self, n: Extent) -> Extent:
+        if type(n) is not SymInt:
+            return n
+        return self.sizes.setdefault(source(n), Size(len(self.sizes), value=n))
 
     def value(self, old: int) -> int:
         return self.values.setdefault(old, len(self.values))
@@ -82,10 +96,11 @@ class _Numbers:
         return self.buffers.setdefault(old, len(self.buffers))
 
     def index(self, index: Affine) -> Affine:
-        return Affine(index.const, tuple(sorted((self.axis(a), c) for a, c in index.terms)))
+        terms = sorted(((self.axis(a), c) for a, c in index.terms), key=itemgetter(0))
+        return Affine(self.size(index.const), tuple((a, self.size(c)) for a, c in terms))
 
     def counters(self, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        return tuple(replace(a, id=self.axis(a.id)) for a in axes)
+        return tuple(replace(a, id=self.axis(a.id), extent=self.size(a.extent)) for a in axes)
 
     def statement(self, s: Statement) -> Statement:
         changes: dict[str, Any] = {}
@@ -102,7 +117,7 @@ class _Numbers:
         if isinstance(s, Store):
             changes["value"] = self.value(s.value)
         elif isinstance(s, Tile):
-            changes["dest"] = self.buffer(s.dest)
+            changes |= {"dest": self.buffer(s.dest), "stride": self.size(s.stride)}
         elif not isinstance(s, Loop | Reduce):
             changes["dest"] = self.value(s.dest)
         if isinstance(s, Apply):

@@ -113,7 +113,7 @@ class Folding:
                 like = e.s.wrap(e.zero(fold.dtype), fold.dtype.name)
                 e.values[fold.dest] = e.s.const(of_nothing(fold.monoid, fold.dtype), like)
             return
-        total = e.i64(self.n) if self.n is not None else e.i64(self.r.axes[0].extent)
+        total = self.total()
         block = self.block_along if self.r.vector else self.block_across
         if self.n is not None and self.n <= BLOCK:
             results = block(e.i64(0), total)
@@ -130,7 +130,27 @@ class Folding:
             results = [self.tree(m, blocks, f) for m, f in zip(stores, self.r.folds, strict=True)]
         for fold, x in zip(self.r.folds, results, strict=True):
             x = self.finish(fold, x)
+            if self.r.most:
+                x = self.unless_empty(fold, total, x)
             e.values[fold.dest] = e.s.wrap(e.splat(x.ir), x.dtype) if self.r.vector else x
+
+    def total(self) -> ir.Value:
+        """How many places there are."""
+        if self.n is not None:
+            return self.e.i64(self.n)
+        out = self.e.i64(self.r.axes[0].extent)
+        for axis in self.r.axes[1:]:
+            out = self.b.mul(out, self.e.i64(axis.extent))
+        return out
+
+    def unless_empty(self, fold: Fold, total: ir.Value, x: Lanes) -> Lanes:
+        """The fold of nothing if there are no places (largest and smallest ones were asked for some)."""
+        if fold.monoid in ("max", "min"):
+            return x
+        s = self.narrow if self.r.vector else self.e.s
+        nothing = s.const(of_nothing(fold.monoid, fold.dtype), x)
+        empty = self.b.icmp_signed("==", total, self.e.i64(0))
+        return s.wrap(self.b.select(empty, nothing.ir, x.ir), x.dtype)
 
     def finish(self, fold: Fold, x: Lanes) -> Lanes:
         """The order of comparison leaves no trace: -0.0 becomes 0.0."""
@@ -248,9 +268,10 @@ class Folding:
 
     def block_memory(self, kind: ir.Type) -> ir.Value:
         """Memory for the results of all blocks."""
-        if self.n is None:
-            return self.e.scratch_memory(0)
-        count = -(-self.n // BLOCK)
+        most = self.r.most if self.n is None else self.n
+        if not most:
+            return self.e.scratch_memory(0)  # as much as the caller thinks fit
+        count = -(-most // BLOCK)
         bytes_each = 8 * (1 if self.r.vector else self.e.lanes)
         if count * bytes_each <= ON_STACK:
             return self.e.stack(kind, count)

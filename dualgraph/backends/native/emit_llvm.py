@@ -5,14 +5,14 @@ parallel loop; nests that are equal but for their buffers share one. ``buffers``
 inputs and outputs that the nest uses, in its order, and one more to scratch memory if it uses some (the table
 ``scratch`` says how many bytes); ``sizes``
 to what its `Size`s stand for. ``run(buffers, extents)`` runs all turns of all nests on the kernel's buffers:
-``extents`` has the number of turns of each. Code does not depend on that, so kernels that differ in it alone
-are one text. The text needs no optimisation passes: only LLVM's code generator runs on it.
+``extents`` has the number of turns of each, then the sizes of each. Code does not depend on that, so kernels
+that differ in it alone are one text. The text needs no optimisation passes: only LLVM's code generator runs on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,7 @@ from llvmlite import ir
 
 from ...core.dtypes import DType
 from ...core.prim import REGISTRY
+from ...core.symbolic import SymInt, renamed, source
 from .canonical import canonical
 from .emit_nest import NestEmitter
 from .llvm_parts import I8, I64, PTR, VOID, arguments
@@ -32,10 +33,11 @@ SCRATCH = "scratch"  # a table in the code: the scratch bytes that each nest wan
 
 @dataclass(frozen=True, slots=True)
 class NestCode:
-    """The function of a nest, and which arguments of the kernel it takes."""
+    """The function of a nest, which arguments of the kernel it takes, and what the sizes are that it wants."""
 
     symbol: str
     order: tuple[int, ...]
+    sizes: tuple[SymInt, ...] = ()
 
 
 class Code:
@@ -56,13 +58,12 @@ class Code:
         self.parts: dict[str, tuple[str, Kernel]] = {}
         nests = []
         for nest in kernel.nests:
-            own, used = canonical(nest, kernel.buffers)
+            own, used, sizes = canonical(nest, kernel.buffers)
             part = Kernel(tuple(kernel.buffers[i] for i in used), (own,))
-            symbol, _ = self.parts.setdefault(
-                repr(part), (f"body{len(self.parts)}", part)
-            )  # repr tells 0.0 from -0.0
+            key = repr(part) + renamed(" ".join(map(source, sizes)))  # tells 0.0 from -0.0
+            symbol, _ = self.parts.setdefault(key, (f"body{len(self.parts)}", part))
             order = tuple(i for i in used if kernel.buffers[i].role != "scratch")
-            nests.append(NestCode(symbol, order))
+            nests.append(NestCode(symbol, order, sizes))
         self.nests = tuple(nests)
 
     @property
@@ -85,7 +86,8 @@ class Code:
             return None
         parts = "\n".join(self.parts)
         count = arguments(self.kernel)
-        return f"{self.has_fma} {self.header} {self.flat} {count} {self.nests}\n{parts}"
+        nests = [(n.symbol, n.order, len(n.sizes)) for n in self.nests]
+        return f"{self.has_fma} {self.header} {self.flat} {count} {nests}\n{parts}"
 
     def text(self) -> str:
         """The IR. Raises Unsupported where an op's body uses what the scalar language lacks."""
@@ -96,9 +98,7 @@ class Code:
         }
         _emit_table(module, [scratch[nest.symbol] for nest in self.nests])
         count = arguments(self.kernel)
-        nests = [
-            NestCode(n.symbol, n.order + (count,) * bool(scratch[n.symbol])) for n in self.nests
-        ]
+        nests = [replace(n, order=n.order + (count,) * bool(scratch[n.symbol])) for n in self.nests]
         if self.flat:
             assert self.header is not None
             _emit_flat(module, self.kernel, nests[0], self.header)
@@ -143,8 +143,11 @@ def _emit_run(module: ir.Module, nests: list[NestCode]) -> ir.Function:
                 slot = b.gep(buffers, [ir.Constant(I64, i)], source_etype=PTR)
                 _put(b, block, place, b.load(slot, typ=PTR))
         end = b.load(b.gep(extents, [ir.Constant(I64, k)], source_etype=I64), typ=I64)
-        zero, none = ir.Constant(I64, 0), ir.Constant(PTR, None)
-        b.call(module.globals[nest.symbol], [given, none, zero, end])
+        sizes = ir.Constant(PTR, None)
+        if nest.sizes:
+            at = len(nests) + sum(len(n.sizes) for n in nests[:k])
+            sizes = b.gep(extents, [ir.Constant(I64, at)], source_etype=I64)
+        b.call(module.globals[nest.symbol], [given, sizes, ir.Constant(I64, 0), end])
     b.ret_void()
     return fn
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from ...core.symbolic import guarded
 from .emit_base import Writer
 from .llvm_parts import (
     I1,
@@ -48,11 +49,17 @@ class Digits:
     def run(self, index: Affine) -> bool:
         """Whether the places of all lanes are neighbours."""
         step: Any = 1
-        for axis in reversed(self.axes):
-            if index.coefficient(axis.id) != step:
-                return False
-            step = step * axis.extent
+        with guarded(proving=True):
+            for axis in reversed(self.axes):
+                if worth(index.coefficient(axis.id)) != step:
+                    return False
+                step = step * worth(axis.extent)
         return True
+
+
+def worth(n: Extent) -> Any:
+    """What an extent is known to be: the symbolic number that a size stands for."""
+    return n.value if isinstance(n, Size) and n.value is not None else n
 
 
 class MemoryWriter(Writer):

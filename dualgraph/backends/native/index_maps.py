@@ -9,6 +9,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from ...core.symbolic import hint
 from ...core.types import Shape
 from .loop_ir import Affine, Unsupported
 
@@ -91,9 +92,11 @@ def _divmod(x: Affine, d: int, extents: Extents) -> tuple[Affine, Affine]:
     if any(c < 0 for _, c in x.terms) or x.const < 0:  # type: ignore[operator]
         raise Unsupported("reshape of a flipped index")
     digit = Affine(x.const % d, tuple(low))
-    if digit.const + sum(c * (extents[a] - 1) for a, c in low) >= d:  # type: ignore[operator,misc]
+    most = digit.const + sum(c * (extents[a] - 1) for a, c in low)  # type: ignore[operator,misc]
+    if not (hint(most) < hint(d) and most < d):  # what does not fit here may be split for all sizes
         for a, c in low:
-            if d % c == 0 and extents[a] % (d // c) == 0 and extents[a] > d // c:  # type: ignore[operator]
+            whole = d % c == 0 and extents[a] % (d // c) == 0  # type: ignore[operator]
+            if whole and hint(extents[a]) > hint(d // c):  # type: ignore[operator]
                 raise Split(a, d // c)  # type: ignore[operator]
         raise Unsupported("reshape that is not affine")
     return digit, Affine(x.const // d, tuple(high))

@@ -5,14 +5,18 @@ from __future__ import annotations
 import ctypes
 from collections import OrderedDict
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from ...core.symbolic import guarded, plain
 from ...static.graph import Graph
 from .addresses import DIRECT, HEADER, address_of
-from .emit_llvm import SCRATCH, Code
+from .emit_llvm import SCRATCH, Code, NestCode
 from .jit import Machine, jit
 from .llvm_parts import arguments
 from .loop_ir import Kernel, Loop, Nest, Reduce, Size, Unsupported
@@ -38,7 +42,9 @@ def lowered(body: Graph, in_strides: Strides | None = None) -> Kernel:
     found = _recent.get(id(body))
     if in_strides is None and found is not None and found[0] is body:
         return found[1]
-    kernel = lower(body, in_strides, weigh)
+    with guarded(proving=True) as guards:
+        kernel = lower(body, in_strides, weigh)
+    kernel = replace(kernel, guards=tuple(guards))
     if in_strides is None:
         _remember(_recent, id(body), (body, kernel))
     return kernel
@@ -71,20 +77,31 @@ def machine_of(code: Code) -> Machine:
 
 
 class NestCall:
-    """The compiled function of one nest: it runs turns ``begin <= i < end`` of the parallel loop."""
+    """The compiled function of one nest: it runs turns ``begin <= i < end`` of the parallel loop.
 
-    def __init__(self, nest: Nest, order: tuple[int, ...], address: int) -> None:
+    ``sizes`` is the address of the sizes it is given (None: it wants none).
+    """
+
+    def __init__(self, nest: Nest, code: NestCode, more: tuple[int, ...], address: int) -> None:
         loop = nest.parallel
         self.call = NEST(address)
-        self.order = order  # of the kernel's arguments; one past the last: scratch
+        self.order = code.order + more  # of the kernel's arguments; one past the last: scratch
         self.extent = extent(loop) or 0
         self.grain = GRAIN if loop.vector and loop.axes else 1
         self.work = nest.work
+        self.numbers = code.sizes
+        self.sizes: int | None = None
+
+    def at(self, extent: int, work: int, sizes: int) -> NestCall:
+        """The same code for other sizes."""
+        out = copy(self)
+        out.extent, out.work, out.sizes = extent, work, sizes if self.numbers else None
+        return out
 
     def run(self, block: Any, begin: int, end: int) -> None:
         """Runs some turns on a kernel's argument block."""
         own = (ctypes.c_void_p * len(self.order))(*[block[i] for i in self.order])
-        self.call(own, None, begin, end)
+        self.call(own, self.sizes, begin, end)
 
 
 class NativeKernel:
@@ -111,13 +128,41 @@ class NativeKernel:
         self._call_objects = OBJECTS(addresses["objects"])
         self._ids = ctypes.c_void_p * arguments(kernel)
         self.nests = tuple(
-            NestCall(nest, own.order + (arguments(kernel),) * bool(need), addresses[own.symbol])
+            NestCall(nest, own, (arguments(kernel),) * bool(need), addresses[own.symbol])
             for nest, own, need in zip(kernel.nests, code.nests, needs, strict=True)
         )
-        self._extents = (ctypes.c_int64 * count)(*(n.extent for n in self.nests))
-        self.extents = ctypes.addressof(self._extents)
         self.overwritable = code.overwritable
-        self.large = any(n.work >= PARALLEL_WORK for n in self.nests)
+        self._set_sizes(plain(self.symbolic))
+
+    def _set_sizes(self, values: Sequence[int]) -> None:
+        """Takes for each nest its extent, for each its work, then the sizes of all."""
+        count = len(self.nests)
+        own = (*values[:count], *values[2 * count :])
+        self._extents = (ctypes.c_int64 * len(own))(*own)
+        self.extents = at = ctypes.addressof(self._extents)
+        at += 8 * count
+        nests = []
+        for nest, turns, work in zip(self.nests, values, values[count:], strict=False):
+            nests.append(nest.at(turns, work, at))
+            at += 8 * len(nest.numbers)
+        self.nests = tuple(nests)
+        self.large = any(n.work >= PARALLEL_WORK for n in nests)
+
+    @cached_property
+    def symbolic(self) -> tuple[Any, ...]:
+        """The numbers that other sizes change, as `resized` takes their values."""
+        loops = [n.parallel for n in self.kernel.nests]
+        return (
+            *(extent(loop) or 0 for loop in loops),
+            *(n.work for n in self.kernel.nests),
+            *(v for n in self.nests for v in n.numbers),
+        )
+
+    def resized(self, values: Sequence[int]) -> NativeKernel:
+        """The same code for other sizes: `values` for what ``symbolic`` lists."""
+        out = copy(self)
+        out._set_sizes(values)
+        return out
 
     def assembly(self) -> str:
         """The machine's assembly language, to read."""

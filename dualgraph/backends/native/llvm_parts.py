@@ -68,5 +68,5 @@ def to_memory(b: ir.IRBuilder, x: ir.Value, dtype: DType, lanes: int) -> ir.Valu
 def extent_of(axes: tuple[Axis, ...]) -> int | None:
     """The product of extents, or None where one is known only at the call."""
     if any(isinstance(a.extent, Size) for a in axes):
-        return None
+        return 0 if any(a.extent == 0 for a in axes) else None
     return prod(a.extent for a in axes)  # type: ignore[misc]

@@ -17,7 +17,7 @@ that reads it or in a block around that one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ...core.dtypes import DType
@@ -31,11 +31,12 @@ class Unsupported(Exception):
 class Size:
     """An extent or stride known only at the call: entry `position` of the sizes given to the kernel.
 
-    ``least`` is what it is known to reach.
+    ``least`` is what it is known to reach, ``value`` the symbolic number it stands for, where there is one.
     """
 
     position: int
     least: int = 0
+    value: Any = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"s{self.position}"
@@ -59,7 +60,7 @@ class Axis:
 class Affine:
     """``const + sum(coefficient * axis)``: a place in a buffer, in elements. Terms are sorted by axis id."""
 
-    const: int = 0
+    const: Extent = 0
     terms: tuple[tuple[int, Extent], ...] = ()
 
     @property
@@ -71,19 +72,20 @@ class Affine:
 
     def __add__(self, other: Affine | int) -> Affine:
         if isinstance(other, int):
-            return Affine(self.const + other, self.terms)
+            return Affine(self.const + other, self.terms)  # type: ignore[operator]
         sums: dict[int, Any] = dict(self.terms)
         for axis, c in other.terms:
             sums[axis] = sums.get(axis, 0) + c
         return Affine(
-            self.const + other.const, tuple(sorted((a, c) for a, c in sums.items() if c != 0))
+            self.const + other.const,  # type: ignore[operator]
+            tuple(sorted((a, c) for a, c in sums.items() if c != 0)),
         )
 
     def __mul__(self, factor: int) -> Affine:
         if factor == 0:
             return Affine()
         scaled = tuple((a, c * factor) for a, c in self.terms)  # type: ignore[operator]
-        return Affine(self.const * factor, scaled)
+        return Affine(self.const * factor, scaled)  # type: ignore[operator]
 
     def __str__(self) -> str:
         parts = [f"i{a}" if c == 1 else f"{c}*i{a}" for a, c in self.terms]
@@ -191,12 +193,14 @@ class Reduce:
     """Runs `body` over the row-major product of `axes` and folds values away.
 
     ``vector``: the folded places lie along the vector lanes; else each lane is an output of its own.
+    ``most``: an upper bound of the places, where they are known only at the call (0: none).
     """
 
     axes: tuple[Axis, ...]
     body: tuple[Statement, ...]
     folds: tuple[Fold, ...]
     vector: bool = True
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +237,14 @@ class Nest:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """Nests that run one after the other over common buffers."""
+    """Nests that run one after the other over common buffers.
+
+    Extents and strides may be symbolic; ``guards`` are the conditions on their symbols under which it holds.
+    """
 
     buffers: tuple[Buffer, ...]
     nests: tuple[Nest, ...]
+    guards: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         args = ", ".join(

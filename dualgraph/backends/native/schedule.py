@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 
+from ...core.symbolic import hint, is_symbolic, require, source
 from .axes import AxisMap
 from .expressions import Expr
 from .index_maps import linear, strides_of
@@ -34,6 +35,7 @@ INT32 = 2**31  # counters of lanes that run across the ends of rows are 32 bits 
 SHORT = 12  # elements; vectors run across the ends of rows shorter than that
 KEEP_COST = 12  # instructions from which a value is rather kept than computed again
 KEEP_BYTES = 2**18  # of a row of kept values
+MOST = 2**15  # places that folds over symbolic axes have room for, at least
 
 
 @dataclass(slots=True)
@@ -91,7 +93,8 @@ class NestSchedule:
     def plain(self) -> tuple[Statement, ...]:
         """No reductions: vectors along the last axis, what does not vary along it computed before it."""
         total = prod(self.extents[a] for a in self.outer)
-        flat = len(self.outer) <= 1 or (self.extents[self.outer[-1]] < SHORT and total < INT32)
+        short = len(self.outer) > 1 and hint(self.extents[self.outer[-1]]) < SHORT
+        flat = len(self.outer) <= 1 or (short and total < INT32)
         rows = frozenset() if flat else self.level - set(self.outer[-1:])
         stores = tuple(self.store(o) for o in self.group)
         fixed = tuple(self.statement(e) for e in self.exprs if e.axes <= rows)
@@ -223,9 +226,11 @@ class NestSchedule:
         for e in borders.values():
             size = prod(self.extents[a] for a in uses[e.id][0].over)
             same_loops = len({p.over for p in uses[e.id]}) == 1
-            if same_loops and size * e.dtype.itemsize <= KEEP_BYTES and self.cost(e) >= KEEP_COST:
+            dear = same_loops and self.cost(e) >= KEEP_COST
+            if dear and size * e.dtype.itemsize <= KEEP_BYTES:
                 out[e.id] = len(self.buffers)
-                self.buffers.append(Buffer(e.dtype, "scratch", size))
+                room = KEEP_BYTES // e.dtype.itemsize if is_symbolic(size) else size
+                self.buffers.append(Buffer(e.dtype, "scratch", room))
         return out
 
     def cost(self, e: Expr) -> int:
@@ -252,7 +257,7 @@ class NestSchedule:
 
     def vectors_across(self) -> bool:
         """Whether vectors lie along the last outer axis (each lane a reduction of its own)."""
-        if not self.outer or self.extents[self.outer[-1]] < 8:
+        if not self.outer or hint(self.extents[self.outer[-1]]) < 8:
             return False
         along = {e.data[1][-1] for e in self.folds if e.data[1]}
         loads = [e.data[1] for e in self.exprs if e.form == "load" and len(e.axes) > 1]
@@ -261,10 +266,26 @@ class NestSchedule:
         return bool(columns > rows)
 
     def reduce(self, p: Pass, saved: dict[int, int], vector: bool) -> Reduce:
-        if len(p.over) > 1 and prod(self.extents[a] for a in p.over) >= INT32:
+        total = prod(self.extents[a] for a in p.over)
+        if len(p.over) > 1 and total >= INT32:
             raise Unsupported("a fold of several axes over so many elements")
         results = tuple(Fold(e.id, e.dtype, e.data[0], e.args[0].id) for e in p.folds)
-        return Reduce(self.counters(p.over), tuple(self.moving(p, saved)), results, vector)
+        body, most = tuple(self.moving(p, saved)), self.most(total, p.folds)
+        return Reduce(self.counters(p.over), body, results, vector, most)
+
+    def most(self, total: int, folds: list[Expr]) -> int:
+        """The most places that a symbolic fold is made for; beyond that (or for none, where that has no
+        value) the guards ask for another kernel."""
+        if not is_symbolic(total):
+            return 0
+        room = MOST
+        while room < 8 * hint(total):
+            room *= 8
+        if total > room:
+            raise Unsupported("a fold of so many elements")
+        if any(e.data[0] in ("max", "min") for e in folds):
+            require({f"{source(total)} > 0": None})
+        return room
 
     def loop(self, over: tuple[int, ...], body: tuple[Statement, ...], **how: bool) -> Loop:
         return Loop(self.counters(over), body, **how)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ...core.errors import ShapeError, describe
+from ...core.symbolic import range_length, slice_indices, to_int
 from ...ops.arithmetic import where
 from ...ops.axes import normalize_axis
 from ...ops.movement import copy as copy_op
@@ -23,7 +24,7 @@ from .shape import unsqueeze
 def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     """`length` places along `dim` from `start` on; a view."""
     a = normalize_axis(dim, x.ndim)
-    first = int(start) + x.shape[a] if start < 0 else int(start)
+    first = to_int(start) + x.shape[a] if start < 0 else to_int(start)
     if length < 0 or first < 0 or first + length > x.shape[a]:
         raise ShapeError(
             describe(
@@ -64,9 +65,10 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
             raise ShapeError(
                 describe("split", str(x.type), f"parts need at least one place, not {split_size}")
             )
-        starts = list(range(0, n, split_size)) or [0]
+        count = int(range_length(0, n, split_size))
+        starts = [i * split_size for i in range(count)] or [0]
         return tuple(sh.cut(x, a, i, min(i + split_size, n)) for i in starts)
-    sizes = [int(s) for s in split_size]
+    sizes = [to_int(s) for s in split_size]
     if sum(sizes) != n:
         raise ShapeError(describe("split", str(x.type), f"sizes {sizes} do not add up to {n}"))
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
@@ -103,7 +105,7 @@ def tensor_split(
         k, extra = divmod(n, indices_or_sections)
         sizes = [k + (i < extra) for i in range(indices_or_sections)]
         return split(x, sizes, a)
-    edges = [0, *(slice(i).indices(n)[1] for i in indices_or_sections), n]
+    edges = [0, *(slice_indices(slice(i), n)[1] for i in indices_or_sections), n]
     return tuple(sh.cut(x, a, s, max(s, e)) for s, e in pairwise(edges))
 
 

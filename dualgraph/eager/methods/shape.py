@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from ...core.errors import ShapeError, describe
+from ...core.symbolic import to_int
 from ...ops import reduce as rd
 from ...ops.axes import normalize_axes, normalize_axis
 from ...ops.contraction import swap_last
@@ -187,7 +188,7 @@ def expand(x: Tensor, *sizes: Any) -> Tensor:
             describe("expand", f"{x.type}, {wanted}", f"{len(wanted)} sizes for {x.ndim} axes")
         )
     shape = tuple(
-        x.shape[i - offset] if d == -1 and i >= offset else int(d) for i, d in enumerate(wanted)
+        x.shape[i - offset] if d == -1 and i >= offset else to_int(d) for i, d in enumerate(wanted)
     )
     return rd.broadcast_to(x, shape=shape)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.errors import ArgumentError, describe
+from ...core.symbolic import to_float
 from ...ops import composites
 from ...ops.arithmetic import (
     add,
@@ -63,7 +64,7 @@ def quantile(
     flat = sh.moveaxis(sh.reshape(x, (-1,)) if dim is None else x, 0 if dim is None else dim, -1)
     n = flat.shape[-1]
     ordered = fn.sort(flat)
-    place = multiply(sh.reshape(q, (-1,)), float(n - 1))
+    place = multiply(sh.reshape(q, (-1,)), to_float(n - 1))
     if interpolation in _NEIGHBOURS:
         out = fn.take(ordered, cast(_NEIGHBOURS[interpolation](place), dtype="int64"), axis=-1)
     elif interpolation in ("linear", "midpoint"):
@@ -107,7 +108,7 @@ def cov(x: Tensor, *, correction: int = 1) -> Tensor:
     rows = sh.reshape(x, (1, -1)) if x.ndim < 2 else x
     centred = subtract(rows, composites.mean(rows, axis=1, keepdims=True))
     out = divide(
-        fn.matmul(centred, conj(sh.matrix_transpose(centred))), float(rows.shape[1] - correction)
+        fn.matmul(centred, conj(sh.matrix_transpose(centred))), to_float(rows.shape[1] - correction)
     )
     return out if x.ndim == 2 else sh.reshape(out, ())
 
