@@ -12,8 +12,7 @@ import numpy as np
 def loop_ir(
     body: Callable[..., Any], dtypes: tuple[str, ...], out_dtype: str, lanes: int, has_fma: bool
 ) -> str:
-    from llvmlite import ir
-
+    from dualgraph.backends.native import ir
     from dualgraph.backends.native.scalar_llvm import LLVMScalar, element_type
 
     def memory(dtype: str) -> ir.Type:
@@ -37,8 +36,7 @@ def loop_ir(
     xs = []
     for argument, dtype in zip(function.args, dtypes, strict=False):
         at = builder.gep(argument, [i], source_etype=memory(dtype))
-        value = builder.load(at, typ=vector(memory(dtype)))
-        value.align = 1
+        value = builder.load(at, typ=vector(memory(dtype)), align=1)
         if dtype == "bool":
             value = builder.trunc(value, vector(ir.IntType(1)))
         xs.append(s.wrap(value, dtype))
@@ -46,7 +44,7 @@ def loop_ir(
     assert s.dtype_of(out) == out_dtype
     value = builder.zext(out.ir, vector(ir.IntType(8))) if out_dtype == "bool" else out.ir
     at = builder.gep(function.args[-2], [i], source_etype=memory(out_dtype))
-    builder.store(value, at).align = 1
+    builder.store(value, at, align=1)
     after = builder.add(i, ir.Constant(i64, lanes))
     i.add_incoming(after, builder.block)
     builder.cbranch(builder.icmp_signed("<", after, function.args[-1]), loop, done)

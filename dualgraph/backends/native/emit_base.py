@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from llvmlite import ir
-
 from ...core.dtypes import DType
+from . import ir
 from .llvm_parts import I32, I64, PTR, VOID, Turn
 from .loop_ir import Extent, Size
 from .scalar_llvm import LLVMScalar, element_type
@@ -41,9 +40,7 @@ class Writer:
     def stack(self, element: ir.Type, count: int) -> ir.Value:
         """Memory on the stack for `count` elements, taken once at the head of the function."""
         with self.b.goto_entry_block():
-            memory = self.b.alloca(ir.ArrayType(element, count))
-        memory.type = PTR  # opaque, as all pointers here
-        return memory
+            return self.b.alloca(ir.ArrayType(element, count))
 
     def vector(self, element: ir.Type) -> ir.Type:
         return ir.VectorType(element, self.lanes)

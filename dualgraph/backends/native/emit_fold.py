@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from llvmlite import ir
-
 from ...core.dtypes import DType
 from ...core.scalar import FLOATS, int_range
+from . import ir
 from .llvm_parts import I32, LANES, Turn, extent_of
 from .loop_ir import Fold, Reduce, Unsupported
 from .scalar_llvm import Lanes, LLVMScalar, element_type

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from llvmlite import ir
 
 from ...core.dtypes import DType
 from ...core.prim import REGISTRY
 from ...core.symbolic import SymInt, renamed, source
+from . import ir
 from .canonical import canonical
 from .emit_nest import NestEmitter
 from .llvm_parts import I8, I64, PTR, VOID, arguments
@@ -178,9 +178,7 @@ def _emit_flat(module: ir.Module, kernel: Kernel, nest: NestCode, header: int) -
 
 
 def _block(b: ir.IRBuilder, count: int) -> ir.Value:
-    block = b.alloca(ir.ArrayType(PTR, count))
-    block.type = PTR
-    return block
+    return b.alloca(ir.ArrayType(PTR, count))
 
 
 def _put(b: ir.IRBuilder, block: ir.Value, i: int, pointer: ir.Value) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from llvmlite import ir
-
 from ...core.symbolic import guarded
+from . import ir
 from .emit_base import Writer
 from .llvm_parts import (
     I1,
@@ -163,9 +162,7 @@ class MemoryWriter(Writer):
 
     def places(self, pointer: ir.Value, offsets: ir.Value, element: ir.Type) -> ir.Value:
         """One pointer a lane."""
-        out = self.b.gep(pointer, [offsets], source_etype=element)
-        out.type = self.vector(PTR)
-        return out
+        return self.b.gep(pointer, [offsets], source_etype=element)
 
     def spread(self, pointer: ir.Value, stride: Extent, element: ir.Type) -> ir.Value:
         """One pointer a lane, `stride` elements apart."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from llvmlite import ir
-
+from . import ir
 from .emit_fold import Folding
 from .emit_memory import MemoryWriter
 from .llvm_parts import LANES, WIDE, Turn, extent_of

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
-from llvmlite import ir
-
 from ...core.dtypes import DType, bool_
+from . import ir
 from .loop_ir import Affine, Axis, Kernel, Load, Size, Statement, Store, Tile, walk
 from .scalar_llvm import element_type
 

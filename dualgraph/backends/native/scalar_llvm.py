@@ -10,8 +10,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from llvmlite import ir
-
 from ...core.scalar import (
     BITS_OF_FLOAT,
     FLOAT_OF_BITS,
@@ -23,6 +21,7 @@ from ...core.scalar import (
     int_range,
     wrap_int,
 )
+from . import ir
 
 I32 = ir.IntType(32)
 FLOAT_TYPES = {"float16": ir.HalfType(), "float32": ir.FloatType(), "float64": ir.DoubleType()}
@@ -368,9 +367,10 @@ class LLVMScalar(Scalar):
             out = self.builder.insert_element(out, one, at)
         return self.wrap(out, like.dtype)
 
-    def _load(self, array: ir.Value, index: ir.Value) -> ir.Value:
+    def _load(self, array: ir.GlobalVariable, index: ir.Value) -> ir.Value:
         zero = ir.Constant(index.type, 0)
-        return self.builder.load(self.builder.gep(array, [zero, index], inbounds=True))
+        at = self.builder.gep(array, [zero, index], source_etype=array.kind, inbounds=True)
+        return self.builder.load(at, typ=array.kind.element)
 
     def _global_table(self, table: tuple[float, ...], element: ir.Type) -> ir.GlobalVariable:
         module = self.builder.module
@@ -394,7 +394,7 @@ class LLVMScalar(Scalar):
         builder = self.builder
         before = builder.block
         rare, after = (builder.function.append_basic_block(name) for name in ("rare", "after"))
-        builder.cbranch(self.any(condition), rare, after).set_weights([1, 1000])
+        builder.cbranch(self.any(condition), rare, after, weights=(1, 1000))
         builder.position_at_end(rare)
         mixed = [self.select(condition, a, b) for a, b in zip(slow(), fast, strict=True)]
         rare_end = builder.block

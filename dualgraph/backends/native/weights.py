@@ -6,9 +6,8 @@ import threading
 from functools import cache
 from typing import Any
 
-from llvmlite import ir
-
 from ...core.constant import exact
+from . import ir
 from .expressions import Expr
 from .loop_ir import ScalarBody, Unsupported
 from .scalar_llvm import LLVMScalar

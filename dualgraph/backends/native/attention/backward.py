@@ -6,8 +6,7 @@ blocks of keys. So the work may be split by matrix, or by blocks of keys and the
 
 from __future__ import annotations
 
-from llvmlite import ir
-
+from .. import ir
 from ..contract.code import i64
 from ..llvm_parts import PTR
 from .code import KEYS, ROWS, How, Kernel

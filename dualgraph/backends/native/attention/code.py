@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from llvmlite import ir
-
+from .. import ir
 from ..contract import driver, pack
 from ..contract.code import ELEMENTS, I8, Writer, i64
 from ..contract.team import Callee

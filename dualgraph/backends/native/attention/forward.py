@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
+from .. import ir
 from ..contract.code import i64
 from ..llvm_parts import LANES, PTR
 from .code import KEYS, ROWS, How, Kernel

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from llvmlite import ir
-
+from .. import ir
 from ..llvm_parts import I1, I32, I64, PTR, VOID, Turn, suffix
 
 I8 = ir.IntType(8)
@@ -50,7 +49,7 @@ class Writer:
         else:
             b.cbranch(b.icmp_signed("<", begin, end), body, after)
         b.position_at_end(body)
-        i = b.phi(I64, "i")
+        i = b.phi(I64)
         i.add_incoming(begin, entry)
         phis = [b.phi(c.type) for c in carried]
         for phi, c in zip(phis, carried, strict=True):
@@ -129,8 +128,7 @@ class Writer:
     def stack(self, x: ir.Value) -> ir.Value:
         """The address of a copy of a vector in this function's frame."""
         with self.b.goto_entry_block():
-            place = self.b.alloca(x.type)
-        place.align, place.type = 64, PTR
+            place = self.b.alloca(x.type, align=64)
         self.b.store(x, place)
         return place
 
@@ -169,7 +167,6 @@ class Writer:
     ) -> ir.Value:
         """One element for each offset in bytes; lanes outside the mask are 0."""
         places = self.b.gep(pointer, [offsets], source_etype=I8)
-        places.type = ir.VectorType(PTR, kind.count)
         if mask is None:
             mask = ir.Constant(ir.VectorType(I1, kind.count), [1] * kind.count)
         return self._masked("gather", kind, places, mask, _zeros(kind))
@@ -177,7 +174,6 @@ class Writer:
     def scatter(self, x: ir.Value, pointer: ir.Value, offsets: ir.Value, mask: ir.Value) -> None:
         """The lanes of the mask go to memory, each at its offset in bytes."""
         places = self.b.gep(pointer, [offsets], source_etype=I8)
-        places.type = ir.VectorType(PTR, x.type.count)
         self._masked("scatter", x.type, places, mask, x)
 
     def store(self, x: ir.Value, pointer: ir.Value, mask: ir.Value | None = None) -> None:

@@ -8,8 +8,7 @@ apart from ``source + table[i]`` on, and zeros to the end; where ``table[i]`` is
 
 from __future__ import annotations
 
-from llvmlite import ir
-
+from .. import ir
 from ..llvm_parts import I64, PTR
 from .code import ELEMENTS, Writer, i64
 from .shape import Geometry

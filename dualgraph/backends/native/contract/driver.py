@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llvmlite import ir
-
+from .. import ir
 from ..llvm_parts import I64, PTR, VOID
 from . import micro, pack
 from .code import I8, Writer, i64
@@ -279,8 +278,7 @@ def _emit_brief(module: ir.Module, run: ir.Function, header: int | None) -> None
     def field(name: str) -> ir.Value:
         return b.load(b.gep(record, [i64(FIELDS.index(name))], source_etype=I64), typ=I64)
 
-    scratch = b.alloca(I8, size=field("scratch"))
-    scratch.align, scratch.type = 64, PTR
+    scratch = b.alloca(I8, size=field("scratch"), align=64)
     b.call(run, [record, _pointers(b, operands), scratch, i64(0), field("units")])
     b.ret_void()
 
@@ -297,7 +295,6 @@ def _emit_apart(module: ir.Module, run: ir.Function) -> None:
 def _pointers(b: ir.IRBuilder, operands: list[ir.Value]) -> ir.Value:
     """Operands in memory, as stages want them."""
     pointers = b.alloca(PTR, size=len(operands))
-    pointers.type = PTR
     for i, operand in enumerate(operands):
         b.store(operand, b.gep(pointers, [i64(i)], source_etype=PTR), align=8)
     return pointers

@@ -6,8 +6,7 @@ is then stored (first block) or added to what is there. A tile's size cannot be 
 
 from __future__ import annotations
 
-from llvmlite import ir
-
+from .. import ir
 from ..llvm_parts import I64, PTR
 from .code import ELEMENTS, Writer, i64
 from .shape import Geometry

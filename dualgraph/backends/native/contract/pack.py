@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llvmlite import ir
-
+from .. import ir
 from ..llvm_parts import I32, I64, PTR
 from .code import ELEMENTS, Writer, i64
 from .shape import Geometry

@@ -10,8 +10,7 @@ for one job, whenever they come: one that comes late finds nothing left, and nob
 
 from __future__ import annotations
 
-from llvmlite import ir
-
+from .. import ir
 from ..llvm_parts import I64, PTR, VOID
 from .code import Writer, i64
 
@@ -32,8 +31,8 @@ class Callee:
     """A function known by its address."""
 
     def __init__(self, address: ir.Value, arguments: tuple[ir.Type, ...]) -> None:
-        self.function_type = ir.FunctionType(VOID, list(arguments))
-        self.type, self.get_reference = address.type, address.get_reference
+        self.ftype = ir.FunctionType(VOID, list(arguments))
+        self.ref = address.ref
 
 
 def _perform(module: ir.Module) -> None:
@@ -87,8 +86,7 @@ def _each(module: ir.Module) -> None:
     record, pointers, scratch, begin, end = w.fn.args
     count, slots, room = (w.word(record, i64(j)) for j in range(len(SAMPLE)))
     with b.goto_entry_block():
-        own = b.alloca(I64, size=16)
-    own.align, own.type = 64, PTR
+        own = b.alloca(I64, size=16, align=64)
     with w.loop(i64(16)) as turn:
         b.store(w.word(pointers, turn.i), b.gep(own, [turn.i], source_etype=I64), align=8)
     free = w.at(scratch, room)

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
+from .. import ir
 from ..contract.code import Writer, i64
 from .kernels import BITS, SIZE, TYPES, kernel
 

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from .. import ir
 from ..addresses import address_of
 from ..contract.code import Writer
 from ..jit import jit

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
 from ....ops.random import FACTORS, ROUNDS, STEPS
+from .. import ir
 from ..contract.code import Writer, i64
 from ..llvm_parts import I32, I64
 from .kernels import LANES, address_of, dense, kernel, share

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llvmlite import ir
-
+from .. import ir
 from ..contract.code import Writer, i64
 from ..llvm_parts import I32, I64
 from .kernels import LANES, SIZE, TYPES, kernel

@@ -7,8 +7,8 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from .. import ir
 from ..contract.code import Writer, i64
 from ..llvm_parts import I64
 from .kernels import LANES, SIZE, TYPES, address_of, dense, element_code, kernel, share

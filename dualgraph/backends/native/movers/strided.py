@@ -8,8 +8,8 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from .. import ir
 from ..contract.code import Writer, i64
 from .kernels import BITS, address_of, kernel, share
 
