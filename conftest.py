@@ -21,6 +21,12 @@ from typing import Any
 import pytest
 
 import dualgraph as dg
+from dualgraph.backends import quicken
+from dualgraph.backends.native import api
+
+# Tests see the native quick path of eager ops from the start; test_quick.py holds it to Python's.
+if api.available() and os.environ.get("DUALGRAPH_QUICK") != "0":
+    quicken.install()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import autograd
 from .backends.array import NumpyBackend
+from .backends import quicken as _quicken
 from .backends.cuda import cuda_backend
 from .compare import compare, Comparison, verify
 from .compile import capture, compile
@@ -124,6 +125,7 @@ _LATER = ("data", "nn", "optim")
 _register_backend("cpu", NumpyBackend)
 _register_backend("cuda", cuda_backend)
 _dispatch.install(_cast)
+_quicken.register()
 _LATE.append(lambda: importlib.import_module(".nn", __name__))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -115,12 +116,18 @@ class _Defaults:
     floating: DType = float32
 
 
+changed: list[Callable[[], None]] = []  # called when the default dtype is another one
+
+
 def set_default_dtype(dtype: Any) -> None:
     """Sets the dtype that Python floats get (``float32`` unless set)."""
     chosen = as_dtype(dtype)
     if not chosen.is_floating_point:
         raise DTypeError(f"the default dtype must be a floating one, not {chosen.name}")
-    _Defaults.floating = chosen
+    if chosen is not _Defaults.floating:
+        _Defaults.floating = chosen
+        for tell in changed:
+            tell()
 
 
 def get_default_dtype() -> DType:

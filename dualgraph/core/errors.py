@@ -80,7 +80,7 @@ class Location(NamedTuple):
 NOWHERE = Location("", 0)
 
 
-_INSIDE: dict[str, bool] = {}  # by file name: whether it is the package's
+INSIDE: dict[str, bool] = {}  # by file name: whether it is the package's
 
 
 def user_frame() -> FrameType | None:
@@ -88,9 +88,9 @@ def user_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        inside = _INSIDE.get(name)
+        inside = INSIDE.get(name)
         if inside is None:
-            inside = _INSIDE[name] = name.startswith(PACKAGE)
+            inside = INSIDE[name] = name.startswith(PACKAGE)
         if not inside:
             return frame
         frame = frame.f_back

@@ -19,10 +19,18 @@ def _unbound(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     raise RuntimeError("no dispatcher is registered: import dualgraph, not one of its parts")
 
 
+def _nothing(*_: Any) -> None:
+    pass
+
+
 class Dispatch:
     """The seam between op definitions and the modes: the eager layer installs `bind` here."""
 
     bind: Callable[[Prim, tuple[Any, ...], dict[str, Any]], Any] = staticmethod(_unbound)
+    # What a native quick path wants to know; and what makes one, once ops were called often enough.
+    planned: Callable[[Prim, int, Any], None] = staticmethod(_nothing)
+    forgot: Callable[[], None] = staticmethod(_nothing)
+    quicken: Callable[[], None] = staticmethod(_nothing)
 
 
 class Prim:
@@ -35,6 +43,8 @@ class Prim:
     * ``can_fail``: values, not types, can make the kernel raise (an index out of range)
     * ``inexpensive``: recomputing costs no more than reading the result back (set by kinds)
     """
+
+    __slots__ = ("__dict__", "__weakref__", "table")  # the table of plans that native code reads
 
     def __init__(
         self,

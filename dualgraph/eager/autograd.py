@@ -32,6 +32,9 @@ class Spoiled(Tensor):
         self._entry = node, place, tensor, version
         self.dtype = tensor.dtype
         self.device = tensor.device
+        self._requires_grad = False
+        self._node = self._grad = self._cell = self._parent = None
+        self._index = self._stamp = 0
 
     @property
     def type(self) -> TensorType:

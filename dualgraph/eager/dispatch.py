@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,14 @@ from ..core.errors import (
 )
 from ..core.kinds import ELEMENTWISE, REDUCTION
 from ..core.node import TapeNode
-from ..core.prim import Dispatch, Prim, lookup
+from ..core.prim import REGISTRY, Dispatch, Prim, lookup
 from ..core.types import TensorType
 from ..core.watch import origin_of
 from ..core.wrap import Wrap
 from .tensor import Tensor
 
 NUMBERS = (bool, int, float, complex)
+QUICKEN = 1000  # calls of ops after which a native quick path may pay
 
 
 def wrap(array: Any, dtype: dt.DType, device: Device) -> Tensor:
@@ -153,8 +155,13 @@ class Scalar:
         return TensorType(self.dtype, ())
 
 
+_calls = itertools.count(1)
+
+
 def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Runs one op: the dispatcher behind every call of a `Prim`."""
+    if not next(_calls) % QUICKEN:
+        Dispatch.quicken()
     if state.tracer is None and state.batching is None:
         if prim.kind is not ELEMENTWISE:
             out = quick_other(prim, args, params)
@@ -185,15 +192,19 @@ _SCALARS: dict[type, int] = {bool: 1, int: 2, float: 3}
 class Plan:
     """How an elementwise op runs on operands of known dtypes."""
 
-    __slots__ = ("default", "dtype", "run", "scalars")
+    __slots__ = ("dtype", "operands", "run", "scalars")
 
-    def __init__(self, run: Any, dtype: dt.DType, scalars: tuple[Any, ...]) -> None:
-        self.default = dt.get_default_dtype()  # under which it was made
+    def __init__(
+        self,
+        run: Any,
+        dtype: dt.DType,
+        operands: tuple[dt.DType, ...],
+        scalars: tuple[Any, ...],
+    ) -> None:
         self.run = run
         self.dtype = dtype
-        self.scalars = (
-            scalars  # for each operand the type that a Python number is turned into, or None
-        )
+        self.operands = operands  # the dtypes that are computed in
+        self.scalars = scalars  # for each operand what a Python number is turned into, or None
 
 
 def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
@@ -210,8 +221,9 @@ def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
                 return None
             key = key * 32 + code
     plan = prim.plans.get(key, _UNKNOWN)
-    if plan is _UNKNOWN or (plan is not None and plan.default is not dt.get_default_dtype()):
+    if plan is _UNKNOWN:
         plan = prim.plans[key] = _plan(prim, args)
+        Dispatch.planned(prim, key, plan)
     if plan is None:
         return None
     arrays = []
@@ -333,7 +345,17 @@ def _plan(prim: Prim, args: tuple[Any, ...]) -> Plan | None:
     scalars = tuple(
         None if isinstance(a, Tensor) else c.numpy.type for a, c in zip(args, compute, strict=True)
     )
-    return None if run is None else Plan(run, out, scalars)
+    return None if run is None else Plan(run, out, compute, scalars)
+
+
+def _forget_plans() -> None:
+    """Plans hold for one default dtype."""
+    for prim in REGISTRY.values():
+        prim.plans.clear()
+    Dispatch.forgot()
+
+
+dt.changed.append(_forget_plans)
 
 
 def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:

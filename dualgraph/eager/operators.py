@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import DTypeError, describe
 from ..core.kinds import ELEMENTWISE
-from ..core.prim import REGISTRY
+from ..core.prim import REGISTRY, Prim
 from ..ops import arithmetic as ar
 from ..ops import comparison as cp
 from ..ops.transcendental import pow as power
@@ -152,6 +152,20 @@ def __getitem__(x: Tensor, key: Any) -> Tensor:
 def __setitem__(x: Tensor, key: Any, value: Any) -> None:
     """``x[key] = value``, in place."""
     setitem(x, key, value)
+
+
+# Operators that are one elementwise op: the op, its number of operands, whether they are given the other way round.
+ELEMENTWISE_OPERATORS: dict[str, tuple[Prim, int, bool]] = {
+    **{f"__{name}__": (op, 2, False) for name, op in (_ARITHMETIC | _COMPARISONS).items()},
+    **{f"__r{name}__": (op, 2, True) for name, op in _ARITHMETIC.items()},
+    "__neg__": (ar.negative, 1, False),
+    "__abs__": (ar.abs, 1, False),
+}
+ELEMENTWISE_OPERATORS = {
+    name: entry
+    for name, entry in ELEMENTWISE_OPERATORS.items()
+    if isinstance(entry[0], Prim) and entry[0].kind is ELEMENTWISE
+}
 
 
 def ufunc(x: Tensor, fn: Any, how: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -27,20 +27,34 @@ class Tensor:
     """
 
     __array_priority__ = 1000
+    # At fixed places, where native code finds them. Users may set attributes of their own.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_cell",
+        "_data",
+        "_grad",
+        "_index",
+        "_node",
+        "_parent",
+        "_requires_grad",
+        "_stamp",
+        "device",
+        "dtype",
+    )
 
-    # What most tensors never set has its default here, which keeps making one cheap.
-    _requires_grad = False
-    _node: TapeNode | None = None
-    _index = 0
-    _grad: Tensor | None = None
-    _cell: list[Any] | None = None  # [version, line of the last write]
-    _parent: tuple[Tensor, Any, dict[str, Any]] | None = None
-    _stamp = 0
+    _cell: list[Any] | None  # [version, line of the last write]
+    _grad: Tensor | None
+    _node: TapeNode | None
+    _parent: tuple[Tensor, Any, dict[str, Any]] | None
 
     def __init__(self, data: Any, dtype: DType | None = None, device: Device = CPU) -> None:
         self._data = data
         self.dtype = dtype if dtype is not None else from_numpy(data.dtype)
         self.device = device
+        self._requires_grad = False
+        self._node = self._grad = self._cell = self._parent = None
+        self._index = self._stamp = 0
 
     # --- what it is ---
 

@@ -17,7 +17,7 @@ from ...core.types import TensorType
 from .addresses import DIRECT, HEADER, address_of
 from .emit_fold import BLOCK, of_nothing
 from .emit_llvm import Code
-from .jit import jit
+from .jit import Machine, jit
 from .kernel import GRAIN, NEST, PARALLEL_WORK, machine_of
 from .llvm_parts import WIDE
 from .loop_ir import (
@@ -59,9 +59,13 @@ def elementwise_kernel(
     return found  # type: ignore[no-any-return, unused-ignore]
 
 
-def _elementwise(
+def elementwise_code(
     prim: Prim, dtypes: tuple[DType, ...], params: dict[str, Any], scalar: tuple[bool, ...]
-) -> Callable[..., Any]:
+) -> tuple[Machine, DType]:
+    """The machine code behind `elementwise_kernel`, on its way, and the result's dtype.
+
+    Its function is ``flat(array, ..., out, begin, end)``: array objects, and the elements to compute.
+    """
     if not DIRECT:
         raise Unsupported("the layout of array objects is not known here")
     (type_,) = prim.infer(tuple(TensorType(d, ()) for d in dtypes), params)
@@ -75,13 +79,19 @@ def _elementwise(
     loop = Loop((Axis(0, Size(0)),), body, parallel=True, vector=True)
     buffers = (*(Buffer(d, "in") for d in dtypes), Buffer(type_.dtype, "out"))
     whole = Kernel(buffers, (Nest((*fixed, loop)),))
-    machine = machine_of(Code(whole, has_fma=jit().has_fma, header=HEADER, flat=True))
-    signature = ctypes.CFUNCTYPE(
-        None, *[ctypes.c_void_p] * len(buffers), ctypes.c_int64, ctypes.c_int64
-    )
-    call, storage, empty = signature(machine.addresses["flat"]), type_.dtype.numpy, np.empty
+    code = Code(whole, has_fma=jit().has_fma, header=HEADER, flat=True)
+    return machine_of(code), type_.dtype
 
-    work = count + weight(prim, tuple(d.name for d in dtypes), params, type_.dtype.name)
+
+def _elementwise(
+    prim: Prim, dtypes: tuple[DType, ...], params: dict[str, Any], scalar: tuple[bool, ...]
+) -> Callable[..., Any]:
+    machine, out_dtype = elementwise_code(prim, dtypes, params, scalar)
+    pointers = [ctypes.c_void_p] * (len(dtypes) + 1)
+    signature = ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64, ctypes.c_int64)
+    call, storage, empty = signature(machine.addresses["flat"]), out_dtype.numpy, np.empty
+
+    work = len(dtypes) + weight(prim, tuple(d.name for d in dtypes), params, out_dtype.name)
     split = PARALLEL_WORK // work
 
     def kernel(arrays: Sequence[Any], shape: tuple[int, ...], out: Any = None) -> Any:
@@ -95,7 +105,7 @@ def _elementwise(
             call(*map(id, arrays), id(out), 0, size)
         return out
 
-    kernel.machine = machine  # type: ignore[attr-defined]
+    kernel.machine, kernel.split = machine, split  # type: ignore[attr-defined]
     return kernel
 
 

@@ -35,6 +35,7 @@ The rules are those of C extensions: a function gives an owned reference, or nul
 borrows is not kept across calls that may run Python code unless it is increfed; every path drops what it owns.
 """
 
+from .capi import present
 from .layout import HEADER, TYPE, LayoutError, array_offsets, slot_offset
 from .library import FASTCALL, KEYWORDS, NOARGS, ONE, Library, possible
 from .values import GlueError
@@ -51,5 +52,6 @@ __all__ = [
     "Library",
     "array_offsets",
     "possible",
+    "present",
     "slot_offset",
 ]

@@ -90,6 +90,14 @@ def address(name: str) -> int:
     return int(ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0)
 
 
+def present(name: str) -> bool:
+    """Whether this interpreter has a C function."""
+    try:
+        return bool(address(name))
+    except AttributeError:
+        return False
+
+
 class _Names:
     """A word of the language, for those who read the text as Python: linters, type checkers."""
 

@@ -1,0 +1,295 @@
+"""Glue: one elementwise op on tensors and numbers - its plan, its kernel, its result.
+
+What `eager.dispatch.quick` does, for what is most usual: a plan is there, no capture or vmap runs. Where anything is
+otherwise the answer is ``o.DECLINE`` (borrowed), and the Python path, which is the definition, takes the call.
+"""
+
+from __future__ import annotations
+
+from ..glue.capi import (
+    c,
+    call_void,
+    f64,
+    i64,
+    load_i8,
+    load_i32,
+    load_i64,
+    load_ptr,
+    n,
+    o,
+    ptr,
+    stack,
+    store_f32,
+    store_f64,
+    store_i8,
+    store_i32,
+    store_i64,
+    store_ptr,
+)
+from .tape import new_tensor, record
+
+
+def thread_switches() -> ptr:
+    """The dictionary behind this thread's `state`, borrowed; that of the thread that asked last is remembered."""
+    memory = load_ptr(o.MEMORY, n.A_DATA)
+    thread = c.PyThreadState_GetID(c.PyThreadState_Get())
+    if load_i64(memory, 0) == thread:
+        return load_ptr(memory, 8)
+    found = c.PyObject_GetAttr(o.STATE, o.S_DICT)
+    if found is None:
+        c.PyErr_Clear()
+        return None
+    before = load_ptr(memory, 8)
+    store_i64(memory, 0, thread)
+    store_ptr(memory, 8, found)
+    c.Py_DecRef(before)
+    return found
+
+
+def tape_switch() -> i64:
+    """1 where ops go on the tape, 0 where they do not, -1 where a capture or a vmap runs."""
+    switches = thread_switches()
+    if switches is None or c.PyDict_GetItemWithError(switches, o.S_TRACER) != o.NONE:
+        return -1
+    if c.PyDict_GetItemWithError(switches, o.S_BATCHING) != o.NONE:
+        return -1
+    return c.PyDict_GetItemWithError(switches, o.S_GRAD) == o.TRUE
+
+
+def operand_code(x: ptr) -> i64:
+    """What plans are found by: 1 to 3 for Python numbers, from 4 on the dtypes of tensors on the CPU; else 0."""
+    kind = load_ptr(x, n.TYPE)
+    if kind != o.TENSOR:
+        if kind == o.FLOAT:
+            return 3
+        if kind == o.INT:
+            return 2
+        if kind == o.BOOL:
+            return 1
+        if not c.PyType_IsSubtype(kind, o.TENSOR):
+            return 0
+    array = load_ptr(x, n.T_DATA)
+    if array is None or load_ptr(array, n.TYPE) != o.NDARRAY or load_ptr(x, n.T_DEVICE) != o.CPU:
+        return 0
+    return 4 + c.PyLong_AsSsize_t(load_ptr(load_ptr(x, n.T_DTYPE), n.D_CODE))
+
+
+def apply(prim: ptr, args: ptr, count: i64) -> ptr:
+    """The result of an op on `count` operands, or o.DECLINE; null with an error set."""
+    table = load_ptr(prim, n.P_TABLE)
+    if table is None or count < 1 or count > 3:
+        return o.DECLINE
+    key = 0
+    for i in range(count):
+        code = operand_code(load_ptr(args, 8 * i))
+        if code == 0:
+            return o.DECLINE
+        key = key * 32 + code
+    if key >= load_i64(load_ptr(table, n.A_DIMS), 0):
+        return o.DECLINE
+    plan = load_ptr(load_ptr(table, n.A_DATA), 8 * key)
+    if plan is None:
+        return o.DECLINE
+    tape = tape_switch()
+    if tape < 0:
+        return o.DECLINE
+    data = compute(plan, args, count)
+    if data is None or data == o.DECLINE:
+        return data
+    out = new_tensor(data, load_ptr(plan, n.PLAN_DTYPE))
+    if out and tape and load_i8(plan, n.PLAN_TAPED) and tracked(args, count):
+        if record(prim, plan, args, count, out) < 0:
+            c.Py_DecRef(out)
+            return None
+    return out
+
+
+def tracked(args: ptr, count: i64) -> i64:
+    """Whether a gradient may be wanted of one of the operands."""
+    for i in range(count):
+        x = load_ptr(args, 8 * i)
+        if operand_code(x) > 3:
+            if load_ptr(x, n.T_NODE) != o.NONE or load_ptr(x, n.T_PARENT) != o.NONE:
+                return 1
+            if load_ptr(x, n.T_REQUIRES) != o.FALSE:
+                return 1
+    return 0
+
+
+def single(array: ptr) -> i64:
+    """Whether an array has one element."""
+    dims = load_ptr(array, n.A_DIMS)
+    for i in range(load_i32(array, n.A_NDIM)):
+        if load_i64(dims, 8 * i) != 1:
+            return 0
+    return 1
+
+
+def same_shape(x: ptr, y: ptr) -> i64:
+    """Whether two arrays have the same shape."""
+    count = load_i32(x, n.A_NDIM)
+    if count != load_i32(y, n.A_NDIM):
+        return 0
+    for i in range(count):
+        if load_i64(load_ptr(x, n.A_DIMS), 8 * i) != load_i64(load_ptr(y, n.A_DIMS), 8 * i):
+            return 0
+    return 1
+
+
+def size_of(array: ptr) -> i64:
+    """How many elements an array has."""
+    size = 1
+    for i in range(load_i32(array, n.A_NDIM)):
+        size = size * load_i64(load_ptr(array, n.A_DIMS), 8 * i)
+    return size
+
+
+def wider(x: ptr, y: ptr) -> i64:
+    """Whether a result is rather of the shape of x, where all but one operand are alike or single elements."""
+    more = load_i32(x, n.A_NDIM) - load_i32(y, n.A_NDIM)
+    return more > 0 or (more == 0 and single(y))
+
+
+def compute(plan: ptr, args: ptr, count: i64) -> ptr:
+    """The array of the result, owned; o.DECLINE, borrowed; or null with an error set."""
+    arrays = stack(24)
+    numbers = stack(96)  # each like an array: a header, then the address of its one element
+    widest = None
+    plain = 1
+    count_of_numbers = 0
+    for i in range(count):
+        x = load_ptr(args, 8 * i)
+        goal = load_i8(plan, n.PLAN_NUMBERS + i)
+        if goal == 0:
+            array = load_ptr(x, n.T_DATA)
+            store_ptr(arrays, 8 * i, array)
+            if (load_i32(array, n.A_FLAGS) & n.PLAIN) != n.PLAIN:
+                plain = 0
+            if widest is None or wider(array, widest):
+                widest = array
+        else:
+            count_of_numbers += 1
+            number = numbers + 32 * i
+            store_ptr(number, n.A_DATA, number + 24)
+            if not put_number(x, goal, number + 24):
+                return o.DECLINE
+            store_ptr(arrays, 8 * i, number)
+    mask = 0
+    for i in range(count):
+        if load_i8(plan, n.PLAN_NUMBERS + i):
+            mask = mask | (1 << i)
+        elif load_ptr(arrays, 8 * i) != widest and not same_shape(load_ptr(arrays, 8 * i), widest):
+            if single(load_ptr(arrays, 8 * i)):
+                mask = mask | (1 << i)
+            else:
+                plain = 0
+    if plain:
+        kernel = load_ptr(plan, n.PLAN_KERNELS + 8 * mask)
+        if kernel is None:
+            return missing(plan, mask)
+        return run_kernel(plan, kernel, mask, arrays, count, widest)
+    if count_of_numbers:
+        return o.DECLINE
+    return run_function(plan, arrays, count)
+
+
+def missing(plan: ptr, mask: i64) -> ptr:
+    """Counts a call that a kernel would have served; it is asked for when there were several. Declines."""
+    calls = load_i32(plan, n.PLAN_CALLS + 4 * mask) + 1
+    store_i32(plan, n.PLAN_CALLS + 4 * mask, calls)
+    if calls % n.HOT == 0:
+        given = stack(16)
+        place = c.PyLong_FromVoidPtr(plan)
+        which = c.PyLong_FromSsize_t(mask)
+        store_ptr(given, 0, place)
+        store_ptr(given, 8, which)
+        done = c.PyObject_Vectorcall(o.GROW, given, 2, None)
+        c.Py_DecRef(place)
+        c.Py_DecRef(which)
+        if done is None:
+            return None
+        c.Py_DecRef(done)
+    return o.DECLINE
+
+
+def run_kernel(plan: ptr, kernel: ptr, mask: i64, arrays: ptr, count: i64, widest: ptr) -> ptr:
+    """A new array of the shape of `widest`, filled by a kernel on arrays that lie row by row."""
+    size = size_of(widest)
+    if size > load_i64(plan, n.PLAN_LIMIT):
+        return o.DECLINE
+    descr = load_ptr(plan, n.PLAN_DESCR)
+    c.Py_IncRef(descr)
+    out = c.PyArray_NewFromDescr(
+        o.NDARRAY,
+        descr,
+        load_i32(widest, n.A_NDIM),
+        load_ptr(widest, n.A_DIMS),
+        None,
+        None,
+        0,
+        None,
+    )
+    if out is None:
+        return None
+    thread = None
+    if size > n.LONG:
+        thread = c.PyEval_SaveThread()
+    x = load_ptr(arrays, 0)
+    if count == 1:
+        call_void(kernel, x, out, 0, size)
+    elif count == 2:
+        call_void(kernel, x, load_ptr(arrays, 8), out, 0, size)
+    else:
+        call_void(kernel, x, load_ptr(arrays, 8), load_ptr(arrays, 16), out, 0, size)
+    if thread:
+        c.PyEval_RestoreThread(thread)
+    return out
+
+
+def run_function(plan: ptr, arrays: ptr, count: i64) -> ptr:
+    """The plan's Python function on arrays: any layout that broadcasts together."""
+    data = c.PyObject_Vectorcall(load_ptr(plan, n.PLAN_RUN), arrays, count, None)
+    if data is None:
+        if c.PyErr_ExceptionMatches(o.VALUE_ERROR):
+            c.PyErr_Clear()
+            return o.DECLINE
+        return None
+    if load_ptr(data, n.TYPE) == o.NDARRAY:
+        if load_i32(data, n.A_NDIM) < 2 or load_i32(data, n.A_FLAGS) & 1:
+            return data
+    c.Py_DecRef(data)
+    return o.DECLINE
+
+
+def put_number(x: ptr, goal: i64, place: ptr) -> i64:
+    """Writes a Python number as an element of a kernel; 0 where it might not be the one that NumPy would write."""
+    if load_ptr(x, n.TYPE) == o.FLOAT:
+        value = c.PyFloat_AsDouble(x)
+        if goal == n.F32:
+            store_f32(place, 0, value)
+            finite = value - value == 0.0
+            return not (finite and (value > 3.4e38 or value < -3.4e38))  # NumPy warns of these
+        store_f64(place, 0, value)
+        return goal == n.F64
+    overflow = stack(8)
+    whole = c.PyLong_AsLongLongAndOverflow(x, overflow)
+    if load_i32(overflow, 0):
+        return 0
+    if goal == n.I64:
+        store_i64(place, 0, whole)
+        return 1
+    if whole > 9007199254740992 or whole < -9007199254740992:
+        return 0
+    if goal == n.F32:
+        store_f32(place, 0, f64(whole))
+    elif goal == n.F64:
+        store_f64(place, 0, f64(whole))
+    elif goal == n.I32:
+        if whole > 2147483647 or whole < -2147483648:
+            return 0
+        store_i32(place, 0, whole)
+    elif goal == n.BOOL:
+        store_i8(place, 0, whole != 0)
+    else:
+        return 0
+    return 1

@@ -1,0 +1,57 @@
+"""Glue: how Python comes in - calls of ops, and operators. What is out of the ordinary goes to Python's path."""
+
+from __future__ import annotations
+
+from ..glue.capi import c, i64, load_i64, load_ptr, n, o, ptr, stack, store_ptr
+from .apply import apply
+from .objects import held
+
+
+def call_op(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
+    """``op(*args, **params)``."""
+    if names is None:
+        done = apply(self, args, count)
+        if done != o.DECLINE:
+            return done
+    operands = c.PyTuple_New(count)
+    params = c.PyDict_New()
+    if operands is None or params is None:
+        return None
+    for i in range(count):
+        store_ptr(operands, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
+    if names:
+        for i in range(load_i64(names, n.VAR_SIZE)):
+            c.PyDict_SetItem(
+                params, load_ptr(names, n.ITEMS + 8 * i), load_ptr(args, 8 * (count + i))
+            )
+    given = stack(24)
+    store_ptr(given, 0, self)
+    store_ptr(given, 8, operands)
+    store_ptr(given, 16, params)
+    done = c.PyObject_Vectorcall(o.BIND, given, 3, None)
+    c.Py_DecRef(operands)
+    c.Py_DecRef(params)
+    return done
+
+
+def operate(prim: ptr, x: ptr, y: ptr, fallback: ptr, self: ptr, other: ptr) -> ptr:
+    """An op of two operands, or what the operator's Python function says of (self, other)."""
+    given = stack(16)
+    store_ptr(given, 0, x)
+    store_ptr(given, 8, y)
+    done = apply(prim, given, 2)
+    if done != o.DECLINE:
+        return done
+    store_ptr(given, 0, self)
+    store_ptr(given, 8, other)
+    return c.PyObject_Vectorcall(fallback, given, 2, None)
+
+
+def operate_alone(prim: ptr, x: ptr, fallback: ptr) -> ptr:
+    """An op of one operand, or what the operator's Python function says."""
+    given = stack(8)
+    store_ptr(given, 0, x)
+    done = apply(prim, given, 1)
+    if done != o.DECLINE:
+        return done
+    return c.PyObject_Vectorcall(fallback, given, 1, None)

@@ -1,0 +1,146 @@
+"""Installing the quick path: the glue is built, checked on live objects, and put in the place of Python's methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ....core import dtypes as dt
+from ....core.context import state
+from ....core.devices import CPU
+from ....core.errors import INSIDE, user_place
+from ....core.node import Node, TapeNode, sequence
+from ....core.prim import REGISTRY, Dispatch, Prim
+from ....core.types import TensorType
+from ....eager.operators import ELEMENTWISE_OPERATORS
+from ....eager.tensor import Tensor
+from ..glue import (
+    FASTCALL,
+    HEADER,
+    KEYWORDS,
+    NOARGS,
+    ONE,
+    TYPE,
+    Library,
+    array_offsets,
+    possible,
+    present,
+    slot_offset,
+)
+from . import apply, calls, objects, place, place_slow, plans, probe, tape
+
+LONG = 1 << 15  # elements from which the interpreter's lock is given up
+
+
+def _trampolines() -> tuple[str, dict[str, Any]]:
+    """A glue function for each operator, and the objects that it speaks of."""
+    parts, objects = [], {}
+    for name, (op, arity, reflected) in ELEMENTWISE_OPERATORS.items():
+        objects |= {f"OP{name}": op, f"PYTHON{name}": getattr(Tensor, name)}
+        if arity == 1:
+            parts.append(
+                f"def operator{name}(x: ptr, _: ptr) -> ptr:\n"
+                f"    return operate_alone(o.OP{name}, x, o.PYTHON{name})\n"
+            )
+        else:
+            x, y = ("y", "x") if reflected else ("x", "y")
+            parts.append(
+                f"def operator{name}(x: ptr, y: ptr) -> ptr:\n"
+                f"    return operate(o.OP{name}, {x}, {y}, o.PYTHON{name}, x, y)\n"
+            )
+    return "\n".join(parts), objects
+
+
+def _numbers() -> dict[str, int]:
+    tensor = {
+        "T_DATA": "_data", "T_DTYPE": "dtype", "T_DEVICE": "device", "T_REQUIRES": "_requires_grad",
+        "T_NODE": "_node", "T_INDEX": "_index", "T_GRAD": "_grad", "T_CELL": "_cell", "T_PARENT": "_parent",
+        "T_STAMP": "_stamp",
+    }  # fmt: skip
+    entry = {
+        "N_PRIM": (Node, "prim"), "N_INPUTS": (Node, "inputs"), "N_PARAMS": (Node, "params"),
+        "N_OUTPUTS": (Node, "outputs"), "N_AT": (TapeNode, "_at"), "N_SAVED": (TapeNode, "saved"),
+        "N_SEQ": (TapeNode, "seq"), "N_HOOKS": (TapeNode, "hooks"), "N_RELEASED": (TapeNode, "released"),
+    }  # fmt: skip
+    return {
+        **{name: slot_offset(Tensor, slot) for name, slot in tensor.items()},
+        **{name: slot_offset(owner, slot) for name, (owner, slot) in entry.items()},
+        **{f"A_{name}": offset for name, offset in array_offsets().items()},
+        **plans.OFFSETS,
+        "TYPE": TYPE,
+        "ITEMS": tuple.__basicsize__,
+        "LIST_ITEMS": HEADER + 8,
+        "VAR_SIZE": HEADER,
+        "P_TABLE": slot_offset(Prim, "table"),
+        "D_CODE": slot_offset(dt.DType, "code"),
+        "PLAIN": 0x101,  # C-contiguous and aligned
+        "HOT": plans.HOT,
+        "LONG": LONG,
+        "F32": 1,
+        "F64": 2,
+        "I64": 3,
+        "I32": 4,
+        "BOOL": 5,
+    }
+
+
+def _objects() -> dict[str, Any]:
+    return {
+        "TENSOR": Tensor, "NDARRAY": np.ndarray, "TENSOR_TYPE": TensorType, "TAPE_NODE": TapeNode,
+        "FLOAT": float, "INT": int, "BOOL": bool, "NONE": None, "TRUE": True, "FALSE": False, "ZERO": 0,
+        "CPU": CPU, "STATE": state, "DECLINE": object(), "MEMORY": np.zeros(4, dtype=np.int64),
+        "NO_PARAMS": {}, "SEQUENCE": sequence, "INSIDE": INSIDE, "USER_PLACE": user_place,
+        "GROW": plans.grow, "BIND": Dispatch.bind, "VALUE_ERROR": ValueError,
+        "S_DICT": "__dict__", "S_TRACER": "tracer", "S_BATCHING": "batching", "S_GRAD": "grad",
+        "S_EDGE": "_edge", "S_FILENAME": "co_filename",
+    }  # fmt: skip
+
+
+def install() -> None:
+    """Puts the quick path in place. Raises where this interpreter or NumPy is not as glue expects."""
+    if not possible():
+        raise CheckError("this interpreter is not CPython with its lock")
+    text, of_operators = _trampolines()
+    where = place if present("PyFrame_GetLasti") else place_slow
+    library = Library(
+        objects, tape, where, apply, calls, probe, text,
+        objects=_objects() | of_operators, numbers=_numbers(),
+    )  # fmt: skip
+    _check(library)
+    for prim in REGISTRY.values():
+        for key, plan in prim.plans.items():
+            plans.enter(prim, key, plan)
+    Dispatch.planned = staticmethod(plans.enter)
+    Dispatch.forgot = staticmethod(plans.forget)
+    for name, (_, arity, _) in ELEMENTWISE_OPERATORS.items():
+        flags = NOARGS if arity == 1 else ONE
+        doc = getattr(Tensor, name).__doc__ or ""
+        setattr(Tensor, name, library.method(Tensor, name, f"operator{name}", flags=flags, doc=doc))
+    call = library.method(
+        Prim, "__call__", "call_op", FASTCALL | KEYWORDS, doc="Runs the op, in whatever mode."
+    )
+    Prim.__call__ = call  # type: ignore[method-assign]
+
+
+class CheckError(Exception):
+    """What glue made is not what Python makes."""
+
+
+def _check(library: Library) -> None:
+    """Compares what glue makes with what Python makes."""
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    x = Tensor(array, dt.float32)
+    x._requires_grad = True
+    made, of_type, edge, switch = library.builtin("probe", "probe")(array, dt.float32, x)
+    plain = Tensor(array, dt.float32)
+    fields = Tensor.__slots__
+    same = all(
+        getattr(made, f, None) is getattr(plain, f, None) for f in fields if not f.startswith("__")
+    )
+    if type(made) is not Tensor or not same or made.__dict__ or made.shape != (2, 3):
+        raise CheckError("a tensor is not made as it should be")
+    if type(of_type) is not TensorType or of_type != x.type:
+        raise CheckError("the type of a tensor is not made as it should be")
+    if edge != (x._node, 0) or switch is not (state.grad and state.tracer is None):
+        raise CheckError("the tape or the switches are not read as they should be")

@@ -1,0 +1,38 @@
+"""Glue: references, tuples and lists."""
+
+from __future__ import annotations
+
+from ..glue.capi import c, i64, load_ptr, n, ptr, store_ptr
+
+
+def held(x: ptr) -> ptr:
+    """The same object, owned."""
+    c.Py_IncRef(x)
+    return x
+
+
+def pair(x: ptr, y: ptr) -> ptr:
+    """``(x, y)``, which takes both references over; null, and both dropped, where one of them is null."""
+    made = c.PyTuple_New(2) if x and y else None
+    if made is None:
+        c.Py_DecRef(x)
+        c.Py_DecRef(y)
+        return None
+    store_ptr(made, n.ITEMS, x)
+    store_ptr(made, n.ITEMS + 8, y)
+    return made
+
+
+def single_tuple(x: ptr) -> ptr:
+    """``(x,)``, which takes the reference over."""
+    made = c.PyTuple_New(1) if x else None
+    if made is None:
+        c.Py_DecRef(x)
+        return None
+    store_ptr(made, n.ITEMS, x)
+    return made
+
+
+def item(x: ptr, i: i64) -> ptr:
+    """Item of a list, borrowed."""
+    return load_ptr(load_ptr(x, n.LIST_ITEMS), 8 * i)

@@ -1,0 +1,104 @@
+"""Plans as C sees them: for each elementwise op a table from the codes of its operands to a record."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from ....core.prim import REGISTRY, Prim
+from ..eager import elementwise_code, elementwise_kernel
+from ..entry import has_kernel
+from ..loop_ir import Unsupported
+
+HOT = 24  # calls until a kernel is begun, and as many more until it is used
+OPERANDS = 3
+NUMBERS = {"float32": 1, "float64": 2, "int64": 3, "int32": 4, "bool": 5}  # how C writes a number
+
+
+class Record(ctypes.Structure):
+    """What `apply` reads of a plan. The objects are kept alive by `Kept`."""
+
+    _fields_ = (
+        ("kernels", ctypes.c_void_p * 2**OPERANDS),  # by the operands that are single elements
+        ("calls", ctypes.c_int32 * 2**OPERANDS),  # that would have had a kernel
+        ("run", ctypes.c_void_p),  # a Python function of arrays
+        ("dtype", ctypes.c_void_p),  # of the result
+        ("descr", ctypes.c_void_p),  # NumPy's
+        ("limit", ctypes.c_int64),  # more elements than these are left to Python, which splits them
+        ("numbers", ctypes.c_int8 * OPERANDS),  # what a Python number becomes; 0: it is a tensor
+        ("reads", ctypes.c_int8 * OPERANDS),  # whether the gradient reads the operand
+        ("reads_out", ctypes.c_int8),
+        ("taped", ctypes.c_int8),  # whether results can have a gradient
+    )
+
+
+OFFSETS = {f"PLAN_{name.upper()}": getattr(Record, name).offset for name, _ in Record._fields_}
+
+
+class Kept:
+    """A record and all that it points to."""
+
+    def __init__(self, prim: Prim, plan: Any) -> None:
+        self.prim = prim
+        self.plan = plan
+        self.native = has_kernel(prim, plan.operands)
+        self.kernels: dict[int, Any] = {}
+        self.record = record = Record()
+        self.address = ctypes.addressof(record)
+        record.run = id(plan.run)
+        record.dtype = id(plan.dtype)
+        record.descr = id(plan.dtype.numpy)
+        record.taped = prim.vjp_rule is not None and plan.dtype.is_inexact
+        record.reads_out = prim.reads_out
+        for i, (dtype, number) in enumerate(zip(plan.operands, plan.scalars, strict=True)):
+            record.numbers[i] = NUMBERS.get(dtype.name, 127) if number is not None else 0
+            record.reads[i] = prim.saves(i)
+
+    def grow(self, mask: int) -> None:
+        """Begins a kernel; the next time it is asked, waits for it and enters it."""
+        operands = self.plan.operands
+        if not self.native:
+            return
+        alone = tuple(bool(mask >> i & 1) for i in range(len(operands)))
+        try:
+            if self.record.calls[mask] <= HOT:
+                elementwise_code(self.prim, operands, {}, alone)
+                return
+            kernel = elementwise_kernel(self.prim, operands, {}, alone)
+        except (Unsupported, RuntimeError):
+            self.native = False
+            return
+        self.kernels[mask] = kernel
+        self.record.limit = kernel.split
+        self.record.kernels[mask] = kernel.machine.addresses["flat"]
+
+
+_records: dict[int, Kept] = {}  # by address; records are never freed, so no address comes twice
+
+
+def enter(prim: Prim, key: int, plan: Any) -> None:
+    """Enters a plan in the table of its op."""
+    if plan is None or len(plan.operands) > OPERANDS:
+        return
+    table = getattr(prim, "table", None)
+    if table is None:
+        table = prim.table = np.zeros(32 ** len(plan.operands), dtype=np.uintp)
+    if key < len(table):
+        kept = Kept(prim, plan)
+        _records[kept.address] = kept
+        table[key] = kept.address
+
+
+def forget() -> None:
+    """Empties all tables: what plans depended on has changed."""
+    for prim in REGISTRY.values():
+        table = getattr(prim, "table", None)
+        if table is not None:
+            table[:] = 0
+
+
+def grow(address: int, mask: int) -> None:
+    """A plan was used often, with single elements where `mask` says so."""
+    _records[address].grow(mask)

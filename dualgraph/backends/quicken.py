@@ -1,0 +1,49 @@
+"""Quickening: when the native quick path of eager ops is installed.
+
+It pays after some ten thousand calls, sooner where llvmlite is loaded already. ``DUALGRAPH_QUICK=0`` does without
+it, ``DUALGRAPH_QUICK=1`` has it from the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+
+from ..core.prim import Dispatch
+from .native import api
+
+PATIENCE = 20  # times of being asked, before llvmlite is loaded for this alone
+_asked = 0
+
+
+def quicken() -> None:
+    """Asked every thousand calls of ops: installs the quick path, in a thread of its own."""
+    global _asked
+    _asked += 1
+    if not api.available():
+        Dispatch.quicken = staticmethod(_enough)
+    elif "llvmlite.binding" in sys.modules or _asked >= PATIENCE:
+        Dispatch.quicken = staticmethod(_enough)
+        importlib.import_module(".native.jit", __package__).jit().generators.later(install)
+
+
+def install() -> None:
+    """Installs the quick path where this interpreter allows it; where not, all stays as it is."""
+    Dispatch.quicken = staticmethod(_enough)
+    with contextlib.suppress(Exception):
+        importlib.import_module(".native.quick.install", __package__).install()
+
+
+def _enough() -> None:
+    pass
+
+
+def register() -> None:
+    """Makes dispatch ask from now on."""
+    wish = os.environ.get("DUALGRAPH_QUICK", "")
+    if wish != "0":
+        Dispatch.quicken = staticmethod(quicken)
+    if wish == "1" and api.available():
+        install()
