@@ -115,7 +115,7 @@ class BodyTracer(Tracer):
 
     def before_write(self, op: str, t: Any) -> None:
         base = t._root()
-        if id(base) in self._current and not self.is_root(base):
+        if self._entry(base) is not None and not self.is_root(base):
             return
         argument = any(base is r.tensor for r in self.roots if r.slot.kind == "leaf")
         if not (argument or base.dtype.is_inexact or self.depth):

@@ -6,6 +6,7 @@ written tensor's latest value is an output that is stored back when a compiled c
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,7 +87,8 @@ class Tracer:
         self._taped = state.grad
         self._untaped: set[Var] = set()  # results of ops that ran off the tape, of operands on it
         self._vars = 0
-        self._current: dict[int, tuple[Any, Operand, int]] = {}
+        # by identity, as references that do not keep intermediate values in memory
+        self._current: dict[int, tuple[weakref.ref[Any], Operand, int]] = {}
         self._numbers: dict[tuple[int, str, str], Any] = {}
         self._known_arrays: dict[int, Slot] = {}
         self._root_ids: set[int] = set()
@@ -99,7 +101,11 @@ class Tracer:
         return Var(self._vars - 1, type)
 
     def _set(self, t: Any, operand: Operand) -> None:
-        self._current[id(t)] = (t, operand, t._version)
+        self._current[id(t)] = (weakref.ref(t), operand, t._version)
+
+    def _entry(self, t: Any) -> tuple[weakref.ref[Any], Operand, int] | None:
+        entry = self._current.get(id(t))
+        return entry if entry is not None and entry[0]() is t else None
 
     def add_root(self, t: Any, slot: Slot) -> Var:
         """Makes `t` an input of the graph."""
@@ -116,7 +122,7 @@ class Tracer:
 
     def var_of(self, t: Any) -> Operand:
         """The latest value of a tensor: recorded, viewed afresh, or read from outside."""
-        entry = self._current.get(id(t))
+        entry = self._entry(t)
         if entry is not None and (t._parent is None or entry[2] == t._version or self.is_root(t)):
             return entry[1]
         if t._parent is not None and (entry is not None or self._knows(t._parent[0])):
@@ -129,7 +135,7 @@ class Tracer:
 
     def _knows(self, t: Any) -> bool:
         """Whether `t`, or what it is a view of, is part of the graph. Other views are inputs of their own."""
-        return id(t) in self._current or (t._parent is not None and self._knows(t._parent[0]))
+        return self._entry(t) is not None or (t._parent is not None and self._knows(t._parent[0]))
 
     def _emit(
         self,
@@ -167,7 +173,7 @@ class Tracer:
 
     def assign(self, t: Any, new: Any) -> None:
         """`t` was written in place and now has the value of `new`."""
-        if id(t) not in self._current:
+        if self._entry(t) is None:
             self.var_of(t)
         self._set(t, self.var_of(new))
 
