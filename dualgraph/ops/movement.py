@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.errors import ArgumentError, DTypeError, ShapeError
 from ..core.kinds import check_axes, movement
+from ..core.pieces import Piece, around, whole
 from ..core.symbolic import range_length
 from ..core.types import TensorType
 
@@ -163,7 +164,14 @@ def _unslice_samples(rng: Any) -> list[Any]:
     ]
 
 
-@movement(name="unslice", samples=_unslice_samples)
+def _unslice_pieces(x: Any, shape: Any, starts: Any, stops: Any, steps: Any) -> Any:
+    if any(step != 1 for step in steps):
+        return None
+    rest = around(shape, starts, stops)
+    return [whole(0, x, starts), *(Piece(at, extents, value=0) for at, extents in rest)]
+
+
+@movement(name="unslice", samples=_unslice_samples, pieces=_unslice_pieces)
 def unslice(xp, x, shape, starts, stops, steps):
     """Zeros of `shape` with x written at the sliced places: the transpose of `slice`."""
     out = xp.zeros(shape, dtype=x.dtype)
@@ -196,7 +204,14 @@ def _update_samples(rng: Any) -> list[Any]:
     return [((rng.standard_normal((5, 6)), rng.standard_normal((3, 3))), params)]
 
 
-@movement(name="slice_update", samples=_update_samples)
+def _update_pieces(x: Any, new: Any, starts: Any, stops: Any, steps: Any) -> Any:
+    if any(step != 1 for step in steps) or 2 * new.size < x.size:
+        return None  # a small part is rather written in place
+    rest = around(x.shape, starts, stops)
+    return [whole(1, new, starts), *(Piece(at, extents, 0, at) for at, extents in rest)]
+
+
+@movement(name="slice_update", samples=_update_samples, pieces=_update_pieces)
 def slice_update(xp, x, new, starts, stops, steps):
     """A copy of x with `new` written at the sliced places."""
     out = x.copy()
@@ -263,7 +278,15 @@ def _(base, new, axes):
     return flip(new, axes=axes)
 
 
-@movement(computes=True, samples=_pad_samples)
+def _pad_pieces(x: Any, widths: Any, value: Any) -> Any:
+    starts = tuple(before for before, _ in widths)
+    stops = tuple(a + d for a, d in zip(starts, x.shape, strict=True))
+    shape = tuple(d + a + b for d, (a, b) in zip(x.shape, widths, strict=True))
+    rest = around(shape, starts, stops)
+    return [whole(0, x, starts), *(Piece(at, extents, value=value) for at, extents in rest)]
+
+
+@movement(computes=True, samples=_pad_samples, pieces=_pad_pieces)
 def pad(xp, x, widths, value):
     """x surrounded by `value`: ``widths[i]`` elements (before, after) on axis i."""
     shape = tuple(d + a + b for d, (a, b) in zip(x.shape, widths, strict=True))
@@ -304,7 +327,16 @@ def _concat_samples(rng: Any) -> list[Any]:
     ]
 
 
-@movement(name="concat_along", samples=_concat_samples)
+def _concat_pieces(*xs: Any, axis: int) -> Any:
+    pieces, start = [], 0
+    for i, x in enumerate(xs):
+        if 0 not in x.shape:
+            pieces.append(whole(i, x, tuple(start if a == axis else 0 for a in range(x.ndim))))
+        start += x.shape[axis]
+    return pieces
+
+
+@movement(name="concat_along", samples=_concat_samples, pieces=_concat_pieces)
 def concat_along(xp, *xs, axis):
     """Operands one after the other along `axis`."""
     return xp.concatenate(xs, axis=axis)

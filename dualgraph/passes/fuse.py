@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..core.kinds import MOVEMENT, REDUCTION
 from ..core.node import Node, Var
+from ..core.pieces import pieces_of
 from ..static.graph import Graph
 from .reach import Reach, bits
 from .regions import Extractor, replace_groups
@@ -79,6 +80,11 @@ class Grower:
         size = node.outputs[0].type.size
         if node.prim.kind is REDUCTION:
             return Space(node.inputs[0].type.size, size, 1, strictness)
+        pieces = pieces_of(node)
+        if pieces is not None:  # at the end of whatever makes its largest operand
+            taken = [(node.inputs[p.source].type, p) for p in pieces if p.source is not None]
+            size = max((t.size for t, p in taken if t.shape == p.shape), default=0)
+            return Space(size, None, 0, strictness)
         return Space(size, None, 1, strictness)
 
     def groups(self, least: int) -> Iterator[int]:
@@ -95,7 +101,7 @@ class Grower:
     def try_edge(self, v: Var, consumer: int) -> None:
         base = self.extractor.base(v)
         producer = self.extractor.producer(base)
-        if producer is None:
+        if producer is None or pieces_of(self.nodes[producer]) is not None:
             return
         a, b = self.reach.group[producer], self.reach.group[consumer]
         if a != b and a in self.spaces and b in self.spaces and self.fits(a, b, v, base):

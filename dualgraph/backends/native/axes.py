@@ -53,6 +53,13 @@ class AxisMap:
             self.owner.update((a, root) for a in self._axes[root])
         return self._axes[root]
 
+    def fresh(self, extents: tuple[int, ...]) -> tuple[int, ...]:
+        """New axes that belong to no dimension."""
+        first = len(self.extents)
+        ids = tuple(range(first, first + len(extents)))
+        self.extents.update(zip(ids, extents, strict=True))
+        return ids
+
     def index(self, dim: Dim) -> Affine:
         """The counter of a dimension."""
         out = ZERO

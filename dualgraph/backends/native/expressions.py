@@ -14,6 +14,7 @@ from ...core.constant import exact
 from ...core.dtypes import DType
 from ...core.kinds import ELEMENTWISE, MOVEMENT, REDUCTION
 from ...core.node import Literal, Node, Var
+from ...core.pieces import pieces_of
 from ...core.scalar import Scalar
 from ...static.graph import Graph
 from .axes import AxisMap
@@ -104,6 +105,8 @@ def check_node(node: Node) -> None:
         if v.type.dtype not in DTYPES:
             raise Unsupported(f"{v.type.dtype.name} operands")
     if prim.kind is MOVEMENT:
+        if pieces_of(node) is not None:
+            return
         if prim.name not in INDEX_MAPS or not isinstance(node.inputs[0], Var):
             raise Unsupported(f"{prim.name} is not an index map")
     elif prim.kind is REDUCTION:

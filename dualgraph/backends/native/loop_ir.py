@@ -276,7 +276,10 @@ def overwritable(kernel: Kernel) -> tuple[frozenset[int], ...]:
     out = []
     for k in outs:
         events = [(n, s) for n, nest in enumerate(kernel.nests) for s in walk(nest.body)]
-        at = next(i for i, (_, s) in enumerate(events) if isinstance(s, Store) and s.buffer == k)
+        at, *more = (i for i, (_, s) in enumerate(events) if isinstance(s, Store) and s.buffer == k)
+        if more:  # put together from pieces
+            out.append(frozenset())
+            continue
         nest, store = events[at]
         assert isinstance(store, Store)
         late = {s.buffer for _, s in events[at:] if isinstance(s, Load | Tile)}

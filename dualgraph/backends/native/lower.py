@@ -1,6 +1,7 @@
 """Lowering: the body of a fused group becomes a kernel of the loop IR.
 
-Given: a body whose nodes are elementwise ops, index maps (`index_maps`) and folds of a monoid.
+Given: a body whose nodes are elementwise ops, index maps (`index_maps`), folds of a monoid, and at its
+end ops that put pieces together (`pieced`).
 Result: one nest for each set of outer axes. In a nest with reductions every turn of the outer axes
 makes passes over the inner ones: one for each level of reductions, then one that stores. What a
 pass needs is computed again in it, or kept in a row of scratch memory where that costs less.
@@ -14,6 +15,7 @@ from .expressions import MAX_NODES, build, check_node, contiguous
 from .index_maps import Split
 from .loop_ir import Buffer, Kernel, Nest, Unsupported
 from .outputs import Output, grouped, output
+from .pieced import unpieced
 from .schedule import NestSchedule, Weigh
 
 Strides = tuple[tuple[int, ...] | None, ...]
@@ -30,6 +32,7 @@ def lower(body: Graph, in_strides: Strides | None = None, weigh: Weigh = lambda 
         raise Unsupported(f"{len(body.nodes)} ops in one kernel")
     for node in body.nodes:
         check_node(node)
+    whole, (body, places) = body, unpieced(body)
     strides = contiguous(body)
     if in_strides is not None:
         strides = tuple(own if s is None else s for s, own in zip(in_strides, strides, strict=True))
@@ -41,9 +44,12 @@ def lower(body: Graph, in_strides: Strides | None = None, weigh: Weigh = lambda 
             break
         except Split as cut:
             splits = axes.split(cut.axis, cut.inner)
-    outs = [output(k, e, body, axes) for k, e in enumerate(exprs)]
+    outs = [
+        output(k, e, whole, body, place, axes)
+        for k, (e, place) in enumerate(zip(exprs, places, strict=True))
+    ]
     buffers = [Buffer(v.type.dtype, "in") for v in body.inputs]
-    buffers += [Buffer(v.type.dtype, "out") for v in body.outputs]
+    buffers += [Buffer(v.type.dtype, "out") for v in whole.outputs]
     nests = tuple(_nest(group, axes, buffers, weigh) for group in grouped(outs))
     return Kernel(tuple(buffers), nests)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from ...core.types import Shape
+from ...core.node import Var
 from ...static.graph import Graph
 from .axes import AxisMap
 from .expressions import Expr
-from .index_maps import linear, strides_of
+from .index_maps import ZERO, linear, strides_of
 from .loop_ir import Affine, Unsupported
+from .pieced import Place
 
 
 class Output:
@@ -27,14 +28,20 @@ class Output:
         self.folds = bool(folds)
 
 
-def output(k: int, expr: Expr, body: Graph, axes: AxisMap) -> Output:
-    v = body.outputs[k]
-    shape: Shape = v.type.shape
-    if not shape:
-        return Output(expr, len(body.inputs) + k, Affine(), ())
-    place = axes.place(v)  # type: ignore[arg-type]
-    order = tuple(a for i, d in enumerate(shape) if d != 1 for a in axes.axes((v, i)))  # type: ignore[arg-type]
-    return Output(expr, len(body.inputs) + k, linear(place, strides_of(shape)), order)
+def output(k: int, expr: Expr, whole: Graph, body: Graph, piece: Place, axes: AxisMap) -> Output:
+    """Output `k` of `body`, which lies at `piece` in one of the outputs of `whole`."""
+    v, shape = body.outputs[k], piece.shape
+    buffer = len(whole.inputs) + piece.result
+    if isinstance(v, Var):
+        place = axes.place(v)
+        order = tuple(a for i, d in enumerate(shape) if d != 1 for a in axes.axes((v, i)))
+    else:
+        order = axes.fresh(tuple(d for d in shape if d != 1))
+        counters = iter(order)
+        place = tuple(ZERO if d == 1 else Affine(0, ((next(counters), 1),)) for d in shape)
+    strides = strides_of(whole.outputs[piece.result].type.shape)
+    at = sum(a * s for a, s in zip(piece.at, strides, strict=True))
+    return Output(expr, buffer, linear(place, strides, at), order)
 
 
 def closure(
