@@ -21,14 +21,15 @@ from .passes.memory import as_bytes
 from .program import MISMATCH, Program
 from .static.checks import ATOMS
 from .static.graph import Graph
-from .tracing import trace
+from .stages import MAX_DEPTH, Left, Stage, tree_text
+from .tracing import resume, trace
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 MAX_PROGRAMS = 64  # specialisations of one function
 MAX_KINDS = 1024  # kinds of arguments that are told apart
-MAX_PATHS = 8  # paths through the code for one kind of arguments
+MAX_PATHS = 16  # paths through the code, and states, for one kind of arguments
 MAX_UNSTABLE = 3  # captures given up because something passing stood in the way
 MAX_TRIES = 2  # programs tried on one call before it goes on eagerly
 
@@ -57,6 +58,7 @@ class Entry:
     capturing: bool = False
     unstable: int = 0  # captures that found the function changing its own state
     kept: Any = None  # objects whose identity is part of the key
+    tree: list[Stage] = field(default_factory=list)  # first stages of the programs that are cut
 
 
 class Compiled:
@@ -99,38 +101,64 @@ class Compiled:
                 return self._captured_function(*args, **kwargs)
             with self._lock:
                 entry = self._entries.setdefault(key, Entry(kept=leaves_to_keep(leaves)))
-        tried = 0
-        broken = "this kind of arguments was not seen before" if not entry.programs else ""
+        tried = waiting = 0
+        broken = "this kind of arguments was not seen before"
         for program in tuple(entry.programs):
-            broken = program.broken(leaves) or ""
-            if broken:
+            changed = program.broken(leaves)
+            if changed:
+                broken = changed
                 continue
-            if not program.ready or tried == MAX_TRIES:
+            if not program.ready:
                 if isinstance(program.failure, MemoryBudgetError):
                     raise program.failure
-                self._eager_calls += 1
-                return self._captured_function(*args, **kwargs)
+                waiting += 1
+                continue
+            if tried == MAX_TRIES:
+                break
             tried += 1
-            result = program.call(leaves)
+            result = program.start(leaves)
+            if type(result) is Left:
+                return self._go_on(entry, result, args, kwargs, leaves)
             if result is not MISMATCH:
                 if tried > 1:
                     with self._lock:
                         entry.programs.sort(key=lambda p: p is not program)
                 return result
             broken = program.mismatch
-        if entry.eager_because or not self._may_grow(entry):
-            self._eager_calls += 1
-            return self._captured_function(*args, **kwargs)
-        with self._lock:
-            waits = entry.capturing  # another thread is at it
-            entry.capturing = True
-        if waits:
+        if waiting or tried == MAX_TRIES or not self._begin(entry):
             self._eager_calls += 1
             return self._captured_function(*args, **kwargs)
         try:
             return self._capture(entry, args, kwargs, leaves, broken)
         finally:
             entry.capturing = False
+
+    def _go_on(self, entry: Entry, left: Left, args: Any, kwargs: Any, leaves: list[Any]) -> Any:
+        """Ends a call that left the tree; the path that it takes becomes a program, if it may."""
+        why = left.stage.no_path(left.outcome, left.value)
+        if left.stop > MAX_DEPTH:
+            why = f"more than {MAX_DEPTH} numbers are taken out of tensors on the way"
+        if why:
+            left.stage.close(left.outcome, why)
+        if not why and not left.waits and self._begin(entry):
+            try:
+                seen = f"{left.value!r} was not seen before at {left.stage.piece.where}"
+                return self._capture(entry, args, kwargs, leaves, seen, left)
+            finally:
+                entry.capturing = False
+        result, learned = resume(self._captured_function, args, kwargs, leaves, left)
+        if learned and left.program.learn(learned, left.stop):
+            self._build(left.program)
+        return result
+
+    def _begin(self, entry: Entry) -> bool:
+        """Whether this thread may add a program to `entry`; if so, no other will until it is done."""
+        if entry.eager_because or not self._may_grow(entry):
+            return False
+        with self._lock:
+            waits = entry.capturing  # another thread is at it
+            entry.capturing = True
+        return not waits
 
     def _may_grow(self, entry: Entry) -> bool:
         if len(entry.programs) >= MAX_PATHS:
@@ -146,27 +174,39 @@ class Compiled:
 
     # --- capture ---
 
-    def _capture(self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str) -> Any:
+    def _capture(
+        self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str, left: Left | None = None
+    ) -> Any:  # fmt: skip
         where = user_location()
         result, program, refusals = trace(
-            self._captured_function, args, kwargs, leaves, self._fast_math, self._backend
+            self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left
         )
         with self._lock:
             if program is None:
-                self._refused(entry, refusals, where)
+                self._refused(entry, refusals, where, left)
                 return result
             program.budget = self._memory
+            program.join(entry.tree)
             entry.programs.insert(0, program)
             self._log.append(f"captured at {where}: {why}")
-            if self._wait:
-                program.build()
-                if isinstance(program.failure, MemoryBudgetError):
-                    raise program.failure
-            else:
-                self._jobs.append(_background(program.build))
+        self._build(program)
+        if self._wait and isinstance(program.failure, MemoryBudgetError):
+            raise program.failure
         return result
 
-    def _refused(self, entry: Entry, refusals: list[str], where: Any) -> None:
+    def _build(self, program: Program) -> None:
+        """Makes a program ready, now or beside the calls."""
+        if self._wait:
+            program.build()
+        else:
+            self._jobs.append(_background(program.build))
+
+    def _refused(
+        self, entry: Entry, refusals: list[str], where: Any, left: Left | None = None
+    ) -> None:
+        if left is not None:
+            left.stage.close(left.outcome, "; ".join(refusals))
+            return
         changing = [r for r in refusals if r.startswith(("the function changes", "a hook is set"))]
         if changing and len(changing) == len(refusals):
             entry.unstable += 1
@@ -212,6 +252,10 @@ class Compiled:
                 f"program {i}: {status}, {program.calls} call(s), {len(program.captured.nodes)} ops captured"
             )
             lines += [f"    assumes {a}" for a in program.assumptions]
+        for entry in self._entries.values():
+            if entry.tree:
+                lines += ["numbers taken out of tensors, and how many calls each led:"]
+                lines += tree_text(entry.tree)
         for entry in self._entries.values():
             lines += [f"  eagerly because {why}" for why in entry.eager_because]
         return "\n".join(lines)

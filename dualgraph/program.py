@@ -12,15 +12,15 @@ from .core.backend import backend_for
 from .core.constant import exact
 from .core.context import grad_mode, state
 from .core.devices import CPU, Device
-from .core.dtypes import bfloat16, from_bfloat16
 from .core.errors import NOWHERE, DualgraphError, MemoryBudgetError
-from .core.node import TapeNode
+from .core.node import TapeNode, Var
 from .core.trees import TreeDef, unflatten
 from .core.types import TensorType
 from .eager.tensor import Tensor
 from .passes.memory import MemoryPlan, human
 from .passes.pipeline import PassRecord, optimise
 from .replay import CompiledOp
+from .stages import Env, Left, Path, Stage
 from .static.capture import Slot, Trace
 from .static.checks import Assumption, same_bytes
 from .static.footprint import Footprint
@@ -82,6 +82,7 @@ class Program:
         self._executable: Executable | None = None
         self._passes: list[PassRecord] = []
         self.failure: Exception | None = None
+        self.ready = False  # whether the compiled program is in use
         self._tracked = any(r.requires_grad and not r.released for r in results)
         slots = trace.slots
         self._single = tree.kind is None
@@ -96,54 +97,81 @@ class Program:
             if i != j and (slots[i].kind != "tensor" or slots[j].kind != "tensor")
             and slots[i].type.device is slots[j].type.device and not _one_tensor(slots[i], slots[j])
         )  # fmt: skip
+        self.path: Path | None = None  # where numbers are taken out of tensors
+        self._inputs = tuple(v.id for v in trace.recording.inputs)
         concrete = len(trace.graph.outputs) - len(trace.concrete)
-        self._checked = tuple((concrete + i, exact(c.value)) for i, c in enumerate(trace.concrete))
         viewed = (
             r.key if r.output is None else r.output
             for r in results
             if r.base is not None or r.output is not None
         )
-        self._borrowed = frozenset(
-            (*(s.output for s in trace.stores), *(i for i, _ in self._checked), *viewed)
-        )
+        self._borrowed = frozenset((*(s.output for s in trace.stores), *viewed))
+        self._taken = frozenset(range(concrete, len(trace.graph.outputs)))
         self._last = len(results) - tree.num_leaves
 
     # --- making it ready ---
 
+    def join(self, roots: list[Stage]) -> None:
+        """Puts the program into a tree, where it shares the stages that other programs have, too."""
+        self.path = Path(self.trace, self, roots) if self.trace.concrete else None
+
     def build(self) -> None:
-        """Runs the passes and makes the program ready to run."""
+        """Makes the program ready to run."""
         try:
-            backend = backend_for(self._device)
-            hooks = hooks_for(self._device, self._use)
-            graph, self._passes = optimise(
-                self.captured, hooks, self._fast_math, budget=self.budget
-            )
-            once = not self._tracked and not self._checked  # a call that is run is never run again
-            direct = [s for s in self.trace.stores if once and s.input in self._row_major]
+            direct = [
+                s for s in self.trace.stores if not self._tracked and s.input in self._row_major
+            ]
             stores = tuple((s.input, s.output) for s in direct)
-            executable = Executable(renumber(graph), backend, self._borrowed, stores)
-            if self.budget is not None and executable.memory.arena_bytes > self.budget:
-                raise MemoryBudgetError(
-                    f"{self.name}: the arena needs at least {human(executable.memory.arena_bytes)}, "
-                    f"more than the budget of {human(self.budget)}\n  remedy: allow memory="
-                    f"'{-(-executable.memory.arena_bytes // 1_000_000)}MB', or use smaller inputs"
-                )
-            self._direct = tuple(i for i, _ in executable.donated)
-            self._bare = self._bare_form()
-            self._executable = executable
+            if self.path is None and self.trace.concrete:
+                self.join([])
+            if self.path is None:
+                executable = self._compile(self.captured, self._borrowed, stores, self._passes)
+                self._direct = tuple(i for i, _ in executable.donated)
+                self._bare = self._bare_form()
+                self._executable = executable
+            else:
+                self.path.build(self._borrowed, stores, self._compile)
+                assert self.path.tail is not None
+                places = {v: i for i, v in enumerate(self.trace.recording.inputs)}
+                self._direct = tuple(places[v] for v in self.path.tail.donated)
+            self.ready = True
         except Exception as problem:  # the function goes on eagerly, and explain() says why
             self.failure = problem
+
+    def _compile(
+        self, graph: Graph, borrowed: frozenset[int], stores: tuple[tuple[int, int], ...],
+        passes: list[PassRecord] | None = None,
+    ) -> Executable:  # fmt: skip
+        """Runs the passes and plans the memory."""
+        backend = backend_for(self._device)
+        hooks = hooks_for(self._device, self._use)
+        graph, records = optimise(graph, hooks, self._fast_math, budget=self.budget)
+        if passes is not None:
+            passes[:] = records
+        executable = Executable(renumber(graph), backend, borrowed, stores)
+        if self.budget is not None and executable.memory.arena_bytes > self.budget:
+            raise MemoryBudgetError(
+                f"{self.name}: the arena needs at least {human(executable.memory.arena_bytes)}, "
+                f"more than the budget of {human(self.budget)}\n  remedy: allow memory="
+                f"'{-(-executable.memory.arena_bytes // 1_000_000)}MB', or use smaller inputs"
+            )
+        return executable
+
+    def learn(self, vars: list[Var], stop: int) -> bool:
+        """Lets the first `stop` stages give these values, too; whether that takes building them again."""
+        assert self.path is not None
+        wanted = set(vars)
+        return any([self.path.want(stage, wanted) for stage in self.path.stages[:stop]])
+
+    def value_at(self, stage: Stage) -> Any:
+        """The number that leads this program on from a stage."""
+        assert self.path is not None
+        return self.trace.concrete[self.path.stages.index(stage)].value
 
     def _bare_form(self) -> tuple[tuple[int, ...], TensorType] | None:
         """Of a program that maps argument tensors to one fresh tensor and does no more: the leaves, and the type."""
         slots, trace = self.trace.slots, self.trace
-        if (
-            trace.stores
-            or trace.grads
-            or self._checked
-            or not self._single
-            or len(self.results) != 1
-        ):
+        if trace.stores or trace.grads or not self._single or len(self.results) != 1:
             return None
         r = self.results[0]
         if r.kind != "output" or r.requires_grad or r.base is not None:
@@ -152,16 +180,15 @@ class Program:
             return None
         return tuple(s.key[0] for s in slots), self.captured.outputs[r.key].type
 
-    @property
-    def ready(self) -> bool:
-        """Whether the compiled program is in use."""
-        return self._executable is not None
-
     def _built(self) -> Executable:
-        if self._executable is None:
+        """The whole path as one executable. Where it is cut into stages, these run in its place."""
+        if self._executable is None and self.path is None:
             self.build()
         if self._executable is None:
-            raise self.failure  # type: ignore[misc]
+            if self.failure is not None:
+                raise self.failure
+            borrowed = self._borrowed | self._taken
+            self._executable = self._compile(self.captured, borrowed, (), self._passes)
         return self._executable
 
     @property
@@ -240,25 +267,78 @@ class Program:
 
     def call(self, leaves: list[Any]) -> Any:
         """Runs the program, or gives MISMATCH, having changed nothing, when this call takes another path."""
+        result = self.start(leaves)
+        return MISMATCH if type(result) is Left else result
+
+    def start(self, leaves: list[Any]) -> Any:
+        """As `call`; where other programs share stages with this one, it goes on with the one that fits.
+
+        A call that takes a path which no program has gives what it knows by then, as a `Left`.
+        """
         if self._bare is not None:
             return self._call_bare(leaves, *self._bare)
         tensors = [fetch(s, leaves) for s in self.trace.slots]
         arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
+        problem = self._unfit(arrays)
+        if problem:
+            return self._differs(problem)
+        try:
+            if self.path is not None:
+                return self._walk(leaves, tensors, arrays)
+            executable = self._executable
+            assert executable is not None
+            return executable.run(arrays, lambda outs: self._commit(outs, tensors, leaves))
+        except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
+            return self._differs(f"an op failed: {problem}")  # eager mode will name the user's line
+
+    def _unfit(self, arrays: list[Any]) -> str:
+        """Why the memory of the inputs does not allow what the program writes ("": it does)."""
         for i, j, xp in self._overlaps:
             if xp.may_share_memory(arrays[i], arrays[j]):
-                return self._differs("an input that is written shares memory with another")
+                return "an input that is written shares memory with another"
         for i in self._stored:  # a store that fails halfway would have been half done
             flags = arrays[i].flags
             if not getattr(flags, "writeable", True) or (
                 i in self._direct and not flags.c_contiguous
             ):
-                return self._differs("an input that is written is read-only or not row-major")
-        executable = self._executable
-        assert executable is not None
-        try:
-            return executable.run(arrays, lambda outs: self._commit(outs, tensors, leaves))
-        except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
-            return self._differs(f"an op failed: {problem}")  # eager mode will name the user's line
+                return "an input that is written is read-only or not row-major"
+        return ""
+
+    def _walk(self, leaves: list[Any], tensors: list[Any], arrays: list[Any]) -> Any:
+        """Stage by stage along the tree, to the end of a path, or to where it is left."""
+        program, path, stop = self, self.path, 0
+        env: Env = dict(zip(self._inputs, arrays, strict=True))
+        assert path is not None
+        while stop < len(path.stages):
+            stage = path.stages[stop]
+            value = stage.form.run(env)
+            outcome, stop = exact(value), stop + 1
+            if outcome != path.outcomes[stop - 1]:
+                found, waits = program._follower(stage, outcome, leaves)
+                if found is not None:
+                    program, path = found, found.path
+                    tensors = [fetch(s, leaves) for s in program.trace.slots]
+                    arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
+                    env.update(zip(program._inputs, arrays, strict=True))
+                    waits = bool(program._unfit(arrays)) or not path.has_all(env, stop)
+                if found is None or waits:
+                    stage.left += 1
+                    taken = [c.value for c in program.trace.concrete[: stop - 1]]
+                    path.know([*taken, value], env)
+                    return Left(program, env, stop, stage, outcome, value, waits)
+            stage.counts[outcome] = stage.counts.get(outcome, 0) + 1
+        return path.tail.run(env, lambda outs: program._commit(outs, tensors, leaves))
+
+    @staticmethod
+    def _follower(stage: Stage, outcome: Any, leaves: list[Any]) -> tuple[Any, bool]:
+        """The program that goes on from a stage, or None, and whether one is being made ready."""
+        waits = False
+        for program in stage.followers.get(outcome, ()):
+            if program.broken(leaves) is None:
+                if program.ready:
+                    return program, False
+                waits = True
+        return None, waits
 
     def _differs(self, why: str) -> Any:
         """Notes why a call takes another path."""
@@ -276,13 +356,6 @@ class Program:
         return Tensor(out, type.dtype, type.device)
 
     def _commit(self, outs: list[Any], tensors: list[Any], leaves: list[Any]) -> Any:
-        for index, expected in self._checked:
-            type = self.captured.outputs[index].type
-            value = backend_for(type.device).to_numpy(outs[index])
-            if type.dtype is bfloat16:
-                value = from_bfloat16(value)
-            if exact(value.item()) != expected:
-                return self._differs("a value taken out of a tensor differs")
         node = self._tape(tensors) if self._tracked and state.grad else None
         for store in self.trace.stores:
             self._store(tensors[store.input], outs[store.output])

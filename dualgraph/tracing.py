@@ -13,12 +13,15 @@ from .core.backend import backend_for
 from .core.context import state
 from .core.devices import CPU
 from .core.errors import NOWHERE
+from .core.node import Var
 from .core.prim import Prim
 from .core.trees import containers, flatten, unflatten
 from .core.watch import Watched, origin_of, watched
 from .eager.random import default_generator
 from .eager.tensor import Tensor
 from .program import Program, Result, device_of
+from .resume import Resumer
+from .stages import Left
 from .static.capture import Slot, Trace, Tracer, finish
 from .static.checks import ATOMS, Assumption, same_bytes
 from .static.footprint import MAX_ARRAY_BYTES, Footprint
@@ -70,12 +73,13 @@ class Arguments:
 
 def trace(
     fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None,
-    whole: bool = False,
+    whole: bool = False, left: Left | None = None,
 ) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
     """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
 
     With `whole` the graph gives all results, also those that a call would not take from it (inputs and
-    views of them).
+    views of them). With `left` it goes on from where a compiled call left the tree, whose values are
+    not computed again.
     """
     objects = [
         (v, f"argument {i}")
@@ -85,14 +89,8 @@ def trace(
     name = getattr(fn, "__name__", type(fn).__name__)
     footprint = Footprint([(fn, name), *objects, (default_generator, "the default generator")])
     arguments = Arguments(args, kwargs, leaves, footprint)
-    tracer = Tracer()
-    for i, leaf in enumerate(leaves):
-        if isinstance(leaf, Tensor):
-            tracer.add_root(leaf, Slot("leaf", (i, leaf), leaf.type, leaf._requires_grad))
-    for a in arguments.arrays:
-        _know(tracer, a.array, "leaf", (a.leaf, a.array))
-    for array, _ in footprint.arrays.values():
-        _know(tracer, array, "array", array)
+    tracer = Tracer() if left is None else Resumer(left.program.trace, left.env, left.stop, True)
+    _introduce(tracer, leaves, footprint)
     with tracer:
         result = fn(*arguments.args, **arguments.kwargs)
         out_leaves, out_tree = flatten(result)
@@ -139,6 +137,26 @@ def trace(
     )
     program.given = arguments.structure, tuple(leaves)
     return result, program, []
+
+
+def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tuple[Any, list[Var]]:
+    """Goes on with a call that left the tree: its result, and the values that were computed again."""
+    tracer = Resumer(left.program.trace, left.env, left.stop, False)
+    _introduce(tracer, leaves, left.program.footprint)
+    with tracer:
+        return fn(*args, **kwargs), tracer.learned
+
+
+def _introduce(tracer: Tracer, leaves: list[Any], footprint: Footprint) -> None:
+    """Tells a tracer where tensors and arrays of each call come from."""
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, Tensor):
+            tracer.add_root(leaf, Slot("leaf", (i, leaf), leaf.type, leaf._requires_grad))
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, np.ndarray):
+            _know(tracer, leaf, "leaf", (i, leaf))
+    for array, _ in footprint.arrays.values():
+        _know(tracer, array, "array", array)
 
 
 def _know(tracer: Tracer, array: Any, kind: str, key: Any) -> None:

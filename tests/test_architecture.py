@@ -30,13 +30,21 @@ LAYERS = [
     {"control"},
     {"passes"},
     {"backends", "container"},
-    {"replay", "program", "tracing", "compile", "compare", "artefact", "debugging"},
+    {
+        "replay", "stages", "resume", "program", "tracing", "compile", "compare", "artefact",
+        "debugging",
+    },
     {"nn", "optim", "data", "autograd", "inspect", "testing", "serialise", "threads"},
     {"__init__"},
 ]
 SIBLINGS = {
     ("transforms", "eager"),  # transforms run the tape
-    ("program", "replay"),  # the driver is a few files, in this order
+    ("resume", "stages"),  # the driver is a few files, in this order
+    ("program", "replay"),
+    ("program", "stages"),
+    ("tracing", "resume"),
+    ("tracing", "stages"),
+    ("compile", "stages"),
     ("tracing", "program"),
     ("compile", "program"),
     ("compile", "tracing"),

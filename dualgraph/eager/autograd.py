@@ -247,7 +247,9 @@ class Accumulate:
             before.add_(ct)  # type: ignore[attr-defined]
 
     def _own(self, ct: Tensor) -> Tensor:
-        shared = ct._parent is not None or id(ct._data) in self.given or ct._data.base is not None
+        shared = ct._parent is not None or id(ct._data) in self.given
+        if state.tracer is None:  # a capture must not depend on how arrays are allocated
+            shared = shared or ct._data.base is not None
         out: Tensor = copy(ct) if shared else ct
         self.given.add(id(out._data))
         return out

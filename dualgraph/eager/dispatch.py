@@ -377,6 +377,7 @@ def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
     types = tuple(a.type for a in args)
     out_types = prim.infer(types, params)
     batching, tracer = state.batching, state.tracer
+    known = None
     if batching is not None and batching.applies(args):
         if tracer is not None and batching.depth(args) <= tracer.depth:
             with untraced():  # what it becomes within is not this tracer's concern
@@ -384,10 +385,17 @@ def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
         else:
             outs = batching.run(prim, args, params)
     else:
-        arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in args)
-        run = execute if tracer is None else tracer.execute
-        results = run(backend_for(device), prim, arrays, types, params, out_types)
-        outs = tuple(wrap(r, t.dtype, t.device) for r, t in zip(results, out_types, strict=True))
+        if tracer is not None and tracer.resuming:
+            known = tracer.resume(prim, args, params, out_types)
+        if known is None:
+            arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in args)
+            run = execute if tracer is None else tracer.execute
+            made = run(backend_for(device), prim, arrays, types, params, out_types)
+            outs = tuple(wrap(r, t.dtype, t.device) for r, t in zip(made, out_types, strict=True))
+        else:
+            outs = known
+    if known is None and prim.aliases and _shares(outs[0], args[0]):
+        outs[0]._become_view_of(args[0], prim, params)
     finish(prim, args, params, outs, out_types)
     if batching is not None:
         batching.note(outs)
@@ -401,9 +409,7 @@ def finish(
     outs: tuple[Tensor, ...],
     types: tuple[TensorType, ...],
 ) -> None:
-    """Notes a view's parent, records the tape entry, and tells a capture in progress."""
-    if prim.aliases and _shares(outs[0], args[0]):
-        outs[0]._become_view_of(args[0], prim, params)
+    """Records the tape entry, and tells a capture in progress."""
     if state.grad and prim.vjp_rule is not None:
         edges = tuple(a._edge() if isinstance(a, Tensor) else None for a in args)
         if any(e is not None for e in edges) and any(t.dtype.is_inexact for t in types):
@@ -437,7 +443,14 @@ def record(
     if prim.reads_out:
         keep = state.tracer is not None  # a capture knows results by identity
         results = tuple(
-            (o._data, o._version_cell(), o._version, o.dtype, o.device, o if keep else None)
+            (
+                None if keep else o._data,
+                o._version_cell(),
+                o._version,
+                o.dtype,
+                o.device,
+                o if keep else None,
+            )
             for o in outs
         )
     node.saved = (kept, results)

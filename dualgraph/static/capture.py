@@ -45,6 +45,7 @@ class Concrete(NamedTuple):
     operand: Operand
     value: Any
     where: Location
+    at: int = 0  # nodes recorded before it
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class Tracer:
     """
 
     depth = 0
+    resuming = False  # whether results of ops may be known without running them
     execute = staticmethod(execute)  # how ops are run while this tracer looks on
 
     def __init__(self) -> None:
@@ -93,6 +95,7 @@ class Tracer:
         self._known_arrays: dict[int, Slot] = {}
         self._root_ids: set[int] = set()
         self.scopes: list[tuple[int, int, str]] = []  # closed composites: first node, end, name
+        self.views: set[int] = set()  # nodes whose result has the memory of their operand
 
     # --- vars ---
 
@@ -156,9 +159,11 @@ class Tracer:
     ) -> None:
         """One op has run."""
         inputs = tuple(
-            self.var_of(a) if hasattr(a, "_data") else Literal(a.value, a.dtype) for a in args
+            self.var_of(a) if hasattr(a, "_cell") else Literal(a.value, a.dtype) for a in args
         )
         made = self._emit(prim, inputs, params, tuple(o.type for o in outs), where)
+        if outs[0]._parent is not None:
+            self.views.add(len(self.nodes) - 1)
         if self._taped and not state.grad and any(getattr(a, "requires_grad", False) for a in args):
             self._untaped.update(made)
         for out, var in zip(outs, made, strict=True):
@@ -217,7 +222,8 @@ class Tracer:
 
     def concretize(self, t: Any, value: Any) -> None:
         """Python took the number out of `t`: the path may depend on it."""
-        self.concrete.append(Concrete(self.var_of(t), value, user_location()))
+        operand = self.var_of(t)
+        self.concrete.append(Concrete(operand, value, user_location(), len(self.nodes)))
 
     def failed(self) -> None:
         """An op raised an error: if that is caught, the path depends on values that nothing checks."""
@@ -289,6 +295,15 @@ class GradEffect(NamedTuple):
     output: int | None
 
 
+class Recording(NamedTuple):
+    """What a tracer wrote down, op by op: inputs, nodes, composites, and the nodes that gave views."""
+
+    inputs: tuple[Var, ...]
+    nodes: tuple[Node, ...]
+    scopes: tuple[tuple[int, int, str], ...]
+    views: frozenset[int]
+
+
 class Trace(NamedTuple):
     """A finished capture: the graph and what its inputs and outputs mean.
 
@@ -302,6 +317,7 @@ class Trace(NamedTuple):
     entry_grads: tuple[tuple[Any, bool], ...]  # (tensor, had a gradient at entry), if that was read
     concrete: tuple[Concrete, ...]
     results: int
+    recording: Recording
 
 
 def _reread(node: Node, mapping: dict[Var, Operand]) -> Node:
@@ -352,4 +368,9 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
     graph = Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(outputs))
     entry = tuple((t.tensor, t.at_entry is not None) for t in tracer.grads.values() if t.read)
     slots, concrete = tuple(r.slot for r in tracer.roots), tuple(tracer.concrete)
-    return Trace(graph, slots, tuple(stores), tuple(grads), entry, concrete, len(results))
+    recording = Recording(
+        graph.inputs, tuple(tracer.nodes), tuple(tracer.scopes), frozenset(tracer.views)
+    )
+    return Trace(
+        graph, slots, tuple(stores), tuple(grads), entry, concrete, len(results), recording
+    )

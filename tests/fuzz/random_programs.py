@@ -63,6 +63,7 @@ class Maker:
             "S": (m, n),
         }
         self.writable = {"S"}
+        self.numbers: list[str] = []  # Python numbers to return
         self.count = 0
 
     def pick(self, items: Any) -> Any:
@@ -216,6 +217,30 @@ class Maker:
         self.line(f"    {name} = {y} - 1" if self.chance(0.7) else f"    {name} = {x}")
         self.shapes[name] = self.shapes[x]
 
+    def take(self) -> None:
+        """A number is taken out: returned, used in arithmetic, compared, or used in an ``assert``."""
+        x = self.some()
+        fold = "" if self.shapes[x] == () else self.pick((".sum()", ".amax()", ".mean()"))
+        self.count += 1
+        n = f"n{self.count}"
+        self.line(
+            f"{n} = {x}.detach(){fold}.item()" if self.chance(0.5) else f"{n} = float({x}{fold})"
+        )
+        use = self.pick(("return", "return", "arithmetic", "compare", "assert", "round"))
+        if use == "return":
+            self.numbers.append(n)
+        elif use == "assert":
+            self.line(f"assert {n} == {n}, 'not a number'")
+        elif use == "compare":
+            y = self.some()
+            self.new(f"{y} * 0.5 if {n} > 0.25 else {y} + 1", self.shapes[y])
+        else:
+            y = self.some()
+            number = (
+                f"max(-2.0, min(2.0, {n}))" if use == "arithmetic" else f"float(round({n}) % 3)"
+            )
+            self.new(f"{y} * ({number})", self.shapes[y])
+
     def loop(self) -> None:
         x = self.some()
         self.count += 1
@@ -240,8 +265,8 @@ class Maker:
     def make(self, length: int) -> str:
         """The source of ``f``."""
         steps = (self.unary, self.binary, self.along, self.fold, self.move, self.product, self.draw, self.create,
-                 self.write, self.branch, self.loop)  # fmt: skip
-        weights = np.array([4, 5, 1.5, 2, 3, 1.5, 0.7, 0.7, 1.5, 1, 0.7])
+                 self.write, self.branch, self.loop, self.take)  # fmt: skip
+        weights = np.array([4, 5, 1.5, 2, 3, 1.5, 0.7, 0.7, 1.5, 1, 0.7, 0.5])
         if self.chance(0.3):
             self.writable.add("a")
         for _ in range(length):
@@ -270,6 +295,9 @@ class Maker:
         elif kind == "second":
             self.line(f"(g,) = dg.autograd.grad({total}, W, create_graph=True)")
             outs = [*outs, "g.sin()"]
+        if self.chance(0.15):
+            outs = [*outs, f"{outs[0]}.sum().item()"]
+        outs = [*outs, *self.numbers]
         form = self.pick(("({},)", "[{}]", "{{'y': {}}}", "{}"))
         if form == "{{'y': {}}}":
             self.line("return {" + ", ".join(f"'y{i}': {v}" for i, v in enumerate(outs)) + "}")

@@ -1,0 +1,296 @@
+"""Resuming: a function run again up to the place where a compiled call left it, without computing anything again.
+
+Python frames cannot be entered in the middle. So the function runs from its start, under a tracer that
+compares each op with the recorded one and hands out the value that the compiled call has for it. A
+value that the call does not have is computed when something reads it, as it would have been then:
+it is settled before any of its operands is written. An op that differs from the recorded one ends the
+resuming; everything after it is run as always. So what is handed out is never a guess.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from .core.backend import backend_for, execute
+from .core.constant import exact
+from .core.context import state
+from .core.node import Literal, Node, Var
+from .core.types import TensorType
+from .eager.tensor import Tensor
+from .stages import one_place
+from .static.capture import Slot, Trace, Tracer
+
+
+class Deferred:
+    """One op that has not run: its operands, and the tensors that stand for its results."""
+
+    __slots__ = ("args", "learned", "params", "prim", "results", "standing", "types", "vars")
+
+    def __init__(
+        self, prim: Any, args: tuple[Any, ...], params: dict[str, Any], vars: tuple[Var, ...],
+        learned: list[Var],
+    ) -> None:  # fmt: skip
+        self.prim = prim
+        self.args: tuple[Any, ...] | None = args
+        self.params = params
+        self.vars = vars
+        self.learned = learned
+        self.types = tuple(v.type for v in vars)
+        self.standing: list[weakref.ref[Lazy]] = []
+        self.results: tuple[Any, ...] = ()
+
+    def waiting(self) -> list[Deferred]:
+        """The ops that have to run before this one."""
+        return [a._deferred for a in self.args or () if type(a) is Lazy]
+
+    def settle(self) -> None:
+        """Runs the op, and before it whatever it needs; its stand-ins become tensors."""
+        work = [self]
+        while work:
+            first = work[-1].waiting()
+            if first:
+                work += first
+            else:
+                work.pop()._run()
+
+    def _run(self) -> None:
+        if self.args is None:
+            return
+        types = tuple(a.type for a in self.args)
+        arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in self.args)
+        device = self.types[0].device
+        results = execute(backend_for(device), self.prim, arrays, types, self.params, self.types)
+        self.results = tuple(np.asarray(r) if isinstance(r, np.generic) else r for r in results)
+        self.args = None
+        for ref in self.standing:
+            t = ref()
+            if t is not None:
+                t._become(self.results[t._place])
+
+
+class Lazy(Tensor):
+    """A tensor whose op runs when its values are first read; then it is a plain tensor."""
+
+    _deferred: Deferred
+    _place: int
+
+    def __init__(self, deferred: Deferred, place: int) -> None:
+        type = deferred.types[place]
+        self._deferred, self._place = deferred, place
+        self.dtype = type.dtype
+        self.device = type.device
+
+    @property
+    def type(self) -> TensorType:
+        return self._deferred.types[self._place]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.type.shape)
+
+    @property
+    def _data(self) -> Any:  # type: ignore[override]
+        deferred, place = self._deferred, self._place
+        deferred.learned.append(deferred.vars[place])
+        deferred.settle()
+        return deferred.results[place]
+
+    @_data.setter
+    def _data(self, value: Any) -> None:
+        self._become(value)
+
+    def _become(self, value: Any) -> None:
+        self.__class__ = Tensor  # type: ignore[assignment]
+        del self._deferred, self._place
+        self._data = value
+
+
+class Resumer(Tracer):
+    """Follows a function through the first `stop` numbers that a recorded run took out of tensors.
+
+    Given: the trace of that run, and `env`, the values by var that a compiled call has computed for the
+    inputs of this call. With `grow` it goes on as a tracer when it has arrived there; else the rest runs
+    untraced. `learned` are the vars that something needed and `env` lacked.
+    """
+
+    resuming = True
+
+    def __init__(self, trace: Trace, env: dict[int, Any], stop: int, grow: bool) -> None:
+        super().__init__()
+        self._trace = trace
+        self._env = env
+        self._stop = stop
+        self._grow = grow
+        self._seen = 0  # nodes compared
+        self._pending: list[tuple[weakref.ref[Tensor], Var]] = []
+        self._tape: list[weakref.ref[Any]] = []  # entries that keep their results as tensors
+        self.learned: list[Var] = []
+        self.arrived = False
+
+    def _set(self, t: Any, operand: Any) -> None:
+        """As a tracer does, but without keeping `t` alive: what nobody holds is never computed."""
+        key = id(t)
+
+        def gone(ref: Any) -> None:
+            if key in self._current and self._current[key][0] is ref:
+                del self._current[key]
+
+        self._current[key] = (weakref.ref(t, gone), operand, t._version)
+
+    # --- what the recorded run did ---
+
+    def _differs(self, prim: Any, inputs: tuple[Any, ...], params: dict[str, Any]) -> bool:
+        """Compares the next node with the recorded one; whether they differ."""
+        i = len(self.nodes)
+        recorded = self._trace.recording.nodes
+        if i < self._seen:
+            return False
+        self._seen = i + 1
+        if i < len(recorded):
+            node = recorded[i]
+            if node.prim is prim and node.inputs == inputs and _same(node.params, params):
+                return False
+        return True
+
+    def resume(
+        self, prim: Any, args: list[Any], params: dict[str, Any], types: tuple[TensorType, ...]
+    ) -> tuple[Tensor, ...] | None:
+        """The results of an op that the recorded run did, too; None where it has to be run."""
+        inputs = tuple(
+            self.var_of(a) if isinstance(a, Tensor) else Literal(a.value, a.dtype) for a in args
+        )
+        if self.resuming and self._differs(prim, inputs, params):
+            self._leave()
+        if not self.resuming:
+            return None
+        i = len(self.nodes)
+        node = self._trace.recording.nodes[i]
+        view = i in self._trace.recording.views
+        if tuple(v.type for v in node.outputs) != types:
+            self._leave()
+            return None
+        if view:
+            if type(args[0]) is not Lazy:
+                return None  # costs nothing
+        elif all(v.id in self._env for v in node.outputs):
+            return tuple(Tensor(self._env[v.id], v.type.dtype, v.type.device) for v in node.outputs)
+        deferred = Deferred(prim, tuple(args), params, node.outputs, self.learned)
+        outs = tuple(Lazy(deferred, k) for k in range(len(types)))
+        deferred.standing = [weakref.ref(out) for out in outs]
+        self._pending += zip(deferred.standing, node.outputs, strict=True)
+        if view:
+            outs[0]._become_view_of(args[0], prim, params)
+        return outs
+
+    def record(
+        self, prim: Any, args: list[Any], params: dict[str, Any], outs: tuple[Any, ...], where: Any
+    ) -> None:
+        super().record(prim, args, params, outs, where)
+        node = outs[0]._node
+        if not self._grow and node is not None and node.prim is prim and node.saved[1] is not None:
+            self._tape.append(weakref.ref(node))
+
+    def _emit(
+        self, prim: Any, inputs: tuple[Any, ...], params: dict[str, Any], types: Any, where: Any
+    ) -> tuple[Var, ...]:
+        if self.resuming and self._differs(prim, inputs, params):
+            self._leave()
+        return super()._emit(prim, inputs, params, types, where)
+
+    def add_root(self, t: Any, slot: Slot) -> Var:
+        i = len(self.roots)
+        var = super().add_root(t, slot)
+        if self.resuming:
+            slots, inputs = self._trace.slots, self._trace.recording.inputs
+            if i >= len(slots) or inputs[i] != var or not one_place(slots[i], slot):
+                self._leave()
+        return var
+
+    def concretize(self, t: Any, value: Any) -> None:
+        super().concretize(t, value)
+        if not self.resuming:
+            return
+        i = len(self.concrete) - 1
+        taken = self._trace.concrete
+        if i >= len(taken) or taken[i].operand != self.concrete[i].operand:
+            self._leave()
+        elif i + 1 == self._stop:
+            self.arrived = True
+            self._leave()
+
+    # --- when values are settled ---
+
+    def _leave(self) -> None:
+        """From here on ops are run."""
+        self.resuming = False
+        if not self._grow:
+            self.settle()
+            state.tracer = None
+
+    def settle(self) -> None:
+        """Computes every value that something still holds and the compiled call did not have."""
+        self._current.clear()
+        while self._pending:
+            ref, var = self._pending.pop()
+            t = ref()
+            if t is not None:
+                self.learned.append(var)
+                if type(t) is Lazy:
+                    t._deferred.settle()
+        for ref in self._tape:
+            node = ref()
+            if node is not None and node.saved is not None:
+                kept, results = node.saved
+                node.saved = kept, tuple((r[-1]._data, *r[1:-1], None) for r in results)
+        self._tape.clear()
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__(*exc)
+        self.resuming = False
+        self.settle()
+
+    def before_write(self, op: str, t: Any) -> None:
+        super().before_write(op, t)
+        self._settle_readers(t)
+
+    def assign(self, t: Any, new: Any) -> None:
+        self._settle_readers(t)
+        super().assign(t, new)
+
+    def escape(self, t: Any, what: str) -> None:
+        super().escape(t, what)
+        self._settle_readers(None)
+
+    def _settle_readers(self, t: Any) -> None:
+        """Runs the ops that read the memory of `t`, which is about to change (None: any memory)."""
+        self._pending = [p for p in self._pending if p[0]() is not None]
+        for ref, var in self._pending:
+            lazy = ref()
+            if type(lazy) is Lazy and lazy._parent is None:
+                if t is None or any(_reads(a, t) for a in lazy._deferred.args or ()):
+                    self.learned.append(var)
+                    lazy._deferred.settle()
+
+
+def _reads(operand: Any, t: Any) -> bool:
+    if not isinstance(operand, Tensor):
+        return False
+    if operand is t or operand._root() is t._root():
+        return True
+    if isinstance(operand, Lazy) or isinstance(t, Lazy):
+        return False
+    xp = backend_for(t.device).xp
+    return operand.device is t.device and bool(xp.may_share_memory(operand._data, t._data))
+
+
+def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    if not a and not b:
+        return True
+    return a.keys() == b.keys() and all(exact(a[k]) == exact(b[k]) for k in a)

@@ -1,0 +1,328 @@
+"""Stages: a captured path cut at each number that Python took out of a tensor; paths share what they have in common.
+
+A stage is the ops between two such numbers. Running it gives the number, which says where to go on, and
+the values that later stages read. Stages compute and change nothing: what a call writes, it writes at
+the end of its path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .backends.executor import Executable
+from .core.backend import backend_for
+from .core.constant import exact
+from .core.devices import CPU
+from .core.dtypes import bfloat16, from_bfloat16
+from .core.errors import Location
+from .core.node import Literal, Node, Var
+from .static.capture import Slot, Trace
+from .static.graph import Graph, Operand
+from .static.scopes import group_scopes
+
+MAX_DEPTH = 100  # numbers taken out on one path
+MAX_FLOATS = 3  # different floating numbers at one place that get a path each
+MAX_OUTCOMES = 8  # different other numbers at one place that do
+
+Env = dict[int, Any]  # values by var
+Compile = Callable[[Graph, frozenset[int], tuple[tuple[int, int], ...]], Executable]
+
+
+class Piece(NamedTuple):
+    """What one trace did between two numbers: the ops, and the number at the end (None: the path ends)."""
+
+    nodes: tuple[Node, ...]
+    scopes: tuple[tuple[int, int, str], ...]
+    operand: Operand | None
+    where: Location | None
+    inputs: dict[Var, Slot]  # of the whole trace
+
+    def reads(self, outputs: tuple[Operand, ...]) -> tuple[Var, ...]:
+        """The vars made earlier that the ops or `outputs` read."""
+        made = {v for n in self.nodes for v in n.outputs}
+        read = (v for n in self.nodes for v in n.inputs)
+        return tuple(
+            dict.fromkeys(v for v in (*read, *outputs) if isinstance(v, Var) and v not in made)
+        )
+
+    def graph(self, outputs: tuple[Operand, ...]) -> Graph:
+        """The ops that `outputs` take, as a graph over what they read."""
+        nodes = group_scopes(self.nodes, self.scopes, outputs)
+        return Graph(self.reads(outputs), tuple(nodes), outputs)
+
+
+def cut(trace: Trace) -> list[Piece]:
+    """The pieces of a trace, in order."""
+    nodes, scopes = trace.recording.nodes, trace.recording.scopes
+    inputs = dict(zip(trace.recording.inputs, trace.slots, strict=True))
+    pieces = []
+    start = 0
+    for c in (*trace.concrete, None):
+        end = len(nodes) if c is None else c.at
+        inside = tuple((a - start, b - start, s) for a, b, s in scopes if start <= a and b <= end)
+        where = None if c is None else c.where
+        operand = None if c is None else c.operand
+        pieces.append(Piece(nodes[start:end], inside, operand, where, inputs))
+        start = end
+    return pieces
+
+
+def number(array: Any, operand: Operand) -> Any:
+    """The Python number in an array of one element."""
+    type = operand.type
+    value = backend_for(type.device).to_numpy(array)
+    return (from_bfloat16(value) if type.dtype is bfloat16 else value).item()
+
+
+@dataclass(slots=True, eq=False)
+class Stage:
+    """A piece that several programs may share, where each of them goes on, and how often calls did."""
+
+    piece: Piece
+    needs: frozenset[Var] = frozenset()  # made here, and read by later stages
+    form: Any = None
+    followers: dict[Any, list[Any]] = field(default_factory=dict)  # programs, by outcome
+    next: dict[Any, list[Stage]] = field(default_factory=dict)
+    counts: dict[Any, int] = field(default_factory=dict)
+    left: int = 0  # calls that left the tree here
+    closed: dict[Any, str] = field(default_factory=dict)  # outcomes that get no path, and why
+
+    def same(self, piece: Piece) -> bool:
+        """Whether another trace did here what this stage does."""
+        own = self.piece
+        if own.operand != piece.operand or own.nodes != piece.nodes:
+            return False
+        outputs = () if own.operand is None else (own.operand,)
+        return all(
+            (v in own.inputs) == (v in piece.inputs)
+            and (v not in own.inputs or one_place(own.inputs[v], piece.inputs[v]))
+            for v in own.reads(outputs)
+        )
+
+    def complete(self) -> bool:
+        """Whether it is ready and gives all that later stages read."""
+        return self.form is not None and self.form.needs == self.needs
+
+    def build(self, compile: Compile) -> None:
+        """Makes it ready for what is read of it now."""
+        self.form = StageForm(self.piece, self.needs, compile)
+
+    def close(self, outcome: Any, why: str) -> None:
+        """Gives an outcome no path: calls with it go on eagerly from here."""
+        if len(self.closed) < MAX_OUTCOMES:
+            self.closed[outcome] = why
+
+    def no_path(self, outcome: Any, value: Any) -> str:
+        """Why an outcome not seen before gets no path of its own ("": it may)."""
+        if outcome in self.closed:
+            return self.closed[outcome]
+        if isinstance(value, bool) or outcome in self.followers:
+            return ""
+        most = MAX_OUTCOMES if isinstance(value, int) else MAX_FLOATS
+        if len(self.followers) >= most:
+            return f"the number taken out at {self.piece.where} differs from call to call"
+        return ""
+
+
+class StageForm:
+    """A stage made ready: it gives the vars in `needs`, and the number at its end."""
+
+    __slots__ = ("_dtype", "_executable", "_gives", "_made", "_operand", "_reads", "needs")
+
+    def __init__(self, piece: Piece, needs: frozenset[Var], compile: Compile) -> None:
+        operand = piece.operand
+        assert operand is not None
+        made = {v for n in piece.nodes for v in n.outputs}
+        self.needs = needs
+        self._operand = operand
+        self._made = operand in made
+        outputs: tuple[Operand, ...] = tuple(sorted(needs, key=lambda v: v.id))
+        self._gives = tuple(v.id for v in outputs if isinstance(v, Var))
+        self._executable: Executable | None = None
+        self._reads: tuple[int, ...] = ()
+        if self._made:
+            outputs = (*outputs, operand)
+        if outputs:
+            graph = piece.graph(outputs)
+            self._reads = tuple(v.id for v in graph.inputs)
+            borrowed = frozenset({len(outputs) - 1} if self._made else ())
+            self._executable = compile(graph, borrowed, ())
+
+    def run(self, env: Env) -> Any:
+        """Puts what it gives into `env`; the number at its end."""
+        operand = self._operand
+        if self._executable is not None:
+            return self._executable.run(
+                [env[i] for i in self._reads], lambda outs: self._take(outs, env)
+            )
+        return operand.value if isinstance(operand, Literal) else number(env[operand.id], operand)
+
+    def _take(self, outs: list[Any], env: Env) -> Any:
+        for i, out in zip(self._gives, outs):  # noqa: B905 (the last is the number)
+            env[i] = out
+        operand = self._operand
+        if self._made:
+            return number(outs[-1], operand)
+        return operand.value if isinstance(operand, Literal) else number(env[operand.id], operand)
+
+
+class Tail:
+    """The end of a path, made ready: it gives the outputs of the whole trace."""
+
+    def __init__(
+        self, piece: Piece, outputs: tuple[Operand, ...], borrowed: frozenset[int],
+        stores: tuple[tuple[int, int], ...], compile: Compile,
+    ) -> None:  # fmt: skip
+        made = {v for n in piece.nodes for v in n.outputs}
+        uses = [v for i, v in enumerate(outputs) if i not in borrowed]
+        self._known: list[
+            tuple[int, int]
+        ] = []  # outputs that an earlier stage made, and their vars
+        rest: list[int] = []
+        for i, v in enumerate(outputs):
+            earlier = isinstance(v, Var) and v not in made and v not in piece.inputs
+            if earlier and (i in borrowed or uses.count(v) == 1):
+                assert isinstance(v, Var)
+                self._known.append((i, v.id))
+            else:
+                rest.append(i)
+        self._rest = rest
+        self._size = len(outputs)
+        self._executable: Executable | None = None
+        self._reads: tuple[int, ...] = ()
+        self.donated: tuple[Var, ...] = ()
+        if rest:
+            graph = piece.graph(tuple(outputs[i] for i in rest))
+            at = {v: j for j, v in enumerate(graph.inputs)}
+            inputs = list(piece.inputs)
+            direct = tuple(
+                (at[inputs[i]], rest.index(o)) for i, o in stores if inputs[i] in at and o in rest
+            )
+            self._reads = tuple(v.id for v in graph.inputs)
+            inner = frozenset(j for j, i in enumerate(rest) if i in borrowed)
+            self._executable = compile(graph, inner, direct)
+            self.donated = tuple(graph.inputs[i] for i, _ in self._executable.donated)
+
+    def run(self, env: Env, commit: Callable[[list[Any]], Any]) -> Any:
+        """Hands the outputs of the trace to `commit`."""
+        if self._executable is None:
+            return commit(self._all([], env))
+        return self._executable.run(
+            [env[i] for i in self._reads], lambda outs: commit(self._all(outs, env))
+        )
+
+    def _all(self, outs: list[Any], env: Env) -> list[Any]:
+        if not self._known:
+            return outs
+        whole: list[Any] = [None] * self._size
+        for i, out in zip(self._rest, outs, strict=True):
+            whole[i] = out
+        for i, var in self._known:
+            whole[i] = env[var]
+        return whole
+
+
+class Path:
+    """The way of one program through the stages: those it shares, the numbers that lead along it, its tail."""
+
+    def __init__(self, trace: Trace, program: Any, roots: list[Stage]) -> None:
+        *pieces, self.last = cut(trace)
+        self.outcomes = [exact(c.value) for c in trace.concrete]
+        self.stages: list[Stage] = []
+        self.tail: Tail | None = None
+        level = roots
+        for piece, outcome in zip(pieces, self.outcomes, strict=True):
+            stage = next((s for s in level if s.same(piece)), None)
+            if stage is None:
+                stage = Stage(piece)
+                level.append(stage)
+            self.stages.append(stage)
+            stage.followers.setdefault(outcome, []).append(program)
+            level = stage.next.setdefault(outcome, [])
+        self.outputs = trace.graph.outputs[: len(trace.graph.outputs) - len(trace.concrete)]
+        self._ask()
+
+    def _ask(self) -> None:
+        """Tells each stage what later ones read of it."""
+        outputs = [
+            () if p.operand is None else (p.operand,) for p in (s.piece for s in self.stages)
+        ]
+        read: set[Var] = set(self.last.reads(self.outputs))
+        for stage, ends in zip(reversed(self.stages), reversed(outputs), strict=True):
+            self.want(stage, read)
+            read.update(stage.piece.reads(ends))
+
+    @staticmethod
+    def want(stage: Stage, vars: set[Var]) -> bool:
+        """Adds what the stage makes among `vars` to what it gives; whether that is more than before."""
+        made = {v for n in stage.piece.nodes for v in n.outputs}
+        needs = stage.needs | (made & vars)
+        grown = needs != stage.needs
+        stage.needs = needs
+        return grown
+
+    def know(self, values: list[Any], env: Env) -> None:
+        """Puts the numbers taken out so far into `env`, as the tensors that they were taken out of."""
+        for stage, value in zip(self.stages, values, strict=False):
+            v = stage.piece.operand
+            if isinstance(v, Var) and v.type.device is CPU and v.type.dtype is not bfloat16:
+                env.setdefault(v.id, np.full(v.type.shape, value, v.type.dtype.numpy))
+
+    def has_all(self, env: Env, stop: int) -> bool:
+        """Whether `env` holds what the first stages give; a stage built again meanwhile gives more."""
+        return all(v.id in env for stage in self.stages[:stop] for v in stage.needs)
+
+    def build(self, borrowed: frozenset[int], stores: Any, compile: Compile) -> None:
+        """Makes its stages ready that are not."""
+        for stage in self.stages:
+            if not stage.complete():
+                stage.build(compile)
+        if self.tail is None:
+            self.tail = Tail(self.last, self.outputs, borrowed, stores, compile)
+
+
+@dataclass(slots=True)
+class Left:
+    """A call that left the tree: what it knows by then, and the number that nobody follows."""
+
+    program: Any
+    env: Env
+    stop: int  # numbers taken out by then
+    stage: Stage
+    outcome: Any
+    value: Any
+    waits: bool  # a program that follows is being compiled
+
+
+def one_place(a: Slot, b: Slot) -> bool:
+    """Whether two slots lead to the same place on each call."""
+    if a.kind != b.kind or a.type != b.type or a.requires_grad is not b.requires_grad:
+        return False
+    if a.kind in ("leaf", "leaf grad"):
+        return bool(a.key[0] == b.key[0])
+    if a.kind == "number":
+        return a.key[0] is b.key[0] and a.key[1] == b.key[1]
+    return a.key is b.key
+
+
+def tree_text(level: list[Stage], indent: str = "    ") -> list[str]:
+    """The tree as lines: each number, where it is taken out, and how many calls each outcome led."""
+    lines = []
+    for stage in level:
+        at = f"{indent}at {stage.piece.where}:"
+        for outcome, programs in stage.followers.items():
+            value = programs[0].value_at(stage)
+            lines.append(f"{at} {value!r}, {stage.counts.get(outcome, 0)} call(s)")
+            lines += tree_text(stage.next.get(outcome, []), indent + "  ")
+        if stage.left:
+            lines.append(
+                f"{at} another number, {stage.left} call(s), which went on eagerly from there"
+            )
+        lines += [
+            f"{at} no path for a number because {why}" for why in sorted({*stage.closed.values()})
+        ]
+    return lines
