@@ -19,9 +19,9 @@ from .core.trees import TreeDef, flatten
 from .eager.tensor import Tensor
 from .passes.memory import as_bytes
 from .program import MISMATCH, Program
+from .stages import MAX_DEPTH, Left, Stage, tree_text
 from .static.checks import ATOMS
 from .static.graph import Graph
-from .stages import MAX_DEPTH, Left, Stage, tree_text
 from .tracing import resume, trace
 
 if TYPE_CHECKING:

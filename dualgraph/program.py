@@ -20,7 +20,7 @@ from .eager.tensor import Tensor
 from .passes.memory import MemoryPlan, human
 from .passes.pipeline import PassRecord, optimise
 from .replay import CompiledOp
-from .stages import Env, Left, Path, Stage
+from .stages import Env, Left, Path, Stage, number
 from .static.capture import Slot, Trace
 from .static.checks import Assumption, same_bytes
 from .static.footprint import Footprint
@@ -98,22 +98,24 @@ class Program:
             and slots[i].type.device is slots[j].type.device and not _one_tensor(slots[i], slots[j])
         )  # fmt: skip
         self.path: Path | None = None  # where numbers are taken out of tensors
-        self._inputs = tuple(v.id for v in trace.recording.inputs)
+        self._inputs = tuple(v.id for v in trace.graph.inputs)
         concrete = len(trace.graph.outputs) - len(trace.concrete)
+        self._checked = tuple((concrete + i, exact(c.value)) for i, c in enumerate(trace.concrete))
         viewed = (
             r.key if r.output is None else r.output
             for r in results
             if r.base is not None or r.output is not None
         )
         self._borrowed = frozenset((*(s.output for s in trace.stores), *viewed))
-        self._taken = frozenset(range(concrete, len(trace.graph.outputs)))
+        self._taken = frozenset(i for i, _ in self._checked)
         self._last = len(results) - tree.num_leaves
 
     # --- making it ready ---
 
     def join(self, roots: list[Stage]) -> None:
         """Puts the program into a tree, where it shares the stages that other programs have, too."""
-        self.path = Path(self.trace, self, roots) if self.trace.concrete else None
+        if self.trace.concrete and self.trace.recording is not None:
+            self.path = Path(self.trace, self, roots)
 
     def build(self) -> None:
         """Makes the program ready to run."""
@@ -132,7 +134,7 @@ class Program:
             else:
                 self.path.build(self._borrowed, stores, self._compile)
                 assert self.path.tail is not None
-                places = {v: i for i, v in enumerate(self.trace.recording.inputs)}
+                places = {v: i for i, v in enumerate(self.trace.graph.inputs)}
                 self._direct = tuple(places[v] for v in self.path.tail.donated)
             self.ready = True
         except Exception as problem:  # the function goes on eagerly, and explain() says why
@@ -161,7 +163,7 @@ class Program:
         """Lets the first `stop` stages give these values, too; whether that takes building them again."""
         assert self.path is not None
         wanted = set(vars)
-        return any([self.path.want(stage, wanted) for stage in self.path.stages[:stop]])
+        return sum(self.path.want(stage, wanted) for stage in self.path.stages[:stop]) > 0
 
     def value_at(self, stage: Stage) -> Any:
         """The number that leads this program on from a stage."""
@@ -356,6 +358,9 @@ class Program:
         return Tensor(out, type.dtype, type.device)
 
     def _commit(self, outs: list[Any], tensors: list[Any], leaves: list[Any]) -> Any:
+        for index, expected in self._checked if self.path is None else ():
+            if exact(number(outs[index], self.captured.outputs[index])) != expected:
+                return self._differs("a value taken out of a tensor differs")
         node = self._tape(tensors) if self._tracked and state.grad else None
         for store in self.trace.stores:
             self._store(tensors[store.input], outs[store.output])

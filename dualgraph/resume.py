@@ -17,7 +17,7 @@ import numpy as np
 from .core.backend import backend_for, execute
 from .core.constant import exact
 from .core.context import state
-from .core.node import Literal, Node, Var
+from .core.node import Literal, Var
 from .core.types import TensorType
 from .eager.tensor import Tensor
 from .stages import one_place
@@ -124,7 +124,9 @@ class Resumer(Tracer):
 
     def __init__(self, trace: Trace, env: dict[int, Any], stop: int, grow: bool) -> None:
         super().__init__()
+        assert trace.recording is not None
         self._trace = trace
+        self._recorded, _, self._views = trace.recording
         self._env = env
         self._stop = stop
         self._grow = grow
@@ -149,7 +151,7 @@ class Resumer(Tracer):
     def _differs(self, prim: Any, inputs: tuple[Any, ...], params: dict[str, Any]) -> bool:
         """Compares the next node with the recorded one; whether they differ."""
         i = len(self.nodes)
-        recorded = self._trace.recording.nodes
+        recorded = self._recorded
         if i < self._seen:
             return False
         self._seen = i + 1
@@ -171,8 +173,8 @@ class Resumer(Tracer):
         if not self.resuming:
             return None
         i = len(self.nodes)
-        node = self._trace.recording.nodes[i]
-        view = i in self._trace.recording.views
+        node = self._recorded[i]
+        view = i in self._views
         if tuple(v.type for v in node.outputs) != types:
             self._leave()
             return None
@@ -208,7 +210,7 @@ class Resumer(Tracer):
         i = len(self.roots)
         var = super().add_root(t, slot)
         if self.resuming:
-            slots, inputs = self._trace.slots, self._trace.recording.inputs
+            slots, inputs = self._trace.slots, self._trace.graph.inputs
             if i >= len(slots) or inputs[i] != var or not one_place(slots[i], slot):
                 self._leave()
         return var

@@ -57,8 +57,9 @@ class Piece(NamedTuple):
 
 def cut(trace: Trace) -> list[Piece]:
     """The pieces of a trace, in order."""
-    nodes, scopes = trace.recording.nodes, trace.recording.scopes
-    inputs = dict(zip(trace.recording.inputs, trace.slots, strict=True))
+    assert trace.recording is not None
+    nodes, scopes, _ = trace.recording
+    inputs = dict(zip(trace.graph.inputs, trace.slots, strict=True))
     pieces = []
     start = 0
     for c in (*trace.concrete, None):

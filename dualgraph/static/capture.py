@@ -296,9 +296,8 @@ class GradEffect(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """What a tracer wrote down, op by op: inputs, nodes, composites, and the nodes that gave views."""
+    """What a tracer wrote down, op by op: nodes, composites, and the nodes that gave views."""
 
-    inputs: tuple[Var, ...]
     nodes: tuple[Node, ...]
     scopes: tuple[tuple[int, int, str], ...]
     views: frozenset[int]
@@ -317,7 +316,7 @@ class Trace(NamedTuple):
     entry_grads: tuple[tuple[Any, bool], ...]  # (tensor, had a gradient at entry), if that was read
     concrete: tuple[Concrete, ...]
     results: int
-    recording: Recording
+    recording: Recording | None = None  # of a path that may be cut
 
 
 def _reread(node: Node, mapping: dict[Var, Operand]) -> Node:
@@ -368,9 +367,7 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
     graph = Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(outputs))
     entry = tuple((t.tensor, t.at_entry is not None) for t in tracer.grads.values() if t.read)
     slots, concrete = tuple(r.slot for r in tracer.roots), tuple(tracer.concrete)
-    recording = Recording(
-        graph.inputs, tuple(tracer.nodes), tuple(tracer.scopes), frozenset(tracer.views)
-    )
+    recording = Recording(tuple(tracer.nodes), tuple(tracer.scopes), frozenset(tracer.views))
     return Trace(
         graph, slots, tuple(stores), tuple(grads), entry, concrete, len(results), recording
     )
