@@ -18,7 +18,8 @@ from .eager.random import default_generator
 from .eager.tensor import Tensor
 from .passes.inline import inline
 from .passes.memory import MemoryPlan, human
-from .program import MISMATCH, Program, fetch, held_at_capture
+from .program import MISMATCH, Program
+from .slots import fetch, held_at_capture
 from .static.checks import ATOMS
 from .static.footprint import Footprint
 from .static.graph import Graph, evaluate

@@ -20,8 +20,9 @@ from .eager.tensor import Tensor
 from .passes.memory import MemoryPlan, human
 from .passes.pipeline import PassRecord, optimise
 from .replay import CompiledOp
+from .slots import fetch, fits, held_at_capture, leaf_tensors, lies_in_order, one_tensor
 from .stages import Env, Left, Path, Stage, number
-from .static.capture import Slot, Trace
+from .static.capture import Trace
 from .static.checks import Assumption, same_bytes
 from .static.footprint import Footprint
 from .static.graph import Graph, renumber
@@ -86,16 +87,16 @@ class Program:
         self._tracked = any(r.requires_grad and not r.released for r in results)
         slots = trace.slots
         self._single = tree.kind is None
-        leaf_of = {id(t): i for i, t in enumerate(_leaf_tensors(slots, trace))}
+        leaf_of = {id(t): i for i, t in enumerate(leaf_tensors(slots))}
         self._owners = tuple(leaf_of.get(id(g.owner), g.owner) for g in trace.grads)
         self._entry = tuple((leaf_of.get(id(t), t), had) for t, had in trace.entry_grads)
         stored = self._stored = frozenset(s.input for s in trace.stores)
-        self._row_major = frozenset(i for i in stored if _lies_in_order(held_at_capture(slots[i])))
+        self._row_major = frozenset(i for i in stored if lies_in_order(held_at_capture(slots[i])))
         self._op: Any = None
         self._overlaps = tuple(
             (i, j, backend_for(slots[i].type.device).xp) for i in sorted(stored) for j in range(len(slots))
             if i != j and (slots[i].kind != "tensor" or slots[j].kind != "tensor")
-            and slots[i].type.device is slots[j].type.device and not _one_tensor(slots[i], slots[j])
+            and slots[i].type.device is slots[j].type.device and not one_tensor(slots[i], slots[j])
         )  # fmt: skip
         self.path: Path | None = None  # where numbers are taken out of tensors
         self._inputs = tuple(v.id for v in trace.graph.inputs)
@@ -263,7 +264,7 @@ class Program:
             if node is not None and node.hooks and any(node.hooks.values()):
                 return "a hook is set on an input"
         for slot in self.trace.slots:
-            if slot.kind != "leaf" and not _fits(slot, fetch(slot, leaves)):
+            if slot.kind != "leaf" and not fits(slot, fetch(slot, leaves)):
                 return f"a tensor read from outside is no longer {slot.type}"
         return None
 
@@ -448,11 +449,6 @@ class Program:
         return out
 
 
-def _one_tensor(a: Slot, b: Slot) -> bool:
-    """Whether one tensor was passed as both arguments (the key of the call says that it is again)."""
-    return a.kind == b.kind == "leaf" and a.key[1] is b.key[1]
-
-
 def _as_they_are(outs: list[Any]) -> list[Any]:
     return outs
 
@@ -476,54 +472,6 @@ def _view(t: Tensor, chain: tuple[tuple[Any, dict[str, Any]], ...]) -> Tensor:
 
 def _tensor(array: Any) -> Tensor:
     return array if isinstance(array, Tensor) else Tensor(array)
-
-
-def _leaf_tensors(slots: tuple[Slot, ...], trace: Trace) -> list[Any]:
-    """For each argument leaf the tensor it was at capture (None where the leaf is none)."""
-    size = 1 + max((s.key[0] for s in slots if s.kind == "leaf"), default=-1)
-    out: list[Any] = [None] * size
-    for s in slots:
-        if s.kind == "leaf":
-            out[s.key[0]] = s.key[1]
-    return out
-
-
-def held_at_capture(slot: Slot) -> Any:
-    """The tensor or array of a slot that a captured call writes (None: a gradient that is gone)."""
-    owner = slot.key[1] if slot.kind.startswith("leaf") else slot.key
-    return owner._grad if slot.kind.endswith("grad") else owner
-
-
-def _lies_in_order(held: Any) -> bool:
-    data = held._data if isinstance(held, Tensor) else held
-    return data is not None and bool(data.flags.c_contiguous)
-
-
-def fetch(slot: Slot, leaves: list[Any]) -> Any:
-    """What a slot holds now."""
-    if slot.kind == "leaf":
-        return leaves[slot.key[0]]
-    if slot.kind == "grad":
-        return slot.key._grad
-    if slot.kind == "leaf grad":
-        return leaves[slot.key[0]]._grad
-    if slot.kind == "number":
-        holder, key = slot.key
-        value = holder.get(key)
-        return np.asarray(value, slot.type.dtype.numpy) if type(value) is float else None
-    return slot.key
-
-
-def _fits(slot: Slot, now: Any) -> bool:
-    if now is None:
-        return False
-    if not isinstance(now, Tensor):
-        return bool(now.shape == slot.type.shape)
-    return (
-        now._data.shape == slot.type.shape
-        and now.dtype is slot.type.dtype
-        and (slot.kind in ("grad", "leaf grad") or now._requires_grad is slot.requires_grad)
-    )
 
 
 def device_of(trace: Trace) -> Device:

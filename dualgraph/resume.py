@@ -20,7 +20,7 @@ from .core.context import state
 from .core.node import Literal, Var
 from .core.types import TensorType
 from .eager.tensor import Tensor
-from .stages import one_place
+from .slots import one_place
 from .static.capture import Slot, Trace, Tracer
 
 

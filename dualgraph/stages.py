@@ -20,6 +20,7 @@ from .core.devices import CPU
 from .core.dtypes import bfloat16, from_bfloat16
 from .core.errors import Location
 from .core.node import Literal, Node, Var
+from .slots import one_place
 from .static.capture import Slot, Trace
 from .static.graph import Graph, Operand
 from .static.scopes import group_scopes
@@ -297,17 +298,6 @@ class Left:
     outcome: Any
     value: Any
     waits: bool  # a program that follows is being compiled
-
-
-def one_place(a: Slot, b: Slot) -> bool:
-    """Whether two slots lead to the same place on each call."""
-    if a.kind != b.kind or a.type != b.type or a.requires_grad is not b.requires_grad:
-        return False
-    if a.kind in ("leaf", "leaf grad"):
-        return bool(a.key[0] == b.key[0])
-    if a.kind == "number":
-        return a.key[0] is b.key[0] and a.key[1] == b.key[1]
-    return a.key is b.key
 
 
 def tree_text(level: list[Stage], indent: str = "    ") -> list[str]:

@@ -46,9 +46,13 @@ LAYERS = [
 ]
 SIBLINGS = {
     ("transforms", "eager"),  # transforms run the tape
-    ("resume", "stages"),  # the driver is a few files, in this order
+    ("stages", "slots"),  # the driver is a few files, in this order
     ("program", "replay"),
     ("program", "stages"),
+    ("program", "slots"),
+    ("resume", "slots"),
+    ("compare", "slots"),
+    ("artefact", "slots"),
     ("tracing", "resume"),
     ("tracing", "stages"),
     ("compile", "stages"),

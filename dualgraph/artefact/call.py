@@ -14,7 +14,8 @@ from ..core.errors import ArgumentError, CaptureError, describe
 from ..core.trees import flatten
 from ..core.ulp import ulp_of
 from ..eager.tensor import Tensor
-from ..program import MISMATCH, Program, fetch
+from ..program import MISMATCH, Program
+from ..slots import fetch
 from ..static.checks import Assumption
 from ..static.graph import Graph
 from .signature import Signature

@@ -1,0 +1,76 @@
+"""Slots: where the inputs of a captured program come from, looked up for each call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .eager.tensor import Tensor
+from .static.capture import Slot
+
+
+def fetch(slot: Slot, leaves: list[Any]) -> Any:
+    """What a slot holds now."""
+    if slot.kind == "leaf":
+        return leaves[slot.key[0]]
+    if slot.kind == "grad":
+        return slot.key._grad
+    if slot.kind == "leaf grad":
+        return leaves[slot.key[0]]._grad
+    if slot.kind == "number":
+        holder, key = slot.key
+        value = holder.get(key)
+        return np.asarray(value, slot.type.dtype.numpy) if type(value) is float else None
+    return slot.key
+
+
+def held_at_capture(slot: Slot) -> Any:
+    """The tensor or array of a slot that a captured call writes (None: a gradient that is gone)."""
+    owner = slot.key[1] if slot.kind.startswith("leaf") else slot.key
+    return owner._grad if slot.kind.endswith("grad") else owner
+
+
+def fits(slot: Slot, now: Any) -> bool:
+    """Whether what a slot holds now is what the program takes."""
+    if now is None:
+        return False
+    if not isinstance(now, Tensor):
+        return bool(now.shape == slot.type.shape)
+    return (
+        now._data.shape == slot.type.shape
+        and now.dtype is slot.type.dtype
+        and (slot.kind in ("grad", "leaf grad") or now._requires_grad is slot.requires_grad)
+    )
+
+
+def leaf_tensors(slots: tuple[Slot, ...]) -> list[Any]:
+    """For each argument leaf the tensor it was at capture (None where the leaf is none)."""
+    size = 1 + max((s.key[0] for s in slots if s.kind == "leaf"), default=-1)
+    out: list[Any] = [None] * size
+    for s in slots:
+        if s.kind == "leaf":
+            out[s.key[0]] = s.key[1]
+    return out
+
+
+def one_tensor(a: Slot, b: Slot) -> bool:
+    """Whether one tensor was passed as both arguments (the key of the call says that it is again)."""
+    return a.kind == b.kind == "leaf" and a.key[1] is b.key[1]
+
+
+def lies_in_order(held: Any) -> bool:
+    """Whether a tensor or array is row-major."""
+    data = held._data if isinstance(held, Tensor) else held
+    return data is not None and bool(data.flags.c_contiguous)
+
+
+def one_place(a: Slot, b: Slot) -> bool:
+    """Whether two slots lead to the same place on each call."""
+    if a.kind != b.kind or a.type != b.type or a.requires_grad is not b.requires_grad:
+        return False
+    if a.kind in ("leaf", "leaf grad"):
+        return bool(a.key[0] == b.key[0])
+    if a.kind == "number":
+        return a.key[0] is b.key[0] and a.key[1] == b.key[1]
+    return a.key is b.key
