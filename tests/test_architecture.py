@@ -31,6 +31,7 @@ LAYERS = [
     {"passes"},
     {"backends", "container"},
     {
+        "slots",
         "replay",
         "stages",
         "resume",
