@@ -174,7 +174,8 @@ class Program:
     def _bare_form(self) -> tuple[tuple[int, ...], TensorType] | None:
         """Of a program that maps argument tensors to one fresh tensor and does no more: the leaves, and the type."""
         slots, trace = self.trace.slots, self.trace
-        if trace.stores or trace.grads or not self._single or len(self.results) != 1:
+        effects = trace.stores or trace.grads or self._checked
+        if effects or not self._single or len(self.results) != 1:
             return None
         r = self.results[0]
         if r.kind != "output" or r.requires_grad or r.base is not None:
