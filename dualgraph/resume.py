@@ -74,6 +74,7 @@ class Deferred:
 class Lazy(Tensor):
     """A tensor whose op runs when its values are first read; then it is a plain tensor."""
 
+    __slots__ = ()
     _deferred: Deferred
     _place: int
 
@@ -82,6 +83,9 @@ class Lazy(Tensor):
         self._deferred, self._place = deferred, place
         self.dtype = type.dtype
         self.device = type.device
+        self._requires_grad = False
+        self._node = self._grad = self._cell = self._parent = None
+        self._index = self._stamp = 0
 
     @property
     def type(self) -> TensorType:
