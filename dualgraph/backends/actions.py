@@ -94,26 +94,6 @@ def _getters(node: Node) -> Sequence[tuple[int, Any]]:
     return [(v.id, None) if isinstance(v, Var) else (-1, v) for v in node.inputs]
 
 
-def donated(out: Var, source: Var) -> Action:
-    """Lets a result be computed into the memory of an input."""
-
-    def act(env: Env) -> None:
-        env[out.id] = env[source.id]
-
-    return act
-
-
-def shared(node: Node, result: int, operand: int) -> Action:
-    """Lets a result that leaves the program use the memory of an operand that dies."""
-    out, source = node.outputs[result], node.inputs[operand]
-    assert isinstance(source, Var)
-
-    def act(env: Env) -> None:
-        env[out.id] = env[source.id].view(out.type.dtype.numpy).reshape(out.type.shape)
-
-    return act
-
-
 def native_call(node: Node, kernel: Any, env: Env) -> Action:
     """Runs a native kernel; the addresses of memory that stays in `env` are filled in once."""
     places = [v.id for v in (*node.inputs, *node.outputs)]

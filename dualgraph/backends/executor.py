@@ -1,4 +1,4 @@
-"""The planned executor: a schedule's steps run in order over one arena, with native kernels for regions."""
+"""The planned executor: a schedule's steps run in order over one arena, most of them by native programs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import numpy as np
 
 from ..core.backend import ArrayBackend, backend_for
 from ..core.node import Literal, Node, Var
+from ..core.types import TensorType
 from ..passes.inplace import donate, inplace, same_index
 from ..passes.memory import MemoryPlan, plan_memory
-from ..passes.schedule import INPUT, OUTPUT, TEMPORARY, Schedule, Step, schedule
+from ..passes.schedule import OUTPUT, TEMPORARY, Schedule, Step, schedule
 from ..static.constants import is_constant
 from ..static.control import is_control
 from ..static.graph import Graph
 from ..static.interpreter import literal_array
 from ..static.region import bodies, is_region
-from .actions import Action, Env, computed, donated, native_call, shared, written
+from .actions import Action, Env, computed, native_call, written
 from .bodies import compiled_bodies, control_action
 from .native import api as native
 from .native import claims
+from .native.addresses import address_of
 from .silence import quietly
 
 
@@ -30,7 +32,9 @@ class Executable:
     `borrowed` are positions of outputs that the caller only reads before the next run: they stay in the
     arena. All other outputs are fresh arrays of their own. `stores` are pairs (input, output): the caller
     puts the output into the input's memory. Those in `donated` are written there straight away, once
-    nothing can fail any more; these inputs have to be row-major.
+    nothing can fail any more; these inputs have to be row-major. The bodies of loops and branches are
+    executables, too; where their `native` lists all their steps they are written into the native
+    program around them.
     """
 
     def __init__(
@@ -53,9 +57,10 @@ class Executable:
             native.begin(s.node.params["body"] for s in self.plan.steps if is_region(s.node))
         self.kernels = {i: _native_kernel(s.node) for i, s in enumerate(self.plan.steps)}
         self.bodies = {
-            i: compiled_bodies(s.node, lambda body, read: Executable(body, backend, read))
+            i: _body_programs(s.node, backend)
             for i, s in enumerate(self.plan.steps) if is_control(s.node)
         }  # fmt: skip
+        self.native = native.native_steps(self) if _is_native(backend) else frozenset()
         self._size = 1 + max((v.id for v in graph.all_vars()), default=-1)
         self._free: list[
             _Instance
@@ -71,6 +76,32 @@ class Executable:
             return commit(quietly(instance.run, inputs) if instance.loud else instance.run(inputs))
         finally:
             self._free.append(instance)
+
+
+def _is_native(backend: ArrayBackend) -> bool:
+    return backend.xp is np and native.available()
+
+
+def _body_programs(node: Node, backend: ArrayBackend) -> dict[str, Executable]:
+    """Executables of the bodies of a loop or condition, whose results are read before they run again.
+
+    Those that can be written into the native program around them put results where these are wanted.
+    """
+    if _is_native(backend):
+        found = {k: Executable(body, backend) for k, body in bodies(node).items()}
+        if all(native.all_native(p) for p in found.values()):
+            return found
+    return compiled_bodies(node, lambda body, read: Executable(body, backend, read))
+
+
+def _read_in_python(program: Executable) -> set[Var]:
+    """Values that something in Python reads: steps that are not native, outputs, and views that these read."""
+    read = {v for v in program.graph.outputs if isinstance(v, Var)}
+    for i, step in reversed(list(enumerate(program.plan.steps))):
+        own = step.view and not read.isdisjoint(step.node.outputs)
+        if own or (not step.view and i not in program.native):
+            read.update(v for v in step.node.inputs if isinstance(v, Var))
+    return read
 
 
 def _safe_stores(graph: Graph, stores: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
@@ -107,72 +138,107 @@ class _Instance:
 
     def __init__(self, program: Executable) -> None:
         self.program = program
-        backend, plan = program.backend, program.plan
-        self.on_cpu = backend.xp is np
+        self.on_cpu = program.backend.xp is np
         self.arena = (
             np.empty(program.memory.arena_bytes + 64, dtype=np.uint8) if self.on_cpu else None
         )
-        base = 0 if self.arena is None else -self.arena.ctypes.data % 64
-        self.env: Env = [None] * program._size
+        self.base = 0 if self.arena is None else -address_of(self.arena) % 64
+        self.env: Env = [None] * (program._size + 1)  # the last: the operands of native programs
         self.fresh: list[tuple[int, Any, Any]] = []  # outputs to allocate on each call
+        self.shared: list[tuple[int, int, Any]] = []  # values in the memory of another one
         self.actions: list[Action] = []
         self.loud = False  # whether NumPy functions that may warn are among the actions
-        for i, step in enumerate(plan.steps):
-            self._prepare(i, step, base)
         self.places = [v.id for v in program.graph.inputs]
+        self._place_values()
+        self._write_actions()
         self.outputs = self._output_getters()
 
-    def _prepare(self, i: int, step: Step, base: int) -> None:
-        node, plan, backend = step.node, self.program.plan, self.program.backend
-        if is_constant(node):
-            self.env[node.outputs[0].id] = backend_for(node.outputs[0].type.device).asarray(
-                node.params["data"].array
-            )
-            return
-        roles = [plan.buffer_of(v).role for v in node.outputs]
-        if step.view and roles[0] == TEMPORARY and self.arena is not None:
-            self._in_arena(node.outputs[0], base)
-            return
-        if step.view or not self.on_cpu:
-            self.actions.append(computed(node, backend))
-            return
-        for v, role in zip(node.outputs, roles, strict=True):
-            if role == TEMPORARY:
-                self._in_arena(v, base)
-            elif role == OUTPUT and not any(v is node.outputs[r] for r, _ in step.overwrites):
-                self.fresh.append((v.id, v.type.shape, v.type.dtype.numpy))
-            elif role == INPUT:
-                self.actions.append(donated(v, self._input_in(v)))
-        for result, operand in step.overwrites:
-            if roles[result] == OUTPUT:
-                self.actions.append(shared(node, result, operand))
-        kernel = self.program.kernels[i]
-        if kernel is not None and all(isinstance(v, Var) for v in node.inputs):
-            self.actions.append(native_call(node, kernel, self.env))
-        elif i in self.program.bodies:
-            self.actions.append(control_action(node, self.program.bodies[i], backend))
-        else:
-            self.loud = True
-            self.actions.append(written(node, backend))
+    def _place_values(self) -> None:
+        """Finds memory for all values that steps make."""
+        plan = self.program.plan
+        owners = {plan.places[v].buffer: v.id for v in self.program.graph.inputs}
+        types = {v.id: v.type for v in self.program.graph.all_vars()}
+        for step in plan.steps:
+            node = step.node
+            if is_constant(node):
+                device = node.outputs[0].type.device
+                self.env[node.outputs[0].id] = backend_for(device).asarray(
+                    node.params["data"].array
+                )
+                continue
+            for v in node.outputs if self.on_cpu else ():
+                place, buffer = plan.places[v], plan.buffer_of(v)
+                if buffer.role == TEMPORARY:
+                    self._in_arena(v)
+                elif step.view:
+                    continue
+                elif place.buffer in owners:
+                    source = owners[place.buffer]
+                    self.shared.append((v.id, source, _view_of(v, types[source])))
+                else:
+                    owners[place.buffer] = v.id
+                    self.fresh.append((v.id, v.type.shape, v.type.dtype.numpy))
 
-    def _input_in(self, v: Var) -> Var:
-        """The input whose memory `v` is written to."""
-        places = self.program.plan.places
-        return next(u for u in self.program.graph.inputs if places[u].buffer == places[v].buffer)
-
-    def _in_arena(self, v: Var, base: int) -> None:
+    def _in_arena(self, v: Var) -> None:
         place = self.program.plan.places[v]
-        at = base + self.program.memory.offsets[place.buffer] + place.layout.offset
+        at = self.base + self.program.memory.offsets[place.buffer] + place.layout.offset
         self.env[v.id] = np.ndarray(
             v.type.shape, v.type.dtype.numpy, self.arena, at, place.layout.strides
         )
+
+    def _write_actions(self) -> None:
+        """Makes native programs of steps that follow each other, and actions of the others."""
+        program, read = self.program, _read_in_python(self.program)
+        self.operands: Any = None
+        segment: Any = None
+        start = 0 if self.arena is None else address_of(self.arena) + self.base
+        if program.native:
+            self.operands = native.Operands(program)
+
+        for i, step in enumerate(program.plan.steps):
+            node = step.node
+            if i in program.native:
+                if segment is None:
+                    segment = native.Segment(program, start, self.operands)
+                segment.add(i, step)
+                continue
+            in_arena = self.on_cpu and all(self.env[v.id] is not None for v in node.outputs)
+            if is_constant(node) or (step.view and (in_arena or read.isdisjoint(node.outputs))):
+                continue
+            if segment is not None:
+                self.actions.append(segment.action())
+                segment = None
+            self.actions.append(self._action(i, step))
+        if segment is not None:
+            self.actions.append(segment.action())
+
+    def _action(self, i: int, step: Step) -> Action:
+        """A step that Python sees to."""
+        node, backend = step.node, self.program.backend
+        if step.view or not self.on_cpu:
+            return computed(node, backend)
+        kernel = self.program.kernels[i]
+        if kernel is not None and all(isinstance(v, Var) for v in node.inputs):
+            return native_call(node, kernel, self.env)
+        if i in self.program.bodies:
+            return control_action(node, self.program.bodies[i], backend)
+        self.loud = True
+        return written(node, backend)
 
     def run(self, inputs: list[Any]) -> list[Any]:
         env = self.env.copy()
         for place, array in zip(self.places, inputs, strict=True):
             env[place] = array
+        if self.operands is not None:
+            for place, array in zip(self.places, inputs, strict=True):
+                if not array.flags.c_contiguous:
+                    env[place] = np.ascontiguousarray(array)
         for index, shape, dtype in self.fresh:
             env[index] = np.empty(shape, dtype)
+        for index, source, view in self.shared:
+            env[index] = env[source] if view is None else view(env[source])
+        if self.operands is not None:
+            env[-1] = self.operands.of(env)
         for action in self.actions:
             action(env)
         return [env[place] if copy is None else copy(env) for place, copy in self.outputs]
@@ -193,6 +259,14 @@ class _Instance:
                 given.add(buffer.id)
             out.append((v.id, copy))
         return out
+
+
+def _view_of(v: Var, source: TensorType) -> Callable[[Any], Any] | None:
+    """Makes the array of a value out of that whose memory it has; None where it is the same."""
+    type = v.type
+    if type == source:
+        return None
+    return lambda array: array.view(type.dtype.numpy).reshape(type.shape)
 
 
 def _copy_of(v: Var) -> Callable[[Env], Any]:

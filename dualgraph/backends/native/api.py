@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .entry import (  # noqa: F401
+        Operands,
+        Segment,
         Unsupported,
+        all_native,
         begin,
         can_lower,
         compile_group,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         has_kernel,
         instructions,
         may_overwrite,
+        native_steps,
         supports,
     )
 

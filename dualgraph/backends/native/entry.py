@@ -17,10 +17,14 @@ from .expressions import DTYPES, MONOIDS, check_node
 from .kernel import NativeKernel, lowered, machine_of, written
 from .loop_ir import Unsupported
 from .lower import Strides
+from .segments import Operands, Segment, all_native, native_steps
 from .weights import weight
 
 __all__ = [
+    "Operands",
+    "Segment",
     "Unsupported",
+    "all_native",
     "begin",
     "can_lower",
     "compile_group",
@@ -30,6 +34,7 @@ __all__ = [
     "has_kernel",
     "instructions",
     "may_overwrite",
+    "native_steps",
     "supports",
 ]
 

@@ -19,8 +19,11 @@ from .addresses import DIRECT, HEADER, address_of
 from .emit_llvm import SCRATCH, Code, NestCode
 from .jit import Machine, jit
 from .llvm_parts import arguments
-from .loop_ir import Kernel, Loop, Nest, Reduce, Size, Unsupported
+from .loop_ir import Kernel, Load, Loop, Nest, Reduce, Size, Store, Tile, Unsupported, walk
 from .lower import Strides, lower
+from .team.room import Room
+from .team.spots import SCRATCH_WORD, Ref, Spot
+from .team.team import team
 from .threads import pool
 from .weights import weigh
 
@@ -84,7 +87,9 @@ class NestCall:
 
     def __init__(self, nest: Nest, code: NestCode, more: tuple[int, ...], address: int) -> None:
         loop = nest.parallel
-        self.call = NEST(address)
+        self.call, self.address = NEST(address), address
+        self.reads = {s.buffer for s in walk(nest.body) if isinstance(s, Load | Tile)}
+        self.writes = {s.buffer for s in walk(nest.body) if isinstance(s, Store)}
         self.order = code.order + more  # of the kernel's arguments; one past the last: scratch
         self.extent = extent(loop) or 0
         self.grain = GRAIN if loop.vector and loop.axes else 1
@@ -190,6 +195,23 @@ class NativeKernel:
             self.run_split(addresses)
         else:
             self.call(self.pointers(addresses), self.extents)
+
+    def write(self, room: Room, operands: Sequence[Spot], results: Sequence[Spot]) -> None:
+        """The kernel in a native program."""
+        spots = [room.dense(x) for x in operands] + list(results)
+        for nest in self.nests:
+            words = [spots[i].at if i < len(spots) else Ref(SCRATCH_WORD) for i in nest.order]
+            address = nest.address
+            if nest.sizes is not None:
+                address, words = team().sized, [address, nest.sizes, *words]
+            reads, writes = (
+                [spots[i] for i in used if i < len(spots)] for used in (nest.reads, nest.writes)
+            )
+            keep = self, self._extents
+            scratch = self.scratch if len(spots) in nest.order else 0
+            room.run(
+                address, words, nest.extent, reads, writes, nest.grain, scratch, nest.work, keep
+            )
 
     def run_split(self, addresses: Sequence[int]) -> None:
         """Runs nest by nest, each split between threads; every thread has scratch memory of its own."""

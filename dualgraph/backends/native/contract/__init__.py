@@ -35,3 +35,13 @@ def claimed(name: str, *dtypes: Any) -> Callable[..., Any] | None:
     if not product.available():
         return None
     return product.matmul if name == "matmul" else getattr(convolution, name)
+
+
+def write(name: str, room: Any, out: Any, x: Any, y: Any, **params: Any) -> None:
+    """Writes an op that `claimed` has a kernel for into a native program: results, then operands."""
+    from . import convolution, product
+
+    if name == "matmul":
+        product.write_matmul(room, out, x, y)
+    else:
+        convolution.write(name, room, out, x, y, **params)

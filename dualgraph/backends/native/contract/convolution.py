@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..addresses import address_of
+from ..team.room import Room
+from ..team.spots import Spot
 from ..threads import pool
 from .copy import NOWHERE
 from .images import Images, Reach, Rows, Weights, contiguous_strides, crossed, table
@@ -227,13 +229,27 @@ class WeightGradient:
         return Strided(samples * places * size, size), slot
 
 
-def _run(kind: Any, x: Any, y: Any, out: Any, params: dict[str, Any]) -> Any:
+def _plan(kind: Any, x: Any, y: Any, params: dict[str, Any]) -> Any:
     key = (kind, x.dtype, x.shape, x.strides, y.shape, y.strides, *params.values(), pool.size)
     plan = _plans.get(key)
     if plan is None:
         if len(_plans) >= LIMIT:
             _plans.clear()
         plan = _plans[key] = kind(x, y, **params)
+    return plan
+
+
+def write(name: str, room: Room, out: Spot, x: Spot, y: Spot, **params: Any) -> None:
+    """The op of this name in a native program."""
+    kinds = {"conv": Forward, "conv_input": InputGradient, "conv_weight": WeightGradient}
+    kind = kinds[name]
+    if kind is not WeightGradient:
+        y = room.dense(y)  # the weight
+    _plan(kind, x, y, params).recipe.write(room, x, y, out)
+
+
+def _run(kind: Any, x: Any, y: Any, out: Any, params: dict[str, Any]) -> Any:
+    plan = _plan(kind, x, y, params)
     if out is None:
         out = np.empty(plan.shape, x.dtype)
     goal = out if out.flags.c_contiguous else np.empty(plan.shape, x.dtype)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..jit import jit
+from ..team.room import Room
+from ..team.spots import Spot
 from ..threads import pool
 from .images import table
 from .layout import Lines
@@ -48,9 +49,7 @@ class _Call:
             slots = (1, 0, 2) if m == 1 else (1, 0, recipe.room("turned", lines.bytes))
         out_starts = np.arange(matrices, dtype=np.int64) * (m * n * size)
         product = Product(x.dtype.name, m, n, k, xs, ys, n * size, (*starts, out_starts))
-        # how to run on (x, y, out), out being C-contiguous
-        self.run: Callable[[Any, Any, Any], None]
-        self.run = plan = Plan(product, recipe, slots)
+        self.run = plan = Plan(product, recipe, slots)  # takes (x, y, out), out C-contiguous
         if turned and m > 1 and plan.work:
             recipe.add(lines.stage(slots[2], 2))
 
@@ -77,6 +76,21 @@ def available() -> bool:
     return jit().has_fma
 
 
+def _call(x: Any, y: Any) -> _Call:
+    key = (x.dtype, x.shape, x.strides, y.shape, y.strides, pool.size)
+    call = _plans.get(key)
+    if call is None:
+        if len(_plans) >= LIMIT:
+            _plans.clear()
+        call = _plans[key] = _Call(x, y)
+    return call
+
+
+def write_matmul(room: Room, out: Spot, x: Spot, y: Spot) -> None:
+    """`matmul` in a native program."""
+    _call(x, y).run.recipe.write(room, x, y, out)
+
+
 def matmul(x: Any, y: Any, out: Any = None) -> Any:
     """``out[..., i, j] = sum over k of x[..., i, k] * y[..., k, j]``, both float32 or both float64.
 
@@ -87,12 +101,7 @@ def matmul(x: Any, y: Any, out: Any = None) -> Any:
     array([[3.],
            [3.]])
     """
-    key = (x.dtype, x.shape, x.strides, y.shape, y.strides, pool.size)
-    call = _plans.get(key)
-    if call is None:
-        if len(_plans) >= LIMIT:
-            _plans.clear()
-        call = _plans[key] = _Call(x, y)
+    call = _call(x, y)
     if out is None:
         out = np.empty(call.shape, x.dtype)
     elif not out.flags.c_contiguous:  # rare

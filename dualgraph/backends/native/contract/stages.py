@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..addresses import address_of
+from ..team.room import Room
+from ..team.spots import ZERO_WORD, NotNative, Ref, Spot
+from ..team.team import team as native_team
 from ..threads import pool
 from . import kernels
 from .team import LINE, MOVED, PART, SAMPLE, STAGE
@@ -136,6 +139,21 @@ class Recipe:
         if self.helpers > 0:
             pool.help(lambda: self.take(state, pointers), self.helpers)
         self.take(state, pointers)
+
+    def write(self, room: Room, *arrays: Spot) -> None:
+        """The stages in a native program, on arrays that will be there; the last is the result."""
+        if not self.work:
+            raise NotNative("a product of nothing")
+        spaces = [room.take((size,), np.uint8) for size in self.sizes.values()]
+        places = [s.at for s in (*arrays, *spaces)]
+        places += [Ref(ZERO_WORD)] * (SLOTS - len(places))
+        for s in self.stages:
+            words = s.function, ctypes.addressof(s.record), *places
+            reads, writes = [*arrays[:-1], *spaces], [arrays[-1], *spaces]
+            room.run(
+                native_team().stage, words, s.units, reads, writes,
+                scratch=s.scratch, work=s.work, keep=s.record,
+            )  # fmt: skip
 
     def take(self, state: Any, pointers: Any) -> None:
         """Works through the stages with whoever else does."""

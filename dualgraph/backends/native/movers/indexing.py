@@ -127,21 +127,16 @@ def _take(call: Any, x: Any, at: Any, out: Any, p: Places) -> Any:
     at, x = _checked(at, p.size), np.ascontiguousarray(x)
     base, listed, taken = address_of(x), address_of(at), address_of(out)
     if p.outer > 1:
-        share(
-            lambda begin, end: call(
-                base, listed, taken, p.size, p.count, p.inner, begin, end, 0, p.inner
-            ),
-            p.outer,
-            2 * out.nbytes,
-        )
+        fixed = base, listed, taken, p.size, p.count, p.inner
+        share(call, fixed, p.outer, 2 * out.nbytes, after=(0, p.inner))
         return out
     index_bytes, row_bytes = at.nbytes // p.count, out.nbytes // p.count
 
-    def part(begin: int, end: int) -> None:
+    def part(begin: int, end: int) -> None:  # of the list
         own = base, listed + begin * index_bytes, taken + begin * row_bytes
         call(*own, p.size, end - begin, p.inner, 0, 1, 0, p.inner)
 
-    share(part, p.count, 2 * out.nbytes)
+    share(part, (), p.count, 2 * out.nbytes)
     return out
 
 
@@ -152,9 +147,9 @@ def _put(call: Any, x: Any, at: Any, values: Any, out: Any, p: Places) -> Any:
     fixed = address_of(out), address_of(at), address_of(values), p.size, p.count, p.inner
     work = 2 * values.nbytes
     if p.outer > 1:
-        share(lambda begin, end: call(*fixed, begin, end, 0, p.inner), p.outer, work)
+        share(call, fixed, p.outer, work, after=(0, p.inner))
     elif p.inner >= SPLIT:
-        share(lambda left, right: call(*fixed, 0, 1, left, right), p.inner, work, 16)
+        share(call, (*fixed, 0, 1), p.inner, work, 16)
     else:
         call(*fixed, 0, p.outer, 0, p.inner)
     return out

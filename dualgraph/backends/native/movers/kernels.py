@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from .. import ir
-from ..addresses import address_of
-from ..contract.code import Writer
+from ..addresses import address_of as address_of_array
+from ..contract.code import Writer, i64
 from ..jit import jit
-from ..llvm_parts import I64, PTR
+from ..llvm_parts import I64, PTR, VOID
+from ..team.room import Room, in_order, open_room
+from ..team.spots import NotNative, Ref, Spot
 from ..threads import pool
 
 LANES = 16
@@ -36,10 +38,14 @@ def kernel(pointers: int, numbers: int) -> Callable[[Callable[..., None]], Calla
                 w = Writer(module, "mover", (*[PTR] * pointers, *[I64] * numbers))
                 emit(w, *how)
                 w.b.ret_void()
+                for after in behind:
+                    _emit_block(w, pointers, numbers, after)
                 return str(module)
 
+            behind = range(min(numbers - 1, 3)) if numbers > 1 else ()
             name = f"{emit.__module__}.{emit.__name__}{how!r}"
-            machine = jit().compile(name, ("mover",), text)
+            symbols = ("mover", *(f"block{after}" for after in behind))
+            machine = jit().compile(name, symbols, text)
             function = signature(machine.addresses["mover"])
             function.machine = machine  # type: ignore[attr-defined]
             return function
@@ -47,6 +53,23 @@ def kernel(pointers: int, numbers: int) -> Callable[[Callable[..., None]], Calla
         return get
 
     return wrap
+
+
+def _emit_block(w: Writer, pointers: int, numbers: int, after: int) -> None:
+    """``block<after>(words, scratch, begin, end)``: the other arguments, of which `after` come last, are words."""
+    fn = ir.Function(w.module, ir.FunctionType(VOID, [PTR, PTR, I64, I64]), f"block{after}")
+    b = ir.IRBuilder(fn.append_basic_block())
+    words, _, begin, end = fn.args
+    kinds = [*[PTR] * pointers, *[I64] * (numbers - 2)]
+    own = [b.load(b.gep(words, [i64(i)], source_etype=I64), typ=t) for i, t in enumerate(kinds)]
+    at = len(own) - after
+    b.call(w.fn, [*own[:at], begin, end, *own[at:]])
+    b.ret_void()
+
+
+def address_of(x: Any) -> Any:
+    """Where the first element of an array lies, or of a spot."""
+    return x.at if type(x) is Spot else address_of_array(x)
 
 
 def element_code(dtype: Any) -> str | None:
@@ -57,15 +80,36 @@ def element_code(dtype: Any) -> str | None:
 
 def dense(*arrays: Any) -> bool:
     """Whether all are row-major NumPy arrays."""
-    return all(type(a) is np.ndarray and a.flags.c_contiguous for a in arrays)
+    return all(type(a) in (np.ndarray, Spot) and a.flags.c_contiguous for a in arrays)
 
 
-def share(fn: Callable[[int, int], None], extent: int, nbytes: int, grain: int = 1) -> None:
-    """``fn(begin, end)`` over ``range(extent)``; by several threads if it touches much memory."""
-    if nbytes < PARALLEL_BYTES or pool.size == 1:
-        fn(0, extent)
+def share(
+    call: Any, fixed: tuple[Any, ...], extent: int, nbytes: int, grain: int = 1, after: tuple[int, ...] = (),
+    spots: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None, keep: Any = None,
+) -> None:  # fmt: skip
+    """``call(*fixed, begin, end, *after)`` over ``range(extent)``; by several threads if it touches much memory.
+
+    `spots`: operands and results, which may be spots of a program being written; `keep` holds tables.
+    """
+    if spots is not None and any(type(s) is Spot for s in spots[1]):
+        _write(call, (*fixed, *after), len(after), extent, nbytes, grain, spots, keep)
+    elif nbytes < PARALLEL_BYTES or pool.size == 1:
+        call(*fixed, 0, extent, *after)
     else:
-        pool.split(lambda begin, end, _: fn(begin, end), extent, grain)
+        pool.split(lambda begin, end, _: call(*fixed, begin, end, *after), extent, grain)
+
+
+def _write(
+    call: Any, words: tuple[Any, ...], after: int, extent: int, nbytes: int, grain: int,
+    spots: tuple[tuple[Any, ...], tuple[Any, ...]], keep: Any,
+) -> None:  # fmt: skip
+    room: Room = open_room()
+    reads, writes = ([s for s in group if type(s) is Spot] for group in spots)
+    if not all(isinstance(x, int | Ref) for x in words):
+        raise NotNative("an argument that is no address and no number")
+    address = call.machine.addresses[f"block{after}"]
+    held = keep, call.machine, [s for s in spots[0] if type(s) is not Spot]
+    room.run(address, words, extent, reads, writes, grain, 0, nbytes // 4, held)
 
 
 __all__ = [
@@ -76,6 +120,7 @@ __all__ = [
     "address_of",
     "dense",
     "element_code",
+    "in_order",
     "kernel",
     "share",
 ]

@@ -12,6 +12,7 @@ from ....core.dtypes import as_dtype
 from ....ops.movement import as_slices
 from ....ops.windows import strided_windows
 from ...silence import quietly
+from ..team.spots import Spot
 from .kernels import dense
 from .strided import move
 
@@ -78,7 +79,7 @@ def _surrounded(out: Any, x: Any, starts: list[int], value: Any) -> Any:
 
 def fill(out: Any, value: Any) -> Any:
     """`out` filled with a number, cast to its dtype."""
-    if out.nbytes < LARGE:
+    if out.nbytes < LARGE and type(out) is not Spot:
         quietly(np.copyto, out, value, "unsafe")
     else:
         move(out, np.broadcast_to(quietly(np.full, (), value, out.dtype), out.shape))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ def random_bits(state: Any, size: int, out: Any = None) -> Any:
     rows = out.reshape((-1, size)) if size else ()
     for (seed, counter), row in zip(state.reshape((-1, 2)).tolist(), rows, strict=False):
         fixed = address_of(row), size, seed, counter
-        share(partial(call, *fixed), blocks, 8 * row.nbytes, LANES)
+        share(call, fixed, blocks, 8 * row.nbytes, LANES)
     return out
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from .kernels import address_of, dense, element_code, share
+from .kernels import address_of, dense, element_code, in_order, share
 from .pooling_code import fold_code, max_code, pick_code, put_code
 
 Ints = tuple[int, ...]
@@ -60,18 +60,18 @@ def max_pool(x: Any, sizes: Ints, steps: Ints, dilations: Ints, out: Any = None)
     code, k = element_code(x.dtype), len(sizes)
     if code not in ("f", "d") or x.size == 0 or not (out is None or dense(*out)):
         return None
-    x = np.ascontiguousarray(x)
+    x = in_order(x)
     w = windows_of(x.shape[x.ndim - k :], sizes, steps, dilations, x.itemsize)
     shape = (*x.shape[: x.ndim - k], *w.counts)
     best, at = (np.empty(shape, x.dtype), np.empty(shape, np.int64)) if out is None else out
     call = max_code(code, w.step if w.step <= 2 else 0)
     fixed = address_of(x), address_of(best), address_of(at), w.rows, w.inside, *w.numbers
-    images = prod(shape[: x.ndim - k])
+    images, spots = prod(shape[: x.ndim - k]), ((x,), (best, at))
     work = x.nbytes + best.nbytes + at.nbytes
     if images == 1:
-        share(partial(call, *fixed, 0, 1), w.row_count, work)
+        share(call, (*fixed, 0, 1), w.row_count, work, spots=spots, keep=w)
     else:
-        share(lambda begin, end: call(*fixed, begin, end, 0, w.row_count), images, work)
+        share(call, fixed, images, work, after=(0, w.row_count), spots=spots, keep=w)
     return best, at
 
 
@@ -82,14 +82,14 @@ def pool_put(
     code, k = element_code(ct.dtype), len(sizes)
     if code not in ("f", "d") or at.dtype != np.int64 or ct.size == 0 or not _fits(ct, out):
         return None
-    ct, at = np.ascontiguousarray(ct), np.ascontiguousarray(at)
+    ct, at = in_order(ct), in_order(at)
     w = windows_of(tuple(extent), sizes, steps, dilations, ct.itemsize)
     lead = ct.shape[: ct.ndim - k]
     if out is None:
         out = np.empty((*lead, *extent), ct.dtype)
     fixed = address_of(ct), address_of(at), address_of(out), w.rows, w.inside, *w.numbers
     call = put_code(code)
-    share(partial(call, *fixed), prod(lead), 3 * ct.nbytes + out.nbytes)
+    share(call, fixed, prod(lead), 3 * ct.nbytes + out.nbytes, spots=((ct, at), (out,)), keep=w)
     return out
 
 
@@ -98,14 +98,14 @@ def pool_pick(x: Any, at: Any, sizes: Ints, steps: Ints, dilations: Ints, out: A
     code, k = element_code(x.dtype), len(sizes)
     if code not in ("f", "d") or at.dtype != np.int64 or at.size == 0 or not _fits(x, out):
         return None
-    x, at = np.ascontiguousarray(x), np.ascontiguousarray(at)
+    x, at = in_order(x), in_order(at)
     w = windows_of(x.shape[x.ndim - k :], sizes, steps, dilations, x.itemsize)
     if out is None:
         out = np.empty(at.shape, x.dtype)
     fixed = address_of(x), address_of(at), address_of(out), w.rows, w.inside, *w.numbers
     call = pick_code(code)
     images = prod(at.shape[: at.ndim - k])
-    share(partial(call, *fixed), images, at.nbytes + 2 * out.nbytes)
+    share(call, fixed, images, at.nbytes + 2 * out.nbytes, spots=((x, at), (out,)), keep=w)
     return out
 
 
@@ -114,7 +114,7 @@ def fold_windows(x: Any, extent: Ints, steps: Ints, dilations: Ints, out: Any = 
     code, k = element_code(x.dtype), len(extent)
     if code is None or x.size == 0 or not _fits(x, out):
         return None
-    x = np.ascontiguousarray(x)
+    x = in_order(x)
     w = windows_of(tuple(extent), x.shape[x.ndim - k :], steps, dilations, x.itemsize)
     counts, lead = x.shape[x.ndim - 2 * k : x.ndim - k], x.shape[: x.ndim - 2 * k]
     if counts != w.counts:  # fewer windows than would fit
@@ -123,7 +123,7 @@ def fold_windows(x: Any, extent: Ints, steps: Ints, dilations: Ints, out: Any = 
         out = np.empty((*lead, *extent), x.dtype)
     fixed = address_of(x), address_of(x), address_of(out), w.rows, w.inside, *w.numbers
     call = fold_code(code)
-    share(partial(call, *fixed), prod(lead), x.nbytes + 2 * out.nbytes)
+    share(call, fixed, prod(lead), x.nbytes + 2 * out.nbytes, spots=((x,), (out,)), keep=w)
     return out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from math import prod
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from .. import ir
 from ..contract.code import Writer, i64
-from .kernels import LANES, SIZE, TYPES, address_of, dense, element_code, kernel, share
+from .kernels import LANES, SIZE, TYPES, address_of, dense, element_code, in_order, kernel, share
 
 CHAINS = 8  # rows at a time, as each element waits for the one before
 
@@ -29,7 +28,7 @@ def _scan(op: str, x: Any, axis: int, out: Any) -> Any:
     code = element_code(x.dtype)
     if code in (None, "i") or x.size == 0 or not (out is None or dense(out)):
         return None
-    x = np.ascontiguousarray(x)
+    x = in_order(x)
     out = np.empty(x.shape, x.dtype) if out is None else out
     outer, n, inner = prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :])
     fixed = address_of(x), address_of(out), n, inner
@@ -37,7 +36,7 @@ def _scan(op: str, x: Any, axis: int, out: Any) -> Any:
         call, grain = rows_code(op, code), CHAINS
     else:
         call, grain = columns_code(op, code), 1
-    share(partial(call, *fixed), outer, 2 * x.nbytes, grain)
+    share(call, fixed, outer, 2 * x.nbytes, grain, spots=((x,), (out,)))
     return out
 
 

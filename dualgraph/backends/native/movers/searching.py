@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from math import prod
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from .. import ir
 from ..contract.code import Writer, i64
 from ..llvm_parts import I64
-from .kernels import LANES, SIZE, TYPES, address_of, dense, element_code, kernel, share
+from .kernels import LANES, SIZE, TYPES, address_of, dense, element_code, in_order, kernel, share
 
 Ints = tuple[int, ...]
 
@@ -35,12 +34,12 @@ def _search(sign: str, x: Any, axes: Ints, keepdims: bool, out: Any) -> Any:
     outer, n, inner = prod(x.shape[:first]), prod(x.shape[first:last]), prod(x.shape[last:])
     if inner == 1:  # NumPy is quick along rows
         return None
-    x = np.ascontiguousarray(x)
+    x = in_order(x)
     shape = (*x.shape[:first], *((1,) * len(axes) if keepdims else ()), *x.shape[last:])
     out = np.empty(shape, np.int64) if out is None else out
     fixed = address_of(x), address_of(out), n, inner
     call = columns_code(sign, code)
-    share(partial(call, *fixed), outer, x.nbytes)
+    share(call, fixed, outer, x.nbytes, spots=((x,), (out,)))
     return out
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import ir
 from ..contract.code import Writer, i64
+from ..team.spots import NotNative, Spot
 from .kernels import BITS, address_of, kernel, share
 
 Ints = tuple[int, ...]
@@ -29,11 +30,17 @@ def move(out: Any, x: Any) -> Any:
     memory, or all of it in the same places."""
     if address_of(x) == address_of(out) and x.strides == out.strides:
         return out
+    if type(out) is Spot:
+        plan = _plan(x.shape, x.strides, out.strides, out.itemsize)
+        if plan is None:
+            raise NotNative("elements of this size")
+        plan.run(x, out)
+        return out
     plan = _plan(x.shape, x.strides, out.strides, out.itemsize) if out.nbytes > SMALL else None
-    if plan is None:
+    if plan is None or (plan.alone and plan.nbytes < LONG):
         np.copyto(out, x)
     else:
-        plan.run(address_of(x), address_of(out))
+        plan.run(x, out)
     return out
 
 
@@ -61,19 +68,16 @@ class Plan:
         self.nbytes = 2 * size * prod(n for n, _, _ in dims)
         self.call = move_code(size, how)
 
-    def run(self, source: int, target: int) -> None:
-        """Copies from one address to the other."""
-        source, target = source + self.start[0], target + self.start[1]
-        call, numbers, size = self.call, self.numbers, self.size
+    def run(self, x: Any, out: Any) -> None:
+        """Copies from one array to the other."""
+        source, target = address_of(x) + self.start[0], address_of(out) + self.start[1]
+        spots = (x,), (out,)
         if self.alone:  # one line, to be cut
-
-            def part(begin: int, end: int) -> None:
-                at = begin * size
-                call(source + at, target + at, *numbers[:5], end - begin, size, size, 0, 1)
-
-            share(part, self.columns[0], self.nbytes, 4096)
+            fixed = source, target, self.size
+            share(line_code(), fixed, self.columns[0], self.nbytes, 4096, spots=spots)
         else:
-            share(partial(call, source, target, *numbers), self.units, self.nbytes)
+            fixed = source, target, *self.numbers
+            share(self.call, fixed, self.units, self.nbytes, spots=spots, keep=self)
 
 
 @lru_cache(4096)
@@ -96,8 +100,21 @@ def _plan(shape: Ints, source: Ints, target: Ints, size: int) -> Plan | None:
         if merged and merged[-1][1:] == (s * n, t * n):
             n *= merged.pop()[0]
         merged.append((n, s, t))
-    plan = Plan(merged or [(1, size, size)], (starts[0], starts[1]), size)
-    return None if plan.alone and plan.nbytes < LONG else plan
+    return Plan(merged or [(1, size, size)], (starts[0], starts[1]), size)
+
+
+@kernel(pointers=2, numbers=3)
+def line_code(w: Writer) -> None:
+    """``(source, target, size, begin, end)``: elements of `size` bytes, side by side."""
+    b = w.b
+    source, target, size, begin, end = w.fn.args
+    kind = ir.VectorType(BITS[1], 64)
+    first, last = b.mul(begin, size), b.mul(end, size)
+    whole = b.add(first, b.and_(b.sub(last, first), i64(-64)))
+    with w.loop(whole, first, 64) as turn:
+        w.store(w.load(w.at(source, turn.i), kind), w.at(target, turn.i))
+    with w.loop(last, whole) as turn:
+        b.store(b.load(w.at(source, turn.i), align=1, typ=BITS[1]), w.at(target, turn.i), align=1)
 
 
 @kernel(pointers=3, numbers=9)

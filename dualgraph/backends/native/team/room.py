@@ -1,0 +1,89 @@
+"""Room: where ops write their part of a native program, and get memory that lasts as long as they run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .spots import Ints, Kernel, NotNative, Ref, Spot, Word, row_major
+
+ROOM_WORD = (
+    2  # the word with the address of memory that ops have for themselves, one after the other
+)
+_local = threading.local()
+
+
+class Room:
+    """The kernels of one op, in order."""
+
+    def __init__(self, copy: Callable[[Spot, Spot], None] | None = None) -> None:
+        self.kernels: list[Kernel] = []
+        self.bytes = 0
+        self._copy = copy
+
+    def take(self, shape: Ints, dtype: Any) -> Spot:
+        """Memory for the time that the op runs."""
+        spot = Spot(Ref(ROOM_WORD, self.bytes), shape, dtype)
+        self.bytes += -(-prod(shape) * spot.itemsize // 64) * 64
+        return spot
+
+    def run(
+        self, address: int, words: Sequence[Word], extent: int, reads: Sequence[Spot], writes: Sequence[Spot],
+        grain: int = 1, scratch: int = 0, work: int = 0, keep: Any = None, beside: bool = False,
+    ) -> None:  # fmt: skip
+        """Adds a kernel. `beside`: it writes other places than the kernel before, if the same spots."""
+        spans = tuple(s.span for s in reads), tuple(s.span for s in writes)
+        kernel = Kernel(address, tuple(words), extent, *spans, grain, scratch, work, keep, beside)
+        self.kernels.append(kernel)
+
+    def copy(self, out: Spot, x: Spot) -> None:
+        """Copies x to `out`, of one shape and dtype."""
+        if self._copy is None:
+            raise NotNative("a copy")
+        with writing(self):
+            self._copy(out, x)
+
+    def dense(self, x: Spot) -> Spot:
+        """x, or a copy of it, in row-major order."""
+        if x.c_contiguous:
+            return x
+        out = self.take(x.shape, x.dtype)
+        self.copy(out, x)
+        return out
+
+
+class writing:
+    """While it lasts, movers write their kernels to a room instead of running them."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+
+    def __enter__(self) -> Room:
+        self.before = getattr(_local, "room", None)
+        _local.room = self.room
+        return self.room
+
+    def __exit__(self, *_: Any) -> None:
+        _local.room = self.before
+
+
+def open_room() -> Room:
+    """The room that is being written to."""
+    room: Room | None = getattr(_local, "room", None)
+    if room is None:
+        raise NotNative("nobody is writing a program")
+    return room
+
+
+def in_order(x: Any) -> Any:
+    """x in row-major order: an array, or a spot in the room being written to."""
+    if type(x) is Spot:
+        return open_room().dense(x)
+    return np.ascontiguousarray(x)
+
+
+__all__ = ["Room", "Spot", "in_order", "open_room", "row_major", "writing"]

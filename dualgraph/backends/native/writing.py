@@ -1,0 +1,48 @@
+"""Writing: a node of a schedule as kernels of a native program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...core.dtypes import bfloat16
+from ...core.node import Node
+from . import contract, movers
+from .claims import claimed
+from .movers.strided import move
+from .team.room import Room, writing
+from .team.spots import NotNative, Spot
+
+
+def new_room() -> Room:
+    """An empty room, which can copy."""
+    return Room(move)
+
+
+def write_node(node: Node, kernel: Any, operands: Sequence[Spot], results: Sequence[Spot]) -> Room:
+    """The kernels of a node; `kernel` is the compiled one of a fused region.
+
+    Raises NotNative where Python has to run the node.
+    """
+    room = new_room()
+    if not results or any(not s.size for s in (*operands, *results)):
+        raise NotNative("nothing to do")
+    if kernel is not None:
+        kernel.write(room, operands, results)
+        return room
+    if any(v.type.dtype is bfloat16 for v in (*node.inputs, *node.outputs)):
+        raise NotNative("numbers that NumPy widens")
+    name = node.prim.name
+    found = claimed(name, *[s.dtype for s in operands])
+    if found is None:
+        raise NotNative("an op without a native kernel")
+    if name in contract.CLAIMED:
+        contract.write(name, room, results[0], *operands, **node.params)
+        return room
+    if name not in movers.CLAIMED:
+        raise NotNative("a kernel that Python calls")
+    out = tuple(results) if node.prim.multiple else results[0]
+    with writing(room):
+        if found(*operands, out=out, **node.params) is None:
+            raise NotNative("a layout that the kernel declines")
+    return room

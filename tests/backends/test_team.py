@@ -1,0 +1,287 @@
+"""Native programs: one call runs many steps on all threads, with the bits of one thread and of eager mode."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph.backends.native import api
+
+pytestmark = pytest.mark.skipif(not api.available(), reason="no native code")
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = dg.get_num_threads()
+    yield
+    dg.set_num_threads(before)
+
+
+def actions_of(fn: Any) -> list[str]:
+    """What the first program of a compiled function does, as the names of its actions."""
+    executable = fn.programs[0]._executable
+    instance = executable._free[0]
+    return [type(a).__name__ for a in instance.actions]
+
+
+def bytes_of(tree: Any) -> list[bytes]:
+    return [x.detach().numpy().tobytes() for x in tree]
+
+
+def perceptron(steps: int = 4) -> list[bytes]:
+    """Losses and weights of a training loop whose products and sums are large enough to be shared."""
+    dg.manual_seed(3)
+    model = dg.nn.Sequential(
+        dg.nn.Linear(300, 257), dg.nn.Tanh(), dg.nn.Linear(257, 130), dg.nn.ReLU(), dg.nn.Linear(130, 10)
+    )  # fmt: skip
+    optimizer = dg.optim.Adam(model.parameters(), lr=1e-2)
+    x, y = dg.randn(200, 300), dg.arange(200) % 10
+
+    @dg.compile(wait=True)
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = dg.nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    losses = [step(x, y) for _ in range(steps)]
+    assert step.programs[0].calls >= 1
+    return bytes_of([*losses, *model.parameters()])
+
+
+def convolutions(steps: int = 3) -> list[bytes]:
+    dg.manual_seed(4)
+    nn = dg.nn
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, stride=2), nn.Flatten(),
+        nn.Linear(16 * 49, 10),
+    )  # fmt: skip
+    optimizer = dg.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    x, y = dg.randn(9, 3, 32, 32), dg.arange(9)
+
+    @dg.compile(wait=True)
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return bytes_of([*[step(x, y) for _ in range(steps)], *model.parameters()])
+
+
+def recurrent(steps: int = 3) -> list[bytes]:
+    dg.manual_seed(5)
+    model = dg.nn.LSTM(20, 70, num_layers=2, bidirectional=True)
+    optimizer = dg.optim.SGD(model.parameters(), lr=0.1)
+    x = dg.randn(12, 33, 20)
+
+    @dg.compile(wait=True)
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (model(x)[0] ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return bytes_of([*[step(x) for _ in range(steps)], *model.parameters()])
+
+
+@pytest.mark.parametrize("train", [perceptron, convolutions, recurrent])
+def test_bits_of_a_training_step_do_not_depend_on_the_threads(train: Any) -> None:
+    dg.set_num_threads(1)
+    expected = train()
+    for n in (2, 3, 5):
+        dg.set_num_threads(n)
+        assert train() == expected, n
+
+
+def test_the_number_of_threads_may_change_between_calls() -> None:
+    f = dg.compile(lambda x, y: dg.tanh(x @ y) @ y, wait=True)
+    x, y = dg.randn(200, 200), dg.randn(200, 200)
+    expected = f(x, y).numpy()
+    for n in (1, 4, 2, 3, 1):
+        dg.set_num_threads(n)
+        assert f(x, y).numpy().tobytes() == expected.tobytes()
+
+
+def test_native_steps_become_one_action() -> None:
+    def f(x: Any, w: Any) -> Any:
+        y = dg.nn.functional.softmax(x @ w, dim=1)
+        return (y @ w.T).sum(axis=0), dg.concat([y, y * 2], axis=1)
+
+    fn = dg.compile(f, wait=True)
+    x, w = dg.randn(8, 5), dg.randn(5, 6)
+    eager = f(x, w)
+    fn(x, w)
+    assert bytes_of(fn(x, w)) == bytes_of(eager)
+    assert actions_of(fn) == ["NativeAction"]
+
+
+def test_steps_without_native_code_stand_between_native_programs() -> None:
+    def f(x: Any) -> Any:
+        return dg.sort(x * 2 + 1) @ x.T
+
+    fn = dg.compile(f, wait=True)
+    x = dg.randn(6, 6)
+    expected = f(x).numpy()
+    fn(x)
+    assert fn(x).numpy().tobytes() == expected.tobytes()
+    names = actions_of(fn)
+    assert names.count("NativeAction") == 2 and len(names) > 2
+
+
+def test_inputs_may_lie_in_any_order() -> None:
+    fn = dg.compile(lambda x, y: dg.tanh(x) @ y, wait=True)
+    x, y = dg.randn(5, 7), dg.randn(7, 3)
+    expected = fn(x, y).numpy()
+    turned = dg.from_numpy(np.asfortranarray(x.numpy()))
+    assert fn(turned, y).numpy().tobytes() == expected.tobytes()
+
+
+def test_several_python_threads_call_at_once() -> None:
+    def f(x: Any, w: Any) -> Any:
+        for _ in range(4):
+            x = dg.tanh(x @ w) + x
+        return x
+
+    fn = dg.compile(f, wait=True)
+    w = dg.randn(256, 256) * 0.1
+    xs = [dg.randn(256, 256) for _ in range(4)]
+    expected = [f(x, w).numpy().tobytes() for x in xs]
+    fn(xs[0], w)
+    problems: list[int] = []
+
+    def call(i: int) -> None:
+        for _ in range(20):
+            if fn(xs[i], w).numpy().tobytes() != expected[i]:
+                problems.append(i)
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not problems
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_process_has_a_team_of_its_own() -> None:
+    script = """
+import os, warnings
+warnings.simplefilter("ignore")
+import dualgraph as dg
+dg.set_num_threads(3)
+fn = dg.compile(lambda x: dg.tanh(x @ x) @ x, wait=True)
+x = dg.randn(256, 256)
+expected = fn(x).numpy().tobytes()
+assert fn(x).numpy().tobytes() == expected
+child = os.fork()
+if not child:
+    os._exit(0 if fn(x).numpy().tobytes() == expected else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert fn(x).numpy().tobytes() == expected
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_a_process_ends_while_threads_of_the_team_wait() -> None:
+    script = """
+import dualgraph as dg
+dg.set_num_threads(4)
+fn = dg.compile(lambda x: dg.tanh(x @ x), wait=True)
+x = dg.randn(300, 300)
+fn(x), fn(x)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+# --- loops -------------------------------------------------------------------------------------
+
+
+def test_a_scan_runs_inside_one_native_program() -> None:
+    def f(x: Any, w: Any) -> Any:
+        def step(h: Any, row: Any) -> Any:
+            new = dg.tanh(h @ w + row)
+            return new, new.sum(axis=1)
+
+        return dg.scan(step, x[0], x)
+
+    fn = dg.compile(f, wait=True)
+    x, w = dg.randn(7, 4, 5), dg.randn(5, 5)
+    eager = f(x, w)
+    fn(x, w)
+    assert bytes_of(fn(x, w)) == bytes_of(eager)
+    assert actions_of(fn) == ["NativeAction"]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_carries_that_swap_and_stay(length: int, reverse: bool) -> None:
+    def f(a: Any, b: Any, c: Any, xs: Any) -> Any:
+        def step(held: Any, x: Any) -> Any:
+            a, b, c = held
+            return (b, a + x, c), (a, a * 2, c)
+
+        return dg.scan(step, (a, b, c), xs, reverse=reverse)
+
+    fn = dg.compile(f, wait=True)
+    given = dg.randn(3), dg.randn(3), dg.randn(3), dg.randn(length, 3)
+    (a, b, c), ys = f(*given)
+    fn(*given)
+    (a2, b2, c2), ys2 = fn(*given)
+    assert bytes_of([a, b, c, *ys]) == bytes_of([a2, b2, c2, *ys2])
+    assert actions_of(fn) == ["NativeAction"]
+
+
+def test_loops_in_loops_and_conditions() -> None:
+    def f(x: Any, n: Any) -> Any:
+        def row(total: Any, r: Any) -> Any:
+            def inner(t: Any, e: Any) -> Any:
+                return t * 0.5 + e, t
+
+            last, seen = dg.scan(inner, total, r)
+            last = dg.cond(last.sum() > 0, lambda v: v - 1, lambda v: v * 3, last)
+            return last, seen
+
+        total, rows = dg.scan(row, dg.zeros(4), x)
+        grown = dg.while_loop(
+            lambda s: s[0] < n, lambda s: (s[0] + 1, s[1] + rows[0, 0]), (dg.tensor(0), total)
+        )
+        return grown[1], rows
+
+    fn = dg.compile(f, wait=True)
+    x = dg.randn(5, 3, 4)
+    for count in (0, 1, 6):
+        n = dg.tensor(count)
+        eager = f(x, n)
+        fn(x, n)
+        assert bytes_of(fn(x, n)) == bytes_of(eager)
+    assert actions_of(fn) == ["NativeAction"]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_gradients_through_a_loop_with_a_limit(threads: int) -> None:
+    dg.set_num_threads(threads)
+
+    def f(x: Any) -> Any:
+        x = x.detach().requires_grad_()
+        out = dg.while_loop(lambda v: v.sum() < 50, lambda v: v * v + 0.5, x, max_steps=6)
+        out.sum().backward()
+        return out.detach(), x.grad
+
+    fn = dg.compile(f, wait=True)
+    for scale in (0.1, 1.0, 30.0):
+        x = dg.full((5,), scale)
+        eager = f(x)
+        fn(x)
+        assert bytes_of(fn(x)) == bytes_of(eager)
