@@ -42,7 +42,7 @@ LAYERS = [
         "artefact",
         "debugging",
     },
-    {"nn", "optim", "data", "autograd", "inspect", "testing", "serialise", "threads"},
+    {"nn", "optim", "data", "autograd", "inspect", "testing", "serialise", "threads", "reader"},
     {"__init__"},
 ]
 SIBLINGS = {

@@ -1,0 +1,502 @@
+"""Reader: runs a saved program with NumPy alone. One file to be copied, which defines the format by reading it.
+
+    python reader.py net.dg                       # runs the test vectors and says how far off they are
+    f = reader.load("net.dg"); f(x); f.state      # arguments and results as the original's, with arrays for tensors
+
+What is computed exactly (sums of integers, indexing, random numbers) has the bits of dualgraph; the rest is as close as
+NumPy is, a few units in the last place an op. bfloat16 is given as float32. Ops that only gradients of convolutions,
+pooling and attention use are missing: a program with one of these is refused by its name.
+"""
+# Packed, so that it can be read in one go.
+# fmt: off
+
+import base64
+import itertools
+import json
+import math
+import re
+import struct
+import sys
+import types
+import zlib
+
+import numpy as np
+
+LIMIT = 1 << 34  # bytes that one value may take
+NAMES = {"bool": "bool", "u8": "uint8", "i8": "int8", "u16": "uint16", "i16": "int16", "u32": "uint32", "i32": "int32",
+         "u64": "uint64", "i64": "int64", "f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64",
+         "c64": "complex64", "c128": "complex128"}
+SHORT = {name: short for short, name in NAMES.items()} | {short: short for short in NAMES}
+
+def numpy_dtype(dtype, stored=False):
+    """The NumPy dtype in which values are computed, or in which a file holds them."""
+    return np.dtype({"bf16": "uint16" if stored else "float32"}.get(SHORT[dtype], NAMES[SHORT[dtype]]))
+
+def widened(array, dtype):
+    """Values as they are in a file (bfloat16 as the upper half of float32)."""
+    return (array.astype("uint32") << 16).view("float32") if SHORT[dtype] == "bf16" else array
+
+def rounded(value, dtype):
+    """A result in its dtype; for bfloat16 the nearest one, ties to even."""
+    value = np.asarray(value).astype(numpy_dtype(dtype), copy=False)
+    if SHORT[dtype] != "bf16":
+        return value
+    bits = value.copy().view("uint32")
+    return np.where(np.isnan(value), value, ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).view("float32"))
+
+# --- the container: a safetensors file --------------------------------------------------------------
+
+def read(path):
+    """Arrays by name, and the metadata. Every length is checked before memory is taken."""
+    with open(path, "rb") as file:
+        content = memoryview(file.read())
+    length = int.from_bytes(content[:8], "little")
+    if not 0 < length <= len(content) - 8:
+        raise ValueError(f"a header of {length} bytes in a file of {len(content)}")
+    header, data, arrays = json.loads(bytes(content[8 : 8 + length])), content[8 + length :], {}
+    seal = header["__metadata__"].pop("dualgraph.crc32")
+    text = json.dumps(header, sort_keys=True).encode()
+    if f"{zlib.crc32(data, zlib.crc32(text)):08x}" != seal:
+        raise ValueError("the file is damaged: its checksum does not fit")
+    metadata = header.pop("__metadata__")
+    for name, entry in header.items():
+        dtype = next(s for s in NAMES if s.upper() == entry["dtype"])
+        (start, stop), kind = entry["data_offsets"], numpy_dtype(dtype, stored=True)
+        if not 0 <= start <= stop <= len(data) or stop - start != math.prod(entry["shape"]) * kind.itemsize:
+            raise ValueError(f"{name} does not lie in the file")
+        flat = np.frombuffer(data[start:stop], kind.newbyteorder("<")).astype(kind)
+        arrays[name] = widened(flat.reshape(entry["shape"]), dtype)
+    return arrays, metadata
+
+# --- the text of graphs -----------------------------------------------------------------------------
+
+TOKEN = re.compile(r"""\s+|\#[^\n]*|(?P<var>%\d+)|(?P<type>[a-z]+\d*\[[\d,]*\])|(?P<string>"(?:[^"\\\n]|\\.)*")
+    |(?P<number>-?(?:inf\b|nan\(0x[0-9a-f]{16}\)|nan\b|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?))|(?P<name>[A-Za-z_]\w*)
+    |(?P<mark>[(){}\[\],:=])|(?P<wrong>.)""", re.VERBOSE)
+
+class Type:
+    """``f32[2,3]``."""
+
+    def __init__(self, text):
+        self.dtype, _, rest = text.partition("[")
+        self.shape = tuple(map(int, rest[:-1].split(","))) if rest != "]" else ()
+        if math.prod(self.shape) * numpy_dtype(self.dtype).itemsize > LIMIT:
+            raise ValueError(f"a value {text} takes more than {LIMIT} bytes")
+
+class Graph:
+    """`inputs` [(var, Type)], `nodes` [(as inputs, op, operands, parameters)], `outputs`; operands: "%3" or numbers."""
+
+    def __init__(self, inputs, nodes, outputs):
+        self.inputs, self.nodes, self.outputs = inputs, nodes, outputs
+        kinds = dict([*inputs, *(out for outs, *_ in nodes for out in outs)])
+        self.types = [kinds[v] if isinstance(v, str) else None for v in outputs]
+
+    def run(self, arrays):
+        """The outputs for these inputs, op by op."""
+        env = {var: a for (var, _), a in zip(self.inputs, arrays, strict=True)}
+        for outs, op, operands, params in self.nodes:
+            if op not in OPS:
+                raise NotImplementedError(f"this reader lacks the op {op}")
+            with np.errstate(all="ignore"):
+                found = OPS[op](*(env[v] if isinstance(v, str) else v for v in operands), **params)
+            for (var, type), array in zip(outs, found if isinstance(found, (tuple, list)) else [found], strict=True):
+                env[var] = rounded(array, type.dtype)
+                if env[var].shape != type.shape:
+                    raise ValueError(f"{op} gave shape {env[var].shape}, not {type.shape}")
+        return [np.asarray(env[v] if isinstance(v, str) else v) for v in self.outputs]
+
+class Parser:
+    """Recursive descent over the tokens of a text."""
+
+    def __init__(self, text):
+        self.tokens = [(m.lastgroup, m.group()) for m in TOKEN.finditer(text) if m.lastgroup] + [("end", "the end")]
+        self.at = 0
+
+    def next(self, wanted):
+        kind, text = self.tokens[self.at]
+        if wanted not in (kind, text):
+            raise ValueError(f"expected {wanted}, found {text!r}")
+        self.at += 1
+        return text
+
+    def accept(self, text):
+        found = self.tokens[self.at][1] == text
+        self.at += found
+        return found
+
+    def items(self, close, item):
+        out = []
+        while not self.accept(close):
+            out.append(item())
+            self.accept(",")
+        return out
+
+    def assigned(self):
+        return self.next("var"), self.next(":") and Type(self.next("type"))
+
+    def graph(self):
+        self.next("graph"), self.next("(")
+        inputs = self.items(")", self.assigned)
+        self.next("{")
+        nodes = self.items("return", self.node)
+        return Graph(inputs, nodes, self.items("}", self.operand))
+
+    def node(self):
+        outs = self.items("=", lambda: self.assigned() if not self.accept("(") else self.next(")"))
+        op, operands, params = self.next("name"), [], {}
+        self.next("(")
+        while not self.accept(")"):
+            if self.tokens[self.at + 1][1] == "=":
+                name, _ = self.next("name"), self.next("=")
+                params[name] = self.value()
+            else:
+                operands.append(self.operand())
+            self.accept(",")
+        return [o for o in outs if o != ")"], op, operands, params
+
+    def operand(self):
+        if self.tokens[self.at][0] == "var":
+            return self.next("var")
+        value, _, dtype = self.value(), self.next(":"), self.next("name")
+        return rounded(numpy_dtype(dtype).type(value), dtype)[()]
+
+    def value(self):
+        kind, text = self.tokens[self.at]
+        if text == "graph":
+            return self.graph()
+        self.at += 1
+        if kind in ("string", "type"):
+            return json.loads(text) if kind == "string" else Type(text)
+        if kind == "number":
+            if text.startswith("nan("):
+                return struct.unpack("<d", int(text[4:-1], 16).to_bytes(8, "little"))[0]
+            return float(text) if any(c in text for c in ".enf") else int(text)
+        if text in ("(", "["):
+            return tuple(self.items(")", self.value)) if text == "(" else self.items("]", self.value)
+        if text in ("None", "True", "False") or text in SHORT:
+            return {"None": None, "True": True, "False": False}.get(text, text)
+        args = (self.next("("), self.items(")", self.value))[1]
+        if text != "array":
+            return {"complex": complex, "slice": slice, "device": str}[text](*args)
+        kind = numpy_dtype(args[0].dtype, stored=True)
+        flat = np.frombuffer(base64.b64decode(args[1]), kind) if isinstance(args[1], str) else np.array(args[1], kind)
+        return widened(flat.reshape(args[0].shape), args[0].dtype)
+
+# --- the ops ----------------------------------------------------------------------------------------
+
+SAME = """equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not isnan
+    isinf isfinite signbit bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift add
+    subtract multiply divide negative abs square sqrt maximum minimum floor_divide remainder fmod copysign
+    where exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh
+    atanh hypot logaddexp cbrt nextafter"""
+OPS = {name: getattr(np, name, None) or getattr(np, "arc" + name[1:]) for name in SAME.split()}
+
+def op(function):
+    OPS[function.__name__.rstrip("_")] = function
+    return function
+
+def whole(function):
+    return lambda x: x if x.dtype.kind in "bui" else function(x)
+
+def by_element(function):
+    return lambda x: np.vectorize(function, otypes=[float])(np.asarray(x, float))
+
+def wide(x):
+    """Small integers are added up in 64 bits."""
+    return x.astype({"b": "int64", "i": "int64", "u": "uint64"}.get(x.dtype.kind, x.dtype))
+
+def reduction(function):
+    """Folds `axes`, flattened into one in their order."""
+    def apply(x, axes, keepdims):
+        kept = [i for i in range(x.ndim) if i not in axes]
+        rows = x.transpose(*kept, *axes).reshape(*(x.shape[i] for i in kept), math.prod(x.shape[a] for a in axes))
+        shape = [1 if i in axes else d for i, d in enumerate(x.shape) if keepdims or i not in axes]
+        return function(rows).reshape(shape)
+    return apply
+
+def slices(starts, stops, steps):
+    return tuple(slice(a, None if b < 0 else b, s) for a, b, s in zip(starts, stops, steps, strict=True))
+
+def put(x, places, values, mode="set"):
+    out = x.copy()
+    np.add.at(out, places, values) if mode == "add" else out.__setitem__(places, values)
+    return out
+
+def along(at, axis):
+    """Index arrays that pick `at` along one axis, and the own place along the others."""
+    return tuple(at if i == axis else a for i, a in enumerate(np.ogrid[tuple(map(slice, at.shape))]))
+
+def places(at, dims):
+    return tuple(at[dims.index(i)] if i in dims else slice(None) for i in range(max(dims) + 1))
+
+OPS |= {
+    "floor": whole(np.floor), "ceil": whole(np.ceil), "trunc": whole(np.trunc), "round": whole(np.rint),
+    "bitwise_invert": np.invert, "pow_float": np.power, "rsqrt": lambda x: 1 / np.sqrt(x),
+    "reciprocal": lambda x: 1 / x, "erf": by_element(math.erf), "erfc": by_element(math.erfc),
+    "sign": lambda x: x if x.dtype == bool else np.sign(x),
+    "real_part": np.real, "imag_part": np.imag, "conj_parts": np.conj,
+    "copy": np.copy, "alias": np.asarray, "stop_gradient": np.asarray, "transfer": lambda x, source, device: x,
+    "reshape": np.reshape, "permute": np.transpose, "flip": lambda x, axes: np.flip(x, axes),
+    "broadcast_to": np.broadcast_to, "concat_along": lambda *xs, axis: np.concatenate(xs, axis),
+    "pad": lambda x, widths, value: np.pad(x, widths, constant_values=value), "slice": lambda x, **at: x[slices(**at)],
+    "slice_update": lambda x, new, **at: put(x, slices(**at), new),
+    "unslice": lambda x, shape, **at: put(np.zeros(shape, x.dtype), slices(**at), x),
+    "constant": lambda data, device: data,
+    "full": lambda shape, value, dtype, device: np.full(shape, value),
+    "cumsum_along": lambda x, axis: np.cumsum(wide(x), axis),
+    "cumprod_along": lambda x, axis: np.cumprod(wide(x), axis),
+    "take_along": lambda x, at, axis: x[along(at, axis)], "index": lambda x, *at, dims: x[places(at, dims)],
+    "scatter_along": lambda x, at, values, axis, mode: put(x, along(at, axis), values, mode),
+    "index_put": lambda x, values, *at, dims, mode: put(x, places(at, dims), values, mode), "matmul": np.matmul,
+    "reduce_sum": reduction(lambda x: wide(x).sum(-1)), "reduce_prod": reduction(lambda x: wide(x).prod(-1)),
+    "reduce_max": reduction(lambda x: x.max(-1)), "reduce_min": reduction(lambda x: x.min(-1)),
+    "reduce_any": reduction(lambda x: np.any(x, -1)), "reduce_all": reduction(lambda x: np.all(x, -1)),
+    "reduce_argmax": reduction(lambda x: x.argmax(-1)), "reduce_argmin": reduction(lambda x: x.argmin(-1)),
+    "composite": lambda *xs, name, body: body.run(xs), "fused": lambda *xs, body: body.run(xs),
+    "cond": lambda where, *xs, true, false: (true if where else false).run(xs),
+    "advance": lambda state, blocks: state + np.array([0, blocks], "uint64"),
+    "binary_cross_entropy_terms": lambda x, y:
+        (y - 1) * np.maximum(np.log1p(-x), -100) - y * np.maximum(np.log(x), -100),
+}
+
+@op
+def sigmoid(x):
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, e.dtype.type(1)) / (e + 1)
+
+@op
+def pow_int(x, y):
+    return np.where(y < 0, np.where(np.abs(x) == 1, np.power(x, np.abs(y)), 0), np.power(x, np.abs(y)))
+
+@op
+def cast(x, dtype):
+    to = numpy_dtype(dtype)
+    if to.kind not in "iu" or x.dtype.kind != "f":
+        return (x.real if x.dtype.kind == "c" and to.kind not in "cb" else x).astype(to)
+    low, high = np.iinfo(to).min, np.iinfo(to).max  # what is out of range becomes the nearest, NaN 0
+    inside = (x > low - 1.0) & (x < high + 1.0)
+    values = np.where(inside, x, 0).astype(to), to.type(high), to.type(low)
+    return np.select([inside, x > 0, x < 0], values, to.type(0))
+
+@op
+def arange(start, step, size, dtype, device):
+    kind = numpy_dtype(dtype).type
+    return kind(start) + np.arange(size, dtype=kind) * kind(step)
+
+@op
+def nonzero_places(x, count):
+    return np.stack(np.nonzero(x)) if x.ndim else np.zeros((0, count))
+
+@op
+def sort_along(x, axis, descending=False):
+    turn = (lambda a: np.flip(a, axis)) if descending else np.asarray
+    order = turn(np.argsort(turn(x), axis, kind="stable"))
+    order = x.shape[axis] - 1 - order if descending else order
+    return np.take_along_axis(x, order, axis), order
+
+@op
+def search_sorted(edges, values, side):
+    rows = values.reshape(math.prod(edges.shape[:-1]), -1)
+    pairs = zip(edges.reshape(len(rows), edges.shape[-1]), rows, strict=True)
+    return np.array([np.searchsorted(e, v, side) for e, v in pairs], "int64").reshape(values.shape)
+
+@op
+def windows(x, sizes, steps, dilations):
+    """All patches of the last axes: (..., counts..., sizes...)."""
+    spans = [(n - 1) * d + 1 for n, d in zip(sizes, dilations, strict=True)]
+    view = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-len(sizes), 0)))
+    return view[(..., *(slice(None, None, s) for s in (*steps, *dilations)))]
+
+@op
+def fold_windows(x, extent, steps, dilations):
+    k = len(extent)
+    out, counts = np.zeros((*x.shape[: x.ndim - 2 * k], *extent), x.dtype), x.shape[x.ndim - 2 * k : x.ndim - k]
+    for offset in itertools.product(*map(range, x.shape[x.ndim - k :])):
+        each = zip(offset, dilations, counts, steps, strict=True)
+        out[(..., *(slice(o * d, o * d + (c - 1) * s + 1, s) for o, d, c, s in each))] += x[(..., *offset)]
+    return out
+
+@op
+def max_pool(x, sizes, **how):
+    found = windows(x, sizes, **how)
+    found = found.reshape(*found.shape[: x.ndim], math.prod(sizes))
+    at = found.argmax(-1)
+    return np.take_along_axis(found, at[..., None], -1)[..., 0], at
+
+@op
+def conv(x, w, stride, padding, dilation, groups):
+    k = w.ndim - 2
+    patches = windows(np.pad(x, ((0, 0), (0, 0), *padding)), w.shape[2:], stride, dilation)
+    counts, patches = patches.shape[2 : 2 + k], np.moveaxis(patches, 1, 1 + k)  # n, counts, channels, kernel
+    patches = patches.reshape(len(x), math.prod(counts), groups, -1).swapaxes(1, 2)
+    out = patches @ w.reshape(groups, len(w) // groups, -1).swapaxes(1, 2)
+    return out.swapaxes(2, 3).reshape(len(x), len(w), *counts)
+
+@op
+def conv_input(ct, w, extent, stride, padding, dilation, groups):
+    parts = ct.reshape(len(ct), groups, len(w) // groups, -1)
+    back = w.reshape(groups, len(w) // groups, -1).swapaxes(1, 2) @ parts
+    back = back.reshape(len(ct), -1, math.prod(w.shape[2:]), *ct.shape[2:])
+    back = np.moveaxis(back, 2, -1).reshape(*back.shape[:2], *ct.shape[2:], *w.shape[2:])
+    full = fold_windows(back, [d + a + b for d, (a, b) in zip(extent, padding, strict=True)], stride, dilation)
+    return full[(..., *(slice(a, a + d) for d, (a, _) in zip(extent, padding, strict=True)))]
+
+@op
+def attention(query, key, value, *mask, causal, scale):
+    query, key, value, *mask = (a.astype("float32") if a.dtype == "float16" else a for a in (query, key, value, *mask))
+    scores = query @ key.swapaxes(-1, -2) * query.dtype.type(scale)
+    for m in (*([np.tri(*scores.shape[-2:], dtype=bool)] if causal else []), *mask):
+        scores = np.where(m, scores, scores.dtype.type(-np.inf)) if m.dtype == bool else scores + m
+    top = scores.max(-1, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, top.dtype.type(0))
+    grown = np.exp(scores - top)
+    total = grown.sum(-1, keepdims=True)
+    out = grown @ value / np.where(total == 0, total.dtype.type(1), total)
+    lse = np.where(total == 0, np.inf, top + np.log(total))[..., 0]
+    return out, np.broadcast_to(lse, out.shape[:-1])
+
+@op
+def random_bits(state, size):
+    """Philox4x32-10 of (seed, counter)."""
+    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    seed, counter = state[..., :1], state[..., 1:] + np.arange(-(-size // 4), dtype="uint64")
+    j, k, a, b, c, d = seed & low, seed >> half, counter & low, counter >> half, counter * 0, counter * 0
+    for _ in range(10):
+        p, q = a * np.uint64(0xD2511F53), c * np.uint64(0xCD9E8D57)
+        a, b, c, d = q >> half ^ b ^ j, q & low, p >> half ^ d ^ k, p & low
+        j, k = j + np.uint64(0x9E3779B9) & low, k + np.uint64(0xBB67AE85) & low
+    return np.stack((a, b, c, d), -1).reshape(*state.shape[:-1], -1)[..., :size]
+
+@op
+def scan(*xs, body, carries, slices, length, reverse, saves):
+    carry, sliced, fixed = xs[:carries], xs[carries : carries + slices], xs[carries + slices :]
+    ys = [np.zeros((length, *t.shape), numpy_dtype(t.dtype)) for t in body.types[carries:]]
+    for i in range(length)[:: -1 if reverse else 1]:
+        outs = body.run([*carry, *(x[i] for x in sliced), *fixed])
+        carry = outs[:carries]
+        for y, out in zip(ys, outs[carries:], strict=True):
+            y[i] = out
+    return [*carry, *ys]
+
+@op
+def while_loop(*xs, test, body, carries, max_steps, saves):
+    carry, fixed, step = list(xs[:carries]), xs[carries:], 0
+    saved = [np.zeros((max_steps, *x.shape), x.dtype) for x in carry] if saves else []
+    while step != max_steps and test.run([*carry, *fixed])[0]:
+        for rows, x in zip(saved, carry, strict=False):
+            rows[step] = x
+        carry, step = body.run([*carry, *fixed]), step + 1
+    return [*carry, np.array(step), *saved] if saves else carry
+
+# --- the programs -----------------------------------------------------------------------------------
+
+def flatten(tree):
+    """Leaves, and the structure as it stands in the file."""
+    if isinstance(tree, (dict, list, tuple)) or hasattr(tree, "__dataclass_fields__"):
+        fields = getattr(tree, "_fields", None) or list(getattr(tree, "__dataclass_fields__", ()))
+        children = [getattr(tree, f) for f in fields] or list(tree.values() if isinstance(tree, dict) else tree)
+        parts = [flatten(c) for c in children]
+        head = ["record", type(tree).__name__, list(fields)] if fields else [type(tree).__name__]
+        head += [[json.dumps(k) if isinstance(k, str) else repr(k) for k in tree]] if isinstance(tree, dict) else []
+        return [leaf for leaves, _ in parts for leaf in leaves], [*head, [form for _, form in parts]]
+    return [tree], "*"
+
+def unflatten(form, leaves):
+    """The inverse; a record comes as a namespace."""
+    if form == "*":
+        return next(leaves)
+    children = [unflatten(c, leaves) for c in form[-1]]
+    if form[0] in ("tuple", "list"):
+        return tuple(children) if form[0] == "tuple" else children
+    keys = form[2] if form[0] == "record" else [Parser(k).value() for k in form[1]]
+    pairs = dict(zip(keys, children, strict=True))
+    return types.SimpleNamespace(**pairs) if form[0] == "record" else pairs
+
+class Program:
+    """A saved function: `state` (arrays), `numbers` and `gradients` by name; calls update them."""
+
+    def __init__(self, path):
+        self.arrays, metadata = read(path)
+        record = json.loads(metadata["dualgraph.program"])
+        if record["version"] != 1:
+            raise ValueError(f"version {record['version']} is not known")
+        self.programs = record["programs"]
+        self.graphs = [Parser(metadata[f"dualgraph.graph.{i}"]).graph() for i in range(len(self.programs))]
+        self.state = {k: self.arrays[f"state.{k}"].copy() for k, v in record["state"].items() if "value" not in v}
+        self.numbers = {k: float(v["value"]) for k, v in record["state"].items() if "value" in v}
+        self.gradients = {k[9:]: v for k, v in self.arrays.items() if k.startswith("gradient.")}
+
+    def __call__(self, *args, **kwargs):
+        leaves, form = flatten((args, kwargs))
+        problems = [self.misfit(p, leaves, form) for p in self.programs]
+        for p, graph, problem in zip(self.programs, self.graphs, problems, strict=True):
+            if problem is None:
+                arrays = [self.source(s, leaves) for s in p["inputs"]]
+                outs = graph.run(arrays)
+                taken = [Parser(text).value() for text, _ in p["values"]]
+                if all(out.item() == v for out, v in zip(outs[len(outs) - len(taken) :], taken, strict=True)):
+                    return self.finish(p, arrays, outs, leaves)
+        raise ValueError(f"no program fits: {'; '.join(p or 'another path is taken' for p in problems)}")
+
+    @staticmethod
+    def misfit(p, leaves, form):
+        """Why arguments are not what a program takes."""
+        if form != p["arguments"]:
+            return f"arguments of structure {form}, not {p['arguments']}"
+        for i, ((kind, what, *_), leaf) in enumerate(zip(p["leaves"], leaves, strict=True)):
+            wanted = Type(what) if kind != "value" else Parser(what).value()
+            if kind == "value":
+                fits = type(leaf) is type(wanted) and leaf == wanted
+            else:
+                fits = getattr(leaf, "shape", None) == wanted.shape and leaf.dtype == numpy_dtype(wanted.dtype)
+            if not fits:
+                return f"argument leaf {i} is not {what}"
+        return None
+
+    def source(self, source, leaves):
+        """The array of an input now."""
+        kind, key = source
+        if kind == "gradient":
+            return self.gradients[key[1]]
+        return {"leaf": lambda: leaves[key], "state": lambda: self.state[key], "constant": lambda: self.arrays[key],
+                "number": lambda: np.asarray(self.numbers[key], "float32")}[kind]()
+
+    def finish(self, p, arrays, outs, leaves):
+        """Stores what the call writes, and puts its result together."""
+        made = []
+        for r in p["results"]:
+            value = {"value": lambda r: Parser(r["key"]).value(), "output": lambda r: outs[r["key"]],
+                     "input": lambda r: arrays[r["key"]], "view": lambda r: arrays[r["key"]],
+                     "leaf": lambda r: leaves[r["key"]], "same": lambda r: made[r["key"]]}[r["kind"]](r)
+            for name, params in r["chain"] if r["kind"] == "view" else ():
+                value = OPS[name](value, **{k: Parser(v).value() for k, v in params.items()})
+            made.append(value)
+        for i, o in p["stores"]:
+            np.copyto(arrays[i], outs[o])
+        for (_, name), o in p["gradients"]:
+            self.gradients[name] = None if o is None else outs[o]
+        return unflatten(p["form"], iter(made))
+
+    def verify(self):
+        """Runs the test vectors; gives [(program, vector, output, largest difference, of values up to)]."""
+        found, now = [], self.state
+        self.state = {k: self.arrays[f"state.{k}"] for k in now}
+        for number, (p, graph) in enumerate(zip(self.programs, self.graphs, strict=True)):
+            for n, vector in enumerate(p["vectors"]):
+                given = {int(i): self.arrays[name] for i, name in vector["inputs"].items()}
+                outs = graph.run([given[i] if i in given else self.source(s, ()) for i, s in enumerate(p["inputs"])])
+                for o, (out, name) in enumerate(zip(outs, vector["outputs"], strict=True)):
+                    far = {"posinf": 1e300, "neginf": -1e300}
+                    a, b = (np.nan_to_num(x.astype(complex), **far) for x in (out, self.arrays[name]))
+                    off, size = np.abs(a - b).max(initial=0), np.abs(b).max(initial=0)
+                    found.append((number, n, o, float(off), float(size)))
+        self.state = now
+        return found
+
+def load(path):
+    """The saved function; ValueError (or one of its kind) where the file is damaged."""
+    return Program(path)
+
+if __name__ == "__main__":
+    for number, vector, output, off, size in load(sys.argv[1]).verify():
+        print(f"program {number}, vector {vector}, output {output}: off by {off:.3g} of values up to {size:.3g}")

@@ -1,0 +1,219 @@
+"""The reader that needs NumPy alone: a copy of it runs saved programs, close to the originals."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph import nn, optim
+from dualgraph.core.dtypes import from_numpy
+from dualgraph.core.prim import REGISTRY, lookup
+from dualgraph.core.types import TensorType
+from dualgraph.static.graph import GraphBuilder
+
+SOURCE = Path(dg.__file__).with_name("reader.py")
+LACKING = {"attention_grad", "conv_weight", "pool_put", "pool_pick"}  # of gradients alone
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A copy of the file, imported on its own."""
+    copy = shutil.copy(SOURCE, tmp_path_factory.mktemp("copied") / "their_reader.py")
+    spec = importlib.util.spec_from_file_location("their_reader", copy)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def close(a: Any, b: Any, rtol: float = 2e-5) -> bool:
+    a, b = (np.asarray(v) for v in (a, b))
+    scale = np.max(np.abs(b[np.isfinite(b)]), initial=1.0)
+    return a.shape == b.shape and np.allclose(a, b, rtol=rtol, atol=rtol * scale, equal_nan=True)
+
+
+def off(found: list[Any]) -> float:
+    """The largest difference, relative to the largest value of its output."""
+    return max(d / max(size, 1e-3) for *_, d, size in found)
+
+
+def test_it_needs_numpy_alone() -> None:
+    tree = ast.parse(SOURCE.read_text())
+    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    assert not [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+    assert {n.partition(".")[0] for n in names} - sys.stdlib_module_names == {"numpy"}
+    called = {
+        n.func.id
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    }
+    assert not called & {"eval", "exec", "compile", "__import__"}
+
+
+def single_op(prim: Any, arrays: Any, params: dict[str, Any]) -> Any:
+    builder = GraphBuilder()
+    inputs = [builder.input(TensorType(from_numpy(a.dtype), a.shape)) for a in arrays]
+    return builder.build(builder.add(prim, tuple(inputs), params))
+
+
+def samples() -> list[Any]:
+    lookup("cast")
+    rng = np.random.default_rng(0)
+    out = []
+    for prim in REGISTRY.values():
+        if prim.kind.name == "elementwise" and prim.sample_rule is None:
+            low, high = prim.details["domain"]
+            count = prim.kernel.__code__.co_argcount - 1
+            floats = tuple(rng.uniform(low, high, (3, 4)).astype("f4") for _ in range(count))
+            whole = tuple(
+                rng.integers(max(int(low), -9), max(int(high), 2), (7,)) for _ in range(count)
+            )
+            out += [(prim, floats, {}), (prim, whole, {}), (prim, tuple(a > 0 for a in floats), {})]
+        elif prim.sample_rule is not None:
+            out += [(prim, *s) for s in prim.sample_rule(rng)]
+    return out
+
+
+def fits(prim: Any, arrays: Any) -> bool:
+    """Whether the op takes operands of these dtypes as they are, without casts before it."""
+    if prim.kind.name != "elementwise" or "dtype" in prim.details.get("params", ()):
+        return True
+    dtypes = tuple(from_numpy(a.dtype) for a in arrays)
+    try:
+        return bool(prim.kind.resolve(prim, dtypes)[0] == dtypes)
+    except dg.DTypeError:
+        return False
+
+
+def test_it_runs_every_op_but_those_of_gradients(reader: Any, tmp_path: Path) -> None:
+    ran = set()
+    for prim, given, params in samples():
+        arrays = [np.asarray(a) for a in given]
+        if not fits(prim, arrays):
+            continue
+        graph = single_op(prim, arrays, params)
+        dg.save(graph, tmp_path / "op.dg")
+        program = reader.load(tmp_path / "op.dg")
+        if prim.name in LACKING:
+            with pytest.raises(NotImplementedError, match=prim.name):
+                program(*arrays)
+            continue
+        found = program(*arrays)
+        for a, b in zip(found, graph.run(*arrays), strict=True):
+            wanted = b.float().numpy() if b.dtype is dg.bfloat16 else b.numpy()
+            assert a.dtype == wanted.dtype and close(a, wanted), (prim.name, params, a, wanted)
+        ran.add(prim.name)
+    lacking = {p.name for p in REGISTRY.values() if p.kind.name not in ("region", "control")} - ran
+    assert lacking <= LACKING
+
+
+NETS = {
+    "convolutions": lambda: (
+        nn.Sequential(
+            nn.Conv2d(2, 4, 3, stride=2, padding=1, groups=2), nn.BatchNorm2d(4), nn.SiLU(), nn.MaxPool2d(2),
+            nn.ConvTranspose2d(4, 2, 2, stride=2), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(8, 3), nn.Softmax(1),
+        ).eval(),
+        (2, 2, 8, 8),
+    ),
+    "transformer": lambda: (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval(), (2, 5, 8)),
+    "recurrent": lambda: (nn.LSTM(3, 4, batch_first=True), (2, 6, 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_it_runs_modules(reader: Any, tmp_path: Path, name: str) -> None:
+    net, shape = NETS[name]()
+    infer = dg.compile(net, wait=True)
+    with dg.no_grad():
+        infer(dg.randn(*shape))
+        dg.save(infer, tmp_path / "f.dg")
+        program = reader.load(tmp_path / "f.dg")
+        x = dg.randn(*shape)
+        a, b = program(x.numpy()), net(x)
+    while isinstance(b, tuple):
+        a, b = a[0], b[0]
+    assert close(a, b.detach().numpy()) and off(program.verify()) < 1e-4
+
+
+def test_it_runs_a_training_step_and_updates_its_state(reader: Any, tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Dropout(0.5), nn.Linear(4, 1))
+    opt = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+    @dg.compile(wait=True)
+    def step(x: Any, y: Any) -> Any:
+        opt.zero_grad()
+        loss = ((net(x) - y) ** 2).mean()
+        loss.backward()
+        opt.step()
+        return {"loss": loss}
+
+    x, y = dg.randn(6, 3), dg.randn(6, 1)
+    for _ in range(3):
+        step(x, y)
+    dg.save(step, tmp_path / "f.dg")
+    program = reader.load(tmp_path / "f.dg")
+    for _ in range(3):
+        assert close(
+            program(x.numpy(), y.numpy())["loss"], step(x, y)["loss"].detach().numpy(), 1e-4
+        )
+    assert close(program.state["net.0.weight"], net[0].weight.detach().numpy(), 1e-4)
+    assert close(program.gradients["net.0.weight"], net[0].weight.grad.numpy(), 1e-4)
+
+
+def test_it_takes_trees_narrow_floats_and_paths(reader: Any, tmp_path: Path) -> None:
+    table = dg.randn(30).bfloat16()
+
+    @dg.compile(wait=True)
+    def f(d: Any, k: int = 2) -> Any:
+        y = d["x"].bfloat16() * table + k
+        if y.sum() > 0:
+            y = y.exp()
+        return [y, {"view": d["x"].reshape(5, 6), "n": k, "none": None}]
+
+    x = dg.randn(30)
+    f({"x": x}, k=3)
+    dg.save(f, tmp_path / "f.dg")
+    program = reader.load(tmp_path / "f.dg")
+    y, rest = program({"x": x.numpy()}, k=3)
+    wanted = f({"x": x}, k=3)[0]
+    assert close(y, wanted.float().numpy(), 1e-2)
+    assert rest["view"].shape == (5, 6) and rest["n"] == 3 and rest["none"] is None
+    with pytest.raises(ValueError, match="leaf 1 is not 3"):
+        program({"x": x.numpy()}, k=4)
+    with pytest.raises(ValueError, match="structure"):
+        program(x.numpy())
+
+
+def test_damage_is_noticed_and_the_command_line_reports(reader: Any, tmp_path: Path) -> None:
+    f = dg.compile(lambda x: x * 2, wait=True)
+    f(dg.ones(3))
+    dg.save(f, tmp_path / "f.dg")
+    whole = (tmp_path / "f.dg").read_bytes()
+    told = subprocess.run(
+        [sys.executable, SOURCE, tmp_path / "f.dg"], capture_output=True, text=True, check=True
+    )
+    assert "output 0: off by 0 of values up to 2" in told.stdout
+    rng = np.random.default_rng(0)
+    for end in (0, 5, 100, len(whole) - 1):
+        (tmp_path / "g.dg").write_bytes(whole[:end])
+        with pytest.raises((ValueError, KeyError, json.JSONDecodeError)):
+            reader.load(tmp_path / "g.dg")
+    for at in rng.integers(0, len(whole), 200):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << rng.integers(8)
+        (tmp_path / "g.dg").write_bytes(bytes(damaged))
+        try:
+            reader.load(tmp_path / "g.dg")
+        except (ValueError, KeyError, StopIteration, AttributeError, TypeError):
+            continue
+        assert json.loads(damaged[8:].partition(b" ")[0].rpartition(b"}")[0] + b"}"), "padding"
