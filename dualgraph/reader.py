@@ -380,13 +380,14 @@ def scan(*xs, body, carries, slices, length, reverse, saves):
 
 @op
 def while_loop(*xs, test, body, carries, max_steps, saves):
-    carry, fixed, step = list(xs[:carries]), xs[carries:], 0
-    saved = [np.zeros((max_steps, *x.shape), x.dtype) for x in carry] if saves else []
-    while step != max_steps and test.run([*carry, *fixed])[0]:
-        for rows, x in zip(saved, carry, strict=False):
-            rows[step] = x
-        carry, step = body.run([*carry, *fixed]), step + 1
-    return [*carry, np.array(step), *saved] if saves else carry
+    steps = [list(xs[:carries])]  # the carries before each step
+    while len(steps) - 1 != max_steps and test.run([*steps[-1], *xs[carries:]])[0]:
+        steps.append(body.run([*steps[-1], *xs[carries:]]))
+    rows = [np.zeros((max_steps, *x.shape), x.dtype) for x in xs[:carries]] if saves else []
+    for i, carry in enumerate(steps[:-1] if saves else ()):
+        for row, x in zip(rows, carry, strict=True):
+            row[i] = x
+    return [*steps[-1], np.array(len(steps) - 1), *rows] if saves else steps[-1]
 
 # --- the programs -----------------------------------------------------------------------------------
 
@@ -444,30 +445,27 @@ class Program:
         if form != p["arguments"]:
             return f"arguments of structure {form}, not {p['arguments']}"
         for i, ((kind, what, *_), leaf) in enumerate(zip(p["leaves"], leaves, strict=True)):
-            wanted = Type(what) if kind != "value" else Parser(what).value()
-            if kind == "value":
-                fits = type(leaf) is type(wanted) and leaf == wanted
-            else:
-                fits = getattr(leaf, "shape", None) == wanted.shape and leaf.dtype == numpy_dtype(wanted.dtype)
-            if not fits:
+            wanted = Parser(what).value()
+            found = (wanted.shape, numpy_dtype(wanted.dtype)) if isinstance(wanted, Type) else (wanted, type(wanted))
+            if found != ((leaf, type(leaf)) if kind == "value" else (leaf.shape, leaf.dtype)):
                 return f"argument leaf {i} is not {what}"
         return None
 
     def source(self, source, leaves):
         """The array of an input now."""
         kind, key = source
-        if kind == "gradient":
-            return self.gradients[key[1]]
-        return {"leaf": lambda: leaves[key], "state": lambda: self.state[key], "constant": lambda: self.arrays[key],
-                "number": lambda: np.asarray(self.numbers[key], "float32")}[kind]()
+        if kind in ("leaf", "gradient"):
+            return leaves[key] if kind == "leaf" else self.gradients[key[1]]
+        if kind == "number":
+            return np.asarray(self.numbers[key], "float32")
+        return (self.state if kind == "state" else self.arrays)[key]
 
     def finish(self, p, arrays, outs, leaves):
         """Stores what the call writes, and puts its result together."""
         made = []
         for r in p["results"]:
-            value = {"value": lambda r: Parser(r["key"]).value(), "output": lambda r: outs[r["key"]],
-                     "input": lambda r: arrays[r["key"]], "view": lambda r: arrays[r["key"]],
-                     "leaf": lambda r: leaves[r["key"]], "same": lambda r: made[r["key"]]}[r["kind"]](r)
+            given = {"output": outs, "input": arrays, "view": arrays, "leaf": leaves, "same": made}
+            value = Parser(r["key"]).value() if r["kind"] == "value" else given[r["kind"]][r["key"]]
             for name, params in r["chain"] if r["kind"] == "view" else ():
                 value = OPS[name](value, **{k: Parser(v).value() for k, v in params.items()})
             made.append(value)
