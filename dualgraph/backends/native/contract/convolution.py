@@ -19,14 +19,17 @@ from ..team.room import Room
 from ..team.spots import Spot
 from ..threads import pool
 from .copy import NOWHERE
-from .images import Images, Reach, Rows, Weights, contiguous_strides, crossed, table
-from .layout import Ints, Layout, Lines, Pairs
+from .images import Images, Reach, Rows, Weights
+from .lanewise import lanewise, suits
+from .layout import Layout, Lines
 from .plan import Plan, Product, Strided, Tabled
-from .stages import Recipe
+from .stages import Recipe, in_pieces
+from .tables import Ints, Pairs, contiguous_strides, crossed, table
 
 LIMIT = 256  # plans kept
 MANY_TAPS = 64  # of all channels, from which the weight gradient reads the cotangent in place
 TURNED = 2**18  # elements of a weight below which the input gradient puts it in order of k
+PHASES = 8  # products of an input gradient up to which they run piece by piece
 _plans: dict[Any, Any] = {}
 
 
@@ -40,17 +43,18 @@ class Windows:
         self.counts = tuple(
             (d + a + b - (k - 1) * dil - 1) // s + 1 for d, k, s, (a, b), dil in sizes
         )
-        columns = frozenset(t * dilation[-1] % stride[-1] for t in range(kernel[-1]))
-        self.layout = layout = Layout(x, padding, stride[-1], columns)
-        self.sample, self.channel = layout.steps[:2]
+        read = [
+            {t * dil % s for t in range(k)}
+            for k, s, dil in zip(kernel, stride, dilation, strict=True)
+        ]
+        self.layout = layout = Layout(x, padding, stride, read)
+        self.sample, self.channel = layout.sample, layout.channel
         self.channels = x.shape[1] // groups
         self.taps = table((self.channels, self.channel))
         self.places: list[tuple[int, int]] = []
-        for axis, (count, k, s, dil) in enumerate(
-            zip(self.counts, kernel, stride, dilation, strict=True)
-        ):
+        for axis, (count, k, dil) in enumerate(zip(self.counts, kernel, dilation, strict=True)):
             self.taps = crossed(self.taps, layout.offsets(axis, np.arange(k) * dil))
-            self.places.append((count, layout.step(axis, s)))
+            self.places.append((count, layout.steps[axis]))
 
     @property
     def reach(self) -> Reach:
@@ -69,7 +73,9 @@ class Forward:
         weights = Weights(m, Strided(k * size, size), table((groups, m * k * size)))
         images = Images(x.dtype, x.shape[0], groups, weights, windows.reach)
         self.recipe = Recipe(3)
-        images.add_to(self.recipe, (1, 0, 2), windows.layout)
+        pieces = images.pieces(windows.layout.copies)
+        with in_pieces(self.recipe, pieces) as inner:
+            images.add_to(inner, (1, windows.layout.put(inner, 0), 2))
 
 
 def _turn(dtype: Any, w: Ints, groups: int) -> Lines:
@@ -134,19 +140,17 @@ class InputGradient:
             pads.append((max(low, 0), max(high, 0)))
         self.layout = Layout(ct, tuple(pads))
         outs = w.shape[0] // groups
-        sample, channel, *steps = self.layout.steps
+        sample, channel, steps = self.layout.sample, self.layout.channel, self.layout.steps
         w_out, w_channel, *w_steps = contiguous_strides(w.shape, size)
         self.recipe = recipe = Recipe(3)
-        alone, images_at, weight_at = prod(stride) == 1, 0, 1
         # a small weight is put in order of k once, rather than for each image while packing
         turns = prod(stride) == 1 and ct.shape[0] > 2 and w.size < TURNED
+        weight_at = 1
         if turns:
             turn = _turn(ct.dtype, w.shape, groups)
             weight_at = recipe.room("weight", turn.bytes)
             recipe.add(turn.stage(1, weight_at))
-        if not alone and self.layout.copies:
-            images_at = recipe.room("images", self.layout.bytes)
-            recipe.add(self.layout.stage(0, images_at))
+        parts: list[tuple[Any, Images | None]] = []
         for chosen in combinations(*phases):
             taps, back = table((outs, w_out)), table((outs, channel))
             for p, w_step, step in zip(chosen, w_steps, steps, strict=True):
@@ -156,12 +160,8 @@ class InputGradient:
                 (p.first + a) * step for p, (a, _), step in zip(chosen, pads, steps, strict=True)
             )
             rows = [(p.count, step) for p, step in zip(chosen, steps, strict=True)]
-            goals = None if alone else self._rows(chosen, stride, size)
             if not len(taps):
-                assert goals is not None
-                nowhere = np.full(len(goals.places), NOWHERE, dtype=np.int64)
-                zeros = Lines(ct.dtype, nowhere, chosen[-1].count, goals.places, goal=goals.step)
-                recipe.add(zeros.stage(0, 2))
+                parts.append((chosen, None))
                 continue
             operand: Strided | Tabled = Tabled(table((channels, w_channel)), taps)
             if turns:
@@ -169,8 +169,23 @@ class InputGradient:
             weights = Weights(channels, operand, table((groups, outs * w_out)))
             columns = Reach(rows, start, back, sample, outs * channel)
             images = Images(ct.dtype, ct.shape[0], groups, weights, columns)
-            slots = (weight_at, images_at, 2)
-            images.add_to(recipe, slots, self.layout if alone else None, goals)
+            parts.append((chosen, images))
+        alone = prod(stride) == 1
+        pieces = [i.pieces(self.layout.copies or not alone) for _, i in parts if i is not None]
+        even = 0 not in pieces and len(parts) <= PHASES
+        with in_pieces(recipe, min(pieces, default=0) if even else 0) as inner:
+            images_at = self.layout.put(inner, 0)
+            for n, (chosen, part) in enumerate(parts):
+                goals = None if alone else self._rows(chosen, stride, size)
+                if part is None:
+                    assert goals is not None
+                    nowhere = np.full(len(goals.places), NOWHERE, dtype=np.int64)
+                    count = chosen[-1].count
+                    zeros = Lines(ct.dtype, nowhere, count, goals.places, goal=goals.step)
+                    inner.add(zeros.stage(0, 2))
+                else:
+                    name = f"product{n}" if inner is not recipe else "product"
+                    part.add_to(inner, (weight_at, images_at, 2), goals, name)
 
     def _rows(self, phases: Sequence[Phase], stride: Ints, size: int) -> Rows:
         """Where the rows of these positions lie in the result."""
@@ -187,16 +202,16 @@ class WeightGradient:
 
     def __init__(self, x: Any, ct: Any, kernel: Ints, **how: Any) -> None:
         groups, size = how["groups"], x.itemsize
+        self.recipe = recipe = Recipe(3)
+        self.shape = (ct.shape[1], x.shape[1] // groups, *kernel)
+        if suits(x, ct, kernel, groups):
+            recipe.add(lanewise(x, ct, kernel, **how))
+            return
         self.windows = windows = Windows(x, kernel, **how)
-        self.shape = (ct.shape[1], windows.channels, *kernel)
         m, n = ct.shape[1] // groups, len(windows.taps)
         ks = table((x.shape[0], windows.sample), *windows.places)
-        self.recipe = recipe = Recipe(3)
         rows, rows_at = self._rows_of(ct, n)
-        images_at = 0
-        if windows.layout.copies:
-            images_at = recipe.room("images", windows.layout.bytes)
-            recipe.add(windows.layout.stage(0, images_at))
+        images_at = windows.layout.put(recipe, 0)
         starts = (
             table((groups, m * (rows.row_step if isinstance(rows, Strided) else ct.strides[1]))),
             table((groups, windows.channels * windows.channel)),

@@ -8,8 +8,11 @@ apart from ``source + table[i]`` on, and zeros to the end; where ``table[i]`` is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from .. import ir
-from ..llvm_parts import I64, PTR
+from ..llvm_parts import I1, I32, I64, PTR
 from .code import ELEMENTS, Writer, i64
 from .shape import Geometry
 from .team import FUNCTION
@@ -37,55 +40,93 @@ def emit_copy(geometry: Geometry) -> str:
             there = b.icmp_signed("!=", offset, i64(NOWHERE))
             start = w.at(source, b.select(there, offset, i64(0)))
             reach = b.select(there, fields["count"], i64(0))
-            near = b.and_(
-                b.icmp_signed("==", fields["step"], i64(size)),
-                b.icmp_signed("==", fields["goal"], i64(size)),
-            )
+            steps, together = fields["step"], b.icmp_signed("==", fields["goal"], i64(size))
+            near = b.and_(together, b.icmp_signed("==", steps, i64(size)))
+            twice = b.and_(together, b.icmp_signed("==", steps, i64(2 * size)))
+            line = _Line(w, geometry, goal, start, reach, fields)
             with b.if_else(near) as (then, other):
                 with then:
-                    _line(w, geometry, goal, start, reach, fields, near=True)
-                with other:
-                    _line(w, geometry, goal, start, reach, fields, near=False)
+                    line.near()
+                with other, b.if_else(twice) as (then, other):
+                    with then:
+                        line.twice()
+                    with other:
+                        line.far()
     b.ret_void()
     return str(module)
 
 
-def _line(
-    w: Writer,
-    geometry: Geometry,
-    goal: ir.Value,
-    start: ir.Value,
-    reach: ir.Value,
-    fields: dict[str, ir.Value],
-    near: bool,
-) -> None:
-    """One line: vectors where elements lie side by side, else gathered and scattered."""
-    b, lanes, size = w.b, geometry.lanes, geometry.size
-    kind = ir.VectorType(ELEMENTS[geometry.element], lanes)
-    iota = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
-    lead, width = fields["lead"], fields["width"]
-    inner = b.add(lead, reach)
-    with w.loop(width, step=lanes) as turn:
-        first = b.sub(turn.i, lead)  # the element that lane 0 would get
-        last = b.add(turn.i, i64(lanes))
-        place = w.at(start, b.mul(first, fields["step"]))
-        element = b.add(iota, w.splat(first, lanes))
-        inside = b.and_(
-            b.icmp_signed(">=", element, w.splat(i64(0), lanes)),
-            b.icmp_signed("<", element, w.splat(reach, lanes)),
-        )
-        rest = w.first_lanes(b.sub(width, turn.i), lanes)
-        if near:
-            stop = w.least(inner, width)
-            whole = b.and_(b.icmp_signed(">=", first, i64(0)), b.icmp_signed("<=", last, stop))
-            here = w.at(goal, w.scaled(turn.i, size))
+class _Line:
+    """One line: elements side by side at both ends, or every second one to places side by side, or anywhere."""
+
+    def __init__(
+        self,
+        w: Writer,
+        geometry: Geometry,
+        goal: ir.Value,
+        start: ir.Value,
+        reach: ir.Value,
+        fields: dict[str, ir.Value],
+    ) -> None:
+        self.w, self.goal, self.start, self.reach, self.fields = w, goal, start, reach, fields
+        self.lanes, self.size = geometry.lanes, geometry.size
+        self.kind = ir.VectorType(ELEMENTS[geometry.element], self.lanes)
+        self.width, self.lead = fields["width"], fields["lead"]
+
+    def near(self) -> None:
+        w, b = self.w, self.w.b
+        end = w.least(b.add(self.lead, self.reach), self.width)
+        with self.turns() as (i, first, place):
+            last = b.add(i, i64(self.lanes))
+            whole = b.and_(b.icmp_signed(">=", first, i64(0)), b.icmp_signed("<=", last, end))
+            here = w.at(self.goal, w.scaled(i, self.size))
             with b.if_else(whole) as (then, other):
                 with then:
-                    w.store(w.load(place, kind), here)
+                    w.store(w.load(place, self.kind), here)
                 with other:
-                    w.store(w.load(place, kind, inside), here, rest)
-        else:
-            spread = b.mul(iota, w.splat(fields["step"], lanes))
-            apart = b.mul(iota, w.splat(fields["goal"], lanes))
-            value = w.gather(place, spread, kind, inside)
-            w.scatter(value, w.at(goal, b.mul(turn.i, fields["goal"])), apart, rest)
+                    inside = self.inside(first, list(range(self.lanes)))
+                    w.store(w.load(place, self.kind, inside), here, self.rest(i))
+
+    def twice(self) -> None:
+        w, b, lanes = self.w, self.w.b, self.lanes
+        even = ir.Constant(ir.VectorType(I32, lanes), [2 * l for l in range(lanes)])
+        unused = ir.Constant(ir.VectorType(I1, lanes), [l % 2 == 0 for l in range(lanes)])
+        with self.turns() as (i, first, place):
+            halves = []
+            for half in range(2):
+                owners = [(half * lanes + l) // 2 for l in range(lanes)]
+                mask = b.and_(self.inside(first, owners), unused)
+                at = w.at(place, i64(half * lanes * self.size))
+                halves.append(w.load(at, self.kind, mask))
+            value = b.shuffle_vector(*halves, even)
+            w.store(value, w.at(self.goal, w.scaled(i, self.size)), self.rest(i))
+
+    def far(self) -> None:
+        w, b, lanes = self.w, self.w.b, self.lanes
+        iota = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
+        spread = b.mul(iota, w.splat(self.fields["step"], lanes))
+        apart = b.mul(iota, w.splat(self.fields["goal"], lanes))
+        with self.turns() as (i, first, place):
+            value = w.gather(place, spread, self.kind, self.inside(first, list(range(lanes))))
+            w.scatter(value, w.at(self.goal, b.mul(i, self.fields["goal"])), apart, self.rest(i))
+
+    @contextmanager
+    def turns(self) -> Iterator[tuple[ir.Value, ir.Value, ir.Value]]:
+        """Vectors of the line: its first place, the element that belongs there, and where that lies."""
+        w, b = self.w, self.w.b
+        with w.loop(self.width, step=self.lanes) as turn:
+            first = b.sub(turn.i, self.lead)
+            yield turn.i, first, w.at(self.start, b.mul(first, self.fields["step"]))
+
+    def inside(self, first: ir.Value, owners: list[int]) -> ir.Value:
+        """The mask of lanes whose element, so many after the first, is one of the line's."""
+        w, b, lanes = self.w, self.w.b, self.lanes
+        element = b.add(ir.Constant(ir.VectorType(I64, lanes), owners), w.splat(first, lanes))
+        return b.and_(
+            b.icmp_signed(">=", element, w.splat(i64(0), lanes)),
+            b.icmp_signed("<", element, w.splat(self.reach, lanes)),
+        )
+
+    def rest(self, i: ir.Value) -> ir.Value:
+        """The mask of lanes that are on the line."""
+        return self.w.first_lanes(self.w.b.sub(self.width, i), self.lanes)

@@ -9,31 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..threads import pool
-from .layout import Ints, Layout, Lines
+from .layout import Lines
 from .plan import Cut, Operand, Plan, Product, Strided, Tabled, Windowed
-from .stages import Recipe, for_each_sample
+from .stages import Pieces, Recipe
+from .tables import contiguous_strides, table
 
 LARGE = 2_000_000  # products of an image from which images are laid out and multiplied one by one
 SMALL = 400  # positions of an image below which all images are one matrix
 WASTE = 3  # positions dropped for each that is kept and each row: reading in place beats packing up to here
-
-
-def table(*axes: tuple[int, int], start: int = 0) -> Any:
-    """The offsets ``start + sum of i * step`` over axes (extent, step), row-major, as int64."""
-    out = np.full(1, start, dtype=np.int64)
-    for extent, step in axes:
-        out = (out[:, None] + np.arange(extent, dtype=np.int64) * step).reshape(-1)
-    return out
-
-
-def crossed(x: Any, y: Any) -> Any:
-    """The sums of entries of two tables, row-major."""
-    return (x[:, None] + y).reshape(-1)
-
-
-def contiguous_strides(shape: Ints, size: int) -> Ints:
-    """Strides in bytes of a row-major array."""
-    return tuple(size * prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,52 +101,38 @@ class Images:
 
     def add_to(
         self,
-        recipe: Recipe,
+        recipe: Recipe | Pieces,
         slots: tuple[int, int, int],
-        layout: Layout | None = None,
         rows: Rows | None = None,
+        name: str = "product",
     ) -> None:
-        """Puts the stages at the end of a recipe: images are laid out first (None: they are), then multiplied, and
-        the results brought to their places. Slots are those of weight, images and out, which is C-contiguous
-        (samples, channels, positions...), or has its `rows` elsewhere.
+        """Puts the stages at the end of a recipe: images, which are laid out, are multiplied, and the results
+        brought to their places. Slots are those of weight, images and out, which is C-contiguous (samples,
+        channels, positions...), or has its `rows` elsewhere. `name` is of the memory in between.
         """
         weight, images, target = slots
         samples, groups, m, n = self.out
-        alone = self._one_by_one(layout)
-        inner = Recipe(recipe.arrays) if alone else recipe
-        moved: list[tuple[int, int]] = []
-
-        def room(name: str, size: int) -> int:
-            slot = recipe.room(name, 0 if alone else size)
-            moved.append((slot, size // max(1, samples)))
-            return slot
-
-        if layout is not None and layout.copies:
-            source, images = images, room("images", layout.bytes)
-            inner.add(layout.stage(source, images))
         bring = self._bring(rows)
         goal = target
         if bring is not None:
-            goal = room(
-                "product", samples * groups * m * (n if self.merged else self.columns) * self.size
-            )
-        Plan(
-            self.product,
-            inner,
-            (weight, images, goal),
-            cut=Cut(m, self.columns) if alone else None,
-        )
+            columns = n if self.merged else self.columns
+            goal = recipe.room(name, samples * groups * m * columns * self.size)
+        cut = Cut(m, self.columns) if recipe.whole_units else None
+        Plan(self.product, recipe, (weight, images, goal), cut=cut)
         if bring is not None:
-            inner.add(bring.stage(goal, target))
-        if alone:
-            recipe.add(for_each_sample(samples, inner.stages, moved))
+            recipe.add(bring.stage(goal, target))
 
-    def _one_by_one(self, layout: Layout | None) -> bool:
-        """Whether to lay out, multiply and crop image by image, each of which the cache may hold."""
-        samples = self.out[0]
+    def pieces(self, copies: bool) -> int:
+        """In how many pieces to lay out, multiply and crop, each of which a cache may hold: images or groups of
+        their channels; 0 for all at once. `copies` says whether there is more to do than to multiply."""
+        samples, groups = self.out[:2]
+        pieces = samples * groups
         work = prod(self.out) * len(self.reach.taps)
-        copies = self.cropped or (layout is not None and layout.copies)
-        return copies and not self.merged and samples >= 4 * pool.size and work >= LARGE * samples
+        if not (copies or self.cropped) or self.merged or pieces < 4 * pool.size:
+            return 0
+        if samples >= 4 * pool.size and work >= LARGE * samples:
+            return samples
+        return pieces if groups > 1 else 0
 
     def _bring(self, rows: Rows | None) -> Lines | None:
         """The lines that bring results to their places; None where they are there."""

@@ -12,6 +12,7 @@ from ..addresses import DIRECT, HEADER
 from ..jit import Machine, jit
 from .copy import emit_copy
 from .driver import emit_driver
+from .lanewise_code import emit_lanewise
 from .micro import emit_micro
 from .pack import emit_pack
 from .shape import Geometry, geometry
@@ -66,6 +67,12 @@ def pack(shape: Geometry, tables: bool) -> int:
 def copy(shape: Geometry) -> int:
     """The address of the copying function."""
     return _address("copy", emit_copy, shape)
+
+
+@cache
+def lanewise(shape: Geometry, rows: int, columns: int, dilation: int) -> int:
+    """The address of a weight gradient with groups in lanes."""
+    return _address("lanewise", emit_lanewise, shape, rows, columns, dilation)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
-"""Layouts: images as convolutions read them - zeros around, columns sorted by their remainder by the stride.
+"""Layouts: images as convolutions read them - zeros around, coordinates sorted by their remainder by the stride.
 
 A convolution steps over its input in strides, and neighbouring outputs read neighbouring elements only once the
-columns are sorted so. Where padding and stride ask for nothing, images are read where they are.
+coordinates are sorted so; those that no tap reads are left out. Where padding and stride ask for nothing, images are
+read where they are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from math import prod
 from typing import Any
 
@@ -14,10 +16,9 @@ import numpy as np
 from ..addresses import address_of
 from . import kernels
 from .copy import NOWHERE
-from .stages import Stage, record
+from .stages import Pieces, Recipe, Stage, record
+from .tables import Ints, Pairs
 
-Ints = tuple[int, ...]
-Pairs = tuple[tuple[int, int], ...]
 COST = 4  # of copying an element, in products
 
 
@@ -37,68 +38,85 @@ def copying(
 class Layout:
     """How images of one shape lie in memory while a convolution reads them.
 
-    `pads` are zeros before and after each spatial axis; `columns` are the padded columns, modulo `stride`,
-    that are read at all.
+    `pads` are zeros before and after each spatial axis. `remainders` are, for each spatial axis, what padded
+    coordinates that are read leave when divided by the `stride`; (samples, channels, remainders..., quotients...)
+    are the axes in memory.
     """
 
     def __init__(
-        self, x: Any, pads: Pairs, stride: int = 1, columns: frozenset[int] = frozenset({0})
+        self,
+        x: Any,
+        pads: Pairs,
+        stride: Ints | None = None,
+        remainders: Sequence[Collection[int]] | None = None,
     ) -> None:
-        self.stride, self.remainders = stride, sorted(columns)
-        self.copies = any(a or b for a, b in pads) or stride > 1 or x.strides[-1] != x.itemsize
-        self.steps: Ints = x.strides
+        rank = x.ndim - 2
+        self.stride = stride or (1,) * rank
+        self.remainders = [sorted(r) for r in remainders or [(0,)] * rank]
+        self.copies = any(a or b for a, b in pads) or x.strides[-1] != x.itemsize
+        self.copies |= any(s > 1 for s in self.stride)
         self.samples = x.shape[0]
+        self.sample, self.channel = x.strides[:2]
+        self.steps: Ints = x.strides[2:]
         if self.copies:
             self._prepare(x, pads)
 
     def _prepare(self, x: Any, pads: Pairs) -> None:
-        size, stride = x.itemsize, self.stride
-        extents = [d + a + b for d, (a, b) in zip(x.shape[2:], pads, strict=True)]
-        self.width = -(-extents[-1] // stride)
-        self.line = self.width * len(self.remainders)
-        shape = (*x.shape[:2], *extents[:-1], self.line)
-        self.steps = tuple(size * prod(shape[i + 1 :]) for i in range(len(shape)))
-        self.bytes = size * prod(shape)
-        self.lines = prod(shape[:-1])
-        self.places = np.arange(self.lines, dtype=np.int64) * (self.line * size)
-        self.dtype, self.size = x.dtype.name, size
-        table = np.zeros(1, dtype=np.int64)
-        whole = [(0, 0), (0, 0), *pads[:-1]]
-        for d, step, (before, after) in zip(x.shape[:-1], x.strides[:-1], whole, strict=True):
-            entries = np.full(d + before + after, NOWHERE, dtype=np.int64)
-            entries[before : before + d] = np.arange(d) * step
-            table = np.maximum(table[:, None] + entries, NOWHERE).reshape(-1)
-        table[table < NOWHERE // 2] = NOWHERE
-        self.parts = []  # for each remainder: its columns' line table, zeros before, elements, bytes apart
-        before, extent = pads[-1][0], x.shape[-1]
-        for i, remainder in enumerate(self.remainders):
+        self.dtype, self.size = x.dtype.name, x.itemsize
+        padded = [d + a + b for d, (a, b) in zip(x.shape[2:], pads, strict=True)]
+        counts = [-(-d // s) for d, s in zip(padded, self.stride, strict=True)]
+        shape = (*x.shape[:2], *map(len, self.remainders), *counts)
+        steps = tuple(self.size * prod(shape[i + 1 :]) for i in range(len(shape)))
+        self.sample, self.channel = steps[:2]
+        self.planes, self.steps = steps[2 : 2 + len(counts)], steps[2 + len(counts) :]
+        self.bytes, self.width = self.size * prod(shape), counts[-1]
+        places = np.arange(prod(shape[:2]), dtype=np.int64) * self.channel
+        sources = (
+            np.arange(x.shape[0])[:, None] * x.strides[0] + np.arange(x.shape[1]) * x.strides[1]
+        ).reshape(-1)
+        for i in range(len(counts) - 1):
+            at, from_ = self._coordinates(i, counts[i], x, pads)
+            places = (places[:, None] + at).reshape(-1)
+            sources = np.maximum(sources[:, None] + from_, NOWHERE).reshape(-1)
+        sources[sources < NOWHERE // 2] = NOWHERE
+        self.lines = len(places)
+        self.parts = []  # one for each remainder of the last axis
+        before, extent, stride = pads[-1][0], x.shape[-1], self.stride[-1]
+        for i, remainder in enumerate(self.remainders[-1]):
             lead = max(0, -(-(before - remainder) // stride))
             start = remainder + lead * stride - before
             count = max(0, min(self.width - lead, -(-(extent - start) // stride)))
-            offset = start * x.strides[-1]
-            own = np.where(table == NOWHERE, NOWHERE, table + offset)
-            self.parts.append((i * self.width * size, own, lead, count, x.strides[-1] * stride))
+            own = np.where(sources == NOWHERE, NOWHERE, sources + start * x.strides[-1])
+            at = i * self.planes[-1]
+            step = x.strides[-1] * stride
+            self.parts.append((own, places, at, lead, count, self.width, step, self.size))
+
+    def _coordinates(self, i: int, count: int, x: Any, pads: Pairs) -> tuple[Any, Any]:
+        """For each (remainder, quotient) of an axis where it lies, and where it comes from."""
+        own, quotients = np.array(self.remainders[i])[:, None], np.arange(count)
+        at = np.arange(len(own))[:, None] * self.planes[i] + quotients * self.steps[i]
+        from_ = own + quotients * self.stride[i] - pads[i][0]
+        inside = (from_ >= 0) & (from_ < x.shape[i + 2])
+        return at.reshape(-1), np.where(inside, from_ * x.strides[i + 2], NOWHERE).reshape(-1)
 
     def offsets(self, axis: int, places: Any) -> Any:
         """Where coordinates of a spatial axis of the padded images lie, in bytes."""
         places = np.asarray(places, dtype=np.int64)
-        if axis != len(self.steps) - 3 or not self.copies:
-            return places * self.steps[axis + 2]
-        order = np.searchsorted(self.remainders, places % self.stride)
-        return (order * self.width + places // self.stride) * self.steps[-1]
+        if not self.copies:
+            return places * self.steps[axis]
+        order = np.searchsorted(self.remainders[axis], places % self.stride[axis])
+        return order * self.planes[axis] + places // self.stride[axis] * self.steps[axis]
 
-    def step(self, axis: int, stride: int) -> int:
-        """How far apart places of a spatial axis lie that are the convolution's stride apart."""
-        last = axis == len(self.steps) - 3 and self.copies
-        return self.steps[-1] if last else stride * self.steps[axis + 2]
+    def put(self, recipe: Recipe | Pieces, source: int) -> int:
+        """Puts the stage that lays images out into a recipe, if they have to be; the slot where they are then.
 
-    def stage(self, source: int, target: int) -> Stage:
-        """The stage that lays images out, from slot to slot; its units are lines, sample by sample."""
-        parts = [
-            (table, self.places, at, lead, count, self.width, step, self.size)
-            for at, table, lead, count, step in self.parts
-        ]
-        return copying(self.dtype, source, target, self.lines, parts)
+        Its units are lines, sample by sample.
+        """
+        if not self.copies:
+            return source
+        target = recipe.room("images", self.bytes)
+        recipe.add(copying(self.dtype, source, target, self.lines, self.parts))
+        return target
 
 
 class Lines:

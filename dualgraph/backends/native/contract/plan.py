@@ -15,7 +15,7 @@ from ..threads import pool
 from . import kernels
 from .driver import FIELDS
 from .shape import KC, MC, NC, Geometry
-from .stages import Recipe, Stage, record
+from .stages import Pieces, Recipe, Stage, record
 
 SPLIT = 4_000_000  # products from which a product is cut into units for several threads
 FEW = 8  # rows so few that a panel of y is used up at once
@@ -91,7 +91,7 @@ class Plan:
     def __init__(
         self,
         product: Product,
-        recipe: Recipe | None = None,
+        recipe: Recipe | Pieces | None = None,
         slots: tuple[int, int, int] = (0, 1, 2),
         shape: Geometry | None = None,
         pack_x: bool | None = None,
@@ -99,7 +99,7 @@ class Plan:
         cut: Cut | None = None,
     ) -> None:
         self.product, self.slots = product, slots
-        self.recipe = recipe = recipe or Recipe(3)
+        self.recipe: Any = recipe or Recipe(3)
         self.brief: Any = None
         self.batch = len(product.starts[2])
         self.work = product.m * product.n * product.k * self.batch

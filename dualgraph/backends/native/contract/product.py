@@ -11,10 +11,10 @@ from ..jit import jit
 from ..team.room import Room
 from ..team.spots import Spot
 from ..threads import pool
-from .images import table
 from .layout import Lines
 from .plan import Plan, Product, Strided
 from .stages import Recipe
+from .tables import table
 
 LIMIT = 4096  # plans kept
 FEW = 8  # columns so few that the product is computed transposed

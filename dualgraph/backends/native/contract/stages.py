@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
@@ -82,6 +83,8 @@ class Recipe:
 
     Calls may run at once; each has a workspace of its own.
     """
+
+    whole_units = False  # whether stages may be cut in any number of units
 
     def __init__(self, arrays: int) -> None:
         self.arrays = arrays
@@ -167,20 +170,57 @@ class Recipe:
         )
 
 
-def for_each_sample(
-    samples: int, stages: Sequence[Stage], moved: Sequence[tuple[int, int]]
-) -> Stage:
-    """One stage that runs all of `stages` sample by sample; `moved` are slots and bytes of a sample that
-    lie in scratch memory then."""
-    offset, places = 0, []
-    for slot, size in moved:
-        places += [slot, size, offset]
-        offset += size + -size % ALIGN
-    parts = [
-        v for s in stages for v in (s.function, ctypes.addressof(s.record), s.units // samples)
-    ]
-    assert len(places) == len(moved) * len(MOVED) and len(parts) == len(stages) * len(PART)
-    assert len(SAMPLE) == 3
-    values = record([len(stages), len(moved), offset, *places, *parts], [s.record for s in stages])
-    scratch = offset + max(s.scratch for s in stages)
-    return Stage(kernels.team().each, values, samples, sum(s.work for s in stages), scratch)
+class Pieces:
+    """A part of a recipe that runs piece by piece - images, or groups of their channels - all its stages for one
+    after the other, so that what they hand on stays in the cache: it lies in memory of the thread's own.
+
+    The units of each stage are the same number for each piece, in order.
+    """
+
+    whole_units = True
+
+    def __init__(self, recipe: Recipe, pieces: int) -> None:
+        self.recipe, self.pieces = recipe, pieces
+        self.arrays = recipe.arrays
+        self.stages: list[Stage] = []
+        self.moved: list[tuple[int, int]] = []  # slots, and bytes of a piece
+
+    def room(self, name: str, size: int) -> int:
+        """A slot for so many bytes, of all pieces; names are used once."""
+        slot = self.recipe.room(name, 0)
+        self.moved.append((slot, size // self.pieces))
+        return slot
+
+    def add(self, *stages: Stage) -> None:
+        """Puts stages at the end; those without units are left out."""
+        self.stages += [s for s in stages if s.units]
+
+    def close(self) -> None:
+        """Puts them all into the recipe, as one stage."""
+        offset, places = 0, []
+        for slot, size in self.moved:
+            places += [slot, size, offset]
+            offset += size + -size % ALIGN
+        parts = [
+            v
+            for s in self.stages
+            for v in (s.function, ctypes.addressof(s.record), s.units // self.pieces)
+        ]
+        head = len(self.stages), len(self.moved), offset
+        assert len(head) == len(SAMPLE) and len(places) == len(self.moved) * len(MOVED)
+        assert len(parts) == len(self.stages) * len(PART)
+        values = record([*head, *places, *parts], [s.record for s in self.stages])
+        scratch = offset + max(s.scratch for s in self.stages)
+        work = sum(s.work for s in self.stages)
+        self.recipe.add(Stage(kernels.team().each, values, self.pieces, work, scratch))
+
+
+@contextmanager
+def in_pieces(recipe: Recipe, pieces: int) -> Iterator[Recipe | Pieces]:
+    """What to put stages into that are to run in so many pieces; 0 for all at once."""
+    if not pieces:
+        yield recipe
+        return
+    inner = Pieces(recipe, pieces)
+    yield inner
+    inner.close()
