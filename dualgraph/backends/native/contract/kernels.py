@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,6 +23,7 @@ BRIEF = ctypes.PYFUNCTYPE(
     None, *[ctypes.c_void_p] * 4
 )  # keeps the interpreter lock: less to do for a short call
 PERFORM = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4)
+STAGES = ("run", "pack_x", "pack_y", "apart")
 _kept: list[Machine] = []  # machine code that addresses in plans point into
 
 
@@ -34,6 +35,7 @@ def vector_bytes() -> int:
     return 32 if cpu == "x86-64-v3" or "+avx2" in features else 16
 
 
+@cache
 def _machine(symbols: tuple[str, ...], emit: Callable[..., str], *args: Any) -> Machine:
     """Machine code of what `emit` writes for these arguments; with a version, it need not be written again."""
     machine = jit().compile(f"{emit.__name__}{args}", symbols, lambda: emit(*args))
@@ -63,9 +65,22 @@ def pack(shape: Geometry, tables: bool) -> int:
     return _address("pack", emit_pack, shape, tables)
 
 
+def begin(
+    shape: Geometry, micros: Iterable[tuple[int, int, bool, bool]], packs: Iterable[bool]
+) -> None:
+    """Lets the kernels of a product be made at once: what is asked for next is on its way."""
+    _driver()
+    for tables in packs:
+        _machine(("pack",), emit_pack, shape, tables)
+    for how in micros:
+        _machine(("micro",), emit_micro, shape, *how)
+    _team()
+
+
 @cache
 def copy(shape: Geometry) -> int:
-    """The address of the copying function."""
+    """The address of the copying function, which puts images where products read them through tables."""
+    begin(shape, (), (True,))
     return _address("copy", emit_copy, shape)
 
 
@@ -90,10 +105,13 @@ class Entries:
 @cache
 def driver() -> Entries:
     """The compiled driver; the whole ones take array objects (their ids) if DIRECT, else addresses."""
-    stages = ("run", "pack_x", "pack_y", "apart")
-    at = _machine((*stages, "whole", "flat"), emit_driver, HEADER).addresses
+    at = _driver().addresses
     whole = at["flat" if DIRECT else "whole"]
-    return Entries(*(at[s] for s in stages), WHOLE(whole), BRIEF(whole))
+    return Entries(*(at[s] for s in STAGES), WHOLE(whole), BRIEF(whole))
+
+
+def _driver() -> Machine:
+    return _machine((*STAGES, "whole", "flat"), emit_driver, HEADER)
 
 
 @dataclass(frozen=True)
@@ -107,5 +125,9 @@ class Team:
 @cache
 def team() -> Team:
     """The compiled functions of `team`."""
-    at = _machine(("perform", "each"), emit_team).addresses
+    at = _team().addresses
     return Team(PERFORM(at["perform"]), at["each"])
+
+
+def _team() -> Machine:
+    return _machine(("perform", "each"), emit_team)

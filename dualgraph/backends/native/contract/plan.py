@@ -126,6 +126,7 @@ class Plan:
         self.depth = min(KC, -(-product.k // shape.lanes) * shape.lanes)
         self.cut = cut or self._cut()
         self.parts = -(-m // self.cut.rows) * -(-n // self.cut.columns)
+        self._begin(wide)
         fields = self._fields(wide)
         self.record = record([fields[name] for name in FIELDS], product)
         self._add_stages()
@@ -194,15 +195,26 @@ class Plan:
 
     def _kernels(self, wide: int) -> dict[str, int]:
         """Addresses of the micro-kernels that tiles of these sizes need."""
-        p, shape = self.product, self.shape
+        forms = self._forms(wide)
+        return {k: kernels.micro(self.shape, *f) if f else 0 for k, f in forms.items()}
+
+    def _begin(self, wide: int) -> None:
+        """Lets all kernels that are wanted be made at once."""
+        operands = ((self.product.x, self.pack_x), (self.product.y, self.pack_y))
+        packs = [isinstance(x, Tabled) for x, packed in operands if packed]
+        kernels.begin(self.shape, [f for f in self._forms(wide).values() if f], packs)
+
+    def _forms(self, wide: int) -> dict[str, tuple[int, int, bool, bool] | None]:
+        """What the micro-kernels of each kind of tile are; None where there are no such tiles."""
+        p = self.product
         rest = p.m % self.rows
         across = {"wide": (wide, False, p.n >= self.columns)}
-        across["narrow"] = (self.narrow // shape.lanes, True, bool(p.n % self.columns))
-        found = {}
+        across["narrow"] = (self.narrow // self.shape.lanes, True, bool(p.n % self.columns))
+        found: dict[str, tuple[int, int, bool, bool] | None] = {}
         for name, (vectors, masked, needed) in across.items():
             form = vectors, masked, isinstance(p.y, Windowed)
-            found[f"{name}_full"] = kernels.micro(shape, self.rows, *form) if needed else 0
-            found[f"{name}_rest"] = kernels.micro(shape, rest, *form) if needed and rest else 0
+            found[f"{name}_full"] = (self.rows, *form) if needed else None
+            found[f"{name}_rest"] = (rest, *form) if needed and rest else None
         return found
 
     def _add_stages(self) -> None:
