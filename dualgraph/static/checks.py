@@ -52,7 +52,7 @@ def short(value: Any) -> str:
 class Check:
     """A place in Python state and what was there: ``read()`` must give the same object or equal number."""
 
-    __slots__ = ("atom", "expected", "holder", "key", "name", "where")
+    __slots__ = ("expected", "holder", "key", "name", "where")
 
     def __init__(self, holder: Any, key: Any, expected: Any, name: str, where: Location) -> None:
         self.holder = holder
@@ -60,11 +60,6 @@ class Check:
         self.expected = expected
         self.name = name
         self.where = where
-        self.atom = (
-            exact(expected)
-            if isinstance(expected, ATOMS) and not isinstance(expected, enum.Enum)
-            else None
-        )
 
     def read(self) -> Any:
         raise NotImplementedError
@@ -73,9 +68,9 @@ class Check:
         now = self.read()
         if now is self.expected:
             return True
-        return (
-            self.atom is not None and type(now) is type(self.expected) and exact(now) == self.atom
-        )
+        was = self.expected
+        atom = isinstance(was, ATOMS) and not isinstance(was, enum.Enum)
+        return atom and type(now) is type(was) and bool(exact(now) == exact(was))
 
     def assumption(self) -> Assumption:
         return Assumption("state", self.name, self.expected, self.where)
