@@ -24,6 +24,7 @@ from .slots import fetch, fits, held_at_capture, leaf_tensors, lies_in_order, on
 from .stages import Env, Left, Path, Stage, number
 from .static.capture import Trace
 from .static.checks import Assumption, same_bytes
+from .static.flow import TAKERS
 from .static.footprint import Footprint
 from .static.graph import Graph, renumber
 
@@ -35,7 +36,8 @@ class Result(NamedTuple):
 
     ``kind``: "value" (the Python value `key`), "leaf" (argument leaf `key`), "input" (the tensor of input `key`
     itself), "view" (the view ops `chain` applied to input `key`), "output" (output number `key`; with a
-    `base`, the view ops `chain` applied to the memory of that result), "same" (result `key`).
+    `base`, the view ops `chain` applied to the memory of that result), "same" (result `key`); "item", "float",
+    "int", "bool" (the Python number in output `key`, as this takes it out).
     """
 
     kind: str
@@ -107,7 +109,10 @@ class Program:
             for r in results
             if r.base is not None or r.output is not None
         )
-        self._borrowed = frozenset((*(s.output for s in trace.stores), *viewed))
+        end = concrete - len(trace.numbers)
+        self._borrowed = frozenset(
+            (*(s.output for s in trace.stores), *viewed, *range(end, concrete))
+        )
         self._taken = frozenset(i for i, _ in self._checked)
         self._last = len(results) - tree.num_leaves
 
@@ -412,6 +417,9 @@ class Program:
         for i, r in enumerate(self.results):
             if r.kind == "value":
                 made.append(r.key)
+            elif r.kind in ("item", *TAKERS):
+                value = number(outs[r.key], self.captured.outputs[r.key])
+                made.append(value if r.kind == "item" else TAKERS[r.kind](value))
             elif r.kind == "leaf":
                 made.append(leaves[r.key])
             elif r.kind == "input":

@@ -10,6 +10,7 @@ import numpy as np
 
 from .core import dtypes as dt
 from .core.backend import backend_for
+from .core.constant import exact
 from .core.context import state
 from .core.devices import CPU
 from .core.errors import NOWHERE
@@ -24,6 +25,7 @@ from .resume import Resumer
 from .stages import Left
 from .static.capture import Slot, Trace, Tracer, finish
 from .static.checks import ATOMS, Assumption, same_bytes
+from .static.flow import TAKERS, places
 from .static.footprint import MAX_ARRAY_BYTES, Footprint
 
 
@@ -90,9 +92,11 @@ def trace(
     footprint = Footprint([(fn, name), *objects, (default_generator, "the default generator")])
     arguments = Arguments(args, kwargs, leaves, footprint)
     tracer = Tracer() if left is None else Resumer(left.program.trace, left.env, left.stop, True)
+    tracer.root = trace.__code__
     _introduce(tracer, leaves, footprint)
     with tracer:
         result = fn(*arguments.args, **arguments.kwargs)
+        numbers = _place_numbers(tracer, result)
         out_leaves, out_tree = flatten(result)
         out_leaves = [origin_of(v) for v in out_leaves]
         if any(isinstance(v, Watched) for v in flatten(result)[0]):
@@ -114,7 +118,7 @@ def trace(
             finished = finish(tracer, [v for v in out_leaves if isinstance(v, Tensor)])
             results: tuple[Result, ...] = ()
         else:
-            finished, results = _describe_results(tracer, out_leaves, arguments)
+            finished, results = _describe_results(tracer, out_leaves, arguments, numbers)
     described = tuple(
         Assumption(
             "argument", f"argument leaf {i}", str(v.type) if isinstance(v, Tensor) else v, NOWHERE
@@ -142,6 +146,7 @@ def trace(
 def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tuple[Any, list[Var]]:
     """Goes on with a call that left the tree: its result, and the values that were computed again."""
     tracer = Resumer(left.program.trace, left.env, left.stop, False)
+    tracer.root = resume.__code__
     _introduce(tracer, leaves, left.program.footprint)
     with tracer:
         return fn(*args, **kwargs), tracer.learned
@@ -307,7 +312,7 @@ def _spoiled(node: Any) -> bool:
 
 
 def _describe_results(
-    tracer: Tracer, leaves: list[Any], arguments: Arguments
+    tracer: Tracer, leaves: list[Any], arguments: Arguments, numbers: dict[int, Result]
 ) -> tuple[Trace, tuple[Result, ...]]:
     roots = {id(r.tensor): i for i, r in enumerate(tracer.roots)}
     places = {id(v): i for i, v in enumerate(arguments.leaves) if isinstance(v, np.ndarray)}
@@ -323,7 +328,9 @@ def _describe_results(
         return Result("output", len(tensors) - 1, chain, t.requires_grad, released, base)
 
     for i, leaf in enumerate(leaves):
-        if not isinstance(leaf, Tensor):
+        if i in numbers:
+            results.append(numbers[i])
+        elif not isinstance(leaf, Tensor):
             results.append(
                 Result("leaf", places[id(leaf)]) if id(leaf) in places else Result("value", leaf)
             )
@@ -354,7 +361,31 @@ def _describe_results(
                 first[id(base)] = len(results)
                 results.append(output(base))
             results[i] = results[i]._replace(chain=chain, base=first[id(base)])
-    return finish(tracer, tensors), tuple(results)
+    finished = finish(tracer, tensors)
+    start = len(finished.graph.outputs) - len(finished.concrete) - len(finished.numbers)
+    for i, r in numbers.items():
+        results[i] = r._replace(key=start + r.key)
+    return finished, tuple(results)
+
+
+def _place_numbers(tracer: Tracer, result: Any) -> dict[int, Result]:
+    """For each leaf of the result that is a number which goes nowhere else: which number, and as what."""
+    found: dict[int, Result] = {}
+    values = flatten(result)[0]
+    for k, number in enumerate(tracer.numbers):
+        assert number.flow is not None
+        taker = number.flow.taker
+        at = places(number.flow.form, result, lambda tree: len(flatten(tree)[0]))
+        value = TAKERS.get(taker, lambda v: v)(number.value)
+        if at is None or any(exact(values[i]) != exact(value) or i in found for i in at):
+            break
+        found.update({i: Result(taker, k) for i in at})
+    else:
+        return found
+    merged = [*tracer.concrete, *tracer.numbers]  # no proof after all
+    tracer.concrete = sorted(merged, key=lambda c: c.at)
+    tracer.numbers = []
+    return {}
 
 
 def _chain(leaf: Tensor, roots: dict[int, int]) -> tuple[tuple[Any, ...], Tensor]:

@@ -32,7 +32,8 @@ DAMAGE = (
     DualgraphError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError,
     RecursionError, ZeroDivisionError, AssertionError, MemoryError,
 )  # fmt: skip
-RESULTS = {"value", "leaf", "input", "view", "output", "same"}
+NUMBERS = {"item", "float", "int", "bool"}  # what takes a number out of a tensor
+RESULTS = {"value", "leaf", "input", "view", "output", "same", *NUMBERS}
 
 
 def holds_program(metadata: Mapping[str, str]) -> bool:
@@ -262,8 +263,11 @@ class _Reader:
         if kind == "value":
             key = forms.value_of(key)
         else:
-            lengths = {"leaf": len(signature.kinds), "output": len(graph.outputs)}
+            lengths = {k: len(graph.outputs) for k in ("output", *NUMBERS)}
+            lengths["leaf"] = len(signature.kinds)
             _index(key, lengths.get(kind, inputs) if kind != "same" else 1 << 30, kind)
+            if kind in NUMBERS and graph.outputs[key].type.size != 1:
+                raise ValueError("a number is taken out of one element")
         chain = tuple(
             (lookup(n), {k: forms.value_of(v) for k, v in p.items()}) for n, p in r["chain"]
         )

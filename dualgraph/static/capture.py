@@ -7,18 +7,21 @@ written tensor's latest value is an output that is stored back when a compiled c
 from __future__ import annotations
 
 import weakref
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from ..core.backend import execute
 from ..core.constant import ConstArray
 from ..core.context import state
-from ..core.errors import CaptureError, Location, user_location
+from ..core.errors import CaptureError, Location, user_frame, user_location
 from ..core.node import Literal, Node, Var
 from ..core.prim import lookup
 from ..core.types import TensorType
+from .flow import Flow, follow
 from .graph import Graph, Operand, rewrite
 from .region import is_region
 from .scopes import group_scopes
@@ -46,6 +49,7 @@ class Concrete(NamedTuple):
     value: Any
     where: Location
     at: int = 0  # nodes recorded before it
+    flow: Flow | None = None  # where it goes, if nowhere but into the result
 
 
 @dataclass(slots=True)
@@ -83,6 +87,8 @@ class Tracer:
         self.nodes: list[Node] = []
         self.roots: list[Root] = []
         self.concrete: list[Concrete] = []
+        self.numbers: list[Concrete] = []  # those that go nowhere but into the result
+        self.root: CodeType | None = None  # what called the traced function
         self.refusals: list[str] = []
         self.grads: dict[int, GradTrack] = {}
         self.swept = False  # gradients were computed
@@ -223,7 +229,9 @@ class Tracer:
     def concretize(self, t: Any, value: Any) -> None:
         """Python took the number out of `t`: the path may depend on it."""
         operand = self.var_of(t)
-        self.concrete.append(Concrete(operand, value, user_location(), len(self.nodes)))
+        flow = None if self.root is None else _flow(self.root)
+        taken = Concrete(operand, value, user_location(), len(self.nodes), flow)
+        (self.concrete if flow is None else self.numbers).append(taken)
 
     def failed(self) -> None:
         """An op raised an error: if that is caught, the path depends on values that nothing checks."""
@@ -281,6 +289,15 @@ class Tracer:
         state.tracer = None
 
 
+def _flow(root: CodeType) -> Flow | None:
+    """Where the number that is being taken out goes."""
+    frame: FrameType | None = sys._getframe(1)
+    user = user_frame()
+    while frame is not None and frame.f_back is not user:
+        frame = frame.f_back
+    return None if frame is None else follow(user, frame.f_code.co_name, root)
+
+
 class Store(NamedTuple):
     """When a call ends, output `output` is copied into the memory of input `input`."""
 
@@ -306,7 +323,7 @@ class Recording(NamedTuple):
 class Trace(NamedTuple):
     """A finished capture: the graph and what its inputs and outputs mean.
 
-    Outputs are, in order: results, stored values, gradients, concrete values.
+    Outputs are, in order: results, gradients, stored values, numbers of the result, concrete values.
     """
 
     graph: Graph
@@ -317,6 +334,7 @@ class Trace(NamedTuple):
     concrete: tuple[Concrete, ...]
     results: int
     recording: Recording | None = None  # of a path that may be cut
+    numbers: tuple[Concrete, ...] = ()
 
 
 def _reread(node: Node, mapping: dict[Var, Operand]) -> Node:
@@ -360,7 +378,7 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
         if latest is not root.var and not root.twin:
             outputs.append(latest)
             stores.append(Store(i, len(outputs) - 1))
-    outputs.extend(c.operand for c in tracer.concrete)
+    outputs.extend(c.operand for c in (*tracer.numbers, *tracer.concrete))
     nodes = group_scopes(tracer.nodes, tracer.scopes, outputs)
     if tracer._untaped and any(t.requires_grad for t in results):
         nodes = off_the_tape(nodes, tracer)
@@ -369,5 +387,6 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
     slots, concrete = tuple(r.slot for r in tracer.roots), tuple(tracer.concrete)
     recording = Recording(tuple(tracer.nodes), tuple(tracer.scopes), frozenset(tracer.views))
     return Trace(
-        graph, slots, tuple(stores), tuple(grads), entry, concrete, len(results), recording
-    )
+        graph, slots, tuple(stores), tuple(grads), entry, concrete, len(results), recording,
+        tuple(tracer.numbers),
+    )  # fmt: skip

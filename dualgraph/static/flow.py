@@ -1,0 +1,389 @@
+"""Flow: proof that a number taken out of a tensor goes nowhere but into what the traced function returns.
+
+Such a number needs no assumption: a compiled call computes it and returns it. The proof runs the byte code
+from the call that took the number out to every ``return`` it may reach, on symbols: the number, containers
+that hold it, and things it cannot be in. The number may be kept in local variables, put into tuples, lists
+and dicts, and returned; any other use, and any instruction not known here, means that there is no proof.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import functools
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+MAX_STATES = 4000
+NUMBER = "number"  # the symbol of the number itself; None stands for anything that it is not in
+LOOKS = frozenset("locals vars eval exec dir globals _getframe currentframe stack".split())
+TAKERS: dict[str, Any] = {"float": float, "int": int, "bool": bool}
+
+# How many operands other instructions take from the stack, and how many they leave.
+EFFECTS = {
+    "LOAD_CONST": (0, 1), "LOAD_DEREF": (0, 1), "LOAD_CLOSURE": (0, 1), "LOAD_NAME": (0, 1),
+    "LOAD_ASSERTION_ERROR": (0, 1), "LOAD_CLASSDEREF": (0, 1), "PUSH_NULL": (0, 1),
+    "LOAD_METHOD": (1, 2), "BINARY_OP": (2, 1), "BINARY_SUBSCR": (2, 1), "COMPARE_OP": (2, 1), "IS_OP": (2, 1),
+    "CONTAINS_OP": (2, 1), "BINARY_SLICE": (3, 1), "UNARY_NEGATIVE": (1, 1), "UNARY_NOT": (1, 1),
+    "UNARY_POSITIVE": (1, 1), "UNARY_INVERT": (1, 1), "TO_BOOL": (1, 1), "GET_ITER": (1, 1), "GET_LEN": (1, 2),
+    "FORMAT_SIMPLE": (1, 1), "STORE_ATTR": (2, 0), "STORE_SUBSCR": (3, 0), "STORE_DEREF": (1, 0),
+    "STORE_GLOBAL": (1, 0), "DELETE_SUBSCR": (2, 0), "DELETE_ATTR": (1, 0),
+    "LIST_TO_TUPLE": (1, 1), "BEFORE_WITH": (1, 2), "IMPORT_NAME": (2, 1), "IMPORT_FROM": (1, 2),
+    "CALL_INTRINSIC_1": (1, 1), "SET_FUNCTION_ATTRIBUTE": (2, 1),
+}  # fmt: skip
+EFFECTS.update({
+    f"{kind}_{op}": (2, 1) for kind in ("BINARY", "INPLACE") for op in (
+        "ADD SUBTRACT MULTIPLY TRUE_DIVIDE FLOOR_DIVIDE MODULO POWER MATRIX_MULTIPLY AND OR XOR LSHIFT RSHIFT"
+    ).split()
+})  # fmt: skip
+NOTHING = frozenset(
+    "NOP RESUME CACHE PRECALL EXTENDED_ARG KW_NAMES POP_BLOCK MAKE_CELL COPY_FREE_VARS".split()
+)
+INTO = {
+    "LIST_EXTEND": 1,
+    "LIST_APPEND": 1,
+    "DICT_UPDATE": 1,
+    "DICT_MERGE": 1,
+    "MAP_ADD": 2,
+    "SET_ADD": 1,
+}
+# What cannot raise an error, and so never goes on at an error handler.
+SAFE = (
+    "LOAD_FAST",
+    "STORE_FAST",
+    "LOAD_CONST",
+    "BUILD_",
+    "POP_TOP",
+    "COPY",
+    "SWAP",
+    "ROT_",
+    "DUP_TOP",
+    "JUMP_",
+)
+BUILDERS = {"BUILD_TUPLE": tuple, "BUILD_LIST": list}
+
+
+class Flow(NamedTuple):
+    """Where a number goes: how it was taken out ("item", "float", ...), and the form of what is returned."""
+
+    taker: str
+    form: Any  # NUMBER, None (anything else), or (container, forms of its parts)
+
+
+def follow(frame: FrameType | None, method: str, root: CodeType) -> Flow | None:
+    """Where the number goes that is being taken out in `frame`; None where that is not known.
+
+    `method` is the method of the tensor that `frame` came to, `root` the code that called the traced
+    function.
+    """
+    if frame is None:
+        return None
+    taker = _taker(frame.f_code, frame.f_lasti)
+    if method.strip("_") != taker:
+        return None
+    if taker in TAKERS:
+        hidden = taker in frame.f_globals or getattr(builtins, taker) is not TAKERS[taker]
+        if hidden:
+            return None
+    form: Any = NUMBER
+    while True:
+        found = _returned(frame.f_code, frame.f_lasti, form)
+        if found is None:
+            return None
+        (form,) = found
+        caller = frame.f_back
+        if caller is None or caller.f_code is root:
+            return None if caller is None else Flow(taker, form)
+        if not _calls(caller, frame.f_code):
+            return None
+        frame = caller
+
+
+def _calls(caller: FrameType, code: CodeType) -> bool:
+    """Whether the running instruction of `caller` calls the function with this code itself, by its name."""
+    callee = _callee(caller.f_code, caller.f_lasti)
+    if callee is None:
+        return False
+    kind, name = callee
+    held = caller.f_globals if kind == "LOAD_GLOBAL" else caller.f_locals
+    return (
+        kind in ("LOAD_GLOBAL", "LOAD_DEREF") and getattr(held.get(name), "__code__", None) is code
+    )
+
+
+# --- the call that takes the number out ----------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=1024)
+def _instructions(code: CodeType) -> tuple[list[dis.Instruction], dict[int, int]]:
+    """The instructions, and which of them lies at an offset (which may be in an instruction's cache)."""
+    found = list(dis.get_instructions(code))
+    at = {i.offset: n for n, i in enumerate(found)}
+    for offset in range(0, len(code.co_code), 2):
+        at.setdefault(offset, at.get(offset - 2, 0))
+    return found, at
+
+
+def _given(i: dis.Instruction) -> int | None:
+    """How many stack entries a call takes besides the called; None where `i` is no plain call."""
+    return i.arg if i.opname in ("CALL", "CALL_METHOD", "CALL_FUNCTION") else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _callee(code: CodeType, offset: int) -> tuple[str, str] | None:
+    """The instruction that loaded what the call at `offset` calls, and the name it loaded."""
+    found, at = _instructions(code)
+    n = at.get(offset)
+    given = None if n is None else _given(found[n])
+    if n is None or given is None:
+        return None
+    depth = given + (1 if found[n].opname == "CALL_FUNCTION" else 2)
+    while depth > 0:
+        n -= 1
+        i = found[n]
+        if n < 0 or i.is_jump_target or "JUMP" in i.opname or i.opname in ("FOR_ITER", "SEND"):
+            return None
+        if i.opname in NOTHING:
+            continue
+        inner = _given(i)
+        if inner is None:
+            depth -= dis.stack_effect(i.opcode, i.arg, jump=False)
+        else:  # in 3.11 a part of this is the effect of PRECALL
+            depth += inner + (0 if i.opname == "CALL_FUNCTION" else 1)
+    if i.opname == "PUSH_NULL":
+        i = found[n + 1]
+    return (i.opname, str(i.argval)) if depth == 0 else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _taker(code: CodeType, offset: int) -> str:
+    """What takes the number out in the call at `offset`: "item", "float", "int" or "bool"; "" if unknown."""
+    found, at = _instructions(code)
+    n = at.get(offset)
+    given = None if n is None else _given(found[n])
+    if n is None or given is None or LOOKS & {*code.co_names}:
+        return ""
+    if given == 1:
+        callee = _callee(code, offset)
+        return callee[1] if callee and callee[0] == "LOAD_GLOBAL" and callee[1] in TAKERS else ""
+    before = [i for i in found[max(0, n - 4) : n] if i.opname not in NOTHING]
+    if given or not before or before[-1].opname not in ("LOAD_METHOD", "LOAD_ATTR"):
+        return ""
+    return "item" if before[-1].argval == "item" else ""
+
+
+# --- where it goes -------------------------------------------------------------------------------
+
+
+class _Unknown(Exception):
+    """An instruction may use the number, or is not known."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _returned(code: CodeType, offset: int, form: Any) -> tuple[Any] | None:
+    """The form of what `code` returns, once the call at `offset` gave `form`; None where that is not known."""
+    found, at = _instructions(code)
+    work: list[tuple[int, tuple[Any, ...], tuple[tuple[str, Any], ...]]] = [
+        (at[offset] + 1, (form,), ())
+    ]
+    seen = set(work)
+    forms: set[Any] = set()
+    guarded = _guarded(code)
+    if LOOKS & {*code.co_names} or code.co_flags & 0x2A0:  # generators, coroutines
+        return None
+    try:
+        while work:
+            n, stack, names = work.pop()
+            i = found[n]
+            if any(i.offset in g for g in guarded) and not i.opname.startswith((*SAFE, *NOTHING)):
+                return None
+            if i.opname in ("RETURN_VALUE", "RETURN_CONST"):
+                forms.add(stack[-1] if i.opname == "RETURN_VALUE" and stack else None)
+                continue
+            if i.opname == "RAISE_VARARGS":
+                _Frame(stack, {}).pop(i.arg or 0)
+                continue
+            state = _Frame(stack, dict(names))
+            for goal in state.step(i):
+                next_n = n + 1 if goal is None else at[goal]
+                after = (next_n, tuple(state.stack), tuple(sorted(state.names.items())))
+                if after not in seen:
+                    seen.add(after)
+                    work.append(after)
+            if len(seen) > MAX_STATES:
+                return None
+    except _Unknown:
+        return None
+    return (forms.pop(),) if len(forms) == 1 else None
+
+
+def _guarded(code: CodeType) -> list[range]:
+    """Where errors go on at a handler, which the steps here do not follow."""
+    found, _ = _instructions(code)
+    if any(i.opname in ("SETUP_FINALLY", "SETUP_WITH") for i in found):  # before 3.11: anywhere
+        return [range(len(code.co_code))]
+    if not getattr(code, "co_exceptiontable", b""):
+        return []
+    parse = getattr(dis, "_parse_exception_table", None)
+    if parse is None:
+        return [range(len(code.co_code))]
+    return [range(entry.start, entry.end) for entry in parse(code)]
+
+
+class _Frame:
+    """Stack and local variables as symbols. What lies below the known stack is something else."""
+
+    def __init__(self, stack: tuple[Any, ...], names: dict[str, Any]) -> None:
+        self.stack = list(stack)
+        self.names = names  # those that hold the number, or a container of it
+
+    def take(self) -> Any:
+        return self.stack.pop() if self.stack else None
+
+    def pop(self, count: int) -> None:
+        """Operands of an instruction that uses them."""
+        for _ in range(count):
+            if self.take() is not None:
+                raise _Unknown
+
+    def push(self, count: int) -> None:
+        self.stack += [None] * count
+
+    def reach(self, depth: int) -> None:
+        """Makes the stack at least this deep."""
+        if len(self.stack) < depth:
+            self.stack[:0] = [None] * (depth - len(self.stack))
+
+    def store(self, name: str) -> None:
+        value = self.take()
+        self.names.pop(name, None)
+        if value is not None:
+            self.names[name] = value
+
+    def load(self, name: str) -> None:
+        self.stack.append(self.names.get(name))
+
+    def step(self, i: dis.Instruction) -> list[int | None]:
+        """Runs one instruction; the offsets where it may go on (None: the next)."""
+        op, arg = i.opname, i.arg or 0
+        if op in NOTHING:
+            return [None]
+        if "JUMP" in op or op == "FOR_ITER":
+            return self._jump(i)
+        if op in BUILDERS:
+            parts = [self.take() for _ in range(arg)][::-1]
+            self.stack.append((BUILDERS[op].__name__, tuple(parts)) if any(parts) else None)
+        elif op == "BUILD_CONST_KEY_MAP":
+            self.pop(1)
+            self._dict([self.take() for _ in range(arg)][::-1])
+        elif op == "BUILD_MAP":
+            pairs = [self.take() for _ in range(2 * arg)][::-1]
+            if any(pairs[::2]):
+                raise _Unknown
+            self._dict(pairs[1::2])
+        elif op == "UNPACK_SEQUENCE":
+            value = self.take()
+            if value is not None and (value[0] not in ("tuple", "list") or len(value[1]) != arg):
+                raise _Unknown
+            self.stack += [None] * arg if value is None else value[1][::-1]
+        else:
+            self._move(i, op, arg)
+        return [None]
+
+    def _dict(self, parts: list[Any]) -> None:
+        self.stack.append(("dict", tuple(parts)) if any(parts) else None)
+
+    def _move(self, i: dis.Instruction, op: str, arg: int) -> None:
+        if op == "POP_TOP":
+            self.take()
+        elif op in ("STORE_FAST", "STORE_FAST_STORE_FAST"):
+            for name in _names(i.argval):
+                self.store(name)
+        elif op == "STORE_FAST_LOAD_FAST":
+            self.store(i.argval[0])
+            self.load(i.argval[1])
+        elif op in ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_LOAD_FAST"):
+            for name in _names(i.argval):
+                self.load(name)
+        elif op == "DELETE_FAST":
+            self.names.pop(i.argval, None)
+        elif op in ("DUP_TOP", "COPY"):
+            self.reach(arg or 1)
+            self.stack.append(self.stack[-(arg or 1)])
+        elif op in ("SWAP", "ROT_TWO"):
+            n = arg or 2
+            self.reach(n)
+            self.stack[-1], self.stack[-n] = self.stack[-n], self.stack[-1]
+        elif op in ("ROT_THREE", "ROT_FOUR"):
+            n = 3 if op == "ROT_THREE" else 4
+            self.reach(n)
+            self.stack.insert(-n + 1 or len(self.stack), self.stack.pop())
+        else:
+            self._use(i, op, arg)
+
+    def _use(self, i: dis.Instruction, op: str, arg: int) -> None:
+        given = {
+            "CALL": arg + 2, "CALL_METHOD": arg + 2, "CALL_FUNCTION": arg + 1, "CALL_FUNCTION_KW": arg + 2,
+            "CALL_KW": arg + 3, "BUILD_STRING": arg, "BUILD_SLICE": arg, "BUILD_SET": arg,
+        }.get(op)  # fmt: skip
+        if op == "SETUP_WITH":
+            self.pop(1)
+            self.push(2)
+        elif op in ("LOAD_GLOBAL", "LOAD_ATTR", "FORMAT_VALUE", "MAKE_FUNCTION"):
+            takes = {"LOAD_GLOBAL": 0, "LOAD_ATTR": 1}.get(op, 1)
+            net = dis.stack_effect(i.opcode, i.arg, jump=False)
+            takes = max(takes, -net + 1)
+            self.pop(takes)
+            self.push(takes + net)
+        elif given is not None:
+            self.pop(given)
+            self.push(1)
+        elif op in INTO and not any(s is not None for s in self.stack):
+            self.pop(INTO[op])
+        elif op in EFFECTS:
+            takes, gives = EFFECTS[op]
+            self.pop(takes)
+            self.push(gives)
+        else:
+            raise _Unknown
+
+    def _jump(self, i: dis.Instruction) -> list[int | None]:
+        op = i.opname
+        if op == "FOR_ITER":  # at the end of the loop 3.12 and later keep the iterator for END_FOR
+            raise _Unknown
+        if "_OR_POP" in op or "EXC" in op:
+            raise _Unknown
+        if "IF" in op:
+            self.pop(1)
+            return [None, i.argval]
+        return [i.argval]
+
+
+def _names(argval: Any) -> tuple[str, ...]:
+    return argval if isinstance(argval, tuple) else (argval,)
+
+
+# --- the leaves of a result ----------------------------------------------------------------------
+
+
+def places(form: Any, result: Any, leaves: Any) -> list[int] | None:
+    """Which leaves of `result` are the number, given the form of what is returned; None if it does not fit.
+
+    `leaves(tree)` counts the leaves of a tree.
+    """
+    if form == NUMBER:
+        return [0]
+    if form is None:
+        return []
+    kind, parts = form
+    if type(result).__name__ != kind or len(result) != len(parts):
+        return None
+    found: list[int] = []
+    start = 0
+    for part, value in zip(parts, result.values() if kind == "dict" else result, strict=True):
+        inner = places(part, value, leaves)
+        if inner is None:
+            return None
+        found += [start + k for k in inner]
+        start += leaves(value)
+    return found
