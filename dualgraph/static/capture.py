@@ -6,8 +6,8 @@ written tensor's latest value is an output that is stored back when a compiled c
 
 from __future__ import annotations
 
-import weakref
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
