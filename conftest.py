@@ -21,12 +21,16 @@ from typing import Any
 import pytest
 
 import dualgraph as dg
+from dualgraph import hot
 from dualgraph.backends import quicken
 from dualgraph.backends.native import api
+from dualgraph.compile import Compiled
 
 # Tests see the native quick path of eager ops from the start; test_quick.py holds it to Python's.
 if api.available() and os.environ.get("DUALGRAPH_QUICK") != "0":
     quicken.install()
+    hot.install(Compiled, Compiled._run_hot)
+    hot.AGAIN = 1  # calls are told natively as soon as a program has run once
 
 
 @pytest.fixture(scope="session", autouse=True)

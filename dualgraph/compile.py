@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import hot
 from .core import dtypes as dt
 from .core.constant import exact
 from .core.context import state
@@ -67,9 +68,12 @@ class Compiled:
     Attributes: ``programs`` (one `Program` a specialisation); ``explain()``; ``wait()``.
     """
 
+    __slots__ = ("__dict__", "__weakref__", "_hot")  # the last at a place that native code knows
+
     def __init__(
         self, fn: Any, backend: str | None, wait: bool, fast_math: bool, memory: str | int | None
     ) -> None:
+        self._hot: tuple[Any, ...] = ()  # records of calls that are told natively
         functools.update_wrapper(self, fn, updated=())
         self._captured_function = fn
         self._backend = backend
@@ -123,6 +127,8 @@ class Compiled:
                 if tried > 1:
                     with self._lock:
                         entry.programs.sort(key=lambda p: p is not program)
+                elif leaves is args and hot.due(program):
+                    self._remember(program, args)
                 return result
             broken = program.mismatch
         if waiting or tried == MAX_TRIES or not self._begin(entry):
@@ -132,6 +138,23 @@ class Compiled:
             return self._capture(entry, args, kwargs, leaves, broken)
         finally:
             entry.capturing = False
+
+    def _remember(self, program: Program, args: tuple[Any, ...]) -> None:
+        """Lets calls like this one go straight to their program from now on."""
+        if self._backend != "numpy" and hot.ready(Compiled, Compiled._run_hot, _background):
+            record = hot.record_of(program, args)
+            if record is not None:
+                self._hot = (record, *self._hot)[: hot.MOST]
+
+    def _run_hot(self, program: Program, args: tuple[Any, ...]) -> Any:
+        """A call that was found to be one for this program."""
+        result = program.start(args)
+        if type(result) is Left:
+            return self._go_on(self._entries[self._key(args, len(args))], result, args, {}, args)
+        if result is MISMATCH:
+            self._hot = ()
+            return self(*args)
+        return result
 
     def _go_on(self, entry: Entry, left: Left, args: Any, kwargs: Any, leaves: list[Any]) -> Any:
         """Ends a call that left the tree; the path that it takes becomes a program, if it may."""

@@ -65,7 +65,8 @@ class Program:
         self.results = results
         self.tree = tree
         self.footprint = footprint
-        self.calls = 0
+        self._calls = 0
+        self.tally = np.zeros(1, dtype=np.int64)  # calls that Python did not see
         self.given: tuple[TreeDef, tuple[Any, ...]] | None = None  # the captured call's arguments
         self._arguments = arguments
         self._contents = contents  # argument leaves that are arrays whose values were looked at
@@ -115,6 +116,11 @@ class Program:
         )
         self._taken = frozenset(i for i, _ in self._checked)
         self._last = len(results) - tree.num_leaves
+
+    @property
+    def calls(self) -> int:
+        """How many calls the program has served."""
+        return self._calls + int(self.tally[0])
 
     # --- making it ready ---
 
@@ -361,7 +367,7 @@ class Program:
             (out,) = executable.run([leaves[i]._data for i in order], _as_they_are)
         except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
             return self._differs(f"an op failed: {problem}")
-        self.calls += 1
+        self._calls += 1
         return Tensor(out, type.dtype, type.device)
 
     def _commit(self, outs: list[Any], tensors: list[Any], leaves: list[Any]) -> Any:
@@ -375,7 +381,7 @@ class Program:
             tensor = leaves[owner] if isinstance(owner, int) else owner
             i = effect.output
             tensor._grad = None if i is None else self._tensor(outs, i)
-        self.calls += 1
+        self._calls += 1
         made = self._wrap(outs, tensors, leaves, node)
         return made[0] if self._single else unflatten(self.tree, made)
 

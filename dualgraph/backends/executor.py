@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,6 +76,37 @@ class Executable:
             return commit(quietly(instance.run, inputs) if instance.loud else instance.run(inputs))
         finally:
             self._free.append(instance)
+
+    def direct(self) -> Direct | None:
+        """How the program is run without Python; None where it is more than one brief native segment, or gives more
+        than one new array. Such a program is over before another thread can begin, so all calls share one instance.
+        """
+        try:
+            instance = self._free[-1]
+        except IndexError:
+            instance = _Instance(self)
+            self._free.append(instance)
+        if len(instance.actions) != 1 or instance.shared or len(instance.fresh) != 1:
+            return None
+        action: Any = instance.actions[0]
+        code = getattr(action, "brief", None)
+        ((place, shape, dtype),) = instance.fresh
+        if code is None or instance.outputs != [(place, None)]:
+            return None
+        inputs = {p: i for i, p in enumerate(instance.places)}
+        order = tuple(inputs.get(p, -1) for p in instance.operands.places)
+        return Direct(code, order, shape, dtype, instance)
+
+
+class Direct(NamedTuple):
+    """A program as one call of native code: where it is (see `Team.brief`), for each operand its input (-1: the
+    result), the result's shape and dtype, and what has to stay alive."""
+
+    code: tuple[int, ...]
+    operands: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: Any
+    keep: Any
 
 
 def _is_native(backend: ArrayBackend) -> bool:

@@ -112,7 +112,7 @@ def as_dtype(spec: Any) -> DType:
         raise DTypeError(f"{spec!r} is not a dtype; use one of {names}") from None
 
 
-class _Defaults:
+class Defaults:
     floating: DType = float32
 
 
@@ -124,23 +124,23 @@ def set_default_dtype(dtype: Any) -> None:
     chosen = as_dtype(dtype)
     if not chosen.is_floating_point:
         raise DTypeError(f"the default dtype must be a floating one, not {chosen.name}")
-    if chosen is not _Defaults.floating:
-        _Defaults.floating = chosen
+    if chosen is not Defaults.floating:
+        Defaults.floating = chosen
         for tell in changed:
             tell()
 
 
 def get_default_dtype() -> DType:
     """The dtype that Python floats get."""
-    return _Defaults.floating
+    return Defaults.floating
 
 
 def default_of(kind: str) -> DType:
     """The dtype that a Python number of this kind gets when it stands alone."""
     if kind == "float":
-        return _Defaults.floating
+        return Defaults.floating
     if kind == "complex":
-        return complex128 if _Defaults.floating is float64 else complex64
+        return complex128 if Defaults.floating is float64 else complex64
     return bool_ if kind == "bool" else int64
 
 
@@ -166,7 +166,7 @@ def _promote_pair(a: DType, b: DType) -> DType:
         if unsigned.itemsize < signed.itemsize:
             return signed
         if unsigned is uint64:  # left open by the standard; in PyTorch's spirit a float
-            return _Defaults.floating
+            return Defaults.floating
         return BY_NAME[f"int{unsigned.itemsize * 16}"]
     low, high = (a, b) if ka < kb else (b, a)
     if high is complex64 and low is float64:
@@ -195,7 +195,7 @@ def promote_scalar(dtype: DType, value: Any) -> DType:
     if kind == "int":
         return int64 if dtype is bool_ else dtype
     if kind == "float":
-        return dtype if dtype.is_inexact else _Defaults.floating
+        return dtype if dtype.is_inexact else Defaults.floating
     if dtype.is_complex:
         return dtype
     return complex128 if dtype is float64 else complex64

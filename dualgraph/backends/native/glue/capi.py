@@ -39,7 +39,7 @@ PyEval_RestoreThread(ptr) void | PyEval_GetFrame() ptr | PyFrame_GetCode(ptr) pt
 PyFrame_GetLasti(ptr) i32 | PyCapsule_GetPointer(ptr, ptr) ptr | PyMem_Malloc(i64) ptr | PyMem_Free(ptr) void
 PyMem_RawMalloc(i64) ptr | PyMem_RawCalloc(i64, i64) ptr | PyMem_RawRealloc(ptr, i64) ptr | PyMem_RawFree(ptr) void
 PyObject_GC_Track(ptr) void | PyObject_GC_UnTrack(ptr) void | PyContext_Enter(ptr) i32 | PyContext_Exit(ptr) i32
-PyIter_Next(ptr) ptr
+PyIter_Next(ptr) ptr | PyDict_Next(ptr, ptr, ptr, ptr) i32 | _PyType_Lookup(ptr, ptr) ptr
 """
 # NumPy: places in the table of its C API, which never change.
 _NUMPY = """

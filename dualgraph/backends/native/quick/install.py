@@ -52,7 +52,8 @@ def _trampolines() -> tuple[str, dict[str, Any]]:
     return "\n".join(parts), objects
 
 
-def _numbers() -> dict[str, int]:
+def glue_numbers() -> dict[str, int]:
+    """What ``n.NAME`` means in the glue of this package."""
     tensor = {
         "T_DATA": "_data", "T_DTYPE": "dtype", "T_DEVICE": "device", "T_REQUIRES": "_requires_grad",
         "T_NODE": "_node", "T_INDEX": "_index", "T_GRAD": "_grad", "T_CELL": "_cell", "T_PARENT": "_parent",
@@ -85,7 +86,8 @@ def _numbers() -> dict[str, int]:
     }
 
 
-def _objects() -> dict[str, Any]:
+def glue_objects() -> dict[str, Any]:
+    """What ``o.NAME`` means in the glue of this package."""
     return {
         "TENSOR": Tensor, "NDARRAY": np.ndarray, "TENSOR_TYPE": TensorType, "TAPE_NODE": TapeNode,
         "FLOAT": float, "INT": int, "BOOL": bool, "NONE": None, "TRUE": True, "FALSE": False, "ZERO": 0,
@@ -105,7 +107,7 @@ def install() -> None:
     where = place if present("PyFrame_GetLasti") else place_slow
     library = Library(
         objects, tape, where, apply, calls, probe, text,
-        objects=_objects() | of_operators, numbers=_numbers(),
+        objects=glue_objects() | of_operators, numbers=glue_numbers(),
     )  # fmt: skip
     _check(library)
     for prim in REGISTRY.values():

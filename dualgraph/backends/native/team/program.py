@@ -152,6 +152,11 @@ class Program:
         self._team = team()
         self.extra_bytes = int(self._scratch.nbytes + self._room.nbytes)
 
+    @property
+    def brief(self) -> tuple[int, ...]:
+        """What a call on this thread alone takes before the operands: a function, then its first arguments."""
+        return self._team.entry, self._team.address, *self._at[:2]
+
     def run(self, operands: Any) -> None:
         """Runs on operands, an array of what `given` says of each."""
         threads = self.threads

@@ -35,8 +35,9 @@ class Team:
         text, symbols = emit_runtime(HEADER if DIRECT else 0), ("call", "work", *KERNELS)
         self._machine: Machine = jit().compile(text, symbols)
         at = self._machine.addresses
-        self._call, self._work = CALL(at["call"]), WORK(at["work"])
-        self._brief = BRIEF(at["call"])  # keeps the interpreter lock
+        self.entry = at["call"]
+        self._call, self._work = CALL(self.entry), WORK(at["work"])
+        self._brief = BRIEF(self.entry)  # keeps the interpreter lock
         self.stage, self.sized, self.store = (at[name] for name in KERNELS)
         self._lock = threading.Lock()
         self._started = 0

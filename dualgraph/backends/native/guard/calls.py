@@ -1,0 +1,183 @@
+"""Glue: a call of a compiled function that is like the last one goes straight to its program.
+
+What the record of a call holds is said in `guard.table`.
+"""
+
+from __future__ import annotations
+
+from ..glue.capi import (
+    c,
+    call_void,
+    i64,
+    load_i64,
+    load_ptr,
+    n,
+    o,
+    ptr,
+    stack,
+    store_i64,
+    store_ptr,
+)
+from ..quick.apply import tape_switch, thread_switches
+from ..quick.objects import held
+from ..quick.tape import new_tensor
+from .rows import holds, same_layout, same_tensor
+
+
+def same_number(x: ptr, want: ptr) -> i64:
+    """Whether a Python value is the expected one: the same object, float, int or str."""
+    if x == want:
+        return 1
+    kind = load_ptr(want, n.TYPE)
+    if load_ptr(x, n.TYPE) != kind:
+        return 0
+    if kind == o.FLOAT:
+        return load_i64(x, n.F_VALUE) == load_i64(want, n.F_VALUE)
+    if kind == o.INT or kind == o.STR:
+        return c.PyObject_RichCompareBool(x, want, 2) == 1
+    return 0
+
+
+def same_argument(x: ptr, record: ptr) -> i64:
+    """Whether an argument is like the recorded one."""
+    kind = load_i64(record, 0)
+    if kind == n.TENSOR:
+        return same_tensor(x, load_ptr(record, 8))
+    if kind == n.NUMBER:
+        return same_number(x, load_ptr(record, 8))
+    return same_layout(x, load_ptr(record, 8))
+
+
+def same_arguments(hot: ptr, args: ptr, count: i64) -> i64:
+    """Whether all arguments are like the recorded ones, and are one object where those were."""
+    if count != load_i64(hot, n.H_COUNT):
+        return 0
+    table = load_ptr(hot, n.H_ARGUMENTS)
+    strangers = load_ptr(hot, n.H_TENSORS)
+    for i in range(count):
+        x = load_ptr(args, 8 * i)
+        record = table + 24 * i
+        if not same_argument(x, record):
+            return 0
+        if load_i64(record, 0) != n.NUMBER:
+            first = load_i64(record, 16)
+            for j in range(i):
+                if (load_ptr(args, 8 * j) == x) and j < first:
+                    return 0
+            if first < i and load_ptr(args, 8 * first) != x:
+                return 0
+            for j in range(load_i64(hot, n.H_TENSOR_COUNT)):
+                if load_ptr(strangers, 8 * j) == x:
+                    return 0
+    return 1
+
+
+def like_before(hot: ptr, args: ptr, count: i64) -> i64:
+    """Whether a call is like the recorded one: 1 or 0, -1 with an error set."""
+    if tape_switch() != load_i64(hot, n.H_TAPE):
+        return 0
+    switches = thread_switches()
+    if switches is None or c.PyDict_GetItemWithError(switches, o.S_DEVICE) != load_ptr(
+        hot, n.H_DEVICE
+    ):
+        return 0
+    if not same_arguments(hot, args, count):
+        return 0
+    return holds(load_ptr(hot, n.H_ROWS), load_i64(hot, n.H_ROW_COUNT))
+
+
+def call_compiled(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
+    """``compiled(*args, **kwargs)``."""
+    known = load_ptr(self, n.C_HOT)
+    if known and names is None:
+        c.Py_IncRef(known)
+        for i in range(load_i64(known, n.VAR_SIZE)):
+            hot = load_ptr(known, n.ITEMS + 8 * i)
+            like = like_before(load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA), args, count)
+            if like:
+                done = run_hot(self, hot, args, count) if like > 0 else None
+                c.Py_DecRef(known)
+                return done
+        c.Py_DecRef(known)
+    return call_slowly(self, args, count, names)
+
+
+def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
+    """Runs the program of a call that is like the recorded one."""
+    record = load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA)
+    if load_ptr(record, n.H_FUNCTION):
+        return run_natively(record, args)
+    leaves = c.PyTuple_New(count)
+    if leaves is None:
+        return None
+    for i in range(count):
+        store_ptr(leaves, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
+    given = stack(24)
+    store_ptr(given, 0, self)
+    store_ptr(given, 8, load_ptr(hot, n.HOT_PROGRAM))
+    store_ptr(given, 16, leaves)
+    done = c.PyObject_Vectorcall(o.RUN, given, 3, None)
+    c.Py_DecRef(leaves)
+    return done
+
+
+def run_natively(record: ptr, args: ptr) -> ptr:
+    """Runs a program that makes one new tensor of its arguments."""
+    descr = load_ptr(record, n.H_DESCR)
+    c.Py_IncRef(descr)
+    made = c.PyArray_NewFromDescr(
+        o.NDARRAY,
+        descr,
+        load_i64(record, n.H_NDIM),
+        load_ptr(record, n.H_DIMS),
+        None,
+        None,
+        0,
+        None,
+    )
+    if made is None:
+        return None
+    places = load_ptr(record, n.H_OPERANDS)
+    operands = stack(n.OPERAND_ROOM)
+    for i in range(load_i64(record, n.H_OPERAND_COUNT)):
+        which = load_i64(places, 8 * i)
+        if which < 0:
+            store_ptr(operands, 8 * i, made)
+        else:
+            store_ptr(operands, 8 * i, load_ptr(load_ptr(args, 8 * which), n.T_DATA))
+    call_void(
+        load_ptr(record, n.H_FUNCTION),
+        load_ptr(record, n.H_TEAM),
+        load_ptr(record, n.H_CODE),
+        load_ptr(record, n.H_WORDS),
+        0,
+        operands,
+        1,
+    )
+    tally = load_ptr(record, n.H_TALLY)
+    store_i64(tally, 0, load_i64(tally, 0) + 1)
+    return new_tensor(made, load_ptr(record, n.H_DTYPE))
+
+
+def call_slowly(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
+    """The call as Python makes it."""
+    operands = c.PyTuple_New(count + 1)
+    if operands is None:
+        return None
+    store_ptr(operands, n.ITEMS, held(self))
+    for i in range(count):
+        store_ptr(operands, n.ITEMS + 8 * (i + 1), held(load_ptr(args, 8 * i)))
+    params = None
+    if names:
+        params = c.PyDict_New()
+        if params is None:
+            c.Py_DecRef(operands)
+            return None
+        for i in range(load_i64(names, n.VAR_SIZE)):
+            c.PyDict_SetItem(
+                params, load_ptr(names, n.ITEMS + 8 * i), load_ptr(args, 8 * (count + i))
+            )
+    done = c.PyObject_Call(o.CALL, operands, params)
+    c.Py_DecRef(operands)
+    c.Py_DecRef(params)
+    return done

@@ -1,0 +1,217 @@
+"""Guard tables: checks of Python state, and the arguments of a call, as memory that glue reads.
+
+`Record` is what a call is compared with. All objects that it points to are kept alive beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ....core.context import state
+from ....core.dtypes import Defaults, DType, get_default_dtype
+from ....eager.tensor import Tensor
+from ....static.checks import (
+    MISSING,
+    AttributeCheck,
+    CellCheck,
+    Check,
+    ClassCheck,
+    ContentCheck,
+    DictCheck,
+    ItemCheck,
+    LengthCheck,
+    MembersCheck,
+    TensorCheck,
+)
+from ..addresses import address_of
+from ..glue import HEADER, slot_offset
+
+KINDS = {
+    name: i
+    for i, name in enumerate(
+        ("ENTRY", "WORD", "ITEM", "TENSOR", "HOOKS", "BYTES", "ATTRIBUTE", "CLASS", "KEYS", "ASK",
+         "UNLESS", "NUMBER", "ARRAY")
+    )
+}  # fmt: skip
+ENTRY, WORD, ITEM, TENSOR, HOOKS, BYTES, ATTRIBUTE, CLASS, KEYS, ASK, UNLESS, NUMBER, ARRAY = (
+    KINDS.values()
+)
+FIELDS = (
+    "COUNT", "ARGUMENTS", "ROWS", "ROW_COUNT", "TAPE", "DEVICE", "TENSORS", "TENSOR_COUNT",
+    "FUNCTION", "TEAM", "CODE", "WORDS", "OPERANDS", "OPERAND_COUNT", "DTYPE", "DESCR", "NDIM", "DIMS", "TALLY",
+)  # fmt: skip
+MOST_OPERANDS = 16  # of a program that is run without Python
+MOST_STRANGERS = 256  # tensors that no argument may be
+
+
+class Unlike(Exception):
+    """This call cannot be told again by a table."""
+
+
+class Ask:
+    """A check that Python sees to: ``holds()``."""
+
+    __slots__ = ("holds",)
+
+    def __init__(self, holds: Any) -> None:
+        self.holds = holds
+
+
+class Memory:
+    """Words that glue reads, and the objects that they speak of, kept alive."""
+
+    def __init__(self) -> None:
+        self.keep: list[Any] = []
+
+    def object(self, x: Any) -> int:
+        """The address of an object."""
+        self.keep.append(x)
+        return id(x)
+
+    def words(self, values: Iterable[int]) -> int:
+        """The address of words."""
+        made = np.array([*values, 0], dtype=np.int64)
+        self.keep.append(made)
+        return address_of(made)
+
+    def layout(self, array: Any, more: Sequence[int] = ()) -> list[int]:
+        """What `rows.same_layout` compares an array with."""
+        if type(array) is not np.ndarray or not (array.flags.c_contiguous and array.flags.aligned):
+            raise Unlike("an array that does not lie row by row")
+        return [self.object(array.dtype), array.ndim, *array.shape, *more]
+
+    def tensor(self, x: Tensor) -> int:
+        """What `rows.same_tensor` compares a tensor with."""
+        if x._parent is not None:
+            raise Unlike("a view")
+        wanted = x._requires_grad is True or x._node is not None
+        return self.words(
+            [self.object(type(x)), self.object(x.dtype), int(wanted), *self.layout(x._data)]
+        )
+
+    # --- rows ---
+
+    def row(self, check: Check) -> list[int]:
+        """One row of the table; what glue does not know how to compare is asked of the check."""
+        try:
+            kind, key, want = self._compared(check)
+        except Unlike:
+            kind, key, want = ASK, 0, 0
+        return [kind, self.object(check.holder), key, want, self.object(check)]
+
+    def _compared(self, check: Check) -> tuple[int, int, int]:
+        holder, expected = check.holder, check.expected
+        kind = type(check)
+        if kind is DictCheck and isinstance(holder, dict) and type(check.key) is str:
+            return ENTRY, self.object(check.key), 0 if expected is MISSING else id(expected)
+        if kind is CellCheck and expected is not MISSING:
+            return WORD, HEADER, id(expected)
+        if kind is ItemCheck and type(holder) is list:
+            return ITEM, check.key, id(expected)
+        if kind is LengthCheck and type(holder) is list:
+            return WORD, HEADER, int(expected)
+        if kind is TensorCheck and type(holder._data) is np.ndarray:
+            return TENSOR, 0, self.tensor(holder)
+        if kind is ContentCheck and holder.dtype == expected.dtype:
+            self.keep.append(expected)
+            follows = self.layout(holder, [address_of(np.ascontiguousarray(expected))])
+            return BYTES, holder.nbytes, self.words(follows)
+        if kind is AttributeCheck and expected is not MISSING:
+            return ATTRIBUTE, self.object(check.key), id(expected)
+        if kind is ClassCheck:
+            return CLASS, self.object(check.key), 0 if expected is MISSING else id(expected)
+        if kind is MembersCheck and isinstance(holder, dict):
+            return KEYS, 0, self.object(tuple(holder))
+        raise Unlike("another kind of check")
+
+    def gradient(self, x: Tensor, there: bool) -> list[int]:
+        """A row: whether a tensor has a ``.grad``."""
+        kind = UNLESS if there else WORD
+        return [kind, self.object(x), slot_offset(Tensor, "_grad"), id(None), 0]
+
+    def unhooked(self, x: Tensor, ask: Any) -> list[int]:
+        """A row: that nothing is called when a gradient reaches a tensor; `ask` says it where glue does not know."""
+        return [HOOKS, self.object(x), 0, 0, self.object(Ask(ask))]
+
+    def asked(self, ask: Any) -> list[int]:
+        """A row that Python sees to."""
+        return [ASK, 0, 0, 0, self.object(Ask(ask))]
+
+    # --- arguments ---
+
+    def argument(self, x: Any, first: int) -> list[int]:
+        """What an argument is compared with; `first`: where among the arguments this object comes first."""
+        if isinstance(x, Tensor):
+            return [TENSOR, self.tensor(x), first]
+        if type(x) is np.ndarray:
+            return [ARRAY, self.words(self.layout(x)), first]
+        if type(x) in (bool, int, float, str, type(None)):
+            return [NUMBER, self.object(x), first]
+        raise Unlike(f"an argument of type {type(x).__name__}")
+
+
+class Record:
+    """A call of a compiled function, to be told again: its arguments, and the state that its program relies on."""
+
+    __slots__ = ("keep", "program", "words")
+
+    def __init__(
+        self, memory: Memory, program: Any, args: Sequence[Any], rows: list[list[int]],
+        strangers: Sequence[Any], run: Run | None = None,
+    ) -> None:  # fmt: skip
+        """`rows`, from `memory`; `strangers`: tensors that no argument may be; `run`: how the program is run where that
+        takes no Python."""
+        if len(strangers) > MOST_STRANGERS:
+            raise Unlike("too many tensors")
+        places: dict[int, int] = {}
+        arguments = [memory.argument(x, places.setdefault(id(x), i)) for i, x in enumerate(args)]
+        default = memory.object("floating"), id(get_default_dtype())
+        rows = [*rows, [CLASS, memory.object(Defaults), *default, 0]]
+        self.program = program
+        self.words = np.array(
+            [
+                len(args), memory.words(w for a in arguments for w in a), memory.words(w for r in rows for w in r),
+                len(rows), int(state.grad), id(state.device),
+                memory.words(map(memory.object, strangers)), len(strangers),
+                *_run_words(memory, run),
+            ],
+            dtype=np.int64,
+        )  # fmt: skip
+        self.keep = memory.keep
+
+
+class Run(NamedTuple):
+    """How a program makes one new tensor of its arguments without Python: what `Executable.direct` says, for each
+    operand its argument (-1: the result), the result's dtype, and a word that counts the calls."""
+
+    direct: Any
+    arguments: tuple[int, ...]
+    dtype: DType
+    tally: Any
+
+
+def _run_words(memory: Memory, run: Run | None) -> list[int]:
+    if run is None or len(run.arguments) > MOST_OPERANDS:
+        return [0] * 11
+    memory.keep.append(run)
+    shape = run.direct.shape
+    return [
+        *run.direct.code, memory.words(run.arguments), len(run.arguments), id(run.dtype),
+        memory.object(np.dtype(run.direct.dtype)), len(shape), memory.words(shape), address_of(run.tally),
+    ]  # fmt: skip
+
+
+def numbers() -> dict[str, int]:
+    """The numbers that the glue of the guard uses."""
+    fields = {f"H_{name}": 8 * i for i, name in enumerate(FIELDS)}
+    return {
+        **KINDS,
+        **fields,
+        "HOT_RECORD": slot_offset(Record, "words"),
+        "HOT_PROGRAM": slot_offset(Record, "program"),
+        "F_VALUE": HEADER,
+        "OPERAND_ROOM": 8 * MOST_OPERANDS,
+    }

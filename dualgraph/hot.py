@@ -1,0 +1,115 @@
+"""Hot calls: calls of a compiled function that were made before and go to their program natively.
+
+`Compiled.__call__` finds a program in some microseconds of Python. When a program was run a few times, what that call
+looked like is written into a table (`backends.native.guard`), and the same call later is told by machine code in
+well under a microsecond. The table holds all that the slow way compares; calls that it does not tell go the slow way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .backends.native import api
+from .eager.tensor import Tensor
+from .program import Program
+from .slots import fetch, fits
+
+OFTEN = (
+    4  # calls of a program until its calls are told natively; then looked at again every so often
+)
+AGAIN = 16
+MOST = 4  # calls of one function that are told natively
+
+
+class Guard:
+    """Whether native code tells calls: not tried yet, on its way, there, or impossible here."""
+
+    asked = False
+    installed = False
+    lock = threading.Lock()
+
+
+def ready(owner: type, run: Any, later: Callable[[Callable[[], None]], Any]) -> bool:
+    """Whether calls of the objects of `owner` can be told natively; when first asked, sees to it `later`."""
+    if Guard.installed or not api.available():
+        return Guard.installed
+    with Guard.lock:
+        asked, Guard.asked = Guard.asked, True
+    if not asked:
+        later(lambda: install(owner, run))
+    return Guard.installed
+
+
+def install(owner: type, run: Any) -> None:
+    """Installs the guard, unless this interpreter is one that glue does not know."""
+    with Guard.lock, contextlib.suppress(Exception):
+        if not Guard.installed:
+            guard = importlib.import_module(".backends.native.guard.install", __package__)
+            guard.install(owner, run)
+            Guard.asked = Guard.installed = True
+
+
+def due(program: Program) -> bool:
+    """Whether it is time to have a look at how this program is called."""
+    return program.calls % AGAIN == OFTEN % AGAIN
+
+
+def record_of(program: Program, args: Sequence[Any]) -> Any:
+    """The record of a call of a program, or None where a table cannot tell such calls."""
+    table = importlib.import_module(".backends.native.guard.table", __package__)
+    known = program.footprint.tensors
+    if program._contents or program._same or any(id(x) in known for x in args):
+        return None
+    strangers = [c.holder for c in program.footprint.checks if id(c.holder) in known]
+    try:
+        memory = table.Memory()
+        rows = [memory.row(c) for c in program.footprint.checks] + _conditions(
+            program, memory, table
+        )
+        record = table.Record(memory, program, args, rows, strangers, _run(program, args, table))
+    except table.Unlike:
+        return None
+    return record if program.footprint.failing() is None else None
+
+
+def _conditions(program: Program, memory: Any, table: Any) -> list[Any]:
+    """What a program relies on besides its footprint and the types of its arguments, as rows."""
+    rows: list[Any] = []
+    for owner, had in program._entry:
+        if isinstance(owner, int):
+            raise table.Unlike("the gradient of an argument")
+        rows.append(memory.gradient(owner, had))
+    for slot in program._unhooked:
+        if slot.kind == "tensor":
+            rows.append(memory.unhooked(slot.key, lambda t=slot.key: not _hooked(t)))
+        elif slot.kind == "leaf":
+            raise table.Unlike("hooks of an argument")
+        else:
+            rows.append(memory.asked(lambda slot=slot: not _hooked(fetch(slot, []))))
+    for slot in program.trace.slots:
+        if slot.kind == "leaf grad":
+            raise table.Unlike("the gradient of an argument")
+        if slot.kind != "leaf" and id(slot.key) not in program.footprint.tensors:
+            rows.append(memory.asked(lambda slot=slot: fits(slot, fetch(slot, []))))
+    return rows
+
+
+def _hooked(t: Any) -> bool:
+    return t._node is not None and any((t._node.hooks or {}).values())
+
+
+def _run(program: Program, args: Sequence[Any], table: Any) -> Any:
+    """How the program is run without Python, where that can be."""
+    bare = program._bare
+    if bare is None or program._executable is None:
+        return None
+    order, type = bare
+    direct = program._executable.direct()
+    if direct is None or not all(isinstance(args[i], Tensor) for i in order):
+        return None
+    arguments = tuple(order[i] if i >= 0 else -1 for i in direct.operands)
+    return table.Run(direct, arguments, type.dtype, program.tally)

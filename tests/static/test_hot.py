@@ -1,0 +1,267 @@
+"""Hot calls: what native code tells to be a call like one before is one, and everything else is not."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph import hot, nn
+
+pytestmark = pytest.mark.skipif(not hot.Guard.installed, reason="there is no glue here")
+
+
+class Box:
+    def __init__(self, **held: Any) -> None:
+        self.__dict__.update(held)
+
+
+def warm(fn: Any, *args: Any) -> Any:
+    """`fn` compiled, and called until calls like this one are told natively."""
+    compiled = dg.compile(fn, wait=True)
+    for _ in range(4):
+        compiled(*args)
+    assert compiled._hot, compiled.explain()
+    return compiled
+
+
+def x(seed: int = 0) -> Any:
+    return dg.tensor(np.random.default_rng(seed).standard_normal(4).astype(np.float32))
+
+
+def same(a: Any, b: Any) -> bool:
+    a, b = a.detach(), b.detach()
+    return a.dtype == b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+
+
+def test_a_call_like_the_last_one_takes_no_python(monkeypatch):
+    f = warm(lambda x: x * 2 + 1, x())
+    monkeypatch.setattr(type(f), "_key", None)  # the slow way would fail
+    out = f(x(1))
+    assert same(out, x(1) * 2 + 1)
+    assert type(out) is dg.Tensor and not out.requires_grad and out.is_leaf
+    assert f.programs[0].calls == 4
+
+
+def test_results_are_new_each_time_and_nothing_leaks():
+    f = warm(lambda x, y: x * y, x(), x(1))
+    a, b = x(2), x(3)
+    gc.collect()
+    before = sys.getrefcount(a), sys.getrefcount(b._data), sys.getrefcount(a.dtype)
+    kept = [f(a, b) for _ in range(50)]
+    assert len({k.data_ptr() for k in kept}) == 50
+    del kept
+    gc.collect()
+    assert (sys.getrefcount(a), sys.getrefcount(b._data), sys.getrefcount(a.dtype)) == before
+
+
+OTHERS = {
+    "another shape": lambda: x()[:3],
+    "another number of axes": lambda: x().reshape(2, 2),
+    "another dtype": lambda: x().double(),
+    "a view": lambda: dg.cat([x(), x()])[::2],
+    "one that wants gradients": lambda: x().requires_grad_(),
+    "an array": lambda: x().numpy(),
+    "a number": lambda: 3.0,
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_kind_of_argument_is_seen(other):
+    def f(x):
+        return dg.asarray(x) * 2 + 1
+
+    compiled = warm(f, x())
+    arg = OTHERS[other]()
+    expected, out = f(arg), compiled(arg)
+    assert same(out.detach(), expected.detach()) and out.requires_grad == expected.requires_grad
+    assert same(compiled(x(5)), f(x(5)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(2, 3), (2, 2.0), (0.0, -0.0), ("a", "b"), (True, 1), (None, 0)]
+)
+def test_another_python_value_is_seen(first, second):
+    def f(x, value):
+        return x * (
+            2 if value is None else len(value) if value == "a" else 5 if value == "b" else value
+        )
+
+    compiled = warm(f, x(), first)
+    for value in (second, first, second):
+        assert same(compiled(x(), value), f(x(), value))
+
+
+def test_one_tensor_twice_is_not_two_tensors():
+    def f(a, b):
+        a = a.clone()
+        a += 1
+        return a * b
+
+    two = warm(f, x(), x(1))
+    a = x(2)
+    assert same(two(a, a), f(a, a)) and same(two(a, x(3)), f(a, x(3)))
+    one = warm(f, a, a)
+    assert same(one(x(4), x(5)), f(x(4), x(5)))
+
+
+FACTOR = 2.0
+
+
+def _global(value: float) -> None:
+    global FACTOR
+    FACTOR = value
+
+
+def test_state_that_the_code_reads_is_checked():
+    box = Box(number=2.0, items=[1.0, 2.0], table={"a": 1.0}, array=np.ones(3), weight=dg.ones(4))
+    cell = 1.0
+
+    def f(x):
+        y = x * FACTOR * cell * box.number * box.items[1] * box.table["a"] + box.weight
+        return y * float(len(box.items)) + float(len(box.table)) + dg.asarray(box.array).sum()
+
+    compiled = warm(f, x())
+
+    def change(what: Any) -> None:
+        what()
+        for seed in range(3):
+            assert same(compiled(x(seed)), f(x(seed)))
+
+    def set_cell() -> None:
+        nonlocal cell
+        cell = 3.0
+
+    for what in (
+        lambda: _global(7.0),
+        set_cell,
+        lambda: setattr(box, "number", 5.0),
+        lambda: box.items.__setitem__(1, 9.0),
+        lambda: box.items.append(1.0),
+        lambda: box.table.__setitem__("a", 4.0),
+        lambda: box.table.__setitem__("b", 4.0),
+        lambda: box.array.__setitem__(1, 5.0),
+        lambda: setattr(box, "array", np.full(2, 3.0)),
+        lambda: box.weight.add_(1),
+        lambda: setattr(box, "weight", dg.full((4,), 6.0)),
+        lambda: setattr(box, "weight", dg.full((1,), 6.0)),
+        lambda: _global(2.0),
+    ):
+        change(what)
+
+
+def test_classes_and_functions_that_are_exchanged_are_seen():
+    class Model:
+        scale = 2.0
+
+        def run(self, x):
+            return helper(x) * self.scale
+
+    def helper(x):
+        return x + 1
+
+    model = Model()
+
+    def f(x):
+        return model.run(x)
+
+    compiled = warm(f, x())
+    Model.scale = 3.0
+    assert same(compiled(x()), f(x()))
+    compiled(x())
+    helper.__code__ = (lambda x: x - 1).__code__
+    assert same(compiled(x()), f(x()))
+    compiled(x())
+    Model.run = lambda self, x: x * 10
+    assert same(compiled(x()), f(x()))
+
+
+def test_modes_of_the_thread_are_checked():
+    w = dg.ones(4, requires_grad=True)
+
+    def f(x):
+        return x * w + dg.zeros(4)
+
+    compiled = warm(f, x())
+    with dg.no_grad():
+        assert not compiled(x()).requires_grad
+    assert compiled(x()).requires_grad
+    dg.set_default_dtype(dg.float64)
+    try:
+        assert compiled(x()).dtype == f(x()).dtype == dg.float64
+    finally:
+        dg.set_default_dtype(dg.float32)
+    assert same(dg.vmap(compiled)(dg.stack([x(), x(1)])), dg.vmap(f)(dg.stack([x(), x(1)])))
+    assert str(dg.capture(lambda x: compiled(x) + 1, x())).count("add") == 2
+
+
+def test_training_steps_stay_right_when_the_model_changes():
+    def run(compile_: Any) -> list[bytes]:
+        dg.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2))
+        optimizer = dg.optim.Adam(model.parameters(), lr=0.1)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = compile_(step)
+        out = []
+        for i in range(12):
+            if i == 5:
+                model.eval()
+            if i == 7:
+                optimizer.param_groups[0]["lr"] = 0.01
+            if i == 8:
+                model[0].weight.register_hook(lambda g: g * 2)
+            if i == 10:
+                model[0].weight.requires_grad_(False)
+            n = 3 if i == 9 else 5
+            data = dg.tensor(np.random.default_rng(i).standard_normal((n, 6)).astype(np.float32))
+            out.append(step(data[:, :4].clone(), data[:, 4:].clone()).detach().numpy().tobytes())
+            out += [p.detach().numpy().tobytes() for p in model.parameters()]
+        return out
+
+    assert run(lambda f: f) == run(lambda f: dg.compile(f, wait=True))
+
+
+def test_an_error_in_a_check_and_in_the_call_are_the_users():
+    f = warm(lambda x, i: dg.take(x, i), x(), dg.tensor([1, 2]))
+    with pytest.raises(dg.BoundsError):
+        f(x(), dg.tensor([1, 9]))
+    assert same(f(x(), dg.tensor([0, 3])), dg.take(x(), dg.tensor([0, 3])))
+
+
+def test_keywords_and_other_numbers_of_arguments():
+    def f(x, factor=2.0):
+        return x * factor
+
+    compiled = warm(f, x())
+    assert same(compiled(x(), factor=3.0), f(x(), 3.0)) and same(compiled(x=x()), f(x()))
+    with pytest.raises(TypeError, match="argument"):
+        compiled()
+
+
+def test_threads_call_at_once():
+    f = warm(lambda x, y: (x * y).exp() + 1, x(), x(1))
+    expected = [(x(i) * x(i + 1)).exp() + 1 for i in range(8)]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        a, b = x(i), x(i + 1)
+        wrong.extend(i for _ in range(500) if not same(f(a, b), expected[i]))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
