@@ -44,7 +44,8 @@ class Prim:
     * ``inexpensive``: recomputing costs no more than reading the result back (set by kinds)
     """
 
-    __slots__ = ("__dict__", "__weakref__", "table")  # the table of plans that native code reads
+    # At fixed places, where native code finds them: plans of elementwise calls, recipes of other calls.
+    __slots__ = ("__dict__", "__weakref__", "recipes", "table")
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class Prim:
         self.reads: tuple[bool, ...] = ()
         self.reads_rest = True
         self.cache: dict[Any, Any] = {}
+        self.recipes: dict[Any, Any] = {}
         self.plans: dict[int, Any] = {}  # of the eager quick path
         self.__name__ = self.__qualname__ = name
         self.__doc__ = doc or kernel.__doc__

@@ -258,19 +258,8 @@ def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
 
 def quick_other(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """The result of a call whose operand types and parameters were seen before, or None."""
-    if not args and params.get("device") != "cpu":
-        return None
-    key: Any = tuple(params.items())
-    for a in args:
-        if not isinstance(a, Tensor) or a.device is not CPU:
-            return None
-        key = (key, a.dtype.code, a._data.shape)
-    try:
-        types = prim.cache.get(key)
-    except TypeError:  # a parameter that cannot be hashed
-        return None
+    types = known_types(prim, args, params)
     if types is None:
-        _learn(prim, args, params, key)
         return None
     try:
         results = backend_for(CPU).run(prim, tuple([a._data for a in args]), params)
@@ -290,6 +279,26 @@ def quick_other(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> An
                 record(prim, edges, args, params, outs, types)
                 break
     return outs if prim.multiple else outs[0]
+
+
+def known_types(
+    prim: Prim, args: tuple[Any, ...], params: dict[str, Any]
+) -> tuple[TensorType, ...] | None:
+    """The result types of a call that `quick_other` may take, once it was seen; else None."""
+    if not args and params.get("device") != "cpu":
+        return None
+    key: Any = tuple(params.items())
+    for a in args:
+        if not isinstance(a, Tensor) or a.device is not CPU:
+            return None
+        key = (key, a.dtype.code, a._data.shape)
+    try:
+        types: tuple[TensorType, ...] | None = prim.cache.get(key)
+    except TypeError:  # a parameter that cannot be hashed
+        return None
+    if types is None:
+        _learn(prim, args, params, key)
+    return types
 
 
 def _learn(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], key: Any) -> None:
@@ -352,6 +361,7 @@ def _forget_plans() -> None:
     """Plans hold for one default dtype."""
     for prim in REGISTRY.values():
         prim.plans.clear()
+        prim.cache.clear()
     Dispatch.forgot()
 
 

@@ -150,22 +150,42 @@ def reduce_kernel(
         for least in (0, 64)
     }
 
+    def parts(view: tuple[int, int, int]) -> tuple[_Folder, tuple[int, ...], int, int, int, int]:
+        outer, n, inner = view
+        blocks = -(-n // BLOCK)
+        across = columns[outer == 1, 64 if inner >= 64 else 0]
+        if inner == 1:
+            return rows, (outer, n), outer, 1, n, blocks
+        if outer == 1:
+            return across, (inner, n), inner, WIDE, n, blocks * WIDE
+        return across, (outer, n, inner, n * inner), outer, 1, n * inner, blocks * WIDE
+
     def kernel(x: Any, view: tuple[int, int, int]) -> Any:
         outer, n, inner = view
         if n == 0:
             return np.full((outer, inner), of_nothing(monoid, out_dtype), out_dtype.numpy)
         out = np.empty((outer, inner), out_dtype.numpy)
-        blocks = -(-n // BLOCK)
-        across = columns[outer == 1, 64 if inner >= 64 else 0]
-        if inner == 1:
-            rows(x, out, (outer, n), outer, 1, n, blocks)
-        elif outer == 1:
-            across(x, out, (inner, n), inner, WIDE, n, blocks * WIDE)
-        else:
-            across(x, out, (outer, n, inner, n * inner), outer, 1, n * inner, blocks * WIDE)
+        folder, *given = parts(view)
+        folder(x, out, *given)
         return out
 
+    kernel.parts = parts  # type: ignore[attr-defined]
     return kernel
+
+
+def fold_parts(
+    monoid: str, dtype: DType, out_dtype: DType, shape: tuple[int, ...], axes: tuple[int, ...]
+) -> tuple[int, tuple[int, ...], int, int] | None:
+    """What a fold of neighbouring `axes` of a C-contiguous array comes down to: the address of its function, the
+    sizes and the turns it takes, and its scratch memory in units of 8 bytes. None where threads share the work.
+    """
+    view = prod(shape[: axes[0]]), prod(shape[a] for a in axes), prod(shape[axes[-1] + 1 :])
+    folder, sizes, extent, grain, work, scratch = reduce_kernel(monoid, dtype, out_dtype).parts(
+        view
+    )  # type: ignore[attr-defined]
+    if folder.split(extent, grain, work):
+        return None
+    return folder.address(), sizes, extent, scratch
 
 
 def _index(**strides: Any) -> Affine:
@@ -203,6 +223,19 @@ class _Folder:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.call: Any = None
+        self.machine: Machine | None = None
+
+    def address(self) -> int:
+        """Where the compiled function is: ``(x, out and scratch memory, sizes, begin, end)``."""
+        code = Code(self.kernel, has_fma=jit().has_fma)
+        (nest,) = code.nests
+        self.machine = self.machine or machine_of(code)
+        return self.machine.addresses[nest.symbol]
+
+    @staticmethod
+    def split(extent: int, grain: int, work: int) -> bool:
+        """Whether threads share the work."""
+        return 4 * work * extent >= PARALLEL_WORK and extent > grain
 
     def __call__(
         self,
@@ -215,10 +248,7 @@ class _Folder:
         scratch: int,
     ) -> None:
         if self.call is None:
-            code = Code(self.kernel, has_fma=jit().has_fma)
-            (nest,) = code.nests  # its arguments are x, out and scratch memory
-            self.machine = machine_of(code)
-            self.call = NEST(self.machine.addresses[nest.symbol])
+            self.call = NEST(self.address())
         given = (ctypes.c_int64 * len(sizes))(*sizes)
         source, result = address_of(x), address_of(out)
 
@@ -226,7 +256,7 @@ class _Folder:
             memory = np.empty(scratch, dtype=np.int64)
             self.call(_Three(source, result, address_of(memory)), given, begin, end)
 
-        if 4 * work * extent >= PARALLEL_WORK and extent > grain:
+        if self.split(extent, grain, work):
             pool.split(part, extent, grain)
         else:
             part(0, extent, 0)

@@ -36,7 +36,7 @@ borrows is not kept across calls that may run Python code unless it is increfed;
 """
 
 from .capi import present
-from .layout import HEADER, TYPE, LayoutError, array_offsets, slot_offset
+from .layout import HEADER, TYPE, LayoutError, array_offsets, pointer_at, slot_offset
 from .library import FASTCALL, KEYWORDS, NOARGS, ONE, Library, possible
 from .values import GlueError
 
@@ -51,6 +51,7 @@ __all__ = [
     "LayoutError",
     "Library",
     "array_offsets",
+    "pointer_at",
     "possible",
     "present",
     "slot_offset",

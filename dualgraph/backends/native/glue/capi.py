@@ -44,7 +44,7 @@ PyIter_Next(ptr) ptr | PyDict_Next(ptr, ptr, ptr, ptr) i32 | _PyType_Lookup(ptr,
 # NumPy: places in the table of its C API, which never change.
 _NUMPY = """
 PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr) ptr 94 | PyArray_CopyInto(ptr, ptr) i32 82
-PyArray_NewLikeArray(ptr, i32, ptr, i32) ptr 277
+PyArray_NewLikeArray(ptr, i32, ptr, i32) ptr 277 | PyArray_SetBaseObject(ptr, ptr) i32 282
 """
 
 

@@ -26,7 +26,7 @@ from ..glue.capi import (
     store_i64,
     store_ptr,
 )
-from .tape import new_tensor, record
+from .tape import is_number, new_tensor, record
 
 
 def thread_switches() -> ptr:
@@ -98,7 +98,9 @@ def apply(prim: ptr, args: ptr, count: i64) -> ptr:
         return data
     out = new_tensor(data, load_ptr(plan, n.PLAN_DTYPE))
     if out and tape and load_i8(plan, n.PLAN_TAPED) and tracked(args, count):
-        if record(prim, plan, args, count, out) < 0:
+        reads = load_i64(plan, n.PLAN_READS)
+        reads_out = load_i64(plan, n.PLAN_READS_OUT)
+        if record(prim, args, count, o.NO_PARAMS, reads, reads_out, out, None) < 0:
             c.Py_DecRef(out)
             return None
     return out
@@ -108,7 +110,7 @@ def tracked(args: ptr, count: i64) -> i64:
     """Whether a gradient may be wanted of one of the operands."""
     for i in range(count):
         x = load_ptr(args, 8 * i)
-        if operand_code(x) > 3:
+        if not is_number(x):
             if load_ptr(x, n.T_NODE) != o.NONE or load_ptr(x, n.T_PARENT) != o.NONE:
                 return 1
             if load_ptr(x, n.T_REQUIRES) != o.FALSE:
@@ -117,10 +119,12 @@ def tracked(args: ptr, count: i64) -> i64:
 
 
 def single(array: ptr) -> i64:
-    """Whether an array has one element."""
+    """Whether an array shows one element, be it many times over."""
     dims = load_ptr(array, n.A_DIMS)
+    strides = load_ptr(array, n.A_STRIDES)
     for i in range(load_i32(array, n.A_NDIM)):
-        if load_i64(dims, 8 * i) != 1:
+        size = load_i64(dims, 8 * i)
+        if size == 0 or (size != 1 and load_i64(strides, 8 * i) != 0):
             return 0
     return 1
 
@@ -150,45 +154,60 @@ def wider(x: ptr, y: ptr) -> i64:
     return more > 0 or (more == 0 and single(y))
 
 
+def all_ones(array: ptr) -> i64:
+    """Whether all axes of an array have length 1."""
+    for i in range(load_i32(array, n.A_NDIM)):
+        if load_i64(load_ptr(array, n.A_DIMS), 8 * i) != 1:
+            return 0
+    return 1
+
+
+def single_elements(plan: ptr, arrays: ptr, count: i64, widest: ptr) -> i64:
+    """The operands that are single elements, as a mask; -1 where the others do not lie row by row, all alike."""
+    mask = 0
+    for i in range(count):
+        if load_i8(plan, n.PLAN_NUMBERS + i):
+            mask = mask | (1 << i)
+        else:
+            array = load_ptr(arrays, 8 * i)
+            alike = array == widest or same_shape(array, widest)
+            if alike and (load_i32(array, n.A_FLAGS) & n.PLAIN) == n.PLAIN:
+                continue
+            if array == widest or not single(array) or not (alike or all_ones(array)):
+                return -1
+            mask = mask | (1 << i)
+    return mask
+
+
 def compute(plan: ptr, args: ptr, count: i64) -> ptr:
     """The array of the result, owned; o.DECLINE, borrowed; or null with an error set."""
     arrays = stack(24)
     numbers = stack(96)  # each like an array: a header, then the address of its one element
     widest = None
-    plain = 1
-    count_of_numbers = 0
+    some_number = 0
     for i in range(count):
         x = load_ptr(args, 8 * i)
         goal = load_i8(plan, n.PLAN_NUMBERS + i)
         if goal == 0:
             array = load_ptr(x, n.T_DATA)
             store_ptr(arrays, 8 * i, array)
-            if (load_i32(array, n.A_FLAGS) & n.PLAIN) != n.PLAIN:
-                plain = 0
             if widest is None or wider(array, widest):
                 widest = array
         else:
-            count_of_numbers += 1
+            some_number = 1
             number = numbers + 32 * i
             store_ptr(number, n.A_DATA, number + 24)
             if not put_number(x, goal, number + 24):
                 return o.DECLINE
             store_ptr(arrays, 8 * i, number)
-    mask = 0
-    for i in range(count):
-        if load_i8(plan, n.PLAN_NUMBERS + i):
-            mask = mask | (1 << i)
-        elif load_ptr(arrays, 8 * i) != widest and not same_shape(load_ptr(arrays, 8 * i), widest):
-            if single(load_ptr(arrays, 8 * i)):
-                mask = mask | (1 << i)
-            else:
-                plain = 0
-    if plain:
+    mask = single_elements(plan, arrays, count, widest)
+    if mask >= 0:
         kernel = load_ptr(plan, n.PLAN_KERNELS + 8 * mask)
-        if kernel is None:
+        if kernel:
+            return run_kernel(plan, kernel, arrays, count, widest)
+        if load_i8(plan, n.PLAN_NATIVE):
             return missing(plan, mask)
-        return run_kernel(plan, kernel, mask, arrays, count, widest)
-    if count_of_numbers:
+    if some_number:
         return o.DECLINE
     return run_function(plan, arrays, count)
 
@@ -212,7 +231,7 @@ def missing(plan: ptr, mask: i64) -> ptr:
     return o.DECLINE
 
 
-def run_kernel(plan: ptr, kernel: ptr, mask: i64, arrays: ptr, count: i64, widest: ptr) -> ptr:
+def run_kernel(plan: ptr, kernel: ptr, arrays: ptr, count: i64, widest: ptr) -> ptr:
     """A new array of the shape of `widest`, filled by a kernel on arrays that lie row by row."""
     size = size_of(widest)
     if size > load_i64(plan, n.PLAN_LIMIT):

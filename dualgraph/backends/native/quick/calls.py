@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from ..glue.capi import c, i64, load_i64, load_ptr, n, o, ptr, stack, store_ptr
+from ..glue.capi import c, i64, load_ptr, n, o, ptr, stack, store_ptr
 from .apply import apply
-from .objects import held
+from .follow import bind, follow
 
 
 def call_op(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
     """``op(*args, **params)``."""
-    if names is None:
+    if names is None and load_ptr(self, n.P_TABLE):
         done = apply(self, args, count)
         if done != o.DECLINE:
             return done
-    operands = c.PyTuple_New(count)
-    params = c.PyDict_New()
-    if operands is None or params is None:
-        return None
-    for i in range(count):
-        store_ptr(operands, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
-    if names:
-        for i in range(load_i64(names, n.VAR_SIZE)):
-            c.PyDict_SetItem(
-                params, load_ptr(names, n.ITEMS + 8 * i), load_ptr(args, 8 * (count + i))
-            )
-    given = stack(24)
-    store_ptr(given, 0, self)
-    store_ptr(given, 8, operands)
-    store_ptr(given, 16, params)
-    done = c.PyObject_Vectorcall(o.BIND, given, 3, None)
-    c.Py_DecRef(operands)
-    c.Py_DecRef(params)
-    return done
+        return bind(self, args, count, names)
+    recipes = load_ptr(self, n.P_RECIPES)
+    if recipes:
+        return follow(self, recipes, args, count, names)
+    return bind(self, args, count, names)
 
 
 def operate(prim: ptr, x: ptr, y: ptr, fallback: ptr, self: ptr, other: ptr) -> ptr:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,12 @@ from ..glue import (
     TYPE,
     Library,
     array_offsets,
+    pointer_at,
     possible,
     present,
     slot_offset,
 )
-from . import apply, calls, objects, place, place_slow, plans, probe, tape
+from . import apply, calls, follow, objects, place, place_slow, plans, probe, recipes, tape
 
 LONG = 1 << 15  # elements from which the interpreter's lock is given up
 
@@ -69,6 +71,9 @@ def glue_numbers() -> dict[str, int]:
         **{name: slot_offset(owner, slot) for name, (owner, slot) in entry.items()},
         **{f"A_{name}": offset for name, offset in array_offsets().items()},
         **plans.OFFSETS,
+        **recipes.numbers(),
+        "P_RECIPES": slot_offset(Prim, "recipes"),
+        "BLOCK": HEADER,  # where a ctypes structure points to its memory
         "TYPE": TYPE,
         "ITEMS": tuple.__basicsize__,
         "LIST_ITEMS": HEADER + 8,
@@ -95,7 +100,7 @@ def glue_objects() -> dict[str, Any]:
         "NO_PARAMS": {}, "SEQUENCE": sequence, "INSIDE": INSIDE, "USER_PLACE": user_place,
         "GROW": plans.grow, "BIND": Dispatch.bind, "VALUE_ERROR": ValueError,
         "S_DICT": "__dict__", "S_TRACER": "tracer", "S_BATCHING": "batching", "S_GRAD": "grad",
-        "S_EDGE": "_edge", "S_FILENAME": "co_filename",
+        "S_EDGE": "_edge", "S_FILENAME": "co_filename", **recipes.objects(),
     }  # fmt: skip
 
 
@@ -106,7 +111,7 @@ def install() -> None:
     text, of_operators = _trampolines()
     where = place if present("PyFrame_GetLasti") else place_slow
     library = Library(
-        objects, tape, where, apply, calls, probe, text,
+        objects, tape, where, apply, follow, calls, probe, text,
         objects=glue_objects() | of_operators, numbers=glue_numbers(),
     )  # fmt: skip
     _check(library)
@@ -144,5 +149,8 @@ def _check(library: Library) -> None:
         raise CheckError("a tensor is not made as it should be")
     if type(of_type) is not TensorType or of_type != x.type:
         raise CheckError("the type of a tensor is not made as it should be")
+    recipe = recipes.Recipe()
+    if pointer_at(id(recipe) + HEADER) != ctypes.addressof(recipe):
+        raise CheckError("structures of ctypes do not lie as they should")
     if edge != (x._node, 0) or switch is not (state.grad and state.tracer is None):
         raise CheckError("the tape or the switches are not read as they should be")

@@ -28,9 +28,10 @@ class Record(ctypes.Structure):
         ("descr", ctypes.c_void_p),  # NumPy's
         ("limit", ctypes.c_int64),  # more elements than these are left to Python, which splits them
         ("numbers", ctypes.c_int8 * OPERANDS),  # what a Python number becomes; 0: it is a tensor
-        ("reads", ctypes.c_int8 * OPERANDS),  # whether the gradient reads the operand
-        ("reads_out", ctypes.c_int8),
+        ("native", ctypes.c_int8),  # whether there are kernels
         ("taped", ctypes.c_int8),  # whether results can have a gradient
+        ("reads", ctypes.c_int64),  # operands whose values the gradient reads, as a mask
+        ("reads_out", ctypes.c_int64),
     )
 
 
@@ -43,10 +44,10 @@ class Kept:
     def __init__(self, prim: Prim, plan: Any) -> None:
         self.prim = prim
         self.plan = plan
-        self.native = has_kernel(prim, plan.operands)
         self.kernels: dict[int, Any] = {}
         self.record = record = Record()
         self.address = ctypes.addressof(record)
+        record.native = has_kernel(prim, plan.operands)
         record.run = id(plan.run)
         record.dtype = id(plan.dtype)
         record.descr = id(plan.dtype.numpy)
@@ -54,12 +55,12 @@ class Kept:
         record.reads_out = prim.reads_out
         for i, (dtype, number) in enumerate(zip(plan.operands, plan.scalars, strict=True)):
             record.numbers[i] = NUMBERS.get(dtype.name, 127) if number is not None else 0
-            record.reads[i] = prim.saves(i)
+            record.reads |= prim.saves(i) << i
 
     def grow(self, mask: int) -> None:
         """Begins a kernel; the next time it is asked, waits for it and enters it."""
         operands = self.plan.operands
-        if not self.native:
+        if not self.record.native:
             return
         alone = tuple(bool(mask >> i & 1) for i in range(len(operands)))
         try:
@@ -68,7 +69,7 @@ class Kept:
                 return
             kernel = elementwise_kernel(self.prim, operands, {}, alone)
         except (Unsupported, RuntimeError):
-            self.native = False
+            self.record.native = False
             return
         self.kernels[mask] = kernel
         self.record.limit = kernel.split
@@ -94,6 +95,7 @@ def enter(prim: Prim, key: int, plan: Any) -> None:
 def forget() -> None:
     """Empties all tables: what plans depended on has changed."""
     for prim in REGISTRY.values():
+        prim.recipes.clear()
         table = getattr(prim, "table", None)
         if table is not None:
             table[:] = 0

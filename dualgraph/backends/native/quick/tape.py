@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..glue.capi import c, i64, load_i8, load_i32, load_i64, load_ptr, n, o, ptr, stack, store_ptr
+from ..glue.capi import c, i64, load_i32, load_i64, load_ptr, n, o, ptr, stack, store_ptr
 from .objects import held, item, pair, single_tuple
 from .place import user_place
 
@@ -65,10 +65,15 @@ def edge_of(x: ptr) -> ptr:
     return c.PyObject_VectorcallMethod(o.S_EDGE, given, 1, None)
 
 
+def is_number(x: ptr) -> i64:
+    """Whether an operand is a Python number."""
+    kind = load_ptr(x, n.TYPE)
+    return kind == o.FLOAT or kind == o.INT or kind == o.BOOL
+
+
 def kept_operand(x: ptr, read: i64) -> ptr:
     """What the entry keeps of an operand: a number, a tensor with its version, or a type. Owned."""
-    kind = load_ptr(x, n.TYPE)
-    if kind == o.FLOAT or kind == o.INT or kind == o.BOOL:
+    if is_number(x):
         return held(x)
     if not read:
         return new_type(x)
@@ -77,46 +82,52 @@ def kept_operand(x: ptr, read: i64) -> ptr:
     return pair(held(x), held(version))
 
 
+def version_cell(x: ptr) -> ptr:
+    """The list ``[version, line]`` of a tensor, made if there is none; borrowed."""
+    cell = load_ptr(x, n.T_CELL)
+    if cell == o.NONE:
+        cell = c.PyList_New(2)
+        if cell:
+            store_ptr(load_ptr(cell, n.LIST_ITEMS), 0, held(o.ZERO))
+            store_ptr(load_ptr(cell, n.LIST_ITEMS), 8, held(o.NONE))
+            c.Py_DecRef(load_ptr(x, n.T_CELL))
+            store_ptr(x, n.T_CELL, cell)
+    return cell
+
+
 def kept_result(out: ptr) -> ptr:
-    """What the entry keeps of a new result that its rule reads: ``((array, cell, 0, dtype, device, None),)``."""
-    cell = c.PyList_New(2)
-    if cell is None:
-        return None
-    store_ptr(load_ptr(cell, n.LIST_ITEMS), 0, held(o.ZERO))
-    store_ptr(load_ptr(cell, n.LIST_ITEMS), 8, held(o.NONE))
-    c.Py_DecRef(load_ptr(out, n.T_CELL))
-    store_ptr(out, n.T_CELL, cell)
-    made = c.PyTuple_New(6)
+    """What the entry keeps of a result that its rule reads: ``((array, cell, version, dtype, device, None),)``."""
+    cell = version_cell(out)
+    made = c.PyTuple_New(6) if cell else None
     if made is None:
         return None
     store_ptr(made, n.ITEMS, held(load_ptr(out, n.T_DATA)))
     store_ptr(made, n.ITEMS + 8, held(cell))
-    store_ptr(made, n.ITEMS + 16, held(o.ZERO))
+    store_ptr(made, n.ITEMS + 16, held(item(cell, 0)))
     store_ptr(made, n.ITEMS + 24, held(load_ptr(out, n.T_DTYPE)))
     store_ptr(made, n.ITEMS + 32, held(o.CPU))
     store_ptr(made, n.ITEMS + 40, held(o.NONE))
     return single_tuple(made)
 
 
-def new_node(prim: ptr, edges: ptr, out: ptr, saved: ptr) -> ptr:
-    """A tape entry of an op without parameters; takes over `edges` and `saved`."""
-    type = single_tuple(new_type(out))
+def new_node(prim: ptr, edges: ptr, params: ptr, types: ptr, saved: ptr) -> ptr:
+    """A tape entry; takes over `edges`, `types` and `saved`."""
     place = user_place()
     time = c.PyIter_Next(o.SEQUENCE)
     node = None
-    if edges and saved and type and place and time:
+    if edges and saved and types and place and time:
         node = c.PyType_GenericAlloc(o.TAPE_NODE, 0)
     if node is None:
         c.Py_DecRef(edges)
         c.Py_DecRef(saved)
-        c.Py_DecRef(type)
+        c.Py_DecRef(types)
         c.Py_DecRef(place)
         c.Py_DecRef(time)
         return None
     store_ptr(node, n.N_PRIM, held(prim))
     store_ptr(node, n.N_INPUTS, edges)
-    store_ptr(node, n.N_PARAMS, held(o.NO_PARAMS))
-    store_ptr(node, n.N_OUTPUTS, type)
+    store_ptr(node, n.N_PARAMS, held(params))
+    store_ptr(node, n.N_OUTPUTS, types)
     store_ptr(node, n.N_AT, place)
     store_ptr(node, n.N_SAVED, saved)
     store_ptr(node, n.N_SEQ, time)
@@ -125,38 +136,58 @@ def new_node(prim: ptr, edges: ptr, out: ptr, saved: ptr) -> ptr:
     return node
 
 
-def record(prim: ptr, plan: ptr, args: ptr, count: i64, out: ptr) -> i64:
-    """Puts an op on the tape if one of its operands wants a gradient; -1 with an error set."""
+def edges_of(args: ptr, count: i64) -> ptr:
+    """The edges of operands; o.NONE (borrowed) where no gradient is wanted of any; null with an error set."""
     edges = c.PyTuple_New(count)
     if edges is None:
-        return -1
+        return None
     wanted = 0
     for i in range(count):
         x = load_ptr(args, 8 * i)
-        edge = None
-        if load_i8(plan, n.PLAN_NUMBERS + i):
-            edge = held(o.NONE)
-        else:
-            edge = edge_of(x)
+        edge = held(o.NONE) if is_number(x) else edge_of(x)
         if edge is None:
             c.Py_DecRef(edges)
-            return -1
+            return None
         if edge != o.NONE:
             wanted = 1
         store_ptr(edges, n.ITEMS + 8 * i, edge)
     if not wanted:
         c.Py_DecRef(edges)
-        return 0
+        return o.NONE
+    return edges
+
+
+def kept_operands(args: ptr, count: i64, reads: i64) -> ptr:
+    """What the entry keeps of its operands; those in the mask `reads` with their values."""
     kept = c.PyTuple_New(count)
+    if kept is None:
+        return None
     for i in range(count):
-        if kept:
-            one = kept_operand(load_ptr(args, 8 * i), load_i8(plan, n.PLAN_READS + i))
-            store_ptr(kept, n.ITEMS + 8 * i, one)
-            if one is None:
-                c.Py_DecRef(kept)
-                kept = None
-    results = kept_result(out) if load_i8(plan, n.PLAN_READS_OUT) else held(o.NONE)
-    node = new_node(prim, edges, out, pair(kept, results))
+        one = kept_operand(load_ptr(args, 8 * i), (reads >> i) & 1)
+        store_ptr(kept, n.ITEMS + 8 * i, one)
+        if one is None:
+            c.Py_DecRef(kept)
+            return None
+    return kept
+
+
+def record(
+    prim: ptr, args: ptr, count: i64, params: ptr, reads: i64, reads_out: i64, out: ptr, types: ptr
+) -> i64:
+    """Puts an op on the tape if one of its operands wants a gradient; -1 with an error set.
+
+    `types` are those of the results; null: to be made.
+    """
+    edges = edges_of(args, count)
+    if edges is None:
+        return -1
+    if edges == o.NONE:
+        return 0
+    results = kept_result(out) if reads_out else held(o.NONE)
+    saved = pair(kept_operands(args, count, reads), results)
+    node = new_node(
+        prim, edges, params, held(types) if types else single_tuple(new_type(out)), saved
+    )
     if node is None:
         return -1
     before = load_ptr(out, n.T_NODE)

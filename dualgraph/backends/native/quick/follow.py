@@ -1,0 +1,287 @@
+"""Glue: calls of other ops - reductions, movement, products - by the recipe that such a call left.
+
+A recipe is found by the op's parameters and the dtypes and shapes of its operands. What `eager.dispatch.quick_other`
+does, for what was done before; else the answer is ``o.DECLINE``.
+"""
+
+from __future__ import annotations
+
+from ..glue.capi import (
+    c,
+    call_void,
+    i64,
+    load_i32,
+    load_i64,
+    load_ptr,
+    n,
+    o,
+    ptr,
+    stack,
+    store_i64,
+    store_ptr,
+)
+from .apply import operand_code, tape_switch, tracked
+from .objects import held, item
+from .tape import new_tensor, record, version_cell
+
+
+def shape_of(array: ptr) -> ptr:
+    """The shape of an array as a tuple."""
+    count = load_i32(array, n.A_NDIM)
+    shape = c.PyTuple_New(count)
+    if shape is None:
+        return None
+    for i in range(count):
+        size = c.PyLong_FromSsize_t(load_i64(load_ptr(array, n.A_DIMS), 8 * i))
+        store_ptr(shape, n.ITEMS + 8 * i, size)
+    return shape
+
+
+def key_of(args: ptr, count: i64, names: ptr) -> ptr:
+    """What recipes are found by: (names, values of parameters ..., code and shape of each operand ...).
+
+    o.DECLINE, borrowed, for operands that have none; null with an error set.
+    """
+    params = load_i64(names, n.VAR_SIZE) if names else 0
+    for i in range(count):
+        if operand_code(load_ptr(args, 8 * i)) < 4:
+            return o.DECLINE
+    key = c.PyTuple_New(1 + params + 2 * count)
+    if key is None:
+        return None
+    store_ptr(key, n.ITEMS, held(names) if names else held(o.NONE))
+    for i in range(params):
+        store_ptr(key, n.ITEMS + 8 * (1 + i), held(load_ptr(args, 8 * (count + i))))
+    for i in range(count):
+        x = load_ptr(args, 8 * i)
+        at = n.ITEMS + 8 * (1 + params + 2 * i)
+        store_ptr(key, at, held(load_ptr(load_ptr(x, n.T_DTYPE), n.D_CODE)))
+        shape = shape_of(load_ptr(x, n.T_DATA))
+        store_ptr(key, at + 8, shape)
+        if shape is None:
+            c.Py_DecRef(key)
+            return None
+    return key
+
+
+def params_of(args: ptr, count: i64, names: ptr) -> ptr:
+    """The parameters of a call as a dictionary."""
+    params = c.PyDict_New()
+    if params and names:
+        for i in range(load_i64(names, n.VAR_SIZE)):
+            name = load_ptr(names, n.ITEMS + 8 * i)
+            if c.PyDict_SetItem(params, name, load_ptr(args, 8 * (count + i))) < 0:
+                c.Py_DecRef(params)
+                return None
+    return params
+
+
+def operands_of(args: ptr, count: i64) -> ptr:
+    """The operands of a call as a tuple."""
+    operands = c.PyTuple_New(count)
+    if operands:
+        for i in range(count):
+            store_ptr(operands, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
+    return operands
+
+
+def see(recipe: ptr, x: ptr) -> ptr:
+    """The view of an array that lies row by row."""
+    array = load_ptr(x, n.T_DATA)
+    if (load_i32(array, n.A_FLAGS) & n.PLAIN) != n.PLAIN:
+        return o.DECLINE
+    writeable = load_i64(recipe, n.RECIPE_FLAGS) & load_i32(array, n.A_FLAGS)
+    out = c.PyArray_NewFromDescr(
+        o.NDARRAY,
+        held(load_ptr(array, n.A_DESCR)),
+        load_i64(recipe, n.RECIPE_NDIM),
+        load_ptr(recipe, n.RECIPE_DIMS),
+        load_ptr(recipe, n.RECIPE_STRIDES),
+        load_ptr(array, n.A_DATA) + load_i64(recipe, n.RECIPE_OFFSET),
+        writeable,
+        None,
+    )
+    if out and c.PyArray_SetBaseObject(out, held(array)) < 0:
+        c.Py_DecRef(out)
+        return None
+    return out
+
+
+def fold(recipe: ptr, x: ptr) -> ptr:
+    """A reduction of an array that lies row by row, by the kernel of the recipe."""
+    array = load_ptr(x, n.T_DATA)
+    if (load_i32(array, n.A_FLAGS) & n.PLAIN) != n.PLAIN:
+        return o.DECLINE
+    out = c.PyArray_NewFromDescr(
+        o.NDARRAY,
+        held(load_ptr(recipe, n.RECIPE_DESCR)),
+        load_i64(recipe, n.RECIPE_NDIM),
+        load_ptr(recipe, n.RECIPE_DIMS),
+        None,
+        None,
+        0,
+        None,
+    )
+    if out is None:
+        return None
+    scratch = c.PyMem_Malloc(load_i64(recipe, n.RECIPE_SCRATCH))
+    given = stack(24)
+    store_ptr(given, 0, load_ptr(array, n.A_DATA))
+    store_ptr(given, 8, load_ptr(out, n.A_DATA))
+    store_ptr(given, 16, scratch)
+    kernel = load_ptr(recipe, n.RECIPE_KERNEL)
+    sizes = load_ptr(recipe, n.RECIPE_SIZES)
+    call_void(kernel, given, sizes, 0, load_i64(recipe, n.RECIPE_EXTENT))
+    c.PyMem_Free(scratch)
+    return out
+
+
+def run_backend(prim: ptr, args: ptr, count: i64, params: ptr) -> ptr:
+    """The array that the backend gives."""
+    arrays = c.PyTuple_New(count)
+    if arrays is None:
+        return None
+    for i in range(count):
+        store_ptr(arrays, n.ITEMS + 8 * i, held(load_ptr(load_ptr(args, 8 * i), n.T_DATA)))
+    given = stack(24)
+    store_ptr(given, 0, prim)
+    store_ptr(given, 8, arrays)
+    store_ptr(given, 16, params)
+    out = c.PyObject_Vectorcall(o.RUN, given, 3, None)
+    c.Py_DecRef(arrays)
+    if out is None:
+        if c.PyErr_ExceptionMatches(o.EXPECTED):
+            c.PyErr_Clear()
+            return o.DECLINE
+        return None
+    if load_ptr(out, n.TYPE) != o.NDARRAY:  # an array scalar, as kernels may give
+        store_ptr(given, 0, out)
+        made = c.PyObject_Vectorcall(o.ASARRAY, given, 1, None)
+        c.Py_DecRef(out)
+        return made
+    return out
+
+
+def become_view(out: ptr, parent: ptr, prim: ptr, params: ptr) -> i64:
+    """Notes what a result is a view of; -1 with an error set."""
+    cell = version_cell(parent)
+    whole = c.PyTuple_New(3) if cell else None
+    if whole is None:
+        return -1
+    store_ptr(whole, n.ITEMS, held(parent))
+    store_ptr(whole, n.ITEMS + 8, held(prim))
+    store_ptr(whole, n.ITEMS + 16, held(params))
+    c.Py_DecRef(load_ptr(out, n.T_PARENT))
+    store_ptr(out, n.T_PARENT, whole)
+    c.Py_DecRef(load_ptr(out, n.T_CELL))
+    store_ptr(out, n.T_CELL, held(cell))
+    c.Py_DecRef(load_ptr(out, n.T_STAMP))
+    store_ptr(out, n.T_STAMP, held(item(cell, 0)))
+    return 0
+
+
+def finish(prim: ptr, recipe: ptr, args: ptr, count: i64, params: ptr, data: ptr, tape: i64) -> ptr:
+    """The tensor around a result, whose reference it takes over: a view if it is one, on the tape if it must."""
+    out = new_tensor(data, load_ptr(recipe, n.RECIPE_DTYPE))
+    if out is None:
+        return None
+    if load_i64(recipe, n.RECIPE_KIND) == n.VIEW:
+        if become_view(out, load_ptr(args, 0), prim, params) < 0:
+            c.Py_DecRef(out)
+            return None
+    if tape and load_i64(recipe, n.RECIPE_TAPED) and tracked(args, count):
+        reads = load_i64(recipe, n.RECIPE_READS)
+        reads_out = load_i64(recipe, n.RECIPE_READS_OUT)
+        types = load_ptr(recipe, n.RECIPE_TYPES)
+        if record(prim, args, count, params, reads, reads_out, out, types) < 0:
+            c.Py_DecRef(out)
+            return None
+    return out
+
+
+def cook(prim: ptr, recipe: ptr, args: ptr, count: i64, names: ptr, tape: i64) -> ptr:
+    """The result of a call by its recipe; o.DECLINE, borrowed; null with an error set."""
+    kind = load_i64(recipe, n.RECIPE_KIND)
+    wanted = tape or kind != n.FOLD
+    params = params_of(args, count, names) if wanted else held(o.NO_PARAMS)
+    if params is None:
+        return None
+    if kind == n.VIEW:
+        data = see(recipe, load_ptr(args, 0))
+    elif kind == n.FOLD:
+        data = fold(recipe, load_ptr(args, 0))
+    else:
+        data = run_backend(prim, args, count, params)
+    if data and data != o.DECLINE:
+        data = finish(prim, recipe, args, count, params, data, tape)
+    c.Py_DecRef(params)
+    return data
+
+
+def tell(prim: ptr, key: ptr, args: ptr, count: i64, names: ptr, out: ptr) -> i64:
+    """Shows Python a call that has no recipe, or one that is used often; -1 with an error set."""
+    operands = operands_of(args, count)
+    params = params_of(args, count, names)
+    told = None
+    if operands and params:
+        given = stack(40)
+        store_ptr(given, 0, prim)
+        store_ptr(given, 8, key)
+        store_ptr(given, 16, operands)
+        store_ptr(given, 24, params)
+        store_ptr(given, 32, out)
+        told = c.PyObject_Vectorcall(o.LEARN, given, 5, None)
+    c.Py_DecRef(operands)
+    c.Py_DecRef(params)
+    c.Py_DecRef(told)
+    return 0 if told else -1
+
+
+def bind(prim: ptr, args: ptr, count: i64, names: ptr) -> ptr:
+    """The call by Python's path."""
+    operands = operands_of(args, count)
+    params = params_of(args, count, names)
+    done = None
+    if operands and params:
+        given = stack(24)
+        store_ptr(given, 0, prim)
+        store_ptr(given, 8, operands)
+        store_ptr(given, 16, params)
+        done = c.PyObject_Vectorcall(o.BIND, given, 3, None)
+    c.Py_DecRef(operands)
+    c.Py_DecRef(params)
+    return done
+
+
+def follow(prim: ptr, recipes: ptr, args: ptr, count: i64, names: ptr) -> ptr:
+    """The result of a call of an op that is not elementwise, or has parameters."""
+    tape = tape_switch()
+    if tape < 0:
+        return bind(prim, args, count, names)
+    key = key_of(args, count, names)
+    if key is None:
+        return None
+    if key == o.DECLINE:
+        return bind(prim, args, count, names)
+    recipe = c.PyDict_GetItemWithError(recipes, key)
+    if recipe is None and c.PyErr_Occurred():  # a parameter that cannot be hashed
+        c.PyErr_Clear()
+        c.Py_DecRef(key)
+        return bind(prim, args, count, names)
+    done = o.DECLINE
+    learn = recipe is None
+    if recipe and recipe != o.NONE:
+        c.Py_IncRef(recipe)
+        block = load_ptr(recipe, n.BLOCK)
+        done = cook(prim, block, args, count, names, tape)
+        calls = load_i64(block, n.RECIPE_CALLS) + 1
+        store_i64(block, n.RECIPE_CALLS, calls)
+        learn = calls == n.HOT and done and done != o.DECLINE
+        c.Py_DecRef(recipe)
+    if done == o.DECLINE:
+        done = bind(prim, args, count, names)
+    if done and learn and tell(prim, key, args, count, names, done) < 0:
+        c.Py_DecRef(done)
+        done = None
+    c.Py_DecRef(key)
+    return done

@@ -1,0 +1,142 @@
+"""Recipes as C sees them: how a call of an op that is not elementwise goes, for given parameters and shapes."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from ....core.backend import backend_for
+from ....core.devices import CPU
+from ....core.kinds import ELEMENTWISE, REDUCTION
+from ....core.prim import Prim
+from ....eager.dispatch import known_types
+from ....eager.tensor import Tensor
+from ..addresses import address_of
+from ..eager import fold_parts
+from ..entry import has_fold
+from ..loop_ir import Unsupported
+from .plans import HOT
+
+GENERIC, VIEW, FOLD = 0, 1, 2
+MOST = 10_000  # recipes of an op
+MOST_OPERANDS = 60
+C_CONTIGUOUS, WRITEABLE = 0x1, 0x400
+EXPECTED = (
+    ValueError,
+    IndexError,
+    TypeError,
+)  # the long way raises them again, with all that a user wants
+
+
+class Recipe(ctypes.Structure):
+    """What `follow` reads; what it points to is in `keep`."""
+
+    _fields_ = (
+        ("kind", ctypes.c_int64),
+        ("calls", ctypes.c_int64),
+        ("dtype", ctypes.c_void_p),
+        ("types", ctypes.c_void_p),  # of the results, a tuple
+        ("taped", ctypes.c_int64),
+        ("reads", ctypes.c_int64),
+        ("reads_out", ctypes.c_int64),
+        ("flags", ctypes.c_int64),  # of a view: writeable or not
+        ("offset", ctypes.c_int64),
+        ("ndim", ctypes.c_int64),
+        ("dims", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("descr", ctypes.c_void_p),
+        ("kernel", ctypes.c_void_p),  # of a reduction
+        ("sizes", ctypes.c_void_p),
+        ("extent", ctypes.c_int64),
+        ("scratch", ctypes.c_int64),
+    )
+    keep: tuple[Any, ...]
+
+
+OFFSETS = {f"RECIPE_{name.upper()}": getattr(Recipe, name).offset for name, _ in Recipe._fields_}
+
+
+def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> None:
+    """Writes the recipe of a call that went well; asked again when it was used often."""
+    recipes = prim.recipes
+    if prim.kind is ELEMENTWISE and not params:
+        return  # these have plans
+    before = recipes.get(key)
+    if before is not None:
+        if before.kind == GENERIC and prim.kind is REDUCTION:
+            recipes[key] = _folding(prim, before, args[0], params, out)
+        return
+    if len(recipes) > MOST:
+        recipes.clear()
+    recipe = _recipe(prim, args, params, out)
+    if (
+        recipe is not None or not prim.aliases
+    ):  # of views there may be one for operands that lie otherwise
+        recipes[key] = recipe
+
+
+def _recipe(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> Recipe | None:
+    types = known_types(prim, args, params)
+    if prim.kind is ELEMENTWISE:
+        dtypes = tuple(a.dtype for a in args)
+        if ELEMENTWISE.resolve(prim, dtypes)[0] != dtypes:
+            return None
+    if types is None or prim.multiple or len(args) > MOST_OPERANDS or type(out) is not Tensor:
+        return None
+    recipe = Recipe(kind=GENERIC, dtype=id(types[0].dtype), types=id(types))
+    recipe.taped = prim.vjp_rule is not None and types[0].dtype.is_inexact
+    recipe.reads = sum(prim.saves(i) << i for i in range(len(args)))
+    recipe.reads_out = prim.reads_out
+    recipe.keep = (types,)
+    if prim.aliases:
+        return _viewing(recipe, args[0]._data, out._data)
+    return recipe
+
+
+def _viewing(recipe: Recipe, x: Any, out: Any) -> Recipe | None:
+    """How a view lies in an array that lies row by row."""
+    if not x.flags.c_contiguous or not x.flags.aligned or not np.may_share_memory(x, out):
+        return None
+    dims, strides = np.array(out.shape, np.int64), np.array(out.strides, np.int64)
+    recipe.kind = VIEW
+    recipe.offset = address_of(out) - address_of(x)
+    recipe.flags = WRITEABLE if out.flags.writeable else 0
+    recipe.ndim, recipe.dims, recipe.strides = out.ndim, address_of(dims), address_of(strides)
+    recipe.keep += (dims, strides)
+    return recipe
+
+
+def _folding(prim: Prim, generic: Recipe, x: Tensor, params: dict[str, Any], out: Tensor) -> Recipe:
+    """A reduction by its kernel, if it has one and is not for several threads; else as before."""
+    axes, monoid = params["axes"], prim.details.get("monoid")
+    together = bool(axes) and axes == tuple(range(axes[0], axes[-1] + 1))
+    if monoid is None or not together or 0 in x.shape or not has_fold(monoid, x.dtype):
+        return generic
+    try:
+        parts = fold_parts(monoid, x.dtype, out.dtype, x.shape, axes)
+    except (Unsupported, RuntimeError):
+        return generic
+    if parts is None:
+        return generic
+    kernel, sizes, extent, scratch = parts
+    given, dims = np.array(sizes, np.int64), np.array(out.shape, np.int64)
+    recipe = Recipe.from_buffer_copy(generic)
+    recipe.kind, recipe.kernel, recipe.extent, recipe.scratch = FOLD, kernel, extent, 8 * scratch
+    recipe.sizes, recipe.ndim, recipe.dims = address_of(given), out.ndim, address_of(dims)
+    recipe.descr = id(out.dtype.numpy)
+    recipe.keep = (*generic.keep, given, dims)
+    return recipe
+
+
+def objects() -> dict[str, Any]:
+    """What the glue of recipes speaks of."""
+    return {
+        "LEARN": learn, "RUN": backend_for(CPU).run, "ASARRAY": np.asarray, "EXPECTED": EXPECTED,
+    }  # fmt: skip
+
+
+def numbers() -> dict[str, int]:
+    """Its numbers."""
+    return {**OFFSETS, "VIEW": VIEW, "FOLD": FOLD, "HOT": HOT}
