@@ -13,7 +13,7 @@ from .core.constant import exact
 from .core.context import grad_mode, state
 from .core.devices import CPU, Device
 from .core.errors import NOWHERE, DualgraphError, MemoryBudgetError
-from .core.node import TapeNode, Var
+from .core.node import TapeNode, TapeOp, Var
 from .core.trees import TreeDef, unflatten
 from .core.types import TensorType
 from .eager.tensor import Tensor
@@ -468,7 +468,7 @@ def _as_they_are(outs: list[Any]) -> list[Any]:
     return outs
 
 
-class _Released:
+class _Released(TapeOp):
     """The op of results whose backward already ran inside the compiled function."""
 
     name = "compiled"

@@ -10,7 +10,7 @@ from typing import Any
 
 from .control.derive import run_on_tensors
 from .core.context import grad_mode, state
-from .core.node import TapeNode
+from .core.node import TapeNode, TapeOp
 from .core.sweep import ancestors_reaching, reverse
 from .eager.autograd import apply_rule
 from .eager.tensor import Tensor
@@ -20,12 +20,12 @@ from .passes.dce import dce
 from .static.graph import Graph
 
 
-class CompiledOp:
+class CompiledOp(TapeOp):
     """A compiled call as the op of a tape node."""
 
     multiple = True
     reads_out = False
-    takes_over = True  # the rule continues the sums that later ops began
+    takes_over = True
 
     def __init__(self, name: str, graph: Graph, results: int) -> None:
         self.name = name

@@ -19,7 +19,18 @@ class DType:
     NumPy lacks: it is stored as ``uint16`` and computed in ``float32``, rounded after each op.
     """
 
-    __slots__ = ("code", "is_inexact", "itemsize", "kind", "name", "numpy", "short")
+    __slots__ = (
+        "code",
+        "is_complex",
+        "is_floating_point",
+        "is_inexact",
+        "is_integer",
+        "itemsize",
+        "kind",
+        "name",
+        "numpy",
+        "short",
+    )
     _count = 0
 
     def __init__(self, name: str, short: str, kind: str, storage: str | None = None) -> None:
@@ -28,21 +39,12 @@ class DType:
         self.kind = kind
         self.numpy = np.dtype(storage or name)
         self.itemsize = self.numpy.itemsize
+        self.is_integer = kind in ("int", "uint")
+        self.is_floating_point = kind == "float"
+        self.is_complex = kind == "complex"
         self.is_inexact = kind in ("float", "complex")
         self.code = DType._count  # a small number of its own, quick to look things up by
         DType._count += 1
-
-    @property
-    def is_floating_point(self) -> bool:
-        return self.kind == "float"
-
-    @property
-    def is_complex(self) -> bool:
-        return self.kind == "complex"
-
-    @property
-    def is_integer(self) -> bool:
-        return self.kind in ("int", "uint")
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -93,6 +93,14 @@ class Node:
         return f"{outs} = {self.prim.name}({', '.join(map(str, self.inputs))}, {self.params})"
 
 
+class TapeOp:
+    """What the reverse sweep asks the op of a tape entry, besides its rule."""
+
+    __slots__ = ()
+    takes_over = False  # the rule is given the sums that later ops began, and continues them
+    asks_needed = False  # the rule takes which operands want a gradient, as `needed`
+
+
 class TapeNode(Node):
     """A tape entry: a node, what its vjp rule needs, and its place in time (`seq`)."""
 

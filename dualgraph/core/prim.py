@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .errors import GraphError
+from .node import TapeOp
 from .types import TensorType
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Dispatch:
     quicken: Callable[[], None] = staticmethod(_nothing)
 
 
-class Prim:
+class Prim(TapeOp):
     """An op. Calling it runs it: at once, on the tape, and into the capture in progress.
 
     Traits that passes and backends ask for:
@@ -78,7 +79,6 @@ class Prim:
         self.put_rule: Callable[..., Any] | None = None
         self.into: Callable[..., None] | None = None
         self.oracle: Callable[..., Any] | None = None
-        self.asks_needed = False  # the vjp rule takes which operands want a gradient, as `needed`
         self.reads_out = True
         self.reads: tuple[bool, ...] = ()
         self.reads_rest = True

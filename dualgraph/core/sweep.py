@@ -32,19 +32,22 @@ def reverse(
     Result: whatever `visit` collected.
     """
     cts: dict[int, list[Any]] = pending if pending is not None else {}
-    nodes: dict[int, TapeNode] = {}
-    heap: list[tuple[int, int]] = []
+    waiting: set[int] = set()
+    heap: list[tuple[int, int, TapeNode]] = []  # latest first
 
     def arrive(edge: Edge, ct: Any) -> None:
         node, index = edge
         key = id(node)
         if wanted is not None and key not in wanted:
             return
-        if key not in nodes:
-            nodes[key] = node
-            heapq.heappush(heap, (-node.seq, key))
-        slots = cts.setdefault(key, [None] * max(1, len(node.outputs)))
-        slots[index] = ct if slots[index] is None else add(slots[index], ct)
+        if key not in waiting:
+            waiting.add(key)
+            heapq.heappush(heap, (-node.seq, key, node))
+        slots = cts.get(key)
+        if slots is None:
+            slots = cts[key] = [None] * (len(node.outputs) or 1)
+        before = slots[index]
+        slots[index] = ct if before is None else add(before, ct)
 
     def begun(edge: Edge | None) -> Any:
         slots = None if edge is None else cts.get(id(edge[0]))
@@ -53,28 +56,29 @@ def reverse(
     for edge, ct in roots:
         arrive(edge, ct)
     while heap:
-        _, key = heapq.heappop(heap)
-        node, slots = nodes[key], cts.pop(key)
+        _, key, node = heapq.heappop(heap)
+        slots = cts.pop(key)
         if visit is not None:
             visit(node, slots)
-        if node.prim is None:
+        prim = node.prim
+        if prim is None:
             continue
-        needed = tuple(
-            e is not None and (wanted is None or id(e[0]) in wanted) for e in node.inputs
-        )
-        if not any(needed):
+        edges = node.inputs
+        if wanted is None:
+            needed = tuple([e is not None for e in edges])
+        else:
+            needed = tuple([e is not None and id(e[0]) in wanted for e in edges])
+        if True not in needed:
             continue
-        if getattr(node.prim, "takes_over", False):
-            prior = [
-                begun(e) if want else None for e, want in zip(node.inputs, needed, strict=True)
-            ]
-            for edge, total in zip(node.inputs, rule(node, slots, needed, prior), strict=True):
+        if prim.takes_over:
+            prior = [begun(e) if want else None for e, want in zip(edges, needed, strict=True)]
+            for edge, total in zip(edges, rule(node, slots, needed, prior), strict=True):
                 if edge is not None and total is not None:
                     if id(edge[0]) in cts:
                         cts[id(edge[0])][edge[1]] = None
                     arrive(edge, total)
             continue
-        for edge, ct in zip(node.inputs, rule(node, slots, needed), strict=True):
+        for edge, ct in zip(edges, rule(node, slots, needed), strict=True):
             if edge is not None and ct is not None:
                 arrive(edge, ct)
 

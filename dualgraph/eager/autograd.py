@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..core.context import grad_mode, state
-from ..core.dtypes import DType
+from ..core.devices import CPU
+from ..core.dtypes import bfloat16
 from ..core.errors import AutogradError, ShapeError, describe, user_place
-from ..core.node import TapeNode
+from ..core.node import TapeNode, TapeOp
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.types import TensorType
 from ..ops.arithmetic import add, cast
@@ -20,6 +23,9 @@ from .tensor import Edge, Tensor
 
 def ones_like_type(t: TensorType) -> Tensor:
     """Ones of a type: the cotangent that a scalar result starts with."""
+    plain = state.tracer is None and state.batching is None
+    if plain and t.device is CPU and t.dtype is not bfloat16:
+        return Tensor(np.ones(t.shape, t.dtype.numpy), t.dtype)
     return full(shape=t.shape, value=1, dtype=t.dtype.name, device=str(t.device))  # type: ignore[no-any-return]
 
 
@@ -67,11 +73,12 @@ class Spoiled(Tensor):
 
 
 def _saved(node: TapeNode, place: int, kept: Any) -> Any:
-    """What a rule gets for an operand: the tensor kept with its version, or the number or type kept alone."""
-    if type(kept) is not tuple:
-        return kept
+    """What a rule gets for an operand that was kept with its version."""
     tensor, version = kept
-    return tensor if tensor._version == version else Spoiled(node, place, tensor, version)
+    cell = tensor._cell
+    if (0 if cell is None else cell[0]) == version:
+        return tensor
+    return Spoiled(node, place, tensor, version)
 
 
 def written_at(cell: list[Any] | None) -> str:
@@ -119,35 +126,37 @@ def apply_rule(
             )
         )
     kept, results = node.saved
-    operands = [_saved(node, i, k) for i, k in enumerate(kept)]
+    operands = [k if type(k) is not tuple else _saved(node, i, k) for i, k in enumerate(kept)]
     prim = node.prim
-    out = (
-        _results(node, results)
-        if results is not None
-        else node.outputs
-        if prim.multiple
-        else node.outputs[0]
-    )
-    extra = node.params if prior is None else {"prior": prior}
-    if getattr(prim, "asks_needed", False):
-        extra = {**extra, "needed": needed}
-    given = prim.vjp_rule(tuple(cts) if prim.multiple else cts[0], out, *operands, **extra)
+    out = node.outputs if results is None else _results(node, results)
+    if prim.multiple:
+        seeds: Any = tuple(cts)
+    else:
+        seeds = cts[0]
+        if results is None:
+            out = out[0]
+    if prior is None and not prim.asks_needed:
+        given = prim.vjp_rule(seeds, out, *operands, **node.params)
+    else:
+        extra = node.params if prior is None else {"prior": prior}
+        if prim.asks_needed:
+            extra = {**extra, "needed": needed}
+        given = prim.vjp_rule(seeds, out, *operands, **extra)
     settled = []
     for want, ct, operand in zip(needed, given, operands, strict=True):
-        if not want or ct is None:
+        if want and ct is not None:
+            if not isinstance(ct, Tensor) and callable(ct):
+                ct = ct()
+            if ct is not None:  # in the type of its operand: broadcasts summed, promotion undone
+                shape = operand.shape
+                if ct.shape != shape:
+                    ct = sum_to(ct, shape)
+                if ct.dtype is not operand.dtype:
+                    ct = cast(ct, dtype=operand.dtype.name)
+            settled.append(ct)
+        else:
             settled.append(None)
-            continue
-        if not isinstance(ct, Tensor) and callable(ct):
-            ct = ct()
-        settled.append(None if ct is None else _fit(ct, operand.shape, operand.dtype))
     return settled
-
-
-def _fit(ct: Tensor, shape: tuple[int, ...], dtype: DType) -> Tensor:
-    """A cotangent in the type of its operand: broadcasts summed, promotion undone."""
-    if ct.shape != shape:
-        ct = sum_to(ct, shape)
-    return ct if ct.dtype is dtype else cast(ct, dtype=dtype.name)
 
 
 def _run_hooks(node: TapeNode, slots: list[Any]) -> None:
@@ -166,7 +175,9 @@ def _sweep(
     retain_graph: bool,
     wanted: set[int] | None = None,
     pending: dict[int, list[Any]] | None = None,
+    every: bool = True,
 ) -> None:
+    """Sweeps from `roots`; `visit` sees all nodes, or leaves alone unless `every`."""
     swept: list[TapeNode] = []
     if state.tracer is not None:
         state.tracer.swept = True
@@ -174,9 +185,12 @@ def _sweep(
     def see(node: TapeNode, slots: list[Any]) -> None:
         if node.hooks:
             _run_hooks(node, slots)
-        visit(node, slots)
-        if node.prim is not None:
+        if node.prim is None:
+            visit(node, slots)
+        else:
             swept.append(node)
+            if every:
+                visit(node, slots)
 
     with grad_mode(create_graph):
         reverse(roots, apply_rule, add, wanted, see, pending)
@@ -230,8 +244,6 @@ class Accumulate:
         self.given: set[int] = set()
 
     def __call__(self, node: TapeNode, slots: list[Any]) -> None:
-        if node.prim is not None:
-            return
         leaf = node.saved()
         ct = slots[0]
         if leaf is None or ct is None or not leaf._requires_grad:
@@ -287,6 +299,7 @@ def backward(
         create_graph,
         create_graph if retain_graph is None else retain_graph,
         wanted,
+        every=False,
     )
 
 
@@ -397,7 +410,7 @@ class FunctionContext:
         return tuple(t for t, _ in self._saved)
 
 
-class _FunctionOp:
+class _FunctionOp(TapeOp):
     """A user's function as the op of a tape node."""
 
     multiple = True

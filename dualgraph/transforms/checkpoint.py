@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.context import grad_mode, state
 from ..core.errors import AutogradError, describe, user_place
-from ..core.node import TapeNode
+from ..core.node import TapeNode, TapeOp
 from ..core.sweep import reverse
 from ..core.trees import flatten, unflatten
 from ..eager import autograd
@@ -49,7 +49,7 @@ def checkpoint(fn: Callable[..., Any]) -> Callable[..., Any]:
     return checkpointed
 
 
-class _Segment:
+class _Segment(TapeOp):
     """The op of the tape entry that stands for one call of a checkpointed function."""
 
     name = "checkpoint"

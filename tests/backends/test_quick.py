@@ -362,7 +362,10 @@ def test_an_op_called_often_keeps_its_bits(name):
 # --- ops that are not elementwise ------------------------------------------------------------------
 
 CALLS = {
-    "reduce_sum": [((4, 5, 6), {"axes": a, "keepdims": k}) for a in ((0,), (2,), (1, 2), (0, 2), (0, 1, 2), ()) for k in (False, True)],
+    "reduce_sum": [
+        ((4, 5, 6), {"axes": axes, "keepdims": keep})
+        for axes in ((0,), (2,), (1, 2), (0, 2), (0, 1, 2), ()) for keep in (False, True)
+    ],
     "reduce_max": [((4, 700), {"axes": (1,), "keepdims": False}), ((4, 700), {"axes": (0,), "keepdims": True})],
     "reshape": [((4, 6), {"shape": (2, 12)}), ((0, 3), {"shape": (3, 0)})],
     "permute": [((2, 3, 4), {"axes": (2, 0, 1)}), ((2, 3), {"axes": (0, 1)})],
