@@ -1,6 +1,7 @@
 """Differentiation by hand: ``backward``, ``grad`` and user-defined functions."""
 
-from .eager.autograd import Function, FunctionContext, backward, grad
+from .eager.autograd import backward, grad
+from .eager.custom import Function, FunctionContext
 from .eager.grad_modes import (
     enable_grad,
     inference_mode,

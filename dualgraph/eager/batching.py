@@ -19,8 +19,8 @@ from ..ops.arithmetic import add, multiply
 from ..ops.creation import arange_op
 from ..ops.movement import concat_along, copy, reshape
 from ..ops.reduce import broadcast_to, reduce_sum
-from .autograd import Function, FunctionContext
 from .batch import Batch, Level, batch_of, in_batch, tracked
+from .custom import Function, FunctionContext
 from .inplace import write
 from .lift import Lift
 from .tensor import Tensor

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.errors import ArgumentError
 from ..eager import Tensor
-from ..eager.autograd import Function
+from ..eager.custom import Function
 from .forward_hooks import HookTable
 
 Gradients = tuple[Any, ...]
