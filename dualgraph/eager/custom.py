@@ -7,6 +7,7 @@ from typing import Any
 from ..core.context import grad_mode, state
 from ..core.errors import AutogradError, describe, user_place
 from ..core.node import TapeNode, TapeOp
+from ..ops.creation import full
 from ..ops.movement import alias
 from .tensor import Tensor
 
