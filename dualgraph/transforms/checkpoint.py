@@ -19,6 +19,7 @@ from ..eager import autograd
 from ..eager.batch import tracked_within
 from ..eager.random import get_rng_state, set_rng_state
 from ..eager.tensor import Edge, Tensor
+from ..ops.movement import alias
 
 
 def checkpoint(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,7 +84,7 @@ class _Segment(TapeOp):
 
     def _attached(self, t: Tensor, node: TapeNode, index: int) -> Tensor:
         with grad_mode(False):
-            out: Tensor = autograd.alias(t)
+            out: Tensor = alias(t)
         if not any(t._root() is x for x, _ in self.given):
             out._parent = None  # else the piece of tape would be kept through it
         else:

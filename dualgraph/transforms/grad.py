@@ -21,6 +21,7 @@ from ..eager import autograd
 from ..eager.batch import tracked, tracked_within
 from ..eager.creation import asarray, zeros_like
 from ..eager.tensor import Tensor
+from ..ops.movement import alias
 from .outline import outline
 
 NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
@@ -212,7 +213,7 @@ class Forward:
             return t
         if not self.outer:
             return cut(t)
-        return autograd.alias(t) if any(t is leaf for leaf in self.leaves) else t
+        return alias(t) if any(t is leaf for leaf in self.leaves) else t
 
 
 def at_places(
@@ -264,7 +265,7 @@ def _fresh_leaf(what: str, value: Any) -> Tensor:
                 "pass floats, or leave it out of argnums",
             )
         )
-    leaf: Tensor = autograd.alias(x if state.batching is None else state.batching.enter(x))
+    leaf: Tensor = alias(x if state.batching is None else state.batching.enter(x))
     if leaf._node is None:
         leaf._parent = None  # later writes to x must not give the leaf another history
         leaf._requires_grad = True
@@ -299,7 +300,7 @@ def cut(t: Tensor) -> Tensor:
     """The same values, off this level of the tape."""
     if not t.requires_grad:
         return t
-    out: Tensor = autograd.alias(t)
+    out: Tensor = alias(t)
     out._node, out._requires_grad = None, False
     return out
 
