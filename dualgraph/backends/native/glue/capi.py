@@ -82,11 +82,17 @@ def listed(name: str) -> bool:
     return name in _FUNCTIONS
 
 
+# CPython 3.10 has this one as a macro; without names of keywords, as glue calls it, the other does the same.
+_OTHER_NAMES = {"PyObject_Vectorcall": "PyObject_VectorcallDict"}
+
+
 def address(name: str) -> int:
     """Where a C function is in this process; AttributeError where this interpreter lacks it."""
     place = _FUNCTIONS[name][1]
     if place:
         return int(_numpy_table()[int(place)])
+    if name in _OTHER_NAMES and not hasattr(ctypes.pythonapi, name):
+        name = _OTHER_NAMES[name]
     return int(ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0)
 
 
