@@ -11,7 +11,7 @@ from . import autograd
 from .backends.array import NumpyBackend
 from .backends import quicken as _quicken
 from .backends.cuda import cuda_backend
-from .compare import compare, Comparison, verify
+from .compare import compare, Comparison
 from .compile import capture, compile
 from .control import cond, map, scan, while_loop
 from .core.backend import register_backend as _register_backend
@@ -29,6 +29,7 @@ from .core.errors import (
     ArgumentError, AutogradError, AxisError, BoundsError, CaptureError, DeviceError, DTypeError,
     DualgraphError, FileFormatError, GraphError, MemoryBudgetError, ShapeError, StateError, TransformError,
 )
+from .debugging import verify
 from .eager import dispatch as _dispatch
 from .eager.creation import (
     arange, as_tensor, asarray, default_device, empty, empty_like, eye, from_dlpack, from_numpy,

@@ -1,4 +1,4 @@
-"""compare and verify: both modes side by side, value by value, from the same state."""
+"""compare: both modes side by side, value by value, from the same state."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ import numpy as np
 
 from .core.backend import backend_for
 from .core.dtypes import DType
-from .core.errors import CaptureError, describe
-from .core.node import Node, Var
 from .core.trees import flatten
-from .core.ulp import same_bits, ulp_distance, ulp_of
+from .core.ulp import same_bits, ulp_of
 from .eager.random import default_generator
 from .eager.tensor import Tensor
-from .passes.inline import inline
 from .passes.memory import MemoryPlan, human
-from .program import MISMATCH, Program
-from .slots import fetch, held_at_capture
+from .program import MISMATCH
 from .static.checks import ATOMS
 from .static.footprint import Footprint
-from .static.graph import Graph, evaluate
-from .static.interpreter import run_node
 from .tracing import trace
 
 
@@ -49,7 +43,7 @@ class Snapshot:
         """Values and gradients now, as NumPy arrays with dtypes."""
         out: list[Any] = []
         for t, *_ in self.tensors:
-            out += [_host(t), None if t._grad is None else _host(t._grad)]
+            out += [host_values(t), None if t._grad is None else host_values(t._grad)]
         return out
 
     def restore(self) -> None:
@@ -58,7 +52,7 @@ class Snapshot:
             np.copyto(a, before, where=True) if a.flags.writeable else None
         for t, data, grad, grad_data in self.tensors:
             xp = backend_for(t.device).xp
-            if not same_bits(_host(t)[0], backend_for(t.device).to_numpy(data)):
+            if not same_bits(host_values(t)[0], backend_for(t.device).to_numpy(data)):
                 xp.copyto(t._data, data)
                 t._version_cell()[0] += 1
                 t._stamp = t._version
@@ -67,7 +61,8 @@ class Snapshot:
             t._grad = grad
 
 
-def _host(t: Tensor) -> tuple[Any, DType]:
+def host_values(t: Tensor) -> tuple[Any, DType]:
+    """A copy of a tensor's values as a NumPy array, and what they mean."""
     return np.array(backend_for(t.device).to_numpy(t._data)), t.dtype
 
 
@@ -156,7 +151,7 @@ def compare(fn: Any, *args: Any, seconds: float = 0.3, **kwargs: Any) -> Compari
 
 
 def _tensors(result: Any) -> list[Any]:
-    return [_host(v) if isinstance(v, Tensor) else None for v in flatten(result)[0]]
+    return [host_values(v) if isinstance(v, Tensor) else None for v in flatten(result)[0]]
 
 
 def _distance(a: Any, b: Any) -> float:
@@ -175,157 +170,3 @@ def _time(call: Callable[[], Any], seconds: float, snapshot: Snapshot) -> float:
         spent.append(time.perf_counter() - began)
     snapshot.restore()
     return float(np.median(spent))
-
-
-# --- verify --------------------------------------------------------------------------------------
-
-
-class Divergence(NamedTuple):
-    """A value that differs from the eager run: after which pass, at which node and line, and by how much."""
-
-    after: str
-    node: str
-    where: str
-    ulp: float
-
-    def __str__(self) -> str:
-        return f"after {self.after}: {self.node} at {self.where} is off by {self.ulp:g} ulp"
-
-
-class Verification(NamedTuple):
-    """What `verify` found; true when nothing diverged."""
-
-    checked: int
-    passes: tuple[str, ...]
-    divergences: tuple[Divergence, ...]
-
-    def __bool__(self) -> bool:
-        return not self.divergences
-
-    @property
-    def ok(self) -> bool:
-        """Whether every value had the bits of the eager run."""
-        return not self.divergences
-
-    def __str__(self) -> str:
-        head = f"{self.checked} values checked after {len(self.passes)} passes and in the compiled program: "
-        return head + (
-            "all bits equal" if self.ok else "\n  ".join(["", *map(str, self.divergences)])
-        )
-
-
-def verify(fn: Any, *args: Any, **kwargs: Any) -> Verification:
-    """Checks every node after every pass, and the compiled program, against the values of the eager run.
-
-    >>> import dualgraph as dg
-    >>> bool(dg.verify(lambda x: dg.exp(x).sum(), dg.ones(3)))
-    True
-    """
-    inner = getattr(fn, "_captured_function", fn)
-    leaves = flatten((args, kwargs))[0]
-    snapshot = Snapshot(inner, (args, kwargs))
-    _, program, reasons = trace(inner, args, kwargs, leaves)
-    if program is None:
-        raise CaptureError(describe("verify", getattr(inner, "__name__", "fn"), "; ".join(reasons)))
-    after = _output_values(program)
-    snapshot.restore()
-    inputs = _inputs(program, leaves)
-    truth = _all_values(inline(program.captured, claims=lambda _: False), inputs)
-    program.build()
-    if program.failure is not None:
-        raise program.failure
-    found: list[Divergence] = []
-    checked = _check_outputs(
-        "capture", program.captured, [truth[v] for v in program.captured.outputs], after, found
-    )
-    for record in program.passes:
-        checked += _check_pass(record.name, record.graph, inputs, truth, program.captured, found)
-    executable = program._built()
-    copies = [
-        backend_for(t.device).xp.array(a, order="C")
-        for a, t in zip(inputs, program.captured.in_types, strict=True)
-    ]
-    outs = executable.run(copies, lambda arrays: [np.array(a) for a in arrays])  # may write to them
-    expected = [truth[v] for v in program.captured.outputs]
-    checked += _check_outputs("code generation", program.captured, outs, expected, found)
-    snapshot.restore()
-    return Verification(checked, tuple(r.name for r in program.passes), tuple(found))
-
-
-def _inputs(program: Program, leaves: list[Any]) -> list[Any]:
-    arrays = []
-    for slot in program.trace.slots:
-        held = fetch(slot, leaves)
-        arrays.append(held._data if isinstance(held, Tensor) else held)
-    return arrays
-
-
-def _output_values(program: Program) -> list[Any]:
-    """Values that the eager run itself left in written tensors and gradients (None where it kept none)."""
-    values: list[Any] = [None] * len(program.captured.outputs)
-    for store in program.trace.stores:
-        held = held_at_capture(program.trace.slots[store.input])
-        values[store.output] = (
-            None if held is None else np.array(held._data if isinstance(held, Tensor) else held)
-        )
-    for effect in program.trace.grads:
-        if effect.output is not None and effect.owner._grad is not None:
-            values[effect.output] = np.array(effect.owner._grad._data)
-    return values
-
-
-def _all_values(graph: Graph, inputs: list[Any]) -> dict[Any, Any]:
-    values: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
-    backend = backend_for(
-        graph.inputs[0].type.device if graph.inputs else next(iter(graph.all_vars())).type.device
-    )
-
-    def apply(node: Node, operands: list[Any]) -> Any:
-        results = run_node(node, operands, backend)
-        values.update(zip(node.outputs, results, strict=True))
-        return results
-
-    for v, value in zip(graph.outputs, evaluate(graph, inputs, apply), strict=True):
-        values[v] = value
-    return values
-
-
-def _check_pass(
-    name: str,
-    graph: Graph,
-    inputs: list[Any],
-    truth: dict[Any, Any],
-    captured: Graph,
-    found: list[Divergence],
-) -> int:
-    values = _all_values(graph, inputs)
-    checked = 0
-    if name != "renumber":
-        for node in graph.nodes:
-            for v in node.outputs:
-                if v in truth:
-                    checked += 1
-                    _check(name, node, values[v], truth[v], found)
-    outs, expected = [values[v] for v in graph.outputs], [truth[v] for v in captured.outputs]
-    return checked + _check_outputs(name, graph, outs, expected, found)
-
-
-def _check_outputs(
-    name: str, graph: Graph, outs: list[Any], expected: list[Any], found: list[Divergence]
-) -> int:
-    producers = graph.producers()
-    for v, a, b in zip(graph.outputs, outs, expected, strict=True):
-        node = producers.get(v) if isinstance(v, Var) else None
-        if a is not None and b is not None and hasattr(a, "shape"):
-            _check(name, node, a, b, found)
-    return len(outs)
-
-
-def _check(name: str, node: Node | None, a: Any, b: Any, found: list[Divergence]) -> None:
-    ulp = ulp_distance(np.asarray(a), np.asarray(b))
-    if ulp:
-        found.append(
-            Divergence(
-                name, node.prim.name if node else "input", str(node.where) if node else "?", ulp
-            )
-        )

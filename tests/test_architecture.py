@@ -70,6 +70,7 @@ SIBLINGS = {
     ("artefact", "program"),
     ("artefact", "compile"),
     ("debugging", "program"),
+    ("debugging", "slots"),
     ("debugging", "compile"),
     ("debugging", "tracing"),
     ("debugging", "compare"),

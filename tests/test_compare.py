@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
-from dualgraph.compare import ulp_distance
+from dualgraph.core.ulp import ulp_distance
 
 
 def scaled_in_place(x: Any) -> Any:

@@ -214,3 +214,20 @@ def _while_type(
         raise GraphError("only a loop with max_steps can save its carries")
     saved = (TensorType(t.dtype, (max_steps, *t.shape), t.device) for t in types[:carries])
     return (*types[:carries], TensorType(int64, (), body.out_types[0].device), *saved)
+
+
+# --- what bodies are given -----------------------------------------------------------------------
+
+
+def first_inputs(node: Node, operands: Arrays) -> dict[str, list[Any]]:
+    """For each body of a condition or loop (by parameter) the arrays it is given when it first runs."""
+    if node.prim is cond_op:
+        return {"true": list(operands[1:]), "false": list(operands[1:])}
+    if node.prim is while_op:
+        return {"test": list(operands), "body": list(operands)}
+    p = node.params
+    order, stop = step_order(p["length"], p["reverse"]), p["carries"] + p["slices"]
+    if not order:
+        return {}
+    rows = [x[order[0], ...] for x in operands[p["carries"] : stop]]
+    return {"body": [*operands[: p["carries"]], *rows, *operands[stop:]]}
