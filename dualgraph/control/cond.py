@@ -169,7 +169,7 @@ def _pulled(graph: Graph, given: Sequence[bool], wanted: Sequence[bool]) -> Grap
         present = iter(inputs[: sum(given)])
         operands = inputs[sum(given) :]
         cts = [next(present) if g else None for g in given]
-        found = pull(graph, operands, wanted, cts, [None] * len(operands))
+        found, _ = pull(graph, operands, wanted, cts, [None] * len(operands))
         kept = [(ct, x.type) for ct, x, w in zip(found, operands, wanted, strict=True) if w]
         return settled([ct for ct, _ in kept], [t for _, t in kept])
 

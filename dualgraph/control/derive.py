@@ -6,7 +6,7 @@ A function of tensors is run on stand-ins, which have types but no values, and w
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from ..core.context import grad_mode, state
 from ..core.dtypes import get_default_dtype
 from ..core.errors import CaptureError, describe
-from ..core.node import Literal
+from ..core.node import Literal, Var
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.types import TensorType
 from ..eager.autograd import apply_rule
@@ -97,8 +97,17 @@ def cached(key: Any, make: Callable[[], Any]) -> Any:
 # --- running graphs on tensors -----------------------------------------------------------------
 
 
-def run_on_tensors(graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """The graph's outputs, computed op by op on tensors, so that tape and capture see each op."""
+def run_on_tensors(
+    graph: Graph,
+    inputs: Sequence[Tensor],
+    leaves: Collection[Var] = (),
+    values: dict[Var, tuple[list[Any], Tensor]] | None = None,
+) -> list[Tensor]:
+    """The graph's outputs, computed op by op on tensors, so that tape and capture see each op.
+
+    Single results in `leaves` go to `values` with the operands of their ops, and are on the tape whatever they
+    come from.
+    """
 
     def apply(node: Any, operands: list[Any]) -> Any:
         if is_region(node):
@@ -107,6 +116,9 @@ def run_on_tensors(graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor]:
         if all(isinstance(v, Literal) for v in operands) and operands:
             args[0] = constant(operands[0].value, operands[0].dtype, state.device)
         out = node.prim(*args, **node.params)
+        if values is not None and node.outputs[0] in leaves:
+            out = out if out._edge() is not None else _leaf(out)
+            values[node.outputs[0]] = args, out
         return out if node.prim.multiple else (out,)
 
     return evaluate(graph, inputs, apply)
@@ -126,8 +138,10 @@ def pull(
     wanted: Sequence[bool],
     cts: Sequence[Tensor | None],
     begun: Sequence[Tensor | None],
-) -> list[Tensor | None]:
-    """Cotangents of the wanted inputs of `graph` for those of its outputs.
+    also: Sequence[Var] = (),
+) -> tuple[list[Tensor | None], list[tuple[list[Any], Tensor | None]]]:
+    """Cotangents of the wanted inputs of `graph` for those of its outputs; and for values in `also`, single results
+    of nodes, the operands of the nodes and the cotangents.
 
     Sums in `begun`, one an input, are continued, so that gradients of a loop are summed use by use in
     reverse order of time, as those of the unrolled loop would be.
@@ -135,7 +149,11 @@ def pull(
     with grad_mode(True):
         leaves = [_leaf(x) if w else x for x, w in zip(inputs, wanted, strict=True)]
         edges = [leaf._edge() if w else None for leaf, w in zip(leaves, wanted, strict=True)]
-        results = run_on_tensors(graph, leaves)
+        values: dict[Var, tuple[list[Any], Tensor]] = {}
+        results = run_on_tensors(graph, leaves, set(also), values)
+        watched = [values[v] for v in also]
+        edges += [t._edge() for _, t in watched]
+        begun = [*begun, *[None] * len(watched)]
     roots = []
     for r, ct in zip(results, cts, strict=True):
         edge = r._edge() if isinstance(r, Tensor) else None
@@ -157,9 +175,11 @@ def pull(
         collect,
         pending,
     )
-    return [
+    cotangents = [
         None if e is None else found.get(id(e[0]), b) for e, b in zip(edges, begun, strict=True)
     ]
+    given = [operands for operands, _ in watched]
+    return cotangents[: len(inputs)], list(zip(given, cotangents[len(inputs) :], strict=True))
 
 
 def _leaf(x: Tensor) -> Tensor:

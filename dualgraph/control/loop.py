@@ -228,7 +228,7 @@ def _step_back(
         start = [index(next(rest), step, dims=(0,)) for _ in range(carries)]
         also = [index(next(rest), step, dims=(0,)) if g else None for g in given]
         begun = [*also, *(next(pending) if w else None for w in summed)]
-        found = pull(body, [*start, *rest], wanted, cts, begun)
+        found, _ = pull(body, [*start, *rest], wanted, cts, begun)
         kept = [(ct, t) for ct, t, w in zip(found, types, wanted, strict=True) if w]
         return [step, *settled([ct for ct, _ in kept], [t for _, t in kept])]
 

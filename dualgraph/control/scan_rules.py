@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..eager.shapes import moveaxis
 from ..eager.tensor import Tensor
+from ..ops.arithmetic import add
 from ..static.control import scan_op
 from ..static.graph import Graph, renumber
 from .batches import batched_loop, carry_with_batch, with_batch
 from .body import tracked, unread
 from .derive import cached, derive, filled, pull, settled
+from .products import Use, gradient, products
 
 
 def run_scan(
@@ -59,38 +62,69 @@ def _scan_vjp(
         )
         cts = (*cts, *[None] * carries)
     given = tuple(ct is not None for ct in cts[carries:])
+    of_constants = needed[carries + slices :]
+    apart = products(body, carries + slices, of_constants)  # constants that need no sums
+    uses = [use for found in apart.values() for use in found]
+    summed = [w and i not in apart for i, w in enumerate(of_constants)]
     key = ("scan", body, carries, slices, given, needed[carries:])
-    back = cached(key, lambda: _step_back(body, carries, slices, given, needed[carries:]))
+    back = cached(
+        key,
+        lambda: _step_back(
+            body, carries, slices, given, (*needed[carries : carries + slices], *summed), uses
+        ),
+    )
     init, xs, constants = (
         operands[:carries],
         operands[carries : carries + slices],
         operands[carries + slices :],
     )
     inexact = [i for i, x in enumerate(init) if x.dtype.is_inexact]
-    wanted = [x for x, w in zip(constants, needed[carries + slices :], strict=True) if w]
+    wanted = [x for x, w in zip(constants, summed, strict=True) if w]
     starts = settled([cts[i] for i in inexact], [init[i].type for i in inexact])
     sums = [filled(x.type, -0.0) for x in wanted]
     rows = [*outs[len(outs) - carries :], *xs, *(ct for ct in cts[carries:] if ct is not None)]
     results = run_scan([*starts, *sums], rows, constants, back, length, not reverse)
     found = iter(results)
+    stacked = iter(results[len(results) - len(_kept(body, carries + slices, uses)) :])
+    rows_of = dict(zip(body.inputs, [*outs[len(outs) - carries :], *xs], strict=False))
     of_init = dict(zip(inexact, found, strict=False))
-    of_constants = iter([next(found) for _ in wanted])
+    sums_found = iter([next(found) for _ in wanted])
+    of_xs = [next(found) if w else None for w in needed[carries : carries + slices]]
+    at_once = {
+        i: functools.reduce(add, [gradient(use, *_stacked(use, rows_of, stacked)) for use in found])
+        for i, found in apart.items()
+    }
     return [
         *(of_init.get(i) for i in range(carries)),
-        *(next(found) if w else None for w in needed[carries : carries + slices]),
-        *(next(of_constants) if w else None for w in needed[carries + slices :]),
+        *of_xs,
+        *(next(sums_found) if w else at_once.get(i) for i, w in enumerate(summed)),
     ]
+
+
+def _kept(body: Graph, given: int, uses: Sequence[Use]) -> list[tuple[Use, bool]]:
+    """What a step back hands out for products: the cotangent of each, and (True) factors that are not given."""
+    inputs = body.inputs[:given]
+    return [
+        (use, own) for use in uses for own in (True, False) if not (own and use.factor in inputs)
+    ]
+
+
+def _stacked(use: Use, rows_of: dict[Any, Any], stacked: Iterator[Any]) -> tuple[Any, Any]:
+    """The factors and cotangents of all steps."""
+    x = rows_of[use.factor] if use.factor in rows_of else next(stacked)
+    return x, next(stacked)
 
 
 scan_op.asks_needed = True
 
 
 def _step_back(
-    body: Graph, carries: int, slices: int, given: Sequence[bool], needed: Sequence[bool]
-) -> Graph:
+    body: Graph, carries: int, slices: int, given: Sequence[bool], needed: Sequence[bool], uses: Sequence[Use]
+) -> Graph:  # fmt: skip
     """From the cotangents of a step's results, and sums for constants, those of what it started from.
 
     Operands: cotangents of the carry, sums; the carry, x and the given cotangents of y of the step; constants.
+    Last come the factors and cotangents of `uses`, as `_kept` lists them.
     """
     types = body.in_types
     inexact = [i for i in range(carries) if types[i].dtype.is_inexact]
@@ -109,11 +143,22 @@ def _step_back(
         cts += [next(rest) if g else None for g in given]
         pending = iter(sums)
         begun = [None] * (carries + slices) + [next(pending) if w else None for w in of_constants]
-        found = pull(body, [*start, *rest], wanted, cts, begun)
+        also = [use.node.outputs[0] for use in uses]
+        found, inside = pull(body, [*start, *rest], wanted, cts, begun, also)
         kept = [(ct, t) for ct, t, w in zip(found, types, wanted, strict=True) if w]
         out = settled([ct for ct, _ in kept], [t for _, t in kept])
         at = len(inexact) + sum(of_xs)
-        return [*out[: len(inexact)], *out[at:], *out[len(inexact) : at]]
+        of_use = {id(use): pair for use, pair in zip(uses, inside, strict=True)}
+        pairs = [(use, own, *of_use[id(use)]) for use, own in _kept(body, carries + slices, uses)]
+        kept_rows = [
+            operands[1 - use.side]
+            if own
+            else ct
+            if ct is not None
+            else filled(use.node.outputs[0].type)
+            for use, own, operands, ct in pairs
+        ]
+        return [*out[: len(inexact)], *out[at:], *out[len(inexact) : at], *kept_rows]
 
     carry = [types[i] for i in inexact]
     return derive(
