@@ -6,7 +6,7 @@ A function of tensors is run on stand-ins, which have types but no values, and w
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from ..core.context import grad_mode, state
 from ..core.dtypes import get_default_dtype
 from ..core.errors import CaptureError, describe
-from ..core.node import Literal, Var
+from ..core.node import Literal, Node, Var
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.types import TensorType
 from ..eager.autograd import apply_rule
@@ -78,7 +78,19 @@ def derive(fn: Callable[..., Sequence[Tensor]], types: Sequence[TensorType]) -> 
         outs = tuple(tracer.var_of(t) for t in fn(*given))
     if len(tracer.roots) != len(given):
         raise CaptureError("a derived body reads a tensor that is none of its operands")
-    return Graph(tuple(r.var for r in tracer.roots), tuple(tracer.nodes), outs)
+    return Graph(tuple(r.var for r in tracer.roots), _live(tracer.nodes, outs), outs)
+
+
+def _live(nodes: Sequence[Node], outs: Sequence[Any]) -> tuple[Node, ...]:
+    """The nodes that results depend on, and those that do more than compute."""
+    read = {v for v in outs if isinstance(v, Var)}
+    kept = []
+    for node in reversed(nodes):
+        stays = node.prim.can_fail or node.prim.details.get("effect")
+        if stays or not read.isdisjoint(node.outputs):
+            kept.append(node)
+            read.update(v for v in node.inputs if isinstance(v, Var))
+    return tuple(reversed(kept))
 
 
 _cache: OrderedDict[Any, Any] = OrderedDict()
@@ -101,12 +113,13 @@ def run_on_tensors(
     graph: Graph,
     inputs: Sequence[Tensor],
     leaves: Collection[Var] = (),
+    known: Mapping[Var, Tensor] | None = None,
     values: dict[Var, tuple[list[Any], Tensor]] | None = None,
 ) -> list[Tensor]:
     """The graph's outputs, computed op by op on tensors, so that tape and capture see each op.
 
     Single results in `leaves` go to `values` with the operands of their ops, and are on the tape whatever they
-    come from.
+    come from. Values in `known` are not computed (though the tape has the ops that would).
     """
 
     def apply(node: Any, operands: list[Any]) -> Any:
@@ -116,7 +129,9 @@ def run_on_tensors(
         if all(isinstance(v, Literal) for v in operands) and operands:
             args[0] = constant(operands[0].value, operands[0].dtype, state.device)
         out = node.prim(*args, **node.params)
-        if values is not None and node.outputs[0] in leaves:
+        if known and node.outputs and node.outputs[0] in known:
+            out = _named(out, known[node.outputs[0]])
+        if values is not None and node.outputs and node.outputs[0] in leaves:
             out = out if out._edge() is not None else _leaf(out)
             values[node.outputs[0]] = args, out
         return out if node.prim.multiple else (out,)
@@ -139,9 +154,10 @@ def pull(
     cts: Sequence[Tensor | None],
     begun: Sequence[Tensor | None],
     also: Sequence[Var] = (),
+    known: Mapping[Var, Tensor] | None = None,
 ) -> tuple[list[Tensor | None], list[tuple[list[Any], Tensor | None]]]:
     """Cotangents of the wanted inputs of `graph` for those of its outputs; and for values in `also`, single results
-    of nodes, the operands of the nodes and the cotangents.
+    of nodes, the operands of the nodes and the cotangents. Values in `known` need not be computed.
 
     Sums in `begun`, one an input, are continued, so that gradients of a loop are summed use by use in
     reverse order of time, as those of the unrolled loop would be.
@@ -150,7 +166,7 @@ def pull(
         leaves = [_leaf(x) if w else x for x, w in zip(inputs, wanted, strict=True)]
         edges = [leaf._edge() if w else None for leaf, w in zip(leaves, wanted, strict=True)]
         values: dict[Var, tuple[list[Any], Tensor]] = {}
-        results = run_on_tensors(graph, leaves, set(also), values)
+        results = run_on_tensors(graph, leaves, set(also), known, values)
         watched = [values[v] for v in also]
         edges += [t._edge() for _, t in watched]
         begun = [*begun, *[None] * len(watched)]
@@ -188,6 +204,14 @@ def _leaf(x: Tensor) -> Tensor:
     out._requires_grad = True
     state.tracer.name(out, x)
     return out
+
+
+def _named(out: Tensor, known: Tensor) -> Tensor:
+    """A result with its place on the tape, whose value is that of another tensor."""
+    made = Tensor(out._data, out.dtype, out.device)
+    made._node, made._index = out._node, out._index
+    state.tracer.name(made, known)
+    return made
 
 
 def settled(cts: Sequence[Tensor | None], types: Sequence[TensorType]) -> list[Tensor]:

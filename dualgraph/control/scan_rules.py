@@ -14,7 +14,7 @@ from ..static.graph import Graph, renumber
 from .batches import batched_loop, carry_with_batch, with_batch
 from .body import tracked, unread
 from .derive import cached, derive, filled, pull, settled
-from .products import Use, gradient, products
+from .products import Use, gradient, kept, products, worth_keeping
 
 
 def run_scan(
@@ -36,8 +36,9 @@ def run_scan(
 
 
 def saving(body: Graph, carries: int) -> Graph:
-    """The body with the carry that it starts from as further results."""
-    return renumber(Graph(body.inputs, body.nodes, (*body.outputs, *body.inputs[:carries])))
+    """The body with further results for its gradient: products worth keeping, then the carry that it starts from."""
+    more = *worth_keeping(body), *body.inputs[:carries]
+    return renumber(Graph(body.inputs, body.nodes, (*body.outputs, *more)))
 
 
 # --- gradient ----------------------------------------------------------------------------------
@@ -60,7 +61,7 @@ def _scan_vjp(
             reverse=reverse,
             saves=True,
         )
-        cts = (*cts, *[None] * carries)
+        cts = (*cts, *[None] * (len(outs) - len(cts)))
     given = tuple(ct is not None for ct in cts[carries:])
     of_constants = needed[carries + slices :]
     apart = products(body, carries + slices, of_constants)  # constants that need no sums
@@ -82,11 +83,14 @@ def _scan_vjp(
     wanted = [x for x, w in zip(constants, summed, strict=True) if w]
     starts = settled([cts[i] for i in inexact], [init[i].type for i in inexact])
     sums = [filled(x.type, -0.0) for x in wanted]
-    rows = [*outs[len(outs) - carries :], *xs, *(ct for ct in cts[carries:] if ct is not None)]
+    first = len(outs) - carries
+    kept_products = [outs[i] for i in kept(body, carries).values()]
+    given_cts = (ct for ct in cts[carries:] if ct is not None)
+    rows = [*outs[first:], *xs, *given_cts, *kept_products]
     results = run_scan([*starts, *sums], rows, constants, back, length, not reverse)
     found = iter(results)
-    stacked = iter(results[len(results) - len(_kept(body, carries + slices, uses)) :])
-    rows_of = dict(zip(body.inputs, [*outs[len(outs) - carries :], *xs], strict=False))
+    stacked = iter(results[len(results) - len(_handed_out(body, carries + slices, uses)) :])
+    rows_of = dict(zip(body.inputs, [*outs[first:], *xs], strict=False))
     of_init = dict(zip(inexact, found, strict=False))
     sums_found = iter([next(found) for _ in wanted])
     of_xs = [next(found) if w else None for w in needed[carries : carries + slices]]
@@ -101,7 +105,7 @@ def _scan_vjp(
     ]
 
 
-def _kept(body: Graph, given: int, uses: Sequence[Use]) -> list[tuple[Use, bool]]:
+def _handed_out(body: Graph, given: int, uses: Sequence[Use]) -> list[tuple[Use, bool]]:
     """What a step back hands out for products: the cotangent of each, and (True) factors that are not given."""
     inputs = body.inputs[:given]
     return [
@@ -123,14 +127,16 @@ def _step_back(
 ) -> Graph:  # fmt: skip
     """From the cotangents of a step's results, and sums for constants, those of what it started from.
 
-    Operands: cotangents of the carry, sums; the carry, x and the given cotangents of y of the step; constants.
-    Last come the factors and cotangents of `uses`, as `_kept` lists them.
+    Operands: cotangents of the carry, sums; the carry, x, the given cotangents of y and the kept products of the
+    step; constants.
+    Last come the factors and cotangents of `uses`, as `_handed_out` lists them.
     """
     types = body.in_types
     inexact = [i for i in range(carries) if types[i].dtype.is_inexact]
     of_xs, of_constants = needed[:slices], needed[slices:]
     summed = [t for t, w in zip(types[carries + slices :], of_constants, strict=True) if w]
     wanted = [*(t.dtype.is_inexact for t in types[:carries]), *of_xs, *of_constants]
+    saved = kept(body, carries)
     ys = [t for t, g in zip(body.out_types[carries:], given, strict=True) if g]
 
     def run(*inputs: Tensor) -> list[Tensor]:
@@ -141,28 +147,29 @@ def _step_back(
         sums = [next(rest) for _ in summed]
         start = [next(rest) for _ in range(carries + slices)]
         cts += [next(rest) if g else None for g in given]
+        known = {v: next(rest) for v in saved}
         pending = iter(sums)
         begun = [None] * (carries + slices) + [next(pending) if w else None for w in of_constants]
         also = [use.node.outputs[0] for use in uses]
-        found, inside = pull(body, [*start, *rest], wanted, cts, begun, also)
-        kept = [(ct, t) for ct, t, w in zip(found, types, wanted, strict=True) if w]
-        out = settled([ct for ct, _ in kept], [t for _, t in kept])
+        found, inside = pull(body, [*start, *rest], wanted, cts, begun, also, known)
+        pulled = [(ct, t) for ct, t, w in zip(found, types, wanted, strict=True) if w]
+        out = settled([ct for ct, _ in pulled], [t for _, t in pulled])
         at = len(inexact) + sum(of_xs)
         of_use = {id(use): pair for use, pair in zip(uses, inside, strict=True)}
-        pairs = [(use, own, *of_use[id(use)]) for use, own in _kept(body, carries + slices, uses)]
-        kept_rows = [
-            operands[1 - use.side]
-            if own
-            else ct
-            if ct is not None
-            else filled(use.node.outputs[0].type)
-            for use, own, operands, ct in pairs
+        pairs = [
+            (use, own, *of_use[id(use)]) for use, own in _handed_out(body, carries + slices, uses)
         ]
-        return [*out[: len(inexact)], *out[at:], *out[len(inexact) : at], *kept_rows]
+        rows = [operands[1 - use.side] if own else ct for use, own, operands, ct in pairs]
+        row_types = [
+            x.type if own else use.node.outputs[0].type
+            for (use, own, *_), x in zip(pairs, rows, strict=True)
+        ]
+        return [*out[: len(inexact)], *out[at:], *out[len(inexact) : at], *settled(rows, row_types)]
 
     carry = [types[i] for i in inexact]
+    more = [v.type for v in saved]
     return derive(
-        run, [*carry, *summed, *types[: carries + slices], *ys, *types[carries + slices :]]
+        run, [*carry, *summed, *types[: carries + slices], *ys, *more, *types[carries + slices :]]
     )
 
 

@@ -46,6 +46,7 @@ class _Recurrent(Module):
 
     gates = 1
     states = 1
+    adds = True  # whether a step only adds what comes from x to what comes from the state
     step: Any
 
     def __init__(
@@ -105,6 +106,8 @@ class _Recurrent(Module):
         b_ih = getattr(self, f"bias_ih{suffix}") if self.bias else None
         b_hh = getattr(self, f"bias_hh{suffix}") if self.bias else None
         gates = F.linear(x, w_ih, b_ih)
+        if self.adds and b_hh is not None:  # for all steps at once
+            gates, b_hh = gates + b_hh, None
 
         def cell(held: tuple[Tensor, ...], gates_x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
             new = type(self).step(gates_x, F.linear(held[0], w_hh, b_hh), held, self._activation)
@@ -196,6 +199,7 @@ class GRU(_Recurrent):
     """Gated recurrent unit: (T, N, input_size) to outputs (T, N, hidden_size) and the last h."""
 
     gates = 3
+    adds = False
     step = staticmethod(_gru_step)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:

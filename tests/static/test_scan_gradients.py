@@ -176,3 +176,87 @@ def test_gradients_taken_after_a_compiled_call() -> None:
     compiled(x)
     compiled(x).backward()
     assert compiled.programs[0].calls == 1 and bits(w.grad) == bits(expected)
+
+
+# --- products with a constant --------------------------------------------------------------------
+
+WIDE, TALL = normal(48, 40, seed=11) * 0.1, normal(40, 48, seed=12) * 0.1
+ROWS, STEPS = normal(3, 40, seed=13), normal(6, 3, 48, seed=14)
+
+
+def both_ways(loss: Any, *args: Any) -> None:
+    """Gradients through scan have the same bits in each mode, and are close to those of the unrolled loop."""
+    places = tuple(range(len(args)))
+    found = check_modes(dg.grad(lambda *a: loss(dg.scan, *a), places), *args)
+
+    def loop(f: Any, c: Any, xs: Any) -> Any:
+        return unrolled(f, c, xs, range(len(xs)))
+
+    expected = dg.grad(lambda *a: loss(loop, *a), places)(*args)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-4, atol=1e-5)
+
+
+def test_a_matrix_that_steps_multiply_by_gets_its_gradient_from_one_product() -> None:
+    def loss(scan: Any, h: Any, xs: Any, w: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            h = dg.tanh(x @ w + h * 0.5)
+            return h, h
+
+        last, ys = scan(step, h, xs)
+        return (last * last).sum() + (ys * ys).sum()
+
+    both_ways(loss, ROWS, STEPS, WIDE)
+    graph = dg.capture(dg.grad(lambda w: loss(dg.scan, ROWS, STEPS, w)), WIDE)
+    back = [n for n in graph.nodes if n.prim.name == "scan"][-1]
+    assert not any(v.type.shape == WIDE.shape for v in back.outputs), "no sums from step to step"
+    assert not any(
+        n.prim.name == "matmul" and n.outputs[0].type.shape == (3, 40)
+        for n in back.params["body"].nodes
+    ), "what the step forward computed is kept"
+
+
+def test_a_matrix_used_twice_turned_and_from_the_left() -> None:
+    def loss(scan: Any, h: Any, xs: Any, w: Any, v: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            u = dg.tanh(h @ w.T) + x
+            left = v @ dg.sin(u).T  # (40, 3)
+            h = dg.tanh(u @ w + left.T) + h * 0.1
+            return h, (h * left.T).sum()
+
+        last, ys = scan(step, h, xs)
+        return (last * last).sum() + ys.sum()
+
+    both_ways(loss, ROWS, STEPS, WIDE, TALL)
+
+
+def test_products_that_others_read_and_second_derivatives() -> None:
+    def loss(scan: Any, h: Any, xs: Any, w: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            y = x @ w
+            return dg.sin(y) + h, y
+
+        last, ys = scan(step, h, xs)
+        return (last * ys.sum(axis=0)).sum()
+
+    both_ways(loss, ROWS, STEPS, WIDE)
+
+    def slope(scan: Any, h: Any, w: Any) -> Any:
+        return (dg.grad(lambda w: loss(scan, h, STEPS, w))(w) ** 2).sum()
+
+    both_ways(slope, ROWS, WIDE)
+
+
+def test_gradients_of_batches_of_scans() -> None:
+    def loss(w: Any, h: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            return dg.tanh(x @ w + h), None
+
+        return dg.scan(step, h, STEPS)[0].sum()
+
+    hs = normal(4, 3, 40, seed=15)
+    both = dg.vmap(dg.grad(loss, (0, 1)), in_axes=(None, 0))
+    found = check_modes(both, WIDE, hs)
+    for i in range(4):
+        for a, b in zip(found, dg.grad(loss, (0, 1))(WIDE, hs[i]), strict=True):
+            np.testing.assert_allclose(a.numpy()[i], b.numpy(), rtol=1e-4, atol=1e-5)
