@@ -38,14 +38,14 @@ class NumpyBackend:
 
     def run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """One op on arrays; computed results are row-major."""
+        return quietly(self._run, prim, arrays, params)
+
+    def _run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
         if prim.name in CLAIMED and not prim.aliases:
             kernel = claimed(prim.name, *[a.dtype for a in arrays])
             out = None if kernel is None else kernel(*arrays, **params)
             if out is not None:
                 return out
-        return quietly(self._run, prim, arrays, params)
-
-    def _run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
         if prim.kind is ELEMENTWISE:
             key = (prim.name, *(a.dtype for a in arrays))
             dtypes = self._native.get(key, ())

@@ -18,10 +18,20 @@ class _Quiet(threading.local):
     def __init__(self) -> None:
         self.context = contextvars.copy_context()
         self.context.run(np.seterr, all="ignore")
+        for prepare in _preparations:
+            self.context.run(prepare)
         self.busy = False
 
 
+_preparations: list[Callable[[], Any]] = []
 _quiet = _Quiet()
+
+
+def prepare(what: Callable[[], Any]) -> None:
+    """Has `what` run in the context of kernels, in each thread, before the next kernel."""
+    global _quiet
+    _preparations.append(what)
+    _quiet = _Quiet()
 
 
 def quietly(fn: Callable[..., Any], *args: Any) -> Any:

@@ -25,7 +25,7 @@ from dualgraph.eager.tensor import Tensor
 if not api.available() or os.environ.get("DUALGRAPH_QUICK") == "0":
     pytest.skip("there is no quick path", allow_module_level=True)
 
-from dualgraph.backends.native.quick import plans
+from dualgraph.backends.native.quick import blocks, plans
 
 OFTEN = 2 * plans.HOT + 2  # calls after which a kernel is in use
 SHAPES = [
@@ -464,3 +464,81 @@ def test_no_recipe_leaks():
     after = [sys.getrefcount(h) for h in held]
     assert all(abs(a - b) < 20 for a, b in zip(after, before, strict=True)), (before, after)
     assert memory_in_use() - bytes_ < 2_000_000
+
+
+# --- the caching allocator -------------------------------------------------------------------------
+
+
+def test_blocks_of_large_results_are_used_again():
+    x = dg.ones(300_000)
+    for _ in range(OFTEN):
+        x * 2.0
+    before = blocks.statistics()
+    places = {(x * 2.0)._data.ctypes.data for _ in range(50)}
+    after = blocks.statistics()
+    assert len(places) <= 2 and after["hits"] >= before["hits"] + 48
+    assert after["misses"] <= before["misses"] + 2
+    kept = [x * float(i) for i in range(4)]
+    assert [float(k._data[7]) for k in kept] == [0.0, 1.0, 2.0, 3.0]
+    assert len({k._data.ctypes.data for k in kept}) == 4
+    assert all(k._data.ctypes.data % 64 == 0 for k in kept)
+
+
+def test_results_through_numpy_are_recycled_too_and_users_arrays_are_not():
+    x = dg.ones(200, 300)
+    row = dg.ones(300)
+    out = x + row
+    assert blocks.handler_name(out._data) == "dualgraph" and out._data.flags.owndata
+    assert blocks.handler_name(np.ones(100_000)) == "default_allocator"
+
+
+def test_memory_of_zeros_is_zero_though_it_was_used():
+    run = blocks.in_context
+    dirty = run(np.full, 50_000, 7.0)
+    del dirty
+    zeros = run(np.zeros, 50_000)
+    assert not zeros.any()
+    grown = run(np.full, 20_000, 3.0)
+    run(lambda: grown.resize(90_000, refcheck=False))
+    assert (grown[:20_000] == 3).all() and not grown[20_000:].any()
+
+
+def test_the_allocator_keeps_no_more_than_its_limit_and_lets_idle_blocks_go():
+    x = dg.ones(2_000_000)
+    many = [x * 1.5 for _ in range(OFTEN)]
+    del many
+    gc.collect()
+    figures = blocks.statistics()
+    assert 0 < figures["cached"] <= figures["limit"]
+    blocks.release()
+    assert blocks.statistics()["cached"] == 0
+    small = dg.ones(100_000)
+    y = x * 1.5
+    del y
+    for _ in range(3 * blocks.LOOK):
+        small * 1.5
+    assert blocks.statistics()["cached"] < 2_000_000
+
+
+def test_arrays_freed_in_other_threads_and_processes():
+    x = dg.ones(100_000)
+    made = [x * float(i) for i in range(64)]
+
+    def work():
+        for _ in range(200):
+            y = x * 3.0
+            assert float(y._data[5]) == 3.0
+            with contextlib.suppress(IndexError):
+                made.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if hasattr(os, "fork") and sys.version_info < (3, 12):  # newer ones warn of threads
+        child = os.fork()
+        if child == 0:
+            y = x * 3.0
+            os._exit(0 if float(y._data[5]) == 3.0 else 1)
+        assert os.waitpid(child, 0)[1] == 0

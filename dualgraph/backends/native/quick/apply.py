@@ -26,6 +26,7 @@ from ..glue.capi import (
     store_i64,
     store_ptr,
 )
+from .memory import new_array
 from .tape import is_number, new_tensor, record
 
 
@@ -236,17 +237,11 @@ def run_kernel(plan: ptr, kernel: ptr, arrays: ptr, count: i64, widest: ptr) -> 
     size = size_of(widest)
     if size > load_i64(plan, n.PLAN_LIMIT):
         return o.DECLINE
-    descr = load_ptr(plan, n.PLAN_DESCR)
-    c.Py_IncRef(descr)
-    out = c.PyArray_NewFromDescr(
-        o.NDARRAY,
-        descr,
+    out = new_array(
+        load_ptr(plan, n.PLAN_DESCR),
         load_i32(widest, n.A_NDIM),
         load_ptr(widest, n.A_DIMS),
-        None,
-        None,
-        0,
-        None,
+        size * load_i64(plan, n.PLAN_ITEMSIZE),
     )
     if out is None:
         return None

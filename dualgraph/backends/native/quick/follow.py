@@ -21,6 +21,7 @@ from ..glue.capi import (
     store_ptr,
 )
 from .apply import operand_code, tape_switch, tracked
+from .memory import new_array
 from .objects import held, item
 from .tape import new_tensor, record, version_cell
 
@@ -112,15 +113,11 @@ def fold(recipe: ptr, x: ptr) -> ptr:
     array = load_ptr(x, n.T_DATA)
     if (load_i32(array, n.A_FLAGS) & n.PLAIN) != n.PLAIN:
         return o.DECLINE
-    out = c.PyArray_NewFromDescr(
-        o.NDARRAY,
-        held(load_ptr(recipe, n.RECIPE_DESCR)),
+    out = new_array(
+        load_ptr(recipe, n.RECIPE_DESCR),
         load_i64(recipe, n.RECIPE_NDIM),
         load_ptr(recipe, n.RECIPE_DIMS),
-        None,
-        None,
-        0,
-        None,
+        load_i64(recipe, n.RECIPE_BYTES),
     )
     if out is None:
         return None

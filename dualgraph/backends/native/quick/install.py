@@ -16,6 +16,7 @@ from ....core.prim import REGISTRY, Dispatch, Prim
 from ....core.types import TensorType
 from ....eager.operators import ELEMENTWISE_OPERATORS
 from ....eager.tensor import Tensor
+from ...silence import prepare
 from ..glue import (
     FASTCALL,
     HEADER,
@@ -30,7 +31,20 @@ from ..glue import (
     present,
     slot_offset,
 )
-from . import apply, calls, follow, objects, place, place_slow, plans, probe, recipes, tape
+from . import (
+    apply,
+    blocks,
+    calls,
+    follow,
+    memory,
+    objects,
+    place,
+    place_slow,
+    plans,
+    probe,
+    recipes,
+    tape,
+)
 
 LONG = 1 << 15  # elements from which the interpreter's lock is given up
 
@@ -67,6 +81,7 @@ def glue_numbers() -> dict[str, int]:
         "N_SEQ": (TapeNode, "seq"), "N_HOOKS": (TapeNode, "hooks"), "N_RELEASED": (TapeNode, "released"),
     }  # fmt: skip
     return {
+        **blocks.numbers(),
         **{name: slot_offset(Tensor, slot) for name, slot in tensor.items()},
         **{name: slot_offset(owner, slot) for name, (owner, slot) in entry.items()},
         **{f"A_{name}": offset for name, offset in array_offsets().items()},
@@ -94,6 +109,7 @@ def glue_numbers() -> dict[str, int]:
 def glue_objects() -> dict[str, Any]:
     """What ``o.NAME`` means in the glue of this package."""
     return {
+        "BLOCKS": blocks.STATE, "HANDLER": blocks.CAPSULE,
         "TENSOR": Tensor, "NDARRAY": np.ndarray, "TENSOR_TYPE": TensorType, "TAPE_NODE": TapeNode,
         "FLOAT": float, "INT": int, "BOOL": bool, "NONE": None, "TRUE": True, "FALSE": False, "ZERO": 0,
         "CPU": CPU, "STATE": state, "DECLINE": object(), "MEMORY": np.zeros(4, dtype=np.int64),
@@ -111,10 +127,11 @@ def install() -> None:
     text, of_operators = _trampolines()
     where = place if present("PyFrame_GetLasti") else place_slow
     library = Library(
-        objects, tape, where, apply, follow, calls, probe, text,
+        objects, memory, tape, where, apply, follow, calls, probe, text,
         objects=glue_objects() | of_operators, numbers=glue_numbers(),
     )  # fmt: skip
     _check(library)
+    prepare(blocks.install(library))
     for prim in REGISTRY.values():
         for key, plan in prim.plans.items():
             plans.enter(prim, key, plan)

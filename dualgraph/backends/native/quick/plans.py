@@ -26,6 +26,7 @@ class Record(ctypes.Structure):
         ("run", ctypes.c_void_p),  # a Python function of arrays
         ("dtype", ctypes.c_void_p),  # of the result
         ("descr", ctypes.c_void_p),  # NumPy's
+        ("itemsize", ctypes.c_int64),
         ("limit", ctypes.c_int64),  # more elements than these are left to Python, which splits them
         ("numbers", ctypes.c_int8 * OPERANDS),  # what a Python number becomes; 0: it is a tensor
         ("native", ctypes.c_int8),  # whether there are kernels
@@ -50,7 +51,7 @@ class Kept:
         record.native = has_kernel(prim, plan.operands)
         record.run = id(plan.run)
         record.dtype = id(plan.dtype)
-        record.descr = id(plan.dtype.numpy)
+        record.descr, record.itemsize = id(plan.dtype.numpy), plan.dtype.itemsize
         record.taped = prim.vjp_rule is not None and plan.dtype.is_inexact
         record.reads_out = prim.reads_out
         for i, (dtype, number) in enumerate(zip(plan.operands, plan.scalars, strict=True)):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..glue.capi import c, i64, load_ptr, n, o, ptr, store_ptr
+from ..glue.capi import c, i64, load_ptr, n, o, ptr, stack, store_i64, store_ptr
 from .apply import tape_switch
+from .memory import new_array
 from .objects import held
 from .tape import edge_of, new_tensor, new_type
 
@@ -19,3 +20,10 @@ def probe(self: ptr, args: ptr, count: i64) -> ptr:
     store_ptr(made, n.ITEMS + 16, edge_of(x))
     store_ptr(made, n.ITEMS + 24, held(o.TRUE if tape_switch() == 1 else o.FALSE))
     return made
+
+
+def probe_memory(self: ptr, dtype: ptr) -> ptr:
+    """A large array of a NumPy dtype of 8 bytes."""
+    dims = stack(8)
+    store_i64(dims, 0, n.SMALL)
+    return new_array(dtype, 1, dims, 8 * n.SMALL)

@@ -47,6 +47,7 @@ class Recipe(ctypes.Structure):
         ("dims", ctypes.c_void_p),
         ("strides", ctypes.c_void_p),
         ("descr", ctypes.c_void_p),
+        ("bytes", ctypes.c_int64),
         ("kernel", ctypes.c_void_p),  # of a reduction
         ("sizes", ctypes.c_void_p),
         ("extent", ctypes.c_int64),
@@ -125,7 +126,7 @@ def _folding(prim: Prim, generic: Recipe, x: Tensor, params: dict[str, Any], out
     recipe = Recipe.from_buffer_copy(generic)
     recipe.kind, recipe.kernel, recipe.extent, recipe.scratch = FOLD, kernel, extent, 8 * scratch
     recipe.sizes, recipe.ndim, recipe.dims = address_of(given), out.ndim, address_of(dims)
-    recipe.descr = id(out.dtype.numpy)
+    recipe.descr, recipe.bytes = id(out.dtype.numpy), out._data.nbytes
     recipe.keep = (*generic.keep, given, dims)
     return recipe
 
