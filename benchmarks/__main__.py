@@ -16,8 +16,11 @@ from .workloads import WORKLOADS
 PACKAGES = ("torch", "jax", "numexpr", "numba", "llvmlite")
 
 
-def milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{1e3 * seconds:.4g}"
+def shown(value: float | None, unit: str) -> str:
+    """A time in ms, an amount of memory in MB."""
+    if value is None:
+        return "-"
+    return f"{1e3 * value:.4g} ms" if unit == "seconds" else f"{value / 1e6:.4g} MB"
 
 
 def share(row: dict[str, Any], bandwidth: float, peak: float) -> str:
@@ -31,13 +34,13 @@ def share(row: dict[str, Any], bandwidth: float, peak: float) -> str:
 
 def table(rows: list[dict[str, Any]], bandwidth: float, peak: float) -> str:
     lines = [
-        "| workload | ours, ms | best peer, ms | peer | ratio | must | aim | limit |",
+        "| workload | ours | best peer | peer | ratio | must | aim | limit |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
         lines.append(
-            f"| {r['workload']} | {milliseconds(r['ours'])} | {milliseconds(r['peer_seconds'])} "
+            f"| {r['workload']} | {shown(r['ours'], r['unit'])} | {shown(r['peer_value'], r['unit'])} "
             f"| {r['best_peer'] or '-'} | {ratio} | {r['must']} | {r['aim']} | {share(r, bandwidth, peak)} |"
         )
     return "\n".join(lines)
@@ -51,10 +54,10 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     shown = [r for r in rows if r["ratio"]]
-    figure, axes = plt.subplots(figsize=(9, 0.3 * len(shown) + 1.5))
+    figure, axes = plt.subplots(figsize=(10, 0.3 * len(shown) + 1.5))
     axes.barh([r["workload"] for r in shown], [r["ratio"] for r in shown])
     axes.axvline(1.0, color="black", linewidth=1)
-    axes.set_xlabel("best peer's time over ours")
+    axes.set_xlabel("best peer's time (or memory) over ours")
     axes.invert_yaxis()
     figure.tight_layout()
     figure.savefig(path, dpi=120)
@@ -85,7 +88,7 @@ def main() -> None:
         rows.append(row)
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
         print(
-            f"{workload.name:45} {milliseconds(row['ours']):>10} ms   {ratio:>6} x {row['best_peer']}",
+            f"{workload.name:60} {shown(row['ours'], row['unit']):>12}   {ratio:>6} x {row['best_peer']}",
             flush=True,
         )
     versions = {}

@@ -8,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 from .spec import OURS, PEERS, Workload
@@ -21,15 +22,17 @@ def installed(contestant: str) -> bool:
 
 
 class Contestant:
-    """A worker process, and the times it has given."""
+    """A worker process, and the times it has given. What it keeps on disk goes to the folder `kept`."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, kept: str | None = None) -> None:
         self.name = name
         self.threads = threads
-        self.medians: list[float] = []
-        self.info: dict[str, Any] = {}
+        self.values: list[float] = []
         self.error = ""
         env = dict(os.environ)
+        if kept is not None:
+            for var in ("DUALGRAPH_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR"):
+                env[var] = kept
         for var in (
             "OMP_NUM_THREADS",
             "OPENBLAS_NUM_THREADS",
@@ -66,7 +69,7 @@ class Contestant:
     def turn(self, seconds: float) -> None:
         reply = self.ask(do="time", seconds=seconds)
         if reply and not self.error:
-            self.medians.append(reply["median"])
+            self.values.append(reply["median"])
 
     def stop(self) -> None:
         if self.process.stdin is not None:
@@ -82,42 +85,68 @@ def run(
 ) -> dict[str, Any]:
     """Times one workload: every contestant and number of threads in a process of its own, in turns."""
     names = [c for c in (*OURS, *PEERS) if c in workload.build and c not in skip and installed(c)]
-    contestants = [Contestant(name, n) for name in names for n in threads]
+    rounds = _in_turns if workload.measure == "call" else _fresh
+    done = rounds(workload, turns, seconds, [(name, n) for name in names for n in threads])
+    best: dict[str, dict[str, Any]] = {}
+    for c in done:
+        if c.error or not c.values:
+            best.setdefault(c.name, {"error": c.error or "no time"})
+            continue
+        row = {"value": statistics.median(c.values), "threads": c.threads}
+        if "value" not in best.get(c.name, {}) or row["value"] < best[c.name]["value"]:
+            best[c.name] = row
+    return summary(workload, best)
+
+
+def _in_turns(
+    workload: Workload, turns: int, seconds: float, names: list[tuple[str, int]]
+) -> list[Contestant]:
+    contestants = [Contestant(*name) for name in names]
     try:
         for c in contestants:
-            c.info = c.ask(do="prepare", workload=workload.name)
+            c.ask(do="prepare", workload=workload.name)
         for _ in range(turns):
             for c in contestants:
                 c.turn(seconds)
     finally:
         for c in contestants:
             c.stop()
-    best: dict[str, dict[str, Any]] = {}
-    for c in contestants:
-        if c.error or not c.medians:
-            best.setdefault(c.name, {"error": c.error or "no time"})
-            continue
-        row = {
-            "seconds": statistics.median(c.medians), "threads": c.threads,
-            "first": c.info.get("first"), "growth": c.info.get("growth"),
-        }  # fmt: skip
-        if "seconds" not in best.get(c.name, {}) or row["seconds"] < best[c.name]["seconds"]:
-            best[c.name] = row
-    return summary(workload, best)
+    return contestants
+
+
+def _fresh(
+    workload: Workload, turns: int, _: float, names: list[tuple[str, int]]
+) -> list[Contestant]:
+    """A process for each turn, with nothing kept, or (if the row is "warm") what a run before has kept."""
+    done: dict[tuple[str, int], Contestant] = {}
+    what = "memory" if workload.measure == "memory" else "first"
+    for _ in range(turns):
+        for name in names:
+            with tempfile.TemporaryDirectory(prefix="benchmark-") as kept:
+                for _ in range(2 if workload.measure == "warm" and name[0] in OURS else 1):
+                    c = Contestant(*name, kept)
+                    reply = c.ask(do="prepare", workload=workload.name)
+                    c.stop()
+                value = reply.get(what)
+                first = done.setdefault(name, c)
+                first.error = first.error or c.error
+                first.values += [] if value is None else [value]
+    return list(done.values())
 
 
 def summary(workload: Workload, best: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A row of the table: our time, the best peer's, and their ratio."""
+    """A row of the table: our time (or bytes), the best peer's, and their ratio."""
     peers = {
-        n: b["seconds"]
+        n: b["value"]
         for n, b in best.items()
-        if n in workload.against and n not in OURS and "seconds" in b
+        if n in workload.against and n not in OURS and "value" in b
     }
-    mine = best.get(workload.mine, {}).get("seconds")
+    mine = best.get(workload.mine, {}).get("value")
     rival = min(peers, key=lambda n: peers[n], default=None)
     ratio = peers[rival] / mine if rival and mine else None
     return {
         "workload": workload.name, "ours": mine, "mine": workload.mine, "best_peer": rival,
-        "peer_seconds": peers.get(rival) if rival else None, "ratio": ratio, "must": workload.must, "aim": workload.aim,
+        "peer_value": peers.get(rival) if rival else None, "ratio": ratio, "must": workload.must, "aim": workload.aim,
+        "unit": "bytes" if workload.measure == "memory" else "seconds", "measure": workload.measure,
         "nbytes": workload.nbytes, "flops": workload.flops, "all": best,
     }  # fmt: skip

@@ -20,6 +20,10 @@ class Workload:
     ``build`` makes the measured call for each contestant that takes part. ``against`` names the peers
     that the ratio is taken over, ``mine`` which of our modes is held against them; ``nbytes`` and ``flops``
     are the least memory traffic and arithmetic of one call, for the distance to the machine's limit.
+    ``measure``: the time of a "call" in the long run; or, in a fresh process each time, that of the "first" two
+    calls, the second of which runs what was compiled, with nothing kept from earlier runs; the same with our
+    kernels kept from a run before ("warm"); or the bytes by which resident memory has grown after building
+    and three calls, at its highest ("memory").
     """
 
     name: str
@@ -30,7 +34,7 @@ class Workload:
     against: tuple[str, ...] = PEERS
     nbytes: float = 0.0
     flops: float = 0.0
-    dtype: str = "float32"
+    measure: str = "call"
     quick: bool = True
 
 

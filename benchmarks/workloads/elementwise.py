@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..spec import Build, Call, Workload, compiled, jax_build, torch_like
+from . import numba_loops
 
 RNG = np.random.default_rng(0)
 
@@ -49,6 +50,7 @@ def _chain(n: int) -> dict[str, Build]:
         **jax_build(jax_call),
         "numpy": numpy_call,
         "numexpr": numexpr_call,
+        "numba": numba_loops.chain(lambda: _arrays(n, "float32", 2)),
     }
 
 
@@ -79,9 +81,13 @@ def _black_scholes(n: int) -> dict[str, Build]:
 
         args = [jnp.asarray(a) for a in data()]
         fn = jax.jit(lambda s, k, t: price(jnp, jax.scipy.special.erf, s, k, t))
-        return lambda: fn(*args)[0].block_until_ready()
+        return lambda: jax.block_until_ready(fn(*args))
 
-    return {**torch_like(shared), **jax_build(jax_call)}
+    return {
+        **torch_like(shared),
+        **jax_build(jax_call),
+        "numba": numba_loops.black_scholes(data),
+    }
 
 
 def _softmax_layer_norm(rows: int, columns: int) -> dict[str, Build]:
@@ -152,7 +158,12 @@ def _stencil(n: int, steps: int) -> dict[str, Build]:
 
         return heat
 
-    return {**torch_like(shared), **jax_build(jax_call), "numpy": numpy_call}
+    return {
+        **torch_like(shared),
+        **jax_build(jax_call),
+        "numpy": numpy_call,
+        "numba": numba_loops.heat(lambda: RNG.standard_normal((n, n)), steps),
+    }
 
 
 WORKLOADS = [

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..spec import Call, Workload, compiled, torch_like
+from .jax_steps import resnet18 as jax_resnet18
 
 RNG = np.random.default_rng(0)
 
@@ -59,6 +60,11 @@ def _inference(ns: Any, mode: str) -> Call:
 
 WORKLOADS = [
     Workload(
-        "ResNet-18 inference, batch 1", torch_like(_inference), 1.0, 1.3, flops=3.64e9, quick=False
+        "ResNet-18 inference, batch 1",
+        {**torch_like(_inference), "jax": jax_resnet18},
+        1.0,
+        1.3,
+        flops=3.64e9,
+        quick=False,
     ),
 ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 
 from ..spec import Build, Call, Workload, compiled, torch_like
+from .jax_steps import ADAM, ADAMW, SGD, gpt, lenet, lstm, mlp, training
 
 RNG = np.random.default_rng(0)
 
@@ -112,60 +112,6 @@ def _lstm(ns: Any, mode: str, steps: int = 50, batch: int = 32, width: int = 256
     return step_of(ns, mode, whole, optimizer, x, y, nn.functional.mse_loss)
 
 
-def _jax_mlp(batch: int, adam: bool) -> Build:
-    def make(_: str) -> Call:
-        import jax
-        import jax.numpy as jnp
-
-        sizes = [784, 512, 512, 10]
-        params = [
-            (
-                jnp.asarray(RNG.standard_normal((a, b)).astype("float32") * a**-0.5),
-                jnp.zeros(b, "float32"),
-            )
-            for a, b in itertools.pairwise(sizes)
-        ]
-        x, y = (
-            jnp.asarray(RNG.standard_normal((batch, 784)).astype("float32")),
-            jnp.asarray(RNG.integers(0, 10, batch)),
-        )
-
-        def loss_of(params: Any) -> Any:
-            h = x
-            for w, b in params[:-1]:
-                h = jax.nn.relu(h @ w + b)
-            logits = jax.nn.log_softmax(h @ params[-1][0] + params[-1][1])
-            return -jnp.take_along_axis(logits, y[:, None], 1).mean()
-
-        zeros = jax.tree.map(jnp.zeros_like, params)
-        state = [params, zeros, zeros, jnp.float32(0)]
-
-        @jax.jit
-        def step(params: Any, m: Any, v: Any, t: Any) -> Any:
-            loss, g = jax.value_and_grad(loss_of)(params)
-            if not adam:
-                return loss, jax.tree.map(lambda p, g: p - 0.01 * g, params, g), m, v, t
-            t = t + 1
-            m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
-            v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-            scale = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-            return (
-                loss,
-                jax.tree.map(lambda p, m, v: p - scale * m / (jnp.sqrt(v) + 1e-8), params, m, v),
-                m,
-                v,
-                t,
-            )
-
-        def call() -> None:
-            loss, *state[:] = step(*state)
-            loss.block_until_ready()
-
-        return call
-
-    return make
-
-
 def _workload(
     name: str, make: Any, must: float, aim: float, jax: Build | None = None, quick: bool = True
 ) -> list[Workload]:
@@ -178,10 +124,36 @@ def _workload(
     ]
 
 
+def _once(name: str, make: Any, must: float, aim: float, jax: Build, measure: str) -> Workload:
+    """A row that is not the time of a call in the long run; see `Workload.measure`."""
+    build = {**torch_like(make), "jax": jax}
+    peers = ("jax", "torch.compile") if measure != "memory" else ("torch", "jax")
+    wanted = ("dualgraph", *peers)
+    quick = make is _lenet and measure == "first"
+    return Workload(
+        f"{name}, {NAMES[measure]}", {k: build[k] for k in wanted}, must, aim, measure=measure,
+        against=peers, quick=quick,
+    )  # fmt: skip
+
+
+NAMES = {
+    "first": "first call until in use, nothing kept",
+    "warm": "first call until in use, kernels kept from a run before",
+    "memory": "growth of resident memory",
+}
+_STEPS: list[tuple[str, Any, Build]] = [
+    ("MLP step, batch 64, SGD", _mlp(64, False), training(mlp(64), SGD)),
+    ("LeNet step, batch 64, Adam", _lenet, training(lenet, ADAM)),
+    ("GPT block step, AdamW", _gpt, training(gpt, ADAMW)),
+]
+
 WORKLOADS = [
-    *_workload("MLP step, batch 64, SGD", _mlp(64, False), 1.3, 2, _jax_mlp(64, False)),
-    *_workload("MLP step, batch 512, Adam", _mlp(512, True), 1.3, 2, _jax_mlp(512, True)),
-    *_workload("LeNet step, batch 64, Adam", _lenet, 1.5, 3),
-    *_workload("GPT block step, AdamW", _gpt, 1.2, 1.5, quick=False),
-    *_workload("LSTM step", _lstm, 1.3, 2, quick=False),
+    *_workload("MLP step, batch 64, SGD", _mlp(64, False), 1.3, 2, training(mlp(64), SGD)),
+    *_workload("MLP step, batch 512, Adam", _mlp(512, True), 1.3, 2, training(mlp(512), ADAM)),
+    *_workload("LeNet step, batch 64, Adam", _lenet, 1.5, 3, training(lenet, ADAM)),
+    *_workload("GPT block step, AdamW", _gpt, 1.2, 1.5, training(gpt, ADAMW), quick=False),
+    *_workload("LSTM step", _lstm, 1.3, 2, training(lstm, SGD), quick=False),
+    *[_once(n, make, 1.0, 3, jax, "first") for n, make, jax in _STEPS],
+    *[_once(n, make, 5, 20, jax, "warm") for n, make, jax in _STEPS],
+    *[_once(n, make, 1.0, 1.5, jax, "memory") for n, make, jax in _STEPS],
 ]
