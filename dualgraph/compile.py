@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ from .core import dtypes as dt
 from .core.constant import exact
 from .core.context import state
 from .core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe, user_location
+from .core.heap import give_back
 from .core.trees import TreeDef, flatten
+from .core.workers import Workers
 from .eager.tensor import Tensor
 from .passes.memory import as_bytes
 from .program import MISMATCH, Program
@@ -26,8 +28,9 @@ from .static.graph import Graph
 from .tracing import resume, trace
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
+MUCH = 1 << 23  # bytes of values from which freed memory is worth giving back
 MAX_PROGRAMS = 64  # specialisations of one function
 MAX_KINDS = 1024  # kinds of arguments that are told apart
 MAX_PATHS = 16  # paths through the code, and states, for one kind of arguments
@@ -36,18 +39,7 @@ MAX_TRIES = 2  # programs tried on one call before it goes on eagerly
 
 PLAIN = {Tensor, bool, int, float, str, type(None), np.ndarray}  # argument types that are leaves
 
-_worker: ThreadPoolExecutor | None = None
-_worker_lock = threading.Lock()
-
-
-def _background(job: Callable[[], None]) -> Future[None]:
-    global _worker
-    with _worker_lock:
-        if _worker is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            _worker = ThreadPoolExecutor(1, thread_name_prefix="dualgraph-compile")
-        return _worker.submit(job)
+_background = Workers("dualgraph-compile", 1)
 
 
 @dataclass(slots=True)
@@ -220,9 +212,9 @@ class Compiled:
     def _build(self, program: Program) -> None:
         """Makes a program ready, now or beside the calls."""
         if self._wait:
-            program.build()
+            _ready(program)
         else:
-            self._jobs.append(_background(program.build))
+            self._jobs.append(_background.submit(lambda: _ready(program)))
 
     def _refused(
         self, entry: Entry, refusals: list[str], where: Any, left: Left | None = None
@@ -305,6 +297,13 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {self._captured_function!r}>"
+
+
+def _ready(program: Program) -> None:
+    """Makes a program ready, and gives back the memory that the eager run has left."""
+    program.build()
+    if sum(v.type.nbytes for n in program.captured.nodes for v in n.outputs) > MUCH:
+        give_back()
 
 
 def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
 
-from ...core.forks import busy, forget
+from ...core.workers import Workers
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Future
 
 THREADS = 4  # at most
 
@@ -28,53 +28,17 @@ class Generators:
     def __init__(self, machine: Callable[[], Any]) -> None:
         self._machine = machine
         self._local = threading.local()
-        self._executors: tuple[Executor, Executor] | None = None
-        self._lock = threading.Lock()
-        forget(self._reset)
-
-    def _reset(self) -> None:
-        self._executors = None
-
-    def _made(self) -> tuple[Executor, Executor]:
-        with self._lock:
-            if self._executors is None:
-                from concurrent.futures import ThreadPoolExecutor
-
-                count = min(THREADS, os.cpu_count() or 1)
-                self._executors = (
-                    ThreadPoolExecutor(count, thread_name_prefix="dualgraph-codegen"),
-                    ThreadPoolExecutor(1, thread_name_prefix="dualgraph-cache"),
-                )
-            return self._executors
+        self._workers = Workers("dualgraph-codegen", min(THREADS, os.cpu_count() or 1))
+        self._writer = Workers("dualgraph-cache", 1)
 
     def start(self, text: str) -> Future[Any]:
         """Begins to make object code of IR text; `finished` gives it. Raises RuntimeError for bad IR."""
         module = llvm.parse_assembly(text, context=llvm.create_context())
-        return self._submit(0, lambda: self._generate(module))
+        return self._workers.submit(lambda: self._generate(module))
 
     def later(self, job: Callable[[], None]) -> None:
         """Runs a job that nobody waits for, such as writing a file."""
-        self._submit(1, job)
-
-    def _submit(self, which: int, job: Callable[[], Any]) -> Future[Any]:
-        def work() -> Any:
-            try:
-                return job()
-            finally:
-                busy.end()
-
-        busy.begin()
-        try:
-            return self._made()[which].submit(work)
-        except RuntimeError:  # the interpreter shuts down: no new threads
-            from concurrent.futures import Future
-
-            done: Future[Any] = Future()
-            try:
-                done.set_result(work())
-            except Exception as error:
-                done.set_exception(error)
-            return done
+        self._writer.submit(job)
 
     def _generate(self, module: Any) -> Any:
         """A memory buffer of LLVM's, or the object code itself."""
