@@ -133,7 +133,7 @@ class Compiled:
 
     def _remember(self, program: Program, args: tuple[Any, ...]) -> None:
         """Lets calls like this one go straight to their program from now on."""
-        if self._backend != "numpy" and hot.ready(Compiled, Compiled._run_hot, _background):
+        if self._backend != "numpy" and hot.ready(Compiled, Compiled._run_hot, _background.submit):
             record = hot.record_of(program, args)
             if record is not None:
                 self._hot = (record, *self._hot)[: hot.MOST]
