@@ -285,3 +285,74 @@ def test_gradients_through_a_loop_with_a_limit(threads: int) -> None:
         eager = f(x)
         fn(x)
         assert bytes_of(fn(x)) == bytes_of(eager)
+
+
+# --- ops that look at indexes, states and scores -----------------------------------------------------
+
+
+def test_an_index_out_of_range_stops_the_program_and_changes_nothing() -> None:
+    table, seen = dg.randn(6, 80), dg.zeros(3)
+
+    def f(at: Any, x: Any) -> Any:
+        nonlocal seen
+        rows = table[at] * 2
+        seen += 1
+        return rows + x, dg.take_along_axis(x, at[:, None], axis=1)
+
+    fn = dg.compile(f, wait=True)
+    x, good = dg.randn(4, 80), dg.tensor([0, 5, -6, 2])
+    table_before = table.numpy().copy()
+    expected = bytes_of(f(good, x))
+    fn(good, x)
+    assert bytes_of(fn(good, x)) == expected
+    assert actions_of(fn) == ["NativeAction"]
+    before = seen.numpy().copy()
+    for bad in (6, -7):
+        with pytest.raises(
+            dg.BoundsError if hasattr(dg, "BoundsError") else IndexError, match=str(bad)
+        ):
+            fn(dg.tensor([0, bad, 1, 1]), x)
+        assert np.array_equal(seen.numpy(), before)
+        assert bytes_of(fn(good, x)) == expected
+        before = seen.numpy().copy()
+    assert np.array_equal(table.numpy(), table_before)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_lookups_sums_and_random_numbers_are_native(threads: int) -> None:
+    dg.set_num_threads(threads)
+
+    def f(table: Any, at: Any, x: Any) -> Any:
+        picked = table[at]
+        added = (
+            dg.zeros(50, 96).index_add(0, at, picked) if hasattr(dg.Tensor, "index_add") else picked
+        )
+        padded = dg.nn.functional.pad(x, (1, 2))
+        return picked, added, padded, dg.nn.functional.dropout(x, 0.5, True)
+
+    fn = dg.compile(f, wait=True)
+    at = dg.from_numpy(np.random.default_rng(0).integers(0, 50, 300))
+    table, x = dg.randn(50, 96), dg.randn(70, 90)
+    for call in (f, fn, fn):
+        dg.manual_seed(9)
+        found = bytes_of(call(table, at, x))
+        expected = found if call is f else expected
+        assert found == expected
+    assert actions_of(fn).count("NativeAction") >= 1
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_and_its_gradient_run_in_the_program(causal: bool) -> None:
+    def loss(q: Any, k: Any, v: Any) -> Any:
+        out = dg.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return (out * out).sum()
+
+    f = dg.grad(loss, (0, 1, 2))
+    q, k, v = (dg.randn(3, 5, 70, 16) for _ in range(3))
+    expected = bytes_of(f(q, k, v))
+    for n in (1, 2, 3):
+        dg.set_num_threads(n)
+        fn = dg.compile(f, wait=True)
+        fn(q, k, v)
+        assert bytes_of(fn(q, k, v)) == expected
+        assert actions_of(fn) == ["NativeAction"]

@@ -16,7 +16,7 @@ from ...static.graph import Graph
 from .addresses import address_of
 from .team.program import Writer
 from .team.room import Room
-from .team.spots import ZERO_WORD, NotNative, Ref, Spot
+from .team.spots import ZERO_WORD, Check, NotNative, Ref, Spot
 from .writing import new_room, write_node
 
 WriteLoop = Callable[["Frame", Node, dict[str, Any]], None]
@@ -75,7 +75,10 @@ class Frame:
         """Runs the kernels of a room."""
         self.w.room = max(self.w.room, room.bytes)
         for kernel in room.kernels:
-            self.w.kernel(kernel)
+            if isinstance(kernel, Check):
+                self.w.check(kernel)
+            else:
+                self.w.kernel(kernel)
 
     def copy(self, out: Spot, x: Spot) -> None:
         """Copies x to `out`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...core.dtypes import bfloat16
 from ...core.node import Node
-from . import contract, movers
+from . import attention, contract, movers
 from .claims import claimed
 from .movers.strided import move
 from .team.room import Room, writing
@@ -38,6 +38,9 @@ def write_node(node: Node, kernel: Any, operands: Sequence[Spot], results: Seque
         raise NotNative("an op without a native kernel")
     if name in contract.CLAIMED:
         contract.write(name, room, results[0], *operands, **node.params)
+        return room
+    if name in attention.CLAIMED:
+        attention.write(name, room, tuple(results), *operands, **node.params)
         return room
     if name not in movers.CLAIMED:
         raise NotNative("a kernel that Python calls")

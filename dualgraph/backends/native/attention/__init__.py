@@ -32,3 +32,10 @@ def claimed(name: str, *dtypes: Any) -> Callable[..., Any] | None:
     from . import calls
 
     return getattr(calls, name)  # type: ignore[no-any-return]
+
+
+def write(name: str, room: Any, out: Any, *operands: Any, causal: bool, scale: float) -> None:
+    """Writes one of these ops into a native program: its results, then its operands."""
+    from . import calls
+
+    getattr(calls, f"write_{name}")(room, out, *operands, causal=causal, scale=scale)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from math import prod
 from typing import Any
@@ -17,6 +17,9 @@ from ..contract.plan import Cut, Plan, Product, Strided
 from ..contract.product import _starts
 from ..contract.stages import memory
 from ..jit import jit
+from ..team.room import Room
+from ..team.spots import Spot
+from ..team.team import passing
 from ..threads import pool
 from . import backward, forward
 from .code import KEYS, LANES, ROWS, How
@@ -134,6 +137,17 @@ class _Call:
 
         return self.products(sizes)
 
+    def _write(
+        self, room: Room, given: Any, units: int, operands: Sequence[Spot], results: Sequence[Spot]
+    ) -> None:
+        """One call of the kernel in a native program."""
+        function = next(iter(self.call.machine.addresses.values()))
+        words = [function, ctypes.addressof(given), *(s.at for s in (*operands, *results))]
+        room.run(
+            passing(len(words) - 1), words, units, operands, results,
+            scratch=self.memory, work=self.work, keep=(self, given),
+        )  # fmt: skip
+
     def finish_memory(self) -> int:
         """Where the scratch memory of products begins; it comes last."""
         begin = self.memory
@@ -166,6 +180,10 @@ class Forward(_Call):
         self.call = _compiled(forward.emit_forward, "attention", 8, self.how)
         self.units = self.matrices * self.blocks
         self.work = self.matrices * self.queries * self.keys * (self.width + self.values)
+
+    def write(self, room: Room, operands: Sequence[Spot], results: Sequence[Spot]) -> None:
+        """The call in a native program."""
+        self._write(room, self.given, self.units, operands, results)
 
     def __call__(self, pointers: tuple[int, ...]) -> None:
         address = ctypes.addressof(self.given)
@@ -213,14 +231,27 @@ class Backward(_Call):
         self.call = _compiled(backward.emit_backward, "attention_grad", 12, self.how)
         self.work = self.matrices * self.queries * self.keys * (3 * width + 2 * values)
 
+    def _even(self) -> bool:
+        """Whether there is a matrix for each thread, or too little to share."""
+        even = self.matrices % pool.size == 0 or self.matrices >= 4 * pool.size
+        return even or self.work < SPLIT
+
+    def write(self, room: Room, operands: Sequence[Spot], results: Sequence[Spot]) -> None:
+        """The calls in a native program."""
+        whole, by_keys, by_queries = self.given
+        if self._even():
+            self._write(room, whole, self.matrices, operands, results)
+            return
+        self._write(room, by_keys, self.matrices * self.key_blocks, operands, results)
+        self._write(room, by_queries, self.matrices * self.blocks, operands, results)
+
     def __call__(self, pointers: tuple[int, ...]) -> None:
         def part(record: Any, begin: int, end: int, _: int) -> None:
             address = ctypes.addressof(record)
             self.call(address, *pointers, memory("scratch", self.memory), begin, end)
 
         whole, by_keys, by_queries = self.given
-        even = self.matrices % pool.size == 0 or self.matrices >= 4 * pool.size
-        if self.work < SPLIT or even:
+        if self._even():
             _spread(partial(part, whole), self.matrices, self.work)
         else:
             _spread(partial(part, by_keys), self.matrices * self.key_blocks, self.work)
@@ -273,6 +304,28 @@ def attention(
     given = (query, key, value, own if mask else query, *out)
     call(tuple(map(address_of, given)))
     return out
+
+
+def write_attention(
+    room: Room, out: tuple[Spot, ...], query: Spot, key: Spot, value: Spot, *mask: Spot, causal: bool, scale: float
+) -> None:  # fmt: skip
+    """`attention` in a native program."""
+    operands = {"query": query, "key": key, "value": value}
+    own = mask[0] if mask else None
+    call = _call_for(Forward, operands, own, causal, scale)
+    call.write(room, (query, key, value, own or query), out)
+
+
+def write_attention_grad(
+    room: Room, out: tuple[Spot, ...], ct: Spot, query: Spot, key: Spot, value: Spot, lse: Spot, delta: Spot,
+    *mask: Spot, causal: bool, scale: float,
+) -> None:  # fmt: skip
+    """`attention_grad` in a native program."""
+    lse, delta = room.dense(lse), room.dense(delta)
+    operands = {"ct": ct, "query": query, "key": key, "value": value, "lse": lse, "delta": delta}
+    own = mask[0] if mask else None
+    call = _call_for(Backward, operands, own, causal, scale)
+    call.write(room, (ct, query, key, value, lse, delta, own or query), out)
 
 
 def attention_grad(

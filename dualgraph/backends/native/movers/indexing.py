@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from ....core.errors import BoundsError
-from .indexing_code import cells_code, extremes_code, rows_code
-from .kernels import address_of, dense, element_code, share
+from ..team.room import open_room
+from ..team.spots import ZERO_WORD, NotNative, Ref, Spot
+from .indexing_code import bounds_code, cells_code, extremes_code, rows_code
+from .kernels import address_of, dense, element_code, in_order, share
 from .strided import move
 
 Ints = tuple[int, ...]
@@ -94,7 +96,7 @@ def _how(x: Any, values: Any, mode: str, out: Any) -> Any:
 
 
 def _indexes(at: Any) -> bool:
-    return type(at) is np.ndarray and at.dtype in (np.int64, np.int32) and at.size > 0
+    return type(at) in (np.ndarray, Spot) and at.dtype in (np.int64, np.int32) and at.size > 0
 
 
 def _along(x: Any, at: Any, axis: int) -> bool:
@@ -113,22 +115,48 @@ def _listed_code(mode: str, how: Any, places: Places) -> Any:
 
 def _checked(at: Any, size: int) -> Any:
     """The indexes as a row-major list; BoundsError names the first that is out of range."""
+    if type(at) is Spot:
+        return _checked_later(at, size)
     at = np.ascontiguousarray(at, np.int64)
     ends = np.empty(2, np.int64)
     extremes_code()(address_of(at), address_of(ends), at.size)
     low, high = ends.tolist()
     if low < -size or high >= size:
-        bad = high if high >= size else low
-        raise BoundsError(f"index {bad} is out of range for an axis of {size}")
+        raise _out_of_range((0, high if high >= size else low, size))
     return at
 
 
+def _checked_later(at: Spot, size: int) -> Spot:
+    """The same in a native program, which stops there."""
+    room = open_room()
+    if at.dtype != np.int64:
+        raise NotNative("indexes to be cast")
+    at = room.dense(at)
+
+    def look(cell: Any) -> None:
+        fixed = at.at, Ref(ZERO_WORD, address_of(cell)), at.size, size
+        place = Spot(Ref(ZERO_WORD, address_of(cell)), cell.shape, cell.dtype)
+        share(bounds_code(), fixed, 1, at.nbytes, spots=((at,), (place,)), keep=cell)
+
+    room.check(look, _out_of_range)
+    return at
+
+
+def _out_of_range(cell: Any) -> Exception:
+    return BoundsError(f"index {cell[1]} is out of range for an axis of {cell[2]}")
+
+
 def _take(call: Any, x: Any, at: Any, out: Any, p: Places) -> Any:
-    at, x = _checked(at, p.size), np.ascontiguousarray(x)
+    at, x = _checked(at, p.size), in_order(x)
+    spots = (x, at), (out,)
     base, listed, taken = address_of(x), address_of(at), address_of(out)
     if p.outer > 1:
         fixed = base, listed, taken, p.size, p.count, p.inner
-        share(call, fixed, p.outer, 2 * out.nbytes, after=(0, p.inner))
+        share(call, fixed, p.outer, 2 * out.nbytes, after=(0, p.inner), spots=spots)
+        return out
+    if type(out) is Spot:
+        fixed = base, listed, taken, p.size, p.count, p.inner, 0, 1
+        share(call, fixed, p.inner, 2 * out.nbytes, 16, spots=spots)
         return out
     index_bytes, row_bytes = at.nbytes // p.count, out.nbytes // p.count
 
@@ -142,14 +170,13 @@ def _take(call: Any, x: Any, at: Any, out: Any, p: Places) -> Any:
 
 def _put(call: Any, x: Any, at: Any, values: Any, out: Any, p: Places) -> Any:
     """Writes into a copy of x, split where no two threads meet."""
-    at, values = _checked(at, p.size), np.ascontiguousarray(values)
+    at, values = _checked(at, p.size), in_order(values)
     out = move(np.empty(x.shape, x.dtype) if out is None else out, x)
     fixed = address_of(out), address_of(at), address_of(values), p.size, p.count, p.inner
-    work = 2 * values.nbytes
+    work, spots = 2 * values.nbytes, ((at, values), (out,))
     if p.outer > 1:
-        share(call, fixed, p.outer, work, after=(0, p.inner))
-    elif p.inner >= SPLIT:
-        share(call, (*fixed, 0, 1), p.inner, work, 16)
+        share(call, fixed, p.outer, work, after=(0, p.inner), spots=spots)
     else:
-        call(*fixed, 0, p.outer, 0, p.inner)
+        grain = 16 if p.inner >= SPLIT else p.inner
+        share(call, (*fixed, 0, 1), p.inner, work, grain, spots=spots)
     return out

@@ -24,6 +24,25 @@ def extremes_code(w: Writer) -> None:
         b.store(end, w.at(ends, i64(8 * i)), align=8)
 
 
+@kernel(pointers=2, numbers=4)
+def bounds_code(w: Writer) -> None:
+    """``(at, cell, count, size, begin, end)``: cell[0] is 0 if a list has an index out of range, which is cell[1]."""
+    b = w.b
+    at, cell, count, size, _, _ = w.fn.args
+    first = w.word(at, i64(0))
+    with w.loop(count, carried=[first, first]) as turn:
+        x = w.word(at, turn.i)
+        low, high = turn.carried
+        turn.carried = [w.least(low, x), b.select(b.icmp_signed(">", high, x), high, x)]
+    low, high = turn.carried
+    above = b.icmp_signed(">=", high, size)
+    below = b.icmp_signed("<", low, b.sub(i64(0), size))
+    bad = b.or_(above, below)
+    b.store(b.select(bad, i64(0), i64(1)), cell, align=8)
+    b.store(b.select(above, high, low), w.at(cell, i64(8)), align=8)
+    b.store(size, w.at(cell, i64(16)), align=8)
+
+
 def _element(how: Any) -> tuple[ir.Type, int]:
     return (TYPES[how], SIZE[how]) if isinstance(how, str) else (BITS[how], how)
 

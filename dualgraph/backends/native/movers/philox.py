@@ -10,7 +10,8 @@ from ....ops.random import FACTORS, ROUNDS, STEPS
 from .. import ir
 from ..contract.code import Writer, i64
 from ..llvm_parts import I32, I64
-from .kernels import LANES, address_of, dense, kernel, share
+from ..team.spots import Spot
+from .kernels import LANES, address_of, dense, in_order, kernel, share
 
 WORDS = 4  # of a block
 
@@ -22,6 +23,19 @@ def random_bits(state: Any, size: int, out: Any = None) -> Any:
     lead = state.shape[:-1]
     out = np.empty((*lead, size), np.uint32) if out is None else out
     call, blocks = words_code(), -(-size // WORDS)
+    if type(state) is Spot:
+        state = in_order(state)
+        for i, row in enumerate(_rows(out, size)):
+            own = Spot(state.at + 16 * i, (2,), state.dtype)
+            share(
+                states_code(),
+                (row.at, own.at, size),
+                blocks,
+                8 * row.nbytes,
+                LANES,
+                spots=((own,), (row,)),
+            )
+        return out
     rows = out.reshape((-1, size)) if size else ()
     for (seed, counter), row in zip(state.reshape((-1, 2)).tolist(), rows, strict=False):
         fixed = address_of(row), size, seed, counter
@@ -29,11 +43,34 @@ def random_bits(state: Any, size: int, out: Any = None) -> Any:
     return out
 
 
+def _rows(out: Spot, size: int) -> list[Spot]:
+    flat = out.reshape((-1, size))
+    return [Spot(flat.at + i * flat.strides[0], (size,), out.dtype) for i in range(flat.shape[0])]
+
+
 @kernel(pointers=1, numbers=5)
 def words_code(w: Writer) -> None:
     """``(out, size, seed, counter, begin, end)``: blocks `begin`, a multiple of 16, to `end`."""
+    _write_words(w, *w.fn.args)
+
+
+@kernel(pointers=2, numbers=3)
+def states_code(w: Writer) -> None:
+    """``(out, state, size, begin, end)``: the same, with the seed and the counter in memory."""
+    out, state, size, begin, end = w.fn.args
+    _write_words(w, out, size, w.word(state, i64(0)), w.word(state, i64(1)), begin, end)
+
+
+def _write_words(
+    w: Writer,
+    out: ir.Value,
+    size: ir.Value,
+    seed: ir.Value,
+    counter: ir.Value,
+    begin: ir.Value,
+    end: ir.Value,
+) -> None:
     b = w.b
-    out, size, seed, counter, begin, end = w.fn.args
     narrow, wide = ir.VectorType(I32, LANES), ir.VectorType(I64, LANES)
     half = ir.Constant(wide, [32] * LANES)
     iota = ir.Constant(wide, list(range(LANES)))

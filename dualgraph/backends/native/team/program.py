@@ -10,7 +10,7 @@ import numpy as np
 from ..addresses import address_of
 from . import runtime
 from .room import ROOM_WORD
-from .spots import SCRATCH_WORD, ZERO_WORD, Kernel, Ref, Word
+from .spots import SCRATCH_WORD, ZERO_WORD, Check, Kernel, Ref, Word
 from .team import team
 
 SPLIT_WORK = (
@@ -29,6 +29,7 @@ class Writer:
         self.scratch = 0
         self.room = 0  # bytes of memory for single ops
         self.keep: list[Any] = []
+        self.checks: list[tuple[int, Check]] = []  # with the instructions that leave the program
         self.work = [0, 0]  # of kernels that are not split, and of those that are
         self.times = 1  # how often what is written now will run
         self._moving: list[tuple[int, Ref]] = []  # words that follow others, since `settled`
@@ -117,6 +118,13 @@ class Writer:
         """Blocks written so far are not used again: what follows may run when their words have changed."""
         self._blocks = {}
 
+    def check(self, check: Check) -> None:
+        """Stops the program if a check fails."""
+        self.kernel(check.kernel)
+        self.meet(always=True)
+        leave = self.emit(runtime.UNLESS, self.word(address_of(check.cell)))
+        self.checks.append((leave, check))
+
     def meet(self, always: bool = False) -> None:
         """A barrier, unless nothing has run since the last one."""
         if self._open or always:
@@ -125,7 +133,9 @@ class Writer:
 
     def build(self, threads: int) -> Program:
         """The program, with words for so many threads."""
-        self.emit(runtime.STOP)
+        stop = self.emit(runtime.STOP)
+        for leave, _ in self.checks:
+            self.aim(leave, stop)
         return Program(self, threads)
 
 
@@ -135,6 +145,7 @@ class Program:
     def __init__(self, w: Writer, threads: int) -> None:
         self.threads = threads
         self.keep = w.keep
+        self.checks = [check for _, check in w.checks]
         self._code = np.array(w.code, dtype=np.int64)
         width = -(-len(w.words) // 8) * 8
         self._words = np.zeros(threads * width + 8, dtype=np.int64)
@@ -163,7 +174,17 @@ class Program:
         if threads > 1:
             threads = min(self._team.size(), threads)
         self._team.call(*self._at, operands, threads)
+        if self.checks:
+            self._look()
+
+    def _look(self) -> None:
+        for check in self.checks:
+            if not check.cell[0]:
+                check.cell[0] = 1
+                raise check.error(check.cell)
 
     def run_brief(self, operands: Any) -> None:
         """The same for programs of few microseconds: on this thread, which keeps the interpreter lock."""
         self._team.brief(self._at[0], self._at[1], operands)
+        if self.checks:
+            self._look()

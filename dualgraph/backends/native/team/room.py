@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .spots import Ints, Kernel, NotNative, Ref, Spot, Word, row_major
+from .spots import Check, Ints, Kernel, NotNative, Ref, Spot, Word, row_major
 
 ROOM_WORD = (
     2  # the word with the address of memory that ops have for themselves, one after the other
@@ -21,7 +21,7 @@ class Room:
     """The kernels of one op, in order."""
 
     def __init__(self, copy: Callable[[Spot, Spot], None] | None = None) -> None:
-        self.kernels: list[Kernel] = []
+        self.kernels: list[Kernel | Check] = []
         self.bytes = 0
         self._copy = copy
 
@@ -39,6 +39,12 @@ class Room:
         spans = tuple(s.span for s in reads), tuple(s.span for s in writes)
         kernel = Kernel(address, tuple(words), extent, *spans, grain, scratch, work, keep, beside)
         self.kernels.append(kernel)
+
+    def check(self, make: Callable[[Any], None], error: Callable[[Any], Exception]) -> None:
+        """Stops the program where a kernel finds a fault; ``make(cell)`` adds it, for a cell of three int64."""
+        cell = np.ones(3, dtype=np.int64)
+        make(cell)
+        self.kernels.append(Check(self.kernels.pop(), cell, error))  # type: ignore[arg-type]
 
     def copy(self, out: Spot, x: Spot) -> None:
         """Copies x to `out`, of one shape and dtype."""

@@ -59,6 +59,17 @@ def emit_runtime(header: int, spin: int = SPIN) -> str:
     return text
 
 
+def emit_passing(count: int) -> str:
+    """LLVM IR of ``passing``: it calls word 0 with the next `count` words, its scratch memory, begin and end."""
+    lines = ["define void @passing(ptr %w, ptr %scratch, i64 %begin, i64 %end) nounwind {"]
+    for i in range(count + 1):
+        lines.append(f"  %p{i} = getelementptr ptr, ptr %w, i64 {i}")
+        lines.append(f"  %v{i} = load ptr, ptr %p{i}")
+    given = ", ".join(f"ptr %v{i}" for i in range(1, count + 1))
+    lines.append(f"  call void %v0({given}, ptr %scratch, i64 %begin, i64 %end)")
+    return "\n".join([*lines, "  ret void", "}"])
+
+
 def _futex() -> int:
     """The number of the futex system call, 0 where there is none to use."""
     if not sys.platform.startswith("linux") or sys.maxsize < 2**32:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any, NamedTuple
 
@@ -105,6 +105,8 @@ class Spot:
 
     def __getitem__(self, key: Any) -> Spot:
         """A part, by slices from the first axis on."""
+        if key == (Ellipsis, None):
+            return Spot(self.at, (*self.shape, 1), self.dtype, (*self.strides, 0))
         key = tuple(k for k in (key if isinstance(key, tuple) else (key,)) if k is not Ellipsis)
         if not all(isinstance(k, slice) for k in key):
             raise NotNative("an index that is no slice")
@@ -149,6 +151,15 @@ class Kernel(NamedTuple):
             or _meet(self.writes, other.reads)
             or _meet(self.reads, other.writes)
         )
+
+
+class Check(NamedTuple):
+    """A kernel that looks whether the program may go on: it sets ``cell[0]`` to 0 if not, and ``error(cell)`` says
+    why."""
+
+    kernel: Kernel
+    cell: Any
+    error: Callable[[Any], Exception]
 
 
 def _meet(xs: Iterable[Span], ys: tuple[Span, ...]) -> bool:

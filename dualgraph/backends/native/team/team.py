@@ -15,7 +15,7 @@ import numpy as np
 from ..addresses import DIRECT, HEADER, address_of
 from ..jit import Machine, jit
 from ..threads import pool
-from .runtime import LINE, MAILBOX, NAP, emit_runtime
+from .runtime import LINE, MAILBOX, NAP, emit_passing, emit_runtime
 
 KERNELS = ("stage", "sized", "store")  # of the runtime: they pass a block on, or store a word
 MOST = 256  # threads in one call
@@ -90,6 +90,18 @@ def _nap() -> int | None:
         function = library.Sleep if sys.platform == "win32" else library.usleep
         return ctypes.cast(function, ctypes.c_void_p).value
     return None
+
+
+@cache
+def passing(count: int) -> int:
+    """The address of a kernel whose block is a function and its first arguments, so many pointers; the function gets
+    the thread's scratch memory, and begin and end, after them."""
+    text = emit_passing(count)
+    _kept.append(jit().compile(text, ("passing",)))
+    return _kept[-1].addresses["passing"]
+
+
+_kept: list[Machine] = []
 
 
 @cache
