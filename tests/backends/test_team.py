@@ -333,11 +333,11 @@ def test_lookups_sums_and_random_numbers_are_native(threads: int) -> None:
     fn = dg.compile(f, wait=True)
     at = dg.from_numpy(np.random.default_rng(0).integers(0, 50, 300))
     table, x = dg.randn(50, 96), dg.randn(70, 90)
+    found = []
     for call in (f, fn, fn):
         dg.manual_seed(9)
-        found = bytes_of(call(table, at, x))
-        expected = found if call is f else expected
-        assert found == expected
+        found.append(bytes_of(call(table, at, x)))
+    assert found[1:] == found[:1] * 2
     assert actions_of(fn).count("NativeAction") >= 1
 
 
