@@ -29,7 +29,7 @@ from .core.errors import (
     ArgumentError, AutogradError, AxisError, BoundsError, CaptureError, DeviceError, DTypeError,
     DualgraphError, FileFormatError, GraphError, MemoryBudgetError, ShapeError, StateError, TransformError,
 )
-from .debugging import verify
+from .debugging import tap_point, verify
 from .eager import dispatch as _dispatch
 from .eager.creation import (
     arange, as_tensor, asarray, default_device, empty, empty_like, eye, from_dlpack, from_numpy,
@@ -181,7 +181,7 @@ __all__ = [
     "set_rng_state", "ShapeError", "short", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh",
     "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "StateError", "std",
     "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis",
-    "take_along_dim", "tan", "tanh", "Tensor", "tensor", "tensor_split", "tensordot", "tile",
+    "take_along_dim", "tan", "tap_point", "tanh", "Tensor", "tensor", "tensor_split", "tensordot", "tile",
     "topk", "trace", "TransformError", "transpose", "trapezoid", "tril", "tril_indices", "triu",
     "triu_indices", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind",
     "unflatten", "unique", "unique_all", "unique_consecutive", "unique_counts", "unique_inverse",

@@ -166,6 +166,10 @@ class Compiled:
             self._build(left.program)
         return result
 
+    def _forget(self) -> None:
+        """Calls are looked up anew: a program runs in another way from now on."""
+        self._hot = ()
+
     def _begin(self, entry: Entry) -> bool:
         """Whether this thread may add a program to `entry`; if so, no other will until it is done."""
         if entry.eager_because or not self._may_grow(entry):
@@ -201,6 +205,7 @@ class Compiled:
                 self._refused(entry, refusals, where, left)
                 return result
             program.budget = self._memory
+            program.changed.append(self._forget)
             program.join(entry.tree)
             entry.programs.insert(0, program)
             self._log.append(f"captured at {where}: {why}")

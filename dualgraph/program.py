@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from .passes.pipeline import PassRecord, optimise
 from .replay import CompiledOp
 from .slots import fetch, fits, held_at_capture, leaf_tensors, lies_in_order, one_tensor
 from .stages import Env, Left, Path, Stage, number
-from .static.capture import Trace
+from .static.capture import Mark, Trace
 from .static.checks import Assumption, same_bytes
 from .static.flow import TAKERS
 from .static.footprint import Footprint
@@ -46,13 +47,14 @@ class Result(NamedTuple):
     requires_grad: bool = False
     released: bool = False
     base: int | None = None
-    output: int | None = (
-        None  # of a "view" that gradients flow through: the output that stands for it on the tape
-    )
+    output: int | None = None  # of a "view" that gradients flow through: its output on the tape
 
 
 class Program:
     """A compiled specialisation. ``graph`` is what runs; ``captured`` what the eager run did."""
+
+    replay: Callable[..., Any]  # installed by `dualgraph.debugging`, as is `tap`
+    tap: Callable[..., Any]
 
     def __init__(
         self, name: str, trace: Trace, results: tuple[Result, ...], tree: TreeDef, footprint: Footprint,
@@ -68,6 +70,9 @@ class Program:
         self._calls = 0
         self.tally = np.zeros(1, dtype=np.int64)  # calls that Python did not see
         self.given: tuple[TreeDef, tuple[Any, ...]] | None = None  # the captured call's arguments
+        self.marks: tuple[Mark, ...] = ()  # values that have names
+        self.changed: list[Callable[[], None]] = []  # to tell that it runs otherwise from now on
+        self.taps: Any = None  # what is read of it while it runs
         self._arguments = arguments
         self._contents = contents  # argument leaves that are arrays whose values were looked at
         self._same = {
@@ -245,11 +250,8 @@ class Program:
         """The first assumption about state that does not hold now, or None."""
         check = self.footprint.failing()
         if check is not None:
-            return (
-                f"{check.name} changed (read at {check.where})"
-                if check.where.line
-                else f"{check.name} changed"
-            )
+            at = f" (read at {check.where})" if check.where.line else ""
+            return f"{check.name} changed{at}"
         for owner, had in self._entry:
             tensor = leaves[owner] if isinstance(owner, int) else owner
             if (tensor._grad is not None) is not had:

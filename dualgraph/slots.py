@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .core.backend import backend_for
+from .core.errors import StateError
 from .eager.tensor import Tensor
 from .static.capture import Slot
 
@@ -23,6 +25,18 @@ def fetch(slot: Slot, leaves: list[Any]) -> Any:
         value = holder.get(key)
         return np.asarray(value, slot.type.dtype.numpy) if type(value) is float else None
     return slot.key
+
+
+def arrays_of(slots: tuple[Slot, ...], leaves: list[Any]) -> list[Any]:
+    """Copies of what slots hold now, row-major; StateError where a gradient is gone."""
+    out = []
+    for slot in slots:
+        held = fetch(slot, leaves)
+        if held is None:
+            raise StateError("a .grad that the program reads is gone (by zero_grad(), say)")
+        data = held._data if isinstance(held, Tensor) else held
+        out.append(backend_for(slot.type.device).xp.array(data, order="C"))
+    return out
 
 
 def held_at_capture(slot: Slot) -> Any:

@@ -140,6 +140,7 @@ def trace(
         use,
     )
     program.given = arguments.structure, tuple(leaves)
+    program.marks = tuple(tracer.marks)
     return result, program, []
 
 

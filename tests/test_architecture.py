@@ -71,6 +71,8 @@ SIBLINGS = {
     ("artefact", "compile"),
     ("debugging", "program"),
     ("debugging", "slots"),
+    ("debugging", "stages"),
+    ("artefact", "slots"),
     ("debugging", "compile"),
     ("debugging", "tracing"),
     ("debugging", "compare"),

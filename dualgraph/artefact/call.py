@@ -6,16 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.backend import backend_for
 from ..core.constant import exact
-from ..core.devices import CPU
 from ..core.dtypes import bfloat16, from_bfloat16
-from ..core.errors import ArgumentError, CaptureError, describe
+from ..core.errors import ArgumentError, describe
 from ..core.trees import flatten
 from ..core.ulp import ulp_of
 from ..eager.tensor import Tensor
 from ..program import MISMATCH, Program
-from ..slots import fetch
 from ..static.checks import Assumption
 from ..static.graph import Graph
 from .signature import Signature
@@ -188,15 +185,3 @@ def off_path(program: Program, outs: list[Any]) -> bool:
         if exact(value.item()) != expected:
             return True
     return False
-
-
-def arrays_of(program: Program, leaves: list[Any]) -> list[Any]:
-    """Copies of what the program's inputs hold now, row-major; CaptureError where a gradient is gone."""
-    out = []
-    for slot in program.trace.slots:
-        held = fetch(slot, leaves)
-        if held is None:
-            raise CaptureError("a .grad that it reads is gone; save it before zero_grad()")
-        data = held._data if isinstance(held, Tensor) else held
-        out.append(backend_for(CPU).xp.array(data, order="C"))
-    return out

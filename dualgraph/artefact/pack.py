@@ -12,12 +12,13 @@ from ..container import Array
 from ..core.backend import backend_for
 from ..core.devices import CPU
 from ..core.dtypes import from_numpy
-from ..core.errors import ArgumentError, CaptureError, describe
+from ..core.errors import ArgumentError, CaptureError, StateError, describe
 from ..core.node import Node, Var
 from ..core.trees import TreeDef, flatten
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..program import Program, Result
+from ..slots import arrays_of
 from ..static.capture import Slot, Trace
 from ..static.checks import ATOMS, MISSING, Assumption
 from ..static.constants import is_constant
@@ -27,7 +28,7 @@ from ..static.interpreter import interpret
 from ..static.naming import tensor_names
 from ..static.text import to_text
 from . import forms
-from .call import Artefact, arrays_of, off_path
+from .call import Artefact, off_path
 from .signature import Signature, signature_of
 
 KEY = "dualgraph.program"
@@ -263,7 +264,7 @@ class _Writer:
             if signature.misfit(leaves, structure) is None:
                 calls.append((leaves, i))
         for n, (leaves, i) in enumerate(calls):
-            arrays = arrays_of(program, leaves)
+            arrays = _arrays(program, leaves)
             with np.errstate(all="ignore"):
                 outputs = interpret(program.captured, arrays, backend_for(CPU))
             if off_path(program, outputs):
@@ -283,6 +284,13 @@ class _Writer:
     def keep(self, name: str, array: Any, type: TensorType) -> str:
         self.arrays[name] = Array(np.array(array, order="C"), type.dtype)
         return name
+
+
+def _arrays(program: Program, leaves: list[Any]) -> list[Any]:
+    try:
+        return arrays_of(program.trace.slots, leaves)
+    except StateError as problem:
+        raise CaptureError(describe("save", program.name, str(problem), "save it before")) from None
 
 
 def _result(r: Result) -> dict[str, Any]:

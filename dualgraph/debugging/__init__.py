@@ -1,6 +1,9 @@
 """Debugging: what a program computes, step by step, and where something went wrong."""
 
 from .checks import Divergence
+from .places import tap_point
+from .replay import Replay
+from .tap import Tap
 from .verify import Verification, verify
 
-__all__ = ["Divergence", "Verification", "verify"]
+__all__ = ["Divergence", "Replay", "Tap", "Verification", "tap_point", "verify"]

@@ -16,7 +16,7 @@ from ..core.node import Literal, Node, Var
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..program import MISMATCH, Program
-from ..slots import fetch, held_at_capture
+from ..slots import arrays_of, held_at_capture
 from ..static.graph import Graph, renumber
 from ..static.interpreter import literal_array
 from ..static.region import is_region
@@ -69,7 +69,7 @@ def verify(fn: Any, *args: Any, **kwargs: Any) -> Verification:
     eager = [*_tensors(result), *snapshot.values()]
     after = _left_by_eager(program)
     snapshot.restore()
-    inputs = _inputs(program, leaves)
+    inputs = arrays_of(program.trace.slots, leaves)
     checker = Checker(program, inputs)
     checker.capture(after)
     graph = checker.passes()
@@ -79,16 +79,6 @@ def verify(fn: Any, *args: Any, **kwargs: Any) -> Verification:
         _check_call(checker, program, leaves, snapshot, eager)
         snapshot.restore()
     return Verification(checker.checked, tuple(checker.names), tuple(checker.found))
-
-
-def _inputs(program: Program, leaves: list[Any]) -> list[Any]:
-    """Copies of what the program's inputs hold."""
-    out = []
-    for slot in program.trace.slots:
-        held = fetch(slot, leaves)
-        data = held._data if isinstance(held, Tensor) else held
-        out.append(backend_for(slot.type.device).xp.array(data, order="C"))
-    return out
 
 
 def _tensors(result: Any) -> list[Any]:

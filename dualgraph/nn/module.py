@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from ..core.context import state
 from ..eager import Tensor
 from .backward_hooks import BackwardHooks
 from .conversion import Convertible
@@ -63,7 +64,10 @@ class Module(Convertible):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not (self._pre_hooks or self._hooks or self._backward_hooks or self._backward_pre_hooks):
-            return self.forward(*args, **kwargs)
+            out = self.forward(*args, **kwargs)
+            if state.tracer is not None:
+                state.tracer.mark(self, out)
+            return out
         args, kwargs = run_pre_hooks(self, self._pre_hooks, args, kwargs)
         if not (self._backward_hooks or self._backward_pre_hooks):
             return run_hooks(self, self._hooks, args, kwargs, self.forward(*args, **kwargs))

@@ -20,6 +20,7 @@ from ..core.context import state
 from ..core.errors import CaptureError, Location, user_frame, user_location
 from ..core.node import Literal, Node, Var
 from ..core.prim import lookup
+from ..core.trees import flatten
 from ..core.types import TensorType
 from .flow import Flow, follow
 from .graph import Graph, Operand, rewrite
@@ -101,6 +102,7 @@ class Tracer:
         self._known_arrays: dict[int, Slot] = {}
         self._root_ids: set[int] = set()
         self.scopes: list[tuple[int, int, str]] = []  # closed composites: first node, end, name
+        self.marks: list[Mark] = []
         self.views: set[int] = set()  # nodes whose result has the memory of their operand
 
     # --- vars ---
@@ -252,6 +254,13 @@ class Tracer:
         yield
         self.scopes.append((start, len(self.nodes), name))
 
+    def mark(self, owner: Any, result: Any) -> None:
+        """`result` is what a module gave, or what a user named: its tensors can be found again by that."""
+        for i, t in enumerate(flatten(result)[0]):
+            known = self._current.get(id(t))
+            if known is not None:
+                self.marks.append(Mark(owner, i, known[1]))
+
     # --- gradients ---
 
     def _track(self, t: Any) -> GradTrack:
@@ -296,6 +305,14 @@ def _flow(root: CodeType) -> Flow | None:
     while frame is not None and frame.f_back is not user:
         frame = frame.f_back
     return None if frame is None else follow(user, frame.f_code.co_name, root)
+
+
+class Mark(NamedTuple):
+    """A value that has a name: leaf number `leaf` of what `owner` (a module, or a text) gave."""
+
+    owner: Any
+    leaf: int
+    operand: Operand
 
 
 class Store(NamedTuple):

@@ -1,0 +1,223 @@
+"""Replay: a captured call step by step, forward and back, with real values."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..core.backend import backend_for
+from ..core.dtypes import bfloat16, from_bfloat16
+from ..core.errors import ArgumentError, describe
+from ..core.node import Literal, Node, Var
+from ..core.trees import flatten
+from ..core.types import TensorType
+from ..eager.tensor import Tensor
+from ..program import Program
+from ..slots import arrays_of
+from ..static.graph import Graph
+from ..static.interpreter import run_node
+from ..static.text import operand_text, value_text
+from .places import find, marked, opened
+
+
+class Values(Mapping[str, Tensor]):
+    """What has been computed by now, by variable (``"%3"``, or 3)."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+
+    def __getitem__(self, key: str | int) -> Tensor:
+        number = int(str(key).lstrip("%"))
+        for v in self._replay.known():
+            if v.id == number:
+                return Tensor(self._replay.env[v].copy(), v.type.dtype, v.type.device)
+        raise KeyError(f"%{number} has no value at step {self._replay.position}")
+
+    def __iter__(self) -> Iterator[str]:
+        return (str(v) for v in self._replay.known())
+
+    def __len__(self) -> int:
+        return len(list(self._replay.known()))
+
+
+class Replay:
+    """A call of a captured program, op by op on the reference interpreter.
+
+    ``position`` is the number of ops run; ``node`` the last one; ``values`` what is known by now.
+    `step`, `back`, `goto` and `run` move, and give the replay, which prints as where it is.
+
+    >>> import dualgraph as dg
+    >>> f = dg.compile(lambda x: (x * 2).sum(), wait=True)
+    >>> _ = f(dg.ones(3))
+    >>> r = f.programs[0].replay(dg.asarray([1.0, 2.0, 3.0]))
+    >>> r.step().values["%1"].tolist(), r.node.prim.name
+    ([2.0, 4.0, 6.0], 'multiply')
+    >>> r.run().outputs[0].item(), r.back().position
+    (12.0, 1)
+    """
+
+    def __init__(self, program: Program, leaves: list[Any]) -> None:
+        self.program = program
+        self.graph: Graph = opened(program.captured)
+        self.env: dict[Any, Any] = dict(
+            zip(self.graph.inputs, arrays_of(program.trace.slots, leaves), strict=True)
+        )
+        self.position = 0
+        self._done = 0  # ops whose results are in env
+        self._names = marked(program)
+
+    # --- moving
+
+    def step(self, count: int = 1) -> Replay:
+        """Runs the next `count` ops."""
+        return self.goto(min(self.position + count, len(self.graph.nodes)))
+
+    def back(self, count: int = 1) -> Replay:
+        """Goes `count` ops back; what they computed is not known again until they run."""
+        return self.goto(max(self.position - count, 0))
+
+    def run(self) -> Replay:
+        """Runs all that is left."""
+        return self.goto(len(self.graph.nodes))
+
+    def goto(self, place: int | str) -> Replay:
+        """Goes to where `place` has just been computed: a number of ops (from the end if negative), a variable
+        ``"%3"``, a line ``"model.py:31"`` (its first op), the path of a module, or a name given by `tap_point`.
+        """
+        if isinstance(place, str):
+            target = self._after(find(self.program, place)[0].var)
+        else:
+            target = place if place >= 0 else len(self.graph.nodes) + 1 + place
+        if not 0 <= target <= len(self.graph.nodes):
+            raise ArgumentError(
+                describe("goto", str(place), f"there are {len(self.graph.nodes)} ops")
+            )
+        while self._done < target:
+            self._compute(self.graph.nodes[self._done])
+            self._done += 1
+        self.position = target
+        return self
+
+    def _after(self, var: Var) -> int:
+        if var in self.graph.inputs:
+            return 0
+        return 1 + next(i for i, n in enumerate(self.graph.nodes) if var in n.outputs)
+
+    def _compute(self, node: Node) -> None:
+        backend = backend_for(node.outputs[0].type.device)
+        operands = [v if isinstance(v, Literal) else self.env[v] for v in node.inputs]
+        with np.errstate(all="ignore"):
+            self.env.update(zip(node.outputs, run_node(node, operands, backend), strict=True))
+
+    # --- looking
+
+    @property
+    def node(self) -> Node | None:
+        """The op that ran last."""
+        return self.graph.nodes[self.position - 1] if self.position else None
+
+    @property
+    def values(self) -> Values:
+        """The values known by now: inputs, and what the ops up to here computed."""
+        return Values(self)
+
+    def known(self) -> Iterator[Var]:
+        yield from self.graph.inputs
+        for node in self.graph.nodes[: self.position]:
+            yield from node.outputs
+
+    @property
+    def outputs(self) -> tuple[Tensor | None, ...]:
+        """The outputs of the graph, as far as they are known."""
+        seen = set(self.known())
+        return tuple(
+            Tensor(self.env[v].copy(), v.type.dtype, v.type.device) if v in seen else None
+            for v in self.graph.outputs
+        )
+
+    def __iter__(self) -> Iterator[Replay]:
+        """Steps to the end, giving the replay after each op."""
+        while self.position < len(self.graph.nodes):
+            yield self.step()
+
+    def __str__(self) -> str:
+        node = self.node
+        head = f"{self.program.name}: op {self.position} of {len(self.graph.nodes)}"
+        if node is None:
+            rows = [f"  {v}: {summary(self.env[v], v.type)}" for v in self.graph.inputs]
+            return "\n".join([f"{head}, at the start", *rows])
+        names = [
+            f"  {n.var} is {n.name!r}" for n in self._names if n.name and n.var in node.outputs
+        ]
+        rows = [*show(node, self.env), *dict.fromkeys(names)]
+        return "\n".join([f"{head} at {node.where}{self._line()}", *rows])
+
+    __repr__ = __str__
+
+    def _line(self) -> str:
+        where = self.node.where if self.node else None
+        if where is None or not where.line:
+            return ""
+        text = linecache.getline(where.file, where.line).strip()
+        return f"\n  {text}" if text else ""
+
+
+def show(node: Node, env: dict[Any, Any]) -> list[str]:
+    """A node with its operands and results, a line each."""
+    params = [f"{k}={value_text(v, '  ', False)}" for k, v in node.params.items()]
+    call = ", ".join([*map(operand_text, node.inputs), *params])
+    rows = [f"  {', '.join(map(str, node.outputs))} = {node.prim.name}({call})"]
+    for v in dict.fromkeys((*node.inputs, *node.outputs)):
+        if isinstance(v, Var):
+            mark = "->" if v in node.outputs else "  "
+            rows.append(f"  {mark} {v}: {summary(env[v], v.type)}")
+    return rows
+
+
+def summary(array: Any, type: TensorType) -> str:
+    """``f32[2,3]  min -1.2  mean 0.1  max 3.4``, with counts of NaN and infinity; small tensors as they are."""
+    host = np.asarray(getattr(array, "get", lambda: array)())
+    host = from_bfloat16(host) if type.dtype is bfloat16 else host
+    if host.size == 0:
+        return f"{type}  empty"
+    if host.size <= 4:
+        return f"{type}  {np.array2string(host, precision=6, separator=', ')}"
+    if host.dtype.kind == "b":
+        return f"{type}  {int(host.sum())} of {host.size} true"
+    if host.dtype.kind == "c":
+        host = np.abs(host)
+    finite = host[np.isfinite(host)] if host.dtype.kind == "f" else host
+    text = f"{type}"
+    if finite.size:
+        wide = finite.astype(np.float64)
+        text += f"  min {wide.min():.6g}  mean {wide.mean():.6g}  max {wide.max():.6g}"
+    if host.dtype.kind == "f" and finite.size < host.size:
+        nans = int(np.isnan(host).sum())
+        parts = [(nans, "NaN"), (host.size - finite.size - nans, "infinite")]
+        text += "  " + ", ".join(f"{n} {what}" for n, what in parts if n)
+    return text
+
+
+def replay(program: Program, *args: Any, **kwargs: Any) -> Replay:
+    """`Program.replay`: a call step by step; without arguments with those of the capture."""
+    if program.given is None or not (args or kwargs):
+        return Replay(program, list(program.given[1]) if program.given else [])
+    leaves, structure = flatten((args, kwargs))
+    if structure != program.given[0]:
+        problem = "the arguments have another structure than when captured"
+        raise ArgumentError(describe("replay", program.name, problem))
+    for i, (leaf, wanted) in enumerate(zip(leaves, program.given[1], strict=True)):
+        if _type(leaf) != _type(wanted):
+            problem = f"argument leaf {i} is {_type(leaf)}, not {_type(wanted)}"
+            raise ArgumentError(describe("replay", program.name, problem))
+    return Replay(program, leaves)
+
+
+def _type(value: Any) -> str:
+    return str(value.type) if isinstance(value, Tensor) else type(value).__name__
+
+
+Program.replay = replay

@@ -1,0 +1,160 @@
+"""Taps: read an intermediate value of a compiled program on each call, without a new capture."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from ..core.constant import exact
+from ..core.errors import DualgraphError, describe
+from ..core.node import Var
+from ..eager.tensor import Tensor
+from ..program import MISMATCH, Program
+from ..slots import fetch
+from ..stages import number
+from ..static.graph import Graph
+from .places import find, opened
+
+FAILURES = (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError)
+
+
+class Tap:
+    """Reads one value of a program: `values` has it for each call since (the last `keep`), `value` the last one.
+
+    While a program is tapped it runs as another executable, which gives that value, too; the bits are the
+    same. ``remove()`` (or leaving a ``with`` block) puts the former one back: a tap that is gone costs nothing.
+
+    >>> import dualgraph as dg
+    >>> f = dg.compile(lambda x: (x * 2 + 1).sum(), wait=True)
+    >>> _ = f(dg.ones(3))
+    >>> with f.programs[0].tap("%1") as t:
+    ...     _ = f(dg.ones(3)), f(dg.asarray([1.0, 2.0, 3.0]))
+    >>> [v.tolist() for v in t.values]
+    [[2.0, 2.0, 2.0], [2.0, 4.0, 6.0]]
+    """
+
+    def __init__(self, program: Program, name: str, var: Var, keep: int | None) -> None:
+        self.program = program
+        self.name = name
+        self.var = var
+        self.values: deque[Tensor] = deque(maxlen=keep)
+
+    @property
+    def value(self) -> Tensor:
+        """The value in the last call."""
+        if not self.values:
+            raise DualgraphError(
+                describe("tap", self.name, "the program has not run since", "call the function")
+            )
+        return self.values[-1]
+
+    def remove(self) -> None:
+        """Stops reading; without any tap the program runs as it did before."""
+        taps: Tapped | None = self.program.taps
+        if taps is not None and self in taps.taps:
+            taps.change([t for t in taps.taps if t is not self])
+
+    def __enter__(self) -> Tap:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"<tap of {self.name} ({self.var.type}): {len(self.values)} value(s)>"
+
+
+def tap(program: Program, place: str | int, keep: int | None = None) -> Tap:
+    """`Program.tap`: reads an intermediate value on each call from now on.
+
+    `place`: see `places.find`; where it names several values (a line, a module called twice), the last one.
+    `keep`: how many values are kept (None: all).
+    """
+    named = find(program, place)[-1]
+    made = Tap(program, str(place), named.var, keep)
+    if program.taps is None:
+        program.taps = Tapped(program)
+    try:
+        program.taps.change([*program.taps.taps, made])
+    except BaseException:
+        if not program.taps.taps:
+            program.taps = None
+        raise
+    return made
+
+
+class Tapped:
+    """A program that runs as an executable of its own, whose further outputs are what the taps read."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.taps: list[Tap] = []
+        self.executable: Any = None
+
+    def change(self, taps: list[Tap]) -> None:
+        """Makes the program give what these taps read: nothing more, if there are none."""
+        if taps:
+            self.executable = self.build(taps)
+        self.taps = taps
+        for p in self.sharing():
+            p.__dict__.pop("start", None)
+            if taps:
+                p.__dict__["start"] = lambda leaves, p=p: self.start(p, leaves)
+        if not taps:
+            self.program.taps = None
+        for tell in self.program.changed:
+            tell()
+
+    def build(self, taps: list[Tap]) -> Any:
+        program, graph = self.program, self.program.captured
+        if not {t.var for t in taps} <= set(graph.all_vars()):
+            graph = opened(graph)  # one of them is inside of a composite
+        outputs = (*graph.outputs, *(t.var for t in taps))
+        more = range(len(graph.outputs), len(outputs))
+        borrowed = program._borrowed | program._taken | frozenset(more)
+        return program._compile(Graph(graph.inputs, graph.nodes, outputs), borrowed, ())
+
+    def sharing(self) -> list[Program]:
+        """The programs whose calls may end as this one: those of its tree."""
+        path = self.program.path
+        if path is None or not path.stages:
+            return [self.program]
+        found = [p for ps in path.stages[0].followers.values() for p in ps]
+        return list({id(p): p for p in (*found, self.program)}.values())
+
+    def start(self, started: Program, leaves: list[Any]) -> Any:
+        """A call: as the tapped program where it takes that path, else as it would have been."""
+        result = MISMATCH
+        if started is self.program or self.program.broken(leaves) is None:
+            result = self.call(leaves)
+        return type(started).start(started, leaves) if result is MISMATCH else result
+
+    def call(self, leaves: list[Any]) -> Any:
+        program = self.program
+        tensors = [fetch(s, leaves) for s in program.trace.slots]
+        arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
+        if program._unfit(arrays):
+            return MISMATCH
+        try:
+            return self.executable.run(arrays, lambda outs: self.commit(outs, tensors, leaves))
+        except FAILURES:
+            return MISMATCH  # the program itself says what is wrong
+
+    def commit(self, outs: list[Any], tensors: list[Any], leaves: list[Any]) -> Any:
+        program = self.program
+        outputs = program.captured.outputs
+        for index, expected in program._checked:
+            if exact(number(outs[index], outputs[index])) != expected:
+                return MISMATCH
+        seen = [
+            Tensor(value.copy(), t.var.type.dtype, t.var.type.device)
+            for t, value in zip(self.taps, outs[len(outputs) :], strict=True)
+        ]
+        result = program._commit(outs[: len(outputs)], tensors, leaves)
+        if result is not MISMATCH:
+            for t, value in zip(self.taps, seen, strict=True):
+                t.values.append(value)
+        return result
+
+
+Program.tap = tap
