@@ -384,9 +384,8 @@ def while_loop(*xs, test, body, carries, max_steps, saves):
     while len(steps) - 1 != max_steps and test.run([*steps[-1], *xs[carries:]])[0]:
         steps.append(body.run([*steps[-1], *xs[carries:]]))
     rows = [np.zeros((max_steps, *x.shape), x.dtype) for x in xs[:carries]] if saves else []
-    for i, carry in enumerate(steps[:-1] if saves else ()):
-        for row, x in zip(rows, carry, strict=True):
-            row[i] = x
+    for i, row in itertools.product(range(len(steps) - 1), range(len(rows))):
+        rows[row][i] = steps[i][row]
     return [*steps[-1], np.array(len(steps) - 1), *rows] if saves else steps[-1]
 
 # --- the programs -----------------------------------------------------------------------------------
@@ -454,18 +453,19 @@ class Program:
     def source(self, source, leaves):
         """The array of an input now."""
         kind, key = source
-        if kind in ("leaf", "gradient"):
-            return leaves[key] if kind == "leaf" else self.gradients[key[1]]
         if kind == "number":
             return np.asarray(self.numbers[key], "float32")
-        return (self.state if kind == "state" else self.arrays)[key]
+        key = key[1] if kind == "gradient" else key
+        return {"leaf": leaves, "gradient": self.gradients, "state": self.state, "constant": self.arrays}[kind][key]
 
     def finish(self, p, arrays, outs, leaves):
         """Stores what the call writes, and puts its result together."""
         made = []
         for r in p["results"]:
-            given = {"output": outs, "input": arrays, "view": arrays, "leaf": leaves, "same": made}
-            value = Parser(r["key"]).value() if r["kind"] == "value" else given[r["kind"]][r["key"]]
+            given = {"input": arrays, "view": arrays, "leaf": leaves, "same": made}.get(r["kind"], outs)
+            value = Parser(r["key"]).value() if r["kind"] == "value" else given[r["key"]]
+            take = {"item": np.ndarray.item, "float": float, "int": int, "bool": bool}.get(r["kind"])
+            value = take(value) if take else value
             for name, params in r["chain"] if r["kind"] == "view" else ():
                 value = OPS[name](value, **{k: Parser(v).value() for k, v in params.items()})
             made.append(value)

@@ -187,6 +187,12 @@ def test_control_flow_random_numbers_arrays_and_constants(tmp_path: Path) -> Non
     assert back.verify()
 
 
+def test_numbers_in_the_result_are_those_of_the_call(tmp_path: Path) -> None:
+    back = saved(lambda x: (x.sum().item(), int(x[0]), x * 2), tmp_path, dg.ones(3))
+    out = back(dg.asarray([4.0, 5.0, 6.0]))
+    assert out[:2] == (15.0, 4) and out[2].tolist() == [8, 10, 12]
+
+
 def test_a_graph_is_saved_and_called(tmp_path: Path) -> None:
     big = dg.randn(50)
     g = dg.capture(lambda x: (x + big, x.sum()), dg.ones(50))

@@ -178,7 +178,7 @@ def test_it_takes_trees_narrow_floats_and_paths(reader: Any, tmp_path: Path) -> 
         y = d["x"].bfloat16() * table + k
         if y.sum() > 0:
             y = y.exp()
-        return [y, {"view": d["x"].reshape(5, 6), "n": k, "none": None}]
+        return [y, {"item": d["x"].sum().item(), "view": d["x"].reshape(5, 6), "n": k, "none": None}]
 
     x = dg.randn(30)
     f({"x": x}, k=3)
@@ -188,6 +188,7 @@ def test_it_takes_trees_narrow_floats_and_paths(reader: Any, tmp_path: Path) -> 
     wanted = f({"x": x}, k=3)[0]
     assert close(y, wanted.float().numpy(), 1e-2)
     assert rest["view"].shape == (5, 6) and rest["n"] == 3 and rest["none"] is None
+    assert abs(rest["item"] - x.sum().item()) < 1e-4
     with pytest.raises(ValueError, match="leaf 1 is not 3"):
         program({"x": x.numpy()}, k=4)
     with pytest.raises(ValueError, match="structure"):
