@@ -178,7 +178,10 @@ def test_it_takes_trees_narrow_floats_and_paths(reader: Any, tmp_path: Path) -> 
         y = d["x"].bfloat16() * table + k
         if y.sum() > 0:
             y = y.exp()
-        return [y, {"item": d["x"].sum().item(), "view": d["x"].reshape(5, 6), "n": k, "none": None}]
+        return [
+            y,
+            {"item": d["x"].sum().item(), "view": d["x"].reshape(5, 6), "n": k, "none": None},
+        ]
 
     x = dg.randn(30)
     f({"x": x}, k=3)
