@@ -12,5 +12,9 @@ def hooks_for(device: Device, use: str | None = None) -> Hooks:
     if device is not CPU or use == "numpy" or not native.available():
         return Hooks()
     return Hooks(
-        can_fuse=native.supports, accept=native.can_lower, weigh=native.instructions, singles=True
+        can_fuse=native.supports,
+        accept=native.can_lower,
+        finish=native.can_finish,
+        weigh=native.instructions,
+        singles=True,
     )

@@ -12,6 +12,7 @@ from ..static.graph import Graph, renumber
 from ..static.region import bodies, is_region
 from .cse import cse
 from .dce import dce
+from .epilogue import fuse_epilogues
 from .fold import fold
 from .fuse import fuse
 from .horizontal import fuse_horizontally
@@ -37,13 +38,15 @@ class Hooks(NamedTuple):
     """What passes ask the backend.
 
     ``claims(node)``: it has a kernel for this composite. ``can_fuse(node)``: ops like this can be part
-    of a kernel. ``accept(body)``: it can make one kernel of this body. ``weigh(node)``: how many
+    of a kernel. ``accept(body)``: it can make one kernel of this body. ``finish(body)``: of this one, too,
+    a contraction and what is done with its result. ``weigh(node)``: how many
     instructions a fused op takes. ``singles``: lone fusable nodes become regions, too.
     """
 
     claims: Callable[[Node], bool] = nothing
     can_fuse: Callable[[Node], bool] = nothing
     accept: Callable[[Graph], bool] = nothing
+    finish: Callable[[Graph], bool] = nothing
     weigh: Callable[[Node], float] = one
     singles: bool = False
 
@@ -80,6 +83,7 @@ def pipeline(
             partial(fuse, can_fuse=hooks.can_fuse, accept=hooks.accept, singles=hooks.singles),
         ),
         ("recompute", partial(recompute, accept=hooks.accept, weigh=hooks.weigh)),
+        ("epilogues", partial(fuse_epilogues, accept=hooks.finish)),
         ("fuse horizontally", partial(fuse_horizontally, accept=hooks.accept)),
         ("order", order),
     ]

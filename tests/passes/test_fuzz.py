@@ -14,6 +14,7 @@ from dualgraph.core.kinds import ELEMENTWISE
 from dualgraph.core.node import Node
 from dualgraph.passes.cse import cse
 from dualgraph.passes.dce import dce
+from dualgraph.passes.epilogue import fuse_epilogues
 from dualgraph.passes.fold import fold
 from dualgraph.passes.fuse import fuse, may_be_fused
 from dualgraph.passes.horizontal import fuse_horizontally
@@ -46,6 +47,7 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
     "fuse": partial(fuse, can_fuse=may_be_fused, accept=lambda body: True),
     "fuse with refusals": partial(fuse, can_fuse=may_be_fused, accept=no_reductions, singles=True),
     "recompute": partial(recompute, accept=lambda body: True, weigh=lambda node: 0.1, least=1),
+    "epilogues": partial(fuse_epilogues, accept=lambda body: True),
     "fuse horizontally": partial(fuse_horizontally, accept=lambda body: True),
     "order": order,
     "renumber": renumber,

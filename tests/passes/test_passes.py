@@ -15,6 +15,7 @@ from dualgraph.core.kinds import ELEMENTWISE, REDUCTION
 from dualgraph.core.node import Node
 from dualgraph.passes.cse import cse
 from dualgraph.passes.dce import dce
+from dualgraph.passes.epilogue import fuse_epilogues
 from dualgraph.passes.fold import fold
 from dualgraph.passes.fuse import fuse, may_be_fused
 from dualgraph.passes.horizontal import fuse_horizontally
@@ -53,6 +54,17 @@ CASES: dict[str, tuple[Callable[[Graph], Graph], str]] = {
         %4: f32[2] = take_along(%0, %1, axis=0)
         %5: f32[4] = tanh(%2)
         return %5
+    }"""),
+    "epilogues": (lambda g: fuse_epilogues(fuse_all(g, singles=True), everything), """graph(
+            %0: f32[4,8], %1: f32[8,8], %2: f32[8], %3: f32[4,8]) {
+        %4: f32[4,8] = matmul(%0, %1)
+        %5: f32[4,8] = add(%4, %2)
+        %6: f32[4,8] = tanh(%5)
+        %7: f32[4,8] = matmul(%6, %1)
+        %8: f32[4,8] = matmul(%3, %1)
+        %9: f32[4,8] = multiply(%7, %8)
+        %10: f32[4] = reduce_sum(%7, axes=(1,), keepdims=False)
+        return %9, %10, %5
     }"""),
     "cse": (cse, """graph(%0: f32[4], %1: f32[4], %2: u64[2]) {
         %3: f32[4] = add(%0, %1)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Unsupported,
         all_native,
         begin,
+        can_finish,
         can_lower,
         compile_group,
         elementwise,

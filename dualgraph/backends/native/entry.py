@@ -7,11 +7,13 @@ from contextlib import suppress
 from functools import cache
 
 from ...core.dtypes import DType
-from ...core.kinds import ELEMENTWISE
+from ...core.kinds import CONTRACTION, ELEMENTWISE
 from ...core.node import Node, Var
 from ...core.prim import Prim
 from ...core.types import TensorType
 from ...static.graph import Graph
+from . import contract
+from .contract.fused import FusedContraction
 from .eager import elementwise, fold
 from .expressions import DTYPES, MONOIDS, check_node
 from .kernel import NativeKernel, lowered, machine_of, written
@@ -26,6 +28,7 @@ __all__ = [
     "Unsupported",
     "all_native",
     "begin",
+    "can_finish",
     "can_lower",
     "compile_group",
     "elementwise",
@@ -77,12 +80,21 @@ def may_overwrite(node: Node, result: int, operand: int) -> bool:
     return operand in written(kernel).overwritable[result]
 
 
-def compile_group(body: Graph, in_strides: Strides | None = None) -> NativeKernel:
+def can_finish(body: Graph) -> bool:
+    """Whether one kernel can compute a contraction, the first node of a body, and all that comes after it."""
+    return contract.fits(body)
+
+
+def compile_group(
+    body: Graph, in_strides: Strides | None = None
+) -> NativeKernel | FusedContraction:
     """Compiles a fused body for its shapes.
 
     `in_strides`: for each input its strides in elements, or None for C-contiguous.
     Raises Unsupported where the body must run op by op.
     """
+    if body.nodes[0].prim.kind is CONTRACTION:
+        return FusedContraction(body)
     return NativeKernel(lowered(body, in_strides))
 
 

@@ -37,6 +37,16 @@ def claimed(name: str, *dtypes: Any) -> Callable[..., Any] | None:
     return product.matmul if name == "matmul" else getattr(convolution, name)
 
 
+def fits(body: Any) -> bool:
+    """Whether a body is a contraction, then elementwise ops that one kernel can do on its result."""
+    node = body.nodes[0]
+    if claimed(node.prim.name, *(v.type.dtype.numpy for v in node.inputs)) is None:
+        return False
+    from . import fused
+
+    return fused.fits(body)
+
+
 def write(name: str, room: Any, out: Any, x: Any, y: Any, **params: Any) -> None:
     """Writes an op that `claimed` has a kernel for into a native program: results, then operands."""
     from . import convolution, product

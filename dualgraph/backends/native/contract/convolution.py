@@ -23,7 +23,8 @@ from .images import Images, Reach, Rows, Weights
 from .lanewise import lanewise, suits
 from .layout import Layout, Lines
 from .plan import Plan, Product, Strided, Tabled
-from .stages import Recipe, in_pieces
+from .seat import Seat
+from .stages import in_pieces
 from .tables import Ints, Pairs, contiguous_strides, crossed, table
 
 LIMIT = 256  # plans kept
@@ -65,17 +66,19 @@ class Windows:
 class Forward:
     """The plan of `conv`."""
 
-    def __init__(self, x: Any, w: Any, **how: Any) -> None:
+    def __init__(self, x: Any, w: Any, seat: Seat | None = None, **how: Any) -> None:
         groups = how["groups"]
         self.windows = windows = Windows(x, w.shape[2:], **how)
         self.shape = (x.shape[0], w.shape[0], *windows.counts)
         m, k, size = w.shape[0] // groups, len(windows.taps), x.itemsize
         weights = Weights(m, Strided(k * size, size), table((groups, m * k * size)))
         images = Images(x.dtype, x.shape[0], groups, weights, windows.reach)
-        self.recipe = Recipe(3)
+        seat = seat or Seat()
+        self.recipe = seat.recipe
         pieces = images.pieces(windows.layout.copies)
         with in_pieces(self.recipe, pieces) as inner:
-            images.add_to(inner, (1, windows.layout.put(inner, 0), 2))
+            goal = seat.goal(inner, size * prod(self.shape))
+            images.add_to(inner, (seat.y, windows.layout.put(inner, seat.x), goal), seat=seat)
 
 
 def _turn(dtype: Any, w: Ints, groups: int) -> Lines:
@@ -125,6 +128,7 @@ class InputGradient:
         padding: Pairs,
         dilation: Ints,
         groups: int,
+        seat: Seat | None = None,
     ) -> None:
         kernel, channels, size = w.shape[2:], w.shape[1], ct.itemsize
         self.shape = (ct.shape[0], channels * groups, *extent)
@@ -142,14 +146,15 @@ class InputGradient:
         outs = w.shape[0] // groups
         sample, channel, steps = self.layout.sample, self.layout.channel, self.layout.steps
         w_out, w_channel, *w_steps = contiguous_strides(w.shape, size)
-        self.recipe = recipe = Recipe(3)
+        seat = seat or Seat()
+        self.recipe = recipe = seat.recipe
         # a small weight is put in order of k once, rather than for each image while packing
         turns = prod(stride) == 1 and ct.shape[0] > 2 and w.size < TURNED
-        weight_at = 1
+        weight_at = seat.y
         if turns:
             turn = _turn(ct.dtype, w.shape, groups)
             weight_at = recipe.room("weight", turn.bytes)
-            recipe.add(turn.stage(1, weight_at))
+            recipe.add(turn.stage(seat.y, weight_at))
         parts: list[tuple[Any, Images | None]] = []
         for chosen in combinations(*phases):
             taps, back = table((outs, w_out)), table((outs, channel))
@@ -174,7 +179,8 @@ class InputGradient:
         pieces = [i.pieces(self.layout.copies or not alone) for _, i in parts if i is not None]
         even = 0 not in pieces and len(parts) <= PHASES
         with in_pieces(recipe, min(pieces, default=0) if even else 0) as inner:
-            images_at = self.layout.put(inner, 0)
+            images_at = self.layout.put(inner, seat.x)
+            goal = seat.goal(inner, size * prod(self.shape))
             for n, (chosen, part) in enumerate(parts):
                 goals = None if alone else self._rows(chosen, stride, size)
                 if part is None:
@@ -182,10 +188,13 @@ class InputGradient:
                     nowhere = np.full(len(goals.places), NOWHERE, dtype=np.int64)
                     count = chosen[-1].count
                     zeros = Lines(ct.dtype, nowhere, count, goals.places, goal=goals.step)
-                    inner.add(zeros.stage(0, 2))
+                    inner.add(zeros.stage(seat.x, goal))
                 else:
                     name = f"product{n}" if inner is not recipe else "product"
-                    part.add_to(inner, (weight_at, images_at, 2), goals, name)
+                    own = seat if alone else None
+                    part.add_to(inner, (weight_at, images_at, goal), goals, name, own)
+            if not alone:
+                seat.close(inner, goal)
 
     def _rows(self, phases: Sequence[Phase], stride: Ints, size: int) -> Rows:
         """Where the rows of these positions lie in the result."""
@@ -200,18 +209,21 @@ class InputGradient:
 class WeightGradient:
     """The plan of `conv_weight`."""
 
-    def __init__(self, x: Any, ct: Any, kernel: Ints, **how: Any) -> None:
+    def __init__(self, x: Any, ct: Any, kernel: Ints, seat: Seat | None = None, **how: Any) -> None:
         groups, size = how["groups"], x.itemsize
-        self.recipe = recipe = Recipe(3)
+        self.seat = seat = seat or Seat()
+        self.recipe = recipe = seat.recipe
         self.shape = (ct.shape[1], x.shape[1] // groups, *kernel)
         if suits(x, ct, kernel, groups):
-            recipe.add(lanewise(x, ct, kernel, **how))
+            goal = seat.goal(recipe, size * prod(self.shape))
+            recipe.add(lanewise(x, ct, kernel, slots=(seat.x, seat.y, goal), **how))
+            seat.close(recipe, goal)
             return
         self.windows = windows = Windows(x, kernel, **how)
         m, n = ct.shape[1] // groups, len(windows.taps)
         ks = table((x.shape[0], windows.sample), *windows.places)
         rows, rows_at = self._rows_of(ct, n)
-        images_at = windows.layout.put(recipe, 0)
+        images_at = windows.layout.put(recipe, seat.x)
         starts = (
             table((groups, m * (rows.row_step if isinstance(rows, Strided) else ct.strides[1]))),
             table((groups, windows.channels * windows.channel)),
@@ -219,7 +231,9 @@ class WeightGradient:
         )
         columns = Tabled(windows.taps, ks)
         product = Product(x.dtype.name, m, n, len(ks), rows, columns, n * size, starts)
-        Plan(product, recipe, (rows_at, images_at, 2))
+        goal = seat.goal(recipe, size * prod(self.shape))
+        finish = None if seat.finish is None else seat.finish.given(goal)
+        Plan(product, recipe, (rows_at, images_at, goal), finish=finish)
 
     def _rows_of(self, ct: Any, n: int) -> tuple[Strided | Tabled, int]:
         """How the rows of the products are read, and their slot: in place, or copied first where few columns
@@ -234,13 +248,13 @@ class WeightGradient:
                     if i != 1
                 )
             )
-            return Tabled(table((channels, ct.strides[1])), ks), 1
-        slot = 1
+            return Tabled(table((channels, ct.strides[1])), ks), self.seat.y
+        slot = self.seat.y
         if samples > 1:
             lines = table((channels, places * size), (samples, channels * places * size))
             gather = Lines(ct.dtype, lines, places)
             slot = self.recipe.room("rows", gather.bytes)
-            self.recipe.add(gather.stage(1, slot))
+            self.recipe.add(gather.stage(self.seat.y, slot))
         return Strided(samples * places * size, size), slot
 
 

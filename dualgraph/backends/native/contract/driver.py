@@ -15,6 +15,7 @@ from .. import ir
 from ..llvm_parts import I64, PTR, VOID
 from . import micro, pack
 from .code import I8, Writer, i64
+from .finish import emit_finish
 from .shape import KC
 from .team import FUNCTION, Callee
 
@@ -60,6 +61,7 @@ FIELDS = (
     "wide_rest",
     "narrow_full",
     "narrow_rest",
+    "finish",  # address of the record of what is done with the result (see `finish`), or 0
 )
 ARGUMENTS = (*[PTR] * 5, I64, I64)  # of ``apart``
 
@@ -96,6 +98,7 @@ class Driver:
     def begin_matrix(self, batch: ir.Value) -> None:
         """Where the operands of a matrix of the batch begin."""
         w, b, p = self.w, self.w.b, self.p
+        self.batch = batch
         for name in ("x", "y", "out"):
             table = b.inttoptr(p[f"{name}_batch"], PTR)
             self.starts[name] = w.at(self.pointer(p[f"{name}_slot"]), w.word(table, batch))
@@ -167,6 +170,12 @@ class Driver:
                 part = Span(tile.i, w.least(own.end, b.add(tile.i, p["rows"])))
                 self.pack("x", part, ks, self.packed_x(tile.i, own), p["x_width"])
             self.across(columns, lambda tile: self.down(own, tile, columns, ks))
+            last = b.icmp_signed("==", ks.end, p["k"])
+            with w.when(b.and_(last, b.icmp_signed("!=", p["finish"], i64(0)))):
+                first = b.add(b.mul(self.batch, p["m"]), own.begin)
+                given = b.inttoptr(p["finish"], PTR)
+                sizes = first, self.length(own), columns.begin, self.length(columns)
+                b.call(self.module.globals["rectangle"], [given, self.pointers, *sizes])
 
     def packs_here(self, name: str) -> ir.Value:
         """Whether units pack what they read of an operand."""
@@ -301,9 +310,10 @@ def _pointers(b: ir.IRBuilder, operands: list[ir.Value]) -> ir.Value:
 
 
 def emit_driver(header: int) -> str:
-    """IR of ``run``, ``pack_x``, ``pack_y``, ``apart``, ``whole``, and ``flat``: ``whole`` on array objects with
-    this header."""
+    """IR of ``run``, ``pack_x``, ``pack_y``, ``finish``, ``apart``, ``whole``, and ``flat``, which is ``whole`` on
+    array objects with this header."""
     module = ir.Module(name="driver")
+    emit_finish(module)
     for name in ("x", "y"):
         Driver(module, f"pack_{name}").emit_pack(name)
     driver = Driver(module, "run")

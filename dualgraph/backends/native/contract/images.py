@@ -11,6 +11,7 @@ import numpy as np
 from ..threads import pool
 from .layout import Lines
 from .plan import Cut, Operand, Plan, Product, Strided, Tabled, Windowed
+from .seat import Seat
 from .stages import Pieces, Recipe
 from .tables import contiguous_strides, table
 
@@ -105,10 +106,12 @@ class Images:
         slots: tuple[int, int, int],
         rows: Rows | None = None,
         name: str = "product",
+        seat: Seat | None = None,
     ) -> None:
         """Puts the stages at the end of a recipe: images, which are laid out, are multiplied, and the results
         brought to their places. Slots are those of weight, images and out, which is C-contiguous (samples,
-        channels, positions...), or has its `rows` elsewhere. `name` is of the memory in between.
+        channels, positions...), or has its `rows` elsewhere. `name` is of the memory in between; `seat` says what
+        is done with the results.
         """
         weight, images, target = slots
         samples, groups, m, n = self.out
@@ -118,9 +121,14 @@ class Images:
             columns = n if self.merged else self.columns
             goal = recipe.room(name, samples * groups * m * columns * self.size)
         cut = Cut(m, self.columns) if recipe.whole_units else None
-        Plan(self.product, recipe, (weight, images, goal), cut=cut)
+        finish = None
+        if seat is not None and seat.finish is not None and bring is None:
+            finish = seat.finish.given(target)
+        Plan(self.product, recipe, (weight, images, goal), cut=cut, finish=finish)
         if bring is not None:
             recipe.add(bring.stage(goal, target))
+            if seat is not None:
+                seat.close(recipe, target)
 
     def pieces(self, copies: bool) -> int:
         """In how many pieces to lay out, multiply and crop, each of which a cache may hold: images or groups of

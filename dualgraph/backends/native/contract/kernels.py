@@ -23,7 +23,7 @@ BRIEF = ctypes.PYFUNCTYPE(
     None, *[ctypes.c_void_p] * 4
 )  # keeps the interpreter lock: less to do for a short call
 PERFORM = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4)
-STAGES = ("run", "pack_x", "pack_y", "apart")
+STAGES = ("run", "pack_x", "pack_y", "finish", "apart")
 _kept: list[Machine] = []  # machine code that addresses in plans point into
 
 
@@ -97,6 +97,7 @@ class Entries:
     run: int
     pack_x: int
     pack_y: int
+    finish: int
     apart: int
     whole: Any
     brief: Any

@@ -32,8 +32,9 @@ def lanewise(
     padding: Pairs,
     dilation: Ints,
     groups: int,
+    slots: tuple[int, int, int] = (0, 1, 2),
 ) -> Stage:
-    """The stage that computes a weight gradient; its slots are x, ct and out."""
+    """The stage that computes a weight gradient; its `slots` are x, ct and out."""
     shape = kernels.shape_for(x.dtype.name)
     pixel, counts = shape.lanes * shape.size, ct.shape[2:]
     channels, outs = x.shape[1] // groups, ct.shape[1] // groups
@@ -63,6 +64,7 @@ def lanewise(
     offsets = table(*((k, d * p) for k, d, p in zip(kernel, dilation, pitches, strict=True)))
     fields = {
         **images,
+        **dict(zip(("x_slot", "ct_slot", "out_slot"), slots, strict=True)),
         "pack": kernels.pack(shape, False),
         "samples": x.shape[0],
         "groups": groups,

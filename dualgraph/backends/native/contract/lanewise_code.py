@@ -24,6 +24,9 @@ FIELDS = (
         f"x_{f}" for f in IMAGE
     ),  # how lines of pixels are laid out: `lead` zeros, `count` pixels, zeros
     *(f"ct_{f}" for f in IMAGE),
+    "x_slot",  # pointers
+    "ct_slot",
+    "out_slot",
     "pack",  # address of the packing function
     "samples",
     "groups",
@@ -53,7 +56,10 @@ class _Lanewise:
         self.w = w = Writer(self.module, "lanewise", FUNCTION)
         given, pointers, self.scratch, self.begin, self.end = w.fn.args
         self.p = {name: w.word(given, i64(i)) for i, name in enumerate(FIELDS)}
-        self.x, self.ct, self.out = (w.b.inttoptr(w.word(pointers, i64(i)), PTR) for i in range(3))
+        self.x, self.ct, self.out = (
+            w.b.inttoptr(w.word(pointers, self.p[f"{name}_slot"]), PTR)
+            for name in ("x", "ct", "out")
+        )
         self.lanes, self.size = geometry.lanes, geometry.size
         self.pixel = self.lanes * self.size
         self.kind = ir.VectorType(ELEMENTS[geometry.element], self.lanes)

@@ -85,7 +85,8 @@ class Cut(NamedTuple):
 class Plan:
     """A product made ready to run on any arrays of its layouts: stages put at the end of a recipe.
 
-    `slots` are those of x, y and out. ``run(x, y, out)`` is set where a call of its own serves a small product.
+    `slots` are those of x, y and out; `finish` is a record of what is done with the result's rows.
+    ``run(x, y, out)`` is set where a call of its own serves a small product.
     """
 
     def __init__(
@@ -97,8 +98,9 @@ class Plan:
         pack_x: bool | None = None,
         pack_y: bool | None = None,
         cut: Cut | None = None,
+        finish: Any = None,
     ) -> None:
-        self.product, self.slots = product, slots
+        self.product, self.slots, self.finish = product, slots, finish
         self.recipe: Any = recipe or Recipe(3)
         self.brief: Any = None
         self.batch = len(product.starts[2])
@@ -128,7 +130,7 @@ class Plan:
         self.parts = -(-m // self.cut.rows) * -(-n // self.cut.columns)
         self._begin(wide)
         fields = self._fields(wide)
-        self.record = record([fields[name] for name in FIELDS], product)
+        self.record = record([fields[name] for name in FIELDS], (product, finish))
         self._add_stages()
 
     def _fields(self, wide: int) -> dict[str, int]:
@@ -164,6 +166,7 @@ class Plan:
             "y_at": x_bytes,
             "scratch": self.scratch,
             "units": self.batch * self.parts,
+            "finish": 0 if self.finish is None else ctypes.addressof(self.finish),
             **self._kernels(wide),
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,18 @@ from ..team.spots import Spot
 from ..threads import pool
 from .layout import Lines
 from .plan import Plan, Product, Strided
-from .stages import Recipe
+from .seat import Seat
 from .tables import table
 
 LIMIT = 4096  # plans kept
 FEW = 8  # columns so few that the product is computed transposed
-_plans: dict[Any, _Call] = {}
+_plans: dict[Any, Call] = {}
 
 
-class _Call:
+class Call:
     """A product of arrays of one layout."""
 
-    def __init__(self, x: Any, y: Any) -> None:
+    def __init__(self, x: Any, y: Any, seat: Seat | None = None) -> None:
         m, k, n = x.shape[-2], x.shape[-1], y.shape[-1]
         lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
         self.shape = (*lead, m, n)
@@ -36,7 +37,10 @@ class _Call:
             m, starts = m * len(starts[0]), (starts[0][:1], starts[1][:1])
         matrices = len(starts[0])
         turned = n <= FEW and m > n
-        recipe, slots = Recipe(3), (0, 1, 2)
+        seat = seat or Seat()
+        self.recipe = recipe = seat.recipe
+        goal = seat.goal(recipe, prod(self.shape) * size)
+        slots = seat.x, seat.y, goal
         if turned:
             lines = Lines(
                 x.dtype,
@@ -46,12 +50,17 @@ class _Call:
                 goal=n * size,
             )
             m, n, xs, ys, starts = n, m, ys, xs, starts[::-1]
-            slots = (1, 0, 2) if m == 1 else (1, 0, recipe.room("turned", lines.bytes))
+            place = goal if m == 1 else recipe.room("turned", lines.bytes)
+            slots = seat.y, seat.x, place
         out_starts = np.arange(matrices, dtype=np.int64) * (m * n * size)
         product = Product(x.dtype.name, m, n, k, xs, ys, n * size, (*starts, out_starts))
-        self.run = plan = Plan(product, recipe, slots)  # takes (x, y, out), out C-contiguous
+        at_once = seat.finish is not None and not turned
+        finish = seat.finish.given(goal) if seat.finish is not None and at_once else None
+        self.run = plan = Plan(product, recipe, slots, finish=finish)  # takes (x, y, out)
         if turned and m > 1 and plan.work:
-            recipe.add(lines.stage(slots[2], 2))
+            recipe.add(lines.stage(slots[2], goal))
+        if not at_once:
+            seat.close(recipe, goal)
 
 
 def _starts(lead: tuple[int, ...], x: Any) -> Any:
@@ -76,13 +85,13 @@ def available() -> bool:
     return jit().has_fma
 
 
-def _call(x: Any, y: Any) -> _Call:
+def _call(x: Any, y: Any) -> Call:
     key = (x.dtype, x.shape, x.strides, y.shape, y.strides, pool.size)
     call = _plans.get(key)
     if call is None:
         if len(_plans) >= LIMIT:
             _plans.clear()
-        call = _plans[key] = _Call(x, y)
+        call = _plans[key] = Call(x, y)
     return call
 
 

@@ -20,9 +20,8 @@ from ..team.spots import ZERO_WORD, NotNative, Ref, Spot
 from ..team.team import team as native_team
 from ..threads import pool
 from . import kernels
-from .team import LINE, MOVED, PART, SAMPLE, STAGE
+from .team import LINE, MOVED, PART, POINTERS, SAMPLE, STAGE
 
-SLOTS = 16  # pointers of a recipe: the call's arrays, then places in its workspace
 SHARED = 250_000  # work, in products, that is not cut further
 HELPED = 2_000_000  # work from which other threads are asked to help
 KEPT = 2**27  # bytes of memory kept from call to call
@@ -96,7 +95,7 @@ class Recipe:
         """A slot for so many bytes of workspace; asked for twice, one that serves both purposes in turn."""
         self.sizes[name] = max(size, self.sizes.get(name, 0))
         slot = self.arrays + list(self.sizes).index(name)
-        assert slot < SLOTS, "too many slots"
+        assert slot < POINTERS, "too many slots"
         return slot
 
     @property
@@ -128,7 +127,7 @@ class Recipe:
         widest = max((s.units for s in self.stages), default=0)
         self.helpers = min(pool.size, widest) - 1 if self.work >= HELPED else 0
         self._state = ctypes.c_int64 * (2 * LINE // 8 * len(self.stages))
-        self._pointers = ctypes.c_void_p * SLOTS
+        self._pointers = ctypes.c_void_p * POINTERS
         self.perform = kernels.team().perform
 
     def __call__(self, *addresses: int) -> None:
@@ -143,16 +142,16 @@ class Recipe:
             pool.help(lambda: self.take(state, pointers), self.helpers)
         self.take(state, pointers)
 
-    def write(self, room: Room, *arrays: Spot) -> None:
-        """The stages in a native program, on arrays that will be there; the last is the result."""
+    def write(self, room: Room, *arrays: Spot, results: int = 1) -> None:
+        """The stages in a native program, on arrays that will be there; the last ones are the results."""
         if not self.work:
             raise NotNative("a product of nothing")
         spaces = [room.take((size,), np.uint8) for size in self.sizes.values()]
         places = [s.at for s in (*arrays, *spaces)]
-        places += [Ref(ZERO_WORD)] * (SLOTS - len(places))
+        places += [Ref(ZERO_WORD)] * (POINTERS - len(places))
         for s in self.stages:
             words = s.function, ctypes.addressof(s.record), *places
-            reads, writes = [*arrays[:-1], *spaces], [arrays[-1], *spaces]
+            reads, writes = [*arrays, *spaces], [*arrays[-results:], *spaces]
             room.run(
                 native_team().stage, words, s.units, reads, writes,
                 scratch=s.scratch, work=s.work, keep=s.record,

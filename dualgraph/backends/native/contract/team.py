@@ -15,6 +15,7 @@ from ..llvm_parts import I64, PTR, VOID
 from .code import Writer, i64
 
 STAGE = ("function", "record", "units", "grain")  # int64 each
+POINTERS = 24  # of a recipe
 LINE = 64  # bytes between counters
 SPINS = 200  # looks at a counter before the processor is offered to others
 FUNCTION = (PTR, PTR, PTR, I64, I64)
@@ -86,8 +87,8 @@ def _each(module: ir.Module) -> None:
     record, pointers, scratch, begin, end = w.fn.args
     count, slots, room = (w.word(record, i64(j)) for j in range(len(SAMPLE)))
     with b.goto_entry_block():
-        own = b.alloca(I64, size=16, align=64)
-    with w.loop(i64(16)) as turn:
+        own = b.alloca(I64, size=POINTERS, align=64)
+    with w.loop(i64(POINTERS)) as turn:
         b.store(w.word(pointers, turn.i), b.gep(own, [turn.i], source_etype=I64), align=8)
     free = w.at(scratch, room)
     moved = w.at(record, i64(8 * len(SAMPLE)))

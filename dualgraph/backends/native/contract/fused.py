@@ -1,0 +1,119 @@
+"""Fused contractions: a contraction and what is done with its result, as the kernel of a region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ....core.node import Var
+from ....static.graph import Graph
+from ..loop_ir import Unsupported
+from ..team.room import Room
+from ..team.spots import ZERO_WORD, Ref, Spot
+from ..threads import pool
+from . import convolution, product
+from .epilogue import Epilogue
+from .seat import Seat
+from .stages import Recipe, Stage
+
+KINDS = {
+    "conv": convolution.Forward,
+    "conv_input": convolution.InputGradient,
+    "conv_weight": convolution.WeightGradient,
+}
+DENSE = ("conv", "conv_input")  # their weights have to be row-major
+
+
+class _Finish:
+    """An epilogue on arrays whose slots are their places in the body."""
+
+    def __init__(self, epilogue: Epilogue) -> None:
+        self.epilogue = epilogue
+
+    def given(self, result: int) -> Any:
+        body = self.epilogue.body
+        return self.epilogue.given(range(len(body.inputs) + len(body.outputs)), result)
+
+    def stage(self, given: Any) -> Stage:
+        return self.epilogue.stage(given)
+
+
+class FusedContraction:
+    """The kernel of a region that is a contraction with an epilogue; arrays are its inputs, then its outputs.
+
+    Raises Unsupported for bodies that are none.
+    """
+
+    def __init__(self, body: Graph) -> None:
+        self.body, node = body, body.nodes[0]
+        self.epilogue = Epilogue(body)
+        self.name, self.params = node.prim.name, node.params
+        self.operands = [body.inputs.index(v) for v in node.inputs if isinstance(v, Var)]
+        self._recipes: dict[Any, Recipe] = {}
+
+    def recipe(self, arrays: Sequence[Any], alone: Sequence[bool]) -> Recipe:
+        """The stages for arrays of these layouts; `alone` says which results share no memory with an operand."""
+        x, y = (arrays[i] for i in self.operands)
+        key = x.strides, y.strides, tuple(alone), pool.size
+        found = self._recipes.get(key)
+        if found is None:
+            seat = Seat(
+                Recipe(len(arrays)), *self.operands, self._home(alone), _Finish(self.epilogue)
+            )
+            if self.name == "matmul":
+                found = product.Call(x, y, seat).recipe
+            else:
+                found = KINDS[self.name](x, y, seat=seat, **self.params).recipe
+            self._recipes[key] = found
+        return found
+
+    def _home(self, alone: Sequence[bool]) -> int | None:
+        """The array that the contraction writes: its own, or that of a result that takes its place later."""
+        outs = self.body.outputs
+        (own,) = self.body.nodes[0].outputs
+        size = own.type.dtype.itemsize
+        places = [i for i, v in enumerate(outs) if v == own]
+        places += [i for i, v in enumerate(outs) if alone[i] and v.type.dtype.itemsize == size]
+        return len(self.body.inputs) + places[0] if places else None
+
+    def write(self, room: Room, operands: Sequence[Spot], results: Sequence[Spot]) -> None:
+        """The kernel in a native program."""
+        own = [x if self._strided(i) else room.dense(x) for i, x in enumerate(operands)]
+        alone = [not any(r.span.meets(x.span) for x in own) for r in results]
+        recipe = self.recipe([*own, *results], alone)
+        recipe.write(room, *own, *results, results=len(results))
+
+    def _strided(self, i: int) -> bool:
+        """Whether an operand may lie in any way."""
+        if i not in self.operands or any(r.array == i for r in self.epilogue.reads):
+            return False
+        return not (self.name in DENSE and i == self.operands[1])
+
+    def bind_pointers(self, pointers: Sequence[int]) -> BoundContraction:
+        """A call without arguments on C-contiguous arrays at fixed addresses."""
+        return BoundContraction(self, pointers)
+
+
+class BoundContraction:
+    """A fused contraction with its arrays' addresses in `block`: calling it runs it."""
+
+    def __init__(self, kernel: FusedContraction, pointers: Sequence[int]) -> None:
+        self.block = list(pointers)
+        body = kernel.body
+        arrays = [
+            Spot(Ref(ZERO_WORD), v.type.shape, v.type.dtype.numpy)
+            for v in (*body.inputs, *body.outputs)
+        ]
+        self.recipe = kernel.recipe(arrays, [False] * len(body.outputs))
+
+    def __call__(self) -> None:
+        self.recipe(*self.block)
+
+
+def fits(body: Graph) -> bool:
+    """Whether a body is a contraction with an epilogue that one kernel computes."""
+    try:
+        Epilogue(body)
+    except Unsupported:
+        return False
+    return True
