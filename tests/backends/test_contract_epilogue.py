@@ -58,6 +58,12 @@ def filter_gradient(x: Any, w: Any, b: Any) -> Any:
     return w - 0.1 * dg.grad(lambda w: (F.conv2d(x, w, b, padding=1) ** 2).sum())(w)
 
 
+def momentum(x: Any, w: Any, v: Any, rate: Any) -> Any:
+    g = dg.grad(lambda w: ((x @ w) ** 2).sum())(w)
+    after = v * 0.9 + g
+    return after, w - after * rate, g
+
+
 PRODUCTS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]]]] = {
     "activation": (lambda x, w: dg.relu(x @ w), [(33, 70), (70, 50)]),
     "linear": (lambda x, w, b: F.gelu(x @ w + b), [(33, 70), (70, 50), (50,)]),
@@ -77,6 +83,7 @@ PRODUCTS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]]]] = {
     "one number": (lambda x, w, b: dg.relu(x @ w + b), [(1, 300), (300, 1), (1,)]),
     "a gate": (lambda x, w, v: F.silu(x @ w) * (x @ v), [(33, 70), (70, 50), (70, 50)]),
     "a weight's update": (gradient, [(33, 70), (70, 50), (50,)]),
+    "momentum": (momentum, [(33, 70), (70, 50), (70, 50), ()]),
     "a filter's update": (filter_gradient, [(3, 6, 14, 14), (8, 6, 3, 3), (8,)]),
 }
 IMAGES: dict[str, tuple[list[tuple[int, ...]], dict[str, Any]]] = {
@@ -101,7 +108,12 @@ def test_products_with_epilogues_are_one_kernel(name: str, dtype: str, threads: 
     compiled = dg.compile(fn, wait=True)
     for _ in range(2):
         assert leaves(compiled(*given)) == want
-    assert alone(compiled) or name in ("a gate", "a weight's update", "a filter's update")
+    assert alone(compiled) or name in (
+        "a gate",
+        "a weight's update",
+        "a filter's update",
+        "momentum",
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

@@ -192,13 +192,13 @@ class Epilogue:
             pace = self.rows
         values = [address, pace, self.columns, len(reads)]
         kept: list[Any] = [machine]
-        for r in reads:
+        for place, r in zip(order, reads, strict=True):
             table = (r.offsets * r.size).astype(np.int64)
             row = int(table[1] - table[0]) if len(table) > 1 else 0
             kept.append(table)
             slot = product if r.array < 0 else slots[r.array]
             at = 0 if r.even else address_of(table)
-            values += [slot, at, int(table[0]), row, r.along * r.size, r.step or 0]
+            values += [slot, at, int(table[0]), row, r.along * r.size, r.step or 0, 2 + place]
         assert len(values) == len(HEAD) + len(ARRAY) * len(reads)
         return record(values, kept)
 

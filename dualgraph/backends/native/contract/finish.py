@@ -19,8 +19,9 @@ HEAD = (
     "columns",
     "count",
 )  # at multiples of `pace` the rows' distances may change
-ARRAY = ("slot", "table", "start", "row", "column", "step")
-# pointer; address of the rows' offsets, or 0 for ``start + row * its number``; bytes of a column; elements of a row
+ARRAY = ("slot", "table", "start", "row", "column", "step", "size")
+# pointer; address of the rows' offsets, or 0 for ``start + row * its number``; bytes of a column; elements of a row,
+# and which size of the code that is
 BUFFERS = 24  # arrays at most
 
 
@@ -50,7 +51,7 @@ def _rectangle(module: ir.Module) -> None:
             offset = b.add(b.select(tabled, from_table, even), b.mul(column, f["column"]))
             start = b.add(w.word(pointers, f["slot"]), offset)
             b.store(start, b.gep(arrays, [each.i], source_etype=I64), align=8)
-            step = b.gep(sizes, [b.add(each.i, i64(2))], source_etype=I64)
+            step = b.gep(sizes, [f["size"]], source_etype=I64)
             b.store(f["step"], step, align=8)
         callee = Callee(b.inttoptr(head["function"], PTR), (PTR, PTR, I64, I64))
         b.call(callee, [arrays, sizes, i64(0), count])
