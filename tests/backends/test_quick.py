@@ -542,3 +542,54 @@ def test_arrays_freed_in_other_threads_and_processes():
             y = x * 3.0
             os._exit(0 if float(y._data[5]) == 3.0 else 1)
         assert os.waitpid(child, 0)[1] == 0
+
+
+# --- operands that broadcast, or do not lie row by row ---------------------------------------------
+
+
+def laid_out(rng, shape):
+    """A tensor of a shape in memory that may be strided, transposed, reversed, expanded or odd."""
+    how = rng.integers(6)
+    if how == 1 and shape:
+        return dg.asarray(rng.normal(size=(*shape[:-1], 2 * shape[-1])).astype("f4"))[..., ::2]
+    if how == 2:
+        return dg.asarray(rng.normal(size=shape[::-1]).astype("f4").T)
+    if how == 3 and shape:
+        return dg.asarray(rng.normal(size=(shape[0] + 2, *shape[1:])).astype("f4")[1:-1][::-1])
+    if how == 4 and shape:
+        return dg.asarray(rng.normal(size=(1, *shape[1:])).astype("f4")).expand(*shape)
+    if how == 5:
+        whole = np.zeros(4 * int(np.prod(shape)) + 1, np.uint8)
+        return dg.asarray(whole[1:].view(np.float32).reshape(shape))
+    return dg.asarray(rng.normal(size=shape).astype("f4"))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_layouts_and_shapes_that_broadcast(seed):
+    rng = np.random.default_rng(seed)
+    op, three = REGISTRY["subtract"], REGISTRY["where"]
+    for _ in range(40):
+        whole = [int(d) for d in rng.choice([1, 2, 3, 5, 8, 17], size=rng.integers(0, 5))]
+        shapes = []
+        for _ in range(3):
+            cut = int(rng.integers(0, len(whole) + 1)) if rng.random() < 0.4 else 0
+            shapes.append(tuple(1 if rng.random() < 0.3 else d for d in whole[cut:]))
+        x, y, z = (laid_out(rng, shape) for shape in shapes)
+        condition = dg.asarray(np.asarray(z.numpy() > 0))
+        for prim, args in ((op, (x, y)), (op, (x, 1.5)), (three, (condition, x, y))):
+            expected = bind(prim, args, {})
+            for _ in range(3):
+                got = prim(*args)
+            assert_same(got, expected)
+    for _ in range(4 * plans.HOT):
+        dg.ones(2, 3, 8) - dg.ones(3, 1)
+
+
+def test_more_axes_than_are_counted_and_shapes_that_do_not_fit():
+    x, y = drawn((2,) * 10, "float32"), drawn((2, 1) * 5, "float32")
+    for _ in range(OFTEN):
+        got = x * y
+    assert_same(got, bind(REGISTRY["multiply"], (x, y), {}))
+    for _ in range(OFTEN):
+        with pytest.raises(dg.ShapeError):
+            dg.ones(4, 3) * dg.ones(4, 1, 2)

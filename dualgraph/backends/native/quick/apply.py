@@ -27,6 +27,7 @@ from ..glue.capi import (
     store_ptr,
 )
 from .memory import new_array
+from .spread import spread
 from .tape import is_number, new_tensor, record
 
 
@@ -208,6 +209,13 @@ def compute(plan: ptr, args: ptr, count: i64) -> ptr:
             return run_kernel(plan, kernel, arrays, count, widest)
         if load_i8(plan, n.PLAN_NATIVE):
             return missing(plan, mask)
+    elif load_i8(plan, n.PLAN_NATIVE):
+        wanted = stack(8)
+        out = spread(plan, arrays, count, wanted)
+        if out:
+            return out
+        if load_i64(wanted, 0) >= 0:
+            return missing(plan, load_i64(wanted, 0))
     if some_number:
         return o.DECLINE
     return run_function(plan, arrays, count)

@@ -43,6 +43,7 @@ from . import (
     plans,
     probe,
     recipes,
+    spread,
     tape,
 )
 
@@ -95,6 +96,8 @@ def glue_numbers() -> dict[str, int]:
         "VAR_SIZE": HEADER,
         "P_TABLE": slot_offset(Prim, "table"),
         "D_CODE": slot_offset(dt.DType, "code"),
+        "AXES": 8,  # of results that `spread` makes
+        "ALIGNED": 0x100,
         "PLAIN": 0x101,  # C-contiguous and aligned
         "HOT": plans.HOT,
         "LONG": LONG,
@@ -127,7 +130,7 @@ def install() -> None:
     text, of_operators = _trampolines()
     where = place if present("PyFrame_GetLasti") else place_slow
     library = Library(
-        objects, memory, tape, where, apply, follow, calls, probe, text,
+        objects, memory, spread, tape, where, apply, follow, calls, probe, text,
         objects=glue_objects() | of_operators, numbers=glue_numbers(),
     )  # fmt: skip
     _check(library)

@@ -27,6 +27,7 @@ class Record(ctypes.Structure):
         ("dtype", ctypes.c_void_p),  # of the result
         ("descr", ctypes.c_void_p),  # NumPy's
         ("itemsize", ctypes.c_int64),
+        ("itemsizes", ctypes.c_int64 * OPERANDS),  # of the operands
         ("limit", ctypes.c_int64),  # more elements than these are left to Python, which splits them
         ("numbers", ctypes.c_int8 * OPERANDS),  # what a Python number becomes; 0: it is a tensor
         ("native", ctypes.c_int8),  # whether there are kernels
@@ -49,6 +50,7 @@ class Kept:
         self.record = record = Record()
         self.address = ctypes.addressof(record)
         record.native = has_kernel(prim, plan.operands)
+        record.limit = 2**62
         record.run = id(plan.run)
         record.dtype = id(plan.dtype)
         record.descr, record.itemsize = id(plan.dtype.numpy), plan.dtype.itemsize
@@ -56,6 +58,7 @@ class Kept:
         record.reads_out = prim.reads_out
         for i, (dtype, number) in enumerate(zip(plan.operands, plan.scalars, strict=True)):
             record.numbers[i] = NUMBERS.get(dtype.name, 127) if number is not None else 0
+            record.itemsizes[i] = dtype.itemsize
             record.reads |= prim.saves(i) << i
 
     def grow(self, mask: int) -> None:
