@@ -150,6 +150,13 @@ class Scalar:
         """``a * b + c`` with an exact product: an fma, or nearly so where fma is emulated."""
         return self.fma(a, b, c)
 
+    def scaled(self, p: Value, n: Value, normal: bool = False) -> Value:
+        """``p * 2**n`` rounded once, for p near 1; `n` is the bits of an integer plus the format's ``magic``.
+
+        ``normal``: the result is no subnormal, and finite.
+        """
+        return expansions.scale(self, p, n, normal)
+
     def minimum(self, x: Value, y: Value) -> Value:
         """The lesser; NaN if either is; `y` of two zeros."""
         x, y = self.lift(x, y)

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def loop_ir(
-    body: Callable[..., Any], dtypes: tuple[str, ...], out_dtype: str, lanes: int, has_fma: bool
+    body: Callable[..., Any], dtypes: tuple[str, ...], out_dtype: str, lanes: int, **has: bool
 ) -> str:
     from dualgraph.backends.native import ir
     from dualgraph.backends.native.scalar_llvm import LLVMScalar, element_type
@@ -32,7 +32,7 @@ def loop_ir(
     builder.position_at_end(loop)
     i = builder.phi(i64)
     i.add_incoming(ir.Constant(i64, 0), entry)
-    s = LLVMScalar(builder, lanes, has_fma=has_fma)
+    s = LLVMScalar(builder, lanes, **has)
     xs = []
     for argument, dtype in zip(function.args, dtypes, strict=False):
         at = builder.gep(argument, [i], source_etype=memory(dtype))
@@ -64,6 +64,7 @@ class Compiled:
         lanes: int,
         cpu: str | None = None,
         has_fma: bool = True,
+        has_avx512: bool = False,
     ) -> None:
         from llvmlite import binding
 
@@ -73,7 +74,8 @@ class Compiled:
         features = binding.get_host_cpu_features().flatten() if cpu is None else ""
         cpu = cpu or binding.get_host_cpu_name()
         self.machine = target.create_target_machine(cpu=cpu, features=features, opt=2)
-        self.module = binding.parse_assembly(loop_ir(body, dtypes, out_dtype, lanes, has_fma))
+        has = {"has_fma": has_fma, "has_avx512": has_avx512}
+        self.module = binding.parse_assembly(loop_ir(body, dtypes, out_dtype, lanes, **has))
         self.module.verify()
         self.out_dtype = out_dtype
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from ...core.dtypes import DType
 from . import ir
+from .jit import jit
 from .llvm_parts import I32, I64, PTR, VOID, Turn
 from .loop_ir import Extent, Size
 from .scalar_llvm import LLVMScalar, element_type
@@ -22,7 +23,7 @@ class Writer:
         self.b = ir.IRBuilder(self.fn.append_basic_block("entry"))
         self.lanes = lanes
         self.has_fma = has_fma
-        self.s = LLVMScalar(self.b, lanes, has_fma=has_fma)
+        self.s = LLVMScalar(self.b, lanes, has_fma=has_fma, has_avx512=jit().has_avx512)
         self.known_sizes: dict[int, ir.Value] = {}
 
     def i64(self, x: Extent) -> ir.Value:

@@ -48,6 +48,12 @@ class Jit:
         )
 
     @cached_property
+    def has_avx512(self) -> bool:
+        """Whether there are registers of 512 bits."""
+        needed = {"+avx512f", "+avx512vl", "+avx512dq"}
+        return self.cpu == "x86-64-v4" or needed <= set(self.features.split(","))
+
+    @cached_property
     def tag(self) -> str:
         """What object code depends on besides the IR."""
         version = ".".join(map(str, llvm.llvm_version_info))

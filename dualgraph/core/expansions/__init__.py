@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .common import two_sum
 from .error_function import erf, erfc
-from .exp_log import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, sigmoid, softplus
+from .exp_log import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, scale, sigmoid, softplus
 from .gamma import digamma, lgamma
 from .hyperbolic import acosh, asinh, atanh, cosh, sinh, tanh
 from .power import cbrt, hypot, int_pow, pow, rsqrt
@@ -48,6 +48,7 @@ __all__ = [
     "pow",
     "remainder",
     "rsqrt",
+    "scale",
     "sigmoid",
     "sin",
     "sinh",

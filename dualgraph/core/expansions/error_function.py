@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .common import Handler, Table, Value, float_word, poly
-from .exp_log import expm1_reduced, power_of_2, reduce, scale
+from .exp_log import expm1_reduced, reduce
 
 # In u = x**2 on |x| <= 1: erf(x)/x - 1.
 ERF: Table = {
@@ -96,7 +96,7 @@ def erf(s: Handler, x: Value) -> Value:
     a = s.abs(x)
     if s.dtype_of(x) == "float32":
         r, n = reduce(s, poly(s, s.select(a > 4.0, s.const(4.0, x), a), ERF_TAIL))
-        tail = (expm1_reduced(s, r) + 1.0) * power_of_2(s, n, "float32")
+        tail = s.scaled(expm1_reduced(s, r) + 1.0, n, True)
     else:
         tail = erfc_positive(s, s.select(a > 6.0, s.const(6.0, x), a), "float64")
     return s.copysign(s.select(a < 1.0, _erf_small(s, a), 1.0 - tail), x)
@@ -125,7 +125,7 @@ def erfc_positive(s: Handler, a: Value, precision: str) -> Value:
     z = expm1_reduced(s, r)
     p = z + 1.0
     p_low = s.fused(-p, square_low, z - (p - 1.0))
-    return scale(s, s.fused(p, g, s.fused(p, g_low, p_low * g)) * 32.0, n - 5)
+    return s.scaled(s.fused(p, g, s.fused(p, g_low, p_low * g)) * 32.0, n - 5)
 
 
 @float_word

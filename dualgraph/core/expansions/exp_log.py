@@ -100,22 +100,18 @@ def clamp(s: Handler, x: Value, lo: float, hi: float) -> Value:
     return s.select(x > hi, s.const(hi, x), x)
 
 
-def scale(s: Handler, p: Value, n: Value) -> Value:
+def scale(s: Handler, p: Value, n: Value, normal: bool = False) -> Value:
     """``p * 2**n`` with one rounding, for p near 1; `n` holds the integer in its low bits.
 
     Two steps, so that subnormal results and overflow come out of the last multiplication, and a
-    NaN in p whatever n then is.
+    NaN in p whatever n then is. One where the result is known to be `normal`.
     """
     fmt = FORMATS[s.dtype_of(p)]
+    if normal:
+        return p * s.from_bits((n << fmt.mantissa) + fmt.one)
     first = (n >> 1) << fmt.mantissa
     second = (n << fmt.mantissa) - first
     return p * s.from_bits(first + fmt.one) * s.from_bits(second + fmt.one)
-
-
-def power_of_2(s: Handler, n: Value, dtype: str) -> Value:
-    """``2**n`` for `n` as in `scale`, normal results only."""
-    fmt = FORMATS[dtype]
-    return s.from_bits((n << fmt.mantissa) + fmt.one)
 
 
 def reduce(s: Handler, x: Value) -> tuple[Value, Value]:
@@ -137,7 +133,7 @@ def expm1_reduced(s: Handler, r: Value) -> Value:
 def exp(s: Handler, x: Value) -> Value:
     """``e**x``."""
     r, n = reduce(s, clamp(s, x, *EXP_RANGE[s.dtype_of(x)]))
-    return scale(s, expm1_reduced(s, r) + 1.0, n)
+    return s.scaled(expm1_reduced(s, r) + 1.0, n)
 
 
 @float_word
@@ -147,7 +143,7 @@ def exp2(s: Handler, x: Value) -> Value:
     x = clamp(s, x, *EXP2_RANGE[dtype])
     shifted = x + FORMATS[dtype].magic
     r = (x - (shifted - FORMATS[dtype].magic)) * LN2[dtype][0]
-    return scale(s, expm1_reduced(s, r) + 1.0, s.bits(shifted))
+    return s.scaled(expm1_reduced(s, r) + 1.0, s.bits(shifted))
 
 
 @float_word

@@ -21,9 +21,7 @@ from .exp_log import (
     expm1_reduced,
     log1p_pair,
     log_pair,
-    power_of_2,
     reduce,
-    scale,
 )
 
 # In u = x**2: (sinh(x)/x - 1) / u on |x| <= 1.
@@ -133,7 +131,7 @@ def _half_exp(s: Handler, a: Value) -> Value:
     """``exp(a) / 2`` for ``a >= 0``, infinite only where it overflows."""
     dtype = s.dtype_of(a)
     r, n = reduce(s, clamp(s, a, 0.0, EXP_RANGE[dtype][1] + 1.0))
-    return scale(s, expm1_reduced(s, r) + 1.0, n - 1)
+    return s.scaled(expm1_reduced(s, r) + 1.0, n - 1)
 
 
 @float_word
@@ -158,7 +156,7 @@ def tanh(s: Handler, x: Value) -> Value:
     a = s.abs(x)
     b = s.select(a > TANH_ONE[dtype], s.const(TANH_ONE[dtype], x), a)
     r, n = reduce(s, b + b)
-    e = (expm1_reduced(s, r) + 1.0) * power_of_2(s, n, dtype)
+    e = s.scaled(expm1_reduced(s, r) + 1.0, n, True)
     return s.copysign(s.select(a < 0.625, _odd(s, a, TANH), 1.0 - 2.0 / (e + 1.0)), x)
 
 

@@ -14,7 +14,7 @@ from .common import (
     two_product,
     two_sum,
 )
-from .exp_log import LN2, LN2_SHORT, LOG2_E, expm1_reduced, power_of_2, reduce, scale, split_any
+from .exp_log import LN2, LN2_SHORT, LOG2_E, expm1_reduced, reduce, split_any
 
 # (log1p(f) - f) / f**2 on [sqrt(1/2) - 1, sqrt(2) - 1], error of f times it 2**-39.9; and
 # (exp(r) - 1 - r) / r**2 on |r| <= 0.3473, error of r**2 times it 2**-32.4: for float32 pow.
@@ -78,7 +78,7 @@ def _power_short(s: Handler, x: Value, y: Value) -> Value:
     shifted = s.fused(v, s.const(LOG2_E, x), magic)
     r = s.fused(shifted - magic, s.const(-LN2["float64"][0], x), v)
     p = s.fused(r * r, poly(s, r, EXP_SHORT), r) + 1.0
-    return p * power_of_2(s, s.bits(shifted), "float64")
+    return s.scaled(p, s.bits(shifted), True)
 
 
 def _log_double(s: Handler, x: Value) -> tuple[Value, Value]:
@@ -127,7 +127,7 @@ def _power_double(s: Handler, x: Value, y: Value) -> Value:
     z = expm1_reduced(s, total)
     p = z + 1.0
     p = p + s.fused(error, p, z - (p - 1.0))
-    return scale(s, p, n)
+    return s.scaled(p, n)
 
 
 @float_word

@@ -13,6 +13,7 @@ from .. import ir
 from ..contract import driver, pack
 from ..contract.code import ELEMENTS, I8, Writer, i64
 from ..contract.team import Callee
+from ..jit import jit
 from ..llvm_parts import I1, I32, I64, LANES, PTR
 from ..scalar_llvm import LLVMScalar
 
@@ -49,7 +50,7 @@ class Kernel:
         self.p = {field: self.w.word(record, i64(i)) for i, field in enumerate(fields)}
         self.element = ELEMENTS[how.element]
         self.kind = ir.VectorType(self.element, LANES)
-        self.s = LLVMScalar(self.w.b, LANES)
+        self.s = LLVMScalar(self.w.b, LANES, has_avx512=jit().has_avx512)
         self.dtype = NAMES[how.element]
         self.iota = ir.Constant(ir.VectorType(I32, LANES), list(range(LANES)))
         scale = self.w.b.bitcast(self.p["scale"], ELEMENTS["double"])
