@@ -10,6 +10,7 @@ Value = Any  # what a handler computes with: an array, an LLVM value, a name in 
 Handler = Any  # a handler of the scalar language
 Table = dict[str, tuple[float, ...]]  # polynomial coefficients by dtype, constant term first
 
+SIDE_BY_SIDE = 5
 INF = float("inf")
 NAN = float("nan")
 
@@ -77,7 +78,15 @@ def float_word(fn: Callable[..., Value]) -> Callable[..., Value]:
 
 
 def poly(s: Handler, x: Value, coefficients: Sequence[float]) -> Value:
-    """``c[0] + c[1] x + c[2] x**2 + ...`` by Horner's rule."""
+    """``c[0] + c[1] x + c[2] x**2 + ...``: Horner's rule, for even and odd powers side by side from 5 terms on."""
+    if len(coefficients) < SIDE_BY_SIDE:
+        return _horner(s, x, coefficients)
+    square = x * x
+    even, odd = (_horner(s, square, coefficients[k::2]) for k in (0, 1))
+    return s.mul_add(odd, x, even)
+
+
+def _horner(s: Handler, x: Value, coefficients: Sequence[float]) -> Value:
     out = s.const(coefficients[-1], x)
     for c in reversed(coefficients[:-1]):
         out = s.mul_add(out, x, s.const(c, x))
