@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from .actions import Action, Env, computed, native_call, written
 from .bodies import compiled_bodies, control_action
 from .native import api as native
 from .native import claims
-from .native.addresses import address_of
+from .native.addresses import DIRECT, address_of
 from .silence import quietly
 
 
@@ -61,6 +62,8 @@ class Executable:
             for i, s in enumerate(self.plan.steps) if is_control(s.node)
         }  # fmt: skip
         self.native = native.native_steps(self) if _is_native(backend) else frozenset()
+        self._direct: Direct | None = None
+        self._lock = threading.Lock()
         self._size = 1 + max((v.id for v in graph.all_vars()), default=-1)
         self._free: list[
             _Instance
@@ -78,34 +81,32 @@ class Executable:
             self._free.append(instance)
 
     def direct(self) -> Direct | None:
-        """How the program is run without Python; None where it is more than one brief native segment, or gives more
-        than one new array. Such a program is over before another thread can begin, so all calls share one instance.
+        """How the program is run without Python; None where it is more than one native segment, or gives more than
+        one new array. Its instance is no longer used by `run`.
         """
-        try:
-            instance = self._free[-1]
-        except IndexError:
-            instance = _Instance(self)
-            self._free.append(instance)
-        if len(instance.actions) != 1 or instance.shared or len(instance.fresh) != 1:
-            return None
-        action: Any = instance.actions[0]
-        code = getattr(action, "brief", None)
-        ((place, shape, dtype),) = instance.fresh
-        if code is None or instance.outputs != [(place, None)]:
-            return None
-        inputs = {p: i for i, p in enumerate(instance.places)}
-        order = tuple(inputs.get(p, -1) for p in instance.operands.places)
-        return Direct(code, order, shape, dtype, instance)
+        with self._lock:
+            if self._direct is None:
+                instance = self._free.pop() if self._free else _Instance(self)
+                self._direct = instance.direct()
+                if self._direct is None:
+                    self._free.append(instance)
+            return self._direct
 
 
 class Direct(NamedTuple):
-    """A program as one call of native code: where it is (see `Team.brief`), for each operand its input (-1: the
-    result), the result's shape and dtype, and what has to stay alive."""
+    """A program as one call of native code.
 
-    code: tuple[int, ...]
+    ``place``: where it is (see `team.Program.place`); ``brief``: whether it is over in some microseconds;
+    ``operands``: for each its input (-1: the result); then the result's shape and dtype; ``busy``: a word that is 1
+    while a call runs; and what has to stay alive.
+    """
+
+    place: tuple[int, ...]
+    brief: bool
     operands: tuple[int, ...]
     shape: tuple[int, ...]
     dtype: Any
+    busy: Any
     keep: Any
 
 
@@ -273,6 +274,21 @@ class _Instance:
         for action in self.actions:
             action(env)
         return [env[place] if copy is None else copy(env) for place, copy in self.outputs]
+
+    def direct(self) -> Direct | None:
+        """The instance as one call of native code, where it is one."""
+        if not DIRECT or len(self.actions) != 1 or len(self.fresh) != 1 or len(self.outputs) != 1:
+            return None
+        action: Any = self.actions[0]
+        ((made, shape, dtype),) = self.fresh
+        in_place = {made, *(i for i, source, view in self.shared if source == made and not view)}
+        place, copy = self.outputs[0]
+        if getattr(action, "fails", True) or place not in in_place or copy is not None:
+            return None
+        inputs = {p: i for i, p in enumerate(self.places)}
+        order = tuple(inputs.get(p, -1) for p in self.operands.places)
+        busy = np.zeros(1, dtype=np.int64)
+        return Direct(action.program.place, action.brief, order, shape, dtype, busy, self)
 
     def _output_getters(self) -> list[tuple[int, Any]]:
         """For each output its place, or a function that makes the copy the caller gets."""

@@ -60,11 +60,21 @@ def test_results_are_new_each_time_and_nothing_leaks():
     assert (sys.getrefcount(a), sys.getrefcount(b._data), sys.getrefcount(a.dtype)) == before
 
 
+def _stale() -> Any:
+    base = dg.cat([x(), x()])
+    view = base[2:6]
+    base.mul_(x().repeat(2).requires_grad_())
+    return view
+
+
 OTHERS = {
     "another shape": lambda: x()[:3],
     "another number of axes": lambda: x().reshape(2, 2),
     "another dtype": lambda: x().double(),
-    "a view": lambda: dg.cat([x(), x()])[::2],
+    "a view that is no rows": lambda: dg.cat([x(), x()])[::2],
+    "a view": lambda: dg.cat([x(), x()])[2:6],
+    "a view of one that wants gradients": lambda: dg.cat([x(), x().requires_grad_()])[2:6],
+    "a view whose base was written": lambda: _stale(),
     "one that wants gradients": lambda: x().requires_grad_(),
     "an array": lambda: x().numpy(),
     "a number": lambda: 3.0,
@@ -263,5 +273,34 @@ def test_threads_call_at_once():
     for t in threads:
         t.start()
     for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_larger_programs_run_natively_on_all_threads(monkeypatch):
+    a = dg.tensor(np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32))
+    f = warm(lambda x: dg.tanh(x @ x) * 2 + x, a)
+    expected = dg.tanh(a @ a) * 2 + a
+    threads = dg.get_num_threads()
+    before = f.programs[0].calls
+    monkeypatch.setattr(type(f.programs[0]), "start", None)  # Python's way would fail
+    try:
+        for n in (1, 2, 3, 2):
+            dg.set_num_threads(n)
+            if n < 3:
+                assert same(f(a), expected)
+    finally:
+        dg.set_num_threads(threads)
+    assert f.programs[0].calls == before + 3
+    monkeypatch.undo()
+    wrong: list[int] = []
+
+    def work() -> None:
+        wrong.extend(1 for _ in range(40) if not same(f(a), expected))
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for t in workers:
+        t.start()
+    for t in workers:
         t.join()
     assert not wrong

@@ -80,7 +80,8 @@ class NativeAction:
         self.program: Program = w.build(threads)
         brief = threads == 1 and sum(w.work) < BRIEF_WORK
         self.run = self.program.run_brief if brief else self.program.run
-        self.brief = self.program.brief if brief and DIRECT and not w.checks else None
+        self.brief = brief
+        self.fails = bool(w.checks)  # whether something is looked at when it has run
 
     def __call__(self, env: Env) -> None:
         self.run(env[-1])

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+import numpy as np
+
 Range = Callable[[int, int, int], None]  # (begin, end, thread number)
 
 
@@ -42,11 +44,21 @@ class Pool:
     """Worker threads that sleep until there is work. The calling thread takes the first part itself."""
 
     def __init__(self) -> None:
+        self.word = np.zeros(1, dtype=np.int64)  # the size, where native code reads it
         self.size = int(os.environ.get("DUALGRAPH_NUM_THREADS", "0")) or _cores()
         self.queue: SimpleQueue[tuple[Job, Range, int, int, int]] = SimpleQueue()
         self.started = 0
         self.owner = os.getpid()
         self.lock = threading.Lock()
+
+    @property
+    def size(self) -> int:
+        """How many threads share a call."""
+        return self._size
+
+    @size.setter
+    def size(self, n: int) -> None:
+        self._size = self.word[0] = n
 
     def _start(self) -> None:
         with self.lock:

@@ -105,8 +105,9 @@ def call_compiled(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
 def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
     """Runs the program of a call that is like the recorded one."""
     record = load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA)
-    if load_ptr(record, n.H_FUNCTION):
-        return run_natively(record, args)
+    threads = free_threads(record)
+    if threads:
+        return run_natively(record, args, threads)
     leaves = c.PyTuple_New(count)
     if leaves is None:
         return None
@@ -121,7 +122,20 @@ def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
     return done
 
 
-def run_natively(record: ptr, args: ptr) -> ptr:
+def free_threads(record: ptr) -> i64:
+    """How many threads a program may have that is run without Python; 0 where it is not, or is running."""
+    if load_ptr(record, n.H_FUNCTION) is None or load_i64(load_ptr(record, n.H_BUSY), 0):
+        return 0
+    threads = load_i64(record, n.H_THREADS)
+    wanted = load_i64(load_ptr(record, n.H_SIZE), 0)
+    if wanted < threads:
+        threads = wanted
+    if load_i64(load_ptr(record, n.H_TEAM), 8) < threads:  # not started, as after a fork
+        return 0
+    return threads
+
+
+def run_natively(record: ptr, args: ptr, threads: i64) -> ptr:
     """Runs a program that makes one new tensor of its arguments."""
     descr = load_ptr(record, n.H_DESCR)
     c.Py_IncRef(descr)
@@ -139,21 +153,32 @@ def run_natively(record: ptr, args: ptr) -> ptr:
         return None
     places = load_ptr(record, n.H_OPERANDS)
     operands = stack(n.OPERAND_ROOM)
-    for i in range(load_i64(record, n.H_OPERAND_COUNT)):
+    count = load_i64(record, n.H_OPERAND_COUNT)
+    for i in range(count):
         which = load_i64(places, 8 * i)
-        if which < 0:
-            store_ptr(operands, 8 * i, made)
-        else:
-            store_ptr(operands, 8 * i, load_ptr(load_ptr(args, 8 * which), n.T_DATA))
+        array = made
+        if which >= 0:
+            array = load_ptr(load_ptr(args, 8 * which), n.T_DATA)
+        store_ptr(operands, 8 * i, held(array))  # another thread may exchange a tensor's array
+    busy = load_ptr(record, n.H_BUSY)
+    thread = None
+    if not load_i64(record, n.H_BRIEF):
+        store_i64(busy, 0, 1)
+        thread = c.PyEval_SaveThread()
     call_void(
         load_ptr(record, n.H_FUNCTION),
-        load_ptr(record, n.H_TEAM),
+        load_ptr(load_ptr(record, n.H_TEAM), 0),
         load_ptr(record, n.H_CODE),
         load_ptr(record, n.H_WORDS),
-        0,
+        load_i64(record, n.H_STRIDE),
         operands,
-        1,
+        threads,
     )
+    if thread:
+        c.PyEval_RestoreThread(thread)
+        store_i64(busy, 0, 0)
+    for i in range(count):
+        c.Py_DecRef(load_ptr(operands, 8 * i))
     tally = load_ptr(record, n.H_TALLY)
     store_i64(tally, 0, load_i64(tally, 0) + 1)
     return new_tensor(made, load_ptr(record, n.H_DTYPE))

@@ -21,6 +21,7 @@ from ..glue.capi import (
     store_i64,
     store_ptr,
 )
+from ..quick.objects import item
 
 
 def same_layout(array: ptr, record: ptr) -> i64:
@@ -42,14 +43,18 @@ def same_layout(array: ptr, record: ptr) -> i64:
 
 
 def same_tensor(x: ptr, record: ptr) -> i64:
-    """Whether a tensor is of the recorded type, device and layout, no view, and wants gradients as recorded.
+    """Whether a tensor is of the recorded type, device and layout, no stale view, and wants gradients as recorded.
 
     The record: type, dtype, whether gradients are wanted, then that of `same_layout`.
     """
     if load_ptr(x, n.TYPE) != load_ptr(record, 0) or load_ptr(x, n.T_DTYPE) != load_ptr(record, 8):
         return 0
-    if load_ptr(x, n.T_DEVICE) != o.CPU or load_ptr(x, n.T_PARENT) != o.NONE:
+    if load_ptr(x, n.T_DEVICE) != o.CPU:
         return 0
+    if load_ptr(x, n.T_PARENT) != o.NONE:
+        written = c.PyLong_AsSsize_t(item(load_ptr(x, n.T_CELL), 0))
+        if written != c.PyLong_AsSsize_t(load_ptr(x, n.T_STAMP)):
+            return 0
     wanted = load_ptr(x, n.T_REQUIRES) != o.FALSE or load_ptr(x, n.T_NODE) != o.NONE
     if wanted != load_i64(record, 16):
         return 0

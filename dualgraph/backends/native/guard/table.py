@@ -41,7 +41,8 @@ ENTRY, WORD, ITEM, TENSOR, HOOKS, BYTES, ATTRIBUTE, CLASS, KEYS, ASK, UNLESS, NU
 )
 FIELDS = (
     "COUNT", "ARGUMENTS", "ROWS", "ROW_COUNT", "TAPE", "DEVICE", "TENSORS", "TENSOR_COUNT",
-    "FUNCTION", "TEAM", "CODE", "WORDS", "OPERANDS", "OPERAND_COUNT", "DTYPE", "DESCR", "NDIM", "DIMS", "TALLY",
+    "FUNCTION", "TEAM", "SIZE", "CODE", "WORDS", "STRIDE", "THREADS", "BRIEF", "BUSY", "OPERANDS", "OPERAND_COUNT",
+    "DTYPE", "DESCR", "NDIM", "DIMS", "TALLY",
 )  # fmt: skip
 MOST_OPERANDS = 16  # of a program that is run without Python
 MOST_STRANGERS = 256  # tensors that no argument may be
@@ -85,9 +86,7 @@ class Memory:
 
     def tensor(self, x: Tensor) -> int:
         """What `rows.same_tensor` compares a tensor with."""
-        if x._parent is not None:
-            raise Unlike("a view")
-        wanted = x._requires_grad is True or x._node is not None
+        wanted = x.requires_grad
         return self.words(
             [self.object(type(x)), self.object(x.dtype), int(wanted), *self.layout(x._data)]
         )
@@ -195,12 +194,13 @@ class Run(NamedTuple):
 
 def _run_words(memory: Memory, run: Run | None) -> list[int]:
     if run is None or len(run.arguments) > MOST_OPERANDS:
-        return [0] * 11
+        return [0] * len(FIELDS)
     memory.keep.append(run)
-    shape = run.direct.shape
+    direct = run.direct
     return [
-        *run.direct.code, memory.words(run.arguments), len(run.arguments), id(run.dtype),
-        memory.object(np.dtype(run.direct.dtype)), len(shape), memory.words(shape), address_of(run.tally),
+        *direct.place, int(direct.brief), address_of(direct.busy), memory.words(run.arguments),
+        len(run.arguments), id(run.dtype), memory.object(np.dtype(direct.dtype)),
+        len(direct.shape), memory.words(direct.shape), address_of(run.tally),
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..addresses import address_of
+from ..threads import pool
 from . import runtime
 from .room import ROOM_WORD
 from .spots import SCRATCH_WORD, ZERO_WORD, Check, Kernel, Ref, Word
@@ -164,9 +165,13 @@ class Program:
         self.extra_bytes = int(self._scratch.nbytes + self._room.nbytes)
 
     @property
-    def brief(self) -> tuple[int, ...]:
-        """What a call on this thread alone takes before the operands: a function, then its first arguments."""
-        return self._team.entry, self._team.address, *self._at[:2]
+    def place(self) -> tuple[int, ...]:
+        """Where the program is, for native code: the function to call, the words of `Team` and of the pool, then
+        instructions, words, bytes of a thread's words, and threads at most."""
+        if self.threads > 1:
+            self._team.size()
+        team, size = address_of(self._team.words), address_of(pool.word)
+        return self._team.entry, team, size, *self._at, self.threads
 
     def run(self, operands: Any) -> None:
         """Runs on operands, an array of what `given` says of each."""

@@ -40,6 +40,9 @@ class Team:
         self._brief = BRIEF(self.entry)  # keeps the interpreter lock
         self.stage, self.sized, self.store = (at[name] for name in KERNELS)
         self._lock = threading.Lock()
+        self.words = np.zeros(
+            2, dtype=np.int64
+        )  # for native code: the team's memory, threads there are
         self._started = 0
         self._memory = self._fresh()
         if hasattr(os, "register_at_fork"):
@@ -51,6 +54,7 @@ class Team:
         nap = _nap()
         if nap is not None:
             ctypes.c_void_p.from_address(self.address + NAP).value = nap
+        self.words[:] = self.address, 1
         return memory
 
     def _forked(self) -> None:
@@ -68,6 +72,7 @@ class Team:
                     name = f"dualgraph-native-{at[1]}"
                     threading.Thread(target=self._work, args=at, name=name, daemon=True).start()
                     self._started += 1
+                    self.words[1] = self._started + 1
         return wanted
 
     def call(self, code: int, words: int, stride: int, operands: Any, threads: int) -> None:
