@@ -22,6 +22,7 @@ from .core.workers import Workers
 from .eager.tensor import Tensor
 from .passes.memory import as_bytes
 from .program import MISMATCH, Program
+from .sizes import Sizes
 from .stages import MAX_DEPTH, Left, Stage, tree_text
 from .static.checks import ATOMS
 from .static.graph import Graph
@@ -63,8 +64,9 @@ class Compiled:
     __slots__ = ("__dict__", "__weakref__", "_hot")  # the last at a place that native code knows
 
     def __init__(
-        self, fn: Any, backend: str | None, wait: bool, fast_math: bool, memory: str | int | None
-    ) -> None:
+        self, fn: Any, backend: str | None, wait: bool, fast_math: bool, memory: str | int | None,
+        dynamic: Any = None,
+    ) -> None:  # fmt: skip
         self._hot: tuple[Any, ...] = ()  # records of calls that are told natively
         functools.update_wrapper(self, fn, updated=())
         self._captured_function = fn
@@ -72,6 +74,8 @@ class Compiled:
         self._wait = wait
         self._fast_math = fast_math
         self._memory = None if memory is None else as_bytes(memory)
+        self._dynamic = dynamic
+        self._sizes = Sizes(fn, dynamic)
         self._entries: dict[Any, Entry] = {}
         self._jobs: list[Future[None]] = []
         self._log: list[str] = []
@@ -92,7 +96,7 @@ class Compiled:
         key = self._key(leaves, tree)
         entry = self._entries.get(key)
         if entry is None:
-            if len(self._entries) >= MAX_KINDS:
+            if len(self._entries) >= MAX_KINDS and not self._make_room():
                 self._eager_calls += 1
                 return self._captured_function(*args, **kwargs)
             with self._lock:
@@ -123,11 +127,16 @@ class Compiled:
                     self._remember(program, args)
                 return result
             broken = program.mismatch
+        if not waiting and tried < MAX_TRIES:
+            sized = self._sizes.ready_for(key, leaves, entry.programs)
+            if sized is not None:
+                entry.programs.append(sized)
+                return self(*args, **kwargs)
         if waiting or tried == MAX_TRIES or not self._begin(entry):
             self._eager_calls += 1
             return self._captured_function(*args, **kwargs)
         try:
-            return self._capture(entry, args, kwargs, leaves, broken)
+            return self._capture(entry, args, kwargs, leaves, broken, key)
         finally:
             entry.capturing = False
 
@@ -158,7 +167,7 @@ class Compiled:
         if not why and not left.waits and self._begin(entry):
             try:
                 seen = f"{left.value!r} was not seen before at {left.stage.piece.where}"
-                return self._capture(entry, args, kwargs, leaves, seen, left)
+                return self._capture(entry, args, kwargs, leaves, seen, left=left)
             finally:
                 entry.capturing = False
         result, learned = resume(self._captured_function, args, kwargs, leaves, left)
@@ -169,6 +178,15 @@ class Compiled:
     def _forget(self) -> None:
         """Calls are looked up anew: a program runs in another way from now on."""
         self._hot = ()
+
+    def _make_room(self) -> bool:
+        """Makes room for kinds of arguments: forgets one that is a matter of sizes alone, if there is one."""
+        with self._lock:
+            for key, entry in self._entries.items():
+                if entry.programs and all(p.template for p in entry.programs):
+                    del self._entries[key]
+                    return True
+        return False
 
     def _begin(self, entry: Entry) -> bool:
         """Whether this thread may add a program to `entry`; if so, no other will until it is done."""
@@ -182,7 +200,7 @@ class Compiled:
     def _may_grow(self, entry: Entry) -> bool:
         if len(entry.programs) >= MAX_PATHS:
             entry.eager_because.append(f"{MAX_PATHS} paths or states were compiled and none fits")
-        elif sum(len(e.programs) for e in self._entries.values()) >= MAX_PROGRAMS:
+        elif len(self.programs) >= MAX_PROGRAMS:
             entry.eager_because.append(f"{MAX_PROGRAMS} programs were compiled for this function")
         return not entry.eager_because
 
@@ -194,22 +212,35 @@ class Compiled:
     # --- capture ---
 
     def _capture(
-        self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str, left: Left | None = None
+        self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str, key: Any = None,
+        left: Left | None = None,
     ) -> Any:  # fmt: skip
         where = user_location()
+        spec = None
+        if left is None and self._memory is None:
+            spec = self._sizes.spec(key, leaves, args, kwargs)
+        shapes, make = (None, Program) if spec is None else (spec.shapes, spec.make)
         result, program, refusals = trace(
-            self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left
-        )
+            self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
+            shapes=shapes, make=make,
+        )  # fmt: skip
         with self._lock:
             if program is None:
                 self._refused(entry, refusals, where, left)
                 return result
             program.budget = self._memory
+            if left is None:
+                program = self._sizes.settle(key, leaves, spec, program)
             program.changed.append(self._forget)
-            program.join(entry.tree)
+            known = program.template in self.programs
             entry.programs.insert(0, program)
+            if program.template is None:
+                program.join(entry.tree)
+            if known:
+                self._log.append(f"tried other sizes at {where}: they do the same")
+                return result
             self._log.append(f"captured at {where}: {why}")
-        self._build(program)
+        self._build(program.template or program)
         if self._wait and isinstance(program.failure, MemoryBudgetError):
             raise program.failure
         return result
@@ -243,7 +274,8 @@ class Compiled:
     @property
     def programs(self) -> list[Program]:
         """One program a specialisation, in the order of capture."""
-        return [p for e in list(self._entries.values()) for p in e.programs]
+        found = (p for e in list(self._entries.values()) for p in e.programs)
+        return list(dict.fromkeys(p.template or p for p in found))
 
     def wait(self) -> Compiled:
         """Blocks until every captured program is in use."""
@@ -290,6 +322,7 @@ class Compiled:
             self._wait,
             self._fast_math,
             self._memory,
+            self._dynamic,
         )
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -342,13 +375,17 @@ def leaves_to_keep(leaves: list[Any]) -> list[Any]:
 
 def compile(
     fn: Any = None, *, backend: str | None = None, wait: bool = False, fast_math: bool = False,
-    memory: str | int | None = None,
+    memory: str | int | None = None, dynamic: Any = None,
 ) -> Any:  # fmt: skip
     """A function (or module, or training step) that runs as compiled programs, with the bits of eager mode.
 
     The first call runs eagerly and is captured; compilation goes on beside it and is swapped in when
-    ready (`wait=True`: before the first call returns). Other shapes, dtypes, Python values or state
-    make further programs. What cannot be captured soundly runs eagerly; ``explain()`` says why.
+    ready (`wait=True`: before the first call returns). Other dtypes, Python values or state make further
+    programs. What cannot be captured soundly runs eagerly; ``explain()`` says why.
+
+    A second shape makes the sizes that changed symbolic: the function is captured and compiled once more,
+    and from then on other sizes take no compilation. `dynamic` says so ahead: ``{"x": {0: "batch"}}`` names
+    axes of tensors in an argument (sizes of one name go together); True means all sizes that are not 1.
 
     `memory` bounds the arena, as bytes or a text such as ``"300MB"``: values are recomputed to fit, and
     MemoryBudgetError names the least that is needed where that cannot be. `backend`: "native" (default
@@ -363,7 +400,7 @@ def compile(
     """
     if fn is None:
         return functools.partial(
-            compile, backend=backend, wait=wait, fast_math=fast_math, memory=memory
+            compile, backend=backend, wait=wait, fast_math=fast_math, memory=memory, dynamic=dynamic
         )
     if backend not in (None, "native", "numpy"):
         raise ArgumentError(describe("compile", repr(backend), "backend is 'native' or 'numpy'"))
@@ -371,7 +408,7 @@ def compile(
         raise ArgumentError(
             describe("compile", type(fn).__name__, "only functions and modules can be compiled")
         )
-    return Compiled(fn, backend, wait, fast_math, memory)
+    return Compiled(fn, backend, wait, fast_math, memory, dynamic)
 
 
 def capture(fn: Any, *args: Any, **kwargs: Any) -> Graph:

@@ -105,7 +105,7 @@ def _hooked(t: Any) -> bool:
 def _run(program: Program, args: Sequence[Any], table: Any) -> Any:
     """How the program is run without Python, where that can be."""
     bare = program._bare
-    if bare is None or program._executable is None:
+    if bare is None or program._executable is None or program.extra:
         return None
     order, type = bare
     direct = program._executable.direct()

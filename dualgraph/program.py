@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from .core.backend import backend_for
 from .core.constant import exact
 from .core.context import grad_mode, state
 from .core.devices import CPU, Device
-from .core.errors import NOWHERE, DualgraphError, MemoryBudgetError
+from .core.errors import NOWHERE, DualgraphError, Location, MemoryBudgetError
 from .core.node import TapeNode, TapeOp, Var
 from .core.trees import TreeDef, unflatten
 from .core.types import TensorType
@@ -21,6 +21,7 @@ from .eager.tensor import Tensor
 from .passes.memory import MemoryPlan, human
 from .passes.pipeline import PassRecord, optimise
 from .replay import CompiledOp
+from .results import Result
 from .slots import fetch, fits, held_at_capture, leaf_tensors, lies_in_order, one_tensor
 from .stages import Env, Left, Path, Stage, number
 from .static.capture import Mark, Trace
@@ -32,27 +33,13 @@ from .static.graph import Graph, renumber
 MISMATCH: Any = object()
 
 
-class Result(NamedTuple):
-    """How one leaf of the result is made on each call.
-
-    ``kind``: "value" (the Python value `key`), "leaf" (argument leaf `key`), "input" (the tensor of input `key`
-    itself), "view" (the view ops `chain` applied to input `key`), "output" (output number `key`; with a
-    `base`, the view ops `chain` applied to the memory of that result), "same" (result `key`); "item", "float",
-    "int", "bool" (the Python number in output `key`, as this takes it out).
-    """
-
-    kind: str
-    key: Any
-    chain: tuple[tuple[Any, dict[str, Any]], ...] = ()
-    requires_grad: bool = False
-    released: bool = False
-    base: int | None = None
-    output: int | None = None  # of a "view" that gradients flow through: its output on the tape
-
-
 class Program:
     """A compiled specialisation. ``graph`` is what runs; ``captured`` what the eager run did."""
 
+    guards: tuple[str, ...] = ()  # conditions on symbolic sizes under which the capture is as it is
+    read_at: Location | None = None  # where the user's code looks at a symbolic size
+    template: Program | None = None  # the program of symbolic sizes that this is at some sizes
+    extra: tuple[Any, ...] = ()  # further inputs: numbers that depend on sizes
     replay: Callable[..., Any]  # installed by `dualgraph.debugging`, as is `tap`
     tap: Callable[..., Any]
 
@@ -64,6 +51,7 @@ class Program:
         self.name = name
         self.trace = trace
         self.captured: Graph = trace.graph
+        self._out_types = trace.graph.out_types
         self.results = results
         self.tree = tree
         self.footprint = footprint
@@ -127,6 +115,10 @@ class Program:
         """How many calls the program has served."""
         return self._calls + int(self.tally[0])
 
+    def fixed(self) -> Program:
+        """This program at one choice of sizes: itself, unless some are symbolic."""
+        return self
+
     # --- making it ready ---
 
     def join(self, roots: list[Stage]) -> None:
@@ -137,17 +129,11 @@ class Program:
     def build(self) -> None:
         """Makes the program ready to run."""
         try:
-            direct = [
-                s for s in self.trace.stores if not self._tracked and s.input in self._row_major
-            ]
-            stores = tuple((s.input, s.output) for s in direct)
+            stores = self._direct_stores()
             if self.path is None and self.trace.concrete:
                 self.join([])
             if self.path is None:
-                executable = self._compile(self.captured, self._borrowed, stores, self._passes)
-                self._direct = tuple(i for i, _ in executable.donated)
-                self._bare = self._bare_form()
-                self._executable = executable
+                self._take(self._compile(self.captured, self._borrowed, stores, self._passes))
             else:
                 self.path.build(self._borrowed, stores, self._compile)
                 assert self.path.tail is not None
@@ -156,6 +142,17 @@ class Program:
             self.ready = True
         except Exception as problem:  # the function goes on eagerly, and explain() says why
             self.failure = problem
+
+    def _direct_stores(self) -> tuple[tuple[int, int], ...]:
+        """The stores (input, output) that the program may do itself."""
+        direct = (s for s in self.trace.stores if not self._tracked and s.input in self._row_major)
+        return tuple((s.input, s.output) for s in direct)
+
+    def _take(self, executable: Executable) -> None:
+        """Runs calls through `executable` from now on."""
+        self._direct = tuple(i for i, _ in executable.donated)
+        self._bare = self._bare_form()
+        self._executable = executable
 
     def _compile(
         self, graph: Graph, borrowed: frozenset[int], stores: tuple[tuple[int, int], ...],
@@ -198,7 +195,7 @@ class Program:
             return None
         if not all(s.kind == "leaf" and isinstance(s.key[1], Tensor) for s in slots):
             return None
-        return tuple(s.key[0] for s in slots), self.captured.outputs[r.key].type
+        return tuple(s.key[0] for s in slots), self._out_types[r.key]
 
     def _built(self) -> Executable:
         """The whole path as one executable. Where it is cut into stages, these run in its place."""
@@ -296,6 +293,7 @@ class Program:
             return self._call_bare(leaves, *self._bare)
         tensors = [fetch(s, leaves) for s in self.trace.slots]
         arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
+        arrays += self.extra
         problem = self._unfit(arrays)
         if problem:
             return self._differs(problem)
@@ -366,7 +364,7 @@ class Program:
         executable = self._executable
         assert executable is not None
         try:
-            (out,) = executable.run([leaves[i]._data for i in order], _as_they_are)
+            (out,) = executable.run([*[leaves[i]._data for i in order], *self.extra], _as_they_are)
         except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
             return self._differs(f"an op failed: {problem}")
         self._calls += 1
@@ -404,7 +402,7 @@ class Program:
             return None
         if self._op is None:
             self._op = CompiledOp(self.name, self.captured, self.trace.results)
-        types = tuple(v.type for v in self.captured.outputs[: self.trace.results])
+        types = self._out_types[: self.trace.results]
         node = TapeNode(self._op, edges, {}, types)
         node.saved = (tuple(self._keep(i, t) for i, t in enumerate(tensors)), None)
         return node
@@ -453,7 +451,7 @@ class Program:
         return made[: len(made) - self._last]
 
     def _tensor(self, outs: list[Any], i: int) -> Tensor:
-        type = self.captured.outputs[i].type
+        type = self._out_types[i]
         return Tensor(outs[i], type.dtype, type.device)
 
     @staticmethod

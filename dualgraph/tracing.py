@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +16,24 @@ from .core.constant import exact
 from .core.context import state
 from .core.devices import CPU
 from .core.errors import NOWHERE
+from .core.guards import guarded
 from .core.node import Var
 from .core.prim import Prim
+from .core.symbolic import SymFloat, SymInt, plain
 from .core.trees import containers, flatten, unflatten
+from .core.types import Shape
 from .core.watch import Watched, origin_of, watched
 from .eager.random import default_generator
 from .eager.tensor import Tensor
-from .program import Program, Result, device_of
+from .program import Program, device_of
+from .results import Result
 from .resume import Resumer
 from .stages import Left
 from .static.capture import Slot, Trace, Tracer, finish
 from .static.checks import ATOMS, Assumption, same_bytes
 from .static.flow import TAKERS, places
 from .static.footprint import MAX_ARRAY_BYTES, Footprint
+from .static.symbolic import SymbolicTracer
 
 
 @dataclass(slots=True)
@@ -76,12 +83,14 @@ class Arguments:
 def trace(
     fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None,
     whole: bool = False, left: Left | None = None,
+    shapes: Mapping[int, Shape] | None = None, make: Callable[..., Program] = Program,
 ) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
     """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
 
     With `whole` the graph gives all results, also those that a call would not take from it (inputs and
     views of them). With `left` it goes on from where a compiled call left the tree, whose values are
-    not computed again.
+    not computed again. With `shapes` argument leaves have symbolic sizes, and `make`
+    makes the program.
     """
     objects = [
         (v, f"argument {i}")
@@ -91,16 +100,20 @@ def trace(
     name = getattr(fn, "__name__", type(fn).__name__)
     footprint = Footprint([(fn, name), *objects, (default_generator, "the default generator")])
     arguments = Arguments(args, kwargs, leaves, footprint)
-    tracer = Tracer() if left is None else Resumer(left.program.trace, left.env, left.stop, True)
+    tracer: Tracer
+    if left is not None:
+        tracer = Resumer(left.program.trace, left.env, left.stop, True)
+    else:
+        tracer = Tracer() if shapes is None else SymbolicTracer(shapes)
     tracer.root = trace.__code__
     _introduce(tracer, leaves, footprint)
-    with tracer:
+    with guarded() if shapes is not None else nullcontext() as guards, tracer:
         result = fn(*arguments.args, **arguments.kwargs)
         numbers = _place_numbers(tracer, result)
         out_leaves, out_tree = flatten(result)
         out_leaves = [origin_of(v) for v in out_leaves]
-        if any(isinstance(v, Watched) for v in flatten(result)[0]):
-            result = unflatten(out_tree, out_leaves)
+        if any(isinstance(v, (Watched, SymInt, SymFloat)) for v in flatten(result)[0]):
+            result = unflatten(out_tree, [plain(v) for v in out_leaves])
         for t in out_leaves:  # so that tensors that are only returned count as read
             if isinstance(t, Tensor):
                 tracer.var_of(t)
@@ -126,7 +139,7 @@ def trace(
         for i, v in enumerate(leaves)
     )
     contents = tuple((a.leaf, a.before) for a in arguments.arrays if a.was_read())
-    program = Program(
+    program = make(
         name,
         finished,
         results,
@@ -141,6 +154,8 @@ def trace(
     )
     program.given = arguments.structure, tuple(leaves)
     program.marks = tuple(tracer.marks)
+    if isinstance(tracer, SymbolicTracer):
+        program.guards, program.read_at = tuple(guards or ()), tracer.read_at
     return result, program, []
 
 

@@ -17,7 +17,8 @@ from ..core.node import Node, Var
 from ..core.trees import TreeDef, flatten
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
-from ..program import Program, Result
+from ..program import Program
+from ..results import Result
 from ..slots import arrays_of
 from ..static.capture import Slot, Trace
 from ..static.checks import ATOMS, MISSING, Assumption
@@ -63,7 +64,7 @@ def _programs(obj: Any) -> list[Program]:
     if isinstance(obj, Graph):
         return [program_of(obj)]
     if isinstance(obj, Program):
-        return [obj]
+        return [obj.fixed()]
     if not obj.programs:
         why = "; ".join(w for e in obj._entries.values() for w in e.eager_because)
         raise CaptureError(
@@ -72,7 +73,7 @@ def _programs(obj: Any) -> list[Program]:
                 "" if why else "call it once with such arguments",
             )
         )  # fmt: skip
-    return list(obj.programs)
+    return [p.fixed() for p in obj.programs]
 
 
 def _as_call(vector: Any) -> tuple[Any, dict[str, Any]]:

@@ -15,7 +15,8 @@ from ..core.errors import NOWHERE, DualgraphError, FileFormatError, Location
 from ..core.prim import lookup
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
-from ..program import Program, Result
+from ..program import Program
+from ..results import Result
 from ..static.capture import Concrete, GradEffect, Slot, Store, Trace
 from ..static.checks import Assumption
 from ..static.constants import constant_node

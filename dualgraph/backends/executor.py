@@ -35,7 +35,8 @@ class Executable:
     puts the output into the input's memory. Those in `donated` are written there straight away, once
     nothing can fail any more; these inputs have to be row-major. The bodies of loops and branches are
     executables, too; where their `native` lists all their steps they are written into the native
-    program around them.
+    program around them. `kernel_of` gives the kernels of regions that are compiled already (and None
+    for the others).
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Executable:
         backend: ArrayBackend,
         borrowed: frozenset[int] = frozenset(),
         stores: tuple[tuple[int, int], ...] = (),
+        kernel_of: Callable[[Node], Any] | None = None,
     ) -> None:
         self.graph = graph
         self.backend = backend
@@ -54,11 +56,12 @@ class Executable:
             plan, self.donated = donate(plan, _safe_stores(graph, stores), _may_overwrite)
         self.plan: Schedule = inplace(plan, _may_overwrite)
         self.memory: MemoryPlan = plan_memory(self.plan)
-        if native.available():
+        if native.available() and kernel_of is None:
             native.begin(s.node.params["body"] for s in self.plan.steps if is_region(s.node))
-        self.kernels = {i: _native_kernel(s.node) for i, s in enumerate(self.plan.steps)}
+        compiled = kernel_of or native_kernel
+        self.kernels = {i: compiled(s.node) for i, s in enumerate(self.plan.steps)}
         self.bodies = {
-            i: _body_programs(s.node, backend)
+            i: _body_programs(s.node, backend, kernel_of)
             for i, s in enumerate(self.plan.steps) if is_control(s.node)
         }  # fmt: skip
         self.native = native.native_steps(self) if _is_native(backend) else frozenset()
@@ -114,16 +117,20 @@ def _is_native(backend: ArrayBackend) -> bool:
     return backend.xp is np and native.available()
 
 
-def _body_programs(node: Node, backend: ArrayBackend) -> dict[str, Executable]:
+def _body_programs(node: Node, backend: ArrayBackend, kernel_of: Any) -> dict[str, Executable]:
     """Executables of the bodies of a loop or condition, whose results are read before they run again.
 
     Those that can be written into the native program around them put results where these are wanted.
     """
     if _is_native(backend):
-        found = {k: Executable(body, backend) for k, body in bodies(node).items()}
+        found = {
+            k: Executable(body, backend, kernel_of=kernel_of) for k, body in bodies(node).items()
+        }
         if all(native.all_native(p) for p in found.values()):
             return found
-    return compiled_bodies(node, lambda body, read: Executable(body, backend, read))
+    return compiled_bodies(
+        node, lambda body, read: Executable(body, backend, read, kernel_of=kernel_of)
+    )
 
 
 def _read_in_python(program: Executable) -> set[Var]:
@@ -156,7 +163,8 @@ def _can_fail(node: Node) -> bool:
     )
 
 
-def _native_kernel(node: Node) -> Any:
+def native_kernel(node: Node) -> Any:
+    """The compiled kernel of a region; None for other nodes, and where there is none."""
     if not is_region(node) or not native.available():
         return None
     try:

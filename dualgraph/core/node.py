@@ -9,6 +9,7 @@ from typing import Any
 from .constant import exact
 from .dtypes import DType
 from .errors import NOWHERE, Location
+from .symbolic import is_symbolic, source
 from .types import TensorType
 
 sequence = itertools.count()
@@ -40,7 +41,8 @@ class Literal:
         return TensorType(self.dtype, ())
 
     def __str__(self) -> str:
-        return f"{self.value!r}:{self.dtype.short}"
+        value = source(self.value) if is_symbolic(self.value) else repr(self.value)
+        return f"{value}:{self.dtype.short}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Literal) and str(self) == str(other)

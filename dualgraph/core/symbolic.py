@@ -8,57 +8,17 @@ this very number. So code that works on sizes runs as it is, once, and says for 
 
 from __future__ import annotations
 
-import itertools
 import operator
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+from .guards import mode
 from .polynomial import SYMBOL, TESTS, Poly, added, decided, multiplied, quotient, written
 
-_numbers = itertools.count()
+_atoms: dict[str, str] = {}  # of each name of a symbol
+_names: dict[str, str] = {}  # the other way round
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
-
-
-class _Mode(threading.local):
-    guards: dict[str, None] | None = None  # conditions taken down, as Python source; None: none are
-    proving = False  # equal only where that holds for all sizes
-
-
-_mode = _Mode()
-
-
-@contextmanager
-def guarded(proving: bool = False) -> Iterator[dict[str, None]]:
-    """Takes down the guards of what is decided inside; they are the keys of what it gives.
-
-    With `proving`, sizes count as equal only where they always are: that takes no guards, and suits code
-    for which "not equal" is the careful answer. And sizes count as positive: where one is 0, nothing runs.
-    """
-    before = _mode.guards, _mode.proving
-    _mode.guards, _mode.proving = {}, proving
-    try:
-        yield _mode.guards
-    finally:
-        _mode.guards, _mode.proving = before
-
-
-@contextmanager
-def unguarded() -> Iterator[None]:
-    """Inside, sizes are compared as the numbers they are: for choices that are right either way."""
-    before = _mode.guards, _mode.proving
-    _mode.guards, _mode.proving = None, False
-    try:
-        yield
-    finally:
-        _mode.guards, _mode.proving = before
-
-
-def require(conditions: dict[str, None]) -> None:
-    """Takes down guards that were collected before."""
-    if _mode.guards is not None:
-        _mode.guards.update(conditions)
 
 
 def hint(n: Any) -> Any:
@@ -73,7 +33,7 @@ def plain(value: Any) -> Any:
         return int.__int__(value)
     if kind is SymFloat:
         return float.__float__(value)
-    if kind is tuple:
+    if kind is tuple or kind is SymShape:
         return tuple([plain(v) for v in value])
     if kind is list:
         return [plain(v) for v in value]
@@ -87,9 +47,24 @@ def is_symbolic(value: Any) -> bool:
     kind = type(value)
     if kind is SymInt or kind is SymFloat:
         return True
-    if kind is tuple or kind is list:
+    if kind is tuple or kind is list or kind is SymShape:
         return any(map(is_symbolic, value))
     return kind is dict and any(map(is_symbolic, value.values()))
+
+
+class SymShape(tuple[int, ...]):
+    """A shape with symbolic sizes. Shapes of another length differ from it, whatever their sizes are."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        alike = isinstance(other, tuple) and len(other) == len(self)
+        return alike and tuple.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = tuple.__hash__
 
 
 def is_one(n: Any) -> bool:
@@ -97,41 +72,11 @@ def is_one(n: Any) -> bool:
     return type(n) is int and n == 1
 
 
-def to_int(x: Any) -> int:
-    """``int(x)`` of something that can be an index; a symbolic number stays one."""
-    return x if type(x) is SymInt else int(x.__index__())
-
-
-def to_float(x: Any) -> float:
-    """``float(x)``; of a symbolic number a symbolic float."""
-    if type(x) is SymInt:
-        return _float(float(hint(x)), f"float({source(x)})")
-    return x if type(x) is SymFloat else float(x)
-
-
-def range_length(start: int, stop: int, step: int) -> int:
-    """``len(range(start, stop, step))``."""
-    if not is_symbolic((start, stop, step)):
-        return len(range(start, stop, step))
-    count = (stop - start + step - (1 if step > 0 else -1)) // step
-    return max(count, 0)
-
-
-def slice_indices(k: slice, n: int) -> tuple[int, int, int]:
-    """``k.indices(n)``."""
-    if not is_symbolic((n, k.start, k.stop, k.step)):
-        return k.indices(n)
-    step = 1 if k.step is None else k.step
-    low, high = (0, n) if step > 0 else (-1, n - 1)
-
-    def place(x: Any, otherwise: int) -> int:
-        if x is None:
-            return otherwise
-        edge: int = max(x + n, low) if x < 0 else min(x, high)
-        return edge
-
-    start, stop = (low, high) if step > 0 else (high, low)
-    return place(k.start, start), place(k.stop, stop), step
+def surely_equal(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether two shapes are equal for all sizes: takes no guards."""
+    if mode.guards is None:
+        return a == b
+    return len(a) == len(b) and all(_poly(x) == _poly(y) for x, y in zip(a, b, strict=True))
 
 
 # --- integers ------------------------------------------------------------------------------------
@@ -144,7 +89,7 @@ def _poly(x: Any) -> Poly:
 
 
 def _decide(p: Poly, op: str) -> bool | None:
-    return decided(p, op, 1 if _mode.proving else 0)
+    return decided(p, op, 1 if mode.proving else 0)
 
 
 def _compare(op: str) -> Callable[[Any, Any], Any]:
@@ -156,13 +101,13 @@ def _compare(op: str) -> Callable[[Any, Any], Any]:
         if not isinstance(y, int):
             return NotImplemented
         found = test(int.__int__(x), int.__int__(y))
-        if _mode.guards is None:
+        if mode.guards is None:
             return found
         p = added(x.poly, _poly(y), -1)
         known = _decide(p, op)
         if known is not None:
             return known
-        if _mode.proving and op in ("==", "!="):
+        if mode.proving and op in ("==", "!="):
             return op == "!="
         return _noted(found, written(p), op, "0")
 
@@ -170,8 +115,8 @@ def _compare(op: str) -> Callable[[Any, Any], Any]:
 
 
 def _noted(found: bool, left: str, op: str, right: str) -> bool:
-    if _mode.guards is not None:
-        _mode.guards[f"{left} {op if found else _OPPOSITE[op]} {right}"] = None
+    if mode.guards is not None:
+        mode.guards[f"{left} {op if found else _OPPOSITE[op]} {right}"] = None
     return found
 
 
@@ -188,14 +133,14 @@ def _arithmetic(name: str, of_polys: Callable[[Poly, Poly], Poly], sign: str) ->
 
     def forward(x: SymInt, y: Any) -> Any:
         if isinstance(y, float):
-            return _float(number(float(hint(x)), plain(y)), f"({source(x)}{sign}{source(y)})")
+            return sym_float(number(float(hint(x)), plain(y)), f"({source(x)}{sign}{source(y)})")
         if not isinstance(y, int):
             return NotImplemented
         return _made(number(hint(x), hint(y)), of_polys(x.poly, _poly(y)))
 
     def backward(x: SymInt, y: Any) -> Any:
         if isinstance(y, float):
-            return _float(number(plain(y), float(hint(x))), f"({source(y)}{sign}{source(x)})")
+            return sym_float(number(plain(y), float(hint(x))), f"({source(y)}{sign}{source(x)})")
         if not isinstance(y, int):
             return NotImplemented
         return _made(number(hint(y), hint(x)), of_polys(_poly(y), x.poly))
@@ -235,10 +180,10 @@ def _modulo(x: Any, y: Any) -> Any:
 
 def _mark(x: Any, op: str, y: int) -> None:
     """Takes down that ``x op y`` was relied on."""
-    if _mode.guards is not None and not (_mode.proving and op == "!="):
+    if mode.guards is not None and not (mode.proving and op == "!="):
         p = added(_poly(x), _poly(y), -1)
         if _decide(p, op) is None:
-            _mode.guards[f"{written(p)} {op} 0"] = None
+            mode.guards[f"{written(p)} {op} 0"] = None
 
 
 def _either(fn: Callable[[Any, Any], Any]) -> Any:
@@ -257,7 +202,7 @@ def _as_number(x: Any, y: Any, fn: Callable[[Any, Any], Any]) -> Any:
 
 def _true(x: Any, y: Any) -> Any:
     """``x / y``."""
-    return _float(plain(x) / plain(y), f"({source(x)}/{source(y)})")
+    return sym_float(plain(x) / plain(y), f"({source(x)}/{source(y)})")
 
 
 def _divides(x: Any, y: Any) -> Any:
@@ -354,7 +299,7 @@ for _name in "bit_length to_bytes as_integer_ratio conjugate".split():
 # --- floats --------------------------------------------------------------------------------------
 
 
-def _float(value: float, text: str) -> float:
+def sym_float(value: float, text: str) -> float:
     out = float.__new__(SymFloat, value)
     out.text = text
     return out
@@ -366,12 +311,12 @@ def _float_op(name: str, sign: str) -> Any:
     def forward(x: Any, y: Any) -> Any:
         if not isinstance(y, (int, float)):
             return NotImplemented
-        return _float(number(plain(x), plain(y)), f"({source(x)}{sign}{source(y)})")
+        return sym_float(number(plain(x), plain(y)), f"({source(x)}{sign}{source(y)})")
 
     def backward(x: Any, y: Any) -> Any:
         if not isinstance(y, (int, float)):
             return NotImplemented
-        return _float(number(plain(y), plain(x)), f"({source(y)}{sign}{source(x)})")
+        return sym_float(number(plain(y), plain(x)), f"({source(y)}{sign}{source(x)})")
 
     return forward, backward
 
@@ -382,7 +327,7 @@ def _float_compare(op: str) -> Any:
             return NotImplemented
         if type(y) is SymFloat and y.text == x.text and x == x:
             return TESTS[op](0, 0)
-        if _mode.proving and op in ("==", "!="):
+        if mode.proving and op in ("==", "!="):
             return op == "!="
         return _noted(TESTS[op](plain(x), plain(y)), source(x), op, source(y))
 
@@ -402,13 +347,13 @@ class SymFloat(float):
     __hash__ = float.__hash__
 
     def __neg__(self) -> Any:
-        return _float(-plain(self), f"(-{self.text})")
+        return sym_float(-plain(self), f"(-{self.text})")
 
     def __pos__(self) -> Any:
         return self
 
     def __abs__(self) -> Any:
-        return _float(abs(plain(self)), f"abs({self.text})")
+        return sym_float(abs(plain(self)), f"abs({self.text})")
 
     def __bool__(self) -> bool:
         return bool(self != 0.0)
@@ -451,9 +396,14 @@ for _op, _name in zip(TESTS, "eq ne lt le gt ge".split(), strict=True):
 # --- making and evaluating -----------------------------------------------------------------------
 
 
-def symbol(value: int) -> SymInt:
-    """A fresh symbol that has `value` now. Symbols are sizes: never negative."""
-    out = _made(value, {(f"d{next(_numbers)}",): 1})
+def symbol(value: int, name: str = "") -> SymInt:
+    """The symbol of a name (a fresh one without), which is `value` now. Symbols are sizes: never negative."""
+    atom = _atoms.get(name)
+    if atom is None:
+        atom = f"d{len(_atoms)}"
+        _atoms[name or f"#{atom}"] = atom
+        _names[atom] = name or atom
+    out = _made(value, {(atom,): 1})
     assert isinstance(out, SymInt)
     return out
 
@@ -468,7 +418,7 @@ def source(x: Any) -> str:
     return f"({x!r})" if x == x and abs(x) != float("inf") else f"float('{x!r}')"
 
 
-def name_of(x: SymInt) -> str:
+def atom_of(x: SymInt) -> str:
     """The name of a symbol in `source`."""
     return written(x.poly)
 
@@ -484,9 +434,36 @@ def renamed(text: str) -> str:
     return SYMBOL.sub(lambda m: f"n{numbers.setdefault(m[0], len(numbers))}", text)
 
 
-def readable(text: str, names: dict[str, str]) -> str:
+def readable(text: str) -> str:
     """A source with the names that users know."""
-    return SYMBOL.sub(lambda m: names.get(m[0], m[0]), text)
+    return SYMBOL.sub(lambda m: _names.get(m[0], m[0]), text)
+
+
+def shown(n: Any) -> str:
+    """A number as text: symbolic ones by name, but plain while a capture goes on, which is an eager run."""
+    if type(n) is SymInt and (mode.guards is None or mode.proving):
+        return readable(written(n.poly))
+    if type(n) is SymFloat and (mode.guards is None or mode.proving):
+        return readable(n.text)
+    return repr(plain(n))
+
+
+@lru_cache(4096)
+def _generic(text: str) -> int:
+    values = {a: _UNUSUAL[int(a[1:]) % len(_UNUSUAL)] for a in symbols_in(text)}
+    return evaluator(tuple(values), [text])(*values.values())[0]  # type: ignore[no-any-return]
+
+
+_UNUSUAL = (37, 41, 43, 47, 53, 59, 61, 67)
+
+
+def generic(value: Any) -> Any:
+    """`value` with unusual numbers for symbolic ones: what comes out equal for these is so for a reason."""
+    if type(value) is SymInt:
+        return _generic(source(value))
+    if type(value) is tuple:
+        return tuple([generic(v) for v in value])
+    return value
 
 
 def evaluator(symbols: tuple[str, ...], texts: list[str]) -> Callable[..., tuple[Any, ...]]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .devices import CPU, Device, as_device
 from .dtypes import BY_NAME, DType
 from .errors import GraphError, ShapeError
-from .symbolic import is_one
+from .symbolic import is_one, shown, surely_equal
 
 Shape = tuple[int, ...]
 
@@ -34,7 +34,7 @@ class TensorType(NamedTuple):
 
     def __str__(self) -> str:
         where = "" if self.device is CPU else f"@{self.device}"
-        return f"{self.dtype.short}[{','.join(map(str, self.shape))}]{where}"
+        return f"{self.dtype.short}[{','.join(map(shown, self.shape))}]{where}"
 
     def __repr__(self) -> str:
         return str(self)
@@ -55,7 +55,7 @@ def parse_type(text: str) -> TensorType:
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """The common shape of operands under NumPy's broadcasting rule, or a ShapeError."""
-    if len(shapes) == 2 and shapes[0] == shapes[1]:
+    if len(shapes) == 2 and surely_equal(*shapes):
         return shapes[0]
     ndim = max((len(s) for s in shapes), default=0)
     out = [1] * ndim

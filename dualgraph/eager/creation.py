@@ -12,7 +12,7 @@ from ..core.backend import backend_for
 from ..core.context import state
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
-from ..core.symbolic import range_length, to_int
+from ..core.sizing import range_length, to_int
 from ..core.watch import note_read, origin_of
 from ..ops.arithmetic import cast, multiply, where
 from ..ops.comparison import greater_equal

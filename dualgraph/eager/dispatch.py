@@ -25,12 +25,14 @@ from ..core.errors import (
 from ..core.kinds import ELEMENTWISE, REDUCTION
 from ..core.node import TapeNode
 from ..core.prim import REGISTRY, Dispatch, Prim, lookup
+from ..core.symbolic import SymFloat, SymInt, plain
 from ..core.types import TensorType
 from ..core.watch import origin_of
 from ..core.wrap import Wrap
 from .tensor import Tensor
 
 NUMBERS = (bool, int, float, complex)
+SYMBOLIC = (SymInt, SymFloat)
 QUICKEN = 1000  # calls of ops after which a native quick path may pay
 
 
@@ -48,7 +50,7 @@ def constant(value: Any, dtype: dt.DType, device: Device) -> Tensor:
 
 def operand(prim: Prim, x: Any) -> Any:
     """What the user passed, as a tensor or a Python number."""
-    if isinstance(x, Tensor) or type(x) in NUMBERS:
+    if isinstance(x, Tensor) or type(x) in NUMBERS or type(x) in SYMBOLIC:
         return x
     if isinstance(x, np.generic):
         return x.item()
@@ -148,7 +150,7 @@ class Scalar:
     def __init__(self, value: Any, dtype: dt.DType) -> None:
         self.value = value
         self.dtype = dtype
-        self.array = dt.as_scalar(value, dtype)
+        self.array = dt.as_scalar(plain(value), dtype)
 
     @property
     def type(self) -> TensorType:

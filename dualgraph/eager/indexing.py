@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.dtypes import bool_, int64
 from ..core.errors import BoundsError, DTypeError, describe
-from ..core.symbolic import range_length, slice_indices, to_int
+from ..core.sizing import range_length, slice_indices, to_int
 from ..core.watch import origin_of
 from ..ops.arithmetic import cast, where
 from ..ops.indexing import index, index_put, index_shape, nonzero_places

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core import dtypes as dt
 from ..core.errors import ArgumentError, ShapeError, describe
-from ..core.symbolic import to_int
+from ..core.sizing import to_int
 from ..core.types import broadcast_shapes
 from ..ops import arithmetic as ar
 from ..ops import movement as mv

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..core.backend import backend_for
-from ..core.context import grad_mode, state, untraced
+from ..core.context import grad_mode, state, told, untraced
 from ..core.devices import CPU, Device
 from ..core.dtypes import DType, bfloat16, from_bfloat16, from_numpy
 from ..core.errors import AutogradError, DTypeError, describe
@@ -47,6 +47,7 @@ class Tensor:
     _grad: Tensor | None
     _node: TapeNode | None
     _parent: tuple[Tensor, Any, dict[str, Any]] | None
+    _dims: tuple[int, ...] | None = None  # symbolic sizes, while a capture goes on that has some
 
     def __init__(self, data: Any, dtype: DType | None = None, device: Device = CPU) -> None:
         self._data = data
@@ -60,7 +61,8 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._data.shape  # type: ignore[no-any-return]
+        shape: tuple[int, ...] = self._data.shape
+        return shape if self._dims is None else told(self._dims, shape)
 
     @property
     def ndim(self) -> int:
@@ -69,7 +71,9 @@ class Tensor:
     @property
     def type(self) -> TensorType:
         """Dtype, shape and device as one record."""
-        return TensorType(self.dtype, self._data.shape, self.device)
+        return TensorType(
+            self.dtype, self._data.shape if self._dims is None else self._dims, self.device
+        )
 
     # --- versions and views ---
 
@@ -263,6 +267,8 @@ class Tensor:
     def __len__(self) -> int:
         if not self._data.ndim:
             raise TypeError(describe("len", str(self.type), "a 0-d tensor has no length"))
+        if self._dims is not None:
+            told(self._dims, self._data.shape)
         return int(self._data.shape[0])
 
     def __hash__(self) -> int:

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any, TypeVar
 
 from ..core.composite import composite
-from ..core.symbolic import to_float
+from ..core.sizing import to_float
 from .arithmetic import abs, cast, divide, multiply, sqrt, square, subtract, where
 from .axes import normalize_axes
 from .comparison import isfinite

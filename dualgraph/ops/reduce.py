@@ -9,6 +9,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.errors import ShapeError
 from ..core.kinds import logical, movement, real, reduction
+from ..core.symbolic import is_one
 from ..core.types import TensorType
 from . import canonical
 from .arithmetic import cast, divide, multiply
@@ -60,7 +61,9 @@ def broadcast_to(xp, x, shape):
 @broadcast_to.type
 def _(x, shape):
     offset = len(shape) - x.ndim
-    if offset < 0 or any(d not in (1, t) for d, t in zip(x.shape, shape[offset:], strict=True)):
+    if offset < 0 or not all(
+        is_one(d) or d == t or d == 1 for d, t in zip(x.shape, shape[offset:], strict=True)
+    ):
         raise ShapeError(f"cannot broadcast shape {x.shape} to {shape}")
     return TensorType(x.dtype, shape, x.device)
 
@@ -82,7 +85,9 @@ def sum_to(ct: Any, shape: tuple[int, ...]) -> Any:
         return ct
     offset = len(ct.shape) - len(shape)
     axes = tuple(
-        i for i, d in enumerate(ct.shape) if i < offset or (shape[i - offset] == 1 and d != 1)
+        i
+        for i, d in enumerate(ct.shape)
+        if i < offset or (shape[i - offset] != d and shape[i - offset] == 1)
     )
     out = reduce_sum(ct, axes=axes, keepdims=False) if axes else ct
     return reshape(out, shape=shape) if out.shape != shape else out

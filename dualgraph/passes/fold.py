@@ -12,6 +12,7 @@ from ..core.devices import CPU, Device
 from ..core.dtypes import bfloat16, from_bfloat16
 from ..core.kinds import ELEMENTWISE
 from ..core.node import Literal, Node, Var
+from ..core.symbolic import is_symbolic
 from ..core.types import broadcast_shapes
 from ..static.constants import constant_node
 from ..static.graph import Graph, Operand
@@ -52,6 +53,8 @@ class Folder:
 
     def evaluated(self, node: Node) -> Node:
         (out,) = node.outputs
+        if is_symbolic(out.type.shape) or is_symbolic(node.params):
+            return node
         operands = [self.known.get(v, v) for v in node.inputs]
         if out.type.size > MAX_ELEMENTS or any(isinstance(v, Var) for v in operands):
             return node
@@ -72,6 +75,8 @@ class Folder:
         (out,) = node.outputs
         value: Literal | None = None
         named = node.prim.details.get("uniform")  # the parameter that is the value everywhere
+        if named is not None and is_symbolic(node.params[named]):
+            return
         if named is not None and out.type.dtype is not bfloat16:
             value = _number(
                 np.full((), node.params[named], dtype=out.type.dtype.numpy), out, backend_for(CPU)

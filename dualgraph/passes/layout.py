@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.node import Node
+from ..core.symbolic import generic, is_symbolic
 from ..core.types import Shape, TensorType
 
 Strides = tuple[int, ...]
@@ -20,10 +21,10 @@ class Layout(NamedTuple):
 
 
 def row_major(type: TensorType) -> Layout:
-    """The layout of a value that fills its buffer."""
+    """The layout of a value that fills its buffer (for symbolic sizes, at `generic` ones)."""
     strides = []
     step = type.dtype.itemsize
-    for d in reversed(type.shape):
+    for d in reversed(generic(type.shape)):
         strides.append(step)
         step *= d
     return Layout(0, tuple(reversed(strides)))
@@ -50,6 +51,13 @@ def view_layout(node: Node, base: Layout) -> Layout | None:
     The op's own kernel says so, on an array of the operand's shape and strides.
     """
     type = node.inputs[0].type
+    if is_symbolic(type.shape) or is_symbolic(node.params):
+        type = type._replace(shape=generic(type.shape))
+        params = {k: generic(v) for k, v in node.params.items()}
+        try:
+            return _probe(Node(node.prim, node.inputs, params), type, base)
+        except (ValueError, IndexError, MemoryError):
+            return None
     name, _, params = node.key()
     key = name, params, type, base
     if key not in _KNOWN:

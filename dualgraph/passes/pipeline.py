@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from ..core.guards import guarded
 from ..core.node import Node
 from ..static.graph import Graph, renumber
 from ..static.region import bodies, is_region
@@ -64,6 +65,16 @@ class PassRecord(NamedTuple):
         return f"{self.name:20} {self.nodes_before:5} -> {self.nodes_after:5} nodes  {1e3 * self.seconds:7.2f} ms"
 
 
+def choosing(run: Callable[..., Graph], **options: object) -> Pass:
+    """A pass whose result is right whatever the sizes: what it decides by symbolic ones needs no guards."""
+
+    def apply(graph: Graph) -> Graph:
+        with guarded(proving=True):
+            return run(graph, **options)
+
+    return apply
+
+
 def pipeline(
     hooks: Hooks, fast_math: bool = False, budget: int | None = None
 ) -> list[tuple[str, Pass]]:
@@ -78,15 +89,14 @@ def pipeline(
         ("dce again", dce),
         ("trim", trim),
         ("bodies", partial(with_bodies, change=lambda b: optimise(b, hooks, fast_math)[0])),
-        (
-            "fuse",
-            partial(fuse, can_fuse=hooks.can_fuse, accept=hooks.accept, singles=hooks.singles),
-        ),
-        ("recompute", partial(recompute, accept=hooks.accept, weigh=hooks.weigh)),
-        ("epilogues", partial(fuse_epilogues, accept=hooks.finish)),
-        ("fuse horizontally", partial(fuse_horizontally, accept=hooks.accept)),
-        ("order", order),
-    ]
+        ("fuse", choosing(
+            fuse, can_fuse=hooks.can_fuse, accept=hooks.accept, singles=hooks.singles,
+        )),
+        ("recompute", choosing(recompute, accept=hooks.accept, weigh=hooks.weigh)),
+        ("epilogues", choosing(fuse_epilogues, accept=hooks.finish)),
+        ("fuse horizontally", choosing(fuse_horizontally, accept=hooks.accept)),
+        ("order", choosing(order)),
+    ]  # fmt: skip
     if budget is not None:
         passes.append(("rematerialise", partial(rematerialise, budget=budget)))
     return [*passes, ("renumber", renumber)]

@@ -120,7 +120,7 @@ class Tracer:
 
     def add_root(self, t: Any, slot: Slot) -> Var:
         """Makes `t` an input of the graph."""
-        var = self._new_var(t.type)
+        var = self._new_var(slot.type)
         twin = id(t) in self._root_ids
         self.roots.append(Root(t, slot, var, twin))
         if not twin:

@@ -25,6 +25,7 @@ from ..core.devices import Device
 from ..core.dtypes import DType
 from ..core.errors import GraphError
 from ..core.node import Var
+from ..core.symbolic import SymFloat, SymInt, shown
 from ..core.types import TensorType
 from .graph import Graph, Methods, Operand
 from .parser import Parser, parse
@@ -75,6 +76,8 @@ def value_text(value: Any, indent: str = "", where: bool = True) -> str:
         return str(value)
     if isinstance(value, np.generic):
         value = value.item()
+    if type(value) is SymInt or type(value) is SymFloat:
+        return shown(value)
     if isinstance(value, int):
         return int.__repr__(value)
     if isinstance(value, float):

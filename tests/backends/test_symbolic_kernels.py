@@ -7,9 +7,10 @@ import pytest
 
 from dualgraph.backends.native import api as native
 from dualgraph.core import dtypes as dt
+from dualgraph.core.guards import guarded
 from dualgraph.core.node import Literal
 from dualgraph.core.prim import lookup
-from dualgraph.core.symbolic import evaluator, guarded, name_of, source, symbol
+from dualgraph.core.symbolic import atom_of, evaluator, source, symbol
 from dualgraph.core.types import TensorType
 from dualgraph.static.graph import Graph, GraphBuilder
 
@@ -117,7 +118,7 @@ def run(kernel, graph, rng):
 def test_one_kernel_serves_all_sizes(make, dims):
     for own in SIZES:
         at = [symbol(s) if dim else v for s, dim, v in zip((6, 10), dims, own, strict=True)]
-        names = tuple(name_of(s) for s, dim in zip(at, dims, strict=True) if dim)
+        names = tuple(atom_of(s) for s, dim in zip(at, dims, strict=True) if dim)
         with guarded(proving=True):
             body = make(*at)
         kernel = native.compile_group(body)

@@ -9,19 +9,9 @@ from math import prod
 
 import pytest
 
-from dualgraph.core.symbolic import (
-    SymFloat,
-    SymInt,
-    evaluator,
-    guarded,
-    hint,
-    name_of,
-    range_length,
-    slice_indices,
-    source,
-    symbol,
-    to_float,
-)
+from dualgraph.core.guards import guarded
+from dualgraph.core.sizing import range_length, slice_indices, to_float
+from dualgraph.core.symbolic import SymFloat, SymInt, atom_of, evaluator, hint, source, symbol
 
 OPS = [operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod]
 
@@ -34,7 +24,7 @@ def value_at(x, names, *sizes):
 def test_arithmetic_is_that_of_ints_at_every_size(seed):
     rng = random.Random(seed)
     n, m = symbol(7), symbol(4)
-    names = name_of(n), name_of(m)
+    names = atom_of(n), atom_of(m)
     terms = [(n, lambda a, b: a), (m, lambda a, b: b), (3, lambda a, b: 3), (-5, lambda a, b: -5)]
     for _ in range(6):
         op, (x, f), (y, g) = rng.choice(OPS), rng.choice(terms), rng.choice(terms)
@@ -57,7 +47,7 @@ def test_the_same_sum_written_otherwise_is_equal_without_a_guard():
         assert prod((n, 3, m)) == 3 * m * n
         assert (n * 32) // 32 == n and (n * 32) % 32 == 0 and (64 * n) // n == 64
         assert n >= 0 and not n < 0 and n + 1 > 0
-    assert list(guards) == [f"{name_of(n)} != 0"]  # it was divided by
+    assert list(guards) == [f"{atom_of(n)} != 0"]  # it was divided by
 
 
 def test_what_other_sizes_would_decide_otherwise_is_a_guard():
@@ -65,7 +55,7 @@ def test_what_other_sizes_would_decide_otherwise_is_a_guard():
     with guarded() as guards:
         assert n == m and n != 1 and n > 3 and max(n, 2) is n and bool(n)
     assert len(guards) == 5
-    check = evaluator((name_of(n), name_of(m)), list(guards))
+    check = evaluator((atom_of(n), atom_of(m)), list(guards))
     assert all(check(5, 5)) and all(check(4, 4))
     for other in ((5, 4), (1, 1), (3, 3), (0, 0)):
         assert not all(check(*other))
@@ -83,15 +73,15 @@ def test_using_the_number_itself_pins_it():
         n = symbol(6)
         with guarded() as guards:
             assert not isinstance(use(n), (SymInt, SymFloat))
-        assert not all(evaluator((name_of(n),), list(guards))(7))
-        assert all(evaluator((name_of(n),), list(guards))(6))
+        assert not all(evaluator((atom_of(n),), list(guards))(7))
+        assert all(evaluator((atom_of(n),), list(guards))(6))
 
 
 def test_floats_keep_the_arithmetic_that_made_them():
     n = symbol(7)
     x = (to_float(n) - 1) / 3 * 0.1 + 1 / n
     for size in (7, 1, 10, 12345):
-        assert value_at(x, (name_of(n),), size) == (float(size) - 1) / 3 * 0.1 + 1 / size
+        assert value_at(x, (atom_of(n),), size) == (float(size) - 1) / 3 * 0.1 + 1 / size
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, -1, -2])
@@ -104,9 +94,9 @@ def test_ranges_and_slices_of_symbolic_lengths(step):
                 found = slice_indices(k, n)
                 length = range_length(*found)
             for size in (hinted, 3, 5, 8, 20):
-                if not all(evaluator((name_of(n),), list(guards))(size)):
+                if not all(evaluator((atom_of(n),), list(guards))(size)):
                     continue
-                own = evaluator((name_of(n),), [*map(source, found), source(length)])(size)
+                own = evaluator((atom_of(n),), [*map(source, found), source(length)])(size)
                 assert own[3] == len(range(size)[k])
                 assert own[:3] == k.indices(size)
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ...core.symbolic import guarded, plain
+from ...core.guards import guarded
+from ...core.symbolic import plain
 from ...static.graph import Graph
 from .addresses import DIRECT, HEADER, address_of
 from .emit_llvm import SCRATCH, Code, NestCode

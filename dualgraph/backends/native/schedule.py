@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 
-from ...core.symbolic import hint, is_symbolic, require, source
+from ...core.guards import require
+from ...core.symbolic import hint, is_symbolic, source
 from .axes import AxisMap
 from .expressions import Expr
 from .index_maps import linear, strides_of
@@ -284,7 +285,7 @@ class NestSchedule:
         if total > room:
             raise Unsupported("a fold of so many elements")
         if any(e.data[0] in ("max", "min") for e in folds):
-            require({f"{source(total)} > 0": None})
+            require([f"{source(total)} > 0"])
         return room
 
     def loop(self, over: tuple[int, ...], body: tuple[Statement, ...], **how: bool) -> Loop:

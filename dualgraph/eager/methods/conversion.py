@@ -6,8 +6,9 @@ from math import prod
 from typing import Any
 
 from ...core import dtypes as dt
-from ...core.context import grad_mode
+from ...core.context import grad_mode, tell
 from ...core.devices import CPU, Device, as_device
+from ...core.symbolic import hint
 from ...ops.arithmetic import cast, imag_part, real_part
 from ...ops.movement import copy as copy_op
 from ...ops.transfer import transfer
@@ -108,7 +109,8 @@ class Size(int):
 
 
 def _size(x: Tensor) -> Size:
-    out = Size(prod(x.shape))
+    tell()
+    out = Size(hint(prod(x.shape)))
     out._shape = x.shape
     return out
 
@@ -125,7 +127,7 @@ methods(
     size=property(_size, doc=Size.__doc__),
     data=property(lambda x: x.detach(), _set_data, doc="The same memory, off the tape."),
     itemsize=property(lambda x: x.dtype.itemsize, doc="Bytes of one element."),
-    nbytes=property(lambda x: prod(x.shape) * x.dtype.itemsize, doc="Bytes of all elements."),
+    nbytes=property(lambda x: numel(x) * x.dtype.itemsize, doc="Bytes of all elements."),
     is_cuda=property(lambda x: x.device.type == "cuda", doc="Whether the memory is on a GPU."),
     real=property(lambda x: real_part(x) if x.dtype.is_complex else x, doc="Real part."),
     imag=property(lambda x: imag_part(x), doc="Imaginary part."),
@@ -141,6 +143,7 @@ def dim(x: Tensor) -> int:
 @method
 def numel(x: Tensor) -> int:
     """The number of elements."""
+    tell()
     return prod(x.shape)
 
 
@@ -177,6 +180,7 @@ def data_ptr(x: Tensor) -> int:
 @method
 def stride(x: Tensor, dim: int | None = None) -> Any:
     """Elements to step over from one place to the next, along each axis or along one."""
+    tell()
     steps = tuple(s // x._data.itemsize for s in x._data.strides)
     return steps if dim is None else steps[dim]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ...core.errors import ShapeError, describe
-from ...core.symbolic import range_length, slice_indices, to_int
+from ...core.sizing import range_length, slice_indices, to_int
 from ...ops.arithmetic import where
 from ...ops.axes import normalize_axis
 from ...ops.movement import copy as copy_op

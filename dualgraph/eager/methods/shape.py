@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from ...core.errors import ShapeError, describe
-from ...core.symbolic import to_int
+from ...core.sizing import to_int
 from ...ops import reduce as rd
 from ...ops.axes import normalize_axes, normalize_axis
 from ...ops.contraction import swap_last

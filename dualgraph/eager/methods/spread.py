@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.errors import ArgumentError, describe
-from ...core.symbolic import to_float
+from ...core.sizing import to_float
 from ...ops import composites
 from ...ops.arithmetic import (
     add,

@@ -1,0 +1,53 @@
+"""Guards: what was decided on symbolic sizes, as conditions under which other sizes would decide the same."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+
+class Mode(threading.local):
+    guards: dict[str, None] | None = None  # conditions taken down, as Python source; None: none are
+    proving = False  # equal only where that holds for all sizes
+
+
+mode = Mode()
+
+
+@contextmanager
+def guarded(proving: bool = False) -> Iterator[dict[str, None]]:
+    """Takes down the guards of what is decided inside; they are the keys of what it gives.
+
+    With `proving`, sizes count as equal only where they always are: that takes no guards, and suits code
+    for which "not equal" is the careful answer. And sizes count as positive: where one is 0, nothing runs.
+    """
+    before = mode.guards, mode.proving
+    mode.guards, mode.proving = {}, proving
+    try:
+        yield mode.guards
+    finally:
+        mode.guards, mode.proving = before
+
+
+@contextmanager
+def unguarded() -> Iterator[None]:
+    """Inside, sizes are compared as the numbers they are: for choices that are right either way."""
+    before = mode.guards, mode.proving
+    mode.guards, mode.proving = None, False
+    try:
+        yield
+    finally:
+        mode.guards, mode.proving = before
+
+
+def require(conditions: Iterable[str]) -> None:
+    """Takes down guards."""
+    if mode.guards is not None:
+        mode.guards.update(dict.fromkeys(conditions))
+
+
+def note(condition: str) -> None:
+    """Takes down one condition, in Python source."""
+    if mode.guards is not None:
+        mode.guards[condition] = None

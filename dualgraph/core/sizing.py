@@ -1,0 +1,44 @@
+"""Sizing: what code does with sizes through functions that take plain numbers only, for symbolic ones, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .symbolic import SymFloat, SymInt, hint, is_symbolic, source, sym_float
+
+
+def to_int(x: Any) -> int:
+    """``int(x)`` of something that can be an index; a symbolic number stays one."""
+    return x if type(x) is SymInt else int(x.__index__())
+
+
+def to_float(x: Any) -> float:
+    """``float(x)``; of a symbolic number a symbolic float."""
+    if type(x) is SymInt:
+        return sym_float(float(hint(x)), f"float({source(x)})")
+    return x if type(x) is SymFloat else float(x)
+
+
+def range_length(start: int, stop: int, step: int) -> int:
+    """``len(range(start, stop, step))``."""
+    if not is_symbolic((start, stop, step)):
+        return len(range(start, stop, step))
+    count = (stop - start + step - (1 if step > 0 else -1)) // step
+    return max(count, 0)
+
+
+def slice_indices(k: slice, n: int) -> tuple[int, int, int]:
+    """``k.indices(n)``."""
+    if not is_symbolic((n, k.start, k.stop, k.step)):
+        return k.indices(n)
+    step = 1 if k.step is None else k.step
+    low, high = (0, n) if step > 0 else (-1, n - 1)
+
+    def place(x: Any, otherwise: int) -> int:
+        if x is None:
+            return otherwise
+        edge: int = max(x + n, low) if x < 0 else min(x, high)
+        return edge
+
+    start, stop = (low, high) if step > 0 else (high, low)
+    return place(k.start, start), place(k.stop, stop), step

@@ -1,0 +1,341 @@
+"""Programs of symbolic sizes: captured and compiled once, made ready for a size when it first comes.
+
+A `Template` is the program; ``at(values)`` is it at some sizes. Nothing is compiled for that: types, parameters
+and the memory plan are worked out anew, and kernels take the sizes as numbers. A template holds
+
+* where its capture would be the same: the guards, conditions on sizes that the engine relied on. Where the user's
+  code looked at sizes, these do not tell; then an eager run at the new size is captured, and must give the same;
+* where its kernels and passes are right: their guards.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .backends.executor import Executable, native_kernel
+from .backends.hooks import hooks_for
+from .core.backend import backend_for
+from .core.constant import exact
+from .core.dtypes import as_scalar
+from .core.errors import NOWHERE
+from .core.guards import guarded
+from .core.node import Literal, Node
+from .core.symbolic import SymInt, atom_of, evaluator, is_symbolic, plain, readable, shown
+from .passes.pipeline import optimise
+from .program import Program
+from .results import Result
+from .static.checks import ATOMS, Assumption
+from .static.graph import Graph, renumber
+from .static.region import bodies, is_region
+from .static.symbolic import Filled, Filler, hoisted
+
+MAX_SIZES = 64  # sizes of one template that are kept ready
+
+
+class Template(Program):
+    """A program whose sizes are symbolic; calls run through its `Sized` ones."""
+
+    def __init__(self, *description: Any, symbols: tuple[SymInt, ...]) -> None:
+        super().__init__(*description)
+        self._description = description
+        self.symbols = symbols
+        self.atoms = tuple(map(atom_of, symbols))
+        self.confirmed = False  # whether a capture at other sizes gave the same
+        self.made: OrderedDict[tuple[int, ...], Sized] = OrderedDict()
+        self._past_calls = 0  # of those that were forgotten
+        self.kernels: dict[int, Any] = {}  # by identity of the body
+        self.literals: list[Literal] = []
+        self._guards_of_code: Callable[..., tuple[bool, ...]] | None = None
+        self._guards_of_capture: Callable[..., tuple[bool, ...]] | None = None
+        self._lock = threading.RLock()
+
+    # --- making it ready ---
+
+    def build(self) -> None:
+        """Runs the passes, and compiles kernels that take sizes."""
+        try:
+            self._prepare()
+            self.ready = True
+            for sized in list(self.made.values()):
+                sized.build()
+        except Exception as problem:
+            self.failure = problem
+
+    def _prepare(self) -> None:
+        hooks = hooks_for(self._device, self._use)
+        with guarded(proving=True) as found:
+            graph, self.literals = hoisted(self.captured)
+            graph, self._passes = optimise(graph, hooks, self._fast_math)
+            self._optimised = renumber(graph)
+            for node in _nodes(self._optimised):
+                if is_region(node) and is_symbolic_graph(node.params["body"]):
+                    kernel = native_kernel(node)
+                    if kernel is not None:
+                        self.kernels[id(node.params["body"])] = kernel
+        conditions = dict.fromkeys(found)
+        for kernel in self.kernels.values():
+            conditions.update(dict.fromkeys(kernel.kernel.guards))
+        self._guards_of_code = evaluator(self.atoms, list(conditions))
+        self._guards_of_capture = evaluator(self.atoms, list(self.guards))
+        self.conditions = tuple(dict.fromkeys((*self.guards, *conditions)))
+        self.filler = Filler(self.atoms)
+        self.filler.note_graph(self._optimised, self.kernels)
+        for kernel in self.kernels.values():
+            self.filler.note(kernel.symbolic)
+        self.filler.note([v.value for v in self.literals])
+        self.filler.note([s.type for s in self.trace.slots])
+        self.filler.note(list(self._out_types))
+        for r in self.results:
+            self.filler.note([r.key if r.kind == "value" else None, *(p for _, p in r.chain)])
+
+    def same_capture(self, values: Sequence[int]) -> bool:
+        """Whether the engine's own decisions would be the same at these sizes."""
+        if self._guards_of_capture is None:
+            self._guards_of_capture = evaluator(self.atoms, list(self.guards))
+        return all(self._guards_of_capture(*values))
+
+    def compiled_for(self, values: Sequence[int]) -> bool:
+        """Whether passes and kernels are right for these sizes."""
+        assert self._guards_of_code is not None
+        return all(self._guards_of_code(*values))
+
+    def at(self, values: tuple[int, ...]) -> Sized:
+        """The program at these sizes."""
+        with self._lock:
+            found = self.made.get(values)
+            if found is None:
+                found = self.made[values] = Sized.of(self, values)
+                if len(self.made) > MAX_SIZES:
+                    _, oldest = self.made.popitem(last=False)
+                    oldest.forget()
+            return found
+
+    def captured_at(self, values: Sequence[int]) -> Graph:
+        """The captured graph at these sizes."""
+        filler = Filler(self.atoms)
+        filler.note_graph(self.captured)
+        return filler.at(values).graph(self.captured)
+
+    def fixed(self) -> Program:
+        """The program at the sizes of the capture, as if these were all it is for."""
+        filler = Filler(self.atoms)
+        filler.note_trace(self.trace)
+        for r in self.results:
+            filler.note([r.key if r.kind == "value" else None, *(p for _, p in r.chain)])
+        there = filler.at(plain(self.symbols))
+        name, trace, results, *rest = self._description
+        out = Program(name, there.trace(trace), tuple(_result_at(r, there) for r in results), *rest)
+        out.given, out.budget = self.given, self.budget
+        return out
+
+    # --- what users ask ---
+
+    @property
+    def calls(self) -> int:
+        return sum(p.calls for p in self.made.values()) + self._past_calls
+
+    @property
+    def graph(self) -> Graph:
+        self._wait_for_it()
+        return self._optimised
+
+    @property
+    def passes(self) -> list[Any]:
+        self._wait_for_it()
+        return self._passes
+
+    @property
+    def memory(self) -> Any:
+        """The plan of the arena at the sizes of the capture."""
+        self._wait_for_it()
+        return self.at(plain(self.symbols)).memory
+
+    def _wait_for_it(self) -> None:
+        if not self.ready:
+            self.build()
+        if not self.ready:
+            raise self.failure  # type: ignore[misc]
+
+    @property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """What the capture relied on; sizes that may change go by name."""
+        types = {s.key[0]: s.type for s in self.trace.slots if s.kind == "leaf"}
+        given = [a for a in super().assumptions if a.kind != "argument"]
+        arguments = [
+            a if i not in types else a._replace(value=str(types[i]))
+            for i, a in enumerate(self._arguments)
+        ]
+        how = "tried with an eager run first" if self.read_at else "any"
+        where = self.read_at or NOWHERE
+        sizes = [Assumption("symbolic size", shown(s), how, where) for s in self.symbols]
+        conditions = getattr(self, "conditions", self.guards)
+        limits = [Assumption("sizes", readable(c), True, NOWHERE) for c in conditions]
+        return (*arguments, *sizes, *limits, *given)
+
+
+def _nodes(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph and of the bodies in it, but for those inside regions."""
+    for node in graph.nodes:
+        yield node
+        if not is_region(node):
+            for body in bodies(node).values():
+                yield from _nodes(body)
+
+
+def is_symbolic_graph(graph: Graph) -> bool:
+    """Whether some type or parameter in a graph is symbolic."""
+    return any(is_symbolic(v.type.shape) for v in graph.all_vars()) or any(
+        is_symbolic(n.params) for n in graph.nodes
+    )
+
+
+class Sized(Program):
+    """A template at some sizes."""
+
+    template: Template
+    values: tuple[int, ...]
+
+    @classmethod
+    def of(cls, template: Template, values: tuple[int, ...]) -> Sized:
+        """The program of a template at the sizes that its symbols stand for."""
+        out = cls.__new__(cls)
+        kept = {k: v for k, v in vars(template).items() if k in _SHARED}
+        out.__dict__.update(kept)
+        out.template, out.values = template, values
+        out._calls, out.tally = 0, np.zeros(1, dtype=np.int64)
+        out.mismatch, out.failure = "", None
+        out._executable = out._bare = out._op = None
+        out._captured = out.taps = None
+        return out
+
+    @property
+    def captured(self) -> Graph:  # type: ignore[override]
+        """The captured graph at these sizes."""
+        if self._captured is None:
+            self._captured = self.template.captured_at(self.values)
+        return self._captured
+
+    @property
+    def ready(self) -> bool:  # type: ignore[override]
+        return self.template.ready
+
+    @property
+    def failure(self) -> Exception | None:
+        return self._failure or self.template.failure
+
+    @failure.setter
+    def failure(self, problem: Exception | None) -> None:
+        self._failure = problem
+
+    @property
+    def passes(self) -> list[Any]:
+        return self.template.passes
+
+    def broken(self, leaves: list[Any]) -> str | None:
+        if self._executable is None and self.template.ready:
+            if not self.template.compiled_for(self.values):
+                return "the compiled program is not made for such sizes"
+            self.build()
+        return super().broken(leaves)
+
+    def build(self) -> None:
+        """Works out types, parameters and memory for the sizes."""
+        t = self.template
+        if not t.compiled_for(self.values):
+            return
+        try:
+            there = t.filler.at(self.values)
+            graph = there.graph(t._optimised, t.kernels)
+            self._fill(there)
+            executable = Executable(
+                graph,
+                backend_for(self._device),
+                self._borrowed,
+                self._direct_stores(),
+                lambda node: self._kernel(node, there),
+            )
+            self._take(executable)
+        except Exception as problem:
+            self.failure = problem
+
+    def _kernel(self, node: Node, there: Filled) -> Any:
+        if not is_region(node):
+            return None
+        kernel = self.template.kernels.get(id(node.params["body"]))
+        return native_kernel(node) if kernel is None else kernel.resized(there(kernel.symbolic))
+
+    def _fill(self, there: Filled) -> None:
+        t = self.template
+        self.trace = t.trace._replace(slots=there.slots(t.trace))
+        self._out_types = tuple(map(there, t._out_types))
+        self.results = tuple(_result_at(r, there) for r in t.results)
+        self.extra = tuple(np.asarray(as_scalar(there(v.value), v.dtype)) for v in t.literals)
+
+    def forget(self) -> None:
+        """Gives back what takes room; the next call works it out again."""
+        self.template._past_calls += self.calls
+        self._calls = self.tally[0] = 0
+        self._executable = self._captured = None
+
+
+_SHARED = frozenset(
+    """name trace results tree footprint given _arguments _contents _same _unhooked _fast_math _device _use budget
+    _direct _tracked _single _owners _entry _stored _row_major _overlaps _checked _borrowed _last _passes guards
+    read_at _out_types path _inputs _taken marks changed""".split()
+)  # fmt: skip
+
+
+def _result_at(r: Result, there: Filled) -> Result:
+    if r.kind == "value":
+        return r._replace(key=there(r.key))
+    if r.chain:
+        return r._replace(chain=tuple((prim, there(params)) for prim, params in r.chain))
+    return r
+
+
+def same_program(a: Program, b: Program, graph_a: Graph, graph_b: Graph) -> bool:
+    """Whether two captures did the same: `graph_a` and `graph_b` are what they did."""
+    if graph_a != graph_b or a.tree != b.tree or a.trace.stores != b.trace.stores:
+        return False
+    effects = [[(e.output,) for e in p.trace.grads] for p in (a, b)]
+    entry = [[(owner, had) for owner, had in p._entry] for p in (a, b)]
+    owners = [[(owner,) for owner in p._owners] for p in (a, b)]
+    return (
+        all(_identical(*pair) for pair in (effects, entry, owners, (a._checked, b._checked)))
+        and _all(_same_slot, a.trace.slots, b.trace.slots)
+        and _all(_same_result, a.results, b.results)
+    )
+
+
+def _identical(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether rows of objects are the same ones; numbers need only be equal."""
+    return _all(lambda x, y: _all(_is, x, y), a, b)
+
+
+def _is(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and isinstance(a, (int, tuple, bytes, str)) and a == b)
+
+
+def _all(same: Callable[[Any, Any], bool], a: Sequence[Any], b: Sequence[Any]) -> bool:
+    return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _same_slot(a: Any, b: Any) -> bool:
+    if a.kind != b.kind or a.requires_grad is not b.requires_grad or a.type.dtype != b.type.dtype:
+        return False
+    if a.kind == "leaf":
+        return bool(a.key[0] == b.key[0])
+    return _all(_is, a.key, b.key) if a.kind == "number" else _is(a.key, b.key)
+
+
+def _same_result(a: Result, b: Result) -> bool:
+    if a._replace(key=None) != b._replace(key=None):
+        return False
+    if a.kind != "value":
+        return bool(a.key == b.key)
+    return a.key is b.key or (isinstance(a.key, ATOMS) and bool(exact(a.key) == exact(b.key)))

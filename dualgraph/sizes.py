@@ -1,0 +1,249 @@
+"""Sizes: which sizes of a compiled function's arguments are symbolic, and which template serves a call.
+
+Calls that differ in sizes alone are one family. Sizes that differed between its calls are symbolic, those that
+went together (the batch of x and of y) under one symbol; so are sizes declared with ``dynamic=``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from .core.errors import ArgumentError, describe
+from .core.guards import guarded
+from .core.symbolic import SymInt, symbol
+from .core.trees import flatten
+from .core.types import Shape
+from .dynamic import Sized, Template, same_program
+from .eager.tensor import Tensor
+from .program import Program
+
+MAX_EXAMPLES = 8  # calls of a family that are remembered
+MAX_DOUBTFUL = (
+    3  # templates that no other size confirmed, after which each size is a program of its own
+)
+
+Place = tuple[int, int]  # argument leaf, axis
+Pattern = tuple[int | str, ...]  # for each place its size, or the name of its symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a capture takes as symbolic: the shapes of leaves, the symbols, and the pattern of all places."""
+
+    shapes: dict[int, Shape]
+    symbols: tuple[SymInt, ...]
+    pattern: Pattern
+
+    @property
+    def make(self) -> Any:
+        """What makes the program of such a capture."""
+        return partial(Template, symbols=self.symbols)
+
+
+@dataclass(slots=True)
+class Family:
+    """What is known of calls that differ in sizes alone."""
+
+    examples: list[tuple[int, ...]] = field(default_factory=list)
+    templates: list[tuple[Pattern, Template]] = field(default_factory=list)
+    plain: list[tuple[tuple[int, ...], Program]] = field(default_factory=list)
+
+
+class Call:
+    """A call's key, split into its sizes and the rest."""
+
+    def __init__(self, key: Any, leaves: Sequence[Any]) -> None:
+        head, parts = key[: -len(leaves)] if leaves else key, key[len(key) - len(leaves) :]
+        self.places: list[Place] = []
+        sizes: list[int] = []
+        rest: list[Any] = [head]
+        for i, (part, leaf) in enumerate(zip(parts, leaves, strict=True)):
+            dense = isinstance(leaf, Tensor) and part[4] is None
+            if dense:
+                shape, own = part[1], (*part[:1], *part[2:])
+            elif type(part) is tuple and part[:1] == ("array",) and leaf.flags.c_contiguous:
+                shape, own = part[2], (*part[:2], *part[4:])
+            else:
+                rest.append(part)
+                continue
+            rest.append((len(shape), own))
+            self.places += [(i, axis) for axis in range(len(shape))]
+            sizes += shape
+        self.sizes = tuple(sizes)
+        self.kind = tuple(rest)
+        self.leaves = leaves
+
+
+class Sizes:
+    """The families of one compiled function, and what was declared of its sizes."""
+
+    def __init__(self, fn: Any, dynamic: Any) -> None:
+        self.declared = None if dynamic is True or dynamic is None else _declared(fn, dynamic)
+        self.all = dynamic is True
+        self.fn = fn
+        self.families: dict[Any, Family] = {}
+
+    def ready_for(self, key: Any, leaves: Sequence[Any], known: Sequence[Program]) -> Sized | None:
+        """A symbolic program at the sizes of a call, where it is sure to be what a capture would give."""
+        if not self.families:
+            return None
+        call = Call(key, leaves)
+        family = self.families.get(call.kind)
+        for pattern, template in () if family is None else family.templates:
+            values = matched(pattern, call.sizes)
+            if values is None or any(p.template is template for p in known) or template.failure:
+                continue
+            if not template.confirmed or template.read_at or not template.same_capture(values):
+                continue
+            if not template.ready or template.compiled_for(values):
+                return template.at(values)
+        return None
+
+    def spec(self, key: Any, leaves: Sequence[Any], args: Any, kwargs: Any) -> Spec | None:
+        """What a capture of this call takes as symbolic; None: nothing."""
+        call = Call(key, leaves)
+        family = self.families.setdefault(call.kind, Family())
+        if sum(not t.confirmed for _, t in family.templates) >= MAX_DOUBTFUL:
+            return None
+        columns = list(zip(*family.examples, call.sizes, strict=True))
+        names = self._names(call, args, kwargs, columns)
+        if not names:
+            return None
+        pattern = tuple(names.get(p, size) for p, size in enumerate(call.sizes))
+        if _narrow(call.sizes, pattern) and all(known != pattern for known, _ in family.templates):
+            return None
+        symbols = {n: symbol(call.sizes[p], n) for p, n in names.items()}
+        if any(int.__ne__(symbols[n], call.sizes[p]) for p, n in names.items()):
+            return None  # declared to be the same, and not so here
+        shapes: dict[int, list[int]] = {}
+        for p, (leaf, _) in enumerate(call.places):
+            shapes.setdefault(leaf, []).append(symbols[names[p]] if p in names else call.sizes[p])
+        symbolic = {call.places[p][0] for p in names}
+        return Spec(
+            {i: tuple(s) for i, s in shapes.items() if i in symbolic},
+            tuple(symbols.values()),
+            pattern,
+        )
+
+    def _names(
+        self, call: Call, args: Any, kwargs: Any, columns: list[tuple[int, ...]]
+    ) -> dict[int, str]:
+        """The name of each place's symbol, for those that have one."""
+        names: dict[int, str] = {}
+        if self.declared is not None:
+            at = {place: p for p, place in enumerate(call.places)}
+            for place, name in _places(self.fn, self.declared, args, kwargs):
+                if place in at:
+                    names[at[place]] = name
+        groups: dict[Any, str] = {}
+        for p, column in enumerate(columns):
+            differs = len(set(column)) > 1 or (self.all and column[-1] > 1)
+            if differs and p not in names:
+                names[p] = groups.setdefault(column, f"s{len(groups)}")
+        return dict(sorted(names.items()))
+
+    def settle(self, key: Any, leaves: Sequence[Any], spec: Spec | None, made: Program) -> Program:
+        """Takes in a capture; gives the program for calls of these sizes."""
+        call = Call(key, leaves)
+        family = self.families.setdefault(call.kind, Family())
+        if call.sizes not in family.examples:
+            family.examples = [*family.examples, call.sizes][-MAX_EXAMPLES:]
+        if spec is None or not isinstance(made, Template):
+            family.plain = [*family.plain, (call.sizes, made)][-2:]
+            return made
+        if made.trace.concrete:  # a path of a trace tree is for its own sizes
+            return made.fixed()
+        values = matched(spec.pattern, call.sizes)
+        assert values is not None
+        for pattern, template in family.templates:
+            if pattern != spec.pattern or template.footprint.failing() or template.failure:
+                continue
+            with guarded(proving=True):
+                same = same_program(template, made, template.captured, made.captured)
+            if same and (not template.ready or template.compiled_for(values)):
+                template.confirmed = True
+                return template.at(values)
+        if _narrow(call.sizes, spec.pattern):
+            return made.fixed()
+        for sizes, program in family.plain:
+            at = matched(spec.pattern, sizes)
+            if at is not None and not made.confirmed:
+                there = made.captured_at(at)
+                made.confirmed = same_program(program, made, program.captured, there)
+        family.templates.append((spec.pattern, made))
+        return made.at(values)
+
+
+def _narrow(sizes: Sequence[int], pattern: Pattern) -> bool:
+    """Whether a symbol is 0 or 1, which says too little of other sizes to compile for."""
+    return any(isinstance(p, str) and size < 2 for p, size in zip(pattern, sizes, strict=True))
+
+
+def matched(pattern: Pattern, sizes: Sequence[int]) -> tuple[int, ...] | None:
+    """What the symbols of a pattern stand for, in order of appearance; None where sizes do not fit it."""
+    found: dict[str, int] = {}
+    for want, size in zip(pattern, sizes, strict=True):
+        if isinstance(want, str):
+            if found.setdefault(want, size) != size:
+                return None
+        elif want != size:
+            return None
+    return tuple(found.values())
+
+
+# --- what users declare --------------------------------------------------------------------------
+
+
+def _signature(fn: Any) -> inspect.Signature:
+    return inspect.signature(getattr(fn, "forward", fn))
+
+
+def _declared(fn: Any, dynamic: Any) -> dict[str, dict[int, str]]:
+    """The declaration in full: for each argument the names of its axes. Raises ArgumentError if it is none."""
+    if not isinstance(dynamic, dict):
+        raise _wrong(dynamic, "dynamic is True, or a dict such as {'x': {0: 'batch'}}")
+    known = _signature(fn).parameters
+    out: dict[str, dict[int, str]] = {}
+    for argument, axes in dynamic.items():
+        if argument not in known:
+            raise _wrong(
+                dynamic, f"there is no argument {argument!r}; there are {', '.join(known)}"
+            )
+        if not isinstance(axes, dict):
+            axes = {a: f"{argument}_{a}" for a in ((axes,) if isinstance(axes, int) else axes)}
+        for axis, name in axes.items():
+            if not isinstance(axis, int) or not isinstance(name, str):
+                raise _wrong(dynamic, f"the axes of {argument!r} are numbers, with names")
+            if not name.isidentifier() or keyword.iskeyword(name):
+                raise _wrong(dynamic, f"{name!r} is not a name")
+        out[argument] = dict(axes)
+    return out
+
+
+def _wrong(dynamic: Any, problem: str) -> ArgumentError:
+    return ArgumentError(describe("compile", f"dynamic={dynamic!r}", problem))
+
+
+def _places(
+    fn: Any, declared: dict[str, dict[int, str]], args: Any, kwargs: Any
+) -> Iterator[tuple[Place, str]]:
+    """The places that a declaration names in a call; axes count for all tensors in an argument."""
+    leaf = 0
+    parameters = list(_signature(fn).parameters.values())
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
+    by_place = [
+        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    named = [(by_place[i] if i < len(by_place) else rest, v) for i, v in enumerate(args)]
+    for name, value in [*named, *kwargs.items()]:
+        for item in flatten(value)[0]:
+            rank = getattr(item, "ndim", 0)
+            for axis, symbol_name in declared.get(name, {}).items():
+                if -rank <= axis < rank:
+                    yield (leaf, axis % rank), symbol_name
+            leaf += 1
