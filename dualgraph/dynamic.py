@@ -121,6 +121,14 @@ class Template(Program):
         filler.note_graph(self.captured)
         return filler.at(values).graph(self.captured)
 
+    def tap(self, *args: Any, **kwargs: Any) -> Any:
+        """`Program.tap`, of calls with the sizes of the capture."""
+        return Program.tap(self.at(plain(self.symbols)), *args, **kwargs)
+
+    def replay(self, *args: Any, **kwargs: Any) -> Any:
+        """`Program.replay`, with the sizes of the capture."""
+        return Program.replay(self.at(plain(self.symbols)), *args, **kwargs)
+
     def fixed(self) -> Program:
         """The program at the sizes of the capture, as if these were all it is for."""
         filler = Filler(self.atoms)
