@@ -100,19 +100,17 @@ def _may_donate(plan: Schedule, v: Var, out: Var, may_overwrite: MayOverwrite) -
         or old.last >= len(plan.steps)
     ):
         return False
-    if (
-        not fills(out.type, plan.places[out].layout)
-        or sum(p.buffer == old.id for p in plan.places.values()) > 1
-    ):
+    if not fills(out.type, plan.places[out].layout):
         return False
     if sum(isinstance(o, Var) and plan.places[o].buffer == new.id for o in plan.graph.outputs) > 1:
         return False
     node = plan.steps[new.first].node
     if old.last < new.first:
         return True
+    readers = [x for x in node.inputs if isinstance(x, Var) and plan.places[x].buffer == old.id]
     return (
         old.last == new.first
         and out in node.outputs
-        and node.inputs.count(v) == 1
+        and readers == [v]  # and none of its views
         and may_overwrite(node, node.outputs.index(out), node.inputs.index(v))
     )

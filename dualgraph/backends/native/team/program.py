@@ -14,9 +14,7 @@ from .room import ROOM_WORD
 from .spots import SCRATCH_WORD, ZERO_WORD, Check, Kernel, Ref, Word
 from .team import team
 
-SPLIT_WORK = (
-    200_000  # instructions (one lane a vector) of a kernel from which all threads take part
-)
+SPLIT_WORK = 40_000  # instructions (one lane a vector) from which all threads take part in a kernel
 Table = list[tuple[int, int, int]]  # own[place] = own[from] + offset, in order
 
 
