@@ -27,9 +27,9 @@ from .core.dtypes import (
 from .core.prim import LATE as _LATE
 from .core.errors import (
     ArgumentError, AutogradError, AxisError, BoundsError, CaptureError, DeviceError, DTypeError,
-    DualgraphError, FileFormatError, GraphError, MemoryBudgetError, ShapeError, StateError, TransformError,
+    DualgraphError, FileFormatError, GraphError, MemoryBudgetError, NanError, ShapeError, StateError, TransformError,
 )
-from .debugging import tap_point, verify
+from .debugging import debug_nans, tap_point, verify
 from .eager import dispatch as _dispatch
 from .eager.creation import (
     arange, as_tensor, asarray, default_device, empty, empty_like, eye, from_dlpack, from_numpy,
@@ -152,7 +152,7 @@ __all__ = [
     "Comparison", "compile", "complex128", "complex64", "concat", "cond", "conj", "copysign",
     "corrcoef", "cos", "cosh", "count_nonzero", "cov", "cross", "cummax", "cummin", "cumprod",
     "cumsum", "cumulative_prod", "cumulative_sum", "data", "default_device", "default_generator",
-    "deg2rad", "detach", "device", "DeviceError", "diag", "diag_embed", "diagonal", "diff", "dist",
+    "debug_nans", "deg2rad", "detach", "device", "DeviceError", "diag", "diag_embed", "diagonal", "diff", "dist",
     "div", "divide", "dot", "double", "dstack", "dtype", "DTypeError", "DualgraphError", "e",
     "einsum", "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "exp", "exp2",
     "expand_dims", "expm1", "eye", "FileFormatError", "finfo", "fix", "flatten", "flip", "fliplr",
@@ -170,7 +170,7 @@ __all__ = [
     "long", "lt", "manual_seed", "map", "masked_fill", "masked_scatter", "masked_select", "matmul",
     "matrix_power", "matrix_transpose", "max", "MemoryBudgetError", "maximum", "mean", "median", "meshgrid", "min",
     "minimum", "mm", "mode", "moveaxis", "movedim", "msort", "mul", "multinomial", "multiply", "mv",
-    "nan", "nan_to_num", "nanmean", "nansum", "narrow", "ne", "neg", "negative", "newaxis",
+    "nan", "nan_to_num", "NanError", "nanmean", "nansum", "narrow", "ne", "neg", "negative", "newaxis",
     "nextafter", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal", "numel", "ones",
     "ones_like", "optim", "outer", "pad", "parse", "permute", "permute_dims", "pi", "positive",
     "pow", "prod", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn",

@@ -85,7 +85,8 @@ class Compiled:
     # --- use ---
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if state.tracer is not None or state.batching is not None:
+        tracer = state.tracer
+        if (tracer is not None and not tracer.watches) or state.batching is not None:
             return self._captured_function(*args, **kwargs)
         leaves: Any
         tree: Any

@@ -58,6 +58,10 @@ class GraphError(DualgraphError, ValueError):
     """A graph or its text is not well formed."""
 
 
+class NanError(DualgraphError, FloatingPointError):
+    """An op made the first NaN (or infinity); raised while `dg.debug_nans()` is on."""
+
+
 class StateError(DualgraphError, RuntimeError):
     """A state dict does not fit what it is loaded into."""
 

@@ -146,7 +146,7 @@ class PassChecker:
             operands = [self.run.values.get(v, v) for v in node.inputs]
             if any(isinstance(v, (Var, Literal)) for v in operands):
                 continue
-            for key, inputs in first_inputs(node, operands).items():
+            for key, inputs in _bodies_with_inputs(node, operands):
                 body: Graph = node.params[key]
                 if any(
                     n.prim is fused_region for n in body.nodes
@@ -158,6 +158,12 @@ class PassChecker:
                     return True
                 del self.found[known:]
         return False
+
+
+def _bodies_with_inputs(node: Node, operands: list[Any]) -> list[tuple[str, list[Any]]]:
+    """The bodies of a loop with what they first get; both branches of a condition."""
+    given = list(first_inputs(node, operands).items())
+    return [(k, given[0][1]) for k in bodies(node)] if len(given) == 1 else given
 
 
 def check_types(graph: Graph) -> None:

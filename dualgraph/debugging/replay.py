@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..core.backend import backend_for
-from ..core.dtypes import bfloat16, from_bfloat16
 from ..core.errors import ArgumentError, describe
 from ..core.node import Literal, Node, Var
 from ..core.trees import flatten
-from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..program import Program
 from ..slots import arrays_of
@@ -21,6 +19,7 @@ from ..static.graph import Graph
 from ..static.interpreter import run_node
 from ..static.text import operand_text, value_text
 from .places import find, marked, opened
+from .values import summary
 
 
 class Values(Mapping[str, Tensor]):
@@ -175,30 +174,6 @@ def show(node: Node, env: dict[Any, Any]) -> list[str]:
             mark = "->" if v in node.outputs else "  "
             rows.append(f"  {mark} {v}: {summary(env[v], v.type)}")
     return rows
-
-
-def summary(array: Any, type: TensorType) -> str:
-    """``f32[2,3]  min -1.2  mean 0.1  max 3.4``, with counts of NaN and infinity; small tensors as they are."""
-    host = np.asarray(getattr(array, "get", lambda: array)())
-    host = from_bfloat16(host) if type.dtype is bfloat16 else host
-    if host.size == 0:
-        return f"{type}  empty"
-    if host.size <= 4:
-        return f"{type}  {np.array2string(host, precision=6, separator=', ')}"
-    if host.dtype.kind == "b":
-        return f"{type}  {int(host.sum())} of {host.size} true"
-    if host.dtype.kind == "c":
-        host = np.abs(host)
-    finite = host[np.isfinite(host)] if host.dtype.kind == "f" else host
-    text = f"{type}"
-    if finite.size:
-        wide = finite.astype(np.float64)
-        text += f"  min {wide.min():.6g}  mean {wide.mean():.6g}  max {wide.max():.6g}"
-    if host.dtype.kind == "f" and finite.size < host.size:
-        nans = int(np.isnan(host).sum())
-        parts = [(nans, "NaN"), (host.size - finite.size - nans, "infinite")]
-        text += "  " + ", ".join(f"{n} {what}" for n, what in parts if n)
-    return text
 
 
 def replay(program: Program, *args: Any, **kwargs: Any) -> Replay:

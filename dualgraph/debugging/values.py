@@ -11,7 +11,9 @@ import numpy as np
 from ..core.backend import ArrayBackend, backend_for
 from ..core.constant import exact
 from ..core.devices import CPU
+from ..core.dtypes import bfloat16, from_bfloat16
 from ..core.node import Literal, Node
+from ..core.types import TensorType
 from ..core.ulp import ulp_of
 from ..passes.effects import must_stay
 from ..static.graph import Graph, evaluate
@@ -101,3 +103,27 @@ def innermost(node: Node, operands: Sequence[Any], known: set[Digest]) -> Node:
     with np.errstate(all="ignore"):
         evaluate(node.params["body"], arrays, apply)
     return found[0] if found else node
+
+
+def summary(array: Any, type: TensorType) -> str:
+    """``f32[2,3]  min -1.2  mean 0.1  max 3.4``, with counts of NaN and infinity; small tensors as they are."""
+    host = np.asarray(getattr(array, "get", lambda: array)())
+    host = from_bfloat16(host) if type.dtype is bfloat16 else host
+    if host.size == 0:
+        return f"{type}  empty"
+    if host.size <= 4:
+        return f"{type}  {np.array2string(host, precision=6, separator=', ')}"
+    if host.dtype.kind == "b":
+        return f"{type}  {int(host.sum())} of {host.size} true"
+    if host.dtype.kind == "c":
+        host = np.abs(host)
+    finite = host[np.isfinite(host)] if host.dtype.kind == "f" else host
+    text = f"{type}"
+    if finite.size:
+        wide = finite.astype(np.float64)
+        text += f"  min {wide.min():.6g}  mean {wide.mean():.6g}  max {wide.max():.6g}"
+    if host.dtype.kind == "f" and finite.size < host.size:
+        nans = int(np.isnan(host).sum())
+        parts = [(nans, "NaN"), (host.size - finite.size - nans, "infinite")]
+        text += "  " + ", ".join(f"{n} {what}" for n, what in parts if n)
+    return text

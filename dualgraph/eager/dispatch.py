@@ -17,6 +17,7 @@ from ..core.errors import (
     DeviceError,
     DTypeError,
     DualgraphError,
+    NanError,
     ShapeError,
     describe,
     user_location,
@@ -174,6 +175,8 @@ def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     operands: list[Any] = [operand(prim, a) for a in args]
     try:
         return _bind(prim, operands, params)
+    except NanError:
+        raise
     except (DualgraphError, ValueError, IndexError, TypeError, OverflowError) as problem:
         if state.tracer is not None:
             state.tracer.failed()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import CodeType, FrameType
@@ -81,6 +81,8 @@ class Tracer:
     """
 
     depth = 0
+    watches = False  # looks on, and writes nothing down
+    watch: Callable[..., None] | None = None  # sees each op that is recorded, too
     resuming = False  # whether results of ops may be known without running them
     execute = staticmethod(execute)  # how ops are run while this tracer looks on
 
@@ -166,6 +168,8 @@ class Tracer:
         self, prim: Any, args: list[Any], params: dict[str, Any], outs: tuple[Any, ...], where: Any
     ) -> None:
         """One op has run."""
+        if Tracer.watch is not None:
+            Tracer.watch(prim, args, params, outs, where)
         inputs = tuple(
             self.var_of(a) if hasattr(a, "_cell") else Literal(a.value, a.dtype) for a in args
         )
@@ -289,13 +293,14 @@ class Tracer:
             self.var_of(value)
 
     def __enter__(self) -> Tracer:
-        if state.tracer is not None:
+        self._outer = state.tracer
+        if self._outer is not None and not self._outer.watches:
             raise CaptureError("a capture is already in progress on this thread")
         state.tracer = self
         return self
 
     def __exit__(self, *exc: object) -> None:
-        state.tracer = None
+        state.tracer = self._outer
 
 
 def _flow(root: CodeType) -> Flow | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..core.backend import ArrayBackend
 from ..core.dtypes import bool_, int64
 from ..core.errors import GraphError
@@ -220,14 +222,38 @@ def _while_type(
 
 
 def first_inputs(node: Node, operands: Arrays) -> dict[str, list[Any]]:
-    """For each body of a condition or loop (by parameter) the arrays it is given when it first runs."""
+    """For each body of a condition or loop (by parameter) the arrays it is given when it first runs.
+
+    Of a condition it is the branch that the predicate chooses.
+    """
     if node.prim is cond_op:
-        return {"true": list(operands[1:]), "false": list(operands[1:])}
+        return {"true" if bool(np.asarray(operands[0])) else "false": list(operands[1:])}
     if node.prim is while_op:
         return {"test": list(operands), "body": list(operands)}
-    p = node.params
-    order, stop = step_order(p["length"], p["reverse"]), p["carries"] + p["slices"]
-    if not order:
+    return _slices(node.params, operands, list(operands[: node.params["carries"]]), 0)
+
+
+def next_inputs(
+    node: Node, operands: Arrays, outs: dict[str, list[Any]], step: int
+) -> dict[str, list[Any]]:
+    """What the bodies are given at step `step`, after one that gave `outs`; nothing where it was the last."""
+    if node.prim is cond_op:
         return {}
-    rows = [x[order[0], ...] for x in operands[p["carries"] : stop]]
-    return {"body": [*operands[: p["carries"]], *rows, *operands[stop:]]}
+    p = node.params
+    carry = outs["body"][: p["carries"]]
+    if node.prim is scan_op:
+        return _slices(p, operands, carry, step)
+    if step == p["max_steps"] or not bool(np.asarray(outs["test"][0])):
+        return {}
+    given = [*carry, *operands[p["carries"] :]]
+    return {"test": given, "body": given}
+
+
+def _slices(
+    p: dict[str, Any], operands: Arrays, carry: list[Any], step: int
+) -> dict[str, list[Any]]:
+    order, stop = step_order(p["length"], p["reverse"]), p["carries"] + p["slices"]
+    if step >= len(order):
+        return {}
+    rows = [x[order[step], ...] for x in operands[p["carries"] : stop]]
+    return {"body": [*carry, *rows, *operands[stop:]]}
