@@ -228,6 +228,18 @@ def test_the_first_of_equals_is_found(rng, axes, dtype):
         agree(name, x, axes=axes, keepdims=True)
 
 
+@pytest.mark.parametrize("dtype", (*FLOATS, "int32", "int64"))
+@pytest.mark.parametrize("n", (1, 2, 7, 15, 16, 17, 33, 100, 255))
+def test_the_first_of_equals_is_found_along_rows(rng, n, dtype):
+    for rows in (1, 16, 37):
+        x = rng.integers(-4, 5, (rows, n)).astype(dtype)
+        if dtype in FLOATS:
+            x[rng.random(x.shape) < 0.03] = np.nan
+            x[rng.random(x.shape) < 0.1] = -0.0
+        for name in ("reduce_argmax", "reduce_argmin"):
+            agree(name, x, axes=(1,), keepdims=False)
+
+
 @pytest.mark.parametrize("size", (0, 1, 3, 64, 257, 9001))
 def test_random_words_are_the_same(size):
     for state in ([7, 3], [2**63 + 12345678901, 2**64 - 5], [[1, 2**32 - 3], [2**40, 9]]):

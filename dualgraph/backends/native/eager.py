@@ -19,7 +19,7 @@ from .emit_fold import BLOCK, of_nothing
 from .emit_llvm import Code
 from .jit import Machine, jit
 from .kernel import GRAIN, NEST, PARALLEL_WORK, machine_of
-from .llvm_parts import WIDE
+from .llvm_parts import LANES, WIDE
 from .loop_ir import (
     Affine,
     Apply,
@@ -142,20 +142,18 @@ def reduce_kernel(
     """
     buffers = (Buffer(dtype, "in"), Buffer(out_dtype, "out"))
     rows = _Folder(Kernel(buffers, (_rows(monoid, dtype, out_dtype),)))
-    columns = {
-        (alone, least): _Folder(
-            Kernel(buffers, (_columns(monoid, dtype, out_dtype, alone, least),))
-        )
-        for alone in (False, True)
-        for least in (0, 64)
-    }
+
+    @cache
+    def columns(alone: bool, least: int, few: int) -> _Folder:
+        nest = _columns(monoid, dtype, out_dtype, alone, least, few)
+        return _Folder(Kernel(buffers, (nest,)))
 
     def parts(view: tuple[int, int, int]) -> tuple[_Folder, tuple[int, ...], int, int, int, int]:
         outer, n, inner = view
         blocks = -(-n // BLOCK)
-        across = columns[outer == 1, 64 if inner >= 64 else 0]
         if inner == 1:
             return rows, (outer, n), outer, 1, n, blocks
+        across = columns(outer == 1, 64 if inner >= 64 else 0, n if n < LANES else 0)
         if outer == 1:
             return across, (inner, n), inner, WIDE, n, blocks * WIDE
         return across, (outer, n, inner, n * inner), outer, 1, n * inner, blocks * WIDE
@@ -199,13 +197,15 @@ def _rows(monoid: str, dtype: DType, out_dtype: DType) -> Nest:
     return Nest((Loop((Axis(0, Size(0)),), (fold, Store(1, _index(i0=1), 1)), parallel=True),))
 
 
-def _columns(monoid: str, dtype: DType, out_dtype: DType, alone: bool, least: int) -> Nest:
-    """Sizes: inner, n if `alone`; else outer, n, inner, n * inner."""
+def _columns(
+    monoid: str, dtype: DType, out_dtype: DType, alone: bool, least: int, few: int
+) -> Nest:
+    """Sizes: inner, n if `alone`; else outer, n, inner, n * inner. Few elements: a kernel for their number."""
     inner = Size(0 if alone else 2, least)
     place = _index(i1=inner, i2=1) if alone else _index(i0=Size(3), i1=inner, i2=1)
     out = _index(i2=1) if alone else _index(i0=inner, i2=1)
     fold = Reduce(
-        (Axis(1, Size(1)),),
+        (Axis(1, few or Size(1)),),
         (Load(0, dtype, 0, place),),
         (Fold(1, out_dtype, monoid, 0),),
         vector=False,

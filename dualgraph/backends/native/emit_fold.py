@@ -225,6 +225,8 @@ class Folding:
     def block_across(self, start: ir.Value, stop: ir.Value) -> list[Lanes]:
         """One block, each vector lane an output: step k goes to accumulator ``k % 16``."""
         e, b = self.e, self.b
+        if self.n is not None and self.n < LANES:
+            return self.few_across(self.n)
         first = self.carried()
         memory = [e.stack(x.type, LANES) for x in first]
         with e.turns(e.i64(0), e.i64(LANES), 1) as turn:
@@ -255,6 +257,26 @@ class Folding:
                 lanes = [combine(e.s, fold.monoid, lanes[i], lanes[i + half]) for i in range(half)]
             out.append(lanes[0])
             used += width
+        return out
+
+    def few_across(self, n: int) -> list[Lanes]:
+        """Fewer steps than accumulators, one after the other: what has no partner in the tree stays as it is."""
+        e = self.e
+        steps: list[list[Lanes]] = []
+        for i in range(n):
+            with e.scope():
+                e.bind_all(self.r.axes, e.i64(i), self.r.body)
+                flat = self.stepped(self.carried(), self.fold_values())
+                steps.append(self.gathered(flat))
+        out = []
+        for fold, *lanes in zip(self.r.folds, *steps, strict=True):
+            half = LANES // 2
+            while half:
+                for i in range(half, len(lanes)):
+                    lanes[i - half] = combine(e.s, fold.monoid, lanes[i - half], lanes[i])
+                del lanes[half:]
+                half //= 2
+            out.append(lanes[0])
         return out
 
     # --- blocks ------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ import numpy as np
 
 from .. import ir
 from ..contract.code import Writer, i64
-from ..llvm_parts import I64
+from ..llvm_parts import I32, I64
 from .kernels import LANES, SIZE, TYPES, address_of, dense, element_code, in_order, kernel, share
 
 Ints = tuple[int, ...]
+LONG = 256
 
 
 def reduce_argmax(x: Any, axes: Ints, keepdims: bool, out: Any = None) -> Any:
@@ -32,14 +33,18 @@ def _search(sign: str, x: Any, axes: Ints, keepdims: bool, out: Any) -> Any:
         return None
     first, last = axes[0], axes[-1] + 1
     outer, n, inner = prod(x.shape[:first]), prod(x.shape[first:last]), prod(x.shape[last:])
-    if inner == 1:  # NumPy is quick along rows
+    if inner == 1 and n >= LONG:  # NumPy is quick along long rows
         return None
     x = in_order(x)
     shape = (*x.shape[:first], *((1,) * len(axes) if keepdims else ()), *x.shape[last:])
     out = np.empty(shape, np.int64) if out is None else out
     fixed = address_of(x), address_of(out), n, inner
-    call = columns_code(sign, code)
-    share(call, fixed, outer, x.nbytes, spots=((x,), (out,)))
+    if inner > 1:
+        call = columns_code(sign, code)
+    else:
+        call = short_rows_code(sign, code) if n < LANES else rows_code(sign, code)
+    grain = LANES if inner == 1 and n < LANES else 1
+    share(call, fixed, outer, x.nbytes, grain, spots=((x,), (out,)))
     return out
 
 
@@ -75,3 +80,77 @@ def columns_code(w: Writer, sign: str, code: str) -> None:
             ]
         target = b.add(b.mul(outer.i, inner), column.i)
         w.store(turn.carried[1], w.at(out, w.scaled(target, 8)), mask)
+
+
+@kernel(pointers=2, numbers=4)
+def short_rows_code(w: Writer, sign: str, code: str) -> None:
+    """``(x, out, n, _, begin, end)``: along rows of few elements, as many rows at a time as there are lanes."""
+    b, size = w.b, SIZE[code]
+    x, out, n, _, begin, end = w.fn.args
+    kind, places = ir.VectorType(TYPES[code], LANES), ir.VectorType(I64, LANES)
+    lanes = ir.Constant(places, list(range(LANES)))
+    offsets = b.mul(lanes, w.splat(w.scaled(n, size), LANES))
+    with w.loop(end, begin, LANES) as row:
+        mask = w.first_lanes(b.sub(end, row.i), LANES)
+        start = w.at(x, w.scaled(b.mul(row.i, n), size))
+        carried = [w.gather(start, offsets, kind, mask), ir.Constant(places, [0] * LANES)]
+        with w.loop(n, i64(1), carried=carried) as turn:
+            best, at = turn.carried
+            value = w.gather(w.at(start, w.scaled(turn.i, size)), offsets, kind, mask)
+            better = _better(w, sign, code, value, best)
+            turn.carried = [
+                b.select(better, value, best),
+                b.select(better, w.splat(turn.i, LANES), at),
+            ]
+        w.store(turn.carried[1], w.at(out, w.scaled(row.i, 8)), mask)
+
+
+@kernel(pointers=2, numbers=4)
+def rows_code(w: Writer, sign: str, code: str) -> None:
+    """``(x, out, n, _, begin, end)``: along rows of at least a vector; each lane keeps the best of its own."""
+    b, size = w.b, SIZE[code]
+    x, out, n, _, begin, end = w.fn.args
+    kind, places = ir.VectorType(TYPES[code], LANES), ir.VectorType(I64, LANES)
+    lanes = ir.Constant(places, list(range(LANES)))
+    whole = b.and_(n, i64(-LANES))
+    with w.loop(end, begin) as row:
+        start = w.at(x, w.scaled(b.mul(row.i, n), size))
+        with w.loop(whole, i64(LANES), LANES, [w.load(start, kind), lanes]) as turn:
+            turn.carried = _kept(w, sign, code, turn.carried, start, turn.i)
+        # the rest with lanes before it, which change nothing
+        best = _kept(w, sign, code, turn.carried, start, b.sub(n, i64(LANES)))
+        w.b.store(_first_best(w, sign, code, *best), w.at(out, w.scaled(row.i, 8)), align=8)
+
+
+def _kept(
+    w: Writer, sign: str, code: str, before: list[ir.Value], start: ir.Value, i: ir.Value
+) -> list[ir.Value]:
+    """The best of each lane and its place, with the elements from `i` on."""
+    b, lanes = w.b, ir.Constant(ir.VectorType(I64, LANES), list(range(LANES)))
+    best, at = before
+    value = w.load(w.at(start, w.scaled(i, SIZE[code])), best.type)
+    better = _better(w, sign, code, value, best)
+    return [
+        b.select(better, value, best),
+        b.select(better, b.add(w.splat(i, LANES), lanes), at),
+    ]
+
+
+def _first_best(w: Writer, sign: str, code: str, best: ir.Value, at: ir.Value) -> ir.Value:
+    """The place of the best lane; of equally good ones the first place."""
+    b, half = w.b, LANES // 2
+    while half:
+        low, high = ((_lanes(b, x, 0, half), _lanes(b, x, half, half)) for x in (best, at))
+        (one, two), (here, there) = low, high
+        worse = _better(w, sign, code, one, two)
+        tie = b.and_(b.icmp_signed("<", there, here), b.not_(worse))
+        better = b.or_(_better(w, sign, code, two, one), tie)
+        best, at = b.select(better, two, one), b.select(better, there, here)
+        half //= 2
+    return b.extract_element(at, ir.Constant(I32, 0))
+
+
+def _lanes(b: ir.IRBuilder, x: ir.Value, start: int, count: int) -> ir.Value:
+    numbers = [ir.Constant(I32, start + i) for i in range(count)]
+    mask = ir.Constant(ir.VectorType(I32, count), numbers)
+    return b.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), mask)
