@@ -173,6 +173,41 @@ def test_how_a_product_is_cut_does_not_matter(dtype, threads, whole, monkeypatch
             assert same_bits(out, law(x, y))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("early", [0, 3, 15])
+@pytest.mark.parametrize("gap", [0, 16, 5])
+def test_a_matrix_times_a_vector_follows_the_law_wherever_it_lies(dtype, early, gap):
+    rng = np.random.default_rng(early + gap)
+    for rows, k in [(8, 8), (16, 15), (63, 256), (64, 257), (65, 272), (129, 511), (200, 600)]:
+        memory = rng.standard_normal(rows * (k + gap) + early + 1).astype(dtype)
+        whole = memory[early : early + rows * (k + gap)].reshape(rows, k + gap)
+        x, v = whole[:, :k], rng.standard_normal((2 * k, 1)).astype(dtype)[::2]
+        want = law(x, v)
+        assert same_bits(matmul(x, v), want), (rows, k)
+        assert same_bits(matmul(v.T, x.T), want.T.copy())
+
+
+def test_infinities_and_nan_beside_a_matrix_do_not_touch_its_product_with_a_vector():
+    for beside in (np.inf, np.nan):
+        whole = np.full((70, 300), beside, "float32")
+        whole[:, 5:270] = 1
+        v = np.ones((265, 1), "float32")
+        assert same_bits(matmul(whole[:, 5:270], v), np.full((70, 1), 265, "float32"))
+
+
+def test_vectors_of_a_batch(monkeypatch):
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((3, 1, 90, 40)).astype("float32")
+    v = rng.standard_normal((2, 40, 1)).astype("float32")
+    for threads in (1, 3):
+        monkeypatch.setattr(pool, "size", threads)
+        assert same_bits(matmul(x, v), law(x, v))
+    big = rng.standard_normal((1500, 800)).astype("float32")
+    whole = matmul(big, v.reshape(-1)[:80].repeat(10).reshape(800, 1))
+    monkeypatch.setattr(pool, "size", 5)
+    assert same_bits(matmul(big, v.reshape(-1)[:80].repeat(10).reshape(800, 1)), whole)
+
+
 DIGEST = """
 import hashlib
 import numpy as np

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from .. import ir
 from ..llvm_parts import I64, PTR, VOID
 from . import micro, pack
-from .code import I8, Writer, i64
+from .brief import emit_brief, pointers
+from .code import Writer, i64
 from .finish import emit_finish
 from .shape import KC
 from .team import FUNCTION, Callee
@@ -274,39 +275,13 @@ class Driver:
         b.call(Callee(b.inttoptr(address, PTR), arguments), values)
 
 
-def _emit_brief(module: ir.Module, run: ir.Function, header: int | None) -> None:
-    """``whole(record, x, y, out)``: all units, with scratch on the stack. With `header` (``flat``) the operands are
-    array objects that hold the pointer to their elements so many bytes from their start."""
-    name = "whole" if header is None else "flat"
-    fn = ir.Function(module, ir.FunctionType(VOID, [PTR] * 4), name)
-    b = ir.IRBuilder(fn.append_basic_block())
-    record, *operands = fn.args
-    if header is not None:
-        operands = [b.load(b.gep(a, [i64(header)], source_etype=I8), typ=PTR) for a in operands]
-
-    def field(name: str) -> ir.Value:
-        return b.load(b.gep(record, [i64(FIELDS.index(name))], source_etype=I64), typ=I64)
-
-    scratch = b.alloca(I8, size=field("scratch"), align=64)
-    b.call(run, [record, _pointers(b, operands), scratch, i64(0), field("units")])
-    b.ret_void()
-
-
 def _emit_apart(module: ir.Module, run: ir.Function) -> None:
     """``apart(record, x, y, out, scratch, begin, end)``: ``run`` on operands given one by one."""
     fn = ir.Function(module, ir.FunctionType(VOID, list(ARGUMENTS)), "apart")
     b = ir.IRBuilder(fn.append_basic_block())
     record, *operands, scratch, begin, end = fn.args
-    b.call(run, [record, _pointers(b, operands), scratch, begin, end])
+    b.call(run, [record, pointers(b, operands), scratch, begin, end])
     b.ret_void()
-
-
-def _pointers(b: ir.IRBuilder, operands: list[ir.Value]) -> ir.Value:
-    """Operands in memory, as stages want them."""
-    pointers = b.alloca(PTR, size=len(operands))
-    for i, operand in enumerate(operands):
-        b.store(operand, b.gep(pointers, [i64(i)], source_etype=PTR), align=8)
-    return pointers
 
 
 def emit_driver(header: int) -> str:
@@ -319,6 +294,6 @@ def emit_driver(header: int) -> str:
     driver = Driver(module, "run")
     driver.emit()
     for place in (None, header):
-        _emit_brief(module, driver.w.fn, place)
+        emit_brief(module, driver.w.fn, FIELDS, place)
     _emit_apart(module, driver.w.fn)
     return str(module)

@@ -15,6 +15,7 @@ from .driver import emit_driver
 from .lanewise_code import emit_lanewise
 from .micro import emit_micro
 from .pack import emit_pack
+from .rowwise import emit_rowwise
 from .shape import Geometry, geometry
 from .team import emit_team
 
@@ -121,6 +122,23 @@ class Team:
 
     perform: Any
     each: int
+
+
+@dataclass(frozen=True)
+class Rowwise:
+    """Matrix times vector: as a stage, and in one call."""
+
+    run: int
+    whole: Any
+    brief: Any
+
+
+@cache
+def rowwise(shape: Geometry) -> Rowwise:
+    """The compiled functions of `rowwise`."""
+    at = _machine(("rowwise", "whole", "flat"), emit_rowwise, shape, HEADER).addresses
+    whole = at["flat" if DIRECT else "whole"]
+    return Rowwise(at["rowwise"], WHOLE(whole), BRIEF(whole))
 
 
 @cache

@@ -16,6 +16,7 @@ from .. import ir
 from ..llvm_parts import I32, I64, PTR
 from .code import ELEMENTS, Writer, i64
 from .shape import Geometry
+from .squares import turned
 
 ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64)
 # operand, rows: stride or table, k: stride or table, panel, count of k, count of rows, elements a k takes
@@ -196,43 +197,9 @@ class Packer:
         if not self.tables:
             for place in places:
                 w.prefetch(w.at(place, runs[0].start, i64(AHEAD)))
-        for x in self.turned(square):
+        for x in turned(w.b, square, self.size):
             w.store(x, panel)
             panel = w.at(panel, self.width)
-
-    def turned(self, square: list[ir.Value]) -> list[ir.Value]:
-        """The transpose of a square: inside quarters of 128 bits, which is cheap, then of the quarters."""
-        n, part = self.lanes, 16 // self.size  # lanes, and those of 128 bits
-        spread = [l // part * part + l % part // 2 + n * (l % 2) for l in range(n)]
-        low, high = spread, [l + part // 2 for l in spread]
-        square = [
-            x
-            for i in range(0, n, part)
-            for x in self.rotated(square[i : i + part], low, high, halves=True)
-        ]
-        chunks = n // part
-        even = [
-            (2 * (l // part) % chunks + 2 * (l // part) // chunks * chunks) * part + l % part
-            for l in range(n)
-        ]
-        odd = [l + part for l in even]
-        columns = [self.rotated(square[j::part], even, odd, halves=False) for j in range(part)]
-        return [columns[c % part][c // part] for c in range(n)]
-
-    def rotated(
-        self, rows: list[ir.Value], first: list[int], second: list[int], halves: bool
-    ) -> list[ir.Value]:
-        """Applies two shuffles to all pairs of rows, over and over, until rows have become columns."""
-        b, half = self.w.b, len(rows) // 2
-        masks = [ir.Constant(ir.VectorType(I32, self.lanes), m) for m in (first, second)]
-        for _ in range(len(rows).bit_length() - 1):
-            if halves:
-                pairs = list(zip(rows[:half], rows[half:], strict=True))
-                rows = [b.shuffle_vector(x, y, mask) for x, y in pairs for mask in masks]
-            else:
-                pairs = list(zip(rows[::2], rows[1::2], strict=True))
-                rows = [b.shuffle_vector(x, y, mask) for mask in masks for x, y in pairs]
-        return rows
 
     def gather(self, rows: Lanes, first: ir.Value, panel: ir.Value) -> None:
         """Elements from anywhere, one k after the other."""

@@ -13,6 +13,7 @@ from ..team.room import Room
 from ..team.spots import Spot
 from ..threads import pool
 from .layout import Lines
+from .matvec import MatrixVector, suits
 from .plan import Plan, Product, Strided
 from .seat import Seat
 from .tables import table
@@ -54,10 +55,15 @@ class Call:
             slots = seat.y, seat.x, place
         out_starts = np.arange(matrices, dtype=np.int64) * (m * n * size)
         product = Product(x.dtype.name, m, n, k, xs, ys, n * size, (*starts, out_starts))
-        at_once = seat.finish is not None and not turned
+        at_once = seat.finish is not None and not turned and not suits(product)
         finish = seat.finish.given(goal) if seat.finish is not None and at_once else None
-        self.run = plan = Plan(product, recipe, slots, finish=finish)  # takes (x, y, out)
-        if turned and m > 1 and plan.work:
+        # takes (x, y, out)
+        self.run: Plan | MatrixVector
+        if finish is None and suits(product):
+            self.run = MatrixVector(product, recipe, slots)
+        else:
+            self.run = Plan(product, recipe, slots, finish=finish)
+        if turned and m > 1 and self.run.work:
             recipe.add(lines.stage(slots[2], goal))
         if not at_once:
             seat.close(recipe, goal)
