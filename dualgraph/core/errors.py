@@ -115,6 +115,15 @@ def user_place() -> tuple[Any, int] | None:
     return None if frame is None else (frame.f_code, frame.f_lasti)
 
 
+def location_of(place: tuple[Any, int] | None) -> Location:
+    """The line of what `user_place` gave."""
+    if place is None:
+        return NOWHERE
+    code, instruction = place
+    lines = (line for start, end, line in code.co_lines() if start <= instruction < end and line)
+    return Location(code.co_filename, next(lines, code.co_firstlineno), code.co_name)
+
+
 def describe(
     op: str, types: str, problem: str, remedy: str = "", where: Location | None = None
 ) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .constant import exact
 from .dtypes import DType
-from .errors import NOWHERE, Location
+from .errors import NOWHERE, Location, location_of
 from .symbolic import is_symbolic, source
 from .types import TensorType
 
@@ -132,13 +132,7 @@ class TapeNode(Node):
     @property
     def where(self) -> Location:  # type: ignore[override]
         """The user's line that recorded this entry."""
-        if self._at is None:
-            return NOWHERE
-        code, instruction = self._at
-        lines = (
-            line for start, end, line in code.co_lines() if start <= instruction < end and line
-        )
-        return Location(code.co_filename, next(lines, code.co_firstlineno), code.co_name)
+        return location_of(self._at)
 
     __hash__ = object.__hash__
 

@@ -20,8 +20,8 @@ def _unbound(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     raise RuntimeError("no dispatcher is registered: import dualgraph, not one of its parts")
 
 
-def _nothing(*_: Any) -> None:
-    pass
+def _nothing(*_: Any) -> Any:
+    return None
 
 
 class Dispatch:
@@ -29,6 +29,7 @@ class Dispatch:
 
     bind: Callable[[Prim, tuple[Any, ...], dict[str, Any]], Any] = staticmethod(_unbound)
     # What a native quick path wants to know; and what makes one, once ops were called often enough.
+    store: Callable[[Any, Any], bool] = staticmethod(_nothing)
     planned: Callable[[Prim, int, Any], None] = staticmethod(_nothing)
     forgot: Callable[[], None] = staticmethod(_nothing)
     quicken: Callable[[], None] = staticmethod(_nothing)

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.context import grad_mode, state
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16
-from ..core.errors import AutogradError, ShapeError, describe
+from ..core.errors import AutogradError, ShapeError, describe, location_of
 from ..core.node import TapeNode
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.types import TensorType
@@ -83,7 +83,8 @@ def _saved(node: TapeNode, place: int, kept: Any) -> Any:
 
 def written_at(cell: list[Any] | None) -> str:
     """Where the memory behind a version cell was last written, for error texts."""
-    return f"; last written at {cell[1]}" if cell is not None and cell[1] is not None else ""
+    written = cell is not None and cell[1] is not None
+    return f"; last written at {location_of(cell[1])}" if written else ""
 
 
 def _results(node: TapeNode, kept: Any) -> Any:

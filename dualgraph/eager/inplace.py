@@ -8,8 +8,9 @@ from typing import Any
 from ..core.backend import backend_for
 from ..core.context import state, untraced
 from ..core.dtypes import promote
-from ..core.errors import AutogradError, DTypeError, ShapeError, describe, user_location
+from ..core.errors import AutogradError, DTypeError, ShapeError, describe, user_place
 from ..core.node import TapeNode, sequence
+from ..core.prim import Dispatch
 from ..core.types import broadcast_shapes
 from ..ops.arithmetic import cast
 from ..ops.movement import copy
@@ -99,6 +100,8 @@ def fit(op: str, t: Tensor, new: Any) -> Tensor:
 
 def write(op: str, t: Tensor, new: Tensor) -> Tensor:
     """Puts `new` (of the type of `t`) into the memory of `t`; tape and capture follow."""
+    if Dispatch.store(t, new):
+        return t
     check_writable(op, t)
     t._edge()  # settle the history of a stale view before its memory changes
     new_edge = new._edge() if state.grad else None
@@ -118,7 +121,7 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
         backend_for(t.device).xp.copyto(t._data, new._data)
     cell = t._version_cell()
     cell[0] += 1
-    cell[1] = user_location()
+    cell[1] = user_place()
     t._stamp = cell[0]
     if tracer is None and (not state.grad or (new_edge is None and not had_history)):
         return t

@@ -43,7 +43,7 @@ class Tensor:
         "dtype",
     )
 
-    _cell: list[Any] | None  # [version, line of the last write]
+    _cell: list[Any] | None  # [version, place of the last write]
     _grad: Tensor | None
     _node: TapeNode | None
     _parent: tuple[Tensor, Any, dict[str, Any]] | None

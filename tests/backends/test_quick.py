@@ -422,7 +422,9 @@ def test_views_of_any_layout_and_writes_through_them():
     assert dg.reshape(base, (48,))._stamp == 1
     frozen = np.ones(4, np.float32)
     frozen.flags.writeable = False
-    assert not dg.reshape(dg.asarray(frozen), (2, 2))._data.flags.writeable
+    for array in (frozen, np.ones(4, np.float32), frozen, np.ones(4, np.float32)):
+        seen = dg.reshape(dg.asarray(array), (4, 1, 1))
+        assert seen._data.flags.writeable == array.flags.writeable
 
 
 def test_parameters_that_are_equal_but_not_the_same_keep_apart():
@@ -593,3 +595,53 @@ def test_more_axes_than_are_counted_and_shapes_that_do_not_fit():
     for _ in range(OFTEN):
         with pytest.raises(dg.ShapeError):
             dg.ones(4, 3) * dg.ones(4, 1, 2)
+
+
+# --- writes ----------------------------------------------------------------------------------------
+
+
+def test_writes_in_place_count_and_name_the_line():
+    x = dg.zeros(5)
+    view = x[1:]
+    for i in range(3):
+        x.copy_(dg.full((5,), float(i)))
+        assert x._version == i + 1 == x._stamp and view._is_stale()
+    assert x._cell[1][0] is sys._getframe().f_code
+    x += 1.0
+    assert x.tolist() == [3.0] * 5 and view.tolist() == [3.0] * 4 and x._version == 4
+    view.copy_(dg.zeros(4))
+    assert x.tolist() == [3.0, 0, 0, 0, 0] and x._version == 5
+    y = dg.ones(5, requires_grad=True)
+    z = y * x
+    x.add_(1)
+    with pytest.raises(dg.AutogradError, match=r"last written at .*test_quick\.py:"):
+        z.sum().backward()
+
+
+def test_writes_that_a_tape_must_know_of():
+    leaf = dg.ones(3, requires_grad=True)
+    with pytest.raises(dg.AutogradError, match="leaf"):
+        leaf.copy_(dg.zeros(3))
+    with dg.no_grad():
+        leaf.copy_(dg.full((3,), 2.0))
+    target = dg.zeros(3)
+    target.copy_(leaf * 3)
+    target.sum().backward()
+    assert leaf.grad.tolist() == [3.0] * 3 and leaf.tolist() == [2.0] * 3
+    frozen = np.zeros(3, np.float32)
+    frozen.flags.writeable = False
+    with pytest.raises(dg.AutogradError, match="cannot be written"):
+        dg.asarray(frozen).copy_(dg.ones(3))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "float16", "float32", "complex128"])
+def test_written_bytes_are_those_given(dtype):
+    for count in (0, 1, 3, 9, 1000):
+        memory = np.zeros(count + 4, dtype)
+        new = dg.asarray(np.arange(1, count + 1).astype(dtype))
+        dg.asarray(memory[2:-2]).copy_(new)
+        assert memory[2 : count + 2].tobytes() == new._data.tobytes()
+        assert not memory[:2].any() and not memory[count + 2 :].any()
+    x = np.arange(10, dtype=np.int32)
+    dg.asarray(x[1:]).copy_(dg.asarray(x[:-1]))  # they overlap
+    assert x.tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 7, 8]

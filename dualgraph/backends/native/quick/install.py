@@ -44,6 +44,7 @@ from . import (
     probe,
     recipes,
     spread,
+    store,
     tape,
 )
 
@@ -96,6 +97,8 @@ def glue_numbers() -> dict[str, int]:
         "VAR_SIZE": HEADER,
         "P_TABLE": slot_offset(Prim, "table"),
         "D_CODE": slot_offset(dt.DType, "code"),
+        "D_ITEMSIZE": slot_offset(dt.DType, "itemsize"),
+        "WRITEABLE": 0x400,
         "AXES": 8,  # of results that `spread` makes
         "ALIGNED": 0x100,
         "PLAIN": 0x101,  # C-contiguous and aligned
@@ -130,7 +133,7 @@ def install() -> None:
     text, of_operators = _trampolines()
     where = place if present("PyFrame_GetLasti") else place_slow
     library = Library(
-        objects, memory, spread, tape, where, apply, follow, calls, probe, text,
+        objects, memory, spread, tape, where, apply, store, follow, calls, probe, text,
         objects=glue_objects() | of_operators, numbers=glue_numbers(),
     )  # fmt: skip
     _check(library)
@@ -139,6 +142,7 @@ def install() -> None:
         for key, plan in prim.plans.items():
             plans.enter(prim, key, plan)
     Dispatch.planned = staticmethod(plans.enter)
+    Dispatch.store = staticmethod(library.builtin("store", "store"))
     Dispatch.forgot = staticmethod(plans.forget)
     for name, (_, arity, _) in ELEMENTWISE_OPERATORS.items():
         flags = NOARGS if arity == 1 else ONE

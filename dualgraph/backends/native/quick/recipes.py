@@ -98,7 +98,8 @@ def _recipe(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any)
 
 def _viewing(recipe: Recipe, x: Any, out: Any) -> Recipe | None:
     """How a view lies in an array that lies row by row."""
-    if not x.flags.c_contiguous or not x.flags.aligned or not np.may_share_memory(x, out):
+    f = x.flags  # from a read-only array it could not be told whether the view has to be one
+    if not (f.c_contiguous and f.aligned and f.writeable) or not np.may_share_memory(x, out):
         return None
     dims, strides = np.array(out.shape, np.int64), np.array(out.strides, np.int64)
     recipe.kind = VIEW

@@ -1,0 +1,85 @@
+"""Glue: values written into the memory of a tensor that no tape, capture or view has to be told of."""
+
+from __future__ import annotations
+
+from ..glue.capi import (
+    bits,
+    c,
+    i64,
+    load_i8,
+    load_i32,
+    load_i64,
+    load_ptr,
+    n,
+    o,
+    ptr,
+    store_i8,
+    store_i64,
+    store_ptr,
+)
+from .apply import operand_code, same_shape, size_of, tape_switch, tracked
+from .objects import held, item
+from .place import user_place
+from .tape import version_cell
+
+
+def copy_bytes(target: ptr, source: ptr, size: i64) -> None:
+    """Copies bytes between places that do not overlap."""
+    for i in range(size // 8):
+        store_i64(target, 8 * i, load_i64(source, 8 * i))
+    for i in range(size // 8 * 8, size):
+        store_i8(target, i, load_i8(source, i))
+
+
+def written(t: ptr) -> i64:
+    """Counts a write to the memory of a tensor, and notes the user's line; -1 with an error set."""
+    cell = version_cell(t)
+    if cell is None:
+        return -1
+    version = c.PyLong_FromSsize_t(c.PyLong_AsSsize_t(item(cell, 0)) + 1)
+    place = user_place()
+    if version is None or place is None:
+        c.Py_DecRef(version)
+        c.Py_DecRef(place)
+        return -1
+    items = load_ptr(cell, n.LIST_ITEMS)
+    before = load_ptr(items, 0)
+    store_ptr(items, 0, version)
+    c.Py_DecRef(before)
+    before = load_ptr(items, 8)
+    store_ptr(items, 8, place)
+    c.Py_DecRef(before)
+    before = load_ptr(t, n.T_STAMP)
+    store_ptr(t, n.T_STAMP, held(version))
+    c.Py_DecRef(before)
+    return 0
+
+
+def store(self: ptr, args: ptr, count: i64) -> ptr:
+    """``store(t, new)``: True if new values, of the type of t, were written into its memory; False leaves it alone."""
+    t = load_ptr(args, 0)
+    new = load_ptr(args, 8)
+    code = operand_code(t)
+    if code < 4 or operand_code(new) != code or load_ptr(t, n.T_PARENT) != o.NONE:
+        return held(o.FALSE)
+    tape = tape_switch()
+    if tape < 0 or (tape and tracked(args, 2)):
+        return held(o.FALSE)
+    to = load_ptr(t, n.T_DATA)
+    of = load_ptr(new, n.T_DATA)
+    writeable = n.PLAIN | n.WRITEABLE
+    if (load_i32(to, n.A_FLAGS) & writeable) != writeable or not same_shape(to, of):
+        return held(o.FALSE)
+    if (load_i32(of, n.A_FLAGS) & n.PLAIN) != n.PLAIN:
+        return held(o.FALSE)
+    size = size_of(to) * c.PyLong_AsSsize_t(load_ptr(load_ptr(t, n.T_DTYPE), n.D_ITEMSIZE))
+    target = load_ptr(to, n.A_DATA)
+    source = load_ptr(of, n.A_DATA)
+    if target != source:
+        apart = bits(target) - bits(source)
+        if apart < size and apart > 0 - size:
+            return held(o.FALSE)
+        copy_bytes(target, source, size)
+    if written(t) < 0:
+        return None
+    return held(o.TRUE)
