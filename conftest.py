@@ -31,6 +31,7 @@ if api.available() and os.environ.get("DUALGRAPH_QUICK") != "0":
     quicken.install()
     hot.install(Compiled, Compiled._run_hot)
     hot.AGAIN = 1  # calls are told natively as soon as a program has run once
+    hot.PATIENT = False
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,26 +5,24 @@ from __future__ import annotations
 import functools
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import hot
-from .core import dtypes as dt
-from .core.constant import exact
 from .core.context import state
 from .core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe, user_location
 from .core.heap import give_back
-from .core.trees import TreeDef, flatten
+from .core.trees import flatten
 from .core.workers import Workers
 from .eager.tensor import Tensor
+from .keys import call_key, difference, leaves_to_keep
 from .passes.memory import as_bytes
+from .pay import AGAIN, Meter
 from .program import MISMATCH, Program
 from .sizes import Sizes
 from .stages import MAX_DEPTH, Left, Stage, tree_text
-from .static.checks import ATOMS
 from .static.graph import Graph
 from .tracing import resume, trace
 
@@ -52,7 +50,20 @@ class Entry:
     capturing: bool = False
     unstable: int = 0  # captures that found the function changing its own state
     kept: Any = None  # objects whose identity is part of the key
+    measuring: bool = False
+    record: Any = None  # of a call that native code can tell
+    meter: Meter = field(default_factory=Meter)
     tree: list[Stage] = field(default_factory=list)  # first stages of the programs that are cut
+
+
+class Forecast(NamedTuple):
+    """What a call would do: whether it would use a compiled program, and why (not). True if it would."""
+
+    hit: bool
+    reason: str
+
+    def __bool__(self) -> bool:
+        return self.hit
 
 
 class Compiled:
@@ -81,12 +92,15 @@ class Compiled:
         self._log: list[str] = []
         self._lock = threading.RLock()
         self._eager_calls = 0
+        self._plain = 0  # calls for which no program is looked for, as none pays
 
     # --- use ---
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         tracer = state.tracer
-        if (tracer is not None and not tracer.watches) or state.batching is not None:
+        passed = (tracer is not None and not tracer.watches) or state.batching is not None
+        if self._plain or passed:
+            self._plain -= self._plain > 0
             return self._captured_function(*args, **kwargs)
         leaves: Any
         tree: Any
@@ -94,7 +108,7 @@ class Compiled:
             leaves, tree = flatten((args, kwargs))
         else:
             leaves, tree = args, len(args)
-        key = self._key(leaves, tree)
+        key = call_key(leaves, tree)
         entry = self._entries.get(key)
         if entry is None:
             if len(self._entries) >= MAX_KINDS and not self._make_room():
@@ -102,6 +116,44 @@ class Compiled:
                 return self._captured_function(*args, **kwargs)
             with self._lock:
                 entry = self._entries.setdefault(key, Entry(kept=leaves_to_keep(leaves)))
+        meter = entry.meter
+        if meter.settled or self._memory is not None:
+            if meter.used or meter.skip():
+                meter.use()
+                return self._run(entry, key, args, kwargs, leaves)
+            return self._captured_function(*args, **kwargs)
+        return self._measured(entry, meter, key, args, kwargs, leaves)
+
+    def _measured(
+        self, entry: Entry, meter: Meter, key: Any, args: Any, kwargs: Any, leaves: Any
+    ) -> Any:
+        """A call while it is not known yet whether the program pays."""
+        if entry.measuring or not any(p.ready for p in entry.programs) or not meter.warm():
+            return self._run(entry, key, args, kwargs, leaves)
+        captured = len(entry.programs)
+        entry.measuring = True
+        try:
+            if meter.turn():
+                result = meter.time(True, lambda: self._captured_function(*args, **kwargs))
+            else:
+                self._hot = () if entry.record is None else (entry.record,)
+                result = meter.time(False, lambda: self(*args, **kwargs))
+        finally:
+            self._hot = ()
+            entry.measuring = False
+        if len(entry.programs) != captured:
+            meter.start()
+        calls = sum(p.calls for p in entry.programs)
+        meter.decide(sum(p.replayed for p in entry.programs) / max(calls, 1))
+        if meter.settled and meter.used and entry.record is not None:
+            self._hot = (entry.record,)
+        every = self._entries.values()
+        if meter.settled and all(e.meter.settled and not e.meter.used for e in every):
+            self._plain = AGAIN
+        return result
+
+    def _run(self, entry: Entry, key: Any, args: Any, kwargs: Any, leaves: Any) -> Any:
+        """A call that uses a compiled program if one fits."""
         tried = waiting = 0
         broken = "this kind of arguments was not seen before"
         for program in tuple(entry.programs):
@@ -125,14 +177,14 @@ class Compiled:
                     with self._lock:
                         entry.programs.sort(key=lambda p: p is not program)
                 elif leaves is args and hot.due(program):
-                    self._remember(program, args)
+                    self._remember(entry, program, args)
                 return result
             broken = program.mismatch
         if not waiting and tried < MAX_TRIES:
             sized = self._sizes.ready_for(key, leaves, entry.programs)
             if sized is not None:
                 entry.programs.append(sized)
-                return self(*args, **kwargs)
+                return self._run(entry, key, args, kwargs, leaves)
         if waiting or tried == MAX_TRIES or not self._begin(entry):
             self._eager_calls += 1
             return self._captured_function(*args, **kwargs)
@@ -141,18 +193,25 @@ class Compiled:
         finally:
             entry.capturing = False
 
-    def _remember(self, program: Program, args: tuple[Any, ...]) -> None:
+    def _remember(self, entry: Entry, program: Program, args: tuple[Any, ...]) -> None:
         """Lets calls like this one go straight to their program from now on."""
         if self._backend != "numpy" and hot.ready(Compiled, Compiled._run_hot, _background.submit):
             record = hot.record_of(program, args)
             if record is not None:
-                self._hot = (record, *self._hot)[: hot.MOST]
+                entry.record = record
+                if not hot.PATIENT or entry.meter.settled or self._memory is not None:
+                    self._hot = (record, *self._hot)[: hot.MOST]
 
     def _run_hot(self, program: Program, args: tuple[Any, ...]) -> Any:
         """A call that was found to be one for this program."""
+        meter = program.meter
+        if meter is not None and meter.settled:
+            meter.use()
+            if not meter.settled:  # it is asked again whether the program pays
+                self._hot = ()
         result = program.start(args)
         if type(result) is Left:
-            return self._go_on(self._entries[self._key(args, len(args))], result, args, {}, args)
+            return self._go_on(self._entries[call_key(args, len(args))], result, args, {}, args)
         if result is MISMATCH:
             self._hot = ()
             return self(*args)
@@ -205,11 +264,6 @@ class Compiled:
             entry.eager_because.append(f"{MAX_PROGRAMS} programs were compiled for this function")
         return not entry.eager_because
 
-    def _key(self, leaves: Sequence[Any], tree: TreeDef | int) -> Any:
-        seen: dict[int, int] = {}
-        parts = [leaf_key(leaf, seen, i) for i, leaf in enumerate(leaves)]
-        return tree, state.grad, dt.get_default_dtype(), state.device, *parts
-
     # --- capture ---
 
     def _capture(
@@ -233,6 +287,7 @@ class Compiled:
             if left is None:
                 program = self._sizes.settle(key, leaves, spec, program)
             program.changed.append(self._forget)
+            program.meter = entry.meter
             known = program.template in self.programs
             entry.programs.insert(0, program)
             if program.template is None:
@@ -284,6 +339,41 @@ class Compiled:
             self._jobs.pop().result()
         return self
 
+    def would_compile(self, *args: Any, **kwargs: Any) -> Forecast:
+        """Whether a call with these arguments would use a compiled program, and why; nothing is run.
+
+        >>> import dualgraph as dg
+        >>> f = dg.compile(lambda x: x + 1, wait=True)
+        >>> bool(f.would_compile(dg.ones(2))), f.would_compile(dg.ones(2)).reason
+        (False, 'it was never called')
+        >>> _ = f(dg.ones(2))
+        >>> bool(f.would_compile(dg.ones(2)))
+        True
+        """
+        leaves, tree = flatten((args, kwargs))
+        if not kwargs and PLAIN.issuperset(map(type, args)):
+            leaves, tree = list(args), len(args)  # type: ignore[assignment]
+        key = call_key(leaves, tree)
+        entry = self._entries.get(key)
+        if state.tracer is not None or state.batching is not None:
+            return Forecast(False, "it would be a part of the capture or vmap that is running")
+        if entry is None or not (entry.programs or entry.eager_because):
+            return Forecast(
+                False, difference(key, [k for k, e in self._entries.items() if e.programs])
+            )
+        if not entry.meter.used or self._plain:
+            return Forecast(False, str(entry.meter))
+        reasons = list(entry.eager_because)
+        for program in entry.programs:
+            broken = program.broken(leaves) or program.unfit(leaves)
+            if not broken and program.ready:
+                taken = [c.where for c in program.trace.concrete]
+                some = [f", if the number taken out at {w} was seen before" for w in taken[:1]]
+                return Forecast(True, "".join(["a program fits", *some]))
+            failed = f"compiling failed: {program.failure!r}" if program.failure else "it compiles"
+            reasons.insert(0, broken or failed)
+        return Forecast(False, reasons[0])
+
     def explain(self) -> str:
         """Why it compiled what it compiled, what the programs assume, and what runs eagerly."""
         name = getattr(
@@ -309,6 +399,7 @@ class Compiled:
             if entry.tree:
                 lines += ["numbers taken out of tensors, and how many calls each led:"]
                 lines += tree_text(entry.tree)
+        lines += [f"  {e.meter}" for e in self._entries.values() if e.meter.times]
         for entry in self._entries.values():
             lines += [f"  eagerly because {why}" for why in entry.eager_because]
         return "\n".join(lines)
@@ -343,32 +434,6 @@ def _ready(program: Program) -> None:
     program.build()
     if sum(v.type.nbytes for n in program.captured.nodes for v in n.outputs) > MUCH:
         give_back()
-
-
-def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:
-    """What a capture is specialised on for one argument leaf."""
-    if isinstance(leaf, Tensor):
-        data = leaf._data
-        layout = None if data.flags.c_contiguous else data.strides
-        return (
-            leaf.dtype,
-            data.shape,
-            leaf.device,
-            leaf.requires_grad,
-            layout,
-            seen.setdefault(id(leaf), i),
-            type(leaf),
-        )
-    if isinstance(leaf, np.ndarray):
-        return ("array", leaf.dtype, leaf.shape, leaf.strides, seen.setdefault(id(leaf), i))
-    if isinstance(leaf, ATOMS):
-        return exact(leaf)
-    return (type(leaf), id(leaf))
-
-
-def leaves_to_keep(leaves: list[Any]) -> list[Any]:
-    """Objects known by identity, which must live as long as the key does."""
-    return [v for v in leaves if not isinstance(v, (Tensor, np.ndarray, *ATOMS))]
 
 
 # --- the public functions ----------------------------------------------------------------------

@@ -294,7 +294,7 @@ class Sized(Program):
 _SHARED = frozenset(
     """name trace results tree footprint given _arguments _contents _same _unhooked _fast_math _device _use budget
     _direct _tracked _single _owners _entry _stored _row_major _overlaps _checked _borrowed _last _passes guards
-    read_at _out_types path _inputs _taken marks changed""".split()
+    read_at _out_types path _inputs _taken marks changed meter""".split()
 )  # fmt: skip
 
 

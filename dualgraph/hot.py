@@ -22,6 +22,7 @@ OFTEN = (
     4  # calls of a program until its calls are told natively; then looked at again every so often
 )
 AGAIN = 16
+PATIENT = True  # whether calls are told natively only once it is known that the program pays
 MOST = 4  # calls of one function that are told natively
 
 

@@ -14,13 +14,14 @@ from .core.constant import exact
 from .core.context import grad_mode, state
 from .core.devices import CPU, Device
 from .core.errors import NOWHERE, DualgraphError, Location, MemoryBudgetError
-from .core.node import TapeNode, TapeOp, Var
+from .core.node import TapeNode, Var
 from .core.trees import TreeDef, unflatten
 from .core.types import TensorType
 from .eager.tensor import Tensor
 from .passes.memory import MemoryPlan, human
 from .passes.pipeline import PassRecord, optimise
-from .replay import CompiledOp
+from .pay import Meter
+from .replay import GONE, RELEASED, CompiledOp
 from .results import Result
 from .slots import fetch, fits, held_at_capture, leaf_tensors, lies_in_order, one_tensor
 from .stages import Env, Left, Path, Stage, number
@@ -73,6 +74,7 @@ class Program:
         self._device = device
         self._use = use
         self.budget: int | None = None  # bytes that the arena may take
+        self.meter: Meter | None = None  # of the calls that it serves
         self._direct: tuple[int, ...] = ()  # inputs that the program itself writes
         self.mismatch = ""  # why the last call that took another path did
         self._bare: tuple[tuple[int, ...], TensorType] | None = None
@@ -306,6 +308,16 @@ class Program:
         except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
             return self._differs(f"an op failed: {problem}")  # eager mode will name the user's line
 
+    @property
+    def replayed(self) -> float:
+        """Seconds that gradients of its calls took to run the ops once more."""
+        return 0.0 if self._op is None else self._op.seconds
+
+    def unfit(self, leaves: list[Any]) -> str:
+        """Why the memory of the tensors does not allow the program to run ("": it does)."""
+        tensors = [fetch(s, leaves) for s in self.trace.slots]
+        return self._unfit([t._data if isinstance(t, Tensor) else t for t in tensors])
+
     def _unfit(self, arrays: list[Any]) -> str:
         """Why the memory of the inputs does not allow what the program writes ("": it does)."""
         for i, j, xp in self._overlaps:
@@ -457,7 +469,7 @@ class Program:
     @staticmethod
     def _on_tape(r: Result, out: Tensor, node: TapeNode | None) -> Tensor:
         if r.requires_grad and r.released:
-            out._node = TapeNode(_RELEASED, ((_GONE, 0),), {}, (out.type,))
+            out._node = TapeNode(RELEASED, ((GONE, 0),), {}, (out.type,))
             out._node.released = True
         elif r.requires_grad and node is not None:
             out._node, out._index = node, r.key if r.output is None else r.output
@@ -466,17 +478,6 @@ class Program:
 
 def _as_they_are(outs: list[Any]) -> list[Any]:
     return outs
-
-
-class _Released(TapeOp):
-    """The op of results whose backward already ran inside the compiled function."""
-
-    name = "compiled"
-    multiple = False
-
-
-_RELEASED = _Released()
-_GONE = TapeNode(None, (), {}, (), saved=lambda: None)
 
 
 def _view(t: Tensor, chain: tuple[tuple[Any, dict[str, Any]], ...]) -> Tensor:

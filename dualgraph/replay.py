@@ -6,6 +6,7 @@ inputs, so sums are taken in the order of the eager run and the bits agree.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 from .control.derive import run_on_tensors
@@ -29,6 +30,7 @@ class CompiledOp(TapeOp):
 
     def __init__(self, name: str, graph: Graph, results: int) -> None:
         self.name = name
+        self.seconds = 0.0  # that replays took, without the sweeps
         self.graph = dce(Graph(graph.inputs, graph.nodes, graph.outputs[:results]))
         read = {*self.graph.outputs, *(v for node in self.graph.nodes for v in node.inputs)}
         self._reads = tuple(v in read for v in graph.inputs)
@@ -47,7 +49,9 @@ class CompiledOp(TapeOp):
         keep = state.grad
         with grad_mode(True):
             leaves = [self._leaf(x, keep) for x in operands]
+            began = perf_counter()
             results = run_on_tensors(self.graph, leaves)
+            self.seconds += perf_counter() - began
         edges = [leaf._edge() for leaf in leaves]
         roots = [
             (r._edge(), ct)
@@ -85,3 +89,14 @@ class CompiledOp(TapeOp):
         if state.tracer is not None:
             state.tracer.assign(out, x)
         return out
+
+
+class Released(TapeOp):
+    """The op of results whose backward already ran inside the compiled function."""
+
+    name = "compiled"
+    multiple = False
+
+
+RELEASED = Released()
+GONE = TapeNode(None, (), {}, (), saved=lambda: None)

@@ -140,16 +140,6 @@ class Resumer(Tracer):
         self.learned: list[Var] = []
         self.arrived = False
 
-    def _set(self, t: Any, operand: Any) -> None:
-        """As a tracer does, but without keeping `t` alive: what nobody holds is never computed."""
-        key = id(t)
-
-        def gone(ref: Any) -> None:
-            if key in self._current and self._current[key][0] is ref:
-                del self._current[key]
-
-        self._current[key] = (weakref.ref(t, gone), operand, t._version)
-
     # --- what the recorded run did ---
 
     def _differs(self, prim: Any, inputs: tuple[Any, ...], params: dict[str, Any]) -> bool:
@@ -220,14 +210,18 @@ class Resumer(Tracer):
         return var
 
     def concretize(self, t: Any, value: Any) -> None:
+        before = len(self.concrete)
         super().concretize(t, value)
         if not self.resuming:
             return
-        i = len(self.concrete) - 1
-        taken = self._trace.concrete
-        if i >= len(taken) or taken[i].operand != self.concrete[i].operand:
+        leads = len(self.concrete) > before  # else it goes only into the result
+        mine, theirs = (
+            (self.concrete, self._trace.concrete) if leads else (self.numbers, self._trace.numbers)
+        )
+        i = len(mine) - 1
+        if i >= len(theirs) or theirs[i].operand != mine[i].operand:
             self._leave()
-        elif i + 1 == self._stop:
+        elif leads and i + 1 == self._stop:
             self.arrived = True
             self._leave()
 

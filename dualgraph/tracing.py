@@ -15,7 +15,7 @@ from .core.backend import backend_for
 from .core.constant import exact
 from .core.context import state
 from .core.devices import CPU
-from .core.errors import NOWHERE
+from .core.errors import NOWHERE, Location
 from .core.guards import guarded
 from .core.node import Var
 from .core.prim import Prim
@@ -132,12 +132,7 @@ def trace(
             results: tuple[Result, ...] = ()
         else:
             finished, results = _describe_results(tracer, out_leaves, arguments, numbers)
-    described = tuple(
-        Assumption(
-            "argument", f"argument leaf {i}", str(v.type) if isinstance(v, Tensor) else v, NOWHERE
-        )
-        for i, v in enumerate(leaves)
-    )
+    described = _described(fn, args, kwargs, leaves)
     contents = tuple((a.leaf, a.before) for a in arguments.arrays if a.was_read())
     program = make(
         name,
@@ -166,6 +161,31 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
     _introduce(tracer, leaves, left.program.footprint)
     with tracer:
         return fn(*args, **kwargs), tracer.learned
+
+
+def _described(fn: Any, args: Any, kwargs: Any, leaves: list[Any]) -> tuple[Assumption, ...]:
+    """What is assumed of the argument leaves, each under the name of its parameter."""
+    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
+    where = NOWHERE
+    names: list[str] = []
+    if code is not None:
+        where = Location(code.co_filename, code.co_firstlineno, code.co_name)
+        skip = 1 if hasattr(fn, "__self__") else 0
+        names = list(code.co_varnames[skip : code.co_argcount])
+    labels: list[str] = []
+    for i, value in enumerate([*args, *kwargs.values()]):
+        rest = f"argument {i}" if i < len(args) else list(kwargs)[i - len(args)]
+        label = names[i] if i < min(len(args), len(names)) else rest
+        count = len(flatten(value)[0])
+        labels += (
+            [label]
+            if flatten(value)[1].kind is None
+            else [f"{label}, leaf {j}" for j in range(count)]
+        )
+    return tuple(
+        Assumption("argument", label, str(v.type) if isinstance(v, Tensor) else v, where)
+        for label, v in zip(labels, leaves, strict=True)
+    )
 
 
 def _introduce(tracer: Tracer, leaves: list[Any], footprint: Footprint) -> None:

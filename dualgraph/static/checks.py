@@ -53,6 +53,7 @@ class Check:
     """A place in Python state and what was there: ``read()`` must give the same object or equal number."""
 
     __slots__ = ("expected", "holder", "key", "name", "where")
+    kind = "attribute"
 
     def __init__(self, holder: Any, key: Any, expected: Any, name: str, where: Location) -> None:
         self.holder = holder
@@ -73,11 +74,11 @@ class Check:
         return atom and type(now) is type(was) and bool(exact(now) == exact(was))
 
     def assumption(self) -> Assumption:
-        return Assumption("state", self.name, self.expected, self.where)
+        return Assumption(self.kind, self.name, self.expected, self.where)
 
 
 class DictCheck(Check):
-    """A key of a dict: a global, an attribute, an entry."""
+    """A key of a dict: an attribute, unless a subclass says what else."""
 
     __slots__ = ()
 
@@ -85,10 +86,25 @@ class DictCheck(Check):
         return self.holder.get(self.key, MISSING)
 
 
+class GlobalCheck(DictCheck):
+    """A global variable."""
+
+    __slots__ = ()
+    kind = "global"
+
+
+class EntryCheck(DictCheck):
+    """An entry of a dict of the user's."""
+
+    __slots__ = ()
+    kind = "item"
+
+
 class CellCheck(Check):
     """A variable of an enclosing function."""
 
     __slots__ = ()
+    kind = "closure"
 
     def read(self) -> Any:
         try:
@@ -101,6 +117,7 @@ class ItemCheck(Check):
     """An element of a list."""
 
     __slots__ = ()
+    kind = "item"
 
     def read(self) -> Any:
         return self.holder[self.key] if self.key < len(self.holder) else MISSING
@@ -110,6 +127,7 @@ class LengthCheck(Check):
     """The number of elements of a container."""
 
     __slots__ = ()
+    kind = "length"
 
     def read(self) -> Any:
         return len(self.holder)
@@ -119,6 +137,7 @@ class MembersCheck(Check):
     """The elements of a set, or the keys of a dict, in their order."""
 
     __slots__ = ()
+    kind = "members"
 
     def __init__(self, holder: Any, name: str, where: Location) -> None:
         super().__init__(holder, None, None, name, where)
@@ -144,6 +163,7 @@ class ClassCheck(Check):
     """What a class gives for a name, itself or through its bases; descriptors are not called."""
 
     __slots__ = ()
+    kind = "class attribute"
 
     def read(self) -> Any:
         return class_attribute(self.holder, self.key)
@@ -153,6 +173,7 @@ class TensorCheck(Check):
     """The type of a tensor, and whether it requires gradients."""
 
     __slots__ = ()
+    kind = "tensor"
 
     def read(self) -> Any:
         return self.holder.type, self.holder._requires_grad
@@ -165,6 +186,7 @@ class ContentCheck(Check):
     """The elements of a NumPy array."""
 
     __slots__ = ()
+    kind = "array"
 
     def __init__(self, array: Any, name: str, where: Location) -> None:
         super().__init__(array, None, array.copy(), name, where)

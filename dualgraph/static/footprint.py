@@ -29,6 +29,8 @@ from .checks import (
     ClassCheck,
     ContentCheck,
     DictCheck,
+    EntryCheck,
+    GlobalCheck,
     ItemCheck,
     LengthCheck,
     MembersCheck,
@@ -107,7 +109,7 @@ class Footprint:
         self.checks = [
             c
             for c in self.checks
-            if not (type(c) is DictCheck and c.holder is holder and c.key == key)
+            if not (isinstance(c, DictCheck) and c.holder is holder and c.key == key)
         ]
 
     def failing(self) -> Check | None:
@@ -126,9 +128,9 @@ class Footprint:
     def _prepare(self) -> tuple[int, list[tuple[Any, Any, Any, Check]], list[Check]]:
         """The checks of dict entries, which are most, as plain tuples; and the others."""
         plain: list[tuple[Any, Any, Any, Check]] = [
-            (c.holder, c.key, c.expected, c) for c in self.checks if type(c) is DictCheck
+            (c.holder, c.key, c.expected, c) for c in self.checks if isinstance(c, DictCheck)
         ]
-        return len(self.checks), plain, [c for c in self.checks if type(c) is not DictCheck]
+        return len(self.checks), plain, [c for c in self.checks if not isinstance(c, DictCheck)]
 
     def found(self) -> list[Any]:
         """Every object that was found."""
@@ -173,7 +175,7 @@ class Footprint:
         elif isinstance(value, dict):
             self.checks.append(MembersCheck(value, f"the keys of {name}", where))
             for key in list(value):
-                self._place(DictCheck(value, key, value[key], f"{name}[{short(key)}]", where))
+                self._place(EntryCheck(value, key, value[key], f"{name}[{short(key)}]", where))
             if type(value).__module__ != "builtins":
                 self._instance(value, name, where)
         elif isinstance(value, set):
@@ -244,9 +246,9 @@ class Footprint:
                 if isinstance(held, (types.FunctionType, type)):
                     self._visit(held, var, where)
             elif var in fn.__globals__:
-                self._place(DictCheck(fn.__globals__, var, fn.__globals__[var], var, where))
+                self._place(GlobalCheck(fn.__globals__, var, fn.__globals__[var], var, where))
             else:
-                self.checks.append(DictCheck(fn.__globals__, var, MISSING, var, where))
+                self.checks.append(GlobalCheck(fn.__globals__, var, MISSING, var, where))
                 if getattr(builtins, var, None) in IMPURE_BUILTINS:
                     self._refuse(f"calls {var}, an effect outside of tensors", name, where)
 

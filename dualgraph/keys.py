@@ -1,0 +1,73 @@
+"""Keys: what a compiled function tells apart before it looks at any state - kinds of arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .core import dtypes as dt
+from .core.constant import exact
+from .core.context import state
+from .core.trees import TreeDef
+from .eager.tensor import Tensor
+from .static.checks import ATOMS
+
+FIRST = 4  # parts of a key before those of the argument leaves
+
+
+def call_key(leaves: Sequence[Any], tree: TreeDef | int) -> tuple[Any, ...]:
+    """What all calls that one program may serve have in common."""
+    seen: dict[int, int] = {}
+    parts = [leaf_key(leaf, seen, i) for i, leaf in enumerate(leaves)]
+    return tree, state.grad, dt.get_default_dtype(), state.device, *parts
+
+
+def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:
+    """What a capture is specialised on for one argument leaf."""
+    if isinstance(leaf, Tensor):
+        data = leaf._data
+        layout = None if data.flags.c_contiguous else data.strides
+        return (
+            leaf.dtype,
+            data.shape,
+            leaf.device,
+            leaf.requires_grad,
+            layout,
+            seen.setdefault(id(leaf), i),
+            type(leaf),
+        )
+    if isinstance(leaf, np.ndarray):
+        return ("array", leaf.dtype, leaf.shape, leaf.strides, seen.setdefault(id(leaf), i))
+    if isinstance(leaf, ATOMS):
+        return exact(leaf)
+    return (type(leaf), id(leaf))
+
+
+def leaves_to_keep(leaves: Sequence[Any]) -> list[Any]:
+    """Objects known by identity, which must live as long as the key does."""
+    return [v for v in leaves if not isinstance(v, (Tensor, np.ndarray, *ATOMS))]
+
+
+def difference(key: tuple[Any, ...], known: Sequence[tuple[Any, ...]]) -> str:
+    """In what a kind of arguments differs from the one most like it among those known."""
+    if not known:
+        return "it was never called"
+    like = [k for k in known if k[0] == key[0] and len(k) == len(key)]
+    if not like:
+        return "it was never called with arguments of this structure"
+    differ = [[i for i, (a, b) in enumerate(zip(k, key, strict=True)) if a != b] for k in like]
+    places = min(differ, key=len)
+    names = ["the structure", "the gradient mode", "the default dtype", "the default device"]
+    told = [
+        names[i] if i < FIRST else f"argument leaf {i - FIRST} (another {_what(key[i])})"
+        for i in places
+    ]
+    return f"{' and '.join(told)} was not seen before"
+
+
+def _what(part: Any) -> str:
+    if not isinstance(part, tuple) or len(part) < 5:
+        return "value"
+    return "array" if part[0] == "array" else "shape, dtype, layout or kind of tensor"

@@ -1,0 +1,135 @@
+"""Pay: whether compiled calls are faster than eager ones, found by timing a few of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from .core.prim import Dispatch
+
+WARM = 24  # calls that ran compiled before any is timed
+SAMPLES = 9  # timed calls of each way, taking turns
+ROUNDS = 3  # times that a program has to be slower before it is not used
+MARGIN = 1.05  # how much slower than eager mode is slower
+CLEARLY = 3.0  # eager calls that take this many times as long settle it early: after
+FEW = 4  # of them, as the first ones are slow, or after one that takes
+LONG = 0.02  # seconds
+SHORT = (
+    0.001  # seconds of a call that is made more often before it counts, so that eager mode is warm:
+)
+WARM_UP = 45  # times
+AGAIN = 5000  # calls until an answer against the program is looked at again
+LATER = (
+    500,
+    5000,
+    50_000,
+)  # calls after which an answer for it is, as eager mode has warmed up, too
+REST = 2.0  # seconds at least between two answers
+
+
+class Meter:
+    """Times calls of one kind until it is settled which way is faster.
+
+    Both ways give the same bits, so nobody can tell which one a call took. A round is `SAMPLES` calls each
+    way; a program is used unless it was slower by `MARGIN` in `ROUNDS` rounds.
+    """
+
+    __slots__ = (
+        "answered",
+        "calls",
+        "compiled",
+        "eager",
+        "looks",
+        "lost",
+        "settled",
+        "times",
+        "used",
+    )
+
+    def __init__(self) -> None:
+        self.times: tuple[float, float] | None = None  # seconds of a compiled and of an eager call
+        self.looks = 0
+        self.answered = 0.0
+        self.start()
+
+    def start(self) -> None:
+        """Begins anew."""
+        self.settled = False
+        self.used = True
+        self.calls = 0
+        self.lost = 0
+        self.compiled: list[float] = []
+        self.eager: list[float] = []
+
+    def use(self) -> None:
+        """Counts a compiled call after the question was settled; now and then it is asked again."""
+        self.calls += 1
+        if self.looks < len(LATER) and self.calls >= LATER[self.looks]:
+            if perf_counter() - self.answered < REST:
+                self.calls = 0
+                return
+            self.looks += 1
+            self.start()
+
+    def warm(self) -> bool:
+        """Counts a call that ran compiled; whether it is time to measure."""
+        self.calls += 1
+        if self.calls == WARM and not self.looks:
+            Dispatch.quicken()  # eager mode at its best is what counts
+        return self.calls > WARM
+
+    def turn(self) -> bool:
+        """Whether the next timed call is an eager one."""
+        return len(self.eager) < len(self.compiled) - 2 or len(self.compiled) >= self._wanted()
+
+    def _wanted(self) -> int:
+        """How many calls are timed in a round. The last `SAMPLES` count; short ones take more to warm up."""
+        short = self.looks and self.eager and self.eager[-1] < SHORT
+        return WARM_UP if short else SAMPLES
+
+    def time(self, eager: bool, call: Callable[[], Any]) -> Any:
+        """Runs one call and notes how long it took."""
+        began = perf_counter()
+        result = call()
+        (self.eager if eager else self.compiled).append(perf_counter() - began)
+        return result
+
+    def decide(self, extra: float) -> None:
+        """Settles the question if it can be; `extra` are seconds that each compiled call costs later on."""
+        if not self.eager:
+            return
+        compiled = median(self.compiled[-SAMPLES:]) + extra
+        eager = median(self.eager[-SAMPLES:])
+        self.times = compiled, eager
+        self.answered = perf_counter()
+        few = (
+            len(self.eager) < (FEW if not self.looks else self._wanted()) and min(self.eager) < LONG
+        )
+        if not few and min(self.eager) > CLEARLY * compiled:
+            self.settled = True
+        elif len(self.eager) >= self._wanted():
+            if compiled <= MARGIN * eager:
+                self.settled = True
+            else:
+                self.lost += 1
+                self.settled = self.lost == ROUNDS
+                self.used = not self.settled
+                self.compiled, self.eager = [], []
+                self.calls = 0
+
+    def skip(self) -> bool:
+        """Counts an eager call; whether the question is to be asked again."""
+        self.calls += 1
+        if self.calls < AGAIN:
+            return False
+        self.start()
+        return True
+
+    def __str__(self) -> str:
+        if self.times is None:
+            return ""
+        compiled, eager = (f"{1e6 * t:.1f} us" for t in self.times)
+        end = "" if self.used else ": the program does not pay and is not used"
+        return f"a compiled call takes {compiled}, an eager one {eager}{end}"

@@ -1,0 +1,208 @@
+"""Programs that do not pay are not used; forecasts say what a call would do; assumptions say what they are about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph import hot, pay
+from dualgraph.pay import Meter
+from dualgraph.program import Program
+from tests.side_by_side import Wrap, both_modes, frozen
+
+CALLS = pay.WARM + 2 * pay.SAMPLES * pay.ROUNDS + pay.WARM * pay.ROUNDS + 10
+
+
+def entry_of(f: Any) -> Any:
+    (entry,) = f._entries.values()
+    return entry
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hot, "PATIENT", True)
+
+
+def run_slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Makes compiled calls take longer."""
+    start = Program.start
+
+    def slow(self: Program, leaves: list[Any]) -> Any:
+        time.sleep(seconds)
+        return start(self, leaves)
+
+    monkeypatch.setattr(Program, "start", slow)
+
+
+def test_a_program_that_is_slower_is_not_used_and_explain_says_so(
+    patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    f = dg.compile(lambda x: x * 2 + 1 if x.sum() >= 0 else x, wait=True)
+    run_slowly(monkeypatch, 0.002)
+    for i in range(CALLS):
+        assert f(dg.ones(3) * i).tolist() == [2.0 * i + 1] * 3
+    assert "does not pay and is not used" in f.explain()
+    assert not f.would_compile(dg.ones(3))
+    used = f.programs[0].calls
+    for _ in range(20):
+        f(dg.ones(3))
+    assert f.programs[0].calls == used
+
+
+def test_a_program_that_is_faster_stays_in_use(patient: None) -> None:
+    def slow(x: Any) -> Any:
+        for _ in range(60):
+            x = x + 1
+        return x
+
+    f = dg.compile(slow, wait=True)
+    for _ in range(CALLS):
+        f(dg.ones(3))
+    meter = entry_of(f).meter
+    assert meter.settled and meter.used, f.explain()
+    assert "an eager one" in f.explain()
+    assert f.programs[0].calls > CALLS - 30
+
+
+def test_few_calls_are_never_timed() -> None:
+    f = dg.compile(lambda x: x * 2, wait=True)
+    for _ in range(pay.WARM):
+        f(dg.ones(2))
+    assert f.programs[0].calls == pay.WARM - 1
+    assert entry_of(f).meter.times is None
+
+
+def test_timing_leaves_writes_and_random_numbers_as_they_are(patient: None) -> None:
+    def world() -> Any:
+        total = dg.zeros(2)
+
+        def f(x: Any) -> Any:
+            total.add_(x)
+            return total + dg.rand(2)
+
+        return f
+
+    shown = []
+    for wrap in (lambda fn: fn, lambda fn: dg.compile(fn, wait=True)):
+        dg.manual_seed(3)
+        f = wrap(world())
+        shown.append([frozen(f(dg.ones(2))) for _ in range(CALLS)])
+    assert shown[0] == shown[1]
+
+
+def test_a_meter_asks_again() -> None:
+    meter = Meter()
+    for _ in range(pay.ROUNDS):
+        meter.compiled, meter.eager = [2.0] * pay.SAMPLES, [1.0] * pay.SAMPLES
+        assert not meter.settled
+        meter.decide(0.0)
+    assert meter.settled and not meter.used
+    assert [meter.skip() for _ in range(pay.AGAIN)] == [False] * (pay.AGAIN - 1) + [True]
+    assert not meter.settled and meter.used
+
+
+def test_what_gradients_cost_later_counts() -> None:
+    meter = Meter()
+    meter.compiled, meter.eager = [1.0] * pay.SAMPLES, [1.5] * pay.SAMPLES
+    meter.decide(1.0)
+    assert meter.lost == 1
+
+
+# --- forecasts -----------------------------------------------------------------------------------
+
+
+SCALE = 2.0
+
+
+def test_forecasts_run_nothing_and_say_why() -> None:
+    ran: list[int] = []
+    model = dg.nn.Linear(2, 2)
+
+    @dg.compile(wait=True)
+    def f(x: Any, k: float = 1.0) -> Any:
+        return model(x).sum() * SCALE * k
+
+    forecast = f.would_compile(dg.ones(2))
+    assert not forecast and "never called" in forecast.reason
+    f(dg.ones(2))
+    assert f.would_compile(dg.ones(2))
+    assert not f.would_compile(dg.ones(3)) and "shape" in f.would_compile(dg.ones(3)).reason
+    assert "structure" in f.would_compile(dg.ones(2), k=2.0).reason
+    assert "dtype" in f.would_compile(dg.ones(2).double()).reason
+    with dg.no_grad():
+        assert "gradient mode" in f.would_compile(dg.ones(2)).reason
+    global SCALE
+    SCALE = 3.0
+    try:
+        assert "SCALE changed" in f.would_compile(dg.ones(2)).reason
+    finally:
+        SCALE = 2.0
+    assert f.would_compile(dg.ones(2))
+    assert f.programs[0].calls == 0
+    assert not ran
+
+
+def test_forecasts_of_functions_that_run_eagerly_and_of_branches() -> None:
+    f = dg.compile(lambda x: (print(end=""), x)[1], wait=True)
+    f(dg.ones(2))
+    assert "print" in f.would_compile(dg.ones(2)).reason
+    g = dg.compile(lambda x: x + 1 if x.sum() > 0 else x, wait=True)
+    g(dg.ones(2))
+    assert g.would_compile(dg.ones(2))
+    assert "test_pay.py" in g.would_compile(dg.ones(2)).reason
+
+
+# --- assumptions ---------------------------------------------------------------------------------
+
+
+class Config:
+    rate = 0.5
+
+    def __init__(self) -> None:
+        self.depth = 3
+
+
+def test_assumptions_say_what_kind_they_are_and_where() -> None:
+    config, table, local = Config(), {"a": 1.5}, 4.0
+    array = np.ones(2, np.float32)
+
+    def f(x: Any, k: float) -> Any:
+        scaled = x * SCALE * local * config.depth * table["a"] * config.rate * k
+        return scaled + array if x.sum() > 0 else x
+
+    compiled = dg.compile(f, wait=True)
+    compiled(dg.ones(2), 7.0)
+    (program,) = compiled.programs
+    found = {a.name.rpartition(".")[2]: a for a in program.assumptions}
+    kinds = {name: a.kind for name, a in found.items()}
+    assert kinds["SCALE"] == "global"
+    assert kinds["local"] == "closure"
+    assert kinds["depth"] == "attribute"
+    assert kinds["rate"] == "class attribute"
+    assert kinds["table['a']"] == "item"
+    assert kinds["array"] in ("array", "closure")
+    assert kinds["k"] == "argument"
+    assert found["k"].value == 7.0
+    assert found["depth"].value == 3
+    for name in ("SCALE", "local", "depth", "table['a']", "k"):
+        assert "test_pay.py" in str(found[name].where), name
+
+
+@both_modes(0)
+def test_many_calls_in_turn(wrap: Wrap) -> Iterator[Any]:
+    w = dg.ones(3).requires_grad_()
+
+    @wrap
+    def f(x: Any) -> Any:
+        return (x * w).exp() if x.sum() > 0 else x - w
+
+    for i in range(CALLS):
+        out = f(dg.ones(3) * (1 if i % 3 else -1))
+        if i % 7 == 0:
+            out.sum().backward()
+        yield out, w.grad
