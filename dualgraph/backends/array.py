@@ -18,6 +18,7 @@ from .ufuncs import ufunc_of
 from .words import needs_expansions
 
 LARGE = 2048  # elements from which a reduction is worth a native kernel
+FOR_THREADS = 1 << 21  # elements from which threads are worth more than one NumPy function
 WIDE = 32768  # elements from which one is worth more than several NumPy functions
 
 
@@ -69,24 +70,35 @@ class NumpyBackend:
 
     def runner(self, prim: Prim, dtypes: tuple[DType, ...], out: DType) -> Any:
         """A function of operand arrays (and NumPy scalars) that runs an elementwise op without more ado."""
-        if native.available() and needs_expansions(prim) and native.has_kernel(prim, dtypes):
-            return lambda *arrays: native.elementwise(
-                prim, [np.asarray(a) for a in arrays], dtypes, {}
-            )
+        has_kernel = native.available() and native.has_kernel(prim, dtypes)
+
+        def by_kernel(*arrays: Any) -> Any:
+            return quietly(native.elementwise, prim, [np.asarray(a) for a in arrays], dtypes, {})
+
+        if has_kernel and needs_expansions(prim):
+            return by_kernel
         ufunc = ufunc_of(prim, tuple(TensorType(d, ()) for d in dtypes))
         if ufunc is not None:
-            return ufunc if not out.is_inexact else lambda *arrays: quietly(ufunc, *arrays)
+            if not out.is_inexact and not has_kernel:
+                return ufunc
+
+            def by_ufunc(*arrays: Any) -> Any:
+                if has_kernel and max(a.size for a in arrays) >= FOR_THREADS:
+                    return by_kernel(*arrays)
+                return quietly(ufunc, *arrays)
+
+            return by_ufunc
         kernel, scalar = prim.kernel, self.scalar
         logic = all(
             d is bool_ for d in dtypes
         )  # NumPy has one function for what is done with bools
-        if logic or not native.available() or not native.has_kernel(prim, dtypes):
+        if logic or not has_kernel:
             return lambda *arrays: quietly(kernel, scalar, *arrays)
 
         def run(*arrays: Any) -> Any:
             if max(a.size for a in arrays) < WIDE:
                 return quietly(kernel, scalar, *arrays)
-            return native.elementwise(prim, [np.asarray(a) for a in arrays], dtypes, {})
+            return by_kernel(*arrays)
 
         return run
 
