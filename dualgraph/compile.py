@@ -6,7 +6,7 @@ import functools
 import sys
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .core.context import state
 from .core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe, user_location
 from .core.heap import give_back
 from .core.trees import flatten
-from .core.workers import Workers
+from .core.workers import Job, Workers
 from .eager.tensor import Tensor
 from .keys import call_key, difference, leaves_to_keep
 from .passes.memory import as_bytes
@@ -25,9 +25,6 @@ from .sizes import Sizes
 from .stages import MAX_DEPTH, Left, Stage, tree_text
 from .static.graph import Graph
 from .tracing import resume, trace
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 MUCH = 1 << 23  # bytes of values from which freed memory is worth giving back
 MAX_PROGRAMS = 64  # specialisations of one function
@@ -88,7 +85,7 @@ class Compiled:
         self._dynamic = dynamic
         self._sizes = Sizes(fn, dynamic)
         self._entries: dict[Any, Entry] = {}
-        self._jobs: list[Future[None]] = []
+        self._jobs: list[Job[None]] = []
         self._log: list[str] = []
         self._lock = threading.RLock()
         self._eager_calls = 0

@@ -14,6 +14,7 @@ from .core.constant import exact
 from .core.context import grad_mode, state
 from .core.devices import CPU, Device
 from .core.errors import NOWHERE, DualgraphError, Location, MemoryBudgetError
+from .core.interrupts import Unbroken
 from .core.node import TapeNode, Var
 from .core.trees import TreeDef, unflatten
 from .core.types import TensorType
@@ -293,6 +294,12 @@ class Program:
         """
         if self._bare is not None:
             return self._call_bare(leaves, *self._bare)
+        if self.trace.stores or self.trace.grads:
+            with Unbroken():
+                return self._begin(leaves)
+        return self._begin(leaves)
+
+    def _begin(self, leaves: list[Any]) -> Any:
         tensors = [fetch(s, leaves) for s in self.trace.slots]
         arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
         arrays += self.extra

@@ -1,64 +1,103 @@
-"""Workers: threads of our own that run jobs beside the caller. A fork waits for their jobs."""
+"""Workers: threads of our own that run jobs beside the caller. A fork waits for their jobs.
+
+Not those of `concurrent.futures`: they lock what every fork locks, too, so a fork could not wait for them; and
+importing them takes longer than many a job.
+"""
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 from .forks import forget, note
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
 
 T = TypeVar("T")
 
 
+class Job(Generic[T]):
+    """Work that was begun; ``result()`` waits for it, and gives what it gave or raises what it raised."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work: Callable[[], T] | None = work
+        self._done = threading.Event()
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Does the work, in the thread that calls."""
+        try:
+            assert self._work is not None
+            self._value = self._work()
+        except BaseException as error:  # handed to whoever asks for the result
+            self._error = error
+        self._work = None
+        self._done.set()
+
+    def result(self) -> T:
+        """What the work gave."""
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+        value: T = self._value
+        return value
+
+
 class Workers:
-    """Up to `count` threads, started when there is work; they finish it before the interpreter ends."""
+    """Up to `count` threads, started when there is work; the interpreter does not end before it is done."""
 
     def __init__(self, name: str, count: int) -> None:
         self.name = name
         self.count = count
-        self._executor: ThreadPoolExecutor | None = None
-        self._lock = threading.Lock()
+        self._forget()
         forget(self._forget)
+        atexit.register(self._finish)
 
     def _forget(self) -> None:
-        self._executor, self._lock = None, threading.Lock()
+        self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
 
-    def _started(self) -> ThreadPoolExecutor:
+    def _finish(self) -> None:
         with self._lock:
-            if self._executor is None:
-                from concurrent.futures import ThreadPoolExecutor
+            threads, self._threads, self.count = self._threads, [], 0
+        for _ in threads:
+            self._queue.put(None)
+        for thread in threads:
+            thread.join()
 
-                self._executor = ThreadPoolExecutor(self.count, thread_name_prefix=self.name)
-            return self._executor
-
-    def submit(self, job: Callable[[], T]) -> Future[T]:
-        """Begins a job. When the interpreter ends, and no thread can be started, it is done at once."""
-
-        def work() -> T:
-            thread = threading.get_ident()
-            note(0, thread)
+    def _serve(self) -> None:
+        own, queue = threading.get_ident(), self._queue
+        while (job := queue.get()) is not None:
+            note(0, own)
             try:
-                return job()
+                job.run()
             finally:
-                note(thread, None)
+                note(own, None)
+            del job  # what it holds may be large
 
+    def submit(self, work: Callable[[], T]) -> Job[T]:
+        """Begins work. Where no thread can be started, as when the interpreter ends, it is done at once."""
+        job = Job(work)
+        with self._lock:
+            if len(self._threads) < self.count:
+                self._start()
+            served = bool(self._threads)
+        if not served:
+            job.run()
+            return job
         note(None, 0)
+        self._queue.put(job)
+        return job
+
+    def _start(self) -> None:
+        """One thread more, where there can be one."""
+        name = f"{self.name}-{len(self._threads)}"
+        thread = threading.Thread(target=self._serve, name=name, daemon=True)
         try:
-            return self._started().submit(work)
+            thread.start()
         except RuntimeError:
-            return _at_once(work)
-
-
-def _at_once(work: Callable[[], Any]) -> Future[Any]:
-    from concurrent.futures import Future
-
-    done: Future[Any] = Future()
-    try:
-        done.set_result(work())
-    except Exception as error:
-        done.set_exception(error)
-    return done
+            return
+        self._threads.append(thread)

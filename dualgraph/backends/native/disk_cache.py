@@ -1,7 +1,9 @@
 """Disk cache: object code of kernels kept between processes.
 
 ``DUALGRAPH_CACHE_DIR`` says where (default: the user's cache directory), ``DUALGRAPH_CACHE=0`` switches it
-off. An entry is written whole or not at all and carries its own checksum; one that does not match is ignored.
+off. An entry is written whole or not at all and carries its own checksum; one that does not match is ignored,
+as is one that belongs to another user (but root), since entries are run. A folder that cannot be read or
+written is as good as none.
 """
 
 from __future__ import annotations
@@ -21,17 +23,25 @@ def directory() -> Path | None:
     if os.environ.get("DUALGRAPH_CACHE", "1") == "0":
         return None
     chosen = os.environ.get("DUALGRAPH_CACHE_DIR")
-    base = (
-        Path(chosen)
-        if chosen
-        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dualgraph"
-    )
-    return base / "kernels"
+    if chosen:
+        return Path(chosen) / "kernels"
+    general = os.environ.get("XDG_CACHE_HOME")
+    try:
+        base = Path(general) if general else Path.home() / ".cache"
+    except RuntimeError:  # a user without a home
+        return None
+    return base / "dualgraph" / "kernels"
 
 
 def key(text: str, tag: str) -> str:
     """The name of the entry for IR text compiled for a machine."""
-    return hashlib.sha256(f"{tag}\n{text}".encode()).hexdigest()
+    return hashlib.sha256(f"{len(tag)} {tag}\n{text}".encode()).hexdigest()
+
+
+def whole(data: bytes) -> bytes | None:
+    """The object code in an entry; None if it is damaged."""
+    code = data[32:]
+    return code if code and hashlib.sha256(code).digest() == data[:32] else None
 
 
 def read(name: str) -> bytes | None:
@@ -40,11 +50,15 @@ def read(name: str) -> bytes | None:
     if place is None:
         return None
     try:
-        data = (place / name).read_bytes()
+        with open(place / name, "rb", buffering=0) as file:
+            return whole(file.read()) if _trusted(file.fileno()) else None
     except OSError:
         return None
-    code = data[32:]
-    return code if code and hashlib.sha256(code).digest() == data[:32] else None
+
+
+def _trusted(file: int) -> bool:
+    """Whether a file belongs to this user or to root."""
+    return not hasattr(os, "getuid") or os.fstat(file).st_uid in (os.getuid(), 0)
 
 
 def write(name: str, code: bytes) -> None:
@@ -52,13 +66,23 @@ def write(name: str, code: bytes) -> None:
     place = directory()
     if place is None:
         return
-    with contextlib.suppress(OSError):
-        place.mkdir(parents=True, exist_ok=True)
+    temporary = ""
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=place)
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(code).digest() + code)
+        _fill(handle, hashlib.sha256(code).digest() + code)
         os.replace(temporary, place / name)
+        temporary = ""
         _trim(place, len(code))
+    except OSError:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _fill(handle: int, data: bytes) -> None:
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
 
 
 def _trim(place: Path, size: int) -> None:

@@ -10,14 +10,11 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import llvmlite.binding as llvm
 
-from ...core.workers import Workers
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from ...core.workers import Job, Workers
 
 THREADS = 4  # at most
 
@@ -31,7 +28,7 @@ class Generators:
         self._workers = Workers("dualgraph-codegen", min(THREADS, os.cpu_count() or 1))
         self._writer = Workers("dualgraph-cache", 1)
 
-    def start(self, text: str) -> Future[Any]:
+    def start(self, text: str) -> Job[Any]:
         """Begins to make object code of IR text; `finished` gives it. Raises RuntimeError for bad IR."""
         module = llvm.parse_assembly(text, context=llvm.create_context())
         return self._workers.submit(lambda: self._generate(module))

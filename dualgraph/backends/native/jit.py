@@ -17,7 +17,7 @@ from .generators import Generators, finished
 from .version import version
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from ...core.workers import Job
 
 OPTIMISE = 2  # of the code generator alone; no IR passes run
 
@@ -75,7 +75,7 @@ class Jit:
             machine.start()
         return machine
 
-    def assemble(self, text: str) -> Future[Any]:
+    def assemble(self, text: str) -> Job[Any]:
         """Object code of IR text, on its way; `finished` takes it out."""
         return self.generators.start(text)
 
@@ -101,7 +101,10 @@ def _target() -> tuple[str, str, bool]:
     level = os.environ.get("DUALGRAPH_CPU")
     if level:
         return level, "", level in ("x86-64-v3", "x86-64-v4")
-    features = llvm.get_host_cpu_features()
+    try:
+        features = llvm.get_host_cpu_features()
+    except RuntimeError:  # LLVM cannot tell for this processor
+        return llvm.get_host_cpu_name(), "", False
     wide = ",-prefer-256-bit" if features.get("avx512f") else ""
     has_fma = bool(features.get("fma") or features.get("neon"))
     return llvm.get_host_cpu_name(), features.flatten() + wide, has_fma
@@ -120,7 +123,7 @@ class Machine:
         self._symbols = symbols
         self._source = source
         self._lock = threading.Lock()
-        self._code: bytes | Future[Any] | None = None
+        self._code: bytes | Job[Any] | None = None
         self._addresses: dict[str, int] | None = None
         self.tracker: Any = None
 
@@ -129,7 +132,7 @@ class Machine:
         with self._lock:
             self._start()
 
-    def _start(self) -> bytes | Future[Any]:
+    def _start(self) -> bytes | Job[Any]:
         if self._code is None:
             code = disk_cache.read(self._key())
             text = self._text

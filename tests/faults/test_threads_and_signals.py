@@ -1,0 +1,179 @@
+"""Calls from several Python threads, calls inside calls, and calls that are broken off."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph import nn
+
+
+def network() -> Any:
+    dg.manual_seed(3)
+    return nn.Sequential(nn.Linear(30, 40), nn.Tanh(), nn.Linear(40, 5))
+
+
+def test_threads_call_one_compiled_function_at_once() -> None:
+    """While it is captured, compiled and in use, each thread gets the result of its own arguments."""
+    model = network()
+    f = dg.compile(lambda x: model(x).exp().sum(axis=1))
+    xs = [dg.randn(n, 30) for n in (1, 7, 64, 300)] * 3
+    with dg.no_grad():
+        expected = [model(x).exp().sum(axis=1).numpy().tobytes() for x in xs]
+    start = threading.Barrier(6)
+
+    def work(seed: int) -> None:
+        start.wait()
+        order = np.random.default_rng(seed).permutation(len(xs))
+        with dg.no_grad():
+            for i in itertools.chain(order, order):
+                assert f(xs[i]).numpy().tobytes() == expected[i]
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(work, i) for i in range(6)]:
+            done.result()
+    f.wait()
+    assert len(f.programs) <= 8
+
+
+def test_threads_train_models_of_their_own() -> None:
+    def train(compiled: bool) -> bytes:
+        generator = np.random.default_rng(0)
+        model = nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 3))
+        with dg.no_grad():
+            for p in model.parameters():
+                p.copy_(dg.asarray(generator.standard_normal(p.shape).astype("float32")))
+        optimizer = dg.optim.Adam(model.parameters(), lr=0.01)
+        x = dg.asarray(generator.standard_normal((16, 12)).astype("float32"))
+
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = dg.compile(step) if compiled else step
+        for _ in range(12):
+            run(x)
+        return b"".join(p.detach().numpy().tobytes() for p in model.parameters())
+
+    expected = train(False)
+    with ThreadPoolExecutor(4) as pool:
+        assert {f.result() for f in [pool.submit(train, True) for _ in range(4)]} == {expected}
+
+
+def test_compiled_functions_call_each_other() -> None:
+    inner = dg.compile(lambda x: dg.tanh(x) * 2, wait=True)
+    middle = dg.compile(lambda x: inner(x) + inner(-x * 3), wait=True)
+    outer = dg.compile(lambda x: middle(x).sum() * inner(x).sum(), wait=True)
+    x = dg.randn(50)
+    plain = ((dg.tanh(x) * 2 + dg.tanh(-x * 3) * 2).sum() * (dg.tanh(x) * 2).sum()).item()
+    for _ in range(3):
+        assert outer(x).item() == plain
+        assert inner(x).tolist() == (dg.tanh(x) * 2).tolist()
+
+
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_an_exception_on_one_call_spoils_no_other(at: int) -> None:
+    calls = itertools.count()
+
+    class Stop(Exception):
+        pass
+
+    def f(x: Any, n: int) -> Any:
+        y = dg.exp(x)
+        if n == at and next(calls) == 0:
+            raise Stop
+        return y * n
+
+    compiled = dg.compile(f, wait=True)
+    x = dg.randn(9)
+    for n in [0, 0, 1, 1, 2, 3, 3, 0]:
+        try:
+            assert compiled(x, n).tolist() == (dg.exp(x) * n).tolist()
+        except Stop:
+            assert n == at
+    assert compiled(x, at).tolist() == (dg.exp(x) * at).tolist()
+
+
+def interrupted(call: Callable[[], Any], after: float) -> bool:
+    """Makes one call; whether Ctrl-C, so many seconds after its start, broke it off."""
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("timers are POSIX")
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, after)
+        call()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return False
+
+
+def test_a_keyboard_interrupt_leaves_a_function_that_works() -> None:
+    x = dg.randn(200, 200)
+    f = dg.compile(lambda x: dg.tanh(x @ x).sum(axis=0) / 3, wait=True)
+    expected = (dg.tanh(x @ x).sum(axis=0) / 3).tolist()
+    broken = 0
+    for i in range(300):
+        broken += interrupted(lambda: f(x), 1e-5 * (i % 60 + 1))
+        assert f(x).tolist() == expected
+    assert broken > 10
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a __del__
+def test_a_keyboard_interrupt_during_capture_is_passed_on() -> None:
+    for i in range(25):
+        f = dg.compile(lambda x, i=i: (dg.tanh(x) * (i + 1)).sum(), wait=True)
+        x = dg.randn(64)
+        interrupted(lambda f=f, x=x: f(x), 4e-4 * (i + 1))  # type: ignore[misc]
+        expected = (dg.tanh(x) * (i + 1)).sum().item()
+        assert f(x).item() == f(x).item() == expected
+        assert f.wait() is f
+
+
+def test_a_keyboard_interrupt_in_a_training_step_leaves_a_whole_number_of_steps() -> None:
+    """Its parameters are those before the step or those after it, none of each."""
+
+    def make() -> tuple[Any, Any]:
+        model = network()
+        optimizer = dg.optim.SGD(model.parameters(), lr=0.01)
+
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return model, step
+
+    def bits(model: Any) -> bytes:
+        return b"".join(p.detach().numpy().tobytes() for p in model.parameters())
+
+    x = dg.randn(40, 30)
+    (model, step), (shadow, plain) = make(), make()
+    compiled = dg.compile(step, wait=True)
+    for _ in range(4):
+        compiled(x)
+        plain(x)
+    assert bits(model) == bits(shadow)
+    broken = 0
+    for i in range(200):
+        broken += interrupted(lambda: compiled(x), 5e-6 * (i % 60 + 1))
+        if bits(model) != bits(shadow):
+            plain(x)
+        assert bits(model) == bits(shadow), f"half a step after {broken} interrupts"
+    assert broken > 5
