@@ -309,9 +309,7 @@ class Program:
         try:
             if self.path is not None:
                 return self._walk(leaves, tensors, arrays)
-            executable = self._executable
-            assert executable is not None
-            return executable.run(arrays, lambda outs: self._commit(outs, tensors, leaves))
+            return self._built().run(arrays, lambda outs: self._commit(outs, tensors, leaves))
         except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
             return self._differs(f"an op failed: {problem}")  # eager mode will name the user's line
 
