@@ -12,7 +12,7 @@ from ..core.backend import ArrayBackend, backend_for
 from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
 from ..passes.inplace import donate, inplace, same_index
-from ..passes.memory import MemoryPlan, plan_memory
+from ..passes.memory import MemoryPlan, aligned, plan_memory
 from ..passes.schedule import OUTPUT, TEMPORARY, Schedule, Step, schedule
 from ..static.constants import is_constant
 from ..static.control import is_control
@@ -64,6 +64,8 @@ class Executable:
             i: _body_programs(s.node, backend, kernel_of)
             for i, s in enumerate(self.plan.steps) if is_control(s.node)
         }  # fmt: skip
+        inside = sum(_body_bytes(self.plan.steps[i].node, p) for i, p in self.bodies.items())
+        self.memory = self.memory._replace(bodies_bytes=inside)
         self.native = native.native_steps(self) if _is_native(backend) else frozenset()
         self._direct: Direct | None = None
         self._lock = threading.Lock()
@@ -131,6 +133,13 @@ def _body_programs(node: Node, backend: ArrayBackend, kernel_of: Any) -> dict[st
     return compiled_bodies(
         node, lambda body, read: Executable(body, backend, read, kernel_of=kernel_of)
     )
+
+
+def _body_bytes(node: Node, programs: dict[str, Executable]) -> int:
+    """What the bodies of a loop or condition take: an arena each, and the carry twice."""
+    arenas = sum(p.memory.arena_bytes + p.memory.bodies_bytes for p in programs.values())
+    carry = node.inputs[: node.params.get("carries", 0)]
+    return arenas + 2 * sum(aligned(v.type.nbytes) for v in carry)
 
 
 def _read_in_python(program: Executable) -> set[Var]:

@@ -17,7 +17,8 @@ class MemoryPlan(NamedTuple):
     """Offsets of buffers in one arena. Buffers never overlap while both are live.
 
     ``lower_bound_bytes``: the most bytes live at one step, which no plan can go below;
-    ``unplanned_bytes``: the sum of all temporaries, which is what it takes without a plan.
+    ``unplanned_bytes``: the sum of all temporaries, which is what it takes without a plan. ``bodies_bytes``: what
+    the bodies of loops and branches have beside it: an arena each, and the carry twice.
     """
 
     arena_bytes: int
@@ -25,6 +26,7 @@ class MemoryPlan(NamedTuple):
     unplanned_bytes: int
     offsets: dict[int, int]
     buffers: tuple[Buffer, ...]
+    bodies_bytes: int = 0
 
     def __str__(self) -> str:
         over = self.arena_bytes / self.lower_bound_bytes - 1 if self.lower_bound_bytes else 0.0
@@ -33,6 +35,8 @@ class MemoryPlan(NamedTuple):
             f"arena {human(self.arena_bytes)} for {len(self.offsets)} buffers of {human(self.unplanned_bytes)} "
             f"({saved:.0%} saved, {over:.1%} over the lower bound {human(self.lower_bound_bytes)})"
         )
+        if self.bodies_bytes:
+            head += f", and {human(self.bodies_bytes)} for the bodies of loops and branches"
         rows = [
             f"  {self.offsets[b.id]:>12}  {human(b.nbytes):>10}  steps {b.first}-{b.last}  {b.type}"
             for b in sorted(self.buffers, key=lambda b: (self.offsets[b.id], b.first))

@@ -224,6 +224,18 @@ def test_a_scan_runs_inside_one_native_program() -> None:
     assert actions_of(fn) == ["NativeAction"]
 
 
+def test_the_memory_plan_counts_the_bodies_of_loops() -> None:
+    def f(h: Any, xs: Any) -> Any:
+        return dg.scan(lambda h, x: (dg.tanh(h @ x) @ x, None), h, xs)[0]
+
+    fn = dg.compile(f, wait=True)
+    fn(dg.randn(16, 16), dg.randn(3, 16, 16))
+    memory = fn.programs[0].memory
+    (bodies,) = fn.programs[0]._executable.bodies.values()
+    assert memory.bodies_bytes == bodies["body"].memory.arena_bytes + 2 * 16 * 16 * 4
+    assert "for the bodies of loops" in str(memory)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_carries_that_swap_and_stay(length: int, reverse: bool) -> None:
