@@ -36,6 +36,8 @@ from .loop_ir import (
     Store,
     Unsupported,
 )
+from .team.spots import SCRATCH_WORD, Ref
+from .team.team import passing, team
 from .threads import pool
 from .weights import weight
 
@@ -89,7 +91,8 @@ def _elementwise(
     machine, out_dtype = elementwise_code(prim, dtypes, params, scalar)
     pointers = [ctypes.c_void_p] * (len(dtypes) + 1)
     signature = ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64, ctypes.c_int64)
-    call, storage, empty = signature(machine.addresses["flat"]), out_dtype.numpy, np.empty
+    address = machine.addresses["flat"]
+    call, storage, empty = signature(address), out_dtype.numpy, np.empty
 
     work = len(dtypes) + weight(prim, tuple(d.name for d in dtypes), params, out_dtype.name)
     split = PARALLEL_WORK // work
@@ -99,8 +102,8 @@ def _elementwise(
             out = empty(shape, storage)
         size = out.size
         if size >= split and pool.size > 1:
-            ids = (*map(id, arrays), id(out))
-            pool.split(lambda begin, end, _: call(*ids, begin, end), size, GRAIN)
+            words = (address, *map(id, arrays), id(out))
+            team().share(passing(len(words) - 1, False), words, size, GRAIN)
         else:
             call(*map(id, arrays), id(out), 0, size)
         return out
@@ -256,8 +259,9 @@ class _Folder:
             memory = np.empty(scratch, dtype=np.int64)
             self.call(_Three(source, result, address_of(memory)), given, begin, end)
 
-        if self.split(extent, grain, work):
-            pool.split(part, extent, grain)
+        if pool.size > 1 and self.split(extent, grain, work):
+            words = self.address(), ctypes.addressof(given), source, result, Ref(SCRATCH_WORD)
+            team().share(team().sized, words, extent, grain, 8 * scratch)
         else:
             part(0, extent, 0)
 

@@ -129,6 +129,7 @@ class Recipe:
         self._state = ctypes.c_int64 * (2 * LINE // 8 * len(self.stages))
         self._pointers = ctypes.c_void_p * POINTERS
         self.perform = kernels.team().perform
+        self._perform_at = ctypes.cast(self.perform, ctypes.c_void_p).value or 0
 
     def __call__(self, *addresses: int) -> None:
         """Runs on arrays at these addresses."""
@@ -139,8 +140,17 @@ class Recipe:
         pointers = self._pointers(*addresses, *[start + offset for offset in offsets])
         state = self._state()
         if self.helpers > 0:
-            pool.help(lambda: self.take(state, pointers), self.helpers)
-        self.take(state, pointers)
+            words = (
+                self._perform_at,
+                self.table,
+                len(self.stages),
+                *map(ctypes.addressof, (state, pointers)),
+            )
+            native_team().share(
+                native_team().join, (*words, _politely()), self.helpers + 1, scratch=self.scratch
+            )
+        else:
+            self.take(state, pointers)
 
     def write(self, room: Room, *arrays: Spot, results: int = 1) -> None:
         """The stages in a native program, on arrays that will be there; the last ones are the results."""

@@ -14,7 +14,7 @@ import numpy as np
 from ....core.errors import BoundsError
 from ..team.room import open_room
 from ..team.spots import ZERO_WORD, NotNative, Ref, Spot
-from .indexing_code import bounds_code, cells_code, extremes_code, rows_code
+from .indexing_code import bounds_code, cells_code, extremes_code, part_code, rows_code
 from .kernels import address_of, dense, element_code, in_order, share
 from .strided import move
 
@@ -45,7 +45,7 @@ def take_along(x: Any, at: Any, axis: int, out: Any = None) -> Any:
         return None
     out = np.empty(at.shape, x.dtype) if out is None else out
     call = cells_code("take", x.itemsize, False)
-    return _take(call, x, at, out, Places.on(x, axis, at.shape[axis]))
+    return _take(call, x, at, out, Places.on(x, axis, at.shape[axis]), False)
 
 
 def index(x: Any, *at: Any, dims: Ints, out: Any = None) -> Any:
@@ -58,7 +58,7 @@ def index(x: Any, *at: Any, dims: Ints, out: Any = None) -> Any:
         return None
     if out is None:
         out = np.empty((*x.shape[:axis], *listed.shape, *x.shape[axis + 1 :]), x.dtype)
-    return _take(_listed_code("take", x.itemsize, places), x, listed, out, places)
+    return _take(_listed_code("take", x.itemsize, places), x, listed, out, places, True)
 
 
 def scatter_along(x: Any, at: Any, values: Any, axis: int, mode: str, out: Any = None) -> Any:
@@ -146,7 +146,8 @@ def _out_of_range(cell: Any) -> Exception:
     return BoundsError(f"index {cell[1]} is out of range for an axis of {cell[2]}")
 
 
-def _take(call: Any, x: Any, at: Any, out: Any, p: Places) -> Any:
+def _take(call: Any, x: Any, at: Any, out: Any, p: Places, listed_at: bool) -> Any:
+    """`listed_at`: there is one list for all columns."""
     at, x = _checked(at, p.size), in_order(x)
     spots = (x, at), (out,)
     base, listed, taken = address_of(x), address_of(at), address_of(out)
@@ -154,17 +155,9 @@ def _take(call: Any, x: Any, at: Any, out: Any, p: Places) -> Any:
         fixed = base, listed, taken, p.size, p.count, p.inner
         share(call, fixed, p.outer, 2 * out.nbytes, after=(0, p.inner), spots=spots)
         return out
-    if type(out) is Spot:
-        fixed = base, listed, taken, p.size, p.count, p.inner, 0, 1
-        share(call, fixed, p.inner, 2 * out.nbytes, 16, spots=spots)
-        return out
-    index_bytes, row_bytes = at.nbytes // p.count, out.nbytes // p.count
-
-    def part(begin: int, end: int) -> None:  # of the list
-        own = base, listed + begin * index_bytes, taken + begin * row_bytes
-        call(*own, p.size, end - begin, p.inner, 0, 1, 0, p.inner)
-
-    share(part, (), p.count, 2 * out.nbytes)
+    rows = listed_at and p.inner > 1
+    fixed = base, listed, taken, p.size, p.inner
+    share(part_code(out.itemsize, rows, listed_at), fixed, p.count, 2 * out.nbytes, spots=spots)
     return out
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .. import ir
@@ -63,8 +64,12 @@ def _new(w: Writer, mode: str, how: Any, old: ir.Value | None, x: ir.Value) -> i
 def cells_code(w: Writer, mode: str, how: Any, shared: bool) -> None:
     """``(base, at, listed, size, count, inner, begin, end, left, right)``: an index for each element, in the
     outer axes from `begin` to `end` and the columns from `left` to `right`; or for all alike if `shared`."""
+    _cells(w, w.fn.args, mode, how, shared)
+
+
+def _cells(w: Writer, args: Sequence[ir.Value], mode: str, how: Any, shared: bool) -> None:
     b = w.b
-    base, at, listed, size, count, inner, begin, end, left, right = w.fn.args
+    base, at, listed, size, count, inner, begin, end, left, right = args
     kind, nbytes = _element(how)
     with w.loop(end, begin) as outer, w.loop(count) as entry:
         line = b.mul(b.add(b.mul(outer.i, count), entry.i), inner)
@@ -83,8 +88,27 @@ def cells_code(w: Writer, mode: str, how: Any, shared: bool) -> None:
 @kernel(pointers=3, numbers=7)
 def rows_code(w: Writer, mode: str, how: Any) -> None:
     """As `cells_code`, with an index for each row of `inner` elements."""
+    _rows(w, w.fn.args, mode, how)
+
+
+@kernel(pointers=3, numbers=5)
+def part_code(w: Writer, size: int, rows: bool, shared: bool) -> None:
+    """``(base, at, listed, size, inner, begin, end)``: entries from `begin` to `end` of one list are taken."""
     b = w.b
-    base, at, listed, size, count, inner, begin, end, left, right = w.fn.args
+    base, at, listed, extent, inner, begin, end = w.fn.args
+    one = i64(8) if shared else w.scaled(inner, 8)
+    at = w.at(at, b.mul(begin, one))
+    listed = w.at(listed, b.mul(begin, w.scaled(inner, size)))
+    args = base, at, listed, extent, b.sub(end, begin), inner, i64(0), i64(1), i64(0), inner
+    if rows:
+        _rows(w, args, "take", size)
+    else:
+        _cells(w, args, "take", size, shared)
+
+
+def _rows(w: Writer, args: Sequence[ir.Value], mode: str, how: Any) -> None:
+    b = w.b
+    base, at, listed, size, count, inner, begin, end, left, right = args
     element, nbytes = _element(how)
     lanes = 64 // nbytes
     kind = ir.VectorType(element, lanes)

@@ -16,6 +16,7 @@ from ..jit import jit
 from ..llvm_parts import I64, PTR, VOID
 from ..team.room import Room, in_order, open_room
 from ..team.spots import NotNative, Ref, Spot
+from ..team.team import team
 from ..threads import pool
 
 LANES = 16
@@ -96,7 +97,8 @@ def share(
     elif nbytes < PARALLEL_BYTES or pool.size == 1:
         call(*fixed, 0, extent, *after)
     else:
-        pool.split(lambda begin, end, _: call(*fixed, begin, end, *after), extent, grain)
+        address = call.machine.addresses[f"block{len(after)}"]
+        team().share(address, (*fixed, *after), extent, grain)
 
 
 def _write(

@@ -59,14 +59,16 @@ def emit_runtime(header: int, spin: int = SPIN) -> str:
     return text
 
 
-def emit_passing(count: int) -> str:
-    """LLVM IR of ``passing``: it calls word 0 with the next `count` words, its scratch memory, begin and end."""
+def emit_passing(count: int, scratch: bool) -> str:
+    """LLVM IR of ``passing``: it calls word 0 with the next `count` words, its scratch memory if asked to, begin and
+    end."""
     lines = ["define void @passing(ptr %w, ptr %scratch, i64 %begin, i64 %end) nounwind {"]
     for i in range(count + 1):
         lines.append(f"  %p{i} = getelementptr ptr, ptr %w, i64 {i}")
         lines.append(f"  %v{i} = load ptr, ptr %p{i}")
     given = ", ".join(f"ptr %v{i}" for i in range(1, count + 1))
-    lines.append(f"  call void %v0({given}, ptr %scratch, i64 %begin, i64 %end)")
+    given += ", ptr %scratch" if scratch else ""
+    lines.append(f"  call void %v0({given}, i64 %begin, i64 %end)")
     return "\n".join([*lines, "  ret void", "}"])
 
 
@@ -383,6 +385,24 @@ define void @sized(ptr %words, ptr %scratch, i64 %begin, i64 %end) nounwind {
   %sizes = load ptr, ptr %sizes.at
   %buffers = getelementptr ptr, ptr %words, i64 2
   call void %function(ptr %buffers, ptr %sizes, i64 %begin, i64 %end)
+  ret void
+}
+
+; Joins the threads that work through a contraction's stages: words are the function, its table, the number of
+; stages, their state, the pointers, and what offers the processor to others.
+define void @join(ptr %words, ptr %scratch, i64 %begin, i64 %end) nounwind {
+  %function = load ptr, ptr %words
+  %at1 = getelementptr ptr, ptr %words, i64 1
+  %table = load ptr, ptr %at1
+  %at2 = getelementptr i64, ptr %words, i64 2
+  %count = load i64, ptr %at2
+  %at3 = getelementptr ptr, ptr %words, i64 3
+  %state = load ptr, ptr %at3
+  %at4 = getelementptr ptr, ptr %words, i64 4
+  %pointers = load ptr, ptr %at4
+  %at5 = getelementptr ptr, ptr %words, i64 5
+  %rest = load ptr, ptr %at5
+  call void %function(ptr %table, i64 %count, ptr %state, ptr %pointers, ptr %scratch, ptr %rest)
   ret void
 }
 

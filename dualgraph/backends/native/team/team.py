@@ -7,6 +7,7 @@ import ctypes
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -15,9 +16,15 @@ import numpy as np
 from ..addresses import DIRECT, HEADER, address_of
 from ..jit import Machine, jit
 from ..threads import pool
-from .runtime import LINE, MAILBOX, NAP, emit_passing, emit_runtime
+from .runtime import INSTRUCTION, LINE, MAILBOX, NAP, SPLIT, STOP, emit_passing, emit_runtime
+from .spots import SCRATCH_WORD, Ref, Word
 
-KERNELS = ("stage", "sized", "store")  # of the runtime: they pass a block on, or store a word
+KERNELS = (
+    "stage",
+    "sized",
+    "join",
+    "store",
+)  # of the runtime: they pass a block on, or store a word
 MOST = 256  # threads in one call
 CALL = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)  # fmt: skip
 BRIEF = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)  # fmt: skip
@@ -38,7 +45,7 @@ class Team:
         self.entry = at["call"]
         self._call, self._work = CALL(self.entry), WORK(at["work"])
         self._brief = BRIEF(self.entry)  # keeps the interpreter lock
-        self.stage, self.sized, self.store = (at[name] for name in KERNELS)
+        self.stage, self.sized, self.join, self.store = (at[name] for name in KERNELS)
         self._lock = threading.Lock()
         self.words = np.zeros(
             2, dtype=np.int64
@@ -83,6 +90,24 @@ class Team:
         """
         self._call(self.address, code, words, stride, operands, threads)
 
+    def share(
+        self, kernel: int, words: Sequence[Word], extent: int, grain: int = 1, scratch: int = 0
+    ) -> None:
+        """One kernel, run by all threads at once: each takes a share of ``range(extent)``."""
+        threads = max(1, min(self.size(), -(-extent // grain)))
+        width = len(words) + 2
+        own = -(-scratch // LINE) * LINE
+        memory = np.empty(own * threads + LINE if own else 0, dtype=np.uint8)
+        start = address_of(memory) + -address_of(memory) % LINE
+        rows: list[int] = []
+        for i in range(threads):
+            at = start + i * own
+            rows += [0, at, *[at if isinstance(w, Ref) else w for w in words]]
+        code = _Two(SPLIT, kernel, 2, SCRATCH_WORD, extent, grain, 0, 0, STOP)
+        self._call(
+            self.address, code, (ctypes.c_int64 * len(rows))(*rows), 8 * width, None, threads
+        )
+
     def brief(self, code: int, words: int, operands: Any) -> None:
         """Runs instructions that take some microseconds at most, on this thread, without releasing the lock."""
         self._brief(self.address, code, words, 0, operands, 1)
@@ -97,11 +122,14 @@ def _nap() -> int | None:
     return None
 
 
+_Two = ctypes.c_int64 * (2 * INSTRUCTION)
+
+
 @cache
-def passing(count: int) -> int:
+def passing(count: int, scratch: bool = True) -> int:
     """The address of a kernel whose block is a function and its first arguments, so many pointers; the function gets
-    the thread's scratch memory, and begin and end, after them."""
-    text = emit_passing(count)
+    the thread's scratch memory (if `scratch`), and begin and end, after them."""
+    text = emit_passing(count, scratch)
     _kept.append(jit().compile(text, ("passing",)))
     return _kept[-1].addresses["passing"]
 
