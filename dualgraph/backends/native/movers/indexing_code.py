@@ -91,7 +91,7 @@ def rows_code(w: Writer, mode: str, how: Any) -> None:
     _rows(w, w.fn.args, mode, how)
 
 
-@kernel(pointers=3, numbers=5)
+@kernel(pointers=3, numbers=4)
 def part_code(w: Writer, size: int, rows: bool, shared: bool) -> None:
     """``(base, at, listed, size, inner, begin, end)``: entries from `begin` to `end` of one list are taken."""
     b = w.b
