@@ -288,10 +288,10 @@ def nonzero_places(x, count):
     return np.stack(np.nonzero(x)) if x.ndim else np.zeros((0, count))
 
 @op
-def sort_along(x, axis, descending=False):
+def sort_along(x, axis, descending=False, first=None):
     turn = (lambda a: np.flip(a, axis)) if descending else np.asarray
     order = turn(np.argsort(turn(x), axis, kind="stable"))
-    order = x.shape[axis] - 1 - order if descending else order
+    order = (x.shape[axis] - 1 - order if descending else order).take(range(x.shape[axis])[:first], axis)
     return np.take_along_axis(x, order, axis), order
 
 @op

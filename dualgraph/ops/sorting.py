@@ -2,38 +2,102 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..core import dtypes as dt
+from ..core.errors import ArgumentError
 from ..core.kinds import check_axes, opaque, real
 from ..core.types import TensorType
 from .cumulative import scan_samples
 from .indexing import put_along
 
 
-@opaque(multiple=True, name="sort_along", samples=scan_samples)
-def sort_along(xp, x, axis, descending=False):
-    """Values in ascending (or descending) order along `axis` and the indices that put them there; stable."""
+def _samples(rng: Any) -> list[Any]:
+    (args, how), *_ = scan_samples(rng)
+    return [*scan_samples(rng), (args, {**how, "descending": True, "first": 2})]
+
+
+def _rank(xp: Any, x: Any) -> Any:
+    """Numbers of at most 32 bits as unsigned ones in the same order; NaNs come last, and zeros are alike."""
+    if x.dtype.kind == "f":
+        bits = (x.astype("float32") + xp.float32(0)).view("uint32")
+        rank = xp.where(bits >> 31 != 0, ~bits, bits | xp.uint32(1 << 31))
+        return xp.where(x != x, xp.uint32(0xFFFFFFFF), rank)
+    if x.dtype.kind == "i":
+        return x.astype("int32").view("uint32") ^ xp.uint32(1 << 31)
+    return x.astype("uint32")
+
+
+def _packed(xp: Any, x: Any, descending: bool, first: int) -> Any:
+    """The order of short numbers along the last axis: rank and index in one word, sorted as words."""
+    rank, n = _rank(xp, x), x.shape[-1]
+    word = (~rank if descending else rank).astype("uint64") << xp.uint64(32)
+    word |= xp.arange(n, dtype="uint64")
+    if first < n:
+        word = xp.partition(word, first - 1, axis=-1)[..., :first] if first else word[..., :0]
+    return (xp.sort(word, axis=-1) & xp.uint64(0xFFFFFFFF)).astype("int64")
+
+
+def _repaired(xp: Any, x: Any) -> Any:
+    """The stable order of long numbers along the last axis: quickly, then equals put in order by index."""
+    order = xp.argsort(x, axis=-1)
+    value = xp.take_along_axis(x, order, axis=-1)
+    left, right = value[..., :-1], value[..., 1:]
+    tied = (left == right) | ((left != left) & (right != right))
+    if not tied.any():
+        return order.astype("int64")
+    run = xp.zeros(order.shape, dtype="uint64")
+    run[..., 1:] = xp.cumsum(~tied, axis=-1)
+    word = xp.sort((run << xp.uint64(32)) | order.astype("uint64"), axis=-1)
+    return (word & xp.uint64(0xFFFFFFFF)).astype("int64")
+
+
+def _order(xp: Any, x: Any, descending: bool, first: int) -> Any:
+    """The indices that sort the last axis, stable among equals."""
+    if x.dtype.itemsize <= 4:
+        return _packed(xp, x, descending, first)
     if not descending:
-        order = xp.argsort(x, axis=axis, kind="stable")
-    else:  # stable among equals, so sort the reversed array and reverse the result
-        n = x.shape[axis]
-        order = xp.flip(
-            n - 1 - xp.argsort(xp.flip(x, axis=axis), axis=axis, kind="stable"), axis=axis
-        )
-    return xp.take_along_axis(x, order, axis=axis), order.astype("int64")
+        return _repaired(xp, x)[..., :first]
+    # stable among equals, so sort the reversed array and reverse the result
+    backwards = _repaired(xp, xp.flip(x, axis=-1))
+    return xp.flip(x.shape[-1] - 1 - backwards, axis=-1)[..., :first]
+
+
+@opaque(multiple=True, name="sort_along", samples=_samples)
+def sort_along(xp, x, axis, descending=False, first=None):
+    """Values in ascending (or descending) order along `axis` and the indices that put them there; stable.
+
+    NaNs come last in ascending order. `first`: no more than so many of them are given.
+    """
+    if x.ndim == 0:
+        return x.copy(), xp.zeros((), dtype="int64")
+    line = xp.moveaxis(x, axis, -1)
+    n = line.shape[-1]
+    order = _order(xp, xp.ascontiguousarray(line), descending, n if first is None else first)
+    order = xp.ascontiguousarray(xp.moveaxis(order, -1, axis))
+    return xp.take_along_axis(x, order, axis=axis), order
 
 
 @sort_along.type
-def _(x, axis, descending=False):
+def _(x, axis, descending=False, first=None):
     real((x.dtype,))
-    check_axes((axis,), x.ndim)
-    return x, TensorType(dt.int64, x.shape, x.device)
+    if x.ndim or axis:
+        check_axes((axis,), x.ndim)
+    shape = x.shape
+    if first is not None and x.ndim:
+        if not 0 <= first <= x.shape[axis]:
+            raise ArgumentError(f"cannot take {first} of {x.shape[axis]} elements")
+        shape = (*x.shape[:axis], first, *x.shape[axis + 1 :])
+    return TensorType(x.dtype, shape, x.device), TensorType(dt.int64, shape, x.device)
 
 
 @sort_along.vjp
-def _(ct, out, _x, axis, descending=False):
-    return (put_along(ct[0], out[1], shape=_x.shape, axis=axis) if ct[0] is not None else None,)
+def _(ct, out, _x, axis, descending=False, first=None):
+    if ct[0] is None or not _x.shape:
+        return (ct[0],)
+    return (put_along(ct[0], out[1], shape=_x.shape, axis=axis),)
 
 
 @sort_along.batch
-def _(lift, args, batched, axis, descending=False):
-    return sort_along(args[0], axis=axis + 1, descending=descending)
+def _(lift, args, batched, axis, **how):
+    return sort_along(args[0], axis=axis + 1, **how)

@@ -342,12 +342,7 @@ def topk(
     n = x.shape[a] if x.ndim else 1
     if not 0 <= k <= n:
         raise ArgumentError(describe("topk", str(x.type), f"cannot take {k} of {n} elements"))
-    values, indices = sort(x, a, largest)
-    return (
-        ValuesIndices(sh.cut(values, a, 0, k), sh.cut(indices, a, 0, k))
-        if x.ndim
-        else ValuesIndices(values, indices)
-    )
+    return ValuesIndices(*sort_along(x, axis=a, descending=bool(largest), first=k))
 
 
 @method
