@@ -36,7 +36,7 @@ class Executable:
     nothing can fail any more; these inputs have to be row-major. The bodies of loops and branches are
     executables, too; where their `native` lists all their steps they are written into the native
     program around them. `kernel_of` gives the kernels of regions that are compiled already (and None
-    for the others).
+    for the others). `like` is an executable of the same graph at other sizes, whose decisions are taken over.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Executable:
         borrowed: frozenset[int] = frozenset(),
         stores: tuple[tuple[int, int], ...] = (),
         kernel_of: Callable[[Node], Any] | None = None,
+        like: Executable | None = None,
     ) -> None:
         self.graph = graph
         self.backend = backend

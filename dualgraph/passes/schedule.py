@@ -8,7 +8,7 @@ from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
 from ..static.constants import is_constant
 from ..static.graph import Graph
-from .layout import Layout, row_major, view_layout
+from .layout import Layout, fills, row_major, view_layout
 
 INPUT, CONSTANT, OUTPUT, TEMPORARY = "input", "constant", "output", "temporary"
 
@@ -164,3 +164,32 @@ def merge(plan: Schedule, step: int, result: int, source: Var) -> Schedule:
         pair = (result, node.inputs.index(source))
         steps[step] = steps[step]._replace(overwrites=(*steps[step].overwrites, pair))
     return Schedule(plan.graph, tuple(steps), tuple(buffers), places)
+
+
+def resized(plan: Schedule, like: Schedule) -> Schedule | None:
+    """Given: a schedule with a buffer for each value, and the final one of the same graph at other sizes.
+
+    Result: the first with values in each other's buffers as in the second; None where sizes do not allow that.
+    """
+    pairs = list(zip(plan.steps, like.steps, strict=True))
+    if any(a.view is not b.view for a, b in pairs):
+        return None
+    types = {b.id: b.type for b in plan.buffers}
+    steps = tuple(a._replace(overwrites=b.overwrites) for a, b in pairs)
+    for a, b in pairs:
+        for v, w in zip(a.node.outputs, b.node.outputs, strict=True):
+            home = types[like.places[w].buffer]
+            if not a.view and types[plan.places[v].buffer].nbytes != home.nbytes:
+                return None
+        for _, operand in b.overwrites:
+            v = a.node.inputs[operand]
+            if not isinstance(v, Var) or not fills(v.type, plan.places[v].layout):
+                return None
+    homes = dict(zip(_vars(plan), (like.places[w].buffer for w in _vars(like)), strict=True))
+    places = {v: p._replace(buffer=homes[v]) for v, p in plan.places.items()}
+    buffers = tuple(b._replace(type=types[b.id]) for b in like.buffers)
+    return Schedule(plan.graph, steps, buffers, places)
+
+
+def _vars(plan: Schedule) -> list[Var]:
+    return [*plan.graph.inputs, *(v for s in plan.steps for v in s.node.outputs)]
