@@ -50,6 +50,7 @@ class Template(Program):
         self._past_calls = 0  # of those that were forgotten
         self.kernels: dict[int, Any] = {}  # by identity of the body
         self.literals: list[Literal] = []
+        self.model: Executable | None = None  # at the first sizes
         self._guards_of_code: Callable[..., tuple[bool, ...]] | None = None
         self._guards_of_capture: Callable[..., tuple[bool, ...]] | None = None
         self._lock = threading.RLock()
@@ -68,25 +69,25 @@ class Template(Program):
 
     def _prepare(self) -> None:
         hooks = hooks_for(self._device, self._use)
-        with guarded(proving=True) as found:
+        with guarded(proving=True, known=self.guards) as found:
             graph, self.literals = hoisted(self.captured)
             graph, self._passes = optimise(graph, hooks, self._fast_math)
             self._optimised = renumber(graph)
             for node in _nodes(self._optimised):
-                if is_region(node) and is_symbolic_graph(node.params["body"]):
+                if is_region(node):
                     kernel = native_kernel(node)
                     if kernel is not None:
                         self.kernels[id(node.params["body"])] = kernel
         conditions = dict.fromkeys(found)
         for kernel in self.kernels.values():
-            conditions.update(dict.fromkeys(kernel.kernel.guards))
+            conditions.update(dict.fromkeys(_guards(kernel)))
         self._guards_of_code = evaluator(self.atoms, list(conditions))
         self._guards_of_capture = evaluator(self.atoms, list(self.guards))
         self.conditions = tuple(dict.fromkeys((*self.guards, *conditions)))
         self.filler = Filler(self.atoms)
         self.filler.note_graph(self._optimised, self.kernels)
         for kernel in self.kernels.values():
-            self.filler.note(kernel.symbolic)
+            self.filler.note(_numbers(kernel))
         self.filler.note([v.value for v in self.literals])
         self.filler.note([s.type for s in self.trace.slots])
         self.filler.note(list(self._out_types))
@@ -195,11 +196,13 @@ def _nodes(graph: Graph) -> Iterator[Node]:
                 yield from _nodes(body)
 
 
-def is_symbolic_graph(graph: Graph) -> bool:
-    """Whether some type or parameter in a graph is symbolic."""
-    return any(is_symbolic(v.type.shape) for v in graph.all_vars()) or any(
-        is_symbolic(n.params) for n in graph.nodes
-    )
+def _guards(kernel: Any) -> tuple[str, ...]:
+    return kernel.kernel.guards if hasattr(kernel, "resized") else ()
+
+
+def _numbers(kernel: Any) -> tuple[Any, ...]:
+    """The numbers of a kernel that other sizes change."""
+    return kernel.symbolic if hasattr(kernel, "resized") else ()
 
 
 class Sized(Program):
@@ -260,22 +263,33 @@ class Sized(Program):
             there = t.filler.at(self.values)
             graph = there.graph(t._optimised, t.kernels)
             self._fill(there)
-            executable = Executable(
-                graph,
-                backend_for(self._device),
-                self._borrowed,
-                self._direct_stores(),
-                lambda node: self._kernel(node, there),
-            )
-            self._take(executable)
+            self._take(self._executable_of(graph, there, t.model))
+            if t.model is None:
+                t.model = self._executable
         except Exception as problem:
             self.failure = problem
+
+    def _executable_of(self, graph: Graph, there: Filled, like: Executable | None) -> Executable:
+        try:
+            found = Executable(
+                graph, backend_for(self._device), self._borrowed, self._direct_stores(),
+                lambda node: self._kernel(node, there), like,
+            )  # fmt: skip
+            found.warm()
+            return found
+        except Exception:
+            if like is None:
+                raise
+            return self._executable_of(graph, there, None)
 
     def _kernel(self, node: Node, there: Filled) -> Any:
         if not is_region(node):
             return None
         kernel = self.template.kernels.get(id(node.params["body"]))
-        return native_kernel(node) if kernel is None else kernel.resized(there(kernel.symbolic))
+        if kernel is None:
+            return native_kernel(node)
+        numbers = _numbers(kernel)
+        return kernel.resized(there(numbers)) if is_symbolic(numbers) else kernel
 
     def _fill(self, there: Filled) -> None:
         t = self.template

@@ -13,7 +13,7 @@ from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
 from ..passes.inplace import donate, inplace, same_index
 from ..passes.memory import MemoryPlan, aligned, plan_memory
-from ..passes.schedule import OUTPUT, TEMPORARY, Schedule, Step, schedule
+from ..passes.schedule import OUTPUT, TEMPORARY, Schedule, Step, resized, schedule
 from ..static.constants import is_constant
 from ..static.control import is_control
 from ..static.graph import Graph
@@ -50,12 +50,17 @@ class Executable:
     ) -> None:
         self.graph = graph
         self.backend = backend
+        self.plan: Schedule
         self.borrowed = borrowed
         plan = schedule(graph, borrowed)
         self.donated: tuple[tuple[int, int], ...] = ()
-        if backend.xp is np:
-            plan, self.donated = donate(plan, _safe_stores(graph, stores), _may_overwrite)
-        self.plan: Schedule = inplace(plan, _may_overwrite)
+        again = None if like is None else resized(plan, like.plan)
+        if like is not None and again is not None:
+            self.plan, self.donated = again, like.donated
+        else:
+            if backend.xp is np:
+                plan, self.donated = donate(plan, _safe_stores(graph, stores), _may_overwrite)
+            self.plan = inplace(plan, _may_overwrite)
         self.memory: MemoryPlan = plan_memory(self.plan)
         if native.available() and kernel_of is None:
             native.begin(s.node.params["body"] for s in self.plan.steps if is_region(s.node))
@@ -67,13 +72,20 @@ class Executable:
         }  # fmt: skip
         inside = sum(_body_bytes(self.plan.steps[i].node, p) for i, p in self.bodies.items())
         self.memory = self.memory._replace(bodies_bytes=inside)
-        self.native = native.native_steps(self) if _is_native(backend) else frozenset()
+        if like is not None and again is not None and all(t.size for t in graph.all_types()):
+            self.native = like.native
+        else:
+            self.native = native.native_steps(self) if _is_native(backend) else frozenset()
         self._direct: Direct | None = None
         self._lock = threading.Lock()
         self._size = 1 + max((v.id for v in graph.all_vars()), default=-1)
         self._free: list[
             _Instance
         ] = []  # popped and pushed whole, which the interpreter makes atomic
+
+    def warm(self) -> None:
+        """Makes ready all that the first run would."""
+        self._free.append(_Instance(self))
 
     def run(self, inputs: list[Any], commit: Callable[[list[Any]], Any]) -> Any:
         """Runs the program on arrays and hands its outputs to `commit`, whose result is given back."""

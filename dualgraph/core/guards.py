@@ -10,24 +10,29 @@ from contextlib import contextmanager
 class Mode(threading.local):
     guards: dict[str, None] | None = None  # conditions taken down, as Python source; None: none are
     proving = False  # equal only where that holds for all sizes
+    known: frozenset[str] = frozenset()  # conditions that hold anyway
 
 
 mode = Mode()
 
 
 @contextmanager
-def guarded(proving: bool = False) -> Iterator[dict[str, None]]:
+def guarded(
+    proving: bool = False, known: Iterable[str] | None = None
+) -> Iterator[dict[str, None]]:
     """Takes down the guards of what is decided inside; they are the keys of what it gives.
 
     With `proving`, sizes count as equal only where they always are: that takes no guards, and suits code
     for which "not equal" is the careful answer. And sizes count as positive: where one is 0, nothing runs.
+    `known` are conditions that hold anyway (None: those that do around it); what relies on one says so.
     """
-    before = mode.guards, mode.proving
+    before = mode.guards, mode.proving, mode.known
     mode.guards, mode.proving = {}, proving
+    mode.known = mode.known if known is None else frozenset(known)
     try:
         yield mode.guards
     finally:
-        mode.guards, mode.proving = before
+        mode.guards, mode.proving, mode.known = before
 
 
 @contextmanager

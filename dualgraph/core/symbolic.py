@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from .guards import mode
+from .guards import mode, note
 from .polynomial import SYMBOL, TESTS, Poly, added, decided, multiplied, quotient, written
 
 _atoms: dict[str, str] = {}  # of each name of a symbol
@@ -108,6 +108,10 @@ def _compare(op: str) -> Callable[[Any, Any], Any]:
         if known is not None:
             return known
         if mode.proving and op in ("==", "!="):
+            for text in (written(p), written(added({}, p, -1))) if mode.known else ():
+                if f"{text} == 0" in mode.known:
+                    note(f"{text} == 0")
+                    return op == "=="
             return op == "!="
         return _noted(found, written(p), op, "0")
 
