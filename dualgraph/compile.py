@@ -180,6 +180,7 @@ class Compiled:
         if not waiting and tried < MAX_TRIES:
             sized = self._sizes.ready_for(key, leaves, entry.programs)
             if sized is not None:
+                sized.meter = entry.meter
                 entry.programs.append(sized)
                 return self._run(entry, key, args, kwargs, leaves)
         if waiting or tried == MAX_TRIES or not self._begin(entry):

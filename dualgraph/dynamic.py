@@ -43,6 +43,7 @@ class Template(Program):
     def __init__(self, *description: Any, symbols: tuple[SymInt, ...]) -> None:
         super().__init__(*description)
         self._description = description
+        self.fresh = Program(*description)  # what programs at some sizes start from
         self.symbols = symbols
         self.atoms = tuple(map(atom_of, symbols))
         self.confirmed = False  # whether a capture at other sizes gave the same
@@ -139,7 +140,7 @@ class Template(Program):
         there = filler.at(plain(self.symbols))
         name, trace, results, *rest = self._description
         out = Program(name, there.trace(trace), tuple(_result_at(r, there) for r in results), *rest)
-        out.given, out.budget = self.given, self.budget
+        out.given, out.budget, out.marks = self.given, self.budget, self.marks
         return out
 
     # --- what users ask ---
@@ -215,13 +216,18 @@ class Sized(Program):
     def of(cls, template: Template, values: tuple[int, ...]) -> Sized:
         """The program of a template at the sizes that its symbols stand for."""
         out = cls.__new__(cls)
-        kept = {k: v for k, v in vars(template).items() if k in _SHARED}
-        out.__dict__.update(kept)
+        out.__dict__.update(
+            {
+                k: v
+                for k, v in vars(template.fresh).items()
+                if k not in ("ready", "failure", "captured")
+            }
+        )
         out.template, out.values = template, values
-        out._calls, out.tally = 0, np.zeros(1, dtype=np.int64)
-        out.mismatch, out.failure = "", None
-        out._executable = out._bare = out._op = None
-        out._captured = out.taps = None
+        out.changed, out.given, out.budget = template.changed, template.given, template.budget
+        out.marks, out.guards, out.read_at = template.marks, template.guards, template.read_at
+        out.tally = np.zeros(1, dtype=np.int64)
+        out.failure = out._captured = None
         return out
 
     @property
@@ -303,13 +309,6 @@ class Sized(Program):
         self.template._past_calls += self.calls
         self._calls = self.tally[0] = 0
         self._executable = self._captured = None
-
-
-_SHARED = frozenset(
-    """name trace results tree footprint given _arguments _contents _same _unhooked _fast_math _device _use budget
-    _direct _tracked _single _owners _entry _stored _row_major _overlaps _checked _borrowed _last _passes guards
-    read_at _out_types path _inputs _taken marks changed meter""".split()
-)  # fmt: skip
 
 
 def _result_at(r: Result, there: Filled) -> Result:

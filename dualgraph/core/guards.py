@@ -17,9 +17,7 @@ mode = Mode()
 
 
 @contextmanager
-def guarded(
-    proving: bool = False, known: Iterable[str] | None = None
-) -> Iterator[dict[str, None]]:
+def guarded(proving: bool = False, known: Iterable[str] | None = None) -> Iterator[dict[str, None]]:
     """Takes down the guards of what is decided inside; they are the keys of what it gives.
 
     With `proving`, sizes count as equal only where they always are: that takes no guards, and suits code

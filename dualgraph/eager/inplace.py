@@ -41,8 +41,10 @@ def check_writable(op: str, t: Tensor) -> None:
                 )
             )
     data = t._data
-    overlaps = data.size and 0 in data.strides and any(
-        s == 0 and d > 1 for s, d in zip(data.strides, data.shape, strict=True)
+    overlaps = (
+        data.size
+        and 0 in data.strides
+        and any(s == 0 and d > 1 for s, d in zip(data.strides, data.shape, strict=True))
     )
     if overlaps or not getattr(data.flags, "writeable", True):
         raise AutogradError(
