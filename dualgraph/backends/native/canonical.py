@@ -28,6 +28,7 @@ from .loop_ir import (
     Statement,
     Store,
     Tile,
+    Tree,
     walk,
 )
 
@@ -112,6 +113,10 @@ class _Numbers:
                 replace(f, value=self.value(f.value), dest=self.value(f.dest)) for f in s.folds
             )
             changes["folds"] = tuple(folds)
+            if s.block is not None:
+                changes["block"] = self.axis(s.block)
+        if isinstance(s, Tree):
+            changes["buffer"] = self.buffer(s.buffer)
         if isinstance(s, Load | Store | Tile):
             changes |= {"buffer": self.buffer(s.buffer), "index": self.index(s.index)}
         if isinstance(s, Store):

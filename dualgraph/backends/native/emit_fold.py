@@ -14,7 +14,7 @@ from ...core.dtypes import DType
 from ...core.scalar import FLOATS, int_range
 from . import ir
 from .llvm_parts import I32, LANES, Turn, extent_of
-from .loop_ir import Fold, Reduce, Unsupported
+from .loop_ir import Affine, Fold, Reduce, Tree, Unsupported
 from .scalar_llvm import Lanes, LLVMScalar, element_type
 
 if TYPE_CHECKING:
@@ -114,6 +114,9 @@ class Folding:
             return
         total = self.total()
         block = self.block_along if self.r.vector else self.block_across
+        if self.r.block is not None:
+            self.one_block(e.counters[self.r.block], total)
+            return
         if self.n is not None and self.n <= BLOCK:
             results = block(e.i64(0), total)
         else:
@@ -132,6 +135,21 @@ class Folding:
             if self.r.most:
                 x = self.unless_empty(fold, total, x)
             e.values[fold.dest] = e.s.wrap(e.splat(x.ir), x.dtype) if self.r.vector else x
+
+    def one_block(self, number: ir.Value, total: ir.Value) -> None:
+        """Binds the results of one block."""
+        e, b = self.e, self.b
+        start = b.mul(number, e.i64(BLOCK))
+        end = b.add(start, e.i64(BLOCK))
+        stop = b.select(b.icmp_signed("<", end, total), end, total)
+        for fold, x in zip(self.r.folds, self.block_along(start, stop), strict=True):
+            e.values[fold.dest] = e.s.wrap(e.splat(x.ir), x.dtype)
+
+    def join(self, s: Tree) -> None:
+        """Binds the fold of the results of all blocks."""
+        e, (fold,) = self.e, self.r.folds
+        x = self.tree(e.pointers[s.buffer, Affine()], e.i64(s.count), fold)
+        e.values[fold.dest] = e.s.wrap(e.splat(self.finish(fold, x).ir), x.dtype)
 
     def total(self) -> ir.Value:
         """How many places there are."""

@@ -76,6 +76,7 @@ class MemoryWriter(Writer):
         self.kernel = kernel
         self.values: dict[int, Lanes] = {}
         self.pointers: dict[Access, ir.Value] = {}
+        self.counters: dict[int, ir.Value] = {}
         self.vector_axis: int | None = None
         self.digits: Digits | None = None
         self.mask: ir.Value | None = None
@@ -118,6 +119,7 @@ class MemoryWriter(Writer):
 
     def bind(self, axis: Axis, i: ir.Value, body: Iterable[Statement]) -> None:
         """Sets a counter: every access in `body` that runs along it moves its pointer."""
+        self.counters[axis.id] = i
         for at in accesses(body):
             c = at[1].coefficient(axis.id)
             if c != 0:

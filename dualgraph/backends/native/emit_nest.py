@@ -13,6 +13,7 @@ from .loop_ir import (
     Apply,
     Axis,
     Constant,
+    Fold,
     Kernel,
     Load,
     Loop,
@@ -22,6 +23,7 @@ from .loop_ir import (
     Statement,
     Store,
     Tile,
+    Tree,
     Unsupported,
     walk,
 )
@@ -72,6 +74,8 @@ class NestEmitter(MemoryWriter):
                 self.store(s)
             elif isinstance(s, Tile):
                 self.tile(s)
+            elif isinstance(s, Tree):
+                Folding(self, Reduce((), (), (Fold(s.dest, s.dtype, s.monoid, 0),))).join(s)
             elif isinstance(s, Reduce):
                 Folding(self, s).emit()
             else:

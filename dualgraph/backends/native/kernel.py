@@ -20,7 +20,7 @@ from .addresses import DIRECT, HEADER, address_of
 from .emit_llvm import SCRATCH, Code, NestCode
 from .jit import Machine, jit
 from .llvm_parts import arguments
-from .loop_ir import Kernel, Load, Loop, Nest, Reduce, Size, Store, Tile, Unsupported, walk
+from .loop_ir import Kernel, Load, Loop, Nest, Reduce, Size, Store, Tile, Tree, Unsupported, walk
 from .lower import Strides, lower
 from .team.room import Room
 from .team.spots import SCRATCH_WORD, Ref, Spot
@@ -89,8 +89,8 @@ class NestCall:
     def __init__(self, nest: Nest, code: NestCode, more: tuple[int, ...], address: int) -> None:
         loop = nest.parallel
         self.call, self.address = NEST(address), address
-        self.reads = {s.buffer for s in walk(nest.body) if isinstance(s, Load | Tile)}
-        self.writes = {s.buffer for s in walk(nest.body) if isinstance(s, Store)}
+        self.reads = {s.buffer for s in walk(nest.body) if isinstance(s, Load | Tile | Tree)}
+        self.writes = {s.buffer for s in walk(nest.body) if isinstance(s, Store | Tree)}
         self.order = code.order + more  # of the kernel's arguments; one past the last: scratch
         self.extent = extent(loop) or 0
         self.grain = GRAIN if loop.vector and loop.axes else 1
@@ -138,6 +138,7 @@ class NativeKernel:
             for nest, own, need in zip(kernel.nests, code.nests, needs, strict=True)
         )
         self.overwritable = code.overwritable
+        self.shared = [(b.size, b.dtype.numpy) for b in kernel.buffers if b.role == "shared"]
         self._set_sizes(plain(self.symbolic))
 
     def _set_sizes(self, values: Sequence[int]) -> None:
@@ -186,6 +187,7 @@ class NativeKernel:
         """Runs on arrays that lie as the kernel was compiled for, outputs C-contiguous."""
         arrays = [a if type(a) is np.ndarray else np.asarray(a) for a in in_arrays]
         arrays += out_arrays
+        arrays += [np.empty(*how) for how in self.shared]
         if DIRECT and not (self.large and pool.size > 1):
             memory = np.empty(self.scratch, dtype=np.uint8) if self.scratch else None
             scratch = None if memory is None else address_of(memory)
@@ -200,6 +202,7 @@ class NativeKernel:
     def write(self, room: Room, operands: Sequence[Spot], results: Sequence[Spot]) -> None:
         """The kernel in a native program."""
         spots = [room.dense(x) for x in operands] + list(results)
+        spots += [room.take((size,), dtype) for size, dtype in self.shared]
         for nest in self.nests:
             words = [spots[i].at if i < len(spots) else Ref(SCRATCH_WORD) for i in nest.order]
             address = nest.address
@@ -235,12 +238,13 @@ class NativeKernel:
 class BoundKernel:
     """A kernel with its arguments: calling it runs it. It may be called by one thread at a time."""
 
-    __slots__ = ("_address", "_call", "block", "kernel", "pointers")
+    __slots__ = ("_address", "_call", "block", "kernel", "pointers", "shared")
 
     def __init__(self, kernel: NativeKernel, pointers: tuple[int, ...]) -> None:
         self.kernel = kernel
-        self.pointers = pointers
-        self.block = kernel.pointers(pointers)
+        self.shared = [np.empty(*how) for how in kernel.shared]
+        self.pointers = pointers + tuple(map(address_of, self.shared))
+        self.block = kernel.pointers(self.pointers)
         self._call = kernel.call
         self._address = ctypes.addressof(self.block)
 

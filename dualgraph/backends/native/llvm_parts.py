@@ -7,7 +7,7 @@ from math import prod
 
 from ...core.dtypes import DType, bool_
 from . import ir
-from .loop_ir import Affine, Axis, Kernel, Load, Size, Statement, Store, Tile, walk
+from .loop_ir import Affine, Axis, Kernel, Load, Size, Statement, Store, Tile, Tree, walk
 from .scalar_llvm import element_type
 
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
@@ -32,6 +32,8 @@ def accesses(statements: Iterable[Statement]) -> list[Access]:
     for s in walk(statements):
         if isinstance(s, Load | Store | Tile):
             found[s.buffer, s.index] = None
+        if isinstance(s, Tree):
+            found[s.buffer, Affine()] = None
         if isinstance(s, Tile):
             found[s.dest, Affine()] = None
     return list(found)

@@ -96,10 +96,11 @@ class Affine:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A flat array argument. A scratch buffer holds `size` elements for one turn of the parallel loop."""
+    """A flat array argument. A scratch buffer holds `size` elements for one turn of the parallel loop, a shared
+    one for the time that the kernel runs."""
 
     dtype: DType
-    role: str  # "in", "out" or "scratch"
+    role: str  # "in", "out", "shared" or "scratch"
     size: int = 0
 
 
@@ -193,6 +194,7 @@ class Reduce:
     """Runs `body` over the row-major product of `axes` and folds values away.
 
     ``vector``: the folded places lie along the vector lanes; else each lane is an output of its own.
+    ``block``: an axis; only the block of that number is folded (of 512 places).
     ``most``: an upper bound of the places, where they are known only at the call (0: none).
     """
 
@@ -201,6 +203,7 @@ class Reduce:
     folds: tuple[Fold, ...]
     vector: bool = True
     most: int = 0
+    block: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +220,21 @@ class Loop:
     vector: bool = False
 
 
-Statement = Load | Constant | Apply | Store | Tile | Reduce | Loop
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Folds the results of blocks, the first `count` elements of a shared buffer, which it overwrites."""
+
+    dest: int
+    dtype: DType
+    monoid: str
+    buffer: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"v{self.dest} = {self.monoid} tree b{self.buffer}[:{self.count}]"
+
+
+Statement = Load | Constant | Apply | Store | Tile | Tree | Reduce | Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +265,7 @@ class Kernel:
 
     def __str__(self) -> str:
         args = ", ".join(
-            f"b{i}: {b.dtype.short} {b.role}" + (f" {b.size}" if b.role == "scratch" else "")
+            f"b{i}: {b.dtype.short} {b.role}" + (f" {b.size}" if b.size else "")
             for i, b in enumerate(self.buffers)
         )
         lines = [f"kernel({args})"]
@@ -303,6 +320,8 @@ def _text(statements: Iterable[Statement], depth: int) -> list[str]:
         if isinstance(s, Loop | Reduce):
             word = "fold" if isinstance(s, Reduce) else "parallel" if s.parallel else "for"
             head = ", ".join(map(str, s.axes)) + (", vector" if s.vector else "")
+            if isinstance(s, Reduce) and s.block is not None:
+                head += f", block i{s.block}"
             lines += [f"{pad}{word} {head} {{", *_text(s.body, depth + 1)]
             lines += [f"{pad}  {f}" for f in s.folds] if isinstance(s, Reduce) else []
             lines.append(f"{pad}}}")

@@ -50,11 +50,13 @@ def lower(body: Graph, in_strides: Strides | None = None, weigh: Weigh = lambda 
     ]
     buffers = [Buffer(v.type.dtype, "in") for v in body.inputs]
     buffers += [Buffer(v.type.dtype, "out") for v in whole.outputs]
-    nests = tuple(_nest(group, axes, buffers, weigh) for group in grouped(outs))
+    # single rows first: the buffers that they share stand before scratch memory
+    groups = sorted(grouped(outs), key=lambda group: bool(group[0].outer))
+    nests = tuple(nest for group in groups for nest in _nests(group, axes, buffers, weigh))
     return Kernel(tuple(buffers), nests)
 
 
-def _nest(group: list[Output], axes: AxisMap, buffers: list[Buffer], weigh: Weigh) -> Nest:
+def _nests(group: list[Output], axes: AxisMap, buffers: list[Buffer], weigh: Weigh) -> list[Nest]:
     longest = max(group, key=lambda o: len(o.order))
     outer = tuple(a for a in longest.order if a in group[0].outer)
-    return NestSchedule(group, outer, axes, buffers, weigh).nest()
+    return NestSchedule(group, outer, axes, buffers, weigh).nests()

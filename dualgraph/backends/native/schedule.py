@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 
+from ...core.dtypes import DType
 from ...core.guards import require
 from ...core.symbolic import hint, is_symbolic, source
 from .axes import AxisMap
@@ -27,6 +28,7 @@ from .loop_ir import (
     Statement,
     Store,
     Tile,
+    Tree,
     Unsupported,
 )
 from .outputs import Output, closure
@@ -34,6 +36,8 @@ from .outputs import Output, closure
 Weigh = Callable[[Expr], int]
 INT32 = 2**31  # counters of lanes that run across the ends of rows are 32 bits wide
 SHORT = 12  # elements; vectors run across the ends of rows shorter than that
+LONG = 1 << 17  # elements of a single row from which threads share it
+BLOCK = 512  # of the canonical order
 KEEP_COST = 12  # instructions from which a value is rather kept than computed again
 KEEP_BYTES = 2**18  # of a row of kept values
 MOST = 2**15  # places that folds over symbolic axes have room for, at least
@@ -81,14 +85,20 @@ class NestSchedule:
     def kept(self, over: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(a for a in over if a not in self.gone)
 
-    def nest(self) -> Nest:
-        body = self.with_passes() if self.folds or self.inner_stores else self.plain()
-        return Nest(body, sum(map(self.work, body)))
+    def nests(self) -> list[Nest]:
+        if not self.folds and not self.inner_stores:
+            bodies = [self.plain()]
+        else:
+            bodies = self.by_blocks() if self.is_long() else [self.with_passes()]
+        return [Nest(body, sum(map(self.work, body))) for body in bodies]
 
     def work(self, s: Statement) -> int:
         """Instructions that a statement takes in all turns of its loops, for one lane a vector."""
         if isinstance(s, Loop | Reduce):
-            return prod(a.extent for a in s.axes) * (sum(map(self.work, s.body)) + 1)  # type: ignore[misc]
+            turns = prod(a.extent for a in s.axes)  # type: ignore[misc]
+            if isinstance(s, Reduce) and s.block is not None:
+                turns = BLOCK
+            return turns * (sum(map(self.work, s.body)) + 1)
         return self.weights[s.dest] if isinstance(s, Apply) else 1
 
     def plain(self) -> tuple[Statement, ...]:
@@ -155,18 +165,7 @@ class NestSchedule:
     def with_passes(self) -> tuple[Statement, ...]:
         """Reductions level by level, what stands between them, then the stores."""
         across = self.vectors_across()
-        rowwise = [e for e in self.exprs if e.axes <= self.level]
-        passes: list[Pass] = []
-        for depth in range(max(e.depth for e in self.exprs) + 1):
-            by_axes: dict[tuple[int, ...], list[Expr]] = {}
-            for e in rowwise:
-                if e.form == "reduce" and e.depth == depth:
-                    by_axes.setdefault(e.data[1], []).append(e)
-            passes += [
-                Pass(self.kept(over), [e.args[0] for e in folds], folds)
-                for over, folds in by_axes.items()
-            ]
-            passes += [Pass((), [e]) for e in rowwise if e.form != "reduce" and e.depth == depth]
+        passes = self.row_passes()
         stored = self.store_passes(passes)
         saved = {} if across else self.saved([p for p in (*passes, *stored) if p.over])
         body: list[Statement] = []
@@ -185,6 +184,78 @@ class NestSchedule:
             return (self.loop(self.outer, tuple(body), parallel=True, vector=True),)
         columns = self.loop(self.outer[-1:], tuple(body), vector=True)
         return (self.loop(self.outer[:-1], (columns,), parallel=True),)
+
+    def row_passes(self) -> list[Pass]:
+        """Folds level by level, and what stands between them."""
+        rowwise = [e for e in self.exprs if e.axes <= self.level]
+        passes: list[Pass] = []
+        for depth in range(max(e.depth for e in self.exprs) + 1):
+            by_axes: dict[tuple[int, ...], list[Expr]] = {}
+            for e in rowwise:
+                if e.form == "reduce" and e.depth == depth:
+                    by_axes.setdefault(e.data[1], []).append(e)
+            passes += [
+                Pass(self.kept(over), [e.args[0] for e in folds], folds)
+                for over, folds in by_axes.items()
+            ]
+            passes += [Pass((), [e]) for e in rowwise if e.form != "reduce" and e.depth == depth]
+        return passes
+
+    def is_long(self) -> bool:
+        """Whether there is one row alone, so long that threads share its blocks."""
+        if self.outer or any(b.role == "scratch" for b in self.buffers):
+            return False
+        rows = [[self.extents[a] for a in p.over] for p in self.row_passes() if p.folds]
+        if any(is_symbolic(n) for row in rows for n in row):
+            return False
+        return max(map(prod, rows), default=0) >= LONG
+
+    def by_blocks(self) -> list[tuple[Statement, ...]]:
+        """Nests for one row: its folds block by block, each with one that joins the blocks; then the stores."""
+        passes = self.row_passes()
+        stored = self.store_passes(passes)
+        before: list[Statement] = []  # what a nest finds or computes for itself
+        bodies: list[tuple[Statement, ...]] = []
+        for p in passes:
+            if not p.folds:
+                before += [self.statement(e) for e in p.roots]
+                continue
+            count = -(-prod(self.extents[a] for a in p.over) // BLOCK)
+            axis = self.fresh(count)
+            shared = [self.share(f.dtype, count) for f in p.folds]
+            blocks = replace(self.reduce(p, {}, True), block=axis)
+            kept = [
+                Store(k, Affine(0, ((axis, 1),)), f.id)
+                for k, f in zip(shared, p.folds, strict=True)
+            ]
+            bodies.append((*before, self.loop((axis,), (blocks, *kept), parallel=True)))
+            trees = [
+                Tree(f.id, f.dtype, f.data[0], k, count)
+                for k, f in zip(shared, p.folds, strict=True)
+            ]
+            ends = [Store(k, Affine(), f.id) for k, f in zip(shared, p.folds, strict=True)]
+            bodies.append((self.loop((), (*trees, *ends), parallel=True),))
+            before += [
+                Load(f.id, f.dtype, k, Affine()) for k, f in zip(shared, p.folds, strict=True)
+            ]
+        row = [self.store(o) for o in self.group if set(o.order) <= self.level]
+        if row:
+            bodies.append((*before, self.loop((), tuple(row), parallel=True)))
+        for p in stored:
+            each = self.loop(p.over, tuple(self.moving(p, {})), parallel=True, vector=True)
+            bodies.append((*before, each))
+        return bodies
+
+    def fresh(self, extent: int) -> int:
+        """A new axis."""
+        axis = 1 + max(self.extents, default=-1)
+        self.extents[axis] = extent
+        return axis
+
+    def share(self, dtype: DType, size: int) -> int:
+        """A new shared buffer; they stand before all scratch buffers."""
+        self.buffers.append(Buffer(dtype, "shared", size))
+        return len(self.buffers) - 1
 
     def store_passes(self, passes: list[Pass]) -> list[Pass]:
         """What stores along the inner axes: a fold over them that has the value at hand, else a pass of its own."""
