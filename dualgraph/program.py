@@ -13,7 +13,7 @@ from .core.backend import backend_for
 from .core.constant import exact
 from .core.context import grad_mode, state
 from .core.devices import CPU, Device
-from .core.errors import NOWHERE, DualgraphError, Location, MemoryBudgetError
+from .core.errors import NOWHERE, DualgraphError, Location, MemoryBudgetError, user_place
 from .core.interrupts import Unbroken
 from .core.node import TapeNode, Var
 from .core.trees import TreeDef, unflatten
@@ -420,7 +420,7 @@ class Program:
         if self._op is None:
             self._op = CompiledOp(self.name, self.captured, self.trace.results)
         types = self._out_types[: self.trace.results]
-        node = TapeNode(self._op, edges, {}, types)
+        node = TapeNode(self._op, edges, {}, types, user_place())
         node.saved = (tuple(self._keep(i, t) for i, t in enumerate(tensors)), None)
         return node
 
