@@ -317,6 +317,11 @@ def fold_windows(x, extent, steps, dilations):
     return out
 
 @op
+def window_sum(x, sizes, **how):
+    found = windows(x, sizes, **how)
+    return np.add.reduce(found.reshape(*found.shape[: x.ndim], -1), -1)
+
+@op
 def max_pool(x, sizes, **how):
     found = windows(x, sizes, **how)
     found = found.reshape(*found.shape[: x.ndim], math.prod(sizes))

@@ -11,8 +11,7 @@ from ...eager import Tensor, arange, concat, full
 from ...ops import pooling
 from ...ops.composites import mean
 from ...ops.movement import pad, reshape
-from ...ops.reduce import reduce_sum
-from ...ops.windows import windows
+from ...ops.window_sums import window_sum
 from .convolution import each_axis
 
 Ints = tuple[int, ...]
@@ -118,12 +117,6 @@ def max_pool3d(
 # --- means -------------------------------------------------------------------------------------
 
 
-def _window_sums(x: Tensor, sizes: Ints, steps: Ints) -> Tensor:
-    n = len(sizes)
-    seen = windows(x, sizes=sizes, steps=steps, dilations=(1,) * n)
-    return reduce_sum(seen, axes=tuple(range(seen.ndim - n, seen.ndim)), keepdims=False)
-
-
 def _avg_pool(
     n: int, x: Tensor, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
     divisor_override: int | None,
@@ -137,7 +130,7 @@ def _avg_pool(
     margins = each_axis(padding, n, "padding")
     widths = _widths(x, sizes, steps, margins, (1,) * n, ceil_mode)
     padded = pad(x, widths=widths, value=0.0) if any(map(any, widths)) else x
-    sums = _window_sums(padded, sizes, steps)
+    sums = window_sum(padded, sizes=sizes, steps=steps, dilations=(1,) * n)
     if divisor_override is not None:
         return sums / divisor_override
     inner = widths[x.ndim - n :]
@@ -165,7 +158,8 @@ def _counts(
         device=x.device,
     )
     rest = tuple((a - m, b - m) for (a, b), m in zip(widths, lead, strict=True))
-    return _window_sums(pad(ones, widths=rest, value=0.0), sizes, steps)
+    padded = pad(ones, widths=rest, value=0.0)
+    return window_sum(padded, sizes=sizes, steps=steps, dilations=(1,) * len(sizes))
 
 
 def avg_pool1d(

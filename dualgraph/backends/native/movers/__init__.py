@@ -13,6 +13,8 @@ from typing import Any
 CLAIMED = {  # op: the module whose function of the same name is its kernel
     "max_pool": "pooling",
     "pool_put": "pooling",
+    "window_sum": "pooling",
+    "window_spread": "pooling",
     "pool_pick": "pooling",
     "fold_windows": "pooling",
     "take_along": "indexing",

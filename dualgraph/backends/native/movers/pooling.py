@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .kernels import address_of, dense, element_code, in_order, share
-from .pooling_code import fold_code, max_code, pick_code, put_code
+from .pooling_code import fold_code, max_code, pick_code, put_code, spread_code, sum_code
 
 Ints = tuple[int, ...]
 
@@ -106,6 +106,42 @@ def pool_pick(x: Any, at: Any, sizes: Ints, steps: Ints, dilations: Ints, out: A
     call = pick_code(code)
     images = prod(at.shape[: at.ndim - k])
     share(call, fixed, images, at.nbytes + 2 * out.nbytes, spots=((x, at), (out,)), keep=w)
+    return out
+
+
+def window_sum(x: Any, sizes: Ints, steps: Ints, dilations: Ints, out: Any = None) -> Any:
+    """The sum of each window, added in row-major order."""
+    code, k = element_code(x.dtype), len(sizes)
+    if code not in ("f", "d") or x.size == 0 or not _fits(x, out):
+        return None
+    x = in_order(x)
+    w = windows_of(x.shape[x.ndim - k :], sizes, steps, dilations, x.itemsize)
+    shape = (*x.shape[: x.ndim - k], *w.counts)
+    out = np.empty(shape, x.dtype) if out is None else out
+    fixed = address_of(x), address_of(out), w.rows, w.inside, *w.numbers
+    call = sum_code(code, w.step if w.step <= 2 else 0)
+    images, work = prod(shape[: x.ndim - k]), x.nbytes + out.nbytes
+    if images == 1:
+        share(call, (*fixed, 0, 1), w.row_count, work, spots=((x,), (out,)), keep=w)
+    else:
+        share(call, fixed, images, work, after=(0, w.row_count), spots=((x,), (out,)), keep=w)
+    return out
+
+
+def window_spread(
+    x: Any, extent: Ints, sizes: Ints, steps: Ints, dilations: Ints, out: Any = None
+) -> Any:
+    """Each element added to all places of its window."""
+    code, k = element_code(x.dtype), len(sizes)
+    if code not in ("f", "d") or x.size == 0 or not _fits(x, out):
+        return None
+    x = in_order(x)
+    w = windows_of(tuple(extent), sizes, steps, dilations, x.itemsize)
+    lead = x.shape[: x.ndim - k]
+    out = np.empty((*lead, *extent), x.dtype) if out is None else out
+    fixed = address_of(x), address_of(x), address_of(out), w.rows, w.inside, *w.numbers
+    call = spread_code(code)
+    share(call, fixed, prod(lead), 3 * x.nbytes + out.nbytes, spots=((x,), (out,)), keep=w)
     return out
 
 

@@ -44,6 +44,30 @@ def max_code(w: Writer, code: str, step: int) -> None:
                 w.store(wide, w.at(place_at, w.scaled(index, 8)), own)
 
 
+@kernel(pointers=4, numbers=9)
+def sum_code(w: Writer, code: str, step: int) -> None:
+    """``(x, sums, rows, inside, image_bytes, window, columns, step_bytes, row_count, begin, end, row_begin,
+    row_end)``, as `max_code`: elements of a window are added in row-major order."""
+    b = w.b
+    x, sums, rows, inside, image_bytes, window, columns, step_bytes, row_count = w.fn.args[:9]
+    begin, end, row_begin, row_end = w.fn.args[9:]
+    kind = ir.VectorType(TYPES[code], LANES)
+    with w.loop(end, begin) as image:
+        base = w.at(x, b.mul(image.i, image_bytes))
+        with w.loop(row_end, row_begin) as row:
+            start = w.at(base, w.word(rows, row.i))
+            line = b.mul(b.add(b.mul(image.i, row_count), row.i), columns)
+            with w.loop(columns, step=LANES) as turn:
+                here = w.at(start, b.mul(turn.i, step_bytes))
+                load = _stepped(w, kind, step, step_bytes, b.sub(columns, turn.i), SIZE[code])
+                first = [load(w.at(here, w.word(inside, i64(0))))]
+                with w.loop(window, i64(1), carried=first) as k:
+                    value = load(w.at(here, w.word(inside, k.i)))
+                    k.carried = [b.fadd(k.carried[0], value)]
+                own = w.first_lanes(b.sub(columns, turn.i), LANES)
+                w.store(k.carried[0], w.at(sums, w.scaled(b.add(line, turn.i), SIZE[code])), own)
+
+
 def _stepped(
     w: Writer, kind: ir.VectorType, step: int, step_bytes: ir.Value, count: ir.Value, size: int
 ) -> Callable[[ir.Value], ir.Value]:
@@ -145,6 +169,24 @@ def fold_code(w: Writer, code: str) -> None:
             first = b.mul(number, window)
             with w.loop(window) as k:
                 value = _scalar(w, x, b.add(first, k.i), code)
+                _add(w, w.at(start, w.word(inside, k.i)), value, code)
+
+        _each(w, image.i, base, body, backwards=True)
+
+
+@kernel(pointers=5, numbers=7)
+def spread_code(w: Writer, code: str) -> None:
+    """As `put_code`, but each element of ct goes to all places of its window (`at` is not looked at)."""
+    b = w.b
+    ct, _, out, _, inside, image_bytes, window = w.fn.args[:7]
+    begin, end = w.fn.args[10:]
+    with w.loop(end, begin) as image:
+        base = w.at(out, b.mul(image.i, image_bytes))
+        _zero(w, base, image_bytes, code)
+
+        def body(number: ir.Value, start: ir.Value) -> None:
+            value = _scalar(w, ct, number, code)
+            with w.loop(window) as k:
                 _add(w, w.at(start, w.word(inside, k.i)), value, code)
 
         _each(w, image.i, base, body, backwards=True)
