@@ -258,16 +258,13 @@ OPS |= {
     "binary_cross_entropy_terms": lambda x, y:
         (y - 1) * np.maximum(np.log1p(-x), -100) - y * np.maximum(np.log(x), -100),
 }
-
 @op
 def sigmoid(x):
     e = np.exp(-np.abs(x))
     return np.where(x < 0, e, e.dtype.type(1)) / (e + 1)
-
 @op
 def pow_int(x, y):
     return np.where(y < 0, np.where(np.abs(x) == 1, np.power(x, np.abs(y)), 0), np.power(x, np.abs(y)))
-
 @op
 def cast(x, dtype):
     to = numpy_dtype(dtype)
@@ -277,16 +274,13 @@ def cast(x, dtype):
     inside = (x > low - 1.0) & (x < high + 1.0)
     values = np.where(inside, x, 0).astype(to), to.type(high), to.type(low)
     return np.select([inside, x > 0, x < 0], values, to.type(0))
-
 @op
 def arange(start, step, size, dtype, device):
     kind = numpy_dtype(dtype).type
     return kind(start) + np.arange(size, dtype=kind) * kind(step)
-
 @op
 def nonzero_places(x, count):
     return np.stack(np.nonzero(x)) if x.ndim else np.zeros((0, count))
-
 @op
 def sort_along(x, axis, descending=False, first=None):
     turn = (lambda a: np.flip(a, axis)) if descending else np.asarray
