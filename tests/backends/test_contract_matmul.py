@@ -13,7 +13,7 @@ pytest.importorskip("llvmlite")
 
 import dualgraph as dg
 from dualgraph.backends.native import contract
-from dualgraph.backends.native.contract import kernels, product, shape, stages
+from dualgraph.backends.native.contract import kernels, plan, product, shape, stages
 from dualgraph.backends.native.contract.plan import Cut, Plan, Product, Strided
 from dualgraph.backends.native.threads import pool
 from dualgraph.backends.scalar_numpy import ExactArrayScalar
@@ -151,12 +151,14 @@ def test_vector_width_and_packing_do_not_matter(dtype, width, packed):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("whole", [(False, False), (True, False), (False, True), (True, True)])
-def test_how_a_product_is_cut_does_not_matter(dtype, threads, whole, monkeypatch):
+@pytest.mark.parametrize("large", [0, 2**30])
+def test_how_a_product_is_cut_does_not_matter(dtype, threads, whole, large, monkeypatch):
     monkeypatch.setattr(pool, "size", threads)
+    monkeypatch.setattr(plan, "LARGE", large)
     monkeypatch.setattr(stages, "HELPED", 0)
     rng = np.random.default_rng(6)
     size = np.dtype(dtype).itemsize
-    for batch, m, k, n in [(1, 60, 300, 130), (2, 29, 40, 33), (1, 57, 600, 64), (2, 15, 257, 97)]:
+    for batch, m, k, n in [(1, 60, 300, 130), (2, 29, 40, 33), (1, 43, 1050, 64), (2, 15, 257, 97)]:
         x = rng.standard_normal((batch, m, k)).astype(dtype)
         y = rng.standard_normal((1, k, n)).astype(dtype)
         out = np.empty((batch, m, n), dtype)
@@ -166,11 +168,11 @@ def test_how_a_product_is_cut_does_not_matter(dtype, threads, whole, monkeypatch
         sizes = Product(
             dtype, m, n, k, Strided(k * size, size), Strided(size, n * size), n * size, starts
         )
-        whole_plan = Plan(sizes, pack_x=True, pack_y=True)
+        whole_plan, want = Plan(sizes, pack_x=True, pack_y=True), law(x, y)
         for rows, columns in [(1, 1), (2, 1), (3, 2), (100, 100)]:
             cut = Cut(rows * whole_plan.rows, columns * whole_plan.columns, *whole)
             Plan(sizes, pack_x=True, pack_y=True, cut=cut)(x, y, out)
-            assert same_bits(out, law(x, y))
+            assert same_bits(out, want)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -8,7 +8,8 @@ compiled once for all element types. The record is of int64, see FIELDS.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .. import ir
@@ -54,7 +55,10 @@ FIELDS = (
     "narrow",  # columns of a tile at the right edge
     "size",  # bytes of an element
     "depth",  # room for k's in a panel
+    "together",  # k's of the blocks that a tile is added up for at a time
     "stripe",  # k's that are packed at a time
+    "x_block",  # bytes of scratch of x, and of y, for a block of k
+    "y_block",
     "y_at",  # where the scratch of y begins
     "scratch",  # bytes of scratch, of which `whole` makes its own
     "units",
@@ -147,36 +151,46 @@ class Driver:
             column_end = w.least(p["n"], b.add(column, p["part_columns"]))
             with w.loop(column_end, column, p["nc"]) as turn:
                 columns = Span(turn.i, w.least(column_end, b.add(turn.i, p["nc"])))
-                with w.loop(p["k"], step=KC) as ks:
-                    self.block(rows, columns, ks.i)
+                with w.loop(p["k"], step=p["together"]) as ks:
+                    end = w.least(b.add(ks.i, p["together"]), p["k"])
+                    self.blocks(rows, columns, Span(ks.i, end))
         b.ret_void()
 
-    def block(self, rows: Span, columns: Span, k: ir.Value) -> None:
-        """One block of k of one block of columns."""
+    def blocks(self, rows: Span, columns: Span, group: Span) -> None:
+        """Some blocks of k of one block of columns."""
         w, b, p = self.w, self.w.b, self.p
-        ks = Span(k, w.least(b.add(k, i64(KC)), p["k"]))
         # a few k's for all columns at a time, where columns are neighbours in memory
         with (
             w.when(self.packs_here("y")),
+            self.each_block(group) as (ks, nth),
             w.loop(ks.end, ks.begin, p["stripe"], nonempty=True) as turn,
         ):
             few = Span(turn.i, w.least(ks.end, b.add(turn.i, p["stripe"])))
-            self.across(columns, lambda tile: self.pack_y(tile, columns, ks, few))
+            self.across(columns, lambda tile: self.pack_y(tile, columns, ks, few, nth))
         with w.loop(rows.end, rows.begin, p["mc"], nonempty=True) as turn:
             own = Span(turn.i, w.least(rows.end, b.add(turn.i, p["mc"])))
             with (
                 w.when(self.packs_here("x")),
+                self.each_block(group) as (ks, nth),
                 w.loop(own.end, own.begin, p["rows"]) as tile,
             ):
                 part = Span(tile.i, w.least(own.end, b.add(tile.i, p["rows"])))
-                self.pack("x", part, ks, self.packed_x(tile.i, own), p["x_width"])
-            self.across(columns, lambda tile: self.down(own, tile, columns, ks))
-            last = b.icmp_signed("==", ks.end, p["k"])
+                self.pack("x", part, ks, self.packed_x(tile.i, own, nth), p["x_width"])
+            self.across(columns, lambda tile: self.down(own, tile, columns, group))
+            last = b.icmp_signed("==", group.end, p["k"])
             with w.when(b.and_(last, b.icmp_signed("!=", p["finish"], i64(0)))):
                 first = b.add(b.mul(self.batch, p["m"]), own.begin)
                 given = b.inttoptr(p["finish"], PTR)
                 sizes = first, self.length(own), columns.begin, self.length(columns)
                 b.call(self.module.globals["rectangle"], [given, self.pointers, *sizes])
+
+    @contextmanager
+    def each_block(self, group: Span) -> Iterator[tuple[Span, ir.Value]]:
+        """Block by block of k, and which one of the group it is."""
+        w, b = self.w, self.w.b
+        with w.loop(group.end, group.begin, KC, nonempty=True) as turn:
+            nth = b.sdiv(b.sub(turn.i, group.begin), i64(KC))
+            yield Span(turn.i, w.least(b.add(turn.i, i64(KC)), group.end)), nth
 
     def packs_here(self, name: str) -> ir.Value:
         """Whether units pack what they read of an operand."""
@@ -194,23 +208,25 @@ class Driver:
             end = w.least(columns.end, b.add(turn.i, p["narrow"]))
             body(Tile(Span(turn.i, end), p["narrow"], "narrow"))
 
-    def down(self, rows: Span, tile: Tile, columns: Span, ks: Span) -> None:
-        """All tiles of a block of rows in one range of columns."""
+    def down(self, rows: Span, tile: Tile, columns: Span, group: Span) -> None:
+        """All tiles of a block of rows in one range of columns, each for all blocks of k of the group in turn: what
+        is added up stays near."""
         w, b, p = self.w, self.w.b, self.p
-        y, _, y_step = self.operand("y", tile.columns.begin, ks.begin)
-        packed = b.icmp_signed("!=", p["y_pack"], i64(0))
-        whole = b.icmp_signed("!=", p["y_whole"], i64(0))
-        panel = self.packed_whole("y", tile.columns.begin, ks)
-        panel = b.select(whole, panel, self.packed_y(tile, columns))
-        y = b.select(packed, panel, y)
-        y_step = b.select(packed, b.mul(tile.width, p["size"]), y_step)
-        x_packed = b.icmp_signed("!=", p["x_pack"], i64(0))
-        x_whole = b.icmp_signed("!=", p["x_whole"], i64(0))
-        count, wide = self.length(ks), self.length(tile.columns)
-        with w.loop(rows.end, rows.begin, p["rows"], nonempty=True) as turn:
+        y_packed, x_packed = (b.icmp_signed("!=", p[f"{n}_pack"], i64(0)) for n in "yx")
+        y_whole, x_whole = (b.icmp_signed("!=", p[f"{n}_whole"], i64(0)) for n in "yx")
+        wide = self.length(tile.columns)
+        with (
+            w.loop(rows.end, rows.begin, p["rows"], nonempty=True) as turn,
+            self.each_block(group) as (ks, nth),
+        ):
+            y, _, y_step = self.operand("y", tile.columns.begin, ks.begin)
+            panel = self.packed_whole("y", tile.columns.begin, ks)
+            panel = b.select(y_whole, panel, self.packed_y(tile, columns, nth))
+            y = b.select(y_packed, panel, y)
+            y_step = b.select(y_packed, b.mul(tile.width, p["size"]), y_step)
             x, row_step, x_step = self.operand("x", turn.i, ks.begin)
             panel = self.packed_whole("x", turn.i, ks)
-            panel = b.select(x_whole, panel, self.packed_x(turn.i, rows))
+            panel = b.select(x_whole, panel, self.packed_x(turn.i, rows, nth))
             x = b.select(x_packed, panel, x)
             row_step = b.select(x_packed, p["size"], row_step)
             x_step = b.select(x_packed, b.mul(p["x_width"], p["size"]), x_step)
@@ -221,6 +237,7 @@ class Driver:
             )
             full = b.icmp_signed("<=", b.add(turn.i, p["rows"]), rows.end)
             kernel = b.select(full, p[f"{tile.kind}_full"], p[f"{tile.kind}_rest"])
+            count = self.length(ks)
             values = [count, x, row_step, x_step, y, y_step, out, p["out_row"], wide, ks.begin]
             self.call(kernel, micro.ARGUMENTS, values)
 
@@ -238,23 +255,23 @@ class Driver:
             b.add(p[f"{name}_k"], b.mul(k, p[f"{name}_k_entry"])),
         )
 
-    def packed_x(self, row: ir.Value, rows: Span) -> ir.Value:
-        """The panel of the tile of x that begins at a row of a block."""
+    def packed_x(self, row: ir.Value, rows: Span, nth: ir.Value) -> ir.Value:
+        """The panel of the tile of x that begins at a row of a block, for a block of k of the group."""
         b, p = self.w.b, self.p
-        panel = b.sdiv(b.sub(row, rows.begin), p["rows"])
-        return self.w.at(self.scratch, b.mul(b.mul(panel, p["x_width"]), self.column_bytes))
+        panel = b.mul(b.sdiv(b.sub(row, rows.begin), p["rows"]), p["x_width"])
+        return self.w.at(self.scratch, b.mul(nth, p["x_block"]), b.mul(panel, self.column_bytes))
 
-    def packed_y(self, tile: Tile, columns: Span) -> ir.Value:
-        """The panel of a tile's columns of y."""
-        b = self.w.b
-        within = b.sub(tile.columns.begin, columns.begin)
-        return self.w.at(self.scratch, self.p["y_at"], b.mul(within, self.column_bytes))
+    def packed_y(self, tile: Tile, columns: Span, nth: ir.Value) -> ir.Value:
+        """The panel of a tile's columns of y, for a block of k of the group."""
+        b, p = self.w.b, self.p
+        within = b.mul(b.sub(tile.columns.begin, columns.begin), self.column_bytes)
+        return self.w.at(self.scratch, p["y_at"], b.mul(nth, p["y_block"]), within)
 
-    def pack_y(self, tile: Tile, columns: Span, ks: Span, few: Span) -> None:
+    def pack_y(self, tile: Tile, columns: Span, ks: Span, few: Span, nth: ir.Value) -> None:
         """Packs some of the k's of a tile's columns."""
         b, w = self.w.b, self.w
         before = b.mul(b.mul(b.sub(few.begin, ks.begin), tile.width), self.p["size"])
-        panel = w.at(self.packed_y(tile, columns), before)
+        panel = w.at(self.packed_y(tile, columns, nth), before)
         self.pack("y", tile.columns, few, panel, tile.width)
 
     def pack(self, name: str, rows: Span, ks: Span, panel: ir.Value, width: ir.Value) -> None:

@@ -20,6 +20,8 @@ from .stages import Pieces, Recipe, Stage, record
 SPLIT = 4_000_000  # products from which a product is cut into units for several threads
 FEW = 8  # rows so few that a panel of y is used up at once
 BRIEF = 500_000  # products below which the interpreter lock is kept
+LARGE = 2**21  # bytes of a result that the nearer caches do not hold
+GROUP = 4  # blocks of k that a tile of such a result is added up for at a time
 STRIPE = 16  # k's packed at a time where columns are neighbours in memory
 STACK = 2**17  # bytes of scratch that may be on the stack
 CUTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)  # numbers of parts that are tried
@@ -124,7 +126,10 @@ class Plan:
         self.nc = (
             self.columns if m <= FEW and self.pack_y else max(1, NC // self.columns) * self.columns
         )
-        self.mc = MC // self.rows * self.rows
+        # a large result is gone through once for several blocks of k
+        blocks = -(-product.k // KC)
+        self.group = min(blocks, GROUP) if m * n * shape.size > LARGE else 1
+        self.mc = max(1, MC // (1 + (self.group > 1)) // self.rows) * self.rows
         self.depth = min(KC, -(-product.k // shape.lanes) * shape.lanes)
         self.cut = cut or self._cut()
         self.parts = -(-m // self.cut.rows) * -(-n // self.cut.columns)
@@ -141,7 +146,7 @@ class Plan:
         rows, columns = min(self.mc, cut.rows), min(self.nc, cut.columns)
         x_bytes = -(-rows // self.rows) * x_width * column if packs_x else 0
         y_bytes = (columns + self.columns) * column if packs_y else 0
-        self.scratch = x_bytes + y_bytes
+        self.scratch = self.group * (x_bytes + y_bytes)
         side_by_side = isinstance(product.y, Strided) and product.y.row_step == shape.size
         return {
             **self._operand("x", cut.whole_x, product.m, self.rows, x_width),
@@ -163,7 +168,10 @@ class Plan:
             "size": shape.size,
             "depth": self.depth,
             "stripe": STRIPE if side_by_side else KC,
-            "y_at": x_bytes,
+            "together": self.group * KC,
+            "x_block": x_bytes,
+            "y_block": y_bytes,
+            "y_at": self.group * x_bytes,
             "scratch": self.scratch,
             "units": self.batch * self.parts,
             "finish": 0 if self.finish is None else ctypes.addressof(self.finish),
