@@ -29,7 +29,7 @@ from .core.errors import (
     ArgumentError, AutogradError, AxisError, BoundsError, CaptureError, DeviceError, DTypeError,
     DualgraphError, FileFormatError, GraphError, MemoryBudgetError, NanError, ShapeError, StateError, TransformError,
 )
-from .debugging import debug_nans, tap_point, verify
+from .debugging import bisect, debug_nans, tap_point, verify
 from .eager import dispatch as _dispatch
 from .eager.creation import (
     arange, as_tensor, asarray, default_device, empty, empty_like, eye, from_dlpack, from_numpy,
@@ -143,7 +143,7 @@ __all__ = [
     "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
     "argmax", "argmin", "argsort", "ArgumentError", "argwhere", "as_tensor", "asarray", "asin",
     "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d",
-    "autograd", "AutogradError", "AxisError", "baddbmm", "bernoulli", "bfloat16", "bincount",
+    "autograd", "AutogradError", "AxisError", "baddbmm", "bernoulli", "bfloat16", "bincount", "bisect",
     "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or",
     "bitwise_right_shift", "bitwise_xor", "block_diag", "bmm", "bool", "BoundsError",
     "broadcast_arrays", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast", "capture",

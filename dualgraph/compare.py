@@ -14,7 +14,8 @@ from .core.trees import flatten
 from .core.ulp import same_bits, ulp_of
 from .eager.random import default_generator
 from .eager.tensor import Tensor
-from .passes.memory import MemoryPlan, human
+from .passes.memory import MemoryPlan
+from .passes.sizes import human
 from .program import MISMATCH
 from .static.checks import ATOMS
 from .static.footprint import Footprint

@@ -18,7 +18,7 @@ from .core.trees import flatten
 from .core.workers import Job, Workers
 from .eager.tensor import Tensor
 from .keys import call_key, difference, leaves_to_keep
-from .passes.memory import as_bytes
+from .passes.sizes import as_bytes
 from .pay import AGAIN, Meter
 from .program import MISMATCH, Program
 from .sizes import Sizes

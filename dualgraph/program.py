@@ -13,13 +13,14 @@ from .core.backend import backend_for
 from .core.constant import exact
 from .core.context import grad_mode, state
 from .core.devices import CPU, Device
-from .core.errors import NOWHERE, DualgraphError, Location, MemoryBudgetError, user_place
+from .core.errors import NOWHERE, DualgraphError, Location, user_place
 from .core.interrupts import Unbroken
 from .core.node import TapeNode, Var
 from .core.trees import TreeDef, unflatten
 from .core.types import TensorType
+from .dump import dump_program
 from .eager.tensor import Tensor
-from .passes.memory import MemoryPlan, human
+from .passes.memory import MemoryPlan, within_budget
 from .passes.pipeline import PassRecord, optimise
 from .pay import Meter
 from .replay import GONE, RELEASED, CompiledOp
@@ -164,16 +165,13 @@ class Program:
         """Runs the passes and plans the memory."""
         backend = backend_for(self._device)
         hooks = hooks_for(self._device, self._use)
-        graph, records = optimise(graph, hooks, self._fast_math, budget=self.budget)
+        captured = graph
+        graph, records = optimise(captured, hooks, self._fast_math, budget=self.budget)
         if passes is not None:
             passes[:] = records
         executable = Executable(renumber(graph), backend, borrowed, stores)
-        if self.budget is not None and executable.memory.arena_bytes > self.budget:
-            raise MemoryBudgetError(
-                f"{self.name}: the arena needs at least {human(executable.memory.arena_bytes)}, "
-                f"more than the budget of {human(self.budget)}\n  remedy: allow memory="
-                f"'{-(-executable.memory.arena_bytes // 1_000_000)}MB', or use smaller inputs"
-            )
+        dump_program(self.name, captured, records, executable)
+        within_budget(self.name, executable.memory, self.budget)
         return executable
 
     def learn(self, vars: list[Var], stop: int) -> bool:

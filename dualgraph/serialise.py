@@ -21,7 +21,7 @@ from .container import Array, read, write
 from .core.backend import backend_for
 from .core.errors import ArgumentError, FileFormatError, describe
 from .eager import Tensor
-from .passes.memory import as_bytes
+from .passes.sizes import as_bytes
 from .program import Program
 from .static.graph import Graph
 

@@ -10,8 +10,8 @@ from ..core.devices import CPU
 from ..core.errors import GraphError
 from ..core.kinds import ELEMENTWISE
 from ..core.node import Node, Var
-from ..passes.memory import human
 from ..passes.order import peak_bytes
+from ..passes.sizes import human
 from ..static.graph import Graph, verify_types
 from ..static.region import bodies
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..core.node import Node, Var
 from ..static.graph import Graph, Operand, rewrite, substitute
+from .fuel import FUEL
 from .sharing import Sharing
 
 
@@ -22,7 +23,7 @@ def cse(graph: Graph) -> Graph:
     for node in graph.nodes:
         node = rewrite(node, mapping)
         first = None if node.prim.details.get("effect") else seen.setdefault(_key(node), node)
-        if first is None or first is node or not _merge(sharing, node, first):
+        if first is None or first is node or not _may_merge(sharing, node, first):
             nodes.append(node)
         else:
             mapping.update(zip(node.outputs, first.outputs, strict=True))
@@ -34,5 +35,7 @@ def _key(node: Node) -> Any:
     return name, frozenset(inputs) if node.prim.commutative else inputs, params
 
 
-def _merge(sharing: Sharing, node: Node, first: Node) -> bool:
+def _may_merge(sharing: Sharing, node: Node, first: Node) -> bool:
+    if not FUEL.take(f"merge of {node.prim.name} at {node.where} with that at {first.where}"):
+        return False
     return all(sharing.may_replace(a, b) for a, b in zip(node.outputs, first.outputs, strict=True))

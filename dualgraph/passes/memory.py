@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ..core.errors import ArgumentError
+from ..core.errors import MemoryBudgetError
 from .schedule import Buffer, Schedule
+from .sizes import human
+from .timeline import timeline
 
 ALIGNMENT = 64
 GOOD_ENOUGH = 1.02  # times the lower bound: no further way of packing is tried
@@ -19,6 +20,7 @@ class MemoryPlan(NamedTuple):
     ``lower_bound_bytes``: the most bytes live at one step, which no plan can go below;
     ``unplanned_bytes``: the sum of all temporaries, which is what it takes without a plan. ``bodies_bytes``: what
     the bodies of loops and branches have beside it: an arena each, and the carry twice.
+    ``steps``: for each step the op, and the user's line.
     """
 
     arena_bytes: int
@@ -27,6 +29,16 @@ class MemoryPlan(NamedTuple):
     offsets: dict[int, int]
     buffers: tuple[Buffer, ...]
     bodies_bytes: int = 0
+    steps: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def total_bytes(self) -> int:
+        """What a call takes for temporaries, bodies included."""
+        return self.arena_bytes + self.bodies_bytes
+
+    def timeline(self, rows: int = 24) -> str:
+        """How many bytes are live at each step, as bars (at most `rows` of them), and what is live at the peak."""
+        return timeline(self.buffers, self.steps, rows)
 
     def __str__(self) -> str:
         over = self.arena_bytes / self.lower_bound_bytes - 1 if self.lower_bound_bytes else 0.0
@@ -36,40 +48,8 @@ class MemoryPlan(NamedTuple):
             f"({saved:.0%} saved, {over:.1%} over the lower bound {human(self.lower_bound_bytes)})"
         )
         if self.bodies_bytes:
-            head += f", and {human(self.bodies_bytes)} for the bodies of loops and branches"
-        rows = [
-            f"  {self.offsets[b.id]:>12}  {human(b.nbytes):>10}  steps {b.first}-{b.last}  {b.type}"
-            for b in sorted(self.buffers, key=lambda b: (self.offsets[b.id], b.first))
-        ]
-        return "\n".join([head, *rows])
-
-
-def human(nbytes: int) -> str:
-    """``1.5 MiB``."""
-    value = float(nbytes)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"
-
-
-def as_bytes(size: int | str) -> int:
-    """A number of bytes, or a text such as ``"300MB"`` (powers of 1000) or ``"1.5 GiB"`` (of 1024).
-
-    >>> as_bytes("300MB"), as_bytes("1.5 KiB"), as_bytes(64)
-    (300000000, 1536, 64)
-    """
-    if isinstance(size, int):
-        return size
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT]?)(i?)B)?\s*", size, re.IGNORECASE)
-    if found is None:
-        raise ArgumentError(
-            f"{size!r} is not a size; use a number of bytes or a text such as '300MB'"
-        )
-    number, letter, binary = found.groups()
-    power = " KMGT".index(letter.upper()) if letter else 0
-    return int(float(number) * (1024 if binary else 1000) ** power)
+            head += f"\nbodies of loops and branches: {human(self.bodies_bytes)} beside it"
+        return "\n".join([head, *([self.timeline()] if self.buffers else [])])
 
 
 def plan_memory(plan: Schedule) -> MemoryPlan:
@@ -87,7 +67,9 @@ def plan_memory(plan: Schedule) -> MemoryPlan:
             best, size = offsets, total
         if size <= bound * GOOD_ENOUGH:
             break
-    return MemoryPlan(max(size, 0), bound, sum(b.nbytes for b in buffers), best, buffers)
+    steps = tuple((s.node.prim.name, str(s.node.where)) for s in plan.steps)
+    unplanned = sum(b.nbytes for b in buffers)
+    return MemoryPlan(max(size, 0), bound, unplanned, best, buffers, steps=steps)
 
 
 RANKS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
@@ -136,3 +118,13 @@ def pack(buffers: list[Buffer]) -> tuple[dict[int, int], int]:
 
 def aligned(nbytes: int) -> int:
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+def within_budget(name: str, memory: MemoryPlan, budget: int | None) -> None:
+    """Raises MemoryBudgetError where a program takes more than it may, and says what it needs."""
+    needed = memory.total_bytes
+    if budget is not None and needed > budget:
+        raise MemoryBudgetError(
+            f"{name}: temporaries need at least {human(needed)}, more than the budget of {human(budget)}\n"
+            f"  remedy: allow memory='{-(-needed // 1_000_000)}MB', or use smaller inputs"
+        )

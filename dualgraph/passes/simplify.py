@@ -9,6 +9,7 @@ from ..core.node import Node, Var
 from ..core.prim import Prim
 from ..ops import algebra
 from ..static.graph import Graph, Operand, rewrite, substitute
+from .fuel import FUEL
 from .rules import Rule, build, match, read_rules
 from .sharing import Sharing
 
@@ -56,7 +57,9 @@ class Simplifier:
     def visit(self, node: Node) -> None:
         for rule in self.rules.get(node.prim, ()):
             bound = match(rule, node, self.producers)
-            if bound is not None and self.replace(rule, node, bound):
+            if bound is None or not FUEL.take(f"rule {rule} at {node.where}"):
+                continue
+            if self.replace(rule, node, bound):
                 return
         self.keep(node)
 

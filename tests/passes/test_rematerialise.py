@@ -14,10 +14,11 @@ from dualgraph.core.prim import lookup
 from dualgraph.core.types import TensorType
 from dualgraph.passes.fuse import fuse, may_be_fused
 from dualgraph.passes.inplace import inplace
-from dualgraph.passes.memory import as_bytes, lower_bound
+from dualgraph.passes.memory import lower_bound
 from dualgraph.passes.pipeline import Hooks, optimise
 from dualgraph.passes.rematerialise import rematerialise
 from dualgraph.passes.schedule import schedule
+from dualgraph.passes.sizes import as_bytes
 from dualgraph.static.graph import Graph, GraphBuilder, verify_types
 from dualgraph.static.interpreter import interpret
 from tests.passes.random_graphs import random_graph, random_inputs

@@ -1,0 +1,119 @@
+"""The memory contract: what is planned is what a run touches; budgets hold; lines that take the bytes are named."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph import nn, optim
+from dualgraph.backends import executor
+from dualgraph.core.backend import backend_for
+from dualgraph.core.devices import CPU
+from dualgraph.slots import arrays_of
+
+
+def training_step(memory: str | None = None, width: int = 64) -> Any:
+    dg.manual_seed(1)
+    net = nn.Sequential(*[m for _ in range(4) for m in (nn.Linear(width, width), nn.Tanh())])
+    opt = optim.Adam(net.parameters(), lr=0.01)
+
+    def step(x: Any) -> Any:
+        opt.zero_grad()
+        loss = (net(x) ** 2).mean()
+        loss.backward()
+        opt.step()
+        return loss
+
+    return dg.compile(step, wait=True, memory=memory), net
+
+
+def touched(program: Any, leaves: list[Any]) -> tuple[int, int]:
+    """The highest byte of the arena that a run writes, and the bytes planned."""
+    plan = program._built()
+    made = executor.Executable(plan.graph, backend_for(CPU), plan.borrowed)
+    marks = []
+    for pattern in (0x55, 0xAA):
+        instance = executor._Instance(made)
+        instance.arena[...] = pattern
+        instance.run(arrays_of(program.trace.slots, leaves))
+        planned, beyond = np.split(instance.arena[instance.base :], [made.memory.arena_bytes])
+        assert (beyond == pattern).all()
+        marks.append(planned != pattern)
+    written = np.flatnonzero(marks[0] | marks[1])
+    return (int(written[-1]) + 1 if written.size else 0), made.memory.arena_bytes
+
+
+@pytest.mark.parametrize("kind", ["inference", "training", "loop"])
+def test_planned_bytes_are_the_bytes_that_a_run_touches(kind: str) -> None:
+    if kind == "training":
+        f, _ = training_step()
+        args = (dg.randn(32, 64),)
+        f(*args), f(*args)
+    else:
+        w = dg.randn(64, 64)
+        loop = lambda x: dg.scan(lambda c, v: (dg.tanh(c @ w + v), c.sum()), dg.zeros(32, 64), x)  # noqa: E731
+        plain = lambda x: ((x[0] @ w).tanh() @ w).softmax(1) @ w.T  # noqa: E731
+        f = dg.compile(loop if kind == "loop" else plain, wait=True)
+        args = (dg.randn(5, 32, 64),)
+        f(*args)
+    high, planned = touched(f.programs[0], list(args))
+    assert planned - 64 < high <= planned
+
+
+def test_a_budget_recomputes_or_refuses_with_the_least_it_needs() -> None:
+    x = dg.randn(512, 64)
+    free, net = training_step()
+    free(x), free(x)
+    whole = free.programs[-1].memory.total_bytes
+    tight, other = training_step(memory=f"{int(whole * 0.8)}")
+    tight(x), tight(x)
+    assert tight.programs and tight.programs[-1].memory.total_bytes <= whole * 0.8
+    for a, b in zip(net.parameters(), other.parameters(), strict=True):
+        assert a.tolist() == b.tolist()
+    refused, _ = training_step(memory="1KB")
+    with pytest.raises(
+        dg.MemoryBudgetError,
+        match=r"needs? at least .* more than the budget of 1000 B(.|\n)*memory='",
+    ):
+        refused(x)
+
+
+def deep(x: Any) -> Any:
+    wide = dg.sort(dg.concat([x, x + 1], axis=1), axis=1)  # the peak
+    return dg.sort(wide * wide, axis=0).sum() - wide.sum()
+
+
+def test_a_plan_shows_its_peak_and_the_line_that_made_it() -> None:
+    f = dg.compile(deep, wait=True)
+    f(dg.randn(50, 50))
+    memory = f.programs[0].memory
+    text = str(memory)
+    line = inspect.getsourcelines(deep)[1] + 1
+    assert "<- peak" in text and "live at step" in text and "####" in text
+    assert f"at test_memory_contract.py:{line}" in text.partition("live at step")[2]
+    assert len(memory.timeline(rows=2).partition("live at")[0].splitlines()) == 2
+    assert "<- peak" in memory.timeline(rows=1)
+
+
+def test_bodies_of_loops_count() -> None:
+    w = dg.randn(64, 64)
+
+    def walk(x: Any) -> Any:
+        return dg.scan(
+            lambda c, v: (dg.sort((c @ w).tanh() @ w, axis=1), c.sum()), dg.zeros(32, 64), x
+        )
+
+    f = dg.compile(walk, wait=True)
+    f(dg.randn(5, 32, 64))
+    memory = f.programs[0].memory
+    assert (
+        memory.bodies_bytes > 0 and memory.total_bytes == memory.arena_bytes + memory.bodies_bytes
+    )
+    assert "bodies of loops and branches" in str(memory)
+    tight = dg.compile(walk, wait=True, memory=memory.bodies_bytes - 1)
+    with pytest.raises(dg.MemoryBudgetError):
+        tight(dg.randn(5, 32, 64))
