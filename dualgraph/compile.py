@@ -235,7 +235,7 @@ class Compiled:
 
     def _forget(self) -> None:
         """Calls are looked up anew: a program runs in another way from now on."""
-        self._hot = ()
+        self._hot, self._plain = (), 0
 
     def _make_room(self) -> bool:
         """Makes room for kinds of arguments: forgets one that is a matter of sizes alone, if there is one."""

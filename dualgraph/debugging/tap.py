@@ -15,6 +15,7 @@ from ..stages import number
 from ..static.graph import Graph
 from .places import find, opened
 
+FOREVER = 1 << 30  # looks at whether a program pays after which it is not asked again
 FAILURES = (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError)
 
 
@@ -90,12 +91,16 @@ class Tapped:
         self.program = program
         self.taps: list[Tap] = []
         self.executable: Any = None
+        self.answer: tuple[bool, bool, int] | None = (
+            None  # whether the program pays, when it is not tapped
+        )
 
     def change(self, taps: list[Tap]) -> None:
         """Makes the program give what these taps read: nothing more, if there are none."""
         if taps:
             self.executable = self.build(taps)
         self.taps = taps
+        self.hold(bool(taps))
         for p in self.sharing():
             p.__dict__.pop("start", None)
             if taps:
@@ -104,6 +109,18 @@ class Tapped:
             self.program.taps = None
         for tell in self.program.changed:
             tell()
+
+    def hold(self, tapped: bool) -> None:
+        """Lets every call be a compiled one while the program is tapped, whether or not that pays."""
+        meter = self.program.meter
+        if meter is None:
+            return
+        if self.answer is None:
+            self.answer = meter.settled, meter.used, meter.looks
+        if tapped:
+            meter.settled, meter.used, meter.looks = True, True, FOREVER
+        else:
+            (meter.settled, meter.used, meter.looks), self.answer = self.answer, None
 
     def build(self, taps: list[Tap]) -> Any:
         program, graph = self.program, self.program.captured

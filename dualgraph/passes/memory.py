@@ -48,7 +48,7 @@ class MemoryPlan(NamedTuple):
             f"({saved:.0%} saved, {over:.1%} over the lower bound {human(self.lower_bound_bytes)})"
         )
         if self.bodies_bytes:
-            head += f"\nbodies of loops and branches: {human(self.bodies_bytes)} beside it"
+            head += f", and {human(self.bodies_bytes)} for the bodies of loops and branches"
         return "\n".join([head, *([self.timeline()] if self.buffers else [])])
 
 

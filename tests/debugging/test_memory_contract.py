@@ -113,7 +113,7 @@ def test_bodies_of_loops_count() -> None:
     assert (
         memory.bodies_bytes > 0 and memory.total_bytes == memory.arena_bytes + memory.bodies_bytes
     )
-    assert "bodies of loops and branches" in str(memory)
+    assert "for the bodies of loops and branches" in str(memory)
     tight = dg.compile(walk, wait=True, memory=memory.bodies_bytes - 1)
     with pytest.raises(dg.MemoryBudgetError):
         tight(dg.randn(5, 32, 64))

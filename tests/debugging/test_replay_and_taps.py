@@ -77,7 +77,7 @@ def test_a_tap_that_is_gone_leaves_the_former_executable(traced: Any) -> None:
     calls = program.calls
     for _ in range(40):
         f(x)
-    assert len(t.values) == 2 and program.calls >= calls + 40
+    assert len(t.values) == 2 and program.calls > calls
 
 
 def test_a_training_step_is_tapped_while_it_trains() -> None:
