@@ -115,7 +115,7 @@ class Compiled:
                 entry = self._entries.setdefault(key, Entry(kept=leaves_to_keep(leaves)))
         meter = entry.meter
         if meter.settled or self._memory is not None:
-            if meter.used or meter.skip():
+            if meter.used or meter.skip() or any(p.taps for p in entry.programs):
                 meter.use()
                 return self._run(entry, key, args, kwargs, leaves)
             return self._captured_function(*args, **kwargs)
@@ -125,7 +125,8 @@ class Compiled:
         self, entry: Entry, meter: Meter, key: Any, args: Any, kwargs: Any, leaves: Any
     ) -> Any:
         """A call while it is not known yet whether the program pays."""
-        if entry.measuring or not any(p.ready for p in entry.programs) or not meter.warm():
+        timed = any(p.ready for p in entry.programs) and not any(p.taps for p in entry.programs)
+        if entry.measuring or not timed or not meter.warm():
             return self._run(entry, key, args, kwargs, leaves)
         captured = len(entry.programs)
         entry.measuring = True
