@@ -1,6 +1,6 @@
 """Quickening: when the native quick path of eager ops is installed.
 
-It pays after some ten thousand calls, sooner where llvmlite is loaded already. ``DUALGRAPH_QUICK=0`` does without
+A program that calls ops a few thousand times will go on; where llvmlite is loaded already, a thousand are enough. ``DUALGRAPH_QUICK=0`` does without
 it, ``DUALGRAPH_QUICK=1`` has it from the start.
 """
 
@@ -14,7 +14,7 @@ import sys
 from ..core.prim import Dispatch
 from .native import api
 
-PATIENCE = 20  # times of being asked, before llvmlite is loaded for this alone
+PATIENCE = 3  # times of being asked, before llvmlite is loaded for this alone
 _asked = 0
 
 

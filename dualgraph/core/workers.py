@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from .forks import forget, note
+from .turns import yielding
 
 T = TypeVar("T")
 
@@ -73,7 +74,8 @@ class Workers:
         while (job := queue.get()) is not None:
             note(0, own)
             try:
-                job.run()
+                with yielding:
+                    job.run()
             finally:
                 note(own, None)
             del job  # what it holds may be large
