@@ -1,7 +1,7 @@
 """Quickening: when the native quick path of eager ops is installed.
 
-A program that calls ops a few thousand times will go on; where llvmlite is loaded already, a thousand are enough. ``DUALGRAPH_QUICK=0`` does without
-it, ``DUALGRAPH_QUICK=1`` has it from the start.
+A program that calls ops a few thousand times will go on; where llvmlite is loaded already, a thousand are
+enough. ``DUALGRAPH_QUICK=0`` does without it, ``DUALGRAPH_QUICK=1`` has it from the start.
 """
 
 from __future__ import annotations
