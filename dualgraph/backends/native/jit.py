@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import llvmlite
 import llvmlite.binding as llvm
 
+from ...core.interrupts import Unbroken
 from . import disk_cache
 from .generators import Generators, finished
 from .version import version
@@ -129,7 +130,7 @@ class Machine:
 
     def start(self) -> None:
         """Finds the object code on disk, or begins to make it."""
-        with self._lock:
+        with Unbroken(), self._lock:  # an interrupt would leave LLVM's lock locked for good
             self._start()
 
     def _start(self) -> bytes | Job[Any]:
@@ -148,7 +149,7 @@ class Machine:
     def addresses(self) -> dict[str, int]:
         """The address of each function; waits for the code. Raises RuntimeError if LLVM refuses the IR."""
         if self._addresses is None:
-            with self._lock:
+            with Unbroken(), self._lock:
                 if self._addresses is None:
                     self._load()
         return self._addresses  # type: ignore[return-value]
@@ -170,7 +171,7 @@ _jit: list[Jit] = []
 def jit() -> Jit:
     """The process's JIT, made when first needed."""
     if not _jit:
-        with _lock:
+        with Unbroken(), _lock:
             if not _jit:
                 _jit.append(Jit())
     return _jit[0]
