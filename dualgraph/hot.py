@@ -14,14 +14,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .backends.native import api
+from .core.node import hooked
 from .eager.tensor import Tensor
 from .program import Program
 from .slots import fetch, fits
 
-OFTEN = (
-    4  # calls of a program until its calls are told natively; then looked at again every so often
-)
-AGAIN = 16
+OFTEN = 4  # calls of a program until its calls are told natively
+AGAIN = 16  # calls after which another kind of call is looked at
 PATIENT = True  # whether calls are told natively only once it is known that the program pays
 MOST = 4  # calls of one function that are told natively
 
@@ -86,21 +85,17 @@ def _conditions(program: Program, memory: Any, table: Any) -> list[Any]:
         rows.append(memory.gradient(owner, had))
     for slot in program._unhooked:
         if slot.kind == "tensor":
-            rows.append(memory.unhooked(slot.key, lambda t=slot.key: not _hooked(t)))
+            rows.append(memory.unhooked(slot.key, lambda t=slot.key: not hooked(t._node)))
         elif slot.kind == "leaf":
             raise table.Unlike("hooks of an argument")
         else:
-            rows.append(memory.asked(lambda slot=slot: not _hooked(fetch(slot, []))))
+            rows.append(memory.asked(lambda slot=slot: not hooked(fetch(slot, [])._node)))
     for slot in program.trace.slots:
         if slot.kind == "leaf grad":
             raise table.Unlike("the gradient of an argument")
         if slot.kind != "leaf" and id(slot.key) not in program.footprint.tensors:
             rows.append(memory.asked(lambda slot=slot: fits(slot, fetch(slot, []))))
     return rows
-
-
-def _hooked(t: Any) -> bool:
-    return t._node is not None and any((t._node.hooks or {}).values())
 
 
 def _run(program: Program, args: Sequence[Any], table: Any) -> Any:

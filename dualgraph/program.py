@@ -15,7 +15,7 @@ from .core.context import grad_mode, state
 from .core.devices import CPU, Device
 from .core.errors import NOWHERE, DualgraphError, Location, user_place
 from .core.interrupts import Unbroken
-from .core.node import TapeNode, Var
+from .core.node import TapeNode, Var, hooked
 from .core.trees import TreeDef, unflatten
 from .core.types import TensorType
 from .dump import dump_program
@@ -272,8 +272,7 @@ class Program:
                     "were one, and are not now, or are now"
                 )
         for slot in self._unhooked:
-            node = fetch(slot, leaves)._node
-            if node is not None and node.hooks and any(node.hooks.values()):
+            if hooked(fetch(slot, leaves)._node):
                 return "a hook is set on an input"
         for slot in self.trace.slots:
             if slot.kind != "leaf" and not fits(slot, fetch(slot, leaves)):

@@ -17,7 +17,7 @@ from .core.context import state
 from .core.devices import CPU
 from .core.errors import NOWHERE, Location
 from .core.guards import guarded
-from .core.node import Var
+from .core.node import Var, hooked
 from .core.prim import Prim
 from .core.symbolic import SymFloat, SymInt, plain
 from .core.trees import containers, flatten, unflatten
@@ -250,16 +250,12 @@ def _unknown(tracer: Tracer, footprint: Footprint) -> list[str]:
         )
         if not known and track.at_entry is not None:
             reasons.append("the gradient of a tensor of unknown origin is read")
-    if tracer.swept and any(_hooked(r.tensor) for r in tracer.roots):
+    if tracer.swept and any(hooked(r.tensor._node) for r in tracer.roots):
         reasons.append("a hook is set on an input, and gradients are computed inside")
     devices = {v.type.device for n in tracer.nodes for v in n.outputs} - {CPU}
     if len(devices) > 1:
         reasons.append(f"it works on several devices: {', '.join(sorted(map(str, devices)))}")
     return reasons
-
-
-def _hooked(t: Tensor) -> bool:
-    return t._node is not None and any((t._node.hooks or {}).values())
 
 
 def _is_written(tracer: Tracer, root: Any) -> bool:
@@ -330,7 +326,7 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
             return ["gradients flow through a user's own function or a new leaf"]
         if _spoiled(node):
             return ["a value that a gradient may need was written in place"]
-        if any((node.hooks or {}).values()):
+        if hooked(node):
             return ["gradients flow through an intermediate that has a hook"]
         work.extend(e[0] for e in node.inputs if e is not None)
     return []

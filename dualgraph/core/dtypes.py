@@ -115,6 +115,8 @@ def as_dtype(spec: Any) -> DType:
 
 
 class Defaults:
+    """What holds for the process: the dtype of Python floats."""
+
     floating: DType = float32
 
 

@@ -141,3 +141,8 @@ class TapeNode(Node):
 
     def __repr__(self) -> str:
         return f"<{'leaf' if self.prim is None else self.prim.name}>"
+
+
+def hooked(entry: TapeNode | None) -> bool:
+    """Whether something is called when a gradient reaches what this entry made (None: it is on no tape)."""
+    return entry is not None and any((entry.hooks or {}).values())

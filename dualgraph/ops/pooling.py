@@ -8,7 +8,7 @@ from ..core import dtypes as dt
 from ..core.errors import ShapeError
 from ..core.kinds import opaque
 from ..core.types import TensorType
-from .windows import each_offset, place, window_counts
+from .windows import window_counts, window_places
 
 Ints = tuple[int, ...]
 
@@ -20,18 +20,7 @@ def _samples(rng: Any) -> list[Any]:
 
 def _views(x: Any, counts: Ints, sizes: Ints, steps: Ints, dilations: Ints) -> list[Any]:
     """For each place inside a window, the elements of x that fall on it."""
-    return [
-        x[
-            (
-                ...,
-                *(
-                    place(o * d, c, s)
-                    for o, d, c, s in zip(offset, dilations, counts, steps, strict=True)
-                ),
-            )
-        ]
-        for offset in each_offset(sizes)
-    ]
+    return [x[at] for at in window_places(counts, sizes, steps, dilations)]
 
 
 @opaque(multiple=True, name="max_pool", samples=_samples)

@@ -13,8 +13,9 @@ from .indexing import put_along
 
 
 def _samples(rng: Any) -> list[Any]:
-    (args, how), *_ = scan_samples(rng)
-    return [*scan_samples(rng), (args, {**how, "descending": True, "first": 2})]
+    samples = scan_samples(rng)
+    args, how = samples[0]
+    return [*samples, (args, {**how, "descending": True, "first": 2})]
 
 
 def _rank(xp: Any, x: Any) -> Any:

@@ -7,9 +7,7 @@ from typing import Any
 from ..core.errors import ShapeError
 from ..core.kinds import opaque
 from ..core.types import TensorType
-from .windows import each_offset, place, window_counts
-
-Ints = tuple[int, ...]
+from .windows import window_counts, window_places
 
 
 def _samples(rng: Any) -> list[Any]:
@@ -22,22 +20,11 @@ def _spread_samples(rng: Any) -> list[Any]:
     return [((rng.standard_normal((2, 2, 3)),), how)]
 
 
-def _places(counts: Ints, sizes: Ints, steps: Ints, dilations: Ints) -> list[Any]:
-    """For each place inside a window, in row-major order, where all windows have it."""
-    return [
-        (
-            ...,
-            *(place(o * d, c, s) for o, d, c, s in zip(at, dilations, counts, steps, strict=True)),
-        )
-        for at in each_offset(sizes)
-    ]
-
-
 @opaque(name="window_sum", samples=_samples)
 def window_sum(xp, x, sizes, steps, dilations):
     """The sum of each window over the last axes, its elements added in row-major order."""
     counts = window_counts(x.shape, sizes, steps, dilations)
-    first, *others = _places(counts, sizes, steps, dilations)
+    first, *others = window_places(counts, sizes, steps, dilations)
     out = x[first].copy()
     for at in others:
         out += x[at]
@@ -65,7 +52,7 @@ def window_spread(xp, x, extent, sizes, steps, dilations):
     """Each element of x added to all places of its window over axes of `extent`: the transpose of `window_sum`."""
     counts = x.shape[x.ndim - len(sizes) :]
     out = xp.zeros((*x.shape[: x.ndim - len(sizes)], *extent), dtype=x.dtype)
-    for at in _places(counts, sizes, steps, dilations):
+    for at in window_places(counts, sizes, steps, dilations):
         out[at] += x
     return out
 

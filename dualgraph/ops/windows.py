@@ -85,6 +85,17 @@ def place(start: int, count: int, step: int) -> slice:
     return slice(start, start + (count - 1) * step + 1, step)
 
 
+def window_places(counts: Ints, sizes: Ints, steps: Ints, dilations: Ints) -> list[Any]:
+    """For each place inside a window, in row-major order, the index of the elements that fall on it."""
+    return [
+        (
+            ...,
+            *(place(o * d, c, s) for o, d, c, s in zip(at, dilations, counts, steps, strict=True)),
+        )
+        for at in each_offset(sizes)
+    ]
+
+
 def each_offset(sizes: Ints) -> list[Ints]:
     """All places inside a window, in row-major order."""
     out: list[Ints] = [()]
@@ -108,11 +119,9 @@ def fold_windows(xp, x, extent, steps, dilations):
         x.shape[x.ndim - k :],
     )
     out = xp.zeros((*lead, *extent), dtype=x.dtype)
-    for offset in each_offset(sizes):
-        at = tuple(
-            place(o * d, c, s) for o, d, c, s in zip(offset, dilations, counts, steps, strict=True)
-        )
-        out[(..., *at)] += x[(..., *offset)]
+    places = window_places(counts, sizes, steps, dilations)
+    for at, offset in zip(places, each_offset(sizes), strict=True):
+        out[at] += x[(..., *offset)]
     return out
 
 

@@ -137,77 +137,69 @@ def _scalar(w: Writer, pointer: ir.Value, i: ir.Value, code: str) -> ir.Value:
     return w.b.load(place, align=SIZE[code], typ=TYPES[code])
 
 
+def _images(w: Writer, own: ir.Value, code: str, body: Body, adds: bool) -> None:
+    """Runs the body for all windows of all images; `own` has the images. One that `adds` begins with zeros
+    and takes the windows backwards."""
+    image_bytes, begin, end = w.fn.args[5], *w.fn.args[10:]
+    with w.loop(end, begin) as image:
+        base = w.at(own, w.b.mul(image.i, image_bytes))
+        if adds:
+            _zero(w, base, image_bytes, code)
+        _each(w, image.i, base, body, backwards=adds)
+
+
 @kernel(pointers=5, numbers=7)
 def put_code(w: Writer, code: str) -> None:
     """``(ct, at, out, rows, inside, image_bytes, window, columns, step_bytes, row_count, begin, end)``."""
-    b = w.b
-    ct, at, out, _, inside, image_bytes, window = w.fn.args[:7]
-    begin, end = w.fn.args[10:]
-    with w.loop(end, begin) as image:
-        base = w.at(out, b.mul(image.i, image_bytes))
-        _zero(w, base, image_bytes, code)
+    ct, at, out, _, inside, _, window = w.fn.args[:7]
 
-        def body(number: ir.Value, start: ir.Value) -> None:
-            place = w.word(at, number)
-            with w.when(b.icmp_unsigned("<", place, window)):
-                _add(w, w.at(start, w.word(inside, place)), _scalar(w, ct, number, code), code)
+    def body(number: ir.Value, start: ir.Value) -> None:
+        place = w.word(at, number)
+        with w.when(w.b.icmp_unsigned("<", place, window)):
+            _add(w, w.at(start, w.word(inside, place)), _scalar(w, ct, number, code), code)
 
-        _each(w, image.i, base, body, backwards=True)
+    _images(w, out, code, body, adds=True)
 
 
 @kernel(pointers=5, numbers=7)
 def fold_code(w: Writer, code: str) -> None:
     """As `put_code`, with all elements of windows in place of ct (`at` is not looked at)."""
-    b = w.b
-    x, _, out, _, inside, image_bytes, window = w.fn.args[:7]
-    begin, end = w.fn.args[10:]
-    with w.loop(end, begin) as image:
-        base = w.at(out, b.mul(image.i, image_bytes))
-        _zero(w, base, image_bytes, code)
+    x, _, out, _, inside, _, window = w.fn.args[:7]
 
-        def body(number: ir.Value, start: ir.Value) -> None:
-            first = b.mul(number, window)
-            with w.loop(window) as k:
-                value = _scalar(w, x, b.add(first, k.i), code)
-                _add(w, w.at(start, w.word(inside, k.i)), value, code)
+    def body(number: ir.Value, start: ir.Value) -> None:
+        first = w.b.mul(number, window)
+        with w.loop(window) as k:
+            value = _scalar(w, x, w.b.add(first, k.i), code)
+            _add(w, w.at(start, w.word(inside, k.i)), value, code)
 
-        _each(w, image.i, base, body, backwards=True)
+    _images(w, out, code, body, adds=True)
 
 
 @kernel(pointers=5, numbers=7)
 def spread_code(w: Writer, code: str) -> None:
     """As `put_code`, but each element of ct goes to all places of its window (`at` is not looked at)."""
-    b = w.b
-    ct, _, out, _, inside, image_bytes, window = w.fn.args[:7]
-    begin, end = w.fn.args[10:]
-    with w.loop(end, begin) as image:
-        base = w.at(out, b.mul(image.i, image_bytes))
-        _zero(w, base, image_bytes, code)
+    ct, _, out, _, inside, _, window = w.fn.args[:7]
 
-        def body(number: ir.Value, start: ir.Value) -> None:
-            value = _scalar(w, ct, number, code)
-            with w.loop(window) as k:
-                _add(w, w.at(start, w.word(inside, k.i)), value, code)
+    def body(number: ir.Value, start: ir.Value) -> None:
+        value = _scalar(w, ct, number, code)
+        with w.loop(window) as k:
+            _add(w, w.at(start, w.word(inside, k.i)), value, code)
 
-        _each(w, image.i, base, body, backwards=True)
+    _images(w, out, code, body, adds=True)
 
 
 @kernel(pointers=5, numbers=7)
 def pick_code(w: Writer, code: str) -> None:
     """``(x, at, out, rows, inside, image_bytes, window, columns, step_bytes, row_count, begin, end)``."""
     b = w.b
-    x, at, out, _, inside, image_bytes, window = w.fn.args[:7]
-    begin, end = w.fn.args[10:]
-    with w.loop(end, begin) as image:
-        base = w.at(x, b.mul(image.i, image_bytes))
+    x, at, out, _, inside, _, window = w.fn.args[:7]
 
-        def body(number: ir.Value, start: ir.Value) -> None:
-            place = w.word(at, number)
-            there = b.icmp_unsigned("<", place, window)
-            offset = w.word(inside, b.select(there, place, i64(0)))
-            value = b.load(w.at(start, offset), align=SIZE[code], typ=TYPES[code])
-            value = b.select(there, value, ir.Constant(TYPES[code], 0))
-            target = w.at(out, w.scaled(number, SIZE[code]))
-            b.store(value, target, align=SIZE[code])
+    def body(number: ir.Value, start: ir.Value) -> None:
+        place = w.word(at, number)
+        there = b.icmp_unsigned("<", place, window)
+        offset = w.word(inside, b.select(there, place, i64(0)))
+        value = b.load(w.at(start, offset), align=SIZE[code], typ=TYPES[code])
+        value = b.select(there, value, ir.Constant(TYPES[code], 0))
+        b.store(value, w.at(out, w.scaled(number, SIZE[code])), align=SIZE[code])
 
-        _each(w, image.i, base, body, backwards=False)
+    _images(w, x, code, body, adds=False)
