@@ -47,7 +47,7 @@ from .eager.grad_modes import (
 )
 from .eager.methods.elementwise import (
     addcdiv, addcmul, allclose, clamp, clamp_max, clamp_min, deg2rad, div, float_power, fmax, fmin,
-    frac, heaviside, isclose, isneginf, isposinf, lerp, logit, nan_to_num, rad2deg, sinc, sub,
+    frac, heaviside, isclose, isneginf, isposinf, lerp, logit, nan_to_num, rad2deg, round, sinc, sub,
     xlogy,
 )
 from .eager.methods.parts import (
@@ -96,7 +96,7 @@ from .eager.torch_names import (
 )
 from .ops.arithmetic import (
     abs, add, ceil, conj, copysign, divide, floor, floor_divide, fmod, maximum, minimum, multiply,
-    negative, reciprocal, remainder, round, rsqrt, sign, sqrt, square, subtract, trunc, where,
+    negative, reciprocal, remainder, rsqrt, sign, sqrt, square, subtract, trunc, where,
 )
 from .ops.arithmetic import cast as _cast
 from .ops.comparison import (
@@ -120,6 +120,7 @@ if TYPE_CHECKING:
     from . import data, nn, optim
 
 __version__ = "0.1.0"
+__array_api_version__ = "2024.12"
 newaxis = None
 _LATER = ("data", "nn", "optim")
 
@@ -138,7 +139,8 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "__array_namespace_info__", "__version__", "abs", "absolute", "acos", "acosh", "add", "addbmm",
+    "__array_api_version__", "__array_namespace_info__", "__version__",
+    "abs", "absolute", "acos", "acosh", "add", "addbmm",
     "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin", "aminmax",
     "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
     "argmax", "argmin", "argsort", "ArgumentError", "argwhere", "as_tensor", "asarray", "asin",

@@ -77,7 +77,7 @@ class ExactArrayScalar(Scalar):
         return self.xp.trunc(x) if self.is_float(x) else x
 
     def rint(self, x: Value) -> Value:
-        return self.xp.rint(x) if self.is_float(x) else x
+        return self.xp.rint(x) if self.is_float(x) or x.dtype.kind == "c" else x
 
     def sqrt(self, x: Value) -> Value:
         return self.xp.sqrt(x)

@@ -213,8 +213,12 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
 # --- from a shape ------------------------------------------------------------------------------
 
 
-def as_shape(size: tuple[Any, ...]) -> tuple[int, ...]:
-    """``(2, 3)`` for arguments ``2, 3`` and ``(2, 3)`` alike."""
+def as_shape(size: tuple[Any, ...], shape: Any = None) -> tuple[int, ...]:
+    """``(2, 3)`` for arguments ``2, 3`` and ``(2, 3)`` alike, or given by its name in the standard."""
+    if shape is not None:
+        if size:
+            raise ArgumentError(describe("", "", f"two shapes: {size} and shape={shape}"))
+        size = (shape,)
     if len(size) == 1 and not hasattr(size[0], "__index__"):
         size = tuple(size[0])
     shape = tuple(to_int(d) for d in size)
@@ -232,19 +236,39 @@ def filled(
     return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of a shape given as ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-    return filled(as_shape(size), 0.0, dtype or dt.get_default_dtype(), device, requires_grad)
+def zeros(
+    *size: Any,
+    shape: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Zeros of a shape given as ``zeros(2, 3)``, ``zeros((2, 3))`` or ``zeros(shape=(2, 3))``."""
+    size = as_shape(size, shape)
+    return filled(size, 0.0, dtype or dt.get_default_dtype(), device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of a shape given as ``ones(2, 3)`` or ``ones((2, 3))``."""
-    return filled(as_shape(size), 1.0, dtype or dt.get_default_dtype(), device, requires_grad)
+def ones(
+    *size: Any,
+    shape: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Ones of a shape given as ``ones(2, 3)``, ``ones((2, 3))`` or ``ones(shape=(2, 3))``."""
+    size = as_shape(size, shape)
+    return filled(size, 1.0, dtype or dt.get_default_dtype(), device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *size: Any,
+    shape: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Memory of a shape; its values are zeros here, so that eager and captured runs agree."""
-    return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+    return zeros(*size, shape=shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def full(
@@ -365,6 +389,7 @@ def eye(
 ) -> Tensor:
     """Ones on the diagonal `k`, zeros elsewhere."""
     columns = n_rows if n_cols is None else n_cols
+    k = max(-n_rows, min(k, columns))  # no diagonal lies beyond the corners
     rows = reshape(arange(n_rows, device=device), shape=(n_rows, 1))
     chosen = dt.as_dtype(dtype) if dtype is not None else dt.get_default_dtype()
     return cast(rows + k == arange(columns, device=device), dtype=chosen.name)  # type: ignore[no-any-return]

@@ -127,8 +127,9 @@ class ArrayNamespaceInfo:
         return [state.device]
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, dt.DType]:
-        """Dtypes of a kind by name."""
-        return {d.name: d for d in dt.ALL if kind is None or isdtype(d, kind)}
+        """The standard's dtypes of a kind by name (float16 and bfloat16 are not among them)."""
+        known = (d for d in dt.ALL if d not in (dt.float16, dt.bfloat16))
+        return {d.name: d for d in known if kind is None or isdtype(d, kind)}
 
 
 def __array_namespace_info__() -> ArrayNamespaceInfo:

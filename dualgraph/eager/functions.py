@@ -20,8 +20,8 @@ from ..ops.indexing import index, take_along
 from ..ops.sorting import sort_along
 from .creation import ones
 from .indexing import nonzero as nonzero_places
-from .operands import also_dim, as_operand, astype
-from .shapes import broadcast_to, cut, reshape
+from .operands import also_dim, as_operand, astype, result_type
+from .shapes import broadcast_to, concat, cut, reshape
 from .tensor import Tensor
 
 Axis = int | Sequence[int] | None
@@ -194,9 +194,14 @@ def tensordot(x1: Any, x2: Any, /, axes: Any = 2) -> Tensor:
 
 @also_dim
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
-    """Sum of ``conj(x1) * x2`` along an axis."""
+    """Sum of ``conj(x1) * x2`` along an axis of equal length in both, in the dtype they promote to."""
     x, y = as_operand(x1), as_operand(x2)
-    return sum(ar.multiply(ar.conj(x), y), axis=axis)
+    lengths = [v.shape[normalize_axis(axis, v.ndim)] for v in (x, y)]
+    if lengths[0] != lengths[1]:
+        raise ShapeError(
+            describe("vecdot", f"{x.type}, {y.type}", f"axis {axis} has lengths {lengths}")
+        )
+    return sum(ar.multiply(ar.conj(x), y), axis=axis, dtype=result_type(x, y))
 
 
 # --- indexing and sorting ------------------------------------------------------------------------
@@ -253,10 +258,18 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
 
 
 @also_dim
-def diff(x: Any, /, *, axis: int = -1, n: int = 1) -> Tensor:
-    """Differences of neighbours along `axis`, `n` times."""
+def diff(
+    x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None
+) -> Tensor:
+    """Differences of neighbours along `axis`, `n` times, with values put in front or behind first.
+
+    >>> dg.diff(dg.tensor([1, 4, 9]), prepend=dg.tensor([0])).tolist()
+    [1, 3, 5]
+    """
     x = as_operand(x)
     place = normalize_axis(axis, x.ndim)
+    parts = [as_operand(part) for part in (prepend, x, append) if part is not None]
+    x = parts[0] if len(parts) == 1 else concat(parts, axis=place)
     for _ in range(n):
         size = x.shape[place]
         x = ar.subtract(cut(x, place, 1, size), cut(x, place, 0, size - 1))

@@ -177,7 +177,11 @@ def _is_mask(k: Any) -> bool:
 
 
 def _mask_places(x: Tensor, mask: Tensor, axis: int) -> list[Tensor]:
-    if mask.shape != x.shape[axis : axis + mask.ndim]:
+    lengths = x.shape[axis : axis + mask.ndim]
+    fits = len(lengths) == mask.ndim and all(
+        m in (n, 0) for m, n in zip(mask.shape, lengths, strict=True)
+    )  # as in NumPy a mask without elements fits, for it selects nothing
+    if not fits:
         raise BoundsError(
             describe(
                 "index",

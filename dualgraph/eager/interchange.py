@@ -71,7 +71,14 @@ def __array_function__(x: Tensor, fn: Any, types: Any, args: Any, kwargs: Any) -
 
 
 @method
-def __dlpack__(x: Tensor, **how: Any) -> Any:
+def __dlpack__(
+    x: Tensor,
+    *,
+    stream: Any = None,
+    max_version: tuple[int, int] | None = None,
+    dl_device: Any = None,
+    copy: bool | None = None,
+) -> Any:
     """A DLPack capsule of the memory, for other libraries."""
     if x.requires_grad:
         raise AutogradError(
@@ -84,7 +91,8 @@ def __dlpack__(x: Tensor, **how: Any) -> Any:
         )
     if state.tracer is not None:
         state.tracer.escape(x, "__dlpack__()")
-    return x._data.__dlpack__(**how)
+    given = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+    return x._data.__dlpack__(**{k: v for k, v in given.items() if v is not None})
 
 
 @method

@@ -11,6 +11,7 @@ from ..core.kinds import (
     elementwise,
     magnitude,
     number,
+    numeric,
     opaque,
     real,
     real_float,
@@ -241,9 +242,9 @@ def trunc(s, x):
     return s.trunc(x)
 
 
-@elementwise(dtype=real)
+@elementwise(dtype=numeric)
 def round(s, x):
-    """The nearest whole number, halves to even."""
+    """The nearest whole number, halves to even; each part of a complex number by itself."""
     return s.rint(x)
 
 

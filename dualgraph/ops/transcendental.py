@@ -37,7 +37,7 @@ def _(ct, out, _x):
     return (ct * (out * LN2),)
 
 
-@elementwise(dtype=real_float)
+@elementwise(dtype=to_float)
 def expm1(s, x):
     """``e**x - 1``, accurate for small x."""
     return s.expm1(x)
@@ -45,7 +45,7 @@ def expm1(s, x):
 
 @expm1.vjp
 def _(ct, out, _x):
-    return (ct * (out + 1),)
+    return (ct * (conjugate(out) + 1),)
 
 
 @elementwise(dtype=to_float, domain=(0.1, 9.0))
@@ -59,7 +59,7 @@ def _(ct, _out, x):
     return (divide(ct, conjugate(x)),)
 
 
-@elementwise(dtype=real_float, domain=(0.1, 9.0))
+@elementwise(dtype=to_float, domain=(0.1, 9.0))
 def log2(s, x):
     """Logarithm to base 2."""
     return s.log2(x)
@@ -67,10 +67,10 @@ def log2(s, x):
 
 @log2.vjp
 def _(ct, _out, x):
-    return (divide(ct, x * LN2),)
+    return (divide(ct, conjugate(x) * LN2),)
 
 
-@elementwise(dtype=real_float, domain=(0.1, 9.0))
+@elementwise(dtype=to_float, domain=(0.1, 9.0))
 def log10(s, x):
     """Logarithm to base 10."""
     return s.log10(x)
@@ -78,10 +78,10 @@ def log10(s, x):
 
 @log10.vjp
 def _(ct, _out, x):
-    return (divide(ct, x * LN10),)
+    return (divide(ct, conjugate(x) * LN10),)
 
 
-@elementwise(dtype=real_float, domain=(-0.9, 10.0))
+@elementwise(dtype=to_float, domain=(-0.9, 10.0))
 def log1p(s, x):
     """Natural logarithm of ``1 + x``, accurate for small x."""
     return s.log1p(x)
@@ -89,10 +89,10 @@ def log1p(s, x):
 
 @log1p.vjp
 def _(ct, _out, x):
-    return (divide(ct, x + 1),)
+    return (divide(ct, conjugate(x) + 1),)
 
 
-@elementwise(dtype=real_float)
+@elementwise(dtype=to_float)
 def sin(s, x):
     """Sine of x radians."""
     return s.sin(x)
@@ -100,10 +100,10 @@ def sin(s, x):
 
 @sin.vjp
 def _(ct, _out, x):
-    return (ct * cos(x),)
+    return (ct * conjugate(cos(x)),)
 
 
-@elementwise(dtype=real_float)
+@elementwise(dtype=to_float)
 def cos(s, x):
     """Cosine of x radians."""
     return s.cos(x)
@@ -111,10 +111,10 @@ def cos(s, x):
 
 @cos.vjp
 def _(ct, _out, x):
-    return (negative(ct * sin(x)),)
+    return (negative(ct * conjugate(sin(x))),)
 
 
-@elementwise(dtype=real_float, domain=(-1.2, 1.2))
+@elementwise(dtype=to_float, domain=(-1.2, 1.2))
 def tan(s, x):
     """Tangent of x radians."""
     return s.tan(x)
@@ -122,10 +122,10 @@ def tan(s, x):
 
 @tan.vjp
 def _(ct, out, _x):
-    return (ct * (square(out) + 1),)
+    return (ct * (square(conjugate(out)) + 1),)
 
 
-@elementwise(dtype=real_float, domain=(-0.9, 0.9))
+@elementwise(dtype=to_float, domain=(-0.9, 0.9))
 def asin(s, x):
     """Arc sine in radians, NaN outside [-1, 1]."""
     return s.asin(x)
@@ -133,10 +133,10 @@ def asin(s, x):
 
 @asin.vjp
 def _(ct, _out, x):
-    return (divide(ct, sqrt(subtract(1, square(x)))),)
+    return (divide(ct, conjugate(sqrt(subtract(1, square(x))))),)
 
 
-@elementwise(dtype=real_float, domain=(-0.9, 0.9))
+@elementwise(dtype=to_float, domain=(-0.9, 0.9))
 def acos(s, x):
     """Arc cosine in radians, NaN outside [-1, 1]."""
     return s.acos(x)
@@ -144,10 +144,10 @@ def acos(s, x):
 
 @acos.vjp
 def _(ct, _out, x):
-    return (negative(divide(ct, sqrt(subtract(1, square(x))))),)
+    return (negative(divide(ct, conjugate(sqrt(subtract(1, square(x)))))),)
 
 
-@elementwise(dtype=real_float)
+@elementwise(dtype=to_float)
 def atan(s, x):
     """Arc tangent in radians."""
     return s.atan(x)
@@ -155,7 +155,7 @@ def atan(s, x):
 
 @atan.vjp
 def _(ct, _out, x):
-    return (divide(ct, square(x) + 1),)
+    return (divide(ct, square(conjugate(x)) + 1),)
 
 
 @elementwise(dtype=real_float, domain=(0.3, 3.0))
@@ -170,7 +170,7 @@ def _(ct, _out, y, x):
     return lambda: divide(ct * x, radius), lambda: negative(divide(ct * y, radius))
 
 
-@elementwise(dtype=real_float)
+@elementwise(dtype=to_float)
 def sinh(s, x):
     """Hyperbolic sine."""
     return s.sinh(x)
@@ -178,10 +178,10 @@ def sinh(s, x):
 
 @sinh.vjp
 def _(ct, _out, x):
-    return (ct * cosh(x),)
+    return (ct * conjugate(cosh(x)),)
 
 
-@elementwise(dtype=real_float)
+@elementwise(dtype=to_float)
 def cosh(s, x):
     """Hyperbolic cosine."""
     return s.cosh(x)
@@ -189,10 +189,10 @@ def cosh(s, x):
 
 @cosh.vjp
 def _(ct, _out, x):
-    return (ct * sinh(x),)
+    return (ct * conjugate(sinh(x)),)
 
 
-@elementwise(dtype=real_float)
+@elementwise(dtype=to_float)
 def tanh(s, x):
     """Hyperbolic tangent."""
     return s.tanh(x)
@@ -200,10 +200,10 @@ def tanh(s, x):
 
 @tanh.vjp
 def _(ct, out, _x):
-    return (ct * subtract(1, square(out)),)
+    return (ct * subtract(1, square(conjugate(out))),)
 
 
-@elementwise(dtype=real_float)
+@elementwise(dtype=to_float)
 def asinh(s, x):
     """Inverse hyperbolic sine."""
     return s.asinh(x)
@@ -211,10 +211,10 @@ def asinh(s, x):
 
 @asinh.vjp
 def _(ct, _out, x):
-    return (divide(ct, sqrt(square(x) + 1)),)
+    return (divide(ct, conjugate(sqrt(square(x) + 1))),)
 
 
-@elementwise(dtype=real_float, domain=(1.2, 9.0))
+@elementwise(dtype=to_float, domain=(1.2, 9.0))
 def acosh(s, x):
     """Inverse hyperbolic cosine, NaN below 1."""
     return s.acosh(x)
@@ -222,10 +222,10 @@ def acosh(s, x):
 
 @acosh.vjp
 def _(ct, _out, x):
-    return (divide(ct, sqrt(subtract(square(x), 1))),)
+    return (divide(ct, conjugate(sqrt(subtract(square(x), 1)))),)
 
 
-@elementwise(dtype=real_float, domain=(-0.9, 0.9))
+@elementwise(dtype=to_float, domain=(-0.9, 0.9))
 def atanh(s, x):
     """Inverse hyperbolic tangent, NaN outside [-1, 1]."""
     return s.atanh(x)
@@ -233,7 +233,7 @@ def atanh(s, x):
 
 @atanh.vjp
 def _(ct, _out, x):
-    return (divide(ct, subtract(1, square(x))),)
+    return (divide(ct, subtract(1, square(conjugate(x)))),)
 
 
 @elementwise(dtype=real_float)

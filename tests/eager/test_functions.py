@@ -252,3 +252,31 @@ def test_errors_name_the_op_the_types_and_the_line(call, kind, words):
         call()
     text = str(caught.value)
     assert not [w for w in words if w not in text], text
+
+
+def test_what_the_array_standard_names():
+    assert dg.__array_api_version__ == "2024.12"
+    assert set(dg.__array_namespace_info__().dtypes(kind="real floating")) == {"float32", "float64"}
+    assert dg.zeros(shape=(2, 3)).shape == dg.ones(shape=(2, 3)).shape == (2, 3)
+    with pytest.raises(dg.ArgumentError, match="two shapes"):
+        dg.zeros(2, shape=(2,))
+    assert dg.eye(2, 3, k=2**63).sum() == dg.eye(2, 3, k=-(2**70)).sum() == 0
+    x = dg.asarray([1, 4, 9], dtype=dg.uint8)
+    around = dg.diff(x, prepend=dg.asarray([1], dtype=dg.uint8), append=x)
+    assert around.tolist() == np.diff([1, 4, 9], prepend=[1], append=[1, 4, 9]).astype("u1").tolist()
+    assert dg.vecdot(x, x).dtype == dg.uint8
+    with pytest.raises(dg.ShapeError, match="lengths"):
+        dg.vecdot(dg.ones(1), dg.ones(3))
+    assert dg.ones(3, 4)[dg.zeros(3, 0, dtype=dg.bool)].shape == (0,)
+    with pytest.raises(dg.BoundsError):
+        dg.ones(3, 4)[dg.zeros(2, 4, dtype=dg.bool)]
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_numbers_sort_as_in_numpy(dtype):
+    rng = np.random.default_rng(0)
+    x = (rng.integers(0, 3, 50) + 1j * rng.integers(0, 3, 50)).astype(dtype)
+    x[3] = np.nan
+    assert np.array_equal(dg.sort(dg.asarray(x)).numpy(), np.sort(x), equal_nan=True)
+    assert np.array_equal(dg.argsort(dg.asarray(x)).numpy(), np.argsort(x, kind="stable"))
+    assert np.array_equal(dg.unique_values(dg.asarray(x[4:])).numpy(), np.unique(x[4:]))

@@ -89,7 +89,11 @@ def div(x: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
 
 @method
 def round(x: Tensor, *, decimals: int = 0) -> Tensor:
-    """The nearest whole number (or multiple of ``10**-decimals``), halves to even."""
+    """The nearest whole number (or multiple of ``10**-decimals``), halves to even.
+
+    >>> dg.round(dg.tensor([1.26, 2.5]), decimals=1).tolist() == dg.tensor([1.3, 2.5]).tolist()
+    True
+    """
     if not decimals:
         return ar.round(x)
     scale = 10.0**decimals

@@ -322,9 +322,9 @@ def msort(x: Tensor) -> Tensor:
 
 
 @method
-def diff(x: Tensor, n: int = 1, dim: int = -1) -> Tensor:
-    """Differences of neighbours along `dim`, `n` times."""
-    return fn.diff(x, axis=dim, n=n)
+def diff(x: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
+    """Differences of neighbours along `dim`, `n` times, with values put in front or behind first."""
+    return fn.diff(x, axis=dim, n=n, prepend=prepend, append=append)
 
 
 @method
