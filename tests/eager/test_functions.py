@@ -263,7 +263,9 @@ def test_what_the_array_standard_names():
     assert dg.eye(2, 3, k=2**63).sum() == dg.eye(2, 3, k=-(2**70)).sum() == 0
     x = dg.asarray([1, 4, 9], dtype=dg.uint8)
     around = dg.diff(x, prepend=dg.asarray([1], dtype=dg.uint8), append=x)
-    assert around.tolist() == np.diff([1, 4, 9], prepend=[1], append=[1, 4, 9]).astype("u1").tolist()
+    assert (
+        around.tolist() == np.diff([1, 4, 9], prepend=[1], append=[1, 4, 9]).astype("u1").tolist()
+    )
     assert dg.vecdot(x, x).dtype == dg.uint8
     with pytest.raises(dg.ShapeError, match="lengths"):
         dg.vecdot(dg.ones(1), dg.ones(3))
