@@ -6,10 +6,19 @@ import dis
 import functools
 import sys
 import types
+from typing import NamedTuple
 
 ATTRIBUTE_WRITES = frozenset(("STORE_ATTR", "DELETE_ATTR"))
 SHIFTED = frozenset(("LOAD_GLOBAL",)) if sys.version_info >= (3, 11) else frozenset()
 KNOWN = sys.version_info < (3, 14)  # whether an instruction is a code and one byte, as read here
+
+# What tensors tell of themselves beside their type.
+UNFOLLOWED = frozenset("_version data_ptr is_leaf grad_fn".split())
+REFLECTION = frozenset(
+    """getattr setattr delattr hasattr vars dir globals locals __dict__ __getattribute__ attrgetter
+    methodcaller""".split()
+)
+BUFFERS = frozenset("memoryview bytes bytearray".split())  # builtins that read the memory of arrays
 
 _names_of = {
     code: name
@@ -66,3 +75,39 @@ def _told(code: types.CodeType) -> tuple[tuple[str, str], ...]:
     """The same, as the standard library reads it: slower, and true of all versions."""
     wanted = set(_names_of.values())
     return tuple((i.opname, i.argval) for i in dis.get_instructions(code) if i.opname in wanted)
+
+
+class Mentions(NamedTuple):
+    """What a function's code, and the code inside it, mentions."""
+
+    names: frozenset[str]
+    written: frozenset[str]
+    imported: tuple[str, ...]
+    variables: tuple[str, ...]  # global ones
+    unfollowed: tuple[str, ...]
+
+    @property
+    def reflects(self) -> bool:
+        """Whether it may read attributes by names that are not seen."""
+        return not self.names.isdisjoint(REFLECTION)
+
+    @property
+    def buffers(self) -> bool:
+        """Whether it may read the memory of arrays unseen."""
+        return not self.names.isdisjoint(BUFFERS)
+
+
+@functools.lru_cache(maxsize=4096)
+def mentions(code: types.CodeType) -> Mentions:
+    """What code mentions."""
+    inside = codes(code)
+    told = [code_names(c) for c in inside]
+    names = frozenset().union(*(t[0] for t in told))
+    variables = frozenset().union(*map(global_names, inside))
+    return Mentions(
+        names,
+        frozenset().union(*(t[1] for t in told)),
+        tuple(module for t in told for module in t[2]),
+        tuple(sorted(v for v in variables if v.isidentifier())),  # pytest puts others in
+        tuple(sorted(names & UNFOLLOWED)),
+    )

@@ -14,12 +14,14 @@ import functools
 import re
 import sys
 import types
+from collections.abc import Callable, Set
 from typing import Any
 
 import numpy as np
 
+from ..core.collecting import undisturbed
 from ..core.errors import Location
-from .bytecode import code_names, codes, global_names
+from .bytecode import mentions
 from .checks import (
     ATOMS,
     MISSING,
@@ -38,69 +40,76 @@ from .checks import (
     class_attribute,
     short,
 )  # fmt: skip
+from .outside import ENGINE, closed, impure
 
 MAX_OBJECTS = 20_000
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
-ENGINE = "dualgraph"
-OPEN_PARTS = ("dualgraph.nn", "dualgraph.optim", "dualgraph.transforms")
 _TUPLE_GETTER: Any = type(vars(Location)["file"])  # a field of a named tuple
 SLOT_DESCRIPTORS = (
     types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType,
     types.MethodDescriptorType, _TUPLE_GETTER,
 )  # fmt: skip
 FROZEN = (re.Pattern, np.dtype, *SLOT_DESCRIPTORS, type(NotImplemented))
-PURE_MODULES = frozenset(
-    """__future__ _collections_abc _operator _thread abc bisect builtins cmath collections collections.abc
-    contextlib copy dataclasses enum fractions functools heapq itertools math numbers operator re statistics
-    string textwrap types typing""".split()
-)
 IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval, id)
-# What tensors tell of themselves beside their type.
-UNFOLLOWED = frozenset("_version data_ptr is_leaf grad_fn".split())
 # Ways to an optimiser's numbers.
 GROUPS = frozenset("param_groups get_last_lr get_lr state_dict".split())
-REFLECTION = frozenset(
-    """getattr setattr delattr hasattr vars dir globals locals __dict__ __getattribute__ attrgetter
-    methodcaller""".split()
-)
-BUFFERS = frozenset("memoryview bytes bytearray".split())  # builtins that read the memory of arrays
+# A look at an object by names: its name and place, names to look for, those that code writes, whether it is the first.
+ByName = Callable[[Any, str, Location, Set[str], Set[str], bool], None]
 
 
 class Footprint:
-    """What a function reads besides its arguments: `checks`, the tensors and arrays found, and `refusals`."""
+    """What a function reads besides its arguments: `checks`, the tensors and arrays found, and `refusals`.
+
+    Names that code mentions say which attributes count, and what these hold may be code that mentions more. So
+    objects with attributes wait until all code at hand is known; what it mentions later is looked up in them again.
+    """
 
     def __init__(self, roots: list[tuple[Any, str]]) -> None:
-        self.names: set[str] = set()
-        self.written: set[str] = set()
-        self.user_names: set[str] = set()  # those in code outside of the engine
         self.reflects = False  # some code may read attributes by names that are not seen
-        self.reads_arrays = False  # some code may read the memory of arrays unseen
         while True:
-            before = len(self.names), self.reflects
-            self._walk(roots)
-            if (len(self.names), self.reflects) == before:
+            before = self.reflects
+            with undisturbed:
+                self._walk(roots)
+            if self.reflects is before:
                 break
 
     def _walk(self, roots: list[tuple[Any, str]]) -> None:
+        self.names: set[str] = set()
+        self.written: set[str] = set()
+        self.user_names: set[str] = set()  # those in code outside of the engine
+        self.reads_arrays = False  # some code may read the memory of arrays unseen
         self.checks: list[Check] = []
         self._quick: tuple[int, list[tuple[Any, Any, Any, Check]], list[Check]] | None = None
         self.tensors: dict[int, str] = {}
         self.arrays: dict[int, tuple[Any, str]] = {}
         self.refusals: list[str] = []
         self._seen: dict[int, Any] = {}
-        self._work: list[tuple[Any, str, Location]] = []
+        self._work: list[tuple[str, Any, str, Location]] = []
+        self._waiting: list[tuple[ByName, Any, str, Location]] = []
         for value, name in roots:
             self._visit(value, name, Location("", 0))
             if getattr(getattr(value, "__code__", None), "co_flags", 0) & 0x2A0:  # yield, async
                 self._refuse(
                     "a generator or coroutine cannot be one program", name, Location("", 0)
                 )
-        while self._work:
-            value, name, where = self._work.pop()
-            self._expand(value, name, where)
-            if len(self._seen) > MAX_OBJECTS:
-                self._refuse(f"it reaches more than {MAX_OBJECTS} Python objects", name, where)
-                return
+        known: list[tuple[ByName, Any, str, Location]] = []
+        names: set[str] = set()
+        written: set[str] = set()
+        while self._work or self._waiting or self.names - names or self.written - written:
+            while self._work:
+                way, value, name, where = self._work.pop()
+                getattr(self, way)(value, name, where)
+                if len(self._seen) > MAX_OBJECTS:
+                    self._refuse(f"it reaches more than {MAX_OBJECTS} Python objects", name, where)
+                    return
+            more, names = self.names - names, set(self.names)
+            more_written, written = self.written - written, set(self.written)
+            for look, value, name, where in known if more or more_written else ():
+                look(value, name, where, more, more_written, False)
+            waiting, self._waiting = self._waiting, []
+            for look, value, name, where in waiting:
+                look(value, name, where, names, written, True)
+            known += waiting
 
     def forget(self, holder: Any, key: Any) -> None:
         """Drops the check of a dict entry that the graph reads afresh, unless the user's code may read it, too."""
@@ -152,50 +161,39 @@ class Footprint:
             self._visit(check.expected, check.name, check.where)
 
     def _visit(self, value: Any, name: str, where: Location) -> None:
-        if isinstance(value, (*ATOMS, np.generic, *FROZEN)) or id(value) in self._seen:
-            return
-        self._seen[id(value)] = value
-        self._work.append((value, name, where))
+        if id(value) not in self._seen:
+            kind: Any = type(value)
+            way = _way(kind)
+            if way:
+                self._seen[id(value)] = value
+                self._work.append((way, value, name, where))
 
-    def _expand(self, value: Any, name: str, where: Location) -> None:
-        if hasattr(value, "_version_cell"):
-            self.tensors[id(value)] = name
-            self.checks.append(
-                TensorCheck(value, None, (value.type, value._requires_grad), name, where)
-            )
-        elif isinstance(value, np.ndarray):
-            self._array(value, name, where)
-        elif isinstance(value, (tuple, frozenset)):
-            for i, item in enumerate(value):
-                self._visit(item, f"{name}[{i}]", where)
-        elif isinstance(value, (list, collections.deque)):
-            self.checks.append(LengthCheck(value, None, len(value), f"len({name})", where))
-            for i in range(len(value)):
-                self._place(ItemCheck(value, i, value[i], f"{name}[{i}]", where))
-        elif isinstance(value, dict):
-            self.checks.append(MembersCheck(value, f"the keys of {name}", where))
-            for key in list(value):
-                self._place(EntryCheck(value, key, value[key], f"{name}[{short(key)}]", where))
-            if type(value).__module__ != "builtins":
-                self._instance(value, name, where)
-        elif isinstance(value, set):
-            self.checks.append(MembersCheck(value, f"the elements of {name}", where))
-            for item in value:
-                self._visit(item, f"an element of {name}", where)
-        elif isinstance(value, types.FunctionType):
-            self._function(value, name)
-        elif isinstance(
-            value, (types.MethodType, functools.partial, staticmethod, classmethod, property)
-        ):
-            self._bound(value, name, where)
-        elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType, np.ufunc)):
-            self._builtin(value, name, where)
-        elif isinstance(value, types.ModuleType):
-            self._module(value, name, where)
-        elif isinstance(value, type):
-            self._class(value, name, where)
-        else:
+    def _tensor(self, value: Any, name: str, where: Location) -> None:
+        self.tensors[id(value)] = name
+        expected = value.type, value._requires_grad
+        self.checks.append(TensorCheck(value, None, expected, name, where))
+
+    def _fixed(self, value: Any, name: str, where: Location) -> None:
+        """A tuple or frozenset."""
+        for i, item in enumerate(value):
+            self._visit(item, f"{name}[{i}]", where)
+
+    def _list(self, value: Any, name: str, where: Location) -> None:
+        self.checks.append(LengthCheck(value, None, len(value), f"len({name})", where))
+        for i in range(len(value)):
+            self._place(ItemCheck(value, i, value[i], f"{name}[{i}]", where))
+
+    def _dict(self, value: Any, name: str, where: Location) -> None:
+        self.checks.append(MembersCheck(value, f"the keys of {name}", where))
+        for key in list(value):
+            self._place(EntryCheck(value, key, value[key], f"{name}[{short(key)}]", where))
+        if type(value).__module__ != "builtins":
             self._instance(value, name, where)
+
+    def _set(self, value: Any, name: str, where: Location) -> None:
+        self.checks.append(MembersCheck(value, f"the elements of {name}", where))
+        for item in value:
+            self._visit(item, f"an element of {name}", where)
 
     def _array(self, value: Any, name: str, where: Location) -> None:
         if value.dtype.hasobject:
@@ -212,40 +210,38 @@ class Footprint:
 
     # --- code ---
 
-    def _function(self, fn: types.FunctionType, name: str) -> None:
+    def _function(self, fn: types.FunctionType, name: str, reached: Location) -> None:
         where = Location(fn.__code__.co_filename, fn.__code__.co_firstlineno, fn.__name__)
         module = fn.__globals__.get("__name__", "__main__")
-        if _closed(module):
+        if closed(module):
             self._outside(module, name, where)
             if not module.startswith(ENGINE):  # a wrapper such as contextlib's
                 self._around(fn, name, where)
             return
         engine = module.startswith(ENGINE)
-        for names, written, imported in map(code_names, codes(fn.__code__)):
-            self.names |= names
-            self.written |= written
-            if engine:
-                continue
-            self.user_names |= names
-            self.reflects = self.reflects or bool(names & REFLECTION)
-            self.reads_arrays = self.reads_arrays or bool(names & BUFFERS)
-            for module in imported:
-                self._visit(sys.modules.get(module), module, where)
-            for told in sorted(names & UNFOLLOWED):
-                self._refuse(f"reads .{told}, which a capture does not follow", name, where)
-            if "globals" in names:
-                self._refuse("globals() reads state that cannot be followed", name, where)
-        if not engine:
-            self._place_function(fn, name, where)
-        self._around(fn, name, where)
-        for var in sorted(set().union(*map(global_names, codes(fn.__code__)))):
-            if not var.isidentifier():  # pytest puts some in
-                continue
-            if engine:
+        told = mentions(fn.__code__)
+        self.names |= told.names
+        self.written |= told.written
+        if engine:
+            self._around(fn, name, where)
+            for var in told.variables:
                 held = fn.__globals__.get(var)
                 if isinstance(held, (types.FunctionType, type)):
                     self._visit(held, var, where)
-            elif var in fn.__globals__:
+            return
+        self.user_names |= told.names
+        self.reflects = self.reflects or told.reflects
+        self.reads_arrays = self.reads_arrays or told.buffers
+        for imported in told.imported:
+            self._visit(sys.modules.get(imported), imported, where)
+        for word in told.unfollowed:
+            self._refuse(f"reads .{word}, which a capture does not follow", name, where)
+        if "globals" in told.names:
+            self._refuse("globals() reads state that cannot be followed", name, where)
+        self._place_function(fn, name, where)
+        self._around(fn, name, where)
+        for var in told.variables:
+            if var in fn.__globals__:
                 self._place(GlobalCheck(fn.__globals__, var, fn.__globals__[var], var, where))
             else:
                 self.checks.append(GlobalCheck(fn.__globals__, var, MISSING, var, where))
@@ -272,23 +268,24 @@ class Footprint:
         for part in ("__defaults__", "__kwdefaults__"):
             if getattr(fn, part) is not None:
                 self._place(AttributeCheck(fn, part, getattr(fn, part), f"{name}.{part}", where))
-        for attribute in sorted(self._wanted(vars(fn))):
-            self._place(
-                DictCheck(vars(fn), attribute, vars(fn)[attribute], f"{name}.{attribute}", where)
-            )
+        if vars(fn):
+            self._waiting.append((self._held, fn, name, where))
 
-    def _wanted(self, held: Any) -> Any:
-        """The attributes among `held` that some code may read or write."""
-        return held.keys() if self.reflects else (self.names | self.written) & held.keys()
+    def _held(
+        self, value: Any, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """What an object holds under these names, or under any where some code reflects."""
+        held = vars(value)
+        whole = held.keys() if first else ()
+        for attribute in sorted(whole if self.reflects else names & held.keys()):
+            check = DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
+            self._place(check)
 
     def _outside(self, module: str, name: str, where: Location) -> None:
-        """Code of the standard library counts as pure only where it is known to be."""
-        top = module.partition(".")[0]
-        if module.startswith("numpy.random") or (
-            top in sys.stdlib_module_names and module not in PURE_MODULES
-        ):
+        """Code that is not followed."""
+        if impure(module):
             self._refuse(f"depends on {module}, which may change from call to call", name, where)
-        elif top == "numpy":
+        elif module.partition(".")[0] == "numpy":
             self.reads_arrays = True
 
     def _bound(self, value: Any, name: str, where: Location) -> None:
@@ -314,41 +311,55 @@ class Footprint:
             self._outside(getattr(value, "__module__", None) or "", name, where)
 
     def _module(self, module: types.ModuleType, name: str, where: Location) -> None:
-        held = vars(module)
-        if not _closed(module.__name__):
-            whole = self.reflects and not module.__name__.startswith(ENGINE)
-            data = {
-                n
-                for n, v in held.items()
-                if whole and not isinstance(v, (*CODE, type, types.ModuleType))
-            }
-            for attribute in sorted(data | (self.names & held.keys())):
-                if not attribute.startswith("__"):
-                    self._place(
-                        DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
-                    )
+        if not closed(module.__name__):
+            self._waiting.append((self._variables, module, name, where))
         elif module.__name__.partition(".")[0] == "numpy":
             self.reads_arrays = True
-            if "random" in self.names:
-                self._outside("numpy.random", name, where)
+            self._waiting.append((self._numpy, module, name, where))
         elif not module.__name__.startswith(ENGINE):
             self._outside(module.__name__, name, where)
+
+    def _variables(
+        self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """The variables of a module that have these names."""
+        held = vars(module)
+        wanted = names & held.keys()
+        if self.reflects and not module.__name__.startswith(ENGINE):
+            apart = (*CODE, type, types.ModuleType)
+            data = {n for n, v in held.items() if not isinstance(v, apart)}
+            wanted = wanted | data if first else wanted - data
+        for attribute in sorted(wanted):
+            if not attribute.startswith("__"):
+                check = DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
+                self._place(check)
+
+    def _numpy(
+        self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        if "random" in names:
+            self._outside("numpy.random", name, where)
 
     # --- objects ---
 
     def _class(self, cls: type, name: str, where: Location) -> None:
-        if _closed(cls.__module__):
+        if closed(cls.__module__):
             self._outside(cls.__module__, name, where)
-            return
+        else:
+            self._waiting.append((self._members, cls, name, where))
+
+    def _members(
+        self, cls: type, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """What a class and its bases have under these names; methods that Python calls count from the first."""
         for base in cls.__mro__:
-            if _closed(base.__module__):
+            if closed(base.__module__):
                 continue
             engine = base.__module__.startswith(ENGINE)
             for attribute, value in list(vars(base).items()):
                 dunder = attribute.startswith("__") and attribute.endswith("__")
-                if not (attribute in self.names or self.reflects) and not (
-                    dunder and isinstance(value, types.FunctionType)
-                ):
+                special = dunder and isinstance(value, types.FunctionType)
+                if not (first if special or self.reflects else attribute in names):
                     continue
                 if engine and isinstance(value, CODE):
                     self._visit(value, f"{name}.{attribute}", where)
@@ -370,7 +381,7 @@ class Footprint:
         if inner is not None:
             self._visit(inner, name, where)
             return
-        if _closed(cls.__module__) and not isinstance(value, (dict, types.SimpleNamespace)):
+        if closed(cls.__module__) and not isinstance(value, (dict, types.SimpleNamespace)):
             if not cls.__module__.startswith(ENGINE) or cls.__module__.startswith(f"{ENGINE}.data"):
                 self._refuse(
                     f"the state of a {cls.__module__}.{cls.__qualname__} cannot be checked",
@@ -379,41 +390,39 @@ class Footprint:
                 )
             return
         self._visit(cls, cls.__qualname__, where)
+        self._waiting.append((self._attributes, value, name, where))
+
+    def _attributes(
+        self, value: Any, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """The attributes of an object that have these names, and those that it lacks and that would count."""
+        cls = type(value)
         held = getattr(value, "__dict__", None)
         if held is not None:
-            for attribute in sorted(self._wanted(held)):
-                self._place(
-                    DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
-                )
-            if self.reflects and not cls.__module__.startswith(ENGINE):
+            self._held(value, name, where, names, written, first)
+            if first and self.reflects and not cls.__module__.startswith(ENGINE):
                 self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
-            for attribute in sorted(self._absent(cls) - held.keys()):
+            for attribute in sorted(_absent(cls, names, written, first) - held.keys()):
                 self.checks.append(
                     DictCheck(held, attribute, MISSING, f"{name}.{attribute}", where)
                 )
         for base in cls.__mro__:
             for attribute in _slots(base):
-                if attribute in self.names or self.reflects:
-                    self._place(
-                        AttributeCheck(
-                            value,
-                            attribute,
-                            getattr(value, attribute, MISSING),
-                            f"{name}.{attribute}",
-                            where,
-                        )
-                    )
+                if first if self.reflects else attribute in names:
+                    now = getattr(value, attribute, MISSING)
+                    self._place(AttributeCheck(value, attribute, now, f"{name}.{attribute}", where))
 
-    def _absent(self, cls: type) -> set[str]:
-        """Attributes that an instance lacks and that would count if it had them."""
-        absent = {n for n in self.written if not hasattr(cls, n)}
-        if cls.__module__.startswith(ENGINE):
-            return absent | {"forward"}
-        for attribute in self.names:
-            found = class_attribute(cls, attribute)
-            if found is not MISSING and not isinstance(found, (property, *SLOT_DESCRIPTORS)):
-                absent.add(attribute)
-        return absent
+
+def _absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[str]:
+    """Attributes with these names that would count if an instance had them."""
+    absent = {n for n in written if not hasattr(cls, n)}
+    if cls.__module__.startswith(ENGINE):
+        return absent | {"forward"} if first else absent
+    for attribute in names:
+        found = class_attribute(cls, attribute)
+        if found is not MISSING and not isinstance(found, (property, *SLOT_DESCRIPTORS)):
+            absent.add(attribute)
+    return absent
 
 
 CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
@@ -424,13 +433,26 @@ def _slots(base: type) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
-def _closed(module: str | None) -> bool:
-    """Whether code of a module is known to read no state of the user's."""
-    if not module:
-        return True
-    if module.startswith(OPEN_PARTS):
-        return False
-    top = module.partition(".")[0]
-    return top in (ENGINE, "numpy", "builtins") or (
-        top in sys.stdlib_module_names and top != "__main__"
-    )
+@functools.lru_cache(maxsize=1024)
+def _way(kind: type) -> str:
+    """The method that looks into objects of a type; "" where there is nothing to look into."""
+    if issubclass(kind, (*ATOMS, np.generic, *FROZEN)):
+        return ""
+    if hasattr(kind, "_version_cell"):
+        return "_tensor"
+    return next(way for kinds, way in WAYS if issubclass(kind, kinds))
+
+
+WAYS: tuple[tuple[Any, str], ...] = (
+    (np.ndarray, "_array"),
+    ((tuple, frozenset), "_fixed"),
+    ((list, collections.deque), "_list"),
+    (dict, "_dict"),
+    (set, "_set"),
+    (types.FunctionType, "_function"),
+    ((types.MethodType, functools.partial, staticmethod, classmethod, property), "_bound"),
+    ((types.BuiltinFunctionType, types.MethodWrapperType, np.ufunc), "_builtin"),
+    (types.ModuleType, "_module"),
+    (type, "_class"),
+    (object, "_instance"),
+)

@@ -1,0 +1,35 @@
+"""Outside: modules whose code is not followed, and whether it counts as a function of its arguments alone."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+ENGINE = "dualgraph"
+OPEN_PARTS = ("dualgraph.nn", "dualgraph.optim", "dualgraph.transforms")
+PURE_MODULES = frozenset(
+    """__future__ _collections_abc _operator _thread abc bisect builtins cmath collections collections.abc
+    contextlib copy dataclasses enum fractions functools heapq itertools math numbers operator re statistics
+    string textwrap types typing""".split()
+)
+
+
+@functools.lru_cache(maxsize=1024)
+def closed(module: str | None) -> bool:
+    """Whether code of a module is known to read no state of the user's."""
+    if not module:
+        return True
+    if module.startswith(OPEN_PARTS):
+        return False
+    top = module.partition(".")[0]
+    return top in (ENGINE, "numpy", "builtins") or (
+        top in sys.stdlib_module_names and top != "__main__"
+    )
+
+
+def impure(module: str) -> bool:
+    """Whether what a closed module does may change from call to call; of the standard library few are known not to."""
+    top = module.partition(".")[0]
+    return module.startswith("numpy.random") or (
+        top in sys.stdlib_module_names and module not in PURE_MODULES
+    )
