@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import autograd
 from .backends.array import NumpyBackend
+from .backends import eager_loops as _eager_loops
 from .backends import quicken as _quicken
 from .backends.cuda import cuda_backend
 from .compare import compare, Comparison
@@ -128,6 +129,7 @@ _register_backend("cpu", NumpyBackend)
 _register_backend("cuda", cuda_backend)
 _dispatch.install(_cast)
 _quicken.register()
+_eager_loops.register()
 _LATE.append(lambda: importlib.import_module(".nn", __name__))
 
 

@@ -2,6 +2,6 @@
 
 from .cond import cond
 from .loop import while_loop
-from .scan import map, scan
+from .scan import map, scan, scan_pure
 
-__all__ = ["cond", "map", "scan", "while_loop"]
+__all__ = ["cond", "map", "scan", "scan_pure", "while_loop"]

@@ -27,6 +27,8 @@ from .body import (
 from .derive import filled
 from .scan_rules import run_scan
 
+SEVERAL = 4  # steps from which writing one down costs less than running them all in Python
+
 
 def scan(
     f: Callable[[Any, Any], tuple[Any, Any]],
@@ -48,6 +50,13 @@ def scan(
     (6.0, [1.0, 3.0, 6.0])
     """
     return _Scan("scan", f, init, xs, length, reverse).run()  # type: ignore[no-any-return]
+
+
+def scan_pure(
+    f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, reverse: bool = False
+) -> tuple[Any, Any]:
+    """`scan` of a function that does nothing but compute: eager mode, too, calls it once and runs the op."""
+    return _Scan("scan", f, init, xs, None, reverse).run(pure=True)  # type: ignore[no-any-return]
 
 
 def map(f: Callable[[Any], Any], xs: Any) -> Any:
@@ -93,18 +102,21 @@ class _Scan:
             )
         return int(sizes.pop())  # type: ignore[arg-type]
 
-    def run(self) -> Any:
+    def run(self, pure: bool = False) -> Any:
+        """The last carry and the ys; `pure`: Python need not run each step."""
         if not self.length:
             body = self._first(discarded=True)
             note_refusals(self.op, body.refusals)
             return self._node(body)
-        if state.tracer is None and state.batching is None and not state.grad:
+        pure = pure and self.length >= SEVERAL
+        if state.tracer is None and state.batching is None and not state.grad and not pure:
             return self._loop(self.init, [], 0)
         body = self._first(discarded=False)
         if body.refusals:
             note_refusals(self.op, body.refusals)
         elif (
-            state.tracer is not None
+            pure
+            or state.tracer is not None
             or state.batching is not None
             or tracked([*self.init, *self.xs, *body.outs])
         ):

@@ -77,6 +77,31 @@ def execute(
     return tuple(outs) if prim.multiple else (outs,)
 
 
+class Loops:
+    """Eager loops and conditions: a backend that compiles their bodies installs ``run``.
+
+    It is called as `execute` is, and gives None for an op that it leaves to its kernel.
+    """
+
+    run: Any = None
+
+
+def execute_eagerly(
+    backend: ArrayBackend,
+    prim: Prim,
+    arrays: tuple[Any, ...],
+    types: tuple[TensorType, ...],
+    params: dict[str, Any],
+    out_types: tuple[TensorType, ...],
+) -> tuple[Any, ...]:
+    """As `execute`, in eager mode: an op that has bodies may run as what a backend has made of them."""
+    if prim.kind.has_bodies and Loops.run is not None:
+        found: tuple[Any, ...] | None = Loops.run(backend, prim, arrays, types, params, out_types)
+        if found is not None:
+            return found
+    return execute(backend, prim, arrays, types, params, out_types)
+
+
 def _widen(params: dict[str, Any]) -> dict[str, Any]:
     from_name = {"bfloat16": "float32"}
     return {k: from_name.get(v, v) if isinstance(v, str) else v for k, v in params.items()}

@@ -23,11 +23,12 @@ class Kind:
     """Structure shared by a family of ops.
 
     ``computes``: values are computed, so bfloat16 storage must be widened first (an op with a trait of
-    that name decides for itself).
+    that name decides for itself). ``has_bodies``: graphs among the parameters say what is done.
     """
 
     name = "opaque"
     computes = True
+    has_bodies = False
 
     def infer(
         self, prim: Prim, types: tuple[TensorType, ...], params: dict[str, Any]

@@ -37,6 +37,10 @@ class Job(Generic[T]):
         self._work = None
         self._done.set()
 
+    def given(self) -> T | None:
+        """What the work gave, or None: it is not done yet, or failed."""
+        return self._value if self._done.is_set() and self._error is None else None
+
     def result(self) -> T:
         """What the work gave."""
         self._done.wait()

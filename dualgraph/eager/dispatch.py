@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
-from ..core.backend import backend_for, execute
+from ..core.backend import backend_for, execute_eagerly
 from ..core.context import state, untraced
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import (
@@ -309,7 +309,7 @@ def known_types(
 def _learn(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], key: Any) -> None:
     """Notes the result types for operands that need neither cast nor bfloat16."""
     types = tuple(a.type for a in args)
-    if any(t.dtype is dt.bfloat16 for t in types):
+    if prim.kind.has_bodies or any(t.dtype is dt.bfloat16 for t in types):
         return
     if (
         prim.kind is REDUCTION
@@ -404,7 +404,7 @@ def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
             known = tracer.resume(prim, args, params, out_types)
         if known is None:
             arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in args)
-            run = execute if tracer is None else tracer.execute
+            run = execute_eagerly if tracer is None else tracer.execute
             made = run(backend_for(device), prim, arrays, types, params, out_types)
             outs = tuple(wrap(r, t.dtype, t.device) for r, t in zip(made, out_types, strict=True))
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..control import scan
+from ..control import scan_pure
 from ..core.errors import ArgumentError, ShapeError
 from ..eager import Tensor, concat, empty, stack, zeros
 from . import functional as F
@@ -105,15 +105,15 @@ class _Recurrent(Module):
         w_ih, w_hh = getattr(self, f"weight_ih{suffix}"), getattr(self, f"weight_hh{suffix}")
         b_ih = getattr(self, f"bias_ih{suffix}") if self.bias else None
         b_hh = getattr(self, f"bias_hh{suffix}") if self.bias else None
+        if self.adds and self.bias:  # for all steps at once
+            b_ih, b_hh = b_ih + b_hh, None
         gates = F.linear(x, w_ih, b_ih)
-        if self.adds and b_hh is not None:  # for all steps at once
-            gates, b_hh = gates + b_hh, None
 
         def cell(held: tuple[Tensor, ...], gates_x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
             new = type(self).step(gates_x, F.linear(held[0], w_hh, b_hh), held, self._activation)
             return new, new[0]
 
-        state, outs = scan(cell, state, gates, reverse=suffix.endswith("_reverse"))
+        state, outs = scan_pure(cell, state, gates, reverse=suffix.endswith("_reverse"))
         return outs, state
 
     def _start(self, x: Tensor, given: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from ..core.backend import execute
+from ..core.backend import execute_eagerly
 from ..core.constant import ConstArray
 from ..core.context import state
 from ..core.errors import CaptureError, Location, user_frame, user_location
@@ -84,7 +84,7 @@ class Tracer:
     watches = False  # looks on, and writes nothing down
     watch: Callable[..., None] | None = None  # sees each op that is recorded, too
     resuming = False  # whether results of ops may be known without running them
-    execute = staticmethod(execute)  # how ops are run while this tracer looks on
+    execute = staticmethod(execute_eagerly)  # how ops are run while this tracer looks on
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []

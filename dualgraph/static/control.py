@@ -32,6 +32,7 @@ class Control(Kind):
 
     name = "control"
     computes = False
+    has_bodies = True
 
     def run(self, prim: Prim, backend: Any, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
         return prim.kernel(backend, *arrays, **params)

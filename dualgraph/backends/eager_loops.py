@@ -1,0 +1,121 @@
+"""Eager loops: the body of a loop or condition that took long is compiled, beside the calls that go on without.
+
+Until then, and wherever native code is not to be had, the op runs its bodies step by step. Both ways give
+the same bits, so nobody can tell which one a call took.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from ..core.backend import ArrayBackend, Loops, execute
+from ..core.constant import exact
+from ..core.devices import CPU
+from ..core.node import Node
+from ..core.prim import Prim
+from ..core.types import TensorType
+from ..core.workers import Job, Workers
+from ..passes.pipeline import optimise
+from ..static.graph import GraphBuilder, renumber
+from .executor import Executable
+from .hooks import hooks_for
+from .native import api as native
+from .native.threads import pool
+
+WORTH = 0.02  # seconds that a loop took in all, from which it is compiled,
+RUNS = 2  # if it ran so often
+KEPT = 128  # loops remembered
+_FAULTS = (ValueError, IndexError, TypeError, ZeroDivisionError, ArithmeticError)
+
+
+class _Loop:
+    """What is known of one loop on operands of some types."""
+
+    __slots__ = ("job", "runs", "seconds")
+
+    def __init__(self) -> None:
+        self.runs, self.seconds = 0, 0.0
+        self.job: Job[Executable] | None = None
+
+    @property
+    def program(self) -> Executable | None:
+        """The compiled loop, if it is there."""
+        return None if self.job is None else self.job.given()
+
+
+_loops: OrderedDict[Any, _Loop] = OrderedDict()
+_lock = threading.Lock()
+_background = Workers("dualgraph-loops", 1)
+
+
+def run(
+    backend: ArrayBackend, prim: Prim, arrays: tuple[Any, ...], types: tuple[TensorType, ...],
+    params: dict[str, Any], out_types: tuple[TensorType, ...],
+) -> tuple[Any, ...] | None:  # fmt: skip
+    """The op's results; None where it is not on NumPy arrays, or the compiled loop fails (the op names the fault)."""
+    if backend.xp is not np or not native.available() or any(map(_symbolic, (*types, *out_types))):
+        return None
+    loop = _known((prim, types, exact(params), pool.size))
+    if loop is None:
+        return None
+    program = loop.program
+    if program is not None:
+        try:
+            return tuple(program.run(list(arrays), list))
+        except _FAULTS:
+            return None
+    began = time.perf_counter()
+    outs = execute(backend, prim, arrays, types, params, out_types)
+    loop.seconds += time.perf_counter() - began
+    loop.runs += 1
+    if loop.job is None and loop.runs >= RUNS and loop.seconds >= WORTH:
+        loop.job = _background.submit(lambda: compiled(backend, prim, types, params, out_types))
+    return outs
+
+
+def _symbolic(t: TensorType) -> bool:
+    return any(type(d) is not int for d in t.shape)
+
+
+def _known(key: Any) -> _Loop | None:
+    """What is known under a key; None if it cannot be one."""
+    with _lock:
+        try:
+            loop = _loops.get(key)
+        except TypeError:  # a parameter that cannot be hashed
+            return None
+        if loop is None:
+            loop = _loops[key] = _Loop()
+            if len(_loops) > KEPT:
+                _loops.popitem(last=False)
+        else:
+            _loops.move_to_end(key)
+        return loop
+
+
+def compiled(
+    backend: ArrayBackend,
+    prim: Prim,
+    types: tuple[TensorType, ...],
+    params: dict[str, Any],
+    out_types: tuple[TensorType, ...],
+) -> Executable:
+    """A program of one node."""
+    builder = GraphBuilder()
+    inputs = tuple(builder.input(t) for t in types)
+    outputs = tuple(builder.var(t) for t in out_types)
+    builder.nodes.append(Node(prim, inputs, params, outputs))
+    graph, _ = optimise(builder.build(outputs), hooks_for(CPU))
+    program = Executable(renumber(graph), backend)
+    program.warm()
+    return program
+
+
+def register() -> None:
+    """Makes eager loops ask from now on."""
+    Loops.run = staticmethod(run)
