@@ -25,7 +25,8 @@ from .core.dtypes import as_scalar
 from .core.errors import NOWHERE
 from .core.guards import guarded
 from .core.node import Literal, Node
-from .core.symbolic import SymInt, atom_of, evaluator, is_symbolic, plain, readable, shown
+from .core.polynomial import evaluator
+from .core.symbolic import SymInt, atom_of, is_symbolic, plain, readable, shown
 from .passes.pipeline import optimise
 from .program import Program
 from .results import Result
@@ -99,12 +100,12 @@ class Template(Program):
         """Whether the engine's own decisions would be the same at these sizes."""
         if self._guards_of_capture is None:
             self._guards_of_capture = evaluator(self.atoms, list(self.guards))
-        return all(self._guards_of_capture(*values))
+        return _hold(self._guards_of_capture, values)
 
     def compiled_for(self, values: Sequence[int]) -> bool:
         """Whether passes and kernels are right for these sizes."""
         assert self._guards_of_code is not None
-        return all(self._guards_of_code(*values))
+        return _hold(self._guards_of_code, values)
 
     def at(self, values: tuple[int, ...]) -> Sized:
         """The program at these sizes."""
@@ -186,6 +187,14 @@ class Template(Program):
         conditions = getattr(self, "conditions", self.guards)
         limits = [Assumption("sizes", readable(c), True, NOWHERE) for c in conditions]
         return (*arguments, *sizes, *limits, *given)
+
+
+def _hold(conditions: Callable[..., tuple[bool, ...]], values: Sequence[int]) -> bool:
+    """Whether conditions hold at some sizes; not where one of them has no value there."""
+    try:
+        return all(conditions(*values))
+    except (ArithmeticError, ValueError):
+        return False
 
 
 def _nodes(graph: Graph) -> Iterator[Node]:

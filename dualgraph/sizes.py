@@ -15,7 +15,7 @@ from typing import Any
 
 from .core.errors import ArgumentError, describe
 from .core.guards import guarded
-from .core.symbolic import SymInt, symbol
+from .core.symbolic import SymInt, hint, symbol
 from .core.trees import flatten
 from .core.types import Shape
 from .dynamic import Sized, Template, same_program
@@ -118,7 +118,7 @@ class Sizes:
         if _narrow(call.sizes, pattern) and all(known != pattern for known, _ in family.templates):
             return None
         symbols = {n: symbol(call.sizes[p], n) for p, n in names.items()}
-        if any(int.__ne__(symbols[n], call.sizes[p]) for p, n in names.items()):
+        if any(hint(symbols[n]) != call.sizes[p] for p, n in names.items()):
             return None  # declared to be the same, and not so here
         shapes: dict[int, list[int]] = {}
         for p, (leaf, _) in enumerate(call.places):

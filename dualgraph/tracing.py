@@ -107,7 +107,8 @@ def trace(
         tracer = Tracer() if shapes is None else SymbolicTracer(shapes)
     tracer.root = trace.__code__
     _introduce(tracer, leaves, footprint)
-    with guarded() if shapes is not None else nullcontext() as guards, tracer:
+    leak = tracer.sizes_read if isinstance(tracer, SymbolicTracer) else None
+    with guarded(leak=leak) if leak is not None else nullcontext() as guards, tracer:
         result = fn(*arguments.args, **arguments.kwargs)
         numbers = _place_numbers(tracer, result)
         out_leaves, out_tree = flatten(result)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import Any
 
 from .devices import CPU, Device
-from .errors import PACKAGE
 
 
 class State(threading.local):
@@ -24,18 +22,12 @@ state = State()
 
 
 def told(dims: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The sizes that the caller's caller gets of a tensor of symbolic ones: a capture that has some takes down
-    whether that is the user's code; without such a capture they are plain."""
-    note = getattr(state.tracer, "sizes_read", None)
-    if note is None:
-        return shape
-    if not sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
-        note()
-    return dims
+    """The sizes of a tensor of symbolic ones: plain without a capture that has some."""
+    return shape if getattr(state.tracer, "sizes_read", None) is None else dims
 
 
 def tell() -> None:
-    """A capture with symbolic sizes is told that the user's code gets one."""
+    """A capture with symbolic sizes is told that the user's code gets something of one that cannot be followed."""
     note = getattr(state.tracer, "sizes_read", None)
     if note is not None:
         note()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -11,26 +11,34 @@ class Mode(threading.local):
     guards: dict[str, None] | None = None  # conditions taken down, as Python source; None: none are
     proving = False  # equal only where that holds for all sizes
     known: frozenset[str] = frozenset()  # conditions that hold anyway
+    leak: Callable[[], None] | None = (
+        None  # is told of numbers that are read as such; None: guards say so
+    )
 
 
 mode = Mode()
 
 
 @contextmanager
-def guarded(proving: bool = False, known: Iterable[str] | None = None) -> Iterator[dict[str, None]]:
+def guarded(
+    proving: bool = False,
+    known: Iterable[str] | None = None,
+    leak: Callable[[], None] | None = None,
+) -> Iterator[dict[str, None]]:
     """Takes down the guards of what is decided inside; they are the keys of what it gives.
 
     With `proving`, sizes count as equal only where they always are: that takes no guards, and suits code
     for which "not equal" is the careful answer. And sizes count as positive: where one is 0, nothing runs.
     `known` are conditions that hold anyway (None: those that do around it); what relies on one says so.
+    `leak` is called where a number itself is read, in place of a guard that pins it.
     """
-    before = mode.guards, mode.proving, mode.known
-    mode.guards, mode.proving = {}, proving
+    before = mode.guards, mode.proving, mode.known, mode.leak
+    mode.guards, mode.proving, mode.leak = {}, proving, leak
     mode.known = mode.known if known is None else frozenset(known)
     try:
         yield mode.guards
     finally:
-        mode.guards, mode.proving, mode.known = before
+        mode.guards, mode.proving, mode.known, mode.leak = before
 
 
 @contextmanager

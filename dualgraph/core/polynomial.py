@@ -102,3 +102,23 @@ def decided(p: Poly, op: str, smallest: int = 0) -> bool | None:
     if low == 0 and op in (">=", "<"):
         return op == ">="
     return None
+
+
+# --- sources ---
+
+
+def symbols_in(text: str) -> set[str]:
+    """The names of symbols in a source."""
+    return set(SYMBOL.findall(text))
+
+
+def renamed(text: str) -> str:
+    """A source with its symbols named in order of appearance: equal for what is equal but for that."""
+    numbers: dict[str, int] = {}
+    return SYMBOL.sub(lambda m: f"n{numbers.setdefault(m[0], len(numbers))}", text)
+
+
+def evaluator(symbols: tuple[str, ...], texts: list[str]) -> Callable[..., tuple[Any, ...]]:
+    """A function of the symbols' values that gives what the sources stand for."""
+    body = "".join(f"{t}, " for t in texts)
+    return eval(f"lambda {', '.join(symbols)}: ({body})")  # type: ignore[no-any-return]

@@ -15,7 +15,8 @@ def to_int(x: Any) -> int:
 def to_float(x: Any) -> float:
     """``float(x)``; of a symbolic number a symbolic float."""
     if type(x) is SymInt:
-        return sym_float(float(hint(x)), f"float({source(x)})")
+        out: float = sym_float(float(hint(x)), f"float({source(x)})")
+        return out
     return x if type(x) is SymFloat else float(x)
 
 

@@ -1,9 +1,11 @@
 """Symbolic sizes: integers that know how they were worked out from the sizes that may change.
 
-A `SymInt` is an int - its value is the one at hand - with a polynomial beside it. Arithmetic gives further
+A `SymInt` is a number - its value is the one at hand - with a polynomial beside it. Arithmetic gives further
 ones. A comparison whose outcome other sizes could change is taken down as a guard, a condition that must hold
-for what was decided to be right; where the number is used as such (``int(n)``), the guard says that it is
-this very number. So code that works on sizes runs as it is, once, and says for which sizes it would run the same.
+for what was decided to be right. So code that works on sizes runs as it is, once, and says for which sizes it
+would run the same.
+
+Where the number itself is read, that is seen, too (`core/followed.py`).
 """
 
 from __future__ import annotations
@@ -11,10 +13,22 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .followed import Followed, leaked
 from .guards import mode, note
-from .polynomial import SYMBOL, TESTS, Poly, added, decided, multiplied, quotient, written
+from .polynomial import (
+    SYMBOL,
+    TESTS,
+    Poly,
+    added,
+    decided,
+    evaluator,
+    multiplied,
+    quotient,
+    symbols_in,
+    written,
+)
 
 _atoms: dict[str, str] = {}  # of each name of a symbol
 _names: dict[str, str] = {}  # the other way round
@@ -23,16 +37,14 @@ _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 def hint(n: Any) -> Any:
     """The plain number, for a choice that is right either way."""
-    return int.__int__(n) if isinstance(n, SymInt) else n
+    return n.value if type(n) is SymInt else n
 
 
 def plain(value: Any) -> Any:
     """`value` with plain numbers for symbolic ones, in tuples, lists and dicts too."""
     kind = type(value)
-    if kind is SymInt:
-        return int.__int__(value)
-    if kind is SymFloat:
-        return float.__float__(value)
+    if kind is SymInt or kind is SymFloat:
+        return value.value
     if kind is tuple or kind is SymShape:
         return tuple([plain(v) for v in value])
     if kind is list:
@@ -96,11 +108,11 @@ def _compare(op: str) -> Callable[[Any, Any], Any]:
     test = TESTS[op]
 
     def compare(x: SymInt, y: Any) -> Any:
-        if type(y) is SymFloat or isinstance(y, float):
-            return _noted(test(hint(x), plain(y)), source(x), op, source(y))
+        if isinstance(y, float):
+            return _noted(test(x.value, plain(y)), source(x), op, source(y))
         if not isinstance(y, int):
             return NotImplemented
-        found = test(int.__int__(x), int.__int__(y))
+        found = test(x.value, hint(y))
         if mode.guards is None:
             return found
         p = added(x.poly, _poly(y), -1)
@@ -124,30 +136,39 @@ def _noted(found: bool, left: str, op: str, right: str) -> bool:
     return found
 
 
-def _made(value: int, poly: Poly) -> int:
+def _made(value: int, poly: Poly) -> Any:
     if not poly or (len(poly) == 1 and () in poly):
         return value
-    out = int.__new__(SymInt, value)
-    out.poly = poly
-    return out
+    return SymInt(value, poly)
+
+
+def _term(value: Any, text: str) -> Any:
+    """A number that no polynomial can say, by the source that gives it."""
+    return SymInt(value, {(text,): 1}) if type(value) is int else sym_float(value, text)
+
+
+def _other(x: Any, y: Any, fn: Callable[[Any, Any], Any]) -> Any:
+    """``fn`` of the number itself and of something that is no real number."""
+    known = type(y).__module__ in ("builtins", "decimal", "fractions", "numpy")
+    return fn(leaked(x), y) if known else NotImplemented
 
 
 def _arithmetic(name: str, of_polys: Callable[[Poly, Poly], Poly], sign: str) -> Any:
     number: Callable[[Any, Any], Any] = getattr(operator, name)
 
     def forward(x: SymInt, y: Any) -> Any:
+        if isinstance(y, int):
+            return _made(number(x.value, hint(y)), of_polys(x.poly, _poly(y)))
         if isinstance(y, float):
-            return sym_float(number(float(hint(x)), plain(y)), f"({source(x)}{sign}{source(y)})")
-        if not isinstance(y, int):
-            return NotImplemented
-        return _made(number(hint(x), hint(y)), of_polys(x.poly, _poly(y)))
+            return sym_float(number(x.value, plain(y)), f"({source(x)}{sign}{source(y)})")
+        return _other(x, y, number)
 
     def backward(x: SymInt, y: Any) -> Any:
+        if isinstance(y, int):
+            return _made(number(hint(y), x.value), of_polys(_poly(y), x.poly))
         if isinstance(y, float):
-            return sym_float(number(plain(y), float(hint(x))), f"({source(y)}{sign}{source(x)})")
-        if not isinstance(y, int):
-            return NotImplemented
-        return _made(number(hint(y), hint(x)), of_polys(_poly(y), x.poly))
+            return sym_float(number(plain(y), x.value), f"({source(y)}{sign}{source(x)})")
+        return _other(x, y, lambda a, b: number(b, a))
 
     return forward, backward
 
@@ -190,41 +211,78 @@ def _mark(x: Any, op: str, y: int) -> None:
             mode.guards[f"{written(p)} {op} 0"] = None
 
 
-def _either(fn: Callable[[Any, Any], Any]) -> Any:
+def _either(fn: Callable[[Any, Any], Any], sign: str) -> Any:
+    number = {"//": operator.floordiv, "%": operator.mod}[sign]
+    of_floats, back = _text_op(number, sign)
+
     def forward(x: Any, y: Any) -> Any:
-        return fn(x, y) if isinstance(y, int) else _as_number(x, y, fn)
+        return fn(x, y) if isinstance(y, int) else of_floats(x, y)
 
     def backward(x: Any, y: Any) -> Any:
-        return fn(y, x) if isinstance(y, int) else _as_number(x, y, lambda a, b: fn(b, a))
+        return fn(y, x) if isinstance(y, int) else back(x, y)
 
     return forward, backward
 
 
-def _as_number(x: Any, y: Any, fn: Callable[[Any, Any], Any]) -> Any:
-    return fn(int(x), plain(y)) if isinstance(y, float) else NotImplemented
+def _text_op(number: Callable[[Any, Any], Any], sign: str) -> Any:
+    """An operator whose result is known by its source alone."""
+
+    def of(a: Any, b: Any) -> Any:
+        if sign in ("/", "//", "%"):
+            _nonzero(b)
+        value = number(plain(a), plain(b))
+        if type(value) is complex:
+            return number(*(leaked(n) if is_symbolic(n) else n for n in (a, b)))
+        return _term(value, f"({source(a)}{sign}{source(b)})")
+
+    def forward(x: Any, y: Any) -> Any:
+        return of(x, y) if isinstance(y, (int, float)) else _other(x, y, number)
+
+    def backward(x: Any, y: Any) -> Any:
+        real = isinstance(y, (int, float))
+        return of(y, x) if real else _other(x, y, lambda a, b: number(b, a))
+
+    return forward, backward
 
 
-def _true(x: Any, y: Any) -> Any:
-    """``x / y``."""
-    return sym_float(plain(x) / plain(y), f"({source(x)}/{source(y)})")
+def _nonzero(n: Any) -> None:
+    if type(n) is SymInt:
+        _mark(n, "!=", 0)
+    elif type(n) is SymFloat:
+        _noted(n.value != 0, n.text, "!=", "0")
 
 
-def _divides(x: Any, y: Any) -> Any:
-    return _true(x, y) if isinstance(y, (int, float)) else NotImplemented
+def _bits(name: str, sign: str) -> Any:
+    """An operator of ints only."""
+    number: Callable[[Any, Any], Any] = getattr(operator, name)
+    forward, backward = _text_op(number, sign)
+    return (
+        lambda x, y: forward(x, y) if isinstance(y, int) else _other(x, y, number),
+        lambda x, y: backward(x, y) if isinstance(y, int) else _other(x, y, lambda a, b: number(b, a)),
+    )  # fmt: skip
 
 
-def _pinned(name: str) -> Any:
-    """A method of int that wants the number itself: it holds for this number alone."""
-    method = getattr(int, name)
-
-    def use(x: SymInt, *args: Any) -> Any:
-        return method(int(x), *map(plain, args))
-
-    return use
+def _whole(x: Any, value: int, text: str) -> Any:
+    """An int worked out from a symbolic number."""
+    return _term(value, text) if mode.guards is not None else value
 
 
-class SymInt(int):
+if TYPE_CHECKING:
+
+    class _Int(Followed, int):
+        """To type checkers it is an int."""
+
+    class _Float(Followed, float):
+        """To type checkers it is a float."""
+
+else:
+    _Int = _Float = Followed
+
+
+class SymInt(_Int):
     """A size that may change, or a number worked out from some: its value now, and a polynomial.
+
+    ``shape``: of the number of elements of a tensor its shape; such a one can be called as in PyTorch.
 
     >>> n = symbol(4)
     >>> m = 3 * n + 2
@@ -232,169 +290,149 @@ class SymInt(int):
     (14, True, True)
     """
 
+    __slots__ = ("poly", "shape", "value")
     poly: Poly
+    shape: tuple[int, ...] | None
+
+    def __init__(self, value: int, poly: Poly) -> None:
+        self.value = value
+        self.poly = poly
+        self.shape = None
+
+    def pin(self) -> None:
+        _mark(self, "==", self.value)
+
+    __class__ = property(lambda self: int)
 
     __add__, __radd__ = _arithmetic("add", added, "+")
     __sub__, __rsub__ = _arithmetic("sub", lambda p, q: added(p, q, -1), "-")
     __mul__, __rmul__ = _arithmetic("mul", multiplied, "*")
-    __floordiv__, __rfloordiv__ = _either(_floor)
-    __mod__, __rmod__ = _either(_modulo)
-    __truediv__ = _divides
+    __floordiv__, __rfloordiv__ = _either(_floor, "//")
+    __mod__, __rmod__ = _either(_modulo, "%")
+    __truediv__, __rtruediv__ = _text_op(operator.truediv, "/")
+    __and__, __rand__ = _bits("and_", "&")
+    __or__, __ror__ = _bits("or_", "|")
+    __xor__, __rxor__ = _bits("xor", "^")
+    __lshift__, __rlshift__ = _bits("lshift", "<<")
+    __rshift__, __rrshift__ = _bits("rshift", ">>")
     __eq__, __ne__ = _compare("=="), _compare("!=")
     __lt__, __le__ = _compare("<"), _compare("<=")
     __gt__, __ge__ = _compare(">"), _compare(">=")
-    __hash__ = int.__hash__
+    __hash__ = Followed.__hash__
+    _power, _rpower = _text_op(operator.pow, "**")
 
-    def __rtruediv__(self, y: Any) -> Any:
-        return _true(y, self) if isinstance(y, (int, float)) else NotImplemented
-
-    def __divmod__(self, y: Any) -> Any:
-        return self // y, self % y
-
-    def __rdivmod__(self, y: Any) -> Any:
-        return y // self, y % self
+    def __call__(self, dim: int | None = None) -> Any:
+        if self.shape is None:
+            raise TypeError("'int' object is not callable")
+        return self.shape if dim is None else self.shape[dim]
 
     def __neg__(self) -> Any:
         return self * -1
 
-    def __pos__(self) -> Any:
-        return self
-
-    def __abs__(self) -> Any:
-        return self if self >= 0 else -self
-
-    def __bool__(self) -> bool:
-        return bool(self != 0)
+    def __invert__(self) -> Any:
+        return -self - 1
 
     def __pow__(self, k: Any, modulus: Any = None) -> Any:
-        if type(k) is int and 0 < k < 5 and modulus is None:
+        if modulus is not None:
+            return pow(leaked(self), plain(k), modulus)
+        if type(k) is int and 0 < k < 5:
             return self if k == 1 else self * self ** (k - 1)
-        return pow(int(self), plain(k), modulus)
+        if type(k) is SymInt and k < 0:
+            return leaked(self) ** leaked(k)
+        return self._power(k) if bool(self) else leaked(self) ** plain(k)
 
-    def __int__(self) -> int:
-        _mark(self, "==", hint(self))
-        return int.__int__(self)
+    def __rpow__(self, y: Any, modulus: Any = None) -> Any:
+        if modulus is None and self >= 0:
+            return self._rpower(y)
+        return pow(plain(y), leaked(self), modulus)
 
-    __trunc__ = __floor__ = __ceil__ = __index__ = __int__
+    __index__ = Followed.__int__
 
-    def __round__(self, digits: Any = None) -> Any:
-        return self if digits is None else round(int(self), digits)
-
-    def __float__(self) -> float:
-        return float(int(self))
-
-    def __reduce__(self) -> Any:
-        return int, (hint(self),)
-
-    __copy__ = __pos__
-
-    def __deepcopy__(self, memo: Any) -> Any:
+    def __trunc__(self) -> Any:
         return self
 
-    __repr__ = int.__repr__
+    __floor__ = __ceil__ = __trunc__
 
+    def __round__(self, digits: Any = None) -> Any:
+        return self if digits is None else round(leaked(self), digits)
 
-for _name in "and rand or ror xor rxor lshift rlshift rshift rrshift invert rpow".split():
-    setattr(SymInt, f"__{_name}__", _pinned(f"__{_name}__"))
-for _name in "bit_length to_bytes as_integer_ratio conjugate".split():
-    setattr(SymInt, _name, _pinned(_name))
+    def bit_length(self) -> Any:
+        """Bits of the number."""
+        return _whole(self, self.value.bit_length(), f"({source(self)}).bit_length()")
+
+    numerator = property(__trunc__)
+    denominator = property(lambda self: 1)
 
 
 # --- floats --------------------------------------------------------------------------------------
 
 
-def sym_float(value: float, text: str) -> float:
-    out = float.__new__(SymFloat, value)
-    out.text = text
-    return out
-
-
-def _float_op(name: str, sign: str) -> Any:
-    number: Callable[[Any, Any], Any] = getattr(operator, name)
-
-    def forward(x: Any, y: Any) -> Any:
-        if not isinstance(y, (int, float)):
-            return NotImplemented
-        return sym_float(number(plain(x), plain(y)), f"({source(x)}{sign}{source(y)})")
-
-    def backward(x: Any, y: Any) -> Any:
-        if not isinstance(y, (int, float)):
-            return NotImplemented
-        return sym_float(number(plain(y), plain(x)), f"({source(y)}{sign}{source(x)})")
-
-    return forward, backward
+def sym_float(value: float, text: str) -> Any:
+    return SymFloat(float(value), text)
 
 
 def _float_compare(op: str) -> Any:
     def compare(x: Any, y: Any) -> Any:
         if not isinstance(y, (int, float)):
             return NotImplemented
-        if type(y) is SymFloat and y.text == x.text and x == x:
+        if type(y) is SymFloat and y.text == x.text and x.value == x.value:
             return TESTS[op](0, 0)
         if mode.proving and op in ("==", "!="):
             return op == "!="
-        return _noted(TESTS[op](plain(x), plain(y)), source(x), op, source(y))
+        return _noted(TESTS[op](x.value, plain(y)), x.text, op, source(y))
 
     return compare
 
 
-class SymFloat(float):
+class SymFloat(_Float):
     """A float worked out from sizes: its value now, and the Python source that gives it."""
 
+    __slots__ = ("text", "value")
     text: str
 
-    __add__, __radd__ = _float_op("add", "+")
-    __sub__, __rsub__ = _float_op("sub", "-")
-    __mul__, __rmul__ = _float_op("mul", "*")
-    __truediv__, __rtruediv__ = _float_op("truediv", "/")
-    __pow__, __rpow__ = _float_op("pow", "**")
-    __hash__ = float.__hash__
+    def __init__(self, value: float, text: str) -> None:
+        self.value = value
+        self.text = text
+
+    def pin(self) -> None:
+        _noted(True, self.text, "==", repr(self.value))
+
+    __class__ = property(lambda self: float)
+
+    __add__, __radd__ = _text_op(operator.add, "+")
+    __sub__, __rsub__ = _text_op(operator.sub, "-")
+    __mul__, __rmul__ = _text_op(operator.mul, "*")
+    __truediv__, __rtruediv__ = _text_op(operator.truediv, "/")
+    __floordiv__, __rfloordiv__ = _text_op(operator.floordiv, "//")
+    __mod__, __rmod__ = _text_op(operator.mod, "%")
+    _power, _rpower = _text_op(operator.pow, "**")
+    __eq__, __ne__ = _float_compare("=="), _float_compare("!=")
+    __lt__, __le__ = _float_compare("<"), _float_compare("<=")
+    __gt__, __ge__ = _float_compare(">"), _float_compare(">=")
+    __hash__ = Followed.__hash__
+
+    def __pow__(self, k: Any, modulus: Any = None) -> Any:
+        return self._power(k) if self > 0 else leaked(self) ** plain(k)
+
+    def __rpow__(self, y: Any, modulus: Any = None) -> Any:
+        return self._rpower(y) if plain(y) > 0 else plain(y) ** leaked(self)
 
     def __neg__(self) -> Any:
-        return sym_float(-plain(self), f"(-{self.text})")
+        return sym_float(-self.value, f"(-{self.text})")
 
-    def __pos__(self) -> Any:
-        return self
+    def __trunc__(self) -> Any:
+        return _whole(self, int(self.value), f"int({self.text})")
 
-    def __abs__(self) -> Any:
-        return sym_float(abs(plain(self)), f"abs({self.text})")
+    def __floor__(self) -> Any:
+        return _whole(self, self.value.__floor__(), f"int({self.text}//1)")
 
-    def __bool__(self) -> bool:
-        return bool(self != 0.0)
-
-    def __float__(self) -> float:
-        value: float = plain(self)
-        _noted(True, self.text, "==", repr(value))
-        return value
-
-    def __int__(self) -> int:
-        return int(float(self))
-
-    __trunc__ = __int__
-
-    def __floor__(self) -> int:
-        return float(self).__floor__()
-
-    def __ceil__(self) -> int:
-        return float(self).__ceil__()
+    def __ceil__(self) -> Any:
+        return _whole(self, self.value.__ceil__(), f"(-int(-{self.text}//1))")
 
     def __round__(self, digits: Any = None) -> Any:
-        return round(float(self), digits)
-
-    def __reduce__(self) -> Any:
-        return float, (plain(self),)
-
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self
-
-    __repr__ = float.__repr__
-
-
-for _op, _name in zip(TESTS, "eq ne lt le gt ge".split(), strict=True):
-    setattr(SymFloat, f"__{_name}__", _float_compare(_op))
+        if digits is None:
+            return _whole(self, round(self.value), f"round({self.text})")
+        return sym_float(round(self.value, plain(digits)), f"round({self.text}, {source(digits)})")
 
 
 # --- making and evaluating -----------------------------------------------------------------------
@@ -419,23 +457,13 @@ def source(x: Any) -> str:
         return text if len(x.poly) == 1 and "-" not in text else f"({text})"
     if type(x) is SymFloat:
         return x.text
+    x = float(x) if isinstance(x, float) else int(x)
     return f"({x!r})" if x == x and abs(x) != float("inf") else f"float('{x!r}')"
 
 
 def atom_of(x: SymInt) -> str:
     """The name of a symbol in `source`."""
     return written(x.poly)
-
-
-def symbols_in(text: str) -> set[str]:
-    """The names of symbols in a source."""
-    return set(SYMBOL.findall(text))
-
-
-def renamed(text: str) -> str:
-    """A source with its symbols named in order of appearance: equal for what is equal but for that."""
-    numbers: dict[str, int] = {}
-    return SYMBOL.sub(lambda m: f"n{numbers.setdefault(m[0], len(numbers))}", text)
 
 
 def readable(text: str) -> str:
@@ -468,9 +496,3 @@ def generic(value: Any) -> Any:
     if type(value) is tuple:
         return tuple([generic(v) for v in value])
     return value
-
-
-def evaluator(symbols: tuple[str, ...], texts: list[str]) -> Callable[..., tuple[Any, ...]]:
-    """A function of the symbols' values that gives what the sources stand for."""
-    body = "".join(f"{t}, " for t in texts)
-    return eval(f"lambda {', '.join(symbols)}: ({body})")  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..core.backend import backend_for
-from ..core.context import grad_mode, state, told, untraced
+from ..core.context import grad_mode, state, tell, told, untraced
 from ..core.devices import CPU, Device
 from ..core.dtypes import DType, bfloat16, from_bfloat16, from_numpy
 from ..core.errors import AutogradError, DTypeError, describe
@@ -268,7 +268,7 @@ class Tensor:
         if not self._data.ndim:
             raise TypeError(describe("len", str(self.type), "a 0-d tensor has no length"))
         if self._dims is not None:
-            told(self._dims, self._data.shape)
+            tell()
         return int(self._data.shape[0])
 
     def __hash__(self) -> int:

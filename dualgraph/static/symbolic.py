@@ -11,18 +11,16 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..core.backend import execute
-from ..core.context import state
 from ..core.errors import Location, user_location
 from ..core.node import Literal, Node, Var
+from ..core.polynomial import evaluator, symbols_in
 from ..core.symbolic import (
     SymFloat,
     SymInt,
     SymShape,
-    evaluator,
     is_symbolic,
     plain,
     source,
-    symbols_in,
 )
 from ..core.types import Shape, TensorType
 from .capture import Slot, Trace, Tracer
@@ -33,8 +31,8 @@ from .region import is_region
 class SymbolicTracer(Tracer):
     """A tracer of arguments that have symbolic sizes.
 
-    ``shapes``: the symbolic shapes of argument leaves; ``read_at``: where the user's code looked at a size
-    (then each size it has not met is tried with an eager run first).
+    ``shapes``: the symbolic shapes of argument leaves; ``read_at``: where something read a size as the number
+    it is (then each size it has not met is tried with an eager run first).
     """
 
     def __init__(self, shapes: Mapping[int, Shape]) -> None:
@@ -51,7 +49,7 @@ class SymbolicTracer(Tracer):
         return execute(backend, prim, arrays, types, plain(params), out_types)
 
     def sizes_read(self) -> None:
-        """The user's code looks at a size, or something else that may depend on one."""
+        """A size is read as the number it is, where it cannot be followed."""
         if self.read_at is None:
             self.read_at = user_location()
 
@@ -97,8 +95,6 @@ class SymbolicTracer(Tracer):
         for out, result in zip(outs, types, strict=True):
             if is_symbolic(result.shape):
                 self._mark(out, result.shape)
-        if state.batching is not None:
-            self.sizes_read()
         super().record(prim, args, params, outs, where)
 
     def __exit__(self, *exc: object) -> None:

@@ -9,8 +9,9 @@ from dualgraph.backends.native import api as native
 from dualgraph.core import dtypes as dt
 from dualgraph.core.guards import guarded
 from dualgraph.core.node import Literal
+from dualgraph.core.polynomial import evaluator
 from dualgraph.core.prim import lookup
-from dualgraph.core.symbolic import atom_of, evaluator, source, symbol
+from dualgraph.core.symbolic import atom_of, source, symbol
 from dualgraph.core.types import TensorType
 from dualgraph.static.graph import Graph, GraphBuilder
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 import random
+from decimal import Decimal
+from fractions import Fraction
 from math import prod
 
+import numpy as np
 import pytest
 
 from dualgraph.core.guards import guarded
+from dualgraph.core.polynomial import evaluator
 from dualgraph.core.sizing import range_length, slice_indices, to_float
-from dualgraph.core.symbolic import SymFloat, SymInt, atom_of, evaluator, hint, source, symbol
+from dualgraph.core.symbolic import atom_of, hint, plain, source, symbol
 
 OPS = [operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod]
 
@@ -68,13 +73,63 @@ def test_proving_takes_equal_only_what_always_is():
     assert not guards
 
 
-def test_using_the_number_itself_pins_it():
-    for use in (int, float, lambda n: n & 1, lambda n: 2**n, lambda n: 1 << n):
-        n = symbol(6)
-        with guarded() as guards:
-            assert not isinstance(use(n), (SymInt, SymFloat))
+READS = (
+    int, float, complex, range, hash, repr, "{:3}".format, "%d".__mod__, math.sqrt, math.log2, math.isqrt,
+    list(range(20)).__getitem__, lambda n: list(range(20))[:n], lambda n: "ab" * n, lambda n: [0] * n,
+    lambda n: {6: 1}.get(n), lambda n: n in {1, 2}, lambda n: n * 1j, lambda n: n * Fraction(1, 3),
+    lambda n: Decimal(2) * n, np.zeros, np.sqrt, np.array, lambda n: np.float32(3) * n, lambda n: n + np.int8(1),
+    lambda n: np.arange(20)[n], lambda n: round(n, -1), lambda n: n.to_bytes(2, "little"), operator.index,
+    lambda n: math.gcd(n, 4), lambda n: bytes(n), lambda n: pow(n, 2, 7), str, lambda n: (1, 2, 3, 4, 5, 6, 7)[n],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_number_that_is_read_pins_itself_or_tells(read):
+    expected = read(6)
+    n = symbol(6)
+    with guarded() as guards:
+        found = read(n)
+    same = (
+        np.array_equal(found, expected) if isinstance(expected, np.ndarray) else found == expected
+    )
+    assert same and type(plain(found)) is type(expected)
+    if not isinstance(found, tuple):
         assert not all(evaluator((atom_of(n),), list(guards))(7))
         assert all(evaluator((atom_of(n),), list(guards))(6))
+        told = []
+        with guarded(leak=lambda: told.append(1)) as guards:
+            read(n)
+        assert told
+
+
+COMPUTED = (
+    lambda n: n & 1, lambda n: 2**n, lambda n: 1 << n, lambda n: n >> 1, lambda n: ~n, lambda n: n | 3, lambda n: n**7,
+    lambda n: n**0.5, lambda n: 0.5**n, lambda n: n**-1, lambda n: n // 2.5, lambda n: n % 2.5, lambda n: 7 % n,
+    lambda n: 1 << (n - 1).bit_length(), lambda n: math.ceil(n / 4), lambda n: math.floor(n * 0.3),
+    lambda n: round(n * 0.37), lambda n: round(n / 7, 2), lambda n: -(-n // 4), lambda n: abs(3 - n), lambda n: n.real,
+    lambda n: math.trunc(n * 1.7), lambda n: sum([n, n, 1]), lambda n: max(n, 3) + min(n, 3), lambda n: divmod(n, 4)[1],
+    lambda n: (n * 2.0) ** 0.5, lambda n: 2.0 ** (n / 3), lambda n: n * np.float64(0.1), lambda n: n - True,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("compute", COMPUTED)
+def test_what_is_computed_of_a_number_is_followed(compute):
+    n = symbol(6)
+    with guarded() as guards:
+        found = compute(n)
+    expected = compute(6)
+    assert plain(found) == expected and isinstance(
+        found, int if isinstance(expected, int) else float
+    )
+    for size in (6, 1, 2, 5, 7, 40):
+        try:
+            holds = all(evaluator((atom_of(n),), list(guards))(size))
+        except ArithmeticError:
+            continue
+        if holds:
+            value = value_at(found, (atom_of(n),), size)
+            assert value == compute(size) and isinstance(value, type(plain(found)))
+    assert not any(f"{atom_of(n)}-6 == 0" in g for g in guards)
 
 
 def test_floats_keep_the_arithmetic_that_made_them():

@@ -8,7 +8,7 @@ from typing import Any
 from ...core import dtypes as dt
 from ...core.context import grad_mode, tell
 from ...core.devices import CPU, Device, as_device
-from ...core.symbolic import hint
+from ...core.symbolic import is_symbolic
 from ...ops.arithmetic import cast, imag_part, real_part
 from ...ops.movement import copy as copy_op
 from ...ops.transfer import transfer
@@ -108,9 +108,12 @@ class Size(int):
         return self._shape if dim is None else self._shape[dim]
 
 
-def _size(x: Tensor) -> Size:
-    tell()
-    out = Size(hint(prod(x.shape)))
+def _size(x: Tensor) -> Any:
+    count: Any = prod(x.shape)
+    if is_symbolic(count):
+        count.shape = x.shape
+        return count
+    out = Size(count)
     out._shape = x.shape
     return out
 
@@ -143,7 +146,6 @@ def dim(x: Tensor) -> int:
 @method
 def numel(x: Tensor) -> int:
     """The number of elements."""
-    tell()
     return prod(x.shape)
 
 
