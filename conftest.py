@@ -22,10 +22,13 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import hot
-from dualgraph.backends import quicken
+from dualgraph.backends import kept, quicken
 from dualgraph.backends.native import api
 from dualgraph.compile import Compiled
 
+kept.ENABLED = (
+    False  # some tests plant bugs in passes; tests of kept programs run in processes of their own
+)
 # Tests see the native quick path of eager ops from the start; test_quick.py holds it to Python's.
 if api.available() and os.environ.get("DUALGRAPH_QUICK") != "0":
     quicken.install()

@@ -21,6 +21,11 @@ VARIABLE = "DUALGRAPH_DUMP"
 _numbers = itertools.count()
 
 
+def dumping() -> bool:
+    """Whether programs are written as text."""
+    return bool(os.environ.get(VARIABLE))
+
+
 def dump_program(
     name: str, captured: Graph, records: Sequence[PassRecord], executable: Executable
 ) -> None:

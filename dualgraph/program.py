@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .backends import kept
 from .backends.executor import Executable
 from .backends.hooks import hooks_for
 from .core.backend import backend_for
@@ -18,7 +19,7 @@ from .core.interrupts import Unbroken
 from .core.node import TapeNode, Var, hooked
 from .core.trees import TreeDef, unflatten
 from .core.types import TensorType
-from .dump import dump_program
+from .dump import dump_program, dumping
 from .eager.tensor import Tensor
 from .passes.memory import MemoryPlan, within_budget
 from .passes.pipeline import PassRecord, optimise
@@ -31,7 +32,7 @@ from .static.capture import Mark, Trace
 from .static.checks import Assumption, same_bytes
 from .static.flow import TAKERS
 from .static.footprint import Footprint
-from .static.graph import Graph, renumber
+from .static.graph import Graph
 
 MISMATCH: Any = object()
 
@@ -159,17 +160,17 @@ class Program:
         self._executable = executable
 
     def _compile(
-        self, graph: Graph, borrowed: frozenset[int], stores: tuple[tuple[int, int], ...],
+        self, captured: Graph, borrowed: frozenset[int], stores: tuple[tuple[int, int], ...],
         passes: list[PassRecord] | None = None,
     ) -> Executable:  # fmt: skip
         """Runs the passes and plans the memory."""
         backend = backend_for(self._device)
         hooks = hooks_for(self._device, self._use)
-        captured = graph
-        graph, records = optimise(captured, hooks, self._fast_math, budget=self.budget)
+        keep = not dumping()
+        graph, records = kept.optimised(captured, hooks, self._fast_math, self.budget, keep)
         if passes is not None:
             passes[:] = records
-        executable = Executable(renumber(graph), backend, borrowed, stores)
+        executable = Executable(graph, backend, borrowed, stores)
         dump_program(self.name, captured, records, executable)
         within_budget(self.name, executable.memory, self.budget)
         return executable
@@ -218,6 +219,9 @@ class Program:
     def passes(self) -> list[PassRecord]:
         """What each pass did."""
         self._built()
+        if not self._passes:  # an earlier process ran them
+            hooks, how = hooks_for(self._device, self._use), (self._fast_math, self.budget)
+            self._passes[:] = optimise(self.captured, hooks, *how)[1]
         return self._passes
 
     @property

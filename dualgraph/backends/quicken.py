@@ -13,6 +13,7 @@ import sys
 
 from ..core.prim import Dispatch
 from .native import api
+from .native.aside import aside
 
 PATIENCE = 3  # times of being asked, before llvmlite is loaded for this alone
 _asked = 0
@@ -26,7 +27,7 @@ def quicken() -> None:
         Dispatch.quicken = staticmethod(_enough)
     elif "llvmlite.binding" in sys.modules or _asked >= PATIENCE:
         Dispatch.quicken = staticmethod(_enough)
-        importlib.import_module(".native.jit", __package__).jit().generators.later(install)
+        aside(install)
 
 
 def install() -> None:

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
         instructions,
         may_overwrite,
         native_steps,
+        remember,
+        remembered,
         supports,
+        tag,
     )
 
 

@@ -33,9 +33,10 @@ def directory() -> Path | None:
     return base / "dualgraph" / "kernels"
 
 
-def key(text: str, tag: str) -> str:
-    """The name of the entry for IR text compiled for a machine."""
-    return hashlib.sha256(f"{len(tag)} {tag}\n{text}".encode()).hexdigest()
+def key(text: str | bytes, tag: str) -> str:
+    """The name of the entry for IR text compiled for a machine, or for what else follows from a text and a tag."""
+    data = text.encode() if isinstance(text, str) else text
+    return hashlib.sha256(f"{len(tag)} {tag}\n".encode() + data).hexdigest()
 
 
 def whole(data: bytes) -> bytes | None:

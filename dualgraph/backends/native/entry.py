@@ -16,7 +16,8 @@ from . import contract
 from .contract.fused import FusedContraction
 from .eager import elementwise, fold
 from .expressions import DTYPES, MONOIDS, check_node
-from .kernel import NativeKernel, lowered, machine_of, written
+from .jit import jit
+from .kernel import NativeKernel, lowered, machine_of, remember, remembered, written
 from .loop_ir import Unsupported
 from .lower import Strides
 from .segments import Operands, Segment, all_native, native_steps
@@ -38,7 +39,10 @@ __all__ = [
     "instructions",
     "may_overwrite",
     "native_steps",
+    "remember",
+    "remembered",
     "supports",
+    "tag",
 ]
 
 
@@ -103,6 +107,11 @@ def begin(bodies: Iterable[Graph]) -> None:
     for body in bodies:
         with suppress(Unsupported):
             machine_of(written(lowered(body)))
+
+
+def tag() -> str:
+    """What native code depends on besides what it computes: the processor, and the versions of its makers."""
+    return jit().tag
 
 
 @cache

@@ -26,16 +26,11 @@ class Generators:
         self._machine = machine
         self._local = threading.local()
         self._workers = Workers("dualgraph-codegen", min(THREADS, os.cpu_count() or 1))
-        self._writer = Workers("dualgraph-cache", 1)
 
     def start(self, text: str) -> Job[Any]:
         """Begins to make object code of IR text; `finished` gives it. Raises RuntimeError for bad IR."""
         module = llvm.parse_assembly(text, context=llvm.create_context())
         return self._workers.submit(lambda: self._generate(module))
-
-    def later(self, job: Callable[[], None]) -> None:
-        """Runs a job that nobody waits for, such as writing a file."""
-        self._writer.submit(job)
 
     def _generate(self, module: Any) -> Any:
         """A memory buffer of LLVM's, or the object code itself."""

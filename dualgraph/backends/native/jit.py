@@ -14,6 +14,7 @@ import llvmlite.binding as llvm
 
 from ...core.interrupts import Unbroken
 from . import disk_cache
+from .aside import aside
 from .generators import Generators, finished
 from .version import version
 
@@ -159,7 +160,7 @@ class Machine:
         if not isinstance(code, bytes):
             code = self._code = finished(code.result())
             key, made = self._key(), code
-            self._jit.generators.later(lambda: disk_cache.write(key, made))
+            aside(lambda: disk_cache.write(key, made))
         self.tracker, self._addresses = self._jit.link(code, self._symbols)
         self._code, self._source = b"", None  # needed no more
 

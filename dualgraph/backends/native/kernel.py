@@ -43,15 +43,26 @@ _started: OrderedDict[int, tuple[Kernel, Code]] = OrderedDict()
 
 def lowered(body: Graph, in_strides: Strides | None = None) -> Kernel:
     """The loop IR of a fused body; raises Unsupported where some part of it has no native code."""
-    found = _recent.get(id(body))
-    if in_strides is None and found is not None and found[0] is body:
-        return found[1]
+    found = remembered(body) if in_strides is None else None
+    if found is not None:
+        return found
     with guarded(proving=True) as guards:
         kernel = lower(body, in_strides, weigh)
     kernel = replace(kernel, guards=tuple(guards))
     if in_strides is None:
-        _remember(_recent, id(body), (body, kernel))
+        remember(body, kernel)
     return kernel
+
+
+def remembered(body: Graph) -> Kernel | None:
+    """The loop IR that `lowered` has at hand for a fused body."""
+    found = _recent.get(id(body))
+    return found[1] if found is not None and found[0] is body else None
+
+
+def remember(body: Graph, kernel: Kernel) -> None:
+    """Lets `lowered` find the loop IR of a fused body."""
+    _remember(_recent, id(body), (body, kernel))
 
 
 def _remember(recent: OrderedDict[int, Any], key: int, value: Any) -> None:

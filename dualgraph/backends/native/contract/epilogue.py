@@ -72,6 +72,11 @@ class Read:
         return not np.diff(self.offsets, 2).any()
 
 
+def _same(numbers: np.ndarray[Any, Any]) -> bool:
+    """Whether all are one number. (NumPy's `unique` loads its masked arrays.)"""
+    return not len(numbers) or bool((numbers == numbers[0]).all())
+
+
 class Epilogue:
     """What a body does with the result of the contraction that is its first node.
 
@@ -133,9 +138,7 @@ class Epilogue:
             moving.append(Store(place, _at(place, read), e.id))
             self.reads.append(read)
         size = self.product.type.nbytes
-        beside = [
-            r for r in self.reads if 0 <= r.array < self.inputs and len(np.unique(r.offsets)) > 1
-        ]
+        beside = [r for r in self.reads if 0 <= r.array < self.inputs and not _same(r.offsets)]
         if size * sum(r.along for r in beside) >= COLD:
             raise Unsupported("arrays that no cache holds")
         if len(self.reads) > BUFFERS:
@@ -164,11 +167,11 @@ class Epilogue:
         for a, extent, _ in down:
             own = np.arange(extent, dtype=np.int64) * index.coefficient(a)
             offsets = (offsets[:, None] + own).reshape(-1)
-        apart = np.unique(np.diff(offsets.reshape(-1, self.m), axis=1))
+        apart = np.diff(offsets.reshape(-1, self.m), axis=1).reshape(-1)
         if not np.diff(offsets, 2).any():  # one distance for all
             apart = np.diff(offsets[:2])
         step = int(apart[0]) if len(apart) else 0
-        return Read(array, offsets, along, step if len(apart) < 2 else None, size)
+        return Read(array, offsets, along, step if _same(apart) else None, size)
 
     @cached_property
     def machine(self) -> tuple[Machine, int, tuple[int, ...]]:
