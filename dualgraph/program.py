@@ -164,10 +164,9 @@ class Program:
         passes: list[PassRecord] | None = None,
     ) -> Executable:  # fmt: skip
         """Runs the passes and plans the memory."""
-        backend = backend_for(self._device)
-        hooks = hooks_for(self._device, self._use)
-        keep = not dumping()
-        graph, records = kept.optimised(captured, hooks, self._fast_math, self.budget, keep)
+        backend, hooks = backend_for(self._device), hooks_for(self._device, self._use)
+        how = self._fast_math, self.budget, not dumping()
+        graph, records = kept.optimised(captured, hooks, *how)
         if passes is not None:
             passes[:] = records
         executable = Executable(graph, backend, borrowed, stores)
@@ -206,8 +205,8 @@ class Program:
         if self._executable is None:
             if self.failure is not None:
                 raise self.failure
-            borrowed = self._borrowed | self._taken
-            self._executable = self._compile(self.captured, borrowed, (), self._passes)
+            read = self._borrowed | self._taken
+            self._executable = self._compile(self.captured, read, (), self._passes)
         return self._executable
 
     @property
