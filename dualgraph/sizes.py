@@ -98,7 +98,7 @@ class Sizes:
             values = matched(pattern, call.sizes)
             if values is None or any(p.template is template for p in known) or template.failure:
                 continue
-            if not template.confirmed or template.read_at or not template.same_capture(values):
+            if template.read_at or not template.same_capture(values):
                 continue
             if not template.ready or template.compiled_for(values):
                 return template.at(values)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.context import state, untraced
 from ..core.errors import ArgumentError, ShapeError, describe
+from ..core.sizing import fixed
 from ..eager.shapes import stack
 from ..eager.tensor import Tensor
 from ..ops.movement import copy, reshape, slice_
@@ -88,19 +89,18 @@ class _Scan:
 
     def _length(self, xs: Sequence[Tensor], length: int | None) -> int:
         types = ", ".join(str(x.type) for x in xs)
-        sizes = {x.shape[0] if x.ndim else None for x in xs} | (
-            {length} if length is not None else set()
-        )
+        sizes = [x.shape[0] if x.ndim else None for x in xs]
+        sizes += [] if length is None else [length]
         if not sizes:
             raise ArgumentError(describe(self.op, types, "how many steps?", "give xs or length="))
-        if None in sizes or len(sizes) > 1:
+        if any(n is None or n != sizes[0] for n in sizes):
             problem = (
                 f"the leading axes of xs{' and length' * (length is not None)} differ: {sizes}"
             )
             raise ShapeError(
                 describe(self.op, types, problem, "all xs need one leading axis of the same length")
             )
-        return int(sizes.pop())  # type: ignore[arg-type]
+        return fixed(sizes[0])
 
     def run(self, pure: bool = False) -> Any:
         """The last carry and the ys; `pure`: Python need not run each step."""

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from .devices import CPU, Device
+from .guards import mode
 
 
 class State(threading.local):
@@ -22,8 +23,13 @@ state = State()
 
 
 def told(dims: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The sizes of a tensor of symbolic ones: plain without a capture that has some."""
-    return shape if getattr(state.tracer, "sizes_read", None) is None else dims
+    """The sizes of a tensor of symbolic ones. What the capture that has some does not see gets plain ones, and
+    it is told of that."""
+    if getattr(state.tracer, "sizes_read", None) is not None:
+        return dims
+    if mode.leak is not None and mode.guards is not None:
+        mode.leak()
+    return shape
 
 
 def tell() -> None:

@@ -12,6 +12,13 @@ def to_int(x: Any) -> int:
     return x if type(x) is SymInt else int(x.__index__())
 
 
+def fixed(x: Any) -> int:
+    """A size where how much is done depends on it (how many pieces are made): it holds for this number alone."""
+    if type(x) is SymInt:
+        x.pin()
+    return int(hint(x))
+
+
 def to_float(x: Any) -> float:
     """``float(x)``; of a symbolic number a symbolic float."""
     if type(x) is SymInt:

@@ -349,7 +349,7 @@ def arange(
     if step == 0:
         raise ArgumentError(describe("arange", f"{start}, {stop}, {step}", "the step cannot be 0"))
     whole = all(isinstance(v, int) for v in (start, stop, step))
-    size = max(0, ceil((stop - start) / step) if not whole else range_length(start, stop, step))
+    size = range_length(start, stop, step) if whole else max(ceil((stop - start) / step), 0)
     chosen = dt.as_dtype(dtype) if dtype is not None else dt.default_of("int" if whole else "float")
     compute = dt.float32 if chosen in (dt.bfloat16, dt.float16) else chosen
     out = arange_op(

@@ -216,7 +216,7 @@ def _basic(shape: Ints, key: Any) -> tuple[Ints, Ints, Ints, Ints] | None:
         elif type(k) is slice and (k.step is None or type(k.step) is int) and k.step != 0:
             start, stop, step = slice_indices(k, n)
             count = range_length(start, stop, step)
-            if step < 1 or count == 0:
+            if step < 1 or (type(count) is int and not count):
                 return None
             out.append(count)
         else:

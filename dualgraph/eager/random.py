@@ -18,6 +18,7 @@ from ..core.context import grad_mode
 from ..core.context import state as context
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
+from ..core.sizing import to_int
 from ..core.types import broadcast_shapes
 from ..ops import random as rng
 from ..ops.arithmetic import add, cast, divide, negative, remainder
@@ -274,7 +275,7 @@ def randperm(
 ) -> Tensor:
     """The numbers below `n` in random order: the order of as many random 64-bit keys."""
     with _Draw(generator, device) as draw:
-        out = fn.argsort(_wide_words(draw, int(n)))
+        out = fn.argsort(_wide_words(draw, to_int(n)))
     return out if dtype is None else astype(out, dtype, copy=False)
 
 

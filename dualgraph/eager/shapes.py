@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core import dtypes as dt
 from ..core.errors import ArgumentError, ShapeError, describe
-from ..core.sizing import to_int
+from ..core.sizing import fixed, to_int
 from ..core.types import broadcast_shapes
 from ..ops import arithmetic as ar
 from ..ops import movement as mv
@@ -159,7 +159,7 @@ def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, without it."""
     x = as_operand(x)
     place = normalize_axis(axis, x.ndim)
-    return tuple(squeeze(cut(x, place, i, i + 1), place) for i in range(int(x.shape[place])))
+    return tuple(squeeze(cut(x, place, i, i + 1), place) for i in range(fixed(x.shape[place])))
 
 
 def moveaxis(x: Any, source: Axis, destination: Axis, /) -> Tensor:

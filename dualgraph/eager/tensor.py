@@ -72,7 +72,7 @@ class Tensor:
     def type(self) -> TensorType:
         """Dtype, shape and device as one record."""
         return TensorType(
-            self.dtype, self._data.shape if self._dims is None else self._dims, self.device
+            self.dtype, self._data.shape if self._dims is None else self.shape, self.device
         )
 
     # --- versions and views ---

@@ -14,6 +14,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.errors import DTypeError
 from ..core.kinds import opaque
+from ..core.symbolic import is_symbolic
 from ..core.types import TensorType
 from .arithmetic import cast, multiply, sqrt
 from .comparison import bitwise_right_shift
@@ -137,6 +138,7 @@ def normal(state: Any, second: Any, shape: tuple[int, ...], dtype: dt.DType) -> 
     radius = sqrt(multiply(log(uniform(state, (half,), compute, offset=1)), -2.0))
     angle = multiply(uniform(second, (half,), compute), 2 * pi)
     both = concat_along(radius * cos(angle), radius * sin(angle), axis=0)
-    drawn = slice_(both, starts=(0,), stops=(n,), steps=(1,)) if 2 * half != n else both
+    even = not is_symbolic(n) and 2 * half == n
+    drawn = both if even else slice_(both, starts=(0,), stops=(n,), steps=(1,))
     out = reshape(drawn, shape=shape)
     return out if dtype is compute else cast(out, dtype=dtype.name)

@@ -25,6 +25,7 @@ from ..core.symbolic import (
 from ..core.types import Shape, TensorType
 from .capture import Slot, Trace, Tracer
 from .graph import Graph, Operand
+from .lengths import followed_lengths
 from .region import is_region
 
 
@@ -40,6 +41,7 @@ class SymbolicTracer(Tracer):
         self.shapes = shapes
         self.read_at: Location | None = None
         self._marked: list[weakref.ref[Any]] = []
+        self._lengths = followed_lengths()
 
     @staticmethod
     def execute(
@@ -97,7 +99,13 @@ class SymbolicTracer(Tracer):
                 self._mark(out, result.shape)
         super().record(prim, args, params, outs, where)
 
+    def __enter__(self) -> Tracer:
+        super().__enter__()
+        self._lengths.__enter__()
+        return self
+
     def __exit__(self, *exc: object) -> None:
+        self._lengths.__exit__(None, None, None)
         super().__exit__(*exc)
         for ref in self._marked:
             t = ref()

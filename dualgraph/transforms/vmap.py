@@ -143,10 +143,11 @@ def _common_size(leaves: list[Any], axes: list[int | None]) -> int:
                 "give at least one argument an axis in in_axes",
             )
         )
-    if len(set(sizes.values())) > 1:
+    first = next(iter(sizes.values()))
+    if any(n != first for n in sizes.values()):
         listed = ", ".join(f"{n} (argument leaf {i}, {leaves[i].type})" for i, n in sizes.items())
         raise ShapeError(describe("vmap", "", f"the batched axes differ in size: {listed}"))
-    return next(iter(sizes.values()))
+    return first
 
 
 def _to_front(x: Tensor, axis: int) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ...core.errors import ShapeError, describe
-from ...core.sizing import range_length, slice_indices, to_int
+from ...core.sizing import fixed, range_length, slice_indices, to_int
 from ...ops.arithmetic import where
 from ...ops.axes import normalize_axis
 from ...ops.movement import copy as copy_op
@@ -65,7 +65,7 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
             raise ShapeError(
                 describe("split", str(x.type), f"parts need at least one place, not {split_size}")
             )
-        count = int(range_length(0, n, split_size))
+        count = fixed(range_length(0, n, split_size))
         starts = [i * split_size for i in range(count)] or [0]
         return tuple(sh.cut(x, a, i, min(i + split_size, n)) for i in starts)
     sizes = [to_int(s) for s in split_size]

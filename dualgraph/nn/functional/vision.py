@@ -6,6 +6,7 @@ from math import floor, prod
 from typing import Any
 
 from ...core.errors import ArgumentError, ShapeError
+from ...core.sizing import to_int
 from ...eager import Tensor, tensor
 from ...ops.indexing import index
 from ...ops.movement import pad as pad_op
@@ -24,7 +25,7 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
     >>> dg.nn.functional.pad(dg.tensor([1, 2]), (1, 0)).tolist()
     [0, 1, 2]
     """
-    ends = [(int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2)][::-1]
+    ends = [(to_int(pad[i]), to_int(pad[i + 1])) for i in range(0, len(pad), 2)][::-1]
     if len(pad) % 2 or len(ends) > input.ndim:
         raise ArgumentError(
             f"pad: {pad} does not give (before, after) for at most {input.ndim} axes"
