@@ -138,7 +138,7 @@ class Filler:
                     raise ValueError(f"{text} is of another capture")
                 self.known[id(value)] = value, self.places.setdefault(text, len(self.places))
                 self._make = None
-        elif kind is tuple or kind is list or kind is TensorType or kind is Slot:
+        elif kind in (tuple, list, SymShape, TensorType, Slot):
             for v in value:
                 self.note(v)
         elif kind is dict:
@@ -195,7 +195,7 @@ class Filled:
             return value
         if kind is SymInt or kind is SymFloat:
             return self.numbers[self.known[id(value)][1]]
-        if kind is tuple:
+        if kind is tuple or kind is SymShape:
             return tuple([self(v) for v in value])
         if kind is TensorType:
             return TensorType(value.dtype, self(value.shape), value.device)

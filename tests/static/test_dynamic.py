@@ -131,7 +131,7 @@ def test_one_symbolic_program_serves_all_batches(fn):
     # where a size of 1 is another matter for the engine (a mean that broadcasts), that is one program more
     compiled = check(fn, lambda rng, n: (tensor(rng, n, 5),), programs=3)
     symbolic = [p for p in compiled.programs if isinstance(p, Template)]
-    assert symbolic and symbolic[0].confirmed
+    assert symbolic and symbolic[0].read_at is None
     assert "s0" in str(symbolic[0].graph) and "symbolic size: s0" in compiled.explain()
 
 
@@ -149,6 +149,52 @@ def test_a_new_size_is_neither_captured_nor_compiled(fn, monkeypatch):
         if n or fn is not softmax:
             same(compiled(x), fn(x))
     assert not captured and len(compiled.programs) == 2
+
+
+def reads_sizes(x):
+    n, k = x.shape
+    y = x.view(x.size(0), -1) / x.shape[0] + dg.zeros(x.shape[0], k) * len(x)
+    y = y.reshape(-1, k).expand(n, k) + dg.arange(n)[:, None] / x.numel() + x.size
+    return y * n**0.5 + dg.vmap(lambda row: row.sum() / row.shape[0] + len(row))(x)[:, None], n // 2
+
+
+def test_code_that_reads_sizes_runs_from_the_symbolic_program_at_once(monkeypatch):
+    compiled = check(reads_sizes, lambda rng, n: (tensor(rng, n, 5),), sizes=(4, 6))
+    monkeypatch.setattr(Compiled, "_capture", lambda *a, **k: pytest.fail("captured"))
+    for n in (3, 8, 50, 2, 7, 33):
+        x = tensor(np.random.default_rng(n), n, 5)
+        same(compiled(x)[0], reads_sizes(x)[0])
+        assert compiled(x)[1] == n // 2 and type(compiled(x)[1]) is int
+    assert len(compiled.programs) == 2 and not compiled._eager_calls
+    assert "tried with an eager run first" not in compiled.explain()
+
+
+def test_a_loader_whose_last_batch_is_smaller_runs_eagerly_twice_at_most():
+    data = [tensor(np.random.default_rng(i), n, 5) for i, n in enumerate((8, 8, 8, 3))]
+    compiled = dg.compile(lambda x: dense(x).sum() / len(x), wait=True)
+    for _ in range(3):
+        for x in data:
+            same(compiled(x), dense(x).sum() / len(x))
+    assert len(compiled._log) == 2 and compiled._eager_calls == 0
+
+
+def test_declared_sizes_need_one_capture_alone():
+    compiled = dg.compile(dense, wait=True, dynamic={"x": {0: "batch"}})
+    for n in (4, 6, 3, 9, 1, 0):
+        x = tensor(np.random.default_rng(n), n, 5)
+        same(compiled(x), dense(x))
+    assert len(compiled._log) == 1 and len(compiled.programs) == 1
+
+
+@pytest.mark.parametrize(
+    "read", [lambda n: [3.0, 1.0][n % 2], lambda n: int(n), lambda n: len(f"{n}"), lambda n: {4: 1.0}.get(n, 2.0)]
+)  # fmt: skip
+def test_a_size_that_is_read_as_a_number_is_tried_first(read):
+    def f(x):
+        return x * read(x.shape[0])
+
+    compiled = check(f, lambda rng, n: (tensor(rng, n, 5),), (4, 6, 8, 7, 100, 5), programs=64)
+    assert "tried with an eager run first" in compiled.explain()
 
 
 def test_an_empty_batch():
