@@ -15,7 +15,7 @@ from ...static.control import is_control
 from ...static.graph import Graph
 from .addresses import address_of
 from .team.program import Writer
-from .team.room import Room
+from .team.room import Ahead, Room
 from .team.spots import ZERO_WORD, Check, NotNative, Ref, Spot
 from .writing import new_room, write_node
 
@@ -35,11 +35,19 @@ class Planned(Protocol):
 class Frame:
     """The memory of one schedule: an arena, and references to the buffers that come with a call.
 
-    ``given``: for buffers of the caller (inputs, outputs) where they lie.
+    ``given``: for buffers of the caller (inputs, outputs) where they lie. ``ahead``: of the loop whose body it is.
     """
 
-    def __init__(self, w: Writer, program: Planned, arena: int, given: dict[int, Ref]) -> None:
+    def __init__(
+        self,
+        w: Writer,
+        program: Planned,
+        arena: int,
+        given: dict[int, Ref],
+        ahead: Ahead | None = None,
+    ) -> None:
         self.w, self.program, self.arena, self.given = w, program, arena, given
+        self.ahead = ahead
         self.plan = program.plan
         self.constants: dict[int, Any] = {}
         for step in self.plan.steps:
@@ -69,7 +77,7 @@ class Frame:
         node = step.node
         operands = [self.spot(v) for v in node.inputs]
         results = [self.spot(v) for v in node.outputs]
-        return write_node(node, self.program.kernels[i], operands, results)
+        return write_node(node, self.program.kernels[i], operands, results, self.ahead)
 
     def add(self, room: Room) -> None:
         """Runs the kernels of a room."""

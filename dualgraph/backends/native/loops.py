@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from .addresses import address_of
 from .frames import Frame, Planned
 from .team import runtime
 from .team.program import Table, Writer
-from .team.room import Room
+from .team.room import Ahead, Room
 from .team.spots import ZERO_WORD, NotNative, Ref, Spot
 from .team.team import team
 
@@ -34,10 +35,15 @@ def memory(w: Writer, nbytes: int) -> int:
 
 
 class _Loop:
-    """Code that runs again and again, whose words in `places` change from turn to turn."""
+    """Code that runs again and again, whose words in `places` change from turn to turn.
 
-    def __init__(self, frame: Frame, turns: int) -> None:
+    `lasting` are the operands that stay. What the body's ops make of these alone is done once, before the first
+    turn: by code that lies behind the loop, since it is known when the body has been written.
+    """
+
+    def __init__(self, frame: Frame, turns: int, lasting: Sequence[Spot] = ()) -> None:
         self.frame, self.w = frame, frame.w
+        self.ahead = Ahead(partial(memory, frame.w), [x.span for x in lasting])
         self.places: set[int] = set()
         self.after: Table = []
         self.turns = turns
@@ -58,6 +64,7 @@ class _Loop:
         w.meet()
         w.forget()
         w.assign(self._start)
+        self._enter = w.emit(runtime.GO, w.here + 1)
         self.target = w.here
         self._patch = w.assign([])
         w.times *= self.turns
@@ -73,6 +80,24 @@ class _Loop:
         else:
             w.emit(runtime.AGAIN, counter, self.target)
         w.times //= self.turns
+        self._write_ahead()
+
+    def _write_ahead(self) -> None:
+        """Writes what is done before the first turn; a loop around this one does what lasts there, too."""
+        w, outer, own = self.w, self.frame.ahead, []
+        for kernel in self.ahead.kernels:
+            further = outer is not None and all(map(outer.lasts, kernel.reads))
+            (outer.kernels if outer is not None and further else own).append(kernel)
+        if own:
+            out = w.emit(runtime.GO)
+            w.aim(self._enter, w.here)
+            w.forget()
+            for kernel in own:
+                w.kernel(kernel)
+            w.meet()
+            w.forget()
+            w.emit(runtime.GO, self.target)
+            w.aim(out, w.here)
 
     def finish(self, copies: Callable[[], None]) -> None:
         """Writes what reads the words after the last turn."""
@@ -84,10 +109,16 @@ class _Loop:
         w.meet()
 
 
-def _body(outer: Frame, program: Planned, inputs: Sequence[Ref], results: Sequence[Spot]) -> Frame:
+def _body(
+    outer: Frame,
+    program: Planned,
+    inputs: Sequence[Ref],
+    results: Sequence[Spot],
+    ahead: Ahead | None,
+) -> Frame:
     """Writes a body whose results go to `results`, straight or by a copy."""
     w, plan = outer.w, program.plan
-    frame = Frame(w, program, memory(w, program.memory.arena_bytes), {})
+    frame = Frame(w, program, memory(w, program.memory.arena_bytes), {}, ahead)
     frame.inputs_at(inputs)
     late: list[tuple[Spot, Any]] = []
     for v, target in zip(program.graph.outputs, results, strict=True):
@@ -164,7 +195,7 @@ def write_scan(frame: Frame, node: Node, programs: dict[str, Planned]) -> None:
     results = [frame.spot(v) for v in node.outputs]
     if not length or any(not r.size for r in results):
         raise NotNative("nothing to go over")
-    loop = _Loop(frame, length)
+    loop = _Loop(frame, length, operands[carries + slices :])
     carry = _Carry(loop, operands[:carries])
 
     def rows(x: Spot) -> Spot:
@@ -177,7 +208,7 @@ def write_scan(frame: Frame, node: Node, programs: dict[str, Planned]) -> None:
     constants = [x.at for x in operands[carries + slices :]]
     counter = _counter(w, loop, length)
     loop.begin()
-    _body(frame, programs["body"], [*carry.now, *xs, *constants], [*carry.next, *ys])
+    _body(frame, programs["body"], [*carry.now, *xs, *constants], [*carry.next, *ys], loop.ahead)
     loop.end(counter)
     loop.finish(lambda: carry.keep(frame, results[:carries]))
 
@@ -193,7 +224,7 @@ def write_while(frame: Frame, node: Node, programs: dict[str, Planned]) -> None:
     saved, counts = results[carries + 1 :], results[carries : carries + 1]
     for rows in saved:
         frame.copy(rows, _zeros(w, rows))
-    loop = _Loop(frame, min(most or GUESS, GUESS))
+    loop = _Loop(frame, min(most or GUESS, GUESS), operands[carries:])
     carry = _Carry(loop, operands[:carries])
     constants = [x.at for x in operands[carries:]]
     flag = Spot(Ref(ZERO_WORD, memory(w, 1)), (), np.bool_)
@@ -202,12 +233,12 @@ def write_while(frame: Frame, node: Node, programs: dict[str, Planned]) -> None:
     counter = _counter(w, loop, most) if most else None
     done = loop.word(Ref(ZERO_WORD, 0), 1)
     loop.begin()
-    _body(frame, programs["test"], [*carry.now, *constants], [flag])
+    _body(frame, programs["test"], [*carry.now, *constants], [flag], loop.ahead)
     w.meet(always=True)
     leave = w.emit(runtime.UNLESS, flag_word)
     for out, at in zip(targets, carry.now if saved else (), strict=True):
         frame.copy(out, Spot(at, out.shape, out.dtype))
-    _body(frame, programs["body"], [*carry.now, *constants], carry.next)
+    _body(frame, programs["body"], [*carry.now, *constants], carry.next, loop.ahead)
     loop.end(counter)
     w.aim(leave, w.here)
 
@@ -240,12 +271,12 @@ def write_cond(frame: Frame, node: Node, programs: dict[str, Planned]) -> None:
     loop.begin()
     inputs = [x.at for x in operands]
     other = w.emit(runtime.UNLESS, word.base)
-    _body(frame, programs["true"], inputs, results)
+    _body(frame, programs["true"], inputs, results, frame.ahead)
     w.meet()
     out = w.emit(runtime.GO)
     w.aim(other, w.here)
     w.forget()
-    _body(frame, programs["false"], inputs, results)
+    _body(frame, programs["false"], inputs, results, frame.ahead)
     w.meet()
     w.aim(out, w.here)
     loop.finish(lambda: None)

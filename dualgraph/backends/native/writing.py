@@ -10,21 +10,27 @@ from ...core.node import Node
 from . import attention, contract, movers
 from .claims import claimed
 from .movers.strided import move
-from .team.room import Room, writing
+from .team.room import Ahead, Room, writing
 from .team.spots import NotNative, Spot
 
 
-def new_room() -> Room:
+def new_room(ahead: Ahead | None = None) -> Room:
     """An empty room, which can copy."""
-    return Room(move)
+    return Room(move, ahead)
 
 
-def write_node(node: Node, kernel: Any, operands: Sequence[Spot], results: Sequence[Spot]) -> Room:
-    """The kernels of a node; `kernel` is the compiled one of a fused region.
+def write_node(
+    node: Node,
+    kernel: Any,
+    operands: Sequence[Spot],
+    results: Sequence[Spot],
+    ahead: Ahead | None = None,
+) -> Room:
+    """The kernels of a node; `kernel` is the compiled one of a fused region, `ahead` that of a loop around it.
 
     Raises NotNative where Python has to run the node.
     """
-    room = new_room()
+    room = new_room(ahead)
     if not results or any(not s.size for s in (*operands, *results)):
         raise NotNative("nothing to do")
     if kernel is not None:

@@ -51,14 +51,19 @@ class FusedContraction:
         self.operands = [body.inputs.index(v) for v in node.inputs if isinstance(v, Var)]
         self._recipes: dict[Any, Recipe] = {}
 
-    def recipe(self, arrays: Sequence[Any], alone: Sequence[bool]) -> Recipe:
+    def recipe(
+        self, arrays: Sequence[Any], alone: Sequence[bool], lasting: frozenset[int] = frozenset()
+    ) -> Recipe:
         """The stages for arrays of these layouts; `alone` says which results share no memory with an operand."""
         x, y = (arrays[i] for i in self.operands)
-        key = x.strides, y.strides, tuple(alone), pool.size
+        key = x.strides, y.strides, tuple(alone), pool.size, lasting
         found = self._recipes.get(key)
         if found is None:
             seat = Seat(
-                Recipe(len(arrays)), *self.operands, self._home(alone), _Finish(self.epilogue)
+                Recipe(len(arrays), lasting),
+                *self.operands,
+                self._home(alone),
+                _Finish(self.epilogue),
             )
             if self.name == "matmul":
                 found = product.Call(x, y, seat).recipe
@@ -80,7 +85,8 @@ class FusedContraction:
         """The kernel in a native program."""
         own = [x if self._strided(i) else room.dense(x) for i, x in enumerate(operands)]
         alone = [not any(r.span.meets(x.span) for x in own) for r in results]
-        recipe = self.recipe([*own, *results], alone)
+        lasting = frozenset(i for i in self.operands if room.lasts(own[i]))
+        recipe = self.recipe([*own, *results], alone, lasting)
         recipe.write(room, *own, *results, results=len(results))
 
     def _strided(self, i: int) -> bool:

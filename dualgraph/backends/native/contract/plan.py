@@ -20,6 +20,7 @@ from .stages import Pieces, Recipe, Stage, record
 SPLIT = 4_000_000  # products from which a product is cut into units for several threads
 FEW = 8  # rows so few that a panel of y is used up at once
 BRIEF = 500_000  # products below which the interpreter lock is kept
+NEAR = 2**15  # bytes of an operand that the nearest cache holds, packed or not
 LARGE = 2**21  # bytes of a result that the nearer caches do not hold
 GROUP = 4  # blocks of k that a tile of such a result is added up for at a time
 STRIPE = 16  # k's packed at a time where columns are neighbours in memory
@@ -109,6 +110,8 @@ class Plan:
         self.work = product.m * product.n * product.k * self.batch
         if not self.work:
             return
+        # operands that may be packed once for all turns of a loop
+        self.ahead = tuple(s in self.recipe.lasting for s in slots[:2])
         self.shape = shape = shape or kernels.shape_for(product.dtype)
         m, n = product.m, product.n
         tiles = -(-m // shape.rows)
@@ -117,6 +120,8 @@ class Plan:
         wide = shape.vectors
         if m <= FEW:
             wide = shape.vectors_for(m, n, self.pack_y)
+            if self.ahead[1] and self.pack_y and n % (wide * shape.lanes):
+                wide = shape.vectors  # panels of one width
         elif n <= shape.lanes:
             wide = 1
         self.columns = wide * shape.lanes
@@ -241,7 +246,10 @@ class Plan:
                 matrices = self.batch if len(set(p.starts[i].tolist())) > 1 else 1
                 units = matrices * blocks * -(-extent // panel)
                 work = COST * matrices * extent * p.k
-                self.recipe.add(Stage(getattr(entries, f"pack_{name}"), self.record, units, work))
+                pack = getattr(entries, f"pack_{name}")
+                slot = self.recipe.room(name, 0)
+                ahead = (self.slots[i], slot) if self.ahead[i] else None
+                self.recipe.add(Stage(pack, self.record, units, work, ahead=ahead))
         units = self.batch * self.parts
         stage = Stage(entries.run, self.record, units, self.work, self.scratch)
         alone = not self.recipe.stages and self.recipe.arrays == 3 and max(self.slots) < 3
@@ -254,6 +262,8 @@ class Plan:
 
     def _packs_y(self) -> bool:
         p, size = self.product, self.shape.size
+        if self.ahead[1] and p.m > FEW and p.n * p.k * size > NEAR:
+            return True
         if not isinstance(p.y, Strided):
             return isinstance(p.y, Tabled)
         if p.y.row_step != size:
@@ -265,38 +275,50 @@ class Plan:
         p = self.product
         if isinstance(p.x, Tabled):
             return True
+        if self.ahead[0] and p.n > FEW and p.m * p.k * self.shape.size > NEAR:
+            return True
         return p.n > 4 * self.columns and p.m * p.k * self.shape.size > 2**17
 
     def _cut(self) -> Cut:
         """The cut that looks quickest, if the time of a tile is 1 and packing a panel takes so many times that."""
         p, threads = self.product, pool.size
+        ready_x = self.pack_x and self.ahead[0]
+        ready_y = self.pack_y and self.ahead[1] and self._sharable_y()
         if self.work < SPLIT or self.batch >= 4 * threads:
-            return Cut(p.m, p.n)
+            return Cut(p.m, p.n, ready_x, ready_y)
         tiles_x, tiles_y = -(-p.m // self.rows), -(-p.n // self.columns)
         lanes = self.shape.lanes
         pack_x = 2 * lanes / self.columns * self.pack_x
         near = isinstance(p.y, Strided) and p.y.row_step == self.shape.size
         pack_y = (0.6 if near else 2) * lanes / self.rows * self.pack_y
-        sharable_y = bool(pack_y) and self.narrow == self.columns and p.m > FEW
+        sharable_y = bool(pack_y) and self._sharable_y()
         blocks = -(-p.k // KC)
         best, choice = float("inf"), Cut(p.m, p.n)
         options = combinations(
             sorted({-(-tiles_x // c) for c in CUTS}, reverse=True),
             sorted({-(-tiles_y // c) for c in CUTS}, reverse=True),
-            (False, True) if pack_x else (False,),
-            (False, True) if sharable_y else (False,),
+            (True,) if ready_x else (False, True) if pack_x else (False,),
+            (True,) if ready_y else (False, True) if sharable_y else (False,),
         )
         for down, across, whole_x, whole_y in options:
             units = self.batch * -(-tiles_x // down) * -(-tiles_y // across)
             turns = -(-across * self.columns // self.nc)
             unit = down * across + 0.3 * across + 0.1 * down * turns + 1 / blocks
             unit += (0 if whole_x else down * pack_x * turns) + (0 if whole_y else across * pack_y)
-            before = tiles_x * pack_x * whole_x + tiles_y * pack_y * whole_y
-            time = -(-units // threads) * unit + before / threads + (whole_x + whole_y) / blocks
+            once_x, once_y = whole_x and not ready_x, whole_y and not ready_y
+            before = tiles_x * pack_x * once_x + tiles_y * pack_y * once_y
+            time = -(-units // threads) * unit + before / threads + (once_x + once_y) / blocks
             if time < 0.995 * best:
                 best = time
                 choice = Cut(down * self.rows, across * self.columns, whole_x, whole_y)
         return choice
+
+    def _sharable_y(self) -> bool:
+        """Whether y can be packed whole: all its panels are of one width."""
+        p = self.product
+        if p.m <= FEW:
+            return self.ahead[1] and (self.narrow == self.columns or p.n % self.columns == 0)
+        return self.narrow == self.columns
 
     def __call__(self, x: Any, y: Any, out: Any) -> None:
         """Runs on NumPy arrays, where the recipe is the product's alone."""

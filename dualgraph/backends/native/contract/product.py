@@ -16,6 +16,7 @@ from .layout import Lines
 from .matvec import MatrixVector, suits
 from .plan import Plan, Product, Strided
 from .seat import Seat
+from .stages import Recipe
 from .tables import table
 
 LIMIT = 4096  # plans kept
@@ -91,19 +92,20 @@ def available() -> bool:
     return jit().has_fma
 
 
-def _call(x: Any, y: Any) -> Call:
-    key = (x.dtype, x.shape, x.strides, y.shape, y.strides, pool.size)
+def _call(x: Any, y: Any, lasting: frozenset[int] = frozenset()) -> Call:
+    key = (x.dtype, x.shape, x.strides, y.shape, y.strides, pool.size, lasting)
     call = _plans.get(key)
     if call is None:
         if len(_plans) >= LIMIT:
             _plans.clear()
-        call = _plans[key] = Call(x, y)
+        call = _plans[key] = Call(x, y, Seat(Recipe(3, lasting)))
     return call
 
 
 def write_matmul(room: Room, out: Spot, x: Spot, y: Spot) -> None:
     """`matmul` in a native program."""
-    _call(x, y).run.recipe.write(room, x, y, out)
+    lasting = frozenset(i for i, operand in enumerate((x, y)) if room.lasts(operand))
+    _call(x, y, lasting).run.recipe.write(room, x, y, out)
 
 
 def matmul(x: Any, y: Any, out: Any = None) -> Any:

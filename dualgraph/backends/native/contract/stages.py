@@ -53,7 +53,7 @@ class Stage:
     """``function(record, pointers, scratch, begin, end)`` for `units` units that do not depend on each other.
 
     `record` is a ctypes array of int64, `work` about how many products all units take, `scratch` the bytes
-    that a thread needs of its own.
+    that a thread needs of its own. ``ahead``: it reads one array that lasts (its slot), and fills a slot.
     """
 
     function: int
@@ -61,6 +61,7 @@ class Stage:
     units: int
     work: int
     scratch: int = 0
+    ahead: tuple[int, int] | None = None
 
     @property
     def grain(self) -> int:
@@ -80,13 +81,15 @@ def record(values: Sequence[int], kept: Any = None) -> Any:
 class Recipe:
     """Stages, each over what the ones before it have left; `arrays` of them are given by the caller.
 
-    Calls may run at once; each has a workspace of its own.
+    Calls may run at once; each has a workspace of its own. Arrays in the slots of `lasting` are the same in all
+    turns of a loop that the stages are part of.
     """
 
     whole_units = False  # whether stages may be cut in any number of units
 
-    def __init__(self, arrays: int) -> None:
+    def __init__(self, arrays: int, lasting: frozenset[int] = frozenset()) -> None:
         self.arrays = arrays
+        self.lasting = lasting
         self.stages: list[Stage] = []
         self.sizes: dict[str, int] = {}  # of the slots in the workspace
         self._table: Any = None
@@ -156,15 +159,20 @@ class Recipe:
         """The stages in a native program, on arrays that will be there; the last ones are the results."""
         if not self.work:
             raise NotNative("a product of nothing")
-        spaces = [room.take((size,), np.uint8) for size in self.sizes.values()]
-        places = [s.at for s in (*arrays, *spaces)]
-        places += [Ref(ZERO_WORD)] * (POINTERS - len(places))
+        ready = {s.ahead[1] for s in self.stages if s.ahead is not None}
+        spots = list(arrays)
+        for i, size in enumerate(self.sizes.values(), self.arrays):
+            spots.append(room.keep(size) if i in ready else room.take((size,), np.uint8))
+        places = [s.at for s in spots] + [Ref(ZERO_WORD)] * (POINTERS - len(spots))
+        written = [s for i, s in enumerate(spots) if i >= len(arrays) - results and i not in ready]
         for s in self.stages:
             words = s.function, ctypes.addressof(s.record), *places
-            reads, writes = [*arrays, *spaces], [*arrays[-results:], *spaces]
+            reads, writes = spots, written
+            if s.ahead is not None:
+                reads, writes = [spots[s.ahead[0]]], [spots[s.ahead[1]]]
             room.run(
                 native_team().stage, words, s.units, reads, writes,
-                scratch=s.scratch, work=s.work, keep=s.record,
+                scratch=s.scratch, work=s.work, keep=s.record, ahead=s.ahead is not None,
             )  # fmt: skip
 
     def take(self, state: Any, pointers: Any) -> None:
@@ -187,6 +195,7 @@ class Pieces:
     """
 
     whole_units = True
+    lasting: frozenset[int] = frozenset()
 
     def __init__(self, recipe: Recipe, pieces: int) -> None:
         self.recipe, self.pieces = recipe, pieces

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .spots import Check, Ints, Kernel, NotNative, Ref, Spot, Word, row_major
+from .spots import ZERO_WORD, Check, Ints, Kernel, NotNative, Ref, Span, Spot, Word, row_major
 
 ROOM_WORD = (
     2  # the word with the address of memory that ops have for themselves, one after the other
@@ -17,13 +17,43 @@ ROOM_WORD = (
 _local = threading.local()
 
 
-class Room:
-    """The kernels of one op, in order."""
+class Ahead:
+    """What is done once, before the turns of a loop: kernels that read nothing but what lasts as long as it turns."""
 
-    def __init__(self, copy: Callable[[Spot, Spot], None] | None = None) -> None:
+    def __init__(self, memory: Callable[[int], int], lasting: Sequence[Span]) -> None:
+        self._memory, self._lasting = memory, lasting
+        self.kernels: list[Kernel] = []
+
+    def lasts(self, span: Span) -> bool:
+        """Whether these bytes stay as they are while the loop turns."""
+        return any(
+            x.base == span.base and x.low <= span.low and span.high <= x.high for x in self._lasting
+        )
+
+    def keep(self, nbytes: int) -> Spot:
+        """Memory for what is made ahead."""
+        return Spot(Ref(ZERO_WORD, self._memory(nbytes)), (nbytes,), np.uint8)
+
+
+class Room:
+    """The kernels of one op, in order; `ahead` takes those that a loop around the op need not repeat."""
+
+    def __init__(
+        self, copy: Callable[[Spot, Spot], None] | None = None, ahead: Ahead | None = None
+    ) -> None:
         self.kernels: list[Kernel | Check] = []
         self.bytes = 0
         self._copy = copy
+        self._ahead = ahead
+
+    def lasts(self, spot: Spot) -> bool:
+        """Whether an array stays as it is in all turns of the loop around the op."""
+        return self._ahead is not None and self._ahead.lasts(spot.span)
+
+    def keep(self, nbytes: int) -> Spot:
+        """Memory that kernels which run ahead may fill."""
+        assert self._ahead is not None
+        return self._ahead.keep(nbytes)
 
     def take(self, shape: Ints, dtype: Any) -> Spot:
         """Memory for the time that the op runs."""
@@ -34,11 +64,16 @@ class Room:
     def run(
         self, address: int, words: Sequence[Word], extent: int, reads: Sequence[Spot], writes: Sequence[Spot],
         grain: int = 1, scratch: int = 0, work: int = 0, keep: Any = None, beside: bool = False,
+        ahead: bool = False,
     ) -> None:  # fmt: skip
-        """Adds a kernel. `beside`: it writes other places than the kernel before, if the same spots."""
+        """Adds a kernel. `beside`: it writes other places than the kernel before, if the same spots.
+        `ahead`: it reads only what lasts, and fills memory that was kept for it."""
         spans = tuple(s.span for s in reads), tuple(s.span for s in writes)
         kernel = Kernel(address, tuple(words), extent, *spans, grain, scratch, work, keep, beside)
-        self.kernels.append(kernel)
+        if ahead and self._ahead is not None:
+            self._ahead.kernels.append(kernel)
+        else:
+            self.kernels.append(kernel)
 
     def check(self, make: Callable[[Any], None], error: Callable[[Any], Exception]) -> None:
         """Stops the program where a kernel finds a fault; ``make(cell)`` adds it, for a cell of three int64."""
