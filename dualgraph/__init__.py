@@ -4,6 +4,7 @@
 # fmt: off
 
 import importlib
+from functools import partial as _partial
 from math import e, inf, nan, pi
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +57,8 @@ from .eager.methods.parts import (
     vsplit,
 )
 from .eager.methods.products import (
-    addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, inner, kron, matrix_power, mm, mv, outer,
-    vdot,
+    addbmm, addmm, addmv, addr, baddbmm, bmm, cross, det, dot, inner, inverse, kron, logdet,
+    matrix_power, mm, mv, outer, vdot,
 )
 from .eager.methods.reduction import (
     amax, amin, aminmax, cummax, cummin, cumprod, cumsum, kthvalue, logsumexp, median, mode, msort,
@@ -118,19 +119,20 @@ from .transforms import (
 )
 
 if TYPE_CHECKING:
-    from . import data, nn, optim
+    from . import data, fft, linalg, nn, optim
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
 newaxis = None
-_LATER = ("data", "nn", "optim")
+_LATER = ("data", "fft", "linalg", "nn", "optim")
 
 _register_backend("cpu", NumpyBackend)
 _register_backend("cuda", cuda_backend)
 _dispatch.install(_cast)
 _quicken.register()
 _eager_loops.register()
-_LATE.append(lambda: importlib.import_module(".nn", __name__))
+for _name in ("nn", "fft"):
+    _LATE.append(_partial(importlib.import_module, f".{_name}", __name__))
 
 
 def __getattr__(name: str) -> Any:
@@ -143,6 +145,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "__array_api_version__", "__array_namespace_info__", "__version__",
     "abs", "absolute", "acos", "acosh", "add", "addbmm",
+    "det", "fft", "inverse", "linalg", "logdet",
     "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin", "aminmax",
     "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
     "argmax", "argmin", "argsort", "ArgumentError", "argwhere", "as_tensor", "asarray", "asin",

@@ -5,7 +5,7 @@
 
 What is computed exactly (sums of integers, indexing, random numbers) has the bits of dualgraph; the rest is as close as
 NumPy is, a few units in the last place an op. bfloat16 is given as float32. Ops that only gradients of convolutions,
-pooling and attention use are missing: a program with one of these is refused by its name.
+pooling and attention use, linear algebra and Fourier transforms are missing: a program with one is refused by name.
 """
 # Packed, so that it can be read in one go.
 # fmt: off

@@ -49,7 +49,19 @@ LAYERS = [
         "dump",
         "debugging",
     },
-    {"nn", "optim", "data", "autograd", "inspect", "testing", "serialise", "threads", "reader"},
+    {
+        "nn",
+        "optim",
+        "data",
+        "linalg",
+        "fft",
+        "autograd",
+        "inspect",
+        "testing",
+        "serialise",
+        "threads",
+        "reader",
+    },
     {"__init__"},
 ]
 SIBLINGS = {

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
+import dualgraph.fft
+import dualgraph.linalg
 import dualgraph.nn
 from dualgraph.core.errors import DTypeError
 from dualgraph.core.kinds import ELEMENTWISE, REDUCTION
@@ -23,6 +25,8 @@ FLOATS = ("float64", "float32", "float16", "bfloat16")
 DTYPES = (*FLOATS, "int64", "int32", "uint8", "bool", "complex128", "complex64")
 # Constant where NumPy would have a slope: what they are for.
 WITHOUT_DERIVATIVE = {"stop_gradient", "nextafter"}
+# Their complex vectors are given up to a phase, which a difference of two runs would see.
+WITHOUT_COMPLEX_DERIVATIVE = {"eigh", "svd", "qr"}
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -289,7 +293,8 @@ STEP = 1e-6
 
 def differentiable(prim: Prim) -> Iterator[tuple[list[np.ndarray], Sample]]:
     """Samples with floating operands and results, in double precision."""
-    for _dtype, sample in cases(prim, ("float64", "complex128")):
+    real_only = prim.name in WITHOUT_COMPLEX_DERIVATIVE
+    for _dtype, sample in cases(prim, ("float64", "complex128")[: 1 if real_only else 2]):
         args = [array(t) for t in tensors(sample, _dtype)]
         outs = call(prim, sample.params)(*map(dg.asarray, args))
         if any(a.dtype.kind in "fc" for a in args) and any(o.dtype.is_inexact for o in outs):
@@ -424,7 +429,8 @@ def test_compiled_gradients_have_the_bits_of_eager_ones(name: str) -> None:
             return dg.vjp(of_floats, *(args[i] for i in places))[1](cts)
 
         rng = np.random.default_rng(4)
-        cts = [dg.tensor(random_like(rng, array(f(*args)[i])).astype(dtype)) for i in kept]
+        outs = [array(f(*args)[i]) for i in kept]
+        cts = [dg.tensor(random_like(rng, out).astype(out.dtype)) for out in outs]
         eager = [bits(g) for g in gradients(cts, args)]
         compiled = dg.compile(gradients, wait=True)
         compiled(cts, args)

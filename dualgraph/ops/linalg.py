@@ -1,0 +1,381 @@
+"""Decompositions, solutions and determinants of matrices in the last two axes, by the array namespace's LAPACK.
+
+Each matrix of a stack is worked on by itself, so its bits do not depend on its neighbours. Derivatives:
+Giles, Collected matrix derivative results (2008); Murray, Differentiation of the Cholesky decomposition (2016);
+Seeger et al., Auto-differentiating linear algebra (2017); Townsend, Differentiating the SVD (2016).
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core.errors import AutogradError, DTypeError, ShapeError
+from ..core.kinds import opaque
+from ..core.types import TensorType, broadcast_shapes
+from .arithmetic import add, conj, divide, imag_part, multiply, negative, square, subtract, where
+from .comparison import equal, greater
+from .contraction import matmul_op, swap_last
+from .creation import arange_op
+from .movement import reshape
+
+PARTS = {dt.complex64: dt.float32, dt.complex128: dt.float64}
+
+
+def _well(rng: Any, n: int = 3, stack: tuple[int, ...] = ()) -> Any:
+    """Diagonally dominant matrices with distinct eigenvalues and singular values."""
+    return rng.uniform(-0.6, 0.6, (*stack, n, n)) + np.diag(2.0 * (1 + rng.permutation(n)))
+
+
+def _square_samples(rng: Any) -> list[Any]:
+    return [((_well(rng),), {}), ((_well(rng, 2, (2,)),), {})]
+
+
+def _matrix(x: TensorType) -> None:
+    if x.dtype not in (dt.float32, dt.float64) and not x.dtype.is_complex:
+        raise DTypeError(
+            f"{x} is not a matrix of float32, float64 or complex numbers; cast it with dg.astype"
+        )
+    if x.ndim < 2:
+        raise ShapeError(f"{x} is not a matrix: it has fewer than two axes")
+
+
+def _square(x: TensorType) -> None:
+    _matrix(x)
+    if x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"{x} is not a square matrix")
+
+
+def adjoint(x: Any) -> Any:
+    """The conjugate transpose."""
+    return swap_last(conj(x))
+
+
+def _hermitian(x: Any) -> Any:
+    return multiply(add(x, adjoint(x)), 0.5)
+
+
+def _places(x: Any) -> tuple[Any, Any]:
+    """Row and column numbers of square matrices with as many columns as x."""
+    n = x.shape[-1]
+    columns = arange_op(start=0, step=1, size=n, dtype="int64", device=str(x.device))
+    return reshape(columns, shape=(n, 1)), columns
+
+
+def _diagonal(values: Any) -> Any:
+    """Matrices with `values` on the diagonal."""
+    rows, columns = _places(values)
+    return where(equal(rows, columns), reshape(values, shape=(*values.shape, 1)), 0.0)
+
+
+def _total(*parts: Any) -> Any:
+    return reduce(add, parts)
+
+
+def _one_by_one(x: Any) -> Any:
+    """Numbers, one a matrix, as matrices of one element."""
+    return reshape(x, shape=(*x.shape, 1, 1))
+
+
+# --- solutions -----------------------------------------------------------------------------------
+
+
+@opaque(name="inv", samples=_square_samples)
+def inv(xp, x):
+    """Inverse matrices. A singular matrix is an error."""
+    return xp.linalg.inv(xp.ascontiguousarray(x))
+
+
+@inv.type
+def _(x):
+    _square(x)
+    return x
+
+
+@inv.vjp
+def _(ct, out, _x):
+    back = adjoint(out)
+    return (negative(matmul_op(matmul_op(back, ct), back)),)
+
+
+@inv.batch
+def _(lift, args, batched):
+    return inv(args[0])
+
+
+def _solve_samples(rng: Any) -> list[Any]:
+    return [
+        ((_well(rng), rng.standard_normal((3, 2))), {}),
+        ((_well(rng, 2, (2,)), rng.standard_normal((2, 1))), {}),
+    ]
+
+
+@opaque(name="solve", samples=_solve_samples)
+def solve(xp, a, b):
+    """X of ``a @ X = b``; leading axes broadcast. A singular matrix is an error."""
+    return xp.linalg.solve(xp.ascontiguousarray(a), xp.ascontiguousarray(b))
+
+
+@solve.type
+def _(a, b):
+    _square(a)
+    if a.dtype is not b.dtype:
+        raise DTypeError(f"operands {a} and {b} must have one dtype")
+    if b.ndim < 2 or b.shape[-2] != a.shape[-1]:
+        raise ShapeError(f"{b} has not as many rows as {a} has columns")
+    return TensorType(
+        a.dtype, (*broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]), a.device
+    )
+
+
+@solve.vjp
+def _(ct, out, a, _b):
+    along_b = solve(adjoint(a), ct)
+    return lambda: negative(matmul_op(along_b, adjoint(out))), lambda: along_b
+
+
+@solve.batch
+def _(lift, args, batched):
+    rank = max(a.ndim - b for a, b in zip(args, batched, strict=True))
+    return solve(*lift.align_to(args, batched, rank))
+
+
+# --- determinants --------------------------------------------------------------------------------
+
+
+@opaque(name="det", samples=_square_samples)
+def det(xp, x):
+    """Determinants."""
+    return xp.asarray(xp.linalg.det(xp.ascontiguousarray(x)))
+
+
+@det.type
+def _(x):
+    _square(x)
+    return TensorType(x.dtype, x.shape[:-2], x.device)
+
+
+@det.vjp
+def _(ct, out, x):
+    return (multiply(_one_by_one(ct * conj(out)), adjoint(inv(x))),)
+
+
+@det.batch
+def _(lift, args, batched):
+    return det(args[0])
+
+
+@opaque(multiple=True, name="slogdet", samples=_square_samples)
+def slogdet(xp, x):
+    """Sign and logarithm of the magnitude of the determinants."""
+    return tuple(xp.asarray(part) for part in xp.linalg.slogdet(xp.ascontiguousarray(x)))
+
+
+@slogdet.type
+def _(x):
+    _square(x)
+    lead = x.shape[:-2]
+    return (
+        TensorType(x.dtype, lead, x.device),
+        TensorType(PARTS.get(x.dtype, x.dtype), lead, x.device),
+    )
+
+
+@slogdet.vjp
+def _(ct, out, x):
+    weight = ct[1]
+    if ct[0] is not None and x.dtype.is_complex:  # a real sign is constant wherever it is smooth
+        turn = multiply(imag_part(conj(ct[0]) * out[0]), -1j)
+        weight = turn if weight is None else add(weight, turn)
+    if weight is None:
+        return (None,)
+    return (multiply(_one_by_one(weight), adjoint(inv(x))),)
+
+
+@slogdet.batch
+def _(lift, args, batched):
+    return slogdet(args[0])
+
+
+# --- decompositions ------------------------------------------------------------------------------
+
+
+def _unique(x: Any) -> None:
+    """Raises where a derivative would depend on phases that LAPACK may choose freely."""
+    if x.dtype.is_complex:
+        raise AutogradError(
+            "complex matrices have no derivative here: their vectors are given up to a phase only"
+        )
+
+
+@opaque(name="cholesky", samples=_square_samples)
+def cholesky(xp, x):
+    """Lower triangular L with ``L @ L^H = (x + x^H) / 2``, which must be positive definite."""
+    return xp.linalg.cholesky(_symmetrised(xp, x))
+
+
+def _symmetrised(xp: Any, x: Any) -> Any:
+    return (x + xp.conj(xp.swapaxes(x, -1, -2))) / 2
+
+
+@cholesky.type
+def _(x):
+    _square(x)
+    return x
+
+
+@cholesky.vjp
+def _(ct, out, _x):
+    rows, columns = _places(out)
+    inner = matmul_op(adjoint(out), ct)
+    lower = where(greater(rows, columns), inner, where(equal(rows, columns), inner * 0.5, 0.0))
+    half = solve(adjoint(out), lower)  # L^-H P
+    return (_hermitian(adjoint(solve(adjoint(out), adjoint(half)))),)
+
+
+@cholesky.batch
+def _(lift, args, batched):
+    return cholesky(args[0])
+
+
+@opaque(multiple=True, name="eigh", samples=_square_samples)
+def eigh(xp, x):
+    """Eigenvalues of ``(x + x^H) / 2`` in ascending order, and their eigenvectors as columns."""
+    return tuple(xp.linalg.eigh(_symmetrised(xp, x)))
+
+
+@eigh.type
+def _(x):
+    _square(x)
+    return TensorType(PARTS.get(x.dtype, x.dtype), x.shape[:-1], x.device), x
+
+
+def _gaps(values: Any) -> Any:
+    """``1 / (values_j - values_i)`` off the diagonal, 0 on it."""
+    n = values.shape[-1]
+    across = reshape(values, shape=(*values.shape[:-1], 1, n))
+    gap = subtract(across, swap_last(across))
+    rows, columns = _places(gap)
+    same = equal(rows, columns)
+    return where(same, 0.0, divide(1.0, where(same, 1.0, gap)))
+
+
+@eigh.vjp
+def _(ct, out, x):
+    _unique(x)
+    values, vectors = out
+    inner = []
+    if ct[0] is not None:
+        inner.append(_diagonal(ct[0]))
+    if ct[1] is not None:
+        inner.append(multiply(_gaps(values), matmul_op(swap_last(vectors), ct[1])))
+    return (_hermitian(matmul_op(matmul_op(vectors, _total(*inner)), swap_last(vectors))),)
+
+
+@eigh.batch
+def _(lift, args, batched):
+    return eigh(args[0])
+
+
+def _tall_samples(rng: Any) -> list[Any]:
+    return [((rng.standard_normal((4, 3)),), {"full": False}), ((_well(rng),), {"full": True})]
+
+
+def _svd_samples(rng: Any) -> list[Any]:
+    return [*_tall_samples(rng), ((rng.standard_normal((2, 3)),), {"full": False})]
+
+
+@opaque(multiple=True, name="svd", samples=_svd_samples)
+def svd(xp, x, full):
+    """U, singular values in descending order and V^H; U and V^H square if `full`."""
+    return tuple(xp.linalg.svd(xp.ascontiguousarray(x), full_matrices=full))
+
+
+@svd.type
+def _(x, full):
+    _matrix(x)
+    *lead, m, n = x.shape
+    k = min(m, n)
+    return (
+        TensorType(x.dtype, (*lead, m, m if full else k), x.device),
+        TensorType(PARTS.get(x.dtype, x.dtype), (*lead, k), x.device),
+        TensorType(x.dtype, (*lead, n if full else k, n), x.device),
+    )
+
+
+@svd.vjp
+def _(ct, out, x, full):
+    _unique(x)
+    u, s, vt = out
+    if full and x.shape[-1] != x.shape[-2] and (ct[0] is not None or ct[2] is not None):
+        raise AutogradError(
+            "the full U and V of an oblong matrix have no derivative; pass full_matrices=False"
+        )
+    if u.shape[-1] != vt.shape[-2]:  # full, and only the values are used
+        u, s, vt = svd(x, full=False)
+    row = reshape(s, shape=(*s.shape[:-1], 1, s.shape[-1]))
+    column, gaps = swap_last(row), _gaps(square(s))
+    inner, beyond = [], []
+    if ct[1] is not None:
+        inner.append(_diagonal(ct[1]))
+    if ct[0] is not None:
+        turn = matmul_op(swap_last(u), ct[0])
+        inner.append(multiply(multiply(gaps, subtract(turn, swap_last(turn))), row))
+        beyond.append(matmul_op(divide(subtract(ct[0], matmul_op(u, turn)), row), vt))
+    if ct[2] is not None:
+        turn = matmul_op(vt, swap_last(ct[2]))
+        inner.append(multiply(column, multiply(gaps, subtract(turn, swap_last(turn)))))
+        beyond.append(matmul_op(u, divide(subtract(ct[2], matmul_op(swap_last(turn), vt)), column)))
+    return (_total(matmul_op(matmul_op(u, _total(*inner)), vt), *beyond),)
+
+
+@svd.batch
+def _(lift, args, batched, full):
+    return svd(args[0], full=full)
+
+
+@opaque(multiple=True, name="qr", samples=_tall_samples)
+def qr(xp, x, full):
+    """Q with orthonormal columns and upper triangular R; Q square if `full`."""
+    return tuple(xp.linalg.qr(xp.ascontiguousarray(x), mode="complete" if full else "reduced"))
+
+
+@qr.type
+def _(x, full):
+    _matrix(x)
+    *lead, m, n = x.shape
+    k = m if full else min(m, n)
+    return (
+        TensorType(x.dtype, (*lead, m, k), x.device),
+        TensorType(x.dtype, (*lead, k, n), x.device),
+    )
+
+
+@qr.vjp
+def _(ct, out, x, full):
+    _unique(x)
+    q, r = out
+    m, n = x.shape[-2:]
+    if m < n or (full and m > n):
+        raise AutogradError(
+            "has a derivative only where R is square: for no fewer rows than columns, mode='reduced'"
+        )
+    parts = []
+    if ct[1] is not None:
+        parts.append(matmul_op(r, swap_last(ct[1])))
+    if ct[0] is not None:
+        parts.append(negative(matmul_op(swap_last(ct[0]), q)))
+    inner = _total(*parts)
+    rows, columns = _places(r)
+    low = where(greater(rows, columns), inner, 0.0)
+    both = matmul_op(q, add(add(low, swap_last(low)), where(equal(rows, columns), inner, 0.0)))
+    total = both if ct[0] is None else add(ct[0], both)
+    return (swap_last(solve(r, swap_last(total))),)
+
+
+@qr.batch
+def _(lift, args, batched, full):
+    return qr(args[0], full=full)
