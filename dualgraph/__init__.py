@@ -57,8 +57,8 @@ from .eager.methods.parts import (
     vsplit,
 )
 from .eager.methods.products import (
-    addbmm, addmm, addmv, addr, baddbmm, bmm, cross, det, dot, inner, inverse, kron, logdet,
-    matrix_power, mm, mv, outer, vdot,
+    addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, inner, kron, matrix_power, mm, mv, outer,
+    vdot,
 )
 from .eager.methods.reduction import (
     amax, amin, aminmax, cummax, cummin, cumprod, cumsum, kthvalue, logsumexp, median, mode, msort,
@@ -120,10 +120,12 @@ from .transforms import (
 
 if TYPE_CHECKING:
     from . import data, fft, linalg, nn, optim
+    from .linalg import det, inverse, logdet
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
 newaxis = None
+_OF_LINALG = ("det", "inverse", "logdet")
 _LATER = ("data", "fft", "linalg", "nn", "optim")
 
 _register_backend("cpu", NumpyBackend)
@@ -131,7 +133,7 @@ _register_backend("cuda", cuda_backend)
 _dispatch.install(_cast)
 _quicken.register()
 _eager_loops.register()
-for _name in ("nn", "fft"):
+for _name in ("nn", "linalg", "fft"):
     _LATE.append(_partial(importlib.import_module, f".{_name}", __name__))
 
 
@@ -139,6 +141,8 @@ def __getattr__(name: str) -> Any:
     """The parts that not every program needs, imported when first asked for."""
     if name in _LATER:
         return importlib.import_module(f".{name}", __name__)
+    if name in _OF_LINALG:
+        return getattr(importlib.import_module(".linalg", __name__), name)
     raise AttributeError(f"module 'dualgraph' has no attribute {name!r}")
 
 

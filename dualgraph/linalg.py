@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from math import nan
 from typing import Any, NamedTuple
 
 from .core import dtypes as dt
@@ -21,7 +22,8 @@ from .eager import shapes as sh
 from .eager.dtype_info import finfo
 from .eager.functions import matmul, tensordot, vecdot
 from .eager.methods.parts import diagonal as _diagonal
-from .eager.methods.products import det, matrix_power, outer
+from .eager.methods.products import matrix_power as _whole_power
+from .eager.methods.products import outer
 from .eager.operands import also_dim, as_operand, astype, result_type
 from .eager.shapes import matrix_transpose
 from .eager.tensor import Tensor
@@ -40,6 +42,8 @@ __all__ = [
     "eigh",
     "eigvalsh",
     "inv",
+    "inverse",
+    "logdet",
     "lstsq",
     "matmul",
     "matrix_norm",
@@ -91,6 +95,21 @@ class SlogDet(NamedTuple):
     logabsdet: Tensor
 
 
+def det(x: Any, /) -> Tensor:
+    """Determinants of square matrices."""
+    return op.det(as_operand(x))
+
+
+def logdet(x: Any, /) -> Tensor:
+    """Logarithms of determinants; NaN where they are negative.
+
+    >>> dg.logdet(dg.eye(3)).item()
+    0.0
+    """
+    sign, size = op.slogdet(as_operand(x))
+    return ar.where(cp.less(sign, 0), nan, size)
+
+
 def slogdet(x: Any, /) -> SlogDet:
     """Sign and logarithm of the magnitude of determinants: no overflow for large matrices."""
     return SlogDet(*op.slogdet(as_operand(x)))
@@ -99,6 +118,15 @@ def slogdet(x: Any, /) -> SlogDet:
 def inv(x: Any, /) -> Tensor:
     """Inverses of square matrices. To solve equations use `solve`, which is quicker and more exact."""
     return op.inv(as_operand(x))
+
+
+inverse = inv  # PyTorch's name at its top level
+
+
+def matrix_power(x: Any, n: int, /) -> Tensor:
+    """Square matrices multiplied with themselves `n` times; with n < 0, their inverses."""
+    x = as_operand(x)
+    return _whole_power(inv(x), -n) if n < 0 else _whole_power(x, n)
 
 
 def solve(x1: Any, x2: Any, /) -> Tensor:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from math import nan
 from typing import Any
 
 from ...core.errors import ShapeError, describe
-from ...ops import linalg
-from ...ops.arithmetic import add, conj, multiply, where
+from ...ops.arithmetic import add, conj, multiply
 from ...ops.axes import normalize_axis
-from ...ops.comparison import less
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method, methods
 from ..creation import eye
-from ..operands import as_operand
 from ..tensor import Tensor
 
 
@@ -157,33 +153,12 @@ def cross(x: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 
 @method
-def inverse(x: Tensor) -> Tensor:
-    """The inverse of a square matrix; to solve equations use `dg.linalg.solve`."""
-    return linalg.inv(x)
-
-
-@method
-def det(x: Tensor) -> Tensor:
-    """The determinant of a square matrix."""
-    return linalg.det(as_operand(x))
-
-
-@method
-def logdet(x: Tensor) -> Tensor:
-    """The logarithm of the determinant of a square matrix; NaN if that is negative.
-
-    >>> dg.logdet(dg.eye(3)).item()
-    0.0
-    """
-    sign, size = linalg.slogdet(x)
-    return where(less(sign, 0), nan, size)
-
-
-@method
 def matrix_power(x: Tensor, n: int) -> Tensor:
-    """A square matrix multiplied with itself `n` times; with n < 0, its inverse."""
+    """A square matrix multiplied with itself `n` times (n >= 0; `dg.linalg.matrix_power` inverts, too)."""
     if n < 0:
-        x, n = inverse(x), -n
+        raise ShapeError(
+            describe("matrix_power", str(x.type), f"the power is {n}", "use dg.linalg.matrix_power")
+        )
     if n == 0:
         return sh.broadcast_to(eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape)
     out = None
