@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import hot
+from .core.collecting import undisturbed
 from .core.context import state
 from .core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe, user_location
 from .core.heap import give_back
@@ -274,10 +275,11 @@ class Compiled:
         if left is None and self._memory is None:
             spec = self._sizes.spec(key, leaves, args, kwargs)
         shapes, make = (None, Program) if spec is None else (spec.shapes, spec.make)
-        result, program, refusals = trace(
-            self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
-            shapes=shapes, make=make,
-        )  # fmt: skip
+        with undisturbed:
+            result, program, refusals = trace(
+                self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
+                shapes=shapes, make=make,
+            )  # fmt: skip
         with self._lock:
             if program is None:
                 self._refused(entry, refusals, where, left)

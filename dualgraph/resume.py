@@ -125,6 +125,7 @@ class Resumer(Tracer):
     """
 
     resuming = True
+    quick = False
 
     def __init__(self, trace: Trace, env: dict[int, Any], stop: int, grow: bool) -> None:
         super().__init__()

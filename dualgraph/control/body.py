@@ -105,6 +105,8 @@ class BodyTracer(Tracer):
     ``refusals``; with ``discarded`` the run must leave no trace, so any other write is an error.
     """
 
+    quick = False
+
     def __init__(self, discarded: bool) -> None:
         super().__init__()
         self.depth = levels()

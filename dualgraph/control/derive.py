@@ -32,6 +32,8 @@ MAX_CACHED = 256
 class AbstractTracer(Tracer):
     """Writes down ops that are not run: their results are stand-ins."""
 
+    quick = False
+
     def __init__(self) -> None:
         super().__init__()
         self.depth = levels()

@@ -6,9 +6,11 @@ import gc
 import threading
 from types import TracebackType
 
+SELDOM = 20_000  # objects made, more than freed, until a search begins; usually 700
+
 
 class Undisturbed:
-    """While any thread is inside, no search for cycles begins of itself.
+    """While any thread is inside, searches for cycles begin seldom.
 
     A search costs up to ten milliseconds, and is made the sooner the more objects were made. Those of a
     capture stay, so a search in the midst of it finds nothing. The thresholds are the interpreter's; values
@@ -25,7 +27,8 @@ class Undisturbed:
             self._inside += 1
             if self._inside == 1:
                 self._before = gc.get_threshold()
-                gc.set_threshold(0, *self._before[1:])
+                if 0 < self._before[0] < SELDOM:
+                    gc.set_threshold(SELDOM, *self._before[1:])
 
     def __exit__(
         self,
@@ -35,7 +38,7 @@ class Undisturbed:
     ) -> None:
         with self._lock:
             self._inside -= 1
-            if not self._inside and gc.get_threshold()[0] == 0:
+            if not self._inside and gc.get_threshold()[0] == SELDOM:
                 gc.set_threshold(*self._before)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from .collecting import undisturbed
 from .forks import forget, note
 from .turns import yielding
 
@@ -78,7 +79,7 @@ class Workers:
         while (job := queue.get()) is not None:
             note(0, own)
             try:
-                with yielding:
+                with yielding, undisturbed:
                     job.run()
             finally:
                 note(own, None)

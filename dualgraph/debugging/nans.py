@@ -72,6 +72,7 @@ class Watcher:
     """A tracer that looks at each op of an eager run, and writes nothing down."""
 
     watches = True
+    quick = False
     resuming = False
     depth = 0
     execute = staticmethod(execute)

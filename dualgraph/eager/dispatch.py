@@ -21,15 +21,15 @@ from ..core.errors import (
     ShapeError,
     describe,
     user_location,
-    user_place,
 )
 from ..core.kinds import ELEMENTWISE, REDUCTION
-from ..core.node import TapeNode
+from ..core.node import Literal
 from ..core.prim import REGISTRY, Dispatch, Prim, lookup
 from ..core.symbolic import SymFloat, SymInt, plain
 from ..core.types import TensorType
 from ..core.watch import origin_of
 from ..core.wrap import Wrap
+from .taping import record, record_quick
 from .tensor import Tensor
 
 NUMBERS = (bool, int, float, complex)
@@ -165,7 +165,8 @@ def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Runs one op: the dispatcher behind every call of a `Prim`."""
     if not next(_calls) % QUICKEN:
         Dispatch.quicken()
-    if state.tracer is None and state.batching is None:
+    tracer = state.tracer
+    if state.batching is None and (tracer is None or tracer.quick):
         if prim.kind is not ELEMENTWISE:
             out = quick_other(prim, args, params)
         else:
@@ -187,8 +188,8 @@ def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
 
 
 # --- the quick path ------------------------------------------------------------------------------
-# Elementwise ops on CPU tensors that need no cast, outside captures and transforms: one look-up by the
-# operands' dtypes finds how to run them. Whatever is out of the ordinary is left to the path above.
+# Ops on CPU tensors that need no cast, outside of transforms and of captures that see to how ops are run: one
+# look-up by the operands' dtypes finds how to run them. Whatever is out of the ordinary is left to the path above.
 
 _UNKNOWN: Any = object()
 _SCALARS: dict[type, int] = {bool: 1, int: 2, float: 3}
@@ -256,8 +257,15 @@ def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
         edges = tuple([None if n is not None else a._edge() for a, n in zip(args, plan.scalars)])  # noqa: B905
         for e in edges:
             if e is not None:
-                _record_quick(prim, edges, args, out)
+                record_quick(prim, edges, args, out)
                 break
+    tracer = state.tracer
+    if tracer is not None:
+        operands = [
+            a if n is None else Literal(a, d)
+            for a, n, d in zip(args, plan.scalars, plan.operands)  # noqa: B905
+        ]
+        tracer.record(prim, operands, {}, (out,), user_location())
     return out
 
 
@@ -283,6 +291,9 @@ def quick_other(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> An
             if e is not None and any(t.dtype.is_inexact for t in types):
                 record(prim, edges, args, params, outs, types)
                 break
+    tracer = state.tracer
+    if tracer is not None:
+        tracer.record(prim, args, params, outs, user_location())
     return outs if prim.multiple else outs[0]
 
 
@@ -324,19 +335,6 @@ def _learn(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], key: Any) 
         prim.cache.clear()
     if all(t.dtype is not dt.bfloat16 and t.device is CPU for t in out):
         prim.cache[key] = out
-
-
-def _record_quick(prim: Prim, edges: tuple[Any, ...], args: tuple[Any, ...], out: Tensor) -> None:
-    saves = prim.saves
-    kept = tuple([
-        a if not isinstance(a, Tensor) else (a, a._version) if saves(i) else a.type for i, a in enumerate(args)
-    ])  # fmt: skip
-    node = TapeNode(prim, edges, {}, (out.type,), user_place())
-    results = (
-        ((out._data, out._version_cell(), 0, out.dtype, CPU, None),) if prim.reads_out else None
-    )
-    node.saved = (kept, results)
-    out._node = node
 
 
 def _plan(prim: Prim, args: tuple[Any, ...]) -> Plan | None:
@@ -441,44 +439,6 @@ def _shares(out: Tensor, x: Tensor) -> bool:
     if type(data) is np.ndarray:
         return bool(np.may_share_memory(data, x._data))
     return bool(data.shares(x._data)) if hasattr(data, "shares") else True
-
-
-def record(
-    prim: Any,
-    edges: tuple[Any, ...],
-    args: list[Any],
-    params: dict[str, Any],
-    outs: tuple[Tensor, ...],
-    types: tuple[TensorType, ...],
-) -> TapeNode:
-    """Puts one op on the tape: what its rule reads is kept with its version."""
-    kept = tuple(_keep(prim, i, a) for i, a in enumerate(args))
-    node = TapeNode(prim, edges, params, types, user_place())
-    results = None
-    if prim.reads_out:
-        keep = state.tracer is not None  # a capture knows results by identity
-        results = tuple(
-            (
-                None if keep else o._data,
-                o._version_cell(),
-                o._version,
-                o.dtype,
-                o.device,
-                o if keep else None,
-            )
-            for o in outs
-        )
-    node.saved = (kept, results)
-    for i, (out, t) in enumerate(zip(outs, types, strict=True)):
-        if t.dtype.is_inexact:
-            out._node, out._index = node, i
-    return node
-
-
-def _keep(prim: Any, i: int, a: Any) -> Any:
-    if not isinstance(a, Tensor):
-        return a.value
-    return (a, a._version) if prim.saves(i) else a.type
 
 
 CAST: Prim = None  # type: ignore[assignment]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import re
 import sys
 import types
 from typing import NamedTuple
@@ -26,6 +27,7 @@ _names_of = {
     if name in ATTRIBUTE_WRITES or "GLOBAL" in name or name.endswith("_NAME")
 }
 _EXTENDED = dis.opmap["EXTENDED_ARG"]
+_WANTED = re.compile(b"[" + re.escape(bytes(_names_of)) + b"]", re.DOTALL)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -59,15 +61,16 @@ def _uses(code: types.CodeType) -> tuple[tuple[str, str], ...]:
     """The instructions that write attributes, import, or use globals, each with its name."""
     if not KNOWN:
         return _told(code)
-    out, names, raw, high = [], code.co_names, code.co_code, 0
-    for op, low in zip(raw[::2], raw[1::2], strict=True):
-        if op == _EXTENDED:
-            high = (high | low) << 8
-            continue
-        if op in _names_of:
-            name = _names_of[op]
-            out.append((name, names[(high | low) >> (name in SHIFTED)]))
-        high = 0
+    out, names, raw = [], code.co_names, code.co_code
+    ops = raw[::2]
+    for found in _WANTED.finditer(ops):
+        at = found.start()
+        number, i, shift = raw[2 * at + 1], at - 1, 8
+        while i >= 0 and ops[i] == _EXTENDED:  # higher bytes stand before
+            number |= raw[2 * i + 1] << shift
+            i, shift = i - 1, shift + 8
+        name = _names_of[ops[at]]
+        out.append((name, names[number >> (name in SHIFTED)]))
     return tuple(out)
 
 

@@ -83,6 +83,9 @@ class Tracer:
     depth = 0
     watches = False  # looks on, and writes nothing down
     watch: Callable[..., None] | None = None  # sees each op that is recorded, too
+    quick = (
+        True  # ops may have run as they do outside of captures, by the time that it hears of them
+    )
     resuming = False  # whether results of ops may be known without running them
     execute = staticmethod(execute_eagerly)  # how ops are run while this tracer looks on
 

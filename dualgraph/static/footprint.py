@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from ..core.collecting import undisturbed
 from ..core.errors import Location
 from .bytecode import mentions
 from .checks import (
@@ -68,8 +67,7 @@ class Footprint:
         self.reflects = False  # some code may read attributes by names that are not seen
         while True:
             before = self.reflects
-            with undisturbed:
-                self._walk(roots)
+            self._walk(roots)
             if self.reflects is before:
                 break
 
@@ -356,7 +354,9 @@ class Footprint:
             if closed(base.__module__):
                 continue
             engine = base.__module__.startswith(ENGINE)
-            for attribute, value in list(vars(base).items()):
+            held = vars(base)
+            for attribute in list(held) if first else names & held.keys():
+                value = held[attribute]
                 dunder = attribute.startswith("__") and attribute.endswith("__")
                 special = dunder and isinstance(value, types.FunctionType)
                 if not (first if special or self.reflects else attribute in names):
@@ -406,11 +406,10 @@ class Footprint:
                 self.checks.append(
                     DictCheck(held, attribute, MISSING, f"{name}.{attribute}", where)
                 )
-        for base in cls.__mro__:
-            for attribute in _slots(base):
-                if first if self.reflects else attribute in names:
-                    now = getattr(value, attribute, MISSING)
-                    self._place(AttributeCheck(value, attribute, now, f"{name}.{attribute}", where))
+        for attribute in _slots(cls):
+            if first if self.reflects else attribute in names:
+                now = getattr(value, attribute, MISSING)
+                self._place(AttributeCheck(value, attribute, now, f"{name}.{attribute}", where))
 
 
 def _absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[str]:
@@ -428,9 +427,13 @@ def _absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[s
 CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
 
 
-def _slots(base: type) -> tuple[str, ...]:
-    slots = vars(base).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
+def _slots(cls: type) -> list[str]:
+    """The places for attributes that objects of a class have beside their dict."""
+    slots: list[str] = []
+    for base in cls.__mro__:
+        own = vars(base).get("__slots__", ())
+        slots += (own,) if isinstance(own, str) else own
+    return slots
 
 
 @functools.lru_cache(maxsize=1024)
