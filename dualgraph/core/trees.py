@@ -72,16 +72,18 @@ def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[li
     [1, 2, 3]
     """
     leaves: list[Any] = []
+    return leaves, _take(tree, leaves, is_leaf)
 
-    def walk(node: Any) -> TreeDef:
-        parts = None if is_leaf is not None and is_leaf(node) else _parts(node)
-        if parts is None:
-            leaves.append(node)
-            return LEAF
-        kind, data, children = parts
-        return TreeDef(kind, data, tuple(walk(c) for c in children))
 
-    return leaves, walk(tree)
+def _take(node: Any, leaves: list[Any], is_leaf: Callable[[Any], bool] | None) -> TreeDef:
+    """Adds the leaves to `leaves`. No function inside of `flatten`: one that calls itself is a cycle, and would hold
+    the leaves, and their memory, until the next search for cycles."""
+    parts = None if is_leaf is not None and is_leaf(node) else _parts(node)
+    if parts is None:
+        leaves.append(node)
+        return LEAF
+    kind, data, children = parts
+    return TreeDef(kind, data, tuple([_take(c, leaves, is_leaf) for c in children]))
 
 
 def unflatten(treedef: TreeDef, leaves: Iterable[Any]) -> Any:

@@ -27,8 +27,9 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return real(backend, prim, *rest)
 
     monkeypatch.setattr(resume, "execute", execute)
-    monkeypatch.setattr(dispatch, "execute", execute)
+    monkeypatch.setattr(dispatch, "execute_eagerly", execute)
     monkeypatch.setattr(Tracer, "execute", staticmethod(execute))
+    monkeypatch.setattr(Tracer, "quick", False)
     return names
 
 
