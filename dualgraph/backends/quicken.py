@@ -1,6 +1,6 @@
 """Quickening: when the native quick path of eager ops is installed.
 
-A program that calls ops a few thousand times will go on; where llvmlite is loaded already, a thousand are
+A program that calls ops a few thousand times will go on; where native code is in use already, a thousand are
 enough. ``DUALGRAPH_QUICK=0`` does without it, ``DUALGRAPH_QUICK=1`` has it from the start.
 """
 
@@ -15,7 +15,7 @@ from ..core.prim import Dispatch
 from .native import api
 from .native.aside import aside
 
-PATIENCE = 3  # times of being asked, before llvmlite is loaded for this alone
+PATIENCE = 3  # times of being asked, before native code is loaded for this alone
 _asked = 0
 
 
@@ -25,7 +25,7 @@ def quicken() -> None:
     _asked += 1
     if not api.available():
         Dispatch.quicken = staticmethod(_enough)
-    elif "llvmlite.binding" in sys.modules or _asked >= PATIENCE:
+    elif f"{__package__}.native.jit" in sys.modules or _asked >= PATIENCE:
         Dispatch.quicken = staticmethod(_enough)
         aside(install)
 

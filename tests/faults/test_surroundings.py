@@ -61,16 +61,20 @@ def test_both_modes_agree_on_processors_without_fma(level: str) -> None:
 
 @needs_native
 def test_a_processor_whose_features_llvm_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    import llvmlite
     import llvmlite.binding as llvm
 
-    from dualgraph.backends.native import jit
+    from dualgraph.backends.native import host
 
     def refuse() -> None:
         raise RuntimeError("failed to get host cpu features")
 
     monkeypatch.delenv("DUALGRAPH_CPU", raising=False)
     monkeypatch.setattr(llvm, "get_host_cpu_features", refuse)
-    assert jit._target() == (llvm.get_host_cpu_name(), "", False)
+    found = host._asked()
+    assert (
+        found[1:] == (llvm.get_host_cpu_name(), "", False) and llvmlite.__version__ in found.makers
+    )
 
 
 def test_both_modes_agree_without_llvmlite() -> None:

@@ -1,31 +1,50 @@
-"""Generators: threads that turn LLVM modules into object code, beside the caller and beside each other.
+"""Generators: LLVM itself - modules into object code, beside the caller and beside each other, and what else it does.
 
-Such a thread holds the interpreter lock as little as can be: a caller busy with Python would keep it waiting.
-It makes one foreign call a module; all else is the caller's.
+Importing this module loads LLVM. A thread that generates code holds the interpreter lock as little as can be: a
+caller busy with Python would keep it waiting. It makes one foreign call a module; all else is the caller's.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
 
 from ...core.workers import Job, Workers
+from .host import Host
 
 THREADS = 4  # at most
+OPTIMISE = 2  # of the code generator alone; no IR passes run
 
 
 class Generators:
-    """Code generators for one target, each with a target machine made by `machine`."""
+    """LLVM's code generators for one host."""
 
-    def __init__(self, machine: Callable[[], Any]) -> None:
-        self._machine = machine
+    def __init__(self, host: Host) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self._host = host
         self._local = threading.local()
         self._workers = Workers("dualgraph-codegen", min(THREADS, os.cpu_count() or 1))
+        self._lock = threading.Lock()
+        self._names = itertools.count()
+        self._linker: Any = None
+
+    def target_machine(self) -> Any:
+        """A code generator of LLVM's; for one thread at a time."""
+        target = llvm.Target.from_default_triple()
+        return target.create_target_machine(
+            cpu=self._host.cpu,
+            features=self._host.features,
+            opt=OPTIMISE,
+            reloc="pic",
+            codemodel="small",
+            jit=True,
+        )
 
     def start(self, text: str) -> Job[Any]:
         """Begins to make object code of IR text; `finished` gives it. Raises RuntimeError for bad IR."""
@@ -36,7 +55,7 @@ class Generators:
         """A memory buffer of LLVM's, or the object code itself."""
         local = self._local
         if not hasattr(local, "machine"):
-            local.machine = self._machine()
+            local.machine = self.target_machine()
         emit = getattr(llvm.ffi.lib.LLVMPY_TargetMachineEmitToMemory, "_cfn", None)
         if emit is None:
             return bytes(local.machine.emit_object(module))
@@ -46,6 +65,29 @@ class Generators:
         if not buffer:
             raise RuntimeError((problem.value or b"no object code").decode(errors="replace"))
         return module, buffer
+
+    def link(self, code: bytes, symbols: tuple[str, ...]) -> tuple[Any, dict[str, int]]:
+        """Loads object code: what keeps it loaded, and the addresses of its functions."""
+        with self._lock:
+            if self._linker is None:
+                self._linker = llvm.create_lljit_compiler(self.target_machine())
+            library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+            for symbol in symbols:
+                library.export_symbol(symbol)
+            tracker = library.link(self._linker, f"kernel{next(self._names)}")
+            return tracker, {s: tracker[s] for s in symbols}
+
+    def disassemble(self, text: str) -> str:
+        """The machine's assembly language for IR text, to read."""
+        return str(self.target_machine().emit_assembly(llvm.parse_assembly(text)))
+
+    def optimised(self, text: str) -> str:
+        """IR text after LLVM's own passes over it."""
+        module, machine = llvm.parse_assembly(text), self.target_machine()
+        tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+        builder = llvm.create_pass_builder(machine, tuning)
+        builder.getModulePassManager().run(module, builder)
+        return str(module)
 
 
 def finished(made: Any) -> bytes:

@@ -1,65 +1,45 @@
-"""JIT: LLVM IR text becomes machine code in this process."""
+"""JIT: LLVM IR text becomes machine code in this process. LLVM is loaded once some code is not on disk."""
 
 from __future__ import annotations
 
-import itertools
-import os
+import importlib
 import threading
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import llvmlite
-import llvmlite.binding as llvm
-
 from ...core.interrupts import Unbroken
 from . import disk_cache
 from .aside import aside
-from .generators import Generators, finished
+from .host import host
+from .loader import load
 from .version import version
 
 if TYPE_CHECKING:
     from ...core.workers import Job
-
-OPTIMISE = 2  # of the code generator alone; no IR passes run
 
 
 class Jit:
     """The process's JIT: code generators, and a cache of what was compiled, by IR text or name."""
 
     def __init__(self) -> None:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        self.lock = threading.Lock()
         self.cache: dict[str, Machine] = {}
-        self.cpu, self.features, self.has_fma = _target()
-        self.generators = Generators(self.target_machine)
-        self._names = itertools.count()
-        self._linker = llvm.create_lljit_compiler(self.target_machine())
-
-    def target_machine(self) -> Any:
-        """A code generator of LLVM's; for one thread at a time."""
-        target = llvm.Target.from_default_triple()
-        return target.create_target_machine(
-            cpu=self.cpu,
-            features=self.features,
-            opt=OPTIMISE,
-            reloc="pic",
-            codemodel="small",
-            jit=True,
-        )
+        self.host = host()
+        self.cpu, self.features, self.has_fma = self.host[1:]
+        self.has_avx512 = self.host.has_avx512
+        self.tag = "|".join(self.host[:3])  # what object code depends on besides the IR
+        self._lock = threading.Lock()
 
     @cached_property
-    def has_avx512(self) -> bool:
-        """Whether there are registers of 512 bits."""
-        needed = {"+avx512f", "+avx512vl", "+avx512dq"}
-        return self.cpu == "x86-64-v4" or needed <= set(self.features.split(","))
+    def _module(self) -> Any:
+        return importlib.import_module(".generators", __package__)
 
     @cached_property
-    def tag(self) -> str:
-        """What object code depends on besides the IR."""
-        version = ".".join(map(str, llvm.llvm_version_info))
-        return f"{llvmlite.__version__}|{version}|{self.cpu}|{self.features}|{OPTIMISE}"
+    def llvm(self) -> Any:
+        """LLVM's code generators (`generators.Generators`), loaded now."""
+        module = self._module
+        with self._lock:
+            return self.__dict__.get("llvm") or module.Generators(self.host)
 
     def compile(
         self, text: str, symbols: tuple[str, ...], source: Callable[[], str] | None = None
@@ -79,37 +59,22 @@ class Jit:
 
     def assemble(self, text: str) -> Job[Any]:
         """Object code of IR text, on its way; `finished` takes it out."""
-        return self.generators.start(text)
+        job: Job[Any] = self.llvm.start(text)
+        return job
+
+    def finished(self, job: Job[Any]) -> bytes:
+        """The object code that `assemble` has begun; waits for it."""
+        code: bytes = self._module.finished(job.result())
+        return code
 
     def link(self, code: bytes, symbols: tuple[str, ...]) -> tuple[Any, dict[str, int]]:
         """Loads object code: what keeps it loaded, and the addresses of its functions."""
-        with self.lock:
-            library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-            for symbol in symbols:
-                library.export_symbol(symbol)
-            tracker = library.link(self._linker, f"kernel{next(self._names)}")
-            return tracker, {s: tracker[s] for s in symbols}
+        found: tuple[Any, dict[str, int]] = load(code, symbols) or self.llvm.link(code, symbols)
+        return found
 
     def disassemble(self, text: str) -> str:
         """The machine's assembly language for IR text, to read."""
-        return str(self.target_machine().emit_assembly(llvm.parse_assembly(text)))
-
-
-def _target() -> tuple[str, str, bool]:
-    """CPU name, features, and whether it has a fused multiply-add: the host, or the level in ``DUALGRAPH_CPU``.
-
-    A level (``x86-64``, ``x86-64-v2``, ``-v3``, ``-v4``) makes code for older machines; its bits are the same.
-    """
-    level = os.environ.get("DUALGRAPH_CPU")
-    if level:
-        return level, "", level in ("x86-64-v3", "x86-64-v4")
-    try:
-        features = llvm.get_host_cpu_features()
-    except RuntimeError:  # LLVM cannot tell for this processor
-        return llvm.get_host_cpu_name(), "", False
-    wide = ",-prefer-256-bit" if features.get("avx512f") else ""
-    has_fma = bool(features.get("fma") or features.get("neon"))
-    return llvm.get_host_cpu_name(), features.flatten() + wide, has_fma
+        return str(self.llvm.disassemble(text))
 
 
 class Machine:
@@ -132,7 +97,9 @@ class Machine:
     def start(self) -> None:
         """Finds the object code on disk, or begins to make it."""
         with Unbroken(), self._lock:  # an interrupt would leave LLVM's lock locked for good
-            self._start()
+            found = isinstance(self._start(), bytes)
+        if not found:
+            aside(self._keep)  # not under the lock: when the interpreter ends it is done at once
 
     def _start(self) -> bytes | Job[Any]:
         if self._code is None:
@@ -142,6 +109,21 @@ class Machine:
                 text = self._source()
             self._code = self._jit.assemble(text) if code is None else code
         return self._code
+
+    def _keep(self) -> None:
+        """Sees to it that the code gets on disk, even if nobody asks for it in this process."""
+        with Unbroken(), self._lock:
+            if self._addresses is None:
+                self._finished()
+
+    def _finished(self) -> bytes:
+        code = self._start()
+        if isinstance(code, bytes):
+            return code
+        made = self._code = self._jit.finished(code)
+        key = self._key()
+        aside(lambda: disk_cache.write(key, made))
+        return made
 
     def _key(self) -> str:
         return disk_cache.key(self._text, self._jit.tag)
@@ -156,12 +138,7 @@ class Machine:
         return self._addresses  # type: ignore[return-value]
 
     def _load(self) -> None:
-        code = self._start()
-        if not isinstance(code, bytes):
-            code = self._code = finished(code.result())
-            key, made = self._key(), code
-            aside(lambda: disk_cache.write(key, made))
-        self.tracker, self._addresses = self._jit.link(code, self._symbols)
+        self.tracker, self._addresses = self._jit.link(self._finished(), self._symbols)
         self._code, self._source = b"", None  # needed no more
 
 

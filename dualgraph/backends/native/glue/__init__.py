@@ -35,10 +35,9 @@ The rules are those of C extensions: a function gives an owned reference, or nul
 borrows is not kept across calls that may run Python code unless it is increfed; every path drops what it owns.
 """
 
-from .capi import present
+from .capi import GlueError, present
 from .layout import HEADER, TYPE, LayoutError, array_offsets, pointer_at, slot_offset
 from .library import FASTCALL, KEYWORDS, NOARGS, ONE, Library, possible
-from .values import GlueError
 
 __all__ = [
     "FASTCALL",

@@ -12,6 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+TABLE = "glue_table"  # the symbol of the addresses that a library fills in
+
+
+class GlueError(Exception):
+    """A glue function says what the language lacks."""
+
 
 class Signature(NamedTuple):
     """What a C function gives and takes, by the names of types of the glue language."""

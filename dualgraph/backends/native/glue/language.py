@@ -26,9 +26,8 @@ from collections.abc import Mapping, Sequence
 
 from llvmlite import ir
 
-from .values import I64, PTR, VOID, GlueError, Values, type_named
-
-TABLE = "glue_table"  # the symbol of the addresses that a library fills in
+from .capi import TABLE, GlueError
+from .values import I64, PTR, VOID, Values, type_named
 
 
 class Translation:

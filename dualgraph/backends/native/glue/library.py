@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import ctypes
+import importlib
 import inspect
 import re
 import sys
@@ -11,12 +12,10 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-import llvmlite.binding as llvm
-
 from ..jit import Machine, jit
 from ..version import version
 from . import capi
-from .language import TABLE, Translation
+from .capi import TABLE
 
 FASTCALL, KEYWORDS, NOARGS, ONE = 0x80, 0x02, 0x04, 0x08  # how CPython calls a C function
 _NAMES = re.compile(r"\b([co]\.\w+)")
@@ -116,15 +115,9 @@ class Library:
     def _translated(self) -> str:
         body = ast.parse(self.text).body
         functions = [s for s in body if isinstance(s, ast.FunctionDef)]
-        return _optimised(str(Translation(functions, self.numbers, self.table).module))
+        language = importlib.import_module(".language", __package__)
+        module = language.Translation(functions, self.numbers, self.table).module
+        return str(jit().llvm.optimised(str(module)))  # the language writes its locals to the stack
 
 
 _kept: list[Any] = []
-
-
-def _optimised(text: str) -> str:
-    """LLVM IR with its locals in registers: the language writes them all to the stack."""
-    module, machine = llvm.parse_assembly(text), jit().target_machine()
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
-    builder.getModulePassManager().run(module, builder)
-    return str(module)

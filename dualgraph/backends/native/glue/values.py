@@ -9,6 +9,7 @@ from typing import Any
 from llvmlite import ir
 
 from . import capi
+from .capi import GlueError
 
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
 F32, F64, PTR, VOID = ir.FloatType(), ir.DoubleType(), ir.PointerType(), ir.VoidType()
@@ -26,10 +27,6 @@ _COMPARE: dict[type, str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
     ast.Is: "==", ast.IsNot: "!=",
 }  # fmt: skip
-
-
-class GlueError(Exception):
-    """A glue function says what the language lacks."""
 
 
 def type_named(name: str) -> ir.Type:
