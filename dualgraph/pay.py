@@ -98,7 +98,7 @@ class Meter:
 
     def decide(self, extra: float) -> None:
         """Settles the question if it can be; `extra` are seconds that each compiled call costs later on."""
-        if not self.eager:
+        if not self.eager or not self.compiled:  # as other threads may have begun anew
             return
         compiled = median(self.compiled[-SAMPLES:]) + extra
         eager = median(self.eager[-SAMPLES:])

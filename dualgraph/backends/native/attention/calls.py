@@ -33,7 +33,8 @@ _NONE = np.zeros(1, dtype=np.int64)
 
 @cache
 def _compiled(emit: Callable[[How], str], symbol: str, pointers: int, how: How) -> Any:
-    machine = jit().compile(emit(how), (symbol,))
+    name = f"{emit.__module__}.{emit.__name__} {symbol} {how}"
+    machine = jit().compile(name, (symbol,), lambda: emit(how))
     signature = ctypes.CFUNCTYPE(
         None, *[ctypes.c_void_p] * pointers, ctypes.c_int64, ctypes.c_int64
     )
