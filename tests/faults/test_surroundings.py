@@ -64,14 +64,14 @@ def test_a_processor_whose_features_llvm_cannot_tell(monkeypatch: pytest.MonkeyP
     import llvmlite
     import llvmlite.binding as llvm
 
-    from dualgraph.backends.native import host
+    from dualgraph.backends.native import generators
 
     def refuse() -> None:
         raise RuntimeError("failed to get host cpu features")
 
     monkeypatch.delenv("DUALGRAPH_CPU", raising=False)
     monkeypatch.setattr(llvm, "get_host_cpu_features", refuse)
-    found = host._asked()
+    found = generators.asked()
     assert (
         found[1:] == (llvm.get_host_cpu_name(), "", False) and llvmlite.__version__ in found.makers
     )

@@ -12,6 +12,7 @@ import os
 import threading
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 
 from ...core.workers import Job, Workers
@@ -88,6 +89,18 @@ class Generators:
         builder = llvm.create_pass_builder(machine, tuning)
         builder.getModulePassManager().run(module, builder)
         return str(module)
+
+
+def asked() -> Host:
+    """This machine, as LLVM sees it."""
+    makers = f"{llvmlite.__version__}|{'.'.join(map(str, llvm.llvm_version_info))}"
+    try:
+        features = llvm.get_host_cpu_features()
+    except RuntimeError:  # LLVM cannot tell for this processor
+        return Host(makers, llvm.get_host_cpu_name(), "", False)
+    wide = ",-prefer-256-bit" if features.get("avx512f") else ""
+    has_fma = bool(features.get("fma") or features.get("neon"))
+    return Host(makers, llvm.get_host_cpu_name(), features.flatten() + wide, has_fma)
 
 
 def finished(made: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from functools import cache
@@ -51,20 +52,10 @@ def _remembered() -> Host | None:
 
 def _asked() -> Host:
     """What LLVM says."""
-    import llvmlite
-    import llvmlite.binding as llvm
-
-    makers = f"{llvmlite.__version__}|{'.'.join(map(str, llvm.llvm_version_info))}"
-    try:
-        features = llvm.get_host_cpu_features()
-    except RuntimeError:  # LLVM cannot tell for this processor
-        return Host(makers, llvm.get_host_cpu_name(), "", False)
-    wide = ",-prefer-256-bit" if features.get("avx512f") else ""
-    has_fma = bool(features.get("fma") or features.get("neon"))
-    found = Host(makers, llvm.get_host_cpu_name(), features.flatten() + wide, has_fma)
+    found: Host = importlib.import_module(".generators", __package__).asked()
     name = _name()
     if name is not None:
-        text = "\n".join((*found[:3], str(int(has_fma))))
+        text = "\n".join((*found[:3], str(int(found.has_fma))))
         aside(lambda: disk_cache.write(name, text.encode()))
     return found
 

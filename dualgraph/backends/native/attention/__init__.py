@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,13 @@ def claimed(name: str, *dtypes: Any) -> Callable[..., Any] | None:
     first, *rest = dtypes
     if not api.available() or first not in DTYPES or not set(rest) <= {first, np.dtype(bool)}:
         return None
-    from ..contract import product
-
-    if not product.available():
+    if not import_module("..contract.product", __name__).available():
         return None
-    from . import calls
-
-    return getattr(calls, name)  # type: ignore[no-any-return]
+    kernel: Callable[..., Any] = getattr(import_module(".calls", __name__), name)
+    return kernel
 
 
 def write(name: str, room: Any, out: Any, *operands: Any, causal: bool, scale: float) -> None:
     """Writes one of these ops into a native program: its results, then its operands."""
-    from . import calls
-
+    calls = import_module(".calls", __name__)
     getattr(calls, f"write_{name}")(room, out, *operands, causal=causal, scale=scale)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,12 @@ def claimed(name: str, *dtypes: Any) -> Callable[..., Any] | None:
         or len(set(dtypes)) > 1
     ):
         return None
-    from . import convolution, product
-
+    product = import_module(".product", __name__)
     if not product.available():
         return None
-    return product.matmul if name == "matmul" else getattr(convolution, name)
+    place = product if name == "matmul" else import_module(".convolution", __name__)
+    kernel: Callable[..., Any] = getattr(place, name)
+    return kernel
 
 
 def fits(body: Any) -> bool:
@@ -42,16 +44,12 @@ def fits(body: Any) -> bool:
     node = body.nodes[0]
     if claimed(node.prim.name, *(v.type.dtype.numpy for v in node.inputs)) is None:
         return False
-    from . import fused
-
-    return fused.fits(body)
+    return bool(import_module(".fused", __name__).fits(body))
 
 
 def write(name: str, room: Any, out: Any, x: Any, y: Any, **params: Any) -> None:
     """Writes an op that `claimed` has a kernel for into a native program: results, then operands."""
-    from . import convolution, product
-
     if name == "matmul":
-        product.write_matmul(room, out, x, y)
+        import_module(".product", __name__).write_matmul(room, out, x, y)
     else:
-        convolution.write(name, room, out, x, y, **params)
+        import_module(".convolution", __name__).write(name, room, out, x, y, **params)
