@@ -22,9 +22,6 @@ from ..passes.pipeline import Hooks, PassRecord, optimise
 from ..static.graph import Graph, renumber
 from ..static.region import bodies, is_region
 from .native import api as native
-from .native import disk_cache
-from .native.aside import aside
-from .native.version import versions
 
 LEAST = 8  # nodes of a program that is worth a file
 ENABLED = True
@@ -55,17 +52,18 @@ def _name(graph: Graph, hooks: Hooks, fast_math: bool, budget: int | None) -> st
     """The name of the file; None where none is kept."""
     if not ENABLED or FUEL.limit is not None or len(graph.nodes) < LEAST or hooks == Hooks():
         return None
-    sources = versions().programs
-    text = _dumped(graph) if sources and disk_cache.directory() is not None else None
+    versions = native.versions()
+    text = None if versions is None else _dumped(graph)
     if text is None:
         return None
-    about = (sources, sys.version_info[:3], np.__version__, native.tag(), fast_math, budget)
-    return disk_cache.key(text, repr(about))
+    return native.name_of(
+        text, (*versions, sys.version_info[:3], np.__version__, fast_math, budget)
+    )
 
 
 def _read(name: str) -> Graph | None:
     """The graph in a file; its kernels need not be lowered any more."""
-    data = disk_cache.read(name)
+    data = native.read(name)
     if data is None:
         return None
     try:
@@ -86,7 +84,7 @@ def _write(name: str, graph: Graph) -> None:
     kernels = [native.remembered(body) for body in _fused(graph)]
     data = _dumped((graph, kernels))
     if data is not None:
-        aside(lambda: disk_cache.write(name, data))
+        native.keep(name, data)
 
 
 def _fused(graph: Graph) -> Iterator[Graph]:

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
         has_fold,
         has_kernel,
         instructions,
+        keep,
         may_overwrite,
+        name_of,
         native_steps,
+        read,
         remember,
         remembered,
         supports,
-        tag,
+        versions,
     )
 
 

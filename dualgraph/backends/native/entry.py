@@ -12,7 +12,8 @@ from ...core.node import Node, Var
 from ...core.prim import Prim
 from ...core.types import TensorType
 from ...static.graph import Graph
-from . import contract
+from . import contract, disk_cache, version
+from .aside import aside
 from .contract.fused import FusedContraction
 from .eager import elementwise, fold
 from .expressions import DTYPES, MONOIDS, check_node
@@ -37,12 +38,15 @@ __all__ = [
     "has_fold",
     "has_kernel",
     "instructions",
+    "keep",
     "may_overwrite",
+    "name_of",
     "native_steps",
+    "read",
     "remember",
     "remembered",
     "supports",
-    "tag",
+    "versions",
 ]
 
 
@@ -109,9 +113,26 @@ def begin(bodies: Iterable[Graph]) -> None:
             machine_of(written(lowered(body)))
 
 
-def tag() -> str:
-    """What native code depends on besides what it computes: the processor, and the versions of its makers."""
-    return jit().tag
+def versions() -> tuple[str, str] | None:
+    """What kept programs depend on: the sources of this package, then the processor and the makers of code; None
+    where nothing is kept."""
+    sources = version.versions().programs
+    return (sources, jit().tag) if sources and disk_cache.directory() is not None else None
+
+
+def name_of(text: bytes, about: tuple[object, ...]) -> str:
+    """The name under which something is kept that follows from a text and what it is about."""
+    return disk_cache.key(text, repr(about))
+
+
+def read(name: str) -> bytes | None:
+    """What is kept under a name."""
+    return disk_cache.read(name)
+
+
+def keep(name: str, data: bytes) -> None:
+    """Keeps something for other processes, beside the caller."""
+    aside(lambda: disk_cache.write(name, data))
 
 
 @cache
