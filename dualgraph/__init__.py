@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import autograd
 from .backends.array import NumpyBackend
 from .backends import eager_loops as _eager_loops
+from . import merge as _merge
 from .backends import quicken as _quicken
 from .backends.cuda import cuda_backend
 from .compare import compare, Comparison
@@ -133,6 +134,7 @@ _register_backend("cuda", cuda_backend)
 _dispatch.install(_cast)
 _quicken.register()
 _eager_loops.register()
+_merge.register()
 for _name in ("nn", "linalg", "fft"):
     _LATE.append(_partial(importlib.import_module, f".{_name}", __name__))
 

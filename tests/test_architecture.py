@@ -31,6 +31,7 @@ LAYERS = [
     {"passes"},
     {"backends", "container"},
     {
+        "merge",
         "slots",
         "results",
         "keys",

@@ -26,6 +26,10 @@ from .native import claims
 from .native.addresses import DIRECT, address_of
 from .silence import quietly
 
+RECYCLED = (
+    1 << 16
+)  # bytes from which the memory of an array is kept for later ones, in the context of kernels
+
 
 class Executable:
     """A graph made ready to run on one backend.
@@ -209,7 +213,8 @@ class _Instance:
         self.fresh: list[tuple[int, Any, Any]] = []  # outputs to allocate on each call
         self.shared: list[tuple[int, int, Any]] = []  # values in the memory of another one
         self.actions: list[Action] = []
-        self.loud = False  # whether NumPy functions that may warn are among the actions
+        # Whether NumPy functions that may warn are among the actions, or outputs so large that memory is used again.
+        self.loud = False
         self.places = [v.id for v in program.graph.inputs]
         self._place_values()
         self._write_actions()
@@ -240,6 +245,7 @@ class _Instance:
                 else:
                     owners[place.buffer] = v.id
                     self.fresh.append((v.id, v.type.shape, v.type.dtype.numpy))
+                    self.loud = self.loud or v.type.nbytes > RECYCLED
 
     def _in_arena(self, v: Var) -> None:
         place = self.program.plan.places[v]

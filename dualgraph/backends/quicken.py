@@ -30,6 +30,13 @@ def quicken() -> None:
         aside(install)
 
 
+def hasten() -> None:
+    """Installs the quick path, as llvmlite is loaded and large results are made, unless that is not wanted."""
+    if Dispatch.quicken is quicken:
+        Dispatch.quicken = staticmethod(_enough)
+        install()
+
+
 def install() -> None:
     """Installs the quick path where this interpreter allows it; where not, all stays as it is."""
     Dispatch.quicken = staticmethod(_enough)

@@ -209,11 +209,15 @@ def _leaf(x: Tensor) -> Tensor:
 
 
 def _named(out: Tensor, known: Tensor) -> Tensor:
-    """A result with its place on the tape, whose value is that of another tensor."""
-    made = Tensor(out._data, out.dtype, out.device)
-    made._node, made._index = out._node, out._index
-    state.tracer.name(made, known)
-    return made
+    """A result with its place on the tape, whose value - for rules that read results, too - is that of another."""
+    if state.tracer is not None:
+        state.tracer.name(out, known)
+    out._data = known._data
+    node = out._node
+    if node is not None and node.saved is not None and node.saved[1] is not None:
+        kept, ((_, *rest),) = node.saved
+        node.saved = (kept, ((known._data, *rest),))
+    return out
 
 
 def settled(cts: Sequence[Tensor | None], types: Sequence[TensorType]) -> list[Tensor]:

@@ -11,11 +11,20 @@ from .context import state
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Merge:
+    """The seam to what runs an eager call of a composite as one kernel: a higher layer installs `serve` here.
+
+    ``serve(fn, args, kwargs)`` gives the result of the call, or NotImplemented where its ops are to run one by one.
+    """
+
+    serve: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
+
+
 def composite(fn: F) -> F:
     """Decorator: captures keep the ops of each call together, as one node with a body.
 
     Backends may claim such a node with a kernel of their own, viewers may fold it, exporters
-    recognise it by name. Eager runs are not changed by it.
+    recognise it by name. Eager calls on large arrays may run as one kernel, to the same bits.
 
     >>> @composite
     ... def double(x):
@@ -28,6 +37,10 @@ def composite(fn: F) -> F:
     def call(*args: Any, **kwargs: Any) -> Any:
         tracer = state.tracer
         if tracer is None:
+            if Merge.serve is not None:
+                made = Merge.serve(fn, args, kwargs)
+                if made is not NotImplemented:
+                    return made
             return fn(*args, **kwargs)
         with tracer.scope(fn.__name__):
             return fn(*args, **kwargs)

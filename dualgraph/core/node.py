@@ -99,7 +99,8 @@ class TapeOp:
     """What the reverse sweep asks the op of a tape entry, besides its rule."""
 
     __slots__ = ()
-    takes_over = False  # the rule is given the sums that later ops began, and continues them
+    takes_over = False  # the rule is given the sums that later ops began, and continues them (NotImplemented: it
+    # cannot now, but ``unfold(node)`` makes the entry that of its last op, and gives the new ones before it)
     asks_needed = False  # the rule takes which operands want a gradient, as `needed`
 
 

@@ -53,6 +53,11 @@ def reverse(
         slots = None if edge is None else cts.get(id(edge[0]))
         return None if slots is None or edge is None else slots[edge[1]]
 
+    def which(node: TapeNode) -> tuple[bool, ...]:
+        if wanted is None:
+            return tuple([e is not None for e in node.inputs])
+        return tuple([e is not None and id(e[0]) in wanted for e in node.inputs])
+
     for edge, ct in roots:
         arrive(edge, ct)
     while heap:
@@ -63,21 +68,23 @@ def reverse(
         prim = node.prim
         if prim is None:
             continue
-        edges = node.inputs
-        if wanted is None:
-            needed = tuple([e is not None for e in edges])
-        else:
-            needed = tuple([e is not None and id(e[0]) in wanted for e in edges])
+        edges, needed = node.inputs, which(node)
         if True not in needed:
             continue
         if prim.takes_over:
             prior = [begun(e) if want else None for e, want in zip(edges, needed, strict=True)]
-            for edge, total in zip(edges, rule(node, slots, needed, prior), strict=True):
-                if edge is not None and total is not None:
-                    if id(edge[0]) in cts:
-                        cts[id(edge[0])][edge[1]] = None
-                    arrive(edge, total)
-            continue
+            totals = rule(node, slots, needed, prior)
+            if totals is not NotImplemented:
+                for edge, total in zip(edges, totals, strict=True):
+                    if edge is not None and total is not None:
+                        if id(edge[0]) in cts:
+                            cts[id(edge[0])][edge[1]] = None
+                        arrive(edge, total)
+                continue
+            inner = prim.unfold(node)
+            if wanted is not None:
+                wanted.update(map(id, inner))
+            edges, needed = node.inputs, which(node)
         for edge, ct in zip(edges, rule(node, slots, needed), strict=True):
             if edge is not None and ct is not None:
                 arrive(edge, ct)

@@ -72,7 +72,7 @@ class Spoiled(Tensor):
         raise error
 
 
-def _saved(node: TapeNode, place: int, kept: Any) -> Any:
+def saved_operand(node: TapeNode, place: int, kept: Any) -> Any:
     """What a rule gets for an operand that was kept with its version."""
     tensor, version = kept
     cell = tensor._cell
@@ -127,7 +127,9 @@ def apply_rule(
             )
         )
     kept, results = node.saved
-    operands = [k if type(k) is not tuple else _saved(node, i, k) for i, k in enumerate(kept)]
+    operands = [
+        k if type(k) is not tuple else saved_operand(node, i, k) for i, k in enumerate(kept)
+    ]
     prim = node.prim
     out = node.outputs if results is None else _results(node, results)
     if prim.multiple:
@@ -143,6 +145,8 @@ def apply_rule(
         if prim.asks_needed:
             extra = {**extra, "needed": needed}
         given = prim.vjp_rule(seeds, out, *operands, **extra)
+        if given is NotImplemented:  # the sweep is to unfold the entry
+            return given  # type: ignore[no-any-return]
     settled = []
     for want, ct, operand in zip(needed, given, operands, strict=True):
         if want and ct is not None:

@@ -1,0 +1,89 @@
+"""Calls of composites: which ones have a compiled form, by the types of their operands and what else they are given."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from ..core.constant import exact
+from ..core.context import state
+from ..core.devices import CPU
+from ..core.dtypes import bfloat16, get_default_dtype
+from ..eager.tensor import Tensor
+from .forms import Form
+
+LEAST = 1 << 14  # elements of the first operand from which a form pays
+MOST = 512  # forms that are kept
+
+_forms: dict[Any, Form] = {}
+_PLAIN = frozenset((int, str, type(None)))
+
+
+class _Within(threading.local):
+    """Whether this thread is in a composite that is run op by op, for now; those in it need no forms."""
+
+    now = False
+
+
+_within = _Within()
+
+
+def serve(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The result of a composite's call by its form; NotImplemented where it has none."""
+    first = args[0] if args else None
+    if not isinstance(first, Tensor) or first._data.size < LEAST:
+        return NotImplemented
+    if _within.now or state.batching is not None:
+        return NotImplemented
+    tape = state.grad
+    tensors: list[Tensor] = []
+    edges: list[Any] = []
+    key: list[Any] = [fn, tape, get_default_dtype()]
+    for name, a in (*enumerate(args), *kwargs.items()):
+        if name.__class__ is str:
+            key.append(name)
+        if isinstance(a, Tensor):
+            dtype = a.dtype
+            if a.device is not CPU or dtype is bfloat16:
+                return NotImplemented
+            edge = a._edge() if tape else None
+            if edge is not None and edge in edges:
+                return NotImplemented  # the sweep would begin one sum twice
+            tensors.append(a)
+            edges.append(edge)
+            key += (dtype.code, a._data.shape, edge is not None)
+        else:
+            key.append(a if a.__class__ in _PLAIN else exact(a))
+    given = tuple(key)
+    try:
+        form = _forms.get(given)
+    except TypeError:  # something that cannot be hashed
+        return NotImplemented
+    if form is None:
+        if len(_forms) >= MOST:
+            _forms.pop(next(iter(_forms)), None)
+        form = _forms[given] = Form(fn.__name__)
+    if form.ready:
+        return form.call(tensors, edges)
+    if form.refused:
+        return NotImplemented
+    form.seen(_rebuilt(fn, args, kwargs), [t.type for t in tensors], [e is not None for e in edges])
+    _within.now = True
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        _within.now = False
+
+
+def _rebuilt(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The call as a function of its tensors; it holds none of them."""
+    places = [None if isinstance(a, Tensor) else (a,) for a in args]
+    names = {k: None if isinstance(a, Tensor) else (a,) for k, a in kwargs.items()}
+
+    def call(*tensors: Tensor) -> Any:
+        rest = iter(tensors)
+        values = [next(rest) if p is None else p[0] for p in places]
+        named = {k: next(rest) if p is None else p[0] for k, p in names.items()}
+        return fn(*values, **named)
+
+    return call

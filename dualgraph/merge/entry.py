@@ -1,0 +1,153 @@
+"""Entries of merged calls on the tape: one node for all ops of a composite, and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from ..control.derive import run_on_tensors
+from ..core.context import grad_mode, state, untraced
+from ..core.devices import CPU
+from ..core.errors import user_place
+from ..core.node import TapeNode, TapeOp, sequence
+from ..eager.autograd import saved_operand
+from ..eager.tensor import Edge, Tensor
+from .halves import Halves
+from .running import FAILURES, run
+
+Gradient = Callable[..., Any]
+
+
+class MergedOp(TapeOp):
+    """A composite of known types as the op of tape entries.
+
+    Their operands are those of the composite, then without a gradient the kept values and the results that
+    the gradient reads.
+    """
+
+    multiple = True
+    reads_out = False
+    takes_over = True  # sums are continued use by use, as those of single ops are
+    asks_needed = True
+
+    def __init__(self, name: str, parts: Halves, gradient: Gradient) -> None:
+        self.name = name
+        self.gradient = (
+            gradient  # the compiled one for which operands want it, sums begun, narrow cotangents
+        )
+        self.parts = parts
+        self.types = (parts.whole.result.type,)
+        self.count = len(parts.wanted)
+        self.more = (None,) * (len(parts.kept) + parts.reads_result)
+        self.read = tuple(i in parts.reads for i in range(self.count))
+        self.blank = [
+            np.broadcast_to(np.zeros((), v.type.dtype.numpy), v.type.shape)
+            for v in parts.whole.graph.inputs
+        ]
+
+    def saves(self, i: int) -> bool:
+        """Whether the rule reads the values of operand `i`."""
+        return i >= self.count or self.read[i]
+
+    def record(
+        self, tensors: Sequence[Tensor], edges: Sequence[Edge | None], result: Tensor, kept: Sequence[Any]
+    ) -> None:  # fmt: skip
+        """Puts a call on the tape."""
+        node = TapeNode(self, (*edges, *self.more), {}, self.types, user_place())
+        saved: list[Any] = []
+        for t, edge, read, blank in zip(tensors, edges, self.read, self.blank, strict=True):
+            if read:
+                saved.append((t, t._version))
+                continue
+            other = Tensor(blank, t.dtype, CPU)
+            if edge is not None:
+                other._node, other._index = edge
+            saved.append(other)
+        saved += [Tensor(a, v.type.dtype, CPU) for a, v in zip(kept, self.parts.kept, strict=True)]
+        if self.parts.reads_result:
+            same = Tensor(result._data, result.dtype, CPU)
+            same._cell = result._version_cell()
+            saved.append((same, same._cell[0]))
+        node.saved = (tuple(saved), None)
+        result._node = node
+
+    def vjp_rule(
+        self, cts: tuple[Any, ...], _outs: Any, *operands: Any, prior: list[Any], needed: tuple[bool, ...]
+    ) -> Any:  # fmt: skip
+        """Totals of the operands, by the compiled gradient; `prior` are the sums begun for them.
+
+        NotImplemented where there is none yet, or gradients are to be differentiated, captured or batched: the
+        entry is unfolded then.
+        """
+        (ct,) = cts
+        if state.grad or state.tracer is not None or state.batching is not None:
+            return NotImplemented
+        if ct.device is not CPU:
+            return NotImplemented
+        narrow = _is_narrow(ct._data)
+        begun = tuple([p is not None for p in prior[: self.count]])
+        found = self.gradient(needed[: self.count], begun, narrow)
+        if found is None:
+            return NotImplemented
+        given = [operands[i] for i in self.parts.reads] + list(operands[self.count :])
+        array = ct._data
+        arrays = [given[i]._data for i in found.reads]
+        arrays.append(np.asarray(array[(0,) * array.ndim]) if narrow else array)
+        arrays += [p._data for p in prior if p is not None]
+        try:
+            made = iter(run(found.program, arrays))
+        except FAILURES:
+            return NotImplemented
+        totals: list[Any] = list(self.more)
+        for here, t in zip(found.there, operands, strict=False):
+            totals.append(Tensor(next(made), t.dtype, CPU) if here else None)
+        return totals[len(self.more) :] + list(self.more)
+
+    def unfold(self, node: TapeNode) -> list[TapeNode]:
+        """Makes `node` the entry of the composite's last op, before which those of the others now come; gives these.
+
+        Values that rules read are known; stand-ins take the place of the others.
+        """
+        parts = self.parts
+        operands = [_checked(node, i, k) for i, k in enumerate(node.saved[0])]
+        graph = parts.whole.pure
+        read = parts.given[len(parts.reads) :]
+        values = zip(read, operands[self.count :], strict=True)
+        began = next(sequence)
+        with grad_mode(True), untraced():
+            (out,) = run_on_tensors(graph, operands[: self.count], known=dict(values))
+        last = out._node
+        assert last is not None
+        found: dict[int, TapeNode] = {}
+        stack = [e[0] for e in last.inputs if e is not None]
+        while stack:
+            entry = stack.pop()
+            if entry.seq > began and id(entry) not in found:
+                found[id(entry)] = entry
+                stack.extend(e[0] for e in entry.inputs if e is not None)
+        inner = sorted(found.values(), key=attrgetter("seq"))
+        for k, entry in enumerate(
+            inner, 1
+        ):  # all of them between the call's entry and the one before it
+            entry.seq = node.seq - 1 + k / (len(inner) + 1)  # type: ignore[assignment]
+            entry._at = node._at
+        node.prim, node.inputs, node.params, node.saved = (
+            last.prim,
+            last.inputs,
+            last.params,
+            last.saved,
+        )
+        return inner
+
+
+def _checked(node: TapeNode, place: int, kept: Any) -> Any:
+    """An operand; a tensor that was written since then raises the error that says so where its values are read."""
+    return saved_operand(node, place, kept) if type(kept) is tuple else kept
+
+
+def _is_narrow(array: Any) -> bool:
+    """Whether an array of several places shows one element at all of them."""
+    return array.size > 1 and not any(array.strides)

@@ -1,0 +1,143 @@
+"""Forms: a composite for operands of given types, compiled beside the calls, and its entry on the tape."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backends.executor import Executable
+from ..backends.quicken import hasten
+from ..core.context import grad_mode
+from ..core.devices import CPU
+from ..core.types import TensorType
+from ..core.workers import Workers
+from ..eager.inplace import write
+from ..eager.tensor import Edge, Tensor
+from ..static.graph import Graph
+from .entry import MergedOp
+from .halves import Halves, backward, halves, trace
+from .running import FAILURES, compiled, run
+
+PATIENCE = 2  # calls that run op by op before a form is compiled
+_background = Workers("dualgraph-merge", 1)
+
+
+def wait() -> None:
+    """Blocks until what was asked for is compiled."""
+    _background.submit(lambda: None).result()
+
+
+class Gradient:
+    """A compiled gradient: for which operands want one, which have sums begun, and whether the cotangent is narrow.
+
+    ``reads`` are the values it reads of those in ``parts.given``, ``there`` which operands get a total.
+    """
+
+    __slots__ = ("program", "reads", "there")
+
+    def __init__(
+        self, parts: Halves, wanted: tuple[bool, ...], begun: tuple[bool, ...], narrow: bool
+    ) -> None:
+        graph, self.there = backward(parts, wanted, begun, narrow)
+        count = len(parts.given)
+        read = {v for n in graph.nodes for v in n.inputs} | set(graph.outputs)
+        self.reads = tuple(i for i, v in enumerate(graph.inputs[:count]) if v in read)
+        inputs = (*(graph.inputs[i] for i in self.reads), *graph.inputs[count:])
+        self.program = compiled(Graph(inputs, graph.nodes, graph.outputs))
+
+
+class Form:
+    """A composite for operands of given types. ``ready``: it may be called; ``refused``: it never will be."""
+
+    __slots__ = (
+        "_backward",
+        "_calls",
+        "_dtype",
+        "_forward",
+        "name",
+        "op",
+        "parts",
+        "ready",
+        "refused",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ready = self.refused = False
+        self._calls = 0
+        self._forward: Executable | None = None
+        self._backward: dict[Any, Gradient | None] = {}
+        self.parts: Halves | None = None
+        self.op: MergedOp | None = None
+
+    def seen(
+        self, fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool]
+    ) -> None:
+        """One more call; after some the form is made ready, beside the caller."""
+        self._calls += 1
+        if self._calls == PATIENCE:
+            _background.submit(lambda: self._build(fn, types, wanted))
+
+    def _build(
+        self, fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool]
+    ) -> None:
+        try:
+            self.parts = parts = halves(trace(fn, types, wanted), wanted)
+            none = (False,) * len(types)
+            if any(wanted):
+                self.op = MergedOp(self.name, parts, self.gradient)
+                key = tuple(wanted), none, False
+                self._backward[key] = Gradient(parts, *key)
+            self._forward = compiled(parts.forward)
+            self._dtype = parts.whole.result.type.dtype
+            self.ready = True
+            hasten()
+        except Exception:  # its ops go on to run one by one
+            self.refused = True
+
+    def gradient(self, *key: Any) -> Gradient | None:
+        """The compiled gradient (see there), or None as long as there is none; then it is asked for."""
+        if key in self._backward:
+            return self._backward[key]
+        self._backward[key] = None
+
+        def build() -> None:
+            with contextlib.suppress(Exception):  # stays None: the ops are run one by one
+                assert self.parts is not None
+                self._backward[key] = Gradient(self.parts, *key)
+
+        _background.submit(build)
+        return None
+
+    def call(self, tensors: Sequence[Tensor], edges: Sequence[Edge | None]) -> Any:
+        """The result for operands of the form's types; NotImplemented where its ops should say what is wrong."""
+        parts = self.parts
+        assert parts is not None and self._forward is not None
+        whole = parts.whole
+        if whole.writes and not _apart(tensors, whole.writes):
+            return NotImplemented
+        try:
+            outs = run(self._forward, [t._data for t in tensors])
+        except FAILURES:
+            return NotImplemented
+        result = Tensor(outs[0], self._dtype, CPU)
+        if self.op is not None:
+            self.op.record(tensors, edges, result, outs[1 + len(whole.writes) :])
+        for i, new in zip(whole.writes, outs[1:], strict=False):
+            with grad_mode(False):
+                write(self.name, tensors[i], Tensor(new, tensors[i].dtype, CPU))
+        return result
+
+
+def _apart(tensors: Sequence[Tensor], writes: Sequence[int]) -> bool:
+    """Whether the operands that are written are plain tensors whose memory nobody else has."""
+    for i in writes:
+        t = tensors[i]
+        if t._parent is not None or t._requires_grad or not t._data.flags.writeable:
+            return False
+        if any(np.may_share_memory(t._data, x._data) for x in tensors if x is not t):
+            return False
+    return True
