@@ -10,9 +10,9 @@ from ..core.context import state
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16, get_default_dtype
 from ..eager.tensor import Tensor
+from . import LEAST
 from .forms import Form
 
-LEAST = 1 << 14  # elements of the first operand from which a form pays
 MOST = 512  # forms that are kept
 
 _forms: dict[Any, Form] = {}

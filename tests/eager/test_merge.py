@@ -11,7 +11,8 @@ import pytest
 import dualgraph as dg
 from dualgraph.backends.native import api as native
 from dualgraph.core.composite import Merge
-from dualgraph.merge import calls, forms, serve
+from dualgraph.merge import calls, forms
+from dualgraph.merge.calls import serve
 
 F = dg.nn.functional
 pytestmark = pytest.mark.skipif(not native.available(), reason="merged calls are native")
