@@ -12,6 +12,7 @@ from ..core.backend import ArrayBackend, backend_for
 from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
 from ..passes.inplace import donate, inplace, same_index
+from ..passes.layout import fills
 from ..passes.memory import MemoryPlan, aligned, plan_memory
 from ..passes.schedule import OUTPUT, TEMPORARY, Schedule, Step, resized, schedule
 from ..static.constants import is_constant
@@ -159,14 +160,40 @@ def _body_bytes(node: Node, programs: dict[str, Executable]) -> int:
     return arenas + 2 * sum(aligned(v.type.nbytes) for v in carry)
 
 
-def _read_in_python(program: Executable) -> set[Var]:
-    """Values that something in Python reads: steps that are not native, outputs, and views that these read."""
-    read = {v for v in program.graph.outputs if isinstance(v, Var)}
+def _read_in_python(program: Executable, homes: dict[int, Var] | None = None) -> set[Var]:
+    """Values that something in Python reads: steps that are not native, outputs, and views that these read.
+
+    The values of `homes` have arrays of their own (see `_homes`): nothing makes them out of others.
+    """
+    own = set((homes or {}).values())
+    read = {v for v in program.graph.outputs if isinstance(v, Var) and v not in own}
     for i, step in reversed(list(enumerate(program.plan.steps))):
         own = step.view and not read.isdisjoint(step.node.outputs)
         if own or (not step.view and i not in program.native):
             read.update(v for v in step.node.inputs if isinstance(v, Var))
     return read
+
+
+def _homes(program: Executable) -> dict[int, Var]:
+    """Buffers that leave the program in another shape than they are written in, and the output that each is.
+
+    They are written by native code, which asks for an address only; so the array has the output's shape from the start.
+    """
+    plan = program.plan
+    leaving = [v for v in program.graph.outputs if isinstance(v, Var)]
+    buffers = [plan.places[v].buffer for v in leaving]
+    made = {v: (i, s.view) for i, s in enumerate(plan.steps) for v in s.node.outputs}
+    found = {
+        b: v
+        for b, v in zip(buffers, leaving, strict=True)
+        if buffers.count(b) == 1 and plan.buffers[b].role == OUTPUT and made[v][1]
+        and fills(v.type, plan.places[v].layout)
+    }  # fmt: skip
+    read = _read_in_python(program, found)
+    for v, (i, view) in made.items():
+        if v in read or not (view or i in program.native):
+            found.pop(plan.places[v].buffer, None)
+    return found
 
 
 def _safe_stores(graph: Graph, stores: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
@@ -216,13 +243,14 @@ class _Instance:
         # Whether NumPy functions that may warn are among the actions, or outputs so large that memory is used again.
         self.loud = False
         self.places = [v.id for v in program.graph.inputs]
+        self.homes = _homes(program) if self.on_cpu else {}
         self._place_values()
         self._write_actions()
         self.outputs = self._output_getters()
 
     def _place_values(self) -> None:
         """Finds memory for all values that steps make."""
-        plan = self.program.plan
+        plan, homes = self.program.plan, self.homes
         owners = {plan.places[v].buffer: v.id for v in self.program.graph.inputs}
         types = {v.id: v.type for v in self.program.graph.all_vars()}
         for step in plan.steps:
@@ -238,14 +266,16 @@ class _Instance:
                 if buffer.role == TEMPORARY:
                     self._in_arena(v)
                 elif step.view:
-                    continue
+                    if homes.get(place.buffer) == v:
+                        self.shared.append((v.id, owners[place.buffer], None))
                 elif place.buffer in owners:
                     source = owners[place.buffer]
                     self.shared.append((v.id, source, _view_of(v, types[source])))
                 else:
                     owners[place.buffer] = v.id
-                    self.fresh.append((v.id, v.type.shape, v.type.dtype.numpy))
-                    self.loud = self.loud or v.type.nbytes > RECYCLED
+                    type = homes.get(place.buffer, v).type
+                    self.fresh.append((v.id, type.shape, type.dtype.numpy))
+                    self.loud = self.loud or type.nbytes > RECYCLED
 
     def _in_arena(self, v: Var) -> None:
         place = self.program.plan.places[v]
@@ -256,7 +286,7 @@ class _Instance:
 
     def _write_actions(self) -> None:
         """Makes native programs of steps that follow each other, and actions of the others."""
-        program, read = self.program, _read_in_python(self.program)
+        program, read = self.program, _read_in_python(self.program, self.homes)
         self.operands: Any = None
         segment: Any = None
         start = 0 if self.arena is None else address_of(self.arena) + self.base
