@@ -11,7 +11,6 @@ from ..ops.arithmetic import multiply
 from ..ops.movement import permute, reshape
 from ..ops.reduce import broadcast_to, reduce_sum
 from . import functions as fn
-from . import shapes as sh
 from .methods.parts import diagonal
 from .operands import as_operand
 from .tensor import Tensor
@@ -181,22 +180,26 @@ def _ordered(term: Term, labels: Labels) -> Term:
 
 
 def _contract(x: Term, y: Term, wanted: set[str]) -> Term:
-    """Two terms as one: a batched matrix product over the labels that nobody wants any more."""
+    """Two terms as one: a batched matrix product over the labels that nobody wants any more.
+
+    Axes of the batch stay axes of their own, and only neighbours are made one: so operands are read where they lie.
+    """
     shared = [a for a in x.labels if a in y.labels]
     batch = [a for a in shared if a in wanted]
     inner = [a for a in shared if a not in wanted]
     rows = [a for a in x.labels if a not in shared]
     columns = [a for a in y.labels if a not in shared]
+    lead = tuple(x.size(a) for a in batch)
 
     def shaped(term: Term, *groups: Labels) -> Tensor:
-        moved = _ordered(term, [a for g in groups for a in g]).tensor
-        return reshape(moved, shape=tuple(prod(term.size(a) for a in g) for g in groups))
+        moved = _ordered(term, [*batch, *(a for g in groups for a in g)]).tensor
+        return _reshaped(moved, (*lead, *(prod(term.size(a) for a in g) for g in groups)))
 
-    left, right = shaped(x, batch, rows, inner), shaped(y, batch, inner, columns)
-    product = (
-        fn.matmul(left, right)
-        if inner
-        else multiply(left, sh.reshape(right, (right.shape[0], 1, right.shape[2])))
-    )
-    shape = (*(x.size(a) for a in (*batch, *rows)), *(y.size(a) for a in columns))
-    return Term(reshape(product, shape=shape), [*batch, *rows, *columns])
+    left, right = shaped(x, rows, inner), shaped(y, inner, columns)
+    product = fn.matmul(left, right) if inner else multiply(left, right)
+    shape = (*lead, *(x.size(a) for a in rows), *(y.size(a) for a in columns))
+    return Term(_reshaped(product, shape), [*batch, *rows, *columns])
+
+
+def _reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return x if x.shape == shape else reshape(x, shape=shape)

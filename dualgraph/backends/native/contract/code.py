@@ -155,7 +155,7 @@ class Writer:
     ) -> ir.Value:
         """A vector from memory; lanes outside the mask are those of `other`, or 0."""
         if mask is None:
-            return self.b.load(pointer, align=_size(kind.element), typ=kind)
+            return self.b.load(pointer, align=element_size(kind.element), typ=kind)
         return self._masked("load", kind, pointer, mask, _zeros(kind) if other is None else other)
 
     def gather(
@@ -179,7 +179,7 @@ class Writer:
     def store(self, x: ir.Value, pointer: ir.Value, mask: ir.Value | None = None) -> None:
         """A vector to memory."""
         if mask is None:
-            self.b.store(x, pointer, align=_size(x.type.element))
+            self.b.store(x, pointer, align=element_size(x.type.element))
         else:
             self._masked("store", x.type, pointer, mask, x)
 
@@ -196,7 +196,7 @@ class Writer:
     ) -> ir.Value:
         where = f".v{kind.count}p0" if op in ("gather", "scatter") else ".p0"
         name = f"llvm.masked.{op}.v{kind.count}{suffix(kind.element)}{where}"
-        size = ir.Constant(I32, _size(kind.element))
+        size = ir.Constant(I32, element_size(kind.element))
         stores = op in ("store", "scatter")
         args = [x, place, size, mask] if stores else [place, size, mask, x]
         callee = self.module.globals.get(name)
@@ -206,7 +206,8 @@ class Writer:
         return self.b.call(callee, args)
 
 
-def _size(element: ir.Type) -> int:
+def element_size(element: ir.Type) -> int:
+    """Bytes of an element."""
     if isinstance(element, ir.IntType):
         return int(element.width) // 8
     return 4 if element == ELEMENTS["float"] else 8

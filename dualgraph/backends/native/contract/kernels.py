@@ -11,6 +11,7 @@ from typing import Any
 from ..addresses import DIRECT, HEADER
 from ..jit import Machine, jit
 from .copy import emit_copy
+from .dots_code import emit_dots
 from .driver import emit_driver
 from .lanewise_code import emit_lanewise
 from .micro import emit_micro
@@ -139,6 +140,24 @@ def rowwise(shape: Geometry) -> Rowwise:
     at = _machine(("rowwise", "whole", "flat"), emit_rowwise, shape, HEADER).addresses
     whole = at["flat" if DIRECT else "whole"]
     return Rowwise(at["rowwise"], WHOLE(whole), BRIEF(whole))
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Inner products: their stages, and both in one call."""
+
+    run: int
+    join: int
+    whole: Any
+    brief: Any
+
+
+@cache
+def dots(shape: Geometry) -> Dots:
+    """The compiled functions of `dots_code`."""
+    at = _machine(("dots", "join", "whole", "flat"), emit_dots, shape, HEADER).addresses
+    whole = at["flat" if DIRECT else "whole"]
+    return Dots(at["dots"], at["join"], WHOLE(whole), BRIEF(whole))
 
 
 @cache

@@ -112,6 +112,8 @@ class Plan:
             return
         # operands that may be packed once for all turns of a loop
         self.ahead = tuple(s in self.recipe.lasting for s in slots[:2])
+        # with few rows an element of y takes longer to read than to multiply
+        self.effort = self.work * max(1, FEW // 2 // product.m)
         self.shape = shape = shape or kernels.shape_for(product.dtype)
         m, n = product.m, product.n
         tiles = -(-m // shape.rows)
@@ -251,10 +253,10 @@ class Plan:
                 ahead = (self.slots[i], slot) if self.ahead[i] else None
                 self.recipe.add(Stage(pack, self.record, units, work, ahead=ahead))
         units = self.batch * self.parts
-        stage = Stage(entries.run, self.record, units, self.work, self.scratch)
+        stage = Stage(entries.run, self.record, units, self.effort, self.scratch)
         alone = not self.recipe.stages and self.recipe.arrays == 3 and max(self.slots) < 3
-        if alone and self.scratch <= STACK and (self.work < SPLIT or units == 1):
-            self.brief = entries.brief if self.work < BRIEF else entries.whole
+        if alone and self.scratch <= STACK and (self.effort < SPLIT or units == 1):
+            self.brief = entries.brief if self.effort < BRIEF else entries.whole
         self.recipe.add(stage)
         self.address = ctypes.addressof(self.record)
 
@@ -284,7 +286,7 @@ class Plan:
         p, threads = self.product, pool.size
         ready_x = self.pack_x and self.ahead[0]
         ready_y = self.pack_y and self.ahead[1] and self._sharable_y()
-        if self.work < SPLIT or self.batch >= 4 * threads:
+        if self.effort < SPLIT or self.batch >= 4 * threads:
             return Cut(p.m, p.n, ready_x, ready_y)
         tiles_x, tiles_y = -(-p.m // self.rows), -(-p.n // self.columns)
         lanes = self.shape.lanes

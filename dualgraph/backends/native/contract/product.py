@@ -13,7 +13,7 @@ from ..team.room import Room
 from ..team.spots import Spot
 from ..threads import pool
 from .layout import Lines
-from .matvec import MatrixVector, suits
+from .matvec import OneRow, of_one_row
 from .plan import Plan, Product, Strided
 from .seat import Seat
 from .stages import Recipe
@@ -56,14 +56,12 @@ class Call:
             slots = seat.y, seat.x, place
         out_starts = np.arange(matrices, dtype=np.int64) * (m * n * size)
         product = Product(x.dtype.name, m, n, k, xs, ys, n * size, (*starts, out_starts))
-        at_once = seat.finish is not None and not turned and not suits(product)
+        own = of_one_row(product)
+        at_once = seat.finish is not None and not turned and own is None
         finish = seat.finish.given(goal) if seat.finish is not None and at_once else None
         # takes (x, y, out)
-        self.run: Plan | MatrixVector
-        if finish is None and suits(product):
-            self.run = MatrixVector(product, recipe, slots)
-        else:
-            self.run = Plan(product, recipe, slots, finish=finish)
+        self.run: Plan | OneRow
+        self.run = own(product, recipe, slots) if own else Plan(product, recipe, slots, finish=finish)
         if turned and m > 1 and self.run.work:
             recipe.add(lines.stage(slots[2], goal))
         if not at_once:

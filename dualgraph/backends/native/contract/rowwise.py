@@ -1,7 +1,8 @@
 """Matrix times vector, where k's are side by side in the matrix: its rows in the lanes, turned square by square.
 
 For each row the products are summed as everywhere: by fma in order of k in blocks of KC, each from +0, the blocks'
-sums in order. What a square has beyond the last k are zeros, which change nothing: a sum that began at +0 is never -0.
+sums in order. What a square has beyond the last k is +0 in the matrix and -0 in the vector: adding their product, -0,
+changes nothing, not even the sign of a zero.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ FIELDS = (
     "k",
     "part",  # rows of a unit
     "parts",  # units of a matrix
+    "single",  # whether groups are taken one by one: fewer places in memory are read at a time
     "scratch",
     "units",
 )
-GROUPS = 4  # of rows, each a chain of sums, so that no sum waits for the one before
+GROUPS = 2  # of rows, each a chain of sums, so that no sum waits for the one before
 AHEAD = 512  # bytes: what is read is asked for so much earlier
 
 
@@ -62,6 +64,7 @@ class _Rowwise:
             )
             many = GROUPS * self.lanes
             whole = b.sub(b.sub(last, first), b.srem(b.sub(last, first), i64(many)))
+            whole = b.select(b.icmp_signed("!=", p["single"], i64(0)), i64(0), whole)
             middle = b.add(first, whole)
             with w.loop(middle, first, many) as turn:
                 self.rows(turn.i, last, GROUPS)
@@ -124,10 +127,11 @@ class _Rowwise:
     def take_factors(
         self, first: ir.Value, count: ir.Value, early: ir.Value, end: ir.Value
     ) -> None:
-        """Puts a block of the vector's elements side by side, and zeros before and up to the next square."""
+        """Puts a block of the vector's elements side by side, and -0 before and up to the next square."""
         w, b = self.w, self.w.b
+        nothing = ir.Constant(self.kind, [ir.Constant(self.kind.element, -0.0)] * self.lanes)
         with w.loop(end, step=self.lanes) as turn:
-            w.store(self.zero, w.at(self.factors, w.scaled(turn.i, self.size)))
+            w.store(nothing, w.at(self.factors, w.scaled(turn.i, self.size)))
         with w.loop(count) as turn:
             place = w.at(self.vector, b.mul(b.add(first, turn.i), self.p["step"]))
             x = b.load(place, align=self.size, typ=self.kind.element)
