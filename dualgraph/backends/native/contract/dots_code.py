@@ -98,9 +98,7 @@ class _Dots:
         *_, least, most = lane.carried
         return least, most
 
-    def add(
-        self, k: ir.Value, total: ir.Value, ahead: int = 0, masked: bool = False
-    ) -> ir.Value:
+    def add(self, k: ir.Value, total: ir.Value, ahead: int = 0, masked: bool = False) -> ir.Value:
         """Adds the products of a few k's of all lanes, and asks for what lies `ahead` bytes further."""
         w, b = self.w, self.w.b
         masks = None

@@ -13,7 +13,9 @@ from .shape import KC
 from .stages import Recipe, Stage, record
 from .tables import crossed, table
 
-COST = 4  # of a product here, where each element is read for it alone, in products of large matrices
+COST = (
+    4  # of a product here, where each element is read for it alone, in products of large matrices
+)
 FAR = 2**22  # bytes of a matrix that comes from memory
 PAGE = 2**12
 FEW = 32  # products that tiles do as quickly

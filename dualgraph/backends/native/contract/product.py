@@ -61,7 +61,9 @@ class Call:
         finish = seat.finish.given(goal) if seat.finish is not None and at_once else None
         # takes (x, y, out)
         self.run: Plan | OneRow
-        self.run = own(product, recipe, slots) if own else Plan(product, recipe, slots, finish=finish)
+        self.run = (
+            own(product, recipe, slots) if own else Plan(product, recipe, slots, finish=finish)
+        )
         if turned and m > 1 and self.run.work:
             recipe.add(lines.stage(slots[2], goal))
         if not at_once:

@@ -82,9 +82,7 @@ def _joined(b: ir.IRBuilder, parts: list[ir.Value]) -> ir.Value:
     while len(parts) > 1:
         lanes = 2 * parts[0].type.count
         mask = ir.Constant(ir.VectorType(I32, lanes), list(range(lanes)))
-        parts = [
-            b.shuffle_vector(x, y, mask) for x, y in zip(parts[::2], parts[1::2], strict=True)
-        ]
+        parts = [b.shuffle_vector(x, y, mask) for x, y in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]
 
 
