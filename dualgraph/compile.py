@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +17,13 @@ from .core.heap import give_back
 from .core.trees import flatten
 from .core.workers import Job, Workers
 from .eager.tensor import Tensor
+from .entries import Entry, Forecast, explanation
 from .keys import call_key, difference, leaves_to_keep
 from .passes.sizes import as_bytes
-from .pay import AGAIN, Meter
+from .pay import Meter
 from .program import MISMATCH, Program
 from .sizes import Sizes
-from .stages import MAX_DEPTH, Left, Stage, tree_text
+from .stages import MAX_DEPTH, Left
 from .static.graph import Graph
 from .tracing import resume, trace
 
@@ -39,31 +39,6 @@ PLAIN = {Tensor, bool, int, float, str, type(None), np.ndarray}  # argument type
 _background = Workers("dualgraph-compile", 1)
 
 
-@dataclass(slots=True)
-class Entry:
-    """All that is known for one kind of arguments."""
-
-    programs: list[Program] = field(default_factory=list)
-    eager_because: list[str] = field(default_factory=list)
-    capturing: bool = False
-    unstable: int = 0  # captures that found the function changing its own state
-    kept: Any = None  # objects whose identity is part of the key
-    measuring: bool = False
-    record: Any = None  # of a call that native code can tell
-    meter: Meter = field(default_factory=Meter)
-    tree: list[Stage] = field(default_factory=list)  # first stages of the programs that are cut
-
-
-class Forecast(NamedTuple):
-    """What a call would do: whether it would use a compiled program, and why (not). True if it would."""
-
-    hit: bool
-    reason: str
-
-    def __bool__(self) -> bool:
-        return self.hit
-
-
 class Compiled:
     """A function that runs as compiled programs where it can, and eagerly where it must.
 
@@ -76,7 +51,7 @@ class Compiled:
         self, fn: Any, backend: str | None, wait: bool, fast_math: bool, memory: str | int | None,
         dynamic: Any = None,
     ) -> None:  # fmt: skip
-        self._hot: tuple[Any, ...] = ()  # records of calls that are told natively
+        self._hot: Any = ()  # records of calls that are told natively, or what lets all pass
         functools.update_wrapper(self, fn, updated=())
         self._captured_function = fn
         self._backend = backend
@@ -90,7 +65,8 @@ class Compiled:
         self._log: list[str] = []
         self._lock = threading.RLock()
         self._eager_calls = 0
-        self._plain = 0  # calls for which no program is looked for, as none pays
+        self._plain = 0  # calls that go straight to the function, as no program pays
+        self._passed = 0  # those that did so natively, or will
 
     # --- use ---
 
@@ -116,9 +92,10 @@ class Compiled:
                 entry = self._entries.setdefault(key, Entry(kept=leaves_to_keep(leaves)))
         meter = entry.meter
         if meter.settled or self._memory is not None:
-            if meter.used or meter.skip() or any(p.taps for p in entry.programs):
+            if meter.used or meter.skip(1 + self._passed) or any(p.taps for p in entry.programs):
                 meter.use()
                 return self._run(entry, key, args, kwargs, leaves)
+            self._pass()
             return self._captured_function(*args, **kwargs)
         return self._measured(entry, meter, key, args, kwargs, leaves)
 
@@ -146,10 +123,19 @@ class Compiled:
         meter.decide(sum(p.replayed for p in entry.programs) / max(calls, 1))
         if meter.settled and meter.used and entry.record is not None:
             self._hot = (entry.record,)
-        every = self._entries.values()
-        if meter.settled and all(e.meter.settled and not e.meter.used for e in every):
-            self._plain = AGAIN
+        if meter.settled and not meter.used:
+            self._pass()
         return result
+
+    def _pass(self) -> None:
+        """Where no program pays, the next calls are not looked at; then one is, as it may be another kind of call."""
+        self._passed = 0
+        if all(e.meter.settled and not e.meter.used for e in list(self._entries.values())):
+            self._passed = hot.BATCH
+            if hot.ready(Compiled, Compiled._run_hot, _background.submit):
+                self._hot = hot.straight(self._captured_function)
+            else:
+                self._plain = hot.BATCH
 
     def _run(self, entry: Entry, key: Any, args: Any, kwargs: Any, leaves: Any) -> Any:
         """A call that uses a compiled program if one fits."""
@@ -200,13 +186,15 @@ class Compiled:
             if record is not None:
                 entry.record = record
                 if not hot.PATIENT or entry.meter.settled or self._memory is not None:
-                    self._hot = (record, *self._hot)[: hot.MOST]
+                    others = self._hot if type(self._hot) is tuple else ()
+                    self._hot = (record, *others)[: hot.MOST]
 
     def _run_hot(self, program: Program, args: tuple[Any, ...]) -> Any:
         """A call that was found to be one for this program."""
-        meter = program.meter
+        meter, records = program.meter, self._hot
+        unseen = hot.unseen(program, records)
         if meter is not None and meter.settled:
-            meter.use()
+            meter.use(1 + unseen)
             if not meter.settled:  # it is asked again whether the program pays
                 self._hot = ()
         result = program.start(args)
@@ -237,7 +225,7 @@ class Compiled:
 
     def _forget(self) -> None:
         """Calls are looked up anew: a program runs in another way from now on."""
-        self._hot, self._plain = (), 0
+        self._hot, self._plain, self._passed = (), 0, 0
 
     def _make_room(self) -> bool:
         """Makes room for kinds of arguments: forgets one that is a matter of sizes alone, if there is one."""
@@ -362,7 +350,7 @@ class Compiled:
             return Forecast(
                 False, difference(key, [k for k, e in self._entries.items() if e.programs])
             )
-        if not entry.meter.used or self._plain:
+        if not entry.meter.used or self._passed:
             return Forecast(False, str(entry.meter))
         reasons = list(entry.eager_because)
         for program in entry.programs:
@@ -380,30 +368,8 @@ class Compiled:
         name = getattr(
             self._captured_function, "__qualname__", type(self._captured_function).__name__
         )
-        lines = [
-            f"{name}: {len(self.programs)} program(s), {self._eager_calls} call(s) run eagerly"
-        ]
-        lines += [f"  {line}" for line in self._log]
-        for i, program in enumerate(self.programs):
-            status = (
-                "in use"
-                if program.ready
-                else f"failed: {program.failure!r}"
-                if program.failure
-                else "compiling"
-            )
-            lines.append(
-                f"program {i}: {status}, {program.calls} call(s), {len(program.captured.nodes)} ops captured"
-            )
-            lines += [f"    assumes {a}" for a in program.assumptions]
-        for entry in self._entries.values():
-            if entry.tree:
-                lines += ["numbers taken out of tensors, and how many calls each led:"]
-                lines += tree_text(entry.tree)
-        lines += [f"  {e.meter}" for e in self._entries.values() if e.meter.times]
-        for entry in self._entries.values():
-            lines += [f"  eagerly because {why}" for why in entry.eager_because]
-        return "\n".join(lines)
+        told = explanation(self.programs, list(self._entries.values()), self._log)
+        return f"{name}: {len(self.programs)} program(s), {self._eager_calls} call(s) run eagerly\n{told}"
 
     def __reduce__(self) -> Any:
         module, name = getattr(self, "__module__", None), getattr(self, "__qualname__", None)

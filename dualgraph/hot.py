@@ -22,6 +22,7 @@ from .slots import fetch, fits
 OFTEN = 4  # calls of a program until its calls are told natively
 AGAIN = 16  # calls after which another kind of call is looked at
 PATIENT = True  # whether calls are told natively only once it is known that the program pays
+BATCH = 250  # calls that native code sees to, until Python looks whether that is still right
 MOST = 4  # calls of one function that are told natively
 
 
@@ -109,3 +110,15 @@ def _run(program: Program, args: Sequence[Any], table: Any) -> Any:
         return None
     arguments = tuple(order[i] if i >= 0 else -1 for i in direct.operands)
     return table.Run(direct, arguments, type.dtype, program.tally)
+
+
+def straight(fn: Any) -> Any:
+    """What has the next `BATCH` calls go straight to `fn`, whatever they are."""
+    table = importlib.import_module(".backends.native.guard.table", __package__)
+    return table.Straight(fn, BATCH)
+
+
+def unseen(program: Program, records: Any) -> int:
+    """How many calls were run natively since this was last asked, where that are `BATCH`; as many more may be."""
+    own = [r for r in records if r.program is program] if type(records) is tuple else ()
+    return sum(BATCH for r in own if r.renew(BATCH))

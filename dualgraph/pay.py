@@ -20,20 +20,20 @@ SHORT = (
     0.001  # seconds of a call that is made more often before it counts, so that eager mode is warm:
 )
 WARM_UP = 45  # times
-AGAIN = 5000  # calls until an answer against the program is looked at again
-LATER = (
-    500,
-    5000,
-    50_000,
-)  # calls after which an answer for it is, as eager mode has warmed up, too
-REST = 2.0  # seconds at least between two answers
+AGAIN = 5000  # calls until an answer against the program is looked at again; more after each further one, up to
+SELDOM = 16  # times as many
+FEW_WARM = 4  # calls that run compiled before the program is timed again
+# Calls and seconds after which an answer for it is, as eager mode has warmed up, too; the last again and again.
+LATER = ((500, 0.02), (5000, 0.5), (50_000, 2.0))
 
 
 class Meter:
     """Times calls of one kind until it is settled which way is faster.
 
     Both ways give the same bits, so nobody can tell which one a call took. A round is `SAMPLES` calls each
-    way; a program is used unless it was slower by `MARGIN` in `ROUNDS` rounds.
+    way; a program is used unless it was slower by `MARGIN` in `ROUNDS` rounds. No answer stands for good: it may
+    have been found while the machine was busy, or memory fresh. An answer against the program stands unless one
+    more round is for it.
     """
 
     __slots__ = (
@@ -43,6 +43,7 @@ class Meter:
         "eager",
         "looks",
         "lost",
+        "refused",
         "settled",
         "times",
         "used",
@@ -51,6 +52,7 @@ class Meter:
     def __init__(self) -> None:
         self.times: tuple[float, float] | None = None  # seconds of a compiled and of an eager call
         self.looks = 0
+        self.refused = 0  # times that the program was found not to pay
         self.answered = 0.0
         self.start()
 
@@ -58,16 +60,17 @@ class Meter:
         """Begins anew."""
         self.settled = False
         self.used = True
-        self.calls = 0
+        self.calls = WARM - FEW_WARM if self.refused else 0
         self.lost = 0
         self.compiled: list[float] = []
         self.eager: list[float] = []
 
-    def use(self) -> None:
-        """Counts a compiled call after the question was settled; now and then it is asked again."""
-        self.calls += 1
-        if self.looks < len(LATER) and self.calls >= LATER[self.looks]:
-            if perf_counter() - self.answered < REST:
+    def use(self, calls: int = 1) -> None:
+        """Counts compiled calls after the question was settled; now and then it is asked again."""
+        self.calls += calls
+        wanted, seconds = LATER[min(self.looks, len(LATER) - 1)]
+        if self.calls >= wanted:
+            if perf_counter() - self.answered < seconds:
                 self.calls = 0
                 return
             self.looks += 1
@@ -114,15 +117,16 @@ class Meter:
                 self.settled = True
             else:
                 self.lost += 1
-                self.settled = self.lost == ROUNDS
+                self.settled = self.lost == (1 if self.refused else ROUNDS)
                 self.used = not self.settled
+                self.refused += self.settled
                 self.compiled, self.eager = [], []
                 self.calls = 0
 
-    def skip(self) -> bool:
-        """Counts an eager call; whether the question is to be asked again."""
-        self.calls += 1
-        if self.calls < AGAIN:
+    def skip(self, calls: int = 1) -> bool:
+        """Counts eager calls; whether the question is to be asked again."""
+        self.calls += calls
+        if self.calls < AGAIN * min(4 ** (self.refused - 1), SELDOM):
             return False
         self.start()
         return True

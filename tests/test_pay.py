@@ -11,6 +11,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import hot, pay
+from dualgraph.compile import Compiled
 from dualgraph.pay import Meter
 from dualgraph.program import Program
 from tests.side_by_side import Wrap, both_modes, frozen
@@ -104,6 +105,80 @@ def test_a_meter_asks_again() -> None:
     assert meter.settled and not meter.used
     assert [meter.skip() for _ in range(pay.AGAIN)] == [False] * (pay.AGAIN - 1) + [True]
     assert not meter.settled and meter.used
+
+
+def test_a_meter_asks_seldom_what_was_answered_often() -> None:
+    meter = Meter()
+    waits = []
+    for _ in range(5):
+        while not meter.settled:
+            meter.compiled, meter.eager = [2.0] * pay.SAMPLES, [1.0] * pay.SAMPLES
+            meter.decide(0.0)
+        waits.append(next(i for i in range(1, 1 << 20) if meter.skip()))
+    assert waits == [pay.AGAIN * n for n in (1, 4, 16, 16, 16)]
+
+
+def test_an_answer_from_a_busy_moment_does_not_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(pay, "perf_counter", lambda: now[0])
+    meter = Meter()
+    for seconds, used in ((0.5, True), (2.0, False), (0.5, True), (2.0, False)):
+        while not meter.settled:
+            meter.compiled, meter.eager = [seconds] * 50, [1.0] * 50
+            meter.decide(0.0)
+        assert meter.used is used
+        now[0] += 10.0
+        while meter.settled:
+            if meter.used:
+                meter.use(hot.BATCH)
+            else:
+                meter.skip(hot.BATCH)
+
+
+@pytest.fixture
+def guarded() -> None:
+    """Calls are told natively from here on, where they can be."""
+    hot.install(Compiled, Compiled._run_hot)
+    if not hot.Guard.installed:
+        pytest.skip("calls are not told natively here")
+
+
+def test_calls_that_run_natively_are_counted_and_asked_about_again(
+    patient: None, guarded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pay, "LATER", ((500, 0.0),))
+    f, x = dg.compile(lambda x: (x * 2 + 1).tanh() * x - 3, wait=True), dg.ones(3)
+    f(x)
+    meter = entry_of(f).meter
+    looks = []
+    for _ in range(500 + 4 * hot.BATCH):
+        f(x)
+        looks.append(meter.looks)
+    assert meter.refused or looks[-1] > 0  # settled by what was timed, and then timed again
+
+
+def test_a_function_that_does_not_pay_is_called_straight_and_still_told_apart(
+    patient: None, guarded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def fn(x: Any, k: float = 1.0) -> Any:
+        return x * k
+
+    f = dg.compile(fn, wait=True)
+    run_slowly(monkeypatch, 0.002)
+    x = dg.ones(3)
+    for _ in range(CALLS):
+        f(x)
+    assert f._hot and f._hot.fn is fn
+    assert [f(x, k=2.0).tolist(), f(x, 3.0).tolist()] == [[2.0] * 3, [3.0] * 3]
+    with pytest.raises(TypeError):
+        f()
+    other = dg.ones(5)
+    for _ in range(hot.BATCH + 2):  # a kind of call that was not met gets a program of its own
+        seen.append(f(other).tolist())
+    assert seen == [[1.0] * 5] * len(seen)
+    assert len(f._entries) > 1
 
 
 def test_what_gradients_cost_later_counts() -> None:

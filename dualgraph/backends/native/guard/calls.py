@@ -89,6 +89,15 @@ def like_before(hot: ptr, args: ptr, count: i64) -> i64:
 def call_compiled(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
     """``compiled(*args, **kwargs)``."""
     known = load_ptr(self, n.C_HOT)
+    if known and load_ptr(known, n.TYPE) == o.STRAIGHT:
+        left = load_ptr(load_ptr(known, n.STRAIGHT_LEFT), n.A_DATA)
+        if load_i64(left, 0) > 0:
+            store_i64(left, 0, load_i64(left, 0) - 1)
+            fn = held(load_ptr(known, n.STRAIGHT_FN))
+            done = c.PyObject_Vectorcall(fn, args, count, names)
+            c.Py_DecRef(fn)
+            return done
+        return call_slowly(self, args, count, names)
     if known and names is None:
         c.Py_IncRef(known)
         for i in range(load_i64(known, n.VAR_SIZE)):
@@ -106,7 +115,9 @@ def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
     """Runs the program of a call that is like the recorded one."""
     record = load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA)
     threads = free_threads(record)
-    if threads:
+    left = load_i64(record, n.H_LEFT)
+    if threads and left > 0:
+        store_i64(record, n.H_LEFT, left - 1)
         return run_natively(record, args, threads)
     leaves = c.PyTuple_New(count)
     if leaves is None:

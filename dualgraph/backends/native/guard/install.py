@@ -11,7 +11,8 @@ from . import calls, rows, table
 
 
 def install(owner: type, run: Any) -> None:
-    """Gives `owner` a native ``__call__``. Its objects keep records of calls in a tuple in the slot ``_hot``.
+    """Gives `owner` a native ``__call__``. Its objects keep records of calls in a tuple in the slot ``_hot``,
+    or there a `table.Straight`.
 
     A call like one of them is ``run(self, program, args)``; another one is what ``__call__`` was. Raises where
     this interpreter is not as glue expects.
@@ -21,6 +22,7 @@ def install(owner: type, run: Any) -> None:
     where = place if present("PyFrame_GetLasti") else place_slow
     words = {
         "CALL": owner.__call__, "RUN": run, "S_HOLDS": "holds", "S_DEVICE": "device", "STR": str,
+        "STRAIGHT": table.Straight,
     }  # fmt: skip
     library = Library(
         objects, memory, spread, tape, where, apply, rows, calls,

@@ -42,8 +42,9 @@ ENTRY, WORD, ITEM, TENSOR, HOOKS, BYTES, ATTRIBUTE, CLASS, KEYS, ASK, UNLESS, NU
 FIELDS = (
     "COUNT", "ARGUMENTS", "ROWS", "ROW_COUNT", "TAPE", "DEVICE", "TENSORS", "TENSOR_COUNT",
     "FUNCTION", "TEAM", "SIZE", "CODE", "WORDS", "STRIDE", "THREADS", "BRIEF", "BUSY", "OPERANDS", "OPERAND_COUNT",
-    "DTYPE", "DESCR", "NDIM", "DIMS", "TALLY",
+    "DTYPE", "DESCR", "NDIM", "DIMS", "TALLY", "LEFT",
 )  # fmt: skip
+LEFT = FIELDS.index("LEFT")
 MOST_OPERANDS = 16  # of a program that is run without Python
 MOST_STRANGERS = 256  # tensors that no argument may be
 
@@ -181,6 +182,23 @@ class Record:
         )  # fmt: skip
         self.keep = memory.keep
 
+    def renew(self, calls: int) -> bool:
+        """Lets `calls` more be run without Python if those granted before are used up; whether they were."""
+        used = self.words[LEFT] == 0
+        if used:
+            self.words[LEFT] = calls
+        return bool(used)
+
+
+class Straight:
+    """Says that a compiled function hands `left` calls straight to the function that it was made of."""
+
+    __slots__ = ("fn", "left")
+
+    def __init__(self, fn: Any, calls: int) -> None:
+        self.fn = fn
+        self.left = np.array([calls], dtype=np.int64)
+
 
 class Run(NamedTuple):
     """How a program makes one new tensor of its arguments without Python: what `Executable.direct` says, for each
@@ -200,7 +218,7 @@ def _run_words(memory: Memory, run: Run | None) -> list[int]:
     return [
         *direct.place, int(direct.brief), address_of(direct.busy), memory.words(run.arguments),
         len(run.arguments), id(run.dtype), memory.object(np.dtype(direct.dtype)),
-        len(direct.shape), memory.words(direct.shape), address_of(run.tally),
+        len(direct.shape), memory.words(direct.shape), address_of(run.tally), 0,
     ]  # fmt: skip
 
 
@@ -212,6 +230,8 @@ def numbers() -> dict[str, int]:
         **fields,
         "HOT_RECORD": slot_offset(Record, "words"),
         "HOT_PROGRAM": slot_offset(Record, "program"),
+        "STRAIGHT_FN": slot_offset(Straight, "fn"),
+        "STRAIGHT_LEFT": slot_offset(Straight, "left"),
         "F_VALUE": HEADER,
         "OPERAND_ROOM": 8 * MOST_OPERANDS,
     }

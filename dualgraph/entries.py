@@ -1,0 +1,61 @@
+"""Entries: what a compiled function knows of each kind of arguments that it was called with, and how that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .pay import Meter
+from .program import Program
+from .stages import Stage, tree_text
+
+
+@dataclass(slots=True)
+class Entry:
+    """All that is known for one kind of arguments."""
+
+    programs: list[Program] = field(default_factory=list)
+    eager_because: list[str] = field(default_factory=list)
+    capturing: bool = False
+    unstable: int = 0  # captures that found the function changing its own state
+    kept: Any = None  # objects whose identity is part of the key
+    measuring: bool = False
+    record: Any = None  # of a call that native code can tell
+    meter: Meter = field(default_factory=Meter)
+    tree: list[Stage] = field(default_factory=list)  # first stages of the programs that are cut
+
+
+class Forecast(NamedTuple):
+    """What a call would do: whether it would use a compiled program, and why (not). True if it would."""
+
+    hit: bool
+    reason: str
+
+    def __bool__(self) -> bool:
+        return self.hit
+
+
+def explanation(programs: Sequence[Program], entries: Sequence[Entry], log: Sequence[str]) -> str:
+    """What happened so far, what the programs assume, the trees of numbers, and what runs eagerly, as lines."""
+    lines = [f"  {line}" for line in log]
+    for i, program in enumerate(programs):
+        status = (
+            "in use"
+            if program.ready
+            else f"failed: {program.failure!r}"
+            if program.failure
+            else "compiling"
+        )
+        lines.append(
+            f"program {i}: {status}, {program.calls} call(s), {len(program.captured.nodes)} ops captured"
+        )
+        lines += [f"    assumes {a}" for a in program.assumptions]
+    for entry in entries:
+        if entry.tree:
+            lines += ["numbers taken out of tensors, and how many calls each led:"]
+            lines += tree_text(entry.tree)
+    lines += [f"  {e.meter}" for e in entries if e.meter.times]
+    for entry in entries:
+        lines += [f"  eagerly because {why}" for why in entry.eager_because]
+    return "\n".join(lines)
