@@ -20,6 +20,8 @@ from .fuse import fuse
 from .horizontal import fuse_horizontally
 from .inline import inline
 from .order import order
+from .own import own_results
+from .parts import join_parts, split_wholes
 from .recompute import recompute
 from .rematerialise import rematerialise
 from .simplify import simplify
@@ -77,9 +79,9 @@ def choosing(run: Callable[..., Graph], **options: object) -> Pass:
 
 
 def pipeline(
-    hooks: Hooks, fast_math: bool = False, budget: int | None = None
+    hooks: Hooks, fast_math: bool = False, budget: int | None = None, body: bool = False
 ) -> list[tuple[str, Pass]]:
-    """All passes, in the order in which they run."""
+    """All passes, in the order in which they run; `body`: on the body of a loop or branch."""
     passes: list[tuple[str, Pass]] = [
         ("inline", partial(inline, claims=hooks.claims)),
         ("dce", dce),
@@ -87,9 +89,12 @@ def pipeline(
         ("simplify", partial(simplify, fast_math=fast_math)),
         ("cse", cse),
         ("simplify again", partial(simplify, fast_math=fast_math)),
+        ("join parts", join_parts),
+        ("split wholes", split_wholes),
         ("dce again", dce),
         ("trim", trim),
-        ("bodies", partial(with_bodies, change=lambda b: optimise(b, hooks, fast_math)[0])),
+        ("bodies", partial(with_bodies, change=lambda b: optimise(b, hooks, fast_math, body=True)[0])),
+        *([("own results", own_results)] if body and hooks.singles else []),
         ("fuse", choosing(
             fuse, can_fuse=hooks.can_fuse, accept=hooks.accept, singles=hooks.singles,
         )),
@@ -104,16 +109,20 @@ def pipeline(
 
 
 def optimise(
-    graph: Graph, hooks: Hooks | None = None, fast_math: bool = False, budget: int | None = None
+    graph: Graph,
+    hooks: Hooks | None = None,
+    fast_math: bool = False,
+    budget: int | None = None,
+    body: bool = False,
 ) -> tuple[Graph, list[PassRecord]]:
     """Given: a captured graph, a backend's hooks, and how many bytes temporaries may take (None: any).
 
     Result: the graph after all passes, and a record of each. Bodies of loops and branches are
-    optimised, too. On one backend the results keep their bits, unless ``fast_math``.
+    optimised, too (they are a `body`). On one backend the results keep their bits, unless ``fast_math``.
     """
     chosen = hooks or Hooks()
     records: list[PassRecord] = []
-    for name, apply in pipeline(chosen, fast_math, budget):
+    for name, apply in pipeline(chosen, fast_math, budget, body):
         began = time.perf_counter()
         after = apply(graph) if FUEL.take(f"pass {name}") else graph
         records.append(

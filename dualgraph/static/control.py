@@ -75,6 +75,12 @@ def _giving(graph: Graph, kept: Sequence[bool]) -> Graph:
     return graph.with_nodes(graph.nodes, outputs)
 
 
+def _alike(results: Sequence[Any]) -> list[int]:
+    """For each result the first one that is the same."""
+    first: dict[Any, int] = {}
+    return [first.setdefault(v, i) for i, v in enumerate(results)]
+
+
 # --- cond --------------------------------------------------------------------------------------
 
 
@@ -88,7 +94,11 @@ def _trim_cond(read: list[bool], true: Graph, false: Graph) -> Trimmed:
     return read, {"true": _giving(true, read), "false": _giving(false, read)}
 
 
-cond_op = Prim("cond", CONTROL, _cond, multiple=True, trim=_trim_cond)
+def _alike_cond(true: Graph, false: Graph) -> list[int]:
+    return _alike(list(zip(true.outputs, false.outputs, strict=True)))
+
+
+cond_op = Prim("cond", CONTROL, _cond, multiple=True, trim=_trim_cond, alike=_alike_cond)
 
 
 @cond_op.type
@@ -141,7 +151,12 @@ def _trim_scan(read: list[bool], **params: Any) -> Trimmed:
     return kept, {**params, "body": _giving(body, kept), "saves": saves}
 
 
-scan_op = Prim("scan", CONTROL, _scan, multiple=True, trim=_trim_scan)
+def _alike_scan(**params: Any) -> list[int]:
+    carries, results = params["carries"], params["body"].outputs
+    return _alike([*(("carry", i) for i in range(carries)), *results[carries:]])
+
+
+scan_op = Prim("scan", CONTROL, _scan, multiple=True, trim=_trim_scan, alike=_alike_scan)
 
 
 @scan_op.type
