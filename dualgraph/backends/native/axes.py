@@ -110,8 +110,10 @@ def _carried(node: Node) -> list[tuple[Dim, Dim]]:
 
 
 def _untouched(node: Node, i: int) -> bool:
-    """Whether a slice or flip leaves dimension `i` as it is."""
+    """Whether a slice, flip or copy leaves dimension `i` as it is."""
     params = node.params
+    if not params:
+        return True
     if "starts" in params:
         return bool(params["starts"][i] == 0 and params["steps"][i] == 1)
     return i not in params.get("axes", (i,))
