@@ -34,6 +34,7 @@ from .tensor import Tensor
 
 NUMBERS = (bool, int, float, complex)
 SYMBOLIC = (SymInt, SymFloat)
+FEW = 64  # operands of calls that are remembered: what they are known by is a pair in a pair in a pair
 QUICKEN = 1000  # calls of ops after which a native quick path may pay
 
 
@@ -301,7 +302,7 @@ def known_types(
     prim: Prim, args: tuple[Any, ...], params: dict[str, Any]
 ) -> tuple[TensorType, ...] | None:
     """The result types of a call that `quick_other` may take, once it was seen; else None."""
-    if not args and params.get("device") != "cpu":
+    if len(args) > FEW or (not args and params.get("device") != "cpu"):
         return None
     key: Any = tuple(params.items())
     for a in args:

@@ -11,7 +11,7 @@ from ..core.pieces import pieces_of
 from ..core.types import Shape, TensorType
 from .arithmetic import add
 from .creation import full
-from .movement import concat_along, slice_
+from .movement import concat_along, copy, slice_
 
 Apply = Callable[..., Any]  # (prim, operands, params) to the operand that stands for the result
 
@@ -93,6 +93,11 @@ def _zeros(whole: TensorType, axis: int, extent: int, apply: Apply) -> Any:
         "device": str(whole.device),
     }
     return apply(full, (), how)
+
+
+def of_its_own(value: Any, apply: Apply) -> Any:
+    """The same value in memory of its own."""
+    return apply(copy, (value,), {})
 
 
 def taken(node: Node) -> tuple[range, ...] | None:

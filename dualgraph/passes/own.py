@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..core.node import Node, Var
-from ..ops.movement import copy
+from ..ops import boxes
 from ..static.graph import Graph, Operand
 
 
@@ -13,14 +15,16 @@ def own_results(graph: Graph) -> Graph:
     Result: results that are inputs, or results before, are copies of them, which can be part of a kernel.
     """
     given: set[Operand] = set(graph.inputs)
-    fresh = 1 + max((v.id for v in graph.all_vars()), default=-1)
     nodes = list(graph.nodes)
     outputs: list[Operand] = []
+    fresh = 1 + max((v.id for v in graph.all_vars()), default=-1)
+
+    def apply(prim: Any, operands: tuple[Var, ...], params: dict[str, Any]) -> Var:
+        out = Var(fresh + len(outputs), operands[0].type)
+        nodes.append(Node(prim, operands, params, (out,)))
+        return out
+
     for v in graph.outputs:
-        if isinstance(v, Var) and v in given:
-            out = Var(fresh + len(outputs), v.type)
-            nodes.append(Node(copy, (v,), {}, (out,)))
-            v = out
+        outputs.append(boxes.of_its_own(v, apply) if isinstance(v, Var) and v in given else v)
         given.add(v)
-        outputs.append(v)
     return graph.with_nodes(nodes, tuple(outputs))

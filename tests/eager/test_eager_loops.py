@@ -128,3 +128,10 @@ def test_layers_are_written_down_without_gradients_too() -> None:
     assert bits([out.detach(), h.detach(), c.detach()]) == bits([again, h2, c2])
     h2.add_(1)  # results are memory of their own
     assert bits([model(x)[0].detach()]) == bits([again])
+
+
+def test_a_thousand_steps_are_stacked() -> None:
+    xs = dg.ones(1200, 2)
+    for _ in range(3):  # calls like an earlier one are told by what they were known by
+        assert dg.scan(lambda c, x: (c + x, c), dg.zeros(2), xs)[1].shape == (1200, 2)
+        assert dg.stack([xs[0]] * 1200).shape == (1200, 2)
