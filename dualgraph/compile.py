@@ -25,6 +25,7 @@ from .program import MISMATCH, Program
 from .sizes import Sizes
 from .stages import MAX_DEPTH, Left
 from .static.graph import Graph
+from .static.statements import Apart
 from .tracing import resume, trace
 
 MUCH = 1 << 23  # bytes of values from which freed memory is worth giving back
@@ -60,6 +61,7 @@ class Compiled:
         self._memory = None if memory is None else as_bytes(memory)
         self._dynamic = dynamic
         self._sizes = Sizes(fn, dynamic)
+        self._apart = Apart()  # statements that run at the end of each call
         self._entries: dict[Any, Entry] = {}
         self._jobs: list[Job[None]] = []
         self._log: list[str] = []
@@ -260,13 +262,13 @@ class Compiled:
     ) -> Any:  # fmt: skip
         where = user_location()
         spec = None
-        if left is None and self._memory is None:
+        if left is None and self._memory is None and not self._apart.active:
             spec = self._sizes.spec(key, leaves, args, kwargs)
         shapes, make = (None, Program) if spec is None else (spec.shapes, spec.make)
         with undisturbed:
             result, program, refusals = trace(
                 self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
-                shapes=shapes, make=make,
+                shapes=shapes, make=make, apart=self._apart,
             )  # fmt: skip
         with self._lock:
             if program is None:
@@ -306,11 +308,18 @@ class Compiled:
         changing = [r for r in refusals if r.startswith(("the function changes", "a hook is set"))]
         if changing and len(changing) == len(refusals):
             entry.unstable += 1
-            if entry.unstable < MAX_UNSTABLE:  # what is made on first use settles after one call
+            if entry.unstable < (
+                MAX_UNSTABLE if self._apart.active else 2
+            ):  # what is made on first use settles after one call
                 self._log.append(
                     f"not captured at {where}: {changing[0]}; tried again on the next call"
                 )
                 return
+        if self._apart.again():
+            self._log.append(
+                f"not captured at {where}: {refusals[0]}; tried again with such statements set apart"
+            )
+            return
         entry.eager_because.extend(r for r in refusals if r not in entry.eager_because)
         self._log.append(f"runs eagerly since {where}: {'; '.join(refusals)}")
 

@@ -40,17 +40,7 @@ def explanation(programs: Sequence[Program], entries: Sequence[Entry], log: Sequ
     """What happened so far, what the programs assume, the trees of numbers, and what runs eagerly, as lines."""
     lines = [f"  {line}" for line in log]
     for i, program in enumerate(programs):
-        status = (
-            "in use"
-            if program.ready
-            else f"failed: {program.failure!r}"
-            if program.failure
-            else "compiling"
-        )
-        lines.append(
-            f"program {i}: {status}, {program.calls} call(s), {len(program.captured.nodes)} ops captured"
-        )
-        lines += [f"    assumes {a}" for a in program.assumptions]
+        lines += program.text(i)
     for entry in entries:
         if entry.tree:
             lines += ["numbers taken out of tensors, and how many calls each led:"]

@@ -13,7 +13,7 @@ from .backends.hooks import hooks_for
 from .core.backend import backend_for
 from .core.constant import exact
 from .core.context import grad_mode, state
-from .core.devices import CPU, Device
+from .core.devices import Device
 from .core.errors import NOWHERE, DualgraphError, Location, user_place
 from .core.interrupts import Unbroken
 from .core.node import TapeNode, Var, hooked
@@ -21,11 +21,12 @@ from .core.trees import TreeDef, unflatten
 from .core.types import TensorType
 from .dump import dump_program, dumping
 from .eager.tensor import Tensor
+from .effects import Effect, Pending
 from .passes.memory import MemoryPlan, within_budget
 from .passes.pipeline import PassRecord, optimise
 from .pay import Meter
 from .replay import GONE, RELEASED, CompiledOp
-from .results import Result
+from .results import Result, as_they_are, tensor_of, view
 from .slots import fetch, fits, held_at_capture, leaf_tensors, lies_in_order, one_tensor
 from .stages import Env, Left, Path, Stage, number
 from .static.capture import Mark, Trace
@@ -43,6 +44,7 @@ class Program:
     guards: tuple[str, ...] = ()  # conditions on symbolic sizes under which the capture is as it is
     read_at: Location | None = None  # where the user's code looks at a symbolic size
     template: Program | None = None  # the program of symbolic sizes that this is at some sizes
+    effects: tuple[Effect, ...] = ()  # what is done at the end of each call besides writing tensors
     extra: tuple[Any, ...] = ()  # further inputs: numbers that depend on sizes
     replay: Callable[..., Any]  # installed by `dualgraph.debugging`, as is `tap`
     tap: Callable[..., Any]
@@ -113,7 +115,7 @@ class Program:
             (*(s.output for s in trace.stores), *viewed, *range(end, concrete))
         )
         self._taken = frozenset(i for i, _ in self._checked)
-        self._last = len(results) - tree.num_leaves
+        self._size = tree.num_leaves
 
     @property
     def calls(self) -> int:
@@ -245,6 +247,18 @@ class Program:
         )
         return (*self._arguments, *state_of, *tensors, *grads, *taken)
 
+    def text(self, number: int) -> list[str]:
+        """What there is to say of it, as lines."""
+        failed = f"failed: {self.failure!r}" if self.failure else "compiling"
+        status = "in use" if self.ready else failed
+        done = dict.fromkeys(e.where for e in self.effects)
+        ops = len(self.captured.nodes)
+        return [
+            f"program {number}: {status}, {self.calls} call(s), {ops} ops captured",
+            *(f"    assumes {a}" for a in self.assumptions),
+            *(f"    at the end of each call runs the statement at {at}" for at in done),
+        ]
+
     # --- running it ---
 
     def broken(self, leaves: list[Any]) -> str | None:
@@ -296,8 +310,10 @@ class Program:
             return self._call_bare(leaves, *self._bare)
         if self.trace.stores or self.trace.grads:
             with Unbroken():
-                return self._begin(leaves)
-        return self._begin(leaves)
+                result = self._begin(leaves)
+        else:
+            result = self._begin(leaves)
+        return result.finish() if type(result) is Pending else result
 
     def _begin(self, leaves: list[Any]) -> Any:
         tensors = [fetch(s, leaves) for s in self.trace.slots]
@@ -381,7 +397,7 @@ class Program:
         executable = self._executable
         assert executable is not None
         try:
-            (out,) = executable.run([*[leaves[i]._data for i in order], *self.extra], _as_they_are)
+            (out,) = executable.run([*[leaves[i]._data for i in order], *self.extra], as_they_are)
         except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
             return self._differs(f"an op failed: {problem}")
         self._calls += 1
@@ -400,7 +416,8 @@ class Program:
             tensor._grad = None if i is None else self._tensor(outs, i)
         self._calls += 1
         made = self._wrap(outs, tensors, leaves, node)
-        return made[0] if self._single else unflatten(self.tree, made)
+        out = made[0] if self._single else unflatten(self.tree, made)
+        return Pending(out, self.effects, made[self._size :]) if self.effects else out
 
     @staticmethod
     def _store(target: Any, value: Any) -> None:
@@ -446,10 +463,10 @@ class Program:
             elif r.kind == "leaf":
                 made.append(leaves[r.key])
             elif r.kind == "input":
-                made.append(_tensor(tensors[r.key]))
+                made.append(tensor_of(tensors[r.key]))
             elif r.kind == "view":
                 with grad_mode(False):
-                    out = _view(_tensor(tensors[r.key]), r.chain)
+                    out = view(tensor_of(tensors[r.key]), r.chain)
                 made.append(out if r.output is None else self._on_tape(r, out, node))
             elif r.kind == "same" or r.base is not None:
                 late.append(i)
@@ -463,9 +480,9 @@ class Program:
             else:
                 assert r.base is not None
                 with grad_mode(False):
-                    made[i] = _view(made[r.base], r.chain)
+                    made[i] = view(made[r.base], r.chain)
                 self._on_tape(r, made[i], node)
-        return made[: len(made) - self._last]
+        return made
 
     def _tensor(self, outs: list[Any], i: int) -> Tensor:
         type = self._out_types[i]
@@ -479,22 +496,3 @@ class Program:
         elif r.requires_grad and node is not None:
             out._node, out._index = node, r.key if r.output is None else r.output
         return out
-
-
-def _as_they_are(outs: list[Any]) -> list[Any]:
-    return outs
-
-
-def _view(t: Tensor, chain: tuple[tuple[Any, dict[str, Any]], ...]) -> Tensor:
-    for prim, params in chain:
-        t = prim(t, **params)
-    return t
-
-
-def _tensor(array: Any) -> Tensor:
-    return array if isinstance(array, Tensor) else Tensor(array)
-
-
-def device_of(trace: Trace) -> Device:
-    """The device that a trace runs on: the CPU only where all of it is there."""
-    return next((t.device for t in trace.graph.all_types() if t.device is not CPU), CPU)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .eager.tensor import Tensor
+
 
 class Result(NamedTuple):
     """How one leaf of the result is made on each call.
@@ -23,3 +25,20 @@ class Result(NamedTuple):
     output: int | None = (
         None  # of a "view" that gradients flow through: the output that stands for it on the tape
     )
+
+
+def view(t: Tensor, chain: tuple[tuple[Any, dict[str, Any]], ...]) -> Tensor:
+    """The view that these ops make."""
+    for prim, params in chain:
+        t = prim(t, **params)
+    return t
+
+
+def tensor_of(array: Any) -> Tensor:
+    """An array as a tensor."""
+    return array if isinstance(array, Tensor) else Tensor(array)
+
+
+def as_they_are(outs: list[Any]) -> list[Any]:
+    """The outputs of a call that is done when they are there."""
+    return outs

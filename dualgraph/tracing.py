@@ -25,14 +25,16 @@ from .core.types import Shape
 from .core.watch import Watched, origin_of, watched
 from .eager.random import default_generator
 from .eager.tensor import Tensor
-from .program import Program, device_of
+from .effects import Happening, Watch, effects_of
+from .program import Program
 from .results import Result
 from .resume import Resumer
 from .stages import Left
 from .static.capture import Slot, Trace, Tracer, finish
 from .static.checks import ATOMS, Assumption, same_bytes
-from .static.flow import TAKERS, places
+from .static.flow import TAKERS, Flow, places
 from .static.footprint import MAX_ARRAY_BYTES, Footprint
+from .static.statements import Apart
 from .static.symbolic import SymbolicTracer
 
 
@@ -84,13 +86,14 @@ def trace(
     fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None,
     whole: bool = False, left: Left | None = None,
     shapes: Mapping[int, Shape] | None = None, make: Callable[..., Program] = Program,
+    apart: Apart | None = None,
 ) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
     """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
 
     With `whole` the graph gives all results, also those that a call would not take from it (inputs and
     views of them). With `left` it goes on from where a compiled call left the tree, whose values are
     not computed again. With `shapes` argument leaves have symbolic sizes, and `make`
-    makes the program.
+    makes the program. Statements in `apart` are no part of the program: they run at the end of each call.
     """
     objects = [
         (v, f"argument {i}")
@@ -98,7 +101,9 @@ def trace(
         if not isinstance(v, (Tensor, np.ndarray, *ATOMS))
     ]
     name = getattr(fn, "__name__", type(fn).__name__)
-    footprint = Footprint([(fn, name), *objects, (default_generator, "the default generator")])
+    footprint = Footprint(
+        [(fn, name), *objects, (default_generator, "the default generator")], apart
+    )
     arguments = Arguments(args, kwargs, leaves, footprint)
     tracer: Tracer
     if left is not None:
@@ -108,10 +113,15 @@ def trace(
     tracer.root = trace.__code__
     _introduce(tracer, leaves, footprint)
     leak = tracer.sizes_read if isinstance(tracer, SymbolicTracer) else None
+    watch = Watch(footprint, tracer)
     with guarded(leak=leak) if leak is not None else nullcontext() as guards, tracer:
-        result = fn(*arguments.args, **arguments.kwargs)
-        numbers = _place_numbers(tracer, result)
+        with watch.watching():
+            result = fn(*arguments.args, **arguments.kwargs)
+        cannot = watch.settle(result, [args, kwargs, *leaves])
+        happened = [] if cannot else watch.happenings
+        numbers = _place_numbers(tracer, result, happened)
         out_leaves, out_tree = flatten(result)
+        out_leaves += [v for h in happened for v in h.leaves]
         out_leaves = [origin_of(v) for v in out_leaves]
         if any(isinstance(v, (Watched, SymInt, SymFloat)) for v in flatten(result)[0]):
             result = unflatten(out_tree, [plain(v) for v in out_leaves])
@@ -121,7 +131,7 @@ def trace(
         for root in tracer.roots:
             if root.slot.kind == "number":  # read afresh on each call, so no assumption
                 footprint.forget(*root.slot.key)
-        refusals = [*footprint.refusals, *tracer.refusals]
+        refusals = [*footprint.refusals, *tracer.refusals, *cannot]
         refusals = refusals or [
             *_changes(tracer, footprint, arguments), *_unknown(tracer, footprint), *_overlapping(tracer),
             *_unrepeatable(result, out_leaves, footprint, arguments), *_untraceable_gradients(tracer, out_leaves),
@@ -145,11 +155,12 @@ def trace(
         contents,
         tracer.swept,
         fast_math,
-        device_of(finished),
+        finished.device,
         use,
     )
     program.given = arguments.structure, tuple(leaves)
     program.marks = tuple(tracer.marks)
+    program.effects = effects_of(happened)
     if isinstance(tracer, SymbolicTracer):
         program.guards, program.read_at = tuple(guards or ()), tracer.read_at
     return result, program, []
@@ -160,7 +171,7 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
     tracer = Resumer(left.program.trace, left.env, left.stop, False)
     tracer.root = resume.__code__
     _introduce(tracer, leaves, left.program.footprint)
-    with tracer:
+    with tracer, Watch(left.program.footprint, tracer).watching():
         return fn(*args, **kwargs), tracer.learned
 
 
@@ -401,24 +412,49 @@ def _describe_results(
     return finished, tuple(results)
 
 
-def _place_numbers(tracer: Tracer, result: Any) -> dict[int, Result]:
-    """For each leaf of the result that is a number which goes nowhere else: which number, and as what."""
+def _place_numbers(tracer: Tracer, result: Any, happened: list[Happening]) -> dict[int, Result]:
+    """For each leaf of the result, and of what statements set apart read, that is a number which goes nowhere
+    else: which number, and as what."""
     found: dict[int, Result] = {}
     values = flatten(result)[0]
+    size = len(values)
+    values += [v for h in happened for v in h.leaves]
     for k, number in enumerate(tracer.numbers):
         assert number.flow is not None
         taker = number.flow.taker
-        at = places(number.flow.form, result, lambda tree: len(flatten(tree)[0]))
+        at = places(number.flow.form, result, _leaves)
+        told = _places_told(number.flow, k, happened, size)
         value = TAKERS.get(taker, lambda v: v)(number.value)
-        if at is None or any(exact(values[i]) != exact(value) or i in found for i in at):
+        if at is None or told is None or any(i in found for i in at):
             break
-        found.update({i: Result(taker, k) for i in at})
+        if any(exact(values[i]) != exact(value) for i in (*at, *told)):
+            break
+        found.update({i: Result(taker, k) for i in (*at, *told)})
     else:
         return found
     merged = [*tracer.concrete, *tracer.numbers]  # no proof after all
     tracer.concrete = sorted(merged, key=lambda c: c.at)
     tracer.numbers = []
     return {}
+
+
+def _leaves(tree: Any) -> int:
+    return len(flatten(tree)[0])
+
+
+def _places_told(flow: Flow, k: int, happened: list[Happening], start: int) -> list[int] | None:
+    """The leaves of what statements set apart have read that are number `k`; None if that does not fit."""
+    found: list[int] = []
+    for h in happened:
+        for name, value in h.values.items():
+            for serial, statement, variable, form in flow.reads if h.numbers > k else ():
+                if (serial, variable) == (h.serial, name) and statement is h.statement:
+                    at = places(form, value, _leaves)
+                    if at is None:
+                        return None
+                    found += [start + i for i in at]
+            start += _leaves(value)
+    return found
 
 
 def _chain(leaf: Tensor, roots: dict[int, int]) -> tuple[tuple[Any, ...], Tensor]:

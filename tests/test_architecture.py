@@ -40,6 +40,7 @@ LAYERS = [
         "stages",
         "hot",
         "resume",
+        "effects",
         "program",
         "dynamic",
         "sizes",
@@ -71,6 +72,8 @@ SIBLINGS = {
     ("stages", "slots"),  # the driver is a few files, in this order
     ("program", "replay"),
     ("program", "results"),
+    ("program", "effects"),
+    ("tracing", "effects"),
     ("dynamic", "results"),
     ("tracing", "results"),
     ("artefact", "results"),

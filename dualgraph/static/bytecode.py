@@ -7,7 +7,7 @@ import functools
 import re
 import sys
 import types
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ATTRIBUTE_WRITES = frozenset(("STORE_ATTR", "DELETE_ATTR"))
 SHIFTED = frozenset(("LOAD_GLOBAL",)) if sys.version_info >= (3, 11) else frozenset()
@@ -88,6 +88,7 @@ class Mentions(NamedTuple):
     imported: tuple[str, ...]
     variables: tuple[str, ...]  # global ones
     unfollowed: tuple[str, ...]
+    enclosing: frozenset[str]  # variables of enclosing functions
 
     @property
     def reflects(self) -> bool:
@@ -101,16 +102,56 @@ class Mentions(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4096)
-def mentions(code: types.CodeType) -> Mentions:
-    """What code mentions."""
+def mentions(code: types.CodeType, apart: tuple[range, ...] = ()) -> Mentions:
+    """What code mentions, the instructions at the offsets in `apart` left out."""
     inside = codes(code)
+    if apart:
+        inside = inside[1:]
     told = [code_names(c) for c in inside]
-    names = frozenset().union(*(t[0] for t in told))
     variables = frozenset().union(*map(global_names, inside))
+    enclosing = frozenset(code.co_freevars)
+    if apart:
+        rest, more, enclosing = _mentioned(code, apart)
+        told, variables = [rest, *told], variables | more
+        enclosing |= frozenset().union(*(c.co_freevars for c in inside)) & {*code.co_freevars}
+    names = frozenset().union(*(t[0] for t in told))
     return Mentions(
         names,
         frozenset().union(*(t[1] for t in told)),
         tuple(module for t in told for module in t[2]),
         tuple(sorted(v for v in variables if v.isidentifier())),  # pytest puts others in
         tuple(sorted(names & UNFOLLOWED)),
+        enclosing,
     )
+
+
+def _mentioned(
+    code: types.CodeType, apart: tuple[range, ...]
+) -> tuple[Any, frozenset[str], frozenset[str]]:
+    """What `code_names` gives, the global variables, and those of enclosing functions, of a part of the code."""
+    names: set[str] = set()
+    uses: list[tuple[str, str]] = []
+    enclosing: set[str] = set()
+    for i in dis.get_instructions(code):
+        if any(i.offset in r for r in apart):
+            continue
+        if i.opcode in dis.hasname:
+            names.add(i.argval)
+            uses.append((i.opname, i.argval))
+        elif i.opcode in dis.hasfree:
+            enclosing.add(i.argval)
+        elif isinstance(i.argval, str) and i.argval.isidentifier() and i.opcode in dis.hasconst:
+            names.add(i.argval)
+    written = frozenset(n for op, n in uses if op in ATTRIBUTE_WRITES)
+    imported = tuple(n for op, n in uses if op == "IMPORT_NAME")
+    variables = frozenset(n for op, n in uses if "GLOBAL" in op or op.endswith("_NAME"))
+    return (frozenset(names), written, imported), variables, frozenset(enclosing)
+
+
+@functools.lru_cache(maxsize=256)
+def names_in_class(cls: type) -> frozenset[str]:
+    """The names in the code of a class of the engine's."""
+    if not cls.__module__.startswith("dualgraph"):
+        return frozenset()
+    found = [v for v in vars(cls).values() if isinstance(v, types.FunctionType)]
+    return frozenset().union(*(mentions(v.__code__).names for v in found))

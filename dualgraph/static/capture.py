@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 from ..core.backend import execute_eagerly
 from ..core.constant import ConstArray
 from ..core.context import state
+from ..core.devices import CPU, Device
 from ..core.errors import CaptureError, Location, user_frame, user_location
 from ..core.node import Literal, Node, Var
 from ..core.prim import lookup
 from ..core.trees import flatten
 from ..core.types import TensorType
-from .flow import Flow, follow
+from .flow import Flow, Watching, follow
 from .graph import Graph, Operand, rewrite
 from .region import is_region
 from .scopes import group_scopes
@@ -95,6 +96,7 @@ class Tracer:
         self.concrete: list[Concrete] = []
         self.numbers: list[Concrete] = []  # those that go nowhere but into the result
         self.root: CodeType | None = None  # what called the traced function
+        self.apart: Watching | None = None  # who knows which statements are set apart
         self.refusals: list[str] = []
         self.grads: dict[int, GradTrack] = {}
         self.swept = False  # gradients were computed
@@ -238,7 +240,7 @@ class Tracer:
     def concretize(self, t: Any, value: Any) -> None:
         """Python took the number out of `t`: the path may depend on it."""
         operand = self.var_of(t)
-        flow = None if self.root is None else _flow(self.root)
+        flow = None if self.root is None else _flow(self.root, self.apart)
         taken = Concrete(operand, value, user_location(), len(self.nodes), flow)
         (self.concrete if flow is None else self.numbers).append(taken)
 
@@ -306,13 +308,13 @@ class Tracer:
         state.tracer = self._outer
 
 
-def _flow(root: CodeType) -> Flow | None:
+def _flow(root: CodeType, apart: Watching | None) -> Flow | None:
     """Where the number that is being taken out goes."""
     frame: FrameType | None = sys._getframe(1)
     user = user_frame()
     while frame is not None and frame.f_back is not user:
         frame = frame.f_back
-    return None if frame is None else follow(user, frame.f_code.co_name, root)
+    return None if frame is None else follow(user, frame.f_code.co_name, root, apart)
 
 
 class Mark(NamedTuple):
@@ -360,6 +362,11 @@ class Trace(NamedTuple):
     results: int
     recording: Recording | None = None  # of a path that may be cut
     numbers: tuple[Concrete, ...] = ()
+
+    @property
+    def device(self) -> Device:
+        """The device that it runs on: the CPU only where all of it is there."""
+        return next((t.device for t in self.graph.all_types() if t.device is not CPU), CPU)
 
 
 def _reread(node: Node, mapping: dict[Var, Operand]) -> Node:

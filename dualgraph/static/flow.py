@@ -12,7 +12,7 @@ import builtins
 import dis
 import functools
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 MAX_STATES = 4000
 NUMBER = "number"  # the symbol of the number itself; None stands for anything that it is not in
@@ -68,9 +68,32 @@ class Flow(NamedTuple):
 
     taker: str
     form: Any  # NUMBER, None (anything else), or (container, forms of its parts)
+    # Statements set apart that read it: the frame, the statement, the variable, and what that holds.
+    reads: tuple[tuple[int, Statement, str, Any], ...] = ()
 
 
-def follow(frame: FrameType | None, method: str, root: CodeType) -> Flow | None:
+class Watching(Protocol):
+    """Who knows which statements are set apart."""
+
+    def of(self, code: CodeType) -> tuple[Statement, ...]: ...
+
+    def serial(self, frame: FrameType) -> int: ...
+
+
+class Statement(Protocol):
+    """A statement set apart, as `statements.Statement` has it."""
+
+    first: int
+    end: int
+    entry: int
+    follows: str
+    reads: tuple[str, ...]
+    makes: tuple[str, ...]
+
+
+def follow(
+    frame: FrameType | None, method: str, root: CodeType, apart: Watching | None = None
+) -> Flow | None:
     """Where the number goes that is being taken out in `frame`; None where that is not known.
 
     `method` is the method of the tensor that `frame` came to, `root` the code that called the traced
@@ -86,14 +109,18 @@ def follow(frame: FrameType | None, method: str, root: CodeType) -> Flow | None:
         if hidden:
             return None
     form: Any = NUMBER
+    reads: list[tuple[int, Statement, str, Any]] = []
     while True:
-        found = _returned(frame.f_code, frame.f_lasti, form)
+        pieces = () if apart is None else apart.of(frame.f_code)
+        found = _returned(frame.f_code, frame.f_lasti, form, pieces)
         if found is None:
             return None
-        (form,) = found
+        form = found[0]
+        if apart is not None and found[1]:
+            reads += [(apart.serial(frame), *told) for told in found[1]]
         caller = frame.f_back
         if caller is None or caller.f_code is root:
-            return None if caller is None else Flow(taker, form)
+            return None if caller is None else Flow(taker, form, tuple(reads))
         if not _calls(caller, frame.f_code):
             return None
         frame = caller
@@ -180,14 +207,21 @@ class _Unknown(Exception):
 
 
 @functools.lru_cache(maxsize=1024)
-def _returned(code: CodeType, offset: int, form: Any) -> tuple[Any] | None:
-    """The form of what `code` returns, once the call at `offset` gave `form`; None where that is not known."""
+def _returned(
+    code: CodeType, offset: int, form: Any, apart: tuple[Statement, ...] = ()
+) -> tuple[Any, tuple[tuple[Statement, str, Any], ...]] | None:
+    """The form of what `code` returns, once the call at `offset` gave `form`; None where that is not known.
+
+    Statements in `apart` are passed over: the second part says which variables they read that hold it.
+    """
     found, at = _instructions(code)
     work: list[tuple[int, tuple[Any, ...], tuple[tuple[str, Any], ...]]] = [
         (at[offset] + 1, (form,), ())
     ]
     seen = set(work)
     forms: set[Any] = set()
+    starts = {s.first: s for s in apart}
+    told: dict[tuple[Statement, str], set[Any]] = {}
     guarded = _guarded(code)
     if LOOKS & {*code.co_names} or code.co_flags & 0x2A0:  # generators, coroutines
         return None
@@ -195,6 +229,13 @@ def _returned(code: CodeType, offset: int, form: Any) -> tuple[Any] | None:
         while work:
             n, stack, names = work.pop()
             i = found[n]
+            if i.offset in starts:
+                s = starts[i.offset]
+                after = (at[s.end], *_passed(s, _Frame(stack, dict(names)), told))
+                if after not in seen:
+                    seen.add(after)
+                    work.append(after)
+                continue
             if any(i.offset in g for g in guarded) and not i.opname.startswith((*SAFE, *NOTHING)):
                 return None
             if i.opname in ("RETURN_VALUE", "RETURN_CONST"):
@@ -214,7 +255,24 @@ def _returned(code: CodeType, offset: int, form: Any) -> tuple[Any] | None:
                 return None
     except _Unknown:
         return None
-    return (forms.pop(),) if len(forms) == 1 else None
+    if len(forms) != 1 or any(len(held) > 1 for held in told.values()):
+        return None
+    return forms.pop(), tuple((s, name, v) for (s, name), (v,) in told.items() if v is not None)
+
+
+def _passed(
+    s: Statement, state: _Frame, told: dict[tuple[Statement, str], set[Any]]
+) -> tuple[tuple[Any, ...], tuple[tuple[str, Any], ...]]:
+    """Stack and variables after a statement that is set apart."""
+    for _ in range(s.entry):
+        state.take()
+    for name in s.reads:
+        told.setdefault((s, name), set()).add(state.names.get(name))
+    for name in s.makes:
+        state.names.pop(name, None)
+    if s.follows:
+        state.load(s.follows)
+    return tuple(state.stack), tuple(sorted(state.names.items()))
 
 
 def _guarded(code: CodeType) -> list[range]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import Location
-from .bytecode import mentions
+from .bytecode import mentions, names_in_class
 from .checks import (
     ATOMS,
     MISSING,
@@ -40,6 +40,7 @@ from .checks import (
     short,
 )  # fmt: skip
 from .outside import ENGINE, closed, impure
+from .statements import Apart, Statement
 
 MAX_OBJECTS = 20_000
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
@@ -63,13 +64,21 @@ class Footprint:
     objects with attributes wait until all code at hand is known; what it mentions later is looked up in them again.
     """
 
-    def __init__(self, roots: list[tuple[Any, str]]) -> None:
+    def __init__(self, roots: list[tuple[Any, str]], apart: Apart | None = None) -> None:
+        self._apart = apart
+        self._asked: frozenset[str] | None = (
+            None  # names in the user's code, if only those count for his data
+        )
+        self._shared: set[types.CodeType] = set()  # code of more than one function
         self.reflects = False  # some code may read attributes by names that are not seen
         while True:
-            before = self.reflects
+            before = self.reflects, len(self._shared)
             self._walk(roots)
-            if self.reflects is before:
+            if (self.reflects, len(self._shared)) == before:
                 break
+        if apart is not None and apart.active:
+            self._asked = frozenset(self.user_names)
+            self._walk(roots)
 
     def _walk(self, roots: list[tuple[Any, str]]) -> None:
         self.names: set[str] = set()
@@ -78,6 +87,7 @@ class Footprint:
         self.reads_arrays = False  # some code may read the memory of arrays unseen
         self.checks: list[Check] = []
         self._quick: tuple[int, list[tuple[Any, Any, Any, Check]], list[Check]] | None = None
+        self.functions: dict[types.CodeType, types.FunctionType] = {}  # the user's
         self.tensors: dict[int, str] = {}
         self.arrays: dict[int, tuple[Any, str]] = {}
         self.refusals: list[str] = []
@@ -214,14 +224,20 @@ class Footprint:
         if closed(module):
             self._outside(module, name, where)
             if not module.startswith(ENGINE):  # a wrapper such as contextlib's
-                self._around(fn, name, where)
+                self._around(fn, name, where, frozenset(fn.__code__.co_freevars))
             return
         engine = module.startswith(ENGINE)
         told = mentions(fn.__code__)
+        if not engine:
+            if self.functions.setdefault(fn.__code__, fn) is not fn:
+                self._shared.add(fn.__code__)
+            pieces = self.apart(fn.__code__)
+            if pieces:
+                told = mentions(fn.__code__, tuple(range(s.first, s.end) for s in pieces))
         self.names |= told.names
         self.written |= told.written
         if engine:
-            self._around(fn, name, where)
+            self._around(fn, name, where, told.enclosing)
             for var in told.variables:
                 held = fn.__globals__.get(var)
                 if isinstance(held, (types.FunctionType, type)):
@@ -237,7 +253,7 @@ class Footprint:
         if "globals" in told.names:
             self._refuse("globals() reads state that cannot be followed", name, where)
         self._place_function(fn, name, where)
-        self._around(fn, name, where)
+        self._around(fn, name, where, told.enclosing)
         for var in told.variables:
             if var in fn.__globals__:
                 self._place(GlobalCheck(fn.__globals__, var, fn.__globals__[var], var, where))
@@ -246,9 +262,19 @@ class Footprint:
                 if getattr(builtins, var, None) in IMPURE_BUILTINS:
                     self._refuse(f"calls {var}, an effect outside of tensors", name, where)
 
-    def _around(self, fn: types.FunctionType, name: str, where: Location) -> None:
+    def apart(self, code: types.CodeType) -> tuple[Statement, ...]:
+        """The statements of a function that are set apart: what they mention does not count."""
+        if self._apart is None or code not in self.functions or code in self._shared:
+            return ()
+        return self._apart.of(code)
+
+    def _around(
+        self, fn: types.FunctionType, name: str, where: Location, read: frozenset[str]
+    ) -> None:
         """The variables of enclosing functions, and what `fn` wraps."""
         for var, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+            if var not in read:
+                continue
             try:
                 content = cell.cell_contents
             except ValueError:
@@ -275,9 +301,22 @@ class Footprint:
         """What an object holds under these names, or under any where some code reflects."""
         held = vars(value)
         whole = held.keys() if first else ()
-        for attribute in sorted(whole if self.reflects else names & held.keys()):
+        wanted = whole if self.reflects else self._read(value, names & held.keys())
+        for attribute in sorted(wanted):
             check = DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
             self._place(check)
+
+    def _read(self, value: Any, names: Set[str]) -> Set[str]:
+        """Those attributes that are read: what the user put into an object is no matter of the engine's other code."""
+        if self._asked is None or type(value).__module__.startswith(ENGINE):
+            return names
+        engine = frozenset().union(*map(names_in_class, type(value).__mro__))
+        held = vars(value)
+        return {
+            n
+            for n in names
+            if n in self._asked or n in engine or type(held[n]).__module__.startswith(ENGINE)
+        }
 
     def _outside(self, module: str, name: str, where: Location) -> None:
         """Code that is not followed."""

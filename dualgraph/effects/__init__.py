@@ -1,0 +1,6 @@
+"""Effects: statements that change Python state, set apart from the program and run on each call, in order."""
+
+from .perform import Effect, Pending, effects_of
+from .watch import Happening, Watch
+
+__all__ = ["Effect", "Happening", "Pending", "Watch", "effects_of"]

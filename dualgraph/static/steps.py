@@ -1,0 +1,186 @@
+"""Instructions: byte code as a list of single steps, and what one of them does to a stack of trees.
+
+A tree says where a value comes from: ("local", name), ("global", name), ("free", name), ("const", value),
+("attr", tree, name), ("item", tree, tree), ("call", tree, trees); None is any other value.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import sys
+from types import CodeType
+from typing import Any, NamedTuple
+
+from .flow import EFFECTS, NOTHING
+
+NULL = ("null",)
+LOADS = {
+    "LOAD_FAST": "local", "LOAD_FAST_CHECK": "local", "LOAD_GLOBAL": "global", "LOAD_DEREF": "free",
+    "LOAD_CONST": "const",
+}  # fmt: skip
+# Beside loads, calls and what `flow.EFFECTS` lists: how many operands these take and leave.
+MORE = {
+    "FORMAT_VALUE": (1, 1), "FORMAT_WITH_SPEC": (2, 1), "CONVERT_VALUE": (1, 1), "LIST_EXTEND": (2, 1),
+    "DICT_UPDATE": (2, 1), "DICT_MERGE": (2, 1), "LIST_APPEND": (2, 1),
+}  # fmt: skip
+NEVER = frozenset(
+    "STORE_ATTR STORE_SUBSCR STORE_DEREF STORE_GLOBAL DELETE_SUBSCR DELETE_ATTR BEFORE_WITH IMPORT_NAME IMPORT_FROM"
+    " GET_ITER LOAD_ASSERTION_ERROR LOAD_CLASSDEREF LOAD_NAME LOAD_CLOSURE SET_FUNCTION_ATTRIBUTE".split()
+)
+
+
+class Op(NamedTuple):
+    """One instruction; of one that does two things at once, one of them."""
+
+    name: str
+    arg: int
+    value: Any
+    offset: int
+    end: int  # the offset of the next instruction
+    part: int = 0  # 1, 2: the first or second half
+    target: bool = False  # whether some jump leads here
+
+
+@functools.lru_cache(maxsize=4096)
+def steps(code: CodeType) -> tuple[Op, ...]:
+    """The instructions of `code`, those that do two things at once as two."""
+    found = list(dis.get_instructions(code))
+    ops: list[Op] = []
+    start = None
+    for n, i in enumerate(found):
+        if i.opname == "CACHE":
+            continue
+        offset = i.offset if start is None else start
+        if i.opname == "EXTENDED_ARG":
+            start = offset
+            continue
+        start = None
+        end = next((f.offset for f in found[n + 1 :] if f.opname != "CACHE"), len(code.co_code))
+        halves = {
+            "LOAD_FAST_LOAD_FAST": ("LOAD_FAST", "LOAD_FAST"),
+            "STORE_FAST_LOAD_FAST": ("STORE_FAST", "LOAD_FAST"),
+            "STORE_FAST_STORE_FAST": ("STORE_FAST", "STORE_FAST"),
+        }.get(i.opname)
+        if halves is None:
+            ops.append(Op(i.opname, i.arg or 0, i.argval, offset, end, 0, i.is_jump_target))
+            continue
+        arg = i.arg or 0
+        for part, name, at in ((1, halves[0], arg >> 4), (2, halves[1], arg & 15)):
+            target = i.is_jump_target and part == 1
+            ops.append(Op(name, at, i.argval[part - 1], offset, end, part, target))
+    return tuple(ops)
+
+
+def _effect(op: Op, jump: bool) -> int:
+    if op.part:
+        return 1 if op.name == "LOAD_FAST" else -1
+    number = dis.opmap[op.name]
+    arg = op.arg if number >= dis.HAVE_ARGUMENT else None
+    return dis.stack_effect(number, arg, jump=jump)
+
+
+def depths(ops: tuple[Op, ...]) -> list[int | None]:
+    """How deep the stack is before each instruction (None: not known)."""
+    at = {op.offset: n for n, op in reversed(list(enumerate(ops)))}
+    depth: list[int | None] = [None] * len(ops)
+    work = [(0, 0)]
+    while work:
+        n, d = work.pop()
+        if n >= len(ops) or depth[n] is not None:
+            continue
+        depth[n] = d
+        op = ops[n]
+        jumps = not op.part and (
+            dis.opmap[op.name] in dis.hasjrel or dis.opmap[op.name] in dis.hasjabs
+        )
+        if jumps and op.value in at:
+            work.append((at[op.value], d + _effect(op, True)))
+        ends = op.name.startswith(("RETURN", "RAISE", "RERAISE")) or (
+            op.name.startswith("JUMP_") and "IF" not in op.name
+        )
+        if not ends:
+            work.append((n + 1, d + _effect(op, False)))
+    return depth
+
+
+def runs(op: Op, stack: list[Any], code: CodeType) -> bool:
+    """Runs one instruction on trees; False where a statement set apart may not have it."""
+    try:
+        return _step(op, stack, code)
+    except IndexError:  # it takes what lies below the statement's own operands
+        return False
+
+
+def _step(op: Op, stack: list[Any], code: CodeType) -> bool:
+    name, arg = op.name, op.arg
+
+    def pop(count: int) -> list[Any]:
+        return [stack.pop() for _ in range(count)][::-1]
+
+    if name in NOTHING:
+        return True
+    if name in LOADS:
+        if name == "LOAD_DEREF" and op.value not in (*code.co_freevars, *code.co_varnames):
+            return False
+        entry: Any = (LOADS[name], op.value)
+        both = name == "LOAD_GLOBAL" and sys.version_info >= (3, 11) and arg & 1
+        if both:
+            stack.extend((entry, NULL) if sys.version_info >= (3, 13) else (NULL, entry))
+        else:
+            stack.append(entry)
+    elif name == "PUSH_NULL":
+        stack.append(NULL)
+    elif name in ("LOAD_ATTR", "LOAD_METHOD"):
+        (base,) = pop(1)
+        entry = None if base is None else ("attr", base, op.value)
+        method = name == "LOAD_METHOD" or (sys.version_info >= (3, 12) and arg & 1)
+        stack.extend((entry, base) if method else (entry,))
+    elif name in ("COPY", "DUP_TOP"):
+        stack.append(stack[-(arg or 1)])
+    elif name == "DUP_TOP_TWO":
+        stack.extend(stack[-2:])
+    elif name in ("SWAP", "ROT_TWO"):
+        n = arg or 2
+        stack[-1], stack[-n] = stack[-n], stack[-1]
+    elif name in ("ROT_THREE", "ROT_FOUR"):
+        n = 3 if name == "ROT_THREE" else 4
+        if len(stack) < n:
+            return False
+        top = stack.pop()
+        stack.insert(len(stack) + 1 - n, top)
+    elif name in ("CALL", "CALL_METHOD", "CALL_FUNCTION", "CALL_FUNCTION_KW", "CALL_KW"):
+        _call(name, arg, stack, pop)
+    elif name == "BINARY_SUBSCR":
+        base, key = pop(2)
+        stack.append(("item", base, key) if base and key else None)
+    elif name in ("BUILD_TUPLE", "BUILD_LIST", "BUILD_SET", "BUILD_STRING", "BUILD_SLICE"):
+        pop(arg)
+        stack.append(None)
+    elif name in ("BUILD_MAP", "BUILD_CONST_KEY_MAP"):
+        pop(2 * arg if name == "BUILD_MAP" else arg + 1)
+        stack.append(None)
+    elif name == "FORMAT_VALUE":
+        pop(2 if arg & 4 else 1)
+        stack.append(None)
+    elif name in ("LIST_EXTEND", "LIST_APPEND", "DICT_UPDATE", "DICT_MERGE"):
+        pop(1)
+    elif (name in EFFECTS and name not in NEVER) or name in MORE:
+        takes, gives = MORE.get(name) or EFFECTS[name]
+        pop(takes)
+        stack.extend([None] * gives)
+    else:
+        return False
+    return True
+
+
+def _call(name: str, arg: int, stack: list[Any], pop: Any) -> None:
+    if name in ("CALL_FUNCTION_KW", "CALL_KW"):
+        pop(1)
+    args = pop(arg)
+    if name in ("CALL_FUNCTION", "CALL_FUNCTION_KW"):
+        (callee,) = pop(1)
+    else:
+        lower, upper = pop(2)
+        callee = upper if lower == NULL else lower
+    stack.append(("call", callee, tuple(args)))

@@ -1,0 +1,423 @@
+"""Effects inside of compiled functions: they happen on each call, once, in order, with real values."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections import defaultdict, deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import dualgraph as dg
+from dualgraph import nn
+
+Program = Callable[[Any], tuple[Any, Callable[[], Any]]]
+LOSSES: list[float] = []
+TOTAL = 0.0
+
+
+def seen(make: Program, wrap: Any, calls: int = 10) -> tuple[Any, Any]:
+    """What the calls of a function gave and did, as text; and the function."""
+    dg.manual_seed(0)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        fn, state = make(wrap)
+        told = []
+        for i in range(calls):
+            try:
+                told.append(repr(fn(dg.tensor([1.0, 2.0, 3.0]) * (i % 5 + 1))))
+            except (ValueError, StopIteration) as error:
+                told.append(f"{type(error).__name__}: {error}")
+            told.append(repr(state()))
+    return (told, out.getvalue()), fn
+
+
+def numbers_into_a_list(wrap: Any) -> Any:
+    LOSSES.clear()
+
+    def step(x: Any) -> Any:
+        LOSSES.append((x * 2).sum().item())
+        return x + 1
+
+    return wrap(step), lambda: LOSSES
+
+
+def prints(wrap: Any) -> Any:
+    def step(x: Any) -> Any:
+        y = (x * 2).sum()
+        print("loss", y.item(), f"{y.item():.2f} {y}", x.shape, sep=" | ")
+        return x + 1
+
+    return wrap(step), lambda: None
+
+
+class Trainer:
+    def __init__(self) -> None:
+        self.steps = 0
+        self.log: dict[str, float] = {}
+        self.history: list[Any] = []
+        self.last: Any = None
+        self.model = nn.Linear(3, 1)
+        self.optimiser = dg.optim.Adam(self.model.parameters(), lr=0.1)
+
+    def step(self, x: Any) -> Any:
+        self.steps += 1
+        self.optimiser.zero_grad()
+        loss = (self.model(x) ** 2).mean()
+        loss.backward()
+        self.optimiser.step()
+        self.log["loss"] = loss.item()
+        self.history.append(loss.detach())
+        value = loss.item()
+        self.last = value
+        print(f"step {self.steps}: {value:.4f}")
+        return value
+
+
+def a_training_step(wrap: Any) -> Any:
+    t = Trainer()
+    return wrap(t.step), lambda: (t.steps, t.log, t.history, t.last, list(t.model.parameters()))
+
+
+class Meter:
+    def __init__(self) -> None:
+        self.sum = self.count = self.average = 0.0
+
+    def update(self, value: float, n: int = 1) -> None:
+        self.sum += value * n
+        self.count += n
+        self.average = self.sum / self.count
+
+
+def meters_and_totals(wrap: Any) -> Any:
+    meter, total, right = Meter(), 0.0, 0
+
+    def step(x: Any) -> Any:
+        global TOTAL
+        nonlocal total, right
+        y = (x * 2).sum()
+        meter.update(y.item(), x.shape[0])
+        total += y.item() * 2
+        TOTAL += y.item()
+        right += (x > 3).sum().item()
+        return y
+
+    return wrap(step), lambda: (vars(meter), total, right)
+
+
+def callbacks(wrap: Any) -> Any:
+    known: list[Any] = []
+
+    def callback(loss: Any, at: int) -> None:
+        known.append((float(loss), at))
+
+    def step(x: Any) -> Any:
+        y = (x * 2).sum()
+        callback(y, 3)
+        return y * 2
+
+    return wrap(step), lambda: known
+
+
+def logs(wrap: Any) -> Any:
+    out = io.StringIO()
+    log = logging.getLogger("tests.effects")
+    log.handlers, log.propagate = [logging.StreamHandler(out)], False
+    log.setLevel(logging.INFO)
+
+    def step(x: Any) -> Any:
+        y = (x * 2).sum()
+        log.info("loss %.3f", y.item())
+        log.debug("not %s", y)
+        return y * 2
+
+    return wrap(step), out.getvalue
+
+
+def whole_tensors(wrap: Any) -> Any:
+    kept: list[Any] = []
+    groups: Any = defaultdict(list)
+    recent: Any = deque(maxlen=2)
+
+    def step(x: Any) -> Any:
+        y = x * 2
+        kept.extend(y.tolist())
+        groups["a"].append(y.numpy().copy())
+        groups["b"].append((y.argmax(0).item(), {"y": y}))
+        recent.appendleft(y)
+        best = y.max().item() / 3
+        kept.append(round(best, 3))
+        return y * 2
+
+    return wrap(step), lambda: (kept, dict(groups), recent)
+
+
+def in_a_loop(wrap: Any) -> Any:
+    layers: list[Any] = []
+
+    def step(x: Any) -> Any:
+        layers.clear()
+        for i in range(3):
+            x = (x * 2).tanh()
+            layers.append((i, x))
+        return x.sum()
+
+    return wrap(step), lambda: layers
+
+
+def numbers_kept_and_returned(wrap: Any) -> Any:
+    known: list[Any] = []
+
+    def step(x: Any) -> Any:
+        loss, most = x.sum().item(), x.max()
+        entry = {"loss": loss, "most": float(most)}
+        known.append(loss)
+        print(entry["loss"])
+        return loss, most
+
+    return wrap(step), lambda: known
+
+
+def after_a_branch(wrap: Any) -> Any:
+    known: list[Any] = []
+
+    def step(x: Any) -> Any:
+        known.append("begins")
+        if x.sum() > 15:
+            known.append(x.mean().item())
+            return x.exp()
+        print("low", x.sum().item())
+        return x.sin()
+
+    return wrap(step), lambda: known
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.calls = 0
+        self.norms: list[float] = []
+
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        y = self.lin(x)
+        self.norms.append(y.norm().item())
+        return y.relu().detach()
+
+
+def in_a_module(wrap: Any) -> Any:
+    m = Counting()
+    return wrap(m), lambda: (m.calls, m.norms)
+
+
+COMPILED = [
+    numbers_into_a_list, prints, a_training_step, meters_and_totals, callbacks, logs, whole_tensors, in_a_loop,
+    numbers_kept_and_returned, after_a_branch, in_a_module,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", COMPILED, ids=lambda f: f.__name__)
+def test_effects_happen_on_each_compiled_call(make: Program) -> None:
+    expected, _ = seen(make, lambda f: f, 14)
+    got, fn = seen(make, lambda f: dg.compile(f, wait=True), 14)
+    assert got == expected
+    assert sum(p.calls for p in fn.programs) >= 4, fn.explain()
+    assert "at the end of each call" in fn.explain()
+
+
+# --- what must stay where it is ------------------------------------------------------------------
+
+
+def read_again(wrap: Any) -> Any:
+    known: list[Any] = []
+
+    def step(x: Any) -> Any:
+        known.append(x.sum().item())
+        return x * len(known)
+
+    return wrap(step), lambda: known
+
+
+def written_later(wrap: Any) -> Any:
+    known: list[Any] = []
+    weight = dg.ones(3)
+
+    def step(x: Any) -> Any:
+        known.append(weight.sum().item())
+        known.append(weight)
+        weight.add_(x)
+        print(weight)
+        return weight * 2
+
+    return wrap(step), lambda: known
+
+
+def a_flag_of_the_value(wrap: Any) -> Any:
+    state = {"high": True}
+
+    def step(x: Any) -> Any:
+        state["high"] = x.sum().item() > 10
+        return x * 2 if state["high"] else x * 3
+
+    return wrap(step), lambda: state
+
+
+def a_container_that_grows(wrap: Any) -> Any:
+    known: list[Any] = []
+
+    def step(x: Any) -> Any:
+        entry = {"a": x.sum()}
+        known.append(entry)
+        entry["b"] = x.max()
+        return entry
+
+    return wrap(step), lambda: known
+
+
+def an_error_half_way(wrap: Any) -> Any:
+    known: list[Any] = []
+
+    def step(x: Any) -> Any:
+        known.append(x.sum().item())
+        if x.sum() > 20:
+            raise ValueError(f"too much: {x.sum().item()}")
+        known.append("fine")
+        return x * 2
+
+    return wrap(step), lambda: known
+
+
+def an_error_of_the_effect(wrap: Any) -> Any:
+    table = {6.0: "a", 12.0: "b", 18.0: "c"}
+    known: list[Any] = []
+
+    def stop(value: float) -> None:
+        known.append(value)
+        if value > 20:
+            raise StopIteration("enough")
+
+    def step(x: Any) -> Any:
+        stop(x.sum().item())
+        known.append(table.get(x.sum().item()))
+        return x * 2
+
+    return wrap(step), lambda: known
+
+
+def a_handler(wrap: Any) -> Any:
+    table: dict[Any, list[Any]] = {}
+
+    def step(x: Any) -> Any:
+        key = int(x[0].item())
+        try:
+            table[key].append(x.sum().item())
+        except KeyError:
+            table[key] = [0.0]
+        return x * 2
+
+    return wrap(step), lambda: table
+
+
+def drawn_numbers(wrap: Any) -> Any:
+    known: list[Any] = []
+
+    def step(x: Any) -> Any:
+        known.append(dg.rand(1).item())
+        return x * dg.rand(3)
+
+    return wrap(step), lambda: known
+
+
+def a_mode_that_comes_and_goes(wrap: Any) -> Any:
+    class Model:
+        mode = "idle"
+
+        def __call__(self, x: Any) -> Any:
+            self.mode = "busy" if x.ndim == 1 else "odd"
+            print(self.mode)
+            y = self.inner(x)
+            self.mode = "idle"
+            return y
+
+        def inner(self, x: Any) -> Any:
+            return x * (2 if self.mode == "busy" else 3)
+
+    m = Model()
+    return wrap(m), lambda: m.mode
+
+
+def every_third_call(wrap: Any) -> Any:
+    class Model:
+        def __init__(self) -> None:
+            self.n, self.scale = 0, dg.ones(3)
+
+        def tick(self, v: float) -> None:
+            self.n += 1
+            if self.n % 3 == 0:
+                self.scale.mul_(2.0)
+
+        def __call__(self, x: Any) -> Any:
+            self.tick(x.sum().item())
+            return x * self.scale
+
+    m = Model()
+    return wrap(m), lambda: (m.n, m.scale)
+
+
+def made_anew(wrap: Any) -> Any:
+    known: list[Any] = []
+
+    def logger(to: list[Any]) -> Any:
+        def log(v: Any) -> None:
+            to.append(v)
+
+        return log
+
+    other = logger([])
+    other(0)
+
+    def step(x: Any) -> Any:
+        local: list[Any] = []
+        log = logger(local if x.sum() > 10 else known)
+        log(x.sum().item())
+        return x * (1 + len(local))
+
+    return wrap(step), lambda: known
+
+
+KEPT = [
+    read_again, written_later, a_flag_of_the_value, a_container_that_grows, an_error_half_way, an_error_of_the_effect,
+    a_handler, drawn_numbers, a_mode_that_comes_and_goes, every_third_call, made_anew,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", KEPT, ids=lambda f: f.__name__)
+def test_what_cannot_be_set_apart_is_as_in_eager_mode(make: Program) -> None:
+    expected, _ = seen(make, lambda f: f, 14)
+    got, fn = seen(make, lambda f: dg.compile(f, wait=True), 14)
+    assert got == expected, fn.explain()
+
+
+def test_an_error_of_an_effect_does_not_run_the_call_again() -> None:
+    known: list[Any] = []
+
+    def step(x: Any) -> Any:
+        known.append(x.sum().item())
+        print(1 / (x.sum().item() - 6))
+        return x * 2
+
+    compiled = dg.compile(step, wait=True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        for i in range(2, 8):
+            compiled(dg.tensor([1.0, 2.0, 3.0]) * i)
+        assert sum(p.calls for p in compiled.programs) > 2, compiled.explain()
+        del known[:]
+        with pytest.raises(ZeroDivisionError) as caught:
+            compiled(dg.tensor([1.0, 2.0, 3.0]))
+    assert known == [6.0]
+    assert caught.traceback[-1].name == "step"
+    assert "print(1" in str(caught.traceback[-1].statement)
