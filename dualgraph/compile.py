@@ -308,9 +308,8 @@ class Compiled:
         changing = [r for r in refusals if r.startswith(("the function changes", "a hook is set"))]
         if changing and len(changing) == len(refusals):
             entry.unstable += 1
-            if entry.unstable < (
-                MAX_UNSTABLE if self._apart.active else 2
-            ):  # what is made on first use settles after one call
+            most = MAX_UNSTABLE if self._apart.active else 2
+            if entry.unstable < most:  # what is made on first use settles after one call
                 self._log.append(
                     f"not captured at {where}: {changing[0]}; tried again on the next call"
                 )
