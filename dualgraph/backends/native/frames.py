@@ -17,6 +17,7 @@ from .addresses import address_of
 from .team.program import Writer
 from .team.room import Ahead, Room
 from .team.spots import ZERO_WORD, Check, NotNative, Ref, Spot
+from .waves import Chains
 from .writing import new_room, write_node
 
 WriteLoop = Callable[["Frame", Node, dict[str, Any]], None]
@@ -49,6 +50,7 @@ class Frame:
         self.w, self.program, self.arena, self.given = w, program, arena, given
         self.ahead = ahead
         self.plan = program.plan
+        self.chains: Chains | None = None
         self.constants: dict[int, Any] = {}
         for step in self.plan.steps:
             if is_constant(step.node):
@@ -56,6 +58,10 @@ class Frame:
                 array = np.ascontiguousarray(step.node.params["data"].array)
                 self.constants[self.plan.places[v].buffer] = array
                 w.keep.append(array)
+
+    def chain(self) -> None:
+        """Lets steps that repeat a stencil go through memory together."""
+        self.chains = Chains(self)
 
     def spot(self, v: Var | Literal) -> Spot:
         """Where a value lies."""
@@ -99,6 +105,10 @@ class Frame:
         node = step.node
         if step.view or is_constant(node):
             return
+        if self.chains is not None and i in self.chains.inside:
+            if i in self.chains.waves:
+                self.chains.write(i)
+            return
         if not is_control(node):
             self.add(self.room(i, step))
         elif node.prim in loops and i in self.program.bodies:
@@ -108,6 +118,7 @@ class Frame:
 
     def write_all(self, loops: dict[Any, WriteLoop]) -> None:
         """Writes all steps."""
+        self.chain()
         for i, step in enumerate(self.plan.steps):
             self.write(i, step, loops)
 

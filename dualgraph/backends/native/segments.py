@@ -53,12 +53,17 @@ class Operands:
 class Segment:
     """Steps being written as one native program."""
 
-    def __init__(self, program: Planned, arena: int, operands: Operands) -> None:
+    def __init__(
+        self, program: Planned, arena: int, operands: Operands, alone: bool = False
+    ) -> None:
+        """`alone`: each step by itself."""
         self.w = w = Writer()
         count = len(operands.places)
         first = w.word(count=count)
         refs = {b: Ref(first + i) for i, b in enumerate(operands.buffers)}
         self.frame = Frame(w, program, arena, refs)
+        if not alone:
+            self.frame.chain()
         w.emit(runtime.OBJECTS if DIRECT else runtime.ADDRESSES, count, first)
         self._settle = w.assign([])
 
@@ -95,7 +100,7 @@ def native_steps(program: Planned) -> frozenset[int]:
         if step.view or is_constant(step.node):
             continue
         try:
-            Segment(program, 0, operands).add(i, step)
+            Segment(program, 0, operands, alone=True).add(i, step)
         except NotNative:
             continue
         found.add(i)
