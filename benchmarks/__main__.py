@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .limits import machine, peak_flops, triad_bandwidth
-from .runner import run
+from .plot import plot
+from .runner import Contestant, run
 from .workloads import WORKLOADS
 
 PACKAGES = ("torch", "jax", "numexpr", "numba", "llvmlite")
@@ -46,21 +47,16 @@ def table(rows: list[dict[str, Any]], bandwidth: float, peak: float) -> str:
     return "\n".join(lines)
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Ratios as bars, with a line at 1."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    shown = [r for r in rows if r["ratio"]]
-    figure, axes = plt.subplots(figsize=(10, 0.3 * len(shown) + 1.5))
-    axes.barh([r["workload"] for r in shown], [r["ratio"] for r in shown])
-    axes.axvline(1.0, color="black", linewidth=1)
-    axes.set_xlabel("best peer's time (or memory) over ours")
-    axes.invert_yaxis()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
+def notes(rows: list[dict[str, Any]]) -> str:
+    """Which contestants could not take part, and why."""
+    found: dict[str, list[str]] = {}
+    for r in rows:
+        for name, got in r["all"].items():
+            if "error" in got:
+                found.setdefault(f"{name}: {got['error']}", []).append(r["workload"])
+    return "\n".join(
+        f"- {why} ({len(where)} rows, first: {where[0]})" for why, where in found.items()
+    )
 
 
 def main() -> None:
@@ -83,14 +79,17 @@ def main() -> None:
     skip = {s for s in args.skip.split(",") if s} | ({"torch.compile"} if args.quick else set())
     bandwidth, peak = triad_bandwidth(), peak_flops()
     rows = []
+    kept: dict[tuple[str, int], Contestant] | None = {} if args.quick else None
     for workload in chosen:
-        row = run(workload, turns, seconds, threads, skip)
+        row = run(workload, turns, seconds, threads, skip, kept)
         rows.append(row)
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
         print(
             f"{workload.name:60} {shown(row['ours'], row['unit']):>12}   {ratio:>6} x {row['best_peer']}",
             flush=True,
         )
+    for contestant in (kept or {}).values():
+        contestant.stop()
     versions = {}
     for name in PACKAGES:
         try:
@@ -102,9 +101,11 @@ def main() -> None:
     out.mkdir(exist_ok=True)
     (out / "results.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1))
     text = table(rows, bandwidth, peak)
+    missing = notes(rows)
+    text += f"\n\nDid not take part:\n\n{missing}" if missing else ""
     about_text = "\n".join(f"- {k}: {v}" for k, v in about.items())
     (out / "table.md").write_text(f"{about_text}\n\n{text}\n")
-    plot(rows, out / "ratios.png")
+    (out / "ratios.svg").write_text(plot(rows))
     print(f"\n{about_text}\n\n{text}")
 
 

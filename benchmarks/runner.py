@@ -9,10 +9,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from typing import Any
 
 from .spec import OURS, PEERS, Workload
 
+PATIENCE = 240.0  # seconds that a contestant may take for one answer
 MODULES = {"torch.compile": "torch", "dualgraph-eager": "dualgraph"}
 
 
@@ -55,16 +57,34 @@ class Contestant:
     def ask(self, **command: Any) -> dict[str, Any]:
         if self.error:
             return {}
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(command) + "\n")
             self.process.stdin.flush()
-            line = self.process.stdout.readline()
+            line = self._line()
         except BrokenPipeError:
             line = ""
-        reply: dict[str, Any] = json.loads(line) if line else {"error": "the process ended"}
+        reply: dict[str, Any] = (
+            json.loads(line)
+            if line
+            else {"error": f"the process ended, or took over {PATIENCE:.0f} s"}
+        )
         self.error = reply.get("error", "")
         return reply
+
+    def _line(self) -> str:
+        """What the process answers within the time it has."""
+        assert self.process.stdout is not None
+        timer = threading.Timer(PATIENCE, self.process.kill)
+        timer.start()
+        try:
+            return self.process.stdout.readline()
+        finally:
+            timer.cancel()
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
 
     def turn(self, seconds: float) -> None:
         reply = self.ask(do="time", seconds=seconds)
@@ -81,12 +101,19 @@ class Contestant:
 
 
 def run(
-    workload: Workload, turns: int, seconds: float, threads: tuple[int, ...], skip: set[str]
-) -> dict[str, Any]:
-    """Times one workload: every contestant and number of threads in a process of its own, in turns."""
+    workload: Workload, turns: int, seconds: float, threads: tuple[int, ...], skip: set[str],
+    kept: dict[tuple[str, int], Contestant] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Times one workload: every contestant and number of threads in a process of its own, in turns.
+
+    `kept`: processes that go on to the next workload, where starting new ones would take too long.
+    """
     names = [c for c in (*OURS, *PEERS) if c in workload.build and c not in skip and installed(c)]
-    rounds = _in_turns if workload.measure == "call" else _fresh
-    done = rounds(workload, turns, seconds, [(name, n) for name in names for n in threads])
+    pairs = [(name, n) for name in names for n in threads]
+    if workload.measure == "call":
+        done = _in_turns(workload, turns, seconds, pairs, kept)
+    else:
+        done = _fresh(workload, turns, pairs)
     best: dict[str, dict[str, Any]] = {}
     for c in done:
         if c.error or not c.values:
@@ -99,9 +126,15 @@ def run(
 
 
 def _in_turns(
-    workload: Workload, turns: int, seconds: float, names: list[tuple[str, int]]
-) -> list[Contestant]:
-    contestants = [Contestant(*name) for name in names]
+    workload: Workload, turns: int, seconds: float, names: list[tuple[str, int]],
+    kept: dict[tuple[str, int], Contestant] | None,
+) -> list[Contestant]:  # fmt: skip
+    there = {} if kept is None else kept
+    for name in names:
+        if name not in there or there[name].ended:
+            there[name] = Contestant(*name)
+        there[name].values, there[name].error = [], ""
+    contestants = [there[name] for name in names]
     try:
         for c in contestants:
             c.ask(do="prepare", workload=workload.name)
@@ -109,21 +142,21 @@ def _in_turns(
             for c in contestants:
                 c.turn(seconds)
     finally:
-        for c in contestants:
+        for c in contestants if kept is None else ():
             c.stop()
     return contestants
 
 
-def _fresh(
-    workload: Workload, turns: int, _: float, names: list[tuple[str, int]]
-) -> list[Contestant]:
+def _fresh(workload: Workload, turns: int, names: list[tuple[str, int]]) -> list[Contestant]:
     """A process for each turn, with nothing kept, or (if the row is "warm") what a run before has kept."""
     done: dict[tuple[str, int], Contestant] = {}
-    what = "memory" if workload.measure == "memory" else "first"
+    what = workload.measure if workload.measure in ("memory", "start") else "first"
     for _ in range(turns):
         for name in names:
             with tempfile.TemporaryDirectory(prefix="benchmark-") as kept:
-                for _ in range(2 if workload.measure == "warm" and name[0] in OURS else 1):
+                for _ in range(
+                    2 if workload.measure in ("warm", "start") and name[0] in OURS else 1
+                ):
                     c = Contestant(*name, kept)
                     reply = c.ask(do="prepare", workload=workload.name)
                     c.stop()
@@ -139,7 +172,7 @@ def summary(workload: Workload, best: dict[str, dict[str, Any]]) -> dict[str, An
     peers = {
         n: b["value"]
         for n, b in best.items()
-        if n in workload.against and n not in OURS and "value" in b
+        if n in workload.against and n != workload.mine and "value" in b
     }
     mine = best.get(workload.mine, {}).get("value")
     rival = min(peers, key=lambda n: peers[n], default=None)

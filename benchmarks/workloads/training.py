@@ -141,6 +141,27 @@ NAMES = {
     "warm": "first call until in use, kernels kept from a run before",
     "memory": "growth of resident memory",
 }
+
+
+def _start(name: str, make: Any) -> Workload:
+    """What a user waits for when the first captured call of a step begins, beside an eager call."""
+    build = torch_like(make)
+    return Workload(
+        f"{name}, first call returns", {"dualgraph": _beside(make), "dualgraph-eager": build["dualgraph-eager"]},
+        0.77, 0.9, measure="start", against=("dualgraph-eager",),
+    )  # fmt: skip
+
+
+def _beside(make: Any) -> Build:
+    def build(_: str) -> Call:
+        import dualgraph as ns
+
+        call: Call = make(ns, "beside")
+        return call
+
+    return build
+
+
 _STEPS: list[tuple[str, Any, Build]] = [
     ("MLP step, batch 64, SGD", _mlp(64, False), training(mlp(64), SGD)),
     ("LeNet step, batch 64, Adam", _lenet, training(lenet, ADAM)),
@@ -155,5 +176,6 @@ WORKLOADS = [
     *_workload("LSTM step", _lstm, 1.3, 2, training(lstm, SGD), quick=False),
     *[_once(n, make, 1.0, 3, jax, "first") for n, make, jax in _STEPS],
     *[_once(n, make, 5, 20, jax, "warm") for n, make, jax in _STEPS],
+    *[_start(n, make) for n, make, _ in _STEPS],
     *[_once(n, make, 1.0, 1.5, jax, "memory") for n, make, jax in _STEPS],
 ]

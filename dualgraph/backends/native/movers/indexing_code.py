@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import ir
 from ..contract.code import Writer, i64
+from ..llvm_parts import I64
 from .kernels import BITS, SIZE, TYPES, kernel
 
 
@@ -16,12 +17,7 @@ def extremes_code(w: Writer) -> None:
     """``(at, ends, count)``: the least and the largest of a list that is not empty."""
     b = w.b
     at, ends, count = w.fn.args
-    first = w.word(at, i64(0))
-    with w.loop(count, carried=[first, first]) as turn:
-        x = w.word(at, turn.i)
-        low, high = turn.carried
-        turn.carried = [w.least(low, x), b.select(b.icmp_signed(">", high, x), high, x)]
-    for i, end in enumerate(turn.carried):
+    for i, end in enumerate(_extremes(w, at, count)):
         b.store(end, w.at(ends, i64(8 * i)), align=8)
 
 
@@ -30,18 +26,41 @@ def bounds_code(w: Writer) -> None:
     """``(at, cell, count, size, begin, end)``: cell[0] is 0 if a list has an index out of range, which is cell[1]."""
     b = w.b
     at, cell, count, size, _, _ = w.fn.args
-    first = w.word(at, i64(0))
-    with w.loop(count, carried=[first, first]) as turn:
-        x = w.word(at, turn.i)
-        low, high = turn.carried
-        turn.carried = [w.least(low, x), b.select(b.icmp_signed(">", high, x), high, x)]
-    low, high = turn.carried
+    low, high = _extremes(w, at, count)
     above = b.icmp_signed(">=", high, size)
     below = b.icmp_signed("<", low, b.sub(i64(0), size))
     bad = b.or_(above, below)
     b.store(b.select(bad, i64(0), i64(1)), cell, align=8)
     b.store(b.select(above, high, low), w.at(cell, i64(8)), align=8)
     b.store(size, w.at(cell, i64(16)), align=8)
+
+
+AHEAD = 16  # rows that are fetched before their turn
+
+
+def _extremes(w: Writer, at: ir.Value, count: ir.Value) -> list[ir.Value]:
+    """The least and the largest of a list, found by vectors."""
+    b, lanes = w.b, 8
+    first = w.splat(w.word(at, i64(0)), lanes)
+
+    def wider(so_far: list[ir.Value], xs: list[ir.Value]) -> list[ir.Value]:
+        signs = ("<", ">")
+        return [
+            b.select(b.icmp_signed(sign, x, old), x, old)
+            for sign, x, old in zip(signs, xs, so_far, strict=True)
+        ]
+
+    whole = b.and_(count, i64(-lanes))
+    with w.loop(whole, step=lanes, carried=[first, first]) as turn:
+        some = w.load(w.at(at, w.scaled(turn.i, 8)), ir.VectorType(I64, lanes))
+        turn.carried = wider(turn.carried, [some, some])
+    with w.loop(count, whole, carried=turn.carried) as rest:
+        one = w.splat(w.word(at, rest.i), lanes)
+        rest.carried = wider(rest.carried, [one, one])
+    found: list[ir.Value] = [b.extract_element(x, i64(0)) for x in rest.carried]
+    for i in range(1, lanes):
+        found = wider(found, [b.extract_element(x, i64(i)) for x in rest.carried])
+    return found
 
 
 def _element(how: Any) -> tuple[ir.Type, int]:
@@ -111,28 +130,31 @@ def _rows(w: Writer, args: Sequence[ir.Value], mode: str, how: Any) -> None:
     base, at, listed, size, count, inner, begin, end, left, right = args
     element, nbytes = _element(how)
     lanes = 64 // nbytes
-    kind = ir.VectorType(element, lanes)
     width = b.sub(right, left)
     whole = b.and_(width, i64(-lanes))
+    last = b.sub(count, i64(1))
     with w.loop(end, begin) as outer, w.loop(count) as entry:
         i = _wrapped(w, w.word(at, entry.i), size)
         row = b.add(b.mul(b.add(b.mul(outer.i, size), i), inner), left)
+        ahead = _wrapped(w, w.word(at, w.least(b.add(entry.i, i64(AHEAD)), last)), size)
+        w.prefetch(w.at(base, w.scaled(b.mul(b.add(b.mul(outer.i, size), ahead), inner), nbytes)))
         line = b.add(b.mul(b.add(b.mul(outer.i, count), entry.i), inner), left)
         cell, item = w.at(base, w.scaled(row, nbytes)), w.at(listed, w.scaled(line, nbytes))
         source, target = (cell, item) if mode == "take" else (item, cell)
 
-        def part(offset: ir.Value, mask: Any, source: Any = source, target: Any = target) -> None:
+        def part(offset: ir.Value, lanes: int, source: Any = source, target: Any = target) -> None:
+            kind = ir.VectorType(element, lanes)
             there, here = (w.at(p, w.scaled(offset, nbytes)) for p in (target, source))
-            old = w.load(there, kind, mask) if mode == "add" else None
-            w.store(_new(w, mode, how, old, w.load(here, kind, mask)), there, mask)
+            old = w.load(there, kind) if mode == "add" else None
+            w.store(_new(w, mode, how, old, w.load(here, kind)), there)
 
         with w.loop(whole, step=lanes) as turn:
-            part(turn.i, None)
-        if nbytes >= 4:
-            with w.when(b.icmp_signed("<", whole, width)):
-                part(whole, w.first_lanes(b.sub(width, whole), lanes))
-        else:  # masks for such elements are not in every processor; sums do not come here
-            with w.loop(width, whole) as turn:
-                offset = w.scaled(turn.i, nbytes)
-                value = b.load(w.at(source, offset), align=nbytes, typ=element)
-                b.store(value, w.at(target, offset), align=nbytes)
+            part(turn.i, lanes)
+        rest = lanes // 2
+        while (
+            rest
+        ):  # by halves: a row is mostly as long as the one before, so these branches are foreseen
+            with w.when(b.icmp_signed("!=", b.and_(width, i64(rest)), i64(0))):
+                before = b.and_(width, i64((lanes - 1) & -(2 * rest)))
+                part(b.add(whole, before), rest)
+            rest //= 2
