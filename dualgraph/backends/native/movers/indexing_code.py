@@ -35,9 +35,6 @@ def bounds_code(w: Writer) -> None:
     b.store(size, w.at(cell, i64(16)), align=8)
 
 
-AHEAD = 16  # rows that are fetched before their turn
-
-
 def _extremes(w: Writer, at: ir.Value, count: ir.Value) -> list[ir.Value]:
     """The least and the largest of a list, found by vectors."""
     b, lanes = w.b, 8
@@ -132,12 +129,9 @@ def _rows(w: Writer, args: Sequence[ir.Value], mode: str, how: Any) -> None:
     lanes = 64 // nbytes
     width = b.sub(right, left)
     whole = b.and_(width, i64(-lanes))
-    last = b.sub(count, i64(1))
     with w.loop(end, begin) as outer, w.loop(count) as entry:
         i = _wrapped(w, w.word(at, entry.i), size)
         row = b.add(b.mul(b.add(b.mul(outer.i, size), i), inner), left)
-        ahead = _wrapped(w, w.word(at, w.least(b.add(entry.i, i64(AHEAD)), last)), size)
-        w.prefetch(w.at(base, w.scaled(b.mul(b.add(b.mul(outer.i, size), ahead), inner), nbytes)))
         line = b.add(b.mul(b.add(b.mul(outer.i, count), entry.i), inner), left)
         cell, item = w.at(base, w.scaled(row, nbytes)), w.at(listed, w.scaled(line, nbytes))
         source, target = (cell, item) if mode == "take" else (item, cell)
