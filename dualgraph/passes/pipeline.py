@@ -26,6 +26,7 @@ from .recompute import recompute
 from .rematerialise import rematerialise
 from .simplify import simplify
 from .trim import trim
+from .unroll import unroll
 
 Pass = Callable[[Graph], Graph]
 
@@ -68,6 +69,10 @@ class PassRecord(NamedTuple):
         return f"{self.name:20} {self.nodes_before:5} -> {self.nodes_after:5} nodes  {1e3 * self.seconds:7.2f} ms"
 
 
+def unchanged(graph: Graph) -> Graph:
+    return graph
+
+
 def choosing(run: Callable[..., Graph], **options: object) -> Pass:
     """A pass whose result is right whatever the sizes: what it decides by symbolic ones needs no guards."""
 
@@ -93,6 +98,7 @@ def pipeline(
         ("split wholes", split_wholes),
         ("dce again", dce),
         ("trim", trim),
+        ("unroll", choosing(unroll, can_fuse=hooks.can_fuse) if budget is None else unchanged),
         ("bodies", partial(with_bodies, change=lambda b: optimise(b, hooks, fast_math, body=True)[0])),
         *([("own results", own_results)] if body and hooks.singles else []),
         ("fuse", choosing(

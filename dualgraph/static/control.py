@@ -19,7 +19,7 @@ from ..core.kinds import Kind
 from ..core.node import Node
 from ..core.prim import Prim
 from ..core.types import TensorType
-from .graph import Graph
+from .graph import Graph, GraphBuilder
 from .interpreter import interpret
 from .prepared import prepared
 
@@ -156,7 +156,30 @@ def _alike_scan(**params: Any) -> list[int]:
     return _alike([*(("carry", i) for i in range(carries)), *results[carries:]])
 
 
-scan_op = Prim("scan", CONTROL, _scan, multiple=True, trim=_trim_scan, alike=_alike_scan)
+def _in_groups(times: int, **params: Any) -> tuple[dict[str, Any], ...] | None:
+    """The same loop as loops one after the other, on carries and constants alike: the first does `times` steps in one,
+    the second those that are left. None where steps take or give slices."""
+    body, carries = params["body"], params["carries"]
+    if params["slices"] or len(body.outputs) != carries:
+        return None
+    whole, rest = divmod(params["length"], times)
+    first = {**params, "body": _repeated(body, carries, times), "length": whole}
+    return (first, {**params, "length": rest}) if rest else (first,)
+
+
+def _repeated(body: Graph, carries: int, times: int) -> Graph:
+    """A body that does what `body` does, so many times."""
+    builder = GraphBuilder()
+    inputs = [builder.input(t) for t in body.in_types]
+    carry: list[Any] = list(inputs[:carries])
+    for _ in range(times):
+        carry = builder.splice(body, (*carry, *inputs[carries:]))
+    return builder.build(carry)
+
+
+scan_op = Prim(
+    "scan", CONTROL, _scan, multiple=True, trim=_trim_scan, alike=_alike_scan, in_groups=_in_groups
+)
 
 
 @scan_op.type
