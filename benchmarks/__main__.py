@@ -98,7 +98,7 @@ def main() -> None:
             versions[name] = "not installed"
     about = {**machine(), **versions, "bandwidth": bandwidth, "peak_float32": peak}
     out = Path(args.out)
-    out.mkdir(exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     (out / "results.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1))
     text = table(rows, bandwidth, peak)
     missing = notes(rows)

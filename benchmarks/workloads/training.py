@@ -148,7 +148,7 @@ def _start(name: str, make: Any) -> Workload:
     build = torch_like(make)
     return Workload(
         f"{name}, first call returns", {"dualgraph": _beside(make), "dualgraph-eager": build["dualgraph-eager"]},
-        0.77, 0.9, measure="start", against=("dualgraph-eager",),
+        0.77, 0.9, measure="start", against=("dualgraph-eager",), quick=name.startswith("MLP"),
     )  # fmt: skip
 
 
