@@ -19,11 +19,13 @@ from ..core.prim import REGISTRY, Prim
 from ..core.symbolic import is_symbolic
 from ..passes.fuel import FUEL
 from ..passes.pipeline import Hooks, PassRecord, optimise
+from ..static.constants import is_constant
 from ..static.graph import Graph, renumber
 from ..static.region import bodies, is_region
 from .native import api as native
 
 LEAST = 8  # nodes of a program that is worth a file
+MOST = 1 << 20  # bytes of arrays in a program that is kept
 ENABLED = True
 OWN = __package__.partition(".")[0]
 FOREIGN = (
@@ -51,6 +53,8 @@ def optimised(
 def _name(graph: Graph, hooks: Hooks, fast_math: bool, budget: int | None) -> str | None:
     """The name of the file; None where none is kept."""
     if not ENABLED or FUEL.limit is not None or len(graph.nodes) < LEAST or hooks == Hooks():
+        return None
+    if sum(n.outputs[0].type.nbytes for n in graph.nodes if is_constant(n)) > MOST:
         return None
     versions = native.versions()
     text = None if versions is None else _dumped(graph)
