@@ -54,7 +54,7 @@ def _name(graph: Graph, hooks: Hooks, fast_math: bool, budget: int | None) -> st
     """The name of the file; None where none is kept."""
     if not ENABLED or FUEL.limit is not None or len(graph.nodes) < LEAST or hooks == Hooks():
         return None
-    if sum(n.outputs[0].type.nbytes for n in graph.nodes if is_constant(n)) > MOST:
+    if _is_heavy(graph):
         return None
     versions = native.versions()
     text = None if versions is None else _dumped(graph)
@@ -84,7 +84,14 @@ def _read(name: str) -> Graph | None:
     return result
 
 
+def _is_heavy(graph: Graph) -> bool:
+    """Whether a graph holds much data."""
+    return sum(n.outputs[0].type.nbytes for n in graph.nodes if is_constant(n)) > MOST
+
+
 def _write(name: str, graph: Graph) -> None:
+    if _is_heavy(graph):
+        return
     kernels = [native.remembered(body) for body in _fused(graph)]
     data = _dumped((graph, kernels))
     if data is not None:

@@ -89,3 +89,20 @@ def test_whole_files_that_are_no_programs_are_made_again(tmp_path: Path, junk: b
     (program,) = (e for e, data in whole if data[:2] == b"\x80\x05")
     program.write_bytes(hashlib.sha256(junk).digest() + junk)
     assert step(tmp_path) == (ran, bits)
+
+
+HEAVY = """
+import numpy as np
+import dualgraph as dg
+table = np.arange(400_000, dtype="float64")
+f = dg.compile(lambda x: (((x + table) * 2 - table).exp().sin() + x * table).cos().sum(), wait=True, memory="1GB")
+x = dg.ones(400_000, dtype=dg.float64)
+assert f(x).item() == f(x).item() and f.programs[0].ready
+print(len(f.programs[0].captured.nodes))
+"""
+
+
+def test_programs_that_hold_large_arrays_are_not_kept(tmp_path: Path) -> None:
+    assert int(run(HEAVY, DUALGRAPH_CACHE_DIR=str(tmp_path))) >= 8
+    sizes = [e.stat().st_size for e in (tmp_path / "kernels").iterdir()]
+    assert sizes and max(sizes) < 1 << 20
