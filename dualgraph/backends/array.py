@@ -125,7 +125,13 @@ class NumpyBackend:
         axes = params["axes"]
         if not axes or 0 in x.shape:
             return None
-        out = native.fold(monoid, x, axes, dtype, out_dtype)
+        out = None
+        if dtype is out_dtype and all(i in axes or d == 1 for i, d in enumerate(x.shape)):
+            out = native.fold_shared(prim, x, dtype)
+        if out is None:
+            out = native.fold(monoid, x, axes, dtype, out_dtype)
+        elif not params["keepdims"]:  # in the shape of what is kept
+            return out.reshape(tuple(1 for i in range(x.ndim) if i not in axes))
         return (
             out.reshape(tuple(1 if i in axes else d for i, d in enumerate(x.shape)))
             if params["keepdims"]

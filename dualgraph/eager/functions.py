@@ -7,6 +7,7 @@ from math import prod as _product
 from typing import Any
 
 from ..core import dtypes as dt
+from ..core.composite import composite
 from ..core.errors import ArgumentError, ShapeError, describe
 from ..core.types import broadcast_shapes
 from ..ops import arithmetic as ar
@@ -249,12 +250,16 @@ def argsort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = 
 
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
     """x limited to [min, max]; None leaves a side open. At a bound the gradient passes, as in PyTorch."""
-    out = as_operand(x)
+    return _clip(as_operand(x), min, max)  # type: ignore[no-any-return]
+
+
+@composite
+def _clip(x: Any, min: Any, max: Any) -> Any:
     if min is not None:
-        out = ar.where(cp.less(out, min), min, out)
+        x = ar.where(cp.less(x, min), min, x)
     if max is not None:
-        out = ar.where(cp.greater(out, max), max, out)
-    return out
+        x = ar.where(cp.greater(x, max), max, x)
+    return x
 
 
 @also_dim

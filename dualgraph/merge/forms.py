@@ -22,6 +22,9 @@ from .halves import Halves, backward, halves, trace
 from .running import FAILURES, compiled, run
 
 PATIENCE = 2  # calls that run op by op before a form is compiled
+WORTH = (
+    1 << 16
+)  # elements that ops would read once more, from which a call of a form takes less time
 _background = Workers("dualgraph-merge", 1)
 
 
@@ -85,7 +88,12 @@ class Form:
         self, fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool]
     ) -> None:
         try:
-            self.parts = parts = halves(trace(fn, types, wanted), wanted)
+            whole = trace(fn, types, wanted)
+            saved = (sum(not n.prim.aliases for n in whole.graph.nodes) - 1) * types[0].size
+            if saved < WORTH:
+                self.refused = True
+                return
+            self.parts = parts = halves(whole, wanted)
             none = (False,) * len(types)
             if any(wanted):
                 self.op = MergedOp(self.name, parts, self.gradient)

@@ -68,6 +68,7 @@ def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False
     return divide(reduce_sum(squares, axes=axes, keepdims=keepdims), freedom)
 
 
+@composite
 @accumulating
 def std(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
     """Standard deviation over `axis`: ``sqrt(var(x))``."""
@@ -108,6 +109,7 @@ def _log_softmax(x: Any, axes: tuple[int, ...]) -> Any:
     return subtract(shifted, log(reduce_sum(exp(shifted), axes=axes, keepdims=True)))
 
 
+@composite
 def softmin(x: Any, axis: int = -1, dtype: Any = None) -> Any:
     """``softmax(-x)``."""
     return softmax(-x, axis=axis, dtype=dtype)
@@ -124,12 +126,14 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return log(total) + (top if keepdims else reduce_sum(top, axes=axes, keepdims=False))
 
 
+@composite
 def normalize(x: Any, p: float = 2.0, axis: Axis = 1, eps: float = 1e-12) -> Any:
     """``x / max(norm(x), eps)`` along `axis`."""
     from_below = norm(x, p, axis, keepdims=True)
     return divide(x, where(from_below > eps, from_below, eps))
 
 
+@composite
 @accumulating
 def norm(x: Any, p: float = 2.0, axis: Axis = None, keepdims: bool = False) -> Any:
     """Vector norm ``sum(|x|**p)**(1/p)`` over `axis`; its gradient at 0 is 0.
@@ -159,6 +163,7 @@ def _root(total: Any) -> Any:
     return where(zero, 0.0, sqrt(where(zero, 1.0, total)))
 
 
+@composite
 def cosine_similarity(x: Any, y: Any, axis: int = 1, eps: float = 1e-8) -> Any:
     """``x . y / (|x| |y|)`` along `axis`, each norm at least `eps`."""
     sizes = [norm(v, 2.0, axis, keepdims=True) for v in (x, y)]
@@ -167,6 +172,7 @@ def cosine_similarity(x: Any, y: Any, axis: int = 1, eps: float = 1e-8) -> Any:
     return reduce_sum(product, axes=normalize_axes(axis, product.ndim), keepdims=False)
 
 
+@composite
 def pairwise_distance(
     x: Any, y: Any, p: float = 2.0, eps: float = 1e-6, keepdims: bool = False
 ) -> Any:

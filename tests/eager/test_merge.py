@@ -20,8 +20,9 @@ Values = list[np.ndarray[Any, Any] | None]
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    """No forms of other tests, and afterwards what was there before."""
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No forms of other tests, those for few ops, too, and afterwards what was there before."""
+    monkeypatch.setattr(forms, "WORTH", 0)
     before = Merge.serve
     calls._forms.clear()
     Merge.serve = staticmethod(serve)
@@ -102,6 +103,11 @@ CASES: dict[str, tuple[Callable[..., Any], list[dg.Tensor]]] = {
     "group_norm": (lambda x, w: F.group_norm(x, 4, w), [normal(10, 8, 15, 15), normal(8)]),
     "gelu": (F.gelu, [normal(190, 101)]),
     "silu, not row-major": (lambda x: F.silu(x.T), [normal(190, 101)]),
+    "relu": (F.relu, [normal(190, 101)]),
+    "clamp": (lambda x: x.clamp(-0.5, 0.7), [normal(190, 101)]),
+    "normalize": (F.normalize, [normal(190, 101)]),
+    "cosine_similarity": (F.cosine_similarity, [normal(190, 101), normal(190, 101)]),
+    "huber": (F.huber_loss, [normal(190, 101), normal(190, 101)]),
     "elu": (F.elu, [normal(190, 101)]),
     "mse": (F.mse_loss, [normal(190, 101), normal(190, 101)]),
     "smooth_l1": (lambda x, y: F.smooth_l1_loss(x, y), [normal(190, 101), normal(190, 101, grad=False)]),
@@ -127,6 +133,13 @@ def test_only_large_calls_are_merged() -> None:
     for _ in range(4):
         F.softmax(normal(10, 10), -1)
     assert not calls._forms
+
+
+def test_calls_of_few_ops_are_merged_where_they_are_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "WORTH", 1 << 16)
+    warm(lambda: F.relu(normal(190, 101)))
+    warm(lambda: F.relu(normal(300, 301)))
+    assert sorted(f.ready for f in calls._forms.values()) == [False, True]
 
 
 def test_gradients_of_gradients_go_through_merged_calls() -> None:

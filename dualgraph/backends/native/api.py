@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         compile_group,
         elementwise,
         fold,
+        fold_shared,
         has_fold,
         has_kernel,
         instructions,

@@ -15,6 +15,7 @@ from ...core.dtypes import DType
 from ...core.prim import Prim
 from ...core.types import TensorType
 from .addresses import DIRECT, HEADER, address_of
+from .beside import BROAD, repeated
 from .emit_fold import BLOCK, of_nothing
 from .emit_llvm import Code
 from .jit import Machine, jit
@@ -122,6 +123,12 @@ def elementwise(
         arrays = [np.asarray(a) for a in arrays]
         shape = np.broadcast_shapes(*(a.shape for a in arrays))
         scalar = tuple(a.size == 1 and a.shape != shape for a in arrays)
+        if prod(shape) >= BROAD and any(
+            a.shape != shape and not alone for a, alone in zip(arrays, scalar, strict=True)
+        ):
+            out = repeated(prim, arrays, shape, dtypes, params)
+            if out is not None:
+                return out
         arrays = [
             a if alone else np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(shape)
             for a, alone in zip(arrays, scalar, strict=True)

@@ -14,6 +14,7 @@ from ...core.types import TensorType
 from ...static.graph import Graph
 from . import contract, disk_cache, version
 from .aside import aside
+from .beside import fold_shared
 from .contract.fused import FusedContraction
 from .eager import elementwise, fold
 from .expressions import DTYPES, MONOIDS, check_node
@@ -35,6 +36,7 @@ __all__ = [
     "compile_group",
     "elementwise",
     "fold",
+    "fold_shared",
     "has_fold",
     "has_kernel",
     "instructions",

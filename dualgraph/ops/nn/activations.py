@@ -19,6 +19,7 @@ SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
 
 
+@composite
 def relu(x: Any) -> Any:
     """``max(x, 0)``; gradient 0 at 0.
 
@@ -29,11 +30,13 @@ def relu(x: Any) -> Any:
     return where(x <= 0, 0, x)  # NaN stays NaN
 
 
+@composite
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     """x above 0, ``negative_slope * x`` elsewhere."""
     return where(x > 0, x, multiply(x, negative_slope))
 
 
+@composite
 def prelu(x: Any, weight: Any) -> Any:
     """x above 0, ``weight * x`` elsewhere; one weight, or one for each channel (axis 1)."""
     if weight.size > 1 and x.ndim > 1:
@@ -41,6 +44,7 @@ def prelu(x: Any, weight: Any) -> Any:
     return where(x > 0, x, multiply(x, weight))
 
 
+@composite
 def clip_flat(x: Any, low: float, high: float) -> Any:
     """x held in [low, high]; gradient 0 at both ends and beyond."""
     return where(x <= low, low, where(x >= high, high, x))
@@ -56,6 +60,7 @@ def relu6(x: Any) -> Any:
     return clip_flat(x, 0.0, 6.0)
 
 
+@composite
 def threshold(x: Any, threshold: float, value: float) -> Any:
     """x above the threshold, `value` elsewhere."""
     return where(x <= threshold, value, x)
@@ -73,6 +78,7 @@ def selu(x: Any) -> Any:
     return multiply(elu(x, SELU_ALPHA), SELU_SCALE)
 
 
+@composite
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """x above 0, ``alpha * (e**(x / alpha) - 1)`` elsewhere."""
     return where(x > 0, x, multiply(expm1(divide(where(x > 0, 0, x), alpha)), alpha))
@@ -108,41 +114,49 @@ def mish(x: Any) -> Any:
     return multiply(x, tanh(softplus(x)))
 
 
+@composite
 def logsigmoid(x: Any) -> Any:
     """``log(sigmoid(x))`` without overflow."""
     return minimum(x, 0) - log1p(exp(-abs(x)))
 
 
+@composite
 def softsign(x: Any) -> Any:
     """``x / (1 + |x|)``."""
     return divide(x, abs(x) + 1)
 
 
+@composite
 def tanhshrink(x: Any) -> Any:
     """``x - tanh(x)``."""
     return x - tanh(x)
 
 
+@composite
 def hardsigmoid(x: Any) -> Any:
     """``relu6(x + 3) / 6``."""
     return divide(relu6(x + 3), 6)
 
 
+@composite
 def hardswish(x: Any) -> Any:
     """``x * relu6(x + 3) / 6``."""
     return where(x <= -3, 0, where(x >= 3, x, divide(x * (x + 3), 6)))
 
 
+@composite
 def hardshrink(x: Any, lambd: float = 0.5) -> Any:
     """0 within ``[-lambd, lambd]``, x outside."""
     return where((x >= -lambd) & (x <= lambd), 0, x)
 
 
+@composite
 def softshrink(x: Any, lambd: float = 0.5) -> Any:
     """0 within ``[-lambd, lambd]``, x moved towards 0 by `lambd` outside."""
     return where(x > lambd, x - lambd, where(x < -lambd, x + lambd, multiply(x, 0)))
 
 
+@composite
 def glu(x: Any, axis: int = -1) -> Any:
     """``a * sigmoid(b)`` for the two halves a, b of x along `axis`."""
     axis = normalize_axis(axis, x.ndim)

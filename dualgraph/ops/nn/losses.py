@@ -86,6 +86,7 @@ def smooth_l1_loss(x: Any, y: Any, reduction: str = "mean", beta: float = 1.0) -
     return reduced(where(d < beta, divide(square(d) * 0.5, beta), d - 0.5 * beta), reduction)
 
 
+@composite
 def huber_loss(
     x: Any, y: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Any:
@@ -118,6 +119,7 @@ def _(x, y):
     return -(y * np.maximum(np.log(x), -100) + (1 - y) * np.maximum(np.log1p(-x), -100))
 
 
+@composite
 def binary_cross_entropy(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> Any:
     """Cross entropy of probabilities x for targets y in [0, 1]; finite also at 0 and 1."""
     _same_shape("binary_cross_entropy", x, y)
@@ -280,12 +282,14 @@ def kl_div(log_probs: Any, target: Any, reduction: str = "mean", log_target: boo
     return reduced(loss, reduction)
 
 
+@composite
 def multilabel_soft_margin_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> Any:
     """Mean over the last axis of the binary cross entropy of ``sigmoid(x)`` for labels y."""
     each = binary_cross_entropy_with_logits(x, y, weight, "none")
     return reduced(mean(each, axis=-1), reduction)
 
 
+@composite
 def multi_margin_loss(
     x: Any,
     target: Any,
@@ -311,6 +315,7 @@ def multi_margin_loss(
 # --- pairs and margins -------------------------------------------------------------------------
 
 
+@composite
 def margin_ranking_loss(
     x: Any, y: Any, target: Any, margin: float = 0.0, reduction: str = "mean"
 ) -> Any:
@@ -318,6 +323,7 @@ def margin_ranking_loss(
     return reduced(relu(multiply(-target, subtract(x, y)) + margin), reduction)
 
 
+@composite
 def hinge_embedding_loss(x: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Any:
     """x where the target is 1, ``max(0, margin - x)`` where it is -1."""
     near = where(target == 1, x, 0)
@@ -325,11 +331,13 @@ def hinge_embedding_loss(x: Any, target: Any, margin: float = 1.0, reduction: st
     return reduced(near + far, reduction)
 
 
+@composite
 def soft_margin_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
     """``log(1 + e**(-target * x))`` without overflow."""
     return reduced(logaddexp(multiply(-target, x), 0), reduction)
 
 
+@composite
 def cosine_embedding_loss(
     x: Any, y: Any, target: Any, margin: float = 0.0, reduction: str = "mean"
 ) -> Any:
@@ -339,6 +347,7 @@ def cosine_embedding_loss(
     return reduced(near + where(target == -1, relu(similarity - margin), 0), reduction)
 
 
+@composite
 def triplet_margin_loss(
     anchor: Any,
     positive: Any,
@@ -356,6 +365,7 @@ def triplet_margin_loss(
     return reduced(relu(pairwise_distance(anchor, positive, p, eps) - far + margin), reduction)
 
 
+@composite
 def poisson_nll_loss(
     x: Any,
     target: Any,
@@ -378,6 +388,7 @@ def poisson_nll_loss(
     return reduced(loss, reduction)
 
 
+@composite
 def gaussian_nll_loss(
     x: Any,
     target: Any,

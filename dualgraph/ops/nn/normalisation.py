@@ -139,6 +139,7 @@ def group_norm(
     return _scaled_by_channel(out, weight, bias)
 
 
+@composite
 @accumulating
 def instance_norm(
     x: Any,
@@ -166,6 +167,7 @@ def instance_norm(
     return _scaled_by_channel(multiply(centred, rsqrt(variance + eps)), weight, bias)
 
 
+@composite
 def local_response_norm(
     x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Any:
