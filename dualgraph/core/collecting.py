@@ -6,7 +6,7 @@ import gc
 import threading
 from types import TracebackType
 
-SELDOM = 20_000  # objects made, more than freed, until a search begins; usually 700
+SELDOM = 10_000  # objects made, more than freed, until a search begins; usually 700
 
 
 class Undisturbed:
