@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count as counter
+from itertools import groupby
 from itertools import product as combinations
 from math import prod
 from typing import Any
@@ -18,14 +20,16 @@ from ..addresses import address_of
 from ..team.room import Room
 from ..team.spots import Spot
 from ..threads import pool
-from .copy import NOWHERE
-from .images import Images, Reach, Rows, Weights
+from .images import Images, Reach, Weights
 from .lanewise import lanewise, suits
 from .layout import Layout, Lines
 from .plan import Plan, Product, Strided, Tabled
 from .seat import Seat
-from .stages import in_pieces
+from .shape import KC
+from .stages import Pieces, Recipe, in_pieces
 from .tables import Ints, Pairs, contiguous_strides, crossed, table
+from .turning import ByTaps, by_lines
+from .weave import Threads, nowhere, weaving
 
 LIMIT = 256  # plans kept
 MANY_TAPS = 64  # of all channels, from which the weight gradient reads the cotangent in place
@@ -78,18 +82,7 @@ class Forward:
         pieces = images.pieces(windows.layout.copies)
         with in_pieces(self.recipe, pieces) as inner:
             goal = seat.goal(inner, size * prod(self.shape))
-            images.add_to(inner, (seat.y, windows.layout.put(inner, seat.x), goal), seat=seat)
-
-
-def _turn(dtype: Any, w: Ints, groups: int) -> Lines:
-    """Swaps the channels (O, C) of each group of a weight, so that its rows are in order of k."""
-    outs, channels, line = w[0] // groups, w[1], prod(w[2:]) * dtype.itemsize
-    sources = np.arange(w[0] * w[1]).reshape(groups, outs, channels)
-    goals = np.arange(w[0] * w[1]).reshape(groups, channels, outs).swapaxes(1, 2)
-    # channels that are read together and written side by side
-    blocks = [slice(c, c + 16) for c in range(0, channels, 16)]
-    from_, to = (np.concatenate([x[..., b].ravel() for b in blocks]) for x in (sources, goals))
-    return Lines(dtype, from_ * line, prod(w[2:]), to * line)
+            images.add_to(inner, (seat.y, windows.layout.put(inner, seat.x), goal), seat)
 
 
 @dataclass(frozen=True)
@@ -131,6 +124,7 @@ class InputGradient:
         seat: Seat | None = None,
     ) -> None:
         kernel, channels, size = w.shape[2:], w.shape[1], ct.itemsize
+        self.dtype = ct.dtype
         self.shape = (ct.shape[0], channels * groups, *extent)
         befores = [a for a, _ in padding]
         phases = [
@@ -145,16 +139,21 @@ class InputGradient:
         self.layout = Layout(ct, tuple(pads))
         outs = w.shape[0] // groups
         sample, channel, steps = self.layout.sample, self.layout.channel, self.layout.steps
+        turn: ByTaps | Lines | None = None
         w_out, w_channel, *w_steps = contiguous_strides(w.shape, size)
         seat = seat or Seat()
         self.recipe = recipe = seat.recipe
         # a small weight is put in order of k once, rather than for each image while packing
         turns = prod(stride) == 1 and ct.shape[0] > 2 and w.size < TURNED
+        spreads = not turns and 1 < prod(kernel) <= KC and (prod(stride) > 1 or ct.shape[0] > 2)
         weight_at = seat.y
-        if turns:
-            turn = _turn(ct.dtype, w.shape, groups)
+        if turns or spreads:
+            turn = ByTaps(ct.dtype, w.shape) if spreads else by_lines(ct.dtype, w.shape, groups)
             weight_at = recipe.room("weight", turn.bytes)
             recipe.add(turn.stage(seat.y, weight_at))
+        if isinstance(turn, ByTaps):
+            w_out, w_channel = turn.out, size
+            w_steps = contiguous_strides(kernel, turn.tap)
         parts: list[tuple[Any, Images | None]] = []
         for chosen in combinations(*phases):
             taps, back = table((outs, w_out)), table((outs, channel))
@@ -165,8 +164,9 @@ class InputGradient:
                 (p.first + a) * step for p, (a, _), step in zip(chosen, pads, steps, strict=True)
             )
             rows = [(p.count, step) for p, step in zip(chosen, steps, strict=True)]
+            images = None
             if not len(taps):
-                parts.append((chosen, None))
+                parts.append((chosen, images))
                 continue
             operand: Strided | Tabled = Tabled(table((channels, w_channel)), taps)
             if turns:
@@ -181,29 +181,55 @@ class InputGradient:
         with in_pieces(recipe, min(pieces, default=0) if even else 0) as inner:
             images_at = self.layout.put(inner, seat.x)
             goal = seat.goal(inner, size * prod(self.shape))
-            for n, (chosen, part) in enumerate(parts):
-                goals = None if alone else self._rows(chosen, stride, size)
-                if part is None:
-                    assert goals is not None
-                    nowhere = np.full(len(goals.places), NOWHERE, dtype=np.int64)
-                    count = chosen[-1].count
-                    zeros = Lines(ct.dtype, nowhere, count, goals.places, goal=goals.step)
-                    inner.add(zeros.stage(seat.x, goal))
-                else:
-                    name = f"product{n}" if inner is not recipe else "product"
-                    own = seat if alone else None
-                    part.add_to(inner, (weight_at, images_at, goal), goals, name, own)
-            if not alone:
+            slots = weight_at, images_at, goal
+            if alone and images is not None:
+                images.add_to(inner, slots, seat)
+            else:
+                self._bring(inner, parts, slots, stride)
                 seat.close(inner, goal)
 
-    def _rows(self, phases: Sequence[Phase], stride: Ints, size: int) -> Rows:
-        """Where the rows of these positions lie in the result."""
-        first, second, *steps = contiguous_strides(self.shape, size)
+    def _bring(
+        self,
+        recipe: Recipe | Pieces,
+        parts: Sequence[tuple[Sequence[Phase], Images | None]],
+        slots: tuple[int, int, int],
+        stride: Ints,
+    ) -> None:
+        """Puts the products of all phases into a recipe, and what brings them to their places.
+
+        With stride 2 along the last axis two phases are neighbours there, and are written together.
+        """
+        goal = slots[2]
+        lines = self.shape[0] * self.shape[1]
+        number = counter()
+
+        def made(i: int, chosen: Sequence[Phase], part: Images | None) -> Threads:
+            if part is None:
+                rows = lines * prod(p.count for p in chosen[:-1])
+                return nowhere(goal, rows, chosen[-1].count)
+            # names are used once in pieces, and once for each group else
+            name = f"product{next(number) if isinstance(recipe, Pieces) else i}"
+            return part.leave(recipe, slots[:2], name)
+
+        for _, group in groupby(parts, lambda part: part[0][:-1]):
+            own = sorted(group, key=lambda part: part[0][-1].place.start)
+            threads = [made(i, *part) for i, part in enumerate(own)]
+            rows = [self._rows(chosen, stride) for chosen, _ in own]
+            if stride[-1] == 2 and len(own) == 2:
+                recipe.add(weaving(self.dtype, *threads, goal, rows[0][0]))
+                continue
+            for x, (places, step) in zip(threads, rows, strict=True):
+                bring = Lines(self.dtype, x.table, x.count, places, goal=step)
+                recipe.add(bring.stage(x.slot, goal))
+
+    def _rows(self, phases: Sequence[Phase], stride: Ints) -> tuple[Any, int]:
+        """Where in the result each row of these positions begins, and how far apart they lie in it."""
+        first, second, *steps = contiguous_strides(self.shape, self.dtype.itemsize)
         samples, channels = self.shape[:2]
         start = sum(p.place.start * step for p, step in zip(phases, steps, strict=True))
         inner = [(p.count, s * step) for p, s, step in zip(phases, stride, steps, strict=True)]
         places = table((samples, first), (channels, second), *inner[:-1], start=start)
-        return Rows(places, inner[-1][1])
+        return places, inner[-1][1]
 
 
 class WeightGradient:

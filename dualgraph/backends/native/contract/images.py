@@ -14,6 +14,7 @@ from .plan import Cut, Operand, Plan, Product, Strided, Tabled, Windowed
 from .seat import Seat
 from .stages import Pieces, Recipe
 from .tables import contiguous_strides, table
+from .weave import Threads
 
 LARGE = 2_000_000  # products of an image from which images are laid out and multiplied one by one
 SMALL = 400  # positions of an image below which all images are one matrix
@@ -42,15 +43,6 @@ class Reach:
     taps: Any
     sample: int
     group: int
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Where results belong: each row of positions of (sample, channel) begins at ``places[row]``, elements `step`
-    bytes apart."""
-
-    places: Any
-    step: int
 
 
 class Images:
@@ -100,35 +92,29 @@ class Images:
         rows = table(*reach.places, start=reach.start)
         return _simplest(Tabled(rows, reach.taps), self.size), n, starts
 
-    def add_to(
-        self,
-        recipe: Recipe | Pieces,
-        slots: tuple[int, int, int],
-        rows: Rows | None = None,
-        name: str = "product",
-        seat: Seat | None = None,
-    ) -> None:
-        """Puts the stages at the end of a recipe: images, which are laid out, are multiplied, and the results
-        brought to their places. Slots are those of weight, images and out, which is C-contiguous (samples,
-        channels, positions...), or has its `rows` elsewhere. `name` is of the memory in between; `seat` says what
-        is done with the results.
+    def add_to(self, recipe: Recipe | Pieces, slots: tuple[int, int, int], seat: Seat) -> None:
+        """Puts the stages at the end of a recipe: the images are multiplied, and the results brought to their places.
+        Slots are those of weight, images and out, which is C-contiguous (samples, channels, positions...); `seat`
+        says what is done with the results.
         """
         weight, images, target = slots
         samples, groups, m, n = self.out
-        bring = self._bring(rows)
-        goal = target
-        if bring is not None:
-            columns = n if self.merged else self.columns
-            goal = recipe.room(name, samples * groups * m * columns * self.size)
-        cut = Cut(m, self.columns) if recipe.whole_units else None
-        finish = None
-        if seat is not None and seat.finish is not None and bring is None:
-            finish = seat.finish.given(target)
-        Plan(self.product, recipe, (weight, images, goal), cut=cut, finish=finish)
-        if bring is not None:
-            recipe.add(bring.stage(goal, target))
-            if seat is not None:
-                seat.close(recipe, target)
+        if not self.merged and not self.cropped:
+            finish = None if seat.finish is None else seat.finish.given(target)
+            self._multiply(recipe, slots, finish)
+            return
+        columns = n if self.merged else self.columns
+        goal = recipe.room("product", samples * groups * m * columns * self.size)
+        self._multiply(recipe, (weight, images, goal))
+        width = n if self.merged else self.reach.places[-1][0]
+        recipe.add(Lines(self.dtype, self._lines(whole=self.merged), width).stage(goal, target))
+        seat.close(recipe, target)
+
+    def _multiply(
+        self, recipe: Recipe | Pieces, slots: tuple[int, int, int], finish: Any = None
+    ) -> None:
+        cut = Cut(self.out[2], self.columns) if recipe.whole_units else None
+        Plan(self.product, recipe, slots, cut=cut, finish=finish)
 
     def pieces(self, copies: bool) -> int:
         """In how many pieces to lay out, multiply and crop, each of which a cache may hold: images or groups of
@@ -142,25 +128,26 @@ class Images:
             return samples
         return pieces if groups > 1 else 0
 
-    def _bring(self, rows: Rows | None) -> Lines | None:
-        """The lines that bring results to their places; None where they are there."""
+    def leave(self, recipe: Recipe | Pieces, slots: tuple[int, int], name: str) -> Threads:
+        """Puts the products at the end of a recipe; the lines in which their results lie then, by (sample, channel,
+        positions...). Slots are those of weight and images."""
         samples, groups, m, n = self.out
-        size, extents = self.size, [extent for extent, _ in self.reach.places]
-        if rows is None and not self.merged and not self.cropped:
-            return None
-        images = [(samples * groups * m, self.columns * size)]
+        columns = n if self.merged else self.columns
+        goal = recipe.room(name, samples * groups * m * columns * self.size)
+        self._multiply(recipe, (*slots, goal))
+        return Threads(goal, self._lines(), self.reach.places[-1][0])
+
+    def _lines(self, whole: bool = False) -> Any:
+        """Where lines of results begin: those of the last axis, or `whole` images."""
+        samples, groups, m, n = self.out
+        images = [(samples * groups * m, self.columns * self.size)]
         if self.merged:  # (group, channel, sample, position)
-            images = [(samples, n * size), (groups * m, samples * n * size)]
-        if rows is None and self.merged:
-            return Lines(self.dtype, table(*images), n)
+            images = [(samples, n * self.size), (groups * m, samples * n * self.size)]
         inner = self.reach.places[:-1]
         if not self.cropped:
-            steps = contiguous_strides(tuple(extents), size)
-            inner = list(zip(extents, steps, strict=True))[:-1]
-        sources = table(*images, *inner)
-        if rows is None:
-            return Lines(self.dtype, sources, extents[-1])
-        return Lines(self.dtype, sources, extents[-1], rows.places, goal=rows.step)
+            extents = tuple(extent for extent, _ in self.reach.places)
+            inner = list(zip(extents, contiguous_strides(extents, self.size), strict=True))[:-1]
+        return table(*images, *(() if whole else inner))
 
 
 def _wide(places: list[tuple[int, int]], size: int, limit: float) -> int | None:

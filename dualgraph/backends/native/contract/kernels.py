@@ -19,6 +19,7 @@ from .pack import emit_pack
 from .rowwise import emit_rowwise
 from .shape import Geometry, geometry
 from .team import emit_team
+from .weave_code import emit_weave
 
 WHOLE = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
 BRIEF = ctypes.PYFUNCTYPE(
@@ -84,6 +85,12 @@ def copy(shape: Geometry) -> int:
     """The address of the copying function, which puts images where products read them through tables."""
     begin(shape, (), (True,))
     return _address("copy", emit_copy, shape)
+
+
+@cache
+def weave(shape: Geometry) -> int:
+    """The address of the function that weaves lines."""
+    return _address("weave", emit_weave, shape)
 
 
 @cache
