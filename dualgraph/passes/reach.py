@@ -38,7 +38,11 @@ class Reach:
         return not (self.below[a] & self.members[b] or self.below[b] & self.members[a])
 
     def merge(self, a: int, b: int) -> int:
-        """Makes groups a and b one; gives its number (a's)."""
+        """Makes groups a and b one; gives its number (a's).
+
+        Who is above (or below) both knows all that is below (above) them already.
+        """
+        up, down = self.above[a] ^ self.above[b], self.below[a] ^ self.below[b]
         members = self.members[a] | self.members[b]
         above = (self.above[a] | self.above[b]) & ~members
         below = (self.below[a] | self.below[b]) & ~members
@@ -46,9 +50,9 @@ class Reach:
             self.group[i] = a
         self.members[a], self.above[a], self.below[a] = members, above, below
         self.leaders &= ~(1 << b)
-        for g in bits(above & self.leaders):
+        for g in bits(up & above & self.leaders):
             self.below[g] |= members | below
-        for g in bits(below & self.leaders):
+        for g in bits(down & below & self.leaders):
             self.above[g] |= members | above
         return a
 
