@@ -7,6 +7,7 @@ group that reads through them gets copies, where they are nothing but index arit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import NamedTuple
 
 from ..core.kinds import MOVEMENT, REDUCTION
@@ -36,6 +37,9 @@ class Space(NamedTuple):
         kept = other.kept if self.kept is None else self.kept
         strictness = max(self.strictness, other.strictness)
         return Space(max(self.full, other.full), kept, self.nodes + other.nodes, strictness)
+
+
+PIECES = 32  # that a group may put together at most
 
 
 def fuse(graph: Graph, can_fuse: CanFuse, accept: Accept, singles: bool = False) -> Graph:
@@ -101,11 +105,25 @@ class Grower:
     def try_edge(self, v: Var, consumer: int) -> None:
         base = self.extractor.base(v)
         producer = self.extractor.producer(base)
-        if producer is None or pieces_of(self.nodes[producer]) is not None:
+        if producer is None:
             return
         a, b = self.reach.group[producer], self.reach.group[consumer]
-        if a != b and a in self.spaces and b in self.spaces and self.fits(a, b, v, base):
+        if a == b or a not in self.spaces or b not in self.spaces:
+            return
+        pieced = pieces_of(self.nodes[producer]) is not None
+        if self.nests(a, b, v, base, consumer) if pieced else self.fits(a, b, v, base):
             self.try_merge(a, b)
+
+    def nests(self, a: int, b: int, v: Var, base: Var, consumer: int) -> bool:
+        """Whether what producer `a` puts together is the largest piece of what `consumer`, in `b`, does."""
+        one, two = self.spaces[a], self.spaces[b]
+        if max(one.strictness, two.strictness) >= NO_MAPS or v != base or v.type.size != two.full:
+            return False
+        if two.nodes or pieces_of(self.nodes[consumer]) is None:
+            return False
+        members = list(bits(self.reach.members[a] | self.reach.members[b]))
+        counts = [len(p) for i in members if (p := pieces_of(self.nodes[i])) is not None]
+        return prod(counts) <= PIECES
 
     def fits(self, a: int, b: int, v: Var, base: Var) -> bool:
         """Whether the loops of producer `a` and consumer `b` are those of one kernel, where b reads `base` as `v`."""

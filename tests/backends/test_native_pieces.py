@@ -108,3 +108,52 @@ def test_pieces_cover_each_place_once(seed):
 def test_nothing_empty_is_put_together():
     graph = dg.capture(lambda x: dg.cat([x, x * 2]), dg.zeros(0, 3))
     assert all(pieces_of(n) is None for n in graph.nodes)
+
+
+def nested(seed):
+    """Pads, joins and writes put into each other; the intermediate ones leave, too, for some seeds."""
+    rng = np.random.default_rng(seed)
+    steps = [(int(rng.integers(5)), *map(int, rng.integers(0, 3, 4))) for _ in range(3)]
+    fill, keep = float(rng.choice([0.0, 2.5])), seed % 3 == 0
+
+    def run(x, y):
+        z, seen = dg.tanh(x * y + 1), []
+        for op, a, b, c, d in steps:
+            if op == 0:
+                z = dg.nn.functional.pad(z, (a, b, c, d), value=fill)
+            elif op == 1:
+                z = dg.concat([z[: 1 + a] * 2, z], axis=0)
+            elif op == 2:
+                z = dg.concat([z, z[:, :2], z[:, 1:3]], axis=1)
+            elif op == 3:
+                w = z.clone()
+                w[a : a + 2, b : b + 2] = dg.exp(w[a : a + 2, b : b + 2])
+                z = w
+            else:
+                z = dg.nn.functional.pad(z, (1, 1, 0, 0))
+            seen += [z] * keep
+        return (z, *seen)
+
+    return run
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_nested_pieces_have_the_bits_of_eager_mode(seed):
+    rng = np.random.default_rng(seed)
+    x, y = (dg.from_numpy(rng.standard_normal((5, 6)).astype("f4")) for _ in range(2))
+    fn = nested(seed)
+    compiled = dg.compile(fn, wait=True)
+    compiled(x, y)
+    (program,) = compiled.programs
+    for got, want in zip(program.call([x, y]), fn(x, y), strict=True):
+        assert got.numpy().tobytes() == want.numpy().tobytes()
+
+
+def test_a_join_of_joins_is_one_kernel():
+    def step(u):
+        middle = dg.concat([u[1:-1, :1], u[1:-1, 1:-1] * 0.5 + u[2:, 1:-1], u[1:-1, -1:]], axis=1)
+        return dg.concat([u[:1], middle, u[-1:]], axis=0)
+
+    graph = dg.compile(step, wait=True)
+    graph(dg.ones(8, 9))
+    assert [n.prim for n in graph.programs[0].graph.nodes] == [fused_region]
