@@ -22,6 +22,7 @@ from .keys import call_key, difference, leaves_to_keep
 from .passes.sizes import as_bytes
 from .pay import Meter
 from .program import MISMATCH, Program
+from .rehearsal import rehearse
 from .sizes import Sizes
 from .stages import MAX_DEPTH, Left
 from .static.graph import Graph
@@ -296,8 +297,9 @@ class Compiled:
         """Makes a program ready, now or beside the calls."""
         if self._wait:
             _ready(program)
-        else:
-            self._jobs.append(_background.submit(lambda: _ready(program)))
+            return rehearse(program)
+        self._jobs.append(_background.submit(lambda: _ready(program)))
+        self._jobs.insert(0, _background.submit(lambda: rehearse(program, self._jobs, _background)))
 
     def _refused(
         self, entry: Entry, refusals: list[str], where: Any, left: Left | None = None

@@ -118,6 +118,10 @@ class Template(Program):
                     oldest.forget()
             return found
 
+    def sized(self, values: tuple[int, ...]) -> Sized:
+        """A program at these sizes that is not kept."""
+        return Sized.of(self, values)
+
     def captured_at(self, values: Sequence[int]) -> Graph:
         """The captured graph at these sizes."""
         filler = Filler(self.atoms)

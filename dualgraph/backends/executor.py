@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +14,8 @@ from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
 from ..passes.inplace import donate, inplace, same_index
 from ..passes.layout import fills
-from ..passes.memory import MemoryPlan, aligned, plan_memory
-from ..passes.schedule import OUTPUT, TEMPORARY, Schedule, Step, resized, schedule
+from ..passes.memory import MemoryPlan, Stacks, aligned, plan_memory
+from ..passes.schedule import OUTPUT, TEMPORARY, Schedule, Step, schedule, schedule_like
 from ..static.constants import is_constant
 from ..static.control import is_control
 from ..static.graph import Graph
@@ -57,16 +58,17 @@ class Executable:
         self.backend = backend
         self.plan: Schedule
         self.borrowed = borrowed
-        plan = schedule(graph, borrowed)
         self.donated: tuple[tuple[int, int], ...] = ()
-        again = None if like is None else resized(plan, like.plan)
+        again = None if like is None else schedule_like(graph, like.plan)
         if like is not None and again is not None:
             self.plan, self.donated = again, like.donated
+            self.memory: MemoryPlan = like.stacks.plan_memory(again)
         else:
+            plan = schedule(graph, borrowed)
             if backend.xp is np:
                 plan, self.donated = donate(plan, _safe_stores(graph, stores), _may_overwrite)
             self.plan = inplace(plan, _may_overwrite)
-        self.memory: MemoryPlan = plan_memory(self.plan)
+            self.memory = plan_memory(self.plan)
         if native.available() and kernel_of is None:
             native.begin(s.node.params["body"] for s in self.plan.steps if is_region(s.node))
         compiled = kernel_of or native_kernel
@@ -87,6 +89,11 @@ class Executable:
         self._free: list[
             _Instance
         ] = []  # popped and pushed whole, which the interpreter makes atomic
+
+    @cached_property
+    def stacks(self) -> Stacks:
+        """How its buffers lie, for the plans of other sizes."""
+        return Stacks(self.memory)
 
     def warm(self) -> None:
         """Makes ready all that the first run would."""

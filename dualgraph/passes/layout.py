@@ -24,10 +24,10 @@ def row_major(type: TensorType) -> Layout:
     """The layout of a value that fills its buffer (for symbolic sizes, at `generic` ones)."""
     strides = []
     step = type.dtype.itemsize
-    for d in reversed(generic(type.shape)):
+    for d in type.shape[::-1]:
         strides.append(step)
-        step *= d
-    return Layout(0, tuple(reversed(strides)))
+        step *= generic(d)
+    return Layout(0, tuple(strides[::-1]))
 
 
 def same_strides(type: TensorType, a: Layout, b: Layout) -> bool:

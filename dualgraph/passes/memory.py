@@ -12,6 +12,7 @@ from .timeline import timeline
 
 ALIGNMENT = 64
 GOOD_ENOUGH = 1.02  # times the lower bound: no further way of packing is tried
+WASTE = 1.05  # times the lower bound, above which the plan of other sizes does not suit
 
 
 class MemoryPlan(NamedTuple):
@@ -70,6 +71,49 @@ def plan_memory(plan: Schedule) -> MemoryPlan:
     steps = tuple((s.node.prim.name, str(s.node.where)) for s in plan.steps)
     unplanned = sum(b.nbytes for b in buffers)
     return MemoryPlan(max(size, 0), bound, unplanned, best, buffers, steps=steps)
+
+
+class Stacks:
+    """How the buffers of one plan lie on each other: what places those of the same steps at other sizes.
+
+    A buffer lies on all those under it in the plan that are live beside it; only the topmost of these are asked.
+    """
+
+    def __init__(self, plan: MemoryPlan) -> None:
+        self.plan = plan
+        ordered = sorted(range(len(plan.buffers)), key=lambda i: plan.offsets[plan.buffers[i].id])
+        under: dict[int, set[int]] = {}  # all that a buffer lies on, in the end
+        self.order: list[tuple[int, tuple[int, ...]]] = []
+        for at, i in enumerate(ordered):
+            b = plan.buffers[i]
+            beside = [j for j in ordered[:at] if plan.buffers[j].meets(b)]
+            top: list[int] = []
+            under[i] = set()
+            for j in reversed(beside):
+                if j not in under[i]:
+                    top.append(j)
+                    under[i] |= under[j] | {j}
+            self.order.append((i, tuple(top)))
+
+    def plan_memory(self, plan: Schedule) -> MemoryPlan:
+        """`plan_memory` of the same steps at other sizes, in less time; anew where that takes too much memory."""
+        buffers = plan.temporaries
+        sizes = [aligned(b.nbytes) for b in buffers]
+        ends, offsets, total = [0] * len(buffers), {}, 0
+        for i, under in self.order:
+            at = 0
+            for j in under:
+                if ends[j] > at:
+                    at = ends[j]
+            offsets[buffers[i].id] = at
+            ends[i] = at = at + sizes[i]
+            if at > total:
+                total = at
+        bound = lower_bound(buffers)
+        if total > bound * WASTE:
+            return plan_memory(plan)
+        unplanned = sum(b.nbytes for b in buffers)
+        return MemoryPlan(total, bound, unplanned, offsets, buffers, steps=self.plan.steps)
 
 
 RANKS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (

@@ -166,30 +166,37 @@ def merge(plan: Schedule, step: int, result: int, source: Var) -> Schedule:
     return Schedule(plan.graph, tuple(steps), tuple(buffers), places)
 
 
-def resized(plan: Schedule, like: Schedule) -> Schedule | None:
-    """Given: a schedule with a buffer for each value, and the final one of the same graph at other sizes.
+def schedule_like(graph: Graph, like: Schedule) -> Schedule | None:
+    """Given: a graph, and the final schedule of the same graph at other sizes.
 
-    Result: the first with values in each other's buffers as in the second; None where sizes do not allow that.
+    Result: its schedule, with views and values in each other's buffers as in that one; None where sizes do not allow
+    that. It costs a fraction of making one anew.
     """
-    pairs = list(zip(plan.steps, like.steps, strict=True))
-    if any(a.view is not b.view for a, b in pairs):
+    places: dict[Var, Place] = {}
+    homes: list[tuple[int, Var]] = []  # where values go that had a buffer of their own first
+    types: list[TensorType] = []  # of these buffers
+    for v, w in zip(graph.inputs, like.graph.inputs, strict=True):
+        homes.append((like.places[w].buffer, v))
+        types.append(v.type)
+        places[v] = Place(homes[-1][0], row_major(v.type))
+    steps = []
+    for node, old in zip(graph.nodes, like.steps, strict=True):
+        if old.view:
+            view = _view_place(node, places)
+            if view is None:
+                return None
+            places[node.outputs[0]] = view
+        else:
+            for v, w in zip(node.outputs, old.node.outputs, strict=True):
+                homes.append((like.places[w].buffer, v))
+                types.append(v.type)
+                places[v] = Place(homes[-1][0], row_major(v.type))
+        for _, operand in old.overwrites:
+            source = node.inputs[operand]
+            if not isinstance(source, Var) or not fills(source.type, places[source].layout):
+                return None
+        steps.append(Step(node, old.view, old.overwrites))
+    if any(i != b and types[b].nbytes != v.type.nbytes for i, (b, v) in enumerate(homes)):
         return None
-    types = {b.id: b.type for b in plan.buffers}
-    steps = tuple(a._replace(overwrites=b.overwrites) for a, b in pairs)
-    for a, b in pairs:
-        for v, w in zip(a.node.outputs, b.node.outputs, strict=True):
-            home = types[like.places[w].buffer]
-            if not a.view and types[plan.places[v].buffer].nbytes != home.nbytes:
-                return None
-        for _, operand in b.overwrites:
-            v = a.node.inputs[operand]
-            if not isinstance(v, Var) or not fills(v.type, plan.places[v].layout):
-                return None
-    homes = dict(zip(_vars(plan), (like.places[w].buffer for w in _vars(like)), strict=True))
-    places = {v: p._replace(buffer=homes[v]) for v, p in plan.places.items()}
-    buffers = tuple(b._replace(type=types[b.id]) for b in like.buffers)
-    return Schedule(plan.graph, steps, buffers, places)
-
-
-def _vars(plan: Schedule) -> list[Var]:
-    return [*plan.graph.inputs, *(v for s in plan.steps for v in s.node.outputs)]
+    buffers = [Buffer(b.id, b.role, types[b.id], b.first, b.last) for b in like.buffers]
+    return Schedule(graph, tuple(steps), tuple(buffers), places)

@@ -76,17 +76,26 @@ class Spot:
     @property
     def c_contiguous(self) -> bool:
         """Whether it lies in row-major order without gaps."""
-        own = row_major(self.shape, self.itemsize)
-        pairs = zip(self.shape, self.strides, own, strict=True)
-        return self.size == 0 or all(d == 1 or s == t for d, s, t in pairs)
+        step = self.dtype.itemsize
+        for d, s in zip(self.shape[::-1], self.strides[::-1], strict=True):
+            if d != 1 and s != step:
+                return self.size == 0
+            step *= d
+        return True
 
     @property
     def span(self) -> Span:
         """The bytes it lies in."""
-        reach = [(d - 1) * s for d, s in zip(self.shape, self.strides, strict=True)]
-        low = self.at.offset + sum(r for r in reach if r < 0)
-        high = self.at.offset + sum(r for r in reach if r > 0) + self.itemsize
-        return Span(self.at.base, low, high if self.size else low)
+        base, low = self.at
+        high = low
+        for d, s in zip(self.shape, self.strides, strict=True):
+            if d == 0:
+                return Span(base, low, low)
+            if s > 0:
+                high += (d - 1) * s
+            else:
+                low += (d - 1) * s
+        return Span(base, low, high + self.dtype.itemsize)
 
     def reshape(self, *shape: Any) -> Spot:
         """The same memory under another shape; only of what lies in row-major order."""
@@ -168,4 +177,8 @@ def _meet(xs: Iterable[Span], ys: tuple[Span, ...]) -> bool:
 
 def row_major(shape: Ints, size: int) -> Ints:
     """Strides in bytes of an array without gaps."""
-    return tuple(size * prod(shape[i + 1 :]) for i in range(len(shape)))
+    steps = []
+    for d in shape[::-1]:
+        steps.append(size)
+        size *= d
+    return tuple(steps[::-1])
