@@ -194,7 +194,7 @@ def _homes(program: Executable) -> dict[int, Var]:
         b: v
         for b, v in zip(buffers, leaving, strict=True)
         if buffers.count(b) == 1 and plan.buffers[b].role == OUTPUT and made[v][1]
-        and fills(v.type, plan.places[v].layout)
+        and plan.buffers[b].nbytes == v.type.nbytes and fills(v.type, plan.places[v].layout)
     }  # fmt: skip
     read = _read_in_python(program, found)
     for v, (i, view) in made.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import dualgraph as dg
 from dualgraph.backends.native import api as native
 from dualgraph.core import dtypes as dt
 from dualgraph.core.guards import guarded
@@ -18,6 +19,7 @@ from dualgraph.static.graph import Graph, GraphBuilder
 if not native.available():
     pytest.skip("needs llvmlite", allow_module_level=True)
 
+from dualgraph.backends.native.contract import kernels
 from dualgraph.backends.native.jit import jit
 from dualgraph.backends.native.kernel import NativeKernel, lowered
 
@@ -145,3 +147,23 @@ def test_the_code_does_not_depend_on_the_size_at_hand():
         with guarded(proving=True):
             texts.add(NativeKernel(lowered(softmax(symbol(n), 10))).code.text())
     assert len(texts) == 1
+
+
+def test_products_of_new_sizes_compile_nothing(monkeypatch):
+    def scores(x):
+        return dg.softmax(x @ x.T, axis=-1) @ x
+
+    compiled = dg.compile(scores, wait=True)
+    kernels.micro.cache_clear()
+    kernels._machine.cache_clear()
+    for n in (4, 6):
+        compiled(dg.ones(n, 5))
+    sizes = (*range(2, 30), 61, 100, 128, 333)
+    xs = [dg.tensor(np.random.default_rng(n).standard_normal((n, 5))) for n in sizes]
+    compiled(xs[0]), compiled(xs[1])  # of float64
+    with monkeypatch.context() as patch:
+        patch.setattr(type(jit()), "compile", lambda *a, **k: pytest.fail("compiled"))
+        got = [compiled(x) for x in xs]
+    for x, y in zip(xs, got, strict=True):
+        np.testing.assert_array_equal(y, scores(x))
+    assert len(compiled.programs) == 4 and not compiled._eager_calls

@@ -197,6 +197,30 @@ def test_a_size_that_is_read_as_a_number_is_tried_first(read):
     assert "tried with an eager run first" in compiled.explain()
 
 
+def test_the_start_of_a_result_is_not_written_past_its_end():
+    def f(x):
+        return (x * 2).reshape(-1)[:-2], (x + 1)[:3]
+
+    check(f, lambda rng, n: (tensor(rng, n, 5),), sizes=(4, 6, 9, 300, 5), programs=3)
+
+
+def test_plans_of_other_sizes_keep_live_buffers_apart():
+    def f(x):
+        a, b = x @ W, (x * 2).sum(1, keepdim=True)
+        return dg.softmax(a + b, axis=-1) @ a.T @ dg.sort(x, axis=0) + x.cumsum(0)
+
+    compiled = check(f, lambda rng, n: (tensor(rng, n, 5),))
+    (template,) = (p for p in compiled.programs if isinstance(p, Template))
+    for n in (2, 3, 17, 70, 300):
+        memory = template.at((n,)).memory
+        for i, a in enumerate(memory.buffers):
+            for b in memory.buffers[:i]:
+                starts = memory.offsets[a.id], memory.offsets[b.id]
+                apart = starts[0] + a.nbytes <= starts[1] or starts[1] + b.nbytes <= starts[0]
+                assert apart or not a.meets(b)
+        assert memory.arena_bytes <= 1.1 * memory.lower_bound_bytes + 64
+
+
 def test_an_empty_batch():
     compiled = check(pointwise, lambda rng, n: (tensor(rng, n, 5),), sizes=(4, 6, 0, 3, 0))
     assert len(compiled.programs) == 2
