@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ...core.errors import ShapeError
+from ...core.types import broadcast_shapes
 from ...eager import Tensor
-from ...eager.functions import matmul
-from ...ops.nn.attention import attention, attention_weights
-from .dropout import dropout
+from ...ops.nn.attention import attention, dropped_attention
+from .dropout import kept
 
 
 def scaled_dot_product_attention(
@@ -23,7 +23,8 @@ def scaled_dot_product_attention(
 
     Shapes (..., L, E), (..., S, E), (..., S, V) to (..., L, V). A bool mask is True where a query
     may look. With `enable_gqa` each head of key and value (axis -3) serves several of the query.
-    Without dropout the weights (..., L, S) are never held in memory, nor kept for the gradient.
+    The weights (..., L, S) are never held in memory, nor kept for the gradient; with dropout, a byte for each says
+    which are kept. The draws are those of ``dropout`` on the weights.
 
     >>> q = dg.ones(1, 2, 3, 4)
     >>> dg.nn.functional.scaled_dot_product_attention(q, q, q).shape
@@ -32,12 +33,20 @@ def scaled_dot_product_attention(
     heads = query.shape[-3] if enable_gqa else 0
     if enable_gqa:
         query, key, value, attn_mask = _grouped(query, key, value, attn_mask)
+    how = attn_mask, is_causal, scale
     if dropout_p == 0:
-        out = attention(query, key, value, attn_mask, is_causal, scale)
+        out = attention(query, key, value, *how)
+    elif dropout_p == 1:
+        out = attention(query, key, value, *how) * 0.0
     else:
-        weights = attention_weights(query, key, attn_mask, is_causal, scale)
-        out = matmul(dropout(weights, dropout_p), value)
+        keep = kept(_weights_shape(query, key, attn_mask), dropout_p, query.device)
+        out = dropped_attention(query, key, value, keep, dropout_p, *how)
     return out.reshape(*out.shape[:-4], heads, *out.shape[-2:]) if enable_gqa else out
+
+
+def _weights_shape(query: Tensor, key: Tensor, mask: Tensor | None) -> tuple[int, ...]:
+    leads = [x.shape[:-2] for x in (query, key)] + ([] if mask is None else [mask.shape[:-2]])
+    return (*broadcast_shapes(*leads), query.shape[-2], key.shape[-2])
 
 
 def _grouped(

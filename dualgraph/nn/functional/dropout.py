@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from ...core.devices import Device
 from ...core.errors import ArgumentError
 from ...eager import Tensor, rand
 from ...ops.arithmetic import where
 
 
-def _keep_mask(input: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
-    return rand(*shape, dtype="float32", device=input.device) >= p  # the same draws for every dtype
+def kept(shape: tuple[int, ...], p: float, device: Device) -> Tensor:
+    """Which elements stay, each with probability ``1 - p``."""
+    _check(p)
+    return rand(*shape, dtype="float32", device=device) >= p  # the same draws for every dtype
 
 
 def _check(p: float) -> None:
@@ -23,7 +26,7 @@ def _drop(input: Tensor, shape: tuple[int, ...], p: float, training: bool, inpla
     if p == 1:
         out = input * 0.0
     else:
-        out = where(_keep_mask(input, shape, p), input * (1.0 / (1.0 - p)), 0.0)
+        out = where(kept(shape, p, input.device), input * (1.0 / (1.0 - p)), 0.0)
     return input.copy_(out) if inplace else out
 
 
@@ -74,6 +77,6 @@ def alpha_dropout(
     else:
         low = -1.7580993408473766
         scale = ((low * low * p + 1) * (1 - p)) ** -0.5
-        dropped = where(_keep_mask(input, input.shape, p), input, low)
+        dropped = where(kept(input.shape, p, input.device), input, low)
         out = dropped * scale - scale * p * low
     return input.copy_(out) if inplace else out

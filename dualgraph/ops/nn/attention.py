@@ -16,11 +16,11 @@ from ...core.kinds import opaque
 from ...core.types import TensorType, broadcast_shapes
 from .. import canonical
 from ..arithmetic import cast, divide, multiply, subtract, where
-from ..comparison import equal, greater_equal, isfinite
+from ..comparison import equal, greater_equal, isfinite, logical_and
 from ..composites import accumulating
 from ..contraction import matmul_op, swap_last
 from ..creation import arange_op, full
-from ..movement import expand_dims_at, reshape, stop_gradient
+from ..movement import expand_dims_at, reshape, slice_, stop_gradient
 from ..reduce import reduce_max, reduce_sum
 from ..transcendental import exp
 
@@ -40,13 +40,48 @@ def attention(
     A bool mask is True where a query may look; another mask is added to the scores. Causal: query i
     sees keys up to i. A query that may look nowhere gets zeros. Leading axes broadcast.
     """
+    operands = _operands(query, key, value, mask)
+    return attention_op(*operands, causal=bool(is_causal), scale=_scale(query, scale))[0]
+
+
+def dropped_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    keep: Any,
+    p: float,
+    mask: Any = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Any:
+    """`attention` whose weights are 0 where `keep` (..., L, S) is False, and scaled by ``1 / (1 - p)`` elsewhere.
+
+    With sums Z over all keys and K over those kept, ``sum(kept exp(s) v) / Z`` is attention to the kept keys times
+    ``K / Z``: both sums are known as `attention_op`'s ``lse``, so no weights are held.
+    """
+    how = {"causal": bool(is_causal), "scale": _scale(query, scale)}
+    query, key, value, *masks = _operands(query, key, value, mask)
+    seen = keep
+    for m in masks:
+        seen = logical_and(keep, m) if m.dtype is dt.bool_ else where(keep, m, float("-inf"))
+    out, kept = attention_op(query, key, value, seen, **how)
+    every = attention_op(query, key, _first_column(value), *masks, **how)[1]
+    share = exp(where(isfinite(kept), subtract(kept, every), float("-inf")))
+    share = cast(divide(share, 1.0 - p), dtype=out.dtype.name)
+    return multiply(out, expand_dims_at(share, (share.ndim,)))
+
+
+def _first_column(x: Any) -> Any:
+    stops = (*x.shape[:-1], min(x.shape[-1], 1))
+    return slice_(x, starts=(0,) * x.ndim, stops=stops, steps=(1,) * x.ndim)
+
+
+def _operands(query: Any, key: Any, value: Any, mask: Any) -> list[Any]:
+    """The operands in one floating dtype."""
     operands = [query, key, value, *(() if mask is None else (_at_least_2d(mask),))]
     common = dt.promote(*(x.dtype for x in operands if x.dtype.kind != "bool"))
     common = common if common.is_inexact else dt.get_default_dtype()
-    operands = [
-        x if x.dtype in (common, dt.bool_) else cast(x, dtype=common.name) for x in operands
-    ]
-    return attention_op(*operands, causal=bool(is_causal), scale=_scale(query, scale))[0]
+    return [x if x.dtype in (common, dt.bool_) else cast(x, dtype=common.name) for x in operands]
 
 
 def attention_weights(
