@@ -6,6 +6,7 @@ Atoms are the names of symbols (sizes, never negative), or terms that no polynom
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -121,4 +122,5 @@ def renamed(text: str) -> str:
 def evaluator(symbols: tuple[str, ...], texts: list[str]) -> Callable[..., tuple[Any, ...]]:
     """A function of the symbols' values that gives what the sources stand for."""
     body = "".join(f"{t}, " for t in texts)
-    return eval(f"lambda {', '.join(symbols)}: ({body})")  # type: ignore[no-any-return]
+    names = {"floor": math.floor, "ceil": math.ceil, "trunc": math.trunc}
+    return eval(f"lambda {', '.join(symbols)}: ({body})", names)  # type: ignore[no-any-return]

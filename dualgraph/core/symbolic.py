@@ -262,11 +262,6 @@ def _bits(name: str, sign: str) -> Any:
     )  # fmt: skip
 
 
-def _whole(x: Any, value: int, text: str) -> Any:
-    """An int worked out from a symbolic number."""
-    return _term(value, text) if mode.guards is not None else value
-
-
 if TYPE_CHECKING:
 
     class _Int(Followed, int):
@@ -358,7 +353,7 @@ class SymInt(_Int):
 
     def bit_length(self) -> Any:
         """Bits of the number."""
-        return _whole(self, self.value.bit_length(), f"({source(self)}).bit_length()")
+        return _term(self.value.bit_length(), f"({source(self)}).bit_length()")
 
     numerator = property(__trunc__)
     denominator = property(lambda self: 1)
@@ -421,17 +416,17 @@ class SymFloat(_Float):
         return sym_float(-self.value, f"(-{self.text})")
 
     def __trunc__(self) -> Any:
-        return _whole(self, int(self.value), f"int({self.text})")
+        return _term(int(self.value), f"trunc({self.text})")
 
     def __floor__(self) -> Any:
-        return _whole(self, self.value.__floor__(), f"int({self.text}//1)")
+        return _term(self.value.__floor__(), f"floor({self.text})")
 
     def __ceil__(self) -> Any:
-        return _whole(self, self.value.__ceil__(), f"(-int(-{self.text}//1))")
+        return _term(self.value.__ceil__(), f"ceil({self.text})")
 
     def __round__(self, digits: Any = None) -> Any:
         if digits is None:
-            return _whole(self, round(self.value), f"round({self.text})")
+            return _term(round(self.value), f"round({self.text})")
         return sym_float(round(self.value, plain(digits)), f"round({self.text}, {source(digits)})")
 
 

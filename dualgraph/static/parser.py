@@ -19,15 +19,17 @@ from ..core.node import Literal, Node, Var
 from ..core.prim import lookup
 from ..core.types import TensorType, parse_type
 from .graph import Graph, Operand
+from .symbol_text import read_number
 
 TOKEN = re.compile(
     r"""(?P<space>\s+)
     | (?P<comment>\#[^\n]*)
     | (?P<var>%\d+)
-    | (?P<type>[a-z]+\d*\[[^\]\s"(]*\](?:@\w+(?::\d+)?)?)
+    | (?P<type>[a-z]+\d*\[[^\]\s"]*\](?:@\w+(?::\d+)?)?)
     | (?P<number>-?(?:inf\b|nan\(0x[0-9a-f]{16}\)|nan\b|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?))
     | (?P<string>"(?:[^"\\\n]|\\.)*")
     | (?P<name>[A-Za-z_]\w*)
+    | (?P<symbolic>\{(?!return\b)[^{}\s%]+\})
     | (?P<punct>[(){}\[\],:=])""",
     re.VERBOSE,
 )
@@ -53,6 +55,7 @@ class Parser:
         self.tokens = self.tokenize()
         self.next = 0
         self.depth = 0
+        self.sizes: dict[str, int] = {}  # what symbols stand for now
         self.forms: dict[str, Callable[[], Any]] = {
             "array": self.array, "complex": self.complex, "device": self.device, "slice": self.slice,
         }  # fmt: skip
@@ -121,6 +124,11 @@ class Parser:
     # --- graphs
 
     def whole(self) -> Graph:
+        if self.accept("sizes"):
+            while not self.sizes or self.accept(","):
+                name = self.take("name", "the name of a size")
+                self.expect("=")
+                self.sizes[name] = int(self.value())
         graph = self.graph()
         self.end()
         return graph
@@ -161,8 +169,24 @@ class Parser:
     def type(self) -> TensorType:
         at = self.tokens[self.next].at
         text = self.take("type", "a type such as f32[2,3]")
-        found: TensorType = self.checked(at, lambda: parse_type(text))
+        found: TensorType = self.checked(at, lambda: self.typed(text))
         return found
+
+    def typed(self, text: str) -> TensorType:
+        """The type that a text says; sizes may be symbolic."""
+        head, dims, tail = text[: text.index("[")], text[text.index("[") + 1 : -1], text[-1:]
+        if "]" in dims:  # a device follows
+            at = text.index("]")
+            dims, tail = text[text.index("[") + 1 : at], text[at:]
+        listed = dims.split(",") if dims else []
+        if not any(c.isalpha() for c in dims):
+            return parse_type(text)
+        plain = parse_type(f"{head}[{','.join(d if d.isdigit() else '1' for d in listed)}{tail}")
+        own = [
+            n if d.isdigit() else read_number(d, self.sizes)
+            for d, n in zip(listed, plain.shape, strict=True)
+        ]
+        return plain._replace(shape=tuple(own))
 
     def node(self, env: dict[str, Var]) -> Node:
         outputs: list[Var] = []
@@ -237,6 +261,9 @@ class Parser:
         if token.kind == "number":
             self.next += 1
             return self.checked(token.at, lambda: _number(token.text))
+        if token.kind == "symbolic":
+            self.next += 1
+            return self.checked(token.at, lambda: read_number(token.text[1:-1], self.sizes))
         if token.kind == "string":
             self.next += 1
             return self.checked(token.at, lambda: json.loads(token.text))

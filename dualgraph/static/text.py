@@ -6,7 +6,14 @@
       return %3
     }
 
-Source lines are comments: they parse back into ``node.where`` and do not count in equality.
+Source lines are comments: they parse back into ``node.where`` and do not count in equality. Symbolic sizes go by name;
+numbers made of them stand in braces, and what they are now comes first:
+
+    sizes batch=6
+    graph(%0: f32[batch,5]) {
+      %1: f32[5*batch] = reshape(%0, shape=({5*batch},))
+      return %1
+    }
 """
 
 from __future__ import annotations
@@ -29,6 +36,7 @@ from ..core.symbolic import SymFloat, SymInt, shown
 from ..core.types import TensorType
 from .graph import Graph, Methods, Operand
 from .parser import Parser, parse
+from .symbol_text import sizes_text
 
 WIDTH = 100
 SHORT = 16  # arrays of up to this many elements are printed as numbers
@@ -40,7 +48,8 @@ __all__ = ["operand_text", "parse", "to_text", "value_text"]
 def to_text(graph: Graph, indent: str = "", where: bool = True) -> str:
     """The graph as text that `parse` reads back; ``where=False`` leaves the source lines out."""
     inner = indent + "  "
-    lines = [_header(graph, indent)]
+    now = "" if indent else sizes_text(d for t in graph.all_types() for d in t.shape)
+    lines = [now, _header(graph, indent)] if now else [_header(graph, indent)]
     for node in graph.nodes:
         results = ", ".join(f"{v}: {v.type}" for v in node.outputs) or "()"
         arguments = [operand_text(v) for v in node.inputs]
@@ -77,7 +86,7 @@ def value_text(value: Any, indent: str = "", where: bool = True) -> str:
     if isinstance(value, np.generic):
         value = value.item()
     if type(value) is SymInt or type(value) is SymFloat:
-        return shown(value)
+        return f"{{{shown(value).replace(' ', '')}}}"
     if isinstance(value, int):
         return int.__repr__(value)
     if isinstance(value, float):

@@ -132,6 +132,8 @@ def test_one_symbolic_program_serves_all_batches(fn):
     compiled = check(fn, lambda rng, n: (tensor(rng, n, 5),), programs=3)
     symbolic = [p for p in compiled.programs if isinstance(p, Template)]
     assert symbolic and symbolic[0].read_at is None
+    for graph in (symbolic[0].graph, symbolic[0].captured):
+        assert dg.parse(str(graph)) == graph and str(dg.parse(str(graph))) == str(graph)
     assert "s0" in str(symbolic[0].graph) and "symbolic size: s0" in compiled.explain()
 
 
