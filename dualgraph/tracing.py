@@ -109,7 +109,8 @@ def trace(
     if left is not None:
         tracer = Resumer(left.program.trace, left.env, left.stop, True)
     else:
-        tracer = Tracer() if shapes is None else SymbolicTracer(shapes)
+        plain_sizes = shapes is None or footprint.refusals
+        tracer = Tracer() if plain_sizes else SymbolicTracer(shapes or {})
     tracer.root = trace.__code__
     _introduce(tracer, leaves, footprint)
     leak = tracer.sizes_read if isinstance(tracer, SymbolicTracer) else None

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from .symbolic import SymShape
+
 
 class TreeDef:
     """The shape of a tree without its leaves; equal for trees of equal structure."""
@@ -44,6 +46,8 @@ def _parts(tree: Any) -> tuple[Any, Any, list[Any]] | None:
     kind = type(tree)
     if kind is tuple or kind is list:
         return kind, None, list(tree)
+    if kind is SymShape:  # to the user a tuple
+        return tuple, None, list(tree)
     if isinstance(tree, dict):
         return (kind, tuple(tree), list(tree.values())) if _is_plain_dict(tree) else None
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):

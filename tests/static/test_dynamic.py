@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -409,6 +411,24 @@ def test_a_size_in_the_result():
     for n in (4, 6, 5, 9, 5):
         total, count = compiled(dg.ones(n, 2))
         assert (total.item(), count, type(count)) == (2.0 * n, n, int)
+
+
+def test_a_shape_in_the_result():
+    compiled = dg.compile(lambda x: (x * 2, x.shape, {"half": x.shape[0] / 2}), wait=True)
+    for n in (4, 6, 5, 9, 5):
+        _, shape, more = compiled(dg.ones(n, 2))
+        assert shape == (n, 2) and type(shape) is tuple and type(shape[0]) is int
+        assert more == {"half": n / 2} and type(more["half"]) is float
+    assert len(compiled.programs) == 2 and not compiled._eager_calls
+
+
+def test_code_for_exact_ints_alone_gets_them_where_no_program_could_be_made():
+    def f(x):
+        return x * len(json.dumps({"n": x.shape[0]}))
+
+    compiled = dg.compile(f, wait=True, dynamic={"x": {0: "n"}})
+    for n in (4, 60, 5, 1000):
+        same(compiled(dg.ones(n, 2)), f(dg.ones(n, 2)))
 
 
 def test_state_that_changes_between_sizes():
