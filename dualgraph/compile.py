@@ -357,6 +357,9 @@ class Compiled:
         if state.tracer is not None or state.batching is not None:
             return Forecast(False, "it would be a part of the capture or vmap that is running")
         if entry is None or not (entry.programs or entry.eager_because):
+            sized = self._sizes.ready_for(key, leaves, ())
+            if sized is not None and sized.ready and not sized.broken(leaves):
+                return Forecast(True, "a program of symbolic sizes fits")
             return Forecast(
                 False, difference(key, [k for k, e in self._entries.items() if e.programs])
             )

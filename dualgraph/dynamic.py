@@ -47,7 +47,7 @@ class Template(Program):
         self.fresh = Program(*description)  # what programs at some sizes start from
         self.symbols = symbols
         self.atoms = tuple(map(atom_of, symbols))
-        self.confirmed = False  # whether a capture at other sizes gave the same
+        self.confirmed = False  # whether it has been of use at other sizes
         self.made: OrderedDict[tuple[int, ...], Sized] = OrderedDict()
         self._past_calls = 0  # of those that were forgotten
         self.kernels: dict[int, Any] = {}  # by identity of the body

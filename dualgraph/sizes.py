@@ -101,6 +101,7 @@ class Sizes:
             if template.read_at or not template.same_capture(values):
                 continue
             if not template.ready or template.compiled_for(values):
+                template.confirmed = True
                 return template.at(values)
         return None
 

@@ -225,6 +225,14 @@ def test_plans_of_other_sizes_keep_live_buffers_apart():
         assert memory.arena_bytes <= 1.1 * memory.lower_bound_bytes + 64
 
 
+def test_calls_of_new_sizes_are_foretold():
+    compiled = dg.compile(dense, wait=True)
+    for n in (4, 6):
+        assert not compiled.would_compile(dg.ones(n, 5))
+        compiled(dg.ones(n, 5))
+    assert compiled.would_compile(dg.ones(9, 5)) and not compiled.would_compile(dg.ones(9, 4))
+
+
 def test_an_empty_batch():
     compiled = check(pointwise, lambda rng, n: (tensor(rng, n, 5),), sizes=(4, 6, 0, 3, 0))
     assert len(compiled.programs) == 2
