@@ -133,7 +133,7 @@ class Stage:
 class StageForm:
     """A stage made ready: it gives the vars in `needs`, and the number at its end."""
 
-    __slots__ = ("_dtype", "_executable", "_gives", "_made", "_operand", "_reads", "needs")
+    __slots__ = ("_executable", "_gives", "_made", "_operand", "_plain", "_reads", "needs")
 
     def __init__(self, piece: Piece, needs: frozenset[Var], compile: Compile) -> None:
         operand = piece.operand
@@ -141,6 +141,7 @@ class StageForm:
         made = {v for n in piece.nodes for v in n.outputs}
         self.needs = needs
         self._operand = operand
+        self._plain = operand.type.device is CPU and operand.type.dtype is not bfloat16
         self._made = operand in made
         outputs: tuple[Operand, ...] = tuple(sorted(needs, key=lambda v: v.id))
         self._gives = tuple(v.id for v in outputs if isinstance(v, Var))
@@ -168,7 +169,7 @@ class StageForm:
             env[i] = out
         operand = self._operand
         if self._made:
-            return number(outs[-1], operand)
+            return outs[-1].item() if self._plain else number(outs[-1], operand)
         return operand.value if isinstance(operand, Literal) else number(env[operand.id], operand)
 
 

@@ -156,7 +156,7 @@ class Memory:
 class Record:
     """A call of a compiled function, to be told again: its arguments, and the state that its program relies on."""
 
-    __slots__ = ("keep", "program", "words")
+    __slots__ = ("_alone", "keep", "program", "words")
 
     def __init__(
         self, memory: Memory, program: Any, args: Sequence[Any], rows: list[list[int]],
@@ -171,6 +171,7 @@ class Record:
         default = memory.object("floating"), id(get_default_dtype())
         rows = [*rows, [CLASS, memory.object(Defaults), *default, 0]]
         self.program = program
+        self._alone = run is not None
         self.words = np.array(
             [
                 len(args), memory.words(w for a in arguments for w in a), memory.words(w for r in rows for w in r),
@@ -184,7 +185,7 @@ class Record:
 
     def renew(self, calls: int) -> bool:
         """Lets `calls` more be run without Python if those granted before are used up; whether they were."""
-        used = self.words[LEFT] == 0
+        used = self._alone and self.words[LEFT] == 0
         if used:
             self.words[LEFT] = calls
         return bool(used)
