@@ -57,6 +57,7 @@ EXACT = """
     permute(x, axes=a)                       -> x                        if identity(a)
     permute(permute(x, axes=a), axes=b)      -> permute(x, axes=compose(a, b))
     permute(x, axes=a)                       -> reshape(x, shape=permuted(x, a))  if only_ones_move(x, a)
+    add(permute(x, axes=a), permute(y, axes=a))  -> permute(add(x, y), axes=a)
     broadcast_to(x, shape=s)                 -> x
     broadcast_to(broadcast_to(x, shape=a), shape=b)  -> broadcast_to(x, shape=b)
     slice(x, starts=a, stops=b, steps=c)     -> x                        if all_ones(c)

@@ -14,6 +14,7 @@ from ..core.kinds import MOVEMENT, REDUCTION
 from ..core.node import Node, Var
 from ..core.pieces import pieces_of
 from ..static.graph import Graph
+from .layout import Layout, row_major, view_layout
 from .reach import Reach, bits
 from .regions import Extractor, replace_groups
 
@@ -21,6 +22,7 @@ CanFuse = Callable[[Node], bool]
 Accept = Callable[[Graph], bool]
 
 MAX_NODES = 120  # in one group
+READ_TURNED = 2  # arrays that a group may read against the order in which they lie, to spare the result in between
 # How freely a node may join; see `Grower.fits`.
 ALL, REDUCE_LAST, NO_MAPS, SAME_SHAPE, ALONE = range(5)
 
@@ -75,6 +77,7 @@ class Grower:
         self.nodes = graph.nodes
         self.extractor = extractor
         self.reach = Reach([extractor.reads(i) for i in range(len(graph.nodes))])
+        self.turned = turned_views(graph, extractor)
         self.spaces: dict[int, Space] = {}  # by group
         for i, node in enumerate(graph.nodes):
             if strictness[i] <= ALONE and not extractor.is_free(i) and can_fuse(node):
@@ -131,6 +134,8 @@ class Grower:
         strictness = max(one.strictness, two.strictness)
         if strictness >= ALONE or (strictness >= NO_MAPS and v != base):
             return False
+        if v in self.turned and self.reads(a, one.full) > READ_TURNED:
+            return False
         if strictness >= SAME_SHAPE and (one.kept is not None or two.kept is not None):
             return False
         if one.kept is None:  # elementwise into anything that walks all of it
@@ -141,6 +146,14 @@ class Grower:
         if two.kept is None:
             return two.full in (one.full, one.kept)
         return one.full == two.full and one.kept == two.kept
+
+    def reads(self, group: int, size: int) -> int:
+        """How many arrays of so many elements a group reads."""
+        members = list(bits(self.reach.members[group]))
+        made = {v for i in members for v in self.nodes[i].outputs}
+        read = {v for i in members for v in self.nodes[i].inputs if isinstance(v, Var)}
+        bases = {self.extractor.base(v) for v in read} - made
+        return sum(v.type.size == size for v in bases)
 
     def join_siblings(self) -> None:
         """Merges groups that read one value in the same way, so that it is read once."""
@@ -169,6 +182,21 @@ class Grower:
         self.reach.merge(a, b)
         self.spaces[a] = one.join(two)
         del self.spaces[b]
+
+
+def turned_views(graph: Graph, extractor: Extractor) -> set[Var]:
+    """Views whose last axis does not run along memory, if what they are views of lies row by row."""
+    layouts: dict[Var, Layout | None] = {}
+    for i, node in enumerate(graph.nodes):
+        if extractor.is_free(i) and isinstance(node.inputs[0], Var):
+            base = layouts.get(node.inputs[0], row_major(node.inputs[0].type))
+            layouts[node.outputs[0]] = None if base is None else view_layout(node, base)
+    return {v for v, layout in layouts.items() if layout is not None and _is_turned(v, layout)}
+
+
+def _is_turned(v: Var, layout: Layout) -> bool:
+    steps = [s for d, s in zip(v.type.shape, layout.strides, strict=True) if d != 1]
+    return bool(steps) and abs(steps[-1]) > v.type.dtype.itemsize and min(map(abs, steps)) > 0
 
 
 def may_be_fused(node: Node) -> bool:

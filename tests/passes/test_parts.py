@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
+from dualgraph.backends.native import api as native
 from dualgraph.passes.dce import dce
 from dualgraph.passes.own import own_results
 from dualgraph.passes.parts import join_parts, split_wholes
@@ -167,3 +168,20 @@ def test_a_loop_written_out_keeps_its_bits() -> None:
         return [p.grad for p in cell.parameters()]
 
     assert dg.compare(step, xs).bitwise_equal
+
+
+def test_many_turned_arrays_are_added_up_as_they_lie() -> None:
+    def run(w: Any, *xs: Any) -> Any:
+        total = xs[0].T
+        for x in xs[1:]:
+            total = total + x.T
+        return w - 0.1 * total
+
+    w, *xs = dg.randn(48, 64), *(dg.randn(64, 48) for _ in range(6))
+    assert dg.compare(run, w, *xs).bitwise_equal
+    compiled = dg.compile(run, wait=True)
+    compiled(w, *xs)
+    groups = [n for n in compiled.programs[0].graph.nodes if n.prim.name == "fused"]
+    if native.available():
+        assert len(groups) == 2  # the sum, and what is done with it turned
+        assert groups[0].outputs[0].type.shape == (64, 48)
