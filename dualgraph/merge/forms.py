@@ -10,11 +10,12 @@ import numpy as np
 
 from ..backends.executor import Executable
 from ..backends.quicken import hasten
-from ..core.context import grad_mode
+from ..core.context import state
 from ..core.devices import CPU
+from ..core.dtypes import DType
+from ..core.errors import AutogradError, user_place
 from ..core.types import TensorType
 from ..core.workers import Workers
-from ..eager.inplace import write
 from ..eager.tensor import Edge, Tensor
 from ..static.graph import Graph
 from .entry import MergedOp
@@ -25,6 +26,7 @@ PATIENCE = 2  # calls that run op by op before a form is compiled
 WORTH = (
     1 << 16
 )  # elements that ops would read once more, from which a call of a form takes less time
+LARGEST = 1 << 28  # bytes of stand-ins that may be written
 _background = Workers("dualgraph-merge", 1)
 
 
@@ -72,6 +74,7 @@ class Form:
         self.ready = self.refused = False
         self._calls = 0
         self._forward: Executable | None = None
+        self._dtype: DType | None = None
         self._backward: dict[Any, Gradient | None] = {}
         self.parts: Halves | None = None
         self.op: MergedOp | None = None
@@ -88,7 +91,10 @@ class Form:
         self, fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool]
     ) -> None:
         try:
-            whole = trace(fn, types, wanted)
+            try:
+                whole = trace(fn, types, wanted)
+            except AutogradError:  # it writes large operands
+                whole = trace(fn, types, wanted, room=LARGEST)
             saved = (sum(not n.prim.aliases for n in whole.graph.nodes) - 1) * types[0].size
             if saved < WORTH:
                 self.refused = True
@@ -99,8 +105,10 @@ class Form:
                 self.op = MergedOp(self.name, parts, self.gradient)
                 key = tuple(wanted), none, False
                 self._backward[key] = Gradient(parts, *key)
-            self._forward = compiled(parts.forward)
-            self._dtype = parts.whole.result.type.dtype
+            first = int(whole.gives)
+            stores = tuple((i, first + k) for k, i in enumerate(whole.writes))
+            self._forward = compiled(parts.forward, stores)
+            self._dtype = whole.result.type.dtype if whole.gives else None
             self.ready = True
             hasten()
         except Exception:  # its ops go on to run one by one
@@ -131,20 +139,32 @@ class Form:
             outs = run(self._forward, [t._data for t in tensors])
         except FAILURES:
             return NotImplemented
-        result = Tensor(outs[0], self._dtype, CPU)
-        if self.op is not None:
-            self.op.record(tensors, edges, result, outs[1 + len(whole.writes) :])
-        for i, new in zip(whole.writes, outs[1:], strict=False):
-            with grad_mode(False):
-                write(self.name, tensors[i], Tensor(new, tensors[i].dtype, CPU))
+        result = None if self._dtype is None else Tensor(outs[0], self._dtype, CPU)
+        first = int(whole.gives)
+        if self.op is not None and result is not None:
+            self.op.record(tensors, edges, result, outs[first + len(whole.writes) :])
+        for i, new in zip(whole.writes, outs[first:], strict=False):
+            _store(tensors[i], new)
         return result
+
+
+def _store(t: Tensor, new: Any) -> None:
+    """Puts new values into the memory of `t`, unless the program has done so, and notes the write."""
+    if new is not t._data:
+        np.copyto(t._data, new)
+    cell = t._version_cell()
+    cell[0] += 1
+    cell[1] = user_place()
+    t._stamp = cell[0]
 
 
 def _apart(tensors: Sequence[Tensor], writes: Sequence[int]) -> bool:
     """Whether the operands that are written are plain tensors whose memory nobody else has."""
     for i in writes:
         t = tensors[i]
-        if t._parent is not None or t._requires_grad or not t._data.flags.writeable:
+        flags = t._data.flags
+        wants = state.grad and (t._requires_grad or t._node is not None)
+        if t._parent is not None or wants or not (flags.writeable and flags.c_contiguous):
             return False
         if any(np.may_share_memory(t._data, x._data) for x in tensors if x is not t):
             return False

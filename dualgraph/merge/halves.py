@@ -29,10 +29,13 @@ REAL = 1 << 16  # bytes up to which stand-ins have memory, so that they can be w
 
 
 class Whole(NamedTuple):
-    """A composite as a graph: its operands to its result, then the new values of the operands in `writes`."""
+    """A composite as a graph: its operands to its result, then the new values of the operands in `writes`.
+
+    One that ``gives`` nothing writes only."""
 
     graph: Graph
     writes: tuple[int, ...]
+    gives: bool = True
 
     @property
     def pure(self) -> Graph:
@@ -47,31 +50,35 @@ class Whole(NamedTuple):
         return v
 
 
-def trace(fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool]) -> Whole:
-    """What `fn` does with tensors of these types, of which some want gradients.
+def trace(
+    fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool], room: int = REAL
+) -> Whole:
+    """What `fn` does with tensors of these types, of which some want gradients. Stand-ins of up to `room` bytes have
+    memory of their own.
 
     Raises CaptureError where that depends on values, reaches for other tensors, or gives an operand or a view of one.
     """
-    with grad_mode(True):
+    taped = any(wanted)
+    with grad_mode(taped):
         tracer = AbstractTracer()
-        given = [_stand_in(t, w) for t, w in zip(types, wanted, strict=True)]
+        given = [_stand_in(t, w, room) for t, w in zip(types, wanted, strict=True)]
         with tracer:
             for i, t in enumerate(given):
                 tracer.add_root(t, Slot("leaf", (i, t), t.type, t.requires_grad))
             made = fn(*given)
-            if not isinstance(made, Tensor):
+            if not isinstance(made, Tensor) and made is not None:
                 raise CaptureError("a composite gives something else than a tensor")
-            found = finish(tracer, [made])
+            found = finish(tracer, [] if made is None else [made])
     if len(found.slots) != len(given) or tracer.refusals or found.grads or found.concrete:
         raise CaptureError("a composite does more than compute")
     graph = inline(found.graph, lambda _: False)
-    whole = Whole(graph, tuple(s.input for s in found.stores))
+    whole = Whole(graph, tuple(s.input for s in found.stores), made is not None)
     _check(whole, wanted)
     return whole
 
 
-def _stand_in(t: TensorType, wanted: bool) -> Tensor:
-    small = t.nbytes <= REAL
+def _stand_in(t: TensorType, wanted: bool, room: int) -> Tensor:
+    small = t.nbytes <= room
     data = np.zeros(t.shape if small else (), t.dtype.numpy)
     out = Tensor(data if small else np.broadcast_to(data, t.shape), t.dtype, t.device)
     out._requires_grad = wanted
@@ -83,12 +90,12 @@ def _check(whole: Whole, wanted: Sequence[bool]) -> None:
     made = graph.producers()
     if len(set(graph.outputs)) != len(graph.outputs):
         raise CaptureError("a composite gives one value twice")
-    for v in graph.outputs:
+    for v in graph.outputs[: whole.gives]:
         while isinstance(v, Var) and v in made and made[v].prim.aliases:
             v = made[v].inputs[0]
         if v not in made:
             raise CaptureError("a composite gives an operand, or a view of one")
-    if made[whole.result].prim.multiple:
+    if any(wanted) and (not whole.gives or made[whole.result].prim.multiple):
         raise CaptureError("a composite gives one of several results of an op")
     if any(wanted[i] for i in whole.writes):
         raise CaptureError("a composite writes an operand that wants a gradient")

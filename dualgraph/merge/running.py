@@ -17,10 +17,10 @@ from ..static.graph import Graph, renumber
 FAILURES = (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError)
 
 
-def compiled(graph: Graph) -> Executable:
-    """A graph made ready to run."""
+def compiled(graph: Graph, stores: tuple[tuple[int, int], ...] = ()) -> Executable:
+    """A graph made ready to run. It may put outputs into the memory of inputs: `stores` has pairs (input, output)."""
     graph, _ = optimise(graph, hooks_for(CPU))
-    executable = Executable(renumber(graph), backend_for(CPU))
+    executable = Executable(renumber(graph), backend_for(CPU), stores=stores)
     executable.warm()
     return executable
 

@@ -7,6 +7,7 @@ from typing import Any
 from ..eager import Tensor
 from ..ops.arithmetic import sqrt
 from .optimizer import Group, Optimizer, State, check_plain, check_range, count_in, counter, like
+from .update import stands_alone
 
 
 class Adagrad(Optimizer):
@@ -33,6 +34,7 @@ class Adagrad(Optimizer):
     def _new_state(self, p: Tensor, group: Group) -> State:
         return {"step": counter(p), "sum": like(p, group["initial_accumulator_value"])}
 
+    @stands_alone
     def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
         step, total = state["step"], state["sum"]
         step.add_(1)

@@ -9,6 +9,7 @@ from ..eager import Tensor
 from ..ops.arithmetic import maximum, sqrt
 from ..ops.transcendental import expm1
 from .optimizer import Group, Optimizer, State, check_plain, check_range, count_in, counter, like
+from .update import stands_alone
 
 
 def growth(beta: float, step: Tensor) -> Any:
@@ -55,6 +56,7 @@ class Adam(Optimizer):
         state = {"step": counter(p), "exp_avg": like(p), "exp_avg_sq": like(p)}
         return state | ({"max_exp_avg_sq": like(p)} if group["amsgrad"] else {})
 
+    @stands_alone
     def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
         beta1, beta2 = group["betas"]
         lr, decay = group["lr"], group["weight_decay"]

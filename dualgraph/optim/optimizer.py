@@ -9,6 +9,7 @@ from typing import Any
 from ..core.errors import ArgumentError, StateError
 from ..eager import Tensor, asarray, enable_grad, full, no_grad, zeros
 from ..eager.numbers import live_number
+from .update import update_large
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -63,13 +64,13 @@ class Optimizer:
             for group in self.param_groups:
                 for p in group["params"]:
                     grad = p.grad
-                    if grad is not None:
-                        self._update(
-                            p,
-                            -grad if group.get("maximize") else grad,
-                            self._state_of(p, group),
-                            {**group, "lr": live_number(group, "lr", p)},
-                        )
+                    if grad is None:
+                        continue
+                    grad = -grad if group.get("maximize") else grad
+                    own = self._state_of(p, group)
+                    if not update_large(type(self)._update, p, grad, own, group):
+                        live = {**group, "lr": live_number(group, "lr", p)}
+                        self._update(p, grad, own, live)
         return loss
 
     def _state_of(self, p: Tensor, group: Group) -> State:

@@ -7,6 +7,7 @@ from typing import Any
 from ..eager import Tensor
 from ..ops.arithmetic import sqrt
 from .optimizer import Group, Optimizer, State, check_plain, check_range, counter, like
+from .update import stands_alone
 
 
 class RMSprop(Optimizer):
@@ -44,6 +45,7 @@ class RMSprop(Optimizer):
             state["grad_avg"] = like(p)
         return state
 
+    @stands_alone
     def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
         alpha, v = group["alpha"], state["square_avg"]
         state["step"].add_(1)

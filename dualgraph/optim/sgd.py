@@ -8,6 +8,7 @@ from ..core.errors import ArgumentError
 from ..eager import Tensor
 from ..ops.arithmetic import where
 from .optimizer import Group, Optimizer, State, check_plain, check_range, counter, like
+from .update import stands_alone
 
 
 class SGD(Optimizer):
@@ -52,6 +53,7 @@ class SGD(Optimizer):
         )
         super()._take_over(p, group, {**given, "step": counter(p) + 1} if started else given)
 
+    @stands_alone
     def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
         if group["weight_decay"]:
             grad = grad + p * group["weight_decay"]

@@ -265,3 +265,53 @@ def test_the_default_dtype_is_part_of_what_a_form_is_for() -> None:
     finally:
         dg.set_default_dtype(dg.float32)
     assert count == 2
+
+
+OPTIMISERS: dict[str, Callable[[Any], Any]] = {
+    "SGD": lambda ps: dg.optim.SGD(ps, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "SGD without momentum": lambda ps: dg.optim.SGD(ps, lr=0.1),
+    "Adam": lambda ps: dg.optim.Adam(ps, lr=0.1, amsgrad=True),
+    "AdamW": lambda ps: dg.optim.AdamW(ps, lr=0.1),
+    "RMSprop": lambda ps: dg.optim.RMSprop(ps, lr=0.1, centered=True, momentum=0.5),
+    "Adagrad": lambda ps: dg.optim.Adagrad(ps, lr=0.1, lr_decay=0.1),
+    "maximising": lambda ps: dg.optim.Adam(ps, lr=0.1, maximize=True),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_steps_of_large_parameters_are_merged(name: str) -> None:
+    def train() -> Values:
+        params = [normal(190, 101), normal(7), normal(200, 100, dtype="float64")]
+        optimiser = OPTIMISERS[name](params)
+        for k in range(8):
+            for group in optimiser.param_groups:
+                group["lr"] = 0.1 / (k + 1)  # another number is no other program
+            optimiser.zero_grad()
+            sum((p * p).sum().item() * 0 + (p * (p + k)).sum() for p in params).backward()
+            optimiser.step()
+            forms.wait()
+        held = [v for p in params for v in optimiser.state[p].values()]
+        versions = [np.array(t._version) for t in (*params, *held)]
+        return [*(t.detach().numpy() for t in (*params, *held)), *versions]
+
+    expected = op_by_op(train)
+    assert same(train(), expected)
+    merged = [f for f in calls._forms.values() if f.name == "update"]
+    assert len(merged) == 2 and all(f.ready for f in merged)
+
+
+def test_a_rule_of_the_users_own_is_not_merged() -> None:
+    seen: list[int] = []
+
+    class Counted(dg.optim.SGD):
+        def _update(self, p: Any, grad: Any, state: Any, group: Any) -> None:
+            seen.append(p.size)
+            super()._update(p, grad, state, group)
+
+    p = normal(190, 101)
+    optimiser = Counted([p], lr=0.1)
+    for _ in range(6):
+        p.grad = dg.ones(190, 101)
+        optimiser.step()
+        forms.wait()
+    assert seen == [19190] * 6
