@@ -95,7 +95,7 @@ def pipeline(
         ("cse", cse),
         ("simplify again", partial(simplify, fast_math=fast_math)),
         ("join parts", join_parts),
-        ("split wholes", split_wholes),
+        *([("split wholes", split_wholes)] if hooks.singles else []),
         ("dce again", dce),
         ("trim", trim),
         ("unroll", choosing(unroll, can_fuse=hooks.can_fuse) if budget is None else unchanged),
