@@ -161,3 +161,29 @@ def test_the_interpreter_ends_while_threads_run_native_code(tmp_path: Path) -> N
     """With nothing kept, while more is compiled; and with everything kept."""
     for _ in range(3):
         run(ENDING, DUALGRAPH_CACHE_DIR=str(tmp_path), DUALGRAPH_NUM_THREADS="2", timeout=60)
+
+
+LATE = """
+import builtins, sys
+import numpy as np
+import dualgraph as dg
+
+class Last:
+    def __init__(self):
+        self.held = [dg.ones(40_000) * i for i in range(30)]
+
+    def __del__(self):
+        self.held.clear()
+
+builtins.last_of_all = Last()
+sys.held_as_well = [np.add(x.numpy(), 1.0) for x in builtins.last_of_all.held]
+f = dg.compile(lambda x: (x @ x).sum(), wait=True, memory="1GB")
+f(dg.ones(300, 300)), f(dg.ones(300, 300))
+"""
+
+
+@pytest.mark.parametrize("quick", ["0", "1"])
+def test_arrays_that_are_freed_after_the_modules(tmp_path: Path, quick: str) -> None:
+    """Their memory goes back to the caching allocator, whose state has to be there still."""
+    for _ in range(4):
+        run(LATE, DUALGRAPH_CACHE_DIR=str(tmp_path), DUALGRAPH_QUICK=quick, timeout=60)

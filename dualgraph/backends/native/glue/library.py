@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from ....core.forever import forever
 from ..jit import Machine, jit
 from ..version import version
 from . import capi
@@ -120,4 +121,4 @@ class Library:
         return str(jit().llvm.optimised(str(module)))  # the language writes its locals to the stack
 
 
-_kept: list[Any] = []
+_kept: list[Any] = forever([])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.forever import forever
 from ....core.forks import forget
 from ..glue import HEADER, ONE, LayoutError, Library, capi, pointer_at
 
@@ -79,6 +80,8 @@ def install(library: Library) -> Callable[[], Any]:
         raise LayoutError("arrays do not keep their memory handler where it is expected")
     _handler.name, _handler.version = b"dualgraph", 1
     _handler.state = STATE.ctypes.data
+    for kept in (STATE, _handler, CAPSULE):  # arrays are freed after the modules are
+        forever(kept)
     for name in ("malloc", "calloc", "realloc", "free"):
         setattr(_handler, name, library.address(f"memory_{name}"))
     STATE[NAMES.index("limit")] = _limit()

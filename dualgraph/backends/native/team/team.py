@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.forever import forever
 from ..addresses import DIRECT, HEADER, address_of
 from ..jit import Machine, jit
 from ..threads import pool
@@ -140,4 +141,4 @@ _kept: list[Machine] = []
 @cache
 def team() -> Team:
     """The process's team, made when first needed."""
-    return Team()
+    return forever(Team())  # its threads sleep in its memory when the interpreter ends
