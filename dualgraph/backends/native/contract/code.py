@@ -117,6 +117,18 @@ class Writer:
         iota = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
         return self.b.icmp_signed("<", iota, self.splat(count, lanes))
 
+    def between(self, low: ir.Value, high: ir.Value, lanes: int) -> ir.Value:
+        """The mask of lanes from `low` up to `high`, made of bits: quicker than comparing lane by lane."""
+        b = self.b
+
+        def below(count: ir.Value) -> ir.Value:
+            count = self.least(count, i64(lanes))
+            count = b.select(b.icmp_signed(">", count, i64(0)), count, i64(0))
+            return b.sub(b.shl(i64(1), count), i64(1))
+
+        bits = b.and_(below(high), b.not_(below(low)))
+        return b.bitcast(b.trunc(bits, ir.IntType(lanes)), ir.VectorType(I1, lanes))
+
     def prefetch(self, pointer: ir.Value) -> None:
         """Asks for a place to be in the second cache level soon; it need not exist."""
         name = "llvm.prefetch.p0"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .. import ir
-from ..llvm_parts import I1, I32, I64, PTR
+from ..llvm_parts import I32, I64, PTR
 from .code import ELEMENTS, Writer, i64
 from .shape import Geometry
 from .team import FUNCTION
@@ -84,21 +84,21 @@ class _Line:
                 with then:
                     w.store(w.load(place, self.kind), here)
                 with other:
-                    inside = self.inside(first, list(range(self.lanes)))
+                    inside = self.inside(first)
                     w.store(w.load(place, self.kind, inside), here, self.rest(i))
 
     def twice(self) -> None:
+        """The second vector begins at the last element of the first, so that nothing beyond the line is read."""
         w, b, lanes = self.w, self.w.b, self.lanes
-        even = ir.Constant(ir.VectorType(I32, lanes), [2 * l for l in range(lanes)])
-        unused = ir.Constant(ir.VectorType(I1, lanes), [l % 2 == 0 for l in range(lanes)])
+        even = [*range(0, lanes, 2), *range(lanes + 1, 2 * lanes, 2)]
         with self.turns() as (i, first, place):
+            low, high = w.scaled(b.neg(first), 2), w.scaled(b.sub(self.reach, first), 2)
+            last = b.sub(high, i64(1))
             halves = []
-            for half in range(2):
-                owners = [(half * lanes + l) // 2 for l in range(lanes)]
-                mask = b.and_(self.inside(first, owners), unused)
-                at = w.at(place, i64(half * lanes * self.size))
-                halves.append(w.load(at, self.kind, mask))
-            value = b.shuffle_vector(*halves, even)
+            for start in (0, lanes - 1):
+                mask = w.between(b.sub(low, i64(start)), b.sub(last, i64(start)), lanes)
+                halves.append(w.load(w.at(place, i64(start * self.size)), self.kind, mask))
+            value = b.shuffle_vector(*halves, ir.Constant(ir.VectorType(I32, lanes), even))
             w.store(value, w.at(self.goal, w.scaled(i, self.size)), self.rest(i))
 
     def far(self) -> None:
@@ -107,7 +107,7 @@ class _Line:
         spread = b.mul(iota, w.splat(self.fields["step"], lanes))
         apart = b.mul(iota, w.splat(self.fields["goal"], lanes))
         with self.turns() as (i, first, place):
-            value = w.gather(place, spread, self.kind, self.inside(first, list(range(lanes))))
+            value = w.gather(place, spread, self.kind, self.inside(first))
             w.scatter(value, w.at(self.goal, b.mul(i, self.fields["goal"])), apart, self.rest(i))
 
     @contextmanager
@@ -118,15 +118,11 @@ class _Line:
             first = b.sub(turn.i, self.lead)
             yield turn.i, first, w.at(self.start, b.mul(first, self.fields["step"]))
 
-    def inside(self, first: ir.Value, owners: list[int]) -> ir.Value:
+    def inside(self, first: ir.Value) -> ir.Value:
         """The mask of lanes whose element, so many after the first, is one of the line's."""
-        w, b, lanes = self.w, self.w.b, self.lanes
-        element = b.add(ir.Constant(ir.VectorType(I64, lanes), owners), w.splat(first, lanes))
-        return b.and_(
-            b.icmp_signed(">=", element, w.splat(i64(0), lanes)),
-            b.icmp_signed("<", element, w.splat(self.reach, lanes)),
-        )
+        b = self.w.b
+        return self.w.between(b.neg(first), b.sub(self.reach, first), self.lanes)
 
     def rest(self, i: ir.Value) -> ir.Value:
         """The mask of lanes that are on the line."""
-        return self.w.first_lanes(self.w.b.sub(self.width, i), self.lanes)
+        return self.w.between(i64(0), self.w.b.sub(self.width, i), self.lanes)
