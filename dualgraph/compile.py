@@ -22,6 +22,7 @@ from .keys import call_key, difference, leaves_to_keep
 from .passes.sizes import as_bytes
 from .pay import Meter
 from .program import MISMATCH, Program
+from .promotion import Promotion
 from .rehearsal import rehearse
 from .sizes import Sizes
 from .stages import MAX_DEPTH, Left
@@ -62,6 +63,7 @@ class Compiled:
         self._memory = None if memory is None else as_bytes(memory)
         self._dynamic = dynamic
         self._sizes = Sizes(fn, dynamic)
+        self._promotion = Promotion(self)
         self._apart = Apart()  # statements that run at the end of each call
         self._entries: dict[Any, Entry] = {}
         self._jobs: list[Job[None]] = []
@@ -85,7 +87,7 @@ class Compiled:
             leaves, tree = flatten((args, kwargs))
         else:
             leaves, tree = args, len(args)
-        key = call_key(leaves, tree)
+        key = self._key(leaves, tree)
         entry = self._entries.get(key)
         if entry is None:
             if len(self._entries) >= MAX_KINDS and not self._make_room():
@@ -140,6 +142,11 @@ class Compiled:
             else:
                 self._plain = hot.BATCH
 
+    def _key(self, leaves: Any, tree: Any) -> Any:
+        """What a call has in common with those that the same programs may serve."""
+        promoted = self._promotion.leaves
+        return call_key(leaves, tree, promoted.get(tree) if promoted else None)
+
     def _run(self, entry: Entry, key: Any, args: Any, kwargs: Any, leaves: Any) -> Any:
         """A call that uses a compiled program if one fits."""
         tried = waiting = 0
@@ -174,6 +181,10 @@ class Compiled:
                 sized.meter = entry.meter
                 entry.programs.append(sized)
                 return self._run(entry, key, args, kwargs, leaves)
+        if not waiting and tried < MAX_TRIES and self._promotion.notice(entry, key, leaves):
+            key = self._key(leaves, key[0])
+            entry = self._entries.setdefault(key, Entry(kept=entry.kept))
+            return self._run(entry, key, args, kwargs, leaves)
         if waiting or tried == MAX_TRIES or not self._begin(entry):
             self._eager_calls += 1
             return self._captured_function(*args, **kwargs)
@@ -202,7 +213,7 @@ class Compiled:
                 self._hot = ()
         result = program.start(args)
         if type(result) is Left:
-            return self._go_on(self._entries[call_key(args, len(args))], result, args, {}, args)
+            return self._go_on(self._entries[self._key(args, len(args))], result, args, {}, args)
         if result is MISMATCH:
             self._hot = ()
             return self(*args)
@@ -262,26 +273,38 @@ class Compiled:
         left: Left | None = None,
     ) -> Any:  # fmt: skip
         where = user_location()
-        spec = None
-        if left is None and self._memory is None and not self._apart.active:
+        spec, before = None, left and left.program
+        tree, simple = flatten((args, kwargs))[1] if key is None else key[0], not self._apart.active
+        sources, confirmed = self._promotion.plan(entry.programs, tree, leaves, before, simple)
+        simple = simple and self._promotion.trusted(sources, tree, leaves)
+        if left is None and self._memory is None and simple:
             spec = self._sizes.spec(key, leaves, args, kwargs)
         shapes, make = (None, Program) if spec is None else (spec.shapes, spec.make)
         with undisturbed:
             result, program, refusals = trace(
                 self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
-                shapes=shapes, make=make, apart=self._apart,
+                shapes=shapes, make=make, apart=self._apart, sources=sources,
             )  # fmt: skip
         with self._lock:
             if program is None:
-                self._refused(entry, refusals, where, left)
+                if not self._promotion.blame(sources, tree, refusals):
+                    self._refused(entry, refusals, where, left)
+                self._promotion.regroup(tree)
                 return result
-            program.budget = self._memory
+            program.budget, program.owner = self._memory, self._promotion
+            self._promotion.taken(program, tree, leaves, before)
+            if confirmed is not None and self._promotion.confirm(confirmed, program, tree):
+                self._forget()
+                return result
             if left is None:
                 program = self._sizes.settle(key, leaves, spec, program)
             program.changed.append(self._forget)
             program.meter = entry.meter
             known = program.template in self.programs
             entry.programs.insert(0, program)
+            if left is None:
+                self._promotion.learn(entry.programs, program, tree)
+                self._promotion.regroup(tree)
             if program.template is None:
                 program.join(entry.tree)
             if known:
@@ -352,7 +375,7 @@ class Compiled:
         leaves, tree = flatten((args, kwargs))
         if not kwargs and PLAIN.issuperset(map(type, args)):
             leaves, tree = list(args), len(args)  # type: ignore[assignment]
-        key = call_key(leaves, tree)
+        key = self._key(leaves, tree)
         entry = self._entries.get(key)
         if state.tracer is not None or state.batching is not None:
             return Forecast(False, "it would be a part of the capture or vmap that is running")
@@ -365,23 +388,15 @@ class Compiled:
             )
         if not entry.meter.used or self._passed:
             return Forecast(False, str(entry.meter))
-        reasons = list(entry.eager_because)
-        for program in entry.programs:
-            broken = program.broken(leaves) or program.unfit(leaves)
-            if not broken and program.ready:
-                taken = [c.where for c in program.trace.concrete]
-                some = [f", if the number taken out at {w} was seen before" for w in taken[:1]]
-                return Forecast(True, "".join(["a program fits", *some]))
-            failed = f"compiling failed: {program.failure!r}" if program.failure else "it compiles"
-            reasons.insert(0, broken or failed)
-        return Forecast(False, reasons[0])
+        return entry.forecast(leaves)
 
     def explain(self) -> str:
         """Why it compiled what it compiled, what the programs assume, and what runs eagerly."""
         name = getattr(
             self._captured_function, "__qualname__", type(self._captured_function).__name__
         )
-        told = explanation(self.programs, list(self._entries.values()), self._log)
+        entries, log = list(self._entries.values()), [*self._log, *self._promotion.told]
+        told = explanation(self.programs, entries, log)
         return f"{name}: {len(self.programs)} program(s), {self._eager_calls} call(s) run eagerly\n{told}"
 
     def __reduce__(self) -> Any:

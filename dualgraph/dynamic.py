@@ -146,6 +146,7 @@ class Template(Program):
         name, trace, results, *rest = self._description
         out = Program(name, there.trace(trace), tuple(_result_at(r, there) for r in results), *rest)
         out.given, out.budget, out.marks = self.given, self.budget, self.marks
+        out.promoted = self.promoted
         return out
 
     # --- what users ask ---
@@ -239,6 +240,7 @@ class Sized(Program):
         out.template, out.values = template, values
         out.changed, out.given, out.budget = template.changed, template.given, template.budget
         out.marks, out.guards, out.read_at = template.marks, template.guards, template.read_at
+        out.promoted, out.owner = template.promoted, template.owner
         out.tally = np.zeros(1, dtype=np.int64)
         out.failure = out._captured = None
         return out
@@ -364,6 +366,8 @@ def _same_slot(a: Any, b: Any) -> bool:
         return False
     if a.kind == "leaf":
         return bool(a.key[0] == b.key[0])
+    if a.kind == "computed":
+        return bool(a.key.same(b.key))
     return _all(_is, a.key, b.key) if a.kind == "number" else _is(a.key, b.key)
 
 

@@ -25,6 +25,19 @@ class Entry:
     meter: Meter = field(default_factory=Meter)
     tree: list[Stage] = field(default_factory=list)  # first stages of the programs that are cut
 
+    def forecast(self, leaves: list[Any]) -> Forecast:
+        """Whether one of the programs would serve a call now."""
+        reasons = list(self.eager_because)
+        for program in self.programs:
+            broken = program.broken(leaves) or program.unfit(leaves)
+            if not broken and program.ready:
+                taken = [c.where for c in program.trace.concrete]
+                some = [f", if the number taken out at {w} was seen before" for w in taken[:1]]
+                return Forecast(True, "".join(["a program fits", *some]))
+            failed = f"compiling failed: {program.failure!r}" if program.failure else "it compiles"
+            reasons.insert(0, broken or failed)
+        return Forecast(False, reasons[0])
+
 
 class Forecast(NamedTuple):
     """What a call would do: whether it would use a compiled program, and why (not). True if it would."""

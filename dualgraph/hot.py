@@ -94,7 +94,8 @@ def _conditions(program: Program, memory: Any, table: Any) -> list[Any]:
     for slot in program.trace.slots:
         if slot.kind == "leaf grad":
             raise table.Unlike("the gradient of an argument")
-        if slot.kind != "leaf" and id(slot.key) not in program.footprint.tensors:
+        known = slot.kind in ("leaf", "computed")  # the program looks at its numbers itself
+        if not known and id(slot.key) not in program.footprint.tensors:
             rows.append(memory.asked(lambda slot=slot: fits(slot, fetch(slot, []))))
     return rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,14 @@ from .static.checks import ATOMS
 FIRST = 4  # parts of a key before those of the argument leaves
 
 
-def call_key(leaves: Sequence[Any], tree: TreeDef | int) -> tuple[Any, ...]:
-    """What all calls that one program may serve have in common."""
+def call_key(
+    leaves: Sequence[Any], tree: TreeDef | int, promoted: Collection[int] | None = None
+) -> tuple[Any, ...]:
+    """What all calls that one program may serve have in common; of `promoted` leaves that is the type of the number."""
     seen: dict[int, int] = {}
     parts = [leaf_key(leaf, seen, i) for i, leaf in enumerate(leaves)]
+    for i in promoted or ():
+        parts[i] = any_number(leaves[i], parts[i])
     return tree, state.grad, dt.get_default_dtype(), state.device, *parts
 
 
@@ -43,6 +47,11 @@ def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:
     if isinstance(leaf, ATOMS):
         return exact(leaf)
     return (type(leaf), id(leaf))
+
+
+def any_number(leaf: Any, part: Any) -> Any:
+    """The part of a key for a leaf that may be any number of its type."""
+    return type(leaf) if type(leaf) in (int, float) else part
 
 
 def leaves_to_keep(leaves: Sequence[Any]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,33 +12,39 @@ from .backends.executor import Executable
 from .backends.hooks import hooks_for
 from .core.backend import backend_for
 from .core.constant import exact
-from .core.context import grad_mode, state
 from .core.devices import Device
-from .core.errors import NOWHERE, DualgraphError, Location, user_place
+from .core.errors import NOWHERE, CaptureError, DualgraphError, Location, describe
 from .core.interrupts import Unbroken
-from .core.node import TapeNode, Var, hooked
-from .core.trees import TreeDef, unflatten
+from .core.node import Var, hooked
+from .core.trees import TreeDef
 from .core.types import TensorType
 from .dump import dump_program, dumping
 from .eager.tensor import Tensor
 from .effects import Effect, Pending
+from .outcome import MISMATCH, Outcome
 from .passes.memory import MemoryPlan, within_budget
 from .passes.pipeline import PassRecord, optimise
 from .pay import Meter
-from .replay import GONE, RELEASED, CompiledOp
-from .results import Result, as_they_are, tensor_of, view
-from .slots import fetch, fits, held_at_capture, leaf_tensors, lies_in_order, one_tensor
-from .stages import Env, Left, Path, Stage, number
+from .promoted import Promoted, plain_trace
+from .results import Result, as_they_are
+from .slots import (
+    as_array,
+    fetch,
+    fetch_all,
+    fits,
+    held_at_capture,
+    leaf_tensors,
+    lies_in_order,
+    one_tensor,
+)
+from .stages import Env, Left, Path, Stage
 from .static.capture import Mark, Trace
 from .static.checks import Assumption, same_bytes
-from .static.flow import TAKERS
 from .static.footprint import Footprint
 from .static.graph import Graph
 
-MISMATCH: Any = object()
 
-
-class Program:
+class Program(Outcome):
     """A compiled specialisation. ``graph`` is what runs; ``captured`` what the eager run did."""
 
     guards: tuple[str, ...] = ()  # conditions on symbolic sizes under which the capture is as it is
@@ -46,6 +52,8 @@ class Program:
     template: Program | None = None  # the program of symbolic sizes that this is at some sizes
     effects: tuple[Effect, ...] = ()  # what is done at the end of each call besides writing tensors
     extra: tuple[Any, ...] = ()  # further inputs: numbers that depend on sizes
+    promoted: Promoted | None = None  # Python numbers that are not a part of the key of its calls
+    owner: Any = None  # the compiled function that it is of
     replay: Callable[..., Any]  # installed by `dualgraph.debugging`, as is `tap`
     tap: Callable[..., Any]
 
@@ -98,7 +106,7 @@ class Program:
         self._op: Any = None
         self._overlaps = tuple(
             (i, j, backend_for(slots[i].type.device).xp) for i in sorted(stored) for j in range(len(slots))
-            if i != j and (slots[i].kind != "tensor" or slots[j].kind != "tensor")
+            if i != j and slots[j].kind != "computed" and (slots[i].kind != "tensor" or slots[j].kind != "tensor")
             and slots[i].type.device is slots[j].type.device and not one_tensor(slots[i], slots[j])
         )  # fmt: skip
         self.path: Path | None = None  # where numbers are taken out of tensors
@@ -190,7 +198,7 @@ class Program:
     def _bare_form(self) -> tuple[tuple[int, ...], TensorType] | None:
         """Of a program that maps argument tensors to one fresh tensor and does no more: the leaves, and the type."""
         slots, trace = self.trace.slots, self.trace
-        effects = trace.stores or trace.grads or self._checked
+        effects = trace.stores or trace.grads or self._checked or self.promoted
         if effects or not self._single or len(self.results) != 1:
             return None
         r = self.results[0]
@@ -236,7 +244,7 @@ class Program:
         state_of = tuple(c.assumption() for c in self.footprint.checks)
         tensors = tuple(
             Assumption(s.kind, f"input {i}", str(s.type), NOWHERE)
-            for i, s in enumerate(self.trace.slots) if s.kind != "leaf"
+            for i, s in enumerate(self.trace.slots) if s.kind not in ("leaf", "computed")
         )  # fmt: skip
         grads = tuple(
             Assumption("gradient", "a tensor's .grad", "present" if had else None, NOWHERE)
@@ -245,7 +253,35 @@ class Program:
         taken = tuple(
             Assumption("value", str(c.operand), c.value, c.where) for c in self.trace.concrete
         )
-        return (*self._arguments, *state_of, *tensors, *grads, *taken)
+        given = self._arguments if self.promoted is None else self.promoted.assumed(self._arguments)
+        return (*given, *state_of, *tensors, *grads, *taken)
+
+    def promote(self, name: str) -> None:
+        """Makes a Python number an input, so that its other values will need no other program.
+
+        `name` is that of an assumption: an argument, a global or closure variable, an attribute. The next call
+        with another value captures the function once more. ArgumentError if it assumes no such number.
+
+        >>> import dualgraph as dg
+        >>> f = dg.compile(lambda x, lr: x * lr, wait=True)
+        >>> _ = f(dg.ones(2), 0.5)
+        >>> f.programs[0].promote("lr")
+        >>> [f(dg.ones(2), lr).tolist() for lr in (0.25, 2.0)], len(f.programs)
+        ([[0.25, 0.25], [2.0, 2.0]], 1)
+        """
+        if self.owner is None:
+            raise CaptureError(describe("promote", self.name, "it is no program of a function"))
+        self.owner.promote(self, name)
+
+    def at_its_numbers(self, numbers: Sequence[Any]) -> Program:
+        """The program with its promoted numbers as constants, as a plain capture would have made it."""
+        trace, results = plain_trace(self.trace, self.results, numbers)
+        out = Program(
+            self.name, trace, results, self.tree, self.footprint, self._arguments, self._contents,
+            bool(self._unhooked), self._fast_math, self._device, self._use,
+        )  # fmt: skip
+        out.given, out.budget, out.marks = self.given, self.budget, self.marks
+        return out
 
     def text(self, number: int) -> list[str]:
         """What there is to say of it, as lines."""
@@ -263,6 +299,10 @@ class Program:
 
     def broken(self, leaves: list[Any]) -> str | None:
         """The first assumption about state that does not hold now, or None."""
+        if self.promoted is not None:
+            numbers = self.promoted.numbers(leaves)
+            if type(numbers) is str:
+                return numbers
         check = self.footprint.failing()
         if check is not None:
             at = f" (read at {check.where})" if check.where.line else ""
@@ -292,7 +332,8 @@ class Program:
             if hooked(fetch(slot, leaves)._node):
                 return "a hook is set on an input"
         for slot in self.trace.slots:
-            if slot.kind != "leaf" and not fits(slot, fetch(slot, leaves)):
+            known = slot.kind in ("leaf", "computed")
+            if not known and not fits(slot, fetch(slot, leaves)):
                 return f"a tensor read from outside is no longer {slot.type}"
         return None
 
@@ -316,8 +357,10 @@ class Program:
         return result.finish() if type(result) is Pending else result
 
     def _begin(self, leaves: list[Any]) -> Any:
-        tensors = [fetch(s, leaves) for s in self.trace.slots]
-        arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
+        held = self._fetch(leaves)
+        if type(held) is str:
+            return self._differs(held)
+        tensors, arrays = held
         arrays += self.extra
         problem = self._unfit(arrays)
         if problem:
@@ -329,6 +372,21 @@ class Program:
         except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
             return self._differs(f"an op failed: {problem}")  # eager mode will name the user's line
 
+    def _fetch(self, leaves: list[Any]) -> Any:
+        """What its inputs hold, and the arrays that it is run on; else why it is not for this call."""
+        slots = self.trace.slots
+        if self.promoted is None:
+            tensors = [fetch(s, leaves) for s in slots]
+            return tensors, [t._data if isinstance(t, Tensor) else t for t in tensors]
+        numbers = self.promoted.numbers(leaves)
+        if type(numbers) is str:
+            return numbers
+        tensors = fetch_all(slots, leaves, numbers)
+        try:
+            return tensors, list(map(as_array, slots, tensors))
+        except DualgraphError as problem:  # a number that its dtype cannot hold
+            return str(problem)
+
     @property
     def replayed(self) -> float:
         """Seconds that gradients of its calls took to run the ops once more."""
@@ -336,8 +394,8 @@ class Program:
 
     def unfit(self, leaves: list[Any]) -> str:
         """Why the memory of the tensors does not allow the program to run ("": it does)."""
-        tensors = [fetch(s, leaves) for s in self.trace.slots]
-        return self._unfit([t._data if isinstance(t, Tensor) else t for t in tensors])
+        held = self._fetch(leaves)
+        return held if type(held) is str else self._unfit(held[1])
 
     def _unfit(self, arrays: list[Any]) -> str:
         """Why the memory of the inputs does not allow what the program writes ("": it does)."""
@@ -365,10 +423,12 @@ class Program:
                 found, waits = program._follower(stage, outcome, leaves)
                 if found is not None:
                     program, path = found, found.path
-                    tensors = [fetch(s, leaves) for s in program.trace.slots]
-                    arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
-                    env.update(zip(program._inputs, arrays, strict=True))
-                    waits = bool(program._unfit(arrays)) or not path.has_all(env, stop)
+                    held = program._fetch(leaves)
+                    waits = type(held) is str
+                    if not waits:
+                        tensors, arrays = held
+                        env.update(zip(program._inputs, arrays, strict=True))
+                        waits = bool(program._unfit(arrays)) or not path.has_all(env, stop)
                 if found is None or waits:
                     stage.left += 1
                     taken = [c.value for c in program.trace.concrete[: stop - 1]]
@@ -388,11 +448,6 @@ class Program:
                 waits = True
         return None, waits
 
-    def _differs(self, why: str) -> Any:
-        """Notes why a call takes another path."""
-        self.mismatch = why
-        return MISMATCH
-
     def _call_bare(self, leaves: list[Any], order: tuple[int, ...], type: TensorType) -> Any:
         executable = self._executable
         assert executable is not None
@@ -402,97 +457,3 @@ class Program:
             return self._differs(f"an op failed: {problem}")
         self._calls += 1
         return Tensor(out, type.dtype, type.device)
-
-    def _commit(self, outs: list[Any], tensors: list[Any], leaves: list[Any]) -> Any:
-        for index, expected in self._checked if self.path is None else ():
-            if exact(number(outs[index], self.captured.outputs[index])) != expected:
-                return self._differs("a value taken out of a tensor differs")
-        node = self._tape(tensors) if self._tracked and state.grad else None
-        for store in self.trace.stores:
-            self._store(tensors[store.input], outs[store.output])
-        for owner, effect in zip(self._owners, self.trace.grads, strict=True):
-            tensor = leaves[owner] if isinstance(owner, int) else owner
-            i = effect.output
-            tensor._grad = None if i is None else self._tensor(outs, i)
-        self._calls += 1
-        made = self._wrap(outs, tensors, leaves, node)
-        out = made[0] if self._single else unflatten(self.tree, made)
-        return Pending(out, self.effects, made[self._size :]) if self.effects else out
-
-    @staticmethod
-    def _store(target: Any, value: Any) -> None:
-        if not isinstance(target, Tensor):
-            if value is not target:
-                np.copyto(target, value)
-            return
-        if value is not target._data:  # else the program has written it there
-            backend_for(target.device).xp.copyto(target._data, value)
-        target._version_cell()[0] += 1
-        target._stamp = target._version
-
-    def _tape(self, tensors: list[Any]) -> TapeNode | None:
-        edges = tuple(t._edge() if isinstance(t, Tensor) else None for t in tensors)
-        if all(e is None for e in edges):
-            return None
-        if self._op is None:
-            self._op = CompiledOp(self.name, self.captured, self.trace.results)
-        types = self._out_types[: self.trace.results]
-        node = TapeNode(self._op, edges, {}, types, user_place())
-        node.saved = (tuple(self._keep(i, t) for i, t in enumerate(tensors)), None)
-        return node
-
-    def _keep(self, i: int, t: Any) -> Any:
-        """Input `i` as the tape keeps it: with its version, or as a copy if this call writes it."""
-        if not isinstance(t, Tensor):
-            return Tensor(t.copy())
-        if not self._op.reads(i):
-            return t
-        return Tensor(t._data.copy(), t.dtype, t.device) if i in self._stored else (t, t._version)
-
-    def _wrap(
-        self, outs: list[Any], tensors: list[Any], leaves: list[Any], node: TapeNode | None
-    ) -> list[Any]:
-        made: list[Any] = []
-        late: list[int] = []
-        for i, r in enumerate(self.results):
-            if r.kind == "value":
-                made.append(r.key)
-            elif r.kind in ("item", *TAKERS):
-                value = number(outs[r.key], self.captured.outputs[r.key])
-                made.append(value if r.kind == "item" else TAKERS[r.kind](value))
-            elif r.kind == "leaf":
-                made.append(leaves[r.key])
-            elif r.kind == "input":
-                made.append(tensor_of(tensors[r.key]))
-            elif r.kind == "view":
-                with grad_mode(False):
-                    out = view(tensor_of(tensors[r.key]), r.chain)
-                made.append(out if r.output is None else self._on_tape(r, out, node))
-            elif r.kind == "same" or r.base is not None:
-                late.append(i)
-                made.append(None)
-            else:
-                made.append(self._on_tape(r, self._tensor(outs, r.key), node))
-        for i in late:
-            r = self.results[i]
-            if r.kind == "same":
-                made[i] = made[r.key]
-            else:
-                assert r.base is not None
-                with grad_mode(False):
-                    made[i] = view(made[r.base], r.chain)
-                self._on_tape(r, made[i], node)
-        return made
-
-    def _tensor(self, outs: list[Any], i: int) -> Tensor:
-        type = self._out_types[i]
-        return Tensor(outs[i], type.dtype, type.device)
-
-    @staticmethod
-    def _on_tape(r: Result, out: Tensor, node: TapeNode | None) -> Tensor:
-        if r.requires_grad and r.released:
-            out._node = TapeNode(RELEASED, ((GONE, 0),), {}, (out.type,))
-            out._node.released = True
-        elif r.requires_grad and node is not None:
-            out._node, out._index = node, r.key if r.output is None else r.output
-        return out

@@ -52,7 +52,7 @@ class CompiledOp(TapeOp):
             began = perf_counter()
             results = run_on_tensors(self.graph, leaves)
             self.seconds += perf_counter() - began
-        edges = [leaf._edge() for leaf in leaves]
+        edges = [leaf._edge() if isinstance(leaf, Tensor) else None for leaf in leaves]
         roots = [
             (r._edge(), ct)
             for r, ct in zip(results, cts, strict=True)
@@ -80,7 +80,7 @@ class CompiledOp(TapeOp):
     @staticmethod
     def _leaf(x: Tensor, keep: bool) -> Tensor:
         """An input of the replay: tied to the outer tape when that must be differentiated again."""
-        if not x.requires_grad:
+        if not isinstance(x, Tensor) or not x.requires_grad:
             return x
         if keep:
             return alias(x)  # type: ignore[no-any-return]

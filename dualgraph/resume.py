@@ -17,7 +17,7 @@ import numpy as np
 from .core.backend import backend_for, execute
 from .core.constant import exact
 from .core.context import state
-from .core.node import Literal, Var
+from .core.node import Var
 from .core.types import TensorType
 from .eager.tensor import Tensor
 from .slots import one_place
@@ -160,9 +160,7 @@ class Resumer(Tracer):
         self, prim: Any, args: list[Any], params: dict[str, Any], types: tuple[TensorType, ...]
     ) -> tuple[Tensor, ...] | None:
         """The results of an op that the recorded run did, too; None where it has to be run."""
-        inputs = tuple(
-            self.var_of(a) if isinstance(a, Tensor) else Literal(a.value, a.dtype) for a in args
-        )
+        inputs = tuple(map(self.operand, args))
         if self.resuming and self._differs(prim, inputs, params):
             self._leave()
         if not self.resuming:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .core.backend import backend_for
+from .core.dtypes import as_scalar
 from .core.errors import StateError
 from .eager.tensor import Tensor
 from .static.capture import Slot
@@ -24,7 +26,22 @@ def fetch(slot: Slot, leaves: list[Any]) -> Any:
         holder, key = slot.key
         value = holder.get(key)
         return np.asarray(value, slot.type.dtype.numpy) if type(value) is float else None
+    if slot.kind == "computed":
+        numbers = slot.key.formulas.of_call(leaves)
+        return numbers[slot.key.place] if type(numbers) is tuple else None
     return slot.key
+
+
+def fetch_all(slots: tuple[Slot, ...], leaves: list[Any], numbers: Sequence[Any]) -> list[Any]:
+    """What slots hold now; `numbers` are those that the program's formulas give."""
+    return [numbers[s.key.place] if s.kind == "computed" else fetch(s, leaves) for s in slots]
+
+
+def as_array(slot: Slot, held: Any) -> Any:
+    """The array that a program is run on for a slot which holds `held`."""
+    if isinstance(held, Tensor):
+        return held._data
+    return np.asarray(as_scalar(held, slot.type.dtype)) if slot.kind == "computed" else held
 
 
 def arrays_of(slots: tuple[Slot, ...], leaves: list[Any]) -> list[Any]:
@@ -33,8 +50,11 @@ def arrays_of(slots: tuple[Slot, ...], leaves: list[Any]) -> list[Any]:
     for slot in slots:
         held = fetch(slot, leaves)
         if held is None:
-            raise StateError("a .grad that the program reads is gone (by zero_grad(), say)")
-        data = held._data if isinstance(held, Tensor) else held
+            problem = "a .grad that the program reads is gone (by zero_grad(), say)"
+            if slot.kind == "computed":
+                problem = f"with this number the code does something else: {slot.key.text}"
+            raise StateError(problem)
+        data = as_array(slot, held)
         out.append(backend_for(slot.type.device).xp.array(data, order="C"))
     return out
 
@@ -49,6 +69,8 @@ def fits(slot: Slot, now: Any) -> bool:
     """Whether what a slot holds now is what the program takes."""
     if now is None:
         return False
+    if slot.kind == "computed":
+        return True
     if not isinstance(now, Tensor):
         return bool(now.shape == slot.type.shape)
     return (
@@ -87,4 +109,6 @@ def one_place(a: Slot, b: Slot) -> bool:
         return bool(a.key[0] == b.key[0])
     if a.kind == "number":
         return a.key[0] is b.key[0] and a.key[1] == b.key[1]
+    if a.kind == "computed":
+        return bool(a.key.same(b.key))
     return a.key is b.key

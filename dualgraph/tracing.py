@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from .core.constant import exact
 from .core.context import state
 from .core.devices import CPU
 from .core.errors import NOWHERE, Location
+from .core.formulas import Formulas
 from .core.guards import guarded
 from .core.node import Var, hooked
 from .core.prim import Prim
@@ -27,6 +28,7 @@ from .eager.random import default_generator
 from .eager.tensor import Tensor
 from .effects import Happening, Watch, effects_of
 from .program import Program
+from .promoted import Leaf, Place, Promoted, called, kept_numbers, sources_of, with_any_number
 from .results import Result
 from .resume import Resumer
 from .stages import Left
@@ -86,7 +88,7 @@ def trace(
     fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None,
     whole: bool = False, left: Left | None = None,
     shapes: Mapping[int, Shape] | None = None, make: Callable[..., Program] = Program,
-    apart: Apart | None = None,
+    apart: Apart | None = None, sources: Sequence[Leaf | Place] = (),
 ) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
     """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
 
@@ -94,6 +96,7 @@ def trace(
     views of them). With `left` it goes on from where a compiled call left the tree, whose values are
     not computed again. With `shapes` argument leaves have symbolic sizes, and `make`
     makes the program. Statements in `apart` are no part of the program: they run at the end of each call.
+    The numbers in `sources` are inputs of the program.
     """
     objects = [
         (v, f"argument {i}")
@@ -111,13 +114,18 @@ def trace(
     else:
         plain_sizes = shapes is None or footprint.refusals
         tracer = Tracer() if plain_sizes else SymbolicTracer(shapes or {})
-    tracer.root = trace.__code__
+    tracer.root = called.__code__
     _introduce(tracer, leaves, footprint)
     leak = tracer.sizes_read if isinstance(tracer, SymbolicTracer) else None
     watch = Watch(footprint, tracer)
-    with guarded(leak=leak) if leak is not None else nullcontext() as guards, tracer:
+    formulas = Formulas(sources, leaves) if sources else None
+    with (
+        guarded(leak=leak) if leak is not None else nullcontext() as guards,
+        tracer,
+        nullcontext() if formulas is None else formulas.recording(),
+    ):
         with watch.watching():
-            result = fn(*arguments.args, **arguments.kwargs)
+            result, uses = called(fn, arguments.args, arguments.kwargs, sources, formulas)
         cannot = watch.settle(result, [args, kwargs, *leaves])
         happened = [] if cannot else watch.happenings
         numbers = _place_numbers(tracer, result, happened)
@@ -132,7 +140,7 @@ def trace(
         for root in tracer.roots:
             if root.slot.kind == "number":  # read afresh on each call, so no assumption
                 footprint.forget(*root.slot.key)
-        refusals = [*footprint.refusals, *tracer.refusals, *cannot]
+        refusals = [*footprint.refusals, *tracer.refusals, *cannot, *kept_numbers(formulas)]
         refusals = refusals or [
             *_changes(tracer, footprint, arguments), *_unknown(tracer, footprint), *_overlapping(tracer),
             *_unrepeatable(result, out_leaves, footprint, arguments), *_untraceable_gradients(tracer, out_leaves),
@@ -144,6 +152,10 @@ def trace(
             results: tuple[Result, ...] = ()
         else:
             finished, results = _describe_results(tracer, out_leaves, arguments, numbers)
+            results = tuple(
+                Result("computed", uses[i].place) if i in uses else r for i, r in enumerate(results)
+            )
+    footprint.checks = with_any_number(footprint.checks, sources)
     described = _described(fn, args, kwargs, leaves)
     contents = tuple((a.leaf, a.before) for a in arguments.arrays if a.was_read())
     program = make(
@@ -161,6 +173,8 @@ def trace(
     )
     program.given = arguments.structure, tuple(leaves)
     program.marks = tuple(tracer.marks)
+    if formulas is not None:
+        program.promoted = Promoted(sources, formulas.values, formulas)
     program.effects = effects_of(happened)
     if isinstance(tracer, SymbolicTracer):
         program.guards, program.read_at = tuple(guards or ()), tracer.read_at
@@ -170,10 +184,13 @@ def trace(
 def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tuple[Any, list[Var]]:
     """Goes on with a call that left the tree: its result, and the values that were computed again."""
     tracer = Resumer(left.program.trace, left.env, left.stop, False)
-    tracer.root = resume.__code__
+    tracer.root = called.__code__
     _introduce(tracer, leaves, left.program.footprint)
-    with tracer, Watch(left.program.footprint, tracer).watching():
-        return fn(*args, **kwargs), tracer.learned
+    sources = sources_of(left.program)
+    formulas = Formulas(sources, leaves) if sources else None
+    recording = nullcontext() if formulas is None else formulas.recording()
+    with tracer, recording, Watch(left.program.footprint, tracer).watching():
+        return called(fn, args, kwargs, sources, formulas)[0], tracer.learned
 
 
 def _described(fn: Any, args: Any, kwargs: Any, leaves: list[Any]) -> tuple[Assumption, ...]:

@@ -106,6 +106,7 @@ class BodyTracer(Tracer):
     """
 
     quick = False
+    takes_numbers = False  # derivatives of bodies take numbers as they are
 
     def __init__(self, discarded: bool) -> None:
         super().__init__()

@@ -33,6 +33,7 @@ class AbstractTracer(Tracer):
     """Writes down ops that are not run: their results are stand-ins."""
 
     quick = False
+    takes_numbers = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -71,6 +71,8 @@ def exact(value: Any) -> Any:
         return bool, value
     if kind is float:
         return struct.pack("<d", value)
+    if kind is bytes:
+        return bytes, value
     if kind is complex:
         return struct.pack("<dd", value.real, value.imag)
     if isinstance(value, np.generic):

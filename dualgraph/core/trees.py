@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .symbolic import SymShape
@@ -127,3 +128,70 @@ def map_leaves(fn: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     leaves, treedef = flatten(tree)
     others = [flatten(r)[0] for r in rest]
     return unflatten(treedef, [fn(*group) for group in zip(leaves, *others, strict=True)])
+
+
+Undo = Callable[[], None]
+
+
+def with_leaves(tree: Any, new: Mapping[int, Any], undo: list[Undo]) -> Any:
+    """The tree with other leaves at some places; lists, dicts and dataclasses are changed until `undo` is called.
+
+    >>> undo = []
+    >>> tree = (1, [2, 3])
+    >>> with_leaves(tree, {0: "a", 2: "c"}, undo), tree
+    (('a', [2, 'c']), (1, [2, 'c']))
+    >>> for back in undo: back()
+    >>> tree
+    (1, [2, 3])
+    """
+    count = -1
+
+    def walk(node: Any) -> Any:
+        nonlocal count
+        parts = _parts(node)
+        if parts is None:
+            count += 1
+            return new.get(count, node)
+        kind, data, children = parts
+        made = [walk(c) for c in children]
+        if all(a is b for a, b in zip(made, children, strict=True)):
+            return node
+        if kind is tuple:
+            return tuple(made)
+        if data == "namedtuple":
+            return kind(*made)
+        for name, old, value in zip(data or range(len(made)), children, made, strict=True):
+            if value is not old:
+                exchange(node, name, value, undo)
+        return node
+
+    return walk(tree)
+
+
+def _own(cls: type, name: Any) -> Any:
+    return vars(cls)[name]
+
+
+def exchange(holder: Any, name: Any, value: Any, undo: list[Undo]) -> None:
+    """Puts `value` into a list, a dict or an object, until `undo` is called and nothing else is there by then."""
+    get: Any
+    put: Any
+    if isinstance(holder, list):
+        get, put = list.__getitem__, list.__setitem__
+    elif isinstance(holder, dict):
+        get, put = dict.__getitem__, dict.__setitem__
+    elif isinstance(holder, deque):
+        get, put = deque.__getitem__, deque.__setitem__
+    elif isinstance(holder, type):
+        get, put = _own, type.__setattr__
+    else:
+        get, put = getattr, object.__setattr__
+    old = get(holder, name)
+    put(holder, name, value)
+
+    def back() -> None:
+        with contextlib.suppress(LookupError, AttributeError):
+            if get(holder, name) is value:
+                put(holder, name, old)
+
+    undo.append(back)

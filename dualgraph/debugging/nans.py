@@ -18,7 +18,7 @@ from ..core.trees import flatten
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..program import MISMATCH, Program
-from ..slots import fetch
+from ..slots import as_array, fetch
 from ..stages import Left
 from ..static.capture import Tracer
 from ..static.control import first_inputs, is_control, next_inputs
@@ -184,7 +184,9 @@ def _checked_start(program: Program, leaves: list[Any]) -> Any:
     if watcher is None or not watcher.watches:
         return _START(program, leaves)
     held = [fetch(s, leaves) for s in program.trace.slots]
-    datas = [h._data if isinstance(h, Tensor) else h for h in held]
+    datas = [
+        h if h is None else as_array(s, h) for s, h in zip(program.trace.slots, held, strict=True)
+    ]
     before = [
         backend_for(s.type.device).xp.array(d) if d is not None and i in program._stored else d
         for i, (d, s) in enumerate(zip(datas, program.trace.slots, strict=True))

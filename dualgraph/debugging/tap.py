@@ -10,7 +10,7 @@ from ..core.errors import DualgraphError, describe
 from ..core.node import Var
 from ..eager.tensor import Tensor
 from ..program import MISMATCH, Program
-from ..slots import fetch
+from ..slots import as_array, fetch
 from ..stages import number
 from ..static.graph import Graph
 from .places import find, opened
@@ -149,7 +149,9 @@ class Tapped:
     def call(self, leaves: list[Any]) -> Any:
         program = self.program
         tensors = [fetch(s, leaves) for s in program.trace.slots]
-        arrays = [t._data if isinstance(t, Tensor) else t for t in tensors]
+        if any(t is None for t in tensors):
+            return MISMATCH
+        arrays = list(map(as_array, program.trace.slots, tensors))
         if program._unfit(arrays):
             return MISMATCH
         try:

@@ -23,12 +23,15 @@ from ..core.errors import (
     user_location,
 )
 from ..core.kinds import ELEMENTWISE, REDUCTION
+from ..core.live import LIVE, given, holds_live, settled
+from ..core.live import mode as live_mode
 from ..core.node import Literal
 from ..core.prim import REGISTRY, Dispatch, Prim, lookup
-from ..core.symbolic import SymFloat, SymInt, plain
+from ..core.symbolic import SymFloat, SymInt
 from ..core.types import TensorType
 from ..core.watch import origin_of
 from ..core.wrap import Wrap
+from .scalars import LiveScalar, Scalar
 from .taping import record, record_quick
 from .tensor import Tensor
 
@@ -54,6 +57,8 @@ def operand(prim: Prim, x: Any) -> Any:
     """What the user passed, as a tensor or a Python number."""
     if isinstance(x, Tensor) or type(x) in NUMBERS or type(x) in SYMBOLIC:
         return x
+    if type(x) in LIVE:
+        return x if x._live_recorded else given(x)
     if isinstance(x, np.generic):
         return x.item()
     if isinstance(x, NUMBERS):
@@ -140,23 +145,8 @@ def _elementwise_operands(prim: Prim, args: list[Any]) -> tuple[list[Any], dt.DT
             if a.dtype is not want:
                 args[i] = CAST(a, dtype=want.name)
         else:
-            args[i] = Scalar(a, want)
+            args[i] = LiveScalar(a, want) if type(a) in LIVE else Scalar(a, want)
     return args, out
-
-
-class Scalar:
-    """A Python number as an operand: its value, and the array scalar that kernels get."""
-
-    __slots__ = ("array", "dtype", "value")
-
-    def __init__(self, value: Any, dtype: dt.DType) -> None:
-        self.value = value
-        self.dtype = dtype
-        self.array = dt.as_scalar(plain(value), dtype)
-
-    @property
-    def type(self) -> TensorType:
-        return TensorType(self.dtype, ())
 
 
 _calls = itertools.count(1)
@@ -167,6 +157,8 @@ def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     if not next(_calls) % QUICKEN:
         Dispatch.quicken()
     tracer = state.tracer
+    if params and live_mode.formulas is not None and holds_live(params):
+        params = settled(params)
     if state.batching is None and (tracer is None or tracer.quick):
         if prim.kind is not ELEMENTWISE:
             out = quick_other(prim, args, params)
@@ -374,6 +366,8 @@ dt.changed.append(_forget_plans)
 
 def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
     device = common_device(prim, args)
+    if live_mode.formulas is not None and not (prim.kind is ELEMENTWISE and device is CPU):
+        args = settled(args)
     if device is None:
         if args:
             args[0] = constant(args[0], dt.of_scalar(args[0]), state.device)

@@ -9,6 +9,7 @@ import numpy as np
 from ..core.context import state
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16
+from ..core.live import given
 from ..ops.transfer import transfer
 from .tensor import Tensor
 
@@ -29,6 +30,6 @@ def live_number(holder: dict[str, Any], key: str, like: Tensor) -> Any:
     ):
         return value
     number = state.tracer.number(
-        holder, key, like.dtype, lambda: Tensor(np.asarray(value, like.dtype.numpy))
+        holder, key, like.dtype, lambda: Tensor(np.asarray(given(value), like.dtype.numpy))
     )
     return number if like.device is CPU else transfer(number, device=str(like.device))

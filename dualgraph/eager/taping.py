@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from ..core.context import state
 from ..core.devices import CPU
 from ..core.errors import user_place
+from ..core.live import mode
 from ..core.node import TapeNode
 from ..core.prim import Prim
 from ..core.types import TensorType
@@ -39,6 +41,8 @@ def record(
             for o in outs
         )
     node.saved = (kept, results)
+    if mode.formulas is not None:
+        mode.formulas.on_tape.append(weakref.ref(node))
     for i, (out, t) in enumerate(zip(outs, types, strict=True)):
         if t.dtype.is_inexact:
             out._node, out._index = node, i

@@ -19,6 +19,7 @@ from ..core.constant import ConstArray
 from ..core.context import state
 from ..core.devices import CPU, Device
 from ..core.errors import CaptureError, Location, user_frame, user_location
+from ..core.live import mode
 from ..core.node import Literal, Node, Var
 from ..core.prim import lookup
 from ..core.trees import flatten
@@ -33,7 +34,8 @@ class Slot(NamedTuple):
     """Where an input comes from on each call.
 
     ``kind``: "leaf" (leaf number `key` of the arguments), "tensor" (the tensor `key`, read afresh),
-    "number" (the Python float that dict and key `key` lead to),
+    "number" (the Python float that dict and key `key` lead to), "computed" (the Python number that the formulas in
+    `key` give),
     "array" (the NumPy array `key`, read afresh), "grad" (the ``.grad`` of the tensor `key`), "leaf grad" (that of
     leaf number `key`).
     """
@@ -88,6 +90,7 @@ class Tracer:
         True  # ops may have run as they do outside of captures, by the time that it hears of them
     )
     resuming = False  # whether results of ops may be known without running them
+    takes_numbers = True  # whether live numbers may be inputs of the graph
     execute = staticmethod(execute_eagerly)  # how ops are run while this tracer looks on
 
     def __init__(self) -> None:
@@ -149,7 +152,19 @@ class Tracer:
             operand: Operand = self._emit(prim, (base,), params, (t.type,), user_location())[0]
             self._set(t, operand)
             return operand
+        use = None if mode.formulas is None else mode.formulas.use_of(t)
+        if use is not None:
+            return self.add_root(t, Slot("computed", use, t.type))
         return self.add_root(t, Slot("tensor", t, t.type, t._requires_grad))
+
+    def operand(self, x: Any) -> Operand:
+        """What stands for an operand of an op, as dispatch has it: a tensor, or a number in some dtype."""
+        if hasattr(x, "_cell"):
+            return self.var_of(x)
+        if type(x) is Literal:
+            return x
+        tensor = x.tensor()
+        return Literal(x.value, x.dtype) if tensor is None else self.var_of(tensor)
 
     def _knows(self, t: Any) -> bool:
         """Whether `t`, or what it is a view of, is part of the graph. Other views are inputs of their own."""
@@ -175,9 +190,7 @@ class Tracer:
         """One op has run."""
         if Tracer.watch is not None:
             Tracer.watch(prim, args, params, outs, where)
-        inputs = tuple(
-            self.var_of(a) if hasattr(a, "_cell") else Literal(a.value, a.dtype) for a in args
-        )
+        inputs = tuple(map(self.operand, args))
         made = self._emit(prim, inputs, params, tuple(o.type for o in outs), where)
         if outs[0]._parent is not None:
             self.views.add(len(self.nodes) - 1)

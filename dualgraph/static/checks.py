@@ -169,6 +169,26 @@ class ClassCheck(Check):
         return class_attribute(self.holder, self.key)
 
 
+class NumberCheck(Check):
+    """A place where any number of one type may be: the program takes it as an input."""
+
+    __slots__ = ("kind", "place")
+
+    def __init__(self, place: Check) -> None:
+        super().__init__(place.holder, place.key, place.expected, place.name, place.where)
+        self.place = place
+        self.kind = place.kind
+
+    def read(self) -> Any:
+        return self.place.read()
+
+    def holds(self) -> bool:
+        return type(self.read()) is type(self.expected)
+
+    def assumption(self) -> Assumption:
+        return super().assumption()._replace(value=f"any {type(self.expected).__name__}")
+
+
 class TensorCheck(Check):
     """The type of a tensor, and whether it requires gradients."""
 

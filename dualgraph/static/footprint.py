@@ -86,7 +86,7 @@ class Footprint:
         self.user_names: set[str] = set()  # those in code outside of the engine
         self.reads_arrays = False  # some code may read the memory of arrays unseen
         self.checks: list[Check] = []
-        self._quick: tuple[int, list[tuple[Any, Any, Any, Check]], list[Check]] | None = None
+        self._quick: tuple[list[Check], list[Any], list[Check]] | None = None
         self.functions: dict[types.CodeType, types.FunctionType] = {}  # the user's
         self.tensors: dict[int, str] = {}
         self.arrays: dict[int, tuple[Any, str]] = {}
@@ -132,7 +132,7 @@ class Footprint:
     def failing(self) -> Check | None:
         """The first check that does not hold now."""
         quick = self._quick
-        if quick is None or len(self.checks) != quick[0]:
+        if quick is None or self.checks is not quick[0]:
             quick = self._quick = self._prepare()
         for held, key, expected, check in quick[1]:
             if held.get(key, MISSING) is not expected and not check.holds():
@@ -142,12 +142,12 @@ class Footprint:
                 return check
         return None
 
-    def _prepare(self) -> tuple[int, list[tuple[Any, Any, Any, Check]], list[Check]]:
+    def _prepare(self) -> tuple[list[Check], list[tuple[Any, Any, Any, Check]], list[Check]]:
         """The checks of dict entries, which are most, as plain tuples; and the others."""
         plain: list[tuple[Any, Any, Any, Check]] = [
             (c.holder, c.key, c.expected, c) for c in self.checks if isinstance(c, DictCheck)
         ]
-        return len(self.checks), plain, [c for c in self.checks if not isinstance(c, DictCheck)]
+        return self.checks, plain, [c for c in self.checks if not isinstance(c, DictCheck)]
 
     def found(self) -> list[Any]:
         """Every object that was found."""

@@ -92,9 +92,7 @@ class SymbolicTracer(Tracer):
         self, prim: Any, args: list[Any], params: dict[str, Any], outs: tuple[Any, ...], where: Any
     ) -> None:
         params = {k: tuple(v) if type(v) is SymShape else v for k, v in params.items()}
-        inputs = tuple(
-            self.var_of(a) if hasattr(a, "_cell") else Literal(a.value, a.dtype) for a in args
-        )
+        inputs = tuple(map(self.operand, args))
         types = prim.infer(tuple(v.type for v in inputs), params)
         for out, result in zip(outs, types, strict=True):
             if is_symbolic(result.shape):

@@ -45,6 +45,8 @@ def same_argument(x: ptr, record: ptr) -> i64:
         return same_tensor(x, load_ptr(record, 8))
     if kind == n.NUMBER:
         return same_number(x, load_ptr(record, 8))
+    if kind == n.ANY:
+        return load_ptr(x, n.TYPE) == load_ptr(record, 8)
     return same_layout(x, load_ptr(record, 8))
 
 
@@ -59,7 +61,7 @@ def same_arguments(hot: ptr, args: ptr, count: i64) -> i64:
         record = table + 24 * i
         if not same_argument(x, record):
             return 0
-        if load_i64(record, 0) != n.NUMBER:
+        if load_i64(record, 0) != n.NUMBER and load_i64(record, 0) != n.ANY:
             first = load_i64(record, 16)
             for j in range(i):
                 if (load_ptr(args, 8 * j) == x) and j < first:

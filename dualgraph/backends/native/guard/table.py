@@ -33,10 +33,10 @@ KINDS = {
     name: i
     for i, name in enumerate(
         ("ENTRY", "WORD", "ITEM", "TENSOR", "HOOKS", "BYTES", "ATTRIBUTE", "CLASS", "KEYS", "ASK",
-         "UNLESS", "NUMBER", "ARRAY")
+         "UNLESS", "NUMBER", "ARRAY", "ANY")
     )
 }  # fmt: skip
-ENTRY, WORD, ITEM, TENSOR, HOOKS, BYTES, ATTRIBUTE, CLASS, KEYS, ASK, UNLESS, NUMBER, ARRAY = (
+ENTRY, WORD, ITEM, TENSOR, HOOKS, BYTES, ATTRIBUTE, CLASS, KEYS, ASK, UNLESS, NUMBER, ARRAY, ANY = (
     KINDS.values()
 )
 FIELDS = (
@@ -142,8 +142,13 @@ class Memory:
 
     # --- arguments ---
 
-    def argument(self, x: Any, first: int) -> list[int]:
-        """What an argument is compared with; `first`: where among the arguments this object comes first."""
+    def argument(self, x: Any, first: int, free: bool = False) -> list[int]:
+        """What an argument is compared with; `first`: where among the arguments this object comes first.
+
+        One that is `free` may be any number of its type.
+        """
+        if free:
+            return [ANY, self.object(type(x)), first]
         if isinstance(x, Tensor):
             return [TENSOR, self.tensor(x), first]
         if type(x) is np.ndarray:
@@ -167,7 +172,10 @@ class Record:
         if len(strangers) > MOST_STRANGERS:
             raise Unlike("too many tensors")
         places: dict[int, int] = {}
-        arguments = [memory.argument(x, places.setdefault(id(x), i)) for i, x in enumerate(args)]
+        free = (lambda i: False) if program.promoted is None else program.promoted.is_free
+        arguments = [
+            memory.argument(x, places.setdefault(id(x), i), free(i)) for i, x in enumerate(args)
+        ]
         default = memory.object("floating"), id(get_default_dtype())
         rows = [*rows, [CLASS, memory.object(Defaults), *default, 0]]
         self.program = program

@@ -1,0 +1,303 @@
+"""Live numbers: what stands for a Python number during a capture that takes it as an input.
+
+A live number has the value of the number and writes down what is done with it: arithmetic gives further live
+numbers, and what Python learns from one (a comparison, ``int(x)``, ``str(x)``, a look at the value itself) becomes
+a condition. `core.formulas` makes a function of it all, which says for other values whether the code would do the
+same, and with which numbers.
+
+It is no subclass of float or int, though ``isinstance`` says that it is one: code in C reads the value of a subclass
+where nobody sees it. Of a live number it has to ask, and is told, and that is a condition, too.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .symbolic import SymFloat, SymInt
+
+
+class Mode(threading.local):
+    formulas: Any = None  # of the capture of this thread that takes numbers as inputs
+
+
+mode = Mode()
+STRANGERS = (complex, np.generic, SymInt, SymFloat)  # numbers that arithmetic is not followed with
+
+
+def given(x: Any) -> Any:
+    """The plain number behind a live one; other values as they are. Says nothing to the capture."""
+    return x._live_value if type(x) in LIVE else x
+
+
+def settled(x: Any) -> Any:
+    """`x` with plain numbers for live ones, in tuples, lists, dicts and slices, too; the capture is for these alone."""
+    kind = type(x)
+    if kind in LIVE:
+        return x._live_settle()
+    if kind is tuple:
+        return tuple([settled(v) for v in x])
+    if kind is list:
+        return [settled(v) for v in x]
+    if kind is dict:
+        return {settled(k): settled(v) for k, v in x.items()}
+    if kind is slice:
+        return slice(settled(x.start), settled(x.stop), settled(x.step))
+    return x
+
+
+def holds_live(x: Any) -> bool:
+    """Whether `x` is a live number, or a tuple, list, dict or slice with one inside."""
+    kind = type(x)
+    if kind in LIVE:
+        return True
+    if kind is tuple or kind is list:
+        return any(map(holds_live, x))
+    if kind is dict:
+        return any(map(holds_live, x.values()))
+    return kind is slice and (holds_live(x.start) or holds_live(x.stop) or holds_live(x.step))
+
+
+class Live:
+    """A number that the capture takes as an input, or what arithmetic made of some.
+
+    ``_live_code``: what it is called in the function that ``_live_formulas`` make; ``_live_text``: what users read;
+    ``_live_sources``: the inputs that it depends on. Names are such as nobody asks a number for.
+    """
+
+    __slots__ = (
+        "__weakref__", "_live_code", "_live_formulas", "_live_sources", "_live_text", "_live_value",
+    )  # fmt: skip
+    _live_kind: type = object
+
+    def __init__(
+        self, formulas: Any, value: Any, code: str, text: str, sources: frozenset[int]
+    ) -> None:
+        self._live_formulas = formulas
+        self._live_value = value
+        self._live_code = code
+        self._live_text = text
+        self._live_sources = sources
+
+    @property
+    def _live_recorded(self) -> bool:
+        """Whether what is done with it is written down."""
+        return mode.formulas is self._live_formulas and mode.formulas is not None
+
+    def _live_settle(self) -> Any:
+        """The plain number; the capture is for this one alone."""
+        return self._live_told("{}", self._live_value, exactly=True)
+
+    def _live_told(self, form: str, value: Any, exactly: bool = False) -> Any:
+        """`value`, which Python learns of the number."""
+        if self._live_recorded:
+            self._live_formulas.told(form, value, (self,), exactly)
+        return value
+
+    # --- what Python asks of a number ---
+
+    def __bool__(self) -> bool:
+        return bool(self._live_told("bool({})", bool(self._live_value)))
+
+    def __int__(self) -> int:
+        if type(self._live_value) is int:
+            return int(self._live_settle())
+        return int(self._live_told("int({})", int(self._live_value)))
+
+    def __float__(self) -> float:
+        return float(self._live_settle())
+
+    def __complex__(self) -> complex:
+        return complex(self._live_settle())
+
+    def __hash__(self) -> int:
+        return hash(self._live_settle())
+
+    def __str__(self) -> str:
+        return str(self._live_told("str({})", str(self._live_value), exactly=True))
+
+    def __repr__(self) -> str:
+        return str(self._live_told("repr({})", repr(self._live_value), exactly=True))
+
+    def __format__(self, spec: str) -> str:
+        return str(self._live_told(f"format({{}}, {spec!r})", format(self._live_value, spec)))
+
+    def __round__(self, digits: Any = None) -> Any:
+        digits = settled(digits)
+        return _made(lambda x: round(x, digits), f"round({{}}, {digits!r})", (self,))
+
+    def __trunc__(self) -> Any:
+        return _made(int, "int({})", (self,))
+
+    def __floor__(self) -> Any:
+        return _made(lambda x: x.__floor__(), "{}.__floor__()", (self,))
+
+    def __ceil__(self) -> Any:
+        return _made(lambda x: x.__ceil__(), "{}.__ceil__()", (self,))
+
+    def __neg__(self) -> Any:
+        return _made(operator.neg, "-{}", (self,))
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        return _made(abs, "abs({})", (self,))
+
+    def __divmod__(self, y: Any) -> Any:
+        whole = self // y
+        return whole if whole is NotImplemented else (whole, self % y)
+
+    def __rdivmod__(self, y: Any) -> Any:
+        whole = y // self
+        return whole if whole is NotImplemented else (whole, y % self)
+
+    def conjugate(self) -> Any:
+        """The number itself."""
+        return self
+
+    @property
+    def real(self) -> Any:
+        """The number itself."""
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._live_value, name)
+        self._live_settle()
+        return found
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+    def __reduce__(self) -> Any:
+        return self._live_kind, (self._live_settle(),)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.__reduce__()
+
+    # --- what NumPy asks ---
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.asarray(self._live_settle(), dtype)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return getattr(ufunc, method)(*settled(inputs), **settled(kwargs))
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return func(*settled(args), **settled(kwargs))
+
+
+class LiveFloat(Live):
+    """A live number that is a float."""
+
+    __slots__ = ()
+    _live_kind = float
+    __class__ = property(lambda self: float)
+
+
+class LiveInt(Live):
+    """A live number that is an int."""
+
+    __slots__ = ()
+    _live_kind = int
+    __class__ = property(lambda self: int)
+
+    def __index__(self) -> int:
+        return int(self._live_settle())
+
+
+LIVE = (LiveFloat, LiveInt)
+PLAIN = (int, float, bool)
+
+
+def _made(fn: Callable[..., Any], form: str, operands: tuple[Any, ...]) -> Any:
+    """What `fn` gives for operands, live where it is a number and the capture takes it down."""
+    first = next(x for x in operands if type(x) in LIVE)
+    try:
+        value = fn(*map(given, operands))
+    except Exception:
+        settled(operands)  # the path depends on the error, if that is caught
+        raise
+    if not first._live_recorded:
+        return value
+    if type(value) is not float and type(value) is not int:
+        settled(operands)
+        return value
+    return first._live_formulas.made(form, value, operands)
+
+
+def _arithmetic(name: str, sign: str) -> Any:
+    number: Callable[[Any, Any], Any] = getattr(operator, name)
+
+    def apply(x: Any, y: Any) -> Any:
+        for v in (x, y):
+            if type(v) not in PLAIN and type(v) not in LIVE:
+                if isinstance(v, STRANGERS):
+                    return number(settled(x), settled(y))
+                return NotImplemented
+        return _made(number, f"{{}} {sign} {{}}", (x, y))
+
+    def forward(x: Live, y: Any) -> Any:
+        return apply(x, y)
+
+    def backward(x: Live, y: Any) -> Any:
+        return apply(y, x)
+
+    return forward, backward
+
+
+def _compare(name: str, sign: str) -> Any:
+    test: Callable[[Any, Any], Any] = getattr(operator, name)
+
+    def compare(x: Live, y: Any) -> Any:
+        if type(y) not in PLAIN and type(y) not in LIVE:
+            if isinstance(y, STRANGERS):
+                return test(x._live_settle(), y)
+            return NotImplemented
+        found = test(x._live_value, given(y))
+        if x._live_recorded:
+            x._live_formulas.told(f"{{}} {sign} {{}}", found, (x, y), False)
+        return found
+
+    return compare
+
+
+for _name, _sign in {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}.items():
+    setattr(Live, f"__{_name}__", _compare(_name, _sign))
+for _name, _sign in {
+    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%",
+}.items():  # fmt: skip
+    _forward, _backward = _arithmetic(_name, _sign)
+    setattr(Live, f"__{_name}__", _forward)
+    setattr(Live, f"__r{_name}__", _backward)
+for _name, _sign in {"and_": "&", "or_": "|", "xor": "^", "lshift": "<<", "rshift": ">>"}.items():
+    _forward, _backward = _arithmetic(_name, _sign)
+    setattr(LiveInt, f"__{_name.rstrip('_')}__", _forward)
+    setattr(LiveInt, f"__r{_name.rstrip('_')}__", _backward)
+
+_power, _powered = _arithmetic("pow", "**")
+
+
+def _pow(x: Any, y: Any, modulus: Any = None) -> Any:
+    return _power(x, y) if modulus is None else pow(*settled((x, y, modulus)))
+
+
+def _rpow(x: Any, y: Any, modulus: Any = None) -> Any:
+    return _powered(x, y) if modulus is None else pow(*settled((y, x, modulus)))
+
+
+def _invert(x: LiveInt) -> Any:
+    return _made(operator.invert, "~{}", (x,))
+
+
+for _class, _name, _method in (
+    (Live, "__pow__", _pow), (Live, "__rpow__", _rpow), (LiveInt, "__invert__", _invert)
+):  # fmt: skip
+    setattr(_class, _name, _method)

@@ -1,0 +1,300 @@
+"""Promoted numbers: Python numbers that one program takes as inputs, where they come from, and what it relies on.
+
+A program is captured while live numbers (`core.live`) stand in the places of its sources. It may be used for other
+numbers than those of its capture once a plain capture at another number was seen to do the same, to the bit.
+"""
+
+from __future__ import annotations
+
+import gc
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .core.constant import exact
+from .core.formulas import Formulas, Use
+from .core.live import LIVE, Live, settled
+from .core.node import Literal, Node, Var
+from .core.trees import Undo, exchange, flatten, with_leaves
+from .results import Result
+from .static.capture import Store, Trace
+from .static.checks import (
+    Assumption,
+    AttributeCheck,
+    CellCheck,
+    Check,
+    ClassCheck,
+    DictCheck,
+    ItemCheck,
+    NumberCheck,
+    class_attribute,
+)
+from .static.graph import Graph, Operand, rewrite, substitute
+from .static.region import is_region
+
+KEPT = "it keeps"
+EXCHANGED = (DictCheck, CellCheck, ItemCheck, AttributeCheck, ClassCheck)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """An argument leaf."""
+
+    index: int
+    name: str
+
+    @property
+    def key(self) -> Any:
+        """What tells it from other sources."""
+        return self.index
+
+    def read(self, leaves: Sequence[Any]) -> Any:
+        """The number in a call."""
+        return leaves[self.index]
+
+
+class Place:
+    """A place in Python state: a global, a closure variable, an attribute, an entry."""
+
+    __slots__ = ("check", "key", "name")
+
+    def __init__(self, check: Check) -> None:
+        self.check = check
+        self.name = check.name
+        self.key = place_key(check)
+
+    def read(self, leaves: Sequence[Any]) -> Any:
+        """The number there now."""
+        return self.check.read()
+
+    def put(self, value: Any, undo: list[Undo]) -> None:
+        """Puts something else there until `undo` is called."""
+        check = self.check
+        holder, name = check.holder, check.key
+        if isinstance(check, CellCheck):
+            name = "cell_contents"
+        elif isinstance(check, ClassCheck):
+            holder = next(c for c in holder.__mro__ if name in vars(c))
+        exchange(holder, name, value, undo)
+
+
+def place_key(check: Check) -> Any:
+    """What tells a place from others."""
+    check = check.place if isinstance(check, NumberCheck) else check
+    return type(check).__name__, id(check.holder), check.key
+
+
+def with_any_number(checks: list[Check], sources: Sequence[Leaf | Place]) -> list[Check]:
+    """The checks, of which those of the sources let any number of their type be there."""
+    keys = {s.key for s in sources if isinstance(s, Place)}
+    return [NumberCheck(c) if place_key(c) in keys else c for c in checks] if keys else checks
+
+
+def may_be_promoted(check: Check) -> bool:
+    """Whether a place holds a number that a program could take as an input, and still does."""
+    if type(check.expected) not in (int, float) or type(check.read()) is not type(check.expected):
+        return False
+    if isinstance(check, ClassCheck):
+        return class_attribute(check.holder, check.key) is not None
+    return isinstance(check, EXCHANGED)
+
+
+@contextmanager
+def in_place(
+    sources: Sequence[Leaf | Place], numbers: Sequence[Any], args: Any, kwargs: Any
+) -> Iterator[tuple[Any, Any]]:
+    """The arguments of a call with `numbers` for what the sources hold; state has them, too, until the end."""
+    undo: list[Undo] = []
+    try:
+        new = {}
+        for source, number in zip(sources, numbers, strict=True):
+            if isinstance(source, Leaf):
+                new[source.index] = number
+            else:
+                try:
+                    source.put(number, undo)
+                except (AttributeError, LookupError, StopIteration, TypeError):
+                    settled(number)  # it cannot be exchanged there
+        yield with_leaves((args, kwargs), new, undo) if new else (args, kwargs)
+    finally:
+        for back in reversed(undo):
+            back()
+
+
+def called(
+    fn: Any, args: Any, kwargs: Any, sources: Sequence[Leaf | Place], formulas: Formulas | None
+) -> tuple[Any, dict[int, Use]]:
+    """Calls `fn` with live numbers for what the sources hold: its result, made plain, and which leaves were live."""
+    if formulas is None:
+        return fn(*args, **kwargs), {}
+    with in_place(sources, formulas.inputs, args, kwargs) as (live_args, live_kwargs):
+        result = fn(*live_args, **live_kwargs)
+    live = {i: v for i, v in enumerate(flatten(result)[0]) if type(v) in LIVE}
+    uses = {i: formulas.use(v) for i, v in live.items()}
+    return with_leaves(result, {i: v._live_value for i, v in live.items()}, []), uses
+
+
+def kept_numbers(formulas: Formulas | None) -> list[str]:
+    """Why a capture cannot be repeated: live numbers that something will still hold when it has ended.
+
+    What holds them gets the plain numbers.
+    """
+    if formulas is None:
+        return []
+    reasons = []
+    for x in formulas.kept():
+        for holder in gc.get_referrers(x):
+            if holder is not formulas.uses:
+                _exchange_in(holder, x)
+        reasons.append(
+            f"{KEPT} {x._live_text}, a number that may change, where that is not followed"
+        )
+    return reasons
+
+
+def _exchange_in(holder: Any, x: Live) -> None:
+    """Puts the plain number in the place of a live one."""
+    if isinstance(holder, dict):
+        for k in [k for k, v in dict.items(holder) if v is x]:
+            dict.__setitem__(holder, k, x._live_value)
+    elif isinstance(holder, list):
+        for i in [i for i, v in enumerate(holder) if v is x]:
+            holder[i] = x._live_value
+    elif isinstance(holder, types.CellType):
+        holder.cell_contents = x._live_value
+    elif not isinstance(holder, (tuple, types.FrameType)):
+        for k in [k for k, v in getattr(holder, "__dict__", {}).items() if v is x]:
+            vars(holder)[k] = x._live_value
+
+
+def sources_of(program: Any) -> tuple[Leaf | Place, ...]:
+    """The sources of the numbers that a program takes as inputs."""
+    promoted = program.promoted
+    return () if promoted is None or promoted.formulas is None else promoted.sources
+
+
+class Promoted:
+    """The numbers of one program that are no part of the key of its calls.
+
+    ``formulas`` are of those that it takes as inputs: ``sources``, which held ``values`` in the capture. ``free``
+    are those that may be any number. The others must be what they were, as must the ``fixed`` ones, which the
+    program has as constants.
+    """
+
+    def __init__(
+        self, sources: Sequence[Leaf | Place] = (), values: Sequence[Any] = (),
+        formulas: Formulas | None = None, fixed: Sequence[tuple[Leaf | Place, Any]] = (),
+    ) -> None:  # fmt: skip
+        self.sources = tuple(sources)
+        self.values = tuple(values)
+        self.formulas = formulas
+        self.free: frozenset[int] = frozenset()
+        self.fixed = tuple(fixed)
+
+    def numbers(self, leaves: Sequence[Any]) -> Any:
+        """The numbers that the program takes in a call, as a tuple; else why it is not for this call."""
+        for source, was in self.fixed:
+            if not _same(source.read(leaves), was):
+                return f"{source.name} changed"
+        values = [s.read(leaves) for s in self.sources]
+        if len(self.free) < len(values):
+            for i, (value, was) in enumerate(zip(values, self.values, strict=True)):
+                if i not in self.free and not _same(value, was):
+                    return f"{self.sources[i].name} changed"
+        return () if self.formulas is None else self.formulas.at(values)
+
+    def differing(self, leaves: Sequence[Any]) -> frozenset[int]:
+        """The sources that hold other numbers in a call than in the capture."""
+        now = [s.read(leaves) for s in self.sources]
+        pairs = enumerate(zip(now, self.values, strict=True))
+        return frozenset(i for i, (a, b) in pairs if not _same(a, b))
+
+    def value_of(self, leaf: int) -> Any:
+        """What an argument leaf held in the capture, as a tuple of one (of none: it is a part of the key)."""
+        known = (*zip(self.sources, self.values, strict=True), *self.fixed)
+        return tuple(v for s, v in known if isinstance(s, Leaf) and s.index == leaf)[:1]
+
+    def would_serve(self, leaves: Sequence[Any]) -> bool:
+        """Whether the code would do the same in a call, as far as the capture tells, though nothing confirmed it."""
+        if self.formulas is None or len(self.free) == len(self.sources):
+            return False
+        return type(self.formulas.of_call(leaves)) is tuple and bool(self.differing(leaves))
+
+    def is_free(self, leaf: int) -> bool:
+        """Whether an argument leaf may be any number."""
+        return any(
+            isinstance(s, Leaf) and s.index == leaf and i in self.free
+            for i, s in enumerate(self.sources)
+        )
+
+    def assumed(self, arguments: tuple[Assumption, ...]) -> tuple[Assumption, ...]:
+        """What is assumed of the arguments, with promoted ones among them, and the conditions on numbers."""
+        out = list(arguments)
+        for i in self.free:
+            source = self.sources[i]
+            if isinstance(source, Leaf):
+                kind = type(self.values[i]).__name__
+                out[source.index] = out[source.index]._replace(value=f"any {kind}")
+        conditions = () if self.formulas is None else self.formulas.conditions
+        return (*out, *(Assumption("condition", c.text, c.value, c.where) for c in conditions))
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and bool(exact(a) == exact(b)))
+
+
+# --- a program at given numbers ------------------------------------------------------------------
+
+
+def plain_trace(
+    trace: Trace, results: tuple[Result, ...], numbers: Sequence[Any]
+) -> tuple[Trace, tuple[Result, ...]]:
+    """A capture with these numbers as constants: what a plain capture would have written down."""
+    gone = {
+        v: Literal(numbers[s.key.place], s.type.dtype)
+        for v, s in zip(trace.graph.inputs, trace.slots, strict=True)
+        if s.kind == "computed"
+    }
+    kept = [i for i, s in enumerate(trace.slots) if s.kind != "computed"]
+    at = {old: new for new, old in enumerate(kept)}
+    recording = trace.recording
+    if recording is not None:
+        recording = recording._replace(nodes=tuple(rewrite(n, gone) for n in recording.nodes))
+    there = trace._replace(
+        graph=with_literals(trace.graph, gone),
+        slots=tuple(trace.slots[i] for i in kept),
+        stores=tuple(Store(at[s.input], s.output) for s in trace.stores),
+        concrete=tuple(c._replace(operand=substitute(c.operand, gone)) for c in trace.concrete),
+        numbers=tuple(c._replace(operand=substitute(c.operand, gone)) for c in trace.numbers),
+        recording=recording,
+    )
+    return there, tuple(_plain_result(r, numbers, at) for r in results)
+
+
+def _plain_result(r: Result, numbers: Sequence[Any], at: Mapping[int, int]) -> Result:
+    if r.kind == "computed":
+        return r._replace(kind="value", key=numbers[r.key])
+    return r._replace(key=at[r.key]) if r.kind in ("input", "view") else r
+
+
+def with_literals(graph: Graph, gone: Mapping[Var, Literal]) -> Graph:
+    """The graph without the inputs in `gone`, which are these numbers; inside of composites, too."""
+    mapping: dict[Var, Operand] = dict(gone)
+
+    def change(node: Node) -> Node:
+        if not is_region(node) or not any(v in mapping for v in node.inputs):
+            return rewrite(node, mapping)
+        body: Graph = node.params["body"]
+        pairs = zip(body.inputs, node.inputs, strict=True)
+        inner = {b: mapping[v] for b, v in pairs if isinstance(v, Var) and v in mapping}
+        made = with_literals(body, inner)  # type: ignore[arg-type]
+        left = tuple(v for v in node.inputs if v not in mapping)
+        return Node(node.prim, left, {**node.params, "body": made}, node.outputs, node.where)
+
+    return Graph(
+        tuple(v for v in graph.inputs if v not in mapping),
+        tuple(map(change, graph.nodes)),
+        tuple(substitute(v, mapping) for v in graph.outputs),
+    )

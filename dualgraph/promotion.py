@@ -1,0 +1,396 @@
+"""Promotion: which Python numbers of a compiled function are inputs of its programs.
+
+A number is promoted when it has changed once, or when a user asks for it. Then it is no part of the key of a call,
+or no assumption about state, any more; programs that have it as a constant say so themselves (`Promoted`). Where
+the code looks at the number itself (``range(n)``, ``str(lr)``), or does something else than the live numbers tell,
+it is given up for good, with the reason.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .core.constant import exact
+from .core.errors import ArgumentError, describe
+from .dynamic import same_program
+from .entries import Entry
+from .keys import FIRST
+from .program import Program
+from .promoted import KEPT, Leaf, Place, Promoted, may_be_promoted, place_key, sources_of
+from .static.checks import Check
+from .static.footprint import Footprint
+from .static.graph import renumbered
+
+# What tells a number from a live one, or adds numbers in another way than ``+``.
+TELLING = frozenset(
+    ("type", "statistics", "singledispatch") + (("sum",) if sys.version_info >= (3, 12) else ())
+)
+Source = Leaf | Place
+
+
+class Promotion:
+    """The promoted numbers of one compiled function."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        self.leaves: dict[Any, dict[int, Leaf]] = {}  # by the structure of the arguments
+        self.places: dict[Any, Place] = {}
+        self.never: dict[Any, str] = {}  # numbers that are not promoted, and why
+        self.told: list[str] = []  # what happened to numbers
+        self.changed = False  # whether calls have other keys than programs were put under
+        self._confirmed: set[Any] = set()
+
+    def sources(self, tree: Any, leaves: Sequence[Any]) -> tuple[Source, ...]:
+        """The promoted numbers of a call whose arguments have this structure."""
+        known: tuple[Source, ...] = (*self.leaves.get(tree, {}).values(), *self.places.values())
+        return tuple(s for s in known if type(s.read(leaves)) in (int, float))
+
+    # --- numbers that changed ---
+
+    def like(self, key: Any, known: Iterable[Any], leaves: Sequence[Any]) -> Any:
+        """A known key that differs from this one in numbers alone, which may be promoted; or None."""
+        tree = key[0]
+        for other in known:
+            if len(other) != len(key) or other[0] != tree:
+                continue
+            differ = [i for i, (a, b) in enumerate(zip(key, other, strict=True)) if a != b]
+            if all(
+                i >= FIRST
+                and _is_number(other[i], leaves[i - FIRST])
+                and (tree, i - FIRST) not in self.never
+                for i in differ
+            ):
+                return other
+        return None
+
+    def notice(self, entry: Entry, key: Any, leaves: Sequence[Any]) -> bool:
+        """Promotes the numbers that have changed, where they are all that has; whether calls have other keys now."""
+        if self._function._apart.active:  # statements that run later have numbers as they are
+            return False
+        with self._function._lock:
+            self._notice(entry.programs, key, leaves)
+            return self.regroup(key[0])
+
+    def _notice(self, programs: Sequence[Program], key: Any, leaves: Sequence[Any]) -> None:
+        entries = self._function._entries
+        if programs:
+            self.promote_changed(programs)
+            return
+        known = {k: e.programs for k, e in entries.items() if e.programs and k[0] == key[0]}
+        other = self.like(key, known, leaves)
+        if other is None:
+            return
+        model = known[other][0]
+        differ = [i - FIRST for i, (a, b) in enumerate(zip(key, other, strict=True)) if a != b]
+        why = told_apart(model.footprint)
+        names = [a.name for a in model._arguments]
+        if why is not None:
+            for i in differ:
+                self.give_up(Leaf(i, names[i]), key[0], why)
+            self.changed = False
+            return
+        self.promote_leaves(key[0], differ, names)
+
+    def promote(self, program: Program, name: str) -> None:
+        """Promotes the number that this name means, as a user has asked for; see `Program.promote`."""
+        function = self._function
+        with function._lock:
+            for tree in {k[0] for k, e in function._entries.items() if program in e.programs}:
+                self._promote(program, tree, name)
+                self.regroup(tree)
+            function._forget()
+
+    def _promote(self, program: Program, tree: Any, name: str) -> None:
+        why = told_apart(program.footprint)
+        if why is not None:
+            raise ArgumentError(describe("promote", repr(name), why))
+        leaves, places = self.named(program, tree, name)
+        if leaves:
+            self.promote_leaves(tree, leaves, [a.name for a in program._arguments])
+        for check in places:
+            self._add(check)
+
+    def promote_leaves(self, tree: Any, indices: Iterable[int], names: Sequence[str]) -> None:
+        """Promotes numbers in the arguments."""
+        self.changed = True
+        held = self.leaves.setdefault(tree, {})
+        for i in indices:
+            name = names[i] if names.count(names[i]) == 1 else f"{names[i]} (leaf {i})"
+            held[i] = Leaf(i, name)
+
+    def promote_changed(self, programs: Sequence[Program]) -> None:
+        """Promotes the numbers in Python state which are all that keeps one of the programs from being used."""
+        for program in programs:
+            failing = [c for c in program.footprint.checks if not c.holds()]
+            why = told_apart(program.footprint)
+            if why is not None:
+                for c in failing:
+                    self.never.setdefault(place_key(c), why)
+            if failing and all(
+                may_be_promoted(c) and place_key(c) not in self.never for c in failing
+            ):
+                for check in failing:
+                    self._add(check)
+                return
+
+    def _add(self, check: Check) -> None:
+        place = Place(check)
+        taken = {p.name for p in self.places.values()}
+        while place.name in taken:
+            place.name += "'"
+        self.places.setdefault(place.key, place)
+
+    # --- numbers that are asked for, or given up ---
+
+    def named(self, program: Program, tree: Any, name: str) -> tuple[list[int], list[Check]]:
+        """The argument leaves and the places that a name means. ArgumentError if it means no number."""
+        assert program.given is not None
+        leaves = program.given[1]
+        numbers = [
+            i for i, (a, v) in enumerate(zip(program._arguments, leaves, strict=True))
+            if type(v) in (int, float) and _means(name, a.name)
+        ]  # fmt: skip
+        every = [c for c in program.footprint.checks if may_be_promoted(c)]
+        places = [c for c in every if _means(name, c.name)]
+        if not numbers and not places:
+            known = [
+                a.name
+                for a, v in zip(program._arguments, leaves, strict=True)
+                if type(v) in (int, float)
+            ]
+            known += [c.name for c in every]
+            raise ArgumentError(
+                describe(
+                    "promote", repr(name), "the program assumes no int or float of this name",
+                    f"there are {', '.join(dict.fromkeys(known)) or 'none'}",
+                )
+            )  # fmt: skip
+        for key in [*((tree, i) for i in numbers), *map(place_key, places)]:
+            if key in self.never:
+                raise ArgumentError(describe("promote", repr(name), self.never[key]))
+        return numbers, places
+
+    # --- what a capture does, and what it shows ---
+
+    def plan(
+        self, programs: Sequence[Program], tree: Any, leaves: Sequence[Any], left: Program | None, may: bool
+    ) -> tuple[tuple[Source, ...], Program | None]:  # fmt: skip
+        """Which numbers a capture takes as inputs if it `may`, or the program that a plain one shall confirm."""
+        if not may:
+            return (), None
+        if left is not None:
+            return sources_of(left), None
+        for program in programs:
+            mine = program.promoted
+            if mine is not None and mine.would_serve(leaves):
+                if not any(_key(s, tree) in self.never for s in mine.sources):
+                    return (), program
+        return self.sources(tree, leaves), None
+
+    def trusted(self, sources: Iterable[Source], tree: Any, leaves: Sequence[Any]) -> bool:
+        """Whether numbers of these types were seen to do in some program what the live numbers tell."""
+        return all((_key(s, tree), type(s.read(leaves))) in self._confirmed for s in sources)
+
+    def taken(
+        self, program: Program, tree: Any, leaves: Sequence[Any], left: Program | None
+    ) -> None:
+        """Says of a program that was captured now for which numbers it is."""
+        known = self.leaves.get(tree, {}).values()
+        fixed = [(s, s.read(leaves)) for s in known if type(s.read(leaves)) in (int, float)]
+        if program.promoted is None:
+            if fixed:
+                program.promoted = Promoted(fixed=fixed)
+        elif left is not None:
+            assert left.promoted is not None
+            program.promoted.free = left.promoted.free
+            program.promoted.fixed = left.promoted.fixed
+        elif self.trusted(program.promoted.sources, tree, leaves):
+            program.promoted.free = frozenset(range(len(program.promoted.sources)))
+
+    def learn(self, entry_programs: list[Program], program: Program, tree: Any) -> None:
+        """Compares a new program with those known."""
+        mine = program.promoted
+        if mine is None or mine.formulas is None:
+            return
+        for i in sorted(mine.formulas.pinned()):
+            if (_key(mine.sources[i], tree), type(mine.values[i])) not in self._confirmed:
+                c = next(c for c in mine.formulas.conditions if c.exactly and i in c.sources)
+                self.give_up(mine.sources[i], tree, f"the code looks at its value at {c.where}")
+        places = {s.key for s in mine.sources if isinstance(s, Place)}
+        for other in list(entry_programs):
+            if other is program or not comparable(other, places):
+                continue
+            same, differ = compared(program, other)
+            if same is None:
+                continue
+            self.judge(program, same, differ, tree)
+            if same:  # this program serves its calls, too
+                theirs = other.promoted
+                known = {theirs.sources[i].key for i in theirs.free} if theirs else set()
+                mine.free |= {i for i, s in enumerate(mine.sources) if s.key in known}
+                program._calls += other.calls
+                entry_programs.remove(other)
+
+    def confirm(self, live: Program, plain: Program, tree: Any) -> bool:
+        """Whether a plain capture at other numbers did what a program with live numbers does; it is free if so."""
+        same, differ = compared(live, plain)
+        self.judge(live, bool(same), differ, tree)
+        return bool(same)
+
+    def blame(self, sources: Sequence[Source], tree: Any, refusals: Sequence[str]) -> bool:
+        """Whether a capture was refused because its numbers were live; they will not be."""
+        found = [r for r in refusals if r.startswith(KEPT)]
+        for source in sources if found else ():
+            self.give_up(source, tree, found[0])
+        return bool(found)
+
+    def judge(self, program: Program, same: bool, differ: frozenset[int], tree: Any) -> None:
+        """Takes in that a capture at other numbers, which differ in these sources, did the same or did not."""
+        mine = program.promoted
+        assert mine is not None
+        names = ", ".join(mine.sources[i].name for i in sorted(differ))
+        if same:
+            mine.free |= differ
+            self._confirmed |= {(_key(mine.sources[i], tree), type(mine.values[i])) for i in differ}
+            if names:
+                self.told.append(f"{names}: any number serves, as captures at two did the same")
+            return
+        why = "with another value the code did something else than arithmetic on it tells"
+        for i in differ:
+            self.give_up(mine.sources[i], tree, why)
+
+    def give_up(self, source: Source, tree: Any, why: str) -> None:
+        """Never promotes this number again."""
+        self.changed = True
+        self.never[_key(source, tree)] = why
+        self.told.append(f"{source.name} is not promoted: {why}")
+        if isinstance(source, Place):
+            self.places.pop(source.key, None)
+            return
+        self.leaves.get(tree, {}).pop(source.index, None)
+        if not self.leaves.get(tree):
+            self.leaves.pop(tree, None)
+
+    def regroup(self, tree: Any) -> bool:
+        """Puts programs where calls look for them now; whether that is elsewhere."""
+        moved, self.changed = self.changed, False
+        if moved:
+            self._function._entries = self._regrouped(self._function._entries, tree)
+            self._function._forget()
+        return moved
+
+    def _regrouped(self, entries: Mapping[Any, Entry], tree: Any) -> dict[Any, Entry]:
+        """The entries of a function under the keys that its calls have now."""
+        out: dict[Any, Entry] = {}
+        for key, entry in entries.items():
+            if key[0] != tree:
+                out[key] = entry
+                continue
+            staying = []
+            for program in entry.programs:
+                moved, fixed = self._moved(key, program)
+                if program.promoted is None and fixed:
+                    program.promoted = Promoted()
+                if program.promoted is not None:
+                    program.promoted.fixed = fixed
+                if moved == key:
+                    staying.append(program)
+                elif moved is not None:
+                    there = out.setdefault(moved, Entry(kept=entry.kept))
+                    there.programs.append(program)
+                    there.tree += [s for s in entry.tree if s not in there.tree]
+                    program.meter = there.meter
+            if staying or not entry.programs:
+                there = out.setdefault(key, entry)
+                if there is not entry:
+                    there.programs += staying
+                else:
+                    entry.programs[:] = staying
+        return out
+
+    def _moved(self, key: Any, program: Program) -> tuple[Any, tuple[Any, ...]]:
+        """The key under which a program is looked up now, and the numbers that the key does not tell."""
+        held = self.leaves.get(key[0], {})
+        parts, fixed = list(key), []
+        mine = program.promoted
+        live = {s.index for s in sources_of(program) if isinstance(s, Leaf)}
+        for i, part in enumerate(key[FIRST:]):
+            value = () if mine is None else mine.value_of(i)
+            if not value and (type(part) is int or type(part) is bytes):
+                value = (number_in(part),)
+            if not value:
+                continue
+            parts[FIRST + i] = type(value[0]) if i in held else exact(value[0])
+            if i in held and i not in live:
+                fixed.append((held[i], value[0]))
+            elif i in live and i not in held and mine is not None and mine.is_free(i):
+                return None, ()
+        return tuple(parts), tuple(fixed)
+
+
+def _key(source: Source, tree: Any) -> Any:
+    return (tree, source.index) if isinstance(source, Leaf) else source.key
+
+
+def told_apart(footprint: Footprint) -> str | None:
+    """Why the code could tell a live number from a plain one (None: it cannot)."""
+    found = sorted(footprint.user_names & TELLING)
+    return (
+        f"the code uses {found[0]}(), which looks at numbers in a way that is not followed"
+        if found
+        else None
+    )
+
+
+def _means(name: str, full: str) -> bool:
+    return full == name or full.endswith((f".{name}", f"['{name}']"))
+
+
+def _is_number(part: Any, leaf: Any) -> bool:
+    """Whether this part of another key stands for a number of the type of `leaf`."""
+    kind = type(leaf)
+    return (kind is int and type(part) is int) or (kind is float and type(part) is bytes)
+
+
+def number_in(part: Any) -> Any:
+    """The number that a part of a key stands for."""
+    return struct.unpack("<d", part)[0] if type(part) is bytes else part
+
+
+# --- does the code do the same for other numbers? -------------------------------------------------
+
+
+def compared(live: Program, other: Program) -> tuple[bool | None, frozenset[int]]:
+    """Whether a program with live numbers does what another capture did (None: that took another path), and the
+    sources in which the two differ."""
+    mine, theirs = live.promoted, other.promoted
+    assert mine is not None and mine.formulas is not None and other.given is not None
+    held = {place_key(c): c.expected for c in other.footprint.checks}
+    values = []
+    for source in mine.sources:
+        if isinstance(source, Leaf):
+            values.append(other.given[1][source.index])
+        elif source.key in held:
+            values.append(held[source.key])
+        else:
+            return None, frozenset()
+    pairs = enumerate(zip(values, mine.values, strict=True))
+    differ = frozenset(i for i, (a, b) in pairs if exact(a) != exact(b))
+    numbers = mine.formulas.at(values)
+    if type(numbers) is not tuple:
+        return None, differ
+    if theirs is not None and theirs.formulas is not None:
+        other = other.at_its_numbers(theirs.formulas.at(theirs.values))
+    there = live.at_its_numbers(numbers)
+    return same_program(
+        other, there, renumbered(other.captured), renumbered(there.captured)
+    ), differ
+
+
+def comparable(program: Program, places: Iterable[Any]) -> bool:
+    """Whether a program was captured in a state that differs from that of now in these places at most."""
+    known = set(places)
+    return all(c.holds() or place_key(c) in known for c in program.footprint.checks)
