@@ -125,7 +125,7 @@ class Compiled:
         if len(entry.programs) != captured:
             meter.start()
         calls = sum(p.calls for p in entry.programs)
-        meter.decide(sum(p.replayed for p in entry.programs) / max(calls, 1))
+        meter.decide(sum(p.gradients.spent for p in entry.programs if p.gradients) / max(calls, 1))
         if meter.settled and meter.used and entry.record is not None:
             self._hot = (entry.record,)
         if meter.settled and not meter.used:
@@ -318,6 +318,7 @@ class Compiled:
 
     def _build(self, program: Program) -> None:
         """Makes a program ready, now or beside the calls."""
+        program.waits = self._wait
         if self._wait:
             _ready(program)
             return rehearse(program)
@@ -356,9 +357,12 @@ class Compiled:
         return list(dict.fromkeys(p.template or p for p in found))
 
     def wait(self) -> Compiled:
-        """Blocks until every captured program is in use."""
+        """Blocks until every captured program is in use, and the gradients that were asked of them."""
         while self._jobs:
             self._jobs.pop().result()
+        for program in self.programs:
+            if program.gradients is not None:
+                program.gradients.finish()
         return self
 
     def would_compile(self, *args: Any, **kwargs: Any) -> Forecast:

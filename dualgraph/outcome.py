@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from .core.backend import backend_for
+from .backends.executor import Executable
+from .backward import Backward, Keeping
 from .core.constant import exact
 from .core.context import grad_mode, state
-from .core.errors import user_place
 from .core.node import TapeNode
 from .core.trees import TreeDef, unflatten
 from .core.types import TensorType
 from .eager.tensor import Tensor
 from .effects import Effect, Pending
+from .pay import Meter
 from .promoted import Promoted
-from .replay import GONE, RELEASED, CompiledOp
-from .results import Result, tensor_of, view
+from .replay import GONE, RELEASED, Taped
+from .results import Result, store_back, tensor_of, view
 from .stages import Path, number
 from .static.capture import Trace
 from .static.flow import TAKERS
 from .static.graph import Graph
 
 MISMATCH: Any = object()
+PATIENCE = 4  # gradients at some sizes until they are compiled for these
 
 
 class Outcome:
@@ -43,7 +43,14 @@ class Outcome:
     _tracked: bool
     _owners: Sequence[Any]
     _single: bool
-    _op: Any
+    _borrowed: frozenset[int]
+    _compile: Callable[..., Executable]
+    gradients: Taped | None = None  # how calls come on the tape
+    waits = False  # whether calls wait for what is compiled
+    budget: int | None
+    template: Any
+    meter: Meter | None
+    changed: list[Callable[[], None]]
     _out_types: tuple[TensorType, ...]
     _stored: frozenset[int]
     _size: int
@@ -58,9 +65,9 @@ class Outcome:
         for index, expected in self._checked if self.path is None else ():
             if exact(number(outs[index], self.captured.outputs[index])) != expected:
                 return self._differs("a value taken out of a tensor differs")
-        node = self._tape(tensors) if self._tracked and state.grad else None
+        node = self._tape(tensors, outs) if self._tracked and state.grad else None
         for store in self.trace.stores:
-            self._store(tensors[store.input], outs[store.output])
+            store_back(tensors[store.input], outs[store.output])
         for owner, effect in zip(self._owners, self.trace.grads, strict=True):
             tensor = leaves[owner] if isinstance(owner, int) else owner
             i = effect.output
@@ -70,37 +77,28 @@ class Outcome:
         out = made[0] if self._single else unflatten(self.tree, made)
         return Pending(out, self.effects, made[self._size :]) if self.effects else out
 
-    @staticmethod
-    def _store(target: Any, value: Any) -> None:
-        if not isinstance(target, Tensor):
-            if value is not target:
-                np.copyto(target, value)
-            return
-        if value is not target._data:  # else the program has written it there
-            backend_for(target.device).xp.copyto(target._data, value)
-        target._version_cell()[0] += 1
-        target._stamp = target._version
+    def _tape(self, tensors: list[Any], outs: list[Any]) -> TapeNode | None:
+        if self.gradients is None:
+            parts = self.name, self.captured, self.trace, self.results, self._stored, self._also
+            plain = self.path is None and self.budget is None and self.promoted is None
+            self.gradients = Taped(*parts, self._backward if plain else None)
+        return self.gradients.node(tensors, outs)
 
-    def _tape(self, tensors: list[Any]) -> TapeNode | None:
-        edges = tuple(t._edge() if isinstance(t, Tensor) else None for t in tensors)
-        if all(e is None for e in edges):
-            return None
-        if self._op is None:
-            self._op = CompiledOp(self.name, self.captured, self.trace.results)
-        types = self._out_types[: self.trace.results]
-        node = TapeNode(self._op, edges, {}, types, user_place())
-        node.saved = (tuple(self._keep(i, t) for i, t in enumerate(tensors)), None)
-        return node
+    def _also(self, graph: Graph, whole: bool) -> Executable:
+        """Another program, for gradients: one that stands for this (`whole`), or not."""
+        return self._compile(graph, self._borrowed if whole else frozenset(), ())
 
-    def _keep(self, i: int, t: Any) -> Any:
-        """Input `i` as the tape keeps it: with its version, or as a copy if this call writes it."""
-        if self.trace.slots[i].kind == "computed":
-            return t  # the rules of ops see the number
-        if not isinstance(t, Tensor):
-            return Tensor(t.copy())
-        if not self._op.reads(i):
-            return t
-        return Tensor(t._data.copy(), t.dtype, t.device) if i in self._stored else (t, t._version)
+    def _backward(self, make: Callable[[], Keeping]) -> Backward:
+        """Gradients of the calls. Programs for some sizes have to be asked for more of them, as others may come."""
+        patience = 0 if self.template is None else PATIENCE
+        return Backward(make, self._grown, patience, self.waits and not patience)
+
+    def _grown(self) -> None:
+        """Calls run in another way from now on: whether they pay is asked anew."""
+        if self.meter is not None:
+            self.meter.start()
+        for tell in self.changed:
+            tell()
 
     def _wrap(
         self, outs: list[Any], tensors: list[Any], leaves: list[Any], node: TapeNode | None
@@ -138,6 +136,8 @@ class Outcome:
                 with grad_mode(False):
                     made[i] = view(made[r.base], r.chain)
                 self._on_tape(r, made[i], node)
+        if node is not None and self.gradients is not None:
+            self.gradients.seal(node, made)
         return made
 
     def _tensor(self, outs: list[Any], i: int) -> Tensor:

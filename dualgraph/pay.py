@@ -101,18 +101,19 @@ class Meter:
 
     def decide(self, extra: float) -> None:
         """Settles the question if it can be; `extra` are seconds that each compiled call costs later on."""
-        if not self.eager or not self.compiled:  # as other threads may have begun anew
+        ours, theirs = (
+            self.compiled[:],
+            self.eager[:],
+        )  # as other threads may begin anew at any time
+        if not ours or not theirs:
             return
-        compiled = median(self.compiled[-SAMPLES:]) + extra
-        eager = median(self.eager[-SAMPLES:])
+        compiled, eager = median(ours[-SAMPLES:]) + extra, median(theirs[-SAMPLES:])
         self.times = compiled, eager
         self.answered = perf_counter()
-        few = (
-            len(self.eager) < (FEW if not self.looks else self._wanted()) and min(self.eager) < LONG
-        )
-        if not few and min(self.eager) > CLEARLY * compiled:
+        few = len(theirs) < (FEW if not self.looks else self._wanted()) and min(theirs) < LONG
+        if not few and min(theirs) > CLEARLY * compiled:
             self.settled = True
-        elif len(self.eager) >= self._wanted():
+        elif len(theirs) >= self._wanted():
             if compiled <= MARGIN * eager:
                 self.settled = True
             else:

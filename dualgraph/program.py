@@ -12,6 +12,7 @@ from .backends.executor import Executable
 from .backends.hooks import hooks_for
 from .core.backend import backend_for
 from .core.constant import exact
+from .core.context import state
 from .core.devices import Device
 from .core.errors import NOWHERE, CaptureError, DualgraphError, Location, describe
 from .core.interrupts import Unbroken
@@ -103,7 +104,6 @@ class Program(Outcome):
         self._entry = tuple((leaf_of.get(id(t), t), had) for t, had in trace.entry_grads)
         stored = self._stored = frozenset(s.input for s in trace.stores)
         self._row_major = frozenset(i for i in stored if lies_in_order(held_at_capture(slots[i])))
-        self._op: Any = None
         self._overlaps = tuple(
             (i, j, backend_for(slots[i].type.device).xp) for i in sorted(stored) for j in range(len(slots))
             if i != j and slots[j].kind != "computed" and (slots[i].kind != "tensor" or slots[j].kind != "tensor")
@@ -368,7 +368,11 @@ class Program(Outcome):
         try:
             if self.path is not None:
                 return self._walk(leaves, tensors, arrays)
-            return self._built().run(arrays, lambda outs: self._commit(outs, tensors, leaves))
+            runs = self._built()
+            keeping = self.gradients.keeping if self.gradients is not None and state.grad else None
+            if keeping is not None:
+                arrays, runs = arrays[: len(tensors)], keeping.forward
+            return runs.run(arrays, lambda outs: self._commit(outs, tensors, leaves))
         except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
             return self._differs(f"an op failed: {problem}")  # eager mode will name the user's line
 
@@ -386,11 +390,6 @@ class Program(Outcome):
             return tensors, list(map(as_array, slots, tensors))
         except DualgraphError as problem:  # a number that its dtype cannot hold
             return str(problem)
-
-    @property
-    def replayed(self) -> float:
-        """Seconds that gradients of its calls took to run the ops once more."""
-        return 0.0 if self._op is None else self._op.seconds
 
     def unfit(self, leaves: list[Any]) -> str:
         """Why the memory of the tensors does not allow the program to run ("": it does)."""

@@ -1,16 +1,20 @@
-"""Replay: gradients of a compiled call, by running its captured graph again on the tape.
+"""Replay: compiled calls on the tape, and their gradients by running the captured graph again there.
 
-The sweep over the replayed tape takes up the cotangents that later ops have already given to the call's
-inputs, so sums are taken in the order of the eager run and the bits agree.
+That is done where no compiled gradient is to be had (see `backward`). The sweep over the replayed tape takes up the
+cotangents that later ops have already given to the call's inputs, so sums are taken in the order of the eager run
+and the bits agree.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from time import perf_counter
 from typing import Any
 
+from .backward import Backward, Compile, Keeping
 from .control.derive import run_on_tensors
 from .core.context import grad_mode, state
+from .core.errors import user_place
 from .core.node import TapeNode, TapeOp
 from .core.sweep import ancestors_reaching, reverse
 from .eager.autograd import apply_rule
@@ -18,6 +22,8 @@ from .eager.tensor import Tensor
 from .ops.arithmetic import add
 from .ops.movement import alias
 from .passes.dce import dce
+from .results import Result
+from .static.capture import Trace
 from .static.graph import Graph
 
 
@@ -27,10 +33,11 @@ class CompiledOp(TapeOp):
     multiple = True
     reads_out = False
     takes_over = True
+    asks_needed = True
 
-    def __init__(self, name: str, graph: Graph, results: int) -> None:
+    def __init__(self, name: str, graph: Graph, results: int, backward: Backward | None) -> None:
         self.name = name
-        self.seconds = 0.0  # that replays took, without the sweeps
+        self.backward = backward
         self.graph = dce(Graph(graph.inputs, graph.nodes, graph.outputs[:results]))
         read = {*self.graph.outputs, *(v for node in self.graph.nodes for v in node.inputs)}
         self._reads = tuple(v in read for v in graph.inputs)
@@ -43,15 +50,41 @@ class CompiledOp(TapeOp):
         return True
 
     def vjp_rule(
-        self, cts: tuple[Any, ...], outs: Any, *operands: Tensor, prior: list[Any]
-    ) -> list[Any]:
+        self, cts: tuple[Any, ...], outs: Any, *operands: Any, prior: list[Any], needed: tuple[bool, ...]
+    ) -> list[Any]:  # fmt: skip
         """Cotangents of the inputs; `prior` are the sums begun for them."""
-        keep = state.grad
+        count = len(self._reads)
+        plain = not state.grad and state.tracer is None and state.batching is None
+        if self.backward is not None and plain:
+            totals = self._pulled(self.backward, cts, operands, prior, needed)
+            if totals is not None:
+                return totals
+        return [
+            *self._replayed(cts, operands[:count], prior[:count]),
+            *[None] * (len(needed) - count),
+        ]
+
+    def _pulled(
+        self, backward: Backward, cts: Any, operands: Any, prior: list[Any], needed: Any
+    ) -> list[Any] | None:
+        """The cotangents by the compiled gradient, if there is one."""
+        backward.ask()
+        keeping, count = backward.keeping, len(self._reads)
+        if keeping is None:
+            return None
+        key = needed[:count], *(tuple(t is not None for t in ts) for ts in (prior[:count], cts))
+        found = keeping.gradient(key, backward.wait)
+        if found is None or len(operands) != count + keeping.more:
+            return None
+        return keeping.pull(found, cts, operands, prior)
+
+    def _replayed(self, cts: Any, operands: Any, prior: list[Any]) -> list[Any]:
+        keep, began = state.grad, perf_counter()
         with grad_mode(True):
             leaves = [self._leaf(x, keep) for x in operands]
-            began = perf_counter()
             results = run_on_tensors(self.graph, leaves)
-            self.seconds += perf_counter() - began
+        if self.backward is not None:
+            self.backward.spent += perf_counter() - began
         edges = [leaf._edge() if isinstance(leaf, Tensor) else None for leaf in leaves]
         roots = [
             (r._edge(), ct)
@@ -100,3 +133,94 @@ class Released(TapeOp):
 
 RELEASED = Released()
 GONE = TapeNode(None, (), {}, (), saved=lambda: None)
+
+
+class Taped:
+    """How calls of a program come on the tape: one entry a call, with what its gradient may read."""
+
+    def __init__(
+        self, name: str, graph: Graph, trace: Trace, results: Sequence[Result], stored: Collection[int],
+        compile: Compile, backward: Callable[[Callable[[], Keeping]], Backward] | None,
+    ) -> None:  # fmt: skip
+        """`graph`: what was captured. `compile` makes programs of graphs; without `backward` gradients are replayed."""
+        self._graph = graph
+        self._trace = trace
+        self._results = results
+        self._stored = stored  # inputs that a call writes
+        self._compile = compile
+        self.backward = None if backward is None else backward(self._keeping)
+        self._op = CompiledOp(name, graph, trace.results, self.backward)
+        self._types = graph.out_types
+
+    @property
+    def keeping(self) -> Keeping | None:
+        """What runs instead of the program, once a gradient was asked for."""
+        return None if self.backward is None else self.backward.keeping
+
+    @property
+    def spent(self) -> float:
+        """Seconds that gradients took to run ops once more."""
+        return 0.0 if self.backward is None else self.backward.spent
+
+    def finish(self) -> None:
+        """Blocks until the gradients that were asked for are compiled."""
+        if self.backward is not None:
+            self.backward.finish()
+
+    def _keeping(self) -> Keeping:
+        count = self._trace.results
+        flows = {r.key if r.output is None else r.output for r in self._results if r.flows}
+        plain = {r.key for r in self._results if r.kind == "output" and r.base is None}
+        return Keeping(
+            self._graph,
+            count,
+            [s.requires_grad for s in self._trace.slots],
+            [i in flows for i in range(count)],
+            [i in plain for i in range(count)],
+            self._compile,
+        )
+
+    def node(self, tensors: Sequence[Any], outs: Sequence[Any]) -> TapeNode | None:
+        """The entry of a call; None if no gradient flows into it."""
+        edges = tuple(t._edge() if isinstance(t, Tensor) else None for t in tensors)
+        if all(e is None for e in edges):
+            return None
+        saved = [self._kept(i, t) for i, t in enumerate(tensors)]
+        kept = outs[len(self._types) :]
+        keeping = self.keeping
+        if keeping is not None and len(kept) == len(keeping.needs.kept):
+            vars = keeping.needs.kept
+            saved += [
+                Tensor(a, v.type.dtype, v.type.device) for a, v in zip(kept, vars, strict=True)
+            ]
+            edges += (None,) * keeping.more
+        node = TapeNode(self._op, edges, {}, self._types[: self._trace.results], user_place())
+        node.saved = (tuple(saved), None)
+        return node
+
+    def _kept(self, i: int, t: Any) -> Any:
+        """Input `i` as the tape keeps it: with its version, or as a copy if this call writes it."""
+        if self._trace.slots[i].kind == "computed":
+            return t  # the rules of ops see the number
+        if not isinstance(t, Tensor):
+            return Tensor(t.copy())
+        if not self._op.reads(i):
+            return t
+        return Tensor(t._data.copy(), t.dtype, t.device) if i in self._stored else (t, t._version)
+
+    def seal(self, node: TapeNode, made: Sequence[Any]) -> None:
+        """Adds the results that the gradient reads to the entry, each with its version."""
+        kept = node.saved[0]
+        if len(kept) == len(node.inputs):
+            return
+        assert self.keeping is not None
+        places = {r.key: i for i, r in enumerate(self._results) if r.kind == "output"}
+        more = []
+        for output in self.keeping.results:
+            result = made[places[output]]
+            same = Tensor(
+                result._data, result.dtype, result.device
+            )  # not itself, which holds the entry
+            same._cell = result._version_cell()
+            more.append((same, same._cell[0]))
+        node.saved = ((*kept, *more), None)

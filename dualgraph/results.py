@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from .core.backend import backend_for
 from .eager.tensor import Tensor
 
 
@@ -26,6 +29,11 @@ class Result(NamedTuple):
         None  # of a "view" that gradients flow through: the output that stands for it on the tape
     )
 
+    @property
+    def flows(self) -> bool:
+        """Whether gradients flow through it."""
+        return self.requires_grad and not self.released
+
 
 def view(t: Tensor, chain: tuple[tuple[Any, dict[str, Any]], ...]) -> Tensor:
     """The view that these ops make."""
@@ -42,3 +50,15 @@ def tensor_of(array: Any) -> Tensor:
 def as_they_are(outs: list[Any]) -> list[Any]:
     """The outputs of a call that is done when they are there."""
     return outs
+
+
+def store_back(target: Any, value: Any) -> None:
+    """Puts a stored value into the tensor, or the array, that the call writes."""
+    if not isinstance(target, Tensor):
+        if value is not target:
+            np.copyto(target, value)
+        return
+    if value is not target._data:  # else the program has written it there
+        backend_for(target.device).xp.copyto(target._data, value)
+    target._version_cell()[0] += 1
+    target._stamp = target._version

@@ -37,6 +37,7 @@ LAYERS = [
         "keys",
         "pay",
         "replay",
+        "backward",
         "stages",
         "hot",
         "promoted",
@@ -75,6 +76,11 @@ SIBLINGS = {
     ("transforms", "eager"),  # transforms run the tape
     ("stages", "slots"),  # the driver is a few files, in this order
     ("program", "replay"),
+    ("replay", "backward"),
+    ("outcome", "backward"),
+    ("outcome", "pay"),
+    ("replay", "results"),
+    ("backward", "merge"),
     ("program", "results"),
     ("program", "effects"),
     ("tracing", "effects"),

@@ -132,8 +132,8 @@ def run_on_tensors(
         if all(isinstance(v, Literal) for v in operands) and operands:
             args[0] = constant(operands[0].value, operands[0].dtype, state.device)
         out = node.prim(*args, **node.params)
-        if known and node.outputs and node.outputs[0] in known:
-            out = _named(out, known[node.outputs[0]])
+        if known and not known.keys().isdisjoint(node.outputs):
+            _named(out if node.prim.multiple else (out,), [known.get(v) for v in node.outputs])
         if values is not None and node.outputs and node.outputs[0] in leaves:
             out = out if out._edge() is not None else _leaf(out)
             values[node.outputs[0]] = args, out
@@ -209,16 +209,18 @@ def _leaf(x: Tensor) -> Tensor:
     return out
 
 
-def _named(out: Tensor, known: Tensor) -> Tensor:
-    """A result with its place on the tape, whose value - for rules that read results, too - is that of another."""
-    if state.tracer is not None:
-        state.tracer.name(out, known)
-    out._data = known._data
-    node = out._node
+def _named(outs: Sequence[Tensor], known: Sequence[Tensor | None]) -> None:
+    """Makes results of an op, with their place on the tape, stand for known tensors - in what rules read, too."""
+    for out, other in zip(outs, known, strict=True):
+        if other is not None:
+            if state.tracer is not None:
+                state.tracer.name(out, other)
+            out._data = other._data
+    node = next((out._node for out in outs if out._node is not None), None)
     if node is not None and node.saved is not None and node.saved[1] is not None:
-        kept, ((_, *rest),) = node.saved
-        node.saved = (kept, ((known._data, *rest),))
-    return out
+        kept, results = node.saved
+        pairs = zip(results, known, strict=True)
+        node.saved = (kept, tuple((r[0] if k is None else k._data, *r[1:]) for r, k in pairs))
 
 
 def settled(cts: Sequence[Tensor | None], types: Sequence[TensorType]) -> list[Tensor]:

@@ -41,8 +41,8 @@ class MergedOp(TapeOp):
         self.parts = parts
         self.types = (parts.whole.result.type,)
         self.count = len(parts.wanted)
-        self.more = (None,) * (len(parts.kept) + parts.reads_result)
-        self.read = tuple(i in parts.reads for i in range(self.count))
+        self.more = (None,) * (len(parts.needs.kept) + len(parts.needs.results))
+        self.read = tuple(i in parts.needs.operands for i in range(self.count))
         self.blank = [
             np.broadcast_to(np.zeros((), v.type.dtype.numpy), v.type.shape)
             for v in parts.whole.graph.inputs
@@ -66,8 +66,10 @@ class MergedOp(TapeOp):
             if edge is not None:
                 other._node, other._index = edge
             saved.append(other)
-        saved += [Tensor(a, v.type.dtype, CPU) for a, v in zip(kept, self.parts.kept, strict=True)]
-        if self.parts.reads_result:
+        saved += [
+            Tensor(a, v.type.dtype, CPU) for a, v in zip(kept, self.parts.needs.kept, strict=True)
+        ]
+        if self.parts.needs.results:
             same = Tensor(result._data, result.dtype, CPU)
             same._cell = result._version_cell()
             saved.append((same, same._cell[0]))
@@ -92,7 +94,7 @@ class MergedOp(TapeOp):
         found = self.gradient(needed[: self.count], begun, narrow)
         if found is None:
             return NotImplemented
-        given = [operands[i] for i in self.parts.reads] + list(operands[self.count :])
+        given = [operands[i] for i in self.parts.needs.operands] + list(operands[self.count :])
         array = ct._data
         arrays = [given[i]._data for i in found.reads]
         arrays.append(np.asarray(array[(0,) * array.ndim]) if narrow else array)
@@ -114,7 +116,7 @@ class MergedOp(TapeOp):
         parts = self.parts
         operands = [_checked(node, i, k) for i, k in enumerate(node.saved[0])]
         graph = parts.whole.pure
-        read = parts.given[len(parts.reads) :]
+        read = parts.given[len(parts.needs.operands) :]
         values = zip(read, operands[self.count :], strict=True)
         began = next(sequence)
         with grad_mode(True), untraced():

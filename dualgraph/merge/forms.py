@@ -17,10 +17,9 @@ from ..core.errors import AutogradError, user_place
 from ..core.types import TensorType
 from ..core.workers import Workers
 from ..eager.tensor import Edge, Tensor
-from ..static.graph import Graph
 from .entry import MergedOp
-from .halves import Halves, backward, halves, trace
-from .running import FAILURES, compiled, run
+from .halves import Halves, halves, trace
+from .running import FAILURES, Gradient, compiled, run
 
 PATIENCE = 2  # calls that run op by op before a form is compiled
 WORTH = (
@@ -33,25 +32,6 @@ _background = Workers("dualgraph-merge", 1)
 def wait() -> None:
     """Blocks until what was asked for is compiled."""
     _background.submit(lambda: None).result()
-
-
-class Gradient:
-    """A compiled gradient: for which operands want one, which have sums begun, and whether the cotangent is narrow.
-
-    ``reads`` are the values it reads of those in ``parts.given``, ``there`` which operands get a total.
-    """
-
-    __slots__ = ("program", "reads", "there")
-
-    def __init__(
-        self, parts: Halves, wanted: tuple[bool, ...], begun: tuple[bool, ...], narrow: bool
-    ) -> None:
-        graph, self.there = backward(parts, wanted, begun, narrow)
-        count = len(parts.given)
-        read = {v for n in graph.nodes for v in n.inputs} | set(graph.outputs)
-        self.reads = tuple(i for i, v in enumerate(graph.inputs[:count]) if v in read)
-        inputs = (*(graph.inputs[i] for i in self.reads), *graph.inputs[count:])
-        self.program = compiled(Graph(inputs, graph.nodes, graph.outputs))
 
 
 class Form:
@@ -104,7 +84,7 @@ class Form:
             if any(wanted):
                 self.op = MergedOp(self.name, parts, self.gradient)
                 key = tuple(wanted), none, False
-                self._backward[key] = Gradient(parts, *key)
+                self._backward[key] = _gradient(parts, *key)
             first = int(whole.gives)
             stores = tuple((i, first + k) for k, i in enumerate(whole.writes))
             self._forward = compiled(parts.forward, stores)
@@ -123,7 +103,7 @@ class Form:
         def build() -> None:
             with contextlib.suppress(Exception):  # stays None: the ops are run one by one
                 assert self.parts is not None
-                self._backward[key] = Gradient(self.parts, *key)
+                self._backward[key] = _gradient(self.parts, *key)
 
         _background.submit(build)
         return None
@@ -156,6 +136,12 @@ def _store(t: Tensor, new: Any) -> None:
     cell[0] += 1
     cell[1] = user_place()
     t._stamp = cell[0]
+
+
+def _gradient(
+    parts: Halves, wanted: tuple[bool, ...], begun: tuple[bool, ...], narrow: bool
+) -> Gradient:
+    return Gradient(parts.whole.pure, parts.given, wanted, begun, (narrow,))
 
 
 def _apart(tensors: Sequence[Tensor], writes: Sequence[int]) -> bool:

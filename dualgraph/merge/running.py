@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backends.executor import Executable
 from ..backends.hooks import hooks_for
+from ..control.partition import Seed, gradient
 from ..core.backend import backend_for
 from ..core.devices import CPU
 from ..core.errors import DualgraphError
@@ -32,3 +33,24 @@ def run(executable: Executable, arrays: Sequence[Any]) -> list[Any]:
 
 def _as_they_are(outs: list[Any]) -> list[Any]:
     return outs
+
+
+class Gradient:
+    """A compiled gradient of a graph: for which operands want one, which have sums begun, and which cotangents come.
+
+    ``reads`` are the values it reads of those that are `given` to it (in the order of `Needs.given`), ``there`` which
+    operands get a total.
+    """
+
+    __slots__ = ("program", "reads", "there")
+
+    def __init__(
+        self, graph: Graph, given: Sequence[Any], wanted: Sequence[bool], begun: Sequence[bool],
+        seeds: Sequence[Seed], compile: Callable[[Graph], Executable] = compiled,
+    ) -> None:  # fmt: skip
+        back, self.there = gradient(graph, given, wanted, seeds, begun)
+        count = len(given)
+        read = {v for n in back.nodes for v in n.inputs} | set(back.outputs)
+        self.reads = tuple(i for i, v in enumerate(back.inputs[:count]) if v in read)
+        inputs = (*(back.inputs[i] for i in self.reads), *back.inputs[count:])
+        self.program = compile(Graph(inputs, back.nodes, back.outputs))

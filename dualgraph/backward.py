@@ -1,0 +1,141 @@
+"""Backward: the gradient of a compiled call as a compiled program of its own.
+
+The first gradient that is asked of a program's calls has them kept what it reads from then on: a further program
+gives these values beside the results, and another makes the gradient of them. Both are compiled beside the calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .backends.executor import Executable
+from .control.partition import needs
+from .core.workers import Job, Workers
+from .eager.tensor import Tensor
+from .merge.running import FAILURES, Gradient, run
+from .passes.inline import inline
+from .static.graph import Graph
+
+Compile = Callable[
+    [Graph, bool], Executable
+]  # of a graph; whether it stands for the program itself
+_background = Workers("dualgraph-backward", 1)
+
+
+class Keeping:
+    """A program that keeps what its gradient reads, and the gradients that were asked for.
+
+    ``forward`` gives the outputs of the captured graph, then the kept values; ``results`` says which results a
+    gradient reads, too.
+    """
+
+    def __init__(
+        self,
+        captured: Graph,
+        count: int,
+        wanted: Sequence[bool],
+        tracked: Sequence[bool],
+        fresh: Sequence[bool],
+        compile: Compile,
+    ) -> None:
+        """`count` results, through some of which gradients flow (`tracked`); some are new tensors (`fresh`)."""
+        graph = inline(captured, lambda _: False)
+        outputs = graph.outputs[:count]
+        self.graph = Graph(graph.inputs, graph.nodes, outputs)
+        self._seeds = tuple(False if t else None for t in tracked)
+        saved = {i for i, own in enumerate(fresh) if own and outputs.count(outputs[i]) == 1}
+        self.needs = needs(self.graph, wanted, self._seeds, saved)
+        self.results = self.needs.results
+        self.more = len(self.needs.kept) + len(self.results)
+        self._compile = compile
+        whole = Graph(graph.inputs, graph.nodes, (*graph.outputs, *self.needs.kept))
+        self.forward = compile(whole, True)
+        self._gradients: dict[Any, Job[Gradient]] = {}
+
+    def gradient(self, key: Any, wait: bool) -> Gradient | None:
+        """The gradient for (wanted operands, sums begun, cotangents that come); None as long as it is compiled."""
+        job = self._gradients.get(key)
+        if job is None:
+            job = self._gradients[key] = _background.submit(lambda: self._gradient(*key))
+        if wait:
+            with contextlib.suppress(Exception):
+                job.result()
+        return job.given()
+
+    def finish(self) -> None:
+        """Blocks until the gradients are there."""
+        for job in tuple(self._gradients.values()):
+            job.result()
+
+    def _gradient(self, wanted: Any, begun: Any, given: Any) -> Gradient:
+        seeds = tuple(False if g else None for g in given)
+        values = self.needs.given(self.graph)
+        return Gradient(
+            self.graph, values, wanted, begun, seeds, lambda graph: self._compile(graph, False)
+        )
+
+    def pull(
+        self, found: Gradient, cts: Sequence[Any], operands: Sequence[Any], prior: Sequence[Any]
+    ) -> list[Any] | None:
+        """The totals of the operands; None where an op cannot take the values."""
+        count = len(self.graph.inputs)
+        given = [*(operands[i] for i in self.needs.operands), *operands[count:]]
+        tensors = [*(given[i] for i in found.reads), *cts, *prior[:count]]
+        arrays = [t._data for t in tensors if t is not None]
+        try:
+            made = iter(run(found.program, arrays))
+        except FAILURES:
+            return None
+        totals = [
+            Tensor(next(made), t.dtype, t.device) if here else None
+            for here, t in zip(found.there, self.graph.in_types, strict=True)
+        ]
+        return [*totals, *[None] * self.more]
+
+
+class Backward:
+    """What a program knows of its gradients: how to get a `Keeping`, and what they cost without one."""
+
+    def __init__(
+        self, make: Callable[[], Keeping], changed: Callable[[], None], patience: int, wait: bool
+    ) -> None:
+        """`patience`: gradients that are replayed before anything is compiled; `wait`: the next one waits for that."""
+        self._make = make
+        self._changed = changed
+        self._job: Job[Keeping] | None = None
+        self._left = patience
+        self.wait = wait
+        self.spent = (
+            0.0  # seconds that gradients of compiled calls took longer than those of eager ones
+        )
+        self._eager = 0.0  # seconds of the quickest sweep of a replayed call
+
+    @property
+    def keeping(self) -> Keeping | None:
+        """The program that keeps, once it is there."""
+        return None if self._job is None else self._job.given()
+
+    def ask(self) -> None:
+        """Counts a gradient, and has the program made that keeps, unless it is begun."""
+        self._left -= 1
+        if self._left >= 0:
+            return
+        if self._job is None:
+            self._job = _background.submit(self._made)
+        if self.wait:
+            with contextlib.suppress(Exception):
+                self._job.result()
+
+    def finish(self) -> None:
+        """Blocks until what was asked for is there."""
+        if self._job is not None:
+            with contextlib.suppress(Exception):
+                self._job.result().finish()
+
+    def _made(self) -> Keeping:
+        keeping = self._make()
+        self.spent = 0.0
+        self._changed()
+        return keeping

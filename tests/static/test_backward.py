@@ -1,0 +1,225 @@
+"""Gradients of compiled calls: compiled, too, after the first; the bits, the errors and the order of eager mode."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import dualgraph as dg
+import dualgraph.nn.functional as F
+from dualgraph import nn, optim
+
+
+def bits(t: Any) -> Any:
+    return None if t is None else t.detach().numpy().tobytes()
+
+
+def keeping(f: Any) -> list[Any]:
+    """The programs that keep what gradients read."""
+    return [p for p in f.programs if p.gradients is not None and p.gradients.keeping is not None]
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.out(self.layer(x).mean(dim=1))
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(4, 8, batch_first=True)
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.out(self.rnn(x)[0][:, -1])
+
+
+NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "linear": (lambda: nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3), nn.Tanh()), (5, 6)),
+    "dropout": (lambda: nn.Sequential(nn.Linear(6, 9), nn.Dropout(0.4), nn.GELU(), nn.Linear(9, 3)), (5, 6)),
+    "norms": (lambda: nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.LayerNorm(8), nn.Linear(8, 3)), (5, 6)),
+    "conv": (
+        lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3)),
+        (4, 1, 8, 8),
+    ),
+    "encoder": (Encoder, (3, 5, 8)),
+    "recurrent": (Recurrent, (3, 5, 4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_compiled_model_trained_from_outside_has_the_bits_of_eager(name: str) -> None:
+    make, shape = NETS[name]
+
+    def run(compiled: bool) -> tuple[list[Any], Any]:
+        dg.manual_seed(0)
+        model = make()
+        optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        f: Any = dg.compile(model, wait=True) if compiled else model
+        seen: list[Any] = []
+        for i in range(8):
+            x, y = dg.randn(*shape), dg.randint(0, 3, (shape[0],))
+            x.requires_grad_(i % 2 == 0)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(f(x), y)
+            loss.backward()
+            optimizer.step()
+            seen += [loss.item(), bits(x.grad)]
+        return [*seen, *map(bits, model.parameters())], f
+
+    eager, _ = run(False)
+    compiled, f = run(True)
+    assert compiled == eager
+    assert keeping(f), f.explain()
+
+
+def both(make: Callable[[Any], Callable[[], Any]], calls: int = 4) -> None:
+    """What the calls give, eagerly and compiled: values, or kinds of errors."""
+
+    def run(wrap: Any) -> list[Any]:
+        dg.manual_seed(0)
+        call, seen = make(wrap), []
+        for _ in range(calls):
+            try:
+                out = call()
+                seen.append([bits(t) for t in out])
+            except dg.DualgraphError as error:
+                seen.append(type(error))
+        return seen
+
+    assert run(lambda f: dg.compile(f, wait=True)) == run(lambda f: f)
+
+
+def test_a_result_that_the_gradient_reads_may_not_be_written() -> None:
+    w = dg.randn(3, requires_grad=True)
+    f = dg.compile(dg.tanh, wait=True)
+    for _ in range(3):
+        f(w).sum().backward()
+    assert keeping(f)
+    y = f(w)
+    y *= 2
+    with pytest.raises(dg.AutogradError, match="in place"):
+        y.sum().backward()
+
+
+def test_an_input_that_the_gradient_reads_may_not_be_written() -> None:
+    def make(wrap: Any) -> Any:
+        w = dg.randn(3, requires_grad=True)
+        f = wrap(lambda x: (x * w).sum())
+
+        def call() -> Any:
+            x = dg.ones(3)
+            y = f(x)
+            x += 1
+            y.backward()
+            return [w.grad]
+
+        return call
+
+    both(make)
+
+
+def test_an_input_that_the_gradient_does_not_read_may_be_written() -> None:
+    w = dg.ones(3, requires_grad=True)
+    f = dg.compile(lambda x: (x + w).sum(), wait=True)
+    for i in range(4):
+        x, w.grad = dg.ones(3), None
+        y = f(x)
+        if i == 3:
+            x += 1
+        y.backward()
+        assert w.grad.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_one_of_several_results_and_sums_begun_by_later_ops() -> None:
+    def make(wrap: Any) -> Any:
+        w = dg.randn(4, 4, requires_grad=True)
+        f = wrap(lambda x: (x @ w, dg.exp(w).sum(), x.argmax(axis=1)))
+        turn = iter(range(100))
+
+        def call() -> Any:
+            w.grad = None
+            a, b, _ = f(dg.randn(2, 4))
+            loss = [a.sum(), b, a.sum() + b, (a * w[:2]).sum() + (w * b).sum()][next(turn) % 4]
+            loss.backward()
+            return [w.grad]
+
+        return call
+
+    both(make, 12)
+
+
+def test_twice_and_differentiated_again() -> None:
+    def make(wrap: Any) -> Any:
+        w = dg.randn(4, requires_grad=True)
+        f = wrap(lambda x: (dg.tanh(w) * x).sum())
+
+        def call() -> Any:
+            w.grad = None
+            y = f(dg.randn(4))
+            y.backward(retain_graph=True)
+            y.backward(retain_graph=True)
+            (g,) = dg.autograd.grad(y, w, create_graph=True)
+            (h,) = dg.autograd.grad((g * g).sum(), w)
+            return [w.grad, g, h]
+
+        return call
+
+    both(make, 6)
+
+
+def test_a_model_called_several_times_before_one_gradient() -> None:
+    def make(wrap: Any) -> Any:
+        net = nn.Sequential(nn.Linear(3, 5), nn.Sigmoid(), nn.Linear(5, 2))
+        f = wrap(net)
+
+        def call() -> Any:
+            net.zero_grad()
+            x = dg.randn(4, 3, requires_grad=True)
+            sum((f(x * k) ** 2).sum() for k in range(1, 4)).backward()
+            return [x.grad, *(p.grad for p in net.parameters())]
+
+        return call
+
+    both(make, 5)
+
+
+def test_frozen_parameters_get_none_and_no_grad_keeps_nothing() -> None:
+    net = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+    net[0].weight.requires_grad_(False)
+    f = dg.compile(net, wait=True)
+    for _ in range(3):
+        net.zero_grad()
+        f(dg.ones(2, 3)).sum().backward()
+        assert net[0].weight.grad is None and net[2].weight.grad is not None
+    assert keeping(f)
+    with dg.no_grad():
+        assert not f(dg.ones(2, 3)).requires_grad
+
+
+def test_threads_share_a_compiled_model() -> None:
+    net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
+    f, wrong = dg.compile(net), []
+
+    def work(seed: int) -> None:
+        for i in range(25):
+            x = dg.full((2, 3), seed + 0.1 * i, requires_grad=True)
+            (got,) = dg.autograd.grad(f(x).sum(), x)
+            (want,) = dg.autograd.grad(net(x).sum(), x)
+            if bits(got) != bits(want):
+                wrong.append((seed, i))
+
+    threads = [threading.Thread(target=work, args=(s,)) for s in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
