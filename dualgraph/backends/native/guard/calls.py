@@ -95,10 +95,7 @@ def call_compiled(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
         left = load_ptr(load_ptr(known, n.STRAIGHT_LEFT), n.A_DATA)
         if load_i64(left, 0) > 0:
             store_i64(left, 0, load_i64(left, 0) - 1)
-            fn = held(load_ptr(known, n.STRAIGHT_FN))
-            done = c.PyObject_Vectorcall(fn, args, count, names)
-            c.Py_DecRef(fn)
-            return done
+            return call_straight(load_ptr(known, n.STRAIGHT_FN), args, count, names)
         return call_slowly(self, args, count, names)
     if known and names is None:
         c.Py_IncRef(known)
@@ -205,17 +202,40 @@ def call_slowly(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
     store_ptr(operands, n.ITEMS, held(self))
     for i in range(count):
         store_ptr(operands, n.ITEMS + 8 * (i + 1), held(load_ptr(args, 8 * i)))
-    params = None
-    if names:
-        params = c.PyDict_New()
-        if params is None:
-            c.Py_DecRef(operands)
-            return None
-        for i in range(load_i64(names, n.VAR_SIZE)):
-            c.PyDict_SetItem(
-                params, load_ptr(names, n.ITEMS + 8 * i), load_ptr(args, 8 * (count + i))
-            )
+    params = named(args + 8 * count, names)
     done = c.PyObject_Call(o.CALL, operands, params)
     c.Py_DecRef(operands)
     c.Py_DecRef(params)
     return done
+
+
+def call_straight(fn: ptr, args: ptr, count: i64, names: ptr) -> ptr:
+    """``fn(*args, **kwargs)``."""
+    c.Py_IncRef(fn)
+    if names is None:
+        done = c.PyObject_Vectorcall(fn, args, count, None)
+        c.Py_DecRef(fn)
+        return done
+    operands = c.PyTuple_New(count)
+    if operands is None:
+        c.Py_DecRef(fn)
+        return None
+    for i in range(count):
+        store_ptr(operands, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
+    params = named(args + 8 * count, names)
+    done = c.PyObject_Call(fn, operands, params)
+    c.Py_DecRef(operands)
+    c.Py_DecRef(params)
+    c.Py_DecRef(fn)
+    return done
+
+
+def named(values: ptr, names: ptr) -> ptr:
+    """A new dict of `values` by `names`; null without names, or with an error set."""
+    if names is None:
+        return None
+    params = c.PyDict_New()
+    if params:
+        for i in range(load_i64(names, n.VAR_SIZE)):
+            c.PyDict_SetItem(params, load_ptr(names, n.ITEMS + 8 * i), load_ptr(values, 8 * i))
+    return params
