@@ -137,6 +137,7 @@ SIBLINGS = {
     ("promotion", "entries"),
     ("compile", "promotion"),
     ("debugging", "program"),
+    ("debugging", "effects"),
     ("debugging", "slots"),
     ("debugging", "stages"),
     ("artefact", "slots"),

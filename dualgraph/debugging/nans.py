@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
 
 from ..core.backend import ArrayBackend, backend_for, execute
+from ..core.constant import exact
 from ..core.context import state
 from ..core.dtypes import bfloat16, from_bfloat16
 from ..core.errors import CaptureError, Location, NanError, describe
 from ..core.kinds import CREATION
-from ..core.node import Literal, Node
-from ..core.trees import flatten
+from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
-from ..program import MISMATCH, Program
+from ..program import Program
 from ..slots import as_array, fetch
-from ..stages import Left
+from ..stages import number
 from ..static.capture import Tracer
 from ..static.control import first_inputs, is_control, next_inputs
-from ..static.graph import Graph, evaluate
+from ..static.graph import evaluate
 from ..static.interpreter import literal_array, run_node
 from ..static.region import is_region
 from .values import summary
@@ -32,10 +32,9 @@ class debug_nans:
     """Raises NanError at the op that makes the first NaN (with ``inf=True``, or infinity) out of numbers.
 
     A switch (``dg.debug_nans()``, ``dg.debug_nans(False)``) and a context manager, for the calling thread. In
-    eager mode, and while a function is captured, each op is looked at. A compiled program runs as it is; where
-    its results, the tensors it writes or the gradients it leaves have a NaN, the call's graph runs again, op by
-    op on the same inputs, to find the op. NaN that come in through arguments, and constants, are no fault. Off,
-    it costs nothing.
+    eager mode, and while a function is captured, each op is looked at. Of a compiled program the recorded ops run
+    first, one by one on the call's inputs, those that it fuses or leaves out, too; then it runs as it is. NaN that
+    come in through arguments, and constants, are no fault. Off, it costs nothing.
 
     >>> import dualgraph as dg
     >>> with dg.debug_nans():
@@ -183,42 +182,48 @@ def _checked_start(program: Program, leaves: list[Any]) -> Any:
     watcher = state.tracer
     if watcher is None or not watcher.watches:
         return _START(program, leaves)
-    held = [fetch(s, leaves) for s in program.trace.slots]
-    datas = [
-        h if h is None else as_array(s, h) for s, h in zip(program.trace.slots, held, strict=True)
-    ]
-    before = [
-        backend_for(s.type.device).xp.array(d) if d is not None and i in program._stored else d
-        for i, (d, s) in enumerate(zip(datas, program.trace.slots, strict=True))
-    ]
     state.tracer = None
     try:
-        result = _START(program, leaves)
+        with suppress(
+            ValueError, IndexError, TypeError, ZeroDivisionError
+        ):  # the call itself tells
+            find_origin(program, leaves, watcher.inf)
+        return _START(program, leaves)
     finally:
         state.tracer = watcher
-    if result is MISMATCH or type(result) is Left:
-        return result
-    left = [*flatten(result)[0], *(held[i] for i in program._stored)]
-    left += [leaves[o]._grad if isinstance(o, int) else o._grad for o in program._owners]
-    for t in left:
-        data = t._data if isinstance(t, Tensor) else None
-        if data is not None and any(
-            flaws(backend_for(t.device).to_numpy(data), t.type, watcher.inf)
-        ):
-            find_origin(program.captured, before, watcher.inf)
-            break
-    return result
 
 
-def find_origin(graph: Graph, inputs: Sequence[Any], inf: bool) -> None:
-    """Runs a graph op by op and raises NanError at the first op that makes no number out of numbers."""
-    backend = backend_for(next(t.device for t in graph.all_types()))
+def find_origin(program: Program, leaves: list[Any], inf: bool) -> None:
+    """Runs what a call will do op by op, and raises NanError at the first op that makes no number out of numbers.
 
-    def apply(node: Node, operands: list[Any]) -> Any:
-        return _run(node, operands, backend, inf)
-
+    At each number that Python took out of a tensor it goes on with the program that the call goes on with.
+    """
+    trace = program.trace
+    backend = backend_for(trace.device)
+    recorded = trace.graph.nodes if trace.recording is None else trace.recording.nodes
+    held = [fetch(s, leaves) for s in trace.slots]
+    if any(h is None for h in held):
+        return
+    arrays = [as_array(s, h) for s, h in zip(trace.slots, held, strict=True)] + list(program.extra)
+    env: dict[Var, Any] = dict(zip(trace.graph.inputs, arrays, strict=True))
+    done = 0
     with np.errstate(all="ignore"):
-        evaluate(graph, inputs, apply)
+        for k, taken in enumerate((*trace.concrete, None)):
+            end = len(recorded) if taken is None or trace.recording is None else taken.at
+            for node in recorded[done:end]:
+                given = [env[v] if isinstance(v, Var) else v for v in node.inputs]
+                env.update(zip(node.outputs, _run(node, given, backend, inf), strict=True))
+            done = end
+            if taken is None or isinstance(taken.operand, Literal):
+                continue
+            outcome = exact(number(env[taken.operand], taken.operand))
+            if outcome != exact(taken.value):
+                path = program.path
+                others = () if path is None else path.stages[k].followers.get(outcome, ())
+                for other in others:
+                    if other.broken(leaves) is None:
+                        return find_origin(other, leaves, inf)
+                return None  # the call goes on eagerly from here
 
 
 def _run(node: Node, operands: Sequence[Any], backend: ArrayBackend, inf: bool) -> Any:

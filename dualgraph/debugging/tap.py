@@ -9,6 +9,7 @@ from ..core.constant import exact
 from ..core.errors import DualgraphError, describe
 from ..core.node import Var
 from ..eager.tensor import Tensor
+from ..effects import Pending
 from ..program import MISMATCH, Program
 from ..slots import as_array, fetch
 from ..stages import number
@@ -141,9 +142,11 @@ class Tapped:
 
     def start(self, started: Program, leaves: list[Any]) -> Any:
         """A call: as the tapped program where it takes that path, else as it would have been."""
-        result = MISMATCH
+        result: Any = MISMATCH
         if started is self.program or self.program.broken(leaves) is None:
             result = self.call(leaves)
+        if type(result) is Pending:
+            return result.finish()
         return type(started).start(started, leaves) if result is MISMATCH else result
 
     def call(self, leaves: list[Any]) -> Any:

@@ -324,15 +324,14 @@ def multinomial(
     Raises for negative weights, and for more draws than there are positive weights unless `replacement`.
     """
     weights = weights.detach()
-    what = describe("multinomial", str(weights.type), "")
     rows = weights if weights.ndim == 2 else sh.reshape(weights, (1, -1))
     most = int(fn.min(fn.count_nonzero(rows, axis=1)))
     if bool(fn.any(less(rows, 0))) or not bool(fn.all(isfinite(rows))):
-        raise ArgumentError(what + "weights must be finite and not negative")
+        problem = "weights must be finite and not negative"
+        raise ArgumentError(describe("multinomial", str(weights.type), problem))
     if not most or (num_samples > most and not replacement):
-        raise ArgumentError(
-            what + f"cannot draw {num_samples} of {most} positive weights without replacement"
-        )
+        problem = f"cannot draw {num_samples} of {most} positive weights without replacement"
+        raise ArgumentError(describe("multinomial", str(weights.type), problem))
     kind = {"generator": generator, "dtype": rows.dtype, "device": rows.device}
     if replacement:
         edges = fn.cumulative_sum(rows, axis=1)

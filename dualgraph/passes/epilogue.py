@@ -8,6 +8,7 @@ from ..core.kinds import CONTRACTION, ELEMENTWISE, MOVEMENT
 from ..core.node import Literal, Node, Var
 from ..static.graph import Graph, GraphBuilder, Operand
 from ..static.region import fused_region
+from .fuel import FUEL
 from .reach import Reach
 from .regions import in_order
 
@@ -40,7 +41,7 @@ def fuse_epilogues(graph: Graph, accept: Callable[[Graph], bool]) -> Graph:
             (result,) = first.outputs
             read = result in leaving or any(user is not node for user in users[result])
             region = _together(first, node, read)
-            if accept(region.params["body"]):
+            if accept(region.params["body"]) and FUEL.merge(first, node):
                 reach.merge(reach.group[i], reach.group[j])
                 joined[j] = region
                 gone.add(i)

@@ -18,6 +18,7 @@ from ..static.constants import constant_node
 from ..static.graph import Graph, Operand
 from ..static.interpreter import run_node
 from .effects import must_stay
+from .fuel import FUEL
 from .sharing import layout_shows
 
 MAX_ELEMENTS = 4096  # results are kept in the program only up to this size
@@ -68,6 +69,8 @@ class Folder:
             return node  # a creation op is as good as a constant, and a constant is row-major
         if out.type.size > max(ALWAYS, *(v.type.size for v in node.inputs)):
             return node
+        if not FUEL.take(f"fold of {node.prim.name} at {node.where}"):
+            return node
         stored = ConstArray(backend.to_numpy(value), out.type.dtype)
         return constant_node(stored, out, node.where)
 
@@ -107,7 +110,8 @@ class Folder:
         for i, v in enumerate(inputs):
             number = self.uniform.get(v) if isinstance(v, Var) else None
             rest = [w.type.shape for j, w in enumerate(inputs) if j != i]
-            if number is not None and rest and broadcast_shapes((), *rest) == out.type.shape:
+            fits = number is not None and rest and broadcast_shapes((), *rest) == out.type.shape
+            if fits and FUEL.take(f"number for {v} of {node.prim.name} at {node.where}"):
                 inputs[i] = number
         if all(isinstance(v, Literal) for v in inputs):
             return node

@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..core.node import Node
+
 
 class Fuel:
     """Counts what passes do. With a limit of n the first n applications happen, and no more.
 
-    One unit is the application of a pass to a graph (or to the body of a loop), or of one rewrite within a
-    pass. ``DUALGRAPH_FUEL=n`` sets the limit for a process.
+    One unit is the application of a pass to a graph (or to the body of a loop), or of one rewrite, fold or
+    fusion within a pass. ``DUALGRAPH_FUEL=n`` sets the limit for a process.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -28,6 +30,13 @@ class Fuel:
         self.used += 1
         self.last = what
         return True
+
+    def merge(self, one: Node, two: Node) -> bool:
+        """Whether two nodes may go into one kernel."""
+        if self.limit is None:
+            return True
+        a, b = f"{one.prim.name} at {one.where}", f"{two.prim.name} at {two.where}"
+        return self.take(f"fusion of {a} with {b}")
 
     @contextmanager
     def limited(self, limit: int | None) -> Iterator[Fuel]:

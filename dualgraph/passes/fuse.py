@@ -14,6 +14,7 @@ from ..core.kinds import MOVEMENT, REDUCTION
 from ..core.node import Node, Var
 from ..core.pieces import pieces_of
 from ..static.graph import Graph
+from .fuel import FUEL
 from .layout import Layout, row_major, view_layout
 from .reach import Reach, bits
 from .regions import Extractor, replace_groups
@@ -178,6 +179,8 @@ class Grower:
     def try_merge(self, a: int, b: int) -> None:
         one, two = self.spaces[a], self.spaces[b]
         if one.nodes + two.nodes > MAX_NODES or not self.reach.can_merge(a, b):
+            return
+        if not FUEL.merge(self.nodes[a], self.nodes[b]):
             return
         self.reach.merge(a, b)
         self.spaces[a] = one.join(two)

@@ -8,6 +8,7 @@ from ..core.kinds import ELEMENTWISE, MOVEMENT
 from ..core.node import Node, Var
 from ..static.graph import Graph, GraphBuilder, Operand
 from ..static.region import fused_region
+from .fuel import FUEL
 from .reach import Reach, bits
 from .regions import in_order
 
@@ -35,7 +36,8 @@ def fuse_horizontally(graph: Graph, accept: Callable[[Graph], bool]) -> Graph:
         size = len(node.params["body"].nodes)
         for g, before in joined.items():
             alike = is_tiny(graph.nodes[g]) == is_tiny(node)
-            if alike and before + size <= MAX_NODES and reach.independent(g, i):
+            room = alike and before + size <= MAX_NODES
+            if room and reach.independent(g, i) and FUEL.merge(graph.nodes[g], node):
                 reach.merge(g, i)
                 joined[g] = before + size
                 break

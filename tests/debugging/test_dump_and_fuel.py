@@ -13,6 +13,7 @@ import pytest
 import dualgraph as dg
 from dualgraph.backends.native import api as native
 from dualgraph.passes import cse as cse_module
+from dualgraph.passes import fuse as fuse_module
 from dualgraph.passes import pipeline
 from dualgraph.passes.fuel import FUEL
 from dualgraph.passes.simplify import Simplifier
@@ -120,3 +121,22 @@ def test_bisect_takes_a_check_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> No
         return bool(f(x).tolist() == model(x).tolist())
 
     assert dg.bisect(None, check=check).what == "pass fold"
+
+
+@pytest.mark.skipif(not native.available(), reason="nothing is fused without llvmlite")
+def test_bisect_names_the_one_fusion_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = fuse_module.replace_groups
+
+    def faulty(graph: Any, extractor: Any, groups: Any) -> Any:
+        for members in groups:
+            if {"tanh", "divide"} <= {graph.nodes[i].prim.name for i in members}:
+                graph = swapped("divide")(graph)
+                extractor.graph = graph
+                extractor._cuts.clear()
+        return replace(graph, extractor, groups)
+
+    monkeypatch.setattr(fuse_module, "replace_groups", faulty)
+    x = dg.randn(40)
+    found = dg.bisect(lambda x: (x.exp() + 2) / (x.tanh() + 3) * x.cos(), x)
+    assert found and found.what is not None, str(found)
+    assert found.what.startswith("fusion of"), found.what

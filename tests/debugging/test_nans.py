@@ -149,3 +149,39 @@ def test_the_switch_is_outside_of_compiled_functions() -> None:
 
     with pytest.raises(dg.CaptureError, match="outside"):
         dg.capture(inside, dg.ones(2))
+
+
+def hidden(x: Any) -> Any:
+    return dg.where(x > 0, dg.log(x), 0.0)
+
+
+def branching(x: Any) -> Any:
+    if x.sum() > 10:
+        return x * 2
+    return dg.maximum(dg.sqrt(x) * 0, -1.0)
+
+
+def written(x: Any) -> Any:
+    y = dg.log(x)
+    x.zero_()
+    return (y != y).sum() * 0
+
+
+@pytest.mark.parametrize("fn", [hidden, branching, written], ids=lambda fn: fn.__name__)
+def test_a_nan_that_no_result_shows_is_found_in_both_modes(fn: Any) -> None:
+    compiled = dg.compile(fn, wait=True)
+    for _ in range(4):
+        compiled(dg.ones(2))
+        compiled(dg.ones(2) * 9)
+    told = []
+    for mode in (fn, compiled):
+        x = dg.tensor([2.0, -1.0])
+        with dg.debug_nans(), pytest.raises(dg.NanError) as caught:
+            mode(x)
+        told.append(str(caught.value))
+        assert x.tolist() == [2.0, -1.0]
+    assert told[0] == told[1] and "test_nans.py" in told[0]
+    before = [p.calls for p in compiled.programs]
+    with dg.debug_nans():
+        assert compiled(dg.ones(2)).tolist() == fn(dg.ones(2)).tolist()
+    assert sum(p.calls for p in compiled.programs) == sum(before) + 1

@@ -186,3 +186,20 @@ def test_summaries_count_what_is_not_finite() -> None:
     f(dg.ones(6))
     text = str(f.programs[0].replay(dg.asarray([1.0, 0.0, -1.0, 2.0, 3.0, 4.0])).step())
     assert "1 NaN, 1 infinite" in text and "max 1.38629" in text
+
+
+def test_a_tapped_program_still_does_what_it_does_at_the_end_of_each_call() -> None:
+    known: list[float] = []
+
+    def step(x: Any) -> Any:
+        y = dg.tap_point(x * 2, "twice")
+        known.append(y.sum().item())
+        return y + 1
+
+    f = dg.compile(step, wait=True)
+    for _ in range(5):
+        f(dg.ones(2))
+    with f.programs[0].tap("twice") as t:
+        assert f(dg.ones(2) * 3).tolist() == [7.0, 7.0]
+        assert t.value.tolist() == [6.0, 6.0]
+    assert known == [4.0] * 5 + [12.0], f.explain()
