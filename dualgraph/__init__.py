@@ -32,7 +32,6 @@ from .core.errors import (
     ArgumentError, AutogradError, AxisError, BoundsError, CaptureError, DeviceError, DTypeError,
     DualgraphError, FileFormatError, GraphError, MemoryBudgetError, NanError, ShapeError, StateError, TransformError,
 )
-from .debugging import bisect, debug_nans, tap_point, verify
 from .eager import dispatch as _dispatch
 from .eager.creation import (
     arange, as_tensor, asarray, default_device, empty, empty_like, eye, from_dlpack, from_numpy,
@@ -121,12 +120,16 @@ from .transforms import (
 
 if TYPE_CHECKING:
     from . import data, fft, linalg, nn, optim
+    from .debugging import bisect, debug_nans, tap_point, verify
     from .linalg import det, inverse, logdet
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
 newaxis = None
-_OF_LINALG = ("det", "inverse", "logdet")
+_HOMES = {
+    "bisect": "debugging", "debug_nans": "debugging", "det": "linalg", "inverse": "linalg", "logdet": "linalg",
+    "tap_point": "debugging", "verify": "debugging",
+}
 _LATER = ("data", "fft", "linalg", "nn", "optim")
 
 _register_backend("cpu", NumpyBackend)
@@ -143,8 +146,8 @@ def __getattr__(name: str) -> Any:
     """The parts that not every program needs, imported when first asked for."""
     if name in _LATER:
         return importlib.import_module(f".{name}", __name__)
-    if name in _OF_LINALG:
-        return getattr(importlib.import_module(".linalg", __name__), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module 'dualgraph' has no attribute {name!r}")
 
 

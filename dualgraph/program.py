@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,8 +56,6 @@ class Program(Outcome):
     extra: tuple[Any, ...] = ()  # further inputs: numbers that depend on sizes
     promoted: Promoted | None = None  # Python numbers that are not a part of the key of its calls
     owner: Any = None  # the compiled function that it is of
-    replay: Callable[..., Any]  # installed by `dualgraph.debugging`, as is `tap`
-    tap: Callable[..., Any]
 
     def __init__(
         self, name: str, trace: Trace, results: tuple[Result, ...], tree: TreeDef, footprint: Footprint,
@@ -294,6 +293,21 @@ class Program(Outcome):
             *(f"    assumes {a}" for a in self.assumptions),
             *(f"    at the end of each call runs the statement at {at}" for at in done),
         ]
+
+    # --- looking into it; the first call loads what does that, and puts itself here instead ---
+
+    def replay(self, *args: Any, **kwargs: Any) -> Any:
+        """A call step by step; see `dualgraph.debugging.replay`."""
+        return self._debugging("replay")(self, *args, **kwargs)
+
+    def tap(self, *args: Any, **kwargs: Any) -> Any:
+        """Reads an intermediate value on each call; see `dualgraph.debugging.tap`."""
+        return self._debugging("tap")(self, *args, **kwargs)
+
+    @staticmethod
+    def _debugging(name: str) -> Any:
+        importlib.import_module(".debugging", __package__)
+        return getattr(Program, name)
 
     # --- running it ---
 

@@ -6,6 +6,7 @@ the header's ``__metadata__``; its tensors are named by number. Programs: see `d
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -15,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from .artefact import Artefact, holds_program, pack, unpack
 from .compile import Compiled
 from .container import Array, read, write
 from .core.backend import backend_for
@@ -26,7 +26,14 @@ from .program import Program
 from .static.graph import Graph
 
 _TREE = "dualgraph.tree"
+_PROGRAM = "dualgraph.program"
+_OF_PROGRAMS = f"{__package__}.artefact"
 _MAX_DEPTH = 100
+
+
+def _artefact() -> Any:
+    """What saves and loads programs, loaded with the first of them."""
+    return importlib.import_module(".artefact", __package__)
 
 
 # --- save --------------------------------------------------------------------------------------
@@ -47,8 +54,8 @@ def save(obj: Any, path: str | PathLike[str], *, vectors: Iterable[Any] | None =
     (2, 3)
     """
     path = os.fspath(path)
-    if isinstance(obj, (Compiled, Program, Graph, Artefact)):
-        write(path, *pack(obj, vectors))
+    if isinstance(obj, (Compiled, Program, Graph)) or type(obj).__module__.startswith(_OF_PROGRAMS):
+        write(path, *_artefact().pack(obj, vectors))
         return
     if vectors is not None:
         raise ArgumentError(
@@ -140,8 +147,9 @@ def load(path: str | PathLike[str], *, limit: int | str | None = None) -> Any:
     """
     path = os.fspath(path)
     arrays, metadata = read(path)
-    if holds_program(metadata):
-        return unpack(arrays, metadata, path, None if limit is None else as_bytes(limit))
+    if any(name.startswith(_PROGRAM) for name in metadata):
+        limited = None if limit is None else as_bytes(limit)
+        return _artefact().unpack(arrays, metadata, path, limited)
     tensors = {name: Tensor(x.data, x.dtype) for name, x in arrays.items()}
     if _TREE not in metadata:
         return tensors
