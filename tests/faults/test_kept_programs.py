@@ -74,7 +74,7 @@ def test_another_number_or_another_processor_is_another_program(tmp_path: Path) 
 def test_damaged_files_are_made_again(tmp_path: Path) -> None:
     ran, bits = step(tmp_path)
     for i in range(2):
-        for entry in (tmp_path / "kernels").iterdir():
+        for entry in (*(tmp_path / "kernels").iterdir(), *(tmp_path / "programs").iterdir()):
             data = entry.read_bytes()
             entry.write_bytes(data[: len(data) // 2] if i else data[:-1] + b"?")
         assert step(tmp_path) == (ran, bits)
@@ -85,7 +85,9 @@ def test_damaged_files_are_made_again(tmp_path: Path) -> None:
 def test_whole_files_that_are_no_programs_are_made_again(tmp_path: Path, junk: bytes) -> None:
     """As of a version that wrote something else under the name."""
     ran, bits = step(tmp_path)
-    whole = [(e, disk_cache.whole(e.read_bytes()) or b"") for e in (tmp_path / "kernels").iterdir()]
+    whole = [
+        (e, disk_cache.whole(e.read_bytes()) or b"") for e in (tmp_path / "programs").iterdir()
+    ]
     (program,) = (e for e, data in whole if data[:2] == b"\x80\x05")
     program.write_bytes(hashlib.sha256(junk).digest() + junk)
     assert step(tmp_path) == (ran, bits)
@@ -104,5 +106,5 @@ print(len(f.programs[0].captured.nodes))
 
 def test_programs_that_hold_large_arrays_are_not_kept(tmp_path: Path) -> None:
     assert int(run(HEAVY, DUALGRAPH_CACHE_DIR=str(tmp_path))) >= 8
-    sizes = [e.stat().st_size for e in (tmp_path / "kernels").iterdir()]
+    sizes = [e.stat().st_size for e in (tmp_path / "programs").iterdir()]
     assert sizes and max(sizes) < 1 << 20

@@ -14,23 +14,25 @@ import os
 import tempfile
 from pathlib import Path
 
+KERNELS = "kernels"
+PROGRAMS = "programs"  # and what is known of the processor and of our sources
 LIMIT = 256 * 2**20  # bytes; the oldest entries go first
 _written = 0
 
 
-def directory() -> Path | None:
-    """Where entries are kept, or None."""
+def directory(folder: str = KERNELS) -> Path | None:
+    """Where entries of a kind are kept, or None."""
     if os.environ.get("DUALGRAPH_CACHE", "1") == "0":
         return None
     chosen = os.environ.get("DUALGRAPH_CACHE_DIR")
     if chosen:
-        return Path(chosen) / "kernels"
+        return Path(chosen) / folder
     general = os.environ.get("XDG_CACHE_HOME")
     try:
         base = Path(general) if general else Path.home() / ".cache"
     except RuntimeError:  # a user without a home
         return None
-    return base / "dualgraph" / "kernels"
+    return base / "dualgraph" / folder
 
 
 def key(text: str | bytes, tag: str) -> str:
@@ -45,9 +47,9 @@ def whole(data: bytes) -> bytes | None:
     return code if code and hashlib.sha256(code).digest() == data[:32] else None
 
 
-def read(name: str) -> bytes | None:
-    """The object code kept under a name."""
-    place = directory()
+def read(name: str, folder: str = KERNELS) -> bytes | None:
+    """The object code, or what else is kept, under a name."""
+    place = directory(folder)
     if place is None:
         return None
     try:
@@ -62,9 +64,9 @@ def _trusted(file: int) -> bool:
     return not hasattr(os, "getuid") or os.fstat(file).st_uid in (os.getuid(), 0)
 
 
-def write(name: str, code: bytes) -> None:
-    """Keeps object code; failing to is no error."""
-    place = directory()
+def write(name: str, code: bytes, folder: str = KERNELS) -> None:
+    """Keeps object code, or something else; failing to is no error."""
+    place = directory(folder)
     if place is None:
         return
     temporary = ""

@@ -129,12 +129,12 @@ def name_of(text: bytes, about: tuple[object, ...]) -> str:
 
 def read(name: str) -> bytes | None:
     """What is kept under a name."""
-    return disk_cache.read(name)
+    return disk_cache.read(name, disk_cache.PROGRAMS)
 
 
 def keep(name: str, data: bytes) -> None:
     """Keeps something for other processes, beside the caller."""
-    aside(lambda: disk_cache.write(name, data))
+    aside(lambda: disk_cache.write(name, data, disk_cache.PROGRAMS))
 
 
 @cache

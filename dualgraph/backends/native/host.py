@@ -46,7 +46,11 @@ def host() -> Host:
 def _remembered() -> Host | None:
     """What LLVM said on a machine of this description."""
     name = _name()
-    fields = (disk_cache.read(name) or b"").decode("utf-8", "replace").split("\n") if name else []
+    fields = (
+        (disk_cache.read(name, disk_cache.PROGRAMS) or b"").decode("utf-8", "replace").split("\n")
+        if name
+        else []
+    )
     return Host(*fields[:3], fields[3] == "1") if len(fields) == 4 else None
 
 
@@ -56,7 +60,7 @@ def _asked() -> Host:
     name = _name()
     if name is not None:
         text = "\n".join((*found[:3], str(int(found.has_fma))))
-        aside(lambda: disk_cache.write(name, text.encode()))
+        aside(lambda: disk_cache.write(name, text.encode(), disk_cache.PROGRAMS))
     return found
 
 

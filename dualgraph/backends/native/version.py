@@ -31,14 +31,16 @@ def versions() -> Version:
         if not files[0]:
             return Version("", "")
         name = disk_cache.key(repr(files), "sources")
-        known = (disk_cache.read(name) or b"").decode("ascii", "replace").split()
+        known = (
+            (disk_cache.read(name, disk_cache.PROGRAMS) or b"").decode("ascii", "replace").split()
+        )
         if len(known) == 2:
             return Version(*known)
         own, more = (_digest(path for path, *_ in some) for some in files)
     except OSError:
         return Version("", "")
     text = f"{own} {own}{more}"
-    aside(lambda: disk_cache.write(name, text.encode()))
+    aside(lambda: disk_cache.write(name, text.encode(), disk_cache.PROGRAMS))
     return Version(*text.split())
 
 
