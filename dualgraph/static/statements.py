@@ -16,7 +16,6 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.errors import Location
-from .bytecode import KNOWN
 from .steps import LOADS, Op, depths, runs, steps
 
 # Methods of builtin containers that change them.
@@ -26,6 +25,8 @@ CHANGES = frozenset(
 if TYPE_CHECKING:
     from typing import TypeGuard
 
+# Whether a trace function is told of each instruction: 3.13 may not, and then nothing may be set apart.
+SEEN = sys.version_info < (3, 13)
 MAX_TRIES = 8  # captures to find out which statements can be set apart
 LESS = frozenset("pop popitem popleft sort reverse difference_update intersection_update".split())
 TAKERS = frozenset("item tolist numpy float int bool".split())
@@ -115,7 +116,7 @@ class Apart:
 
 @functools.lru_cache(maxsize=4096)
 def _candidates(code: CodeType) -> tuple[Statement, ...]:
-    if not KNOWN or code.co_flags & 0x2A0:
+    if not SEEN or code.co_flags & 0x2A0:
         return ()
     ops = steps(code)
     if any(op.name in GUARDS for op in ops):
