@@ -23,7 +23,7 @@ from .passes.sizes import as_bytes
 from .pay import Meter
 from .program import MISMATCH, Program
 from .promotion import Promotion
-from .rehearsal import rehearse
+from .rehearsal import AT_ONCE, rehearse
 from .sizes import Sizes
 from .stages import MAX_DEPTH, Left
 from .static.graph import Graph
@@ -321,7 +321,7 @@ class Compiled:
         program.waits = self._wait
         if self._wait:
             _ready(program)
-            return rehearse(program)
+            return rehearse(program, self._jobs, _background, AT_ONCE)
         self._jobs.append(_background.submit(lambda: _ready(program)))
         self._jobs.insert(0, _background.submit(lambda: rehearse(program, self._jobs, _background)))
 

@@ -7,6 +7,7 @@ of these. Small sizes, and those that are just over some tiles, leave all that t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import perf_counter
 
 from .core.kinds import CONTRACTION, OPAQUE
 from .core.symbolic import plain
@@ -16,10 +17,9 @@ from .program import Program
 from .static.graph import Graph
 from .static.region import bodies, is_region
 
-SAMPLES = (
-    *range(57, 71),
-    *range(14, 0, -1),
-)  # at most four tiles, of 14 rows at most; then one by one
+# Few tiles are made alike, and may have any number of rows; from five on all but the last are full (14 rows at most).
+SAMPLES = (*range(57, 71), *range(14, 0, -1), *range(56, 14, -1))
+AT_ONCE = 0.3  # seconds that a call which waits for its program gives to samples
 
 
 def rehearsals(template: Program) -> Iterator[None]:
@@ -36,19 +36,20 @@ def rehearsals(template: Program) -> Iterator[None]:
 
 
 def rehearse(
-    program: Program, jobs: list[Job[None]] | None = None, workers: Workers | None = None,
+    program: Program, jobs: list[Job[None]], workers: Workers, seconds: float = 0.0,
     turns: Iterator[None] | None = None,
 ) -> None:  # fmt: skip
-    """Makes ready what calls of other sizes would have to compile: now, or with `workers` turn by turn.
+    """Makes ready what calls of other sizes would have to compile, for so long and for one turn at least.
 
-    The next turn is taken when the workers have done all else, and none when the interpreter ends.
+    The workers take the other turns, one when all else is done, and none when the interpreter ends.
     """
     turns = rehearsals(program) if turns is None else turns
-    if jobs is None or workers is None:
-        for _ in turns:
-            pass
-    elif next(turns, workers) is None and workers.count:
-        jobs.insert(0, workers.submit(lambda: rehearse(program, jobs, workers, turns)))
+    until = perf_counter() + seconds
+    while next(turns, workers) is None:
+        if perf_counter() >= until:
+            if workers.count:
+                jobs.insert(0, workers.submit(lambda: rehearse(program, jobs, workers, 0.0, turns)))
+            return
 
 
 def _compiles(graph: Graph) -> bool:
