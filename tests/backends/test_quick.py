@@ -272,12 +272,15 @@ def test_nothing_leaks():
 
     work(2000)
     gc.collect()
-    before, bytes_ = [sys.getrefcount(h) for h in held], memory_in_use()
-    work(20_000)
-    gc.collect()
+    before, grown = [sys.getrefcount(h) for h in held], []
+    for _ in range(3):  # a leak shows each time, what compiles in the background does not
+        bytes_ = memory_in_use()
+        work(20_000)
+        gc.collect()
+        grown.append(memory_in_use() - bytes_)
     after = [sys.getrefcount(h) for h in held]
     assert all(abs(a - b) < 20 for a, b in zip(after, before, strict=True)), (before, after)
-    assert memory_in_use() - bytes_ < 2_000_000
+    assert min(grown) < 2_000_000, grown
 
 
 def test_tensors_made_natively_are_ordinary_objects():
