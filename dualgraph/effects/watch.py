@@ -175,11 +175,18 @@ class Watch:
             yield
             return
         before = sys.gettrace()
+        own = self._enter(before)
         self._tracer.apart = self
-        sys.settrace(self._enter(before))
+        sys.settrace(own)
         try:
             yield
         finally:
+            if (
+                sys.gettrace() is not own
+            ):  # a debugger, or what measures coverage: statements went unseen
+                self._tracer.refusals.append(
+                    "another trace function took over while it was watched"
+                )
             sys.settrace(before)
             self._close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import sys
 from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
@@ -427,3 +428,27 @@ def test_an_error_of_an_effect_does_not_run_the_call_again() -> None:
     assert known == [6.0]
     assert caught.traceback[-1].name == "step"
     assert "print(1" in str(caught.traceback[-1].statement)
+
+
+def test_nothing_is_lost_where_another_trace_function_takes_over():
+    """As the tracers written in C do that measure coverage: called once, they put themselves in the first place."""
+    seen = []
+
+    def takes_over(frame: Any, event: str, arg: Any) -> Any:
+        sys.settrace(takes_over)
+        return takes_over
+
+    @dg.compile(wait=True)
+    def f(x: Any) -> Any:
+        y = (x * 2).sum()
+        seen.append(y.item())
+        return y
+
+    before = sys.gettrace()
+    try:
+        for i in range(6):
+            sys.settrace(takes_over)
+            f(dg.ones(3) * i)
+    finally:
+        sys.settrace(before)
+    assert seen == [6.0 * i for i in range(6)]
