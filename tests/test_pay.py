@@ -166,7 +166,7 @@ def test_a_function_that_does_not_pay_is_called_straight_and_still_told_apart(
         return (x * k,)
 
     f = dg.compile(fn, wait=True)
-    run_slowly(monkeypatch, 0.002)
+    run_slowly(monkeypatch, 0.006)
     x = dg.ones(3)
     for _ in range(CALLS):
         f(x)
