@@ -8,6 +8,7 @@ from functools import partial as _partial
 from math import e, inf, nan, pi
 from typing import TYPE_CHECKING, Any
 
+from .core import paused as _paused
 from . import autograd
 from .backends.array import NumpyBackend
 from .backends import eager_loops as _eager_loops
@@ -140,6 +141,8 @@ _eager_loops.register()
 _merge.register()
 for _name in ("nn", "linalg", "fft"):
     _LATE.append(_partial(importlib.import_module, f".{_name}", __name__))
+
+_paused.resume()
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -25,6 +24,11 @@ SELDOM = 16  # times as many
 FEW_WARM = 4  # calls that run compiled before the program is timed again
 # Calls and seconds after which an answer for it is, as eager mode has warmed up, too; the last again and again.
 LATER = ((500, 0.02), (5000, 0.5), (50_000, 2.0))
+
+
+def median(times: list[float]) -> float:
+    """The one in the middle (the later of two): `statistics` takes longer to import than much of the package."""
+    return sorted(times)[len(times) // 2]
 
 
 class Meter:

@@ -7,7 +7,6 @@ had: that it writes no tensor, reads none that is written later, and changes not
 
 from __future__ import annotations
 
-import os
 import sys
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -35,6 +34,7 @@ from ..static.statements import (
     names_read,
     statements,
 )
+from .whose import is_library, of_user
 
 MAX_HAPPENINGS = 500  # of one call
 MAX_OPS = 8  # ops that one statement may run beside the program
@@ -45,7 +45,6 @@ TELLING = (
     "_io",
     "io",
 )  # of the standard library: they tell the world, and that is all
-LIBRARY = os.path.dirname(os.__file__)
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
 
 
@@ -195,7 +194,7 @@ class Watch:
 
         def enter(frame: FrameType, event: str, arg: Any) -> Any:
             inner = before(frame, event, arg) if before is not None else None
-            if self._open is not None and _of_user(frame):
+            if self._open is not None and of_user(frame):
                 return self._called(frame, inner)
             if frame.f_code not in self._at:
                 return inner
@@ -392,18 +391,6 @@ class Watch:
             h.problem = "the variable that it writes is read elsewhere"
 
 
-def _of_user(frame: FrameType) -> bool:
-    """Whether code that runs is neither the package's nor of a library."""
-    module, file = str(frame.f_globals.get("__name__")), frame.f_code.co_filename
-    return not (
-        f"{module}.".startswith("dualgraph.") or file.startswith("<frozen") or _library(file)
-    )
-
-
-def _library(file: str) -> bool:
-    return "site-packages" in file or "dist-packages" in file or file.startswith(LIBRARY)
-
-
 def _calls(s: Statement, known: dict[str, Any], held: Any) -> str:
     """Why the function that a statement calls cannot be called later ("": it can).
 
@@ -420,7 +407,7 @@ def _calls(s: Statement, known: dict[str, Any], held: Any) -> str:
     top = module.partition(".")[0]
     if top in ("dualgraph", "numpy", "builtins"):
         return f"it calls {top}"
-    user = not _library(getattr(sys.modules.get(module), "__file__", None) or "")
+    user = not is_library(getattr(sys.modules.get(module), "__file__", None) or "")
     if user or top in TELLING:
         return ""
     if top in sys.stdlib_module_names:
