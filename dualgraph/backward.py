@@ -107,10 +107,7 @@ class Backward:
         self._job: Job[Keeping] | None = None
         self._left = patience
         self.wait = wait
-        self.spent = (
-            0.0  # seconds that gradients of compiled calls took longer than those of eager ones
-        )
-        self._eager = 0.0  # seconds of the quickest sweep of a replayed call
+        self.spent = 0.0  # seconds that gradients took to run ops once more
 
     @property
     def keeping(self) -> Keeping | None:

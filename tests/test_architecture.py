@@ -80,6 +80,7 @@ SIBLINGS = {
     ("outcome", "pay"),
     ("replay", "results"),
     ("backward", "merge"),
+    ("merge", "results"),
     ("program", "results"),
     ("program", "effects"),
     ("tracing", "effects"),

@@ -180,12 +180,9 @@ class Watch:
         try:
             yield
         finally:
-            if (
-                sys.gettrace() is not own
-            ):  # a debugger, or what measures coverage: statements went unseen
-                self._tracer.refusals.append(
-                    "another trace function took over while it was watched"
-                )
+            if sys.gettrace() is not own:  # a debugger's, say: statements went unseen
+                why = "another trace function took over while it was watched"
+                self._tracer.refusals.append(why)
             sys.settrace(before)
             self._close()
 

@@ -12,6 +12,7 @@ from ..core.backend import backend_for
 from ..core.devices import CPU
 from ..core.errors import DualgraphError
 from ..passes.pipeline import optimise
+from ..results import as_they_are
 from ..static.graph import Graph, renumber
 
 # What ops raise for values that do not suit them; run one by one they say which, and where.
@@ -28,11 +29,7 @@ def compiled(graph: Graph, stores: tuple[tuple[int, int], ...] = ()) -> Executab
 
 def run(executable: Executable, arrays: Sequence[Any]) -> list[Any]:
     """Fresh results for these operands. Raises one of `FAILURES` where an op cannot take them."""
-    return executable.run(list(arrays), _as_they_are)  # type: ignore[no-any-return]
-
-
-def _as_they_are(outs: list[Any]) -> list[Any]:
-    return outs
+    return executable.run(list(arrays), as_they_are)  # type: ignore[no-any-return]
 
 
 class Gradient:

@@ -452,3 +452,4 @@ def test_nothing_is_lost_where_another_trace_function_takes_over():
     finally:
         sys.settrace(before)
     assert seen == [6.0 * i for i in range(6)]
+    assert not f.programs and (not SEEN or "took over" in f.explain()), f.explain()
