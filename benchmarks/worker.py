@@ -60,7 +60,7 @@ def answer(state: dict[str, Any], contestant: str, command: dict[str, Any]) -> d
         workload = next(w for w in WORKLOADS if w.name == command["workload"])
         if workload.measure == "start":
             return dict(start_up(workload, contestant))
-        if workload.measure == "first" and contestant in OURS and _has("llvmlite"):
+        if workload.measure in ("first", "memory") and contestant in OURS and _has("llvmlite"):
             importlib.import_module("llvmlite.binding")  # peers' code is loaded by now, too
         state.pop("call", None)
         before = resident("VmRSS")
