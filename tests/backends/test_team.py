@@ -205,6 +205,51 @@ fn(x), fn(x)
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
+def test_waiting_without_a_futex() -> None:
+    """Where the system has none, threads that wait long take naps, and nothing else differs."""
+    script = """
+import time
+import dualgraph as dg
+from dualgraph.backends.native.team import runtime
+runtime._futex = lambda: 0
+assert "%nap(i32" in runtime.emit_runtime(0) and "@syscall" not in runtime.emit_runtime(0)
+x = dg.randn(300, 300)
+fn = dg.compile(lambda x: dg.tanh(x @ x) @ x.T - x.sum(axis=1), wait=True)
+results = set()
+for threads in (1, 3, 2, 5):
+    dg.set_num_threads(threads)
+    for _ in range(3):
+        results.add(fn(x).numpy().tobytes())
+        time.sleep(0.002)  # they sleep by now
+assert len(results) == 1
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_an_interrupt_while_the_team_runs() -> None:
+    """Ctrl-C breaks the loop off after the call that is under way, and the team serves the next one."""
+    script = """
+import os, signal, threading, time
+import dualgraph as dg
+dg.set_num_threads(3)
+fn = dg.compile(lambda x: dg.tanh(x @ x) @ x, wait=True)
+x = dg.randn(400, 400)
+expected = fn(x).numpy().tobytes()
+calls = []
+for i in range(5):
+    threading.Timer(0.05 + 0.003 * i, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        while True:
+            assert fn(x).numpy().tobytes() == expected
+            calls.append(i)
+    except KeyboardInterrupt:
+        assert fn(x).numpy().tobytes() == expected
+assert set(calls) == set(range(5)), calls
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
 # --- loops -------------------------------------------------------------------------------------
 
 

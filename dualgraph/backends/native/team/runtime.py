@@ -43,6 +43,7 @@ def emit_runtime(header: int, spin: int = SPIN) -> str:
     values = {
         "pause": _pause(),
         "sleep": _SLEEP_FUTEX if _futex() else _SLEEP_NAP,
+        "moment": "1" if sys.platform == "win32" else "50",  # milliseconds, microseconds
         "wake": _WAKE_FUTEX if _futex() else "",
         "declare": "declare i64 @syscall(i64, ...)" if _futex() else "",
         "wait_number": str(_futex()),
@@ -96,7 +97,7 @@ _WAKE_FUTEX = (  # FUTEX_WAKE_PRIVATE
 )
 _SLEEP_NAP = """%nap.at = getelementptr i8, ptr %team, i64 $NAP
   %nap = load ptr, ptr %nap.at
-  call void %nap(i32 50)"""
+  call void %nap(i32 <moment>)"""
 
 _TEXT = """
 declare void @llvm.x86.sse2.pause()
