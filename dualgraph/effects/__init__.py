@@ -1,6 +1,7 @@
 """Effects: statements that change Python state, set apart from the program and run on each call, in order."""
 
+from .happening import Happening
 from .perform import Effect, Pending, effects_of
-from .watch import Happening, Watch
+from .watch import Watch
 
 __all__ = ["Effect", "Happening", "Pending", "Watch", "effects_of"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.context import grad_mode
 from ..core.trees import flatten, unflatten
-from .watch import Happening
+from .happening import Happening
 
 
 class Effect:

@@ -25,8 +25,8 @@ CHANGES = frozenset(
 if TYPE_CHECKING:
     from typing import TypeGuard
 
-# Whether a trace function is told of each instruction: 3.13 may not, and then nothing may be set apart.
-SEEN = sys.version_info < (3, 13)
+# Whether the instructions of this Python are known; elsewhere nothing may be set apart.
+SEEN = sys.version_info < (3, 14)
 MAX_TRIES = 8  # captures to find out which statements can be set apart
 LESS = frozenset("pop popitem popleft sort reverse difference_update intersection_update".split())
 TAKERS = frozenset("item tolist numpy float int bool".split())

@@ -1,0 +1,109 @@
+"""Happenings: one run of a statement that is set apart, what it read and wrote, and what speaks against it."""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from ..core.context import state
+from ..core.trees import flatten
+from ..eager.tensor import Tensor
+from ..static.capture import Tracer
+from ..static.statements import Statement, names_read
+
+MAX_OPS = 8  # ops that one statement may run beside the program
+
+
+class Write(NamedTuple):
+    """A place that a statement writes: an object, and the attribute or variable there (None: all of it)."""
+
+    holder: Any
+    name: Any
+    kind: str  # "call", "item", "attr", "global" or "free", as of a statement
+
+
+class Happening:
+    """One run of a statement that is set apart: the values it read, where it wrote, what speaks against it.
+
+    `serial` is the call that it is a part of; `numbers` counts those taken out before it, of those that go nowhere but
+    into the result or into such statements; `leaves` are those of `values`; `touched` has tensors with their versions.
+    """
+
+    def __init__(
+        self, statement: Statement, run: FunctionType, serial: int, values: dict[str, Any], numbers: int
+    ) -> None:  # fmt: skip
+        self.statement = statement
+        self.run = run
+        self.serial = serial
+        self.values = values
+        self.numbers = numbers
+        self.grad: bool = state.grad
+        self.writes: list[Write] = []
+        self.names = names_read(statement)  # that it, and what it calls, mentions
+        self.leaves = flatten(list(values.values()))[0]
+        self.touched = [(t, t._version) for t in self.leaves if isinstance(t, Tensor)]
+        self.problem = ""
+
+
+class Aside(Tracer):
+    """Looks on while a statement runs beside the capture."""
+
+    def __init__(self, happening: Happening) -> None:
+        super().__init__()
+        self.happening = happening
+        self.ops = 0
+
+    def trouble(self, what: str) -> None:
+        self.happening.problem = self.happening.problem or what
+
+    def touch(self, t: Any) -> None:
+        if isinstance(t, Tensor):
+            self.happening.touched.append((t, t._version))
+
+    def record(self, prim: Any, args: list[Any], params: Any, outs: Any, where: Any) -> None:
+        self.ops += 1
+        if self.ops > MAX_OPS:
+            self.trouble("it computes much")
+        for a in args:
+            self.touch(a)
+
+    def concretize(self, t: Any, value: Any) -> None:
+        self.touch(t)
+
+    def escape(self, t: Any, what: str) -> None:
+        self.touch(t)
+
+    def name(self, t: Any, known: Any) -> None:
+        self.touch(known)
+
+    def before_write(self, op: str, t: Any) -> None:
+        self.trouble("it writes a tensor")
+
+    def assign(self, t: Any, new: Any) -> None:
+        self.trouble("it writes a tensor")
+
+    def constant(self, t: Any) -> None:
+        pass
+
+    def external_array(self, t: Any, array: Any) -> None:
+        pass
+
+    def number(self, holder: Any, key: str, dtype: Any, make: Any) -> Any:
+        self.trouble("it runs an optimiser")
+        return make()
+
+    def failed(self) -> None:
+        self.trouble("an op failed in it")
+
+    def foreign(self, kind: str) -> None:
+        if kind == "source of random seeds":
+            self.trouble("it draws random numbers")
+
+    def mark(self, owner: Any, result: Any) -> None:
+        self.trouble("it runs a module")
+
+    def read_grad(self, t: Any) -> None:
+        self.trouble("it reads a gradient")
+
+    def write_grad(self, t: Any, value: Any) -> None:
+        self.trouble("it writes a gradient")

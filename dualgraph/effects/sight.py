@@ -1,0 +1,216 @@
+"""Sight: how a watch sees frames begin, run instruction by instruction, and end.
+
+From Python 3.12 on through ``sys.monitoring``, which no other tracer disturbs; before, through ``sys.settrace``.
+Neither costs anything while nothing is watched.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any, Protocol
+
+from .whose import of_user
+
+TOOLS = (4, 3, 2, 1, 0, 5)  # of sys.monitoring; the first two are nobody's by convention
+
+
+class View(Protocol):
+    """What looks on while one frame runs; `whole`: at each of its instructions."""
+
+    whole: bool
+
+    def step(self, frame: FrameType, at: int) -> None:
+        """The instruction at the offset `at` is about to run."""
+
+    def raised(self, frame: FrameType) -> None:
+        """An error is raised in the frame, or comes through it."""
+
+    def returned(self, frame: FrameType) -> None:
+        """The frame ends."""
+
+
+class Watcher(Protocol):
+    """Who wants to see frames: those of `codes` always, those of other code of the user's where `begins` says so."""
+
+    @property
+    def codes(self) -> Collection[CodeType]: ...
+
+    def begins(self, frame: FrameType) -> View | None: ...
+
+
+# --- sys.settrace --------------------------------------------------------------------------------
+
+
+@contextmanager
+def _traced(watcher: Watcher, troubles: list[str]) -> Iterator[None]:
+    before = sys.gettrace()
+    own = _tracer(watcher, before)
+    sys.settrace(own)
+    try:
+        yield
+    finally:
+        if sys.gettrace() is not own:  # a debugger's, say: statements went unseen
+            troubles.append("another trace function took over while it was watched")
+        sys.settrace(before)
+
+
+def _tracer(watcher: Watcher, before: Any) -> Any:
+    """What the interpreter calls for each new frame; `before` is what it called until now."""
+
+    def enter(frame: FrameType, event: str, arg: Any) -> Any:
+        inner = before(frame, event, arg) if before is not None else None
+        view = watcher.begins(frame)
+        if view is None:
+            return inner
+        frame.f_trace_opcodes = view.whole
+        return _local(view, inner)
+
+    return enter
+
+
+def _local(view: View, inner: Any) -> Any:
+    def local(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal inner
+        if event == "opcode":
+            view.step(frame, frame.f_lasti)
+            return local
+        if event == "exception":
+            view.raised(frame)
+        elif event == "return":
+            view.returned(frame)
+        if inner is not None:
+            inner = inner(frame, event, arg)
+        return local
+
+    return local
+
+
+# --- sys.monitoring ------------------------------------------------------------------------------
+
+
+class _Here:
+    """The watchers of one thread, and the frames that they look at."""
+
+    def __init__(self) -> None:
+        self.watchers: list[Watcher] = []
+        self.views: dict[FrameType, list[View]] = {}
+
+
+class _Monitor:
+    """The one tool of `sys.monitoring` that all watchers share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: dict[int, _Here] = {}  # those that watch
+        self._watching = 0  # watchers of all threads
+        self._codes: Counter[CodeType] = Counter()  # how many look at them
+        self._tool: int | None = None
+
+    @contextmanager
+    def watched(self, watcher: Watcher, troubles: list[str]) -> Iterator[None]:
+        """Lets `watcher` see what this thread runs inside."""
+        if not self._begin(watcher):
+            troubles.append("all tools of sys.monitoring are taken")
+            yield
+            return
+        me = threading.get_ident()
+        here = self._threads.get(me) or _Here()
+        here.watchers.append(watcher)
+        self._threads[me] = here
+        try:
+            yield
+        finally:
+            here.watchers.remove(watcher)
+            if not here.watchers:
+                del self._threads[me]
+            self._end()
+
+    def _begin(self, watcher: Watcher) -> bool:
+        watch = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
+        with self._lock:
+            if self._tool is None:
+                free = [i for i in TOOLS if watch.get_tool(i) is None]
+                if not free:
+                    return False
+                self._tool = free[0]
+                watch.use_tool_id(self._tool, "dualgraph")
+                for event, seen in (
+                    ("PY_START", self._started), ("INSTRUCTION", self._step), ("PY_RETURN", self._returned),
+                    ("RAISE", self._raised), ("PY_UNWIND", self._unwound),
+                ):  # fmt: skip
+                    watch.register_callback(self._tool, getattr(watch.events, event), seen)
+            self._watching += 1
+            if self._watching == 1:
+                e = watch.events
+                watch.set_events(self._tool, e.PY_START | e.RAISE | e.PY_UNWIND)
+            for code in watcher.codes:
+                self._look(code)
+        return True
+
+    def _look(self, code: CodeType) -> None:
+        """Sees each instruction of some code from now on, until nothing is watched."""
+        watch = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
+        self._codes[code] += 1
+        if self._codes[code] == 1:
+            watch.set_local_events(
+                self._tool, code, watch.events.INSTRUCTION | watch.events.PY_RETURN
+            )
+
+    def _end(self) -> None:
+        watch = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
+        with self._lock:
+            self._watching -= 1
+            if not self._watching:
+                watch.set_events(self._tool, 0)
+                for code in self._codes:
+                    watch.set_local_events(self._tool, code, 0)
+                self._codes.clear()
+
+    # Callbacks come from all threads, also from those that watch nothing.
+
+    def _started(self, code: CodeType, at: int) -> Any:
+        here = self._threads.get(threading.get_ident())
+        frame = sys._getframe(1)
+        found = [w.begins(frame) for w in here.watchers] if here else ()
+        views = [v for v in found if v is not None]
+        if here and views:
+            here.views[frame] = views
+            if any(v.whole for v in views) and code not in self._codes:
+                with self._lock:
+                    self._look(code)
+        elif not of_user(frame):  # no watcher ever wants to see it
+            return sys.monitoring.DISABLE  # type: ignore[attr-defined,unused-ignore]
+        return None
+
+    def _views(self, frame: FrameType) -> Sequence[View]:
+        here = self._threads.get(threading.get_ident())
+        return here.views.get(frame, ()) if here else ()
+
+    def _step(self, code: CodeType, at: int) -> None:
+        frame = sys._getframe(1)
+        for view in self._views(frame):
+            view.step(frame, at)
+
+    def _raised(self, code: CodeType, at: int, error: BaseException) -> None:
+        frame = sys._getframe(1)
+        for view in self._views(frame):
+            view.raised(frame)
+
+    def _returned(self, code: CodeType, at: int, value: Any) -> None:
+        self._left(sys._getframe(1))
+
+    def _unwound(self, code: CodeType, at: int, error: BaseException) -> None:
+        self._left(sys._getframe(1))
+
+    def _left(self, frame: FrameType) -> None:
+        here = self._threads.get(threading.get_ident())
+        for view in here.views.pop(frame, ()) if here else ():
+            view.returned(frame)
+
+
+watched = _Monitor().watched if hasattr(sys, "monitoring") else _traced
