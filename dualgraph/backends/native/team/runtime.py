@@ -15,6 +15,8 @@ from __future__ import annotations
 import platform
 import sys
 
+from . import apart
+
 LINE = 64  # bytes of a line of the cache: what one thread writes often lies in a line of its own
 SPIN = 1500  # looks at a word before going to sleep, some 10 to 20 microseconds
 
@@ -23,6 +25,7 @@ BUSY, ARRIVED, GENERATION = 0, LINE, 2 * LINE
 JOB = 3 * LINE  # instructions, words, bytes of a thread's words, given objects, number of threads
 SEQUENCE, NAP = JOB + 40, JOB + 48
 MAILBOX = 4 * LINE  # of thread 0; one line for each thread
+SEAT = apart.SEAT  # in each mailbox, where the thread runs
 
 # Instructions: an operation and seven operands, all int64. Places are indexes of a thread's own words.
 INSTRUCTION = 8
@@ -47,6 +50,7 @@ def emit_runtime(header: int, spin: int = SPIN) -> str:
         "wake": _WAKE_FUTEX if _futex() else "",
         "declare": "declare i64 @syscall(i64, ...)" if _futex() else "",
         "wait_number": str(_futex()),
+        "apart": apart.emit_apart(),
     }
     text = _TEXT
     for name, piece in values.items():
@@ -102,6 +106,7 @@ _SLEEP_NAP = """%nap.at = getelementptr i8, ptr %team, i64 $NAP
 _TEXT = """
 declare void @llvm.x86.sse2.pause()
 <declare>
+<apart>
 
 ; Returns when the word is no longer `old`.
 define internal void @wait(ptr %team, ptr %word, i32 %old) nounwind {
@@ -338,6 +343,7 @@ alone:
   call void @drive(ptr %team, ptr %code, ptr %words, ptr %given, i64 0, i64 1)
   ret void
 start:
+  call void @seat(ptr %team, i64 0)
   %job = getelementptr i8, ptr %team, i64 $JOB
   store ptr %code, ptr %job
   %job1 = getelementptr i8, ptr %job, i64 8
@@ -439,6 +445,7 @@ idle:
   %threads = load i64, ptr %job4
   %skip = mul i64 %stride, %me
   %own = getelementptr i8, ptr %words, i64 %skip
+  call void @apart(ptr %team, i64 %me)
   call void @drive(ptr %team, ptr %code, ptr %own, ptr %given, i64 %me, i64 %threads)
   call void @meet(ptr %team, i64 %threads)
   br label %idle
