@@ -12,7 +12,7 @@ from typing import Any
 from .limits import machine, peak_flops, triad_bandwidth
 from .plot import plot
 from .runner import Contestant, run
-from .workloads import WORKLOADS
+from .workloads import EAGER, WORKLOADS
 
 PACKAGES = ("torch", "jax", "numexpr", "numba", "llvmlite")
 
@@ -62,6 +62,9 @@ def notes(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a selection, in under two minutes")
+    parser.add_argument(
+        "--eager", action="store_true", help="eager ops one by one, against PyTorch"
+    )
     parser.add_argument("--only", default="", help="workloads whose name contains this")
     parser.add_argument("--skip", default="", help="contestants to leave out, separated by commas")
     parser.add_argument("--turns", type=int, default=5)
@@ -72,14 +75,18 @@ def main() -> None:
     args = parser.parse_args()
     cores = os.cpu_count() or 1
     threads = tuple(sorted({1, cores}))
-    chosen = [w for w in WORKLOADS if args.only in w.name and (w.quick or not args.quick)]
+    listed = EAGER if args.eager else WORKLOADS
+    chosen = [w for w in listed if args.only in w.name and (w.quick or not args.quick)]
     turns, seconds = (2, 0.1) if args.quick else (args.turns, args.seconds)
-    if args.quick:
+    if args.eager:
+        turns, seconds = 3, 0.03
+    together = args.quick or args.eager  # in the same processes one after the other
+    if together:
         threads = (cores,)
     skip = {s for s in args.skip.split(",") if s} | ({"torch.compile"} if args.quick else set())
     bandwidth, peak = triad_bandwidth(), peak_flops()
     rows = []
-    kept: dict[tuple[str, int], Contestant] | None = {} if args.quick else None
+    kept: dict[tuple[str, int], Contestant] | None = {} if together else None
     for workload in chosen:
         row = run(workload, turns, seconds, threads, skip, kept)
         rows.append(row)

@@ -1,7 +1,7 @@
 """All workloads, in the order of the table."""
 
 from ..spec import Workload
-from . import elementwise, layers, matmul, models, overhead, training
+from . import eager_ops, elementwise, layers, matmul, models, overhead, training
 
 WORKLOADS: list[Workload] = [
     *elementwise.WORKLOADS,
@@ -11,3 +11,4 @@ WORKLOADS: list[Workload] = [
     *training.WORKLOADS,
     *models.WORKLOADS,
 ]
+EAGER: list[Workload] = eager_ops.EAGER_OPS

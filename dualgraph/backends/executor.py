@@ -110,14 +110,14 @@ class Executable:
         finally:
             self._free.append(instance)
 
-    def direct(self) -> Direct | None:
+    def direct(self, checked: bool = False) -> Direct | None:
         """How the program is run without Python; None where it is more than one native segment, or gives more than
-        one new array. Its instance is no longer used by `run`.
+        one new array, or looks at something when it has run (unless `checked`). `run` no longer uses its instance.
         """
         with self._lock:
             if self._direct is None:
                 instance = self._free.pop() if self._free else _Instance(self)
-                self._direct = instance.direct()
+                self._direct = instance.direct(checked)
                 if self._direct is None:
                     self._free.append(instance)
             return self._direct
@@ -128,7 +128,7 @@ class Direct(NamedTuple):
 
     ``place``: where it is (see `team.Program.place`); ``brief``: whether it is over in some microseconds;
     ``operands``: for each its input (-1: the result); then the result's shape and dtype; ``busy``: a word that is 1
-    while a call runs; and what has to stay alive.
+    while a call runs; ``checks``: cells that are 0 after a run that failed; and what has to stay alive.
     """
 
     place: tuple[int, ...]
@@ -137,7 +137,9 @@ class Direct(NamedTuple):
     shape: tuple[int, ...]
     dtype: Any
     busy: Any
-    keep: Any
+    checks: tuple[Any, ...]
+    extra_bytes: int  # that it keeps besides the arena
+    keep: _Instance
 
 
 def _is_native(backend: ArrayBackend) -> bool:
@@ -348,7 +350,7 @@ class _Instance:
             action(env)
         return [env[place] if copy is None else copy(env) for place, copy in self.outputs]
 
-    def direct(self) -> Direct | None:
+    def direct(self, checked: bool) -> Direct | None:
         """The instance as one call of native code, where it is one."""
         if not DIRECT or len(self.actions) != 1 or len(self.fresh) != 1 or len(self.outputs) != 1:
             return None
@@ -356,12 +358,20 @@ class _Instance:
         ((made, shape, dtype),) = self.fresh
         in_place = {made, *(i for i, source, view in self.shared if source == made and not view)}
         place, copy = self.outputs[0]
-        if getattr(action, "fails", True) or place not in in_place or copy is not None:
+        if getattr(action, "brief", None) is None:
+            return None
+        program = action.program
+        if program.checks and not checked:
+            return None
+        if place not in in_place or copy is not None:
             return None
         inputs = {p: i for i, p in enumerate(self.places)}
         order = tuple(inputs.get(p, -1) for p in self.operands.places)
         busy = np.zeros(1, dtype=np.int64)
-        return Direct(action.program.place, action.brief, order, shape, dtype, busy, self)
+        cells = tuple(check.cell for check in program.checks)
+        return Direct(
+            program.place, action.brief, order, shape, dtype, busy, cells, program.extra_bytes, self
+        )
 
     def _output_getters(self) -> list[tuple[int, Any]]:
         """For each output its place, or a function that makes the copy the caller gets."""

@@ -86,7 +86,6 @@ class NativeAction:
         brief = threads == 1 and sum(w.work) < BRIEF_WORK
         self.run = self.program.run_brief if brief else self.program.run
         self.brief = brief
-        self.fails = bool(w.checks)  # whether something is looked at when it has run
 
     def __call__(self, env: Env) -> None:
         self.run(env[-1])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from ..glue.capi import (
     c,
-    call_void,
     i64,
     load_i64,
     load_ptr,
@@ -20,6 +19,7 @@ from ..glue.capi import (
 )
 from ..quick.apply import tape_switch, thread_switches
 from ..quick.objects import held
+from ..quick.runs import free_threads, run_program
 from ..quick.tape import new_tensor
 from .rows import holds, same_layout, same_tensor
 
@@ -113,7 +113,7 @@ def call_compiled(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
 def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
     """Runs the program of a call that is like the recorded one."""
     record = load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA)
-    threads = free_threads(record)
+    threads = free_threads(record + n.H_RUN)
     left = load_i64(record, n.H_LEFT)
     if threads and left > 0:
         store_i64(record, n.H_LEFT, left - 1)
@@ -132,63 +132,11 @@ def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
     return done
 
 
-def free_threads(record: ptr) -> i64:
-    """How many threads a program may have that is run without Python; 0 where it is not, or is running."""
-    if load_ptr(record, n.H_FUNCTION) is None or load_i64(load_ptr(record, n.H_BUSY), 0):
-        return 0
-    threads = load_i64(record, n.H_THREADS)
-    wanted = load_i64(load_ptr(record, n.H_SIZE), 0)
-    if wanted < threads:
-        threads = wanted
-    if load_i64(load_ptr(record, n.H_TEAM), 8) < threads:  # not started, as after a fork
-        return 0
-    return threads
-
-
 def run_natively(record: ptr, args: ptr, threads: i64) -> ptr:
     """Runs a program that makes one new tensor of its arguments."""
-    descr = load_ptr(record, n.H_DESCR)
-    c.Py_IncRef(descr)
-    made = c.PyArray_NewFromDescr(
-        o.NDARRAY,
-        descr,
-        load_i64(record, n.H_NDIM),
-        load_ptr(record, n.H_DIMS),
-        None,
-        None,
-        0,
-        None,
-    )
+    made = run_program(record + n.H_RUN, args, threads)
     if made is None:
         return None
-    places = load_ptr(record, n.H_OPERANDS)
-    operands = stack(n.OPERAND_ROOM)
-    count = load_i64(record, n.H_OPERAND_COUNT)
-    for i in range(count):
-        which = load_i64(places, 8 * i)
-        array = made
-        if which >= 0:
-            array = load_ptr(load_ptr(args, 8 * which), n.T_DATA)
-        store_ptr(operands, 8 * i, held(array))  # another thread may exchange a tensor's array
-    busy = load_ptr(record, n.H_BUSY)
-    thread = None
-    if not load_i64(record, n.H_BRIEF):
-        store_i64(busy, 0, 1)
-        thread = c.PyEval_SaveThread()
-    call_void(
-        load_ptr(record, n.H_FUNCTION),
-        load_ptr(load_ptr(record, n.H_TEAM), 0),
-        load_ptr(record, n.H_CODE),
-        load_ptr(record, n.H_WORDS),
-        load_i64(record, n.H_STRIDE),
-        operands,
-        threads,
-    )
-    if thread:
-        c.PyEval_RestoreThread(thread)
-        store_i64(busy, 0, 0)
-    for i in range(count):
-        c.Py_DecRef(load_ptr(operands, 8 * i))
     tally = load_ptr(record, n.H_TALLY)
     store_i64(tally, 0, load_i64(tally, 0) + 1)
     return new_tensor(made, load_ptr(record, n.H_DTYPE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..glue import FASTCALL, KEYWORDS, Library, possible, present, slot_offset
-from ..quick import apply, memory, objects, place, place_slow, spread, tape
+from ..quick import apply, memory, objects, place, place_slow, runs, spread, tape
 from ..quick.install import CheckError, glue_numbers, glue_objects
 from . import calls, rows, table
 
@@ -25,7 +25,7 @@ def install(owner: type, run: Any) -> None:
         "STRAIGHT": table.Straight,
     }  # fmt: skip
     library = Library(
-        objects, memory, spread, tape, where, apply, rows, calls,
+        objects, memory, spread, tape, where, apply, runs, rows, calls,
         objects=glue_objects() | words,
         numbers=glue_numbers() | table.numbers() | {"C_HOT": slot_offset(owner, "_hot")},
     )  # fmt: skip

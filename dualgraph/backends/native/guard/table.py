@@ -28,6 +28,7 @@ from ....static.checks import (
 )
 from ..addresses import address_of
 from ..glue import HEADER, slot_offset
+from ..quick import run_words
 
 KINDS = {
     name: i
@@ -41,11 +42,9 @@ ENTRY, WORD, ITEM, TENSOR, HOOKS, BYTES, ATTRIBUTE, CLASS, KEYS, ASK, UNLESS, NU
 )
 FIELDS = (
     "COUNT", "ARGUMENTS", "ROWS", "ROW_COUNT", "TAPE", "DEVICE", "TENSORS", "TENSOR_COUNT",
-    "FUNCTION", "TEAM", "SIZE", "CODE", "WORDS", "STRIDE", "THREADS", "BRIEF", "BUSY", "OPERANDS", "OPERAND_COUNT",
-    "DTYPE", "DESCR", "NDIM", "DIMS", "TALLY", "LEFT",
+    "DTYPE", "TALLY", "LEFT", "RUN",
 )  # fmt: skip
 LEFT = FIELDS.index("LEFT")
-MOST_OPERANDS = 16  # of a program that is run without Python
 MOST_STRANGERS = 256  # tensors that no argument may be
 
 
@@ -220,15 +219,12 @@ class Run(NamedTuple):
 
 
 def _run_words(memory: Memory, run: Run | None) -> list[int]:
-    if run is None or len(run.arguments) > MOST_OPERANDS:
-        return [0] * len(FIELDS)
+    """The last fields of a record, then those of its run."""
+    if run is None or len(run.arguments) > run_words.MOST_OPERANDS:
+        return [0] * (4 + len(run_words.FIELDS))
     memory.keep.append(run)
-    direct = run.direct
-    return [
-        *direct.place, int(direct.brief), address_of(direct.busy), memory.words(run.arguments),
-        len(run.arguments), id(run.dtype), memory.object(np.dtype(direct.dtype)),
-        len(direct.shape), memory.words(direct.shape), address_of(run.tally), 0,
-    ]  # fmt: skip
+    words = run_words.run_words(run.direct, run.arguments, memory.keep)
+    return [id(run.dtype), address_of(run.tally), 0, 0, *words]
 
 
 def numbers() -> dict[str, int]:
@@ -237,10 +233,9 @@ def numbers() -> dict[str, int]:
     return {
         **KINDS,
         **fields,
+        **run_words.numbers(),
         "HOT_RECORD": slot_offset(Record, "words"),
         "HOT_PROGRAM": slot_offset(Record, "program"),
         "STRAIGHT_FN": slot_offset(Straight, "fn"),
         "STRAIGHT_LEFT": slot_offset(Straight, "left"),
-        "F_VALUE": HEADER,
-        "OPERAND_ROOM": 8 * MOST_OPERANDS,
     }

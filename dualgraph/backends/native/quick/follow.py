@@ -23,6 +23,7 @@ from ..glue.capi import (
 from .apply import operand_code, tape_switch, tracked
 from .memory import new_array
 from .objects import held, item
+from .runs import free_threads, run_program
 from .tape import new_tensor, record, version_cell
 
 
@@ -133,6 +134,23 @@ def fold(recipe: ptr, x: ptr) -> ptr:
     return out
 
 
+def run_recipe(recipe: ptr, args: ptr, count: i64, names: ptr) -> ptr:
+    """The array that a program makes of operands that lie row by row."""
+    run = load_ptr(recipe, n.RECIPE_RUN)
+    threads = free_threads(run)
+    if not threads:
+        return o.DECLINE
+    for i in range(load_i64(names, n.VAR_SIZE) if names else 0):
+        param = load_ptr(args, 8 * (count + i))  # -0.0 is found under 0
+        if load_ptr(param, n.TYPE) == o.FLOAT and load_i64(param, n.F_VALUE) == 1 << 63:
+            return o.DECLINE
+    for i in range(count):
+        flags = load_i32(load_ptr(load_ptr(args, 8 * i), n.T_DATA), n.A_FLAGS)
+        if (flags & n.PLAIN) != n.PLAIN:
+            return o.DECLINE
+    return run_program(run, args, threads)
+
+
 def run_backend(prim: ptr, args: ptr, count: i64, params: ptr) -> ptr:
     """The array that the backend gives."""
     arrays = c.PyTuple_New(count)
@@ -177,7 +195,9 @@ def become_view(out: ptr, parent: ptr, prim: ptr, params: ptr) -> i64:
     return 0
 
 
-def finish(prim: ptr, recipe: ptr, args: ptr, count: i64, params: ptr, data: ptr, tape: i64) -> ptr:
+def finish(
+    prim: ptr, recipe: ptr, args: ptr, count: i64, params: ptr, data: ptr, taped: i64
+) -> ptr:
     """The tensor around a result, whose reference it takes over: a view if it is one, on the tape if it must."""
     out = new_tensor(data, load_ptr(recipe, n.RECIPE_DTYPE))
     if out is None:
@@ -186,7 +206,7 @@ def finish(prim: ptr, recipe: ptr, args: ptr, count: i64, params: ptr, data: ptr
         if become_view(out, load_ptr(args, 0), prim, params) < 0:
             c.Py_DecRef(out)
             return None
-    if tape and load_i64(recipe, n.RECIPE_TAPED) and tracked(args, count):
+    if taped:
         reads = load_i64(recipe, n.RECIPE_READS)
         reads_out = load_i64(recipe, n.RECIPE_READS_OUT)
         types = load_ptr(recipe, n.RECIPE_TYPES)
@@ -199,18 +219,29 @@ def finish(prim: ptr, recipe: ptr, args: ptr, count: i64, params: ptr, data: ptr
 def cook(prim: ptr, recipe: ptr, args: ptr, count: i64, names: ptr, tape: i64) -> ptr:
     """The result of a call by its recipe; o.DECLINE, borrowed; null with an error set."""
     kind = load_i64(recipe, n.RECIPE_KIND)
-    wanted = tape or kind != n.FOLD
-    params = params_of(args, count, names) if wanted else held(o.NO_PARAMS)
-    if params is None:
-        return None
-    if kind == n.VIEW:
-        data = see(recipe, load_ptr(args, 0))
+    data = o.DECLINE
+    if kind == n.PROGRAM:
+        data = run_recipe(recipe, args, count, names)
     elif kind == n.FOLD:
         data = fold(recipe, load_ptr(args, 0))
+        if data == o.DECLINE:
+            return data
+    taped = tape and load_i64(recipe, n.RECIPE_TAPED) and tracked(args, count)
+    params = o.NO_PARAMS
+    if taped or data == o.DECLINE:
+        params = params_of(args, count, names)
+        if params is None:
+            if data != o.DECLINE:
+                c.Py_DecRef(data)
+            return None
     else:
+        c.Py_IncRef(params)
+    if kind == n.VIEW:
+        data = see(recipe, load_ptr(args, 0))
+    elif data == o.DECLINE:
         data = run_backend(prim, args, count, params)
     if data and data != o.DECLINE:
-        data = finish(prim, recipe, args, count, params, data, tape)
+        data = finish(prim, recipe, args, count, params, data, taped)
     c.Py_DecRef(params)
     return data
 
@@ -273,7 +304,7 @@ def follow(prim: ptr, recipes: ptr, args: ptr, count: i64, names: ptr) -> ptr:
         done = cook(prim, block, args, count, names, tape)
         calls = load_i64(block, n.RECIPE_CALLS) + 1
         store_i64(block, n.RECIPE_CALLS, calls)
-        learn = calls == n.HOT and done and done != o.DECLINE
+        learn = (calls == n.HOT or calls == n.OFTEN) and done and done != o.DECLINE
         c.Py_DecRef(recipe)
     if done == o.DECLINE:
         done = bind(prim, args, count, names)

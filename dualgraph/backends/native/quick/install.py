@@ -42,7 +42,9 @@ from . import (
     place_slow,
     plans,
     probe,
+    recipe,
     recipes,
+    runs,
     spread,
     store,
     tape,
@@ -95,6 +97,7 @@ def glue_numbers() -> dict[str, int]:
         "ITEMS": tuple.__basicsize__,
         "LIST_ITEMS": HEADER + 8,
         "VAR_SIZE": HEADER,
+        "F_VALUE": HEADER,
         "P_TABLE": slot_offset(Prim, "table"),
         "D_CODE": slot_offset(dt.DType, "code"),
         "D_ITEMSIZE": slot_offset(dt.DType, "itemsize"),
@@ -133,7 +136,7 @@ def install() -> None:
     text, of_operators = _trampolines()
     where = place if present("PyFrame_GetLasti") else place_slow
     library = Library(
-        objects, memory, spread, tape, where, apply, store, follow, calls, probe, text,
+        objects, memory, spread, tape, where, apply, store, runs, follow, calls, probe, text,
         objects=glue_objects() | of_operators, numbers=glue_numbers(),
     )  # fmt: skip
     _check(library)
@@ -173,8 +176,8 @@ def _check(library: Library) -> None:
         raise CheckError("a tensor is not made as it should be")
     if type(of_type) is not TensorType or of_type != x.type:
         raise CheckError("the type of a tensor is not made as it should be")
-    recipe = recipes.Recipe()
-    if pointer_at(id(recipe) + HEADER) != ctypes.addressof(recipe):
+    record = recipe.Recipe()
+    if pointer_at(id(record) + HEADER) != ctypes.addressof(record):
         raise CheckError("structures of ctypes do not lie as they should")
     if edge != (x._node, 0) or switch is not (state.grad and state.tracer is None):
         raise CheckError("the tape or the switches are not read as they should be")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,12 @@ from ..addresses import address_of
 from ..eager import fold_parts
 from ..entry import has_fold
 from ..loop_ir import Unsupported
+from . import programs, run_words
 from .plans import HOT
+from .recipe import FOLD, GENERIC, OFFSETS, PROGRAM, VIEW, Recipe
 
-GENERIC, VIEW, FOLD = 0, 1, 2
+OFTEN = 20 * HOT  # calls after which a program of few elements is begun
+LARGE = 1 << 15  # elements with which it is begun at once
 MOST = 10_000  # recipes of an op
 MOST_OPERANDS = 60
 C_CONTIGUOUS, WRITEABLE = 0x1, 0x400
@@ -30,35 +32,6 @@ EXPECTED = (
 )  # the long way raises them again, with all that a user wants
 
 
-class Recipe(ctypes.Structure):
-    """What `follow` reads; what it points to is in `keep`."""
-
-    _fields_ = (
-        ("kind", ctypes.c_int64),
-        ("calls", ctypes.c_int64),
-        ("dtype", ctypes.c_void_p),
-        ("types", ctypes.c_void_p),  # of the results, a tuple
-        ("taped", ctypes.c_int64),
-        ("reads", ctypes.c_int64),
-        ("reads_out", ctypes.c_int64),
-        ("flags", ctypes.c_int64),  # of a view: writeable or not
-        ("offset", ctypes.c_int64),
-        ("ndim", ctypes.c_int64),
-        ("dims", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p),
-        ("descr", ctypes.c_void_p),
-        ("bytes", ctypes.c_int64),
-        ("kernel", ctypes.c_void_p),  # of a reduction
-        ("sizes", ctypes.c_void_p),
-        ("extent", ctypes.c_int64),
-        ("scratch", ctypes.c_int64),
-    )
-    keep: tuple[Any, ...]
-
-
-OFFSETS = {f"RECIPE_{name.upper()}": getattr(Recipe, name).offset for name, _ in Recipe._fields_}
-
-
 def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> None:
     """Writes the recipe of a call that went well; asked again when it was used often."""
     recipes = prim.recipes
@@ -67,7 +40,9 @@ def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], o
     before = recipes.get(key)
     if before is not None:
         if before.kind == GENERIC and prim.kind is REDUCTION:
-            recipes[key] = _folding(prim, before, args[0], params, out)
+            recipes[key] = before = _folding(prim, before, args[0], params, out)
+        if before.kind == GENERIC and worth(args, out, before.calls):
+            programs.begin(prim, key, before, args, params, out)
         return
     if len(recipes) > MOST:
         recipes.clear()
@@ -78,8 +53,13 @@ def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], o
         recipes[key] = recipe
 
 
+def worth(args: tuple[Any, ...], out: Tensor, calls: int) -> bool:
+    """Whether a program may pay by now: early on large arrays, later on small ones."""
+    return calls >= OFTEN or max(t._data.size for t in (*args, out)) >= LARGE
+
+
 def _recipe(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> Recipe | None:
-    types = known_types(prim, args, params)
+    types = known_types(prim, args, params) or known_types(prim, args, params)  # learnt, then known
     if prim.kind is ELEMENTWISE:
         dtypes = tuple(a.dtype for a in args)
         if ELEMENTWISE.resolve(prim, dtypes)[0] != dtypes:
@@ -141,4 +121,7 @@ def objects() -> dict[str, Any]:
 
 def numbers() -> dict[str, int]:
     """Its numbers."""
-    return {**OFFSETS, "VIEW": VIEW, "FOLD": FOLD, "HOT": HOT}
+    return {
+        **OFFSETS, **run_words.numbers(),
+        "VIEW": VIEW, "FOLD": FOLD, "PROGRAM": PROGRAM, "HOT": HOT, "OFTEN": OFTEN,
+    }  # fmt: skip

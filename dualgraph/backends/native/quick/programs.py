@@ -1,0 +1,77 @@
+"""Programs of single ops: calls that were made often on operands of some types become one native segment.
+
+What a captured graph of the one op would run, made beside the calls; the bits are those of the op by the first promise.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from ....core.backend import backend_for
+from ....core.devices import CPU
+from ....core.prim import Prim
+from ....core.workers import Workers
+from ....eager.tensor import Tensor
+from ...eager_loops import compiled
+from ..addresses import address_of
+from . import run_words
+from .recipe import PROGRAM, Recipe
+
+MOST = 1024  # programs
+MEMORY = 1 << 22  # bytes that a program may keep for itself
+_background = Workers("dualgraph-ops", 1)
+_begun: list[Any] = []
+
+
+def wait() -> None:
+    """Blocks until what was begun is there."""
+    _background.submit(lambda: None).result()
+
+
+def begin(
+    prim: Prim, key: Any, generic: Recipe, args: tuple[Tensor, ...], params: dict[str, Any], out: Tensor
+) -> None:  # fmt: skip
+    """Has a program made for a call, beside the caller; its recipe then takes the place of the generic one."""
+    if len(_begun) >= MOST or out._data.size == 0 or not args:
+        return
+    if not all(_tells_apart(p) for p in params.values()):
+        return
+    _begun.append(None)
+    types, out_types = tuple(a.type for a in args), (out.type,)
+
+    def make() -> None:
+        with suppress(Exception):  # the op goes on as before
+            recipe = _made(prim, generic, types, params, out_types)
+            if recipe is not None and prim.recipes.get(key) is generic:
+                prim.recipes[key] = recipe
+
+    _background.submit(make)
+
+
+def _tells_apart(x: Any, inside: bool = False) -> bool:
+    """Whether a parameter that equals this one means the same: -0.0 is seen to natively, but not in tuples."""
+    if type(x) is tuple:
+        return all(_tells_apart(y, True) for y in x)
+    if type(x) is float:
+        return not inside and str(x) != "-0.0"
+    return x is None or type(x) in (bool, int, str)
+
+
+def _made(
+    prim: Prim, generic: Recipe, types: Any, params: dict[str, Any], out_types: Any
+) -> Recipe | None:  # fmt: skip
+    program = compiled(backend_for(CPU), prim, types, params, out_types)
+    direct = program.direct(checked=True)
+    if direct is None or len(direct.operands) > run_words.MOST_OPERANDS:
+        return None
+    if program.memory.arena_bytes + direct.extra_bytes > MEMORY:
+        return None
+    recipe = Recipe.from_buffer_copy(generic)
+    keep: list[Any] = [direct]
+    words = np.array(run_words.run_words(direct, direct.operands, keep), dtype=np.int64)
+    recipe.kind, recipe.run = PROGRAM, address_of(words)
+    recipe.keep = (*generic.keep, keep, words)
+    return recipe

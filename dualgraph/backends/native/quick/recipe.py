@@ -1,0 +1,38 @@
+"""Recipe: the record that `follow` reads of how a call goes."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+GENERIC, VIEW, FOLD, PROGRAM = 0, 1, 2, 3
+
+
+class Recipe(ctypes.Structure):
+    """What `follow` reads; what it points to is in `keep`."""
+
+    _fields_ = (
+        ("kind", ctypes.c_int64),
+        ("calls", ctypes.c_int64),
+        ("dtype", ctypes.c_void_p),
+        ("types", ctypes.c_void_p),  # of the results, a tuple
+        ("taped", ctypes.c_int64),
+        ("reads", ctypes.c_int64),
+        ("reads_out", ctypes.c_int64),
+        ("flags", ctypes.c_int64),  # of a view: writeable or not
+        ("offset", ctypes.c_int64),
+        ("ndim", ctypes.c_int64),
+        ("dims", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("descr", ctypes.c_void_p),
+        ("bytes", ctypes.c_int64),
+        ("kernel", ctypes.c_void_p),  # of a reduction
+        ("sizes", ctypes.c_void_p),
+        ("extent", ctypes.c_int64),
+        ("scratch", ctypes.c_int64),
+        ("run", ctypes.c_void_p),  # of a program, see `run_words`
+    )
+    keep: tuple[Any, ...]
+
+
+OFFSETS = {f"RECIPE_{name.upper()}": getattr(Recipe, name).offset for name, _ in Recipe._fields_}

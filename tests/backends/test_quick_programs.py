@@ -1,0 +1,123 @@
+"""Programs of single eager ops: what is called often runs as one native segment, to the same bits."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph.backends.native import api
+from dualgraph.core.kinds import ELEMENTWISE
+from dualgraph.core.prim import REGISTRY
+from dualgraph.eager.dispatch import bind
+
+if not api.available() or os.environ.get("DUALGRAPH_QUICK") == "0":
+    pytest.skip("there is no quick path", allow_module_level=True)
+
+from dualgraph.backends.native.quick import plans, programs, recipes
+from dualgraph.backends.native.quick.recipe import PROGRAM
+
+SAMPLED = sorted(
+    n for n, p in REGISTRY.items()
+    if p.sample_rule and p.kind is not ELEMENTWISE and not p.multiple and not p.kind.has_bodies
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def early(monkeypatch):
+    """Programs are begun as if all arrays were large."""
+    monkeypatch.setattr(recipes, "LARGE", 0)
+
+
+def warmed(call):
+    """The result of a call that a program makes by now, if one ever will."""
+    for _ in range(plans.HOT + 2):
+        call()
+    programs.wait()
+    return call()
+
+
+def has_program(op):
+    return any(r is not None and r.kind == PROGRAM for r in op.recipes.values())
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_programs_have_the_bits_of_their_ops(name):
+    op = REGISTRY[name]
+    for arrays, params in op.sample_rule(np.random.default_rng(1)):
+        args = tuple(map(dg.asarray, arrays))
+        expected = bind(op, args, params)
+        got = warmed(lambda args=args, params=params: op(*args, **params))
+        assert got.type == expected.type
+        assert got._data.tobytes() == expected._data.tobytes()
+
+
+def test_common_ops_get_programs():
+    x, k = dg.randn(5, 7), dg.asarray([1, 0, 4])
+    for call, op in (
+        (lambda: x.cumsum(0), "cumsum_along"), (lambda: x @ x.T.contiguous(), "matmul"),
+        (lambda: x[k], "index"), (lambda: x.long(), "cast"), (lambda: x.clone(), "copy"),
+        (lambda: dg.concat([x, x]), "concat_along"), (lambda: x.argmax(0), "reduce_argmax"),
+    ):  # fmt: skip
+        warmed(call)
+        assert has_program(REGISTRY[op]), op
+
+
+def test_an_index_out_of_range_is_the_error_it_was():
+    x, k = dg.randn(9), dg.asarray([1, 0, 8])
+    warmed(lambda: x[k])
+    for _ in range(3):
+        with pytest.raises(dg.BoundsError, match="index"):
+            x[dg.asarray([1, 0, 9])]
+        assert x[k].tolist() == [x.tolist()[i] for i in (1, 0, 8)]
+
+
+def test_zeros_of_both_signs_keep_apart():
+    x = dg.ones(3, 3)
+    pad = REGISTRY["pad"]
+    how = {"widths": ((1, 0), (0, 1))}
+    warmed(lambda: pad(x, value=0.0, **how))
+    assert has_program(pad)
+    assert np.signbit(pad(x, value=-0.0, **how)._data).sum() == 16 - 9
+    assert not np.signbit(pad(x, value=0.0, **how)._data).any()
+
+
+def test_other_layouts_and_gradients():
+    x = dg.randn(6, 4, requires_grad=True)
+    y = dg.randn(4, 3)
+    warmed(lambda: x @ y)
+    out = x @ y
+    out.sum().backward()
+    assert out._node.prim is REGISTRY["matmul"]
+    assert np.array_equal(x.grad.numpy(), np.tile(y.numpy().sum(1, dtype=np.float32), (6, 1)))
+    turned = dg.asarray(np.asfortranarray(y.numpy()))
+    assert (x @ turned)._data.tobytes() == out._data.tobytes()
+
+
+def test_large_programs_in_several_threads_at_once():
+    x = dg.asarray(np.arange(2_000_000, dtype=np.float32))
+    expected = warmed(lambda: x.long()).numpy()
+    faults = []
+
+    def work():
+        for _ in range(10):
+            if not np.array_equal(x.long().numpy(), expected):
+                faults.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not faults
+
+
+def test_another_default_dtype_forgets_programs():
+    x = dg.ones(4)
+    warmed(lambda: x.cumsum(0))
+    dg.set_default_dtype(dg.float64)
+    try:
+        assert not REGISTRY["cumsum_along"].recipes
+    finally:
+        dg.set_default_dtype(dg.float32)
