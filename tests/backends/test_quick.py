@@ -25,7 +25,7 @@ from dualgraph.eager.tensor import Tensor
 if not api.available() or os.environ.get("DUALGRAPH_QUICK") == "0":
     pytest.skip("there is no quick path", allow_module_level=True)
 
-from dualgraph.backends.native.quick import blocks, plans
+from dualgraph.backends.native.quick import blocks, plans, programs
 
 OFTEN = 2 * plans.HOT + 2  # calls after which a kernel is in use
 SHAPES = [
@@ -461,7 +461,8 @@ def test_no_recipe_leaks():
             (x * x).sum().backward()
             x.grad = None
 
-    work(500)
+    work(600)
+    programs.wait()
     gc.collect()
     before, bytes_ = [sys.getrefcount(h) for h in held], memory_in_use()
     work(5000)
