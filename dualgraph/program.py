@@ -15,7 +15,14 @@ from .core.backend import backend_for
 from .core.constant import exact
 from .core.context import state
 from .core.devices import Device
-from .core.errors import NOWHERE, CaptureError, DualgraphError, Location, describe
+from .core.errors import (
+    NOWHERE,
+    CaptureError,
+    DualgraphError,
+    Location,
+    describe,
+    problem_of,
+)
 from .core.interrupts import Unbroken
 from .core.node import Var, hooked
 from .core.trees import TreeDef
@@ -403,7 +410,7 @@ class Program(Outcome):
         try:
             return tensors, list(map(as_array, slots, tensors))
         except DualgraphError as problem:  # a number that its dtype cannot hold
-            return str(problem)
+            return problem_of(problem)
 
     def unfit(self, leaves: list[Any]) -> str:
         """Why the memory of the tensors does not allow the program to run ("": it does)."""

@@ -232,9 +232,9 @@ def places(at, dims):
 OPS |= {
     "floor": whole(np.floor), "ceil": whole(np.ceil), "trunc": whole(np.trunc), "round": whole(np.rint),
     "bitwise_invert": np.invert, "pow_float": np.power, "rsqrt": lambda x: 1 / np.sqrt(x),
-    "reciprocal": lambda x: 1 / x, "erf": by_element(math.erf), "erfc": by_element(math.erfc),
-    "sign": lambda x: x if x.dtype == bool else np.sign(x),
-    "real_part": np.real, "imag_part": np.imag, "conj_parts": np.conj,
+    "erf": by_element(math.erf), "erfc": by_element(math.erfc), "sign": lambda x: x if x.dtype == bool else np.sign(x),
+    "real_part": np.real, "imag_part": np.imag, "conj_parts": np.conj, "reciprocal": lambda x: 1 / x,
+    "reinterpret": lambda x, dtype: widened(np.ascontiguousarray(x).view(numpy_dtype(dtype, stored=True)), dtype),
     "copy": np.copy, "alias": np.asarray, "stop_gradient": np.asarray, "transfer": lambda x, source, device: x,
     "reshape": np.reshape, "permute": np.transpose, "flip": lambda x, axes: np.flip(x, axes),
     "broadcast_to": np.broadcast_to, "concat_along": lambda *xs, axis: np.concatenate(xs, axis),

@@ -12,7 +12,7 @@ from ..container import Array
 from ..core.backend import backend_for
 from ..core.devices import CPU
 from ..core.dtypes import from_numpy
-from ..core.errors import ArgumentError, CaptureError, StateError, describe
+from ..core.errors import ArgumentError, CaptureError, StateError, describe, problem_of
 from ..core.node import Node, Var
 from ..core.trees import TreeDef, flatten
 from ..core.types import TensorType
@@ -171,7 +171,7 @@ class _Writer:
                 "fast_math": program._fast_math,
             }
         except CaptureError as problem:
-            raise CaptureError(describe("save", program.name, str(problem))) from None
+            raise CaptureError(describe("save", program.name, problem_of(problem))) from None
         self.texts.append(to_text(graph))
         self.records.append(record)
         self.signatures.append(signature)
@@ -291,7 +291,7 @@ def _arrays(program: Program, leaves: list[Any]) -> list[Any]:
     try:
         return arrays_of(program.trace.slots, leaves)
     except StateError as problem:
-        raise CaptureError(describe("save", program.name, str(problem), "save it before")) from None
+        raise CaptureError(describe("save", program.name, problem_of(problem), "save it before")) from None
 
 
 def _result(r: Result) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from ..core.constant import exact
 from ..core.context import state
 from ..core.dtypes import BY_NAME, from_numpy
-from ..core.errors import CaptureError
+from ..core.errors import CaptureError, problem_of
 from ..core.trees import TreeDef
 from ..core.types import TensorType, parse_type
 from ..eager.tensor import Tensor
@@ -61,7 +61,7 @@ class Signature(NamedTuple):
         try:
             form = forms.encode(structure)
         except CaptureError as problem:
-            return str(problem)
+            return problem_of(problem)
         if form != self.form:
             return f"arguments of structure {_form_text(form)}, not {_form_text(self.form)}"
         for i, (kind, given) in enumerate(zip(self.kinds, leaves, strict=True)):

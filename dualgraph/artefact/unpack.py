@@ -11,7 +11,7 @@ import numpy as np
 from ..container import Array
 from ..core.constant import ConstArray
 from ..core.devices import CPU
-from ..core.errors import NOWHERE, DualgraphError, FileFormatError, Location
+from ..core.errors import NOWHERE, DualgraphError, FileFormatError, Location, problem_of
 from ..core.prim import lookup
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
@@ -50,7 +50,7 @@ def unpack(
     try:
         return _Reader(arrays, metadata, machine_bytes() if limit is None else limit).artefact()
     except DAMAGE as problem:
-        text = str(problem) or type(problem).__name__
+        text = problem_of(problem) or type(problem).__name__
         raise FileFormatError(f"{path}: the program in it is damaged: {text}") from None
 
 

@@ -11,7 +11,15 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class DualgraphError(Exception):
-    """Base of every error that the engine raises on purpose."""
+    """Base of every error that the engine raises on purpose; its text ends with the user's line."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.at = NOWHERE if _says_where(args) else user_location()
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text}\n  {_at(self.at)}" if self.at.line else text
 
 
 class ShapeError(DualgraphError, ValueError):
@@ -124,6 +132,20 @@ def location_of(place: tuple[Any, int] | None) -> Location:
     return Location(code.co_filename, next(lines, code.co_firstlineno), code.co_name)
 
 
+def problem_of(error: BaseException) -> str:
+    """What an error says, without the user's line that is put behind it."""
+    args = error.args
+    return str(args[0]) if isinstance(error, DualgraphError) and args else str(error)
+
+
+def _says_where(args: tuple[Any, ...]) -> bool:
+    return not args or "\n  at " in str(args[0])
+
+
+def _at(place: Location) -> str:
+    return f"at {place}" + (f", in {place.function}" if place.function else "")
+
+
 def describe(
     op: str, types: str, problem: str, remedy: str = "", where: Location | None = None
 ) -> str:
@@ -133,5 +155,5 @@ def describe(
     if remedy:
         lines.append(f"  remedy: {remedy}")
     if at.line:
-        lines.append(f"  at {at}" + (f", in {at.function}" if at.function else ""))
+        lines.append(f"  {_at(at)}")
     return "\n".join(lines)

@@ -137,6 +137,8 @@ def integral(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
 
 def chosen(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
     """A bool condition, then operands in their common dtype."""
+    if len(dtypes) < 3:
+        raise DTypeError("needs two operands to choose from; dg.nonzero gives the places themselves")
     common = dt.promote(*dtypes[1:])
     return (dt.bool_,) + (common,) * (len(dtypes) - 1), common
 
@@ -153,6 +155,22 @@ def _device(types: tuple[TensorType, ...]) -> Device:
     return next((t.device for t in types if t.device is not CPU), CPU)
 
 
+def _check_count(prim: Prim, given: int) -> None:
+    """Raises where an elementwise op takes fewer operands."""
+    takes = prim.kernel.__code__.co_argcount - 1  # the first is the scalar language
+    if given > takes:
+        raise DTypeError(f"takes {takes} operand{'s' * (takes != 1)}, {given} were given")
+
+
+def _check_names(prim: Prim, params: dict[str, Any]) -> None:
+    """Raises where an elementwise op has no such parameters."""
+    code = prim.kernel.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    for name in params:
+        if name not in known:
+            raise DTypeError(f"has no parameter {name!r}")
+
+
 class Elementwise(Kind):
     """One scalar function applied at each place of the broadcast shape.
 
@@ -165,6 +183,8 @@ class Elementwise(Kind):
     def infer(
         self, prim: Prim, types: tuple[TensorType, ...], params: dict[str, Any]
     ) -> tuple[TensorType, ...]:
+        if params:
+            _check_names(prim, params)
         shape = broadcast_shapes(*(t.shape for t in types))
         dtype = params.get("dtype")
         out = (
@@ -178,6 +198,7 @@ class Elementwise(Kind):
         """Dtypes in which operands are computed, and of the result."""
         found = prim.cache.get(dtypes)
         if found is None or found[2] is not dt.get_default_dtype():
+            _check_count(prim, len(dtypes))
             rule: DTypeRule = prim.details["dtype"]
             found = prim.cache[dtypes] = (*rule(dtypes), dt.get_default_dtype())
         return found[0], found[1]

@@ -219,9 +219,12 @@ def as_shape(size: tuple[Any, ...], shape: Any = None) -> tuple[int, ...]:
         if size:
             raise ArgumentError(describe("", "", f"two shapes: {size} and shape={shape}"))
         size = (shape,)
-    if len(size) == 1 and not hasattr(size[0], "__index__"):
-        size = tuple(size[0])
-    shape = tuple(to_int(d) for d in size)
+    try:
+        if len(size) == 1 and not hasattr(size[0], "__index__"):
+            size = tuple(size[0])
+        shape = tuple(to_int(d) for d in size)
+    except (TypeError, AttributeError):
+        raise DTypeError(f"a shape is whole numbers, not {', '.join(map(repr, size))}") from None
     if any(d < 0 for d in shape):
         raise ArgumentError(describe("", "", f"a shape cannot have negative sizes: {shape}"))
     return shape
@@ -373,6 +376,8 @@ def linspace(
         raise ArgumentError(
             describe("linspace", f"{start}, {stop}", "the number of points is missing", "pass num=")
         )
+    if n < 0:
+        raise ArgumentError(describe("linspace", f"{start}, {stop}", f"there are no {n} numbers"))
     start, stop = _number(start), _number(stop)
     chosen = dt.as_dtype(dtype) if dtype is not None else dt.default_of("float")
     gaps = n - 1 if endpoint else n

@@ -20,6 +20,7 @@ from ..core.errors import (
     NanError,
     ShapeError,
     describe,
+    problem_of,
     user_location,
 )
 from ..core.kinds import ELEMENTWISE, REDUCTION
@@ -102,7 +103,7 @@ def fail(prim: Prim, args: Any, problem: Exception) -> DualgraphError:
     cls: Any = type(problem)
     if not isinstance(problem, DualgraphError):
         cls = next((v for k, v in kinds.items() if isinstance(problem, k)), ArgumentError)
-    error: DualgraphError = cls(describe(prim.name, types, str(problem)))
+    error: DualgraphError = cls(describe(prim.name, types, problem_of(problem)))
     error.located = True  # type: ignore[attr-defined]
     return error
 
@@ -372,8 +373,10 @@ def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
         if args:
             args[0] = constant(args[0], dt.of_scalar(args[0]), state.device)
             device = state.device
-        else:
+        elif "device" in params:
             device = as_device(params["device"])
+        else:
+            raise DTypeError("needs an operand")
     if prim.kind is ELEMENTWISE:
         args, _ = _elementwise_operands(prim, args)
     else:

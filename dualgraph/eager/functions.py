@@ -170,8 +170,12 @@ def matmul(x1: Any, x2: Any, /) -> Tensor:
     )
 
 
-def tensordot(x1: Any, x2: Any, /, axes: Any = 2) -> Tensor:
-    """Sum of products over the last axes of x1 and first of x2 (a number), or over named axes."""
+def tensordot(x1: Any, x2: Any, /, axes: Any = 2, *, dims: Any = None) -> Tensor:
+    """Sum of products over the last axes of x1 and first of x2 (a number), or over named axes.
+
+    `dims` is PyTorch's name for `axes`.
+    """
+    axes = axes if dims is None else dims
     x, y = as_operand(x1), as_operand(x2)
     if isinstance(axes, int):
         left, right = list(range(x.ndim - axes, x.ndim)), list(range(axes))
@@ -274,10 +278,16 @@ def diff(
     x = as_operand(x)
     place = normalize_axis(axis, x.ndim)
     parts = [as_operand(part) for part in (prepend, x, append) if part is not None]
+    if n < 0 or not x.ndim:
+        problem = "needs at least one axis" if not x.ndim else f"n is {n}, not 0 or more"
+        raise ArgumentError(describe("diff", str(x.type), problem))
     x = parts[0] if len(parts) == 1 else concat(parts, axis=place)
+    gap = cp.not_equal if x.dtype is dt.bool_ else ar.subtract
     for _ in range(n):
         size = x.shape[place]
-        x = ar.subtract(cut(x, place, 1, size), cut(x, place, 0, size - 1))
+        if not size:
+            break
+        x = gap(cut(x, place, 1, size), cut(x, place, 0, size - 1))
     return x
 
 

@@ -31,7 +31,7 @@ def __str__(x: Tensor) -> str:
 
 @method
 def __format__(x: Tensor, spec: str) -> str:
-    if x.ndim == 0 and not x.requires_grad:
+    if x.ndim == 0 and (spec or not x.requires_grad):
         return format(x.item(), spec)
     return format(repr(x), spec)
 

@@ -288,6 +288,8 @@ def normal(
     **kind: Any,
 ) -> Tensor:
     """Normal numbers of a mean and a standard deviation: numbers with a size, or tensors."""
+    if not isinstance(std, Tensor) and std < 0:
+        raise ArgumentError(describe("normal", "", f"the standard deviation is {std}, below 0"))
     if size is None:
         size = broadcast_shapes(*(v.shape for v in (mean, std) if isinstance(v, Tensor)))
         first = mean if isinstance(mean, Tensor) else std
@@ -301,6 +303,8 @@ def normal(
 
 def bernoulli(p: Any, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability in each element of `p`, else 0; of its dtype."""
+    if isinstance(p, (int, float)) and not 0 <= p <= 1:
+        raise ArgumentError(describe("bernoulli", "", f"{p} is no probability"))
     p = as_operand(p)
     return cast(bernoulli_of(p.shape, p, generator, p.device), dtype=p.dtype.name)
 

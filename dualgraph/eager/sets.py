@@ -74,7 +74,7 @@ def _grouped(ordered: Tensor, order: Tensor, new: Tensor, shape: tuple[int, ...]
     (starts,) = nonzero_places(new)
     ends = sh.concat(
         [
-            sh.cut(starts, 0, 1, starts.shape[0]),
+            sh.cut(starts, 0, min(starts.shape[0], 1), starts.shape[0]),
             full((min(starts.shape[0], 1),), n, dtype=dt.int64, device=order.device),
         ]
     )
@@ -129,9 +129,12 @@ def _unique_slices(x: Tensor, axis: int) -> UniqueAll:
         keys = fn.take(sh.reshape(sh.cut(rows, 1, column, column + 1), (-1,)), order)
         order = fn.take(order, fn.argsort(keys))
     ordered = fn.take(rows, order, axis=0)
-    differs = fn.any(cp.not_equal(sh.cut(ordered, 0, 1, n), sh.cut(ordered, 0, 0, n - 1)), axis=1)
-    first = ones(min(n, 1), dtype=dt.bool_, device=x.device)
-    found = _grouped(ordered, order, sh.concat([first, differs]), (n,))
+    first = min(n, 1)
+    differs = fn.any(
+        cp.not_equal(sh.cut(ordered, 0, first, n), sh.cut(ordered, 0, 0, n - first)), axis=1
+    )
+    head = ones(first, dtype=dt.bool_, device=x.device)
+    found = _grouped(ordered, order, sh.concat([head, differs]), (n,))
     values = sh.reshape(found.values, (found.values.shape[0], *moved.shape[1:]))
     return found._replace(values=sh.moveaxis(values, 0, axis))
 

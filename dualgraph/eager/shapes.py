@@ -200,6 +200,7 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
         x, axis = reshape(x, (-1,)), 0
     place = normalize_axis(axis, x.ndim)
     if isinstance(repeats, int):
+        _check_repeats(x, repeats)
         wide = mv.expand_dims_at(x, (place + 1,))
         shape = (*x.shape[: place + 1], repeats, *x.shape[place + 1 :])
         return reshape(
@@ -208,8 +209,14 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
         )
     counts = as_operand(repeats).tolist()
     counts = counts * x.shape[place] if len(counts) == 1 else counts
+    _check_repeats(x, min(counts, default=0))
     places = [i for i, n in enumerate(counts) for _ in range(int(n))]
     return index(x, asarray(places, dtype=dt.int64, device=x.device), dims=(place,))
+
+
+def _check_repeats(x: Tensor, least: int) -> None:
+    if least < 0:
+        raise ArgumentError(describe("repeat", str(x.type), f"cannot repeat {least} times"))
 
 
 def pad(x: Any, widths: Any, value: Any = 0) -> Tensor:

@@ -20,6 +20,12 @@ from ..core.kinds import (
 )
 from ..core.types import TensorType
 from .comparison import equal, greater, less
+from .creation import full
+
+
+def _nought(x: Any) -> Any:
+    """The gradient of what is flat wherever it is smooth."""
+    return full(shape=x.shape, value=0, dtype=x.dtype.name, device=str(x.device))
 
 
 @elementwise(commutative=True)
@@ -103,7 +109,7 @@ def sign(s, x):
 @sign.vjp
 def _(ct, out, x):
     if not x.dtype.is_complex:
-        return (None,)
+        return (_nought(x),)
     size = abs(x)
     across = subtract(ct, multiply(out, real_part(multiply(conj(out), ct))))
     return (where(equal(size, 0), 0, divide(across, where(equal(size, 0), 1, size))),)
@@ -161,11 +167,8 @@ def maximum(s, x, y):
 
 @maximum.vjp
 def _(ct, _out, x, y):
-    half = where(equal(x, y), 0.5, 0.0)
-    return (
-        lambda: multiply(ct, where(greater(x, y), 1.0, half)),
-        lambda: multiply(ct, where(less(x, y), 1.0, half)),
-    )
+    half = where(equal(x, y), multiply(ct, 0.5), 0)  # chosen, not multiplied: ct may be infinite
+    return lambda: where(greater(x, y), ct, half), lambda: where(less(x, y), ct, half)
 
 
 @elementwise(dtype=real)
@@ -176,11 +179,8 @@ def minimum(s, x, y):
 
 @minimum.vjp
 def _(ct, _out, x, y):
-    half = where(equal(x, y), 0.5, 0.0)
-    return (
-        lambda: multiply(ct, where(less(x, y), 1.0, half)),
-        lambda: multiply(ct, where(greater(x, y), 1.0, half)),
-    )
+    half = where(equal(x, y), multiply(ct, 0.5), 0)
+    return lambda: where(less(x, y), ct, half), lambda: where(greater(x, y), ct, half)
 
 
 @elementwise(dtype=real_number, domain=(0.7, 5.0))
@@ -191,7 +191,7 @@ def floor_divide(s, x, y):
 
 @floor_divide.vjp
 def _(ct, _out, _x, _y):
-    return None, None
+    return lambda: _nought(_x), lambda: _nought(_y)
 
 
 @elementwise(dtype=real_number, domain=(0.7, 5.0))
@@ -220,8 +220,8 @@ def _flat(prim: Any) -> None:
     """A gradient that is zero wherever it exists."""
 
     @prim.vjp
-    def _(ct, _out, *_operands, **_params):
-        return (None,) * len(_operands)
+    def _(ct, _out, _x):
+        return (_nought(_x),)
 
 
 @elementwise(dtype=real)
@@ -260,7 +260,7 @@ def copysign(s, x, y):
 
 @copysign.vjp
 def _(ct, _out, x, y):
-    return lambda: multiply(ct, copysign(sign(x), multiply(sign(x), copysign(1.0, y)))), None
+    return lambda: multiply(ct, copysign(sign(x), multiply(sign(x), copysign(1.0, y)))), lambda: _nought(y)
 
 
 @elementwise(dtype=chosen, leading=1)

@@ -8,10 +8,12 @@ from math import prod
 from typing import Any, TypeVar
 
 from ..core.composite import composite
+from ..core.dtypes import get_default_dtype
 from ..core.sizing import to_float
 from .arithmetic import abs, cast, divide, multiply, sqrt, square, subtract, where
 from .axes import normalize_axes
 from .comparison import isfinite
+from .creation import full
 from .movement import stop_gradient
 from .reduce import reduce_max, reduce_sum
 from .transcendental import exp, log
@@ -76,7 +78,13 @@ def std(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False
 
 
 def _shift(x: Any, axes: tuple[int, ...]) -> Any:
-    """The largest element, kept off the tape: what softmax subtracts cancels in exact arithmetic."""
+    """The largest element, kept off the tape: what softmax subtracts cancels in exact arithmetic.
+
+    0 where there is no element: the sum of none is 0, and softmax has nothing to give.
+    """
+    if not _count(x, axes):
+        shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
+        return full(shape=shape, value=0, dtype=x.dtype.name, device=str(x.device))
     return reduce_max(stop_gradient(x), axes=axes, keepdims=True)
 
 
@@ -112,13 +120,14 @@ def _log_softmax(x: Any, axes: tuple[int, ...]) -> Any:
 @composite
 def softmin(x: Any, axis: int = -1, dtype: Any = None) -> Any:
     """``softmax(-x)``."""
-    return softmax(-x, axis=axis, dtype=dtype)
+    return softmax(-_floating(x), axis=axis, dtype=dtype)
 
 
 @composite
 @accumulating
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """``log(sum(exp(x)))`` over `axis` without overflow; -inf where every element is -inf."""
+    x = _floating(x)
     axes = normalize_axes(axis, x.ndim)
     top = _shift(x, axes)
     top = where(isfinite(top), top, 0)  # inf - inf would be NaN
@@ -141,7 +150,7 @@ def norm(x: Any, p: float = 2.0, axis: Axis = None, keepdims: bool = False) -> A
     `p` may be ``inf`` (largest), ``-inf`` (smallest) or 0 (number of elements that are not zero).
     """
     axes = normalize_axes(axis, x.ndim)
-    size = abs(x)
+    size = abs(_floating(x))
     if p == float("inf"):
         return reduce_max(size, axes=axes, keepdims=keepdims)
     if p == float("-inf"):
@@ -181,4 +190,9 @@ def pairwise_distance(
 
 
 def _as(x: Any, dtype: Any) -> Any:
-    return x if dtype is None else x.astype(dtype)
+    return _floating(x) if dtype is None else x.astype(dtype)
+
+
+def _floating(x: Any) -> Any:
+    """Integers in the default floating dtype: their differences and squares may not fit their own."""
+    return x if x.dtype.is_inexact else cast(x, dtype=get_default_dtype().name)

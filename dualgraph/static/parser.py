@@ -14,7 +14,7 @@ import numpy as np
 from ..core.constant import ConstArray
 from ..core.devices import Device, as_device
 from ..core.dtypes import BY_NAME, DType
-from ..core.errors import NOWHERE, DualgraphError, GraphError, Location
+from ..core.errors import NOWHERE, DualgraphError, GraphError, Location, problem_of
 from ..core.node import Literal, Node, Var
 from ..core.prim import lookup
 from ..core.types import TensorType, parse_type
@@ -119,7 +119,7 @@ class Parser:
         try:
             return read()
         except (DualgraphError, ValueError) as error:
-            self.fail(at, str(error))
+            self.fail(at, problem_of(error))
 
     # --- graphs
 

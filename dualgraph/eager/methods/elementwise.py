@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.dtypes import get_default_dtype
 from ...core.errors import ArgumentError, describe
 from ...ops import arithmetic as ar
 from ...ops import comparison as cp
@@ -14,7 +15,7 @@ from ...ops.movement import copy as copy_op
 from ...ops.nn import activations as act
 from .. import functions as fn
 from ..attach import as_method, method, methods
-from ..operands import result_type
+from ..operands import as_operand, result_type
 from ..tensor import Tensor
 
 OPS: dict[str, Any] = {
@@ -174,6 +175,8 @@ def nan_to_num(
 @method
 def logit(x: Tensor, eps: float | None = None) -> Tensor:
     """``log(x / (1 - x))``, x held in [eps, 1 - eps] if eps is given."""
+    if not x.dtype.is_inexact:  # 1 - x may not fit its dtype
+        x = ar.cast(x, dtype=get_default_dtype().name)
     x = x if eps is None else fn.clip(x, eps, 1 - eps)
     return tr.log(ar.divide(x, ar.subtract(1, x)))
 
@@ -250,9 +253,11 @@ def isclose(
     x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
     """Where ``|x - other| <= atol + rtol * |other|``, or both are equal."""
-    near = cp.less_equal(
-        ar.abs(ar.subtract(x, other)), ar.add(ar.multiply(ar.abs(other), rtol), atol)
-    )
+    gap = [x, other]
+    if not result_type(x, other).is_inexact:  # whose differences may not fit their dtype
+        gap = [ar.cast(v, dtype="float64") for v in gap]
+    size = ar.multiply(ar.abs(gap[1]), rtol)
+    near = cp.less_equal(ar.abs(ar.subtract(*gap)), ar.add(size, atol))
     out = cp.logical_or(cp.equal(x, other), cp.logical_and(near, cp.isfinite(other)))
     if equal_nan:
         out = cp.logical_or(out, cp.logical_and(cp.isnan(x), cp.isnan(other)))
@@ -270,6 +275,7 @@ def allclose(
 @method
 def equal(x: Tensor, other: Tensor) -> bool:
     """Whether both have one shape and the same elements."""
+    other = as_operand(other)
     return x.shape == other.shape and bool(fn.all(cp.equal(x, other)))
 
 

@@ -11,10 +11,13 @@ from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method, methods
 from ..creation import eye
+from ..operands import as_operand
 from ..tensor import Tensor
 
 
-def _needs(op: str, x: Tensor, y: Tensor, left: int, right: int) -> None:
+def _needs(op: str, x: Any, y: Any, left: int, right: int) -> tuple[Tensor, Tensor]:
+    """Both operands as tensors, which have so many axes."""
+    x, y = as_operand(x), as_operand(y)
     if x.ndim != left or y.ndim != right:
         raise ShapeError(
             describe(
@@ -24,6 +27,7 @@ def _needs(op: str, x: Tensor, y: Tensor, left: int, right: int) -> None:
                 "use @ for other shapes",
             )
         )
+    return x, y
 
 
 @method
@@ -35,14 +39,14 @@ def matmul(x: Tensor, other: Any) -> Tensor:
 @method
 def mm(x: Tensor, mat2: Tensor) -> Tensor:
     """Product of two matrices."""
-    _needs("mm", x, mat2, 2, 2)
+    x, mat2 = _needs("mm", x, mat2, 2, 2)
     return fn.matmul(x, mat2)
 
 
 @method
 def bmm(x: Tensor, mat2: Tensor) -> Tensor:
     """Products of two stacks of matrices: (b, n, k) and (b, k, m) give (b, n, m)."""
-    _needs("bmm", x, mat2, 3, 3)
+    x, mat2 = _needs("bmm", x, mat2, 3, 3)
     if x.shape[0] != mat2.shape[0]:
         raise ShapeError(describe("bmm", f"{x.type}, {mat2.type}", "both need as many matrices"))
     return fn.matmul(x, mat2)
@@ -51,27 +55,28 @@ def bmm(x: Tensor, mat2: Tensor) -> Tensor:
 @method
 def mv(x: Tensor, vec: Tensor) -> Tensor:
     """Product of a matrix and a vector."""
-    _needs("mv", x, vec, 2, 1)
+    x, vec = _needs("mv", x, vec, 2, 1)
     return fn.matmul(x, vec)
 
 
 @method
 def dot(x: Tensor, other: Tensor) -> Tensor:
     """Sum of the products of two vectors."""
-    _needs("dot", x, other, 1, 1)
+    x, other = _needs("dot", x, other, 1, 1)
     return fn.matmul(x, other)
 
 
 @method
 def vdot(x: Tensor, other: Tensor) -> Tensor:
     """`dot` with the first vector conjugated."""
-    _needs("vdot", x, other, 1, 1)
+    x, other = _needs("vdot", x, other, 1, 1)
     return fn.matmul(conj(x), other)
 
 
 @method
 def inner(x: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last axes of both."""
+    other = as_operand(other)
     if not x.ndim or not other.ndim:
         return multiply(x, other)
     return fn.tensordot(x, other, axes=([-1], [-1]))
@@ -80,7 +85,7 @@ def inner(x: Tensor, other: Tensor) -> Tensor:
 @method
 def outer(x: Tensor, vec2: Tensor) -> Tensor:
     """All products of the elements of two vectors: (n,) and (m,) give (n, m)."""
-    _needs("outer", x, vec2, 1, 1)
+    x, vec2 = _needs("outer", x, vec2, 1, 1)
     return multiply(sh.expand_dims(x, axis=1), vec2)
 
 
@@ -91,7 +96,7 @@ def _scaled(x: Tensor, factor: Any) -> Tensor:
 @method
 def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * x + alpha * (mat1 @ mat2)``."""
-    _needs("addmm", mat1, mat2, 2, 2)
+    mat1, mat2 = _needs("addmm", mat1, mat2, 2, 2)
     return _plus(x, fn.matmul(mat1, mat2), beta, alpha)
 
 
@@ -102,7 +107,7 @@ def _plus(x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
 @method
 def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * x + alpha * (mat @ vec)``."""
-    _needs("addmv", mat, vec, 2, 1)
+    mat, vec = _needs("addmv", mat, vec, 2, 1)
     return _plus(x, fn.matmul(mat, vec), beta, alpha)
 
 
@@ -127,6 +132,7 @@ def addr(x: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1
 @method
 def kron(x: Tensor, other: Tensor) -> Tensor:
     """Kronecker product."""
+    other = as_operand(other)
     n = x.ndim if x.ndim > other.ndim else other.ndim
     a = sh.reshape(x, (1,) * (n - x.ndim) + x.shape)
     b = sh.reshape(other, (1,) * (n - other.ndim) + other.shape)

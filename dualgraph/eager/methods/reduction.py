@@ -40,6 +40,11 @@ def _named(dim: Any, axis: Any) -> Any:
     return chosen
 
 
+def _total_dtype(x: Tensor, dtype: Any) -> Any:
+    """PyTorch's dtype of totals: int64 for unsigned integers too, where the standard says uint64."""
+    return "int64" if dtype is None and x.dtype.kind == "uint" else dtype
+
+
 @method
 def sum(
     x: Tensor,
@@ -51,6 +56,7 @@ def sum(
     keepdims: bool = False,
 ) -> Tensor:
     """Sum over `dim` (all axes by default)."""
+    dtype = _total_dtype(x, dtype)
     return fn.sum(x, axis=_named(dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
 
 
@@ -65,6 +71,7 @@ def prod(
     keepdims: bool = False,
 ) -> Tensor:
     """Product over `dim` (all axes by default)."""
+    dtype = _total_dtype(x, dtype)
     return fn.prod(x, axis=_named(dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
 
 
@@ -283,13 +290,13 @@ def logsumexp(x: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
 @method
 def cumsum(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running sum along `dim`."""
-    return fn.cumulative_sum(x, axis=dim, dtype=dtype)
+    return fn.cumulative_sum(x, axis=dim, dtype=_total_dtype(x, dtype))
 
 
 @method
 def cumprod(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running product along `dim`."""
-    return fn.cumulative_prod(x, axis=dim, dtype=dtype)
+    return fn.cumulative_prod(x, axis=dim, dtype=_total_dtype(x, dtype))
 
 
 @method
@@ -357,6 +364,8 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesI
 @method
 def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element, the lower of two: of all, or along `dim` with its index. NaN if there is one."""
+    if 0 in x.shape if dim is None else x.ndim and not x.shape[dim]:
+        raise ArgumentError(describe("median", str(x.type), "there is no element to choose"))
     if dim is None:
         return _middle(sh.reshape(x, (-1,)), 0, False).values
     return _middle(x, normalize_axis(dim, x.ndim), keepdim)
@@ -377,6 +386,8 @@ def _middle(x: Tensor, axis: int, keepdim: bool) -> ValuesIndices:
 def mode(x: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The most frequent element along `dim` (the smallest of several), and where it stands last."""
     a = normalize_axis(dim, x.ndim)
+    if not x.ndim:
+        return _chosen(x, fn.argmax(x), a, keepdim)
     same = equal(sh.expand_dims(x, axis=a), sh.expand_dims(x, axis=a + 1))
     counts = fn.sum(same, axis=a + 1)
     most = equal(counts, fn.max(counts, axis=a, keepdims=True))

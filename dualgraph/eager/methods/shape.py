@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from ...core.dtypes import as_dtype
 from ...core.errors import ShapeError, describe
 from ...core.sizing import to_int
 from ...ops import reduce as rd
@@ -15,9 +16,11 @@ from ...ops.movement import alias, expand_dims_at
 from ...ops.movement import flip as flip_op
 from ...ops.movement import permute as permute_op
 from ...ops.movement import reshape as reshape_op
+from ...ops.reinterpret import reinterpret
 from .. import shapes as sh
 from ..attach import method, methods
 from ..creation import as_shape
+from ..operands import as_operand
 from ..tensor import Tensor
 
 
@@ -29,13 +32,20 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 
 @method
 def view(x: Tensor, *shape: Any) -> Tensor:
-    """Like `reshape`, but never a copy: raises where the memory cannot be seen under the shape."""
+    """Like `reshape`, but never a copy: raises where the memory cannot be seen under the shape.
+
+    With a dtype in place of the shape: the bits read as that dtype (in memory of their own).
+
+    >>> dg.ones(2).view(dg.int32).tolist()
+    [1065353216, 1065353216]
+    """
     if (
         len(shape) == 1
         and not isinstance(shape[0], (int, tuple, list))
         and not hasattr(shape[0], "__index__")
     ):
-        return x.to(shape[0])
+        target = as_dtype(shape[0])
+        return x if target is x.dtype else reinterpret(x, dtype=target.name)
     out = sh.reshape(x, _sizes(shape))
     if out._parent is None and out is not x and x.numel():
         raise ShapeError(
@@ -58,13 +68,13 @@ def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
 @method
 def view_as(x: Tensor, other: Tensor) -> Tensor:
     """`view` in the shape of another tensor."""
-    return view(x, other.shape)
+    return view(x, as_operand(other).shape)
 
 
 @method
 def reshape_as(x: Tensor, other: Tensor) -> Tensor:
     """`reshape` to the shape of another tensor."""
-    return reshape(x, other.shape)
+    return reshape(x, as_operand(other).shape)
 
 
 @method
@@ -202,7 +212,7 @@ def broadcast_to(x: Tensor, size: Any) -> Tensor:
 @method
 def expand_as(x: Tensor, other: Tensor) -> Tensor:
     """`expand` to the shape of another tensor."""
-    return rd.broadcast_to(x, shape=other.shape)
+    return rd.broadcast_to(x, shape=as_operand(other).shape)
 
 
 @method

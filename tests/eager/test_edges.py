@@ -1,0 +1,137 @@
+"""Edges: empty, 0-d, bool and unsigned operands give what NumPy and PyTorch give, or a named error."""
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+
+EMPTY = dg.zeros(0, 4)
+BYTES = np.array([[3, 1], [0, 200]], dtype="uint8")
+
+
+def both(f, *args):
+    """The result of `f`, which is the same compiled."""
+    eager = f(*args)
+    compiled = dg.compile(f, wait=True)
+    for _ in range(2):
+        assert np.array_equal(np.asarray(compiled(*args)), np.asarray(eager), equal_nan=True)
+    return np.asarray(eager)
+
+
+@pytest.mark.parametrize(
+    ("f", "shape"),
+    [
+        (lambda x: x.softmax(0), (0, 4)),
+        (lambda x: x.log_softmax(0), (0, 4)),
+        (lambda x: x.diff(dim=0), (0, 4)),
+        (lambda x: x.unique(), (0,)),
+        (lambda x: x.unique(dim=0), (0, 4)),
+    ],
+)
+def test_nothing_in_nothing_out(f, shape):
+    assert f(EMPTY).shape == shape
+
+
+def test_the_logarithm_of_no_sum_is_minus_infinity():
+    assert both(lambda x: x.logsumexp(0), EMPTY).tolist() == [-np.inf] * 4
+
+
+def test_the_median_of_nothing_is_an_error():
+    with pytest.raises(dg.ArgumentError, match=r"median\(f32\[0,4\]\): there is no element"):
+        EMPTY.median()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.softmax(1),
+        lambda x: x.log_softmax(1),
+        lambda x: x.logsumexp(1),
+        lambda x: x.norm(),
+        lambda x: x.logit(),
+        lambda x: dg.nn.functional.softmin(x, dim=1),
+    ],
+)
+def test_unsigned_integers_are_computed_as_floats(f):
+    assert np.allclose(
+        both(f, dg.asarray(BYTES)), f(dg.asarray(BYTES).float()).numpy(), equal_nan=True
+    )
+
+
+def test_bytes_are_close_to_their_neighbours_on_both_sides():
+    x, y = dg.tensor(np.uint8([3, 4])), dg.tensor(np.uint8([4, 3]))
+    assert dg.isclose(x, y, atol=1).all() and not dg.isclose(x, y, atol=0.5).any()
+    assert dg.tensor([True]).allclose(dg.tensor([True]))
+
+
+def test_totals_of_unsigned_integers():
+    x = dg.asarray(BYTES)
+    assert x.sum().dtype is x.cumsum(0).dtype is x.prod(1).dtype is dg.int64  # PyTorch
+    assert dg.sum(x).dtype is dg.uint64  # the standard
+
+
+def test_differences_of_bools():
+    assert dg.tensor([True, False, False]).diff().tolist() == [True, False]
+    with pytest.raises(dg.ArgumentError, match="n is -1"):
+        dg.ones(3).diff(-1)
+
+
+def test_the_mode_of_a_number():
+    value, place = dg.tensor(1.5).mode()
+    assert value.item() == 1.5 and place.item() == 0
+
+
+def test_a_dtype_as_view_reads_the_bits():
+    x = dg.tensor([[1.0, -2.0], [0.5, 3.0]])
+    for dtype in ("int32", "uint8", "float64", "complex64"):
+        assert np.array_equal(both(lambda v, d=dtype: v.view(getattr(dg, d)), x), x.numpy().view(dtype))
+    assert x.bfloat16().view(dg.int16).tolist() == [[16256, -16384], [16128, 16448]]
+    with pytest.raises(dg.DTypeError, match="whole number of float64"):
+        dg.ones(3).view(dg.float64)
+
+
+def test_numbers_with_gradients_are_formatted():
+    x = dg.tensor(1.25, requires_grad=True)
+    assert f"{x:.1f} {x * 2:.2f} {dg.nn.Parameter(dg.tensor(3.0)):g}" == "1.2 2.50 3"
+
+
+@pytest.mark.parametrize("op", ["floor", "ceil", "trunc", "round", "sign"])
+def test_the_gradient_of_a_step_is_zero(op):
+    x = dg.tensor([1.2, -0.7], requires_grad=True)
+    getattr(dg, op)(x).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+    assert both(dg.grad(lambda v: getattr(dg, op)(v).sum()), x.detach()).tolist() == [0.0, 0.0]
+
+
+def test_the_larger_operand_alone_gets_an_infinite_gradient():
+    x, y = (dg.tensor(v, requires_grad=True) for v in ([2.0, 1.0], [1.0, 1.0]))
+    dg.maximum(x, y).backward(dg.tensor([dg.inf, 1.0]))
+    assert x.grad.tolist() == [dg.inf, 0.5] and y.grad.tolist() == [0.0, 0.5]
+    z = dg.tensor([3.0, 1.0], requires_grad=True)
+    dg.minimum(x.detach(), z).backward(dg.tensor([dg.inf, 1.0]))
+    assert z.grad.tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x: x.acos(1), "acos(f32[3], 1): takes 1 operand, 2 were given"),
+        (lambda x: dg.exp(x, out=x), "exp(f32[3]): has no parameter 'out'"),
+        (lambda x: dg.exp(), "exp(): needs an operand"),
+        (lambda x: dg.where(x > 0), "where(bool[3]): needs two operands"),
+        (lambda x: x.mm(2), "mm(f32[3], i64[]): needs operands of 2 and 2 axes"),
+        (lambda x: x.view(dg.int64), "reinterpret(f32[3])"),
+    ],
+)
+def test_wrong_arguments_are_named(call, words):
+    with pytest.raises(dg.DualgraphError) as caught:
+        call(dg.ones(3))
+    assert words in str(caught.value) and "test_edges.py" in str(caught.value)
+
+
+def test_arrays_are_taken_wherever_tensors_are():
+    x, y = dg.ones(2, 3), np.ones((3, 2), dtype="float32")
+    assert x.mm(y).tolist() == [[3.0, 3.0]] * 2
+    assert x.equal(np.ones((2, 3))) and not x.equal(2)
+    assert x.view_as(y).shape == x.reshape_as(y).shape == (3, 2)
+    assert dg.tensordot(x, y, dims=1).shape == (2, 2)
