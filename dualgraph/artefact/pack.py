@@ -291,7 +291,9 @@ def _arrays(program: Program, leaves: list[Any]) -> list[Any]:
     try:
         return arrays_of(program.trace.slots, leaves)
     except StateError as problem:
-        raise CaptureError(describe("save", program.name, problem_of(problem), "save it before")) from None
+        raise CaptureError(
+            describe("save", program.name, problem_of(problem), "save it before")
+        ) from None
 
 
 def _result(r: Result) -> dict[str, Any]:

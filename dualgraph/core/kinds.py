@@ -138,7 +138,9 @@ def integral(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
 def chosen(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
     """A bool condition, then operands in their common dtype."""
     if len(dtypes) < 3:
-        raise DTypeError("needs two operands to choose from; dg.nonzero gives the places themselves")
+        raise DTypeError(
+            "needs two operands to choose from; dg.nonzero gives the places themselves"
+        )
     common = dt.promote(*dtypes[1:])
     return (dt.bool_,) + (common,) * (len(dtypes) - 1), common
 

@@ -260,7 +260,9 @@ def copysign(s, x, y):
 
 @copysign.vjp
 def _(ct, _out, x, y):
-    return lambda: multiply(ct, copysign(sign(x), multiply(sign(x), copysign(1.0, y)))), lambda: _nought(y)
+    return lambda: multiply(
+        ct, copysign(sign(x), multiply(sign(x), copysign(1.0, y)))
+    ), lambda: _nought(y)
 
 
 @elementwise(dtype=chosen, leading=1)

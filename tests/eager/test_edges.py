@@ -84,7 +84,9 @@ def test_the_mode_of_a_number():
 def test_a_dtype_as_view_reads_the_bits():
     x = dg.tensor([[1.0, -2.0], [0.5, 3.0]])
     for dtype in ("int32", "uint8", "float64", "complex64"):
-        assert np.array_equal(both(lambda v, d=dtype: v.view(getattr(dg, d)), x), x.numpy().view(dtype))
+        assert np.array_equal(
+            both(lambda v, d=dtype: v.view(getattr(dg, d)), x), x.numpy().view(dtype)
+        )
     assert x.bfloat16().view(dg.int16).tolist() == [[16256, -16384], [16128, 16448]]
     with pytest.raises(dg.DTypeError, match="whole number of float64"):
         dg.ones(3).view(dg.float64)
