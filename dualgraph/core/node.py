@@ -140,8 +140,17 @@ class TapeNode(Node):
     def __eq__(self, other: object) -> bool:
         return self is other
 
+    def name(self) -> str:
+        """The name of the op."""
+        return "leaf" if self.prim is None else str(self.prim.name)
+
+    @property
+    def next_functions(self) -> tuple[tuple[TapeNode | None, int], ...]:
+        """The entries that the operands came from, each with the number of its result; None is a constant."""
+        return tuple((None, 0) if edge is None else (edge[0], edge[1]) for edge in self.inputs)
+
     def __repr__(self) -> str:
-        return f"<{'leaf' if self.prim is None else self.prim.name}>"
+        return f"<{self.name()}>"
 
 
 def hooked(entry: TapeNode | None) -> bool:

@@ -179,7 +179,7 @@ class Batching:
         several = []
 
         def forward(within: FunctionContext, *_: Any) -> tuple[Tensor, ...]:
-            result = cls.forward(ctx, *args, **kwargs)
+            result = cls.run(ctx, *args, **kwargs)
             several.append(isinstance(result, tuple))
             outs = result if isinstance(result, tuple) else (result,)
             mapped = tuple(_all_examples(o, level) for o in outs)

@@ -29,6 +29,8 @@ class FunctionContext:
         """Says that no gradient flows to these results."""
         self._non_differentiable = {id(t) for t in tensors}
 
+    save_for_forward = save_for_backward
+
     def mark_dirty(self, *tensors: Tensor) -> None:
         """Accepted for compatibility: in-place writes are tracked without it."""
 
@@ -116,6 +118,19 @@ class Function:
         """Gives one gradient (or None) for each argument of forward."""
         raise AutogradError("a Function needs a static method backward(ctx, ...)")
 
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keeps what backward needs; where it is defined, forward takes no `ctx`."""
+
+    @classmethod
+    def run(cls, ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        """Forward in either of its forms."""
+        if cls.setup_context is Function.setup_context:
+            return cls.forward(ctx, *args, **kwargs)
+        result = cls.forward(*args, **kwargs)  # type: ignore[call-arg]
+        cls.setup_context(ctx, args, result)
+        return result
+
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs forward without the tape and puts the whole function on it as one entry."""
@@ -127,7 +142,7 @@ class Function:
             result = state.batching.custom(cls, ctx, args, kwargs)
         else:
             with grad_mode(False):
-                result = cls.forward(ctx, *args, **kwargs)
+                result = cls.run(ctx, *args, **kwargs)
         if not tracked:
             return result
         several = isinstance(result, tuple)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...core.errors import AutogradError, describe
 from .. import autograd
-from ..attach import method
+from ..attach import method, methods
 from ..tensor import Tensor
 
 
@@ -63,13 +63,21 @@ def register_hook(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHan
 @method
 def retain_grad(x: Tensor) -> None:
     """Keeps the gradient of a tensor that is no leaf in ``.grad``, too."""
-    if x.is_leaf:
+    if x.is_leaf or x.retains_grad:  # type: ignore[attr-defined]
         return
 
     def keep(gradient: Tensor) -> None:
         x._set_grad(gradient)
 
-    register_hook(x, keep)
+    register_hook(x, keep)._hook.keeps = id(x)
+
+
+def _retains_grad(x: Tensor) -> bool:
+    hooks = [] if x.is_leaf or x._node is None else (x._node.hooks or {}).get(x._index, [])
+    return any(getattr(hook, "keeps", None) == id(x) for hook in hooks)
+
+
+methods(retains_grad=property(_retains_grad, doc="Whether `retain_grad` was asked for."))
 
 
 @method
