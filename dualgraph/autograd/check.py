@@ -114,5 +114,7 @@ def _measured(
             outs = _outputs(func(*args[:place], value, *args[place + 1 :]))
             with no_grad():
                 ends.append([np.asarray(out.detach(), dtype="float64") for out in outs])  # type: ignore[attr-defined]
-        columns.append([(up - down).reshape(-1) / (2 * eps) for up, down in zip(*ends, strict=True)])
+        columns.append(
+            [(up - down).reshape(-1) / (2 * eps) for up, down in zip(*ends, strict=True)]
+        )
     return [np.stack(column, axis=1) for column in zip(*columns, strict=True)]

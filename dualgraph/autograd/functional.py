@@ -43,9 +43,7 @@ def _by(out: Tensor, xs: list[Tensor], ct: Tensor | None, create_graph: bool) ->
     """Gradients of `out` by each input, zeros where it does not depend on it."""
     if not out.requires_grad:
         return tuple(zeros_like(x) for x in xs)
-    return grad(
-        out, xs, ct, retain_graph=True, create_graph=create_graph, materialize_grads=True
-    )
+    return grad(out, xs, ct, retain_graph=True, create_graph=create_graph, materialize_grads=True)
 
 
 def jacobian(
