@@ -31,7 +31,8 @@ class Guard:
 
     asked = False
     installed = False
-    lock = threading.Lock()
+    lock = threading.Lock()  # of `asked`; held for an instant, as calls wait for it
+    installing = threading.Lock()  # held while code is made
 
 
 def ready(owner: type, run: Any, later: Callable[[Callable[[], None]], Any]) -> bool:
@@ -47,7 +48,7 @@ def ready(owner: type, run: Any, later: Callable[[Callable[[], None]], Any]) -> 
 
 def install(owner: type, run: Any) -> None:
     """Installs the guard, unless this interpreter is one that glue does not know."""
-    with Guard.lock, contextlib.suppress(Exception):
+    with Guard.installing, contextlib.suppress(Exception):
         if not Guard.installed:
             guard = importlib.import_module(".backends.native.guard.install", __package__)
             guard.install(owner, run)

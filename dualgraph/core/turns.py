@@ -6,11 +6,11 @@ import sys
 import threading
 from types import TracebackType
 
-BRIEF = 0.0005  # seconds until a thread that runs Python gives way to one that waits; usually 0.005
+BRIEF = 0.0001  # seconds until a thread that runs Python gives way to one that waits; usually 0.005
 
 
 class Yielding:
-    """While any thread is inside, threads that run Python give way to others ten times as soon.
+    """While any thread is inside, threads that run Python give way to others fifty times as soon.
 
     A compilation in pure Python beside a caller would otherwise cost the caller five milliseconds each time that
     it comes back from a kernel. The interval is the interpreter's; a value that a user sets meanwhile stays.

@@ -110,6 +110,31 @@ def test_calls_beside_the_compiler_take_about_as_long_as_eager_ones() -> None:
     assert not beside or median(beside) < 3 * eager + 0.02, (median(beside), eager)
 
 
+def test_calls_do_not_wait_while_what_tells_them_natively_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> Any:
+        entered.set()
+        go_on.wait(10)
+        raise ImportError("not here")
+
+    monkeypatch.setattr(hot.Guard, "installed", False)
+    monkeypatch.setattr(hot.importlib, "import_module", slow)
+    maker = threading.Thread(target=hot.install, args=(object, None))
+    maker.start()
+    try:
+        assert entered.wait(10)
+        asking = threading.Thread(target=hot.ready, args=(object, None, lambda job: None))
+        asking.start()
+        asking.join(5)
+        assert not asking.is_alive()
+    finally:
+        go_on.set()
+        maker.join()
+
+
 @pytest.mark.skipif(not hot.Guard.installed, reason="there is no glue here")
 def test_a_function_that_gains_nothing_costs_next_to_nothing_more(
     monkeypatch: pytest.MonkeyPatch,

@@ -84,10 +84,15 @@ class Generators:
 
     def optimised(self, text: str) -> str:
         """IR text after LLVM's own passes over it."""
-        module, machine = llvm.parse_assembly(text), self.target_machine()
+        module = llvm.parse_assembly(text, context=llvm.create_context())
         tuning = llvm.create_pipeline_tuning_options(speed_level=2)
-        builder = llvm.create_pass_builder(machine, tuning)
-        builder.getModulePassManager().run(module, builder)
+        builder = llvm.create_pass_builder(self.target_machine(), tuning)
+        manager = builder.getModulePassManager()
+        run = getattr(llvm.ffi.lib.LLVMPY_RunNewModulePassManager, "_cfn", None)
+        if run is None:
+            manager.run(module, builder)
+        else:  # takes longest of all; as in `_generate`, others need not wait for it
+            run(manager, module, builder)
         return str(module)
 
 
