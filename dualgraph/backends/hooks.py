@@ -15,6 +15,7 @@ def hooks_for(device: Device, use: str | None = None) -> Hooks:
         can_fuse=native.supports,
         accept=native.can_lower,
         finish=native.can_finish,
+        lawful=native.is_lawful,
         weigh=native.instructions,
         singles=True,
     )

@@ -30,7 +30,17 @@ def _matmul_samples(rng: Any) -> list[Any]:
     return [((a, b), {}), ((rng.standard_normal((3, 4)), rng.standard_normal((4, 2))), {})]
 
 
-@contraction(name="matmul", samples=_matmul_samples)
+def _turned(x: Any, y: Any, apply: Any) -> tuple[Any, Any]:
+    """``(x @ y)`` with its last two axes exchanged is the product of these."""
+    return _swapped(y, apply), _swapped(x, apply)
+
+
+def _swapped(x: Any, apply: Any) -> Any:
+    n = len(x.type.shape)
+    return apply(permute, (x,), {"axes": (*range(n - 2), n - 1, n - 2)})
+
+
+@contraction(name="matmul", samples=_matmul_samples, turned=_turned)
 def matmul_op(xp, x, y):
     """``out[..., i, j] = sum over k of x[..., i, k] * y[..., k, j]``; leading axes broadcast."""
     # row-major operands: libraries order their sums by layout, and then bits would depend on it

@@ -97,6 +97,15 @@ def _(base, new, axes):
     return permute(new, axes=inverse(axes))
 
 
+def swaps_last(node: Any) -> bool:
+    """Whether a node exchanges the last two axes of its operand and leaves the others."""
+    if node.prim is not permute:
+        return False
+    axes = node.params["axes"]
+    n = len(axes)
+    return n >= 2 and axes == (*range(n - 2), n - 1, n - 2)
+
+
 # --- slice -------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from .recompute import recompute
 from .rematerialise import rematerialise
 from .simplify import simplify
 from .trim import trim
+from .turn import turn
 from .unroll import unroll
 
 Pass = Callable[[Graph], Graph]
@@ -44,14 +45,16 @@ class Hooks(NamedTuple):
 
     ``claims(node)``: it has a kernel for this composite. ``can_fuse(node)``: ops like this can be part
     of a kernel. ``accept(body)``: it can make one kernel of this body. ``finish(body)``: of this one, too,
-    a contraction and what is done with its result. ``weigh(node)``: how many
-    instructions a fused op takes. ``singles``: lone fusable nodes become regions, too.
+    a contraction and what is done with its result. ``lawful(node)``: a contraction's bits depend neither on how its
+    operands lie nor on which comes first. ``weigh(node)``: how many instructions a fused op takes.
+    ``singles``: lone fusable nodes become regions, too.
     """
 
     claims: Callable[[Node], bool] = nothing
     can_fuse: Callable[[Node], bool] = nothing
     accept: Callable[[Graph], bool] = nothing
     finish: Callable[[Graph], bool] = nothing
+    lawful: Callable[[Node], bool] = nothing
     weigh: Callable[[Node], float] = one
     singles: bool = False
 
@@ -93,6 +96,7 @@ def pipeline(
         ("fold", fold),
         ("simplify", partial(simplify, fast_math=fast_math)),
         ("cse", cse),
+        ("turn", partial(turn, lawful=hooks.lawful)),
         ("simplify again", partial(simplify, fast_math=fast_math)),
         ("join parts", join_parts),
         *([("split wholes", split_wholes)] if hooks.singles else []),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         has_fold,
         has_kernel,
         instructions,
+        is_lawful,
         keep,
         may_overwrite,
         name_of,

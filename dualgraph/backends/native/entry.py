@@ -40,6 +40,7 @@ __all__ = [
     "has_fold",
     "has_kernel",
     "instructions",
+    "is_lawful",
     "keep",
     "may_overwrite",
     "name_of",
@@ -83,8 +84,11 @@ def may_overwrite(node: Node, result: int, operand: int) -> bool:
 
     False for bodies that are not one kernel.
     """
+    body = node.params["body"]
+    if body.nodes[0].prim.kind is CONTRACTION:
+        return contract.may_overwrite(body, result, operand)
     try:
-        kernel = lowered(node.params["body"])
+        kernel = lowered(body)
     except Unsupported:
         return False
     return operand in written(kernel).overwritable[result]
@@ -93,6 +97,12 @@ def may_overwrite(node: Node, result: int, operand: int) -> bool:
 def can_finish(body: Graph) -> bool:
     """Whether one kernel can compute a contraction, the first node of a body, and all that comes after it."""
     return contract.fits(body)
+
+
+def is_lawful(node: Node) -> bool:
+    """Whether a contraction is computed here by the law of summation, which knows no layouts, in both modes."""
+    types = [v.type for v in node.inputs if isinstance(v, Var)]
+    return contract.claimed(node.prim.name, *(t.dtype.numpy for t in types)) is not None
 
 
 def compile_group(

@@ -47,6 +47,11 @@ def fits(body: Any) -> bool:
     return bool(import_module(".fused", __name__).fits(body))
 
 
+def may_overwrite(body: Any, result: int, operand: int) -> bool:
+    """Whether the kernel of a body that `fits` may write a result to the memory of an operand."""
+    return bool(import_module(".fused", __name__).may_overwrite(body, result, operand))
+
+
 def write(name: str, room: Any, out: Any, x: Any, y: Any, **params: Any) -> None:
     """Writes an op that `claimed` has a kernel for into a native program: results, then operands."""
     if name == "matmul":

@@ -147,6 +147,17 @@ class Epilogue:
         rows = Loop((Axis(0, Size(0)),), (*fixed, across), parallel=True)
         self.kernel = Kernel(tuple(dtypes), (Nest((rows,)),))
 
+    def may_overwrite(self, result: int, operand: int) -> bool:
+        """Whether a result may lie in an operand's memory: each place is read where it is written, and before."""
+        own = [r for r in self.reads if r.array == self.inputs + result]
+        if not own or self.body.inputs[operand] in self.node.inputs:
+            return False
+        (out,) = own
+        reads = [r for r in self.reads if r.array == operand]
+        return all(
+            r.along and r.size == out.size and np.array_equal(r.offsets, out.offsets) for r in reads
+        )
+
     def _array(self, position: int) -> int:
         """The array of the body that an input of the rest is; -1 for the contraction's result."""
         last = position == len(self.after.inputs) - 1

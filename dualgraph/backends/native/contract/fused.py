@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from ....core.node import Var
@@ -46,7 +48,7 @@ class FusedContraction:
 
     def __init__(self, body: Graph) -> None:
         self.body, node = body, body.nodes[0]
-        self.epilogue = Epilogue(body)
+        self.epilogue = epilogue_of(body)
         self.name, self.params = node.prim.name, node.params
         self.operands = [body.inputs.index(v) for v in node.inputs if isinstance(v, Var)]
         self._recipes: dict[Any, Recipe] = {}
@@ -116,10 +118,35 @@ class BoundContraction:
         self.recipe(*self.block)
 
 
+_made: OrderedDict[int, tuple[Graph, Epilogue]] = OrderedDict()  # by identity: -0.0 == 0.0
+RECENT = 64
+
+
+def epilogue_of(body: Graph) -> Epilogue:
+    """What a body does after its contraction; raises Unsupported where that is no epilogue."""
+    found = _made.get(id(body))
+    if found is not None and found[0] is body:
+        return found[1]
+    made = Epilogue(body)
+    _made[id(body)] = body, made
+    while len(_made) > RECENT:
+        with suppress(KeyError):  # another thread was faster
+            _made.popitem(last=False)
+    return made
+
+
+def may_overwrite(body: Graph, result: int, operand: int) -> bool:
+    """Whether a result may be written to the memory of an operand; False for bodies that are not one kernel."""
+    try:
+        return epilogue_of(body).may_overwrite(result, operand)
+    except Unsupported:
+        return False
+
+
 def fits(body: Graph) -> bool:
     """Whether a body is a contraction with an epilogue that one kernel computes."""
     try:
-        Epilogue(body)
+        epilogue_of(body)
     except Unsupported:
         return False
     return True
