@@ -351,7 +351,8 @@ def _(ct, query, key, value, lse, delta, *mask, causal, scale):
     lead, rows = _checked(query, key, value, *mask)
     if ct.dtype is not query.dtype or {lse.dtype, delta.dtype} != {_sums(query.dtype)}:
         raise DTypeError(f"ct has to be {query.dtype.name}, lse and delta its type for sums")
-    if ct.shape[-2:] != (rows, value.shape[-1]) or {lse.shape[-1], delta.shape[-1]} != {rows}:
+    fits = ct.shape[-2:] == (rows, value.shape[-1])
+    if not fits or lse.shape[-1] != rows or delta.shape[-1] != rows:
         raise ShapeError(f"ct {ct.shape}, lse {lse.shape} and delta {delta.shape} do not fit")
     lead = broadcast_shapes(lead, ct.shape[:-2], lse.shape[:-1], delta.shape[:-1])
     return tuple(TensorType(x.dtype, (*lead, *x.shape[-2:]), x.device) for x in (query, key, value))
