@@ -31,9 +31,9 @@ from .passes.pipeline import optimise
 from .program import Program
 from .results import Result
 from .static.checks import ATOMS, Assumption
+from .static.filling import Filled, Filler, hoisted
 from .static.graph import Graph, renumber
 from .static.region import bodies, is_region
-from .static.symbolic import Filled, Filler, hoisted
 
 MAX_SIZES = 64  # sizes of one template that are kept ready
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..core.backend import backend_for
-from ..core.context import grad_mode, state
+from ..core.context import follows_sizes, grad_mode, state, untraced
 from ..core.errors import (
     ArgumentError,
     CaptureError,
@@ -27,6 +27,7 @@ from ..ops.movement import copy
 from ..static.capture import Slot, Tracer, off_the_tape
 from ..static.graph import Graph, renumber
 from ..static.scopes import group_scopes
+from ..static.symbolic import Following
 from .derive import levels
 
 # --- trees of tensors --------------------------------------------------------------------------
@@ -159,6 +160,22 @@ class BodyTracer(Tracer):
                 self._outer.external_array(t, array)
 
 
+class FollowingBody(Following, BodyTracer):
+    """A `BodyTracer` inside of a capture that has symbolic sizes: the body is for all of them."""
+
+    def sizes_read(self) -> None:
+        self._outer.sizes_read()
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__(*exc)
+        self._outer.marked += self.marked
+
+
+def unseen() -> Any:
+    """Context manager: ops inside are run but not seen by the running capture; their results have its sizes."""
+    return FollowingBody(False) if follows_sizes() else untraced()
+
+
 class Body(NamedTuple):
     """A traced body: its graph over operands and then ``constants``, and what that run gave.
 
@@ -184,13 +201,14 @@ def trace_body(
 
     The run is on the tape if that is on.
     """
-    tracer = BodyTracer(discarded)
+    tracer = FollowingBody(discarded) if follows_sizes() else BodyTracer(discarded)
+    types = types_of(tensors)
     began = TapeNode(None, (), {}, ()).seq
     given = [_again(t) for t in tensors]
     try:
         with tracer:
-            for i, t in enumerate(given):
-                tracer.add_root(t, Slot("leaf", (i, t), t.type))
+            for i, (t, type) in enumerate(zip(given, types, strict=True)):
+                tracer.add_root(t, Slot("leaf", (i, t), type))
             outs, structure = tensors_of(op, fn(*args.build(given)))
             states = tuple(tracer.states.values())
             operands = [tracer.var_of(t) for t in (*outs, *(t for t, _ in states))]

@@ -16,6 +16,7 @@ from ..core.dtypes import get_default_dtype
 from ..core.errors import CaptureError, describe
 from ..core.node import Literal, Node, Var
 from ..core.sweep import ancestors_reaching, reverse
+from ..core.symbolic import is_symbolic, plain
 from ..core.types import TensorType
 from ..eager.autograd import apply_rule
 from ..eager.dispatch import constant
@@ -25,6 +26,7 @@ from ..ops.creation import full
 from ..static.capture import Slot, Tracer
 from ..static.graph import Graph, evaluate
 from ..static.region import is_region
+from ..static.symbolic import Following
 
 MAX_CACHED = 256
 
@@ -57,13 +59,30 @@ class AbstractTracer(Tracer):
         state.tracer = self._outer
 
 
+class FollowingAbstract(Following, AbstractTracer):
+    """An `AbstractTracer` of symbolic sizes."""
+
+    execute = AbstractTracer.execute  # type: ignore[assignment]
+
+    def sizes_read(self) -> None:
+        if self._outer is not None:
+            self._outer.sizes_read()
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__(*exc)
+        for ref in self.marked:
+            t = ref()
+            if t is not None:
+                t._dims = None
+
+
 def levels() -> int:
     """How many vmaps run."""
     return 0 if state.batching is None else len(state.batching.levels)
 
 
 def _no_values(t: TensorType) -> Any:
-    return np.broadcast_to(np.zeros((), t.dtype.numpy), t.shape)
+    return np.broadcast_to(np.zeros((), t.dtype.numpy), plain(t.shape))
 
 
 def stand_in(t: TensorType) -> Tensor:
@@ -73,11 +92,12 @@ def stand_in(t: TensorType) -> Tensor:
 
 def derive(fn: Callable[..., Sequence[Tensor]], types: Sequence[TensorType]) -> Graph:
     """The graph of what `fn` does with tensors of these types. It may close over no tensor."""
-    tracer = AbstractTracer()
+    symbolic = any(is_symbolic(t.shape) for t in types)
+    tracer = FollowingAbstract() if symbolic else AbstractTracer()
     given = [stand_in(t) for t in types]
     with tracer, grad_mode(False):
-        for i, t in enumerate(given):
-            tracer.add_root(t, Slot("leaf", (i, t), t.type))
+        for i, (t, type) in enumerate(zip(given, types, strict=True)):
+            tracer.add_root(t, Slot("leaf", (i, t), type))
         outs = tuple(tracer.var_of(t) for t in fn(*given))
     if len(tracer.roots) != len(given):
         raise CaptureError("a derived body reads a tensor that is none of its operands")
@@ -100,13 +120,24 @@ _cache: OrderedDict[Any, Any] = OrderedDict()
 
 
 def cached(key: Any, make: Callable[[], Any]) -> Any:
-    """What `make` gives, kept for as long as it is among the latest asked for."""
+    """What `make` gives, kept for as long as it is among the latest asked for.
+
+    What has symbolic sizes is made anew: guards are taken down while it is.
+    """
+    if _has_symbols(key):
+        return make()
     key = (key, get_default_dtype())
     found = _cache.pop(key, None)
     _cache[key] = found = make() if found is None else found
     if len(_cache) > MAX_CACHED:
         _cache.popitem(last=False)
     return found
+
+
+def _has_symbols(value: Any) -> bool:
+    if type(value) is Graph:
+        return any(is_symbolic(t.shape) for t in value.all_types())
+    return any(map(_has_symbols, value)) if type(value) is tuple else is_symbolic(value)
 
 
 # --- running graphs on tensors -----------------------------------------------------------------

@@ -8,7 +8,7 @@ and ct of all steps are kept, and multiplied once. That is done where they are f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod, sqrt
+from math import prod
 from typing import Any, NamedTuple
 
 from ..core.kinds import CONTRACTION
@@ -23,7 +23,7 @@ KEEP = 0.5  # elements that a step may keep, in those of the constant
 
 def worth_keeping(body: Graph) -> list[Var]:
     """Results of contractions that cost more to compute again than to keep from step to step."""
-    return [n.outputs[0] for n in body.nodes if n.prim.kind is CONTRACTION and _depth(n) >= DEEP]
+    return [n.outputs[0] for n in body.nodes if n.prim.kind is CONTRACTION and _is_deep(n)]
 
 
 def kept(body: Graph, carries: int) -> dict[Var, int]:
@@ -33,10 +33,10 @@ def kept(body: Graph, carries: int) -> dict[Var, int]:
     return {v: i for i, v in outs if isinstance(v, Var) and v in made}
 
 
-def _depth(node: Node) -> float:
-    """About how many products each element of a contraction's result is the sum of."""
+def _is_deep(node: Node) -> bool:
+    """Whether each element of a contraction's result is the sum of about `DEEP` products or more."""
     inputs, out = prod(v.type.size for v in node.inputs), node.outputs[0].type.size
-    return sqrt(inputs / out) if out else 0.0
+    return bool(out) and inputs >= DEEP**2 * out
 
 
 class Use(NamedTuple):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.context import state, untraced
+from ..core.context import state
 from ..core.errors import ArgumentError, ShapeError, describe
-from ..core.sizing import fixed
+from ..core.sizing import to_int
+from ..core.symbolic import plain
 from ..eager.shapes import stack
 from ..eager.tensor import Tensor
 from ..ops.movement import copy, reshape, slice_
@@ -24,6 +25,7 @@ from .body import (
     tensors_of,
     trace_body,
     tracked,
+    unseen,
 )
 from .derive import filled
 from .scan_rules import run_scan
@@ -100,7 +102,7 @@ class _Scan:
             raise ShapeError(
                 describe(self.op, types, problem, "all xs need one leading axis of the same length")
             )
-        return fixed(sizes[0])
+        return to_int(sizes[0])
 
     def run(self, pure: bool = False) -> Any:
         """The last carry and the ys; `pure`: Python need not run each step."""
@@ -108,7 +110,7 @@ class _Scan:
             body = self._first(discarded=True)
             note_refusals(self.op, body.refusals)
             return self._node(body)
-        pure = pure and self.length >= SEVERAL
+        pure = pure and state.tracer is None and self.length >= SEVERAL
         if state.tracer is None and state.batching is None and not state.grad and not pure:
             return self._loop(self.init, [], 0)
         body = self._first(discarded=False)
@@ -126,9 +128,10 @@ class _Scan:
 
     def _first(self, discarded: bool) -> Body:
         """The first step (of a scan without steps: what it would be), run and written down."""
-        with untraced():
+        with unseen():
             if self.length:
-                row = [_row(x, step_order(self.length, self.reverse)[0]) for x in self.xs]
+                first = step_order(plain(self.length), self.reverse)[0]
+                row = [_row(x, first) for x in self.xs]
             else:
                 row = [filled(x.type._replace(shape=x.shape[1:])) for x in self.xs]
         return trace_body(self.op, self.f, self.args, [*self.init, *row], discarded)

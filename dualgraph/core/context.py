@@ -22,10 +22,15 @@ class State(threading.local):
 state = State()
 
 
+def follows_sizes() -> bool:
+    """Whether the capture in progress has symbolic sizes."""
+    return getattr(state.tracer, "sizes_read", None) is not None
+
+
 def told(dims: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     """The sizes of a tensor of symbolic ones. What the capture that has some does not see gets plain ones, and
     it is told of that."""
-    if getattr(state.tracer, "sizes_read", None) is not None:
+    if follows_sizes():
         return dims
     if mode.leak is not None and mode.guards is not None:
         mode.leak()

@@ -430,6 +430,9 @@ class SymFloat(_Float):
         return sym_float(round(self.value, plain(digits)), f"round({self.text}, {source(digits)})")
 
 
+SYMBOLIC = (SymInt, SymFloat)
+
+
 # --- making and evaluating -----------------------------------------------------------------------
 
 

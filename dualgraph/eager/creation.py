@@ -13,6 +13,7 @@ from ..core.context import state
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
 from ..core.sizing import range_length, to_int
+from ..core.symbolic import SYMBOLIC
 from ..core.watch import note_read, origin_of
 from ..ops.arithmetic import cast, multiply, where
 from ..ops.comparison import greater_equal
@@ -118,6 +119,8 @@ def tensor(
         out = copy_op(data.detach())  # type: ignore[attr-defined]
         out = cast(out, dtype=wanted.name) if wanted not in (None, out.dtype) else out
         out = out.to(device) if device is not None else out
+    elif type(data) in SYMBOLIC:
+        out = filled((), data, wanted, device)
     else:
         array, natural = _to_array(data, wanted, "tensor")
         out = _store(array, natural, _device(device), copy=True)
@@ -146,6 +149,8 @@ def asarray(
             _refuse_copy(copy, "memory of another device cannot be shared")
             return out.to(device)  # type: ignore[attr-defined,no-any-return]
         return copy_op(out) if copy else out
+    if type(obj) in SYMBOLIC:
+        return filled((), obj, wanted, device)
     if not isinstance(obj, (np.ndarray, np.generic, list, tuple, bool, int, float, complex)):
         if hasattr(obj, "__dlpack__"):
             return asarray(from_dlpack(obj), dtype=dtype, device=device, copy=copy)

@@ -76,7 +76,7 @@ class Plan:
                 array = array.astype(np.int64)
             return Plan._convert(x, asarray(array, device=x.device))
         try:
-            return k.__index__()
+            return to_int(k)
         except AttributeError:
             raise DTypeError(
                 describe("index", str(x.type), f"a {type(k).__name__} cannot be an index")
@@ -109,7 +109,8 @@ class Plan:
                             f"index {k} is out of range for axis {axis} of {n}",
                         )
                     )
-                self._range(k % n, k % n + 1, 1, "drop")
+                at = k + n if k < 0 else k
+                self._range(at, at + 1, 1, "drop")
             axis += 1
 
     def _range(self, start: int, stop: int, step: int, layout: str) -> None:

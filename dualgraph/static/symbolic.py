@@ -1,4 +1,4 @@
-"""Symbolic capture: an eager run whose graph holds for other sizes, and that graph at given sizes.
+"""Symbolic capture: an eager run whose graph holds for other sizes.
 
 The tensors of the run have their real values and sizes; beside these the tracer keeps sizes that are
 `SymInt`s, which the engine reads in place of plain ones. What it decides by them is a guard.
@@ -7,53 +7,83 @@ The tensors of the run have their real values and sizes; beside these the tracer
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.backend import execute
 from ..core.errors import Location, user_location
-from ..core.node import Literal, Node, Var
-from ..core.polynomial import evaluator, symbols_in
-from ..core.symbolic import (
-    SymFloat,
-    SymInt,
-    SymShape,
-    is_symbolic,
-    plain,
-    source,
-)
+from ..core.node import Var
+from ..core.symbolic import SymShape, is_symbolic
 from ..core.types import Shape, TensorType
-from .capture import Slot, Trace, Tracer
-from .graph import Graph, Operand
+from .capture import Slot, Tracer
+from .filling import at_hand
+from .graph import Operand
 from .lengths import followed_lengths
-from .region import is_region
 
 
-class SymbolicTracer(Tracer):
-    """A tracer of arguments that have symbolic sizes.
-
-    ``shapes``: the symbolic shapes of argument leaves; ``read_at``: where something read a size as the number
-    it is (then each size it has not met is tried with an eager run first).
-    """
+class Following(Tracer):
+    """What tracers have in common that keep symbolic sizes beside the tensors they see."""
 
     quick = False
 
-    def __init__(self, shapes: Mapping[int, Shape]) -> None:
-        super().__init__()
-        self.shapes = shapes
-        self.read_at: Location | None = None
-        self._marked: list[weakref.ref[Any]] = []
-        self._lengths = followed_lengths()
+    def __init__(self, *how: Any) -> None:
+        super().__init__(*how)
+        self.marked: list[weakref.ref[Any]] = []  # tensors that have symbolic sizes from it
 
     @staticmethod
     def execute(
         backend: Any, prim: Any, arrays: Any, types: Any, params: Any, out_types: Any
     ) -> Any:
         """Runs an op; kernels get plain numbers."""
-        return execute(backend, prim, arrays, types, plain(params), out_types)
+        return execute(backend, prim, arrays, types, at_hand(params), out_types)
 
     def sizes_read(self) -> None:
         """A size is read as the number it is, where it cannot be followed."""
+        raise NotImplementedError
+
+    def _new_var(self, type: TensorType) -> Var:
+        return super()._new_var(type._replace(shape=tuple(type.shape)))
+
+    def _set(self, t: Any, operand: Operand) -> None:
+        super()._set(t, operand)
+        shape = operand.type.shape
+        if is_symbolic(shape):
+            self.follow(t, shape)
+        elif t._dims is not None:
+            t._dims = None
+
+    def follow(self, t: Any, shape: Shape) -> None:
+        """Gives a tensor these sizes."""
+        if t._dims is None:
+            self.marked.append(weakref.ref(t))
+        t._dims = SymShape(shape)
+
+    def record(
+        self, prim: Any, args: list[Any], params: dict[str, Any], outs: tuple[Any, ...], where: Any
+    ) -> None:
+        params = {k: tuple(v) if type(v) is SymShape else v for k, v in params.items()}
+        inputs = tuple(map(self.operand, args))
+        types = prim.infer(tuple(v.type for v in inputs), params)
+        for out, result in zip(outs, types, strict=True):
+            if is_symbolic(result.shape):
+                self.follow(out, result.shape)
+        super().record(prim, args, params, outs, where)
+
+
+class SymbolicTracer(Following):
+    """A tracer of arguments that have symbolic sizes.
+
+    ``shapes``: the symbolic shapes of argument leaves; ``read_at``: where something read a size as the number
+    it is (then each size it has not met is tried with an eager run first).
+    """
+
+    def __init__(self, shapes: Mapping[int, Shape]) -> None:
+        super().__init__()
+        self.shapes = shapes
+        self.read_at: Location | None = None
+        self._lengths = followed_lengths()
+
+    def sizes_read(self) -> None:
         if self.read_at is None:
             self.read_at = user_location()
 
@@ -72,33 +102,6 @@ class SymbolicTracer(Tracer):
             return slot
         return slot._replace(type=slot.type._replace(shape=dims))
 
-    def _new_var(self, type: TensorType) -> Var:
-        return super()._new_var(type._replace(shape=tuple(type.shape)))
-
-    def _set(self, t: Any, operand: Operand) -> None:
-        super()._set(t, operand)
-        shape = operand.type.shape
-        if is_symbolic(shape):
-            self._mark(t, shape)
-        elif t._dims is not None:
-            t._dims = None
-
-    def _mark(self, t: Any, shape: Shape) -> None:
-        if t._dims is None:
-            self._marked.append(weakref.ref(t))
-        t._dims = SymShape(shape)
-
-    def record(
-        self, prim: Any, args: list[Any], params: dict[str, Any], outs: tuple[Any, ...], where: Any
-    ) -> None:
-        params = {k: tuple(v) if type(v) is SymShape else v for k, v in params.items()}
-        inputs = tuple(map(self.operand, args))
-        types = prim.infer(tuple(v.type for v in inputs), params)
-        for out, result in zip(outs, types, strict=True):
-            if is_symbolic(result.shape):
-                self._mark(out, result.shape)
-        super().record(prim, args, params, outs, where)
-
     def __enter__(self) -> Tracer:
         super().__enter__()
         self._lengths.__enter__()
@@ -107,210 +110,7 @@ class SymbolicTracer(Tracer):
     def __exit__(self, *exc: object) -> None:
         self._lengths.__exit__(None, None, None)
         super().__exit__(*exc)
-        for ref in self._marked:
+        for ref in self.marked:
             t = ref()
             if t is not None:
                 t._dims = None
-
-
-# --- at given sizes ------------------------------------------------------------------------------
-
-
-class Filler:
-    """Puts numbers in the place of symbolic ones, in everything that was noted.
-
-    `symbols` are the atoms, in the order in which `at` takes their values.
-    """
-
-    def __init__(self, symbols: tuple[str, ...]) -> None:
-        self.symbols = symbols
-        self.places: dict[str, int] = {}
-        self.known: dict[int, tuple[Any, int]] = {}  # by identity, which is quick to look up
-        self._make: Any = None
-
-    def note(self, value: Any) -> None:
-        """Prepares for `value`: a number, or something made of numbers."""
-        kind = type(value)
-        if kind is SymInt or kind is SymFloat:
-            if id(value) not in self.known:
-                text = source(value)
-                if not symbols_in(text) <= set(self.symbols):
-                    raise ValueError(f"{text} is of another capture")
-                self.known[id(value)] = value, self.places.setdefault(text, len(self.places))
-                self._make = None
-        elif kind in (tuple, list, SymShape, TensorType, Slot):
-            for v in value:
-                self.note(v)
-        elif kind is dict:
-            for v in value.values():
-                self.note(v)
-        elif kind is Graph:
-            self.note_graph(value)
-
-    def note_trace(self, trace: Trace) -> None:
-        """Prepares for a trace."""
-        self.note_graph(trace.graph)
-        self.note([s.type for s in trace.slots])
-        if trace.recording is not None:
-            self.note_graph(Graph((), trace.recording.nodes, ()))
-        self.note([c.operand.type for c in (*trace.concrete, *trace.numbers)])
-
-    def note_graph(self, graph: Graph, left: Collection[int] = ()) -> None:
-        """Prepares for a graph; the regions whose bodies (by identity) are among `left` stay as they are."""
-        for v in graph.inputs:
-            self.note(v.type.shape)
-        for node in graph.nodes:
-            for operand in node.inputs:
-                if type(operand) is Literal:
-                    self.note(operand.value)
-            for v in node.outputs:
-                self.note(v.type.shape)
-            for k, value in node.params.items():
-                if type(value) is not Graph:
-                    self.note({k: value})
-                elif id(value) not in left:
-                    self.note_graph(value, left)
-        for operand in graph.outputs:
-            if type(operand) is Literal:
-                self.note(operand.value)
-
-    def at(self, values: Iterable[int]) -> Filled:
-        """The numbers at some sizes."""
-        if self._make is None:
-            self._make = evaluator(self.symbols, list(self.places))
-        return Filled(self, self._make(*values))
-
-
-class Filled:
-    """What a `Filler` prepared, at given sizes."""
-
-    def __init__(self, filler: Filler, numbers: tuple[Any, ...]) -> None:
-        self.known = filler.known
-        self.numbers = numbers
-
-    def __call__(self, value: Any) -> Any:
-        """`value` in plain numbers."""
-        kind = type(value)
-        if kind is int or kind is str or kind is bool or value is None:
-            return value
-        if kind is SymInt or kind is SymFloat:
-            return self.numbers[self.known[id(value)][1]]
-        if kind is tuple or kind is SymShape:
-            return tuple([self(v) for v in value])
-        if kind is TensorType:
-            return TensorType(value.dtype, self(value.shape), value.device)
-        if kind is list:
-            return [self(v) for v in value]
-        if kind is dict:
-            return {k: self(v) for k, v in value.items()}
-        return self.graph(value) if kind is Graph else value
-
-    def graph(self, graph: Graph, left: Collection[int] = ()) -> Graph:
-        """A graph in plain numbers, but for the bodies among `left`."""
-        vars: dict[int, Var] = {}
-
-        def var(v: Var) -> Var:
-            found = vars.get(v.id)
-            if found is None:
-                found = v
-                if is_symbolic(v.type.shape):
-                    found = Var(v.id, self(v.type))
-                vars[v.id] = found
-            return found
-
-        def operand(v: Operand) -> Operand:
-            if type(v) is Var:
-                return var(v)
-            assert isinstance(v, Literal)
-            return Literal(self(v.value), v.dtype) if is_symbolic(v.value) else v
-
-        nodes = []
-        inputs = tuple(map(var, graph.inputs))
-        for n in graph.nodes:
-            params = {
-                k: self(v) if type(v) is not Graph else v if id(v) in left else self.graph(v, left)
-                for k, v in n.params.items()
-            }
-            ins, outs = tuple(map(operand, n.inputs)), tuple(map(var, n.outputs))
-            nodes.append(Node(n.prim, ins, params, outs, n.where))
-        return Graph(inputs, tuple(nodes), tuple(map(operand, graph.outputs)))
-
-    def slots(self, trace: Trace) -> tuple[Slot, ...]:
-        """The slots of a trace, with plain types."""
-        return tuple(
-            s._replace(type=self(s.type)) if is_symbolic(s.type.shape) else s for s in trace.slots
-        )
-
-    def trace(self, trace: Trace) -> Trace:
-        """A trace in plain numbers."""
-        nodes = () if trace.recording is None else trace.recording.nodes
-        recorded = self.graph(Graph(trace.graph.inputs, nodes, ()))
-        taken = tuple(c.operand for c in (*trace.concrete, *trace.numbers))
-        operands = iter(self.graph(Graph((), (), taken)).outputs)
-        return trace._replace(
-            graph=self.graph(trace.graph),
-            slots=self.slots(trace),
-            concrete=tuple(c._replace(operand=next(operands)) for c in trace.concrete),
-            numbers=tuple(c._replace(operand=next(operands)) for c in trace.numbers),
-            recording=trace.recording and trace.recording._replace(nodes=recorded.nodes),
-        )
-
-
-# --- numbers that sizes make ---------------------------------------------------------------------
-
-
-def hoisted(graph: Graph) -> tuple[Graph, list[Literal]]:
-    """The graph with further inputs for its symbolic literals, so that their values are not compiled in."""
-    found: dict[tuple[str, str], tuple[Var, Literal]] = {}
-    numbers = [v.id for v in _all_vars(graph)]
-    start = max(numbers, default=-1) + 1
-
-    def stand_in(v: Operand) -> Operand:
-        if not isinstance(v, Literal) or not is_symbolic(v.value):
-            return v
-        key = source(v.value), v.dtype.name
-        if key not in found:
-            found[key] = Var(start + len(found), TensorType(v.dtype, ())), v
-        return found[key][0]
-
-    def change(node: Node) -> Node:
-        inputs, params = tuple(map(stand_in, node.inputs)), node.params
-        if is_region(node):
-            body = Graph(*_changed(params["body"], change, stand_in))
-            more = [v for v, _ in found.values() if _reads(body, v) and v not in inputs]
-            params = {**params, "body": Graph((*body.inputs, *more), body.nodes, body.outputs)}
-            inputs = (*inputs, *more)
-        elif any(_symbolic_literals(g) for g in params.values() if isinstance(g, Graph)):
-            raise ValueError("numbers that depend on sizes inside of a loop or branch")
-        return Node(node.prim, inputs, params, node.outputs, node.where)
-
-    inputs, nodes, outputs = _changed(graph, change, stand_in)
-    made = list(found.values())
-    return Graph((*inputs, *(v for v, _ in made)), nodes, outputs), [lit for _, lit in made]
-
-
-def _changed(graph: Graph, change: Any, stand_in: Any) -> tuple[Any, Any, Any]:
-    nodes = tuple(map(change, graph.nodes))
-    return graph.inputs, nodes, tuple(map(stand_in, graph.outputs))
-
-
-def _reads(graph: Graph, v: Var) -> bool:
-    return v in graph.outputs or any(v in n.inputs for n in graph.nodes)
-
-
-def _all_vars(graph: Graph) -> Iterable[Var]:
-    yield from graph.all_vars()
-    for node in graph.nodes:
-        for g in node.params.values():
-            if isinstance(g, Graph):
-                yield from _all_vars(g)
-
-
-def _symbolic_literals(graph: Graph) -> bool:
-    operands = [v for n in graph.nodes for v in n.inputs] + list(graph.outputs)
-    return any(isinstance(v, Literal) and is_symbolic(v.value) for v in operands) or any(
-        _symbolic_literals(g)
-        for n in graph.nodes
-        for g in n.params.values()
-        if isinstance(g, Graph)
-    )

@@ -85,6 +85,12 @@ CASES = {
     "reductions": (lambda x, y: (x.argmax(0), x.max(), x.min(1), x.logsumexp(0)), 3),
     "losses": (lambda x, y: (F.cross_entropy(x, (y[:, 0].abs() * 2).long().clamp(0, 4)), F.mse_loss(x, y)), 3),
     "einsum": (lambda x, y: (dg.einsum("ij,kj->ik", x, y), dg.einsum("ij,ij->i", x, y)), 3),
+    "last row": (lambda x, y: (x[len(x) - 1], x[-1], y[x.shape[0] // 2], dg.tensor(len(x)) * 2), 3),
+    "resized": (lambda x, y: (
+        F.interpolate(x[None, None], scale_factor=2), F.interpolate(x.T[None], scale_factor=1.5, mode="linear")), 4),
+    "slopes of attention": (lambda x, y: dg.grad(
+        lambda q: F.scaled_dot_product_attention(q[None], y[None], x[None], is_causal=True).sum())(x), 3),
+    "weights of attention": (lambda x, y: attention((x @ P)[None], (y @ P)[None], (x @ P)[None])[1], 3),
     "next power of two": (lambda x, y: F.pad(x, (0, 0, 0, (1 << len(x).bit_length()) - len(x))), 3),
 }  # fmt: skip
 
@@ -114,5 +120,6 @@ def test_two_captures_serve_all_sizes(name: str) -> None:
         for p, q in zip(got, expected, strict=True):
             assert type(p) is type(q)
             np.testing.assert_array_equal(p, q, err_msg=f"{n}")
+    assert "tried with an eager run first" not in compiled.explain()
     captured = [line for line in compiled._log if line.startswith("captured")]
     assert len(captured) <= most, compiled.explain()

@@ -7,7 +7,9 @@ from typing import Any
 
 from ...core.errors import ArgumentError, ShapeError
 from ...core.sizing import to_int
-from ...eager import Tensor, tensor
+from ...eager import Tensor, arange, tensor
+from ...ops.arithmetic import cast
+from ...ops.arithmetic import floor as floor_op
 from ...ops.indexing import index
 from ...ops.movement import pad as pad_op
 from ...ops.movement import permute, reshape
@@ -121,28 +123,36 @@ def interpolate(
     for axis, (length, scale) in enumerate(zip(wanted, scales, strict=True), 2):
         ratio = input.shape[axis] / length if scale is None else 1 / scale
         if mode == "nearest":
-            at = [min(floor(i * ratio), input.shape[axis] - 1) for i in range(length)]
-            input = index(input, asarray_ints(at, input), dims=(axis,))
+            at = _places(length, ratio, input.shape[axis], input)
+            input = index(input, at, dims=(axis,))
         else:
             input = _blend(input, axis, length, ratio, bool(align_corners))
     return input
 
 
+def _numbers(length: int, x: Tensor) -> Tensor:
+    """0, 1, ... as float64 beside x: places are worked out as Python would."""
+    return arange(length, dtype="float64", device=x.device)
+
+
+def _places(length: int, ratio: float, n: int, x: Tensor) -> Tensor:
+    """Where in an axis of `n` each of `length` neighbours comes from."""
+    at = floor_op(_numbers(length, x) * ratio)
+    return cast(at, dtype="int64").clamp(max=n - 1)
+
+
 def _blend(x: Tensor, axis: int, length: int, ratio: float, align_corners: bool) -> Tensor:
     """Linear interpolation along one axis."""
-    n = x.shape[axis]
+    n, numbers = x.shape[axis], _numbers(length, x)
     if align_corners:
-        step = (n - 1) / (length - 1) if length > 1 else 0.0
-        places = [i * step for i in range(length)]
+        places = numbers * ((n - 1) / (length - 1) if length > 1 else 0.0)
     else:
-        places = [max((i + 0.5) * ratio - 0.5, 0.0) for i in range(length)]
-    low = [min(int(p), n - 1) for p in places]
-    high = [min(i + 1, n - 1) for i in low]
-    shares = tensor(
-        [p - i for p, i in zip(places, low, strict=True)], dtype=x.dtype, device=x.device
-    )
-    share = reshape(shares, shape=tuple(length if i == axis else 1 for i in range(x.ndim)))
-    left, right = (index(x, asarray_ints(at, x), dims=(axis,)) for at in (low, high))
+        places = ((numbers + 0.5) * ratio - 0.5).clamp(min=0.0)
+    low = floor_op(places).clamp(max=n - 1)
+    high = (low + 1).clamp(max=n - 1)
+    shape = tuple(length if i == axis else 1 for i in range(x.ndim))
+    share = reshape(cast(places - low, dtype=x.dtype.name), shape=shape)
+    left, right = (index(x, cast(at, dtype="int64"), dims=(axis,)) for at in (low, high))
     return left * (1 - share) + right * share
 
 

@@ -130,7 +130,8 @@ def _causal(rows: int, columns: int, beside: Any) -> Any:
 def _safe_softmax(x: Any) -> Any:
     """Softmax along the last axis, with zeros where all elements are -inf."""
     axes = (x.ndim - 1,)
-    top = reduce_max(stop_gradient(x), axes=axes, keepdims=True)
+    largest = reduce_sum if x.shape[-1] == 0 else reduce_max
+    top = largest(stop_gradient(x), axes=axes, keepdims=True)
     grown = exp(subtract(x, where(isfinite(top), top, 0)))
     total = reduce_sum(grown, axes=axes, keepdims=True)
     return divide(grown, where(equal(total, 0), 1, total))
