@@ -240,6 +240,22 @@ def test_the_first_of_equals_is_found_along_rows(rng, n, dtype):
             agree(name, x, axes=(1,), keepdims=False)
 
 
+@pytest.mark.parametrize("side", ("left", "right"))
+@pytest.mark.parametrize("dtype", (*FLOATS, "int32", "int64"))
+@pytest.mark.parametrize("n", (1, 2, 3, 16, 17, 1023, 1024))
+def test_places_in_ascending_sequences(rng, n, dtype, side):
+    """Beside equals, infinities, zeros of both signs, and NaN, which comes last."""
+    for shape in ((1,), (33,), (3, 700)):
+        edges = (9 * rng.standard_normal((*shape[:-1], n))).astype(dtype)
+        values = (12 * rng.standard_normal(shape)).astype(dtype)
+        values[..., ::2] = edges[..., rng.integers(0, n, values[..., ::2].shape[-1])]
+        if dtype in FLOATS:
+            values[..., 1::7], values[..., 2::9], values[..., 3::5] = np.nan, np.inf, -0.0
+            edges[..., n // 2 :: 11], edges[..., n - n // 8 :] = 0.0, np.nan
+        agree("search_sorted", np.sort(edges, axis=-1), values, side=side)
+    agree("search_sorted", np.sort(edges[0]), values, side=side)
+
+
 @pytest.mark.parametrize("size", (0, 1, 3, 64, 257, 9001))
 def test_random_words_are_the_same(size):
     for state in ([7, 3], [2**63 + 12345678901, 2**64 - 5], [[1, 2**32 - 3], [2**40, 9]]):

@@ -33,6 +33,7 @@ CLAIMED = {  # op: the module whose function of the same name is its kernel
     "cumprod_along": "scanning",
     "reduce_argmax": "searching",
     "reduce_argmin": "searching",
+    "search_sorted": "bisecting",
     "random_bits": "philox",
 }
 

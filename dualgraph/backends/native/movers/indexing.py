@@ -21,6 +21,7 @@ from .strided import move
 Ints = tuple[int, ...]
 SIZES = (1, 2, 4, 8)
 SMALL = 4096  # bytes below which NumPy, which has less to prepare, makes the result
+LINE = 64  # bytes of memory that one element on its own costs
 SPLIT = 64  # columns from which sums over one list are split between threads
 
 
@@ -151,13 +152,14 @@ def _take(call: Any, x: Any, at: Any, out: Any, p: Places, listed_at: bool) -> A
     at, x = _checked(at, p.size), in_order(x)
     spots = (x, at), (out,)
     base, listed, taken = address_of(x), address_of(at), address_of(out)
+    rows = listed_at and p.inner > 1
+    work = 2 * out.nbytes if rows else LINE * out.size
     if p.outer > 1:
         fixed = base, listed, taken, p.size, p.count, p.inner
-        share(call, fixed, p.outer, 2 * out.nbytes, after=(0, p.inner), spots=spots)
+        share(call, fixed, p.outer, work, after=(0, p.inner), spots=spots)
         return out
-    rows = listed_at and p.inner > 1
     fixed = base, listed, taken, p.size, p.inner
-    share(part_code(out.itemsize, rows, listed_at), fixed, p.count, 2 * out.nbytes, spots=spots)
+    share(part_code(out.itemsize, rows, listed_at), fixed, p.count, work, spots=spots)
     return out
 
 
