@@ -34,6 +34,8 @@ NEST = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, 
 PARALLEL_WORK = 8_000_000  # instructions (one lane a vector) below which waking a thread costs more than it gives
 RECENT = 256  # bodies whose loop IR is remembered: they are judged, then compiled
 GRAIN = 512  # elements, a multiple of every vector
+STRIP = 64  # the least number of elements that is one, too
+STRIP_WORK = 8_000  # instructions for which threads take fewer elements than GRAIN at a time
 
 
 # By identity of the body: -0.0 == 0.0 in parameters.
@@ -104,10 +106,18 @@ class NestCall:
         self.writes = {s.buffer for s in walk(nest.body) if isinstance(s, Store | Tree)}
         self.order = code.order + more  # of the kernel's arguments; one past the last: scratch
         self.extent = extent(loop) or 0
-        self.grain = GRAIN if loop.vector and loop.axes else 1
+        self.across = loop.vector and bool(loop.axes)  # whether turns are lanes of vectors
         self.work = nest.work
         self.numbers = code.sizes
         self.sizes: int | None = None
+
+    @property
+    def grain(self) -> int:
+        """Turns that one thread takes at least; many where a turn is one element, few where it is a column."""
+        if not self.across:
+            return 1
+        strips = STRIP_WORK * self.extent // max(1, STRIP * self.work)
+        return min(GRAIN, STRIP * max(1, strips))
 
     def at(self, extent: int, work: int, sizes: int) -> NestCall:
         """The same code for other sizes."""

@@ -17,7 +17,7 @@ from .driver import FIELDS
 from .shape import KC, MC, NC, Geometry
 from .stages import Pieces, Recipe, Stage, record
 
-SPLIT = 4_000_000  # products from which a product is cut into units for several threads
+SPLIT = 1_500_000  # products from which a product is cut into units for several threads
 FEW = 8  # rows so few that a panel of y is used up at once
 BRIEF = 500_000  # products below which the interpreter lock is kept
 NEAR = 2**15  # bytes of an operand that the nearest cache holds, packed or not
