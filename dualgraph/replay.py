@@ -13,14 +13,14 @@ from typing import Any
 
 from .backward import Backward, Compile, Keeping
 from .control.derive import run_on_tensors
-from .core.context import grad_mode, state
+from .core.context import grad_mode, state, untraced
 from .core.errors import user_place
-from .core.node import TapeNode, TapeOp
+from .core.node import TapeNode, TapeOp, sequence
 from .core.sweep import ancestors_reaching, reverse
-from .eager.autograd import apply_rule
+from .eager.autograd import apply_rule, saved_operand
 from .eager.tensor import Tensor
+from .eager.unfolding import as_it_was, pass_on
 from .ops.arithmetic import add
-from .ops.movement import alias
 from .passes.dce import dce
 from .results import Result
 from .static.capture import Trace
@@ -49,13 +49,21 @@ class CompiledOp(TapeOp):
     def saves(self, i: int) -> bool:
         return True
 
+    def must_unfold(self) -> bool:
+        """Whether gradients are to be differentiated, captured or batched."""
+        return state.grad or state.tracer is not None or state.batching is not None
+
     def vjp_rule(
         self, cts: tuple[Any, ...], outs: Any, *operands: Any, prior: list[Any], needed: tuple[bool, ...]
-    ) -> list[Any]:  # fmt: skip
-        """Cotangents of the inputs; `prior` are the sums begun for them."""
+    ) -> Any:  # fmt: skip
+        """Cotangents of the inputs; `prior` are the sums begun for them.
+
+        NotImplemented where gradients are to be differentiated, captured or batched: the entry is unfolded then.
+        """
+        if self.must_unfold():
+            return NotImplemented
         count = len(self._reads)
-        plain = not state.grad and state.tracer is None and state.batching is None
-        if self.backward is not None and plain:
+        if self.backward is not None:
             totals = self._pulled(self.backward, cts, operands, prior, needed)
             if totals is not None:
                 return totals
@@ -63,6 +71,15 @@ class CompiledOp(TapeOp):
             *self._replayed(cts, operands[:count], prior[:count]),
             *[None] * (len(needed) - count),
         ]
+
+    def unfold(self, node: TapeNode) -> list[TapeNode]:
+        """Puts the entries of the ops of the call before `node`, which passes on to them; gives these."""
+        began, count = next(sequence), len(self._reads)
+        kept = [saved_operand(node, i, k) if type(k) is tuple else k for i, k in enumerate(node.saved[0][:count])]
+        operands = [as_it_was(k, edge) for k, edge in zip(kept, node.inputs, strict=False)]
+        with grad_mode(True), untraced():
+            results = run_on_tensors(self.graph, operands)
+        return pass_on(node, results, began)
 
     def _pulled(
         self, backward: Backward, cts: Any, operands: Any, prior: list[Any], needed: Any
@@ -79,9 +96,9 @@ class CompiledOp(TapeOp):
         return keeping.pull(found, cts, operands, prior)
 
     def _replayed(self, cts: Any, operands: Any, prior: list[Any]) -> list[Any]:
-        keep, began = state.grad, perf_counter()
+        began = perf_counter()
         with grad_mode(True):
-            leaves = [self._leaf(x, keep) for x in operands]
+            leaves = [self._leaf(x) for x in operands]
             results = run_on_tensors(self.graph, leaves)
         if self.backward is not None:
             self.backward.spent += perf_counter() - began
@@ -111,16 +128,12 @@ class CompiledOp(TapeOp):
         ]
 
     @staticmethod
-    def _leaf(x: Tensor, keep: bool) -> Tensor:
-        """An input of the replay: tied to the outer tape when that must be differentiated again."""
+    def _leaf(x: Tensor) -> Tensor:
+        """An input of the replay."""
         if not isinstance(x, Tensor) or not x.requires_grad:
             return x
-        if keep:
-            return alias(x)  # type: ignore[no-any-return]
         out = Tensor(x._data, x.dtype, x.device)
         out._requires_grad = True
-        if state.tracer is not None:
-            state.tracer.assign(out, x)
         return out
 
 

@@ -29,6 +29,7 @@ from .body import (
     tracked,
 )
 from .derive import cached, derive, pull, run_on_tensors, settled
+from .reach import reaches_gradients
 
 Branch = Callable[..., Any]
 
@@ -101,12 +102,10 @@ class _Cond:
             return self._node(*bodies)
         taken = 0 if self._holds() else 1
         body = trace_body("cond", self.branches[taken], self.args, self.tensors)
-        if (
-            state.tracer is None
-            and state.batching is None
-            and not tracked([*self.tensors, *body.outs])
-        ):
-            return body.structure.build(owned(body.outs))
+        plain = state.tracer is None and state.batching is None
+        if plain and not tracked([*self.tensors, *body.outs]):
+            if not reaches_gradients(self.branches[1 - taken]):
+                return body.structure.build(owned(body.outs))
         if body.refusals:
             note_refusals("cond", body.refusals)
             return body.structure.build(owned(body.outs))

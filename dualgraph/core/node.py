@@ -12,7 +12,8 @@ from .errors import NOWHERE, Location, location_of
 from .symbolic import is_symbolic, source
 from .types import TensorType
 
-sequence = itertools.count()
+STEP = 1 << 128  # between the times of two entries of the tape, so that others can be put there
+sequence = itertools.count(0, STEP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,12 @@ class TapeOp:
 
     __slots__ = ()
     takes_over = False  # the rule is given the sums that later ops began, and continues them (NotImplemented: it
-    # cannot now, but ``unfold(node)`` makes the entry that of its last op, and gives the new ones before it)
+    # cannot now, but ``unfold(node)`` puts those of the single ops in its place, and gives the new ones in order)
     asks_needed = False  # the rule takes which operands want a gradient, as `needed`
+
+    def must_unfold(self) -> bool:
+        """Whether a sweep that begins now needs the entries of the single ops."""
+        return False
 
 
 class TapeNode(Node):
@@ -151,6 +156,33 @@ class TapeNode(Node):
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
+
+
+class Through(TapeOp):
+    """The op of an entry that was unfolded: its results are those of other entries, which it has as inputs."""
+
+    name = "unfolded"
+    multiple = True
+    reads_out = False
+
+    def saves(self, i: int) -> bool:
+        """Whether the rule reads the values of operand `i`."""
+        return False
+
+    def vjp_rule(self, cts: tuple[Any, ...], _outs: Any, *_operands: Any) -> list[Any]:
+        """The cotangents as they are."""
+        return list(cts)
+
+
+THROUGH = Through()
+
+
+def resolved(edge: tuple[TapeNode, int]) -> tuple[TapeNode, int]:
+    """The edge to what made a result, where `edge` leads to an entry that was unfolded."""
+    node, index = edge
+    while node.prim is THROUGH and node.inputs[index] is not None and not (node.hooks and index in node.hooks):
+        node, index = node.inputs[index]
+    return node, index
 
 
 def hooked(entry: TapeNode | None) -> bool:

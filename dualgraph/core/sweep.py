@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .node import TapeNode
+from .node import THROUGH, TapeNode, resolved
 
 Edge = tuple[TapeNode, int]
 
@@ -36,7 +36,7 @@ def reverse(
     heap: list[tuple[int, int, TapeNode]] = []  # latest first
 
     def arrive(edge: Edge, ct: Any) -> None:
-        node, index = edge
+        node, index = edge if edge[0].prim is not THROUGH else resolved(edge)
         key = id(node)
         if wanted is not None and key not in wanted:
             return
@@ -50,8 +50,11 @@ def reverse(
         slots[index] = ct if before is None else add(before, ct)
 
     def begun(edge: Edge | None) -> Any:
-        slots = None if edge is None else cts.get(id(edge[0]))
-        return None if slots is None or edge is None else slots[edge[1]]
+        if edge is None:
+            return None
+        node, index = edge if edge[0].prim is not THROUGH else resolved(edge)
+        slots = cts.get(id(node))
+        return None if slots is None else slots[index]
 
     def which(node: TapeNode) -> tuple[bool, ...]:
         if wanted is None:
@@ -77,17 +80,37 @@ def reverse(
             if totals is not NotImplemented:
                 for edge, total in zip(edges, totals, strict=True):
                     if edge is not None and total is not None:
+                        edge = resolved(edge)
                         if id(edge[0]) in cts:
                             cts[id(edge[0])][edge[1]] = None
                         arrive(edge, total)
                 continue
-            inner = prim.unfold(node)
-            if wanted is not None:
-                wanted.update(map(id, inner))
+            unfold(node, wanted)
             edges, needed = node.inputs, which(node)
         for edge, ct in zip(edges, rule(node, slots, needed), strict=True):
             if edge is not None and ct is not None:
                 arrive(edge, ct)
+
+
+def unfold(node: TapeNode, wanted: set[int] | None = None) -> None:
+    """Puts the entries of single ops in the place of `node`; those on the way to what is `wanted` are, too."""
+    for entry in node.prim.unfold(node):
+        if wanted is not None and any(e is not None and id(e[0]) in wanted for e in entry.inputs):
+            wanted.add(id(entry))
+
+
+def unfold_all(roots: Iterable[TapeNode]) -> None:
+    """Unfolds all entries behind `roots` that a sweep which begins now needs op by op: it sums in the order of the
+    single ops only if it meets no others."""
+    stack, seen = list(roots), set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.prim is not None and node.prim.takes_over and not node.released and node.prim.must_unfold():
+            unfold(node)
+        stack.extend([e[0] for e in node.inputs if e is not None])
 
 
 def ancestors_reaching(roots: Iterable[TapeNode], targets: set[int]) -> set[int]:

@@ -11,8 +11,8 @@ from ..core.context import grad_mode, state
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16
 from ..core.errors import AutogradError, ShapeError, describe, location_of
-from ..core.node import TapeNode
-from ..core.sweep import ancestors_reaching, reverse
+from ..core.node import TapeNode, resolved
+from ..core.sweep import ancestors_reaching, reverse, unfold_all
 from ..core.types import TensorType
 from ..ops.arithmetic import add, cast
 from ..ops.creation import full
@@ -241,6 +241,13 @@ def _roots(
     return roots
 
 
+def _unfolded(roots: list[tuple[Edge, Tensor]], create_graph: bool) -> None:
+    """Readies the tape for a sweep that is recorded, captured or batched itself."""
+    if create_graph or state.tracer is not None or state.batching is not None:
+        with grad_mode(create_graph):
+            unfold_all(e[0] for e, _ in roots)
+
+
 class Accumulate:
     """Adds what reaches leaves to their ``.grad``; each gradient gets memory of its own."""
 
@@ -291,10 +298,11 @@ def backward(
     )
     gs = gs * len(ts) if len(gs) == 1 and gs[0] is None else gs
     roots = _roots(ts, gs, "backward")
+    _unfolded(roots, create_graph)
     wanted = None
     if inputs is not None:
         leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        targets = {id(e[0]) for e in (t._edge() for t in leaves) if e is not None}
+        targets = {id(resolved(e)[0]) for e in (t._edge() for t in leaves) if e is not None}
         wanted = ancestors_reaching([e[0] for e, _ in roots], targets)
     accumulate = Accumulate(create_graph)
     accumulate.given.update(id(g._data) for g in gs if g is not None)
@@ -331,7 +339,8 @@ def grad(
     )
     gs = gs * len(outs) if len(gs) == 1 and gs[0] is None else gs
     roots = _roots(outs, gs, "grad")
-    edges = [t._edge() for t in ins]
+    _unfolded(roots, create_graph)
+    edges = [None if e is None else resolved(e) for e in (t._edge() for t in ins)]
     for t, e in zip(ins, edges, strict=True):
         if e is None:
             raise AutogradError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..core.errors import user_place
 from ..core.node import TapeNode, TapeOp, sequence
 from ..eager.autograd import saved_operand
 from ..eager.tensor import Edge, Tensor
+from ..eager.unfolding import placed_before
 from .halves import Halves
 from .running import FAILURES, run
 
@@ -76,6 +76,10 @@ class MergedOp(TapeOp):
         node.saved = (tuple(saved), None)
         result._node = node
 
+    def must_unfold(self) -> bool:
+        """Whether gradients are to be differentiated, captured or batched."""
+        return state.grad or state.tracer is not None or state.batching is not None
+
     def vjp_rule(
         self, cts: tuple[Any, ...], _outs: Any, *operands: Any, prior: list[Any], needed: tuple[bool, ...]
     ) -> Any:  # fmt: skip
@@ -85,7 +89,7 @@ class MergedOp(TapeOp):
         entry is unfolded then.
         """
         (ct,) = cts
-        if state.grad or state.tracer is not None or state.batching is not None:
+        if self.must_unfold():
             return NotImplemented
         if ct.device is not CPU:
             return NotImplemented
@@ -123,19 +127,7 @@ class MergedOp(TapeOp):
             (out,) = run_on_tensors(graph, operands[: self.count], known=dict(values))
         last = out._node
         assert last is not None
-        found: dict[int, TapeNode] = {}
-        stack = [e[0] for e in last.inputs if e is not None]
-        while stack:
-            entry = stack.pop()
-            if entry.seq > began and id(entry) not in found:
-                found[id(entry)] = entry
-                stack.extend(e[0] for e in entry.inputs if e is not None)
-        inner = sorted(found.values(), key=attrgetter("seq"))
-        for k, entry in enumerate(
-            inner, 1
-        ):  # all of them between the call's entry and the one before it
-            entry.seq = node.seq - 1 + k / (len(inner) + 1)  # type: ignore[assignment]
-            entry._at = node._at
+        inner = placed_before(node, (e for e in last.inputs if e is not None), began)
         node.prim, node.inputs, node.params, node.saved = (
             last.prim,
             last.inputs,

@@ -12,13 +12,14 @@ from typing import Any
 
 from ..core.context import grad_mode, state
 from ..core.errors import AutogradError, describe, user_place
-from ..core.node import TapeNode, TapeOp
+from ..core.node import TapeNode, TapeOp, resolved, sequence
 from ..core.sweep import reverse
 from ..core.trees import flatten, unflatten
 from ..eager import autograd
 from ..eager.batch import tracked_within
 from ..eager.random import get_rng_state, set_rng_state
 from ..eager.tensor import Edge, Tensor
+from ..eager.unfolding import pass_on
 from ..ops.movement import alias
 
 
@@ -92,10 +93,25 @@ class _Segment(TapeOp):
         out._node, out._index = node, index
         return out
 
+    def must_unfold(self) -> bool:
+        """Whether gradients are to be differentiated: nothing would be dropped then."""
+        return state.grad
+
     def vjp_rule(
         self, cts: tuple[Any, ...], _outs: Any, *_operands: Any, prior: list[Any]
-    ) -> list[Any]:
+    ) -> Any:
         """Records the piece of tape anew and sweeps through it."""
+        if self.must_unfold():
+            return NotImplemented
+        return self._sweep(self._outs_again(len(cts)), cts, prior)
+
+    def unfold(self, node: TapeNode) -> list[TapeNode]:
+        """Records the piece of tape anew, right before `node`, which passes on to it; gives its entries."""
+        began = next(sequence)
+        return pass_on(node, self._outs_again(len(node.outputs)), began)
+
+    def _outs_again(self, count: int) -> list[Tensor]:
+        """The `count` differentiable results of another run."""
         for t, version in self.given:
             if t._version != version:
                 raise AutogradError(
@@ -108,15 +124,15 @@ class _Segment(TapeOp):
                     )
                 )
         outs = [x for x in flatten(self._again())[0] if isinstance(x, Tensor) and x.requires_grad]
-        if len(outs) != len(cts):
+        if len(outs) != count:
             raise AutogradError(
                 describe(
                     "checkpoint",
                     "",
-                    f"the function gave {len(cts)} differentiable results, and {len(outs)} when run again",
+                    f"the function gave {count} differentiable results, and {len(outs)} when run again",
                 )
             )
-        return self._sweep(outs, cts, prior)
+        return outs
 
     def _again(self) -> Any:
         later = get_rng_state()
@@ -164,7 +180,7 @@ def frontier(outs: Sequence[Tensor], began: int) -> list[Edge]:
     seen: set[tuple[int, int]] = set()
     found: list[Edge] = []
     while stack:
-        node, index = edge = stack.pop()
+        node, index = edge = resolved(stack.pop())
         if (id(node), index) in seen:
             continue
         seen.add((id(node), index))

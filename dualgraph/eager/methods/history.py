@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...core.errors import AutogradError, describe
+from ...core.node import resolved
 from .. import autograd
 from ..attach import method, methods
 from ..tensor import Tensor
@@ -48,7 +49,7 @@ def register_hook(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHan
                 "call .requires_grad_() first",
             )
         )
-    node, index = edge
+    node, index = resolved(edge)
     if node.hooks is None:
         node.hooks = {}
     hooks = node.hooks.setdefault(index, [])
