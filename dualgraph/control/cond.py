@@ -29,7 +29,7 @@ from .body import (
     tracked,
 )
 from .derive import cached, derive, pull, run_on_tensors, settled
-from .reach import reaches_gradients
+from .reach import reaches_gradients, untied
 
 Branch = Callable[..., Any]
 
@@ -136,7 +136,7 @@ class _Cond:
             note_refusals("cond", refusals)
             return taken.structure.build(owned(taken.outs))
         both = joined([true, false], len(self.tensors))
-        operands = [*self.tensors, *both.first(), *both.constants]
+        operands = untied([*self.tensors, *both.first(), *both.constants], both.graphs)
         outs = cond_op(self.pred, *operands, true=both.graphs[0], false=both.graphs[1])
         both.store("cond", outs[len(true.outs) :])
         return true.structure.build(outs)

@@ -36,6 +36,7 @@ from .body import (
 )
 from .cond import check_predicate, choose
 from .derive import cached, derive, filled, pull, run_on_tensors, settled
+from .reach import untied
 
 COUNT = TensorType(int64, ())
 
@@ -123,10 +124,12 @@ class _While:
         both = joined([test, body], len(self.init))
         check, step = both.graphs
         check = check.with_nodes(check.nodes, check.outputs[:1])
-        carry, max_steps = [*self.init, *both.first()], self.max_steps
-        if max_steps is None and state.tracer is None and tracked([*carry, *both.constants]):
-            max_steps = _count(carry, both.constants, check, step)
-        outs = run_while(carry, both.constants, check, step, max_steps)
+        operands = untied([*self.init, *both.first(), *both.constants], [step])
+        count, max_steps = len(self.init) + len(both.states), self.max_steps
+        carry, constants = operands[:count], operands[count:]
+        if max_steps is None and state.tracer is None and tracked(operands):
+            max_steps = _count(carry, constants, check, step)
+        outs = run_while(carry, constants, check, step, max_steps)
         both.store("while_loop", outs[len(self.init) :])
         return self.carry.build(outs)
 

@@ -1,15 +1,19 @@
-"""Reach: whether a function that is not going to run could give a result that wants gradients."""
+"""Reach: where gradients could flow, of functions that are not going to run, and of graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from ..core.node import Var
 from ..core.trees import flatten
 from ..eager.batch import tracked
 from ..eager.tensor import Tensor
+from ..ops.movement import stop_gradient
+from ..static.graph import Graph
+from ..static.region import is_region
 
 MOST = 10_000  # objects that are looked at
 
@@ -69,3 +73,24 @@ def _names(code: CodeType) -> Iterator[str]:
     for c in code.co_consts:
         if isinstance(c, CodeType):
             yield from _names(c)
+
+
+def untied(operands: Sequence[Tensor], graphs: Sequence[Graph]) -> list[Tensor]:
+    """Operands of bodies, off the tape where no gradient comes from any result: the op is on it for the others only."""
+    flows = [any(some) for some in zip(*map(_flows, graphs), strict=True)]
+    return [x if f or not tracked(x) else stop_gradient(x) for x, f in zip(operands, flows, strict=True)]
+
+
+def _flows(graph: Graph) -> list[bool]:
+    """To which inputs gradients of the outputs flow."""
+    live = {v for v in graph.outputs if isinstance(v, Var) and v.type.dtype.is_inexact}
+    for node in reversed(graph.nodes):
+        if live.isdisjoint(node.outputs):
+            continue
+        if is_region(node):
+            taken = _flows(node.params["body"])
+        else:
+            taken = [node.prim.vjp_rule is not None] * len(node.inputs)
+        read = (v for v, t in zip(node.inputs, taken, strict=True) if t and isinstance(v, Var))
+        live.update(v for v in read if v.type.dtype.is_inexact)
+    return [v in live for v in graph.inputs]

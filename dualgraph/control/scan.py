@@ -28,6 +28,7 @@ from .body import (
     unseen,
 )
 from .derive import filled
+from .reach import untied
 from .scan_rules import run_scan
 
 SEVERAL = 4  # steps from which writing one down costs less than running them all in Python
@@ -183,10 +184,13 @@ class _Scan:
         n, m = len(self.init), len(self.xs)
         one = joined([body], n + m)
         graph = _states_carried(one.graphs[0], n, m, len(one.states))
-        carry = [*self.init, *one.first()]
-        outs = run_scan(carry, self.xs, one.constants, graph, self.length, self.reverse)
-        one.store(self.op, outs[n : len(carry)])
-        return self.carry.build(outs[:n]), structure.build(outs[len(carry) :])
+        carry = len(self.init) + len(one.states)
+        operands = untied([*self.init, *one.first(), *self.xs, *one.constants], [graph])
+        outs = run_scan(
+            operands[:carry], operands[carry : carry + m], operands[carry + m :], graph, self.length, self.reverse
+        )
+        one.store(self.op, outs[n:carry])
+        return self.carry.build(outs[:n]), structure.build(outs[carry:])
 
 
 def _states_carried(body: Graph, carries: int, slices: int, states: int) -> Graph:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import CodeType, FrameType
+from types import CodeType, FrameType, MappingProxyType
 from typing import Any, NamedTuple
 
 from ..core.backend import execute_eagerly
@@ -382,22 +382,22 @@ class Trace(NamedTuple):
         return next((t.device for t in self.graph.all_types() if t.device is not CPU), CPU)
 
 
-def _reread(node: Node, mapping: dict[Var, Operand]) -> Node:
-    """`node` with its inputs replaced, those of the body in it, too."""
-    node = rewrite(node, mapping)
-    if not is_region(node):
-        return node
-    body: Graph = node.params["body"]
-    inner = Graph(node.inputs, tuple(_reread(n, mapping) for n in body.nodes), body.outputs)
-    return Node(node.prim, node.inputs, {**node.params, "body": inner}, node.outputs, node.where)
+def off_the_tape(
+    given: Sequence[Node], tracer: Tracer, before: Mapping[Var, Operand] = MappingProxyType({})
+) -> list[Node]:
+    """The nodes, with results of ops that ran under ``no_grad`` stopped, as a replay for gradients needs it.
 
-
-def off_the_tape(given: list[Node], tracer: Tracer) -> list[Node]:
-    """The nodes, with results of ops that ran under ``no_grad`` stopped, as a replay for gradients needs it."""
+    Those of composites are, too, inside of the bodies; `before` has what was stopped further out.
+    """
     nodes = []
-    stopped: dict[Var, Operand] = {}
+    stopped = dict(before)
     for node in given:
-        nodes.append(_reread(node, stopped))
+        node = rewrite(node, stopped)
+        if is_region(node):
+            body: Graph = node.params["body"]
+            inner = Graph(node.inputs, tuple(off_the_tape(body.nodes, tracer, stopped)), body.outputs)
+            node = Node(node.prim, node.inputs, {**node.params, "body": inner}, node.outputs, node.where)
+        nodes.append(node)
         for v in node.outputs:
             if v in tracer._untaped and v.type.dtype.is_inexact:
                 stopped[v] = tracer._new_var(v.type)
