@@ -13,7 +13,7 @@ from typing import Any
 
 from .backward import Backward, Compile, Keeping
 from .control.derive import run_on_tensors
-from .core.context import grad_mode, state, untraced
+from .core.context import grad_mode, state, unbatched, untraced
 from .core.errors import user_place
 from .core.node import TapeNode, TapeOp, sequence
 from .core.sweep import ancestors_reaching, reverse
@@ -75,9 +75,12 @@ class CompiledOp(TapeOp):
     def unfold(self, node: TapeNode) -> list[TapeNode]:
         """Puts the entries of the ops of the call before `node`, which passes on to them; gives these."""
         began, count = next(sequence), len(self._reads)
-        kept = [saved_operand(node, i, k) if type(k) is tuple else k for i, k in enumerate(node.saved[0][:count])]
+        kept = [
+            saved_operand(node, i, k) if type(k) is tuple else k
+            for i, k in enumerate(node.saved[0][:count])
+        ]
         operands = [as_it_was(k, edge) for k, edge in zip(kept, node.inputs, strict=False)]
-        with grad_mode(True), untraced():
+        with grad_mode(True), untraced(), unbatched():
             results = run_on_tensors(self.graph, operands)
         return pass_on(node, results, began)
 

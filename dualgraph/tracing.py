@@ -18,7 +18,7 @@ from .core.devices import CPU
 from .core.errors import NOWHERE, Location
 from .core.formulas import Formulas
 from .core.guards import guarded
-from .core.node import Var, hooked
+from .core.node import THROUGH, Var, hooked
 from .core.prim import Prim
 from .core.symbolic import SymFloat, SymInt, plain
 from .core.trees import containers, flatten, unflatten
@@ -352,7 +352,9 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
         seen.add(id(node))
         if node.released:
             return ["gradients flow through a part of the call that was already swept"]
-        if not isinstance(node.prim, Prim):
+        if node.prim is not THROUGH and getattr(node.prim, "as_its_ops", False):
+            return [f"gradients flow through a {node.prim.name}, whose values a program would keep"]
+        if not isinstance(node.prim, Prim) and node.prim is not THROUGH:
             return ["gradients flow through a user's own function or a new leaf"]
         if _spoiled(node):
             return ["a value that a gradient may need was written in place"]

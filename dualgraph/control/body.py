@@ -260,7 +260,7 @@ def _off_the_ops(outs: Sequence[Tensor], began: int) -> list[str]:
         if node is None or node.seq <= began or id(node) in seen:
             continue
         seen.add(id(node))
-        as_its_ops = isinstance(node.prim, Prim) or getattr(node.prim, "takes_over", False)
+        as_its_ops = isinstance(node.prim, Prim) or getattr(node.prim, "as_its_ops", False)
         if node.prim is not None and not as_its_ops:
             return [f"gradients flow through a function of the user's own, {node.prim.name}"]
         if any((node.hooks or {}).values()):

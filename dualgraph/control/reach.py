@@ -78,7 +78,9 @@ def _names(code: CodeType) -> Iterator[str]:
 def untied(operands: Sequence[Tensor], graphs: Sequence[Graph]) -> list[Tensor]:
     """Operands of bodies, off the tape where no gradient comes from any result: the op is on it for the others only."""
     flows = [any(some) for some in zip(*map(_flows, graphs), strict=True)]
-    return [x if f or not tracked(x) else stop_gradient(x) for x, f in zip(operands, flows, strict=True)]
+    return [
+        x if f or not tracked(x) else stop_gradient(x) for x, f in zip(operands, flows, strict=True)
+    ]
 
 
 def _flows(graph: Graph) -> list[bool]:

@@ -187,7 +187,12 @@ class _Scan:
         carry = len(self.init) + len(one.states)
         operands = untied([*self.init, *one.first(), *self.xs, *one.constants], [graph])
         outs = run_scan(
-            operands[:carry], operands[carry : carry + m], operands[carry + m :], graph, self.length, self.reverse
+            operands[:carry],
+            operands[carry : carry + m],
+            operands[carry + m :],
+            graph,
+            self.length,
+            self.reverse,
         )
         one.store(self.op, outs[n:carry])
         return self.carry.build(outs[:n]), structure.build(outs[carry:])

@@ -67,3 +67,13 @@ class untraced:
 
     def __exit__(self, *exc: object) -> None:
         state.tracer = self.tracer
+
+
+class unbatched:
+    """Context manager: what runs inside is not a part of the vmaps that are running."""
+
+    def __enter__(self) -> None:
+        self.batching, state.batching = state.batching, None
+
+    def __exit__(self, *exc: object) -> None:
+        state.batching = self.batching

@@ -103,6 +103,7 @@ class TapeOp:
     takes_over = False  # the rule is given the sums that later ops began, and continues them (NotImplemented: it
     # cannot now, but ``unfold(node)`` puts those of the single ops in its place, and gives the new ones in order)
     asks_needed = False  # the rule takes which operands want a gradient, as `needed`
+    as_its_ops = False  # gradients are those of the ops that ran, so that a graph of these has them
 
     def must_unfold(self) -> bool:
         """Whether a sweep that begins now needs the entries of the single ops."""
@@ -164,6 +165,7 @@ class Through(TapeOp):
     name = "unfolded"
     multiple = True
     reads_out = False
+    as_its_ops = True
 
     def saves(self, i: int) -> bool:
         """Whether the rule reads the values of operand `i`."""
@@ -180,7 +182,11 @@ THROUGH = Through()
 def resolved(edge: tuple[TapeNode, int]) -> tuple[TapeNode, int]:
     """The edge to what made a result, where `edge` leads to an entry that was unfolded."""
     node, index = edge
-    while node.prim is THROUGH and node.inputs[index] is not None and not (node.hooks and index in node.hooks):
+    while (
+        node.prim is THROUGH
+        and node.inputs[index] is not None
+        and not (node.hooks and index in node.hooks)
+    ):
         node, index = node.inputs[index]
     return node, index
 

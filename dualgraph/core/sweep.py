@@ -108,7 +108,12 @@ def unfold_all(roots: Iterable[TapeNode]) -> None:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if node.prim is not None and node.prim.takes_over and not node.released and node.prim.must_unfold():
+        if (
+            node.prim is not None
+            and node.prim.takes_over
+            and not node.released
+            and node.prim.must_unfold()
+        ):
             unfold(node)
         stack.extend([e[0] for e in node.inputs if e is not None])
 

@@ -111,7 +111,9 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
     tracer = state.tracer
     if tracer is not None:
         tracer.before_write(op, t)
-        if new._cell is not None and new._cell is t._cell:  # the write is not to make it another value
+        if (
+            new._cell is not None and new._cell is t._cell
+        ):  # the write is not to make it another value
             known = Tensor(new._data, new.dtype, new.device)
             tracer.name(known, new)
             new = known

@@ -55,7 +55,9 @@ def times_before(time: int, count: int) -> list[int]:
     room = min(time & -time, STEP)
     step = room >> (2 * count + 1).bit_length()
     if not step:
-        raise AutogradError(describe("backward", "", "compiled or checkpointed calls are nested too deep"))
+        raise AutogradError(
+            describe("backward", "", "compiled or checkpointed calls are nested too deep")
+        )
     return [time - 2 * step * (count - k) - step for k in range(count)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..control.derive import run_on_tensors
-from ..core.context import grad_mode, state, untraced
+from ..core.context import grad_mode, state, unbatched, untraced
 from ..core.devices import CPU
 from ..core.errors import user_place
 from ..core.node import TapeNode, TapeOp, sequence
@@ -32,6 +32,7 @@ class MergedOp(TapeOp):
     reads_out = False
     takes_over = True  # sums are continued use by use, as those of single ops are
     asks_needed = True
+    as_its_ops = True
 
     def __init__(self, name: str, parts: Halves, gradient: Gradient) -> None:
         self.name = name
@@ -123,7 +124,7 @@ class MergedOp(TapeOp):
         read = parts.given[len(parts.needs.operands) :]
         values = zip(read, operands[self.count :], strict=True)
         began = next(sequence)
-        with grad_mode(True), untraced():
+        with grad_mode(True), untraced(), unbatched():
             (out,) = run_on_tensors(graph, operands[: self.count], known=dict(values))
         last = out._node
         assert last is not None

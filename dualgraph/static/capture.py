@@ -106,6 +106,9 @@ class Tracer:
         self._taped = state.grad
         self._untaped: set[Var] = set()  # results of ops that ran off the tape, of operands on it
         self._vars = 0
+        self._known: dict[
+            Any, list[tuple[Var, ...]]
+        ] = {}  # of what is only repeated, by what it computes
         # by identity, as references that do not keep intermediate values in memory
         self._current: dict[int, tuple[weakref.ref[Any], Operand, int]] = {}
         self._numbers: dict[tuple[int, str, str], Any] = {}
@@ -178,9 +181,23 @@ class Tracer:
         types: tuple[TensorType, ...],
         where: Any,
     ) -> tuple[Var, ...]:
-        outputs = tuple(self._new_var(t) for t in types)
-        self.nodes.append(Node(prim, inputs, dict(params), outputs, where))
-        return outputs
+        node = Node(prim, inputs, dict(params), (), where)
+        if self._known and (known := self._known.get(node.key())):
+            return known.pop(0)
+        node.outputs = tuple(self._new_var(t) for t in types)
+        self.nodes.append(node)
+        return node.outputs
+
+    @contextmanager
+    def once_more(self, start: int, end: int) -> Iterator[None]:
+        """What is done inside was done before, by nodes number `start` to `end`: it is not written down again."""
+        before, self._known = self._known, {}
+        for node in self.nodes[start:end]:
+            self._known.setdefault(node.key(), []).append(node.outputs)
+        try:
+            yield
+        finally:
+            self._known = before
 
     # --- what the eager layer tells ---
 
@@ -191,8 +208,9 @@ class Tracer:
         if Tracer.watch is not None:
             Tracer.watch(prim, args, params, outs, where)
         inputs = tuple(map(self.operand, args))
+        count = len(self.nodes)
         made = self._emit(prim, inputs, params, tuple(o.type for o in outs), where)
-        if outs[0]._parent is not None:
+        if outs[0]._parent is not None and len(self.nodes) > count:
             self.views.add(len(self.nodes) - 1)
         if self._taped and not state.grad and any(getattr(a, "requires_grad", False) for a in args):
             self._untaped.update(made)
@@ -202,6 +220,10 @@ class Tracer:
     def name(self, t: Any, known: Any) -> None:
         """`t` is made as another name for the value of a known tensor."""
         self._set(t, self.var_of(known))
+
+    def on_tape(self, t: Any) -> None:
+        """`t` has a place on the tape, though it was made off it."""
+        self._untaped.discard(self.var_of(t))  # type: ignore[arg-type]
 
     def before_write(self, op: str, t: Any) -> None:
         """`t` is about to be written in place."""
@@ -395,8 +417,12 @@ def off_the_tape(
         node = rewrite(node, stopped)
         if is_region(node):
             body: Graph = node.params["body"]
-            inner = Graph(node.inputs, tuple(off_the_tape(body.nodes, tracer, stopped)), body.outputs)
-            node = Node(node.prim, node.inputs, {**node.params, "body": inner}, node.outputs, node.where)
+            inner = Graph(
+                node.inputs, tuple(off_the_tape(body.nodes, tracer, stopped)), body.outputs
+            )
+            node = Node(
+                node.prim, node.inputs, {**node.params, "body": inner}, node.outputs, node.where
+            )
         nodes.append(node)
         for v in node.outputs:
             if v in tracer._untaped and v.type.dtype.is_inexact:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
-from ..core.context import grad_mode, state
+from ..core.context import grad_mode, state, unbatched
 from ..core.errors import AutogradError, describe, user_place
-from ..core.node import TapeNode, TapeOp, resolved, sequence
+from ..core.node import TapeNode, TapeOp, hooked, resolved, sequence
+from ..core.prim import Prim
 from ..core.sweep import reverse
 from ..core.trees import flatten, unflatten
 from ..eager import autograd
@@ -21,6 +23,7 @@ from ..eager.random import get_rng_state, set_rng_state
 from ..eager.tensor import Edge, Tensor
 from ..eager.unfolding import pass_on
 from ..ops.movement import alias
+from .decisions import Decisions
 
 
 def checkpoint(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,7 +44,7 @@ def checkpoint(fn: Callable[..., Any]) -> Callable[..., Any]:
         if not state.grad:
             return fn(*args, **kwargs)
         segment = _Segment(fn, args, kwargs)
-        leaves, tree = flatten(segment.run())
+        leaves, tree = flatten(segment.first())
         outs = [x for x in leaves if isinstance(x, Tensor) and x.requires_grad]
         if not outs or any(map(tracked_within, outs)):  # the tape under a vmap keeps its values
             return unflatten(tree, leaves)
@@ -72,13 +75,23 @@ class _Segment(TapeOp):
     def saves(self, i: int) -> bool:
         return False
 
+    def first(self) -> Any:
+        """The first run: what it decided, and where a capture wrote it down, is noted."""
+        tracer = state.tracer
+        self.alone = state.batching is None
+        start = len(getattr(tracer, "nodes", ()))
+        with Decisions() as self.decisions:
+            out = self.run()
+        self.recorded = tracer, start, len(getattr(tracer, "nodes", ()))
+        return out
+
     def run(self) -> Any:
         self.began = TapeNode(None, (), {}, ()).seq
         return self.fn(*self.args, **self.kwargs)
 
     def entry(self, outs: Sequence[Tensor]) -> list[Tensor]:
         """`outs` again, on a tape entry of their own in place of the recorded ones."""
-        self.frontier = frontier(outs, self.began)
+        self.frontier, self.as_its_ops = frontier(outs, self.began)
         node = TapeNode(self, tuple(self.frontier), {}, tuple(o.type for o in outs), user_place())
         node.saved = (tuple(source.outputs[index] for source, index in self.frontier), None)
         return [self._attached(o, node, i) for i, o in enumerate(outs)]
@@ -86,6 +99,8 @@ class _Segment(TapeOp):
     def _attached(self, t: Tensor, node: TapeNode, index: int) -> Tensor:
         with grad_mode(False):
             out: Tensor = alias(t)
+        if state.tracer is not None:
+            state.tracer.on_tape(out)
         if not any(t._root() is x for x, _ in self.given):
             out._parent = None  # else the piece of tape would be kept through it
         else:
@@ -97,9 +112,7 @@ class _Segment(TapeOp):
         """Whether gradients are to be differentiated: nothing would be dropped then."""
         return state.grad
 
-    def vjp_rule(
-        self, cts: tuple[Any, ...], _outs: Any, *_operands: Any, prior: list[Any]
-    ) -> Any:
+    def vjp_rule(self, cts: tuple[Any, ...], _outs: Any, *_operands: Any, prior: list[Any]) -> Any:
         """Records the piece of tape anew and sweeps through it."""
         if self.must_unfold():
             return NotImplemented
@@ -108,7 +121,11 @@ class _Segment(TapeOp):
     def unfold(self, node: TapeNode) -> list[TapeNode]:
         """Records the piece of tape anew, right before `node`, which passes on to it; gives its entries."""
         began = next(sequence)
-        return pass_on(node, self._outs_again(len(node.outputs)), began)
+        tracer, start, end = self.recorded
+        same = tracer is not None and tracer is state.tracer and not tracer.watches
+        with tracer.once_more(start, end) if same else nullcontext():
+            outs = self._outs_again(len(node.outputs))
+        return pass_on(node, outs, began)
 
     def _outs_again(self, count: int) -> list[Tensor]:
         """The `count` differentiable results of another run."""
@@ -138,7 +155,8 @@ class _Segment(TapeOp):
         later = get_rng_state()
         set_rng_state(self.random)
         try:
-            with grad_mode(True):
+            alone = unbatched() if self.alone else nullcontext()
+            with grad_mode(True), Decisions(self.decisions.made), alone:
                 return self.run()
         finally:
             set_rng_state(later)
@@ -174,11 +192,15 @@ class _Segment(TapeOp):
         ]
 
 
-def frontier(outs: Sequence[Tensor], began: int) -> list[Edge]:
-    """The edges on which a piece of tape, recorded since `began`, depends on what was there before."""
+def frontier(outs: Sequence[Tensor], began: int) -> tuple[list[Edge], bool]:
+    """The edges on which a piece of tape, recorded since `began`, depends on what was there before.
+
+    And whether its gradients are those of ops: no functions of the user's own, no hooks.
+    """
     stack: list[Edge] = [e for e in (o._edge() for o in outs) if e is not None]
     seen: set[tuple[int, int]] = set()
     found: list[Edge] = []
+    plain = True
     while stack:
         node, index = edge = resolved(stack.pop())
         if (id(node), index) in seen:
@@ -187,5 +209,7 @@ def frontier(outs: Sequence[Tensor], began: int) -> list[Edge]:
         if node.prim is None or node.seq < began:
             found.append(edge)
         else:
+            ops = isinstance(node.prim, Prim) or node.prim.as_its_ops
+            plain = plain and ops and not hooked(node)
             stack.extend(e for e in node.inputs if e is not None)
-    return found
+    return found, plain

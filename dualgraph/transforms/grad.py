@@ -22,6 +22,7 @@ from ..eager.batch import tracked, tracked_within
 from ..eager.creation import asarray, zeros_like
 from ..eager.tensor import Tensor
 from ..ops.movement import alias
+from .decisions import decided
 from .outline import outline
 
 NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
@@ -124,8 +125,8 @@ class Forward:
         outs, self.out_tree = outline(result)
         self.outs: list[Tensor] = [_as_result(what, o) for o in outs]
         self.result = self.out_tree.fill(self.outs)
-        self.outer = state.grad and (
-            _reach_outside(self.outs, self.leaves) or any(map(tracked_within, self.outs))
+        self.outer = state.grad and decided(
+            lambda: _reach_outside(self.outs, self.leaves) or any(map(tracked_within, self.outs))
         )
 
     def scalar(self) -> Tensor:

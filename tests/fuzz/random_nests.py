@@ -64,7 +64,7 @@ NESTS: tuple[tuple[str, int], ...] = (
     ("c, ys = dg.scan(lambda c, _: ({f}(c), {g}(c)), x, None, length=3); return ys.sum(0) * c", 0),
     ("return dg.map({f}, dg.stack([x, x.sin()])).sum(0)", 0),
     ("return dg.map(lambda p: {f}(p['a']) * p['b'], dict(a=dg.stack([x, x.sin()]), b=dg.stack([w, w * 2])))[1]", 0),
-    ("z = x * 1; (d,) = dg.autograd.grad({f}(z).sum(), z, create_graph=True) if z.requires_grad else (z,); return d.tanh()", 1),
+    ("z = x * 1 if x.requires_grad else x.clone().requires_grad_(); (d,) = dg.autograd.grad({f}(z).sum(), z, create_graph=True); return d.tanh()", 1),
     ("y = x\nfor i in range(2):\n    y = {f}(y) * 0.7 + i\nreturn y", 0),
     ("with dg.no_grad():\n    s = {f}(x).sum()\nreturn {g}(x) * s.sin()", 0),
 )  # fmt: skip

@@ -179,3 +179,62 @@ def test_a_compiled_training_step_with_checkpoints_gives_the_same_bits() -> None
         return bits(*losses, *model.parameters())
 
     assert train(lambda f: dg.compile(f, wait=True)) == train(lambda f: f)
+
+
+def test_gradients_of_gradients_have_the_bits_of_the_plain_function() -> None:
+    x, w = weights((5, 4), (4, 4))
+
+    def second(f: Any) -> list[bytes]:
+        y = f(f(x, w), w)
+        first = dg.autograd.grad((y * y).sum(), [x, w], create_graph=True)
+        return bits(*first, *dg.autograd.grad(sum((g * g).sum() for g in first), [x, w]))
+
+    plain = second(block)
+    assert second(dg.checkpoint(block)) == plain
+    assert second(dg.checkpoint(dg.checkpoint(block))) == plain
+    assert second(dg.checkpoint(dg.compile(block, wait=True))) == plain
+
+
+def test_transforms_within_and_around() -> None:
+    def slope(x: Any) -> Any:
+        return dg.grad(lambda z: (z**3).sum())(x).sum()
+
+    x = dg.asarray([1.0, 2.0])
+    held = dg.checkpoint(slope)
+    assert dg.grad(held)(x).tolist() == [6.0, 12.0]
+    assert dg.hessian(held)(x).tolist() == [[6.0, 0.0], [0.0, 6.0]]
+    assert dg.vmap(dg.grad(held))(dg.stack([x, x * 2])).tolist() == [[6.0, 12.0], [12.0, 24.0]]
+    assert dg.jvp(held, (x,), (dg.ones(2),))[1].item() == 18.0
+    twice = dg.checkpoint(lambda x: dg.grad(held)(x).sum())
+    assert dg.grad(twice)(x).tolist() == [6.0, 6.0]
+
+
+@pytest.mark.parametrize("wants", [True, False])
+def test_a_body_goes_on_from_what_a_checkpoint_gave(wants: bool) -> None:
+    w = dg.tensor([0.5, -0.5, 1.0], requires_grad=True)
+
+    def run(wrap: Any) -> list[bytes]:
+        x = dg.tensor([1.0, 2.0, 0.3], requires_grad=wants)
+        step = wrap(lambda c, z: (c * z * w).tanh())
+        w.grad = None
+        out, _ = dg.scan(lambda c, z: (step(c, z) * 0.5 + z, None), x, dg.stack([x, x * 2]))
+        out.sum().backward()
+        assert w.grad is not None
+        return bits(out, w.grad) + (bits(x.grad) if wants else [])
+
+    assert run(dg.checkpoint) == run(lambda f: f)
+
+
+def test_a_function_of_the_user_s_own_in_a_checkpoint_in_a_body_keeps_its_gradient() -> None:
+    class Straight(dg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x.round()
+
+        @staticmethod
+        def backward(ctx: Any, ct: Any) -> Any:
+            return ct * 3
+
+    x = dg.tensor([1.2, 2.7], requires_grad=True)
+    dg.map(dg.checkpoint(lambda z: Straight.apply(z) * 2), x).sum().backward()
+    assert x.grad.tolist() == [6.0, 6.0]
