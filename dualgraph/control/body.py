@@ -25,7 +25,7 @@ from ..eager.inplace import write
 from ..eager.tensor import Tensor
 from ..ops.movement import copy
 from ..static.capture import Slot, Tracer, off_the_tape
-from ..static.graph import Graph, renumber
+from ..static.graph import Graph, renumber, substitute
 from ..static.scopes import group_scopes
 from ..static.symbolic import Following
 from .derive import levels
@@ -217,8 +217,9 @@ def trace_body(
             undo(tuple(tracer.states.values()))
     refusals = [*tracer.refusals, *_off_the_ops(outs, began)]
     nodes = group_scopes(tracer.nodes, tracer.scopes, operands)
-    nodes = off_the_tape(nodes, tracer)
-    graph = renumber(Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(operands)))
+    nodes, stopped = off_the_tape(nodes, tracer)
+    results = tuple(substitute(v, stopped) for v in operands)
+    graph = renumber(Graph(tuple(r.var for r in tracer.roots), tuple(nodes), results))
     constants = tuple(r.tensor for r in tracer.roots[len(given) :])
     return Body(graph, constants, outs, structure, tuple(refusals), states)
 

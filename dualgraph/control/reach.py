@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ..core.node import Var
@@ -55,9 +55,8 @@ def _held(x: Any) -> Iterator[Any]:
         yield from flatten(x)[0]
     elif not isinstance(x, (type, ModuleType)):
         yield from getattr(x, "__dict__", {}).values()
-        call = getattr(type(x), "__call__", None)
-        if isinstance(call, FunctionType):
-            yield call
+        if callable(x) and not isinstance(x, BuiltinFunctionType):
+            yield type(x).__call__
 
 
 def _filled(cell: Any) -> bool:

@@ -223,7 +223,7 @@ class Tracer:
 
     def on_tape(self, t: Any) -> None:
         """`t` has a place on the tape, though it was made off it."""
-        self._untaped.discard(self.var_of(t))  # type: ignore[arg-type]
+        self._untaped.discard(self.var_of(t))
 
     def before_write(self, op: str, t: Any) -> None:
         """`t` is about to be written in place."""
@@ -406,8 +406,9 @@ class Trace(NamedTuple):
 
 def off_the_tape(
     given: Sequence[Node], tracer: Tracer, before: Mapping[Var, Operand] = MappingProxyType({})
-) -> list[Node]:
-    """The nodes, with results of ops that ran under ``no_grad`` stopped, as a replay for gradients needs it.
+) -> tuple[list[Node], dict[Var, Operand]]:
+    """The nodes, with results of ops that ran under ``no_grad`` stopped, as a replay for gradients needs it; and
+    what stands for these.
 
     Those of composites are, too, inside of the bodies; `before` has what was stopped further out.
     """
@@ -417,9 +418,8 @@ def off_the_tape(
         node = rewrite(node, stopped)
         if is_region(node):
             body: Graph = node.params["body"]
-            inner = Graph(
-                node.inputs, tuple(off_the_tape(body.nodes, tracer, stopped)), body.outputs
-            )
+            ops, _ = off_the_tape(body.nodes, tracer, stopped)
+            inner = Graph(node.inputs, tuple(ops), body.outputs)
             node = Node(
                 node.prim, node.inputs, {**node.params, "body": inner}, node.outputs, node.where
             )
@@ -428,7 +428,7 @@ def off_the_tape(
             if v in tracer._untaped and v.type.dtype.is_inexact:
                 stopped[v] = tracer._new_var(v.type)
                 nodes.append(Node(lookup("stop_gradient"), (v,), {}, (stopped[v],), node.where))
-    return nodes
+    return nodes, stopped
 
 
 def finish(tracer: Tracer, results: list[Any]) -> Trace:
@@ -452,7 +452,7 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
     outputs.extend(c.operand for c in (*tracer.numbers, *tracer.concrete))
     nodes = group_scopes(tracer.nodes, tracer.scopes, outputs)
     if tracer._untaped and any(t.requires_grad for t in results):
-        nodes = off_the_tape(nodes, tracer)
+        nodes, _ = off_the_tape(nodes, tracer)
     graph = Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(outputs))
     entry = tuple((t.tensor, t.at_entry is not None) for t in tracer.grads.values() if t.read)
     slots, concrete = tuple(r.slot for r in tracer.roots), tuple(tracer.concrete)

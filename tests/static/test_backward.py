@@ -223,3 +223,63 @@ def test_threads_share_a_compiled_model() -> None:
     for t in threads:
         t.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_gradients_of_gradients_sum_in_the_order_of_eager_mode(wait: bool) -> None:
+    def f(x: Any, w: Any) -> Any:
+        y = x * w
+        y[1:] += x[:-1] * 0.5
+        return (y @ x.softmax(0)).sin() * x.tanh(), y.cos()
+
+    def run(wrap: Any) -> list[Any]:
+        dg.manual_seed(0)
+        g, seen = wrap(f), []
+        for _ in range(6):
+            x, w = dg.randn(7, requires_grad=True), dg.randn(7, requires_grad=True)
+            a, b = g(x, w)
+            a, b = g(a + b * x, w)
+            calls = []
+            a.register_hook(lambda ct, calls=calls: calls.append(bits(ct)))
+            first = dg.autograd.grad((a * b).sum() + a.sum(), [x, w, b], create_graph=True)
+            second = dg.autograd.grad(sum((t * t).sum() for t in first), [x, w], create_graph=True)
+            third = dg.autograd.grad(sum((t * t).sum() for t in second), [x, w])
+            seen += [*map(bits, (*first, *second, *third)), *calls]
+        return seen
+
+    assert run(lambda f: dg.compile(f, wait=wait)) == run(lambda f: f)
+
+
+def test_a_jacobian_of_a_compiled_result_has_the_bits_of_eager() -> None:
+    def run(wrap: Any) -> list[Any]:
+        dg.manual_seed(0)
+        w = dg.randn(3, 4, requires_grad=True)
+        f, seen = wrap(lambda x: (x @ w).tanh() * w.sum(0)), []
+        for _ in range(4):
+            x = dg.randn(3, requires_grad=True)
+            y = f(x)
+            rows = dg.vmap(lambda ct, y=y, x=x: dg.autograd.grad(y, [x, w], ct, retain_graph=True))
+            seen += [*map(bits, rows(dg.eye(4))), *map(bits, dg.autograd.grad(y.sum(), [x, w]))]
+        return seen
+
+    assert run(lambda f: dg.compile(f, wait=True)) == run(lambda f: f)
+
+
+def test_composites_under_no_grad_pass_no_gradient() -> None:
+    def f(x: Any) -> Any:
+        with dg.no_grad():
+            weights = F.softmax(x, 0)
+            scale = F.layer_norm(x * 2, (4,)).exp()
+        return (x * weights * scale + F.gelu(x)).sum()
+
+    def make(wrap: Any) -> Any:
+        g = wrap(f)
+
+        def call() -> Any:
+            x = dg.randn(4, requires_grad=True)
+            g(x).backward()
+            return [x.grad]
+
+        return call
+
+    both(make)

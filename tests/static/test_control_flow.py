@@ -340,3 +340,39 @@ def test_a_counter_from_outside_is_carried_and_stored() -> None:
     compiled = dg.compile(run, wait=True)
     assert [f(dg.zeros(())).item() for f in (run, compiled, compiled)] == [10, 26, 42]
     assert count.item() == 12 and compiled.programs[0].calls == 1
+
+
+@pytest.mark.parametrize("pred", [True, False])
+def test_a_condition_wants_gradients_if_one_of_its_branches_does(pred: bool) -> None:
+    w = dg.tensor([1.0, 2.0], requires_grad=True)
+
+    def either(p: Any, x: Any) -> Any:
+        return dg.cond(p, lambda z: z * w, lambda z: z * 2, x)
+
+    def neither(p: Any, x: Any) -> Any:
+        def stopped(z: Any) -> Any:
+            with dg.no_grad():
+                return z * w
+
+        return dg.cond(p, stopped, lambda z: z * w.detach(), x)
+
+    for f, wanted in ((either, True), (neither, False)):
+        compiled = dg.compile(f, wait=True)
+        for g in (f, compiled, compiled):
+            assert g(dg.asarray(pred), dg.ones(2)).requires_grad is wanted
+
+
+def test_a_loop_is_on_the_tape_only_for_what_it_takes_gradients_to() -> None:
+    w = dg.tensor([1.0, 2.0], requires_grad=True)
+
+    def f(x: Any) -> Any:
+        def step(c: Any, z: Any) -> Any:
+            with dg.no_grad():
+                s = (w * z).sum()
+            return c * 0.5 + s, c
+
+        return dg.scan(step, x, dg.stack([x, x]))
+
+    compiled = dg.compile(f, wait=True)
+    for g in (f, compiled, compiled):
+        assert not any(t.requires_grad for t in g(dg.ones(2)))
