@@ -46,7 +46,7 @@ def write(
 
     With `sealed` its metadata hold a checksum of all the rest, so that damage is noticed when it is read.
     """
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    header: dict[str, Any] = {"__metadata__": dict(metadata), **dict.fromkeys(arrays)}  # in order
     parts, end = [], 0
     # wide elements first, so that every array starts at a multiple of its element size
     for name in sorted(arrays, key=lambda n: (-arrays[n].dtype.itemsize, n)):

@@ -208,3 +208,9 @@ def test_every_truncation_and_many_damages_are_noticed_or_harmless(tmp_path):
 def test_a_missing_file_is_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         dg.load(tmp_path / "none")
+
+
+def test_a_state_dict_keeps_its_order(tmp_path):
+    state = dg.nn.Sequential(dg.nn.Linear(2, 3), dg.nn.BatchNorm1d(3)).state_dict()
+    dg.save(state, tmp_path / "state")
+    assert list(dg.load(tmp_path / "state")) == list(state)

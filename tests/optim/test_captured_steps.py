@@ -12,6 +12,12 @@ OPTIMIZERS = {
     "AdamW": lambda ps: optim.AdamW(ps, lr=0.01),
     "RMSprop": lambda ps: optim.RMSprop(ps, centered=True, momentum=0.9),
     "Adagrad": lambda ps: optim.Adagrad(ps, lr_decay=0.1),
+    "Adadelta": lambda ps: optim.Adadelta(ps, lr=10.0),
+    "Adamax": lambda ps: optim.Adamax(ps, lr=0.1),
+    "NAdam": lambda ps: optim.NAdam(ps, lr=0.1),
+    "RAdam": lambda ps: optim.RAdam(ps, lr=0.1),
+    "Rprop": lambda ps: optim.Rprop(ps, lr=0.1),
+    "ASGD": lambda ps: optim.ASGD(ps, lr=0.1, t0=2),
 }
 
 

@@ -12,6 +12,12 @@ ALL = {
     "AdamW": lambda ps: optim.AdamW(ps, lr=0.1),
     "RMSprop": lambda ps: optim.RMSprop(ps, lr=0.1, momentum=0.5, centered=True),
     "Adagrad": lambda ps: optim.Adagrad(ps, lr=0.1, lr_decay=0.1),
+    "Adadelta": lambda ps: optim.Adadelta(ps, lr=10.0),
+    "Adamax": lambda ps: optim.Adamax(ps, lr=0.1),
+    "NAdam": lambda ps: optim.NAdam(ps, lr=0.1),
+    "RAdam": lambda ps: optim.RAdam(ps, lr=0.1),
+    "Rprop": lambda ps: optim.Rprop(ps, lr=0.1),
+    "ASGD": lambda ps: optim.ASGD(ps, lr=0.1, t0=2),
 }
 
 
@@ -80,7 +86,7 @@ def test_a_saved_state_goes_on_where_it_was(name, tmp_path):
         _step(optimizer, p)
         _step(other, q)
     assert p.tolist() == q.tolist()
-    assert other.param_groups[0]["lr"] == 0.1
+    assert other.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
 
 
 def test_groups_have_options_of_their_own():

@@ -30,6 +30,27 @@ OPTIMIZERS = {
         "Adagrad",
         {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.2},
     ),
+    "Adadelta": ("Adadelta", {}),
+    "Adadelta all": ("Adadelta", {"lr": 0.5, "rho": 0.8, "eps": 1e-5, "weight_decay": 0.1}),
+    "Adamax": ("Adamax", {"lr": 0.05}),
+    "Adamax all": (
+        "Adamax",
+        {"lr": 0.05, "betas": (0.8, 0.9), "weight_decay": 0.1, "maximize": True},
+    ),
+    "NAdam": ("NAdam", {"lr": 0.05}),
+    "NAdam all": (
+        "NAdam",
+        {"lr": 0.05, "weight_decay": 0.1, "momentum_decay": 0.02, "decoupled_weight_decay": True},
+    ),
+    "RAdam": ("RAdam", {"lr": 0.05}),
+    "RAdam all": (
+        "RAdam",
+        {"lr": 0.05, "betas": (0.8, 0.9), "weight_decay": 0.1, "decoupled_weight_decay": True},
+    ),
+    "Rprop": ("Rprop", {"lr": 0.05}),
+    "Rprop all": ("Rprop", {"lr": 0.05, "etas": (0.4, 1.5), "step_sizes": (1e-3, 0.2)}),
+    "ASGD": ("ASGD", {"lr": 0.05}),
+    "ASGD all": ("ASGD", {"lr": 0.05, "lambd": 0.01, "alpha": 0.5, "t0": 5, "weight_decay": 0.1}),
 }
 
 
@@ -104,6 +125,11 @@ SCHEDULES = {
     "CosineAnnealingWarmRestarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, 2, eta_min=0.001),
     "OneCycleLR": lambda s, o: s.OneCycleLR(o, 0.5, total_steps=25),
     "OneCycleLR linear": lambda s, o: s.OneCycleLR(o, [0.5, 0.3], epochs=5, steps_per_epoch=5, anneal_strategy="linear", three_phase=True),
+    "ChainedScheduler": lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)]),
+    "CyclicLR": lambda s, o: s.CyclicLR(o, 0.01, 0.2, step_size_up=4),
+    "CyclicLR triangular2": lambda s, o: s.CyclicLR(o, [0.01, 0.02], 0.2, 3, 5, mode="triangular2"),
+    "CyclicLR exp_range": lambda s, o: s.CyclicLR(o, 0.01, 0.2, 4, mode="exp_range", gamma=0.9, cycle_momentum=False),
+    "CyclicLR own": lambda s, o: s.CyclicLR(o, 0.01, 0.2, 4, scale_fn=lambda i: 0.95**i, scale_mode="iterations"),
     "SequentialLR": lambda s, o: s.SequentialLR(o, [s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)], [4]),
 }  # fmt: skip
 

@@ -1,8 +1,8 @@
 """Learning-rate schedules: each ``step()`` sets the rate of every parameter group."""
 
 from .base import LRScheduler
-from .composed import ReduceLROnPlateau, SequentialLR
-from .cycles import CosineAnnealingLR, CosineAnnealingWarmRestarts, OneCycleLR
+from .composed import ChainedScheduler, ReduceLROnPlateau, SequentialLR
+from .cycles import CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from .factors import (
     ConstantLR,
     ExponentialLR,
@@ -15,9 +15,11 @@ from .factors import (
 )
 
 __all__ = [
+    "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",

@@ -63,6 +63,36 @@ class SequentialLR:
             scheduler.load_state_dict(state)
 
 
+class ChainedScheduler:
+    """Schedules of one optimiser side by side: each step is one of each, and their factors multiply."""
+
+    def __init__(self, schedulers: Sequence[Any], optimizer: Optimizer | None = None) -> None:
+        if not schedulers:
+            raise ArgumentError("ChainedScheduler needs at least one schedule")
+        self.optimizer = schedulers[0].optimizer if optimizer is None else optimizer
+        if any(s.optimizer is not self.optimizer for s in schedulers):
+            raise ArgumentError("ChainedScheduler takes schedules of one optimiser")
+        self._schedulers = list(schedulers)
+
+    def step(self) -> None:
+        """Goes on to the next epoch."""
+        for scheduler in self._schedulers:
+            scheduler.step()
+
+    def get_last_lr(self) -> list[float]:
+        """The current rates."""
+        return [rate_of(group["lr"]) for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of the schedules."""
+        return {"_schedulers": [s.state_dict() for s in self._schedulers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over what `state_dict` gave."""
+        for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):
+            scheduler.load_state_dict(state)
+
+
 class ReduceLROnPlateau:
     """Times `factor` when a metric has not improved for `patience` epochs."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...core.errors import ArgumentError
-from ..optimizer import Optimizer
-from .base import LRScheduler
+from ..optimizer import Group, Optimizer
+from .base import LRScheduler, set_rate
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -68,6 +68,16 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         t, length = self._position()
         share = (1 + math.cos(math.pi * t / length)) / 2
         return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
+
+
+def set_momentum(owner: str, group: Group, momentum: float) -> None:
+    """Sets a group's momentum: its first beta, or the option of that name."""
+    if "betas" in group:
+        group["betas"] = (momentum, *group["betas"][1:])
+    elif "momentum" in group:
+        group["momentum"] = momentum
+    else:
+        raise ArgumentError(f"{owner}: the optimiser has no momentum; pass cycle_momentum=False")
 
 
 class OneCycleLR(LRScheduler):
@@ -132,13 +142,66 @@ class OneCycleLR(LRScheduler):
         if self.last_epoch > self.total_steps:
             raise ArgumentError(f"OneCycleLR: step {self.last_epoch + 1} of {self.total_steps}")
         for group in self.optimizer.param_groups if self.cycle_momentum else ():
-            momentum = self._at(group["_one_cycle_momentum"])
-            if "betas" in group:
-                group["betas"] = (momentum, *group["betas"][1:])
-            elif "momentum" in group:
-                group["momentum"] = momentum
-            else:
-                raise ArgumentError(
-                    "OneCycleLR: the optimiser has no momentum; pass cycle_momentum=False"
-                )
+            set_momentum("OneCycleLR", group, self._at(group["_one_cycle_momentum"]))
         return [self._at(group["_one_cycle_lr"]) for group in self.optimizer.param_groups]
+
+
+_HEIGHTS: dict[str, tuple[str, Callable[[float, float], float]]] = {
+    "triangular": ("cycle", lambda cycle, gamma: 1.0),
+    "triangular2": ("cycle", lambda cycle, gamma: 1 / 2.0 ** (cycle - 1)),
+    "exp_range": ("iterations", lambda step, gamma: gamma**step),
+}  # fmt: skip
+
+
+class CyclicLR(LRScheduler):
+    """Up and down between `base_lr` and `max_lr` in straight lines (Smith, 2017); one step a batch."""
+
+    def __init__(
+        self, optimizer: Optimizer, base_lr: Any, max_lr: Any, step_size_up: int = 2000,
+        step_size_down: int | None = None, mode: str = "triangular", gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None, scale_mode: str = "cycle",
+        cycle_momentum: bool = True, base_momentum: Any = 0.8, max_momentum: Any = 0.9, last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        if scale_fn is None and mode not in _HEIGHTS:
+            raise ArgumentError(f"CyclicLR: mode is one of {', '.join(_HEIGHTS)}, not {mode!r}")
+        n = len(optimizer.param_groups)
+        self.total_size = float(step_size_up + (step_size_down or step_size_up))
+        self.step_ratio = step_size_up / self.total_size
+        self.mode, self.gamma, self.scale_fn = mode, gamma, scale_fn
+        self.scale_mode = scale_mode if scale_fn is not None else _HEIGHTS[mode][0]
+        self.cycle_momentum = cycle_momentum
+        self.max_lrs = _one_each(max_lr, n)
+        self.base_momentums, self.max_momentums = (
+            _one_each(base_momentum, n),
+            _one_each(max_momentum, n),
+        )
+        if last_epoch == -1:
+            for group, rate in zip(optimizer.param_groups, _one_each(base_lr, n), strict=True):
+                set_rate(group, rate)
+                group["initial_lr"] = rate
+        super().__init__(optimizer, last_epoch)
+
+    def _height(self) -> float:
+        """How far up: 0 at the base, 1 at the top of the first cycle."""
+        turns = 1 + self.last_epoch / self.total_size
+        cycle = math.floor(turns)
+        at = turns - cycle
+        rise = at / self.step_ratio if at <= self.step_ratio else (at - 1) / (self.step_ratio - 1)
+        given = cycle if self.scale_mode == "cycle" else self.last_epoch
+        if self.scale_fn is not None:
+            return rise * self.scale_fn(given)
+        return rise * _HEIGHTS[self.mode][1](given, self.gamma)
+
+    def get_lr(self) -> list[float]:
+        height = self._height()
+        if self.cycle_momentum:
+            ranges = zip(self.base_momentums, self.max_momentums, strict=True)
+            for group, (low, top) in zip(self.optimizer.param_groups, ranges, strict=True):
+                set_momentum("CyclicLR", group, top - (top - low) * height)
+        return [
+            low + (top - low) * height for low, top in zip(self.base_lrs, self.max_lrs, strict=True)
+        ]
+
+
+def _one_each(value: Any, n: int) -> list[float]:
+    return list(value) if isinstance(value, (list, tuple)) else [value] * n

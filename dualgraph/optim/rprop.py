@@ -1,0 +1,49 @@
+"""Rprop: a step size for each number, told by the signs of gradients alone (Riedmiller and Braun, 1993)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.errors import ArgumentError
+from ..eager import Tensor
+from ..ops.arithmetic import maximum, minimum, sign, where
+from .optimizer import Group, Optimizer, State, check_plain, check_range, counter, like
+from .update import stands_alone
+
+
+class Rprop(Optimizer):
+    """Step sizes grow by ``etas[1]`` while gradients keep their sign and shrink by ``etas[0]`` where they turn."""
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50.0), *, capturable: bool = False, foreach: bool | None = None,
+        maximize: bool = False, differentiable: bool = False,
+    ) -> None:  # fmt: skip
+        check_range("Rprop", "lr", lr)
+        if not 0.0 < etas[0] < 1.0 < etas[1]:
+            raise ArgumentError(f"Rprop: etas must be 0 < etas[0] < 1 < etas[1], not {etas}")
+        check_plain("Rprop", differentiable)
+        super().__init__(
+            params,
+            {
+                "lr": lr, "etas": etas, "step_sizes": step_sizes, "foreach": foreach, "maximize": maximize,
+                "differentiable": differentiable, "capturable": capturable,
+            },
+        )  # fmt: skip
+
+    def _new_state(self, p: Tensor, group: Group) -> State:
+        size = group["lr"].item() if isinstance(group["lr"], Tensor) else group["lr"]
+        return {"step": counter(p), "prev": like(p), "step_size": like(p, size)}
+
+    @stands_alone
+    def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
+        shrink, grow = group["etas"]
+        least, most = group["step_sizes"]
+        before, size = state["prev"], state["step_size"]
+        state["step"].add_(1)
+        turn = sign(grad * before)
+        factor = where(turn > 0, grow, where(turn < 0, shrink, 1.0))
+        size.copy_(minimum(maximum(size * factor, least), most))
+        grad = where(turn < 0, 0.0, grad)
+        p.copy_(p - sign(grad) * size)
+        before.copy_(grad)
