@@ -52,7 +52,7 @@ def test_steps_agree_with_pytorch(options):
 
 
 def test_it_finds_the_bottom_of_a_curved_valley():
-    p, q, losses, _ = _run(dg, dg.tensor, 6, line_search_fn="strong_wolfe")
+    _, q, losses, _ = _run(dg, dg.tensor, 6, line_search_fn="strong_wolfe")
     assert losses[-1] < losses[0] / 100
     np.testing.assert_allclose(q, np.ones(3), rtol=1e-5)
 
