@@ -68,6 +68,16 @@ class NumpyBackend:
             return np.ascontiguousarray(out)
         return out
 
+    def run_into(self, prim: Prim, dtypes: tuple[DType, ...], arrays: list[Any], out: Any) -> bool:
+        """An elementwise op on operands of the shape of `out` or of one element; whether there is a kernel for it.
+
+        `out`, which lies row by row, may be one of the operands.
+        """
+        if not native.available() or not native.has_kernel(prim, dtypes):
+            return False
+        quietly(native.elementwise, prim, arrays, dtypes, {}, out)
+        return True
+
     def runner(self, prim: Prim, dtypes: tuple[DType, ...], out: DType) -> Any:
         """A function of operand arrays (and NumPy scalars) that runs an elementwise op without more ado."""
         has_kernel = native.available() and native.has_kernel(prim, dtypes)
@@ -137,6 +147,15 @@ class NumpyBackend:
             if params["keepdims"]
             else out
         )
+
+    def store(self, to: Any, of: Any) -> None:
+        """Puts the elements of an array into another one of the same shape and dtype."""
+        large = to.nbytes >= FOR_THREADS and of.dtype == to.dtype and native.available()
+        if large and of.flags.c_contiguous and to.flags.c_contiguous:
+            kernel = None if np.may_share_memory(to, of) else claimed("copy", of.dtype)
+            if kernel is not None and kernel(of, out=to) is not None:
+                return
+        np.copyto(to, of)
 
     def asarray(self, array: Any) -> Any:
         return np.asarray(array)

@@ -30,6 +30,10 @@ class ArrayNamespaceBackend:
             return self.xp.ascontiguousarray(out)
         return out
 
+    def store(self, to: Any, of: Any) -> None:
+        """Puts the elements of an array into another one of the same shape and dtype."""
+        self.xp.copyto(to, of)
+
     def asarray(self, array: Any) -> Any:
         """A device array with the values of a host or device array."""
         return self.xp.asarray(array)

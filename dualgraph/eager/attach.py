@@ -41,4 +41,5 @@ def as_method(op: Any, name: str = "") -> Callable[..., Any]:
 
     call.__name__ = call.__qualname__ = name or op.__name__
     call.__doc__ = op.__doc__
+    call.op = op  # type: ignore[attr-defined]
     return call

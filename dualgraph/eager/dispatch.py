@@ -207,8 +207,8 @@ class Plan:
         self.scalars = scalars  # for each operand what a Python number is turned into, or None
 
 
-def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
-    """The result of a plain elementwise call, or None where it has to go the long way."""
+def plan_of(prim: Prim, args: tuple[Any, ...]) -> Plan | None:
+    """How a plain elementwise call runs; None where it has to go the long way."""
     key = 0
     for a in args:
         if isinstance(a, Tensor):
@@ -224,6 +224,12 @@ def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
     if plan is _UNKNOWN:
         plan = prim.plans[key] = _plan(prim, args)
         Dispatch.planned(prim, key, plan)
+    return plan
+
+
+def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
+    """The result of a plain elementwise call, or None where it has to go the long way."""
+    plan = plan_of(prim, args)
     if plan is None:
         return None
     arrays = []

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.backend import backend_for
+from ..core.composite import composite
 from ..core.context import state, untraced
 from ..core.dtypes import promote
 from ..core.errors import AutogradError, DTypeError, ShapeError, describe, user_place
@@ -126,7 +127,7 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
             batching.store(op, t, new)
             tracer = None  # it saw the write to the tensor within
     else:
-        backend_for(t.device).xp.copyto(t._data, new._data)
+        backend_for(t.device).store(t._data, new._data)
     cell = t._version_cell()
     cell[0] += 1
     cell[1] = user_place()
@@ -167,8 +168,25 @@ def _assign(t: Tensor, new: Tensor, edge: Any, version: int, tracer: Any) -> Non
         tracer.assign(t, new)
 
 
+LARGE = 1 << 16  # elements from which what is done in place may be compiled as a whole
+
+
 def rewrite(op: str, t: Tensor, fn: Callable[..., Any], *args: Any, **params: Any) -> Tensor:
     """``t = fn(t, ...)`` in place. Where a gradient needs the old values of t, a copy of them is kept."""
+    whole = t._data.size >= LARGE and state.tracer is None and not params and args[0] is t
+    if whole and not state.batching and t._parent is None:
+        _at_once(t, op, fn, *args[1:])
+        return t
+    return _rewrite(op, t, fn, *args, **params)
+
+
+@composite
+def _at_once(t: Tensor, op: str, fn: Callable[..., Any], *args: Any) -> None:
+    """A write in place as one kernel, where there is one for it."""
+    _rewrite(op, t, fn, t, *args)
+
+
+def _rewrite(op: str, t: Tensor, fn: Callable[..., Any], *args: Any, **params: Any) -> Tensor:
     began = next(sequence)
     new = fit(op, t, fn(*args, **params))
     if state.grad and new._node is not None:

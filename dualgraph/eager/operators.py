@@ -17,6 +17,7 @@ from .attach import method, methods
 from .functions import matmul
 from .indexing import getitem, setitem
 from .inplace import rewrite
+from .overwrite import overwrite
 from .shapes import unstack
 from .tensor import Tensor
 
@@ -43,6 +44,8 @@ def _in_place(op: Any, name: str) -> Callable[[Any, Any], Any]:
     def operator(self: Tensor, other: Any) -> Any:
         if not isinstance(other, OPERANDS):
             return NotImplemented
+        if isinstance(op, Prim) and op.kind is ELEMENTWISE and overwrite(op, self, (other,)):
+            return self
         return rewrite(name, self, op, self, other)
 
     operator.__name__ = operator.__qualname__ = name

@@ -181,6 +181,8 @@ def _floating(op: str, dtype: Any) -> dt.DType:
 
 
 def _asking(out: Tensor, requires_grad: bool) -> Tensor:
+    if context.tracer is None and context.batching is None:
+        out._parent = out._cell = None  # what it is a view of nobody else has
     return out.requires_grad_() if requires_grad else out
 
 

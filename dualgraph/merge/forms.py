@@ -75,7 +75,8 @@ class Form:
                 whole = trace(fn, types, wanted)
             except AutogradError:  # it writes large operands
                 whole = trace(fn, types, wanted, room=LARGEST)
-            saved = (sum(not n.prim.aliases for n in whole.graph.nodes) - 1) * types[0].size
+            passes = sum(not n.prim.aliases for n in whole.graph.nodes) + len(whole.writes) - 1
+            saved = passes * types[0].size
             if saved < WORTH:
                 self.refused = True
                 return
@@ -115,16 +116,20 @@ class Form:
         whole = parts.whole
         if whole.writes and not _apart(tensors, whole.writes):
             return NotImplemented
+        first = int(whole.gives)
+
+        def finish(outs: list[Any]) -> list[Any]:
+            for i, new in zip(whole.writes, outs[first:], strict=False):
+                _store(tensors[i], new)
+            return outs
+
         try:
-            outs = run(self._forward, [t._data for t in tensors])
+            outs = run(self._forward, [t._data for t in tensors], finish)
         except FAILURES:
             return NotImplemented
         result = None if self._dtype is None else Tensor(outs[0], self._dtype, CPU)
-        first = int(whole.gives)
         if self.op is not None and result is not None:
             self.op.record(tensors, edges, result, outs[first + len(whole.writes) :])
-        for i, new in zip(whole.writes, outs[first:], strict=False):
-            _store(tensors[i], new)
         return result
 
 

@@ -22,14 +22,21 @@ FAILURES = (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError
 def compiled(graph: Graph, stores: tuple[tuple[int, int], ...] = ()) -> Executable:
     """A graph made ready to run. It may put outputs into the memory of inputs: `stores` has pairs (input, output)."""
     graph, _ = optimise(graph, hooks_for(CPU))
-    executable = Executable(renumber(graph), backend_for(CPU), stores=stores)
+    written = frozenset(o for _, o in stores)
+    executable = Executable(renumber(graph), backend_for(CPU), written, stores)
     executable.warm()
     return executable
 
 
-def run(executable: Executable, arrays: Sequence[Any]) -> list[Any]:
-    """Fresh results for these operands. Raises one of `FAILURES` where an op cannot take them."""
-    return executable.run(list(arrays), as_they_are)  # type: ignore[no-any-return]
+def run(
+    executable: Executable, arrays: Sequence[Any],
+    finish: Callable[[list[Any]], list[Any]] = as_they_are,
+) -> list[Any]:  # fmt: skip
+    """Fresh results for these operands; those that go into the memory of inputs are there until `finish` is done.
+
+    Raises one of `FAILURES` where an op cannot take them.
+    """
+    return executable.run(list(arrays), finish)  # type: ignore[no-any-return]
 
 
 class Gradient:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,7 @@ def repeated(
     prim: Prim, arrays: Sequence[Any], shape: tuple[int, ...], dtypes: tuple[DType, ...], params: dict[str, Any]
 ) -> Any:  # fmt: skip
     """The result of an elementwise op whose operands are repeated to `shape`; None where there is no kernel for it."""
+    arrays = [a if a.size == prod(shape) else np.ascontiguousarray(a) for a in arrays]
     if not all(a.flags.c_contiguous for a in arrays):
         return None
     types = tuple(TensorType(d, a.shape) for d, a in zip(dtypes, arrays, strict=True))

@@ -114,17 +114,19 @@ def _elementwise(
 
 
 def elementwise(
-    prim: Prim, arrays: Sequence[Any], dtypes: tuple[DType, ...], params: dict[str, Any]
-) -> Any:
-    """Runs an elementwise op on arrays of any layout that broadcast together."""
+    prim: Prim, arrays: Sequence[Any], dtypes: tuple[DType, ...], params: dict[str, Any], into: Any = None
+) -> Any:  # fmt: skip
+    """Runs an elementwise op on arrays of any layout that broadcast together. The result is a new array, or `into`."""
     shape = arrays[0].shape
     scalar: tuple[bool, ...] = _NONE[len(arrays)]
     if not all(type(a) is np.ndarray and a.shape == shape and a.flags.c_contiguous for a in arrays):
         arrays = [np.asarray(a) for a in arrays]
         shape = np.broadcast_shapes(*(a.shape for a in arrays))
         scalar = tuple(a.size == 1 and a.shape != shape for a in arrays)
-        if prod(shape) >= BROAD and any(
-            a.shape != shape and not alone for a, alone in zip(arrays, scalar, strict=True)
+        if (
+            into is None
+            and prod(shape) >= BROAD
+            and any(a.shape != shape and not alone for a, alone in zip(arrays, scalar, strict=True))
         ):
             out = repeated(prim, arrays, shape, dtypes, params)
             if out is not None:
@@ -139,7 +141,7 @@ def elementwise(
         kernel = elementwise_kernel(prim, dtypes, params, scalar)
         if not params:
             _plain[key] = kernel
-    return kernel(arrays, shape)
+    return kernel(arrays, shape, into)
 
 
 @cache

@@ -7,11 +7,15 @@ from typing import Any
 
 from ...core.context import state
 from ...core.errors import AutogradError, describe
+from ...core.kinds import ELEMENTWISE
+from ...core.prim import Prim
+from ...ops.arithmetic import add, divide, subtract
 from ...ops.creation import full
 from .. import random
 from ..attach import method, methods
 from ..creation import asarray
 from ..inplace import fit, rewrite, write
+from ..overwrite import overwrite, refill
 from ..tensor import Tensor
 
 # methods that exist out of place: x.name_(...) writes the result of x.name(...)
@@ -28,11 +32,20 @@ FORMS = """
 """.split()
 
 
+# those that are one op where no more than its operands is given
+ONE_OP = {"add": add, "sub": subtract, "subtract": subtract, "div": divide, "divide": divide}
+
+
 def _in_place(name: str) -> Callable[..., Tensor]:
     plain = getattr(Tensor, name)
     label = f"{name}_"
+    op = ONE_OP.get(name, getattr(plain, "op", None))
+    if not (isinstance(op, Prim) and op.kind is ELEMENTWISE):
+        op = None
 
     def call(x: Tensor, *args: Any, **params: Any) -> Tensor:
+        if op is not None and not params and overwrite(op, x, args):
+            return x
         return rewrite(label, x, plain, x, *args, **params)
 
     call.__name__ = call.__qualname__ = label
@@ -59,9 +72,10 @@ def fill_(x: Tensor, value: Any) -> Tensor:
     """Writes one value everywhere."""
     if isinstance(value, Tensor):
         return copy_(x, value)
-    return write(
-        "fill_", x, full(shape=x.shape, value=value, dtype=x.dtype.name, device=str(x.device))
-    )
+    how = {"value": value, "dtype": x.dtype.name, "device": str(x.device)}
+    if state.tracer is None and refill(x, full(shape=(), **how)):
+        return x
+    return write("fill_", x, full(shape=x.shape, **how))
 
 
 @method

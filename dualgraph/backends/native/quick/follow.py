@@ -304,7 +304,7 @@ def follow(prim: ptr, recipes: ptr, args: ptr, count: i64, names: ptr) -> ptr:
         done = cook(prim, block, args, count, names, tape)
         calls = load_i64(block, n.RECIPE_CALLS) + 1
         store_i64(block, n.RECIPE_CALLS, calls)
-        learn = (calls == n.HOT or calls == n.OFTEN) and done and done != o.DECLINE
+        learn = (calls == 2 or calls == n.HOT or calls == n.OFTEN) and done and done != o.DECLINE
         c.Py_DecRef(recipe)
     if done == o.DECLINE:
         done = bind(prim, args, count, names)

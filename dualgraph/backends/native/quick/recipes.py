@@ -21,7 +21,7 @@ from .plans import HOT
 from .recipe import FOLD, GENERIC, OFFSETS, PROGRAM, VIEW, Recipe
 
 OFTEN = 20 * HOT  # calls after which a program of few elements is begun
-LARGE = 1 << 15  # elements with which it is begun at once
+LARGE = 1 << 15  # elements with which it is begun at once, for several threads
 MOST = 10_000  # recipes of an op
 MOST_OPERANDS = 60
 C_CONTIGUOUS, WRITEABLE = 0x1, 0x400
@@ -39,7 +39,7 @@ def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], o
         return  # these have plans
     before = recipes.get(key)
     if before is not None:
-        if before.kind == GENERIC and prim.kind is REDUCTION:
+        if before.kind == GENERIC and prim.kind is REDUCTION and before.calls >= HOT:
             recipes[key] = before = _folding(prim, before, args[0], params, out)
         if before.kind == GENERIC and worth(args, out, before.calls):
             programs.begin(prim, key, before, args, params, out)
@@ -94,7 +94,13 @@ def _folding(prim: Prim, generic: Recipe, x: Tensor, params: dict[str, Any], out
     """A reduction by its kernel, if it has one and is not for several threads; else as before."""
     axes, monoid = params["axes"], prim.details.get("monoid")
     together = bool(axes) and axes == tuple(range(axes[0], axes[-1] + 1))
-    if monoid is None or not together or 0 in x.shape or not has_fold(monoid, x.dtype):
+    if (
+        x._data.size >= LARGE
+        or monoid is None
+        or not together
+        or 0 in x.shape
+        or not has_fold(monoid, x.dtype)
+    ):
         return generic
     try:
         parts = fold_parts(monoid, x.dtype, out.dtype, x.shape, axes)

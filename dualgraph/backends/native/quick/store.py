@@ -72,6 +72,8 @@ def store(self: ptr, args: ptr, count: i64) -> ptr:
         return held(o.FALSE)
     if (load_i32(of, n.A_FLAGS) & n.PLAIN) != n.PLAIN:
         return held(o.FALSE)
+    if size_of(to) > n.LONG:  # for several threads
+        return held(o.FALSE)
     size = size_of(to) * c.PyLong_AsSsize_t(load_ptr(load_ptr(t, n.T_DTYPE), n.D_ITEMSIZE))
     target = load_ptr(to, n.A_DATA)
     source = load_ptr(of, n.A_DATA)
