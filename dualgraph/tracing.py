@@ -126,14 +126,17 @@ def trace(
     ):
         with watch.watching():
             result, uses = called(fn, arguments.args, arguments.kwargs, sources, formulas)
-        cannot = watch.settle(result, [args, kwargs, *leaves])
+        watch.gives(result)
+        given = None if watch.returned else result  # what the program gives
+        cannot = watch.settle(given, [args, kwargs, *leaves])
         happened = [] if cannot else watch.happenings
-        numbers = _place_numbers(tracer, result, happened)
-        out_leaves, out_tree = flatten(result)
+        numbers = _place_numbers(tracer, given, happened)
+        out_leaves, out_tree = flatten(given)
         out_leaves += [v for h in happened for v in h.leaves]
         out_leaves = [origin_of(v) for v in out_leaves]
-        if any(isinstance(v, (Watched, SymInt, SymFloat)) for v in flatten(result)[0]):
-            result = unflatten(out_tree, [plain(v) for v in out_leaves])
+        whole_leaves, whole_tree = flatten(result)
+        if any(isinstance(v, (Watched, SymInt, SymFloat)) for v in whole_leaves):
+            result = unflatten(whole_tree, [plain(origin_of(v)) for v in whole_leaves])
         for t in out_leaves:  # so that tensors that are only returned count as read
             if isinstance(t, Tensor):
                 tracer.var_of(t)
@@ -141,9 +144,11 @@ def trace(
             if root.slot.kind == "number":  # read afresh on each call, so no assumption
                 footprint.forget(*root.slot.key)
         refusals = [*footprint.refusals, *tracer.refusals, *cannot, *kept_numbers(formulas)]
+        if watch.returned and not tracer.nodes:
+            refusals.append("all that it does would run at the end of the call")
         refusals = refusals or [
             *_changes(tracer, footprint, arguments), *_unknown(tracer, footprint), *_overlapping(tracer),
-            *_unrepeatable(result, out_leaves, footprint, arguments), *_untraceable_gradients(tracer, out_leaves),
+            *_unrepeatable(given, out_leaves, footprint, arguments), *_untraceable_gradients(tracer, out_leaves),
         ]  # fmt: skip
         if refusals:
             return result, None, refusals

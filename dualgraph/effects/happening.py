@@ -9,7 +9,9 @@ from ..core.context import state
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..static.capture import Tracer
-from ..static.statements import Statement, names_read
+from ..static.changes import names_read
+from ..static.statements import Statement
+from .standing import Standing
 
 MAX_OPS = 8  # ops that one statement may run beside the program
 
@@ -19,7 +21,7 @@ class Write(NamedTuple):
 
     holder: Any
     name: Any
-    kind: str  # "call", "item", "attr", "global" or "free", as of a statement
+    kind: str  # "change", "item", "attr", "global" or "free", as of a target
 
 
 class Happening:
@@ -30,19 +32,25 @@ class Happening:
     """
 
     def __init__(
-        self, statement: Statement, run: FunctionType, serial: int, values: dict[str, Any], numbers: int
+        self, statement: Statement, run: FunctionType, serial: int, values: dict[str, Any], numbers: int,
+        stands: Standing,
     ) -> None:  # fmt: skip
         self.statement = statement
         self.run = run
         self.serial = serial
         self.values = values
         self.numbers = numbers
+        self.stands = stands
         self.grad: bool = state.grad
         self.writes: list[Write] = []
         self.names = names_read(statement)  # that it, and what it calls, mentions
         self.leaves = flatten(list(values.values()))[0]
         self.touched = [(t, t._version) for t in self.leaves if isinstance(t, Tensor)]
+        self.made: dict[int, Any] = {}  # tensors that it made
+        self.grads: list[tuple[Tensor, Any]] = []  # gradients that it read
         self.problem = ""
+        self.raising = False  # an error goes through it
+        self.diverted = False  # an error was handled in it
 
 
 class Aside(Tracer):
@@ -62,6 +70,7 @@ class Aside(Tracer):
 
     def record(self, prim: Any, args: list[Any], params: Any, outs: Any, where: Any) -> None:
         self.ops += 1
+        self.happening.made.update({id(t): t for t in outs})
         if self.ops > MAX_OPS:
             self.trouble("it computes much")
         for a in args:
@@ -103,7 +112,8 @@ class Aside(Tracer):
         self.trouble("it runs a module")
 
     def read_grad(self, t: Any) -> None:
-        self.trouble("it reads a gradient")
+        self.happening.grads.append((t, t._grad))
+        self.touch(t._grad)
 
     def write_grad(self, t: Any, value: Any) -> None:
         self.trouble("it writes a gradient")

@@ -17,7 +17,18 @@ class Effect:
     (place, name of what an earlier statement of the same function call made).
     """
 
-    __slots__ = ("given", "grad", "kept", "makes", "run", "size", "trees", "where")
+    __slots__ = (
+        "given",
+        "grad",
+        "kept",
+        "makes",
+        "returns",
+        "run",
+        "size",
+        "stands",
+        "trees",
+        "where",
+    )
 
     def __init__(self, h: Happening, first: int) -> None:
         s = h.statement
@@ -26,12 +37,15 @@ class Effect:
         self.size = len(names)
         self.given = tuple((names.index(n), first + i) for i, n in enumerate(h.values))
         self.kept = tuple((names.index(n), (h.serial, n)) for n in s.reads if n not in h.values)
-        self.makes = tuple((h.serial, n) for n in s.makes)
+        self.makes = () if s.returns else tuple((h.serial, n) for n in s.makes)
+        self.returns = s.returns
         self.trees = tuple(flatten(v)[1] for v in h.values.values())
         self.grad = h.grad
+        self.stands = h.stands
         self.where = s.where
 
-    def perform(self, values: list[Any], made: dict[tuple[int, str], Any]) -> None:
+    def perform(self, values: list[Any], made: dict[tuple[int, str], Any]) -> Any:
+        """Runs it on the values of a call; what it gives, if the function ends with it."""
         args: list[Any] = [None] * self.size
         for at, i in self.given:
             args[at] = values[i]
@@ -39,7 +53,10 @@ class Effect:
             args[at] = made[name]
         with grad_mode(self.grad):
             out = self.run(*args)
+        if self.returns:
+            return out
         made.update(zip(self.makes, out or (), strict=True))
+        return None
 
 
 class Pending:
@@ -57,9 +74,22 @@ class Pending:
         leaves = iter(self._leaves)
         values = [unflatten(tree, leaves) for effect in self._effects for tree in effect.trees]
         made: dict[tuple[int, str], Any] = {}
-        for effect in self._effects:
-            effect.perform(values, made)
-        return self._result
+        result = self._result
+        for n, effect in enumerate(self._effects):
+            try:
+                out = effect.perform(values, made)
+            except BaseException:
+                self._clean_up(n, values, made)
+                raise
+            result = out if effect.returns else result
+        return result
+
+    def _clean_up(self, failed: int, values: list[Any], made: dict[tuple[int, str], Any]) -> None:
+        """After an error: what the handlers around the statement do (``finally``, the end of a ``with``)."""
+        lines = self._effects[failed].stands.cleanup
+        for effect in self._effects[failed + 1 :] if lines else ():
+            if not lines.isdisjoint(effect.stands.chain):
+                effect.perform(values, made)
 
 
 def effects_of(happenings: list[Happening]) -> tuple[Effect, ...]:

@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from types import FunctionType
 from typing import Any
 
-import numpy as np
-
 from ..eager.tensor import Tensor
-from ..static.checks import ATOMS, class_attribute
-from ..static.statements import Statement
-from .whose import is_library
+from ..static.checks import class_attribute
 
 CONTAINERS = (list, dict, set, deque, OrderedDict, defaultdict, Counter)
 # Of the standard library: they tell the world, and that is all.
 TELLING = ("logging", "warnings", "_io", "io")
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
-
-
-def why_not_called(s: Statement, known: dict[str, Any], held: Any) -> str:
-    """Why the function that a statement calls cannot be called later ("": it can).
-
-    Functions of the user are followed as they run. Libraries know of the user's state only what they are given.
-    """
-    called = value_at(s.place, known, held)
-    if called is MISSING and s.place[0] == "attr":
-        called = value_at(s.place[1], known, held)
-    if called is MISSING:
-        return "what it calls is not known"
-    module = getattr(called, "__module__", None) or type(called).__module__
-    if isinstance(called, types.ModuleType):
-        module = called.__name__
-    top = module.partition(".")[0]
-    if top in ("dualgraph", "numpy", "builtins"):
-        return f"it calls {top}"
-    user = not is_library(getattr(sys.modules.get(module), "__file__", None) or "")
-    if user or top in TELLING:
-        return ""
-    if top in sys.stdlib_module_names:
-        return f"it calls {module}"
-    for tree in s.name:
-        if tree is not None and tree[0] != "call":
-            value = value_at(tree, known, held)
-            if not isinstance(value, (Tensor, np.generic, *ATOMS)):
-                return f"it gives a {type(value).__name__} to {module}"
-    return ""
 
 
 def same_cells(fn: FunctionType, held: Any) -> bool:
@@ -80,6 +45,8 @@ def why_not_written(holder: Any, name: str) -> str:
 def value_at(place: Any, known: dict[str, Any], held: Any) -> Any:
     """What a place holds, looked up without running any code; MISSING where that cannot be."""
     kind, *rest = place
+    if kind not in ("local", "free", "global", "const", "call", "attr", "item"):
+        return MISSING
     if kind == "local":
         return held.get(rest[0], MISSING)
     if kind == "free":
@@ -88,7 +55,9 @@ def value_at(place: Any, known: dict[str, Any], held: Any) -> Any:
         return known.get(rest[0], MISSING)
     if kind == "const":
         return rest[0]
-    if kind == "call":  # of setdefault
+    if kind == "call" and (rest[0] is None or rest[0][-1] != "setdefault"):
+        return MISSING
+    if kind == "call":
         base = value_at(place[1][1], known, held)
         key = value_at(place[2][0], known, held) if place[2] and place[2][0] else MISSING
         return _entry(base, key)

@@ -20,19 +20,16 @@ from ..core.trees import containers, flatten
 from ..eager.tensor import Tensor
 from ..static.bytecode import mentions
 from ..static.capture import Tracer
+from ..static.changes import changed_names, changes_outside
 from ..static.checks import ATOMS
 from ..static.footprint import Footprint
-from ..static.statements import (
-    CHANGES,
-    Statement,
-    changed_names,
-    changes_outside,
-    function_of,
-    statements,
-)
+from ..static.pieces import function_of
+from ..static.statements import Statement, statements
 from .happening import Aside, Happening, Write
-from .places import CONTAINERS, MISSING, same_cells, value_at, why_not_called, why_not_written
+from .places import MISSING, same_cells
 from .sight import View, watched
+from .standing import standing
+from .vet import Vet
 from .whose import of_user
 
 MAX_HAPPENINGS = 500  # of one call
@@ -54,6 +51,18 @@ class Watch:
         self._calls = 0
         self._open: tuple[FrameType, Happening, Aside] | None = None
         self._made: dict[tuple[int, str], Any] = {}
+
+    @property
+    def returned(self) -> bool:
+        """Whether a statement set apart has made the result of the call."""
+        return bool(self.happenings) and self.happenings[-1].statement.returns
+
+    def gives(self, result: Any) -> None:
+        """What the call gave: a statement that makes tensors of it is better left in the program."""
+        if self.returned:
+            h = self.happenings[-1]
+            if any(isinstance(t, Tensor) and id(t) in h.made for t in flatten(result)[0]):
+                h.problem = h.problem or "it computes what the function gives"
 
     def of(self, code: CodeType) -> tuple[Statement, ...]:
         return self._footprint.apart(code)
@@ -95,7 +104,7 @@ class Watch:
         assert self._open is not None
         h = self._open[1]
         code = frame.f_code
-        if changes_outside(code) or code.co_flags & 0x2A0:
+        if changes_outside(code) or (code.co_flags & 0x2A0 and code.co_name != "<genexpr>"):
             h.problem = h.problem or f"it calls {code.co_name}"
             return None
         h.names |= mentions(code).names | {*mentions(code).variables}
@@ -105,7 +114,8 @@ class Watch:
         """An instruction is about to run."""
         if self._open is not None:
             running, h, _ = self._open
-            if running is not frame or h.statement.first <= at < h.statement.end:
+            if running is not frame or h.statement.has(at):
+                h.raising = h.raising and running is not frame
                 return
             self._close()
         s = self._at[frame.f_code].get(at)
@@ -119,11 +129,17 @@ class Watch:
         values = {
             n: held[n] for n in s.reads if n in held and not self._is_made(serial, n, held[n])
         }
-        h = Happening(s, run or fn, serial, values, len(self._tracer.numbers))
-        if run is None:
+        stands = standing(frame, s.guards, s.line, self._tracer.root, self.serial)
+        h = Happening(s, run or fn, serial, values, len(self._tracer.numbers), stands)
+        h.problem = stands.problem
+        if h.problem:
+            pass
+        elif run is None:
             h.problem = "its code is too long"
         elif state.tracer is not self._tracer or state.batching is not None:
             h.problem = "it is inside of a loop, a branch or a vmap"
+        elif s.returns and (frame.f_back is None or frame.f_back.f_code is not self._tracer.root):
+            h.problem = "it ends a function that others call"
         elif any(n not in held for n in s.reads):
             h.problem = "it reads a variable that has no value"
         elif not same_cells(fn, held):
@@ -144,6 +160,10 @@ class Watch:
             return
         frame, h, aside = self._open
         self._open = None
+        if h.raising:
+            h.problem = h.problem or "it raises an error"
+        elif h.diverted:  # not all that surely runs has run
+            self._write(h, h.statement, self._footprint.functions.get(frame.f_code), frame)
         state.tracer = aside._outer
         if aside.swept:
             h.problem = h.problem or "it computes gradients"
@@ -156,30 +176,14 @@ class Watch:
 
     def _write(self, h: Happening, s: Statement, fn: FunctionType | None, frame: FrameType) -> None:
         """Notes what a statement writes, or why that cannot be told."""
-        held, known = frame.f_locals, frame.f_globals
-        holder, name = MISSING, s.name
-        if s.kind == "local" or s.place == ("global", "print"):
-            return
-        if s.kind == "global":
-            holder = known
-        elif s.kind == "free":
-            assert fn is not None and fn.__closure__ is not None
-            holder, name = fn.__closure__[fn.__code__.co_freevars.index(s.name)], None
-        elif s.kind == "attr":
-            holder = value_at(s.place, known, held)
-            h.problem = h.problem or why_not_written(holder, s.name)
-        elif s.kind == "call" and not (s.place[0] == "attr" and s.place[2] in CHANGES):
-            h.problem = h.problem or why_not_called(s, known, held)
-            return
-        else:
-            holder, name = value_at(s.place if s.kind == "item" else s.place[1], known, held), None
-            if type(holder) not in CONTAINERS:
-                if s.kind == "item":
-                    h.problem = h.problem or f"it changes a {type(holder).__name__}"
-                else:
-                    h.problem = h.problem or why_not_called(s, known, held)
-                return
-        h.writes.append(Write(holder, name, s.kind))
+        cells = (
+            {}
+            if fn is None
+            else dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
+        )
+        vet = Vet(h, frame.f_globals, frame.f_locals, cells)
+        for t in s.targets:
+            h.problem = h.problem or vet.target(t, not h.diverted)
 
     def settle(self, result: Any, own: list[Any]) -> list[str]:
         """Why what happened cannot be repeated at the end of each call; such statements are not set apart again.
@@ -210,6 +214,8 @@ class Watch:
         if h.problem or any(t._version != version for t, version in h.touched):
             h.problem = h.problem or "a tensor that it reads is written later"
             return
+        if any(t._grad is not grad for t, grad in h.grads):
+            h.problem = "a gradient that it reads is written later"
         now = flatten(list(h.values.values()))[0]
         if len(now) != len(h.leaves) or any(
             a is not b and not (isinstance(a, ATOMS) and exact(a) == exact(b))
@@ -229,7 +235,7 @@ class Watch:
     def _judge_write(self, h: Happening, write: Write, places: Any, outside: Any) -> None:
         holder, name, kind = write
         reached = self._footprint
-        if kind in ("call", "item"):
+        if kind in ("change", "item"):
             if reached.reaches(holder) or id(holder) in outside:
                 h.problem = "what it changes is read elsewhere"
         elif kind == "attr":
@@ -253,10 +259,15 @@ class _Running:
     def raised(self, frame: FrameType) -> None:
         opened = self._watch._open
         if opened and opened[0] is frame:
-            opened[1].problem = opened[1].problem or "it raises an error"
-            self._watch._close()
+            opened[1].raising = opened[1].diverted = True
 
-    returned = raised
+    def returned(self, frame: FrameType) -> None:
+        opened = self._watch._open
+        if opened and opened[0] is frame:
+            h = opened[1]
+            if h.raising or not h.statement.returns:
+                h.problem = h.problem or "it raises an error"
+            self._watch._close()
 
 
 class _Called:
@@ -274,16 +285,12 @@ class _Called:
         if s not in self._left or s is None:
             return
         self._left.discard(s)
-        h, name = self._h, self._code.co_name
-        if s.kind in ("global", "free") and self._fn is None:
-            h.problem = h.problem or f"it calls {name}, which writes a variable"
-        else:
-            self._watch._write(h, s, self._fn, frame)
+        self._watch._write(self._h, s, self._fn, frame)
 
     def raised(self, frame: FrameType) -> None:
         pass
 
     def returned(self, frame: FrameType) -> None:
-        if any(s.kind != "local" for s in self._left):
+        if any(s.changes for s in self._left):
             h = self._h
             h.problem = h.problem or f"it calls {self._code.co_name}, which may do different things"

@@ -240,3 +240,12 @@ def _member(value: Any) -> Any:
         if isinstance(value, ATOMS) and not isinstance(value, enum.Enum)
         else id(value)
     )
+
+
+def slots_of(cls: type) -> list[str]:
+    """The places for attributes that objects of a class have beside their dict."""
+    slots: list[str] = []
+    for base in cls.__mro__:
+        own = vars(base).get("__slots__", ())
+        slots += (own,) if isinstance(own, str) else own
+    return slots

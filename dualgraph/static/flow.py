@@ -84,11 +84,20 @@ class Statement(Protocol):
     """A statement set apart, as `statements.Statement` has it."""
 
     first: int
-    end: int
     entry: int
     follows: str
-    reads: tuple[str, ...]
-    makes: tuple[str, ...]
+
+    @property
+    def goal(self) -> int: ...
+
+    @property
+    def returns(self) -> bool: ...
+
+    @property
+    def reads(self) -> tuple[str, ...]: ...
+
+    @property
+    def makes(self) -> tuple[str, ...]: ...
 
 
 def follow(
@@ -231,7 +240,11 @@ def _returned(
             i = found[n]
             if i.offset in starts:
                 s = starts[i.offset]
-                after = (at[s.end], *_passed(s, _Frame(stack, dict(names)), told))
+                passed = _passed(s, _Frame(stack, dict(names)), told)
+                if s.returns:
+                    forms.add(None)
+                    continue
+                after = (at[s.goal], *passed)
                 if after not in seen:
                     seen.add(after)
                     work.append(after)
@@ -268,7 +281,7 @@ def _passed(
         state.take()
     for name in s.reads:
         told.setdefault((s, name), set()).add(state.names.get(name))
-    for name in s.makes:
+    for name in s.makes:  # others that it writes are read nowhere else
         state.names.pop(name, None)
     if s.follows:
         state.load(s.follows)

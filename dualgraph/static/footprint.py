@@ -38,7 +38,9 @@ from .checks import (
     TensorCheck,
     class_attribute,
     short,
+    slots_of,
 )  # fmt: skip
+from .handlers import after_errors
 from .outside import ENGINE, closed, impure
 from .statements import Apart, Statement
 
@@ -231,9 +233,9 @@ class Footprint:
         if not engine:
             if self.functions.setdefault(fn.__code__, fn) is not fn:
                 self._shared.add(fn.__code__)
-            pieces = self.apart(fn.__code__)
+            pieces = [r for s in self.apart(fn.__code__) for r in s.ranges]
             if pieces:
-                told = mentions(fn.__code__, tuple(range(s.first, s.end) for s in pieces))
+                told = mentions(fn.__code__, (*pieces, *after_errors(fn.__code__)))
         self.names |= told.names
         self.written |= told.written
         if engine:
@@ -445,7 +447,7 @@ class Footprint:
                 self.checks.append(
                     DictCheck(held, attribute, MISSING, f"{name}.{attribute}", where)
                 )
-        for attribute in _slots(cls):
+        for attribute in slots_of(cls):
             if first if self.reflects else attribute in names:
                 now = getattr(value, attribute, MISSING)
                 self._place(AttributeCheck(value, attribute, now, f"{name}.{attribute}", where))
@@ -464,15 +466,6 @@ def _absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[s
 
 
 CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
-
-
-def _slots(cls: type) -> list[str]:
-    """The places for attributes that objects of a class have beside their dict."""
-    slots: list[str] = []
-    for base in cls.__mro__:
-        own = vars(base).get("__slots__", ())
-        slots += (own,) if isinstance(own, str) else own
-    return slots
 
 
 @functools.lru_cache(maxsize=1024)

@@ -22,7 +22,8 @@ LOADS = {
 # Beside loads, calls and what `flow.EFFECTS` lists: how many operands these take and leave.
 MORE = {
     "FORMAT_VALUE": (1, 1), "FORMAT_WITH_SPEC": (2, 1), "CONVERT_VALUE": (1, 1), "LIST_EXTEND": (2, 1),
-    "DICT_UPDATE": (2, 1), "DICT_MERGE": (2, 1), "LIST_APPEND": (2, 1),
+    "DICT_UPDATE": (2, 1), "DICT_MERGE": (2, 1), "LIST_APPEND": (2, 1), "PUSH_EXC_INFO": (1, 2), "POP_EXCEPT": (1, 0),
+    "CHECK_EXC_MATCH": (1, 1), "WITH_EXCEPT_START": (0, 1), "RERAISE": (1, 0), "LOAD_ASSERTION_ERROR": (0, 1),
 }  # fmt: skip
 NEVER = frozenset(
     "STORE_ATTR STORE_SUBSCR STORE_DEREF STORE_GLOBAL DELETE_SUBSCR DELETE_ATTR BEFORE_WITH IMPORT_NAME IMPORT_FROM"
@@ -75,31 +76,46 @@ def steps(code: CodeType) -> tuple[Op, ...]:
 def _effect(op: Op, jump: bool) -> int:
     if op.part:
         return 1 if op.name == "LOAD_FAST" else -1
+    if op.name in ("PRECALL", "CALL") and "PRECALL" in dis.opmap:  # operands stay until the second
+        return 0 if op.name == "PRECALL" else -op.arg - 1
     number = dis.opmap[op.name]
     arg = op.arg if number >= dis.HAVE_ARGUMENT else None
     return dis.stack_effect(number, arg, jump=jump)
 
 
-def depths(ops: tuple[Op, ...]) -> list[int | None]:
-    """How deep the stack is before each instruction (None: not known)."""
+def leads_to(ops: tuple[Op, ...], at: dict[int, int], n: int) -> list[int]:
+    """The instructions that may run after number `n`, errors aside; `at` has their numbers by offset."""
+    op = ops[n]
+    goals = [at[op.value]] if jumps(op) and op.value in at else []
+    return goals if ends(op) or n + 1 >= len(ops) else [*goals, n + 1]
+
+
+def jumps(op: Op) -> bool:
+    """Whether an instruction may go on elsewhere than at the next."""
+    return not op.part and (dis.opmap[op.name] in dis.hasjrel or dis.opmap[op.name] in dis.hasjabs)
+
+
+def ends(op: Op) -> bool:
+    """Whether an instruction never goes on at the next."""
+    return op.name.startswith(("RETURN_V", "RETURN_C", "RAISE", "RERAISE")) or (
+        op.name.startswith("JUMP_") and "IF" not in op.name
+    )
+
+
+def depths(ops: tuple[Op, ...], handlers: tuple[tuple[int, int], ...] = ()) -> list[int | None]:
+    """How deep the stack is before each instruction (None: not known); `handlers` are further ways in."""
     at = {op.offset: n for n, op in reversed(list(enumerate(ops)))}
     depth: list[int | None] = [None] * len(ops)
-    work = [(0, 0)]
+    work = [*((at[h], d) for h, d in handlers), (0, 0)]
     while work:
         n, d = work.pop()
         if n >= len(ops) or depth[n] is not None:
             continue
         depth[n] = d
         op = ops[n]
-        jumps = not op.part and (
-            dis.opmap[op.name] in dis.hasjrel or dis.opmap[op.name] in dis.hasjabs
-        )
-        if jumps and op.value in at:
+        if jumps(op) and op.value in at:
             work.append((at[op.value], d + _effect(op, True)))
-        ends = op.name.startswith(("RETURN", "RAISE", "RERAISE")) or (
-            op.name.startswith("JUMP_") and "IF" not in op.name
-        )
-        if not ends:
+        if not ends(op):
             work.append((n + 1, d + _effect(op, False)))
     return depth
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import sys
+import tempfile
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -223,15 +225,136 @@ COMPILED = [
 ]  # fmt: skip
 
 
+# --- blocks --------------------------------------------------------------------------------------
+
+
+class Span:
+    """Counts how often it is entered, and left."""
+
+    def __init__(self) -> None:
+        self.entered = self.left = 0
+
+    def __enter__(self) -> Span:
+        self.entered += 1
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.left += 1
+
+
+def in_context_managers(wrap: Any) -> Any:
+    known: list[Any] = []
+    lock, span = threading.Lock(), Span()
+
+    def step(x: Any) -> Any:
+        with dg.no_grad():
+            y = (x * 2).sum()
+            known.append(y.item())
+        with span as s, lock:
+            known.append((y.item(), s.entered))
+        return y + 1
+
+    return wrap(step), lambda: (known, span.entered, span.left)
+
+
+def on_a_counter(wrap: Any) -> Any:
+    trainer = Trainer()
+    every = 0
+
+    def step(x: Any) -> Any:
+        nonlocal every
+        y = (x * 2).sum()
+        trainer.steps += 1
+        every += 1
+        if trainer.steps % 3 == 0:
+            print("step", trainer.steps, y.item())
+        elif every % 2:
+            trainer.history.append(y.item())
+        return y + 1
+
+    return wrap(step), lambda: (trainer.steps, trainer.history, every)
+
+
+def in_try_and_finally(wrap: Any) -> Any:
+    table: dict[Any, int] = {}
+    trainer = Trainer()
+
+    def step(x: Any) -> Any:
+        y = (x * 2).sum()
+        trainer.last = "busy"
+        try:
+            trainer.history.append(y.item())
+        finally:
+            trainer.last = "idle"
+            trainer.steps += 1
+        try:
+            table[y.item()] += 1
+        except KeyError:
+            table[y.item()] = 1
+        return y
+
+    return wrap(step), lambda: (table, trainer.last, trainer.steps, trainer.history)
+
+
+def python_values_returned(wrap: Any) -> Any:
+    def step(x: Any) -> Any:
+        y = (x * 2).tanh()
+        return y, y.numpy(), y.tolist(), float(y.sum()), f"{y.mean().item():.3f}", x.shape
+
+    return wrap(step), lambda: None
+
+
+def in_a_file(wrap: Any) -> Any:
+    handle, path = tempfile.mkstemp()
+    os.close(handle)
+
+    def step(x: Any) -> Any:
+        y = (x * 2).sum()
+        with open(path, "a") as f:
+            f.write(f"{y.item()} ")
+        return y + 1
+
+    def read() -> str:
+        with open(path) as f:
+            return f.read()
+
+    return wrap(step), read
+
+
+def the_best_so_far(wrap: Any) -> Any:
+    best, epochs = float("inf"), []
+
+    def step(x: Any) -> Any:
+        nonlocal best
+        loss = (x * 2).sum()
+        value = loss.item()
+        if value < best:
+            best = value
+            epochs.append(value)
+        for name, v in {"loss": value, "best": best}.items():
+            if v > 20:
+                print(name, v)
+        return loss + 1
+
+    return wrap(step), lambda: (best, epochs)
+
+
+BLOCKS = [
+    in_context_managers, on_a_counter, in_try_and_finally, python_values_returned, in_a_file, the_best_so_far,
+]  # fmt: skip
+
+
 seen_only = pytest.mark.skipif(not SEEN, reason="statements are not set apart on this Python")
 
 
 @seen_only
-@pytest.mark.parametrize("make", COMPILED, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("make", COMPILED + BLOCKS, ids=lambda f: f.__name__)
 def test_effects_happen_on_each_compiled_call(make: Program) -> None:
     expected, _ = seen(make, lambda f: f, 14)
     got, fn = seen(make, lambda f: dg.compile(f, wait=True), 14)
     assert got == expected
+    if make in BLOCKS and sys.version_info < (3, 11):  # handlers are not followed there
+        return
     assert sum(p.calls for p in fn.programs) >= 4, fn.explain()
     assert "at the end of each call" in fn.explain()
 

@@ -1,0 +1,389 @@
+"""Vetting: whether what a statement calls may run at the end of a call instead, and what it writes.
+
+Functions of the user's are followed as they run, where they surely do. What stands in a branch, or in a loop, may not
+run in the captured call: of that all has to be known by its code alone.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import inspect
+import sys
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.trees import flatten
+from ..eager.tensor import Tensor
+from ..static.bytecode import mentions
+from ..static.changes import changes_outside
+from ..static.checks import ATOMS, class_attribute
+from ..static.outside import PURE_MODULES
+from ..static.reading import NEW, Target, told
+from ..static.statements import layout
+from .happening import Happening, Write
+from .places import CONTAINERS, MISSING, value_at, why_not_written
+from .whose import is_library
+
+MOST_CALLS = 8  # functions that call each other
+# Of the standard library: they tell the world, and that is all.
+TELLING = ("logging", "warnings", "_io", "io")
+# Others that leave nothing behind which the rest of the code could read.
+QUIET = PURE_MODULES | {
+    "time",
+    "datetime",
+    "json",
+    "random",
+    "posixpath",
+    "ntpath",
+    "genericpath",
+    "_random",
+}
+# Builtin functions that change things, or lead anywhere.
+CHANGING = frozenset(
+    "setattr delattr exec eval compile next input globals vars locals breakpoint __import__ super".split()
+)
+TENSOR_CHANGES = frozenset("backward register_hook retain_grad".split())
+ARRAY_CHANGES = frozenset("copyto put put_along_axis putmask place fill_diagonal".split())
+LOCKS = ("_thread", "threading", "multiprocessing")
+THROUGH = frozenset("zip enumerate sorted reversed list tuple set iter items values keys".split())
+
+
+class Vet(NamedTuple):
+    """Looks at what a statement does, where it runs with these global and local variables; notes what it writes."""
+
+    h: Happening
+    known: dict[str, Any]
+    held: Any
+    cells: Mapping[str, Any]  # of enclosing functions
+    depth: int = 0
+
+    def value(self, tree: Any) -> Any:
+        return MISSING if tree is None else value_at(tree, self.known, self.held)
+
+    def target(self, t: Target, sure: bool) -> str:
+        """Why a target speaks against the statement ("": it does not)."""
+        if t.kind in ("call", "use"):
+            if not (sure and t.sure):
+                return self.unseen(t.place, t.name)
+            return self.dropped(t) if t.kind == "call" else self.used(t)
+        if t.kind == "with":
+            return self.manager(t.place, sure and t.sure)
+        holder, name = MISSING, t.name
+        if t.kind == "global":
+            holder = self.known
+        elif t.kind == "free":
+            holder, name = self.cells.get(t.name, MISSING), None
+            if holder is MISSING:
+                return "it writes a variable of a function made anew"
+        elif t.kind == "attr":
+            if t.place == NEW:
+                return ""
+            holder = self.value(t.place)
+            problem = why_not_written(holder, t.name)
+            if problem:
+                return problem
+        else:
+            place = t.place[1] if t.kind == "change" else t.place
+            if self._rooted_in_new(place):
+                return ""
+            holder, name = self.value(place), None
+            if type(holder) not in CONTAINERS:
+                if t.kind == "item":
+                    return f"it changes a {type(holder).__name__}"
+                if not (sure and t.sure):
+                    return self.unseen(t.place, t.name)
+                return self.dropped(t)
+        self.h.writes.append(Write(holder, name, t.kind))
+        return ""
+
+    @staticmethod
+    def _rooted_in_new(place: Any) -> bool:
+        while place is not None and place[0] in ("attr", "item", "part", "each"):
+            place = place[1]
+        return bool(place == NEW)
+
+    # --- calls that surely run ---
+
+    def dropped(self, t: Target) -> str:
+        """Why a function whose result is dropped cannot be called later ("": it can).
+
+        Functions of the user are followed as they run. Libraries know of the user's state only what they are given.
+        """
+        if t.place == ("global", "print"):
+            return ""
+        called = self.value(t.place)
+        if called is MISSING and t.place[0] == "attr":
+            called = self.value(t.place[1])
+            if called is MISSING and self._opened(t.place[1]):
+                return ""
+        if called is MISSING and t.place[0] in ("each", "part"):
+            return self.unseen(t.place, t.name)
+        if called is MISSING and t.place[0] == "attr" and t.place[1][0] in ("each", "part"):
+            return self.unseen(t.place, t.name)
+        if called is MISSING:
+            return "" if t.place[0] == "made" else "what it calls is not known"
+        module = _module(called)
+        top = module.partition(".")[0]
+        if top in ("dualgraph", "numpy", "builtins"):
+            return f"it calls {top}"
+        if _of_user(module) or top in TELLING:
+            return ""
+        if top in sys.stdlib_module_names:
+            return f"it calls {module}"
+        return self._handed(t.name, module)
+
+    def _handed(self, args: Any, module: str) -> str:
+        for tree in args:
+            if tree is not None and tree[0] != "call":
+                value = self.value(tree)
+                if value is MISSING and self.plain(tree):
+                    continue
+                if not isinstance(value, (Tensor, np.generic, *ATOMS)):
+                    return f"it gives a {type(value).__name__} to {module}"
+        return ""
+
+    def used(self, t: Target) -> str:
+        """Why a function whose result is used cannot be called later."""
+        called = self.value(t.place)
+        if t.place[0] == "global" and called is MISSING and t.place[1] in CHANGING:
+            return f"it calls {t.place[1]}"
+        if called is MISSING:
+            return ""
+        module = _module(called)
+        top = module.partition(".")[0]
+        if (
+            top in ("dualgraph", "builtins")
+            or _of_user(module)
+            or module in QUIET
+            or top in TELLING
+        ):
+            return ""
+        if top == "numpy":
+            return f"it calls {module}" if getattr(called, "__name__", "") in ARRAY_CHANGES else ""
+        return (
+            f"it calls {module}" if top in sys.stdlib_module_names else self._handed(t.name, module)
+        )
+
+    # --- context managers ---
+
+    def _opened(self, tree: Any) -> bool:
+        """Whether it is a file opened in the statement."""
+        if tree is None or tree[0] != "entered":
+            return False
+        call = tree[1]
+        return (
+            bool(call[0] == "call" and call[1] == ("global", "open")) and "open" not in self.known
+        )
+
+    def manager(self, tree: Any, sure: bool) -> str:
+        """Why a context manager cannot be entered later."""
+        if self._opened(("entered", tree)):
+            return ""
+        value = self.value(tree)
+        if value is MISSING and tree[0] == "call":
+            value = self.value(tree[1])
+        if value is MISSING:
+            return "its context manager is not known"
+        module = _module(value)
+        if module.partition(".")[0] in ("dualgraph", "contextlib", "threading", "_thread", "_io"):
+            return ""
+        if _of_user(module) and sure:
+            return ""
+        if _of_user(module) and not isinstance(value, (type, types.FunctionType)):
+            return self.method(value, "__enter__", ()) or self.method(
+                value, "__exit__", (None,) * 3
+            )
+        return f"its context manager is a {module}.{type(value).__name__}"
+
+    # --- calls that may not run in the captured call ---
+
+    def unseen(self, callee: Any, args: Any) -> str:
+        """Why a function cannot be called later, by its code alone."""
+        if callee[0] == "global" and callee[1] not in self.known:
+            name = callee[1]
+            ok = name not in CHANGING and hasattr(builtins, name)
+            return "" if ok else f"it may call {name}"
+        called = self.value(callee)
+        if called is not MISSING:
+            return self.function(called, args)
+        if callee[0] in ("each", "part"):
+            return self._all(callee, lambda v: self.function(v, args))
+        if callee[0] == "made":
+            return f"it may call {callee[1].co_name}" if changes_outside(callee[1]) else ""
+        if callee[0] != "attr":
+            return "what it may call is not known"
+        base, name = callee[1], callee[2]
+        holder = self.value(base)
+        if holder is not MISSING and not _plain(holder):
+            return self.method(holder, name, args)
+        if base[0] in ("each", "part") and not self.plain(base):
+            return self._all(base, lambda v: self.method(v, name, args))
+        if not (self.plain(base) or self._opened(base)):
+            return f"what it may call as .{name} is not known"
+        in_place = name.endswith("_") and not name.startswith("__")
+        return f"it may call .{name}" if in_place or name in TENSOR_CHANGES else ""
+
+    def _all(self, tree: Any, vet: Callable[[Any], str]) -> str:
+        """The same of all that a container holds."""
+        whole = self.value(tree[1])
+        if type(whole) not in (*CONTAINERS, tuple):
+            return "what it may call is not known"
+        inside = list(whole.values()) if isinstance(whole, dict) else list(whole)
+        return next(filter(None, map(vet, inside)), "")
+
+    def method(self, holder: Any, name: str, args: Any) -> str:
+        """The same of a method of an object."""
+        own = class_attribute(type(holder), name)
+        if isinstance(own, types.FunctionType) and name not in getattr(holder, "__dict__", {}):
+            if _of_user(own.__module__):
+                return self.user_function(own, [holder, *map(self.value, args)])
+            return self.function(own, args)
+        module = _module(holder)
+        if module in TELLING or module.partition(".")[0] in TELLING:
+            return ""
+        return f"it may call .{name} of a {type(holder).__name__}"
+
+    def function(self, called: Any, args: Any) -> str:
+        """The same of a function."""
+        if isinstance(called, types.MethodType):
+            if not _of_user(_module(called.__func__)):
+                return self.method(called.__self__, called.__func__.__name__, args)
+            return self.user_function(called.__func__, [called.__self__, *map(self.value, args)])
+        module = _module(called)
+        name = getattr(called, "__name__", type(called).__name__)
+        if isinstance(called, types.FunctionType) and _of_user(module):
+            return self.user_function(called, [*map(self.value, args)])
+        if isinstance(called, type) and module == "builtins":
+            return ""
+        if isinstance(called, types.BuiltinFunctionType) and module == "builtins":
+            return f"it may call {name}" if name in CHANGING else ""
+        top = module.partition(".")[0]
+        function = isinstance(called, (types.FunctionType, types.BuiltinFunctionType, np.ufunc))
+        if module in QUIET or top in TELLING:
+            return ""
+        if function and top == "numpy" and name not in ARRAY_CHANGES:
+            return ""
+        if (
+            function
+            and top == "dualgraph"
+            and not module.startswith(("dualgraph.nn.", "dualgraph.optim"))
+        ):
+            return ""
+        return f"it may call {name}"
+
+    def user_function(self, fn: types.FunctionType, values: list[Any]) -> str:
+        """The same of a function of the user's: all that its code does."""
+        code, name = fn.__code__, fn.__name__
+        plan = layout(code)
+        whole = [] if plan is None else [n for n, d in enumerate(plan.depth) if d is not None]
+        does = told(plan.part(whole)) if plan is not None and whole else None
+        if does is None or self.depth > MOST_CALLS or code.co_flags & 0x0C:
+            return f"it may call {name}"
+        names = code.co_varnames[: code.co_argcount]
+        held = dict(zip(names, values, strict=False))
+        with contextlib.suppress(ValueError):
+            held = {
+                n: p.default
+                for n, p in inspect.signature(fn).parameters.items()
+                if p.default is not inspect.Parameter.empty
+            } | held
+        cells = dict(zip(code.co_freevars, fn.__closure__ or (), strict=True))
+        for n, cell in cells.items():
+            with contextlib.suppress(ValueError):
+                held[n] = cell.cell_contents
+        for n in does.makes + does.scratch:
+            held.pop(n, None)
+        inner = Vet(self.h, fn.__globals__, held, cells, self.depth + 1)
+        self.h.names |= mentions(code).names | {*mentions(code).variables}
+        for t in does.targets:
+            problem = inner.target(t, False)
+            if problem:
+                return f"in {name}, {problem}"
+        return ""
+
+    # --- kinds of values ---
+
+    def plain(self, tree: Any) -> bool:
+        """Whether a value is surely a tensor, an array, a number, a text, or a builtin container."""
+        if tree is None or tree[0] in ("value", "exit", "made", "null"):
+            return False
+        if tree[0] in ("op", "new", "parts", "const"):
+            return True
+        value = self.value(tree)
+        if value is not MISSING:
+            return _plain(value)
+        if tree[0] == "attr":
+            return self.plain(tree[1])
+        if tree[0] in ("each", "part"):
+            return self.of_plain(tree[1])
+        if tree[0] == "call":
+            return self.gives_plain(tree)
+        return self._opened(tree)
+
+    def gives_plain(self, call: Any) -> bool:
+        """Whether what a call gives is such a value."""
+        callee = call[1]
+        if callee is None:
+            return False
+        if callee[0] == "global" and callee[1] not in self.known:
+            named = getattr(builtins, callee[1], None)
+            return named is not None and all(map(self.plain, call[2]))
+        called = self.value(callee)
+        if called is not MISSING:
+            return _module(called).partition(".")[0] in ("dualgraph", "numpy", "math", "time")
+        return callee[0] == "attr" and (self.plain(callee[1]) or self._of_engine(callee[1]))
+
+    def _of_engine(self, tree: Any) -> bool:
+        value = self.value(tree)
+        return value is not MISSING and any(
+            c.__module__.startswith("dualgraph.") for c in type(value).__mro__
+        )
+
+    def of_plain(self, tree: Any) -> bool:
+        """Whether what a container holds are such values."""
+        if tree is None:
+            return False
+        if tree[0] == "parts":
+            return all(map(self.plain, tree[1]))
+        value = self.value(tree)
+        if value is not MISSING:
+            if isinstance(value, (Tensor, np.ndarray, str, range)):
+                return True
+            inside = list(value.values()) if isinstance(value, dict) else value
+            return type(value) in (*CONTAINERS, tuple) and all(
+                map(_plain, flatten(list(inside))[0])
+            )
+        if tree[0] in ("each", "part"):
+            return self.of_plain(tree[1])
+        if tree[0] != "call" or tree[1] is None:
+            return self.plain(tree)
+        callee, args = tree[1], tree[2]
+        if callee[-1] in THROUGH:
+            return all(map(self.of_plain, args if callee[0] == "global" else (callee[1],)))
+        return self.gives_plain(tree)
+
+
+def _plain(value: Any) -> bool:
+    kinds = (Tensor, np.ndarray, np.generic, *ATOMS)
+    return isinstance(value, kinds) or type(value) in (*CONTAINERS, tuple)
+
+
+def _module(called: Any) -> str:
+    """The module that a function is of, or the class of an object."""
+    if isinstance(called, types.ModuleType):
+        return called.__name__
+    bound = getattr(called, "__self__", None)
+    if isinstance(called, types.BuiltinFunctionType) and bound is not None:
+        if not isinstance(bound, (types.ModuleType, type)):
+            return type(bound).__module__
+    return getattr(called, "__module__", None) or type(called).__module__
+
+
+def _of_user(module: str) -> bool:
+    return not is_library(getattr(sys.modules.get(module), "__file__", None) or "") and (
+        module.partition(".")[0] not in ("dualgraph", *sys.builtin_module_names)
+    )

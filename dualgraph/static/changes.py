@@ -1,0 +1,63 @@
+"""Changes: what code may change of Python state beside the statements that are set apart."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from types import CodeType
+from typing import Any
+
+from .handlers import after_errors
+from .reading import CHANGES
+from .statements import Statement, candidates, statements
+from .steps import steps
+
+
+@functools.lru_cache(maxsize=4096)
+def changes_outside(code: CodeType) -> bool:
+    """Whether code may change Python state elsewhere than in its statements."""
+    covered = [*after_errors(code), *(r for s in statements(code) for r in s.ranges)]
+    for op in steps(code):
+        if any(op.offset in r for r in covered):
+            continue
+        loads = op.name in ("LOAD_ATTR", "LOAD_METHOD") and op.value in CHANGES
+        own = op.name == "STORE_DEREF" and op.value not in code.co_freevars
+        if loads or (op.name.startswith(("STORE_", "DELETE_", "YIELD")) and not own):
+            if not op.name.endswith("_FAST"):
+                return True
+    return any(changes_outside(c) for c in code.co_consts if isinstance(c, CodeType))
+
+
+@functools.lru_cache(maxsize=4096)
+def changed_names(code: CodeType, apart: tuple[Statement, ...]) -> frozenset[str]:
+    """Attributes and variables that code outside of the statements in `apart` writes, or changes the contents of."""
+    covered = [*after_errors(code), *(r for s in apart for r in s.ranges)]
+    found: set[str] = set()
+    ops = [op for op in steps(code) if not any(op.offset in r for r in covered)]
+    for before, op in itertools.pairwise(ops):
+        if op.name in ("STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF", "DELETE_ATTR"):
+            found.add(op.value)
+        if op.name in ("LOAD_ATTR", "LOAD_METHOD") and op.value in CHANGES:
+            found.add(str(before.value))
+    for s in candidates(code):
+        if not any(s.first in r for r in covered):
+            for t in s.targets:
+                found |= _tree_names(t.place) if t.kind != "use" else set()
+    inner = (changed_names(c, ()) for c in code.co_consts if isinstance(c, CodeType))
+    return frozenset(found).union(*inner)
+
+
+def _tree_names(tree: Any) -> set[str]:
+    if tree is None or tree[0] not in ("global", "free", "attr", "item", "call"):
+        return set()
+    if tree[0] in ("global", "free"):
+        return {tree[1]}
+    own = {tree[2]} if tree[0] == "attr" else set()
+    return own | _tree_names(tree[1])
+
+
+@functools.lru_cache(maxsize=4096)
+def names_read(s: Statement) -> frozenset[str]:
+    """The attributes and variables that a statement mentions."""
+    inside = [op for op in steps(s.code) if s.has(op.offset)]
+    return frozenset(str(op.value) for op in inside if op.name != "LOAD_CONST")

@@ -1,0 +1,96 @@
+"""Handlers: where errors go on in a function, by its exception table."""
+
+from __future__ import annotations
+
+import dis
+import functools
+from collections.abc import Iterable
+from types import CodeType
+from typing import NamedTuple
+
+from .steps import Op, leads_to, steps
+
+
+class Entry(NamedTuple):
+    """Errors raised at offsets from `start` to before `end` go on at `handler`, the stack cut to `depth`."""
+
+    start: int
+    end: int
+    handler: int
+    depth: int
+    lasti: bool  # whether the place of the error is put on the stack, too
+
+
+@functools.lru_cache(maxsize=4096)
+def entries(code: CodeType) -> tuple[Entry, ...]:
+    """The exception table (of Python 3.11 and later; before there is none)."""
+    parse = getattr(dis, "_parse_exception_table", None)
+    return (
+        tuple(Entry(e.start, e.end, e.target, e.depth, e.lasti) for e in parse(code))
+        if parse
+        else ()
+    )
+
+
+def table(rows: Iterable[Entry]) -> bytes:
+    """An exception table as Python has it: numbers in six bits a byte, highest first; the first of a row is marked."""
+    out = bytearray()
+    for r in rows:
+        numbers = r.start // 2, (r.end - r.start) // 2, r.handler // 2, (r.depth << 1) | r.lasti
+        for n, number in enumerate(numbers):
+            parts = [number & 63]
+            while number := number >> 6:
+                parts.append(number & 63)
+            digits = [p | (64 if k else 0) for k, p in enumerate(parts)][::-1]
+            digits[0] |= 128 if n == 0 else 0
+            out += bytes(digits)
+    return bytes(out)
+
+
+@functools.lru_cache(maxsize=4096)
+def handled(code: CodeType, handler: int) -> frozenset[int]:
+    """The offsets of a handler's own instructions, to where the error is raised again, or forgotten."""
+    ops = steps(code)
+    at = {op.offset: n for n, op in reversed(list(enumerate(ops)))}
+    found: set[int] = set()
+    work = [(at[handler], 0)]
+    while work:
+        n, depth = work.pop()
+        op = ops[n]
+        if op.offset in found:
+            continue
+        found.add(op.offset)
+        if op.name == "PUSH_EXC_INFO":
+            depth += 1
+        elif op.name == "POP_EXCEPT":
+            depth -= 1
+            if depth <= 0:
+                continue
+        work += [(m, depth) for m in leads_to(ops, at, n)]
+    return frozenset(found)
+
+
+@functools.lru_cache(maxsize=4096)
+def forgets(code: CodeType, handler: int) -> str:
+    """Whether a handler may forget the error: "no", "yes", or "with" (its context manager says so)."""
+    inside = handled(code, handler)
+    ops: list[Op] = [op for op in steps(code) if op.offset in inside]
+    if any(op.name == "WITH_EXCEPT_START" for op in ops):
+        return "with"
+    ends = [n for n, op in enumerate(ops) if op.name == "POP_EXCEPT"]
+    raises = all(n + 1 < len(ops) and ops[n + 1].name == "RERAISE" for n in ends)
+    jumps = any(op.name.startswith(("RETURN", "JUMP")) and leaves(op, inside) for op in ops)
+    return "no" if raises and not jumps else "yes"
+
+
+@functools.lru_cache(maxsize=4096)
+def after_errors(code: CodeType) -> tuple[range, ...]:
+    """The offsets that run after an error only, and end with raising it again."""
+    found = {h for e in entries(code) if forgets(code, h := e.handler) == "no"}
+    inside = frozenset[int]().union(*(handled(code, h) for h in found))
+    return tuple(range(op.offset, op.end) for op in steps(code) if op.offset in inside)
+
+
+def leaves(op: Op, inside: frozenset[int]) -> bool:
+    """Whether an instruction leads out of these."""
+    return op.name.startswith("RETURN") or (op.name.startswith("JUMP") and op.value not in inside)

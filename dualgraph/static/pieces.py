@@ -1,0 +1,92 @@
+"""Pieces: a statement as a function of all local variables, of the user's own byte code."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import sys
+from types import CodeType, FunctionType
+from typing import Any
+
+from .handlers import entries, table
+from .statements import Statement
+from .steps import steps
+
+
+@functools.lru_cache(maxsize=1024)
+def code_of(s: Statement) -> CodeType | None:
+    """Code of a function that takes all local variables and runs the statement; it gives those it makes."""
+    code = s.code
+    text = bytearray(code.co_code)
+    op = dis.opmap
+    names = code.co_varnames
+    begin = 0  # after what enters the frame
+    for i in steps(code):
+        if i.name in ("MAKE_CELL", "COPY_FREE_VARS", "RESUME"):
+            begin = i.end
+        else:
+            break
+    if s.entry:
+        (loaded,) = [i for i in steps(code) if i.offset == s.start and i.part == 2]
+        text[s.start : s.start + 2] = bytes((op["LOAD_FAST"], loaded.arg))
+    if s.follows:
+        (stored,) = [i for i in steps(code) if i.end == s.end and i.part == 1]
+        text[s.end - 2 : s.end] = bytes((op["STORE_FAST"], stored.arg))
+    consts = code.co_consts
+    if s.makes and not s.returns:
+        out = b"".join(bytes((op["LOAD_FAST"], names.index(n))) for n in s.makes)
+        out += bytes((op["BUILD_TUPLE"], len(s.makes), op["RETURN_VALUE"], 0))
+    elif not s.returns:
+        consts = (*consts, None)
+        if len(consts) > 256:
+            return None
+        out = bytes((op["LOAD_CONST"], len(consts) - 1, op["RETURN_VALUE"], 0))
+    else:
+        out = b""
+    jump = _jump(begin, s.start)
+    if jump is None or any(names.index(n) > 255 for n in s.makes):
+        return None
+    text[begin : begin + len(jump)] = jump
+    goals = s.goals if out else ()
+    spoiled = [*range(begin, begin + len(jump))]
+    for goal in goals:
+        spoiled += range(goal, goal + len(out))
+    if any(a <= at < b for a, b in ((s.start, s.end), *s.annex) for at in spoiled):
+        return None
+    if len(set(spoiled)) < len(spoiled):
+        return None
+    for goal in goals:
+        text[goal:] = out + bytes(text[goal + len(out) :])
+    rows = [e for e in entries(code) if s.has(e.start) and s.has(e.handler)]
+    rows = [e._replace(end=min(e.end, s.end) if e.start < s.end else e.end) for e in rows]
+    more: dict[str, Any] = {"co_exceptiontable": table(rows)} if sys.version_info >= (3, 11) else {}
+    return code.replace(
+        co_code=bytes(text), co_consts=consts, co_argcount=len(names), co_posonlyargcount=0,
+        co_kwonlyargcount=0, co_flags=code.co_flags & ~0x0C, co_stacksize=code.co_stacksize + len(s.makes) + 2,
+        **more,
+    )  # fmt: skip
+
+
+def _jump(begin: int, start: int) -> bytes | None:
+    """Instructions at `begin` that lead to `start`."""
+    forward, extended = dis.opmap["JUMP_FORWARD"], dis.opmap["EXTENDED_ARG"]
+    for size in (0, 2, 4, 6):
+        far = (start - begin - size) // 2
+        if far < 0:
+            return None
+        if size == 0 and far == 0:
+            return b""
+        if size and far < 256 ** (size // 2):
+            parts = far.to_bytes(size // 2, "big")
+            return bytes(v for p in parts[:-1] for v in (extended, p)) + bytes((forward, parts[-1]))
+    return None
+
+
+def function_of(s: Statement, fn: FunctionType) -> FunctionType | None:
+    """The statement as a function of all local variables of `fn`, with its globals and closure."""
+    code = code_of(s)
+    return (
+        None
+        if code is None
+        else FunctionType(code, fn.__globals__, fn.__name__, None, fn.__closure__)
+    )
