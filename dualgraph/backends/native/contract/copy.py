@@ -4,11 +4,13 @@ A stage whose units are lines. Its record is the slots of source and target and 
 part ``table, places, at, lead, count, width, step, goal``: line i of the target, which begins at
 ``target + at + places[i]``, gets `width` elements, `goal` bytes apart: `lead` zeros, `count` elements `step` bytes
 apart from ``source + table[i]`` on, and zeros to the end; where ``table[i]`` is NOWHERE it is all zeros.
+
+Short lines go in groups: the first vector of each, then the second, so that masks are made once for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .. import ir
@@ -20,6 +22,9 @@ from .team import FUNCTION
 NOWHERE = -(2**62)
 HEAD = ("source", "target", "parts")
 PART = ("table", "places", "at", "lead", "count", "width", "step", "goal")
+TOGETHER = 32  # lines of a group
+SHORT = 96  # elements of lines that go in groups
+Move = Callable[[ir.Value, ir.Value], None]  # a vector from the source to the target
 
 
 def emit_copy(geometry: Geometry) -> str:
@@ -33,96 +38,145 @@ def emit_copy(geometry: Geometry) -> str:
     with w.loop(parts) as part:
         entry = w.at(record, b.add(i64(8 * len(HEAD)), w.scaled(part.i, 8 * len(PART))))
         fields = {name: w.word(entry, i64(j)) for j, name in enumerate(PART)}
-        table, places = (b.inttoptr(fields[name], PTR) for name in ("table", "places"))
-        with w.loop(end, begin) as line:
-            offset = w.word(table, line.i)
-            goal = w.at(target, fields["at"], w.word(places, line.i))
-            there = b.icmp_signed("!=", offset, i64(NOWHERE))
-            start = w.at(source, b.select(there, offset, i64(0)))
-            reach = b.select(there, fields["count"], i64(0))
-            steps, together = fields["step"], b.icmp_signed("==", fields["goal"], i64(size))
-            near = b.and_(together, b.icmp_signed("==", steps, i64(size)))
-            twice = b.and_(together, b.icmp_signed("==", steps, i64(2 * size)))
-            line = _Line(w, geometry, goal, start, reach, fields)
-            with b.if_else(near) as (then, other):
+        steps, together = fields["step"], b.icmp_signed("==", fields["goal"], i64(size))
+        near = b.and_(together, b.icmp_signed("==", steps, i64(size)))
+        twice = b.and_(together, b.icmp_signed("==", steps, i64(2 * size)))
+        lines = _Lines(w, geometry, source, target, fields, begin, end)
+        with b.if_else(near) as (then, other):
+            with then:
+                lines.near()
+            with other, b.if_else(twice) as (then, other):
                 with then:
-                    line.near()
-                with other, b.if_else(twice) as (then, other):
-                    with then:
-                        line.twice()
-                    with other:
-                        line.far()
+                    lines.twice()
+                with other:
+                    lines.far()
     b.ret_void()
     return str(module)
 
 
-class _Line:
-    """One line: elements side by side at both ends, or every second one to places side by side, or anywhere."""
+class _Lines:
+    """Lines of a part: elements side by side at both ends, or every second one to places side by side, or anywhere."""
 
     def __init__(
         self,
         w: Writer,
         geometry: Geometry,
-        goal: ir.Value,
-        start: ir.Value,
-        reach: ir.Value,
+        source: ir.Value,
+        target: ir.Value,
         fields: dict[str, ir.Value],
+        begin: ir.Value,
+        end: ir.Value,
     ) -> None:
-        self.w, self.goal, self.start, self.reach, self.fields = w, goal, start, reach, fields
+        self.w, self.fields, self.begin, self.end = w, fields, begin, end
+        self.source, self.target = source, w.at(target, fields["at"])
+        self.table, self.places = (w.b.inttoptr(fields[n], PTR) for n in ("table", "places"))
         self.lanes, self.size = geometry.lanes, geometry.size
         self.kind = ir.VectorType(ELEMENTS[geometry.element], self.lanes)
+        self.zero = ir.Constant(self.kind, [ir.Constant(self.kind.element, 0.0)] * self.lanes)
         self.width, self.lead = fields["width"], fields["lead"]
 
     def near(self) -> None:
-        w, b = self.w, self.w.b
-        end = w.least(b.add(self.lead, self.reach), self.width)
-        with self.turns() as (i, first, place):
-            last = b.add(i, i64(self.lanes))
-            whole = b.and_(b.icmp_signed(">=", first, i64(0)), b.icmp_signed("<=", last, end))
-            here = w.at(self.goal, w.scaled(i, self.size))
-            with b.if_else(whole) as (then, other):
-                with then:
-                    w.store(w.load(place, self.kind), here)
-                with other:
-                    inside = self.inside(first)
-                    w.store(w.load(place, self.kind, inside), here, self.rest(i))
+        w = self.w
+
+        def whole(place: ir.Value, here: ir.Value) -> None:
+            w.store(w.load(place, self.kind), here)
+
+        def some(first: ir.Value, rest: ir.Value) -> Move:
+            inside = self.inside(first)
+            return lambda place, here: w.store(w.load(place, self.kind, inside), here, rest)
+
+        self.vectors(whole, some)
 
     def twice(self) -> None:
         """The second vector begins at the last element of the first, so that nothing beyond the line is read."""
         w, b, lanes = self.w, self.w.b, self.lanes
         even = [*range(0, lanes, 2), *range(lanes + 1, 2 * lanes, 2)]
-        with self.turns() as (i, first, place):
-            low, high = w.scaled(b.neg(first), 2), w.scaled(b.sub(self.reach, first), 2)
+        pick = ir.Constant(ir.VectorType(I32, lanes), even)
+        starts = (0, lanes - 1)
+
+        def half(place: ir.Value, start: int, mask: ir.Value | None = None) -> ir.Value:
+            return w.load(w.at(place, i64(start * self.size)), self.kind, mask)
+
+        def whole(place: ir.Value, here: ir.Value) -> None:
+            w.store(b.shuffle_vector(*[half(place, s) for s in starts], pick), here)
+
+        def some(first: ir.Value, rest: ir.Value) -> Move:
+            low, high = w.scaled(b.neg(first), 2), w.scaled(b.sub(self.fields["count"], first), 2)
             last = b.sub(high, i64(1))
-            halves = []
-            for start in (0, lanes - 1):
-                mask = w.between(b.sub(low, i64(start)), b.sub(last, i64(start)), lanes)
-                halves.append(w.load(w.at(place, i64(start * self.size)), self.kind, mask))
-            value = b.shuffle_vector(*halves, ir.Constant(ir.VectorType(I32, lanes), even))
-            w.store(value, w.at(self.goal, w.scaled(i, self.size)), self.rest(i))
+            masks = [w.between(b.sub(low, i64(s)), b.sub(last, i64(s)), lanes) for s in starts]
+
+            def move(place: ir.Value, here: ir.Value) -> None:
+                halves = [half(place, s, m) for s, m in zip(starts, masks, strict=True)]
+                w.store(b.shuffle_vector(*halves, pick), here, rest)
+
+            return move
+
+        self.vectors(whole, some)
 
     def far(self) -> None:
         w, b, lanes = self.w, self.w.b, self.lanes
         iota = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
         spread = b.mul(iota, w.splat(self.fields["step"], lanes))
         apart = b.mul(iota, w.splat(self.fields["goal"], lanes))
-        with self.turns() as (i, first, place):
-            value = w.gather(place, spread, self.kind, self.inside(first))
-            w.scatter(value, w.at(self.goal, b.mul(i, self.fields["goal"])), apart, self.rest(i))
+
+        def some(first: ir.Value, rest: ir.Value) -> Move:
+            inside = self.inside(first)
+
+            def move(place: ir.Value, here: ir.Value) -> None:
+                w.scatter(w.gather(place, spread, self.kind, inside), here, apart, rest)
+
+            return move
+
+        with self.turns() as (i, first, rest):
+            move = some(first, rest)
+            self.each(i, first, move, lambda here: w.scatter(self.zero, here, apart, rest))
+
+    def vectors(self, whole: Move, some: Callable[[ir.Value, ir.Value], Move]) -> None:
+        """Vectors whose places are neighbours: those with all lanes in use, and others."""
+        w, b = self.w, self.w.b
+        end = w.least(b.add(self.lead, self.fields["count"]), self.width)
+        with self.turns() as (i, first, rest):
+            last = b.add(i, i64(self.lanes))
+            full = b.and_(b.icmp_signed(">=", first, i64(0)), b.icmp_signed("<=", last, end))
+            with b.if_else(full) as (then, other):
+                with then:
+                    self.each(i, first, whole, lambda here: w.store(self.zero, here))
+                with other:
+                    move = some(first, rest)
+                    self.each(i, first, move, lambda here: w.store(self.zero, here, rest))
 
     @contextmanager
     def turns(self) -> Iterator[tuple[ir.Value, ir.Value, ir.Value]]:
-        """Vectors of the line: its first place, the element that belongs there, and where that lies."""
+        """Vectors of all lines of a group: the first place, the element that belongs there, the mask of lanes on the
+        line."""
         w, b = self.w, self.w.b
-        with w.loop(self.width, step=self.lanes) as turn:
-            first = b.sub(turn.i, self.lead)
-            yield turn.i, first, w.at(self.start, b.mul(first, self.fields["step"]))
+        short = b.icmp_signed("<=", self.width, i64(SHORT))
+        group = b.select(short, i64(TOGETHER), i64(1))
+        with w.loop(self.end, self.begin, group) as lines:
+            self.group = lines.i, w.least(self.end, b.add(lines.i, group))
+            with w.loop(self.width, step=self.lanes) as turn:
+                rest = w.between(i64(0), b.sub(self.width, turn.i), self.lanes)
+                yield turn.i, b.sub(turn.i, self.lead), rest
+
+    def each(
+        self, i: ir.Value, first: ir.Value, move: Move, clear: Callable[[ir.Value], None]
+    ) -> None:
+        """A vector of each line of the group: moved, or cleared where the line is nowhere."""
+        w, b = self.w, self.w.b
+        begin, end = self.group
+        within = b.mul(i, self.fields["goal"])
+        start = w.at(self.source, b.mul(first, self.fields["step"]))
+        goal = w.at(self.target, within)
+        with w.loop(end, begin, nonempty=True) as line:
+            offset = w.word(self.table, line.i)
+            here = w.at(goal, w.word(self.places, line.i))
+            with b.if_else(b.icmp_signed("!=", offset, i64(NOWHERE))) as (then, other):
+                with then:
+                    move(w.at(start, offset), here)
+                with other:
+                    clear(here)
 
     def inside(self, first: ir.Value) -> ir.Value:
         """The mask of lanes whose element, so many after the first, is one of the line's."""
         b = self.w.b
-        return self.w.between(b.neg(first), b.sub(self.reach, first), self.lanes)
-
-    def rest(self, i: ir.Value) -> ir.Value:
-        """The mask of lanes that are on the line."""
-        return self.w.between(i64(0), self.w.b.sub(self.width, i), self.lanes)
+        return self.w.between(b.neg(first), b.sub(self.fields["count"], first), self.lanes)
