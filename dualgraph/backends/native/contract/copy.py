@@ -98,7 +98,8 @@ class _Lines:
             return w.load(w.at(place, i64(start * self.size)), self.kind, mask)
 
         def whole(place: ir.Value, here: ir.Value) -> None:
-            w.store(b.shuffle_vector(*[half(place, s) for s in starts], pick), here)
+            low, high = (half(place, s) for s in starts)
+            w.store(b.shuffle_vector(low, high, pick), here)
 
         def some(first: ir.Value, rest: ir.Value) -> Move:
             low, high = w.scaled(b.neg(first), 2), w.scaled(b.sub(self.fields["count"], first), 2)
@@ -106,8 +107,8 @@ class _Lines:
             masks = [w.between(b.sub(low, i64(s)), b.sub(last, i64(s)), lanes) for s in starts]
 
             def move(place: ir.Value, here: ir.Value) -> None:
-                halves = [half(place, s, m) for s, m in zip(starts, masks, strict=True)]
-                w.store(b.shuffle_vector(*halves, pick), here, rest)
+                low, high = (half(place, s, m) for s, m in zip(starts, masks, strict=True))
+                w.store(b.shuffle_vector(low, high, pick), here, rest)
 
             return move
 

@@ -36,6 +36,7 @@ OPERAND = (
     "panels",  # of a block of k
     "panel",  # rows of a panel
     "width",  # elements that a panel takes for each k
+    "stripe",  # k's that are packed at a time
 )
 FIELDS = (
     *(f"{name}_{field}" for name in ("x", "y") for field in OPERAND),
@@ -56,7 +57,6 @@ FIELDS = (
     "size",  # bytes of an element
     "depth",  # room for k's in a panel
     "together",  # k's of the blocks that a tile is added up for at a time
-    "stripe",  # k's that are packed at a time
     "x_block",  # bytes of scratch of x, and of y, for a block of k
     "y_block",
     "y_at",  # where the scratch of y begins
@@ -115,20 +115,47 @@ class Driver:
         return self.w.b.inttoptr(self.w.word(self.pointers, slot), PTR)
 
     def emit_pack(self, name: str) -> None:
-        """Writes the function that packs an operand whole."""
+        """Writes the function that packs an operand whole: some k's of many panels at a time, where rows are
+        neighbours in memory."""
         w, b, p = self.w, self.w.b, self.p
-        extent = p["m"] if name == "x" else p["n"]
-        panels, panel = p[f"{name}_panels"], p[f"{name}_panel"]
+        extent, panels = p["m" if name == "x" else "n"], p[f"{name}_panels"]
+        width, part = p[f"{name}_width"], p[f"{name}_panel"]
         blocks = b.sdiv(b.add(p["k"], i64(KC - 1)), i64(KC))
-        with w.loop(self.end, self.begin) as unit:
-            tile, rest = b.srem(unit.i, panels), b.sdiv(unit.i, panels)
-            k = b.mul(b.srem(rest, blocks), i64(KC))
-            self.begin_matrix(b.sdiv(rest, blocks))
-            row = b.mul(tile, panel)
-            rows = Span(row, w.least(extent, b.add(row, panel)))
+        bands = b.sdiv(b.sub(b.add(self.end, panels), i64(1)), panels)  # a block of k of a matrix
+        with w.loop(bands, b.sdiv(self.begin, panels)) as band:
+            self.begin_matrix(b.sdiv(band.i, blocks))
+            k = b.mul(b.srem(band.i, blocks), i64(KC))
             ks = Span(k, w.least(b.add(k, i64(KC)), p["k"]))
-            self.pack(name, rows, ks, self.packed_whole(name, row, ks), p[f"{name}_width"])
+            before = b.mul(band.i, panels)
+            first = b.sub(self.begin, before)
+            first = b.select(b.icmp_signed(">", first, i64(0)), first, i64(0))
+            last = w.least(b.sub(self.end, before), panels)
+            with self.stripes(name, ks) as few, w.loop(last, first) as panel:
+                row = b.mul(panel.i, part)
+                rows = Span(row, w.least(extent, b.add(row, part)))
+                goal = self.from_k(self.packed_whole(name, row, ks), few, ks, width)
+                self.pack(name, rows, few, goal, width)
         b.ret_void()
+
+    @contextmanager
+    def stripes(self, name: str, ks: Span) -> Iterator[Span]:
+        """Some k's of a block after the other, few where rows of the operand are neighbours in memory: each is read in
+        long runs then."""
+        w, b, stripe = self.w, self.w.b, self.p[f"{name}_stripe"]
+        with w.loop(ks.end, ks.begin, stripe, nonempty=True) as turn:
+            yield Span(turn.i, w.least(ks.end, b.add(turn.i, stripe)))
+
+    def from_k(self, panel: ir.Value, few: Span, ks: Span, width: ir.Value) -> ir.Value:
+        """Where some of the k's of a block lie in a panel."""
+        b = self.w.b
+        before = b.mul(b.mul(b.sub(few.begin, ks.begin), width), self.p["size"])
+        return self.w.at(panel, before)
+
+    def nth_block(self, nth: ir.Value) -> Span:
+        """The k's of a block."""
+        w, b = self.w, self.w.b
+        k = b.mul(nth, i64(KC))
+        return Span(k, w.least(b.add(k, i64(KC)), self.p["k"]))
 
     def packed_whole(self, name: str, row: ir.Value, ks: Span) -> ir.Value:
         """The panel that begins at a row (for y: a column) of a block of k of an operand packed whole."""
@@ -159,23 +186,16 @@ class Driver:
     def blocks(self, rows: Span, columns: Span, group: Span) -> None:
         """Some blocks of k of one block of columns."""
         w, b, p = self.w, self.w.b, self.p
-        # a few k's for all columns at a time, where columns are neighbours in memory
         with (
             w.when(self.packs_here("y")),
             self.each_block(group) as (ks, nth),
-            w.loop(ks.end, ks.begin, p["stripe"], nonempty=True) as turn,
+            self.stripes("y", ks) as few,
         ):
-            few = Span(turn.i, w.least(ks.end, b.add(turn.i, p["stripe"])))
             self.across(columns, lambda tile: self.pack_y(tile, columns, ks, few, nth))
         with w.loop(rows.end, rows.begin, p["mc"], nonempty=True) as turn:
             own = Span(turn.i, w.least(rows.end, b.add(turn.i, p["mc"])))
-            with (
-                w.when(self.packs_here("x")),
-                self.each_block(group) as (ks, nth),
-                w.loop(own.end, own.begin, p["rows"]) as tile,
-            ):
-                part = Span(tile.i, w.least(own.end, b.add(tile.i, p["rows"])))
-                self.pack("x", part, ks, self.packed_x(tile.i, own, nth), p["x_width"])
+            with w.when(self.packs_here("x")):
+                self.pack_rows(own, group)
             self.across(columns, lambda tile: self.down(own, tile, columns, group))
             last = b.icmp_signed("==", group.end, p["k"])
             with w.when(b.and_(last, b.icmp_signed("!=", p["finish"], i64(0)))):
@@ -183,6 +203,30 @@ class Driver:
                 given = b.inttoptr(p["finish"], PTR)
                 sizes = first, self.length(own), columns.begin, self.length(columns)
                 b.call(self.module.globals["rectangle"], [given, self.pointers, *sizes])
+
+    def pack_rows(self, rows: Span, group: Span) -> None:
+        """Packs a block of rows of x, in the order in which it lies in memory."""
+        w, b, p = self.w, self.w.b, self.p
+
+        def one(row: ir.Value, ks: Span, few: Span, nth: ir.Value) -> None:
+            part = Span(row, w.least(rows.end, b.add(row, p["rows"])))
+            panel = self.from_k(self.packed_x(row, rows, nth), few, ks, p["x_width"])
+            self.pack("x", part, few, panel, p["x_width"])
+
+        with b.if_else(b.icmp_signed("<", p["x_stripe"], i64(KC))) as (neighbours, apart):
+            with (
+                neighbours,
+                self.each_block(group) as (ks, nth),
+                self.stripes("x", ks) as few,
+                w.loop(rows.end, rows.begin, p["rows"]) as tile,
+            ):
+                one(tile.i, ks, few, nth)
+            with (
+                apart,
+                w.loop(rows.end, rows.begin, p["rows"]) as tile,
+                self.each_block(group) as (ks, nth),
+            ):
+                one(tile.i, ks, ks, nth)
 
     @contextmanager
     def each_block(self, group: Span) -> Iterator[tuple[Span, ir.Value]]:
@@ -269,9 +313,7 @@ class Driver:
 
     def pack_y(self, tile: Tile, columns: Span, ks: Span, few: Span, nth: ir.Value) -> None:
         """Packs some of the k's of a tile's columns."""
-        b, w = self.w.b, self.w
-        before = b.mul(b.mul(b.sub(few.begin, ks.begin), tile.width), self.p["size"])
-        panel = w.at(self.packed_y(tile, columns, nth), before)
+        panel = self.from_k(self.packed_y(tile, columns, nth), few, ks, tile.width)
         self.pack("y", tile.columns, few, panel, tile.width)
 
     def pack(self, name: str, rows: Span, ks: Span, panel: ir.Value, width: ir.Value) -> None:

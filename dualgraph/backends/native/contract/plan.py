@@ -154,7 +154,6 @@ class Plan:
         x_bytes = -(-rows // self.rows) * x_width * column if packs_x else 0
         y_bytes = (columns + self.columns) * column if packs_y else 0
         self.scratch = self.group * (x_bytes + y_bytes)
-        side_by_side = isinstance(product.y, Strided) and product.y.row_step == shape.size
         return {
             **self._operand("x", cut.whole_x, product.m, self.rows, x_width),
             **self._operand("y", cut.whole_y, product.n, self.columns, self.columns),
@@ -174,7 +173,6 @@ class Plan:
             "narrow": self.narrow,
             "size": shape.size,
             "depth": self.depth,
-            "stripe": STRIPE if side_by_side else KC,
             "together": self.group * KC,
             "x_block": x_bytes,
             "y_block": y_bytes,
@@ -206,10 +204,12 @@ class Plan:
             matrix = 0 if alone else matrix
         fields = (
             *("row", "k", "row_bytes", "k_bytes", "row_entry", "k_entry", "batch", "pack"),
-            *("slot", "whole", "matrix", "panels", "panel", "width"),
+            *("slot", "whole", "matrix", "panels", "panel", "width", "stripe"),
         )
+        side_by_side = isinstance(x, Strided) and x.row_step == self.shape.size
+        stripe = STRIPE if side_by_side else KC
         own = (address_of(starts), address, self.slots[place], slot, matrix, panels, panel, width)
-        return {f"{name}_{f}": v for f, v in zip(fields, (*values, *own), strict=True)}
+        return {f"{name}_{f}": v for f, v in zip(fields, (*values, *own, stripe), strict=True)}
 
     def _kernels(self, wide: int) -> dict[str, int]:
         """Addresses of the micro-kernels that tiles of these sizes need."""

@@ -11,6 +11,7 @@ from ..addresses import address_of
 from . import kernels
 from .driver import FIELDS
 from .layout import COST, Lines
+from .shape import KC
 from .stages import Stage, record
 from .tables import Ints, table
 
@@ -57,6 +58,7 @@ class ByTaps:
             "x_panels": 1,
             "x_panel": channels,
             "x_width": self.width,
+            "x_stripe": KC,
             "m": channels,
             "k": taps,
             "size": size,
