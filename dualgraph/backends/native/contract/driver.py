@@ -88,6 +88,16 @@ class Tile:
     kind: str  # wide or narrow
 
 
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """Whether an operand is packed, and if so where a panel lies, and how far the next one and the next block of k."""
+
+    packed: ir.Value
+    start: ir.Value
+    next: ir.Value
+    block: ir.Value
+
+
 class Driver:
     """Emits ``run(...)``, ``pack_x(...)`` and ``pack_y(...)``."""
 
@@ -256,34 +266,41 @@ class Driver:
         """All tiles of a block of rows in one range of columns, each for all blocks of k of the group in turn: what
         is added up stays near."""
         w, b, p = self.w, self.w.b, self.p
-        y_packed, x_packed = (b.icmp_signed("!=", p[f"{n}_pack"], i64(0)) for n in "yx")
-        y_whole, x_whole = (b.icmp_signed("!=", p[f"{n}_whole"], i64(0)) for n in "yx")
-        wide = self.length(tile.columns)
-        with (
-            w.loop(rows.end, rows.begin, p["rows"], nonempty=True) as turn,
-            self.each_block(group) as (ks, nth),
-        ):
-            y, _, y_step = self.operand("y", tile.columns.begin, ks.begin)
-            panel = self.packed_whole("y", tile.columns.begin, ks)
-            panel = b.select(y_whole, panel, self.packed_y(tile, columns, nth))
-            y = b.select(y_packed, panel, y)
-            y_step = b.select(y_packed, b.mul(tile.width, p["size"]), y_step)
-            x, row_step, x_step = self.operand("x", turn.i, ks.begin)
-            panel = self.packed_whole("x", turn.i, ks)
-            panel = b.select(x_whole, panel, self.packed_x(turn.i, rows, nth))
-            x = b.select(x_packed, panel, x)
-            row_step = b.select(x_packed, p["size"], row_step)
-            x_step = b.select(x_packed, b.mul(p["x_width"], p["size"]), x_step)
-            out = w.at(
-                self.starts["out"],
-                b.mul(turn.i, p["out_row"]),
-                b.mul(tile.columns.begin, p["size"]),
-            )
+        wide, y_row = self.length(tile.columns), tile.columns.begin
+        own_x, own_y = self.packed_x(rows.begin, rows, i64(0)), self.packed_y(tile, columns, i64(0))
+        xs = self.panels("x", rows.begin, p["x_width"], own_x, group)
+        ys = self.panels("y", y_row, tile.width, own_y, group)
+        out = w.at(self.starts["out"], b.mul(rows.begin, p["out_row"]), b.mul(y_row, p["size"]))
+        down = b.mul(p["rows"], p["out_row"])
+        with w.loop(
+            rows.end, rows.begin, p["rows"], carried=[xs.start, out], nonempty=True
+        ) as turn:
+            x_panel, out = turn.carried
             full = b.icmp_signed("<=", b.add(turn.i, p["rows"]), rows.end)
             kernel = b.select(full, p[f"{tile.kind}_full"], p[f"{tile.kind}_rest"])
-            count = self.length(ks)
-            values = [count, x, row_step, x_step, y, y_step, out, p["out_row"], wide, ks.begin]
-            self.call(kernel, micro.ARGUMENTS, values)
+            with self.each_block(group) as (ks, nth):
+                y, _, y_step = self.operand("y", y_row, ks.begin)
+                y = b.select(ys.packed, w.at(ys.start, b.mul(nth, ys.block)), y)
+                y_step = b.select(ys.packed, b.mul(tile.width, p["size"]), y_step)
+                x, row_step, x_step = self.operand("x", turn.i, ks.begin)
+                x = b.select(xs.packed, w.at(x_panel, b.mul(nth, xs.block)), x)
+                row_step = b.select(xs.packed, p["size"], row_step)
+                x_step = b.select(xs.packed, b.mul(p["x_width"], p["size"]), x_step)
+                count = self.length(ks)
+                values = [count, x, row_step, x_step, y, y_step, out, p["out_row"], wide, ks.begin]
+                self.call(kernel, micro.ARGUMENTS, values)
+            turn.carried = [w.at(x_panel, xs.next), w.at(out, down)]
+
+    def panels(
+        self, name: str, row: ir.Value, width: ir.Value, own: ir.Value, group: Span
+    ) -> Panels:
+        """The panels of an operand from a row (for y: a column) on; `own` is where units that pack it have put it."""
+        b, p = self.w.b, self.p
+        size = b.mul(width, self.column_bytes)
+        whole = b.icmp_signed("!=", p[f"{name}_whole"], i64(0))
+        start = b.select(whole, self.packed_whole(name, row, group), own)
+        block = b.select(whole, b.mul(p[f"{name}_panels"], size), p[f"{name}_block"])
+        return Panels(b.icmp_signed("!=", p[f"{name}_pack"], i64(0)), start, size, block)
 
     # --- operands -----------------------------------------------------------------------------------
 

@@ -74,6 +74,7 @@ class Product:
 
 
 COST = 2  # of packing an element, in products
+SPREAD = 1.5  # packing a large x whole costs so much more than a thread's own part, which stays in its cache
 
 
 class Cut(NamedTuple):
@@ -302,13 +303,14 @@ class Plan:
             (True,) if ready_x else (False, True) if pack_x else (False,),
             (True,) if ready_y else (False, True) if sharable_y else (False,),
         )
+        spread = SPREAD if p.m * p.k * self.shape.size > LARGE else 1
         for down, across, whole_x, whole_y in options:
             units = self.batch * -(-tiles_x // down) * -(-tiles_y // across)
             turns = -(-across * self.columns // self.nc)
             unit = down * across + 0.3 * across + 0.1 * down * turns + 1 / blocks
             unit += (0 if whole_x else down * pack_x * turns) + (0 if whole_y else across * pack_y)
             once_x, once_y = whole_x and not ready_x, whole_y and not ready_y
-            before = tiles_x * pack_x * once_x + tiles_y * pack_y * once_y
+            before = spread * tiles_x * pack_x * once_x + tiles_y * pack_y * once_y
             time = -(-units // threads) * unit + before / threads + (once_x + once_y) / blocks
             if time < 0.995 * best:
                 best = time
