@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.errors import ArgumentError, ShapeError
-from ..eager import Tensor, empty, zeros
+from ..eager import Tensor, concat, empty, zeros
 from ..eager.functions import matmul
 from ..ops.arithmetic import where
 from ..ops.nn.attention import attention_weights
@@ -33,10 +33,6 @@ class MultiheadAttention(Module):
             raise ArgumentError(
                 f"MultiheadAttention: embed_dim {embed_dim} must be divisible by num_heads {num_heads}"
             )
-        if add_bias_kv or add_zero_attn:
-            raise ArgumentError(
-                "MultiheadAttention: add_bias_kv and add_zero_attn are not supported"
-            )
         self.embed_dim = embed_dim
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim
@@ -58,6 +54,10 @@ class MultiheadAttention(Module):
             "in_proj_bias", Parameter(empty(3 * embed_dim, **how)) if bias else None
         )
         self.out_proj = Linear(embed_dim, embed_dim, bias, **how)
+        for name in ("bias_k", "bias_v"):
+            own = Parameter(empty(1, 1, embed_dim, **how)) if add_bias_kv else None
+            self.register_parameter(name, own)
+        self.add_zero_attn = add_zero_attn
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
@@ -72,6 +72,9 @@ class MultiheadAttention(Module):
         if self.in_proj_bias is not None:
             init.zeros_(self.in_proj_bias)
             init.zeros_(self.out_proj.bias)
+        for extra in (self.bias_k, self.bias_v):
+            if extra is not None:
+                init.xavier_normal_(extra)
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None,
@@ -86,6 +89,7 @@ class MultiheadAttention(Module):
                 "MultiheadAttention: is_causal needs attn_mask, of which it is only a hint"
             )
         mask = self._mask(q, k, key_padding_mask, attn_mask, single)
+        k, v, mask = self._further(k, v, mask)
         p = self.dropout if self.training else 0.0
         weights = None
         if need_weights:
@@ -117,6 +121,22 @@ class MultiheadAttention(Module):
             weight = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[part]
         y = F.linear(x, weight, None if self.in_proj_bias is None else self.in_proj_bias[rows])
         return y.reshape(*x.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)
+
+    def _further(
+        self, k: Tensor, v: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Keys and values with one that is trained, and one of zeros, behind them; no mask hides these."""
+        n, _, length, _ = k.shape
+        if self.bias_k is not None:
+            shape = (1, self.num_heads, 1, self.head_dim)
+            k, v = (
+                concat([x, extra.reshape(shape).expand(n, -1, -1, -1)], axis=2)
+                for x, extra in ((k, self.bias_k), (v, self.bias_v))
+            )
+        if self.add_zero_attn:
+            k, v = (F.pad(x, (0, 0, 0, 1)) for x in (k, v))
+        more = k.shape[2] - length
+        return k, v, F.pad(mask, (0, more)) if mask is not None and more else mask
 
     def _mask(
         self, q: Tensor, k: Tensor, padding: Tensor | None, mask: Tensor | None, single: bool

@@ -42,6 +42,10 @@ class _ConvNd(Module):
         self.kernel_size = each_axis(kernel_size, n, "kernel_size")
         self.stride = each_axis(stride, n, "stride")
         self.padding = padding if isinstance(padding, str) else each_axis(padding, n, "padding")
+        if self.padding == "same" and any(s != 1 for s in self.stride):
+            raise ArgumentError(
+                f"{name}: padding='same' is not defined for stride {self.stride}; give the padding in numbers"
+            )
         self.dilation = each_axis(dilation, n, "dilation")
         self.output_padding = each_axis(output_padding, n, "output_padding")
         self.groups = groups

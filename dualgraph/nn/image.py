@@ -40,6 +40,20 @@ class Upsample(Module):
         return f"{which}={getattr(self, which)!r}, mode={self.mode!r}"
 
 
+class UpsamplingNearest2d(Upsample):
+    """Resizes (N, C, H, W) to the nearest pixels."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, mode="nearest")
+
+
+class UpsamplingBilinear2d(Upsample):
+    """Resizes (N, C, H, W) linearly, corners kept where they are."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
+
+
 class _Pad(Module):
     axes = 0
     mode = "constant"
@@ -113,6 +127,12 @@ class ReflectionPad2d(_Pad):
     axes, mode = 2, "reflect"
 
 
+class ReflectionPad3d(_Pad):
+    """The last 3 axes mirrored at their ends."""
+
+    axes, mode = 3, "reflect"
+
+
 class ReplicationPad1d(_Pad):
     """The ends of the last axis repeated."""
 
@@ -125,6 +145,12 @@ class ReplicationPad2d(_Pad):
     axes, mode = 2, "replicate"
 
 
+class ReplicationPad3d(_Pad):
+    """The ends of the last 3 axes repeated."""
+
+    axes, mode = 3, "replicate"
+
+
 class CircularPad1d(_Pad):
     """The last axis continued from its other end."""
 
@@ -135,6 +161,12 @@ class CircularPad2d(_Pad):
     """The last 2 axes continued from their other ends."""
 
     axes, mode = 2, "circular"
+
+
+class CircularPad3d(_Pad):
+    """The last 3 axes continued from their other ends."""
+
+    axes, mode = 3, "circular"
 
 
 class PixelShuffle(Module):
@@ -163,6 +195,20 @@ class PixelUnshuffle(Module):
 
     def extra_repr(self) -> str:
         return f"downscale_factor={self.downscale_factor}"
+
+
+class ChannelShuffle(Module):
+    """Channels of `groups` groups taken in turn: (N, C, ...)."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.channel_shuffle(input, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"groups={self.groups}"
 
 
 class Unfold(Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..core.errors import ArgumentError
 from ..eager import Tensor
 from . import functional as F
 from .module import Module
@@ -117,8 +118,10 @@ class AvgPool3d(AvgPool2d):
 class _Adaptive(Module):
     pool: Callable[..., Tensor]
 
-    def __init__(self, output_size: Any) -> None:
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__()
+        if return_indices:
+            raise ArgumentError(f"{type(self).__name__}: return_indices=True is not supported")
         self.output_size = output_size
 
     def forward(self, input: Tensor) -> Tensor:
@@ -162,3 +165,45 @@ class AdaptiveMaxPool3d(_Adaptive):
     """Largest elements of `output_size` windows that cover (N, C, D, H, W)."""
 
     pool = staticmethod(F.adaptive_max_pool3d)
+
+
+class _LPPool(Module):
+    pool: Callable[..., Tensor]
+
+    def __init__(
+        self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+    ) -> None:
+        super().__init__()
+        self.norm_type = norm_type
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.ceil_mode = ceil_mode
+
+    def forward(self, input: Tensor) -> Tensor:
+        return type(self).pool(
+            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"ceil_mode={self.ceil_mode}"
+        )
+
+
+class LPPool1d(_LPPool):
+    """Norm of each window of (N, C, L)."""
+
+    pool = staticmethod(F.lp_pool1d)
+
+
+class LPPool2d(_LPPool):
+    """Norm of each window of (N, C, H, W)."""
+
+    pool = staticmethod(F.lp_pool2d)
+
+
+class LPPool3d(_LPPool):
+    """Norm of each window of (N, C, D, H, W)."""
+
+    pool = staticmethod(F.lp_pool3d)

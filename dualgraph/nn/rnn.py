@@ -51,9 +51,13 @@ class _Recurrent(Module):
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None,
+        dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        if not 0 <= proj_size < hidden_size or (proj_size and self.states == 1):
+            raise ArgumentError(
+                f"{type(self).__name__}: proj_size is for LSTM, at least 0 and below hidden_size, not {proj_size}"
+            )
         if num_layers < 1 or hidden_size < 1:
             raise ArgumentError(
                 f"{type(self).__name__}: hidden_size and num_layers must be positive"
@@ -69,6 +73,7 @@ class _Recurrent(Module):
         self.batch_first = batch_first
         self.dropout = dropout
         self.bidirectional = bidirectional
+        self.proj_size = proj_size
         for layer in range(num_layers):
             for suffix in self._suffixes(layer):
                 self._add_parameters(layer, suffix, device, dtype)
@@ -79,15 +84,18 @@ class _Recurrent(Module):
 
     def _add_parameters(self, layer: int, suffix: str, device: Any, dtype: Any) -> None:
         rows = self.gates * self.hidden_size
-        width = self.hidden_size * (2 if self.bidirectional else 1) if layer else self.input_size
-        shapes: dict[str, tuple[int, ...]] = {
-            "weight_ih": (rows, width),
-            "weight_hh": (rows, self.hidden_size),
-        }
+        size = self._output_size()
+        width = size * (2 if self.bidirectional else 1) if layer else self.input_size
+        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, width), "weight_hh": (rows, size)}
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        if self.proj_size:
+            shapes |= {"weight_hr": (size, self.hidden_size)}
         for name, shape in shapes.items():
             setattr(self, name + suffix, Parameter(empty(shape, device=device, dtype=dtype)))
+
+    def _output_size(self) -> int:
+        return self.proj_size or self.hidden_size
 
     def reset_parameters(self) -> None:
         """Draws all parameters anew: uniform in ``+-1 / sqrt(hidden_size)``."""
@@ -107,20 +115,24 @@ class _Recurrent(Module):
         b_hh = getattr(self, f"bias_hh{suffix}") if self.bias else None
         if self.adds and self.bias:  # for all steps at once
             b_ih, b_hh = b_ih + b_hh, None
+        w_hr = getattr(self, f"weight_hr{suffix}") if self.proj_size else None
         gates = F.linear(x, w_ih, b_ih)
 
         def cell(held: tuple[Tensor, ...], gates_x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
             new = type(self).step(gates_x, F.linear(held[0], w_hh, b_hh), held, self._activation)
+            if w_hr is not None:  # the hidden state is a projection of what the gates let out
+                new = (F.linear(new[0], w_hr), *new[1:])
             return new, new[0]
 
         state, outs = scan_pure(cell, state, gates, reverse=suffix.endswith("_reverse"))
         return outs, state
 
     def _start(self, x: Tensor, given: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
-        shape = (self.num_layers * (2 if self.bidirectional else 1), x.shape[1], self.hidden_size)
+        first = (self.num_layers * (2 if self.bidirectional else 1), x.shape[1])
+        shapes = [(*first, self._output_size()), (*first, self.hidden_size)][: self.states]
         if given is None:
-            return (zeros(shape, dtype=x.dtype, device=x.device),) * self.states
-        for h in given:
+            return tuple(zeros(shape, dtype=x.dtype, device=x.device) for shape in shapes)
+        for h, shape in zip(given, shapes, strict=True):
             if h.shape != shape:
                 raise ShapeError(
                     f"{type(self).__name__}: a state of shape {h.shape} must have shape {shape}"
@@ -160,6 +172,8 @@ class _Recurrent(Module):
 
     def extra_repr(self) -> str:
         parts = [f"{self.input_size}, {self.hidden_size}"]
+        if self.proj_size:
+            parts.append(f"proj_size={self.proj_size}")
         if self.num_layers != 1:
             parts.append(f"num_layers={self.num_layers}")
         if not self.bias:

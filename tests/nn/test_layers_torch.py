@@ -51,6 +51,23 @@ LAYERS = {
     "Softmax": (lambda nn: nn.Softmax(dim=1), normal(2, 3, 4)),
     "LSTM": (lambda nn: nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=True), normal(2, 5, 3)),
     "LSTM single": (lambda nn: nn.LSTM(3, 4, bias=False), normal(5, 3)),
+    "LSTM projected": (lambda nn: nn.LSTM(3, 5, num_layers=2, bidirectional=True, proj_size=2), normal(4, 2, 3)),
+    "EmbeddingBag": (lambda nn: nn.EmbeddingBag(6, 4, padding_idx=2), np.array([[0, 2], [5, 1]])),
+    "EmbeddingBag max": (lambda nn: nn.EmbeddingBag(6, 4, mode="max"), np.array([0, 2, 5, 1]), np.array([0, 1, 1])),
+    "LPPool1d": (lambda nn: nn.LPPool1d(2, 3, stride=2), np.abs(normal(2, 3, 8))),
+    "LPPool2d": (lambda nn: nn.LPPool2d(3, (2, 3)), np.abs(normal(2, 3, 6, 7))),
+    "pads of 3 axes": (
+        lambda nn: nn.Sequential(nn.ReflectionPad3d(1), nn.ReplicationPad3d((1, 0, 2, 1, 0, 1)), nn.CircularPad3d(1)), normal(1, 2, 3, 3, 4),
+    ),
+    "ChannelShuffle": (lambda nn: nn.ChannelShuffle(3), normal(2, 6, 2, 3)),
+    "UpsamplingNearest2d": (lambda nn: nn.UpsamplingNearest2d(scale_factor=2), normal(1, 2, 3, 3)),
+    "UpsamplingBilinear2d": (lambda nn: nn.UpsamplingBilinear2d(size=(5, 7)), normal(1, 2, 3, 3)),
+    "MultiheadAttention with more keys": (
+        lambda nn: nn.MultiheadAttention(8, 2, add_bias_kv=True, add_zero_attn=True), *(normal(5, 2, 8) for _ in range(3)),
+    ),
+    "TripletMarginWithDistanceLoss": (
+        lambda nn: nn.TripletMarginWithDistanceLoss(margin=2.0, swap=True), *(normal(4, 3) for _ in range(3)),
+    ),
     "GRU": (lambda nn: nn.GRU(3, 4, num_layers=2, bidirectional=True), normal(5, 2, 3)),
     "RNN": (lambda nn: nn.RNN(3, 4, nonlinearity="relu"), normal(5, 2, 3)),
     "MultiheadAttention": (lambda nn: nn.MultiheadAttention(8, 2, batch_first=True), *(normal(2, 5, 8) for _ in range(3))),
@@ -113,7 +130,7 @@ def _run(layer, make, arrays):
     return [np.asarray(x.detach()) for x in outs + [g for g in gradients if g is not None] + state]
 
 
-@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor", "ignore:LSTM with projections")
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_agrees_with_torch(name):
     torch = pytest.importorskip("torch")

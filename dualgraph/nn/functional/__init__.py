@@ -42,7 +42,7 @@ from .convolution import (
     linear,
 )
 from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
-from .embedding import embedding, one_hot
+from .embedding import embedding, embedding_bag, one_hot
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -64,6 +64,7 @@ from .loss import (
     smooth_l1_loss,
     soft_margin_loss,
     triplet_margin_loss,
+    triplet_margin_with_distance_loss,
 )
 from .normalisation import (
     batch_norm,
@@ -84,11 +85,23 @@ from .pooling import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
     max_pool1d,
     max_pool2d,
     max_pool3d,
 )
-from .vision import fold, interpolate, pad, pixel_shuffle, pixel_unshuffle, unfold, upsample
+from .vision import (
+    channel_shuffle,
+    fold,
+    interpolate,
+    pad,
+    pixel_shuffle,
+    pixel_unshuffle,
+    unfold,
+    upsample,
+)
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -181,4 +194,10 @@ __all__ = [
     "triplet_margin_loss",
     "unfold",
     "upsample",
+    "channel_shuffle",
+    "embedding_bag",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "triplet_margin_with_distance_loss",
 ]

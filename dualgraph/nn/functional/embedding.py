@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ...core.errors import ArgumentError, DTypeError
-from ...eager import Tensor, arange, no_grad
-from ...ops.arithmetic import cast, minimum, where
+from ...eager import Tensor, arange, no_grad, zeros
+from ...eager.sets import searchsorted
+from ...ops.arithmetic import cast, maximum, minimum, where
 from ...ops.comparison import equal
 from ...ops.composites import norm
 from ...ops.indexing import index, scatter_along
@@ -76,8 +77,61 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     at = reshape(_indices("one_hot", tensor, num_classes), shape=(tensor.size, 1))
     at = at.astype("int64")
     places = reshape(arange(num_classes, device=tensor.device), shape=(1, num_classes))
-    zeros = cast((places + at * 0) < 0, dtype="int64")
+    blank = cast((places + at * 0) < 0, dtype="int64")
     ones = at * 0 + 1
     return reshape(
-        scatter_along(zeros, at, ones, axis=1, mode="set"), shape=(*tensor.shape, num_classes)
+        scatter_along(blank, at, ones, axis=1, mode="set"), shape=(*tensor.shape, num_classes)
     )
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Rows of a table summed, averaged or maximised by bag: (bags, n) indices, or all in a line with `offsets`.
+
+    An empty bag gives zeros. `padding_idx` counts in no bag; `per_sample_weights` weigh a sum.
+
+    >>> table = dg.tensor([[1.0], [2.0], [4.0]])
+    >>> dg.nn.functional.embedding_bag(dg.tensor([0, 2, 1]), table, dg.tensor([0, 2])).tolist()
+    [[2.5], [2.0]]
+    """
+    if mode not in ("sum", "mean", "max"):
+        raise ArgumentError(f"embedding_bag: mode is 'sum', 'mean' or 'max', not {mode!r}")
+    if per_sample_weights is not None and mode != "sum":
+        raise ArgumentError("embedding_bag: per_sample_weights need mode='sum'")
+    if (input.ndim == 1) != (offsets is not None) or input.ndim not in (1, 2):
+        raise ArgumentError("embedding_bag: takes indices of 2 axes, or of 1 axis with offsets")
+    rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
+    if per_sample_weights is not None:
+        rows = rows * reshape(per_sample_weights, shape=(*input.shape, 1))
+    if offsets is None:
+        bags, count = arange(input.shape[0], device=input.device), input.shape[0]
+        bags = reshape(bags, shape=(count, 1)).expand(*input.shape).reshape(-1)
+    else:
+        count = offsets.shape[0] - bool(include_last_offset)
+        places = arange(input.shape[0], device=input.device)
+        bags = searchsorted(offsets[:count], places, side="right") - 1
+    rows, flat = rows.reshape(-1, weight.shape[1]), input.reshape(-1)
+    if padding_idx is not None:
+        padding_idx = padding_idx + weight.shape[0] if padding_idx < 0 else padding_idx
+    counted = flat >= 0 if padding_idx is None else flat != padding_idx
+    ones = cast(counted, dtype=rows.dtype.name).reshape(-1, 1)
+    sizes = zeros(count, 1, dtype=rows.dtype, device=rows.device).index_add(0, bags, ones)
+    start = zeros(count, weight.shape[1], dtype=rows.dtype, device=rows.device)
+    if mode == "max":
+        held = where(ones != 0, rows, float("-inf"))
+        at = bags.reshape(-1, 1).expand(*rows.shape)
+        most = (start + float("-inf")).scatter_reduce(0, at, held, "amax")
+        return where(sizes > 0, most, 0.0)
+    total = start.index_add(0, bags, rows * ones)
+    return total if mode == "sum" else total / maximum(sizes, 1.0)

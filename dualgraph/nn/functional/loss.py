@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...eager import Tensor
 from ...ops import composites
+from ...ops.arithmetic import maximum, minimum
 from ...ops.nn import losses
 
 Flag = bool | None
@@ -202,3 +205,16 @@ def pairwise_distance(
 ) -> Tensor:
     """Norm of ``x - y + eps`` along the last axis."""
     return composites.pairwise_distance(x1, x2, p, eps, keepdim)
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor, positive: Tensor, negative: Tensor, *, distance_function: Any = None, margin: float = 1.0,
+    swap: bool = False, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """`triplet_margin_loss` with a distance of one's own (`pairwise_distance` by default)."""
+    distance = pairwise_distance if distance_function is None else distance_function
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = minimum(far, distance(positive, negative))
+    out = maximum(near - far + margin, 0.0)
+    return out if reduction == "none" else out.sum() if reduction == "sum" else out.mean()

@@ -11,6 +11,7 @@ from ...eager import Tensor, arange, concat, full
 from ...ops import pooling
 from ...ops.composites import mean
 from ...ops.movement import pad, reshape
+from ...ops.nn.activations import relu
 from ...ops.window_sums import window_sum
 from .convolution import each_axis
 
@@ -188,6 +189,34 @@ def avg_pool3d(
     return _avg_pool(
         3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
+
+
+def _lp_pool(n: int, input: Tensor, p: float, kernel_size: Any, stride: Any, ceil: bool) -> Tensor:
+    """``(sum of x**p)**(1/p)`` of each window, 0 where the sum is below 0."""
+    sizes = each_axis(kernel_size, n, "kernel_size")
+    means = _avg_pool(n, input**p, sizes, stride, 0, ceil, True, None)
+    return (relu(means) * float(prod(sizes))) ** (1.0 / p)
+
+
+def lp_pool1d(
+    input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
+    """Norm of each window of (N, C, L)."""
+    return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(
+    input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
+    """Norm of each window of (N, C, H, W)."""
+    return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(
+    input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
+    """Norm of each window of (N, C, D, H, W)."""
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 # --- adaptive ----------------------------------------------------------------------------------

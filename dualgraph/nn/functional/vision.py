@@ -222,3 +222,13 @@ def fold(
         permute(split, axes=(0, 1, 4, 5, 2, 3)), extent=whole, steps=steps, dilations=gaps
     )
     return out[:, :, margins[0] : margins[0] + extent[0], margins[1] : margins[1] + extent[1]]
+
+
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """Channels of `groups` groups taken in turn: channel (g, i) of (N, C, ...) becomes (i, g)."""
+    n, channels, *rest = input.shape
+    if groups < 1 or channels % groups:
+        raise ShapeError(f"channel_shuffle: {channels} channels do not divide into {groups} groups")
+    apart = reshape(input, shape=(n, groups, channels // groups, *rest))
+    axes = (0, 2, 1, *range(3, apart.ndim))
+    return reshape(permute(apart, axes=axes), shape=input.shape)
