@@ -4,8 +4,7 @@
     f = reader.load("net.dg"); f(x); f.state      # arguments and results as the original's, with arrays for tensors
 
 What is computed exactly (sums of integers, indexing, random numbers) has the bits of dualgraph; the rest is as close as
-NumPy is, a few units in the last place an op. bfloat16 is given as float32. Ops that only gradients of convolutions,
-pooling and attention use, linear algebra and Fourier transforms are missing: a program with one is refused by name.
+NumPy is, a few units in the last place an op. bfloat16 is given as float32.
 """
 # Packed, so that it can be read in one go.
 # fmt: off
@@ -85,12 +84,10 @@ class Type:
 
 class Graph:
     """`inputs` [(var, Type)], `nodes` [(as inputs, op, operands, parameters)], `outputs`; operands: "%3" or numbers."""
-
     def __init__(self, inputs, nodes, outputs):
         self.inputs, self.nodes, self.outputs = inputs, nodes, outputs
         kinds = dict([*inputs, *(out for outs, *_ in nodes for out in outs)])
         self.types = [kinds[v] if isinstance(v, str) else None for v in outputs]
-
     def run(self, arrays):
         """The outputs for these inputs, op by op."""
         env = {var: a for (var, _), a in zip(self.inputs, arrays, strict=True)}
@@ -107,40 +104,33 @@ class Graph:
 
 class Parser:
     """Recursive descent over the tokens of a text."""
-
     def __init__(self, text):
         self.tokens = [(m.lastgroup, m.group()) for m in TOKEN.finditer(text) if m.lastgroup] + [("end", "the end")]
         self.at = 0
-
     def next(self, wanted):
         kind, text = self.tokens[self.at]
         if wanted not in (kind, text):
             raise ValueError(f"expected {wanted}, found {text!r}")
         self.at += 1
         return text
-
     def accept(self, text):
         found = self.tokens[self.at][1] == text
         self.at += found
         return found
-
     def items(self, close, item):
         out = []
         while not self.accept(close):
             out.append(item())
             self.accept(",")
         return out
-
     def assigned(self):
         return self.next("var"), self.next(":") and Type(self.next("type"))
-
     def graph(self):
         self.next("graph"), self.next("(")
         inputs = self.items(")", self.assigned)
         self.next("{")
         nodes = self.items("return", self.node)
         return Graph(inputs, nodes, self.items("}", self.operand))
-
     def node(self):
         outs = self.items("=", lambda: self.assigned() if not self.accept("(") else self.next(")"))
         op, operands, params = self.next("name"), [], {}
@@ -153,13 +143,11 @@ class Parser:
                 operands.append(self.operand())
             self.accept(",")
         return [o for o in outs if o != ")"], op, operands, params
-
     def operand(self):
         if self.tokens[self.at][0] == "var":
             return self.next("var")
         value, _, dtype = self.value(), self.next(":"), self.next("name")
         return rounded(numpy_dtype(dtype).type(value), dtype)[()]
-
     def value(self):
         kind, text = self.tokens[self.at]
         if text == "graph":
@@ -190,42 +178,37 @@ SAME = """equal not_equal less less_equal greater greater_equal logical_and logi
     where exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh
     atanh hypot logaddexp cbrt nextafter"""
 OPS = {name: getattr(np, name, None) or getattr(np, "arc" + name[1:]) for name in SAME.split()}
-
 def op(function):
     OPS[function.__name__.rstrip("_")] = function
     return function
-
 def whole(function):
     return lambda x: x if x.dtype.kind in "bui" else function(x)
-
 def by_element(function):
     return lambda x: np.vectorize(function, otypes=[float])(np.asarray(x, float))
-
 def wide(x):
     """Small integers are added up in 64 bits."""
     return x.astype({"b": "int64", "i": "int64", "u": "uint64"}.get(x.dtype.kind, x.dtype))
-
 def reduction(function):
     """Folds `axes`, flattened into one in their order."""
     def apply(x, axes, keepdims):
         kept = [i for i in range(x.ndim) if i not in axes]
         rows = x.transpose(*kept, *axes).reshape(*(x.shape[i] for i in kept), math.prod(x.shape[a] for a in axes))
         shape = [1 if i in axes else d for i, d in enumerate(x.shape) if keepdims or i not in axes]
-        return function(rows).reshape(shape)
+        return function(rows, -1).reshape(shape)
     return apply
-
 def slices(starts, stops, steps):
     return tuple(slice(a, None if b < 0 else b, s) for a, b, s in zip(starts, stops, steps, strict=True))
-
 def put(x, places, values, mode="set"):
     out = x.copy()
     np.add.at(out, places, values) if mode == "add" else out.__setitem__(places, values)
     return out
-
 def along(at, axis):
     """Index arrays that pick `at` along one axis, and the own place along the others."""
     return tuple(at if i == axis else a for i, a in enumerate(np.ogrid[tuple(map(slice, at.shape))]))
 
+SIGNS = ("backward", "forward")  # transforms are not scaled
+def symmetrised(x):
+    return (x + x.swapaxes(-1, -2).conj()) / 2
 def places(at, dims):
     return tuple(at[dims.index(i)] if i in dims else slice(None) for i in range(max(dims) + 1))
 
@@ -248,13 +231,17 @@ OPS |= {
     "take_along": lambda x, at, axis: x[along(at, axis)], "index": lambda x, *at, dims: x[places(at, dims)],
     "scatter_along": lambda x, at, values, axis, mode: put(x, along(at, axis), values, mode),
     "index_put": lambda x, values, *at, dims, mode: put(x, places(at, dims), values, mode), "matmul": np.matmul,
-    "reduce_sum": reduction(lambda x: wide(x).sum(-1)), "reduce_prod": reduction(lambda x: wide(x).prod(-1)),
-    "reduce_max": reduction(lambda x: x.max(-1)), "reduce_min": reduction(lambda x: x.min(-1)),
-    "reduce_any": reduction(lambda x: np.any(x, -1)), "reduce_all": reduction(lambda x: np.all(x, -1)),
-    "reduce_argmax": reduction(lambda x: x.argmax(-1)), "reduce_argmin": reduction(lambda x: x.argmin(-1)),
+    "reduce_sum": reduction(lambda x, a: wide(x).sum(a)), "reduce_prod": reduction(lambda x, a: wide(x).prod(a)),
+    **{f"reduce_{name}": reduction(getattr(np, name)) for name in "max min any all argmax argmin".split()},
     "composite": lambda *xs, name, body: body.run(xs), "fused": lambda *xs, body: body.run(xs),
     "cond": lambda where, *xs, true, false: (true if where else false).run(xs),
     "advance": lambda state, blocks: state + np.array([0, blocks], "uint64"),
+    "inv": np.linalg.inv, "solve": np.linalg.solve, "det": np.linalg.det, "slogdet": np.linalg.slogdet,
+    "cholesky": lambda x: np.linalg.cholesky(symmetrised(x)), "eigh": lambda x: np.linalg.eigh(symmetrised(x)),
+    "svd": lambda x, full: np.linalg.svd(x, full), "qr": lambda x, full: np.linalg.qr(x, ("reduced", "complete")[full]),
+    "fft_along": lambda x, axis, inverse: (np.fft.ifft if inverse else np.fft.fft)(x, axis=axis, norm=SIGNS[inverse]),
+    "rfft_along": lambda x, axis: np.fft.rfft(x, axis=axis),
+    "irfft_along": lambda x, axis, n: np.fft.irfft(x, n, axis=axis, norm="forward"),
     "binary_cross_entropy_terms": lambda x, y:
         (y - 1) * np.maximum(np.log1p(-x), -100) - y * np.maximum(np.log(x), -100),
 }
@@ -287,20 +274,16 @@ def sort_along(x, axis, descending=False, first=None):
     order = turn(np.argsort(turn(x), axis, kind="stable"))
     order = (x.shape[axis] - 1 - order if descending else order).take(range(x.shape[axis])[:first], axis)
     return np.take_along_axis(x, order, axis), order
-
 @op
 def search_sorted(edges, values, side):
-    rows = values.reshape(math.prod(edges.shape[:-1]), -1)
-    pairs = zip(edges.reshape(len(rows), edges.shape[-1]), rows, strict=True)
+    pairs = zip(edges.reshape(-1, edges.shape[-1]), values.reshape(math.prod(edges.shape[:-1]), -1), strict=True)
     return np.array([np.searchsorted(e, v, side) for e, v in pairs], "int64").reshape(values.shape)
-
 @op
 def windows(x, sizes, steps, dilations):
     """All patches of the last axes: (..., counts..., sizes...)."""
     spans = [(n - 1) * d + 1 for n, d in zip(sizes, dilations, strict=True)]
     view = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-len(sizes), 0)))
     return view[(..., *(slice(None, None, s) for s in (*steps, *dilations)))]
-
 @op
 def fold_windows(x, extent, steps, dilations):
     k = len(extent)
@@ -309,28 +292,42 @@ def fold_windows(x, extent, steps, dilations):
         each = zip(offset, dilations, counts, steps, strict=True)
         out[(..., *(slice(o * d, o * d + (c - 1) * s + 1, s) for o, d, c, s in each))] += x[(..., *offset)]
     return out
-
 @op
 def window_sum(x, sizes, **how):
     found = windows(x, sizes, **how)
     return np.add.reduce(found.reshape(*found.shape[: x.ndim], -1), -1)
-
+@op
+def window_spread(x, extent, sizes, **how):
+    return fold_windows(np.broadcast_to(x[(..., *(None,) * len(sizes))], (*x.shape, *sizes)), extent, **how)
+@op
+def pool_pick(x, at, sizes, **how):
+    found = windows(x, sizes, **how).reshape(*at.shape, math.prod(sizes))
+    return np.take_along_axis(found, at[..., None], -1)[..., 0]
+@op
+def pool_put(ct, at, extent, sizes, **how):
+    each = np.where(at[..., None] == np.arange(math.prod(sizes)), ct[..., None], ct.dtype.type(0))
+    return fold_windows(each.reshape(*at.shape, *sizes), extent, **how)
 @op
 def max_pool(x, sizes, **how):
     found = windows(x, sizes, **how)
-    found = found.reshape(*found.shape[: x.ndim], math.prod(sizes))
-    at = found.argmax(-1)
-    return np.take_along_axis(found, at[..., None], -1)[..., 0], at
-
+    at = found.reshape(*found.shape[: x.ndim], math.prod(sizes)).argmax(-1)
+    return pool_pick(x, at, sizes, **how), at
+def conv_patches(x, kernel, stride, padding, dilation, groups):
+    """(n, groups, places, channels of a group * kernel), and how many places along each axis."""
+    patches = windows(np.pad(x, ((0, 0), (0, 0), *padding)), kernel, stride, dilation)
+    counts, patches = patches.shape[2 : x.ndim], np.moveaxis(patches, 1, x.ndim - 1)  # n, counts, channels, kernel
+    width = x.shape[1] // groups * math.prod(kernel)
+    return patches.reshape(len(x), math.prod(counts), groups, width).swapaxes(1, 2), counts
 @op
-def conv(x, w, stride, padding, dilation, groups):
-    k = w.ndim - 2
-    patches = windows(np.pad(x, ((0, 0), (0, 0), *padding)), w.shape[2:], stride, dilation)
-    counts, patches = patches.shape[2 : 2 + k], np.moveaxis(patches, 1, 1 + k)  # n, counts, channels, kernel
-    patches = patches.reshape(len(x), math.prod(counts), groups, -1).swapaxes(1, 2)
+def conv(x, w, groups, **how):
+    patches, counts = conv_patches(x, w.shape[2:], groups=groups, **how)
     out = patches @ w.reshape(groups, len(w) // groups, -1).swapaxes(1, 2)
     return out.swapaxes(2, 3).reshape(len(x), len(w), *counts)
-
+@op
+def conv_weight(x, ct, kernel, groups, **how):
+    patches, counts = conv_patches(x, kernel, groups=groups, **how)
+    parts = ct.reshape(len(ct), groups, ct.shape[1] // groups, math.prod(counts)) @ patches
+    return parts.sum(0).reshape(ct.shape[1], x.shape[1] // groups, *kernel)
 @op
 def conv_input(ct, w, extent, stride, padding, dilation, groups):
     parts = ct.reshape(len(ct), groups, len(w) // groups, -1)
@@ -339,13 +336,24 @@ def conv_input(ct, w, extent, stride, padding, dilation, groups):
     back = np.moveaxis(back, 2, -1).reshape(*back.shape[:2], *ct.shape[2:], *w.shape[2:])
     full = fold_windows(back, [d + a + b for d, (a, b) in zip(extent, padding, strict=True)], stride, dilation)
     return full[(..., *(slice(a, a + d) for d, (a, _) in zip(extent, padding, strict=True)))]
-
-@op
-def attention(query, key, value, *mask, causal, scale):
-    query, key, value, *mask = (a.astype("float32") if a.dtype == "float16" else a for a in (query, key, value, *mask))
+def single(*arrays):
+    return (a.astype("float32") if a.dtype == "float16" else a for a in arrays)
+def attention_scores(query, key, mask, causal, scale):
     scores = query @ key.swapaxes(-1, -2) * query.dtype.type(scale)
     for m in (*([np.tri(*scores.shape[-2:], dtype=bool)] if causal else []), *mask):
         scores = np.where(m, scores, scores.dtype.type(-np.inf)) if m.dtype == bool else scores + m
+    return scores
+@op
+def attention_grad(ct, query, key, value, lse, delta, *mask, causal, scale):
+    ct, query, key, value, *mask = single(ct, query, key, value, *mask)
+    p = np.exp(attention_scores(query, key, mask, causal, scale) - lse[..., None])
+    ds = p * (ct @ value.swapaxes(-1, -2) - delta[..., None])
+    found = ds @ key * scale, ds.swapaxes(-1, -2) @ query * scale, p.swapaxes(-1, -2) @ ct
+    return [np.broadcast_to(g, (*ds.shape[:-2], *g.shape[-2:])) for g in found]
+@op
+def attention(query, key, value, *mask, causal, scale):
+    query, key, value, *mask = single(query, key, value, *mask)
+    scores = attention_scores(query, key, mask, causal, scale)
     top = scores.max(-1, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, top.dtype.type(0))
     grown = np.exp(scores - top)
@@ -353,7 +361,6 @@ def attention(query, key, value, *mask, causal, scale):
     out = grown @ value / np.where(total == 0, total.dtype.type(1), total)
     lse = np.where(total == 0, np.inf, top + np.log(total))[..., 0]
     return out, np.broadcast_to(lse, out.shape[:-1])
-
 @op
 def random_bits(state, size):
     """Philox4x32-10 of (seed, counter)."""
@@ -365,7 +372,6 @@ def random_bits(state, size):
         a, b, c, d = q >> half ^ b ^ j, q & low, p >> half ^ d ^ k, p & low
         j, k = j + np.uint64(0x9E3779B9) & low, k + np.uint64(0xBB67AE85) & low
     return np.stack((a, b, c, d), -1).reshape(*state.shape[:-1], -1)[..., :size]
-
 @op
 def scan(*xs, body, carries, slices, length, reverse, saves):
     carry, sliced, fixed = xs[:carries], xs[carries : carries + slices], xs[carries + slices :]
@@ -376,7 +382,6 @@ def scan(*xs, body, carries, slices, length, reverse, saves):
         for y, out in zip(ys, outs[carries:], strict=True):
             y[i] = out
     return [*carry, *ys]
-
 @op
 def while_loop(*xs, test, body, carries, max_steps, saves):
     steps = [list(xs[:carries])]  # the carries before each step
@@ -413,7 +418,6 @@ def unflatten(form, leaves):
 
 class Program:
     """A saved function: `state` (arrays), `numbers` and `gradients` by name; calls update them."""
-
     def __init__(self, path):
         self.arrays, metadata = read(path)
         record = json.loads(metadata["dualgraph.program"])
@@ -424,7 +428,6 @@ class Program:
         self.state = {k: self.arrays[f"state.{k}"].copy() for k, v in record["state"].items() if "value" not in v}
         self.numbers = {k: float(v["value"]) for k, v in record["state"].items() if "value" in v}
         self.gradients = {k[9:]: v for k, v in self.arrays.items() if k.startswith("gradient.")}
-
     def __call__(self, *args, **kwargs):
         leaves, form = flatten((args, kwargs))
         problems = [self.misfit(p, leaves, form) for p in self.programs]
@@ -436,7 +439,6 @@ class Program:
                 if all(out.item() == v for out, v in zip(outs[len(outs) - len(taken) :], taken, strict=True)):
                     return self.finish(p, arrays, outs, leaves)
         raise ValueError(f"no program fits: {'; '.join(p or 'another path is taken' for p in problems)}")
-
     @staticmethod
     def misfit(p, leaves, form):
         """Why arguments are not what a program takes."""
@@ -448,7 +450,6 @@ class Program:
             if found != ((leaf, type(leaf)) if kind == "value" else (leaf.shape, leaf.dtype)):
                 return f"argument leaf {i} is not {what}"
         return None
-
     def source(self, source, leaves):
         """The array of an input now."""
         kind, key = source
@@ -456,7 +457,6 @@ class Program:
             return np.asarray(self.numbers[key], "float32")
         key = key[1] if kind == "gradient" else key
         return {"leaf": leaves, "gradient": self.gradients, "state": self.state, "constant": self.arrays}[kind][key]
-
     def finish(self, p, arrays, outs, leaves):
         """Stores what the call writes, and puts its result together."""
         made = []
@@ -473,7 +473,6 @@ class Program:
         for (_, name), o in p["gradients"]:
             self.gradients[name] = None if o is None else outs[o]
         return unflatten(p["form"], iter(made))
-
     def verify(self):
         """Runs the test vectors; gives [(program, vector, output, largest difference, of values up to)]."""
         found, now = [], self.state
