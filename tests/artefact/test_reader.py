@@ -22,6 +22,8 @@ from dualgraph.core.types import TensorType
 from dualgraph.static.graph import GraphBuilder
 
 SOURCE = Path(dg.__file__).with_name("reader.py")
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A copy of the file, imported on its own."""
