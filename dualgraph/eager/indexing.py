@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dtypes import bool_, int64
+from ..core.context import state
+from ..core.devices import CPU
+from ..core.dtypes import bool_, float32, float64, int64
 from ..core.errors import BoundsError, DTypeError, describe
 from ..core.sizing import range_length, slice_indices, to_int
 from ..core.watch import origin_of
@@ -267,6 +269,21 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
             fit("setitem", x, new if new.dtype is x.dtype else cast(new, dtype=x.dtype.name)),
         )
         return
+    if state.tracer is None and state.batching is None and _makes_view(key):
+        target = x[key]
+        new = _number_like(x, value)
+        if new is None:
+            new = (
+                value
+                if isinstance(value, Tensor)
+                else asarray(value, device=x.device, dtype=x.dtype)
+            )
+        if new.dtype is not x.dtype:
+            new = cast(new, dtype=x.dtype.name)
+        if new.shape != target.shape:
+            new = fit("setitem", target, _trim(new, target.shape))
+        write("setitem", target, new)
+        return
     if _is_switch(key):
         setitem(expand_dims_at(x, (0,)), reshape(asarray(key, device=x.device), shape=(1,)), value)
         return
@@ -289,6 +306,25 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     value = _trim(value, shape)
     value = broadcast_to(value, shape=shape) if value.shape != shape else value
     write("setitem", target, index_put(target, value, *at, dims=dims, mode="set"))
+
+
+_PLAIN_KEYS = frozenset((int, slice, type(None), type(Ellipsis)))
+
+
+def _makes_view(key: Any) -> bool:
+    """Whether a key is of whole numbers, slices, None and Ellipsis."""
+    if type(key) is tuple:
+        return all(type(k) in _PLAIN_KEYS for k in key)
+    return type(key) in _PLAIN_KEYS
+
+
+def _number_like(x: Tensor, value: Any) -> Tensor | None:
+    """A Python number that the dtype of x holds as such, as a 0-d tensor."""
+    kind, dtype = type(value), x.dtype
+    exact = (kind is float and dtype in (float32, float64)) or (kind is bool and dtype is bool_)
+    if x.device is not CPU or not exact:
+        return None
+    return Tensor(np.array(value, dtype.numpy), dtype)
 
 
 def _trim(value: Tensor, shape: tuple[int, ...]) -> Tensor:

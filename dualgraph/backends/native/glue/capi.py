@@ -46,11 +46,12 @@ PyFrame_GetLasti(ptr) i32 | PyCapsule_GetPointer(ptr, ptr) ptr | PyMem_Malloc(i6
 PyMem_RawMalloc(i64) ptr | PyMem_RawCalloc(i64, i64) ptr | PyMem_RawRealloc(ptr, i64) ptr | PyMem_RawFree(ptr) void
 PyErr_NoMemory() ptr | PyTraceMalloc_Track(i32, i64, i64) i32
 PyObject_GC_Track(ptr) void | PyObject_GC_UnTrack(ptr) void | PyContext_Enter(ptr) i32 | PyContext_Exit(ptr) i32
+PySlice_Unpack(ptr, ptr, ptr, ptr) i32 | PySlice_AdjustIndices(i64, ptr, ptr, i64) i64
 PyIter_Next(ptr) ptr | PyDict_Next(ptr, ptr, ptr, ptr) i32 | _PyType_Lookup(ptr, ptr) ptr
 """
 # NumPy: places in the table of its C API, which never change.
 _NUMPY = """
-PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr) ptr 94 | PyArray_CopyInto(ptr, ptr) i32 82
+PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr) ptr 94 | PyArray_CopyInto(ptr, ptr) i32 50
 PyArray_NewLikeArray(ptr, i32, ptr, i32) ptr 277 | PyArray_SetBaseObject(ptr, ptr) i32 282
 PyDataMem_SetHandler(ptr) ptr 304 | PyDataMem_GetHandler() ptr 305
 """

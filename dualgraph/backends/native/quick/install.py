@@ -12,7 +12,7 @@ from ....core.context import state
 from ....core.devices import CPU
 from ....core.errors import INSIDE, user_place
 from ....core.node import Node, TapeNode, sequence
-from ....core.prim import REGISTRY, Dispatch, Prim
+from ....core.prim import REGISTRY, Dispatch, Prim, lookup
 from ....core.types import TensorType
 from ....eager.operators import ELEMENTWISE_OPERATORS
 from ....eager.tensor import Tensor
@@ -36,6 +36,7 @@ from . import (
     blocks,
     calls,
     follow,
+    items,
     memory,
     objects,
     place,
@@ -125,6 +126,9 @@ def glue_objects() -> dict[str, Any]:
         "NO_PARAMS": {}, "SEQUENCE": sequence, "INSIDE": INSIDE, "USER_PLACE": user_place,
         "GROW": plans.grow, "BIND": Dispatch.bind, "VALUE_ERROR": ValueError,
         "S_DICT": "__dict__", "S_TRACER": "tracer", "S_BATCHING": "batching", "S_GRAD": "grad",
+        "SLICE": slice, "TUPLE": tuple, "ELLIPSIS": ..., "PYTHON__getitem__": Tensor.__getitem__,
+        "SLICE_OP": lookup("slice"), "RESHAPE_OP": lookup("reshape"),
+        "S_STARTS": "starts", "S_STOPS": "stops", "S_STEPS": "steps", "S_SHAPE": "shape",
         "S_EDGE": "_edge", "S_FILENAME": "co_filename", **recipes.objects(),
     }  # fmt: skip
 
@@ -136,7 +140,7 @@ def install() -> None:
     text, of_operators = _trampolines()
     where = place if present("PyFrame_GetLasti") else place_slow
     library = Library(
-        objects, memory, spread, tape, where, apply, store, runs, follow, calls, probe, text,
+        objects, memory, spread, tape, where, apply, store, runs, follow, items, calls, probe, text,
         objects=glue_objects() | of_operators, numbers=glue_numbers(),
     )  # fmt: skip
     _check(library)
@@ -151,6 +155,9 @@ def install() -> None:
         flags = NOARGS if arity == 1 else ONE
         doc = getattr(Tensor, name).__doc__ or ""
         setattr(Tensor, name, library.method(Tensor, name, f"operator{name}", flags=flags, doc=doc))
+    doc = Tensor.__getitem__.__doc__ or ""
+    item = library.method(Tensor, "__getitem__", "getitem", flags=ONE, doc=doc)
+    Tensor.__getitem__ = item  # type: ignore[method-assign]
     call = library.method(
         Prim, "__call__", "call_op", FASTCALL | KEYWORDS, doc="Runs the op, in whatever mode."
     )

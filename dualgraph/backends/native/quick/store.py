@@ -55,16 +55,46 @@ def written(t: ptr) -> i64:
     return 0
 
 
+def wanted(t: ptr) -> i64:
+    """Whether a gradient may be wanted of a tensor, or of one that it is a view of."""
+    while 1:
+        if load_ptr(t, n.T_NODE) != o.NONE or load_ptr(t, n.T_REQUIRES) != o.FALSE:
+            return 1
+        parent = load_ptr(t, n.T_PARENT)
+        if parent == o.NONE:
+            return 0
+        t = load_ptr(parent, n.ITEMS)
+    return 1
+
+
+def store_part(t: ptr, new: ptr) -> ptr:
+    """`store` for a view, by NumPy: it may lie in any way, but not in the same place twice."""
+    to = load_ptr(t, n.T_DATA)
+    of = load_ptr(new, n.T_DATA)
+    if not load_i32(to, n.A_FLAGS) & n.WRITEABLE or not same_shape(to, of):
+        return held(o.FALSE)
+    if size_of(to) > n.LONG:
+        return held(o.FALSE)
+    for i in range(load_i32(to, n.A_NDIM)):
+        if load_i64(load_ptr(to, n.A_STRIDES), 8 * i) == 0:
+            return held(o.FALSE)
+    if c.PyArray_CopyInto(to, of) < 0 or written(t) < 0:
+        return None
+    return held(o.TRUE)
+
+
 def store(self: ptr, args: ptr, count: i64) -> ptr:
     """``store(t, new)``: True if new values, of the type of t, were written into its memory; False leaves it alone."""
     t = load_ptr(args, 0)
     new = load_ptr(args, 8)
     code = operand_code(t)
-    if code < 4 or operand_code(new) != code or load_ptr(t, n.T_PARENT) != o.NONE:
+    if code < 4 or operand_code(new) != code:
         return held(o.FALSE)
     tape = tape_switch()
-    if tape < 0 or (tape and tracked(args, 2)):
+    if tape < 0 or (tape and (wanted(t) or tracked(args + 8, 1))):
         return held(o.FALSE)
+    if load_ptr(t, n.T_PARENT) != o.NONE:
+        return store_part(t, new)
     to = load_ptr(t, n.T_DATA)
     of = load_ptr(new, n.T_DATA)
     writeable = n.PLAIN | n.WRITEABLE
