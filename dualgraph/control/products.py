@@ -105,8 +105,10 @@ def gradient(use: Use, x: Any, ct: Any) -> Any:
     """The constant's gradient from a use: x and ct have the factors and cotangents of all steps, stacked."""
     if use.side == 0:
         x, ct = swap_last(x), swap_last(ct)
-    out = matmul_op(swap_last(_as_matrix(x)), _as_matrix(ct))
-    return permute(out, axes=(1, 0)) if use.turned != (use.side == 0) else out
+    x, ct = _as_matrix(x), _as_matrix(ct)
+    if use.turned != (use.side == 0):  # in the constant's own order
+        x, ct = ct, x
+    return matmul_op(swap_last(x), ct)
 
 
 def _as_matrix(x: Any) -> Any:

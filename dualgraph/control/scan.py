@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from ..core.context import state
@@ -17,6 +17,7 @@ from ..static.graph import Graph, renumber
 from .body import (
     KEPT,
     Body,
+    Joined,
     Structure,
     check_same,
     joined,
@@ -30,7 +31,9 @@ from .body import (
 from .derive import filled
 from .reach import untied
 from .scan_rules import run_scan
+from .written import Recent, Written, circumstances, written
 
+_bodies = Recent()
 SEVERAL = 4  # steps from which writing one down costs less than running them all in Python
 
 
@@ -57,10 +60,15 @@ def scan(
 
 
 def scan_pure(
-    f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, reverse: bool = False
-) -> tuple[Any, Any]:
-    """`scan` of a function that does nothing but compute: eager mode, too, calls it once and runs the op."""
-    return _Scan("scan", f, init, xs, None, reverse).run(pure=True)  # type: ignore[no-any-return]
+    f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, reverse: bool = False,
+    key: Hashable = None, closes: Sequence[Tensor] = (),
+) -> tuple[Any, Any]:  # fmt: skip
+    """`scan` of a function that does nothing but compute: eager mode, too, calls it once and runs the op.
+
+    Functions with one `key` (not None) do the same to tensors of the same types, and read no others from outside than
+    those in `closes`, in the same roles: one is called, the others run as it was written down.
+    """
+    return _Scan("scan", f, init, xs, None, reverse).run(True, key, closes)  # type: ignore[no-any-return]
 
 
 def map(f: Callable[[Any], Any], xs: Any) -> Any:
@@ -105,13 +113,15 @@ class _Scan:
             )
         return to_int(sizes[0])
 
-    def run(self, pure: bool = False) -> Any:
-        """The last carry and the ys; `pure`: Python need not run each step."""
+    def run(self, pure: bool = False, key: Hashable = None, closes: Sequence[Tensor] = ()) -> Any:
+        """The last carry and the ys; `pure`: Python need not run each step; `key` and `closes`: see `scan_pure`."""
         if not self.length:
             body = self._first(discarded=True)
             note_refusals(self.op, body.refusals)
             return self._node(body)
         pure = pure and state.tracer is None and self.length >= SEVERAL
+        if pure and key is not None and state.batching is None:
+            return self._once(key, closes)
         if state.tracer is None and state.batching is None and not state.grad and not pure:
             return self._loop(self.init, [], 0)
         body = self._first(discarded=False)
@@ -179,12 +189,35 @@ class _Scan:
 
     # --- as one node ---
 
-    def _node(self, body: Body) -> Any:
+    def _once(self, key: Hashable, closes: Sequence[Tensor]) -> Any:
+        """As one node, of a body that is written down the first time."""
+        how = key, self.args, circumstances([*self.init, *self.xs, *closes])
+        found: Written | None = _bodies.get(how)
+        if found is not None:
+            n = len(self.init)
+            constants = [closes[i] for i in found.reads]
+            outs = run_scan(self.init, self.xs, constants, found.graph, self.length, self.reverse)
+            return self.carry.build(outs[:n]), found.structure.build(outs[n:])
+        body = self._first(discarded=False)
+        one, graph, y = self._joined(body)
+        made = written(body, graph, one.constants, closes, y)
+        operands = [*self.init, *self.xs, *one.constants]
+        tied = zip(operands, untied(operands, [graph]), strict=True)
+        if made is not None and all(a is b for a, b in tied):
+            _bodies.put(how, made)
+        return self._node(body)
+
+    def _joined(self, body: Body) -> tuple[Joined, Graph, Structure]:
+        """The body over carry, x, and what else it reads; and what y is."""
         _, (_, structure) = self._parted(body.outs, body.structure)
         n, m = len(self.init), len(self.xs)
         one = joined([body], n + m)
-        graph = _states_carried(one.graphs[0], n, m, len(one.states))
-        carry = len(self.init) + len(one.states)
+        return one, _states_carried(one.graphs[0], n, m, len(one.states)), structure
+
+    def _node(self, body: Body) -> Any:
+        n, m = len(self.init), len(self.xs)
+        one, graph, structure = self._joined(body)
+        carry = n + len(one.states)
         operands = untied([*self.init, *one.first(), *self.xs, *one.constants], [graph])
         outs = run_scan(
             operands[:carry],

@@ -15,6 +15,9 @@ from .batches import batched_loop, carry_with_batch, with_batch
 from .body import tracked, unread
 from .derive import cached, derive, filled, pull, settled
 from .products import Use, gradient, kept, products, worth_keeping
+from .written import Recent, of_graph
+
+_savings = Recent()
 
 
 def run_scan(
@@ -37,6 +40,10 @@ def run_scan(
 
 def saving(body: Graph, carries: int) -> Graph:
     """The body with further results for its gradient: products worth keeping, then the carry that it starts from."""
+    return of_graph(_savings, carries, body, lambda: _saving(body, carries))  # type: ignore[no-any-return]
+
+
+def _saving(body: Graph, carries: int) -> Graph:
     more = *worth_keeping(body), *body.inputs[:carries]
     return renumber(Graph(body.inputs, body.nodes, (*body.outputs, *more)))
 

@@ -106,6 +106,10 @@ class _Recurrent(Module):
     def _activation(self, x: Tensor) -> Tensor:
         return F.tanh(x)
 
+    def _numbers(self) -> Any:
+        """What else a step depends on."""
+        return None
+
     def _run(
         self, x: Tensor, state: tuple[Tensor, ...], suffix: str
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -124,7 +128,9 @@ class _Recurrent(Module):
                 new = (F.linear(new[0], w_hr), *new[1:])
             return new, new[0]
 
-        state, outs = scan_pure(cell, state, gates, reverse=suffix.endswith("_reverse"))
+        weights = (w_hh,) if b_hh is None else (w_hh, b_hh)
+        key = type(self).step, type(self)._activation, self._numbers()
+        state, outs = scan_pure(cell, state, gates, suffix.endswith("_reverse"), key, weights)
         return outs, state
 
     def _start(self, x: Tensor, given: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
@@ -200,6 +206,9 @@ class RNN(_Recurrent):
             raise ArgumentError(f"RNN: nonlinearity is 'tanh' or 'relu', not {nonlinearity!r}")
         super().__init__(input_size, hidden_size, num_layers, *args, **kwargs)
         self.nonlinearity = nonlinearity
+
+    def _numbers(self) -> Any:
+        return self.nonlinearity
 
     def _activation(self, x: Tensor) -> Tensor:
         return F.relu(x) if self.nonlinearity == "relu" else F.tanh(x)
