@@ -53,6 +53,10 @@ from .eager.methods.elementwise import (
     frac, heaviside, isclose, isneginf, isposinf, lerp, logit, nan_to_num, rad2deg, round, sinc, sub,
     xlogy,
 )
+from .eager.methods.further import (
+    angle, broadcast_shapes, complex, diagflat, dsplit, isreal, logaddexp2, logcumsumexp, nanmedian,
+    polar, promote_types, sgn, vander, view_as_complex, view_as_real,
+)
 from .eager.methods.parts import (
     chunk, diag, diag_embed, diagonal, hsplit, narrow, select, split, tensor_split, trace, unbind,
     vsplit,
@@ -158,6 +162,8 @@ __all__ = [
     "__array_api_version__", "__array_namespace_info__", "__version__",
     "abs", "absolute", "acos", "acosh", "add", "addbmm",
     "det", "fft", "inverse", "linalg", "logdet",
+    "angle", "broadcast_shapes", "complex", "diagflat", "dsplit", "isreal", "logaddexp2", "logcumsumexp",
+    "nanmedian", "polar", "promote_types", "sgn", "vander", "view_as_complex", "view_as_real",
     "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin", "aminmax",
     "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
     "argmax", "argmin", "argsort", "ArgumentError", "argwhere", "as_tensor", "asarray", "asin",

@@ -3,6 +3,7 @@
 from . import (
     conversion,
     elementwise,
+    further,
     history,
     parts,
     products,
@@ -16,6 +17,7 @@ from . import (
 __all__ = [
     "conversion",
     "elementwise",
+    "further",
     "history",
     "parts",
     "products",

@@ -1,0 +1,192 @@
+"""Further functions of PyTorch, made of others: parts of complex numbers, sums in the log domain, shapes of sums."""
+
+from __future__ import annotations
+
+from math import log
+from typing import Any
+
+import numpy as np
+
+from ...core import dtypes as dt
+from ...core.errors import DTypeError, ShapeError, describe
+from ...core.types import broadcast_shapes as common_shape
+from ...ops import arithmetic as ar
+from ...ops import comparison as cp
+from ...ops import transcendental as tr
+from ...ops.axes import normalize_axis
+from ...ops.reduce import sum_to
+from .. import functions as fn
+from .. import shapes as sh
+from ..attach import method
+from ..creation import arange
+from ..operands import as_operand, astype
+from ..tensor import Tensor
+from .parts import diag, tensor_split
+from .reduction import ValuesIndices
+from .selection import masked_fill
+
+# --- complex numbers -----------------------------------------------------------------------------
+
+
+@method
+def positive(x: Tensor) -> Tensor:
+    """``+x``: x itself."""
+    return x
+
+
+@method
+def sgn(x: Tensor) -> Tensor:
+    """`sign`; of a complex number ``x / |x|``."""
+    return ar.sign(x)
+
+
+@method
+def isreal(x: Tensor) -> Tensor:
+    """Where there is no imaginary part."""
+    return cp.equal(ar.imag_part(x), 0) if x.dtype.is_complex else cp.equal(ar.abs(x) < 0, False)
+
+
+@method
+def angle(x: Tensor) -> Tensor:
+    """The angle of a number in the plane: ``atan2(imag, real)``, so 0 or pi for a real one; NaN stays.
+
+    >>> dg.angle(dg.tensor([1.0, -1.0])).tolist()
+    [0.0, 3.1415927410125732]
+    """
+    if x.dtype.is_complex:
+        return tr.atan2(ar.imag_part(x), ar.real_part(x))
+    x = x if x.dtype.is_inexact else astype(x, dt.get_default_dtype())
+    return ar.where(cp.isnan(x), x, ar.where(cp.less(x, 0), np.pi, 0.0))
+
+
+def complex(real: Any, imag: Any) -> Tensor:
+    """The complex numbers of these parts: complex64 of float32, complex128 of float64."""
+    real, imag = as_operand(real), as_operand(imag)
+    widths = {dt.float32: dt.complex64, dt.float64: dt.complex128}
+    if real.dtype is not imag.dtype or real.dtype not in widths:
+        problem = "the parts must both be float32 or both float64"
+        raise DTypeError(describe("complex", f"{real.type}, {imag.type}", problem))
+    target = widths[real.dtype]
+    return ar.add(astype(real, target), ar.multiply(astype(imag, target), 1j))
+
+
+def polar(abs: Any, angle: Any) -> Tensor:
+    """The complex numbers of these sizes and angles."""
+    size, turn = as_operand(abs), as_operand(angle)
+    return complex(ar.multiply(size, tr.cos(turn)), ar.multiply(size, tr.sin(turn)))
+
+
+def view_as_real(x: Tensor) -> Tensor:
+    """Real and imaginary parts along a new last axis."""
+    if not x.dtype.is_complex:
+        raise DTypeError(describe("view_as_real", str(x.type), "the tensor is not complex"))
+    return sh.stack([ar.real_part(x), ar.imag_part(x)], axis=-1)
+
+
+def view_as_complex(x: Tensor) -> Tensor:
+    """The complex numbers whose parts lie along the last axis, which has length 2."""
+    if not x.ndim or x.shape[-1] != 2:
+        raise ShapeError(
+            describe("view_as_complex", str(x.type), "the last axis must have length 2")
+        )
+    real, imag = sh.unstack(x, axis=-1)
+    return complex(real, imag)
+
+
+# --- sums in the log domain ----------------------------------------------------------------------
+
+
+@method
+def logaddexp2(x: Tensor, other: Any) -> Tensor:
+    """``log2(2**x + 2**other)``."""
+    return ar.divide(tr.logaddexp(ar.multiply(x, log(2)), ar.multiply(other, log(2))), log(2))
+
+
+@method
+def logcumsumexp(x: Tensor, dim: int) -> Tensor:
+    """The logarithm of the running sum of ``exp(x)`` along `dim`, without overflow."""
+    a = normalize_axis(dim, x.ndim)
+    if not x.ndim:
+        return x
+    out, span, n = x, 1, x.shape[a]
+    while span < n:  # each step doubles the stretch that is summed
+        later = tr.logaddexp(sh.cut(out, a, span, n), sh.cut(out, a, 0, n - span))
+        out = sh.concat([sh.cut(out, a, 0, span), later], axis=a)
+        span *= 2
+    return out
+
+
+# --- shapes --------------------------------------------------------------------------------------
+
+
+@method
+def sum_to_size(x: Tensor, *size: Any) -> Tensor:
+    """x summed to a shape that broadcasts to its own."""
+    shape = tuple(size[0]) if len(size) == 1 and not hasattr(size[0], "__index__") else size
+    if common_shape(x.shape, shape) != x.shape:
+        raise ShapeError(describe("sum_to_size", str(x.type), f"cannot be summed to {shape}"))
+    return sum_to(x, shape)  # type: ignore[no-any-return]
+
+
+@method
+def diagflat(x: Tensor, offset: int = 0) -> Tensor:
+    """A matrix with all elements of x along a diagonal."""
+    return diag(sh.reshape(x, (-1,)), offset)
+
+
+@method
+def dsplit(x: Tensor, indices_or_sections: Any) -> Any:
+    """Parts along axis 2."""
+    return tensor_split(x, indices_or_sections, dim=2)
+
+
+@method
+def put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """x with `source` at places of the flattened x; added there with `accumulate`."""
+    flat = sh.reshape(x, (-1,))
+    values = sh.reshape(as_operand(source), (-1,))
+    out = flat.index_put((sh.reshape(index, (-1,)),), values, accumulate=accumulate)  # type: ignore[attr-defined]
+    return sh.reshape(out, x.shape)
+
+
+def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
+    """The shape that shapes broadcast to."""
+    return common_shape(*((s,) if isinstance(s, int) else tuple(s) for s in shapes))
+
+
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
+    """Powers of the elements of a vector, a row each: falling ones unless `increasing`."""
+    x = as_operand(x)
+    if x.ndim != 1:
+        raise ShapeError(describe("vander", str(x.type), "needs a vector"))
+    n = x.shape[0] if N is None else N
+    powers = arange(n, device=x.device) if increasing else arange(n - 1, -1, -1, device=x.device)
+    return tr.pow(sh.expand_dims(x, axis=1), powers)
+
+
+def promote_types(type1: Any, type2: Any) -> dt.DType:
+    """The dtype that two dtypes promote to."""
+    return dt.promote(dt.as_dtype(type1), dt.as_dtype(type2))
+
+
+# --- what passes over NaN ------------------------------------------------------------------------
+
+
+@method
+def nanmedian(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """`median` of what is no NaN; NaN where there is nothing else."""
+    high = masked_fill(x, cp.isnan(x), float("inf")) if x.dtype.is_inexact else x
+    a = 0 if dim is None else normalize_axis(dim, x.ndim)
+    flat, marks = (sh.reshape(v, (-1,)) if dim is None else v for v in (high, cp.isnan(x)))
+    if not flat.ndim:
+        return x if dim is None else x.median(dim, keepdim)  # type: ignore[attr-defined]
+    order = fn.argsort(flat, axis=a)
+    count = ar.subtract(flat.shape[a], fn.sum(marks, axis=a, keepdims=True))
+    middle = ar.maximum(ar.floor_divide(ar.subtract(count, 1), 2), 0)
+    place = fn.take_along_axis(order, middle, axis=a)
+    line = sh.reshape(x, (-1,)) if dim is None else x
+    values = fn.take_along_axis(line, place, axis=a)
+    if dim is None:
+        return sh.reshape(values, ())
+    pair = (values, place) if keepdim else (sh.squeeze(values, a), sh.squeeze(place, a))
+    return ValuesIndices(*pair)
