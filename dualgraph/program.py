@@ -204,7 +204,7 @@ class Program(Outcome):
     def _bare_form(self) -> tuple[tuple[int, ...], TensorType] | None:
         """Of a program that maps argument tensors to one fresh tensor and does no more: the leaves, and the type."""
         slots, trace = self.trace.slots, self.trace
-        effects = trace.stores or trace.grads or self._checked or self.promoted
+        effects = trace.stores or trace.grads or self._checked or self.promoted or self.effects
         if effects or not self._single or len(self.results) != 1:
             return None
         r = self.results[0]

@@ -74,13 +74,15 @@ def handled(code: CodeType, handler: int) -> frozenset[int]:
 def forgets(code: CodeType, handler: int) -> str:
     """Whether a handler may forget the error: "no", "yes", or "with" (its context manager says so)."""
     inside = handled(code, handler)
-    ops: list[Op] = [op for op in steps(code) if op.offset in inside]
-    if any(op.name == "WITH_EXCEPT_START" for op in ops):
+    ops = steps(code)
+    mine = [n for n, op in enumerate(ops) if op.offset in inside]
+    if any(ops[n].name == "WITH_EXCEPT_START" for n in mine):
         return "with"
-    ends = [n for n, op in enumerate(ops) if op.name == "POP_EXCEPT"]
-    raises = all(n + 1 < len(ops) and ops[n + 1].name == "RERAISE" for n in ends)
-    jumps = any(op.name.startswith(("RETURN", "JUMP")) and leaves(op, inside) for op in ops)
-    return "no" if raises and not jumps else "yes"
+    ends = [
+        ops[n + 1].name if n + 1 < len(ops) else "" for n in mine if ops[n].name == "POP_EXCEPT"
+    ]
+    jumps = any(leaves(ops[n], inside) for n in mine)
+    return "no" if set(ends) <= {"RERAISE"} and not jumps else "yes"
 
 
 @functools.lru_cache(maxsize=4096)
