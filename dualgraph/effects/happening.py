@@ -49,6 +49,8 @@ class Happening:
         self.made: dict[int, Any] = {}  # tensors that it made
         self.grads: list[tuple[Tensor, Any]] = []  # gradients that it read
         self.problem = ""
+        self.raises = False  # it calls code that raises errors of its own
+        self.writes_before = 0  # writes of tensors that came before it
         self.raising = False  # an error goes through it
         self.diverted = False  # an error was handled in it
 

@@ -20,7 +20,7 @@ from ..core.trees import containers, flatten
 from ..eager.tensor import Tensor
 from ..static.bytecode import mentions
 from ..static.capture import Tracer
-from ..static.changes import changed_names, changes_outside
+from ..static.changes import changed_names, changes_outside, raises
 from ..static.checks import ATOMS
 from ..static.footprint import Footprint
 from ..static.pieces import function_of
@@ -108,6 +108,7 @@ class Watch:
             h.problem = h.problem or f"it calls {code.co_name}"
             return None
         h.names |= mentions(code).names | {*mentions(code).variables}
+        h.raises = h.raises or raises(code)
         return _Called(self, h, code)
 
     def _step(self, frame: FrameType, at: int) -> None:
@@ -131,7 +132,7 @@ class Watch:
         }
         stands = standing(frame, s.guards, s.line, self._tracer.root, self.serial)
         h = Happening(s, run or fn, serial, values, len(self._tracer.numbers), stands)
-        h.problem = stands.problem
+        h.problem, h.writes_before = stands.problem, self._tracer.writes
         if h.problem:
             pass
         elif run is None:
@@ -214,6 +215,8 @@ class Watch:
         if h.problem or any(t._version != version for t, version in h.touched):
             h.problem = h.problem or "a tensor that it reads is written later"
             return
+        if h.raises and h.writes_before != self._tracer.writes:
+            h.problem = "it may raise an error, and tensors are written later"
         if any(t._grad is not grad for t, grad in h.grads):
             h.problem = "a gradient that it reads is written later"
         now = flatten(list(h.values.values()))[0]

@@ -103,6 +103,7 @@ class Tracer:
         self.refusals: list[str] = []
         self.grads: dict[int, GradTrack] = {}
         self.swept = False  # gradients were computed
+        self.writes = 0  # of tensors, and of gradients
         self._taped = state.grad
         self._untaped: set[Var] = set()  # results of ops that ran off the tape, of operands on it
         self._vars = 0
@@ -230,6 +231,7 @@ class Tracer:
 
     def assign(self, t: Any, new: Any) -> None:
         """`t` was written in place and now has the value of `new`."""
+        self.writes += 1
         if self._entry(t) is None:
             self.var_of(t)
         self._set(t, self.var_of(new))
@@ -328,6 +330,7 @@ class Tracer:
 
     def write_grad(self, t: Any, value: Any) -> None:
         """``t.grad`` is set."""
+        self.writes += 1
         self._track(t).written = True
         if value is not None:
             self.var_of(value)

@@ -61,3 +61,9 @@ def names_read(s: Statement) -> frozenset[str]:
     """The attributes and variables that a statement mentions."""
     inside = [op for op in steps(s.code) if s.has(op.offset)]
     return frozenset(str(op.value) for op in inside if op.name != "LOAD_CONST")
+
+
+@functools.lru_cache(maxsize=4096)
+def raises(code: CodeType) -> bool:
+    """Whether code has a ``raise``, or an ``assert``."""
+    return any(op.name == "RAISE_VARARGS" for op in steps(code))

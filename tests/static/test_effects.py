@@ -532,6 +532,33 @@ def test_what_cannot_be_set_apart_is_as_in_eager_mode(make: Program) -> None:
     assert got == expected, fn.explain()
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_callback_that_stops_the_call_stops_it_before_later_writes(at_once: bool) -> None:
+    def run(wrap: Any) -> Any:
+        known: list[Any] = []
+        weight = dg.zeros(3)
+
+        def stop(value: float) -> None:
+            known.append(value)
+            if value > 50:
+                raise StopIteration("enough")
+
+        def step(x: Any) -> Any:
+            y = (x * 2).sum()
+            if not at_once:
+                weight.mul_(0.5)
+            stop(y.item())
+            weight.add_(x)
+            known.append("done")
+            return y
+
+        return wrap(step), lambda: (weight, known)
+
+    expected, _ = seen(run, lambda f: f, 14)
+    got, fn = seen(run, lambda f: dg.compile(f, wait=True), 14)
+    assert got == expected, fn.explain()
+
+
 @seen_only
 def test_an_error_of_an_effect_does_not_run_the_call_again() -> None:
     known: list[Any] = []
