@@ -14,6 +14,7 @@ from .backends.array import NumpyBackend
 from .backends import eager_loops as _eager_loops
 from . import merge as _merge
 from .backends import quicken as _quicken
+from .backends import turned as _turned
 from .backends.cuda import cuda_backend
 from .compare import compare, Comparison
 from .compile import capture, compile
@@ -142,6 +143,7 @@ _register_backend("cuda", cuda_backend)
 _dispatch.install(_cast)
 _quicken.register()
 _eager_loops.register()
+_turned.register()
 _merge.register()
 for _name in ("nn", "linalg", "fft"):
     _LATE.append(_partial(importlib.import_module, f".{_name}", __name__))

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.errors import ArgumentError, DTypeError, ShapeError
 from ..core.kinds import contraction
+from ..core.prim import Dispatch
 from ..core.types import TensorType, broadcast_shapes
 from . import canonical
 from .arithmetic import conj
@@ -67,11 +68,12 @@ def _(ct, _out, x, y):
         return matmul_op(ct, swap_last(conj(y)))
 
     def along_y():
-        if (
-            y.ndim == 2 and x.ndim > 2 and x.shape[:-2] == ct.shape[:-2]
-        ):  # one product, not a sum of many
-            return matmul_op(swap_last(_as_matrix(conj(x))), _as_matrix(ct))
-        return matmul_op(swap_last(conj(x)), ct)
+        one, two = conj(x), ct
+        if y.ndim == 2 and x.ndim > 2 and x.shape[:-2] == ct.shape[:-2]:
+            one, two = _as_matrix(one), _as_matrix(two)  # one product, not a sum of many
+        if Dispatch.lies_turned(matmul_op, y):  # as its gradient will then
+            return swap_last(matmul_op(swap_last(two), one))
+        return matmul_op(swap_last(one), two)
 
     return along_x, along_y
 
