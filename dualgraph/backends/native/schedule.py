@@ -40,6 +40,9 @@ LONG = 1 << 17  # elements of a single row from which threads share it
 BLOCK = 512  # of the canonical order
 KEEP_COST = 12  # instructions from which a value is rather kept than computed again
 KEEP_BYTES = 2**18  # of a row of kept values
+SLAB = (
+    2**19
+)  # bytes of an array that folds go across, from which what is stored afterwards goes row by row
 MOST = 2**15  # places that folds over symbolic axes have room for, at least
 
 
@@ -88,8 +91,10 @@ class NestSchedule:
     def nests(self) -> list[Nest]:
         if not self.folds and not self.inner_stores:
             bodies = [self.plain()]
+        elif self.is_long():
+            bodies = self.by_blocks()
         else:
-            bodies = self.by_blocks() if self.is_long() else [self.with_passes()]
+            bodies = self.by_rows() if self.is_slab() else [self.with_passes()]
         return [Nest(body, sum(map(self.work, body))) for body in bodies]
 
     def work(self, s: Statement) -> int:
@@ -168,22 +173,67 @@ class NestSchedule:
         passes = self.row_passes()
         stored = self.store_passes(passes)
         saved = {} if across else self.saved([p for p in (*passes, *stored) if p.over])
-        body: list[Statement] = []
-        for p in passes:
-            body += (
-                [self.reduce(p, saved, not across)]
-                if p.folds
-                else [self.statement(e) for e in p.roots]
-            )
-        body += [self.store(o) for o in self.group if set(o.order) <= self.level]
+        body = self.turn(passes, saved, not across)
         for p in stored:
             body.append(self.loop(p.over, tuple(self.moving(p, saved)), vector=not across))
         if not across:
             return (self.loop(self.outer, tuple(body), parallel=True),)
+        return (self.columns(body),)
+
+    def turn(self, passes: list[Pass], saved: dict[int, int], vector: bool) -> list[Statement]:
+        """What a turn of the outer axes does before it stores along the inner ones."""
+        body: list[Statement] = []
+        for p in passes:
+            body += (
+                [self.reduce(p, saved, vector)] if p.folds else [self.statement(e) for e in p.roots]
+            )
+        return body + [self.store(o) for o in self.group if set(o.order) <= self.level]
+
+    def columns(self, body: list[Statement]) -> Loop:
+        """The loop over the outer axes whose vectors lie along the last of them."""
         if len(self.outer) == 1:
-            return (self.loop(self.outer, tuple(body), parallel=True, vector=True),)
+            return self.loop(self.outer, tuple(body), parallel=True, vector=True)
         columns = self.loop(self.outer[-1:], tuple(body), vector=True)
-        return (self.loop(self.outer[:-1], (columns,), parallel=True),)
+        return self.loop(self.outer[:-1], (columns,), parallel=True)
+
+    def is_slab(self) -> bool:
+        """Whether folds go across an array that a cache does not hold, so that storing column by column
+        would read it from memory once more, in short runs."""
+        if not self.inner_stores or any(b.role == "scratch" for b in self.buffers):
+            return False
+        if any(is_symbolic(n) for n in self.extents.values()) or not self.vectors_across():
+            return False
+        size = max(prod(self.extents[a] for a in over) for over in self.inner_stores)
+        return size * self.extents[self.outer[-1]] * self.group[0].expr.dtype.itemsize >= SLAB
+
+    def by_rows(self) -> list[tuple[Statement, ...]]:
+        """A nest for the folds, and one for each set of inner axes that stores along them, in the order of memory."""
+        passes = self.row_passes()
+        stored = self.store_passes(passes)
+        body = self.turn(passes, {}, False)
+        kept: dict[int, int] = {}  # what the folds' nest leaves for the others
+        bodies: list[tuple[Statement, ...]] = []
+        for p in stored:
+            moving = closure(p.roots, self.level)
+            given = {a.id: a for e in moving for a in e.args if a.axes <= self.level}
+            given |= {e.id: e for e in p.roots if e.axes <= self.level}
+            each: list[tuple[frozenset[int], Statement]] = []
+            for e in given.values():
+                if e.form in ("load", "constant"):
+                    each.append((e.axes, self.statement(e)))
+                    continue
+                if e.id not in kept:
+                    kept[e.id] = self.share(e.dtype, prod(self.extents[a] for a in self.outer))
+                    body.append(Store(kept[e.id], self.row_index(self.outer), e.id))
+                each.append((e.axes, Load(e.id, e.dtype, kept[e.id], self.row_index(self.outer))))
+            each += [(e.axes, self.statement(e)) for e in moving]
+            order = self.kept(p.outs[0].order)
+            rows = frozenset(order[:-1])
+            fixed = tuple(s for axes, s in each if axes <= rows)
+            inner = (s for axes, s in each if not axes <= rows)
+            row = self.loop(order[-1:], (*inner, *map(self.store, p.outs)), vector=True)
+            bodies.append((self.loop(order[:-1], (*fixed, row), parallel=True),))
+        return [(self.columns(body),), *bodies]
 
     def row_passes(self) -> list[Pass]:
         """Folds level by level, and what stands between them."""
