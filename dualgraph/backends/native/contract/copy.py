@@ -6,6 +6,7 @@ part ``table, places, at, lead, count, width, step, goal``: line i of the target
 apart from ``source + table[i]`` on, and zeros to the end; where ``table[i]`` is NOWHERE it is all zeros.
 
 Short lines go in groups: the first vector of each, then the second, so that masks are made once for all of them.
+Where that costs more than masks do, as lines are read out of order, they go one by one.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from .team import FUNCTION
 NOWHERE = -(2**62)
 HEAD = ("source", "target", "parts")
 PART = ("table", "places", "at", "lead", "count", "width", "step", "goal")
-TOGETHER = 32  # lines of a group
-SHORT = 96  # elements of lines that go in groups
+TOGETHER = 256  # elements of a group
+FEW = (
+    2  # vectors of lines that go in groups; lines whose every second element is read may be longer
+)
 Move = Callable[[ir.Value, ir.Value], None]  # a vector from the source to the target
 
 
@@ -151,8 +154,13 @@ class _Lines:
         """Vectors of all lines of a group: the first place, the element that belongs there, the mask of lanes on the
         line."""
         w, b = self.w, self.w.b
-        short = b.icmp_signed("<=", self.width, i64(SHORT))
-        group = b.select(short, i64(TOGETHER), i64(1))
+        close = b.icmp_signed("==", self.fields["step"], i64(self.size))
+        short = b.icmp_signed(
+            "<=", self.width, b.select(close, i64(FEW * self.lanes), i64(TOGETHER))
+        )
+        # of lines without elements nothing is done, but a width of 0 must not be a divisor
+        many = b.sdiv(i64(TOGETHER), b.or_(self.width, i64(1)))
+        group = b.select(b.and_(short, b.icmp_signed(">", many, i64(1))), many, i64(1))
         with w.loop(self.end, self.begin, group) as lines:
             self.group = lines.i, w.least(self.end, b.add(lines.i, group))
             with w.loop(self.width, step=self.lanes) as turn:

@@ -1,0 +1,78 @@
+"""Stages of contractions one by one: lines that are copied, operands packed in any shares."""
+
+import ctypes
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from dualgraph.backends.native.addresses import address_of
+from dualgraph.backends.native.contract import product
+from dualgraph.backends.native.contract.copy import NOWHERE
+from dualgraph.backends.native.contract.layout import copying
+from dualgraph.backends.native.contract.plan import Cut, Plan, Product, Strided
+from dualgraph.backends.native.contract.stages import Recipe
+
+FUNCTION = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 2)
+if not product.available():
+    pytest.skip("this processor has no fused multiply-add", allow_module_level=True)
+
+
+def perform(stage, arrays, shares):
+    """Runs a stage on arrays, its units in so many shares."""
+    pointers = (ctypes.c_void_p * 24)(*map(address_of, arrays))
+    scratch = np.empty(stage.scratch + 64, np.uint8)
+    cuts = [stage.units * i // shares for i in range(shares + 1)]
+    for begin, end in pairwise(cuts):
+        FUNCTION(stage.function)(
+            ctypes.addressof(stage.record), pointers, address_of(scratch), begin, end
+        )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize(
+    "width", [0, 1, 2, 7, 15, 16, 17, 30, 33, 58, 64, 100, 129, 255, 257, 1000]
+)
+def test_lines_are_copied_with_zeros_around(width, step, dtype):
+    rng = np.random.default_rng(width * 10 + step)
+    lines, room, size = 45, 3, np.dtype(dtype).itemsize
+    for lead, count in ((0, width), (1, max(0, width - 2)), (width // 2, width // 3), (0, 0)):
+        row = max(1, (count - 1) * step + 1)
+        x = rng.standard_normal((lines, row)).astype(dtype)
+        out = np.full((lines, width + room), 7, dtype)
+        there = rng.random(lines) < 0.8
+        from_ = np.where(there, np.arange(lines, dtype=np.int64) * row * size, NOWHERE)
+        to = np.arange(lines, dtype=np.int64) * (width + room) * size
+        part = (from_, to, 0, lead, count, width, step * size, size)
+        perform(copying(dtype, 0, 1, lines, [part]), (x, out), 3)
+        expected = np.full((lines, width + room), 7, dtype)
+        expected[:, :width] = 0
+        used = x[:, ::step][:, :count]
+        expected[there, lead : lead + used.shape[1]] = used[there] if count else 0
+        np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("shares", [1, 2, 3, 11])
+@pytest.mark.parametrize("x_turned", [False, True])
+@pytest.mark.parametrize("y_turned", [False, True])
+def test_operands_are_packed_whole_in_any_shares(shares, x_turned, y_turned):
+    rng = np.random.default_rng(shares)
+    m, k, n, batch = 61, 600, 150, 2
+    x = rng.standard_normal((batch, k, m) if x_turned else (batch, m, k)).astype(np.float32)
+    y = rng.standard_normal((batch, n, k) if y_turned else (batch, k, n)).astype(np.float32)
+    xs = Strided(4, 4 * m) if x_turned else Strided(4 * k, 4)
+    ys = Strided(4 * k, 4) if y_turned else Strided(4, 4 * n)
+    starts = tuple(np.arange(batch) * each * 4 for each in (m * k, k * n, m * n))
+    recipe = Recipe(3)
+    shape = Product("float32", m, n, k, xs, ys, 4 * n, starts)
+    Plan(shape, recipe, pack_x=True, pack_y=True, cut=Cut(1008, 1024, True, True))
+    out = np.empty((batch, m, n), np.float32)
+    work = [np.empty(size + 64, np.uint8) for size in recipe.sizes.values()]
+    assert len(recipe.stages) == 3
+    for stage in recipe.stages:
+        perform(stage, (x, y, out, *work), shares)
+    turned = x.swapaxes(1, 2) if x_turned else x, y.swapaxes(1, 2) if y_turned else y
+    np.testing.assert_array_equal(out, product.matmul(*turned))
