@@ -13,6 +13,7 @@ from ..core.types import TensorType
 from .cumulative import scan_samples
 from .indexing import put_along
 
+BRIEF = 512  # elements below which one call is quicker than less work
 FEW = 1 << 14  # elements from which those that can be among the first are looked for
 
 
@@ -59,6 +60,13 @@ def _repaired(xp: Any, x: Any) -> Any:
     return (word & xp.uint64(0xFFFFFFFF)).astype("int64")
 
 
+def _stable(x: Any, descending: bool) -> Any:
+    """The order of few elements: one call of NumPy."""
+    line = x[..., ::-1] if descending else x
+    order = np.argsort(line, axis=-1, kind="stable").astype("int64", copy=False)
+    return (x.shape[-1] - 1 - order)[..., ::-1] if descending else order
+
+
 def _candidates(x: Any, descending: bool, first: int) -> Any:
     """The elements of each row (r, n) that can be among its `first` ones: row and column of each, rows in order.
 
@@ -102,6 +110,8 @@ def _few_packed(x: Any, descending: bool, first: int) -> Any:
 
 def _order(xp: Any, x: Any, descending: bool, first: int) -> Any:
     """The indices that sort the last axis, stable among equals."""
+    if x.size < BRIEF and xp is np:
+        return _stable(x, descending)[..., :first]
     if x.dtype.itemsize <= 4:
         if xp is np and x.dtype.kind != "b" and 0 < first < x.shape[-1] and x.size:
             found = _few_packed(x.reshape(-1, x.shape[-1]), descending, first)
@@ -124,11 +134,12 @@ def sort_along(xp, x, axis, descending=False, first=None):
     """
     if x.ndim == 0:
         return x.copy(), xp.zeros((), dtype="int64")
-    line = xp.moveaxis(x, axis, -1)
+    last = axis == x.ndim - 1
+    line = x if last else xp.moveaxis(x, axis, -1)
     n = line.shape[-1]
     order = _order(xp, xp.ascontiguousarray(line), descending, n if first is None else first)
-    order = xp.ascontiguousarray(xp.moveaxis(order, -1, axis))
-    return xp.take_along_axis(x, order, axis=axis), order
+    order = xp.ascontiguousarray(order if last else xp.moveaxis(order, -1, axis))
+    return x[order] if x.ndim == 1 else xp.take_along_axis(x, order, axis=axis), order
 
 
 @sort_along.type

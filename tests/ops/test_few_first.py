@@ -16,7 +16,7 @@ def values(kind, dtype, shape):
     x = x.astype(dtype)
     if kind == "special" and dtype.startswith("f"):
         x.flat[rng.integers(0, x.size, 4)] = -0.0
-        x.flat[5] = np.inf
+        x.flat[x.size // 2] = np.inf
         x.flat[-1] = np.nan
     return x
 
@@ -33,6 +33,22 @@ def test_places_are_those_of_the_whole_order(dtype, kind, monkeypatch):
                     patch.setattr(sorting, "FEW", x.size + 1)
                     expected = sorting._order(np, x, descending, first)
                 assert np.array_equal(got, expected), (shape, descending, first)
+
+
+@pytest.mark.parametrize("kind", ["plain", "tied", "equal", "special"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float16", "int32", "uint8", "bool", "float64", "int64"]
+)
+def test_few_elements_are_ordered_like_many(dtype, kind, monkeypatch):
+    for shape in ((30,), (4, 17), (3, 1), (2, 3, 9)):
+        x = values(kind, dtype, shape)
+        for descending in (False, True):
+            for first in (1, shape[-1]):
+                got = sorting._order(np, x, descending, first)
+                with monkeypatch.context() as patch:
+                    patch.setattr(sorting, "BRIEF", 0)
+                    expected = sorting._order(np, x, descending, first)
+                assert np.array_equal(got, expected) and got.dtype == expected.dtype
 
 
 def test_topk_of_a_large_tensor_in_both_modes():
