@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .backends.executor import Executable, native_kernel
+from .backends.ground import Ground
 from .backends.hooks import hooks_for
 from .core.backend import backend_for
 from .core.constant import exact
@@ -26,7 +27,7 @@ from .core.errors import NOWHERE
 from .core.guards import guarded
 from .core.node import Literal, Node
 from .core.polynomial import evaluator
-from .core.symbolic import SymInt, atom_of, is_symbolic, plain, readable, shown
+from .core.symbolic import SymInt, atom_of, plain, readable, shown
 from .passes.pipeline import optimise
 from .program import Program
 from .results import Result
@@ -51,8 +52,10 @@ class Template(Program):
         self.made: OrderedDict[tuple[int, ...], Sized] = OrderedDict()
         self._past_calls = 0  # of those that were forgotten
         self.kernels: dict[int, Any] = {}  # by identity of the body
+        self.numbers: dict[int, tuple[Any, ...]] = {}  # of kernels, by identity, that sizes change
         self.literals: list[Literal] = []
         self.model: Executable | None = None  # at the first sizes
+        self.ground = Ground()
         self._guards_of_code: Callable[..., tuple[bool, ...]] | None = None
         self._guards_of_capture: Callable[..., tuple[bool, ...]] | None = None
         self._lock = threading.RLock()
@@ -89,7 +92,8 @@ class Template(Program):
         self.filler = Filler(self.atoms)
         self.filler.note_graph(self._optimised, self.kernels)
         for kernel in self.kernels.values():
-            self.filler.note(_numbers(kernel))
+            if self.filler.note(_numbers(kernel)):
+                self.numbers[id(kernel)] = _numbers(kernel)
         self.filler.note([v.value for v in self.literals])
         self.filler.note([s.type for s in self.trace.slots])
         self.filler.note(list(self._out_types))
@@ -294,7 +298,7 @@ class Sized(Program):
         try:
             found = Executable(
                 graph, backend_for(self._device), self._borrowed, self._direct_stores(),
-                lambda node: self._kernel(node, there), like,
+                lambda node: self._kernel(node, there), like, self.template.ground,
             )  # fmt: skip
             found.warm()
             return found
@@ -309,8 +313,8 @@ class Sized(Program):
         kernel = self.template.kernels.get(id(node.params["body"]))
         if kernel is None:
             return native_kernel(node)
-        numbers = _numbers(kernel)
-        return kernel.resized(there(numbers)) if is_symbolic(numbers) else kernel
+        numbers = self.template.numbers.get(id(kernel))
+        return kernel if numbers is None else kernel.resized(there(numbers))
 
     def _fill(self, there: Filled) -> None:
         t = self.template

@@ -23,6 +23,7 @@ from ..static.interpreter import literal_array
 from ..static.region import bodies, is_region
 from .actions import Action, Env, computed, native_call, written
 from .bodies import compiled_bodies, control_action
+from .ground import Ground
 from .native import api as native
 from .native import claims
 from .native.addresses import DIRECT, address_of
@@ -42,7 +43,8 @@ class Executable:
     nothing can fail any more; these inputs have to be row-major. The bodies of loops and branches are
     executables, too; where their `native` lists all their steps they are written into the native
     program around them. `kernel_of` gives the kernels of regions that are compiled already (and None
-    for the others). `like` is an executable of the same graph at other sizes, whose decisions are taken over.
+    for the others). `like` is an executable of the same graph at other sizes, whose decisions are taken over,
+    `ground` memory that it has in common with such.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class Executable:
         stores: tuple[tuple[int, int], ...] = (),
         kernel_of: Callable[[Node], Any] | None = None,
         like: Executable | None = None,
+        ground: Ground | None = None,
     ) -> None:
+        self.ground = ground
         self.graph = graph
         self.backend = backend
         self.plan: Schedule
@@ -97,7 +101,7 @@ class Executable:
 
     def warm(self) -> None:
         """Makes ready all that the first run would."""
-        self._free.append(_Instance(self))
+        self._free.append(_Instance(self, self.ground))
 
     def run(self, inputs: list[Any], commit: Callable[[list[Any]], Any]) -> Any:
         """Runs the program on arrays and hands its outputs to `commit`, whose result is given back."""
@@ -105,9 +109,15 @@ class Executable:
             instance = self._free.pop()
         except IndexError:
             instance = _Instance(self)
+        ground = instance.ground
+        if ground is not None and not ground.take():
+            self._free.append(instance)
+            instance, ground = _Instance(self), None
         try:
             return commit(quietly(instance.run, inputs) if instance.loud else instance.run(inputs))
         finally:
+            if ground is not None:
+                ground.give()
             self._free.append(instance)
 
     def direct(self, checked: bool = False) -> Direct | None:
@@ -117,6 +127,9 @@ class Executable:
         with self._lock:
             if self._direct is None:
                 instance = self._free.pop() if self._free else _Instance(self)
+                if instance.ground is not None:
+                    self._free.append(instance)
+                    instance = _Instance(self)
                 self._direct = instance.direct(checked)
                 if self._direct is None:
                     self._free.append(instance)
@@ -238,12 +251,11 @@ def native_kernel(node: Node) -> Any:
 class _Instance:
     """One arena and the actions over it; used by one call at a time."""
 
-    def __init__(self, program: Executable) -> None:
-        self.program = program
+    def __init__(self, program: Executable, ground: Ground | None = None) -> None:
+        self.program, self.ground = program, ground
         self.on_cpu = program.backend.xp is np
-        self.arena = (
-            np.empty(program.memory.arena_bytes + 64, dtype=np.uint8) if self.on_cpu else None
-        )
+        own = ground or Ground()
+        self.arena = own.memory("arena", program.memory.arena_bytes + 64) if self.on_cpu else None
         self.base = 0 if self.arena is None else -address_of(self.arena) % 64
         self.env: Env = [None] * (program._size + 1)  # the last: the operands of native programs
         self.fresh: list[tuple[int, Any, Any]] = []  # outputs to allocate on each call
@@ -253,6 +265,7 @@ class _Instance:
         self.loud = False
         self.places = [v.id for v in program.graph.inputs]
         self.homes = _homes(program) if self.on_cpu else {}
+        self.seen = _read_in_python(program, self.homes)
         self._place_values()
         self._write_actions()
         self.outputs = self._output_getters()
@@ -262,8 +275,11 @@ class _Instance:
         plan, homes = self.program.plan, self.homes
         owners = {plan.places[v].buffer: v.id for v in self.program.graph.inputs}
         types = {v.id: v.type for v in self.program.graph.all_vars()}
-        for step in plan.steps:
+        for i, step in enumerate(plan.steps):
             node = step.node
+            quiet = (
+                step.view or i in self.program.native
+            )  # Python meets its results if it reads them
             if is_constant(node):
                 device = node.outputs[0].type.device
                 self.env[node.outputs[0].id] = backend_for(device).asarray(
@@ -273,7 +289,8 @@ class _Instance:
             for v in node.outputs if self.on_cpu else ():
                 place, buffer = plan.places[v], plan.buffer_of(v)
                 if buffer.role == TEMPORARY:
-                    self._in_arena(v)
+                    if not quiet or v in self.seen:
+                        self._in_arena(v)
                 elif step.view:
                     if homes.get(place.buffer) == v:
                         self.shared.append((v.id, owners[place.buffer], None))
@@ -295,7 +312,7 @@ class _Instance:
 
     def _write_actions(self) -> None:
         """Makes native programs of steps that follow each other, and actions of the others."""
-        program, read = self.program, _read_in_python(self.program, self.homes)
+        program, read = self.program, self.seen
         self.operands: Any = None
         segment: Any = None
         start = 0 if self.arena is None else address_of(self.arena) + self.base
@@ -306,7 +323,7 @@ class _Instance:
             node = step.node
             if i in program.native:
                 if segment is None:
-                    segment = native.Segment(program, start, self.operands)
+                    segment = native.Segment(program, start, self.operands, ground=self.ground)
                 segment.add(i, step)
                 continue
             in_arena = self.on_cpu and all(self.env[v.id] is not None for v in node.outputs)

@@ -173,30 +173,44 @@ def schedule_like(graph: Graph, like: Schedule) -> Schedule | None:
     that. It costs a fraction of making one anew.
     """
     places: dict[Var, Place] = {}
-    homes: list[tuple[int, Var]] = []  # where values go that had a buffer of their own first
-    types: list[TensorType] = []  # of these buffers
-    for v, w in zip(graph.inputs, like.graph.inputs, strict=True):
-        homes.append((like.places[w].buffer, v))
+    types: list[TensorType] = []  # of what had a buffer of its own first
+    homes: list[int] = []  # and where it lies now
+
+    def own(v: Var, w: Var) -> None:
+        place = like.places[w]
+        homes.append(place.buffer)
         types.append(v.type)
-        places[v] = Place(homes[-1][0], row_major(v.type))
+        places[v] = place if v is w else Place(place.buffer, row_major(v.type))
+
+    for v, w in zip(graph.inputs, like.graph.inputs, strict=True):
+        own(v, w)
     steps = []
     for node, old in zip(graph.nodes, like.steps, strict=True):
         if old.view:
-            view = _view_place(node, places)
+            base, was = node.inputs[0], old.node.inputs[0]
+            if node is old.node and places[base] == like.places[was]:  # type: ignore[index]
+                view: Place | None = like.places[node.outputs[0]]
+            else:
+                view = _view_place(node, places)
             if view is None:
                 return None
             places[node.outputs[0]] = view
         else:
             for v, w in zip(node.outputs, old.node.outputs, strict=True):
-                homes.append((like.places[w].buffer, v))
-                types.append(v.type)
-                places[v] = Place(homes[-1][0], row_major(v.type))
+                own(v, w)
         for _, operand in old.overwrites:
-            source = node.inputs[operand]
-            if not isinstance(source, Var) or not fills(source.type, places[source].layout):
+            source, was = node.inputs[operand], old.node.inputs[operand]
+            if not isinstance(source, Var):
                 return None
-        steps.append(Step(node, old.view, old.overwrites))
-    if any(i != b and types[b].nbytes != v.type.nbytes for i, (b, v) in enumerate(homes)):
+            place = places[source]
+            known = source is was and place == like.places[source]
+            if not known and not fills(source.type, place.layout):
+                return None
+        steps.append(old if node is old.node else Step(node, old.view, old.overwrites))
+    if any(i != b and types[b].nbytes != types[i].nbytes for i, b in enumerate(homes)):
         return None
-    buffers = [Buffer(b.id, b.role, types[b.id], b.first, b.last) for b in like.buffers]
+    buffers = [
+        b if types[b.id] is b.type else Buffer(b.id, b.role, types[b.id], b.first, b.last)
+        for b in like.buffers
+    ]
     return Schedule(graph, tuple(steps), tuple(buffers), places)

@@ -24,10 +24,11 @@ class Filler:
         self.symbols = symbols
         self.places: dict[str, int] = {}
         self.known: dict[int, tuple[Any, int]] = {}  # by identity, which is quick to look up
+        self.steady: dict[int, Node] = {}  # by identity, those that are the same at all sizes
         self._make: Any = None
 
-    def note(self, value: Any) -> None:
-        """Prepares for `value`: a number, or something made of numbers."""
+    def note(self, value: Any) -> bool:
+        """Prepares for `value`: a number, or something made of numbers. Whether some of these are symbolic."""
         kind = type(value)
         if kind is SymInt or kind is SymFloat:
             if id(value) not in self.known:
@@ -36,14 +37,12 @@ class Filler:
                     raise ValueError(f"{text} is of another capture")
                 self.known[id(value)] = value, self.places.setdefault(text, len(self.places))
                 self._make = None
-        elif kind in (tuple, list, SymShape, TensorType, Slot):
-            for v in value:
-                self.note(v)
-        elif kind is dict:
-            for v in value.values():
-                self.note(v)
-        elif kind is Graph:
-            self.note_graph(value)
+            return True
+        if kind in (tuple, list, SymShape, TensorType, Slot):
+            return any(list(map(self.note, value)))  # all of them
+        if kind is dict:
+            return self.note(tuple(value.values()))
+        return self.note_graph(value) if kind is Graph else False
 
     def note_trace(self, trace: Trace) -> None:
         """Prepares for a trace."""
@@ -53,24 +52,25 @@ class Filler:
             self.note_graph(Graph((), trace.recording.nodes, ()))
         self.note([c.operand.type for c in (*trace.concrete, *trace.numbers)])
 
-    def note_graph(self, graph: Graph, left: Collection[int] = ()) -> None:
+    def note_graph(self, graph: Graph, left: Collection[int] = ()) -> bool:
         """Prepares for a graph; the regions whose bodies (by identity) are among `left` stay as they are."""
-        for v in graph.inputs:
-            self.note(v.type.shape)
+        ends = [self._note_operand(v) for v in (*graph.inputs, *graph.outputs)]
+        changes = any(ends)
         for node in graph.nodes:
-            for operand in node.inputs:
-                if type(operand) is Literal:
-                    self.note(operand.value)
-            for v in node.outputs:
-                self.note(v.type.shape)
+            own = [self._note_operand(v) for v in (*node.inputs, *node.outputs)]
             for k, value in node.params.items():
                 if type(value) is not Graph:
-                    self.note({k: value})
+                    own.append(self.note({k: value}))
                 elif id(value) not in left:
-                    self.note_graph(value, left)
-        for operand in graph.outputs:
-            if type(operand) is Literal:
-                self.note(operand.value)
+                    own.append(self.note_graph(value, left))
+            if any(own):
+                changes = True
+            else:
+                self.steady[id(node)] = node
+        return changes
+
+    def _note_operand(self, v: Operand) -> bool:
+        return self.note(v.value if type(v) is Literal else v.type.shape)
 
     def at(self, values: Iterable[int]) -> Filled:
         """The numbers at some sizes."""
@@ -83,7 +83,7 @@ class Filled:
     """What a `Filler` prepared, at given sizes."""
 
     def __init__(self, filler: Filler, numbers: tuple[Any, ...]) -> None:
-        self.known = filler.known
+        self.known, self.steady = filler.known, filler.steady
         self.numbers = numbers
 
     def number(self, value: Any) -> Any:
@@ -129,6 +129,9 @@ class Filled:
         nodes = []
         inputs = tuple(map(var, graph.inputs))
         for n in graph.nodes:
+            if id(n) in self.steady:
+                nodes.append(n)
+                continue
             params = {
                 k: self(v) if type(v) is not Graph else v if id(v) in left else self.graph(v, left)
                 for k, v in n.params.items()

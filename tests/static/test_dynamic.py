@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import dualgraph as dg
 import dualgraph.nn.functional as F
 from dualgraph import nn, optim
+from dualgraph.backends.ground import Ground
 from dualgraph.compile import Compiled
 from dualgraph.dynamic import Template
 
@@ -505,3 +507,41 @@ def test_sizes_beyond_what_is_kept_are_made_again():
         x = dg.ones(n, 2)
         same(compiled(x), pointwise(x))
     assert len(compiled.programs) == 2 and compiled.programs[1].calls > 80
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+def through_arena(x):
+    y = dg.sort(x @ W, axis=0)
+    return dg.softmax(y @ y.T, axis=-1) @ x, y.sum(0)
+
+
+def test_programs_of_all_sizes_have_one_memory():
+    compiled = check(through_arena, lambda rng, n: (tensor(rng, n, 5),), sizes=(59, 60, 7, 30, 40))
+    (template,) = (p for p in compiled.programs if isinstance(p, Template))
+    arenas = [i.arena for p in template.made.values() for i in p._executable._free if i.ground]
+    assert len(arenas) >= 4 and len({a.ctypes.data for a in arenas}) <= 2
+
+
+def test_sizes_called_from_many_threads_at_once():
+    compiled = check(through_arena, lambda rng, n: (tensor(rng, n, 5),), sizes=(40, 60, 7, 30, 59))
+    rng = np.random.default_rng(0)
+    given = [tensor(rng, n, 5) for n in (40, 60, 7, 30, 59, 12, 45, 33)]
+    wanted = [through_arena(x) for x in given]
+
+    def calls(i):
+        for _ in range(20):
+            same(compiled(given[i]), wanted[i])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(calls, range(8)))
+
+
+def test_ground_is_for_one_run_at_a_time():
+    ground = Ground()
+    small, large = ground.memory("arena", 100), ground.memory("arena", 200)
+    assert ground.memory("arena", 150) is large and small.size == 100
+    assert ground.take() and not ground.take()
+    ground.give()
+    assert ground.take()

@@ -54,10 +54,16 @@ class Segment:
     """Steps being written as one native program."""
 
     def __init__(
-        self, program: Planned, arena: int, operands: Operands, alone: bool = False
+        self,
+        program: Planned,
+        arena: int,
+        operands: Operands,
+        alone: bool = False,
+        ground: Any = None,
     ) -> None:
-        """`alone`: each step by itself."""
+        """`alone`: each step by itself. `ground`: memory that other programs have, too (see `Ground`)."""
         self.w = w = Writer()
+        w.ground = ground
         count = len(operands.places)
         first = w.word(count=count)
         refs = {b: Ref(first + i) for i, b in enumerate(operands.buffers)}

@@ -27,6 +27,7 @@ class Writer:
         self.words: list[int] = [0, 0, 0]
         self.scratch = 0
         self.room = 0  # bytes of memory for single ops
+        self.ground: Any = None  # where that is, if others have it, too
         self.keep: list[Any] = []
         self.checks: list[tuple[int, Check]] = []  # with the instructions that leave the program
         self.work = [0, 0]  # of kernels that are not split, and of those that are
@@ -156,7 +157,7 @@ class Program:
         if size:
             first = address_of(self._scratch) + -address_of(self._scratch) % 64
             rows[:, SCRATCH_WORD] = [first + i * size for i in range(threads)]
-        self._room = np.empty(w.room + 64 if w.room else 0, dtype=np.uint8)
+        self._room = _room(w)
         rows[:, ROOM_WORD] = address_of(self._room) + -address_of(self._room) % 64
         self._at = address_of(self._code), address_of(rows), width * 8
         self._team = team()
@@ -191,3 +192,10 @@ class Program:
         self._team.brief(self._at[0], self._at[1], operands)
         if self.checks:
             self._look()
+
+
+def _room(w: Writer) -> Any:
+    """Memory for single ops."""
+    if w.ground is not None and w.room:
+        return w.ground.memory("room", w.room + 64)
+    return np.empty(w.room + 64 if w.room else 0, dtype=np.uint8)
