@@ -188,7 +188,7 @@ def schedule_like(graph: Graph, like: Schedule) -> Schedule | None:
     for node, old in zip(graph.nodes, like.steps, strict=True):
         if old.view:
             base, was = node.inputs[0], old.node.inputs[0]
-            if node is old.node and places[base] == like.places[was]:  # type: ignore[index]
+            if node is old.node and places[base] == like.places[was]:
                 view: Place | None = like.places[node.outputs[0]]
             else:
                 view = _view_place(node, places)
