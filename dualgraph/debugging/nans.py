@@ -75,6 +75,7 @@ class Watcher:
     resuming = False
     depth = 0
     execute = staticmethod(execute)
+    sizes_read = None  # it follows no sizes
 
     def __init__(self, inf: bool) -> None:
         self.inf = inf
