@@ -108,6 +108,12 @@ def trace(
         [(fn, name), *objects, (default_generator, "the default generator")], apart
     )
     arguments = Arguments(args, kwargs, leaves, footprint)
+    footprint.refusals += [
+        f"it may read .{n}, which the user put on argument leaf {i}, a tensor"
+        for i, v in enumerate(leaves)
+        if isinstance(v, Tensor)
+        for n in sorted(vars(v).keys() & footprint.user_names)
+    ]
     tracer: Tracer
     if left is not None:
         tracer = Resumer(left.program.trace, left.env, left.stop, True)

@@ -159,6 +159,16 @@ class AttributeCheck(Check):
         return getattr(self.holder, self.key, MISSING)
 
 
+class TypeCheck(Check):
+    """The class of an object."""
+
+    __slots__ = ()
+    kind = "class"
+
+    def read(self) -> Any:
+        return type(self.holder)
+
+
 class ClassCheck(Check):
     """What a class gives for a name, itself or through its bases; descriptors are not called."""
 

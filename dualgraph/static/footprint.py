@@ -36,21 +36,18 @@ from .checks import (
     LengthCheck,
     MembersCheck,
     TensorCheck,
+    TypeCheck,
     class_attribute,
     short,
     slots_of,
 )  # fmt: skip
 from .handlers import after_errors
+from .members import CODE, SLOT_DESCRIPTORS, absent, held_by
 from .outside import ENGINE, closed, impure
 from .statements import Apart, Statement
 
 MAX_OBJECTS = 20_000
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
-_TUPLE_GETTER: Any = type(vars(Location)["file"])  # a field of a named tuple
-SLOT_DESCRIPTORS = (
-    types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType,
-    types.MethodDescriptorType, _TUPLE_GETTER,
-)  # fmt: skip
 FROZEN = (re.Pattern, np.dtype, *SLOT_DESCRIPTORS, type(NotImplemented))
 IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval, id)
 # Ways to an optimiser's numbers.
@@ -182,6 +179,8 @@ class Footprint:
         self.tensors[id(value)] = name
         expected = value.type, value._requires_grad
         self.checks.append(TensorCheck(value, None, expected, name, where))
+        if vars(value):  # what the user put there
+            self._waiting.append((self._held, value, name, where))
 
     def _fixed(self, value: Any, name: str, where: Location) -> None:
         """A tuple or frozenset."""
@@ -196,6 +195,7 @@ class Footprint:
     def _dict(self, value: Any, name: str, where: Location) -> None:
         self.checks.append(MembersCheck(value, f"the keys of {name}", where))
         for key in list(value):
+            self._visit(key, f"a key of {name}", where)
             self._place(EntryCheck(value, key, value[key], f"{name}[{short(key)}]", where))
         if type(value).__module__ != "builtins":
             self._instance(value, name, where)
@@ -301,7 +301,7 @@ class Footprint:
         self, value: Any, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
     ) -> None:  # fmt: skip
         """What an object holds under these names, or under any where some code reflects."""
-        held = vars(value)
+        held = held_by(value)
         whole = held.keys() if first else ()
         wanted = whole if self.reflects else self._read(value, names & held.keys())
         for attribute in sorted(wanted):
@@ -313,7 +313,7 @@ class Footprint:
         if self._asked is None or type(value).__module__.startswith(ENGINE):
             return names
         engine = frozenset().union(*map(names_in_class, type(value).__mro__))
-        held = vars(value)
+        held = held_by(value)
         return {
             n
             for n in names
@@ -329,7 +329,7 @@ class Footprint:
 
     def _bound(self, value: Any, name: str, where: Location) -> None:
         if isinstance(value, functools.partial):
-            parts: list[Any] = [value.func, *value.args, *value.keywords.values()]
+            parts: list[Any] = [value.func, *value.args, value.keywords]
         elif isinstance(value, property):
             parts = [f for f in (value.fget, value.fset) if f is not None]
         else:
@@ -418,18 +418,21 @@ class Footprint:
                     vars(value), attribute, vars(value)[attribute], f"{name}.{attribute}", where
                 )
             )
-        inner = getattr(value, "_captured_function", None)  # of a compiled function
-        if inner is not None:
+        engine = cls.__module__.startswith(ENGINE)
+        inner = getattr(value, "_captured_function", None) if engine else None
+        if inner is not None:  # of a compiled function
             self._visit(inner, name, where)
             return
         if closed(cls.__module__) and not isinstance(value, (dict, types.SimpleNamespace)):
-            if not cls.__module__.startswith(ENGINE) or cls.__module__.startswith(f"{ENGINE}.data"):
+            if not engine or cls.__module__.startswith(f"{ENGINE}.data"):
                 self._refuse(
                     f"the state of a {cls.__module__}.{cls.__qualname__} cannot be checked",
                     name,
                     where,
                 )
             return
+        if not engine:
+            self.checks.append(TypeCheck(value, None, cls, f"the class of {name}", where))
         self._visit(cls, cls.__qualname__, where)
         self._waiting.append((self._attributes, value, name, where))
 
@@ -438,12 +441,12 @@ class Footprint:
     ) -> None:  # fmt: skip
         """The attributes of an object that have these names, and those that it lacks and that would count."""
         cls = type(value)
-        held = getattr(value, "__dict__", None)
+        held = held_by(value)
         if held is not None:
             self._held(value, name, where, names, written, first)
             if first and self.reflects and not cls.__module__.startswith(ENGINE):
                 self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
-            for attribute in sorted(_absent(cls, names, written, first) - held.keys()):
+            for attribute in sorted(absent(cls, names, written, first) - held.keys()):
                 self.checks.append(
                     DictCheck(held, attribute, MISSING, f"{name}.{attribute}", where)
                 )
@@ -451,21 +454,6 @@ class Footprint:
             if first if self.reflects else attribute in names:
                 now = getattr(value, attribute, MISSING)
                 self._place(AttributeCheck(value, attribute, now, f"{name}.{attribute}", where))
-
-
-def _absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[str]:
-    """Attributes with these names that would count if an instance had them."""
-    absent = {n for n in written if not hasattr(cls, n)}
-    if cls.__module__.startswith(ENGINE):
-        return absent | {"forward"} if first else absent
-    for attribute in names:
-        found = class_attribute(cls, attribute)
-        if found is not MISSING and not isinstance(found, (property, *SLOT_DESCRIPTORS)):
-            absent.add(attribute)
-    return absent
-
-
-CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -25,6 +25,7 @@ from ....static.checks import (
     LengthCheck,
     MembersCheck,
     TensorCheck,
+    TypeCheck,
 )
 from ..addresses import address_of
 from ..glue import HEADER, slot_offset
@@ -108,6 +109,8 @@ class Memory:
             return ENTRY, self.object(check.key), 0 if expected is MISSING else id(expected)
         if kind is CellCheck and expected is not MISSING:
             return WORD, HEADER, id(expected)
+        if kind is TypeCheck:
+            return WORD, HEADER - 8, id(expected)
         if kind is ItemCheck and type(holder) is list:
             return ITEM, check.key, id(expected)
         if kind is LengthCheck and type(holder) is list:

@@ -1,0 +1,39 @@
+"""Members: which attributes of an object and its classes count, without asking the object."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Set
+from typing import Any
+
+from ..core.errors import Location
+from .checks import MISSING, class_attribute
+from .outside import ENGINE
+
+_TUPLE_GETTER: Any = type(vars(Location)["file"])  # a field of a named tuple
+SLOT_DESCRIPTORS = (
+    types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType,
+    types.MethodDescriptorType, _TUPLE_GETTER,
+)  # fmt: skip
+CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
+
+
+def held_by(value: Any) -> Any:
+    """The ``__dict__`` of an object or None, whatever its class says of attributes."""
+    try:
+        return object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+
+
+def absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[str]:
+    """Attributes with these names that would count if an instance had them."""
+    absent = {n for n in written if not hasattr(cls, n)}
+    if cls.__module__.startswith(ENGINE):
+        return absent | {"forward"} if first else absent
+    for attribute in names:
+        found = class_attribute(cls, attribute)
+        if found is not MISSING and not isinstance(found, (property, *SLOT_DESCRIPTORS)):
+            absent.add(attribute)
+    return absent
