@@ -108,12 +108,7 @@ def trace(
         [(fn, name), *objects, (default_generator, "the default generator")], apart
     )
     arguments = Arguments(args, kwargs, leaves, footprint)
-    footprint.refusals += [
-        f"it may read .{n}, which the user put on argument leaf {i}, a tensor"
-        for i, v in enumerate(leaves)
-        if isinstance(v, Tensor)
-        for n in sorted(vars(v).keys() & footprint.user_names)
-    ]
+    footprint.refuse_attributes([(i, v) for i, v in enumerate(leaves) if isinstance(v, Tensor)])
     tracer: Tracer
     if left is not None:
         tracer = Resumer(left.program.trace, left.env, left.stop, True)
@@ -347,6 +342,8 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
         if isinstance(v, Tensor) and v.requires_grad and not tracer.is_root(v):
             if v._node is None:
                 return ["it gives a new leaf that requires gradients"]
+            if not state.grad and not v._node.released:
+                return ["gradients flow through it, though it was called under no_grad"]
             if id(v._node) not in inside and not v._node.released:
                 work.append(v._node)
     if work:

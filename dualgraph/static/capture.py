@@ -224,7 +224,9 @@ class Tracer:
 
     def on_tape(self, t: Any) -> None:
         """`t` has a place on the tape, though it was made off it."""
-        self._untaped.discard(self.var_of(t))
+        entry = self._entry(t)  # None: a tensor inside of a vmap
+        if entry is not None:
+            self._untaped.discard(entry[1])  # type: ignore[arg-type]
 
     def before_write(self, op: str, t: Any) -> None:
         """`t` is about to be written in place."""

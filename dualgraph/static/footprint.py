@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import Location
+from ..core.errors import NOWHERE, Location
 from .bytecode import mentions, names_in_class
 from .checks import (
     ATOMS,
@@ -127,6 +127,16 @@ class Footprint:
             for c in self.checks
             if not (isinstance(c, DictCheck) and c.holder is holder and c.key == key)
         ]
+
+    def refuse_attributes(self, arguments: list[tuple[int, Any]]) -> None:
+        """Refuses what reads attributes that the user put on tensors among the arguments."""
+        for i, t in arguments:
+            for name in sorted(vars(t).keys() & self.user_names):
+                self._refuse(
+                    "it may read this, which was put on a tensor",
+                    f"argument leaf {i}.{name}",
+                    NOWHERE,
+                )
 
     def failing(self) -> Check | None:
         """The first check that does not hold now."""

@@ -157,7 +157,7 @@ def test_nests_have_the_right_derivatives() -> None:
 
 @pytest.mark.parametrize(
     ("seed", "depth"),
-    [(232, 3), (2021, 4), (130, 1), (338, 3), (344, 3)],  # each has found something once
+    [(232, 3), (2021, 4), (130, 1), (338, 3), (344, 3), (6029, 2)],  # each has found something once
 )
 def test_nests_that_failed(seed: int, depth: int) -> None:
     check(seed, depth)
