@@ -226,7 +226,7 @@ class Tracer:
         """`t` has a place on the tape, though it was made off it."""
         entry = self._entry(t)  # None: a tensor inside of a vmap
         if entry is not None:
-            self._untaped.discard(entry[1])  # type: ignore[arg-type]
+            self._untaped.discard(entry[1])
 
     def before_write(self, op: str, t: Any) -> None:
         """`t` is about to be written in place."""
