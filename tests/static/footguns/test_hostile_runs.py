@@ -467,3 +467,15 @@ def test_random_state_is_saved_inside_and_forked_around(wrap: Wrap) -> Iterator[
     yield g(x()), g(x())
     generator.manual_seed(3)
     yield g(x()), g(x()), f(x())
+
+
+@both_modes(0)
+def test_a_body_that_returns_what_no_capture_takes(wrap: Wrap) -> Iterator[Any]:
+    n = np.array([1.0, 2.0, 3.0], np.float32)
+
+    def step(c: Any, _: Any) -> Any:
+        return c * dg.asarray(n[: c.shape[0]]), c
+
+    f = wrap(dg.checkpoint(lambda a: dg.scan(step, a, None, length=3)[0]))
+    for i in range(4):
+        yield f(leaf([0.5 * i, -1.0, 2.0]))
