@@ -148,7 +148,9 @@ class Watch:
         else:
             self._write(h, s, fn, frame)
         self.happenings.append(h)
-        if state.tracer is not self._tracer:  # what writes down the body of a loop must see all of it
+        if (
+            state.tracer is not self._tracer
+        ):  # what writes down the body of a loop must see all of it
             h.problem = h.problem or "it is inside of a loop or a branch"
             return
         aside = Aside(h)
