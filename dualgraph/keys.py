@@ -10,6 +10,7 @@ import numpy as np
 from .core import dtypes as dt
 from .core.constant import exact
 from .core.context import state
+from .core.live import LIVE_OF
 from .core.trees import TreeDef
 from .eager.tensor import Tensor
 from .static.checks import ATOMS
@@ -44,6 +45,8 @@ def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:
         )
     if isinstance(leaf, np.ndarray):
         return ("array", leaf.dtype, leaf.shape, leaf.strides, seen.setdefault(id(leaf), i))
+    if isinstance(leaf, np.generic):
+        return (type(leaf), exact(leaf))
     if isinstance(leaf, ATOMS):
         return exact(leaf)
     return (type(leaf), id(leaf))
@@ -51,12 +54,12 @@ def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:
 
 def any_number(leaf: Any, part: Any) -> Any:
     """The part of a key for a leaf that may be any number of its type."""
-    return type(leaf) if type(leaf) in (int, float) else part
+    return type(leaf) if type(leaf) in LIVE_OF else part
 
 
 def leaves_to_keep(leaves: Sequence[Any]) -> list[Any]:
     """Objects known by identity, which must live as long as the key does."""
-    return [v for v in leaves if not isinstance(v, (Tensor, np.ndarray, *ATOMS))]
+    return [v for v in leaves if not isinstance(v, (Tensor, np.ndarray, np.generic, *ATOMS))]
 
 
 def difference(key: tuple[Any, ...], known: Sequence[tuple[Any, ...]]) -> str:

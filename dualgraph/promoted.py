@@ -6,18 +6,22 @@ numbers than those of its capture once a plain capture at another number was see
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import math
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from .core.constant import exact
 from .core.formulas import Formulas, Use
-from .core.live import LIVE, Live, settled
+from .core.live import LIVE, LIVE_OF, Live, settled
+from .core.live_calls import followed
 from .core.node import Literal, Node, Var
 from .core.trees import Undo, exchange, flatten, with_leaves
+from .ops.creation import full
 from .results import Result
 from .static.capture import Store, Trace
 from .static.checks import (
@@ -32,7 +36,7 @@ from .static.checks import (
     class_attribute,
 )
 from .static.graph import Graph, Operand, rewrite, substitute
-from .static.region import is_region
+from .static.region import bodies, is_region
 
 KEPT = "it keeps"
 EXCHANGED = (DictCheck, CellCheck, ItemCheck, AttributeCheck, ClassCheck)
@@ -94,7 +98,7 @@ def with_any_number(checks: list[Check], sources: Sequence[Leaf | Place]) -> lis
 
 def may_be_promoted(check: Check) -> bool:
     """Whether a place holds a number that a program could take as an input, and still does."""
-    if type(check.expected) not in (int, float) or type(check.read()) is not type(check.expected):
+    if type(check.expected) not in LIVE_OF or type(check.read()) is not type(check.expected):
         return False
     if isinstance(check, ClassCheck):
         return class_attribute(check.holder, check.key) is not None
@@ -103,11 +107,18 @@ def may_be_promoted(check: Check) -> bool:
 
 @contextmanager
 def in_place(
-    sources: Sequence[Leaf | Place], numbers: Sequence[Any], args: Any, kwargs: Any
-) -> Iterator[tuple[Any, Any]]:
-    """The arguments of a call with `numbers` for what the sources hold; state has them, too, until the end."""
+    sources: Sequence[Leaf | Place], numbers: Sequence[Any], args: Any, kwargs: Any,
+    functions: Iterable[Place] = (),
+) -> Iterator[tuple[Any, Any]]:  # fmt: skip
+    """The arguments of a call with `numbers` for what the sources hold; state has them, too, until the end.
+
+    At the places of `functions` are such as take live numbers.
+    """
     undo: list[Undo] = []
     try:
+        for place in functions:
+            with contextlib.suppress(AttributeError, LookupError, StopIteration, TypeError):
+                place.put(followed(place.check.expected), undo)
         new = {}
         for source, number in zip(sources, numbers, strict=True):
             if isinstance(source, Leaf):
@@ -123,13 +134,28 @@ def in_place(
             back()
 
 
+def functions_of_numbers(checks: Iterable[Check]) -> list[Place]:
+    """The places where code reads functions of `math`; those of the module itself where it reads the module."""
+    places = []
+    for check in checks:
+        if check.expected is math:
+            held = vars(math)
+            every = (DictCheck(held, k, v, f"math.{k}", check.where) for k, v in held.items())
+            places += [Place(c) for c in every if followed(c.expected) is not None]
+        elif isinstance(check, EXCHANGED) and followed(check.expected) is not None:
+            places.append(Place(check))
+    return places
+
+
 def called(
-    fn: Any, args: Any, kwargs: Any, sources: Sequence[Leaf | Place], formulas: Formulas | None
-) -> tuple[Any, dict[int, Use]]:
+    fn: Any, args: Any, kwargs: Any, sources: Sequence[Leaf | Place], formulas: Formulas | None,
+    checks: Iterable[Check] = (),
+) -> tuple[Any, dict[int, Use]]:  # fmt: skip
     """Calls `fn` with live numbers for what the sources hold: its result, made plain, and which leaves were live."""
     if formulas is None:
         return fn(*args, **kwargs), {}
-    with in_place(sources, formulas.inputs, args, kwargs) as (live_args, live_kwargs):
+    inputs, functions = formulas.inputs, functions_of_numbers(checks)
+    with in_place(sources, inputs, args, kwargs, functions) as (live_args, live_kwargs):
         result = fn(*live_args, **live_kwargs)
     live = {i: v for i, v in enumerate(flatten(result)[0]) if type(v) in LIVE}
     uses = {i: formulas.use(v) for i, v in live.items()}
@@ -280,21 +306,34 @@ def _plain_result(r: Result, numbers: Sequence[Any], at: Mapping[int, int]) -> R
 
 
 def with_literals(graph: Graph, gone: Mapping[Var, Literal]) -> Graph:
-    """The graph without the inputs in `gone`, which are these numbers; inside of composites, too."""
+    """The graph without the inputs in `gone`, which are these numbers; inside of composites and loops, too."""
     mapping: dict[Var, Operand] = dict(gone)
 
     def change(node: Node) -> Node:
-        if not is_region(node) or not any(v in mapping for v in node.inputs):
+        inner, places = bodies(node), [i for i, v in enumerate(node.inputs) if v in mapping]
+        if not inner or not places:
             return rewrite(node, mapping)
-        body: Graph = node.params["body"]
-        pairs = zip(body.inputs, node.inputs, strict=True)
-        inner = {b: mapping[v] for b, v in pairs if isinstance(v, Var) and v in mapping}
-        made = with_literals(body, inner)  # type: ignore[arg-type]
-        left = tuple(v for v in node.inputs if v not in mapping)
-        return Node(node.prim, left, {**node.params, "body": made}, node.outputs, node.where)
+        if is_region(node) and node.params.get("name") == full.name:
+            return _full(node, mapping[node.inputs[0]])  # type: ignore[index, arg-type]
+        made = dict(node.params)
+        for name, body in inner.items():
+            first = len(node.inputs) - len(
+                body.inputs
+            )  # a condition's predicate is no operand of them
+            given = {body.inputs[i - first]: mapping[node.inputs[i]] for i in places}  # type: ignore[index]
+            made[name] = with_literals(body, given)  # type: ignore[arg-type]
+        left = tuple(v for i, v in enumerate(node.inputs) if i not in places)
+        return Node(node.prim, left, made, node.outputs, node.where)
 
     return Graph(
         tuple(v for v in graph.inputs if v not in mapping),
         tuple(map(change, graph.nodes)),
         tuple(substitute(v, mapping) for v in graph.outputs),
     )
+
+
+def _full(node: Node, number: Literal) -> Node:
+    """The op that a capture without live numbers has for one that fills a shape with this number."""
+    type = node.outputs[0].type
+    params = {"shape": type.shape, "value": number.value, "dtype": type.dtype.name, "device": "cpu"}
+    return Node(full, (), params, node.outputs, node.where)

@@ -15,9 +15,10 @@ from typing import Any
 
 from .core.constant import exact
 from .core.errors import ArgumentError, describe
+from .core.live import LIVE_OF
 from .dynamic import same_program
 from .entries import Entry
-from .keys import FIRST
+from .keys import FIRST, leaf_key
 from .program import Program
 from .promoted import KEPT, Leaf, Place, Promoted, may_be_promoted, place_key, sources_of
 from .static.checks import Check
@@ -46,7 +47,7 @@ class Promotion:
     def sources(self, tree: Any, leaves: Sequence[Any]) -> tuple[Source, ...]:
         """The promoted numbers of a call whose arguments have this structure."""
         known: tuple[Source, ...] = (*self.leaves.get(tree, {}).values(), *self.places.values())
-        return tuple(s for s in known if type(s.read(leaves)) in (int, float))
+        return tuple(s for s in known if type(s.read(leaves)) in LIVE_OF)
 
     # --- numbers that changed ---
 
@@ -151,7 +152,7 @@ class Promotion:
         leaves = program.given[1]
         numbers = [
             i for i, (a, v) in enumerate(zip(program._arguments, leaves, strict=True))
-            if type(v) in (int, float) and _means(name, a.name)
+            if type(v) in LIVE_OF and _means(name, a.name)
         ]  # fmt: skip
         every = [c for c in program.footprint.checks if may_be_promoted(c)]
         places = [c for c in every if _means(name, c.name)]
@@ -159,7 +160,7 @@ class Promotion:
             known = [
                 a.name
                 for a, v in zip(program._arguments, leaves, strict=True)
-                if type(v) in (int, float)
+                if type(v) in LIVE_OF
             ]
             known += [c.name for c in every]
             raise ArgumentError(
@@ -199,7 +200,7 @@ class Promotion:
     ) -> None:
         """Says of a program that was captured now for which numbers it is."""
         known = self.leaves.get(tree, {}).values()
-        fixed = [(s, s.read(leaves)) for s in known if type(s.read(leaves)) in (int, float)]
+        fixed = [(s, s.read(leaves)) for s in known if type(s.read(leaves)) in LIVE_OF]
         if program.promoted is None:
             if fixed:
                 program.promoted = Promoted(fixed=fixed)
@@ -319,11 +320,12 @@ class Promotion:
         live = {s.index for s in sources_of(program) if isinstance(s, Leaf)}
         for i, part in enumerate(key[FIRST:]):
             value = () if mine is None else mine.value_of(i)
-            if not value and (type(part) is int or type(part) is bytes):
+            of_numpy = type(part) is tuple and part[0] in LIVE_OF
+            if not value and (type(part) is int or type(part) is bytes or of_numpy):
                 value = (number_in(part),)
             if not value:
                 continue
-            parts[FIRST + i] = type(value[0]) if i in held else exact(value[0])
+            parts[FIRST + i] = type(value[0]) if i in held else leaf_key(value[0], {}, i)
             if i in held and i not in live:
                 fixed.append((held[i], value[0]))
             elif i in live and i not in held and mine is not None and mine.is_free(i):
@@ -352,11 +354,15 @@ def _means(name: str, full: str) -> bool:
 def _is_number(part: Any, leaf: Any) -> bool:
     """Whether this part of another key stands for a number of the type of `leaf`."""
     kind = type(leaf)
+    if type(part) is tuple:
+        return kind in LIVE_OF and part[0] is kind
     return (kind is int and type(part) is int) or (kind is float and type(part) is bytes)
 
 
 def number_in(part: Any) -> Any:
     """The number that a part of a key stands for."""
+    if type(part) is tuple:
+        return part[0](number_in(part[1]))
     return struct.unpack("<d", part)[0] if type(part) is bytes else part
 
 

@@ -126,7 +126,8 @@ def trace(
         nullcontext() if formulas is None else formulas.recording(),
     ):
         with watch.watching():
-            result, uses = called(fn, arguments.args, arguments.kwargs, sources, formulas)
+            call = fn, arguments.args, arguments.kwargs
+            result, uses = called(*call, sources, formulas, footprint.checks)
         watch.gives(result)
         given = None if watch.returned else result  # what the program gives
         cannot = watch.settle(given, [args, kwargs, *leaves])
@@ -196,7 +197,8 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
     formulas = Formulas(sources, leaves) if sources else None
     recording = nullcontext() if formulas is None else formulas.recording()
     with tracer, recording, Watch(left.program.footprint, tracer).watching():
-        return called(fn, args, kwargs, sources, formulas)[0], tracer.learned
+        checks = left.program.footprint.checks
+        return called(fn, args, kwargs, sources, formulas, checks)[0], tracer.learned
 
 
 def _described(fn: Any, args: Any, kwargs: Any, leaves: list[Any]) -> tuple[Assumption, ...]:

@@ -107,7 +107,6 @@ class BodyTracer(Tracer):
     """
 
     quick = False
-    takes_numbers = False  # derivatives of bodies take numbers as they are
 
     def __init__(self, discarded: bool) -> None:
         super().__init__()
@@ -151,6 +150,7 @@ class BodyTracer(Tracer):
 
     def __enter__(self) -> BodyTracer:
         self._outer, state.tracer = state.tracer, self
+        self.takes_numbers = self._outer is None or self._outer.takes_numbers
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from .constant import exact
 from .dtypes import DType
 from .errors import Location, user_location
-from .live import LIVE, Live, LiveFloat, LiveInt, mode, settled
+from .live import LIVE, LIVE_OF, Live, mode, settled
 
 MAX_TEXT = 120  # characters of a formula that users read
 _long: dict[str, str] = {}  # what stands for formulas that are longer, the same in all captures
@@ -61,6 +63,18 @@ class Use(NamedTuple):
         return self.text == other.text and mine == theirs
 
 
+def _any_int(operands: tuple[Any, ...]) -> bool:
+    return any(isinstance(v, int) for v in operands)
+
+
+def _named(x: Any) -> str:
+    if type(x) in LIVE:
+        return str(x._live_text)
+    if not callable(x):
+        return repr(x)
+    return f"{getattr(x, '__module__', None) or 'numpy'}.{x.__name__}"
+
+
 class Formulas:
     """The live numbers of one capture: `inputs` stand for what `sources` hold in the call with `leaves`."""
 
@@ -86,7 +100,7 @@ class Formulas:
         ]
 
     def _new(self, value: Any, code: str, text: str, sources: frozenset[int]) -> Live:
-        out = (LiveFloat if type(value) is float else LiveInt)(self, value, code, text, sources)
+        out = LIVE_OF[type(value)](self, value, code, text, sources)
         self._made.append(weakref.ref(out))
         return out
 
@@ -110,7 +124,7 @@ class Formulas:
         return name
 
     def _text(self, form: str, operands: tuple[Any, ...]) -> str:
-        parts = [v._live_text if type(v) in LIVE else repr(v) for v in operands]
+        parts = [_named(v) for v in operands]
         parts = [f"({p})" if " " in p else p for p in parts]
         text = form.format(*parts)
         if len(text) <= MAX_TEXT:
@@ -130,8 +144,9 @@ class Formulas:
         sources = frozenset().union(*(v._live_sources for v in operands if type(v) in LIVE))
         self._lines.append(f"{code} = {form.format(*map(self._code, operands))}")
         out = self._known[text] = self._new(value, code, text, sources)
-        if "**" in form:  # an int or a float or a complex number
-            self._require(f"type({code}) is {type(value).__name__}", text, type(value), sources)
+        if "**" in form or (isinstance(operands[0], np.ufunc) and _any_int(operands)):
+            # an int or a float or a complex number; or, of a large int, an object
+            self._require(f"type({code}) is {self._code(type(value))}", text, type(value), sources)
         return out
 
     def told(self, form: str, value: Any, operands: tuple[Any, ...], exactly: bool) -> None:
@@ -145,6 +160,8 @@ class Formulas:
         test = (
             f"({code}) is {value}"
             if type(value) is bool
+            else f"bool({code}) is {value}"
+            if type(value) is np.bool_
             else f"exact({code}) == {self._code(exact(value))}"
         )
         self._require(test, text, value, sources, exactly)

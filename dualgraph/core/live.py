@@ -27,6 +27,13 @@ class Mode(threading.local):
 
 mode = Mode()
 STRANGERS = (complex, np.generic, SymInt, SymFloat)  # numbers that arithmetic is not followed with
+# NumPy's scalars that are numbers; arithmetic with them and their functions is followed as Python's is
+WHOLE: tuple[type, ...] = tuple(
+    np.dtype(f"{u}int{bits}").type for u in ("", "u") for bits in (8, 16, 32, 64)
+)
+BROKEN: tuple[type, ...] = (np.float16, np.float32, np.float64)
+# What an operator of NumPy's scalars may work out in another way than the function of this name that it asks for.
+NOT_AS_OPERATORS = frozenset((np.power, np.floor_divide, np.remainder, np.divmod, np.float_power))
 
 
 def given(x: Any) -> Any:
@@ -104,7 +111,7 @@ class Live:
         return bool(self._live_told("bool({})", bool(self._live_value)))
 
     def __int__(self) -> int:
-        if type(self._live_value) is int:
+        if type(self._live_value) is not float:
             return int(self._live_settle())
         return int(self._live_told("int({})", int(self._live_value)))
 
@@ -188,6 +195,9 @@ class Live:
         return np.asarray(self._live_settle(), dtype)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        plain = method == "__call__" and not kwargs and ufunc.nout == 1
+        if plain and ufunc not in NOT_AS_OPERATORS and all(type(v) in NUMBERS for v in inputs):
+            return called(ufunc, inputs)
         return getattr(ufunc, method)(*settled(inputs), **settled(kwargs))
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -213,8 +223,30 @@ class LiveInt(Live):
         return int(self._live_settle())
 
 
-LIVE = (LiveFloat, LiveInt)
-PLAIN = (int, float, bool)
+def _of_numpy(kind: type) -> type[Live]:
+    base = LiveInt if kind in WHOLE else Live
+    held = {"__slots__": (), "_live_kind": kind, "__class__": property(lambda self: kind)}
+    return type(f"Live_{kind.__name__}", (base,), held)
+
+
+LIVE_NUMPY = {kind: _of_numpy(kind) for kind in (*WHOLE, *BROKEN)}
+LIVE_OF: dict[type, type[Live]] = {float: LiveFloat, int: LiveInt, **LIVE_NUMPY}  # by kind
+LIVE = frozenset(LIVE_OF.values())
+PLAIN = frozenset((bool, *LIVE_OF))
+NUMBERS = PLAIN | LIVE
+
+
+def as_python(x: Live) -> Any:
+    """A live number of NumPy's as a live int or float, as ops take it; others as they are."""
+    if type(x._live_value) in LIVE_NUMPY:
+        return _made(lambda v: v.item(), "{}.item()", (x,))
+    return x
+
+
+def called(fn: Any, operands: tuple[Any, ...]) -> Any:
+    """What a function of numbers gives for these, some of them live; it depends on their values alone."""
+    form = f"{{}}({', '.join(['{}'] * len(operands))})"
+    return _made(lambda _, *values: fn(*values), form, (fn, *operands))
 
 
 def _made(fn: Callable[..., Any], form: str, operands: tuple[Any, ...]) -> Any:
@@ -227,7 +259,10 @@ def _made(fn: Callable[..., Any], form: str, operands: tuple[Any, ...]) -> Any:
         raise
     if not first._live_recorded:
         return value
-    if type(value) is not float and type(value) is not int:
+    if type(value) is bool or type(value) is np.bool_:
+        first._live_formulas.told(form, value, operands, False)
+        return value
+    if type(value) not in LIVE_OF:
         settled(operands)
         return value
     return first._live_formulas.made(form, value, operands)
@@ -238,7 +273,7 @@ def _arithmetic(name: str, sign: str) -> Any:
 
     def apply(x: Any, y: Any) -> Any:
         for v in (x, y):
-            if type(v) not in PLAIN and type(v) not in LIVE:
+            if type(v) not in NUMBERS:
                 if isinstance(v, STRANGERS):
                     return number(settled(x), settled(y))
                 return NotImplemented
@@ -257,7 +292,7 @@ def _compare(name: str, sign: str) -> Any:
     test: Callable[[Any, Any], Any] = getattr(operator, name)
 
     def compare(x: Live, y: Any) -> Any:
-        if type(y) not in PLAIN and type(y) not in LIVE:
+        if type(y) not in NUMBERS:
             if isinstance(y, STRANGERS):
                 return test(x._live_settle(), y)
             return NotImplemented

@@ -12,6 +12,7 @@ from ..core.backend import backend_for
 from ..core.context import state
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
+from ..core.live import LiveFloat, LiveInt, given
 from ..core.sizing import range_length, to_int
 from ..core.symbolic import SYMBOLIC
 from ..core.watch import note_read, origin_of
@@ -104,6 +105,21 @@ def _store(array: Any, dtype: dt.DType, device: Device, copy: bool) -> Tensor:
     return Tensor(backend_for(device).asarray(fresh), dtype, device)
 
 
+def _of_number(data: Any, wanted: dt.DType | None, device: Any) -> Tensor | None:
+    """In a capture, the 0-d tensor of a Python number as an op, whose number may become an input; else None."""
+    if state.tracer is None or type(data) not in (int, float, LiveInt, LiveFloat):
+        return None
+    chosen = wanted or dt.of_scalar(data)
+    if isinstance(data, int):
+        limits = np.iinfo(chosen.numpy) if chosen.kind == "int" else None
+        if limits is None or not limits.min <= given(data) <= limits.max:
+            return None
+    elif chosen.kind != "float" or chosen is dt.bfloat16:
+        return None
+    out = full_op(shape=(), value=data, dtype=chosen.name, device=str(_device(device)))
+    return out  # type: ignore[no-any-return]
+
+
 def tensor(
     data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -121,6 +137,8 @@ def tensor(
         out = out.to(device) if device is not None else out
     elif type(data) in SYMBOLIC:
         out = filled((), data, wanted, device)
+    elif (number := _of_number(data, wanted, device)) is not None:
+        out = number
     else:
         array, natural = _to_array(data, wanted, "tensor")
         out = _store(array, natural, _device(device), copy=True)
@@ -159,6 +177,9 @@ def asarray(
             if state.tracer is not None:
                 state.tracer.foreign(type(given).__name__)
     obj = origin_of(obj)
+    number = _of_number(obj, wanted, device) if copy is not False else None
+    if number is not None:
+        return number
     array, natural = _to_array(obj, wanted, "asarray")
     target = _device(device)
     shares = (
@@ -389,7 +410,7 @@ def linspace(
     places = arange_op(start=0, step=1, size=n, dtype="float64", device=str(_device(device)))
     out = multiply(places, (stop - start) / gaps if gaps else 0.0) + start
     if endpoint and n > 1:
-        out = where(greater_equal(places, n - 1), float(stop), out)
+        out = where(greater_equal(places, n - 1), stop, out)
     out = cast(out, dtype=chosen.name) if chosen is not dt.float64 else out
     return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 

@@ -24,7 +24,7 @@ from ..core.errors import (
     user_location,
 )
 from ..core.kinds import ELEMENTWISE, REDUCTION
-from ..core.live import LIVE, given, holds_live, settled
+from ..core.live import LIVE, as_python, given, holds_live, settled
 from ..core.live import mode as live_mode
 from ..core.node import Literal
 from ..core.prim import REGISTRY, Dispatch, Prim, lookup
@@ -32,7 +32,7 @@ from ..core.symbolic import SymFloat, SymInt
 from ..core.types import TensorType
 from ..core.watch import origin_of
 from ..core.wrap import Wrap
-from .scalars import LiveScalar, Scalar
+from .scalars import LiveScalar, Scalar, filled_live
 from .taping import record, record_quick
 from .tensor import Tensor
 
@@ -59,7 +59,7 @@ def operand(prim: Prim, x: Any) -> Any:
     if isinstance(x, Tensor) or type(x) in NUMBERS or type(x) in SYMBOLIC:
         return x
     if type(x) in LIVE:
-        return x if x._live_recorded else given(x)
+        return as_python(x) if x._live_recorded else operand(prim, given(x))
     if isinstance(x, np.generic):
         return x.item()
     if isinstance(x, NUMBERS):
@@ -159,6 +159,9 @@ def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         Dispatch.quicken()
     tracer = state.tracer
     if params and live_mode.formulas is not None and holds_live(params):
+        filled = filled_live(prim, params)
+        if filled is not None:
+            return filled
         params = settled(params)
     if state.batching is None and (tracer is None or tracer.quick):
         if prim.kind is not ELEMENTWISE:

@@ -9,9 +9,11 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.context import state
 from ..core.devices import CPU
-from ..core.live import LIVE, given, mode, settled
+from ..core.live import LIVE, as_python, given, holds_live, mode, settled
 from ..core.symbolic import plain
 from ..core.types import TensorType
+from ..ops.movement import copy
+from ..ops.reduce import broadcast_to
 from .tensor import Tensor
 
 
@@ -52,6 +54,24 @@ class LiveScalar(Scalar):
         return formulas.tensor(
             self.value, self.dtype, lambda: Tensor(np.asarray(self.array), self.dtype, CPU)
         )
+
+
+def filled_live(prim: Any, params: dict[str, Any]) -> Any:
+    """What an op that fills a shape with a number gives for a live one, which stays an input; None where it cannot.
+
+    The capture has it as a composite that `promoted.with_literals` makes one op again.
+    """
+    name = prim.details.get("uniform")
+    value, tracer = params.get(name), state.tracer
+    rest = [v for k, v in params.items() if k != name]
+    if tracer is None or type(value) not in LIVE or params["device"] != "cpu" or holds_live(rest):
+        return None
+    value, dtype = as_python(value), dt.as_dtype(params["dtype"])
+    if dtype.kind != ("float" if isinstance(value, float) else "int") or not _taken(dtype):
+        return None
+    number = LiveScalar(value, dtype).tensor()
+    with tracer.scope(prim.name):
+        return copy(broadcast_to(number, shape=params["shape"]))
 
 
 def _taken(dtype: dt.DType) -> bool:

@@ -70,7 +70,7 @@ class Check:
         if now is self.expected:
             return True
         was = self.expected
-        atom = isinstance(was, ATOMS) and not isinstance(was, enum.Enum)
+        atom = isinstance(was, (*ATOMS, np.generic)) and not isinstance(was, enum.Enum)
         return atom and type(now) is type(was) and bool(exact(now) == exact(was))
 
     def assumption(self) -> Assumption:
@@ -247,7 +247,7 @@ def class_attribute(cls: type, name: str) -> Any:
 def _member(value: Any) -> Any:
     return (
         (type(value), exact(value))
-        if isinstance(value, ATOMS) and not isinstance(value, enum.Enum)
+        if isinstance(value, (*ATOMS, np.generic)) and not isinstance(value, enum.Enum)
         else id(value)
     )
 
