@@ -43,7 +43,7 @@ ENTRY, WORD, ITEM, TENSOR, HOOKS, BYTES, ATTRIBUTE, CLASS, KEYS, ASK, UNLESS, NU
 )
 FIELDS = (
     "COUNT", "ARGUMENTS", "ROWS", "ROW_COUNT", "TAPE", "DEVICE", "TENSORS", "TENSOR_COUNT",
-    "DTYPE", "TALLY", "LEFT", "RUN",
+    "DTYPE", "TALLY", "LEFT", "RUN",  # of the last on, those of `run_words`
 )  # fmt: skip
 LEFT = FIELDS.index("LEFT")
 MOST_STRANGERS = 256  # tensors that no argument may be
@@ -224,10 +224,10 @@ class Run(NamedTuple):
 def _run_words(memory: Memory, run: Run | None) -> list[int]:
     """The last fields of a record, then those of its run."""
     if run is None or len(run.arguments) > run_words.MOST_OPERANDS:
-        return [0] * (4 + len(run_words.FIELDS))
+        return [0] * (3 + len(run_words.FIELDS))
     memory.keep.append(run)
     words = run_words.run_words(run.direct, run.arguments, memory.keep)
-    return [id(run.dtype), address_of(run.tally), 0, 0, *words]
+    return [id(run.dtype), address_of(run.tally), 0, *words]
 
 
 def numbers() -> dict[str, int]:
