@@ -13,7 +13,7 @@ from ..static.changes import names_read
 from ..static.statements import Statement
 from .standing import Standing
 
-MAX_OPS = 8  # ops that one statement may run beside the program
+MAX_OPS = 24  # ops that one statement may run beside the program
 
 
 class Write(NamedTuple):

@@ -282,7 +282,7 @@ class _Called:
     """Looks at a frame of a function that a statement set apart has called."""
 
     def __init__(self, watch: Watch, h: Happening, code: CodeType) -> None:
-        self._left = set(statements(code))
+        self._left = {s for s in statements(code) if any(t.kind != "use" for t in s.targets)}
         self._at = {i: s for s in self._left for i in range(s.first, s.end, 2)}
         self._watch, self._h, self._code = watch, h, code
         self._fn = watch._footprint.functions.get(code)

@@ -22,7 +22,8 @@ def changes_outside(code: CodeType) -> bool:
             continue
         loads = op.name in ("LOAD_ATTR", "LOAD_METHOD") and op.value in CHANGES
         own = op.name == "STORE_DEREF" and op.value not in code.co_freevars
-        if loads or (op.name.startswith(("STORE_", "DELETE_", "YIELD")) and not own):
+        gives = op.name.startswith("YIELD") and code.co_name != "<genexpr>"
+        if loads or gives or (op.name.startswith(("STORE_", "DELETE_")) and not own):
             if not op.name.endswith("_FAST"):
                 return True
     return any(changes_outside(c) for c in code.co_consts if isinstance(c, CodeType))

@@ -173,7 +173,7 @@ class _Reading:
             if op.name == "LOAD_FAST_AND_CLEAR":  # by a comprehension, which puts it back
                 cleared.add(op.value)
             elif op.name == "STORE_FAST" and op.value in seen & cleared:
-                cleared.discard(op.value)
+                pass  # it is put back, also after an error
             elif op.name == "STORE_FAST":
                 (often if op.value in seen else seen).add(op.value)
             elif op.name.startswith("LOAD_FAST") and op.value not in seen:

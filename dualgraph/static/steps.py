@@ -179,8 +179,8 @@ def _step(op: Op, stack: list[Any], code: CodeType) -> bool:
     elif name == "FORMAT_VALUE":
         pop(2 if arg & 4 else 1)
         stack.append(None)
-    elif name in ("LIST_EXTEND", "LIST_APPEND", "DICT_UPDATE", "DICT_MERGE"):
-        pop(1)
+    elif name in ("LIST_EXTEND", "LIST_APPEND", "SET_ADD", "DICT_UPDATE", "DICT_MERGE", "MAP_ADD"):
+        pop(2 if name == "MAP_ADD" else 1)
     elif (name in EFFECTS and name not in NEVER) or name in MORE:
         takes, gives = MORE.get(name) or EFFECTS[name]
         pop(takes)

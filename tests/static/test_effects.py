@@ -339,7 +339,38 @@ def the_best_so_far(wrap: Any) -> Any:
     return wrap(step), lambda: (best, epochs)
 
 
+class Bar:
+    """As of a progress bar."""
+
+    def __init__(self) -> None:
+        self.n, self.postfix = 0, ""
+
+    def update(self, n: int = 1) -> None:
+        self.n += n
+
+    def set_postfix(self, **values: float) -> None:
+        self.postfix = ", ".join(f"{k}={v:.2f}" for k, v in values.items())
+
+
+def comprehensions_and_progress(wrap: Any) -> Any:
+    bar = Bar()
+    model = nn.Linear(3, 1)
+    norms: list[Any] = []
+
+    def step(x: Any) -> Any:
+        ys = [x * i for i in range(3)]
+        norms.extend([y.sum().item() for y in ys])
+        norms.append({name: p.norm().item() for name, p in model.named_parameters()})
+        bar.update(1)
+        y = x.tanh()
+        bar.set_postfix(first=y.sum().item(), n=bar.n)
+        return y + 1
+
+    return wrap(step), lambda: (norms, bar.n, bar.postfix)
+
+
 BLOCKS = [
+    comprehensions_and_progress,
     in_context_managers, on_a_counter, in_try_and_finally, python_values_returned, in_a_file, the_best_so_far,
 ]  # fmt: skip
 
