@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("llvmlite")
 
 import dualgraph as dg
+from dualgraph.backends.native import api
 from dualgraph.backends.native.contract import matvec, product
 from dualgraph.backends.native.threads import pool
 from dualgraph.backends.scalar_numpy import ExactArrayScalar
@@ -66,6 +67,7 @@ def test_large_inner_products_are_shared_by_threads(monkeypatch):
     assert law(x[None, block], y[None, block]) == product.matmul(x[None, block], y[block, None])
 
 
+@pytest.mark.skipif(not api.available(), reason="no native code")
 @pytest.mark.parametrize(
     ("equation", "shapes"),
     [("i,i->", [(300,), (300,)]), ("ij,j->i", [(40, 30), (30,)]), ("bi,bi->b", [(9, 70), (9, 70)]),
