@@ -21,14 +21,13 @@ from .entries import Entry
 from .keys import FIRST, leaf_key
 from .program import Program
 from .promoted import KEPT, Leaf, Place, Promoted, may_be_promoted, place_key, sources_of
-from .static.checks import Check
+from .static.checks import Check, GlobalCheck
 from .static.footprint import Footprint
 from .static.graph import renumbered
 
 # What tells a number from a live one, or adds numbers in another way than ``+``.
-TELLING = frozenset(
-    ("type", "statistics", "singledispatch") + (("sum",) if sys.version_info >= (3, 12) else ())
-)
+TELLING = frozenset(("type", "statistics", "singledispatch"))
+ADDING = "sum"  # the builtin, from Python 3.12 on; methods of this name are another matter
 Source = Leaf | Place
 
 
@@ -340,6 +339,10 @@ def _key(source: Source, tree: Any) -> Any:
 def told_apart(footprint: Footprint) -> str | None:
     """Why the code could tell a live number from a plain one (None: it cannot)."""
     found = sorted(footprint.user_names & TELLING)
+    if sys.version_info >= (3, 12) and ADDING in footprint.user_names:
+        as_variable = any(isinstance(c, GlobalCheck) and c.key == ADDING for c in footprint.checks)
+        if as_variable or "builtins" in footprint.user_names:
+            found.append(ADDING)
     return (
         f"the code uses {found[0]}(), which looks at numbers in a way that is not followed"
         if found
