@@ -63,6 +63,11 @@ def pack(obj: Any, vectors: Iterable[Any] | None = None) -> Packed:
 def _programs(obj: Any) -> list[Program]:
     if isinstance(obj, Graph):
         return [program_of(obj)]
+    for program in [obj] if isinstance(obj, Program) else obj.programs:
+        if program.effects:
+            problem = f"it runs Python code at the end of each call, at {program.effects[0].where}"
+            remedy = "give what it needs as results, and do that outside of the function"
+            raise CaptureError(describe("save", program.name, problem, remedy))
     if isinstance(obj, Program):
         return [obj.fixed()]
     if not obj.programs:

@@ -677,3 +677,12 @@ def test_nothing_is_monitored_while_nothing_is_captured() -> None:
     (tool,) = [i for i in range(6) if watch.get_tool(i) == "dualgraph"]
     assert f.programs and watch.get_events(tool) == 0
     assert watch.get_local_events(tool, f.__wrapped__.__code__) == 0
+
+
+@seen_only
+@pytest.mark.parametrize("make", [numbers_into_a_list, python_values_returned])
+def test_a_program_with_effects_is_not_saved_without_them(make: Program, tmp_path: Any) -> None:
+    _, fn = seen(make, lambda f: dg.compile(f, wait=True))
+    for obj in (fn, fn.programs[0]):
+        with pytest.raises(dg.CaptureError, match="at the end of each call"):
+            dg.save(obj, tmp_path / "program.dg")
