@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -306,3 +307,30 @@ def test_larger_programs_run_natively_on_all_threads(monkeypatch):
     for t in workers:
         t.join()
     assert not wrong
+
+
+def test_results_do_not_need_the_quick_path() -> None:
+    """The guard may be there before eager mode's allocator is; large results then take the system's memory."""
+    script = """
+import dualgraph as dg
+from dualgraph import hot
+from dualgraph.backends.native.quick import blocks, install
+from dualgraph.compile import Compiled
+
+def never():
+    raise install.CheckError("not here")
+
+install.install, hot.PATIENT = never, False
+hot.install(Compiled, Compiled._run_hot)
+assert hot.Guard.installed
+x = dg.ones(100_000)
+compiled = dg.compile(lambda x: dg.tanh(x) * 2 + x, wait=True)
+expected = (dg.tanh(x) * 2 + x).numpy().tobytes()
+for _ in range(60):
+    compiled(x)
+assert compiled._hot
+type(compiled.programs[0]).start = None  # Python's way would fail
+assert compiled(x).numpy().tobytes() == expected
+assert blocks.handler_name(compiled(x).numpy()) != "dualgraph"
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

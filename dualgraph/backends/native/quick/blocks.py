@@ -17,12 +17,13 @@ from ..glue import HEADER, ONE, LayoutError, Library, capi, pointer_at
 
 SMALL = 1 << 16  # bytes up to which the system's allocator is quick enough
 CLASSES = 160
-BINS = 6 * 8
+BINS = 7 * 8
 LOOK = 4096  # blocks freed between two looks for idle ones
 MOST = 1 << 29  # bytes that wait at most, unless DUALGRAPH_MEMORY_CACHE says otherwise
 
 STATE = np.zeros(BINS // 8 + 2 * CLASSES, dtype=np.int64)
-NAMES = ("lock", "cached", "limit", "hits", "misses", "freed")
+NAMES = ("lock", "cached", "limit", "hits", "misses", "freed", "ready")
+READY = NAMES.index("ready")
 
 
 class _Handler(ctypes.Structure):
@@ -85,6 +86,7 @@ def install(library: Library) -> Callable[[], Any]:
     for name in ("malloc", "calloc", "realloc", "free"):
         setattr(_handler, name, library.address(f"memory_{name}"))
     STATE[NAMES.index("limit")] = _limit()
+    STATE[READY] = 1  # other glue, which may be there sooner, takes memory from here from now on
     forget(_unlock)
     _context.run(set_handler, CAPSULE)
     _release.append(ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)(library.address("release_idle")))
@@ -92,6 +94,7 @@ def install(library: Library) -> Callable[[], Any]:
     made = library.builtin("new", "probe_memory", ONE)(np.dtype(np.float64))
     for array in (large, made):
         if handler_name(array) != "dualgraph" or not array.flags.owndata or array.base is not None:
+            STATE[READY] = 0
             raise LayoutError("arrays do not take the memory handler that they are given")
     return functools.partial(set_handler, CAPSULE)
 

@@ -4,7 +4,7 @@ Fresh memory costs more than the op that fills it: the system gives and takes it
 of a memory handler of NumPy's (``PyDataMem_Handler``), so an array takes its block back here whoever frees it.
 
 The state is an array of i64: LOCK, CACHED (bytes that wait), LIMIT (bytes that may), HITS, MISSES, FREED
-(since the last look), then for each class of sizes its first free block and whether it was of use since the last
+(since the last look), READY (whether the handler is filled in), then for each class of sizes its first free block and whether it was of use since the last
 look. Blocks have a header of 64 bytes: their size, their class (-1: not kept) and the address that the system gave.
 A free block keeps the next one in its first bytes. There are 8 classes for each doubling, so that at most an
 eighth is wasted.
@@ -178,15 +178,16 @@ def copy_words(target: ptr, source: ptr, size: i64) -> None:
 def new_array(descr: ptr, ndim: i64, dims: ptr, size: i64) -> ptr:
     """A new array of `size` bytes, its elements row by row; `descr` is borrowed."""
     c.Py_IncRef(descr)
-    if size <= n.SMALL:
+    state = load_ptr(o.BLOCKS, n.A_DATA)
+    if size <= n.SMALL or load_i64(state, n.READY) == 0:
         return c.PyArray_NewFromDescr(o.NDARRAY, descr, ndim, dims, None, None, 0, None)
-    block = memory_malloc(load_ptr(o.BLOCKS, n.A_DATA), size)
+    block = memory_malloc(state, size)
     if block is None:
         c.Py_DecRef(descr)
         return c.PyErr_NoMemory()
     out = c.PyArray_NewFromDescr(o.NDARRAY, descr, ndim, dims, None, block, n.OWN_ROWS, None)
     if out is None:
-        memory_free(load_ptr(o.BLOCKS, n.A_DATA), block, size)
+        memory_free(state, block, size)
         return None
     c.PyTraceMalloc_Track(n.TRACE_DOMAIN, bits(block), size)
     store_i32(out, n.A_FLAGS, load_i32(out, n.A_FLAGS) | n.OWNED)
