@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from .collecting import undisturbed
 from .forks import forget, note
-from .turns import yielding
+from .turns import punctual, yielding
 
 T = TypeVar("T")
 
@@ -76,6 +76,7 @@ class Workers:
 
     def _serve(self) -> None:
         own, queue = threading.get_ident(), self._queue
+        punctual()
         while (job := queue.get()) is not None:
             note(0, own)
             try:

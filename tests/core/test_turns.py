@@ -1,9 +1,12 @@
 """Our threads give way soon, and leave the interpreter's interval as it was."""
 
+import ctypes
 import sys
 import threading
 
-from dualgraph.core.turns import BRIEF, Yielding
+import pytest
+
+from dualgraph.core.turns import BRIEF, SLACK, Yielding
 from dualgraph.core.workers import Workers
 
 
@@ -32,3 +35,10 @@ def test_what_a_user_sets_meanwhile_stays():
         assert abs(sys.getswitchinterval() - 0.002) < 1e-6
     finally:
         sys.setswitchinterval(before)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux rounds short waits up")
+def test_workers_wait_no_longer_than_they_ask_for() -> None:
+    """Else a caller that lets go of the interpreter every 50 microseconds would keep it from them."""
+    slack = ctypes.CDLL(None).prctl
+    assert Workers("slack", 1).submit(lambda: slack(30, 0, 0, 0, 0)).result() == SLACK[1]

@@ -4,10 +4,10 @@ Fresh memory costs more than the op that fills it: the system gives and takes it
 of a memory handler of NumPy's (``PyDataMem_Handler``), so an array takes its block back here whoever frees it.
 
 The state is an array of i64: LOCK, CACHED (bytes that wait), LIMIT (bytes that may), HITS, MISSES, FREED
-(since the last look), READY (whether the handler is filled in), then for each class of sizes its first free block and whether it was of use since the last
-look. Blocks have a header of 64 bytes: their size, their class (-1: not kept) and the address that the system gave.
-A free block keeps the next one in its first bytes. There are 8 classes for each doubling, so that at most an
-eighth is wasted.
+(since the last look), READY (whether the handler is filled in), then for each class of sizes its first free block
+and whether it was of use since the last look. Blocks have a header of 64 bytes: their size, their class (-1: not
+kept) and the address that the system gave. A free block keeps the next one in its first bytes. There are 8
+classes for each doubling, so that at most an eighth is wasted.
 """
 
 from __future__ import annotations
