@@ -54,15 +54,16 @@ def own_affinity():
 
 
 def test_a_thread_leaves_the_processor_of_one_before_it(own_affinity):
-    seats = Seats(2)
-    for cpu in own_affinity[:2] * 5:
+    seats, left = Seats(2), 0
+    for cpu in own_affinity[:2] * 10:
         os.sched_setaffinity(0, {cpu})
         os.sched_setaffinity(0, own_affinity[:2])
-        seats.set(0, _where())
         taken = _where()
+        seats.set(0, taken)
         seats.join(1)
-        assert _where() != taken
+        left += _where() != taken
         assert os.sched_getaffinity(0) == set(own_affinity[:2])
+    assert left > 10  # a busy system may move it at any time, to and fro
 
 
 def test_a_thread_stays_where_all_processors_are_taken(own_affinity):
