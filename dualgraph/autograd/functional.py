@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..core.errors import ArgumentError, AutogradError, describe
 from ..eager.autograd import grad
 from ..eager.creation import ones_like, zeros_like
 from ..eager.grad_modes import enable_grad
@@ -39,11 +40,47 @@ def _plain(values: Sequence[Any], create_graph: bool) -> list[Any]:
     return list(values) if create_graph else [v.detach() for v in values]
 
 
-def _by(out: Tensor, xs: list[Tensor], ct: Tensor | None, create_graph: bool) -> tuple[Any, ...]:
-    """Gradients of `out` by each input, zeros where it does not depend on it."""
-    if not out.requires_grad:
-        return tuple(zeros_like(x) for x in xs)
-    return grad(out, xs, ct, retain_graph=True, create_graph=create_graph, materialize_grads=True)
+def _by(
+    outs: Sequence[Tensor], xs: Sequence[Tensor], seeds: Sequence[Any] | None, create_graph: bool, strict: bool
+) -> tuple[Any, ...]:  # fmt: skip
+    """Gradients of `outs`, weighed by `seeds`, for each input: zeros (AutogradError if `strict`) where none
+    depends on it."""
+    seeds = [None] * len(outs) if seeds is None else seeds
+    pairs = [(out, seed) for out, seed in zip(outs, seeds, strict=True) if out.requires_grad]
+    found: Sequence[Any] = [None] * len(xs)
+    if pairs:
+        found = grad(
+            [out for out, _ in pairs], xs, [seed for _, seed in pairs],
+            retain_graph=True, create_graph=create_graph, allow_unused=True,
+        )  # fmt: skip
+    if strict and any(g is None for g in found):
+        lone = next(i for i, g in enumerate(found) if g is None)
+        raise AutogradError(
+            describe(
+                "autograd.functional", f"input {lone}", "no output depends on it",
+                "strict=False takes the derivative for zero",
+            )
+        )  # fmt: skip
+    return tuple(zeros_like(x) if g is None else g for x, g in zip(xs, found, strict=True))
+
+
+def _vectors(v: Any, like: Sequence[Tensor]) -> list[Any]:
+    """The vectors of a product, ones by default where there is one element to each."""
+    if v is not None:
+        given = [v] if isinstance(v, Tensor) else list(v)
+        if len(given) != len(like):
+            raise ArgumentError(
+                describe(
+                    "autograd.functional", f"{len(given)} vectors", f"there are {len(like)} tensors"
+                )
+            )
+        return given
+    if any(x.numel() != 1 for x in like):  # type: ignore[attr-defined]
+        shapes = ", ".join(str(x.shape) for x in like)
+        raise ArgumentError(
+            describe("autograd.functional", shapes, "v may be left out only beside one element")
+        )
+    return [ones_like(x) for x in like]
 
 
 def jacobian(
@@ -67,7 +104,13 @@ def jacobian(
     for out in outs:
         flat = reshape(out, (-1,))
         parts = [
-            _by(slice_(flat, starts=(k,), stops=(k + 1,), steps=(1,)), xs, None, create_graph)
+            _by(
+                [slice_(flat, starts=(k,), stops=(k + 1,), steps=(1,))],
+                xs,
+                None,
+                create_graph,
+                strict,
+            )
             for k in range(flat.shape[0])
         ]
         found = [
@@ -97,9 +140,9 @@ def hessian(
 
     def gradients(*xs: Tensor) -> tuple[Any, ...]:
         (out,), _ = _run(func, list(xs))
-        return _by(out, list(xs), None, True)
+        return _by([out], list(xs), None, True, strict)
 
-    found = jacobian(gradients, inputs, create_graph)
+    found = jacobian(gradients, inputs, create_graph, strict)
     return found[0] if alone else found
 
 
@@ -113,8 +156,7 @@ def vjp(
     """The outputs, and ``v @ jacobian`` for each input (`v` of ones by default for one element)."""
     xs, alone = _given(inputs, create_graph)
     outs, alone_out = _run(func, xs)
-    seeds = [None] * len(outs) if v is None else [v] if isinstance(v, Tensor) else list(v)
-    given = grad(outs, xs, seeds, create_graph=create_graph, materialize_grads=True)
+    given = _by(outs, xs, _vectors(v, outs), create_graph, strict)
     return (
         _packed(_plain(outs, create_graph), alone_out),
         _packed(_plain(given, create_graph), alone),
@@ -130,16 +172,12 @@ def jvp(
 ) -> tuple[Any, Any]:
     """The outputs, and ``jacobian @ v`` for each output: the gradient of `vjp` by its vector."""
     xs, _ = _given(inputs, create_graph)
+    along = _vectors(v, xs)
     outs, alone_out = _run(func, xs)
-    along = [ones_like(x) for x in xs] if v is None else [v] if isinstance(v, Tensor) else list(v)
     with enable_grad():
         seeds = [zeros_like(out).requires_grad_() for out in outs]  # type: ignore[attr-defined]
-        back = grad(outs, xs, seeds, create_graph=True, materialize_grads=True)
-        tracked = [(b, t) for b, t in zip(back, along, strict=True) if b.requires_grad]  # type: ignore[union-attr]
-        found = grad(
-            [b for b, _ in tracked], seeds, [t for _, t in tracked],
-            create_graph=create_graph, materialize_grads=True,
-        ) if tracked else [zeros_like(out) for out in outs]  # fmt: skip
+        back = _by(outs, xs, seeds, True, strict)
+        found = _by(back, seeds, along, create_graph, False)
     return (
         _packed(_plain(outs, create_graph), alone_out),
         _packed(_plain(found, create_graph), alone_out),
@@ -155,16 +193,10 @@ def vhp(
 ) -> tuple[Any, Any]:
     """The output of a function of one element, and ``v @ hessian`` for each input."""
     xs, alone = _given(inputs, create_graph)
+    along = _vectors(v, xs)
     (out,), _ = _run(func, xs)
-    along = [ones_like(x) for x in xs] if v is None else [v] if isinstance(v, Tensor) else list(v)
-    first = _by(out, xs, None, True)
-    pairs = [(g, t) for g, t in zip(first, along, strict=True) if g.requires_grad]
-    second: Sequence[Any] = [zeros_like(x) for x in xs]
-    if pairs:
-        second = grad(
-            [g for g, _ in pairs], xs, [t for _, t in pairs],
-            create_graph=create_graph, materialize_grads=True,
-        )  # fmt: skip
+    first = _by([out], xs, None, True, strict)
+    second = _by(first, xs, along, create_graph, strict)
     return _plain([out], create_graph)[0], _packed(_plain(second, create_graph), alone)
 
 

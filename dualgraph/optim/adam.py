@@ -17,6 +17,30 @@ def growth(beta: float, step: Tensor) -> Any:
     return expm1(step * math.log(beta)) if beta else -1.0
 
 
+def check_options(optimizer: Optimizer, betas: tuple[float, float], **options: Any) -> None:
+    """Raises ArgumentError unless all options are at least 0 and both betas below 1."""
+    owner = type(optimizer).__name__
+    for name, value in options.items():
+        check_range(owner, name, value)
+    for i, beta in enumerate(betas):
+        check_range(owner, f"betas[{i}]", beta, below=1.0)
+
+
+def begin(p: Tensor, grad: Tensor, state: State, group: Group) -> tuple[Tensor, Tensor]:
+    """Counts a step and follows both moments; gives the parameter and the gradient with weight decay in one of them."""
+    (beta1, beta2), decay = group["betas"], group["weight_decay"]
+    m, v = state["exp_avg"], state["exp_avg_sq"]
+    state["step"].add_(1)
+    start = p
+    if decay and group["decoupled_weight_decay"]:
+        start = p - p * group["lr"] * decay
+    elif decay:
+        grad = grad + p * decay
+    m.copy_(m + (grad - m) * (1 - beta1))
+    v.copy_(v * beta2 + grad * grad * (1 - beta2))
+    return start, grad
+
+
 class Adam(Optimizer):
     """``p -= lr * m' / (sqrt(v') + eps)`` for bias-corrected running means m of g and v of g**2.
 
@@ -37,12 +61,8 @@ class Adam(Optimizer):
         capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:  # fmt: skip
-        owner = type(self).__name__
-        for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
-            check_range(owner, name, value)
-        for i, beta in enumerate(betas):
-            check_range(owner, f"betas[{i}]", beta, below=1.0)
-        check_plain(owner, differentiable)
+        check_options(self, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        check_plain(type(self).__name__, differentiable)
         super().__init__(
             params,
             {
@@ -58,17 +78,9 @@ class Adam(Optimizer):
 
     @stands_alone
     def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        beta1, beta2 = group["betas"]
-        lr, decay = group["lr"], group["weight_decay"]
+        (beta1, beta2), lr = group["betas"], group["lr"]
         step, m, v = state["step"], state["exp_avg"], state["exp_avg_sq"]
-        step.add_(1)
-        start: Any = p
-        if decay and group["decoupled_weight_decay"]:
-            start = p - p * lr * decay
-        elif decay:
-            grad = grad + p * decay
-        m.copy_(m + (grad - m) * (1 - beta1))
-        v.copy_(v * beta2 + grad * grad * (1 - beta2))
+        start, grad = begin(p, grad, state, group)
         if group["amsgrad"]:
             v = state["max_exp_avg_sq"].copy_(maximum(state["max_exp_avg_sq"], v))
         count = count_in(step, p)

@@ -8,8 +8,8 @@ from typing import Any
 from ..eager import Tensor, ones
 from ..ops.arithmetic import sqrt
 from ..ops.transcendental import exp
-from .adam import growth
-from .optimizer import Group, Optimizer, State, check_plain, check_range, count_in, counter, like
+from .adam import begin, check_options, growth
+from .optimizer import Group, Optimizer, State, check_plain, count_in, counter, like
 from .update import stands_alone
 
 
@@ -25,11 +25,14 @@ class NAdam(Optimizer):
         foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
         differentiable: bool = False,
     ) -> None:  # fmt: skip
-        options = (("lr", lr), ("eps", eps), ("weight_decay", weight_decay))
-        for name, value in (*options, ("momentum_decay", momentum_decay)):
-            check_range("NAdam", name, value)
-        for i, beta in enumerate(betas):
-            check_range("NAdam", f"betas[{i}]", beta, below=1.0)
+        check_options(
+            self,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum_decay=momentum_decay,
+        )
         check_plain("NAdam", differentiable)
         super().__init__(
             params,
@@ -49,21 +52,13 @@ class NAdam(Optimizer):
 
     @stands_alone
     def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        beta1, beta2 = group["betas"]
-        lr, decay = group["lr"], group["weight_decay"]
+        (beta1, beta2), lr = group["betas"], group["lr"]
         step, m, v, product = (state[k] for k in ("step", "exp_avg", "exp_avg_sq", "mu_product"))
-        step.add_(1)
-        start: Any = p
-        if decay and group["decoupled_weight_decay"]:
-            start = p - p * lr * decay
-        elif decay:
-            grad = grad + p * decay
+        start, grad = begin(p, grad, state, group)
         count = count_in(step, p)
         slope = group["momentum_decay"] * math.log(0.96)
         mu, following = (beta1 * (1 - 0.5 * exp(t * slope)) for t in (count, count + 1))
         product.copy_(product * mu)
-        m.copy_(m + (grad - m) * (1 - beta1))
-        v.copy_(v * beta2 + grad * grad * (1 - beta2))
         spread = sqrt(v * (-1.0 / growth(beta2, count))) + group["eps"]
         now = grad / spread * (lr * (1 - mu) / (1 - product))
         ahead = m / spread * (lr * following / (1 - product * following))

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..eager import Tensor
 from ..ops.arithmetic import sqrt, where
-from .adam import growth
-from .optimizer import Group, Optimizer, State, check_plain, check_range, count_in, counter, like
+from .adam import begin, check_options, growth
+from .optimizer import Group, Optimizer, State, check_plain, count_in, counter, like
 from .update import stands_alone
 
 
@@ -19,10 +19,7 @@ class RAdam(Optimizer):
         weight_decay: float = 0.0, decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
         maximize: bool = False, capturable: bool = False, differentiable: bool = False,
     ) -> None:  # fmt: skip
-        for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
-            check_range("RAdam", name, value)
-        for i, beta in enumerate(betas):
-            check_range("RAdam", f"betas[{i}]", beta, below=1.0)
+        check_options(self, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
         check_plain("RAdam", differentiable)
         super().__init__(
             params,
@@ -38,17 +35,9 @@ class RAdam(Optimizer):
 
     @stands_alone
     def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        beta1, beta2 = group["betas"]
-        lr, decay = group["lr"], group["weight_decay"]
+        (beta1, beta2), lr = group["betas"], group["lr"]
         step, m, v = state["step"], state["exp_avg"], state["exp_avg_sq"]
-        step.add_(1)
-        start: Any = p
-        if decay and group["decoupled_weight_decay"]:
-            start = p - p * lr * decay
-        elif decay:
-            grad = grad + p * decay
-        m.copy_(m + (grad - m) * (1 - beta1))
-        v.copy_(v * beta2 + grad * grad * (1 - beta2))
+        start, grad = begin(p, grad, state, group)
         count = count_in(step, p)
         grown = growth(beta2, count)  # beta2**t - 1
         most = 2 / (1 - beta2) - 1

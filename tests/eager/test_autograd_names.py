@@ -6,6 +6,7 @@ import pytest
 import dualgraph as dg
 from dualgraph import autograd
 from dualgraph.autograd import functional
+from dualgraph.core.errors import ArgumentError, AutogradError
 
 
 class Apart(autograd.Function):
@@ -79,6 +80,28 @@ def test_checks_find_wrong_gradients():
         autograd.gradcheck(Wrong.apply, (x,))
     with pytest.raises(dg.AutogradError, match="no input requires gradients"):
         autograd.gradcheck(dg.sin, (dg.ones(2),))
+
+
+def test_functional_forms_name_what_is_missing():
+    x, y = dg.tensor([1.0, 2.0]), dg.tensor([3.0, 4.0])
+    lone = functional.jacobian(lambda a, b: (a**2).sum(), (x, y))
+    assert [t.tolist() for t in lone] == [[2, 4], [0, 0]]
+    for call in (
+        lambda: functional.jacobian(lambda a, b: (a**2).sum(), (x, y), strict=True),
+        lambda: functional.hessian(lambda a: (a * 3).sum(), x, strict=True),
+        lambda: functional.vjp(lambda a, b: (a**2).sum(), (x, y), strict=True),
+        lambda: functional.vhp(lambda a: (a * 3).sum(), x, x, strict=True),
+    ):
+        with pytest.raises(AutogradError, match="no output depends on it"):
+            call()
+    for call in (
+        lambda: functional.jvp(lambda a: a**2, x),
+        lambda: functional.vjp(lambda a: a**2, x),
+        lambda: functional.hvp(lambda a: (a**2).sum(), x),
+        lambda: functional.vhp(lambda a, b: (a * b).sum(), (x, y), x),
+    ):
+        with pytest.raises(ArgumentError, match=r"one element|2 tensors"):
+            call()
 
 
 def test_functional_forms():
