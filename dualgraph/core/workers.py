@@ -82,9 +82,9 @@ class Workers:
             try:
                 with yielding, undisturbed:
                     job.run()
+                    del job  # what it holds may be large, and takes LLVM's lock to be freed
             finally:
                 note(own, None)
-            del job  # what it holds may be large
 
     def submit(self, work: Callable[[], T]) -> Job[T]:
         """Begins work. Where no thread can be started, as when the interpreter ends, it is done at once."""

@@ -29,7 +29,7 @@ def in_child(work):
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 30
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
@@ -129,3 +129,26 @@ f(dg.randn(100, 100))
 print("last line")
 """, DUALGRAPH_CACHE="0")  # fmt: skip
     assert out == "last line\n"
+
+
+@needs_fork
+def test_a_fork_while_another_thread_frees_what_llvm_made() -> None:
+    """LLVM's lock, which llvmlite takes for every call, is free in the child."""
+    pytest.importorskip("llvmlite")
+    run(START + """
+import threading
+assert dg.compile(f, wait=True)(x).tolist() == expected
+import llvmlite.binding as llvm
+import dualgraph.backends.native.generators
+text = "define i64 @f() {\\n" + "".join(f"%a{i} = add i64 {i}, {i}\\n" for i in range(500)) + "ret i64 0\\n}"
+stop = False
+def user():
+    while not stop:
+        llvm.parse_assembly(text)
+thread = threading.Thread(target=user)
+thread.start()
+for _ in range(20):
+    in_child(lambda: llvm.parse_assembly(text))
+stop = True
+thread.join()
+""", DUALGRAPH_NUM_THREADS="2", DUALGRAPH_CACHE="0")  # fmt: skip

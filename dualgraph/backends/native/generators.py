@@ -15,11 +15,16 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
+from ...core.forks import free
 from ...core.workers import Job, Workers
 from .host import Host
 
 THREADS = 4  # at most
 OPTIMISE = 2  # of the code generator alone; no IR passes run
+LOCK = getattr(llvm.ffi.lib, "_lock", None)  # llvmlite's; whoever drops a module holds it
+
+if LOCK is not None:
+    free(LOCK)
 
 
 class Generators:
