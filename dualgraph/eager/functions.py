@@ -124,7 +124,7 @@ def _cumulative(
 
 @also_dim
 def cumulative_sum(
-    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    x: Any, /, axis: int | None = None, *, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
     """Running sum along `axis`."""
     return _cumulative(cumsum_along, x, axis, dtype, include_initial, 0)
@@ -132,7 +132,7 @@ def cumulative_sum(
 
 @also_dim
 def cumulative_prod(
-    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    x: Any, /, axis: int | None = None, *, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
     """Running product along `axis`."""
     return _cumulative(cumprod_along, x, axis, dtype, include_initial, 1)
@@ -213,7 +213,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
 
 
 @also_dim
-def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
+def take(x: Any, indices: Any, /, axis: int | None = None) -> Tensor:
     """Elements at `indices` along `axis`."""
     x = as_operand(x)
     if axis is None:

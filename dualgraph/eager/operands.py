@@ -13,11 +13,13 @@ from .creation import asarray
 from .tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
-PYTORCH_NAMES = {"dim": "axis", "keepdim": "keepdims"}
+PYTORCH_NAMES = {
+    "dim": "axis", "dims": "axis", "keepdim": "keepdims", "shifts": "shift", "diagonal": "k"
+}  # fmt: skip
 
 
 def also_dim(fn: F) -> F:
-    """Decorator: PyTorch's ``dim`` and ``keepdim`` are taken as other names of ``axis`` and ``keepdims``."""
+    """Decorator: PyTorch's parameter names, as ``dim`` and ``keepdim``, are taken for the standard's."""
 
     @functools.wraps(fn)
     def call(*args: Any, **params: Any) -> Any:

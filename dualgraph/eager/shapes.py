@@ -100,7 +100,7 @@ def flip(x: Any, /, axis: Axis = None) -> Tensor:
 
 
 @also_dim
-def roll(x: Any, /, shift: int | Sequence[int], *, axis: Axis = None) -> Tensor:
+def roll(x: Any, /, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
     """Elements moved on by `shift` places, those that fall off coming in again."""
     x = as_operand(x)
     if axis is None:
@@ -193,7 +193,7 @@ def tile(x: Any, repetitions: Sequence[int], /) -> Tensor:
 
 
 @also_dim
-def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
+def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Tensor:
     """Each element repeated: `repeats` is a number, or one number an element of the axis."""
     x = as_operand(x)
     if axis is None:
@@ -249,7 +249,8 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
     ]
 
 
-def tril(x: Any, /, *, k: int = 0) -> Tensor:
+@also_dim
+def tril(x: Any, /, k: int = 0) -> Tensor:
     """The part on and below diagonal `k`, zeros above."""
     x = as_operand(x)
     rows, cols = (arange(d, device=x.device) for d in x.shape[-2:])
@@ -258,7 +259,8 @@ def tril(x: Any, /, *, k: int = 0) -> Tensor:
     )
 
 
-def triu(x: Any, /, *, k: int = 0) -> Tensor:
+@also_dim
+def triu(x: Any, /, k: int = 0) -> Tensor:
     """The part on and above diagonal `k`, zeros below."""
     x = as_operand(x)
     rows, cols = (arange(d, device=x.device) for d in x.shape[-2:])

@@ -282,3 +282,15 @@ def test_complex_numbers_sort_as_in_numpy(dtype):
     assert np.array_equal(dg.sort(dg.asarray(x)).numpy(), np.sort(x), equal_nan=True)
     assert np.array_equal(dg.argsort(dg.asarray(x)).numpy(), np.argsort(x, kind="stable"))
     assert np.array_equal(dg.unique_values(dg.asarray(x[4:])).numpy(), np.unique(x[4:]))
+
+
+def test_parameters_that_numpy_and_pytorch_agree_on_are_also_taken_by_place() -> None:
+    x = dg.reshape(dg.arange(6.0), (2, 3))
+    held = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+    assert dg.roll(x, 1, 0).tolist() == np.roll(held, 1, 0).tolist()
+    assert dg.roll(x, shifts=(1, 2), dims=(0, 1)).tolist() == np.roll(held, (1, 2), (0, 1)).tolist()
+    assert dg.tril(x, 1).tolist() == dg.tril(x, diagonal=1).tolist() == np.tril(held, 1).tolist()
+    assert dg.triu(x, -1).tolist() == dg.triu(x, diagonal=-1).tolist() == np.triu(held, -1).tolist()
+    assert dg.repeat(x, 2, 1).tolist() == np.repeat(held, 2, 1).tolist()
+    assert dg.take(x, dg.tensor([2, 0]), 1).tolist() == np.take(held, [2, 0], 1).tolist()
+    assert dg.cumulative_sum(x, 1).tolist() == np.cumsum(held, 1).tolist()
