@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -135,16 +134,10 @@ def in_place(
 
 
 def functions_of_numbers(checks: Iterable[Check]) -> list[Place]:
-    """The places where code reads functions of `math`; those of the module itself where it reads the module."""
-    places = []
-    for check in checks:
-        if check.expected is math:
-            held = vars(math)
-            every = (DictCheck(held, k, v, f"math.{k}", check.where) for k, v in held.items())
-            places += [Place(c) for c in every if followed(c.expected) is not None]
-        elif isinstance(check, EXCHANGED) and followed(check.expected) is not None:
-            places.append(Place(check))
-    return places
+    """The places where code reads functions of `math`, or the module."""
+    return [
+        Place(c) for c in checks if isinstance(c, EXCHANGED) and followed(c.expected) is not None
+    ]
 
 
 def called(

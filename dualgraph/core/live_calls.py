@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 from .live import LIVE, NUMBERS, called, settled
@@ -37,6 +38,12 @@ FOLLOWED: dict[Any, Any] = {
 }
 
 
+MODULE = ModuleType("math", math.__doc__)  # what stands for the module itself
+vars(MODULE).update({k: FOLLOWED.get(v, v) if callable(v) else v for k, v in vars(math).items()})
+
+
 def followed(x: Any) -> Any:
-    """What stands for a function of `math`; None for all else."""
-    return FOLLOWED.get(x) if type(x) is type(math.sqrt) else None
+    """What stands for a function of `math`, or for the module; None for all else."""
+    if x is math:
+        return MODULE
+    return FOLLOWED.get(x) if type(x) is BuiltinFunctionType else None

@@ -22,6 +22,10 @@ def noise(size: Any, v: Any) -> Any:
     return dg.bernoulli(dg.full(size, v))
 
 
+def in_two_modules(here: Any) -> Any:
+    return lambda a, v: a * here.sqrt(v) * math.tan(v) - here.log1p(v)
+
+
 def written(a: Any, v: Any) -> Any:
     a = a.clone()
     a[0] = v
@@ -51,6 +55,7 @@ def gradient_of_loops(a: Any, v: Any) -> Any:
 PROGRAMS: dict[str, Any] = {
     "square root": lambda a, v: a * math.sqrt(v),
     "imported by name": lambda a, v: a * sqrt(v) + exp(-v),
+    "math in two places": in_two_modules(math),
     "cosine schedule": lambda a, v: a * (0.5 * (1 + math.cos(math.pi * v / 10))),
     "several operands": lambda a, v: a * math.pow(0.9, v) + math.hypot(v, 1) + math.atan2(1.0, v),
     "bias correction": lambda a, v: a * math.sqrt(1 - 0.999**v) / (1 - 0.9 ** (1 + v)),
