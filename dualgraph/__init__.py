@@ -78,6 +78,7 @@ from .eager.methods.shape import (
     flatten, fliplr, flipud, movedim, permute, ravel, repeat_interleave, rot90, t, transpose,
     unflatten, unsqueeze,
 )
+from .eager.methods.special import lcm, ldexp, mvlgamma, polygamma
 from .eager.methods.spread import cdist, corrcoef, cov, dist, nanmean, nansum, quantile
 from .eager.operands import astype, can_cast, result_type
 from .eager.random import (
@@ -113,6 +114,7 @@ from .ops.comparison import (
     logical_not, logical_or, logical_xor, not_equal, signbit,
 )
 from .ops.neighbours import nextafter
+from .ops.special import digamma, erfinv, gcd, lgamma
 from .ops.transcendental import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cbrt, cos, cosh, erf, erfc, exp, exp2, expm1,
     hypot, log, log10, log1p, log2, logaddexp, pow, sigmoid, sin, sinh, tan, tanh,
@@ -125,7 +127,7 @@ from .transforms import (
 )
 
 if TYPE_CHECKING:
-    from . import data, fft, linalg, nn, optim
+    from . import data, fft, linalg, nn, optim, special
     from .debugging import bisect, debug_nans, tap_point, verify
     from .linalg import det, inverse, logdet
 
@@ -136,7 +138,7 @@ _HOMES = {
     "bisect": "debugging", "debug_nans": "debugging", "det": "linalg", "inverse": "linalg", "logdet": "linalg",
     "tap_point": "debugging", "verify": "debugging",
 }
-_LATER = ("data", "fft", "linalg", "nn", "optim")
+_LATER = ("data", "fft", "linalg", "nn", "optim", "special")
 
 _register_backend("cpu", NumpyBackend)
 _register_backend("cuda", cuda_backend)
@@ -164,6 +166,7 @@ __all__ = [
     "__array_api_version__", "__array_namespace_info__", "__version__",
     "abs", "absolute", "acos", "acosh", "add", "addbmm",
     "det", "fft", "inverse", "linalg", "logdet",
+    "digamma", "erfinv", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
     "angle", "broadcast_shapes", "complex", "diagflat", "dsplit", "isreal", "logaddexp2", "logcumsumexp",
     "nanmedian", "polar", "promote_types", "sgn", "vander", "view_as_complex", "view_as_real",
     "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin", "aminmax",

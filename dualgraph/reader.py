@@ -13,6 +13,7 @@ import base64
 import itertools
 import json
 import math
+import statistics
 import re
 import struct
 import sys
@@ -176,7 +177,7 @@ SAME = """equal not_equal less less_equal greater greater_equal logical_and logi
     isinf isfinite signbit bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift add
     subtract multiply divide negative abs square sqrt maximum minimum floor_divide remainder fmod copysign
     where exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh
-    atanh hypot logaddexp cbrt nextafter"""
+    atanh hypot logaddexp cbrt nextafter gcd"""
 OPS = {name: getattr(np, name, None) or getattr(np, "arc" + name[1:]) for name in SAME.split()}
 def op(function):
     OPS[function.__name__.rstrip("_")] = function
@@ -206,7 +207,6 @@ def along(at, axis):
     """Index arrays that pick `at` along one axis, and the own place along the others."""
     return tuple(at if i == axis else a for i, a in enumerate(np.ogrid[tuple(map(slice, at.shape))]))
 
-SIGNS = ("backward", "forward")  # transforms are not scaled
 def symmetrised(x):
     return (x + x.swapaxes(-1, -2).conj()) / 2
 def places(at, dims):
@@ -225,6 +225,11 @@ OPS |= {
     "slice_update": lambda x, new, **at: put(x, slices(**at), new),
     "unslice": lambda x, shape, **at: put(np.zeros(shape, x.dtype), slices(**at), x),
     "constant": lambda data, device: data,
+    "arange": lambda start, step, size, dtype, device: (start + np.arange(size) * step).astype(numpy_dtype(dtype)),
+    "nonzero_places": lambda x, count: np.stack(np.nonzero(x)) if x.ndim else np.zeros((0, count)),
+    "pow_int": lambda x, y: np.where((y < 0) & (np.abs(x) != 1), 0, np.power(x, np.abs(y))),
+    "lgamma": by_element(math.lgamma), "digamma": lambda x: polygamma(x, 0),
+    "erfinv": by_element(lambda x: statistics.NormalDist().inv_cdf((x + 1) / 2) / math.sqrt(2)),
     "full": lambda shape, value, dtype, device: np.full(shape, value),
     "cumsum_along": lambda x, axis: np.cumsum(wide(x), axis),
     "cumprod_along": lambda x, axis: np.cumprod(wide(x), axis),
@@ -239,7 +244,7 @@ OPS |= {
     "inv": np.linalg.inv, "solve": np.linalg.solve, "det": np.linalg.det, "slogdet": np.linalg.slogdet,
     "cholesky": lambda x: np.linalg.cholesky(symmetrised(x)), "eigh": lambda x: np.linalg.eigh(symmetrised(x)),
     "svd": lambda x, full: np.linalg.svd(x, full), "qr": lambda x, full: np.linalg.qr(x, ("reduced", "complete")[full]),
-    "fft_along": lambda x, axis, inverse: (np.fft.ifft if inverse else np.fft.fft)(x, axis=axis, norm=SIGNS[inverse]),
+    "fft_along": lambda x, axis, inverse: np.fft.ifft(x, None, axis, "forward") if inverse else np.fft.fft(x, axis=axis),
     "rfft_along": lambda x, axis: np.fft.rfft(x, axis=axis),
     "irfft_along": lambda x, axis, n: np.fft.irfft(x, n, axis=axis, norm="forward"),
     "binary_cross_entropy_terms": lambda x, y:
@@ -249,9 +254,13 @@ OPS |= {
 def sigmoid(x):
     e = np.exp(-np.abs(x))
     return np.where(x < 0, e, e.dtype.type(1)) / (e + 1)
-@op
-def pow_int(x, y):
-    return np.where(y < 0, np.where(np.abs(x) == 1, np.power(x, np.abs(y)), 0), np.power(x, np.abs(y)))
+@op  # derivatives of log(gamma): terms of the sum up to x + k = 20, then the asymptotic series
+def polygamma(x, n):
+    k = np.arange(max(20 - x.min(initial=0), 1)).reshape(-1, *[1] * x.ndim)
+    y, whole = x + float(len(k)), math.factorial(n)
+    out = (whole / (x + k) ** (n + 1)).sum(0) + whole / (2 * y ** (n + 1)) + (whole / n / y**n if n else -np.log(y))
+    out += sum(b * math.factorial(j + n - 1) / math.factorial(j) / y ** (j + n) for j, b in ((2, 1 / 6), (4, -1 / 30)))
+    return -out if n % 2 == 0 else out
 @op
 def cast(x, dtype):
     to = numpy_dtype(dtype)
@@ -261,13 +270,6 @@ def cast(x, dtype):
     inside = (x > low - 1.0) & (x < high + 1.0)
     values = np.where(inside, x, 0).astype(to), to.type(high), to.type(low)
     return np.select([inside, x > 0, x < 0], values, to.type(0))
-@op
-def arange(start, step, size, dtype, device):
-    kind = numpy_dtype(dtype).type
-    return kind(start) + np.arange(size, dtype=kind) * kind(step)
-@op
-def nonzero_places(x, count):
-    return np.stack(np.nonzero(x)) if x.ndim else np.zeros((0, count))
 @op
 def sort_along(x, axis, descending=False, first=None):
     turn = (lambda a: np.flip(a, axis)) if descending else np.asarray

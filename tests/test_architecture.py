@@ -62,6 +62,7 @@ LAYERS = [
         "data",
         "linalg",
         "fft",
+        "special",
         "autograd",
         "inspect",
         "testing",

@@ -7,9 +7,9 @@ Every function takes a handler ``s`` and values, is branch-free (selects only) e
 from __future__ import annotations
 
 from .common import two_sum
-from .error_function import erf, erfc
+from .error_function import erf, erfc, erfinv
 from .exp_log import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, scale, sigmoid, softplus
-from .gamma import digamma, lgamma
+from .gamma import digamma, lgamma, polygamma
 from .hyperbolic import acosh, asinh, atanh, cosh, sinh, tanh
 from .power import cbrt, hypot, int_pow, pow, rsqrt
 from .remainder import floor_divide, fmod, remainder
@@ -31,6 +31,7 @@ __all__ = [
     "digamma",
     "erf",
     "erfc",
+    "erfinv",
     "exp",
     "exp2",
     "expm1",
@@ -45,6 +46,7 @@ __all__ = [
     "log2",
     "log10",
     "logaddexp",
+    "polygamma",
     "pow",
     "remainder",
     "rsqrt",

@@ -1,8 +1,10 @@
-"""The error function and its complement."""
+"""The error function, its complement and its inverse."""
 
 from __future__ import annotations
 
-from .common import Handler, Table, Value, float_word, poly
+import math
+
+from .common import INF, NAN, Handler, Table, Value, float_word, poly
 from .exp_log import expm1_reduced, reduce
 
 # In u = x**2 on |x| <= 1: erf(x)/x - 1.
@@ -84,6 +86,7 @@ ERFC: Table = {
     ),
 }
 CENTRE = 3.0
+WINITZKI = 0.147  # of log(1 - erf(y)**2), about -y**2 (4/pi + a y**2) / (1 + a y**2)
 
 
 def _erf_small(s: Handler, x: Value) -> Value:
@@ -141,3 +144,23 @@ def erfc(s: Handler, x: Value) -> Value:
     out = s.select(wide < 0.0, 2.0 - far, far)
     out = s.select(a < 0.5, 1.0 - _erf_small(s, wide), out)
     return s.cast(out, dtype)
+
+
+@float_word
+def erfinv(s: Handler, x: Value) -> Value:
+    """The y of ``erf(y) = x``: Winitzki's approximation (2008), then two steps of Halley's method."""
+    wide = s.cast(x, "float64")
+    a = s.abs(wide)
+    inside = s.select(a < 1.0, a, s.const(0.5, a))
+    spare = 1.0 - inside  # exact where it is used: from 1/2 on
+    logarithm = s.log1p(-inside) + s.log1p(inside)
+    b = logarithm * 0.5 + 2.0 / (math.pi * WINITZKI)
+    y = s.sqrt(-logarithm / (WINITZKI * (s.sqrt(b * b - logarithm / WINITZKI) + b)))
+    far = inside > 0.5
+    for _ in range(2):
+        off = s.select(far, spare - s.erfc(y), s.erf(y) - inside)
+        step = off * s.exp(y * y) * (0.5 * math.sqrt(math.pi))
+        y = y - step / (1.0 + y * step)
+    y = s.select(a < 1e-150, a * (0.5 * math.sqrt(math.pi)), y)
+    y = s.select(a < 1.0, y, s.select(a == 1.0, s.const(INF, a), s.const(NAN, a)))
+    return s.cast(s.copysign(y, wide), s.dtype_of(x))

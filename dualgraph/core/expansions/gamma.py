@@ -1,6 +1,8 @@
-"""The logarithm of the gamma function and its derivative, computed in float64."""
+"""The logarithm of the gamma function and its derivatives, computed in float64."""
 
 from __future__ import annotations
+
+from math import factorial
 
 from .common import INF, NAN, Handler, Value, float_word, poly
 from .exp_log import log1p_tail
@@ -67,6 +69,8 @@ DIGAMMA_NEAR = (
     -0.0002785074876883787,
     0.00011881232908510335,
 )
+# Bernoulli numbers B(2), B(4), ...
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
 HALF_LOG_2PI = 0.9189385332046727418
 PI = 3.14159265358979323846
 
@@ -143,3 +147,58 @@ def digamma(s: Handler, x: Value) -> Value:
     out = s.select(negative & (s.rint(wide) == wide), s.const(NAN, wide), out)
     out = s.select(wide == 0.0, s.copysign(s.const(INF, wide), -wide), out)
     return s.cast(s.select(wide == INF, wide, out), s.dtype_of(x))
+
+
+def _powers(s: Handler, x: Value, n: int) -> Value:
+    """``x**n`` for a number n of 1 or more, by squaring."""
+    out = x if n % 2 else None
+    while n := n // 2:
+        x = x * x
+        if n % 2:
+            out = x if out is None else out * x
+    return out
+
+
+def _zeta(s: Handler, power: int, x: Value) -> Value:
+    """``sum((x + k)**-power)`` over k = 0, 1, ..., for x > 0: terms first, then Euler and Maclaurin's formula."""
+    terms = 10 + power
+    y = x + float(terms)
+    inverse = 1.0 / y
+    factor, series = 1.0, []
+    for k, b in enumerate(BERNOULLI, 1):  # power (power + 1) ... (power + 2k - 2) B(2k) / (2k)!
+        factor *= power if k == 1 else (power + 2 * k - 3) * (power + 2 * k - 2)
+        series.append(factor * b / factorial(2 * k))
+    tail = inverse * poly(s, inverse * inverse, series) + 0.5
+    out = _powers(s, inverse, power) * (tail + y * (1.0 / (power - 1)))
+    for k in reversed(range(terms)):
+        out = out + _powers(s, 1.0 / (x + float(k)), power)
+    return out
+
+
+def _cotangent_polynomial(n: int) -> list[float]:
+    """Coefficients of the n-th derivative of cot(x), a polynomial in cot(x): c' = -(1 + c**2)."""
+    found = [0.0, 1.0]
+    for _ in range(n):
+        slope = [k * c for k, c in enumerate(found)][1:]
+        padded = [*slope, 0.0, 0.0]
+        found = [-a - b for a, b in zip(padded, [0.0, 0.0, *slope], strict=True)]
+    return found
+
+
+def polygamma(s: Handler, x: Value, n: int) -> Value:
+    """The n-th derivative of `digamma`, n >= 1; left of 0 by reflection."""
+    dtype = s.dtype_of(x)
+    wide = s.cast(s.cast(x, "float32") if dtype == "float16" else x, "float64")
+    sign, size = (-1.0) ** (n + 1), float(factorial(n))
+    negative = wide < 0.0
+    series = _zeta(s, n + 1, s.select(negative, 1.0 - wide, wide))
+    cot = 1.0 / s.tan(_distance(s, wide) * PI)
+    turned = s.const(0.0, cot)
+    for c in reversed(_cotangent_polynomial(n)):
+        turned = turned * cot + c
+    # reflection: (-1)**n psi_n(1 - x) - psi_n(x) = pi d^n/dx^n cot(pi x)
+    out = s.select(negative, -series * size - turned * PI ** (n + 1), series * (size * sign))
+    pole = negative & (s.rint(wide) == wide)
+    out = s.select(pole, s.const(INF if n % 2 else NAN, wide), out)
+    out = s.select(wide == INF, s.const(0.0, wide), out)
+    return s.cast(s.cast(out, "float32") if dtype == "float16" else out, dtype)

@@ -10,6 +10,7 @@ from . import (
     reduction,
     selection,
     shape,
+    special,
     spread,
     writing,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "reduction",
     "selection",
     "shape",
+    "special",
     "spread",
     "writing",
 ]

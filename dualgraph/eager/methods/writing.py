@@ -28,7 +28,8 @@ FORMS = """
     addr logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not
     bitwise_left_shift bitwise_right_shift eq ne not_equal lt less le less_equal gt greater ge greater_equal
     masked_fill masked_scatter scatter scatter_add scatter_reduce index_add index_copy index_fill index_put
-    cumsum cumprod tril triu
+    cumsum cumprod tril triu lgamma digamma polygamma mvlgamma erfinv gcd lcm ldexp float_power arctan2 sgn
+    nextafter
 """.split()
 
 
