@@ -13,8 +13,8 @@ import base64
 import itertools
 import json
 import math
-import statistics
 import re
+import statistics
 import struct
 import sys
 import types
@@ -224,13 +224,12 @@ OPS |= {
     "pad": lambda x, widths, value: np.pad(x, widths, constant_values=value), "slice": lambda x, **at: x[slices(**at)],
     "slice_update": lambda x, new, **at: put(x, slices(**at), new),
     "unslice": lambda x, shape, **at: put(np.zeros(shape, x.dtype), slices(**at), x),
-    "constant": lambda data, device: data,
+    "constant": lambda data, device: data, "full": lambda shape, value, dtype, device: np.full(shape, value),
     "arange": lambda start, step, size, dtype, device: (start + np.arange(size) * step).astype(numpy_dtype(dtype)),
     "nonzero_places": lambda x, count: np.stack(np.nonzero(x)) if x.ndim else np.zeros((0, count)),
     "pow_int": lambda x, y: np.where((y < 0) & (np.abs(x) != 1), 0, np.power(x, np.abs(y))),
     "lgamma": by_element(math.lgamma), "digamma": lambda x: polygamma(x, 0),
     "erfinv": by_element(lambda x: statistics.NormalDist().inv_cdf((x + 1) / 2) / math.sqrt(2)),
-    "full": lambda shape, value, dtype, device: np.full(shape, value),
     "cumsum_along": lambda x, axis: np.cumsum(wide(x), axis),
     "cumprod_along": lambda x, axis: np.cumprod(wide(x), axis),
     "take_along": lambda x, at, axis: x[along(at, axis)], "index": lambda x, *at, dims: x[places(at, dims)],
@@ -244,7 +243,8 @@ OPS |= {
     "inv": np.linalg.inv, "solve": np.linalg.solve, "det": np.linalg.det, "slogdet": np.linalg.slogdet,
     "cholesky": lambda x: np.linalg.cholesky(symmetrised(x)), "eigh": lambda x: np.linalg.eigh(symmetrised(x)),
     "svd": lambda x, full: np.linalg.svd(x, full), "qr": lambda x, full: np.linalg.qr(x, ("reduced", "complete")[full]),
-    "fft_along": lambda x, axis, inverse: np.fft.ifft(x, None, axis, "forward") if inverse else np.fft.fft(x, axis=axis),
+    "fft_along": lambda x, axis, inverse:
+        np.fft.ifft(x, axis=axis, norm="forward") if inverse else np.fft.fft(x, axis=axis),
     "rfft_along": lambda x, axis: np.fft.rfft(x, axis=axis),
     "irfft_along": lambda x, axis, n: np.fft.irfft(x, n, axis=axis, norm="forward"),
     "binary_cross_entropy_terms": lambda x, y:

@@ -90,7 +90,9 @@ def log_ndtr(x: Any) -> Tensor:
     inverse = ar.reciprocal(ar.square(t))
     series: Any = 0.0  # -1/x**2 + 3/x**4 - 15/x**6 + ...
     for factor in (9.0, 7.0, 5.0, 3.0, 1.0):
-        series = ar.multiply(ar.multiply(inverse, -factor), ar.add(series, 1.0) if factor < 9 else 1.0)
+        series = ar.multiply(
+            ar.multiply(inverse, -factor), ar.add(series, 1.0) if factor < 9 else 1.0
+        )
     tail = ar.subtract(log1p(series), ln(ar.negative(t)))
     tail = ar.subtract(tail, ar.add(ar.multiply(ar.square(t), 0.5), log(2 * pi) / 2))
     return ar.where(far, tail, near)

@@ -1,4 +1,4 @@
-"""Special functions: the gamma function's logarithm and its derivatives, the inverse error function, common divisors."""
+"""Special functions: the gamma function's logarithm and its derivatives, inverse error function, common divisors."""
 
 from __future__ import annotations
 

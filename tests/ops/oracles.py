@@ -27,7 +27,11 @@ def _lgamma(x: float) -> float:
 def _erfinv(x: float) -> float:
     if abs(x) >= 1 or x == 0:
         return math.copysign(math.inf, x) if abs(x) == 1 else x if x == 0 else math.nan
-    y = math.copysign(NormalDist().inv_cdf((1 + abs(x)) / 2) / math.sqrt(2), x) if abs(x) > 1e-3 else x
+    y = (
+        math.copysign(NormalDist().inv_cdf((1 + abs(x)) / 2) / math.sqrt(2), x)
+        if abs(x) > 1e-3
+        else x
+    )
     for _ in range(6):  # Newton
         y -= (math.erf(y) - x) * math.sqrt(math.pi) / 2 * math.exp(y * y)
     return y
@@ -122,7 +126,8 @@ def _index_put(
 ORACLES: dict[str, Callable[..., Any]] = {
     "acos": np.arccos, "acosh": np.arccosh, "asin": np.arcsin, "asinh": np.arcsinh, "atan": np.arctan,
     "atan2": np.arctan2, "atanh": np.arctanh, "pow_float": np.power, "pow_int": np.power,
-    "round": np.rint, "erf": _each(math.erf), "erfc": _each(math.erfc), "lgamma": _each(_lgamma), "erfinv": _each(_erfinv), "bitwise_invert": np.invert,
+    "round": np.rint, "erf": _each(math.erf), "erfc": _each(math.erfc),
+    "lgamma": _each(_lgamma), "erfinv": _each(_erfinv), "bitwise_invert": np.invert,
     "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "rsqrt": lambda x: 1 / np.sqrt(x),
     "reciprocal": lambda x: 1 / x, "cast": lambda x, dtype: (x if dtype.startswith("c") else x.real).astype(dtype),

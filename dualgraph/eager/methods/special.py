@@ -18,7 +18,13 @@ from ..creation import arange
 from ..operands import as_operand
 from ..tensor import Tensor
 
-OPS = {"nextafter": nextafter, "lgamma": sp.lgamma, "digamma": sp.digamma, "erfinv": sp.erfinv, "gcd": sp.gcd}
+OPS = {
+    "nextafter": nextafter,
+    "lgamma": sp.lgamma,
+    "digamma": sp.digamma,
+    "erfinv": sp.erfinv,
+    "gcd": sp.gcd,
+}
 methods(**{name: as_method(op, name) for name, op in OPS.items()})
 
 
