@@ -17,7 +17,7 @@ from ..core.errors import (
 )
 from ..core.node import TapeNode, Var
 from ..core.prim import Prim
-from ..core.trees import TreeDef, flatten, unflatten
+from ..core.trees import TreeDef, flatten, paths, unflatten
 from ..core.types import TensorType
 from ..eager.batch import tracked as on_some_tape
 from ..eager.creation import asarray
@@ -43,6 +43,10 @@ class Structure(NamedTuple):
         """The tree with these leaves."""
         rest = iter(tensors)
         return unflatten(self.tree, [None if e else next(rest) for e in self.empty])
+
+    def paths(self) -> list[str]:
+        """Where each tensor is in the tree."""
+        return [p for p, e in zip(paths(self.tree), self.empty, strict=True) if not e]
 
     @staticmethod
     def of_arguments(*parts: Structure) -> Structure:
@@ -84,12 +88,12 @@ def check_same(
         raise ArgumentError(
             describe(op, f"{old[1]}, {new[1]}", f"{what}: structure {new[1]}, not {old[1]}", remedy)
         )
-    for a, b in zip(new[0], old[0], strict=True):
+    for a, b, path in zip(new[0], old[0], new[1].paths(), strict=True):
         if a.type != b.type:
             error = ShapeError if a.dtype is b.dtype else DTypeError
-            raise error(
-                describe(op, f"{b.type}, {a.type}", f"{what}: {a.type}, not {b.type}", remedy)
-            )
+            leaf = f" at {path}" if path else ""
+            problem = f"{what}{leaf}: {a.type}, not {b.type}"
+            raise error(describe(op, f"{b.type}, {a.type}", problem, remedy))
 
 
 KEPT = "the carry keeps its structure, shapes and dtypes from step to step; start with what a step gives"

@@ -6,14 +6,14 @@ A function of tensors is run on stand-ins, which have types but no values, and w
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..core.context import grad_mode, state
 from ..core.dtypes import get_default_dtype
-from ..core.errors import CaptureError, describe
+from ..core.errors import CaptureError, Location, describe
 from ..core.node import Literal, Node, Var
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.symbolic import is_symbolic, plain
@@ -25,7 +25,7 @@ from ..ops.arithmetic import add
 from ..ops.creation import full
 from ..static.capture import Slot, Tracer
 from ..static.graph import Graph, evaluate
-from ..static.region import is_region
+from ..static.region import bodies, is_region
 from ..static.symbolic import Following
 
 MAX_CACHED = 256
@@ -126,12 +126,23 @@ def cached(key: Any, make: Callable[[], Any]) -> Any:
     """
     if _has_symbols(key):
         return make()
-    key = (key, get_default_dtype())
+    key = (key, tuple(_lines(key)), get_default_dtype())
     found = _cache.pop(key, None)
     _cache[key] = found = make() if found is None else found
     if len(_cache) > MAX_CACHED:
         _cache.popitem(last=False)
     return found
+
+
+def _lines(value: Any) -> Iterator[Location]:
+    """The source lines of the graphs in a key: derived ops have those of the ops that they come from."""
+    if type(value) is Graph:
+        for node in value.nodes:
+            yield node.where
+            yield from _lines(tuple(bodies(node).values()))
+    elif type(value) is tuple:
+        for v in value:
+            yield from _lines(v)
 
 
 def _has_symbols(value: Any) -> bool:
@@ -152,13 +163,18 @@ def run_on_tensors(
 ) -> list[Tensor]:
     """The graph's outputs, computed op by op on tensors, so that tape and capture see each op.
 
-    Single results in `leaves` go to `values` with the operands of their ops, and are on the tape whatever they
-    come from. Values in `known` are not computed (though the tape has the ops that would).
+    What sees them is told the source lines that they have in the graph. Single results in `leaves` go to `values`
+    with the operands of their ops, and are on the tape whatever they come from. Values in `known` are not computed
+    (though the tape has the ops that would).
     """
+
+    tracer = state.tracer
 
     def apply(node: Any, operands: list[Any]) -> Any:
         if is_region(node):
             return run_on_tensors(node.params["body"], operands)
+        if tracer is not None and node.where.line:
+            tracer.at = node.where
         args = [v.value if isinstance(v, Literal) else v for v in operands]
         if all(isinstance(v, Literal) for v in operands) and operands:
             args[0] = constant(operands[0].value, operands[0].dtype, state.device)
@@ -170,7 +186,11 @@ def run_on_tensors(
             values[node.outputs[0]] = args, out
         return out if node.prim.multiple else (out,)
 
-    return evaluate(graph, inputs, apply)
+    try:
+        return evaluate(graph, inputs, apply)
+    finally:
+        if tracer is not None:
+            tracer.at = None
 
 
 def filled(t: TensorType, value: float = 0.0) -> Tensor:

@@ -91,6 +91,21 @@ def _take(node: Any, leaves: list[Any], is_leaf: Callable[[Any], bool] | None) -
     return TreeDef(kind, data, tuple([_take(c, leaves, is_leaf) for c in children]))
 
 
+def paths(treedef: TreeDef) -> list[str]:
+    """Where each leaf is, as Python says it after the name of the tree.
+
+    >>> paths(flatten({"a": 1, "b": (2, 3)})[1])
+    ["['a']", "['b'][0]", "['b'][1]"]
+    """
+    if treedef.kind is None:
+        return [""]
+    fields = treedef.data == "namedtuple" and treedef.kind._fields
+    names = fields or treedef.data or range(len(treedef.children))
+    named = fields or (treedef.data and not issubclass(treedef.kind, dict))
+    steps = [f".{n}" if named else f"[{n!r}]" for n in names]
+    return [s + p for s, c in zip(steps, treedef.children, strict=True) for p in paths(c)]
+
+
 def unflatten(treedef: TreeDef, leaves: Iterable[Any]) -> Any:
     """Inverse of `flatten`."""
     return _build(treedef, iter(leaves))

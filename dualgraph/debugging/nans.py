@@ -16,6 +16,7 @@ from ..core.errors import CaptureError, Location, NanError, describe
 from ..core.kinds import CREATION
 from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
+from ..eager.batch import batch_of
 from ..eager.tensor import Tensor
 from ..program import Program
 from ..slots import as_array, fetch
@@ -76,6 +77,7 @@ class Watcher:
     depth = 0
     execute = staticmethod(execute)
     sizes_read = None  # it follows no sizes
+    at: Location | None = None  # see `Tracer`
 
     def __init__(self, inf: bool) -> None:
         self.inf = inf
@@ -90,12 +92,16 @@ class Watcher:
         self, prim: Any, args: Sequence[Any], params: Any, outs: Sequence[Any], where: Location
     ) -> None:
         """One op has run."""
-        self.look(prim, args, params, outs, where)
+        self.look(prim, args, params, outs, self.at or where)
 
     def look(
         self, prim: Any, args: Sequence[Any], params: Any, outs: Sequence[Any], where: Location
     ) -> None:
         """Raises NanError if the op made something that is no number of operands that are."""
+        node = Node(prim, (), params)
+        if is_control(node):
+            arrays = [a._data if isinstance(a, Tensor) else a.value for a in args]
+            _in_bodies(node, arrays, backend_for(outs[0].device), self.inf)
         found = [(o.type, backend_for(o.device).to_numpy(o._data)) for o in outs]
         bad = [(t, a) for t, a in found if any(flaws(a, t, self.inf))]
         if not bad or prim.kind is CREATION:
@@ -111,10 +117,6 @@ class Watcher:
                 return
             else:
                 operands.append((a.value, None))
-        node = Node(prim, (), params)
-        if is_control(node):
-            arrays = [v for v, _ in operands]
-            _in_bodies(node, arrays, backend_for(outs[0].device), self.inf)
         raise error(prim.name, operands, *bad[0][::-1], where, self.inf)
 
     def number(self, holder: Any, key: Any, dtype: Any, make: Any) -> Any:
@@ -143,9 +145,13 @@ def _while_captured(
 ) -> None:
     """An op of a capture has run, inside of a compiled function that is called while a watcher is on."""
     outer = state.tracer
+    if getattr(outer, "discarded", False):
+        return  # what is not chosen is run to be written down, whatever it makes
     while outer is not None and not outer.watches:
         outer = getattr(outer, "_outer", None)
-    if outer is not None and all(isinstance(o, Tensor) and type(o) is Tensor for o in outs):
+    if outer is None or any(batch_of(o) is not None for o in outs):
+        return  # of batches what the loop does with them is looked at
+    if all(type(o) is Tensor for o in outs):
         outer.look(prim, args, params, outs, where)
 
 
@@ -232,6 +238,8 @@ def _run(node: Node, operands: Sequence[Any], backend: ArrayBackend, inf: bool) 
     if is_region(node):
         outs = evaluate(node.params["body"], arrays, lambda n, given: _run(n, given, backend, inf))
         return [literal_array(v, backend) if isinstance(v, Literal) else v for v in outs]
+    if is_control(node):
+        _in_bodies(node, arrays, backend, inf)
     results = run_node(node, operands, backend)
     clean = not any(
         any(flaws(backend.to_numpy(a), v.type, inf))
@@ -242,8 +250,6 @@ def _run(node: Node, operands: Sequence[Any], backend: ArrayBackend, inf: bool) 
         if any(flaws(backend.to_numpy(a), v.type, inf))
     ]  # fmt: skip
     if bad and clean and node.prim.kind is not CREATION:
-        if is_control(node):
-            _in_bodies(node, arrays, backend, inf)
         given = [
             (v.value, None) if isinstance(v, Literal) else (backend.to_numpy(a), v.type)
             for v, a in zip(node.inputs, arrays, strict=True)

@@ -92,6 +92,7 @@ class Tracer:
     resuming = False  # whether results of ops may be known without running them
     takes_numbers = True  # whether live numbers may be inputs of the graph
     execute = staticmethod(execute_eagerly)  # how ops are run while this tracer looks on
+    at: Location | None = None  # where the op of another graph that is being run was written
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -206,6 +207,7 @@ class Tracer:
         self, prim: Any, args: list[Any], params: dict[str, Any], outs: tuple[Any, ...], where: Any
     ) -> None:
         """One op has run."""
+        where = self.at or where
         if Tracer.watch is not None:
             Tracer.watch(prim, args, params, outs, where)
         inputs = tuple(map(self.operand, args))

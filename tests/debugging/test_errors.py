@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -56,6 +56,71 @@ def test_an_error_in_the_step_of_a_loop_names_its_line() -> None:
     with pytest.raises(dg.BoundsError, match=r"index\(f32\[4\], i64\[2\]\): index 7") as problem:
         f(x, dg.asarray([0, 7]))
     assert line(walked) in str(problem.value)
+
+
+def mapped(x: Any, i: Any) -> Any:
+    one = lambda v: dg.take(v * 2, i, axis=0).sum()  # here  # noqa: E731
+    return dg.map(one, x).sum()
+
+
+def looped(x: Any, i: Any) -> Any:
+    step = lambda s: (s[0] + 1, s[1] + x[s[0], i].sum())  # here  # noqa: E731
+    return dg.while_loop(lambda s: s[0] < 2, step, (dg.asarray(0), dg.zeros(())), max_steps=3)[1]
+
+
+def chosen(x: Any, i: Any) -> Any:
+    yes = lambda v: v[:, i].sum()  # here  # noqa: E731
+    return dg.cond(x.sum() > 0, yes, lambda v: v.sum(), x)
+
+
+def nested(x: Any, i: Any) -> Any:
+    pick = lambda c, v: dg.cond(c >= 0, lambda a: a + v[i].sum(), lambda a: a, c)  # here  # noqa: E731
+    return dg.map(
+        lambda row: dg.scan(lambda c, v: (pick(c, v), None), dg.zeros(()), row)[0], x[None]
+    )
+
+
+@pytest.mark.parametrize("fn", [walked, mapped, looped, chosen, nested], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("kind", ["eager", "gradients", "vmap", "compiled", "compiled vmap"])
+def test_an_index_out_of_range_in_a_body_names_the_line_of_the_body(fn: Any, kind: str) -> None:
+    g: Any = dg.vmap(fn) if "vmap" in kind else fn
+    x, good, bad = dg.ones(3, 4), dg.asarray([0, 1]), dg.asarray([0, 7])
+    if "vmap" in kind:
+        x, good, bad = (dg.stack([t, t]) for t in (x, good, bad))
+    if "compiled" in kind:
+        g = dg.compile(g, wait=True)
+        for _ in range(3):
+            g(x, good)
+    if kind == "gradients":
+        x.requires_grad_()
+    g(x, good)
+    with pytest.raises(dg.BoundsError, match=r"(7|9) is out of range") as problem:
+        g(x, bad)
+    assert line(fn) in str(problem.value)
+
+
+class Pair(NamedTuple):
+    x: Any
+    n: Any
+
+
+def test_a_carry_that_changes_is_named_by_its_place_in_the_tree() -> None:
+    init = {"a": dg.zeros(3), "b": [None, Pair(dg.zeros(2), dg.asarray(0))]}
+
+    def step(c: Any, v: Any) -> Any:
+        return {"a": c["a"], "b": [None, Pair(c["b"][1].x, c["b"][1].n + 0.5)]}, v
+
+    for make in (lambda f: f, lambda f: dg.compile(f, wait=True)):
+        f = make(lambda x: dg.scan(step, init, x))
+        with pytest.raises(
+            dg.DTypeError, match=r"changes in a step at \['b'\]\[1\].n: f32\[\], not i64"
+        ):
+            f(dg.ones(2))
+        g = make(
+            lambda x: dg.while_loop(lambda c: c[1] < 3, lambda c: (c[0][:1], c[1] + 1), (x, 0))
+        )
+        with pytest.raises(dg.ShapeError, match=r"at \[0\]: f32\[1\], not f32\[2\]"):
+            g(dg.ones(2))
 
 
 def test_an_assertion_of_the_user_fails_as_in_eager_mode() -> None:

@@ -185,3 +185,44 @@ def test_a_nan_that_no_result_shows_is_found_in_both_modes(fn: Any) -> None:
     with dg.debug_nans():
         assert compiled(dg.ones(2)).tolist() == fn(dg.ones(2)).tolist()
     assert sum(p.calls for p in compiled.programs) == sum(before) + 1
+
+
+def stepped(x: Any) -> Any:
+    step = lambda c, v: (c + 1, dg.where(v > 0, dg.log(v), 0.0))  # here  # noqa: E731
+    return dg.scan(step, dg.zeros(()), x)[1].sum()
+
+
+def asked(x: Any) -> Any:
+    test = lambda c: dg.sqrt(x[1]) + 3 > c  # here  # noqa: E731
+    return dg.while_loop(test, lambda c: c + 1, dg.zeros(()), max_steps=3)
+
+
+def chosen(x: Any) -> Any:
+    yes = lambda v: dg.where(v > 0, dg.log(v), 0.0).sum()  # here  # noqa: E731
+    return dg.cond(x[0] > 0, yes, lambda v: v.sum(), x)
+
+
+def applied(x: Any) -> Any:
+    one = lambda v: dg.maximum(dg.log(v) * 0, -1.0)  # here  # noqa: E731
+    return dg.map(one, x).sum()
+
+
+@pytest.mark.parametrize("fn", [stepped, asked, chosen, applied], ids=lambda fn: fn.__name__)
+@pytest.mark.parametrize("kind", ["eager", "gradients", "vmap", "compiled", "compiled vmap"])
+def test_a_nan_that_a_body_hides_names_the_line_of_the_body(fn: Any, kind: str) -> None:
+    lines, start = inspect.getsourcelines(fn)
+    line = start + next(i for i, t in enumerate(lines) if "# here" in t)
+    good, bad = dg.asarray([2.0, 3.0, 1.0]), dg.tensor([2.0, -1.0, 1.0])
+    g = fn
+    if "vmap" in kind:
+        g, good, bad = dg.vmap(fn), dg.stack([good, good]), dg.stack([bad, bad])
+    if "compiled" in kind:
+        g = dg.compile(g, wait=True)
+        for _ in range(3):
+            g(good)
+    if kind == "gradients":
+        bad.requires_grad_()
+    with dg.debug_nans():
+        g(good)
+        with pytest.raises(dg.NanError, match=rf"test_nans.py:{line}\b"):
+            g(bad)
