@@ -80,12 +80,15 @@ class Outcome:
     def _tape(self, tensors: list[Any], outs: list[Any]) -> TapeNode | None:
         if self.gradients is None:
             parts = self.name, self.captured, self.trace, self.results, self._stored, self._also
-            plain = self.path is None and self.budget is None and self.promoted is None
-            self.gradients = Taped(*parts, self._backward if plain else None)
+            # the rules of ops may do otherwise for the very number than for one that is an input
+            compiles = self.promoted is None
+            self.gradients = Taped(*parts, self._backward if compiles else None)
         return self.gradients.node(tensors, outs)
 
-    def _also(self, graph: Graph, whole: bool) -> Executable:
+    def _also(self, graph: Graph, whole: bool) -> Any:
         """Another program, for gradients: one that stands for this (`whole`), or not."""
+        if whole and self.path is not None:
+            return self.path.keeping(graph, len(self._out_types), self._borrowed, self._compile)
         return self._compile(graph, self._borrowed if whole else frozenset(), ())
 
     def _backward(self, make: Callable[[], Keeping]) -> Backward:

@@ -11,6 +11,7 @@ import numpy as np
 from .backends import kept
 from .backends.executor import Executable
 from .backends.hooks import hooks_for
+from .backward import Keeping
 from .core.backend import backend_for
 from .core.constant import exact
 from .core.context import state
@@ -389,8 +390,7 @@ class Program(Outcome):
         try:
             if self.path is not None:
                 return self._walk(leaves, tensors, arrays)
-            runs = self._built()
-            keeping = self.gradients.keeping if self.gradients is not None and state.grad else None
+            runs, keeping = self._built(), self._keeping()
             if keeping is not None:
                 arrays, runs = arrays[: len(tensors)], keeping.forward
             return runs.run(arrays, lambda outs: self._commit(outs, tensors, leaves))
@@ -455,7 +455,14 @@ class Program(Outcome):
                     path.know([*taken, value], env)
                     return Left(program, env, stop, stage, outcome, value, waits)
             stage.counts[outcome] = stage.counts.get(outcome, 0) + 1
-        return path.tail.run(env, lambda outs: program._commit(outs, tensors, leaves))
+        keeping = program._keeping()
+        keeps = keeping is not None and keeping.forward.ready(env)
+        tail = keeping.forward if keeping is not None and keeps else path.tail
+        return tail.run(env, lambda outs: program._commit(outs, tensors, leaves))
+
+    def _keeping(self) -> Keeping | None:
+        """What runs instead, where gradients may be asked for."""
+        return self.gradients.keeping if self.gradients is not None and state.grad else None
 
     @staticmethod
     def _follower(stage: Stage, outcome: Any, leaves: list[Any]) -> tuple[Any, bool]:

@@ -18,7 +18,7 @@ from .core.backend import backend_for
 from .core.constant import exact
 from .core.devices import CPU
 from .core.dtypes import bfloat16, from_bfloat16
-from .core.errors import Location
+from .core.errors import CaptureError, Location
 from .core.node import Literal, Node, Var
 from .slots import one_place
 from .static.capture import Slot, Trace
@@ -229,6 +229,29 @@ class Tail:
         return whole
 
 
+class KeepingTail:
+    """A tail that gives the outputs of the whole trace, with None for the numbers that lead the way, and behind
+    them values that its gradient reads."""
+
+    def __init__(
+        self, piece: Piece, outputs: tuple[Operand, ...], kept: tuple[Operand, ...], between: int,
+        borrowed: frozenset[int], compile: Compile,
+    ) -> None:  # fmt: skip
+        self._tail = Tail(piece, (*outputs, *kept), borrowed, (), compile)
+        self._size, self._between = len(outputs), between
+        read = (*self._tail._reads, *(var for _, var in self._tail._known))
+        self._needs = frozenset(read)
+
+    def ready(self, env: Env) -> bool:
+        """Whether the stages gave all that it reads; those that ran before they were built again did not."""
+        return self._needs <= env.keys()
+
+    def run(self, env: Env, commit: Callable[[list[Any]], Any]) -> Any:
+        """Hands the outputs and the kept values to `commit`."""
+        at, numbers = self._size, [None] * self._between
+        return self._tail.run(env, lambda outs: commit([*outs[:at], *numbers, *outs[at:]]))
+
+
 class Path:
     """The way of one program through the stages: those it shares, the numbers that lead along it, its tail."""
 
@@ -268,6 +291,24 @@ class Path:
         stage.needs = needs
         return grown
 
+    def keeping(
+        self, graph: Graph, count: int, borrowed: frozenset[int], compile: Compile
+    ) -> KeepingTail:
+        """The path with a tail that keeps the outputs of `graph` from number `count` on. The stages give what it reads.
+
+        Raises CaptureError for a value that the recorded ops do not make.
+        """
+        made, outputs = graph.producers(), self.outputs
+        pieces = [*(s.piece for s in self.stages), self.last]
+        recorded = {v for p in pieces for n in p.nodes for v in n.outputs}
+        kept = [recorded_value(v, made, recorded) for v in graph.outputs[count:]]
+        for stage in self.stages:
+            self.want(stage, set(kept))
+            if not stage.complete():
+                stage.build(compile)
+        between = count - len(outputs)
+        return KeepingTail(self.last, outputs, tuple(kept), between, borrowed, compile)
+
     def know(self, values: list[Any], env: Env) -> None:
         """Puts the numbers taken out so far into `env`, as the tensors that they were taken out of."""
         for stage, value in zip(self.stages, values, strict=False):
@@ -286,6 +327,17 @@ class Path:
                 stage.build(compile)
         if self.tail is None:
             self.tail = Tail(self.last, self.outputs, borrowed, stores, compile)
+
+
+def recorded_value(v: Any, made: dict[Var, Node], recorded: set[Var]) -> Var:
+    """The recorded var of a value: itself, or what it is another name of (as results of ops off the tape are)."""
+    while v not in recorded:
+        node = made.get(v)
+        same = node is not None and node.prim.aliases and node.inputs[0].type == v.type
+        if node is None or not same:
+            raise CaptureError(f"{v} is not made by any of the recorded ops")
+        v = node.inputs[0]
+    return v
 
 
 @dataclass(slots=True)

@@ -283,3 +283,71 @@ def test_composites_under_no_grad_pass_no_gradient() -> None:
         return call
 
     both(make)
+
+
+def branching(wrap: Any, steps: int = 24, **options: Any) -> tuple[list[Any], Any]:
+    """A model whose loss is looked at on the way, trained from outside: what it shows, and the compiled function."""
+    dg.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 3), nn.Dropout(0.3))
+    w = dg.randn(3, requires_grad=True)
+
+    def f(x: Any, y: Any) -> Any:
+        h = net(x)
+        with dg.no_grad():
+            scale = (h * h).mean().sqrt()
+        loss = ((h - y) ** 2 * w).mean() / scale
+        if loss > 0.5:
+            h = dg.tanh(h) * w
+            loss = loss * 2 + h.sum()
+        if h.mean() > 0:
+            return loss.exp(), h
+        return loss, h * 2
+
+    g, seen = wrap(f, **options), []
+    for i in range(steps):
+        x, y = dg.randn(5, 4).requires_grad_(i % 3 == 0), dg.randn(5, 3)
+        loss, h = g(x, y)
+        (loss + h.sum() if i % 4 == 0 else loss).backward()
+        seen += [bits(t) for t in (loss, h, x.grad, w.grad, *(p.grad for p in net.parameters()))]
+        if i % 5 == 0:
+            net.zero_grad()
+            w.grad = None
+    return seen, g
+
+
+@pytest.mark.parametrize("options", [{}, {"memory": "1MB"}, {"backend": "numpy"}], ids=str)
+def test_a_function_that_branches_has_compiled_gradients_on_every_path(options: Any) -> None:
+    eager, _ = branching(lambda f: f)
+    compiled, f = branching(dg.compile, wait=True, **options)
+    assert compiled == eager
+    kept = keeping(f)
+    assert len(kept) >= 3, f.explain()
+    assert all(p.gradients.keeping._gradients and p.gradients.keeping.needs.kept for p in kept)
+
+
+def test_gradients_on_paths_are_compiled_beside_the_calls() -> None:
+    eager, _ = branching(lambda f: f, steps=120)
+    compiled, f = branching(dg.compile, steps=120)
+    f.wait()
+    assert compiled == eager
+
+
+def test_a_gradient_that_does_not_fit_the_budget_runs_op_by_op() -> None:
+    def make(wrap: Any) -> Any:
+        w = dg.randn(64, 64, requires_grad=True)
+        x = dg.randn(64, 64)
+        f = wrap(lambda x: ((x @ w).tanh() @ w).sum())
+
+        def call() -> Any:
+            w.grad = None
+            f(x).backward()
+            return [w.grad]
+
+        return call
+
+    for budget in ("33KB", "50KB", "1MB"):
+        dg.manual_seed(0)
+        expected = [bits(g) for g in make(lambda f: f)()]
+        dg.manual_seed(0)
+        call = make(lambda f, budget=budget: dg.compile(f, wait=True, memory=budget))
+        assert all([bits(g) for g in call()] == expected for _ in range(4))
