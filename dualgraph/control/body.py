@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..core.backend import backend_for
@@ -24,7 +24,7 @@ from ..eager.creation import asarray
 from ..eager.inplace import write
 from ..eager.tensor import Tensor
 from ..ops.movement import copy
-from ..static.capture import Slot, Tracer, off_the_tape
+from ..static.capture import Inside, Mark, Slot, Tracer, off_the_tape
 from ..static.graph import Graph, renumber, substitute
 from ..static.scopes import group_scopes
 from ..static.symbolic import Following
@@ -152,6 +152,21 @@ class BodyTracer(Tracer):
         elif t is not self.arrays[id(array)][0]:
             self._set(t, self.var_of(self.arrays[id(array)][0]))
 
+    def marks_inside(self) -> Iterator[Mark]:
+        """The values here that have names, as the capture around knows them."""
+        made = (
+            {v: (n, i) for n in self.nodes for i, v in enumerate(n.outputs)} if self.marks else {}
+        )
+        at = user_location()
+        for owner, leaf, operand in self.marks:
+            if isinstance(operand, Inside):
+                yield Mark(owner, leaf, operand._replace(at=(at, *operand.at)))
+            elif operand in made:
+                node, output = made[operand]
+                alike = [n for n in self.nodes if (n.prim, n.where) == (node.prim, node.where)]
+                number = next(i for i, n in enumerate(alike) if n is node)
+                yield Mark(owner, leaf, Inside((at,), node.prim.name, node.where, number, output))
+
     def __enter__(self) -> BodyTracer:
         self._outer, state.tracer = state.tracer, self
         self.takes_numbers = self._outer is None or self._outer.takes_numbers
@@ -159,9 +174,11 @@ class BodyTracer(Tracer):
 
     def __exit__(self, *exc: object) -> None:
         state.tracer = self._outer
+        if self._outer is None:
+            return
+        self._outer.marks += self.marks_inside()
         for t, array in self.arrays.values():
-            if self._outer is not None:
-                self._outer.external_array(t, array)
+            self._outer.external_array(t, array)
 
 
 class FollowingBody(Following, BodyTracer):

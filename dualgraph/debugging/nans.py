@@ -82,6 +82,7 @@ class Watcher:
     def __init__(self, inf: bool) -> None:
         self.inf = inf
         self.swept = False
+        self.marks: list[Any] = []  # that nobody reads
 
     @property
     def refusals(self) -> list[str]:

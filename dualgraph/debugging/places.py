@@ -4,27 +4,62 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..control.body import BodyTracer
 from ..core.context import state
-from ..core.errors import ArgumentError, describe
-from ..core.node import Var
+from ..core.errors import ArgumentError, Location, describe
+from ..core.node import Node, Var
+from ..core.trees import map_leaves
+from ..ops.movement import alias
 from ..passes.inline import inline
 from ..program import Program
+from ..static.capture import Inside
 from ..static.graph import Graph
 from ..static.naming import root_modules
+from ..static.region import bodies
+
+Path = tuple[
+    tuple[int, str], ...
+]  # to a body: number of the op and name of its parameter, from the outside in
 
 
 class Named(NamedTuple):
-    """A value of the captured graph and what it is called."""
+    """A value of the captured graph and what it is called; `path` leads to the body that it is in."""
 
     name: str
     var: Var
+    path: Path = ()
 
 
 def opened(graph: Graph) -> Graph:
-    """The graph with the ops of composites as nodes of its own; vars keep their names."""
-    return inline(graph, claims=lambda _: False)
+    """The graph with the ops of composites as nodes of its own, in bodies too; its vars keep their names."""
+    graph = inline(graph, claims=lambda _: False)
+    return graph.with_nodes(map(_with_open_bodies, graph.nodes))
+
+
+def _with_open_bodies(node: Node) -> Node:
+    inner = {k: opened(g) for k, g in bodies(node).items()}
+    params = {**node.params, **inner}
+    return Node(node.prim, node.inputs, params, node.outputs, node.where) if inner else node
+
+
+class Spot(NamedTuple):
+    """A node of an opened graph, or of a body in it: the way there, and where the ops on the way stand."""
+
+    node: Node
+    path: Path
+    at: tuple[Location, ...]
+
+
+def spots(graph: Graph, path: Path = (), at: tuple[Location, ...] = ()) -> Iterator[Spot]:
+    """All nodes; those of bodies before the op whose bodies they are."""
+    for i, node in enumerate(graph.nodes):
+        for key, body in bodies(node).items():
+            yield from spots(body, (*path, (i, key)), (*at, node.where))
+        yield Spot(node, path, at)
 
 
 def tap_point(x: Any, name: str) -> Any:
@@ -38,8 +73,11 @@ def tap_point(x: Any, name: str) -> Any:
     [2.0, 2.0, 2.0]
     >>> t.remove()
     """
-    if state.tracer is not None:
-        state.tracer.mark(name, x)
+    tracer = state.tracer
+    if tracer is not None:
+        if isinstance(tracer, BodyTracer):  # what a body is given has no op that makes it
+            x = map_leaves(lambda t: alias(t) if tracer.is_root(t) else t, x)
+        tracer.mark(name, x)
     return x
 
 
@@ -49,35 +87,51 @@ def marked(program: Program) -> list[Named]:
     for prefix, root in root_modules(program.footprint):
         for path, module in root.named_modules():
             paths.setdefault(id(module), ".".join(p for p in (prefix, path) if p))
+    graph = opened(program.captured)
     out = []
     for owner, leaf, operand in program.marks:
         name = owner if isinstance(owner, str) else paths.get(id(owner), type(owner).__name__)
+        name = name if leaf == 0 else f"{name}[{leaf}]"
         if isinstance(operand, Var):
-            out.append(Named(name if leaf == 0 else f"{name}[{leaf}]", operand))
+            out.append(Named(name, operand))
+        elif isinstance(operand, Inside):
+            out += _in_bodies(graph, name, operand)
     return out
+
+
+def _in_bodies(graph: Graph, name: str, inside: Inside) -> list[Named]:
+    """The value in the first body that is meant: later ones, of gradients, compute it again."""
+    seen: Counter[Path] = Counter()
+    for node, path, at in spots(graph):
+        if (at, node.prim.name, node.where) == (inside.at, inside.prim, inside.where):
+            if seen[path] == inside.number:
+                return [Named(name, node.outputs[inside.output], path)]
+            seen[path] += 1
+    return []
 
 
 def find(program: Program, place: str | int) -> list[Named]:
     """The values that `place` may mean, in the order of the call; ArgumentError where there are none.
 
-    ``"%12"`` or 12 is a variable; ``"model.py:31"`` (or ``":31"``) what that line computes; ``"layer2"``,
-    ``"features.0"`` what a module gives, by its path or the end of it; or a name given by `tap_point`.
+    ``"%12"`` or 12 is a variable, ``"%12.body.%3"`` one in the body of the op that gives ``%12``; ``"model.py:31"``
+    (or ``":31"``) what that line computes; ``"layer2"``, ``"features.0"`` what a module gives, by its path
+    or the end of it; or a name given by `tap_point`.
     """
-    graph = opened(program.captured)
-    known = {v.id: v for v in graph.all_vars()}
-    if isinstance(place, int) or re.fullmatch(r"%\d+", place):
-        number = int(str(place).lstrip("%"))
-        found = [Named(f"%{number}", known[number])] if number in known else []
-    elif re.fullmatch(r".*:\d+", place):
+    graph, text = opened(program.captured), str(place)
+    if isinstance(place, int) or re.fullmatch(r"(%\d+\.\w+\.)*%\d+", text):
+        found = _numbered(graph, text)
+    elif re.fullmatch(r".*:\d+", text):
         found = [
-            Named(str(v), v) for n in graph.nodes if at_line(n.where, place) for v in n.outputs
-        ]
+            Named(str(v), v, path)
+            for node, path, _ in spots(graph) if at_line(node.where, text) for v in node.outputs
+        ]  # fmt: skip
     else:
         names = marked(program)
-        found = [n for n in names if n.name == place] or [
-            n for n in names if n.name.endswith(f".{place}")
+        found = [n for n in names if n.name == text] or [
+            n for n in names if n.name.endswith(f".{text}")
         ]
-        found = [n for n in found if n.var in known.values()]
+        known = set(graph.all_vars())
+        found = [n for n in found if n.path or n.var in known]
     if not found:
         names = list(dict.fromkeys(n.name for n in marked(program)))
         listed = ", ".join(names[:20]) or "none"
@@ -88,6 +142,21 @@ def find(program: Program, place: str | int) -> list[Named]:
             )
         )  # fmt: skip
     return found
+
+
+def _numbered(graph: Graph, text: str) -> list[Named]:
+    """The variable of a graph, or of a body on the way of ``"%12.body.%3"``."""
+    path: Path = ()
+    *way, last = text.split(".")
+    for op, key in zip(way[::2], way[1::2], strict=True):
+        owners = [
+            i for i, n in enumerate(graph.nodes)
+            if op in map(str, n.outputs) and key in bodies(n)
+        ]  # fmt: skip
+        if not owners:
+            return []
+        path, graph = (*path, (owners[0], key)), bodies(graph.nodes[owners[0]])[key]
+    return [Named(text, v, path) for v in graph.all_vars() if v.id == int(last.lstrip("%"))]
 
 
 def at_line(where: Any, place: str) -> bool:

@@ -18,7 +18,7 @@ from ..slots import arrays_of
 from ..static.graph import Graph
 from ..static.interpreter import run_node
 from ..static.text import operand_text, value_text
-from .places import find, marked, opened
+from .places import Named, find, marked, opened
 from .values import summary
 
 
@@ -87,7 +87,7 @@ class Replay:
         ``"%3"``, a line ``"model.py:31"`` (its first op), the path of a module, or a name given by `tap_point`.
         """
         if isinstance(place, str):
-            target = self._after(find(self.program, place)[0].var)
+            target = self._after(find(self.program, place)[0])
         else:
             target = place if place >= 0 else len(self.graph.nodes) + 1 + place
         if not 0 <= target <= len(self.graph.nodes):
@@ -100,10 +100,12 @@ class Replay:
         self.position = target
         return self
 
-    def _after(self, var: Var) -> int:
-        if var in self.graph.inputs:
+    def _after(self, named: Named) -> int:
+        if named.path:  # in a body of that op
+            return 1 + named.path[0][0]
+        if named.var in self.graph.inputs:
             return 0
-        return 1 + next(i for i, n in enumerate(self.graph.nodes) if var in n.outputs)
+        return 1 + next(i for i, n in enumerate(self.graph.nodes) if named.var in n.outputs)
 
     def _compute(self, node: Node) -> None:
         backend = backend_for(node.outputs[0].type.device)
@@ -149,7 +151,9 @@ class Replay:
             rows = [f"  {v}: {summary(self.env[v], v.type)}" for v in self.graph.inputs]
             return "\n".join([f"{head}, at the start", *rows])
         names = [
-            f"  {n.var} is {n.name!r}" for n in self._names if n.name and n.var in node.outputs
+            f"  {n.var} is {n.name!r}"
+            for n in self._names
+            if n.name and not n.path and n.var in node.outputs
         ]
         rows = [*show(node, self.env), *dict.fromkeys(names)]
         return "\n".join([f"{head} at {node.where}{self._line()}", *rows])

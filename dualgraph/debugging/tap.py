@@ -7,14 +7,14 @@ from typing import Any
 
 from ..core.constant import exact
 from ..core.errors import DualgraphError, describe
-from ..core.node import Var
 from ..eager.tensor import Tensor
 from ..effects import Pending
 from ..program import MISMATCH, Program
 from ..slots import as_array, fetch
 from ..stages import number
 from ..static.graph import Graph
-from .places import find, opened
+from .observed import observed, watching
+from .places import Named, find, opened
 
 FOREVER = 1 << 30  # looks at whether a program pays after which it is not asked again
 FAILURES = (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError)
@@ -22,6 +22,9 @@ FAILURES = (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError
 
 class Tap:
     """Reads one value of a program: `values` has it for each call since (the last `keep`), `value` the last one.
+
+    Of a place in the body of a loop `values` has one for each turn, of one in a branch one for each time that it was
+    taken; `turns` has those of the last call.
 
     While a program is tapped it runs as another executable, which gives that value, too; the bits are the
     same. ``remove()`` (or leaving a ``with`` block) puts the former one back: a tap that is gone costs nothing.
@@ -35,11 +38,18 @@ class Tap:
     [[2.0, 2.0, 2.0], [2.0, 4.0, 6.0]]
     """
 
-    def __init__(self, program: Program, name: str, var: Var, keep: int | None) -> None:
+    def __init__(self, program: Program, name: str, place: Named, keep: int | None) -> None:
         self.program = program
         self.name = name
-        self.var = var
+        self.place = place
         self.values: deque[Tensor] = deque(maxlen=keep)
+        self.turns: list[Tensor] = []
+
+    def note(self, arrays: list[Any]) -> None:
+        """The values in a call that has ended."""
+        type = self.place.var.type
+        self.turns = [Tensor(a, type.dtype, type.device) for a in arrays]
+        self.values.extend(self.turns)
 
     @property
     def value(self) -> Tensor:
@@ -63,7 +73,7 @@ class Tap:
         self.remove()
 
     def __repr__(self) -> str:
-        return f"<tap of {self.name} ({self.var.type}): {len(self.values)} value(s)>"
+        return f"<tap of {self.name} ({self.place.var.type}): {len(self.values)} value(s)>"
 
 
 def tap(program: Program, place: str | int, keep: int | None = None) -> Tap:
@@ -72,8 +82,7 @@ def tap(program: Program, place: str | int, keep: int | None = None) -> Tap:
     `place`: see `places.find`; where it names several values (a line, a module called twice), the last one.
     `keep`: how many values are kept (None: all).
     """
-    named = find(program, place)[-1]
-    made = Tap(program, str(place), named.var, keep)
+    made = Tap(program, str(place), find(program, place)[-1], keep)
     if program.taps is None:
         program.taps = Tapped(program)
     try:
@@ -91,7 +100,9 @@ class Tapped:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.taps: list[Tap] = []
-        self.executable: Any = None
+        self.running: Any = (
+            None  # an executable, the taps that it serves, and those of what is in no body
+        )
         self.answer: tuple[bool, bool, int] | None = (
             None  # whether the program pays, when it is not tapped
         )
@@ -99,7 +110,7 @@ class Tapped:
     def change(self, taps: list[Tap]) -> None:
         """Makes the program give what these taps read: nothing more, if there are none."""
         if taps:
-            self.executable = self.build(taps)
+            self.running = self.build(taps)
         self.taps = taps
         self.hold(bool(taps))
         for p in self.sharing():
@@ -123,14 +134,18 @@ class Tapped:
         else:
             (meter.settled, meter.used, meter.looks), self.answer = self.answer, None
 
-    def build(self, taps: list[Tap]) -> Any:
+    def build(self, taps: list[Tap]) -> tuple[Any, list[Tap], list[Tap]]:
+        """The program with the values that are read: as outputs, and shown by ops in bodies."""
         program, graph = self.program, self.program.captured
-        if not {t.var for t in taps} <= set(graph.all_vars()):
-            graph = opened(graph)  # one of them is inside of a composite
-        outputs = (*graph.outputs, *(t.var for t in taps))
+        outside = [t for t in taps if not t.place.path]
+        inside = [(i, t.place) for i, t in enumerate(taps) if t.place.path]
+        if inside or not {t.place.var for t in taps} <= set(graph.all_vars()):
+            graph = opened(graph)  # one of them is inside of a composite, or of a body
+        outputs = (*graph.outputs, *(t.place.var for t in outside))
         more = range(len(graph.outputs), len(outputs))
         borrowed = program._borrowed | program._taken | frozenset(more)
-        return program._compile(Graph(graph.inputs, graph.nodes, outputs), borrowed, ())
+        whole = Graph(graph.inputs, graph.nodes, outputs)
+        return program._compile(observed(whole, inside), borrowed, ()), taps, outside
 
     def sharing(self) -> list[Program]:
         """The programs whose calls may end as this one: those of its tree."""
@@ -157,26 +172,31 @@ class Tapped:
         arrays = list(map(as_array, program.trace.slots, tensors))
         if program._unfit(arrays):
             return MISMATCH
+        executable, taps, outside = self.running
+
+        def commit(outs: list[Any]) -> Any:
+            result, seen = self.commit(outs, tensors, leaves)
+            if result is not MISMATCH:
+                shown.update((taps.index(t), [a]) for t, a in zip(outside, seen, strict=True))
+                for i, t in enumerate(taps):
+                    t.note(shown.get(i, []))
+            return result
+
         try:
-            return self.executable.run(arrays, lambda outs: self.commit(outs, tensors, leaves))
+            with watching() as shown:
+                return executable.run(arrays, commit)
         except FAILURES:
             return MISMATCH  # the program itself says what is wrong
 
-    def commit(self, outs: list[Any], tensors: list[Any], leaves: list[Any]) -> Any:
+    def commit(self, outs: list[Any], tensors: list[Any], leaves: list[Any]) -> tuple[Any, Any]:
+        """The call's result, and copies of the further outputs."""
         program = self.program
         outputs = program.captured.outputs
         for index, expected in program._checked:
             if exact(number(outs[index], outputs[index])) != expected:
-                return MISMATCH
-        seen = [
-            Tensor(value.copy(), t.var.type.dtype, t.var.type.device)
-            for t, value in zip(self.taps, outs[len(outputs) :], strict=True)
-        ]
-        result = program._commit(outs[: len(outputs)], tensors, leaves)
-        if result is not MISMATCH:
-            for t, value in zip(self.taps, seen, strict=True):
-                t.values.append(value)
-        return result
+                return MISMATCH, ()
+        seen = [a.copy() for a in outs[len(outputs) :]]
+        return program._commit(outs[: len(outputs)], tensors, leaves), seen
 
 
 Program.tap = tap

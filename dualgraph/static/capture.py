@@ -359,12 +359,23 @@ def _flow(root: CodeType, apart: Watching | None) -> Flow | None:
     return None if frame is None else follow(user, frame.f_code.co_name, root, apart)
 
 
+class Inside(NamedTuple):
+    """A value in a body: where the ops stand whose bodies lead to it, outermost first, and what makes it there -
+    result `output` of op number `number` among those of one kind and line."""
+
+    at: tuple[Location, ...]
+    prim: str
+    where: Location
+    number: int
+    output: int
+
+
 class Mark(NamedTuple):
     """A value that has a name: leaf number `leaf` of what `owner` (a module, or a text) gave."""
 
     owner: Any
     leaf: int
-    operand: Operand
+    operand: Operand | Inside
 
 
 class Store(NamedTuple):
