@@ -85,6 +85,10 @@ class Outcome:
             self.gradients = Taped(*parts, self._backward if compiles else None)
         return self.gradients.node(tensors, outs)
 
+    def _keeping(self) -> Keeping | None:
+        """What runs instead, where gradients may be asked for."""
+        return self.gradients.keeping if self.gradients is not None and state.grad else None
+
     def _also(self, graph: Graph, whole: bool) -> Any:
         """Another program, for gradients: one that stands for this (`whole`), or not."""
         if whole and self.path is not None:

@@ -11,10 +11,8 @@ import numpy as np
 from .backends import kept
 from .backends.executor import Executable
 from .backends.hooks import hooks_for
-from .backward import Keeping
 from .core.backend import backend_for
 from .core.constant import exact
-from .core.context import state
 from .core.devices import Device
 from .core.errors import (
     NOWHERE,
@@ -459,10 +457,6 @@ class Program(Outcome):
         keeps = keeping is not None and keeping.forward.ready(env)
         tail = keeping.forward if keeping is not None and keeps else path.tail
         return tail.run(env, lambda outs: program._commit(outs, tensors, leaves))
-
-    def _keeping(self) -> Keeping | None:
-        """What runs instead, where gradients may be asked for."""
-        return self.gradients.keeping if self.gradients is not None and state.grad else None
 
     @staticmethod
     def _follower(stage: Stage, outcome: Any, leaves: list[Any]) -> tuple[Any, bool]:
