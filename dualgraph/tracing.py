@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from .core import dtypes as dt
-from .core.backend import backend_for
 from .core.constant import exact
 from .core.context import state
 from .core.devices import CPU
@@ -31,6 +30,7 @@ from .program import Program
 from .promoted import Leaf, Place, Promoted, called, kept_numbers, sources_of, with_any_number
 from .results import Result
 from .resume import Resumer
+from .slots import in_one_memory
 from .stages import Left
 from .static.capture import Slot, Trace, Tracer, finish
 from .static.checks import ATOMS, Assumption, same_bytes
@@ -302,17 +302,14 @@ def _is_written(tracer: Tracer, root: Any) -> bool:
 
 def _overlapping(tracer: Tracer) -> list[str]:
     """Writes whose order among inputs in one memory would count."""
-    for w in tracer.roots:
-        if not _is_written(tracer, w):
-            continue
-        if w.tensor._node is not None and w.tensor._node.prim is not None and state.grad:
+    written = {id(r) for r in tracer.roots if _is_written(tracer, r)}
+    for r in tracer.roots if state.grad else ():
+        if id(r) in written and r.tensor._node is not None and r.tensor._node.prim is not None:
             return ["an input that was written in place has a history on the tape"]
-        xp = backend_for(w.tensor.device).xp
-        for r in tracer.roots:
-            if r.tensor is w.tensor or r.tensor.device is not w.tensor.device:
-                continue
-            if xp.may_share_memory(r.tensor._data, w.tensor._data):
-                return ["inputs that share memory are written in place"]
+    tensors = [r.tensor for r in tracer.roots]
+    for i, j in in_one_memory(tensors) if written else ():
+        if {id(tracer.roots[i]), id(tracer.roots[j])} & written and tensors[i] is not tensors[j]:
+            return ["inputs that share memory are written in place"]
     return []
 
 

@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import sys
 import threading
-from types import TracebackType
 
 BRIEF = (
     0.00002  # seconds until a thread that runs Python gives way to one that waits; usually 0.005
@@ -15,7 +14,7 @@ SLACK = 29, 1000  # Linux' PR_SET_TIMERSLACK, nanoseconds
 
 
 class Yielding:
-    """While any thread is inside, threads that run Python give way to others much sooner.
+    """From `enter` to `leave`, whichever threads call them, threads that run Python give way to others much sooner.
 
     A compilation in pure Python beside a caller would otherwise cost the caller five milliseconds each time that
     it comes back from a kernel. And a thread asks for its turn only when it has waited so long without being
@@ -28,7 +27,8 @@ class Yielding:
         self._before = 0.0
         self._lock = threading.Lock()
 
-    def __enter__(self) -> None:
+    def enter(self) -> None:
+        """One piece of work more is to be done beside callers."""
         with self._lock:
             self._inside += 1
             if self._inside == 1:
@@ -36,12 +36,8 @@ class Yielding:
                 if self._before > BRIEF:
                     sys.setswitchinterval(BRIEF)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def leave(self) -> None:
+        """One is done."""
         with self._lock:
             self._inside -= 1
             untouched = abs(sys.getswitchinterval() - BRIEF) < 1e-6

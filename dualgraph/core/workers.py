@@ -80,21 +80,24 @@ class Workers:
         while (job := queue.get()) is not None:
             note(0, own)
             try:
-                with yielding, undisturbed:
+                with undisturbed:
                     job.run()
                     del job  # what it holds may be large, and takes LLVM's lock to be freed
             finally:
+                yielding.leave()
                 note(own, None)
 
     def submit(self, work: Callable[[], T]) -> Job[T]:
         """Begins work. Where no thread can be started, as when the interpreter ends, it is done at once."""
         job = Job(work)
+        yielding.enter()  # until it is done: a caller that waits for its turn has begun to by the time the job runs
         with self._lock:
             if len(self._threads) < self.count:
                 self._start()
             served = bool(self._threads)
         if not served:
             job.run()
+            yielding.leave()
             return job
         note(None, 0)
         self._queue.put(job)

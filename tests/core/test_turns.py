@@ -30,8 +30,11 @@ def test_the_interval_is_short_while_a_job_runs_and_then_as_before():
 def test_what_a_user_sets_meanwhile_stays():
     before, yielding = sys.getswitchinterval(), Yielding()
     try:
-        with yielding, yielding:
-            sys.setswitchinterval(0.002)
+        yielding.enter()
+        yielding.enter()
+        sys.setswitchinterval(0.002)
+        yielding.leave()
+        yielding.leave()
         assert abs(sys.getswitchinterval() - 0.002) < 1e-6
     finally:
         sys.setswitchinterval(before)
