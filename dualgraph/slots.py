@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .core.backend import backend_for
-from .core.devices import CPU
 from .core.dtypes import as_scalar
 from .core.errors import StateError
 from .eager.tensor import Tensor
@@ -101,24 +99,6 @@ def lies_in_order(held: Any) -> bool:
     """Whether a tensor or array is row-major."""
     data = held._data if isinstance(held, Tensor) else held
     return data is not None and bool(data.flags.c_contiguous)
-
-
-def in_one_memory(tensors: Sequence[Tensor]) -> Iterator[tuple[int, int]]:
-    """The pairs of tensors that may share memory, by number."""
-    spans = [
-        (*np.lib.array_utils.byte_bounds(t._data), i)
-        for i, t in enumerate(tensors)
-        if t.device is CPU and t._data.size
-    ]
-    reaching: list[tuple[int, int]] = []  # those that may reach into the next one, with their ends
-    for start, end, i in sorted(spans):
-        reaching = [(e, j) for e, j in reaching if e > start]
-        yield from ((j, i) for _, j in reaching)
-        reaching.append((end, i))
-    others = [(i, t) for i, t in enumerate(tensors) if t.device is not CPU]
-    for (i, a), (j, b) in itertools.combinations(others, 2):
-        if a.device is b.device and backend_for(a.device).xp.may_share_memory(a._data, b._data):
-            yield i, j
 
 
 def one_place(a: Slot, b: Slot) -> bool:

@@ -19,6 +19,7 @@ from .core.formulas import Formulas
 from .core.guards import guarded
 from .core.node import THROUGH, Var, hooked
 from .core.prim import Prim
+from .core.spans import in_one_memory
 from .core.symbolic import SymFloat, SymInt, plain
 from .core.trees import containers, flatten, unflatten
 from .core.types import Shape
@@ -30,7 +31,6 @@ from .program import Program
 from .promoted import Leaf, Place, Promoted, called, kept_numbers, sources_of, with_any_number
 from .results import Result
 from .resume import Resumer
-from .slots import in_one_memory
 from .stages import Left
 from .static.capture import Slot, Trace, Tracer, finish
 from .static.checks import ATOMS, Assumption, same_bytes
