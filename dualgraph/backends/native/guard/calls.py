@@ -160,20 +160,7 @@ def call_slowly(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
 def call_straight(fn: ptr, args: ptr, count: i64, names: ptr) -> ptr:
     """``fn(*args, **kwargs)``."""
     c.Py_IncRef(fn)
-    if names is None:
-        done = c.PyObject_Vectorcall(fn, args, count, None)
-        c.Py_DecRef(fn)
-        return done
-    operands = c.PyTuple_New(count)
-    if operands is None:
-        c.Py_DecRef(fn)
-        return None
-    for i in range(count):
-        store_ptr(operands, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
-    params = named(args + 8 * count, names)
-    done = c.PyObject_Call(fn, operands, params)
-    c.Py_DecRef(operands)
-    c.Py_DecRef(params)
+    done = c.PyObject_Vectorcall(fn, args, count, names)
     c.Py_DecRef(fn)
     return done
 
