@@ -232,3 +232,10 @@ def test_empty_batches():
     assert convolution.conv(x, w, **how).shape == (0, 3, 3, 3)
     assert convolution.conv_input(ct, w, extent=(5, 5), **how).shape == x.shape
     assert same_bits(convolution.conv_weight(x, ct, kernel=(3, 3), **how), np.zeros_like(w))
+
+
+def test_windows_of_each_image_are_packed_where_they_are_used():
+    x, w = np.ones((2, 16, 12, 32, 32), np.float32), np.ones((32, 16, 3, 3, 3), np.float32)
+    sides = {"stride": (1,) * 3, "padding": ((1, 1),) * 3, "dilation": (1,) * 3, "groups": 1}
+    plan = convolution.Forward(x, w, **sides)
+    assert plan.recipe.bytes <= plan.windows.layout.bytes + 4 * 2 * 32 * 12 * 32 * 34 + 256

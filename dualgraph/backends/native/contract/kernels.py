@@ -18,6 +18,7 @@ from .micro import emit_micro
 from .pack import emit_pack
 from .rowwise import emit_rowwise
 from .shape import Geometry, geometry
+from .small_code import emit_small
 from .team import emit_team
 from .weave_code import emit_weave
 
@@ -133,20 +134,30 @@ class Team:
 
 
 @dataclass(frozen=True)
-class Rowwise:
-    """Matrix times vector: as a stage, and in one call."""
+class OneStage:
+    """A product of one stage: as that, and in one call."""
 
     run: int
     whole: Any
     brief: Any
 
 
-@cache
-def rowwise(shape: Geometry) -> Rowwise:
-    """The compiled functions of `rowwise`."""
-    at = _machine(("rowwise", "whole", "flat"), emit_rowwise, shape, HEADER).addresses
+def _one_stage(name: str, emit: Callable[..., str], shape: Geometry) -> OneStage:
+    at = _machine((name, "whole", "flat"), emit, shape, HEADER).addresses
     whole = at["flat" if DIRECT else "whole"]
-    return Rowwise(at["rowwise"], WHOLE(whole), BRIEF(whole))
+    return OneStage(at[name], WHOLE(whole), BRIEF(whole))
+
+
+@cache
+def rowwise(shape: Geometry) -> OneStage:
+    """The compiled functions of `rowwise`: matrix times vector."""
+    return _one_stage("rowwise", emit_rowwise, shape)
+
+
+@cache
+def small(shape: Geometry) -> OneStage:
+    """The compiled functions of `small_code`: many small products."""
+    return _one_stage("small", emit_small, shape)
 
 
 @dataclass(frozen=True)

@@ -22,17 +22,17 @@ FEW = 32  # products that tiles do as quickly
 SPLIT = 1_000_000  # work from which several threads share it
 
 
-class OneRow:
-    """A product of one row, made ready to run like a `Plan`; slots are those of vector, matrix and result."""
+class OneCall:
+    """A product with a kernel of its own, made ready to run like a `Plan`; slots are those of x, y and result."""
 
-    entries: Any
+    cost = COST
 
     def __init__(self, p: Product, recipe: Recipe, slots: tuple[int, int, int]) -> None:
         assert isinstance(p.x, Strided) and isinstance(p.y, Strided)
         self.product, self.recipe, self.slots = p, recipe, slots
         self.shape = kernels.shape_for(p.dtype)
         self.batch = len(p.starts[2])
-        self.work = COST * p.n * p.k * self.batch
+        self.work = self.cost * p.m * p.n * p.k * self.batch
         self.brief: Any = None
         self._add(p.x, p.y)
 
@@ -53,7 +53,7 @@ class OneRow:
             self.recipe(address_of(x), address_of(y), address_of(out))
 
 
-class MatrixVector(OneRow):
+class MatrixVector(OneCall):
     """Rows of the matrix in the lanes."""
 
     def _add(self, x: Strided, y: Strided) -> None:
@@ -82,7 +82,7 @@ class MatrixVector(OneRow):
         self.recipe.add(Stage(entries.run, self.record, units, self.work))
 
 
-class Dots(OneRow):
+class Dots(OneCall):
     """Blocks of k in the lanes."""
 
     def _add(self, x: Strided, y: Strided) -> None:
@@ -116,7 +116,7 @@ class Dots(OneRow):
         )
 
 
-def of_one_row(p: Product) -> type[OneRow] | None:
+def of_one_row(p: Product) -> type[OneCall] | None:
     """What serves a product better than tiles do: those of a vector and a matrix whose k's lie side by side, unless
     there is little of it."""
     if p.m != 1 or not p.n or not isinstance(p.x, Strided) or not isinstance(p.y, Strided):

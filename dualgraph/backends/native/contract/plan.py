@@ -200,9 +200,9 @@ class Plan:
         panels, slot, matrix = -(-extent // panel), 0, 0
         if whole:
             matrix = panels * width * self.depth * self.shape.size * -(-self.product.k // KC)
-            alone = len(set(starts.tolist())) == 1
-            slot = self.recipe.room(name, matrix * (1 if alone else self.batch))
-            matrix = 0 if alone else matrix
+            matrices = self._matrices(place)
+            slot = self.recipe.room(name, matrix * matrices)
+            matrix = 0 if matrices == 1 else matrix
         fields = (
             *("row", "k", "row_bytes", "k_bytes", "row_entry", "k_entry", "batch", "pack"),
             *("slot", "whole", "matrix", "panels", "panel", "width", "stripe"),
@@ -246,7 +246,7 @@ class Plan:
             )
         ):
             if whole:
-                matrices = self.batch if len(set(p.starts[i].tolist())) > 1 else 1
+                matrices = self._matrices(i)
                 units = matrices * blocks * -(-extent // panel)
                 work = COST * matrices * extent * p.k
                 pack = getattr(entries, f"pack_{name}")
@@ -304,18 +304,24 @@ class Plan:
             (True,) if ready_y else (False, True) if sharable_y else (False,),
         )
         spread = SPREAD if p.m * p.k * self.shape.size > LARGE else 1
+        xs, ys = self._matrices(0), self._matrices(1)
         for down, across, whole_x, whole_y in options:
             units = self.batch * -(-tiles_x // down) * -(-tiles_y // across)
             turns = -(-across * self.columns // self.nc)
             unit = down * across + 0.3 * across + 0.1 * down * turns + 1 / blocks
             unit += (0 if whole_x else down * pack_x * turns) + (0 if whole_y else across * pack_y)
             once_x, once_y = whole_x and not ready_x, whole_y and not ready_y
-            before = spread * tiles_x * pack_x * once_x + tiles_y * pack_y * once_y
+            before = spread * tiles_x * pack_x * once_x * xs + tiles_y * pack_y * once_y * ys
             time = -(-units // threads) * unit + before / threads + (once_x + once_y) / blocks
             if time < 0.995 * best:
                 best = time
                 choice = Cut(down * self.rows, across * self.columns, whole_x, whole_y)
         return choice
+
+    def _matrices(self, place: int) -> int:
+        """How many matrices there are of x (0) or y (1): one, or as many as the batch has."""
+        starts = self.product.starts[place]
+        return 1 if (starts == starts[0]).all() else self.batch
 
     def _sharable_y(self) -> bool:
         """Whether y can be packed whole: all its panels are of one width."""

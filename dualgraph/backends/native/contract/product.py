@@ -13,9 +13,10 @@ from ..team.room import Room
 from ..team.spots import Spot
 from ..threads import pool
 from .layout import Lines
-from .matvec import OneRow, of_one_row
+from .matvec import OneCall, of_one_row
 from .plan import Plan, Product, Strided
 from .seat import Seat
+from .small import Small, suits
 from .stages import Recipe
 from .tables import table
 
@@ -38,10 +39,13 @@ class Call:
         if len(starts[0]) > 1 and not starts[1].any() and _evenly(starts[0], m * xs.row_step):
             m, starts = m * len(starts[0]), (starts[0][:1], starts[1][:1])
         matrices = len(starts[0])
-        turned = n <= FEW and m > n
         seat = seat or Seat()
         self.recipe = recipe = seat.recipe
         goal = seat.goal(recipe, prod(self.shape) * size)
+        out_starts = np.arange(matrices, dtype=np.int64) * (m * n * size)
+        product = Product(x.dtype.name, m, n, k, xs, ys, n * size, (*starts, out_starts))
+        small = suits(product)
+        turned = n <= FEW and m > n and not small
         slots = seat.x, seat.y, goal
         if turned:
             lines = Lines(
@@ -51,20 +55,19 @@ class Call:
                 table((matrices, m * n * size), (n, size)),
                 goal=n * size,
             )
-            m, n, xs, ys, starts = n, m, ys, xs, starts[::-1]
-            place = goal if m == 1 else recipe.room("turned", lines.bytes)
+            place = goal if n == 1 else recipe.room("turned", lines.bytes)
             slots = seat.y, seat.x, place
-        out_starts = np.arange(matrices, dtype=np.int64) * (m * n * size)
-        product = Product(x.dtype.name, m, n, k, xs, ys, n * size, (*starts, out_starts))
-        own = of_one_row(product)
+            tables = (*starts[::-1], out_starts)
+            product = Product(x.dtype.name, n, m, k, ys, xs, m * size, tables)
+        own = Small if small else of_one_row(product)
         at_once = seat.finish is not None and not turned and own is None
         finish = seat.finish.given(goal) if seat.finish is not None and at_once else None
         # takes (x, y, out)
-        self.run: Plan | OneRow
+        self.run: Plan | OneCall
         self.run = (
             own(product, recipe, slots) if own else Plan(product, recipe, slots, finish=finish)
         )
-        if turned and m > 1 and self.run.work:
+        if turned and n > 1 and self.run.work:
             recipe.add(lines.stage(slots[2], goal))
         if not at_once:
             seat.close(recipe, goal)
