@@ -103,7 +103,9 @@ class _Small:
         goal = w.at(self.places["out"], b.mul(first, matrix))
         with w.loop(self.elements, step=self.lanes, nonempty=True) as turn:
             start = w.at(self.scratch, p["out_at"], w.scaled(turn.i, self.pixel))
-            square = [w.load(w.at(start, i64(r * self.pixel)), self.kind) for r in range(self.lanes)]
+            square = [
+                w.load(w.at(start, i64(r * self.pixel)), self.kind) for r in range(self.lanes)
+            ]
             used = w.between(i64(0), b.sub(self.elements, turn.i), self.lanes)
             place = w.at(goal, w.scaled(turn.i, self.size))
             for r, x in enumerate(turned(b, square, self.size)):
