@@ -10,7 +10,6 @@ pytest.importorskip("llvmlite")
 import dualgraph as dg
 from dualgraph.backends.native.contract import product, small
 from dualgraph.backends.native.threads import pool
-
 from tests.backends.test_contract_matmul import law, layouts, same_bits
 
 if not product.available():
