@@ -80,7 +80,7 @@ class _Small:
 
     def multiply(self) -> None:
         """The elements of the results, one after the other."""
-        w, b, p = self.w, self.w.b, self.p
+        w, p = self.w, self.p
         zero = ir.Constant(self.kind, [ir.Constant(self.kind.element, 0.0)] * self.lanes)
         xs, ys, outs = (w.at(self.scratch, p[f"{name}_at"]) for name in ("x", "y", "out"))
         with w.loop(p["m"], carried=[xs, outs], nonempty=True) as row:
