@@ -37,7 +37,7 @@ class HookTable(dict[int, tuple[Hook, bool]]):
 
     def add(self, hook: Hook, with_kwargs: bool, prepend: bool) -> RemovableHandle:
         """Appends a hook (or puts it first)."""
-        number = next(_numbers)
+        number = next(n for n in _numbers if n not in self)  # a table from a file has some already
         before = dict(self) if prepend else {}
         if prepend:
             self.clear()

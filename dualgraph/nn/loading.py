@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..core.errors import StateError
 from ..eager import Tensor, asarray, no_grad
-from .parameter import Parameter
+from .parameter import Parameter, Uninitialized
 
 
 class LoadResult(NamedTuple):
@@ -92,7 +92,7 @@ def _fitting(
         given, own = state[key], table[name]
         if not hasattr(given, "shape") or not hasattr(given, "dtype"):
             problems.append(f"{key!r} is a {type(given).__name__}, not a tensor")
-        elif tuple(given.shape) != tuple(own.shape):
+        elif tuple(given.shape) != tuple(own.shape) and not isinstance(own, Uninitialized):
             problems.append(
                 f"{key!r} has shape {tuple(given.shape)} in the state, {tuple(own.shape)} in the module"
             )
@@ -110,5 +110,7 @@ def _put(table: dict[str, Any], name: str, value: Tensor, assign: bool) -> None:
     if assign:
         table[name] = Parameter(value, own.requires_grad) if isinstance(own, Parameter) else value
         return
+    if isinstance(own, Uninitialized):
+        own.materialize(value.shape)
     with no_grad():
         own.copy_(value)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from ..core.context import state
 from ..eager import Tensor
 from .backward_hooks import BackwardHooks
+from .computed import COMPUTED, assign
 from .conversion import Convertible
 from .forward_hooks import Hook, HookTable, RemovableHandle, run_hooks, run_pre_hooks
 from .loading import LoadResult, collect_state, load_state
@@ -146,7 +147,9 @@ class Module(Convertible):
             raise KeyError(f"{type(self).__name__} has an attribute {name!r} already")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter):
+        if COMPUTED in self.__dict__ and name in self.__dict__[COMPUTED]:
+            assign(self, name, value)
+        elif isinstance(value, Parameter):
             self._forget(name, keep="_parameters")
             self.register_parameter(name, value)
         elif isinstance(value, Module):
@@ -186,6 +189,8 @@ class Module(Convertible):
         for table in _TABLES:
             if table in fields and name in fields[table]:
                 return fields[table][name]
+        if COMPUTED in fields and name in fields[COMPUTED]:
+            return fields[COMPUTED][name](self)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
@@ -198,6 +203,7 @@ class Module(Convertible):
 
     def __dir__(self) -> list[str]:
         names = {*super().__dir__(), *self._parameters, *self._buffers, *self._modules}
+        names |= set(self.__dict__.get(COMPUTED, ()))
         return sorted(n for n in names if not n[:1].isdigit())
 
     # --- walking ---------------------------------------------------------------------------------

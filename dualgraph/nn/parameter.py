@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..eager import Tensor, asarray
+from ..eager import Tensor, asarray, empty
 
 
 class Parameter(Tensor):
@@ -27,3 +27,50 @@ class Parameter(Tensor):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Parameter, (self.detach(), self.requires_grad)
+
+
+class Uninitialized:
+    """A tensor of a lazy layer whose shape is not known yet; until then it has no elements."""
+
+    __slots__ = ()
+    becomes: type
+
+    def materialize(self: Any, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Makes it a plain parameter (or buffer) of a shape; its values are not set."""
+        made = empty(shape, dtype=dtype or self.dtype, device=device or self.device)
+        self.data = made
+        self.__class__ = self.becomes
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class UninitializedParameter(Uninitialized, Parameter):
+    """A parameter whose shape is not known yet."""
+
+    becomes = Parameter
+
+    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
+        Parameter.__init__(self, empty(0, device=device, dtype=dtype), requires_grad)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return UninitializedParameter, (self.requires_grad, str(self.device), self.dtype)
+
+
+class UninitializedBuffer(Uninitialized, Tensor):
+    """A buffer whose shape is not known yet."""
+
+    becomes = Tensor
+
+    def __init__(
+        self,
+        requires_grad: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        persistent: bool = True,
+    ) -> None:
+        source = empty(0, device=device, dtype=dtype)
+        Tensor.__init__(self, source._data, source.dtype, source.device)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return UninitializedBuffer, (False, str(self.device), self.dtype)

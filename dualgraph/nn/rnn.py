@@ -7,11 +7,12 @@ from typing import Any
 
 from ..control import scan_pure
 from ..core.errors import ArgumentError, ShapeError
-from ..eager import Tensor, concat, empty, stack, zeros
+from ..eager import Tensor, asarray, concat, empty, stack, where, zeros
 from . import functional as F
 from . import init
 from .module import Module
 from .parameter import Parameter
+from .utils.packed import PackedSequence, lengths_of, packed, steps_of, unpacked
 
 
 def _rnn_step(
@@ -42,7 +43,10 @@ def _gru_step(
 
 
 class _Recurrent(Module):
-    """What all recurrent layers share; parameters are named ``weight_ih_l0`` and so on, as in PyTorch."""
+    """What all recurrent layers share; parameters are named ``weight_ih_l0`` and so on, as in PyTorch.
+
+    A `PackedSequence` for an input gives one for its outputs, and the last state of each sequence.
+    """
 
     gates = 1
     states = 1
@@ -111,9 +115,12 @@ class _Recurrent(Module):
         return None
 
     def _run(
-        self, x: Tensor, state: tuple[Tensor, ...], suffix: str
+        self, x: Tensor, state: tuple[Tensor, ...], suffix: str, there: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """One direction of one layer over x (T, N, F): outputs (T, N, H) and the last state."""
+        """One direction of one layer over x (T, N, F): outputs (T, N, H) and the last state.
+
+        Where a step is not `there` (T, N, 1) the state stays as it is.
+        """
         w_ih, w_hh = getattr(self, f"weight_ih{suffix}"), getattr(self, f"weight_hh{suffix}")
         b_ih = getattr(self, f"bias_ih{suffix}") if self.bias else None
         b_hh = getattr(self, f"bias_hh{suffix}") if self.bias else None
@@ -122,15 +129,19 @@ class _Recurrent(Module):
         w_hr = getattr(self, f"weight_hr{suffix}") if self.proj_size else None
         gates = F.linear(x, w_ih, b_ih)
 
-        def cell(held: tuple[Tensor, ...], gates_x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        def cell(held: tuple[Tensor, ...], given: Any) -> tuple[tuple[Tensor, ...], Tensor]:
+            gates_x, lives = (given, None) if there is None else given
             new = type(self).step(gates_x, F.linear(held[0], w_hh, b_hh), held, self._activation)
             if w_hr is not None:  # the hidden state is a projection of what the gates let out
                 new = (F.linear(new[0], w_hr), *new[1:])
+            if lives is not None:
+                new = tuple(where(lives, n, h) for n, h in zip(new, held, strict=True))
             return new, new[0]
 
         weights = (w_hh,) if b_hh is None else (w_hh, b_hh)
-        key = type(self).step, type(self)._activation, self._numbers()
-        state, outs = scan_pure(cell, state, gates, suffix.endswith("_reverse"), key, weights)
+        key = type(self).step, type(self)._activation, self._numbers(), there is None
+        xs = gates if there is None else (gates, there)
+        state, outs = scan_pure(cell, state, xs, suffix.endswith("_reverse"), key, weights)
         return outs, state
 
     def _start(self, x: Tensor, given: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
@@ -145,9 +156,43 @@ class _Recurrent(Module):
                 )
         return given
 
-    def _forward(
-        self, input: Tensor, given: tuple[Tensor, ...] | None
+    def _layers(
+        self, x: Tensor, given: tuple[Tensor, ...] | None, there: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """All layers over x (T, N, F): outputs (T, N, H) and the last states, stacked."""
+        start, last = self._start(x, given), []
+        for layer in range(self.num_layers):
+            outs = []
+            for suffix in self._suffixes(layer):
+                k = len(last)
+                out, state = self._run(x, tuple(s[k] for s in start), suffix, there)
+                outs.append(out)
+                last.append(state)
+            x = concat(outs, axis=-1) if len(outs) > 1 else outs[0]
+            if self.dropout and layer < self.num_layers - 1:
+                x = F.dropout(x, self.dropout, self.training)
+        return x, tuple(stack(parts, axis=0) for parts in zip(*last, strict=True))
+
+    def _packed(
+        self, given: PackedSequence, state: tuple[Tensor, ...] | None
+    ) -> tuple[PackedSequence, tuple[Tensor, ...]]:
+        """Sequences of unequal length: each state stops with its sequence, backwards it starts there."""
+        lengths = lengths_of(given.batch_sizes)
+        there = steps_of(lengths, lengths[0])
+        mask = None if there.all() else asarray(there[..., None], device=given.data.device)
+        order, back = given.sorted_indices, given.unsorted_indices
+        if state is not None and order is not None:
+            state = tuple(s.index_select(1, order) for s in state)
+        x, last = self._layers(unpacked(given.data, there), state, mask)
+        if back is not None:
+            last = tuple(s.index_select(1, back) for s in last)
+        return given._replace(data=packed(x, there)), last
+
+    def _forward(
+        self, input: Any, given: tuple[Tensor, ...] | None
+    ) -> tuple[Any, tuple[Tensor, ...]]:
+        if isinstance(input, PackedSequence):
+            return self._packed(input, given)
         if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
             raise ShapeError(
                 f"{type(self).__name__}: input must have 2 or 3 axes, the last of {self.input_size}, "
@@ -158,18 +203,7 @@ class _Recurrent(Module):
         x = x.transpose(0, 1) if self.batch_first and not single else x
         if single and given is not None:
             given = tuple(h.reshape(h.shape[0], 1, h.shape[1]) for h in given)
-        start, last = self._start(x, given), []
-        for layer in range(self.num_layers):
-            outs = []
-            for suffix in self._suffixes(layer):
-                k = len(last)
-                out, state = self._run(x, tuple(s[k] for s in start), suffix)
-                outs.append(out)
-                last.append(state)
-            x = concat(outs, axis=-1) if len(outs) > 1 else outs[0]
-            if self.dropout and layer < self.num_layers - 1:
-                x = F.dropout(x, self.dropout, self.training)
-        states = tuple(stack(parts, axis=0) for parts in zip(*last, strict=True))
+        x, states = self._layers(x, given)
         if single:
             return x.reshape(x.shape[0], x.shape[2]), tuple(
                 s.reshape(s.shape[0], s.shape[2]) for s in states
@@ -213,7 +247,7 @@ class RNN(_Recurrent):
     def _activation(self, x: Tensor) -> Tensor:
         return F.relu(x) if self.nonlinearity == "relu" else F.tanh(x)
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         out, (h,) = self._forward(input, None if hx is None else (hx,))
         return out, h
 
@@ -225,7 +259,7 @@ class GRU(_Recurrent):
     adds = False
     step = staticmethod(_gru_step)
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         out, (h,) = self._forward(input, None if hx is None else (hx,))
         return out, h
 
@@ -238,8 +272,8 @@ class LSTM(_Recurrent):
     step = staticmethod(_lstm_step)
 
     def forward(
-        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        self, input: Any, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
         out, (h, c) = self._forward(input, hx)
         return out, (h, c)
 
