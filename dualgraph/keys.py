@@ -42,6 +42,7 @@ def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:
             layout,
             seen.setdefault(id(leaf), i),
             type(leaf),
+            tuple(leaf.__dict__),  # names of what the user has put there
         )
     if isinstance(leaf, np.ndarray):
         return ("array", leaf.dtype, leaf.shape, leaf.strides, seen.setdefault(id(leaf), i))

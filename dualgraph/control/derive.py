@@ -72,8 +72,8 @@ class FollowingAbstract(Following, AbstractTracer):
         super().__exit__(*exc)
         for ref in self.marked:
             t = ref()
-            if t is not None:
-                t._dims = None
+            if t is not None and t._dims is not None:
+                del t._dims
 
 
 def levels() -> int:

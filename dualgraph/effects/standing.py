@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ..static.blocks import GUARDS, Layout
 from ..static.checks import class_attribute
-from ..static.handlers import entries, forgets, handled
+from ..static.handlers import entries, forgets, gives_nothing, handled
 from ..static.steps import steps
 from .places import MISSING, value_at
 
@@ -107,7 +107,7 @@ def _raises_again(code: CodeType, handler: int, frame: FrameType) -> bool:
     if module == "contextlib":
         return cls.__name__ not in FORGETTING
     leave = class_attribute(cls, "__exit__")
-    return isinstance(leave, types.FunctionType) and _gives_nothing(leave.__code__)
+    return isinstance(leave, types.FunctionType) and gives_nothing(leave.__code__)
 
 
 def _rebound(tree: Any, code: CodeType) -> bool:
@@ -117,17 +117,3 @@ def _rebound(tree: Any, code: CodeType) -> bool:
     return tree[0] == "local" and any(
         op.name == "STORE_FAST" and op.value == tree[1] for op in steps(code)
     )
-
-
-@functools.lru_cache(maxsize=1024)
-def _gives_nothing(code: CodeType) -> bool:
-    """Whether a function gives None or False, whatever it does."""
-    ops = steps(code)
-    for n, op in enumerate(ops):
-        if op.name == "RETURN_VALUE" and not (
-            ops[n - 1].name == "LOAD_CONST" and not ops[n - 1].value
-        ):
-            return False
-        if op.name == "RETURN_CONST" and op.value:
-            return False
-    return not code.co_flags & 0x2A0

@@ -228,6 +228,29 @@ class ContentCheck(Check):
         return same_bytes(self.holder, self.expected)
 
 
+class Checklist:
+    """Checks to go through on each call: those of dict entries, which are most, without calling a method."""
+
+    __slots__ = ("_others", "_plain", "checks")
+
+    def __init__(self, checks: list[Check]) -> None:
+        self.checks = checks
+        self._plain: list[tuple[Any, Any, Any, Check]] = [
+            (c.holder, c.key, c.expected, c) for c in checks if isinstance(c, DictCheck)
+        ]
+        self._others = [c for c in checks if not isinstance(c, DictCheck)]
+
+    def failing(self) -> Check | None:
+        """The first check that does not hold now."""
+        for held, key, expected, check in self._plain:
+            if held.get(key, MISSING) is not expected and not check.holds():
+                return check
+        for check in self._others:
+            if not check.holds():
+                return check
+        return None
+
+
 def same_bytes(a: Any, b: Any) -> bool:
     """Whether two arrays have the same type and, element by element, the same bits."""
     if a.shape != b.shape or a.dtype != b.dtype:

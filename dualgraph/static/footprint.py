@@ -27,6 +27,7 @@ from .checks import (
     AttributeCheck,
     CellCheck,
     Check,
+    Checklist,
     ClassCheck,
     ContentCheck,
     DictCheck,
@@ -42,10 +43,14 @@ from .checks import (
     slots_of,
 )  # fmt: skip
 from .handlers import after_errors
-from .members import CODE, SLOT_DESCRIPTORS, absent, held_by
+from .members import CODE, SLOT_DESCRIPTORS, absent, dict_of, held_by, may_miss
 from .outside import ENGINE, closed, impure
 from .statements import Apart, Statement
 
+ENGINE_STATE = (
+    "dualgraph.optim",
+    "dualgraph.data",
+)  # objects whose attributes are the engine's own matter
 MAX_OBJECTS = 20_000
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
 FROZEN = (re.Pattern, np.dtype, *SLOT_DESCRIPTORS, type(NotImplemented))
@@ -70,10 +75,11 @@ class Footprint:
         )
         self._shared: set[types.CodeType] = set()  # code of more than one function
         self.reflects = False  # some code may read attributes by names that are not seen
+        self.misses = False  # some code may go on where an attribute is missing
         while True:
-            before = self.reflects, len(self._shared)
+            before = self.reflects, self.misses, len(self._shared)
             self._walk(roots)
-            if (self.reflects, len(self._shared)) == before:
+            if (self.reflects, self.misses, len(self._shared)) == before:
                 break
         if apart is not None and apart.active:
             self._asked = frozenset(self.user_names)
@@ -85,7 +91,7 @@ class Footprint:
         self.user_names: set[str] = set()  # those in code outside of the engine
         self.reads_arrays = False  # some code may read the memory of arrays unseen
         self.checks: list[Check] = []
-        self._quick: tuple[list[Check], list[Any], list[Check]] | None = None
+        self._quick: Checklist | None = None
         self.functions: dict[types.CodeType, types.FunctionType] = {}  # the user's
         self.tensors: dict[int, str] = {}
         self.arrays: dict[int, tuple[Any, str]] = {}
@@ -140,23 +146,9 @@ class Footprint:
 
     def failing(self) -> Check | None:
         """The first check that does not hold now."""
-        quick = self._quick
-        if quick is None or self.checks is not quick[0]:
-            quick = self._quick = self._prepare()
-        for held, key, expected, check in quick[1]:
-            if held.get(key, MISSING) is not expected and not check.holds():
-                return check
-        for check in quick[2]:
-            if not check.holds():
-                return check
-        return None
-
-    def _prepare(self) -> tuple[list[Check], list[tuple[Any, Any, Any, Check]], list[Check]]:
-        """The checks of dict entries, which are most, as plain tuples; and the others."""
-        plain: list[tuple[Any, Any, Any, Check]] = [
-            (c.holder, c.key, c.expected, c) for c in self.checks if isinstance(c, DictCheck)
-        ]
-        return self.checks, plain, [c for c in self.checks if not isinstance(c, DictCheck)]
+        if self._quick is None or self.checks is not self._quick.checks:
+            self._quick = Checklist(self.checks)
+        return self._quick.failing()
 
     def found(self) -> list[Any]:
         """Every object that was found."""
@@ -189,7 +181,7 @@ class Footprint:
         self.tensors[id(value)] = name
         expected = value.type, value._requires_grad
         self.checks.append(TensorCheck(value, None, expected, name, where))
-        if vars(value):  # what the user put there
+        if vars(value) or self.misses:  # what the user put there
             self._waiting.append((self._held, value, name, where))
 
     def _fixed(self, value: Any, name: str, where: Location) -> None:
@@ -257,9 +249,11 @@ class Footprint:
             return
         self.user_names |= told.names
         self.reflects = self.reflects or told.reflects
+        self.misses = self.misses or told.reflects or may_miss(fn.__code__, told.names)
         self.reads_arrays = self.reads_arrays or told.buffers
         for imported in told.imported:
-            self._visit(sys.modules.get(imported), imported, where)
+            module = sys.modules.get(imported, MISSING)
+            self._place(DictCheck(sys.modules, imported, module, imported, where))
         for word in told.unfollowed:
             self._refuse(f"reads .{word}, which a capture does not follow", name, where)
         if "globals" in told.names:
@@ -304,7 +298,7 @@ class Footprint:
         for part in ("__defaults__", "__kwdefaults__"):
             if getattr(fn, part) is not None:
                 self._place(AttributeCheck(fn, part, getattr(fn, part), f"{name}.{part}", where))
-        if vars(fn):
+        if vars(fn) or self.misses:
             self._waiting.append((self._held, fn, name, where))
 
     def _held(
@@ -312,6 +306,8 @@ class Footprint:
     ) -> None:  # fmt: skip
         """What an object holds under these names, or under any where some code reflects."""
         held = held_by(value)
+        if first and self.misses and not type(value).__module__.startswith(ENGINE_STATE):
+            self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
         whole = held.keys() if first else ()
         wanted = whole if self.reflects else self._read(value, names & held.keys())
         for attribute in sorted(wanted):
@@ -374,6 +370,8 @@ class Footprint:
         """The variables of a module that have these names."""
         held = vars(module)
         wanted = names & held.keys()
+        if first and self.misses:
+            self.checks.append(MembersCheck(held, f"the variables of {name}", where))
         if self.reflects and not module.__name__.startswith(ENGINE):
             apart = (*CODE, type, types.ModuleType)
             data = {n for n, v in held.items() if not isinstance(v, apart)}
@@ -393,6 +391,7 @@ class Footprint:
 
     def _class(self, cls: type, name: str, where: Location) -> None:
         if closed(cls.__module__):
+            self.misses = self.misses or (cls is not object and issubclass(AttributeError, cls))
             self._outside(cls.__module__, name, where)
         else:
             self._waiting.append((self._members, cls, name, where))
@@ -406,6 +405,9 @@ class Footprint:
                 continue
             engine = base.__module__.startswith(ENGINE)
             held = vars(base)
+            if first and not engine and id(held_in := dict_of(base)) not in self._seen:
+                self._seen[id(held_in)] = held_in
+                self.checks.append(MembersCheck(held_in, f"the names in {base.__name__}", where))
             for attribute in list(held) if first else names & held.keys():
                 value = held[attribute]
                 dunder = attribute.startswith("__") and attribute.endswith("__")
@@ -454,8 +456,6 @@ class Footprint:
         held = held_by(value)
         if held is not None:
             self._held(value, name, where, names, written, first)
-            if first and self.reflects and not cls.__module__.startswith(ENGINE):
-                self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
             for attribute in sorted(absent(cls, names, written, first) - held.keys()):
                 self.checks.append(
                     DictCheck(held, attribute, MISSING, f"{name}.{attribute}", where)

@@ -96,3 +96,48 @@ def after_errors(code: CodeType) -> tuple[range, ...]:
 def leaves(op: Op, inside: frozenset[int]) -> bool:
     """Whether an instruction leads out of these."""
     return op.name.startswith("RETURN") or (op.name.startswith("JUMP") and op.value not in inside)
+
+
+@functools.lru_cache(maxsize=4096)
+def takes_all(code: CodeType) -> bool:
+    """Whether some handler of a ``try`` goes on after any error, whatever its class."""
+    ops = steps(code)
+    at = {op.offset: n for n, op in reversed(list(enumerate(ops)))}
+    starts = {e.handler for e in entries(code)}
+    starts |= {op.value for op in ops if op.name == "SETUP_FINALLY"}  # before 3.11
+    return any(_goes_on(ops, at, at[h]) for h in starts)
+
+
+def _goes_on(ops: tuple[Op, ...], at: dict[int, int], handler: int) -> bool:
+    """Whether a handler comes to a ``return`` with an error that is of none of its classes."""
+    seen: set[int] = set()
+    work = [handler]
+    while work:
+        n = work.pop()
+        op = ops[n]
+        if n in seen:
+            continue
+        seen.add(n)
+        if op.name == "WITH_EXCEPT_START":  # its context manager says so
+            return False
+        if op.name.startswith("RETURN_"):
+            return True
+        if op.name == "JUMP_IF_NOT_EXC_MATCH" or ops[n - 1].name.startswith("CHECK_E"):
+            work.append(at[op.value])
+        else:
+            work += leads_to(ops, at, n)
+    return False
+
+
+@functools.lru_cache(maxsize=1024)
+def gives_nothing(code: CodeType) -> bool:
+    """Whether a function gives None or False, whatever it does."""
+    ops = steps(code)
+    for n, op in enumerate(ops):
+        if op.name == "RETURN_VALUE" and not (
+            ops[n - 1].name == "LOAD_CONST" and not ops[n - 1].value
+        ):
+            return False
+        if op.name == "RETURN_CONST" and op.value:
+            return False
+    return not code.co_flags & 0x2A0

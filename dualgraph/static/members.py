@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import gc
 import types
 from collections.abc import Set
 from typing import Any
 
 from ..core.errors import Location
+from .bytecode import codes
 from .checks import MISSING, class_attribute
+from .handlers import gives_nothing, takes_all
 from .outside import ENGINE
 
 _TUPLE_GETTER: Any = type(vars(Location)["file"])  # a field of a named tuple
@@ -16,6 +19,7 @@ SLOT_DESCRIPTORS = (
     types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType,
     types.MethodDescriptorType, _TUPLE_GETTER,
 )  # fmt: skip
+GENERAL = frozenset("AttributeError Exception BaseException".split())
 CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
 
 
@@ -37,3 +41,15 @@ def absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[st
         if found is not MISSING and not isinstance(found, (property, *SLOT_DESCRIPTORS)):
             absent.add(attribute)
     return absent
+
+
+def dict_of(cls: type) -> Any:
+    """The dict that a class keeps its names in."""
+    return gc.get_referents(vars(cls))[0]
+
+
+def may_miss(code: types.CodeType, names: Set[str]) -> bool:
+    """Whether code, which mentions these names, may go on where an attribute is missing."""
+    if not names.isdisjoint(GENERAL) or any(map(takes_all, codes(code))):
+        return True
+    return code.co_name == "__exit__" and not gives_nothing(code)

@@ -50,7 +50,7 @@ class Following(Tracer):
         if is_symbolic(shape):
             self.follow(t, shape)
         elif t._dims is not None:
-            t._dims = None
+            del t._dims
 
     def follow(self, t: Any, shape: Shape) -> None:
         """Gives a tensor these sizes."""
@@ -112,5 +112,5 @@ class SymbolicTracer(Following):
         super().__exit__(*exc)
         for ref in self.marked:
             t = ref()
-            if t is not None:
-                t._dims = None
+            if t is not None and t._dims is not None:
+                del t._dims

@@ -35,10 +35,10 @@ KINDS = {
     name: i
     for i, name in enumerate(
         ("ENTRY", "WORD", "ITEM", "TENSOR", "HOOKS", "BYTES", "ATTRIBUTE", "CLASS", "KEYS", "ASK",
-         "UNLESS", "NUMBER", "ARRAY", "ANY")
+         "UNLESS", "NUMBER", "ARRAY", "ANY", "BARE")
     )
 }  # fmt: skip
-ENTRY, WORD, ITEM, TENSOR, HOOKS, BYTES, ATTRIBUTE, CLASS, KEYS, ASK, UNLESS, NUMBER, ARRAY, ANY = (
+ENTRY, WORD, ITEM, TENSOR, HOOKS, BYTES, ATTRIBUTE, CLASS, KEYS, ASK, UNLESS, NUMBER, ARRAY, ANY, BARE = (
     KINDS.values()
 )
 FIELDS = (
@@ -144,15 +144,19 @@ class Memory:
 
     # --- arguments ---
 
-    def argument(self, x: Any, first: int, free: bool = False) -> list[int]:
+    def argument(
+        self, x: Any, first: int, free: bool = False, bare: bool = False
+    ) -> list[int]:
         """What an argument is compared with; `first`: where among the arguments this object comes first.
 
-        One that is `free` may be any number of its type.
+        One that is `free` may be any number of its type; a tensor that is `bare` has no attributes of the user's.
         """
         if free:
             return [ANY, self.object(type(x)), first]
         if isinstance(x, Tensor):
-            return [TENSOR, self.tensor(x), first]
+            if x.__dict__:
+                raise Unlike("a tensor with attributes of the user's")
+            return [BARE if bare else TENSOR, self.tensor(x), first]
         if type(x) is np.ndarray:
             return [ARRAY, self.words(self.layout(x)), first]
         if type(x) in (bool, int, float, str, type(None)):
@@ -175,8 +179,10 @@ class Record:
             raise Unlike("too many tensors")
         places: dict[int, int] = {}
         free = (lambda i: False) if program.promoted is None else program.promoted.is_free
+        bare = program.footprint.misses
         arguments = [
-            memory.argument(x, places.setdefault(id(x), i), free(i)) for i, x in enumerate(args)
+            memory.argument(x, places.setdefault(id(x), i), free(i), bare)
+            for i, x in enumerate(args)
         ]
         default = memory.object("floating"), id(get_default_dtype())
         rows = [*rows, [CLASS, memory.object(Defaults), *default, 0]]
