@@ -38,9 +38,23 @@ KINDS = {
          "UNLESS", "NUMBER", "ARRAY", "ANY", "BARE")
     )
 }  # fmt: skip
-ENTRY, WORD, ITEM, TENSOR, HOOKS, BYTES, ATTRIBUTE, CLASS, KEYS, ASK, UNLESS, NUMBER, ARRAY, ANY, BARE = (
-    KINDS.values()
-)
+(
+    ENTRY,
+    WORD,
+    ITEM,
+    TENSOR,
+    HOOKS,
+    BYTES,
+    ATTRIBUTE,
+    CLASS,
+    KEYS,
+    ASK,
+    UNLESS,
+    NUMBER,
+    ARRAY,
+    ANY,
+    BARE,
+) = KINDS.values()
 FIELDS = (
     "COUNT", "ARGUMENTS", "ROWS", "ROW_COUNT", "TAPE", "DEVICE", "TENSORS", "TENSOR_COUNT",
     "DTYPE", "TALLY", "LEFT", "RUN",  # of the last on, those of `run_words`
@@ -144,9 +158,7 @@ class Memory:
 
     # --- arguments ---
 
-    def argument(
-        self, x: Any, first: int, free: bool = False, bare: bool = False
-    ) -> list[int]:
+    def argument(self, x: Any, first: int, free: bool = False, bare: bool = False) -> list[int]:
         """What an argument is compared with; `first`: where among the arguments this object comes first.
 
         One that is `free` may be any number of its type; a tensor that is `bare` has no attributes of the user's.
