@@ -36,7 +36,8 @@ PyLong_FromSsize_t(i64) ptr | PyLong_FromVoidPtr(ptr) ptr | PyLong_AsSsize_t(ptr
 PyLong_AsLongLong(ptr) i64 | PyLong_AsVoidPtr(ptr) ptr | PyLong_AsLongLongAndOverflow(ptr, ptr) i64
 PyLong_AsDouble(ptr) f64 | PyFloat_FromDouble(f64) ptr | PyFloat_AsDouble(ptr) f64
 PyBool_FromLong(i64) ptr | PyObject_IsTrue(ptr) i32 | PyObject_RichCompareBool(ptr, ptr, i32) i32
-PyObject_GetAttr(ptr, ptr) ptr | PyObject_GenericGetDict(ptr, ptr) ptr | PyObject_SetAttr(ptr, ptr, ptr) i32 | PyObject_Hash(ptr) i64
+PyObject_GetAttr(ptr, ptr) ptr | PyObject_SetAttr(ptr, ptr, ptr) i32 | PyObject_Hash(ptr) i64
+PyObject_GenericGetDict(ptr, ptr) ptr
 PyObject_Vectorcall(ptr, ptr, i64, ptr) ptr | PyObject_VectorcallMethod(ptr, ptr, i64, ptr) ptr
 PyObject_CallObject(ptr, ptr) ptr | PyObject_Call(ptr, ptr, ptr) ptr
 PyType_IsSubtype(ptr, ptr) i32 | PyType_GenericAlloc(ptr, i64) ptr
