@@ -7,12 +7,13 @@ few cheap ops.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import inf
 from typing import Any, NamedTuple
 
 from ..core.kinds import ELEMENTWISE, MOVEMENT
 from ..core.node import Node, Var
+from ..core.symbolic import hint
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..ops.reduce import broadcast_to
@@ -36,10 +37,26 @@ class Needs(NamedTuple):
         return (*operands, *self.kept, *(graph.outputs[i] for i in self.results))
 
 
+def _is_cheap(node: Node) -> bool:
+    """Whether a result costs less to compute again than to keep."""
+    return node.prim.kind is ELEMENTWISE or node.prim.kind is MOVEMENT
+
+
 def needs(
-    graph: Graph, wanted: Sequence[bool], seeds: Sequence[Seed], saved: Collection[int]
+    graph: Graph,
+    wanted: Sequence[bool],
+    seeds: Sequence[Seed],
+    saved: Collection[int],
+    there: Collection[int] = (),
+    offered: Collection[int] = (),
+    cheap: Callable[[Node], bool] = _is_cheap,
 ) -> Needs:
-    """What has to be there for gradients of the `wanted` operands. Results in `saved` (by number) are anyway."""
+    """What has to be there for gradients of the `wanted` operands.
+
+    Results in `saved` and operands in `there` (by number) are there anyway. Operands in `offered` may be read, too,
+    where they are less than twice what would have to be kept instead, to be written and read. ``cheap(node)``: its
+    result may be computed again.
+    """
     if not any(wanted):
         return Needs()
     sweep, _ = _sweep(graph, wanted, seeds, (False,) * len(wanted))
@@ -49,8 +66,10 @@ def needs(
     needed = list(dict.fromkeys(_viewed(graph, v) for v in needed))
     reads = tuple(i for i, v in enumerate(graph.inputs) if v in needed)
     results = tuple(i for i, v in enumerate(graph.outputs) if i in saved and v in needed)
-    free = {*(graph.inputs[i] for i in reads), *(graph.outputs[i] for i in results)}
-    return Needs(reads, results, _keep(graph, needed, free))
+    given = {*reads, *there}
+    free = {*(graph.inputs[i] for i in given), *(graph.outputs[i] for i in results)}
+    others = {graph.inputs[i] for i in offered} - free
+    return Needs(reads, results, _keep(graph, needed, free, others, cheap))
 
 
 def gradient(
@@ -127,40 +146,39 @@ def _viewed(graph: Graph, v: Var) -> Var:
     return v if seen in made else seen
 
 
-def _keep(graph: Graph, needed: Sequence[Var], free: set[Any]) -> tuple[Var, ...]:
+def _keep(
+    graph: Graph,
+    needed: Sequence[Var],
+    free: set[Any],
+    offered: set[Any],
+    cheap: Callable[[Node], bool],
+) -> tuple[Var, ...]:
     """The values to keep so that all of `needed` can be had, where those in `free` are there anyway."""
     made = graph.producers()
     there = set(free)
     kept: list[Var] = []
+    price: dict[Var, float] = {}  # bytes to keep, or twice those to read, in order to have a value
 
-    def again(v: Var) -> list[Var]:
-        """What `v` can be computed of again."""
-        node = made[v]
-        return [u for u in dict.fromkeys(node.inputs) if isinstance(u, Var)]
+    def settle() -> None:
+        """Works out all prices."""
+        for v in graph.inputs:
+            price[v] = 0 if v in there else hint(v.type.nbytes) / 2 if v in offered else inf
+        for node in graph.nodes:
+            inputs = dict.fromkeys(u for u in node.inputs if isinstance(u, Var))
+            cost = sum(price[u] for u in inputs) if cheap(node) else inf
+            for v in node.outputs:
+                price[v] = 0 if v in there else min(hint(v.type.nbytes), cost)
 
-    def price(v: Var) -> float:
-        """Bytes to keep in order to have `v`."""
-        if v in there:
-            return 0
-        if v not in made:
-            return inf
-        own = v.type.nbytes
-        return min(own, sum(map(price, again(v)))) if _is_cheap(made[v]) else own
-
-    def secure(v: Var) -> None:
-        if v in there:
-            return
-        if _is_cheap(made[v]) and sum(map(price, again(v))) < v.type.nbytes:
-            for u in again(v):
-                secure(u)
-        else:
-            kept.append(v)
-        there.add(v)
-
-    for v in needed:
-        secure(v)
+    for needs in needed:
+        if needs in there:
+            continue
+        settle()
+        pending = [needs]
+        while pending:
+            v = pending.pop()
+            if v not in there and v in made and price[v] >= hint(v.type.nbytes):
+                kept.append(v)
+            elif v not in there and v in made:
+                pending += [u for u in made[v].inputs if isinstance(u, Var)]
+            there.add(v)
     return tuple(kept)
-
-
-def _is_cheap(node: Node) -> bool:
-    return node.prim.kind is ELEMENTWISE or node.prim.kind is MOVEMENT

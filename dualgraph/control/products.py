@@ -11,32 +11,12 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
-from ..core.kinds import CONTRACTION
 from ..core.node import Node, Var
 from ..ops.contraction import matmul_op, swap_last
 from ..ops.movement import permute, reshape
 from ..static.graph import Graph
 
-DEEP = 32  # products an element from which a result is kept for the gradient
 KEEP = 0.5  # elements that a step may keep, in those of the constant
-
-
-def worth_keeping(body: Graph) -> list[Var]:
-    """Results of contractions that cost more to compute again than to keep from step to step."""
-    return [n.outputs[0] for n in body.nodes if n.prim.kind is CONTRACTION and _is_deep(n)]
-
-
-def kept(body: Graph, carries: int) -> dict[Var, int]:
-    """Results of contractions that a body which saves hands out (before the carry it saves), and where."""
-    made = {v for n in body.nodes if n.prim.kind is CONTRACTION for v in n.outputs}
-    outs = list(enumerate(body.outputs))[carries : len(body.outputs) - carries]
-    return {v: i for i, v in outs if isinstance(v, Var) and v in made}
-
-
-def _is_deep(node: Node) -> bool:
-    """Whether each element of a contraction's result is the sum of about `DEEP` products or more."""
-    inputs, out = prod(v.type.size for v in node.inputs), node.outputs[0].type.size
-    return bool(out) and inputs >= DEEP**2 * out
 
 
 class Use(NamedTuple):

@@ -10,14 +10,12 @@ from ..eager.shapes import moveaxis
 from ..eager.tensor import Tensor
 from ..ops.arithmetic import add
 from ..static.control import scan_op
-from ..static.graph import Graph, renumber
+from ..static.graph import Graph
 from .batches import batched_loop, carry_with_batch, with_batch
 from .body import tracked, unread
 from .derive import cached, derive, filled, pull, settled
-from .products import Use, gradient, kept, products, worth_keeping
-from .written import Recent, of_graph
-
-_savings = Recent()
+from .products import Use, gradient, products
+from .saved import kept, saving, without_unread
 
 
 def run_scan(
@@ -28,7 +26,7 @@ def run_scan(
     saves = tracked(operands)
     outs = scan_op(
         *operands,
-        body=saving(body, len(init)) if saves else body,
+        body=saving(body, len(init), len(xs)) if saves else body,
         carries=len(init),
         slices=len(xs),
         length=length,
@@ -36,16 +34,6 @@ def run_scan(
         saves=saves,
     )
     return [unread(x) for x in outs[: len(body.outputs)]]
-
-
-def saving(body: Graph, carries: int) -> Graph:
-    """The body with further results for its gradient: products worth keeping, then the carry that it starts from."""
-    return of_graph(_savings, carries, body, lambda: _saving(body, carries))  # type: ignore[no-any-return]
-
-
-def _saving(body: Graph, carries: int) -> Graph:
-    more = *worth_keeping(body), *body.inputs[:carries]
-    return renumber(Graph(body.inputs, body.nodes, (*body.outputs, *more)))
 
 
 # --- gradient ----------------------------------------------------------------------------------
@@ -58,7 +46,7 @@ def _scan_vjp(
 ) -> list[Any]:  # fmt: skip
     """A scan back through the steps: its carry is the cotangent of the carry, and sums for the constants."""
     if not saves:
-        body = saving(body, carries)
+        body = saving(body, carries, slices)
         outs = scan_op(
             *operands,
             body=body,
@@ -74,13 +62,6 @@ def _scan_vjp(
     apart = products(body, carries + slices, of_constants)  # constants that need no sums
     uses = [use for found in apart.values() for use in found]
     summed = [w and i not in apart for i, w in enumerate(of_constants)]
-    key = ("scan", body, carries, slices, given, needed[carries:])
-    back = cached(
-        key,
-        lambda: _step_back(
-            body, carries, slices, given, (*needed[carries : carries + slices], *summed), uses
-        ),
-    )
     init, xs, constants = (
         operands[:carries],
         operands[carries : carries + slices],
@@ -88,13 +69,20 @@ def _scan_vjp(
     )
     inexact = [i for i, x in enumerate(init) if x.dtype.is_inexact]
     wanted = [x for x, w in zip(constants, summed, strict=True) if w]
+    first = len(outs) - carries
+    given_cts = (ct for ct in cts[carries:] if ct is not None)
+    rows = [*outs[first:], *xs, *given_cts, *(outs[i] for i in kept(body, carries).values())]
+
+    def make() -> tuple[Graph, list[bool]]:
+        of_step = (*needed[carries : carries + slices], *summed)
+        back = _step_back(body, carries, slices, given, of_step, uses)
+        return without_unread(back, len(inexact) + len(wanted), len(rows))
+
+    back, reads = cached(("scan", body, carries, slices, given, needed[carries:]), make)
     starts = settled([cts[i] for i in inexact], [init[i].type for i in inexact])
     sums = [filled(x.type, -0.0) for x in wanted]
-    first = len(outs) - carries
-    kept_products = [outs[i] for i in kept(body, carries).values()]
-    given_cts = (ct for ct in cts[carries:] if ct is not None)
-    rows = [*outs[first:], *xs, *given_cts, *kept_products]
-    results = run_scan([*starts, *sums], rows, constants, back, length, not reverse)
+    read = [x for x, r in zip(rows, reads, strict=True) if r]
+    results = run_scan([*starts, *sums], read, constants, back, length, not reverse)
     found = iter(results)
     stacked = iter(results[len(results) - len(_handed_out(body, carries + slices, uses)) :])
     rows_of = dict(zip(body.inputs, [*outs[first:], *xs], strict=False))
@@ -134,7 +122,7 @@ def _step_back(
 ) -> Graph:  # fmt: skip
     """From the cotangents of a step's results, and sums for constants, those of what it started from.
 
-    Operands: cotangents of the carry, sums; the carry, x, the given cotangents of y and the kept products of the
+    Operands: cotangents of the carry, sums; the carry, x, the given cotangents of y and the kept values of the
     step; constants.
     Last come the factors and cotangents of `uses`, as `_handed_out` lists them.
     """

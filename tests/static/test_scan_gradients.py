@@ -260,3 +260,71 @@ def test_gradients_of_batches_of_scans() -> None:
     for i in range(4):
         for a, b in zip(found, dg.grad(loss, (0, 1))(WIDE, hs[i]), strict=True):
             np.testing.assert_allclose(a.numpy()[i], b.numpy(), rtol=1e-4, atol=1e-5)
+
+
+# --- what steps keep -----------------------------------------------------------------------------
+
+
+def back_of(loss: Any, *args: Any) -> Any:
+    """The scan back through the steps."""
+    graph = dg.capture(dg.grad(loss), *args)
+    return [n for n in graph.nodes if n.prim.name == "scan"][-1]
+
+
+def names_in(node: Any) -> list[str]:
+    return [n.prim.name for n in node.params["body"].nodes]
+
+
+def test_steps_keep_activated_gates_and_not_the_sums_they_are_made_of() -> None:
+    def loss(scan: Any, h: Any, xs: Any, w: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            gates = x + h @ w
+            h = h * gates[:, :20].sigmoid().repeat(1, 2) + gates[:, 20:].tanh().repeat(1, 2)
+            return h, h
+
+        last, ys = scan(step, h, xs)
+        return (last * last).sum() + (ys * ys).sum()
+
+    xs = normal(6, 3, 40, seed=16)
+    w = normal(40, 40, seed=17) * 0.1
+    both_ways(loss, ROWS, xs, w)
+    back = back_of(lambda w: loss(dg.scan, ROWS, xs, w), w)
+    assert not {"sigmoid", "tanh"} & set(names_in(back)), "activations are not computed again"
+    read = {v for n in back.params["body"].nodes for v in n.inputs}
+    assert read.issuperset(back.params["body"].inputs), "what is not read is not kept"
+
+
+def test_what_follows_from_the_carry_or_one_slice_is_computed_again() -> None:
+    def loss(scan: Any, h: Any, xs: Any, w: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            h = dg.sin(h * dg.exp(x)) + w
+            return h, h[0]
+
+        return (scan(step, h, xs)[0] ** 2).sum()
+
+    xs, w = normal(6, 3, 40, seed=18), normal(40, seed=19)
+    both_ways(loss, ROWS, xs, w)
+    back = back_of(lambda w: loss(dg.scan, ROWS, xs, w), w)
+    assert "exp" in names_in(back) and back.params["slices"] == 2
+
+
+def test_long_steps_are_worked_out_in_little_time() -> None:
+    def loss(h: Any) -> Any:
+        def step(h: Any, _: Any) -> Any:
+            for _ in range(60):  # each value is read twice by the next
+                h = h * 0.5 + h * h * 0.01
+            return h, h[0]
+
+        return dg.scan(step, h, dg.zeros(3))[0].sum()
+
+    check_modes(dg.grad(loss), ROWS)
+
+
+def test_steps_with_ops_that_have_no_gradient_keep_nothing() -> None:
+    def step(h: Any, x: Any) -> Any:
+        return h + dg.floor(x), dg.argmax(h + x)
+
+    h = normal(4, seed=20).requires_grad_()
+    last, found = dg.scan(step, h, normal(3, 4, seed=21))
+    last.sum().backward()
+    assert h.grad.numpy().tolist() == [1.0] * 4 and found.shape == (3,)
