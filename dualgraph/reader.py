@@ -9,23 +9,13 @@ NumPy is, a few units in the last place an op. bfloat16 is given as float32.
 # Packed, so that it can be read in one go.
 # fmt: off
 
-import base64
-import itertools
-import json
-import math
-import re
-import statistics
-import struct
-import sys
-import types
-import zlib
-
+import base64, itertools, json, math, re, statistics, struct, sys, types, zlib  # noqa: E401, I001
 import numpy as np
 
 LIMIT = 1 << 34  # bytes that one value may take
-NAMES = {"bool": "bool", "u8": "uint8", "i8": "int8", "u16": "uint16", "i16": "int16", "u32": "uint32", "i32": "int32",
-         "u64": "uint64", "i64": "int64", "f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64",
-         "c64": "complex64", "c128": "complex128"}
+FULL = {"u": "uint", "i": "int", "f": "float", "bf": "bfloat", "c": "complex"}
+NAMES = {s: FULL.get(s.rstrip("0123456789"), s) + s.lstrip("abcdefghijklmnopqrstuvwxyz") for s in
+         "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64 c64 c128".split()}
 SHORT = {name: short for short, name in NAMES.items()} | {short: short for short in NAMES}
 
 def numpy_dtype(dtype, stored=False):
@@ -55,8 +45,7 @@ def read(path):
         raise ValueError(f"a header of {length} bytes in a file of {len(content)}")
     header, data, arrays = json.loads(bytes(content[8 : 8 + length])), content[8 + length :], {}
     seal = header["__metadata__"].pop("dualgraph.crc32")
-    text = json.dumps(header, sort_keys=True).encode()
-    if f"{zlib.crc32(data, zlib.crc32(text)):08x}" != seal:
+    if f"{zlib.crc32(data, zlib.crc32(json.dumps(header, sort_keys=True).encode())):08x}" != seal:
         raise ValueError("the file is damaged: its checksum does not fit")
     metadata = header.pop("__metadata__")
     for name, entry in header.items():
@@ -76,7 +65,6 @@ TOKEN = re.compile(r"""\s+|\#[^\n]*|(?P<var>%\d+)|(?P<type>[a-z]+\d*\[[\d,]*\])|
 
 class Type:
     """``f32[2,3]``."""
-
     def __init__(self, text):
         self.dtype, _, rest = text.partition("[")
         self.shape = tuple(map(int, rest[:-1].split(","))) if rest != "]" else ()
@@ -106,17 +94,17 @@ class Graph:
 class Parser:
     """Recursive descent over the tokens of a text."""
     def __init__(self, text):
-        self.tokens = [(m.lastgroup, m.group()) for m in TOKEN.finditer(text) if m.lastgroup] + [("end", "the end")]
+        self.tokens = [(m.lastgroup, m.group()) for m in TOKEN.finditer(text) if m.lastgroup] + [("end", "the end")] * 2
         self.at = 0
-    def next(self, wanted):
-        kind, text = self.tokens[self.at]
-        if wanted not in (kind, text):
-            raise ValueError(f"expected {wanted}, found {text!r}")
-        self.at += 1
-        return text
+    def next(self, *wanted):
+        """The text of the last of some tokens, each of this kind, or this text."""
+        for want in wanted:
+            if want not in self.tokens[self.at]:
+                raise ValueError(f"expected {want}, found {self.tokens[self.at][1]!r}")
+            self.at += 1
+        return self.tokens[self.at - 1][1]
     def accept(self, text):
-        found = self.tokens[self.at][1] == text
-        self.at += found
+        self.at += (found := self.tokens[self.at][1] == text)
         return found
     def items(self, close, item):
         out = []
@@ -125,51 +113,48 @@ class Parser:
             self.accept(",")
         return out
     def assigned(self):
-        return self.next("var"), self.next(":") and Type(self.next("type"))
+        return self.next("var"), Type(self.next(":", "type"))
     def graph(self):
-        self.next("graph"), self.next("(")
         inputs = self.items(")", self.assigned)
         self.next("{")
-        nodes = self.items("return", self.node)
-        return Graph(inputs, nodes, self.items("}", self.operand))
+        return Graph(inputs, self.items("return", self.node), self.items("}", self.value))
     def node(self):
-        outs = self.items("=", lambda: self.assigned() if not self.accept("(") else self.next(")"))
-        op, operands, params = self.next("name"), [], {}
-        self.next("(")
-        while not self.accept(")"):
-            if self.tokens[self.at + 1][1] == "=":
-                name, _ = self.next("name"), self.next("=")
-                params[name] = self.value()
-            else:
-                operands.append(self.operand())
-            self.accept(",")
-        return [o for o in outs if o != ")"], op, operands, params
-    def operand(self):
-        if self.tokens[self.at][0] == "var":
-            return self.next("var")
-        value, _, dtype = self.value(), self.next(":"), self.next("name")
-        return rounded(numpy_dtype(dtype).type(value), dtype)[()]
+        outs = self.items("=", lambda: None if self.accept("(") or self.accept(")") else self.assigned())
+        op, _ = self.next("name"), self.next("(")
+        given = self.items(")", self.argument)
+        return [o for o in outs if o], op, [v for k, v in given if not k], {k: v for k, v in given if k}
+    def argument(self):
+        name = self.next("name", "=") and self.tokens[self.at - 2][1] if self.tokens[self.at + 1][1] == "=" else ""
+        return name, self.value()
     def value(self):
-        kind, text = self.tokens[self.at]
-        if text == "graph":
-            return self.graph()
+        """A parameter or an operand; a number whose dtype follows is one."""
+        value = self.simple_value(*self.tokens[self.at])
+        dtype = self.accept(":") and self.next("name")
+        return rounded(numpy_dtype(dtype).type(value), dtype)[()] if dtype else value
+    def simple_value(self, kind, text):
         self.at += 1
-        if kind in ("string", "type"):
-            return json.loads(text) if kind == "string" else Type(text)
+        if kind in ("var", "string", "type"):
+            return {"var": str, "string": json.loads, "type": Type}[kind](text)
         if kind == "number":
             if text.startswith("nan("):
                 return struct.unpack("<d", int(text[4:-1], 16).to_bytes(8, "little"))[0]
             return float(text) if any(c in text for c in ".enf") else int(text)
         if text in ("(", "["):
             return tuple(self.items(")", self.value)) if text == "(" else self.items("]", self.value)
-        if text in ("None", "True", "False") or text in SHORT:
-            return {"None": None, "True": True, "False": False}.get(text, text)
-        args = (self.next("("), self.items(")", self.value))[1]
+        if self.tokens[self.at][1] != "(":
+            return {"None": None, "True": True, "False": False, **{d: d for d in SHORT}}[text]
+        self.next("(")
+        if text == "graph":
+            return self.graph()
+        args = self.items(")", self.value)
         if text != "array":
             return {"complex": complex, "slice": slice, "device": str}[text](*args)
         kind = numpy_dtype(args[0].dtype, stored=True)
         flat = np.frombuffer(base64.b64decode(args[1]), kind) if isinstance(args[1], str) else np.array(args[1], kind)
         return widened(flat.reshape(args[0].shape), args[0].dtype)
+
+def value_of(text):
+    return Parser(text).value()
 
 # --- the ops ----------------------------------------------------------------------------------------
 
@@ -179,22 +164,19 @@ SAME = """equal not_equal less less_equal greater greater_equal logical_and logi
     where exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh
     atanh hypot logaddexp cbrt nextafter gcd"""
 OPS = {name: getattr(np, name, None) or getattr(np, "arc" + name[1:]) for name in SAME.split()}
-def op(function):
-    OPS[function.__name__.rstrip("_")] = function
-    return function
+WIDE = {"b": "int64", "i": "int64", "u": "uint64"}  # small integers are added up in 64 bits
+def wide(x):
+    return x.astype(WIDE.get(x.dtype.kind, x.dtype))
 def whole(function):
     return lambda x: x if x.dtype.kind in "bui" else function(x)
 def by_element(function):
     return lambda x: np.vectorize(function, otypes=[float])(np.asarray(x, float))
-def wide(x):
-    """Small integers are added up in 64 bits."""
-    return x.astype({"b": "int64", "i": "int64", "u": "uint64"}.get(x.dtype.kind, x.dtype))
 def reduction(function):
     """Folds `axes`, flattened into one in their order."""
     def apply(x, axes, keepdims):
         kept = [i for i in range(x.ndim) if i not in axes]
         rows = x.transpose(*kept, *axes).reshape(*(x.shape[i] for i in kept), math.prod(x.shape[a] for a in axes))
-        shape = [1 if i in axes else d for i, d in enumerate(x.shape) if keepdims or i not in axes]
+        shape = [d if i in kept else 1 for i, d in enumerate(x.shape) if keepdims or i in kept]
         return function(rows, -1).reshape(shape)
     return apply
 def slices(starts, stops, steps):
@@ -206,12 +188,131 @@ def put(x, places, values, mode="set"):
 def along(at, axis):
     """Index arrays that pick `at` along one axis, and the own place along the others."""
     return tuple(at if i == axis else a for i, a in enumerate(np.ogrid[tuple(map(slice, at.shape))]))
-
-def symmetrised(x):
-    return (x + x.swapaxes(-1, -2).conj()) / 2
 def places(at, dims):
     return tuple(at[dims.index(i)] if i in dims else slice(None) for i in range(max(dims) + 1))
-
+def symmetrised(x):
+    return (x + x.swapaxes(-1, -2).conj()) / 2
+def flat(x, count):
+    """The last `count` axes as one."""
+    return x.reshape(*x.shape[: x.ndim - count], math.prod(x.shape[x.ndim - count :]))
+def sigmoid(x):
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, e.dtype.type(1)) / (e + 1)
+def polygamma(x, n):
+    """Derivatives of log(gamma): terms of the sum up to x + k = 20, then the asymptotic series."""
+    k = np.arange(max(20 - x.min(initial=0), 1)).reshape(-1, *[1] * x.ndim)
+    y, whole = x + float(len(k)), math.factorial(n)
+    out = (whole / (x + k) ** (n + 1)).sum(0) + whole / (2 * y ** (n + 1)) + (whole / n / y**n if n else -np.log(y))
+    out += sum(b * math.factorial(j + n - 1) / math.factorial(j) / y ** (j + n) for j, b in ((2, 1 / 6), (4, -1 / 30)))
+    return -out if n % 2 == 0 else out
+def cast(x, dtype):
+    to = numpy_dtype(dtype)
+    if to.kind not in "iu" or x.dtype.kind != "f":
+        return (x.real if x.dtype.kind == "c" and to.kind not in "cb" else x).astype(to)
+    low, high = np.iinfo(to).min, np.iinfo(to).max  # what is out of range becomes the nearest, NaN 0
+    inside = (x > low - 1.0) & (x < high + 1.0)
+    values = np.where(inside, x, 0).astype(to), to.type(high), to.type(low)
+    return np.select([inside, x > 0, x < 0], values, to.type(0))
+def sort_along(x, axis, descending=False, first=None):
+    turn = (lambda a: np.flip(a, axis)) if descending else np.asarray
+    order = turn(np.argsort(turn(x), axis, kind="stable"))
+    order = (x.shape[axis] - 1 - order if descending else order).take(range(x.shape[axis])[:first], axis)
+    return np.take_along_axis(x, order, axis), order
+def search_sorted(edges, values, side):
+    pairs = zip(edges.reshape(-1, edges.shape[-1]), values.reshape(math.prod(edges.shape[:-1]), -1), strict=True)
+    return np.array([np.searchsorted(e, v, side) for e, v in pairs], "int64").reshape(values.shape)
+def windows(x, sizes, steps, dilations):
+    """All patches of the last axes: (..., counts..., sizes...)."""
+    spans = [(n - 1) * d + 1 for n, d in zip(sizes, dilations, strict=True)]
+    view = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-len(sizes), 0)))
+    return view[(..., *(slice(None, None, s) for s in (*steps, *dilations)))]
+def fold_windows(x, extent, steps, dilations):
+    k = len(extent)
+    out, counts = np.zeros((*x.shape[: x.ndim - 2 * k], *extent), x.dtype), x.shape[x.ndim - 2 * k : x.ndim - k]
+    for offset in itertools.product(*map(range, x.shape[x.ndim - k :])):
+        each = zip(offset, dilations, counts, steps, strict=True)
+        out[(..., *(slice(o * d, o * d + (c - 1) * s + 1, s) for o, d, c, s in each))] += x[(..., *offset)]
+    return out
+def pool_pick(x, at, sizes, **how):
+    return np.take_along_axis(flat(windows(x, sizes, **how), len(sizes)), at[..., None], -1)[..., 0]
+def pool_put(ct, at, extent, sizes, **how):
+    each = np.where(at[..., None] == np.arange(math.prod(sizes)), ct[..., None], ct.dtype.type(0))
+    return fold_windows(each.reshape(*at.shape, *sizes), extent, **how)
+def max_pool(x, sizes, **how):
+    at = flat(windows(x, sizes, **how), len(sizes)).argmax(-1)
+    return pool_pick(x, at, sizes, **how), at
+def patches(x, kernel, stride, padding, dilation, groups):
+    """(n, groups, channels of a group, kernel, places), and how many places along each axis."""
+    found, k = windows(np.pad(x, ((0, 0), (0, 0), *padding)), kernel, stride, dilation), len(kernel)
+    shape = len(x), groups, x.shape[1] // groups, math.prod(found.shape[2:-k]), math.prod(kernel)
+    return found.reshape(shape).swapaxes(3, 4), found.shape[2:-k]
+def by_group(x, groups, axis):
+    """Axis `axis` as (groups, channels of a group), those after channels of a weight or places as one."""
+    return x.reshape(*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 : 2], -1)
+def conv(x, w, groups, **how):
+    found, counts = patches(x, w.shape[2:], groups=groups, **how)
+    out = np.einsum("ngckp,gock->ngop", found, by_group(w, groups, 0), optimize=True)
+    return out.reshape(len(x), len(w), *counts)
+def conv_weight(x, ct, kernel, groups, **how):
+    found, _ = patches(x, kernel, groups=groups, **how)
+    out = np.einsum("ngckp,ngop->gock", found, by_group(ct, groups, 1), optimize=True)
+    return out.reshape(ct.shape[1], x.shape[1] // groups, *kernel)
+def conv_input(ct, w, extent, stride, padding, dilation, groups):
+    back = np.einsum("ngop,gock->ngcpk", by_group(ct, groups, 1), by_group(w, groups, 0), optimize=True)
+    back = back.reshape(len(ct), groups * w.shape[1], *ct.shape[2:], *w.shape[2:])
+    full = fold_windows(back, [d + a + b for d, (a, b) in zip(extent, padding, strict=True)], stride, dilation)
+    return full[(..., *(slice(a, a + d) for d, (a, _) in zip(extent, padding, strict=True)))]
+def attention_scores(query, key, value, *mask, causal, scale):
+    """The operands in single precision at least, and the scores."""
+    query, key, value, *mask = (a.astype("float32") if a.dtype == "float16" else a for a in (query, key, value, *mask))
+    scores = query @ key.swapaxes(-1, -2) * query.dtype.type(scale)
+    for m in (*([np.tri(*scores.shape[-2:], dtype=bool)] if causal else []), *mask):
+        scores = np.where(m, scores, scores.dtype.type(-np.inf)) if m.dtype == bool else scores + m
+    return query, key, value, scores
+def attention(*operands, **how):
+    _, _, value, scores = attention_scores(*operands, **how)
+    top = scores.max(-1, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, top.dtype.type(0))
+    grown = np.exp(scores - top)
+    total = grown.sum(-1, keepdims=True)
+    out = grown @ value / np.where(total == 0, total.dtype.type(1), total)
+    return out, np.broadcast_to(np.where(total == 0, np.inf, top + np.log(total))[..., 0], out.shape[:-1])
+def attention_grad(ct, query, key, value, lse, delta, *mask, causal, scale):
+    query, key, value, scores = attention_scores(query, key, value, *mask, causal=causal, scale=scale)
+    p, ct = np.exp(scores - lse[..., None]), ct.astype(query.dtype)
+    ds = p * (ct @ value.swapaxes(-1, -2) - delta[..., None])
+    found = ds @ key * scale, ds.swapaxes(-1, -2) @ query * scale, p.swapaxes(-1, -2) @ ct
+    return [np.broadcast_to(g, (*ds.shape[:-2], *g.shape[-2:])) for g in found]
+def random_bits(state, size):
+    """Philox4x32-10 of (seed, counter)."""
+    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    seed, counter = state[..., :1], state[..., 1:] + np.arange(-(-size // 4), dtype="uint64")
+    j, k, a, b, c, d = seed & low, seed >> half, counter & low, counter >> half, counter * 0, counter * 0
+    for _ in range(10):
+        p, q = a * np.uint64(0xD2511F53), c * np.uint64(0xCD9E8D57)
+        a, b, c, d = q >> half ^ b ^ j, q & low, p >> half ^ d ^ k, p & low
+        j, k = j + np.uint64(0x9E3779B9) & low, k + np.uint64(0xBB67AE85) & low
+    return np.stack((a, b, c, d), -1).reshape(*state.shape[:-1], -1)[..., :size]
+def scan(*xs, body, carries, slices, length, reverse, saves):
+    carry, sliced, fixed = xs[:carries], xs[carries : carries + slices], xs[carries + slices :]
+    ys = [np.zeros((length, *t.shape), numpy_dtype(t.dtype)) for t in body.types[carries:]]
+    for i in range(length)[:: -1 if reverse else 1]:
+        outs = body.run([*carry, *(x[i] for x in sliced), *fixed])
+        carry = outs[:carries]
+        for y, out in zip(ys, outs[carries:], strict=True):
+            y[i] = out
+    return [*carry, *ys]
+def while_loop(*xs, test, body, carries, max_steps, saves):
+    steps = [list(xs[:carries])]  # the carries before each step
+    while len(steps) - 1 != max_steps and test.run([*steps[-1], *xs[carries:]])[0]:
+        steps.append(body.run([*steps[-1], *xs[carries:]]))
+    rows = [np.zeros((max_steps, *x.shape), x.dtype) for x in xs[:carries]] if saves else []
+    for i, row in itertools.product(range(len(steps) - 1), range(len(rows))):
+        rows[row][i] = steps[i][row]
+    return [*steps[-1], np.array(len(steps) - 1), *rows] if saves else steps[-1]
+OPS |= {f.__name__: f for f in (
+    sigmoid, polygamma, cast, sort_along, search_sorted, windows, fold_windows, pool_pick, pool_put, max_pool, conv,
+    conv_weight, conv_input, attention, attention_grad, random_bits, scan, while_loop)}
 OPS |= {
     "floor": whole(np.floor), "ceil": whole(np.ceil), "trunc": whole(np.trunc), "round": whole(np.rint),
     "bitwise_invert": np.invert, "pow_float": np.power, "rsqrt": lambda x: 1 / np.sqrt(x),
@@ -230,13 +331,15 @@ OPS |= {
     "pow_int": lambda x, y: np.where((y < 0) & (np.abs(x) != 1), 0, np.power(x, np.abs(y))),
     "lgamma": by_element(math.lgamma), "digamma": lambda x: polygamma(x, 0),
     "erfinv": by_element(lambda x: statistics.NormalDist().inv_cdf((x + 1) / 2) / math.sqrt(2)),
-    "cumsum_along": lambda x, axis: np.cumsum(wide(x), axis),
-    "cumprod_along": lambda x, axis: np.cumprod(wide(x), axis),
+    "cumsum_along": lambda x, axis: wide(x).cumsum(axis), "cumprod_along": lambda x, axis: wide(x).cumprod(axis),
     "take_along": lambda x, at, axis: x[along(at, axis)], "index": lambda x, *at, dims: x[places(at, dims)],
     "scatter_along": lambda x, at, values, axis, mode: put(x, along(at, axis), values, mode),
     "index_put": lambda x, values, *at, dims, mode: put(x, places(at, dims), values, mode), "matmul": np.matmul,
     "reduce_sum": reduction(lambda x, a: wide(x).sum(a)), "reduce_prod": reduction(lambda x, a: wide(x).prod(a)),
     **{f"reduce_{name}": reduction(getattr(np, name)) for name in "max min any all argmax argmin".split()},
+    "window_sum": lambda x, sizes, **how: np.add.reduce(flat(windows(x, sizes, **how), len(sizes)), -1),
+    "window_spread": lambda x, extent, sizes, **how:
+        fold_windows(np.broadcast_to(x[(..., *(None,) * len(sizes))], (*x.shape, *sizes)), extent, **how),
     "composite": lambda *xs, name, body: body.run(xs), "fused": lambda *xs, body: body.run(xs),
     "cond": lambda where, *xs, true, false: (true if where else false).run(xs),
     "advance": lambda state, blocks: state + np.array([0, blocks], "uint64"),
@@ -250,162 +353,18 @@ OPS |= {
     "binary_cross_entropy_terms": lambda x, y:
         (y - 1) * np.maximum(np.log1p(-x), -100) - y * np.maximum(np.log(x), -100),
 }
-@op
-def sigmoid(x):
-    e = np.exp(-np.abs(x))
-    return np.where(x < 0, e, e.dtype.type(1)) / (e + 1)
-@op  # derivatives of log(gamma): terms of the sum up to x + k = 20, then the asymptotic series
-def polygamma(x, n):
-    k = np.arange(max(20 - x.min(initial=0), 1)).reshape(-1, *[1] * x.ndim)
-    y, whole = x + float(len(k)), math.factorial(n)
-    out = (whole / (x + k) ** (n + 1)).sum(0) + whole / (2 * y ** (n + 1)) + (whole / n / y**n if n else -np.log(y))
-    out += sum(b * math.factorial(j + n - 1) / math.factorial(j) / y ** (j + n) for j, b in ((2, 1 / 6), (4, -1 / 30)))
-    return -out if n % 2 == 0 else out
-@op
-def cast(x, dtype):
-    to = numpy_dtype(dtype)
-    if to.kind not in "iu" or x.dtype.kind != "f":
-        return (x.real if x.dtype.kind == "c" and to.kind not in "cb" else x).astype(to)
-    low, high = np.iinfo(to).min, np.iinfo(to).max  # what is out of range becomes the nearest, NaN 0
-    inside = (x > low - 1.0) & (x < high + 1.0)
-    values = np.where(inside, x, 0).astype(to), to.type(high), to.type(low)
-    return np.select([inside, x > 0, x < 0], values, to.type(0))
-@op
-def sort_along(x, axis, descending=False, first=None):
-    turn = (lambda a: np.flip(a, axis)) if descending else np.asarray
-    order = turn(np.argsort(turn(x), axis, kind="stable"))
-    order = (x.shape[axis] - 1 - order if descending else order).take(range(x.shape[axis])[:first], axis)
-    return np.take_along_axis(x, order, axis), order
-@op
-def search_sorted(edges, values, side):
-    pairs = zip(edges.reshape(-1, edges.shape[-1]), values.reshape(math.prod(edges.shape[:-1]), -1), strict=True)
-    return np.array([np.searchsorted(e, v, side) for e, v in pairs], "int64").reshape(values.shape)
-@op
-def windows(x, sizes, steps, dilations):
-    """All patches of the last axes: (..., counts..., sizes...)."""
-    spans = [(n - 1) * d + 1 for n, d in zip(sizes, dilations, strict=True)]
-    view = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-len(sizes), 0)))
-    return view[(..., *(slice(None, None, s) for s in (*steps, *dilations)))]
-@op
-def fold_windows(x, extent, steps, dilations):
-    k = len(extent)
-    out, counts = np.zeros((*x.shape[: x.ndim - 2 * k], *extent), x.dtype), x.shape[x.ndim - 2 * k : x.ndim - k]
-    for offset in itertools.product(*map(range, x.shape[x.ndim - k :])):
-        each = zip(offset, dilations, counts, steps, strict=True)
-        out[(..., *(slice(o * d, o * d + (c - 1) * s + 1, s) for o, d, c, s in each))] += x[(..., *offset)]
-    return out
-@op
-def window_sum(x, sizes, **how):
-    found = windows(x, sizes, **how)
-    return np.add.reduce(found.reshape(*found.shape[: x.ndim], -1), -1)
-@op
-def window_spread(x, extent, sizes, **how):
-    return fold_windows(np.broadcast_to(x[(..., *(None,) * len(sizes))], (*x.shape, *sizes)), extent, **how)
-@op
-def pool_pick(x, at, sizes, **how):
-    found = windows(x, sizes, **how).reshape(*at.shape, math.prod(sizes))
-    return np.take_along_axis(found, at[..., None], -1)[..., 0]
-@op
-def pool_put(ct, at, extent, sizes, **how):
-    each = np.where(at[..., None] == np.arange(math.prod(sizes)), ct[..., None], ct.dtype.type(0))
-    return fold_windows(each.reshape(*at.shape, *sizes), extent, **how)
-@op
-def max_pool(x, sizes, **how):
-    found = windows(x, sizes, **how)
-    at = found.reshape(*found.shape[: x.ndim], math.prod(sizes)).argmax(-1)
-    return pool_pick(x, at, sizes, **how), at
-def conv_patches(x, kernel, stride, padding, dilation, groups):
-    """(n, groups, places, channels of a group * kernel), and how many places along each axis."""
-    patches = windows(np.pad(x, ((0, 0), (0, 0), *padding)), kernel, stride, dilation)
-    counts, patches = patches.shape[2 : x.ndim], np.moveaxis(patches, 1, x.ndim - 1)  # n, counts, channels, kernel
-    width = x.shape[1] // groups * math.prod(kernel)
-    return patches.reshape(len(x), math.prod(counts), groups, width).swapaxes(1, 2), counts
-@op
-def conv(x, w, groups, **how):
-    patches, counts = conv_patches(x, w.shape[2:], groups=groups, **how)
-    out = patches @ w.reshape(groups, len(w) // groups, -1).swapaxes(1, 2)
-    return out.swapaxes(2, 3).reshape(len(x), len(w), *counts)
-@op
-def conv_weight(x, ct, kernel, groups, **how):
-    patches, counts = conv_patches(x, kernel, groups=groups, **how)
-    parts = ct.reshape(len(ct), groups, ct.shape[1] // groups, math.prod(counts)) @ patches
-    return parts.sum(0).reshape(ct.shape[1], x.shape[1] // groups, *kernel)
-@op
-def conv_input(ct, w, extent, stride, padding, dilation, groups):
-    parts = ct.reshape(len(ct), groups, len(w) // groups, -1)
-    back = w.reshape(groups, len(w) // groups, -1).swapaxes(1, 2) @ parts
-    back = back.reshape(len(ct), -1, math.prod(w.shape[2:]), *ct.shape[2:])
-    back = np.moveaxis(back, 2, -1).reshape(*back.shape[:2], *ct.shape[2:], *w.shape[2:])
-    full = fold_windows(back, [d + a + b for d, (a, b) in zip(extent, padding, strict=True)], stride, dilation)
-    return full[(..., *(slice(a, a + d) for d, (a, _) in zip(extent, padding, strict=True)))]
-def single(*arrays):
-    return (a.astype("float32") if a.dtype == "float16" else a for a in arrays)
-def attention_scores(query, key, mask, causal, scale):
-    scores = query @ key.swapaxes(-1, -2) * query.dtype.type(scale)
-    for m in (*([np.tri(*scores.shape[-2:], dtype=bool)] if causal else []), *mask):
-        scores = np.where(m, scores, scores.dtype.type(-np.inf)) if m.dtype == bool else scores + m
-    return scores
-@op
-def attention_grad(ct, query, key, value, lse, delta, *mask, causal, scale):
-    ct, query, key, value, *mask = single(ct, query, key, value, *mask)
-    p = np.exp(attention_scores(query, key, mask, causal, scale) - lse[..., None])
-    ds = p * (ct @ value.swapaxes(-1, -2) - delta[..., None])
-    found = ds @ key * scale, ds.swapaxes(-1, -2) @ query * scale, p.swapaxes(-1, -2) @ ct
-    return [np.broadcast_to(g, (*ds.shape[:-2], *g.shape[-2:])) for g in found]
-@op
-def attention(query, key, value, *mask, causal, scale):
-    query, key, value, *mask = single(query, key, value, *mask)
-    scores = attention_scores(query, key, mask, causal, scale)
-    top = scores.max(-1, keepdims=True, initial=-np.inf)
-    top = np.where(np.isfinite(top), top, top.dtype.type(0))
-    grown = np.exp(scores - top)
-    total = grown.sum(-1, keepdims=True)
-    out = grown @ value / np.where(total == 0, total.dtype.type(1), total)
-    lse = np.where(total == 0, np.inf, top + np.log(total))[..., 0]
-    return out, np.broadcast_to(lse, out.shape[:-1])
-@op
-def random_bits(state, size):
-    """Philox4x32-10 of (seed, counter)."""
-    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
-    seed, counter = state[..., :1], state[..., 1:] + np.arange(-(-size // 4), dtype="uint64")
-    j, k, a, b, c, d = seed & low, seed >> half, counter & low, counter >> half, counter * 0, counter * 0
-    for _ in range(10):
-        p, q = a * np.uint64(0xD2511F53), c * np.uint64(0xCD9E8D57)
-        a, b, c, d = q >> half ^ b ^ j, q & low, p >> half ^ d ^ k, p & low
-        j, k = j + np.uint64(0x9E3779B9) & low, k + np.uint64(0xBB67AE85) & low
-    return np.stack((a, b, c, d), -1).reshape(*state.shape[:-1], -1)[..., :size]
-@op
-def scan(*xs, body, carries, slices, length, reverse, saves):
-    carry, sliced, fixed = xs[:carries], xs[carries : carries + slices], xs[carries + slices :]
-    ys = [np.zeros((length, *t.shape), numpy_dtype(t.dtype)) for t in body.types[carries:]]
-    for i in range(length)[:: -1 if reverse else 1]:
-        outs = body.run([*carry, *(x[i] for x in sliced), *fixed])
-        carry = outs[:carries]
-        for y, out in zip(ys, outs[carries:], strict=True):
-            y[i] = out
-    return [*carry, *ys]
-@op
-def while_loop(*xs, test, body, carries, max_steps, saves):
-    steps = [list(xs[:carries])]  # the carries before each step
-    while len(steps) - 1 != max_steps and test.run([*steps[-1], *xs[carries:]])[0]:
-        steps.append(body.run([*steps[-1], *xs[carries:]]))
-    rows = [np.zeros((max_steps, *x.shape), x.dtype) for x in xs[:carries]] if saves else []
-    for i, row in itertools.product(range(len(steps) - 1), range(len(rows))):
-        rows[row][i] = steps[i][row]
-    return [*steps[-1], np.array(len(steps) - 1), *rows] if saves else steps[-1]
 
 # --- the programs -----------------------------------------------------------------------------------
 
 def flatten(tree):
     """Leaves, and the structure as it stands in the file."""
-    if isinstance(tree, (dict, list, tuple)) or hasattr(tree, "__dataclass_fields__"):
-        fields = getattr(tree, "_fields", None) or list(getattr(tree, "__dataclass_fields__", ()))
-        children = [getattr(tree, f) for f in fields] or list(tree.values() if isinstance(tree, dict) else tree)
-        parts = [flatten(c) for c in children]
-        head = ["record", type(tree).__name__, list(fields)] if fields else [type(tree).__name__]
-        head += [[json.dumps(k) if isinstance(k, str) else repr(k) for k in tree]] if isinstance(tree, dict) else []
-        return [leaf for leaves, _ in parts for leaf in leaves], [*head, [form for _, form in parts]]
-    return [tree], "*"
+    fields = getattr(tree, "_fields", None) or list(getattr(tree, "__dataclass_fields__", ()))
+    if not isinstance(tree, (dict, list, tuple)) and not hasattr(tree, "__dataclass_fields__"):
+        return [tree], "*"
+    parts = [flatten(getattr(tree, f)) for f in fields] or list(map(flatten, getattr(tree, "values", tree.__iter__)()))
+    head = ["record", type(tree).__name__, list(fields)] if fields else [type(tree).__name__]
+    head += [[json.dumps(k) if isinstance(k, str) else repr(k) for k in tree]] if isinstance(tree, dict) else []
+    return [leaf for leaves, _ in parts for leaf in leaves], [*head, [form for _, form in parts]]
 
 def unflatten(form, leaves):
     """The inverse; a record comes as a namespace."""
@@ -414,8 +373,7 @@ def unflatten(form, leaves):
     children = [unflatten(c, leaves) for c in form[-1]]
     if form[0] in ("tuple", "list"):
         return tuple(children) if form[0] == "tuple" else children
-    keys = form[2] if form[0] == "record" else [Parser(k).value() for k in form[1]]
-    pairs = dict(zip(keys, children, strict=True))
+    pairs = dict(zip(form[2] if form[0] == "record" else map(value_of, form[1]), children, strict=True))
     return types.SimpleNamespace(**pairs) if form[0] == "record" else pairs
 
 class Program:
@@ -426,7 +384,7 @@ class Program:
         if record["version"] != 1:
             raise ValueError(f"version {record['version']} is not known")
         self.programs = record["programs"]
-        self.graphs = [Parser(metadata[f"dualgraph.graph.{i}"]).graph() for i in range(len(self.programs))]
+        self.graphs = [value_of(metadata[f"dualgraph.graph.{i}"]) for i in range(len(self.programs))]
         self.state = {k: self.arrays[f"state.{k}"].copy() for k, v in record["state"].items() if "value" not in v}
         self.numbers = {k: float(v["value"]) for k, v in record["state"].items() if "value" in v}
         self.gradients = {k[9:]: v for k, v in self.arrays.items() if k.startswith("gradient.")}
@@ -437,8 +395,8 @@ class Program:
             if problem is None:
                 arrays = [self.source(s, leaves) for s in p["inputs"]]
                 outs = graph.run(arrays)
-                taken = [Parser(text).value() for text, _ in p["values"]]
-                if all(out.item() == v for out, v in zip(outs[len(outs) - len(taken) :], taken, strict=True)):
+                taken = outs[len(outs) - len(p["values"]) :]
+                if all(out.item() == value_of(text) for out, (text, _) in zip(taken, p["values"], strict=True)):
                     return self.finish(p, arrays, outs, leaves)
         raise ValueError(f"no program fits: {'; '.join(p or 'another path is taken' for p in problems)}")
     @staticmethod
@@ -447,7 +405,7 @@ class Program:
         if form != p["arguments"]:
             return f"arguments of structure {form}, not {p['arguments']}"
         for i, ((kind, what, *_), leaf) in enumerate(zip(p["leaves"], leaves, strict=True)):
-            wanted = Parser(what).value()
+            wanted = value_of(what)
             found = (wanted.shape, numpy_dtype(wanted.dtype)) if isinstance(wanted, Type) else (wanted, type(wanted))
             if found != ((leaf, type(leaf)) if kind == "value" else (leaf.shape, leaf.dtype)):
                 return f"argument leaf {i} is not {what}"
@@ -457,23 +415,22 @@ class Program:
         kind, key = source
         if kind == "number":
             return np.asarray(self.numbers[key], "float32")
-        key = key[1] if kind == "gradient" else key
-        return {"leaf": leaves, "gradient": self.gradients, "state": self.state, "constant": self.arrays}[kind][key]
+        held = {"leaf": leaves, "gradient": self.gradients, "state": self.state, "constant": self.arrays}[kind]
+        return held[key[1] if kind == "gradient" else key]
     def finish(self, p, arrays, outs, leaves):
         """Stores what the call writes, and puts its result together."""
         made = []
         for r in p["results"]:
             given = {"input": arrays, "view": arrays, "leaf": leaves, "same": made}.get(r["kind"], outs)
-            value = Parser(r["key"]).value() if r["kind"] == "value" else given[r["key"]]
+            value = value_of(r["key"]) if r["kind"] == "value" else given[r["key"]]
             take = {"item": np.ndarray.item, "float": float, "int": int, "bool": bool}.get(r["kind"])
             value = take(value) if take else value
             for name, params in r["chain"] if r["kind"] == "view" else ():
-                value = OPS[name](value, **{k: Parser(v).value() for k, v in params.items()})
+                value = OPS[name](value, **{k: value_of(v) for k, v in params.items()})
             made.append(value)
         for i, o in p["stores"]:
             np.copyto(arrays[i], outs[o])
-        for (_, name), o in p["gradients"]:
-            self.gradients[name] = None if o is None else outs[o]
+        self.gradients |= {name: None if o is None else outs[o] for (_, name), o in p["gradients"]}
         return unflatten(p["form"], iter(made))
     def verify(self):
         """Runs the test vectors; gives [(program, vector, output, largest difference, of values up to)]."""
@@ -483,11 +440,9 @@ class Program:
             for n, vector in enumerate(p["vectors"]):
                 given = {int(i): self.arrays[name] for i, name in vector["inputs"].items()}
                 outs = graph.run([given[i] if i in given else self.source(s, ()) for i, s in enumerate(p["inputs"])])
-                for o, (out, name) in enumerate(zip(outs, vector["outputs"], strict=True)):
-                    far = {"posinf": 1e300, "neginf": -1e300}
-                    a, b = (np.nan_to_num(x.astype(complex), **far) for x in (out, self.arrays[name]))
-                    off, size = np.abs(a - b).max(initial=0), np.abs(b).max(initial=0)
-                    found.append((number, n, o, float(off), float(size)))
+                for o, pair in enumerate(zip(outs, map(self.arrays.get, vector["outputs"]), strict=True)):
+                    a, b = (np.nan_to_num(x.astype(complex), posinf=1e300, neginf=-1e300) for x in pair)
+                    found.append((number, n, o, float(np.abs(a - b).max(initial=0)), float(np.abs(b).max(initial=0))))
         self.state = now
         return found
 
