@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .backends import kept
+from .backends.budgets import ready
 from .backends.executor import Executable
 from .backends.hooks import hooks_for
 from .core.backend import backend_for
@@ -93,6 +93,7 @@ class Program(Outcome):
         self._device = device
         self._use = use
         self.budget: int | None = None  # bytes that the arena may take
+        self._aim: int | None = None  # that passes were to stay below for that
         self.meter: Meter | None = None  # of the calls that it serves
         self._direct: tuple[int, ...] = ()  # inputs that the program itself writes
         self.mismatch = ""  # why the last call that took another path did
@@ -180,14 +181,16 @@ class Program(Outcome):
     ) -> Executable:  # fmt: skip
         """Runs the passes and plans the memory."""
         backend, hooks = backend_for(self._device), hooks_for(self._device, self._use)
-        how = self._fast_math, self.budget, not dumping()
-        graph, records = kept.optimised(captured, hooks, *how)
+
+        def make(graph: Graph) -> Executable:
+            return Executable(graph, backend, borrowed, stores)
+
+        found = ready(captured, hooks, self._fast_math, not dumping(), make, self.budget)
         if passes is not None:
-            passes[:] = records
-        executable = Executable(graph, backend, borrowed, stores)
-        dump_program(self.name, captured, records, executable)
-        within_budget(self.name, executable.memory, self.budget)
-        return executable
+            passes[:], self._aim = found.records, found.aim
+        dump_program(self.name, captured, found.records, found.executable)
+        within_budget(self.name, found.executable.memory, self.budget)
+        return found.executable
 
     def learn(self, vars: list[Var], stop: int) -> bool:
         """Lets the first `stop` stages give these values, too; whether that takes building them again."""
@@ -234,7 +237,7 @@ class Program(Outcome):
         """What each pass did."""
         self._built()
         if not self._passes:  # an earlier process ran them
-            hooks, how = hooks_for(self._device, self._use), (self._fast_math, self.budget)
+            hooks, how = hooks_for(self._device, self._use), (self._fast_math, self._aim)
             self._passes[:] = optimise(self.captured, hooks, *how)[1]
         return self._passes
 

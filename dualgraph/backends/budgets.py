@@ -1,0 +1,56 @@
+"""Budgets: a graph made ready to run in so many bytes, with values computed again as far as that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..passes.pipeline import Hooks, PassRecord
+from ..static.graph import Graph
+from . import kept
+from .executor import Executable
+
+PARTS = (
+    1.0,
+    0.9,
+    0.75,
+    0.5,
+    0.25,
+)  # of the budget: passes know what is live, not how it is laid out
+
+
+class Ready(NamedTuple):
+    """An executable, the passes that made its graph, and the bytes that they were to stay below (None: any)."""
+
+    executable: Executable
+    records: list[PassRecord]
+    aim: int | None
+
+    @property
+    def nbytes(self) -> int:
+        return self.executable.memory.total_bytes
+
+
+def ready(
+    captured: Graph, hooks: Hooks, fast_math: bool, keep: bool, make: Callable[[Graph], Executable],
+    budget: int | None = None,
+) -> Ready:  # fmt: skip
+    """The program that `make` makes of a captured graph; within `budget` if it can be, else the least that was found.
+
+    The program that computes nothing twice comes first. `keep`: what the passes made may be kept for other processes.
+    """
+
+    def within(aim: int | None) -> Ready:
+        graph, records = kept.optimised(captured, hooks, fast_math, aim, keep)
+        return Ready(make(graph), records, aim)
+
+    least, last = within(None), None
+    for part in PARTS:
+        room = 0 if budget is None else budget - least.executable.memory.bodies_bytes
+        if budget is None or least.nbytes <= budget or room <= 0:
+            break
+        tried = within(int(part * room))
+        if last is not None and tried.executable.graph == last.executable.graph:
+            break  # there is nothing more to compute again
+        least, last = min(least, tried, key=lambda r: r.nbytes), tried
+    return least
