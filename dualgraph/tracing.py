@@ -145,6 +145,10 @@ def trace(
         for root in tracer.roots:
             if root.slot.kind == "number":  # read afresh on each call, so no assumption
                 footprint.forget(*root.slot.key)
+        if not any(root.tensor is default_generator.state for root in tracer.roots):
+            footprint.forget_objects(
+                default_generator, default_generator.state
+            )  # nothing was drawn
         refusals = [*footprint.refusals, *tracer.refusals, *cannot, *kept_numbers(formulas)]
         if watch.returned and not tracer.nodes:
             refusals.append("all that it does would run at the end of the call")

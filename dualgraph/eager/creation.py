@@ -239,12 +239,12 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
 # --- from a shape ------------------------------------------------------------------------------
 
 
-def as_shape(size: tuple[Any, ...], shape: Any = None) -> tuple[int, ...]:
-    """``(2, 3)`` for arguments ``2, 3`` and ``(2, 3)`` alike, or given by its name in the standard."""
-    if shape is not None:
-        if size:
-            raise ArgumentError(describe("", "", f"two shapes: {size} and shape={shape}"))
-        size = (shape,)
+def as_shape(size: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
+    """``(2, 3)`` for arguments ``2, 3`` and ``(2, 3)`` alike, or given by name."""
+    if named is not None:
+        if size not in ((), ((),)):
+            raise ArgumentError(describe("", "", f"two shapes: {size} and size={named}"))
+        size = (named,)
     try:
         if len(size) == 1 and not hasattr(size[0], "__index__"):
             size = tuple(size[0])
@@ -266,38 +266,43 @@ def filled(
 
 
 def zeros(
-    *size: Any,
-    shape: Any = None,
+    shape: Any = (),
+    *more: Any,
+    size: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Zeros of a shape given as ``zeros(2, 3)``, ``zeros((2, 3))`` or ``zeros(shape=(2, 3))``."""
-    size = as_shape(size, shape)
-    return filled(size, 0.0, dtype or dt.get_default_dtype(), device, requires_grad)
+    """Zeros of a shape given as ``zeros(2, 3)``, ``zeros((2, 3))``, ``zeros(shape=(2, 3))`` or by ``size=``."""
+    return filled(
+        as_shape((shape, *more), size), 0.0, dtype or dt.get_default_dtype(), device, requires_grad
+    )
 
 
 def ones(
-    *size: Any,
-    shape: Any = None,
+    shape: Any = (),
+    *more: Any,
+    size: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Ones of a shape given as ``ones(2, 3)``, ``ones((2, 3))`` or ``ones(shape=(2, 3))``."""
-    size = as_shape(size, shape)
-    return filled(size, 1.0, dtype or dt.get_default_dtype(), device, requires_grad)
+    """Ones of a shape given as ``ones(2, 3)``, ``ones((2, 3))``, ``ones(shape=(2, 3))`` or by ``size=``."""
+    return filled(
+        as_shape((shape, *more), size), 1.0, dtype or dt.get_default_dtype(), device, requires_grad
+    )
 
 
 def empty(
-    *size: Any,
-    shape: Any = None,
+    shape: Any = (),
+    *more: Any,
+    size: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Memory of a shape; its values are zeros here, so that eager and captured runs agree."""
-    return zeros(*size, shape=shape, dtype=dtype, device=device, requires_grad=requires_grad)
+    return zeros(shape, *more, size=size, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def full(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from ..core.errors import (
     problem_of,
     user_location,
 )
-from ..core.kinds import ELEMENTWISE, REDUCTION
+from ..core.kinds import ELEMENTWISE, REDUCTION, ordered, to_bool
 from ..core.live import LIVE, as_python, given, holds_live, settled
 from ..core.live import mode as live_mode
 from ..core.node import Literal
@@ -138,8 +139,26 @@ def _operand_dtypes(
     return given, *ELEMENTWISE.resolve(prim, given)
 
 
+def _within(args: list[Any]) -> list[Any]:
+    """Operands of a comparison: a Python integer beyond the range of the integers it meets becomes infinite."""
+    kinds = [
+        np.iinfo(a.dtype.numpy)
+        for a in args
+        if isinstance(a, Tensor) and a.dtype.kind in ("int", "uint")
+    ]
+    if len(kinds) == 1:
+        low, high = kinds[0].min, kinds[0].max
+        return [
+            math.copysign(math.inf, a) if type(a) is int and not low <= a <= high else a
+            for a in args
+        ]
+    return args
+
+
 def _elementwise_operands(prim: Prim, args: list[Any]) -> tuple[list[Any], dt.DType]:
     """Operands in the dtypes that the op computes in (casts recorded), and the result's dtype."""
+    if prim.details["dtype"] in (to_bool, ordered):
+        args = _within(args)
     _, compute, out = _operand_dtypes(prim, args)
     for i, (a, want) in enumerate(zip(args, compute, strict=True)):
         if isinstance(a, Tensor):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
-from ..core.context import grad_mode
+from ..core.context import grad_mode, untraced
 from ..core.context import state as context
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
@@ -22,7 +22,7 @@ from ..core.sizing import to_int
 from ..core.types import broadcast_shapes
 from ..ops import random as rng
 from ..ops.arithmetic import add, cast, divide, negative, remainder
-from ..ops.comparison import bitwise_left_shift, bitwise_or, isfinite, less
+from ..ops.comparison import bitwise_left_shift, bitwise_or, isfinite, less, logical_and
 from ..ops.movement import copy as copy_op
 from ..ops.movement import reshape
 from ..ops.transcendental import log
@@ -187,7 +187,8 @@ def _asking(out: Tensor, requires_grad: bool) -> Tensor:
 
 
 def rand(
-    *size: Any,
+    *shape: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -198,26 +199,27 @@ def rand(
     >>> dg.rand(2, 3).shape
     (2, 3)
     """
-    shape, chosen = as_shape(size), _floating("rand", dtype)
+    sizes, chosen = as_shape(shape, size), _floating("rand", dtype)
     with _Draw(generator, device) as draw:
-        state = draw.take(rng.words_needed(chosen, prod(shape)))
-        out = rng.uniform(state, shape, chosen)
+        state = draw.take(rng.words_needed(chosen, prod(sizes)))
+        out = rng.uniform(state, sizes, chosen)
     return _asking(out, requires_grad)
 
 
 def randn(
-    *size: Any,
+    *shape: Any,
+    size: Any = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Standard normal numbers."""
-    shape, chosen = as_shape(size), _floating("randn", dtype)
-    half = (prod(shape) + 1) // 2
+    sizes, chosen = as_shape(shape, size), _floating("randn", dtype)
+    half = (prod(sizes) + 1) // 2
     with _Draw(generator, device) as draw:
         words = rng.words_needed(chosen, half)
-        out = rng.normal(draw.take(words), draw.take(words), shape, chosen)
+        out = rng.normal(draw.take(words), draw.take(words), sizes, chosen)
     return _asking(out, requires_grad)
 
 
@@ -308,6 +310,9 @@ def bernoulli(p: Any, *, generator: Generator | None = None) -> Tensor:
     if isinstance(p, (int, float)) and not 0 <= p <= 1:
         raise ArgumentError(describe("bernoulli", "", f"{p} is no probability"))
     p = as_operand(p)
+    with untraced():
+        if not bool(fn.all(logical_and(p >= 0, p <= 1))):
+            raise ArgumentError(describe("bernoulli", str(p.type), "not all are probabilities"))
     return cast(bernoulli_of(p.shape, p, generator, p.device), dtype=p.dtype.name)
 
 

@@ -134,6 +134,10 @@ class Footprint:
             if not (isinstance(c, DictCheck) and c.holder is holder and c.key == key)
         ]
 
+    def forget_objects(self, *holders: Any) -> None:
+        """Drops the checks of objects that turned out not to matter."""
+        self.checks = [c for c in self.checks if not any(c.holder is h for h in holders)]
+
     def refuse_attributes(self, arguments: list[tuple[int, Any]]) -> None:
         """Refuses what reads attributes that the user put on tensors among the arguments."""
         for i, t in arguments:

@@ -259,7 +259,7 @@ def test_what_the_array_standard_names():
     assert set(dg.__array_namespace_info__().dtypes(kind="real floating")) == {"float32", "float64"}
     assert dg.zeros(shape=(2, 3)).shape == dg.ones(shape=(2, 3)).shape == (2, 3)
     with pytest.raises(dg.ArgumentError, match="two shapes"):
-        dg.zeros(2, shape=(2,))
+        dg.zeros(2, size=(2,))
     assert dg.eye(2, 3, k=2**63).sum() == dg.eye(2, 3, k=-(2**70)).sum() == 0
     x = dg.asarray([1, 4, 9], dtype=dg.uint8)
     around = dg.diff(x, prepend=dg.asarray([1], dtype=dg.uint8), append=x)
@@ -294,3 +294,52 @@ def test_parameters_that_numpy_and_pytorch_agree_on_are_also_taken_by_place() ->
     assert dg.repeat(x, 2, 1).tolist() == np.repeat(held, 2, 1).tolist()
     assert dg.take(x, dg.tensor([2, 0]), 1).tolist() == np.take(held, [2, 0], 1).tolist()
     assert dg.cumulative_sum(x, 1).tolist() == np.cumsum(held, 1).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int64", "uint64", "int32"])
+@pytest.mark.parametrize("number", [-1, 300, -300, 2**40, -(2**40), 2**64, 5])
+def test_integers_compare_with_any_python_integer(dtype, number):
+    info = np.iinfo(dtype)
+    x = np.array([0, 5, 127, info.max, info.min], dtype)
+    for op in (lambda a, b: a == b, lambda a, b: a != b, lambda a, b: a < b, lambda a, b: b <= a):
+        wanted = [op(int(v), number) for v in x]
+        compiled = dg.compile(op, wait=True)
+        assert op(dg.tensor(x), number).tolist() == wanted
+        assert compiled(dg.tensor(x), number).tolist() == wanted
+        assert compiled(dg.tensor(x), number).tolist() == wanted
+    if not info.min <= number <= info.max:
+        with pytest.raises(dg.DTypeError, match="does not fit"):
+            dg.tensor(x) + number
+
+
+@pytest.mark.parametrize("make", [dg.zeros, dg.ones, dg.empty, dg.rand, dg.randn])
+def test_shapes_come_in_every_way(make):
+    for out in (
+        make(2, 3),
+        make((2, 3)),
+        make([2, 3]),
+        make(size=(2, 3)),
+        make((2, 3), dtype=dg.float64),
+    ):
+        assert out.shape == (2, 3)
+    assert make(()).shape == make(size=()).shape == () and make(4).shape == (4,)
+    with pytest.raises(dg.ArgumentError, match="two shapes"):
+        make(2, size=(3,))
+
+
+def test_the_first_parameter_of_creation_functions_is_the_shape():
+    assert dg.zeros(shape=(2,)).shape == dg.ones(shape=2).shape == dg.empty(shape=[2]).shape == (2,)
+
+
+def test_probabilities_are_checked():
+    for p in (dg.tensor([0.5, 3.0]), dg.tensor([-0.1]), dg.tensor([float("nan")])):
+        with pytest.raises(dg.ArgumentError, match="probabilities"):
+            dg.bernoulli(p)
+    assert dg.bernoulli(dg.tensor([0.0, 1.0])).tolist() == [0.0, 1.0]
+    f = dg.compile(lambda p: dg.bernoulli(p), wait=True)
+    p = dg.full((100,), 0.5)
+    f(p)
+    dg.manual_seed(3)
+    wanted = dg.bernoulli(p).tolist()
+    dg.manual_seed(3)
+    assert f(p).tolist() == wanted and f.programs
