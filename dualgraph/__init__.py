@@ -13,6 +13,7 @@ from . import autograd
 from .backends.array import NumpyBackend
 from .backends import eager_loops as _eager_loops
 from . import merge as _merge
+from . import sweeps as _sweeps
 from .backends import quicken as _quicken
 from .backends import turned as _turned
 from .backends.cuda import cuda_backend
@@ -147,6 +148,7 @@ _quicken.register()
 _eager_loops.register()
 _turned.register()
 _merge.register()
+_sweeps.register()
 for _name in ("nn", "linalg", "fft"):
     _LATE.append(_partial(importlib.import_module, f".{_name}", __name__))
 

@@ -31,6 +31,7 @@ LAYERS = [
     {"backends", "container"},
     {
         "merge",
+        "sweeps",
         "slots",
         "results",
         "keys",
@@ -82,6 +83,7 @@ SIBLINGS = {
     ("replay", "results"),
     ("backward", "merge"),
     ("merge", "results"),
+    ("sweeps", "merge"),
     ("program", "results"),
     ("program", "effects"),
     ("tracing", "effects"),

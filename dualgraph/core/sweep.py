@@ -15,6 +15,17 @@ from .node import THROUGH, TapeNode, resolved
 Edge = tuple[TapeNode, int]
 
 
+class Whole:
+    """The seam to what runs a sweep as one program: a higher layer installs `serve` here, native code `match`.
+
+    ``serve(root, arrive, retain)`` says whether it has run the sweep from `root`, an edge and its cotangent:
+    ``arrive(leaf, [gradient])`` was then called for all leaves, and the tape is released unless it is to be retained.
+    """
+
+    serve: Callable[[Any, Any, bool], bool] | None = None
+    match: Callable[[Any, Any], Any] | None = None
+
+
 def reverse(
     roots: Iterable[tuple[Edge, Any]],
     rule: Callable[..., Iterable[Any]],

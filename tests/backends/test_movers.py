@@ -313,3 +313,21 @@ def test_a_value_written_into_itself_is_read_first(rng):
         return y
 
     assert dg.compare(step, x, at).bitwise_equal
+
+
+@pytest.mark.parametrize("op", ["index", "add", "set"])
+def test_indexing_of_nothing_writes_nothing(op):
+    key = (slice(None, -9), dg.tensor([[1], [-1]]))
+
+    @dg.compile(wait=True)
+    def f(x):
+        part = x[key]
+        if op == "index":
+            return part
+        out = x[:0].clone()
+        return out.index_add(1, key[1][:, 0], out) if op == "add" else out.index_fill(1, key[1][:, 0], 3.0)
+
+    x = dg.ones(3, 2, 3, 3)
+    for _ in range(30):  # memory that was written by mistake belongs to something else
+        assert f(x).size == 0
+        assert all(not np.zeros(n).any() for n in range(1, 200, 3))

@@ -86,7 +86,8 @@ def index_put(x: Any, values: Any, *at: Any, dims: Ints, mode: str, out: Any = N
 
 def _movable(x: Any, out: Any, nbytes: int) -> bool:
     """Whether elements like x's can be moved here into a result of so many bytes."""
-    return x.itemsize in SIZES and (nbytes >= SMALL if out is None else dense(out))
+    fits = nbytes >= SMALL if out is None else dense(out)
+    return bool(x.size) and x.itemsize in SIZES and fits  # splits go by columns: there is one
 
 
 def _how(x: Any, values: Any, mode: str, out: Any) -> Any:

@@ -13,6 +13,7 @@ from ....core.devices import CPU
 from ....core.errors import INSIDE, user_place
 from ....core.node import Node, TapeNode, sequence
 from ....core.prim import REGISTRY, Dispatch, Prim, lookup
+from ....core.sweep import Whole
 from ....core.types import TensorType
 from ....eager.operators import ELEMENTWISE_OPERATORS
 from ....eager.tensor import Tensor
@@ -37,6 +38,7 @@ from . import (
     calls,
     follow,
     items,
+    match,
     memory,
     objects,
     place,
@@ -140,7 +142,7 @@ def install() -> None:
     text, of_operators = _trampolines()
     where = place if present("PyFrame_GetLasti") else place_slow
     library = Library(
-        objects, memory, spread, tape, where, apply, store, runs, follow, items, calls, probe, text,
+        objects, memory, spread, tape, where, apply, store, runs, follow, items, calls, match, probe, text,
         objects=glue_objects() | of_operators, numbers=glue_numbers(),
     )  # fmt: skip
     _check(library)
@@ -151,6 +153,7 @@ def install() -> None:
     Dispatch.planned = staticmethod(plans.enter)
     Dispatch.store = staticmethod(library.builtin("store", "store"))
     Dispatch.forgot = staticmethod(plans.forget)
+    Whole.match = staticmethod(library.builtin("match", "match_tape"))
     for name, (_, arity, _) in ELEMENTWISE_OPERATORS.items():
         flags = NOARGS if arity == 1 else ONE
         doc = getattr(Tensor, name).__doc__ or ""

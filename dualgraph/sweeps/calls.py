@@ -1,0 +1,125 @@
+"""Calls of ``backward``: which tapes came often enough to have a program, and its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..backends.executor import Executable
+from ..core import dtypes as dt
+from ..core.context import grad_mode
+from ..core.devices import CPU
+from ..core.live import mode
+from ..core.node import TapeNode
+from ..core.sweep import Whole
+from ..core.workers import Workers
+from ..eager.tensor import Edge, Tensor
+from ..merge.running import FAILURES, run
+from .program import program_of
+from .template import Template, match, template_of
+
+SELDOM = 32  # sweeps over tapes without a template, of which the last gets one
+OFTEN = 64  # sweeps over tapes of a template, until it gets a program
+MOST = 8  # templates of tapes that end alike
+MEMORY = 1 << 26  # bytes that a program may keep for itself
+_background = Workers("dualgraph-sweeps", 1)
+
+
+def wait() -> None:
+    """Blocks until what was asked for is compiled."""
+    _background.submit(lambda: None).result()
+
+
+class Again:
+    """A template, how often a tape was like it, and its program as soon as there is one."""
+
+    __slots__ = ("calls", "dtypes", "index", "leaves", "program", "template")
+
+    def __init__(self, template: Template, index: int) -> None:
+        self.template = template
+        self.index = index
+        self.leaves = template.leaves
+        self.dtypes = [template.entries[k].outputs[0].dtype for k in self.leaves]
+        self.calls = 0
+        self.program: Executable | None = None
+
+    def seen(self) -> None:
+        """One more tape like this; after some the program is made, beside the caller."""
+        self.calls += 1
+        if self.calls == OFTEN:
+            _background.submit(self._build)
+
+    def _build(self) -> None:
+        try:
+            program = program_of(self.template, self.index)
+        except Exception:  # sweeps go on op by op
+            return
+        if program.memory.arena_bytes <= MEMORY:
+            self.program = program
+
+
+class Site:
+    """The templates of tapes that end in the same op, the latest found first."""
+
+    __slots__ = ("known", "missed")
+
+    def __init__(self) -> None:
+        self.known: list[Again] = []
+        self.missed = 0
+
+    def find(self, root: TapeNode) -> tuple[Again, Any] | None:
+        """The template that the tape behind `root` is like, its entries and the arrays that they saved."""
+        search = Whole.match or match
+        for again in self.known:
+            found = search(again.template, root)
+            if found is not None:
+                if again is not self.known[0]:
+                    self.known = [again, *(a for a in self.known if a is not again)]
+                return again, found
+        return None
+
+    def miss(self, root: TapeNode, index: int) -> None:
+        """A tape that is like no template; one in some becomes one."""
+        self.missed += 1
+        if self.missed % SELDOM == 0:
+            template = template_of(root)
+            if template is not None:
+                self.known = [Again(template, index), *self.known[: MOST - 1]]
+
+
+_sites: dict[Any, Site] = {}
+dt.changed.append(_sites.clear)  # what numbers become hangs on the default dtype
+
+
+def serve(
+    root: tuple[Edge, Tensor], arrive: Callable[[TapeNode, list[Any]], None], retain: bool
+) -> bool:
+    """Whether a sweep was run as a whole: `arrive` has then got the gradients of all leaves."""
+    (node, index), ct = root
+    if node.prim is None or mode.formulas is not None or ct.device is not CPU:
+        return False
+    site = _sites.get((node.prim, index))
+    if site is None:
+        site = _sites[node.prim, index] = Site()
+    hit = site.find(node)
+    if hit is None:
+        site.miss(node, index)
+        return False
+    again, (nodes, arrays) = hit
+    if again.program is None:
+        again.seen()
+        return False
+    arrays.append(ct._data)
+    try:
+        made = run(again.program, arrays)
+    except FAILURES:
+        return False
+    with grad_mode(False):
+        for k, array, dtype in zip(again.leaves, made, again.dtypes, strict=True):
+            arrive(nodes[k], [Tensor(array, dtype, CPU)])
+    if not retain:
+        for entry in nodes:
+            if entry.prim is not None:
+                entry.saved = None
+                entry.released = True
+    return True

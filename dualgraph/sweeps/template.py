@@ -1,0 +1,173 @@
+"""Templates: what a tape looks like, so that a later one can be told to be the same but for its values."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.constant import exact
+from ..core.devices import CPU
+from ..core.dtypes import bfloat16
+from ..core.node import TapeNode
+from ..core.prim import Prim
+from ..core.types import TensorType
+from ..eager.tensor import Tensor
+
+LONGEST = 1000  # entries of a tape that may have a template
+NUMBERS = (bool, int, float)
+
+
+class Entry(NamedTuple):
+    """An entry of a tape as a later one has to be; that of a leaf has `prim` None and the rest but `outputs` empty.
+
+    ``edges``: for each operand None, or which entry made it and the number of that one's result. ``kept``: for each
+    operand ``(i,)`` where it is saved (as value `i` of the template), a number, the type of a constant that is not
+    saved, or None. ``results``: the values that saved results are, or None.
+    """
+
+    prim: Prim | None
+    params: dict[str, Any]
+    outputs: tuple[TensorType, ...]
+    edges: tuple[tuple[int, int] | None, ...] = ()
+    kept: tuple[Any, ...] = ()
+    results: tuple[int, ...] | None = None
+
+
+class Template(NamedTuple):
+    """A tape: its entries, latest first, and the types of the values that they saved."""
+
+    entries: tuple[Entry, ...]
+    types: tuple[TensorType, ...]
+
+    @property
+    def leaves(self) -> list[int]:
+        """Which entries are leaves."""
+        return [k for k, e in enumerate(self.entries) if e.prim is None]
+
+
+def entries_behind(root: TapeNode) -> list[TapeNode]:
+    """The entries that a sweep from `root` meets, in its order; at most one more than `LONGEST`."""
+    found: list[TapeNode] = []
+    heap, seen = [(-root.seq, root)], {root}
+    while heap and len(found) <= LONGEST:
+        _, node = heapq.heappop(heap)
+        found.append(node)
+        for edge in node.inputs:
+            if edge is not None and edge[0] not in seen:
+                seen.add(edge[0])
+                heapq.heappush(heap, (-edge[0].seq, edge[0]))
+    return found
+
+
+def template_of(root: TapeNode) -> Template | None:
+    """The template of the tape behind `root`; None where something on it is out of the ordinary."""
+    nodes = entries_behind(root)
+    if len(nodes) > LONGEST:
+        return None
+    places = {node: k for k, node in enumerate(nodes)}
+    types: list[TensorType] = []
+    known: dict[int, int] = {}  # which value an array is
+
+    def value(array: Any, t: TensorType) -> int:
+        i = known.setdefault(id(array), len(types))
+        if i == len(types):
+            types.append(t)
+        return i
+
+    entries = []
+    for node in nodes:
+        if not all(t.device is CPU and t.dtype is not bfloat16 for t in node.outputs):
+            return None
+        if node.hooks is not None or node.released:
+            return None
+        if node.prim is None:
+            entries.append(Entry(None, {}, node.outputs))
+            continue
+        if not isinstance(node.prim, Prim) or not all(map(_is_plain, node.params.values())):
+            return None
+        edges = tuple(None if e is None else (places[e[0]], e[1]) for e in node.inputs)
+        kept: list[Any] = []
+        for edge, k in zip(edges, node.saved[0], strict=True):
+            if type(k) is tuple:
+                if k[0].device is not CPU or k[0].dtype is bfloat16:
+                    return None
+                kept.append((value(k[0]._data, k[0].type),))
+            elif type(k) is TensorType:
+                kept.append(k if edge is None else None)
+            elif type(k) in NUMBERS:
+                kept.append(k)
+            else:
+                return None
+        results = None
+        if node.saved[1] is not None:
+            saved = zip(node.saved[1], node.outputs, strict=True)
+            results = tuple(value(r[0], t) for r, t in saved)
+        entries.append(Entry(node.prim, node.params, node.outputs, edges, tuple(kept), results))
+    return Template(tuple(entries), tuple(types))
+
+
+def _is_plain(x: Any, inside: bool = False) -> bool:
+    """Whether a parameter is one that `match` compares exactly."""
+    if type(x) is tuple:
+        return all(_is_plain(y, True) for y in x)
+    return x is None or type(x) in (bool, int, str) or (type(x) is float and not inside)
+
+
+def match(template: Template, root: TapeNode) -> tuple[list[TapeNode], list[Any]] | None:
+    """The entries of the tape behind `root` and the arrays that they saved, if it is as `template` says; else None.
+
+    A tape with hooks, with saved values that were written since, or that was swept, is not: its sweep has to see to
+    that. The native one (`backends/native/quick/match.py`) does the same.
+    """
+    nodes: list[Any] = [root] + [None] * (len(template.entries) - 1)
+    arrays: list[Any] = [None] * len(template.types)
+
+    def take(i: int, array: Any) -> bool:
+        if arrays[i] is None and type(array) is np.ndarray:
+            arrays[i] = array
+            return bool(array.shape == template.types[i].shape)
+        return arrays[i] is array
+
+    before = None
+    for entry, node in zip(template.entries, nodes, strict=True):
+        if node.prim is not entry.prim or node.hooks is not None or node.released:
+            return None
+        if before is not None and node.seq >= before:
+            return None
+        before = node.seq
+        if node.outputs != entry.outputs:
+            return None
+        if entry.prim is None:
+            continue
+        if not _same(node.params, entry.params) or len(node.inputs) != len(entry.edges):
+            return None
+        for edge, expected in zip(node.inputs, entry.edges, strict=True):
+            if edge is None or expected is None:
+                if edge is not expected:
+                    return None
+                continue
+            if nodes[expected[0]] is None:
+                nodes[expected[0]] = edge[0]
+            if nodes[expected[0]] is not edge[0] or edge[1] != expected[1]:
+                return None
+        for kept, wanted in zip(node.saved[0], entry.kept, strict=True):
+            if type(wanted) is tuple:
+                t, version = kept
+                i = wanted[0]
+                if t._version != version or t.dtype is not template.types[i].dtype:
+                    return None
+                if not isinstance(t, Tensor) or not take(i, t._data):
+                    return None
+            elif wanted is not None and exact(kept) != exact(wanted):
+                return None
+        if entry.results is not None:
+            for (data, cell, version, *_), i in zip(node.saved[1], entry.results, strict=True):
+                if cell[0] != version or not take(i, data):
+                    return None
+    return nodes, arrays
+
+
+def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return a is b or (a.keys() == b.keys() and all(exact(a[k]) == exact(v) for k, v in b.items()))
