@@ -325,7 +325,11 @@ def test_indexing_of_nothing_writes_nothing(op):
         if op == "index":
             return part
         out = x[:0].clone()
-        return out.index_add(1, key[1][:, 0], out) if op == "add" else out.index_fill(1, key[1][:, 0], 3.0)
+        return (
+            out.index_add(1, key[1][:, 0], out)
+            if op == "add"
+            else out.index_fill(1, key[1][:, 0], 3.0)
+        )
 
     x = dg.ones(3, 2, 3, 3)
     for _ in range(30):  # memory that was written by mistake belongs to something else
