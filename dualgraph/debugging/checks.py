@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..core.backend import backend_for
 from ..core.node import Literal, Node, Var
 from ..passes import pipeline
 from ..passes.pipeline import Hooks
-from ..static.control import first_inputs, is_control
+from ..static.control import is_control, turns
 from ..static.graph import Graph, verify_types
+from ..static.interpreter import interpret
 from ..static.region import bodies, fused_region
 from .values import Run, digest, distance, innermost, run_graph
 
@@ -162,7 +164,9 @@ class PassChecker:
 
 def _bodies_with_inputs(node: Node, operands: list[Any]) -> list[tuple[str, list[Any]]]:
     """The bodies of a loop with what they first get; both branches of a condition."""
-    given = list(first_inputs(node, operands).items())
+    backend = backend_for(node.outputs[0].type.device)
+    run = lambda key, inputs: interpret(node.params[key], inputs, backend)  # noqa: E731
+    given = list(next(turns(node, operands, run), {}).items())
     return [(k, given[0][1]) for k in bodies(node)] if len(given) == 1 else given
 
 

@@ -22,7 +22,7 @@ from ..program import Program
 from ..slots import as_array, fetch
 from ..stages import number
 from ..static.capture import Tracer
-from ..static.control import first_inputs, is_control, next_inputs
+from ..static.control import is_control, turns
 from ..static.graph import evaluate
 from ..static.interpreter import literal_array, run_node
 from ..static.region import is_region
@@ -261,14 +261,10 @@ def _run(node: Node, operands: Sequence[Any], backend: ArrayBackend, inf: bool) 
 
 def _in_bodies(node: Node, arrays: list[Any], backend: ArrayBackend, inf: bool) -> None:
     """Runs the steps of a loop, or the branch of a condition, until an op inside makes no number."""
-    given: dict[str, list[Any]] | None = first_inputs(node, arrays)
-    step = 0
-    while given:
-        outs = {}
-        for key, inputs in given.items():
-            found = evaluate(
-                node.params[key], inputs, lambda n, operands: _run(n, operands, backend, inf)
-            )
-            outs[key] = [literal_array(v, backend) if isinstance(v, Literal) else v for v in found]
-        step += 1
-        given = next_inputs(node, arrays, outs, step)
+
+    def run(key: str, given: list[Any]) -> list[Any]:
+        outs = evaluate(node.params[key], given, lambda n, args: _run(n, args, backend, inf))
+        return [literal_array(v, backend) if isinstance(v, Literal) else v for v in outs]
+
+    for _ in turns(node, arrays, run):
+        pass

@@ -15,10 +15,12 @@ from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..program import Program
 from ..slots import arrays_of
+from ..static.control import Turn, is_control, turns
 from ..static.graph import Graph
-from ..static.interpreter import run_node
+from ..static.interpreter import interpret, literal_array, run_node
+from ..static.region import bodies
 from ..static.text import operand_text, value_text
-from .places import Named, find, marked, opened
+from .places import Named, Path, find, marked, opened
 from .values import summary
 
 
@@ -58,12 +60,15 @@ class Replay:
     (12.0, 1)
     """
 
-    def __init__(self, program: Program, leaves: list[Any]) -> None:
+    def __init__(
+        self, program: Program, graph: Graph, arrays: list[Any], title: str, path: Path = ()
+    ) -> None:
+        """`graph`: that of the program, or the body in it that `path` leads to."""
         self.program = program
-        self.graph: Graph = opened(program.captured)
-        self.env: dict[Any, Any] = dict(
-            zip(self.graph.inputs, arrays_of(program.trace.slots, leaves), strict=True)
-        )
+        self.graph = graph
+        self.title = title
+        self.path = path
+        self.env: dict[Any, Any] = dict(zip(graph.inputs, arrays, strict=True))
         self.position = 0
         self._done = 0  # ops whose results are in env
         self._names = marked(program)
@@ -87,7 +92,7 @@ class Replay:
         ``"%3"``, a line ``"model.py:31"`` (its first op), the path of a module, or a name given by `tap_point`.
         """
         if isinstance(place, str):
-            target = self._after(find(self.program, place)[0])
+            target = self._after(place, find(self.program, place))
         else:
             target = place if place >= 0 else len(self.graph.nodes) + 1 + place
         if not 0 <= target <= len(self.graph.nodes):
@@ -100,12 +105,61 @@ class Replay:
         self.position = target
         return self
 
-    def _after(self, named: Named) -> int:
-        if named.path:  # in a body of that op
-            return 1 + named.path[0][0]
+    def _after(self, place: str, found: list[Named]) -> int:
+        """The number of ops after which there is a value: one here, or in a body of an op here."""
+        depth = len(self.path)
+        named = next((n for n in found if n.path[:depth] == self.path), None)
+        if named is None:
+            raise ArgumentError(describe("goto", place, f"it is not in {self.title}"))
+        if len(named.path) > depth:
+            return 1 + named.path[depth][0]
         if named.var in self.graph.inputs:
             return 0
         return 1 + next(i for i, n in enumerate(self.graph.nodes) if named.var in n.outputs)
+
+    def enter(self, turn: int = 0, body: str = "") -> Replay:
+        """The replay of what the last op ran inside: one turn of a loop (the last one for -1), or the branch that was
+        taken. `body`: "body" (the default) or "test" of a while loop. ArgumentError where nothing such ran.
+
+        >>> import dualgraph as dg
+        >>> f = dg.compile(lambda x: dg.scan(lambda c, v: (c * v + 1, c), x[0], x)[0], wait=True)
+        >>> _ = f(dg.asarray([2.0, 3.0]))
+        >>> turn = f.programs[0].replay().run().enter(1).step()
+        >>> turn.node.prim.name, turn.values[str(turn.node.outputs[0])].item()
+        ('multiply', 15.0)
+        """
+        node = self.node
+        if node is None or not is_control(node):
+            raise ArgumentError(
+                describe("enter", self.title, "the last op has no body", "goto a loop first")
+            )
+        found = [
+            (k, t[k])
+            for t in self._turns(node)
+            for k in t
+            if k == body or (not body and k != "test")
+        ]
+        if not -len(found) <= turn < len(found):
+            raise ArgumentError(describe("enter", f"turn={turn}", f"{len(found)} turns were taken"))
+        key, given = found[turn]
+        number = range(len(found))[turn]
+        title = f"turn {number} of {node.prim.name} in {self.title}"
+        path = (*self.path, (self.position - 1, key))
+        return Replay(self.program, bodies(node)[key], given, title, path)
+
+    def _turns(self, node: Node) -> Iterator[Turn]:
+        """What the bodies of a node are given, turn by turn."""
+        backend = backend_for(node.outputs[0].type.device)
+        operands = [
+            literal_array(v, backend) if isinstance(v, Literal) else self.env[v]
+            for v in node.inputs
+        ]
+
+        def run(key: str, given: list[Any]) -> list[Any]:
+            with np.errstate(all="ignore"):
+                return interpret(node.params[key], given, backend)
+
+        return turns(node, operands, run)
 
     def _compute(self, node: Node) -> None:
         backend = backend_for(node.outputs[0].type.device)
@@ -146,14 +200,14 @@ class Replay:
 
     def __str__(self) -> str:
         node = self.node
-        head = f"{self.program.name}: op {self.position} of {len(self.graph.nodes)}"
+        head = f"{self.title}: op {self.position} of {len(self.graph.nodes)}"
         if node is None:
             rows = [f"  {v}: {summary(self.env[v], v.type)}" for v in self.graph.inputs]
             return "\n".join([f"{head}, at the start", *rows])
         names = [
             f"  {n.var} is {n.name!r}"
             for n in self._names
-            if n.name and not n.path and n.var in node.outputs
+            if n.name and n.path == self.path and n.var in node.outputs
         ]
         rows = [*show(node, self.env), *dict.fromkeys(names)]
         return "\n".join([f"{head} at {node.where}{self._line()}", *rows])
@@ -182,8 +236,14 @@ def show(node: Node, env: dict[Any, Any]) -> list[str]:
 
 def replay(program: Program, *args: Any, **kwargs: Any) -> Replay:
     """`Program.replay`: a call step by step; without arguments with those of the capture."""
+    arrays = arrays_of(program.trace.slots, _leaves(program, args, kwargs))
+    return Replay(program, opened(program.captured), arrays, program.name)
+
+
+def _leaves(program: Program, args: Any, kwargs: Any) -> list[Any]:
+    """The leaves of the arguments, which are such as the capture's were."""
     if program.given is None or not (args or kwargs):
-        return Replay(program, list(program.given[1]) if program.given else [])
+        return list(program.given[1]) if program.given else []
     leaves, structure = flatten((args, kwargs))
     if structure != program.given[0]:
         problem = "the arguments have another structure than when captured"
@@ -192,7 +252,7 @@ def replay(program: Program, *args: Any, **kwargs: Any) -> Replay:
         if _type(leaf) != _type(wanted):
             problem = f"argument leaf {i} is {_type(leaf)}, not {_type(wanted)}"
             raise ArgumentError(describe("replay", program.name, problem))
-    return Replay(program, leaves)
+    return leaves
 
 
 def _type(value: Any) -> str:

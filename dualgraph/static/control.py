@@ -7,7 +7,7 @@ run on tensors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -259,40 +259,34 @@ def _while_type(
 
 # --- what bodies are given -----------------------------------------------------------------------
 
+Turn = dict[str, list[Any]]  # inputs by body (its parameter)
 
-def first_inputs(node: Node, operands: Arrays) -> dict[str, list[Any]]:
-    """For each body of a condition or loop (by parameter) the arrays it is given when it first runs.
 
-    Of a condition it is the branch that the predicate chooses.
+def turns(
+    node: Node, operands: Arrays, run: Callable[[str, list[Any]], list[Any]]
+) -> Iterator[Turn]:
+    """What the bodies of a condition or loop are given, turn by turn; ``run(parameter, inputs)`` gives what one makes.
+
+    Of a condition it is one turn, of the branch that the predicate chooses. The last turn of a while loop has no body
+    where its test fails. A turn's body is run when the next one is asked for.
     """
     if node.prim is cond_op:
-        return {"true" if bool(np.asarray(operands[0])) else "false": list(operands[1:])}
-    if node.prim is while_op:
-        return {"test": list(operands), "body": list(operands)}
-    return _slices(node.params, operands, list(operands[: node.params["carries"]]), 0)
-
-
-def next_inputs(
-    node: Node, operands: Arrays, outs: dict[str, list[Any]], step: int
-) -> dict[str, list[Any]]:
-    """What the bodies are given at step `step`, after one that gave `outs`; nothing where it was the last."""
-    if node.prim is cond_op:
-        return {}
-    p = node.params
-    carry = outs["body"][: p["carries"]]
-    if node.prim is scan_op:
-        return _slices(p, operands, carry, step)
-    if step == p["max_steps"] or not bool(np.asarray(outs["test"][0])):
-        return {}
-    given = [*carry, *operands[p["carries"] :]]
-    return {"test": given, "body": given}
-
-
-def _slices(
-    p: dict[str, Any], operands: Arrays, carry: list[Any], step: int
-) -> dict[str, list[Any]]:
-    order, stop = step_order(p["length"], p["reverse"]), p["carries"] + p["slices"]
-    if step >= len(order):
-        return {}
-    rows = [x[order[step], ...] for x in operands[p["carries"] : stop]]
-    return {"body": [*carry, *rows, *operands[stop:]]}
+        chosen = {"true" if bool(np.asarray(operands[0])) else "false": list(operands[1:])}
+        yield chosen
+        for key, given in chosen.items():
+            run(key, given)
+        return
+    p, step = node.params, 0
+    carry, rest = list(operands[: p["carries"]]), list(operands[p["carries"] :])
+    order = step_order(p["length"], p["reverse"]) if node.prim is scan_op else ()
+    while node.prim is scan_op and step < len(order):
+        given = [*carry, *(x[order[step], ...] for x in rest[: p["slices"]]), *rest[p["slices"] :]]
+        yield {"body": given}
+        carry, step = run("body", given)[: p["carries"]], step + 1
+    while node.prim is while_op and step != p["max_steps"]:
+        given = [*carry, *rest]
+        goes = bool(np.asarray(run("test", given)[0]))
+        yield {"test": given, "body": given} if goes else {"test": given}
+        if not goes:
+            return
+        carry, step = run("body", given), step + 1

@@ -226,3 +226,18 @@ def test_a_nan_that_a_body_hides_names_the_line_of_the_body(fn: Any, kind: str) 
         g(good)
         with pytest.raises(dg.NanError, match=rf"test_nans.py:{line}\b"):
             g(bad)
+
+
+def until(x: Any) -> Any:
+    step = lambda s: dg.log(s) + 1  # what it makes of the last carry, 0, is not run  # noqa: E731
+    return dg.while_loop(lambda s: s > 0, lambda s: dg.where(s > 1, s - 1, step(s) * 0), x)
+
+
+def test_a_loop_that_has_ended_runs_its_body_no_more() -> None:
+    g = dg.compile(until, wait=True)
+    assert g(dg.asarray(2.5)).item() == g(dg.asarray(2.5)).item() == 0.0
+    for fn in (until, g):
+        with dg.debug_nans(inf=True):
+            fn(dg.asarray(2.5))
+        with dg.no_grad(), dg.debug_nans(inf=True):
+            fn(dg.asarray(3.5))

@@ -165,3 +165,46 @@ def test_a_replay_goes_to_the_loop_that_a_name_is_in() -> None:
     f(dg.randn(2, 3))
     replay = f.programs[0].replay().goto("made")
     assert "body" in replay.node.params
+
+
+def test_a_replay_enters_loops_turn_by_turn_and_branches() -> None:
+    def run(x: Any) -> Any:
+        def row(c: Any, v: Any) -> Any:
+            c = dg.cond(v.sum() > 0, lambda a: a * 2, lambda a: a - 3, c + v)
+            return dg.tap_point(c, "carry"), c.sum()
+
+        n, last = dg.while_loop(
+            lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * 0.5), (0, dg.scan(row, x[0], x)[0])
+        )
+        return last + n
+
+    f = dg.compile(run, wait=True)
+    x = dg.asarray([[1.0, 2.0], [-4.0, 1.0], [3.0, 3.0]])
+    f(x)
+    replay = f.programs[0].replay(x).goto("carry")
+    carries, c = [], x[0]
+    for v in x:
+        c = (c + v) * 2 if v.sum() > 0 else c + v - 3
+        carries.append(c.tolist())
+    for i, carry in enumerate(carries):
+        turn = replay.enter(i).goto("carry")
+        made = str(turn.node.outputs[0])
+        assert turn.values[made].tolist() == carry and f"turn {i} of scan" in str(turn)
+        assert turn.run().outputs[0].tolist() == carry
+        assert turn.back(99).position == 0
+    branch = replay.enter(-2)
+    while branch.node is None or branch.node.prim.name != "cond":
+        branch.step()
+    inner = branch.enter().run()
+    assert inner.outputs[0].tolist() == carries[1] and "of cond" in inner.title
+    assert inner.node.prim.name == "subtract"
+    with pytest.raises(dg.ArgumentError, match="3 turns were taken"):
+        replay.enter(3)
+    while replay.node.prim.name != "while_loop":
+        replay.step()
+    assert replay.enter(2).run().outputs[0].item() == 3
+    assert [replay.enter(i, "test").run().outputs[0].item() for i in range(4)] == [True] * 3 + [
+        False
+    ]
+    with pytest.raises(dg.ArgumentError, match="no body"):
+        replay.goto(0).enter()
