@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -20,13 +21,16 @@ from ..ops.reduce import broadcast_to
 Axes = Any  # an int, None, or a tree of them that is a prefix of what it describes
 
 
-def vmap(fn: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) -> Callable[..., Any]:
+def vmap(
+    fn: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0, axis_size: int | None = None
+) -> Callable[..., Any]:
     """`fn` over an axis of its arguments at once; inside, tensors have the shape of one example.
 
     `in_axes` says which axis of each argument holds the examples: an int for all arguments, or a tuple
     with one entry an argument: an int, None (the same for all examples), or a tree of them for an
     argument that is a tree. Keyword arguments are batched along axis 0. `out_axes` says where the
-    axis goes in results; None asks for a result that does not differ between examples.
+    axis goes in results; None asks for a result that does not differ between examples. `axis_size` is the number of
+    examples: it need not be given where an argument has them.
 
     Works under and over `grad`, `jvp` and itself: ``vmap(grad(loss), (None, 0, 0))`` gives a gradient for
     each example. Raises AxisError, ShapeError or TransformError that name the argument.
@@ -41,7 +45,7 @@ def vmap(fn: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) -> Calla
         leaves, tree = flatten((args, kwargs))
         axes = [*_spread(_per_argument(in_axes, len(args)), args), *(0 for _ in flatten(kwargs)[0])]
         leaves = [_operand(x, a, i) for i, (x, a) in enumerate(zip(leaves, axes, strict=True))]
-        size = _common_size(leaves, axes)
+        size = _common_size(leaves, axes, axis_size)
         with level_of(size) as level:
             given = [
                 x if a is None or not isinstance(x, Tensor) else in_batch(_to_front(x, a), level)
@@ -128,25 +132,30 @@ def _operand(x: Any, axis: int | None, i: int) -> Any:
     return x
 
 
-def _common_size(leaves: list[Any], axes: list[int | None]) -> int:
+def _common_size(leaves: list[Any], axes: list[int | None], declared: int | None) -> int:
     sizes = {
         i: x.shape[a]
         for i, (x, a) in enumerate(zip(leaves, axes, strict=True))
         if a is not None and isinstance(x, Tensor)
     }
+    if not sizes and declared is not None:
+        return operator.index(declared)
     if not sizes:
         raise TransformError(
             describe(
                 "vmap",
                 "",
                 "no argument is batched",
-                "give at least one argument an axis in in_axes",
+                "give at least one argument an axis in in_axes, or axis_size=",
             )
         )
     first = next(iter(sizes.values()))
     if any(n != first for n in sizes.values()):
         listed = ", ".join(f"{n} (argument leaf {i}, {leaves[i].type})" for i, n in sizes.items())
         raise ShapeError(describe("vmap", "", f"the batched axes differ in size: {listed}"))
+    if declared is not None and declared != first:
+        problem = f"the batched axes have size {first}, not axis_size={declared}"
+        raise ShapeError(describe("vmap", "", problem))
     return first
 
 

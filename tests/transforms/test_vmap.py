@@ -385,3 +385,17 @@ def test_custom_functions_under_vmap() -> None:
     close(dg.grad(lambda x: dg.vmap(lambda r: Cube.apply(r, w))(x).sum())(x), 6 * x**2)
     close(dg.grad(lambda w: dg.vmap(lambda r: Cube.apply(r, w))(x).sum())(w), (x**3).sum())
     close(dg.grad(lambda x: dg.vmap(dg.grad(lambda r: Cube.apply(r, w)))(x).sum())(x), 12 * x)
+
+
+def test_the_number_of_examples_may_be_given() -> None:
+    x = dg.randn(3, 2)
+    f = dg.vmap(lambda: x.sum(0), axis_size=4)
+    assert f().tolist() == [x.sum(0).tolist()] * 4
+    g = dg.vmap(lambda a, b: (a * 2, b), in_axes=None, out_axes=(1, None), axis_size=3)
+    assert [t.shape for t in g(x, 2.0)] == [(3, 3, 2), ()]
+    assert dg.vmap(lambda a: a + 1, axis_size=3)(x).tolist() == (x + 1).tolist()
+    assert dg.compile(dg.vmap(lambda a: a.sum(), axis_size=3), wait=True)(x).shape == (3,)
+    with pytest.raises(dg.ShapeError, match="size 3, not axis_size=4"):
+        dg.vmap(lambda a: a, axis_size=4)(x)
+    with pytest.raises(dg.TransformError, match="axis_size="):
+        dg.vmap(lambda a: a, in_axes=None)(x)
