@@ -276,9 +276,10 @@ class Compiled:
         spec, before = None, left and left.program
         tree, simple = flatten((args, kwargs))[1] if key is None else key[0], not self._apart.active
         sources, confirmed = self._promotion.plan(entry.programs, tree, leaves, before, simple)
-        simple = simple and self._promotion.trusted(sources, tree, leaves)
+        sure = not self._promotion.cautious or self._promotion.trusted(sources, tree, leaves)
+        simple = simple and confirmed is None and sure
         if left is None and self._memory is None and simple:
-            spec = self._sizes.spec(key, leaves, args, kwargs)
+            spec = self._sizes.spec(key, leaves, args, kwargs, any_numbers=bool(sources))
         shapes, make = (None, Program) if spec is None else (spec.shapes, spec.make)
         with undisturbed:
             result, program, refusals = trace(
@@ -303,7 +304,9 @@ class Compiled:
             known = program.template in self.programs
             entry.programs.insert(0, program)
             if left is None:
-                self._promotion.learn(entry.programs, program, tree)
+                every = ((k, p) for k, e in self._entries.items() for p in e.programs)
+                elsewhere = self._sizes.elsewhere(key, program, spec, every)
+                self._promotion.learn(entry.programs, program, tree, elsewhere)
                 self._promotion.regroup(tree)
             if program.template is None:
                 program.join(entry.tree)

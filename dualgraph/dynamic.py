@@ -141,12 +141,15 @@ class Template(Program):
         return Program.replay(self.at(plain(self.symbols)), *args, **kwargs)
 
     def fixed(self) -> Program:
-        """The program at the sizes of the capture, as if these were all it is for."""
+        return self.fixed_at(plain(self.symbols))
+
+    def fixed_at(self, values: Sequence[int]) -> Program:
+        """The program at some sizes, as if these were all it is for."""
         filler = Filler(self.atoms)
         filler.note_trace(self.trace)
         for r in self.results:
             filler.note([r.key if r.kind == "value" else None, *(p for _, p in r.chain)])
-        there = filler.at(plain(self.symbols))
+        there = filler.at(values)
         name, trace, results, *rest = self._description
         out = Program(name, there.trace(trace), tuple(_result_at(r, there) for r in results), *rest)
         out.given, out.budget, out.marks = self.given, self.budget, self.marks
@@ -322,6 +325,9 @@ class Sized(Program):
         self._out_types = tuple(map(there, t._out_types))
         self.results = tuple(_result_at(r, there) for r in t.results)
         self.extra = tuple(np.asarray(as_scalar(there(v.value), v.dtype)) for v in t.literals)
+
+    def fixed(self) -> Program:
+        return self.template.fixed_at(self.values)
 
     def forget(self) -> None:
         """Gives back what takes room; the next call works it out again."""

@@ -58,6 +58,17 @@ def any_number(leaf: Any, part: Any) -> Any:
     return type(leaf) if type(leaf) in LIVE_OF else part
 
 
+def without_sizes(part: Any) -> Any:
+    """A part of a key with ranks for shapes."""
+    if type(part) is not tuple:
+        return part
+    if type(part[0]) is dt.DType and part[4] is None:
+        return (*part[:1], len(part[1]), *part[2:])
+    if part[0] == "array":
+        return (*part[:2], len(part[2]), *part[4:])
+    return part
+
+
 def leaves_to_keep(leaves: Sequence[Any]) -> list[Any]:
     """Objects known by identity, which must live as long as the key does."""
     return [v for v in leaves if not isinstance(v, (Tensor, np.ndarray, np.generic, *ATOMS))]

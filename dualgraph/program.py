@@ -137,7 +137,7 @@ class Program(Outcome):
         return self._calls + int(self.tally[0])
 
     def fixed(self) -> Program:
-        """This program at one choice of sizes: itself, unless some are symbolic."""
+        """This program at one choice of sizes, as if these were all it is for: itself, unless some are symbolic."""
         return self
 
     # --- making it ready ---
@@ -283,7 +283,8 @@ class Program(Outcome):
 
     def at_its_numbers(self, numbers: Sequence[Any]) -> Program:
         """The program with its promoted numbers as constants, as a plain capture would have made it."""
-        trace, results = plain_trace(self.trace, self.results, numbers)
+        at = self.fixed()
+        trace, results = plain_trace(at.trace, at.results, numbers)
         out = Program(
             self.name, trace, results, self.tree, self.footprint, self._arguments, self._contents,
             bool(self._unhooked), self._fast_math, self._device, self._use,

@@ -18,7 +18,7 @@ from .core.errors import ArgumentError, describe
 from .core.live import LIVE_OF
 from .dynamic import same_program
 from .entries import Entry
-from .keys import FIRST, leaf_key
+from .keys import FIRST, leaf_key, without_sizes
 from .program import Program
 from .promoted import KEPT, Leaf, Place, Promoted, may_be_promoted, place_key, sources_of
 from .static.checks import Check, GlobalCheck
@@ -42,6 +42,9 @@ class Promotion:
         self.told: list[str] = []  # what happened to numbers
         self.changed = False  # whether calls have other keys than programs were put under
         self._confirmed: set[Any] = set()
+        self.cautious = (
+            False  # whether numbers have to be trusted before sizes may be symbolic, too
+        )
 
     def sources(self, tree: Any, leaves: Sequence[Any]) -> tuple[Source, ...]:
         """The promoted numbers of a call whose arguments have this structure."""
@@ -51,12 +54,12 @@ class Promotion:
     # --- numbers that changed ---
 
     def like(self, key: Any, known: Iterable[Any], leaves: Sequence[Any]) -> Any:
-        """A known key that differs from this one in numbers alone, which may be promoted; or None."""
+        """A known key that differs from this one in sizes and numbers alone, which may be promoted; or None."""
         tree = key[0]
         for other in known:
             if len(other) != len(key) or other[0] != tree:
                 continue
-            differ = [i for i, (a, b) in enumerate(zip(key, other, strict=True)) if a != b]
+            differ = _differing(key, other)
             if all(
                 i >= FIRST
                 and _is_number(other[i], leaves[i - FIRST])
@@ -84,7 +87,10 @@ class Promotion:
         if other is None:
             return
         model = known[other][0]
-        differ = [i - FIRST for i, (a, b) in enumerate(zip(key, other, strict=True)) if a != b]
+        differ = [i - FIRST for i in _differing(key, other)]
+        if not differ:
+            self.promote_changed(known[other])
+            return
         why = told_apart(model.footprint)
         names = [a.name for a in model._arguments]
         if why is not None:
@@ -210,8 +216,14 @@ class Promotion:
         elif self.trusted(program.promoted.sources, tree, leaves):
             program.promoted.free = frozenset(range(len(program.promoted.sources)))
 
-    def learn(self, entry_programs: list[Program], program: Program, tree: Any) -> None:
-        """Compares a new program with those known."""
+    def learn(
+        self, entry_programs: list[Program], program: Program, tree: Any,
+        elsewhere: Iterable[tuple[Program, Program]] = (),
+    ) -> None:  # fmt: skip
+        """Compares a new program with those known.
+
+        `elsewhere` are programs for other sizes, each after what the new one is at these.
+        """
         mine = program.promoted
         if mine is None or mine.formulas is None:
             return
@@ -233,6 +245,13 @@ class Promotion:
                 mine.free |= {i for i, s in enumerate(mine.sources) if s.key in known}
                 program._calls += other.calls
                 entry_programs.remove(other)
+        for there, other in elsewhere:
+            if len(mine.free) < len(mine.sources) and comparable(other, places):
+                same, differ = compared(there, other)
+                self.cautious = self.cautious or same is False
+                if same:
+                    self.judge(program, same, differ, tree)
+                    program.template.confirmed = True
 
     def confirm(self, live: Program, plain: Program, tree: Any) -> bool:
         """Whether a plain capture at other numbers did what a program with live numbers does; it is free if so."""
@@ -350,6 +369,12 @@ def told_apart(footprint: Footprint) -> str | None:
     )
 
 
+def _differing(key: Any, other: Any) -> list[int]:
+    """The places in which two keys differ in more than sizes."""
+    pairs = enumerate(zip(key, other, strict=True))
+    return [i for i, (a, b) in pairs if a != b and without_sizes(a) != without_sizes(b)]
+
+
 def _means(name: str, full: str) -> bool:
     return full == name or full.endswith((f".{name}", f"['{name}']"))
 
@@ -393,7 +418,7 @@ def compared(live: Program, other: Program) -> tuple[bool | None, frozenset[int]
         return None, differ
     if theirs is not None and theirs.formulas is not None:
         other = other.at_its_numbers(theirs.formulas.at(theirs.values))
-    there = live.at_its_numbers(numbers)
+    other, there = other.fixed(), live.at_its_numbers(numbers)
     return same_program(
         other, there, renumbered(other.captured), renumbered(there.captured)
     ), differ

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import keyword
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from .core.trees import flatten
 from .core.types import Shape
 from .dynamic import Sized, Template, same_program
 from .eager.tensor import Tensor
+from .keys import any_number, without_sizes
 from .program import Program
 
 MAX_EXAMPLES = 8  # calls of a family that are remembered
@@ -55,13 +56,17 @@ class Family:
 
 
 class Call:
-    """A call's key, split into its sizes and the rest."""
+    """A call's key, split into its sizes and the rest.
+
+    ``loose`` is that with the types of numbers for the numbers.
+    """
 
     def __init__(self, key: Any, leaves: Sequence[Any]) -> None:
         head, parts = key[: -len(leaves)] if leaves else key, key[len(key) - len(leaves) :]
         self.places: list[Place] = []
         sizes: list[int] = []
         rest: list[Any] = [head]
+        loose: list[Any] = [head]
         for i, (part, leaf) in enumerate(zip(parts, leaves, strict=True)):
             dense = isinstance(leaf, Tensor) and part[4] is None
             if dense:
@@ -70,12 +75,14 @@ class Call:
                 shape, own = part[2], (*part[:2], *part[4:])
             else:
                 rest.append(part)
+                loose.append(any_number(leaf, part))
                 continue
             rest.append((len(shape), own))
+            loose.append(rest[-1])
             self.places += [(i, axis) for axis in range(len(shape))]
             sizes += shape
         self.sizes = tuple(sizes)
-        self.kind = tuple(rest)
+        self.kind, self.loose = tuple(rest), tuple(loose)
         self.leaves = leaves
 
 
@@ -87,6 +94,7 @@ class Sizes:
         self.all = dynamic is True
         self.fn = fn
         self.families: dict[Any, Family] = {}
+        self.seen: dict[Any, list[tuple[int, ...]]] = {}  # sizes of calls, whatever their numbers
 
     def ready_for(self, key: Any, leaves: Sequence[Any], known: Sequence[Program]) -> Sized | None:
         """A symbolic program at the sizes of a call, where it is sure to be what a capture would give."""
@@ -105,13 +113,19 @@ class Sizes:
                 return template.at(values)
         return None
 
-    def spec(self, key: Any, leaves: Sequence[Any], args: Any, kwargs: Any) -> Spec | None:
-        """What a capture of this call takes as symbolic; None: nothing."""
+    def spec(
+        self, key: Any, leaves: Sequence[Any], args: Any, kwargs: Any, any_numbers: bool = False
+    ) -> Spec | None:
+        """What a capture of this call takes as symbolic; None: nothing.
+
+        With `any_numbers` calls that differ in numbers, too, tell which sizes change.
+        """
         call = Call(key, leaves)
         family = self.families.setdefault(call.kind, Family())
         if sum(not t.confirmed for _, t in family.templates) >= MAX_DOUBTFUL:
             return None
-        columns = list(zip(*family.examples, call.sizes, strict=True))
+        examples = self.seen.get(call.loose, []) if any_numbers else family.examples
+        columns = list(zip(*examples, call.sizes, strict=True))
         names = self._names(call, args, kwargs, columns)
         if not names:
             return None
@@ -130,6 +144,22 @@ class Sizes:
             tuple(symbols.values()),
             pattern,
         )
+
+    def elsewhere(
+        self, key: Any, made: Program, spec: Spec | None, programs: Iterable[tuple[Any, Program]]
+    ) -> Iterator[tuple[Program, Program]]:
+        """Programs that were captured at other sizes, each after what a symbolic one is at these."""
+        template = made.template
+        if spec is None or not isinstance(template, Template):
+            return
+        kind = list(map(without_sizes, key))
+        for other_key, other in programs:
+            if other.template or other.path or len(other_key) != len(key):
+                continue
+            if other.given is not None and list(map(without_sizes, other_key)) == kind:
+                values = matched(spec.pattern, Call(other_key, other.given[1]).sizes)
+                if values is not None and template.same_capture(values):
+                    yield template.fixed_at(values), other
 
     def _names(
         self, call: Call, args: Any, kwargs: Any, columns: list[tuple[int, ...]]
@@ -152,8 +182,10 @@ class Sizes:
         """Takes in a capture; gives the program for calls of these sizes."""
         call = Call(key, leaves)
         family = self.families.setdefault(call.kind, Family())
-        if call.sizes not in family.examples:
-            family.examples = [*family.examples, call.sizes][-MAX_EXAMPLES:]
+        for examples in (family.examples, self.seen.setdefault(call.loose, [])):
+            if call.sizes not in examples:
+                examples.append(call.sizes)
+                del examples[:-MAX_EXAMPLES]
         if spec is None or not isinstance(made, Template):
             family.plain = [*family.plain, (call.sizes, made)][-2:]
             return made

@@ -111,6 +111,7 @@ SIBLINGS = {
     ("rehearsal", "dynamic"),
     ("rehearsal", "program"),
     ("sizes", "program"),
+    ("sizes", "keys"),
     ("compile", "sizes"),
     ("compile", "rehearsal"),
     ("compile", "keys"),
