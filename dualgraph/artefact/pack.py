@@ -21,7 +21,7 @@ from ..program import Program
 from ..results import Result
 from ..slots import arrays_of
 from ..static.capture import Slot, Trace
-from ..static.checks import ATOMS, MISSING, Assumption
+from ..static.checks import ATOMS, MISSING, Assumption, NumberCheck
 from ..static.constants import is_constant
 from ..static.footprint import Footprint
 from ..static.graph import Graph
@@ -69,7 +69,7 @@ def _programs(obj: Any) -> list[Program]:
             remedy = "give what it needs as results, and do that outside of the function"
             raise CaptureError(describe("save", program.name, problem, remedy))
     if isinstance(obj, Program):
-        return [obj.fixed()]
+        return [_fixed(obj)]
     if not obj.programs:
         why = "; ".join(w for e in obj._entries.values() for w in e.eager_because)
         raise CaptureError(
@@ -78,7 +78,15 @@ def _programs(obj: Any) -> list[Program]:
                 "" if why else "call it once with such arguments",
             )
         )  # fmt: skip
-    return [p.fixed() for p in obj.programs]
+    return [_fixed(p) for p in obj.programs]
+
+
+def _fixed(program: Program) -> Program:
+    """The program at the sizes and the numbers of its capture."""
+    promoted = program.promoted
+    if promoted is None or promoted.formulas is None:
+        return program.fixed()
+    return program.at_its_numbers(promoted.formulas.at(promoted.values))
 
 
 def _as_call(vector: Any) -> tuple[Any, dict[str, Any]]:
@@ -312,7 +320,8 @@ def _result(r: Result) -> dict[str, Any]:
 def _stated(program: Program) -> list[Assumption]:
     """What the program assumes of Python state and of its arguments."""
     checks = (c for c in program.footprint.checks if c.expected is not MISSING)
-    return [*program._arguments, *(c.assumption() for c in checks)]
+    places = (c.place if isinstance(c, NumberCheck) else c for c in checks)
+    return [*program._arguments, *(c.assumption() for c in places)]
 
 
 def _assumption(a: Assumption) -> tuple[str, ...]:

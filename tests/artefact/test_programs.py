@@ -221,6 +221,31 @@ def test_vectors_are_recorded_and_differences_named(tmp_path: Path) -> None:
         dg.save({"a": dg.ones(2)}, tmp_path / "f.dg", vectors=[dg.zeros(4)])
 
 
+def test_programs_of_any_size_and_number_are_saved_as_they_were_captured(tmp_path: Path) -> None:
+    held = {"rate": 0.5}
+    fn = dg.compile(lambda x, lr: (x * lr + held["rate"]).sum(1) / x.shape[0], wait=True)
+    for n in (4, 5, 6):
+        held["rate"] = n / 4
+        fn(dg.ones(n, 3), n * 0.1)
+    assert fn.programs[-1].promoted.sources and len(fn.programs) == 2
+    path = tmp_path / "program.dg"
+    for saved_one in (fn, fn.programs[-1]):
+        dg.save(saved_one, path)
+        again = dg.load(path)
+        assert again.verify() and len(again.vectors) == len(again.programs)
+        held["rate"] = 5 / 4
+        assert bits(again(dg.ones(5, 3), 0.5)) == bits(fn(dg.ones(5, 3), 0.5))
+        with pytest.raises(
+            dg.ArgumentError, match=r"leaf 0 is f32\[7,3\], the program takes f32\[5,3\]"
+        ):
+            again(dg.ones(7, 3), 0.5)
+        with pytest.raises(
+            dg.ArgumentError, match=r"leaf 1 is 0.7, the program was captured with 0.5"
+        ):
+            again(dg.ones(5, 3), 0.7)
+        assert any(a.name.endswith("['rate']") and a.value == "1.25" for a in again.assumptions)
+
+
 def test_what_cannot_be_saved_says_why(tmp_path: Path) -> None:
     f = dg.compile(lambda m, x: m(x), wait=True)
     with pytest.raises(dg.CaptureError, match="not called yet"):
