@@ -185,6 +185,8 @@ class Compiled:
             key = self._key(leaves, key[0])
             entry = self._entries.setdefault(key, Entry(kept=entry.kept))
             return self._run(entry, key, args, kwargs, leaves)
+        if tried == MAX_TRIES and self._sizes.branch(key, leaves, entry.programs):
+            return self._run(entry, key, args, kwargs, leaves)
         if waiting or tried == MAX_TRIES or not self._begin(entry):
             self._eager_calls += 1
             return self._captured_function(*args, **kwargs)
@@ -410,14 +412,8 @@ class Compiled:
         module, name = getattr(self, "__module__", None), getattr(self, "__qualname__", None)
         if getattr(sys.modules.get(str(module)), str(name), None) is self:
             return name  # a decorated function, known by its name
-        return Compiled, (
-            self._captured_function,
-            self._backend,
-            self._wait,
-            self._fast_math,
-            self._memory,
-            self._dynamic,
-        )
+        how = self._backend, self._wait, self._fast_math, self._memory, self._dynamic
+        return Compiled, (self._captured_function, *how)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)

@@ -299,8 +299,10 @@ class Sized(Program):
 
     def _executable_of(self, graph: Graph, there: Filled, like: Executable | None) -> Executable:
         try:
+            # numbers taken out are looked at when all is computed, and nothing may have been written by then
+            stores = () if self._checked else self._direct_stores()
             found = Executable(
-                graph, backend_for(self._device), self._borrowed, self._direct_stores(),
+                graph, backend_for(self._device), self._borrowed | self._taken, stores,
                 lambda node: self._kernel(node, there), like, self.template.ground,
             )  # fmt: skip
             found.warm()

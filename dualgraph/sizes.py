@@ -53,6 +53,7 @@ class Family:
     examples: list[tuple[int, ...]] = field(default_factory=list)
     templates: list[tuple[Pattern, Template]] = field(default_factory=list)
     plain: list[tuple[tuple[int, ...], Program]] = field(default_factory=list)
+    trees: bool = False  # whether there are so many paths that each size has a tree of them
 
 
 class Call:
@@ -145,6 +146,17 @@ class Sizes:
             pattern,
         )
 
+    def branch(self, key: Any, leaves: Sequence[Any], programs: list[Program]) -> bool:
+        """Leaves paths to trees, one for each size, as there are too many to try one after the other; whether that
+        is new."""
+        found = [p for p in programs if p.template is not None and p.trace.concrete]
+        if found:
+            family = self.families[Call(key, leaves).kind]
+            family.trees = True
+            family.templates = [t for t in family.templates if not t[1].trace.concrete]
+            programs[:] = [p for p in programs if p not in found]
+        return bool(found)
+
     def elsewhere(
         self, key: Any, made: Program, spec: Spec | None, programs: Iterable[tuple[Any, Program]]
     ) -> Iterator[tuple[Program, Program]]:
@@ -189,8 +201,9 @@ class Sizes:
         if spec is None or not isinstance(made, Template):
             family.plain = [*family.plain, (call.sizes, made)][-2:]
             return made
-        if made.trace.concrete:  # a path of a trace tree is for its own sizes
-            return made.fixed()
+        taken = made.trace.concrete
+        if taken and (family.trees or not all(type(c.value) is bool for c in taken)):
+            return made.fixed()  # a path of a tree, which is for its own sizes
         values = matched(spec.pattern, call.sizes)
         assert values is not None
         for pattern, template in family.templates:

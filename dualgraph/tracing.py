@@ -170,18 +170,9 @@ def trace(
     described = _described(fn, args, kwargs, leaves)
     contents = tuple((a.leaf, a.before) for a in arguments.arrays if a.was_read())
     program = make(
-        name,
-        finished,
-        results,
-        out_tree,
-        footprint,
-        described,
-        contents,
-        tracer.swept,
-        fast_math,
-        finished.device,
-        use,
-    )
+        name, finished, results, out_tree, footprint, described, contents, tracer.swept, fast_math,
+        finished.device, use,
+    )  # fmt: skip
     program.given = arguments.structure, tuple(leaves)
     program.marks = tuple(tracer.marks)
     if formulas is not None:
@@ -342,6 +333,8 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
     inside = {id(r.tensor._node) for r in tracer.roots}
     work: list[Any] = []
     for v in leaves:
+        if isinstance(v, Tensor) and v._grad is not None and not tracer.is_root(v):
+            return ["it gives a tensor made inside that has a gradient"]
         if isinstance(v, Tensor) and v.requires_grad and not tracer.is_root(v):
             if v._node is None:
                 return ["it gives a new leaf that requires gradients"]

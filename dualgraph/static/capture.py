@@ -454,7 +454,9 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
     outputs: list[Operand] = [tracer.var_of(t) for t in results]
     grads: list[GradEffect] = []
     own = {id(r.tensor) for r in tracer.roots}
-    for track in list(tracer.grads.values()):
+    # tensors that were made inside are gone when the call ends, and so are their gradients
+    tracks = [t for i, t in tracer.grads.items() if i in own or i not in tracer._current]
+    for track in tracks:
         final = track.tensor._grad
         if not track.written or (id(final) in own and final is track.at_entry):
             continue
@@ -472,7 +474,7 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
     if tracer._untaped and any(t.requires_grad for t in results):
         nodes, _ = off_the_tape(nodes, tracer)
     graph = Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(outputs))
-    entry = tuple((t.tensor, t.at_entry is not None) for t in tracer.grads.values() if t.read)
+    entry = tuple((t.tensor, t.at_entry is not None) for t in tracks if t.read)
     slots, concrete = tuple(r.slot for r in tracer.roots), tuple(tracer.concrete)
     recording = Recording(tuple(tracer.nodes), tuple(tracer.scopes), frozenset(tracer.views))
     return Trace(
