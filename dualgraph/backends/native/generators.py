@@ -18,9 +18,11 @@ import llvmlite.binding as llvm
 from ...core.forks import free
 from ...core.workers import Job, Workers
 from .host import Host
+from .ir.values import COLD
 
 THREADS = 4  # at most
 OPTIMISE = 2  # of the code generator alone; no IR passes run
+PLAIN = 0  # of modules that are cold
 LOCK = getattr(llvm.ffi.lib, "_lock", None)  # llvmlite's; whoever drops a module holds it
 
 if LOCK is not None:
@@ -40,13 +42,13 @@ class Generators:
         self._names = itertools.count()
         self._linker: Any = None
 
-    def target_machine(self) -> Any:
+    def target_machine(self, effort: int = OPTIMISE) -> Any:
         """A code generator of LLVM's; for one thread at a time."""
         target = llvm.Target.from_default_triple()
         return target.create_target_machine(
             cpu=self._host.cpu,
             features=self._host.features,
-            opt=OPTIMISE,
+            opt=effort,
             reloc="pic",
             codemodel="small",
             jit=True,
@@ -55,19 +57,19 @@ class Generators:
     def start(self, text: str) -> Job[Any]:
         """Begins to make object code of IR text; `finished` gives it. Raises RuntimeError for bad IR."""
         module = llvm.parse_assembly(text, context=llvm.create_context())
-        return self._workers.submit(lambda: self._generate(module))
+        effort = PLAIN if text.startswith(COLD) else OPTIMISE
+        return self._workers.submit(lambda: self._generate(module, effort))
 
-    def _generate(self, module: Any) -> Any:
+    def _generate(self, module: Any, effort: int) -> Any:
         """A memory buffer of LLVM's, or the object code itself."""
-        local = self._local
-        if not hasattr(local, "machine"):
-            local.machine = self.target_machine()
+        machines = self._local.__dict__  # by effort
+        machine = machines.get(effort) or machines.setdefault(effort, self.target_machine(effort))
         emit = getattr(llvm.ffi.lib.LLVMPY_TargetMachineEmitToMemory, "_cfn", None)
         if emit is None:
-            return bytes(local.machine.emit_object(module))
+            return bytes(machine.emit_object(module))
         # llvmlite's wrapper runs one call at a time; machines and contexts of their own need no lock.
         problem = ctypes.c_char_p()
-        buffer = emit(local.machine, module, 1, ctypes.byref(problem))
+        buffer = emit(machine, module, 1, ctypes.byref(problem))
         if not buffer:
             raise RuntimeError((problem.value or b"no object code").decode(errors="replace"))
         return module, buffer

@@ -363,7 +363,7 @@ def _emit_apart(module: ir.Module, run: ir.Function) -> None:
 def emit_driver(header: int) -> str:
     """IR of ``run``, ``pack_x``, ``pack_y``, ``finish``, ``apart``, ``whole``, and ``flat``, which is ``whole`` on
     array objects with this header."""
-    module = ir.Module(name="driver")
+    module = ir.Module(name="driver", cold=True)  # twenty times the compile time gains nothing
     emit_finish(module)
     for name in ("x", "y"):
         Driver(module, f"pack_{name}").emit_pack(name)

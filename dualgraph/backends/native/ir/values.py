@@ -137,11 +137,18 @@ class GlobalVariable(Value):
         return [f"{self.ref} = {' '.join(w for w in words if w)} {first}"]
 
 
-class Module:
-    """A unit of code generation; its text is what LLVM parses."""
+COLD = "; cold\n"  # how the text of a module begins that LLVM is not to take pains over
 
-    def __init__(self, name: str = "module") -> None:
+
+class Module:
+    """A unit of code generation; its text is what LLVM parses.
+
+    One that is `cold` calls the code that takes the time, so how fast its own instructions are does not count.
+    """
+
+    def __init__(self, name: str = "module", cold: bool = False) -> None:
         self.name = name
+        self.cold = cold
         self.globals: dict[str, Any] = {}
         self.metadata: list[str] = []
 
@@ -159,7 +166,7 @@ class Module:
     def __str__(self) -> str:
         lines = [line for g in self.globals.values() for line in g.lines()]
         lines += [f"!{i} = {text}" for i, text in enumerate(self.metadata)]
-        return "\n".join([*lines, ""])
+        return (COLD if self.cold else "") + "\n".join([*lines, ""])
 
 
 I1 = IntType(1)
