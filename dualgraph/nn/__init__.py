@@ -83,6 +83,7 @@ from .loss import (
     CosineEmbeddingLoss,
     CosineSimilarity,
     CrossEntropyLoss,
+    CTCLoss,
     GaussianNLLLoss,
     HingeEmbeddingLoss,
     HuberLoss,
@@ -293,4 +294,5 @@ __all__ = [
     "LazyLinear",
     "UninitializedBuffer",
     "UninitializedParameter",
+    "CTCLoss",
 ]

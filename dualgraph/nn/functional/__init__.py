@@ -41,6 +41,7 @@ from .convolution import (
     conv_transpose3d,
     linear,
 )
+from .ctc import ctc_loss
 from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
 from .embedding import embedding, embedding_bag, one_hot
 from .loss import (
@@ -92,18 +93,19 @@ from .pooling import (
     max_pool2d,
     max_pool3d,
 )
+from .resizing import interpolate, upsample
+from .sampling import affine_grid, grid_sample
 from .vision import (
     channel_shuffle,
     fold,
-    interpolate,
     pad,
     pixel_shuffle,
     pixel_unshuffle,
     unfold,
-    upsample,
 )
 
 __all__ = [
+    "affine_grid",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
@@ -128,6 +130,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -139,6 +142,7 @@ __all__ = [
     "gelu",
     "glu",
     "group_norm",
+    "grid_sample",
     "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",

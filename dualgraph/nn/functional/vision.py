@@ -1,15 +1,13 @@
-"""Images: padding, resizing, pixel shuffling, and patches as columns."""
+"""Images: padding, pixel shuffling, and patches as columns."""
 
 from __future__ import annotations
 
-from math import floor, prod
+from math import prod
 from typing import Any
 
 from ...core.errors import ArgumentError, ShapeError
 from ...core.sizing import to_int
-from ...eager import Tensor, arange, tensor
-from ...ops.arithmetic import cast
-from ...ops.arithmetic import floor as floor_op
+from ...eager import Tensor, tensor
 from ...ops.indexing import index
 from ...ops.movement import pad as pad_op
 from ...ops.movement import permute, reshape
@@ -91,72 +89,6 @@ def _sources(mode: str, n: int, before: int, after: int) -> list[int]:
     raise ArgumentError(
         f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', not {mode!r}"
     )
-
-
-# --- resizing ----------------------------------------------------------------------------------
-
-
-def interpolate(
-    input: Tensor,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = "nearest",
-    align_corners: bool | None = None,
-    recompute_scale_factor: bool | None = None,
-    antialias: bool = False,
-) -> Tensor:
-    """(N, C, ...) resized to `size` or by `scale_factor`: "nearest", or "linear", "bilinear", "trilinear"."""
-    n = input.ndim - 2
-    if (size is None) == (scale_factor is None):
-        raise ArgumentError("interpolate: give either size or scale_factor")
-    if antialias or mode not in ("nearest", "linear", "bilinear", "trilinear"):
-        raise ArgumentError(f"interpolate: mode {mode!r} (antialias={antialias}) is not supported")
-    scales: tuple[float | None, ...] = (None,) * n
-    if size is not None:
-        wanted = each_axis(size, n, "size")
-    else:
-        factors = (
-            (scale_factor,) * n if isinstance(scale_factor, (int, float)) else tuple(scale_factor)
-        )
-        wanted = tuple(floor(d * f) for d, f in zip(input.shape[2:], factors, strict=True))
-        scales = (None,) * n if recompute_scale_factor else factors
-    for axis, (length, scale) in enumerate(zip(wanted, scales, strict=True), 2):
-        ratio = input.shape[axis] / length if scale is None else 1 / scale
-        if mode == "nearest":
-            at = _places(length, ratio, input.shape[axis], input)
-            input = index(input, at, dims=(axis,))
-        else:
-            input = _blend(input, axis, length, ratio, bool(align_corners))
-    return input
-
-
-def _numbers(length: int, x: Tensor) -> Tensor:
-    """0, 1, ... as float64 beside x: places are worked out as Python would."""
-    return arange(length, dtype="float64", device=x.device)
-
-
-def _places(length: int, ratio: float, n: int, x: Tensor) -> Tensor:
-    """Where in an axis of `n` each of `length` neighbours comes from."""
-    at = floor_op(_numbers(length, x) * ratio)
-    return cast(at, dtype="int64").clamp(max=n - 1)
-
-
-def _blend(x: Tensor, axis: int, length: int, ratio: float, align_corners: bool) -> Tensor:
-    """Linear interpolation along one axis."""
-    n, numbers = x.shape[axis], _numbers(length, x)
-    if align_corners:
-        places = numbers * ((n - 1) / (length - 1) if length > 1 else 0.0)
-    else:
-        places = ((numbers + 0.5) * ratio - 0.5).clamp(min=0.0)
-    low = floor_op(places).clamp(max=n - 1)
-    high = (low + 1).clamp(max=n - 1)
-    shape = tuple(length if i == axis else 1 for i in range(x.ndim))
-    share = reshape(cast(places - low, dtype=x.dtype.name), shape=shape)
-    left, right = (index(x, cast(at, dtype="int64"), dims=(axis,)) for at in (low, high))
-    return left * (1 - share) + right * share
-
-
-upsample = interpolate
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
