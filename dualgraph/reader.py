@@ -29,10 +29,9 @@ def widened(array, dtype):
 def rounded(value, dtype):
     """A result in its dtype; for bfloat16 the nearest one, ties to even."""
     value = np.asarray(value).astype(numpy_dtype(dtype), copy=False)
-    if SHORT[dtype] != "bf16":
-        return value
-    bits = value.copy().view("uint32")
-    return np.where(np.isnan(value), value, ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).view("float32"))
+    bits = value.copy().view("uint32") if SHORT[dtype] == "bf16" else np.zeros((), "uint32")
+    near = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).view("float32")
+    return np.where(np.isnan(value), value, near) if SHORT[dtype] == "bf16" else value
 
 # --- the container: a safetensors file --------------------------------------------------------------
 
@@ -153,8 +152,7 @@ class Parser:
         flat = np.frombuffer(base64.b64decode(args[1]), kind) if isinstance(args[1], str) else np.array(args[1], kind)
         return widened(flat.reshape(args[0].shape), args[0].dtype)
 
-def value_of(text):
-    return Parser(text).value()
+def value_of(text): return Parser(text).value()
 
 # --- the ops ----------------------------------------------------------------------------------------
 
@@ -165,12 +163,9 @@ SAME = """equal not_equal less less_equal greater greater_equal logical_and logi
     atanh hypot logaddexp cbrt nextafter gcd"""
 OPS = {name: getattr(np, name, None) or getattr(np, "arc" + name[1:]) for name in SAME.split()}
 WIDE = {"b": "int64", "i": "int64", "u": "uint64"}  # small integers are added up in 64 bits
-def wide(x):
-    return x.astype(WIDE.get(x.dtype.kind, x.dtype))
-def whole(function):
-    return lambda x: x if x.dtype.kind in "bui" else function(x)
-def by_element(function):
-    return lambda x: np.vectorize(function, otypes=[float])(np.asarray(x, float))
+def wide(x): return x.astype(WIDE.get(x.dtype.kind, x.dtype))
+def whole(function): return lambda x: x if x.dtype.kind in "bui" else function(x)
+def by_element(function): return lambda x: np.vectorize(function, otypes=[float])(np.asarray(x, float))
 def reduction(function):
     """Folds `axes`, flattened into one in their order."""
     def apply(x, axes, keepdims):
@@ -190,8 +185,7 @@ def along(at, axis):
     return tuple(at if i == axis else a for i, a in enumerate(np.ogrid[tuple(map(slice, at.shape))]))
 def places(at, dims):
     return tuple(at[dims.index(i)] if i in dims else slice(None) for i in range(max(dims) + 1))
-def symmetrised(x):
-    return (x + x.swapaxes(-1, -2).conj()) / 2
+def symmetrised(x): return (x + x.swapaxes(-1, -2).conj()) / 2
 def flat(x, count):
     """The last `count` axes as one."""
     return x.reshape(*x.shape[: x.ndim - count], math.prod(x.shape[x.ndim - count :]))
