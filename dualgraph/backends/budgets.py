@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..passes.pipeline import Hooks, PassRecord
+from ..passes.rematerialise import live_bytes
+from ..passes.schedule import schedule
 from ..static.graph import Graph
 from . import kept
 from .executor import Executable
@@ -44,13 +46,14 @@ def ready(
         graph, records = kept.optimised(captured, hooks, fast_math, aim, keep)
         return Ready(make(graph), records, aim)
 
-    least, last = within(None), None
+    least = within(None)
     for part in PARTS:
         room = 0 if budget is None else budget - least.executable.memory.bodies_bytes
         if budget is None or least.nbytes <= budget or room <= 0:
             break
-        tried = within(int(part * room))
-        if last is not None and tried.executable.graph == last.executable.graph:
+        aim = int(part * room)
+        tried = within(aim)
+        least = min(least, tried, key=lambda r: r.nbytes)
+        if live_bytes(schedule(tried.executable.graph)) > aim:
             break  # there is nothing more to compute again
-        least, last = min(least, tried, key=lambda r: r.nbytes), tried
     return least

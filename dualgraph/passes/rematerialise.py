@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from ..core.kinds import CREATION, ELEMENTWISE, MOVEMENT, REDUCTION
 from ..core.node import Node, Var
@@ -15,26 +17,38 @@ from .memory import lower_bound
 from .schedule import TEMPORARY, Buffer, Schedule, schedule
 
 CHEAP = (ELEMENTWISE, REDUCTION, MOVEMENT, CREATION)
+LONGEST = 16  # ops that are run again for one value
+PATIENCE = 24  # values made again in a row that may bring nothing
 
 
 def rematerialise(graph: Graph, budget: int) -> Graph:
     """Given: a graph in the order to run, and how many bytes its temporaries may take at once.
 
-    Result: cheap values that wait through the peak are made again where they are next read, from operands
-    that are still there, until the budget holds or nothing is left to try. Bits stay: the same kernel
-    runs on the same operands.
+    Result: values that wait through the peak are made again where they are next read, by a few ops from what is still
+    there, until the budget holds or nothing is left to try: cheap ones first, then those of any ops. Bits stay: the
+    same kernels run on the same operands.
     """
-    best, least = graph, -1
-    for _ in range(2 * len(graph.nodes)):
+    best, least, since, may_run = graph, -1, 0, is_cheap
+    while since < PATIENCE:
         plan = schedule(graph)
-        size = lower_bound(inplace(plan).temporaries)
+        size, since = live_bytes(plan), since + 1
         if least < 0 or size < least:
-            best, least = graph, size
-        found = max(candidates(plan, peak_step(plan)), default=None, key=lambda c: c[0])
-        if size <= budget or found is None:
+            best, least, since = graph, size, 0
+        if size <= budget:
             break
-        graph = computed_again(plan, found[1], found[2])
+        options = list(candidates(plan, peak_step(plan), may_run))
+        if options:
+            graph = computed_again(plan, max(options, key=lambda c: c.worth))
+        elif may_run is is_cheap:
+            may_run = may_run_again
+        else:
+            break
     return best
+
+
+def live_bytes(plan: Schedule) -> int:
+    """The most bytes of temporaries that are live at once."""
+    return lower_bound(inplace(plan).temporaries)
 
 
 def peak_step(plan: Schedule) -> int:
@@ -51,25 +65,60 @@ def peak_step(plan: Schedule) -> int:
     return at
 
 
-def candidates(plan: Schedule, peak: int) -> Iterator[tuple[tuple[float, int], Buffer, int]]:
-    """Buffers that wait through the peak and can be made again: (worth, buffer, step of the next reader)."""
+class Candidate(NamedTuple):
+    """A buffer's value that may be made anew before a step, by `ops`: pairs of a node and the result that is used."""
+
+    worth: tuple[float, int]
+    buffer: Buffer
+    at: int
+    ops: tuple[tuple[Node, Var], ...]
+
+
+def candidates(plan: Schedule, peak: int, may_run: Callable[[Node], bool]) -> Iterator[Candidate]:
+    """Buffers that wait through the peak and can be made again by ops that `may_run`."""
     reads: dict[int, list[int]] = {}
     for i, step in enumerate(plan.steps):
         if not step.view:
             for v in step.node.inputs:
                 if isinstance(v, Var):
                     reads.setdefault(plan.places[v].buffer, []).append(i)
+    made = plan.graph.producers()
     for b in plan.temporaries:
-        if not b.first < peak < b.last or b.nbytes == 0:
-            continue
         times = reads.get(b.id, [])
-        node, after = plan.steps[b.first].node, min((i for i in times if i > peak), default=-1)
-        if after < 0 or peak in times or not is_cheap(node):
+        after = min((i for i in times if i > peak), default=-1)
+        if not b.first < peak < b.last or b.nbytes == 0 or after < 0 or peak in times:
             continue
-        sources = {plan.places[v].buffer for v in node.inputs if isinstance(v, Var)}
-        if all(_is_there(plan.buffers[s], after) for s in sources):
-            cost = b.nbytes + sum(plan.buffers[s].nbytes for s in sources)
-            yield (b.nbytes / cost, b.nbytes), b, after
+        ops = _again(plan, made, b, after, may_run)
+        if ops is not None:
+            read = {plan.places[v].buffer for n, _ in ops for v in n.inputs if isinstance(v, Var)}
+            cost = sum(v.type.nbytes for _, v in ops) + sum(plan.buffers[s].nbytes for s in read)
+            yield Candidate((b.nbytes / cost, b.nbytes), b, after, ops)
+
+
+def _again(
+    plan: Schedule, made: dict[Var, Node], buffer: Buffer, at: int, may_run: Callable[[Node], bool]
+) -> tuple[tuple[Node, Var], ...] | None:
+    """The ops that make a buffer's value anew of what is there at a step, in order; None if that takes too many."""
+    ops: dict[Var, Node] = {}
+
+    def have(v: Any) -> bool:
+        if not isinstance(v, Var) or v in ops:
+            return True
+        held = plan.buffers[plan.places[v].buffer]
+        if held.id != buffer.id and (held.role != TEMPORARY or held.last >= at):
+            return True
+        node = made.get(v)
+        if node is None or len(ops) >= LONGEST or not may_run(node):
+            return False
+        if not all(map(have, node.inputs)):
+            return False
+        ops[v] = node
+        return True
+
+    (value,) = (
+        v for v in plan.graph.nodes[buffer.first].outputs if plan.places[v].buffer == buffer.id
+    )
+    return tuple((n, v) for v, n in ops.items()) if have(value) else None
 
 
 def is_cheap(node: Node) -> bool:
@@ -77,33 +126,38 @@ def is_cheap(node: Node) -> bool:
     return (node.prim.kind in CHEAP or node.prim is fused_region) and not must_stay(node)
 
 
-def _is_there(buffer: Buffer, step: int) -> bool:
-    return buffer.role != TEMPORARY or buffer.last >= step
+def may_run_again(node: Node) -> bool:
+    """Whether a node may be run twice, whatever that costs."""
+    return not must_stay(node) and not node.prim.kind.has_bodies
 
 
-def computed_again(plan: Schedule, buffer: Buffer, at: int) -> Graph:
-    """The graph with the value of `buffer` made anew before step `at`, for all that reads it from there on."""
+def computed_again(plan: Schedule, chosen: Candidate) -> Graph:
+    """The graph with a value made anew before a step, for all that reads it from there on."""
+    _, buffer, at, ops = chosen
     graph = plan.graph
-    maker = graph.nodes[buffer.first]
-    (old,) = (v for v in maker.outputs if plan.places[v].buffer == buffer.id)
-    number = 1 + max(v.id for v in graph.all_vars())
-    new: dict[Var, Operand] = {old: Var(number, old.type)}
-    nodes = [*graph.nodes[:at], only(maker, old, new)]
+    free = itertools.count(1 + max(v.id for v in graph.all_vars()))
+    new: dict[Var, Operand] = {}
+    nodes = list(graph.nodes[:at])
+    for maker, value in ops:
+        outs = (value,) if maker.prim is fused_region else maker.outputs
+        names: dict[Var, Operand] = {v: Var(next(free), v.type) for v in outs}
+        nodes.append(only(rewrite(maker, new), value, names))
+        new[value] = names[value]
     for node in graph.nodes[buffer.first + 1 : at]:  # views of it that are read later
-        if node.prim.aliases and plan.places[node.outputs[0]].buffer == buffer.id:
-            number += 1
-            new[node.outputs[0]] = Var(number, node.outputs[0].type)
-            view = rewrite(node, new)
-            nodes.append(
-                Node(view.prim, view.inputs, view.params, (new[node.outputs[0]],), view.where)
-            )
+        if not node.prim.aliases:
+            continue
+        view = node.outputs[0]
+        if plan.places[view].buffer == buffer.id and view not in new:
+            again = rewrite(node, new)
+            new[view] = Var(next(free), view.type)
+            nodes.append(Node(again.prim, again.inputs, again.params, (new[view],), again.where))
     nodes += [rewrite(node, new) for node in graph.nodes[at:]]
     return dce(graph.with_nodes(nodes, tuple(substitute(v, new) for v in graph.outputs)))
 
 
 def only(node: Node, out: Var, names: dict[Var, Operand]) -> Node:
-    """`node` for one of its results, under its new name; what only others need is left out of a region."""
-    result = (names[out],)
+    """`node` for one of its results, under new names; what only others need is left out of a region."""
+    result = tuple(names[v] for v in node.outputs if v in names)
     if node.prim is not fused_region:
         return Node(node.prim, node.inputs, node.params, result, node.where)
     body: Graph = node.params["body"]

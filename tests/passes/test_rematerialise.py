@@ -61,6 +61,33 @@ def test_waiting_values_are_made_again_where_they_are_read() -> None:
     assert run(after, inputs) == run(graph, inputs)
 
 
+def layers(count: int, op: str) -> Graph:
+    """Values that are each made of the one before, by cheap ops or by products, and read on the way back."""
+    builder = GraphBuilder()
+    x = builder.input(TensorType(dt.float32, (32, 32)))
+    kept = [x]
+    for _ in range(count):
+        (a,) = builder.add(lookup("multiply" if op == "cheap" else "matmul"), (kept[-1], x), {})
+        (b,) = builder.add(lookup("tanh"), (a,), {})
+        kept.append(b)
+    y = kept.pop()
+    for b in reversed(kept):
+        (y,) = builder.add(lookup("matmul"), (y, b), {})
+    return builder.build((y,))
+
+
+@pytest.mark.parametrize("op", ["cheap", "product"])
+def test_values_made_of_values_that_are_gone_are_made_again_too(op: str) -> None:
+    graph = layers(12, op)
+    after = rematerialise(graph, 5 * 4096)
+    verify_types(after)
+    assert bytes_of(graph) >= 12 * 4096 and bytes_of(after) <= 5 * 4096
+    products = [sum(n.prim.name == "matmul" for n in g.nodes) for g in (graph, after)]
+    assert (products[0] == products[1]) is (op == "cheap")
+    inputs = random_inputs(graph)
+    assert run(after, inputs) == run(graph, inputs)
+
+
 def test_a_budget_that_holds_changes_nothing() -> None:
     graph = there_and_back(4)
     assert rematerialise(graph, bytes_of(graph)) == graph
