@@ -85,6 +85,6 @@ def test_a_page_that_states_a_wrong_output_fails(tmp_path: Path) -> None:
     bad = tmp_path / "bad.md"
     bad.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n", encoding="utf-8")
     command = [sys.executable, str(ROOT / "tests" / "markdown.py"), "check", str(bad)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 1
     assert "bad.md:2 prints" in done.stderr

@@ -94,13 +94,12 @@ class Workers:
         with self._lock:
             if len(self._threads) < self.count:
                 self._start()
-            served = bool(self._threads)
-        if not served:
-            job.run()
-            yielding.leave()
-            return job
-        note(None, 0)
-        self._queue.put(job)
+            if self._threads:  # under the lock: after `_finish` nobody would take the job up
+                note(None, 0)
+                self._queue.put(job)
+                return job
+        job.run()
+        yielding.leave()
         return job
 
     def _start(self) -> None:

@@ -160,7 +160,7 @@ time.sleep(0.2)
 def test_the_interpreter_ends_while_threads_run_native_code(tmp_path: Path) -> None:
     """With nothing kept, while more is compiled; and with everything kept."""
     for _ in range(3):
-        run(ENDING, DUALGRAPH_CACHE_DIR=str(tmp_path), DUALGRAPH_NUM_THREADS="2", timeout=60)
+        run(ENDING, DUALGRAPH_CACHE_DIR=str(tmp_path), DUALGRAPH_NUM_THREADS="2", timeout=240)
 
 
 LATE = """
@@ -186,4 +186,4 @@ f(dg.ones(300, 300)), f(dg.ones(300, 300))
 def test_arrays_that_are_freed_after_the_modules(tmp_path: Path, quick: str) -> None:
     """Their memory goes back to the caching allocator, whose state has to be there still."""
     for _ in range(4):
-        run(LATE, DUALGRAPH_CACHE_DIR=str(tmp_path), DUALGRAPH_QUICK=quick, timeout=60)
+        run(LATE, DUALGRAPH_CACHE_DIR=str(tmp_path), DUALGRAPH_QUICK=quick, timeout=240)

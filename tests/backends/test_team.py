@@ -191,7 +191,7 @@ if not child:
 assert os.waitpid(child, 0)[1] == 0
 assert fn(x).numpy().tobytes() == expected
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
 
 
 def test_a_process_ends_while_threads_of_the_team_wait() -> None:
@@ -202,7 +202,7 @@ fn = dg.compile(lambda x: dg.tanh(x @ x), wait=True)
 x = dg.randn(300, 300)
 fn(x), fn(x)
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
 
 
 def test_waiting_without_a_futex() -> None:
@@ -223,7 +223,7 @@ for threads in (1, 3, 2, 5):
         time.sleep(0.002)  # they sleep by now
 assert len(results) == 1
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
@@ -247,7 +247,7 @@ for i in range(5):
         assert fn(x).numpy().tobytes() == expected
 assert set(calls) == set(range(5)), calls
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
 
 
 # --- loops -------------------------------------------------------------------------------------

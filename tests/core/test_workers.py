@@ -1,0 +1,30 @@
+"""Workers: what is submitted is done, whatever ends meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from dualgraph.core import workers
+
+
+def test_a_job_that_comes_as_the_interpreter_ends_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for it may hold a lock that another job waits for, which the end waits for."""
+    crew = workers.Workers("ending", 1)
+    assert crew.submit(lambda: 1).result() == 1
+    ending = threading.Thread(target=crew._finish)
+    tell = workers.note
+
+    def told(before: Any, after: Any) -> None:
+        if after == 0 and ending.ident is None:
+            ending.start()
+            ending.join(0.3)  # the end comes in the middle of `submit`
+        tell(before, after)
+
+    monkeypatch.setattr(workers, "note", told)
+    job = crew.submit(lambda: 7)
+    ending.join(60)
+    assert not ending.is_alive() and job.given() == 7
+    assert crew.submit(lambda: 8).given() == 8  # at once, since no thread is left
