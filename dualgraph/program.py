@@ -444,6 +444,10 @@ class Program(Outcome):
             if outcome != path.outcomes[stop - 1]:
                 found, waits = program._follower(stage, outcome, leaves)
                 if found is not None:
+                    for var in (
+                        program._inputs
+                    ):  # numbers of vars are those of the stages passed, and each program's own
+                        env.pop(var, None)
                     program, path = found, found.path
                     held = program._fetch(leaves)
                     waits = type(held) is str

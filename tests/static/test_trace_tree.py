@@ -261,3 +261,35 @@ def test_an_error_after_the_place_of_leaving_changes_what_eager_mode_changes() -
         f(-dg.ones(2))
     assert total.tolist() == [5.0, 5.0]
     assert f(dg.ones(2)).tolist() == [8.0, 8.0]
+
+
+def test_what_one_path_reads_is_nothing_to_another() -> None:
+    """Paths number what they do each on its own: inputs of the one are not values of the other."""
+
+    def f(x: Any, y: Any) -> Any:
+        t = x * w if y.sum() > 0 else x.clone()
+        if (x > 0.5).any():
+            u = t @ v
+            s = t + t.mean()
+            t = u / (1 + t * t)
+        if t.mean() > 0:
+            return t * 2, x.sum()
+        return t - s, x.mean()
+
+    w, v = dg.randn(4), dg.randn(4, 4)
+    for seed in range(4):
+        g = dg.compile(f, wait=True)
+        dg.manual_seed(seed)
+        for _ in range(24):
+            x, y = dg.randn(4, 4), dg.randn(4, 4)
+            x += (dg.rand() - 0.3) * 3
+            try:
+                expected: Any = [t.tolist() for t in f(x, y)]
+            except UnboundLocalError as problem:
+                expected = str(problem)
+            try:
+                found: Any = [t.tolist() for t in g(x, y)]
+            except UnboundLocalError as problem:
+                found = str(problem)
+            assert found == expected, g.explain()
+        assert not [p.failure for p in g.programs if p.failure is not None]
