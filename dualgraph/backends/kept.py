@@ -7,10 +7,12 @@ the passes would make it again; a file that is damaged, or that this version can
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import pickle
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -121,7 +123,20 @@ class _Pickler(pickle.Pickler):
                 raise pickle.PicklingError(f"{value} may be something else elsewhere")
         elif is_symbolic(value):
             raise pickle.PicklingError("the size belongs to this process")
+        elif names := _fields(type(value)):
+            return type(value), tuple([getattr(value, name) for name in names])
         return NotImplemented
+
+
+@cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    """The fields of a frozen dataclass that its constructor takes as they are: much quicker to read than its state."""
+    own = hasattr(kind, "__post_init__") or kind.__reduce__ is not object.__reduce__
+    if own or not dataclasses.is_dataclass(kind):
+        return ()
+    fields = dataclasses.fields(kind)
+    plain = kind.__dataclass_params__.frozen and all(f.init and not f.kw_only for f in fields)
+    return tuple(f.name for f in fields) if plain else ()
 
 
 def _is_own(module: str) -> bool:
