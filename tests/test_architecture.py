@@ -64,6 +64,7 @@ LAYERS = [
         "linalg",
         "fft",
         "special",
+        "distributions",
         "autograd",
         "inspect",
         "testing",
@@ -148,6 +149,9 @@ SIBLINGS = {
     ("debugging", "compile"),
     ("debugging", "tracing"),
     ("debugging", "compare"),
+    ("distributions", "special"),  # densities are made of such functions
+    ("distributions", "linalg"),
+    ("distributions", "nn"),
     ("optim", "nn"),  # an optimiser holds parameters
     ("nn", "serialise"),
     ("testing", "inspect"),

@@ -236,16 +236,16 @@ dg.set_num_threads(3)
 fn = dg.compile(lambda x: dg.tanh(x @ x) @ x, wait=True)
 x = dg.randn(400, 400)
 expected = fn(x).numpy().tobytes()
-calls = []
+interrupted = 0
 for i in range(5):
     threading.Timer(0.05 + 0.003 * i, os.kill, (os.getpid(), signal.SIGINT)).start()
     try:
         while True:
             assert fn(x).numpy().tobytes() == expected
-            calls.append(i)
     except KeyboardInterrupt:
+        interrupted += 1
         assert fn(x).numpy().tobytes() == expected
-assert set(calls) == set(range(5)), calls
+assert interrupted == 5, interrupted
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
 

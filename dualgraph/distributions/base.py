@@ -1,0 +1,104 @@
+"""Distribution: parameters in batches, samples of them, and densities, under the names of ``torch.distributions``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.context import untraced
+from ..core.errors import ArgumentError
+from ..eager import Tensor, no_grad
+from ..eager.operands import as_operand, astype
+from ..eager.shapes import broadcast_arrays
+
+Shape = tuple[int, ...]
+
+
+class Distribution:
+    """A batch of distributions: ``batch_shape`` of them, each over events of ``event_shape``.
+
+    Draws have the shape ``sample_shape + batch_shape + event_shape``. `rsample` draws so that gradients reach the
+    parameters, where ``has_rsample``. Parameters that make no sense raise, unless ``validate_args=False``.
+    """
+
+    has_rsample = False
+
+    def __init__(self, batch_shape: Shape = (), event_shape: Shape = ()) -> None:
+        self.batch_shape, self.event_shape = tuple(batch_shape), tuple(event_shape)
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Draws that no gradient passes."""
+        with no_grad():
+            return (
+                self.rsample(sample_shape) if self.has_rsample else self._draw(tuple(sample_shape))
+            )
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Draws as functions of the parameters."""
+        if not self.has_rsample:
+            raise ArgumentError(
+                f"{type(self).__name__} has no reparametrized draws; use sample() and log_prob()"
+            )
+        return self._draw(tuple(sample_shape))
+
+    def _draw(self, sample_shape: Shape) -> Tensor:
+        raise NotImplementedError
+
+    def _shape(self, sample_shape: Shape) -> Shape:
+        return (*sample_shape, *self.batch_shape, *self.event_shape)
+
+    def log_prob(self, value: Any) -> Tensor:
+        """The logarithm of the density (or probability) at values."""
+        raise NotImplementedError(f"{type(self).__name__} has no log_prob")
+
+    def cdf(self, value: Any) -> Tensor:
+        """The probability of at most a value."""
+        raise NotImplementedError(f"{type(self).__name__} has no cdf")
+
+    def icdf(self, value: Any) -> Tensor:
+        """The value below which that much of the probability lies."""
+        raise NotImplementedError(f"{type(self).__name__} has no icdf")
+
+    def entropy(self) -> Tensor:
+        """Minus the expected `log_prob`."""
+        raise NotImplementedError(f"{type(self).__name__} has no entropy")
+
+    def perplexity(self) -> Tensor:
+        """``exp(entropy)``."""
+        return self.entropy().exp()
+
+    @property
+    def mean(self) -> Tensor:
+        """The expected value."""
+        raise NotImplementedError(f"{type(self).__name__} has no mean")
+
+    @property
+    def variance(self) -> Tensor:
+        """The expected squared distance from the mean."""
+        raise NotImplementedError(f"{type(self).__name__} has no variance")
+
+    @property
+    def stddev(self) -> Tensor:
+        """The root of the variance."""
+        return self.variance.sqrt()
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{n}: {v.type}" for n, v in vars(self).items() if isinstance(v, Tensor))
+        return f"{type(self).__name__}({parts})"
+
+
+def together(*values: Any) -> list[Tensor]:
+    """Parameters, numbers or tensors, as floating tensors of one shape."""
+    given = [as_operand(v) for v in values]
+    given = [v if v.dtype.is_inexact else astype(v, "float32") for v in given]
+    return broadcast_arrays(*given) if len(given) > 1 else given
+
+
+def demand(check: bool | None, owner: Any, **conditions: Any) -> None:
+    """Raises where a condition, by the name of its parameter, is not true everywhere."""
+    if check is False:
+        return
+    with untraced(), no_grad():
+        for name, holds in conditions.items():
+            if not bool(holds().all()):
+                raise ArgumentError(f"{type(owner).__name__}: {name} is outside of what it can be")

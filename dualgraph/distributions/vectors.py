@@ -1,0 +1,167 @@
+"""Distributions over vectors: Dirichlet, beta as its first part, multivariate normal; and axes taken as events."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..eager import Tensor, randn, stack
+from ..eager.operands import as_operand
+from ..linalg import cholesky, diagonal, inv
+from ..ops.special import digamma, lgamma
+from ..special import xlogy
+from .base import Distribution, Shape, demand, together
+from .continuous import standard_gamma
+
+
+class Dirichlet(Distribution):
+    """Shares that add up to 1, along the last axis."""
+
+    def __init__(self, concentration: Any, validate_args: bool | None = None) -> None:
+        (self.concentration,) = together(concentration)
+        demand(validate_args, self, concentration=lambda: self.concentration > 0)
+        super().__init__(self.concentration.shape[:-1], self.concentration.shape[-1:])
+
+    def _draw(self, sample_shape: Shape) -> Tensor:
+        found = standard_gamma(self.concentration, self._shape(sample_shape))
+        return found / found.sum(-1, keepdim=True)
+
+    def log_prob(self, value: Any) -> Tensor:
+        a = self.concentration
+        return xlogy(a - 1, as_operand(value)).sum(-1) + lgamma(a.sum(-1)) - lgamma(a).sum(-1)
+
+    def entropy(self) -> Tensor:
+        a, k = self.concentration, self.concentration.shape[-1]
+        whole = a.sum(-1)
+        parts = lgamma(a).sum(-1) - lgamma(whole)
+        return parts - (k - whole) * digamma(whole) - ((a - 1) * digamma(a)).sum(-1)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.concentration / self.concentration.sum(-1, keepdim=True)
+
+    @property
+    def variance(self) -> Tensor:
+        whole = self.concentration.sum(-1, keepdim=True)
+        return self.concentration * (whole - self.concentration) / (whole**2 * (whole + 1))
+
+
+class Beta(Distribution):
+    """A share in (0, 1)."""
+
+    def __init__(
+        self, concentration1: Any, concentration0: Any, validate_args: bool | None = None
+    ) -> None:
+        self.concentration1, self.concentration0 = together(concentration1, concentration0)
+        both = stack([self.concentration1, self.concentration0], axis=-1)
+        self._shares = Dirichlet(both, validate_args)
+        super().__init__(self.concentration1.shape)
+
+    def _draw(self, sample_shape: Shape) -> Tensor:
+        return self._shares._draw(sample_shape)[..., 0]
+
+    def log_prob(self, value: Any) -> Tensor:
+        value = as_operand(value)
+        return self._shares.log_prob(stack([value, 1 - value], axis=-1))
+
+    def entropy(self) -> Tensor:
+        return self._shares.entropy()
+
+    @property
+    def mean(self) -> Tensor:
+        return self.concentration1 / (self.concentration1 + self.concentration0)
+
+    @property
+    def variance(self) -> Tensor:
+        return self._shares.variance[..., 0]
+
+
+class MultivariateNormal(Distribution):
+    """Normal vectors with a covariance, given as itself, as its inverse or by its Cholesky factor."""
+
+    has_rsample = True
+
+    def __init__(
+        self, loc: Any, covariance_matrix: Any = None, precision_matrix: Any = None, scale_tril: Any = None,
+        validate_args: bool | None = None,
+    ) -> None:  # fmt: skip
+        given = [m for m in (covariance_matrix, precision_matrix, scale_tril) if m is not None]
+        demand(None, self, parameters=lambda: as_operand(len(given) == 1))
+        if scale_tril is None:
+            whole = together(given[0])[0]
+            scale_tril = cholesky(inv(whole) if precision_matrix is not None else whole)
+        self.scale_tril = together(scale_tril)[0]
+        at, n = together(loc)[0], self.scale_tril.shape[-1]
+        shape = (at.unsqueeze(-1) + self.scale_tril).shape
+        self.loc = at.expand(shape[:-1])
+        demand(validate_args, self, scale_tril=lambda: diagonal(self.scale_tril) > 0)
+        super().__init__(shape[:-2], (n,))
+
+    def _draw(self, sample_shape: Shape) -> Tensor:
+        z = randn(self._shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
+        return self.loc + (self.scale_tril @ z.unsqueeze(-1)).squeeze(-1)
+
+    def log_prob(self, value: Any) -> Tensor:
+        off = (as_operand(value) - self.loc).unsqueeze(-1)
+        z = (inv(self.scale_tril) @ off).squeeze(-1)
+        n = self.event_shape[0]
+        return -0.5 * ((z**2).sum(-1) + n * math.log(2 * math.pi)) - self._log_size()
+
+    def _log_size(self) -> Tensor:
+        return diagonal(self.scale_tril).log().sum(-1)
+
+    def entropy(self) -> Tensor:
+        out = 0.5 * self.event_shape[0] * (1 + math.log(2 * math.pi)) + self._log_size()
+        return out.expand(self.batch_shape)
+
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """The expected products of the parts."""
+        return self.scale_tril @ self.scale_tril.mT
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        return (self.scale_tril**2).sum(-1).expand(self._shape(()))
+
+
+class Independent(Distribution):
+    """The last axes of a batch taken as one event: their densities multiply."""
+
+    def __init__(
+        self, base_distribution: Distribution, reinterpreted_batch_ndims: int, validate_args: bool | None = None
+    ) -> None:  # fmt: skip
+        self.base_dist, self.reinterpreted_batch_ndims = (
+            base_distribution,
+            reinterpreted_batch_ndims,
+        )
+        shape = base_distribution.batch_shape
+        cut = len(shape) - reinterpreted_batch_ndims
+        demand(None, self, reinterpreted_batch_ndims=lambda: as_operand(cut >= 0))
+        self.has_rsample = base_distribution.has_rsample
+        super().__init__(shape[:cut], (*shape[cut:], *base_distribution.event_shape))
+
+    def _draw(self, sample_shape: Shape) -> Tensor:
+        return self.base_dist._draw(sample_shape)
+
+    def summed(self, x: Tensor) -> Tensor:
+        """Numbers of the base's batch summed over the axes of the event."""
+        n = self.reinterpreted_batch_ndims
+        return x.sum(tuple(range(-n, 0))) if n else x
+
+    def log_prob(self, value: Any) -> Tensor:
+        return self.summed(self.base_dist.log_prob(value))
+
+    def entropy(self) -> Tensor:
+        return self.summed(self.base_dist.entropy())
+
+    @property
+    def mean(self) -> Tensor:
+        return self.base_dist.mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self.base_dist.variance

@@ -1,0 +1,202 @@
+"""Distributions: densities against sums over their range, draws against their moments, both modes alike, errors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph import distributions as D
+
+
+def numbers(*values: float) -> Any:
+    return dg.tensor(np.array(values))
+
+
+# Two of each: what they are made of, and where nearly all of the probability lies.
+CONTINUOUS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...], tuple[float, float]]] = {
+    "Normal": ((numbers(0.5), numbers(0.8)), (numbers(-0.2), numbers(1.5)), (-14, 14)),
+    "Laplace": ((numbers(0.5), numbers(0.8)), (numbers(-0.2), numbers(1.5)), (-40, 40)),
+    "Gumbel": ((numbers(0.5), numbers(0.8)), (numbers(0.1), numbers(0.9)), (-8, 40)),
+    "LogNormal": ((numbers(0.1), numbers(0.4)), (numbers(0.3), numbers(0.5)), (1e-9, 60)),
+    "HalfNormal": ((numbers(0.8),), (numbers(1.1),), (0, 14)),
+    "Uniform": ((numbers(0.5), numbers(1.5)), (numbers(-1.0), numbers(3.0)), (0.5, 1.5 - 1e-12)),
+    "Exponential": ((numbers(1.3),), (numbers(0.7),), (0, 60)),
+    "Gamma": ((numbers(2.5), numbers(1.3)), (numbers(3.5), numbers(0.8)), (1e-9, 60)),
+    "Chi2": ((numbers(5.0),), (numbers(7.0),), (1e-9, 120)),
+    "Beta": ((numbers(2.5), numbers(3.0)), (numbers(2.0), numbers(4.0)), (1e-9, 1 - 1e-9)),
+}
+DISCRETE: dict[str, tuple[tuple[Any, ...], tuple[Any, ...], int]] = {
+    "Bernoulli": ((numbers(0.3),), (numbers(0.6),), 2),
+    "Geometric": ((numbers(0.3),), (numbers(0.6),), 400),
+    "Categorical": ((numbers(1.0, 3.0, 2.0),), (numbers(2.0, 1.0, 1.0),), 3),
+}
+
+
+def spread(name: str) -> tuple[np.ndarray, np.ndarray, tuple[Any, ...], tuple[Any, ...]]:
+    """Places, what each of them stands for, and the parameters of two such distributions."""
+    if name in DISCRETE:
+        first, second, count = DISCRETE[name]
+        return np.arange(float(count)), np.ones(count), first, second
+    first, second, (low, high) = CONTINUOUS[name]
+    x = np.linspace(low, high, 400_001)
+    weights = np.full(len(x), x[1] - x[0])
+    weights[[0, -1]] /= 2
+    return x, weights, first, second
+
+
+def density(d: Any, x: np.ndarray) -> np.ndarray:
+    return d.log_prob(dg.tensor(x)).numpy()
+
+
+@pytest.mark.parametrize("name", [*CONTINUOUS, *DISCRETE])
+def test_sums_over_the_range(name: str) -> None:
+    x, weights, first, second = spread(name)
+    p, q = (getattr(D, name)(*args) for args in (first, second))
+    log_p, log_q = density(p, x), density(q, x)
+    share = np.exp(log_p) * weights
+    finite = np.where(share > 0, log_p, 0.0)
+    assert share.sum() == pytest.approx(1, abs=1e-5)
+    assert p.entropy().item() == pytest.approx(-(share * finite).sum(), abs=1e-4)
+    assert p.perplexity().item() == pytest.approx(math.exp(p.entropy().item()))
+    if name != "Categorical":
+        mean = (share * x).sum()
+        assert p.mean.item() == pytest.approx(mean, abs=1e-4)
+        assert p.variance.item() == pytest.approx((share * (x - mean) ** 2).sum(), abs=1e-3)
+    if name not in ("Gumbel",):
+        difference = np.where(share > 0, log_p - log_q, 0.0)
+        wanted = (share * difference).sum()
+        assert D.kl_divergence(p, q).item() == pytest.approx(wanted, abs=1e-4)
+    if type(p).cdf is not D.Distribution.cdf:
+        at = len(x) // 3 if name in ("Normal", "Laplace", "Gumbel") else len(x) // 40
+        below = share[:at].sum() + share[at] / 2
+        assert p.cdf(dg.tensor(x[at])).item() == pytest.approx(below, abs=1e-4)
+        for chance in (0.1, 0.5, 0.9):
+            place = p.icdf(dg.tensor(np.array(chance)))
+            assert p.cdf(place).item() == pytest.approx(chance, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", [*CONTINUOUS, "Bernoulli", "Geometric", "small Gamma"])
+def test_draws_have_the_moments(name: str) -> None:
+    dg.manual_seed(0)
+    d = D.Gamma(0.4, 2.0) if name == "small Gamma" else getattr(D, name)(*spread(name)[2])
+    x = d.sample((50_000,))
+    assert x.shape == (50_000, *d.batch_shape) and not x.requires_grad
+    assert x.mean().item() == pytest.approx(d.mean.item(), abs=6 * d.stddev.item() / 200)
+    assert x.var().item() == pytest.approx(d.variance.item(), rel=0.1)
+    assert bool(d.log_prob(x).isfinite().all())
+
+
+def test_draws_of_places_come_by_their_probabilities() -> None:
+    dg.manual_seed(0)
+    probs = np.array([[0.1, 0.6, 0.3], [0.5, 0.25, 0.25]])
+    places = D.Categorical(dg.tensor(probs)).sample((20_000,))
+    assert places.shape == (20_000, 2) and places.dtype is dg.int64
+    found = np.stack([(places.numpy() == k).mean(0) for k in range(3)], axis=-1)
+    np.testing.assert_allclose(found, probs, atol=0.02)
+    ones = D.OneHotCategorical(logits=dg.tensor(np.log(probs))).sample((20_000,))
+    assert ones.shape == (20_000, 2, 3) and bool((ones.sum(-1) == 1).all())
+    np.testing.assert_allclose(ones.numpy().mean(0), probs, atol=0.02)
+    same = D.Categorical(logits=dg.tensor(np.log(probs)))
+    np.testing.assert_allclose(same.probs.numpy(), probs)
+    np.testing.assert_allclose(same.log_prob(dg.tensor([2, 0])).numpy(), np.log([0.3, 0.5]))
+    assert same.log_prob(dg.tensor([[2], [0], [1]])).shape == (3, 2)
+
+
+def test_vectors() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((3, 3))
+    covariance = a @ a.T + np.eye(3)
+    loc, x = rng.standard_normal((2, 3)), rng.standard_normal((2, 3))
+    off = x - loc
+    wanted = -0.5 * (
+        np.einsum("bi,ij,bj->b", off, np.linalg.inv(covariance), off)
+        + np.log(np.linalg.det(2 * np.pi * covariance))
+    )
+    for how in (
+        {"covariance_matrix": covariance},
+        {"precision_matrix": np.linalg.inv(covariance)},
+        {"scale_tril": np.linalg.cholesky(covariance)},
+    ):
+        given = {k: dg.tensor(v) for k, v in how.items()}
+        d = D.MultivariateNormal(dg.tensor(loc), **given)
+        assert (d.batch_shape, d.event_shape) == ((2,), (3,))
+        np.testing.assert_allclose(d.log_prob(dg.tensor(x)).numpy(), wanted)
+        np.testing.assert_allclose(d.covariance_matrix.numpy(), covariance)
+    dg.manual_seed(0)
+    draws = d.sample((40_000,)).numpy()
+    np.testing.assert_allclose(np.cov(draws[:, 0].T), covariance, atol=0.15)
+    shares = D.Dirichlet(dg.tensor([[2.0, 3.0, 1.0]]))
+    assert bool((shares.sample((5,)).sum(-1) - 1).abs().max() < 1e-6)
+    two = D.Dirichlet(numbers(2.5, 3.0))
+    beta = D.Beta(2.5, 3.0)
+    assert two.log_prob(numbers(0.3, 0.7)).item() == pytest.approx(
+        beta.log_prob(0.3).item(), rel=1e-5
+    )
+    single = D.Normal(dg.tensor(loc), dg.ones(2, 3))
+    event = D.Independent(single, 1)
+    assert (event.batch_shape, event.event_shape) == ((2,), (3,))
+    assert event.log_prob(dg.tensor(x)).tolist() == single.log_prob(dg.tensor(x)).sum(-1).tolist()
+    assert D.kl_divergence(event, event).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", [*CONTINUOUS, *DISCRETE])
+def test_both_modes_draw_alike_and_gradients_reach_parameters(name: str) -> None:
+    args = spread(name)[2]
+
+    def loss(*given: Any) -> Any:
+        d = getattr(D, name)(*given)
+        x = d.rsample((3,)) if d.has_rsample else d.sample((3,))
+        return d.log_prob(x).sum() + d.entropy().sum() + x.sum()
+
+    compiled = dg.compile(loss, wait=True)
+    dg.manual_seed(4)
+    eager = [loss(*args).item() for _ in range(3)]
+    dg.manual_seed(4)
+    assert [compiled(*args).item() for _ in range(3)] == eager and compiled.programs
+    given = [dg.tensor(a.numpy(), requires_grad=True) for a in args]
+    point = dg.tensor(1.0) if name in DISCRETE else dg.tensor(np.array(0.7))
+    assert dg.autograd.gradcheck(lambda *a: getattr(D, name)(*a).log_prob(point), given)
+
+
+def test_a_policy_learns() -> None:
+    dg.manual_seed(0)
+    logits = dg.zeros(3, requires_grad=True)
+    optimizer = dg.optim.Adam([logits], lr=0.1)
+
+    @dg.compile(wait=True)
+    def step() -> Any:
+        d = D.Categorical(logits=logits)
+        action = d.sample((64,))
+        reward = (action == 2).float()
+        loss = -(d.log_prob(action) * (reward - reward.mean())).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return reward.mean()
+
+    for _ in range(80):
+        last = step()
+    assert last.item() > 0.9 and step.programs
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: D.Normal(0.0, -1.0), "Normal: scale"),
+        (lambda: D.Uniform(1.0, 1.0), "Uniform: high"),
+        (lambda: D.Bernoulli(1.5), "Bernoulli: probs"),
+        (lambda: D.Bernoulli(), "either probs or logits"),
+        (lambda: D.Categorical(dg.tensor([-1.0, 2.0])), "Categorical: probs"),
+        (lambda: D.Gamma(1.0, 1.0).rsample(), "no reparametrized draws"),
+        (lambda: D.kl_divergence(D.Normal(0.0, 1.0), D.Gamma(1.0, 1.0)), "no formula"),
+        (lambda: D.MultivariateNormal(dg.zeros(2)), "parameters"),
+    ],
+)
+def test_errors_name_the_parameter(call: Any, words: str) -> None:
+    with pytest.raises(dg.ArgumentError, match=words):
+        call()
+    assert D.Normal(0.0, -1.0, validate_args=False).scale.item() == -1
