@@ -152,6 +152,19 @@ CASES: dict[str, tuple[Callable[[Graph], Graph], str]] = {
         %7: f32[8,16] = add(%6, %2)
         return %7
     }"""),
+    "recompute_together": (lambda g: recompute(fuse_all(g), everything, lambda node: 40.0, least=1), """
+    graph(%0: f32[8,16]) {
+        %2: f32[8,16] = cumsum_along(%0, axis=0)
+        %3: f32[8,16] = exp(%2)
+        %4: f32[8,16] = sin(%2)
+        %5: f32[8,16] = tanh(%2)
+        %6: f32[8,16] = add(%3, %5)
+        %7: f32[8,16] = cumsum_along(%6, axis=0)
+        %8: f32[8,16] = multiply(%7, %3)
+        %9: f32[8,16] = multiply(%8, %4)
+        %10: f32[8,16] = multiply(%9, %5)
+        return %10
+    }"""),
     "fuse_horizontally": (lambda g: fuse_horizontally(fuse_all(g), accept=everything), """
     graph(%0: f32[4], %1: f32[4], %2: f32[8], %3: f32[8]) {
         %4: f32[4] = multiply(%1, 0.1:f32)
