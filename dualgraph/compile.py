@@ -333,9 +333,15 @@ class Compiled:
     def _refused(
         self, entry: Entry, refusals: list[str], where: Any, left: Left | None = None
     ) -> None:
+        apart = (
+            f"not captured at {where}: {refusals[0]}; tried again with such statements set apart"
+        )
         if left is not None:
-            left.stage.close(left.outcome, "; ".join(refusals))
-            return
+            if self._apart.active or not self._apart.again():
+                return left.stage.close(left.outcome, "; ".join(refusals))
+            entry.start_over()
+            self._forget()
+            return self._log.append(apart)
         changing = [r for r in refusals if r.startswith(("the function changes", "a hook is set"))]
         if changing and len(changing) == len(refusals):
             entry.unstable += 1
@@ -346,10 +352,7 @@ class Compiled:
                 )
                 return
         if self._apart.again():
-            self._log.append(
-                f"not captured at {where}: {refusals[0]}; tried again with such statements set apart"
-            )
-            return
+            return self._log.append(apart)
         entry.eager_because.extend(r for r in refusals if r not in entry.eager_because)
         self._log.append(f"runs eagerly since {where}: {'; '.join(refusals)}")
 

@@ -25,6 +25,12 @@ class Entry:
     meter: Meter = field(default_factory=Meter)
     tree: list[Stage] = field(default_factory=list)  # first stages of the programs that are cut
 
+    def start_over(self) -> None:
+        """Drops the programs: the function is captured in another way from now on."""
+        self.programs.clear()
+        self.tree.clear()
+        self.record = None
+
     def forecast(self, leaves: list[Any]) -> Forecast:
         """Whether one of the programs would serve a call now."""
         reasons = list(self.eager_because)

@@ -26,7 +26,7 @@ from .core.types import Shape
 from .core.watch import Watched, origin_of, watched
 from .eager.random import default_generator
 from .eager.tensor import Tensor
-from .effects import Happening, Watch, effects_of
+from .effects import Happening, Watch, effects_of, relied_on
 from .program import Program
 from .promoted import Leaf, Place, Promoted, called, kept_numbers, sources_of, with_any_number
 from .results import Result
@@ -104,9 +104,9 @@ def trace(
         if not isinstance(v, (Tensor, np.ndarray, *ATOMS))
     ]
     name = getattr(fn, "__name__", type(fn).__name__)
-    footprint = Footprint(
-        [(fn, name), *objects, (default_generator, "the default generator")], apart
-    )
+    roots = [(fn, name), *objects, (default_generator, "the default generator")]
+    footprint = Footprint(roots, apart)
+    everything = Footprint(roots) if apart is not None and apart.active else footprint
     arguments = Arguments(args, kwargs, leaves, footprint)
     footprint.refuse_attributes([(i, v) for i, v in enumerate(leaves) if isinstance(v, Tensor)])
     tracer: Tracer
@@ -132,6 +132,8 @@ def trace(
         given = None if watch.returned else result  # what the program gives
         cannot = watch.settle(given, [args, kwargs, *leaves])
         happened = [] if cannot else watch.happenings
+        if happened:
+            footprint.checks = [*footprint.checks, *relied_on(everything, footprint, happened)]
         numbers = _place_numbers(tracer, given, happened)
         out_leaves, out_tree = flatten(given)
         out_leaves += [v for h in happened for v in h.leaves]

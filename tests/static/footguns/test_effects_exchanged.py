@@ -1,0 +1,126 @@
+"""Footguns: what statements that run at the end of a call use is exchanged for something that does other things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dualgraph as dg
+from tests.side_by_side import Wrap, both_modes
+from tests.static.footguns.inputs import x
+
+
+class Meter:
+    def __init__(self) -> None:
+        self.total = 0.0
+
+    def update(self, value: float) -> None:
+        self.total += value
+
+
+class Spoiling(Meter):
+    """One that writes a tensor."""
+
+    def __init__(self, w: Any) -> None:
+        super().__init__()
+        self.w = w
+
+    def update(self, value: float) -> None:
+        self.w.mul_(0.5)
+
+
+class Holder:
+    def __init__(self, each: list[Any], meter: Any = None) -> None:
+        self.all, self.meter, self.log = each, meter, []
+
+
+def training(told: Holder, w: Any) -> Callable[[Any], Any]:
+    def f(a: Any) -> Any:
+        y = a * w
+        for one in told.all:
+            one(y.sum().item())
+        told.meter.update(y.mean().item())
+        return y + w
+
+    return f
+
+
+@both_modes(4)
+def test_a_callback_is_exchanged_for_one_that_writes_a_tensor(wrap: Wrap) -> Iterator[Any]:
+    w = dg.ones(3)
+    seen: list[float] = []
+    told = Holder([seen.append], Meter())
+    f = wrap(training(told, w))
+    for i in range(12):
+        if i == 7:
+            told.all = [lambda value: w.mul_(0.5)]
+        yield f(x() * i), w, list(seen)
+
+
+@both_modes(4)
+def test_a_callback_that_writes_a_tensor_joins_others(wrap: Wrap) -> Iterator[Any]:
+    w = dg.ones(3)
+    seen: list[float] = []
+    told = Holder([seen.append], Meter())
+    f = wrap(training(told, w))
+    for i in range(12):
+        if i == 7:
+            told.all.append(lambda value: w.mul_(0.5))
+        yield f(x() * i), w, list(seen)
+
+
+@both_modes(4)
+def test_a_meter_is_exchanged(wrap: Wrap) -> Iterator[Any]:
+    w, told = dg.ones(3), Holder([], Meter())
+    f = wrap(training(told, w))
+    for i in range(15):
+        if i in (5, 7):
+            told.meter = Meter()
+        if i == 9:
+            told.meter = Spoiling(w)
+        if i == 11:
+            told.meter = Meter()
+            told.meter.update = lambda value: w.add_(1)  # type: ignore[method-assign]
+        yield f(x() * i), w, told.meter.total
+
+
+@both_modes(2)
+def test_a_method_is_exchanged(wrap: Wrap) -> Iterator[Any]:
+    class Own(Meter):
+        pass
+
+    w, told = dg.ones(3), Holder([], Own())
+    f = wrap(training(told, w))
+    for i in range(12):
+        if i == 6:
+            Own.update = lambda self, value: w.mul_(0.5)  # type: ignore[method-assign]
+        if i == 9:
+            del Own.update
+        yield f(x() * i), w, told.meter.total
+
+
+@both_modes(2)
+def test_a_list_is_exchanged_for_one_that_is_read(wrap: Wrap) -> Iterator[Any]:
+    read: list[float] = []
+    told = Holder([])
+
+    @wrap
+    def f(a: Any) -> Any:
+        told.log.append(a.sum().item())
+        return a * len(read)
+
+    for i in range(12):
+        if i == 5:
+            told.log = []
+        if i == 8:
+            told.log = read
+        yield f(x() * i), list(told.log), list(read)
+
+
+def test_meters_made_anew_need_no_capture() -> None:
+    w, told = dg.ones(3), Holder([], Meter())
+    f = dg.compile(training(told, w), wait=True)
+    for _ in range(40):
+        f(x())
+        told.meter = Meter()
+    assert len(f.programs) == 1 and f.programs[0].calls > 30
