@@ -111,6 +111,7 @@ class BodyTracer(Tracer):
     """
 
     quick = False
+    of_body = True
 
     def __init__(self, discarded: bool) -> None:
         super().__init__()

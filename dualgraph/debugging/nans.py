@@ -77,7 +77,8 @@ class Watcher:
     depth = 0
     execute = staticmethod(execute)
     sizes_read = None  # it follows no sizes
-    at: Location | None = None  # see `Tracer`
+    of_body = False  # see `Tracer`
+    at: Location | None = None
 
     def __init__(self, inf: bool) -> None:
         self.inf = inf

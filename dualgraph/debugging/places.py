@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..control.body import BodyTracer
 from ..core.context import state
 from ..core.errors import ArgumentError, Location, describe
 from ..core.node import Node, Var
@@ -75,7 +74,7 @@ def tap_point(x: Any, name: str) -> Any:
     """
     tracer = state.tracer
     if tracer is not None:
-        if isinstance(tracer, BodyTracer):  # what a body is given has no op that makes it
+        if tracer.of_body:  # what a body is given has no op that makes it
             x = map_leaves(lambda t: alias(t) if tracer.is_root(t) else t, x)
         tracer.mark(name, x)
     return x

@@ -86,7 +86,12 @@ class Batching:
     def enter(self, x: Tensor) -> Tensor:
         """x as a tensor of the innermost vmap."""
         batch, level = batch_of(x), self.levels[-1]
-        return x if batch is not None and batch.level is level else in_batch(x, level, mapped=False)
+        if batch is not None and batch.level is level:
+            return x
+        out = in_batch(x, level, mapped=False)
+        if state.tracer is not None and level.depth <= state.tracer.depth:
+            state.tracer.name(out, x)  # it sees this level, where both are one value
+        return out
 
     def _innermost(self, args: Any) -> Level:
         batches = [b for b in map(batch_of, args) if b is not None]

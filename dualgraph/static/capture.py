@@ -92,6 +92,7 @@ class Tracer:
     resuming = False  # whether results of ops may be known without running them
     takes_numbers = True  # whether live numbers may be inputs of the graph
     execute = staticmethod(execute_eagerly)  # how ops are run while this tracer looks on
+    of_body = False  # it writes down the body of a loop or branch
     at: Location | None = None  # where the op of another graph that is being run was written
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from ..core.context import grad_mode, state, unbatched
+from ..core.context import grad_mode, state, unbatched, untraced
 from ..core.errors import AutogradError, describe, user_place
 from ..core.node import TapeNode, TapeOp, hooked, resolved, sequence
 from ..core.prim import Prim
@@ -69,7 +69,10 @@ class _Segment(TapeOp):
     ) -> None:
         self.fn, self.args, self.kwargs = fn, args, kwargs
         self.given = [(t, t._version) for t in flatten((args, kwargs))[0] if isinstance(t, Tensor)]
-        self.random = get_rng_state()
+        # the gradient of a body is made of its ops: they read no state that is only kept here
+        in_body = state.tracer is not None and state.tracer.of_body
+        with untraced() if in_body else nullcontext():
+            self.random = get_rng_state()
         self.frontier: list[Edge] = []
 
     def saves(self, i: int) -> bool:

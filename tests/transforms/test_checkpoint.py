@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
+import dualgraph.nn.functional as F
 from dualgraph.core.errors import AutogradError
 
 RNG = np.random.default_rng(0)
@@ -238,3 +239,31 @@ def test_a_function_of_the_user_s_own_in_a_checkpoint_in_a_body_keeps_its_gradie
     x = dg.tensor([1.2, 2.7], requires_grad=True)
     dg.map(dg.checkpoint(lambda z: Straight.apply(z) * 2), x).sum().backward()
     assert x.grad.tolist() == [6.0, 6.0]
+
+
+@pytest.mark.parametrize("outer", [False, True])
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_checkpoints_in_loops_beside_random_numbers(
+    outer: bool, drops: bool, compiled: bool
+) -> None:
+    w = dg.randn(3, requires_grad=True)
+
+    def step(kept: Any, c: Any, v: Any) -> Any:
+        cell = lambda c: ((F.dropout(c, 0.5) if drops else c) * w).sin()  # noqa: E731
+        return (dg.checkpoint(cell) if kept else cell)(c) + v, None
+
+    def loss(x: Any, kept: bool) -> Any:
+        whole = lambda x: F.dropout(dg.scan(lambda c, v: step(kept, c, v), x[0], x)[0], 0.5)  # noqa: E731
+        return (dg.checkpoint(whole) if outer and kept else whole)(x).sum()
+
+    def gradient(f: Any) -> Any:
+        dg.manual_seed(0)
+        w.grad = None
+        f(dg.ones(4, 3)).backward()
+        return w.grad.tolist()
+
+    expected = gradient(lambda x: loss(x, False))
+    f = lambda x: loss(x, True)  # noqa: E731
+    f = dg.compile(f, wait=True) if compiled else f
+    assert [gradient(f) for _ in range(3)] == [expected] * 3

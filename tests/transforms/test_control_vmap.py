@@ -81,3 +81,45 @@ def test_vmap_inside_of_a_scan() -> None:
         return c, c.sum()
 
     check_modes(lambda h, xs: dg.scan(step, h, xs), normal(5, 4), normal(7, 5, 3))
+
+
+def normed(q: dict[str, Any]) -> dict[str, Any]:
+    u = q["a"] - q["a"].mean()
+    return {"a": u / dg.sqrt((u * u).sum() + 1), "b": dg.maximum(q["b"], u[:, None])}
+
+
+INSIDE = {
+    "vjp": lambda q: dg.vjp(normed, q)[1](normed(q))[0],
+    "jvp": lambda q: dg.jvp(normed, (q,), (q,))[1],
+    "linearize": lambda q: dg.linearize(normed, q)[1](q),
+    "grad": lambda q: dg.grad(lambda q: sum((v * v).sum() for v in normed(q).values()))(q),
+    "checkpoint": lambda q: dg.checkpoint(normed)(q),
+}
+AROUND = {
+    "scan": lambda f: lambda q: dg.scan(lambda c, _: (f(c), None), q, None, length=3)[0],
+    "while": lambda f: (
+        lambda q: dg.while_loop(
+            lambda c: c[0] < 3, lambda c: (c[0] + 1, f(c[1])), (0, q), max_steps=4
+        )[1]
+    ),
+    "cond": lambda f: lambda q: dg.cond(q["a"].sum() > -99, lambda q: f(f(q)), lambda q: q, q),
+    "map": lambda f: lambda q: dg.map(lambda s: f({k: v * s for k, v in q.items()}), dg.ones(1)),
+}
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+@pytest.mark.parametrize("around", AROUND)
+def test_derivatives_in_bodies_of_what_only_some_operands_have_a_batch_of(
+    inside: str, around: str
+) -> None:
+    """What has no batch yet is the carry inside, too, and not what the carry was at first."""
+    run = AROUND[around](INSIDE[inside])
+    a, bs = dg.randn(3), dg.randn(3, 2, 4)
+    expected = [run({"a": a, "b": bs[..., i]}) for i in range(4)]
+    batched = dg.vmap(run, in_axes=({"a": None, "b": -1},))
+    modes = [batched, *([dg.compile(batched, wait=True)] if inside == "vjp" else [])]
+    for f in modes:
+        for _ in range(2):
+            found = f({"a": a, "b": bs})
+            for i, one in enumerate(expected):
+                assert all(dg.allclose(found[k][i], one[k]) for k in "ab")
