@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,6 @@ from .template import Template, match, template_of
 SELDOM = 32  # sweeps over tapes without a template, of which the last gets one
 OFTEN = 64  # sweeps over tapes of a template, until it gets a program
 MOST = 8  # templates of tapes that end alike
-MEMORY = 1 << 26  # bytes that a program may keep for itself
 _background = Workers("dualgraph-sweeps", 1)
 
 
@@ -50,12 +50,8 @@ class Again:
             _background.submit(self._build)
 
     def _build(self) -> None:
-        try:
-            program = program_of(self.template, self.index)
-        except Exception:  # sweeps go on op by op
-            return
-        if program.memory.arena_bytes <= MEMORY:
-            self.program = program
+        with contextlib.suppress(Exception):  # sweeps go on op by op
+            self.program = program_of(self.template, self.index)
 
 
 class Site:
@@ -83,7 +79,7 @@ class Site:
         self.missed += 1
         if self.missed % SELDOM == 0:
             template = template_of(root)
-            if template is not None:
+            if template is not None and template.pays:
                 self.known = [Again(template, index), *self.known[: MOST - 1]]
 
 

@@ -16,6 +16,7 @@ from ..core.types import TensorType
 from ..eager.tensor import Tensor
 
 LONGEST = 1000  # entries of a tape that may have a template
+LARGE = 1 << 15  # bytes an entry from which the kernels of single ops, not Python, take the time
 NUMBERS = (bool, int, float)
 
 
@@ -40,6 +41,12 @@ class Template(NamedTuple):
 
     entries: tuple[Entry, ...]
     types: tuple[TensorType, ...]
+
+    @property
+    def pays(self) -> bool:
+        """Whether a program for the sweep saves more than it costs: gradients that ops write in any layout are copied."""
+        gradients = sum(self.entries[k].outputs[0].nbytes for k in self.leaves)
+        return gradients + sum(t.nbytes for t in self.types) <= LARGE * len(self.entries)
 
     @property
     def leaves(self) -> list[int]:

@@ -240,6 +240,12 @@ def test_tapes_that_never_come_again_have_no_programs() -> None:
     assert runs() == [0] and all(len(s.known) <= calls.MOST for s in calls._sites.values())
 
 
+def test_few_large_ops_have_no_programs() -> None:
+    x = normal(300, 300)
+    warm(lambda: (x @ x).sum())
+    assert runs() == [0]
+
+
 def test_threads_sweep_tapes_of_one_template(matcher: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
