@@ -382,7 +382,7 @@ def arange(
         start, stop = 0, start
     if step == 0:
         raise ArgumentError(describe("arange", f"{start}, {stop}, {step}", "the step cannot be 0"))
-    whole = all(isinstance(v, int) for v in (start, stop, step))
+    whole = isinstance(start, int) and isinstance(stop, int) and isinstance(step, int)
     size = range_length(start, stop, step) if whole else max(ceil((stop - start) / step), 0)
     chosen = dt.as_dtype(dtype) if dtype is not None else dt.default_of("int" if whole else "float")
     compute = dt.float32 if chosen in (dt.bfloat16, dt.float16) else chosen

@@ -68,14 +68,14 @@ def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @also_dim
 def any(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether any element over `axis` is true."""
-    x = as_operand(x)
+    x = astype(x, dt.bool_, copy=False)
     return rd.reduce_any(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
 
 @also_dim
 def all(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether all elements over `axis` are true."""
-    x = as_operand(x)
+    x = astype(x, dt.bool_, copy=False)
     return rd.reduce_all(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
 

@@ -200,10 +200,7 @@ def nonzero(x: Tensor) -> list[Tensor]:
     mask = x if x.dtype is bool_ else x != 0
     count = int(reduce_sum(cast(mask, dtype="int64"), axes=tuple(range(mask.ndim)), keepdims=False))
     places = nonzero_places(mask, count=count)
-    return [
-        reshape(slice_(places, starts=(i, 0), stops=(i + 1, count), steps=(1, 1)), shape=(count,))
-        for i in range(mask.ndim)
-    ]
+    return [places[i] for i in range(mask.ndim)]
 
 
 def _basic(shape: Ints, key: Any) -> tuple[Ints, Ints, Ints, Ints] | None:

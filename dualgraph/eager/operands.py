@@ -23,9 +23,10 @@ def also_dim(fn: F) -> F:
 
     @functools.wraps(fn)
     def call(*args: Any, **params: Any) -> Any:
-        for name, standard in PYTORCH_NAMES.items():
-            if name in params:
-                params[standard] = params.pop(name)
+        if params:
+            for name, standard in PYTORCH_NAMES.items():
+                if name in params:
+                    params[standard] = params.pop(name)
         return fn(*args, **params)
 
     return call

@@ -134,8 +134,10 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Tensor:
         raise ArgumentError(describe("concat", "", "there is nothing to join"))
     if axis is None:
         tensors, axis = [reshape(t, (-1,)) for t in tensors], 0
-    common = dt.promote(*(t.dtype for t in tensors))
-    tensors = [astype(t, common, copy=False) for t in tensors]
+    dtypes = [t.dtype for t in tensors]
+    if len(set(dtypes)) > 1:
+        common = dt.promote(*dtypes)
+        tensors = [astype(t, common, copy=False) for t in tensors]
     return mv.concat_along(*tensors, axis=normalize_axis(axis, tensors[0].ndim))
 
 
@@ -158,8 +160,8 @@ def stack(arrays: Sequence[Any], /, axis: int = 0) -> Tensor:
 def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, without it."""
     x = as_operand(x)
-    place = normalize_axis(axis, x.ndim)
-    return tuple(squeeze(cut(x, place, i, i + 1), place) for i in range(fixed(x.shape[place])))
+    before = (slice(None),) * normalize_axis(axis, x.ndim)
+    return tuple([x[(*before, i)] for i in range(fixed(x.shape[len(before)]))])
 
 
 def moveaxis(x: Any, source: Axis, destination: Axis, /) -> Tensor:

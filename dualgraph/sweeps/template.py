@@ -44,7 +44,7 @@ class Template(NamedTuple):
 
     @property
     def pays(self) -> bool:
-        """Whether a program for the sweep saves more than it costs: gradients that ops write in any layout are copied."""
+        """Whether a program saves more than it costs: it copies gradients that ops give as they lie."""
         gradients = sum(self.entries[k].outputs[0].nbytes for k in self.leaves)
         return gradients + sum(t.nbytes for t in self.types) <= LARGE * len(self.entries)
 

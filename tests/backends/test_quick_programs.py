@@ -16,7 +16,7 @@ if not api.available() or os.environ.get("DUALGRAPH_QUICK") == "0":
     pytest.skip("there is no quick path", allow_module_level=True)
 
 from dualgraph.backends.native.quick import plans, programs, recipes
-from dualgraph.backends.native.quick.recipe import PROGRAM
+from dualgraph.backends.native.quick.recipe import PROGRAM, SAME
 
 SAMPLED = sorted(
     n for n, p in REGISTRY.items()
@@ -121,3 +121,18 @@ def test_another_default_dtype_forgets_programs():
         assert not REGISTRY["cumsum_along"].recipes
     finally:
         dg.set_default_dtype(dg.float32)
+
+
+def test_results_without_operands_are_copied():
+    full = REGISTRY["full"]
+    for call, expected in (
+        (lambda: dg.zeros(2, 3), np.zeros((2, 3), np.float32)), (lambda: dg.full((2,), 7), np.array([7, 7])),
+        (lambda: dg.arange(1.0, 4.0), np.arange(1, 4, dtype=np.float32)), (lambda: dg.ones(()), np.float32(1)),
+        (lambda: dg.full((2,), -0.0), np.array([-0.0, -0.0], np.float32)), (lambda: dg.zeros(3, 0), np.zeros((3, 0))),
+    ):  # fmt: skip
+        for _ in range(4):
+            made = call()
+            assert made.numpy().tobytes() == expected.astype(made.dtype.numpy).tobytes()
+            assert made.shape == expected.shape
+            made.add_(1)
+    assert any(r is not None and r.kind == SAME for r in full.recipes.values())

@@ -15,7 +15,7 @@ from .. import random
 from ..attach import method, methods
 from ..creation import asarray
 from ..inplace import fit, rewrite, write
-from ..overwrite import overwrite, refill
+from ..overwrite import LEAST, overwrite, refill
 from ..tensor import Tensor
 
 # methods that exist out of place: x.name_(...) writes the result of x.name(...)
@@ -74,7 +74,8 @@ def fill_(x: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return copy_(x, value)
     how = {"value": value, "dtype": x.dtype.name, "device": str(x.device)}
-    if state.tracer is None and refill(x, full(shape=(), **how)):
+    large = x._data.size >= LEAST and state.tracer is None
+    if large and refill(x, full(shape=(), **how)):
         return x
     return write("fill_", x, full(shape=x.shape, **how))
 

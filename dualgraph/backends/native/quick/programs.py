@@ -37,7 +37,7 @@ def begin(
     """Has a program made for a call, beside the caller; its recipe then takes the place of the generic one."""
     if len(_begun) >= MOST or out._data.size == 0 or not args:
         return
-    if not all(_tells_apart(p) for p in params.values()):
+    if not all(tells_apart(p) for p in params.values()):
         return
     _begun.append(None)
     types, out_types = tuple(a.type for a in args), (out.type,)
@@ -51,10 +51,10 @@ def begin(
     _background.submit(make)
 
 
-def _tells_apart(x: Any, inside: bool = False) -> bool:
+def tells_apart(x: Any, inside: bool = False) -> bool:
     """Whether a parameter that equals this one means the same: -0.0 is seen to natively, but not in tuples."""
     if type(x) is tuple:
-        return all(_tells_apart(y, True) for y in x)
+        return all(tells_apart(y, True) for y in x)
     if type(x) is float:
         return not inside and str(x) != "-0.0"
     return x is None or type(x) in (bool, int, str)

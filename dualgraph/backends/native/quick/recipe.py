@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-GENERIC, VIEW, FOLD, PROGRAM = 0, 1, 2, 3
+GENERIC, VIEW, FOLD, PROGRAM, SAME = 0, 1, 2, 3, 4
 
 
 class Recipe(ctypes.Structure):
@@ -31,6 +31,7 @@ class Recipe(ctypes.Structure):
         ("extent", ctypes.c_int64),
         ("scratch", ctypes.c_int64),
         ("run", ctypes.c_void_p),  # of a program, see `run_words`
+        ("source", ctypes.c_void_p),  # the elements of a result that is always the same
     )
     keep: tuple[Any, ...]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ....core.backend import backend_for
 from ....core.devices import CPU
-from ....core.kinds import ELEMENTWISE, REDUCTION
+from ....core.kinds import CREATION, ELEMENTWISE, REDUCTION
 from ....core.prim import Prim
 from ....eager.dispatch import known_types
 from ....eager.tensor import Tensor
@@ -18,10 +18,11 @@ from ..entry import has_fold
 from ..loop_ir import Unsupported
 from . import programs, run_words
 from .plans import HOT
-from .recipe import FOLD, GENERIC, OFFSETS, PROGRAM, VIEW, Recipe
+from .recipe import FOLD, GENERIC, OFFSETS, PROGRAM, SAME, VIEW, Recipe
 
 OFTEN = 20 * HOT  # calls after which a program of few elements is begun
 LARGE = 1 << 15  # elements with which it is begun at once, for several threads
+FEW = 1 << 12  # bytes of a result without operands that is kept, to be copied
 MOST = 10_000  # recipes of an op
 MOST_OPERANDS = 60
 C_CONTIGUOUS, WRITEABLE = 0x1, 0x400
@@ -73,7 +74,19 @@ def _recipe(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any)
     recipe.keep = (types,)
     if prim.aliases:
         return _viewing(recipe, args[0]._data, out._data)
+    if not args and prim.kind is CREATION and out._data.nbytes <= FEW:
+        _keep_result(recipe, out, params)
     return recipe
+
+
+def _keep_result(recipe: Recipe, out: Tensor, params: dict[str, Any]) -> None:
+    """What an op without operands made is what it makes."""
+    if not all(map(programs.tells_apart, params.values())):
+        return
+    data, dims = np.array(out._data, order="C"), np.array(out.shape, np.int64)
+    recipe.kind, recipe.source, recipe.bytes = SAME, address_of(data), data.nbytes
+    recipe.ndim, recipe.dims, recipe.descr = data.ndim, address_of(dims), id(data.dtype)
+    recipe.keep += (data, data.dtype, dims)
 
 
 def _viewing(recipe: Recipe, x: Any, out: Any) -> Recipe | None:
@@ -129,5 +142,5 @@ def numbers() -> dict[str, int]:
     """Its numbers."""
     return {
         **OFFSETS, **run_words.numbers(),
-        "VIEW": VIEW, "FOLD": FOLD, "PROGRAM": PROGRAM, "HOT": HOT, "OFTEN": OFTEN,
+        "VIEW": VIEW, "FOLD": FOLD, "PROGRAM": PROGRAM, "SAME": SAME, "HOT": HOT, "OFTEN": OFTEN,
     }  # fmt: skip
