@@ -157,17 +157,16 @@ def matmul(x1: Any, x2: Any, /) -> Tensor:
         raise ShapeError(
             describe("matmul", f"{x.type}, {y.type}", f"inner sizes differ: {x.shape} @ {y.shape}")
         )
-    common = dt.promote(x.dtype, y.dtype)
-    x, y = astype(x, common, copy=False), astype(y, common, copy=False)
+    if x.dtype is not y.dtype:
+        common = dt.promote(x.dtype, y.dtype)
+        x, y = astype(x, common, copy=False), astype(y, common, copy=False)
+    if x.ndim > 1 and y.ndim > 1:
+        return matmul_op(x, y)
     left = mv.reshape(x, shape=(1, *x.shape)) if x.ndim == 1 else x
     right = mv.reshape(y, shape=(*y.shape, 1)) if y.ndim == 1 else y
     out = matmul_op(left, right)
     drop = ((out.ndim - 2,) if x.ndim == 1 else ()) + ((out.ndim - 1,) if y.ndim == 1 else ())
-    return (
-        mv.reshape(out, shape=tuple(d for i, d in enumerate(out.shape) if i not in drop))
-        if drop
-        else out
-    )
+    return mv.reshape(out, shape=tuple(d for i, d in enumerate(out.shape) if i not in drop))
 
 
 def tensordot(x1: Any, x2: Any, /, axes: Any = 2, *, dims: Any = None) -> Tensor:

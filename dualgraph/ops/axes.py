@@ -10,6 +10,8 @@ from ..core.errors import AxisError, describe
 
 def normalize_axis(axis: Any, ndim: int) -> int:
     """An axis counted from 0; negative ones count from the end. A 0-d tensor has axis 0 and -1."""
+    if type(axis) is int and -ndim <= axis < ndim:
+        return axis % ndim
     try:
         a = int(axis.__index__())
     except AttributeError:
@@ -25,6 +27,8 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """None (all axes), an int or a sequence, as a sorted tuple of axes counted from 0."""
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)
     given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     out = tuple(sorted(normalize_axis(a, ndim) for a in given))
     if len(set(out)) != len(out):
