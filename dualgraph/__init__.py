@@ -128,7 +128,7 @@ from .transforms import (
 )
 
 if TYPE_CHECKING:
-    from . import data, distributions, fft, linalg, nn, optim, special
+    from . import data, distributions, fft, func, linalg, nn, optim, special
     from .debugging import bisect, debug_nans, tap_point, verify
     from .linalg import det, inverse, logdet
 
@@ -139,7 +139,7 @@ _HOMES = {
     "bisect": "debugging", "debug_nans": "debugging", "det": "linalg", "inverse": "linalg", "logdet": "linalg",
     "tap_point": "debugging", "verify": "debugging",
 }
-_LATER = ("data", "distributions", "fft", "linalg", "nn", "optim", "special")
+_LATER = ("data", "distributions", "fft", "func", "linalg", "nn", "optim", "special")
 
 _register_backend("cpu", NumpyBackend)
 _register_backend("cuda", cuda_backend)
@@ -168,7 +168,7 @@ __all__ = [
     "__array_api_version__", "__array_namespace_info__", "__version__",
     "abs", "absolute", "acos", "acosh", "add", "addbmm",
     "det", "fft", "inverse", "linalg", "logdet",
-    "digamma", "distributions", "erfinv", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
+    "digamma", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
     "angle", "broadcast_shapes", "complex", "diagflat", "dsplit", "isreal", "logaddexp2", "logcumsumexp",
     "nanmedian", "polar", "promote_types", "sgn", "vander", "view_as_complex", "view_as_real",
     "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin", "aminmax",

@@ -65,6 +65,7 @@ LAYERS = [
         "fft",
         "special",
         "distributions",
+        "func",
         "autograd",
         "inspect",
         "testing",
@@ -152,6 +153,7 @@ SIBLINGS = {
     ("distributions", "special"),  # densities are made of such functions
     ("distributions", "linalg"),
     ("distributions", "nn"),
+    ("func", "nn"),  # calls modules
     ("optim", "nn"),  # an optimiser holds parameters
     ("nn", "serialise"),
     ("testing", "inspect"),
