@@ -122,3 +122,32 @@ def test_kernels_are_not_written_through_llvmlite() -> None:
     native = Path(dualgraph.__file__).parent / "backends" / "native"
     files = [f for f in native.rglob("*.py") if f.parent.name != "glue"]
     assert not [f for f in files if "from llvmlite import ir" in f.read_text()]
+
+
+def test_a_module_is_cold_by_its_text_and_computes_the_same() -> None:
+    """LLVM takes no pains over it: but what it makes of it gives the same."""
+
+    def sums(cold: bool) -> tuple[str, int]:
+        module = ir.Module(cold=cold)
+        fn = ir.Function(module, ir.FunctionType(I64, [I64]), "f")
+        entry, turn, end = (fn.append_basic_block(n) for n in ("entry", "turn", "end"))
+        b = ir.IRBuilder(entry)
+        b.branch(turn)
+        b.position_at_end(turn)
+        i, total = b.phi(I64), b.phi(I64)
+        more, after = b.add(i, ir.Constant(I64, 1)), b.add(total, b.mul(i, i))
+        i.add_incoming(ir.Constant(I64, 0), entry)
+        i.add_incoming(more, turn)
+        total.add_incoming(ir.Constant(I64, 0), entry)
+        total.add_incoming(after, turn)
+        b.cbranch(b.icmp_signed("<", more, fn.args[0]), turn, end)
+        b.position_at_end(end)
+        b.ret(after)
+        f = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address(module))
+        return str(module), f(1000)
+
+    (cold, first), (warm, second) = sums(True), sums(False)
+    assert first == second == sum(i * i for i in range(1000))
+    assert cold == ir.values.COLD + warm
+    plain, better = (jit().finished(jit().assemble(text)) for text in (cold, warm))
+    assert plain != better

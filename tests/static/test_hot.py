@@ -263,6 +263,19 @@ def test_keywords_and_other_numbers_of_arguments():
         compiled()
 
 
+def test_what_does_not_pay_gets_its_keywords_and_errors():
+    def fn(*args, **names):
+        return args, names
+
+    f = dg.compile(fn)
+    f._hot = hot.straight(fn)
+    assert f(1, b=2, a=[3]) == ((1,), {"b": 2, "a": [3]}) and f() == ((), {}) and f(k=None)[1]
+    f._hot = hot.straight(lambda x, *, k: x + k)
+    assert f("a", k="b") == f(x="a", k="b") == "ab"
+    with pytest.raises(TypeError, match="missing"):
+        f("a")
+
+
 def test_threads_call_at_once():
     f = warm(lambda x, y: (x * y).exp() + 1, x(), x(1))
     expected = [(x(i) * x(i + 1)).exp() + 1 for i in range(8)]
