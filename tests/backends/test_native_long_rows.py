@@ -7,10 +7,15 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
+
 import dualgraph as dg
+from dualgraph.backends.native import api
 from dualgraph.backends.native.kernel import lowered
 from dualgraph.backends.native.schedule import LONG
 from dualgraph.backends.native.threads import get_num_threads, set_num_threads
+
+if not api.available():
+    pytest.skip("native kernels are not in use", allow_module_level=True)
 
 PROGRAMS = {
     "sum": lambda x: dg.sum(x * 2 + 1),

@@ -7,9 +7,14 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
+
 import dualgraph as dg
+from dualgraph.backends.native import api
 from dualgraph.core.pieces import around, pieces_of
 from dualgraph.static.region import fused_region
+
+if not api.available():
+    pytest.skip("native kernels are not in use", allow_module_level=True)
 
 
 def heat(u):
