@@ -87,10 +87,17 @@ def _divmod(x: Affine, d: int, extents: Extents) -> tuple[Affine, Affine]:
     """``x % d`` and ``x // d`` as affine forms."""
     if d == 1:
         return ZERO, x
-    high = [(a, c // d) for a, c in x.terms if c % d == 0]  # type: ignore[operator]
-    low = [(a, c) for a, c in x.terms if c % d != 0]  # type: ignore[operator]
     if any(c < 0 for _, c in x.terms) or x.const < 0:  # type: ignore[operator]
         raise Unsupported("reshape of a flipped index")
+    high, low = [], []
+    for a, c in x.terms:
+        if c % d == 0:  # type: ignore[operator]
+            high.append((a, c // d))  # type: ignore[operator]
+        elif type(c) is int and type(d) is int and c > d:  # along a diagonal: some of both
+            high.append((a, c // d))
+            low.append((a, c % d))
+        else:
+            low.append((a, c))
     digit = Affine(x.const % d, tuple(low))
     most = digit.const + sum(c * (extents[a] - 1) for a, c in low)  # type: ignore[operator,misc]
     if not (hint(most) < hint(d) and most < d):  # what does not fit here may be split for all sizes

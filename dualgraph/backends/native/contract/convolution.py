@@ -145,7 +145,7 @@ class InputGradient:
         self.recipe = recipe = seat.recipe
         # a small weight is put in order of k once, rather than for each image while packing
         turns = prod(stride) == 1 and ct.shape[0] > 2 and w.size < TURNED
-        spreads = not turns and 1 < prod(kernel) <= KC and (prod(stride) > 1 or ct.shape[0] > 2)
+        spreads = prod(stride) > 1 and 1 < prod(kernel) <= KC
         weight_at = seat.y
         if turns or spreads:
             turn = ByTaps(ct.dtype, w.shape) if spreads else by_lines(ct.dtype, w.shape, groups)

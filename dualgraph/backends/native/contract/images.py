@@ -10,7 +10,7 @@ import numpy as np
 
 from ..threads import pool
 from .layout import Lines
-from .plan import Cut, Operand, Plan, Product, Strided, Tabled, Windowed
+from .plan import Operand, Plan, Product, Strided, Tabled, Windowed
 from .seat import Seat
 from .stages import Pieces, Recipe
 from .tables import contiguous_strides, table
@@ -113,8 +113,7 @@ class Images:
     def _multiply(
         self, recipe: Recipe | Pieces, slots: tuple[int, int, int], finish: Any = None
     ) -> None:
-        cut = Cut(self.out[2], self.columns) if recipe.whole_units else None
-        Plan(self.product, recipe, slots, cut=cut, finish=finish)
+        Plan(self.product, recipe, slots, finish=finish)
 
     def pieces(self, copies: bool) -> int:
         """In how many pieces to lay out, multiply and crop, each of which a cache may hold: images or groups of

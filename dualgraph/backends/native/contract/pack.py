@@ -22,7 +22,6 @@ ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64)
 # operand, rows: stride or table, k: stride or table, panel, count of k, count of rows, elements a k takes
 
 
-AHEAD = 512  # bytes: what is read along k is asked for so much earlier
 TIERS = (2, 4)  # how many runs a vector is put together from, before its elements are gathered
 Places = tuple[
     ir.Value, ir.Value, ir.Value
@@ -62,6 +61,7 @@ class Packer:
             ir.VectorType(I64, self.lanes), [l * self.size for l in range(self.lanes)]
         )
         self.vectors = self.w.b.sdiv(width, i64(self.lanes))
+        self.following = self.w.b.mul(self.rows, self.row_map)  # how far the next panel's rows are
         self.width = self.w.scaled(width, self.size)  # bytes from k to k in the panel
 
     def emit(self) -> str:
@@ -196,7 +196,7 @@ class Packer:
         square = [self.load(place, runs) for place in places]
         if not self.tables:
             for place in places:
-                w.prefetch(w.at(place, runs[0].start, i64(AHEAD)))
+                w.prefetch(w.at(place, runs[0].start, self.following))
         for x in turned(w.b, square, self.size):
             w.store(x, panel)
             panel = w.at(panel, self.width)

@@ -137,11 +137,12 @@ class Plan:
         # a large result is gone through once for several blocks of k
         blocks = -(-product.k // KC)
         self.group = min(blocks, GROUP) if m * n * shape.size > LARGE else 1
-        self.mc = max(1, MC // (1 + (self.group > 1)) // self.rows) * self.rows
         self.depth = min(KC, -(-product.k // shape.lanes) * shape.lanes)
         self.cut = cut or self._cut()
+        self.mc = max(1, MC // (1 + (self.group > 1)) // self.rows) * self.rows
         self.parts = -(-m // self.cut.rows) * -(-n // self.cut.columns)
         self._begin(wide)
+        self.whole: dict[str, int] = {}  # slots of operands packed whole
         fields = self._fields(wide)
         self.record = record([fields[name] for name in FIELDS], (product, finish))
         self._add_stages()
@@ -201,7 +202,7 @@ class Plan:
         if whole:
             matrix = panels * width * self.depth * self.shape.size * -(-self.product.k // KC)
             matrices = self._matrices(place)
-            slot = self.recipe.room(name, matrix * matrices)
+            slot = self.whole[name] = self.recipe.before(name, matrix * matrices)
             matrix = 0 if matrices == 1 else matrix
         fields = (
             *("row", "k", "row_bytes", "k_bytes", "row_entry", "k_entry", "batch", "pack"),
@@ -228,7 +229,10 @@ class Plan:
         p = self.product
         rest = p.m % self.rows
         across = {"wide": (wide, False, p.n >= self.columns)}
-        across["narrow"] = (self.narrow // self.shape.lanes, True, bool(p.n % self.columns))
+        left = p.n % self.columns
+        # one tile that is not full needs no more vectors than it has columns for
+        narrow = -(-min(left, self.narrow) // self.shape.lanes)
+        across["narrow"] = (narrow, True, bool(left))
         found: dict[str, tuple[int, int, bool, bool] | None] = {}
         for name, (vectors, masked, needed) in across.items():
             form = vectors, masked, isinstance(p.y, Windowed)
@@ -250,9 +254,8 @@ class Plan:
                 units = matrices * blocks * -(-extent // panel)
                 work = COST * matrices * extent * p.k
                 pack = getattr(entries, f"pack_{name}")
-                slot = self.recipe.room(name, 0)
-                ahead = (self.slots[i], slot) if self.ahead[i] else None
-                self.recipe.add(Stage(pack, self.record, units, work, ahead=ahead))
+                ahead = (self.slots[i], self.whole[name]) if self.ahead[i] else None
+                self.recipe.prepare(Stage(pack, self.record, units, work, ahead=ahead))
         units = self.batch * self.parts
         stage = Stage(entries.run, self.record, units, self.effort, self.scratch)
         alone = not self.recipe.stages and self.recipe.arrays == 3 and max(self.slots) < 3
@@ -287,8 +290,10 @@ class Plan:
         p, threads = self.product, pool.size
         ready_x = self.pack_x and self.ahead[0]
         ready_y = self.pack_y and self.ahead[1] and self._sharable_y()
-        if self.effort < SPLIT or self.batch >= 4 * threads:
-            return Cut(p.m, p.n, ready_x, ready_y)
+        brief = self.effort < SPLIT
+        if self.recipe.whole_units or brief or self.batch >= 4 * threads:
+            shared = self.pack_x and not brief and self._matrices(0) == 1 < self.batch
+            return Cut(p.m, p.n, ready_x or shared, ready_y)
         tiles_x, tiles_y = -(-p.m // self.rows), -(-p.n // self.columns)
         lanes = self.shape.lanes
         pack_x = 2 * lanes / self.columns * self.pack_x
@@ -316,7 +321,22 @@ class Plan:
             if time < 0.995 * best:
                 best = time
                 choice = Cut(down * self.rows, across * self.columns, whole_x, whole_y)
-        return choice
+        return self._evened(choice)
+
+    def _evened(self, cut: Cut) -> Cut:
+        """The cut with tiles a little lower, where as many parts of the rows are more even then."""
+        m = self.product.m
+        parts = -(-m // cut.rows)
+
+        def longest(rows: int) -> int:
+            tiles = -(-m // rows)
+            return -(-tiles // parts) * rows
+
+        if parts > 1:  # each turn of a tile takes as long as half a row besides
+            heights = range(self.rows, self.rows * 3 // 4, -1)
+            self.rows = min(heights, key=lambda rows: longest(rows) * (1 + 0.5 / rows))
+            cut = cut._replace(rows=longest(self.rows))
+        return cut
 
     def _matrices(self, place: int) -> int:
         """How many matrices there are of x (0) or y (1): one, or as many as the batch has."""

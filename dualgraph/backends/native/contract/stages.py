@@ -101,6 +101,10 @@ class Recipe:
         assert slot < POINTERS, "too many slots"
         return slot
 
+    def before(self, name: str, size: int) -> int:
+        """A slot for what is there before the stages that are put in next begin."""
+        return self.room(name, size)
+
     @property
     def bytes(self) -> int:
         """Bytes of workspace that a call needs."""
@@ -109,6 +113,8 @@ class Recipe:
     def add(self, *stages: Stage) -> None:
         """Puts stages at the end; those without units are left out."""
         self.stages += [s for s in stages if s.units]
+
+    prepare = add
 
     @property
     def work(self) -> int:
@@ -209,9 +215,17 @@ class Pieces:
         self.moved.append((slot, size // self.pieces))
         return slot
 
+    def before(self, name: str, size: int) -> int:
+        """A slot that all pieces read; it is of its own."""
+        return self.recipe.room(f"{name} of {len(self.recipe.sizes)}", size)
+
     def add(self, *stages: Stage) -> None:
         """Puts stages at the end; those without units are left out."""
         self.stages += [s for s in stages if s.units]
+
+    def prepare(self, *stages: Stage) -> None:
+        """Puts stages before all pieces."""
+        self.recipe.add(*stages)
 
     def close(self) -> None:
         """Puts them all into the recipe, as one stage."""
