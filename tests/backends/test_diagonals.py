@@ -21,7 +21,9 @@ def test_sums_of_diagonals_are_one_native_kernel(equation, shape):
         got = compiled(x)
     expected = dg.einsum(equation, x) * 2
     np.testing.assert_array_equal(got.numpy(), expected.numpy())
-    np.testing.assert_allclose(got.numpy(), np.einsum(equation, x.numpy()) * 2, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        got.numpy(), np.einsum(equation, x.numpy()) * 2, rtol=1e-4, atol=1e-4
+    )
     (program,) = compiled.programs
     assert len(program.graph.nodes) == 1
     assert program._executable.native == {0}
