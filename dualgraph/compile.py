@@ -68,6 +68,7 @@ class Compiled:
         self._entries: dict[Any, Entry] = {}
         self._jobs: list[Job[None]] = []
         self._log: list[str] = []
+        self._unstable: dict[Any, int] = {}  # captures that found the function changing its state
         self._lock = threading.RLock()
         self._eager_calls = 0
         self._plain = 0  # calls that go straight to the function, as no program pays
@@ -276,10 +277,10 @@ class Compiled:
     ) -> Any:  # fmt: skip
         where = user_location()
         spec, before = None, left and left.program
-        tree, simple = flatten((args, kwargs))[1] if key is None else key[0], not self._apart.active
-        sources, confirmed = self._promotion.plan(entry.programs, tree, leaves, before, simple)
+        tree = flatten((args, kwargs))[1] if key is None else key[0]
+        sources, confirmed = self._promotion.plan(entry.programs, tree, leaves, before)
         sure = not self._promotion.cautious or self._promotion.trusted(sources, tree, leaves)
-        simple = simple and confirmed is None and sure
+        simple = not self._apart.active and confirmed is None and sure
         if left is None and self._memory is None and simple:
             spec = self._sizes.spec(key, leaves, args, kwargs, any_numbers=bool(sources))
         shapes, make = (None, Program) if spec is None else (spec.shapes, spec.make)
@@ -291,9 +292,10 @@ class Compiled:
         with self._lock:
             if program is None:
                 if not self._promotion.blame(sources, tree, refusals):
-                    self._refused(entry, refusals, where, left)
+                    self._refused(entry, refusals, where, tree, left)
                 self._promotion.regroup(tree)
                 return result
+            self._unstable.pop(tree, None)
             program.budget, program.owner = self._memory, self._promotion
             self._promotion.taken(program, tree, leaves, before)
             if confirmed is not None and self._promotion.confirm(confirmed, program, tree):
@@ -331,7 +333,7 @@ class Compiled:
         self._jobs.insert(0, _background.submit(lambda: rehearse(program, self._jobs, _background)))
 
     def _refused(
-        self, entry: Entry, refusals: list[str], where: Any, left: Left | None = None
+        self, entry: Entry, refusals: list[str], where: Any, tree: Any, left: Left | None = None
     ) -> None:
         apart = (
             f"not captured at {where}: {refusals[0]}; tried again with such statements set apart"
@@ -344,9 +346,9 @@ class Compiled:
             return self._log.append(apart)
         changing = [r for r in refusals if r.startswith(("the function changes", "a hook is set"))]
         if changing and len(changing) == len(refusals):
-            entry.unstable += 1
+            self._unstable[tree] = self._unstable.get(tree, 0) + 1
             most = MAX_UNSTABLE if self._apart.active else 2
-            if entry.unstable < most:  # what is made on first use settles after one call
+            if self._unstable[tree] < most:  # what is made on first use settles after one call
                 self._log.append(
                     f"not captured at {where}: {changing[0]}; tried again on the next call"
                 )

@@ -350,6 +350,8 @@ def same_program(a: Program, b: Program, graph_a: Graph, graph_b: Graph) -> bool
     """Whether two captures did the same: `graph_a` and `graph_b` are what they did."""
     if graph_a != graph_b or a.tree != b.tree or a.trace.stores != b.trace.stores:
         return False
+    if [e.form for e in a.effects] != [e.form for e in b.effects]:
+        return False
     effects = [[(e.output,) for e in p.trace.grads] for p in (a, b)]
     entry = [[(owner, had) for owner, had in p._entry] for p in (a, b)]
     owners = [[(owner,) for owner in p._owners] for p in (a, b)]

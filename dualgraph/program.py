@@ -290,6 +290,7 @@ class Program(Outcome):
             bool(self._unhooked), self._fast_math, self._device, self._use,
         )  # fmt: skip
         out.given, out.budget, out.marks = self.given, self.budget, self.marks
+        out.effects = self.effects
         return out
 
     def text(self, number: int) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from .core.constant import exact
 from .core.formulas import Formulas, Use
-from .core.live import LIVE, LIVE_OF, Live, settled
+from .core.live import LIVE, LIVE_OF, settled
 from .core.live_calls import followed
 from .core.node import Literal, Node, Var
 from .core.trees import Undo, exchange, flatten, with_leaves
@@ -155,37 +155,54 @@ def called(
     return with_leaves(result, {i: v._live_value for i, v in live.items()}, []), uses
 
 
-def kept_numbers(formulas: Formulas | None) -> list[str]:
+def kept_numbers(formulas: Formulas | None, apart: Sequence[Any] = ()) -> list[str]:
     """Why a capture cannot be repeated: live numbers that something will still hold when it has ended.
 
-    What holds them gets the plain numbers.
+    What holds them gets the plain numbers. Statements in `apart` may have put them there: these run on each call.
     """
     if formulas is None:
         return []
     reasons = []
-    for x in formulas.kept():
-        for holder in gc.get_referrers(x):
-            if holder is not formulas.uses:
-                _exchange_in(holder, x)
-        reasons.append(
-            f"{KEPT} {x._live_text}, a number that may change, where that is not followed"
-        )
+    kept = formulas.kept()
+    while kept:
+        x = kept.pop()
+        exchanged = _exchange(x, x._live_value, formulas.uses)
+        if not apart or not exchanged:
+            reasons.append(
+                f"{KEPT} {x._live_text}, a number that may change, where that is not followed"
+            )
     return reasons
 
 
-def _exchange_in(holder: Any, x: Live) -> None:
-    """Puts the plain number in the place of a live one."""
-    if isinstance(holder, dict):
-        for k in [k for k, v in dict.items(holder) if v is x]:
-            dict.__setitem__(holder, k, x._live_value)
-    elif isinstance(holder, list):
-        for i in [i for i, v in enumerate(holder) if v is x]:
-            holder[i] = x._live_value
-    elif isinstance(holder, types.CellType):
-        holder.cell_contents = x._live_value
-    elif not isinstance(holder, (tuple, types.FrameType)):
-        for k in [k for k, v in getattr(holder, "__dict__", {}).items() if v is x]:
-            vars(holder)[k] = x._live_value
+def _with(values: Iterable[Any], x: Any, new: Any) -> Iterator[Any]:
+    for v in values:
+        yield new if v is x else v
+
+
+def _exchange(x: Any, new: Any, but: Any, depth: int = 4) -> bool:
+    """Puts `new` in the place of `x` wherever that is held, in tuples by exchanging these; whether it could."""
+    done = True
+    for holder in gc.get_referrers(x):
+        if holder is but or isinstance(holder, types.FrameType):
+            continue
+        if isinstance(holder, dict):
+            for k, v in list(dict.items(holder)):
+                if v is x:
+                    dict.__setitem__(holder, k, new)
+        elif isinstance(holder, list):
+            for i in range(len(holder)):
+                if holder[i] is x:
+                    holder[i] = new
+        elif isinstance(holder, types.CellType):
+            holder.cell_contents = new
+        elif type(holder) is tuple:
+            made = tuple(_with(holder, x, new))
+            done = depth > 0 and _exchange(holder, made, but, depth - 1) and done
+        else:
+            for k, v in list(getattr(holder, "__dict__", {}).items()):
+                if v is x:
+                    vars(holder)[k] = new
+    return done
 
 
 def sources_of(program: Any) -> tuple[Leaf | Place, ...]:

@@ -71,8 +71,6 @@ class Promotion:
 
     def notice(self, entry: Entry, key: Any, leaves: Sequence[Any]) -> bool:
         """Promotes the numbers that have changed, where they are all that has; whether calls have other keys now."""
-        if self._function._apart.active:  # statements that run later have numbers as they are
-            return False
         with self._function._lock:
             self._notice(entry.programs, key, leaves)
             return self.regroup(key[0])
@@ -182,11 +180,9 @@ class Promotion:
     # --- what a capture does, and what it shows ---
 
     def plan(
-        self, programs: Sequence[Program], tree: Any, leaves: Sequence[Any], left: Program | None, may: bool
-    ) -> tuple[tuple[Source, ...], Program | None]:  # fmt: skip
-        """Which numbers a capture takes as inputs if it `may`, or the program that a plain one shall confirm."""
-        if not may:
-            return (), None
+        self, programs: Sequence[Program], tree: Any, leaves: Sequence[Any], left: Program | None
+    ) -> tuple[tuple[Source, ...], Program | None]:
+        """Which numbers a capture takes as inputs, or the program that a plain one shall confirm."""
         if left is not None:
             return sources_of(left), None
         for program in programs:
@@ -357,10 +353,10 @@ def _key(source: Source, tree: Any) -> Any:
 
 def told_apart(footprint: Footprint) -> str | None:
     """Why the code could tell a live number from a plain one (None: it cannot)."""
-    found = sorted(footprint.user_names & TELLING)
-    if sys.version_info >= (3, 12) and ADDING in footprint.user_names:
+    found = sorted(footprint.all_names & TELLING)
+    if sys.version_info >= (3, 12) and ADDING in footprint.all_names:
         as_variable = any(isinstance(c, GlobalCheck) and c.key == ADDING for c in footprint.checks)
-        if as_variable or "builtins" in footprint.user_names:
+        if as_variable or "builtins" in footprint.all_names:
             found.append(ADDING)
     return (
         f"the code uses {found[0]}(), which looks at numbers in a way that is not followed"

@@ -218,7 +218,7 @@ class Sizes:
             return made.fixed()
         for sizes, program in family.plain:
             at = matched(spec.pattern, sizes)
-            if at is not None and not made.confirmed:
+            if at is not None and not made.confirmed and made.same_capture(at):
                 there = made.captured_at(at)
                 made.confirmed = same_program(program, made, program.captured, there)
         family.templates.append((spec.pattern, made))

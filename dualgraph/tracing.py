@@ -136,7 +136,10 @@ def trace(
             footprint.checks = [*footprint.checks, *relied_on(everything, footprint, happened)]
         numbers = _place_numbers(tracer, given, happened)
         out_leaves, out_tree = flatten(given)
-        out_leaves += [v for h in happened for v in h.leaves]
+        uses = {} if watch.returned else uses
+        for h in happened:
+            uses.update({len(out_leaves) + i: use for i, use in h.uses.items()})
+            out_leaves += h.leaves
         out_leaves = [origin_of(v) for v in out_leaves]
         whole_leaves, whole_tree = flatten(result)
         if any(isinstance(v, (Watched, SymInt, SymFloat)) for v in whole_leaves):
@@ -151,7 +154,12 @@ def trace(
             footprint.forget_objects(
                 default_generator, default_generator.state
             )  # nothing was drawn
-        refusals = [*footprint.refusals, *tracer.refusals, *cannot, *kept_numbers(formulas)]
+        refusals = [
+            *footprint.refusals,
+            *tracer.refusals,
+            *cannot,
+            *kept_numbers(formulas, happened),
+        ]
         if watch.returned and not tracer.nodes:
             refusals.append("all that it does would run at the end of the call")
         refusals = refusals or [
@@ -195,7 +203,9 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
     recording = nullcontext() if formulas is None else formulas.recording()
     with tracer, recording, Watch(left.program.footprint, tracer).watching():
         checks = left.program.footprint.checks
-        return called(fn, args, kwargs, sources, formulas, checks)[0], tracer.learned
+        result = called(fn, args, kwargs, sources, formulas, checks)[0]
+    kept_numbers(formulas)
+    return result, tracer.learned
 
 
 def _described(fn: Any, args: Any, kwargs: Any, leaves: list[Any]) -> tuple[Assumption, ...]:
@@ -211,12 +221,9 @@ def _described(fn: Any, args: Any, kwargs: Any, leaves: list[Any]) -> tuple[Assu
     for i, value in enumerate([*args, *kwargs.values()]):
         rest = f"argument {i}" if i < len(args) else list(kwargs)[i - len(args)]
         label = names[i] if i < min(len(args), len(names)) else rest
-        count = len(flatten(value)[0])
-        labels += (
-            [label]
-            if flatten(value)[1].kind is None
-            else [f"{label}, leaf {j}" for j in range(count)]
-        )
+        inner, tree = flatten(value)
+        each = [f"{label}, leaf {j}" for j in range(len(inner))]
+        labels += [label] if tree.kind is None else each
     return tuple(
         Assumption("argument", label, str(v.type) if isinstance(v, Tensor) else v, where)
         for label, v in zip(labels, leaves, strict=True)
@@ -253,10 +260,8 @@ def _changes(tracer: Tracer, footprint: Footprint, arguments: Arguments) -> list
     if arguments.changed():
         reasons.append("it changes a container among its arguments")
     for root in tracer.roots:
-        if (
-            root.slot.kind in ("leaf", "tensor")
-            and root.tensor._requires_grad is not root.slot.requires_grad
-        ):
+        given = root.slot.kind in ("leaf", "tensor")
+        if given and root.tensor._requires_grad is not root.slot.requires_grad:
             reasons.append("it changes whether an input requires gradients")
     stored = {
         id(r.slot.key[1]) for r in tracer.roots if r.slot.kind == "leaf" and _is_written(tracer, r)
@@ -416,11 +421,8 @@ def _describe_results(
                     )
                 )
             else:
-                results.append(
-                    Result("view", roots[id(base)], chain)
-                    if chain
-                    else Result("input", roots[id(base)])
-                )
+                kind = "view" if chain else "input"
+                results.append(Result(kind, roots[id(base)], chain))
         else:
             results.append(output(leaf))
         first.setdefault(id(leaf), i)

@@ -6,6 +6,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 from ..core.context import state
+from ..core.live import LIVE, holds_live, settled
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..static.capture import Tracer
@@ -28,7 +29,8 @@ class Happening:
     """One run of a statement that is set apart: the values it read, where it wrote, what speaks against it.
 
     `serial` is the call that it is a part of; `numbers` counts those taken out before it, of those that go nowhere but
-    into the result or into such statements; `leaves` are those of `values`; `touched` has tensors with their versions.
+    into the result or into such statements; `leaves` are those of `values`; `touched` has tensors with their versions;
+    `uses` says which of the leaves are numbers that the program takes as inputs, or made of such.
     """
 
     def __init__(
@@ -44,7 +46,15 @@ class Happening:
         self.grad: bool = state.grad
         self.writes: list[Write] = []
         self.names = names_read(statement)  # that it, and what it calls, mentions
-        self.leaves = flatten(list(values.values()))[0]
+        self.uses: dict[int, Any] = {}
+        self.leaves: list[Any] = []
+        for n, v in values.items():
+            if type(v) in LIVE:
+                self.uses[len(self.leaves)] = v._live_formulas.use(v)
+                values[n] = v._live_value
+            elif holds_live(v):
+                values[n] = settled(v)
+            self.leaves += flatten(values[n])[0]
         self.touched = [(t, t._version) for t in self.leaves if isinstance(t, Tensor)]
         self.made: dict[int, Any] = {}  # tensors that it made
         self.grads: list[tuple[Tensor, Any]] = []  # gradients that it read

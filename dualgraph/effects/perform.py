@@ -44,6 +44,21 @@ class Effect:
         self.stands = h.stands
         self.where = s.where
 
+    @property
+    def form(self) -> Any:
+        """What it does, and with which values of a call."""
+        code = self.run.__code__.co_code
+        return (
+            code,
+            self.where,
+            self.given,
+            self.kept,
+            self.makes,
+            self.returns,
+            self.trees,
+            self.grad,
+        )
+
     def perform(self, values: list[Any], made: dict[tuple[int, str], Any]) -> Any:
         """Runs it on the values of a call; what it gives, if the function ends with it."""
         args: list[Any] = [None] * self.size

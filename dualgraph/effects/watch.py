@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.constant import exact
 from ..core.context import state
+from ..core.live import mode
 from ..core.trees import containers, flatten
 from ..eager.tensor import Tensor
 from ..static.bytecode import mentions
@@ -50,6 +51,7 @@ class Watch:
         self._serials: dict[int, int] = {}
         self._calls = 0
         self._open: tuple[FrameType, Happening, Aside] | None = None
+        self._formulas: Any = None  # those that are written down while no statement is open
         self._made: dict[tuple[int, str], Any] = {}
 
     @property
@@ -155,6 +157,7 @@ class Watch:
             return
         aside = Aside(h)
         aside._outer, state.tracer = state.tracer, aside
+        self._formulas, mode.formulas = mode.formulas, None  # what it does with numbers is its own
         self._open = frame, h, aside
 
     def _is_made(self, serial: int, name: str, value: Any) -> bool:
@@ -170,7 +173,7 @@ class Watch:
             h.problem = h.problem or "it raises an error"
         elif h.diverted:  # not all that surely runs has run
             self._write(h, h.statement, self._footprint.functions.get(frame.f_code), frame)
-        state.tracer = aside._outer
+        state.tracer, mode.formulas = aside._outer, self._formulas
         if aside.swept:
             h.problem = h.problem or "it computes gradients"
         for n in h.statement.makes:
@@ -214,6 +217,7 @@ class Watch:
                 assert apart is not None
                 apart.keep(h.statement)
                 reasons.append(f"{h.statement.where} cannot be set apart: {h.problem}")
+        self._made.clear()
         return list(dict.fromkeys(reasons))
 
     def _judge(self, h: Happening, places: Any, outside: Any, seen: Any) -> None:

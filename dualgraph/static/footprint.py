@@ -89,6 +89,7 @@ class Footprint:
         self.names: set[str] = set()
         self.written: set[str] = set()
         self.user_names: set[str] = set()  # those in code outside of the engine
+        self.all_names: set[str] = set()  # those, and the ones in statements set apart
         self.reads_arrays = False  # some code may read the memory of arrays unseen
         self.checks: list[Check] = []
         self._quick: Checklist | None = None
@@ -237,6 +238,7 @@ class Footprint:
         engine = module.startswith(ENGINE)
         told = mentions(fn.__code__)
         if not engine:
+            self.all_names |= told.names
             if self.functions.setdefault(fn.__code__, fn) is not fn:
                 self._shared.add(fn.__code__)
             pieces = [r for s in self.apart(fn.__code__) for r in s.ranges]
