@@ -151,7 +151,7 @@ class Sizes:
         is new."""
         found = [p for p in programs if p.template is not None and p.trace.concrete]
         if found:
-            family = self.families[Call(key, leaves).kind]
+            family = self.families.setdefault(Call(key, leaves).kind, Family())
             family.trees = True
             family.templates = [t for t in family.templates if not t[1].trace.concrete]
             programs[:] = [p for p in programs if p not in found]

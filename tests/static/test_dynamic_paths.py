@@ -108,6 +108,18 @@ def test_paths_are_right_at_all_sizes(make: Any, signs: Any, most: int) -> None:
         assert sum(p.calls for p in compiled.programs) >= len(SIZES) - most, compiled.explain()
 
 
+def test_numbers_may_change_where_paths_do() -> None:
+    def f(x: Any, v: float) -> Any:
+        if x.sum() > 0:
+            return x * v if x.max() > 1 else x - v
+        return x + v
+
+    compiled = dg.compile(f, wait=True)
+    for i, n in enumerate(SIZES * 3):
+        x, v = rows(n, (-1, 0.01, 10)[i % 3]), 0.5 if i < len(SIZES) else i / 8
+        assert frozen(compiled(x, v)) == frozen(f(x, v)), i
+
+
 def test_gradients_flow_out_of_the_path_that_a_call_takes() -> None:
     weight = dg.ones(4, requires_grad=True)
 
