@@ -100,9 +100,9 @@ from .eager.tensor import Tensor
 from .eager.torch_names import (
     absolute, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, atleast_1d, atleast_2d,
     atleast_3d, bitwise_not, block_diag, broadcast_tensors, cartesian_prod, cat, clone,
-    column_stack, combinations, detach, dstack, eq, fix, ge, ger, gt, hstack, is_complex,
+    column_stack, combinations, concatenate, detach, dstack, eq, fix, ge, ger, gt, hstack, is_complex,
     is_floating_point, is_tensor, le, logspace, lt, mul, ne, neg, numel, relu, swapaxes, swapdims,
-    trapezoid, tril_indices, triu_indices, true_divide, vstack,
+    row_stack, trapezoid, trapz, tril_indices, triu_indices, true_divide, vstack,
 )
 from .ops.arithmetic import (
     abs, add, ceil, conj, copysign, divide, floor, floor_divide, fmod, maximum, minimum, multiply,
@@ -139,6 +139,12 @@ _HOMES = {
     "bisect": "debugging", "debug_nans": "debugging", "det": "linalg", "inverse": "linalg", "logdet": "linalg",
     "tap_point": "debugging", "verify": "debugging",
 }
+_LAYERS = """
+    alpha_dropout avg_pool1d bilinear celu channel_shuffle conv1d conv2d conv3d conv_transpose1d
+    conv_transpose2d conv_transpose3d cosine_similarity dropout group_norm hardshrink layer_norm max_pool1d
+    max_pool2d max_pool3d pairwise_distance pixel_shuffle pixel_unshuffle prelu rms_norm selu threshold
+""".split()
+_HOMES |= dict.fromkeys(_LAYERS, "nn.functional") | dict.fromkeys(("cholesky", "qr", "slogdet"), "linalg")
 _LATER = ("data", "distributions", "fft", "func", "linalg", "nn", "optim", "special")
 
 _register_backend("cpu", NumpyBackend)
@@ -168,6 +174,11 @@ __all__ = [
     "__array_api_version__", "__array_namespace_info__", "__version__",
     "abs", "absolute", "acos", "acosh", "add", "addbmm",
     "det", "fft", "inverse", "linalg", "logdet",
+    "alpha_dropout", "avg_pool1d", "bilinear", "celu", "channel_shuffle", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_similarity", "dropout", "group_norm",
+    "hardshrink", "layer_norm", "max_pool1d", "max_pool2d", "max_pool3d", "pairwise_distance",
+    "pixel_shuffle", "pixel_unshuffle", "prelu", "rms_norm", "selu", "threshold",
+    "cholesky", "qr", "slogdet", "concatenate", "row_stack", "trapz",
     "digamma", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
     "angle", "broadcast_shapes", "complex", "diagflat", "dsplit", "isreal", "logaddexp2", "logcumsumexp",
     "nanmedian", "polar", "promote_types", "sgn", "vander", "view_as_complex", "view_as_real",

@@ -45,6 +45,9 @@ def vstack(tensors: Tensors) -> Tensor:
     return sh.concat(atleast_2d(list(tensors)), axis=0)
 
 
+concatenate, row_stack = cat, vstack
+
+
 def dstack(tensors: Tensors) -> Tensor:
     """Tensors along axis 2."""
     return sh.concat(atleast_3d(list(tensors)), axis=2)
@@ -188,6 +191,9 @@ def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Tenso
     return fn.sum(
         ar.multiply(pairs, ar.multiply(width, 0.5) if x is not None else width / 2), axis=a
     )
+
+
+trapz = trapezoid
 
 
 def combinations(x: Tensor, r: int = 2) -> Tensor:

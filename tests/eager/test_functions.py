@@ -343,3 +343,11 @@ def test_probabilities_are_checked():
     wanted = dg.bernoulli(p).tolist()
     dg.manual_seed(3)
     assert f(p).tolist() == wanted and f.programs
+
+
+def test_functions_of_layers_and_matrices_stand_at_the_top_as_in_pytorch():
+    x = dg.tensor(X)
+    assert dg.conv1d is dg.nn.functional.conv1d and dg.layer_norm is dg.nn.functional.layer_norm
+    assert dg.slogdet is dg.linalg.slogdet and dg.qr(x.T).R.shape == (3, 3)
+    assert dg.concatenate([x, x]).shape == dg.row_stack([x, x]).shape == (6, 4)
+    assert dg.trapz(x).tolist() == dg.trapezoid(x).tolist()
