@@ -206,7 +206,7 @@ def nonzero(x: Tensor) -> list[Tensor]:
 def _basic(shape: Ints, key: Any) -> tuple[Ints, Ints, Ints, Ints] | None:
     """Starts, stops, steps and result shape of a key of numbers and rising slices; None leaves it to `Plan`."""
     keys = key if type(key) is tuple else (key,)
-    if len(keys) > len(shape):
+    if len(keys) > len(shape) or not shape:  # a number's part is an alias: NumPy would copy it out
         return None
     starts, stops, steps, out = [], [], [], []
     for k, n in zip(keys, shape):  # noqa: B905 (axes without a key are taken whole)

@@ -351,3 +351,26 @@ def test_functions_of_layers_and_matrices_stand_at_the_top_as_in_pytorch():
     assert dg.slogdet is dg.linalg.slogdet and dg.qr(x.T).R.shape == (3, 3)
     assert dg.concatenate([x, x]).shape == dg.row_stack([x, x]).shape == (6, 4)
     assert dg.trapz(x).tolist() == dg.trapezoid(x).tolist()
+
+
+@pytest.mark.parametrize("wait", [None, True])
+def test_the_whole_of_a_number_is_a_view_of_it(wait):
+    def f(x, value):
+        x[()] = value
+        part = x[()]
+        part += 1
+        return x * 2
+
+    call = f if wait is None else dg.compile(f, wait=True)
+    for _ in range(3):
+        for value in (4.0, dg.tensor(4.0)):
+            x = dg.tensor(0.0)
+            assert call(x, value).item() == 10.0 and x.item() == 5.0
+    line = dg.zeros(2)
+    line[1][()] = 3.0
+    assert line.tolist() == [0.0, 3.0]
+    w = dg.tensor(3.0, requires_grad=True)
+    x = dg.zeros(())
+    x[()] = w * 2
+    x.backward()
+    assert w.grad.item() == 2.0
