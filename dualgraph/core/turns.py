@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
 import threading
 
@@ -11,6 +12,7 @@ BRIEF = (
     0.00002  # seconds until a thread that runs Python gives way to one that waits; usually 0.005
 )
 SLACK = 29, 1000  # Linux' PR_SET_TIMERSLACK, nanoseconds
+MODEST = 5  # how much nicer a thread is that leaves the processors to callers
 
 
 class Yielding:
@@ -54,3 +56,15 @@ def punctual() -> None:
         with contextlib.suppress(OSError, AttributeError):
             option, slack = SLACK
             ctypes.CDLL(None).prctl(option, ctypes.c_ulong(slack), *[ctypes.c_ulong(0)] * 3)
+
+
+def modest() -> None:
+    """Has this thread, and those that it starts, leave the processors to others where there are too few, on Linux.
+
+    A call whose kernels run on all processors would wait for a turn on each of them.
+    """
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError):
+            own = threading.get_native_id()
+            nice = os.getpriority(os.PRIO_PROCESS, own)
+            os.setpriority(os.PRIO_PROCESS, own, min(nice + MODEST, 19))

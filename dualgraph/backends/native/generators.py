@@ -16,6 +16,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from ...core.forks import free
+from ...core.turns import modest
 from ...core.workers import Job, Workers
 from .host import Host
 from .ir.values import COLD
@@ -63,6 +64,8 @@ class Generators:
     def _generate(self, module: Any, effort: int) -> Any:
         """A memory buffer of LLVM's, or the object code itself."""
         machines = self._local.__dict__  # by effort
+        if not machines:
+            modest()
         machine = machines.get(effort) or machines.setdefault(effort, self.target_machine(effort))
         emit = getattr(llvm.ffi.lib.LLVMPY_TargetMachineEmitToMemory, "_cfn", None)
         if emit is None:
