@@ -45,6 +45,8 @@ class Template(NamedTuple):
     @property
     def pays(self) -> bool:
         """Whether a program saves more than it costs: it copies gradients that ops give as they lie."""
+        if len(self.entries) - len(self.leaves) < 2:
+            return False
         gradients = sum(self.entries[k].outputs[0].nbytes for k in self.leaves)
         return gradients + sum(t.nbytes for t in self.types) <= LARGE * len(self.entries)
 

@@ -161,12 +161,12 @@ def test_gradients_have_memory_of_their_own(matcher: str) -> None:
     x, y = normal(5, seed=1), normal(5, seed=2)
     ct = dg.ones(5)
     for _ in range(3):
-        (x + y).backward(ct)
+        (-x + y).backward(ct)
         calls.wait()
     x.grad = y.grad = None
-    assert served(lambda: x + y, gradient=ct)
+    assert served(lambda: -x + y, gradient=ct)
     x.grad.mul_(3.0)
-    assert y.grad.tolist() == ct.tolist() == [1.0] * 5
+    assert y.grad.tolist() == ct.tolist() == [1.0] * 5 and x.grad.tolist() == [-3.0] * 5
 
 
 def test_a_tape_is_swept_once_unless_retained(matcher: str) -> None:
@@ -240,9 +240,10 @@ def test_tapes_that_never_come_again_have_no_programs() -> None:
     assert runs() == [0] and all(len(s.known) <= calls.MOST for s in calls._sites.values())
 
 
-def test_few_large_ops_have_no_programs() -> None:
-    x = normal(300, 300)
+def test_few_large_ops_and_single_ones_have_no_programs() -> None:
+    x, y = normal(300, 300), normal(3)
     warm(lambda: (x @ x).sum())
+    warm(lambda: y.sum())
     assert runs() == [0]
 
 
