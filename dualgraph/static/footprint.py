@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import collections
+import dataclasses
 import functools
 import re
 import sys
@@ -53,7 +54,10 @@ ENGINE_STATE = (
 )  # objects whose attributes are the engine's own matter
 MAX_OBJECTS = 20_000
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
-FROZEN = (re.Pattern, np.dtype, *SLOT_DESCRIPTORS, type(NotImplemented))
+FROZEN = (
+    re.Pattern, np.dtype, *SLOT_DESCRIPTORS, type(NotImplemented),
+    type(getattr(dataclasses, "_HAS_DEFAULT_FACTORY", NotImplemented)),  # a default that stands for a factory
+)  # fmt: skip
 IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval, id)
 # Ways to an optimiser's numbers.
 GROUPS = frozenset("param_groups get_last_lr get_lr state_dict".split())

@@ -38,6 +38,11 @@ class Writer:
                 "x.exp() * 0.1",
                 "y.sum() + x",
                 "x - W",
+                "x * getattr(x, 'scale', 1.0)",
+                "x * getattr(W, 'scale', 2.0)",
+                "y * config.rate",
+                "sum(pieces(y))",
+                "y * (2.0 if hasattr(self, 'extra') else 0.5)",
             ]
         )
 
@@ -72,6 +77,9 @@ class Writer:
                 "self.n > 4 and COUNT % 2",
                 "x.ndim == 1",
                 "self.n % 3 == 0 or y.max().item() > 1",
+                "(s := y.sum().item()) > 4",
+                "hasattr(self, 'extra')",
+                "config.steps > 2",
             ]
         )
 
@@ -100,6 +108,18 @@ class Writer:
                 "log.append(y.tolist())",
                 f"total.append(sum(v for v in (1, {v})))",
                 "table.setdefault('l', []).append(self.n)",
+                "Thing.made += 1",
+                f"for told in callbacks: told({v})",
+                f"self.meter.update({v})",
+                f"[told({v}) for told in callbacks]",
+                f"config.seen.append({v})",
+                "config.steps += 1",
+                f"table.update(last={v})",
+                "log.append(next(numbers(self.n)))",
+                "log.extend(numbers(2))",
+                "print(*[v for v in numbers(3)], sep='-')",
+                "deep['a']['b'].append(self.n)",
+                f"recent.appendleft({v})",
             ]
         )
 
@@ -188,6 +208,8 @@ class Writer:
                             "with span as s:",
                             "with gen('a'):",
                             "with contextlib.suppress(KeyError):",
+                            "with gen('b'), span:",
+                            "with timed(table, 't'):",
                         ]
                     ),
                 )
@@ -270,7 +292,7 @@ class Writer:
 
 
 PRELUDE = """
-import contextlib, threading
+import collections, contextlib, threading
 import dualgraph as dg
 lock = threading.RLock()
 COUNT = 0
@@ -293,16 +315,59 @@ def gen(name):
     log.append(name)
     yield
     log.append(name)
+class timed:
+    def __init__(self, to, key): self.to, self.key = to, key
+    def __enter__(self): self.to[self.key] = self.to.get(self.key, 0) + 1
+    def __exit__(self, *e): self.to[self.key + 'x'] = self.to.get(self.key + 'x', 0) + 1
+def numbers(n):
+    for i in range(n % 3 + 1):
+        yield i * n
+def pieces(y):
+    for i in range(2):
+        yield y * (i + 0.5)
+class Meter:
+    def __init__(self): self.total, self.count = 0.0, 0
+    def update(self, v):
+        self.total += v
+        self.count += 1
+    def __repr__(self): return f"{self.total} {self.count}"
+class Config:
+    def __init__(self): self.rate, self.steps, self.seen = 0.5, 0, []
+    def __repr__(self): return f"{self.rate} {self.steps} {self.seen}"
+config = Config()
+callbacks = [lambda v: log.append(("cb", v))]
+deep = {"a": {"b": []}}
+recent = collections.deque(maxlen=2)
 W = dg.ones(3)
 class Base:
+    made = 0
     def __init__(self):
         self.n, self.total, self.last, self.flag = 0, 0.0, None, True
         self.history, self.notes = [], []
-        self.scale, self.buf = dg.ones(3) * 0.7, dg.zeros(3)
+        self.scale, self.buf, self.meter = dg.ones(3) * 0.7, dg.zeros(3), Meter()
     def tick(self):
         self.n += 1
         if self.n % 2: self.history.append(self.n)
 """
+
+
+TOLD = ("log", "table", "seen", "total", "COUNT", "W", "config", "deep", "recent")
+
+
+def change(i: int, space: dict[str, Any], thing: Any, x: Any) -> None:
+    """What the world around a program does before call number `i`."""
+    if i == 5:
+        thing.meter = space["Meter"]()
+    if i == 6:
+        space["callbacks"].append(lambda v: space["W"].mul_(0.5))
+    if i == 7:
+        x.scale = space["W"].scale = 3.0
+    if i == 8:
+        thing.extra = True
+        space["config"].rate = 0.25
+    if i == 9:
+        space["recent"] = space["collections"].deque([0], maxlen=3)
+        thing.meter.update = lambda v: space["log"].append(("other", v))
 
 
 def run_program(text: str, name: str, wrap: Any, calls: int = 10) -> tuple[list[str], Any]:
@@ -316,6 +381,7 @@ def run_program(text: str, name: str, wrap: Any, calls: int = 10) -> tuple[list[
     with contextlib.redirect_stdout(out):
         for i in range(calls):
             x = dg.tensor([1.0, 2.0, 3.0]) * ([1, 2, 3, 5][i % 4])
+            change(i, space, thing, x)
             try:
                 told.append(repr(f(x, thing)))
             except (
@@ -331,8 +397,9 @@ def run_program(text: str, name: str, wrap: Any, calls: int = 10) -> tuple[list[
                 told.append(f"{type(e).__name__}: {e}")
             told.append(
                 repr(
-                    [space[k] for k in ("log", "table", "seen", "total", "COUNT", "W")]
-                    + [space["span"].a, space["span"].b, dict(vars(thing))]
+                    [space[k] for k in TOLD]
+                    + [space["span"].a, space["span"].b, space["Base"].made, type(thing).made]
+                    + [dict(vars(thing))]
                 )
             )
             told.append(out.getvalue()[-300:])

@@ -117,6 +117,29 @@ def test_frozen_dataclass(wrap: Wrap) -> Iterator[Any]:
         yield f(S(x(), x())), f(S(x(), None, 5))
 
 
+@both_modes(3)
+def test_dataclass_with_a_default_factory(wrap: Wrap) -> Iterator[Any]:
+    @dataclasses.dataclass
+    class Settings:
+        scale: float = 2.0
+        seen: list[float] = dataclasses.field(default_factory=list)
+
+    settings = Settings()
+
+    @wrap
+    def f(a: Any) -> Any:
+        return a * settings.scale + len(settings.seen)
+
+    for i in range(9):
+        if i == 4:
+            settings.scale = 3.0
+        if i == 6:
+            settings.seen.append(1.0)
+        if i == 8:
+            settings = Settings()
+        yield f(x() * i)
+
+
 @both_modes(0)
 def test_dataclass_post_init(wrap: Wrap) -> Iterator[Any]:
     @dataclasses.dataclass
