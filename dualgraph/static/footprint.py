@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import builtins
 import collections
-import dataclasses
 import functools
 import re
 import sys
@@ -44,7 +43,7 @@ from .checks import (
     slots_of,
 )  # fmt: skip
 from .handlers import after_errors
-from .members import CODE, SLOT_DESCRIPTORS, absent, dict_of, held_by, may_miss
+from .members import CODE, FACTORY_DEFAULT, SLOT_DESCRIPTORS, absent, dict_of, held_by, may_miss
 from .outside import ENGINE, closed, impure
 from .statements import Apart, Statement
 
@@ -54,10 +53,7 @@ ENGINE_STATE = (
 )  # objects whose attributes are the engine's own matter
 MAX_OBJECTS = 20_000
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
-FROZEN = (
-    re.Pattern, np.dtype, *SLOT_DESCRIPTORS, type(NotImplemented),
-    type(getattr(dataclasses, "_HAS_DEFAULT_FACTORY", NotImplemented)),  # a default that stands for a factory
-)  # fmt: skip
+FROZEN = (re.Pattern, np.dtype, *SLOT_DESCRIPTORS, FACTORY_DEFAULT, type(NotImplemented))
 IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval, id)
 # Ways to an optimiser's numbers.
 GROUPS = frozenset("param_groups get_last_lr get_lr state_dict".split())

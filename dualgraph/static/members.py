@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gc
 import types
@@ -19,6 +20,8 @@ SLOT_DESCRIPTORS = (
     types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType,
     types.MethodDescriptorType, _TUPLE_GETTER,
 )  # fmt: skip
+# Of what stands for a factory among the defaults of a dataclass.
+FACTORY_DEFAULT: Any = type(getattr(dataclasses, "_HAS_DEFAULT_FACTORY", NotImplemented))
 GENERAL = frozenset("AttributeError Exception BaseException".split())
 CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
 
