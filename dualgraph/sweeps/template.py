@@ -163,6 +163,8 @@ def match(template: Template, root: TapeNode) -> tuple[list[TapeNode], list[Any]
                 return None
         for kept, wanted in zip(node.saved[0], entry.kept, strict=True):
             if type(wanted) is tuple:
+                if type(kept) is not tuple:  # a number, where the template has a tensor
+                    return None
                 t, version = kept
                 i = wanted[0]
                 if t._version != version or t.dtype is not template.types[i].dtype:
