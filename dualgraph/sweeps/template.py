@@ -12,6 +12,7 @@ from ..core.devices import CPU
 from ..core.dtypes import bfloat16
 from ..core.node import TapeNode
 from ..core.prim import Prim
+from ..core.symbolic import is_symbolic
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 
@@ -88,6 +89,8 @@ def template_of(root: TapeNode) -> Template | None:
     entries = []
     for node in nodes:
         if not all(t.device is CPU and t.dtype is not bfloat16 for t in node.outputs):
+            return None
+        if any(is_symbolic(t.shape) for t in node.outputs):
             return None
         if node.hooks is not None or node.released:
             return None

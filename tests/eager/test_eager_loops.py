@@ -12,6 +12,8 @@ import dualgraph as dg
 from dualgraph.backends import eager_loops
 from dualgraph.backends.native import api as native
 from dualgraph.core.errors import DualgraphError
+from dualgraph.static.graph import Graph
+from tests.fuzz.test_tree_nests import check_modes
 
 needs_native = pytest.mark.skipif(not native.available(), reason="no native code here")
 
@@ -135,3 +137,22 @@ def test_a_thousand_steps_are_stacked() -> None:
     for _ in range(3):  # calls like an earlier one are told by what they were known by
         assert dg.scan(lambda c, x: (c + x, c), dg.zeros(2), xs)[1].shape == (1200, 2)
         assert dg.stack([xs[0]] * 1200).shape == (1200, 2)
+
+
+@needs_native
+def test_bodies_of_symbolic_sizes_get_no_program_of_their_own(
+    eagerly_compiled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loops on the tape of a compiled call may hold for all sizes, which such a program would not be told."""
+    seen, compiled = [], eager_loops.compiled
+
+    def spy(backend: Any, prim: Any, types: Any, params: Any, outs: Any) -> Any:
+        seen.extend(str(p) for p in params.values() if isinstance(p, Graph))
+        return compiled(backend, prim, types, params, outs)
+
+    monkeypatch.setattr(eager_loops, "compiled", spy)
+    for mode in ("compiled beside", "compiled on numpy", "compiled on numpy"):
+        check_modes(9008, 1, mode)
+        settled()
+    assert seen
+    assert not any("sizes s0" in text for text in seen)
