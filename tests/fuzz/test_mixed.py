@@ -76,7 +76,7 @@ class Side:
 
 
 @pytest.mark.parametrize(
-    "seed", [pytest.param(i, marks=[pytest.mark.slow] if i >= 12 else []) for i in range(100)]
+    "seed", [pytest.param(i, marks=[pytest.mark.soak] if i >= 12 else []) for i in range(100)]
 )
 def test_mixed_programs_are_as_in_eager_mode(seed: int, tmp_path: Path) -> None:
     r = random.Random(seed)
