@@ -78,6 +78,9 @@ def record(values: Sequence[int], kept: Any = None) -> Any:
     return array
 
 
+_making = threading.Lock()
+
+
 class Recipe:
     """Stages, each over what the ones before it have left; `arrays` of them are given by the caller.
 
@@ -121,15 +124,20 @@ class Recipe:
         return sum(s.work for s in self.stages)
 
     def make_ready(self) -> None:
-        """Builds the table that the team reads."""
+        """Builds the table that the team reads; once, whatever threads ask for it."""
+        with _making:
+            if self._table is None:
+                self._make_ready()
+
+    def _make_ready(self) -> None:
         fields = [
             v
             for s in self.stages
             for v in (s.function, ctypes.addressof(s.record), s.units, s.grain)
         ]
         assert len(fields) == len(self.stages) * len(STAGE)
-        self._table = record(fields)
-        self.table = ctypes.addressof(self._table)
+        table = record(fields)
+        self.table = ctypes.addressof(table)
         sizes = [size + -size % ALIGN for size in self.sizes.values()]
         self.offsets = [0, *accumulate(sizes)]
         self.scratch = max((s.scratch for s in self.stages), default=0)
@@ -139,6 +147,7 @@ class Recipe:
         self._pointers = ctypes.c_void_p * POINTERS
         self.perform = kernels.team().perform
         self._perform_at = ctypes.cast(self.perform, ctypes.c_void_p).value or 0
+        self._table = table  # last: it says to other threads that all is there
 
     def __call__(self, *addresses: int) -> None:
         """Runs on arrays at these addresses."""
