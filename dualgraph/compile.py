@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from . import hot
-from .core.collecting import undisturbed
 from .core.context import state
 from .core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe, user_location
 from .core.heap import give_back
+from .core.settings import undisturbed
 from .core.trees import flatten
 from .core.workers import Job, Workers
 from .eager.tensor import Tensor

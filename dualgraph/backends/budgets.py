@@ -12,13 +12,7 @@ from ..static.graph import Graph
 from . import kept
 from .executor import Executable
 
-PARTS = (
-    1.0,
-    0.9,
-    0.75,
-    0.5,
-    0.25,
-)  # of the budget: passes know what is live, not how it is laid out
+PARTS = 1.0, 0.9, 0.75, 0.5, 0.25  # of the budget: passes know what is live, not the layout
 
 
 class Ready(NamedTuple):

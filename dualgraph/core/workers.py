@@ -12,9 +12,9 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from .collecting import undisturbed
 from .forks import forget, note
-from .turns import punctual, yielding
+from .settings import undisturbed, yielding
+from .turns import punctual
 
 T = TypeVar("T")
 

@@ -34,6 +34,7 @@ from .happening import Happening
 from .places import CONTAINERS
 
 DATA = (Tensor, np.ndarray, np.generic, *ATOMS)
+HOLDERS = (*CONTAINERS, tuple, frozenset)
 PLACES = (DictCheck, CellCheck, ItemCheck, AttributeCheck)
 ACTING = (
     types.BuiltinFunctionType, types.MethodType, types.MethodWrapperType, functools.partial, type,
@@ -90,23 +91,38 @@ def _place(c: Check) -> tuple[type, int, Any]:
 
 def _data(value: Any) -> bool:
     """Whether something is data: no function, no object with methods, and nothing that holds such."""
-    if isinstance(value, DATA):
-        return True
-    inside = value.values() if isinstance(value, dict) else value
-    return type(value) in (*CONTAINERS, tuple, frozenset) and all(map(_data, inside))
+    seen, waiting = set[int](), [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, DATA) or id(value) in seen:
+            continue
+        if type(value) not in HOLDERS:
+            return False
+        seen.add(id(value))
+        waiting += value.values() if isinstance(value, dict) else value
+    return True
 
 
 def _alike(now: Any, was: Any, known: Footprint) -> bool:
     """Whether an object or a container is of the same make as another, and nothing else reaches it."""
-    if now is was or type(now) is not type(was):
-        return now is was
-    if isinstance(now, DATA):
-        return True
-    if known.reaches(now) or isinstance(now, ACTING):
-        return False
-    if type(now) in (*CONTAINERS, tuple, frozenset):
-        return _data(now) and _data(was)
-    held, before = getattr(now, "__dict__", None), getattr(was, "__dict__", None)
-    if held is None or before is None or held.keys() != before.keys():
-        return False
-    return all(_alike(held[n], before[n], known) for n in held)
+    seen, waiting = set[tuple[int, int]](), [(now, was)]
+    while waiting:
+        now, was = waiting.pop()
+        if now is was or (id(now), id(was)) in seen:
+            continue
+        seen.add((id(now), id(was)))
+        if type(now) is not type(was):
+            return False
+        if isinstance(now, DATA):
+            continue
+        if known.reaches(now) or isinstance(now, ACTING):
+            return False
+        if type(now) in HOLDERS:
+            if not (_data(now) and _data(was)):
+                return False
+            continue
+        held, before = getattr(now, "__dict__", None), getattr(was, "__dict__", None)
+        if held is None or before is None or held.keys() != before.keys():
+            return False
+        waiting += [(held[n], before[n]) for n in held]
+    return True

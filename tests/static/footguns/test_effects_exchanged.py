@@ -84,6 +84,25 @@ def test_a_meter_is_exchanged(wrap: Wrap) -> Iterator[Any]:
         yield f(x() * i), w, told.meter.total
 
 
+class Knowing(Meter):
+    """One that holds itself, and a list that holds itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.me, self.all = self, list[Any]()
+        self.all.append(self.all)
+
+
+@both_modes(4)
+def test_a_meter_that_holds_itself_is_exchanged(wrap: Wrap) -> Iterator[Any]:
+    w, told = dg.ones(3), Holder([], Knowing())
+    f = wrap(training(told, w))
+    for i in range(9):
+        if i in (5, 7):
+            told.meter = Knowing()
+        yield f(x() * i), told.meter.total
+
+
 @both_modes(2)
 def test_a_method_is_exchanged(wrap: Wrap) -> Iterator[Any]:
     class Own(Meter):
