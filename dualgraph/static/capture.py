@@ -147,6 +147,10 @@ class Tracer:
     def is_root(self, t: Any) -> bool:
         return id(t) in self._root_ids
 
+    def written(self, root: Root) -> bool:
+        """Whether a tensor that was there before has another value by now."""
+        return not root.twin and self._current[id(root.tensor)][1] is not root.var
+
     def var_of(self, t: Any) -> Operand:
         """The latest value of a tensor: recorded, viewed afresh, or read from outside."""
         entry = self._entry(t)
@@ -466,9 +470,8 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
         grads.append(GradEffect(track.tensor, None if final is None else len(outputs) - 1))
     stores = []
     for i, root in enumerate(tracer.roots):
-        latest = tracer._current[id(root.tensor)][1]
-        if latest is not root.var and not root.twin:
-            outputs.append(latest)
+        if tracer.written(root):
+            outputs.append(tracer._current[id(root.tensor)][1])
             stores.append(Store(i, len(outputs) - 1))
     outputs.extend(c.operand for c in (*tracer.numbers, *tracer.concrete))
     nodes = group_scopes(tracer.nodes, tracer.scopes, outputs)

@@ -1,0 +1,128 @@
+"""Returned: what a traced call gave, as results that each call of its program makes again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from .arguments import Arguments
+from .core.constant import exact
+from .core.trees import flatten
+from .eager.tensor import Tensor
+from .effects import Happening
+from .results import Result
+from .static.capture import Trace, Tracer, finish
+from .static.flow import TAKERS, Flow, places
+
+
+def describe_results(
+    tracer: Tracer, leaves: list[Any], arguments: Arguments, numbers: dict[int, Result]
+) -> tuple[Trace, tuple[Result, ...]]:
+    """The finished trace of a call, and how each of its result leaves is made again."""
+    roots = {id(r.tensor): i for i, r in enumerate(tracer.roots)}
+    places = {id(v): i for i, v in enumerate(arguments.leaves) if isinstance(v, np.ndarray)}
+    chains = {id(v): _chain(v, roots) for v in leaves if isinstance(v, Tensor)}
+    sharing = Counter(id(base) for _, base in chains.values())
+    tensors: list[Tensor] = []
+    results: list[Result] = []
+    first: dict[int, int] = {}  # where among the results a tensor is
+
+    def output(t: Tensor, chain: Any = (), base: int | None = None) -> Result:
+        tensors.append(t)
+        released = t._node is not None and t._node.prim is not None and t._node.released
+        return Result("output", len(tensors) - 1, chain, t.requires_grad, released, base)
+
+    for i, leaf in enumerate(leaves):
+        if i in numbers:
+            results.append(numbers[i])
+        elif not isinstance(leaf, Tensor):
+            results.append(
+                Result("leaf", places[id(leaf)]) if id(leaf) in places else Result("value", leaf)
+            )
+        elif id(leaf) in first:
+            results.append(Result("same", first[id(leaf)]))
+        elif id(chains[id(leaf)][1]) in roots:
+            chain, base = chains[id(leaf)]
+            if chain and leaf.requires_grad:  # its place on the tape is among the other results
+                tracked = output(leaf)
+                results.append(
+                    tracked._replace(
+                        kind="view", key=roots[id(base)], chain=chain, output=tracked.key
+                    )
+                )
+            else:
+                kind = "view" if chain else "input"
+                results.append(Result(kind, roots[id(base)], chain))
+        else:
+            results.append(output(leaf))
+        first.setdefault(id(leaf), i)
+    for i, leaf in enumerate(leaves):
+        chain, base = chains.get(id(leaf), ((), leaf))
+        if results[i].kind == "output" and chain and sharing[id(base)] > 1:
+            if id(base) not in first:
+                first[id(base)] = len(results)
+                results.append(output(base))
+            results[i] = results[i]._replace(chain=chain, base=first[id(base)])
+    finished = finish(tracer, tensors)
+    start = len(finished.graph.outputs) - len(finished.concrete) - len(finished.numbers)
+    for i, r in numbers.items():
+        results[i] = r._replace(key=start + r.key)
+    return finished, tuple(results)
+
+
+def place_numbers(tracer: Tracer, result: Any, happened: list[Happening]) -> dict[int, Result]:
+    """For each leaf of the result, and of what statements set apart read, that is a number which goes nowhere
+    else: which number, and as what."""
+    found: dict[int, Result] = {}
+    values = flatten(result)[0]
+    size = len(values)
+    values += [v for h in happened for v in h.leaves]
+    for k, number in enumerate(tracer.numbers):
+        assert number.flow is not None
+        taker = number.flow.taker
+        at = places(number.flow.form, result, _leaves)
+        told = _places_told(number.flow, k, happened, size)
+        value = TAKERS.get(taker, lambda v: v)(number.value)
+        if at is None or told is None or any(i in found for i in at):
+            break
+        if any(exact(values[i]) != exact(value) for i in (*at, *told)):
+            break
+        found.update({i: Result(taker, k) for i in (*at, *told)})
+    else:
+        return found
+    merged = [*tracer.concrete, *tracer.numbers]  # no proof after all
+    tracer.concrete = sorted(merged, key=lambda c: c.at)
+    tracer.numbers = []
+    return {}
+
+
+def _leaves(tree: Any) -> int:
+    return len(flatten(tree)[0])
+
+
+def _places_told(flow: Flow, k: int, happened: list[Happening], start: int) -> list[int] | None:
+    """The leaves of what statements set apart have read that are number `k`; None if that does not fit."""
+    found: list[int] = []
+    for h in happened:
+        for name, value in h.values.items():
+            for serial, statement, variable, form in flow.reads if h.numbers > k else ():
+                if (serial, variable) == (h.serial, name) and statement is h.statement:
+                    at = places(form, value, _leaves)
+                    if at is None:
+                        return None
+                    found += [start + i for i in at]
+            start += _leaves(value)
+    return found
+
+
+def _chain(leaf: Tensor, roots: dict[int, int]) -> tuple[tuple[Any, ...], Tensor]:
+    """The view ops that make `leaf` from an input, or else from the tensor whose memory it has; and that one."""
+    chain: list[Any] = []
+    t = leaf
+    while t._parent is not None and id(t) not in roots:
+        parent, prim, params = t._parent
+        chain.append((prim, params))
+        t = parent
+    return tuple(reversed(chain)), t
