@@ -154,7 +154,8 @@ def _calls(caller: FrameType, code: CodeType) -> bool:
 def _instructions(code: CodeType) -> tuple[list[dis.Instruction], dict[int, int]]:
     """The instructions, and which of them lies at an offset (which may be in an instruction's cache)."""
     found = list(dis.get_instructions(code))
-    at = {i.offset: n for n, i in enumerate(found)}
+    # In 3.11 calls of built-in classes are made by the PRECALL once they have been made a few times.
+    at = {i.offset: n + (i.opname == "PRECALL") for n, i in enumerate(found)}
     for offset in range(0, len(code.co_code), 2):
         at.setdefault(offset, at.get(offset - 2, 0))
     return found, at

@@ -47,9 +47,12 @@ FLOWS = {
 SEES_ALL = {"not returned"}  # a subscript takes the container of the number
 
 
+@pytest.mark.parametrize("before", [0, 40])  # calls: the interpreter makes its byte code special
 @pytest.mark.parametrize("what", FLOWS)
-def test_a_number_that_is_only_returned_needs_one_program(what: str) -> None:
+def test_a_number_that_is_only_returned_needs_one_program(what: str, before: int) -> None:
     fn = FLOWS[what]
+    for i in range(before):
+        fn(normal(5, seed=i))
     compiled = dg.compile(fn, wait=True)
     for i in range(6):
         x = normal(5, seed=i)
