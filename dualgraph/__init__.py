@@ -79,7 +79,7 @@ from .eager.methods.shape import (
     flatten, fliplr, flipud, movedim, permute, ravel, repeat_interleave, rot90, t, transpose,
     unflatten, unsqueeze,
 )
-from .eager.methods.special import lcm, ldexp, mvlgamma, polygamma
+from .eager.methods.special import frexp, lcm, ldexp, mvlgamma, polygamma
 from .eager.methods.spread import cdist, corrcoef, cov, dist, nanmean, nansum, quantile
 from .eager.operands import astype, can_cast, result_type
 from .eager.random import (
@@ -102,7 +102,7 @@ from .eager.torch_names import (
     atleast_3d, bitwise_not, block_diag, broadcast_tensors, cartesian_prod, cat, clone,
     column_stack, combinations, concatenate, detach, dstack, eq, fix, ge, ger, gt, hstack, is_complex,
     is_floating_point, is_tensor, le, logspace, lt, mul, ne, neg, numel, relu, swapaxes, swapdims,
-    row_stack, trapezoid, trapz, tril_indices, triu_indices, true_divide, vstack,
+    row_stack, tril_indices, triu_indices, true_divide, unravel_index, vstack,
 )
 from .ops.arithmetic import (
     abs, add, ceil, conj, copysign, divide, floor, floor_divide, fmod, maximum, minimum, multiply,
@@ -137,7 +137,8 @@ __array_api_version__ = "2024.12"
 newaxis = None
 _HOMES = {
     "bisect": "debugging", "debug_nans": "debugging", "det": "linalg", "inverse": "linalg", "logdet": "linalg",
-    "tap_point": "debugging", "verify": "debugging",
+    "cumulative_trapezoid": "eager.calculus", "gradient": "eager.calculus", "tap_point": "debugging",
+    "trapezoid": "eager.calculus", "trapz": "eager.calculus", "verify": "debugging",
 }
 _LAYERS = """
     alpha_dropout avg_pool1d bilinear celu channel_shuffle conv1d conv2d conv3d conv_transpose1d
@@ -180,6 +181,7 @@ __all__ = [
     "pixel_shuffle", "pixel_unshuffle", "prelu", "rms_norm", "selu", "threshold",
     "cholesky", "qr", "slogdet", "concatenate", "row_stack", "trapz",
     "digamma", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
+    "cumulative_trapezoid", "frexp", "gradient", "unravel_index",
     "angle", "broadcast_shapes", "complex", "diagflat", "dsplit", "isreal", "logaddexp2", "logcumsumexp",
     "nanmedian", "polar", "promote_types", "sgn", "vander", "view_as_complex", "view_as_real",
     "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin", "aminmax",

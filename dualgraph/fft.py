@@ -158,11 +158,12 @@ def _other(norm: str | None) -> str | None:
 
 
 def _places(
-    x: Tensor, s: Sequence[int] | None, axes: Sequence[int] | None
+    x: Tensor, s: int | Sequence[int] | None, axes: int | Sequence[int] | None
 ) -> tuple[list[int], list[int | None]]:
     """The axes to transform and the size of each (None: as it is)."""
     if axes is None:
         axes = range(x.ndim) if s is None else range(x.ndim - len(s), x.ndim)
+    axes, s = (None if v is None else [v] if isinstance(v, int) else v for v in (axes, s))
     places = [normalize_axis(a, x.ndim) for a in axes]
     if s is not None and len(s) != len(places):
         raise ArgumentError(

@@ -363,21 +363,21 @@ def full_like(
 
 
 def arange(
-    start: Any,
-    /,
+    start: Any = 0,
     stop: Any = None,
     step: Any = 1,
     *,
+    end: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Numbers from `start` up to (not including) `stop` in steps; one argument is the stop.
+    """Numbers from `start` up to (not including) `stop`, or `end`, in steps; one argument is the stop.
 
     >>> arange(2, 8, 3).tolist()
     [2, 5]
     """
-    start, stop, step = (_number(v) for v in (start, stop, step))
+    start, stop, step = (_number(v) for v in (start, stop if end is None else end, step))
     if stop is None:
         start, stop = 0, start
     if step == 0:
@@ -398,10 +398,15 @@ def _number(v: Any) -> Any:
 
 
 def linspace(
-    start: Any, stop: Any, /, num: int | None = None, *, steps: int | None = None, dtype: Any = None,
-    device: Any = None, endpoint: bool = True, requires_grad: bool = False,
+    start: Any, stop: Any = None, num: int | None = None, *, end: Any = None, steps: int | None = None,
+    dtype: Any = None, device: Any = None, endpoint: bool = True, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """`num` evenly spaced numbers from `start` to `stop` (left out when `endpoint` is False)."""
+    """`num` (or `steps`) evenly spaced numbers from `start` to `stop` (or `end`; left out when `endpoint` is False)."""
+    stop = end if stop is None else stop
+    if stop is None:
+        raise ArgumentError(
+            describe("linspace", f"{start}", "the last number is missing", "pass stop=")
+        )
     n = num if num is not None else steps
     if n is None:
         raise ArgumentError(
@@ -421,11 +426,13 @@ def linspace(
 
 
 def eye(
-    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None
-) -> Tensor:
+    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Ones on the diagonal `k`, zeros elsewhere."""
     columns = n_rows if n_cols is None else n_cols
     k = max(-n_rows, min(k, columns))  # no diagonal lies beyond the corners
     rows = reshape(arange(n_rows, device=device), shape=(n_rows, 1))
     chosen = dt.as_dtype(dtype) if dtype is not None else dt.get_default_dtype()
-    return cast(rows + k == arange(columns, device=device), dtype=chosen.name)  # type: ignore[no-any-return]
+    out = cast(rows + k == arange(columns, device=device), dtype=chosen.name)
+    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]

@@ -280,7 +280,7 @@ def diff(
     if n < 0 or not x.ndim:
         problem = "needs at least one axis" if not x.ndim else f"n is {n}, not 0 or more"
         raise ArgumentError(describe("diff", str(x.type), problem))
-    x = parts[0] if len(parts) == 1 else concat(parts, axis=place)
+    x = x if not n or len(parts) == 1 else concat(parts, axis=place)
     gap = cp.not_equal if x.dtype is dt.bool_ else ar.subtract
     for _ in range(n):
         size = x.shape[place]
@@ -290,9 +290,14 @@ def diff(
     return x
 
 
-def nonzero(x: Any, /) -> tuple[Tensor, ...]:
-    """One int64 tensor an axis: the places of the elements that are not zero, in row-major order."""
+def nonzero(x: Any, /, *, as_tuple: bool = True) -> Any:
+    """One int64 tensor an axis: the places of the elements that are not zero, in row-major order.
+
+    With ``as_tuple=False`` one tensor with a row a place, as `Tensor.nonzero` gives.
+    """
     x = as_operand(x)
+    if not as_tuple:
+        return x.nonzero()  # type: ignore[attr-defined]
     if not x.ndim:
         raise ShapeError(describe("nonzero", str(x.type), "needs at least one axis"))
     return tuple(nonzero_places(x))

@@ -21,10 +21,13 @@ PYTORCH_NAMES = {
 def also_dim(fn: F) -> F:
     """Decorator: PyTorch's parameter names, as ``dim`` and ``keepdim``, are taken for the standard's."""
 
+    own = fn.__code__.co_varnames  # type: ignore[attr-defined]
+    names = PYTORCH_NAMES | ({"dim": "axes", "dims": "axes"} if "axes" in own else {})
+
     @functools.wraps(fn)
     def call(*args: Any, **params: Any) -> Any:
         if params:
-            for name, standard in PYTORCH_NAMES.items():
+            for name, standard in names.items():
                 if name in params:
                     params[standard] = params.pop(name)
         return fn(*args, **params)

@@ -140,17 +140,23 @@ def _unique_slices(x: Tensor, axis: int) -> UniqueAll:
 
 
 @method
-def unique_consecutive(x: Tensor, return_inverse: bool = False, return_counts: bool = False) -> Any:
-    """The first of each run of equal elements of the flattened x."""
-    flat = sh.reshape(x, (-1,))
-    n = flat.shape[0]
+def unique_consecutive(
+    x: Tensor,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """The first of each run of equal elements of the flattened x (slices along `dim` if given)."""
+    axis = 0 if dim is None else normalize_axis(dim, x.ndim)
+    moved = sh.reshape(x, (-1,)) if dim is None or not x.ndim else sh.moveaxis(x, axis, 0)
+    n = moved.shape[0]
+    rows = sh.reshape(moved, (n, prod(moved.shape[1:])))
     first = ones(min(n, 1), dtype=dt.bool_, device=x.device)
-    new = (
-        sh.concat([first, cp.not_equal(sh.cut(flat, 0, 1, n), sh.cut(flat, 0, 0, max(n - 1, 0)))])
-        if n
-        else first
-    )
-    found = _grouped(flat, arange(n, device=x.device), new, x.shape)
+    later, before = sh.cut(rows, 0, min(n, 1), n), sh.cut(rows, 0, 0, max(n - 1, 0))
+    new = sh.concat([first, fn.any(cp.not_equal(later, before), axis=1)])
+    found = _grouped(moved, arange(n, device=x.device), new, x.shape if dim is None else (n,))
+    if x.ndim:
+        found = found._replace(values=sh.moveaxis(found.values, 0, axis))
     extras = [found.inverse_indices] * return_inverse + [found.counts] * return_counts
     return (found.values, *extras) if extras else found.values
 
@@ -177,6 +183,7 @@ def searchsorted(
         astype(values, common, copy=False),
         side="right" if right else side,
     )
+    at = sh.reshape(at, values.shape)
     return ar.cast(at, dtype="int32") if out_int32 else at
 
 
@@ -196,6 +203,8 @@ def bincount(x: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
         raise ArgumentError(describe("bincount", str(x.type), "negative numbers have no bin"))
     bins = max(minlength, int(fn.max(x)) + 1 if x.shape[0] else 0)
     values = ones_like(x, dtype=dt.int64) if weights is None else as_operand(weights)
+    if weights is not None and values.dtype is not dt.float32:
+        values = astype(values, dt.float64, copy=False)
     return put_along(values, ar.cast(x, dtype="int64"), shape=(bins,), axis=0)
 
 

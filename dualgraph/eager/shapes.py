@@ -68,9 +68,11 @@ def expand_dims(x: Any, /, axis: Axis = 0) -> Tensor:
 
 
 @also_dim
-def squeeze(x: Any, /, axis: Axis) -> Tensor:
-    """Axes of length 1 removed."""
+def squeeze(x: Any, /, axis: Axis = None) -> Tensor:
+    """Axes of length 1 removed: those named, which must be of length 1, or all."""
     x = as_operand(x)
+    if axis is None:
+        return mv.reshape(x, shape=tuple(d for d in x.shape if d != 1))
     axes = normalize_axes(axis, x.ndim)
     for a in axes:
         if x.shape[a] != 1:
@@ -234,8 +236,9 @@ def pad(x: Any, widths: Any, value: Any = 0) -> Tensor:
 
 
 def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
-    """Coordinate grids of 1-d tensors, "xy" (second axis first) or "ij"."""
-    tensors = [as_operand(a) for a in arrays]
+    """Coordinate grids of 1-d tensors (or of a list of them), "xy" (second axis first) or "ij"."""
+    given = arrays[0] if len(arrays) == 1 and isinstance(arrays[0], (tuple, list)) else arrays
+    tensors = [reshape(a, (-1,)) for a in map(as_operand, given)]
     order = list(range(len(tensors)))
     if indexing == "xy" and len(tensors) > 1:
         order[0], order[1] = 1, 0

@@ -6,15 +6,18 @@ Functions that are methods as well stand in `eager.methods`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations as choices
+from itertools import combinations_with_replacement
 from math import prod
 from typing import Any
+
+import numpy as np
 
 from ..core.dtypes import get_default_dtype
 from ..core.errors import ShapeError, describe
 from ..ops import arithmetic as ar
 from ..ops import comparison as cp
 from ..ops import transcendental as tr
-from ..ops.axes import normalize_axis
 from ..ops.movement import copy as copy_op
 from ..ops.movement import stop_gradient
 from ..ops.nn import activations
@@ -23,15 +26,26 @@ from . import shapes as sh
 from .creation import asarray, linspace
 from .methods.products import outer
 from .methods.shape import transpose
-from .operands import as_operand, astype
+from .operands import as_operand, astype, result_type
 from .tensor import Tensor
 
 Tensors = Sequence[Any]
 
 
 def cat(tensors: Tensors, dim: int = 0, *, axis: int | None = None) -> Tensor:
-    """Tensors one after the other along an existing axis."""
-    return sh.concat(tensors, axis=dim if axis is None else axis)
+    """Tensors one after the other along an existing axis.
+
+    A vector of no elements (``dg.tensor([])``) fits beside anything, as in PyTorch: it is passed over.
+
+    >>> dg.cat([dg.tensor([]), dg.ones(1, 2), dg.zeros(1, 2)]).shape
+    (2, 2)
+    """
+    parts = [as_operand(x) for x in tensors]
+    some = [x for x in parts if x.shape != (0,)]
+    if some and len(some) < len(parts) and some[0].ndim != 1:
+        dtype = result_type(*parts)
+        parts = [astype(x, dtype, copy=False) for x in some]
+    return sh.concat(parts, axis=dim if axis is None else axis)
 
 
 def hstack(tensors: Tensors) -> Tensor:
@@ -136,16 +150,18 @@ def detach(x: Tensor) -> Tensor:
     return stop_gradient(x)
 
 
-def tril_indices(row: int, col: int, offset: int = 0, *, device: Any = None) -> Tensor:
-    """Places on and below a diagonal: int64 of shape (2, n), row by row."""
-    places = [(i, j) for i in range(row) for j in range(col) if j - i <= offset]
-    return sh.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = "int64", device: Any = None
+) -> Tensor:
+    """Places on and below a diagonal: integers of shape (2, n), row by row."""
+    return asarray(np.stack(np.tril_indices(row, offset, col)), dtype=dtype, device=device)
 
 
-def triu_indices(row: int, col: int, offset: int = 0, *, device: Any = None) -> Tensor:
-    """Places on and above a diagonal: int64 of shape (2, n), row by row."""
-    places = [(i, j) for i in range(row) for j in range(col) if j - i >= offset]
-    return sh.reshape(asarray(places, dtype="int64", device=device), (-1, 2)).T
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = "int64", device: Any = None
+) -> Tensor:
+    """Places on and above a diagonal: integers of shape (2, n), row by row."""
+    return asarray(np.stack(np.triu_indices(row, offset, col)), dtype=dtype, device=device)
 
 
 def logspace(
@@ -178,27 +194,26 @@ def block_diag(*tensors: Tensor) -> Tensor:
     return sh.concat(rows, axis=0)
 
 
-def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
-    """The integral of y along `dim` by the trapezoidal rule, at places x or `dx` apart."""
-    y = as_operand(y)
-    a = normalize_axis(dim, y.ndim)
-    n = y.shape[a]
-    pairs = ar.add(sh.cut(y, a, 1, n), sh.cut(y, a, 0, n - 1))
-    width = dx
-    if x is not None:
-        steps = fn.diff(x)
-        width = sh.reshape(steps, (-1,) + (1,) * (y.ndim - a - 1)) if steps.ndim == 1 else steps
-    return fn.sum(
-        ar.multiply(pairs, ar.multiply(width, 0.5) if x is not None else width / 2), axis=a
-    )
+def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All choices of `r` elements of a vector, a row each; an element may come again `with_replacement`."""
+    if x.ndim != 1 or r < 0:
+        problem = f"needs a vector and r of 0 or more, not {r}"
+        raise ShapeError(describe("combinations", str(x.type), problem))
+    choose = combinations_with_replacement if with_replacement else choices
+    if not r:
+        return sh.cut(x, 0, 0, 0)
+    at = np.array(list(choose(range(x.shape[0]), r)), np.int64).reshape(-1, r)
+    return fn.take(x, asarray(at, device=x.device))
 
 
-trapz = trapezoid
+def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
+    """Places along each axis of a tensor of `shape`, of places in the flattened one.
 
-
-def combinations(x: Tensor, r: int = 2) -> Tensor:
-    """All choices of `r` elements of a vector, a row each."""
-    if r != 2:
-        raise ShapeError(describe("combinations", str(x.type), "choices of two only"))
-    at = triu_indices(x.shape[0], x.shape[0], 1)
-    return fn.take(x, sh.matrix_transpose(at))
+    >>> [int(i) for i in dg.unravel_index(dg.tensor(5), (2, 3))]
+    [1, 2]
+    """
+    at, found = astype(indices, "int64"), list[Tensor]()
+    for size in reversed((shape,) if isinstance(shape, int) else tuple(shape)):
+        found.append(ar.remainder(at, size))
+        at = ar.floor_divide(at, size)
+    return tuple(reversed(found))

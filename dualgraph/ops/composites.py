@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 from ..core.composite import composite
 from ..core.dtypes import get_default_dtype
 from ..core.sizing import to_float
+from ..core.types import broadcast_shapes
 from .arithmetic import abs, cast, divide, multiply, sqrt, square, subtract, where
 from .axes import normalize_axes
 from .comparison import isfinite
 from .creation import full
 from .movement import stop_gradient
-from .reduce import reduce_max, reduce_sum
+from .reduce import broadcast_to, reduce_max, reduce_sum
 from .transcendental import exp, log
 
 Axis = int | tuple[int, ...] | None
@@ -175,6 +176,9 @@ def _root(total: Any) -> Any:
 @composite
 def cosine_similarity(x: Any, y: Any, axis: int = 1, eps: float = 1e-8) -> Any:
     """``x . y / (|x| |y|)`` along `axis`, each norm at least `eps`."""
+    if x.shape != y.shape:
+        whole = broadcast_shapes(x.shape, y.shape)
+        x, y = broadcast_to(x, shape=whole), broadcast_to(y, shape=whole)
     sizes = [norm(v, 2.0, axis, keepdims=True) for v in (x, y)]
     unit_x, unit_y = (divide(v, where(n > eps, n, eps)) for v, n in zip((x, y), sizes, strict=True))
     product = multiply(unit_x, unit_y)

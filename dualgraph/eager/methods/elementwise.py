@@ -244,8 +244,9 @@ def fmin(x: Tensor, other: Any) -> Tensor:
 
 @method
 def float_power(x: Tensor, exponent: Any) -> Tensor:
-    """``x ** exponent`` in float64."""
-    return tr.pow(ar.cast(x, dtype="float64"), exponent)
+    """``x ** exponent`` in float64, in complex128 where an operand is complex."""
+    wide = "complex128" if result_type(x, exponent).is_complex else "float64"
+    return tr.pow(ar.cast(x, dtype=wide), exponent)
 
 
 @method

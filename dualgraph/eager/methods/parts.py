@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ...core.dtypes import bool_
 from ...core.errors import ShapeError, describe
 from ...core.sizing import fixed, range_length, slice_indices, to_int
 from ...ops.arithmetic import where
@@ -96,9 +97,11 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 @method
 def tensor_split(
-    x: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0
+    x: Tensor, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0
 ) -> tuple[Tensor, ...]:
     """Parts of nearly one size, or cut before the given places."""
+    if isinstance(indices_or_sections, Tensor):
+        indices_or_sections = indices_or_sections.tolist()
     a = normalize_axis(dim, x.ndim)
     n = x.shape[a]
     if isinstance(indices_or_sections, int):
@@ -113,6 +116,8 @@ def tensor_split(
 def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """All windows of `size` places along an axis, every `step` places, as a new last axis."""
     a = normalize_axis(dimension, x.ndim)
+    if not x.ndim:
+        return unfold(reshape_op(x, shape=(1,)), 0, size, step)[0]
     n = (x.shape[a] - size) // step + 1
     if n < 1 or step < 1:
         problem = f"no window of {size} places every {step} fits an axis of {x.shape[a]}"
@@ -158,15 +163,19 @@ def diag(x: Tensor, diagonal: int = 0) -> Tensor:
 
 
 @method
-def diag_embed(x: Tensor, offset: int = 0) -> Tensor:
-    """Matrices with the last axis of x as diagonal and zeros elsewhere."""
+def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """Matrices with the last axis of x as diagonal and zeros elsewhere; their axes are `dim1` and `dim2`."""
     n = x.shape[-1] + abs(offset)
     rows = reshape_op(arange(n, device=x.device), shape=(n, 1))
     on = rows + offset == arange(n, device=x.device)
     low, high = max(-offset, 0), max(offset, 0)
     # column j of a row holds x[j - max(offset, 0)]
     spread = sh.pad(x, ((0, 0),) * (x.ndim - 1) + ((high, low),))
-    return where(on, unsqueeze(spread, -2), 0)
+    out = where(on, unsqueeze(spread, -2), False if x.dtype is bool_ else 0)
+    a, b = normalize_axis(dim1, out.ndim), normalize_axis(dim2, out.ndim)
+    if a == b:
+        raise ShapeError(describe("diag_embed", str(x.type), "needs two different axes"))
+    return out if (a, b) == (out.ndim - 2, out.ndim - 1) else sh.moveaxis(out, (-2, -1), (a, b))
 
 
 @method

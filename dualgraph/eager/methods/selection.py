@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from ...core.dtypes import bool_, int64
 from ...core.errors import ArgumentError, DTypeError, ShapeError, describe
-from ...ops.arithmetic import cast
+from ...ops.arithmetic import cast, maximum
 from ...ops.arithmetic import where as where_op
 from ...ops.axes import normalize_axis
 from ...ops.indexing import index_put as index_put_op
@@ -18,6 +19,7 @@ from .. import indexing
 from .. import shapes as sh
 from ..attach import method
 from ..creation import arange, asarray, full, ones_like, zeros
+from ..dtype_info import iinfo
 from ..tensor import Tensor
 
 
@@ -36,13 +38,24 @@ def _values(x: Tensor, src: Any, shape: tuple[int, ...]) -> Tensor:
     return src if src.dtype is x.dtype else cast(src, dtype=x.dtype.name)
 
 
+def _line(x: Any) -> Any:
+    """A number as a vector of one: it has one axis to PyTorch's functions that take one."""
+    return reshape(x, shape=(1,)) if isinstance(x, Tensor) and not x.ndim else x
+
+
+def _where(x: Tensor, whole: Tensor) -> Tensor:
+    """What was made of `_line(x)`, in the shape of x."""
+    return whole if x.ndim else reshape(whole, shape=())
+
+
 # --- along an axis -----------------------------------------------------------------------------
 
 
 @method
 def gather(x: Tensor, dim: int, index: Any) -> Tensor:
     """``out[i][j] = x[index[i][j]][j]`` for `dim` 0, and alike for the others."""
-    return take_along(x, _places("gather", index), axis=normalize_axis(dim, x.ndim))
+    at = _places("gather", index)
+    return _where(at, take_along(_line(x), _line(at), axis=normalize_axis(dim, x.ndim)))
 
 
 @method
@@ -80,16 +93,17 @@ def scatter(
 
     `src` may be a number; ``reduce="add"`` or ``"multiply"`` combines with what is there.
     """
-    at = _places("scatter", index)
+    at = _line(_places("scatter", index))
     a = normalize_axis(dim, x.ndim)
-    values = _cropped(_values(x, value if src is None else src, at.shape), at.shape)
+    values = _cropped(_line(_values(x, value if src is None else src, at.shape)), at.shape)
     if reduce == "multiply":
         return x * scatter_reduce(ones_like(x), dim, at, values, "prod")
     if reduce not in (None, "add"):
         raise ArgumentError(
             describe("scatter", str(x.type), f"reduce is 'add', 'multiply' or None, not {reduce!r}")
         )
-    return scatter_along(x, at, values, axis=a, mode="add" if reduce == "add" else "set")
+    mode = "add" if reduce == "add" else "set"
+    return _where(x, scatter_along(_line(x), at, values, axis=a, mode=mode))
 
 
 @method
@@ -116,7 +130,7 @@ def _put(x: Tensor, dim: int, at: Any, src: Any, mode: str, op: str) -> Tensor:
     shape = (*x.shape[:a], at.shape[0], *x.shape[a + 1 :])
     values = _values(x, src, shape)
     values = broadcast_to(values, shape=shape) if values.shape != shape else values
-    return index_put_op(x, values, at, dims=(a,), mode=mode)
+    return _where(x, index_put_op(_line(x), values, at, dims=(a,), mode=mode))
 
 
 @method
@@ -134,13 +148,20 @@ def index_copy(x: Tensor, dim: int, index: Any, source: Any) -> Tensor:
 @method
 def index_fill(x: Tensor, dim: int, index: Any, value: Any) -> Tensor:
     """A copy of x with one value written to the slices at `index` along `dim`."""
-    return _put(x, dim, index, value, "set", "index_fill")
+    a, line = normalize_axis(dim, x.ndim), _line(x)
+    at = sh.reshape(_places("index_fill", index), (-1,))
+    hit = _put(zeros(line.shape[a], dtype=bool_, device=x.device), 0, at, True, "set", "index_fill")
+    return where_op(
+        sh.reshape(hit, (-1,) + (1,) * (line.ndim - a - 1)), _values(x, value, ()), line
+    ).reshape(x.shape)  # type: ignore[attr-defined]
 
 
 @method
 def index_put(x: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
-    """A copy of x with ``out[indices] = values`` (added when `accumulate`)."""
-    at = tuple(_places("index_put", i) for i in indices)
+    """A copy of x with ``out[indices] = values`` (added when `accumulate`); indices are integers or masks."""
+    masks = (isinstance(i, Tensor) and i.dtype is bool_ for i in indices)
+    each = (indexing.nonzero(i) if m else (i,) for i, m in zip(indices, masks, strict=True))
+    at = tuple(_places("index_put", i) for some in each for i in some)
     dims = tuple(range(len(at)))
     shape = indexing.index_shape(x.shape, tuple(a.shape for a in at), dims)
     new = _values(x, values, shape)
@@ -195,7 +216,7 @@ def where(x: Tensor, condition: Any, other: Any) -> Tensor:
 @method
 def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
     """Places of the elements that are not zero: a row each, or a tensor an axis with `as_tuple`."""
-    at = indexing.nonzero(x)
+    at = indexing.nonzero(_line(x) if as_tuple else x)
     return (
         tuple(at)
         if as_tuple
@@ -216,30 +237,50 @@ def scatter_reduce(
     x: Tensor, dim: int, index: Any, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
     """Values of `src` combined with what they meet at `index`: "sum", "mean", "prod", "amax" or "amin"."""
-    at = _places("scatter_reduce", index)
-    src = _cropped(_values(x, src, at.shape), at.shape)
+    at = _line(_places("scatter_reduce", index))
+    src = _cropped(_line(_values(x, src, at.shape)), at.shape)
     a = normalize_axis(dim, x.ndim)
+    return _where(x, _scatter_reduce(_line(x), a, at, src, reduce, include_self))
+
+
+def _neutral(x: Tensor, reduce: str) -> Any:
+    """What changes nothing where it meets others."""
+    if reduce not in ("sum", "mean", "prod", "amax", "amin"):
+        problem = f"reduce is 'sum', 'mean', 'prod', 'amax' or 'amin', not {reduce!r}"
+        raise ArgumentError(describe("scatter_reduce", str(x.type), problem))
+    if reduce[0] != "a":
+        return int(reduce == "prod")
+    low, high = (-inf, inf) if x.dtype.is_floating_point else (False, True)
+    if x.dtype.is_integer:
+        low, high = iinfo(x.dtype).min, iinfo(x.dtype).max
+    return low if reduce == "amax" else high
+
+
+def _scatter_reduce(
+    x: Tensor, a: int, at: Tensor, src: Tensor, reduce: str, include_self: bool
+) -> Tensor:
+    neutral = _neutral(x, reduce)
     if not include_self:
-        neutral = {"sum": 0, "mean": 0, "prod": 1, "amax": float("-inf"), "amin": float("inf")}[
-            reduce
-        ]
         x = scatter(x, a, at, neutral)
     if reduce == "sum":
         return scatter(x, a, at, src, reduce="add")
     if reduce == "mean":
         start = ones_like(x) if include_self else scatter(ones_like(x), a, at, 0)
         count = scatter(start, a, at, 1, reduce="add")
-        return scatter(x, a, at, src, reduce="add") / count
+        total = scatter(x, a, at, src, reduce="add")
+        if x.dtype.is_inexact:
+            return total / maximum(count, 1)
+        return total // maximum(count, 1)
     # the values that meet at a place, side by side along a new axis: one a source place
     places = arange(x.shape[a], device=x.device)
     line = (1,) * a + (x.shape[a],) + (1,) * (x.ndim - a)
     hit = sh.reshape(places, line) == sh.expand_dims(at, axis=a)
-    neutral = {"prod": 1, "amax": float("-inf"), "amin": float("inf")}[reduce]
-    candidates = where_op(hit, sh.expand_dims(src, axis=a), neutral)
+    candidates = where_op(hit, sh.expand_dims(src, axis=a), full((), neutral, dtype=x.dtype))
     crop = tuple(slice(0, d) if i != a else slice(None) for i, d in enumerate(at.shape))
     part = x[crop]
     both = sh.concat([sh.expand_dims(part, axis=a + 1), candidates], axis=a + 1)
     folded = {"prod": fn.prod, "amax": fn.max, "amin": fn.min}[reduce](both, axis=a + 1)
+    folded = folded if folded.dtype is x.dtype else cast(folded, dtype=x.dtype.name)
     if folded.shape == x.shape:
         return folded
     out = x.clone()

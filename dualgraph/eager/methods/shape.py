@@ -241,9 +241,9 @@ def repeat_interleave(
 
 
 @method
-def flip(x: Tensor, *dims: Any) -> Tensor:
+def flip(x: Tensor, *places: Any, dims: Any = None) -> Tensor:
     """Elements in reverse order along axes."""
-    return flip_op(x, axes=normalize_axes(_sizes(dims), x.ndim))
+    return flip_op(x, axes=normalize_axes(_sizes(places) if dims is None else dims, x.ndim))
 
 
 @method

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import log, pi
 from typing import Any
 
+from ...core.dtypes import get_default_dtype
 from ...core.errors import ArgumentError, describe
 from ...ops import arithmetic as ar
 from ...ops import comparison as cp
@@ -15,7 +16,8 @@ from .. import functions as fn
 from .. import shapes as sh
 from ..attach import as_method, method, methods
 from ..creation import arange
-from ..operands import as_operand
+from ..dtype_info import finfo
+from ..operands import as_operand, astype
 from ..tensor import Tensor
 
 OPS = {
@@ -69,3 +71,27 @@ def lcm(x: Tensor, other: Any) -> Tensor:
 def ldexp(x: Tensor, other: Any) -> Tensor:
     """``x * 2**other``."""
     return ar.multiply(x, tr.exp2(as_operand(other)))
+
+
+@method
+def frexp(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mantissas of at least 0.5 and below 1 in size, and exponents (int32), with ``x = m * 2**e``.
+
+    >>> m, e = dg.frexp(dg.tensor([10.0, 0.0]))
+    >>> m.tolist(), e.tolist()
+    ([0.625, 0.0], [4, 0])
+    """
+    x = x if x.dtype.is_inexact else astype(x, get_default_dtype())
+    plain = cp.logical_and(cp.isfinite(x), cp.not_equal(x, 0))
+    small = cp.logical_and(ar.abs(x) < finfo(x.dtype).smallest_normal, plain)
+    scaled = ar.where(small, ar.multiply(x, 2.0**64), x)
+    size = ar.where(plain, ar.abs(scaled), 1)
+    power = ar.floor(tr.log2(size)) + 1
+    for _ in range(2):  # the logarithm is rounded: one too much or too little beside powers of two
+        part = ar.divide(size, tr.exp2(power - 1))
+        power = ar.where(part < 1, power - 1, ar.where(part >= 2, power + 1, power))
+    power = ar.where(plain, power, 0)
+    half = ar.floor(ar.divide(power, 2))  # 2**power may not fit the dtype
+    mantissa = ar.divide(ar.divide(scaled, tr.exp2(half)), tr.exp2(power - half))
+    exponent = ar.subtract(power, ar.where(small, 64, 0))
+    return mantissa, ar.cast(exponent, dtype="int32")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.dtypes import get_default_dtype
 from ...core.errors import ArgumentError, describe
 from ...core.sizing import to_float
 from ...ops import composites
@@ -14,6 +15,7 @@ from ...ops.arithmetic import (
     conj,
     divide,
     floor,
+    maximum,
     multiply,
     round,
     sqrt,
@@ -61,7 +63,8 @@ def quantile(
     """
     q = as_operand(q)
     q = cast(q, dtype=x.dtype.name) if q.dtype is not x.dtype else q
-    flat = sh.moveaxis(sh.reshape(x, (-1,)) if dim is None else x, 0 if dim is None else dim, -1)
+    whole = dim is None or not x.ndim
+    flat = sh.reshape(x, (-1,)) if whole else sh.moveaxis(x, dim, -1)
     n = flat.shape[-1]
     ordered = fn.sort(flat)
     place = multiply(sh.reshape(q, (-1,)), to_float(n - 1))
@@ -82,7 +85,7 @@ def quantile(
     if keepdim:
         kept = (
             (1,) * x.ndim
-            if dim is None
+            if whole
             else tuple(1 if i == normalize_axis(dim, x.ndim) else d for i, d in enumerate(x.shape))
         )
         return sh.reshape(out, (*(q.shape or ()), *kept))
@@ -103,14 +106,30 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
 
 
 @method
-def cov(x: Tensor, *, correction: int = 1) -> Tensor:
-    """Covariance of the rows of x, whose columns are observations."""
+def cov(x: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
+    """Covariance of the rows of x, whose columns are observations.
+
+    `fweights`: how often each observation was made (integers); `aweights`: how much each counts.
+    """
     rows = sh.reshape(x, (1, -1)) if x.ndim < 2 else x
-    centred = subtract(rows, composites.mean(rows, axis=1, keepdims=True))
-    out = divide(
-        fn.matmul(centred, conj(sh.matrix_transpose(centred))), to_float(rows.shape[1] - correction)
-    )
-    return out if x.ndim == 2 else sh.reshape(out, ())
+    rows = rows if rows.dtype.is_inexact else cast(rows, dtype=get_default_dtype().name)
+    given = [w for w in (fweights, aweights) if w is not None]
+    if not given:
+        centred = subtract(rows, composites.mean(rows, axis=1, keepdims=True))
+        out = fn.matmul(centred, conj(sh.matrix_transpose(centred)))
+        out = divide(out, to_float(rows.shape[1] - correction))
+    else:
+        weights = given[0] if len(given) == 1 else multiply(*given)
+        real = {"complex64": "float32", "complex128": "float64"}.get(rows.dtype.name)
+        weights = cast(as_operand(weights), dtype=real or rows.dtype.name)
+        total = fn.sum(weights)
+        centred = subtract(
+            rows, divide(fn.sum(multiply(rows, weights), axis=1, keepdims=True), total)
+        )
+        out = fn.matmul(multiply(centred, weights), conj(sh.matrix_transpose(centred)))
+        counted = 1 if aweights is None else divide(fn.sum(multiply(weights, aweights)), total)
+        out = divide(out, maximum(subtract(total, multiply(counted, correction)), 0))
+    return out if rows.shape[0] != 1 else sh.reshape(out, ())
 
 
 @method

@@ -39,7 +39,9 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
 @composite
 def prelu(x: Any, weight: Any) -> Any:
     """x above 0, ``weight * x`` elsewhere; one weight, or one for each channel (axis 1)."""
-    if weight.size > 1 and x.ndim > 1:
+    if not x.ndim:
+        weight = weight.reshape(())
+    elif weight.size > 1 and x.ndim > 1:
         weight = weight.reshape((-1,) + (1,) * (x.ndim - 2))
     return where(x > 0, x, multiply(x, weight))
 
@@ -52,12 +54,14 @@ def clip_flat(x: Any, low: float, high: float) -> Any:
 
 def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     """x held in ``[min_val, max_val]``."""
+    if x.dtype.is_integer:
+        min_val, max_val = int(min_val), int(max_val)
     return clip_flat(x, min_val, max_val)
 
 
 def relu6(x: Any) -> Any:
     """x held in [0, 6]."""
-    return clip_flat(x, 0.0, 6.0)
+    return hardtanh(x, 0.0, 6.0)
 
 
 @composite

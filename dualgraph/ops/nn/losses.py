@@ -325,9 +325,9 @@ def margin_ranking_loss(
 
 @composite
 def hinge_embedding_loss(x: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Any:
-    """x where the target is 1, ``max(0, margin - x)`` where it is -1."""
-    near = where(target == 1, x, 0)
-    far = where(target == -1, relu(subtract(margin, x)), 0)
+    """x where the target is 1, ``max(0, margin - x)`` where it is -1; the sum of both where it is neither."""
+    near = where(target == -1, 0, x)
+    far = where(target == 1, 0, relu(subtract(margin, x)))
     return reduced(near + far, reduction)
 
 
