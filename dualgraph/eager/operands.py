@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import CodeType
 from typing import Any, TypeVar
 
 from ..core import dtypes as dt
@@ -21,7 +22,8 @@ PYTORCH_NAMES = {
 def also_dim(fn: F) -> F:
     """Decorator: PyTorch's parameter names, as ``dim`` and ``keepdim``, are taken for the standard's."""
 
-    own = fn.__code__.co_varnames  # type: ignore[attr-defined]
+    code: CodeType = fn.__code__  # type: ignore[attr-defined]
+    own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     names = PYTORCH_NAMES | ({"dim": "axes", "dims": "axes"} if "axes" in own else {})
 
     @functools.wraps(fn)
