@@ -76,7 +76,9 @@ def run(
     loop.runs += 1
     if loop.job is None and loop.runs >= RUNS and loop.seconds >= WORTH:
         if not any(_of_all_sizes(p) for p in params.values() if isinstance(p, Graph)):
-            loop.job = _background.submit(lambda: compiled(backend, prim, types, params, out_types))
+            loop.job = _background.submit(
+                lambda: compiled(backend, _of_one(prim, types, params, out_types))
+            )
     return outs
 
 
@@ -109,19 +111,23 @@ def _known(key: Any) -> _Loop | None:
         return loop
 
 
-def compiled(
-    backend: ArrayBackend,
+def _of_one(
     prim: Prim,
     types: tuple[TensorType, ...],
     params: dict[str, Any],
     out_types: tuple[TensorType, ...],
-) -> Executable:
-    """A program of one node."""
+) -> Graph:
+    """A graph of one node."""
     builder = GraphBuilder()
     inputs = tuple(builder.input(t) for t in types)
     outputs = tuple(builder.var(t) for t in out_types)
     builder.nodes.append(Node(prim, inputs, params, outputs))
-    graph, _ = optimise(builder.build(outputs), hooks_for(CPU))
+    return builder.build(outputs)
+
+
+def compiled(backend: ArrayBackend, graph: Graph) -> Executable:
+    """The program of a graph."""
+    graph, _ = optimise(graph, hooks_for(CPU))
     program = Executable(renumber(graph), backend)
     program.warm()
     return program

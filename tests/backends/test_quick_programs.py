@@ -95,6 +95,47 @@ def test_other_layouts_and_gradients():
     assert (x @ turned)._data.tobytes() == out._data.tobytes()
 
 
+LAYOUTS = {
+    "turned": lambda x: x.permute(0, 2, 1, 3), "part": lambda x: x[1:, 1:3, :, 2:7].transpose(1, 2),
+    "steps": lambda x: x[:, :, ::2], "columns": lambda x: x[..., ::3], "one": lambda x: x[..., 2],
+    "short axes": lambda x: x[:1, :, 2:3], "backwards": lambda x: x.flip(1),
+    "all turned": lambda x: x.permute(3, 2, 1, 0),
+    "repeated": lambda x: x.expand(2, 3, 4, 6, 10)[:, 0],
+}  # fmt: skip
+OPS = {
+    "sum": lambda x: x.sum(-1), "matmul": lambda x: x @ x.transpose(-1, -2), "copy": lambda x: x.clone(),
+    "reshape": lambda x: x.reshape(-1), "concat": lambda x: dg.concat([x, x], 1), "view": lambda x: x.transpose(0, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_programs_of_arrays_that_do_not_lie_row_by_row(layout):
+    base = dg.asarray(np.random.default_rng(0).standard_normal((3, 4, 6, 10), dtype=np.float32))
+    x = LAYOUTS[layout](base)
+    for name, op in OPS.items():
+        expected = op(dg.asarray(x.numpy().copy()))
+        got = warmed(lambda op=op: op(x))
+        assert got.shape == expected.shape, name
+        assert got.numpy().tobytes() == expected.numpy().tobytes(), name
+        if got._parent is not None and layout != "repeated":
+            got[...] = 0
+            assert not op(x).numpy().any(), name
+            base.copy_(
+                dg.asarray(np.random.default_rng(1).standard_normal(base.shape, dtype=np.float32))
+            )
+    assert has_program(REGISTRY["matmul"])
+
+
+def test_views_of_what_may_not_be_written_may_not_be_either():
+    x = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+    fixed = x.copy()
+    fixed.flags.writeable = False
+    for array in (fixed, x, fixed.T, x.T):
+        t = dg.asarray(array)
+        view = warmed(lambda t=t: t.permute(1, 0))
+        assert view._data.flags.writeable == array.flags.writeable
+
+
 def test_large_programs_in_several_threads_at_once():
     x = dg.asarray(np.arange(2_000_000, dtype=np.float32))
     expected = warmed(lambda: x.long()).numpy()

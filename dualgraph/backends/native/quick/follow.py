@@ -1,7 +1,7 @@
 """Glue: calls of other ops - reductions, movement, products - by the recipe that such a call left.
 
-A recipe is found by the op's parameters and the dtypes and shapes of its operands. What `eager.dispatch.quick_other`
-does, for what was done before; else the answer is ``o.DECLINE``.
+A recipe is found by the op's parameters and the dtypes, shapes and layouts of its operands. What
+`eager.dispatch.quick_other` does, for what was done before; else the answer is ``o.DECLINE``.
 """
 
 from __future__ import annotations
@@ -28,16 +28,39 @@ from .store import copy_bytes
 from .tape import new_tensor, record, version_cell
 
 
-def shape_of(array: ptr) -> ptr:
-    """The shape of an array as a tuple."""
-    count = load_i32(array, n.A_NDIM)
-    shape = c.PyTuple_New(count)
+def shape_of(array: ptr, strided: i64) -> ptr:
+    """The shape of an array as a tuple; with its strides where it is `strided`."""
+    ndim = load_i32(array, n.A_NDIM)
+    shape = c.PyTuple_New(2 * ndim if strided else ndim)
     if shape is None:
         return None
-    for i in range(count):
+    for i in range(ndim):
         size = c.PyLong_FromSsize_t(load_i64(load_ptr(array, n.A_DIMS), 8 * i))
         store_ptr(shape, n.ITEMS + 8 * i, size)
+        if strided:
+            stride = c.PyLong_FromSsize_t(load_i64(load_ptr(array, n.A_STRIDES), 8 * i))
+            store_ptr(shape, n.ITEMS + 8 * (ndim + i), stride)
     return shape
+
+
+def put_operand(key: ptr, at: i64, x: ptr) -> i64:
+    """Writes what recipes know of an operand, its code and shape, to a key; 0 with an error set.
+
+    Arrays that do not lie row by row, or may not be written, have codes of their own, and strides.
+    """
+    array = load_ptr(x, n.T_DATA)
+    code = load_ptr(load_ptr(x, n.T_DTYPE), n.D_CODE)
+    flags = load_i32(array, n.A_FLAGS)
+    strided = (flags & (n.PLAIN | n.WRITEABLE)) != (n.PLAIN | n.WRITEABLE)
+    if strided:
+        other = 32 if flags & n.WRITEABLE else 64
+        code = c.PyLong_FromSsize_t(c.PyLong_AsSsize_t(code) + other)
+    else:
+        code = held(code)
+    store_ptr(key, at, code)
+    shape = shape_of(array, strided)
+    store_ptr(key, at + 8, shape)
+    return 1 if code and shape else 0
 
 
 def key_of(args: ptr, count: i64, names: ptr) -> ptr:
@@ -56,12 +79,7 @@ def key_of(args: ptr, count: i64, names: ptr) -> ptr:
     for i in range(params):
         store_ptr(key, n.ITEMS + 8 * (1 + i), held(load_ptr(args, 8 * (count + i))))
     for i in range(count):
-        x = load_ptr(args, 8 * i)
-        at = n.ITEMS + 8 * (1 + params + 2 * i)
-        store_ptr(key, at, held(load_ptr(load_ptr(x, n.T_DTYPE), n.D_CODE)))
-        shape = shape_of(load_ptr(x, n.T_DATA))
-        store_ptr(key, at + 8, shape)
-        if shape is None:
+        if not put_operand(key, n.ITEMS + 8 * (1 + params + 2 * i), load_ptr(args, 8 * i)):
             c.Py_DecRef(key)
             return None
     return key
@@ -89,10 +107,8 @@ def operands_of(args: ptr, count: i64) -> ptr:
 
 
 def see(recipe: ptr, x: ptr) -> ptr:
-    """The view of an array that lies row by row."""
+    """The view of an array."""
     array = load_ptr(x, n.T_DATA)
-    if (load_i32(array, n.A_FLAGS) & n.PLAIN) != n.PLAIN:
-        return o.DECLINE
     writeable = load_i64(recipe, n.RECIPE_FLAGS) & load_i32(array, n.A_FLAGS)
     out = c.PyArray_NewFromDescr(
         o.NDARRAY,
@@ -156,14 +172,14 @@ def again(recipe: ptr) -> ptr:
 
 
 def run_recipe(recipe: ptr, args: ptr, count: i64, names: ptr) -> ptr:
-    """The array that a program makes of operands that lie row by row."""
+    """The array that a program makes of operands that lie as it expects."""
     run = load_ptr(recipe, n.RECIPE_RUN)
     threads = free_threads(run)
     if not threads or has_minus_zero(args, count, names):
         return o.DECLINE
     for i in range(count):
         flags = load_i32(load_ptr(load_ptr(args, 8 * i), n.T_DATA), n.A_FLAGS)
-        if (flags & n.PLAIN) != n.PLAIN:
+        if not flags & n.ALIGNED:
             return o.DECLINE
     return run_program(run, args, threads)
 

@@ -15,9 +15,11 @@ from ....core.devices import CPU
 from ....core.prim import Prim
 from ....core.workers import Workers
 from ....eager.tensor import Tensor
+from ....static.graph import Graph, GraphBuilder
 from ...eager_loops import compiled
 from ..addresses import address_of
 from . import run_words
+from .lying import operand_of
 from .recipe import PROGRAM, Recipe
 
 MOST = 1024  # programs
@@ -40,11 +42,13 @@ def begin(
     if not all(tells_apart(p) for p in params.values()):
         return
     _begun.append(None)
-    types, out_types = tuple(a.type for a in args), (out.type,)
+    graph = _graph_of(prim, args, params)
+    if graph is None:
+        return
 
     def make() -> None:
         with suppress(Exception):  # the op goes on as before
-            recipe = _made(prim, generic, types, params, out_types)
+            recipe = _made(graph, generic)
             if recipe is not None and prim.recipes.get(key) is generic:
                 prim.recipes[key] = recipe
 
@@ -60,10 +64,17 @@ def tells_apart(x: Any, inside: bool = False) -> bool:
     return x is None or type(x) in (bool, int, str)
 
 
-def _made(
-    prim: Prim, generic: Recipe, types: Any, params: dict[str, Any], out_types: Any
-) -> Recipe | None:  # fmt: skip
-    program = compiled(backend_for(CPU), prim, types, params, out_types)
+def _graph_of(prim: Prim, args: tuple[Tensor, ...], params: dict[str, Any]) -> Graph | None:
+    """A graph of the one op on operands that lie as these do; None where its inputs cannot."""
+    builder = GraphBuilder()
+    operands = [operand_of(builder, a.type, a._data) for a in args]
+    if any(x is None for x in operands):
+        return None
+    return builder.build(builder.add(prim, tuple(operands), params))
+
+
+def _made(graph: Graph, generic: Recipe) -> Recipe | None:
+    program = compiled(backend_for(CPU), graph)
     direct = program.direct(checked=True)
     if direct is None or len(direct.operands) > run_words.MOST_OPERANDS:
         return None

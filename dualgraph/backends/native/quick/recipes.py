@@ -47,11 +47,7 @@ def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], o
         return
     if len(recipes) > MOST:
         recipes.clear()
-    recipe = _recipe(prim, args, params, out)
-    if (
-        recipe is not None or not prim.aliases
-    ):  # of views there may be one for operands that lie otherwise
-        recipes[key] = recipe
+    recipes[key] = _recipe(prim, args, params, out)
 
 
 def worth(args: tuple[Any, ...], out: Tensor, calls: int) -> bool:
@@ -89,11 +85,10 @@ def _keep_result(recipe: Recipe, out: Tensor, params: dict[str, Any]) -> None:
     recipe.keep += (data, data.dtype, dims)
 
 
-def _viewing(recipe: Recipe, x: Any, out: Any) -> Recipe | None:
-    """How a view lies in an array that lies row by row."""
-    f = x.flags  # from a read-only array it could not be told whether the view has to be one
-    if not (f.c_contiguous and f.aligned and f.writeable) or not np.may_share_memory(x, out):
-        return None
+def _viewing(recipe: Recipe, x: Any, out: Any) -> Recipe:
+    """How a view lies in an array that lies as `x` does, if it is one: then it always is."""
+    if not np.may_share_memory(x, out):
+        return recipe
     dims, strides = np.array(out.shape, np.int64), np.array(out.strides, np.int64)
     recipe.kind = VIEW
     recipe.offset = address_of(out) - address_of(x)
@@ -109,6 +104,7 @@ def _folding(prim: Prim, generic: Recipe, x: Tensor, params: dict[str, Any], out
     together = bool(axes) and axes == tuple(range(axes[0], axes[-1] + 1))
     if (
         x._data.size >= LARGE
+        or not x._data.flags.c_contiguous
         or monoid is None
         or not together
         or 0 in x.shape
