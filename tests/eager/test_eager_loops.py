@@ -146,9 +146,9 @@ def test_bodies_of_symbolic_sizes_get_no_program_of_their_own(
     """Loops on the tape of a compiled call may hold for all sizes, which such a program would not be told."""
     seen, compiled = [], eager_loops.compiled
 
-    def spy(backend: Any, prim: Any, types: Any, params: Any, outs: Any) -> Any:
-        seen.extend(str(p) for p in params.values() if isinstance(p, Graph))
-        return compiled(backend, prim, types, params, outs)
+    def spy(backend: Any, graph: Graph) -> Any:
+        seen.extend(str(p) for n in graph.nodes for p in n.params.values() if isinstance(p, Graph))
+        return compiled(backend, graph)
 
     monkeypatch.setattr(eager_loops, "compiled", spy)
     for mode in ("compiled beside", "compiled on numpy", "compiled on numpy"):
