@@ -16,6 +16,7 @@ if "DUALGRAPH_CACHE_DIR" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["DUALGRAPH_CACHE_DIR"], ignore_errors=True)
 
 import importlib.util
+import signal
 from typing import Any
 
 import pytest
@@ -25,6 +26,9 @@ from dualgraph import hot
 from dualgraph.backends import kept, quicken
 from dualgraph.backends.native import api
 from dualgraph.compile import Compiled
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as where a script runs pytest in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 kept.ENABLED = (
     False  # some tests plant bugs in passes; tests of kept programs run in processes of their own

@@ -1,7 +1,8 @@
 """Stages of contractions one by one: lines that are copied, operands packed in any shares."""
 
 import ctypes
-from itertools import pairwise
+import threading
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 pytest.importorskip("llvmlite")
 
 from dualgraph.backends.native.addresses import address_of
-from dualgraph.backends.native.contract import product
+from dualgraph.backends.native.contract import product, stages
 from dualgraph.backends.native.contract.copy import NOWHERE
 from dualgraph.backends.native.contract.layout import copying
 from dualgraph.backends.native.contract.plan import Cut, Plan, Product, Strided
@@ -76,3 +77,36 @@ def test_operands_are_packed_whole_in_any_shares(shares, x_turned, y_turned):
         perform(stage, (x, y, out, *work), shares)
     turned = x.swapaxes(1, 2) if x_turned else x, y.swapaxes(1, 2) if y_turned else y
     np.testing.assert_array_equal(out, product.matmul(*turned))
+
+
+def test_threads_that_share_the_first_run_of_a_recipe_find_all_of_it(monkeypatch):
+    """One begins while the other, which makes the table, has not come to its end."""
+    x = np.random.default_rng(0).standard_normal((61, 61)).astype(np.float32)
+    starts = (np.zeros(1, np.int64),) * 3
+    shape = Product("float32", 61, 61, 61, Strided(4 * 61, 4), Strided(4, 4 * 61), 4 * 61, starts)
+    recipe = Recipe(3)
+    Plan(shape, recipe, pack_x=True, pack_y=True, cut=Cut(1008, 1024, True, True))
+    outs = [np.empty((61, 61), np.float32) for _ in range(2)]
+    faults = []
+
+    def work(out):
+        try:
+            recipe(*map(address_of, (x, x, out)))
+        except AttributeError as fault:
+            faults.append(fault)
+
+    first, second = (threading.Thread(target=work, args=(out,)) for out in outs)
+
+    def slow(sizes):
+        if second.ident is None:
+            second.start()
+            second.join(0.2)  # it must wait; where it does not, it is done by then
+        return accumulate(sizes)
+
+    monkeypatch.setattr(stages, "accumulate", slow)
+    first.start()
+    first.join()
+    second.join()
+    assert not faults
+    for out in outs:
+        np.testing.assert_array_equal(out, product.matmul(x, x))

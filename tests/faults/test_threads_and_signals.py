@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -105,24 +105,42 @@ def test_an_exception_on_one_call_spoils_no_other(at: int) -> None:
     assert compiled(x, at).tolist() == (dg.exp(x) * at).tolist()
 
 
-def interrupted(call: Callable[[], Any], after: float) -> bool:
-    """Makes one call; whether Ctrl-C, so many seconds after its start, broke it off."""
+class Interrupts:
+    """Ctrl-C at a time in a call. A late alarm, which another thread may have got, interrupts nothing else."""
+
+    armed = False
+
+    def ring(self, *_: Any) -> None:
+        if self.armed:
+            signal.raise_signal(signal.SIGINT)
+
+    def __call__(self, call: Callable[[], Any], after: float) -> bool:
+        """Makes one call; whether Ctrl-C, so many seconds after its start, broke it off."""
+        try:
+            self.armed = True
+            signal.setitimer(signal.ITIMER_REAL, after)
+            call()
+            self.armed = False
+        except KeyboardInterrupt:
+            return True
+        finally:
+            self.armed = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return False
+
+
+@pytest.fixture
+def interrupted() -> Iterator[Interrupts]:
     if not hasattr(signal, "setitimer"):
         pytest.skip("timers are POSIX")
-    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        signal.setitimer(signal.ITIMER_REAL, after)
-        call()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    except KeyboardInterrupt:
-        return True
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    return False
+    interrupts = Interrupts()
+    before = signal.signal(signal.SIGALRM, interrupts.ring)
+    yield interrupts
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)  # drops an alarm on its way
+    signal.signal(signal.SIGALRM, before)
 
 
-def test_a_keyboard_interrupt_leaves_a_function_that_works() -> None:
+def test_a_keyboard_interrupt_leaves_a_function_that_works(interrupted: Interrupts) -> None:
     x = dg.randn(200, 200)
     f = dg.compile(lambda x: dg.tanh(x @ x).sum(axis=0) / 3, wait=True)
     expected = (dg.tanh(x @ x).sum(axis=0) / 3).tolist()
@@ -134,7 +152,7 @@ def test_a_keyboard_interrupt_leaves_a_function_that_works() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a __del__
-def test_a_keyboard_interrupt_during_capture_is_passed_on() -> None:
+def test_a_keyboard_interrupt_during_capture_is_passed_on(interrupted: Interrupts) -> None:
     for i in range(25):
         f = dg.compile(lambda x, i=i: (dg.tanh(x) * (i + 1)).sum(), wait=True)
         x = dg.randn(64)
@@ -144,7 +162,9 @@ def test_a_keyboard_interrupt_during_capture_is_passed_on() -> None:
         assert f.wait() is f
 
 
-def test_a_keyboard_interrupt_in_a_training_step_leaves_a_whole_number_of_steps() -> None:
+def test_a_keyboard_interrupt_in_a_training_step_leaves_a_whole_number_of_steps(
+    interrupted: Interrupts,
+) -> None:
     """Its parameters are those before the step or those after it, none of each."""
 
     def make() -> tuple[Any, Any]:
