@@ -27,7 +27,9 @@ from dualgraph.backends import kept, quicken
 from dualgraph.backends.native import api
 from dualgraph.compile import Compiled
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as where a script runs pytest in the background
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # as where a script runs pytest in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 kept.ENABLED = (
