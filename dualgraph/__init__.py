@@ -145,7 +145,8 @@ _LAYERS = """
     conv_transpose2d conv_transpose3d cosine_similarity dropout group_norm hardshrink layer_norm max_pool1d
     max_pool2d max_pool3d pairwise_distance pixel_shuffle pixel_unshuffle prelu rms_norm selu threshold
 """.split()
-_HOMES |= dict.fromkeys(_LAYERS, "nn.functional") | dict.fromkeys(("cholesky", "qr", "slogdet"), "linalg")
+_FACTORS = ("cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pinverse", "qr", "slogdet")
+_HOMES |= dict.fromkeys(_LAYERS, "nn.functional") | dict.fromkeys(_FACTORS, "linalg")
 _LATER = ("data", "distributions", "fft", "func", "linalg", "nn", "optim", "special")
 
 _register_backend("cpu", NumpyBackend)
@@ -179,7 +180,8 @@ __all__ = [
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_similarity", "dropout", "group_norm",
     "hardshrink", "layer_norm", "max_pool1d", "max_pool2d", "max_pool3d", "pairwise_distance",
     "pixel_shuffle", "pixel_unshuffle", "prelu", "rms_norm", "selu", "threshold",
-    "cholesky", "qr", "slogdet", "concatenate", "row_stack", "trapz",
+    "cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pinverse", "qr", "slogdet",
+    "concatenate", "row_stack", "trapz",
     "digamma", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
     "cumulative_trapezoid", "frexp", "gradient", "unravel_index",
     "angle", "broadcast_shapes", "complex", "diagflat", "dsplit", "isreal", "logaddexp2", "logcumsumexp",

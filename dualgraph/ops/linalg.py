@@ -16,11 +16,25 @@ from ..core import dtypes as dt
 from ..core.errors import AutogradError, DTypeError, ShapeError
 from ..core.kinds import opaque
 from ..core.types import TensorType, broadcast_shapes
-from .arithmetic import add, conj, divide, imag_part, multiply, negative, square, subtract, where
+from .arithmetic import (
+    abs,
+    add,
+    cast,
+    conj,
+    divide,
+    imag_part,
+    multiply,
+    negative,
+    real_part,
+    square,
+    subtract,
+    where,
+)  # fmt: skip
 from .comparison import equal, greater
 from .contraction import matmul_op, swap_last
 from .creation import arange_op
 from .movement import reshape
+from .reduce import reduce_max, reduce_sum
 
 PARTS = {dt.complex64: dt.float32, dt.complex128: dt.float64}
 
@@ -278,6 +292,47 @@ def _(ct, out, x):
 @eigh.batch
 def _(lift, args, batched):
     return eigh(args[0])
+
+
+@opaque(multiple=True, name="eig", samples=_square_samples)
+def eig(xp, x):
+    """Eigenvalues and eigenvectors (columns of length 1) of square matrices, both complex."""
+    values, vectors = xp.linalg.eig(xp.ascontiguousarray(x))
+    wide = xp.result_type(x.dtype, xp.complex64)
+    return values.astype(wide), vectors.astype(wide)
+
+
+@eig.type
+def _(x):
+    _square(x)
+    wide = {dt.float32: dt.complex64, dt.float64: dt.complex128}.get(x.dtype, x.dtype)
+    return TensorType(wide, x.shape[:-1], x.device), TensorType(wide, x.shape, x.device)
+
+
+@eig.vjp
+def _(ct, out, x):
+    values, vectors = out
+    back = adjoint(vectors)
+    inner = []
+    if ct[0] is not None:
+        inner.append(_diagonal(ct[0]))
+    if ct[1] is not None:  # LAPACK's columns have length 1, and their largest elements are real
+        along = reduce_sum(multiply(conj(vectors), ct[1]), axes=(x.ndim - 2,), keepdims=True)
+        length, phase = (
+            cast(part(along), dtype=along.dtype.name) for part in (real_part, imag_part)
+        )
+        size = abs(vectors)
+        largest = equal(size, reduce_max(size, axes=(x.ndim - 2,), keepdims=True))
+        turned = where(largest, divide(multiply(phase, 1j), where(largest, vectors, 1.0)), 0.0)
+        free = subtract(subtract(ct[1], multiply(vectors, length)), turned)
+        inner.append(multiply(conj(_gaps(values)), matmul_op(back, free)))
+    total = solve(back, matmul_op(_total(*inner), back))
+    return (total if x.dtype.is_complex else real_part(total),)
+
+
+@eig.batch
+def _(lift, args, batched):
+    return eig(args[0])
 
 
 def _tall_samples(rng: Any) -> list[Any]:

@@ -22,7 +22,7 @@ def test_values_are_those_of_numpy():
     near(la.slogdet(a).logabsdet, np.linalg.slogdet(WELL)[1])
     near(la.pinv(dg.asarray(TALL)), np.linalg.pinv(TALL))
     near(
-        la.lstsq(dg.asarray(TALL), dg.ones(5, dtype=dg.float64)),
+        la.lstsq(dg.asarray(TALL), dg.ones(5, dtype=dg.float64)).solution,
         np.linalg.lstsq(TALL, np.ones(5))[0],
     )
     near(la.svdvals(dg.asarray(TALL)), np.linalg.svd(TALL, compute_uv=False))
@@ -35,6 +35,77 @@ def test_values_are_those_of_numpy():
     for ord in (0, 1, 2, 3.5, np.inf, -np.inf):
         near(la.vector_norm(a, axis=-1, ord=ord), np.linalg.vector_norm(WELL, axis=-1, ord=ord))
     assert la.matrix_rank(dg.ones(4, 3)).item() == 1
+
+
+def test_further_solutions_are_those_of_numpy():
+    la, a, b = dg.linalg, dg.asarray(WELL), dg.asarray(rng.standard_normal((2, 3, 2)))
+    for upper in (False, True):
+        triangle = (np.triu if upper else np.tril)(WELL)
+        near(la.solve_triangular(a, b, upper=upper), np.linalg.solve(triangle, b.numpy()))
+        ones = triangle - triangle * np.eye(3) + np.eye(3)
+        x = la.solve_triangular(a, b.mT, upper=upper, left=False, unitriangular=True)
+        near(x @ dg.asarray(ones), b.mT.numpy())
+        factor = la.cholesky(a + a.mT, upper=upper)
+        near(la.cholesky_solve(b, factor, upper), np.linalg.solve((a + a.mT).numpy(), b.numpy()))
+        near(la.cholesky_inverse(factor, upper), np.linalg.inv((a + a.mT).numpy()))
+    four = rng.standard_normal((2, 3, 3, 2))
+    near(la.tensorinv(dg.asarray(four)), np.linalg.tensorinv(four))
+    near(
+        la.tensorsolve(dg.asarray(four), dg.ones(2, 3, dtype=dg.float64)),
+        np.linalg.tensorsolve(four, np.ones((2, 3))),
+    )
+    found, wanted = (
+        la.lstsq(dg.asarray(TALL), dg.ones(5, 2)),
+        np.linalg.lstsq(TALL, np.ones((5, 2))),
+    )
+    for ours, theirs in zip(found, wanted, strict=True):
+        near(ours, theirs)
+    half = WELL + np.swapaxes(WELL, 1, 2)
+    near(la.pinv(dg.asarray(half), hermitian=True), np.linalg.pinv(half))
+    assert la.matrix_rank(dg.asarray(half), hermitian=True, atol=100).tolist() == [0, 0]
+    for part, triangle in (("L", np.tril), ("U", np.triu)):
+        near(la.eigvalsh(dg.asarray(triangle(half)), UPLO=part), np.linalg.eigvalsh(half))
+    near(dg.tensor(TALL).norm("nuc"), np.linalg.norm(TALL, "nuc"))
+    near(la.vander(dg.asarray(VECTOR)), np.vander(VECTOR, increasing=True))
+    with pytest.raises(dg.ShapeError, match="first 1 axes have 2 elements"):
+        la.tensorinv(dg.ones(2, 3), ind=1)
+
+
+def test_the_exponential_of_matrices():
+    turn = dg.tensor([[0.0, -10.0], [10.0, 0.0]], dtype=dg.float64)
+    near(dg.matrix_exp(turn), [[np.cos(10), -np.sin(10)], [np.sin(10), np.cos(10)]], 1e-10)
+    values, vectors = np.linalg.eig(WELL)
+    near(
+        dg.matrix_exp(dg.asarray(WELL)),
+        (vectors * np.exp(values)[:, None] @ np.linalg.inv(vectors)).real,
+        1e-9,
+    )
+    at = dg.tensor(0.7, dtype=dg.float64)
+    slope = dg.grad(lambda t: dg.matrix_exp(turn * t)[0, 0])(at)
+    near(slope, -10 * np.sin(7), 1e-9)
+
+
+def test_wide_matrices_have_derivatives():
+    x = dg.asarray(TALL.T)
+    q, r = dg.linalg.qr(x)
+    near(q @ r, TALL.T)
+    weight = dg.asarray(rng.standard_normal((3, 5)))
+    step = dg.asarray(rng.standard_normal((3, 5))) * 1e-6
+
+    def f(x):
+        q, r = dg.linalg.qr(x)
+        return (r * weight).sum() + (q * weight[:, :3]).sum()
+
+    near((dg.grad(f)(x) * step).sum(), (f(x + step) - f(x - step)).item() / 2, 1e-12)
+
+
+def test_eigenvalues_of_any_matrix():
+    x = rng.standard_normal((4, 4))
+    values, vectors = dg.linalg.eig(dg.asarray(x))
+    near(dg.asarray(x + 0j) @ vectors, (vectors * values).numpy())
+    near(dg.linalg.eigvals(dg.asarray(x)), np.linalg.eigvals(x))
+    f = dg.compile(lambda x: dg.linalg.eigvals(x).abs().max(), wait=True)
+    assert f(dg.asarray(x)).item() == f(dg.asarray(x)).item() == values.abs().max().item()
 
 
 def test_decompositions_multiply_to_what_was_decomposed():

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from ...core.errors import ArgumentError, describe
 from ...ops import composites
 from ...ops.arithmetic import maximum, minimum, subtract, where
-from ...ops.axes import normalize_axis
+from ...ops.axes import normalize_axes, normalize_axis
 from ...ops.comparison import equal, greater, isnan, less, logical_and, logical_or, not_equal
 from ...ops.indexing import take_along
+from ...ops.linalg import svd
 from ...ops.sorting import sort_along
 from .. import functions as fn
 from .. import shapes as sh
@@ -270,14 +271,16 @@ def count_nonzero(x: Tensor, dim: Dim = None) -> Tensor:
 def norm(
     x: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
-    """Vector norm over `dim`; "fro" is ``p=2``."""
-    if p == "nuc":
-        raise ArgumentError(
-            describe(
-                "norm", str(x.type), "the nuclear norm is not there", "use p='fro' or a number"
-            )
-        )
+    """Vector norm over `dim`; "fro" is ``p=2``, "nuc" the sum of the singular values of a matrix."""
     x = x if dtype is None else astype(x, dtype, copy=False)
+    if p == "nuc":
+        axes = normalize_axes(_named(dim, None), x.ndim)
+        if len(axes) != 2:
+            problem = f"the nuclear norm is one of matrices: of two axes, not {len(axes)}"
+            raise ArgumentError(describe("norm", str(x.type), problem))
+        values = svd(sh.moveaxis(x, axes, (-2, -1)), full=False)[1]
+        out = fn.sum(values, axis=-1)
+        return sh.expand_dims(out, axis=tuple(sorted(axes))) if keepdim else out
     return composites.norm(x, 2.0 if p == "fro" else float(p), _named(dim, None), keepdims=keepdim)
 
 

@@ -1,0 +1,116 @@
+"""Decompositions: triangles, eigenvalues and singular values of matrices, and what follows from them alone."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..core.errors import ArgumentError, describe
+from ..eager import shapes as sh
+from ..eager.functions import matmul
+from ..eager.operands import as_operand
+from ..eager.tensor import Tensor
+from ..ops import arithmetic as ar
+from ..ops import linalg as op
+
+
+class Eigh(NamedTuple):
+    """Eigenvalues in ascending order, and eigenvectors as columns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class Eig(NamedTuple):
+    """Eigenvalues, and eigenvectors as columns, both complex."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class SVD(NamedTuple):
+    """Left singular vectors as columns, singular values in descending order, right ones as rows."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+class QR(NamedTuple):
+    """Orthonormal columns, and an upper triangle."""
+
+    Q: Tensor
+    R: Tensor
+
+
+def cholesky(x: Any, /, *, upper: bool = False) -> Tensor:
+    """Lower triangular L with ``L @ L^H = x`` (or its conjugate transpose) of positive definite matrices.
+
+    >>> dg.linalg.cholesky(dg.tensor([[4.0, 2.0], [2.0, 2.0]])).tolist()
+    [[2.0, 0.0], [1.0, 1.0]]
+    """
+    lower = op.cholesky(as_operand(x))
+    return op.adjoint(lower) if upper else lower
+
+
+def _triangle(x: Any, UPLO: str | None, name: str) -> Tensor:
+    """Hermitian matrices given by one triangle, or (None) by both."""
+    x = as_operand(x)
+    if UPLO is None:
+        return x
+    if UPLO.upper() not in ("L", "U"):
+        raise ArgumentError(describe(name, str(x.type), f"UPLO is 'L' or 'U', not {UPLO!r}"))
+    lower = sh.tril(x) if UPLO.upper() == "L" else op.adjoint(sh.triu(x))
+    return ar.add(lower, op.adjoint(sh.tril(lower, k=-1)))  # type: ignore[no-any-return]
+
+
+def eigh(x: Any, /, UPLO: str | None = None) -> Eigh:
+    """Eigenvalues and eigenvectors of Hermitian matrices; differentiable where real and the eigenvalues differ.
+
+    `UPLO`: the triangle to read, "L" or "U"; both, if it is not given.
+    """
+    return Eigh(*op.eigh(_triangle(x, UPLO, "eigh")))
+
+
+def eigvalsh(x: Any, /, UPLO: str | None = None) -> Tensor:
+    """Eigenvalues of Hermitian matrices in ascending order."""
+    return op.eigh(_triangle(x, UPLO, "eigvalsh"))[0]
+
+
+def eig(x: Any, /) -> Eig:
+    """Complex eigenvalues and eigenvectors of square matrices; differentiable where the eigenvalues differ.
+
+    >>> dg.linalg.eig(dg.tensor([[0.0, -1.0], [1.0, 0.0]])).eigenvalues.abs().tolist()
+    [1.0, 1.0]
+    """
+    return Eig(*op.eig(as_operand(x)))
+
+
+def eigvals(x: Any, /) -> Tensor:
+    """Complex eigenvalues of square matrices."""
+    return op.eig(as_operand(x))[0]
+
+
+def svd(x: Any, /, *, full_matrices: bool = True) -> SVD:
+    """Singular value decomposition ``x = U @ diag(S) @ Vh``."""
+    return SVD(*op.svd(as_operand(x), full=bool(full_matrices)))
+
+
+def svdvals(x: Any, /) -> Tensor:
+    """Singular values in descending order."""
+    return op.svd(as_operand(x), full=False)[1]
+
+
+def qr(x: Any, /, mode: str = "reduced") -> QR:
+    """``x = Q @ R``; `mode` "complete" makes Q square. Differentiable where Q has no more columns than x."""
+    x = as_operand(x)
+    if mode not in ("reduced", "complete"):
+        raise ArgumentError(
+            describe("qr", str(x.type), f"mode {mode!r}", "use reduced or complete")
+        )
+    m, n = x.shape[-2:] if x.ndim > 1 else (0, 0)
+    if not 0 < m < n:
+        return QR(*op.qr(x, full=mode == "complete"))
+    # a wide matrix: Q is that of its first m columns, and turns the others
+    q, r = op.qr(sh.cut(x, x.ndim - 1, 0, m), full=False)
+    rest = matmul(op.adjoint(q), sh.cut(x, x.ndim - 1, m, n))
+    return QR(q, sh.concat([r, rest], axis=-1))
