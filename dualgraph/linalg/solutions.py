@@ -180,7 +180,7 @@ def lstsq(a: Any, b: Any, /, *, rcond: Any = None, driver: str | None = None) ->
 
 
 def tensorinv(x: Any, /, ind: int = 2) -> Tensor:
-    """The inverse of x as a map between its first `ind` axes and the others: ``tensordot(out, x, ind)`` is the identity."""
+    """The inverse of x as a map between its first `ind` axes and the rest: ``tensordot(out, x, ind)`` is the unit."""
     x = as_operand(x)
     rows, columns = x.shape[:ind], x.shape[ind:]
     if ind < 1 or prod(rows) != prod(columns):
