@@ -136,7 +136,8 @@ class Compiled:
     def _pass(self) -> None:
         """Where no program pays, the next calls are not looked at; then one is, as it may be another kind of call."""
         self._passed = 0
-        if all(e.meter.settled and not e.meter.used for e in list(self._entries.values())):
+        meters = [e.meter for e in list(self._entries.values()) if e.programs]
+        if all(m.settled and not m.used for m in meters):
             self._passed = hot.BATCH
             if hot.ready(Compiled, Compiled._run_hot, _background.submit):
                 self._hot = hot.straight(self._captured_function)

@@ -198,7 +198,10 @@ class Taped:
 
     def node(self, tensors: Sequence[Any], outs: Sequence[Any]) -> TapeNode | None:
         """The entry of a call; None if no gradient flows into it."""
-        edges = tuple(t._edge() if isinstance(t, Tensor) else None for t in tensors)
+        edges = tuple(
+            t._edge() if isinstance(t, Tensor) and self._op.reads(i) else None
+            for i, t in enumerate(tensors)
+        )
         if all(e is None for e in edges):
             return None
         saved = [self._kept(i, t) for i, t in enumerate(tensors)]

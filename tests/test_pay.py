@@ -181,6 +181,17 @@ def test_a_function_that_does_not_pay_is_called_straight_and_still_told_apart(
     assert len(f._entries) > 1
 
 
+def test_values_seen_before_a_number_was_promoted_keep_no_call_in_python(
+    patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    f = dg.compile(lambda x, a: x * a, wait=True)
+    run_slowly(monkeypatch, 0.002)
+    for i in range(CALLS):
+        assert f(dg.ones(2), i + 0.5).tolist() == [i + 0.5] * 2
+    (program,) = f.programs
+    assert f._passed == hot.BATCH and program.calls < CALLS
+
+
 def test_what_gradients_cost_later_counts() -> None:
     meter = Meter()
     meter.compiled, meter.eager = [1.0] * pay.SAMPLES, [1.5] * pay.SAMPLES

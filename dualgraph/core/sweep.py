@@ -86,8 +86,10 @@ def reverse(
         if True not in needed:
             continue
         if prim.takes_over:
-            prior = [begun(e) if want else None for e, want in zip(edges, needed, strict=True)]
-            totals = rule(node, slots, needed, prior)
+            totals: Any = NotImplemented
+            if not _meet(edges, needed):
+                prior = [begun(e) if want else None for e, want in zip(edges, needed, strict=True)]
+                totals = rule(node, slots, needed, prior)
             if totals is not NotImplemented:
                 for edge, total in zip(edges, totals, strict=True):
                     if edge is not None and total is not None:
@@ -101,6 +103,14 @@ def reverse(
         for edge, ct in zip(edges, rule(node, slots, needed), strict=True):
             if edge is not None and ct is not None:
                 arrive(edge, ct)
+
+
+def _meet(edges: Iterable[Edge | None], needed: Iterable[bool]) -> bool:
+    """Whether two inputs are one result, whose sum is to be continued use by use."""
+    ends = [
+        resolved(e) for e, want in zip(edges, needed, strict=True) if want and e is not None
+    ]
+    return len({(id(n), i) for n, i in ends}) < len(ends)
 
 
 def unfold(node: TapeNode, wanted: set[int] | None = None) -> None:

@@ -157,6 +157,42 @@ def test_one_of_several_results_and_sums_begun_by_later_ops() -> None:
     both(make, 12)
 
 
+@pytest.mark.parametrize("pair", [lambda w: (w, w), lambda w: (w * 2,) * 2, lambda w: (w, w[:])])
+def test_one_tensor_as_two_arguments_and_used_again_later(pair: Any) -> None:
+    def make(wrap: Any) -> Any:
+        w = dg.randn(4, requires_grad=True)
+        f, g = wrap(lambda a, b: a * a + b), wrap(lambda a, b: a * b.sin() + b * a)
+
+        def call() -> Any:
+            w.grad = None
+            a, b = pair(w)
+            loss = f(a, b) * g(a, b) + a * w
+            loss.sum().backward()
+            return [w.grad]
+
+        return call
+
+    both(make, 6)
+
+
+def test_two_tensors_of_one_result_have_one_sum() -> None:
+    def make(wrap: Any) -> Any:
+        w = dg.randn(4, requires_grad=True)
+        f = wrap(lambda a, b: a * b.sin() + b * a)
+
+        def call() -> Any:
+            w.grad = None
+            y = w * 2
+            same = dg.checkpoint(lambda: y)()
+            same._node, same._index = y._node, y._index
+            (f(y, same) + y * w).sum().backward()
+            return [w.grad]
+
+        return call
+
+    both(make, 4)
+
+
 def test_twice_and_differentiated_again() -> None:
     def make(wrap: Any) -> Any:
         w = dg.randn(4, requires_grad=True)
