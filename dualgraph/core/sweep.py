@@ -107,9 +107,7 @@ def reverse(
 
 def _meet(edges: Iterable[Edge | None], needed: Iterable[bool]) -> bool:
     """Whether two inputs are one result, whose sum is to be continued use by use."""
-    ends = [
-        resolved(e) for e, want in zip(edges, needed, strict=True) if want and e is not None
-    ]
+    ends = [resolved(e) for e, want in zip(edges, needed, strict=True) if want and e is not None]
     return len({(id(n), i) for n, i in ends}) < len(ends)
 
 
