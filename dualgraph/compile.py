@@ -136,8 +136,7 @@ class Compiled:
     def _pass(self) -> None:
         """Where no program pays, the next calls are not looked at; then one is, as it may be another kind of call."""
         self._passed = 0
-        meters = [e.meter for e in list(self._entries.values()) if e.programs]
-        if all(m.settled and not m.used for m in meters):
+        if all(e.passes() for e in list(self._entries.values())):
             self._passed = hot.BATCH
             if hot.ready(Compiled, Compiled._run_hot, _background.submit):
                 self._hot = hot.straight(self._captured_function)

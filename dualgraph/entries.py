@@ -24,6 +24,10 @@ class Entry:
     meter: Meter = field(default_factory=Meter)
     tree: list[Stage] = field(default_factory=list)  # first stages of the programs that are cut
 
+    def passes(self) -> bool:
+        """Whether no call uses a program, for now."""
+        return not self.programs or (self.meter.settled and not self.meter.used)
+
     def start_over(self) -> None:
         """Drops the programs: the function is captured in another way from now on."""
         self.programs.clear()
