@@ -23,6 +23,7 @@ from .passes.sizes import as_bytes
 from .pay import Meter
 from .program import MISMATCH, Program
 from .promotion import Promotion
+from .rebound import Rebound
 from .rehearsal import AT_ONCE, rehearse
 from .sizes import Sizes
 from .stages import MAX_DEPTH, Left
@@ -36,9 +37,7 @@ MAX_KINDS = 1024  # kinds of arguments that are told apart
 MAX_PATHS = 16  # paths through the code, and states, for one kind of arguments
 MAX_UNSTABLE = 3  # captures given up because something passing stood in the way
 MAX_TRIES = 2  # programs tried on one call before it goes on eagerly
-
 PLAIN = {Tensor, bool, int, float, str, type(None), np.ndarray}  # argument types that are leaves
-
 _background = Workers("dualgraph-compile", 1)
 
 
@@ -64,6 +63,7 @@ class Compiled:
         self._dynamic = dynamic
         self._sizes = Sizes(fn, dynamic)
         self._promotion = Promotion(self)
+        self._rebound = Rebound()
         self._apart = Apart()  # statements that run at the end of each call
         self._entries: dict[Any, Entry] = {}
         self._jobs: list[Job[None]] = []
@@ -278,16 +278,17 @@ class Compiled:
         where = user_location()
         spec, before = None, left and left.program
         tree = flatten((args, kwargs))[1] if key is None else key[0]
-        sources, confirmed = self._promotion.plan(entry.programs, tree, leaves, before)
+        others = self._rebound.noticed(entry.programs)
+        sources, confirmed = self._promotion.plan(others, tree, leaves, before)
         sure = not self._promotion.cautious or self._promotion.trusted(sources, tree, leaves)
-        simple = not self._apart.active and confirmed is None and sure
+        simple = not (self._apart.active or self._rebound.places) and confirmed is None and sure
         if left is None and self._memory is None and simple:
             spec = self._sizes.spec(key, leaves, args, kwargs, any_numbers=bool(sources))
         shapes, make = (None, Program) if spec is None else (spec.shapes, spec.make)
         with undisturbed:
             result, program, refusals = trace(
                 self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
-                shapes=shapes, make=make, apart=self._apart, sources=sources,
+                shapes=shapes, make=make, apart=self._apart, sources=sources, rebound=self._rebound,
             )  # fmt: skip
         with self._lock:
             if program is None:
@@ -406,9 +407,8 @@ class Compiled:
 
     def explain(self) -> str:
         """Why it compiled what it compiled, what the programs assume, and what runs eagerly."""
-        name = getattr(
-            self._captured_function, "__qualname__", type(self._captured_function).__name__
-        )
+        fn = self._captured_function
+        name = getattr(fn, "__qualname__", type(fn).__name__)
         entries, log = list(self._entries.values()), [*self._log, *self._promotion.told]
         told = explanation(self.programs, entries, log)
         return f"{name}: {len(self.programs)} program(s), {self._eager_calls} call(s) run eagerly\n{told}"

@@ -352,6 +352,8 @@ def same_program(a: Program, b: Program, graph_a: Graph, graph_b: Graph) -> bool
         return False
     if [e.form for e in a.effects] != [e.form for e in b.effects]:
         return False
+    if [(m.place.key, m.tree) for m in a.moves] != [(m.place.key, m.tree) for m in b.moves]:
+        return False
     effects = [[(e.output,) for e in p.trace.grads] for p in (a, b)]
     entry = [[(owner, had) for owner, had in p._entry] for p in (a, b)]
     owners = [[(owner,) for owner in p._owners] for p in (a, b)]
@@ -380,7 +382,7 @@ def _same_slot(a: Any, b: Any) -> bool:
         return False
     if a.kind == "leaf":
         return bool(a.key[0] == b.key[0])
-    if a.kind == "computed":
+    if a.kind in ("computed", "place"):
         return bool(a.key.same(b.key))
     return _all(_is, a.key, b.key) if a.kind == "number" else _is(a.key, b.key)
 

@@ -64,7 +64,13 @@ def record_of(program: Program, args: Sequence[Any]) -> Any:
     """The record of a call of a program, or None where a table cannot tell such calls."""
     table = importlib.import_module(".backends.native.guard.table", __package__)
     known = program.footprint.tensors
-    if program.taps or program._contents or program._same or any(id(x) in known for x in args):
+    if (
+        program.taps
+        or program.places
+        or program._contents
+        or program._same
+        or any(id(x) in known for x in args)
+    ):
         return None
     strangers = [c.holder for c in program.footprint.checks if id(c.holder) in known]
     try:

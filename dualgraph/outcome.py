@@ -16,6 +16,7 @@ from .eager.tensor import Tensor
 from .effects import Effect, Pending
 from .pay import Meter
 from .promoted import Promoted
+from .rebound import Move
 from .replay import GONE, RELEASED, Taped
 from .results import Result, store_back, tensor_of, view
 from .stages import Path, number
@@ -55,6 +56,7 @@ class Outcome:
     _stored: frozenset[int]
     _size: int
     effects: tuple[Effect, ...]
+    moves: Sequence[Move] = ()  # what a call leaves at places; its last results
 
     def _differs(self, why: str) -> Any:
         """Notes why a call takes another path."""
@@ -74,6 +76,10 @@ class Outcome:
             tensor._grad = None if i is None else self._tensor(outs, i)
         self._calls += 1
         made = self._wrap(outs, tensors, leaves, node)
+        at = len(made) - sum(m.tree.num_leaves for m in self.moves)
+        for move in self.moves:
+            move.put(made[at : at + move.tree.num_leaves])
+            at += move.tree.num_leaves
         out = made[0] if self._single else unflatten(self.tree, made)
         return Pending(out, self.effects, made[self._size :]) if self.effects else out
 

@@ -34,6 +34,7 @@ from .passes.memory import MemoryPlan, within_budget
 from .passes.pipeline import PassRecord, optimise
 from .pay import Meter
 from .promoted import Promoted, plain_trace
+from .rebound import FormCheck, meeting
 from .results import Result, as_they_are
 from .slots import (
     as_array,
@@ -59,6 +60,7 @@ class Program(Outcome):
     read_at: Location | None = None  # where the user's code looks at a symbolic size
     template: Program | None = None  # the program of symbolic sizes that this is at some sizes
     effects: tuple[Effect, ...] = ()  # what is done at the end of each call besides writing tensors
+    places: Sequence[FormCheck] = ()  # places whose tensors are inputs
     extra: tuple[Any, ...] = ()  # further inputs: numbers that depend on sizes
     promoted: Promoted | None = None  # Python numbers that are not a part of the key of its calls
     owner: Any = None  # the compiled function that it is of
@@ -290,7 +292,7 @@ class Program(Outcome):
             bool(self._unhooked), self._fast_math, self._device, self._use,
         )  # fmt: skip
         out.given, out.budget, out.marks = self.given, self.budget, self.marks
-        out.effects = self.effects
+        out.effects, out.moves, out.places = self.effects, self.moves, self.places
         return out
 
     def text(self, number: int) -> list[str]:
@@ -302,6 +304,7 @@ class Program(Outcome):
         return [
             f"program {number}: {status}, {self.calls} call(s), {ops} ops captured",
             *(f"    assumes {a}" for a in self.assumptions),
+            *(f"    puts a result at {m.place.name}" for m in self.moves),
             *(f"    at the end of each call runs the statement at {at}" for at in done),
         ]
 
@@ -353,11 +356,13 @@ class Program(Outcome):
                     f"argument leaf {i} and a tensor that the code reads elsewhere "
                     "were one, and are not now, or are now"
                 )
+        if self.places and (one := meeting(self.places, leaves, self.footprint.tensors)):
+            return one
         for slot in self._unhooked:
             if hooked(fetch(slot, leaves)._node):
                 return "a hook is set on an input"
         for slot in self.trace.slots:
-            known = slot.kind in ("leaf", "computed")
+            known = slot.kind in ("leaf", "computed", "place")
             if not known and not fits(slot, fetch(slot, leaves)):
                 return f"a tensor read from outside is no longer {slot.type}"
         return None
@@ -374,7 +379,7 @@ class Program(Outcome):
         """
         if self._bare is not None:
             return self._call_bare(leaves, *self._bare)
-        if self.trace.stores or self.trace.grads:
+        if self.trace.stores or self.trace.grads or self.moves:
             with Unbroken():
                 result = self._begin(leaves)
         else:

@@ -32,6 +32,7 @@ from .static.checks import (
     DictCheck,
     ItemCheck,
     NumberCheck,
+    PlacedCheck,
     class_attribute,
 )
 from .static.graph import Graph, Operand, rewrite, substitute
@@ -85,7 +86,7 @@ class Place:
 
 def place_key(check: Check) -> Any:
     """What tells a place from others."""
-    check = check.place if isinstance(check, NumberCheck) else check
+    check = check.place if isinstance(check, PlacedCheck) else check
     return type(check).__name__, id(check.holder), check.key
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,24 @@ from .core.prim import Prim
 from .core.spans import in_one_memory
 from .core.trees import containers
 from .eager.tensor import Tensor
+from .promoted import place_key
+from .rebound import FormCheck, Move
 from .static.capture import Tracer
 from .static.checks import ATOMS, same_bytes
 from .static.footprint import MAX_ARRAY_BYTES, Footprint
 
 
 def unrepeatable(
-    tracer: Tracer, footprint: Footprint, arguments: Arguments, result: Any, leaves: list[Any]
+    tracer: Tracer,
+    footprint: Footprint,
+    arguments: Arguments,
+    result: Any,
+    leaves: list[Any],
+    moves: Sequence[Move],
 ) -> list[str]:
     """The reasons why no program can do again what a call did, which gave `result` (empty: it can)."""
     return [
-        *_changes(tracer, footprint, arguments),
+        *_changes(tracer, footprint, arguments, moves),
         *_unknown(tracer, footprint),
         *_overlapping(tracer),
         *_ungivable(result, leaves, footprint, arguments),
@@ -32,16 +40,24 @@ def unrepeatable(
     ]
 
 
-def _changes(tracer: Tracer, footprint: Footprint, arguments: Arguments) -> list[str]:
-    """State that the function itself changes, other than tensors."""
+def _changes(
+    tracer: Tracer, footprint: Footprint, arguments: Arguments, moves: Sequence[Move]
+) -> list[str]:
+    """State that the function itself changes, other than tensors, and places that are given other ones."""
     reasons = []
+    moved = {m.place.key for m in moves}
     changed = footprint.failing()
+    if changed is not None and moved:
+        failing = (c for c in footprint.checks if not c.holds())
+        changed = next(
+            (c for c in failing if isinstance(c, FormCheck) or place_key(c) not in moved), None
+        )
     if changed is not None:
         reasons.append(f"the function changes {changed.name}, which it also reads")
     if arguments.changed():
         reasons.append("it changes a container among its arguments")
     for root in tracer.roots:
-        given = root.slot.kind in ("leaf", "tensor")
+        given = root.slot.kind in ("leaf", "tensor", "place")
         if given and root.tensor._requires_grad is not root.slot.requires_grad:
             reasons.append("it changes whether an input requires gradients")
     stored = {

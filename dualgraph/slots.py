@@ -18,6 +18,8 @@ def fetch(slot: Slot, leaves: list[Any]) -> Any:
     """What a slot holds now."""
     if slot.kind == "leaf":
         return leaves[slot.key[0]]
+    if slot.kind == "place":
+        return slot.key.read()
     if slot.kind == "grad":
         return slot.key._grad
     if slot.kind == "leaf grad":
@@ -61,6 +63,8 @@ def arrays_of(slots: tuple[Slot, ...], leaves: list[Any]) -> list[Any]:
 
 def held_at_capture(slot: Slot) -> Any:
     """The tensor or array of a slot that a captured call writes (None: a gradient that is gone)."""
+    if slot.kind == "place":
+        return slot.key.tensor
     owner = slot.key[1] if slot.kind.startswith("leaf") else slot.key
     return owner._grad if slot.kind.endswith("grad") else owner
 
@@ -109,6 +113,6 @@ def one_place(a: Slot, b: Slot) -> bool:
         return bool(a.key[0] == b.key[0])
     if a.kind == "number":
         return a.key[0] is b.key[0] and a.key[1] == b.key[1]
-    if a.kind == "computed":
+    if a.kind in ("computed", "place"):
         return bool(a.key.same(b.key))
     return a.key is b.key

@@ -23,6 +23,7 @@ from .eager.tensor import Tensor
 from .effects import Watch, effects_of, relied_on
 from .program import Program
 from .promoted import Leaf, Place, Promoted, called, kept_numbers, sources_of, with_any_number
+from .rebound import FormCheck, Move, Rebound
 from .refusals import unrepeatable
 from .results import Result
 from .resume import Resumer
@@ -39,7 +40,7 @@ def trace(
     fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None,
     whole: bool = False, left: Left | None = None,
     shapes: Mapping[int, Shape] | None = None, make: Callable[..., Program] = Program,
-    apart: Apart | None = None, sources: Sequence[Leaf | Place] = (),
+    apart: Apart | None = None, sources: Sequence[Leaf | Place] = (), rebound: Rebound | None = None,
 ) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
     """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
 
@@ -47,7 +48,7 @@ def trace(
     views of them). With `left` it goes on from where a compiled call left the tree, whose values are
     not computed again. With `shapes` argument leaves have symbolic sizes, and `make`
     makes the program. Statements in `apart` are no part of the program: they run at the end of each call.
-    The numbers in `sources` are inputs of the program.
+    The numbers in `sources` are inputs of the program, as are the tensors at places that `rebound` knows.
     """
     objects = [
         (v, f"argument {i}")
@@ -67,7 +68,7 @@ def trace(
         plain_sizes = shapes is None or footprint.refusals
         tracer = Tracer() if plain_sizes else SymbolicTracer(shapes or {})
     tracer.root = called.__code__
-    _introduce(tracer, leaves, footprint)
+    _introduce(tracer, leaves, footprint, left)
     leak = tracer.sizes_read if isinstance(tracer, SymbolicTracer) else None
     watch = Watch(footprint, tracer)
     formulas = Formulas(sources, leaves) if sources else None
@@ -85,12 +86,17 @@ def trace(
         happened = [] if cannot else watch.happenings
         if happened:
             footprint.checks = [*footprint.checks, *relied_on(everything, footprint, happened)]
+        moves: list[Move] = []
+        if rebound is not None and not whole:
+            moves = rebound.take(tracer, footprint, result, arguments.tree, happened)
         numbers = place_numbers(tracer, given, happened)
         out_leaves, out_tree = flatten(given)
         uses = {} if watch.returned else uses
         for h in happened:
             uses.update({len(out_leaves) + i: use for i, use in h.uses.items()})
             out_leaves += h.leaves
+        for move in moves:
+            out_leaves += flatten(move.place.read(()))[0]
         out_leaves = [origin_of(v) for v in out_leaves]
         whole_leaves, whole_tree = flatten(result)
         if any(isinstance(v, (Watched, SymInt, SymFloat)) for v in whole_leaves):
@@ -113,7 +119,7 @@ def trace(
         ]
         if watch.returned and not tracer.nodes:
             refusals.append("all that it does would run at the end of the call")
-        refusals = refusals or unrepeatable(tracer, footprint, arguments, given, out_leaves)
+        refusals = refusals or unrepeatable(tracer, footprint, arguments, given, out_leaves, moves)
         if refusals:
             return result, None, refusals
         if whole:
@@ -135,7 +141,8 @@ def trace(
     program.marks = tuple(tracer.marks)
     if formulas is not None:
         program.promoted = Promoted(sources, formulas.values, formulas)
-    program.effects = effects_of(happened)
+    program.effects, program.moves = effects_of(happened), moves
+    program.places = [c for c in footprint.checks if isinstance(c, FormCheck)]
     if isinstance(tracer, SymbolicTracer):
         program.guards, program.read_at = tuple(guards or ()), tracer.read_at
     return result, program, []
@@ -145,7 +152,7 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
     """Goes on with a call that left the tree: its result, and the values that were computed again."""
     tracer = Resumer(left.program.trace, left.env, left.stop, False)
     tracer.root = called.__code__
-    _introduce(tracer, leaves, left.program.footprint)
+    _introduce(tracer, leaves, left.program.footprint, left)
     sources = sources_of(left.program)
     formulas = Formulas(sources, leaves) if sources else None
     recording = nullcontext() if formulas is None else formulas.recording()
@@ -178,8 +185,11 @@ def _described(fn: Any, args: Any, kwargs: Any, leaves: list[Any]) -> tuple[Assu
     )
 
 
-def _introduce(tracer: Tracer, leaves: list[Any], footprint: Footprint) -> None:
+def _introduce(tracer: Tracer, leaves: list[Any], footprint: Footprint, left: Left | None) -> None:
     """Tells a tracer where tensors and arrays of each call come from."""
+    if left is not None:
+        slots = (s for s in left.program.trace.slots if s.kind == "place")
+        tracer.places = {id(s.key.read()): s for s in slots}
     for i, leaf in enumerate(leaves):
         if isinstance(leaf, Tensor):
             tracer.add_root(leaf, Slot("leaf", (i, leaf), leaf.type, leaf._requires_grad))

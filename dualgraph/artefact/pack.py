@@ -64,6 +64,10 @@ def _programs(obj: Any) -> list[Program]:
     if isinstance(obj, Graph):
         return [program_of(obj)]
     for program in [obj] if isinstance(obj, Program) else obj.programs:
+        if program.moves:
+            problem = f"it puts a result at {program.moves[0].place.name} on each call"
+            remedy = "give that as a result, and put it there outside of the function"
+            raise CaptureError(describe("save", program.name, problem, remedy))
         if program.effects:
             problem = f"it runs Python code at the end of each call, at {program.effects[0].where}"
             remedy = "give what it needs as results, and do that outside of the function"

@@ -36,7 +36,8 @@ class Slot(NamedTuple):
     ``kind``: "leaf" (leaf number `key` of the arguments), "tensor" (the tensor `key`, read afresh),
     "number" (the Python float that dict and key `key` lead to), "computed" (the Python number that the formulas in
     `key` give),
-    "array" (the NumPy array `key`, read afresh), "grad" (the ``.grad`` of the tensor `key`), "leaf grad" (that of
+    "array" (the NumPy array `key`, read afresh), "place" (the tensor that ``key.read()`` gives),
+    "grad" (the ``.grad`` of the tensor `key`), "leaf grad" (that of
     leaf number `key`).
     """
 
@@ -93,6 +94,9 @@ class Tracer:
     takes_numbers = True  # whether live numbers may be inputs of the graph
     execute = staticmethod(execute_eagerly)  # how ops are run while this tracer looks on
     of_body = False  # it writes down the body of a loop or branch
+    places: Mapping[int, Slot] = MappingProxyType(
+        {}
+    )  # of tensors that come from places known before
     at: Location | None = None  # where the op of another graph that is being run was written
 
     def __init__(self) -> None:
@@ -104,6 +108,7 @@ class Tracer:
         self.apart: Watching | None = None  # who knows which statements are set apart
         self.refusals: list[str] = []
         self.grads: dict[int, GradTrack] = {}
+        self.places: dict[int, Slot] = {}  # of tensors that come from places where others may be
         self.swept = False  # gradients were computed
         self.writes = 0  # of tensors, and of gradients
         self._taped = state.grad
@@ -156,7 +161,7 @@ class Tracer:
         entry = self._entry(t)
         if entry is not None and (t._parent is None or entry[2] == t._version or self.is_root(t)):
             return entry[1]
-        if t._parent is not None and (entry is not None or self._knows(t._parent[0])):
+        if t._parent is not None and (entry is not None or self.knows(t._parent[0])):
             parent, prim, params = t._parent
             base = self.var_of(parent)
             operand: Operand = self._emit(prim, (base,), params, (t.type,), user_location())[0]
@@ -165,7 +170,8 @@ class Tracer:
         use = None if mode.formulas is None else mode.formulas.use_of(t)
         if use is not None:
             return self.add_root(t, Slot("computed", use, t.type))
-        return self.add_root(t, Slot("tensor", t, t.type, t._requires_grad))
+        slot = self.places.get(id(t)) or Slot("tensor", t, t.type, t._requires_grad)
+        return self.add_root(t, slot)
 
     def operand(self, x: Any) -> Operand:
         """What stands for an operand of an op, as dispatch has it: a tensor, or a number in some dtype."""
@@ -176,9 +182,9 @@ class Tracer:
         tensor = x.tensor()
         return Literal(x.value, x.dtype) if tensor is None else self.var_of(tensor)
 
-    def _knows(self, t: Any) -> bool:
+    def knows(self, t: Any) -> bool:
         """Whether `t`, or what it is a view of, is part of the graph. Other views are inputs of their own."""
-        return self._entry(t) is not None or (t._parent is not None and self._knows(t._parent[0]))
+        return self._entry(t) is not None or (t._parent is not None and self.knows(t._parent[0]))
 
     def _emit(
         self,

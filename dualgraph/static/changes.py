@@ -39,7 +39,7 @@ def changed_names(code: CodeType, apart: tuple[Statement, ...]) -> frozenset[str
         if op.name in ("STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF", "DELETE_ATTR"):
             found.add(op.value)
         if op.name in ("LOAD_ATTR", "LOAD_METHOD") and op.value in CHANGES:
-            found.add(str(before.value))
+            found |= {before.value} if isinstance(before.value, str) else set()
     for s in candidates(code):
         if not any(s.first in r for r in covered):
             for t in s.targets:
@@ -59,9 +59,11 @@ def _tree_names(tree: Any) -> set[str]:
 
 @functools.lru_cache(maxsize=4096)
 def names_read(s: Statement) -> frozenset[str]:
-    """The attributes and variables that a statement mentions."""
+    """The attributes that a statement mentions, and the variables that are not its function's own."""
     inside = [op for op in steps(s.code) if s.has(op.offset)]
-    return frozenset(str(op.value) for op in inside if op.name != "LOAD_CONST")
+    own = ("LOAD_CONST", "LOAD_FAST", "STORE_FAST", "DELETE_FAST")
+    named = (op.value for op in inside if not op.name.startswith(own))
+    return frozenset(name for name in named if isinstance(name, str))
 
 
 @functools.lru_cache(maxsize=4096)

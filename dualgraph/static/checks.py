@@ -179,8 +179,8 @@ class ClassCheck(Check):
         return class_attribute(self.holder, self.key)
 
 
-class NumberCheck(Check):
-    """A place where any number of one type may be: the program takes it as an input."""
+class PlacedCheck(Check):
+    """A place where more than one thing may be: the program takes it as an input."""
 
     __slots__ = ("kind", "place")
 
@@ -191,6 +191,12 @@ class NumberCheck(Check):
 
     def read(self) -> Any:
         return self.place.read()
+
+
+class NumberCheck(PlacedCheck):
+    """A place where any number of one type may be."""
+
+    __slots__ = ()
 
     def holds(self) -> bool:
         return type(self.read()) is type(self.expected)

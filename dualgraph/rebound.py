@@ -1,0 +1,220 @@
+"""Rebound: places in Python state that a call gives other tensors, as in ``self.h = cell(x, self.h)``.
+
+What such a place holds is an input, read afresh on each call; what the call leaves there is a result, put there when
+the call ends. The tensor that was there stays whole for whoever holds it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import types
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from .core.constant import exact
+from .core.trees import TreeDef, containers, flatten, unflatten
+from .eager.tensor import Tensor
+from .effects import Happening
+from .promoted import EXCHANGED, Place, may_be_promoted, place_key
+from .static.bytecode import REFLECTION
+from .static.capture import Slot, Tracer
+from .static.checks import ATOMS, Assumption, CellCheck, Check, EntryCheck, ItemCheck, PlacedCheck
+from .static.footprint import Footprint
+
+KINDS = (tuple, list, dict)
+BOUND = (types.MethodType, types.BuiltinFunctionType)
+
+
+class Spot:
+    """One tensor of what a place holds: number `index` of its leaves. `tensor` was there in the captured call."""
+
+    __slots__ = ("index", "place", "tensor")
+
+    def __init__(self, place: Place, index: int, tensor: Tensor) -> None:
+        self.place, self.index, self.tensor = place, index, tensor
+
+    def read(self) -> Any:
+        """The tensor that is there now."""
+        held = self.place.check.read()
+        if type(held) is Tensor:
+            return held
+        leaves = flatten(held)[0]
+        return leaves[self.index] if self.index < len(leaves) else None
+
+    def same(self, other: Spot) -> bool:
+        """Whether it is the same tensor of the same place."""
+        return self.place.key == other.place.key and self.index == other.index
+
+
+class Move(NamedTuple):
+    """What a call leaves at a place: as many of its results as `tree` has leaves, put together so."""
+
+    place: Place
+    tree: TreeDef
+
+    def put(self, leaves: Sequence[Any]) -> None:
+        """Puts it there."""
+        self.place.put(unflatten(self.tree, leaves), [])
+
+
+class FormCheck(PlacedCheck):
+    """A place where any tensors of these types may be."""
+
+    __slots__ = ("_forms", "_tree")
+
+    def __init__(self, place: Check) -> None:
+        super().__init__(place)
+        self._forms, self._tree = _forms(place.expected)
+
+    def holds(self) -> bool:
+        return bool(_forms(self.read()) == (self._forms, self._tree))
+
+    def assumption(self) -> Assumption:
+        types = [str(v.type) for v in flatten(self.expected)[0] if isinstance(v, Tensor)]
+        return super().assumption()._replace(value=f"any {', '.join(types)}")
+
+
+class Rebound:
+    """The places that calls of one compiled function give other tensors, as far as was seen."""
+
+    def __init__(self) -> None:
+        self.places: dict[Any, Place] = {}
+
+    def take(
+        self, tracer: Tracer, footprint: Footprint, given: Any, arguments: Any, happened: Sequence[Happening]
+    ) -> list[Move]:  # fmt: skip
+        """What a captured call left at such places; what it found there is read afresh on each call.
+
+        `given` is its result. Empty where what it changed is not of this kind: it cannot be repeated then.
+        """
+        if not self.places and footprint.failing() is None:
+            return []
+        failing = [c for c in footprint.checks if not c.holds()]
+        found = [c for c in failing if self._moves(c)]
+        names = REFLECTION.union(*(_names(c, footprint) for c in found))
+        held = [c for check in found for c in containers(check.read()) if not isinstance(c, tuple)]
+        outside = (*footprint.found(), *containers(given), *containers(arguments))
+        shared = len({id(c) for c in (*held, *outside)}) < len(held) + len({*map(id, outside)})
+        if shared or any(h.names & names or held for h in happened):
+            return []
+        self.places.update((place_key(c), Place(c)) for c in found)
+        if not self._read_afresh(tracer, footprint, flatten(arguments)[0], failing):
+            return []
+        return [Move(self.places[place_key(c)], flatten(c.read())[1]) for c in found]
+
+    def noticed(self, programs: Sequence[Any]) -> Sequence[Any]:
+        """The programs, of which it was noted where nothing but tensors and numbers was exchanged since."""
+        for program in programs:
+            failing = [c for c in program.footprint.checks if not c.holds()]
+            moved = [c for c in failing if self._moves(c)]
+            if all(c in moved or may_be_promoted(c) for c in failing):
+                self.places.update((place_key(c), Place(c)) for c in moved)
+        return programs
+
+    def _moves(self, check: Check) -> bool:
+        """Whether a place holds other tensors now than before the call."""
+        if not isinstance(check, EXCHANGED):
+            return False
+        now, was = (_forms(v) for v in (check.read(), check.expected))
+        tensors = [form[0] is Tensor for form in now[0]]
+        return _plain(check.read()) and (
+            (now == was and any(tensors)) or (place_key(check) in self.places and all(tensors))
+        )
+
+    def _read_afresh(
+        self, tracer: Tracer, footprint: Footprint, own: Sequence[Any], failing: Sequence[Check]
+    ) -> bool:
+        """Makes inputs of what is at the places, where nothing else leads to it; whether all there was rebound."""
+        mine = {k: c for c in footprint.checks if (k := place_key(c)) in self.places}
+        checks = {c: self.places[k] for k, c in mine.items() if _alone(c, tracer, footprint, own)}
+        for check, place in checks.items():
+            leaves = flatten(check.expected)[0]
+            spots = {
+                id(t): Spot(place, i, t) for i, t in enumerate(leaves) if isinstance(t, Tensor)
+            }
+            for key, s in spots.items():
+                t = s.tensor
+                tracer.places[key] = Slot("place", s, t.type, t._requires_grad)
+            for root in tracer.roots:
+                if id(root.tensor) in spots:
+                    root.slot = root.slot._replace(kind="place", key=spots[id(root.tensor)])
+            tensors = [t for t in leaves if isinstance(t, Tensor)]
+            inside = {id(v) for v in (*containers(check.expected), *tensors, *map(vars, tensors))}
+            if any(id(c.holder) in inside for c in failing):
+                return False
+            for t in tensors:
+                footprint.tensors.pop(id(t), None)
+            footprint.checks = [c for c in footprint.checks if id(c.holder) not in inside]
+        footprint.checks = [FormCheck(c) if c in checks else c for c in footprint.checks]
+        return True
+
+
+def _forms(value: Any) -> tuple[list[Any], TreeDef]:
+    """What tells values of other kinds than this from it."""
+    leaves, tree = flatten(value)
+    return [
+        (type(v), v.type, v._requires_grad, v.requires_grad, *vars(v))
+        if isinstance(v, Tensor)
+        else (type(v), exact(v) if isinstance(v, ATOMS) else id(v))
+        for v in leaves
+    ], tree
+
+
+def _plain(value: Any) -> bool:
+    """Whether the containers of a value are nothing but that."""
+    return all(type(c) in KINDS or hasattr(c, "_fields") for c in containers(value))
+
+
+def _alone(check: Check, tracer: Tracer, footprint: Footprint, own: Sequence[Any]) -> bool:
+    """Whether no other way leads to the tensors at a place, as far as code can go."""
+    leaves, parts = flatten(check.expected)[0], containers(check.expected)
+    tensors = [t for t in leaves if isinstance(t, Tensor)]
+    targets, mine = {id(v) for v in (*parts, *tensors)}, {*map(id, parts)}
+    if not (tensors and isinstance(check, EXCHANGED) and _plain(check.expected)):
+        return False
+    if len(targets) < len(parts) + len(tensors) or not targets.isdisjoint(map(id, own)):
+        return False
+    for t in tensors:
+        slots = [r.slot for r in tracer.roots if r.tensor is t]
+        viewed = not slots and tracer.knows(t)
+        if type(t) is not Tensor or vars(t) or viewed or id(t) in tracer.grads:
+            return False
+        if any(s.kind not in ("tensor", "place") for s in slots):
+            return False
+    if any(
+        id(c.expected) in targets and c is not check and id(c.holder) not in mine
+        for c in footprint.checks
+    ):
+        return False
+    return not any(
+        id(v) not in mine and not targets.isdisjoint(map(id, _led_to(v))) for v in footprint.found()
+    )
+
+
+def _names(check: Check, footprint: Footprint) -> set[str]:
+    """The names by which code may come to a place."""
+    if isinstance(check, (EntryCheck, ItemCheck)):
+        ways = [c for c in footprint.checks if c.expected is check.holder]
+        return {n for c in (check, *ways) for n in re.findall(r"\w+", f"{c.name} {c.key}")}
+    return {check.name if isinstance(check, CellCheck) else str(check.key)}
+
+
+def _led_to(value: Any) -> Iterable[Any]:
+    """What an object leads to that no check tells of."""
+    if isinstance(value, (tuple, set, frozenset, dict)):
+        return value
+    if isinstance(value, functools.partial):
+        return (*value.args, *value.keywords.values())
+    return (value.__self__,) if isinstance(value, BOUND) else ()
+
+
+def meeting(places: Sequence[FormCheck], leaves: Sequence[Any], known: Iterable[int]) -> str:
+    """Which place holds a tensor that something else is, too ("": none)."""
+    seen = {id(v) for v in leaves if isinstance(v, Tensor)}.union(known)
+    for check in places:
+        held = {id(v) for v in flatten(check.read())[0] if isinstance(v, Tensor)}
+        if not held.isdisjoint(seen):
+            return f"{check.name} and another tensor that the code reads are one now"
+        seen |= held
+    return ""
