@@ -49,29 +49,30 @@ def padded(x, padding):
     return np.pad(x, ((0, 0), (0, 0), *padding))
 
 
+def apart(a, axis, groups):
+    """With an axis for the groups before the channels' of each."""
+    return a.reshape(*a.shape[:axis], groups, a.shape[axis] // groups, *a.shape[axis + 1 :])
+
+
 def forward(x, w, stride, padding, dilation, groups):
-    view = ops.columns(np, x, w.shape[2:], stride, padding, dilation)
-    rank, channels, outs = len(stride), w.shape[1], w.shape[0] // groups
-    parts = []
-    for g in range(groups):
-        own = w[g * outs : (g + 1) * outs]
-        terms = [
-            (
-                own[(None, slice(None), c, *t, *[None] * rank)],
-                view[(slice(None), g * channels + c, None, ..., *t)],
-            )
-            for c in range(channels)
-            for t in np.ndindex(*w.shape[2:])
-        ]
-        parts.append(chain(terms, x.dtype))
-    return np.concatenate(parts, axis=1)
+    view = apart(ops.columns(np, x, w.shape[2:], stride, padding, dilation), 1, groups)
+    own = apart(w, 0, groups)
+    terms = [
+        (
+            own[(None, ..., c, *t)][(..., *[None] * len(stride))],
+            view[(slice(None), slice(None), c, None, ..., *t)],
+        )
+        for c in range(w.shape[1])
+        for t in np.ndindex(*w.shape[2:])
+    ]
+    out = chain(terms, x.dtype)
+    return out.reshape(x.shape[0], w.shape[0], *out.shape[3:])
 
 
 def input_gradient(ct, w, extent, stride, padding, dilation, groups):
-    outs, channels = w.shape[0] // groups, w.shape[1]
-    out = np.empty((ct.shape[0], channels * groups, *extent), ct.dtype)
-    for g, at in combinations(range(groups), np.ndindex(*extent)):
-        own = slice(g * channels, (g + 1) * channels)
+    own, cts = apart(w, 0, groups), apart(ct, 1, groups)
+    out = np.empty((ct.shape[0], w.shape[1] * groups, *extent), ct.dtype)
+    for at in np.ndindex(*extent):
         reach = []
         for t in np.ndindex(*w.shape[2:]):
             back = [h + p[0] - o * d for h, p, o, d in zip(at, padding, t, dilation, strict=True)]
@@ -82,34 +83,31 @@ def input_gradient(ct, w, extent, stride, padding, dilation, groups):
             reach.append((t, q if inside else None))
         terms = [
             (
-                w[(g * outs + o, None, slice(None), *t)],
-                ct[(slice(None), g * outs + o, *q)][:, None]
+                own[(None, slice(None), o, slice(None), *t)],
+                cts[(slice(None), slice(None), o, *q)][..., None]
                 if q
-                else np.zeros((ct.shape[0], 1), ct.dtype),
+                else np.zeros((ct.shape[0], groups, 1), ct.dtype),
             )
-            for o in range(outs)
+            for o in range(own.shape[1])
             for t, q in reach
         ]
-        out[(slice(None), own, *at)] = chain(terms, ct.dtype) if terms else 0
+        out[(..., *at)] = chain(terms, ct.dtype).reshape(out.shape[:2]) if terms else 0
     return out
 
 
 def weight_gradient(x, ct, kernel, stride, padding, dilation, groups):
-    view = ops.columns(np, x, kernel, stride, padding, dilation)
-    channels, outs = x.shape[1] // groups, ct.shape[1] // groups
-    parts = []
-    for g in range(groups):
-        own = slice(g * channels, (g + 1) * channels)
-        terms = [
-            (
-                ct[(n, slice(g * outs, (g + 1) * outs), *at)][(..., *[None] * (1 + len(kernel)))],
-                view[(n, own, *at)][None],
-            )
-            for n in range(x.shape[0])
-            for at in np.ndindex(*ct.shape[2:])
-        ]
-        parts.append(chain(terms, x.dtype))
-    return np.concatenate(parts, axis=0)
+    view = apart(ops.columns(np, x, kernel, stride, padding, dilation), 1, groups)
+    cts = apart(ct, 1, groups)
+    terms = [
+        (
+            cts[(n, ..., *at)][(..., *[None] * (1 + len(kernel)))],
+            view[(n, slice(None), slice(None), *at)][:, None],
+        )
+        for n in range(x.shape[0])
+        for at in np.ndindex(*ct.shape[2:])
+    ]
+    out = chain(terms, x.dtype)
+    return out.reshape(ct.shape[1], *out.shape[2:])
 
 
 def operands(case, dtype, seed=0):
