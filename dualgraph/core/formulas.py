@@ -217,7 +217,9 @@ class Formulas:
             if not out or attempt:
                 return out
             del found, out
-            gc.collect()
+            gc.collect(
+                1
+            )  # cycles that the code has made are young; all of a program's memory is much to look at
         return []
 
     def _off_the_tape(self) -> None:
