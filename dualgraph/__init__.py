@@ -80,7 +80,7 @@ from .eager.methods.shape import (
     unflatten, unsqueeze,
 )
 from .eager.methods.special import frexp, lcm, ldexp, mvlgamma, polygamma
-from .eager.methods.spread import cdist, corrcoef, cov, dist, nanmean, nansum, quantile
+from .eager.methods.spread import cdist, corrcoef, cov, dist, nanmean, nansum, pdist, quantile
 from .eager.operands import astype, can_cast, result_type
 from .eager.random import (
     bernoulli, default_generator, Generator, get_rng_state, initial_seed, manual_seed, multinomial,
@@ -128,7 +128,7 @@ from .transforms import (
 )
 
 if TYPE_CHECKING:
-    from . import data, distributions, fft, func, linalg, nn, optim, special
+    from . import data, distributions, fft, func, linalg, nn, optim, signal, special
     from .debugging import bisect, debug_nans, tap_point, verify
     from .linalg import det, inverse, logdet
 
@@ -145,9 +145,11 @@ _LAYERS = """
     conv_transpose2d conv_transpose3d cosine_similarity dropout group_norm hardshrink layer_norm max_pool1d
     max_pool2d max_pool3d pairwise_distance pixel_shuffle pixel_unshuffle prelu rms_norm selu threshold
 """.split()
+_SIGNAL = "bartlett_window blackman_window hamming_window hann_window istft kaiser_window stft".split()
+_HOMES |= dict.fromkeys(_SIGNAL, "signal")
 _FACTORS = ("cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pinverse", "qr", "slogdet")
 _HOMES |= dict.fromkeys(_LAYERS, "nn.functional") | dict.fromkeys(_FACTORS, "linalg")
-_LATER = ("data", "distributions", "fft", "func", "linalg", "nn", "optim", "special")
+_LATER = ("data", "distributions", "fft", "func", "linalg", "nn", "optim", "signal", "special")
 
 _register_backend("cpu", NumpyBackend)
 _register_backend("cuda", cuda_backend)
@@ -183,7 +185,8 @@ __all__ = [
     "cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pinverse", "qr", "slogdet",
     "concatenate", "row_stack", "trapz",
     "digamma", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
-    "cumulative_trapezoid", "frexp", "gradient", "unravel_index",
+    "bartlett_window", "blackman_window", "hamming_window", "hann_window", "istft", "kaiser_window", "signal",
+    "stft", "cumulative_trapezoid", "pdist", "frexp", "gradient", "unravel_index",
     "angle", "broadcast_shapes", "complex", "diagflat", "dsplit", "isreal", "logaddexp2", "logcumsumexp",
     "nanmedian", "polar", "promote_types", "sgn", "vander", "view_as_complex", "view_as_real",
     "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin", "aminmax",

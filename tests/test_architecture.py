@@ -66,6 +66,7 @@ LAYERS = [
         "optim",
         "data",
         "linalg",
+        "signal",
         "fft",
         "special",
         "distributions",
@@ -171,6 +172,8 @@ SIBLINGS = {
     ("debugging", "compare"),
     ("distributions", "special"),  # densities are made of such functions
     ("distributions", "linalg"),
+    ("signal", "fft"),
+    ("signal", "nn"),
     ("distributions", "nn"),
     ("func", "nn"),  # calls modules
     ("optim", "nn"),  # an optimiser holds parameters
@@ -456,11 +459,16 @@ def test_the_checks_see_what_they_look_for() -> None:
 # --- what importing costs ------------------------------------------------------------------------
 
 IMPORT_SECONDS = """
-import time, numpy
+import time
 began = time.thread_time()
+import numpy
+between = time.thread_time()
 import dualgraph
-print(time.thread_time() - began)
+print(between - began, time.thread_time() - between)
 """
+NUMPYS_OWN = (
+    0.045  # seconds that importing NumPy takes where the limit is meant; more on a slower machine
+)
 
 
 @pytest.mark.slow
@@ -468,13 +476,14 @@ def test_import_takes_at_most_60_ms_over_numpy(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}  # the first run compiles
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
-    def seconds() -> float:
+    def seconds() -> list[float]:
         command = [sys.executable, "-c", IMPORT_SECONDS]
         done = subprocess.run(
             command, env=environment, cwd=PACKAGE.parent, capture_output=True, text=True, check=True
         )
-        return float(done.stdout)
+        return [float(part) for part in done.stdout.split()]
 
     seconds()
     # Processor time of the thread, of the run that others on the same cores disturbed least.
-    assert min(seconds() for _ in range(12)) < 0.060
+    numpys, ours = (min(each) for each in zip(*(seconds() for _ in range(12)), strict=True))
+    assert ours < 0.060 * max(1.0, numpys / NUMPYS_OWN)

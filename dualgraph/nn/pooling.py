@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import ArgumentError
 from ..eager import Tensor
 from . import functional as F
 from .module import Module
@@ -118,10 +117,8 @@ class AvgPool3d(AvgPool2d):
 class _Adaptive(Module):
     pool: Callable[..., Tensor]
 
-    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+    def __init__(self, output_size: Any) -> None:
         super().__init__()
-        if return_indices:
-            raise ArgumentError(f"{type(self).__name__}: return_indices=True is not supported")
         self.output_size = output_size
 
     def forward(self, input: Tensor) -> Tensor:
@@ -149,22 +146,67 @@ class AdaptiveAvgPool3d(_Adaptive):
     pool = staticmethod(F.adaptive_avg_pool3d)
 
 
-class AdaptiveMaxPool1d(_Adaptive):
+class _AdaptiveMax(_Adaptive):
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+    def forward(self, input: Tensor) -> Any:
+        return type(self).pool(input, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool1d(_AdaptiveMax):
     """Largest elements of `output_size` windows that cover (N, C, L)."""
 
     pool = staticmethod(F.adaptive_max_pool1d)
 
 
-class AdaptiveMaxPool2d(_Adaptive):
+class AdaptiveMaxPool2d(_AdaptiveMax):
     """Largest elements of `output_size` windows that cover (N, C, H, W)."""
 
     pool = staticmethod(F.adaptive_max_pool2d)
 
 
-class AdaptiveMaxPool3d(_Adaptive):
+class AdaptiveMaxPool3d(_AdaptiveMax):
     """Largest elements of `output_size` windows that cover (N, C, D, H, W)."""
 
     pool = staticmethod(F.adaptive_max_pool3d)
+
+
+class _MaxUnpool(Module):
+    unpool: Callable[..., Tensor]
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+
+    def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
+        return type(self).unpool(
+            input, indices, self.kernel_size, self.stride, self.padding, output_size
+        )
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """What `MaxPool1d` with indices chose, put back into (N, C, L), zeros elsewhere."""
+
+    unpool = staticmethod(F.max_unpool1d)
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """What `MaxPool2d` with indices chose, put back into (N, C, H, W), zeros elsewhere."""
+
+    unpool = staticmethod(F.max_unpool2d)
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """What `MaxPool3d` with indices chose, put back into (N, C, D, H, W), zeros elsewhere."""
+
+    unpool = staticmethod(F.max_unpool3d)
 
 
 class _LPPool(Module):

@@ -279,13 +279,14 @@ def _gaps(values: Any) -> Any:
 
 @eigh.vjp
 def _(ct, out, x):
-    _unique(x)
     values, vectors = out
-    inner = []
+    if ct[1] is None:
+        row = reshape(ct[0], shape=(*ct[0].shape[:-1], 1, ct[0].shape[-1]))
+        return (_hermitian(matmul_op(multiply(vectors, row), adjoint(vectors))),)
+    _unique(x)
+    inner = [multiply(_gaps(values), matmul_op(swap_last(vectors), ct[1]))]
     if ct[0] is not None:
         inner.append(_diagonal(ct[0]))
-    if ct[1] is not None:
-        inner.append(multiply(_gaps(values), matmul_op(swap_last(vectors), ct[1])))
     return (_hermitian(matmul_op(matmul_op(vectors, _total(*inner)), swap_last(vectors))),)
 
 
@@ -316,7 +317,9 @@ def _(ct, out, x):
     inner = []
     if ct[0] is not None:
         inner.append(_diagonal(ct[0]))
-    if ct[1] is not None:  # LAPACK's columns have length 1, and their largest elements are real
+    if (
+        ct[1] is not None and x.size
+    ):  # LAPACK's columns have length 1, and their largest elements are real
         along = reduce_sum(multiply(conj(vectors), ct[1]), axes=(x.ndim - 2,), keepdims=True)
         length, phase = (
             cast(part(along), dtype=along.dtype.name) for part in (real_part, imag_part)
@@ -326,7 +329,7 @@ def _(ct, out, x):
         turned = where(largest, divide(multiply(phase, 1j), where(largest, vectors, 1.0)), 0.0)
         free = subtract(subtract(ct[1], multiply(vectors, length)), turned)
         inner.append(multiply(conj(_gaps(values)), matmul_op(back, free)))
-    total = solve(back, matmul_op(_total(*inner), back))
+    total = solve(back, matmul_op(_total(*inner), back)) if inner else multiply(back, 0)
     return (total if x.dtype.is_complex else real_part(total),)
 
 
@@ -363,14 +366,18 @@ def _(x, full):
 
 @svd.vjp
 def _(ct, out, x, full):
-    _unique(x)
     u, s, vt = out
+    if ct[0] is not None or ct[2] is not None:
+        _unique(x)
     if full and x.shape[-1] != x.shape[-2] and (ct[0] is not None or ct[2] is not None):
         raise AutogradError(
             "the full U and V of an oblong matrix have no derivative; pass full_matrices=False"
         )
     if u.shape[-1] != vt.shape[-2]:  # full, and only the values are used
         u, s, vt = svd(x, full=False)
+    if ct[0] is None and ct[2] is None:
+        weight = reshape(ct[1], shape=(*ct[1].shape[:-1], 1, ct[1].shape[-1]))
+        return (matmul_op(multiply(u, weight), vt),)
     row = reshape(s, shape=(*s.shape[:-1], 1, s.shape[-1]))
     column, gaps = swap_last(row), _gaps(square(s))
     inner, beyond = [], []

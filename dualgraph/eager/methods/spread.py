@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ...core.dtypes import get_default_dtype
-from ...core.errors import ArgumentError, describe
+from ...core.errors import ArgumentError, ShapeError, describe
 from ...core.sizing import to_float
 from ...ops import composites
 from ...ops.arithmetic import (
@@ -27,6 +29,7 @@ from ...ops.comparison import isnan, logical_not
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method
+from ..creation import asarray
 from ..operands import as_operand
 from ..tensor import Tensor
 from .parts import diagonal
@@ -98,8 +101,20 @@ def dist(x: Tensor, other: Any, p: float = 2.0) -> Tensor:
     return composites.norm(subtract(x, other), float(p))
 
 
-def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
-    """Distances of all pairs of rows: (..., n, k) and (..., m, k) give (..., n, m)."""
+def pdist(x: Tensor, p: float = 2.0) -> Tensor:
+    """Distances of all pairs of rows of a matrix, the first with each later one, and so on: n (n - 1) / 2."""
+    if x.ndim != 2:
+        raise ShapeError(describe("pdist", str(x.type), "needs a matrix"))
+    rows, others = np.triu_indices(x.shape[0], 1)
+    gap = subtract(fn.take(x, asarray(rows), axis=0), fn.take(x, asarray(others), axis=0))
+    return composites.norm(gap, float(p), -1)
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
+    """Distances of all pairs of rows: (..., n, k) and (..., m, k) give (..., n, m).
+
+    `compute_mode`, PyTorch's choice between two ways to compute them, changes nothing here.
+    """
     return composites.norm(
         subtract(sh.expand_dims(x1, axis=-2), sh.expand_dims(x2, axis=-3)), float(p), -1
     )

@@ -1,5 +1,6 @@
 """nn.functional: PyTorch's stateless functions for neural networks."""
 
+from ...eager.methods.spread import pdist
 from .activation import (
     celu,
     elu,
@@ -58,6 +59,7 @@ from .loss import (
     margin_ranking_loss,
     mse_loss,
     multi_margin_loss,
+    multilabel_margin_loss,
     multilabel_soft_margin_loss,
     nll_loss,
     pairwise_distance,
@@ -93,8 +95,9 @@ from .pooling import (
     max_pool2d,
     max_pool3d,
 )
-from .resizing import interpolate, upsample
+from .resizing import interpolate, upsample, upsample_bilinear, upsample_nearest
 from .sampling import affine_grid, grid_sample
+from .unpooling import max_unpool1d, max_unpool2d, max_unpool3d
 from .vision import (
     channel_shuffle,
     fold,
@@ -164,15 +167,20 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "mish",
     "mse_loss",
     "multi_margin_loss",
+    "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",
@@ -198,6 +206,8 @@ __all__ = [
     "triplet_margin_loss",
     "unfold",
     "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
     "channel_shuffle",
     "embedding_bag",
     "lp_pool1d",

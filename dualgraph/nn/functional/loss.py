@@ -166,6 +166,16 @@ def multilabel_soft_margin_loss(
     )
 
 
+def multilabel_margin_loss(
+    input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
+) -> Tensor:  # fmt: skip
+    """Sums of ``max(0, 1 - (x[i] - x[j])) / C`` over classes i in the target and j that are not.
+
+    Each row of the target lists its classes, then -1 and anything.
+    """
+    return losses.multilabel_margin_loss(input, target, mode(size_average, reduce, reduction))
+
+
 def multi_margin_loss(
     input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
     size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",

@@ -8,10 +8,13 @@ from typing import Any
 from ...core.dtypes import DType
 from ...core.errors import ArgumentError, ShapeError
 from ...eager import Tensor, arange, concat, full
+from ...eager.functions import argmax
 from ...ops import pooling
 from ...ops.composites import mean
+from ...ops.indexing import take_along
 from ...ops.movement import pad, reshape
 from ...ops.nn.activations import relu
+from ...ops.reduce import broadcast_to
 from ...ops.window_sums import window_sum
 from .convolution import each_axis
 
@@ -266,6 +269,31 @@ def _max_of(x: Tensor, axis: int, keepdims: bool) -> Tensor:
     return out if keepdims else reshape(out, shape=(*x.shape[:axis], *x.shape[axis + 1 :]))
 
 
+def _adaptive_max(n: int, x: Tensor, output_size: Any, return_indices: bool) -> Any:
+    out = _adaptive(n, x, output_size, _max_of)
+    if not return_indices:
+        return out
+    shape = x.shape[x.ndim - n :]
+    at = broadcast_to(reshape(arange(prod(shape), device=x.device), shape=shape), shape=x.shape)
+    for axis in reversed(
+        range(x.ndim - n, x.ndim)
+    ):  # the last first: of equals, the first in memory
+        dim, wanted = x.shape[axis], out.shape[axis]
+        before = (slice(None),) * axis
+        windows = [
+            (*before, slice(i * dim // wanted, -(-(i + 1) * dim // wanted))) for i in range(wanted)
+        ]
+        chosen = [argmax(x[w], axis=axis, keepdims=True) for w in windows]
+        x, at = (
+            concat(
+                [take_along(v[w], c, axis=axis) for w, c in zip(windows, chosen, strict=True)],
+                axis=axis,
+            )
+            for v in (x, at)
+        )
+    return out, at
+
+
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Means of `output_size` windows that cover (N, C, L)."""
     return _adaptive(1, input, output_size, _mean_of)
@@ -281,16 +309,16 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive(3, input, output_size, _mean_of)
 
 
-def adaptive_max_pool1d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Largest elements of `output_size` windows that cover (N, C, L)."""
-    return _adaptive(1, input, output_size, _max_of)
+    return _adaptive_max(1, input, output_size, return_indices)
 
 
-def adaptive_max_pool2d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Largest elements of `output_size` windows that cover (N, C, H, W); None keeps an axis."""
-    return _adaptive(2, input, output_size, _max_of)
+    return _adaptive_max(2, input, output_size, return_indices)
 
 
-def adaptive_max_pool3d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Largest elements of `output_size` windows that cover (N, C, D, H, W); None keeps an axis."""
-    return _adaptive(3, input, output_size, _max_of)
+    return _adaptive_max(3, input, output_size, return_indices)

@@ -81,6 +81,16 @@ def interpolate(
 upsample = interpolate
 
 
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` by the nearest element."""
+    return interpolate(input, size, scale_factor)
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` of (N, C, H, W) between neighbours, corners on corners."""
+    return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
+
+
 def _numbers(length: int, x: Tensor) -> Tensor:
     """0, 1, ... as float64 beside x: places are worked out as Python would."""
     return arange(length, dtype="float64", device=x.device)

@@ -12,8 +12,10 @@ from ...core.composite import composite
 from ...core.errors import ArgumentError, DTypeError, ShapeError
 from ...core.kinds import elementwise, real_float
 from ..arithmetic import abs, cast, divide, maximum, minimum, multiply, square, subtract, where
-from ..comparison import not_equal
+from ..comparison import logical_and, not_equal
 from ..composites import accumulating, cosine_similarity, log_softmax, mean, pairwise_distance
+from ..creation import arange_op
+from ..cumulative import cumprod_along
 from ..indexing import take_along
 from ..movement import reshape, stop_gradient
 from ..reduce import reduce_sum
@@ -310,6 +312,28 @@ def multi_margin_loss(
     )
     others = reduce_sum(hinge, axes=(axis,), keepdims=False) - _at(hinge, target, axis)
     return reduced(divide(others, classes), reduction)
+
+
+def multilabel_margin_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
+    """Sums of ``max(0, 1 - (x[i] - x[j])) / C`` over classes i that the target lists before -1 and others j."""
+    _same_shape("multilabel_margin_loss", x, target)
+    lead, classes = x.shape[:-1], x.shape[-1]
+    listed = cumprod_along(cast(target >= 0, dtype="int64"), axis=target.ndim - 1) != 0
+    own = take_along(x, where(listed, target, 0), axis=x.ndim - 1)
+    numbers = arange_op(start=0, step=1, size=classes, dtype="int64", device=str(x.device))
+    names = logical_and(
+        reshape(target, shape=(*lead, classes, 1)) == numbers,
+        reshape(listed, shape=(*lead, classes, 1)),
+    )
+    free = reduce_sum(cast(names, dtype="int64"), axes=(x.ndim - 1,), keepdims=True) == 0
+    gap = (
+        subtract(reshape(x, shape=(*lead, 1, classes)), reshape(own, shape=(*lead, classes, 1))) + 1
+    )
+    counted = logical_and(free, reshape(listed, shape=(*lead, classes, 1)))
+    hinge = where(counted, relu(gap), 0)
+    return reduced(
+        divide(reduce_sum(hinge, axes=(x.ndim - 1, x.ndim), keepdims=False), classes), reduction
+    )
 
 
 # --- pairs and margins -------------------------------------------------------------------------
