@@ -12,7 +12,6 @@ import numpy as np
 from . import hot
 from .core.context import state
 from .core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe, user_location
-from .core.heap import give_back
 from .core.settings import undisturbed
 from .core.trees import flatten
 from .core.workers import Job, Workers
@@ -24,14 +23,13 @@ from .pay import Meter
 from .program import MISMATCH, Program
 from .promotion import Promotion
 from .rebound import Rebound
-from .rehearsal import AT_ONCE, rehearse
+from .rehearsal import AT_ONCE, make_ready, rehearse
 from .sizes import Sizes
 from .stages import MAX_DEPTH, Left
 from .static.graph import Graph
 from .static.statements import Apart
 from .tracing import resume, trace
 
-MUCH = 1 << 23  # bytes of values from which freed memory is worth giving back
 MAX_PROGRAMS = 64  # specialisations of one function
 MAX_KINDS = 1024  # kinds of arguments that are told apart
 MAX_PATHS = 16  # paths through the code, and states, for one kind of arguments
@@ -328,9 +326,9 @@ class Compiled:
         """Makes a program ready, now or beside the calls."""
         program.waits = self._wait
         if self._wait:
-            _ready(program)
+            make_ready(program)
             return rehearse(program, self._jobs, _background, AT_ONCE)
-        self._jobs.append(_background.submit(lambda: _ready(program)))
+        self._jobs.append(_background.submit(lambda: make_ready(program)))
         self._jobs.insert(0, _background.submit(lambda: rehearse(program, self._jobs, _background)))
 
     def _refused(
@@ -430,13 +428,6 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {self._captured_function!r}>"
-
-
-def _ready(program: Program) -> None:
-    """Makes a program ready, and gives back the memory that the eager run has left."""
-    program.build()
-    if sum(v.type.nbytes for n in program.captured.nodes for v in n.outputs) > MUCH:
-        give_back()
 
 
 # --- the public functions ----------------------------------------------------------------------

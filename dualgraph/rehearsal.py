@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import perf_counter
 
+from .core.heap import give_back
 from .core.kinds import CONTRACTION, OPAQUE
+from .core.settings import undisturbed
 from .core.symbolic import plain
 from .core.workers import Job, Workers
 from .dynamic import Template
@@ -20,6 +22,15 @@ from .static.region import bodies, is_region
 # Few tiles are made alike, and may have any number of rows; from five on all but the last are full (14 rows at most).
 SAMPLES = (*range(57, 71), *range(14, 0, -1), *range(56, 14, -1))
 AT_ONCE = 0.3  # seconds that a call which waits for its program gives to samples
+MUCH = 1 << 23  # bytes of values from which freed memory is worth giving back
+
+
+def make_ready(program: Program) -> None:
+    """Makes a program ready, and gives back the memory that the eager run has left."""
+    with undisturbed:
+        program.build()
+    if sum(v.type.nbytes for n in program.captured.nodes for v in n.outputs) > MUCH:
+        give_back()
 
 
 def rehearsals(template: Program) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -75,8 +75,7 @@ class Executable:
             self.memory = plan_memory(self.plan)
         if native.available() and kernel_of is None:
             native.begin(s.node.params["body"] for s in self.plan.steps if is_region(s.node))
-        compiled = kernel_of or native_kernel
-        self.kernels = {i: compiled(s.node) for i, s in enumerate(self.plan.steps)}
+        self.kernels = _kernels(self.plan.steps, kernel_of or native_kernel)
         self.bodies = {
             i: _body_programs(s.node, backend, kernel_of)
             for i, s in enumerate(self.plan.steps) if is_control(s.node)
@@ -236,6 +235,15 @@ def _can_fail(node: Node) -> bool:
     return bool(
         node.prim.can_fail or any(_can_fail(n) for b in bodies(node).values() for n in b.nodes)
     )
+
+
+def _kernels(steps: Sequence[Step], compiled: Callable[[Node], Any]) -> dict[int, Any]:
+    """The kernel of each step, or None; steps with one body have one kernel."""
+    made: dict[int, Any] = {}  # by identity of the body
+    for node in (s.node for s in steps if is_region(s.node)):
+        if id(node.params["body"]) not in made:
+            made[id(node.params["body"])] = compiled(node)
+    return {i: made.get(id(s.node.params.get("body"))) for i, s in enumerate(steps)}
 
 
 def native_kernel(node: Node) -> Any:

@@ -78,15 +78,11 @@ def donate(
     old values any more, and the pairs so treated. Memory of different inputs must not overlap.
     """
     done: list[tuple[int, int]] = []
+    made = {v: (i, k) for i, s in enumerate(plan.steps) for k, v in enumerate(s.node.outputs)}
     for source, target in stores:
         v, out = plan.graph.inputs[source], plan.graph.outputs[target]
         if isinstance(out, Var) and _may_donate(plan, v, out, may_overwrite):
-            step, result = next(
-                (i, s.node.outputs.index(out))
-                for i, s in enumerate(plan.steps)
-                if out in s.node.outputs
-            )
-            plan = merge(plan, step, result, v)
+            plan = merge(plan, *made[out], v)
             done.append((source, target))
     return plan, tuple(done)
 

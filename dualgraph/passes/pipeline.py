@@ -27,6 +27,7 @@ from .rematerialise import rematerialise
 from .simplify import simplify
 from .trim import trim
 from .turn import turn
+from .twins import share_bodies
 from .unroll import unroll
 
 Pass = Callable[[Graph], Graph]
@@ -115,7 +116,7 @@ def pipeline(
     ]  # fmt: skip
     if budget is not None:
         passes.append(("rematerialise", partial(rematerialise, budget=budget)))
-    return [*passes, ("renumber", renumber)]
+    return [*passes, ("share bodies", share_bodies), ("renumber", renumber)]
 
 
 def optimise(

@@ -153,9 +153,9 @@ def merge(plan: Schedule, step: int, result: int, source: Var) -> Schedule:
     """The schedule with a step's result in the buffer of `source`, which lies row-major in it."""
     node = plan.steps[step].node
     old, new = plan.buffer_of(node.outputs[result]), plan.buffer_of(source)
-    places = {
-        v: p._replace(buffer=new.id) if p.buffer == old.id else p for v, p in plan.places.items()
-    }
+    places = dict(plan.places)
+    for v in [v for v, p in places.items() if p.buffer == old.id]:
+        places[v] = places[v]._replace(buffer=new.id)
     buffers = list(plan.buffers)
     role = old.role if new.role == TEMPORARY else new.role
     buffers[new.id] = new._replace(last=max(new.last, old.last), role=role)

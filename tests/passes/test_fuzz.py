@@ -22,6 +22,7 @@ from dualgraph.passes.inline import inline
 from dualgraph.passes.order import order, peak_bytes
 from dualgraph.passes.recompute import recompute
 from dualgraph.passes.simplify import simplify
+from dualgraph.passes.twins import share_bodies
 from dualgraph.static.graph import Graph, renumber, verify_types
 from dualgraph.static.interpreter import interpret
 from dualgraph.static.text import parse
@@ -50,6 +51,7 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
     "epilogues": partial(fuse_epilogues, accept=lambda body: True),
     "fuse horizontally": partial(fuse_horizontally, accept=lambda body: True),
     "order": order,
+    "share bodies": share_bodies,
     "renumber": renumber,
 }
 
@@ -79,7 +81,7 @@ def test_any_order_of_passes_keeps_types_and_bits(seed: int) -> None:
         graph = after
 
 
-@pytest.mark.parametrize("name", ["inline", "dce", "cse", "renumber", "order"])
+@pytest.mark.parametrize("name", ["inline", "dce", "cse", "share bodies", "renumber", "order"])
 @pytest.mark.parametrize("seed", range(20))
 def test_passes_are_idempotent(name: str, seed: int) -> None:
     once = PASSES[name](random_graph(seed, 40))

@@ -11,6 +11,9 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from dualgraph.backends.executor import Executable
+from dualgraph.core.backend import backend_for
+from dualgraph.core.devices import CPU
 from dualgraph.core.kinds import ELEMENTWISE, REDUCTION
 from dualgraph.core.node import Node
 from dualgraph.passes.cse import cse
@@ -25,6 +28,7 @@ from dualgraph.passes.pipeline import Hooks, optimise
 from dualgraph.passes.reach import Reach
 from dualgraph.passes.recompute import recompute
 from dualgraph.passes.simplify import simplify
+from dualgraph.passes.twins import share_bodies
 from dualgraph.static.graph import Graph, verify_types
 from dualgraph.static.text import parse
 from tests.passes.random_graphs import random_graph
@@ -227,6 +231,31 @@ def test_equal_kernels_have_equal_bodies() -> None:
     }""")
     first, second = (n.params["body"] for n in fuse_all(graph).nodes if "body" in n.params)
     assert first == second
+
+
+def test_groups_that_do_the_same_share_a_body_and_a_kernel() -> None:
+    text = """graph(%0: f32[4], %1: f32[4], %2: f32[4]) {{
+      %3: f32[4] = fused(%0, body=graph(%0: f32[4]) {{
+        %1: f32[4] = multiply(%0, {}:f32)
+        return %1
+      }})
+      %4: f32[4] = fused(%1, body=graph(%0: f32[4]) {{
+        %1: f32[4] = multiply(%0, {}:f32)
+        return %1
+      }})
+      return %3, %4
+    }}"""
+    for a, b in (
+        ("0.0", "0.0"),
+        ("0.0", "-0.0"),
+    ):  # which are equal numbers, and do not do the same
+        graph = parse(text.format(a, b))
+        after = share_bodies(graph)
+        assert after == graph
+        first, second = (n.params["body"] for n in after.nodes)
+        assert (first is second) is (a == b)
+        kernels = Executable(after, backend_for(CPU)).kernels
+        assert (kernels[0] is kernels[1]) is (a == b or kernels[0] is None)
 
 
 @pytest.mark.parametrize("seed", range(30))

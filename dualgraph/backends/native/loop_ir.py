@@ -290,27 +290,40 @@ def overwritable(kernel: Kernel) -> tuple[frozenset[int], ...]:
     """
     outs = [i for i, b in enumerate(kernel.buffers) if b.role == "out"]
     ins = [i for i, b in enumerate(kernel.buffers) if b.role == "in"]
-    out = []
+    events = [(n, s) for n, nest in enumerate(kernel.nests) for s in walk(nest.body)]
+    stores: dict[int, list[int]] = {}  # where each buffer is stored
+    last: dict[int, int] = {}  # where it is loaded for the last time
+    loads: list[list[tuple[int, Load | Tile]]] = [[] for _ in kernel.nests]
+    for at, (n, s) in enumerate(events):
+        if isinstance(s, Store):
+            stores.setdefault(s.buffer, []).append(at)
+        elif isinstance(s, Load | Tile):
+            last[s.buffer] = at
+            loads[n].append((at, s))
+    found = []
     for k in outs:
-        events = [(n, s) for n, nest in enumerate(kernel.nests) for s in walk(nest.body)]
-        at, *more = (i for i, (_, s) in enumerate(events) if isinstance(s, Store) and s.buffer == k)
+        at, *more = stores[k]
         if more:  # put together from pieces
-            out.append(frozenset())
+            found.append(frozenset[int]())
             continue
-        nest, store = events[at]
+        n, store = events[at]
         assert isinstance(store, Store)
-        late = {s.buffer for _, s in events[at:] if isinstance(s, Load | Tile)}
-        here = [s for n, s in events[:at] if n == nest and isinstance(s, Load | Tile)]
-        elsewhere = {s.buffer for s in here if isinstance(s, Tile) or s.index != store.index}
+        elsewhere = {
+            s.buffer
+            for i, s in loads[n]
+            if i < at and (isinstance(s, Tile) or s.index != store.index)
+        }
         size = kernel.buffers[k].dtype.itemsize
-        out.append(
+        found.append(
             frozenset(
                 i
                 for i in ins
-                if i not in late | elsewhere and kernel.buffers[i].dtype.itemsize == size
+                if last.get(i, -1) < at
+                and i not in elsewhere
+                and kernel.buffers[i].dtype.itemsize == size
             )
         )
-    return tuple(out)
+    return tuple(found)
 
 
 def _text(statements: Iterable[Statement], depth: int) -> list[str]:
