@@ -56,7 +56,7 @@ class Outcome:
     _stored: frozenset[int]
     _size: int
     effects: tuple[Effect, ...]
-    moves: Sequence[Move] = ()  # what a call leaves at places; its last results
+    moves: Sequence[Move] = ()  # what a call leaves at places
 
     def _differs(self, why: str) -> Any:
         """Notes why a call takes another path."""
@@ -76,10 +76,8 @@ class Outcome:
             tensor._grad = None if i is None else self._tensor(outs, i)
         self._calls += 1
         made = self._wrap(outs, tensors, leaves, node)
-        at = len(made) - sum(m.tree.num_leaves for m in self.moves)
         for move in self.moves:
-            move.put(made[at : at + move.tree.num_leaves])
-            at += move.tree.num_leaves
+            move.put(made[move.first : move.first + move.tree.num_leaves])
         out = made[0] if self._single else unflatten(self.tree, made)
         return Pending(out, self.effects, made[self._size :]) if self.effects else out
 

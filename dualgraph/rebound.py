@@ -48,10 +48,11 @@ class Spot:
 
 
 class Move(NamedTuple):
-    """What a call leaves at a place: as many of its results as `tree` has leaves, put together so."""
+    """What a call leaves at a place: its results from number `first` on, put together as `tree`."""
 
     place: Place
     tree: TreeDef
+    first: int = 0
 
     def put(self, leaves: Sequence[Any]) -> None:
         """Puts it there."""

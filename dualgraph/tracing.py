@@ -95,7 +95,8 @@ def trace(
         for h in happened:
             uses.update({len(out_leaves) + i: use for i, use in h.uses.items()})
             out_leaves += h.leaves
-        for move in moves:
+        for n, move in enumerate(moves):
+            moves[n] = move._replace(first=len(out_leaves))
             out_leaves += flatten(move.place.read(()))[0]
         out_leaves = [origin_of(v) for v in out_leaves]
         whole_leaves, whole_tree = flatten(result)

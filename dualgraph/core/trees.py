@@ -56,7 +56,7 @@ def _parts(tree: Any) -> tuple[Any, Any, list[Any]] | None:
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         names = tuple(f.name for f in dataclasses.fields(tree))
         whole = (
-            all(f.init for f in dataclasses.fields(tree))
+            all(f.init and hasattr(tree, f.name) for f in dataclasses.fields(tree))
             and set(names) >= getattr(tree, "__dict__", {}).keys()
         )
         return (kind, names, [getattr(tree, n) for n in names]) if whole else None

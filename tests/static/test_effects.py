@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import logging
 import os
@@ -48,6 +49,23 @@ def numbers_into_a_list(wrap: Any) -> Any:
         return x + 1
 
     return wrap(step), lambda: LOSSES
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What a call tells: it is watched while it is made."""
+
+    loss: float
+    row: list[float]
+    y: dg.Tensor
+
+
+def a_dataclass_of_values(wrap: Any) -> Any:
+    def step(x: Any) -> Any:
+        y = x * 2
+        return Told(y.sum().item(), y.tolist(), y + 1)
+
+    return wrap(step), lambda: None
 
 
 def prints(wrap: Any) -> Any:
@@ -552,6 +570,7 @@ def made_anew(wrap: Any) -> Any:
 
 
 KEPT = [
+    a_dataclass_of_values,
     read_again, written_later, a_flag_of_the_value, a_container_that_grows, an_error_half_way, an_error_of_the_effect,
     a_handler, drawn_numbers, a_mode_that_comes_and_goes, every_third_call, made_anew,
 ]  # fmt: skip

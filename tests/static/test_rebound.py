@@ -113,6 +113,26 @@ def exchanged(wrap: Any) -> Any:
     return wrap(f), lambda: (r.a, r.b)
 
 
+def views_of_one(wrap: Any) -> Any:
+    r = Holder(h=dg.zeros(3), g=dg.zeros(3))
+
+    def f(x: Any) -> Any:
+        y = dg.stack([x + r.h, x * r.g, x])
+        r.h, r.g = y[0], y[1:].sum(0)
+        return y[2]
+
+    compiled = wrap(f)
+
+    def call(x: Any) -> Any:
+        y = compiled(x)
+        y.add_(1)
+        r.h.mul_(0.5)
+        return y
+
+    call.compiled = compiled  # type: ignore[attr-defined]
+    return call, lambda: (r.h, r.g)
+
+
 def trained(wrap: Any) -> Any:
     r, cell = Holder(h=dg.zeros(1, 3)), nn.GRUCell(3, 3)
     optimizer = dg.optim.Adam(cell.parameters(), lr=0.01)
@@ -183,7 +203,7 @@ def exchanged_by_another(wrap: Any) -> Any:
 
 PROGRAMS = [
     attribute, slot, variable_of_the_module, variables_of_a_closure, entries, frames, trees, exchanged, trained,
-    logged, input_kept, one_of_two_ways, exchanged_by_another,
+    views_of_one, logged, input_kept, one_of_two_ways, exchanged_by_another,
 ]  # fmt: skip
 
 
