@@ -380,9 +380,12 @@ class _Instance:
         if not DIRECT or len(self.actions) != 1 or len(self.fresh) != 1 or len(self.outputs) != 1:
             return None
         action: Any = self.actions[0]
-        ((made, shape, dtype),) = self.fresh
-        in_place = {made, *(i for i, source, view in self.shared if source == made and not view)}
+        ((made, _, _),) = self.fresh
+        in_place = {made, *(i for i, source, _ in self.shared if source == made)}
         place, copy = self.outputs[0]
+        type = self.program.graph.outputs[
+            0
+        ].type  # native code is told where it lies, not of what type it is
         if getattr(action, "brief", None) is None:
             return None
         program = action.program
@@ -395,7 +398,15 @@ class _Instance:
         busy = np.zeros(1, dtype=np.int64)
         cells = tuple(check.cell for check in program.checks)
         return Direct(
-            program.place, action.brief, order, shape, dtype, busy, cells, program.extra_bytes, self
+            program.place,
+            action.brief,
+            order,
+            type.shape,
+            type.dtype.numpy,
+            busy,
+            cells,
+            program.extra_bytes,
+            self,
         )
 
     def _output_getters(self) -> list[tuple[int, Any]]:

@@ -12,12 +12,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Merge:
-    """The seam to what runs an eager call of a composite as one kernel: a higher layer installs `serve` here.
+    """The seam to what runs an eager call of a composite as one kernel: higher layers install these.
 
-    ``serve(fn, args, kwargs)`` gives the result of the call, or NotImplemented where its ops are to run one by one.
+    ``serve(fn, args, kwargs)`` gives the result of a call on large arrays, ``quick(fn, args, kwargs)`` of one on
+    small arrays, or NotImplemented where its ops are to run one by one. ``graph(fn, args, kwargs)`` gives a function
+    that makes the graph of such calls.
     """
 
     serve: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
+    quick: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
+    graph: Callable[[Any, tuple[Any, ...], dict[str, Any]], Callable[[], Any]] | None = None
 
 
 def composite(fn: F) -> F:
@@ -37,6 +41,10 @@ def composite(fn: F) -> F:
     def call(*args: Any, **kwargs: Any) -> Any:
         tracer = state.tracer
         if tracer is None:
+            if Merge.quick is not None:
+                made = Merge.quick(fn, args, kwargs)
+                if made is not NotImplemented:
+                    return made
             if Merge.serve is not None:
                 made = Merge.serve(fn, args, kwargs)
                 if made is not NotImplemented:
@@ -44,5 +52,22 @@ def composite(fn: F) -> F:
             return fn(*args, **kwargs)
         with tracer.scope(fn.__name__):
             return fn(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def together(fn: F) -> F:
+    """Decorator: eager calls on small arrays may run as one kernel, to the same bits; captures see the ops.
+
+    For functions of tensors that only compute, and hang on nothing but their arguments.
+    """
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if Merge.quick is not None:
+            made = Merge.quick(fn, args, kwargs)
+            if made is not NotImplemented:
+                return made
+        return fn(*args, **kwargs)
 
     return call  # type: ignore[return-value]

@@ -7,7 +7,7 @@ from math import prod as _product
 from typing import Any
 
 from ..core import dtypes as dt
-from ..core.composite import composite
+from ..core.composite import composite, together
 from ..core.errors import ArgumentError, ShapeError, describe
 from ..core.types import broadcast_shapes
 from ..ops import arithmetic as ar
@@ -162,6 +162,11 @@ def matmul(x1: Any, x2: Any, /) -> Tensor:
         x, y = astype(x, common, copy=False), astype(y, common, copy=False)
     if x.ndim > 1 and y.ndim > 1:
         return matmul_op(x, y)
+    return _with_vectors(x, y)
+
+
+@together
+def _with_vectors(x: Tensor, y: Tensor) -> Tensor:
     left = mv.reshape(x, shape=(1, *x.shape)) if x.ndim == 1 else x
     right = mv.reshape(y, shape=(*y.shape, 1)) if y.ndim == 1 else y
     out = matmul_op(left, right)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
-from ..core.context import grad_mode, untraced
+from ..core.composite import together
 from ..core.context import state as context
+from ..core.context import untraced
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
 from ..core.sizing import to_int
@@ -158,15 +159,12 @@ class _Draw:
         return here if self.device is CPU else transfer(here, device=str(self.device))
 
     def __enter__(self) -> _Draw:
-        self._off = grad_mode(False)
-        self._off.__enter__()
         return self
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
         if kind is None and self.used:
             state = self.generator.state
             write("random", state, _moved(state, self.used))
-        self._off.__exit__(kind, *rest)
 
 
 def _floating(op: str, dtype: Any) -> dt.DType:
@@ -225,7 +223,12 @@ def randn(
 
 def _wide_words(draw: _Draw, count: int) -> Tensor:
     """`count` numbers of 64 random bits."""
-    bits = reshape(rng.random_bits(draw.take(2 * count), size=2 * count), shape=(2, count))
+    return _wide(draw.take(2 * count), count)
+
+
+@together
+def _wide(state: Tensor, count: int) -> Tensor:
+    bits = reshape(rng.random_bits(state, size=2 * count), shape=(2, count))
     high, low = (
         cast(reshape(sh.cut(bits, 0, i, i + 1), shape=(count,)), dtype="uint64") for i in (0, 1)
     )
@@ -267,11 +270,16 @@ def randint(
         )
     chosen = dt.int64 if dtype is None else dt.as_dtype(dtype)
     with _Draw(generator, device) as draw:
-        words = _wide_words(draw, prod(shape))
-        out = cast(remainder(words, high - low), dtype="int64")
-        out = add(out, low) if low else out
-        out = reshape(cast(out, dtype=chosen.name) if chosen is not dt.int64 else out, shape=shape)
+        out = _whole(draw.take(2 * prod(shape)), low, high, shape, chosen)
     return _asking(out, requires_grad)
+
+
+@together
+def _whole(state: Tensor, low: int, high: int, shape: tuple[int, ...], dtype: dt.DType) -> Tensor:
+    """Numbers from [low, high)."""
+    out = cast(remainder(_wide(state, prod(shape)), high - low), dtype="int64")
+    out = add(out, low) if low else out
+    return reshape(cast(out, dtype=dtype.name) if dtype is not dt.int64 else out, shape=shape)
 
 
 def randperm(

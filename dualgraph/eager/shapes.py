@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from ..core import dtypes as dt
+from ..core.composite import together
 from ..core.errors import ArgumentError, ShapeError, describe
 from ..core.sizing import fixed, to_int
 from ..core.types import broadcast_shapes
@@ -107,10 +108,13 @@ def roll(x: Any, /, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
     x = as_operand(x)
     if axis is None:
         return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
-    shifts = [shift] if isinstance(shift, int) else list(shift)
-    axes = [axis] if isinstance(axis, int) else list(axis)
-    if len(shifts) == 1:
-        shifts = shifts * len(axes)
+    shifts = (shift,) if isinstance(shift, int) else tuple(shift)
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    return _rolled(x, shifts * len(axes) if len(shifts) == 1 else shifts, axes)
+
+
+@together
+def _rolled(x: Tensor, shifts: tuple[int, ...], axes: tuple[int, ...]) -> Tensor:
     for s, a in zip(shifts, axes, strict=True):
         place = normalize_axis(a, x.ndim)
         n = x.shape[place]
@@ -155,7 +159,12 @@ def stack(arrays: Sequence[Any], /, axis: int = 0) -> Tensor:
     if not tensors:
         raise ArgumentError(describe("stack", "", "there is nothing to join"))
     place = normalize_axis(axis, tensors[0].ndim + 1)
-    return concat([mv.expand_dims_at(t, (place,)) for t in tensors], axis=place)
+    return _stacked(*tensors, axis=place)
+
+
+@together
+def _stacked(*tensors: Tensor, axis: int) -> Tensor:
+    return concat([mv.expand_dims_at(t, (axis,)) for t in tensors], axis=axis)
 
 
 @also_dim

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ..core.constant import exact
 from ..core.context import state
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16, get_default_dtype
+from ..core.errors import CaptureError
 from ..eager.tensor import Tensor
+from ..static.graph import Graph
 from . import LEAST
 from .forms import Form
+from .halves import trace
 
 MOST = 512  # forms that are kept
 
@@ -73,6 +77,20 @@ def serve(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return fn(*args, **kwargs)
     finally:
         _within.now = False
+
+
+def graph(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Graph]:
+    """A function that makes the graph of such calls without gradients. It raises CaptureError where there is none."""
+    call = _rebuilt(fn, args, kwargs)
+    types = [x.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+
+    def make() -> Graph:
+        whole = trace(call, types, [False] * len(types))
+        if whole.writes:
+            raise CaptureError("a composite does more than compute")
+        return whole.graph
+
+    return make
 
 
 def _rebuilt(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

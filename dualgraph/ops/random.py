@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
+from ..core.composite import together
 from ..core.errors import DTypeError
 from ..core.kinds import opaque
 from ..core.symbolic import is_symbolic
@@ -107,6 +108,7 @@ def words_needed(dtype: dt.DType, size: int) -> int:
     return 2 * size if dtype is dt.float64 else size
 
 
+@together
 def uniform(state: Any, shape: tuple[int, ...], dtype: dt.DType, offset: int = 0) -> Any:
     """Numbers ``(offset + i) / 2**b`` in [0, 1) (in (0, 1] with offset 1); b are the digits of the dtype."""
     n = prod(shape)
@@ -130,6 +132,7 @@ def _row(pair: Any, i: int) -> Any:
     return slice_(pair, starts=(i, 0), stops=(i + 1, pair.shape[1]), steps=(1, 1))
 
 
+@together
 def normal(state: Any, second: Any, shape: tuple[int, ...], dtype: dt.DType) -> Any:
     """Standard normal numbers by Box and Muller (1958); `state` gives the radii, `second` the angles."""
     n = prod(shape)

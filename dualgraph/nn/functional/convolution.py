@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.composite import together
 from ...core.errors import ArgumentError, ShapeError
 from ...eager import Tensor
 from ...eager.functions import matmul
@@ -14,6 +15,7 @@ Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
 
 
+@together
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x @ weight.T + bias`` on the last axis; weight has shape (out, in).
 

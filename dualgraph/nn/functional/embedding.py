@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...core.composite import together
 from ...core.errors import ArgumentError, DTypeError
 from ...eager import Tensor, arange, no_grad, zeros
 from ...eager.sets import searchsorted
@@ -74,7 +75,12 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """
     if num_classes == -1:
         num_classes = int(tensor.max().item()) + 1
-    at = reshape(_indices("one_hot", tensor, num_classes), shape=(tensor.size, 1))
+    return _one_hot(_indices("one_hot", tensor, num_classes), num_classes)
+
+
+@together
+def _one_hot(tensor: Tensor, num_classes: int) -> Tensor:
+    at = reshape(tensor, shape=(tensor.size, 1))
     at = at.astype("int64")
     places = reshape(arange(num_classes, device=tensor.device), shape=(1, num_classes))
     blank = cast((places + at * 0) < 0, dtype="int64")

@@ -171,15 +171,14 @@ def again(recipe: ptr) -> ptr:
     return out
 
 
-def run_recipe(recipe: ptr, args: ptr, count: i64, names: ptr) -> ptr:
-    """The array that a program makes of operands that lie as it expects."""
+def run_aligned(recipe: ptr, args: ptr, count: i64) -> ptr:
+    """The array that a program makes of operands that lie as it expects; o.DECLINE, borrowed; null with an error."""
     run = load_ptr(recipe, n.RECIPE_RUN)
     threads = free_threads(run)
-    if not threads or has_minus_zero(args, count, names):
+    if not threads:
         return o.DECLINE
     for i in range(count):
-        flags = load_i32(load_ptr(load_ptr(args, 8 * i), n.T_DATA), n.A_FLAGS)
-        if not flags & n.ALIGNED:
+        if not load_i32(load_ptr(load_ptr(args, 8 * i), n.T_DATA), n.A_FLAGS) & n.ALIGNED:
             return o.DECLINE
     return run_program(run, args, threads)
 
@@ -253,8 +252,8 @@ def cook(prim: ptr, recipe: ptr, args: ptr, count: i64, names: ptr, tape: i64) -
     """The result of a call by its recipe; o.DECLINE, borrowed; null with an error set."""
     kind = load_i64(recipe, n.RECIPE_KIND)
     data = o.DECLINE
-    if kind == n.PROGRAM:
-        data = run_recipe(recipe, args, count, names)
+    if kind == n.PROGRAM and not has_minus_zero(args, count, names):
+        data = run_aligned(recipe, args, count)
     elif kind == n.SAME and not has_minus_zero(args, count, names):
         data = again(recipe)
         if data is None:

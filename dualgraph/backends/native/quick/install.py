@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....core import dtypes as dt
+from ....core.composite import Merge
 from ....core.context import state
 from ....core.devices import CPU
 from ....core.errors import INSIDE, user_place
@@ -36,6 +37,8 @@ from . import (
     apply,
     blocks,
     calls,
+    composing,
+    composites,
     follow,
     items,
     match,
@@ -109,6 +112,7 @@ def glue_numbers() -> dict[str, int]:
         "ALIGNED": 0x100,
         "PLAIN": 0x101,  # C-contiguous and aligned
         "HOT": plans.HOT,
+        "FEW_ELEMENTS": composing.FEW_ELEMENTS,
         "LONG": LONG,
         "F32": 1,
         "F64": 2,
@@ -131,6 +135,7 @@ def glue_objects() -> dict[str, Any]:
         "SLICE": slice, "TUPLE": tuple, "ELLIPSIS": ..., "PYTHON__getitem__": Tensor.__getitem__,
         "SLICE_OP": lookup("slice"), "RESHAPE_OP": lookup("reshape"),
         "S_STARTS": "starts", "S_STOPS": "stops", "S_STEPS": "steps", "S_SHAPE": "shape",
+        "COMPOSITES": composing.KNOWN, "NOTICE": composing.notice, "NOT_IMPLEMENTED": NotImplemented,
         "S_EDGE": "_edge", "S_FILENAME": "co_filename", **recipes.objects(),
     }  # fmt: skip
 
@@ -142,7 +147,7 @@ def install() -> None:
     text, of_operators = _trampolines()
     where = place if present("PyFrame_GetLasti") else place_slow
     library = Library(
-        objects, memory, spread, tape, where, apply, store, runs, follow, items, calls, match, probe, text,
+        objects, memory, spread, tape, where, apply, store, runs, follow, composites, items, calls, match, probe, text,
         objects=glue_objects() | of_operators, numbers=glue_numbers(),
     )  # fmt: skip
     _check(library)
@@ -151,8 +156,10 @@ def install() -> None:
         for key, plan in prim.plans.items():
             plans.enter(prim, key, plan)
     Dispatch.planned = staticmethod(plans.enter)
+    Merge.quick = staticmethod(library.builtin("quick", "serve_composite"))
     Dispatch.store = staticmethod(library.builtin("store", "store"))
     Dispatch.forgot = staticmethod(plans.forget)
+    dt.changed.append(composing.KNOWN.clear)
     Whole.match = staticmethod(library.builtin("match", "match_tape"))
     for name, (_, arity, _) in ELEMENTWISE_OPERATORS.items():
         flags = NOARGS if arity == 1 else ONE

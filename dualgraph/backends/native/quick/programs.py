@@ -5,6 +5,7 @@ What a captured graph of the one op would run, made beside the calls; the bits a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -34,25 +35,32 @@ def wait() -> None:
 
 
 def begin(
-    prim: Prim, key: Any, generic: Recipe, args: tuple[Tensor, ...], params: dict[str, Any], out: Tensor
-) -> None:  # fmt: skip
-    """Has a program made for a call, beside the caller; its recipe then takes the place of the generic one."""
-    if len(_begun) >= MOST or out._data.size == 0 or not args:
-        return
-    if not all(tells_apart(p) for p in params.values()):
+    recipes: dict[Any, Any], key: Any, generic: Recipe, graph: Callable[[], Graph | None]
+) -> None:
+    """Has a program made of a graph, beside the caller; its recipe then takes the place of the generic one."""
+    if len(_begun) >= MOST:
         return
     _begun.append(None)
-    graph = _graph_of(prim, args, params)
-    if graph is None:
-        return
 
     def make() -> None:
         with suppress(Exception):  # the op goes on as before
-            recipe = _made(graph, generic)
-            if recipe is not None and prim.recipes.get(key) is generic:
-                prim.recipes[key] = recipe
+            wanted = graph()
+            recipe = None if wanted is None else _made(wanted, generic)
+            if recipe is not None and recipes.get(key) is generic:
+                recipes[key] = recipe
 
     _background.submit(make)
+
+
+def graph_of(prim: Prim, args: tuple[Tensor, ...], params: dict[str, Any]) -> Graph | None:
+    """A graph of one op on operands that lie as these do; None where it is not to have a program."""
+    if not args or not all(tells_apart(p) for p in params.values()):
+        return None
+    builder = GraphBuilder()
+    operands = [operand_of(builder, a.type, a._data) for a in args]
+    if any(x is None for x in operands):
+        return None
+    return builder.build(builder.add(prim, tuple(operands), params))
 
 
 def tells_apart(x: Any, inside: bool = False) -> bool:
@@ -62,15 +70,6 @@ def tells_apart(x: Any, inside: bool = False) -> bool:
     if type(x) is float:
         return not inside and str(x) != "-0.0"
     return x is None or type(x) in (bool, int, str)
-
-
-def _graph_of(prim: Prim, args: tuple[Tensor, ...], params: dict[str, Any]) -> Graph | None:
-    """A graph of the one op on operands that lie as these do; None where its inputs cannot."""
-    builder = GraphBuilder()
-    operands = [operand_of(builder, a.type, a._data) for a in args]
-    if any(x is None for x in operands):
-        return None
-    return builder.build(builder.add(prim, tuple(operands), params))
 
 
 def _made(graph: Graph, generic: Recipe) -> Recipe | None:

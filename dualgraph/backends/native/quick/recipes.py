@@ -43,7 +43,9 @@ def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], o
         if before.kind == GENERIC and prim.kind is REDUCTION and before.calls >= HOT:
             recipes[key] = before = _folding(prim, before, args[0], params, out)
         if before.kind == GENERIC and worth(args, out, before.calls):
-            programs.begin(prim, key, before, args, params, out)
+            graph = programs.graph_of(prim, args, params) if out._data.size else None
+            if graph is not None:
+                programs.begin(recipes, key, before, lambda: graph)
         return
     if len(recipes) > MOST:
         recipes.clear()

@@ -40,5 +40,5 @@ def run_words(direct: Any, arguments: Sequence[int], keep: list[Any]) -> list[in
 def numbers() -> dict[str, int]:
     """The numbers that the glue of `runs` uses."""
     return {f"R_{name}": 8 * i for i, name in enumerate(FIELDS)} | {
-        "OPERAND_ROOM": 8 * MOST_OPERANDS
-    }
+        "OPERAND_ROOM": 8 * MOST_OPERANDS, "MOST_OPERANDS": MOST_OPERANDS,
+    }  # fmt: skip

@@ -1,0 +1,59 @@
+"""Composing: composites that are called often on few elements get one program each, as single ops do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ....core.composite import Merge
+from ....core.dtypes import DType
+from ....eager.tensor import Tensor
+from ....static.graph import Graph, GraphBuilder
+from . import programs
+from .lying import operand_of
+from .recipe import GENERIC, Recipe
+
+MOST = 4096  # kinds of calls that are known
+FEW_ELEMENTS = 1 << 13  # of an operand; for larger ones see `merge`
+
+KNOWN: dict[
+    Any, Recipe | None
+] = {}  # by composite and arguments, as the glue of `composites` writes them
+
+
+def notice(fn: Any, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A call of a composite that was not seen before, or was often."""
+    generic = KNOWN.get(key)
+    if generic is None:
+        if len(KNOWN) >= MOST:
+            KNOWN.clear()
+        KNOWN[key] = Recipe(kind=GENERIC, keep=()) if _plain(args, kwargs) else None
+    elif Merge.graph is not None:
+        _begin(Merge.graph(fn, args, kwargs), key, generic, args, kwargs)
+
+
+def _plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether what is no tensor is told apart by its type and value, and something is a tensor."""
+    values = (*args, *kwargs.values())
+    others = [x for x in values if not isinstance(x, Tensor)]
+    alike = all(isinstance(x, DType) or programs.tells_apart(x) for x in others)
+    return alike and len(others) < len(values)
+
+
+def _begin(
+    traced: Any, key: Any, generic: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Has a program made of a composite's graph for operands that lie as these do."""
+    builder = GraphBuilder()
+    tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+    operands = [operand_of(builder, x.type, x._data) for x in tensors]
+    if any(x is None for x in operands):
+        return
+
+    def graph() -> Graph:
+        body = traced()
+        if not body.outputs[0].type.size:
+            raise ValueError("there is nothing to compute")
+        generic.dtype = id(body.outputs[0].type.dtype)
+        return builder.build(builder.splice(body, operands))
+
+    programs.begin(KNOWN, key, generic, graph)
