@@ -113,11 +113,16 @@ def _run(program: Program, args: Sequence[Any], table: Any) -> Any:
     if bare is None or program._executable is None or program.extra:
         return None
     order, type = bare
+    numbers, promoted = None, program.promoted
+    if promoted is not None and promoted.formulas is not None:
+        numbers = promoted.arrays_of(len(args), program.trace.slots)
+        if numbers is None:
+            return None
     direct = program._executable.direct()
-    if direct is None or not all(isinstance(args[i], Tensor) for i in order):
+    if direct is None or not all(isinstance(args[i], Tensor) for i in order if i >= 0):
         return None
     arguments = tuple(order[i] if i >= 0 else -1 for i in direct.operands)
-    return table.Run(direct, arguments, type.dtype, program.tally)
+    return table.Run(direct, arguments, type.dtype, program.tally, numbers)
 
 
 def straight(fn: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -206,17 +207,25 @@ class Program(Outcome):
         return self.trace.concrete[self.path.stages.index(stage)].value
 
     def _bare_form(self) -> tuple[tuple[int, ...], TensorType] | None:
-        """Of a program that maps argument tensors to one fresh tensor and does no more: the leaves, and the type."""
+        """Of a program that maps argument tensors to one fresh tensor and does no more: the leaves, and the type.
+
+        For a number that it takes -2, -3 ... stand in the place of a leaf.
+        """
         slots, trace = self.trace.slots, self.trace
-        effects = trace.stores or trace.grads or self._checked or self.promoted or self.effects
+        effects = trace.stores or trace.grads or self._checked or self.effects
         if effects or not self._single or len(self.results) != 1:
             return None
         r = self.results[0]
         if r.kind != "output" or r.requires_grad or r.base is not None:
             return None
-        if not all(s.kind == "leaf" and isinstance(s.key[1], Tensor) for s in slots):
+        if not all(
+            s.kind == "computed" or (s.kind == "leaf" and isinstance(s.key[1], Tensor))
+            for s in slots
+        ):
             return None
-        return tuple(s.key[0] for s in slots), self._out_types[r.key]
+        numbers = itertools.count(-2, -1)
+        order = (next(numbers) if s.kind == "computed" else s.key[0] for s in slots)
+        return tuple(order), self._out_types[r.key]
 
     def _built(self) -> Executable:
         """The whole path as one executable. Where it is cut into stages, these run in its place."""
@@ -377,7 +386,7 @@ class Program(Outcome):
 
         A call that takes a path which no program has gives what it knows by then, as a `Left`.
         """
-        if self._bare is not None:
+        if self._bare is not None and self.promoted is None:
             return self._call_bare(leaves, *self._bare)
         if self.trace.stores or self.trace.grads or self.moves:
             with Unbroken():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from .core.node import Literal, Node, Var
 from .core.trees import Undo, exchange, flatten, with_leaves
 from .ops.creation import full
 from .results import Result
-from .static.capture import Store, Trace
+from .static.capture import Slot, Store, Trace
 from .static.checks import (
     Assumption,
     AttributeCheck,
@@ -241,6 +241,18 @@ class Promoted:
                 if i not in self.free and not _same(value, was):
                     return f"{self.sources[i].name} changed"
         return () if self.formulas is None else self.formulas.at(values)
+
+    def arrays_of(self, count: int, slots: Sequence[Slot]) -> Callable[..., Any] | None:
+        """What gives the numbers in `slots` for a call's `count` arguments, as 0-d arrays in a tuple; None for a call
+        that is not for the program. It relies on their types, and on arguments that are not free.
+
+        None where it would have to look at more.
+        """
+        if any(isinstance(s, Place) and i not in self.free for i, s in enumerate(self.sources)):
+            return None
+        taken = [(s.key.place, s.type.dtype) for s in slots if s.kind == "computed"]
+        held = [s.index if isinstance(s, Leaf) else s.check.read for s in self.sources]
+        return None if self.formulas is None else self.formulas.arrays_of(count, held, taken)
 
     def differing(self, leaves: Sequence[Any]) -> frozenset[int]:
         """The sources that hold other numbers in a call than in the capture."""

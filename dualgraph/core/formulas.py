@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from .constant import exact
-from .dtypes import DType
+from .dtypes import DType, as_scalar
 from .errors import Location, user_location
 from .live import LIVE, LIVE_OF, Live, mode, settled
 
@@ -245,6 +245,30 @@ class Formulas:
                 exec("\n".join([*lines, f"    return ({gives})"]), names)
                 self._fill = names["fill"]
             return self._fill
+
+    def arrays_of(
+        self, count: int, held: Sequence[int | Callable[[], Any]], taken: Sequence[tuple[int, DType]]
+    ) -> Callable[..., Any]:
+        """A function of a call's `count` arguments: the numbers `taken` (place, dtype), as 0-d arrays in a tuple.
+
+        It gives None for calls that take another path. ``held``: which argument each source is, or what reads it.
+        """
+        names: dict[str, Any] = {"fill": self._fill or self._compiled(), "array": np.asarray}
+        names |= {f"read{i}": h for i, h in enumerate(held) if callable(h)}
+        names |= {f"kind{k}": type(as_scalar(0, dtype)) for k, (_, dtype) in enumerate(taken)}
+        given = ", ".join(f"read{i}()" if callable(h) else f"x{h}" for i, h in enumerate(held))
+        gives = "".join(f"array(kind{k}(found[{p}])), " for k, (p, _) in enumerate(taken))
+        lines = (
+            f"def arrays({', '.join(f'x{i}' for i in range(count))}):",
+            "    try:",
+            f"        found = fill({given})",
+            f"        return ({gives}) if type(found) is tuple else None",
+            "    except Exception:",  # the code itself will raise it
+            "        return None",
+        )
+        exec("\n".join(lines), names)
+        made: Callable[..., Any] = names["arrays"]
+        return made
 
     def of_call(self, leaves: Sequence[Any]) -> Any:
         """As `at`, for what the sources hold in a call."""

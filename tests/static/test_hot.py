@@ -276,6 +276,40 @@ def test_what_does_not_pay_gets_its_keywords_and_errors():
         f("a")
 
 
+BOX = Box(lr=0.5)
+PROMOTED = {
+    "itself": (lambda x, a: x * a, [0.5, 0.25, 1e300, -0.0, 0.3]),
+    "an int": (lambda x, n: x / (n + 1), [1, 2, 3, 10**400, -1, 1 << 70]),
+    "a formula": (lambda x, a: x * (0.1 * a) if a < 1 else x - a, [0.5, 0.25, 0.75, 2.0, 0.1]),
+    "a condition alone": (lambda x, a: x * 2 if a < 1 else x * 3, [0.5, 0.25, 0.75, 2.0, 0.1]),
+    "two dtypes": (lambda x, a: x * a + (x.double() * a).float(), [0.5, 0.1, 0.3, 0.7]),
+    "a place": (lambda x, a: x * BOX.lr, [0.5, 0.25, 0.75, 3, 0.1]),
+}
+
+
+@pytest.mark.parametrize("fn, numbers", PROMOTED.values(), ids=PROMOTED)
+def test_promoted_numbers_take_no_python_of_the_engine(fn, numbers):
+    f = dg.compile(fn, wait=True)
+    of_place = "BOX" in fn.__code__.co_names
+
+    def outcome(g, number):
+        BOX.lr = number if of_place else 0.5
+        try:
+            return g(x(1), 1 if of_place else number).tolist()
+        except Exception as problem:
+            return repr(problem)
+
+    for _ in range(4):
+        for number in numbers[:3]:
+            outcome(f, number)
+    for _ in range(3):
+        for number in numbers:
+            assert outcome(f, number) == outcome(fn, number)
+    for _ in range(20):
+        outcome(f, numbers[1])
+    assert sum(int(p.tally[0]) for p in f.programs) >= 15, f.explain()
+
+
 def test_threads_call_at_once():
     f = warm(lambda x, y: (x * y).exp() + 1, x(), x(1))
     expected = [(x(i) * x(i + 1)).exp() + 1 for i in range(8)]

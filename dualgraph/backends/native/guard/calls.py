@@ -130,7 +130,9 @@ def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
     left = load_i64(record, n.H_LEFT)
     if threads and left > 0:
         store_i64(record, n.H_LEFT, left - 1)
-        return run_natively(record, args, threads)
+        done = run_natively(record, args, count, threads)
+        if done != o.DECLINE:
+            return done
     leaves = c.PyTuple_New(count)
     if leaves is None:
         return None
@@ -145,9 +147,18 @@ def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
     return done
 
 
-def run_natively(record: ptr, args: ptr, threads: i64) -> ptr:
-    """Runs a program that makes one new tensor of its arguments."""
-    made = run_program(record + n.H_RUN, args, threads)
+def run_natively(record: ptr, args: ptr, count: i64, threads: i64) -> ptr:
+    """Runs a program that makes one new tensor of its arguments; o.DECLINE where its numbers are for another path."""
+    numbers = None
+    if load_ptr(record, n.H_NUMBERS):
+        numbers = c.PyObject_Vectorcall(load_ptr(record, n.H_NUMBERS), args, count, None)
+        if numbers is None:
+            return None
+        if numbers == o.NONE:
+            c.Py_DecRef(numbers)
+            return o.DECLINE
+    made = run_program(record + n.H_RUN, args, numbers, threads)
+    c.Py_DecRef(numbers)
     if made is None:
         return None
     tally = load_ptr(record, n.H_TALLY)

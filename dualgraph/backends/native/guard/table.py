@@ -57,7 +57,7 @@ KINDS = {
 ) = KINDS.values()
 FIELDS = (
     "COUNT", "ARGUMENTS", "ROWS", "ROW_COUNT", "TAPE", "DEVICE", "TENSORS", "TENSOR_COUNT",
-    "DTYPE", "TALLY", "LEFT", "RUN",  # of the last on, those of `run_words`
+    "DTYPE", "TALLY", "LEFT", "NUMBERS", "RUN",  # of the last on, those of `run_words`
 )  # fmt: skip
 LEFT = FIELDS.index("LEFT")
 MOST_STRANGERS = 256  # tensors that no argument may be
@@ -231,21 +231,24 @@ class Straight:
 
 class Run(NamedTuple):
     """How a program makes one new tensor of its arguments without Python: what `Executable.direct` says, for each
-    operand its argument (-1: the result), the result's dtype, and a word that counts the calls."""
+    operand its argument (-1: the result; -2, -3 ...: its numbers), the result's dtype, a word that counts the calls, and
+    what gives the numbers for arguments, as arrays in a tuple (None where it takes none)."""
 
     direct: Any
     arguments: tuple[int, ...]
     dtype: DType
     tally: Any
+    numbers: Any = None
 
 
 def _run_words(memory: Memory, run: Run | None) -> list[int]:
     """The last fields of a record, then those of its run."""
     if run is None or len(run.arguments) > run_words.MOST_OPERANDS:
-        return [0] * (3 + len(run_words.FIELDS))
+        return [0] * (4 + len(run_words.FIELDS))
     memory.keep.append(run)
     words = run_words.run_words(run.direct, run.arguments, memory.keep)
-    return [id(run.dtype), address_of(run.tally), 0, *words]
+    numbers = 0 if run.numbers is None else id(run.numbers)
+    return [id(run.dtype), address_of(run.tally), 0, numbers, *words]
 
 
 def numbers() -> dict[str, int]:

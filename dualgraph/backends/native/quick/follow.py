@@ -180,7 +180,7 @@ def run_aligned(recipe: ptr, args: ptr, count: i64) -> ptr:
     for i in range(count):
         if not load_i32(load_ptr(load_ptr(args, 8 * i), n.T_DATA), n.A_FLAGS) & n.ALIGNED:
             return o.DECLINE
-    return run_program(run, args, threads)
+    return run_program(run, args, None, threads)
 
 
 def run_backend(prim: ptr, args: ptr, count: i64, params: ptr) -> ptr:

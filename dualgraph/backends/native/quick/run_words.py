@@ -20,7 +20,7 @@ MOST_OPERANDS = 16
 def run_words(direct: Any, arguments: Sequence[int], keep: list[Any]) -> list[int]:
     """The fields of a program (an `executor.Direct`); what they point to goes to `keep`.
 
-    ``arguments``: for each operand which of the call's arguments it is (-1: the result).
+    ``arguments``: for each operand which of the call's arguments it is (-1: the result; -2, -3 ...: its numbers).
     """
 
     def words(values: Sequence[int]) -> int:

@@ -44,8 +44,11 @@ def fails(run: ptr) -> i64:
     return failed
 
 
-def run_program(run: ptr, args: ptr, threads: i64) -> ptr:
-    """The array that a program makes of tensors; o.DECLINE, borrowed, where a check fails; null with an error set."""
+def run_program(run: ptr, args: ptr, numbers: ptr, threads: i64) -> ptr:
+    """The array that a program makes of tensors, and of numbers as arrays in a tuple (null without any).
+
+    o.DECLINE, borrowed, where a check fails; null with an error set.
+    """
     made = new_array(
         load_ptr(run, n.R_DESCR),
         load_i64(run, n.R_NDIM),
@@ -62,6 +65,8 @@ def run_program(run: ptr, args: ptr, threads: i64) -> ptr:
         array = made
         if which >= 0:
             array = load_ptr(load_ptr(args, 8 * which), n.T_DATA)
+        if which < -1:
+            array = load_ptr(numbers, n.ITEMS - 8 * (which + 2))
         store_ptr(operands, 8 * i, held(array))  # another thread may exchange a tensor's array
     busy = load_ptr(run, n.R_BUSY)
     thread = None
