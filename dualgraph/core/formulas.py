@@ -247,7 +247,10 @@ class Formulas:
             return self._fill
 
     def arrays_of(
-        self, count: int, held: Sequence[int | Callable[[], Any]], taken: Sequence[tuple[int, DType]]
+        self,
+        count: int,
+        held: Sequence[int | Callable[[], Any]],
+        taken: Sequence[tuple[int, DType]],
     ) -> Callable[..., Any]:
         """A function of a call's `count` arguments: the numbers `taken` (place, dtype), as 0-d arrays in a tuple.
 

@@ -230,9 +230,12 @@ class Straight:
 
 
 class Run(NamedTuple):
-    """How a program makes one new tensor of its arguments without Python: what `Executable.direct` says, for each
-    operand its argument (-1: the result; -2, -3 ...: its numbers), the result's dtype, a word that counts the calls, and
-    what gives the numbers for arguments, as arrays in a tuple (None where it takes none)."""
+    """How a program makes one new tensor of its arguments without Python.
+
+    That is what `Executable.direct` says, for each operand its argument (-1: the result; -2, -3 ...: its numbers), the
+    result's dtype, a word that counts the calls, and what gives the numbers for arguments, as arrays in a tuple (None
+    where it takes none).
+    """
 
     direct: Any
     arguments: tuple[int, ...]
