@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,6 +45,7 @@ from .slots import (
     leaf_tensors,
     lies_in_order,
     one_tensor,
+    places_of,
 )
 from .stages import Env, Left, Path, Stage
 from .static.capture import Mark, Trace
@@ -207,25 +207,15 @@ class Program(Outcome):
         return self.trace.concrete[self.path.stages.index(stage)].value
 
     def _bare_form(self) -> tuple[tuple[int, ...], TensorType] | None:
-        """Of a program that maps argument tensors to one fresh tensor and does no more: the leaves, and the type.
-
-        For a number that it takes -2, -3 ... stand in the place of a leaf.
-        """
-        slots, trace = self.trace.slots, self.trace
+        """Of a program that makes one fresh tensor of its arguments and does no more: `places_of` slots, and the type."""
+        trace, places = self.trace, places_of(self.trace.slots)
         effects = trace.stores or trace.grads or self._checked or self.effects
-        if effects or not self._single or len(self.results) != 1:
+        if effects or places is None or not self._single or len(self.results) != 1:
             return None
         r = self.results[0]
         if r.kind != "output" or r.requires_grad or r.base is not None:
             return None
-        if not all(
-            s.kind == "computed" or (s.kind == "leaf" and isinstance(s.key[1], Tensor))
-            for s in slots
-        ):
-            return None
-        numbers = itertools.count(-2, -1)
-        order = (next(numbers) if s.kind == "computed" else s.key[0] for s in slots)
-        return tuple(order), self._out_types[r.key]
+        return places, self._out_types[r.key]
 
     def _built(self) -> Executable:
         """The whole path as one executable. Where it is cut into stages, these run in its place."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,16 @@ def leaf_tensors(slots: tuple[Slot, ...]) -> list[Any]:
         if s.kind == "leaf":
             out[s.key[0]] = s.key[1]
     return out
+
+
+def places_of(slots: Sequence[Slot]) -> tuple[int, ...] | None:
+    """Which argument leaf each slot is, -2, -3 ... for promoted numbers; None where they are not all tensors or those."""
+    numbers, out = count(-2, -1), []
+    for s in slots:
+        if s.kind != "computed" and not (s.kind == "leaf" and isinstance(s.key[1], Tensor)):
+            return None
+        out.append(next(numbers) if s.kind == "computed" else s.key[0])
+    return tuple(out)
 
 
 def one_tensor(a: Slot, b: Slot) -> bool:
