@@ -207,7 +207,7 @@ class Program(Outcome):
         return self.trace.concrete[self.path.stages.index(stage)].value
 
     def _bare_form(self) -> tuple[tuple[int, ...], TensorType] | None:
-        """Of a program that makes one fresh tensor of its arguments and does no more: `places_of` slots, and the type."""
+        """Of a program that only makes one fresh tensor of its arguments: `places_of` its slots, and the type."""
         trace, places = self.trace, places_of(self.trace.slots)
         effects = trace.stores or trace.grads or self._checked or self.effects
         if effects or places is None or not self._single or len(self.results) != 1:

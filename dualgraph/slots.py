@@ -96,7 +96,7 @@ def leaf_tensors(slots: tuple[Slot, ...]) -> list[Any]:
 
 
 def places_of(slots: Sequence[Slot]) -> tuple[int, ...] | None:
-    """Which argument leaf each slot is, -2, -3 ... for promoted numbers; None where they are not all tensors or those."""
+    """Which argument leaf each slot is, -2, -3 ... for promoted numbers; None where some are neither."""
     numbers, out = count(-2, -1), []
     for s in slots:
         if s.kind != "computed" and not (s.kind == "leaf" and isinstance(s.key[1], Tensor)):
