@@ -182,27 +182,35 @@ def _sweep(
     pending: dict[int, list[Any]] | None = None,
     every: bool = True,
 ) -> None:
-    """Sweeps from `roots`; `visit` sees all nodes, or leaves alone unless `every`."""
-    swept: list[TapeNode] = []
+    """Sweeps from `roots`; `visit` sees all nodes, or leaves alone unless `every`.
+
+    Unless the graph is retained, what an entry saved is let go once the sweep is past it.
+    """
+    swept: list[TapeNode] = []  # the entry that the sweep is at, unless the graph is retained
     if state.tracer is not None:
         state.tracer.swept = True
 
+    def release() -> None:
+        if swept:
+            past = swept.pop()
+            past.saved = None
+            past.released = True
+
     def see(node: TapeNode, slots: list[Any]) -> None:
+        release()
         if node.hooks:
             _run_hooks(node, slots)
         if node.prim is None:
             visit(node, slots)
         else:
-            swept.append(node)
+            if not retain_graph:
+                swept.append(node)
             if every:
                 visit(node, slots)
 
     with grad_mode(create_graph):
         reverse(roots, apply_rule, add, wanted, see, pending)
-    if not retain_graph:
-        for node in swept:
-            node.saved = None
-            node.released = True
+    release()
 
 
 def _roots(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -92,3 +93,19 @@ def test_a_spoiled_operand_has_a_type_but_no_values() -> None:
     finally:
         del REGISTRY["test_copy"]
     assert set(seen) == {((2,), 1, dg.float32, dg.ones(2).type)}
+
+
+def test_a_sweep_lets_go_of_what_it_is_past() -> None:
+    def gone_before_the_end(retain: bool) -> bool:
+        x = dg.tensor([1.0, 2.0], requires_grad=True)
+        late = dg.sin(x * 2.0)
+        saved = weakref.ref(late)
+        y = dg.cos(late).sum()
+        seen: list[bool] = []
+        x.register_hook(lambda _: seen.append(saved() is None))
+        del late
+        y.backward(retain_graph=retain)
+        return seen[0]
+
+    assert gone_before_the_end(retain=False)
+    assert not gone_before_the_end(retain=True)
