@@ -26,10 +26,13 @@ MUCH = 1 << 23  # bytes of values from which freed memory is worth giving back
 
 
 def make_ready(program: Program) -> None:
-    """Makes a program ready, and gives back the memory that the eager run has left."""
+    """Makes a program ready, and gives back the memory that the eager run, and then compiling, has left."""
+    much = sum(v.type.nbytes for n in program.captured.nodes for v in n.outputs) > MUCH
+    if much and program.waits:  # else the calls beside it take that memory again
+        give_back()
     with undisturbed:
         program.build()
-    if sum(v.type.nbytes for n in program.captured.nodes for v in n.outputs) > MUCH:
+    if much:
         give_back()
 
 
