@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from .backends.executor import Executable, native_kernel
 from .backends.ground import Ground
 from .backends.hooks import hooks_for
+from .backends.resizing import AtSizes, Resizing
 from .core.backend import backend_for
 from .core.constant import exact
 from .core.dtypes import as_scalar
@@ -28,11 +30,12 @@ from .core.guards import guarded
 from .core.node import Literal, Node
 from .core.polynomial import evaluator
 from .core.symbolic import SymInt, atom_of, plain, readable, shown
+from .core.worked import Unfollowed, Worked
 from .passes.pipeline import optimise
 from .program import Program
 from .results import Result
 from .static.checks import ATOMS, Assumption
-from .static.filling import Filled, Filler, hoisted
+from .static.filling import Filled, Filler, Following, hoisted
 from .static.graph import Graph, renumber
 from .static.region import bodies, is_region
 
@@ -55,6 +58,7 @@ class Template(Program):
         self.numbers: dict[int, tuple[Any, ...]] = {}  # of kernels, by identity, that sizes change
         self.literals: list[Literal] = []
         self.model: Executable | None = None  # at the first sizes
+        self.resizing: Resizing | None = None  # the native program of all sizes
         self.ground = Ground()
         self._guards_of_code: Callable[..., tuple[bool, ...]] | None = None
         self._guards_of_capture: Callable[..., tuple[bool, ...]] | None = None
@@ -121,6 +125,33 @@ class Template(Program):
                     _, oldest = self.made.popitem(last=False)
                     oldest.forget()
             return found
+
+    def follow(self) -> None:
+        """Writes the native program of all sizes, where there is one."""
+        model, values = self.model, plain(self.symbols)
+        if not self.ready or model is None or self.resizing is not None or min(values) < 2:
+            return
+
+        def at(sizes: Sequence[Worked]) -> tuple[Graph, Callable[[Node], Any]]:
+            there = Following(self.filler, dict(zip(self.atoms, sizes, strict=True)))
+            graph = there.graph(self._optimised, self.kernels)
+            return graph, lambda node: self.kernel_at(node, there)
+
+        with suppress(Unfollowed):
+            self.resizing = Resizing(
+                at, values, model, backend_for(self._device), self._borrowed | self._taken,
+                self.ground,
+            )  # fmt: skip
+
+    def kernel_at(self, node: Node, there: Filled) -> Any:
+        """The kernel of a region at some sizes."""
+        if not is_region(node):
+            return None
+        kernel = self.kernels.get(id(node.params["body"]))
+        if kernel is None:
+            return native_kernel(node)
+        numbers = self.numbers.get(id(kernel))
+        return kernel if numbers is None else kernel.resized(there(numbers))
 
     def sized(self, values: tuple[int, ...]) -> Sized:
         """A program at these sizes that is not kept."""
@@ -289,13 +320,21 @@ class Sized(Program):
             return
         try:
             there = t.filler.at(self.values)
-            graph = there.graph(t._optimised, t.kernels)
             self._fill(there)
-            self._take(self._executable_of(graph, there, t.model))
+            if t.resizing is not None and t.resizing.fits(self.values):
+                self._take(AtSizes(t.resizing, self.values, lambda: self._written(there)))  # type: ignore[arg-type]
+                return
+            made = self._written(there)
+            self._take(made)
             if t.model is None:
-                t.model = self._executable
+                t.model = made
         except Exception as problem:
             self.failure = problem
+
+    def _written(self, there: Filled) -> Executable:
+        """A native program for these sizes alone."""
+        t = self.template
+        return self._executable_of(there.graph(t._optimised, t.kernels), there, t.model)
 
     def _executable_of(self, graph: Graph, there: Filled, like: Executable | None) -> Executable:
         try:
@@ -303,7 +342,7 @@ class Sized(Program):
             stores = () if self._checked else self._direct_stores()
             found = Executable(
                 graph, backend_for(self._device), self._borrowed | self._taken, stores,
-                lambda node: self._kernel(node, there), like, self.template.ground,
+                lambda node: self.template.kernel_at(node, there), like, self.template.ground,
             )  # fmt: skip
             found.warm()
             return found
@@ -311,15 +350,6 @@ class Sized(Program):
             if like is None:
                 raise
             return self._executable_of(graph, there, None)
-
-    def _kernel(self, node: Node, there: Filled) -> Any:
-        if not is_region(node):
-            return None
-        kernel = self.template.kernels.get(id(node.params["body"]))
-        if kernel is None:
-            return native_kernel(node)
-        numbers = self.template.numbers.get(id(kernel))
-        return kernel if numbers is None else kernel.resized(there(numbers))
 
     def _fill(self, there: Filled) -> None:
         t = self.template

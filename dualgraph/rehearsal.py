@@ -37,8 +37,15 @@ def make_ready(program: Program) -> None:
 
 
 def rehearsals(template: Program) -> Iterator[None]:
-    """Makes a template ready for a sample size in each turn; keeps nothing of it but what was compiled."""
-    if not isinstance(template, Template) or not template.ready or not _compiles(template.graph):
+    """Writes the program of all sizes, then makes a template ready for a sample size in each turn.
+
+    Of these it keeps nothing but what was compiled.
+    """
+    if not isinstance(template, Template) or not template.ready:
+        return
+    template.follow()
+    yield
+    if not _compiles(template.graph):
         return
     first = plain(template.symbols)
     for i in range(len(first)):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.backend import ArrayBackend, backend_for
 from ..core.node import Literal, Node, Var
-from ..core.types import TensorType
+from ..core.worked import Unfollowed, Working, plainly
 from ..passes.inplace import donate, inplace, same_index
 from ..passes.layout import fills
 from ..passes.memory import MemoryPlan, Stacks, aligned, plan_memory
@@ -43,8 +43,9 @@ class Executable:
     nothing can fail any more; these inputs have to be row-major. The bodies of loops and branches are
     executables, too; where their `native` lists all their steps they are written into the native
     program around them. `kernel_of` gives the kernels of regions that are compiled already (and None
-    for the others). `like` is an executable of the same graph at other sizes, whose decisions are taken over,
-    `ground` memory that it has in common with such.
+    for the others). With `work` the graph's sizes are numbers worked out there (see `resizing`). `like` is an
+    executable of the same graph at other sizes, whose decisions are taken over, `ground` memory that it has in
+    common with such.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class Executable:
         kernel_of: Callable[[Node], Any] | None = None,
         like: Executable | None = None,
         ground: Ground | None = None,
+        work: Working | None = None,
     ) -> None:
-        self.ground = ground
+        self.ground, self.work = ground, work
         self.graph = graph
         self.backend = backend
         self.plan: Schedule
@@ -77,7 +79,7 @@ class Executable:
             native.begin(s.node.params["body"] for s in self.plan.steps if is_region(s.node))
         self.kernels = _kernels(self.plan.steps, kernel_of or native_kernel)
         self.bodies = {
-            i: _body_programs(s.node, backend, kernel_of)
+            i: _body_programs(s.node, backend, kernel_of, like and like.bodies.get(i), work)
             for i, s in enumerate(self.plan.steps) if is_control(s.node)
         }  # fmt: skip
         inside = sum(_body_bytes(self.plan.steps[i].node, p) for i, p in self.bodies.items())
@@ -100,7 +102,11 @@ class Executable:
 
     def warm(self) -> None:
         """Makes ready all that the first run would."""
-        self._free.append(_Instance(self, self.ground))
+        self._free.append(self.instance())
+
+    def instance(self) -> _Instance:
+        """The program made ready for one run at a time."""
+        return _Instance(self, self.ground)
 
     def run(self, inputs: list[Any], commit: Callable[[list[Any]], Any]) -> Any:
         """Runs the program on arrays and hands its outputs to `commit`, whose result is given back."""
@@ -158,16 +164,19 @@ def _is_native(backend: ArrayBackend) -> bool:
     return backend.xp is np and native.available()
 
 
-def _body_programs(node: Node, backend: ArrayBackend, kernel_of: Any) -> dict[str, Executable]:
+def _body_programs(
+    node: Node, backend: ArrayBackend, kernel_of: Any, like: Any = None, work: Working | None = None
+) -> dict[str, Executable]:
     """Executables of the bodies of a loop or condition, whose results are read before they run again.
 
     Those that can be written into the native program around them put results where these are wanted.
     """
     if _is_native(backend):
         found = {
-            k: Executable(body, backend, kernel_of=kernel_of) for k, body in bodies(node).items()
+            k: Executable(body, backend, kernel_of=kernel_of, like=like and like.get(k), work=work)
+            for k, body in bodies(node).items()
         }
-        if all(native.all_native(p) for p in found.values()):
+        if work is not None or all(native.all_native(p) for p in found.values()):
             return found
     return compiled_bodies(
         node, lambda body, read: Executable(body, backend, read, kernel_of=kernel_of)
@@ -262,21 +271,36 @@ class _Instance:
     def __init__(self, program: Executable, ground: Ground | None = None) -> None:
         self.program, self.ground = program, ground
         self.on_cpu = program.backend.xp is np
-        own = ground or Ground()
-        self.arena = own.memory("arena", program.memory.arena_bytes + 64) if self.on_cpu else None
-        self.base = 0 if self.arena is None else -address_of(self.arena) % 64
+        self._ground = ground or Ground()
+        self.arena: Any = None
+        self.base: int = 0
+        start, nbytes = 0, program.memory.arena_bytes
+        if self.on_cpu:
+            work = program.work
+            found = self._found(nbytes) if work is None else work.call(self._found, nbytes)
+            start, self.base = found
         self.env: Env = [None] * (program._size + 1)  # the last: the operands of native programs
         self.fresh: list[tuple[int, Any, Any]] = []  # outputs to allocate on each call
-        self.shared: list[tuple[int, int, Any]] = []  # values in the memory of another one
+        # values in the memory of another one, of another dtype or shape (None: the same)
+        self.shared: list[tuple[int, int, tuple[Any, Any] | None]] = []
         self.actions: list[Action] = []
         # Whether NumPy functions that may warn are among the actions, or outputs so large that memory is used again.
         self.loud = False
         self.places = [v.id for v in program.graph.inputs]
         self.homes = _homes(program) if self.on_cpu else {}
         self.seen = _read_in_python(program, self.homes)
+        # values in the arena that Python meets: place and dtype; shape, place in the arena and strides
+        self.met: list[tuple[int, Any]] = []
+        self.lying: list[Any] = []
         self._place_values()
-        self._write_actions()
+        self._write_actions(start + self.base)
         self.outputs = self._output_getters()
+
+    def _found(self, nbytes: int) -> tuple[int, int]:
+        """Takes memory for the arena; says where it lies, and after how many bytes the arena begins."""
+        self.arena = self._ground.memory("arena", nbytes + 64)
+        at = address_of(self.arena)
+        return at, -at % 64
 
     def _place_values(self) -> None:
         """Finds memory for all values that steps make."""
@@ -304,26 +328,32 @@ class _Instance:
                         self.shared.append((v.id, owners[place.buffer], None))
                 elif place.buffer in owners:
                     source = owners[place.buffer]
-                    self.shared.append((v.id, source, _view_of(v, types[source])))
+                    view = None if v.type == types[source] else (v.type.dtype.numpy, v.type.shape)
+                    self.shared.append((v.id, source, view))
                 else:
                     owners[place.buffer] = v.id
                     type = homes.get(place.buffer, v).type
                     self.fresh.append((v.id, type.shape, type.dtype.numpy))
-                    self.loud = self.loud or type.nbytes > RECYCLED
+                    self.loud = self.loud or plainly(type.nbytes) > RECYCLED
 
     def _in_arena(self, v: Var) -> None:
         place = self.program.plan.places[v]
         at = self.base + self.program.memory.offsets[place.buffer] + place.layout.offset
-        self.env[v.id] = np.ndarray(
-            v.type.shape, v.type.dtype.numpy, self.arena, at, place.layout.strides
-        )
+        self.met.append((v.id, v.type.dtype.numpy))
+        self.lying.append((v.type.shape, at, place.layout.strides))
+        if self.program.work is None:
+            self.meet(self.lying[-1:], self.met[-1:])
 
-    def _write_actions(self) -> None:
+    def meet(self, lying: Sequence[Any], met: Sequence[tuple[int, Any]]) -> None:
+        """Makes the arrays of values in the arena, by their shapes, places and strides."""
+        for (place, dtype), (shape, at, strides) in zip(met, lying, strict=True):
+            self.env[place] = np.ndarray(shape, dtype, self.arena, at, strides)
+
+    def _write_actions(self, start: int) -> None:
         """Makes native programs of steps that follow each other, and actions of the others."""
         program, read = self.program, self.seen
         self.operands: Any = None
         segment: Any = None
-        start = 0 if self.arena is None else address_of(self.arena) + self.base
         if program.native:
             self.operands = native.Operands(program)
 
@@ -346,6 +376,8 @@ class _Instance:
 
     def _action(self, i: int, step: Step) -> Action:
         """A step that Python sees to."""
+        if self.program.work is not None:
+            raise Unfollowed("a step that Python sees to")
         node, backend = step.node, self.program.backend
         if step.view or not self.on_cpu:
             return computed(node, backend)
@@ -368,7 +400,7 @@ class _Instance:
         for index, shape, dtype in self.fresh:
             env[index] = np.empty(shape, dtype)
         for index, source, view in self.shared:
-            env[index] = env[source] if view is None else view(env[source])
+            env[index] = env[source] if view is None else env[source].view(view[0]).reshape(view[1])
         if self.operands is not None:
             env[-1] = self.operands.of(env)
         for action in self.actions:
@@ -425,14 +457,6 @@ class _Instance:
                 given.add(buffer.id)
             out.append((v.id, copy))
         return out
-
-
-def _view_of(v: Var, source: TensorType) -> Callable[[Any], Any] | None:
-    """Makes the array of a value out of that whose memory it has; None where it is the same."""
-    type = v.type
-    if type == source:
-        return None
-    return lambda array: array.view(type.dtype.numpy).reshape(type.shape)
 
 
 def _copy_of(v: Var) -> Callable[[Env], Any]:

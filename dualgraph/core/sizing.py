@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .symbolic import SymFloat, SymInt, hint, is_symbolic, source, sym_float
+from .worked import working
 
 
 def to_int(x: Any) -> int:
@@ -29,7 +30,7 @@ def to_float(x: Any) -> float:
 
 def range_length(start: int, stop: int, step: int) -> int:
     """``len(range(start, stop, step))``."""
-    if not is_symbolic((start, stop, step)):
+    if not is_symbolic((start, stop, step)) and working(start, stop, step) is None:
         return len(range(start, stop, step))
     count = (stop - start + step - (1 if step > 0 else -1)) // step
     return max(count, 0)
@@ -37,7 +38,7 @@ def range_length(start: int, stop: int, step: int) -> int:
 
 def slice_indices(k: slice, n: int) -> tuple[int, int, int]:
     """``k.indices(n)``."""
-    if not is_symbolic((n, k.start, k.stop, k.step)):
+    if not is_symbolic(own := (n, k.start, k.stop, k.step)) and working(own) is None:
         return k.indices(n)
     step = 1 if k.step is None else k.step
     low, high = (0, n) if step > 0 else (-1, n - 1)

@@ -9,6 +9,8 @@ import numpy as np
 from ..core.node import Node
 from ..core.symbolic import generic, is_symbolic
 from ..core.types import Shape, TensorType
+from ..core.worked import Unfollowed, working
+from .lying import Lying, Namespace
 
 Strides = tuple[int, ...]
 
@@ -58,6 +60,8 @@ def view_layout(node: Node, base: Layout) -> Layout | None:
             return _probe(Node(node.prim, node.inputs, params), type, base)
         except (ValueError, IndexError, MemoryError):
             return None
+    if working(type.shape, base, tuple(node.params.values())) is not None:
+        return _followed(node, type, base)
     name, _, params = node.key()
     key = name, params, type, base
     if key not in _KNOWN:
@@ -80,6 +84,14 @@ def _probe(node: Node, type: TensorType, base: Layout) -> Layout | None:
         return None
     start = result.__array_interface__["data"][0] - array.__array_interface__["data"][0]
     return Layout(base.offset + start * unit, tuple(s * unit for s in result.strides))
+
+
+def _followed(node: Node, type: TensorType, base: Layout) -> Layout | None:
+    try:
+        found: Any = node.prim.kernel(Namespace, Lying(type.shape, base.strides), **node.params)
+    except Unfollowed:
+        return None
+    return Layout(base.offset + found.offset, found.strides) if type.size else None
 
 
 def _extent(shape: Shape, strides: Strides) -> tuple[int, int]:

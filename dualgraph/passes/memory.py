@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ..core.errors import MemoryBudgetError
+from ..core.worked import working
 from .schedule import Buffer, Schedule
 from .sizes import human
 from .timeline import timeline
@@ -81,6 +82,7 @@ class Stacks:
 
     def __init__(self, plan: MemoryPlan) -> None:
         self.plan = plan
+        self.most = plan.arena_bytes
         ordered = sorted(range(len(plan.buffers)), key=lambda i: plan.offsets[plan.buffers[i].id])
         under: dict[int, set[int]] = {}  # all that a buffer lies on, in the end
         self.order: list[tuple[int, tuple[int, ...]]] = []
@@ -98,22 +100,44 @@ class Stacks:
     def plan_memory(self, plan: Schedule) -> MemoryPlan:
         """`plan_memory` of the same steps at other sizes, in less time; anew where that takes too much memory."""
         buffers = plan.temporaries
-        sizes = [aligned(b.nbytes) for b in buffers]
-        ends, offsets, total = [0] * len(buffers), {}, 0
-        for i, under in self.order:
-            at = 0
-            for j in under:
-                if ends[j] > at:
-                    at = ends[j]
-            offsets[buffers[i].id] = at
-            ends[i] = at = at + sizes[i]
-            if at > total:
-                total = at
+        sizes = tuple(aligned(b.nbytes) for b in buffers)
+        work = working(sizes)
+        total, *places = self._places(*sizes) if work is None else work.call(self._frugal, *sizes)
+        offsets = {b.id: at for b, at in zip(buffers, places, strict=True)}
+        if work is not None:
+            for i, b in enumerate(buffers):
+                beside = (at for at, o in zip(places, buffers[:i], strict=False) if o.meets(b))
+                work.keep_apart(places[i], *beside)
+            return MemoryPlan(total, 0, 0, offsets, buffers)
         bound = lower_bound(buffers)
         if total > bound * WASTE:
             return plan_memory(plan)
         unplanned = sum(b.nbytes for b in buffers)
         return MemoryPlan(total, bound, unplanned, offsets, buffers, steps=self.plan.steps)
+
+    def _places(self, *sizes: int) -> list[int]:
+        """For buffers of these sizes the bytes of the arena, then their places in it."""
+        ends, places, total = [0] * len(sizes), [0] * len(sizes), 0
+        for i, under in self.order:
+            at = 0
+            for j in under:
+                if ends[j] > at:
+                    at = ends[j]
+            places[i] = at
+            ends[i] = at = at + sizes[i]
+            if at > total:
+                total = at
+        return [total, *places]
+
+    def _frugal(self, *sizes: int) -> list[int] | None:
+        """The same; None where another way to pack them would take less memory than there was before."""
+        found = self._places(*sizes)
+        if found[0] > self.most:
+            live = zip(self.plan.buffers, sizes, strict=True)
+            if found[0] > WASTE * most_live((b.first, b.last, n) for b, n in live):
+                return None
+            self.most = found[0]
+        return found
 
 
 RANKS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
@@ -126,10 +150,15 @@ RANKS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
 
 def lower_bound(buffers: Iterable[Buffer]) -> int:
     """The most bytes live at one step (each buffer rounded up to the alignment)."""
+    return most_live((b.first, b.last, aligned(b.nbytes)) for b in buffers)
+
+
+def most_live(spans: Iterable[tuple[int, int, int]]) -> int:
+    """The most bytes live at one step, of (first step, last step, bytes)."""
     change: dict[int, int] = {}
-    for b in buffers:
-        change[b.first] = change.get(b.first, 0) + aligned(b.nbytes)
-        change[b.last + 1] = change.get(b.last + 1, 0) - aligned(b.nbytes)
+    for first, last, nbytes in spans:
+        change[first] = change.get(first, 0) + nbytes
+        change[last + 1] = change.get(last + 1, 0) - nbytes
     live = most = 0
     for step in sorted(change):
         live += change[step]

@@ -9,6 +9,7 @@ from ..core.node import Literal, Node, Var
 from ..core.polynomial import evaluator, symbols_in
 from ..core.symbolic import SymFloat, SymInt, SymShape, is_symbolic, plain, source
 from ..core.types import TensorType
+from ..core.worked import Worked
 from .capture import Slot, Trace
 from .graph import Graph, Operand
 from .region import is_region
@@ -159,6 +160,21 @@ class Filled:
             numbers=tuple(c._replace(operand=next(operands)) for c in trace.numbers),
             recording=trace.recording and trace.recording._replace(nodes=recorded.nodes),
         )
+
+
+class Following(Filled):
+    """The numbers at sizes that are worked numbers, by their names."""
+
+    def __init__(self, filler: Filler, sizes: dict[str, Worked]) -> None:
+        super().__init__(filler, ())
+        self._sizes = sizes
+        self._found: dict[str, Any] = {}
+
+    def number(self, value: Any) -> Any:
+        text = source(value)
+        if text not in self._found:
+            (self._found[text],) = evaluator(tuple(self._sizes), [text])(*self._sizes.values())
+        return self._found[text]
 
 
 class AtHand(Filled):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...core.node import Literal, Node, Var
+from ...core.worked import largest
 from ...passes.memory import MemoryPlan
 from ...passes.schedule import CONSTANT, TEMPORARY, Schedule, Step
 from ...static.constants import is_constant
@@ -87,7 +88,7 @@ class Frame:
 
     def add(self, room: Room) -> None:
         """Runs the kernels of a room."""
-        self.w.room = max(self.w.room, room.bytes)
+        self.w.room = largest(self.w.room, room.bytes)
         for kernel in room.kernels:
             if isinstance(kernel, Check):
                 self.w.check(kernel)

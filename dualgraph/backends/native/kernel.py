@@ -15,6 +15,7 @@ import numpy as np
 
 from ...core.guards import guarded
 from ...core.symbolic import plain
+from ...core.worked import filled, plainly
 from ...static.graph import Graph
 from .addresses import DIRECT, HEADER, address_of
 from .emit_llvm import SCRATCH, Code, NestCode
@@ -116,7 +117,7 @@ class NestCall:
         """Turns that one thread takes at least; many where a turn is one element, few where it is a column."""
         if not self.across:
             return 1
-        strips = STRIP_WORK * self.extent // max(1, STRIP * self.work)
+        strips = STRIP_WORK * plainly(self.extent) // max(1, STRIP * plainly(self.work))
         return min(GRAIN, STRIP * max(1, strips))
 
     def at(self, extent: int, work: int, sizes: int) -> NestCall:
@@ -166,15 +167,15 @@ class NativeKernel:
         """Takes for each nest its extent, for each its work, then the sizes of all."""
         count = len(self.nests)
         own = (*values[:count], *values[2 * count :])
-        self._extents = (ctypes.c_int64 * len(own))(*own)
-        self.extents = at = ctypes.addressof(self._extents)
+        self._extents = filled(np.empty(len(own), np.int64), own)
+        self.extents = at = address_of(self._extents)
         at += 8 * count
         nests = []
         for nest, turns, work in zip(self.nests, values, values[count:], strict=False):
             nests.append(nest.at(turns, work, at))
             at += 8 * len(nest.numbers)
         self.nests = tuple(nests)
-        self.large = any(n.work >= PARALLEL_WORK for n in nests)
+        self.large = any(plainly(n.work) >= PARALLEL_WORK for n in nests)
 
     @cached_property
     def symbolic(self) -> tuple[Any, ...]:

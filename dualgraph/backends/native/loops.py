@@ -11,6 +11,7 @@ import numpy as np
 from ...core.backend import backend_for
 from ...core.devices import CPU
 from ...core.node import Literal, Node, Var
+from ...core.worked import working
 from ...passes.layout import fills
 from ...passes.schedule import OUTPUT
 from ...static.control import cond_op, scan_op, while_op
@@ -29,9 +30,17 @@ ALIGNMENT = 64
 
 def memory(w: Writer, nbytes: int) -> int:
     """The address of memory that lasts as long as the program."""
-    array = np.zeros(nbytes + ALIGNMENT, dtype=np.uint8)
-    w.keep.append(array)
-    return address_of(array) + -address_of(array) % ALIGNMENT
+    kept: list[Any] = []
+
+    def found(nbytes: int) -> tuple[int]:
+        if not kept or kept[0].size < nbytes + ALIGNMENT:
+            kept[:] = [np.zeros(nbytes + ALIGNMENT, dtype=np.uint8)]
+        return (address_of(kept[0]) + -address_of(kept[0]) % ALIGNMENT,)
+
+    w.keep.append(kept)
+    work = working(nbytes)
+    (at,) = found(nbytes) if work is None else work.call(found, nbytes)
+    return at
 
 
 class _Loop:

@@ -6,6 +6,7 @@ import ctypes
 from typing import Any
 
 from ...core.node import Var
+from ...core.worked import plainly, working
 from ...passes.schedule import OUTPUT, Step
 from ...static.constants import is_constant
 from .addresses import DIRECT
@@ -87,11 +88,17 @@ class NativeAction:
     """A native program as an action: it finds its operands in the last place of the environment."""
 
     def __init__(self, w: Writer) -> None:
-        threads = pool.size if w.work[1] >= TEAM_WORK else 1
+        self.work = tuple(w.work)
+        changing = working(self.work) is not None
+        threads = pool.size if changing or self.work[1] >= TEAM_WORK else 1
         self.program: Program = w.build(threads)
-        brief = threads == 1 and sum(w.work) < BRIEF_WORK
-        self.run = self.program.run_brief if brief else self.program.run
-        self.brief = brief
+        self.suit(*plainly(self.work))
+
+    def suit(self, alone: int, shared: int) -> None:
+        """Chooses how to run it, by the work that is not split between threads and that which is."""
+        self.program.threads = self.program.most_threads if shared >= TEAM_WORK else 1
+        self.brief = self.program.threads == 1 and alone + shared < BRIEF_WORK
+        self.run = self.program.run_brief if self.brief else self.program.run
 
     def __call__(self, env: Env) -> None:
         self.run(env[-1])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.worked import working
 from ..addresses import address_of
 from ..contract import kernels
 from ..contract.plan import Cut, Plan, Product, Strided
@@ -18,7 +19,7 @@ from ..contract.product import _starts
 from ..contract.stages import memory
 from ..jit import jit
 from ..team.room import Room
-from ..team.spots import Spot
+from ..team.spots import ZERO_WORD, Ref, Spot
 from ..team.team import passing
 from ..threads import pool
 from . import backward, forward
@@ -138,16 +139,18 @@ class _Call:
 
         return self.products(sizes)
 
-    def _write(
-        self, room: Room, given: Any, units: int, operands: Sequence[Spot], results: Sequence[Spot]
-    ) -> None:
-        """One call of the kernel in a native program."""
+    def parts(self) -> list[tuple[Any, int]]:
+        """The calls of the kernel: records, and their units."""
+        raise NotImplementedError
+
+    def numbers(self) -> list[int]:
+        """What a native program is told of each call: function, record, units, scratch memory and work."""
         function = next(iter(self.call.machine.addresses.values()))
-        words = [function, ctypes.addressof(given), *(s.at for s in (*operands, *results))]
-        room.run(
-            passing(len(words) - 1), words, units, operands, results,
-            scratch=self.memory, work=self.work, keep=(self, given),
-        )  # fmt: skip
+        return [
+            v
+            for given, units in self.parts()
+            for v in (function, ctypes.addressof(given), units, self.memory, self.work)
+        ]
 
     def finish_memory(self) -> int:
         """Where the scratch memory of products begins; it comes last."""
@@ -182,9 +185,8 @@ class Forward(_Call):
         self.units = self.matrices * self.blocks
         self.work = self.matrices * self.queries * self.keys * (self.width + self.values)
 
-    def write(self, room: Room, operands: Sequence[Spot], results: Sequence[Spot]) -> None:
-        """The call in a native program."""
-        self._write(room, self.given, self.units, operands, results)
+    def parts(self) -> list[tuple[Any, int]]:
+        return [(self.given, self.units)]
 
     def __call__(self, pointers: tuple[int, ...]) -> None:
         address = ctypes.addressof(self.given)
@@ -237,14 +239,12 @@ class Backward(_Call):
         even = self.matrices % pool.size == 0 or self.matrices >= 4 * pool.size
         return even or self.work < SPLIT
 
-    def write(self, room: Room, operands: Sequence[Spot], results: Sequence[Spot]) -> None:
-        """The calls in a native program."""
+    def parts(self) -> list[tuple[Any, int]]:
         whole, by_keys, by_queries = self.given
         if self._even():
-            self._write(room, whole, self.matrices, operands, results)
-            return
-        self._write(room, by_keys, self.matrices * self.key_blocks, operands, results)
-        self._write(room, by_queries, self.matrices * self.blocks, operands, results)
+            return [(whole, self.matrices)]
+        by_keys = by_keys, self.matrices * self.key_blocks
+        return [by_keys, (by_queries, self.matrices * self.blocks)]
 
     def __call__(self, pointers: tuple[int, ...]) -> None:
         def part(record: Any, begin: int, end: int, _: int) -> None:
@@ -281,6 +281,44 @@ def _call_for(make: Any, operands: dict[str, Any], mask: Any, causal: bool, scal
     return found
 
 
+def _told(
+    make: Any, operands: dict[str, Any], mask: Any, causal: bool, scale: float
+) -> tuple[Sequence[int], Any]:
+    """The numbers of a call for operands whose sizes may change, and what has to stay alive."""
+    spots = [*operands.values(), *(() if mask is None else (mask,))]
+    work = working([(s.shape, s.strides) for s in spots])
+    if work is None:
+        found = _call_for(make, operands, mask, causal, scale)
+        return found.numbers(), found
+    layouts = tuple((s.shape, s.strides) for s in spots)
+    kept: list[Any] = []
+
+    def again(*layouts: Any) -> Sequence[int]:  # of two calls, if one does nothing
+        own = [
+            Spot(Ref(ZERO_WORD), shape, s.dtype, strides)
+            for s, (shape, strides) in zip(spots, layouts, strict=True)
+        ]
+        given = dict(zip(operands, own, strict=False))
+        call = _call_for(make, given, None if mask is None else own[-1], causal, scale)
+        kept[:] = [call]
+        return [*call.numbers(), *[0] * (10 - len(call.numbers()))]
+
+    return work.call(again, *layouts), kept
+
+
+def _write(
+    room: Room, numbers: Sequence[int], kept: Any, operands: Sequence[Spot], results: Sequence[Spot]
+) -> None:
+    """The calls of a kernel in a native program."""
+    for i in range(0, len(numbers), 5):
+        function, place, units, scratch, work = numbers[i : i + 5]
+        words = [function, place, *(s.at for s in (*operands, *results))]
+        room.run(
+            passing(len(words) - 1), words, units, operands, results,
+            scratch=scratch, work=work, keep=kept,
+        )  # fmt: skip
+
+
 def _declines(query: Any, key: Any, value: Any) -> bool:
     """Whether there is nothing to compute with."""
     return 0 in (*query.shape, *key.shape, *value.shape)
@@ -313,8 +351,8 @@ def write_attention(
     """`attention` in a native program."""
     operands = {"query": query, "key": key, "value": value}
     own = mask[0] if mask else None
-    call = _call_for(Forward, operands, own, causal, scale)
-    call.write(room, (query, key, value, own or query), out)
+    numbers, kept = _told(Forward, operands, own, causal, scale)
+    _write(room, numbers, kept, (query, key, value, own or query), out)
 
 
 def write_attention_grad(
@@ -325,8 +363,8 @@ def write_attention_grad(
     lse, delta = room.dense(lse), room.dense(delta)
     operands = {"ct": ct, "query": query, "key": key, "value": value, "lse": lse, "delta": delta}
     own = mask[0] if mask else None
-    call = _call_for(Backward, operands, own, causal, scale)
-    call.write(room, (ct, query, key, value, lse, delta, own or query), out)
+    numbers, kept = _told(Backward, operands, own, causal, scale)
+    _write(room, numbers, kept, (ct, query, key, value, lse, delta, own or query), out)
 
 
 def attention_grad(

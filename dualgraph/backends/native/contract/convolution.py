@@ -20,6 +20,7 @@ from ..addresses import address_of
 from ..team.room import Room
 from ..team.spots import Spot
 from ..threads import pool
+from .again import recipe_of
 from .images import Images, Reach, Weights
 from .lanewise import lanewise, suits
 from .layout import Layout, Lines
@@ -300,7 +301,12 @@ def write(name: str, room: Room, out: Spot, x: Spot, y: Spot, **params: Any) -> 
     kind = kinds[name]
     if kind is not WeightGradient:
         y = room.dense(y)  # the weight
-    _plan(kind, x, y, params).recipe.write(room, x, y, out)
+
+    def recipe(x: Any, y: Any, *values: Any) -> Recipe:
+        found: Recipe = _plan(kind, x, y, dict(zip(params, values, strict=True))).recipe
+        return found
+
+    recipe_of(recipe, x, y, *params.values()).write(room, x, y, out)
 
 
 def _run(kind: Any, x: Any, y: Any, out: Any, params: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from ..jit import jit
 from ..team.room import Room
 from ..team.spots import Spot
 from ..threads import pool
+from .again import recipe_of
 from .layout import Lines
 from .matvec import OneCall, of_one_row
 from .plan import Plan, Product, Strided
@@ -108,7 +109,12 @@ def _call(x: Any, y: Any, lasting: frozenset[int] = frozenset()) -> Call:
 def write_matmul(room: Room, out: Spot, x: Spot, y: Spot) -> None:
     """`matmul` in a native program."""
     lasting = frozenset(i for i, operand in enumerate((x, y)) if room.lasts(operand))
-    _call(x, y, lasting).run.recipe.write(room, x, y, out)
+
+    def recipe(x: Any, y: Any) -> Recipe:
+        found: Recipe = _call(x, y, lasting).run.recipe
+        return found
+
+    recipe_of(recipe, x, y).write(room, x, y, out)
 
 
 def matmul(x: Any, y: Any, out: Any = None) -> Any:

@@ -64,6 +64,11 @@ class Stage:
     ahead: tuple[int, int] | None = None
 
     @property
+    def place(self) -> int:
+        """The address of the record."""
+        return ctypes.addressof(self.record)
+
+    @property
     def grain(self) -> int:
         """Units that are taken at a time."""
         return max(
@@ -130,11 +135,7 @@ class Recipe:
                 self._make_ready()
 
     def _make_ready(self) -> None:
-        fields = [
-            v
-            for s in self.stages
-            for v in (s.function, ctypes.addressof(s.record), s.units, s.grain)
-        ]
+        fields = [v for s in self.stages for v in (s.function, s.place, s.units, s.grain)]
         assert len(fields) == len(self.stages) * len(STAGE)
         table = record(fields)
         self.table = ctypes.addressof(table)
@@ -181,7 +182,7 @@ class Recipe:
         places = [s.at for s in spots] + [Ref(ZERO_WORD)] * (POINTERS - len(spots))
         written = [s for i, s in enumerate(spots) if i >= len(arrays) - results and i not in ready]
         for s in self.stages:
-            words = s.function, ctypes.addressof(s.record), *places
+            words = s.function, s.place, *places
             reads, writes = spots, written
             if s.ahead is not None:
                 reads, writes = [spots[s.ahead[0]]], [spots[s.ahead[1]]]
@@ -242,11 +243,7 @@ class Pieces:
         for slot, size in self.moved:
             places += [slot, size, offset]
             offset += size + -size % ALIGN
-        parts = [
-            v
-            for s in self.stages
-            for v in (s.function, ctypes.addressof(s.record), s.units // self.pieces)
-        ]
+        parts = [v for s in self.stages for v in (s.function, s.place, s.units // self.pieces)]
         head = len(self.stages), len(self.moved), offset
         assert len(head) == len(SAMPLE) and len(places) == len(self.moved) * len(MOVED)
         assert len(parts) == len(self.stages) * len(PART)

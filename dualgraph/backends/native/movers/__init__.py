@@ -35,6 +35,7 @@ CLAIMED = {  # op: the module whose function of the same name is its kernel
     "reduce_argmin": "searching",
     "search_sorted": "bisecting",
     "random_bits": "philox",
+    "advance": "philox",
 }
 
 IN_PLACE = ("slice_update", "scatter_along", "index_put")  # the result may lie where operand 0 does

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from ....core.dtypes import as_dtype
+from ....core.worked import working
 from ....ops.movement import as_slices
 from ....ops.windows import strided_windows
 from ...silence import quietly
+from ..team.room import open_room
 from ..team.spots import Spot
 from .kernels import dense
 from .strided import move
@@ -79,10 +81,14 @@ def _surrounded(out: Any, x: Any, starts: list[int], value: Any) -> Any:
 
 def fill(out: Any, value: Any) -> Any:
     """`out` filled with a number, cast to its dtype."""
-    if out.nbytes < LARGE and type(out) is not Spot:
+    if type(out) is not Spot and out.nbytes < LARGE:
         quietly(np.copyto, out, value, "unsafe")
     else:
-        move(out, np.broadcast_to(quietly(np.full, (), value, out.dtype), out.shape))
+        number = quietly(np.full, (), value, out.dtype)
+        if type(out) is Spot and working(out.shape) is not None:
+            move(out, open_room().repeated(number, out))
+        else:
+            move(out, np.broadcast_to(number, out.shape))
     return out
 
 

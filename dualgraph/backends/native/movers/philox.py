@@ -1,4 +1,4 @@
-"""Philox4x32-10: random words, sixteen blocks of four at a time."""
+"""Philox4x32-10: random words, sixteen blocks of four at a time; and states of generators that go on."""
 
 from __future__ import annotations
 
@@ -41,6 +41,28 @@ def random_bits(state: Any, size: int, out: Any = None) -> Any:
         fixed = address_of(row), size, seed, counter
         share(call, fixed, blocks, 8 * row.nbytes, LANES)
     return out
+
+
+def advance(state: Any, blocks: int, out: Any = None) -> Any:
+    """The states with their counters moved on, in a native program."""
+    if type(state) is not Spot or not dense(out):
+        return None
+    state = in_order(state)
+    fixed, count = (out.at, state.at, blocks), state.size // 2
+    share(advance_code(), fixed, count, state.nbytes, spots=((state,), (out,)))
+    return out
+
+
+@kernel(pointers=2, numbers=3)
+def advance_code(w: Writer) -> None:
+    """``(out, state, blocks, begin, end)``: states are pairs of seed and counter."""
+    out, state, blocks, begin, end = w.fn.args
+    b = w.b
+    with w.loop(end, begin) as turn:
+        seed, counter = (b.add(w.scaled(turn.i, 2), i64(i)) for i in range(2))
+        b.store(w.word(state, seed), w.at(out, w.scaled(seed, 8)), align=8)
+        value = b.add(w.word(state, counter), blocks)
+        b.store(value, w.at(out, w.scaled(counter, 8)), align=8)
 
 
 def _rows(out: Spot, size: int) -> list[Spot]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.worked import filled, plainly, working
 from .. import ir
 from ..contract.code import Writer, i64
 from ..team.spots import NotNative, Spot
@@ -33,7 +34,9 @@ def move(out: Any, x: Any) -> Any:
     if type(out) is Spot and not out.size:
         return out
     if type(out) is Spot:
-        plan = _plan(x.shape, x.strides, out.strides, out.itemsize)
+        layout = x.shape, x.strides, out.strides
+        planned = _plan if working(layout) is None else _plan.__wrapped__
+        plan = planned(*layout, out.itemsize)
         if plan is None:
             raise NotNative("elements of this size")
         plan.run(x, out)
@@ -51,7 +54,9 @@ class Plan:
 
     def __init__(self, dims: list[Dim], start: tuple[int, int], size: int) -> None:
         self.start = start
-        last = max(dims, key=lambda d: d[0]) if dims[-1][0] < TILE else dims[-1]
+        last = dims[-1]
+        if plainly(last[0]) < TILE:
+            last = max(dims, key=lambda d: plainly(d[0]))
         rest, columns = [d for d in dims if d is not last], last
         _, step, stride = columns
         how = {size: "near", 0: "same"}.get(step, "far") if stride == size else "far"
@@ -59,12 +64,13 @@ class Plan:
         if rest:
             i = len(rest) - 1
             if how == "far" and last is dims[-1]:  # along the source, if that is the other way
-                i = min(range(len(rest)), key=lambda i: (rest[i][1] == 0, abs(rest[i][1]), -i))
-                i = i if 0 < abs(rest[i][1]) < abs(step) else len(rest) - 1
+                steps = [abs(plainly(s)) for _, s, _ in rest]
+                i = min(range(len(rest)), key=lambda i: (steps[i] == 0, steps[i], -i))
+                i = i if 0 < steps[i] < abs(plainly(step)) else len(rest) - 1
             rows = rest.pop(i)
         self.alone = how == "near" and not rest and rows[0] == 1
         self.columns, self.size = columns, size
-        self._table = np.array(rest or [(1, 0, 0)], dtype=np.int64)
+        self._table = table_of(rest or [(1, 0, 0)])
         self.numbers = (address_of(self._table), len(rest), *rows, *columns)
         self.units = prod(n for n, _, _ in rest) * -(-rows[0] // LINES)
         self.nbytes = 2 * size * prod(n for n, _, _ in dims)
@@ -82,6 +88,12 @@ class Plan:
             share(self.call, fixed, self.units, self.nbytes, spots=spots, keep=self)
 
 
+def table_of(rows: list[Dim]) -> Any:
+    """Rows of numbers as int64."""
+    flat = [v for row in rows for v in row]
+    return filled(np.empty(len(flat), np.int64), flat)
+
+
 @lru_cache(4096)
 def _plan(shape: Ints, source: Ints, target: Ints, size: int) -> Plan | None:
     if size == 16:
@@ -96,7 +108,7 @@ def _plan(shape: Ints, source: Ints, target: Ints, size: int) -> Plan | None:
             starts = [starts[0] + s * (n - 1), starts[1] + t * (n - 1)]
             s, t = -s, -t
         dims.append((n, s, t))
-    dims.sort(key=lambda dim: -dim[2])
+    dims.sort(key=lambda dim: -plainly(dim[2]))
     merged: list[Dim] = []
     for n, s, t in dims:
         if merged and merged[-1][1:] == (s * n, t * n):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.worked import Worked, filled, largest, plainly
 from ..addresses import address_of
 from ..threads import pool
 from . import runtime
@@ -56,7 +57,8 @@ class Writer:
                     self._moving.append((len(self.words), w))
                     self.words.append(0)
                 else:
-                    self.words.append(w.offset if isinstance(w, Ref) else int(w))
+                    own = w.offset if isinstance(w, Ref) else w
+                    self.words.append(own if type(own) is Worked else int(own))
         return found
 
     def settled(self, bases: Collection[int] | None = None) -> Table:
@@ -89,7 +91,8 @@ class Writer:
         self.code[at + 1 : at + 3] = self._table(table)
 
     def _table(self, table: Table) -> tuple[int, int]:
-        entries = np.array(table or [(0, 0, 0)], dtype=np.int64)
+        flat = [v for entry in table or [(0, 0, 0)] for v in entry]
+        entries = filled(np.zeros(len(flat), np.int64), flat)
         self.keep.append(entries)
         return len(table), address_of(entries)
 
@@ -100,14 +103,15 @@ class Writer:
 
     def kernel(self, k: Kernel) -> None:
         """Runs a kernel: all threads a share of it, or the first all of it if it is small."""
-        split = k.work >= SPLIT_WORK and k.extent > k.grain
+        work, extent, grain = plainly((k.work, k.extent, k.grain))
+        split = work >= SPLIT_WORK and extent > grain
         before = self._open[:-1] if k.beside else self._open
         if any(k.meets(other) for other, shared in before if split or shared):
             self.meet()
         self._open.append((k, split))
         self.work[split] += k.work * self.times
         self.keep.append(k.keep)
-        self.scratch = max(self.scratch, k.scratch)
+        self.scratch = largest(self.scratch, k.scratch)
         block = self.block(k.words)
         if split:
             self.emit(runtime.SPLIT, k.address, block, SCRATCH_WORD, k.extent, k.grain)
@@ -143,24 +147,30 @@ class Program:
     """A program ready to run; by one call at a time, as its words belong to the call."""
 
     def __init__(self, w: Writer, threads: int) -> None:
-        self.threads = threads
+        self.threads = self.most_threads = threads
         self.keep = w.keep
         self.checks = [check for _, check in w.checks]
-        self._code = np.array(w.code, dtype=np.int64)
+        self._code = filled(np.zeros(len(w.code), np.int64), w.code)
         width = -(-len(w.words) // 8) * 8
         self._words = np.zeros(threads * width + 8, dtype=np.int64)
         start = (-address_of(self._words) % 64) // 8
         rows = self._words[start : start + threads * width].reshape(threads, width)
-        rows[:, : len(w.words)] = w.words
-        size = -(-w.scratch // 64) * 64
-        self._scratch = np.empty(threads * size + 64 if size else 0, dtype=np.uint8)
-        if size:
-            first = address_of(self._scratch) + -address_of(self._scratch) % 64
-            rows[:, SCRATCH_WORD] = [first + i * size for i in range(threads)]
-        self._room = _room(w)
-        rows[:, ROOM_WORD] = address_of(self._room) + -address_of(self._room) % 64
+        self._rows = filled(rows.T, w.words).T
+        self._ground = w.ground
+        self.needs = w.scratch, w.room
+        self.make_room(*plainly(self.needs))
         self._at = address_of(self._code), address_of(rows), width * 8
         self._team = team()
+
+    def make_room(self, scratch: int, room: int) -> None:
+        """Gets memory: so many bytes for each thread, and for single ops."""
+        size = -(-scratch // 64) * 64
+        self._scratch = np.empty(self.most_threads * size + 64 if size else 0, dtype=np.uint8)
+        if size:
+            first = address_of(self._scratch) + -address_of(self._scratch) % 64
+            self._rows[:, SCRATCH_WORD] = [first + i * size for i in range(self.most_threads)]
+        self._room = _room(self._ground, room)
+        self._rows[:, ROOM_WORD] = address_of(self._room) + -address_of(self._room) % 64
         self.extra_bytes = int(self._scratch.nbytes + self._room.nbytes)
 
     @property
@@ -194,8 +204,8 @@ class Program:
             self._look()
 
 
-def _room(w: Writer) -> Any:
+def _room(ground: Any, nbytes: int) -> Any:
     """Memory for single ops."""
-    if w.ground is not None and w.room:
-        return w.ground.memory("room", w.room + 64)
-    return np.empty(w.room + 64 if w.room else 0, dtype=np.uint8)
+    if ground is not None and nbytes:
+        return ground.memory("room", nbytes + 64)
+    return np.empty(nbytes + 64 if nbytes else 0, dtype=np.uint8)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..addresses import address_of
 from .spots import ZERO_WORD, Check, Ints, Kernel, NotNative, Ref, Span, Spot, Word, row_major
 
 ROOM_WORD = (
@@ -43,6 +44,7 @@ class Room:
     ) -> None:
         self.kernels: list[Kernel | Check] = []
         self.bytes = 0
+        self.held: list[Any] = []  # what the kernels' words point to
         self._copy = copy
         self._ahead = ahead
 
@@ -69,11 +71,18 @@ class Room:
         """Adds a kernel. `beside`: it writes other places than the kernel before, if the same spots.
         `ahead`: it reads only what lasts, and fills memory that was kept for it."""
         spans = tuple(s.span for s in reads), tuple(s.span for s in writes)
-        kernel = Kernel(address, tuple(words), extent, *spans, grain, scratch, work, keep, beside)
+        held = keep, self.held
+        kernel = Kernel(address, tuple(words), extent, *spans, grain, scratch, work, held, beside)
         if ahead and self._ahead is not None:
             self._ahead.kernels.append(kernel)
         else:
             self.kernels.append(kernel)
+
+    def repeated(self, number: Any, like: Spot) -> Spot:
+        """A number in all places of an array like another one."""
+        own = Spot(Ref(ZERO_WORD, address_of(number)), like.shape, like.dtype, (0,) * like.ndim)
+        self.held.append(number)
+        return own
 
     def check(self, make: Callable[[Any], None], error: Callable[[Any], Exception]) -> None:
         """Stops the program where a kernel finds a fault; ``make(cell)`` adds it, for a cell of three int64."""

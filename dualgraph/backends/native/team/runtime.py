@@ -31,7 +31,9 @@ SEAT = apart.SEAT  # in each mailbox, where the thread runs
 INSTRUCTION = 8
 STOP = 0  # the end
 SPLIT = 1  # kernel, block, scratch, extent, grain: all threads run a share of range(extent)
-ALONE = 2  # kernel, block, scratch, extent, thread: one thread runs all of it
+ALONE = (
+    2  # kernel, block, scratch, extent, thread: one thread runs all of it, unless that is nothing
+)
 MEET = 3  # a barrier
 OBJECTS = 4  # count, place: own[place + i] = where the elements of array object i lie
 ADDRESSES = 5  # count, place: own[place + i] = given word i
@@ -242,7 +244,9 @@ share:
 alone:
   %who = srem i64 %e, %threads
   %mine = icmp eq i64 %who, %me
-  br i1 %mine, label %whole, label %step
+  %any = icmp sgt i64 %d, 0
+  %due = and i1 %mine, %any
+  br i1 %due, label %whole, label %step
 whole:
   %own.c2 = getelementptr i64, ptr %own, i64 %c
   %scratch2 = load ptr, ptr %own.c2

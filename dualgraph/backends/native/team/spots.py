@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ....core.sizing import range_length, slice_indices
+from ....core.worked import Worked, may_meet
+
 Ints = tuple[int, ...]
 ZERO_WORD = 0  # the word that is always 0
 SCRATCH_WORD = 1  # the word with the address of the thread's scratch memory
@@ -24,7 +27,7 @@ class Ref(NamedTuple):
     offset: int = 0
 
     def __add__(self, more: Any) -> Ref:  # type: ignore[override]
-        return Ref(self.base, self.offset + int(more))
+        return Ref(self.base, self.offset + (more if type(more) is Worked else int(more)))
 
     __radd__ = __add__  # type: ignore[assignment]
 
@@ -40,8 +43,12 @@ class Span(NamedTuple):
     high: int
 
     def meets(self, other: Span) -> bool:
-        """Whether both have some byte."""
-        return self.base == other.base and self.low < other.high and other.low < self.high
+        """Whether both have some byte, or may have at some sizes."""
+        if self.base != other.base:
+            return False
+        if type(self.high) is Worked or type(other.high) is Worked:
+            return may_meet(self.low, self.high, other.low, other.high)
+        return self.low < other.high and other.low < self.high
 
 
 class Spot:
@@ -89,7 +96,7 @@ class Spot:
         base, low = self.at
         high = low
         for d, s in zip(self.shape, self.strides, strict=True):
-            if d == 0:
+            if type(d) is not Worked and d == 0:
                 return Span(base, low, low)
             if s > 0:
                 high += (d - 1) * s
@@ -121,9 +128,10 @@ class Spot:
             raise NotNative("an index that is no slice")
         at, shape, strides = self.at, list(self.shape), list(self.strides)
         for i, k in enumerate(key):
-            places = range(*k.indices(shape[i]))
-            at += places.start * strides[i] if places else 0
-            shape[i], strides[i] = len(places), strides[i] * places.step
+            start, stop, step = slice_indices(k, shape[i])
+            count = range_length(start, stop, step)
+            at += start * strides[i] if count else 0
+            shape[i], strides[i] = count, strides[i] * step
         return Spot(at, tuple(shape), self.dtype, tuple(strides))
 
     def __getattr__(self, name: str) -> Any:

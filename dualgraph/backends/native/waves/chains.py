@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from ....core.node import Node
+from ....core.worked import plainly
 from ....static.constants import is_constant
 from ..glue import Library, possible
 from ..kernel import NativeKernel
@@ -68,7 +69,7 @@ class Chains:
         """Steps that follow each other over the same rows."""
         run: list[Stage] = []
         large = [
-            not s.view and any(v.type.nbytes >= LARGE for v in s.node.outputs)
+            not s.view and any(plainly(v.type.nbytes) >= LARGE for v in s.node.outputs)
             for s in self.frame.plan.steps
         ]
         if sum(large) < 3 or not possible():

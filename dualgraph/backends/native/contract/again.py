@@ -1,0 +1,71 @@
+"""Recipes of operands whose sizes may change: found anew for each, and written into a program once.
+
+What plans decide about a product follows no formula of its sizes. So a program has places for the numbers of a recipe
+of some more stages, and the plan for other sizes fills them; those left over do nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ....core.worked import working
+from ..team.spots import ZERO_WORD, Ref, Spot
+from .stages import Recipe
+
+STAGES = 4  # that there is room for, at least
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Found:
+    """A `Stage` whose numbers follow from sizes. ``record`` keeps alive what it is of now."""
+
+    function: int
+    place: int
+    units: int
+    work: int
+    scratch: int
+    ahead: tuple[int, int] | None
+    record: Any
+
+
+def recipe_of(make: Callable[..., Recipe], x: Any, y: Any, *more: Any) -> Recipe:
+    """``make(x, y, *more)``, for arrays of which the shapes and strides count, and numbers."""
+    work = working(x.shape, x.strides, y.shape, y.strides, more)
+    if work is None:
+        return make(x, y, *more)
+    kept: list[Recipe] = []
+    form: list[int] = []  # stages and slots that there is room for
+
+    def again(x_shape: Any, x_strides: Any, y_shape: Any, y_strides: Any, more: Any) -> Any:
+        operands = (
+            Spot(Ref(ZERO_WORD), shape, of.dtype, strides)
+            for shape, of, strides in ((x_shape, x, x_strides), (y_shape, y, y_strides))
+        )
+        found = make(*operands, *more)
+        if not found.work or (kept and _ahead(found) != _ahead(kept[0])):
+            return None
+        if not kept:
+            form[:] = max(STAGES, len(found.stages) + 1), len(found.sizes) + 2
+        stages, slots = form
+        if len(found.stages) > stages or len(found.sizes) > slots:
+            return None
+        kept[:] = [found]
+        told = [v for s in found.stages for v in (s.function, s.place, s.units, s.work, s.scratch)]
+        rest = [0] * (5 * stages - len(told))
+        return *told, *rest, *found.sizes.values(), *[0] * (slots - len(found.sizes))
+
+    numbers = work.call(again, x.shape, x.strides, y.shape, y.strides, more)
+    (first,), (stages, _) = kept, form
+    out = Recipe(first.arrays, first.lasting)
+    ahead = [*(s.ahead for s in first.stages), *[None] * (stages - len(first.stages))]
+    for i, own in enumerate(ahead):
+        out.stages.append(Found(*numbers[5 * i : 5 * i + 5], own, kept))  # type: ignore[arg-type]
+    out.sizes = {f"slot {i}": n for i, n in enumerate(numbers[5 * stages :])}
+    return out
+
+
+def _ahead(recipe: Recipe) -> Any:
+    """What is done before a loop around the product: the stages and their slots."""
+    return [(i, s.ahead) for i, s in enumerate(recipe.stages) if s.ahead is not None]

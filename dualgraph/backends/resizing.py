@@ -1,0 +1,147 @@
+"""Resizing: one native program for all sizes of a graph.
+
+A program is written once, for sizes that are worked numbers (`core/worked.py`): what lies in its tables is put there
+anew when a call comes with other sizes, which takes a fraction of writing it. Sizes for which other decisions would be
+made have programs of their own, as have calls beside a running one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from ..core.backend import ArrayBackend
+from ..core.node import Node
+from ..core.worked import Unfollowed, Worked, Working
+from ..passes.memory import MemoryPlan
+from ..passes.schedule import Schedule
+from ..static.graph import Graph
+from .executor import Direct, Executable
+from .ground import Ground
+from .native.team.spots import NotNative
+from .silence import quietly
+
+
+class Resizing:
+    """The native program of a graph, at the sizes of its last call.
+
+    ``at(sizes)`` is the graph at worked ones, and the function that gives the kernels of its regions. `like` is the
+    program at the sizes `values`. Raises Unfollowed where some part of it cannot be told in formulas.
+    """
+
+    def __init__(
+        self,
+        at: Callable[[Sequence[Worked]], tuple[Graph, Callable[[Node], Any]]],
+        values: Sequence[int],
+        like: Executable,
+        backend: ArrayBackend,
+        borrowed: frozenset[int],
+        ground: Ground,
+    ) -> None:
+        if not like.native or not all(t.size for t in like.graph.all_types()):
+            raise Unfollowed("no native program")
+        work = Working()
+        graph, kernel_of = at([work.size(n) for n in values])
+        made = Executable(graph, backend, borrowed, (), kernel_of, like, ground, work)
+        self._ground, self._instance = ground, made.instance()
+        if len(self._instance.actions) != 1:
+            raise Unfollowed("steps that Python sees to")
+        self._action: Any = self._instance.actions[0]
+        self._fresh, self._shared = self._instance.fresh, self._instance.shared
+        shapes = tuple(tuple(shape) for _, shape, _ in self._fresh)
+        views = tuple(() if view is None else tuple(view[1]) for _, _, view in self._shared)
+        lying = tuple(self._instance.lying)
+        wanted = (*self._action.program.needs, *self._action.work, shapes, views, lying)
+        self._again = work.function(wanted, self._suit)
+        self.donated = like.donated
+        self.values: tuple[int, ...] | None = None
+        self._lock = threading.Lock()
+
+    def _suit(
+        self, scratch: int, room: int, alone: int, shared: int, shapes: Any, views: Any, lying: Any
+    ) -> None:
+        """What the program's tables do not hold."""
+        self._action.program.make_room(scratch, room)
+        self._action.suit(alone, shared)
+        self._instance.meet(lying, self._instance.met)
+        self._instance.fresh = [
+            (i, shape, dtype) for (i, _, dtype), shape in zip(self._fresh, shapes, strict=True)
+        ]
+        self._instance.shared = [
+            (i, source, view and (view[0], shape))
+            for (i, source, view), shape in zip(self._shared, views, strict=True)
+        ]
+
+    def fits(self, values: tuple[int, ...]) -> bool:
+        """Whether it can run at these sizes, for which it is made ready if no call is running."""
+        if not self._lock.acquire(blocking=False):
+            return True
+        try:
+            return self._ready(values)
+        finally:
+            self._lock.release()
+
+    def _ready(self, values: tuple[int, ...]) -> bool:
+        if self.values != values:
+            self.values = None  # for the case that putting the numbers in their places is cut short
+            try:
+                if not self._again(*values):
+                    return False
+            except (ArithmeticError, ValueError, NotNative):  # what is found anew is not there
+                return False
+            self.values = values
+        return True
+
+    def run(self, values: tuple[int, ...], inputs: list[Any], commit: Any) -> tuple[Any] | None:
+        """`Executable.run` at some sizes, in a tuple; None, having done nothing, where another call is running."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        taken = False
+        try:
+            taken = self._ground.take()
+            if not taken or not self._ready(values):
+                return None
+            run = self._instance.run
+            return (commit(quietly(run, inputs) if self._instance.loud else run(inputs)),)
+        finally:
+            if taken:
+                self._ground.give()
+            self._lock.release()
+
+
+class AtSizes:
+    """An `Executable` at some sizes: the program of all sizes where that is free, else one of its own."""
+
+    def __init__(
+        self, shared: Resizing, values: tuple[int, ...], make: Callable[[], Executable]
+    ) -> None:
+        self._shared, self._values, self._make = shared, values, make
+        self.donated = shared.donated
+
+    @cached_property
+    def own(self) -> Executable:
+        """A program for these sizes alone."""
+        return self._make()
+
+    def run(self, inputs: list[Any], commit: Callable[[list[Any]], Any]) -> Any:
+        """`Executable.run`."""
+        found = self._shared.run(self._values, inputs, commit)
+        return self.own.run(inputs, commit) if found is None else found[0]
+
+    def direct(self, checked: bool = False) -> Direct | None:
+        """`Executable.direct`."""
+        return self.own.direct(checked)
+
+    @property
+    def graph(self) -> Graph:
+        return self.own.graph
+
+    @property
+    def memory(self) -> MemoryPlan:
+        return self.own.memory
+
+    @property
+    def plan(self) -> Schedule:
+        return self.own.plan
