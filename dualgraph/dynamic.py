@@ -30,7 +30,7 @@ from .core.guards import guarded
 from .core.node import Literal, Node
 from .core.polynomial import evaluator
 from .core.symbolic import SymInt, atom_of, plain, readable, shown
-from .core.worked import Unfollowed, Worked
+from .core.worked import Worked
 from .passes.pipeline import optimise
 from .program import Program
 from .results import Result
@@ -137,7 +137,7 @@ class Template(Program):
             graph = there.graph(self._optimised, self.kernels)
             return graph, lambda node: self.kernel_at(node, there)
 
-        with suppress(Unfollowed):
+        with suppress(Exception):  # some part cannot be told in formulas: each size has its own
             self.resizing = Resizing(
                 at, values, model, backend_for(self._device), self._borrowed | self._taken,
                 self.ground,

@@ -204,17 +204,21 @@ def _made(work: Working, value: int, poly: Poly) -> Any:
     return value if not poly or (len(poly) == 1 and () in poly) else Worked(work, value, poly)
 
 
+def _no_int(x: Worked, y: Any) -> Any:
+    return _unfollowed(x) if isinstance(y, (float, complex)) else NotImplemented
+
+
 def _arithmetic(name: str, of_polys: Callable[[Poly, Poly], Poly]) -> Any:
     number: Callable[[Any, Any], Any] = getattr(operator, name)
 
     def forward(x: Worked, y: Any) -> Any:
         if not isinstance(y, (int, np.integer)):
-            return NotImplemented
+            return _no_int(x, y)
         return _made(x.work, number(x.value, plainly(y)), of_polys(x.poly, _poly(y)))
 
     def backward(x: Worked, y: Any) -> Any:
         if not isinstance(y, (int, np.integer)):
-            return NotImplemented
+            return _no_int(x, y)
         return _made(x.work, number(plainly(y), x.value), of_polys(_poly(y), x.poly))
 
     return forward, backward
@@ -247,6 +251,8 @@ def _compare(op: str) -> Any:
     def compare(x: Worked, y: Any) -> Any:
         if not isinstance(y, (int, np.integer)):
             return NotImplemented
+        if type(y) is Worked and y.work is not x.work:  # from something kept of another program
+            raise Unfollowed("two numbers that have nothing to do with each other are compared")
         p = added(x.poly, _poly(y), -1)
         known = decided(p, op)
         if known is not None:
@@ -293,6 +299,7 @@ class Worked(_Int):
     __gt__, __ge__ = _compare(">"), _compare(">=")
     __index__ = __int__ = __float__ = __array__ = __truediv__ = __rtruediv__ = _unfollowed
     __and__ = __rand__ = __or__ = __ror__ = __lshift__ = __rshift__ = __pow__ = _unfollowed
+    __str__ = __format__ = _unfollowed
     __array_ufunc__ = None
 
     def __hash__(self) -> int:
