@@ -36,6 +36,7 @@ from .core.errors import (
     DualgraphError, FileFormatError, GraphError, MemoryBudgetError, NanError, ShapeError, StateError, TransformError,
 )
 from .eager import dispatch as _dispatch
+from .eager.creation import default_device as get_default_device
 from .eager.creation import (
     arange, as_tensor, asarray, default_device, empty, empty_like, eye, from_dlpack, from_numpy,
     full, full_like, linspace, ones, ones_like, set_default_device, tensor, zeros, zeros_like,
@@ -128,13 +129,14 @@ from .transforms import (
 )
 
 if TYPE_CHECKING:
-    from . import data, distributions, fft, func, linalg, nn, optim, signal, special
+    from . import cuda, data, distributions, fft, func, linalg, nn, optim, profiler, quantization, signal, special
     from .debugging import bisect, debug_nans, tap_point, verify
     from .linalg import det, inverse, logdet
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
 newaxis = None
+Size = tuple  # shapes are tuples
 _HOMES = {
     "bisect": "debugging", "debug_nans": "debugging", "det": "linalg", "inverse": "linalg", "logdet": "linalg",
     "cumulative_trapezoid": "eager.calculus", "gradient": "eager.calculus", "tap_point": "debugging",
@@ -149,7 +151,12 @@ _SIGNAL = "bartlett_window blackman_window hamming_window hann_window istft kais
 _HOMES |= dict.fromkeys(_SIGNAL, "signal")
 _FACTORS = ("cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pinverse", "qr", "slogdet")
 _HOMES |= dict.fromkeys(_LAYERS, "nn.functional") | dict.fromkeys(_FACTORS, "linalg")
-_LATER = ("data", "distributions", "fft", "func", "linalg", "nn", "optim", "signal", "special")
+_FAKES = ("fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine")
+_HOMES |= dict.fromkeys(_FAKES, "quantization")
+_LATER = (
+    "cuda", "data", "distributions", "fft", "func", "linalg", "nn", "optim", "profiler", "quantization", "signal",
+    "special",
+)
 
 _register_backend("cpu", NumpyBackend)
 _register_backend("cuda", cuda_backend)
@@ -183,7 +190,8 @@ __all__ = [
     "hardshrink", "layer_norm", "max_pool1d", "max_pool2d", "max_pool3d", "pairwise_distance",
     "pixel_shuffle", "pixel_unshuffle", "prelu", "rms_norm", "selu", "threshold",
     "cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pinverse", "qr", "slogdet",
-    "concatenate", "row_stack", "trapz",
+    "concatenate", "row_stack", "trapz", "cuda", "profiler", "quantization",
+    "fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine", "get_default_device", "Size",
     "digamma", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
     "bartlett_window", "blackman_window", "hamming_window", "hann_window", "istft", "kaiser_window", "signal",
     "stft", "cumulative_trapezoid", "pdist", "frexp", "gradient", "unravel_index",

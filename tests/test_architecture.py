@@ -77,6 +77,9 @@ LAYERS = [
         "serialise",
         "threads",
         "reader",
+        "cuda",
+        "profiler",
+        "quantization",
     },
     {"__init__"},
 ]
@@ -179,6 +182,7 @@ SIBLINGS = {
     ("optim", "nn"),  # an optimiser holds parameters
     ("nn", "serialise"),
     ("testing", "inspect"),
+    ("quantization", "nn"),
 }
 # Imported where they are first needed, so that the package starts fast; it runs without most of them.
 LAZY = {"llvmlite", "cupy", "networkx", "matplotlib", "tqdm", "IPython", "safetensors", "torch"} | {

@@ -6,15 +6,33 @@ from typing import Any
 
 from .errors import DeviceError
 
+TYPES = ("cpu", "cuda")
+_KNOWN: dict[str, Device] = {}
+
 
 class Device:
-    """A place for arrays: ``cpu``, or ``cuda:0``. Devices of one name are one object."""
+    """A place for arrays: ``cpu``, or ``cuda:0``. Devices of one name are one object.
+
+    >>> dg.device("cuda", 1) is dg.device("cuda:1"), dg.device("cpu") == "cpu"
+    (True, True)
+    """
 
     __slots__ = ("index", "type")
 
-    def __init__(self, type: str, index: int = 0) -> None:
-        self.type = type
-        self.index = index
+    type: str
+    index: int
+
+    def __new__(cls, type: Any, index: int | None = None) -> Device:
+        name = str(type) if index is None else f"{type}:{index}"
+        found = _KNOWN.get(name)
+        if found is not None:
+            return found
+        kind, _, number = name.partition(":")
+        if kind not in TYPES or (number and not number.isdigit()):
+            raise DeviceError(f"{name!r} is not a device; use 'cpu', 'cuda' or 'cuda:<number>'")
+        made = object.__new__(cls)
+        made.type, made.index = kind, 0 if kind == "cpu" else int(number or 0)
+        return _KNOWN.setdefault(name, _KNOWN.setdefault(str(made), made))
 
     def __repr__(self) -> str:
         return f"device('{self}')"
@@ -34,21 +52,8 @@ class Device:
 
 
 CPU = Device("cpu")
-_KNOWN: dict[str, Device] = {"cpu": CPU}
-TYPES = ("cpu", "cuda")
 
 
 def as_device(spec: Any) -> Device:
     """The ``Device`` meant by a ``Device`` or a name such as ``"cpu"``, ``"cuda"`` or ``"cuda:1"``."""
-    if type(spec) is Device:
-        return spec
-    if isinstance(spec, str):
-        found = _KNOWN.get(spec)
-        if found is not None:
-            return found
-        kind, _, number = spec.partition(":")
-        if kind in TYPES and (not number or number.isdigit()):
-            index = int(number or 0)
-            name = "cpu" if kind == "cpu" else f"{kind}:{index}"
-            return _KNOWN.setdefault(spec, _KNOWN.setdefault(name, Device(kind, index)))
-    raise DeviceError(f"{spec!r} is not a device; use 'cpu', 'cuda' or 'cuda:<number>'")
+    return spec if type(spec) is Device else Device(spec)

@@ -115,6 +115,7 @@ from .normalisation import (
     LocalResponseNorm,
     RMSNorm,
 )
+from .parallel import DataParallel
 from .parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from .pooling import (
     AdaptiveAvgPool1d,
@@ -303,4 +304,5 @@ __all__ = [
     "UninitializedBuffer",
     "UninitializedParameter",
     "CTCLoss",
+    "DataParallel",
 ]

@@ -1,0 +1,148 @@
+"""What scripts written for PyTorch ask for besides tensors: GPUs, profiles, quantised models, parallel wrappers."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dualgraph as dg
+from dualgraph import nn
+from dualgraph.nn import functional as F
+
+
+def test_a_script_may_ask_for_gpus_where_there_is_none() -> None:
+    assert dg.cuda.is_available() == (dg.cuda.device_count() > 0)
+    dg.cuda.synchronize()
+    dg.cuda.empty_cache()
+    dg.cuda.manual_seed_all(3)
+    first = dg.rand(2).tolist()
+    dg.manual_seed(3)
+    assert dg.rand(2).tolist() == first
+    assert dg.zeros(2, 3).shape == dg.Size([2, 3])
+    assert dg.get_default_device() == dg.device("cpu")
+
+
+def test_devices_of_one_name_are_one() -> None:
+    assert dg.device("cpu") is dg.zeros(2).device is dg.device(dg.device("cpu:0"))
+    second = dg.device("cuda", 1)
+    assert second is dg.device("cuda:1") is pickle.loads(pickle.dumps(second))
+    assert (second.type, second.index, str(second)) == ("cuda", 1, "cuda:1")
+    assert dg.device("cuda") is dg.device("cuda:0") != dg.device("cpu")
+    for wrong in ("mps", "cuda:x", 3):
+        with pytest.raises(dg.DeviceError, match="is not a device"):
+            dg.device(wrong)
+
+
+def test_data_parallel_has_pytorchs_names_and_the_models_results() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    wrapped = nn.DataParallel(model)
+    assert list(wrapped.state_dict()) == ["module.0.weight", "module.0.bias"]
+    x = dg.randn(5, 3)
+    assert wrapped(x).tolist() == model(x).tolist() == dg.compile(wrapped, wait=True)(x).tolist()
+    with pytest.raises(dg.ArgumentError, match="one device"):
+        nn.DataParallel(model, device_ids=[0, 1])
+
+
+# --- profiler ------------------------------------------------------------------------------------
+
+
+def test_a_profile_counts_ops_and_compiled_calls(tmp_path: Path) -> None:
+    w = dg.randn(8, 8, requires_grad=True)
+    step = dg.compile(lambda x: (x @ w).tanh().sum(), wait=True)
+    x = dg.randn(8, 8)
+    step(x)
+    with dg.profiler.profile() as prof:
+        with dg.profiler.record_function("forward"):
+            loss = (x @ w).tanh().sum()
+        loss.backward()
+        for _ in range(3):
+            step(x)
+    rows = {row.key: row for row in prof.key_averages()}
+    assert rows["matmul"].count == 2  # forward, and the gradient of w
+    assert rows["tanh"].cpu_memory == 8 * 8 * 4
+    assert rows["forward"].cpu_time_total >= rows["tanh"].cpu_time_total > 0
+    assert [row.count for key, row in rows.items() if key.startswith("program")] == [3]
+    table = prof.key_averages().table(sort_by="count", row_limit=1)
+    assert len(table.splitlines()) == 2 and "  3 " in table
+    prof.export_chrome_trace(tmp_path / "trace.json")
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert len(events) == prof.key_averages().total_average().count
+    with dg.profiler.record_function("outside"):
+        assert step(x).shape == ()
+    with pytest.raises(dg.ArgumentError, match="sort_by"):
+        prof.key_averages().table(sort_by="color")
+
+
+def test_a_profile_changes_no_bits_and_ends() -> None:
+    x = dg.randn(64, 64)
+    expected = F.softmax(x @ x, 1).numpy().tobytes()
+    with dg.profiler.profile():
+        assert F.softmax(x @ x, 1).numpy().tobytes() == expected
+    before = dg.profiler.profile()
+    with pytest.raises(ZeroDivisionError), before:
+        _ = 1 / 0
+    F.softmax(x, 1)
+    assert not before.key_averages()
+
+
+# --- quantisation --------------------------------------------------------------------------------
+
+
+def test_quantised_numbers_are_within_half_a_step() -> None:
+    x = dg.randn(6, 50)
+    for axis in (None, 0):
+        scale = dg.quantization.scale_of(x, axis)
+        q = dg.quantization.quantize(x, scale, axis=axis)
+        assert q.dtype is dg.int8 and q.abs().max().item() == 127
+        back = dg.quantization.dequantize(q, scale, axis=axis)
+        limit = scale.reshape(-1, 1) if axis == 0 else scale
+        assert bool(((back - x).abs() <= limit * 0.5001).all())
+    assert dg.quantization.scale_of(dg.zeros(2, 3), 0).tolist() == [1.0, 1.0]
+    whole = dg.quantization.quantize(dg.tensor([-1.0, 0.0, 40.0]), 0.1, 128, dg.uint8)
+    assert whole.tolist() == [118, 128, 255]
+    with pytest.raises(dg.DTypeError, match="int8"):
+        dg.quantization.quantize(x, 0.1, dtype=dg.float32)
+
+
+def test_fake_quantised_training_has_straight_gradients_in_both_modes() -> None:
+    x = dg.linspace(-3, 3, 24).reshape(4, 6).requires_grad_()
+
+    def fn(x: dg.Tensor) -> dg.Tensor:
+        y = dg.fake_quantize_per_channel_affine(
+            x, dg.tensor([0.1, 0.2, 0.3, 0.4]), dg.tensor([0, 1, -1, 0]), 0, -8, 7
+        )
+        return (y * y).sum()
+
+    values = x.detach().numpy().astype(np.float64)
+    scale, zero = np.array([[0.1], [0.2], [0.3], [0.4]]), np.array([[0], [1], [-1], [0]])
+    whole = np.round(values / scale) + zero
+    rounded = (np.clip(whole, -8, 7) - zero) * scale
+    fn(x).backward()
+    inside = (whole >= -8) & (whole <= 7)
+    np.testing.assert_allclose(x.grad.numpy(), 2 * rounded * inside, rtol=1e-5, atol=1e-6)
+    assert dg.compare(fn, x.detach()).bitwise_equal
+
+
+def test_a_dynamically_quantised_model_is_small_and_near() -> None:
+    dg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Sequential(nn.Linear(32, 8)))
+    small = dg.quantization.quantize_dynamic(model, {nn.Linear}, dtype=dg.int8)
+    assert type(model[0]) is nn.Linear
+    x = dg.randn(16, 64)
+    error = (small(x) - model(x)).abs().max() / model(x).abs().max()
+    assert error.item() < 0.03
+    assert dg.compare(small, x).bitwise_equal
+    assert small[0].weight.dtype is dg.int8 and small[2][0].weight.dtype is dg.int8
+    again = dg.quantization.quantize_dynamic(
+        nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Sequential(nn.Linear(32, 8)))
+    )
+    again.load_state_dict(small.state_dict())
+    assert again(x).tolist() == small(x).tolist()
+    part = dg.quantization.quantize_dynamic(model, {"2.0"})
+    assert type(part[0]) is nn.Linear and type(part[2][0]) is not nn.Linear
+    with pytest.raises(dg.ArgumentError, match="Linear"):
+        dg.quantization.quantize_dynamic(model, {nn.Conv2d})
