@@ -152,7 +152,7 @@ _HOMES |= dict.fromkeys(_SIGNAL, "signal")
 _FACTORS = ("cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pinverse", "qr", "slogdet")
 _HOMES |= dict.fromkeys(_LAYERS, "nn.functional") | dict.fromkeys(_FACTORS, "linalg")
 _FAKES = ("fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine")
-_HOMES |= dict.fromkeys(_FAKES, "quantization")
+_HOMES |= dict.fromkeys(_FAKES, "quantization") | {"poisson": "distributions"}
 _LATER = (
     "cuda", "data", "distributions", "fft", "func", "linalg", "nn", "optim", "profiler", "quantization", "signal",
     "special",
@@ -191,7 +191,7 @@ __all__ = [
     "pixel_shuffle", "pixel_unshuffle", "prelu", "rms_norm", "selu", "threshold",
     "cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pinverse", "qr", "slogdet",
     "concatenate", "row_stack", "trapz", "cuda", "profiler", "quantization",
-    "fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine", "get_default_device", "Size",
+    "fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine", "get_default_device", "poisson", "Size",
     "digamma", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
     "bartlett_window", "blackman_window", "hamming_window", "hann_window", "istft", "kaiser_window", "signal",
     "stft", "cumulative_trapezoid", "pdist", "frexp", "gradient", "unravel_index",

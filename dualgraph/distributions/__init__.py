@@ -13,13 +13,16 @@ from .continuous import (
     Normal,
     Uniform,
 )
+from .counts import Binomial, Multinomial, NegativeBinomial, Poisson, poisson
 from .discrete import Bernoulli, Categorical, Geometric, OneHotCategorical
 from .kl import kl_divergence, register_kl
+from .relatives import HalfCauchy, InverseGamma, MixtureSameFamily, Pareto, StudentT, Weibull
 from .vectors import Beta, Dirichlet, Independent, MultivariateNormal
 
 __all__ = [
     "Bernoulli",
     "Beta",
+    "Binomial",
     "Categorical",
     "Cauchy",
     "Chi2",
@@ -29,14 +32,24 @@ __all__ = [
     "Gamma",
     "Geometric",
     "Gumbel",
+    "HalfCauchy",
     "HalfNormal",
     "Independent",
+    "InverseGamma",
     "Laplace",
     "LogNormal",
+    "MixtureSameFamily",
+    "Multinomial",
     "MultivariateNormal",
+    "NegativeBinomial",
     "Normal",
     "OneHotCategorical",
+    "Pareto",
+    "Poisson",
+    "StudentT",
     "Uniform",
+    "Weibull",
     "kl_divergence",
+    "poisson",
     "register_kl",
 ]

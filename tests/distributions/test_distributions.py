@@ -28,7 +28,16 @@ CONTINUOUS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...], tuple[float, float
     "Gamma": ((numbers(2.5), numbers(1.3)), (numbers(3.5), numbers(0.8)), (1e-9, 60)),
     "Chi2": ((numbers(5.0),), (numbers(7.0),), (1e-9, 120)),
     "Beta": ((numbers(2.5), numbers(3.0)), (numbers(2.0), numbers(4.0)), (1e-9, 1 - 1e-9)),
+    "StudentT": (
+        (numbers(9.0), numbers(0.5), numbers(0.8)),
+        (numbers(5.0), numbers(0.0), numbers(1.0)),
+        (-80, 80),
+    ),
+    "Pareto": ((numbers(0.6), numbers(9.0)), (numbers(0.5), numbers(7.0)), (0.6, 30)),
+    "Weibull": ((numbers(0.8), numbers(1.7)), (numbers(1.0), numbers(1.2)), (1e-9, 20)),
+    "InverseGamma": ((numbers(9.0), numbers(2.0)), (numbers(7.0), numbers(1.0)), (1e-3, 20)),
 }
+WITHOUT_KL = {"Gumbel", "StudentT", "Pareto", "Weibull", "InverseGamma"}
 DISCRETE: dict[str, tuple[tuple[Any, ...], tuple[Any, ...], int]] = {
     "Bernoulli": ((numbers(0.3),), (numbers(0.6),), 2),
     "Geometric": ((numbers(0.3),), (numbers(0.6),), 400),
@@ -66,7 +75,7 @@ def test_sums_over_the_range(name: str) -> None:
         mean = (share * x).sum()
         assert p.mean.item() == pytest.approx(mean, abs=1e-4)
         assert p.variance.item() == pytest.approx((share * (x - mean) ** 2).sum(), abs=1e-3)
-    if name not in ("Gumbel",):
+    if name not in WITHOUT_KL:
         difference = np.where(share > 0, log_p - log_q, 0.0)
         wanted = (share * difference).sum()
         assert D.kl_divergence(p, q).item() == pytest.approx(wanted, abs=1e-4)
@@ -200,3 +209,96 @@ def test_errors_name_the_parameter(call: Any, words: str) -> None:
     with pytest.raises(dg.ArgumentError, match=words):
         call()
     assert D.Normal(0.0, -1.0, validate_args=False).scale.item() == -1
+
+
+COUNTS: dict[str, tuple[tuple[Any, ...], int]] = {
+    "Poisson": ((numbers(3.5),), 80),
+    "Binomial": ((9, numbers(0.3)), 10),
+    "NegativeBinomial": ((numbers(4.0), numbers(0.4)), 200),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts(name: str) -> None:
+    given, most = COUNTS[name]
+    make = getattr(D, name)
+    d, k = make(*given), np.arange(float(most))
+    share = np.exp(density(d, k))
+    assert share.sum() == pytest.approx(1, abs=1e-9)
+    assert d.mean.item() == pytest.approx((share * k).sum(), rel=1e-6)
+    assert d.variance.item() == pytest.approx((share * (k - d.mean.item()) ** 2).sum(), rel=1e-6)
+    dg.manual_seed(0)
+    x = d.sample((40_000,)).numpy()
+    found = np.array([(x == i).mean() for i in range(most)])
+    assert np.abs(found - share).max() < 0.012 and found.sum() == pytest.approx(1)
+    parameter = given[-1].numpy()
+
+    def loss(p: Any) -> Any:
+        d = make(*given[:-1], p)
+        return d.log_prob(dg.tensor(2.0)).sum() + d.sample((4, 5)).sum()
+
+    compiled = dg.compile(loss, wait=True)
+    shown = []
+    for fn in (loss, compiled):
+        dg.manual_seed(4)
+        shown.append([fn(dg.tensor(parameter)).item() for _ in range(3)])
+    assert shown[0] == shown[1] and compiled.programs
+    at = dg.tensor(parameter, requires_grad=True)
+    assert dg.autograd.gradcheck(lambda p: make(*given[:-1], p).log_prob(dg.tensor(2.0)), [at])
+
+
+def test_large_and_small_rates() -> None:
+    dg.manual_seed(0)
+    rates = dg.tensor([0.0, 1e-3, 30.0, 900.0]).expand(4000, 4)
+    x = dg.poisson(rates)
+    assert x.dtype is dg.float32 and x[:, 0].sum().item() == 0
+    mean, var = x.mean(0).tolist(), x.var(0).tolist()
+    assert mean[2:] == pytest.approx([30.0, 900.0], rel=0.02)
+    assert var[2:] == pytest.approx([30.0, 900.0], rel=0.1)
+
+
+def test_many_draws_of_places() -> None:
+    dg.manual_seed(0)
+    d = D.Multinomial(6, probs=numbers(0.2, 0.5, 0.3))
+    x = d.sample((20_000,))
+    assert x.shape == (20_000, 3) and bool((x.sum(-1) == 6).all())
+    np.testing.assert_allclose(x.numpy().mean(0), d.mean.numpy(), atol=0.03)
+    np.testing.assert_allclose(x.numpy().var(0), d.variance.numpy(), atol=0.05)
+    wanted = math.log(60 * 0.2 * 0.5**2 * 0.3**3)
+    assert d.log_prob(numbers(1.0, 2.0, 3.0)).item() == pytest.approx(wanted)
+
+
+def test_half_cauchy_is_a_cauchy_folded() -> None:
+    d = D.HalfCauchy(numbers(1.5))
+    assert d.cdf(d.icdf(numbers(0.3))).item() == pytest.approx(0.3)
+    assert d.log_prob(numbers(0.7)).item() == pytest.approx(
+        math.log(2 / math.pi / 1.5 / (1 + (0.7 / 1.5) ** 2))
+    )
+    assert d.log_prob(numbers(-1.0)).item() == -math.inf
+    dg.manual_seed(0)
+    assert bool((d.rsample((100,)) >= 0).all())
+
+
+def test_mixtures() -> None:
+    weights, places = np.array([[0.3, 0.7], [0.9, 0.1]]), np.array([[-2.0, 1.0], [0.0, 5.0]])
+    d = D.MixtureSameFamily(
+        D.Categorical(dg.tensor(weights)), D.Normal(dg.tensor(places), dg.tensor(0.5).double())
+    )
+    x = np.linspace(-8, 12, 40_001)
+    share = np.exp(density(d, x[:, None])) * (x[1] - x[0])
+    np.testing.assert_allclose(share.sum(0), 1, atol=1e-6)
+    np.testing.assert_allclose((share * x[:, None]).sum(0), d.mean.numpy(), atol=1e-6)
+    spread = ((x[:, None] - d.mean.numpy()) ** 2 * share).sum(0)
+    np.testing.assert_allclose(spread, d.variance.numpy(), atol=1e-5)
+    np.testing.assert_allclose(share[:20_001].sum(0), d.cdf(numbers(2.0, 2.0)).numpy(), atol=1e-3)
+    dg.manual_seed(0)
+    draws = d.sample((20_000,))
+    assert draws.shape == (20_000, 2)
+    np.testing.assert_allclose(draws.numpy().mean(0), d.mean.numpy(), atol=0.06)
+    vectors = D.MixtureSameFamily(
+        D.Categorical(numbers(0.5, 0.5)), D.Independent(D.Normal(dg.zeros(2, 3), 1.0), 1)
+    )
+    assert vectors.sample((4,)).shape == (4, 3) and vectors.log_prob(dg.zeros(4, 3)).shape == (4,)
+    assert vectors.mean.shape == vectors.variance.shape == (3,)
+    with pytest.raises(dg.ArgumentError, match="3 weights"):
+        D.MixtureSameFamily(D.Categorical(dg.ones(3)), D.Normal(dg.zeros(2), 1.0))
