@@ -5,8 +5,7 @@ numbers, and what Python learns from one (a comparison, ``int(x)``, ``str(x)``, 
 a condition. `core.formulas` makes a function of it all, which says for other values whether the code would do the
 same, and with which numbers.
 
-It is no subclass of float or int, though ``isinstance`` says that it is one: code in C reads the value of a subclass
-where nobody sees it. Of a live number it has to ask, and is told, and that is a condition, too.
+Code in C has to ask for the value (`core.followed`), and is told, and that is a condition, too.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .followed import Followed
 from .symbolic import SymFloat, SymInt
 
 
@@ -45,7 +45,7 @@ def settled(x: Any) -> Any:
     """`x` with plain numbers for live ones, in tuples, lists, dicts and slices, too; the capture is for these alone."""
     kind = type(x)
     if kind in LIVE:
-        return x._live_settle()
+        return x._read()
     if kind is tuple:
         return tuple([settled(v) for v in x])
     if kind is list:
@@ -69,11 +69,11 @@ def holds_live(x: Any) -> bool:
     return kind is slice and (holds_live(x.start) or holds_live(x.stop) or holds_live(x.step))
 
 
-class Live:
+class Live(Followed):
     """A number that the capture takes as an input, or what arithmetic made of some.
 
     ``_live_code``: what it is called in the function that ``_live_formulas`` make; ``_live_text``: what users read;
-    ``_live_sources``: the inputs that it depends on. Names are such as nobody asks a number for.
+    ``_live_sources``: the inputs that it depends on.
     """
 
     __slots__ = (
@@ -95,8 +95,10 @@ class Live:
         """Whether what is done with it is written down."""
         return mode.formulas is self._live_formulas and mode.formulas is not None
 
-    def _live_settle(self) -> Any:
-        """The plain number; the capture is for this one alone."""
+    def _held(self) -> Any:
+        return self._live_value
+
+    def _read(self) -> Any:
         return self._live_told("{}", self._live_value, exactly=True)
 
     def _live_told(self, form: str, value: Any, exactly: bool = False) -> Any:
@@ -112,23 +114,8 @@ class Live:
 
     def __int__(self) -> int:
         if type(self._live_value) is not float:
-            return int(self._live_settle())
+            return int(self._read())
         return int(self._live_told("int({})", int(self._live_value)))
-
-    def __float__(self) -> float:
-        return float(self._live_settle())
-
-    def __complex__(self) -> complex:
-        return complex(self._live_settle())
-
-    def __hash__(self) -> int:
-        return hash(self._live_settle())
-
-    def __str__(self) -> str:
-        return str(self._live_told("str({})", str(self._live_value), exactly=True))
-
-    def __repr__(self) -> str:
-        return str(self._live_told("repr({})", repr(self._live_value), exactly=True))
 
     def __format__(self, spec: str) -> str:
         return str(self._live_told(f"format({{}}, {spec!r})", format(self._live_value, spec)))
@@ -149,50 +136,10 @@ class Live:
     def __neg__(self) -> Any:
         return _made(operator.neg, "-{}", (self,))
 
-    def __pos__(self) -> Any:
-        return self
-
     def __abs__(self) -> Any:
         return _made(abs, "abs({})", (self,))
 
-    def __divmod__(self, y: Any) -> Any:
-        whole = self // y
-        return whole if whole is NotImplemented else (whole, self % y)
-
-    def __rdivmod__(self, y: Any) -> Any:
-        whole = y // self
-        return whole if whole is NotImplemented else (whole, y % self)
-
-    def conjugate(self) -> Any:
-        """The number itself."""
-        return self
-
-    @property
-    def real(self) -> Any:
-        """The number itself."""
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._live_value, name)
-        self._live_settle()
-        return found
-
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self
-
-    def __reduce__(self) -> Any:
-        return self._live_kind, (self._live_settle(),)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__reduce__()
-
     # --- what NumPy asks ---
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        return np.asarray(self._live_settle(), dtype)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         plain = method == "__call__" and not kwargs and ufunc.nout == 1
@@ -220,7 +167,7 @@ class LiveInt(Live):
     __class__ = property(lambda self: int)
 
     def __index__(self) -> int:
-        return int(self._live_settle())
+        return int(self._read())
 
 
 def _of_numpy(kind: type) -> type[Live]:
@@ -294,7 +241,7 @@ def _compare(name: str, sign: str) -> Any:
     def compare(x: Live, y: Any) -> Any:
         if type(y) not in NUMBERS:
             if isinstance(y, STRANGERS):
-                return test(x._live_settle(), y)
+                return test(x._read(), y)
             return NotImplemented
         found = test(x._live_value, given(y))
         if x._live_recorded:

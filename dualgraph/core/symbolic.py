@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from .followed import Followed, leaked
+from .followed import Size, leaked
 from .guards import mode, note
 from .polynomial import (
     SYMBOL,
@@ -264,14 +264,14 @@ def _bits(name: str, sign: str) -> Any:
 
 if TYPE_CHECKING:
 
-    class _Int(Followed, int):
+    class _Int(Size, int):
         """To type checkers it is an int."""
 
-    class _Float(Followed, float):
+    class _Float(Size, float):
         """To type checkers it is a float."""
 
 else:
-    _Int = _Float = Followed
+    _Int = _Float = Size
 
 
 class SymInt(_Int):
@@ -313,7 +313,7 @@ class SymInt(_Int):
     __eq__, __ne__ = _compare("=="), _compare("!=")
     __lt__, __le__ = _compare("<"), _compare("<=")
     __gt__, __ge__ = _compare(">"), _compare(">=")
-    __hash__ = Followed.__hash__
+    __hash__ = Size.__hash__
     _power, _rpower = _text_op(operator.pow, "**")
 
     def __call__(self, dim: int | None = None) -> Any:
@@ -341,7 +341,7 @@ class SymInt(_Int):
             return self._rpower(y)
         return pow(plain(y), leaked(self), modulus)
 
-    __index__ = Followed.__int__
+    __index__ = Size.__int__
 
     def __trunc__(self) -> Any:
         return self
@@ -404,7 +404,7 @@ class SymFloat(_Float):
     __eq__, __ne__ = _float_compare("=="), _float_compare("!=")
     __lt__, __le__ = _float_compare("<"), _float_compare("<=")
     __gt__, __ge__ = _float_compare(">"), _float_compare(">=")
-    __hash__ = Followed.__hash__
+    __hash__ = Size.__hash__
 
     def __pow__(self, k: Any, modulus: Any = None) -> Any:
         return self._power(k) if self > 0 else leaked(self) ** plain(k)
