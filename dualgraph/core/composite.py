@@ -16,10 +16,12 @@ class Merge:
 
     ``serve(fn, args, kwargs)`` gives the result of a call on large arrays, ``quick(fn, args, kwargs)`` of one on
     small arrays, or NotImplemented where its ops are to run one by one. ``graph(fn, args, kwargs)`` gives a function
-    that makes the graph of such calls.
+    that makes the graph of such calls. ``retell`` is `serve` for calls inside of a capture, which is told the ops all
+    the same.
     """
 
     serve: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
+    retell: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     quick: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     graph: Callable[[Any, tuple[Any, ...], dict[str, Any]], Callable[[], Any]] | None = None
 

@@ -17,7 +17,8 @@ def serve(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     data = getattr(args[0], "_data", None) if args else None
     if data is None or data.size < LEAST:
         return NotImplemented
-    Merge.serve = staticmethod(importlib.import_module(".calls", __package__).serve)
+    calls = importlib.import_module(".calls", __package__)
+    Merge.serve, Merge.retell = staticmethod(calls.serve), staticmethod(calls.retell)
     return Merge.serve(fn, args, kwargs)
 
 

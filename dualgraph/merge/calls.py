@@ -12,6 +12,7 @@ from ..core.devices import CPU
 from ..core.dtypes import bfloat16, get_default_dtype
 from ..core.errors import CaptureError
 from ..eager.tensor import Tensor
+from ..static import retold
 from ..static.graph import Graph
 from . import LEAST
 from .forms import Form
@@ -34,35 +35,13 @@ _within = _Within()
 
 def serve(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The result of a composite's call by its form; NotImplemented where it has none."""
-    first = args[0] if args else None
-    if not isinstance(first, Tensor) or first._data.size < LEAST:
-        return NotImplemented
     if _within.now or state.batching is not None:
         return NotImplemented
-    tape = state.grad
-    tensors: list[Tensor] = []
-    edges: list[Any] = []
-    key: list[Any] = [fn, tape, get_default_dtype()]
-    for name, a in (*enumerate(args), *kwargs.items()):
-        if name.__class__ is str:
-            key.append(name)
-        if isinstance(a, Tensor):
-            dtype = a.dtype
-            if a.device is not CPU or dtype is bfloat16:
-                return NotImplemented
-            edge = a._edge() if tape else None
-            if edge is not None and edge in edges:
-                return NotImplemented  # the sweep would begin one sum twice
-            tensors.append(a)
-            edges.append(edge)
-            key += (dtype.code, a._data.shape, edge is not None)
-        else:
-            key.append(a if a.__class__ in _PLAIN else exact(a))
-    given = tuple(key)
-    try:
-        form = _forms.get(given)
-    except TypeError:  # something that cannot be hashed
+    call = _call_of(fn, args, kwargs)
+    if call is None:
         return NotImplemented
+    given, tensors, edges = call
+    form = _forms.get(given)
     if form is None:
         if len(_forms) >= MOST:
             _forms.pop(next(iter(_forms)), None)
@@ -91,6 +70,55 @@ def graph(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[]
         return whole.graph
 
     return make
+
+
+def retell(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """As `serve` inside of a capture, where no gradient is wanted and there is a form already."""
+    if state.batching is not None or not retold.hears():
+        return NotImplemented
+    call = _call_of(fn, args, kwargs)
+    form = None if call is None else _forms.get(call[0])
+    if call is None or form is None or form.parts is None or not form.ready or form.op is not None:
+        return NotImplemented
+    whole, tensors = form.parts.whole, call[1]
+    result = form.call(tensors, call[2]) if whole.is_told else NotImplemented
+    if result is not NotImplemented:
+        retold.retell(whole.graph, tensors, result, whole.writes)
+    return result
+
+
+def _call_of(
+    fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], list[Tensor], list[Any]] | None:
+    """What tells the form of a call, its tensors, and their places on the tape; None where it has no form."""
+    first = args[0] if args else None
+    if not isinstance(first, Tensor) or first._data.size < LEAST:
+        return None
+    tape = state.grad
+    tensors: list[Tensor] = []
+    edges: list[Any] = []
+    key: list[Any] = [fn, tape, get_default_dtype()]
+    for name, a in (*enumerate(args), *kwargs.items()):
+        if name.__class__ is str:
+            key.append(name)
+        if isinstance(a, Tensor):
+            dtype = a.dtype
+            if a.device is not CPU or dtype is bfloat16:
+                return None
+            edge = a._edge() if tape else None
+            if edge is not None and edge in edges:
+                return None  # the sweep would begin one sum twice
+            tensors.append(a)
+            edges.append(edge)
+            key += (dtype.code, a._data.shape, edge is not None)
+        else:
+            key.append(a if a.__class__ in _PLAIN else exact(a))
+    given = tuple(key)
+    try:
+        hash(given)
+    except TypeError:
+        return None
+    return given, tensors, edges
 
 
 def _rebuilt(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from ..eager.tensor import Tensor
 from ..passes.inline import inline
 from ..static.capture import Slot, finish
 from ..static.graph import Graph
+from ..static.region import is_region
 
 REAL = 1 << 16  # bytes up to which stand-ins have memory, so that they can be written
 
@@ -24,11 +25,12 @@ REAL = 1 << 16  # bytes up to which stand-ins have memory, so that they can be w
 class Whole(NamedTuple):
     """A composite as a graph: its operands to its result, then the new values of the operands in `writes`.
 
-    One that ``gives`` nothing writes only."""
+    One that ``gives`` nothing writes only. ``is_told``: a capture of its ops would hold these nodes and no more."""
 
     graph: Graph
     writes: tuple[int, ...]
     gives: bool = True
+    is_told: bool = False
 
     @property
     def pure(self) -> Graph:
@@ -65,7 +67,9 @@ def trace(
     if len(found.slots) != len(given) or tracer.refusals or found.grads or found.concrete:
         raise CaptureError("a composite does more than compute")
     graph = inline(found.graph, lambda _: False)
-    whole = Whole(graph, tuple(s.input for s in found.stores), made is not None)
+    is_told = tracer.writes == len(found.stores)
+    is_told = is_told and not any(is_region(n) or n.prim.aliases for n in found.graph.nodes)
+    whole = Whole(graph, tuple(s.input for s in found.stores), made is not None, is_told)
     _check(whole, wanted)
     return whole
 

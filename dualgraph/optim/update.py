@@ -7,11 +7,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..core.composite import composite
+from ..core.composite import Merge, composite
 from ..core.constant import exact
 from ..core.context import state
 from ..core.dtypes import bfloat16
 from ..eager import Tensor
+from ..eager.numbers import live_number
 
 F = TypeVar("F", bound=Callable[..., Any])
 LARGE = 1 << 14  # elements
@@ -39,21 +40,29 @@ def update(p: Tensor, grad: Tensor, lr: Any, how: How, *values: Tensor) -> None:
     how.rule(None, p, grad, dict(zip(how.names, values, strict=True)), group)
 
 
+_ops_of_update = update.__wrapped__  # type: ignore[attr-defined]
+
+
 def update_large(
     rule: Any, p: Tensor, grad: Tensor, own: dict[str, Any], group: dict[str, Any]
 ) -> bool:
     """Runs the step of a large parameter as a composite; whether it did. The bits are those of the rule itself."""
-    if p._data.size < LARGE or state.tracer is not None or not hasattr(rule, "stands_alone"):
+    if p._data.size < LARGE or not hasattr(rule, "stands_alone"):
+        return False
+    if state.tracer is not None and Merge.retell is None:
         return False
     if not all(isinstance(v, Tensor) for v in own.values()):
         return False
     options = tuple((k, v) for k, v in group.items() if k not in ("params", "lr"))
-    lr = group["lr"]
+    lr = live_number(group, "lr", p)
     if isinstance(lr, float):
         if p.dtype is bfloat16 or not p.dtype.is_floating_point:
             return False
         lr = Tensor(
             np.asarray(lr, p.dtype.numpy), p.dtype
         )  # so that another one is no other program
-    update(p, grad, lr, How(rule, tuple(own), options, exact(options)), *own.values())
-    return True
+    args = p, grad, lr, How(rule, tuple(own), options, exact(options)), *own.values()
+    if state.tracer is None:
+        update(*args)
+        return True
+    return Merge.retell is not None and Merge.retell(_ops_of_update, args, {}) is None

@@ -197,7 +197,7 @@ class Tracer:
         node = Node(prim, inputs, dict(params), (), where)
         if self._known and (known := self._known.get(node.key())):
             return known.pop(0)
-        node.outputs = tuple(self._new_var(t) for t in types)
+        node.outputs = tuple([self._new_var(t) for t in types])
         self.nodes.append(node)
         return node.outputs
 
@@ -223,11 +223,13 @@ class Tracer:
             Tracer.watch(prim, args, params, outs, where)
         inputs = tuple(map(self.operand, args))
         count = len(self.nodes)
-        made = self._emit(prim, inputs, params, tuple(o.type for o in outs), where)
+        made = self._emit(prim, inputs, params, tuple([o.type for o in outs]), where)
         if outs[0]._parent is not None and len(self.nodes) > count:
             self.views.add(len(self.nodes) - 1)
-        if self._taped and not state.grad and any(getattr(a, "requires_grad", False) for a in args):
-            self._untaped.update(made)
+        if self._taped and not state.grad:
+            for a in args:
+                if getattr(a, "requires_grad", False):
+                    self._untaped.update(made)
         for out, var in zip(outs, made, strict=True):
             self._set(out, var)
 

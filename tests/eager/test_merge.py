@@ -54,11 +54,12 @@ def run(fn: Callable[..., Any], args: list[dg.Tensor]) -> Values:
 
 def op_by_op(fn: Callable[[], Any]) -> Any:
     """What `fn` gives where composites are not merged."""
-    before, Merge.serve = Merge.serve, None
+    before = Merge.serve, Merge.retell
+    Merge.serve = Merge.retell = None
     try:
         return fn()
     finally:
-        Merge.serve = before
+        Merge.serve, Merge.retell = before
 
 
 def same(a: Values, b: Values) -> bool:
@@ -315,3 +316,48 @@ def test_a_rule_of_the_users_own_is_not_merged() -> None:
         optimiser.step()
         forms.wait()
     assert seen == [19190] * 6
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "Adam": {"amsgrad": True, "maximize": True},
+    "AdamW": {},
+    "SGD": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1},
+    "ASGD": {},  # reads the parameter after it has written it
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_capture_is_told_the_ops_of_a_merged_update(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Merge, "retell", staticmethod(calls.retell))
+    heard: list[bool] = []
+    hears = calls.retold.hears
+    monkeypatch.setattr(calls.retold, "hears", lambda: heard.append(hears()) or heard[-1])
+
+    def training() -> tuple[dg.Tensor, Any, Callable[[dg.Tensor], dg.Tensor]]:
+        p = normal(120, 150)
+        optimiser = getattr(dg.optim, name)([p], **OPTIONS[name])
+
+        def step(g: dg.Tensor) -> dg.Tensor:
+            p.grad = g
+            optimiser.step()
+            return (p * g).sum().detach()
+
+        return p, optimiser, step
+
+    def captured() -> tuple[list[str], list[bytes]]:
+        p, optimiser, step = training()
+        fn, g, made = dg.compile(step, wait=True), normal(120, 150, grad=False), []
+        for lr in (0.1, 0.1, 0.2, 0.3):
+            optimiser.param_groups[0]["lr"] = lr
+            made += [fn(g).numpy().tobytes(), p.detach().numpy().tobytes()]
+        (program,) = fn.programs
+        return [str(program.captured), *(str(n.where) for n in program.captured.nodes)], made
+
+    before = op_by_op(captured)
+    assert not heard
+    _, _, step = training()
+    warm(lambda: step(normal(120, 150, grad=False)))
+    assert captured() == before
+    assert heard == [True]
