@@ -29,6 +29,9 @@ CASES = [  # x, w, stride, padding, dilation, groups
     ((2, 18, 7, 17), (9, 2, 5, 7), (1, 2), ((2, 2), (3, 3)), (1, 1), 9),
     ((2, 6, 300), (6, 1, 4), (1,), ((2, 1),), (1,), 6),
     ((1, 4, 4, 5, 6), (4, 1, 3, 3, 3), (1, 1, 2), ((1, 1), (0, 2), (1, 1)), (1, 1, 1), 4),
+    ((2, 4, 3, 9, 9), (6, 2, 2, 3, 2), (1, 1, 1), ((1, 0), (1, 1), (0, 1)), (1, 2, 1), 2),  # planes
+    ((3, 6, 4, 3), (10, 3, 4, 3), (2, 1), ((0, 0), (0, 0)), (1, 1), 2),  # a kernel covers the image
+    ((2, 3, 4, 3), (300, 3, 4, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
 ]
 
 
@@ -69,6 +72,8 @@ def forward(x, w, stride, padding, dilation, groups):
 
 def input_gradient(ct, w, extent, stride, padding, dilation, groups):
     own, cts = apart(w, 0, groups), apart(ct, 1, groups)
+    # a kernel that covers the input once reaches each position with one tap
+    once = ct[0, 0].size == 1 and w.shape[2:] == extent and not any(map(any, padding))
     out = np.empty((ct.shape[0], w.shape[1] * groups, *extent), ct.dtype)
     for at in np.ndindex(*extent):
         reach = []
@@ -78,7 +83,8 @@ def input_gradient(ct, w, extent, stride, padding, dilation, groups):
                 continue
             q = tuple(b // s for b, s in zip(back, stride, strict=True))
             inside = all(0 <= i < n for i, n in zip(q, ct.shape[2:], strict=True))
-            reach.append((t, q if inside else None))
+            if inside or not once:
+                reach.append((t, q if inside else None))
         terms = [
             (
                 own[(None, slice(None), o, slice(None), *t)],

@@ -1,7 +1,7 @@
 """Convolutions of NumPy arrays as products: im2col by index tables, without the columns.
 
 Order of k: forward (channel, kernel offset); input gradient (output channel, those kernel offsets that reach
-the position with this stride); weight gradient (sample, output position). Padding takes part as zeros.
+the position with this stride, or the one that does where the kernel covers all of the input once); weight gradient (sample, output position). Padding takes part as zeros.
 """
 
 from __future__ import annotations
@@ -127,6 +127,15 @@ class InputGradient:
         kernel, channels, size = w.shape[2:], w.shape[1], ct.itemsize
         self.dtype = ct.dtype
         self.shape = (ct.shape[0], channels * groups, *extent)
+        seat = seat or Seat()
+        self.recipe = recipe = seat.recipe
+        if (
+            prod(ct.shape[2:]) == 1
+            and tuple(extent) == tuple(kernel)
+            and not any(map(any, padding))
+        ):
+            self._once(ct, w, groups, seat)
+            return
         befores = [a for a, _ in padding]
         phases = [
             _phases(*axis) for axis in zip(extent, kernel, stride, befores, dilation, strict=True)
@@ -142,8 +151,6 @@ class InputGradient:
         sample, channel, steps = self.layout.sample, self.layout.channel, self.layout.steps
         turn: ByTaps | Lines | None = None
         w_out, w_channel, *w_steps = contiguous_strides(w.shape, size)
-        seat = seat or Seat()
-        self.recipe = recipe = seat.recipe
         # a small weight is put in order of k once, rather than for each image while packing
         turns = prod(stride) == 1 and ct.shape[0] > 2 and w.size < TURNED
         spreads = prod(stride) > 1 and 1 < prod(kernel) <= KC
@@ -188,6 +195,27 @@ class InputGradient:
             else:
                 self._bring(inner, parts, slots, stride)
                 seat.close(inner, goal)
+
+    def _once(self, ct: Any, w: Any, groups: int, seat: Seat) -> None:
+        """The kernel covers the input once: rows are samples, columns elements of the weight."""
+        outs, columns, size = w.shape[0] // groups, prod(w.shape[1:]), ct.itemsize
+        goal = seat.goal(self.recipe, size * prod(self.shape))
+        product = Product(
+            ct.dtype.name,
+            ct.shape[0],
+            columns,
+            outs,
+            Strided(*ct.strides[:2]),
+            Strided(size, columns * size),
+            groups * columns * size,
+            (
+                table((groups, outs * ct.strides[1])),
+                table((groups, outs * columns * size)),
+                table((groups, columns * size)),
+            ),
+        )
+        Plan(product, self.recipe, (seat.x, seat.y, goal))
+        seat.close(self.recipe, goal)
 
     def _bring(
         self,

@@ -13,11 +13,12 @@ from .layout import Lines
 from .plan import Operand, Plan, Product, Strided, Tabled, Windowed
 from .seat import Seat
 from .stages import Pieces, Recipe
-from .tables import contiguous_strides, table
+from .tables import contiguous_strides, crossed, table
 from .weave import Threads
 
 LARGE = 2_000_000  # products of an image from which images are laid out and multiplied one by one
 SMALL = 400  # positions of an image below which all images are one matrix
+PLANE = 64  # positions of a plane of a volume from which it is a matrix of its own
 WASTE = 3  # positions dropped for each that is kept and each row: reading in place beats packing up to here
 
 
@@ -49,7 +50,7 @@ class Images:
     """A product for each image and group: ``out[sample, channel, position]``.
 
     Three ways: positions are read in place in rows of the input's width, and what lies between the output's
-    rows is dropped (few channels); the positions of all images are the columns of one matrix (small images);
+    rows is dropped (few channels; of a volume each plane is a matrix); the positions of all images are the columns of one matrix (small images);
     or each image is a matrix.
     """
 
@@ -58,13 +59,17 @@ class Images:
     ) -> None:
         self.dtype, self.size, m = dtype, dtype.itemsize, weights.rows
         n = prod(extent for extent, _ in reach.places)
-        wide = _wide(reach.places, self.size, 1 + WASTE / m)
+        wide = _wide(reach.places[-2:], self.size, 1 + WASTE / m)
+        self.planes = 1 if wide is None else prod(extent for extent, _ in reach.places[:-2])
+        if self.planes > 1 and wide is not None and wide < PLANE:
+            wide, self.planes = None, 1
         self.out = samples, groups, m, n
         self.merged = wide is None and samples > 1 and n < SMALL
-        self.cropped = wide is not None and wide > n
+        self.cropped = wide is not None and (self.planes > 1 or wide > n)
         operand, columns, starts = self._merged(reach) if self.merged else self._apart(reach, wide)
         self.columns, self.reach = columns, reach
-        weight_starts = np.tile(weights.starts, 1 if self.merged else samples)
+        repeats = 1 if self.merged else samples
+        weight_starts = np.repeat(np.tile(weights.starts, repeats), self.planes)
         out_starts = table((len(starts), m * columns * self.size))
         self.product = Product(
             dtype.name,
@@ -88,6 +93,7 @@ class Images:
         samples, groups, _, n = self.out
         starts = table((samples, reach.sample), (groups, reach.group))
         if wide is not None:
+            starts = crossed(starts, table(*reach.places[:-2]))
             return Windowed(reach.taps + reach.start), wide, starts
         rows = table(*reach.places, start=reach.start)
         return _simplest(Tabled(rows, reach.taps), self.size), n, starts
@@ -98,13 +104,12 @@ class Images:
         says what is done with the results.
         """
         weight, images, target = slots
-        samples, groups, m, n = self.out
+        n = self.out[-1]
         if not self.merged and not self.cropped:
             finish = None if seat.finish is None else seat.finish.given(target)
             self._multiply(recipe, slots, finish)
             return
-        columns = n if self.merged else self.columns
-        goal = recipe.room("product", samples * groups * m * columns * self.size)
+        goal = recipe.room("product", self._bytes)
         self._multiply(recipe, (weight, images, goal))
         width = n if self.merged else self.reach.places[-1][0]
         recipe.add(Lines(self.dtype, self._lines(whole=self.merged), width).stage(goal, target))
@@ -130,19 +135,25 @@ class Images:
     def leave(self, recipe: Recipe | Pieces, slots: tuple[int, int], name: str) -> Threads:
         """Puts the products at the end of a recipe; the lines in which their results lie then, by (sample, channel,
         positions...). Slots are those of weight and images."""
-        samples, groups, m, n = self.out
-        columns = n if self.merged else self.columns
-        goal = recipe.room(name, samples * groups * m * columns * self.size)
+        goal = recipe.room(name, self._bytes)
         self._multiply(recipe, (*slots, goal))
         return Threads(goal, self._lines(), self.reach.places[-1][0])
+
+    @property
+    def _bytes(self) -> int:
+        """Bytes of the results of all matrices."""
+        samples, groups, m, n = self.out
+        columns = n if self.merged else self.columns
+        return samples * groups * self.planes * m * columns * self.size
 
     def _lines(self, whole: bool = False) -> Any:
         """Where lines of results begin: those of the last axis, or `whole` images."""
         samples, groups, m, n = self.out
-        images = [(samples * groups * m, self.columns * self.size)]
+        line = self.columns * self.size
+        images = [(samples * groups, self.planes * m * line), (m, line), (self.planes, m * line)]
         if self.merged:  # (group, channel, sample, position)
             images = [(samples, n * self.size), (groups * m, samples * n * self.size)]
-        inner = self.reach.places[:-1]
+        inner = self.reach.places[-2:-1]
         if not self.cropped:
             extents = tuple(extent for extent, _ in self.reach.places)
             inner = list(zip(extents, contiguous_strides(extents, self.size), strict=True))[:-1]
@@ -152,7 +163,7 @@ class Images:
 def _wide(places: list[tuple[int, int]], size: int, limit: float) -> int | None:
     """How many positions there are if the gaps between rows count; None beyond `limit` times those kept."""
     extent, step = places[-1]
-    if step != size or len(places) > 2:
+    if step != size:
         return None
     if len(places) == 1:
         return extent

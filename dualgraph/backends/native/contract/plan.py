@@ -74,6 +74,8 @@ class Product:
 
 
 COST = 2  # of packing an element, in products
+REACH = 2**22  # bytes of y packed whole beyond which its panels come from far when they are read
+FAR = 1.25  # of reading such a panel, in tiles
 SPREAD = 1.5  # packing a large x whole costs so much more than a thread's own part, which stays in its cache
 
 
@@ -310,11 +312,13 @@ class Plan:
         )
         spread = SPREAD if p.m * p.k * self.shape.size > LARGE else 1
         xs, ys = self._matrices(0), self._matrices(1)
+        far = FAR * (ys * p.n * p.k * self.shape.size > REACH)
         for down, across, whole_x, whole_y in options:
             units = self.batch * -(-tiles_x // down) * -(-tiles_y // across)
             turns = -(-across * self.columns // self.nc)
             unit = down * across + 0.3 * across + 0.1 * down * turns + 1 / blocks
-            unit += (0 if whole_x else down * pack_x * turns) + (0 if whole_y else across * pack_y)
+            unit += 0 if whole_x else down * pack_x * turns
+            unit += across * (far if whole_y else pack_y)
             once_x, once_y = whole_x and not ready_x, whole_y and not ready_y
             before = spread * tiles_x * pack_x * once_x * xs + tiles_y * pack_y * once_y * ys
             time = -(-units // threads) * unit + before / threads + (once_x + once_y) / blocks
