@@ -1,7 +1,8 @@
 """Convolutions of NumPy arrays as products: im2col by index tables, without the columns.
 
 Order of k: forward (channel, kernel offset); input gradient (output channel, those kernel offsets that reach
-the position with this stride, or the one that does where the kernel covers all of the input once); weight gradient (sample, output position). Padding takes part as zeros.
+the position with this stride, or the one that does where the kernel covers all of the input once); weight
+gradient (sample, output position). Padding takes part as zeros.
 """
 
 from __future__ import annotations

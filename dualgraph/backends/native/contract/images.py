@@ -50,8 +50,8 @@ class Images:
     """A product for each image and group: ``out[sample, channel, position]``.
 
     Three ways: positions are read in place in rows of the input's width, and what lies between the output's
-    rows is dropped (few channels; of a volume each plane is a matrix); the positions of all images are the columns of one matrix (small images);
-    or each image is a matrix.
+    rows is dropped (few channels; each plane of a volume is a matrix); the positions of all images are the columns
+    of one matrix (small images); or each image is a matrix.
     """
 
     def __init__(
