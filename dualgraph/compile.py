@@ -149,11 +149,11 @@ class Compiled:
     def _run(self, entry: Entry, key: Any, args: Any, kwargs: Any, leaves: Any) -> Any:
         """A call that uses a compiled program if one fits."""
         tried = waiting = 0
-        broken = "this kind of arguments was not seen before"
+        broken = ""
         for program in tuple(entry.programs):
             changed = program.broken(leaves)
             if changed:
-                broken = changed
+                broken = broken or changed
                 continue
             if not program.ready:
                 if isinstance(program.failure, MemoryBudgetError):
@@ -190,7 +190,7 @@ class Compiled:
             self._eager_calls += 1
             return self._captured_function(*args, **kwargs)
         try:
-            return self._capture(entry, args, kwargs, leaves, broken, key)
+            return self._capture(entry, args, kwargs, leaves, broken or self._new(key), key)
         finally:
             entry.capturing = False
 
@@ -250,6 +250,10 @@ class Compiled:
                     del self._entries[key]
                     return True
         return False
+
+    def _new(self, key: Any) -> str:
+        """What is new about a kind of arguments."""
+        return difference(key, [k for k, e in self._entries.items() if e.programs])
 
     def _begin(self, entry: Entry) -> bool:
         """Whether this thread may add a program to `entry`; if so, no other will until it is done."""
@@ -396,9 +400,7 @@ class Compiled:
             sized = self._sizes.ready_for(key, leaves, ())
             if sized is not None and sized.ready and not sized.broken(leaves):
                 return Forecast(True, "a program of symbolic sizes fits")
-            return Forecast(
-                False, difference(key, [k for k, e in self._entries.items() if e.programs])
-            )
+            return Forecast(False, self._new(key))
         if not entry.meter.used or self._passed:
             return Forecast(False, str(entry.meter))
         return entry.forecast(leaves)

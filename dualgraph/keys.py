@@ -84,14 +84,25 @@ def difference(key: tuple[Any, ...], known: Sequence[tuple[Any, ...]]) -> str:
     differ = [[i for i, (a, b) in enumerate(zip(k, key, strict=True)) if a != b] for k in like]
     places = min(differ, key=len)
     names = ["the structure", "the gradient mode", "the default dtype", "the default device"]
+    before = like[differ.index(places)]
     told = [
-        names[i] if i < FIRST else f"argument leaf {i - FIRST} (another {_what(key[i])})"
+        names[i] if i < FIRST else f"argument leaf {i - FIRST} ({_change(before[i], key[i])})"
         for i in places
     ]
     return f"{' and '.join(told)} was not seen before"
 
 
-def _what(part: Any) -> str:
-    if not isinstance(part, tuple) or len(part) < 5:
-        return "value"
-    return "array" if part[0] == "array" else "shape, dtype, layout or kind of tensor"
+OF_TENSOR = "dtype shape device requires_grad strides place class attributes".split()
+OF_ARRAY = "kind dtype shape strides place".split()
+
+
+def _change(before: Any, now: Any) -> str:
+    """What is new in a part of a key."""
+    fields = next(
+        (f for f in (OF_TENSOR, OF_ARRAY) if type(now) is tuple and len(now) == len(f)), None
+    )
+    if fields is None or type(before) is not tuple or len(before) != len(now):
+        return "another value"
+    new = [(f, a, b) for f, a, b in zip(fields, before, now, strict=True) if a != b]
+    place = "now one object with another argument, or no longer"
+    return ", ".join(place if f == "place" else f"{f} {b}, not {a}" for f, a, b in new)

@@ -85,7 +85,7 @@ class Outcome:
         if self.gradients is None:
             parts = self.name, self.captured, self.trace, self.results, self._stored, self._also
             # the rules of ops may do otherwise for the very number than for one that is an input
-            compiles = self.promoted is None
+            compiles = not any(s.kind == "computed" for s in self.trace.slots)
             self.gradients = Taped(*parts, self._backward if compiles else None)
         return self.gradients.node(tensors, outs)
 

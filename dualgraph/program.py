@@ -49,7 +49,7 @@ from .slots import (
 )
 from .stages import Env, Left, Path, Stage
 from .static.capture import Mark, Trace
-from .static.checks import Assumption, same_bytes
+from .static.checks import Assumption, same_bytes, tells
 from .static.footprint import Footprint
 from .static.graph import Graph
 
@@ -300,9 +300,15 @@ class Program(Outcome):
         status = "in use" if self.ready else failed
         done = dict.fromkeys(e.where for e in self.effects)
         ops = len(self.captured.nodes)
+        told = [a for a in self.assumptions if tells(a)]
+        others = len(self.assumptions) - len(told)
+        more = (
+            f"and that {others} names, objects and containers are what they were" if others else ""
+        )
         return [
             f"program {number}: {status}, {self.calls} call(s), {ops} ops captured",
-            *(f"    assumes {a}" for a in self.assumptions),
+            *(f"    assumes {a}" for a in told),
+            *([f"    {more}: see its `assumptions`"] if others else []),
             *(f"    puts a result at {m.place.name}" for m in self.moves),
             *(f"    at the end of each call runs the statement at {at}" for at in done),
         ]

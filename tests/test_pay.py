@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
-from dualgraph import hot, pay
+from dualgraph import hot, nn, pay
 from dualgraph.compile import Compiled
 from dualgraph.pay import Meter
 from dualgraph.program import Program
@@ -277,6 +277,33 @@ def test_assumptions_say_what_kind_they_are_and_where() -> None:
     assert found["depth"].value == 3
     for name in ("SCALE", "local", "depth", "table['a']", "k"):
         assert "test_pay.py" in str(found[name].where), name
+
+
+def test_explain_lists_what_tells_something_and_counts_the_rest() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.1), nn.Linear(4, 2))
+    f = dg.compile(net, wait=True)
+    f(dg.ones(2, 4))
+    text, every = f.explain(), f.programs[0].assumptions
+    assert "Sequential._modules['1'].p = 0.1" in text and "<Missing>" not in text
+    assert text.count("assumes") < 25 and len(every) > 100
+    assert f"and that {len(every) - text.count('assumes ')} names" in text
+
+
+TABLE = {"act": "relu", "scale": 3.0}
+
+
+def test_explain_names_the_change_that_made_a_program() -> None:
+    f = dg.compile(lambda x: x * TABLE["scale"] if TABLE["act"] == "relu" else -x, wait=True)
+    f(dg.ones(2))
+    TABLE["act"] = "none"
+    f(dg.ones(2))
+    TABLE["act"] = "relu"
+    TABLE["scale"] = 4.0
+    f(dg.ones(3, dtype=dg.float64))
+    assert "TABLE['act'] changed" in f.explain()
+    assert "the keys of TABLE = ('act', 'scale')" in f.explain()
+    assert "shape (3,), not (2,)" in f.explain() and "dtype dualgraph.float64" in f.explain()
+    TABLE["scale"] = 3.0
 
 
 @both_modes(0)

@@ -43,6 +43,17 @@ class Assumption(NamedTuple):
         return f"{self.kind}: {self.name} = {short(self.value)}{at}"
 
 
+NAMED = frozenset(("global", "closure", "item", "members", "tensor"))
+
+
+def tells(x: Assumption) -> bool:
+    """Whether an assumption tells users something at a glance: not what is absent, nor objects in private places."""
+    if isinstance(x.value, ATOMS):
+        return x.kind != "length"
+    private = "._" in x.name or x.name.startswith("__")
+    return x.value is not MISSING and not private and (x.kind in NAMED or callable(x.value))
+
+
 def short(value: Any) -> str:
     """A value in a few characters; of objects no more than their type."""
     text = repr(value) if isinstance(value, (*ATOMS, tuple)) else f"<{type(value).__name__}>"
@@ -148,6 +159,10 @@ class MembersCheck(Check):
 
     def holds(self) -> bool:
         return bool(self.read() == self.expected)
+
+    def assumption(self) -> Assumption:
+        shown = [v[1] if type(v) is tuple else "an object" for v in self.expected]
+        return Assumption(self.kind, self.name, tuple(shown), self.where)
 
 
 class AttributeCheck(Check):

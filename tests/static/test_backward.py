@@ -193,6 +193,17 @@ def test_two_tensors_of_one_result_have_one_sum() -> None:
     both(make, 4)
 
 
+def test_gradients_are_compiled_where_promoted_numbers_only_decide() -> None:
+    f = dg.compile(lambda x, a: (x * x).sum() if a < 1 else x.sum(), wait=True)
+    x = dg.ones(4, requires_grad=True)
+    for i in range(6):
+        x.grad = None
+        f(x, i / 8).backward()
+        assert x.grad.tolist() == [2.0] * 4
+    (program,) = f.programs
+    assert program.gradients.backward is not None and program.gradients.keeping is not None
+
+
 def test_twice_and_differentiated_again() -> None:
     def make(wrap: Any) -> Any:
         w = dg.randn(4, requires_grad=True)
