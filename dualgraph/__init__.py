@@ -83,6 +83,7 @@ from .eager.methods.shape import (
 from .eager.methods.special import frexp, lcm, ldexp, mvlgamma, polygamma
 from .eager.methods.spread import cdist, corrcoef, cov, dist, nanmean, nansum, pdist, quantile
 from .eager.operands import astype, can_cast, result_type
+from .eager.printing import set_printoptions
 from .eager.random import (
     bernoulli, default_generator, Generator, get_rng_state, initial_seed, manual_seed, multinomial,
     normal, rand, rand_like, randint, randint_like, randn, randn_like, randperm, seed,
@@ -235,7 +236,7 @@ __all__ = [
     "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "remainder", "repeat",
     "repeat_interleave", "reshape", "result_type", "roll", "rot90", "round", "rsqrt", "save",
     "scan", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed", "select",
-    "set_default_device", "set_default_dtype", "set_grad_enabled", "set_num_threads",
+    "set_default_device", "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_printoptions",
     "set_rng_state", "ShapeError", "short", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh",
     "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "StateError", "std",
     "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis",

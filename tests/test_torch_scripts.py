@@ -47,6 +47,31 @@ def test_data_parallel_has_pytorchs_names_and_the_models_results() -> None:
         nn.DataParallel(model, device_ids=[0, 1])
 
 
+def test_print_options() -> None:
+    x = dg.tensor([[1 / 3, 2.0], [1e-3, 10.0]])
+    long = dg.arange(2000)
+    before = repr(x), repr(long)
+    try:
+        dg.set_printoptions(precision=2, sci_mode=False)
+        assert repr(x) == "tensor([[ 0.33,  2.00],\n        [ 0.00, 10.00]])"
+        dg.set_printoptions(sci_mode=True)
+        assert "3.33e-01" in repr(x)
+        dg.set_printoptions(edgeitems=1)
+        assert repr(long) == "tensor([   0,  ..., 1999])"
+        dg.set_printoptions(profile="full", linewidth=20)
+        assert "1234" in repr(long) and max(map(len, repr(long).splitlines())) <= 20
+        with pytest.raises(dg.ArgumentError, match="profile 'wide'"):
+            dg.set_printoptions(profile="wide")
+    finally:
+        dg.set_printoptions(profile="default")
+    assert (repr(x), repr(long)) == before
+
+
+def test_the_class_is_not_what_makes_tensors_of_lists() -> None:
+    with pytest.raises(dg.DTypeError, match=r"dg\.tensor"):
+        dg.Tensor([1.0, 2.0])
+
+
 # --- profiler ------------------------------------------------------------------------------------
 
 

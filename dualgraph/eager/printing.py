@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,54 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.context import state
 from ..core.devices import CPU
+from ..core.errors import ArgumentError
 from .attach import method
 from .tensor import Tensor
 
-EDGE = 3  # elements shown at each end of a long axis
-MANY = 1000  # elements above which the middle is left out
-WIDTH = 80
 PREFIX = "tensor("
+
+
+@dataclass(slots=True)
+class Options:
+    """How tensors are printed."""
+
+    precision: int = 4  # digits after the point
+    threshold: float = 1000  # elements above which the middle is left out
+    edgeitems: int = 3  # elements shown at each end of a long axis
+    linewidth: int = 80
+    sci_mode: bool | None = None  # whether numbers have exponents; None: where they need to
+
+
+_PROFILES = {
+    "default": Options(),
+    "short": Options(precision=2, edgeitems=2),
+    "full": Options(threshold=math.inf),
+}
+_options = Options()
+
+
+def set_printoptions(
+    precision: int | None = None, threshold: float | None = None, edgeitems: int | None = None,
+    linewidth: int | None = None, profile: str | None = None, sci_mode: bool | None = None,
+) -> None:  # fmt: skip
+    """Sets how tensors are printed from here on; what is None stays, but `sci_mode`: None is where numbers need it.
+
+    `profile` is "default", "short" or "full", which the others change.
+
+    >>> dg.set_printoptions(precision=2); print(dg.tensor(1.23456)); dg.set_printoptions(profile="default")
+    tensor(1.23)
+    """
+    global _options
+    if profile is not None and profile not in _PROFILES:
+        raise ArgumentError(
+            f"set_printoptions: profile {profile!r} is none of {', '.join(_PROFILES)}"
+        )
+    given = {
+        "precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth
+    }  # fmt: skip
+    changed = {k: v for k, v in given.items() if v is not None}
+    before = _options if profile is None else _PROFILES[profile]
+    _options = replace(before, **changed, sci_mode=sci_mode)  # type: ignore[arg-type]
 
 
 @method
@@ -74,21 +117,27 @@ def _values(array: Any, dtype: dt.DType) -> str:
 
 def _shown(array: Any) -> Any:
     """The elements that will be printed, which alone decide the format."""
-    if array.size <= MANY:
+    if array.size <= _options.threshold:
         return array
     for axis, d in enumerate(array.shape):
-        if d > 2 * EDGE:
-            array = np.take(array, [*range(EDGE), *range(d - EDGE, d)], axis=axis)
+        if d > 2 * _options.edgeitems:
+            array = np.take(
+                array, [*range(_options.edgeitems), *range(d - _options.edgeitems, d)], axis=axis
+            )
     return array
 
 
 def _rows(array: Any, spell: Any, indent: int, width: int, cut: bool | None = None) -> str:
-    cut = array.size > MANY if cut is None else cut
+    cut = array.size > _options.threshold if cut is None else cut
     n = array.shape[0]
-    places = [*range(EDGE), None, *range(n - EDGE, n)] if cut and n > 2 * EDGE else list(range(n))
+    places = (
+        [*range(_options.edgeitems), None, *range(n - _options.edgeitems, n)]
+        if cut and n > 2 * _options.edgeitems
+        else list(range(n))
+    )
     if array.ndim == 1:
         cells = [" ..." if p is None else spell(array[p]) for p in places]
-        per_line = max(1, (WIDTH - indent) // (width + 2))
+        per_line = max(1, (_options.linewidth - indent) // (width + 2))
         lines = [", ".join(cells[i : i + per_line]) for i in range(0, len(cells), per_line)]
         return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
     parts = ["..." if p is None else _rows(array[p], spell, indent + 1, width, cut) for p in places]
@@ -107,11 +156,15 @@ def _speller(values: Any, dtype: dt.DType) -> Any:
     wide = values.astype(np.float64)
     finite = wide[np.isfinite(wide) & (wide != 0)]
     size = np.abs(finite)
-    if finite.size and (size.max() / size.min() > 1000 or size.max() > 1e8 or size.min() < 1e-4):
-        return lambda v: _finite(v, "{:.4e}")
+    needed = finite.size and (
+        size.max() / size.min() > 1000 or size.max() > 1e8 or size.min() < 1e-4
+    )
+    digits = _options.precision
+    if _options.sci_mode or (needed and _options.sci_mode is None):
+        return lambda v: _finite(v, f"{{:.{digits}e}}")
     if bool(np.all(finite == np.floor(finite))):
         return lambda v: _finite(v, "{:.0f}.")
-    return lambda v: _finite(v, "{:.4f}")
+    return lambda v: _finite(v, f"{{:.{digits}f}}")
 
 
 def _finite(v: Any, form: str) -> str:

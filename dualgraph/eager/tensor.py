@@ -51,7 +51,12 @@ class Tensor:
 
     def __init__(self, data: Any, dtype: DType | None = None, device: Device = CPU) -> None:
         self._data = data
-        self.dtype = dtype if dtype is not None else from_numpy(data.dtype)
+        try:
+            self.dtype = dtype if dtype is not None else from_numpy(data.dtype)
+        except AttributeError:
+            problem = "Tensor() is the wrapper of an array"
+            remedy = "write dg.tensor(data), or dg.empty(sizes)"
+            raise DTypeError(describe("Tensor", type(data).__name__, problem, remedy)) from None
         self.device = device
         self._requires_grad = False
         self._node = self._grad = self._cell = self._parent = None
