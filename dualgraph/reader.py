@@ -339,6 +339,7 @@ OPS |= {
     "advance": lambda state, blocks: state + np.array([0, blocks], "uint64"),
     "inv": np.linalg.inv, "solve": np.linalg.solve, "det": np.linalg.det, "slogdet": np.linalg.slogdet,
     "cholesky": lambda x: np.linalg.cholesky(symmetrised(x)), "eigh": lambda x: np.linalg.eigh(symmetrised(x)),
+    "eig": lambda x: tuple(v.astype(np.result_type(x, np.complex64)) for v in np.linalg.eig(x)),
     "svd": lambda x, full: np.linalg.svd(x, full), "qr": lambda x, full: np.linalg.qr(x, ("reduced", "complete")[full]),
     "fft_along": lambda x, axis, inverse:
         np.fft.ifft(x, axis=axis, norm="forward") if inverse else np.fft.fft(x, axis=axis),
