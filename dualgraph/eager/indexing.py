@@ -229,6 +229,15 @@ def _basic(shape: Ints, key: Any) -> tuple[Ints, Ints, Ints, Ints] | None:
     return (*starts, *zeros), (*stops, *rest), (*steps, *ones), (*out, *rest)
 
 
+def _whole_numbers(x: Tensor, key: Any) -> tuple[Tensor, ...] | None:
+    """A key of int64 tensors alone, for the first axes; None leaves it to `Plan`."""
+    keys = key if type(key) is tuple else (key,)
+    for k in keys:
+        if not isinstance(k, Tensor) or k.dtype is not int64:
+            return None
+    return keys if 0 < len(keys) <= x.ndim else None
+
+
 def getitem(x: Tensor, key: Any) -> Tensor:
     """``x[key]``: a view for numbers, slices, None and Ellipsis; a copy with index tensors."""
     quick = _basic(x.shape, key)
@@ -236,6 +245,9 @@ def getitem(x: Tensor, key: Any) -> Tensor:
         starts, stops, steps, shape = quick
         part = slice_(x, starts=starts, stops=stops, steps=steps)
         return part if part.shape == shape else reshape(part, shape=shape)  # type: ignore[no-any-return]
+    at = _whole_numbers(x, key)
+    if at is not None:
+        return index(x, *at, dims=tuple(range(len(at))))  # type: ignore[no-any-return]
     if _is_switch(key):
         return getitem(expand_dims_at(x, (0,)), reshape(asarray(key, device=x.device), shape=(1,)))
     plan = Plan(x, key)

@@ -22,7 +22,7 @@ from ..core.errors import ArgumentError, DTypeError, describe
 from ..core.sizing import to_int
 from ..core.types import broadcast_shapes
 from ..ops import random as rng
-from ..ops.arithmetic import add, cast, divide, negative, remainder
+from ..ops.arithmetic import add, cast, divide, negative, remainder, where
 from ..ops.comparison import bitwise_left_shift, bitwise_or, isfinite, less, logical_and
 from ..ops.movement import copy as copy_op
 from ..ops.movement import reshape
@@ -344,8 +344,8 @@ def multinomial(
     """
     weights = weights.detach()
     rows = weights if weights.ndim == 2 else sh.reshape(weights, (1, -1))
-    most = int(fn.min(fn.count_nonzero(rows, axis=1)))
-    if bool(fn.any(less(rows, 0))) or not bool(fn.all(isfinite(rows))):
+    most = int(_fewest(rows))
+    if most < 0:
         problem = "weights must be finite and not negative"
         raise ArgumentError(describe("multinomial", str(weights.type), problem))
     if not most or (num_samples > most and not replacement):
@@ -359,9 +359,22 @@ def multinomial(
         out = fn.sum(sh.expand_dims(at, axis=2) >= sh.expand_dims(edges, axis=1), axis=2)
         out = fn.clip(out, 0, rows.shape[1] - 1)
     else:  # the order of arrivals at rates in proportion to the weights
-        waits = divide(negative(log(1 - rand(rows.shape, **kind))), rows)
+        waits = _waits(rand(rows.shape, **kind), rows)
         out = sh.cut(fn.argsort(waits, axis=1), 1, 0, num_samples)
     return out if weights.ndim == 2 else sh.reshape(out, (-1,))
+
+
+@together
+def _fewest(rows: Tensor) -> Tensor:
+    """How many positive weights there are in the row that has fewest; -1 if some weight is none."""
+    valid = fn.all(logical_and(rows >= 0, isfinite(rows)))
+    return where(valid, fn.min(fn.count_nonzero(rows, axis=1)), -1)
+
+
+@together
+def _waits(drawn: Tensor, rates: Tensor) -> Tensor:
+    """Times until the first arrival at each rate."""
+    return divide(negative(log(1 - drawn)), rates)
 
 
 methods(bernoulli=bernoulli, multinomial=multinomial)

@@ -109,12 +109,13 @@ class Size(int):
 
 
 def _size(x: Tensor) -> Any:
-    count: Any = prod(x.shape)
+    shape = x.shape
+    count: Any = prod(shape)
     if is_symbolic(count):
-        count.shape = x.shape
+        count.shape = shape
         return count
     out = Size(count)
-    out._shape = x.shape
+    out._shape = shape
     return out
 
 
