@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.backend import ArrayBackend, backend_for
 from ..core.node import Literal, Node, Var
+from ..core.types import TensorType
 from ..core.worked import Unfollowed, Working, plainly
 from ..passes.inplace import donate, inplace, same_index
 from ..passes.layout import fills
@@ -125,9 +126,10 @@ class Executable:
                 ground.give()
             self._free.append(instance)
 
-    def direct(self, checked: bool = False) -> Direct | None:
-        """How the program is run without Python; None where it is more than one native segment, or gives more than
-        one new array, or looks at something when it has run (unless `checked`). `run` no longer uses its instance.
+    def direct(self, checked: bool = False, several: bool = False) -> Direct | None:
+        """How the program is run without Python; None where it is more than one native segment, or gives something
+        else than one new array (or `several`), or looks at something when it has run (unless `checked`). `run` no
+        longer uses its instance.
         """
         with self._lock:
             if self._direct is None:
@@ -135,7 +137,7 @@ class Executable:
                 if instance.ground is not None:
                     self._free.append(instance)
                     instance = _Instance(self)
-                self._direct = instance.direct(checked)
+                self._direct = instance.direct(checked, several)
                 if self._direct is None:
                     self._free.append(instance)
             return self._direct
@@ -145,15 +147,15 @@ class Direct(NamedTuple):
     """A program as one call of native code.
 
     ``place``: where it is (see `team.Program.place`); ``brief``: whether it is over in some microseconds;
-    ``operands``: for each its input (-1: the result); then the result's shape and dtype; ``busy``: a word that is 1
-    while a call runs; ``checks``: cells that are 0 after a run that failed; and what has to stay alive.
+    ``operands``: for each its input (-1: the first result, -2: the second, ...); ``types`` are those of the results;
+    ``busy``: a word that is 1 while a call runs; ``checks``: cells that are 0 after a run that failed; and what has to
+    stay alive.
     """
 
     place: tuple[int, ...]
     brief: bool
     operands: tuple[int, ...]
-    shape: tuple[int, ...]
-    dtype: Any
+    types: tuple[TensorType, ...]
     busy: Any
     checks: tuple[Any, ...]
     extra_bytes: int  # that it keeps besides the arena
@@ -407,38 +409,34 @@ class _Instance:
             action(env)
         return [env[place] if copy is None else copy(env) for place, copy in self.outputs]
 
-    def direct(self, checked: bool) -> Direct | None:
+    def direct(self, checked: bool, several: bool) -> Direct | None:
         """The instance as one call of native code, where it is one."""
-        if not DIRECT or len(self.actions) != 1 or len(self.fresh) != 1 or len(self.outputs) != 1:
+        count = len(self.outputs)
+        if not DIRECT or len(self.actions) != 1 or len(self.fresh) != count:
+            return None
+        if count != 1 and not several:
             return None
         action: Any = self.actions[0]
-        ((made, _, _),) = self.fresh
-        in_place = {made, *(i for i, source, _ in self.shared if source == made)}
-        place, copy = self.outputs[0]
-        type = self.program.graph.outputs[
-            0
-        ].type  # native code is told where it lies, not of what type it is
         if getattr(action, "brief", None) is None:
             return None
         program = action.program
         if program.checks and not checked:
             return None
-        if place not in in_place or copy is not None:
+        made = {
+            i: i for i, _, _ in self.fresh
+        }  # native code is told where values lie, not of what type they are
+        made |= {i: source for i, source, _ in self.shared if source in made}
+        results = [None if copy is not None else made.get(place) for place, copy in self.outputs]
+        if set(results) != {i for i, _, _ in self.fresh}:
             return None
-        inputs = {p: i for i, p in enumerate(self.places)}
-        order = tuple(inputs.get(p, -1) for p in self.operands.places)
+        numbers = {i: -1 - results.index(source) for i, source in made.items()}
+        numbers |= {p: i for i, p in enumerate(self.places)}
+        order = tuple(numbers.get(p, -1) for p in self.operands.places)
         busy = np.zeros(1, dtype=np.int64)
         cells = tuple(check.cell for check in program.checks)
+        types = tuple(v.type for v in self.program.graph.outputs)
         return Direct(
-            program.place,
-            action.brief,
-            order,
-            type.shape,
-            type.dtype.numpy,
-            busy,
-            cells,
-            program.extra_bytes,
-            self,
+            program.place, action.brief, order, types, busy, cells, program.extra_bytes, self
         )
 
     def _output_getters(self) -> list[tuple[int, Any]]:

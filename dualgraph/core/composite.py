@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .context import state
 
@@ -15,15 +15,29 @@ class Merge:
     """The seam to what runs an eager call of a composite as one kernel: higher layers install these.
 
     ``serve(fn, args, kwargs)`` gives the result of a call on large arrays, ``quick(fn, args, kwargs)`` of one on
-    small arrays, or NotImplemented where its ops are to run one by one. ``graph(fn, args, kwargs)`` gives a function
-    that makes the graph of such calls. ``retell`` is `serve` for calls inside of a capture, which is told the ops all
-    the same.
+    small arrays, or NotImplemented where its ops are to run one by one. ``traced(fn, args, kwargs)`` gives a function
+    that makes a `Traced` of such calls, for the operands that want gradients in this one. ``retell`` is `serve` for
+    calls inside of a capture, which is told the ops all the same.
     """
 
     serve: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     retell: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     quick: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
-    graph: Callable[[Any, tuple[Any, ...], dict[str, Any]], Callable[[], Any]] | None = None
+    traced: Callable[[Any, tuple[Any, ...], dict[str, Any]], Callable[[], Traced]] | None = None
+
+
+class Traced(NamedTuple):
+    """A composite on operands of some types as a graph: its result, and what its gradient reads besides.
+
+    ``op`` is that of its tape entries (None: it wants no gradient), ``reads`` says which operands that reads and
+    ``reads_out`` whether it does the result; ``blanks`` are arrays that stand for the operands it does not read.
+    """
+
+    graph: Any
+    op: Any = None
+    reads: tuple[bool, ...] = ()
+    reads_out: bool = False
+    blanks: tuple[Any, ...] = ()
 
 
 def composite(fn: F) -> F:

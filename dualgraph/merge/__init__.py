@@ -22,13 +22,13 @@ def serve(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return Merge.serve(fn, args, kwargs)
 
 
-def graph(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """See `calls.graph`."""
-    return importlib.import_module(".calls", __package__).graph(fn, args, kwargs)
+def traced(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """See `calls.traced`."""
+    return importlib.import_module(".calls", __package__).traced(fn, args, kwargs)
 
 
 def register() -> None:
     """Lets composites ask; ``DUALGRAPH_MERGE=0`` does without."""
     if os.environ.get("DUALGRAPH_MERGE", "") != "0" and native.available():
         Merge.serve = staticmethod(serve)
-        Merge.graph = staticmethod(graph)
+        Merge.traced = staticmethod(traced)

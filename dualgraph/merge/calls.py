@@ -6,17 +6,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ..core.composite import Traced
 from ..core.constant import exact
 from ..core.context import state
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16, get_default_dtype
-from ..core.errors import CaptureError
 from ..eager.tensor import Tensor
 from ..static import retold
-from ..static.graph import Graph
 from . import LEAST
 from .forms import Form
-from .halves import trace
 
 MOST = 512  # forms that are kept
 
@@ -58,16 +56,15 @@ def serve(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _within.now = False
 
 
-def graph(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Graph]:
-    """A function that makes the graph of such calls without gradients. It raises CaptureError where there is none."""
+def traced(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Traced]:
+    """A function that makes the graph of such calls, and their op. It raises CaptureError where there is none."""
     call = _rebuilt(fn, args, kwargs)
-    types = [x.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+    tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+    types = [t.type for t in tensors]
+    wanted = [state.grad and t._edge() is not None for t in tensors]
 
-    def make() -> Graph:
-        whole = trace(call, types, [False] * len(types))
-        if whole.writes:
-            raise CaptureError("a composite does more than compute")
-        return whole.graph
+    def make() -> Traced:
+        return Form(fn.__name__).traced(call, types, wanted)
 
     return make
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..control.derive import run_on_tensors
+from ..control.partition import gradient
 from ..core.context import grad_mode, state, unbatched, untraced
 from ..core.devices import CPU
 from ..core.errors import user_place
@@ -68,7 +69,8 @@ class MergedOp(TapeOp):
                 other._node, other._index = edge
             saved.append(other)
         saved += [
-            Tensor(a, v.type.dtype, CPU) for a, v in zip(kept, self.parts.needs.kept, strict=True)
+            (Tensor(a, v.type.dtype, CPU), 0)
+            for a, v in zip(kept, self.parts.needs.kept, strict=True)
         ]
         if self.parts.needs.results:
             same = Tensor(result._data, result.dtype, CPU)
@@ -99,7 +101,7 @@ class MergedOp(TapeOp):
         found = self.gradient(needed[: self.count], begun, narrow)
         if found is None:
             return NotImplemented
-        given = [operands[i] for i in self.parts.needs.operands] + list(operands[self.count :])
+        given = self._given(operands)
         array = ct._data
         arrays = [given[i]._data for i in found.reads]
         arrays.append(np.asarray(array[(0,) * array.ndim]) if narrow else array)
@@ -108,10 +110,26 @@ class MergedOp(TapeOp):
             made = iter(run(found.program, arrays))
         except FAILURES:
             return NotImplemented
-        totals: list[Any] = list(self.more)
-        for here, t in zip(found.there, operands, strict=False):
-            totals.append(Tensor(next(made), t.dtype, CPU) if here else None)
-        return totals[len(self.more) :] + list(self.more)
+        totals = [
+            Tensor(next(made), t.dtype, CPU) if here else None
+            for here, t in zip(found.there, operands, strict=False)
+        ]
+        return [*totals, *self.more]
+
+    def _given(self, operands: Sequence[Any]) -> list[Any]:
+        """What the gradient reads, of the operands of the entry."""
+        return [operands[i] for i in self.parts.needs.operands] + list(operands[self.count :])
+
+    def totals(
+        self, ct: Tensor, operands: Sequence[Any], needed: tuple[bool, ...], prior: Sequence[Any]
+    ) -> list[Any]:
+        """What `vjp_rule` gives, computed by ops that a capture sees."""
+        parts, begun = self.parts, [p is not None for p in prior[: self.count]]
+        wanted = needed[: self.count]
+        graph, there = gradient(parts.whole.pure, parts.given, wanted, (False,), begun)
+        sums = [p for p in prior if p is not None]
+        made = iter(run_on_tensors(graph, [*self._given(operands), ct, *sums]))
+        return [*(next(made) if here else None for here in there), *self.more]
 
     def unfold(self, node: TapeNode) -> list[TapeNode]:
         """Makes `node` the entry of the composite's last op, before which those of the others now come; gives these.

@@ -10,10 +10,11 @@ import numpy as np
 
 from ..backends.executor import Executable
 from ..backends.quicken import hasten
+from ..core.composite import Traced
 from ..core.context import state
 from ..core.devices import CPU
 from ..core.dtypes import DType
-from ..core.errors import AutogradError, user_place
+from ..core.errors import AutogradError, CaptureError, user_place
 from ..core.types import TensorType
 from ..core.workers import Workers
 from ..eager.tensor import Edge, Tensor
@@ -94,6 +95,19 @@ class Form:
             hasten()
         except Exception:  # its ops go on to run one by one
             self.refused = True
+
+    def traced(
+        self, fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool]
+    ) -> Traced:
+        """The form as a graph and an op, for what runs it otherwise."""
+        whole = trace(fn, types, wanted)
+        if whole.writes:
+            raise CaptureError("a composite does more than compute")
+        if not any(wanted):
+            return Traced(whole.graph)
+        self.parts = parts = halves(whole, wanted)
+        self.op = op = MergedOp(self.name, parts, self.gradient)
+        return Traced(parts.forward, op, op.read, bool(parts.needs.results), tuple(op.blank))
 
     def gradient(self, *key: Any) -> Gradient | None:
         """The compiled gradient (see there), or None as long as there is none; then it is asked for."""

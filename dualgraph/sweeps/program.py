@@ -7,9 +7,11 @@ from typing import Any
 from ..backends.executor import Executable
 from ..control.derive import derive
 from ..core.node import TapeNode
+from ..core.prim import Prim
 from ..core.sweep import reverse
 from ..eager.autograd import apply_rule
 from ..eager.tensor import Tensor
+from ..merge.entry import MergedOp
 from ..merge.running import compiled
 from ..ops.arithmetic import add
 from ..static.graph import Graph
@@ -29,10 +31,20 @@ def graph_of(template: Template, index: int) -> Graph:
             if node.prim is None:
                 found[id(node)] = slots[0]
 
-        reverse([((nodes[0], index), given[count])], apply_rule, add, None, visit)
+        reverse([((nodes[0], index), given[count])], _rule, add, None, visit)
         return [found[id(nodes[k])] for k in template.leaves]
 
     return derive(run, (*template.types, template.entries[0].outputs[index]))
+
+
+def _rule(
+    node: TapeNode, cts: list[Any], needed: tuple[bool, ...], prior: list[Any] | None = None
+) -> Any:
+    """Cotangents of operands, or their totals where the entry is that of a composite."""
+    if not isinstance(node.prim, MergedOp):
+        return apply_rule(node, cts, needed, prior)
+    assert prior is not None
+    return node.prim.totals(cts[0], [k and k[0] for k in node.saved[0]], needed, prior)
 
 
 def _stand_ins(template: Template, values: Any) -> list[TapeNode]:
@@ -45,7 +57,7 @@ def _stand_ins(template: Template, values: Any) -> list[TapeNode]:
         for wanted, e in zip(entry.kept, entry.edges, strict=True):
             if type(wanted) is tuple:
                 kept.append((values[wanted[0]], 0))
-            elif wanted is None and e is not None:
+            elif wanted is None and e is not None and isinstance(entry.prim, Prim):
                 kept.append(template.entries[e[0]].outputs[e[1]])
             else:
                 kept.append(wanted)

@@ -15,6 +15,7 @@ from ..core.prim import Prim
 from ..core.symbolic import is_symbolic
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
+from ..merge.entry import MergedOp
 
 LONGEST = 1000  # entries of a tape that may have a template
 LARGE = 1 << 15  # bytes an entry from which the kernels of single ops, not Python, take the time
@@ -29,7 +30,7 @@ class Entry(NamedTuple):
     saved, or None. ``results``: the values that saved results are, or None.
     """
 
-    prim: Prim | None
+    prim: Prim | MergedOp | None
     params: dict[str, Any]
     outputs: tuple[TensorType, ...]
     edges: tuple[tuple[int, int] | None, ...] = ()
@@ -97,7 +98,9 @@ def template_of(root: TapeNode) -> Template | None:
         if node.prim is None:
             entries.append(Entry(None, {}, node.outputs))
             continue
-        if not isinstance(node.prim, Prim) or not all(map(_is_plain, node.params.values())):
+        if not isinstance(node.prim, (Prim, MergedOp)):
+            return None
+        if not all(map(_is_plain, node.params.values())):
             return None
         edges = tuple(None if e is None else (places[e[0]], e[1]) for e in node.inputs)
         kept: list[Any] = []
@@ -110,6 +113,8 @@ def template_of(root: TapeNode) -> Template | None:
                 kept.append(k if edge is None else None)
             elif type(k) in NUMBERS:
                 kept.append(k)
+            elif type(k) is Tensor:  # an operand of a composite, whose gradient does not read it
+                kept.append(None)
             else:
                 return None
         results = None

@@ -8,7 +8,9 @@ import pytest
 import dualgraph as dg
 from dualgraph.backends.native import api
 from dualgraph.core.composite import Merge
+from dualgraph.core.sweep import Whole
 from dualgraph.nn import functional as F
+from dualgraph.sweeps import calls as sweeps
 
 if not api.available() or os.environ.get("DUALGRAPH_QUICK") == "0":
     pytest.skip("there is no quick path", allow_module_level=True)
@@ -68,15 +70,121 @@ def test_programs_have_the_bits_of_the_ops(name, monkeypatch):
     assert made_by_programs()
 
 
-def test_gradients_are_recorded_op_by_op():
-    warmed(lambda: X.softmax(1))
+GRADIENTS = {
+    "softmax": lambda x, w, v: x.softmax(1), "layer_norm": lambda x, w, v: F.layer_norm(x, (6,), v, v * 2),
+    "cross_entropy": lambda x, w, v: F.cross_entropy(x, K), "linear": lambda x, w, v: F.linear(x, w, w[:, 0]),
+    "bare linear": lambda x, w, v: F.linear(x, w), "gelu": lambda x, w, v: F.gelu(x.T),
+    "norm": lambda x, w, v: x.norm(dim=1),
+    "vectors": lambda x, w, v: (x @ v) * (v @ v), "some": lambda x, w, v: F.linear(x.detach(), w, dg.ones(5)),
+    "after each other": lambda x, w, v: F.log_softmax(F.linear(F.layer_norm(x, (6,)), w), dim=1) + x.softmax(1).sum(),
+}  # fmt: skip
+
+
+def operands():
+    return [dg.tensor(t.numpy(), requires_grad=True) for t in (X, W, V)]
+
+
+def gradients(fn, sweep):
+    given = operands()
+    out = fn(*given)
+    found = sweep(out, given)
+    return [out, *(t for t in found if t is not None)]
+
+
+def plain(out, given):
+    out.sum().backward()
+    return [t.grad for t in given]
+
+
+def twice(out, given):
+    first = dg.autograd.grad(out.square().sum(), given, create_graph=True, allow_unused=True)
+    sum(g.square().sum() for g in first if g is not None).backward()
+    return [*first, *(t.grad for t in given)]
+
+
+def again(out, given):
+    out.mean().backward(retain_graph=True)
+    out.sum().backward()
+    return [t.grad for t in given]
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_have_the_bits_of_those_of_the_ops(name, monkeypatch):
+    fn = GRADIENTS[name]
+    for sweep in (plain, twice, again):
+        with monkeypatch.context() as slow:
+            slow.setattr(Merge, "quick", None)
+            expected = gradients(fn, sweep)
+        warmed(lambda: fn(*operands()))
+        for _ in range(2):  # the gradient is compiled beside the first
+            got = gradients(fn, sweep)
+            assert [t.type for t in got] == [t.type for t in expected], sweep
+            for t, e in zip(got, expected, strict=True):
+                assert t.detach().numpy().tobytes() == e.detach().numpy().tobytes(), sweep
+    assert any(r is not None and r.op for r in composing.KNOWN.values())
+
+
+def test_sweeps_over_composites_are_whole_programs(monkeypatch):
+    monkeypatch.setattr(sweeps, "SELDOM", 1)
+    monkeypatch.setattr(sweeps, "OFTEN", 1)
+    monkeypatch.setattr(Whole, "serve", staticmethod(sweeps.serve))
+    fn = GRADIENTS["after each other"]
+    with monkeypatch.context() as slow:
+        slow.setattr(Merge, "quick", None)
+        slow.setattr(Whole, "serve", None)
+        expected = gradients(fn, plain)
+    warmed(lambda: fn(*operands()))
+    for matcher in (Whole.match, None):
+        monkeypatch.setattr(Whole, "match", matcher)
+        sweeps._sites.clear()
+        for _ in range(4):
+            got = gradients(fn, plain)
+            sweeps.wait()
+            assert all(
+                t.detach().numpy().tobytes() == e.detach().numpy().tobytes()
+                for t, e in zip(got, expected, strict=True)
+            )
+        assert any(known.program is not None for s in sweeps._sites.values() for known in s.known)
+
+
+def test_a_value_that_is_written_after_it_was_saved_is_an_error():
     x = dg.tensor(X.numpy(), requires_grad=True)
-    x.softmax(1).square().sum().backward()
-    y = dg.tensor(X.numpy(), requires_grad=True)
-    z = (y - y.amax(1, keepdim=True).detach()).exp()
-    (z / z.sum(1, keepdim=True)).square().sum().backward()
-    assert np.allclose(x.grad.numpy(), y.grad.numpy(), atol=1e-6)
+    v = dg.tensor(V.numpy(), requires_grad=True)
+
+    def scaled():
+        y, w = x * 1, v * 1
+        return w, F.layer_norm(y, (6,), w)
+
+    warmed(scaled)
+    w, out = scaled()
+    w.add_(1)
+    with pytest.raises(dg.AutogradError):
+        out.sum().backward()
+    warmed(lambda: x.softmax(1))
+    out = x.softmax(1)
+    out.detach().mul_(2)
+    with pytest.raises(dg.AutogradError):
+        out.sum().backward()
+    out = x.softmax(1)
+    out.sum().backward()
+    with pytest.raises(dg.AutogradError, match="retain_graph"):
+        out.sum().backward()
+
+
+def test_captures_and_views_beside_tape_entries_of_composites():
+    base = dg.tensor(X.numpy(), requires_grad=True)
+    part = lambda: base[1:3].softmax(1)  # noqa: E731
+    first = part()
+    first.sum().backward()
+    expected, base.grad = base.grad, None
+    warmed(part)
+    part().sum().backward()
+    assert base.grad.numpy().tobytes() == expected.numpy().tobytes()
     assert "softmax" in str(dg.capture(lambda t: t.softmax(1), X))
+    twice = dg.tensor(X.numpy(), requires_grad=True)
+    warmed(lambda: F.mse_loss(twice, twice))
+    F.mse_loss(twice, twice).backward()
+    assert not twice.grad.numpy().any()
 
 
 def test_values_that_are_equal_but_not_the_same_are_told_apart():

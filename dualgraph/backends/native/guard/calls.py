@@ -157,7 +157,7 @@ def run_natively(record: ptr, args: ptr, count: i64, threads: i64) -> ptr:
         if numbers == o.NONE:
             c.Py_DecRef(numbers)
             return o.DECLINE
-    made = run_program(record + n.H_RUN, args, numbers, threads)
+    made = run_program(record + n.H_RUN, args, numbers, threads, stack(8))
     c.Py_DecRef(numbers)
     if made is None:
         return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....core.composite import Merge
+from ....core.composite import Merge, Traced
 from ....core.dtypes import DType
+from ....core.types import TensorType
 from ....eager.tensor import Tensor
 from ....static.graph import Graph, GraphBuilder
 from . import programs
@@ -27,8 +28,8 @@ def notice(fn: Any, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         if len(KNOWN) >= MOST:
             KNOWN.clear()
         KNOWN[key] = Recipe(kind=GENERIC, keep=()) if _plain(args, kwargs) else None
-    elif Merge.graph is not None:
-        _begin(Merge.graph(fn, args, kwargs), key, generic, args, kwargs)
+    elif Merge.traced is not None:
+        _begin(Merge.traced(fn, args, kwargs), key, generic, args, kwargs)
 
 
 def _plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -50,10 +51,22 @@ def _begin(
         return
 
     def graph() -> Graph:
-        body = traced()
-        if not body.outputs[0].type.size:
+        found = traced()
+        types = [v.type for v in found.graph.outputs]
+        if not types[0].size:
             raise ValueError("there is nothing to compute")
-        generic.dtype = id(body.outputs[0].type.dtype)
-        return builder.build(builder.splice(body, operands))
+        generic.dtype = id(types[0].dtype)
+        if found.op is not None:
+            _taped(generic, found, types)
+        return builder.build(builder.splice(found.graph, operands))
 
     programs.begin(KNOWN, key, generic, graph)
+
+
+def _taped(recipe: Recipe, found: Traced, types: list[TensorType]) -> None:
+    """Writes what the glue needs for tape entries."""
+    outs, dtypes = (types[0],), tuple(t.dtype for t in types[1:])
+    recipe.op, recipe.blanks, recipe.dtypes = id(found.op), id(found.blanks), id(dtypes)
+    recipe.types, recipe.reads_out = id(outs), found.reads_out
+    recipe.reads = sum(read << i for i, read in enumerate(found.reads))
+    recipe.keep += (found, outs, dtypes)

@@ -43,18 +43,19 @@ def shape_of(array: ptr, strided: i64) -> ptr:
     return shape
 
 
-def put_operand(key: ptr, at: i64, x: ptr) -> i64:
+def put_operand(key: ptr, at: i64, x: ptr, more: i64) -> i64:
     """Writes what recipes know of an operand, its code and shape, to a key; 0 with an error set.
 
-    Arrays that do not lie row by row, or may not be written, have codes of their own, and strides.
+    Arrays that do not lie row by row, or may not be written, have codes of their own, and strides. `more` goes on top.
     """
     array = load_ptr(x, n.T_DATA)
     code = load_ptr(load_ptr(x, n.T_DTYPE), n.D_CODE)
     flags = load_i32(array, n.A_FLAGS)
     strided = (flags & (n.PLAIN | n.WRITEABLE)) != (n.PLAIN | n.WRITEABLE)
     if strided:
-        other = 32 if flags & n.WRITEABLE else 64
-        code = c.PyLong_FromSsize_t(c.PyLong_AsSsize_t(code) + other)
+        more = more + (32 if flags & n.WRITEABLE else 64)
+    if more:
+        code = c.PyLong_FromSsize_t(c.PyLong_AsSsize_t(code) + more)
     else:
         code = held(code)
     store_ptr(key, at, code)
@@ -79,7 +80,8 @@ def key_of(args: ptr, count: i64, names: ptr) -> ptr:
     for i in range(params):
         store_ptr(key, n.ITEMS + 8 * (1 + i), held(load_ptr(args, 8 * (count + i))))
     for i in range(count):
-        if not put_operand(key, n.ITEMS + 8 * (1 + params + 2 * i), load_ptr(args, 8 * i)):
+        at = n.ITEMS + 8 * (1 + params + 2 * i)
+        if not put_operand(key, at, load_ptr(args, 8 * i), 0):
             c.Py_DecRef(key)
             return None
     return key
@@ -171,8 +173,8 @@ def again(recipe: ptr) -> ptr:
     return out
 
 
-def run_aligned(recipe: ptr, args: ptr, count: i64) -> ptr:
-    """The array that a program makes of operands that lie as it expects; o.DECLINE, borrowed; null with an error."""
+def run_aligned(recipe: ptr, args: ptr, count: i64, made: ptr) -> ptr:
+    """`run_program` on operands that lie as it expects; o.DECLINE, borrowed, where they do not or it is running."""
     run = load_ptr(recipe, n.RECIPE_RUN)
     threads = free_threads(run)
     if not threads:
@@ -180,7 +182,7 @@ def run_aligned(recipe: ptr, args: ptr, count: i64) -> ptr:
     for i in range(count):
         if not load_i32(load_ptr(load_ptr(args, 8 * i), n.T_DATA), n.A_FLAGS) & n.ALIGNED:
             return o.DECLINE
-    return run_program(run, args, None, threads)
+    return run_program(run, args, None, threads, made)
 
 
 def run_backend(prim: ptr, args: ptr, count: i64, params: ptr) -> ptr:
@@ -253,7 +255,7 @@ def cook(prim: ptr, recipe: ptr, args: ptr, count: i64, names: ptr, tape: i64) -
     kind = load_i64(recipe, n.RECIPE_KIND)
     data = o.DECLINE
     if kind == n.PROGRAM and not has_minus_zero(args, count, names):
-        data = run_aligned(recipe, args, count)
+        data = run_aligned(recipe, args, count, stack(8))
     elif kind == n.SAME and not has_minus_zero(args, count, names):
         data = again(recipe)
         if data is None:

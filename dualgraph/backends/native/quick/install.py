@@ -113,6 +113,7 @@ def glue_numbers() -> dict[str, int]:
         "PLAIN": 0x101,  # C-contiguous and aligned
         "HOT": plans.HOT,
         "FEW_ELEMENTS": composing.FEW_ELEMENTS,
+        "WANTED": 128,  # on top of the code of an operand that wants a gradient
         "LONG": LONG,
         "F32": 1,
         "F64": 2,

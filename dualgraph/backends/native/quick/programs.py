@@ -74,8 +74,10 @@ def tells_apart(x: Any, inside: bool = False) -> bool:
 
 def _made(graph: Graph, generic: Recipe) -> Recipe | None:
     program = compiled(backend_for(CPU), graph)
-    direct = program.direct(checked=True)
+    direct = program.direct(checked=True, several=True)
     if direct is None or len(direct.operands) > run_words.MOST_OPERANDS:
+        return None
+    if len(direct.types) > run_words.MOST_RESULTS:
         return None
     if program.memory.arena_bytes + direct.extra_bytes > MEMORY:
         return None

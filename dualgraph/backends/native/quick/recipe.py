@@ -31,6 +31,12 @@ class Recipe(ctypes.Structure):
         ("extent", ctypes.c_int64),
         ("scratch", ctypes.c_int64),
         ("run", ctypes.c_void_p),  # of a program, see `run_words`
+        ("op", ctypes.c_void_p),  # of the tape entries of a composite; null: it wants no gradient
+        (
+            "blanks",
+            ctypes.c_void_p,
+        ),  # a tuple of arrays for operands that the gradient does not read
+        ("dtypes", ctypes.c_void_p),  # of the values that are kept for it, a tuple
         ("source", ctypes.c_void_p),  # the elements of a result that is always the same
     )
     keep: tuple[Any, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,17 @@ from ..addresses import address_of
 
 FIELDS = (
     "FUNCTION", "TEAM", "SIZE", "CODE", "WORDS", "STRIDE", "THREADS", "BRIEF", "BUSY", "OPERANDS", "OPERAND_COUNT",
-    "DESCR", "NDIM", "DIMS", "BYTES", "CHECKS", "CHECK_COUNT",
+    "CHECKS", "CHECK_COUNT", "RESULTS", "RESULT_COUNT",
 )  # fmt: skip
-MOST_OPERANDS = 16
+MOST_OPERANDS = 24
+MOST_RESULTS = 12
 
 
 def run_words(direct: Any, arguments: Sequence[int], keep: list[Any]) -> list[int]:
     """The fields of a program (an `executor.Direct`); what they point to goes to `keep`.
 
-    ``arguments``: for each operand which of the call's arguments it is (-1: the result; -2, -3 ...: its numbers).
+    ``arguments``: for each operand which of the call's arguments it is (-1: the first result, -2: the second, ...;
+    then its numbers).
     """
 
     def words(values: Sequence[int]) -> int:
@@ -28,12 +29,13 @@ def run_words(direct: Any, arguments: Sequence[int], keep: list[Any]) -> list[in
         keep.append(made)
         return address_of(made)
 
-    dtype = np.dtype(direct.dtype)
-    keep += [direct, dtype]
+    keep.append(direct)
+    results = [
+        w for t in direct.types for w in (id(t.dtype.numpy), len(t.shape), words(t.shape), t.nbytes)
+    ]
     return [
         *direct.place, int(direct.brief), address_of(direct.busy), words(arguments), len(arguments),
-        id(dtype), len(direct.shape), words(direct.shape), prod(direct.shape) * dtype.itemsize,
-        words([address_of(cell) for cell in direct.checks]), len(direct.checks),
+        words([address_of(cell) for cell in direct.checks]), len(direct.checks), words(results), len(direct.types),
     ]  # fmt: skip
 
 
@@ -41,4 +43,5 @@ def numbers() -> dict[str, int]:
     """The numbers that the glue of `runs` uses."""
     return {f"R_{name}": 8 * i for i, name in enumerate(FIELDS)} | {
         "OPERAND_ROOM": 8 * MOST_OPERANDS, "MOST_OPERANDS": MOST_OPERANDS,
+        "CALL_ROOM": 8 * (2 * MOST_OPERANDS + 1), "RESULT_ROOM": 8 * MOST_RESULTS, "RESULT_WORDS": 32,
     }  # fmt: skip

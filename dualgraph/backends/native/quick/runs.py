@@ -1,4 +1,4 @@
-"""Glue: programs of one native segment that make one new tensor, run without Python. `run_words` has their records."""
+"""Glue: programs of one native segment that make new arrays, run without Python. `run_words` has their records."""
 
 from __future__ import annotations
 
@@ -44,29 +44,47 @@ def fails(run: ptr) -> i64:
     return failed
 
 
-def run_program(run: ptr, args: ptr, numbers: ptr, threads: i64) -> ptr:
-    """The array that a program makes of tensors, and of numbers as arrays in a tuple (null without any).
+def drop(arrays: ptr, count: i64) -> None:
+    """Gives up references."""
+    for i in range(count):
+        c.Py_DecRef(load_ptr(arrays, 8 * i))
 
-    o.DECLINE, borrowed, where a check fails; null with an error set.
+
+def new_results(run: ptr, made: ptr) -> i64:
+    """Writes a new array for each result to `made`; 0 with an error set."""
+    table = load_ptr(run, n.R_RESULTS)
+    for i in range(load_i64(run, n.R_RESULT_COUNT)):
+        array = new_array(
+            load_ptr(table, 0), load_i64(table, 8), load_ptr(table, 16), load_i64(table, 24)
+        )
+        if array is None:
+            drop(made, i)
+            return 0
+        store_ptr(made, 8 * i, array)
+        table = table + n.RESULT_WORDS
+    return 1
+
+
+def run_program(run: ptr, args: ptr, numbers: ptr, threads: i64, made: ptr) -> ptr:
+    """The first of the arrays that a program makes of tensors, and of numbers as arrays in a tuple (null without any).
+
+    The references of all it makes are written to `made`. o.DECLINE, borrowed, where a check fails; null with an error.
     """
-    made = new_array(
-        load_ptr(run, n.R_DESCR),
-        load_i64(run, n.R_NDIM),
-        load_ptr(run, n.R_DIMS),
-        load_i64(run, n.R_BYTES),
-    )
-    if made is None:
+    if not new_results(run, made):
         return None
     places = load_ptr(run, n.R_OPERANDS)
     operands = stack(n.OPERAND_ROOM)
     count = load_i64(run, n.R_OPERAND_COUNT)
     for i in range(count):
         which = load_i64(places, 8 * i)
-        array = made
+        number = 0 - which - 1 - load_i64(run, n.R_RESULT_COUNT)
+        array = None
         if which >= 0:
             array = load_ptr(load_ptr(args, 8 * which), n.T_DATA)
-        if which < -1:
-            array = load_ptr(numbers, n.ITEMS - 8 * (which + 2))
+        elif number >= 0:
+            array = load_ptr(numbers, n.ITEMS + 8 * number)
+        else:
+            array = load_ptr(made, 8 * (0 - which - 1))
         store_ptr(operands, 8 * i, held(array))  # another thread may exchange a tensor's array
     busy = load_ptr(run, n.R_BUSY)
     thread = None
@@ -86,9 +104,8 @@ def run_program(run: ptr, args: ptr, numbers: ptr, threads: i64) -> ptr:
         c.PyEval_RestoreThread(thread)
     failed = fails(run)
     store_i64(busy, 0, 0)
-    for i in range(count):
-        c.Py_DecRef(load_ptr(operands, 8 * i))
+    drop(operands, count)
     if failed:
-        c.Py_DecRef(made)
+        drop(made, load_i64(run, n.R_RESULT_COUNT))
         return o.DECLINE
-    return made
+    return load_ptr(made, 0)
