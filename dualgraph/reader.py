@@ -442,8 +442,11 @@ class Program:
         return found
 
 def load(path):
-    """The saved function; ValueError (or one of its kind) where the file is damaged."""
-    return Program(path)
+    """The saved function; ValueError where the file is damaged."""
+    try:
+        return Program(path)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError) as problem:
+        raise ValueError(f"the file is damaged: {problem!r}") from problem
 
 if __name__ == "__main__":
     for number, vector, output, off, size in load(sys.argv[1]).verify():
