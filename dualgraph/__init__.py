@@ -182,6 +182,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'dualgraph' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    """The public names; those that are imported when first asked for are among them."""
+    return __all__
+
+
 __all__ = [
     "__array_api_version__", "__array_namespace_info__", "__version__",
     "abs", "absolute", "acos", "acosh", "add", "addbmm",

@@ -61,14 +61,14 @@ def decode(form: Any, depth: int = 0) -> TreeDef:
         return TreeDef(tuple if kind == "tuple" else list, None, children)
     if kind in ("dict", "OrderedDict") and len(rest) == 2:
         keys = tuple(value_of(k) for k in _list(rest[0]))
-        if len(set(keys)) != len(children):
+        if not len(set(keys)) == len(keys) == len(children):
             raise ValueError("a dict has one key for each entry")
         return TreeDef(dict if kind == "dict" else OrderedDict, keys, children)
     if kind == "record" and len(rest) == 3:
         name, fields = rest[0], tuple(_list(rest[1]))
         if not all(isinstance(n, str) and n.isidentifier() for n in (name, *fields)):
             raise ValueError("the names of a record are identifiers")
-        if len(set(fields)) != len(children):
+        if not len(set(fields)) == len(fields) == len(children):
             raise ValueError("a record has one value for each field")
         made = type(name, (Record,), {"_fields": fields, "__slots__": ()})
         return TreeDef(made, "namedtuple", children)

@@ -16,6 +16,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn, optim
+from dualgraph.artefact.forms import decode, text_of
 from dualgraph.container import read, write
 from tests.artefact.test_hostile import KEY
 
@@ -209,6 +210,18 @@ def check_mutants(whole: Path, path: Path, seed: int, count: int) -> tuple[int, 
 def test_mutated_records_are_refused_or_run_without_harm(whole: Path, tmp_path: Path) -> None:
     loaded, refused = check_mutants(whole, tmp_path / "x", 0, 150)
     assert loaded > 10 and refused > 10
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ["dict", [text_of(k) for k in "aab"], ["*", "*"]],
+        ["record", "R", ["a", "a", "b"], ["*", "*"]],
+    ],
+)
+def test_a_structure_has_each_name_once(form: Any) -> None:
+    with pytest.raises(ValueError, match="has one"):
+        decode(form)
 
 
 @pytest.mark.soak
