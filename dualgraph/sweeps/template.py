@@ -47,7 +47,8 @@ class Template(NamedTuple):
     @property
     def pays(self) -> bool:
         """Whether a program saves more than it costs: it copies gradients that ops give as they lie."""
-        if len(self.entries) - len(self.leaves) < 2:
+        ops = [e.prim for e in self.entries if e.prim is not None]
+        if len(ops) < 2 and not any(isinstance(p, MergedOp) for p in ops):
             return False
         gradients = sum(self.entries[k].outputs[0].nbytes for k in self.leaves)
         return gradients + sum(t.nbytes for t in self.types) <= LARGE * len(self.entries)
