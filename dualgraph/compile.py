@@ -61,7 +61,7 @@ class Compiled:
         self._dynamic = dynamic
         self._sizes = Sizes(fn, dynamic)
         self._promotion = Promotion(self)
-        self._rebound = Rebound()
+        self._rebound = Rebound(self._promotion)
         self._apart = Apart()  # statements that run at the end of each call
         self._entries: dict[Any, Entry] = {}
         self._jobs: list[Job[None]] = []

@@ -151,6 +151,10 @@ def called(
     inputs, functions = formulas.inputs, functions_of_numbers(checks)
     with in_place(sources, inputs, args, kwargs, functions) as (live_args, live_kwargs):
         result = fn(*live_args, **live_kwargs)
+        pairs = zip(sources, inputs, strict=True)
+        formulas.rewritten = {
+            s.key for s, x in pairs if isinstance(s, Place) and s.read(()) is not x
+        }
     live = {i: v for i, v in enumerate(flatten(result)[0]) if type(v) in LIVE}
     uses = {i: formulas.use(v) for i, v in live.items()}
     return with_leaves(result, {i: v._live_value for i, v in live.items()}, []), uses

@@ -140,6 +140,11 @@ class Promotion:
                     self._add(check)
                 return
 
+    def written(self, check: Check, footprint: Footprint) -> None:
+        """Promotes a number that a call itself changes, such as a counter."""
+        if place_key(check) not in self.never and told_apart(footprint) is None:
+            self._add(check)
+
     def _add(self, check: Check) -> None:
         place = Place(check)
         taken = {p.name for p in self.places.values()}

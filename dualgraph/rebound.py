@@ -1,4 +1,4 @@
-"""Rebound: places in Python state that a call gives other tensors, as in ``self.h = cell(x, self.h)``.
+"""Rebound: places in Python state that a call gives other tensors or numbers, as in ``self.h = cell(x, self.h)``.
 
 What such a place holds is an input, read afresh on each call; what the call leaves there is a result, put there when
 the call ends. The tensor that was there stays whole for whoever holds it.
@@ -10,9 +10,11 @@ import functools
 import re
 import types
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .core.constant import exact
+from .core.formulas import Formulas, Use
+from .core.live import LIVE, LIVE_OF, given, mode
 from .core.trees import TreeDef, containers, flatten, unflatten
 from .eager.tensor import Tensor
 from .effects import Happening
@@ -21,9 +23,19 @@ from .static.bytecode import REFLECTION
 from .static.capture import Slot, Tracer
 from .static.checks import ATOMS, Assumption, CellCheck, Check, EntryCheck, ItemCheck, PlacedCheck
 from .static.footprint import Footprint
+from .static.statements import statements
 
 KINDS = (tuple, list, dict)
 BOUND = (types.MethodType, types.BuiltinFunctionType)
+
+
+class Numbers(Protocol):
+    """The numbers of a compiled function that are promoted."""
+
+    places: dict[Any, Place]
+
+    def written(self, check: Check, footprint: Footprint) -> None:
+        """A call changes the number at a place."""
 
 
 class Spot:
@@ -77,10 +89,19 @@ class FormCheck(PlacedCheck):
 
 
 class Rebound:
-    """The places that calls of one compiled function give other tensors, as far as was seen."""
+    """The places that calls of one compiled function give other tensors, as far as was seen.
 
-    def __init__(self) -> None:
+    Those that it gives other numbers are among the `numbers` that are promoted.
+    """
+
+    def __init__(self, numbers: Numbers) -> None:
         self.places: dict[Any, Place] = {}
+        self.numbers = numbers
+
+    def at(self) -> dict[Any, int]:
+        """What is now at all of them, by identity."""
+        every = {**self.places, **self.numbers.places}
+        return {key: id(place.read(())) for key, place in every.items()}
 
     def take(
         self, tracer: Tracer, footprint: Footprint, given: Any, arguments: Any, happened: Sequence[Happening]
@@ -89,20 +110,23 @@ class Rebound:
 
         `given` is its result. Empty where what it changed is not of this kind: it cannot be repeated then.
         """
-        if not self.places and footprint.failing() is None:
+        written = set() if mode.formulas is None else mode.formulas.rewritten
+        if not (self.places or written) and footprint.failing() is None:
             return []
-        failing = [c for c in footprint.checks if not c.holds()]
+        failing = [c for c in footprint.checks if not c.holds() or place_key(c) in written]
+        for c in failing:
+            if _other_number(c) and (type(c.read()) in LIVE or _settled(footprint)):
+                self.numbers.written(c, footprint)
         found = [c for c in failing if self._moves(c)]
-        names = REFLECTION.union(*(_names(c, footprint) for c in found))
         held = [c for check in found for c in containers(check.read()) if not isinstance(c, tuple)]
         outside = (*footprint.found(), *containers(given), *containers(arguments))
         shared = len({id(c) for c in (*held, *outside)}) < len(held) + len({*map(id, outside)})
-        if shared or any(h.names & names or held for h in happened):
+        self.places.update((place_key(c), Place(c)) for c in found if not _other_number(c))
+        if shared or any(held or _reads(h, c, footprint) for h in happened for c in found):
             return []
-        self.places.update((place_key(c), Place(c)) for c in found)
         if not self._read_afresh(tracer, footprint, flatten(arguments)[0], failing):
             return []
-        return [Move(self.places[place_key(c)], flatten(c.read())[1]) for c in found]
+        return [Move(Place(c), flatten(c.read())[1]) for c in found]
 
     def noticed(self, programs: Sequence[Any]) -> Sequence[Any]:
         """The programs, of which it was noted where nothing but tensors and numbers was exchanged since."""
@@ -110,13 +134,15 @@ class Rebound:
             failing = [c for c in program.footprint.checks if not c.holds()]
             moved = [c for c in failing if self._moves(c)]
             if all(c in moved or may_be_promoted(c) for c in failing):
-                self.places.update((place_key(c), Place(c)) for c in moved)
+                self.places.update((place_key(c), Place(c)) for c in moved if not _other_number(c))
         return programs
 
     def _moves(self, check: Check) -> bool:
-        """Whether a place holds other tensors now than before the call."""
+        """Whether a place holds other tensors, or another number, now than before the call."""
         if not isinstance(check, EXCHANGED):
             return False
+        if _other_number(check):
+            return place_key(check) in self.numbers.places
         now, was = (_forms(v) for v in (check.read(), check.expected))
         tensors = [form[0] is Tensor for form in now[0]]
         return _plain(check.read()) and (
@@ -149,6 +175,41 @@ class Rebound:
             footprint.checks = [c for c in footprint.checks if id(c.holder) not in inside]
         footprint.checks = [FormCheck(c) if c in checks else c for c in footprint.checks]
         return True
+
+
+def results_of(
+    moves: Sequence[Move], leaves: list[Any], uses: dict[int, Use], formulas: Formulas | None
+) -> list[Move]:
+    """The moves, with what they leave added to the results of the call; live numbers at the places get plain."""
+    out = []
+    for move in moves:
+        out.append(move._replace(first=len(leaves)))
+        for v in flatten(move.place.read(()))[0]:
+            if type(v) in LIVE:
+                assert formulas is not None
+                uses[len(leaves)] = formulas.use(v)
+                move.place.put(given(v), [])
+            leaves.append(given(v))
+    return out
+
+
+def _settled(footprint: Footprint) -> bool:
+    """Whether statements that can be set apart are."""
+    active = footprint._apart is not None and footprint._apart.active
+    return active or not any(map(statements, footprint.functions))
+
+
+def _other_number(check: Check) -> bool:
+    """Whether there is another number of the same type at a place."""
+    kind = type(check.expected)
+    return kind in LIVE_OF and isinstance(check, EXCHANGED) and type(given(check.read())) is kind
+
+
+def _reads(h: Happening, check: Check, footprint: Footprint) -> bool:
+    """Whether a statement may read a place, which held something else than at the end of the call by then."""
+    if h.names.isdisjoint(REFLECTION | _names(check, footprint)):
+        return False
+    return h.at.get(place_key(check)) != id(check.read())
 
 
 def _forms(value: Any) -> tuple[list[Any], TreeDef]:

@@ -23,14 +23,14 @@ from .eager.tensor import Tensor
 from .effects import Watch, effects_of, relied_on
 from .program import Program
 from .promoted import Leaf, Place, Promoted, called, kept_numbers, sources_of, with_any_number
-from .rebound import FormCheck, Move, Rebound
+from .rebound import FormCheck, Move, Rebound, results_of
 from .refusals import unrepeatable
 from .results import Result
 from .resume import Resumer
 from .returned import describe_results, place_numbers
 from .stages import Left
 from .static.capture import Slot, Tracer, finish
-from .static.checks import ATOMS, Assumption
+from .static.checks import ATOMS, Assumption, EntryCheck
 from .static.footprint import Footprint
 from .static.statements import Apart
 from .static.symbolic import SymbolicTracer
@@ -70,8 +70,9 @@ def trace(
     tracer.root = called.__code__
     _introduce(tracer, leaves, footprint, left)
     leak = tracer.sizes_read if isinstance(tracer, SymbolicTracer) else None
-    watch = Watch(footprint, tracer)
+    watch = Watch(footprint, tracer, dict if rebound is None else rebound.at)
     formulas = Formulas(sources, leaves) if sources else None
+    tracer.entry = _entry_numbers(footprint, formulas)
     with (
         guarded(leak=leak) if leak is not None else nullcontext() as guards,
         tracer,
@@ -80,6 +81,7 @@ def trace(
         with watch.watching():
             call = fn, arguments.args, arguments.kwargs
             result, uses = called(*call, sources, formulas, footprint.checks)
+        tracer.entry.clear()  # it would keep live numbers
         watch.gives(result)
         given = None if watch.returned else result  # what the program gives
         cannot = watch.settle(given, [args, kwargs, *leaves])
@@ -95,9 +97,7 @@ def trace(
         for h in happened:
             uses.update({len(out_leaves) + i: use for i, use in h.uses.items()})
             out_leaves += h.leaves
-        for n, move in enumerate(moves):
-            moves[n] = move._replace(first=len(out_leaves))
-            out_leaves += flatten(move.place.read(()))[0]
+        moves = results_of(moves, out_leaves, uses, formulas)
         out_leaves = [origin_of(v) for v in out_leaves]
         whole_leaves, whole_tree = flatten(result)
         if any(isinstance(v, (Watched, SymInt, SymFloat)) for v in whole_leaves):
@@ -199,6 +199,19 @@ def _introduce(tracer: Tracer, leaves: list[Any], footprint: Footprint, left: Le
             _know(tracer, leaf, "leaf", (i, leaf))
     for array, _ in footprint.arrays.values():
         _know(tracer, array, "array", array)
+
+
+def _entry_numbers(footprint: Footprint, formulas: Formulas | None) -> dict[tuple[int, Any], Any]:
+    """The floats among the entries of dicts before the call, by dict and key; each as an object of its own."""
+    found = {}
+    for c in footprint.checks:
+        if isinstance(c, EntryCheck) and type(c.expected) is float and c.read() is c.expected:
+            c.expected = found[id(c.holder), c.key] = float.fromhex(c.expected.hex())
+            dict.__setitem__(c.holder, c.key, c.expected)
+    for source, number in zip(formulas.sources, formulas.inputs, strict=True) if formulas else ():
+        if isinstance(source, Place):
+            found[id(source.check.holder), source.check.key] = number
+    return found
 
 
 def _know(tracer: Tracer, array: Any, kind: str, key: Any) -> None:

@@ -113,6 +113,7 @@ SIBLINGS = {
     ("returned", "effects"),
     ("returned", "results"),
     ("dynamic", "results"),
+    ("dynamic", "promoted"),
     ("tracing", "results"),
     ("artefact", "results"),
     ("program", "stages"),

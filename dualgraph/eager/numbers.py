@@ -27,6 +27,7 @@ def live_number(holder: dict[str, Any], key: str, like: Tensor) -> Any:
         or not isinstance(value, float)
         or like.dtype is bfloat16
         or like.dtype.is_complex
+        or state.tracer.rewritten(holder, key)
     ):
         return value
     number = state.tracer.number(

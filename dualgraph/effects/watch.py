@@ -7,7 +7,7 @@ had: that it writes no tensor, reads none that is written later, and changes not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -39,7 +39,11 @@ MAX_HAPPENINGS = 500  # of one call
 class Watch:
     """Sees the statements that a footprint sets apart, in the functions that run while it is entered."""
 
-    def __init__(self, footprint: Footprint, tracer: Tracer) -> None:
+    def __init__(
+        self, footprint: Footprint, tracer: Tracer, at: Callable[[], dict[Any, int]] = dict
+    ) -> None:
+        """`at` says what is at the places that calls exchange the tensors and numbers of."""
+        self._at_places = at
         self.happenings: list[Happening] = []
         self._footprint = footprint
         self._tracer = tracer
@@ -134,6 +138,7 @@ class Watch:
         }
         stands = standing(frame, s.guards, s.line, self._tracer.root, self.serial)
         h = Happening(s, run or fn, serial, values, len(self._tracer.numbers), stands)
+        h.at = self._at_places()
         h.problem, h.writes_before = stands.problem, self._tracer.writes
         if h.problem:
             pass

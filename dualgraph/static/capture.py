@@ -108,6 +108,7 @@ class Tracer:
         self.apart: Watching | None = None  # who knows which statements are set apart
         self.refusals: list[str] = []
         self.grads: dict[int, GradTrack] = {}
+        self.entry: dict[tuple[int, Any], Any] = {}  # numbers before the call, by dict and key
         self.places: dict[int, Slot] = {}  # of tensors that come from places where others may be
         self.swept = False  # gradients were computed
         self.writes = 0  # of tensors, and of gradients
@@ -290,6 +291,10 @@ class Tracer:
             known = self._numbers[id(holder), key, dtype.name] = make()
             self.add_root(known, Slot("number", (holder, key), known.type))
         return known
+
+    def rewritten(self, holder: dict[str, Any], key: str) -> bool:
+        """Whether the call itself has written a number that was there before."""
+        return holder[key] is not self.entry.get((id(holder), key), holder[key])
 
     def concretize(self, t: Any, value: Any) -> None:
         """Python took the number out of `t`: the path may depend on it."""
