@@ -283,7 +283,7 @@ class Compiled:
         others = self._rebound.noticed(entry.programs)
         sources, confirmed = self._promotion.plan(others, tree, leaves, before)
         sure = not self._promotion.cautious or self._promotion.trusted(sources, tree, leaves)
-        simple = not (self._apart.active or self._rebound.places) and confirmed is None and sure
+        simple = not (self._apart.active or self._rebound.active) and confirmed is None and sure
         if left is None and self._memory is None and simple:
             spec = self._sizes.spec(key, leaves, args, kwargs, any_numbers=bool(sources))
         shapes, make = (None, Program) if spec is None else (spec.shapes, spec.make)

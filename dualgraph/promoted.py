@@ -150,7 +150,11 @@ def called(
         return fn(*args, **kwargs), {}
     inputs, functions = formulas.inputs, functions_of_numbers(checks)
     with in_place(sources, inputs, args, kwargs, functions) as (live_args, live_kwargs):
-        result = fn(*live_args, **live_kwargs)
+        try:
+            result = fn(*live_args, **live_kwargs)
+        except BaseException:
+            kept_numbers(formulas)  # what the code has left in its state gets plain numbers
+            raise
         pairs = zip(sources, inputs, strict=True)
         formulas.rewritten = {
             s.key for s, x in pairs if isinstance(s, Place) and s.read(()) is not x

@@ -24,7 +24,9 @@ from .static.capture import Slot, Tracer
 from .static.checks import ATOMS, Assumption, CellCheck, Check, EntryCheck, ItemCheck, PlacedCheck
 from .static.footprint import Footprint
 from .static.statements import statements
+from .static.symbolic import SymbolicTracer
 
+CHANGES = "the function changes"
 KINDS = (tuple, list, dict)
 BOUND = (types.MethodType, types.BuiltinFunctionType)
 
@@ -97,6 +99,7 @@ class Rebound:
     def __init__(self, numbers: Numbers) -> None:
         self.places: dict[Any, Place] = {}
         self.numbers = numbers
+        self.active = False  # whether there are some
 
     def at(self) -> dict[Any, int]:
         """What is now at all of them, by identity."""
@@ -122,9 +125,12 @@ class Rebound:
         outside = (*footprint.found(), *containers(given), *containers(arguments))
         shared = len({id(c) for c in (*held, *outside)}) < len(held) + len({*map(id, outside)})
         self.places.update((place_key(c), Place(c)) for c in found if not _other_number(c))
-        if shared or any(held or _reads(h, c, footprint) for h in happened for c in found):
-            return []
-        if not self._read_afresh(tracer, footprint, flatten(arguments)[0], failing):
+        self.active = self.active or bool(found)
+        read = any(held or _reads(h, c, footprint) for h in happened for c in found)
+        of_sizes = isinstance(tracer, SymbolicTracer)
+        own = flatten(arguments)[0]
+        if shared or read or of_sizes or not self._read_afresh(tracer, footprint, own, failing):
+            tracer.refusals += [f"{CHANGES} {c.name}, which it also reads" for c in failing]
             return []
         return [Move(Place(c), flatten(c.read())[1]) for c in found]
 
@@ -133,7 +139,8 @@ class Rebound:
         for program in programs:
             failing = [c for c in program.footprint.checks if not c.holds()]
             moved = [c for c in failing if self._moves(c)]
-            if all(c in moved or may_be_promoted(c) for c in failing):
+            if moved and all(c in moved or may_be_promoted(c) for c in failing):
+                self.active = True
                 self.places.update((place_key(c), Place(c)) for c in moved if not _other_number(c))
         return programs
 

@@ -16,7 +16,7 @@ from .core.spans import in_one_memory
 from .core.trees import containers
 from .eager.tensor import Tensor
 from .promoted import place_key
-from .rebound import FormCheck, Move
+from .rebound import CHANGES, FormCheck, Move
 from .static.capture import Tracer
 from .static.checks import ATOMS, same_bytes
 from .static.footprint import MAX_ARRAY_BYTES, Footprint
@@ -53,7 +53,7 @@ def _changes(
             (c for c in failing if isinstance(c, FormCheck) or place_key(c) not in moved), None
         )
     if changed is not None:
-        reasons.append(f"the function changes {changed.name}, which it also reads")
+        reasons.append(f"{CHANGES} {changed.name}, which it also reads")
     if arguments.changed():
         reasons.append("it changes a container among its arguments")
     for root in tracer.roots:
