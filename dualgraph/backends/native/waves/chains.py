@@ -102,7 +102,8 @@ class Chains:
         heaviest = turns[max(range(len(nests)), key=lambda j: nests[j].work)]
         if heaviest is None:
             return None
-        rows = {a.along * spots[a.buffer].itemsize for a in heaviest.accesses if a.written}
+        stored = [a for a in heaviest.accesses if a.written and a.buffer < len(spots)]
+        rows = {a.along * spots[a.buffer].itemsize for a in stored}
         if len(rows) != 1 or min(rows) <= 0:
             return None
         what = kernel.code.name, tuple(n.extent for n in kernel.nests)
