@@ -12,6 +12,7 @@ pytest.importorskip("llvmlite")
 from dualgraph.backends.native.addresses import address_of
 from dualgraph.backends.native.contract import product, stages
 from dualgraph.backends.native.contract.copy import NOWHERE
+from dualgraph.backends.native.contract.kernels import shape_for
 from dualgraph.backends.native.contract.layout import copying
 from dualgraph.backends.native.contract.plan import Cut, Plan, Product, Strided
 from dualgraph.backends.native.contract.stages import Recipe
@@ -110,3 +111,16 @@ def test_threads_that_share_the_first_run_of_a_recipe_find_all_of_it(monkeypatch
     assert not faults
     for out in outs:
         np.testing.assert_array_equal(out, product.matmul(x, x))
+
+
+@pytest.mark.parametrize("k", [4096, 4100])
+def test_a_few_rows_of_a_loop_are_packed_only_for_many_columns(k):
+    def stages_of_a_turn(m, tiles):
+        n, start = tiles * shape_for("float32").columns, np.zeros(1, np.int64)
+        x, y = Strided(4 * k, 4), Strided(4, 4 * n)
+        recipe = Recipe(3, frozenset([1]))
+        plan = Plan(Product("float32", m, n, k, x, y, 4 * n, (start, start, start)), recipe)
+        return plan.pack_x, sum(s.ahead is None for s in recipe.stages)
+
+    assert stages_of_a_turn(16, 8) == (False, 1)
+    assert stages_of_a_turn(16, 64)[0] and stages_of_a_turn(200, 8)[0]

@@ -285,7 +285,10 @@ class Plan:
             return True
         if self.ahead[0] and p.n > FEW and p.m * p.k * self.shape.size > NEAR:
             return True
-        return p.n > 4 * self.columns and p.m * p.k * self.shape.size > 2**17
+        size = self.shape.size
+        # a few rows that lie along k stay near for one matrix, unless very many columns read them
+        few = p.m <= 4 * self.shape.rows and self.batch == 1 and p.x.k_step == size
+        return p.n > (16 if few else 4) * self.columns and p.m * p.k * size > 2**17
 
     def _cut(self) -> Cut:
         """The cut that looks quickest, if the time of a tile is 1 and packing a panel takes so many times that."""
