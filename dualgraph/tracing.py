@@ -20,7 +20,7 @@ from .core.types import Shape
 from .core.watch import Watched, origin_of
 from .eager.random import default_generator
 from .eager.tensor import Tensor
-from .effects import Watch, effects_of, relied_on
+from .effects import Happening, Watch, Written, effects_of, relied_on
 from .program import Program
 from .promoted import Leaf, Place, Promoted, called, kept_numbers, sources_of, with_any_number
 from .rebound import FormCheck, Move, Rebound, results_of
@@ -86,11 +86,15 @@ def trace(
         given = None if watch.returned else result  # what the program gives
         cannot = watch.settle(given, [args, kwargs, *leaves])
         happened = [] if cannot else watch.happenings
+        written = Written(tracer)
         if happened:
-            footprint.checks = [*footprint.checks, *relied_on(everything, footprint, happened)]
+            relied = relied_on(everything, footprint, happened, written)
+            footprint.checks = [*footprint.checks, *relied]
+            _read_by(happened, tracer, footprint, everything)
         moves: list[Move] = []
         if rebound is not None and not whole:
             moves = rebound.take(tracer, footprint, result, arguments.tree, happened)
+        written.learn(tracer)
         numbers = place_numbers(tracer, given, happened)
         out_leaves, out_tree = flatten(given)
         uses = {} if watch.returned else uses
@@ -199,6 +203,17 @@ def _introduce(tracer: Tracer, leaves: list[Any], footprint: Footprint, left: Le
             _know(tracer, leaf, "leaf", (i, leaf))
     for array, _ in footprint.arrays.values():
         _know(tracer, array, "array", array)
+
+
+def _read_by(
+    happened: Sequence[Happening], tracer: Tracer, footprint: Footprint, everything: Footprint
+) -> None:
+    """Makes inputs of what statements set apart read, where a call writes tensors: it must not be the same memory."""
+    if any(tracer.written(r) for r in tracer.roots):
+        for t in (t for h in happened for t, _ in h.touched):
+            if id(t) in everything.tensors and not tracer.knows(t):
+                footprint.tensors.setdefault(id(t), everything.tensors[id(t)])
+                tracer.var_of(t)
 
 
 def _entry_numbers(footprint: Footprint, formulas: Formulas | None) -> dict[tuple[int, Any], Any]:

@@ -2,7 +2,7 @@
 
 from .happening import Happening
 from .perform import Effect, Pending, effects_of
-from .relied import relied_on
+from .relied import Written, relied_on
 from .watch import Watch
 
-__all__ = ["Effect", "Happening", "Pending", "Watch", "effects_of", "relied_on"]
+__all__ = ["Effect", "Happening", "Pending", "Watch", "Written", "effects_of", "relied_on"]

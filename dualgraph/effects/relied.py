@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..core.backend import backend_for
+from ..core.devices import CPU
 from ..eager.tensor import Tensor
+from ..static.capture import Tracer
 from ..static.checks import (
     ATOMS,
     MISSING,
@@ -42,14 +45,44 @@ ACTING = (
 )  # fmt: skip
 
 
+class Written:
+    """The tensors that the calls of one program write in place, as far as a check can come to them."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.learn(tracer)
+
+    def learn(self, tracer: Tracer) -> None:
+        """Those that a capture has written, where they are found on each call."""
+        self._slots = tuple(r.slot for r in tracer.roots if tracer.written(r))
+
+    def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self._slots)
+
+    def touches(self, value: Any) -> bool:
+        """Whether a tensor, or one in a container or object, may share memory with one of them."""
+        inside = list(_arrays(value)) if self._slots else ()
+        for slot in self._slots if inside else ():
+            if slot.kind not in ("tensor", "array", "place"):
+                return True  # an argument, which may be any tensor
+            target = slot.key.read() if slot.kind == "place" else slot.key
+            if [v for v in inside if _share(v, target)]:
+                return True
+        return False
+
+
 class MakeCheck(Check):
-    """A place that holds an object or a container; another of the same make will do, if nothing else reaches it."""
+    """A place that holds an object or a container; another of the same make will do, if nothing else reaches it.
 
-    __slots__ = ("kind", "known", "place")
+    For data, which `known` (None) says, anything will do. But statements run at the end of the call, so what they
+    read must not share memory with what the program writes.
+    """
 
-    def __init__(self, place: Check, known: Footprint) -> None:
+    __slots__ = ("kind", "known", "place", "written")
+
+    def __init__(self, place: Check, known: Footprint | None, written: Written) -> None:
         super().__init__(place.holder, place.key, place.expected, place.name, place.where)
-        self.place, self.kind, self.known = place, place.kind, known
+        self.place, self.kind, self.known, self.written = place, place.kind, known, written
 
     def read(self) -> Any:
         return self.place.read()
@@ -58,13 +91,17 @@ class MakeCheck(Check):
         now = self.read()
         if now is self.expected:
             return True
-        alike = _alike(now, self.expected, self.known)
-        if alike and type(now) in CONTAINERS:
+        if self.written.touches(now):
+            return False
+        alike = self.known is None or _alike(now, self.expected, self.known)
+        if alike and type(now) in CONTAINERS and not self.written.any():
             self.expected = now
         return alike
 
 
-def relied_on(whole: Footprint, known: Footprint, happened: Sequence[Happening]) -> list[Check]:
+def relied_on(
+    whole: Footprint, known: Footprint, happened: Sequence[Happening], stored: Written
+) -> list[Check]:
     """What statements set apart rely on; `whole` is the footprint of all code, `known` that of the rest."""
     written = {(id(w.holder), w.name) for h in happened for w in h.writes}
     changed = {holder for holder, _ in written}
@@ -81,12 +118,36 @@ def relied_on(whole: Footprint, known: Footprint, happened: Sequence[Happening])
         elif isinstance(c, PLACES) and isinstance(c.expected, ACTING):
             found.append(c)
         elif isinstance(c, PLACES) and (id(c.expected) in changed or not _data(c.expected)):
-            found.append(MakeCheck(c, known))
+            found.append(MakeCheck(c, known, stored))
+        elif isinstance(c, PLACES) and stored.any():
+            found.append(MakeCheck(c, None, stored))
     return found
 
 
 def _place(c: Check) -> tuple[type, int, Any]:
     return type(c), id(c.holder), c.key if isinstance(c.key, (str, int)) else id(c.key)
+
+
+def _arrays(value: Any) -> Iterator[Any]:
+    """The tensors and arrays in a value."""
+    seen, waiting = set[int](), [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (Tensor, np.ndarray)):
+            yield value
+        elif id(value) not in seen and not isinstance(value, (*DATA, *ACTING)):
+            seen.add(id(value))
+            if type(value) in HOLDERS:
+                waiting += value.values() if isinstance(value, dict) else value
+            else:
+                waiting += getattr(value, "__dict__", {}).values()
+
+
+def _share(a: Any, b: Any) -> bool:
+    """Whether two tensors or arrays may share memory."""
+    devices = {v.device if isinstance(v, Tensor) else CPU for v in (a, b)}
+    first, second = (v._data if isinstance(v, Tensor) else v for v in (a, b))
+    return len(devices) == 1 and bool(backend_for(*devices).xp.may_share_memory(first, second))
 
 
 def _data(value: Any) -> bool:

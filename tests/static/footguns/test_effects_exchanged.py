@@ -143,3 +143,60 @@ def test_meters_made_anew_need_no_capture() -> None:
         f(x())
         told.meter = Meter()
     assert len(f.programs) == 1 and f.programs[0].calls > 30
+
+
+@both_modes(3)
+def test_an_argument_that_is_written_is_what_a_statement_reads(wrap: Wrap) -> Iterator[Any]:
+    held, log = {"k": dg.ones(2)}, list[float]()
+
+    def f(a: Any) -> Any:
+        log.append(held["k"].sum().item())
+        a.add_(1)
+        return a * 2
+
+    f = wrap(f)
+    for i in range(9):
+        yield f(held["k"] if i in (5, 7) else dg.ones(2) * i), list(log)
+
+
+@both_modes(3)
+def test_a_tensor_that_is_written_comes_where_a_statement_reads(wrap: Wrap) -> Iterator[Any]:
+    told, held, log = Holder([]), {"k": dg.ones(2)}, list[float]()
+    told.meter = dg.ones(2)
+
+    def f(a: Any) -> Any:
+        log.append(held["k"].sum().item())
+        told.meter.add_(a)
+        return told.meter * 2
+
+    f = wrap(f)
+    for i in range(12):
+        if i in (5, 11):
+            held["k"] = told.meter if i == 5 else told.meter[:1]
+        if i == 7:
+            held["k"] = dg.ones(2)
+        if i in (9, 10):
+            told.meter = held["k"] if i == 9 else dg.zeros(2)
+        yield f(dg.ones(2) * i), list(log)
+
+
+@both_modes(3)
+def test_a_tensor_that_is_written_comes_into_a_list_that_a_statement_reads(
+    wrap: Wrap,
+) -> Iterator[Any]:
+    told, held, log = Holder([]), {"k": [dg.ones(2)]}, list[float]()
+    told.meter = dg.ones(2)
+
+    def f(a: Any) -> Any:
+        log.append(held["k"][0].sum().item())
+        told.meter.mul_(a)
+        told.all = told.meter + 1
+        return told.all
+
+    f = wrap(f)
+    for i in range(12):
+        if i in (5, 7):
+            held["k"] = [told.meter] if i == 5 else [dg.ones(2)]
+        if i in (9, 10):
+            held["k"][0] = told.meter if i == 9 else told.meter.view(2)
+        yield f(dg.ones(2) * (i + 1)), list(log)
