@@ -270,7 +270,9 @@ def _names(check: Check, footprint: Footprint) -> set[str]:
 
 
 def _led_to(value: Any) -> Iterable[Any]:
-    """What an object leads to that no check tells of."""
+    """What an object leads to that no check tells of; a view to what it is a view of."""
+    if isinstance(value, Tensor):
+        return () if value._parent is None else (value._parent[0], *_led_to(value._parent[0]))
     if isinstance(value, (tuple, set, frozenset, dict)):
         return value
     if isinstance(value, functools.partial):

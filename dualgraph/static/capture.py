@@ -162,7 +162,7 @@ class Tracer:
         entry = self._entry(t)
         if entry is not None and (t._parent is None or entry[2] == t._version or self.is_root(t)):
             return entry[1]
-        if t._parent is not None and (entry is not None or self.knows(t._parent[0])):
+        if t._parent and (entry is not None or self._stays_a_view(t)):
             parent, prim, params = t._parent
             base = self.var_of(parent)
             operand: Operand = self._emit(prim, (base,), params, (t.type,), user_location())[0]
@@ -182,6 +182,16 @@ class Tracer:
             return x
         tensor = x.tensor()
         return Literal(x.value, x.dtype) if tensor is None else self.var_of(tensor)
+
+    def _stays_a_view(self, t: Any) -> bool:
+        """Whether a view that was there before is one of a tensor of the graph on every call."""
+        base = t
+        while base._parent is not None and self._entry(base) is None:
+            if id(base) in self.places:
+                return False  # another tensor may be at its place
+            base = base._parent[0]
+        roots = (r for r in self.roots if r.tensor is base)
+        return self._entry(base) is not None and all(r.slot.kind == "tensor" for r in roots)
 
     def knows(self, t: Any) -> bool:
         """Whether `t`, or what it is a view of, is part of the graph. Other views are inputs of their own."""
