@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import dualgraph as dg
 from tests.side_by_side import Wrap, both_modes
 from tests.static.footguns.inputs import x
 
