@@ -20,9 +20,9 @@ from .rebound import Move
 from .replay import GONE, RELEASED, Taped
 from .results import Result, store_back, tensor_of, view
 from .stages import Path, number
-from .static.capture import Trace
 from .static.flow import TAKERS
 from .static.graph import Graph
+from .static.trace import Trace
 
 MISMATCH: Any = object()
 PATIENCE = 4  # gradients at some sizes until they are compiled for these

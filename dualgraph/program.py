@@ -48,10 +48,10 @@ from .slots import (
     places_of,
 )
 from .stages import Env, Left, Path, Stage
-from .static.capture import Mark, Trace
 from .static.checks import Assumption, same_bytes, tells
 from .static.footprint import Footprint
 from .static.graph import Graph
+from .static.trace import Mark, Trace
 
 
 class Program(Outcome):

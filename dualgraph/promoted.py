@@ -22,7 +22,6 @@ from .core.node import Literal, Node, Var
 from .core.trees import Undo, exchange, flatten, with_leaves
 from .ops.creation import full
 from .results import Result
-from .static.capture import Slot, Store, Trace
 from .static.checks import (
     Assumption,
     AttributeCheck,
@@ -37,6 +36,7 @@ from .static.checks import (
 )
 from .static.graph import Graph, Operand, rewrite, substitute
 from .static.region import bodies, is_region
+from .static.trace import Slot, Store, Trace
 
 KEPT = "it keeps"
 EXCHANGED = (DictCheck, CellCheck, ItemCheck, AttributeCheck, ClassCheck)

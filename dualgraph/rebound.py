@@ -20,11 +20,12 @@ from .eager.tensor import Tensor
 from .effects import Happening
 from .promoted import EXCHANGED, Place, may_be_promoted, place_key
 from .static.bytecode import REFLECTION
-from .static.capture import Slot, Tracer
+from .static.capture import Tracer
 from .static.checks import ATOMS, Assumption, CellCheck, Check, EntryCheck, ItemCheck, PlacedCheck
 from .static.footprint import Footprint
 from .static.statements import statements
 from .static.symbolic import SymbolicTracer
+from .static.trace import Slot
 
 CHANGES = "the function changes"
 KINDS = (tuple, list, dict)

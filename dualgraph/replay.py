@@ -23,8 +23,8 @@ from .eager.unfolding import as_it_was, pass_on
 from .ops.arithmetic import add
 from .passes.dce import dce
 from .results import Result
-from .static.capture import Trace
 from .static.graph import Graph
+from .static.trace import Trace
 
 
 class CompiledOp(TapeOp):

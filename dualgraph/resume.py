@@ -21,7 +21,8 @@ from .core.node import Var
 from .core.types import TensorType
 from .eager.tensor import Tensor
 from .slots import one_place
-from .static.capture import Slot, Trace, Tracer
+from .static.capture import Tracer
+from .static.trace import Slot, Trace
 
 
 class Deferred:

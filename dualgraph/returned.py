@@ -13,8 +13,9 @@ from .core.trees import flatten
 from .eager.tensor import Tensor
 from .effects import Happening
 from .results import Result
-from .static.capture import Trace, Tracer, finish
+from .static.capture import Tracer, finish
 from .static.flow import TAKERS, Flow, places
+from .static.trace import Trace
 
 
 def describe_results(

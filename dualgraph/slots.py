@@ -12,7 +12,7 @@ from .core.backend import backend_for
 from .core.dtypes import as_scalar
 from .core.errors import StateError
 from .eager.tensor import Tensor
-from .static.capture import Slot
+from .static.trace import Slot
 
 
 def fetch(slot: Slot, leaves: list[Any]) -> Any:

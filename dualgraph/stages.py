@@ -21,9 +21,9 @@ from .core.dtypes import bfloat16, from_bfloat16
 from .core.errors import CaptureError, Location
 from .core.node import Literal, Node, Var
 from .slots import one_place
-from .static.capture import Slot, Trace
 from .static.graph import Graph, Operand
 from .static.scopes import group_scopes
+from .static.trace import Slot, Trace
 
 MAX_DEPTH = 100  # numbers taken out on one path
 MAX_FLOATS = 3  # different floating numbers at one place that get a path each

@@ -29,11 +29,12 @@ from .results import Result
 from .resume import Resumer
 from .returned import describe_results, place_numbers
 from .stages import Left
-from .static.capture import Slot, Tracer, finish
+from .static.capture import Tracer, finish
 from .static.checks import ATOMS, Assumption, EntryCheck
 from .static.footprint import Footprint
 from .static.statements import Apart
 from .static.symbolic import SymbolicTracer
+from .static.trace import Slot
 
 
 def trace(

@@ -20,7 +20,6 @@ from ..eager.tensor import Tensor
 from ..program import Program
 from ..results import Result
 from ..slots import arrays_of
-from ..static.capture import Slot, Trace
 from ..static.checks import ATOMS, MISSING, Assumption, NumberCheck
 from ..static.constants import is_constant
 from ..static.footprint import Footprint
@@ -28,6 +27,7 @@ from ..static.graph import Graph
 from ..static.interpreter import interpret
 from ..static.naming import tensor_names
 from ..static.text import to_text
+from ..static.trace import Slot, Trace
 from . import forms
 from .call import Artefact, off_path
 from .signature import Signature, signature_of

@@ -17,12 +17,12 @@ from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..program import Program
 from ..results import Result
-from ..static.capture import Concrete, GradEffect, Slot, Store, Trace
 from ..static.checks import Assumption
 from ..static.constants import constant_node
 from ..static.footprint import Footprint
 from ..static.graph import Graph
 from ..static.parser import parse
+from ..static.trace import Concrete, GradEffect, Slot, Store, Trace
 from . import forms
 from .bounds import check_graph, machine_bytes
 from .call import Artefact, Vector

@@ -24,10 +24,11 @@ from ..eager.creation import asarray
 from ..eager.inplace import write
 from ..eager.tensor import Tensor
 from ..ops.movement import copy
-from ..static.capture import Inside, Mark, Slot, Tracer, off_the_tape
+from ..static.capture import Tracer, off_the_tape
 from ..static.graph import Graph, renumber, substitute
 from ..static.scopes import group_scopes
 from ..static.symbolic import Following
+from ..static.trace import Inside, Mark, Slot
 from .derive import levels
 
 # --- trees of tensors --------------------------------------------------------------------------

@@ -23,10 +23,11 @@ from ..eager.dispatch import constant
 from ..eager.tensor import Tensor
 from ..ops.arithmetic import add
 from ..ops.creation import full
-from ..static.capture import Slot, Tracer
+from ..static.capture import Tracer
 from ..static.graph import Graph, evaluate
 from ..static.region import bodies, is_region
 from ..static.symbolic import Following
+from ..static.trace import Slot
 
 MAX_CACHED = 256
 

@@ -15,10 +15,10 @@ from ..core.trees import map_leaves
 from ..ops.movement import alias
 from ..passes.inline import inline
 from ..program import Program
-from ..static.capture import Inside
 from ..static.graph import Graph
 from ..static.naming import root_modules
 from ..static.region import bodies
+from ..static.trace import Inside
 
 Path = tuple[
     tuple[int, str], ...

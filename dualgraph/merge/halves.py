@@ -15,9 +15,10 @@ from ..core.node import Var
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..passes.inline import inline
-from ..static.capture import Slot, finish
+from ..static.capture import finish
 from ..static.graph import Graph
 from ..static.region import is_region
+from ..static.trace import Slot
 
 REAL = 1 << 16  # bytes up to which stand-ins have memory, so that they can be written
 

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import CodeType, FrameType, MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core.backend import execute_eagerly
 from ..core.constant import ConstArray
 from ..core.context import state
-from ..core.devices import CPU, Device
 from ..core.errors import CaptureError, Location, user_frame, user_location
 from ..core.live import mode
 from ..core.node import Literal, Node, Var
@@ -28,33 +27,7 @@ from .flow import Flow, Watching, follow
 from .graph import Graph, Operand, rewrite
 from .region import is_region
 from .scopes import group_scopes
-
-
-class Slot(NamedTuple):
-    """Where an input comes from on each call.
-
-    ``kind``: "leaf" (leaf number `key` of the arguments), "tensor" (the tensor `key`, read afresh),
-    "number" (the Python float that dict and key `key` lead to), "computed" (the Python number that the formulas in
-    `key` give),
-    "array" (the NumPy array `key`, read afresh), "place" (the tensor that ``key.read()`` gives),
-    "grad" (the ``.grad`` of the tensor `key`), "leaf grad" (that of
-    leaf number `key`).
-    """
-
-    kind: str
-    key: Any
-    type: TensorType
-    requires_grad: bool = False
-
-
-class Concrete(NamedTuple):
-    """A value that Python took out of a tensor during capture: equal on each call, or the path differs."""
-
-    operand: Operand
-    value: Any
-    where: Location
-    at: int = 0  # nodes recorded before it
-    flow: Flow | None = None  # where it goes, if nowhere but into the result
+from .trace import Concrete, GradEffect, Mark, Recording, Slot, Store, Trace
 
 
 @dataclass(slots=True)
@@ -385,69 +358,6 @@ def _flow(root: CodeType, apart: Watching | None) -> Flow | None:
     while frame is not None and frame.f_back is not user:
         frame = frame.f_back
     return None if frame is None else follow(user, frame.f_code.co_name, root, apart)
-
-
-class Inside(NamedTuple):
-    """A value in a body: where the ops stand whose bodies lead to it, outermost first, and what makes it there -
-    result `output` of op number `number` among those of one kind and line."""
-
-    at: tuple[Location, ...]
-    prim: str
-    where: Location
-    number: int
-    output: int
-
-
-class Mark(NamedTuple):
-    """A value that has a name: leaf number `leaf` of what `owner` (a module, or a text) gave."""
-
-    owner: Any
-    leaf: int
-    operand: Operand | Inside
-
-
-class Store(NamedTuple):
-    """When a call ends, output `output` is copied into the memory of input `input`."""
-
-    input: int
-    output: int
-
-
-class GradEffect(NamedTuple):
-    """When a call ends, the ``.grad`` of slot `owner` becomes output `output` (None: no gradient)."""
-
-    owner: Any
-    output: int | None
-
-
-class Recording(NamedTuple):
-    """What a tracer wrote down, op by op: nodes, composites, and the nodes that gave views."""
-
-    nodes: tuple[Node, ...]
-    scopes: tuple[tuple[int, int, str], ...]
-    views: frozenset[int]
-
-
-class Trace(NamedTuple):
-    """A finished capture: the graph and what its inputs and outputs mean.
-
-    Outputs are, in order: results, gradients, stored values, numbers of the result, concrete values.
-    """
-
-    graph: Graph
-    slots: tuple[Slot, ...]
-    stores: tuple[Store, ...]
-    grads: tuple[GradEffect, ...]
-    entry_grads: tuple[tuple[Any, bool], ...]  # (tensor, had a gradient at entry), if that was read
-    concrete: tuple[Concrete, ...]
-    results: int
-    recording: Recording | None = None  # of a path that may be cut
-    numbers: tuple[Concrete, ...] = ()
-
-    @property
-    def device(self) -> Device:
-        """The device that it runs on: the CPU only where all of it is there."""
-        return next((t.device for t in self.graph.all_types() if t.device is not CPU), CPU)
 
 
 def off_the_tape(

@@ -10,9 +10,9 @@ from ..core.polynomial import evaluator, symbols_in
 from ..core.symbolic import SymFloat, SymInt, SymShape, is_symbolic, plain, source
 from ..core.types import TensorType
 from ..core.worked import Worked
-from .capture import Slot, Trace
 from .graph import Graph, Operand
 from .region import is_region
+from .trace import Slot, Trace
 
 
 class Filler:

@@ -15,10 +15,11 @@ from ..core.errors import Location, user_location
 from ..core.node import Var
 from ..core.symbolic import SymShape, is_symbolic
 from ..core.types import Shape, TensorType
-from .capture import Slot, Tracer
+from .capture import Tracer
 from .filling import at_hand
 from .graph import Operand
 from .lengths import followed_lengths
+from .trace import Slot
 
 
 class Following(Tracer):
