@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ..eager import Tensor, full_like, rand, randn
@@ -194,13 +195,14 @@ class LogNormal(_LocScale):
         return (self.scale**2).expm1() * (2 * self.loc + self.scale**2).exp()
 
 
-class HalfNormal(Distribution):
-    """The size of a normal variable around 0."""
+class Half(Distribution):
+    """The size of a variable that lies evenly around 0: `around` makes that of a scale."""
 
     has_rsample = True
+    around: Callable[..., Any]
 
     def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
-        self._base = Normal(0.0, scale, validate_args)
+        self._base = type(self).around(0.0, scale, validate_args)
         self.scale = self._base.scale
         super().__init__(self.scale.shape)
 
@@ -219,6 +221,12 @@ class HalfNormal(Distribution):
 
     def entropy(self) -> Tensor:
         return self._base.entropy() - math.log(2)
+
+
+class HalfNormal(Half):
+    """The size of a normal variable around 0."""
+
+    around = Normal
 
     @property
     def mean(self) -> Tensor:

@@ -13,7 +13,7 @@ from ..eager.operands import as_operand
 from ..ops.arithmetic import where
 from ..ops.special import digamma, lgamma
 from .base import Distribution, Shape, demand, together
-from .continuous import EULER, Cauchy, Chi2, Exponential, Gamma
+from .continuous import EULER, Cauchy, Chi2, Exponential, Gamma, Half
 from .discrete import Categorical
 
 
@@ -64,31 +64,10 @@ class StudentT(Distribution):
         return where(n > 2, finite, where(n > 1, math.inf, math.nan))
 
 
-class HalfCauchy(Distribution):
+class HalfCauchy(Half):
     """The size of a Cauchy variable around 0."""
 
-    has_rsample = True
-
-    def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
-        self._base = Cauchy(0.0, scale, validate_args)
-        self.scale = self._base.scale
-        super().__init__(self.scale.shape)
-
-    def _draw(self, sample_shape: Shape) -> Tensor:
-        return self._base._draw(sample_shape).abs()
-
-    def log_prob(self, value: Any) -> Tensor:
-        value = as_operand(value)
-        return where(value >= 0, self._base.log_prob(value) + math.log(2), -math.inf)
-
-    def cdf(self, value: Any) -> Tensor:
-        return 2 * self._base.cdf(value) - 1
-
-    def icdf(self, value: Any) -> Tensor:
-        return self._base.icdf((as_operand(value) + 1) / 2)
-
-    def entropy(self) -> Tensor:
-        return self._base.entropy() - math.log(2)
+    around = Cauchy
 
     @property
     def mean(self) -> Tensor:
