@@ -91,7 +91,8 @@ def trace(
         if happened:
             relied = relied_on(everything, footprint, happened, written)
             footprint.checks = [*footprint.checks, *relied]
-            _read_by(happened, tracer, footprint, everything)
+            if written.any():
+                _read_by(happened, tracer, footprint, everything)
         moves: list[Move] = []
         if rebound is not None and not whole:
             moves = rebound.take(tracer, footprint, result, arguments.tree, happened)
@@ -210,11 +211,10 @@ def _read_by(
     happened: Sequence[Happening], tracer: Tracer, footprint: Footprint, everything: Footprint
 ) -> None:
     """Makes inputs of what statements set apart read, where a call writes tensors: it must not be the same memory."""
-    if any(tracer.written(r) for r in tracer.roots):
-        for t in (t for h in happened for t, _ in h.touched):
-            if id(t) in everything.tensors and not tracer.knows(t):
-                footprint.tensors.setdefault(id(t), everything.tensors[id(t)])
-                tracer.var_of(t)
+    for t in (t for h in happened for t, _ in h.touched):
+        if id(t) in everything.tensors and not tracer.knows(t):
+            footprint.tensors.setdefault(id(t), everything.tensors[id(t)])
+            tracer.var_of(t)
 
 
 def _entry_numbers(footprint: Footprint, formulas: Formulas | None) -> dict[tuple[int, Any], Any]:

@@ -58,9 +58,7 @@ class Happening:
         self.touched = [(t, t._version) for t in self.leaves if isinstance(t, Tensor)]
         self.made: dict[int, Any] = {}  # tensors that it made
         self.grads: list[tuple[Tensor, Any]] = []  # gradients that it read
-        self.at: dict[
-            Any, int
-        ] = {}  # what was at places that calls exchange things at, by identity
+        self.at: dict[Any, int] = {}  # the ids of what was at places where calls exchange things
         self.problem = ""
         self.raises = False  # it calls code that raises errors of its own
         self.writes_before = 0  # writes of tensors that came before it

@@ -9,7 +9,6 @@ True
 """
 
 from ..eager.functions import matmul, tensordot, vecdot
-from ..eager.methods.further import vander as _powers
 from ..eager.methods.products import outer
 from ..eager.shapes import matrix_transpose
 from .decompositions import cholesky, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
@@ -23,6 +22,7 @@ from .norms import (
     multi_dot,
     norm,
     trace,
+    vander,
     vector_norm,
 )
 from .solutions import (
@@ -42,11 +42,6 @@ from .solutions import (
 )
 
 inverse, pinverse = inv, pinv  # PyTorch's names at its top level
-
-
-def vander(x: object, /, *, N: int | None = None) -> object:
-    """Rising powers of the elements of a vector, a row each."""
-    return _powers(x, N, increasing=True)
 
 
 __all__ = [

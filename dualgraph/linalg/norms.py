@@ -12,6 +12,7 @@ from ..eager import functions as fn
 from ..eager import shapes as sh
 from ..eager.creation import eye
 from ..eager.functions import matmul
+from ..eager.methods.further import vander as _powers
 from ..eager.methods.parts import diagonal as _diagonal
 from ..eager.methods.products import matrix_power as _whole_power
 from ..eager.operands import also_dim, as_operand
@@ -140,6 +141,11 @@ def matrix_power(x: Any, n: int, /) -> Tensor:
     """Square matrices multiplied with themselves `n` times; with n < 0, their inverses."""
     x = as_operand(x)
     return _whole_power(inv(x), -n) if n < 0 else _whole_power(x, n)
+
+
+def vander(x: Any, /, *, N: int | None = None) -> Tensor:
+    """Rising powers of the elements of a vector, a row each."""
+    return _powers(x, N, increasing=True)
 
 
 TERMS = 18  # of the series: the rest is below an ulp of float64 where the norm is at most 1

@@ -43,8 +43,8 @@ def _line(x: Any) -> Any:
     return reshape(x, shape=(1,)) if isinstance(x, Tensor) and not x.ndim else x
 
 
-def _where(x: Tensor, whole: Tensor) -> Tensor:
-    """What was made of `_line(x)`, in the shape of x."""
+def _unlined(x: Tensor, whole: Tensor) -> Tensor:
+    """What was made of `_line(x)`, as a number where x is one."""
     return whole if x.ndim else reshape(whole, shape=())
 
 
@@ -55,7 +55,7 @@ def _where(x: Tensor, whole: Tensor) -> Tensor:
 def gather(x: Tensor, dim: int, index: Any) -> Tensor:
     """``out[i][j] = x[index[i][j]][j]`` for `dim` 0, and alike for the others."""
     at = _places("gather", index)
-    return _where(at, take_along(_line(x), _line(at), axis=normalize_axis(dim, x.ndim)))
+    return _unlined(at, take_along(_line(x), _line(at), axis=normalize_axis(dim, x.ndim)))
 
 
 @method
@@ -103,7 +103,7 @@ def scatter(
             describe("scatter", str(x.type), f"reduce is 'add', 'multiply' or None, not {reduce!r}")
         )
     mode = "add" if reduce == "add" else "set"
-    return _where(x, scatter_along(_line(x), at, values, axis=a, mode=mode))
+    return _unlined(x, scatter_along(_line(x), at, values, axis=a, mode=mode))
 
 
 @method
@@ -130,7 +130,7 @@ def _put(x: Tensor, dim: int, at: Any, src: Any, mode: str, op: str) -> Tensor:
     shape = (*x.shape[:a], at.shape[0], *x.shape[a + 1 :])
     values = _values(x, src, shape)
     values = broadcast_to(values, shape=shape) if values.shape != shape else values
-    return _where(x, index_put_op(_line(x), values, at, dims=(a,), mode=mode))
+    return _unlined(x, index_put_op(_line(x), values, at, dims=(a,), mode=mode))
 
 
 @method
@@ -240,7 +240,7 @@ def scatter_reduce(
     at = _line(_places("scatter_reduce", index))
     src = _cropped(_line(_values(x, src, at.shape)), at.shape)
     a = normalize_axis(dim, x.ndim)
-    return _where(x, _scatter_reduce(_line(x), a, at, src, reduce, include_self))
+    return _unlined(x, _scatter_reduce(_line(x), a, at, src, reduce, include_self))
 
 
 def _neutral(x: Tensor, reduce: str) -> Any:
