@@ -119,22 +119,19 @@ def _shown(array: Any) -> Any:
     """The elements that will be printed, which alone decide the format."""
     if array.size <= _options.threshold:
         return array
+    edge = _options.edgeitems
     for axis, d in enumerate(array.shape):
-        if d > 2 * _options.edgeitems:
-            array = np.take(
-                array, [*range(_options.edgeitems), *range(d - _options.edgeitems, d)], axis=axis
-            )
+        if d > 2 * edge:
+            array = np.take(array, [*range(edge), *range(d - edge, d)], axis=axis)
     return array
 
 
 def _rows(array: Any, spell: Any, indent: int, width: int, cut: bool | None = None) -> str:
     cut = array.size > _options.threshold if cut is None else cut
     n = array.shape[0]
-    places = (
-        [*range(_options.edgeitems), None, *range(n - _options.edgeitems, n)]
-        if cut and n > 2 * _options.edgeitems
-        else list(range(n))
-    )
+    edge = _options.edgeitems
+    short = cut and n > 2 * edge
+    places = [*range(edge), None, *range(n - edge, n)] if short else list(range(n))
     if array.ndim == 1:
         cells = [" ..." if p is None else spell(array[p]) for p in places]
         per_line = max(1, (_options.linewidth - indent) // (width + 2))

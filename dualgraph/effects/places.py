@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from ..eager.tensor import Tensor
@@ -27,6 +27,9 @@ def same_cells(fn: FunctionType, held: Any) -> bool:
     return True
 
 
+SETTERS = object.__setattr__, SimpleNamespace.__setattr__  # which do nothing else
+
+
 def why_not_written(holder: Any, name: str) -> str:
     """Why writing an attribute may do more than that ("": it does not)."""
     cls = type(holder)
@@ -35,7 +38,8 @@ def why_not_written(holder: Any, name: str) -> str:
     if hasattr(class_attribute(cls, name), "__set__"):
         return f"{name!r} is a property"
     setter = class_attribute(cls, "__setattr__")
-    if setter is not object.__setattr__ and not setter.__module__.startswith("dualgraph.nn"):
+    module = getattr(setter, "__module__", None) or ""  # what is written in C has none
+    if setter not in SETTERS and not module.startswith("dualgraph.nn"):
         return f"a {cls.__name__} sees its attributes written"
     if isinstance(vars(holder).get(name), Tensor) and cls.__module__.startswith("dualgraph"):
         return "it writes a tensor of a module"
