@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 
 import dualgraph as dg
-from dualgraph import hot
 from dualgraph.backends import kept, quicken
 from dualgraph.backends.native import api
-from dualgraph.compile import Compiled
+from dualgraph.driver import hot
+from dualgraph.driver.compile import Compiled
 
 if (
     signal.getsignal(signal.SIGINT) == signal.SIG_IGN

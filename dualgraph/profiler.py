@@ -21,7 +21,7 @@ from .core.backend import execute_eagerly
 from .core.context import state
 from .core.errors import ArgumentError, CaptureError
 from .debugging.nans import Watcher
-from .program import Program
+from .driver.program import Program
 
 __all__ = ["Row", "Rows", "profile", "record_function"]
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from .compile import Compiled
 from .container import Array, read, write
 from .core.backend import backend_for
 from .core.errors import ArgumentError, FileFormatError, describe
+from .driver.compile import Compiled
+from .driver.program import Program
 from .eager import Tensor
 from .passes.sizes import as_bytes
-from .program import Program
 from .static.graph import Graph
 
 _TREE = "dualgraph.tree"

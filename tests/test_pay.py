@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
-from dualgraph import hot, nn, pay
-from dualgraph.compile import Compiled
-from dualgraph.pay import Meter
-from dualgraph.program import Program
+from dualgraph import nn
+from dualgraph.driver import hot, pay
+from dualgraph.driver.compile import Compiled
+from dualgraph.driver.pay import Meter
+from dualgraph.driver.program import Program
 from tests.side_by_side import Wrap, both_modes, frozen
 
 CALLS = pay.WARM + 2 * pay.SAMPLES * pay.ROUNDS + pay.WARM * pay.ROUNDS + 10

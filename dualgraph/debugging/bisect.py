@@ -9,10 +9,10 @@ from ..compare import Snapshot, host_values
 from ..core.errors import CaptureError, describe
 from ..core.trees import flatten
 from ..core.ulp import ulp_of
+from ..driver.program import MISMATCH
+from ..driver.tracing import trace
 from ..eager.tensor import Tensor
 from ..passes.fuel import FUEL
-from ..program import MISMATCH
-from ..tracing import trace
 
 ALL = 1 << 60
 

@@ -12,9 +12,9 @@ from ..core.context import state
 from ..core.errors import ArgumentError, Location, describe
 from ..core.node import Node, Var
 from ..core.trees import map_leaves
+from ..driver.program import Program
 from ..ops.movement import alias
 from ..passes.inline import inline
-from ..program import Program
 from ..static.graph import Graph
 from ..static.naming import root_modules
 from ..static.region import bodies

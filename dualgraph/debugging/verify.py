@@ -14,13 +14,13 @@ from ..core.backend import backend_for
 from ..core.errors import CaptureError, describe
 from ..core.node import Literal, Node, Var
 from ..core.trees import flatten
+from ..driver.program import MISMATCH, Program
+from ..driver.slots import arrays_of, held_at_capture
+from ..driver.tracing import trace
 from ..eager.tensor import Tensor
-from ..program import MISMATCH, Program
-from ..slots import arrays_of, held_at_capture
 from ..static.graph import Graph, renumber
 from ..static.interpreter import literal_array
 from ..static.region import is_region
-from ..tracing import trace
 from .checks import Divergence, PassChecker
 from .plans import act_out, act_out_in_arena
 from .values import Run, distance, run_graph

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backends.executor import Executable
+from ..backends.executor import Executable, as_they_are
 from ..backends.hooks import hooks_for
 from ..control.partition import Seed, gradient
 from ..core.backend import backend_for
 from ..core.devices import CPU
 from ..core.errors import DualgraphError
 from ..passes.pipeline import optimise
-from ..results import as_they_are
 from ..static.graph import Graph, renumber
 
 # What ops raise for values that do not suit them; run one by one they say which, and where.

@@ -12,8 +12,8 @@ import dualgraph as dg
 import dualgraph.nn.functional as F
 from dualgraph import nn, optim
 from dualgraph.backends.ground import Ground
-from dualgraph.compile import Compiled
-from dualgraph.dynamic import Template
+from dualgraph.driver.compile import Compiled
+from dualgraph.driver.dynamic import Template
 
 SIZES = (4, 6, 1, 2, 3, 17, 5, 32)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import dualgraph as dg
-from dualgraph import resume
+from dualgraph.driver import resume
 from dualgraph.eager import dispatch
 from dualgraph.static.capture import Tracer
 from tests.side_by_side import Wrap, both_modes, frozen

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from .core.prim import Dispatch
+from ..core.prim import Dispatch
 
 WARM = 24  # calls that ran compiled before any is timed
 SAMPLES = 9  # timed calls of each way, taking turns

@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .backends.native import api
-from .core.node import hooked
-from .eager.tensor import Tensor
+from ..backends.native import api
+from ..core.node import hooked
+from ..eager.tensor import Tensor
 from .program import Program
 from .slots import fetch, fits
 

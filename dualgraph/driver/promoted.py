@@ -14,15 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .core.constant import exact
-from .core.formulas import Formulas, Use
-from .core.live import LIVE, LIVE_OF, settled
-from .core.live_calls import followed
-from .core.node import Literal, Node, Var
-from .core.trees import Undo, exchange, flatten, with_leaves
-from .ops.creation import full
-from .results import Result
-from .static.checks import (
+from ..core.constant import exact
+from ..core.formulas import Formulas, Use
+from ..core.live import LIVE, LIVE_OF, settled
+from ..core.live_calls import followed
+from ..core.node import Literal, Node, Var
+from ..core.trees import Undo, exchange, flatten, with_leaves
+from ..ops.creation import full
+from ..static.checks import (
     Assumption,
     AttributeCheck,
     CellCheck,
@@ -34,9 +33,10 @@ from .static.checks import (
     PlacedCheck,
     class_attribute,
 )
-from .static.graph import Graph, Operand, rewrite, substitute
-from .static.region import bodies, is_region
-from .static.trace import Slot, Store, Trace
+from ..static.graph import Graph, Operand, rewrite, substitute
+from ..static.region import bodies, is_region
+from ..static.trace import Slot, Store, Trace
+from .results import Result
 
 KEPT = "it keeps"
 EXCHANGED = (DictCheck, CellCheck, ItemCheck, AttributeCheck, ClassCheck)

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .backends.executor import Executable
-from .passes.memory import MemoryPlan
-from .passes.pipeline import PassRecord
-from .static.graph import Graph
-from .static.region import bodies
+from ..backends.executor import Executable
+from ..passes.memory import MemoryPlan
+from ..passes.pipeline import PassRecord
+from ..static.graph import Graph
+from ..static.region import bodies
 
 VARIABLE = "DUALGRAPH_DUMP"
 _numbers = itertools.count()

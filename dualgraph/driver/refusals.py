@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from ..core.context import state
+from ..core.devices import CPU
+from ..core.node import THROUGH, hooked
+from ..core.prim import Prim
+from ..core.spans import in_one_memory
+from ..core.trees import containers
+from ..eager.tensor import Tensor
+from ..static.capture import Tracer
+from ..static.checks import ATOMS, same_bytes
+from ..static.footprint import MAX_ARRAY_BYTES, Footprint
 from .arguments import Arguments
-from .core.context import state
-from .core.devices import CPU
-from .core.node import THROUGH, hooked
-from .core.prim import Prim
-from .core.spans import in_one_memory
-from .core.trees import containers
-from .eager.tensor import Tensor
 from .promoted import place_key
 from .rebound import CHANGES, FormCheck, Move
-from .static.capture import Tracer
-from .static.checks import ATOMS, same_bytes
-from .static.footprint import MAX_ARRAY_BYTES, Footprint
 
 
 def unrepeatable(

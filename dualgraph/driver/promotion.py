@@ -13,17 +13,17 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .core.constant import exact
-from .core.errors import ArgumentError, describe
-from .core.live import LIVE_OF
+from ..core.constant import exact
+from ..core.errors import ArgumentError, describe
+from ..core.live import LIVE_OF
+from ..static.checks import Check, GlobalCheck
+from ..static.footprint import Footprint
+from ..static.graph import renumbered
 from .dynamic import same_program
 from .entries import Entry
 from .keys import FIRST, leaf_key, without_sizes
 from .program import Program
 from .promoted import KEPT, Leaf, Place, Promoted, may_be_promoted, place_key, sources_of
-from .static.checks import Check, GlobalCheck
-from .static.footprint import Footprint
-from .static.graph import renumbered
 
 # What tells a number from a live one, or adds numbers in another way than ``+``.
 TELLING = frozenset(("type", "statistics", "singledispatch"))

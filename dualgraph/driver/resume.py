@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from .core.backend import backend_for, execute
-from .core.constant import exact
-from .core.context import state
-from .core.node import Var
-from .core.types import TensorType
-from .eager.tensor import Tensor
+from ..core.backend import backend_for, execute
+from ..core.constant import exact
+from ..core.context import state
+from ..core.node import Var
+from ..core.types import TensorType
+from ..eager.tensor import Tensor
+from ..static.capture import Tracer
+from ..static.trace import Slot, Trace
 from .slots import one_place
-from .static.capture import Tracer
-from .static.trace import Slot, Trace
 
 
 class Deferred:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .core import dtypes as dt
-from .core.constant import exact
-from .core.context import state
-from .core.live import LIVE_OF
-from .core.trees import TreeDef
-from .eager.tensor import Tensor
-from .static.checks import ATOMS
+from ..core import dtypes as dt
+from ..core.constant import exact
+from ..core.context import state
+from ..core.live import LIVE_OF
+from ..core.trees import TreeDef
+from ..eager.tensor import Tensor
+from ..static.checks import ATOMS
 
 FIRST = 4  # parts of a key before those of the argument leaves
 

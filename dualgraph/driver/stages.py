@@ -13,17 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backends.executor import Executable
-from .core.backend import backend_for
-from .core.constant import exact
-from .core.devices import CPU
-from .core.dtypes import bfloat16, from_bfloat16
-from .core.errors import CaptureError, Location
-from .core.node import Literal, Node, Var
+from ..backends.executor import Executable
+from ..core.backend import backend_for
+from ..core.constant import exact
+from ..core.devices import CPU
+from ..core.dtypes import bfloat16, from_bfloat16
+from ..core.errors import CaptureError, Location
+from ..core.node import Literal, Node, Var
+from ..static.graph import Graph, Operand
+from ..static.scopes import group_scopes
+from ..static.trace import Slot, Trace
 from .slots import one_place
-from .static.graph import Graph, Operand
-from .static.scopes import group_scopes
-from .static.trace import Slot, Trace
 
 MAX_DEPTH = 100  # numbers taken out on one path
 MAX_FLOATS = 3  # different floating numbers at one place that get a path each

@@ -12,20 +12,20 @@ import types
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from .core.constant import exact
-from .core.formulas import Formulas, Use
-from .core.live import LIVE, LIVE_OF, given, mode
-from .core.trees import TreeDef, containers, flatten, unflatten
-from .eager.tensor import Tensor
-from .effects import Happening
+from ..core.constant import exact
+from ..core.formulas import Formulas, Use
+from ..core.live import LIVE, LIVE_OF, given, mode
+from ..core.trees import TreeDef, containers, flatten, unflatten
+from ..eager.tensor import Tensor
+from ..effects import Happening
+from ..static.bytecode import REFLECTION
+from ..static.capture import Tracer
+from ..static.checks import ATOMS, Assumption, CellCheck, Check, EntryCheck, ItemCheck, PlacedCheck
+from ..static.footprint import Footprint
+from ..static.statements import statements
+from ..static.symbolic import SymbolicTracer
+from ..static.trace import Slot
 from .promoted import EXCHANGED, Place, may_be_promoted, place_key
-from .static.bytecode import REFLECTION
-from .static.capture import Tracer
-from .static.checks import ATOMS, Assumption, CellCheck, Check, EntryCheck, ItemCheck, PlacedCheck
-from .static.footprint import Footprint
-from .static.statements import statements
-from .static.symbolic import SymbolicTracer
-from .static.trace import Slot
 
 CHANGES = "the function changes"
 KINDS = (tuple, list, dict)

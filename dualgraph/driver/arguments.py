@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .core.trees import flatten
-from .core.watch import Watched, watched
-from .static.footprint import Footprint
+from ..core.trees import flatten
+from ..core.watch import Watched, watched
+from ..static.footprint import Footprint
 
 
 @dataclass(slots=True)

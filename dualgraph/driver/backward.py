@@ -10,12 +10,12 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .control.partition import needs
-from .core.workers import Job, Workers
-from .eager.tensor import Tensor
-from .merge.running import FAILURES, Gradient, run
-from .passes.inline import inline
-from .static.graph import Graph
+from ..control.partition import needs
+from ..core.workers import Job, Workers
+from ..eager.tensor import Tensor
+from ..merge.running import FAILURES, Gradient, run
+from ..passes.inline import inline
+from ..static.graph import Graph
 
 Compile = Callable[[Graph, bool], Any]  # of a graph; whether it stands for the program itself
 _background = Workers("dualgraph-backward", 1)

@@ -8,19 +8,25 @@ from typing import Any
 
 import numpy as np
 
+from ..core import dtypes as dt
+from ..core.errors import NOWHERE, Location
+from ..core.formulas import Formulas
+from ..core.guards import guarded
+from ..core.node import Var
+from ..core.symbolic import SymFloat, SymInt, plain
+from ..core.trees import flatten, unflatten
+from ..core.types import Shape
+from ..core.watch import Watched, origin_of
+from ..eager.random import default_generator
+from ..eager.tensor import Tensor
+from ..effects import Happening, Watch, Written, effects_of, relied_on
+from ..static.capture import Tracer, finish
+from ..static.checks import ATOMS, Assumption, EntryCheck
+from ..static.footprint import Footprint
+from ..static.statements import Apart
+from ..static.symbolic import SymbolicTracer
+from ..static.trace import Slot
 from .arguments import Arguments
-from .core import dtypes as dt
-from .core.errors import NOWHERE, Location
-from .core.formulas import Formulas
-from .core.guards import guarded
-from .core.node import Var
-from .core.symbolic import SymFloat, SymInt, plain
-from .core.trees import flatten, unflatten
-from .core.types import Shape
-from .core.watch import Watched, origin_of
-from .eager.random import default_generator
-from .eager.tensor import Tensor
-from .effects import Happening, Watch, Written, effects_of, relied_on
 from .program import Program
 from .promoted import Leaf, Place, Promoted, called, kept_numbers, sources_of, with_any_number
 from .rebound import FormCheck, Move, Rebound, results_of
@@ -29,12 +35,6 @@ from .results import Result
 from .resume import Resumer
 from .returned import describe_results, place_numbers
 from .stages import Left
-from .static.capture import Tracer, finish
-from .static.checks import ATOMS, Assumption, EntryCheck
-from .static.footprint import Footprint
-from .static.statements import Apart
-from .static.symbolic import SymbolicTracer
-from .static.trace import Slot
 
 
 def trace(

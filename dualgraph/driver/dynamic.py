@@ -18,27 +18,27 @@ from typing import Any
 
 import numpy as np
 
-from .backends.executor import Executable, native_kernel
-from .backends.ground import Ground
-from .backends.hooks import hooks_for
-from .backends.resizing import AtSizes, Resizing
-from .core.backend import backend_for
-from .core.constant import exact
-from .core.dtypes import as_scalar
-from .core.errors import NOWHERE
-from .core.guards import guarded
-from .core.node import Literal, Node
-from .core.polynomial import evaluator
-from .core.symbolic import SymInt, atom_of, plain, readable, shown
-from .core.worked import Worked
-from .passes.pipeline import optimise
+from ..backends.executor import Executable, native_kernel
+from ..backends.ground import Ground
+from ..backends.hooks import hooks_for
+from ..backends.resizing import AtSizes, Resizing
+from ..core.backend import backend_for
+from ..core.constant import exact
+from ..core.dtypes import as_scalar
+from ..core.errors import NOWHERE
+from ..core.guards import guarded
+from ..core.node import Literal, Node
+from ..core.polynomial import evaluator
+from ..core.symbolic import SymInt, atom_of, plain, readable, shown
+from ..core.worked import Worked
+from ..passes.pipeline import optimise
+from ..static.checks import ATOMS, Assumption
+from ..static.filling import Filled, Filler, Following, hoisted
+from ..static.graph import Graph, renumber
+from ..static.region import bodies, is_region
 from .program import Program
 from .promoted import place_key
 from .results import Result
-from .static.checks import ATOMS, Assumption
-from .static.filling import Filled, Filler, Following, hoisted
-from .static.graph import Graph, renumber
-from .static.region import bodies, is_region
 
 MAX_SIZES = 64  # sizes of one template that are kept ready
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from ..core.constant import exact
+from ..core.trees import flatten
+from ..eager.tensor import Tensor
+from ..effects import Happening
+from ..static.capture import Tracer, finish
+from ..static.flow import TAKERS, Flow, places
+from ..static.trace import Trace
 from .arguments import Arguments
-from .core.constant import exact
-from .core.trees import flatten
-from .eager.tensor import Tensor
-from .effects import Happening
 from .results import Result
-from .static.capture import Tracer, finish
-from .static.flow import TAKERS, Flow, places
-from .static.trace import Trace
 
 
 def describe_results(

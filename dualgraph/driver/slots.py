@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .core.backend import backend_for
-from .core.dtypes import as_scalar
-from .core.errors import StateError
-from .eager.tensor import Tensor
-from .static.trace import Slot
+from ..core.backend import backend_for
+from ..core.dtypes import as_scalar
+from ..core.errors import StateError
+from ..eager.tensor import Tensor
+from ..static.trace import Slot
 
 
 def fetch(slot: Slot, leaves: list[Any]) -> Any:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .backends.executor import Executable
+from ..backends.executor import Executable
+from ..core.constant import exact
+from ..core.context import grad_mode, state
+from ..core.node import TapeNode
+from ..core.trees import TreeDef, unflatten
+from ..core.types import TensorType
+from ..eager.tensor import Tensor
+from ..effects import Effect, Pending
+from ..static.flow import TAKERS
+from ..static.graph import Graph
+from ..static.trace import Trace
 from .backward import Backward, Keeping
-from .core.constant import exact
-from .core.context import grad_mode, state
-from .core.node import TapeNode
-from .core.trees import TreeDef, unflatten
-from .core.types import TensorType
-from .eager.tensor import Tensor
-from .effects import Effect, Pending
 from .pay import Meter
 from .promoted import Promoted
 from .rebound import Move
 from .replay import GONE, RELEASED, Taped
 from .results import Result, store_back, tensor_of, view
 from .stages import Path, number
-from .static.flow import TAKERS
-from .static.graph import Graph
-from .static.trace import Trace
 
 MISMATCH: Any = object()
 PATIENCE = 4  # gradients at some sizes until they are compiled for these

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .core.errors import ArgumentError, describe
-from .core.guards import guarded
-from .core.symbolic import SymInt, hint, symbol
-from .core.trees import flatten
-from .core.types import Shape
+from ..core.errors import ArgumentError, describe
+from ..core.guards import guarded
+from ..core.symbolic import SymInt, hint, symbol
+from ..core.trees import flatten
+from ..core.types import Shape
+from ..eager.tensor import Tensor
 from .dynamic import Sized, Template, same_program
-from .eager.tensor import Tensor
 from .keys import any_number, without_sizes
 from .program import Program
 

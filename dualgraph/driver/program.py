@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .backends.budgets import ready
-from .backends.executor import Executable
-from .backends.hooks import hooks_for
-from .core.backend import backend_for
-from .core.constant import exact
-from .core.devices import Device
-from .core.errors import (
+from ..backends.budgets import ready
+from ..backends.executor import Executable, as_they_are
+from ..backends.hooks import hooks_for
+from ..core.backend import backend_for
+from ..core.constant import exact
+from ..core.devices import Device
+from ..core.errors import (
     NOWHERE,
     CaptureError,
     DualgraphError,
@@ -22,20 +22,24 @@ from .core.errors import (
     describe,
     problem_of,
 )
-from .core.interrupts import Unbroken
-from .core.node import Var, hooked
-from .core.trees import TreeDef
-from .core.types import TensorType
+from ..core.interrupts import Unbroken
+from ..core.node import Var, hooked
+from ..core.trees import TreeDef
+from ..core.types import TensorType
+from ..eager.tensor import Tensor
+from ..effects import Effect, Pending
+from ..passes.memory import MemoryPlan, within_budget
+from ..passes.pipeline import PassRecord, optimise
+from ..static.checks import Assumption, same_bytes, tells
+from ..static.footprint import Footprint
+from ..static.graph import Graph
+from ..static.trace import Mark, Trace
 from .dump import dump_program, dumping
-from .eager.tensor import Tensor
-from .effects import Effect, Pending
 from .outcome import MISMATCH, Outcome
-from .passes.memory import MemoryPlan, within_budget
-from .passes.pipeline import PassRecord, optimise
 from .pay import Meter
 from .promoted import Promoted, plain_trace
 from .rebound import FormCheck, meeting
-from .results import Result, as_they_are
+from .results import Result
 from .slots import (
     as_array,
     fetch,
@@ -48,10 +52,6 @@ from .slots import (
     places_of,
 )
 from .stages import Env, Left, Path, Stage
-from .static.checks import Assumption, same_bytes, tells
-from .static.footprint import Footprint
-from .static.graph import Graph
-from .static.trace import Mark, Trace
 
 
 class Program(Outcome):

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import perf_counter
 
-from .core.heap import give_back
-from .core.kinds import CONTRACTION, OPAQUE
-from .core.settings import undisturbed
-from .core.symbolic import plain
-from .core.workers import Job, Workers
+from ..core.heap import give_back
+from ..core.kinds import CONTRACTION, OPAQUE
+from ..core.settings import undisturbed
+from ..core.symbolic import plain
+from ..core.workers import Job, Workers
+from ..static.graph import Graph
+from ..static.region import bodies, is_region
 from .dynamic import Template
 from .program import Program
-from .static.graph import Graph
-from .static.region import bodies, is_region
 
 # Few tiles are made alike, and may have any number of rows; from five on all but the last are full (14 rows at most).
 SAMPLES = (*range(57, 71), *range(14, 0, -1), *range(56, 14, -1))

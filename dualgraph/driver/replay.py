@@ -11,20 +11,20 @@ from collections.abc import Callable, Collection, Sequence
 from time import perf_counter
 from typing import Any
 
+from ..control.derive import run_on_tensors
+from ..core.context import grad_mode, state, unbatched, untraced
+from ..core.errors import user_place
+from ..core.node import TapeNode, TapeOp, sequence
+from ..core.sweep import ancestors_reaching, reverse
+from ..eager.autograd import apply_rule, saved_operand
+from ..eager.tensor import Tensor
+from ..eager.unfolding import as_it_was, pass_on
+from ..ops.arithmetic import add
+from ..passes.dce import dce
+from ..static.graph import Graph
+from ..static.trace import Trace
 from .backward import Backward, Compile, Keeping
-from .control.derive import run_on_tensors
-from .core.context import grad_mode, state, unbatched, untraced
-from .core.errors import user_place
-from .core.node import TapeNode, TapeOp, sequence
-from .core.sweep import ancestors_reaching, reverse
-from .eager.autograd import apply_rule, saved_operand
-from .eager.tensor import Tensor
-from .eager.unfolding import as_it_was, pass_on
-from .ops.arithmetic import add
-from .passes.dce import dce
 from .results import Result
-from .static.graph import Graph
-from .static.trace import Trace
 
 
 class CompiledOp(TapeOp):

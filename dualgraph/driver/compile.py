@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from ..core.context import state
+from ..core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe, user_location
+from ..core.settings import undisturbed
+from ..core.trees import flatten
+from ..core.workers import Job, Workers
+from ..eager.tensor import Tensor
+from ..passes.sizes import as_bytes
+from ..static.graph import Graph
+from ..static.statements import Apart
 from . import hot
-from .core.context import state
-from .core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe, user_location
-from .core.settings import undisturbed
-from .core.trees import flatten
-from .core.workers import Job, Workers
-from .eager.tensor import Tensor
 from .entries import Entry, Forecast, explanation
 from .keys import call_key, difference, leaves_to_keep
-from .passes.sizes import as_bytes
 from .pay import Meter
 from .program import MISMATCH, Program
 from .promotion import Promotion
@@ -26,8 +28,6 @@ from .rebound import Rebound
 from .rehearsal import AT_ONCE, make_ready, rehearse
 from .sizes import Sizes
 from .stages import MAX_DEPTH, Left
-from .static.graph import Graph
-from .static.statements import Apart
 from .tracing import resume, trace
 
 MAX_PROGRAMS = 64  # specialisations of one function

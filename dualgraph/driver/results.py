@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .core.backend import backend_for
-from .eager.tensor import Tensor
+from ..core.backend import backend_for
+from ..eager.tensor import Tensor
 
 
 class Result(NamedTuple):
@@ -45,11 +45,6 @@ def view(t: Tensor, chain: tuple[tuple[Any, dict[str, Any]], ...]) -> Tensor:
 def tensor_of(array: Any) -> Tensor:
     """An array as a tensor."""
     return array if isinstance(array, Tensor) else Tensor(array)
-
-
-def as_they_are(outs: list[Any]) -> list[Any]:
-    """The outputs of a call that is done when they are there."""
-    return outs
 
 
 def store_back(target: Any, value: Any) -> None:
