@@ -24,8 +24,8 @@ import pytest
 import dualgraph as dg
 from dualgraph.backends import kept, quicken
 from dualgraph.backends.native import api
-from dualgraph.driver import hot
-from dualgraph.driver.compile import Compiled
+from dualgraph.jit import hot
+from dualgraph.jit.compile import Compiled
 
 if (
     signal.getsignal(signal.SIGINT) == signal.SIG_IGN

@@ -18,7 +18,7 @@ from .backends import quicken as _quicken
 from .backends import turned as _turned
 from .backends.cuda import cuda_backend
 from .compare import compare, Comparison
-from .driver.compile import capture, compile
+from .jit.compile import capture, compile
 from .control import cond, map, scan, while_loop
 from .core.backend import register_backend as _register_backend
 from .core.devices import Device as device

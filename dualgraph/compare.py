@@ -12,10 +12,10 @@ from .core.backend import backend_for
 from .core.dtypes import DType
 from .core.trees import flatten
 from .core.ulp import same_bits, ulp_of
-from .driver.program import MISMATCH
-from .driver.tracing import trace
 from .eager.random import default_generator
 from .eager.tensor import Tensor
+from .jit.program import MISMATCH
+from .jit.tracing import trace
 from .passes.memory import MemoryPlan
 from .passes.sizes import human
 from .static.checks import ATOMS

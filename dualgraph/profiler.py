@@ -21,7 +21,7 @@ from .core.backend import execute_eagerly
 from .core.context import state
 from .core.errors import ArgumentError, CaptureError
 from .debugging.nans import Watcher
-from .driver.program import Program
+from .jit.program import Program
 
 __all__ = ["Row", "Rows", "profile", "record_function"]
 

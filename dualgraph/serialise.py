@@ -19,9 +19,9 @@ import numpy as np
 from .container import Array, read, write
 from .core.backend import backend_for
 from .core.errors import ArgumentError, FileFormatError, describe
-from .driver.compile import Compiled
-from .driver.program import Program
 from .eager import Tensor
+from .jit.compile import Compiled
+from .jit.program import Program
 from .passes.sizes import as_bytes
 from .static.graph import Graph
 

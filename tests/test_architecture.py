@@ -30,7 +30,7 @@ LAYERS = [
     {"passes"},
     {"backends", "container"},
     {"merge", "effects"},
-    {"driver", "sweeps"},
+    {"jit", "sweeps"},
     {"compare", "debugging", "artefact"},
     {
         "nn",

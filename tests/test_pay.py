@@ -11,10 +11,10 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
-from dualgraph.driver import hot, pay
-from dualgraph.driver.compile import Compiled
-from dualgraph.driver.pay import Meter
-from dualgraph.driver.program import Program
+from dualgraph.jit import hot, pay
+from dualgraph.jit.compile import Compiled
+from dualgraph.jit.pay import Meter
+from dualgraph.jit.program import Program
 from tests.side_by_side import Wrap, both_modes, frozen
 
 CALLS = pay.WARM + 2 * pay.SAMPLES * pay.ROUNDS + pay.WARM * pay.ROUNDS + 10

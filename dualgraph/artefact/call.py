@@ -11,8 +11,8 @@ from ..core.dtypes import bfloat16, from_bfloat16
 from ..core.errors import ArgumentError, describe
 from ..core.trees import flatten
 from ..core.ulp import ulp_of
-from ..driver.program import MISMATCH, Program
 from ..eager.tensor import Tensor
+from ..jit.program import MISMATCH, Program
 from ..static.checks import Assumption
 from ..static.graph import Graph
 from .signature import Signature

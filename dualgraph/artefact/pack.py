@@ -16,10 +16,10 @@ from ..core.errors import ArgumentError, CaptureError, StateError, describe, pro
 from ..core.node import Node, Var
 from ..core.trees import TreeDef, flatten
 from ..core.types import TensorType
-from ..driver.program import Program
-from ..driver.results import Result
-from ..driver.slots import arrays_of
 from ..eager.tensor import Tensor
+from ..jit.program import Program
+from ..jit.results import Result
+from ..jit.slots import arrays_of
 from ..static.checks import ATOMS, MISSING, Assumption, NumberCheck
 from ..static.constants import is_constant
 from ..static.footprint import Footprint

@@ -12,8 +12,8 @@ from ..core.dtypes import BY_NAME, from_numpy
 from ..core.errors import CaptureError, problem_of
 from ..core.trees import TreeDef
 from ..core.types import TensorType, parse_type
-from ..driver.program import Program
 from ..eager.tensor import Tensor
+from ..jit.program import Program
 from ..static.checks import ATOMS
 from . import forms
 

@@ -14,9 +14,9 @@ from ..core.devices import CPU
 from ..core.errors import NOWHERE, DualgraphError, FileFormatError, Location, problem_of
 from ..core.prim import lookup
 from ..core.types import TensorType
-from ..driver.program import Program
-from ..driver.results import Result
 from ..eager.tensor import Tensor
+from ..jit.program import Program
+from ..jit.results import Result
 from ..static.checks import Assumption
 from ..static.constants import constant_node
 from ..static.footprint import Footprint

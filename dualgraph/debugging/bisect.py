@@ -9,9 +9,9 @@ from ..compare import Snapshot, host_values
 from ..core.errors import CaptureError, describe
 from ..core.trees import flatten
 from ..core.ulp import ulp_of
-from ..driver.program import MISMATCH
-from ..driver.tracing import trace
 from ..eager.tensor import Tensor
+from ..jit.program import MISMATCH
+from ..jit.tracing import trace
 from ..passes.fuel import FUEL
 
 ALL = 1 << 60

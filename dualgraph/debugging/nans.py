@@ -16,11 +16,11 @@ from ..core.errors import CaptureError, Location, NanError, describe
 from ..core.kinds import CREATION
 from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
-from ..driver.program import Program
-from ..driver.slots import as_array, fetch
-from ..driver.stages import number
 from ..eager.batch import batch_of
 from ..eager.tensor import Tensor
+from ..jit.program import Program
+from ..jit.slots import as_array, fetch
+from ..jit.stages import number
 from ..static.capture import Tracer
 from ..static.control import is_control, turns
 from ..static.graph import evaluate

@@ -12,7 +12,7 @@ from ..core.context import state
 from ..core.errors import ArgumentError, Location, describe
 from ..core.node import Node, Var
 from ..core.trees import map_leaves
-from ..driver.program import Program
+from ..jit.program import Program
 from ..ops.movement import alias
 from ..passes.inline import inline
 from ..static.graph import Graph

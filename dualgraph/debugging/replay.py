@@ -12,9 +12,9 @@ from ..core.backend import backend_for
 from ..core.errors import ArgumentError, describe
 from ..core.node import Literal, Node, Var
 from ..core.trees import flatten
-from ..driver.program import Program
-from ..driver.slots import arrays_of
 from ..eager.tensor import Tensor
+from ..jit.program import Program
+from ..jit.slots import arrays_of
 from ..static.control import Turn, is_control, turns
 from ..static.graph import Graph
 from ..static.interpreter import interpret, literal_array, run_node

@@ -7,11 +7,11 @@ from typing import Any
 
 from ..core.constant import exact
 from ..core.errors import DualgraphError, describe
-from ..driver.program import MISMATCH, Program
-from ..driver.slots import as_array, fetch
-from ..driver.stages import number
 from ..eager.tensor import Tensor
 from ..effects import Pending
+from ..jit.program import MISMATCH, Program
+from ..jit.slots import as_array, fetch
+from ..jit.stages import number
 from ..static.graph import Graph
 from .observed import observed, watching
 from .places import Named, find, opened

@@ -14,10 +14,10 @@ from ..core.backend import backend_for
 from ..core.errors import CaptureError, describe
 from ..core.node import Literal, Node, Var
 from ..core.trees import flatten
-from ..driver.program import MISMATCH, Program
-from ..driver.slots import arrays_of, held_at_capture
-from ..driver.tracing import trace
 from ..eager.tensor import Tensor
+from ..jit.program import MISMATCH, Program
+from ..jit.slots import arrays_of, held_at_capture
+from ..jit.tracing import trace
 from ..static.graph import Graph, renumber
 from ..static.interpreter import literal_array
 from ..static.region import is_region

@@ -15,7 +15,7 @@ from dualgraph import nn, optim
 from dualgraph.backends import executor
 from dualgraph.core.backend import backend_for
 from dualgraph.core.devices import CPU
-from dualgraph.driver.slots import arrays_of
+from dualgraph.jit.slots import arrays_of
 
 
 def training_step(memory: Any = None, width: int = 64) -> Any:

@@ -12,8 +12,8 @@ import dualgraph as dg
 import dualgraph.nn.functional as F
 from dualgraph import nn, optim
 from dualgraph.backends.ground import Ground
-from dualgraph.driver.compile import Compiled
-from dualgraph.driver.dynamic import Template
+from dualgraph.jit.compile import Compiled
+from dualgraph.jit.dynamic import Template
 
 SIZES = (4, 6, 1, 2, 3, 17, 5, 32)
 

@@ -10,7 +10,7 @@ import pytest
 import dualgraph as dg
 import dualgraph.nn.functional as F
 from dualgraph import nn, optim
-from dualgraph.driver.compile import Compiled
+from dualgraph.jit.compile import Compiled
 from tests.static.test_dynamic import check, same, tensor
 
 W = tensor(np.random.default_rng(2), 5, 5)

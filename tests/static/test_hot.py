@@ -13,7 +13,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
-from dualgraph.driver import hot
+from dualgraph.jit import hot
 
 pytestmark = pytest.mark.skipif(not hot.Guard.installed, reason="there is no glue here")
 
@@ -44,7 +44,7 @@ def same(a: Any, b: Any) -> bool:
 def test_a_call_like_the_last_one_takes_no_python(monkeypatch):
     f = warm(lambda x: x * 2 + 1, x())
     monkeypatch.setattr(
-        sys.modules["dualgraph.driver.compile"], "call_key", None
+        sys.modules["dualgraph.jit.compile"], "call_key", None
     )  # the slow way would fail
     out = f(x(1))
     assert same(out, x(1) * 2 + 1)
@@ -361,9 +361,9 @@ def test_results_do_not_need_the_quick_path() -> None:
     """The guard may be there before eager mode's allocator is; large results then take the system's memory."""
     script = """
 import dualgraph as dg
-from dualgraph.driver import hot
+from dualgraph.jit import hot
 from dualgraph.backends.native.quick import blocks, install
-from dualgraph.driver.compile import Compiled
+from dualgraph.jit.compile import Compiled
 
 def never():
     raise install.CheckError("not here")

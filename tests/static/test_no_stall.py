@@ -12,7 +12,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
-from dualgraph.driver import hot
+from dualgraph.jit import hot
 
 
 def training_step() -> Any:
@@ -36,7 +36,7 @@ def batch() -> tuple[Any, Any]:
 
 
 def test_calls_go_on_eagerly_while_the_compiler_is_held_up() -> None:
-    background = sys.modules["dualgraph.driver.compile"]._background  # `dg.compile` is the function
+    background = sys.modules["dualgraph.jit.compile"]._background  # `dg.compile` is the function
     go_on = threading.Event()
     background.submit(go_on.wait)
     try:

@@ -12,7 +12,7 @@ import dualgraph.nn.functional as F
 from dualgraph import nn, optim
 from dualgraph.backends.native import api as native
 from dualgraph.backends.resizing import AtSizes
-from dualgraph.driver.dynamic import Template
+from dualgraph.jit.dynamic import Template
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="there is no native code")
 SIZES = (20, 3, 17, 2, 64, 33, 5, 100, 20)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import dualgraph as dg
-from dualgraph.driver import resume
 from dualgraph.eager import dispatch
+from dualgraph.jit import resume
 from dualgraph.static.capture import Tracer
 from tests.side_by_side import Wrap, both_modes, frozen
 from tests.static.modes import normal

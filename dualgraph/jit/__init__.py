@@ -1,4 +1,4 @@
-"""The driver: a function is captured as it runs, its graph is optimised, and later calls run the program.
+"""Just-in-time compilation: a function is captured as it runs, its graph optimised, and later calls run the program.
 
 A compiled call goes down this list; what stands on the right is asked on the way.
 
