@@ -40,14 +40,19 @@ def ready(
         graph, records = kept.optimised(captured, hooks, fast_math, aim, keep)
         return Ready(make(graph), records, aim)
 
-    least = within(None)
-    for part in PARTS:
-        room = 0 if budget is None else budget - least.executable.memory.bodies_bytes
-        if budget is None or least.nbytes <= budget or room <= 0:
-            break
-        aim = int(part * room)
-        tried = within(aim)
-        least = min(least, tried, key=lambda r: r.nbytes)
-        if live_bytes(schedule(tried.executable.graph)) > aim:
-            break  # there is nothing more to compute again
+    free = least = within(None)
+    if budget is None:
+        return least
+    for whole in (
+        budget,
+        free.nbytes,
+    ):  # where nothing fits: the least that any aim leads to, to name it
+        room = whole - free.executable.memory.bodies_bytes
+        for aim in (int(part * room) for part in PARTS):
+            if least.nbytes <= budget or aim <= 0:
+                break
+            tried = within(aim)
+            least = min(least, tried, key=lambda r: r.nbytes)
+            if live_bytes(schedule(tried.executable.graph)) > aim:
+                break  # there is nothing more to compute again
     return least

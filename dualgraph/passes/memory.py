@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..core.errors import MemoryBudgetError
 from ..core.worked import working
 from .schedule import Buffer, Schedule
-from .sizes import human
+from .sizes import budget_text, human
 from .timeline import timeline
 
 ALIGNMENT = 64
@@ -199,5 +199,5 @@ def within_budget(name: str, memory: MemoryPlan, budget: int | None) -> None:
     if budget is not None and needed > budget:
         raise MemoryBudgetError(
             f"{name}: temporaries need at least {human(needed)}, more than the budget of {human(budget)}\n"
-            f"  remedy: allow memory='{-(-needed // 1_000_000)}MB', or use smaller inputs"
+            f"  remedy: allow memory='{budget_text(needed)}', or use smaller inputs"
         )

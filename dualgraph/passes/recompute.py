@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from ..core.kinds import ELEMENTWISE
@@ -148,7 +148,7 @@ def absorb(reader: Node, maker: Node, values: tuple[Var, ...], cone: Cone) -> No
     return Node(fused_region, tuple(sources), {"body": body}, reader.outputs, reader.where)
 
 
-def drop(maker: Node, values: tuple[Var, ...]) -> Node:
+def drop(maker: Node, values: Collection[Var]) -> Node:
     """`maker` without the results `values`, and without what only they needed."""
     body: Graph = maker.params["body"]
     kept = [i for i, w in enumerate(maker.outputs) if w not in values]

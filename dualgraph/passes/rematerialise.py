@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from ..core.kinds import CREATION, ELEMENTWISE, MOVEMENT, REDUCTION
 from ..core.node import Node, Var
-from ..static.graph import Graph, Operand, renumber, rewrite, substitute
+from ..static.graph import Graph, Operand, rewrite, substitute
 from ..static.region import fused_region
 from .dce import dce
 from .effects import must_stay
 from .inplace import inplace
 from .memory import lower_bound
+from .recompute import drop
 from .schedule import TEMPORARY, Buffer, Schedule, schedule
 
 CHEAP = (ELEMENTWISE, REDUCTION, MOVEMENT, CREATION)
@@ -75,7 +76,8 @@ class Candidate(NamedTuple):
 
 
 def candidates(plan: Schedule, peak: int, may_run: Callable[[Node], bool]) -> Iterator[Candidate]:
-    """Buffers that wait through the peak and can be made again by ops that `may_run`."""
+    """Buffers that wait through the peak and can be made again by ops that `may_run`: also what a region, which makes
+    several values at once, makes at the peak for later."""
     reads: dict[int, list[int]] = {}
     for i, step in enumerate(plan.steps):
         if not step.view:
@@ -86,7 +88,14 @@ def candidates(plan: Schedule, peak: int, may_run: Callable[[Node], bool]) -> It
     for b in plan.temporaries:
         times = reads.get(b.id, [])
         after = min((i for i in times if i > peak), default=-1)
-        if not b.first < peak < b.last or b.nbytes == 0 or after < 0 or peak in times:
+        made_early = b.first == peak and len(plan.graph.nodes[peak].outputs) > 1
+        if (
+            not (b.first < peak or made_early)
+            or b.last <= peak
+            or b.nbytes == 0
+            or after < 0
+            or peak in times
+        ):
             continue
         ops = _again(plan, made, b, after, may_run)
         if ops is not None:
@@ -140,7 +149,7 @@ def computed_again(plan: Schedule, chosen: Candidate) -> Graph:
     nodes = list(graph.nodes[:at])
     for maker, value in ops:
         outs = (value,) if maker.prim is fused_region else maker.outputs
-        names: dict[Var, Operand] = {v: Var(next(free), v.type) for v in outs}
+        names = {v: Var(next(free), v.type) for v in outs}
         nodes.append(only(rewrite(maker, new), value, names))
         new[value] = names[value]
     for node in graph.nodes[buffer.first + 1 : at]:  # views of it that are read later
@@ -152,18 +161,28 @@ def computed_again(plan: Schedule, chosen: Candidate) -> Graph:
             new[view] = Var(next(free), view.type)
             nodes.append(Node(again.prim, again.inputs, again.params, (new[view],), again.where))
     nodes += [rewrite(node, new) for node in graph.nodes[at:]]
-    return dce(graph.with_nodes(nodes, tuple(substitute(v, new) for v in graph.outputs)))
+    changed = graph.with_nodes(nodes, tuple(substitute(v, new) for v in graph.outputs))
+    return without_unread(dce(changed))
 
 
-def only(node: Node, out: Var, names: dict[Var, Operand]) -> Node:
+def only(node: Node, out: Var, names: dict[Var, Var]) -> Node:
     """`node` for one of its results, under new names; what only others need is left out of a region."""
-    result = tuple(names[v] for v in node.outputs if v in names)
-    if node.prim is not fused_region:
-        return Node(node.prim, node.inputs, node.params, result, node.where)
-    body: Graph = node.params["body"]
-    wanted = dce(body.with_nodes(body.nodes, (body.outputs[node.outputs.index(out)],)))
-    read = {v for n in wanted.nodes for v in n.inputs} | set(wanted.outputs)
-    kept = [i for i, v in enumerate(body.inputs) if v in read]
-    smaller = Graph(tuple(body.inputs[i] for i in kept), wanted.nodes, wanted.outputs)
-    inputs = tuple(node.inputs[i] for i in kept)
-    return Node(node.prim, inputs, {"body": renumber(smaller)}, result, node.where)
+    if node.prim is fused_region:
+        node = drop(node, set(node.outputs) - {out})
+    result = tuple(names[v] for v in node.outputs)
+    return Node(node.prim, node.inputs, node.params, result, node.where)
+
+
+def without_unread(graph: Graph) -> Graph:
+    """The graph without results of regions that nobody reads."""
+    read = {
+        v
+        for v in (*graph.outputs, *(v for n in graph.nodes for v in n.inputs))
+        if isinstance(v, Var)
+    }
+    return graph.with_nodes(
+        drop(n, set(n.outputs) - read)
+        if n.prim is fused_region and not read.issuperset(n.outputs)
+        else n
+        for n in graph.nodes
+    )

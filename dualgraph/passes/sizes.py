@@ -17,6 +17,16 @@ def human(nbytes: int) -> str:
     return f"{value:.1f} GiB"
 
 
+def budget_text(nbytes: int) -> str:
+    """A text for `as_bytes` that gives these bytes, or up to a hundredth more.
+
+    >>> budget_text(655_360), budget_text(2_100_000)
+    ('656KB', '2100KB')
+    """
+    power = next(p for p in range(5) if nbytes <= 9999 * 1000**p or p == 4)
+    return f"{-(-nbytes // 1000**power)}{' KMGT'[power].strip()}B"
+
+
 def as_bytes(size: int | str) -> int:
     """A number of bytes, or a text such as ``"300MB"`` (powers of 1000) or ``"1.5 GiB"`` (of 1024).
 

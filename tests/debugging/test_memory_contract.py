@@ -80,8 +80,14 @@ def test_a_budget_recomputes_or_refuses_with_the_least_it_needs() -> None:
     with pytest.raises(
         dg.MemoryBudgetError,
         match=r"needs? at least .* more than the budget of 1000 B(.|\n)*memory='",
-    ):
+    ) as caught:
         refused(x)
+    named = re.search(r"memory='(\w+)'", str(caught.value))
+    assert named is not None
+    least, third = training_step(memory=named[1])  # what it names is enough, and the bits stay
+    least(x), least(x)
+    for a, b in zip(net.parameters(), third.parameters(), strict=True):
+        assert a.tolist() == b.tolist()
 
 
 class Block(nn.Module):

@@ -114,3 +114,22 @@ def test_sizes_are_read_from_text() -> None:
     assert [as_bytes(s) for s in ("10", "1kB", "2 MiB", 7)] == [10, 1000, 2 << 20, 7]
     with pytest.raises(ArgumentError, match="is not a size"):
         as_bytes("much")
+
+
+def test_what_a_region_makes_early_is_made_again_from_its_inputs() -> None:
+    builder = GraphBuilder()
+    x = builder.input(TensorType(dt.float32, (1000,)))
+    kept: list[Any] = []
+    for _ in range(8):  # one region makes all of them at once
+        (a,) = builder.add(lookup("add"), (kept[-1] if kept else x, x), {})
+        kept.append(a)
+    (y,) = builder.add(lookup("cumsum_along"), (x,), {"axis": 0})
+    for a in reversed(kept):
+        (y,) = builder.add(lookup("cumsum_along"), (y,), {"axis": 0})
+        (y,) = builder.add(lookup("multiply"), (y, a), {})
+    graph = fuse(builder.build((y,)), can_fuse=may_be_fused, accept=lambda body: True)
+    after = rematerialise(graph, 4 * 4096)
+    verify_types(after)
+    assert bytes_of(graph) > 8 * 4000 and bytes_of(after) <= 4 * 4096
+    inputs = random_inputs(graph)
+    assert run(graph, inputs) == run(after, inputs)
