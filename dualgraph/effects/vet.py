@@ -48,7 +48,6 @@ CHANGING = frozenset(
 )
 TENSOR_CHANGES = frozenset("backward register_hook retain_grad".split())
 ARRAY_CHANGES = frozenset("copyto put put_along_axis putmask place fill_diagonal".split())
-LOCKS = ("_thread", "threading", "multiprocessing")
 THROUGH = frozenset("zip enumerate sorted reversed list tuple set iter items values keys".split())
 
 

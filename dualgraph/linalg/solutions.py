@@ -112,7 +112,7 @@ def cholesky_inverse(L: Any, upper: bool = False) -> Tensor:
     return cholesky_solve(one, factor, upper)
 
 
-def _beside(x: Tensor, values: Any) -> Tensor:
+def _beside(values: Any) -> Tensor:
     """Numbers, one a stack, with an axis beside the singular values (which it may multiply)."""
     values = as_operand(values)
     return sh.expand_dims(values, axis=-1) if values.ndim else values
@@ -125,10 +125,10 @@ def _threshold(x: Tensor, s: Tensor, rtol: Any, atol: Any) -> Tensor:
     largest = (
         fn.max(s, axis=-1, keepdims=True) if s.shape[-1] else fn.sum(s, axis=-1, keepdims=True)
     )
-    part = ar.multiply(largest, _beside(s, astype(as_operand(rtol), s.dtype, copy=False)))
+    part = ar.multiply(largest, _beside(astype(as_operand(rtol), s.dtype, copy=False)))
     if atol is None:
         return part
-    return ar.maximum(part, _beside(s, astype(as_operand(atol), s.dtype, copy=False)))
+    return ar.maximum(part, _beside(astype(as_operand(atol), s.dtype, copy=False)))
 
 
 def matrix_rank(

@@ -88,7 +88,7 @@ class MultiheadAttention(Module):
             raise ArgumentError(
                 "MultiheadAttention: is_causal needs attn_mask, of which it is only a hint"
             )
-        mask = self._mask(q, k, key_padding_mask, attn_mask, single)
+        mask = self._mask(q, key_padding_mask, attn_mask, single)
         k, v, mask = self._further(k, v, mask)
         p = self.dropout if self.training else 0.0
         weights = None
@@ -139,7 +139,7 @@ class MultiheadAttention(Module):
         return k, v, F.pad(mask, (0, more)) if mask is not None and more else mask
 
     def _mask(
-        self, q: Tensor, k: Tensor, padding: Tensor | None, mask: Tensor | None, single: bool
+        self, q: Tensor, padding: Tensor | None, mask: Tensor | None, single: bool
     ) -> Tensor | None:
         """Both masks as one to add to the scores (N, heads, L, S)."""
         parts = []

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from math import prod
 from typing import NamedTuple
 
-from ..core.kinds import MOVEMENT, REDUCTION
+from ..core.kinds import REDUCTION
 from ..core.node import Node, Var
 from ..core.pieces import pieces_of
 from ..static.graph import Graph
@@ -200,15 +200,3 @@ def turned_views(graph: Graph, extractor: Extractor) -> set[Var]:
 def _is_turned(v: Var, layout: Layout) -> bool:
     steps = [s for d, s in zip(v.type.shape, layout.strides, strict=True) if d != 1]
     return bool(steps) and abs(steps[-1]) > v.type.dtype.itemsize and min(map(abs, steps)) > 0
-
-
-def may_be_fused(node: Node) -> bool:
-    """Whether the structure of a node allows it in a group at all: its kind says so."""
-    kind = node.prim.kind
-    if len(node.outputs) != 1 or node.prim.can_fail:
-        return False
-    return (
-        kind.name == "elementwise"
-        or kind is MOVEMENT
-        or (kind is REDUCTION and "monoid" in node.prim.details)
-    )

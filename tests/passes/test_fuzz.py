@@ -16,7 +16,7 @@ from dualgraph.passes.cse import cse
 from dualgraph.passes.dce import dce
 from dualgraph.passes.epilogue import fuse_epilogues
 from dualgraph.passes.fold import fold
-from dualgraph.passes.fuse import fuse, may_be_fused
+from dualgraph.passes.fuse import fuse
 from dualgraph.passes.horizontal import fuse_horizontally
 from dualgraph.passes.inline import inline
 from dualgraph.passes.order import order, peak_bytes
@@ -26,6 +26,7 @@ from dualgraph.passes.twins import share_bodies
 from dualgraph.static.graph import Graph, renumber, verify_types
 from dualgraph.static.interpreter import interpret
 from dualgraph.static.text import parse
+from tests.passes.fusible import may_be_fused
 from tests.passes.random_graphs import random_graph, random_inputs
 
 BACKEND = NumpyBackend()

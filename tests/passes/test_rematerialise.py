@@ -12,7 +12,7 @@ from dualgraph.core import dtypes as dt
 from dualgraph.core.errors import ArgumentError
 from dualgraph.core.prim import lookup
 from dualgraph.core.types import TensorType
-from dualgraph.passes.fuse import fuse, may_be_fused
+from dualgraph.passes.fuse import fuse
 from dualgraph.passes.inplace import inplace
 from dualgraph.passes.memory import lower_bound
 from dualgraph.passes.pipeline import Hooks, optimise
@@ -21,6 +21,7 @@ from dualgraph.passes.schedule import schedule
 from dualgraph.passes.sizes import as_bytes
 from dualgraph.static.graph import Graph, GraphBuilder, verify_types
 from dualgraph.static.interpreter import interpret
+from tests.passes.fusible import may_be_fused
 from tests.passes.random_graphs import random_graph, random_inputs
 
 BACKEND = NumpyBackend()

@@ -13,7 +13,7 @@ from dualgraph.core import dtypes as dt
 from dualgraph.core.node import Literal, Node, Var
 from dualgraph.core.prim import lookup
 from dualgraph.core.types import TensorType
-from dualgraph.passes.fuse import fuse, may_be_fused
+from dualgraph.passes.fuse import fuse
 from dualgraph.passes.inplace import donate, inplace
 from dualgraph.passes.layout import fills, row_major, view_layout
 from dualgraph.passes.memory import ALIGNMENT, RANKS, MemoryPlan, lower_bound, pack, plan_memory
@@ -21,6 +21,7 @@ from dualgraph.passes.order import order
 from dualgraph.passes.schedule import Buffer, Schedule, schedule
 from dualgraph.static.graph import Graph, GraphBuilder
 from dualgraph.static.interpreter import as_scalar, interpret, literal_array, run_node
+from tests.passes.fusible import may_be_fused
 from tests.passes.random_graphs import random_graph, random_inputs
 
 BACKEND = NumpyBackend()

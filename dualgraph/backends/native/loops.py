@@ -192,13 +192,13 @@ class _Carry:
             frame.copy(out, Spot(at, out.shape, out.dtype))
 
 
-def _counter(w: Writer, loop: _Loop, turns: int) -> int:
+def _counter(loop: _Loop, turns: int) -> int:
     return loop.word(Ref(ZERO_WORD, turns)).base
 
 
 def write_scan(frame: Frame, node: Node, programs: dict[str, Planned]) -> None:
     """``carry, y[i] = body(carry, x[i], constants)`` for each i."""
-    p, w = node.params, frame.w
+    p = node.params
     carries, slices, length = p["carries"], p["slices"], p["length"]
     operands = _dense(frame, node.inputs)
     results = [frame.spot(v) for v in node.outputs]
@@ -215,7 +215,7 @@ def write_scan(frame: Frame, node: Node, programs: dict[str, Planned]) -> None:
     xs = [rows(x).at for x in operands[carries : carries + slices]]
     ys = [rows(y) for y in results[carries:]]
     constants = [x.at for x in operands[carries + slices :]]
-    counter = _counter(w, loop, length)
+    counter = _counter(loop, length)
     loop.begin()
     _body(frame, programs["body"], [*carry.now, *xs, *constants], [*carry.next, *ys], loop.ahead)
     loop.end(counter)
@@ -239,7 +239,7 @@ def write_while(frame: Frame, node: Node, programs: dict[str, Planned]) -> None:
     flag = Spot(Ref(ZERO_WORD, memory(w, 1)), (), np.bool_)
     flag_word = w.word(flag.at.offset)
     targets = [Spot(loop.word(r.at, r.nbytes // r.shape[0]), r.shape[1:], r.dtype) for r in saved]
-    counter = _counter(w, loop, most) if most else None
+    counter = _counter(loop, most) if most else None
     done = loop.word(Ref(ZERO_WORD, 0), 1)
     loop.begin()
     _body(frame, programs["test"], [*carry.now, *constants], [flag], loop.ahead)

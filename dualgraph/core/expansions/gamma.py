@@ -149,7 +149,7 @@ def digamma(s: Handler, x: Value) -> Value:
     return s.cast(s.select(wide == INF, wide, out), s.dtype_of(x))
 
 
-def _powers(s: Handler, x: Value, n: int) -> Value:
+def _powers(x: Value, n: int) -> Value:
     """``x**n`` for a number n of 1 or more, by squaring."""
     out = x if n % 2 else None
     while n := n // 2:
@@ -169,9 +169,9 @@ def _zeta(s: Handler, power: int, x: Value) -> Value:
         factor *= power if k == 1 else (power + 2 * k - 3) * (power + 2 * k - 2)
         series.append(factor * b / factorial(2 * k))
     tail = inverse * poly(s, inverse * inverse, series) + 0.5
-    out = _powers(s, inverse, power) * (tail + y * (1.0 / (power - 1)))
+    out = _powers(inverse, power) * (tail + y * (1.0 / (power - 1)))
     for k in reversed(range(terms)):
-        out = out + _powers(s, 1.0 / (x + float(k)), power)
+        out = out + _powers(1.0 / (x + float(k)), power)
     return out
 
 

@@ -161,12 +161,6 @@ class Driver:
         before = b.mul(b.mul(b.sub(few.begin, ks.begin), width), self.p["size"])
         return self.w.at(panel, before)
 
-    def nth_block(self, nth: ir.Value) -> Span:
-        """The k's of a block."""
-        w, b = self.w, self.w.b
-        k = b.mul(nth, i64(KC))
-        return Span(k, w.least(b.add(k, i64(KC)), self.p["k"]))
-
     def packed_whole(self, name: str, row: ir.Value, ks: Span) -> ir.Value:
         """The panel that begins at a row (for y: a column) of a block of k of an operand packed whole."""
         b, p = self.w.b, self.p

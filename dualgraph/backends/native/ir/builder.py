@@ -155,9 +155,6 @@ class IRBuilder:
             typ, f"load atomic {typ.text}, ptr {pointer.ref} {ordering}, align {align}"
         )
 
-    def store_atomic(self, x: Value, pointer: Value, ordering: str, align: int) -> None:
-        self._write(f"store atomic {x}, ptr {pointer.ref} {ordering}, align {align}")
-
     def gep(
         self,
         pointer: Value,
