@@ -48,6 +48,10 @@ class Arguments:
         self.args = tuple(direct.get(id(v), v) for v in args)
         self.kwargs = {k: direct.get(id(v), v) for k, v in kwargs.items()}
 
+    def contents(self) -> tuple[tuple[int, Any], ...]:
+        """The arrays whose values the call has read: which leaf each is, and what was in it before."""
+        return tuple((a.leaf, a.before) for a in self.arrays if a.was_read())
+
     def changed(self) -> bool:
         """Whether a container among the arguments was changed by the call."""
         now, structure = flatten(self.tree)

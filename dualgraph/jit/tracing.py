@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core import dtypes as dt
 from ..core.errors import NOWHERE, Location
-from ..core.formulas import Formulas
+from ..core.formulas import Formulas, Use
 from ..core.guards import guarded
 from ..core.node import Var
 from ..core.symbolic import SymFloat, SymInt, plain
@@ -25,7 +25,7 @@ from ..static.checks import ATOMS, Assumption, EntryCheck
 from ..static.footprint import Footprint
 from ..static.statements import Apart
 from ..static.symbolic import SymbolicTracer
-from ..static.trace import Slot
+from ..static.trace import Slot, Trace
 from .arguments import Arguments
 from .program import Program
 from .promoted import Leaf, Place, Promoted, called, kept_numbers, sources_of, with_any_number
@@ -51,108 +51,180 @@ def trace(
     makes the program. Statements in `apart` are no part of the program: they run at the end of each call.
     The numbers in `sources` are inputs of the program, as are the tensors at places that `rebound` knows.
     """
-    objects = [
-        (v, f"argument {i}")
-        for i, v in enumerate(leaves)
-        if not isinstance(v, (Tensor, np.ndarray, *ATOMS))
-    ]
-    name = getattr(fn, "__name__", type(fn).__name__)
-    roots = [(fn, name), *objects, (default_generator, "the default generator")]
-    footprint = Footprint(roots, apart)
-    everything = Footprint(roots) if apart is not None and apart.active else footprint
-    arguments = Arguments(args, kwargs, leaves, footprint)
-    footprint.refuse_attributes([(i, v) for i, v in enumerate(leaves) if isinstance(v, Tensor)])
-    tracer: Tracer
-    if left is not None:
-        tracer = Resumer(left.program.trace, left.env, left.stop, True)
-    else:
-        plain_sizes = shapes is None or footprint.refusals
-        tracer = Tracer() if plain_sizes else SymbolicTracer(shapes or {})
-    tracer.root = called.__code__
-    _introduce(tracer, leaves, footprint, left)
-    leak = tracer.sizes_read if isinstance(tracer, SymbolicTracer) else None
-    watch = Watch(footprint, tracer, dict if rebound is None else rebound.at)
-    formulas = Formulas(sources, leaves) if sources else None
-    tracer.entry = _entry_numbers(footprint, formulas)
-    with (
-        guarded(leak=leak) if leak is not None else nullcontext() as guards,
-        tracer,
-        nullcontext() if formulas is None else formulas.recording(),
-    ):
-        with watch.watching():
-            call = fn, arguments.args, arguments.kwargs
-            result, uses = called(*call, sources, formulas, footprint.checks)
-        tracer.entry.clear()  # it would keep live numbers
-        watch.gives(result)
-        given = None if watch.returned else result  # what the program gives
-        cannot = watch.settle(given, [args, kwargs, *leaves])
-        happened = [] if cannot else watch.happenings
-        written = Written(tracer)
-        if happened:
-            relied = relied_on(everything, footprint, happened, written)
-            footprint.checks = [*footprint.checks, *relied]
-            if written.any():
-                _read_by(happened, tracer, footprint, everything)
-        moves: list[Move] = []
-        if rebound is not None and not whole:
-            moves = rebound.take(tracer, footprint, result, arguments.tree, happened)
-        written.learn(tracer)
-        numbers = place_numbers(tracer, given, happened)
-        out_leaves, out_tree = flatten(given)
-        uses = {} if watch.returned else uses
-        for h in happened:
-            uses.update({len(out_leaves) + i: use for i, use in h.uses.items()})
-            out_leaves += h.leaves
-        moves = results_of(moves, out_leaves, uses, formulas)
-        out_leaves = [origin_of(v) for v in out_leaves]
-        whole_leaves, whole_tree = flatten(result)
-        if any(isinstance(v, (Watched, SymInt, SymFloat)) for v in whole_leaves):
-            result = unflatten(whole_tree, [plain(origin_of(v)) for v in whole_leaves])
-        for t in out_leaves:  # so that tensors that are only returned count as read
-            if isinstance(t, Tensor):
-                tracer.var_of(t)
-        for root in tracer.roots:
-            if root.slot.kind == "number":  # read afresh on each call, so no assumption
-                footprint.forget(*root.slot.key)
-        if not any(root.tensor is default_generator.state for root in tracer.roots):
-            footprint.forget_objects(
-                default_generator, default_generator.state
-            )  # nothing was drawn
-        refusals = [
-            *footprint.refusals,
-            *tracer.refusals,
-            *cannot,
-            *kept_numbers(formulas, happened),
-        ]
-        if watch.returned and not tracer.nodes:
-            refusals.append("all that it does would run at the end of the call")
-        refusals = refusals or unrepeatable(tracer, footprint, arguments, given, out_leaves, moves)
+    call = _Call(fn, args, kwargs, leaves, left, shapes, apart, sources, rebound)
+    with call.recording() as guards:
+        result = call.run(fn)
+        happened = call.settle(result)
+        moves = [] if whole else call.moves(result, happened)
+        out = call.outcome(result, happened, moves)
+        result = _plainly(result)
+        call.forget_what_is_read_afresh()
+        refusals = call.refusals(out, happened)
         if refusals:
             return result, None, refusals
-        if whole:
-            finished = finish(tracer, [v for v in out_leaves if isinstance(v, Tensor)])
-            results: tuple[Result, ...] = ()
-        else:
-            finished, results = describe_results(tracer, out_leaves, arguments, numbers)
-            results = tuple(
-                Result("computed", uses[i].place) if i in uses else r for i, r in enumerate(results)
-            )
-    footprint.checks = with_any_number(footprint.checks, sources)
-    described = _described(fn, args, kwargs, leaves)
-    contents = tuple((a.leaf, a.before) for a in arguments.arrays if a.was_read())
+        finished, results = call.finished(out, whole)
+    call.footprint.checks = with_any_number(call.footprint.checks, sources)
     program = make(
-        name, finished, results, out_tree, footprint, described, contents, tracer.swept, fast_math,
-        finished.device, use,
+        call.name, finished, results, out.tree, call.footprint, _described(fn, args, kwargs, leaves),
+        call.arguments.contents(), call.tracer.swept, fast_math, finished.device, use,
     )  # fmt: skip
-    program.given = arguments.structure, tuple(leaves)
-    program.marks = tuple(tracer.marks)
-    if formulas is not None:
-        program.promoted = Promoted(sources, formulas.values, formulas)
-    program.effects, program.moves = effects_of(happened), moves
-    program.places = [c for c in footprint.checks if isinstance(c, FormCheck)]
-    if isinstance(tracer, SymbolicTracer):
-        program.guards, program.read_at = tuple(guards or ()), tracer.read_at
+    program.given = call.arguments.structure, tuple(leaves)
+    program.marks = tuple(call.tracer.marks)
+    if call.formulas is not None:
+        program.promoted = Promoted(sources, call.formulas.values, call.formulas)
+    program.effects, program.moves = effects_of(happened), out.moves
+    program.places = [c for c in call.footprint.checks if isinstance(c, FormCheck)]
+    if isinstance(call.tracer, SymbolicTracer):
+        program.guards, program.read_at = tuple(guards or ()), call.tracer.read_at
     return result, program, []
+
+
+class _Outcome(NamedTuple):
+    """What a program gives: the leaves of the result, those that statements set apart read, and those moved."""
+
+    given: Any
+    leaves: list[Any]
+    tree: Any
+    numbers: dict[int, Result]
+    uses: dict[int, Use]
+    moves: list[Move]
+
+
+class _Call:
+    """One traced call: what is known before it runs, and what it turns out to have done, in the order of `trace`."""
+
+    def __init__(
+        self, fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left | None,
+        shapes: Mapping[int, Shape] | None, apart: Apart | None, sources: Sequence[Leaf | Place],
+        rebound: Rebound | None,
+    ) -> None:  # fmt: skip
+        self.leaves, self.sources, self.rebound = leaves, sources, rebound
+        self.name = getattr(fn, "__name__", type(fn).__name__)
+        objects = [
+            (v, f"argument {i}")
+            for i, v in enumerate(leaves)
+            if not isinstance(v, (Tensor, np.ndarray, *ATOMS))
+        ]
+        roots = [(fn, self.name), *objects, (default_generator, "the default generator")]
+        self.footprint = Footprint(roots, apart)
+        some_apart = apart is not None and apart.active
+        self.everything = Footprint(roots) if some_apart else self.footprint
+        self.arguments = Arguments(args, kwargs, leaves, self.footprint)
+        self.footprint.refuse_attributes(
+            [(i, v) for i, v in enumerate(leaves) if isinstance(v, Tensor)]
+        )
+        self.tracer = self._tracer(left, shapes)
+        self.tracer.root = called.__code__
+        _introduce(self.tracer, leaves, self.footprint, left)
+        self.watch = Watch(self.footprint, self.tracer, dict if rebound is None else rebound.at)
+        self.formulas = Formulas(sources, leaves) if sources else None
+        self.tracer.entry = _entry_numbers(self.footprint, self.formulas)
+        self.uses: dict[
+            int, Use
+        ] = {}  # leaves of the result that are numbers worked out from live ones
+        self.cannot: list[str] = []  # why statements could not be set apart
+
+    def _tracer(self, left: Left | None, shapes: Mapping[int, Shape] | None) -> Tracer:
+        if left is not None:
+            return Resumer(left.program.trace, left.env, left.stop, True)
+        plain_sizes = shapes is None or self.footprint.refusals
+        return Tracer() if plain_sizes else SymbolicTracer(shapes or {})
+
+    @contextmanager
+    def recording(self) -> Iterator[Any]:
+        """Everything that is done inside counts: ops, what is decided on sizes (given), and on numbers."""
+        tracer, formulas = self.tracer, self.formulas
+        symbolic = isinstance(tracer, SymbolicTracer)
+        with (
+            guarded(leak=tracer.sizes_read) if symbolic else nullcontext() as guards,
+            tracer,
+            nullcontext() if formulas is None else formulas.recording(),
+        ):
+            yield guards
+
+    def run(self, fn: Any) -> Any:
+        """Runs the function, and gives its result."""
+        arguments, tracer = self.arguments, self.tracer
+        with self.watch.watching():
+            result, self.uses = called(
+                fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.footprint.checks
+            )  # fmt: skip
+        tracer.entry.clear()  # it would keep live numbers
+        self.watch.gives(result)
+        return result
+
+    def settle(self, result: Any) -> list[Happening]:
+        """The runs of statements that are set apart; what they rely on is checked from now on."""
+        given = None if self.watch.returned else result
+        self.cannot = self.watch.settle(given, [*self.arguments.tree, *self.leaves])
+        happened = [] if self.cannot else self.watch.happenings
+        self.written = Written(self.tracer)
+        if happened:
+            relied = relied_on(self.everything, self.footprint, happened, self.written)
+            self.footprint.checks = [*self.footprint.checks, *relied]
+            if self.written.any():
+                _read_by(happened, self.tracer, self.footprint, self.everything)
+        return happened
+
+    def moves(self, result: Any, happened: list[Happening]) -> list[Move]:
+        """Places in Python state that the call has given other tensors or numbers."""
+        if self.rebound is None:
+            return []
+        return self.rebound.take(self.tracer, self.footprint, result, self.arguments.tree, happened)
+
+    def outcome(self, result: Any, happened: list[Happening], moves: list[Move]) -> _Outcome:
+        """What a program has to give for this."""
+        self.written.learn(self.tracer)
+        given = None if self.watch.returned else result
+        numbers = place_numbers(self.tracer, given, happened)
+        leaves, tree = flatten(given)
+        uses = {} if self.watch.returned else self.uses
+        for h in happened:
+            uses.update({len(leaves) + i: use for i, use in h.uses.items()})
+            leaves += h.leaves
+        moves = results_of(moves, leaves, uses, self.formulas)
+        leaves = [origin_of(v) for v in leaves]
+        for t in leaves:  # so that tensors that are only returned count as read
+            if isinstance(t, Tensor):
+                self.tracer.var_of(t)
+        return _Outcome(given, leaves, tree, numbers, uses, moves)
+
+    def forget_what_is_read_afresh(self) -> None:
+        """No assumptions are made on what each call reads anew, nor on a generator that nothing was drawn from."""
+        for root in self.tracer.roots:
+            if root.slot.kind == "number":
+                self.footprint.forget(*root.slot.key)
+        if not any(root.tensor is default_generator.state for root in self.tracer.roots):
+            self.footprint.forget_objects(default_generator, default_generator.state)
+
+    def refusals(self, out: _Outcome, happened: list[Happening]) -> list[str]:
+        """The reasons why there can be no program."""
+        tracer, footprint = self.tracer, self.footprint
+        numbers = kept_numbers(self.formulas, happened)
+        reasons = [*footprint.refusals, *tracer.refusals, *self.cannot, *numbers]
+        if self.watch.returned and not tracer.nodes:
+            reasons.append("all that it does would run at the end of the call")
+        return reasons or unrepeatable(
+            tracer, footprint, self.arguments, out.given, out.leaves, out.moves
+        )
+
+    def finished(self, out: _Outcome, whole: bool) -> tuple[Trace, tuple[Result, ...]]:
+        """The trace with its outputs, and how each leaf of the result is made of them."""
+        if whole:
+            return finish(self.tracer, [v for v in out.leaves if isinstance(v, Tensor)]), ()
+        trace, results = describe_results(self.tracer, out.leaves, self.arguments, out.numbers)
+        return trace, tuple(
+            Result("computed", out.uses[i].place) if i in out.uses else r
+            for i, r in enumerate(results)
+        )
+
+
+def _plainly(result: Any) -> Any:
+    """A result without what stood for arrays and sizes while the function ran."""
+    leaves, tree = flatten(result)
+    if any(isinstance(v, (Watched, SymInt, SymFloat)) for v in leaves):
+        return unflatten(tree, [plain(origin_of(v)) for v in leaves])
+    return result
 
 
 def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tuple[Any, list[Var]]:
