@@ -110,7 +110,6 @@ from .ops.arithmetic import (
     abs, add, ceil, conj, copysign, divide, floor, floor_divide, fmod, maximum, minimum, multiply,
     negative, reciprocal, remainder, rsqrt, sign, sqrt, square, subtract, trunc, where,
 )
-from .ops.arithmetic import cast as _cast
 from .ops.comparison import (
     bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor,
     equal, greater, greater_equal, isfinite, isinf, isnan, less, less_equal, logical_and,
@@ -161,7 +160,7 @@ _LATER = (
 
 _register_backend("cpu", NumpyBackend)
 _register_backend("cuda", cuda_backend)
-_dispatch.install(_cast)
+_dispatch.install()
 _quicken.register()
 _eager_loops.register()
 _turned.register()

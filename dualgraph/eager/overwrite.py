@@ -11,7 +11,7 @@ from ..core.context import state
 from ..core.devices import CPU
 from ..core.errors import user_place
 from ..core.prim import Prim
-from .dispatch import plan_of
+from .quick import plan_of
 from .tensor import Tensor
 
 LEAST = 1 << 13  # elements from which one pass over memory pays for looking
@@ -26,7 +26,7 @@ def overwrite(prim: Prim, t: Tensor, others: tuple[Any, ...]) -> bool:
     if not _plain(args):
         return False
     plan = plan_of(prim, args)
-    if plan is None or plan.dtype is not t.dtype:
+    if plan is None or plan.casts is not None or plan.dtype is not t.dtype:
         return False
     arrays = [_operand(a, number, data) for a, number in zip(args, plan.scalars, strict=True)]
     if any(a is None for a in arrays):

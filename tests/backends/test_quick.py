@@ -114,6 +114,39 @@ def test_numbers_become_what_numpy_makes_of_them(dtype, number):
             assert_same(got, expected)
 
 
+@pytest.mark.parametrize("name", ["add", "divide", "less", "maximum", "logical_and", "atan2"])
+def test_operands_of_several_dtypes_are_cast_first(name):
+    op, cast = REGISTRY[name], REGISTRY["cast"]
+    given = {
+        "float32": drawn((3, 4), "float32").requires_grad_(),
+        "float64": drawn((3, 1), "float64"),
+    }
+    given |= {"int64": drawn((4,), "int64"), "bool": drawn((3, 4), "bool"), 3: 3, 0.5: 0.5}
+    for a, b in itertools.permutations(given, 2):
+        x, y = given[a], given[b]
+        if not isinstance(x, Tensor) and not isinstance(y, Tensor):
+            continue
+        common = dg.result_type(x, y)
+        if not common.is_inexact and name in ("divide", "atan2"):
+            common = dg.float32
+        if name != "logical_and":
+            wide = [cast(t, dtype=common.name) if isinstance(t, Tensor) else t for t in (x, y)]
+        else:
+            wide = [t.bool() if isinstance(t, Tensor) else bool(t) for t in (x, y)]
+        expected = op(*wide)
+        for _ in range(OFTEN):
+            got = op(x, y)
+        assert got.dtype is expected.dtype and got.requires_grad == expected.requires_grad
+        assert got._data.tobytes() == expected._data.tobytes()
+        if got.requires_grad:
+            w = given["float32"]
+            (mine,) = dg.autograd.grad(got.sum(), w)
+            (theirs,) = dg.autograd.grad(expected.sum(), w)
+            assert mine._data.tobytes() == theirs._data.tobytes()
+    with pytest.raises(dg.ShapeError, match=r"f32\[3,4\], f64\[5\]|f32\[3, 4\], f64\[5\]"):
+        REGISTRY["add"](given["float32"], drawn((5,), "float64"))
+
+
 @pytest.mark.parametrize("name", ["exp", "tanh", "sqrt", "abs", "negative", "sigmoid", "isnan"])
 def test_unary_ops_and_their_tape_entries_are_those_of_python(name):
     op = REGISTRY[name]
@@ -260,12 +293,24 @@ def memory_in_use():
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="asks the system for memory")
 def test_nothing_leaks():
     x, y = dg.ones(10, requires_grad=True), dg.ones(10)
-    row, scalar = dg.ones(2, 10), dg.ones(())
-    held = (x, y, row, scalar, x._data, x.dtype, np.dtype("float32"), REGISTRY["add"], Tensor, None)
+    row, scalar, wide = dg.ones(2, 10), dg.ones(()), y.double()
+    held = (
+        x,
+        y,
+        wide,
+        row,
+        scalar,
+        x._data,
+        x.dtype,
+        np.dtype("float32"),
+        REGISTRY["add"],
+        Tensor,
+        None,
+    )
 
     def work(times):
         for _ in range(times):
-            x + y, x * 2.0, 3 * y, y - scalar, row + y, -x, y < 1, abs(y)
+            x + y, x * 2.0, 3 * y, y - scalar, row + y, -x, y < 1, abs(y), x * wide
             dg.exp(x) * y
             with contextlib.suppress(dg.ShapeError):
                 y + row.T

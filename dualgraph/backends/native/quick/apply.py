@@ -76,21 +76,26 @@ def operand_code(x: ptr) -> i64:
     return 4 + c.PyLong_AsSsize_t(load_ptr(load_ptr(x, n.T_DTYPE), n.D_CODE))
 
 
-def apply(prim: ptr, args: ptr, count: i64) -> ptr:
-    """The result of an op on `count` operands, or o.DECLINE; null with an error set."""
+def plan_for(prim: ptr, args: ptr, count: i64) -> ptr:
+    """The plan of an op for `count` operands like these, or null."""
     table = load_ptr(prim, n.P_TABLE)
     if table is None or count < 1 or count > 3:
-        return o.DECLINE
+        return None
     key = 0
     for i in range(count):
         code = operand_code(load_ptr(args, 8 * i))
         if code == 0:
-            return o.DECLINE
+            return None
         key = key * 32 + code
     if key >= load_i64(load_ptr(table, n.A_DIMS), 0):
-        return o.DECLINE
-    plan = load_ptr(load_ptr(table, n.A_DATA), 8 * key)
-    if plan is None:
+        return None
+    return load_ptr(load_ptr(table, n.A_DATA), 8 * key)
+
+
+def apply(prim: ptr, args: ptr, count: i64) -> ptr:
+    """The result of an op on `count` operands that need no cast, or o.DECLINE; null with an error set."""
+    plan = plan_for(prim, args, count)
+    if plan is None or load_i8(plan, n.PLAN_CASTS):
         return o.DECLINE
     tape = tape_switch()
     if tape < 0:

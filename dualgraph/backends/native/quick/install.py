@@ -137,6 +137,7 @@ def glue_objects() -> dict[str, Any]:
         "SLICE_OP": lookup("slice"), "RESHAPE_OP": lookup("reshape"),
         "S_STARTS": "starts", "S_STOPS": "stops", "S_STEPS": "steps", "S_SHAPE": "shape",
         "COMPOSITES": composing.KNOWN, "NOTICE": composing.notice, "NOT_IMPLEMENTED": NotImplemented,
+        "CAST": lookup("cast"), "CAST_NAMES": ("dtype",),
         "S_EDGE": "_edge", "S_FILENAME": "co_filename", **recipes.objects(),
     }  # fmt: skip
 

@@ -31,6 +31,8 @@ class Record(ctypes.Structure):
         ("limit", ctypes.c_int64),  # more elements than these are left to Python, which splits them
         ("numbers", ctypes.c_int8 * OPERANDS),  # what a Python number becomes; 0: it is a tensor
         ("native", ctypes.c_int8),  # whether there are kernels
+        ("casts", ctypes.c_int8),  # whether operands are cast first
+        ("names", ctypes.c_void_p * OPERANDS),  # of the dtypes that they are cast to; null: as they are
         ("taped", ctypes.c_int8),  # whether results can have a gradient
         ("reads", ctypes.c_int64),  # operands whose values the gradient reads, as a mask
         ("reads_out", ctypes.c_int64),
@@ -59,6 +61,8 @@ class Kept:
         for i, (dtype, number) in enumerate(zip(plan.operands, plan.scalars, strict=True)):
             record.numbers[i] = NUMBERS.get(dtype.name, 127) if number is not None else 0
             record.itemsizes[i] = dtype.itemsize
+            if plan.casts is not None and plan.casts[i] is not None:
+                record.casts, record.names[i] = True, id(plan.casts[i])
             record.reads |= prim.saves(i) << i
 
     def grow(self, mask: int) -> None:
