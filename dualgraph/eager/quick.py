@@ -45,7 +45,9 @@ class Plan:
         self.dtype = dtype
         self.operands = operands  # the dtypes that are computed in
         self.scalars = scalars  # for each operand what a Python number is turned into, or None
-        self.casts = casts  # for each operand the dtype that it is cast to first, or None; None without any
+        self.casts = (
+            casts  # for each operand the dtype that it is cast to first, or None; None without any
+        )
 
 
 def plan_of(prim: Prim, args: tuple[Any, ...]) -> Plan | None:
