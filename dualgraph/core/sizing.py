@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .symbolic import SymFloat, SymInt, hint, is_symbolic, source, sym_float
+from .symbolic import SYMBOLIC, SymFloat, SymInt, hint, is_symbolic, source, sym_float, term
 from .worked import working
 
 
@@ -26,6 +26,13 @@ def to_float(x: Any) -> float:
         out: float = sym_float(float(hint(x)), f"float({source(x)})")
         return out
     return x if type(x) is SymFloat else float(x)
+
+
+def at_least(x: Any, low: Any) -> Any:
+    """``max(x, low)``, which of a symbolic number takes down no condition."""
+    if type(x) not in SYMBOLIC:
+        return max(x, low)
+    return term(max(x.value, low), f"max({source(x)}, {low!r})")
 
 
 def range_length(start: int, stop: int, step: int) -> int:

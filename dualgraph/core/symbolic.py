@@ -142,7 +142,7 @@ def _made(value: int, poly: Poly) -> Any:
     return SymInt(value, poly)
 
 
-def _term(value: Any, text: str) -> Any:
+def term(value: Any, text: str) -> Any:
     """A number that no polynomial can say, by the source that gives it."""
     return SymInt(value, {(text,): 1}) if type(value) is int else sym_float(value, text)
 
@@ -233,7 +233,7 @@ def _text_op(number: Callable[[Any, Any], Any], sign: str) -> Any:
         value = number(plain(a), plain(b))
         if type(value) is complex:
             return number(*(leaked(n) if is_symbolic(n) else n for n in (a, b)))
-        return _term(value, f"({source(a)}{sign}{source(b)})")
+        return term(value, f"({source(a)}{sign}{source(b)})")
 
     def forward(x: Any, y: Any) -> Any:
         return of(x, y) if isinstance(y, (int, float)) else _other(x, y, number)
@@ -353,7 +353,7 @@ class SymInt(_Int):
 
     def bit_length(self) -> Any:
         """Bits of the number."""
-        return _term(self.value.bit_length(), f"({source(self)}).bit_length()")
+        return term(self.value.bit_length(), f"({source(self)}).bit_length()")
 
     numerator = property(__trunc__)
     denominator = property(lambda self: 1)
@@ -416,17 +416,17 @@ class SymFloat(_Float):
         return sym_float(-self.value, f"(-{self.text})")
 
     def __trunc__(self) -> Any:
-        return _term(int(self.value), f"trunc({self.text})")
+        return term(int(self.value), f"trunc({self.text})")
 
     def __floor__(self) -> Any:
-        return _term(self.value.__floor__(), f"floor({self.text})")
+        return term(self.value.__floor__(), f"floor({self.text})")
 
     def __ceil__(self) -> Any:
-        return _term(self.value.__ceil__(), f"ceil({self.text})")
+        return term(self.value.__ceil__(), f"ceil({self.text})")
 
     def __round__(self, digits: Any = None) -> Any:
         if digits is None:
-            return _term(round(self.value), f"round({self.text})")
+            return term(round(self.value), f"round({self.text})")
         return sym_float(round(self.value, plain(digits)), f"round({self.text}, {source(digits)})")
 
 

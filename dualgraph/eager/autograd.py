@@ -153,9 +153,7 @@ def apply_rule(
             if not isinstance(ct, Tensor) and callable(ct):
                 ct = ct()
             if ct is not None:  # in the type of its operand: broadcasts summed, promotion undone
-                shape = operand.shape
-                if ct.shape != shape:
-                    ct = sum_to(ct, shape)
+                ct = sum_to(ct, operand.shape)
                 if ct.dtype is not operand.dtype:
                     ct = cast(ct, dtype=operand.dtype.name)
             settled.append(ct)

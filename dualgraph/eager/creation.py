@@ -431,7 +431,7 @@ def eye(
 ) -> Tensor:  # fmt: skip
     """Ones on the diagonal `k`, zeros elsewhere."""
     columns = n_rows if n_cols is None else n_cols
-    k = max(-n_rows, min(k, columns))  # no diagonal lies beyond the corners
+    k = k and max(-n_rows, min(k, columns))  # no diagonal lies beyond the corners
     rows = reshape(arange(n_rows, device=device), shape=(n_rows, 1))
     chosen = dt.as_dtype(dtype) if dtype is not None else dt.get_default_dtype()
     out = cast(rows + k == arange(columns, device=device), dtype=chosen.name)

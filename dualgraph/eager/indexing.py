@@ -11,6 +11,7 @@ from ..core.devices import CPU
 from ..core.dtypes import bool_, float32, float64, int64
 from ..core.errors import BoundsError, DTypeError, describe
 from ..core.sizing import range_length, slice_indices, to_int
+from ..core.symbolic import surely_equal
 from ..core.watch import origin_of
 from ..ops.arithmetic import cast, where
 from ..ops.indexing import index, index_put, index_shape, nonzero_places
@@ -126,7 +127,7 @@ class Plan:
         if k.step == 0:
             raise BoundsError(describe("index", str(x.type), "a slice step cannot be 0"))
         start, stop, step = slice_indices(k, x.shape[axis])
-        if range_length(start, stop, step) == 0:
+        if not surely_equal((start, step), (0, 1)) and range_length(start, stop, step) == 0:
             start, stop, step = 0, 0, 1
         elif step < 0 and stop < 0:
             stop = -1
@@ -139,7 +140,7 @@ class Plan:
     def sliced(self, x: Tensor) -> Tensor:
         """The strided part, with numbered axes still of length 1."""
         ranges = zip(self.starts, self.stops, self.steps, x.shape, strict=True)
-        if all((a, b, s) == (0, d, 1) for a, b, s, d in ranges):
+        if all(surely_equal((a, b, s), (0, d, 1)) for a, b, s, d in ranges):
             return x
         starts, stops, steps = map(tuple, (self.starts, self.stops, self.steps))
         return slice_(x, starts=starts, stops=stops, steps=steps)  # type: ignore[no-any-return]

@@ -20,6 +20,7 @@ from ..core.context import untraced
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
 from ..core.sizing import to_int
+from ..core.symbolic import is_symbolic
 from ..core.types import broadcast_shapes
 from ..ops import random as rng
 from ..ops.arithmetic import add, cast, divide, negative, remainder, where
@@ -162,7 +163,7 @@ class _Draw:
         return self
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
-        if kind is None and self.used:
+        if kind is None and (is_symbolic(self.used) or self.used):
             state = self.generator.state
             write("random", state, _moved(state, self.used))
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ..core.composite import composite
 from ..core.dtypes import get_default_dtype
-from ..core.sizing import to_float
+from ..core.sizing import at_least, to_float
 from ..core.types import broadcast_shapes
 from .arithmetic import abs, cast, divide, multiply, sqrt, square, subtract, where
 from .axes import normalize_axes
@@ -67,7 +67,7 @@ def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False
     axes = normalize_axes(axis, x.ndim)
     centred = subtract(x, mean(x, axis=axes, keepdims=True))
     squares = square(abs(centred) if x.dtype.is_complex else centred)
-    freedom = max(to_float(_count(x, axes) - correction), 0.0)
+    freedom = to_float(at_least(_count(x, axes) - correction, 0))
     return divide(reduce_sum(squares, axes=axes, keepdims=keepdims), freedom)
 
 

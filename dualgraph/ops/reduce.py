@@ -9,7 +9,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.errors import ShapeError
 from ..core.kinds import logical, movement, real, reduction
-from ..core.symbolic import is_one
+from ..core.symbolic import is_one, surely_equal
 from ..core.types import TensorType
 from . import canonical
 from .arithmetic import cast, divide, multiply
@@ -81,13 +81,13 @@ def _(lift, args, batched, shape):
 
 def sum_to(ct: Any, shape: tuple[int, ...]) -> Any:
     """Undoes a broadcast from `shape`: sums the axes that were repeated."""
-    if ct.shape == shape:
+    if surely_equal(ct.shape, shape):
         return ct
     offset = len(ct.shape) - len(shape)
     axes = tuple(
         i
         for i, d in enumerate(ct.shape)
-        if i < offset or (shape[i - offset] != d and shape[i - offset] == 1)
+        if i < offset or (is_one(shape[i - offset]) and not is_one(d))
     )
     out = reduce_sum(ct, axes=axes, keepdims=False) if axes else ct
     return reshape(out, shape=shape) if out.shape != shape else out
@@ -110,7 +110,7 @@ def spread(ct: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: boo
     """A reduced cotangent, broadcast back over the reduced axes."""
     if not keepdims and axes and ct.shape:  # one element broadcasts as it is
         ct = expand_dims_at(ct, axes)
-    return broadcast_to(ct, shape=shape) if ct.shape != shape else ct
+    return ct if surely_equal(ct.shape, shape) else broadcast_to(ct, shape=shape)
 
 
 def _extreme(xp: Any, x: Any, axes: tuple[int, ...], keepdims: bool, ufunc: Any, name: str) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..core.guards import unguarded
-from ..core.sizing import to_float
+from ..core.sizing import at_least, to_float
 from ..core.symbolic import SymInt, hint, shown, symbol
 
 LONGEST = 4000  # characters of one number
@@ -26,6 +26,7 @@ OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "float": to_float, "floor": math.floor, "ceil": math.ceil, "trunc": math.trunc, "round": round, "abs": abs,
+    "max": at_least,
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from ...core import dtypes as dt
 from ...core.errors import DTypeError, ShapeError
 from ...core.kinds import opaque
+from ...core.symbolic import is_one
 from ...core.types import TensorType, broadcast_shapes
 from .. import canonical
 from ..arithmetic import cast, divide, multiply, subtract, where
@@ -236,7 +237,7 @@ def _checked(query: Any, key: Any, value: Any, *mask: Any) -> tuple[tuple[int, .
         )
     scores = (query.shape[-2], key.shape[-2])
     for m in mask:
-        if any(d not in (1, n) for d, n in zip(m.shape[-2:], scores, strict=True)):
+        if any(not (is_one(d) or d in (n, 1)) for d, n in zip(m.shape[-2:], scores, strict=True)):
             raise ShapeError(f"mask {m.shape} does not fit scores (..., {scores[0]}, {scores[1]})")
     return broadcast_shapes(*(x.shape[:-2] for x in (*operands, *mask))), query.shape[-2]
 
