@@ -12,10 +12,13 @@ from ..core.errors import ArgumentError, describe
 from ..core.trees import flatten
 from ..core.ulp import ulp_of
 from ..eager.tensor import Tensor
+from ..jit.dynamic import MAX_SIZES, Template
 from ..jit.program import MISMATCH, Program
 from ..static.checks import Assumption
 from ..static.graph import Graph
+from .bounds import machine_bytes
 from .signature import Signature
+from .sizes import AtSizes, at_sizes, sizes_in
 
 
 class Vector(NamedTuple):
@@ -93,6 +96,7 @@ class Artefact:
         state: dict[str, Any],
         numbers: dict[str, float],
         vectors: list[Vector],
+        limit: int | None = None,
     ) -> None:
         self.name = name
         self.programs = programs
@@ -102,6 +106,8 @@ class Artefact:
         self.vectors = vectors
         self._start = {k: _copy(v) for k, v in state.items()} if vectors else {}
         self._numbers = dict(numbers)
+        self._limit = machine_bytes() if limit is None else limit
+        self._at_sizes: dict[tuple[int, tuple[int, ...]], AtSizes] = {}
 
     @property
     def graph(self) -> Graph:
@@ -116,7 +122,8 @@ class Artefact:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         leaves, structure = flatten((args, kwargs))
         problems: list[str] = []
-        for program, signature in zip(self.programs, self.signatures, strict=True):
+        for number in range(len(self.programs)):
+            program, signature = self._program(number, leaves)
             problem = signature.misfit(leaves, structure)
             if problem is not None:
                 problems.append(problem)
@@ -131,6 +138,20 @@ class Artefact:
         remedy = "call it as it was captured, or save a program captured with such arguments"
         raise ArgumentError(describe(self.name, "", listed, remedy))
 
+    def _program(self, number: int, leaves: list[Any]) -> AtSizes:
+        """A program for such leaves, with its signature."""
+        program, signature = self.programs[number], self.signatures[number]
+        if not isinstance(program, Template):
+            return AtSizes(program, signature)
+        key = number, sizes_in(program, leaves)
+        found = self._at_sizes.get(key)
+        if found is None:
+            found = at_sizes(program, signature, key[1], self._limit)
+            if len(self._at_sizes) >= MAX_SIZES:
+                self._at_sizes.clear()
+            self._at_sizes[key] = found
+        return found
+
     def verify(self) -> Report:
         """Runs the recorded test vectors through the compiled programs, from the state in the file.
 
@@ -141,9 +162,10 @@ class Artefact:
         found: list[Mismatch] = []
         checked = 0
         for number, vector in enumerate(self.vectors):
-            program = self.programs[vector.program]
+            program, _ = self._program(vector.program, [])
             arrays = [self._array(program, i, vector) for i in range(len(program.trace.slots))]
-            outs = program._built().run(arrays, lambda outs: [np.array(a) for a in outs])
+            runs = program._built()
+            outs = runs.run([*arrays, *program.extra], lambda outs: [np.array(a) for a in outs])
             types = program.captured.out_types
             for i, (out, wanted, type) in enumerate(zip(outs, vector.outputs, types, strict=True)):
                 checked += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import CaptureError, GraphError
@@ -92,11 +93,12 @@ def text_of(value: Any) -> str:
         ) from None
 
 
-def value_of(text: Any) -> Any:
-    """The value that `text_of` wrote."""
+def value_of(text: Any, sizes: Mapping[str, int] | None = None) -> Any:
+    """The value that `text_of` wrote; `sizes`: what symbols in it are now."""
     if not isinstance(text, str):
         raise ValueError("a value is missing")
     parser = Parser(text)
+    parser.sizes.update(sizes or {})
     value = parser.value()
     parser.end()
     return value

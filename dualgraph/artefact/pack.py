@@ -17,6 +17,7 @@ from ..core.node import Node, Var
 from ..core.trees import TreeDef, flatten
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
+from ..jit.dynamic import Template
 from ..jit.program import Program
 from ..jit.results import Result
 from ..jit.slots import arrays_of
@@ -31,6 +32,7 @@ from ..static.trace import Slot, Trace
 from . import forms
 from .call import Artefact, off_path
 from .signature import Signature, signature_of
+from .sizes import conditions_of, sizes_of
 
 KEY = "dualgraph.program"
 VERSION = 1
@@ -73,7 +75,7 @@ def _programs(obj: Any) -> list[Program]:
             remedy = "give what it needs as results, and do that outside of the function"
             raise CaptureError(describe("save", program.name, problem, remedy))
     if isinstance(obj, Program):
-        return [_fixed(obj)]
+        return [obj]
     if not obj.programs:
         why = "; ".join(w for e in obj._entries.values() for w in e.eager_because)
         raise CaptureError(
@@ -82,7 +84,7 @@ def _programs(obj: Any) -> list[Program]:
                 "" if why else "call it once with such arguments",
             )
         )  # fmt: skip
-    return [_fixed(p) for p in obj.programs]
+    return list(obj.programs)
 
 
 def _fixed(program: Program) -> Program:
@@ -134,7 +136,7 @@ class _Writer:
         self.recorded = recorded  # whether the arguments of the captures are there to be vectors
         self.names: dict[int, str] = {}  # wishes, by identity
         self.arrays: dict[str, Array] = {}
-        self.texts: list[str] = []
+        self.texts: dict[str, str] = {}  # of graphs, by the names of their entries
         self.records: list[dict[str, Any]] = []
         self.signatures: list[Signature] = []
         self.state: dict[str, dict[str, Any]] = {}
@@ -150,10 +152,10 @@ class _Writer:
         record = {
             "version": VERSION, "name": self.name, "state": self.state, "programs": self.records
         }  # fmt: skip
-        texts = {f"dualgraph.graph.{i}": text for i, text in enumerate(self.texts)}
-        return {"format": "dualgraph", KEY: json.dumps(record, separators=(",", ":")), **texts}
+        return {"format": "dualgraph", KEY: json.dumps(record, separators=(",", ":")), **self.texts}
 
-    def add(self, program: Program, vectors: Sequence[Any], used: list[bool]) -> None:
+    def add(self, given: Program, vectors: Sequence[Any], used: list[bool]) -> None:
+        program = _fixed(given)
         trace = program.trace
         if program._device is not CPU:
             raise CaptureError(
@@ -189,7 +191,15 @@ class _Writer:
             }
         except CaptureError as problem:
             raise CaptureError(describe("save", program.name, problem_of(problem))) from None
-        self.texts.append(to_text(graph))
+        self.texts[f"dualgraph.graph.{number}"] = to_text(graph)
+        if isinstance(given, Template) and given.promoted is None and given.read_at is None:
+            graph, _ = self.lift(given.trace.graph, number)
+            self.texts[f"dualgraph.symbolic.{number}"] = to_text(graph)
+            record["symbolic"] = {
+                "sizes": sizes_of(given),
+                "conditions": conditions_of(given),
+                "results": [_result(r) for r in given.results],
+            }
         self.records.append(record)
         self.signatures.append(signature)
         record["vectors"] = list(self.vectors(program, signature, number, vectors, used))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from ..core.constant import ConstArray
 from ..core.devices import CPU
 from ..core.errors import NOWHERE, DualgraphError, FileFormatError, Location, problem_of
 from ..core.prim import lookup
+from ..core.symbolic import plain
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
+from ..jit.dynamic import Template
 from ..jit.program import Program
 from ..jit.results import Result
 from ..static.checks import Assumption
@@ -28,6 +31,7 @@ from .bounds import check_graph, machine_bytes
 from .call import Artefact, Vector
 from .pack import KEY, VERSION
 from .signature import Signature, from_json
+from .sizes import condition_from, symbols_of
 
 DAMAGE = (
     DualgraphError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError,
@@ -83,8 +87,9 @@ class _Reader:
             self.program(i, r, s) for i, (r, s) in enumerate(zip(records, signatures, strict=True))
         ]
         return Artefact(
-            str(self.record["name"]), programs, signatures, self.state, self.numbers, self.vectors
-        )
+            str(self.record["name"]), programs, signatures, self.state, self.numbers, self.vectors,
+            self.limit,
+        )  # fmt: skip
 
     def held(self, name: str, kind: dict[str, Any]) -> Any:
         """A tensor or array of the state; None for a number, which is noted."""
@@ -113,6 +118,31 @@ class _Reader:
     def program(self, number: int, record: dict[str, Any], signature: Signature) -> Program:
         graph = parse(self.metadata[f"dualgraph.graph.{number}"])
         check_graph(graph, self.limit)
+        program = self.made(Program, graph, record, record["results"], signature)
+        for vector in _list(record["vectors"]):
+            self.vectors.append(self.vector(number, vector, program.trace))
+        symbolic = record.get("symbolic")
+        return program if symbolic is None else self.of_all_sizes(number, program, signature)
+
+    def of_all_sizes(self, number: int, captured: Program, signature: Signature) -> Program:
+        """A program of symbolic sizes, which is `captured` at those of its capture."""
+        record = self.record["programs"][number]
+        own = record["symbolic"]
+        graph = parse(self.metadata[f"dualgraph.symbolic.{number}"])
+        symbols = symbols_of(own["sizes"])
+        make = partial(Template, symbols=symbols)
+        program: Any = self.made(make, graph, record, own["results"], signature, own["sizes"])
+        program.guards = tuple(condition_from(c, own["sizes"]) for c in _list(own["conditions"]))
+        values = plain(symbols)
+        if not program.same_capture(values) or program.captured_at(values) != captured.captured:
+            raise ValueError("its program of all sizes is another one")
+        return program  # type: ignore[no-any-return]
+
+    def made(
+        self, make: Callable[..., Program], graph: Graph, record: dict[str, Any], listed: Any, signature: Signature,
+        sizes: Mapping[str, int] | None = None,
+    ) -> Program:  # fmt: skip
+        """The program that a graph, a record and its results are; `sizes`: what symbols in them are now."""
         sources = _list(record["inputs"])
         if len(sources) != len(graph.inputs):
             raise ValueError(
@@ -127,7 +157,7 @@ class _Reader:
         trace = self.trace(record, graph, slots, blanks)
         form = forms.decode(record["form"])
         results = tuple(
-            self.result(r, graph, len(slots), signature) for r in _list(record["results"])
+            self.result(r, graph, len(slots), signature, sizes or {}) for r in _list(listed)
         )
         if len(results) < form.num_leaves:
             raise ValueError("results are missing")
@@ -147,13 +177,11 @@ class _Reader:
         )
         said = tuple(_assumption(a) for a in _list(record["assumptions"]))
         name = str(record["name"])
-        program = Program(
+        program = make(
             name, trace, results, form, Footprint([]), said, contents, bool(record["swept"]),
             bool(record["fast_math"]), CPU, None,
         )  # fmt: skip
         program.given = forms.decode(signature.form), tuple(blanks)
-        for vector in _list(record["vectors"]):
-            self.vectors.append(self.vector(number, vector, trace))
         return program
 
     def with_constants(self, graph: Graph, sources: list[Any]) -> Graph:
@@ -257,12 +285,14 @@ class _Reader:
             concrete.append(Concrete(operand, forms.value_of(text), _location(where)))
         return Trace(graph, slots, tuple(stores), tuple(grads), entry, tuple(concrete), given)
 
-    def result(self, r: dict[str, Any], graph: Graph, inputs: int, signature: Signature) -> Result:
+    def result(
+        self, r: dict[str, Any], graph: Graph, inputs: int, signature: Signature, sizes: Mapping[str, int]
+    ) -> Result:  # fmt: skip
         kind, key = r["kind"], r["key"]
         if kind not in RESULTS:
             raise ValueError(f"a result is no {kind!r}")
         if kind == "value":
-            key = forms.value_of(key)
+            key = forms.value_of(key, sizes)
         else:
             lengths = {k: len(graph.outputs) for k in ("output", *NUMBERS)}
             lengths["leaf"] = len(signature.kinds)
@@ -270,7 +300,7 @@ class _Reader:
             if kind in NUMBERS and graph.outputs[key].type.size != 1:
                 raise ValueError("a number is taken out of one element")
         chain = tuple(
-            (lookup(n), {k: forms.value_of(v) for k, v in p.items()}) for n, p in r["chain"]
+            (lookup(n), {k: forms.value_of(v, sizes) for k, v in p.items()}) for n, p in r["chain"]
         )
         if not all(prim.aliases for prim, _ in chain):
             raise ValueError("a view is made by view ops")

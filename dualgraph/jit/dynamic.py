@@ -109,12 +109,12 @@ class Template(Program):
         """Whether the engine's own decisions would be the same at these sizes."""
         if self._guards_of_capture is None:
             self._guards_of_capture = evaluator(self.atoms, list(self.guards))
-        return _hold(self._guards_of_capture, values)
+        return holds(self._guards_of_capture, values)
 
     def compiled_for(self, values: Sequence[int]) -> bool:
         """Whether passes and kernels are right for these sizes."""
         assert self._guards_of_code is not None
-        return _hold(self._guards_of_code, values)
+        return holds(self._guards_of_code, values)
 
     def at(self, values: tuple[int, ...]) -> Sized:
         """The program at these sizes."""
@@ -233,7 +233,7 @@ class Template(Program):
         return (*arguments, *sizes, *limits, *given)
 
 
-def _hold(conditions: Callable[..., tuple[bool, ...]], values: Sequence[int]) -> bool:
+def holds(conditions: Callable[..., tuple[bool, ...]], values: Sequence[int]) -> bool:
     """Whether conditions hold at some sizes; not where one of them has no value there."""
     try:
         return all(conditions(*values))

@@ -18,6 +18,7 @@ import dualgraph as dg
 from dualgraph import nn, optim
 from dualgraph.artefact.forms import decode, text_of
 from dualgraph.container import read, write
+from dualgraph.jit.dynamic import Template
 from tests.artefact.test_hostile import KEY
 
 
@@ -40,6 +41,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     for _ in range(3):
         step(*ARGUMENTS, k=2)
+    step(dg.ones(4, 3), {"t": dg.ones(4, 2)}, k=2)
+    assert isinstance(step.programs[-1], Template)
     dg.save(step, path)
     return path
 

@@ -246,6 +246,63 @@ def test_programs_of_any_size_and_number_are_saved_as_they_were_captured(tmp_pat
         assert any(a.name.endswith("['rate']") and a.value == "1.25" for a in again.assumptions)
 
 
+def test_a_program_of_all_sizes_is_saved_as_one(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
+
+    def f(x: Any, y: Any) -> Any:
+        near = dg.softmax(x @ y.T, axis=-1) @ y
+        return net(near), x[1:], x.shape[0] * 2, near.sum(0) / y.shape[0], x.reshape(-1).T
+
+    fn, path = dg.compile(f, wait=True), tmp_path / "f.dg"
+    for n, m in ((4, 2), (5, 7)):
+        fn(dg.ones(n, 3), dg.ones(m, 3))
+    dg.save(fn, path)
+    for _ in range(2):  # what was loaded is saved again
+        again = dg.load(path)
+        assert again.verify() and len(again.programs) == len(fn.programs) == 2
+        for n, m in ((9, 1), (1, 6), (40, 65), (5, 7), (4, 2)):
+            x, y = dg.randn(n, 3), dg.randn(m, 3)
+            for a, b in zip(again(x, y), f(x, y), strict=True):
+                assert a == b if isinstance(a, int) else bits(a) == bits(b)
+        with pytest.raises(dg.ArgumentError, match=r"s1=0\): it was captured where s1 [!>]"):
+            again(dg.ones(3, 3), dg.ones(0, 3))
+        with pytest.raises(dg.ArgumentError, match=r"leaf 1 is f32\[9,4\], .* takes f32\[9,3\]"):
+            again(dg.ones(3, 3), dg.ones(9, 4))
+        dg.save(again, path)
+    small = dg.load(path, limit="1MB")
+    assert small(dg.ones(4, 3), dg.ones(9, 3))
+    with pytest.raises(dg.GraphError, match=r"more than the .* allowed"):
+        small(dg.ones(100_000, 3), dg.ones(100_000, 3))
+
+
+def test_training_from_a_file_goes_on_with_batches_of_any_size(tmp_path: Path) -> None:
+    def made() -> Any:
+        dg.manual_seed(0)
+        net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(0.2), nn.Linear(4, 2))
+        opt = optim.Adam(net.parameters(), lr=0.1)
+
+        def step(x: Any, y: Any) -> Any:
+            opt.zero_grad()
+            loss = nn.functional.cross_entropy(net(x), y)
+            loss.backward()
+            opt.step()
+            return loss
+
+        return step
+
+    def batch(n: int) -> Any:
+        return dg.ones(n, 3) * dg.arange(n)[:, None], dg.arange(n) % 2
+
+    fn, eager = dg.compile(made(), wait=True), made()
+    losses = [bits(fn(*batch(n))) for n in (4, 4, 6)]
+    dg.save(fn, tmp_path / "f.dg")
+    again = dg.load(tmp_path / "f.dg")
+    losses += [bits(again(*batch(n))) for n in (5, 9, 1, 20)]
+    dg.manual_seed(0)
+    eager = made()
+    assert losses == [bits(eager(*batch(n))) for n in (4, 4, 6, 5, 9, 1, 20)]
+
+
 def test_what_cannot_be_saved_says_why(tmp_path: Path) -> None:
     f = dg.compile(lambda m, x: m(x), wait=True)
     with pytest.raises(dg.CaptureError, match="not called yet"):
