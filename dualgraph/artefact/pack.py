@@ -10,6 +10,7 @@ import numpy as np
 
 from ..container import Array
 from ..core.backend import backend_for
+from ..core.constant import ConstArray
 from ..core.devices import CPU
 from ..core.dtypes import from_numpy
 from ..core.errors import ArgumentError, CaptureError, StateError, describe, problem_of
@@ -31,6 +32,7 @@ from ..static.text import to_text
 from ..static.trace import Slot, Trace
 from . import forms
 from .call import Artefact, off_path
+from .portable import Writer
 from .signature import Signature, signature_of
 from .sizes import conditions_of, sizes_of
 
@@ -192,6 +194,7 @@ class _Writer:
         except CaptureError as problem:
             raise CaptureError(describe("save", program.name, problem_of(problem))) from None
         self.texts[f"dualgraph.graph.{number}"] = to_text(graph)
+        self.texts[f"dualgraph.calls.{number}"] = self.portable(graph, program, number)
         if isinstance(given, Template) and given.promoted is None and given.read_at is None:
             graph, _ = self.lift(given.trace.graph, number)
             self.texts[f"dualgraph.symbolic.{number}"] = to_text(graph)
@@ -277,6 +280,18 @@ class _Writer:
             self.arrays[names[-1]] = Array(data.array, data.dtype)
             extra.append(node.outputs[0])
         return Graph((*graph.inputs, *extra), tuple(nodes), graph.outputs), names
+
+    def portable(self, graph: Graph, program: Program, number: int) -> str:
+        """The graph as calls of NumPy; constants in it get names of their own."""
+        names = dict[int, str]()
+
+        def array(data: ConstArray) -> str:
+            name = names.setdefault(id(data), f"call.{number}.{len(names)}")
+            self.arrays[name] = Array(data.array, data.dtype)
+            return name
+
+        views = [r for r in program.results if r.kind == "view"]
+        return Writer(array).text(graph, views, {s.input: s.output for s in program.trace.stores})
 
     # --- vectors
 

@@ -17,6 +17,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn, optim
+from dualgraph.artefact.portable_ops import RULES
 from dualgraph.core.dtypes import from_numpy
 from dualgraph.core.prim import REGISTRY, lookup
 from dualgraph.core.types import TensorType
@@ -111,6 +112,7 @@ def test_it_runs_every_op(reader: Any, tmp_path: Path) -> None:
         ran.add(prim.name)
     whole = {p for p in REGISTRY.values() if p.kind.name not in ("region", "control")}
     assert ran >= {p.name for p in whole if p.__module__.startswith("dualgraph.ops")}
+    assert RULES.keys() <= REGISTRY.keys()
 
 
 NETS = {
@@ -194,6 +196,28 @@ def test_it_takes_trees_narrow_floats_and_paths(reader: Any, tmp_path: Path) -> 
         program(x.numpy())
 
 
+def test_it_runs_loops_and_gives_views_of_what_was_written(reader: Any, tmp_path: Path) -> None:
+    state = dg.zeros(2, 3)
+
+    @dg.compile(wait=True)
+    def f(x: Any, z: Any) -> Any:
+        def body(carry: Any, row: Any) -> Any:
+            return carry * 0.5 + row, (carry.sum(), row > 0)
+
+        last, (sums, signs) = dg.scan(body, x[0], x, reverse=True)
+        n, y = dg.while_loop(lambda c: c[1].sum() < 40, lambda c: (c[0] + 1, c[1] * 2 + 1), (0, z))
+        state.add_(x[:2])
+        return last, sums, signs, n, dg.cond(n > 1, lambda v: v + 1, lambda v: v * 2, y), state[1]
+
+    x, z = dg.randn(4, 3), dg.ones(3)
+    f(x, z)
+    dg.save(f, tmp_path / "f.dg")
+    program = reader.load(tmp_path / "f.dg")
+    assert off(program.verify()) < 1e-6
+    for a, b in zip(program(x.numpy(), z.numpy()), f(x, z), strict=True):
+        assert close(a, b.numpy())
+
+
 def test_damage_is_noticed_and_the_command_line_reports(reader: Any, tmp_path: Path) -> None:
     f = dg.compile(lambda x: x * 2, wait=True)
     f(dg.ones(3))
@@ -228,7 +252,9 @@ HEADERS: dict[str, Any] = {
     "deep brackets": lambda h, name: h["__metadata__"].update(
         {"dualgraph.program": "[" * 100_000 + "]" * 100_000}
     ),
-    "deep operands": lambda h, name: h["__metadata__"].update({"dualgraph.graph.0": "(" * 50_000}),
+    "deep operands": lambda h, name: h["__metadata__"].update(
+        {"dualgraph.graph.0": "(" * 50_000, "dualgraph.calls.0": "[" * 50_000}
+    ),
 }
 
 
