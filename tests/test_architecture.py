@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import NamedTuple
 
@@ -173,6 +174,24 @@ def test_imports_of_the_package_name_modules_that_exist() -> None:
         for target in targets(item)
         if target not in sources()
     ]
+    assert not wrong, "\n".join(wrong)
+
+
+def _imported_by_name(source: Source) -> Iterator[tuple[int, str]]:
+    """Modules that ``import_module(".name", __package__)`` loads."""
+    package = source.name if source.path.name == "__init__.py" else source.name.rpartition(".")[0]
+    for node in ast.walk(source.tree):
+        name = node.args[0] if isinstance(node, ast.Call) and len(node.args) == 2 else None
+        if isinstance(name, ast.Constant) and str(name.value).startswith("."):
+            assert isinstance(node, ast.Call)
+            if "import_module" in ast.unparse(node.func):
+                yield node.lineno, resolve_name(name.value, package)
+
+
+def test_modules_imported_by_name_exist() -> None:
+    found = [(s, *each) for s in sources().values() for each in _imported_by_name(s)]
+    assert len(found) > 10
+    wrong = [f"{where(s, line)}: there is no {m}" for s, line, m in found if m not in sources()]
     assert not wrong, "\n".join(wrong)
 
 

@@ -50,7 +50,7 @@ def install(owner: type, run: Any) -> None:
     """Installs the guard, unless this interpreter is one that glue does not know."""
     with Guard.installing, contextlib.suppress(Exception):
         if not Guard.installed:
-            guard = importlib.import_module(".backends.native.guard.install", __package__)
+            guard = importlib.import_module("..backends.native.guard.install", __package__)
             guard.install(owner, run)
             Guard.asked = Guard.installed = True
 
@@ -62,7 +62,7 @@ def due(program: Program) -> bool:
 
 def record_of(program: Program, args: Sequence[Any]) -> Any:
     """The record of a call of a program, or None where a table cannot tell such calls."""
-    table = importlib.import_module(".backends.native.guard.table", __package__)
+    table = importlib.import_module("..backends.native.guard.table", __package__)
     known = program.footprint.tensors
     if (
         program.taps
@@ -127,7 +127,7 @@ def _run(program: Program, args: Sequence[Any], table: Any) -> Any:
 
 def straight(fn: Any) -> Any:
     """What has the next `BATCH` calls go straight to `fn`, whatever they are."""
-    table = importlib.import_module(".backends.native.guard.table", __package__)
+    table = importlib.import_module("..backends.native.guard.table", __package__)
     return table.Straight(fn, BATCH)
 
 

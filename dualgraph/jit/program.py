@@ -325,7 +325,7 @@ class Program(Outcome):
 
     @staticmethod
     def _debugging(name: str) -> Any:
-        importlib.import_module(".debugging", __package__)
+        importlib.import_module("..debugging", __package__)
         return getattr(Program, name)
 
     # --- running it ---
