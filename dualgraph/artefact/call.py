@@ -18,7 +18,7 @@ from ..static.checks import Assumption
 from ..static.graph import Graph
 from .bounds import machine_bytes
 from .signature import Signature
-from .sizes import AtSizes, at_sizes, sizes_in
+from .sizes import AtSizes, at_sizes
 
 
 class Vector(NamedTuple):
@@ -143,7 +143,7 @@ class Artefact:
         program, signature = self.programs[number], self.signatures[number]
         if not isinstance(program, Template):
             return AtSizes(program, signature)
-        key = number, sizes_in(program, leaves)
+        key = number, program.sizes_in(leaves)
         found = self._at_sizes.get(key)
         if found is None:
             found = at_sizes(program, signature, key[1], self._limit)

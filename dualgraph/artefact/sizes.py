@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..core.errors import ArgumentError, describe
-from ..core.polynomial import evaluator
-from ..core.symbolic import SymInt, atom_of, hint, plain, readable, shown, source, symbol
-from ..jit.dynamic import Template, holds
+from ..core.symbolic import SymInt, atom_of, hint, readable, shown, source, symbol
+from ..jit.dynamic import Template
 from ..jit.program import Program
 from ..static.filling import Filler
 from ..static.symbol_text import read_number
@@ -52,19 +49,6 @@ def _text(n: Any) -> str:
     return atom_of(n) if type(n) is SymInt else repr(n) if type(n) is int else source(n)
 
 
-def sizes_in(template: Template, leaves: Sequence[Any]) -> tuple[int, ...]:
-    """What the symbols stand for in a call with these leaves; where they do not tell, what they were when captured."""
-    found: dict[str, int] = {}
-    for s in template.trace.slots:
-        if s.kind == "leaf" and s.key[0] < len(leaves):
-            for have, size in zip(
-                getattr(leaves[s.key[0]], "shape", ()), s.type.shape, strict=False
-            ):
-                found.setdefault(source(size), have)
-    pairs = zip(template.atoms, plain(template.symbols), strict=True)
-    return tuple(found.get(atom, value) for atom, value in pairs)
-
-
 class AtSizes(NamedTuple):
     """A program of symbolic sizes at some, and the signature that it has there."""
 
@@ -75,15 +59,7 @@ class AtSizes(NamedTuple):
 def at_sizes(
     template: Template, signature: Signature, values: tuple[int, ...], limit: int
 ) -> AtSizes:
-    """A saved program at these sizes.
-
-    ArgumentError where it does not hold there, GraphError where it takes more than `limit` bytes.
-    """
-    if not template.same_capture(values):
-        sizes = ", ".join(f"{shown(s)}={v}" for s, v in zip(template.symbols, values, strict=True))
-        broken = [c for c in template.guards if not holds(evaluator(template.atoms, [c]), values)]
-        problem = f"it was captured where {' and '.join(map(readable, broken))}"
-        raise ArgumentError(describe(template.name, sizes, problem))
+    """A saved program at these sizes, of which its capture holds; GraphError where it takes more than `limit` bytes."""
     check_graph(template.captured_at(values), limit)
     if not template.ready:
         template.build()

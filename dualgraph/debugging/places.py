@@ -87,12 +87,13 @@ def marked(program: Program) -> list[Named]:
         for path, module in root.named_modules():
             paths.setdefault(id(module), ".".join(p for p in (prefix, path) if p))
     graph = opened(program.captured)
+    here = {v.id: v for v in graph.all_vars()}  # their types are those of the program's sizes
     out = []
     for owner, leaf, operand in program.marks:
         name = owner if isinstance(owner, str) else paths.get(id(owner), type(owner).__name__)
         name = name if leaf == 0 else f"{name}[{leaf}]"
         if isinstance(operand, Var):
-            out.append(Named(name, operand))
+            out.append(Named(name, here.get(operand.id, operand)))
         elif isinstance(operand, Inside):
             out += _in_bodies(graph, name, operand)
     return out

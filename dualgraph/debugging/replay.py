@@ -248,9 +248,11 @@ def _leaves(program: Program, args: Any, kwargs: Any) -> list[Any]:
     if structure != program.given[0]:
         problem = "the arguments have another structure than when captured"
         raise ArgumentError(describe("replay", program.name, problem))
-    for i, (leaf, wanted) in enumerate(zip(leaves, program.given[1], strict=True)):
-        if _type(leaf) != _type(wanted):
-            problem = f"argument leaf {i} is {_type(leaf)}, not {_type(wanted)}"
+    types = {s.key[0]: str(s.type) for s in program.trace.slots if s.kind == "leaf"}
+    for i, (leaf, known) in enumerate(zip(leaves, program.given[1], strict=True)):
+        wanted = types.get(i, _type(known)) if isinstance(known, Tensor) else _type(known)
+        if _type(leaf) != wanted:
+            problem = f"argument leaf {i} is {_type(leaf)}, not {wanted}"
             raise ArgumentError(describe("replay", program.name, problem))
     return leaves
 

@@ -9,6 +9,7 @@ from ..core.constant import exact
 from ..core.errors import DualgraphError, describe
 from ..eager.tensor import Tensor
 from ..effects import Pending
+from ..jit.dynamic import Template
 from ..jit.program import MISMATCH, Program
 from ..jit.slots import as_array, fetch
 from ..jit.stages import number
@@ -45,6 +46,10 @@ class Tap:
         self.values: deque[Tensor] = deque(maxlen=keep)
         self.turns: list[Tensor] = []
 
+    def place_in(self, program: Program) -> Named:
+        """Where the value is in a program: this one, or one of its sizes."""
+        return self.place if program is self.program else find(program, self.name)[-1]
+
     def note(self, arrays: list[Any]) -> None:
         """The values in a call that has ended."""
         type = self.place.var.type
@@ -62,7 +67,7 @@ class Tap:
 
     def remove(self) -> None:
         """Stops reading; without any tap the program runs as it did before."""
-        taps: Tapped | None = self.program.taps
+        taps: Tapped | AllSizes | None = self.program.taps
         if taps is not None and self in taps.taps:
             taps.change([t for t in taps.taps if t is not self])
 
@@ -84,7 +89,7 @@ def tap(program: Program, place: str | int, keep: int | None = None) -> Tap:
     """
     made = Tap(program, str(place), find(program, place)[-1], keep)
     if program.taps is None:
-        program.taps = Tapped(program)
+        program.taps = AllSizes(program) if isinstance(program, Template) else Tapped(program)
     try:
         program.taps.change([*program.taps.taps, made])
     except BaseException:
@@ -92,6 +97,29 @@ def tap(program: Program, place: str | int, keep: int | None = None) -> Tap:
             program.taps = None
         raise
     return made
+
+
+class AllSizes:
+    """A program of symbolic sizes that is tapped: so is it at each size, when that comes."""
+
+    def __init__(self, program: Template) -> None:
+        self.program = program
+        self.taps: list[Tap] = []
+
+    def change(self, taps: list[Tap]) -> None:
+        """Makes the program give what these taps read, at all sizes."""
+        self.taps = taps
+        for sized in list(self.program.made.values()):
+            self.join(sized)
+        if not taps:
+            self.program.taps = None
+
+    def join(self, sized: Program) -> None:
+        """Taps the program at some sizes as it is tapped itself."""
+        if sized.taps is None and self.taps:
+            sized.taps = Tapped(sized)
+        if sized.taps is not None:
+            sized.taps.change(self.taps)
 
 
 class Tapped:
@@ -137,11 +165,12 @@ class Tapped:
     def build(self, taps: list[Tap]) -> tuple[Any, list[Tap], list[Tap]]:
         """The program with the values that are read: as outputs, and shown by ops in bodies."""
         program, graph = self.program, self.program.captured
+        places = [t.place_in(program) for t in taps]
         outside = [t for t in taps if not t.place.path]
-        inside = [(i, t.place) for i, t in enumerate(taps) if t.place.path]
-        if inside or not {t.place.var for t in taps} <= set(graph.all_vars()):
+        inside = [(i, place) for i, place in enumerate(places) if place.path]
+        if inside or not {place.var for place in places} <= set(graph.all_vars()):
             graph = opened(graph)  # one of them is inside of a composite, or of a body
-        outputs = (*graph.outputs, *(t.place.var for t in outside))
+        outputs = (*graph.outputs, *(place.var for place in places if not place.path))
         more = range(len(graph.outputs), len(outputs))
         borrowed = program._borrowed | program._taken | frozenset(more)
         whole = Graph(graph.inputs, graph.nodes, outputs)

@@ -23,21 +23,20 @@ from ..backends.ground import Ground
 from ..backends.hooks import hooks_for
 from ..backends.resizing import AtSizes, Resizing
 from ..core.backend import backend_for
-from ..core.constant import exact
 from ..core.dtypes import as_scalar
-from ..core.errors import NOWHERE
+from ..core.errors import NOWHERE, ArgumentError, describe
 from ..core.guards import guarded
 from ..core.node import Literal, Node
 from ..core.polynomial import evaluator
-from ..core.symbolic import SymInt, atom_of, plain, readable, shown
+from ..core.symbolic import SymInt, atom_of, plain, readable, shown, source
+from ..core.trees import flatten
 from ..core.worked import Worked
 from ..passes.pipeline import optimise
-from ..static.checks import ATOMS, Assumption
+from ..static.checks import Assumption
 from ..static.filling import Filled, Filler, Following, hoisted
 from ..static.graph import Graph, renumber
 from ..static.region import bodies, is_region
 from .program import Program
-from .promoted import place_key
 from .results import Result
 
 MAX_SIZES = 64  # sizes of one template that are kept ready
@@ -109,12 +108,12 @@ class Template(Program):
         """Whether the engine's own decisions would be the same at these sizes."""
         if self._guards_of_capture is None:
             self._guards_of_capture = evaluator(self.atoms, list(self.guards))
-        return holds(self._guards_of_capture, values)
+        return _hold(self._guards_of_capture, values)
 
     def compiled_for(self, values: Sequence[int]) -> bool:
         """Whether passes and kernels are right for these sizes."""
         assert self._guards_of_code is not None
-        return holds(self._guards_of_code, values)
+        return _hold(self._guards_of_code, values)
 
     def at(self, values: tuple[int, ...]) -> Sized:
         """The program at these sizes."""
@@ -122,6 +121,8 @@ class Template(Program):
             found = self.made.get(values)
             if found is None:
                 found = self.made[values] = Sized.of(self, values)
+                if self.taps is not None:
+                    self.taps.join(found)
                 if len(self.made) > MAX_SIZES:
                     _, oldest = self.made.popitem(last=False)
                     oldest.forget()
@@ -164,13 +165,31 @@ class Template(Program):
         filler.note_graph(self.captured)
         return filler.at(values).graph(self.captured)
 
-    def tap(self, *args: Any, **kwargs: Any) -> Any:
-        """`Program.tap`, of calls with the sizes of the capture."""
-        return Program.tap(self.at(plain(self.symbols)), *args, **kwargs)
+    def sizes_in(self, leaves: Sequence[Any]) -> tuple[int, ...]:
+        """What the symbols stand for in a call with these leaves; where they do not tell, what they were when captured.
+
+        ArgumentError where the capture would be another one there.
+        """
+        found: dict[str, int] = {}
+        for s in self.trace.slots:
+            if s.kind == "leaf" and s.key[0] < len(leaves):
+                shape = getattr(leaves[s.key[0]], "shape", ())
+                for have, size in zip(shape, s.type.shape, strict=False):
+                    found.setdefault(source(size), have)
+        pairs = zip(self.atoms, plain(self.symbols), strict=True)
+        values = tuple(found.get(atom, value) for atom, value in pairs)
+        if not self.same_capture(values):
+            broken = [c for c in self.guards if not _hold(evaluator(self.atoms, [c]), values)]
+            sizes = zip(self.symbols, values, strict=True)
+            problem = f"it was captured where {' and '.join(map(readable, broken))}"
+            told = ", ".join(f"{shown(s)}={v}" for s, v in sizes)
+            raise ArgumentError(describe(self.name, told, problem))
+        return values
 
     def replay(self, *args: Any, **kwargs: Any) -> Any:
-        """`Program.replay`, with the sizes of the capture."""
-        return Program.replay(self.at(plain(self.symbols)), *args, **kwargs)
+        """`Program.replay`, with the sizes of the call."""
+        values = self.sizes_in(flatten((args, kwargs))[0])
+        return Program.replay(self.fixed_at(values), *args, **kwargs)
 
     def fixed(self) -> Program:
         return self.fixed_at(plain(self.symbols))
@@ -233,7 +252,7 @@ class Template(Program):
         return (*arguments, *sizes, *limits, *given)
 
 
-def holds(conditions: Callable[..., tuple[bool, ...]], values: Sequence[int]) -> bool:
+def _hold(conditions: Callable[..., tuple[bool, ...]], values: Sequence[int]) -> bool:
     """Whether conditions hold at some sizes; not where one of them has no value there."""
     try:
         return all(conditions(*values))
@@ -375,67 +394,3 @@ def _result_at(r: Result, there: Filled) -> Result:
     if r.chain:
         return r._replace(chain=tuple((prim, there(params)) for prim, params in r.chain))
     return r
-
-
-def same_program(a: Program, b: Program, graph_a: Graph, graph_b: Graph) -> bool:
-    """Whether two captures did the same: `graph_a` and `graph_b` are what they did."""
-    if graph_a != graph_b or a.tree != b.tree or a.trace.stores != b.trace.stores:
-        return False
-    if [e.form for e in a.effects] != [e.form for e in b.effects]:
-        return False
-    effects = [[(e.output,) for e in p.trace.grads] for p in (a, b)]
-    entry = [[(owner, had) for owner, had in p._entry] for p in (a, b)]
-    owners = [[(owner,) for owner in p._owners] for p in (a, b)]
-    return (
-        all(_identical(*pair) for pair in (effects, entry, owners, (a._checked, b._checked)))
-        and _all(_same_slot, a.trace.slots, b.trace.slots)
-        and _all(_same_result, *(_given(p, a) for p in (a, b)))
-    )
-
-
-def _given(program: Program, entry: Program) -> list[Result]:
-    """The results, and what it leaves at places, where that is another number than `entry` found there."""
-    found = {place_key(c): c.expected for c in entry.footprint.checks}
-    out, ends = list(program.results), []
-    for move in reversed(program.moves):
-        end = move.first + move.tree.num_leaves
-        left, out[move.first : end] = out[move.first : end], []
-        number = move.tree.kind is None and left[0].kind == "value"
-        if not (number and _same_number(left[0].key, found.get(move.place.key))):
-            ends += [Result("left at", (move.place.key, move.tree)), *left]
-    return out + ends
-
-
-def _same_number(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and isinstance(a, ATOMS) and bool(exact(a) == exact(b))
-
-
-def _identical(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    """Whether rows of objects are the same ones; numbers need only be equal."""
-    return _all(lambda x, y: _all(_is, x, y), a, b)
-
-
-def _is(a: Any, b: Any) -> bool:
-    return a is b or (type(a) is type(b) and isinstance(a, (int, tuple, bytes, str)) and a == b)
-
-
-def _all(same: Callable[[Any, Any], bool], a: Sequence[Any], b: Sequence[Any]) -> bool:
-    return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-
-
-def _same_slot(a: Any, b: Any) -> bool:
-    if a.kind != b.kind or a.requires_grad is not b.requires_grad or a.type.dtype != b.type.dtype:
-        return False
-    if a.kind == "leaf":
-        return bool(a.key[0] == b.key[0])
-    if a.kind in ("computed", "place"):
-        return bool(a.key.same(b.key))
-    return _all(_is, a.key, b.key) if a.kind == "number" else _is(a.key, b.key)
-
-
-def _same_result(a: Result, b: Result) -> bool:
-    if a._replace(key=None) != b._replace(key=None):
-        return False
-    if a.kind != "value":
-        return bool(a.key == b.key)
-    return a.key is b.key or (isinstance(a.key, ATOMS) and bool(exact(a.key) == exact(b.key)))

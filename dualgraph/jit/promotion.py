@@ -19,7 +19,7 @@ from ..core.live import LIVE_OF
 from ..static.checks import Check, GlobalCheck
 from ..static.footprint import Footprint
 from ..static.graph import renumbered
-from .dynamic import same_program
+from .alike import same_program
 from .entries import Entry
 from .keys import FIRST, leaf_key, without_sizes
 from .program import Program

@@ -19,7 +19,8 @@ from ..core.symbolic import SymInt, hint, symbol
 from ..core.trees import flatten
 from ..core.types import Shape
 from ..eager.tensor import Tensor
-from .dynamic import Sized, Template, same_program
+from .alike import same_program
+from .dynamic import Sized, Template
 from .keys import any_number, without_sizes
 from .program import Program
 

@@ -181,6 +181,33 @@ def test_a_replay_takes_such_arguments_as_the_capture_did(traced: Any) -> None:
         f.programs[0].replay(dg.randn(5, 3), 2)
 
 
+def test_a_program_of_all_sizes_is_tapped_and_replayed_at_the_sizes_of_the_call() -> None:
+    net = Net()
+
+    def fn(x: Any) -> Any:
+        last, _ = dg.scan(lambda c, v: (dg.tap_point(c / 2 + v, "inside"), c), x[0] * 0, x)
+        return net(x).mean(0), last
+
+    f = dg.compile(fn, wait=True)
+    for n in (4, 6, 9):
+        f(dg.randn(n, 3))
+    program = f.programs[1]
+    with program.tap("doubled") as doubled, program.tap("inside", keep=3) as inside:
+        for n in (7, 9, 1, 20, 7):
+            x = dg.randn(n, 3)
+            assert bits(f(x)[0]) == bits(net(x).mean(0))
+            assert bits(doubled.value) == bits(net.layer1(x) * 2)
+            assert len(inside.turns) == n and inside.value.tolist() == fn(x)[1].tolist()
+        assert [len(v) for v in doubled.values] == [7, 9, 1, 20, 7] and len(inside.values) == 3
+    f(x)
+    assert len(doubled.values) == 5 and len(f.programs) == 2
+    replay = program.replay(x)
+    assert bits(replay.goto("doubled").values[str(replay.node.outputs[0])]) == bits(doubled.value)
+    assert bits(replay.run().outputs[0]) == bits(net(x).mean(0))
+    with pytest.raises(dg.ArgumentError, match=r"s0=0\): it was captured where "):
+        program.replay(dg.ones(0, 3))
+
+
 def test_summaries_count_what_is_not_finite() -> None:
     f = dg.compile(lambda x: dg.log(x) * 2, wait=True)
     f(dg.ones(6))

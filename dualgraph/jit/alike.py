@@ -1,0 +1,77 @@
+"""Alike: whether two captures did the same, so that one program serves for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.constant import exact
+from ..static.checks import ATOMS
+from ..static.graph import Graph
+from .program import Program
+from .promoted import place_key
+from .results import Result
+
+
+def same_program(a: Program, b: Program, graph_a: Graph, graph_b: Graph) -> bool:
+    """Whether two captures did the same: `graph_a` and `graph_b` are what they did."""
+    if graph_a != graph_b or a.tree != b.tree or a.trace.stores != b.trace.stores:
+        return False
+    if [e.form for e in a.effects] != [e.form for e in b.effects]:
+        return False
+    effects = [[(e.output,) for e in p.trace.grads] for p in (a, b)]
+    entry = [[(owner, had) for owner, had in p._entry] for p in (a, b)]
+    owners = [[(owner,) for owner in p._owners] for p in (a, b)]
+    return (
+        all(_identical(*pair) for pair in (effects, entry, owners, (a._checked, b._checked)))
+        and _all(_same_slot, a.trace.slots, b.trace.slots)
+        and _all(_same_result, *(_given(p, a) for p in (a, b)))
+    )
+
+
+def _given(program: Program, entry: Program) -> list[Result]:
+    """The results, and what it leaves at places, where that is another number than `entry` found there."""
+    found = {place_key(c): c.expected for c in entry.footprint.checks}
+    out, ends = list(program.results), []
+    for move in reversed(program.moves):
+        end = move.first + move.tree.num_leaves
+        left, out[move.first : end] = out[move.first : end], []
+        number = move.tree.kind is None and left[0].kind == "value"
+        if not (number and _same_number(left[0].key, found.get(move.place.key))):
+            ends += [Result("left at", (move.place.key, move.tree)), *left]
+    return out + ends
+
+
+def _same_number(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and isinstance(a, ATOMS) and bool(exact(a) == exact(b))
+
+
+def _identical(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether rows of objects are the same ones; numbers need only be equal."""
+    return _all(lambda x, y: _all(_is, x, y), a, b)
+
+
+def _is(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and isinstance(a, (int, tuple, bytes, str)) and a == b)
+
+
+def _all(same: Callable[[Any, Any], bool], a: Sequence[Any], b: Sequence[Any]) -> bool:
+    return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _same_slot(a: Any, b: Any) -> bool:
+    if a.kind != b.kind or a.requires_grad is not b.requires_grad or a.type.dtype != b.type.dtype:
+        return False
+    if a.kind == "leaf":
+        return bool(a.key[0] == b.key[0])
+    if a.kind in ("computed", "place"):
+        return bool(a.key.same(b.key))
+    return _all(_is, a.key, b.key) if a.kind == "number" else _is(a.key, b.key)
+
+
+def _same_result(a: Result, b: Result) -> bool:
+    if a._replace(key=None) != b._replace(key=None):
+        return False
+    if a.kind != "value":
+        return bool(a.key == b.key)
+    return a.key is b.key or (isinstance(a.key, ATOMS) and bool(exact(a.key) == exact(b.key)))
