@@ -74,9 +74,10 @@ class Product:
 
 
 COST = 2  # of packing an element, in products
-REACH = 2**22  # bytes of y packed whole beyond which its panels come from far when they are read
+REACH = 2**22  # bytes of y packed whole beyond which its panels come from further than a thread's own
 FAR = 1.25  # of reading such a panel, in tiles
-SPREAD = 1.5  # packing a large x whole costs so much more than a thread's own part, which stays in its cache
+SPREAD = 1.5  # packing a LARGE x whole costs so much more than a thread's own part, which stays in its cache
+APART = 2  # of reading a panel of it where x is a matrix; windows take longer to pack than to read from far
 
 
 class Cut(NamedTuple):
@@ -133,14 +134,12 @@ class Plan:
         self.narrow = min(wide, shape.vectors) * shape.lanes
         self.pack_x = self._packs_x() if pack_x is None else pack_x
         self.pack_y = self._packs_y() if pack_y is None else pack_y
-        self.nc = (
-            self.columns if m <= FEW and self.pack_y else max(1, NC // self.columns) * self.columns
-        )
         # a large result is gone through once for several blocks of k
         blocks = -(-product.k // KC)
         self.group = min(blocks, GROUP) if m * n * shape.size > LARGE else 1
         self.depth = min(KC, -(-product.k // shape.lanes) * shape.lanes)
         self.cut = cut or self._cut()
+        self.nc = self._columns(self.cut.columns, self.cut.whole_y)
         self.mc = max(1, MC // (1 + (self.group > 1)) // self.rows) * self.rows
         self.parts = -(-m // self.cut.rows) * -(-n // self.cut.columns)
         self._begin(wide)
@@ -313,14 +312,19 @@ class Plan:
             (True,) if ready_x else (False, True) if pack_x else (False,),
             (True,) if ready_y else (False, True) if sharable_y else (False,),
         )
-        spread = SPREAD if p.m * p.k * self.shape.size > LARGE else 1
         xs, ys = self._matrices(0), self._matrices(1)
-        far = FAR * (ys * p.n * p.k * self.shape.size > REACH)
+        size = self.shape.size
+        large = xs * p.m * p.k * size > LARGE
+        spread, apart = SPREAD if large else 1, APART * (large and isinstance(p.x, Strided))
+        # a matrix's own panels for several blocks of k do not stay near either
+        reach = 3 * REACH if self.group > 1 and isinstance(p.y, Strided) else REACH
+        far = FAR * (ys * p.n * p.k * size > reach)
         for down, across, whole_x, whole_y in options:
             units = self.batch * -(-tiles_x // down) * -(-tiles_y // across)
-            turns = -(-across * self.columns // self.nc)
+            columns = across * self.columns
+            turns = -(-columns // self._columns(columns, whole_y))
             unit = down * across + 0.3 * across + 0.1 * down * turns + 1 / blocks
-            unit += 0 if whole_x else down * pack_x * turns
+            unit += down * (apart if whole_x else pack_x) * turns
             unit += across * (far if whole_y else pack_y)
             once_x, once_y = whole_x and not ready_x, whole_y and not ready_y
             before = spread * tiles_x * pack_x * once_x * xs + tiles_y * pack_y * once_y * ys
@@ -329,6 +333,15 @@ class Plan:
                 best = time
                 choice = Cut(down * self.rows, across * self.columns, whole_x, whole_y)
         return self._evened(choice)
+
+    def _columns(self, columns: int, whole_y: bool) -> int:
+        """How many of a unit's columns are gone through with a block of rows: all where y is packed and nothing
+        is done with the rows afterwards."""
+        if self.product.m <= FEW and self.pack_y:
+            return self.columns
+        if whole_y and self.finish is None:
+            return -(-columns // self.columns) * self.columns
+        return max(1, NC // self.columns) * self.columns
 
     def _evened(self, cut: Cut) -> Cut:
         """The cut with tiles a little lower, where as many parts of the rows are more even then."""
