@@ -74,7 +74,9 @@ class Product:
 
 
 COST = 2  # of packing an element, in products
-REACH = 2**22  # bytes of y packed whole beyond which its panels come from further than a thread's own
+REACH = (
+    2**22
+)  # bytes of y packed whole beyond which its panels come from further than a thread's own
 FAR = 1.25  # of reading such a panel, in tiles
 SPREAD = 1.5  # packing a LARGE x whole costs so much more than a thread's own part, which stays in its cache
 APART = 2  # of reading a panel of it where x is a matrix; windows take longer to pack than to read from far
