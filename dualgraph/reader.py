@@ -225,8 +225,10 @@ def text_of(leaf):
 
 def value_of(text):
     """The Python value of a text."""
-    if text.startswith("complex("):
-        return complex(*map(value_of, text[8:-1].split(", ")))
+    kind, _, parts = text.partition("(")
+    if kind in ("complex", "slice"):
+        made = complex if kind == "complex" else slice
+        return made(*map(value_of, parts[:-1].split(", ")))
     if text.lstrip("-") in ("inf", "nan"):
         return float(text)
     return json.loads(text) if text.startswith('"') else ast.literal_eval(text)

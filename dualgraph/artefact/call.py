@@ -117,7 +117,8 @@ class Artefact:
     @property
     def assumptions(self) -> tuple[Assumption, ...]:
         """What the captures relied on, which a file cannot check: it is frozen in the programs."""
-        return tuple(dict.fromkeys(a for p in self.programs for a in p.assumptions))
+        found = (a for p in self.programs for a in p.assumptions)
+        return tuple({(*a[:2], repr(a.value), a.where): a for a in found}.values())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         leaves, structure = flatten((args, kwargs))
