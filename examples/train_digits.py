@@ -160,7 +160,7 @@ def train(runs: Sequence[Run], epochs: int) -> None:
 def accuracy(model: nn.Module, test: Split, chunk: int = 1000) -> float:
     """Share of the test images that the model names rightly."""
     with dg.no_grad():
-        right = [
+        right: list[int] = [
             (model(test.x[i : i + chunk]).argmax(1) == test.y[i : i + chunk]).sum().item()
             for i in range(0, len(test.y), chunk)
         ]

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
+from dualgraph.backends import quicken
+from dualgraph.backends.native import api
+from dualgraph.core.prim import Dispatch
 from dualgraph.core.ulp import ulp_distance
 
 
@@ -24,6 +27,14 @@ def test_a_comparison_says_what_was_measured() -> None:
     assert c.speedup == c.eager_seconds / c.compiled_seconds
     assert "bitwise equal  yes" in str(c)
     assert "&lt;lambda&gt;" in c._repr_html_()
+
+
+def test_eager_mode_is_timed_with_its_native_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: list[bool] = []
+    monkeypatch.setattr(quicken, "install", lambda: installed.append(True))
+    monkeypatch.setattr(Dispatch, "quicken", staticmethod(quicken.quicken))
+    assert dg.compare(dg.exp, dg.ones(4), seconds=0.001).captured
+    assert installed == [True] * api.available()
 
 
 @pytest.mark.parametrize("transposed", [False, True])

@@ -17,6 +17,7 @@ from examples import train_digits
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "train_digits.py"
+TWO_MODES = ROOT / "examples" / "two_modes.py"
 
 
 WITHOUT_LLVMLITE = """
@@ -28,10 +29,14 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def run(
-    *arguments: object, cwd: Path, timeout: int = 300, llvmlite: bool = True
+    *arguments: object,
+    cwd: Path,
+    timeout: int = 300,
+    llvmlite: bool = True,
+    example: Path = EXAMPLE,
 ) -> subprocess.CompletedProcess[str]:
     start = [] if llvmlite else ["-c", WITHOUT_LLVMLITE]
-    command = [sys.executable, "-W", "error", *start, str(EXAMPLE), *map(str, arguments)]
+    command = [sys.executable, "-W", "error", *start, str(example), *map(str, arguments)]
     environment = {
         **os.environ, "PYTHONPATH": str(ROOT), "MPLCONFIGDIR": str(cwd / ".matplotlib")
     }  # fmt: skip
@@ -170,3 +175,10 @@ def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for option in ("--data", "--path", "--epochs", "--batch-size", "--seed", "--limit", "--out"):
         assert option in said
+
+
+def test_the_two_modes_are_equal_cell_by_cell(tmp_path: Path) -> None:
+    done = run(cwd=tmp_path, example=TWO_MODES)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("bitwise equal  yes") == 2
+    assert "2 programs" in done.stdout
