@@ -67,6 +67,10 @@ def composite(fn: F) -> F:
                     return made
             return fn(*args, **kwargs)
         with tracer.scope(fn.__name__):
+            if Merge.retell is not None:
+                made = Merge.retell(fn, args, kwargs)
+                if made is not NotImplemented:
+                    return made
             return fn(*args, **kwargs)
 
     return call  # type: ignore[return-value]

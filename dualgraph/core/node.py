@@ -105,7 +105,7 @@ class TapeOp:
     asks_needed = False  # the rule takes which operands want a gradient, as `needed`
     as_its_ops = False  # gradients are those of the ops that ran, so that a graph of these has them
 
-    def must_unfold(self) -> bool:
+    def must_unfold(self, node: TapeNode) -> bool:
         """Whether a sweep that begins now needs the entries of the single ops."""
         return False
 

@@ -131,7 +131,7 @@ def unfold_all(roots: Iterable[TapeNode]) -> None:
             node.prim is not None
             and node.prim.takes_over
             and not node.released
-            and node.prim.must_unfold()
+            and node.prim.must_unfold(node)
         ):
             unfold(node)
         stack.extend([e[0] for e in node.inputs if e is not None])

@@ -141,7 +141,7 @@ def apply_rule(
     if prior is None and not prim.asks_needed:
         given = prim.vjp_rule(seeds, out, *operands, **node.params)
     else:
-        extra = node.params if prior is None else {"prior": prior}
+        extra = node.params if prior is None else {**node.params, "prior": prior}
         if prim.asks_needed:
             extra = {**extra, "needed": needed}
         given = prim.vjp_rule(seeds, out, *operands, **extra)

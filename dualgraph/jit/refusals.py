@@ -156,10 +156,13 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
         seen.add(id(node))
         if node.released:
             return ["gradients flow through a part of the call that was already swept"]
-        if node.prim is not THROUGH and getattr(node.prim, "as_its_ops", False):
-            return [f"gradients flow through a {node.prim.name}, whose values a program would keep"]
-        if not isinstance(node.prim, Prim) and node.prim is not THROUGH:
-            return ["gradients flow through a user's own function or a new leaf"]
+        told = node.params.get("told")
+        if node.prim is not THROUGH and not (told is not None and told.here()):
+            if getattr(node.prim, "as_its_ops", False):
+                name = node.prim.name
+                return [f"gradients flow through a {name}, whose values a program would keep"]
+            if not isinstance(node.prim, Prim):
+                return ["gradients flow through a user's own function or a new leaf"]
         if _spoiled(node):
             return ["a value that a gradient may need was written in place"]
         if hooked(node):

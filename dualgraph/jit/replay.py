@@ -49,7 +49,7 @@ class CompiledOp(TapeOp):
     def saves(self, i: int) -> bool:
         return True
 
-    def must_unfold(self) -> bool:
+    def must_unfold(self, _node: TapeNode | None = None) -> bool:
         """Whether gradients are to be differentiated, captured or batched."""
         return state.grad or state.tracer is not None or state.batching is not None
 

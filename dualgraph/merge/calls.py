@@ -36,9 +36,10 @@ def serve(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if _within.now or state.batching is not None:
         return NotImplemented
     call = _call_of(fn, args, kwargs)
-    if call is None:
+    edges = None if call is None else _edges(call[1])
+    if call is None or edges is None:
         return NotImplemented
-    given, tensors, edges = call
+    given, tensors = call
     form = _forms.get(given)
     if form is None:
         if len(_forms) >= MOST:
@@ -70,30 +71,26 @@ def traced(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[
 
 
 def retell(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """As `serve` inside of a capture, where no gradient is wanted and there is a form already."""
+    """As `serve` inside of a capture that can be told what a form does, where there is one already."""
     if state.batching is not None or not retold.hears():
         return NotImplemented
     call = _call_of(fn, args, kwargs)
     form = None if call is None else _forms.get(call[0])
-    if call is None or form is None or form.parts is None or not form.ready or form.op is not None:
+    if call is None or form is None or not form.tells():
         return NotImplemented
-    whole, tensors = form.parts.whole, call[1]
-    result = form.call(tensors, call[2]) if whole.is_told else NotImplemented
-    if result is not NotImplemented:
-        retold.retell(whole.graph, tensors, result, whole.writes)
-    return result
+    edges = _edges(call[1])  # not before: what leaves have on the tape is as old as their first use
+    return NotImplemented if edges is None else form.call(call[1], edges)
 
 
 def _call_of(
     fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], list[Tensor], list[Any]] | None:
-    """What tells the form of a call, its tensors, and their places on the tape; None where it has no form."""
+) -> tuple[tuple[Any, ...], list[Tensor]] | None:
+    """What tells the form of a call, and its tensors; None where it has no form."""
     first = args[0] if args else None
     if not isinstance(first, Tensor) or first._data.size < LEAST:
         return None
     tape = state.grad
     tensors: list[Tensor] = []
-    edges: list[Any] = []
     key: list[Any] = [fn, tape, get_default_dtype()]
     for name, a in (*enumerate(args), *kwargs.items()):
         if name.__class__ is str:
@@ -102,12 +99,8 @@ def _call_of(
             dtype = a.dtype
             if a.device is not CPU or dtype is bfloat16:
                 return None
-            edge = a._edge() if tape else None
-            if edge is not None and edge in edges:
-                return None  # the sweep would begin one sum twice
             tensors.append(a)
-            edges.append(edge)
-            key += (dtype.code, a._data.shape, edge is not None)
+            key += (dtype.code, a._data.shape, tape and a.requires_grad)
         else:
             key.append(a if a.__class__ in _PLAIN else exact(a))
     given = tuple(key)
@@ -115,7 +108,16 @@ def _call_of(
         hash(given)
     except TypeError:
         return None
-    return given, tensors, edges
+    return given, tensors
+
+
+def _edges(tensors: list[Tensor]) -> list[Any] | None:
+    """Places on the tape; None where two are one: the sweep would begin one sum twice."""
+    if not state.grad:
+        return [None] * len(tensors)
+    edges = [t._edge() for t in tensors]
+    places = {(id(e[0]), e[1]) for e in edges if e is not None}
+    return edges if len(places) == sum(e is not None for e in edges) else None
 
 
 def _rebuilt(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

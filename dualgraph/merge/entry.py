@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,10 +17,30 @@ from ..core.node import TapeNode, TapeOp, sequence
 from ..eager.autograd import saved_operand
 from ..eager.tensor import Edge, Tensor
 from ..eager.unfolding import placed_before
+from ..static.retold import Ops, hears, retell
 from .halves import Halves
 from .running import FAILURES, run
 
 Gradient = Callable[..., Any]
+
+
+class Told:
+    """What a capture knows of a call: its values, by the vars that they have in the ops of the composite."""
+
+    __slots__ = ("_tracer", "range", "values")
+
+    def __init__(self, first: int, values: dict[Any, Any]) -> None:
+        self._tracer = weakref.ref(state.tracer)
+        self.range = first, len(state.tracer.nodes)
+        self.values = values
+
+    def here(self) -> bool:
+        """Whether that capture is the one that runs."""
+        return state.tracer is not None and self._tracer() is state.tracer
+
+    def hears(self) -> bool:
+        """Whether it can be told of a sweep, too."""
+        return self.here() and hears() and not state.grad and state.batching is None
 
 
 class MergedOp(TapeOp):
@@ -35,8 +56,12 @@ class MergedOp(TapeOp):
     asks_needed = True
     as_its_ops = True
 
-    def __init__(self, name: str, parts: Halves, gradient: Gradient) -> None:
+    def __init__(
+        self, name: str, parts: Halves, gradient: Gradient,
+        sweep: Callable[..., Ops | None] = lambda *_: None,
+    ) -> None:  # fmt: skip
         self.name = name
+        self.sweep = sweep  # what a capture holds of a gradient: which operands want it, sums begun
         self.gradient = (
             gradient  # the compiled one for which operands want it, sums begun, narrow cotangents
         )
@@ -55,9 +80,9 @@ class MergedOp(TapeOp):
         return i >= self.count or self.read[i]
 
     def record(
-        self, tensors: Sequence[Tensor], edges: Sequence[Edge | None], result: Tensor, kept: Sequence[Any]
-    ) -> None:  # fmt: skip
-        """Puts a call on the tape."""
+        self, tensors: Sequence[Tensor], edges: Sequence[Edge | None], result: Tensor, kept: Sequence[Any],
+    ) -> TapeNode:  # fmt: skip
+        """Puts a call on the tape; gives its entry."""
         node = TapeNode(self, (*edges, *self.more), {}, self.types, user_place())
         saved: list[Any] = []
         for t, edge, read, blank in zip(tensors, edges, self.read, self.blank, strict=True):
@@ -78,13 +103,29 @@ class MergedOp(TapeOp):
             saved.append((same, same._cell[0]))
         node.saved = (tuple(saved), None)
         result._node = node
+        return node
 
-    def must_unfold(self) -> bool:
-        """Whether gradients are to be differentiated, captured or batched."""
+    def told(self, node: TapeNode, first: int, values: dict[Any, Any]) -> None:
+        """Notes that the running capture was told of the call that `node` stands for, from its node `first` on."""
+        node.params = {"told": Told(first, values)}
+        whole = self.parts.whole
+        assert whole.ops is not None
+        names = (*whole.graph.inputs, *self.parts.needs.kept, *whole.graph.outputs)
+        for i, (v, k) in enumerate(zip(names, node.saved[0], strict=False)):
+            var = values.get(whole.in_ops[v])
+            if var is not None and not (i < self.count and self.read[i]):
+                state.tracer._set(k[0] if type(k) is tuple else k, var)
+
+    def must_unfold(self, node: TapeNode) -> bool:
+        """Whether gradients are to be differentiated, captured or batched, and no capture is told of them."""
+        told = node.params.get("told")
+        if told is not None and told.hears():
+            return False
         return state.grad or state.tracer is not None or state.batching is not None
 
     def vjp_rule(
-        self, cts: tuple[Any, ...], _outs: Any, *operands: Any, prior: list[Any], needed: tuple[bool, ...]
+        self, cts: tuple[Any, ...], _outs: Any, *operands: Any, prior: list[Any], needed: tuple[bool, ...],
+        told: Told | None = None,
     ) -> Any:  # fmt: skip
         """Totals of the operands, by the compiled gradient; `prior` are the sums begun for them.
 
@@ -92,14 +133,15 @@ class MergedOp(TapeOp):
         entry is unfolded then.
         """
         (ct,) = cts
-        if self.must_unfold():
-            return NotImplemented
-        if ct.device is not CPU:
+        if state.grad or state.batching is not None or ct.device is not CPU:
             return NotImplemented
         narrow = _is_narrow(ct._data)
         begun = tuple([p is not None for p in prior[: self.count]])
         found = self.gradient(needed[: self.count], begun, narrow)
-        if found is None:
+        ops = None
+        if state.tracer is not None and told is not None and told.hears():
+            ops = self.sweep(needed[: self.count], begun)
+        if found is None or (state.tracer is not None and ops is None):
             return NotImplemented
         given = self._given(operands)
         array = ct._data
@@ -114,6 +156,8 @@ class MergedOp(TapeOp):
             Tensor(next(made), t.dtype, CPU) if here else None
             for here, t in zip(found.there, operands, strict=False)
         ]
+        if ops is not None and told is not None:
+            _tell(ops, [ct, *(p for p in prior if p is not None)], told, totals)
         return [*totals, *self.more]
 
     def _given(self, operands: Sequence[Any]) -> list[Any]:
@@ -142,10 +186,14 @@ class MergedOp(TapeOp):
         read = parts.given[len(parts.needs.operands) :]
         values = zip(read, operands[self.count :], strict=True)
         began = next(sequence)
-        with grad_mode(True), untraced(), unbatched():
+        told = node.params.get("told")
+        here = told is not None and told.here()
+        unheard = state.tracer.once_more(*told.range) if here else untraced()
+        with grad_mode(True), unheard, unbatched():
             (out,) = run_on_tensors(graph, operands[: self.count], known=dict(values))
         last = out._node
         assert last is not None
+        out._node = node  # rules that read the result may have kept this very tensor
         inner = placed_before(node, (e for e in last.inputs if e is not None), began)
         node.prim, node.inputs, node.params, node.saved = (
             last.prim,
@@ -154,6 +202,23 @@ class MergedOp(TapeOp):
             last.saved,
         )
         return inner
+
+
+def _tell(ops: Ops, given: Sequence[Any], told: Told, totals: list[Any]) -> None:
+    """Tells the capture that runs of a sweep, which gave `totals` for a cotangent and sums begun.
+
+    A total that is one of these is that very tensor, as it would be without us.
+    """
+    values = retell(ops, given, told.values)
+    same = dict(zip(ops.inputs, given, strict=True))
+    outs = iter(ops.outputs)
+    for i, total in enumerate(totals):
+        if total is not None:
+            out = next(outs)
+            if out in same:
+                totals[i] = same[out]
+            else:
+                state.tracer._set(total, values[out])
 
 
 def _checked(node: TapeNode, place: int, kept: Any) -> Any:

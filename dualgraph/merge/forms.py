@@ -15,18 +15,22 @@ from ..core.context import state
 from ..core.devices import CPU
 from ..core.dtypes import DType
 from ..core.errors import AutogradError, CaptureError, user_place
+from ..core.node import TapeNode
 from ..core.types import TensorType
 from ..core.workers import Workers
 from ..eager.tensor import Edge, Tensor
+from ..static.retold import Ops, off_tape, retell
 from .entry import MergedOp
 from .halves import Halves, halves, trace
 from .running import FAILURES, Gradient, compiled, run
+from .swept import sweep
 
 PATIENCE = 2  # calls that run op by op before a form is compiled
 WORTH = (
     1 << 16
 )  # elements that ops would read once more, from which a call of a form takes less time
 LARGEST = 1 << 28  # bytes of stand-ins that may be written
+Flags = tuple[bool, ...]  # one an operand
 _background = Workers("dualgraph-merge", 1)
 
 
@@ -40,9 +44,11 @@ class Form:
 
     __slots__ = (
         "_backward",
+        "_call",
         "_calls",
         "_dtype",
         "_forward",
+        "_sweeps",
         "name",
         "op",
         "parts",
@@ -57,6 +63,8 @@ class Form:
         self._forward: Executable | None = None
         self._dtype: DType | None = None
         self._backward: dict[Any, Gradient | None] = {}
+        self._call: Callable[..., Any] | None = None
+        self._sweeps: dict[Any, Ops | None] = {}
         self.parts: Halves | None = None
         self.op: MergedOp | None = None
 
@@ -84,9 +92,11 @@ class Form:
             self.parts = parts = halves(whole, wanted)
             none = (False,) * len(types)
             if any(wanted):
-                self.op = MergedOp(self.name, parts, self.gradient)
-                key = tuple(wanted), none, False
-                self._backward[key] = _gradient(parts, *key)
+                self._call = fn
+                self.op = MergedOp(self.name, parts, self.gradient, self.sweep)
+                self._backward[tuple(wanted), none, False] = self._gradient(
+                    tuple(wanted), none, False
+                )
             first = int(whole.gives)
             stores = tuple((i, first + k) for k, i in enumerate(whole.writes))
             self._forward = compiled(parts.forward, stores)
@@ -118,10 +128,32 @@ class Form:
         def build() -> None:
             with contextlib.suppress(Exception):  # stays None: the ops are run one by one
                 assert self.parts is not None
-                self._backward[key] = _gradient(self.parts, *key)
+                self._backward[key] = self._gradient(*key)
 
         _background.submit(build)
         return None
+
+    def _gradient(self, needed: Flags, begun: Flags, narrow: bool) -> Gradient:
+        parts = self.parts
+        assert parts is not None
+        whole = parts.whole
+        if (needed, begun) not in self._sweeps and self._call is not None:
+            types = [v.type for v in whole.graph.inputs]
+            with contextlib.suppress(Exception):  # captures see its ops one by one
+                told = sweep(self._call, types, parts.wanted, whole, needed, begun)
+                self._sweeps[needed, begun] = told
+        return Gradient(whole.pure, parts.given, needed, begun, (narrow,))
+
+    def sweep(self, needed: Flags, begun: Flags) -> Ops | None:
+        """What a capture holds of a gradient; None where it cannot be told."""
+        return self._sweeps.get((needed, begun))
+
+    def tells(self) -> bool:
+        """Whether a capture can be told what calls do, and what gradients of them do."""
+        if self.parts is None or self.parts.whole.ops is None or not self.ready:
+            return False
+        wanted = self.parts.wanted
+        return self.op is None or self.sweep(wanted, (False,) * len(wanted)) is not None
 
     def call(self, tensors: Sequence[Tensor], edges: Sequence[Edge | None]) -> Any:
         """The result for operands of the form's types; NotImplemented where its ops should say what is wrong."""
@@ -142,9 +174,30 @@ class Form:
         except FAILURES:
             return NotImplemented
         result = None if self._dtype is None else Tensor(outs[0], self._dtype, CPU)
+        node = None
         if self.op is not None and result is not None:
-            self.op.record(tensors, edges, result, outs[first + len(whole.writes) :])
+            node = self.op.record(tensors, edges, result, outs[first + len(whole.writes) :])
+        if state.tracer is not None:
+            self._tell(tensors, result, node)
         return result
+
+    def _tell(
+        self, tensors: Sequence[Tensor], result: Tensor | None, node: TapeNode | None
+    ) -> None:
+        """Tells the capture that runs of a call."""
+        assert self.parts is not None and self.parts.whole.ops is not None
+        whole, tracer = self.parts.whole, state.tracer
+        ops = off_tape(self.parts.whole.ops, tensors, whole.writes)
+        first = len(tracer.nodes)
+        values = retell(ops, tensors)
+        if result is not None:
+            tracer._set(result, values[ops.outputs[0]])
+        for i, v in zip(whole.writes, ops.outputs[int(whole.gives) :], strict=True):
+            tracer.writes += 1
+            tracer.var_of(tensors[i])
+            tracer._set(tensors[i], values[v])
+        if node is not None and self.op is not None:
+            self.op.told(node, first, values)
 
 
 def _store(t: Tensor, new: Any) -> None:
@@ -155,12 +208,6 @@ def _store(t: Tensor, new: Any) -> None:
     cell[0] += 1
     cell[1] = user_place()
     t._stamp = cell[0]
-
-
-def _gradient(
-    parts: Halves, wanted: tuple[bool, ...], begun: tuple[bool, ...], narrow: bool
-) -> Gradient:
-    return Gradient(parts.whole.pure, parts.given, wanted, begun, (narrow,))
 
 
 def _apart(tensors: Sequence[Tensor], writes: Sequence[int]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..eager.tensor import Tensor
 from ..passes.inline import inline
 from ..static.capture import finish
 from ..static.graph import Graph
-from ..static.region import is_region
+from ..static.retold import Ops
 from ..static.trace import Slot
 
 REAL = 1 << 16  # bytes up to which stand-ins have memory, so that they can be written
@@ -26,12 +27,20 @@ REAL = 1 << 16  # bytes up to which stand-ins have memory, so that they can be w
 class Whole(NamedTuple):
     """A composite as a graph: its operands to its result, then the new values of the operands in `writes`.
 
-    One that ``gives`` nothing writes only. ``is_told``: a capture of its ops would hold these nodes and no more."""
+    One that ``gives`` nothing writes only. ``ops`` are what a capture would hold of it, where that is known."""
 
     graph: Graph
     writes: tuple[int, ...]
     gives: bool = True
-    is_told: bool = False
+    ops: Ops | None = None
+
+    @property
+    def in_ops(self) -> dict[Any, Any]:
+        """What the values of the graph are in ``ops``."""
+        assert self.ops is not None
+        made = zip(self.graph.nodes, self.ops.nodes, strict=True)
+        pairs = (zip(n.outputs, op.outputs, strict=True) for n, op in made)
+        return {**dict(zip(self.graph.inputs, self.ops.inputs, strict=True)), **dict(chain(*pairs))}
 
     @property
     def pure(self) -> Graph:
@@ -57,25 +66,35 @@ def trace(
     taped = any(wanted)
     with grad_mode(taped):
         tracer = AbstractTracer()
-        given = [_stand_in(t, w, room) for t, w in zip(types, wanted, strict=True)]
+        given = [stand_in(t, w, room) for t, w in zip(types, wanted, strict=True)]
         with tracer:
-            for i, t in enumerate(given):
-                tracer.add_root(t, Slot("leaf", (i, t), t.type, t.requires_grad))
+            introduce(tracer, given)
             made = fn(*given)
             if not isinstance(made, Tensor) and made is not None:
                 raise CaptureError("a composite gives something else than a tensor")
+            count = len(tracer.nodes)
             found = finish(tracer, [] if made is None else [made])
     if len(found.slots) != len(given) or tracer.refusals or found.grads or found.concrete:
         raise CaptureError("a composite does more than compute")
     graph = inline(found.graph, lambda _: False)
-    is_told = tracer.writes == len(found.stores)
-    is_told = is_told and not any(is_region(n) or n.prim.aliases for n in found.graph.nodes)
-    whole = Whole(graph, tuple(s.input for s in found.stores), made is not None, is_told)
+    ops = None
+    views = any(n.prim.aliases for n in tracer.nodes)
+    alike = [n.prim for n in graph.nodes] == [n.prim for n in tracer.nodes[:count]]
+    if alike and tracer.writes == len(found.stores) and not (found.stores and views):
+        ops = Ops.since(tracer, 0, [r.var for r in tracer.roots], found.graph.outputs)
+    whole = Whole(graph, tuple(s.input for s in found.stores), made is not None, ops)
     _check(whole, wanted)
     return whole
 
 
-def _stand_in(t: TensorType, wanted: bool, room: int) -> Tensor:
+def introduce(tracer: AbstractTracer, given: Sequence[Tensor]) -> None:
+    """Makes inputs of tensors."""
+    for i, t in enumerate(given, len(tracer.roots)):
+        tracer.add_root(t, Slot("leaf", (i, t), t.type, t.requires_grad))
+
+
+def stand_in(t: TensorType, wanted: bool = False, room: int = 0) -> Tensor:
+    """A tensor of zeros, with memory of its own if that is at most `room` bytes."""
     small = t.nbytes <= room
     data = np.zeros(t.shape if small else (), t.dtype.numpy)
     out = Tensor(data if small else np.broadcast_to(data, t.shape), t.dtype, t.device)

@@ -111,7 +111,7 @@ class _Segment(TapeOp):
         out._node, out._index = node, index
         return out
 
-    def must_unfold(self) -> bool:
+    def must_unfold(self, _node: TapeNode | None = None) -> bool:
         """Whether gradients are to be differentiated: nothing would be dropped then."""
         return state.grad
 

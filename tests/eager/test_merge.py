@@ -11,7 +11,7 @@ import pytest
 import dualgraph as dg
 from dualgraph.backends.native import api as native
 from dualgraph.core.composite import Merge
-from dualgraph.merge import calls, forms
+from dualgraph.merge import calls, entry, forms
 from dualgraph.merge.calls import serve
 
 F = dg.nn.functional
@@ -316,6 +316,46 @@ def test_a_rule_of_the_users_own_is_not_merged() -> None:
         optimiser.step()
         forms.wait()
     assert seen == [19190] * 6
+
+
+TOLD = (
+    "softmax over axis 0, double", "layer_norm beside other uses", "cross_entropy", "gelu", "batch_norm", "group_norm",
+    "scalars",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_capture_is_told_the_ops_of_a_merged_composite_and_of_its_gradient(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Merge, "retell", staticmethod(calls.retell))
+    fn, args = CASES[name]
+    wants = [i for i, a in enumerate(args) if a.requires_grad]
+
+    def step(create_graph: bool, *xs: dg.Tensor) -> list[dg.Tensor]:
+        own = [x.detach().requires_grad_() if i in wants else x for i, x in enumerate(xs)]
+        out = fn(*own)
+        leaves = [own[i] for i in wants]
+        given = dg.autograd.grad((out * out).sum(), leaves, create_graph=create_graph)
+        if create_graph:
+            given += dg.autograd.grad(sum((g * g).sum() for g in given), leaves)
+        return [out.detach(), *(g.detach() for g in given)]
+
+    def captured(create_graph: bool) -> tuple[list[str], list[bytes]]:
+        compiled, made = dg.compile(lambda *xs: step(create_graph, *xs), wait=True), []
+        for _ in range(2):
+            made += [t.numpy().tobytes() for t in compiled(*copied(args))]
+        (program,) = compiled.programs
+        return [str(program.captured), *(str(n.where) for n in program.captured.nodes)], made
+
+    before = op_by_op(lambda: [captured(False), captured(True)])
+    warm(lambda: step(False, *copied(args)))
+    told: list[bool] = []
+    hears = entry.Told.hears
+    monkeypatch.setattr(entry.Told, "hears", lambda self: told.append(hears(self)) or told[-1])
+    assert captured(False) == before[0]
+    assert captured(True)[1] == before[1][1]
+    assert any(told) == (not name.endswith("norm"))  # of those, some gradients are views
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
