@@ -107,7 +107,8 @@ def getitem(x, places):
 @function
 def put(x, places, values, mode):
     out = x.copy()
-    np.add.at(out, places, values) if mode == "add" else out.__setitem__(places, values)
+    folds = {"add": np.add, "maximum": np.maximum, "minimum": np.minimum}
+    folds[mode].at(out, places, values) if mode in folds else out.__setitem__(places, values)
     return out
 
 

@@ -159,6 +159,11 @@ def scatter_along(np: Any, x: Any, at: Any, values: Any, axis: int, mode: str) -
 
 
 @portable
+def scatter_extreme(np: Any, x: Any, at: Any, values: Any, axis: int, mode: str) -> Any:
+    return np.put(x, _grid(np, at, axis), values, mode)
+
+
+@portable
 def index(np: Any, x: Any, *at: Any, dims: Ints) -> Any:
     return np.getitem(x, _places(at, dims))
 

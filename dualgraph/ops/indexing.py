@@ -8,8 +8,10 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core.errors import BoundsError, DTypeError, ShapeError
-from ..core.kinds import check_axes, indexing
+from ..core.kinds import check_axes, indexing, real
 from ..core.types import TensorType, broadcast_shapes
+from .arithmetic import cast, divide, multiply
+from .comparison import equal
 from .creation import arange_op, full
 from .movement import permute, reshape
 
@@ -113,8 +115,7 @@ def scatter_along(xp, x, at, values, axis, mode):
     return out
 
 
-@scatter_along.type
-def _(x, at, values, axis, mode):
+def _fits_along(x: TensorType, at: TensorType, values: TensorType, axis: int) -> None:
     check_axes((axis,), x.ndim)
     _whole(at)
     if values.dtype is not x.dtype:
@@ -123,6 +124,11 @@ def _(x, at, values, axis, mode):
         raise ShapeError(
             f"indexes {at.shape} and values {values.shape} must agree and have the axes of {x.shape}"
         )
+
+
+@scatter_along.type
+def _(x, at, values, axis, mode):
+    _fits_along(x, at, values, axis)
     return x
 
 
@@ -140,6 +146,43 @@ def _(ct, _out, _x, at, _values, axis, mode):
 @scatter_along.batch
 def _(lift, args, batched, axis, mode):
     return scatter_along(*lift.materialize(args, batched), axis=axis + 1, mode=mode)
+
+
+def _extreme_samples(rng: Any) -> list[Any]:
+    x, v = rng.standard_normal((3, 4)), rng.standard_normal((3, 6))
+    at = rng.integers(0, 4, (3, 6))
+    return [((x, at, v), {"axis": 1, "mode": mode}) for mode in ("maximum", "minimum")]
+
+
+@indexing(name="scatter_extreme", can_fail=True, samples=_extreme_samples)
+def scatter_extreme(xp, x, at, values, axis, mode):
+    """The largest (mode "maximum") or smallest ("minimum") of each element of x and the `values` that meet it at `at`
+    along `axis`; NaN if there is one. Ties share the gradient equally."""
+    out = x.copy()
+    getattr(xp, mode).at(out, _grid(xp, _check(xp, at, x.shape[axis]), axis), values)
+    if out.dtype.kind == "f":
+        out = out + out.dtype.type(0)  # -0.0 becomes 0.0: the order of comparison leaves no trace
+    return out
+
+
+@scatter_extreme.type
+def _(x, at, values, axis, mode):
+    _fits_along(x, at, values, axis)
+    real((x.dtype,))
+    return x
+
+
+@scatter_extreme.vjp
+def _(ct, out, x, at, values, axis, mode):
+    own = cast(equal(x, out), dtype=x.dtype.name)
+    met = cast(equal(values, take_along(out, at, axis=axis)), dtype=x.dtype.name)
+    share = divide(ct, scatter_along(own, at, met, axis=axis, mode="add"))
+    return multiply(own, share), None, lambda: multiply(met, take_along(share, at, axis=axis))
+
+
+@scatter_extreme.batch
+def _(lift, args, batched, axis, mode):
+    return scatter_extreme(*lift.materialize(args, batched), axis=axis + 1, mode=mode)
 
 
 # --- many axes: integer-array indexing ---------------------------------------------------------

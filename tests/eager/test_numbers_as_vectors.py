@@ -157,3 +157,19 @@ def test_both_modes_agree(wrap: Wrap) -> Iterator[Any]:
     )
     for _ in range(3):
         yield f(dg.randn(4, 5), dg.randn(2, 3))
+
+
+@pytest.mark.parametrize("reduce", ["amax", "amin"])
+def test_extremes_at_places_take_the_memory_of_their_operands(reduce: str) -> None:
+    index, src = dg.arange(40_000) % 20_000, dg.arange(40_000.0)  # not a table of 20,000 x 40,000
+    src.requires_grad = True
+    x = dg.full((20_000,), 30_000.0, requires_grad=True)
+    out = x.scatter_reduce(0, index, src, reduce)
+    out.sum().backward()
+    first, second = np.arange(20_000.0), np.arange(20_000.0, 40_000.0)
+    fold = np.maximum if reduce == "amax" else np.minimum
+    want = fold(30_000.0, fold(first, second))
+    assert out.tolist() == want.tolist()
+    assert src.grad.sum().item() + x.grad.sum().item() == 20_000
+    tie = 10_000 if reduce == "amax" else None  # 30,000 meets 30,000 at place 10,000
+    assert tie is None or x.grad[tie].item() == 0.5

@@ -101,7 +101,7 @@ def _scatter(x: np.ndarray, at: np.ndarray, values: np.ndarray, axis: int, mode:
     out = x.copy()
     for place in np.ndindex(at.shape):
         to = (*place[:axis], at[place], *place[axis + 1 :])
-        out[to] = out[to] + values[place] if mode == "add" else values[place]
+        out[to] = values[place] if mode == "set" else getattr(np, mode)(out[to], values[place])
     return out
 
 
@@ -142,7 +142,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "pad": lambda x, widths, value: np.pad(x, widths, constant_values=value),
     "concat_along": lambda *xs, axis: np.concatenate(xs, axis), "windows": _windows,
     "slice": lambda x, starts, stops, steps: x[_slices(starts, stops, steps)],
-    "take_along": _take_along, "scatter_along": _scatter, "index_put": _index_put,
+    "take_along": _take_along, "scatter_along": _scatter, "scatter_extreme": _scatter, "index_put": _index_put,
     "index": lambda x, *at, dims: x[tuple(at[dims.index(i)] if i in dims else slice(None) for i in range(x.ndim))],
     "nonzero_places": lambda x, count: np.stack(np.nonzero(x)),
     "full": lambda shape, value, dtype, device: np.full(shape, value, dtype),

@@ -11,7 +11,7 @@ from ...ops.arithmetic import cast, maximum
 from ...ops.arithmetic import where as where_op
 from ...ops.axes import normalize_axis
 from ...ops.indexing import index_put as index_put_op
-from ...ops.indexing import scatter_along, take_along
+from ...ops.indexing import scatter_along, scatter_extreme, take_along
 from ...ops.movement import reshape
 from ...ops.reduce import broadcast_to
 from .. import functions as fn
@@ -271,6 +271,10 @@ def _scatter_reduce(
         if x.dtype.is_inexact:
             return total / maximum(count, 1)
         return total // maximum(count, 1)
+    if reduce[0] == "a":
+        return scatter_extreme(
+            x, at, src, axis=a, mode={"amax": "maximum", "amin": "minimum"}[reduce]
+        )
     # the values that meet at a place, side by side along a new axis: one a source place
     places = arange(x.shape[a], device=x.device)
     line = (1,) * a + (x.shape[a],) + (1,) * (x.ndim - a)
@@ -279,7 +283,7 @@ def _scatter_reduce(
     crop = tuple(slice(0, d) if i != a else slice(None) for i, d in enumerate(at.shape))
     part = x[crop]
     both = sh.concat([sh.expand_dims(part, axis=a + 1), candidates], axis=a + 1)
-    folded = {"prod": fn.prod, "amax": fn.max, "amin": fn.min}[reduce](both, axis=a + 1)
+    folded = fn.prod(both, axis=a + 1)
     folded = folded if folded.dtype is x.dtype else cast(folded, dtype=x.dtype.name)
     if folded.shape == x.shape:
         return folded
