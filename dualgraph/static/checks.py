@@ -220,14 +220,19 @@ class NumberCheck(PlacedCheck):
         return super().assumption()._replace(value=f"any {type(self.expected).__name__}")
 
 
+def told_of(t: Any) -> tuple[Any, bool, bool]:
+    """What a program relies on of a tensor that it reads from outside."""
+    return t.type, t._requires_grad, bool(vars(t))
+
+
 class TensorCheck(Check):
-    """The type of a tensor, and whether it requires gradients."""
+    """The type of a tensor, whether it requires gradients, and whether users have put attributes on it."""
 
     __slots__ = ()
     kind = "tensor"
 
     def read(self) -> Any:
-        return self.holder.type, self.holder._requires_grad
+        return told_of(self.holder)
 
     def holds(self) -> bool:
         return bool(self.read() == self.expected)

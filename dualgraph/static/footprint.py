@@ -11,7 +11,6 @@ from __future__ import annotations
 import builtins
 import collections
 import functools
-import re
 import sys
 import types
 from collections.abc import Callable, Set
@@ -41,19 +40,16 @@ from .checks import (
     class_attribute,
     short,
     slots_of,
+    told_of,
 )  # fmt: skip
 from .handlers import after_errors
-from .members import CODE, FACTORY_DEFAULT, SLOT_DESCRIPTORS, absent, dict_of, held_by, may_miss
+from .members import CODE, FROZEN, absent, dict_of, held_by, hideable, may_miss
 from .outside import ENGINE, closed, impure
 from .statements import Apart, Statement
 
-ENGINE_STATE = (
-    "dualgraph.optim",
-    "dualgraph.data",
-)  # objects whose attributes are the engine's own matter
+ENGINE_STATE = "dualgraph.optim", "dualgraph.data"  # objects whose state is the engine's own matter
 MAX_OBJECTS = 20_000
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
-FROZEN = (re.Pattern, np.dtype, *SLOT_DESCRIPTORS, FACTORY_DEFAULT, type(NotImplemented))
 IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval, id)
 # Ways to an optimiser's numbers.
 GROUPS = frozenset("param_groups get_last_lr get_lr state_dict".split())
@@ -124,6 +120,10 @@ class Footprint:
             for look, value, name, where in waiting:
                 look(value, name, where, names, written, True)
             known += waiting
+        for look, value, name, where in known:
+            for method in hideable(value, self.user_names) if look == self._attributes else ():
+                held = held_by(value)
+                self.checks.append(DictCheck(held, method, MISSING, f"{name}.{method}", where))
 
     def forget(self, holder: Any, key: Any) -> None:
         """Drops the check of a dict entry that the graph reads afresh, unless the user's code may read it, too."""
@@ -184,9 +184,8 @@ class Footprint:
 
     def _tensor(self, value: Any, name: str, where: Location) -> None:
         self.tensors[id(value)] = name
-        expected = value.type, value._requires_grad
-        self.checks.append(TensorCheck(value, None, expected, name, where))
-        if vars(value) or self.misses:  # what the user put there
+        self.checks.append(TensorCheck(value, None, told_of(value), name, where))
+        if vars(value):  # what the user put there, which may hide methods
             self._waiting.append((self._held, value, name, where))
 
     def _fixed(self, value: Any, name: str, where: Location) -> None:
@@ -312,7 +311,8 @@ class Footprint:
     ) -> None:  # fmt: skip
         """What an object holds under these names, or under any where some code reflects."""
         held = held_by(value)
-        if first and self.misses and not type(value).__module__.startswith(ENGINE_STATE):
+        strict = self.misses or hasattr(value, "_version_cell")
+        if first and strict and not type(value).__module__.startswith(ENGINE_STATE):
             self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
         whole = held.keys() if first else ()
         wanted = whole if self.reflects else self._read(value, names & held.keys())

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gc
+import re
 import types
 from collections.abc import Set
 from typing import Any
+
+import numpy as np
 
 from ..core.errors import Location
 from .bytecode import codes
@@ -22,6 +25,8 @@ SLOT_DESCRIPTORS = (
 )  # fmt: skip
 # Of what stands for a factory among the defaults of a dataclass.
 FACTORY_DEFAULT: Any = type(getattr(dataclasses, "_HAS_DEFAULT_FACTORY", NotImplemented))
+# What there is nothing to look into.
+FROZEN = re.Pattern, np.dtype, *SLOT_DESCRIPTORS, FACTORY_DEFAULT, type(NotImplemented)
 GENERAL = frozenset("AttributeError Exception BaseException".split())
 CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
 
@@ -44,6 +49,21 @@ def absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[st
         if found is not MISSING and not isinstance(found, (property, *SLOT_DESCRIPTORS)):
             absent.add(attribute)
     return absent
+
+
+def hideable(value: Any, names: Set[str]) -> list[str]:
+    """The methods of an object of the engine that the user's code mentions, and that no attribute hides now."""
+    cls, held = type(value), held_by(value)
+    if held is None or not cls.__module__.startswith(ENGINE):
+        return []
+    return sorted(n for n in (names & _methods(cls)) - held.keys())
+
+
+@functools.lru_cache(maxsize=1024)
+def _methods(cls: type) -> frozenset[str]:
+    """The functions of a class that are called by name."""
+    named = (n for n in dir(cls) if not n.startswith("__"))
+    return frozenset(n for n in named if isinstance(class_attribute(cls, n), types.FunctionType))
 
 
 def dict_of(cls: type) -> Any:

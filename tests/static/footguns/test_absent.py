@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import dualgraph as dg
-from dualgraph import nn
+from dualgraph import hot, nn
 from tests.side_by_side import Wrap, both_modes
 from tests.static.footguns.inputs import x
 
@@ -200,3 +200,43 @@ def test_a_parameter_is_marked_later() -> None:
             net.bias.free = True  # type: ignore[attr-defined]
         assert f(x()).tolist() == penalty(x()).tolist()
     assert f.programs[0].calls > 2
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_an_attribute_hides_a_method_later(tagged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a tensor - argument, from outside, in a list, a parameter - and of the engine's own objects."""
+    monkeypatch.setattr(hot, "PATIENT", False)
+
+    @both_modes(12)
+    def whole(wrap: Wrap) -> Iterator[Any]:
+        w, listed, layer, a = x(), [x()], nn.Linear(3, 3), x()
+        owners: list[Any] = [w, listed[0], layer.weight, a]
+        for t in owners if tagged else ():
+            t.tag = "seen"
+        fs = [
+            wrap(lambda x: x.sum() * 2),
+            wrap(lambda x: w.sum() * 2 + x),
+            wrap(lambda x: listed[0].sum() + x),
+            wrap(lambda x: layer.weight.sum() * x),
+        ]
+        optimizer = dg.optim.SGD(layer.parameters(), lr=0.1)
+
+        @wrap
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            loss = (layer(x) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        for i in range(60):
+            if i == 40:
+                for k, t in enumerate(owners):
+                    t.sum = lambda k=k: dg.tensor(float(k))
+                optimizer.step = lambda: None  # type: ignore[method-assign]
+            if i == 50:
+                for t in owners:
+                    del t.sum
+            yield [f(a) for f in fs], step(a)
+
+    whole()

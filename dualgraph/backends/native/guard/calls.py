@@ -38,24 +38,11 @@ def same_number(x: ptr, want: ptr) -> i64:
     return 0
 
 
-def no_attributes(x: ptr) -> i64:
-    """Whether the user has put no attributes on a tensor."""
-    held = c.PyObject_GenericGetDict(x, None)
-    if held is None:
-        c.PyErr_Clear()
-        return 0
-    size = c.PyDict_Size(held)
-    c.Py_DecRef(held)
-    return size == 0
-
-
 def same_argument(x: ptr, record: ptr) -> i64:
     """Whether an argument is like the recorded one."""
     kind = load_i64(record, 0)
     if kind == n.TENSOR:
         return same_tensor(x, load_ptr(record, 8))
-    if kind == n.BARE:
-        return same_tensor(x, load_ptr(record, 8)) and no_attributes(x)
     if kind == n.NUMBER:
         return same_number(x, load_ptr(record, 8))
     if kind == n.ANY:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..glue import FASTCALL, KEYWORDS, Library, possible, present, slot_offset
+import numpy as np
+
+from ....eager.tensor import Tensor
+from ..glue import FASTCALL, KEYWORDS, ONE, Library, possible, present, slot_offset
 from ..quick import apply, memory, objects, place, place_slow, runs, spread, tape
 from ..quick.install import CheckError, glue_numbers, glue_objects
 from . import calls, rows, table
@@ -29,6 +32,21 @@ def install(owner: type, run: Any) -> None:
         objects=glue_objects() | words,
         numbers=glue_numbers() | table.numbers() | {"C_HOT": slot_offset(owner, "_hot")},
     )  # fmt: skip
+    _check(library)
     doc = owner.__call__.__doc__ or ""
     call = library.method(owner, "__call__", "call_compiled", FASTCALL | KEYWORDS, doc=doc)
     owner.__call__ = call  # type: ignore[method-assign]
+
+
+def _check(library: Library) -> None:
+    """Compares what glue sees of the attributes of tensors with what Python says."""
+    says = library.builtin("probe_bare", "probe_bare", ONE)
+    for x in (Tensor(np.zeros(1)), type("Other", (Tensor,), {"__slots__": ("more",)})(np.zeros(1))):
+        for _ in range(2):
+            if not says(x):
+                raise CheckError("a tensor without attributes is not told")
+            x.sum = None
+            if says(x):
+                raise CheckError("an attribute of a tensor is not seen")
+            del x.sum
+            vars(x)  # from now on there is a dict

@@ -16,12 +16,13 @@ from ..glue.capi import (
     load_ptr,
     n,
     o,
+    pointer,
     ptr,
     stack,
     store_i64,
     store_ptr,
 )
-from ..quick.objects import item
+from ..quick.objects import held, item
 
 
 def same_layout(array: ptr, record: ptr) -> i64:
@@ -42,10 +43,28 @@ def same_layout(array: ptr, record: ptr) -> i64:
     return 1
 
 
+def bare(x: ptr) -> i64:
+    """Whether nobody has put attributes on a tensor. Where Python keeps them, `table.ATTRIBUTES` says."""
+    if n.VALUES:  # 3.11: values of their own, until something asks for the dict
+        values = load_ptr(x, n.VALUES)
+        if values:
+            return load_i8(values, n.USED) == 0
+    word = load_i64(x, n.DICT)
+    if n.TAGGED and word & 1:  # 3.12: the same in one word
+        return load_i8(pointer(word + 1), n.USED) == 0
+    return word == 0 or load_i64(pointer(word), n.VAR_SIZE) == 0
+
+
+def probe_bare(self: ptr, x: ptr) -> ptr:
+    """What `bare` says of a tensor."""
+    return held(o.TRUE if bare(x) else o.FALSE)
+
+
 def same_tensor(x: ptr, record: ptr) -> i64:
     """Whether a tensor is of the recorded type, device and layout, no stale view, and wants gradients as recorded.
 
-    The record: type, dtype, whether gradients are wanted, then that of `same_layout`.
+    The record: type, dtype, whether gradients are wanted, whether it has no attributes of the user's (with others it
+    may have any), then that of `same_layout`.
     """
     if load_ptr(x, n.TYPE) != load_ptr(record, 0) or load_ptr(x, n.T_DTYPE) != load_ptr(record, 8):
         return 0
@@ -58,7 +77,9 @@ def same_tensor(x: ptr, record: ptr) -> i64:
     wanted = load_ptr(x, n.T_REQUIRES) != o.FALSE or load_ptr(x, n.T_NODE) != o.NONE
     if wanted != load_i64(record, 16):
         return 0
-    return same_layout(load_ptr(x, n.T_DATA), record + 24)
+    if load_i64(record, 24) and not bare(x):
+        return 0
+    return same_layout(load_ptr(x, n.T_DATA), record + 32)
 
 
 def unhooked(x: ptr) -> i64:

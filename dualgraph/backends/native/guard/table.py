@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ KINDS = {
     name: i
     for i, name in enumerate(
         ("ENTRY", "WORD", "ITEM", "TENSOR", "HOOKS", "BYTES", "ATTRIBUTE", "CLASS", "KEYS", "ASK",
-         "UNLESS", "NUMBER", "ARRAY", "ANY", "BARE")
+         "UNLESS", "NUMBER", "ARRAY", "ANY")
     )
 }  # fmt: skip
 (
@@ -53,13 +54,24 @@ KINDS = {
     NUMBER,
     ARRAY,
     ANY,
-    BARE,
 ) = KINDS.values()
 FIELDS = (
     "COUNT", "ARGUMENTS", "ROWS", "ROW_COUNT", "TAPE", "DEVICE", "TENSORS", "TENSOR_COUNT",
     "DTYPE", "TALLY", "LEFT", "NUMBERS", "RUN",  # of the last on, those of `run_words`
 )  # fmt: skip
 LEFT = FIELDS.index("LEFT")
+# Where this Python keeps the attributes of an object that has slots, too: in a dict once that is there; before, some
+# versions have values in another place, which say how many they are.
+ATTRIBUTES = {
+    "DICT": -3 * 8,
+    "VALUES": 0,
+    "TAGGED": int(sys.version_info[:2] == (3, 12)),
+    "USED": -2,
+}
+if sys.version_info < (3, 11):
+    ATTRIBUTES["DICT"] = Tensor.__dictoffset__
+elif sys.version_info < (3, 12):
+    ATTRIBUTES["VALUES"] = -4 * 8
 MOST_STRANGERS = 256  # tensors that no argument may be
 
 
@@ -101,9 +113,9 @@ class Memory:
 
     def tensor(self, x: Tensor) -> int:
         """What `rows.same_tensor` compares a tensor with."""
-        wanted = x.requires_grad
+        told = int(x.requires_grad), int(not vars(x))
         return self.words(
-            [self.object(type(x)), self.object(x.dtype), int(wanted), *self.layout(x._data)]
+            [self.object(type(x)), self.object(x.dtype), *told, *self.layout(x._data)]
         )
 
     # --- rows ---
@@ -158,17 +170,17 @@ class Memory:
 
     # --- arguments ---
 
-    def argument(self, x: Any, first: int, free: bool = False, bare: bool = False) -> list[int]:
+    def argument(self, x: Any, first: int, free: bool = False) -> list[int]:
         """What an argument is compared with; `first`: where among the arguments this object comes first.
 
-        One that is `free` may be any number of its type; a tensor that is `bare` has no attributes of the user's.
+        One that is `free` may be any number of its type.
         """
         if free:
             return [ANY, self.object(type(x)), first]
         if isinstance(x, Tensor):
             if x.__dict__:
                 raise Unlike("a tensor with attributes of the user's")
-            return [BARE if bare else TENSOR, self.tensor(x), first]
+            return [TENSOR, self.tensor(x), first]
         if type(x) is np.ndarray:
             return [ARRAY, self.words(self.layout(x)), first]
         if type(x) in (bool, int, float, str, type(None)):
@@ -191,10 +203,8 @@ class Record:
             raise Unlike("too many tensors")
         places: dict[int, int] = {}
         free = (lambda i: False) if program.promoted is None else program.promoted.is_free
-        bare = program.footprint.misses
         arguments = [
-            memory.argument(x, places.setdefault(id(x), i), free(i), bare)
-            for i, x in enumerate(args)
+            memory.argument(x, places.setdefault(id(x), i), free(i)) for i, x in enumerate(args)
         ]
         default = memory.object("floating"), id(get_default_dtype())
         rows = [*rows, [CLASS, memory.object(Defaults), *default, 0]]
@@ -259,6 +269,7 @@ def numbers() -> dict[str, int]:
     fields = {f"H_{name}": 8 * i for i, name in enumerate(FIELDS)}
     return {
         **KINDS,
+        **ATTRIBUTES,
         **fields,
         **run_words.numbers(),
         "HOT_RECORD": slot_offset(Record, "words"),
