@@ -53,7 +53,8 @@ def absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[st
 
 def hideable(value: Any, names: Set[str]) -> list[str]:
     """The methods of an object of the engine that the user's code mentions, and that no attribute hides now."""
-    cls, held = type(value), held_by(value)
+    cls: Any = type(value)
+    held = held_by(value)
     if held is None or not cls.__module__.startswith(ENGINE):
         return []
     return sorted(n for n in (names & _methods(cls)) - held.keys())
