@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import dualgraph as dg
-from dualgraph import hot, nn
+from dualgraph import nn
+from dualgraph.jit import hot
 from tests.side_by_side import Wrap, both_modes
 from tests.static.footguns.inputs import x
 
