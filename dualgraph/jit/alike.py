@@ -70,7 +70,7 @@ def _same_slot(a: Any, b: Any) -> bool:
 
 
 def _same_result(a: Result, b: Result) -> bool:
-    if a._replace(key=None) != b._replace(key=None):
+    if a._replace(key=None, held=None) != b._replace(key=None, held=None) or a.held is not b.held:
         return False
     if a.kind != "value":
         return bool(a.key == b.key)

@@ -127,6 +127,8 @@ class Outcome:
                 made.append(value if r.kind == "item" else TAKERS[r.kind](value))
             elif r.kind == "leaf":
                 made.append(leaves[r.key])
+            elif r.held is not None:
+                made.append(r.held)
             elif r.kind == "input":
                 made.append(tensor_of(tensors[r.key]))
             elif r.kind == "view":

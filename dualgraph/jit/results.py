@@ -28,6 +28,7 @@ class Result(NamedTuple):
     output: int | None = (
         None  # of a "view" that gradients flow through: the output that stands for it on the tape
     )
+    held: Any = None  # of a "view" that code outside holds: that very tensor
 
     @property
     def flows(self) -> bool:

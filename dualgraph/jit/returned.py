@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,13 @@ from .results import Result
 
 
 def describe_results(
-    tracer: Tracer, leaves: list[Any], arguments: Arguments, numbers: dict[int, Result]
-) -> tuple[Trace, tuple[Result, ...]]:
-    """The finished trace of a call, and how each of its result leaves is made again."""
+    tracer: Tracer, leaves: list[Any], arguments: Arguments, numbers: dict[int, Result],
+    outside: Container[int],
+) -> tuple[Trace, tuple[Result, ...]]:  # fmt: skip
+    """The finished trace of a call, and how each of its result leaves is made again.
+
+    `outside` has the ids of the tensors that were at known places before, the same on each call.
+    """
     roots = {id(r.tensor): i for i, r in enumerate(tracer.roots)}
     places = {id(v): i for i, v in enumerate(arguments.leaves) if isinstance(v, np.ndarray)}
     chains = {id(v): _chain(v, roots) for v in leaves if isinstance(v, Tensor)}
@@ -46,7 +51,9 @@ def describe_results(
             results.append(Result("same", first[id(leaf)]))
         elif id(chains[id(leaf)][1]) in roots:
             chain, base = chains[id(leaf)]
-            if chain and leaf.requires_grad:  # its place on the tape is among the other results
+            if chain and id(leaf) in outside:
+                results.append(Result("view", roots[id(base)], chain, held=leaf))
+            elif chain and leaf.requires_grad:  # its place on the tape is among the other results
                 tracked = output(leaf)
                 results.append(
                     tracked._replace(

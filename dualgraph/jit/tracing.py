@@ -212,7 +212,9 @@ class _Call:
         """The trace with its outputs, and how each leaf of the result is made of them."""
         if whole:
             return finish(self.tracer, [v for v in out.leaves if isinstance(v, Tensor)]), ()
-        trace, results = describe_results(self.tracer, out.leaves, self.arguments, out.numbers)
+        trace, results = describe_results(
+            self.tracer, out.leaves, self.arguments, out.numbers, self.footprint.tensors
+        )
         return trace, tuple(
             Result("computed", out.uses[i].place) if i in out.uses else r
             for i, r in enumerate(results)

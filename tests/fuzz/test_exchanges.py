@@ -28,7 +28,7 @@ def written(rng: random.Random) -> str:
                 f"s.n += 1; {to} = {a} * s.n", f"v = {a}.tanh(); {to} = v",
             ))
         )  # fmt: skip
-    results = ", ".join(rng.choice(values) for _ in range(rng.randint(1, 3)))
+    results = ", ".join(rng.choice([*values, "s.v"]) for _ in range(rng.randint(1, 3)))
     return "def f(x):\n    " + "\n    ".join([*lines, f"return {results},"])
 
 
@@ -37,6 +37,7 @@ def watch(source: str, seed: int, wait: bool | None) -> list[Any]:
     rng = random.Random(seed)
     dg.manual_seed(seed)
     s, g = SimpleNamespace(a=dg.randn(4), b=dg.randn(4), n=0), SimpleNamespace(c=dg.randn(4))
+    s.v = g.c.view(4)
     d, held, log = {"k": dg.randn(4)}, [dg.randn(4)], list[Any]()
     space: dict[str, Any] = {"s": s, "g": g, "d": d, "l": held, "log": log}
     exec(source, space)
@@ -58,8 +59,10 @@ def watch(source: str, seed: int, wait: bool | None) -> list[Any]:
                     x = rng.choice(state)
                 case 5:
                     g.c = dg.randn(8)[::2]
-        kept += [*f(x), s.a, s.b, d["k"], held[0], g.c]
-        shown.append((frozen(kept[-24:]), s.n, frozen(log)))
+        now = [*f(x), s.a, s.b, d["k"], held[0], g.c, *state, s.v]
+        same = [[a is b for a in now] for b in now]
+        kept += now[:-6]
+        shown.append((frozen(kept[-24:]), same, s.n, frozen(log)))
     return shown
 
 
