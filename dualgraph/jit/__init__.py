@@ -2,10 +2,12 @@
 
 A compiled call goes down this list; what stands on the right is asked on the way.
 
-    compile    which program serves the call, and what if none does   keys, entries, hot, pay
-    tracing    one eager run of the function, seen by a tracer        arguments, returned, rebound, refusals, resume
-    program    the captured path, optimised, and what it assumes      slots, stages, dump
-    outcome    what a call leaves behind                              results, replay, backward
+    compile     which program serves the call, and what if none does   keys, entries, hot, pay
+    growing     how programs come to be, and when there is none        rehearsal, refusals
+    tracing     one eager run of the function, seen by a tracer        arguments, returned, rebound, refusals, resume
+    program     the captured path, optimised                           stages, dump
+    conditions  what it assumes of a call and of its memory            slots, rebound
+    outcome     what a call leaves behind                              results, replay, backward
 
 One program serves more than what it was captured with where sizes are symbolic (`sizes` decides, `dynamic` holds
 such programs, `rehearsal` makes them ready) and where Python numbers are inputs (`promotion` decides, `promoted`

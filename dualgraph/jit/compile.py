@@ -4,42 +4,30 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 from typing import Any
 
 import numpy as np
 
 from ..core.context import state
-from ..core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe, user_location
-from ..core.settings import undisturbed
+from ..core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe
 from ..core.trees import flatten
-from ..core.workers import Job, Workers
 from ..eager.tensor import Tensor
-from ..passes.sizes import as_bytes
 from ..static.graph import Graph
-from ..static.statements import Apart
 from . import hot
 from .entries import Entry, Forecast, explanation
-from .keys import call_key, difference, leaves_to_keep
+from .growing import Growing, background
+from .keys import call_key, leaves_to_keep
 from .pay import Meter
 from .program import MISMATCH, Program
-from .promotion import Promotion
-from .rebound import Rebound
-from .rehearsal import AT_ONCE, make_ready, rehearse
-from .sizes import Sizes
 from .stages import MAX_DEPTH, Left
 from .tracing import resume, trace
 
-MAX_PROGRAMS = 64  # specialisations of one function
 MAX_KINDS = 1024  # kinds of arguments that are told apart
-MAX_PATHS = 16  # paths through the code, and states, for one kind of arguments
-MAX_UNSTABLE = 3  # captures given up because something passing stood in the way
 MAX_TRIES = 2  # programs tried on one call before it goes on eagerly
 PLAIN = {Tensor, bool, int, float, str, type(None), np.ndarray}  # argument types that are leaves
-_background = Workers("dualgraph-compile", 1)
 
 
-class Compiled:
+class Compiled(Growing):
     """A function that runs as compiled programs where it can, and eagerly where it must.
 
     Attributes: ``programs`` (one `Program` a specialisation); ``explain()``; ``wait()``.
@@ -51,26 +39,9 @@ class Compiled:
         self, fn: Any, backend: str | None, wait: bool, fast_math: bool, memory: str | int | None,
         dynamic: Any = None,
     ) -> None:  # fmt: skip
-        self._hot: Any = ()  # records of calls that are told natively, or what lets all pass
         functools.update_wrapper(self, fn, updated=())
-        self._captured_function = fn
-        self._backend = backend
-        self._wait = wait
-        self._fast_math = fast_math
-        self._memory = None if memory is None else as_bytes(memory)
-        self._dynamic = dynamic
-        self._sizes = Sizes(fn, dynamic)
-        self._promotion = Promotion(self)
-        self._rebound = Rebound(self._promotion)
-        self._apart = Apart()  # statements that run at the end of each call
-        self._entries: dict[Any, Entry] = {}
-        self._jobs: list[Job[None]] = []
-        self._log: list[str] = []
-        self._unstable: dict[Any, int] = {}  # captures that found the function changing its state
-        self._lock = threading.RLock()
+        super().__init__(fn, backend, wait, fast_math, memory, dynamic)
         self._eager_calls = 0
-        self._plain = 0  # calls that go straight to the function, as no program pays
-        self._passed = 0  # those that did so natively, or will
 
     # --- use ---
 
@@ -136,7 +107,7 @@ class Compiled:
         self._passed = 0
         if all(e.passes() for e in list(self._entries.values())):
             self._passed = hot.BATCH
-            if hot.ready(Compiled, Compiled._run_hot, _background.submit):
+            if hot.ready(Compiled, Compiled._run_hot, background.submit):
                 self._hot = hot.straight(self._captured_function)
             else:
                 self._plain = hot.BATCH
@@ -196,7 +167,7 @@ class Compiled:
 
     def _remember(self, entry: Entry, program: Program, args: tuple[Any, ...]) -> None:
         """Lets calls like this one go straight to their program from now on."""
-        if self._backend != "numpy" and hot.ready(Compiled, Compiled._run_hot, _background.submit):
+        if self._backend != "numpy" and hot.ready(Compiled, Compiled._run_hot, background.submit):
             record = hot.record_of(program, args)
             if record is not None:
                 entry.record = record
@@ -238,10 +209,6 @@ class Compiled:
             self._build(left.program)
         return result
 
-    def _forget(self) -> None:
-        """Calls are looked up anew: a program runs in another way from now on."""
-        self._hot, self._plain, self._passed = (), 0, 0
-
     def _make_room(self) -> bool:
         """Makes room for kinds of arguments: forgets one that is a matter of sizes alone, if there is one."""
         with self._lock:
@@ -251,123 +218,7 @@ class Compiled:
                     return True
         return False
 
-    def _new(self, key: Any) -> str:
-        """What is new about a kind of arguments."""
-        return difference(key, [k for k, e in self._entries.items() if e.programs])
-
-    def _begin(self, entry: Entry) -> bool:
-        """Whether this thread may add a program to `entry`; if so, no other will until it is done."""
-        if entry.eager_because or not self._may_grow(entry):
-            return False
-        with self._lock:
-            waits = entry.capturing  # another thread is at it
-            entry.capturing = True
-        return not waits
-
-    def _may_grow(self, entry: Entry) -> bool:
-        if len(entry.programs) >= MAX_PATHS:
-            entry.eager_because.append(f"{MAX_PATHS} paths or states were compiled and none fits")
-        elif len(self.programs) >= MAX_PROGRAMS:
-            entry.eager_because.append(f"{MAX_PROGRAMS} programs were compiled for this function")
-        return not entry.eager_because
-
-    # --- capture ---
-
-    def _capture(
-        self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str, key: Any = None,
-        left: Left | None = None,
-    ) -> Any:  # fmt: skip
-        where = user_location()
-        spec, before = None, left and left.program
-        tree = flatten((args, kwargs))[1] if key is None else key[0]
-        others = self._rebound.noticed(entry.programs)
-        sources, confirmed = self._promotion.plan(others, tree, leaves, before)
-        sure = not self._promotion.cautious or self._promotion.trusted(sources, tree, leaves)
-        simple = not (self._apart.active or self._rebound.active) and confirmed is None and sure
-        if left is None and self._memory is None and simple:
-            spec = self._sizes.spec(key, leaves, args, kwargs, any_numbers=bool(sources))
-        shapes, make = (None, Program) if spec is None else (spec.shapes, spec.make)
-        with undisturbed:
-            result, program, refusals = trace(
-                self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
-                shapes=shapes, make=make, apart=self._apart, sources=sources, rebound=self._rebound,
-            )  # fmt: skip
-        with self._lock:
-            if program is None:
-                if not self._promotion.blame(sources, tree, refusals):
-                    self._refused(entry, refusals, where, tree, left)
-                self._promotion.regroup(tree)
-                return result
-            self._unstable.pop(tree, None)
-            program.budget, program.owner = self._memory, self._promotion
-            self._promotion.taken(program, tree, leaves, before)
-            if confirmed is not None and self._promotion.confirm(confirmed, program, tree):
-                self._forget()
-                return result
-            if left is None:
-                program = self._sizes.settle(key, leaves, spec, program)
-            program.changed.append(self._forget)
-            program.meter = entry.meter
-            known = program.template in self.programs
-            entry.programs.insert(0, program)
-            if left is None:
-                every = ((k, p) for k, e in self._entries.items() for p in e.programs)
-                elsewhere = self._sizes.elsewhere(key, program, spec, every)
-                self._promotion.learn(entry.programs, program, tree, elsewhere)
-                self._promotion.regroup(tree)
-            if program.template is None:
-                program.join(entry.tree)
-            if known:
-                self._log.append(f"tried other sizes at {where}: they do the same")
-                return result
-            self._log.append(f"captured at {where}: {why}")
-        self._build(program.template or program)
-        if self._wait and isinstance(program.failure, MemoryBudgetError):
-            raise program.failure
-        return result
-
-    def _build(self, program: Program) -> None:
-        """Makes a program ready, now or beside the calls."""
-        program.waits = self._wait
-        if self._wait:
-            make_ready(program)
-            return rehearse(program, self._jobs, _background, AT_ONCE)
-        self._jobs.append(_background.submit(lambda: make_ready(program)))
-        self._jobs.insert(0, _background.submit(lambda: rehearse(program, self._jobs, _background)))
-
-    def _refused(
-        self, entry: Entry, refusals: list[str], where: Any, tree: Any, left: Left | None = None
-    ) -> None:
-        apart = (
-            f"not captured at {where}: {refusals[0]}; tried again with such statements set apart"
-        )
-        if left is not None:
-            if self._apart.active or not self._apart.again():
-                return left.stage.close(left.outcome, "; ".join(refusals))
-            entry.start_over()
-            self._forget()
-            return self._log.append(apart)
-        changing = [r for r in refusals if r.startswith(("the function changes", "a hook is set"))]
-        if changing and len(changing) == len(refusals):
-            self._unstable[tree] = self._unstable.get(tree, 0) + 1
-            most = MAX_UNSTABLE if self._apart.active else 2
-            if self._unstable[tree] < most:  # what is made on first use settles after one call
-                self._log.append(
-                    f"not captured at {where}: {changing[0]}; tried again on the next call"
-                )
-                return
-        if self._apart.again():
-            return self._log.append(apart)
-        entry.eager_because.extend(r for r in refusals if r not in entry.eager_because)
-        self._log.append(f"runs eagerly since {where}: {'; '.join(refusals)}")
-
     # --- what users ask ---
-
-    @property
-    def programs(self) -> list[Program]:
-        """One program a specialisation, in the order of capture."""
-        found = (p for e in list(self._entries.values()) for p in e.programs)
-        return list(dict.fromkeys(p.template or p for p in found))
 
     def wait(self) -> Compiled:
         """Blocks until every captured program is in use, and the gradients that were asked of them."""

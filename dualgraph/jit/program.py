@@ -15,55 +15,44 @@ from ..core.backend import backend_for
 from ..core.constant import exact
 from ..core.devices import Device
 from ..core.errors import (
-    NOWHERE,
     CaptureError,
     DualgraphError,
     Location,
     describe,
-    problem_of,
 )
 from ..core.interrupts import Unbroken
-from ..core.node import Var, hooked
+from ..core.node import Var
 from ..core.trees import TreeDef
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..effects import Effect, Pending
 from ..passes.memory import MemoryPlan, within_budget
 from ..passes.pipeline import PassRecord, optimise
-from ..static.checks import Assumption, same_bytes, tells
+from ..static.checks import Assumption, tells
 from ..static.footprint import Footprint
 from ..static.graph import Graph
 from ..static.trace import Mark, Trace
+from .conditions import Conditions
 from .dump import dump_program, dumping
-from .outcome import MISMATCH, Outcome
+from .outcome import MISMATCH
 from .pay import Meter
-from .promoted import Promoted, plain_trace
-from .rebound import FormCheck, meeting
+from .promoted import plain_trace
 from .results import Result
 from .slots import (
-    as_array,
-    fetch,
-    fetch_all,
-    fits,
-    held_at_capture,
     leaf_tensors,
-    lies_in_order,
-    one_tensor,
     places_of,
 )
 from .stages import Env, Left, Path, Stage
 
 
-class Program(Outcome):
+class Program(Conditions):
     """A compiled specialisation. ``graph`` is what runs; ``captured`` what the eager run did."""
 
     guards: tuple[str, ...] = ()  # conditions on symbolic sizes under which the capture is as it is
     read_at: Location | None = None  # where the user's code looks at a symbolic size
     template: Program | None = None  # the program of symbolic sizes that this is at some sizes
     effects: tuple[Effect, ...] = ()  # what is done at the end of each call besides writing tensors
-    places: Sequence[FormCheck] = ()  # places whose tensors are inputs
     extra: tuple[Any, ...] = ()  # further inputs: numbers that depend on sizes
-    promoted: Promoted | None = None  # Python numbers that are not a part of the key of its calls
     owner: Any = None  # the compiled function that it is of
 
     def __init__(
@@ -72,34 +61,23 @@ class Program(Outcome):
         device: Device, use: str | None,
     ) -> None:  # fmt: skip
         self.name = name
-        self.trace = trace
+        super().__init__(trace, footprint, arguments, contents, swept)
         self.captured: Graph = trace.graph
         self._out_types = trace.graph.out_types
         self.results = results
         self.tree = tree
-        self.footprint = footprint
         self._calls = 0
         self.tally = np.zeros(1, dtype=np.int64)  # calls that Python did not see
         self.given: tuple[TreeDef, tuple[Any, ...]] | None = None  # the captured call's arguments
         self.marks: tuple[Mark, ...] = ()  # values that have names
         self.changed: list[Callable[[], None]] = []  # to tell that it runs otherwise from now on
         self.taps: Any = None  # what is read of it while it runs
-        self._arguments = arguments
-        self._contents = contents  # argument leaves that are arrays whose values were looked at
-        self._same = {
-            s.key[0]: s.key[1]
-            for s in trace.slots
-            if s.kind == "leaf" and id(s.key[1]) in footprint.tensors
-        }
-        self._unhooked = tuple(s for s in trace.slots if swept and s.requires_grad)
         self._fast_math = fast_math
         self._device = device
         self._use = use
         self.budget: int | None = None  # bytes that the arena may take
         self._aim: int | None = None  # that passes were to stay below for that
         self.meter: Meter | None = None  # of the calls that it serves
-        self._direct: tuple[int, ...] = ()  # inputs that the program itself writes
-        self.mismatch = ""  # why the last call that took another path did
         self._bare: tuple[tuple[int, ...], TensorType] | None = None
         self._executable: Executable | None = None
         self._passes: list[PassRecord] = []
@@ -110,14 +88,6 @@ class Program(Outcome):
         self._single = tree.kind is None
         leaf_of = {id(t): i for i, t in enumerate(leaf_tensors(slots))}
         self._owners = tuple(leaf_of.get(id(g.owner), g.owner) for g in trace.grads)
-        self._entry = tuple((leaf_of.get(id(t), t), had) for t, had in trace.entry_grads)
-        stored = self._stored = frozenset(s.input for s in trace.stores)
-        self._row_major = frozenset(i for i in stored if lies_in_order(held_at_capture(slots[i])))
-        self._overlaps = tuple(
-            (i, j, backend_for(slots[i].type.device).xp) for i in sorted(stored) for j in range(len(slots))
-            if i != j and slots[j].kind != "computed" and (slots[i].kind != "tensor" or slots[j].kind != "tensor")
-            and slots[i].type.device is slots[j].type.device and not one_tensor(slots[i], slots[j])
-        )  # fmt: skip
         self.path: Path | None = None  # where numbers are taken out of tensors
         self._inputs = tuple(v.id for v in trace.graph.inputs)
         concrete = len(trace.graph.outputs) - len(trace.concrete)
@@ -247,24 +217,6 @@ class Program(Outcome):
         """The plan of the arena."""
         return self._built().memory
 
-    @property
-    def assumptions(self) -> tuple[Assumption, ...]:
-        """Everything the capture relied on, each with its source line."""
-        state_of = tuple(c.assumption() for c in self.footprint.checks)
-        tensors = tuple(
-            Assumption(s.kind, f"input {i}", str(s.type), NOWHERE)
-            for i, s in enumerate(self.trace.slots) if s.kind not in ("leaf", "computed")
-        )  # fmt: skip
-        grads = tuple(
-            Assumption("gradient", "a tensor's .grad", "present" if had else None, NOWHERE)
-            for _, had in self._entry
-        )
-        taken = tuple(
-            Assumption("value", str(c.operand), c.value, c.where) for c in self.trace.concrete
-        )
-        given = self._arguments if self.promoted is None else self.promoted.assumed(self._arguments)
-        return (*given, *state_of, *tensors, *grads, *taken)
-
     def promote(self, name: str) -> None:
         """Makes a Python number an input, so that its other values will need no other program.
 
@@ -330,48 +282,6 @@ class Program(Outcome):
 
     # --- running it ---
 
-    def broken(self, leaves: list[Any]) -> str | None:
-        """The first assumption about state that does not hold now, or None."""
-        if self.promoted is not None:
-            numbers = self.promoted.numbers(leaves)
-            if type(numbers) is str:
-                return numbers
-        check = self.footprint.failing()
-        if check is not None:
-            at = f" (read at {check.where})" if check.where.line else ""
-            return f"{check.name} changed{at}"
-        for owner, had in self._entry:
-            tensor = leaves[owner] if isinstance(owner, int) else owner
-            if (tensor._grad is not None) is not had:
-                return (
-                    "a .grad was there before and is not now"
-                    if had
-                    else "a .grad is there that was not before"
-                )
-        for i, values in self._contents:
-            if not same_bytes(leaves[i], values):
-                return (
-                    f"the values in argument leaf {i}, an array that the code looks into, changed"
-                )
-        for i, leaf in enumerate(leaves):
-            if (id(leaf) in self.footprint.tensors or i in self._same) and self._same.get(
-                i
-            ) is not leaf:
-                return (
-                    f"argument leaf {i} and a tensor that the code reads elsewhere "
-                    "were one, and are not now, or are now"
-                )
-        if self.places and (one := meeting(self.places, leaves, self.footprint.tensors)):
-            return one
-        for slot in self._unhooked:
-            if hooked(fetch(slot, leaves)._node):
-                return "a hook is set on an input"
-        for slot in self.trace.slots:
-            known = slot.kind in ("leaf", "computed", "place")
-            if not known and not fits(slot, fetch(slot, leaves)):
-                return f"a tensor read from outside is no longer {slot.type}"
-        return None
-
     def call(self, leaves: list[Any]) -> Any:
         """Runs the program, or gives MISMATCH, having changed nothing, when this call takes another path."""
         result = self.start(leaves)
@@ -409,39 +319,6 @@ class Program(Outcome):
             return runs.run(arrays, lambda outs: self._commit(outs, tensors, leaves))
         except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
             return self._differs(f"an op failed: {problem}")  # eager mode will name the user's line
-
-    def _fetch(self, leaves: list[Any]) -> Any:
-        """What its inputs hold, and the arrays that it is run on; else why it is not for this call."""
-        slots = self.trace.slots
-        if self.promoted is None:
-            tensors = [fetch(s, leaves) for s in slots]
-            return tensors, [t._data if isinstance(t, Tensor) else t for t in tensors]
-        numbers = self.promoted.numbers(leaves)
-        if type(numbers) is str:
-            return numbers
-        tensors = fetch_all(slots, leaves, numbers)
-        try:
-            return tensors, list(map(as_array, slots, tensors))
-        except DualgraphError as problem:  # a number that its dtype cannot hold
-            return problem_of(problem)
-
-    def unfit(self, leaves: list[Any]) -> str:
-        """Why the memory of the tensors does not allow the program to run ("": it does)."""
-        held = self._fetch(leaves)
-        return held if type(held) is str else self._unfit(held[1])
-
-    def _unfit(self, arrays: list[Any]) -> str:
-        """Why the memory of the inputs does not allow what the program writes ("": it does)."""
-        for i, j, xp in self._overlaps:
-            if xp.may_share_memory(arrays[i], arrays[j]):
-                return "an input that is written shares memory with another"
-        for i in self._stored:  # a store that fails halfway would have been half done
-            flags = arrays[i].flags
-            if not getattr(flags, "writeable", True) or (
-                i in self._direct and not flags.c_contiguous
-            ):
-                return "an input that is written is read-only or not row-major"
-        return ""
 
     def _walk(self, leaves: list[Any], tensors: list[Any], arrays: list[Any]) -> Any:
         """Stage by stage along the tree, to the end of a path, or to where it is left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -301,10 +302,11 @@ def _member(value: Any) -> Any:
     )
 
 
-def slots_of(cls: type) -> list[str]:
+@functools.lru_cache(maxsize=1024)
+def slots_of(cls: Any) -> tuple[str, ...]:
     """The places for attributes that objects of a class have beside their dict."""
     slots: list[str] = []
     for base in cls.__mro__:
         own = vars(base).get("__slots__", ())
         slots += (own,) if isinstance(own, str) else own
-    return slots
+    return tuple(slots)

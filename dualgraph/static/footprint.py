@@ -458,7 +458,7 @@ class Footprint:
         self, value: Any, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
     ) -> None:  # fmt: skip
         """The attributes of an object that have these names, and those that it lacks and that would count."""
-        cls = type(value)
+        cls: Any = type(value)
         held = held_by(value)
         if held is not None:
             self._held(value, name, where, names, written, first)

@@ -1,0 +1,154 @@
+"""Conditions: what a program assumes of the calls that it serves, and what there is about one that it cannot serve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.backend import backend_for
+from ..core.errors import NOWHERE, DualgraphError, problem_of
+from ..core.node import hooked
+from ..eager.tensor import Tensor
+from ..static.checks import Assumption, same_bytes
+from ..static.footprint import Footprint
+from ..static.trace import Trace
+from .outcome import Outcome
+from .promoted import Promoted
+from .rebound import FormCheck, meeting
+from .slots import (
+    as_array,
+    fetch,
+    fetch_all,
+    fits,
+    held_at_capture,
+    leaf_tensors,
+    lies_in_order,
+    one_tensor,
+)
+
+
+class Conditions(Outcome):
+    """Of one captured path: Python state and arguments are what they were, and memory lies as the program needs it."""
+
+    places: Sequence[FormCheck] = ()  # places whose tensors are inputs
+    promoted: Promoted | None = None  # Python numbers that are not a part of the key of its calls
+
+    def __init__(
+        self, trace: Trace, footprint: Footprint, arguments: tuple[Assumption, ...],
+        contents: tuple[tuple[int, Any], ...], swept: bool,
+    ) -> None:  # fmt: skip
+        self.trace = trace
+        self.footprint = footprint
+        self.mismatch = ""  # why the last call that took another path did
+        self._arguments = arguments
+        self._contents = contents  # argument leaves that are arrays whose values were looked at
+        self._same = {
+            s.key[0]: s.key[1]
+            for s in trace.slots
+            if s.kind == "leaf" and id(s.key[1]) in footprint.tensors
+        }
+        self._unhooked = tuple(s for s in trace.slots if swept and s.requires_grad)
+        self._direct: tuple[int, ...] = ()  # inputs that the program itself writes
+        slots = trace.slots
+        leaf_of = {id(t): i for i, t in enumerate(leaf_tensors(slots))}
+        self._entry = tuple((leaf_of.get(id(t), t), had) for t, had in trace.entry_grads)
+        stored = self._stored = frozenset(s.input for s in trace.stores)
+        self._row_major = frozenset(i for i in stored if lies_in_order(held_at_capture(slots[i])))
+        self._overlaps = tuple(
+            (i, j, backend_for(slots[i].type.device).xp) for i in sorted(stored) for j in range(len(slots))
+            if i != j and slots[j].kind != "computed" and (slots[i].kind != "tensor" or slots[j].kind != "tensor")
+            and slots[i].type.device is slots[j].type.device and not one_tensor(slots[i], slots[j])
+        )  # fmt: skip
+
+    @property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """Everything the capture relied on, each with its source line."""
+        state_of = tuple(c.assumption() for c in self.footprint.checks)
+        tensors = tuple(
+            Assumption(s.kind, f"input {i}", str(s.type), NOWHERE)
+            for i, s in enumerate(self.trace.slots) if s.kind not in ("leaf", "computed")
+        )  # fmt: skip
+        grads = tuple(
+            Assumption("gradient", "a tensor's .grad", "present" if had else None, NOWHERE)
+            for _, had in self._entry
+        )
+        taken = tuple(
+            Assumption("value", str(c.operand), c.value, c.where) for c in self.trace.concrete
+        )
+        given = self._arguments if self.promoted is None else self.promoted.assumed(self._arguments)
+        return (*given, *state_of, *tensors, *grads, *taken)
+
+    def broken(self, leaves: list[Any]) -> str | None:
+        """The first assumption about state that does not hold now, or None."""
+        if self.promoted is not None:
+            numbers = self.promoted.numbers(leaves)
+            if type(numbers) is str:
+                return numbers
+        check = self.footprint.failing()
+        if check is not None:
+            at = f" (read at {check.where})" if check.where.line else ""
+            return f"{check.name} changed{at}"
+        for owner, had in self._entry:
+            tensor = leaves[owner] if isinstance(owner, int) else owner
+            if (tensor._grad is not None) is not had:
+                return (
+                    "a .grad was there before and is not now"
+                    if had
+                    else "a .grad is there that was not before"
+                )
+        for i, values in self._contents:
+            if not same_bytes(leaves[i], values):
+                return (
+                    f"the values in argument leaf {i}, an array that the code looks into, changed"
+                )
+        for i, leaf in enumerate(leaves):
+            if (id(leaf) in self.footprint.tensors or i in self._same) and self._same.get(
+                i
+            ) is not leaf:
+                return (
+                    f"argument leaf {i} and a tensor that the code reads elsewhere "
+                    "were one, and are not now, or are now"
+                )
+        if self.places and (one := meeting(self.places, leaves, self.footprint.tensors)):
+            return one
+        for slot in self._unhooked:
+            if hooked(fetch(slot, leaves)._node):
+                return "a hook is set on an input"
+        for slot in self.trace.slots:
+            known = slot.kind in ("leaf", "computed", "place")
+            if not known and not fits(slot, fetch(slot, leaves)):
+                return f"a tensor read from outside is no longer {slot.type}"
+        return None
+
+    def _fetch(self, leaves: list[Any]) -> Any:
+        """What its inputs hold, and the arrays that it is run on; else why it is not for this call."""
+        slots = self.trace.slots
+        if self.promoted is None:
+            tensors = [fetch(s, leaves) for s in slots]
+            return tensors, [t._data if isinstance(t, Tensor) else t for t in tensors]
+        numbers = self.promoted.numbers(leaves)
+        if type(numbers) is str:
+            return numbers
+        tensors = fetch_all(slots, leaves, numbers)
+        try:
+            return tensors, list(map(as_array, slots, tensors))
+        except DualgraphError as problem:  # a number that its dtype cannot hold
+            return problem_of(problem)
+
+    def unfit(self, leaves: list[Any]) -> str:
+        """Why the memory of the tensors does not allow the program to run ("": it does)."""
+        held = self._fetch(leaves)
+        return held if type(held) is str else self._unfit(held[1])
+
+    def _unfit(self, arrays: list[Any]) -> str:
+        """Why the memory of the inputs does not allow what the program writes ("": it does)."""
+        for i, j, xp in self._overlaps:
+            if xp.may_share_memory(arrays[i], arrays[j]):
+                return "an input that is written shares memory with another"
+        for i in self._stored:  # a store that fails halfway would have been half done
+            flags = arrays[i].flags
+            if not getattr(flags, "writeable", True) or (
+                i in self._direct and not flags.c_contiguous
+            ):
+                return "an input that is written is read-only or not row-major"
+        return ""
