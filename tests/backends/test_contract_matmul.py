@@ -155,6 +155,8 @@ def test_vector_width_and_packing_do_not_matter(dtype, width, packed):
 def test_how_a_product_is_cut_does_not_matter(dtype, threads, whole, large, monkeypatch):
     monkeypatch.setattr(pool, "size", threads)
     monkeypatch.setattr(plan, "LARGE", large)
+    monkeypatch.setattr(plan, "MC", 28)  # several blocks of rows and columns
+    monkeypatch.setattr(plan, "NC", 64)
     monkeypatch.setattr(stages, "HELPED", 0)
     rng = np.random.default_rng(6)
     size = np.dtype(dtype).itemsize

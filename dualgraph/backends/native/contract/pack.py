@@ -173,8 +173,11 @@ class Packer:
     def copy(self, runs: list[Run], panel: ir.Value) -> None:
         """Neighbouring rows are neighbours in memory."""
         w = self.w
+        further = w.b.mul(self.k, self.k_map)  # where the k's lie that are packed next
         with w.loop(self.k, carried=[panel], nonempty=True) as turn:
             place = w.at(self.operand, self.offset(self.k_map, turn.i))
+            if not self.tables:
+                w.prefetch(w.at(place, runs[0].start, further))
             w.store(self.load(place, runs), turn.carried[0])
             turn.carried = [w.at(turn.carried[0], self.width)]
 

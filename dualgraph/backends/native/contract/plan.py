@@ -315,12 +315,12 @@ class Plan:
             (True,) if ready_y else (False, True) if sharable_y else (False,),
         )
         xs, ys = self._matrices(0), self._matrices(1)
-        size = self.shape.size
-        large = xs * p.m * p.k * size > LARGE
-        spread, apart = SPREAD if large else 1, APART * (large and isinstance(p.x, Strided))
+        size, grouped = self.shape.size, self.group > 1
+        x_bytes, y_bytes = p.m * p.k * size, ys * p.n * p.k * size
+        spread = SPREAD if x_bytes > LARGE else 1
+        apart = APART * (isinstance(p.x, Strided) and x_bytes > (LARGE if grouped else REACH))
         # a matrix's own panels for several blocks of k do not stay near either
-        reach = 3 * REACH if self.group > 1 and isinstance(p.y, Strided) else REACH
-        far = FAR * (ys * p.n * p.k * size > reach)
+        far = FAR * (y_bytes > (3 * REACH if grouped and isinstance(p.y, Strided) else REACH))
         for down, across, whole_x, whole_y in options:
             units = self.batch * -(-tiles_x // down) * -(-tiles_y // across)
             columns = across * self.columns
