@@ -30,6 +30,7 @@ class Dispatch:
     bind: Callable[[Prim, tuple[Any, ...], dict[str, Any]], Any] = staticmethod(_unbound)
     # What a native quick path wants to know; and what makes one, once ops were called often enough.
     store: Callable[[Any, Any], bool] = staticmethod(_nothing)
+    overwrite: Callable[..., bool] = staticmethod(_nothing)
     planned: Callable[[Prim, int, Any], None] = staticmethod(_nothing)
     forgot: Callable[[], None] = staticmethod(_nothing)
     quicken: Callable[[], None] = staticmethod(_nothing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.composite import together
 from ..core.errors import ArgumentError, describe
 from ..ops import arithmetic as ar
 from ..ops.axes import normalize_axis
@@ -13,11 +14,13 @@ from .operands import as_operand
 from .tensor import Tensor
 
 
+@together
 def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
     """The integral of y along `dim` by the trapezoidal rule, at places x or `dx` apart."""
     return fn.sum(_trapezoids(y, x, dx, dim), axis=dim)
 
 
+@together
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
     """The integral up to each place but the first along `dim`, by the trapezoidal rule."""
     return fn.cumulative_sum(_trapezoids(y, x, dx, dim), axis=dim)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from ..core.composite import together
 from ..core.errors import ArgumentError, ShapeError, describe
 from ..ops.arithmetic import multiply
 from ..ops.movement import permute, reshape
@@ -30,6 +31,7 @@ class Term:
         return self.tensor.shape[self.labels.index(label)]
 
 
+@together
 def einsum(equation: str, *operands: Any) -> Tensor:
     """Sums of products by labels: ``einsum("ij,jk->ik", x, y)`` is ``x @ y``.
 

@@ -174,6 +174,7 @@ def _with_vectors(x: Tensor, y: Tensor) -> Tensor:
     return mv.reshape(out, shape=tuple(d for i, d in enumerate(out.shape) if i not in drop))
 
 
+@together
 def tensordot(x1: Any, x2: Any, /, axes: Any = 2, *, dims: Any = None) -> Tensor:
     """Sum of products over the last axes of x1 and first of x2 (a number), or over named axes.
 
@@ -271,6 +272,7 @@ def _clip(x: Any, min: Any, max: Any) -> Any:
 
 
 @also_dim
+@together
 def diff(
     x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None
 ) -> Tensor:

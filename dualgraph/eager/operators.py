@@ -44,7 +44,7 @@ def _in_place(op: Any, name: str) -> Callable[[Any, Any], Any]:
     def operator(self: Tensor, other: Any) -> Any:
         if not isinstance(other, OPERANDS):
             return NotImplemented
-        if isinstance(op, Prim) and op.kind is ELEMENTWISE and overwrite(op, self, (other,)):
+        if isinstance(op, Prim) and op.kind is ELEMENTWISE and overwrite(op, self, (self, other)):
             return self
         return rewrite(name, self, op, self, other)
 

@@ -1,4 +1,4 @@
-"""Overwriting: an elementwise op whose result goes straight into the memory of its first operand."""
+"""Overwriting: an elementwise op whose result goes straight into the memory of a tensor."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from ..core.backend import backend_for
 from ..core.context import state
 from ..core.devices import CPU
 from ..core.errors import user_place
-from ..core.prim import Prim
+from ..core.prim import Dispatch, Prim
 from .quick import plan_of
 from .tensor import Tensor
 
 LEAST = 1 << 13  # elements from which one pass over memory pays for looking
 
 
-def overwrite(prim: Prim, t: Tensor, others: tuple[Any, ...]) -> bool:
-    """``t = prim(t, *others)`` in one pass over memory; whether it was done.
+def overwrite(prim: Prim, t: Tensor, args: tuple[Any, ...]) -> bool:
+    """``t = prim(*args)`` in one pass over memory, where t may be one of the operands; whether it was done.
 
-    Only for a large tensor that no tape, capture, vmap or view has to be told of: else nothing is done.
+    Only for a tensor that no tape, capture, vmap or view has to be told of, and in Python only for a large one: else
+    nothing is done.
     """
-    data, args = t._data, (t, *others)
-    if not _plain(args):
-        return False
+    if Dispatch.overwrite(prim, t, *args):
+        return True
     plan = plan_of(prim, args)
-    if plan is None or plan.casts is not None or plan.dtype is not t.dtype:
+    if plan is None or plan.casts is not None or plan.dtype is not t.dtype or not _plain(t, args):
         return False
+    data = t._data
     arrays = [_operand(a, number, data) for a, number in zip(args, plan.scalars, strict=True)]
     if any(a is None for a in arrays):
         return False
@@ -39,7 +40,7 @@ def overwrite(prim: Prim, t: Tensor, others: tuple[Any, ...]) -> bool:
 
 def refill(t: Tensor, one: Tensor) -> bool:
     """Writes the one element of a tensor of its dtype everywhere in `t`; whether it was done, as in `overwrite`."""
-    if not _plain((t,)) or one.dtype is not t.dtype:
+    if not _plain(t, ()) or one.dtype is not t.dtype:
         return False
     t._data.fill(one._data.reshape(())[()])
     _count(t)
@@ -53,9 +54,8 @@ def _count(t: Tensor) -> None:
     t._stamp = cell[0]
 
 
-def _plain(args: tuple[Any, ...]) -> bool:
-    """Whether the first operand is large and may be written with nothing more to see to."""
-    t = args[0]
+def _plain(t: Tensor, args: tuple[Any, ...]) -> bool:
+    """Whether t is large and may be written with nothing more to see to."""
     data = t._data
     if type(data) is not np.ndarray or data.size < LEAST or t._parent is not None:
         return False
@@ -66,7 +66,7 @@ def _plain(args: tuple[Any, ...]) -> bool:
         return False
     return not state.grad or not any(
         isinstance(a, Tensor) and (a._requires_grad or a._node is not None or a._parent is not None)
-        for a in args
+        for a in (t, *args)
     )
 
 

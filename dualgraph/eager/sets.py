@@ -6,6 +6,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from ..core import dtypes as dt
+from ..core.composite import together
 from ..core.errors import ArgumentError, describe
 from ..ops import arithmetic as ar
 from ..ops import comparison as cp
@@ -231,6 +232,7 @@ def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     return index_put(counts, ar.cast(inside, dtype=x.dtype.name), at, dims=(0,), mode="add")
 
 
+@together
 def isin(elements: Any, test_elements: Any) -> Tensor:
     """Which elements are among the test elements."""
     x, among = as_operand(elements), sh.reshape(as_operand(test_elements), (-1,))

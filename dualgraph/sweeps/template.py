@@ -18,7 +18,7 @@ from ..eager.tensor import Tensor
 from ..merge.entry import MergedOp
 
 LONGEST = 1000  # entries of a tape that may have a template
-LARGE = 1 << 15  # bytes an entry from which the kernels of single ops, not Python, take the time
+LARGE = 1 << 16  # bytes an entry from which the kernels of single ops, not Python, take the time
 NUMBERS = (bool, int, float)
 
 

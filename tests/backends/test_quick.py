@@ -667,6 +667,38 @@ def test_writes_in_place_count_and_name_the_line():
         z.sum().backward()
 
 
+@pytest.mark.parametrize("n", [1, 7, 5000])
+def test_results_of_ops_that_go_into_their_operand(n):
+    ops = {
+        "add": (2.5,),
+        "mul": (drawn((n,), "float32", 3),),
+        "sub": (dg.tensor(0.1),),
+        "exp": (),
+        "fill": (-0.0,),
+    }
+    for name, args in ops.items():
+        x, shared = drawn((n,), "float32"), drawn((n,), "float32")
+        x._data = shared._data[:]  # memory that another tensor has as well
+        for _ in range(OFTEN):
+            shared._data[:] = np.linspace(-2, 2, n)
+            before, version = x.clone(), x._version
+            assert getattr(x, f"{name}_")(*args) is x and x._version == version + 1
+            expected = dg.full((n,), -0.0) if name == "fill" else getattr(before, name)(*args)
+            assert x._data.tobytes() == expected._data.tobytes() == shared._data.tobytes()
+
+
+def test_operands_that_have_some_of_the_memory_written_are_read_before():
+    memory = np.zeros(41, np.float32)
+    x, later = dg.from_numpy(memory[:40]), dg.from_numpy(memory[1:])
+    one, turned = dg.from_numpy(memory[3:4]), dg.from_numpy(memory[39::-1])
+    for other in (later, one, turned, x):
+        for _ in range(OFTEN):
+            memory[:] = np.arange(41)
+            expected = memory[:40] + other.numpy()
+            x += other
+            assert memory[:40].tobytes() == expected.tobytes()
+
+
 def test_writes_that_a_tape_must_know_of():
     leaf = dg.ones(3, requires_grad=True)
     with pytest.raises(dg.AutogradError, match="leaf"):

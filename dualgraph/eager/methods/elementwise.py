@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.composite import together
 from ...core.dtypes import get_default_dtype
 from ...core.errors import ArgumentError, describe
 from ...ops import arithmetic as ar
@@ -108,6 +109,7 @@ def frac(x: Tensor) -> Tensor:
 
 
 @method
+@together
 def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """x limited to [min, max]; None leaves a side open."""
     if min is None and max is None:
@@ -128,6 +130,7 @@ def clamp_max(x: Tensor, max: Any) -> Tensor:
 
 
 @method
+@together
 def lerp(x: Tensor, end: Tensor, weight: Any) -> Tensor:
     """``x + weight * (end - x)``, as ``end - (end - x) * (1 - weight)`` from weight 0.5 on."""
     gap = ar.subtract(end, x)
@@ -146,6 +149,7 @@ def abs_of(value: Any) -> Any:
 
 
 @method
+@together
 def addcmul(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """``x + value * tensor1 * tensor2``."""
     product = ar.multiply(tensor1, tensor2)
@@ -153,12 +157,14 @@ def addcmul(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
 
 
 @method
+@together
 def addcdiv(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """``x + value * tensor1 / tensor2``."""
     return ar.add(x, ar.divide(tensor1 if value == 1 else ar.multiply(tensor1, value), tensor2))
 
 
 @method
+@together
 def nan_to_num(
     x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
@@ -173,6 +179,7 @@ def nan_to_num(
 
 
 @method
+@together
 def logit(x: Tensor, eps: float | None = None) -> Tensor:
     """``log(x / (1 - x))``, x held in [eps, 1 - eps] if eps is given."""
     if not x.dtype.is_inexact:  # 1 - x may not fit its dtype
@@ -182,6 +189,7 @@ def logit(x: Tensor, eps: float | None = None) -> Tensor:
 
 
 @method
+@together
 def xlogy(x: Tensor, other: Any) -> Tensor:
     """``x * log(other)``, 0 where x is 0 (NaN where `other` is)."""
     zero = cp.logical_and(cp.equal(x, 0), cp.logical_not(cp.isnan(other)))
@@ -189,6 +197,7 @@ def xlogy(x: Tensor, other: Any) -> Tensor:
 
 
 @method
+@together
 def sinc(x: Tensor) -> Tensor:
     """``sin(pi x) / (pi x)``, 1 at 0."""
     zero = cp.equal(x, 0)
@@ -231,18 +240,21 @@ def isneginf(x: Tensor) -> Tensor:
 
 
 @method
+@together
 def fmax(x: Tensor, other: Any) -> Tensor:
     """The larger operand; where one is NaN, the other."""
     return ar.where(cp.isnan(x), other, ar.where(cp.isnan(other), x, ar.maximum(x, other)))
 
 
 @method
+@together
 def fmin(x: Tensor, other: Any) -> Tensor:
     """The smaller operand; where one is NaN, the other."""
     return ar.where(cp.isnan(x), other, ar.where(cp.isnan(other), x, ar.minimum(x, other)))
 
 
 @method
+@together
 def float_power(x: Tensor, exponent: Any) -> Tensor:
     """``x ** exponent`` in float64, in complex128 where an operand is complex."""
     wide = "complex128" if result_type(x, exponent).is_complex else "float64"
@@ -250,6 +262,7 @@ def float_power(x: Tensor, exponent: Any) -> Tensor:
 
 
 @method
+@together
 def isclose(
     x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:

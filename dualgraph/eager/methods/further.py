@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...core import dtypes as dt
+from ...core.composite import together
 from ...core.errors import DTypeError, ShapeError, describe
 from ...core.types import broadcast_shapes as common_shape
 from ...ops import arithmetic as ar
@@ -59,6 +60,7 @@ def angle(x: Tensor) -> Tensor:
     return ar.where(cp.isnan(x), x, ar.where(cp.less(x, 0), np.pi, 0.0))
 
 
+@together
 def complex(real: Any, imag: Any) -> Tensor:
     """The complex numbers of these parts: complex64 of float32, complex128 of float64."""
     real, imag = as_operand(real), as_operand(imag)
@@ -70,12 +72,14 @@ def complex(real: Any, imag: Any) -> Tensor:
     return ar.add(astype(real, target), ar.multiply(astype(imag, target), 1j))
 
 
+@together
 def polar(abs: Any, angle: Any) -> Tensor:
     """The complex numbers of these sizes and angles."""
     size, turn = as_operand(abs), as_operand(angle)
     return complex(ar.multiply(size, tr.cos(turn)), ar.multiply(size, tr.sin(turn)))
 
 
+@together
 def view_as_real(x: Tensor) -> Tensor:
     """Real and imaginary parts along a new last axis."""
     if not x.dtype.is_complex:
@@ -103,6 +107,7 @@ def logaddexp2(x: Tensor, other: Any) -> Tensor:
 
 
 @method
+@together
 def logcumsumexp(x: Tensor, dim: int) -> Tensor:
     """The logarithm of the running sum of ``exp(x)`` along `dim`, without overflow."""
     a = normalize_axis(dim, x.ndim)
@@ -129,6 +134,7 @@ def sum_to_size(x: Tensor, *size: Any) -> Tensor:
 
 
 @method
+@together
 def diagflat(x: Tensor, offset: int = 0) -> Tensor:
     """A matrix with all elements of x along a diagonal."""
     return diag(sh.reshape(x, (-1,)), offset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ...core.composite import together
 from ...core.dtypes import bool_
 from ...core.errors import ShapeError, describe
 from ...core.sizing import fixed, range_length, slice_indices, to_int
@@ -113,6 +114,7 @@ def tensor_split(
 
 
 @method
+@together
 def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """All windows of `size` places along an axis, every `step` places, as a new last axis."""
     a = normalize_axis(dimension, x.ndim)
@@ -153,6 +155,7 @@ _diagonal = diagonal
 
 
 @method
+@together
 def diag(x: Tensor, diagonal: int = 0) -> Tensor:
     """The diagonal of a matrix, or the matrix with this diagonal and zeros elsewhere."""
     if x.ndim == 2:
@@ -179,18 +182,21 @@ def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Te
 
 
 @method
+@together
 def trace(x: Tensor) -> Tensor:
     """Sum of the diagonal of a matrix."""
     return fn.sum(diagonal(x))
 
 
 @method
+@together
 def tril(x: Tensor, diagonal: int = 0) -> Tensor:
     """The part on and below a diagonal, zeros above."""
     return sh.tril(x, k=diagonal)
 
 
 @method
+@together
 def triu(x: Tensor, diagonal: int = 0) -> Tensor:
     """The part on and above a diagonal, zeros below."""
     return sh.triu(x, k=diagonal)

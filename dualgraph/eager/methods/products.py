@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.composite import together
 from ...core.errors import ShapeError, describe
 from ...ops.arithmetic import add, conj, multiply
 from ...ops.axes import normalize_axis
@@ -53,6 +54,7 @@ def bmm(x: Tensor, mat2: Tensor) -> Tensor:
 
 
 @method
+@together
 def mv(x: Tensor, vec: Tensor) -> Tensor:
     """Product of a matrix and a vector."""
     x, vec = _needs("mv", x, vec, 2, 1)
@@ -60,6 +62,7 @@ def mv(x: Tensor, vec: Tensor) -> Tensor:
 
 
 @method
+@together
 def dot(x: Tensor, other: Tensor) -> Tensor:
     """Sum of the products of two vectors."""
     x, other = _needs("dot", x, other, 1, 1)
@@ -67,6 +70,7 @@ def dot(x: Tensor, other: Tensor) -> Tensor:
 
 
 @method
+@together
 def vdot(x: Tensor, other: Tensor) -> Tensor:
     """`dot` with the first vector conjugated."""
     x, other = _needs("vdot", x, other, 1, 1)
@@ -74,6 +78,7 @@ def vdot(x: Tensor, other: Tensor) -> Tensor:
 
 
 @method
+@together
 def inner(x: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last axes of both."""
     other = as_operand(other)
@@ -83,6 +88,7 @@ def inner(x: Tensor, other: Tensor) -> Tensor:
 
 
 @method
+@together
 def outer(x: Tensor, vec2: Tensor) -> Tensor:
     """All products of the elements of two vectors: (n,) and (m,) give (n, m)."""
     x, vec2 = _needs("outer", x, vec2, 1, 1)
@@ -94,6 +100,7 @@ def _scaled(x: Tensor, factor: Any) -> Tensor:
 
 
 @method
+@together
 def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * x + alpha * (mat1 @ mat2)``."""
     mat1, mat2 = _needs("addmm", mat1, mat2, 2, 2)
@@ -105,6 +112,7 @@ def _plus(x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
 
 
 @method
+@together
 def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * x + alpha * (mat @ vec)``."""
     mat, vec = _needs("addmv", mat, vec, 2, 1)
@@ -112,6 +120,7 @@ def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1)
 
 
 @method
+@together
 def baddbmm(x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * x + alpha * (batch1 @ batch2)`` for stacks of matrices."""
     return _plus(x, bmm(batch1, batch2), beta, alpha)
@@ -124,12 +133,14 @@ def addbmm(x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: A
 
 
 @method
+@together
 def addr(x: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * x + alpha * outer(vec1, vec2)``."""
     return _plus(x, outer(vec1, vec2), beta, alpha)
 
 
 @method
+@together
 def kron(x: Tensor, other: Tensor) -> Tensor:
     """Kronecker product."""
     other = as_operand(other)
@@ -144,6 +155,7 @@ def kron(x: Tensor, other: Tensor) -> Tensor:
 
 
 @method
+@together
 def cross(x: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """Vector product along an axis of length 3 (the first one by default)."""
     x, other = sh.broadcast_arrays(x, other)

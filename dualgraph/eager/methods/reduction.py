@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ...core.composite import together
 from ...core.errors import ArgumentError, describe
 from ...ops import composites
 from ...ops.arithmetic import maximum, minimum, subtract, where
@@ -47,6 +48,7 @@ def _total_dtype(x: Tensor, dtype: Any) -> Any:
 
 
 @method
+@together
 def sum(
     x: Tensor,
     dim: Dim = None,
@@ -62,6 +64,7 @@ def sum(
 
 
 @method
+@together
 def prod(
     x: Tensor,
     dim: Dim = None,
@@ -101,6 +104,7 @@ def _correction(dim: Any, unbiased: bool | None, correction: float | None) -> tu
 
 
 @method
+@together
 def var(
     x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
     correction: float | None = None, axis: Dim = None, keepdims: bool = False,
@@ -113,6 +117,7 @@ def var(
 
 
 @method
+@together
 def std(
     x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
     correction: float | None = None, axis: Dim = None, keepdims: bool = False,
@@ -166,6 +171,7 @@ def _chosen(x: Tensor, place: Tensor, axis: int, keepdim: bool) -> ValuesIndices
 
 
 @method
+@together
 def max(
     x: Tensor,
     dim: Any = None,
@@ -190,6 +196,7 @@ def max(
 
 
 @method
+@together
 def min(
     x: Tensor,
     dim: Any = None,
@@ -209,12 +216,14 @@ def min(
 
 
 @method
+@together
 def amax(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Largest element over `dim`; ties share the gradient."""
     return fn.max(x, axis=_named(dim, None), keepdims=keepdim)
 
 
 @method
+@together
 def amin(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Smallest element over `dim`; ties share the gradient."""
     return fn.min(x, axis=_named(dim, None), keepdims=keepdim)
@@ -227,6 +236,7 @@ def aminmax(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tupl
 
 
 @method
+@together
 def argmax(
     x: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
 ) -> Tensor:
@@ -235,6 +245,7 @@ def argmax(
 
 
 @method
+@together
 def argmin(
     x: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
 ) -> Tensor:
@@ -243,6 +254,7 @@ def argmin(
 
 
 @method
+@together
 def any(
     x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False
 ) -> Tensor:
@@ -251,6 +263,7 @@ def any(
 
 
 @method
+@together
 def all(
     x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False
 ) -> Tensor:
@@ -259,6 +272,7 @@ def all(
 
 
 @method
+@together
 def count_nonzero(x: Tensor, dim: Dim = None) -> Tensor:
     """How many elements are not zero."""
     return fn.count_nonzero(x, axis=_named(dim, None))
@@ -268,6 +282,7 @@ def count_nonzero(x: Tensor, dim: Dim = None) -> Tensor:
 
 
 @method
+@together
 def norm(
     x: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
@@ -285,18 +300,21 @@ def norm(
 
 
 @method
+@together
 def logsumexp(x: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` over `dim` without overflow."""
     return composites.logsumexp(x, axis=_named(dim, None), keepdims=keepdim)
 
 
 @method
+@together
 def cumsum(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running sum along `dim`."""
     return fn.cumulative_sum(x, axis=dim, dtype=_total_dtype(x, dtype))
 
 
 @method
+@together
 def cumprod(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running product along `dim`."""
     return fn.cumulative_prod(x, axis=dim, dtype=_total_dtype(x, dtype))
@@ -332,6 +350,7 @@ def msort(x: Tensor) -> Tensor:
 
 
 @method
+@together
 def diff(x: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
     """Differences of neighbours along `dim`, `n` times, with values put in front or behind first."""
     return fn.diff(x, axis=dim, n=n, prepend=prepend, append=append)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+from ...core.composite import together
 from ...core.dtypes import bool_, int64
 from ...core.errors import ArgumentError, DTypeError, ShapeError, describe
 from ...ops.arithmetic import cast, maximum
@@ -52,6 +53,7 @@ def _unlined(x: Tensor, whole: Tensor) -> Tensor:
 
 
 @method
+@together
 def gather(x: Tensor, dim: int, index: Any) -> Tensor:
     """``out[i][j] = x[index[i][j]][j]`` for `dim` 0, and alike for the others."""
     at = _places("gather", index)
@@ -59,6 +61,7 @@ def gather(x: Tensor, dim: int, index: Any) -> Tensor:
 
 
 @method
+@together
 def take_along_dim(x: Tensor, indices: Any, dim: int | None = None) -> Tensor:
     """Along `dim`, the element at each index; the other axes broadcast."""
     if dim is None:
@@ -80,6 +83,7 @@ def _cropped(src: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 @method
+@together
 def scatter(
     x: Tensor,
     dim: int,
@@ -107,12 +111,14 @@ def scatter(
 
 
 @method
+@together
 def scatter_add(x: Tensor, dim: int, index: Any, src: Any) -> Tensor:
     """A copy of x with ``out[index[i][j]][j] += src[i][j]`` for `dim` 0, and alike for the others."""
     return scatter(x, dim, index, src, reduce="add")
 
 
 @method
+@together
 def index_select(x: Tensor, dim: int, index: Any) -> Tensor:
     """Slices along `dim` at a 1-d tensor of indices."""
     at = _places("index_select", index)
@@ -134,18 +140,21 @@ def _put(x: Tensor, dim: int, at: Any, src: Any, mode: str, op: str) -> Tensor:
 
 
 @method
+@together
 def index_add(x: Tensor, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
     """A copy of x with ``alpha * source`` added to the slices at `index` along `dim`."""
     return _put(x, dim, index, source if alpha == 1 else source * alpha, "add", "index_add")
 
 
 @method
+@together
 def index_copy(x: Tensor, dim: int, index: Any, source: Any) -> Tensor:
     """A copy of x with `source` written to the slices at `index` along `dim`."""
     return _put(x, dim, index, source, "set", "index_copy")
 
 
 @method
+@together
 def index_fill(x: Tensor, dim: int, index: Any, value: Any) -> Tensor:
     """A copy of x with one value written to the slices at `index` along `dim`."""
     a, line = normalize_axis(dim, x.ndim), _line(x)
@@ -170,6 +179,7 @@ def index_put(x: Tensor, indices: Any, values: Any, accumulate: bool = False) ->
 
 
 @method
+@together
 def take(x: Tensor, index: Any) -> Tensor:
     """Elements of the flattened x."""
     return fn.take(x, _places("take", index))
@@ -179,6 +189,7 @@ def take(x: Tensor, index: Any) -> Tensor:
 
 
 @method
+@together
 def masked_fill(x: Tensor, mask: Any, value: Any) -> Tensor:
     """x with one value where the mask holds."""
     if isinstance(mask, Tensor) and mask.dtype is not bool_:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from ...core.composite import together
 from ...core.dtypes import as_dtype
 from ...core.errors import ShapeError, describe
 from ...core.sizing import to_int
@@ -233,6 +234,7 @@ def tile(x: Tensor, *repeats: Any) -> Tensor:
 
 
 @method
+@together
 def repeat_interleave(
     x: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
@@ -265,6 +267,7 @@ def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | Non
 
 
 @method
+@together
 def rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned `k` times by a quarter, from the first axis of `dims` towards the second."""
     a, b = (normalize_axis(d, x.ndim) for d in dims)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.composite import together
 from ...core.dtypes import get_default_dtype
 from ...core.errors import ArgumentError, ShapeError, describe
 from ...core.sizing import to_float
@@ -36,12 +37,14 @@ from .parts import diagonal
 
 
 @method
+@together
 def nansum(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Sum over `dim` of what is not NaN."""
     return fn.sum(where(isnan(x), 0, x), axis=dim, keepdims=keepdim)
 
 
 @method
+@together
 def nanmean(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Mean over `dim` of what is not NaN."""
     count = fn.sum(logical_not(isnan(x)), axis=dim, keepdims=keepdim)
@@ -96,6 +99,7 @@ def quantile(
 
 
 @method
+@together
 def dist(x: Tensor, other: Any, p: float = 2.0) -> Tensor:
     """Norm of the difference."""
     return composites.norm(subtract(x, other), float(p))
@@ -110,6 +114,7 @@ def pdist(x: Tensor, p: float = 2.0) -> Tensor:
     return composites.norm(gap, float(p), -1)
 
 
+@together
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
     """Distances of all pairs of rows: (..., n, k) and (..., m, k) give (..., n, m).
 
@@ -121,6 +126,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
 
 
 @method
+@together
 def cov(x: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
     """Covariance of the rows of x, whose columns are observations.
 
@@ -148,6 +154,7 @@ def cov(x: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any =
 
 
 @method
+@together
 def corrcoef(x: Tensor) -> Tensor:
     """Correlation of the rows of x, whose columns are observations."""
     both = cov(x)

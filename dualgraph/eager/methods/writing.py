@@ -9,7 +9,7 @@ from ...core.context import state
 from ...core.errors import AutogradError, describe
 from ...core.kinds import ELEMENTWISE
 from ...core.prim import Prim
-from ...ops.arithmetic import add, divide, subtract
+from ...ops.arithmetic import add, divide, subtract, where
 from ...ops.creation import full
 from .. import random
 from ..attach import method, methods
@@ -45,7 +45,7 @@ def _in_place(name: str) -> Callable[..., Tensor]:
         op = None
 
     def call(x: Tensor, *args: Any, **params: Any) -> Tensor:
-        if op is not None and not params and overwrite(op, x, args):
+        if op is not None and not params and overwrite(op, x, (x, *args)):
             return x
         return rewrite(label, x, plain, x, *args, **params)
 
@@ -74,9 +74,10 @@ def fill_(x: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return copy_(x, value)
     how = {"value": value, "dtype": x.dtype.name, "device": str(x.device)}
-    large = x._data.size >= LEAST and state.tracer is None
-    if large and refill(x, full(shape=(), **how)):
-        return x
+    large = x._data.size >= LEAST
+    if state.tracer is None:
+        if refill(x, full(shape=(), **how)) if large else overwrite(where, x, (True, value, x)):
+            return x
     return write("fill_", x, full(shape=x.shape, **how))
 
 

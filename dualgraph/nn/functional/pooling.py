@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from ...core.composite import together
 from ...core.dtypes import DType
 from ...core.errors import ArgumentError, ShapeError
 from ...eager import Tensor, arange, concat, full
@@ -174,6 +175,7 @@ def avg_pool1d(
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
+@together
 def avg_pool2d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
@@ -299,6 +301,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive(1, input, output_size, _mean_of)
 
 
+@together
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Means of `output_size` windows that cover (N, C, H, W); None keeps an axis."""
     return _adaptive(2, input, output_size, _mean_of)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import floor
 from typing import Any
 
+from ...core.composite import together
 from ...core.errors import ArgumentError
 from ...eager import Tensor, arange
 from ...eager.functions import matmul
@@ -23,6 +24,7 @@ AVERAGES = adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 SHARP, SMOOTH = -0.75, -0.5  # the parameter of Keys' cubic (1981), alone and as a filter
 
 
+@together
 def interpolate(
     input: Tensor,
     size: Any = None,

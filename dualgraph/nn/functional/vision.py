@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from ...core.composite import together
 from ...core.errors import ArgumentError, ShapeError
 from ...core.sizing import to_int
 from ...eager import Tensor, tensor
@@ -91,6 +92,7 @@ def _sources(mode: str, n: int, before: int, after: int) -> list[int]:
     )
 
 
+@together
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(..., C * r * r, H, W) -> (..., C, H * r, W * r)."""
     r, (c, h, w) = upscale_factor, input.shape[-3:]
@@ -113,6 +115,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     return reshape(permute(split, axes=order), shape=(*lead, c * r * r, h // r, w // r))
 
 
+@together
 def unfold(
     input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:

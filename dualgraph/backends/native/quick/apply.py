@@ -186,12 +186,12 @@ def single_elements(plan: ptr, arrays: ptr, count: i64, widest: ptr) -> i64:
     return mask
 
 
-def compute(plan: ptr, args: ptr, count: i64) -> ptr:
-    """The array of the result, owned; o.DECLINE, borrowed; or null with an error set."""
-    arrays = stack(24)
-    numbers = stack(96)  # each like an array: a header, then the address of its one element
+def lay_out(plan: ptr, args: ptr, count: i64, arrays: ptr, numbers: ptr) -> ptr:
+    """Writes the operands' arrays, and numbers as if they were some; gives the widest, or null for a strange number.
+
+    A number is like an array: a header, then the address of its one element.
+    """
     widest = None
-    some_number = 0
     for i in range(count):
         x = load_ptr(args, 8 * i)
         goal = load_i8(plan, n.PLAN_NUMBERS + i)
@@ -201,12 +201,28 @@ def compute(plan: ptr, args: ptr, count: i64) -> ptr:
             if widest is None or wider(array, widest):
                 widest = array
         else:
-            some_number = 1
             number = numbers + 32 * i
             store_ptr(number, n.A_DATA, number + 24)
             if not put_number(x, goal, number + 24):
-                return o.DECLINE
+                return None
             store_ptr(arrays, 8 * i, number)
+    return widest
+
+
+def has_numbers(plan: ptr, count: i64) -> i64:
+    """Whether an operand is a Python number."""
+    for i in range(count):
+        if load_i8(plan, n.PLAN_NUMBERS + i):
+            return 1
+    return 0
+
+
+def compute(plan: ptr, args: ptr, count: i64) -> ptr:
+    """The array of the result, owned; o.DECLINE, borrowed; or null with an error set."""
+    arrays = stack(24)
+    widest = lay_out(plan, args, count, arrays, stack(96))
+    if widest is None:
+        return o.DECLINE
     mask = single_elements(plan, arrays, count, widest)
     if mask >= 0:
         kernel = load_ptr(plan, n.PLAN_KERNELS + 8 * mask)
@@ -221,7 +237,7 @@ def compute(plan: ptr, args: ptr, count: i64) -> ptr:
             return out
         if load_i64(wanted, 0) >= 0:
             return missing(plan, load_i64(wanted, 0))
-    if some_number:
+    if has_numbers(plan, count):
         return o.DECLINE
     return run_function(plan, arrays, count)
 
@@ -256,8 +272,13 @@ def run_kernel(plan: ptr, kernel: ptr, arrays: ptr, count: i64, widest: ptr) -> 
         load_ptr(widest, n.A_DIMS),
         size * load_i64(plan, n.PLAN_ITEMSIZE),
     )
-    if out is None:
-        return None
+    if out:
+        fill(kernel, arrays, count, out, size)
+    return out
+
+
+def fill(kernel: ptr, arrays: ptr, count: i64, out: ptr, size: i64) -> None:
+    """Runs a kernel on arrays that lie row by row, into one of theirs or another."""
     thread = None
     if size > n.LONG:
         thread = c.PyEval_SaveThread()
@@ -270,7 +291,6 @@ def run_kernel(plan: ptr, kernel: ptr, arrays: ptr, count: i64, widest: ptr) -> 
         call_void(kernel, x, load_ptr(arrays, 8), load_ptr(arrays, 16), out, 0, size)
     if thread:
         c.PyEval_RestoreThread(thread)
-    return out
 
 
 def run_function(plan: ptr, arrays: ptr, count: i64) -> ptr:

@@ -160,6 +160,7 @@ def install() -> None:
     Dispatch.planned = staticmethod(plans.enter)
     Merge.quick = staticmethod(library.builtin("quick", "serve_composite"))
     Dispatch.store = staticmethod(library.builtin("store", "store"))
+    Dispatch.overwrite = staticmethod(library.builtin("overwrite", "overwrite"))
     Dispatch.forgot = staticmethod(plans.forget)
     dt.changed.append(composing.KNOWN.clear)
     Whole.match = staticmethod(library.builtin("match", "match_tape"))

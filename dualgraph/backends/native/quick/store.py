@@ -1,4 +1,4 @@
-"""Glue: values written into the memory of a tensor that no tape, capture or view has to be told of."""
+"""Glue: values and results of elementwise ops written into the memory of tensors that nobody has to be told of."""
 
 from __future__ import annotations
 
@@ -13,11 +13,23 @@ from ..glue.capi import (
     n,
     o,
     ptr,
+    stack,
     store_i8,
     store_i64,
     store_ptr,
 )
-from .apply import operand_code, same_shape, size_of, tape_switch, tracked
+from .apply import (
+    fill,
+    lay_out,
+    missing,
+    operand_code,
+    plan_for,
+    same_shape,
+    single_elements,
+    size_of,
+    tape_switch,
+    tracked,
+)
 from .objects import held, item
 from .place import user_place
 from .tape import version_cell
@@ -112,6 +124,62 @@ def store(self: ptr, args: ptr, count: i64) -> ptr:
         if apart < size and apart > 0 - size:
             return held(o.FALSE)
         copy_bytes(target, source, size)
+    if written(t) < 0:
+        return None
+    return held(o.TRUE)
+
+
+def apart(plan: ptr, arrays: ptr, count: i64, to: ptr, mask: i64, size: i64) -> i64:
+    """Whether no operand has memory of `to` but at the places of its own elements."""
+    begin = bits(load_ptr(to, n.A_DATA))
+    end = begin + size * load_i64(plan, n.PLAN_ITEMSIZE)
+    for i in range(count):
+        first = bits(load_ptr(load_ptr(arrays, 8 * i), n.A_DATA))
+        each = load_i64(plan, n.PLAN_ITEMSIZES + 8 * i)
+        alone = (mask >> i) & 1
+        last = first + (each if alone else size * each)
+        same = first == begin and not alone and each == load_i64(plan, n.PLAN_ITEMSIZE)
+        if not same and first < end and begin < last:
+            return 0
+    return 1
+
+
+def overwrite(self: ptr, args: ptr, count: i64) -> ptr:
+    """``overwrite(op, t, ...)``: True if t has become the op's result for the operands; False leaves it alone.
+
+    The result has the type of t, which may be one of the operands.
+    """
+    t = load_ptr(args, 8)
+    operands = args + 16
+    count = count - 2
+    plan = plan_for(load_ptr(args, 0), operands, count)
+    if plan is None or load_i8(plan, n.PLAN_CASTS) or operand_code(t) < 4:
+        return held(o.FALSE)
+    tape = tape_switch()
+    if tape < 0 or (tape and (tracked(args + 8, 1) or tracked(operands, count))):
+        return held(o.FALSE)
+    to = load_ptr(t, n.T_DATA)
+    writeable = n.PLAIN | n.WRITEABLE
+    if load_ptr(t, n.T_PARENT) != o.NONE or (load_i32(to, n.A_FLAGS) & writeable) != writeable:
+        return held(o.FALSE)
+    arrays = stack(24)
+    widest = lay_out(plan, operands, count, arrays, stack(96))
+    if widest is None or not same_shape(widest, to):
+        return held(o.FALSE)
+    if load_ptr(plan, n.PLAN_DTYPE) != load_ptr(t, n.T_DTYPE):
+        return held(o.FALSE)
+    mask = single_elements(plan, arrays, count, widest)
+    size = size_of(to)
+    if mask < 0 or size > load_i64(plan, n.PLAN_LIMIT):
+        return held(o.FALSE)
+    if not apart(plan, arrays, count, to, mask, size):
+        return held(o.FALSE)
+    kernel = load_ptr(plan, n.PLAN_KERNELS + 8 * mask)
+    if kernel is None:
+        if load_i8(plan, n.PLAN_NATIVE) and missing(plan, mask) is None:
+            return None
+        return held(o.FALSE)
+    fill(kernel, arrays, count, to, size)
     if written(t) < 0:
         return None
     return held(o.TRUE)
