@@ -211,9 +211,13 @@ def _sweep(
     release()
 
 
-def _roots(
-    tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], op: str
-) -> list[tuple[Edge, Tensor]]:
+def _roots(tensors: Any, gradients: Any, op: str) -> list[tuple[Edge, Tensor]]:
+    """Where a sweep begins: places on the tape, each with its gradient. One tensor may stand for a sequence of one."""
+    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if gradients is None or isinstance(gradients, Tensor):
+        gradients = [gradients]
+    if len(gradients) == 1 and gradients[0] is None:
+        gradients = [None] * len(tensors)
     roots = []
     for t, g in zip(tensors, gradients, strict=True):
         edge = t._edge()
@@ -296,14 +300,7 @@ def backward(
 
     `grad_tensors` weighs each tensor (ones for single elements); `inputs` limits the leaves.
     """
-    ts = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    gs = (
-        [grad_tensors]
-        if grad_tensors is None or isinstance(grad_tensors, Tensor)
-        else list(grad_tensors)
-    )
-    gs = gs * len(ts) if len(gs) == 1 and gs[0] is None else gs
-    roots = _roots(ts, gs, "backward")
+    roots = _roots(tensors, grad_tensors, "backward")
     accumulate = Accumulate(create_graph)
     plain = state.tracer is None and state.batching is None and not create_graph
     if plain and inputs is None and len(roots) == 1 and Whole.serve is not None:
@@ -315,7 +312,7 @@ def backward(
         leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
         targets = {id(resolved(e)[0]) for e in (t._edge() for t in leaves) if e is not None}
         wanted = ancestors_reaching([e[0] for e, _ in roots], targets)
-    accumulate.given.update(id(g._data) for g in gs if g is not None)
+    accumulate.given.update(id(g._data) for _, g in roots)
     _sweep(
         roots,
         accumulate,
@@ -340,15 +337,8 @@ def grad(
     Raises AutogradError for an input that the outputs do not depend on, unless `allow_unused`
     (None in its place) or `materialize_grads` (zeros).
     """
-    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    gs = (
-        [grad_outputs]
-        if grad_outputs is None or isinstance(grad_outputs, Tensor)
-        else list(grad_outputs)
-    )
-    gs = gs * len(outs) if len(gs) == 1 and gs[0] is None else gs
-    roots = _roots(outs, gs, "grad")
+    roots = _roots(outputs, grad_outputs, "grad")
     _unfolded(roots, create_graph)
     edges = [None if e is None else resolved(e) for e in (t._edge() for t in ins)]
     for t, e in zip(ins, edges, strict=True):

@@ -12,7 +12,46 @@ from .module import Module
 from .parameter import Parameter
 
 
-class Embedding(Module):
+class _Table(Module):
+    """What both layers are: a table of rows, one of which may stand for padding."""
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, max_norm: float | None,
+        norm_type: float, scale_grad_by_freq: bool, sparse: bool, _weight: Tensor | None, requires_grad: bool,
+        device: Any, dtype: Any,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        name = type(self).__name__
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ArgumentError(
+                    f"{name}: padding_idx {padding_idx} is out of range for {num_embeddings} rows"
+                )
+            padding_idx %= num_embeddings
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = padding_idx
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.sparse = sparse
+        shape = (num_embeddings, embedding_dim)
+        if _weight is not None and _weight.shape != shape:
+            raise ShapeError(f"{name}: weight of shape {_weight.shape} is not {shape}")
+        given = empty(shape, device=device, dtype=dtype) if _weight is None else _weight
+        self.weight = Parameter(given, requires_grad=requires_grad)
+        if _weight is None:
+            self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws all rows anew; the padding row is 0."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            with no_grad():
+                self.weight[self.padding_idx] = 0.0
+
+
+class Embedding(_Table):
     """Row ``weight[i]`` for each index i: (...) integers to (..., embedding_dim). Rows start normal.
 
     >>> from dualgraph import nn
@@ -25,36 +64,10 @@ class Embedding(Module):
         norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False, _weight: Tensor | None = None,
         _freeze: bool = False, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__()
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise ArgumentError(
-                f"Embedding: padding_idx {padding_idx} is out of range for {num_embeddings} rows"
-            )
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
-        self.padding_idx = (
-            padding_idx + num_embeddings
-            if padding_idx is not None and padding_idx < 0
-            else padding_idx
-        )
-        self.max_norm = max_norm
-        self.norm_type = norm_type
-        self.scale_grad_by_freq = scale_grad_by_freq
-        self.sparse = sparse
-        shape = (num_embeddings, embedding_dim)
-        if _weight is not None and _weight.shape != shape:
-            raise ShapeError(f"Embedding: weight of shape {_weight.shape} is not {shape}")
-        given = _weight if _weight is not None else empty(shape, device=device, dtype=dtype)
-        self.weight = Parameter(given, requires_grad=not _freeze)
-        if _weight is None:
-            self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draws all rows anew; the padding row is 0."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with no_grad():
-                self.weight[self.padding_idx] = 0.0
+        super().__init__(
+            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight,
+            not _freeze, device, dtype,
+        )  # fmt: skip
 
     @classmethod
     def from_pretrained(
@@ -95,7 +108,7 @@ class Embedding(Module):
         return ", ".join(parts)
 
 
-class EmbeddingBag(Module):
+class EmbeddingBag(_Table):
     """Sums, means or maxima of rows by bag: (bags, n) indices, or (n,) with offsets, to (bags, embedding_dim)."""
 
     def __init__(
@@ -103,30 +116,12 @@ class EmbeddingBag(Module):
         scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, _weight: Tensor | None = None,
         include_last_offset: bool = False, padding_idx: int | None = None, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
-        self.max_norm = max_norm
-        self.norm_type = norm_type
-        self.scale_grad_by_freq = scale_grad_by_freq
+        super().__init__(
+            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight,
+            True, device, dtype,
+        )  # fmt: skip
         self.mode = mode
-        self.sparse = sparse
         self.include_last_offset = include_last_offset
-        self.padding_idx = padding_idx
-        shape = (num_embeddings, embedding_dim)
-        if _weight is not None and _weight.shape != shape:
-            raise ShapeError(f"EmbeddingBag: weight of shape {_weight.shape} is not {shape}")
-        given = empty(shape, device=device, dtype=dtype) if _weight is None else _weight
-        self.weight = Parameter(given)
-        if _weight is None:
-            self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draws all rows anew; the padding row is 0."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with no_grad():
-                self.weight[self.padding_idx] = 0.0
 
     def forward(
         self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None

@@ -282,18 +282,17 @@ class Module(Convertible):
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter of a dotted name."""
-        path, _, name = target.rpartition(".")
-        found = self.get_submodule(path)._parameters.get(name)
-        if found is None:
-            raise AttributeError(f"{type(self).__name__} has no parameter {target!r}")
-        return found
+        return self._member("_parameters", target)
 
     def get_buffer(self, target: str) -> Tensor:
         """The buffer of a dotted name."""
+        return self._member("_buffers", target)
+
+    def _member(self, table: str, target: str) -> Any:
         path, _, name = target.rpartition(".")
-        found = self.get_submodule(path)._buffers.get(name)
+        found = self.get_submodule(path).__dict__[table].get(name)
         if found is None:
-            raise AttributeError(f"{type(self).__name__} has no buffer {target!r}")
+            raise AttributeError(f"{type(self).__name__} has no {table[1:-1]} {target!r}")
         return found
 
     # --- state -----------------------------------------------------------------------------------
