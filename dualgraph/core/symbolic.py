@@ -12,26 +12,20 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .followed import Size, leaked
 from .guards import mode, note
 from .polynomial import (
-    SYMBOL,
     TESTS,
     Poly,
     added,
     decided,
-    evaluator,
     multiplied,
     quotient,
-    symbols_in,
     written,
 )
 
-_atoms: dict[str, str] = {}  # of each name of a symbol
-_names: dict[str, str] = {}  # the other way round
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
@@ -279,7 +273,7 @@ class SymInt(_Int):
 
     ``shape``: of the number of elements of a tensor its shape; such a one can be called as in PyTorch.
 
-    >>> n = symbol(4)
+    >>> n = SymInt(4, {("d0",): 1})
     >>> m = 3 * n + 2
     >>> m, source(m - 2) == source(n * 3), m // 1 == m
     (14, True, True)
@@ -433,21 +427,6 @@ class SymFloat(_Float):
 SYMBOLIC = (SymInt, SymFloat)
 
 
-# --- making and evaluating -----------------------------------------------------------------------
-
-
-def symbol(value: int, name: str = "") -> SymInt:
-    """The symbol of a name (a fresh one without), which is `value` now. Symbols are sizes: never negative."""
-    atom = _atoms.get(name)
-    if atom is None:
-        atom = f"d{len(_atoms)}"
-        _atoms[name or f"#{atom}"] = atom
-        _names[atom] = name or atom
-    out = _made(value, {(atom,): 1})
-    assert isinstance(out, SymInt)
-    return out
-
-
 def source(x: Any) -> str:
     """Python source of a number, in names of symbols."""
     if type(x) is SymInt:
@@ -457,40 +436,3 @@ def source(x: Any) -> str:
         return x.text
     x = float(x) if isinstance(x, float) else int(x)
     return f"({x!r})" if x == x and abs(x) != float("inf") else f"float('{x!r}')"
-
-
-def atom_of(x: SymInt) -> str:
-    """The name of a symbol in `source`."""
-    return written(x.poly)
-
-
-def readable(text: str) -> str:
-    """A source with the names that users know."""
-    return SYMBOL.sub(lambda m: _names.get(m[0], m[0]), text)
-
-
-def shown(n: Any) -> str:
-    """A number as text: symbolic ones by name, but plain while a capture goes on, which is an eager run."""
-    if type(n) is SymInt and (mode.guards is None or mode.proving):
-        return readable(written(n.poly))
-    if type(n) is SymFloat and (mode.guards is None or mode.proving):
-        return readable(n.text)
-    return repr(plain(n))
-
-
-@lru_cache(4096)
-def _generic(text: str) -> int:
-    values = {a: _UNUSUAL[int(a[1:]) % len(_UNUSUAL)] for a in symbols_in(text)}
-    return evaluator(tuple(values), [text])(*values.values())[0]  # type: ignore[no-any-return]
-
-
-_UNUSUAL = (37, 41, 43, 47, 53, 59, 61, 67)
-
-
-def generic(value: Any) -> Any:
-    """`value` with unusual numbers for symbolic ones: what comes out equal for these is so for a reason."""
-    if type(value) is SymInt:
-        return _generic(source(value))
-    if type(value) is tuple:
-        return tuple([generic(v) for v in value])
-    return value

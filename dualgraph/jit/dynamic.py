@@ -28,7 +28,8 @@ from ..core.errors import NOWHERE, ArgumentError, describe
 from ..core.guards import guarded
 from ..core.node import Literal, Node
 from ..core.polynomial import evaluator
-from ..core.symbolic import SymInt, atom_of, plain, readable, shown, source
+from ..core.symbolic import SymInt, plain, source
+from ..core.symbols import atom_of, readable, shown
 from ..core.trees import flatten
 from ..core.worked import Worked
 from ..passes.pipeline import optimise

@@ -15,7 +15,8 @@ from typing import Any
 
 from ..core.errors import ArgumentError, describe
 from ..core.guards import guarded
-from ..core.symbolic import SymInt, hint, symbol
+from ..core.symbolic import SymInt, hint
+from ..core.symbols import symbol
 from ..core.trees import flatten
 from ..core.types import Shape
 from ..eager.tensor import Tensor

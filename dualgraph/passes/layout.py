@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.node import Node
-from ..core.symbolic import generic, is_symbolic
+from ..core.symbolic import is_symbolic
+from ..core.symbols import generic
 from ..core.types import Shape, TensorType
 from ..core.worked import Unfollowed, working
 from .lying import Lying, Namespace

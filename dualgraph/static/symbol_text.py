@@ -14,7 +14,8 @@ from typing import Any
 
 from ..core.guards import unguarded
 from ..core.sizing import at_least, to_float
-from ..core.symbolic import SymInt, hint, shown, symbol
+from ..core.symbolic import SymInt, hint
+from ..core.symbols import shown, symbol
 
 LONGEST = 4000  # characters of one number
 UNKNOWN = 37  # stands for a size of which no value is given

@@ -13,7 +13,8 @@ from dualgraph.core.guards import guarded
 from dualgraph.core.node import Literal
 from dualgraph.core.polynomial import evaluator
 from dualgraph.core.prim import lookup
-from dualgraph.core.symbolic import atom_of, source, symbol
+from dualgraph.core.symbolic import source
+from dualgraph.core.symbols import atom_of, symbol
 from dualgraph.core.types import TensorType
 from dualgraph.static.graph import Graph, GraphBuilder
 

@@ -16,7 +16,8 @@ import pytest
 from dualgraph.core.guards import guarded
 from dualgraph.core.polynomial import evaluator
 from dualgraph.core.sizing import range_length, slice_indices, to_float
-from dualgraph.core.symbolic import atom_of, hint, plain, source, symbol
+from dualgraph.core.symbolic import hint, plain, source
+from dualgraph.core.symbols import atom_of, symbol
 
 OPS = [operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod]
 

@@ -9,7 +9,8 @@ import pytest
 import dualgraph as dg
 from dualgraph.core.guards import guarded
 from dualgraph.core.sizing import to_float
-from dualgraph.core.symbolic import hint, plain, shown, source, symbol
+from dualgraph.core.symbolic import hint, plain, source
+from dualgraph.core.symbols import shown, symbol
 from dualgraph.static.symbol_text import read_number
 
 NUMBERS = (
