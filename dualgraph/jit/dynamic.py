@@ -58,6 +58,7 @@ class Template(Program):
         self.kernels: dict[int, Any] = {}  # by identity of the body
         self.numbers: dict[int, tuple[Any, ...]] = {}  # of kernels, by identity, that sizes change
         self.literals: list[Literal] = []
+        self.changing: tuple[list[int], ...] = ()  # slots, types of outputs, and results
         self.model: Executable | None = None  # at the first sizes
         self.resizing: Resizing | None = None  # the native program of all sizes
         self.ground = Ground()
@@ -100,10 +101,12 @@ class Template(Program):
             if self.filler.note(_numbers(kernel)):
                 self.numbers[id(kernel)] = _numbers(kernel)
         self.filler.note([v.value for v in self.literals])
-        self.filler.note([s.type for s in self.trace.slots])
-        self.filler.note(list(self._out_types))
-        for r in self.results:
-            self.filler.note([r.key if r.kind == "value" else None, *(p for _, p in r.chain)])
+        slots, results = enumerate(self.trace.slots), enumerate(self.results)
+        self.changing = (
+            [i for i, s in slots if self.filler.note(s.type)],
+            [i for i, type in enumerate(self._out_types) if self.filler.note(type)],
+            [i for i, r in results if self.filler.note(_numbers_of(r))],
+        )
 
     def same_capture(self, values: Sequence[int]) -> bool:
         """Whether the engine's own decisions would be the same at these sizes."""
@@ -199,8 +202,7 @@ class Template(Program):
         """The program at some sizes, as if these were all it is for."""
         filler = Filler(self.atoms)
         filler.note_trace(self.trace)
-        for r in self.results:
-            filler.note([r.key if r.kind == "value" else None, *(p for _, p in r.chain)])
+        filler.note([_numbers_of(r) for r in self.results])
         there = filler.at(values)
         name, trace, results, *rest = self._description
         out = Program(name, there.trace(trace), tuple(_result_at(r, there) for r in results), *rest)
@@ -374,9 +376,11 @@ class Sized(Program):
 
     def _fill(self, there: Filled) -> None:
         t = self.template
-        self.trace = t.trace._replace(slots=there.slots(t.trace))
-        self._out_types = tuple(map(there, t._out_types))
-        self.results = tuple(_result_at(r, there) for r in t.results)
+        slots, types, results = t.changing
+        own = _changed(t.trace.slots, slots, lambda s: s._replace(type=there(s.type)))
+        self.trace = t.trace._replace(slots=own)
+        self._out_types = _changed(t._out_types, types, there)
+        self.results = _changed(t.results, results, lambda r: _result_at(r, there))
         self.extra = tuple(np.asarray(as_scalar(there(v.value), v.dtype)) for v in t.literals)
 
     def fixed(self) -> Program:
@@ -387,6 +391,19 @@ class Sized(Program):
         self.template._past_calls += self.calls
         self._calls = self.tally[0] = 0
         self._executable = self._captured = None
+
+
+def _changed(items: Sequence[Any], places: Sequence[int], new: Callable[[Any], Any]) -> Any:
+    """The items, with new ones at some places."""
+    out = list(items)
+    for i in places:
+        out[i] = new(out[i])
+    return tuple(out)
+
+
+def _numbers_of(r: Result) -> list[Any]:
+    """Where symbolic numbers may be in a result."""
+    return [r.key if r.kind == "value" else None, *(p for _, p in r.chain)]
 
 
 def _result_at(r: Result, there: Filled) -> Result:
