@@ -6,6 +6,7 @@ import ast
 import functools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -293,6 +294,12 @@ def test_every_file_says_its_concept_first() -> None:
         if s.tree.body and not (ast.get_docstring(s.tree) or "").strip()
     ]
     assert not silent, silent
+
+
+def test_the_map_of_jit_shows_every_module() -> None:
+    shown = re.findall(r"\w+", ast.get_docstring(sources()["dualgraph.jit"].tree) or "")
+    modules = {s.path.stem for s in sources().values() if s.part == "jit"} - {"__init__"}
+    assert not modules - set(shown), "say in jit/__init__.py what these are for"
 
 
 # --- passes ask ops, they do not list them -------------------------------------------------------
