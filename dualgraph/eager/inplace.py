@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from ..core.backend import backend_for
@@ -109,7 +110,10 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
     t._edge()  # settle the history of a stale view before its memory changes
     new_edge = new._edge() if state.grad else None
     had_history = t._node is not None
-    tracer = state.tracer
+    tracer, batching = state.tracer, state.batching
+    batched = batching is not None and batching.applies((t, new))
+    if tracer is not None and batched and batching.depth((t, new)) > tracer.depth:
+        tracer = None  # it sees the write to the tensor within
     if tracer is not None:
         tracer.before_write(op, t)
         if (
@@ -118,14 +122,9 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
             known = Tensor(new._data, new.dtype, new.device)
             tracer.name(known, new)
             new = known
-    batching = state.batching
-    if batching is not None and batching.applies((t, new)):
-        if tracer is not None and batching.depth((t, new)) <= tracer.depth:
-            with untraced():
-                batching.store(op, t, new)
-        else:
+    if batched:
+        with nullcontext() if tracer is None else untraced():
             batching.store(op, t, new)
-            tracer = None  # it saw the write to the tensor within
     else:
         backend_for(t.device).store(t._data, new._data)
     cell = t._version_cell()

@@ -123,3 +123,21 @@ def test_derivatives_in_bodies_of_what_only_some_operands_have_a_batch_of(
             found = f({"a": a, "b": bs})
             for i, one in enumerate(expected):
                 assert all(dg.allclose(found[k][i], one[k]) for k in "ab")
+
+
+def test_branches_write_in_place_inside_of_a_vmap_of_their_own() -> None:
+    def first_doubled(row: Any) -> Any:
+        y = row.clone()
+        y[0] = row[1] * 2
+        return y
+
+    def branch(x: Any) -> Any:
+        return dg.vmap(lambda row, s: (first_doubled(row) * s).sum(), (None, 0))(x, x.sin())
+
+    def f(x: Any) -> Any:
+        return dg.cond(x.sum() > 0, branch, lambda x: branch(x) * 3, x)
+
+    xs = dg.asarray(np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, -2.0]]))
+    expected = [f(x).tolist() for x in xs]
+    assert dg.vmap(f)(xs).tolist() == expected
+    assert dg.compile(dg.vmap(f), wait=True)(xs).tolist() == expected
