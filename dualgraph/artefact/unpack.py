@@ -309,7 +309,8 @@ class _Reader:
         if r["output"] is not None:
             _index(r["output"], len(graph.outputs), "output")
         return Result(
-            kind, key, chain, bool(r["requires_grad"]), bool(r["released"]), r["base"], r["output"]
+            kind, key, chain, bool(r["requires_grad"]), bool(r["released"]), r["base"], r["output"],
+            array=bool(r.get("array")),
         )  # fmt: skip
 
     @staticmethod

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from types import CodeType, FrameType
 from typing import Any
 
 from .devices import CPU, Device
@@ -20,6 +22,8 @@ class State(threading.local):
 
 
 state = State()
+# Functions of the engine that give just what the user's function gives which they call, and whether a frame is such.
+HANDS_ON: dict[CodeType, Callable[[FrameType], bool]] = {}
 
 
 def follows_sizes() -> bool:

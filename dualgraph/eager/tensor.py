@@ -210,10 +210,12 @@ class Tensor:
         """The NumPy array, for leaving the tensor world; a capture in progress is told."""
         if state.batching is not None:
             state.batching.refuse(self, what)
-        if state.tracer is not None:
-            state.tracer.escape(self, what)
         array = backend_for(self.device).to_numpy(self._data)
-        return from_bfloat16(array) if self.dtype is bfloat16 else array
+        if self.dtype is bfloat16:
+            array = from_bfloat16(array)
+        if state.tracer is not None:
+            state.tracer.escape(self, what, array)
+        return array
 
     def item(self) -> Any:
         """The only element as a Python number."""

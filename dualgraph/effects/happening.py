@@ -92,7 +92,7 @@ class Aside(Tracer):
     def concretize(self, t: Any, value: Any) -> None:
         self.touch(t)
 
-    def escape(self, t: Any, what: str) -> None:
+    def escape(self, t: Any, what: str, array: Any = None) -> None:
         self.touch(t)
 
     def name(self, t: Any, known: Any) -> None:

@@ -44,6 +44,7 @@ class Outcome:
     _tracked: bool
     _owners: Sequence[Any]
     _single: bool
+    _arrays: Sequence[int]  # the results that are the arrays of tensors
     _borrowed: frozenset[int]
     _compile: Callable[..., Executable]
     gradients: Taped | None = None  # how calls come on the tape
@@ -151,6 +152,8 @@ class Outcome:
                 self._on_tape(r, made[i], node)
         if node is not None and self.gradients is not None:
             self.gradients.seal(node, made)
+        for i in self._arrays:
+            made[i] = made[i]._data
         return made
 
     def _tensor(self, outs: list[Any], i: int) -> Tensor:

@@ -86,6 +86,7 @@ class Program(Conditions):
         self._tracked = any(r.requires_grad and not r.released for r in results)
         slots = trace.slots
         self._single = tree.kind is None
+        self._arrays = tuple(i for i, r in enumerate(results) if r.array)
         leaf_of = {id(t): i for i, t in enumerate(leaf_tensors(slots))}
         self._owners = tuple(leaf_of.get(id(g.owner), g.owner) for g in trace.grads)
         self.path: Path | None = None  # where numbers are taken out of tensors
@@ -183,7 +184,7 @@ class Program(Conditions):
         if effects or places is None or not self._single or len(self.results) != 1:
             return None
         r = self.results[0]
-        if r.kind != "output" or r.requires_grad or r.base is not None:
+        if r.kind != "output" or r.requires_grad or r.base is not None or r.array:
             return None
         return places, self._out_types[r.key]
 

@@ -29,6 +29,7 @@ class Result(NamedTuple):
         None  # of a "view" that gradients flow through: the output that stands for it on the tape
     )
     held: Any = None  # of a "view" that code outside holds: that very tensor
+    array: bool = False  # whether it is the NumPy array of that tensor
 
     @property
     def flows(self) -> bool:

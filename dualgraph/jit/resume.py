@@ -264,8 +264,8 @@ class Resumer(Tracer):
         self._settle_readers(t)
         super().assign(t, new)
 
-    def escape(self, t: Any, what: str) -> None:
-        super().escape(t, what)
+    def escape(self, t: Any, what: str, array: Any = None) -> None:
+        super().escape(t, what, array)
         self._settle_readers(None)
 
     def _settle_readers(self, t: Any) -> None:

@@ -87,6 +87,7 @@ class _Outcome(NamedTuple):
     tree: Any
     numbers: dict[int, Result]
     uses: dict[int, Use]
+    arrays: list[int]  # which of the leaves stand for their arrays
     moves: list[Move]
 
 
@@ -184,10 +185,13 @@ class _Call:
             leaves += h.leaves
         moves = results_of(moves, leaves, uses, self.formulas)
         leaves = [origin_of(v) for v in leaves]
+        taken = [self.tracer.arrays.get(id(v)) for v in leaves]
+        leaves = [v if known is None else known[1] for v, known in zip(leaves, taken, strict=True)]
         for t in leaves:  # so that tensors that are only returned count as read
             if isinstance(t, Tensor):
                 self.tracer.var_of(t)
-        return _Outcome(given, leaves, tree, numbers, uses, moves)
+        arrays = [i for i, known in enumerate(taken) if known is not None]
+        return _Outcome(given, leaves, tree, numbers, uses, arrays, moves)
 
     def forget_what_is_read_afresh(self) -> None:
         """No assumptions are made on what each call reads anew, nor on a generator that nothing was drawn from."""
@@ -216,7 +220,9 @@ class _Call:
             self.tracer, out.leaves, self.arguments, out.numbers, self.footprint.tensors
         )
         return trace, tuple(
-            Result("computed", out.uses[i].place) if i in out.uses else r
+            Result("computed", out.uses[i].place)
+            if i in out.uses
+            else r._replace(array=i in out.arrays)
             for i, r in enumerate(results)
         )
 

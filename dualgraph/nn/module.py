@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any, TypeVar
 
-from ..core.context import state
+from ..core.context import HANDS_ON, state
 from ..eager import Tensor
 from .backward_hooks import BackwardHooks
 from .computed import COMPUTED, assign
@@ -352,6 +353,17 @@ class Module(Convertible):
 
     def __repr__(self) -> str:
         return show_module(self)
+
+
+def _without_hooks(frame: FrameType) -> bool:
+    """Whether a running call of a module gives what its ``forward`` gives."""
+    called: Module = frame.f_locals["self"]
+    return not (
+        called._pre_hooks or called._hooks or called._backward_hooks or called._backward_pre_hooks
+    )
+
+
+HANDS_ON[Module.__call__.__code__] = _without_hooks
 
 
 def _join(prefix: str, name: str) -> str:

@@ -83,6 +83,9 @@ class Tracer:
         self.grads: dict[int, GradTrack] = {}
         self.entry: dict[tuple[int, Any], Any] = {}  # numbers before the call, by dict and key
         self.places: dict[int, Slot] = {}  # of tensors that come from places where others may be
+        self.arrays: dict[
+            int, tuple[Any, Any]
+        ] = {}  # that go nowhere but into the result, each of a tensor
         self.swept = False  # gradients were computed
         self.writes = 0  # of tensors, and of gradients
         self._taped = state.grad
@@ -294,8 +297,12 @@ class Tracer:
         """Data came in from an object of another library, where changes cannot be seen."""
         self.refusals.append(f"data came from a {kind} at {user_location()}")
 
-    def escape(self, t: Any, what: str) -> None:
-        """All values of `t` went to Python, where nothing can be followed."""
+    def escape(self, t: Any, what: str, array: Any = None) -> None:
+        """All values of `t` went to Python as `array`, where nothing can be followed unless it is a result."""
+        flow = None if self.root is None or what != "numpy()" else _flow(self.root, self.apart)
+        if flow is not None and not flow.reads and array is t._data:
+            self.arrays[id(array)] = array, t
+            return
         self.refusals.append(f"{what} took the values of {t.type} out at {user_location()}")
 
     @contextmanager

@@ -14,6 +14,8 @@ import functools
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, Protocol
 
+from ..core.context import HANDS_ON
+
 MAX_STATES = 4000
 NUMBER = "number"  # the symbol of the number itself; None stands for anything that it is not in
 LOOKS = frozenset("locals vars eval exec dir globals _getframe currentframe stack".split())
@@ -128,11 +130,17 @@ def follow(
         if apart is not None and found[1]:
             reads += [(apart.serial(frame), *told) for told in found[1]]
         caller = frame.f_back
+        while caller is not None and HANDS_ON.get(caller.f_code, _never)(caller):
+            frame, caller = caller, caller.f_back
         if caller is None or caller.f_code is root:
             return None if caller is None else Flow(taker, form, tuple(reads))
         if not _calls(caller, frame.f_code):
             return None
         frame = caller
+
+
+def _never(frame: FrameType) -> bool:
+    return False
 
 
 def _calls(caller: FrameType, code: CodeType) -> bool:
@@ -194,7 +202,7 @@ def _callee(code: CodeType, offset: int) -> tuple[str, str] | None:
 
 @functools.lru_cache(maxsize=1024)
 def _taker(code: CodeType, offset: int) -> str:
-    """What takes the number out in the call at `offset`: "item", "float", "int" or "bool"; "" if unknown."""
+    """What takes values out in the call at `offset`: "item", "numpy", "float", "int" or "bool"; "" if unknown."""
     found, at = _instructions(code)
     n = at.get(offset)
     given = None if n is None else _given(found[n])
@@ -206,7 +214,7 @@ def _taker(code: CodeType, offset: int) -> str:
     before = [i for i in found[max(0, n - 4) : n] if i.opname not in NOTHING]
     if given or not before or before[-1].opname not in ("LOAD_METHOD", "LOAD_ATTR"):
         return ""
-    return "item" if before[-1].argval == "item" else ""
+    return before[-1].argval if before[-1].argval in ("item", "numpy") else ""
 
 
 # --- where it goes -------------------------------------------------------------------------------

@@ -231,7 +231,7 @@ class Footprint:
         module = fn.__globals__.get("__name__", "__main__")
         if closed(module):
             self._outside(module, name, where)
-            if not module.startswith(ENGINE):  # a wrapper such as contextlib's
+            if not module.startswith(ENGINE) or hasattr(fn, "__wrapped__"):  # around the user's
                 self._around(fn, name, where, frozenset(fn.__code__.co_freevars))
             return
         engine = module.startswith(ENGINE)

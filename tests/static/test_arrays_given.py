@@ -1,0 +1,130 @@
+"""Arrays that only flow into the result (``return model(x).numpy()``), and functions that the engine wraps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dualgraph as dg
+from dualgraph import nn
+from tests.side_by_side import Wrap, both_modes
+
+
+def inputs() -> Iterator[Any]:
+    yield from (dg.ones(2, 4) * i for i in range(8))
+
+
+@both_modes(6)
+def test_an_array_is_given(wrap: Wrap) -> Iterator[Any]:
+    layer = nn.Linear(4, 3)
+
+    @wrap
+    @dg.no_grad()
+    def predict(x: Any) -> Any:
+        p = layer(x).softmax(-1)
+        return {"p": p.numpy(), "best": (p.argmax(-1).numpy(), p.max().item())}
+
+    @wrap
+    def plain(x: Any) -> Any:
+        return layer(x).detach().numpy()
+
+    kept = []
+    for x in inputs():
+        kept.append((predict(x), plain(x)))
+        yield kept
+        kept[-1][1][0] = 7  # the caller's own
+
+
+@both_modes(6)
+def test_arrays_share_memory_as_in_eager_mode(wrap: Wrap) -> Iterator[Any]:
+    total = dg.zeros(2, 4)
+
+    @wrap
+    def f(x: Any) -> Any:
+        total.add_(x)
+        y = x * 2
+        a = y.numpy()
+        y.add_(1)
+        return a, a, y, y.view(8), y.T.numpy(), x.numpy(), total.numpy(), (x * 2).numpy()
+
+    for x in inputs():
+        given = f(x)
+        arrays = [v.numpy() if isinstance(v, dg.Tensor) else v for v in (*given, x, total)]
+        yield given, [[np.shares_memory(a, b) for a in arrays] for b in arrays]
+        yield (
+            [[a is b for a in arrays] for b in arrays],
+            [(a.strides, a.flags.writeable) for a in arrays],
+        )
+        arrays[6] += 1
+        yield total
+
+
+@both_modes(0)
+def test_arrays_that_the_code_looks_into(wrap: Wrap) -> Iterator[Any]:
+    log = []
+
+    @wrap
+    def used(x: Any) -> Any:
+        a = (x * 2).numpy()
+        return a, a.max()
+
+    @wrap
+    def written(x: Any) -> Any:
+        a = (x * 2).numpy()
+        a[0] = 3
+        return a
+
+    @wrap
+    def kept(x: Any) -> Any:
+        a = (x * 2).numpy()
+        log.append(a)
+        return a
+
+    for x in inputs():
+        yield used(x), written(x), kept(x), log
+
+
+@both_modes(8)
+def test_modules_with_and_without_hooks(wrap: Wrap) -> Iterator[Any]:
+    class Both(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.mean().item(), (x * 2).numpy()
+
+    module = Both()
+    f = wrap(module)
+    for i, x in enumerate([*inputs(), *inputs()]):
+        if i == 12:
+            module.register_forward_hook(lambda m, given, out: (out[0] + 1, out[1] * out[0]))
+        yield f(x)
+
+
+@both_modes(12)
+def test_decorated_functions(wrap: Wrap) -> Iterator[Any]:
+    layer, scale = nn.Linear(4, 3), 2.0
+
+    @dg.no_grad()
+    def inner(x: Any) -> Any:
+        return layer(x) * scale
+
+    @wrap
+    @dg.no_grad()
+    def average(mean: Any) -> None:
+        mean.mul_(0.9).add_(layer.weight, alpha=0.1)
+
+    f, g, mean = wrap(inner), wrap(lambda x: inner(x).relu()), dg.zeros(3, 4)
+    for i, x in enumerate(inputs()):
+        if i > 4:
+            scale = float(i)
+        average(mean)
+        yield f(x), g(x), mean
+
+
+def test_a_saved_program_gives_arrays(tmp_path: Path) -> None:
+    f = dg.compile(lambda x: ((x * 2).numpy(), x + 1), wait=True)
+    expected = f(dg.ones(3))
+    dg.save(f, tmp_path / "f.dg")
+    given = dg.load(tmp_path / "f.dg")(dg.ones(3))
+    assert type(given[0]) is np.ndarray and given[0].tolist() == expected[0].tolist()
