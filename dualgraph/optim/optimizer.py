@@ -9,7 +9,7 @@ from typing import Any
 from ..core.errors import ArgumentError, StateError
 from ..eager import Tensor, asarray, enable_grad, full, no_grad, zeros
 from ..eager.numbers import live_number
-from .update import update_large
+from .update import update_large, update_small
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -70,7 +70,7 @@ class Optimizer:
                     own = self._state_of(p, group)
                     if not update_large(type(self)._update, p, grad, own, group):
                         live = {**group, "lr": live_number(group, "lr", p)}
-                        self._update(p, grad, own, live)
+                        update_small(self._update, p, grad, own, live)
         return loss
 
     def _state_of(self, p: Tensor, group: Group) -> State:

@@ -13,6 +13,7 @@ from ..core.context import state
 from ..core.dtypes import bfloat16
 from ..eager import Tensor
 from ..eager.numbers import live_number
+from ..static import twins
 
 F = TypeVar("F", bound=Callable[..., Any])
 LARGE = 1 << 14  # elements
@@ -49,7 +50,7 @@ def update_large(
     """Runs the step of a large parameter as a composite; whether it did. The bits are those of the rule itself."""
     if p._data.size < LARGE or not hasattr(rule, "stands_alone"):
         return False
-    if state.tracer is not None and Merge.retell is None:
+    if state.tracer is not None and (Merge.retell is None or not twins.hears()):
         return False
     if not all(isinstance(v, Tensor) for v in own.values()):
         return False
@@ -66,3 +67,23 @@ def update_large(
         update(*args)
         return True
     return Merge.retell is not None and Merge.retell(_ops_of_update, args, {}) is None
+
+
+def update_small(
+    update: Any, p: Tensor, grad: Tensor, own: dict[str, Any], group: dict[str, Any]
+) -> None:
+    """Runs the step of one parameter, op by op. A capture hears the ops of one of those that are alike."""
+    if state.tracer is None or not twins.hears():
+        return update(p, grad, own, group)
+    tensors = [p, grad, *own.values(), group["lr"]]
+    rule = getattr(update, "__func__", None)
+    alone = hasattr(rule, "stands_alone") and all(isinstance(t, Tensor) for t in tensors)
+    if not alone:
+        return update(p, grad, own, group)
+    options = tuple((k, v) for k, v in group.items() if k not in ("params", "lr"))
+    key = rule, tuple(own), exact(options)
+    try:
+        hash(key)
+    except TypeError:
+        return update(p, grad, own, group)
+    return twins.run(key, tensors, lambda: update(p, grad, own, group))

@@ -101,6 +101,7 @@ class Tracer:
         self._root_ids: set[int] = set()
         self.scopes: list[tuple[int, int, str]] = []  # closed composites: first node, end, name
         self.marks: list[Mark] = []
+        self.alike: dict[Any, Any] = {}  # ops of calls that may come again on other tensors
         self.views: set[int] = set()  # nodes whose result has the memory of their operand
 
     # --- vars ---

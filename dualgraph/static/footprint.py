@@ -137,7 +137,8 @@ class Footprint:
 
     def forget_objects(self, *holders: Any) -> None:
         """Drops the checks of objects that turned out not to matter."""
-        self.checks = [c for c in self.checks if not any(c.holder is h for h in holders)]
+        dropped = set(map(id, holders))
+        self.checks = [c for c in self.checks if id(c.holder) not in dropped]
 
     def refuse_attributes(self, arguments: list[tuple[int, Any]]) -> None:
         """Refuses what reads attributes that the user put on tensors among the arguments."""
