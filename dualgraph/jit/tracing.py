@@ -27,6 +27,7 @@ from ..static.statements import Apart
 from ..static.symbolic import SymbolicTracer
 from ..static.trace import Slot, Trace
 from .arguments import Arguments
+from .left_behind import settle_sizes
 from .program import Program
 from .promoted import Leaf, Place, Promoted, called, kept_numbers, sources_of, with_any_number
 from .rebound import FormCheck, Move, Rebound, results_of
@@ -61,6 +62,8 @@ def trace(
         call.forget_what_is_read_afresh()
         refusals = call.refusals(out, happened)
         if refusals:
+            if isinstance(call.tracer, SymbolicTracer):
+                settle_sizes(call.footprint, (args, kwargs))
             return result, None, refusals
         finished, results = call.finished(out, whole)
     call.footprint.checks = with_any_number(call.footprint.checks, sources)

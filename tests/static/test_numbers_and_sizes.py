@@ -79,3 +79,42 @@ def test_sizes_and_numbers_may_begin_to_change_in_any_order(calls: Any) -> None:
 )
 def test_numbers_that_meet_sizes_are_never_stale(fn: Any) -> None:
     follow(fn, [(n, n) for n in SIZES] + [(5, 3), (3, 5), (1, 1), (0, 2), (2, 0), (7, 6), (6, 7)])
+
+
+def stored(s: Any, n: int, given: Any) -> None:
+    s.n = n
+
+
+def entered(s: Any, n: int, given: Any) -> None:
+    s.table["n"] = [(n, 2)]
+
+
+def looked_up(s: Any, n: int, given: Any) -> None:
+    if n not in s.table:
+        s.table[n] = SimpleNamespace(n=n * 2)
+
+
+def handed_on(s: Any, n: int, given: Any) -> None:
+    if n not in given:
+        given[n] = {n}
+
+
+@pytest.mark.parametrize("write", [stored, entered, looked_up, handed_on], ids=lambda f: f.__name__)
+def test_sizes_that_are_stored_are_plain_numbers(write: Any) -> None:
+    s, given = SimpleNamespace(n=0, table={}), dict[Any, Any]()
+
+    @dg.compile(wait=True)
+    def f(x: Any, given: Any) -> Any:
+        write(s, x.shape[0], given)
+        return x * 2
+
+    for n in (3, 3, 4, 3, 5, 4, 6):
+        f(dg.ones(n), given)
+        held = [
+            s.n,
+            *(k for k in s.table if k != "n"),
+            *given,
+            *(k for v in given.values() for k in v),
+        ]
+        held += [v[0][0] if isinstance(v, list) else v.n for v in s.table.values()]
+        assert {type(v) for v in held} == {int}
