@@ -15,14 +15,15 @@ class Merge:
     """The seam to what runs an eager call of a composite as one kernel: higher layers install these.
 
     ``serve(fn, args, kwargs)`` gives the result of a call on large arrays, ``quick(fn, args, kwargs)`` of one on
-    small arrays, or NotImplemented where its ops are to run one by one. ``traced(fn, args, kwargs)`` gives a function
-    that makes a `Traced` of such calls, for the operands that want gradients in this one. ``retell`` is `serve` for
-    calls inside of a capture, which is told the ops all the same.
+    small arrays, ``view(fn, args, kwargs)`` of one that gives a view, or NotImplemented where the function is to run.
+    ``traced(fn, args, kwargs)`` gives a function that makes a `Traced` of such calls, for the operands that want
+    gradients in this one. ``retell`` is `serve` for calls inside of a capture, which is told the ops all the same.
     """
 
     serve: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     retell: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     quick: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
+    view: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     traced: Callable[[Any, tuple[Any, ...], dict[str, Any]], Callable[[], Traced]] | None = None
 
 
@@ -86,6 +87,23 @@ def together(fn: F) -> F:
     def call(*args: Any, **kwargs: Any) -> Any:
         if Merge.quick is not None:
             made = Merge.quick(fn, args, kwargs)
+            if made is not NotImplemented:
+                return made
+        return fn(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def viewing(fn: F) -> F:
+    """Decorator: eager calls that see their first operand through one op may go straight to that op.
+
+    For functions that only compute, and hang on nothing but their arguments.
+    """
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if Merge.view is not None:
+            made = Merge.view(fn, args, kwargs)
             if made is not NotImplemented:
                 return made
         return fn(*args, **kwargs)

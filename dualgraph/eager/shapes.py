@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from ..core import dtypes as dt
-from ..core.composite import together
+from ..core.composite import together, viewing
 from ..core.errors import ArgumentError, ShapeError, describe
 from ..core.sizing import fixed, to_int
 from ..core.types import broadcast_shapes
@@ -24,6 +24,7 @@ from .tensor import Tensor
 Axis = int | Sequence[int] | None
 
 
+@viewing
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     """x under another shape; one size may be -1 and is then worked out."""
     x = as_operand(x)
@@ -46,6 +47,7 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     return mv.copy(out) if copy and out._parent is not None else out
 
 
+@viewing
 def permute_dims(x: Any, /, axes: Sequence[int]) -> Tensor:
     """Axes in another order."""
     x = as_operand(x)
@@ -61,6 +63,7 @@ def matrix_transpose(x: Any, /) -> Tensor:
 
 
 @also_dim
+@viewing
 def expand_dims(x: Any, /, axis: Axis = 0) -> Tensor:
     """Axes of length 1 inserted so that they end up at `axis`."""
     x = as_operand(x)
@@ -69,6 +72,7 @@ def expand_dims(x: Any, /, axis: Axis = 0) -> Tensor:
 
 
 @also_dim
+@viewing
 def squeeze(x: Any, /, axis: Axis = None) -> Tensor:
     """Axes of length 1 removed: those named, which must be of length 1, or all."""
     x = as_operand(x)
@@ -83,6 +87,7 @@ def squeeze(x: Any, /, axis: Axis = None) -> Tensor:
     return mv.reshape(x, shape=tuple(d for i, d in enumerate(x.shape) if i not in axes))
 
 
+@viewing
 def broadcast_to(x: Any, /, shape: Sequence[int]) -> Tensor:
     """x repeated along new or length-1 axes."""
     return rd.broadcast_to(as_operand(x), shape=tuple(shape))
@@ -175,6 +180,7 @@ def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
     return tuple([x[(*before, i)] for i in range(fixed(x.shape[len(before)]))])
 
 
+@viewing
 def moveaxis(x: Any, source: Axis, destination: Axis, /) -> Tensor:
     """Axes moved to other places, the rest in order."""
     x = as_operand(x)

@@ -1,5 +1,6 @@
 """Composites called often on few elements run as one program each, to the bits of their ops."""
 
+import contextlib
 import os
 
 import numpy as np
@@ -15,7 +16,7 @@ from dualgraph.sweeps import calls as sweeps
 if not api.available() or os.environ.get("DUALGRAPH_QUICK") == "0":
     pytest.skip("there is no quick path", allow_module_level=True)
 
-from dualgraph.backends.native.quick import composing, install, programs, recipes
+from dualgraph.backends.native.quick import composing, install, plans, programs, recipes
 from dualgraph.backends.native.quick.recipe import PROGRAM
 
 RNG = np.random.default_rng(3)
@@ -236,3 +237,58 @@ def test_another_default_dtype_forgets():
         assert dg.tensor([1.0]).softmax(0).dtype is dg.float64
     finally:
         dg.set_default_dtype(dg.float32)
+
+
+VIEWS = {
+    "view": (-1, 2), "reshape": ((4, 3),), "flatten": (), "unsqueeze": (-1,), "squeeze": (), "permute": (1, 0),
+    "transpose": (0, -1), "t": (), "movedim": (0, 1), "expand": (2, 3, 4), "unflatten": (1, (2, 2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_are_those_of_the_first_calls(name):
+    for make in (
+        lambda x: x,
+        lambda x: x.mT,
+        lambda x: x[:, ::2],
+        lambda x: x[1:2].mT,
+    ):
+        x = dg.asarray(np.arange(12, dtype=np.float32).reshape(3, 4)) * 1
+        with contextlib.suppress(dg.ShapeError):  # a view that the memory does not allow
+            given = make(x)
+            expected = getattr(given, name)(*VIEWS[name])
+            for _ in range(2 * plans.HOT):
+                got = getattr(given, name)(*VIEWS[name])
+            assert got.shape == expected.shape and got.stride() == expected.stride()
+            assert got._data.tobytes() == expected._data.tobytes()
+            assert (got._parent is None) == (expected._parent is None)
+            if got._parent is not None and name != "expand" and got.numel():
+                got.mul_(2.0)
+                assert x._version == given._version == got._version == 1
+                assert expected._data.tobytes() == got._data.tobytes()
+
+
+def test_gradients_and_captures_of_views():
+    w = dg.ones(3, 4).requires_grad_()
+    for _ in range(2 * plans.HOT):
+        w.grad = None
+        out = w.view(4, 3).transpose(0, 1).flatten()
+        (out * dg.arange(12)).sum().backward()
+    expected = np.arange(12.0).reshape(3, 4).T.reshape(3, 4)
+    assert w.grad.tolist() == expected.tolist()
+    g = dg.capture(lambda x: x.view(4, 3).t(), dg.ones(3, 4))
+    assert [n.prim.name for n in g.nodes] == ["reshape", "permute"]
+    assert dg.vmap(lambda x: x.view(2, 2).t())(dg.ones(3, 4)).shape == (3, 2, 2)
+
+
+def test_what_is_no_view_stays_what_it_is():
+    x = dg.ones(3, 4)
+    for _ in range(2 * plans.HOT):
+        assert x.view(dg.int32).dtype is dg.int32 and x[0].flatten() is not x
+        assert x.T.reshape(12)._parent is None
+        y = x.flatten()
+        assert y.flatten() is y
+        with pytest.raises(dg.ShapeError):
+            x.view(5, 5)
+        with pytest.raises(dg.ShapeError):
+            x.T.view(12)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ...core.composite import together
+from ...core.composite import together, viewing
 from ...core.dtypes import as_dtype
 from ...core.errors import ShapeError, describe
 from ...core.sizing import to_int
@@ -26,12 +26,14 @@ from ..tensor import Tensor
 
 
 @method
+@viewing
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """x under another shape, as ``reshape(2, 3)`` or ``reshape((2, 3))``; one size may be -1."""
     return sh.reshape(x, _sizes(shape))
 
 
 @method
+@viewing
 def view(x: Tensor, *shape: Any) -> Tensor:
     """Like `reshape`, but never a copy: raises where the memory cannot be seen under the shape.
 
@@ -79,6 +81,7 @@ def reshape_as(x: Tensor, other: Tensor) -> Tensor:
 
 
 @method
+@viewing
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Axes `start_dim` to `end_dim` as one."""
     if not x.ndim:
@@ -94,6 +97,7 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 @method
+@viewing
 def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """One axis as several."""
     a = normalize_axis(dim, x.ndim)
@@ -108,18 +112,21 @@ def _filled(sizes: Sequence[int], total: int) -> tuple[int, ...]:
 
 
 @method
+@viewing
 def ravel(x: Tensor) -> Tensor:
     """All elements along one axis."""
     return reshape_op(x, shape=(prod(x.shape),))
 
 
 @method
+@viewing
 def unsqueeze(x: Tensor, dim: int) -> Tensor:
     """An axis of length 1 put in at `dim`."""
     return expand_dims_at(x, (normalize_axis(dim, x.ndim + 1),))
 
 
 @method
+@viewing
 def squeeze(x: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Without axes of length 1: all of them, or those of `dim` that have length 1."""
     axes = normalize_axes(dim, x.ndim)
@@ -128,12 +135,14 @@ def squeeze(x: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
 
 
 @method
+@viewing
 def permute(x: Tensor, *dims: Any) -> Tensor:
     """Axes in another order, as ``permute(2, 0, 1)`` or ``permute((2, 0, 1))``."""
     return sh.permute_dims(x, _sizes(dims))
 
 
 @method
+@viewing
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two axes exchanged."""
     a, b = normalize_axis(dim0, x.ndim), normalize_axis(dim1, x.ndim)
@@ -144,6 +153,7 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
 
 
 @method
+@viewing
 def t(x: Tensor) -> Tensor:
     """The transpose of a matrix; tensors of fewer axes as they are."""
     if x.ndim > 2:
@@ -181,6 +191,7 @@ methods(
 
 
 @method
+@viewing
 def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
     """Axes moved to other places, the rest in order."""
     return sh.moveaxis(x, source, destination)
@@ -190,6 +201,7 @@ methods(moveaxis=movedim)
 
 
 @method
+@viewing
 def expand(x: Tensor, *sizes: Any) -> Tensor:
     """Repeated along new or length-1 axes without copying; -1 keeps a size."""
     wanted = _sizes(sizes)
@@ -205,6 +217,7 @@ def expand(x: Tensor, *sizes: Any) -> Tensor:
 
 
 @method
+@viewing
 def broadcast_to(x: Tensor, size: Any) -> Tensor:
     """`expand` to a shape."""
     return expand(x, size)

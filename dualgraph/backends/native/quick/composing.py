@@ -11,14 +11,18 @@ from ....eager.tensor import Tensor
 from ....static.graph import Graph, GraphBuilder
 from . import programs
 from .lying import operand_of
-from .recipe import GENERIC, Recipe
+from .recipe import CALL, GENERIC, Recipe
 
 MOST = 4096  # kinds of calls that are known
+MOST_PARAMS = 8  # of an op that gives a view
 FEW_ELEMENTS = 1 << 13  # of an operand; for larger ones see `merge`
 
 KNOWN: dict[
     Any, Recipe | None
 ] = {}  # by composite and arguments, as the glue of `composites` writes them
+
+
+VIEWS: dict[Any, Recipe | None] = {}  # likewise, of functions that may give views
 
 
 def notice(fn: Any, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -30,6 +34,31 @@ def notice(fn: Any, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         KNOWN[key] = Recipe(kind=GENERIC, keep=()) if _plain(args, kwargs) else None
     elif Merge.traced is not None:
         _begin(Merge.traced(fn, args, kwargs), key, generic, args, kwargs)
+
+
+def notice_view(fn: Any, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A call that may give a view, and was not seen before, or was some times."""
+    if key in VIEWS:
+        VIEWS[key] = _view(args[0], fn(*args, **kwargs))
+        return
+    if len(VIEWS) >= MOST:
+        VIEWS.clear()
+    VIEWS[key] = Recipe(kind=GENERIC, keep=()) if _plain(args, kwargs) else None
+
+
+def _view(x: Any, out: Any) -> Recipe | None:
+    """The op that gives `out` of x, and its parameters; no op where it is x itself. None where it takes more."""
+    if out is x:
+        return Recipe(kind=CALL, keep=())
+    if not isinstance(out, Tensor) or out._parent is None or out._parent[0] is not x:
+        return None
+    _, op, params = out._parent
+    if len(params) > MOST_PARAMS or not all(map(programs.tells_apart, params.values())):
+        return None
+    names, values = tuple(params), tuple(params.values())
+    recipe = Recipe(kind=CALL, op=id(op), names=id(names), values=id(values))
+    recipe.keep = (op, names, values)
+    return recipe
 
 
 def _plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from ..glue.capi import c, i64, load_i64, load_ptr, n, o, ptr, stack, store_i64, store_ptr
 from .apply import operand_code, size_of, tape_switch, tracked
-from .follow import put_operand, run_aligned
+from .follow import follow, put_operand, run_aligned
 from .objects import held, pair
 from .runs import drop
 from .tape import edge_of, kept_operand, new_node, new_tensor, version_cell
 
-# What is known of the operands of a call: tensors, then where gradients of them go (owned), then how many there are.
+# What is known of the operands of a call: tensors, then where gradients of them go (owned), then how many there are,
+# and how many elements they may have.
 
 
 def put_tensor(key: ptr, at: i64, x: ptr, tape: i64, call: ptr) -> i64:
     """Writes what is known of a tensor to a key, and notes it. As `put_argument`."""
     count = load_i64(call, 2 * n.OPERAND_ROOM)
-    if count >= n.MOST_OPERANDS or size_of(load_ptr(x, n.T_DATA)) > n.FEW_ELEMENTS:
+    most = load_i64(call, 2 * n.OPERAND_ROOM + 8)
+    if count >= n.MOST_OPERANDS or size_of(load_ptr(x, n.T_DATA)) > most:
         return 0
     edges = call + n.OPERAND_ROOM
     store_ptr(call, 8 * count, x)
@@ -165,14 +167,14 @@ def run_composite(block: ptr, call: ptr) -> ptr:
     return out
 
 
-def show(fn: ptr, key: ptr, given: ptr, named: ptr) -> i64:
-    """Shows Python a call that is new, or comes often; -1 with an error set."""
+def show(notice: ptr, fn: ptr, key: ptr, given: ptr, named: ptr) -> i64:
+    """Shows a Python function a call that is new, or comes often; -1 with an error set."""
     shown = stack(32)
     store_ptr(shown, 0, fn)
     store_ptr(shown, 8, key)
     store_ptr(shown, 16, given)
     store_ptr(shown, 24, named)
-    done = c.PyObject_Vectorcall(o.NOTICE, shown, 4, None)
+    done = c.PyObject_Vectorcall(notice, shown, 4, None)
     c.Py_DecRef(done)
     return 0 if done else -1
 
@@ -184,6 +186,7 @@ def serve_composite(self: ptr, args: ptr, count: i64) -> ptr:
         return held(o.NOT_IMPLEMENTED)
     call = stack(n.CALL_ROOM)
     store_i64(call, 2 * n.OPERAND_ROOM, 0)
+    store_i64(call, 2 * n.OPERAND_ROOM + 8, n.FEW_ELEMENTS)
     key = composite_key(load_ptr(args, 0), load_ptr(args, 8), load_ptr(args, 16), tape, call)
     out = key
     if key == o.DECLINE:
@@ -214,6 +217,66 @@ def look_up(args: ptr, key: ptr, call: ptr) -> ptr:
         calls = load_i64(block, n.RECIPE_CALLS) + 1
         store_i64(block, n.RECIPE_CALLS, calls)
     if calls == 0 or calls == n.OFTEN:
-        if show(load_ptr(args, 0), key, load_ptr(args, 8), load_ptr(args, 16)) < 0:
+        if show(o.NOTICE, load_ptr(args, 0), key, load_ptr(args, 8), load_ptr(args, 16)) < 0:
             return None
     return held(o.NOT_IMPLEMENTED)
+
+
+def serve_view(self: ptr, args: ptr, count: i64) -> ptr:
+    """``view(fn, args, kwargs)``: the result of a call by the one op that it comes down to, or NotImplemented."""
+    if tape_switch() < 0:
+        return held(o.NOT_IMPLEMENTED)
+    call = stack(n.CALL_ROOM)
+    store_i64(call, 2 * n.OPERAND_ROOM, 0)
+    store_i64(call, 2 * n.OPERAND_ROOM + 8, 1 << 62)
+    fn = load_ptr(args, 0)
+    given = load_ptr(args, 8)
+    named = load_ptr(args, 16)
+    key = composite_key(fn, given, named, 0, call)
+    operands = load_i64(call, 2 * n.OPERAND_ROOM)
+    drop(call + n.OPERAND_ROOM, operands)
+    if key is None:
+        return None
+    if key == o.DECLINE:
+        return held(o.NOT_IMPLEMENTED)
+    out = held(o.NOT_IMPLEMENTED) if operands == 0 else look_up_view(fn, key, given, named, call)
+    c.Py_DecRef(key)
+    return out
+
+
+def look_up_view(fn: ptr, key: ptr, given: ptr, named: ptr, call: ptr) -> ptr:
+    """The result by the op that is found by a key, or NotImplemented; null with an error set."""
+    recipe = c.PyDict_GetItemWithError(o.VIEWS, key)
+    if recipe is None and c.PyErr_Occurred():  # an argument that cannot be hashed
+        c.PyErr_Clear()
+        return held(o.NOT_IMPLEMENTED)
+    if recipe == o.NONE:
+        return held(o.NOT_IMPLEMENTED)
+    calls = 0
+    if recipe:
+        block = load_ptr(recipe, n.BLOCK)
+        if load_i64(block, n.RECIPE_KIND) == n.CALL:
+            c.Py_IncRef(recipe)
+            out = see_again(block, call)
+            c.Py_DecRef(recipe)
+            return out
+        calls = load_i64(block, n.RECIPE_CALLS) + 1
+        store_i64(block, n.RECIPE_CALLS, calls)
+    if calls == 0 or calls == n.HOT:
+        if show(o.NOTICE_VIEW, fn, key, given, named) < 0:
+            return None
+    return held(o.NOT_IMPLEMENTED)
+
+
+def see_again(block: ptr, call: ptr) -> ptr:
+    """The first operand through the op of a recipe, or itself."""
+    x = load_ptr(call, 0)
+    prim = load_ptr(block, n.RECIPE_OP)
+    if prim is None:
+        return held(x)
+    given = stack(n.VIEW_ROOM)
+    store_ptr(given, 0, x)
+    values = load_ptr(block, n.RECIPE_VALUES)
+    for i in range(load_i64(values, n.VAR_SIZE)):
+        store_ptr(given, 8 + 8 * i, load_ptr(values, n.ITEMS + 8 * i))
+    return follow(prim, load_ptr(prim, n.P_RECIPES), given, 1, load_ptr(block, n.RECIPE_NAMES))

@@ -113,6 +113,7 @@ def glue_numbers() -> dict[str, int]:
         "PLAIN": 0x101,  # C-contiguous and aligned
         "HOT": plans.HOT,
         "FEW_ELEMENTS": composing.FEW_ELEMENTS,
+        "VIEW_ROOM": 8 * (1 + composing.MOST_PARAMS),
         "WANTED": 128,  # on top of the code of an operand that wants a gradient
         "LONG": LONG,
         "F32": 1,
@@ -136,7 +137,9 @@ def glue_objects() -> dict[str, Any]:
         "SLICE": slice, "TUPLE": tuple, "ELLIPSIS": ..., "PYTHON__getitem__": Tensor.__getitem__,
         "SLICE_OP": lookup("slice"), "RESHAPE_OP": lookup("reshape"),
         "S_STARTS": "starts", "S_STOPS": "stops", "S_STEPS": "steps", "S_SHAPE": "shape",
-        "COMPOSITES": composing.KNOWN, "NOTICE": composing.notice, "NOT_IMPLEMENTED": NotImplemented,
+        "COMPOSITES": composing.KNOWN, "NOTICE": composing.notice, "NOTICE_VIEW": composing.notice_view,
+        "VIEWS": composing.VIEWS,
+        "NOT_IMPLEMENTED": NotImplemented,
         "CAST": lookup("cast"), "CAST_NAMES": ("dtype",),
         "S_EDGE": "_edge", "S_FILENAME": "co_filename", **recipes.objects(),
     }  # fmt: skip
@@ -159,6 +162,7 @@ def install() -> None:
             plans.enter(prim, key, plan)
     Dispatch.planned = staticmethod(plans.enter)
     Merge.quick = staticmethod(library.builtin("quick", "serve_composite"))
+    Merge.view = staticmethod(library.builtin("view", "serve_view"))
     Dispatch.store = staticmethod(library.builtin("store", "store"))
     Dispatch.overwrite = staticmethod(library.builtin("overwrite", "overwrite"))
     Dispatch.forgot = staticmethod(plans.forget)

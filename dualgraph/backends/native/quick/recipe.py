@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-GENERIC, VIEW, FOLD, PROGRAM, SAME = 0, 1, 2, 3, 4
+GENERIC, VIEW, FOLD, PROGRAM, SAME, CALL = 0, 1, 2, 3, 4, 5
 
 
 class Recipe(ctypes.Structure):
@@ -37,6 +37,8 @@ class Recipe(ctypes.Structure):
             ctypes.c_void_p,
         ),  # a tuple of arrays for operands that the gradient does not read
         ("dtypes", ctypes.c_void_p),  # of the values that are kept for it, a tuple
+        ("names", ctypes.c_void_p),  # of the parameters of a call of ``op``, a tuple
+        ("values", ctypes.c_void_p),  # and what they are, a tuple
         ("source", ctypes.c_void_p),  # the elements of a result that is always the same
     )
     keep: tuple[Any, ...]

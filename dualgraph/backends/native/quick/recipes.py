@@ -18,7 +18,7 @@ from ..entry import has_fold
 from ..loop_ir import Unsupported
 from . import programs, run_words
 from .plans import HOT
-from .recipe import FOLD, GENERIC, OFFSETS, PROGRAM, SAME, VIEW, Recipe
+from .recipe import CALL, FOLD, GENERIC, OFFSETS, PROGRAM, SAME, VIEW, Recipe
 
 OFTEN = 20 * HOT  # calls after which a program of few elements is begun
 LARGE = 1 << 15  # elements with which it is begun at once, for several threads
@@ -140,5 +140,5 @@ def numbers() -> dict[str, int]:
     """Its numbers."""
     return {
         **OFFSETS, **run_words.numbers(),
-        "VIEW": VIEW, "FOLD": FOLD, "PROGRAM": PROGRAM, "SAME": SAME, "HOT": HOT, "OFTEN": OFTEN,
+        "VIEW": VIEW, "FOLD": FOLD, "PROGRAM": PROGRAM, "SAME": SAME, "CALL": CALL, "HOT": HOT, "OFTEN": OFTEN,
     }  # fmt: skip

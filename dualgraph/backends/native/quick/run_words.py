@@ -43,5 +43,5 @@ def numbers() -> dict[str, int]:
     """The numbers that the glue of `runs` uses."""
     return {f"R_{name}": 8 * i for i, name in enumerate(FIELDS)} | {
         "OPERAND_ROOM": 8 * MOST_OPERANDS, "MOST_OPERANDS": MOST_OPERANDS,
-        "CALL_ROOM": 8 * (2 * MOST_OPERANDS + 1), "RESULT_ROOM": 8 * MOST_RESULTS, "RESULT_WORDS": 32,
+        "CALL_ROOM": 8 * (2 * MOST_OPERANDS + 2), "RESULT_ROOM": 8 * MOST_RESULTS, "RESULT_WORDS": 32,
     }  # fmt: skip
