@@ -226,7 +226,10 @@ def test_damage_is_noticed_and_the_command_line_reports(reader: Any, tmp_path: P
     dg.save(f, tmp_path / "f.dg")
     whole = (tmp_path / "f.dg").read_bytes()
     told = subprocess.run(
-        [sys.executable, SOURCE, tmp_path / "f.dg"], capture_output=True, text=True, check=True
+        [sys.executable, reader.__file__, tmp_path / "f.dg"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "output 0: off by 0 of values up to 2" in told.stdout
     rng = np.random.default_rng(0)
