@@ -164,7 +164,7 @@ def test_a_function_that_does_not_pay_is_called_straight_and_still_told_apart(
     seen = []
 
     def fn(x: Any, k: float = 1.0) -> Any:
-        return (x * k,)
+        return [x * k]
 
     f = dg.compile(fn, wait=True)
     run_slowly(monkeypatch, 0.006)

@@ -13,9 +13,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backends.native import api
 from ..core.node import hooked
 from ..eager.tensor import Tensor
+from ..static.checks import TensorCheck
 from .program import Program
 from .slots import fetch, fits
 
@@ -112,17 +115,41 @@ def _run(program: Program, args: Sequence[Any], table: Any) -> Any:
     bare = program._bare
     if bare is None or program._executable is None or program.extra:
         return None
-    order, type = bare
     numbers, promoted = None, program.promoted
     if promoted is not None and promoted.formulas is not None:
         numbers = promoted.arrays_of(len(args), program.trace.slots)
         if numbers is None:
             return None
-    direct = program._executable.direct()
-    if direct is None or not all(isinstance(args[i], Tensor) for i in order if i >= 0):
+    direct = program._executable.direct(several=True)
+    states = [p for p in bare.places if isinstance(p, Tensor)]
+    if direct is None or not all(_compared(program, t) for t in states):
         return None
-    arguments = tuple(order[i] if i >= 0 else -1 for i in direct.operands)
-    return table.Run(direct, arguments, type.dtype, program.tally, numbers)
+    operands: list[
+        int
+    ] = []  # of the call's arguments, then the states; results and numbers below 0
+    for i in direct.operands:
+        place = bare.places[i] if i >= 0 else i
+        if isinstance(place, Tensor):
+            operands.append(len(args) + next(n for n, t in enumerate(states) if t is place))
+        elif i >= 0 and place >= 0 and not isinstance(args[place], Tensor):
+            return None
+        elif i >= 0 and place < 0:  # a number: after the results
+            operands.append(place + 1 - len(bare.types))
+        else:
+            operands.append(place)
+    dtypes = tuple(t.dtype for t in bare.types)
+    return table.Run(direct, tuple(operands), states, dtypes, bare.single, program.tally, numbers)
+
+
+def _compared(program: Program, state: Tensor) -> bool:
+    """Whether each call compares the memory that a tensor has now, row by row, with what it has then."""
+    data: Any = state._data
+    return (
+        type(data) is np.ndarray
+        and data.flags.c_contiguous
+        and data.flags.aligned
+        and any(type(c) is TensorCheck and c.holder is state for c in program.footprint.checks)
+    )
 
 
 def straight(fn: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.budgets import ready
-from ..backends.executor import Executable, as_they_are
+from ..backends.executor import Executable
 from ..backends.hooks import hooks_for
 from ..core.backend import backend_for
 from ..core.constant import exact
@@ -23,8 +23,6 @@ from ..core.errors import (
 from ..core.interrupts import Unbroken
 from ..core.node import Var
 from ..core.trees import TreeDef
-from ..core.types import TensorType
-from ..eager.tensor import Tensor
 from ..effects import Effect, Pending
 from ..passes.memory import MemoryPlan, within_budget
 from ..passes.pipeline import PassRecord, optimise
@@ -32,6 +30,7 @@ from ..static.checks import Assumption, tells
 from ..static.footprint import Footprint
 from ..static.graph import Graph
 from ..static.trace import Mark, Trace
+from .bare import Bare, bare_form
 from .conditions import Conditions
 from .dump import dump_program, dumping
 from .outcome import MISMATCH
@@ -40,7 +39,6 @@ from .promoted import plain_trace
 from .results import Result
 from .slots import (
     leaf_tensors,
-    places_of,
 )
 from .stages import Env, Left, Path, Stage
 
@@ -78,7 +76,7 @@ class Program(Conditions):
         self.budget: int | None = None  # bytes that the arena may take
         self._aim: int | None = None  # that passes were to stay below for that
         self.meter: Meter | None = None  # of the calls that it serves
-        self._bare: tuple[tuple[int, ...], TensorType] | None = None
+        self._bare: Bare | None = None
         self._executable: Executable | None = None
         self._passes: list[PassRecord] = []
         self.failure: Exception | None = None
@@ -146,7 +144,10 @@ class Program(Conditions):
     def _take(self, executable: Executable) -> None:
         """Runs calls through `executable` from now on."""
         self._direct = tuple(i for i, _ in executable.donated)
-        self._bare = self._bare_form()
+        plain = not self.effects and not self._checked
+        self._bare = (
+            bare_form(self.trace, self.results, self.tree, self._out_types) if plain else None
+        )
         self._executable = executable
 
     def _compile(
@@ -176,17 +177,6 @@ class Program(Conditions):
         """The number that leads this program on from a stage."""
         assert self.path is not None
         return self.trace.concrete[self.path.stages.index(stage)].value
-
-    def _bare_form(self) -> tuple[tuple[int, ...], TensorType] | None:
-        """Of a program that only makes one fresh tensor of its arguments: `places_of` its slots, and the type."""
-        trace, places = self.trace, places_of(self.trace.slots)
-        effects = trace.stores or trace.grads or self._checked or self.effects
-        if effects or places is None or not self._single or len(self.results) != 1:
-            return None
-        r = self.results[0]
-        if r.kind != "output" or r.requires_grad or r.base is not None or r.array:
-            return None
-        return places, self._out_types[r.key]
 
     def _built(self) -> Executable:
         """The whole path as one executable. Where it is cut into stages, these run in its place."""
@@ -294,7 +284,7 @@ class Program(Conditions):
         A call that takes a path which no program has gives what it knows by then, as a `Left`.
         """
         if self._bare is not None and self.promoted is None:
-            return self._call_bare(leaves, *self._bare)
+            return self._call_bare(leaves, self._bare)
         if self.trace.stores or self.trace.grads or self.moves:
             with Unbroken():
                 result = self._begin(leaves)
@@ -366,12 +356,11 @@ class Program(Conditions):
                 waits = True
         return None, waits
 
-    def _call_bare(self, leaves: list[Any], order: tuple[int, ...], type: TensorType) -> Any:
-        executable = self._executable
-        assert executable is not None
+    def _call_bare(self, leaves: list[Any], bare: Bare) -> Any:
+        assert self._executable is not None
         try:
-            (out,) = executable.run([*[leaves[i]._data for i in order], *self.extra], as_they_are)
+            result = bare.run(self._executable, leaves, self.extra)
         except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
             return self._differs(f"an op failed: {problem}")
         self._calls += 1
-        return Tensor(out, type.dtype, type.device)
+        return result

@@ -95,13 +95,20 @@ def leaf_tensors(slots: tuple[Slot, ...]) -> list[Any]:
     return out
 
 
-def places_of(slots: Sequence[Slot]) -> tuple[int, ...] | None:
-    """Which argument leaf each slot is, -2, -3 ... for promoted numbers; None where some are neither."""
-    numbers, out = count(-2, -1), []
+def places_of(slots: Sequence[Slot]) -> tuple[int | Tensor, ...] | None:
+    """Which argument leaf each slot is, -2, -3 ... for promoted numbers, or the tensor that it always is; None where
+    some are none of these."""
+    numbers = count(-2, -1)
+    out: list[int | Tensor] = []
     for s in slots:
-        if s.kind != "computed" and not (s.kind == "leaf" and isinstance(s.key[1], Tensor)):
+        if s.kind == "computed":
+            out.append(next(numbers))
+        elif s.kind == "leaf" and isinstance(s.key[1], Tensor):
+            out.append(s.key[0])
+        elif s.kind == "tensor" and isinstance(s.key, Tensor):
+            out.append(s.key)
+        else:
             return None
-        out.append(next(numbers) if s.kind == "computed" else s.key[0])
     return tuple(out)
 
 

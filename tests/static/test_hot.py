@@ -13,9 +13,10 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
+from dualgraph.backends.native import api
 from dualgraph.jit import hot
 
-pytestmark = pytest.mark.skipif(not hot.Guard.installed, reason="there is no glue here")
+pytestmark = pytest.mark.skipif(not api.available(), reason="there is no native code here")
 
 
 class Box:
@@ -39,6 +40,10 @@ def x(seed: int = 0) -> Any:
 def same(a: Any, b: Any) -> bool:
     a, b = a.detach(), b.detach()
     return a.dtype == b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+
+
+def test_native_code_tells_calls_wherever_it_can_be_made() -> None:
+    assert hot.Guard.installed
 
 
 def test_a_call_like_the_last_one_takes_no_python(monkeypatch):
@@ -311,6 +316,63 @@ def test_promoted_numbers_take_no_python_of_the_engine(fn, numbers):
     assert sum(int(p.tally[0]) for p in f.programs) >= 15, f.explain()
 
 
+def natively(f: Any, *args: Any) -> Any:
+    """What a call gives that no Python of the engine sees."""
+    before = int(f.programs[0].tally[0])
+    out = f(*args)
+    assert int(f.programs[0].tally[0]) == before + 1, f.explain()
+    return out
+
+
+def test_tensors_from_outside_are_read_natively() -> None:
+    layer, box = nn.Linear(4, 4), Box(w=x(5).reshape(2, 2))
+    fn = lambda a: (layer(a) @ layer.weight).tanh() + box.w.sum()  # noqa: E731
+    with dg.no_grad():
+        f = warm(fn, x())
+        assert same(natively(f, x(1)), fn(x(1)))
+        layer.weight.mul_(2)  # other values in the same memory
+        assert same(natively(f, x(1)), fn(x(1)))
+        layer.weight.data = x(7).reshape(4, 1) * dg.ones(4, 4)  # other memory
+        assert same(natively(f, x(1)), fn(x(1)))
+        layer.weight.data = layer.weight.data.t()  # that lies otherwise
+        assert same(f(x(1)), fn(x(1)))
+        layer.weight.data = dg.ones(4, 4)
+        box.w = x(8)
+        assert same(f(x(1)), fn(x(1)))
+        with pytest.raises(dg.DualgraphError):
+            layer.weight.data = dg.ones(3, 3)
+            f(x(1))
+    layer.weight.data = dg.ones(4, 4)
+    assert f(x(1)).requires_grad
+
+
+def test_several_results_come_as_a_tuple_without_python() -> None:
+    fn = lambda a, b: (a + b, (a * b).exp(), a.sum(), b > 0)  # noqa: E731
+    f = warm(fn, x(), x(1))
+    out = natively(f, x(2), x(3))
+    assert type(out) is tuple
+    assert all(same(a, b) for a, b in zip(out, fn(x(2), x(3)), strict=True))
+    kept = [natively(f, x(2), x(3)) for _ in range(20)]
+    assert len({o._data.ctypes.data for outs in kept for o in outs}) == 80
+    alone = f(x(2), x(3))
+    counts = [sys.getrefcount(o._data) for o in (*kept[0], *alone)]
+    assert counts == [2] * 8
+    listed = warm(lambda a: [a + 1, a * 2], x())
+    assert type(listed(x(1))) is list
+    twice = warm(lambda a: (a.add(1),) * 2, x())
+    first, second = twice(x(1))
+    assert first is second
+
+
+def test_promoted_numbers_stand_after_several_results() -> None:
+    fn = lambda a, n: (a * n, a + n * 0.5, a - 1)  # noqa: E731
+    f = dg.compile(fn, wait=True)
+    for i in range(60):
+        out, n = f(x(i), i * 0.25), i * 0.25
+        assert all(same(a, b) for a, b in zip(out, fn(x(i), n), strict=True))
+    assert sum(int(p.tally[0]) for p in f.programs) >= 20, f.explain()
+
+
 def test_threads_call_at_once():
     f = warm(lambda x, y: (x * y).exp() + 1, x(), x(1))
     expected = [(x(i) * x(i + 1)).exp() + 1 for i in range(8)]
@@ -361,6 +423,7 @@ def test_results_do_not_need_the_quick_path() -> None:
     """The guard may be there before eager mode's allocator is; large results then take the system's memory."""
     script = """
 import dualgraph as dg
+from dualgraph.backends.native import api
 from dualgraph.jit import hot
 from dualgraph.backends.native.quick import blocks, install
 from dualgraph.jit.compile import Compiled

@@ -38,7 +38,7 @@ PyLong_AsDouble(ptr) f64 | PyFloat_FromDouble(f64) ptr | PyFloat_AsDouble(ptr) f
 PyBool_FromLong(i64) ptr | PyObject_IsTrue(ptr) i32 | PyObject_RichCompareBool(ptr, ptr, i32) i32
 PyObject_GetAttr(ptr, ptr) ptr | PyObject_SetAttr(ptr, ptr, ptr) i32 | PyObject_Hash(ptr) i64
 PyObject_GenericGetDict(ptr, ptr) ptr
-PyObject_Vectorcall(ptr, ptr, i64, ptr) ptr | PyObject_VectorcallMethod(ptr, ptr, i64, ptr) ptr
+PyObject_VectorcallDict(ptr, ptr, i64, ptr) ptr | PyObject_VectorcallMethod(ptr, ptr, i64, ptr) ptr
 PyObject_CallObject(ptr, ptr) ptr | PyObject_Call(ptr, ptr, ptr) ptr
 PyType_IsSubtype(ptr, ptr) i32 | PyType_GenericAlloc(ptr, i64) ptr
 PyThreadState_Get() ptr | PyThreadState_GetID(ptr) i64 | PyEval_SaveThread() ptr
@@ -92,17 +92,11 @@ def listed(name: str) -> bool:
     return name in _FUNCTIONS
 
 
-# CPython 3.10 has this one as a macro; without names of keywords, as glue calls it, the other does the same.
-_OTHER_NAMES = {"PyObject_Vectorcall": "PyObject_VectorcallDict"}
-
-
 def address(name: str) -> int:
     """Where a C function is in this process; AttributeError where this interpreter lacks it."""
     place = _FUNCTIONS[name][1]
     if place:
         return int(_numpy_table()[int(place)])
-    if name in _OTHER_NAMES and not hasattr(ctypes.pythonapi, name):
-        name = _OTHER_NAMES[name]
     return int(ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0)
 
 

@@ -19,7 +19,7 @@ from ..glue.capi import (
 )
 from ..quick.apply import tape_switch, thread_switches
 from ..quick.objects import held
-from ..quick.runs import free_threads, run_program
+from ..quick.runs import drop, free_threads, run_program
 from ..quick.tape import new_tensor
 from .rows import holds, same_layout, same_tensor
 
@@ -129,28 +129,57 @@ def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
     store_ptr(given, 0, self)
     store_ptr(given, 8, load_ptr(hot, n.HOT_PROGRAM))
     store_ptr(given, 16, leaves)
-    done = c.PyObject_Vectorcall(o.RUN, given, 3, None)
+    done = c.PyObject_VectorcallDict(o.RUN, given, 3, None)
     c.Py_DecRef(leaves)
     return done
 
 
 def run_natively(record: ptr, args: ptr, count: i64, threads: i64) -> ptr:
-    """Runs a program that makes one new tensor of its arguments; o.DECLINE where its numbers are for another path."""
+    """Runs a program that only makes new tensors; o.DECLINE where its numbers are for another path."""
     numbers = None
     if load_ptr(record, n.H_NUMBERS):
-        numbers = c.PyObject_Vectorcall(load_ptr(record, n.H_NUMBERS), args, count, None)
+        numbers = c.PyObject_VectorcallDict(load_ptr(record, n.H_NUMBERS), args, count, None)
         if numbers is None:
             return None
         if numbers == o.NONE:
             c.Py_DecRef(numbers)
             return o.DECLINE
-    made = run_program(record + n.H_RUN, args, numbers, threads, stack(8))
+    tensors = args
+    states = load_i64(record, n.H_STATE_COUNT)
+    if states:
+        tensors = stack(n.OPERAND_ROOM)
+        for i in range(count):
+            store_ptr(tensors, 8 * i, load_ptr(args, 8 * i))
+        for i in range(states):
+            store_ptr(tensors, 8 * (count + i), load_ptr(load_ptr(record, n.H_STATES), 8 * i))
+    made = stack(n.RESULT_ROOM)
+    first = run_program(record + n.H_RUN, tensors, numbers, threads, made)
     c.Py_DecRef(numbers)
-    if made is None:
+    if first is None:
         return None
     tally = load_ptr(record, n.H_TALLY)
     store_i64(tally, 0, load_i64(tally, 0) + 1)
-    return new_tensor(made, load_ptr(record, n.H_DTYPE))
+    return results(record, made)
+
+
+def results(record: ptr, made: ptr) -> ptr:
+    """The tensor, or the tuple of tensors, around arrays, whose references it takes over."""
+    dtypes = load_ptr(record, n.H_DTYPES)
+    width = load_i64(record, n.H_WIDTH)
+    if width == 0:
+        return new_tensor(load_ptr(made, 0), load_ptr(dtypes, 0))
+    out = c.PyTuple_New(width)
+    if out is None:
+        drop(made, width)
+        return None
+    for i in range(width):
+        tensor = new_tensor(load_ptr(made, 8 * i), load_ptr(dtypes, 8 * i))
+        if tensor is None:
+            drop(made + 8 * (i + 1), width - i - 1)
+            c.Py_DecRef(out)
+            return None
+        store_ptr(out, n.ITEMS + 8 * i, tensor)
+    return out
 
 
 def call_slowly(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
@@ -170,9 +199,11 @@ def call_slowly(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
 
 def call_straight(fn: ptr, args: ptr, count: i64, names: ptr) -> ptr:
     """``fn(*args, **kwargs)``."""
+    params = named(args + 8 * count, names)
     c.Py_IncRef(fn)
-    done = c.PyObject_Vectorcall(fn, args, count, names)
+    done = c.PyObject_VectorcallDict(fn, args, count, params)
     c.Py_DecRef(fn)
+    c.Py_DecRef(params)
     return done
 
 

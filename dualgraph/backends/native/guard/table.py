@@ -57,7 +57,8 @@ KINDS = {
 ) = KINDS.values()
 FIELDS = (
     "COUNT", "ARGUMENTS", "ROWS", "ROW_COUNT", "TAPE", "DEVICE", "TENSORS", "TENSOR_COUNT",
-    "DTYPE", "TALLY", "LEFT", "NUMBERS", "RUN",  # of the last on, those of `run_words`
+    "DTYPES", "WIDTH", "STATES", "STATE_COUNT", "TALLY", "LEFT", "NUMBERS",
+    "RUN",  # from here on those of `run_words`
 )  # fmt: skip
 LEFT = FIELDS.index("LEFT")
 # Where this Python keeps the attributes of an object that has slots, too: in a dict once that is there; before, some
@@ -215,7 +216,7 @@ class Record:
                 len(args), memory.words(w for a in arguments for w in a), memory.words(w for r in rows for w in r),
                 len(rows), int(state.grad), id(state.device),
                 memory.words(map(memory.object, strangers)), len(strangers),
-                *_run_words(memory, run),
+                *_run_words(memory, run, len(args)),
             ],
             dtype=np.int64,
         )  # fmt: skip
@@ -240,28 +241,39 @@ class Straight:
 
 
 class Run(NamedTuple):
-    """How a program makes one new tensor of its arguments without Python.
+    """How a program makes new tensors of its arguments and of tensors that it always takes, without Python.
 
-    That is what `Executable.direct` says, for each operand its argument (-1: the result; -2, -3 ...: its numbers), the
-    result's dtype, a word that counts the calls, and what gives the numbers for arguments, as arrays in a tuple (None
+    That is what `Executable.direct` says, for each operand its argument or, numbered after these, its state (-1, -2
+    and so on: the results, then the promoted numbers), the states, the results' dtypes, whether the result is a tensor
+    and no tuple, a word that counts the calls, and what gives the numbers for arguments, as arrays in a tuple (None
     where it takes none).
     """
 
     direct: Any
-    arguments: tuple[int, ...]
-    dtype: DType
+    operands: tuple[int, ...]
+    states: Sequence[Tensor]
+    dtypes: Sequence[DType]
+    single: bool
     tally: Any
     numbers: Any = None
 
 
-def _run_words(memory: Memory, run: Run | None) -> list[int]:
-    """The last fields of a record, then those of its run."""
-    if run is None or len(run.arguments) > run_words.MOST_OPERANDS:
-        return [0] * (4 + len(run_words.FIELDS))
+def _run_words(memory: Memory, run: Run | None, count: int) -> list[int]:
+    """The last fields of a record of a call with `count` arguments, then those of its run."""
+    if (
+        run is None
+        or len(run.operands) > run_words.MOST_OPERANDS
+        or len(run.dtypes) > run_words.MOST_RESULTS
+        or (run.states and count + len(run.states) > run_words.MOST_OPERANDS)
+    ):
+        return [0] * (len(FIELDS) - FIELDS.index("DTYPES") - 1 + len(run_words.FIELDS))
     memory.keep.append(run)
-    words = run_words.run_words(run.direct, run.arguments, memory.keep)
-    numbers = 0 if run.numbers is None else id(run.numbers)
-    return [id(run.dtype), address_of(run.tally), 0, numbers, *words]
+    words = run_words.run_words(run.direct, run.operands, memory.keep)
+    return [
+        memory.words(map(memory.object, run.dtypes)), 0 if run.single else len(run.dtypes),
+        memory.words(map(memory.object, run.states)), len(run.states),
+        address_of(run.tally), 0, 0 if run.numbers is None else id(run.numbers), *words,
+    ]  # fmt: skip
 
 
 def numbers() -> dict[str, int]:

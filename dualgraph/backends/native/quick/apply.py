@@ -252,7 +252,7 @@ def missing(plan: ptr, mask: i64) -> ptr:
         which = c.PyLong_FromSsize_t(mask)
         store_ptr(given, 0, place)
         store_ptr(given, 8, which)
-        done = c.PyObject_Vectorcall(o.GROW, given, 2, None)
+        done = c.PyObject_VectorcallDict(o.GROW, given, 2, None)
         c.Py_DecRef(place)
         c.Py_DecRef(which)
         if done is None:
@@ -295,7 +295,7 @@ def fill(kernel: ptr, arrays: ptr, count: i64, out: ptr, size: i64) -> None:
 
 def run_function(plan: ptr, arrays: ptr, count: i64) -> ptr:
     """The plan's Python function on arrays: any layout that broadcasts together."""
-    data = c.PyObject_Vectorcall(load_ptr(plan, n.PLAN_RUN), arrays, count, None)
+    data = c.PyObject_VectorcallDict(load_ptr(plan, n.PLAN_RUN), arrays, count, None)
     if data is None:
         if c.PyErr_ExceptionMatches(o.VALUE_ERROR):
             c.PyErr_Clear()

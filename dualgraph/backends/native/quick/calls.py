@@ -62,7 +62,7 @@ def operate(prim: ptr, x: ptr, y: ptr, fallback: ptr, self: ptr, other: ptr) -> 
         return done
     store_ptr(given, 0, self)
     store_ptr(given, 8, other)
-    return c.PyObject_Vectorcall(fallback, given, 2, None)
+    return c.PyObject_VectorcallDict(fallback, given, 2, None)
 
 
 def operate_alone(prim: ptr, x: ptr, fallback: ptr) -> ptr:
@@ -72,4 +72,4 @@ def operate_alone(prim: ptr, x: ptr, fallback: ptr) -> ptr:
     done = apply_any(prim, given, 1)
     if done != o.DECLINE:
         return done
-    return c.PyObject_Vectorcall(fallback, given, 1, None)
+    return c.PyObject_VectorcallDict(fallback, given, 1, None)

@@ -174,7 +174,7 @@ def show(notice: ptr, fn: ptr, key: ptr, given: ptr, named: ptr) -> i64:
     store_ptr(shown, 8, key)
     store_ptr(shown, 16, given)
     store_ptr(shown, 24, named)
-    done = c.PyObject_Vectorcall(notice, shown, 4, None)
+    done = c.PyObject_VectorcallDict(notice, shown, 4, None)
     c.Py_DecRef(done)
     return 0 if done else -1
 

@@ -196,7 +196,7 @@ def run_backend(prim: ptr, args: ptr, count: i64, params: ptr) -> ptr:
     store_ptr(given, 0, prim)
     store_ptr(given, 8, arrays)
     store_ptr(given, 16, params)
-    out = c.PyObject_Vectorcall(o.RUN, given, 3, None)
+    out = c.PyObject_VectorcallDict(o.RUN, given, 3, None)
     c.Py_DecRef(arrays)
     if out is None:
         if c.PyErr_ExceptionMatches(o.EXPECTED):
@@ -205,7 +205,7 @@ def run_backend(prim: ptr, args: ptr, count: i64, params: ptr) -> ptr:
         return None
     if load_ptr(out, n.TYPE) != o.NDARRAY:  # an array scalar, as kernels may give
         store_ptr(given, 0, out)
-        made = c.PyObject_Vectorcall(o.ASARRAY, given, 1, None)
+        made = c.PyObject_VectorcallDict(o.ASARRAY, given, 1, None)
         c.Py_DecRef(out)
         return made
     return out
@@ -296,7 +296,7 @@ def tell(prim: ptr, key: ptr, args: ptr, count: i64, names: ptr, out: ptr) -> i6
         store_ptr(given, 16, operands)
         store_ptr(given, 24, params)
         store_ptr(given, 32, out)
-        told = c.PyObject_Vectorcall(o.LEARN, given, 5, None)
+        told = c.PyObject_VectorcallDict(o.LEARN, given, 5, None)
     c.Py_DecRef(operands)
     c.Py_DecRef(params)
     c.Py_DecRef(told)
@@ -313,7 +313,7 @@ def bind(prim: ptr, args: ptr, count: i64, names: ptr) -> ptr:
         store_ptr(given, 0, prim)
         store_ptr(given, 8, operands)
         store_ptr(given, 16, params)
-        done = c.PyObject_Vectorcall(o.BIND, given, 3, None)
+        done = c.PyObject_VectorcallDict(o.BIND, given, 3, None)
     c.Py_DecRef(operands)
     c.Py_DecRef(params)
     return done

@@ -34,7 +34,7 @@ def getitem(self: ptr, key: ptr) -> ptr:
     given = stack(16)
     store_ptr(given, 0, self)
     store_ptr(given, 8, key)
-    return c.PyObject_Vectorcall(o.PYTHON__getitem__, given, 2, None)
+    return c.PyObject_VectorcallDict(o.PYTHON__getitem__, given, 2, None)
 
 
 def consumed(keys: ptr, count: i64) -> i64:
