@@ -22,6 +22,8 @@ from .indexing import nonzero as nonzero_places
 from .operands import as_operand, astype
 from .tensor import Tensor
 
+FEW = 16  # test elements that each element is compared with, one by one
+
 
 class UniqueAll(NamedTuple):
     """Unique values in order, where each stands first, which one each element is, how often each stands."""
@@ -234,6 +236,15 @@ def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
 
 @together
 def isin(elements: Any, test_elements: Any) -> Tensor:
-    """Which elements are among the test elements."""
+    """Which elements are among the test elements, by value: NaN is among none.
+
+    More than `FEW` test elements are sorted and searched, in memory of the size of the operands.
+    """
     x, among = as_operand(elements), sh.reshape(as_operand(test_elements), (-1,))
-    return fn.any(cp.equal(sh.expand_dims(x, axis=-1), among), axis=-1)
+    n = among.shape[0]
+    if n <= FEW:
+        return fn.any(cp.equal(sh.expand_dims(x, axis=-1), among), axis=-1)
+    common = dt.promote(x.dtype, among.dtype)
+    x, ordered = astype(x, common, copy=False), fn.sort(astype(among, common, copy=False))
+    at = ar.minimum(searchsorted(ordered, x), n - 1)
+    return cp.equal(fn.take(ordered, at), x)

@@ -374,3 +374,33 @@ def test_the_whole_of_a_number_is_a_view_of_it(wait):
     x[()] = w * 2
     x.backward()
     assert w.grad.item() == 2.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.bool_, np.uint8])
+@pytest.mark.parametrize("sizes", [(0, 0), (5, 0), (0, 20), (7, 16), (7, 17), (300, 200)])
+def test_isin_compares_by_value_however_many_there_are(dtype, sizes):
+    rng = np.random.default_rng(3)
+    a, b = (rng.integers(-40, 40, n).astype(dtype) for n in sizes)
+    if dtype is np.float32 and min(sizes) > 3:
+        a[:3], b[:2] = (np.nan, -0.0, np.inf), (np.nan, 0.0)
+    ours = dg.isin(dg.tensor(a), dg.tensor(b))
+    assert ours.tolist() == np.isin(a, b).tolist()
+    assert dg.compile(dg.isin, wait=True)(dg.tensor(a), dg.tensor(b)).tolist() == ours.tolist()
+
+
+@pytest.mark.parametrize(
+    "shape, dim", [((7,), 0), ((5, 9), 1), ((5, 9), 0), ((3, 40, 2), 1), ((1,), 0)]
+)
+def test_mode_is_the_smallest_of_the_most_frequent_and_stands_last(shape, dim):
+    x = np.random.default_rng(4).integers(0, 5, shape)
+    values, places = dg.mode(dg.tensor(x), dim)
+    for where in np.ndindex(values.shape):
+        row = np.moveaxis(x, dim, -1)[where]
+        found, counts = np.unique(row, return_counts=True)
+        assert values.numpy()[where] == found[counts.argmax()]
+        assert places.numpy()[where] == np.flatnonzero(row == values.numpy()[where])[-1]
+
+
+def test_isin_and_mode_take_memory_of_the_size_of_their_operands():
+    x = dg.arange(200_000) % 77_777  # compared with one another these would take 40 GB
+    assert dg.isin(x, x[:100_000]).all() and dg.mode(x).values == 0

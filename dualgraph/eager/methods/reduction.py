@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...core.composite import together
+from ...core.dtypes import int64
 from ...core.errors import ArgumentError, describe
 from ...ops import composites
-from ...ops.arithmetic import maximum, minimum, subtract, where
+from ...ops.arithmetic import cast, maximum, minimum, subtract, where
 from ...ops.axes import normalize_axes, normalize_axis
 from ...ops.comparison import equal, greater, isnan, less, logical_and, logical_or, not_equal
-from ...ops.indexing import take_along
+from ...ops.indexing import put_along, take_along
 from ...ops.linalg import svd
 from ...ops.sorting import sort_along
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method
-from ..creation import arange
+from ..creation import arange, ones_like, zeros_like
 from ..operands import astype
 from ..tensor import Tensor
 
@@ -410,11 +411,13 @@ def mode(x: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     a = normalize_axis(dim, x.ndim)
     if not x.ndim:
         return _chosen(x, fn.argmax(x), a, keepdim)
-    same = equal(sh.expand_dims(x, axis=a), sh.expand_dims(x, axis=a + 1))
-    counts = fn.sum(same, axis=a + 1)
-    most = equal(counts, fn.max(counts, axis=a, keepdims=True))
-    top = fn.max(x, axis=a, keepdims=True)
-    value = fn.min(where(most, x, top), axis=a, keepdims=True)
+    n = x.shape[a]
+    ordered, _ = sort_along(x, axis=a)
+    differs = not_equal(sh.cut(ordered, a, 1, n), sh.cut(ordered, a, 0, n - 1))
+    first = zeros_like(sh.cut(ordered, a, 0, 1), dtype=int64)
+    run = sh.concat([first, fn.cumulative_sum(cast(differs, dtype="int64"), axis=a)], axis=a)
+    counts = take_along(put_along(ones_like(run), run, shape=x.shape, axis=a), run, axis=a)
+    value = take_along(ordered, fn.argmax(counts, axis=a, keepdims=True), axis=a)
     backwards = fn.argmax(sh.flip(equal(x, value), axis=a), axis=a, keepdims=True)
     return _chosen(x, subtract(x.shape[a] - 1, backwards), a, keepdim)
 
