@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -60,7 +61,7 @@ class Forecast(NamedTuple):
 
 def explanation(programs: Sequence[Program], entries: Sequence[Entry], log: Sequence[str]) -> str:
     """What happened so far, what the programs assume, the trees of numbers, and what runs eagerly, as lines."""
-    lines = [f"  {line}" for line in log]
+    lines = [f"  {line}" for line in _counted(log)]
     for i, program in enumerate(programs):
         lines += program.text(i)
     for entry in entries:
@@ -68,6 +69,12 @@ def explanation(programs: Sequence[Program], entries: Sequence[Entry], log: Sequ
             lines += ["numbers taken out of tensors, and how many calls each led:"]
             lines += tree_text(entry.tree)
     lines += [f"  {e.meter}" for e in entries if e.meter.times]
-    for entry in entries:
-        lines += [f"  eagerly because {why}" for why in entry.eager_because]
+    reasons = [f"eagerly because {why}" for entry in entries for why in entry.eager_because]
+    lines += [f"  {line}" for line in _counted(reasons)]
     return "\n".join(lines)
+
+
+def _counted(lines: Sequence[str]) -> list[str]:
+    """Each line once, with how often it came."""
+    often = Counter(lines)
+    return [line if n == 1 else f"{line} ({n} times)" for line, n in often.items()]
