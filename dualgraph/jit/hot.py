@@ -120,25 +120,26 @@ def _run(program: Program, args: Sequence[Any], table: Any) -> Any:
         numbers = promoted.arrays_of(len(args), program.trace.slots)
         if numbers is None:
             return None
-    direct = program._executable.direct(several=True)
     states = [p for p in bare.places if isinstance(p, Tensor)]
-    if direct is None or not all(_compared(program, t) for t in states):
+    told = all(_compared(program, t) for t in states) and all(
+        isinstance(args[p], Tensor) for p in bare.places if isinstance(p, int) and p >= 0
+    )
+    if not told or not table.room_for(len(args), len(bare.places), len(bare.types)):
         return None
-    operands: list[
-        int
-    ] = []  # of the call's arguments, then the states; results and numbers below 0
-    for i in direct.operands:
-        place = bare.places[i] if i >= 0 else i
+    direct = program._executable.direct(several=True)
+    if direct is None:
+        return None
+
+    def number(operand: int) -> int:
+        """Arguments from 0 on, then the states; results below 0, then the promoted numbers."""
+        place = bare.places[operand] if operand >= 0 else operand
         if isinstance(place, Tensor):
-            operands.append(len(args) + next(n for n, t in enumerate(states) if t is place))
-        elif i >= 0 and place >= 0 and not isinstance(args[place], Tensor):
-            return None
-        elif i >= 0 and place < 0:  # a number: after the results
-            operands.append(place + 1 - len(bare.types))
-        else:
-            operands.append(place)
+            return len(args) + next(n for n, t in enumerate(states) if t is place)
+        return place + 1 - len(bare.types) if operand >= 0 > place else place
+
+    operands = tuple(map(number, direct.operands))
     dtypes = tuple(t.dtype for t in bare.types)
-    return table.Run(direct, tuple(operands), states, dtypes, bare.single, program.tally, numbers)
+    return table.Run(direct, operands, states, dtypes, bare.single, program.tally, numbers)
 
 
 def _compared(program: Program, state: Tensor) -> bool:

@@ -324,7 +324,8 @@ def test_nothing_leaks():
         gc.collect()
         grown.append(memory_in_use() - bytes_)
     after = [sys.getrefcount(h) for h in held]
-    assert all(abs(a - b) < 20 for a, b in zip(after, before, strict=True)), (before, after)
+    # one reference a call would be 5000; other threads of the session take and give some
+    assert all(abs(a - b) < 500 for a, b in zip(after, before, strict=True)), (before, after)
     assert min(grown) < 2_000_000, grown
 
 
@@ -513,7 +514,8 @@ def test_no_recipe_leaks():
     work(5000)
     gc.collect()
     after = [sys.getrefcount(h) for h in held]
-    assert all(abs(a - b) < 20 for a, b in zip(after, before, strict=True)), (before, after)
+    # one reference a call would be 5000; other threads of the session take and give some
+    assert all(abs(a - b) < 500 for a, b in zip(after, before, strict=True)), (before, after)
     assert memory_in_use() - bytes_ < 2_000_000
 
 

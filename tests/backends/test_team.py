@@ -28,7 +28,8 @@ def _threads() -> Iterator[None]:
 def actions_of(fn: Any) -> list[str]:
     """What the first program of a compiled function does, as the names of its actions."""
     executable = fn.programs[0]._executable
-    instance = executable._free[0]
+    direct = executable._direct  # has the instance where calls run without Python
+    instance = direct.keep if direct else executable._free[0]
     return [type(a).__name__ for a in instance.actions]
 
 

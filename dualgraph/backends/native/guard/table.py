@@ -216,7 +216,7 @@ class Record:
                 len(args), memory.words(w for a in arguments for w in a), memory.words(w for r in rows for w in r),
                 len(rows), int(state.grad), id(state.device),
                 memory.words(map(memory.object, strangers)), len(strangers),
-                *_run_words(memory, run, len(args)),
+                *_run_words(memory, run),
             ],
             dtype=np.int64,
         )  # fmt: skip
@@ -258,14 +258,15 @@ class Run(NamedTuple):
     numbers: Any = None
 
 
-def _run_words(memory: Memory, run: Run | None, count: int) -> list[int]:
-    """The last fields of a record of a call with `count` arguments, then those of its run."""
-    if (
-        run is None
-        or len(run.operands) > run_words.MOST_OPERANDS
-        or len(run.dtypes) > run_words.MOST_RESULTS
-        or (run.states and count + len(run.states) > run_words.MOST_OPERANDS)
-    ):
+def room_for(arguments: int, inputs: int, results: int) -> bool:
+    """Whether glue runs programs of so many inputs and results, for calls with so many arguments."""
+    operands = max(arguments + inputs, inputs + results)
+    return operands <= run_words.MOST_OPERANDS and results <= run_words.MOST_RESULTS
+
+
+def _run_words(memory: Memory, run: Run | None) -> list[int]:
+    """The last fields of a record, then those of its run."""
+    if run is None:
         return [0] * (len(FIELDS) - FIELDS.index("DTYPES") - 1 + len(run_words.FIELDS))
     memory.keep.append(run)
     words = run_words.run_words(run.direct, run.operands, memory.keep)
