@@ -43,10 +43,8 @@ def ready(
     free = least = within(None)
     if budget is None:
         return least
-    for whole in (
-        budget,
-        free.nbytes,
-    ):  # where nothing fits: the least that any aim leads to, to name it
+    # Where nothing fits, the least that any aim leads to is found, to be named.
+    for whole in (budget, free.nbytes):
         room = whole - free.executable.memory.bodies_bytes
         for aim in (int(part * room) for part in PARTS):
             if least.nbytes <= budget or aim <= 0:

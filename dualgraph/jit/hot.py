@@ -126,7 +126,7 @@ def _run(program: Program, args: Sequence[Any], table: Any) -> Any:
     )
     if not told or not table.room_for(len(args), len(bare.places), len(bare.types)):
         return None
-    direct = program._executable.direct(several=True)
+    direct = program._executable.direct(checked=True, several=True)
     if direct is None:
         return None
 

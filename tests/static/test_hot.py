@@ -364,6 +364,17 @@ def test_several_results_come_as_a_tuple_without_python() -> None:
     assert first is second
 
 
+def test_a_check_that_fails_natively_is_the_error_of_eager_mode() -> None:
+    table = dg.randn(5, 3)
+    f = warm(lambda i: table[i] * 2, dg.tensor([0, 4]))
+    right, wrong = dg.tensor([3, 1]), dg.tensor([3, 5])
+    assert same(natively(f, right), table[right] * 2)
+    for _ in range(3):
+        with pytest.raises(dg.DualgraphError, match="5"):
+            f(wrong)
+        assert same(f(right), table[right] * 2)
+
+
 def test_promoted_numbers_stand_after_several_results() -> None:
     fn = lambda a, n: (a * n, a + n * 0.5, a - 1)  # noqa: E731
     f = dg.compile(fn, wait=True)

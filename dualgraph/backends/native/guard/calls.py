@@ -135,7 +135,7 @@ def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
 
 
 def run_natively(record: ptr, args: ptr, count: i64, threads: i64) -> ptr:
-    """Runs a program that only makes new tensors; o.DECLINE where its numbers are for another path."""
+    """Runs a program that only makes new tensors; o.DECLINE where numbers are for another path or a check fails."""
     numbers = None
     if load_ptr(record, n.H_NUMBERS):
         numbers = c.PyObject_VectorcallDict(load_ptr(record, n.H_NUMBERS), args, count, None)
@@ -155,8 +155,8 @@ def run_natively(record: ptr, args: ptr, count: i64, threads: i64) -> ptr:
     made = stack(n.RESULT_ROOM)
     first = run_program(record + n.H_RUN, tensors, numbers, threads, made)
     c.Py_DecRef(numbers)
-    if first is None:
-        return None
+    if first is None or first == o.DECLINE:
+        return first
     tally = load_ptr(record, n.H_TALLY)
     store_i64(tally, 0, load_i64(tally, 0) + 1)
     return results(record, made)

@@ -198,13 +198,26 @@ def serve_composite(self: ptr, args: ptr, count: i64) -> ptr:
     return out
 
 
-def look_up(args: ptr, key: ptr, call: ptr) -> ptr:
-    """The result by the program that is found by a key, or NotImplemented; null with an error set."""
-    recipe = c.PyDict_GetItemWithError(o.COMPOSITES, key)
+def known(recipes: ptr, key: ptr) -> ptr:
+    """The recipe of calls like this; null where there is none yet, o.DECLINE where there will be none."""
+    recipe = c.PyDict_GetItemWithError(recipes, key)
     if recipe is None and c.PyErr_Occurred():  # an argument that cannot be hashed
         c.PyErr_Clear()
-        return held(o.NOT_IMPLEMENTED)
-    if recipe == o.NONE:
+        return o.DECLINE
+    return o.DECLINE if recipe == o.NONE else recipe
+
+
+def counted(block: ptr) -> i64:
+    """How many calls a recipe has seen, this one included."""
+    calls = load_i64(block, n.RECIPE_CALLS) + 1
+    store_i64(block, n.RECIPE_CALLS, calls)
+    return calls
+
+
+def look_up(args: ptr, key: ptr, call: ptr) -> ptr:
+    """The result by the program that is found by a key, or NotImplemented; null with an error set."""
+    recipe = known(o.COMPOSITES, key)
+    if recipe == o.DECLINE:
         return held(o.NOT_IMPLEMENTED)
     calls = 0
     if recipe:
@@ -214,8 +227,7 @@ def look_up(args: ptr, key: ptr, call: ptr) -> ptr:
             out = run_composite(block, call)
             c.Py_DecRef(recipe)
             return held(o.NOT_IMPLEMENTED) if out == o.DECLINE else out
-        calls = load_i64(block, n.RECIPE_CALLS) + 1
-        store_i64(block, n.RECIPE_CALLS, calls)
+        calls = counted(block)
     if calls == 0 or calls == n.OFTEN:
         if show(o.NOTICE, load_ptr(args, 0), key, load_ptr(args, 8), load_ptr(args, 16)) < 0:
             return None
@@ -246,11 +258,8 @@ def serve_view(self: ptr, args: ptr, count: i64) -> ptr:
 
 def look_up_view(fn: ptr, key: ptr, given: ptr, named: ptr, call: ptr) -> ptr:
     """The result by the op that is found by a key, or NotImplemented; null with an error set."""
-    recipe = c.PyDict_GetItemWithError(o.VIEWS, key)
-    if recipe is None and c.PyErr_Occurred():  # an argument that cannot be hashed
-        c.PyErr_Clear()
-        return held(o.NOT_IMPLEMENTED)
-    if recipe == o.NONE:
+    recipe = known(o.VIEWS, key)
+    if recipe == o.DECLINE:
         return held(o.NOT_IMPLEMENTED)
     calls = 0
     if recipe:
@@ -260,8 +269,7 @@ def look_up_view(fn: ptr, key: ptr, given: ptr, named: ptr, call: ptr) -> ptr:
             out = see_again(block, call)
             c.Py_DecRef(recipe)
             return out
-        calls = load_i64(block, n.RECIPE_CALLS) + 1
-        store_i64(block, n.RECIPE_CALLS, calls)
+        calls = counted(block)
     if calls == 0 or calls == n.HOT:
         if show(o.NOTICE_VIEW, fn, key, given, named) < 0:
             return None
