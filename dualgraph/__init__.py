@@ -8,7 +8,7 @@ from functools import partial as _partial
 from math import e, inf, nan, pi
 from typing import TYPE_CHECKING, Any
 
-from .core import paused as _paused
+from .core.process import paused as _paused
 from . import autograd
 from .backends.array import NumpyBackend
 from .backends import eager_loops as _eager_loops

@@ -296,10 +296,13 @@ def test_every_file_says_its_concept_first() -> None:
     assert not silent, silent
 
 
-def test_the_map_of_jit_shows_every_module() -> None:
-    shown = re.findall(r"\w+", ast.get_docstring(sources()["dualgraph.jit"].tree) or "")
-    modules = {s.path.stem for s in sources().values() if s.part == "jit"} - {"__init__"}
-    assert not modules - set(shown), "say in jit/__init__.py what these are for"
+@pytest.mark.parametrize("package", ["core", "core.numbers", "core.process", "jit"])
+def test_the_map_of_a_package_shows_every_module(package: str) -> None:
+    top = sources()[f"{PACKAGE.name}.{package}"]
+    shown = re.findall(r"\w+", ast.get_docstring(top.tree) or "")
+    below = {s.removeprefix(f"{top.name}.") for s in sources() if s.startswith(f"{top.name}.")}
+    missing = {name for name in below if "." not in name} - set(shown)
+    assert not missing, f"say in {where(top, 1)} what these are for: {sorted(missing)}"
 
 
 # --- passes ask ops, they do not list them -------------------------------------------------------

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from ..core.symbolic import SymInt, hint, source
-from ..core.symbols import atom_of, readable, shown, symbol
+from ..core.numbers.symbolic import SymInt, hint, source
+from ..core.numbers.symbols import atom_of, readable, shown, symbol
 from ..jit.dynamic import Template
 from ..jit.program import Program
 from ..static.filling import Filler

@@ -13,8 +13,8 @@ from ..container import Array
 from ..core.constant import ConstArray
 from ..core.devices import CPU
 from ..core.errors import NOWHERE, DualgraphError, FileFormatError, Location, problem_of
+from ..core.numbers.symbolic import plain
 from ..core.prim import lookup
-from ..core.symbolic import plain
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..jit.dynamic import Template

@@ -17,10 +17,10 @@ from ..core.backend import ArrayBackend, Loops, execute
 from ..core.constant import exact
 from ..core.devices import CPU
 from ..core.node import Node
+from ..core.numbers.symbolic import is_symbolic
 from ..core.prim import Prim
-from ..core.symbolic import is_symbolic
+from ..core.process.workers import Job, Workers
 from ..core.types import TensorType
-from ..core.workers import Job, Workers
 from ..passes.pipeline import optimise
 from ..static.graph import Graph, GraphBuilder, renumber
 from .executor import Executable

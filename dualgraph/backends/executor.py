@@ -11,8 +11,8 @@ import numpy as np
 
 from ..core.backend import ArrayBackend, backend_for
 from ..core.node import Literal, Node, Var
+from ..core.numbers.worked import Unfollowed, Working, plainly
 from ..core.types import TensorType
-from ..core.worked import Unfollowed, Working, plainly
 from ..passes.inplace import donate, inplace, same_index
 from ..passes.layout import fills
 from ..passes.memory import MemoryPlan, Stacks, aligned, plan_memory

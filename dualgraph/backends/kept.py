@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.numbers.symbolic import is_symbolic
 from ..core.prim import REGISTRY, Prim
-from ..core.symbolic import is_symbolic
 from ..passes.fuel import FUEL
 from ..passes.pipeline import Hooks, PassRecord, optimise
 from ..static.constants import is_constant

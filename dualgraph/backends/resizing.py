@@ -1,8 +1,8 @@
 """Resizing: one native program for all sizes of a graph.
 
-A program is written once, for sizes that are worked numbers (`core/worked.py`): what lies in its tables is put there
-anew when a call comes with other sizes, which takes a fraction of writing it. Sizes for which other decisions would be
-made have programs of their own, as have calls beside a running one.
+A program is written once, for sizes that are worked numbers (`core/numbers/worked.py`): what lies in its tables is put
+there anew when a call comes with other sizes, which takes a fraction of writing it. Sizes for which other decisions
+would be made have programs of their own, as have calls beside a running one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.backend import ArrayBackend
 from ..core.node import Node
-from ..core.worked import Unfollowed, Worked, Working
+from ..core.numbers.worked import Unfollowed, Worked, Working
 from ..passes.memory import MemoryPlan
 from ..passes.schedule import Schedule
 from ..static.graph import Graph

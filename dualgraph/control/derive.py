@@ -15,8 +15,8 @@ from ..core.context import grad_mode, state
 from ..core.dtypes import get_default_dtype
 from ..core.errors import CaptureError, Location, describe
 from ..core.node import Literal, Node, Var
+from ..core.numbers.symbolic import is_symbolic, plain
 from ..core.sweep import ancestors_reaching, reverse
-from ..core.symbolic import is_symbolic, plain
 from ..core.types import TensorType
 from ..eager.autograd import apply_rule
 from ..eager.dispatch import constant

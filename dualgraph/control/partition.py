@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..core.kinds import ELEMENTWISE, MOVEMENT
 from ..core.node import Node, Var
-from ..core.symbolic import hint
+from ..core.numbers.symbolic import hint
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..ops.reduce import broadcast_to

@@ -11,7 +11,7 @@ from math import prod
 
 from ..core.kinds import CONTRACTION
 from ..core.node import Node, Var
-from ..core.symbolic import hint
+from ..core.numbers.symbolic import hint
 from ..static.graph import Graph, renumber
 from .partition import needs
 from .written import Recent, of_graph

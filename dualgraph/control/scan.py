@@ -7,8 +7,8 @@ from typing import Any
 
 from ..core.context import state
 from ..core.errors import ArgumentError, ShapeError, describe
-from ..core.sizing import to_int
-from ..core.symbolic import plain
+from ..core.numbers.sizing import to_int
+from ..core.numbers.symbolic import plain
 from ..eager.shapes import stack
 from ..eager.tensor import Tensor
 from ..ops.movement import copy, reshape, slice_

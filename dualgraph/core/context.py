@@ -8,7 +8,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from .devices import CPU, Device
-from .guards import mode
+from .numbers.guards import mode
 
 
 class State(threading.local):

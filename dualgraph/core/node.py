@@ -9,7 +9,7 @@ from typing import Any
 from .constant import exact
 from .dtypes import DType
 from .errors import NOWHERE, Location, location_of
-from .symbolic import is_symbolic, source
+from .numbers.symbolic import is_symbolic, source
 from .types import TensorType
 
 STEP = 1 << 128  # between the times of two entries of the tape, so that others can be put there

@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from .symbolic import SymShape
+from .numbers.symbolic import SymShape
 
 
 class TreeDef:

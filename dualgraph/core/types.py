@@ -8,8 +8,8 @@ from typing import NamedTuple
 from .devices import CPU, Device, as_device
 from .dtypes import BY_NAME, DType
 from .errors import GraphError, ShapeError
-from .symbolic import is_one, surely_equal
-from .symbols import shown
+from .numbers.symbolic import is_one, surely_equal
+from .numbers.symbols import shown
 
 Shape = tuple[int, ...]
 

@@ -12,9 +12,9 @@ from ..core.backend import backend_for
 from ..core.context import state
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
-from ..core.live import LiveFloat, LiveInt, given
-from ..core.sizing import range_length, to_int
-from ..core.symbolic import SYMBOLIC
+from ..core.numbers.live import LiveFloat, LiveInt, given
+from ..core.numbers.sizing import range_length, to_int
+from ..core.numbers.symbolic import SYMBOLIC
 from ..core.watch import note_read, origin_of
 from ..ops.arithmetic import cast, multiply, where
 from ..ops.comparison import greater_equal

@@ -25,10 +25,10 @@ from ..core.errors import (
     user_location,
 )
 from ..core.kinds import ELEMENTWISE, REDUCTION, ordered, to_bool
-from ..core.live import LIVE, as_python, given, holds_live, settled
-from ..core.live import mode as live_mode
+from ..core.numbers.live import LIVE, as_python, given, holds_live, settled
+from ..core.numbers.live import mode as live_mode
+from ..core.numbers.symbolic import SymFloat, SymInt
 from ..core.prim import Dispatch, Prim, lookup
-from ..core.symbolic import SymFloat, SymInt
 from ..core.types import TensorType
 from ..core.watch import origin_of
 from ..core.wrap import Wrap

@@ -10,8 +10,8 @@ from ..core.context import state
 from ..core.devices import CPU
 from ..core.dtypes import bool_, float32, float64, int64
 from ..core.errors import BoundsError, DTypeError, describe
-from ..core.sizing import range_length, slice_indices, to_int
-from ..core.symbolic import surely_equal
+from ..core.numbers.sizing import range_length, slice_indices, to_int
+from ..core.numbers.symbolic import surely_equal
 from ..core.watch import origin_of
 from ..ops.arithmetic import cast, where
 from ..ops.indexing import index, index_put, index_shape, nonzero_places

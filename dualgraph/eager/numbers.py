@@ -9,7 +9,7 @@ import numpy as np
 from ..core.context import state
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16
-from ..core.live import given
+from ..core.numbers.live import given
 from ..ops.transfer import transfer
 from .tensor import Tensor
 

@@ -19,8 +19,8 @@ from ..core.context import state as context
 from ..core.context import untraced
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
-from ..core.sizing import to_int
-from ..core.symbolic import is_symbolic
+from ..core.numbers.sizing import to_int
+from ..core.numbers.symbolic import is_symbolic
 from ..core.types import broadcast_shapes
 from ..ops import random as rng
 from ..ops.arithmetic import add, cast, divide, negative, remainder, where

@@ -9,8 +9,8 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.context import state
 from ..core.devices import CPU
-from ..core.live import LIVE, as_python, given, holds_live, mode, settled
-from ..core.symbolic import plain
+from ..core.numbers.live import LIVE, as_python, given, holds_live, mode, settled
+from ..core.numbers.symbolic import plain
 from ..core.types import TensorType
 from ..ops.movement import copy
 from ..ops.reduce import broadcast_to

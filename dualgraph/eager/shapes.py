@@ -9,7 +9,7 @@ from typing import Any
 from ..core import dtypes as dt
 from ..core.composite import together, viewing
 from ..core.errors import ArgumentError, ShapeError, describe
-from ..core.sizing import fixed, to_int
+from ..core.numbers.sizing import fixed, to_int
 from ..core.types import broadcast_shapes
 from ..ops import arithmetic as ar
 from ..ops import movement as mv

@@ -8,8 +8,8 @@ from typing import Any
 from ..core.context import state
 from ..core.devices import CPU
 from ..core.errors import user_place
-from ..core.live import mode
 from ..core.node import TapeNode
+from ..core.numbers.live import mode
 from ..core.prim import Prim
 from ..core.types import TensorType
 from .tensor import Tensor

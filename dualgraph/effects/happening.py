@@ -6,7 +6,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 from ..core.context import state
-from ..core.live import LIVE, holds_live, settled
+from ..core.numbers.live import LIVE, holds_live, settled
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..static.capture import Tracer

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core.constant import exact
 from ..core.context import state
-from ..core.live import mode
+from ..core.numbers.live import mode
 from ..core.trees import containers, flatten
 from ..eager.tensor import Tensor
 from ..static.bytecode import mentions

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..control.partition import needs
-from ..core.workers import Job, Workers
+from ..core.process.workers import Job, Workers
 from ..eager.tensor import Tensor
 from ..merge.running import FAILURES, Gradient, run
 from ..passes.inline import inline

@@ -25,13 +25,13 @@ from ..backends.resizing import AtSizes, Resizing
 from ..core.backend import backend_for
 from ..core.dtypes import as_scalar
 from ..core.errors import NOWHERE, ArgumentError, describe
-from ..core.guards import guarded
 from ..core.node import Literal, Node
-from ..core.polynomial import evaluator
-from ..core.symbolic import SymInt, plain, source
-from ..core.symbols import atom_of, readable, shown
+from ..core.numbers.guards import guarded
+from ..core.numbers.polynomial import evaluator
+from ..core.numbers.symbolic import SymInt, plain, source
+from ..core.numbers.symbols import atom_of, readable, shown
+from ..core.numbers.worked import Worked
 from ..core.trees import flatten
-from ..core.worked import Worked
 from ..passes.pipeline import optimise
 from ..static.checks import Assumption
 from ..static.filling import Filled, Filler, Following, hoisted

@@ -6,9 +6,9 @@ import threading
 from typing import Any
 
 from ..core.errors import MemoryBudgetError, user_location
-from ..core.settings import undisturbed
+from ..core.process.settings import undisturbed
+from ..core.process.workers import Job, Workers
 from ..core.trees import flatten
-from ..core.workers import Job, Workers
 from ..passes.sizes import as_bytes
 from ..static.statements import Apart
 from .entries import Entry

@@ -10,7 +10,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.constant import exact
 from ..core.context import state
-from ..core.live import LIVE_OF
+from ..core.numbers.live import LIVE_OF
 from ..core.trees import TreeDef
 from ..eager.tensor import Tensor
 from ..static.checks import ATOMS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.symbolic import SymFloat, SymInt, SymShape, plain
+from ..core.numbers.symbolic import SymFloat, SymInt, SymShape, plain
 from ..core.trees import containers
 from ..static.checks import AttributeCheck, CellCheck, Check, DictCheck
 from ..static.footprint import Footprint

@@ -20,8 +20,8 @@ from ..core.errors import (
     Location,
     describe,
 )
-from ..core.interrupts import Unbroken
 from ..core.node import Var
+from ..core.process.interrupts import Unbroken
 from ..core.trees import TreeDef
 from ..effects import Effect, Pending
 from ..passes.memory import MemoryPlan, within_budget

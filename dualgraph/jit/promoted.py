@@ -1,7 +1,7 @@
 """Promoted numbers: Python numbers that one program takes as inputs, where they come from, and what it relies on.
 
-A program is captured while live numbers (`core.live`) stand in the places of its sources. It may be used for other
-numbers than those of its capture once a plain capture at another number was seen to do the same, to the bit.
+A program is captured while live numbers (`core.numbers.live`) stand in the places of its sources. It may be used for
+other numbers than those of its capture once a plain capture at another number was seen to do the same, to the bit.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.constant import exact
-from ..core.formulas import Formulas, Use
-from ..core.live import LIVE, LIVE_OF, settled
-from ..core.live_calls import followed
 from ..core.node import Literal, Node, Var
+from ..core.numbers.formulas import Formulas, Use
+from ..core.numbers.live import LIVE, LIVE_OF, settled
+from ..core.numbers.live_calls import followed
 from ..core.trees import Undo, exchange, flatten, with_leaves
 from ..ops.creation import full
 from ..static.checks import (

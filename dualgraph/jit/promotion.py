@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.constant import exact
 from ..core.errors import ArgumentError, describe
-from ..core.live import LIVE_OF
+from ..core.numbers.live import LIVE_OF
 from ..static.checks import Check, GlobalCheck
 from ..static.footprint import Footprint
 from ..static.graph import renumbered

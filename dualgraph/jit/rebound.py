@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ..core.constant import exact
-from ..core.formulas import Formulas, Use
-from ..core.live import LIVE, LIVE_OF, given, mode
+from ..core.numbers.formulas import Formulas, Use
+from ..core.numbers.live import LIVE, LIVE_OF, given, mode
 from ..core.trees import TreeDef, containers, flatten, unflatten
 from ..eager.tensor import Tensor
 from ..effects import Happening

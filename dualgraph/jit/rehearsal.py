@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import perf_counter
 
-from ..core.heap import give_back
 from ..core.kinds import CONTRACTION, OPAQUE
-from ..core.settings import undisturbed
-from ..core.symbolic import plain
-from ..core.workers import Job, Workers
+from ..core.numbers.symbolic import plain
+from ..core.process.heap import give_back
+from ..core.process.settings import undisturbed
+from ..core.process.workers import Job, Workers
 from ..static.graph import Graph
 from ..static.region import bodies, is_region
 from .dynamic import Template

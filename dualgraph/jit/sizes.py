@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any
 
 from ..core.errors import ArgumentError, describe
-from ..core.guards import guarded
-from ..core.symbolic import SymInt, hint
-from ..core.symbols import symbol
+from ..core.numbers.guards import guarded
+from ..core.numbers.symbolic import SymInt, hint
+from ..core.numbers.symbols import symbol
 from ..core.trees import flatten
 from ..core.types import Shape
 from ..eager.tensor import Tensor

@@ -10,10 +10,10 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core.errors import NOWHERE, Location
-from ..core.formulas import Formulas, Use
-from ..core.guards import guarded
 from ..core.node import Var
-from ..core.symbolic import SymFloat, SymInt, plain
+from ..core.numbers.formulas import Formulas, Use
+from ..core.numbers.guards import guarded
+from ..core.numbers.symbolic import SymFloat, SymInt, plain
 from ..core.trees import flatten, unflatten
 from ..core.types import Shape
 from ..core.watch import Watched, origin_of

@@ -16,8 +16,8 @@ from ..core.devices import CPU
 from ..core.dtypes import DType
 from ..core.errors import AutogradError, CaptureError, user_place
 from ..core.node import TapeNode
+from ..core.process.workers import Workers
 from ..core.types import TensorType
-from ..core.workers import Workers
 from ..eager.tensor import Edge, Tensor
 from ..static.retold import Ops, off_tape, retell
 from .entry import MergedOp

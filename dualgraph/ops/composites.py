@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ..core.composite import composite
 from ..core.dtypes import get_default_dtype
-from ..core.sizing import at_least, to_float
+from ..core.numbers.sizing import at_least, to_float
 from ..core.types import broadcast_shapes
 from .arithmetic import abs, cast, divide, multiply, sqrt, square, subtract, where
 from .axes import normalize_axes

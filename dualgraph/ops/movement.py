@@ -7,8 +7,8 @@ from typing import Any
 
 from ..core.errors import ArgumentError, DTypeError, ShapeError
 from ..core.kinds import check_axes, movement
+from ..core.numbers.sizing import range_length
 from ..core.pieces import Piece, around, whole
-from ..core.sizing import range_length
 from ..core.types import TensorType
 
 Ints = tuple[int, ...]

@@ -15,7 +15,7 @@ from ..core import dtypes as dt
 from ..core.composite import together
 from ..core.errors import DTypeError
 from ..core.kinds import opaque
-from ..core.symbolic import is_symbolic
+from ..core.numbers.symbolic import is_symbolic
 from ..core.types import TensorType
 from .arithmetic import cast, multiply, sqrt
 from .comparison import bitwise_right_shift

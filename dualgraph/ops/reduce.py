@@ -9,7 +9,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.errors import ShapeError
 from ..core.kinds import logical, movement, real, reduction
-from ..core.symbolic import is_one, surely_equal
+from ..core.numbers.symbolic import is_one, surely_equal
 from ..core.types import TensorType
 from . import canonical
 from .arithmetic import cast, divide, multiply

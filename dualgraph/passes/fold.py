@@ -12,7 +12,7 @@ from ..core.devices import CPU, Device
 from ..core.dtypes import bfloat16, from_bfloat16
 from ..core.kinds import ELEMENTWISE
 from ..core.node import Literal, Node, Var
-from ..core.symbolic import is_symbolic
+from ..core.numbers.symbolic import is_symbolic
 from ..core.types import broadcast_shapes
 from ..static.constants import constant_node
 from ..static.graph import Graph, Operand

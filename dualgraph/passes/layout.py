@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.node import Node
-from ..core.symbolic import is_symbolic
-from ..core.symbols import generic
+from ..core.numbers.symbolic import is_symbolic
+from ..core.numbers.symbols import generic
+from ..core.numbers.worked import Unfollowed, working
 from ..core.types import Shape, TensorType
-from ..core.worked import Unfollowed, working
 from .lying import Lying, Namespace
 
 Strides = tuple[int, ...]

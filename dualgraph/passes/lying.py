@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from ..core.sizing import range_length, slice_indices
+from ..core.numbers.sizing import range_length, slice_indices
+from ..core.numbers.worked import Unfollowed
 from ..core.types import Shape
-from ..core.worked import Unfollowed
 
 
 @dataclass(frozen=True, slots=True)

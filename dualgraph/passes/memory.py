@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ..core.errors import MemoryBudgetError
-from ..core.worked import working
+from ..core.numbers.worked import working
 from .schedule import Buffer, Schedule
 from .sizes import budget_text, human
 from .timeline import timeline

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from ..core.guards import guarded
 from ..core.node import Node
+from ..core.numbers.guards import guarded
 from ..static.graph import Graph, renumber
 from ..static.region import bodies, is_region
 from .cse import cse

@@ -18,8 +18,8 @@ from ..core.backend import execute_eagerly
 from ..core.constant import ConstArray
 from ..core.context import state
 from ..core.errors import CaptureError, Location, user_frame, user_location
-from ..core.live import mode
 from ..core.node import Literal, Node, Var
+from ..core.numbers.live import mode
 from ..core.prim import lookup
 from ..core.trees import flatten
 from ..core.types import TensorType

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from ..core.node import Literal, Node, Var
-from ..core.polynomial import evaluator, symbols_in
-from ..core.symbolic import SymFloat, SymInt, SymShape, is_symbolic, plain, source
+from ..core.numbers.polynomial import evaluator, symbols_in
+from ..core.numbers.symbolic import SymFloat, SymInt, SymShape, is_symbolic, plain, source
+from ..core.numbers.worked import Worked
 from ..core.types import TensorType
-from ..core.worked import Worked
 from .graph import Graph, Operand
 from .region import is_region
 from .trace import Slot, Trace

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from ..core.context import state
 from ..core.errors import user_location
-from ..core.live import mode
 from ..core.node import Literal, Node, Var
+from ..core.numbers.live import mode
 from .capture import Tracer
 from .graph import Operand
 from .scopes import Scope

@@ -12,10 +12,10 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..core.guards import unguarded
-from ..core.sizing import at_least, to_float
-from ..core.symbolic import SymInt, hint
-from ..core.symbols import shown, symbol
+from ..core.numbers.guards import unguarded
+from ..core.numbers.sizing import at_least, to_float
+from ..core.numbers.symbolic import SymInt, hint
+from ..core.numbers.symbols import shown, symbol
 
 LONGEST = 4000  # characters of one number
 UNKNOWN = 37  # stands for a size of which no value is given

@@ -13,7 +13,7 @@ from typing import Any
 from ..core.backend import execute
 from ..core.errors import Location, user_location
 from ..core.node import Var
-from ..core.symbolic import SymShape, is_symbolic
+from ..core.numbers.symbolic import SymShape, is_symbolic
 from ..core.types import Shape, TensorType
 from .capture import Tracer
 from .filling import at_hand

@@ -32,8 +32,8 @@ from ..core.devices import Device
 from ..core.dtypes import DType
 from ..core.errors import GraphError
 from ..core.node import Var
-from ..core.symbolic import SymFloat, SymInt
-from ..core.symbols import shown
+from ..core.numbers.symbolic import SymFloat, SymInt
+from ..core.numbers.symbols import shown
 from ..core.types import TensorType
 from .graph import Graph, Methods, Operand
 from .parser import Parser, parse

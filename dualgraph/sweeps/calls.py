@@ -10,10 +10,10 @@ from ..backends.executor import Executable
 from ..core import dtypes as dt
 from ..core.context import grad_mode
 from ..core.devices import CPU
-from ..core.live import mode
 from ..core.node import TapeNode
+from ..core.numbers.live import mode
+from ..core.process.workers import Workers
 from ..core.sweep import Whole
-from ..core.workers import Workers
 from ..eager.tensor import Edge, Tensor
 from ..merge.running import FAILURES, run
 from .program import program_of

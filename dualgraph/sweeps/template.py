@@ -11,8 +11,8 @@ from ..core.constant import exact
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16
 from ..core.node import TapeNode
+from ..core.numbers.symbolic import is_symbolic
 from ..core.prim import Prim
-from ..core.symbolic import is_symbolic
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..merge.entry import MergedOp

@@ -9,12 +9,12 @@ import dualgraph as dg
 import dualgraph.nn.functional as F
 from dualgraph.backends.native import api as native
 from dualgraph.core import dtypes as dt
-from dualgraph.core.guards import guarded
 from dualgraph.core.node import Literal
-from dualgraph.core.polynomial import evaluator
+from dualgraph.core.numbers.guards import guarded
+from dualgraph.core.numbers.polynomial import evaluator
+from dualgraph.core.numbers.symbolic import source
+from dualgraph.core.numbers.symbols import atom_of, symbol
 from dualgraph.core.prim import lookup
-from dualgraph.core.symbolic import source
-from dualgraph.core.symbols import atom_of, symbol
 from dualgraph.core.types import TensorType
 from dualgraph.static.graph import Graph, GraphBuilder
 

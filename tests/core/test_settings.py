@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from dualgraph.core.settings import BRIEF, SELDOM, Meanwhile, undisturbed
-from dualgraph.core.workers import Workers
+from dualgraph.core.process.settings import BRIEF, SELDOM, Meanwhile, undisturbed
+from dualgraph.core.process.workers import Workers
 
 
 def test_the_interval_is_short_while_a_job_runs_and_then_as_before() -> None:

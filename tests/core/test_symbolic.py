@@ -13,11 +13,11 @@ from math import prod
 import numpy as np
 import pytest
 
-from dualgraph.core.guards import guarded
-from dualgraph.core.polynomial import evaluator
-from dualgraph.core.sizing import range_length, slice_indices, to_float
-from dualgraph.core.symbolic import hint, plain, source
-from dualgraph.core.symbols import atom_of, symbol
+from dualgraph.core.numbers.guards import guarded
+from dualgraph.core.numbers.polynomial import evaluator
+from dualgraph.core.numbers.sizing import range_length, slice_indices, to_float
+from dualgraph.core.numbers.symbolic import hint, plain, source
+from dualgraph.core.numbers.symbols import atom_of, symbol
 
 OPS = [operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod]
 

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from dualgraph.core.turns import MODEST, SLACK, modest
-from dualgraph.core.workers import Workers
+from dualgraph.core.process.turns import MODEST, SLACK, modest
+from dualgraph.core.process.workers import Workers
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux rounds short waits up")

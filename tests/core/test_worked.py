@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 import pytest
 
-from dualgraph.core.worked import Unfollowed, Working, filled, largest, may_meet, plainly
+from dualgraph.core.numbers.worked import Unfollowed, Working, filled, largest, may_meet, plainly
 from dualgraph.passes.lying import Lying
 
 OPS = [

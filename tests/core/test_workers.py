@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dualgraph.core import workers
+from dualgraph.core.process import workers
 
 
 def test_a_job_that_comes_as_the_interpreter_ends_is_done(monkeypatch: pytest.MonkeyPatch) -> None:

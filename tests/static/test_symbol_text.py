@@ -7,10 +7,10 @@ import math
 import pytest
 
 import dualgraph as dg
-from dualgraph.core.guards import guarded
-from dualgraph.core.sizing import to_float
-from dualgraph.core.symbolic import hint, plain, source
-from dualgraph.core.symbols import shown, symbol
+from dualgraph.core.numbers.guards import guarded
+from dualgraph.core.numbers.sizing import to_float
+from dualgraph.core.numbers.symbolic import hint, plain, source
+from dualgraph.core.numbers.symbols import shown, symbol
 from dualgraph.static.symbol_text import read_number
 
 NUMBERS = (

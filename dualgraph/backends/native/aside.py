@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...core.workers import Workers
+from ...core.process.workers import Workers
 
 _worker = Workers("dualgraph-aside", 1)
 

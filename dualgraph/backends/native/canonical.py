@@ -12,7 +12,7 @@ from math import prod
 from operator import itemgetter
 from typing import Any
 
-from ...core.symbolic import SymInt, source
+from ...core.numbers.symbolic import SymInt, source
 from .llvm_parts import LANES, accesses
 from .loop_ir import (
     Affine,

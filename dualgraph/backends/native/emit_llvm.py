@@ -18,9 +18,9 @@ from functools import cached_property
 import numpy as np
 
 from ...core.dtypes import DType
-from ...core.polynomial import renamed
+from ...core.numbers.polynomial import renamed
+from ...core.numbers.symbolic import SymInt, source
 from ...core.prim import REGISTRY
-from ...core.symbolic import SymInt, source
 from . import ir
 from .canonical import canonical
 from .emit_nest import NestEmitter

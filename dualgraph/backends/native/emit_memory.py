@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...core.guards import guarded
+from ...core.numbers.guards import guarded
 from . import ir
 from .emit_base import Writer
 from .llvm_parts import (

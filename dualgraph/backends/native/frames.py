@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...core.node import Literal, Node, Var
-from ...core.worked import largest
+from ...core.numbers.worked import largest
 from ...passes.memory import MemoryPlan
 from ...passes.schedule import CONSTANT, TEMPORARY, Schedule, Step
 from ...static.constants import is_constant

@@ -15,9 +15,9 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
-from ...core.forks import free
-from ...core.turns import modest
-from ...core.workers import Job, Workers
+from ...core.process.forks import free
+from ...core.process.turns import modest
+from ...core.process.workers import Job, Workers
 from .host import Host
 from .ir.values import COLD
 

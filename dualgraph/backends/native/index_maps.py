@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from ...core.symbolic import hint
+from ...core.numbers.symbolic import hint
 from ...core.types import Shape
 from .loop_ir import Affine, Unsupported
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ...core.interrupts import Unbroken
+from ...core.process.interrupts import Unbroken
 from . import disk_cache
 from .aside import aside
 from .host import host
@@ -16,7 +16,7 @@ from .loader import load
 from .version import version
 
 if TYPE_CHECKING:
-    from ...core.workers import Job
+    from ...core.process.workers import Job
 
 
 class Jit:

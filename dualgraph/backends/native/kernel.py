@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ...core.guards import guarded
-from ...core.symbolic import plain
-from ...core.worked import filled, plainly
+from ...core.numbers.guards import guarded
+from ...core.numbers.symbolic import plain
+from ...core.numbers.worked import filled, plainly
 from ...static.graph import Graph
 from .addresses import DIRECT, HEADER, address_of
 from .emit_llvm import SCRATCH, Code, NestCode

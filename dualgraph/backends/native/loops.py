@@ -11,7 +11,7 @@ import numpy as np
 from ...core.backend import backend_for
 from ...core.devices import CPU
 from ...core.node import Literal, Node, Var
-from ...core.worked import working
+from ...core.numbers.worked import working
 from ...passes.layout import fills
 from ...passes.schedule import OUTPUT
 from ...static.control import cond_op, scan_op, while_op

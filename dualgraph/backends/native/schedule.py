@@ -8,8 +8,8 @@ from itertools import pairwise
 from math import prod
 
 from ...core.dtypes import DType
-from ...core.guards import require
-from ...core.symbolic import hint, is_symbolic, source
+from ...core.numbers.guards import require
+from ...core.numbers.symbolic import hint, is_symbolic, source
 from .axes import AxisMap
 from .expressions import Expr
 from .index_maps import linear, strides_of

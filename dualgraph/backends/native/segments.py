@@ -6,7 +6,7 @@ import ctypes
 from typing import Any
 
 from ...core.node import Var
-from ...core.worked import plainly, working
+from ...core.numbers.worked import plainly, working
 from ...passes.schedule import OUTPUT, Step
 from ...static.constants import is_constant
 from .addresses import DIRECT

@@ -8,7 +8,7 @@ from typing import Any
 from ...core import dtypes as dt
 from ...core.context import grad_mode, tell
 from ...core.devices import CPU, Device, as_device
-from ...core.symbolic import is_symbolic
+from ...core.numbers.symbolic import is_symbolic
 from ...ops.arithmetic import cast, imag_part, real_part
 from ...ops.movement import copy as copy_op
 from ...ops.transfer import transfer

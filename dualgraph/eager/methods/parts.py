@@ -8,7 +8,7 @@ from itertools import pairwise
 from ...core.composite import together
 from ...core.dtypes import bool_
 from ...core.errors import ShapeError, describe
-from ...core.sizing import fixed, range_length, slice_indices, to_int
+from ...core.numbers.sizing import fixed, range_length, slice_indices, to_int
 from ...ops.arithmetic import where
 from ...ops.axes import normalize_axis
 from ...ops.movement import copy as copy_op

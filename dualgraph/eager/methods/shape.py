@@ -9,7 +9,7 @@ from typing import Any
 from ...core.composite import together, viewing
 from ...core.dtypes import as_dtype
 from ...core.errors import ShapeError, describe
-from ...core.sizing import to_int
+from ...core.numbers.sizing import to_int
 from ...ops import reduce as rd
 from ...ops.axes import normalize_axes, normalize_axis
 from ...ops.contraction import swap_last

@@ -9,7 +9,7 @@ import numpy as np
 from ...core.composite import together
 from ...core.dtypes import get_default_dtype
 from ...core.errors import ArgumentError, ShapeError, describe
-from ...core.sizing import to_float
+from ...core.numbers.sizing import to_float
 from ...ops import composites
 from ...ops.arithmetic import (
     add,

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...core.composite import together
 from ...core.errors import ArgumentError, ShapeError
-from ...core.sizing import to_int
+from ...core.numbers.sizing import to_int
 from ...eager import Tensor, tensor
 from ...ops.indexing import index
 from ...ops.movement import pad as pad_op

@@ -13,7 +13,7 @@ from typing import Any
 from ...core import dtypes as dt
 from ...core.errors import DTypeError, ShapeError
 from ...core.kinds import opaque
-from ...core.symbolic import is_one
+from ...core.numbers.symbolic import is_one
 from ...core.types import TensorType, broadcast_shapes
 from .. import canonical
 from ..arithmetic import cast, divide, multiply, subtract, where

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ....core.worked import working
+from ....core.numbers.worked import working
 from ..addresses import address_of
 from ..contract import kernels
 from ..contract.plan import Cut, Plan, Product, Strided

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ....core.worked import working
+from ....core.numbers.worked import working
 from ..team.spots import ZERO_WORD, Ref, Spot
 from .stages import Recipe
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from ....core.kinds import CONTRACTION
 from ....core.node import Node, Var
+from ....core.numbers.symbolic import SymInt
 from ....core.pieces import pieces_of
-from ....core.symbolic import SymInt
 from ....static.graph import Graph, GraphBuilder
 from ..addresses import address_of
 from ..axes import AxisMap, Dim

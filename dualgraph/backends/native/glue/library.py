@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from ....core.forever import forever
+from ....core.process.forever import forever
 from ..jit import Machine, jit
 from ..version import version
 from . import capi

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ....core.dtypes import as_dtype
-from ....core.worked import working
+from ....core.numbers.worked import working
 from ....ops.movement import as_slices
 from ....ops.windows import strided_windows
 from ...silence import quietly

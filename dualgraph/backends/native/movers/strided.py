@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ....core.worked import filled, plainly, working
+from ....core.numbers.worked import filled, plainly, working
 from .. import ir
 from ..contract.code import Writer, i64
 from ..team.spots import NotNative, Spot

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ....core.forever import forever
-from ....core.forks import forget
+from ....core.process.forever import forever
+from ....core.process.forks import forget
 from ..glue import HEADER, ONE, LayoutError, Library, capi, pointer_at
 
 SMALL = 1 << 16  # bytes up to which the system's allocator is quick enough

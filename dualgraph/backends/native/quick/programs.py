@@ -14,7 +14,7 @@ import numpy as np
 from ....core.backend import backend_for
 from ....core.devices import CPU
 from ....core.prim import Prim
-from ....core.workers import Workers
+from ....core.process.workers import Workers
 from ....eager.tensor import Tensor
 from ....static.graph import Graph, GraphBuilder
 from ...eager_loops import compiled

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ....core.worked import Worked, filled, largest, plainly
+from ....core.numbers.worked import Worked, filled, largest, plainly
 from ..addresses import address_of
 from ..threads import pool
 from . import runtime

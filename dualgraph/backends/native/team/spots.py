@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ....core.sizing import range_length, slice_indices
-from ....core.worked import Worked, may_meet
+from ....core.numbers.sizing import range_length, slice_indices
+from ....core.numbers.worked import Worked, may_meet
 
 Ints = tuple[int, ...]
 ZERO_WORD = 0  # the word that is always 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ....core.forever import forever
+from ....core.process.forever import forever
 from ..addresses import DIRECT, HEADER, address_of
 from ..jit import Machine, jit
 from ..threads import pool

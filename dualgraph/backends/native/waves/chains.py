@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from ....core.node import Node
-from ....core.worked import plainly
+from ....core.numbers.worked import plainly
 from ....static.constants import is_constant
 from ..glue import Library, possible
 from ..kernel import NativeKernel

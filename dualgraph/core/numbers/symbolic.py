@@ -5,7 +5,7 @@ ones. A comparison whose outcome other sizes could change is taken down as a gua
 for what was decided to be right. So code that works on sizes runs as it is, once, and says for which sizes it
 would run the same.
 
-Where the number itself is read, that is seen, too (`core/followed.py`).
+Where the number itself is read, that is seen, too (`followed`).
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .constant import exact
-from .dtypes import DType, as_scalar
-from .errors import Location, user_location
+from ..constant import exact
+from ..dtypes import DType, as_scalar
+from ..errors import Location, user_location
 from .live import LIVE, LIVE_OF, Live, mode, settled
 
 MAX_TEXT = 120  # characters of a formula that users read

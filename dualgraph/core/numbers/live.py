@@ -2,10 +2,10 @@
 
 A live number has the value of the number and writes down what is done with it: arithmetic gives further live
 numbers, and what Python learns from one (a comparison, ``int(x)``, ``str(x)``, a look at the value itself) becomes
-a condition. `core.formulas` makes a function of it all, which says for other values whether the code would do the
+a condition. `formulas` makes a function of it all, which says for other values whether the code would do the
 same, and with which numbers.
 
-Code in C has to ask for the value (`core.followed`), and is told, and that is a condition, too.
+Code in C has to ask for the value (`followed`), and is told, and that is a condition, too.
 """
 
 from __future__ import annotations

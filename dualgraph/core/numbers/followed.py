@@ -1,8 +1,8 @@
 """Followed numbers: they stand for a Python number, and tell when the number itself is read.
 
 Where it is (``int(n)``, ``range(n)``, ``table[n]``, ``f"{n}"``, NumPy) nothing that is done with it from there on can
-be seen: what was captured is for this very number. There are two kinds: sizes (`core.symbolic`) and the numbers that a
-program takes as inputs (`core.live`).
+be seen: what was captured is for this very number. There are two kinds: sizes (`symbolic`) and the numbers that a
+program takes as inputs (`live`).
 """
 
 from __future__ import annotations

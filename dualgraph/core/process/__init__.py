@@ -1,0 +1,10 @@
+"""The process that everything runs in: its threads, forks, signals and memory.
+
+workers     threads of our own for jobs beside the caller     turns (when they get the processor)
+forks       what a fork waits for, and what a child forgets
+interrupts  Ctrl-C comes between calls
+settings    settings of the interpreter that are others while work is in hand
+paused      no search for cycles during the package's import
+heap        freed memory goes back to the system
+forever     objects that outlive their modules
+"""
