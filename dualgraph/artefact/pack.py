@@ -72,6 +72,13 @@ def _programs(obj: Any) -> list[Program]:
             problem = f"it puts a result at {program.moves[0].place.name} on each call"
             remedy = "give that as a result, and put it there outside of the function"
             raise CaptureError(describe("save", program.name, problem, remedy))
+        if any(g.result is not None for g in program.trace.grads):
+            problem = "it leaves a gradient that can itself be differentiated"
+            raise CaptureError(describe("save", program.name, problem, "give that as a result"))
+        if program._required:
+            problem = "it makes an argument require gradients"
+            remedy = "do that outside of the function, or on a .detach() of it"
+            raise CaptureError(describe("save", program.name, problem, remedy))
         if program.effects:
             problem = f"it runs Python code at the end of each call, at {program.effects[0].where}"
             remedy = "give what it needs as results, and do that outside of the function"

@@ -152,6 +152,8 @@ class Tensor:
                 )
             )
         if self.is_leaf:
+            if requires_grad and not self._requires_grad and state.tracer is not None:
+                state.tracer.require(self)
             self._requires_grad = requires_grad
             if not requires_grad:
                 self._node = None

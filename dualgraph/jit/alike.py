@@ -60,7 +60,8 @@ def _all(same: Callable[[Any, Any], bool], a: Sequence[Any], b: Sequence[Any]) -
 
 
 def _same_slot(a: Any, b: Any) -> bool:
-    if a.kind != b.kind or a.requires_grad is not b.requires_grad or a.type.dtype != b.type.dtype:
+    wants = [(s.kind, s.requires_grad, s.required, s.type.dtype) for s in (a, b)]
+    if wants[0] != wants[1]:
         return False
     if a.kind == "leaf":
         return bool(a.key[0] == b.key[0])

@@ -40,6 +40,8 @@ def bare_form(
     places = places_of(trace.slots)
     if places is None or trace.stores or trace.grads or trace.concrete:
         return None
+    if any(s.required for s in trace.slots):
+        return None
     single = tree.kind is None
     if not single and (tree.kind is not tuple or any(c.kind is not None for c in tree.children)):
         return None

@@ -55,6 +55,7 @@ class Outcome:
     changed: list[Callable[[], None]]
     _out_types: tuple[TensorType, ...]
     _stored: frozenset[int]
+    _required: Sequence[int]  # inputs that require gradients from then on
     _size: int
     effects: tuple[Effect, ...]
     moves: Sequence[Move] = ()  # what a call leaves at places
@@ -68,15 +69,23 @@ class Outcome:
         for index, expected in self._checked if self.path is None else ():
             if exact(number(outs[index], self.captured.outputs[index])) != expected:
                 return self._differs("a value taken out of a tensor differs")
+        for i in self._required:
+            tensors[i].requires_grad_()
         node = self._tape(tensors, outs) if self._tracked and state.grad else None
         for store in self.trace.stores:
             store_back(tensors[store.input], outs[store.output])
         for owner, effect in zip(self._owners, self.trace.grads, strict=True):
             tensor = leaves[owner] if isinstance(owner, int) else owner
-            i = effect.output
-            tensor._grad = None if i is None else self._tensor(outs, i)
+            if effect.result is None:
+                i = effect.output
+                tensor._grad = None if i is None else self._tensor(outs, i)
+            if effect.released:
+                _release(tensor._grad)
         self._calls += 1
         made = self._wrap(outs, tensors, leaves, node)
+        for owner, effect in zip(self._owners, self.trace.grads, strict=True):
+            if effect.result is not None:
+                (leaves[owner] if isinstance(owner, int) else owner)._grad = made[effect.result]
         for move in self.moves:
             move.put(made[move.first : move.first + move.tree.num_leaves])
         out = made[0] if self._single else unflatten(self.tree, made)
@@ -163,8 +172,13 @@ class Outcome:
     @staticmethod
     def _on_tape(r: Result, out: Tensor, node: TapeNode | None) -> Tensor:
         if r.requires_grad and r.released:
-            out._node = TapeNode(RELEASED, ((GONE, 0),), {}, (out.type,))
-            out._node.released = True
+            _release(out)
         elif r.requires_grad and node is not None:
             out._node, out._index = node, r.key if r.output is None else r.output
         return out
+
+
+def _release(out: Tensor) -> None:
+    """Gives a tensor a history that was swept already."""
+    out._node = TapeNode(RELEASED, ((GONE, 0),), {}, (out.type,))
+    out._node.released = True

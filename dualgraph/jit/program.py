@@ -88,6 +88,7 @@ class Program(Conditions):
         leaf_of = {id(t): i for i, t in enumerate(leaf_tensors(slots))}
         self._owners = tuple(leaf_of.get(id(g.owner), g.owner) for g in trace.grads)
         self.path: Path | None = None  # where numbers are taken out of tensors
+        self._required = tuple(i for i, s in enumerate(slots) if s.required)
         self._inputs = tuple(v.id for v in trace.graph.inputs)
         concrete = len(trace.graph.outputs) - len(trace.concrete)
         self._checked = tuple((concrete + i, exact(c.value)) for i, c in enumerate(trace.concrete))

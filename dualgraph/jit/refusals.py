@@ -14,7 +14,7 @@ from ..core.prim import Prim
 from ..core.spans import in_one_memory
 from ..core.trees import containers
 from ..eager.tensor import Tensor
-from ..static.capture import Tracer
+from ..static.capture import Tracer, swept
 from ..static.checks import ATOMS, same_bytes
 from ..static.footprint import MAX_ARRAY_BYTES, Footprint
 from .arguments import Arguments
@@ -58,7 +58,8 @@ def _changes(
         reasons.append("it changes a container among its arguments")
     for root in tracer.roots:
         given = root.slot.kind in ("leaf", "tensor", "place")
-        if given and root.tensor._requires_grad is not root.slot.requires_grad:
+        wants = root.slot.requires_grad or root.slot.required
+        if given and root.tensor._requires_grad is not wants and not root.twin:
             reasons.append("it changes whether an input requires gradients")
     stored = {
         id(r.slot.key[1]) for r in tracer.roots if r.slot.kind == "leaf" and tracer.written(r)
@@ -78,6 +79,10 @@ def _changes(
 def _unknown(tracer: Tracer, footprint: Footprint) -> list[str]:
     """Tensors and gradients that may be others on the next call."""
     reasons = []
+    for track in tracer.grads.values():
+        before = track.at_entry if track.read else None
+        if before is not None and before.requires_grad and not swept(before):
+            reasons.append("it reads a gradient that has a history")
     for root in tracer.roots:
         if root.slot.kind == "tensor" and id(root.slot.key) not in footprint.tensors:
             reasons.append(f"a tensor {root.slot.type} comes from a place that cannot be checked")
@@ -136,7 +141,7 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
         if isinstance(v, Tensor) and v._grad is not None and not tracer.is_root(v):
             return ["it gives a tensor made inside that has a gradient"]
         if isinstance(v, Tensor) and v.requires_grad and not tracer.is_root(v):
-            if v._node is None:
+            if v.is_leaf and id(v._node) not in inside:
                 return ["it gives a new leaf that requires gradients"]
             if not state.grad and not v._node.released:
                 return ["gradients flow through it, though it was called under no_grad"]
@@ -144,7 +149,7 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
                 work.append(v._node)
     if work:
         for root in tracer.roots:
-            if root.slot.requires_grad and tracer.written(root):
+            if root.tensor._requires_grad and tracer.written(root):
                 return [
                     "an input that requires gradients is written in place, and gradients flow through the call"
                 ]
@@ -154,6 +159,13 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
         if id(node) in seen or id(node) in inside:
             continue
         seen.add(id(node))
+        if hooked(node):
+            return ["gradients flow through an intermediate that has a hook"]
+        if node.prim is None:
+            leaf = node.saved()
+            if leaf is not None and leaf._grad is not None:
+                return ["gradients flow to a leaf made inside that has one already"]
+            continue
         if node.released:
             return ["gradients flow through a part of the call that was already swept"]
         told = node.params.get("told")
@@ -162,11 +174,9 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
                 name = node.prim.name
                 return [f"gradients flow through a {name}, whose values a program would keep"]
             if not isinstance(node.prim, Prim):
-                return ["gradients flow through a user's own function or a new leaf"]
+                return ["gradients flow through a user's own function"]
         if _spoiled(node):
             return ["a value that a gradient may need was written in place"]
-        if hooked(node):
-            return ["gradients flow through an intermediate that has a hook"]
         work.extend(e[0] for e in node.inputs if e is not None)
     return []
 

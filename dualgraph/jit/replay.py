@@ -190,7 +190,7 @@ class Taped:
         return Keeping(
             self._graph,
             count,
-            [s.requires_grad for s in self._trace.slots],
+            [s.requires_grad or s.required for s in self._trace.slots],
             [i in flows for i in range(count)],
             [i in plain for i in range(count)],
             self._compile,

@@ -12,7 +12,7 @@ from ..core.constant import exact
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..effects import Happening
-from ..static.capture import Tracer, finish
+from ..static.capture import Tracer, finish, swept
 from ..static.flow import TAKERS, Flow, places
 from ..static.trace import Trace
 from .arguments import Arguments
@@ -37,8 +37,7 @@ def describe_results(
 
     def output(t: Tensor, chain: Any = (), base: int | None = None) -> Result:
         tensors.append(t)
-        released = t._node is not None and t._node.prim is not None and t._node.released
-        return Result("output", len(tensors) - 1, chain, t.requires_grad, released, base)
+        return Result("output", len(tensors) - 1, chain, t.requires_grad, swept(t), base)
 
     for i, leaf in enumerate(leaves):
         if i in numbers:

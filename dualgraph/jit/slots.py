@@ -12,6 +12,7 @@ from ..core.backend import backend_for
 from ..core.dtypes import as_scalar
 from ..core.errors import StateError
 from ..eager.tensor import Tensor
+from ..static.capture import swept
 from ..static.trace import Slot
 
 
@@ -78,11 +79,11 @@ def fits(slot: Slot, now: Any) -> bool:
         return True
     if not isinstance(now, Tensor):
         return bool(now.shape == slot.type.shape)
-    return (
-        now._data.shape == slot.type.shape
-        and now.dtype is slot.type.dtype
-        and (slot.kind in ("grad", "leaf grad") or now._requires_grad is slot.requires_grad)
-    )
+    if now._data.shape != slot.type.shape or now.dtype is not slot.type.dtype:
+        return False
+    if slot.kind in ("grad", "leaf grad"):
+        return not now.requires_grad or swept(now)
+    return now._requires_grad is slot.requires_grad
 
 
 def leaf_tensors(slots: tuple[Slot, ...]) -> list[Any]:

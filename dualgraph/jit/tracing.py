@@ -20,7 +20,7 @@ from ..core.watch import Watched, origin_of
 from ..eager.random import default_generator
 from ..eager.tensor import Tensor
 from ..effects import Happening, Watch, Written, effects_of, relied_on
-from ..static.capture import Tracer, finish
+from ..static.capture import Tracer, finish, swept
 from ..static.checks import ATOMS, Assumption, EntryCheck
 from ..static.footprint import Footprint
 from ..static.statements import Apart
@@ -57,7 +57,7 @@ def trace(
         result = call.run(fn)
         happened = call.settle(result)
         moves = [] if whole else call.moves(result, happened)
-        out = call.outcome(result, happened, moves)
+        out = call.outcome(result, happened, moves, [] if whole else call.grads_with_history())
         result = _plainly(result)
         call.forget_what_is_read_afresh()
         refusals = call.refusals(out, happened)
@@ -92,6 +92,7 @@ class _Outcome(NamedTuple):
     uses: dict[int, Use]
     arrays: list[int]  # which of the leaves stand for their arrays
     moves: list[Move]
+    histories: frozenset[int]  # ids of gradients among the leaves
 
 
 class _Call:
@@ -176,7 +177,9 @@ class _Call:
             return []
         return self.rebound.take(self.tracer, self.footprint, result, self.arguments.tree, happened)
 
-    def outcome(self, result: Any, happened: list[Happening], moves: list[Move]) -> _Outcome:
+    def outcome(
+        self, result: Any, happened: list[Happening], moves: list[Move], further: list[Tensor]
+    ) -> _Outcome:
         """What a program has to give for this."""
         self.written.learn(self.tracer)
         given = None if self.watch.returned else result
@@ -187,14 +190,21 @@ class _Call:
             uses.update({len(leaves) + i: use for i, use in h.uses.items()})
             leaves += h.leaves
         moves = results_of(moves, leaves, uses, self.formulas)
-        leaves = [origin_of(v) for v in leaves]
+        leaves = [origin_of(v) for v in leaves] + further
         taken = [self.tracer.arrays.get(id(v)) for v in leaves]
         leaves = [v if known is None else known[1] for v, known in zip(leaves, taken, strict=True)]
         for t in leaves:  # so that tensors that are only returned count as read
             if isinstance(t, Tensor):
                 self.tracer.var_of(t)
         arrays = [i for i, known in enumerate(taken) if known is not None]
-        return _Outcome(given, leaves, tree, numbers, uses, arrays, moves)
+        return _Outcome(
+            given, leaves, tree, numbers, uses, arrays, moves, frozenset(map(id, further))
+        )
+
+    def grads_with_history(self) -> list[Tensor]:
+        """The gradients that the call leaves and that can themselves be differentiated: results of it, too."""
+        left = [t.tensor._grad for t in self.tracer.lasting_grads() if t.written]
+        return [g for g in left if g is not None and g.requires_grad and not swept(g)]
 
     def forget_what_is_read_afresh(self) -> None:
         """No assumptions are made on what each call reads anew, nor on a generator that nothing was drawn from."""
@@ -222,6 +232,9 @@ class _Call:
         trace, results = describe_results(
             self.tracer, out.leaves, self.arguments, out.numbers, self.footprint.tensors
         )
+        places = {id(t): i for i, t in enumerate(out.leaves) if id(t) in out.histories}
+        grads = (g._replace(result=places.get(id(g.owner._grad))) for g in trace.grads)
+        trace = trace._replace(grads=tuple(grads))
         return trace, tuple(
             Result("computed", out.uses[i].place)
             if i in out.uses

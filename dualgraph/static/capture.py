@@ -231,6 +231,13 @@ class Tracer:
         if entry is not None:
             self._untaped.discard(entry[1])
 
+    def require(self, t: Any) -> None:
+        """`t`, which did not, requires gradients from now on."""
+        for root in self.roots:
+            if root.tensor is t and not root.twin and root.slot.kind == "leaf":
+                if not any(root.var in node.inputs for node in self.nodes):
+                    root.slot = root.slot._replace(required=True)
+
     def before_write(self, op: str, t: Any) -> None:
         """`t` is about to be written in place."""
 
@@ -325,6 +332,11 @@ class Tracer:
     def _track(self, t: Any) -> GradTrack:
         return self.grads.setdefault(id(t), GradTrack(t, t._grad))
 
+    def lasting_grads(self) -> list[GradTrack]:
+        """All but those of tensors made inside: these are gone when the call ends, and so are their gradients."""
+        own = {id(r.tensor) for r in self.roots}
+        return [t for i, t in self.grads.items() if i in own or i not in self._current]
+
     def read_grad(self, t: Any) -> None:
         """``t.grad`` is read."""
         track = self._track(t)
@@ -395,20 +407,26 @@ def off_the_tape(
     return nodes, stopped
 
 
+def swept(t: Any) -> bool:
+    """Whether a tensor has a history of which a sweep has let go."""
+    node = None if t is None else t._node
+    return node is not None and node.prim is not None and bool(node.released)
+
+
 def finish(tracer: Tracer, results: list[Any]) -> Trace:
     """The graph of a capture whose result tensors are `results`."""
     outputs: list[Operand] = [tracer.var_of(t) for t in results]
     grads: list[GradEffect] = []
     own = {id(r.tensor) for r in tracer.roots}
-    # tensors that were made inside are gone when the call ends, and so are their gradients
-    tracks = [t for i, t in tracer.grads.items() if i in own or i not in tracer._current]
+    tracks = tracer.lasting_grads()
     for track in tracks:
         final = track.tensor._grad
         if not track.written or (id(final) in own and final is track.at_entry):
             continue
         if final is not None:
             outputs.append(tracer.var_of(final))
-        grads.append(GradEffect(track.tensor, None if final is None else len(outputs) - 1))
+        output = None if final is None else len(outputs) - 1
+        grads.append(GradEffect(track.tensor, output, released=swept(final)))
     stores = []
     for i, root in enumerate(tracer.roots):
         if tracer.written(root):

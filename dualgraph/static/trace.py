@@ -20,13 +20,14 @@ class Slot(NamedTuple):
     `key` give),
     "array" (the NumPy array `key`, read afresh), "place" (the tensor that ``key.read()`` gives),
     "grad" (the ``.grad`` of the tensor `key`), "leaf grad" (that of
-    leaf number `key`).
+    leaf number `key`). ``required``: the call makes it a leaf that requires gradients, before it uses it.
     """
 
     kind: str
     key: Any
     type: TensorType
     requires_grad: bool = False
+    required: bool = False
 
 
 class Concrete(NamedTuple):
@@ -66,10 +67,13 @@ class Store(NamedTuple):
 
 
 class GradEffect(NamedTuple):
-    """When a call ends, the ``.grad`` of slot `owner` becomes output `output` (None: no gradient)."""
+    """When a call ends, the ``.grad`` of slot `owner` becomes output `output` (None: no gradient), or, where it has a
+    history, result `result`. ``released``: the history is there, but was swept."""
 
     owner: Any
     output: int | None
+    result: int | None = None
+    released: bool = False
 
 
 class Recording(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ...core.context import state
 from ...core.errors import AutogradError, describe
 from ...core.node import resolved
 from .. import autograd
@@ -88,5 +89,9 @@ def detach_(x: Tensor) -> Tensor:
         raise AutogradError(
             describe("detach_", str(x.type), "a view cannot be detached in place", "use .detach()")
         )
+    if state.tracer is not None and x.requires_grad:
+        if state.tracer.is_root(x):
+            state.tracer.escape(x, "detach_")
+        state.tracer.assign(x, x.detach())
     x._node, x._index, x._requires_grad = None, 0, False
     return x
