@@ -14,7 +14,8 @@ import numpy as np
 from ....core.numbers.worked import working
 from ..addresses import address_of
 from ..contract import kernels
-from ..contract.plan import Cut, Plan, Product, Strided
+from ..contract.cuts import Cut
+from ..contract.plan import Plan, Product, Strided
 from ..contract.product import _starts
 from ..contract.stages import memory
 from ..jit import jit

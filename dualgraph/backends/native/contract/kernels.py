@@ -69,6 +69,18 @@ def pack(shape: Geometry, tables: bool) -> int:
     return _address("pack", emit_pack, shape, tables)
 
 
+Form = tuple[int, int, bool, bool]  # of a micro-kernel: what `micro` is given
+
+
+@cache
+def micros(
+    shape: Geometry, forms: tuple[Form | None, ...], packs: tuple[bool, ...]
+) -> tuple[int, ...]:
+    """The addresses of a product's micro-kernels, all made at once with what packs its operands; 0 for None."""
+    begin(shape, [f for f in forms if f], packs)
+    return tuple(micro(shape, *f) if f else 0 for f in forms)
+
+
 def begin(
     shape: Geometry, micros: Iterable[tuple[int, int, bool, bool]], packs: Iterable[bool]
 ) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from itertools import product as combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..addresses import DIRECT, address_of
 from ..threads import pool
 from . import kernels
-from .driver import FIELDS
+from .cuts import Cut, Packing, quickest
 from .shape import KC, MC, NC, Geometry
 from .stages import Pieces, Recipe, Stage, record
 
@@ -25,7 +24,6 @@ LARGE = 2**21  # bytes of a result that the nearer caches do not hold
 GROUP = 4  # blocks of k that a tile of such a result is added up for at a time
 STRIPE = 16  # k's packed at a time where columns are neighbours in memory
 STACK = 2**17  # bytes of scratch that may be on the stack
-CUTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)  # numbers of parts that are tried
 handle = id if DIRECT else address_of  # how an array is given to whole products
 
 
@@ -82,15 +80,6 @@ SPREAD = 1.5  # packing a LARGE x whole costs so much more than a thread's own p
 APART = 2  # of reading a panel of it where x is a matrix; windows take longer to pack than to read from far
 
 
-class Cut(NamedTuple):
-    """How a product is cut: rows and columns of a unit, and which operands are packed whole before."""
-
-    rows: int
-    columns: int
-    whole_x: bool = False
-    whole_y: bool = False
-
-
 class Plan:
     """A product made ready to run on any arrays of its layouts: stages put at the end of a recipe.
 
@@ -144,13 +133,12 @@ class Plan:
         self.nc = self._columns(self.cut.columns, self.cut.whole_y)
         self.mc = max(1, MC // (1 + (self.group > 1)) // self.rows) * self.rows
         self.parts = -(-m // self.cut.rows) * -(-n // self.cut.columns)
-        self._begin(wide)
         self.whole: dict[str, int] = {}  # slots of operands packed whole
-        fields = self._fields(wide)
-        self.record = record([fields[name] for name in FIELDS], (product, finish))
+        self.record = record(self._fields(wide), (product, finish))
         self._add_stages()
 
-    def _fields(self, wide: int) -> dict[str, int]:
+    def _fields(self, wide: int) -> tuple[int, ...]:
+        """What the driver reads: `driver.FIELDS`."""
         product, shape, cut = self.product, self.shape, self.cut
         x_width = shape.packed_vectors * shape.lanes
         packs_x, packs_y = self.pack_x and not cut.whole_x, self.pack_y and not cut.whole_y
@@ -159,38 +147,23 @@ class Plan:
         x_bytes = -(-rows // self.rows) * x_width * column if packs_x else 0
         y_bytes = (columns + self.columns) * column if packs_y else 0
         self.scratch = self.group * (x_bytes + y_bytes)
-        return {
-            **self._operand("x", cut.whole_x, product.m, self.rows, x_width),
-            **self._operand("y", cut.whole_y, product.n, self.columns, self.columns),
-            "out_row": product.out_step,
-            "out_batch": address_of(product.starts[2]),
-            "out_slot": self.slots[2],
-            "m": product.m,
-            "n": product.n,
-            "k": product.k,
-            "parts": self.parts,
-            "part_rows": cut.rows,
-            "part_columns": cut.columns,
-            "mc": self.mc,
-            "nc": self.nc,
-            "rows": self.rows,
-            "columns": self.columns,
-            "narrow": self.narrow,
-            "size": shape.size,
-            "depth": self.depth,
-            "together": self.group * KC,
-            "x_block": x_bytes,
-            "y_block": y_bytes,
-            "y_at": self.group * x_bytes,
-            "scratch": self.scratch,
-            "units": self.batch * self.parts,
-            "finish": 0 if self.finish is None else ctypes.addressof(self.finish),
-            **self._kernels(wide),
-        }
+        micros = self._kernels(wide)
+        return (
+            *self._operand("x", cut.whole_x, product.m, self.rows, x_width),
+            *self._operand("y", cut.whole_y, product.n, self.columns, self.columns),
+            *(product.out_step, address_of(product.starts[2]), self.slots[2]),
+            *(product.m, product.n, product.k, self.parts, cut.rows, cut.columns),
+            *(self.mc, self.nc, self.rows, self.columns, self.narrow),
+            *(shape.size, self.depth, self.group * KC),
+            *(x_bytes, y_bytes, self.group * x_bytes, self.scratch, self.batch * self.parts),
+            *micros,
+            0 if self.finish is None else ctypes.addressof(self.finish),
+        )
 
     def _operand(
         self, name: str, whole: bool, extent: int, panel: int, width: int
-    ) -> dict[str, int]:
+    ) -> tuple[int, ...]:
+        """What the driver reads of an operand: `driver.OPERAND`."""
         x: Operand = getattr(self.product, name)
         place = ("x", "y").index(name)
         starts, packed = self.product.starts[place], (self.pack_x, self.pack_y)[place]
@@ -207,41 +180,25 @@ class Plan:
             matrices = self._matrices(place)
             slot = self.whole[name] = self.recipe.before(name, matrix * matrices)
             matrix = 0 if matrices == 1 else matrix
-        fields = (
-            *("row", "k", "row_bytes", "k_bytes", "row_entry", "k_entry", "batch", "pack"),
-            *("slot", "whole", "matrix", "panels", "panel", "width", "stripe"),
-        )
         side_by_side = isinstance(x, Strided) and x.row_step == self.shape.size
         stripe = STRIPE if side_by_side else KC
         own = (address_of(starts), address, self.slots[place], slot, matrix, panels, panel, width)
-        return {f"{name}_{f}": v for f, v in zip(fields, (*values, *own, stripe), strict=True)}
+        return *values, *own, stripe
 
-    def _kernels(self, wide: int) -> dict[str, int]:
-        """Addresses of the micro-kernels that tiles of these sizes need."""
-        forms = self._forms(wide)
-        return {k: kernels.micro(self.shape, *f) if f else 0 for k, f in forms.items()}
-
-    def _begin(self, wide: int) -> None:
-        """Lets all kernels that are wanted be made at once."""
-        operands = ((self.product.x, self.pack_x), (self.product.y, self.pack_y))
-        packs = [isinstance(x, Tabled) for x, packed in operands if packed]
-        kernels.begin(self.shape, [f for f in self._forms(wide).values() if f], packs)
-
-    def _forms(self, wide: int) -> dict[str, tuple[int, int, bool, bool] | None]:
-        """What the micro-kernels of each kind of tile are; None where there are no such tiles."""
+    def _kernels(self, wide: int) -> tuple[int, ...]:
+        """Addresses of the micro-kernels of each kind of tile (`driver.KERNELS`); 0 where there are no such tiles."""
         p = self.product
-        rest = p.m % self.rows
-        across = {"wide": (wide, False, p.n >= self.columns)}
-        left = p.n % self.columns
+        rest, left = p.m % self.rows, p.n % self.columns
         # one tile that is not full needs no more vectors than it has columns for
         narrow = -(-min(left, self.narrow) // self.shape.lanes)
-        across["narrow"] = (narrow, True, bool(left))
-        found: dict[str, tuple[int, int, bool, bool] | None] = {}
-        for name, (vectors, masked, needed) in across.items():
+        forms = []
+        for vectors, masked, needed in ((wide, False, p.n >= self.columns), (narrow, True, left)):
             form = vectors, masked, isinstance(p.y, Windowed)
-            found[f"{name}_full"] = (self.rows, *form) if needed else None
-            found[f"{name}_rest"] = (rest, *form) if needed and rest else None
-        return found
+            forms.append((self.rows, *form) if needed else None)
+            forms.append((rest, *form) if needed and rest else None)
+        operands = ((p.x, self.pack_x), (p.y, self.pack_y))
+        packs = tuple(isinstance(x, Tabled) for x, packed in operands if packed)
+        return kernels.micros(self.shape, tuple(forms), packs)
 
     def _add_stages(self) -> None:
         entries, p = kernels.driver(), self.product
@@ -301,39 +258,25 @@ class Plan:
             shared = self.pack_x and not brief and self._matrices(0) == 1 < self.batch
             return Cut(p.m, p.n, ready_x or shared, ready_y)
         tiles_x, tiles_y = -(-p.m // self.rows), -(-p.n // self.columns)
-        lanes = self.shape.lanes
-        pack_x = 2 * lanes / self.columns * self.pack_x
-        near = isinstance(p.y, Strided) and p.y.row_step == self.shape.size
-        pack_y = (0.6 if near else 2) * lanes / self.rows * self.pack_y
-        sharable_y = bool(pack_y) and self._sharable_y()
-        blocks = -(-p.k // KC)
-        best, choice = float("inf"), Cut(p.m, p.n)
-        options = combinations(
-            sorted({-(-tiles_x // c) for c in CUTS}, reverse=True),
-            sorted({-(-tiles_y // c) for c in CUTS}, reverse=True),
-            (True,) if ready_x else (False, True) if pack_x else (False,),
-            (True,) if ready_y else (False, True) if sharable_y else (False,),
-        )
+        lanes, size, grouped = self.shape.lanes, self.shape.size, self.group > 1
         xs, ys = self._matrices(0), self._matrices(1)
-        size, grouped = self.shape.size, self.group > 1
         x_bytes, y_bytes = p.m * p.k * size, ys * p.n * p.k * size
+        pack_x = 2 * lanes / self.columns * self.pack_x
+        near = isinstance(p.y, Strided) and p.y.row_step == size
+        pack_y = (0.6 if near else 2) * lanes / self.rows * self.pack_y
         spread = SPREAD if x_bytes > LARGE else 1
         apart = APART * (isinstance(p.x, Strided) and x_bytes > (LARGE if grouped else REACH))
         # a matrix's own panels for several blocks of k do not stay near either
         far = FAR * (y_bytes > (3 * REACH if grouped and isinstance(p.y, Strided) else REACH))
-        for down, across, whole_x, whole_y in options:
-            units = self.batch * -(-tiles_x // down) * -(-tiles_y // across)
-            columns = across * self.columns
-            turns = -(-columns // self._columns(columns, whole_y))
-            unit = down * across + 0.3 * across + 0.1 * down * turns + 1 / blocks
-            unit += down * (apart if whole_x else pack_x) * turns
-            unit += across * (far if whole_y else pack_y)
-            once_x, once_y = whole_x and not ready_x, whole_y and not ready_y
-            before = spread * tiles_x * pack_x * once_x * xs + tiles_y * pack_y * once_y * ys
-            time = -(-units // threads) * unit + before / threads + (once_x + once_y) / blocks
-            if time < 0.995 * best:
-                best = time
-                choice = Cut(down * self.rows, across * self.columns, whole_x, whole_y)
+        x = Packing(pack_x, spread * tiles_x * pack_x * xs, apart, bool(pack_x), ready_x)
+        sharable = bool(pack_y) and self._sharable_y()
+        y = Packing(pack_y, tiles_y * pack_y * ys, far, sharable, ready_y)
+        own, whole = (self._columns(p.n, w) // self.columns for w in (False, True))
+        blocks = -(-p.k // KC)
+        down, across, whole_x, whole_y = quickest(
+            (tiles_x, tiles_y), self.batch, blocks, threads, (own, whole), x, y
+        )
+        choice = Cut(down * self.rows, across * self.columns, whole_x, whole_y)
         return self._evened(choice)
 
     def _columns(self, columns: int, whole_y: bool) -> int:
@@ -363,7 +306,7 @@ class Plan:
     def _matrices(self, place: int) -> int:
         """How many matrices there are of x (0) or y (1): one, or as many as the batch has."""
         starts = self.product.starts[place]
-        return 1 if (starts == starts[0]).all() else self.batch
+        return 1 if self.batch == 1 or (starts == starts[0]).all() else self.batch
 
     def _sharable_y(self) -> bool:
         """Whether y can be packed whole: all its panels are of one width."""

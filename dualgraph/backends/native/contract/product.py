@@ -19,10 +19,11 @@ from .plan import Plan, Product, Strided
 from .seat import Seat
 from .small import Small, suits
 from .stages import Recipe
-from .tables import table
+from .tables import name_of, table
 
 LIMIT = 4096  # plans kept
 FEW = 8  # columns so few that the product is computed transposed
+START = table()  # of the one matrix that there is
 _plans: dict[Any, Call] = {}
 
 
@@ -31,20 +32,22 @@ class Call:
 
     def __init__(self, x: Any, y: Any, seat: Seat | None = None) -> None:
         m, k, n = x.shape[-2], x.shape[-1], y.shape[-1]
-        lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        leads = x.shape[:-2], y.shape[:-2]
+        lead = np.broadcast_shapes(*leads) if all(leads) else leads[0] or leads[1]
         self.shape = (*lead, m, n)
         size = x.itemsize
         xs = Strided(*x.strides[-2:])
         ys = Strided(*y.strides[:-3:-1])
-        starts = _starts(lead, x), _starts(lead, y)
-        if len(starts[0]) > 1 and not starts[1].any() and _evenly(starts[0], m * xs.row_step):
-            m, starts = m * len(starts[0]), (starts[0][:1], starts[1][:1])
+        if lead and _same(y) and _evenly(lead, x, m * xs.row_step):
+            m, starts = m * prod(lead), (START, START)
+        else:
+            starts = _starts(lead, x), _starts(lead, y)
         matrices = len(starts[0])
         seat = seat or Seat()
         self.recipe = recipe = seat.recipe
         goal = seat.goal(recipe, prod(self.shape) * size)
-        out_starts = np.arange(matrices, dtype=np.int64) * (m * n * size)
-        product = Product(x.dtype.name, m, n, k, xs, ys, n * size, (*starts, out_starts))
+        out_starts = START if matrices == 1 else table((matrices, m * n * size))
+        product = Product(name_of(x.dtype), m, n, k, xs, ys, n * size, (*starts, out_starts))
         small = suits(product)
         turned = n <= FEW and m > n and not small
         slots = seat.x, seat.y, goal
@@ -59,7 +62,7 @@ class Call:
             place = goal if n == 1 else recipe.room("turned", lines.bytes)
             slots = seat.y, seat.x, place
             tables = (*starts[::-1], out_starts)
-            product = Product(x.dtype.name, n, m, k, ys, xs, m * size, tables)
+            product = Product(product.dtype, n, m, k, ys, xs, m * size, tables)
         own = Small if small else of_one_row(product)
         at_once = seat.finish is not None and not turned and own is None
         finish = seat.finish.given(goal) if seat.finish is not None and at_once else None
@@ -76,18 +79,29 @@ class Call:
 
 def _starts(lead: tuple[int, ...], x: Any) -> Any:
     """Where each matrix of a batch begins, in bytes."""
+    if not lead:
+        return START
     own = x.shape[:-2]
     padded = (1,) * (len(lead) - len(own)) + own
     strides = (0,) * (len(lead) - len(own)) + x.strides[:-2]
-    out = np.zeros(1, dtype=np.int64)
-    for extent, d, s in zip(lead, padded, strides, strict=True):
-        steps = np.arange(extent, dtype=np.int64) * (s if d > 1 else 0)
-        out = (out[:, None] + steps).reshape(-1)
-    return out
+    steps = (s if d > 1 else 0 for d, s in zip(padded, strides, strict=True))
+    return table(*zip(lead, steps, strict=True))
 
 
-def _evenly(starts: Any, step: int) -> bool:
-    return bool((np.diff(starts) == step).all())
+def _same(x: Any) -> bool:
+    """Whether all matrices of a batch are one."""
+    return all(d == 1 or s == 0 for d, s in zip(x.shape[:-2], x.strides, strict=False))
+
+
+def _evenly(lead: tuple[int, ...], x: Any, step: int) -> bool:
+    """Whether each matrix of a batch, of which there are some, begins so many bytes after the one before."""
+    if x.shape[:-2] != lead or 0 in lead:
+        return False
+    for d, s in zip(reversed(lead), reversed(x.strides[:-2]), strict=True):
+        if d > 1 and s != step:
+            return False
+        step *= d
+    return True
 
 
 @cache

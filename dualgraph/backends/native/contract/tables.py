@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import prod
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
+
+
+name_of = cache(attrgetter("name"))  # of NumPy dtypes, which put it together each time
 
 
 def table(*axes: tuple[int, int], start: int = 0) -> Any:
