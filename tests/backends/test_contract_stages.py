@@ -12,9 +12,9 @@ pytest.importorskip("llvmlite")
 from dualgraph.backends.native.addresses import address_of
 from dualgraph.backends.native.contract import product, stages
 from dualgraph.backends.native.contract.copy import NOWHERE
+from dualgraph.backends.native.contract.cuts import Cut
 from dualgraph.backends.native.contract.kernels import shape_for
 from dualgraph.backends.native.contract.layout import copying
-from dualgraph.backends.native.contract.cuts import Cut
 from dualgraph.backends.native.contract.plan import Plan, Product, Strided
 from dualgraph.backends.native.contract.stages import Recipe
 

@@ -44,6 +44,7 @@ class Working:
         self._conditions: set[str] = set()
         self._calls: list[Callable[..., Any]] = []
         self._places: dict[int, tuple[Any, list[int], list[str]]] = {}  # by identity of the array
+        self._made: dict[Any, Any] = {}
         self._apart: dict[
             str, set[str]
         ] = {}  # numbers that are places of memory, and those of others
@@ -70,6 +71,13 @@ class Working:
         self._lines += [f"({names}) = r"] if results else []
         self._calls.append(fn)
         return results
+
+    def once(self, what: Any, numbers: Sequence[Any], make: Callable[[], Any]) -> Any:
+        """``make()``, or what it gave before for the same `what` and the same numbers, which may be in tuples."""
+        key = what, _text(tuple(numbers))
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def keep_apart(self, place: Any, *others: Any) -> None:
         """Says that what lies at `place` never meets what lies at the others; all are results of `call`."""

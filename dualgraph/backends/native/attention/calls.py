@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -16,8 +16,9 @@ from ..addresses import address_of
 from ..contract import kernels
 from ..contract.cuts import Cut
 from ..contract.plan import Plan, Product, Strided
-from ..contract.product import _starts
+from ..contract.product import START, starts_of
 from ..contract.stages import memory
+from ..contract.tables import name_of
 from ..jit import jit
 from ..team.room import Room
 from ..team.spots import ZERO_WORD, Ref, Spot
@@ -30,7 +31,7 @@ LIMIT = 1024  # records kept
 SPLIT = 16_000_000  # products from which waking a thread pays
 ALIGN = 64
 _calls: dict[Any, Any] = {}
-_NONE = np.zeros(1, dtype=np.int64)
+Steps = tuple[int, int]  # of a `Strided` operand
 
 
 @cache
@@ -43,6 +44,13 @@ def _compiled(emit: Callable[[How], str], symbol: str, pointers: int, how: How) 
     function = signature(machine.addresses[symbol])
     function.machine = machine  # type: ignore[attr-defined]
     return function
+
+
+@lru_cache(maxsize=LIMIT)
+def _plan(dtype: str, m: int, n: int, k: int, x: Steps, y: Steps, step: int) -> Plan:
+    """A product of one block, which is the same in calls with more matrices."""
+    product = Product(dtype, m, n, k, Strided(*x), Strided(*y), step, (START, START, START))
+    return Plan(product, cut=Cut(m, n))
 
 
 class _Call:
@@ -66,7 +74,7 @@ class _Call:
         self.memory = 0
         self.fields = {
             "run": kernels.driver().apart,
-            "pack": kernels.pack(kernels.shape_for(self.dtype.name), False),
+            "pack": kernels.pack(kernels.shape_for(name_of(self.dtype)), False),
             "scale": struct.unpack("<q", struct.pack("<d", scale))[0],
             "queries": self.queries,
             "keys": self.keys,
@@ -85,7 +93,7 @@ class _Call:
 
     def table(self, lead: tuple[int, ...], x: Any) -> int:
         """The address of a table of where the matrices of x begin."""
-        self.kept.append(_starts(lead, x))
+        self.kept.append(starts_of(lead, x))
         return address_of(self.kept[-1])
 
     def room(self, *elements: int) -> list[int]:
@@ -115,9 +123,7 @@ class _Call:
         """A table of products: ``sizes(queries, keys)`` gives m, n, k, the operands and the result's row."""
         table = np.zeros((2, KEYS + 1, 2), dtype=np.int64)
         for kind, rows, keys in self.block_sizes():
-            m, n, k, x, y, step = sizes(rows, keys)
-            product = Product(self.dtype.name, m, n, k, x, y, step, (_NONE, _NONE, _NONE))
-            plan = Plan(product, cut=Cut(m, n))
+            plan = _plan(name_of(self.dtype), *sizes(rows, keys))
             self.kept.append(plan)
             self.product_memory = max(getattr(self, "product_memory", 0), plan.scratch)
             table[kind, keys] = plan.address, 1
@@ -132,8 +138,8 @@ class _Call:
     def likeness(self, other: str, width: int) -> int:
         """Products of keys or values with a transposed block of queries."""
         size, step = self.size, ROWS * self.size
-        operand = Strided(self.fields[f"{other}_row"], self.fields[f"{other}_column"])
-        turned = Strided(size, step)
+        operand = self.fields[f"{other}_row"], self.fields[f"{other}_column"]
+        turned = size, step
 
         def sizes(rows: int, keys: int) -> tuple[Any, ...]:
             return keys, -(-rows // LANES) * LANES, width, operand, turned, step
@@ -166,8 +172,8 @@ class Forward(_Call):
     def __init__(self, lead: Any, operands: Any, mask: Any, causal: bool, scale: float) -> None:
         super().__init__(lead, operands, mask, causal, scale)
         size, step = self.size, ROWS * self.size
-        value = Strided(self.fields["value_column"], self.fields["value_row"])
-        weights = Strided(size, step)
+        value = self.fields["value_column"], self.fields["value_row"]
+        weights = size, step
 
         def mixture(rows: int, keys: int) -> tuple[Any, ...]:
             return rows, self.values, keys, weights, value, self.values * size
@@ -206,10 +212,8 @@ class Backward(_Call):
         size, step = self.size, ROWS * self.size
         fields, width, values = self.fields, self.width, self.values
         self.key_blocks = -(-self.keys // KEYS)
-        keyed = Strided(step, size)
-        across = {
-            n: Strided(fields[f"{n}_column"], fields[f"{n}_row"]) for n in ("ct", "query", "key")
-        }
+        keyed = step, size
+        across = {n: (fields[f"{n}_column"], fields[f"{n}_row"]) for n in ("ct", "query", "key")}
         more = {
             "key_blocks": self.key_blocks,
             "likeness": self.likeness("key", width),
@@ -221,7 +225,7 @@ class Backward(_Call):
                 lambda r, k: (k, width, r, keyed, across["query"], width * size)
             ),
             "to_query": self.products(
-                lambda r, k: (r, width, k, Strided(size, step), across["key"], width * size)
+                lambda r, k: (r, width, k, (size, step), across["key"], width * size)
             ),
         }
         names = ("scores", "slopes", "turned", "turned_ct", "part")
@@ -292,6 +296,7 @@ def _told(
         found = _call_for(make, operands, mask, causal, scale)
         return found.numbers(), found
     layouts = tuple((s.shape, s.strides) for s in spots)
+    what = make, tuple(operands), *(s.dtype for s in spots), causal, scale
     kept: list[Any] = []
 
     def again(*layouts: Any) -> Sequence[int]:  # of two calls, if one does nothing
@@ -304,7 +309,7 @@ def _told(
         kept[:] = [call]
         return [*call.numbers(), *[0] * (10 - len(call.numbers()))]
 
-    return work.call(again, *layouts), kept
+    return work.once(what, layouts, lambda: (work.call(again, *layouts), kept))  # type: ignore[no-any-return]
 
 
 def _write(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ....core.numbers.worked import working
+from ....core.numbers.worked import Working, working
 from ..team.spots import ZERO_WORD, Ref, Spot
 from .stages import Recipe
 
@@ -30,20 +31,30 @@ class Found:
     record: Any
 
 
-def recipe_of(make: Callable[..., Recipe], x: Any, y: Any, *more: Any) -> Recipe:
-    """``make(x, y, *more)``, for arrays of which the shapes and strides count, and numbers."""
-    work = working(x.shape, x.strides, y.shape, y.strides, more)
+def recipe_of(make: Callable[..., Recipe], what: Any, x: Any, y: Any, *more: Any) -> Recipe:
+    """``make(what, x, y, *more)``, for arrays of which the dtypes, shapes and strides count, and numbers."""
+    numbers = x.shape, x.strides, y.shape, y.strides, more
+    work = working(*numbers)
     if work is None:
-        return make(x, y, *more)
+        return make(what, x, y, *more)
+    found: Recipe = work.once(
+        (make, what, x.dtype, y.dtype),
+        numbers,
+        lambda: _found(work, partial(make, what), x, y, *more),
+    )
+    return found
+
+
+def _found(work: Working, make: Callable[..., Recipe], x: Any, y: Any, *more: Any) -> Recipe:
+    """The recipe of operands whose sizes may change."""
     kept: list[Recipe] = []
     form: list[int] = []  # stages and slots that there is room for
 
     def again(x_shape: Any, x_strides: Any, y_shape: Any, y_strides: Any, more: Any) -> Any:
-        operands = (
-            Spot(Ref(ZERO_WORD), shape, of.dtype, strides)
-            for shape, of, strides in ((x_shape, x, x_strides), (y_shape, y, y_strides))
+        at = Ref(ZERO_WORD)
+        found = make(
+            Spot(at, x_shape, x.dtype, x_strides), Spot(at, y_shape, y.dtype, y_strides), *more
         )
-        found = make(*operands, *more)
         if not found.work or (kept and _ahead(found) != _ahead(kept[0])):
             return None
         if not kept:

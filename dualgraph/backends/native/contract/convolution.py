@@ -29,11 +29,11 @@ from .plan import Plan, Product, Strided, Tabled
 from .seat import Seat
 from .shape import KC
 from .stages import Pieces, Recipe, in_pieces
-from .tables import Ints, Pairs, contiguous_strides, crossed, table
+from .tables import Ints, Pairs, contiguous_strides, crossed, name_of, table
 from .turning import ByTaps, by_lines
 from .weave import Threads, nowhere, weaving
 
-LIMIT = 256  # plans kept
+LIMIT = 2048  # plans kept
 MANY_TAPS = 64  # of all channels, from which the weight gradient reads the cotangent in place
 TURNED = 2**18  # elements of a weight below which the input gradient puts it in order of k
 PHASES = 8  # products of an input gradient up to which they run piece by piece
@@ -77,7 +77,7 @@ class Forward:
         self.windows = windows = Windows(x, w.shape[2:], **how)
         self.shape = (x.shape[0], w.shape[0], *windows.counts)
         m, k, size = w.shape[0] // groups, len(windows.taps), x.itemsize
-        weights = Weights(m, Strided(k * size, size), table((groups, m * k * size)))
+        weights = Weights(m, Strided(k * size, size), m * k * size)
         images = Images(x.dtype, x.shape[0], groups, weights, windows.reach)
         seat = seat or Seat()
         self.recipe = seat.recipe
@@ -180,7 +180,7 @@ class InputGradient:
             operand: Strided | Tabled = Tabled(table((channels, w_channel)), taps)
             if turns:
                 operand = Strided(len(taps) * size, size)
-            weights = Weights(channels, operand, table((groups, outs * w_out)))
+            weights = Weights(channels, operand, outs * w_out)
             columns = Reach(rows, start, back, sample, outs * channel)
             images = Images(ct.dtype, ct.shape[0], groups, weights, columns)
             parts.append((chosen, images))
@@ -202,7 +202,7 @@ class InputGradient:
         outs, columns, size = w.shape[0] // groups, prod(w.shape[1:]), ct.itemsize
         goal = seat.goal(self.recipe, size * prod(self.shape))
         product = Product(
-            ct.dtype.name,
+            name_of(ct.dtype),
             ct.shape[0],
             columns,
             outs,
@@ -286,7 +286,7 @@ class WeightGradient:
             table((groups, m * n * size)),
         )
         columns = Tabled(windows.taps, ks)
-        product = Product(x.dtype.name, m, n, len(ks), rows, columns, n * size, starts)
+        product = Product(name_of(x.dtype), m, n, len(ks), rows, columns, n * size, starts)
         goal = seat.goal(recipe, size * prod(self.shape))
         finish = None if seat.finish is None else seat.finish.given(goal)
         Plan(product, recipe, (rows_at, images_at, goal), finish=finish)
@@ -330,12 +330,13 @@ def write(name: str, room: Room, out: Spot, x: Spot, y: Spot, **params: Any) -> 
     kind = kinds[name]
     if kind is not WeightGradient:
         y = room.dense(y)  # the weight
+    recipe_of(_recipe, (kind, *params), x, y, *params.values()).write(room, x, y, out)
 
-    def recipe(x: Any, y: Any, *values: Any) -> Recipe:
-        found: Recipe = _plan(kind, x, y, dict(zip(params, values, strict=True))).recipe
-        return found
 
-    recipe_of(recipe, x, y, *params.values()).write(room, x, y, out)
+def _recipe(what: tuple[Any, ...], x: Any, y: Any, *values: Any) -> Recipe:
+    kind, *names = what
+    found: Recipe = _plan(kind, x, y, dict(zip(names, values, strict=True))).recipe
+    return found
 
 
 def _run(kind: Any, x: Any, y: Any, out: Any, params: dict[str, Any]) -> Any:

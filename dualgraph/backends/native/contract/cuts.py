@@ -44,7 +44,7 @@ def quickest(
     threads: int,
     turn: tuple[
         int, int
-    ],  # tiles across that a block of rows goes through at a time: own, packed whole
+    ],  # tiles across that rows meet at a time: if y is packed whole (1) or not (0)
     x: Packing,
     y: Packing,
 ) -> tuple[int, int, bool, bool]:

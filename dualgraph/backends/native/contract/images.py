@@ -13,7 +13,7 @@ from .layout import Lines
 from .plan import Operand, Plan, Product, Strided, Tabled, Windowed
 from .seat import Seat
 from .stages import Pieces, Recipe
-from .tables import contiguous_strides, crossed, table
+from .tables import contiguous_strides, name_of, table
 from .weave import Threads
 
 LARGE = 2_000_000  # products of an image from which images are laid out and multiplied one by one
@@ -24,11 +24,11 @@ WASTE = 3  # positions dropped for each that is kept and each row: reading in pl
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """The rows of the products: `rows` by k for each group, which begin at `starts`."""
+    """The rows of the products: `rows` by k for each group, which begin at multiples of `group`."""
 
     rows: int
     operand: Strided | Tabled
-    starts: Any
+    group: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +69,10 @@ class Images:
         operand, columns, starts = self._merged(reach) if self.merged else self._apart(reach, wide)
         self.columns, self.reach = columns, reach
         repeats = 1 if self.merged else samples
-        weight_starts = np.repeat(np.tile(weights.starts, repeats), self.planes)
+        weight_starts = table((repeats, 0), (groups, weights.group), (self.planes, 0))
         out_starts = table((len(starts), m * columns * self.size))
         self.product = Product(
-            dtype.name,
+            name_of(dtype),
             m,
             columns,
             len(reach.taps),
@@ -91,12 +91,11 @@ class Images:
     def _apart(self, reach: Reach, wide: int | None) -> tuple[Operand, int, Any]:
         """The same, one for each image and group."""
         samples, groups, _, n = self.out
-        starts = table((samples, reach.sample), (groups, reach.group))
+        starts = (samples, reach.sample), (groups, reach.group)
         if wide is not None:
-            starts = crossed(starts, table(*reach.places[:-2]))
-            return Windowed(reach.taps + reach.start), wide, starts
+            return Windowed(reach.taps + reach.start), wide, table(*starts, *reach.places[:-2])
         rows = table(*reach.places, start=reach.start)
-        return _simplest(Tabled(rows, reach.taps), self.size), n, starts
+        return _simplest(Tabled(rows, reach.taps), self.size), n, table(*starts)
 
     def add_to(self, recipe: Recipe | Pieces, slots: tuple[int, int, int], seat: Seat) -> None:
         """Puts the stages at the end of a recipe: the images are multiplied, and the results brought to their places.

@@ -8,6 +8,7 @@ read where they are.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..addresses import address_of
 from . import kernels
 from .copy import NOWHERE
 from .stages import Pieces, Recipe, Stage, record
-from .tables import Ints, Pairs
+from .tables import Ints, Pairs, crossed, grown, name_of, table
 
 COST = 4  # of copying an element, in products
 
@@ -62,7 +63,7 @@ class Layout:
             self._prepare(x, pads)
 
     def _prepare(self, x: Any, pads: Pairs) -> None:
-        self.dtype, self.size = x.dtype.name, x.itemsize
+        self.dtype, self.size = name_of(x.dtype), x.itemsize
         padded = [d + a + b for d, (a, b) in zip(x.shape[2:], pads, strict=True)]
         counts = [-(-d // s) for d, s in zip(padded, self.stride, strict=True)]
         shape = (*x.shape[:2], *map(len, self.remainders), *counts)
@@ -70,15 +71,25 @@ class Layout:
         self.sample, self.channel = steps[:2]
         self.planes, self.steps = steps[2 : 2 + len(counts)], steps[2 + len(counts) :]
         self.bytes, self.width = self.size * prod(shape), counts[-1]
-        places = np.arange(prod(shape[:2]), dtype=np.int64) * self.channel
-        sources = (
-            np.arange(x.shape[0])[:, None] * x.strides[0] + np.arange(x.shape[1]) * x.strides[1]
-        ).reshape(-1)
-        for i in range(len(counts) - 1):
-            at, from_ = self._coordinates(i, counts[i], x, pads)
-            places = (places[:, None] + at).reshape(-1)
-            sources = np.maximum(sources[:, None] + from_, NOWHERE).reshape(-1)
-        sources[sources < NOWHERE // 2] = NOWHERE
+        what = self.size, x.shape[1:], x.strides, pads, self.stride, *map(tuple, self.remainders)
+        samples = x.shape[0]
+
+        def lines(shift: int) -> tuple[Any, Any]:
+            """Where the lines of one sample come to lie, and where they come from, `shift` bytes further."""
+            own, from_ = table((shape[1], self.channel)), table((shape[1], x.strides[1]))
+            for i in range(len(counts) - 1):
+                at, sources = self._coordinates(i, counts[i], x, pads)
+                own, from_ = crossed(own, at), np.maximum(crossed(from_, sources), NOWHERE)
+            return own, np.where(from_ < NOWHERE // 2, NOWHERE, from_ + shift)
+
+        def sources(n: int, shift: int) -> Any:
+            own = lines(shift)[1]
+            inside = crossed(table((n, x.strides[0])), own)
+            return np.where(np.tile(own, n) == NOWHERE, NOWHERE, inside)
+
+        places = grown(
+            ("places", *what), samples, lambda n: crossed(table((n, self.sample)), lines(0)[0])
+        )
         self.lines = len(places)
         self.parts = []  # one for each remainder of the last axis
         before, extent, stride = pads[-1][0], x.shape[-1], self.stride[-1]
@@ -86,7 +97,8 @@ class Layout:
             lead = max(0, -(-(before - remainder) // stride))
             start = remainder + lead * stride - before
             count = max(0, min(self.width - lead, -(-(extent - start) // stride)))
-            own = np.where(sources == NOWHERE, NOWHERE, sources + start * x.strides[-1])
+            shift = start * x.strides[-1]
+            own = grown(("sources", shift, *what), samples, partial(sources, shift=shift))
             at = i * self.planes[-1]
             step = x.strides[-1] * stride
             self.parts.append((own, places, at, lead, count, self.width, step, self.size))
@@ -129,20 +141,20 @@ class Lines:
     def __init__(
         self,
         dtype: Any,
-        table: Any,
+        lines: Any,
         width: int,
         places: Any = None,
         step: int | None = None,
         goal: int | None = None,
     ) -> None:
         size = dtype.itemsize
-        self.dtype, self.table, self.width = dtype.name, table, width
-        self.bytes = len(table) * width * size
-        self.places = np.arange(0, self.bytes, width * size) if places is None else places
-        self.places = np.asarray(self.places, dtype=np.int64)
+        self.dtype, self.lines, self.width = name_of(dtype), lines, width
+        self.bytes = len(lines) * width * size
+        places = table((len(lines), width * size)) if places is None else places
+        self.places = np.asarray(places, dtype=np.int64)
         self.steps = step or size, goal or size
 
     def stage(self, source: int, target: int) -> Stage:
         """The stage that copies, from slot to slot; its units are lines."""
-        part = (self.table, self.places, 0, 0, self.width, self.width, *self.steps)
-        return copying(self.dtype, source, target, len(self.table), [part])
+        part = (self.lines, self.places, 0, 0, self.width, self.width, *self.steps)
+        return copying(self.dtype, source, target, len(self.lines), [part])

@@ -41,7 +41,7 @@ class Call:
         if lead and _same(y) and _evenly(lead, x, m * xs.row_step):
             m, starts = m * prod(lead), (START, START)
         else:
-            starts = _starts(lead, x), _starts(lead, y)
+            starts = starts_of(lead, x), starts_of(lead, y)
         matrices = len(starts[0])
         seat = seat or Seat()
         self.recipe = recipe = seat.recipe
@@ -77,7 +77,7 @@ class Call:
             seat.close(recipe, goal)
 
 
-def _starts(lead: tuple[int, ...], x: Any) -> Any:
+def starts_of(lead: tuple[int, ...], x: Any) -> Any:
     """Where each matrix of a batch begins, in bytes."""
     if not lead:
         return START
@@ -123,12 +123,12 @@ def _call(x: Any, y: Any, lasting: frozenset[int] = frozenset()) -> Call:
 def write_matmul(room: Room, out: Spot, x: Spot, y: Spot) -> None:
     """`matmul` in a native program."""
     lasting = frozenset(i for i, operand in enumerate((x, y)) if room.lasts(operand))
+    recipe_of(_recipe, lasting, x, y).write(room, x, y, out)
 
-    def recipe(x: Any, y: Any) -> Recipe:
-        found: Recipe = _call(x, y, lasting).run.recipe
-        return found
 
-    recipe_of(recipe, x, y).write(room, x, y, out)
+def _recipe(lasting: frozenset[int], x: Any, y: Any) -> Recipe:
+    found: Recipe = _call(x, y, lasting).run.recipe
+    return found
 
 
 def matmul(x: Any, y: Any, out: Any = None) -> Any:

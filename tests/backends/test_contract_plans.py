@@ -1,0 +1,69 @@
+"""Plans: the search for a cut finds what trying all cuts would; tables of batches are beginnings of longer ones."""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+
+import numpy as np
+import pytest
+
+from dualgraph.backends.native.contract import cuts, tables
+from dualgraph.backends.native.contract.cuts import Packing, quickest
+from dualgraph.core.numbers.worked import Working
+
+
+def time_of(down, across, whole_x, whole_y, tiles, batch, blocks, threads, turn, x, y):
+    units = batch * -(-tiles[0] // down) * -(-tiles[1] // across)
+    turns = -(-across // turn[whole_y])
+    unit = down * across + 0.1 * down * turns + 0.3 * across + 1 / blocks
+    unit += down * (x.far if whole_x else x.own) * turns + across * (y.far if whole_y else y.own)
+    once = [p for p, whole in ((x, whole_x), (y, whole_y)) if whole and not p.ready]
+    before = sum(p.whole for p in once) / threads + len(once) / blocks
+    return -(-units // threads) * unit + before
+
+
+def test_the_search_for_a_cut_leaves_out_nothing_that_wins():
+    rng = random.Random(0)
+    for _ in range(150):
+        tiles = rng.randint(1, 300), rng.randint(1, 100)
+        given = (tiles, rng.choice((1, 3)), rng.randint(1, 9), rng.choice((1, 2, 8)))
+        turn = (rng.randint(1, 32), tiles[1])
+        x, y = (
+            Packing(rng.random(), 300 * rng.random(), rng.random(), rng.random() < 0.7, False)
+            for _ in "xy"
+        )
+        parts = [{-(-t // c) for c in cuts.CUTS} for t in tiles]
+        all_times = [time_of(*way, *given, turn, x, y) for way in product(*parts, x.ways, y.ways)]
+        found = time_of(*quickest(*given, turn, x, y), *given, turn, x, y)
+        # each cut that is taken is better than the one before by so much
+        assert min(all_times) <= found <= min(all_times) / cuts.BETTER * (1 + 1e-12)
+
+
+def test_tables_of_batches_are_beginnings_of_one():
+    for n in (5, 3, 0, 9, 10, 2, 1, 40):
+        found = tables.table((n, 1000), (3, 10), (2, 1), start=7)
+        wanted = [1000 * i + 10 * j + k + 7 for i in range(n) for j in range(3) for k in range(2)]
+        assert found.tolist() == wanted
+        with pytest.raises(ValueError, match="read-only"):
+            found[:] = 0
+    longest = tables.table((40, 1000), (3, 10), (2, 1), start=7)
+    assert np.shares_memory(longest, tables.table((12, 1000), (3, 10), (2, 1), start=7))
+
+
+def test_equal_questions_about_sizes_are_asked_once():
+    work, asked = Working(), []
+    n, m = work.size(6), work.size(6)
+
+    def double(x):
+        asked.append(x)
+        return (2 * x,)
+
+    found = [work.once("double", (x, 4), lambda x=x: work.call(double, x)) for x in (n, n, m)]
+    cells = np.zeros(3, dtype=np.int64)
+    for i, (number,) in enumerate(found):
+        work.put(cells, i, number)
+    assert asked == [6, 6]
+    assert work.function()(5, 8)
+    assert cells.tolist() == [10, 10, 16]
+    assert asked == [6, 6, 5, 8]
