@@ -3,17 +3,20 @@ or with none, if all ways through them end the function."""
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any, NamedTuple
 
 from .handlers import Entry, entries
 from .reading import Part, managers
-from .steps import Op, depths, ends, jumps, leads_to, steps
+from .steps import Op, depths, ends, jumps, numbers, steps, ways
 
 RETURNS = -1  # where a block goes on that ends the function
 GUARDS = frozenset(("SETUP_FINALLY", "SETUP_WITH", "SETUP_ASYNC_WITH"))
 MOST = 400  # instructions of a handler
+OFTEN = 20  # how often an instruction is looked at, on average, so that long chains of branches take no seconds
+FREE = 20_000  # instructions looked at in any case
 OPENERS = frozenset(("BEFORE_WITH", "FOR_ITER"))
 
 
@@ -39,9 +42,17 @@ class Layout:
         self.ops: tuple[Op, ...] = steps(code)
         self.rows: tuple[Entry, ...] = entries(code)
         starts = tuple({(e.handler, e.depth + e.lasti + 1) for e in self.rows})
-        self.depth = depths(self.ops, starts)
-        self.at = {op.offset: n for n, op in reversed(list(enumerate(self.ops)))}
+        self.depth = depths(code, starts)
+        self.at, self.ways = numbers(code), ways(code)
+        self.stored = {op.value for op in self.ops if op.name == "STORE_FAST"}
+        self._lines = [(at, line) for at, _, line in code.co_lines() if line]
+        self._over: dict[int, list[Entry]] = {}  # the handlers of an instruction, by its offset
+        for row in self.rows:
+            for offset in range(row.start, row.end):
+                self._over.setdefault(offset, []).append(row)
         self._back: dict[int, int] = {}
+        self._found: dict[Any, tuple[int, int, Block | None]] = {}
+        self._left = OFTEN * len(self.ops) + FREE
         self.sources: dict[int, list[int]] = {}  # what jumps to an instruction
         for n, op in enumerate(self.ops):
             if jumps(op) and op.value in self.at:
@@ -51,7 +62,12 @@ class Layout:
         """Some instructions, as `reading` wants them."""
         base = self.depth[inside[0]]
         assert base is not None
-        return Part(self.code, self.ops, self.depth, self.at, inside, base)
+        return Part(self.code, self.ops, self.depth, self.at, self.ways, inside, base)
+
+    def line(self, offset: int) -> int:
+        """The line of the instruction at an offset; of the one before that has a line, where it has none."""
+        n = bisect.bisect_right(self._lines, offset, key=lambda row: row[0])
+        return self._lines[n - 1][1] if n else 0
 
     def manager(self, handler: int) -> Any:
         """The context manager whose end a handler is, as a tree; None where it is not known."""
@@ -107,20 +123,32 @@ class Layout:
 
     def _from(self, first: int, base: int, least: int, own: Entry | None = None) -> Block | None:
         """The least block that begins at an instruction, and has `least` instructions of the function behind it."""
-        if self.ops[first].part == 2 and self.ops[first - 1].name != "STORE_FAST":
-            return None
+        low, high, block = self._found.get((first, base, own), (0, -1, None))
+        if not low <= least <= high:
+            high, block = self._sought(first, base, least, own)
+            self._found[first, base, own] = least, high, block
+        return block
+
+    def _sought(
+        self, first: int, base: int, least: int, own: Entry | None
+    ) -> tuple[int, Block | None]:
+        """The same, and up to which other `least` it is the same."""
+        every = len(self.ops)
+        second = self.ops[first].part == 2 and self.ops[first - 1].name != "STORE_FAST"
+        if second or self._left < 0:
+            return every, None
         begin, far = self.ops[first].offset, -1
         goals: set[int] = set()
-        n = first
-        while n < len(self.ops):
+        for n in range(first, every):
+            self._left -= 1
             op, depth = self.ops[n], self.depth[n]
             open_before = n == first or not ends(self.ops[n - 1])
             if n >= least and op.offset >= far and op.part != 2 and op.name != "JUMP_FORWARD":
                 out = goals | ({op.offset} if open_before or far == op.offset else set())
                 if len(out) == 1 and (RETURNS in out or self._depth_at(*out) == base):
-                    return self._closed(first, n, base, out.pop(), own)
+                    return n, self._closed(first, n, base, out.pop(), own)
             if op.name in GUARDS or (depth is not None and depth < base):
-                return None
+                return every, None
             if op.name.startswith(("RETURN_V", "RETURN_C")):
                 goals.add(RETURNS)
             elif jumps(op):
@@ -129,10 +157,9 @@ class Layout:
                 far = max(far, op.value)
             for row in self._rows_at(op, base, own):
                 far = max(far, row.end if row.depth == base else -1, self._joins(row.handler))
-            n += 1
         if goals == {RETURNS}:
-            return self._closed(first, n, base, RETURNS, own)
-        return None
+            return every, self._closed(first, every, base, RETURNS, own)
+        return every, None
 
     def _number(self, end: int) -> int:
         return self.at[end] if end in self.at else len(self.ops)
@@ -143,10 +170,8 @@ class Layout:
     def _rows_at(self, op: Op, base: int, own: Entry | None) -> list[Entry]:
         """The handlers of an instruction that belong to the block it is in."""
         mine = own is not None and own.handler
-        return [
-            e for e in self.rows
-            if e.start <= op.offset < e.end and (e.depth > base or e.handler == mine)
-        ]  # fmt: skip
+        over = self._over.get(op.offset, ())
+        return [e for e in over if e.depth > base or e.handler == mine]
 
     def _joins(self, handler: int) -> int:
         """Where a handler that lies behind all else comes back to (-1: nowhere)."""
@@ -163,7 +188,7 @@ class Layout:
                 if jumps(op) and ends(op) and op.value < handler:
                     back = max(back, op.value)
                 else:
-                    work += leads_to(self.ops, self.at, n)
+                    work += self.ways[n]
         self._back[handler] = back
         return back
 
@@ -208,9 +233,7 @@ class Layout:
             return False
         if RETURNS not in goals and self.ops[n].name.startswith("RETURN_"):
             return False
-        return all(
-            m in inside or self.ops[m].offset in goals for m in leads_to(self.ops, self.at, n)
-        )
+        return all(m in inside or self.ops[m].offset in goals for m in self.ways[n])
 
     def _without_tails(self, block: Block) -> Block | None:
         """A block that ends the function, without the same last instructions of all its ways: compilers copy them."""
@@ -237,7 +260,7 @@ class Layout:
         goals = tuple(self.ops[n - best + 1].offset for n in last)
         ok = all(
             m in rest or self.ops[m].offset in goals
-            for n in rest if self.depth[n] is not None for m in leads_to(self.ops, self.at, n)
+            for n in rest if self.depth[n] is not None for m in self.ways[n]
         )  # fmt: skip
         return Block(rest, goals) if ok and rest and rest[0] == block.inside[0] else None
 
@@ -255,7 +278,7 @@ class Layout:
                 goals[self.ops[n].offset] = None
                 continue
             found.add(n)
-            work += leads_to(self.ops, self.at, n)
+            work += self.ways[n]
         return found
 
     def _copies(self, n: int, m: int) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from types import CodeType
 from typing import NamedTuple
 
-from .steps import Op, leads_to, steps
+from .steps import Op, numbers, steps, ways
 
 
 class Entry(NamedTuple):
@@ -50,8 +50,7 @@ def table(rows: Iterable[Entry]) -> bytes:
 @functools.lru_cache(maxsize=4096)
 def handled(code: CodeType, handler: int) -> frozenset[int]:
     """The offsets of a handler's own instructions, to where the error is raised again, or forgotten."""
-    ops = steps(code)
-    at = {op.offset: n for n, op in reversed(list(enumerate(ops)))}
+    ops, at, after = steps(code), numbers(code), ways(code)
     found: set[int] = set()
     work = [(at[handler], 0)]
     while work:
@@ -66,7 +65,7 @@ def handled(code: CodeType, handler: int) -> frozenset[int]:
             depth -= 1
             if depth <= 0:
                 continue
-        work += [(m, depth) for m in leads_to(ops, at, n)]
+        work += [(m, depth) for m in after[n]]
     return frozenset(found)
 
 
@@ -75,7 +74,8 @@ def forgets(code: CodeType, handler: int) -> str:
     """Whether a handler may forget the error: "no", "yes", or "with" (its context manager says so)."""
     inside = handled(code, handler)
     ops = steps(code)
-    mine = [n for n, op in enumerate(ops) if op.offset in inside]
+    at = numbers(code)
+    mine = [at[offset] for offset in sorted(inside)]
     if any(ops[n].name == "WITH_EXCEPT_START" for n in mine):
         return "with"
     ends = [
@@ -102,16 +102,16 @@ def leaves(op: Op, inside: frozenset[int]) -> bool:
 def takes_all(code: CodeType) -> bool:
     """Whether some handler of a ``try`` goes on after any error, whatever its class."""
     ops = steps(code)
-    at = {op.offset: n for n, op in reversed(list(enumerate(ops)))}
     starts = {e.handler for e in entries(code)}
     starts |= {op.value for op in ops if op.name == "SETUP_FINALLY"}  # before 3.11
-    return any(_goes_on(ops, at, at[h]) for h in starts)
+    return any(_goes_on(code, h) for h in starts)
 
 
-def _goes_on(ops: tuple[Op, ...], at: dict[int, int], handler: int) -> bool:
+def _goes_on(code: CodeType, handler: int) -> bool:
     """Whether a handler comes to a ``return`` with an error that is of none of its classes."""
+    ops, at, after = steps(code), numbers(code), ways(code)
     seen: set[int] = set()
-    work = [handler]
+    work = [at[handler]]
     while work:
         n = work.pop()
         op = ops[n]
@@ -125,7 +125,7 @@ def _goes_on(ops: tuple[Op, ...], at: dict[int, int], handler: int) -> bool:
         if op.name == "JUMP_IF_NOT_EXC_MATCH" or ops[n - 1].name.startswith("CHECK_E"):
             work.append(at[op.value])
         else:
-            work += leads_to(ops, at, n)
+            work += after[n]
     return False
 
 

@@ -8,12 +8,14 @@ comprehension hides; ("value",), anything else.
 
 from __future__ import annotations
 
+import functools
+from collections import deque
 from collections.abc import Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
 from .handlers import entries
-from .steps import NULL, Op, leads_to, runs
+from .steps import NULL, Op, runs
 
 STORES = {
     "STORE_ATTR": "attr",
@@ -78,6 +80,7 @@ class Part(NamedTuple):
     ops: tuple[Op, ...]
     depth: list[int | None]
     at: dict[int, int]  # numbers by offset
+    ways: tuple[tuple[int, ...], ...]  # what may run next
     inside: Sequence[int]
     base: int
 
@@ -103,7 +106,7 @@ def told(part: Part) -> Told | None:
             if name not in known:
                 reads[name] = None
         after = known | {name} if op.name == "STORE_FAST" else known
-        leaves = [m for m in leads_to(part.ops, part.at, n) if m not in assigned]
+        leaves = [m for m in part.ways[n] if m not in assigned]
         if leaves:
             at_end = set(after) if at_end is None else at_end & after
     kept = reading.saved
@@ -144,9 +147,52 @@ def _assigned(part: Part) -> dict[int, frozenset[str]]:
             after = now | {op.value}
         elif op.name in ("DELETE_FAST", "LOAD_FAST_AND_CLEAR"):
             after = now - {op.value}
-        work += [(m, after) for m in leads_to(part.ops, part.at, n) if m in inside]
+        work += [(m, after) for m in part.ways[n] if m in inside]
         work += [(h, now & after) for e, h in guards if e.start <= op.offset < e.end]
     return found
+
+
+def _always(part: Part) -> set[int]:
+    """The instructions that each way through the part comes to, errors aside: those of one way without a way round."""
+    inside = {*part.inside}
+    leaving = {n for n in inside if not part.ways[n] or any(m not in inside for m in part.ways[n])}
+    way = _way(part, leaving)
+    if not way:  # none leads out
+        return inside
+    place = {n: i for i, n in enumerate(way)}
+    found: set[int] = set()
+    seen: set[int] = set()
+    far = 0  # how far along the way one comes round those seen
+    for i, start in enumerate(way):
+        if far == i:
+            found.add(start)
+        work = [start]
+        while work:
+            n = work.pop()
+            if n not in seen:
+                seen.add(n)
+                reached = [place[m] for m in part.ways[n] if m in place]
+                far = max(far, *reached, len(way) if n in leaving else 0)
+                work += [m for m in part.ways[n] if m in inside and m not in place]
+    return found
+
+
+def _way(part: Part, leaving: set[int]) -> list[int]:
+    """One way from the part's beginning to an instruction that leads out; empty where there is none."""
+    before = {part.inside[0]: -1}
+    work = deque(before)
+    while work:
+        n = work.popleft()
+        if n in leaving:
+            found = [n]
+            while (n := before[n]) >= 0:
+                found.append(n)
+            return found[::-1]
+        for m in part.ways[n]:
+            if m not in before:
+                before[m] = n
+                work.append(m)
+    return []
 
 
 class _Reading:
@@ -194,31 +240,19 @@ class _Reading:
             op = part.ops[n]
             if not self._step(op, stack):
                 return False
-            for m in leads_to(part.ops, part.at, n):
+            for m in part.ways[n]:
                 goal = part.depth[m]
                 if m in inside and m not in states and goal is not None:
-                    states[m] = (stack + [None] * len(part.ops))[: goal - part.base]
+                    deep = goal - part.base
+                    states[m] = stack[:deep] + [None] * (deep - len(stack))
         return True
 
-    def _sure(self, op: Op) -> bool:
-        """Whether no way through the part leaves an instruction out, errors aside."""
-        part, inside = self.part, set(self.part.inside)
-        avoid = part.at[op.offset]
-        seen: set[int] = set()
-        work = [part.inside[0]]
-        while work:
-            n = work.pop()
-            if n == avoid or n in seen:
-                continue
-            seen.add(n)
-            goals = leads_to(part.ops, part.at, n)
-            if not goals or any(m not in inside for m in goals):
-                return False
-            work += goals
-        return True
+    @functools.cached_property
+    def _always(self) -> set[int]:
+        return _always(self.part)
 
     def _note(self, op: Op, kind: str, place: Any, name: Any) -> None:
-        self.targets.append(Target(kind, place, name, self._sure(op)))
+        self.targets.append(Target(kind, place, name, self.part.at[op.offset] in self._always))
 
     def _step(self, op: Op, stack: list[Any]) -> bool:
         try:

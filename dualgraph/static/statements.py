@@ -100,25 +100,28 @@ def statements(
 
     `but` are those that have to stay, each by the offsets of its first instruction and its end.
     """
-    whole = [s for s in (*_blocks(code), *candidates(code)) if s.key not in but]
+    blocks = _blocks(code)
+    keys = {s.key for s in blocks}
+    whole = [s for s in (*blocks, *candidates(code)) if s.key not in but]
     while True:
-        chosen: list[Statement] = []
-        for s in whole:
-            if not any(_overlap(s, c) for c in chosen):
-                chosen.append(s)
+        chosen = _apart_from_each_other(whole)
         kept = _closed(chosen, code)
-        less = [s for s in whole if s not in chosen or s in kept]
-        if len(less) == len(whole) or all(
-            s.key not in _block_keys(code) for s in chosen if s not in kept
-        ):
+        gone = {id(s) for s in chosen} - {id(s) for s in kept}
+        if all(s.key not in keys for s in chosen if id(s) in gone):
             return tuple(sorted(kept, key=lambda s: s.start))
-        whole = less
+        whole = [s for s in whole if id(s) not in gone]
 
 
-def _overlap(a: Statement, b: Statement) -> bool:
-    one = ((a.start, a.end), *a.annex)
-    two = ((b.start, b.end), *b.annex)
-    return any(i < n and m < j for i, j in one for m, n in two)
+def _apart_from_each_other(whole: list[Statement]) -> list[Statement]:
+    """Those that share no instruction with one before them."""
+    chosen: list[Statement] = []
+    taken: set[int] = set()  # offsets
+    for s in whole:
+        own = [range(a, b) for a, b in ((s.start, s.end), *s.annex)]
+        if all(map(taken.isdisjoint, own)):
+            taken.update(*own)
+            chosen.append(s)
+    return chosen
 
 
 class Apart:
@@ -205,7 +208,7 @@ def _simple(plan: Layout, begin: int, last: int) -> Statement | None:
     if any(ops[n].target for n in inside[1:]):
         return None
     s = _made(plan, inside, (RETURNS if returns else ops[last].end,))
-    return s if s is not None and _worth(s, plan, last) else None
+    return s if s is not None and _worth(s, plan, inside) else None
 
 
 def _made(
@@ -231,10 +234,9 @@ def _made(
     )  # fmt: skip
     if any(forgets(code, h) == "yes" for h in guards):
         return None
-    starts = [(at, line) for at, _, line in code.co_lines() if line and at <= first.offset]
-    line = max(starts, default=(0, 0))[1]
     return Statement(
-        code, first.offset, own.offset, last.end, elsewhere, goals, int(first.part == 2), follows, does, guards, line,
+        code, first.offset, own.offset, last.end, elsewhere, goals, int(first.part == 2), follows, does, guards,
+        plan.line(first.offset),
     )  # fmt: skip
 
 
@@ -251,10 +253,6 @@ def _blocks(code: CodeType) -> tuple[Statement, ...]:
         if s is not None and not s.follows and _block_worth(s, plan):
             found.append(s)
     return tuple(sorted(found, key=lambda s: -sum(map(len, s.ranges))))
-
-
-def _block_keys(code: CodeType) -> frozenset[tuple[int, int]]:
-    return frozenset(s.key for s in _blocks(code))
 
 
 # --- which of them are worth it ------------------------------------------------------------------
@@ -278,12 +276,12 @@ def _ready(tree: Any) -> bool:
     return tree is None or tree[0] != "call" or (tree[1] is not None and tree[1][-1] in TELLERS)
 
 
-def _worth(s: Statement, plan: Layout, last: int) -> bool:
+def _worth(s: Statement, plan: Layout, inside: list[int]) -> bool:
     """Whether a statement without branches may be one to set apart."""
-    op = plan.ops[last]
+    op = plan.ops[inside[-1]]
     takes = bool(s.told.calls & TAKERS)
     if s.returns:
-        formats = any(o.name.startswith("FORMAT") for o in plan.ops if s.has(o.offset))
+        formats = any(plan.ops[n].name.startswith("FORMAT") for n in inside)
         return (formats or bool(s.told.calls & TELLERS)) and all(map(_ready, s.told.gives))
     if op.name == "STORE_FAST":
         return takes or bool(s.reads)
@@ -307,7 +305,7 @@ def _worth(s: Statement, plan: Layout, last: int) -> bool:
 
 def _lasting(place: Any, plan: Layout, within: bool) -> bool:
     """Whether a place may be one outside of the call: what is reached from a global, or from an argument."""
-    code, ops = plan.code, plan.ops
+    code = plan.code
     steps = 0
     while place is not None and place[0] in ("attr", "item", "call"):
         if place[0] == "call" and (place[1] is None or place[1][-1] != "setdefault"):
@@ -320,8 +318,8 @@ def _lasting(place: Any, plan: Layout, within: bool) -> bool:
     if place[0] == "global":
         return True
     given = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    stored = any(op.name == "STORE_FAST" and op.value == place[1] for op in ops)
-    return place[1] in given and not stored and (steps > 0 or not within)
+    kept = place[1] in given and place[1] not in plan.stored
+    return kept and (steps > 0 or not within)
 
 
 def _closed(found: list[Statement], code: CodeType) -> list[Statement]:
@@ -331,24 +329,25 @@ def _closed(found: list[Statement], code: CodeType) -> list[Statement]:
     loads = ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_AND_CLEAR", "DELETE_FAST")
     errors = {at for r in after_errors(code) for at in r}
     ops = tuple(op for op in ops if op.offset not in errors)
+    readers: dict[Any, list[int]] = {}  # where variables are read
+    for op in ops:
+        if op.name.startswith("LOAD_FAST"):
+            readers.setdefault(op.value, []).append(op.offset)
     while True:
-        apart: set[str] = set()
+        owners = {at: s for s in found for r in (range(s.start, s.end), *s.ranges) for at in r}
         outside: set[str] = set(code.co_cellvars)
         for op in ops:
-            owner = next(
-                (s for s in found if s.start <= op.offset < s.end or s.has(op.offset)), None
-            )
+            owner = owners.get(op.offset)
             if op.name in loads:
                 if owner is None or (owner.end == op.end and op.part == 2):
                     outside.add(op.value)
             if op.name == "STORE_FAST" and owner is None:
                 outside.add(op.value)
-        for s in found:
-            apart.update(s.makes)
+        apart = {name for s in found for name in s.makes}
         kept = [
             s
             for s in found
-            if (s.returns or not ({*s.makes} & outside or _scratch_read(s, ops)))
+            if (s.returns or not ({*s.makes} & outside or _scratch_read(s, readers)))
             and (s.changes or _number_like(s, apart - outside))
         ]
         if len(kept) == len(found):
@@ -356,13 +355,9 @@ def _closed(found: list[Statement], code: CodeType) -> list[Statement]:
         found = kept
 
 
-def _scratch_read(s: Statement, ops: Sequence[Any]) -> bool:
+def _scratch_read(s: Statement, readers: dict[Any, list[int]]) -> bool:
     """Whether other code reads a variable that only some ways through a statement write."""
-    scratch = {*s.told.scratch}
-    return bool(scratch) and any(
-        op.value in scratch and op.name.startswith("LOAD_FAST") and not s.has(op.offset)
-        for op in ops
-    )
+    return any(not s.has(at) for name in s.told.scratch for at in readers.get(name, ()))
 
 
 def _number_like(s: Statement, apart: set[str]) -> bool:

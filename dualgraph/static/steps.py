@@ -46,18 +46,16 @@ class Op(NamedTuple):
 @functools.lru_cache(maxsize=4096)
 def steps(code: CodeType) -> tuple[Op, ...]:
     """The instructions of `code`, those that do two things at once as two."""
-    found = list(dis.get_instructions(code))
+    found = [i for i in dis.get_instructions(code) if i.opname != "CACHE"]
+    ends_at = [*(i.offset for i in found[1:]), len(code.co_code)]
     ops: list[Op] = []
     start = None
-    for n, i in enumerate(found):
-        if i.opname == "CACHE":
-            continue
+    for i, end in zip(found, ends_at, strict=True):
         offset = i.offset if start is None else start
         if i.opname == "EXTENDED_ARG":
             start = offset
             continue
         start = None
-        end = next((f.offset for f in found[n + 1 :] if f.opname != "CACHE"), len(code.co_code))
         halves = {
             "LOAD_FAST_LOAD_FAST": ("LOAD_FAST", "LOAD_FAST"),
             "STORE_FAST_LOAD_FAST": ("STORE_FAST", "LOAD_FAST"),
@@ -83,11 +81,25 @@ def _effect(op: Op, jump: bool) -> int:
     return dis.stack_effect(number, arg, jump=jump)
 
 
-def leads_to(ops: tuple[Op, ...], at: dict[int, int], n: int) -> list[int]:
-    """The instructions that may run after number `n`, errors aside; `at` has their numbers by offset."""
-    op = ops[n]
-    goals = [at[op.value]] if jumps(op) and op.value in at else []
-    return goals if ends(op) or n + 1 >= len(ops) else [*goals, n + 1]
+@functools.lru_cache(maxsize=4096)
+def numbers(code: CodeType) -> dict[int, int]:
+    """The numbers of the instructions by their offsets; of two in one place, the first's."""
+    found: dict[int, int] = {}
+    for n, op in enumerate(steps(code)):
+        found.setdefault(op.offset, n)
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def ways(code: CodeType) -> tuple[tuple[int, ...], ...]:
+    """For each instruction, those that may run next, errors aside."""
+    ops, at = steps(code), numbers(code)
+
+    def after(n: int, op: Op) -> tuple[int, ...]:
+        goals = (at[op.value],) if jumps(op) and op.value in at else ()
+        return goals if ends(op) or n + 1 >= len(ops) else (*goals, n + 1)
+
+    return tuple(after(n, op) for n, op in enumerate(ops))
 
 
 def jumps(op: Op) -> bool:
@@ -102,9 +114,9 @@ def ends(op: Op) -> bool:
     )
 
 
-def depths(ops: tuple[Op, ...], handlers: tuple[tuple[int, int], ...] = ()) -> list[int | None]:
+def depths(code: CodeType, handlers: tuple[tuple[int, int], ...] = ()) -> list[int | None]:
     """How deep the stack is before each instruction (None: not known); `handlers` are further ways in."""
-    at = {op.offset: n for n, op in reversed(list(enumerate(ops)))}
+    ops, at = steps(code), numbers(code)
     depth: list[int | None] = [None] * len(ops)
     work = [*((at[h], d) for h, d in handlers), (0, 0)]
     while work:
