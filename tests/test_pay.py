@@ -56,6 +56,20 @@ def test_a_program_that_is_slower_is_not_used_and_explain_says_so(
     assert f.programs[0].calls == used
 
 
+def test_calls_that_leave_their_programs_get_an_answer_soon() -> None:
+    def f(x: Any) -> Any:
+        for _ in range(20):
+            x = x * 1.5 - x
+        return x + x.sum().item()  # the number decides what is computed
+
+    compiled = dg.compile(f, wait=True)
+    for i in range(40):
+        x = dg.ones(3) * i
+        assert frozen(compiled(x)) == frozen(f(x))
+    meter = entry_of(compiled).meter
+    assert meter.settled and not meter.used, compiled.explain()
+
+
 def test_a_program_that_is_faster_stays_in_use(patient: None) -> None:
     def slow(x: Any) -> Any:
         for _ in range(60):

@@ -158,6 +158,7 @@ class Compiled(Growing):
         if tried == MAX_TRIES and self._sizes.branch(key, leaves, entry.programs):
             return self._run(entry, key, args, kwargs, leaves)
         if waiting or tried == MAX_TRIES or not self._begin(entry):
+            entry.meter.left += not waiting
             self._eager_calls += 1
             return self._captured_function(*args, **kwargs)
         try:
@@ -196,7 +197,9 @@ class Compiled(Growing):
         why = left.stage.no_path(left.outcome, left.value)
         if left.stop > MAX_DEPTH:
             why = f"more than {MAX_DEPTH} numbers are taken out of tensors on the way"
-        if why:
+        if why and self._apart.holds(left.stage.piece.where) and self._start_apart(entry, why):
+            pass
+        elif why:
             left.stage.close(left.outcome, why)
         if not why and not left.waits and self._begin(entry):
             try:
@@ -204,6 +207,7 @@ class Compiled(Growing):
                 return self._capture(entry, args, kwargs, leaves, seen, left=left)
             finally:
                 entry.capturing = False
+        entry.meter.left += 1
         result, learned = resume(self._captured_function, args, kwargs, leaves, left)
         if learned and left.program.learn(learned, left.stop):
             self._build(left.program)

@@ -24,6 +24,7 @@ from .tracing import trace
 MAX_PROGRAMS = 64  # specialisations of one function
 MAX_PATHS = 16  # paths through the code, and states, for one kind of arguments
 MAX_UNSTABLE = 3  # captures given up because something passing stood in the way
+APART = "tried again with such statements set apart"
 background = Workers("dualgraph-compile", 1)
 
 
@@ -147,18 +148,24 @@ class Growing:
         self._jobs.append(background.submit(lambda: make_ready(program)))
         self._jobs.insert(0, background.submit(lambda: rehearse(program, self._jobs, background)))
 
+    def _start_apart(self, entry: Entry, why: str) -> bool:
+        """Drops the programs if the function may be captured better with statements set apart."""
+        with self._lock:
+            if not self._apart.again():
+                return False
+            entry.start_over()
+            self._forget()
+            self._log.append(f"{why}; {APART}")
+            return True
+
     def _refused(
         self, entry: Entry, refusals: list[str], where: Any, tree: Any, left: Left | None = None
     ) -> None:
-        apart = (
-            f"not captured at {where}: {refusals[0]}; tried again with such statements set apart"
-        )
+        said = f"not captured at {where}: {refusals[0]}"
         if left is not None:
-            if self._apart.active or not self._apart.again():
-                return left.stage.close(left.outcome, "; ".join(refusals))
-            entry.start_over()
-            self._forget()
-            return self._log.append(apart)
+            if self._apart.active or not self._start_apart(entry, said):
+                left.stage.close(left.outcome, "; ".join(refusals))
+            return
         changing = [r for r in refusals if r.startswith(("the function changes", "a hook is set"))]
         if changing and len(changing) == len(refusals):
             self._unstable[tree] = self._unstable.get(tree, 0) + 1
@@ -169,6 +176,6 @@ class Growing:
                 )
                 return
         if self._apart.again():
-            return self._log.append(apart)
+            return self._log.append(f"{said}; {APART}")
         entry.eager_because.extend(r for r in refusals if r not in entry.eager_because)
         self._log.append(f"runs eagerly since {where}: {'; '.join(refusals)}")

@@ -22,6 +22,7 @@ WARM_UP = 45  # times
 AGAIN = 5000  # calls until an answer against the program is looked at again; more after each further one, up to
 SELDOM = 16  # times as many
 FEW_WARM = 4  # calls that run compiled before the program is timed again
+MANY = 0.3  # the share of calls that no program serves to the end from which fewer have to be seen
 # Calls and seconds after which an answer for it is, as eager mode has warmed up, too; the last again and again.
 LATER = ((500, 0.02), (5000, 0.5), (50_000, 2.0))
 
@@ -45,6 +46,7 @@ class Meter:
         "calls",
         "compiled",
         "eager",
+        "left",
         "looks",
         "lost",
         "refused",
@@ -66,6 +68,7 @@ class Meter:
         self.used = True
         self.calls = WARM - FEW_WARM if self.refused else 0
         self.lost = 0
+        self.left = 0  # calls that left their program and went on eagerly, or that no program fits
         self.compiled: list[float] = []
         self.eager: list[float] = []
 
@@ -83,9 +86,13 @@ class Meter:
     def warm(self) -> bool:
         """Counts a call that ran compiled; whether it is time to measure."""
         self.calls += 1
-        if self.calls == WARM and not self.looks:
+        if (self.calls == WARM or self.left == FEW) and not self.looks:
             Dispatch.quicken()  # eager mode at its best is what counts
-        return self.calls > WARM
+        return self.calls > WARM or self._leave()
+
+    def _leave(self) -> bool:
+        """Whether many calls are not served to the end: what they do instead may be slow, so that an answer is due."""
+        return self.left >= FEW and self.left >= MANY * self.calls
 
     def turn(self) -> bool:
         """Whether the next timed call is an eager one."""
@@ -93,6 +100,8 @@ class Meter:
 
     def _wanted(self) -> int:
         """How many calls are timed in a round. The last `SAMPLES` count; short ones take more to warm up."""
+        if self._leave():
+            return FEW
         short = self.looks and self.eager and self.eager[-1] < SHORT
         return WARM_UP if short else SAMPLES
 
@@ -122,7 +131,7 @@ class Meter:
                 self.settled = True
             else:
                 self.lost += 1
-                self.settled = self.lost == (1 if self.refused else ROUNDS)
+                self.settled = self.lost >= (1 if self.refused or self._leave() else ROUNDS)
                 self.used = not self.settled
                 self.refused += self.settled
                 self.compiled, self.eager = [], []

@@ -18,7 +18,8 @@ from ..core.context import HANDS_ON
 
 MAX_STATES = 4000
 NUMBER = "number"  # the symbol of the number itself; None stands for anything that it is not in
-LOOKS = frozenset("locals vars eval exec dir globals _getframe currentframe stack".split())
+LOOKS = frozenset("locals vars eval exec dir globals stack".split())  # by these names
+FRAMES = frozenset("_getframe _current_frames currentframe inspect".split())  # under any name
 TAKERS: dict[str, Any] = {"float": float, "int": int, "bool": bool}
 
 # How many operands other instructions take from the stack, and how many they leave.
@@ -169,6 +170,14 @@ def _instructions(code: CodeType) -> tuple[list[dis.Instruction], dict[int, int]
     return found, at
 
 
+@functools.lru_cache(maxsize=1024)
+def _looks(code: CodeType) -> bool:
+    """Whether the code may look at its own variables by their names (methods called ``eval`` do not)."""
+    found, _ = _instructions(code)
+    loaded = {i.argval for i in found if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return not (LOOKS.isdisjoint(loaded) and FRAMES.isdisjoint(code.co_names))
+
+
 def _given(i: dis.Instruction) -> int | None:
     """How many stack entries a call takes besides the called; None where `i` is no plain call."""
     return i.arg if i.opname in ("CALL", "CALL_METHOD", "CALL_FUNCTION") else None
@@ -206,7 +215,7 @@ def _taker(code: CodeType, offset: int) -> str:
     found, at = _instructions(code)
     n = at.get(offset)
     given = None if n is None else _given(found[n])
-    if n is None or given is None or LOOKS & {*code.co_names}:
+    if n is None or given is None or _looks(code):
         return ""
     if given == 1:
         callee = _callee(code, offset)
@@ -241,7 +250,7 @@ def _returned(
     starts = {s.first: s for s in apart}
     told: dict[tuple[Statement, str], set[Any]] = {}
     guarded = _guarded(code)
-    if LOOKS & {*code.co_names} or code.co_flags & 0x2A0:  # generators, coroutines
+    if _looks(code) or code.co_flags & 0x2A0:  # generators, coroutines
         return None
     try:
         while work:

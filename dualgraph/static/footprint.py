@@ -44,7 +44,7 @@ from .checks import (
 )  # fmt: skip
 from .handlers import after_errors
 from .members import CODE, FROZEN, absent, dict_of, held_by, hideable, may_miss
-from .outside import ENGINE, closed, impure
+from .outside import ENGINE, closed, for_its_own_use, impure
 from .statements import Apart, Statement
 
 ENGINE_STATE = "dualgraph.optim", "dualgraph.data"  # objects whose state is the engine's own matter
@@ -384,7 +384,7 @@ class Footprint:
             data = {n for n, v in held.items() if not isinstance(v, apart)}
             wanted = wanted | data if first else wanted - data
         for attribute in sorted(wanted):
-            if not attribute.startswith("__"):
+            if not attribute.startswith("__") and not for_its_own_use(module, held[attribute]):
                 check = DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
                 self._place(check)
 

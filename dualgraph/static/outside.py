@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from types import ModuleType
 
 ENGINE = "dualgraph"
 OPEN_PARTS = ("dualgraph.nn", "dualgraph.optim", "dualgraph.transforms")
@@ -33,3 +34,9 @@ def impure(module: str) -> bool:
     return module.startswith("numpy.random") or (
         top in sys.stdlib_module_names and module not in PURE_MODULES
     )
+
+
+def for_its_own_use(module: ModuleType, value: object) -> bool:
+    """Whether what a module of the engine holds is a module from elsewhere, which user code does not reach for here."""
+    engine = module.__name__.partition(".")[0] == ENGINE
+    return engine and isinstance(value, ModuleType) and value.__name__.partition(".")[0] != ENGINE

@@ -53,6 +53,12 @@ class Statement(NamedTuple):
         return Location(self.code.co_filename, self.line, self.code.co_name)
 
     @property
+    def lines(self) -> list[Location]:
+        """All its lines."""
+        found = (n for a, b, n in self.code.co_lines() if n and a < self.end and b > self.start)
+        return [self.where._replace(line=n) for n in found]
+
+    @property
     def key(self) -> tuple[int, int]:
         return self.first, self.end
 
@@ -148,6 +154,10 @@ class Apart:
         """Leaves a statement where it is from now on."""
         self._kept[s.code] = self._kept.get(s.code, frozenset()) | {s.key}
         self._fresh = True
+
+    def holds(self, where: Location) -> bool:
+        """Whether a statement without branches that may be set apart has this line."""
+        return any(where in s.lines for code in self._codes for s in candidates(code))
 
     def again(self) -> bool:
         """Whether a function that was just refused may fare better now, with other statements set apart."""

@@ -38,11 +38,33 @@ def small_whole_numbers(x: Any) -> Any:
     return int((x > 0).sum()), 2, (x > 1).sum().item(), 1
 
 
+def beside_stack_and_eval(x: Any) -> Any:
+    """Methods have the names of functions that look at variables."""
+    parts = []
+    for _ in range(3):
+        parts.append(x)
+    loss = dg.stack(parts).sum()
+    dg.nn.Identity().eval()
+    return loss.item()
+
+
+def a_returned_text(x: Any) -> Any:
+    y = x * 2
+    return f"{y.sum().item():.3f}", y
+
+
+def a_returned_mean(x: Any) -> Any:
+    y = x * 2
+    return y.sum().item() / len(x), round(y.max().item(), 2)
+
+
+TOLD = {"text": a_returned_text, "mean": a_returned_mean}
 FLOWS = {
     "item": lambda x: x.sum().item(), "float": lambda x: float(x.sum()), "int": lambda x: int(x.sum() * 10),
     "bool": lambda x: bool(x.sum() > 0), "bfloat16": lambda x: x.sum().bfloat16().item(),
     "a shape of one": lambda x: (x * 2)[:1].item(), "of a helper": of_a_helper, "dict": in_a_dict,
-    "kept": kept_first, "small": small_whole_numbers, "not returned": lambda x: (x.sum().item(), x * 2)[1:],
+    "kept": kept_first, "small": small_whole_numbers, "names": beside_stack_and_eval,
+    "not returned": lambda x: (x.sum().item(), x * 2)[1:],
 }  # fmt: skip
 SEES_ALL = {"not returned"}  # a subscript takes the container of the number
 
@@ -59,6 +81,22 @@ def test_a_number_that_is_only_returned_needs_one_program(what: str, before: int
         assert frozen(compiled(x)) == frozen(fn(x))
     if what not in SEES_ALL:
         assert [p.calls for p in compiled.programs] == [5], compiled.explain()
+
+
+@pytest.mark.parametrize("what", TOLD)
+def test_numbers_told_by_the_last_statement_need_one_program(what: str) -> None:
+    fn = TOLD[what]
+    compiled = dg.compile(fn, wait=True)
+    for i in range(9):
+        x = normal(5, seed=i)
+        assert frozen(compiled(x)) == frozen(fn(x))
+    (program,) = compiled.programs
+    assert program.calls > 2, compiled.explain()
+
+
+def looked_up(x: Any) -> Any:
+    n = x.sum().item()
+    return locals()["n"], n
 
 
 def halved_if_low(x: Any) -> Any:
@@ -98,6 +136,7 @@ class Odd:
 
 
 USES = {
+    "its variables": looked_up,
     "arithmetic": lambda x: x.sum().item() + 1, "another function": lambda x: math.atan(x.sum()),
     "compared": halved_if_low, "handler": of_a_handler, "closure": of_a_closure, "grows": in_a_list_that_grows,
     "sorted": lambda x: sorted(map(dg.Tensor.item, x)), "text": lambda x: f"{x.sum().item():.3f}",

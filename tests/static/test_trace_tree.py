@@ -71,11 +71,13 @@ def test_numbers_that_differ_on_each_call_keep_the_prefix_and_make_few_programs(
         return y * round(n, 2)
 
     compiled = dg.compile(f, wait=True)
-    for i in range(12):
+    for i in range(14):
         x = normal(5) + i
         executed.clear()
         assert frozen(compiled(x)) == frozen(f(x))
-        if i > 4:  # what goes on is plain eager mode
+        if (
+            i > 7
+        ):  # captures with the number's statement set apart did not help; what goes on is plain eager mode
             assert not {"exp", "sin", "reduce_sum"} & set(executed)
     assert len(compiled.programs) == 3
     assert "differs from call to call" in compiled.explain()
@@ -94,23 +96,23 @@ def test_a_training_step_that_branches_on_its_loss_computes_nothing_twice(
             loss = ((model(x) - y) ** 2).mean()
             loss.backward()
             optimiser.step()
-            return round(loss.item(), 3) + 1
+            return y * round(loss.item(), 3)
 
         return step, model, optimiser
 
     step, model, optimiser = world()
     plain, other, others = world()
     compiled = dg.compile(step, wait=True)
-    for i in range(8):
+    for i in range(14):
         x, y = normal(4, 3, seed=i), normal(4, 1, seed=100 + i)
         executed.clear()
-        assert compiled(x, y) == plain(x, y)
+        assert frozen(compiled(x, y)) == frozen(plain(x, y))
         assert frozen(model.state_dict()) == frozen(other.state_dict())
         assert frozen([p.grad for p in model.parameters()]) == frozen(
             [p.grad for p in other.parameters()]
         )
         assert frozen(optimiser.state_dict()["state"][0]) == frozen(others.state_dict()["state"][0])
-        if i > 5:
+        if i > 10:  # not while it is tried with the last statement set apart
             assert set(executed) == {"permute"}  # views alone
 
 
