@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 
 import dualgraph as dg
 from dualgraph.backends.native import api
+from dualgraph.backends.native.team.program import CLAIM_WORK, Writer
+from dualgraph.backends.native.team.spots import Kernel
 
 pytestmark = pytest.mark.skipif(not api.available(), reason="no native code")
 
@@ -414,3 +417,31 @@ def test_attention_and_its_gradient_run_in_the_program(causal: bool) -> None:
         fn(q, k, v)
         assert bytes_of(fn(q, k, v)) == expected
         assert actions_of(fn) == ["NativeAction"]
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("extent", [64, 61])
+def test_chunks_of_a_thread_that_is_held_up_are_taken_by_others(threads: int, extent: int) -> None:
+    dg.set_num_threads(threads)
+    done: list[tuple[int, int]] = []
+    news = threading.Condition()
+
+    def part(block: Any, scratch: Any, begin: int, end: int) -> None:
+        with news:
+            if begin == 0:  # until all the rest is done
+                news.wait_for(lambda: sum(b - a for a, b in done) == extent - end, 60)
+            done.append((begin, end))
+            news.notify_all()
+
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    kernel = call(part)
+    address = ctypes.cast(kernel, ctypes.c_void_p).value or 0
+    w = Writer()
+    w.kernel(Kernel(address, (), extent, (), (), grain=2, work=CLAIM_WORK))
+    program = w.build(threads)
+    for _ in range(3):
+        done.clear()
+        program.run(None)
+        assert done[-1][0] == 0 and len(done) > threads
+        ends = [0, *(end for _, end in sorted(done))]
+        assert [begin for begin, _ in sorted(done)] == ends[:-1] and ends[-1] == extent

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 CUTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)  # numbers of parts that are tried
+AWAIT = 0.05  # of a unit's time: what a thread waits for another one's last unit
 BETTER = 0.995  # of the best time so far is worth another cut
 
 
@@ -39,6 +40,7 @@ class Packing(NamedTuple):
 @lru_cache(maxsize=4096)
 def quickest(
     tiles: tuple[int, int],  # of a matrix, down and across
+    height: int,  # rows of a tile
     batch: int,
     blocks: int,  # of k
     threads: int,
@@ -67,8 +69,11 @@ def quickest(
     best, choice = float("inf"), (tiles[0], tiles[1], False, False)
     for rows in down:
         count = -(-tiles[0] // rows)
+        even = -(-height * tiles[0] // (count * rows))  # rows of as many tiles that are alike
+        lower = (even + 0.5) / (height + 0.5)
         for _, parts, by_row, by_unit, before, way in ways:
-            time = -(-count * parts // threads) * (rows * by_row + by_unit) + before
+            turns = -(-count * parts // threads) + AWAIT
+            time = turns * (rows * lower * by_row + by_unit) + before
             if time < BETTER * best:
                 best, choice = time, (rows, *way)
         ways = [way for way in ways if way[0] < BETTER * best]

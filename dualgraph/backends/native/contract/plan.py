@@ -265,7 +265,8 @@ class Plan:
         near = isinstance(p.y, Strided) and p.y.row_step == size
         pack_y = (0.6 if near else 2) * lanes / self.rows * self.pack_y
         spread = SPREAD if x_bytes > LARGE else 1
-        apart = APART * (isinstance(p.x, Strided) and x_bytes > (LARGE if grouped else REACH))
+        pack_y *= 2 if y_bytes > 2 * LARGE else 1  # from beyond the caches
+        apart = APART * (isinstance(p.x, Strided) and x_bytes > LARGE)
         # a matrix's own panels for several blocks of k do not stay near either
         far = FAR * (y_bytes > (3 * REACH if grouped and isinstance(p.y, Strided) else REACH))
         x = Packing(pack_x, spread * tiles_x * pack_x * xs, apart, bool(pack_x), ready_x)
@@ -274,7 +275,7 @@ class Plan:
         own, whole = (self._columns(p.n, w) // self.columns for w in (False, True))
         blocks = -(-p.k // KC)
         down, across, whole_x, whole_y = quickest(
-            (tiles_x, tiles_y), self.batch, blocks, threads, (own, whole), x, y
+            (tiles_x, tiles_y), self.rows, self.batch, blocks, threads, (own, whole), x, y
         )
         choice = Cut(down * self.rows, across * self.columns, whole_x, whole_y)
         return self._evened(choice)

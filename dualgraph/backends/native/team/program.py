@@ -16,6 +16,7 @@ from .spots import SCRATCH_WORD, ZERO_WORD, Check, Kernel, Ref, Word
 from .team import team
 
 SPLIT_WORK = 40_000  # instructions (one lane a vector) from which all threads take part in a kernel
+CLAIM_WORK = 500_000  # instructions from which they claim it chunk by chunk
 Table = list[tuple[int, int, int]]  # own[place] = own[from] + offset, in order
 
 
@@ -114,7 +115,8 @@ class Writer:
         self.scratch = largest(self.scratch, k.scratch)
         block = self.block(k.words)
         if split:
-            self.emit(runtime.SPLIT, k.address, block, SCRATCH_WORD, k.extent, k.grain)
+            op = runtime.CLAIM if work >= CLAIM_WORK else runtime.SPLIT
+            self.emit(op, k.address, block, SCRATCH_WORD, k.extent, k.grain)
         else:
             self.emit(runtime.ALONE, k.address, block, SCRATCH_WORD, k.extent, 0)
 

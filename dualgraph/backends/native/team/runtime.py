@@ -15,7 +15,7 @@ from __future__ import annotations
 import platform
 import sys
 
-from . import apart
+from . import apart, shares
 
 LINE = 64  # bytes of a line of the cache: what one thread writes often lies in a line of its own
 SPIN = 1500  # looks at a word before going to sleep, some 10 to 20 microseconds
@@ -23,8 +23,8 @@ SPIN = 1500  # looks at a word before going to sleep, some 10 to 20 microseconds
 # The team's memory, in bytes from its start. A word that threads wait for is followed by the number of sleepers.
 BUSY, ARRIVED, GENERATION = 0, LINE, 2 * LINE
 JOB = 3 * LINE  # instructions, words, bytes of a thread's words, given objects, number of threads
-SEQUENCE, NAP = JOB + 40, JOB + 48
-MAILBOX = 4 * LINE  # of thread 0; one line for each thread
+SEQUENCE, NAP, EPOCH = JOB + 40, JOB + 48, JOB + 56  # EPOCH: how many kernels were claimed so far
+MAILBOX = 4 * LINE  # of thread 0; one line for each thread: post, sleepers, seat, and a word of `shares`
 SEAT = apart.SEAT  # in each mailbox, where the thread runs
 
 # Instructions: an operation and seven operands, all int64. Places are indexes of a thread's own words.
@@ -41,6 +41,7 @@ WORDS = 6  # count, table of (place, from, offset): own[place] = own[from] + off
 AGAIN = 7  # place, target: own[place] -= 1; on to instruction `target` if that leaves more than 0
 UNLESS = 8  # place, target: on to instruction `target` if the byte at own[place] is 0
 GO = 9  # target
+CLAIM = 10  # like SPLIT, but threads that are done with their shares take chunks of the others'
 
 
 def emit_runtime(header: int, spin: int = SPIN) -> str:
@@ -53,6 +54,7 @@ def emit_runtime(header: int, spin: int = SPIN) -> str:
         "declare": "declare i64 @syscall(i64, ...)" if _futex() else "",
         "wait_number": str(_futex()),
         "apart": apart.emit_apart(),
+        "shares": shares.emit_shares(),
     }
     text = _TEXT
     for name, piece in values.items():
@@ -182,22 +184,12 @@ out:
   ret void
 }
 
-; Where share `me` of range(extent), cut at multiples of grain, begins.
-define internal i64 @cut(i64 %extent, i64 %grain, i64 %me, i64 %threads) nounwind {
-  %more = add i64 %extent, %grain
-  %up = sub i64 %more, 1
-  %units = sdiv i64 %up, %grain
-  %product = mul i64 %units, %me
-  %first = sdiv i64 %product, %threads
-  %at = mul i64 %first, %grain
-  %within = icmp slt i64 %at, %extent
-  %cut = select i1 %within, i64 %at, i64 %extent
-  ret i64 %cut
-}
-
-; Runs instructions until STOP as thread `me` of `threads`.
-define internal void @drive(ptr %team, ptr %code, ptr %own, ptr %given, i64 %me, i64 %threads) nounwind {
+<shares>
+; Runs instructions until STOP as thread `me` of `threads`; gives the epoch of the last kernel claimed.
+define internal i64 @drive(ptr %team, ptr %code, ptr %own, ptr %given, i64 %me, i64 %threads, i64 %epoch) nounwind {
 entry:
+  %epoch.at = alloca i64
+  store i64 %epoch, ptr %epoch.at
   br label %turn
 turn:
   %pc = phi i64 [0, %entry], [%following, %step], [%target, %jump]
@@ -227,6 +219,7 @@ turn:
     i64 $AGAIN, label %again
     i64 $UNLESS, label %unless
     i64 $GO, label %go
+    i64 $CLAIM, label %claim
   ]
 
 split:
@@ -239,6 +232,18 @@ share:
   %own.c = getelementptr i64, ptr %own, i64 %c
   %scratch = load ptr, ptr %own.c
   call void %kernel(ptr %block, ptr %scratch, i64 %begin, i64 %end)
+  br label %step
+
+claim:
+  %single = icmp eq i64 %threads, 1
+  br i1 %single, label %split, label %claims
+claims:
+  %k.before = load i64, ptr %epoch.at
+  %k = add i64 %k.before, 1
+  store i64 %k, ptr %epoch.at
+  %own.c3 = getelementptr i64, ptr %own, i64 %c
+  %scratch3 = load ptr, ptr %own.c3
+  call void @claim(ptr %team, ptr %kernel, ptr %block, ptr %scratch3, i64 %d, i64 %e, i64 %me, i64 %threads, i64 %k)
   br label %step
 
 alone:
@@ -330,7 +335,8 @@ step:
   %following = add i64 %pc, 1
   br label %turn
 stop:
-  ret void
+  %epoch.last = load i64, ptr %epoch.at
+  ret i64 %epoch.last
 }
 
 ; Runs a program by so many threads, this one among them, or by this one alone if the others are busy.
@@ -344,7 +350,7 @@ ask:
   %free = icmp eq i32 %was, 0
   br i1 %free, label %start, label %alone
 alone:
-  call void @drive(ptr %team, ptr %code, ptr %words, ptr %given, i64 0, i64 1)
+  %nothing = call i64 @drive(ptr %team, ptr %code, ptr %words, ptr %given, i64 0, i64 1, i64 0)
   ret void
 start:
   call void @seat(ptr %team, i64 0)
@@ -373,8 +379,11 @@ post:
   %id.more = icmp slt i64 %id.next, %threads
   br i1 %id.more, label %post, label %run
 run:
-  call void @drive(ptr %team, ptr %code, ptr %words, ptr %given, i64 0, i64 %threads)
+  %epoch.at = getelementptr i8, ptr %team, i64 $EPOCH
+  %epoch = load i64, ptr %epoch.at
+  %reached = call i64 @drive(ptr %team, ptr %code, ptr %words, ptr %given, i64 0, i64 %threads, i64 %epoch)
   call void @meet(ptr %team, i64 %threads)
+  store i64 %reached, ptr %epoch.at
   store atomic i32 0, ptr %busy seq_cst, align 4
   ret void
 }
@@ -449,8 +458,10 @@ idle:
   %threads = load i64, ptr %job4
   %skip = mul i64 %stride, %me
   %own = getelementptr i8, ptr %words, i64 %skip
+  %epoch.at = getelementptr i8, ptr %team, i64 $EPOCH
+  %epoch = load i64, ptr %epoch.at
   call void @apart(ptr %team, i64 %me)
-  call void @drive(ptr %team, ptr %code, ptr %own, ptr %given, i64 %me, i64 %threads)
+  %reached = call i64 @drive(ptr %team, ptr %code, ptr %own, ptr %given, i64 %me, i64 %threads, i64 %epoch)
   call void @meet(ptr %team, i64 %threads)
   br label %idle
 }
