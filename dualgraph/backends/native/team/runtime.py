@@ -24,7 +24,9 @@ SPIN = 1500  # looks at a word before going to sleep, some 10 to 20 microseconds
 BUSY, ARRIVED, GENERATION = 0, LINE, 2 * LINE
 JOB = 3 * LINE  # instructions, words, bytes of a thread's words, given objects, number of threads
 SEQUENCE, NAP, EPOCH = JOB + 40, JOB + 48, JOB + 56  # EPOCH: how many kernels were claimed so far
-MAILBOX = 4 * LINE  # of thread 0; one line for each thread: post, sleepers, seat, and a word of `shares`
+MAILBOX = (
+    4 * LINE
+)  # of thread 0; one line for each thread: post, sleepers, seat, and a word of `shares`
 SEAT = apart.SEAT  # in each mailbox, where the thread runs
 
 # Instructions: an operation and seven operands, all int64. Places are indexes of a thread's own words.
