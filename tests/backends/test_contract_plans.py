@@ -13,21 +13,24 @@ from dualgraph.backends.native.contract.cuts import Packing, quickest
 from dualgraph.core.numbers.worked import Working
 
 
-def time_of(down, across, whole_x, whole_y, tiles, batch, blocks, threads, turn, x, y):
-    units = batch * -(-tiles[0] // down) * -(-tiles[1] // across)
+def time_of(down, across, whole_x, whole_y, tiles, height, batch, blocks, threads, turn, x, y):
+    parts = -(-tiles[0] // down)
+    units = batch * parts * -(-tiles[1] // across)
+    even = -(-height * tiles[0] // (parts * down))
     turns = -(-across // turn[whole_y])
-    unit = down * across + 0.1 * down * turns + 0.3 * across + 1 / blocks
-    unit += down * (x.far if whole_x else x.own) * turns + across * (y.far if whole_y else y.own)
+    unit = down * across + 0.1 * down * turns + down * (x.far if whole_x else x.own) * turns
+    unit *= (even + 0.5) / (height + 0.5)
+    unit += 0.3 * across + 1 / blocks + across * (y.far if whole_y else y.own)
     once = [p for p, whole in ((x, whole_x), (y, whole_y)) if whole and not p.ready]
     before = sum(p.whole for p in once) / threads + len(once) / blocks
-    return -(-units // threads) * unit + before
+    return (-(-units // threads) + cuts.AWAIT) * unit + before
 
 
 def test_the_search_for_a_cut_leaves_out_nothing_that_wins():
     rng = random.Random(0)
     for _ in range(150):
         tiles = rng.randint(1, 300), rng.randint(1, 100)
-        given = (tiles, rng.choice((1, 3)), rng.randint(1, 9), rng.choice((1, 2, 8)))
+        given = (tiles, 14, rng.choice((1, 3)), rng.randint(1, 9), rng.choice((1, 2, 8)))
         turn = (rng.randint(1, 32), tiles[1])
         x, y = (
             Packing(rng.random(), 300 * rng.random(), rng.random(), rng.random() < 0.7, False)

@@ -16,7 +16,7 @@ CHUNKS = 8  # of a share, at most
 
 
 def emit_shares() -> str:
-    """LLVM IR of ``cut``, where a share begins, and ``claim``. It is put in the runtime's text, which has its numbers."""
+    """LLVM IR of ``cut``, where a share begins, and ``claim``, for the runtime's text, which has its numbers."""
     numbers = {"taken": TAKEN, "bits": COUNT_BITS, "chunks": CHUNKS}
     text = _TEXT
     for name, number in numbers.items():
@@ -39,7 +39,8 @@ define internal i64 @cut(i64 %extent, i64 %grain, i64 %me, i64 %threads) nounwin
 }
 
 ; Runs chunks of a kernel's shares as long as there are any: those of share `me`, then those of the others.
-define internal void @claim(ptr %team, ptr %kernel, ptr %block, ptr %scratch, i64 %extent, i64 %grain, i64 %me, i64 %threads, i64 %epoch) nounwind {
+define internal void @claim(ptr %team, ptr %kernel, ptr %block, ptr %scratch, i64 %extent, i64 %grain,
+                            i64 %me, i64 %threads, i64 %epoch) nounwind {
 entry:
   br label %share
 share:
