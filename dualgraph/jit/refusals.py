@@ -16,7 +16,8 @@ from ..core.trees import containers
 from ..eager.tensor import Tensor
 from ..static.capture import Tracer, swept
 from ..static.checks import ATOMS, same_bytes
-from ..static.footprint import MAX_ARRAY_BYTES, Footprint
+from ..static.footprint import Footprint
+from ..static.holders import MAX_ARRAY_BYTES
 from .arguments import Arguments
 from .promoted import place_key
 from .rebound import CHANGES, FormCheck, Move

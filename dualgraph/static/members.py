@@ -28,6 +28,12 @@ FACTORY_DEFAULT: Any = type(getattr(dataclasses, "_HAS_DEFAULT_FACTORY", NotImpl
 # What there is nothing to look into.
 FROZEN = re.Pattern, np.dtype, *SLOT_DESCRIPTORS, FACTORY_DEFAULT, type(NotImplemented)
 GENERAL = frozenset("AttributeError Exception BaseException".split())
+# Attributes of classes that run when objects or subclasses are made, and names in code that makes objects of the class
+# of one that it has.
+CONSTRUCTORS = frozenset(
+    "__init__ __new__ __post_init__ __init_subclass__ __set_name__ __class_getitem__".split()
+)
+MAKING = frozenset("type __class__ __init__ __new__ __replace__ replace asdict astuple".split())
 CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
 
 
@@ -43,7 +49,7 @@ def absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[st
     """Attributes with these names that would count if an instance had them."""
     absent = {n for n in written if not hasattr(cls, n)}
     if cls.__module__.startswith(ENGINE):
-        return absent | {"forward"} if first else absent
+        return absent | {"forward"} if first and hasattr(cls, "forward") else absent
     for attribute in names:
         found = class_attribute(cls, attribute)
         if found is not MISSING and not isinstance(found, (property, *SLOT_DESCRIPTORS)):
@@ -65,6 +71,13 @@ def _methods(cls: type) -> frozenset[str]:
     """The functions of a class that are called by name."""
     named = (n for n in dir(cls) if not n.startswith("__"))
     return frozenset(n for n in named if isinstance(class_attribute(cls, n), types.FunctionType))
+
+
+def generated(cls: type, name: str) -> bool:
+    """Whether a constructor is the one that `collections.namedtuple` writes, which reads no state."""
+    made = getattr(vars(cls)[name], "__func__", None)
+    told = getattr(made, "__globals__", {}).get("__name__")
+    return bool(told == f"namedtuple_{cls.__name__}")
 
 
 def dict_of(cls: type) -> Any:

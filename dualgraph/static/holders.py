@@ -1,0 +1,316 @@
+"""Holders: what objects, classes, modules and containers hold, and which of it counts, as checks."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import types
+from collections.abc import Callable, Set
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import Location
+from .bytecode import names_in_class
+from .checks import (
+    ATOMS,
+    MISSING,
+    AttributeCheck,
+    Check,
+    ClassCheck,
+    ContentCheck,
+    DictCheck,
+    EntryCheck,
+    ItemCheck,
+    LengthCheck,
+    MembersCheck,
+    TensorCheck,
+    TypeCheck,
+    class_attribute,
+    short,
+    slots_of,
+    told_of,
+)  # fmt: skip
+from .members import CODE, CONSTRUCTORS, FROZEN, absent, dict_of, generated, held_by
+from .outside import ENGINE, closed, for_its_own_use, impure
+
+ENGINE_STATE = "dualgraph.optim", "dualgraph.data"  # objects whose state is the engine's own matter
+MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
+# A look at an object by names: its name and place, names to look for, those that code writes, whether it is the first.
+ByName = Callable[[Any, str, Location, Set[str], Set[str], bool], None]
+
+
+class Holders:
+    """What was found so far, and how to look into what is not code. `Footprint` goes through it all."""
+
+    makes: bool  # some code may call the class of an object it has
+    misses: bool  # some code may go on where an attribute is missing
+    reflects: bool  # some code may read attributes by names that are not seen
+    reads_arrays: bool  # some code may read the memory of arrays unseen
+    checks: list[Check]
+    tensors: dict[int, str]
+    arrays: dict[int, tuple[Any, str]]
+    refusals: list[str]
+    _asked: frozenset[str] | None  # names in the user's code, if only those count for his data
+    _seen: dict[int, Any]
+    _classes: set[type]  # of objects found
+    _work: list[tuple[str, Any, str, Location]]
+    _waiting: list[tuple[ByName, Any, str, Location]]
+
+    def _refuse(self, why: str, name: str, where: Location) -> None:
+        at = f" at {where}" if where.line else ""
+        self.refusals.append(f"{name}{at}: {why}")
+
+    def _place(self, check: Check) -> None:
+        self.checks.append(check)
+        if check.expected is not MISSING:
+            self._visit(check.expected, check.name, check.where)
+
+    def _visit(self, value: Any, name: str, where: Location) -> None:
+        if id(value) not in self._seen:
+            kind: Any = type(value)
+            way = _way(kind)
+            if way:
+                self._seen[id(value)] = value
+                self._work.append((way, value, name, where))
+
+    # --- containers ---
+
+    def _tensor(self, value: Any, name: str, where: Location) -> None:
+        self.tensors[id(value)] = name
+        self.checks.append(TensorCheck(value, None, told_of(value), name, where))
+        if vars(value):  # what the user put there, which may hide methods
+            self._waiting.append((self._held, value, name, where))
+
+    def _fixed(self, value: Any, name: str, where: Location) -> None:
+        """A tuple or frozenset."""
+        for i, item in enumerate(value):
+            self._visit(item, f"{name}[{i}]", where)
+
+    def _list(self, value: Any, name: str, where: Location) -> None:
+        self.checks.append(LengthCheck(value, None, len(value), f"len({name})", where))
+        for i in range(len(value)):
+            self._place(ItemCheck(value, i, value[i], f"{name}[{i}]", where))
+
+    def _dict(self, value: Any, name: str, where: Location) -> None:
+        self.checks.append(MembersCheck(value, f"the keys of {name}", where))
+        for key in list(value):
+            self._visit(key, f"a key of {name}", where)
+            self._place(EntryCheck(value, key, value[key], f"{name}[{short(key)}]", where))
+        if type(value).__module__ != "builtins":
+            self._instance(value, name, where)
+
+    def _set(self, value: Any, name: str, where: Location) -> None:
+        self.checks.append(MembersCheck(value, f"the elements of {name}", where))
+        for item in value:
+            self._visit(item, f"an element of {name}", where)
+
+    def _array(self, value: Any, name: str, where: Location) -> None:
+        if value.dtype.hasobject:
+            self._refuse("the objects in a NumPy array cannot be checked", name, where)
+        elif value.nbytes > MAX_ARRAY_BYTES:
+            self._refuse(
+                "this NumPy array is too large to compare on each call; make it a tensor outside",
+                name,
+                where,
+            )
+        else:
+            self.arrays[id(value)] = (value, name)
+            self.checks.append(ContentCheck(value, name, where))
+
+    # --- objects, classes and modules ---
+
+    def _held(
+        self, value: Any, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """What an object holds under these names, or under any where some code reflects."""
+        held = held_by(value)
+        strict = self.misses or hasattr(value, "_version_cell")
+        if first and strict and not type(value).__module__.startswith(ENGINE_STATE):
+            self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
+        whole = held.keys() if first else ()
+        wanted = whole if self.reflects else self._read(value, names & held.keys())
+        for attribute in sorted(wanted):
+            check = DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
+            self._place(check)
+
+    def _read(self, value: Any, names: Set[str]) -> Set[str]:
+        """Those attributes that are read: what the user put into an object is no matter of the engine's other code."""
+        if self._asked is None or type(value).__module__.startswith(ENGINE):
+            return names
+        engine = frozenset().union(*map(names_in_class, type(value).__mro__))
+        held = held_by(value)
+        return {
+            n
+            for n in names
+            if n in self._asked or n in engine or type(held[n]).__module__.startswith(ENGINE)
+        }
+
+    def _outside(self, module: str, name: str, where: Location) -> None:
+        """Code that is not followed."""
+        if impure(module):
+            self._refuse(f"depends on {module}, which may change from call to call", name, where)
+        elif module.partition(".")[0] == "numpy":
+            self.reads_arrays = True
+
+    def _module(self, module: types.ModuleType, name: str, where: Location) -> None:
+        if not closed(module.__name__):
+            self._waiting.append((self._variables, module, name, where))
+        elif module.__name__.partition(".")[0] == "numpy":
+            self.reads_arrays = True
+            self._waiting.append((self._numpy, module, name, where))
+        elif not module.__name__.startswith(ENGINE):
+            self._outside(module.__name__, name, where)
+
+    def _variables(
+        self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """The variables of a module that have these names."""
+        held = vars(module)
+        wanted = names & held.keys()
+        if first and self.misses:
+            self.checks.append(MembersCheck(held, f"the variables of {name}", where))
+        if self.reflects and not module.__name__.startswith(ENGINE):
+            apart = (*CODE, type, types.ModuleType)
+            data = {n for n, v in held.items() if not isinstance(v, apart)}
+            wanted = wanted | data if first else wanted - data
+        for attribute in sorted(wanted):
+            if not attribute.startswith("__") and not for_its_own_use(module, held[attribute]):
+                check = DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
+                self._place(check)
+
+    def _numpy(
+        self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        if "random" in names:
+            self._outside("numpy.random", name, where)
+
+    def _class(self, cls: type, name: str, where: Location) -> None:
+        """A class that code can call: what makes objects of it counts as well."""
+        if closed(cls.__module__):
+            self.misses = self.misses or (cls is not object and issubclass(AttributeError, cls))
+            self._outside(cls.__module__, name, where)
+        else:
+            self._class_of_objects(cls, name, where)
+            self._waiting.append((self._constructors, cls, name, where))
+            if not closed(type(cls).__module__):
+                self._class_of_objects(type(cls), type(cls).__qualname__, where)
+
+    def _class_of_objects(self, cls: type, name: str, where: Location) -> None:
+        if cls not in self._classes:
+            self._classes.add(cls)
+            self._waiting.append((self._members, cls, name, where))
+
+    def _members(
+        self, cls: type, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """What a class and its bases have under these names; methods that Python calls count from the first."""
+        for base in cls.__mro__:
+            if closed(base.__module__):
+                continue
+            engine = base.__module__.startswith(ENGINE)
+            held = vars(base)
+            if first and not engine and id(held_in := dict_of(base)) not in self._seen:
+                self._seen[id(held_in)] = held_in
+                self.checks.append(MembersCheck(held_in, f"the names in {base.__name__}", where))
+            for attribute in list(held) if first else names & held.keys():
+                dunder = attribute.startswith("__") and attribute.endswith("__")
+                special = dunder and isinstance(held[attribute], types.FunctionType)
+                counts = first if special or self.reflects else attribute in names
+                if counts and attribute not in CONSTRUCTORS:
+                    self._member(cls, base, attribute, f"{name}.{attribute}", where)
+
+    def _constructors(
+        self, cls: type, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """What runs when objects or subclasses of a class are made."""
+        for base in cls.__mro__ if first else ():
+            if not closed(base.__module__):
+                for attribute in sorted(CONSTRUCTORS & vars(base).keys()):
+                    if not generated(base, attribute):
+                        self._member(cls, base, attribute, f"{name}.{attribute}", where)
+
+    def _member(self, cls: type, base: type, attribute: str, name: str, where: Location) -> None:
+        """An attribute that a base of a class has and that may be read."""
+        value = vars(base)[attribute]
+        dunder = attribute.startswith("__") and attribute.endswith("__")
+        if isinstance(value, classmethod):
+            self._visit(cls, cls.__qualname__, where)
+        if base.__module__.startswith(ENGINE) and isinstance(value, CODE):
+            self._visit(value, name, where)
+        elif isinstance(value, CODE) or not dunder:
+            found = class_attribute(cls, attribute)
+            self._place(ClassCheck(cls, attribute, found, name, where))
+            if found is not value:  # super() may still reach it
+                self._visit(value, name, where)
+
+    def _instance(self, value: Any, name: str, where: Location) -> None:
+        cls = type(value)
+        for attribute in getattr(cls, "_state_attributes", ()):
+            self._place(
+                DictCheck(
+                    vars(value), attribute, vars(value)[attribute], f"{name}.{attribute}", where
+                )
+            )
+        engine = cls.__module__.startswith(ENGINE)
+        inner = getattr(value, "_captured_function", None) if engine else None
+        if inner is not None:  # of a compiled function
+            self._visit(inner, name, where)
+            return
+        if closed(cls.__module__) and not isinstance(value, (dict, types.SimpleNamespace)):
+            if not engine or cls.__module__.startswith(f"{ENGINE}.data"):
+                self._refuse(
+                    f"the state of a {cls.__module__}.{cls.__qualname__} cannot be checked",
+                    name,
+                    where,
+                )
+            return
+        if not engine:
+            self.checks.append(TypeCheck(value, None, cls, f"the class of {name}", where))
+        if self.makes or closed(cls.__module__):
+            self._visit(cls, cls.__qualname__, where)
+        else:
+            self._class_of_objects(cls, cls.__qualname__, where)
+        self._waiting.append((self._attributes, value, name, where))
+
+    def _attributes(
+        self, value: Any, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """The attributes of an object that have these names, and those that it lacks and that would count."""
+        cls: Any = type(value)
+        held = held_by(value)
+        if held is not None:
+            self._held(value, name, where, names, written, first)
+            for attribute in sorted(absent(cls, names, written, first) - held.keys()):
+                self.checks.append(
+                    DictCheck(held, attribute, MISSING, f"{name}.{attribute}", where)
+                )
+        for attribute in slots_of(cls):
+            if first if self.reflects else attribute in names:
+                now = getattr(value, attribute, MISSING)
+                self._place(AttributeCheck(value, attribute, now, f"{name}.{attribute}", where))
+
+
+@functools.lru_cache(maxsize=1024)
+def _way(kind: type) -> str:
+    """The method that looks into objects of a type; "" where there is nothing to look into."""
+    if issubclass(kind, (*ATOMS, np.generic, *FROZEN)):
+        return ""
+    if hasattr(kind, "_version_cell"):
+        return "_tensor"
+    return next(way for kinds, way in WAYS if issubclass(kind, kinds))
+
+
+WAYS: tuple[tuple[Any, str], ...] = (
+    (np.ndarray, "_array"),
+    ((tuple, frozenset), "_fixed"),
+    ((list, collections.deque), "_list"),
+    (dict, "_dict"),
+    (set, "_set"),
+    (types.FunctionType, "_function"),
+    ((types.MethodType, functools.partial, staticmethod, classmethod, property), "_bound"),
+    ((types.BuiltinFunctionType, types.MethodWrapperType, np.ufunc), "_builtin"),
+    (types.ModuleType, "_module"),
+    (type, "_class"),
+    (object, "_instance"),
+)
