@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import Any
 
@@ -54,6 +55,13 @@ class ConstArray:
         return ConstArray, (np.array(self.array), self.dtype)
 
 
+# Builtins whose derived classes' objects equal theirs, and what makes an object of the builtin of one of those.
+PLAIN: tuple[tuple[type, Any], ...] = (
+    (int, int.__pos__), (float, float.__pos__), (complex, complex.__pos__), (str, str.__str__),
+    (bytes, lambda value: bytes.__getitem__(value, slice(None))),
+)  # fmt: skip
+
+
 def exact(value: Any) -> Any:
     """A hashable stand-in for a parameter, equal only for the same type and bits.
 
@@ -83,6 +91,13 @@ def exact(value: Any) -> Any:
         return list, tuple(map(exact, value))
     if kind is dict:
         return dict, tuple((k, exact(v)) for k, v in value.items())
-    if kind is slice:
-        return slice, exact((value.start, value.stop, value.step))
-    return value
+    if kind is slice or kind is range:  # two ranges are equal where their elements are
+        return kind, exact((value.start, value.stop, value.step))
+    plain = _plain(kind)
+    return value if plain is None else (kind, exact(plain(value)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _plain(kind: type) -> Any:
+    """What makes an object of the builtin that a class derives from; None for others."""
+    return next((made for base, made in PLAIN if issubclass(kind, base)), None)

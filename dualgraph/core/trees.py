@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from .constant import exact
 from .numbers.symbolic import SymShape
 
 
@@ -43,6 +44,20 @@ class TreeDef:
 LEAF = TreeDef(None)
 
 
+class Keys(tuple[Any, ...]):
+    """The keys of a dict, equal where they are exactly the same: ``{1: x}`` is not ``{True: x}``."""
+
+    __slots__ = ()
+    __hash__ = tuple.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Keys) and exact(tuple(self)) == exact(tuple(other))
+
+
+def _keys(tree: dict[Any, Any]) -> tuple[Any, ...]:
+    return tuple(tree) if all(type(k) is str for k in tree) else Keys(tree)
+
+
 def _parts(tree: Any) -> tuple[Any, Any, list[Any]] | None:
     kind = type(tree)
     if kind is tuple or kind is list:
@@ -50,7 +65,7 @@ def _parts(tree: Any) -> tuple[Any, Any, list[Any]] | None:
     if kind is SymShape:  # to the user a tuple
         return tuple, None, list(tree)
     if isinstance(tree, dict):
-        return (kind, tuple(tree), list(tree.values())) if _is_plain_dict(tree) else None
+        return (kind, _keys(tree), list(tree.values())) if _is_plain_dict(tree) else None
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return kind, "namedtuple", list(tree)
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):

@@ -13,7 +13,7 @@ from ..core.context import state
 from ..core.numbers.live import LIVE_OF
 from ..core.trees import TreeDef
 from ..eager.tensor import Tensor
-from ..static.checks import ATOMS
+from ..static.checks import by_value
 
 FIRST = 4  # parts of a key before those of the argument leaves
 
@@ -45,12 +45,11 @@ def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:
             tuple(leaf.__dict__),  # names of what the user has put there
         )
     if isinstance(leaf, np.ndarray):
-        return ("array", leaf.dtype, leaf.shape, leaf.strides, seen.setdefault(id(leaf), i))
+        place = seen.setdefault(id(leaf), i)
+        return ("array", leaf.dtype, leaf.shape, leaf.strides, place, type(leaf))
     if isinstance(leaf, np.generic):
         return (type(leaf), exact(leaf))
-    if isinstance(leaf, ATOMS):
-        return exact(leaf)
-    return (type(leaf), id(leaf))
+    return exact(leaf) if by_value(leaf) else (type(leaf), id(leaf))
 
 
 def any_number(leaf: Any, part: Any) -> Any:
@@ -71,7 +70,7 @@ def without_sizes(part: Any) -> Any:
 
 def leaves_to_keep(leaves: Sequence[Any]) -> list[Any]:
     """Objects known by identity, which must live as long as the key does."""
-    return [v for v in leaves if not isinstance(v, (Tensor, np.ndarray, np.generic, *ATOMS))]
+    return [v for v in leaves if not (isinstance(v, (Tensor, np.ndarray)) or by_value(v))]
 
 
 def difference(key: tuple[Any, ...], known: Sequence[tuple[Any, ...]]) -> str:
@@ -93,7 +92,7 @@ def difference(key: tuple[Any, ...], known: Sequence[tuple[Any, ...]]) -> str:
 
 
 OF_TENSOR = "dtype shape device requires_grad strides place class attributes".split()
-OF_ARRAY = "kind dtype shape strides place".split()
+OF_ARRAY = "kind dtype shape strides place class".split()
 
 
 def _change(before: Any, now: Any) -> str:

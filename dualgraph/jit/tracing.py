@@ -14,15 +14,16 @@ from ..core.node import Var
 from ..core.numbers.formulas import Formulas, Use
 from ..core.numbers.guards import guarded
 from ..core.numbers.symbolic import SymFloat, SymInt, plain
-from ..core.trees import flatten, unflatten
+from ..core.trees import containers, flatten, unflatten
 from ..core.types import Shape
 from ..core.watch import Watched, origin_of
 from ..eager.random import default_generator
 from ..eager.tensor import Tensor
 from ..effects import Happening, Watch, Written, effects_of, relied_on
 from ..static.capture import Tracer, finish, swept
-from ..static.checks import ATOMS, Assumption, EntryCheck
+from ..static.checks import Assumption, EntryCheck
 from ..static.footprint import Footprint
+from ..static.outside import users
 from ..static.statements import Apart
 from ..static.symbolic import SymbolicTracer
 from ..static.trace import Slot, Trace
@@ -105,12 +106,8 @@ class _Call:
     ) -> None:  # fmt: skip
         self.leaves, self.sources, self.rebound = leaves, sources, rebound
         self.name = getattr(fn, "__name__", type(fn).__name__)
-        objects = [
-            (v, f"argument {i}")
-            for i, v in enumerate(leaves)
-            if not isinstance(v, (Tensor, np.ndarray, *ATOMS))
-        ]
-        roots = [(fn, self.name), *objects, (default_generator, "the default generator")]
+        roots = [(fn, self.name), *_objects(leaves, (args, kwargs))]
+        roots.append((default_generator, "the default generator"))
         self.footprint = Footprint(roots, apart)
         some_apart = apart is not None and apart.active
         self.everything = Footprint(roots) if some_apart else self.footprint
@@ -241,6 +238,15 @@ class _Call:
             else r._replace(array=i in out.arrays)
             for i, r in enumerate(results)
         )
+
+
+def _objects(leaves: Sequence[Any], tree: Any) -> list[tuple[Any, str]]:
+    """Objects among the arguments whose state counts, and classes of arguments whose methods do."""
+    data = (Tensor, np.ndarray)
+    objects = [(v, f"argument {i}") for i, v in enumerate(leaves) if not isinstance(v, data)]
+    holders = [*containers(tree), *(v for v in leaves if isinstance(v, data))]
+    kinds = dict.fromkeys(map(type, holders))
+    return [*objects, *((k, k.__name__) for k in kinds if users(k.__module__))]
 
 
 def _plainly(result: Any) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import enum
 import functools
+import types
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from ..core.constant import exact
 from ..core.devices import Device
 from ..core.dtypes import DType
 from ..core.errors import Location
+from .outside import closed
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
 ATOMS = (
@@ -82,8 +85,8 @@ class Check:
         if now is self.expected:
             return True
         was = self.expected
-        atom = isinstance(was, (*ATOMS, np.generic)) and not isinstance(was, enum.Enum)
-        return atom and type(now) is type(was) and bool(exact(now) == exact(was))
+        same = type(now) is type(was) and by_value(was) and by_value(now)
+        return same and bool(exact(now) == exact(was))
 
     def assumption(self) -> Assumption:
         return Assumption(self.kind, self.name, self.expected, self.where)
@@ -95,7 +98,7 @@ class DictCheck(Check):
     __slots__ = ()
 
     def read(self) -> Any:
-        return self.holder.get(self.key, MISSING)
+        return built_of(self.holder).get(self.holder, self.key, MISSING)
 
 
 class GlobalCheck(DictCheck):
@@ -132,7 +135,8 @@ class ItemCheck(Check):
     kind = "item"
 
     def read(self) -> Any:
-        return self.holder[self.key] if self.key < len(self.holder) else MISSING
+        kind, held = built_of(self.holder), self.holder
+        return kind.__getitem__(held, self.key) if self.key < kind.__len__(held) else MISSING
 
 
 class LengthCheck(Check):
@@ -142,7 +146,7 @@ class LengthCheck(Check):
     kind = "length"
 
     def read(self) -> Any:
-        return len(self.holder)
+        return built_of(self.holder).__len__(self.holder)
 
 
 class MembersCheck(Check):
@@ -156,7 +160,7 @@ class MembersCheck(Check):
         self.expected = self.read()
 
     def read(self) -> Any:
-        return tuple([_member(v) for v in self.holder])
+        return tuple([_member(v) for v in built_of(self.holder).__iter__(self.holder)])
 
     def holds(self) -> bool:
         return bool(self.read() == self.expected)
@@ -263,9 +267,9 @@ class Checklist:
     def __init__(self, checks: list[Check]) -> None:
         self.checks = checks
         self._plain: list[tuple[Any, Any, Any, Check]] = [
-            (c.holder, c.key, c.expected, c) for c in checks if isinstance(c, DictCheck)
+            (c.holder, c.key, c.expected, c) for c in checks if _quickly(c)
         ]
-        self._others = [c for c in checks if not isinstance(c, DictCheck)]
+        self._others = [c for c in checks if not _quickly(c)]
 
     def failing(self) -> Check | None:
         """The first check that does not hold now."""
@@ -276,6 +280,25 @@ class Checklist:
             if not check.holds():
                 return check
         return None
+
+
+def _quickly(check: Check) -> bool:
+    """Whether a check is of a dict whose class has no methods of its own for what is read."""
+    return isinstance(check, DictCheck) and type(check.holder).get in GETS
+
+
+GETS = (dict.get, types.MappingProxyType.get)
+CONTAINERS = (
+    dict, list, set, tuple, collections.OrderedDict, collections.deque, frozenset
+)  # fmt: skip
+
+
+def built_of(container: Any) -> Any:
+    """The builtin class of a container, whose methods tell what is in it, whatever those of its own class do."""
+    kind = type(container)
+    if kind in CONTAINERS:
+        return kind
+    return next((k for k in reversed(CONTAINERS) if isinstance(container, k)), kind)
 
 
 def same_bytes(a: Any, b: Any) -> bool:
@@ -295,11 +318,15 @@ def class_attribute(cls: type, name: str) -> Any:
 
 
 def _member(value: Any) -> Any:
-    return (
-        (type(value), exact(value))
-        if isinstance(value, (*ATOMS, np.generic)) and not isinstance(value, enum.Enum)
-        else id(value)
-    )
+    return (type(value), exact(value)) if by_value(value) else id(value)
+
+
+def by_value(value: Any) -> bool:
+    """Whether any equal object of its class does as well: a number or the like, without attributes of its own."""
+    if not isinstance(value, (*ATOMS, np.generic)):
+        return False
+    kind: Any = type(value)
+    return closed(kind.__module__) or not (getattr(value, "__dict__", None) or slots_of(kind))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -26,13 +26,14 @@ from .checks import (
     MembersCheck,
     TensorCheck,
     TypeCheck,
+    built_of,
     class_attribute,
     short,
     slots_of,
     told_of,
 )  # fmt: skip
 from .members import CODE, CONSTRUCTORS, FROZEN, absent, dict_of, generated, held_by
-from .outside import ENGINE, closed, for_its_own_use, impure
+from .outside import ENGINE, closed, for_its_own_use, impure, users
 
 ENGINE_STATE = "dualgraph.optim", "dualgraph.data"  # objects whose state is the engine's own matter
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
@@ -69,40 +70,42 @@ class Holders:
     def _visit(self, value: Any, name: str, where: Location) -> None:
         if id(value) not in self._seen:
             kind: Any = type(value)
-            way = _way(kind)
-            if way:
+            ways = _ways(kind)
+            if ways:
                 self._seen[id(value)] = value
-                self._work.append((way, value, name, where))
+                self._work += [(way, value, name, where) for way in ways]
 
     # --- containers ---
 
     def _tensor(self, value: Any, name: str, where: Location) -> None:
         self.tensors[id(value)] = name
         self.checks.append(TensorCheck(value, None, told_of(value), name, where))
+        cls = type(value)
+        if users(cls.__module__):
+            self._class_of_objects(cls, cls.__qualname__, where)
         if vars(value):  # what the user put there, which may hide methods
             self._waiting.append((self._held, value, name, where))
 
     def _fixed(self, value: Any, name: str, where: Location) -> None:
         """A tuple or frozenset."""
-        for i, item in enumerate(value):
+        for i, item in enumerate(built_of(value).__iter__(value)):
             self._visit(item, f"{name}[{i}]", where)
 
     def _list(self, value: Any, name: str, where: Location) -> None:
-        self.checks.append(LengthCheck(value, None, len(value), f"len({name})", where))
-        for i in range(len(value)):
-            self._place(ItemCheck(value, i, value[i], f"{name}[{i}]", where))
+        items = list(built_of(value).__iter__(value))
+        self.checks.append(LengthCheck(value, None, len(items), f"len({name})", where))
+        for i, item in enumerate(items):
+            self._place(ItemCheck(value, i, item, f"{name}[{i}]", where))
 
     def _dict(self, value: Any, name: str, where: Location) -> None:
         self.checks.append(MembersCheck(value, f"the keys of {name}", where))
-        for key in list(value):
+        for key, item in list(dict.items(value)):
             self._visit(key, f"a key of {name}", where)
-            self._place(EntryCheck(value, key, value[key], f"{name}[{short(key)}]", where))
-        if type(value).__module__ != "builtins":
-            self._instance(value, name, where)
+            self._place(EntryCheck(value, key, item, f"{name}[{short(key)}]", where))
 
     def _set(self, value: Any, name: str, where: Location) -> None:
         self.checks.append(MembersCheck(value, f"the elements of {name}", where))
-        for item in value:
+        for item in built_of(value).__iter__(value):
             self._visit(item, f"an element of {name}", where)
 
     def _array(self, value: Any, name: str, where: Location) -> None:
@@ -292,13 +295,16 @@ class Holders:
 
 
 @functools.lru_cache(maxsize=1024)
-def _way(kind: type) -> str:
-    """The method that looks into objects of a type; "" where there is nothing to look into."""
+def _ways(kind: type) -> tuple[str, ...]:
+    """The methods that look into objects of a type; classes of the user's have methods, whatever they derive from."""
+    holds = not closed(kind.__module__) or (issubclass(kind, dict) and kind is not dict)
+    own = ("_instance",) if holds else ()
     if issubclass(kind, (*ATOMS, np.generic, *FROZEN)):
-        return ""
+        return own
     if hasattr(kind, "_version_cell"):
-        return "_tensor"
-    return next(way for kinds, way in WAYS if issubclass(kind, kinds))
+        return ("_tensor",)
+    way = next(way for kinds, way in WAYS if issubclass(kind, kinds))
+    return (way,) if way in ("_instance", "_class", "_module") else (way, *own)
 
 
 WAYS: tuple[tuple[Any, str], ...] = (

@@ -28,6 +28,11 @@ def closed(module: str | None) -> bool:
     )
 
 
+def users(module: str) -> bool:
+    """Whether a module is the user's."""
+    return not (closed(module) or module.startswith(ENGINE))
+
+
 def impure(module: str) -> bool:
     """Whether what a closed module does may change from call to call; of the standard library few are known not to."""
     top = module.partition(".")[0]

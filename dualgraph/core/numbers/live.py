@@ -13,6 +13,7 @@ from __future__ import annotations
 import operator
 import threading
 from collections.abc import Callable
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class Mode(threading.local):
 
 
 mode = Mode()
-STRANGERS = (complex, np.generic, SymInt, SymFloat)  # numbers that arithmetic is not followed with
+STRANGERS = (Number, np.generic, SymInt, SymFloat)  # numbers that arithmetic is not followed with
 # NumPy's scalars that are numbers; arithmetic with them and their functions is followed as Python's is
 WHOLE: tuple[type, ...] = tuple(
     np.dtype(f"{u}int{bits}").type for u in ("", "u") for bits in (8, 16, 32, 64)
