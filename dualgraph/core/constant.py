@@ -70,7 +70,7 @@ def exact(value: Any) -> Any:
     >>> exact((1, 0.0)) == exact((1, -0.0)), exact(1) == exact(True), exact(float("nan")) == exact(float("nan"))
     (False, False, True)
     """
-    kind = type(value)
+    kind: Any = type(value)
     if kind is int or kind is str or value is None:
         return value
     if kind is tuple:
@@ -98,6 +98,6 @@ def exact(value: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=1024)
-def _plain(kind: type) -> Any:
+def _plain(kind: Any) -> Any:
     """What makes an object of the builtin that a class derives from; None for others."""
     return next((made for base, made in PLAIN if issubclass(kind, base)), None)
