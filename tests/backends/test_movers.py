@@ -30,12 +30,13 @@ POOLS = [
 @pytest.fixture(params=[1, 2], autouse=True)
 def threads(request, monkeypatch):
     """All arrays count as large, so that two threads share each."""
-    from dualgraph.backends.native.movers import indexing, kernels, moving, strided
+    from dualgraph.backends.native.movers import indexing, kernels, moving, ordering, strided
 
     before = get_num_threads()
     set_num_threads(request.param)
     monkeypatch.setattr(kernels, "PARALLEL_BYTES", 0)
     monkeypatch.setattr(indexing, "SMALL", 0)
+    monkeypatch.setattr(ordering, "SMALL", 0)
     monkeypatch.setattr(moving, "SMALL", 0)
     monkeypatch.setattr(moving, "LARGE", 0)
     monkeypatch.setattr(strided, "SMALL", 0)
@@ -238,6 +239,25 @@ def test_the_first_of_equals_is_found_along_rows(rng, n, dtype):
             x[rng.random(x.shape) < 0.1] = -0.0
         for name in ("reduce_argmax", "reduce_argmin"):
             agree(name, x, axes=(1,), keepdims=False)
+
+
+@pytest.mark.parametrize("first", (None, 1, 5, 16))
+@pytest.mark.parametrize("dtype", (*FLOATS, "int32", "int64"))
+def test_lines_in_order(rng, dtype, first):
+    """Stable among equals, NaNs last, zeros of both signs and infinities; long rows for few elements."""
+    shapes = [((17,), 0), ((5, 33), 1), ((5, 33), 0), ((2, 128, 3), 1), ((70, 16), 1)]
+    if first is not None:
+        shapes += [((129,), 0), ((3, 1000), 1)]
+    for shape, axis in shapes:
+        x = special(rng, shape, dtype)
+        if dtype in FLOATS:
+            x[rng.random(shape) < 0.05], x[rng.random(shape) < 0.05] = np.inf, -np.inf
+            x[rng.random(shape) < 0.05] = 0.0
+        else:
+            x[rng.random(shape) < 0.05] = np.iinfo(dtype).min
+        for descending in (False, True):
+            count = None if first is None else min(first, shape[axis])
+            agree("sort_along", x, axis=axis, descending=descending, first=count)
 
 
 @pytest.mark.parametrize("side", ("left", "right"))
