@@ -14,12 +14,15 @@ import numpy as np
 from ..core.context import grad_mode, state
 from ..core.dtypes import get_default_dtype
 from ..core.errors import CaptureError, Location, describe
+from ..core.kinds import ELEMENTWISE
 from ..core.node import Literal, Node, Var
+from ..core.numbers.live import LIVE, NUMBERS
 from ..core.numbers.symbolic import is_symbolic, plain
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.types import TensorType
 from ..eager.autograd import apply_rule
 from ..eager.dispatch import constant
+from ..eager.scalars import LiveScalar, Scalar
 from ..eager.tensor import Tensor
 from ..ops.arithmetic import add
 from ..ops.creation import full
@@ -91,16 +94,27 @@ def stand_in(t: TensorType) -> Tensor:
     return Tensor(_no_values(t), t.dtype, t.device)
 
 
-def derive(fn: Callable[..., Sequence[Tensor]], types: Sequence[TensorType]) -> Graph:
-    """The graph of what `fn` does with tensors of these types. It may close over no tensor."""
+def derive(
+    fn: Callable[..., Sequence[Tensor]],
+    types: Sequence[TensorType],
+    numbers: list[Slot] | None = None,
+) -> Graph:
+    """The graph of what `fn` does with tensors of these types. It may close over no tensor.
+
+    Where `numbers` is given, it may close over live numbers: further inputs, listed there.
+    """
     symbolic = any(is_symbolic(t.shape) for t in types)
     tracer = FollowingAbstract() if symbolic else AbstractTracer()
+    tracer.takes_numbers = numbers is not None
     given = [stand_in(t) for t in types]
     with tracer, grad_mode(False):
         for i, (t, type) in enumerate(zip(given, types, strict=True)):
             tracer.add_root(t, Slot("leaf", (i, t), type))
         outs = tuple(tracer.var_of(t) for t in fn(*given))
-    if len(tracer.roots) != len(given):
+    further = [r.slot for r in tracer.roots[len(given) :]]
+    if numbers is not None:
+        numbers[:] = further
+    if any(s.kind != "computed" for s in further):
         raise CaptureError("a derived body reads a tensor that is none of its operands")
     return Graph(tuple(r.var for r in tracer.roots), _live(tracer.nodes, outs), outs)
 
@@ -179,6 +193,8 @@ def run_on_tensors(
         args = [v.value if isinstance(v, Literal) else v for v in operands]
         if all(isinstance(v, Literal) for v in operands) and operands:
             args[0] = constant(operands[0].value, operands[0].dtype, state.device)
+        elif node.prim.kind is not ELEMENTWISE:
+            args = [_as_tensor(x, v) for x, v in zip(args, node.inputs, strict=True)]
         out = node.prim(*args, **node.params)
         if known and not known.keys().isdisjoint(node.outputs):
             _named(out if node.prim.multiple else (out,), [known.get(v) for v in node.outputs])
@@ -192,6 +208,15 @@ def run_on_tensors(
     finally:
         if tracer is not None:
             tracer.at = None
+
+
+def _as_tensor(x: Any, v: Any) -> Any:
+    """What stands for a Python number where an op takes tensors alone; `v` has its dtype."""
+    if type(x) in NUMBERS and isinstance(v, Var):
+        made = LiveScalar(x, v.type.dtype) if type(x) in LIVE else Scalar(x, v.type.dtype)
+        tensor = made.tensor()
+        return Tensor(np.asarray(made.array), v.type.dtype) if tensor is None else tensor
+    return x
 
 
 def filled(t: TensorType, value: float = 0.0) -> Tensor:

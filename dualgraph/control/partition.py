@@ -7,8 +7,9 @@ few cheap ops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import inf
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..core.kinds import ELEMENTWISE, MOVEMENT
@@ -18,10 +19,14 @@ from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..ops.reduce import broadcast_to
 from ..static.graph import Graph, GraphBuilder, substitute
+from ..static.trace import Slot
 from .derive import derive, pull
 
 # Of a result: no cotangent comes for it (None), or one with one value everywhere that is given as that value (True).
 Seed = bool | None
+# Live numbers that operands are, by the number of the operand; rules see them as numbers.
+Live = Mapping[int, Any]
+NONE: Live = MappingProxyType({})
 
 
 class Needs(NamedTuple):
@@ -50,21 +55,22 @@ def needs(
     there: Collection[int] = (),
     offered: Collection[int] = (),
     cheap: Callable[[Node], bool] = _is_cheap,
+    live: Live = NONE,
 ) -> Needs:
     """What has to be there for gradients of the `wanted` operands.
 
     Results in `saved` and operands in `there` (by number) are there anyway. Operands in `offered` may be read, too,
     where they are less than twice what would have to be kept instead, to be written and read. ``cheap(node)``: its
-    result may be computed again.
+    result may be computed again. Operands in `live` are numbers, which are there anyway.
     """
     if not any(wanted):
         return Needs()
-    sweep, _ = _sweep(graph, wanted, seeds, (False,) * len(wanted))
+    sweep, _ = _sweep(graph, wanted, seeds, (False,) * len(wanted), live, [])
     values = _values(graph)
     read = {v for n in sweep.nodes for v in n.inputs} | set(sweep.outputs)
     needed = [v for v, own in zip(values, sweep.inputs, strict=False) if own in read]
     needed = list(dict.fromkeys(_viewed(graph, v) for v in needed))
-    reads = tuple(i for i, v in enumerate(graph.inputs) if v in needed)
+    reads = tuple(i for i, v in enumerate(graph.inputs) if v in needed or i in live)
     results = tuple(i for i, v in enumerate(graph.outputs) if i in saved and v in needed)
     given = {*reads, *there}
     free = {*(graph.inputs[i] for i in given), *(graph.outputs[i] for i in results)}
@@ -78,9 +84,14 @@ def gradient(
     wanted: Sequence[bool],
     seeds: Sequence[Seed],
     begun: Sequence[bool],
+    live: Live = NONE,
+    numbers: list[Slot] | None = None,
 ) -> tuple[Graph, tuple[bool, ...]]:
-    """From `given` values, cotangents and sums begun to the totals of wanted operands; and which of these there are."""
-    sweep, there = _sweep(graph, wanted, seeds, begun)
+    """From `given` values, cotangents and sums begun to the totals of wanted operands; and which of these there are.
+
+    Further inputs are what the rules made of the operands in `live`, listed in `numbers`.
+    """
+    sweep, there = _sweep(graph, wanted, seeds, begun, live, [] if numbers is None else numbers)
     made = graph.producers()
     builder = GraphBuilder()
     known: dict[Var, Any] = {v: builder.input(v.type) for v in given}
@@ -111,8 +122,9 @@ def _values(graph: Graph) -> list[Var]:
 
 
 def _sweep(
-    graph: Graph, wanted: Sequence[bool], seeds: Sequence[Seed], begun: Sequence[bool]
-) -> tuple[Graph, tuple[bool, ...]]:
+    graph: Graph, wanted: Sequence[bool], seeds: Sequence[Seed], begun: Sequence[bool], live: Live,
+    numbers: list[Slot],
+) -> tuple[Graph, tuple[bool, ...]]:  # fmt: skip
     """The reverse sweep alone: from all operands and values between, cotangents and sums begun to the totals of the
     wanted operands; and which of these there are."""
     values = _values(graph)
@@ -123,7 +135,7 @@ def _sweep(
     there: list[bool] = []
 
     def run(*tensors: Tensor) -> list[Tensor]:
-        inputs = tensors[: len(graph.inputs)]
+        inputs = [live.get(i, t) for i, t in enumerate(tensors[: len(graph.inputs)])]
         known = dict(zip(values[len(inputs) :], tensors[len(inputs) :], strict=False))
         rest = iter(tensors[len(firsts) :])
         given: list[Any] = []
@@ -135,7 +147,7 @@ def _sweep(
         there[:] = [t is not None for t in totals]
         return [t for t in totals if t is not None]
 
-    return derive(run, [*firsts, *cts, *sums]), tuple(there)
+    return derive(run, [*firsts, *cts, *sums], numbers), tuple(there)
 
 
 def _viewed(graph: Graph, v: Var) -> Var:

@@ -181,7 +181,7 @@ def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
 
 def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
     device = common_device(prim, args)
-    if live_mode.formulas is not None and not (prim.kind is ELEMENTWISE and device is CPU):
+    if live_mode.formulas is not None and not (prim.kind is ELEMENTWISE and device in (CPU, None)):
         args = settled(args)
     if device is None:
         if args:

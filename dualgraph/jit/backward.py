@@ -7,15 +7,21 @@ gives these values beside the results, and another makes the gradient of them. B
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..control.partition import needs
+from ..core.dtypes import as_scalar
+from ..core.numbers.formulas import Formulas
 from ..core.process.workers import Job, Workers
 from ..eager.tensor import Tensor
 from ..merge.running import FAILURES, Gradient, run
 from ..passes.inline import inline
 from ..static.graph import Graph
+from .promoted import Leaf
+from .slots import as_array
 
 Compile = Callable[[Graph, bool], Any]  # of a graph; whether it stands for the program itself
 _background = Workers("dualgraph-backward", 1)
@@ -36,22 +42,36 @@ class Keeping:
         tracked: Sequence[bool],
         fresh: Sequence[bool],
         compile: Compile,
+        numbers: Mapping[int, Any],
     ) -> None:
-        """`count` results, through some of which gradients flow (`tracked`); some are new tensors (`fresh`)."""
+        """`count` results, through some of which gradients flow (`tracked`); some are new tensors (`fresh`).
+
+        Inputs in `numbers` are Python numbers, which were these in the capture.
+        """
+        self.numbers = dict(numbers)
         graph = inline(captured, lambda _: False)
         outputs = graph.outputs[:count]
         self.graph = Graph(graph.inputs, graph.nodes, outputs)
         self._seeds = tuple(False if t else None for t in tracked)
         saved = {i for i, own in enumerate(fresh) if own and outputs.count(outputs[i]) == 1}
-        self.needs = needs(self.graph, wanted, self._seeds, saved)
+        formulas, live = self._live()
+        with formulas.recording():
+            self.needs = needs(self.graph, wanted, self._seeds, saved, live=live)
+        del live
         self.results = self.needs.results
         self.more = len(self.needs.kept) + len(self.results)
         self._compile = compile
         whole = Graph(graph.inputs, graph.nodes, (*graph.outputs, *self.needs.kept))
         self.forward = compile(whole, True)
-        self._gradients: dict[Any, Job[Gradient]] = {}
+        self._gradients: dict[Any, Job[tuple[Gradient, Formulas]]] = {}
 
-    def gradient(self, key: Any, wait: bool) -> Gradient | None:
+    def _live(self) -> tuple[Formulas, dict[int, Any]]:
+        """Live numbers for the inputs that are numbers, and what follows them."""
+        leaves = [Leaf(i, str(self.graph.inputs[i])) for i in self.numbers]
+        formulas = Formulas(leaves, self.numbers)  # type: ignore[arg-type]
+        return formulas, dict(zip(self.numbers, formulas.inputs, strict=True))
+
+    def gradient(self, key: Any, wait: bool) -> tuple[Gradient, Formulas] | None:
         """The gradient for (wanted operands, sums begun, cotangents that come); None as long as it is compiled."""
         job = self._gradients.get(key)
         if job is None:
@@ -66,22 +86,31 @@ class Keeping:
         for job in tuple(self._gradients.values()):
             job.result()
 
-    def _gradient(self, wanted: Any, begun: Any, given: Any) -> Gradient:
+    def _gradient(self, wanted: Any, begun: Any, given: Any) -> tuple[Gradient, Formulas]:
         seeds = tuple(False if g else None for g in given)
         values = self.needs.given(self.graph)
-        return Gradient(
-            self.graph, values, wanted, begun, seeds, lambda graph: self._compile(graph, False)
-        )
+        formulas, live = self._live()
+        with formulas.recording():
+            found = Gradient(
+                self.graph, values, wanted, begun, seeds, lambda graph: self._compile(graph, False), live
+            )  # fmt: skip
+        return found, formulas
 
     def pull(
-        self, found: Gradient, cts: Sequence[Any], operands: Sequence[Any], prior: Sequence[Any]
-    ) -> list[Any] | None:
-        """The totals of the operands; None where an op cannot take the values."""
+        self, found: Gradient, formulas: Formulas, cts: Sequence[Any], operands: Sequence[Any],
+        prior: Sequence[Any],
+    ) -> list[Any] | None:  # fmt: skip
+        """The totals of the operands; None where an op cannot take the values, or a rule would do otherwise with the
+        numbers among them."""
+        numbers = formulas.of_call(operands) if self.numbers else ()
+        if type(numbers) is not tuple:
+            return None
         count = len(self.graph.inputs)
-        given = [*(operands[i] for i in self.needs.operands), *operands[count:]]
+        given = [*(self._tensor(i, operands[i]) for i in self.needs.operands), *operands[count:]]
         tensors = [*(given[i] for i in found.reads), *cts, *prior[:count]]
         arrays = [t._data for t in tensors if t is not None]
         try:
+            arrays += [as_array(s, numbers[s.key.place]) for s in found.numbers]
             made = iter(run(found.program, arrays))
         except FAILURES:
             return None
@@ -90,6 +119,13 @@ class Keeping:
             for here, t in zip(found.there, self.graph.in_types, strict=True)
         ]
         return [*totals, *[None] * self.more]
+
+    def _tensor(self, i: int, operand: Any) -> Any:
+        """An operand as a tensor."""
+        if i not in self.numbers:
+            return operand
+        dtype = self.graph.inputs[i].type.dtype
+        return Tensor(np.asarray(as_scalar(operand, dtype)), dtype)
 
 
 class Backward:

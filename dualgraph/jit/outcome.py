@@ -94,9 +94,7 @@ class Outcome:
     def _tape(self, tensors: list[Any], outs: list[Any]) -> TapeNode | None:
         if self.gradients is None:
             parts = self.name, self.captured, self.trace, self.results, self._stored, self._also
-            # the rules of ops may do otherwise for the very number than for one that is an input
-            compiles = not any(s.kind == "computed" for s in self.trace.slots)
-            self.gradients = Taped(*parts, self._backward if compiles else None)
+            self.gradients = Taped(*parts, self._backward)
         return self.gradients.node(tensors, outs)
 
     def _keeping(self) -> Keeping | None:

@@ -22,7 +22,7 @@ from ..eager.unfolding import as_it_was, pass_on
 from ..ops.arithmetic import add
 from ..passes.dce import dce
 from ..static.graph import Graph
-from ..static.trace import Trace
+from ..static.trace import Slot, Trace
 from .backward import Backward, Compile, Keeping
 from .results import Result
 
@@ -35,7 +35,7 @@ class CompiledOp(TapeOp):
     takes_over = True
     asks_needed = True
 
-    def __init__(self, name: str, graph: Graph, results: int, backward: Backward | None) -> None:
+    def __init__(self, name: str, graph: Graph, results: int, backward: Backward) -> None:
         self.name = name
         self.backward = backward
         self.graph = dce(Graph(graph.inputs, graph.nodes, graph.outputs[:results]))
@@ -63,10 +63,9 @@ class CompiledOp(TapeOp):
         if self.must_unfold():
             return NotImplemented
         count = len(self._reads)
-        if self.backward is not None:
-            totals = self._pulled(self.backward, cts, operands, prior, needed)
-            if totals is not None:
-                return totals
+        totals = self._pulled(cts, operands, prior, needed)
+        if totals is not None:
+            return totals
         return [
             *self._replayed(cts, operands[:count], prior[:count]),
             *[None] * (len(needed) - count),
@@ -80,14 +79,16 @@ class CompiledOp(TapeOp):
             for i, k in enumerate(node.saved[0][:count])
         ]
         operands = [as_it_was(k, edge) for k, edge in zip(kept, node.inputs, strict=False)]
+        began_at = perf_counter()
         with grad_mode(True), untraced(), unbatched():
             results = run_on_tensors(self.graph, operands)
+        if state.tracer is None:
+            self.backward.spent += perf_counter() - began_at
         return pass_on(node, results, began)
 
-    def _pulled(
-        self, backward: Backward, cts: Any, operands: Any, prior: list[Any], needed: Any
-    ) -> list[Any] | None:
+    def _pulled(self, cts: Any, operands: Any, prior: list[Any], needed: Any) -> list[Any] | None:
         """The cotangents by the compiled gradient, if there is one."""
+        backward = self.backward
         backward.ask()
         keeping, count = backward.keeping, len(self._reads)
         if keeping is None:
@@ -96,15 +97,14 @@ class CompiledOp(TapeOp):
         found = keeping.gradient(key, backward.wait)
         if found is None or len(operands) != count + keeping.more:
             return None
-        return keeping.pull(found, cts, operands, prior)
+        return keeping.pull(*found, cts, operands, prior)
 
     def _replayed(self, cts: Any, operands: Any, prior: list[Any]) -> list[Any]:
         began = perf_counter()
         with grad_mode(True):
             leaves = [self._leaf(x) for x in operands]
             results = run_on_tensors(self.graph, leaves)
-        if self.backward is not None:
-            self.backward.spent += perf_counter() - began
+        self.backward.spent += perf_counter() - began
         edges = [leaf._edge() if isinstance(leaf, Tensor) else None for leaf in leaves]
         roots = [
             (r._edge(), ct)
@@ -156,32 +156,31 @@ class Taped:
 
     def __init__(
         self, name: str, graph: Graph, trace: Trace, results: Sequence[Result], stored: Collection[int],
-        compile: Compile, backward: Callable[[Callable[[], Keeping]], Backward] | None,
+        compile: Compile, backward: Callable[[Callable[[], Keeping]], Backward],
     ) -> None:  # fmt: skip
-        """`graph`: what was captured. `compile` makes programs of graphs; without `backward` gradients are replayed."""
+        """`graph`: what was captured. `compile` makes programs of graphs."""
         self._graph = graph
         self._trace = trace
         self._results = results
         self._stored = stored  # inputs that a call writes
         self._compile = compile
-        self.backward = None if backward is None else backward(self._keeping)
+        self.backward = backward(self._keeping)
         self._op = CompiledOp(name, graph, trace.results, self.backward)
         self._types = graph.out_types
 
     @property
     def keeping(self) -> Keeping | None:
         """What runs instead of the program, once a gradient was asked for."""
-        return None if self.backward is None else self.backward.keeping
+        return self.backward.keeping
 
     @property
     def spent(self) -> float:
         """Seconds that gradients took to run ops once more."""
-        return 0.0 if self.backward is None else self.backward.spent
+        return self.backward.spent
 
     def finish(self) -> None:
         """Blocks until the gradients that were asked for are compiled."""
-        if self.backward is not None:
-            self.backward.finish()
+        self.backward.finish()
 
     def _keeping(self) -> Keeping:
         count = self._trace.results
@@ -194,6 +193,7 @@ class Taped:
             [i in flows for i in range(count)],
             [i in plain for i in range(count)],
             self._compile,
+            {i: _captured(s) for i, s in enumerate(self._trace.slots) if s.kind == "computed"},
         )
 
     def node(self, tensors: Sequence[Any], outs: Sequence[Any]) -> TapeNode | None:
@@ -243,3 +243,9 @@ class Taped:
             same._cell = result._version_cell()
             more.append((same, same._cell[0]))
         node.saved = ((*kept, *more), None)
+
+
+def _captured(slot: Slot) -> Any:
+    """What a number was in the capture."""
+    formulas = slot.key.formulas
+    return formulas.at(formulas.values)[slot.key.place]

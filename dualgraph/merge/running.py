@@ -7,12 +7,13 @@ from typing import Any
 
 from ..backends.executor import Executable, as_they_are
 from ..backends.hooks import hooks_for
-from ..control.partition import Seed, gradient
+from ..control.partition import NONE, Live, Seed, gradient
 from ..core.backend import backend_for
 from ..core.devices import CPU
 from ..core.errors import DualgraphError
 from ..passes.pipeline import optimise
 from ..static.graph import Graph, renumber
+from ..static.trace import Slot
 
 # What ops raise for values that do not suit them; run one by one they say which, and where.
 FAILURES = (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError)
@@ -42,16 +43,17 @@ class Gradient:
     """A compiled gradient of a graph: for which operands want one, which have sums begun, and which cotangents come.
 
     ``reads`` are the values it reads of those that are `given` to it (in the order of `Needs.given`), ``there`` which
-    operands get a total.
+    operands get a total; ``numbers`` are further inputs, worked out from operands that are `live` numbers.
     """
 
-    __slots__ = ("program", "reads", "there")
+    __slots__ = ("numbers", "program", "reads", "there")
 
     def __init__(
         self, graph: Graph, given: Sequence[Any], wanted: Sequence[bool], begun: Sequence[bool],
-        seeds: Sequence[Seed], compile: Callable[[Graph], Executable] = compiled,
+        seeds: Sequence[Seed], compile: Callable[[Graph], Executable] = compiled, live: Live = NONE,
     ) -> None:  # fmt: skip
-        back, self.there = gradient(graph, given, wanted, seeds, begun)
+        self.numbers: list[Slot] = []
+        back, self.there = gradient(graph, given, wanted, seeds, begun, live, self.numbers)
         count = len(given)
         read = {v for n in back.nodes for v in n.inputs} | set(back.outputs)
         self.reads = tuple(i for i, v in enumerate(back.inputs[:count]) if v in read)
