@@ -38,11 +38,13 @@ from .core.errors import (
 from .eager import dispatch as _dispatch
 from .eager.creation import default_device as get_default_device
 from .eager.creation import (
-    arange, as_tensor, asarray, default_device, empty, empty_like, eye, from_dlpack, from_numpy,
-    full, full_like, linspace, ones, ones_like, set_default_device, tensor, zeros, zeros_like,
+    as_tensor, asarray, default_device, from_dlpack, from_numpy, set_default_device, tensor,
 )
 from .eager.dtype_info import __array_namespace_info__, finfo, iinfo, isdtype
 from .eager.einsum import einsum
+from .eager.filling import (
+    arange, empty, empty_like, eye, full, full_like, linspace, ones, ones_like, zeros, zeros_like,
+)
 from .eager.functions import (
     all, any, argmax, argmin, argsort, clip, count_nonzero, cumulative_prod, cumulative_sum, diff,
     imag, matmul, max, min, nonzero, positive, prod, real, sort, sum, take, take_along_axis,
@@ -60,6 +62,7 @@ from .eager.methods.further import (
     angle, broadcast_shapes, complex, diagflat, dsplit, isreal, logaddexp2, logcumsumexp, nanmedian,
     polar, promote_types, sgn, vander, view_as_complex, view_as_real,
 )
+from .eager.methods.ordering import cummax, cummin, kthvalue, median, mode, msort, topk
 from .eager.methods.parts import (
     chunk, diag, diag_embed, diagonal, hsplit, narrow, select, split, tensor_split, trace, unbind,
     vsplit,
@@ -69,8 +72,7 @@ from .eager.methods.products import (
     vdot,
 )
 from .eager.methods.reduction import (
-    amax, amin, aminmax, cummax, cummin, cumprod, cumsum, kthvalue, logsumexp, median, mode, msort,
-    norm, std_mean, topk, var_mean,
+    amax, amin, aminmax, cumprod, cumsum, logsumexp, norm, std_mean, var_mean,
 )
 from .eager.methods.selection import (
     argwhere, gather, index_add, index_copy, index_fill, index_put, index_select, masked_fill,

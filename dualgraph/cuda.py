@@ -31,7 +31,11 @@ def _runtime() -> Any:
 
 
 def device_count() -> int:
-    """The number of GPUs that CuPy sees; 0 without CuPy."""
+    """The number of GPUs that CuPy sees; 0 without CuPy.
+
+    >>> dg.cuda.device_count() >= 0
+    True
+    """
     runtime = _runtime()
     if runtime is None:
         return 0
@@ -42,7 +46,11 @@ def device_count() -> int:
 
 
 def is_available() -> bool:
-    """Whether tensors can be put on ``"cuda"``."""
+    """Whether tensors can be put on ``"cuda"``.
+
+    >>> dg.cuda.is_available() in (True, False)
+    True
+    """
     return device_count() > 0
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from .core import dtypes as dt
 from .core.errors import ArgumentError, DTypeError, describe
 from .eager import shapes as sh
-from .eager.creation import arange
+from .eager.filling import arange
 from .eager.operands import also_dim, as_operand, astype
 from .eager.tensor import Tensor
 from .ops import arithmetic as ar
@@ -97,7 +97,11 @@ def _along(x: Any, n: int | None, axis: int, norm: str | None, inverse: bool) ->
 def fft(
     x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
 ) -> Tensor:
-    """Transform along an axis, cut or filled with zeros to n places first."""
+    """Transform along an axis, cut or filled with zeros to n places first.
+
+    >>> dg.fft.fft(dg.ones(4)).tolist()
+    [(4+0j), 0j, 0j, 0j]
+    """
     return _along(x, n, axis, norm, inverse=False)
 
 
@@ -105,7 +109,11 @@ def fft(
 def ifft(
     x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
 ) -> Tensor:
-    """Inverse transform along an axis."""
+    """Inverse transform along an axis.
+
+    >>> dg.fft.ifft(dg.fft.fft(dg.asarray([1.0, 2.0]))).tolist()
+    [(1+0j), (2+0j)]
+    """
     return _along(x, n, axis, norm, inverse=True)
 
 
@@ -113,7 +121,11 @@ def ifft(
 def rfft(
     x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
 ) -> Tensor:
-    """The first half of the transform of real numbers (``n // 2 + 1`` places); the rest mirrors it."""
+    """The first half of the transform of real numbers (``n // 2 + 1`` places); the rest mirrors it.
+
+    >>> dg.fft.rfft(dg.ones(4)).shape
+    (3,)
+    """
     x = _real(x)
     place = normalize_axis(axis, x.ndim)
     x = _resized(x, place, n)
@@ -124,7 +136,11 @@ def rfft(
 def irfft(
     x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
 ) -> Tensor:
-    """The n (default: an even number) real numbers whose `rfft` is x."""
+    """The n (default: an even number) real numbers whose `rfft` is x.
+
+    >>> dg.fft.irfft(dg.fft.rfft(dg.ones(4)))
+    tensor([1., 1., 1., 1.])
+    """
     x = _complex(x)
     place = normalize_axis(axis, x.ndim)
     n = 2 * (x.shape[place] - 1) if n is None else n
@@ -138,7 +154,11 @@ def irfft(
 def hfft(
     x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
 ) -> Tensor:
-    """The real transform of the numbers whose first half is x and whose rest mirrors it."""
+    """The real transform of the numbers whose first half is x and whose rest mirrors it.
+
+    >>> dg.fft.hfft(dg.ones(3)).shape
+    (4,)
+    """
     x = _complex(x)
     place = normalize_axis(axis, x.ndim)
     n = 2 * (x.shape[place] - 1) if n is None else n
@@ -149,7 +169,11 @@ def hfft(
 def ihfft(
     x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
 ) -> Tensor:
-    """The first half of the inverse transform of real numbers."""
+    """The first half of the inverse transform of real numbers.
+
+    >>> dg.fft.ihfft(dg.ones(4)).shape
+    (3,)
+    """
     return ar.conj(rfft(x, n=n, axis=axis, norm=_other(norm)))
 
 
@@ -194,7 +218,11 @@ def fftn(
     axes: Sequence[int] | None = None,
     norm: str | None = "backward",
 ) -> Tensor:
-    """Transform along several axes (all, if none are named), cut or filled to the sizes `s`."""
+    """Transform along several axes (all, if none are named), cut or filled to the sizes `s`.
+
+    >>> dg.fft.fftn(dg.ones((2, 3, 4))).shape
+    (2, 3, 4)
+    """
     return _all(x, s, axes, norm, inverse=False)
 
 
@@ -207,7 +235,11 @@ def ifftn(
     axes: Sequence[int] | None = None,
     norm: str | None = "backward",
 ) -> Tensor:
-    """Inverse transform along several axes."""
+    """Inverse transform along several axes.
+
+    >>> dg.fft.ifftn(dg.ones((2, 3, 4))).shape
+    (2, 3, 4)
+    """
     return _all(x, s, axes, norm, inverse=True)
 
 
@@ -220,7 +252,11 @@ def rfftn(
     axes: Sequence[int] | None = None,
     norm: str | None = "backward",
 ) -> Tensor:
-    """`rfft` along the last of the axes, `fft` along the others."""
+    """`rfft` along the last of the axes, `fft` along the others.
+
+    >>> dg.fft.rfftn(dg.ones((2, 3, 4))).shape
+    (2, 3, 3)
+    """
     x = _real(x)
     places, sizes = _places(x, s, axes)
     out = rfft(x, n=sizes[-1], axis=places[-1], norm=norm)
@@ -238,7 +274,11 @@ def irfftn(
     axes: Sequence[int] | None = None,
     norm: str | None = "backward",
 ) -> Tensor:
-    """The inverse of `rfftn`: `ifft` along all axes but the last, `irfft` along that."""
+    """The inverse of `rfftn`: `ifft` along all axes but the last, `irfft` along that.
+
+    >>> dg.fft.irfftn(dg.fft.rfftn(dg.ones((2, 3, 4)))).shape
+    (2, 3, 4)
+    """
     x = _complex(x)
     places, sizes = _places(x, s, axes)
     for axis, n in zip(places[:-1], sizes[:-1], strict=True):
@@ -265,13 +305,21 @@ rfft2, irfft2 = _two(rfftn, "rfft2"), _two(irfftn, "irfft2")
 
 
 def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
-    """Frequencies of the places of a transform, in cycles per unit of the sample spacing d."""
+    """Frequencies of the places of a transform, in cycles per unit of the sample spacing d.
+
+    >>> dg.fft.fftfreq(4)
+    tensor([ 0.0000,  0.2500, -0.5000, -0.2500])
+    """
     places = ar.remainder(arange(n, device=device) + n // 2, n) - n // 2
     return ar.divide(astype(places, dtype or dt.get_default_dtype()), n * d)
 
 
 def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
-    """Frequencies of the places of an `rfft`."""
+    """Frequencies of the places of an `rfft`.
+
+    >>> dg.fft.rfftfreq(4)
+    tensor([0.0000, 0.2500, 0.5000])
+    """
     places = arange(n // 2 + 1, device=device)
     return ar.divide(astype(places, dtype or dt.get_default_dtype()), n * d)
 
@@ -286,11 +334,19 @@ def _shifted(x: Any, axes: int | Sequence[int] | None, forward: bool) -> Tensor:
 
 @also_dim
 def fftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
-    """Frequency 0 moved to the middle."""
+    """Frequency 0 moved to the middle.
+
+    >>> dg.fft.fftshift(dg.fft.fftfreq(4))
+    tensor([-0.5000, -0.2500,  0.0000,  0.2500])
+    """
     return _shifted(x, axes, forward=True)
 
 
 @also_dim
 def ifftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
-    """The inverse of `fftshift`."""
+    """The inverse of `fftshift`.
+
+    >>> dg.fft.ifftshift(dg.asarray([-2, -1, 0, 1]))
+    tensor([ 0,  1, -2, -1])
+    """
     return _shifted(x, axes, forward=False)

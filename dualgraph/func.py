@@ -30,7 +30,11 @@ __all__ = [
 
 
 def grad_and_value(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Any:
-    """`value_and_grad` the other way round: gradients first, then the value (and what else, with `has_aux`)."""
+    """`value_and_grad` the other way round: gradients first, then the value (and what else, with `has_aux`).
+
+    >>> dg.func.grad_and_value(lambda x: x**2)(dg.asarray(3.0))
+    (tensor(6.), tensor(9.))
+    """
     both = value_and_grad(func, argnums=argnums, has_aux=has_aux)
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Any]:

@@ -93,6 +93,12 @@ class profile:
     Eager ops run one by one meanwhile, without what makes small ones fast and large composites one kernel; the time of
     an op is its kernel's. A compiled call is one row, ``program <function>``. Arguments of PyTorch's that say what
     else to take down (``activities``, ``record_shapes``, ``with_stack``, ...) change nothing.
+
+        >>> from dualgraph.profiler import profile
+        >>> with profile() as run:
+        ...     _ = dg.ones(3) + 1
+        >>> run.key_averages()[0].key
+        'full'
     """
 
     def __init__(self, activities: Any = None, **_: Any) -> None:

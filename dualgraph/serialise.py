@@ -144,6 +144,12 @@ def load(path: str | PathLike[str], *, limit: int | str | None = None) -> Any:
 
     Every length, offset, dtype and shape is checked against the file's size before memory is taken.
     Raises FileFormatError for a file that is damaged or of another format.
+
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "weights.dg")
+        >>> dg.save({"w": dg.ones(2)}, path)
+        >>> dg.load(path)["w"]
+        tensor([1., 1.])
     """
     path = os.fspath(path)
     arrays, metadata = read(path)

@@ -16,7 +16,8 @@ import numpy as np
 
 from .core import dtypes as dt
 from .core.errors import ArgumentError, ShapeError, describe
-from .eager.creation import arange, asarray, ones, zeros
+from .eager.creation import asarray
+from .eager.filling import arange, ones, zeros
 from .eager.methods.further import view_as_real
 from .eager.methods.parts import unfold
 from .eager.methods.selection import index_add
@@ -48,7 +49,11 @@ def _window(length: int, periodic: bool, form: Any, dtype: Any, device: Any, gra
 def hann_window(
     window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:  # fmt: skip
-    """``(1 - cos(2 pi t)) / 2``; `periodic` for transforms, else symmetric."""
+    """``(1 - cos(2 pi t)) / 2``; `periodic` for transforms, else symmetric.
+
+    >>> dg.hann_window(4)
+    tensor([0.0000, 0.5000, 1.0000, 0.5000])
+    """
     return hamming_window(
         window_length, periodic, 0.5, 0.5, dtype=dtype, device=device, requires_grad=requires_grad
     )
@@ -58,7 +63,11 @@ def hamming_window(
     window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *, dtype: Any = None,
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """``alpha - beta cos(2 pi t)``; `periodic` for transforms, else symmetric."""
+    """``alpha - beta cos(2 pi t)``; `periodic` for transforms, else symmetric.
+
+    >>> dg.hamming_window(4)
+    tensor([0.0800, 0.5400, 1.0000, 0.5400])
+    """
 
     def form(t: Any) -> Any:
         return alpha - beta * np.cos(2 * pi * t)
@@ -69,7 +78,11 @@ def hamming_window(
 def blackman_window(
     window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:  # fmt: skip
-    """``0.42 - 0.5 cos(2 pi t) + 0.08 cos(4 pi t)``; `periodic` for transforms, else symmetric."""
+    """``0.42 - 0.5 cos(2 pi t) + 0.08 cos(4 pi t)``; `periodic` for transforms, else symmetric.
+
+    >>> dg.blackman_window(4)
+    tensor([-1.3878e-17,  3.4000e-01,  1.0000e+00,  3.4000e-01])
+    """
 
     def form(t: Any) -> Any:
         return 0.42 - 0.5 * np.cos(2 * pi * t) + 0.08 * np.cos(4 * pi * t)
@@ -80,7 +93,11 @@ def blackman_window(
 def bartlett_window(
     window_length: int, periodic: bool = True, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:  # fmt: skip
-    """A triangle, ``1 - |2 t - 1|``; `periodic` for transforms, else symmetric."""
+    """A triangle, ``1 - |2 t - 1|``; `periodic` for transforms, else symmetric.
+
+    >>> dg.bartlett_window(4)
+    tensor([0.0000, 0.5000, 1.0000, 0.5000])
+    """
 
     def form(t: Any) -> Any:
         return 1 - np.abs(2 * t - 1)
@@ -92,7 +109,11 @@ def kaiser_window(
     window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """``I0(beta sqrt(1 - (2 t - 1)**2)) / I0(beta)``; `periodic` for transforms, else symmetric."""
+    """``I0(beta sqrt(1 - (2 t - 1)**2)) / I0(beta)``; `periodic` for transforms, else symmetric.
+
+    >>> dg.kaiser_window(4).shape
+    (4,)
+    """
 
     def form(t: Any) -> Any:
         return np.i0(beta * np.sqrt(np.maximum(1 - (2 * t - 1) ** 2, 0))) / np.i0(beta)
@@ -132,6 +153,9 @@ def stft(
     continued by half a frame at both ends, as `pad_mode` says. `onesided` (where everything is real) leaves
     out the negative frequencies; `normalized` divides by the root of `n_fft`. With ``return_complex=False``
     real and imaginary parts lie along a last axis.
+
+        >>> dg.stft(dg.ones(16), n_fft=8, window=dg.hann_window(8), return_complex=True).shape
+        (5, 9)
     """
     x = as_operand(input)
     if x.ndim not in (1, 2):
@@ -160,6 +184,11 @@ def istft(
 
     Frames are added where they overlap and divided by the sum of the squared windows (Griffin and Lim, 1984),
     which must not vanish anywhere.
+
+        >>> x, w = dg.randn(16), dg.hann_window(8)
+        >>> spectrum = dg.stft(x, 8, window=w, return_complex=True)
+        >>> dg.allclose(dg.istft(spectrum, 8, window=w, length=16), x, atol=1e-5)
+        True
     """
     x = as_operand(input)
     if not x.dtype.is_complex or x.ndim not in (2, 3):

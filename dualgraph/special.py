@@ -57,31 +57,51 @@ __all__ = [
 
 
 def entr(x: Any) -> Tensor:
-    """``-x log(x)``; 0 at 0 and -inf below."""
+    """``-x log(x)``; 0 at 0 and -inf below.
+
+    >>> dg.special.entr(dg.asarray([0.0, 1.0]))
+    tensor([-0., -0.])
+    """
     x = as_operand(x)
     inside = ar.negative(xlogy(x, x))
     return ar.where(cp.less(x, 0), float("-inf"), inside)
 
 
 def xlog1py(x: Any, other: Any) -> Tensor:
-    """``x log(1 + other)``; 0 where x is 0, unless `other` is NaN."""
+    """``x log(1 + other)``; 0 where x is 0, unless `other` is NaN.
+
+    >>> dg.special.xlog1py(dg.asarray([0.0]), dg.asarray([-1.0]))
+    tensor([0.])
+    """
     x, other = as_operand(x), as_operand(other)
     zero = cp.logical_and(cp.equal(x, 0), cp.logical_not(cp.isnan(other)))
     return ar.where(zero, 0.0, ar.multiply(x, log1p(ar.where(zero, 0.0, other))))
 
 
 def ndtr(x: Any) -> Tensor:
-    """The probability that a standard normal number is at most x."""
+    """The probability that a standard normal number is at most x.
+
+    >>> dg.special.ndtr(dg.asarray([0.0]))
+    tensor([0.5000])
+    """
     return ar.multiply(erfc(ar.multiply(as_operand(x), -sqrt(0.5))), 0.5)
 
 
 def ndtri(p: Any) -> Tensor:
-    """The x with ``ndtr(x) = p``; infinite at 0 and 1, NaN outside."""
+    """The x with ``ndtr(x) = p``; infinite at 0 and 1, NaN outside.
+
+    >>> dg.special.ndtri(dg.asarray([0.5]))
+    tensor([0.])
+    """
     return ar.multiply(erfinv(ar.subtract(ar.multiply(as_operand(p), 2), 1)), sqrt(2))
 
 
 def log_ndtr(x: Any) -> Tensor:
-    """``log(ndtr(x))``, also far on the left, where the probability itself is 0 (there by its asymptotic series)."""
+    """``log(ndtr(x))``, also far on the left, where the probability itself is 0 (there by its asymptotic series).
+
+    >>> dg.special.log_ndtr(dg.asarray([0.0]))
+    tensor([-0.6931])
+    """
     x = as_operand(x)
     edge = -30.0 if x.dtype is dt.float64 else -10.0
     far = cp.less(x, edge)

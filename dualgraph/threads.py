@@ -7,12 +7,23 @@ from .core.errors import ArgumentError
 
 
 def get_num_threads() -> int:
-    """The most threads that one op or program uses."""
+    """The most threads that one op or program uses.
+
+    >>> dg.get_num_threads() >= 1
+    True
+    """
     return pool.size
 
 
 def set_num_threads(n: int) -> None:
-    """Sets the most threads that one op or program uses (all cores unless set)."""
+    """Sets the most threads that one op or program uses (all cores unless set).
+
+    >>> before = dg.get_num_threads()
+    >>> dg.set_num_threads(1)
+    >>> dg.get_num_threads()
+    1
+    >>> dg.set_num_threads(before)
+    """
     if not isinstance(n, int) or n < 1:
         raise ArgumentError(f"the number of threads is an integer of at least 1, not {n!r}")
     pool.size = n

@@ -57,7 +57,12 @@ def gradcheck(
 def gradgradcheck(
     func: Callable[..., Any], inputs: Inputs, grad_outputs: Any = None, **settings: Any
 ) -> bool:
-    """`gradcheck` of the gradients of `func`, for fixed (or given) gradients of its outputs."""
+    """`gradcheck` of the gradients of `func`, for fixed (or given) gradients of its outputs.
+
+    >>> x = dg.tensor([0.5], dtype=dg.float64, requires_grad=True)
+    >>> dg.autograd.gradgradcheck(lambda x: x**3, (x,))
+    True
+    """
     args = _inputs(inputs)
     variables = [i for i, x in enumerate(args) if isinstance(x, Tensor) and x.requires_grad]
     if grad_outputs is None:

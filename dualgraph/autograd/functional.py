@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.errors import ArgumentError, AutogradError, describe
 from ..eager.autograd import grad
-from ..eager.creation import ones_like, zeros_like
+from ..eager.filling import ones_like, zeros_like
 from ..eager.grad_modes import enable_grad
 from ..eager.shapes import reshape, stack
 from ..eager.tensor import Tensor
@@ -153,7 +153,11 @@ def vjp(
     create_graph: bool = False,
     strict: bool = False,
 ) -> tuple[Any, Any]:
-    """The outputs, and ``v @ jacobian`` for each input (`v` of ones by default for one element)."""
+    """The outputs, and ``v @ jacobian`` for each input (`v` of ones by default for one element).
+
+    >>> dg.autograd.functional.vjp(lambda x: x**2, dg.asarray([1.0, 2.0]), dg.ones(2))[1]
+    tensor([2., 4.])
+    """
     xs, alone = _given(inputs, create_graph)
     outs, alone_out = _run(func, xs)
     given = _by(outs, xs, _vectors(v, outs), create_graph, strict)
@@ -170,7 +174,11 @@ def jvp(
     create_graph: bool = False,
     strict: bool = False,
 ) -> tuple[Any, Any]:
-    """The outputs, and ``jacobian @ v`` for each output: the gradient of `vjp` by its vector."""
+    """The outputs, and ``jacobian @ v`` for each output: the gradient of `vjp` by its vector.
+
+    >>> dg.autograd.functional.jvp(lambda x: x**2, dg.asarray([1.0, 2.0]), dg.ones(2))[1]
+    tensor([2., 4.])
+    """
     xs, _ = _given(inputs, create_graph)
     along = _vectors(v, xs)
     outs, alone_out = _run(func, xs)
@@ -191,7 +199,11 @@ def vhp(
     create_graph: bool = False,
     strict: bool = False,
 ) -> tuple[Any, Any]:
-    """The output of a function of one element, and ``v @ hessian`` for each input."""
+    """The output of a function of one element, and ``v @ hessian`` for each input.
+
+    >>> dg.autograd.functional.vhp(lambda x: (x**3).sum(), dg.asarray([1.0, 2.0]), dg.ones(2))[1]
+    tensor([ 6., 12.])
+    """
     xs, alone = _given(inputs, create_graph)
     along = _vectors(v, xs)
     (out,), _ = _run(func, xs)
@@ -207,5 +219,9 @@ def hvp(
     create_graph: bool = False,
     strict: bool = False,
 ) -> tuple[Any, Any]:
-    """The output, and ``hessian @ v``: the same as `vhp`, since Hessians are symmetric."""
+    """The output, and ``hessian @ v``: the same as `vhp`, since Hessians are symmetric.
+
+    >>> dg.autograd.functional.hvp(lambda x: (x**3).sum(), dg.asarray([1.0, 2.0]), dg.ones(2))[1]
+    tensor([ 6., 12.])
+    """
     return vhp(func, inputs, v, create_graph, strict)

@@ -12,7 +12,12 @@ from ..eager import Tensor, asarray, stack, tensor
 
 
 def default_convert(sample: Any) -> Any:
-    """A sample with its NumPy arrays as tensors; the rest as it is."""
+    """A sample with its NumPy arrays as tensors; the rest as it is.
+
+    >>> import numpy as np
+    >>> dg.data.default_convert([np.ones(2)])[0].dtype
+    dualgraph.float64
+    """
     if isinstance(sample, (np.ndarray, np.generic)) and sample.dtype.kind in "biufc":
         return asarray(np.asarray(sample))
     if isinstance(sample, Mapping):

@@ -73,7 +73,11 @@ class TensorDataset(Dataset):
 
 
 class StackDataset(Dataset):
-    """Samples of several datasets side by side: tuples, or dicts when they are given by name."""
+    """Samples of several datasets side by side: tuples, or dicts when they are given by name.
+
+    >>> dg.data.StackDataset([1, 2], ["a", "b"])[1]
+    (2, 'b')
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if bool(args) == bool(kwargs):
@@ -94,7 +98,11 @@ class StackDataset(Dataset):
 
 
 class ConcatDataset(Dataset):
-    """Datasets one after the other."""
+    """Datasets one after the other.
+
+    >>> len(dg.data.ConcatDataset([[1, 2], [3]]))
+    3
+    """
 
     def __init__(self, datasets: Iterable[Any]) -> None:
         self.datasets = list(datasets)
@@ -124,7 +132,11 @@ class ChainDataset(IterableDataset):
 
 
 class Subset(Dataset):
-    """The samples of a dataset at given indices."""
+    """The samples of a dataset at given indices.
+
+    >>> list(dg.data.Subset([10, 20, 30], [2, 0]))
+    [30, 10]
+    """
 
     def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
         self.dataset = dataset
@@ -148,6 +160,9 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
     """Splits a dataset at random into parts of given lengths, or of given fractions that sum to 1.
 
     Samples left over by fractions go to the parts in turn, as in PyTorch.
+
+        >>> [len(part) for part in dg.data.random_split(range(10), [7, 3])]
+        [7, 3]
     """
     n = len(dataset)
     sizes = _sizes(n, lengths)

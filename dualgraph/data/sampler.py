@@ -22,7 +22,11 @@ class Sampler:
 
 
 class SequentialSampler(Sampler):
-    """0, 1, 2, ..."""
+    """0, 1, 2, ...
+
+    >>> list(dg.data.SequentialSampler([7, 8, 9]))
+    [0, 1, 2]
+    """
 
     def __init__(self, data_source: Sized) -> None:
         self.data_source = data_source
@@ -35,7 +39,11 @@ class SequentialSampler(Sampler):
 
 
 class RandomSampler(Sampler):
-    """Indices at random: each once, or `num_samples` drawn with replacement."""
+    """Indices at random: each once, or `num_samples` drawn with replacement.
+
+    >>> sorted(dg.data.RandomSampler([7, 8, 9]))
+    [0, 1, 2]
+    """
 
     def __init__(
         self,
@@ -68,7 +76,11 @@ class RandomSampler(Sampler):
 
 
 class SubsetRandomSampler(Sampler):
-    """Given indices, each once, at random."""
+    """Given indices, each once, at random.
+
+    >>> sorted(dg.data.SubsetRandomSampler([4, 2]))
+    [2, 4]
+    """
 
     def __init__(self, indices: Sequence[int], generator: Any = None) -> None:
         self.indices = indices
@@ -82,7 +94,11 @@ class SubsetRandomSampler(Sampler):
 
 
 class WeightedRandomSampler(Sampler):
-    """`num_samples` indices, index i drawn with a probability proportional to ``weights[i]``."""
+    """`num_samples` indices, index i drawn with a probability proportional to ``weights[i]``.
+
+    >>> list(dg.data.WeightedRandomSampler([0.0, 1.0], 3))
+    [1, 1, 1]
+    """
 
     def __init__(
         self,
@@ -127,7 +143,11 @@ def _locate(weights: list[float], mark: float) -> int:
 
 
 class BatchSampler(Sampler):
-    """Lists of `batch_size` indices from another sampler; a short last one unless `drop_last`."""
+    """Lists of `batch_size` indices from another sampler; a short last one unless `drop_last`.
+
+    >>> list(dg.data.BatchSampler(range(5), 2, drop_last=False))
+    [[0, 1], [2, 3], [4]]
+    """
 
     def __init__(self, sampler: Any, batch_size: int, drop_last: bool = False) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:

@@ -46,7 +46,11 @@ def poisson(rates: Tensor, generator: Any = None) -> Tensor:
 
 
 class Poisson(Distribution):
-    """How many of what comes at a rate come in a unit of time."""
+    """How many of what comes at a rate come in a unit of time.
+
+    >>> dg.distributions.Poisson(4.0).mean
+    tensor(4.)
+    """
 
     def __init__(self, rate: Any, validate_args: bool | None = None) -> None:
         (self.rate,) = together(rate)
@@ -100,7 +104,11 @@ class _Counted(_Binary):
 
 
 class Binomial(_Counted):
-    """How many of `total_count` Bernoulli variables are 1."""
+    """How many of `total_count` Bernoulli variables are 1.
+
+    >>> dg.distributions.Binomial(5, 0.5).mean
+    tensor(2.5000)
+    """
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         most = int(self.total_count.max()) if self.total_count.shape != (0,) else 0
@@ -124,7 +132,11 @@ class Binomial(_Counted):
 
 
 class NegativeBinomial(_Counted):
-    """How often a Bernoulli variable is 1 before it is 0 for the `total_count`-th time."""
+    """How often a Bernoulli variable is 1 before it is 0 for the `total_count`-th time.
+
+    >>> dg.distributions.NegativeBinomial(5, 0.5).mean
+    tensor(5.)
+    """
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         return poisson(Gamma(self.total_count, (-self.logits).exp(), False).sample(sample_shape))
@@ -144,7 +156,11 @@ class NegativeBinomial(_Counted):
 
 
 class Multinomial(Distribution):
-    """How often each place comes in `total_count` draws of a `Categorical`."""
+    """How often each place comes in `total_count` draws of a `Categorical`.
+
+    >>> dg.distributions.Multinomial(5, dg.asarray([0.5, 0.5])).mean
+    tensor([2.5000, 2.5000])
+    """
 
     def __init__(
         self, total_count: int = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None

@@ -44,7 +44,11 @@ class _Binary(Distribution):
 
 
 class Bernoulli(_Binary):
-    """1 with a probability, else 0."""
+    """1 with a probability, else 0.
+
+    >>> dg.distributions.Bernoulli(0.5).mean
+    tensor(0.5000)
+    """
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         return bernoulli(self.probs.expand(self._shape(sample_shape)))
@@ -67,7 +71,11 @@ class Bernoulli(_Binary):
 
 
 class Geometric(_Binary):
-    """How often a Bernoulli variable is 0 before it is 1."""
+    """How often a Bernoulli variable is 0 before it is 1.
+
+    >>> dg.distributions.Geometric(0.5).mean
+    tensor(1.)
+    """
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         how = {"dtype": self.probs.dtype, "device": self.probs.device}
@@ -130,7 +138,11 @@ class Categorical(Distribution):
 
 
 class OneHotCategorical(Distribution):
-    """`Categorical` with a 1 at the place that is drawn, and 0 elsewhere."""
+    """`Categorical` with a 1 at the place that is drawn, and 0 elsewhere.
+
+    >>> dg.distributions.OneHotCategorical(dg.asarray([0.5, 0.5])).mean
+    tensor([0.5000, 0.5000])
+    """
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:  # fmt: skip
         self._places = Categorical(probs, logits, validate_args)

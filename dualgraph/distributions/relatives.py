@@ -65,7 +65,11 @@ class StudentT(Distribution):
 
 
 class HalfCauchy(Half):
-    """The size of a Cauchy variable around 0."""
+    """The size of a Cauchy variable around 0.
+
+    >>> dg.distributions.HalfCauchy(1.0).sample((4,)).shape
+    (4,)
+    """
 
     around = Cauchy
 
@@ -79,7 +83,11 @@ class HalfCauchy(Half):
 
 
 class Pareto(Distribution):
-    """``scale * exp(w)`` of an exponential variable w of rate `alpha`."""
+    """``scale * exp(w)`` of an exponential variable w of rate `alpha`.
+
+    >>> dg.distributions.Pareto(1.0, 3.0).mean
+    tensor(1.5000)
+    """
 
     has_rsample = True
 
@@ -119,7 +127,11 @@ class Pareto(Distribution):
 
 
 class Weibull(Distribution):
-    """``scale * w ** (1 / concentration)`` of an exponential variable w of rate 1."""
+    """``scale * w ** (1 / concentration)`` of an exponential variable w of rate 1.
+
+    >>> dg.distributions.Weibull(1.0, 2.0).mean
+    tensor(0.8862)
+    """
 
     has_rsample = True
 
@@ -165,7 +177,11 @@ class Weibull(Distribution):
 
 
 class InverseGamma(Distribution):
-    """One over a `Gamma` variable."""
+    """One over a `Gamma` variable.
+
+    >>> dg.distributions.InverseGamma(3.0, 2.0).mean
+    tensor(1.)
+    """
 
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None) -> None:
         self._base = Gamma(concentration, rate, validate_args)

@@ -15,7 +15,11 @@ from .continuous import standard_gamma
 
 
 class Dirichlet(Distribution):
-    """Shares that add up to 1, along the last axis."""
+    """Shares that add up to 1, along the last axis.
+
+    >>> dg.distributions.Dirichlet(dg.ones(3)).mean
+    tensor([0.3333, 0.3333, 0.3333])
+    """
 
     def __init__(self, concentration: Any, validate_args: bool | None = None) -> None:
         (self.concentration,) = together(concentration)
@@ -47,7 +51,11 @@ class Dirichlet(Distribution):
 
 
 class Beta(Distribution):
-    """A share in (0, 1)."""
+    """A share in (0, 1).
+
+    >>> dg.distributions.Beta(2.0, 3.0).mean
+    tensor(0.4000)
+    """
 
     def __init__(
         self, concentration1: Any, concentration0: Any, validate_args: bool | None = None
@@ -77,7 +85,11 @@ class Beta(Distribution):
 
 
 class MultivariateNormal(Distribution):
-    """Normal vectors with a covariance, given as itself, as its inverse or by its Cholesky factor."""
+    """Normal vectors with a covariance, given as itself, as its inverse or by its Cholesky factor.
+
+    >>> dg.distributions.MultivariateNormal(dg.zeros(2), dg.eye(2)).mean
+    tensor([0., 0.])
+    """
 
     has_rsample = True
 
@@ -129,7 +141,12 @@ class MultivariateNormal(Distribution):
 
 
 class Independent(Distribution):
-    """The last axes of a batch taken as one event: their densities multiply."""
+    """The last axes of a batch taken as one event: their densities multiply.
+
+    >>> d = dg.distributions.Independent(dg.distributions.Normal(dg.zeros(3), dg.ones(3)), 1)
+    >>> d.log_prob(dg.zeros(3)).shape
+    ()
+    """
 
     def __init__(
         self, base_distribution: Distribution, reinterpreted_batch_ndims: int, validate_args: bool | None = None

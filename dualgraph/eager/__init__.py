@@ -2,20 +2,17 @@
 
 from ..ops.arithmetic import where
 from . import interchange, methods, operators, printing
-from .creation import (
+from .creation import as_tensor, asarray, from_numpy, tensor
+from .filling import (
     arange,
-    as_tensor,
-    asarray,
     empty,
     empty_like,
     eye,
-    from_numpy,
     full,
     full_like,
     linspace,
     ones,
     ones_like,
-    tensor,
     zeros,
     zeros_like,
 )

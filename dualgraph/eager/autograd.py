@@ -299,6 +299,11 @@ def backward(
     """Sums gradients of `tensors` into the ``.grad`` of the leaves they depend on.
 
     `grad_tensors` weighs each tensor (ones for single elements); `inputs` limits the leaves.
+
+        >>> x = dg.tensor(3.0, requires_grad=True)
+        >>> dg.autograd.backward([x * x])
+        >>> x.grad
+        tensor(6.)
     """
     roots = _roots(tensors, grad_tensors, "backward")
     accumulate = Accumulate(create_graph)
@@ -336,6 +341,10 @@ def grad(
 
     Raises AutogradError for an input that the outputs do not depend on, unless `allow_unused`
     (None in its place) or `materialize_grads` (zeros).
+
+        >>> x = dg.tensor(3.0, requires_grad=True)
+        >>> dg.autograd.grad(x * x, x)
+        (tensor(6.),)
     """
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     roots = _roots(outputs, grad_outputs, "grad")

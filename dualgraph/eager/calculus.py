@@ -16,13 +16,21 @@ from .tensor import Tensor
 
 @together
 def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
-    """The integral of y along `dim` by the trapezoidal rule, at places x or `dx` apart."""
+    """The integral of y along `dim` by the trapezoidal rule, at places x or `dx` apart.
+
+    >>> dg.trapz(dg.asarray([1.0, 2.0, 3.0]), dx=0.5)
+    tensor(2.)
+    """
     return fn.sum(_trapezoids(y, x, dx, dim), axis=dim)
 
 
 @together
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
-    """The integral up to each place but the first along `dim`, by the trapezoidal rule."""
+    """The integral up to each place but the first along `dim`, by the trapezoidal rule.
+
+    >>> dg.cumulative_trapezoid(dg.asarray([1.0, 2.0, 3.0]))
+    tensor([1.5000, 4.0000])
+    """
     return fn.cumulative_sum(_trapezoids(y, x, dx, dim), axis=dim)
 
 
@@ -46,6 +54,9 @@ def gradient(x: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) 
     """Slopes along each axis in `dim` (all, if none) by central differences, at the ends by one-sided ones.
 
     `spacing` is a distance, one an axis, or tensors of places; `edge_order` 2 takes three values at the ends.
+
+        >>> dg.gradient(dg.asarray([1.0, 4.0, 9.0]))
+        [tensor([3., 4., 5.])]
     """
     x = as_operand(x)
     each = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim

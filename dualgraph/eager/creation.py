@@ -1,8 +1,7 @@
-"""Creation: tensors from data, and tensors from a shape."""
+"""Creation: tensors from data - lists, arrays, other libraries' tensors - and where they lie."""
 
 from __future__ import annotations
 
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -13,34 +12,47 @@ from ..core.context import state
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
 from ..core.numbers.live import LiveFloat, LiveInt, given
-from ..core.numbers.sizing import range_length, to_int
 from ..core.numbers.symbolic import SYMBOLIC
 from ..core.watch import note_read, origin_of
-from ..ops.arithmetic import cast, multiply, where
-from ..ops.comparison import greater_equal
-from ..ops.creation import arange_op
+from ..ops.arithmetic import cast
 from ..ops.creation import full as full_op
 from ..ops.movement import copy as copy_op
-from ..ops.movement import reshape
-from ..ops.reduce import broadcast_to
 from .dispatch import from_array
 from .tensor import Tensor
 
 
 def set_default_device(device: Any) -> None:
-    """Sets the device that creation functions use when none is named."""
+    """Sets the device that creation functions use when none is named.
+
+    >>> dg.set_default_device("cpu")
+    >>> dg.zeros(1).device
+    device('cpu')
+    """
     chosen = as_device(device)
     backend_for(chosen)
     state.device = chosen
 
 
 def default_device() -> Device:
-    """The device that creation functions use when none is named."""
+    """The device that creation functions use when none is named.
+
+    >>> dg.get_default_device()
+    device('cpu')
+    """
     return state.device
 
 
-def _device(device: Any) -> Device:
+def chosen_device(device: Any) -> Device:
     return state.device if device is None else as_device(device)
+
+
+def filled(
+    shape: tuple[int, ...], value: Any, dtype: Any, device: Any, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of one value."""
+    chosen = dt.as_dtype(dtype) if dtype is not None else dt.of_scalar(value)
+    out = full_op(shape=shape, value=value, dtype=chosen.name, device=str(chosen_device(device)))
+    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 
 
 def _to_array(data: Any, dtype: dt.DType | None, what: str) -> tuple[Any, dt.DType]:
@@ -116,7 +128,7 @@ def _of_number(data: Any, wanted: dt.DType | None, device: Any) -> Tensor | None
             return None
     elif chosen.kind != "float" or chosen is dt.bfloat16:
         return None
-    out = full_op(shape=(), value=data, dtype=chosen.name, device=str(_device(device)))
+    out = full_op(shape=(), value=data, dtype=chosen.name, device=str(chosen_device(device)))
     return out  # type: ignore[no-any-return]
 
 
@@ -141,7 +153,7 @@ def tensor(
         out = number
     else:
         array, natural = _to_array(data, wanted, "tensor")
-        out = _store(array, natural, _device(device), copy=True)
+        out = _store(array, natural, chosen_device(device), copy=True)
         if state.tracer is not None:
             note_read(data)
             state.tracer.constant(out)
@@ -181,7 +193,7 @@ def asarray(
     if number is not None:
         return number
     array, natural = _to_array(obj, wanted, "asarray")
-    target = _device(device)
+    target = chosen_device(device)
     shares = (
         isinstance(obj, np.ndarray)
         and natural == array.dtype
@@ -205,12 +217,21 @@ def _refuse_copy(copy: bool | None, why: str) -> None:
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """PyTorch's name for `asarray`."""
+    """PyTorch's name for `asarray`.
+
+    >>> dg.as_tensor([1.0, 2.0])
+    tensor([1., 2.])
+    """
     return asarray(data, dtype=dtype, device=device)
 
 
 def from_numpy(array: Any) -> Tensor:
-    """A tensor that shares the memory of a NumPy array."""
+    """A tensor that shares the memory of a NumPy array.
+
+    >>> import numpy as np
+    >>> dg.from_numpy(np.arange(3))
+    tensor([0, 1, 2])
+    """
     if not isinstance(array, np.ndarray):
         raise DTypeError(
             describe("from_numpy", type(array).__name__, "expects a NumPy array", "use dg.asarray")
@@ -219,7 +240,12 @@ def from_numpy(array: Any) -> Tensor:
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A tensor over the memory of any object with ``__dlpack__`` (NumPy, PyTorch, JAX, CuPy)."""
+    """A tensor over the memory of any object with ``__dlpack__`` (NumPy, PyTorch, JAX, CuPy).
+
+    >>> import numpy as np
+    >>> dg.from_dlpack(np.ones(2, np.float32))
+    tensor([1., 1.])
+    """
     if isinstance(x, Tensor):
         return asarray(x, device=device, copy=copy)
     kind = x.__dlpack_device__()[0]
@@ -234,205 +260,3 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     if target is not source:
         return out.to(target)  # type: ignore[attr-defined,no-any-return]
     return copy_op(out) if copy else out
-
-
-# --- from a shape ------------------------------------------------------------------------------
-
-
-def as_shape(size: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
-    """``(2, 3)`` for arguments ``2, 3`` and ``(2, 3)`` alike, or given by name."""
-    if named is not None:
-        if size not in ((), ((),)):
-            raise ArgumentError(describe("", "", f"two shapes: {size} and size={named}"))
-        size = (named,)
-    try:
-        if len(size) == 1 and not hasattr(size[0], "__index__"):
-            size = tuple(size[0])
-        shape = tuple(to_int(d) for d in size)
-    except (TypeError, AttributeError):
-        raise DTypeError(f"a shape is whole numbers, not {', '.join(map(repr, size))}") from None
-    if any(d < 0 for d in shape):
-        raise ArgumentError(describe("", "", f"a shape cannot have negative sizes: {shape}"))
-    return shape
-
-
-def filled(
-    shape: tuple[int, ...], value: Any, dtype: Any, device: Any, requires_grad: bool = False
-) -> Tensor:
-    """A tensor of one value."""
-    chosen = dt.as_dtype(dtype) if dtype is not None else dt.of_scalar(value)
-    out = full_op(shape=shape, value=value, dtype=chosen.name, device=str(_device(device)))
-    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
-
-
-def zeros(
-    shape: Any = (),
-    *more: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Zeros of a shape given as ``zeros(2, 3)``, ``zeros((2, 3))``, ``zeros(shape=(2, 3))`` or by ``size=``."""
-    return filled(
-        as_shape((shape, *more), size), 0.0, dtype or dt.get_default_dtype(), device, requires_grad
-    )
-
-
-def ones(
-    shape: Any = (),
-    *more: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Ones of a shape given as ``ones(2, 3)``, ``ones((2, 3))``, ``ones(shape=(2, 3))`` or by ``size=``."""
-    return filled(
-        as_shape((shape, *more), size), 1.0, dtype or dt.get_default_dtype(), device, requires_grad
-    )
-
-
-def empty(
-    shape: Any = (),
-    *more: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Memory of a shape; its values are zeros here, so that eager and captured runs agree."""
-    return zeros(shape, *more, size=size, dtype=dtype, device=device, requires_grad=requires_grad)
-
-
-def full(
-    shape: Any,
-    fill_value: Any,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """A shape filled with one value."""
-    size = as_shape((shape,))
-    if isinstance(fill_value, Tensor):
-        chosen = fill_value if dtype is None else cast(fill_value, dtype=dt.as_dtype(dtype).name)
-        return copy_op(broadcast_to(chosen, shape=size))  # type: ignore[no-any-return]
-    value = fill_value.item() if isinstance(fill_value, np.generic) else fill_value
-    return filled(size, value, dtype, device, requires_grad)
-
-
-def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    return filled(
-        x.shape, value, dtype or x.dtype, device if device is not None else x.device, requires_grad
-    )
-
-
-def zeros_like(
-    x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Zeros of the type of x."""
-    return _like(x, 0, dtype, device, requires_grad)
-
-
-def ones_like(
-    x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Ones of the type of x."""
-    return _like(x, 1, dtype, device, requires_grad)
-
-
-def empty_like(
-    x: Tensor, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Memory of the type of x (zeros)."""
-    return _like(x, 0, dtype, device, requires_grad)
-
-
-def full_like(
-    x: Tensor,
-    /,
-    fill_value: Any,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """One value in the type of x."""
-    return _like(x, fill_value, dtype, device, requires_grad)
-
-
-def arange(
-    start: Any = 0,
-    stop: Any = None,
-    step: Any = 1,
-    *,
-    end: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Numbers from `start` up to (not including) `stop`, or `end`, in steps; one argument is the stop.
-
-    >>> arange(2, 8, 3).tolist()
-    [2, 5]
-    """
-    start, stop, step = (_number(v) for v in (start, stop if end is None else end, step))
-    if stop is None:
-        start, stop = 0, start
-    if step == 0:
-        raise ArgumentError(describe("arange", f"{start}, {stop}, {step}", "the step cannot be 0"))
-    whole = isinstance(start, int) and isinstance(stop, int) and isinstance(step, int)
-    size = range_length(start, stop, step) if whole else max(ceil((stop - start) / step), 0)
-    chosen = dt.as_dtype(dtype) if dtype is not None else dt.default_of("int" if whole else "float")
-    compute = dt.float32 if chosen in (dt.bfloat16, dt.float16) else chosen
-    out = arange_op(
-        start=start, step=step, size=size, dtype=compute.name, device=str(_device(device))
-    )
-    out = cast(out, dtype=chosen.name) if compute is not chosen else out
-    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
-
-
-def _number(v: Any) -> Any:
-    return v.item() if isinstance(v, (Tensor, np.generic)) else v
-
-
-def linspace(
-    start: Any, stop: Any = None, num: int | None = None, *, end: Any = None, steps: int | None = None,
-    dtype: Any = None, device: Any = None, endpoint: bool = True, requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """`num` (or `steps`) evenly spaced numbers from `start` to `stop` (or `end`; left out when `endpoint` is False)."""
-    stop = end if stop is None else stop
-    if stop is None:
-        raise ArgumentError(
-            describe("linspace", f"{start}", "the last number is missing", "pass stop=")
-        )
-    n = num if num is not None else steps
-    if n is None:
-        raise ArgumentError(
-            describe("linspace", f"{start}, {stop}", "the number of points is missing", "pass num=")
-        )
-    if n < 0:
-        raise ArgumentError(describe("linspace", f"{start}, {stop}", f"there are no {n} numbers"))
-    start, stop = _number(start), _number(stop)
-    chosen = dt.as_dtype(dtype) if dtype is not None else dt.default_of("float")
-    gaps = n - 1 if endpoint else n
-    places = arange_op(start=0, step=1, size=n, dtype="float64", device=str(_device(device)))
-    out = multiply(places, (stop - start) / gaps if gaps else 0.0) + start
-    if endpoint and n > 1:
-        out = where(greater_equal(places, n - 1), stop, out)
-    out = cast(out, dtype=chosen.name) if chosen is not dt.float64 else out
-    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
-
-
-def eye(
-    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """Ones on the diagonal `k`, zeros elsewhere."""
-    columns = n_rows if n_cols is None else n_cols
-    k = k and max(-n_rows, min(k, columns))  # no diagonal lies beyond the corners
-    rows = reshape(arange(n_rows, device=device), shape=(n_rows, 1))
-    chosen = dt.as_dtype(dtype) if dtype is not None else dt.get_default_dtype()
-    out = cast(rows + k == arange(columns, device=device), dtype=chosen.name)
-    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]

@@ -19,7 +19,7 @@ from ..ops.contraction import matmul_op
 from ..ops.cumulative import cumprod_along, cumsum_along, reduce_prod
 from ..ops.indexing import index, take_along
 from ..ops.sorting import sort_along
-from .creation import ones
+from .filling import ones
 from .indexing import nonzero as nonzero_places
 from .operands import also_dim, as_operand, astype, result_type
 from .shapes import broadcast_to, concat, cut, reshape
@@ -37,7 +37,11 @@ def _totalled(x: Tensor, dtype: Any) -> Tensor:
 
 @also_dim
 def sum(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
-    """Sum over `axis` (all axes by default), in the canonical order."""
+    """Sum over `axis` (all axes by default), in the canonical order.
+
+    >>> dg.sum(dg.asarray([[1.0, 2.0], [3.0, 4.0]]), axis=1)
+    tensor([3., 7.])
+    """
     x = _totalled(as_operand(x), dtype)
     out = rd.reduce_sum(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
     return out if dtype is None else astype(out, dtype, copy=False)
@@ -45,7 +49,11 @@ def sum(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = No
 
 @also_dim
 def prod(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
-    """Product over `axis` (all axes by default), in the canonical order."""
+    """Product over `axis` (all axes by default), in the canonical order.
+
+    >>> dg.prod(dg.asarray([2.0, 3.0, 4.0]))
+    tensor(24.)
+    """
     x = _totalled(as_operand(x), dtype)
     out = reduce_prod(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
     return out if dtype is None else astype(out, dtype, copy=False)
@@ -53,28 +61,44 @@ def prod(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = N
 
 @also_dim
 def max(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Largest element over `axis`; NaN if there is one."""
+    """Largest element over `axis`; NaN if there is one.
+
+    >>> dg.max(dg.asarray([[1.0, 5.0], [3.0, 4.0]]), axis=1)
+    tensor([5., 4.])
+    """
     x = as_operand(x)
     return rd.reduce_max(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
 
 @also_dim
 def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Smallest element over `axis`; NaN if there is one."""
+    """Smallest element over `axis`; NaN if there is one.
+
+    >>> dg.min(dg.asarray([[1.0, 5.0], [3.0, 4.0]]), axis=1)
+    tensor([1., 3.])
+    """
     x = as_operand(x)
     return rd.reduce_min(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
 
 @also_dim
 def any(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Whether any element over `axis` is true."""
+    """Whether any element over `axis` is true.
+
+    >>> dg.any(dg.asarray([[True, False], [False, False]]), axis=1)
+    tensor([ True, False])
+    """
     x = astype(x, dt.bool_, copy=False)
     return rd.reduce_any(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
 
 @also_dim
 def all(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Whether all elements over `axis` are true."""
+    """Whether all elements over `axis` are true.
+
+    >>> dg.all(dg.asarray([[True, False], [True, True]]), axis=1)
+    tensor([False,  True])
+    """
     x = astype(x, dt.bool_, copy=False)
     return rd.reduce_all(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
@@ -87,19 +111,31 @@ def _place(op: Any, x: Any, axis: int | None, keepdims: bool) -> Tensor:
 
 @also_dim
 def argmax(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Index of the first largest element along `axis`, or in the flattened x."""
+    """Index of the first largest element along `axis`, or in the flattened x.
+
+    >>> dg.argmax(dg.asarray([[1.0, 5.0], [3.0, 2.0]]), axis=1)
+    tensor([1, 0])
+    """
     return _place(rd.reduce_argmax, x, axis, keepdims)
 
 
 @also_dim
 def argmin(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Index of the first smallest element along `axis`, or in the flattened x."""
+    """Index of the first smallest element along `axis`, or in the flattened x.
+
+    >>> dg.argmin(dg.asarray([[1.0, 5.0], [3.0, 2.0]]), axis=1)
+    tensor([0, 1])
+    """
     return _place(rd.reduce_argmin, x, axis, keepdims)
 
 
 @also_dim
 def count_nonzero(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """How many elements are not zero."""
+    """How many elements are not zero.
+
+    >>> dg.count_nonzero(dg.asarray([[0, 1], [2, 3]]), axis=1)
+    tensor([1, 2])
+    """
     return sum(ar.cast(as_operand(x), dtype="bool"), axis=axis, keepdims=keepdims)
 
 
@@ -126,7 +162,11 @@ def _cumulative(
 def cumulative_sum(
     x: Any, /, axis: int | None = None, *, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
-    """Running sum along `axis`."""
+    """Running sum along `axis`.
+
+    >>> dg.cumulative_sum(dg.asarray([1, 2, 3]), include_initial=True)
+    tensor([0, 1, 3, 6])
+    """
     return _cumulative(cumsum_along, x, axis, dtype, include_initial, 0)
 
 
@@ -134,7 +174,11 @@ def cumulative_sum(
 def cumulative_prod(
     x: Any, /, axis: int | None = None, *, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
-    """Running product along `axis`."""
+    """Running product along `axis`.
+
+    >>> dg.cumulative_prod(dg.asarray([1, 2, 3]))
+    tensor([1, 2, 6])
+    """
     return _cumulative(cumprod_along, x, axis, dtype, include_initial, 1)
 
 
@@ -142,7 +186,11 @@ def cumulative_prod(
 
 
 def matmul(x1: Any, x2: Any, /) -> Tensor:
-    """Matrix product; 1-d operands are rows (left) or columns (right), leading axes broadcast."""
+    """Matrix product; 1-d operands are rows (left) or columns (right), leading axes broadcast.
+
+    >>> dg.matmul(dg.ones((2, 3)), dg.ones((3, 4))).shape
+    (2, 4)
+    """
     x, y = as_operand(x1), as_operand(x2)
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError(
@@ -179,6 +227,9 @@ def tensordot(x1: Any, x2: Any, /, axes: Any = 2, *, dims: Any = None) -> Tensor
     """Sum of products over the last axes of x1 and first of x2 (a number), or over named axes.
 
     `dims` is PyTorch's name for `axes`.
+
+        >>> dg.tensordot(dg.ones((2, 3, 4)), dg.ones((4, 3, 5)), axes=([1, 2], [1, 0])).shape
+        (2, 5)
     """
     axes = axes if dims is None else dims
     x, y = as_operand(x1), as_operand(x2)
@@ -204,7 +255,11 @@ def tensordot(x1: Any, x2: Any, /, axes: Any = 2, *, dims: Any = None) -> Tensor
 
 @also_dim
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
-    """Sum of ``conj(x1) * x2`` along an axis of equal length in both, in the dtype they promote to."""
+    """Sum of ``conj(x1) * x2`` along an axis of equal length in both, in the dtype they promote to.
+
+    >>> dg.vecdot(dg.ones((2, 3)), dg.ones((2, 3)))
+    tensor([3., 3.])
+    """
     x, y = as_operand(x1), as_operand(x2)
     lengths = [v.shape[normalize_axis(axis, v.ndim)] for v in (x, y)]
     if lengths[0] != lengths[1]:
@@ -219,7 +274,11 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
 
 @also_dim
 def take(x: Any, indices: Any, /, axis: int | None = None) -> Tensor:
-    """Elements at `indices` along `axis`."""
+    """Elements at `indices` along `axis`.
+
+    >>> dg.take(dg.asarray([10, 20, 30]), dg.asarray([2, 0]))
+    tensor([30, 10])
+    """
     x = as_operand(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
@@ -230,7 +289,12 @@ def take(x: Any, indices: Any, /, axis: int | None = None) -> Tensor:
 
 @also_dim
 def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
-    """Along `axis`, the element at each index; the other axes broadcast."""
+    """Along `axis`, the element at each index; the other axes broadcast.
+
+    >>> dg.take_along_axis(dg.asarray([[3, 1], [5, 9]]), dg.asarray([[1], [0]]), axis=1)
+    tensor([[1],
+            [5]])
+    """
     x, at = as_operand(x), astype(as_operand(indices), dt.int64, copy=False)
     place = normalize_axis(axis, x.ndim)
     lead = broadcast_shapes(
@@ -245,20 +309,32 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
 
 @also_dim
 def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """Values in order along `axis`."""
+    """Values in order along `axis`.
+
+    >>> dg.sort(dg.asarray([3.0, 1.0, 2.0]), descending=True)
+    tensor([3., 2., 1.])
+    """
     x = as_operand(x)
     return sort_along(x, axis=normalize_axis(axis, x.ndim), descending=bool(descending))[0]
 
 
 @also_dim
 def argsort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """The indexes that put x in order along `axis`; stable."""
+    """The indexes that put x in order along `axis`; stable.
+
+    >>> dg.argsort(dg.asarray([3.0, 1.0, 2.0]))
+    tensor([1, 2, 0])
+    """
     x = as_operand(x)
     return sort_along(x, axis=normalize_axis(axis, x.ndim), descending=bool(descending))[1]
 
 
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
-    """x limited to [min, max]; None leaves a side open. At a bound the gradient passes, as in PyTorch."""
+    """x limited to [min, max]; None leaves a side open. At a bound the gradient passes, as in PyTorch.
+
+    >>> dg.clip(dg.asarray([-2.0, 0.5, 2.0]), -1.0, 1.0)
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
     return _clip(as_operand(x), min, max)  # type: ignore[no-any-return]
 
 
@@ -301,6 +377,9 @@ def nonzero(x: Any, /, *, as_tuple: bool = True) -> Any:
     """One int64 tensor an axis: the places of the elements that are not zero, in row-major order.
 
     With ``as_tuple=False`` one tensor with a row a place, as `Tensor.nonzero` gives.
+
+        >>> dg.nonzero(dg.asarray([0, 3, 0, 4]))
+        (tensor([1, 3]),)
     """
     x = as_operand(x)
     if not as_tuple:
@@ -316,11 +395,19 @@ def positive(x: Any, /) -> Tensor:
 
 
 def real(x: Any, /) -> Tensor:
-    """The real part; x itself if it is real."""
+    """The real part; x itself if it is real.
+
+    >>> dg.real(dg.asarray([1 + 2j]))
+    tensor([1.])
+    """
     x = as_operand(x)
     return ar.real_part(x) if x.dtype.is_complex else x
 
 
 def imag(x: Any, /) -> Tensor:
-    """The imaginary part of a complex x."""
+    """The imaginary part of a complex x.
+
+    >>> dg.imag(dg.asarray([1 + 2j]))
+    tensor([2.])
+    """
     return ar.imag_part(as_operand(x))

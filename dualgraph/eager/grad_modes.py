@@ -69,13 +69,25 @@ class no_grad(_Mode):
 
 
 class enable_grad(_Mode):
-    """Ops inside are put on the tape, also inside `no_grad`."""
+    """Ops inside are put on the tape, also inside `no_grad`.
+
+    >>> x = dg.ones(2, requires_grad=True)
+    >>> with dg.no_grad(), dg.enable_grad():
+    ...     print((x * 2).requires_grad)
+    True
+    """
 
     enabled = True
 
 
 class inference_mode(_Mode):
-    """`no_grad` under the name of PyTorch's stricter mode; ``inference_mode(False)`` changes nothing."""
+    """`no_grad` under the name of PyTorch's stricter mode; ``inference_mode(False)`` changes nothing.
+
+    >>> x = dg.ones(2, requires_grad=True)
+    >>> with dg.inference_mode():
+    ...     print((x * 2).requires_grad)
+    False
+    """
 
     def __init__(self, mode: Any = True) -> None:
         super().__init__()
@@ -83,7 +95,12 @@ class inference_mode(_Mode):
 
 
 class set_grad_enabled(_Mode):
-    """Switches the tape at once; as a context manager, back again at the end of the block."""
+    """Switches the tape at once; as a context manager, back again at the end of the block.
+
+    >>> with dg.set_grad_enabled(False):
+    ...     print((dg.ones(2, requires_grad=True) * 2).requires_grad)
+    False
+    """
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
@@ -99,5 +116,10 @@ class set_grad_enabled(_Mode):
 
 
 def is_grad_enabled() -> bool:
-    """Whether ops are put on the tape."""
+    """Whether ops are put on the tape.
+
+    >>> with dg.no_grad():
+    ...     print(dg.is_grad_enabled())
+    False
+    """
     return state.grad

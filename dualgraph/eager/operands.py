@@ -43,7 +43,11 @@ def as_operand(x: Any) -> Tensor:
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
-    """x in another dtype; a copy unless `copy` is False and nothing changes."""
+    """x in another dtype; a copy unless `copy` is False and nothing changes.
+
+    >>> dg.astype(dg.asarray([1.7, -1.7]), dg.int32)
+    tensor([ 1, -1], dtype=dualgraph.int32)
+    """
     x = as_operand(x)
     target = dt.as_dtype(dtype)
     if device is not None:
@@ -54,7 +58,11 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> T
 
 
 def result_type(*operands: Any) -> dt.DType:
-    """The dtype that operands (tensors, dtypes, numbers) promote to."""
+    """The dtype that operands (tensors, dtypes, numbers) promote to.
+
+    >>> dg.result_type(dg.int32, dg.float32)
+    dualgraph.float32
+    """
     strong = [
         o.dtype if isinstance(o, Tensor) else dt.as_dtype(o)
         for o in operands
@@ -70,6 +78,10 @@ def result_type(*operands: Any) -> dt.DType:
 
 
 def can_cast(from_: Any, to: Any, /) -> bool:
-    """Whether promotion can turn `from_` (a dtype or tensor) into `to`."""
+    """Whether promotion can turn `from_` (a dtype or tensor) into `to`.
+
+    >>> dg.can_cast(dg.float64, dg.float32)
+    False
+    """
     source = from_.dtype if isinstance(from_, Tensor) else dt.as_dtype(from_)
     return dt.promote(source, dt.as_dtype(to)) is dt.as_dtype(to)

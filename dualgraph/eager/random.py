@@ -32,7 +32,8 @@ from ..ops.transfer import transfer
 from . import functions as fn
 from . import shapes as sh
 from .attach import methods
-from .creation import as_shape, asarray
+from .creation import asarray
+from .filling import as_shape
 from .inplace import write
 from .operands import as_operand, astype
 from .tensor import Tensor
@@ -109,7 +110,14 @@ default_generator = Generator()
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seeds the default generator, which every draw uses that names no other."""
+    """Seeds the default generator, which every draw uses that names no other.
+
+    >>> _ = dg.manual_seed(0)
+    >>> a = dg.rand(3)
+    >>> _ = dg.manual_seed(0)
+    >>> bool((a == dg.rand(3)).all())
+    True
+    """
     return default_generator.manual_seed(seed)
 
 
@@ -124,7 +132,14 @@ def initial_seed() -> int:
 
 
 def get_rng_state() -> Tensor:
-    """A copy of the default generator's state."""
+    """A copy of the default generator's state.
+
+    >>> state = dg.get_rng_state()
+    >>> a = dg.rand(3)
+    >>> dg.set_rng_state(state)
+    >>> bool((a == dg.rand(3)).all())
+    True
+    """
     return default_generator.get_state()
 
 
@@ -213,7 +228,11 @@ def randn(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Standard normal numbers."""
+    """Standard normal numbers.
+
+    >>> dg.randn(2, 3).shape
+    (2, 3)
+    """
     sizes, chosen = as_shape(shape, size), _floating("randn", dtype)
     half = (prod(sizes) + 1) // 2
     with _Draw(generator, device) as draw:
@@ -286,7 +305,11 @@ def _whole(state: Tensor, low: int, high: int, shape: tuple[int, ...], dtype: dt
 def randperm(
     n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
 ) -> Tensor:
-    """The numbers below `n` in random order: the order of as many random 64-bit keys."""
+    """The numbers below `n` in random order: the order of as many random 64-bit keys.
+
+    >>> sorted(dg.randperm(4).tolist())
+    [0, 1, 2, 3]
+    """
     with _Draw(generator, device) as draw:
         out = fn.argsort(_wide_words(draw, to_int(n)))
     return out if dtype is None else astype(out, dtype, copy=False)
@@ -300,7 +323,11 @@ def normal(
     generator: Generator | None = None,
     **kind: Any,
 ) -> Tensor:
-    """Normal numbers of a mean and a standard deviation: numbers with a size, or tensors."""
+    """Normal numbers of a mean and a standard deviation: numbers with a size, or tensors.
+
+    >>> dg.normal(0.0, 1.0, size=(2, 3)).shape
+    (2, 3)
+    """
     if not isinstance(std, Tensor) and std < 0:
         raise ArgumentError(describe("normal", "", f"the standard deviation is {std}, below 0"))
     if size is None:
@@ -315,7 +342,11 @@ def normal(
 
 
 def bernoulli(p: Any, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability in each element of `p`, else 0; of its dtype."""
+    """1 with the probability in each element of `p`, else 0; of its dtype.
+
+    >>> dg.bernoulli(dg.asarray([0.0, 1.0]))
+    tensor([0., 1.])
+    """
     if isinstance(p, (int, float)) and not 0 <= p <= 1:
         raise ArgumentError(describe("bernoulli", "", f"{p} is no probability"))
     p = as_operand(p)
@@ -342,6 +373,9 @@ def multinomial(
     """Indices drawn with probabilities in proportion to each row of `weights`.
 
     Raises for negative weights, and for more draws than there are positive weights unless `replacement`.
+
+        >>> dg.multinomial(dg.asarray([0.0, 1.0, 0.0]), 1)
+        tensor([1])
     """
     weights = weights.detach()
     rows = weights if weights.ndim == 2 else sh.reshape(weights, (1, -1))
@@ -396,7 +430,11 @@ def rand_like(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`rand` in the shape and dtype of x."""
+    """`rand` in the shape and dtype of x.
+
+    >>> dg.rand_like(dg.zeros((2, 3))).shape
+    (2, 3)
+    """
     return rand(
         x.shape, generator=generator, **_like(x, dtype, device), requires_grad=requires_grad
     )
@@ -410,7 +448,11 @@ def randn_like(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`randn` in the shape and dtype of x."""
+    """`randn` in the shape and dtype of x.
+
+    >>> dg.randn_like(dg.zeros((2, 3))).shape
+    (2, 3)
+    """
     return randn(
         x.shape, generator=generator, **_like(x, dtype, device), requires_grad=requires_grad
     )
@@ -423,5 +465,9 @@ def randint_like(
     dtype: Any = None,
     device: Any = None,
 ) -> Tensor:
-    """`randint` in the shape and dtype of x."""
+    """`randint` in the shape and dtype of x.
+
+    >>> dg.randint_like(dg.zeros(3), 10).shape
+    (3,)
+    """
     return randint(*bounds, x.shape, generator=generator, **_like(x, dtype, device))

@@ -17,7 +17,7 @@ from ..ops.sorting import sort_along
 from . import functions as fn
 from . import shapes as sh
 from .attach import method
-from .creation import arange, full, ones, ones_like, zeros
+from .filling import arange, full, ones, ones_like, zeros
 from .indexing import nonzero as nonzero_places
 from .operands import as_operand, astype
 from .tensor import Tensor
@@ -92,19 +92,33 @@ def _grouped(ordered: Tensor, order: Tensor, new: Tensor, shape: tuple[int, ...]
 
 
 def unique_counts(x: Any, /) -> UniqueCounts:
-    """Unique values, and how often each stands in x."""
+    """Unique values, and how often each stands in x.
+
+    >>> values, counts = dg.unique_counts(dg.asarray([2, 1, 2]))
+    >>> counts
+    tensor([1, 2])
+    """
     found = unique_all(x)
     return UniqueCounts(found.values, found.counts)
 
 
 def unique_inverse(x: Any, /) -> UniqueInverse:
-    """Unique values, and which one each element of x is."""
+    """Unique values, and which one each element of x is.
+
+    >>> values, inverse = dg.unique_inverse(dg.asarray([2, 1, 2]))
+    >>> inverse
+    tensor([1, 0, 1])
+    """
     found = unique_all(x)
     return UniqueInverse(found.values, found.inverse_indices)
 
 
 def unique_values(x: Any, /) -> Tensor:
-    """Unique values in ascending order."""
+    """Unique values in ascending order.
+
+    >>> dg.unique_values(dg.asarray([2, 1, 2]))
+    tensor([1, 2])
+    """
     return unique_all(x).values
 
 
@@ -116,7 +130,11 @@ def unique(
     return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:
-    """Unique values in ascending order (slices along `dim` if given), PyTorch's form of `unique_all`."""
+    """Unique values in ascending order (slices along `dim` if given), PyTorch's form of `unique_all`.
+
+    >>> dg.unique(dg.asarray([2, 1, 2]))
+    tensor([1, 2])
+    """
     found = unique_all(x) if dim is None else _unique_slices(x, normalize_axis(dim, x.ndim))
     extras = [found.inverse_indices] * return_inverse + [found.counts] * return_counts
     return (found.values, *extras) if extras else found.values
@@ -149,7 +167,11 @@ def unique_consecutive(
     return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:
-    """The first of each run of equal elements of the flattened x (slices along `dim` if given)."""
+    """The first of each run of equal elements of the flattened x (slices along `dim` if given).
+
+    >>> dg.unique_consecutive(dg.asarray([1, 1, 2, 1]))
+    tensor([1, 2, 1])
+    """
     axis = 0 if dim is None else normalize_axis(dim, x.ndim)
     moved = sh.reshape(x, (-1,)) if dim is None or not x.ndim else sh.moveaxis(x, axis, 0)
     n = moved.shape[0]
@@ -174,7 +196,11 @@ def searchsorted(
     right: bool = False,
     out_int32: bool = False,
 ) -> Tensor:
-    """For each value of x2 the place among the ascending x1 that keeps the order, before or after equals."""
+    """For each value of x2 the place among the ascending x1 that keeps the order, before or after equals.
+
+    >>> dg.searchsorted(dg.asarray([1.0, 3.0, 5.0]), dg.asarray([2.0, 5.0]))
+    tensor([1, 2])
+    """
     if side not in ("left", "right"):
         raise ArgumentError(describe("searchsorted", repr(side), "side is 'left' or 'right'"))
     edges, values = as_operand(x1), as_operand(x2)
@@ -193,13 +219,21 @@ def searchsorted(
 def bucketize(
     x: Any, boundaries: Tensor, *, right: bool = False, out_int32: bool = False
 ) -> Tensor:
-    """`searchsorted` with the operands exchanged."""
+    """`searchsorted` with the operands exchanged.
+
+    >>> dg.bucketize(dg.asarray([0.5, 2.0]), dg.asarray([1.0, 2.0, 3.0]))
+    tensor([0, 1])
+    """
     return searchsorted(boundaries, x, right=right, out_int32=out_int32)
 
 
 @method
 def bincount(x: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
-    """How often each number from 0 on stands in a vector of integers, or the sum of its weights."""
+    """How often each number from 0 on stands in a vector of integers, or the sum of its weights.
+
+    >>> dg.bincount(dg.asarray([0, 1, 1, 3]))
+    tensor([1, 2, 0, 1])
+    """
     if x.ndim != 1 or not x.dtype.is_integer:
         raise ArgumentError(describe("bincount", str(x.type), "needs a vector of integers"))
     if x.shape[0] and int(fn.min(x)) < 0:
@@ -213,7 +247,11 @@ def bincount(x: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
 
 @method
 def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-    """How many elements fall in each of `bins` equal parts of [min, max] (of x itself when both are 0)."""
+    """How many elements fall in each of `bins` equal parts of [min, max] (of x itself when both are 0).
+
+    >>> dg.histc(dg.asarray([0.1, 0.4, 0.9]), bins=2, min=0, max=1)
+    tensor([2., 1.])
+    """
     flat = sh.reshape(x, (-1,))
     low, high = (
         (fn.min(flat), fn.max(flat))
@@ -239,6 +277,9 @@ def isin(elements: Any, test_elements: Any) -> Tensor:
     """Which elements are among the test elements, by value: NaN is among none.
 
     More than `FEW` test elements are sorted and searched, in memory of the size of the operands.
+
+        >>> dg.isin(dg.asarray([1, 2, 3]), dg.asarray([2, 5]))
+        tensor([False,  True, False])
     """
     x, among = as_operand(elements), sh.reshape(as_operand(test_elements), (-1,))
     n = among.shape[0]

@@ -17,7 +17,8 @@ from ..ops import reduce as rd
 from ..ops.axes import normalize_axes, normalize_axis
 from ..ops.contraction import swap_last
 from ..ops.indexing import index
-from .creation import arange, asarray
+from .creation import asarray
+from .filling import arange
 from .operands import also_dim, as_operand, astype
 from .tensor import Tensor
 
@@ -26,7 +27,12 @@ Axis = int | Sequence[int] | None
 
 @viewing
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:
-    """x under another shape; one size may be -1 and is then worked out."""
+    """x under another shape; one size may be -1 and is then worked out.
+
+    >>> dg.reshape(dg.arange(6), (2, -1))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
     x = as_operand(x)
     wanted = tuple(to_int(d) for d in ((shape,) if hasattr(shape, "__index__") else shape))
     if wanted.count(-1) > 1:
@@ -49,13 +55,21 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:
 
 @viewing
 def permute_dims(x: Any, /, axes: Sequence[int]) -> Tensor:
-    """Axes in another order."""
+    """Axes in another order.
+
+    >>> dg.permute_dims(dg.ones((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
     x = as_operand(x)
     return mv.permute(x, axes=tuple(normalize_axis(a, x.ndim) for a in axes))
 
 
 def matrix_transpose(x: Any, /) -> Tensor:
-    """The last two axes exchanged."""
+    """The last two axes exchanged.
+
+    >>> dg.matrix_transpose(dg.ones((4, 2, 3))).shape
+    (4, 3, 2)
+    """
     x = as_operand(x)
     if x.ndim < 2:
         raise ShapeError(describe("matrix_transpose", str(x.type), "needs at least two axes"))
@@ -65,7 +79,11 @@ def matrix_transpose(x: Any, /) -> Tensor:
 @also_dim
 @viewing
 def expand_dims(x: Any, /, axis: Axis = 0) -> Tensor:
-    """Axes of length 1 inserted so that they end up at `axis`."""
+    """Axes of length 1 inserted so that they end up at `axis`.
+
+    >>> dg.expand_dims(dg.ones(3), axis=-1).shape
+    (3, 1)
+    """
     x = as_operand(x)
     count = 1 if isinstance(axis, int) else len(axis or ())
     return mv.expand_dims_at(x, normalize_axes(axis, x.ndim + count))
@@ -74,7 +92,11 @@ def expand_dims(x: Any, /, axis: Axis = 0) -> Tensor:
 @also_dim
 @viewing
 def squeeze(x: Any, /, axis: Axis = None) -> Tensor:
-    """Axes of length 1 removed: those named, which must be of length 1, or all."""
+    """Axes of length 1 removed: those named, which must be of length 1, or all.
+
+    >>> dg.squeeze(dg.ones((2, 1, 3)), 1).shape
+    (2, 3)
+    """
     x = as_operand(x)
     if axis is None:
         return mv.reshape(x, shape=tuple(d for d in x.shape if d != 1))
@@ -89,12 +111,20 @@ def squeeze(x: Any, /, axis: Axis = None) -> Tensor:
 
 @viewing
 def broadcast_to(x: Any, /, shape: Sequence[int]) -> Tensor:
-    """x repeated along new or length-1 axes."""
+    """x repeated along new or length-1 axes.
+
+    >>> dg.broadcast_to(dg.asarray([1, 2]), (3, 2)).shape
+    (3, 2)
+    """
     return rd.broadcast_to(as_operand(x), shape=tuple(shape))
 
 
 def broadcast_arrays(*arrays: Any) -> list[Tensor]:
-    """Operands at their common shape."""
+    """Operands at their common shape.
+
+    >>> [x.shape for x in dg.broadcast_arrays(dg.ones((2, 1)), dg.ones(3))]
+    [(2, 3), (2, 3)]
+    """
     tensors = [as_operand(a) for a in arrays]
     shape = broadcast_shapes(*(t.shape for t in tensors))
     return [broadcast_to(t, shape) for t in tensors]
@@ -102,14 +132,22 @@ def broadcast_arrays(*arrays: Any) -> list[Tensor]:
 
 @also_dim
 def flip(x: Any, /, axis: Axis = None) -> Tensor:
-    """Elements in reverse order along `axis`."""
+    """Elements in reverse order along `axis`.
+
+    >>> dg.flip(dg.asarray([1, 2, 3]), axis=0)
+    tensor([3, 2, 1])
+    """
     x = as_operand(x)
     return mv.flip(x, axes=normalize_axes(axis, x.ndim))
 
 
 @also_dim
 def roll(x: Any, /, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
-    """Elements moved on by `shift` places, those that fall off coming in again."""
+    """Elements moved on by `shift` places, those that fall off coming in again.
+
+    >>> dg.roll(dg.arange(4), 1)
+    tensor([3, 0, 1, 2])
+    """
     x = as_operand(x)
     if axis is None:
         return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
@@ -139,7 +177,12 @@ def cut(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
 
 @also_dim
 def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Tensor:
-    """Tensors one after the other along an existing axis (flattened first if it is None)."""
+    """Tensors one after the other along an existing axis (flattened first if it is None).
+
+    >>> dg.concat([dg.zeros((1, 2)), dg.ones((1, 2))])
+    tensor([[0., 0.],
+            [1., 1.]])
+    """
     tensors = [as_operand(a) for a in arrays]
     if not tensors:
         raise ArgumentError(describe("concat", "", "there is nothing to join"))
@@ -154,7 +197,12 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Tensor:
 
 @also_dim
 def stack(arrays: Sequence[Any], /, axis: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new axis."""
+    """Tensors of one shape joined along a new axis.
+
+    >>> dg.stack([dg.asarray([1, 2]), dg.asarray([3, 4])])
+    tensor([[1, 2],
+            [3, 4]])
+    """
     tensors = [as_operand(a) for a in arrays]
     for t in tensors[1:]:
         if t.shape != tensors[0].shape:
@@ -174,7 +222,11 @@ def _stacked(*tensors: Tensor, axis: int) -> Tensor:
 
 @also_dim
 def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
-    """The slices along an axis, without it."""
+    """The slices along an axis, without it.
+
+    >>> [row.tolist() for row in dg.unstack(dg.asarray([[1, 2], [3, 4]]))]
+    [[1, 2], [3, 4]]
+    """
     x = as_operand(x)
     before = (slice(None),) * normalize_axis(axis, x.ndim)
     return tuple([x[(*before, i)] for i in range(fixed(x.shape[len(before)]))])
@@ -182,7 +234,11 @@ def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
 
 @viewing
 def moveaxis(x: Any, source: Axis, destination: Axis, /) -> Tensor:
-    """Axes moved to other places, the rest in order."""
+    """Axes moved to other places, the rest in order.
+
+    >>> dg.moveaxis(dg.ones((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
     x = as_operand(x)
     src = [
         normalize_axis(a, x.ndim) for a in ([source] if isinstance(source, int) else source or ())
@@ -198,7 +254,11 @@ def moveaxis(x: Any, source: Axis, destination: Axis, /) -> Tensor:
 
 
 def tile(x: Any, repetitions: Sequence[int], /) -> Tensor:
-    """x repeated as a whole along each axis."""
+    """x repeated as a whole along each axis.
+
+    >>> dg.tile(dg.asarray([1, 2]), (2,))
+    tensor([1, 2, 1, 2])
+    """
     x = as_operand(x)
     reps = tuple(repetitions)
     rank = len(reps) if len(reps) > x.ndim else x.ndim
@@ -213,7 +273,11 @@ def tile(x: Any, repetitions: Sequence[int], /) -> Tensor:
 
 @also_dim
 def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Tensor:
-    """Each element repeated: `repeats` is a number, or one number an element of the axis."""
+    """Each element repeated: `repeats` is a number, or one number an element of the axis.
+
+    >>> dg.repeat(dg.asarray([1, 2]), 2)
+    tensor([1, 1, 2, 2])
+    """
     x = as_operand(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
@@ -239,7 +303,11 @@ def _check_repeats(x: Tensor, least: int) -> None:
 
 
 def pad(x: Any, widths: Any, value: Any = 0) -> Tensor:
-    """x surrounded by `value`: one (before, after) pair an axis; negative widths cut."""
+    """x surrounded by `value`: one (before, after) pair an axis; negative widths cut.
+
+    >>> dg.pad(dg.ones(2), ((1, 2),))
+    tensor([0., 1., 1., 0., 0.])
+    """
     x = as_operand(x)
     pairs = tuple((to_int(a), to_int(b)) for a, b in widths)
     if any(a < 0 or b < 0 for a, b in pairs):
@@ -251,7 +319,11 @@ def pad(x: Any, widths: Any, value: Any = 0) -> Tensor:
 
 
 def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
-    """Coordinate grids of 1-d tensors (or of a list of them), "xy" (second axis first) or "ij"."""
+    """Coordinate grids of 1-d tensors (or of a list of them), "xy" (second axis first) or "ij".
+
+    >>> [g.tolist() for g in dg.meshgrid(dg.arange(2), dg.arange(2), indexing="ij")]
+    [[[0, 0], [1, 1]], [[0, 1], [0, 1]]]
+    """
     given = arrays[0] if len(arrays) == 1 and isinstance(arrays[0], (tuple, list)) else arrays
     tensors = [reshape(a, (-1,)) for a in map(as_operand, given)]
     order = list(range(len(tensors)))
@@ -271,7 +343,12 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
 
 @also_dim
 def tril(x: Any, /, k: int = 0) -> Tensor:
-    """The part on and below diagonal `k`, zeros above."""
+    """The part on and below diagonal `k`, zeros above.
+
+    >>> dg.tril(dg.ones((2, 2)))
+    tensor([[1., 0.],
+            [1., 1.]])
+    """
     x = as_operand(x)
     rows, cols = (arange(d, device=x.device) for d in x.shape[-2:])
     return ar.where(
@@ -281,7 +358,12 @@ def tril(x: Any, /, k: int = 0) -> Tensor:
 
 @also_dim
 def triu(x: Any, /, k: int = 0) -> Tensor:
-    """The part on and above diagonal `k`, zeros below."""
+    """The part on and above diagonal `k`, zeros below.
+
+    >>> dg.triu(dg.ones((2, 2)))
+    tensor([[1., 1.],
+            [0., 1.]])
+    """
     x = as_operand(x)
     rows, cols = (arange(d, device=x.device) for d in x.shape[-2:])
     return ar.where(

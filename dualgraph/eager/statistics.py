@@ -22,7 +22,11 @@ def _inexact(op: str, x: Any) -> Tensor:
 
 @also_dim
 def mean(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
-    """Arithmetic mean over `axis` (all axes by default)."""
+    """Arithmetic mean over `axis` (all axes by default).
+
+    >>> dg.mean(dg.asarray([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+    tensor([2., 3.])
+    """
     x = as_operand(x) if dtype is None else astype(x, dtype, copy=False)
     return composites.mean(_inexact("mean", x), axis=axis, keepdims=bool(keepdims))
 
@@ -41,7 +45,11 @@ def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
 
 @also_dim
 def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-    """Standard deviation over `axis`: the root of `var`."""
+    """Standard deviation over `axis`: the root of `var`.
+
+    >>> dg.std(dg.asarray([1.0, 2.0, 3.0, 4.0]), correction=1)
+    tensor(1.2910)
+    """
     return composites.std(
         _inexact("std", x), axis=axis, correction=correction, keepdims=bool(keepdims)
     )
@@ -49,11 +57,19 @@ def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
 
 @also_dim
 def softmax(x: Any, /, axis: int = -1, *, dtype: Any = None) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along `axis`."""
+    """``exp(x) / sum(exp(x))`` along `axis`.
+
+    >>> dg.softmax(dg.asarray([0.0, 0.0]), 0)
+    tensor([0.5000, 0.5000])
+    """
     return composites.softmax(as_operand(x), axis=axis, dtype=dtype)
 
 
 @also_dim
 def log_softmax(x: Any, /, axis: int = -1, *, dtype: Any = None) -> Tensor:
-    """``log(softmax(x))`` along `axis`."""
+    """``log(softmax(x))`` along `axis`.
+
+    >>> dg.log_softmax(dg.asarray([0.0, 0.0]), 0)
+    tensor([-0.6931, -0.6931])
+    """
     return composites.log_softmax(as_operand(x), axis=axis, dtype=dtype)

@@ -25,6 +25,12 @@ class Tensor:
 
     Invariants: a view has a parent and shares its version cell; ``_node`` is None on leaves that no
     gradient has passed and on tensors that require none.
+
+        >>> x = dg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        tensor([[2., 4.],
+                [6., 8.]])
     """
 
     __array_priority__ = 1000

@@ -23,7 +23,8 @@ from ..ops.movement import stop_gradient
 from ..ops.nn import activations
 from . import functions as fn
 from . import shapes as sh
-from .creation import asarray, linspace
+from .creation import asarray
+from .filling import linspace
 from .methods.products import outer
 from .methods.shape import transpose
 from .operands import as_operand, astype, result_type
@@ -49,13 +50,22 @@ def cat(tensors: Tensors, dim: int = 0, *, axis: int | None = None) -> Tensor:
 
 
 def hstack(tensors: Tensors) -> Tensor:
-    """Tensors side by side: along axis 1, along axis 0 if they have one axis."""
+    """Tensors side by side: along axis 1, along axis 0 if they have one axis.
+
+    >>> dg.hstack([dg.asarray([1, 2]), dg.asarray([3])])
+    tensor([1, 2, 3])
+    """
     parts = atleast_1d(list(tensors))
     return sh.concat(parts, axis=0 if parts[0].ndim == 1 else 1)
 
 
 def vstack(tensors: Tensors) -> Tensor:
-    """Tensors as rows, one below the other."""
+    """Tensors as rows, one below the other.
+
+    >>> dg.vstack([dg.asarray([1, 2]), dg.asarray([3, 4])])
+    tensor([[1, 2],
+            [3, 4]])
+    """
     return sh.concat(atleast_2d(list(tensors)), axis=0)
 
 
@@ -63,12 +73,21 @@ concatenate, row_stack = cat, vstack
 
 
 def dstack(tensors: Tensors) -> Tensor:
-    """Tensors along axis 2."""
+    """Tensors along axis 2.
+
+    >>> dg.dstack([dg.ones(2), dg.zeros(2)]).shape
+    (1, 2, 2)
+    """
     return sh.concat(atleast_3d(list(tensors)), axis=2)
 
 
 def column_stack(tensors: Tensors) -> Tensor:
-    """Vectors as columns of a matrix; matrices side by side."""
+    """Vectors as columns of a matrix; matrices side by side.
+
+    >>> dg.column_stack([dg.asarray([1, 2]), dg.asarray([3, 4])])
+    tensor([[1, 3],
+            [2, 4]])
+    """
     parts = [as_operand(x) for x in tensors]
     return sh.concat([sh.reshape(x, (-1, 1)) if x.ndim < 2 else x for x in parts], axis=1)
 
@@ -81,17 +100,29 @@ def _at_least(tensors: tuple[Any, ...], shape_of: Any) -> Any:
 
 
 def atleast_1d(*tensors: Any) -> Any:
-    """Tensors of at least one axis."""
+    """Tensors of at least one axis.
+
+    >>> dg.atleast_1d(dg.asarray(3.0)).shape
+    (1,)
+    """
     return _at_least(tensors, lambda s: s or (1,))
 
 
 def atleast_2d(*tensors: Any) -> Any:
-    """Tensors of at least two axes: vectors become rows."""
+    """Tensors of at least two axes: vectors become rows.
+
+    >>> dg.atleast_2d(dg.ones(3)).shape
+    (1, 3)
+    """
     return _at_least(tensors, _as_row)
 
 
 def atleast_3d(*tensors: Any) -> Any:
-    """Tensors of at least three axes: matrices get a last axis, vectors stand in the middle."""
+    """Tensors of at least three axes: matrices get a last axis, vectors stand in the middle.
+
+    >>> dg.atleast_3d(dg.ones(3)).shape
+    (1, 3, 1)
+    """
     return _at_least(tensors, lambda s: s if len(s) > 2 else (*_as_row(s), 1))
 
 
@@ -100,12 +131,20 @@ def _as_row(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def broadcast_tensors(*tensors: Any) -> list[Tensor]:
-    """Operands at their common shape."""
+    """Operands at their common shape.
+
+    >>> [x.shape for x in dg.broadcast_tensors(dg.ones((2, 1)), dg.ones(3))]
+    [(2, 3), (2, 3)]
+    """
     return sh.broadcast_arrays(*tensors)
 
 
 def absolute(x: Any) -> Tensor:
-    """Absolute value."""
+    """Absolute value.
+
+    >>> dg.absolute(dg.asarray([-1.0, 2.0]))
+    tensor([1., 2.])
+    """
     return ar.abs(x)
 
 
@@ -121,46 +160,83 @@ relu = activations.relu
 
 
 def numel(x: Tensor) -> int:
-    """The number of elements."""
+    """The number of elements.
+
+    >>> dg.numel(dg.ones((2, 3)))
+    6
+    """
     return prod(x.shape)
 
 
 def is_tensor(obj: Any) -> bool:
-    """Whether an object is a tensor."""
+    """Whether an object is a tensor.
+
+    >>> dg.is_tensor(dg.ones(2)), dg.is_tensor([1.0])
+    (True, False)
+    """
     return isinstance(obj, Tensor)
 
 
 def is_floating_point(x: Tensor) -> bool:
-    """Whether the dtype of x is a floating one."""
+    """Whether the dtype of x is a floating one.
+
+    >>> dg.is_floating_point(dg.asarray([1, 2]))
+    False
+    """
     return x.dtype.is_floating_point
 
 
 def is_complex(x: Tensor) -> bool:
-    """Whether the dtype of x is a complex one."""
+    """Whether the dtype of x is a complex one.
+
+    >>> dg.is_complex(dg.asarray([1 + 2j]))
+    True
+    """
     return x.dtype.is_complex
 
 
 def clone(x: Tensor) -> Tensor:
-    """The same values in memory of their own."""
+    """The same values in memory of their own.
+
+    >>> x = dg.ones(2)
+    >>> y = dg.clone(x)
+    >>> y[0] = 5.0
+    >>> x
+    tensor([1., 1.])
+    """
     return copy_op(x)
 
 
 def detach(x: Tensor) -> Tensor:
-    """The same memory, off the tape."""
+    """The same memory, off the tape.
+
+    >>> dg.detach(dg.ones(2, requires_grad=True)).requires_grad
+    False
+    """
     return stop_gradient(x)
 
 
 def tril_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = "int64", device: Any = None
 ) -> Tensor:
-    """Places on and below a diagonal: integers of shape (2, n), row by row."""
+    """Places on and below a diagonal: integers of shape (2, n), row by row.
+
+    >>> dg.tril_indices(2, 2)
+    tensor([[0, 1, 1],
+            [0, 0, 1]])
+    """
     return asarray(np.stack(np.tril_indices(row, offset, col)), dtype=dtype, device=device)
 
 
 def triu_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = "int64", device: Any = None
 ) -> Tensor:
-    """Places on and above a diagonal: integers of shape (2, n), row by row."""
+    """Places on and above a diagonal: integers of shape (2, n), row by row.
+
+    >>> dg.triu_indices(2, 2)
+    tensor([[0, 0, 1],
+            [0, 1, 1]])
+    """
     return asarray(np.stack(np.triu_indices(row, offset, col)), dtype=dtype, device=device)
 
 
@@ -173,19 +249,35 @@ def logspace(
     dtype: Any = None,
     device: Any = None,
 ) -> Tensor:
-    """`steps` numbers from ``base**start`` to ``base**end``, evenly spaced in their logarithm."""
+    """`steps` numbers from ``base**start`` to ``base**end``, evenly spaced in their logarithm.
+
+    >>> dg.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
     exponents = linspace(start, end, steps, dtype="float64", device=device)
     return astype(tr.pow(float(base), exponents), dtype or get_default_dtype())
 
 
 def cartesian_prod(*tensors: Tensor) -> Tensor:
-    """All choices of one element of each vector, a row each."""
+    """All choices of one element of each vector, a row each.
+
+    >>> dg.cartesian_prod(dg.asarray([1, 2]), dg.asarray([3, 4]))
+    tensor([[1, 3],
+            [1, 4],
+            [2, 3],
+            [2, 4]])
+    """
     grids = sh.meshgrid(*tensors, indexing="ij")
     return sh.stack([sh.reshape(g, (-1,)) for g in grids], axis=1) if len(grids) > 1 else grids[0]
 
 
 def block_diag(*tensors: Tensor) -> Tensor:
-    """Matrices along the diagonal of one, zeros elsewhere."""
+    """Matrices along the diagonal of one, zeros elsewhere.
+
+    >>> dg.block_diag(dg.ones((1, 1)), dg.ones((1, 2)))
+    tensor([[1., 0., 0.],
+            [0., 1., 1.]])
+    """
     blocks = atleast_2d(list(tensors))
     width, rows, left = sum(b.shape[1] for b in blocks), [], 0
     for b in blocks:
@@ -195,7 +287,13 @@ def block_diag(*tensors: Tensor) -> Tensor:
 
 
 def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """All choices of `r` elements of a vector, a row each; an element may come again `with_replacement`."""
+    """All choices of `r` elements of a vector, a row each; an element may come again `with_replacement`.
+
+    >>> dg.combinations(dg.asarray([1, 2, 3]))
+    tensor([[1, 2],
+            [1, 3],
+            [2, 3]])
+    """
     if x.ndim != 1 or r < 0:
         problem = f"needs a vector and r of 0 or more, not {r}"
         raise ShapeError(describe("combinations", str(x.type), problem))

@@ -67,12 +67,20 @@ def eigh(x: Any, /, UPLO: str | None = None) -> Eigh:
     """Eigenvalues and eigenvectors of Hermitian matrices; differentiable where real and the eigenvalues differ.
 
     `UPLO`: the triangle to read, "L" or "U"; both, if it is not given.
+
+        >>> values, vectors = dg.linalg.eigh(dg.asarray([[2.0, 0.0], [0.0, 1.0]]))
+        >>> values
+        tensor([1., 2.])
     """
     return Eigh(*op.eigh(_triangle(x, UPLO, "eigh")))
 
 
 def eigvalsh(x: Any, /, UPLO: str | None = None) -> Tensor:
-    """Eigenvalues of Hermitian matrices in ascending order."""
+    """Eigenvalues of Hermitian matrices in ascending order.
+
+    >>> dg.linalg.eigvalsh(dg.asarray([[2.0, 0.0], [0.0, 1.0]]))
+    tensor([1., 2.])
+    """
     return op.eigh(_triangle(x, UPLO, "eigvalsh"))[0]
 
 
@@ -86,22 +94,40 @@ def eig(x: Any, /) -> Eig:
 
 
 def eigvals(x: Any, /) -> Tensor:
-    """Complex eigenvalues of square matrices."""
+    """Complex eigenvalues of square matrices.
+
+    >>> dg.linalg.eigvals(dg.asarray([[0.0, -1.0], [1.0, 0.0]])).shape
+    (2,)
+    """
     return op.eig(as_operand(x))[0]
 
 
 def svd(x: Any, /, *, full_matrices: bool = True) -> SVD:
-    """Singular value decomposition ``x = U @ diag(S) @ Vh``."""
+    """Singular value decomposition ``x = U @ diag(S) @ Vh``.
+
+    >>> u, s, vh = dg.linalg.svd(dg.asarray([[3.0, 0.0], [0.0, 2.0]]))
+    >>> s
+    tensor([3., 2.])
+    """
     return SVD(*op.svd(as_operand(x), full=bool(full_matrices)))
 
 
 def svdvals(x: Any, /) -> Tensor:
-    """Singular values in descending order."""
+    """Singular values in descending order.
+
+    >>> dg.linalg.svdvals(dg.asarray([[3.0, 0.0], [0.0, 2.0]]))
+    tensor([3., 2.])
+    """
     return op.svd(as_operand(x), full=False)[1]
 
 
 def qr(x: Any, /, mode: str = "reduced") -> QR:
-    """``x = Q @ R``; `mode` "complete" makes Q square. Differentiable where Q has no more columns than x."""
+    """``x = Q @ R``; `mode` "complete" makes Q square. Differentiable where Q has no more columns than x.
+
+    >>> q, r = dg.qr(dg.ones((3, 2)))
+    >>> (q.shape, r.shape)
+    ((3, 2), (2, 2))
+    """
     x = as_operand(x)
     if mode not in ("reduced", "complete"):
         raise ArgumentError(

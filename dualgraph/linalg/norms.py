@@ -10,7 +10,7 @@ from typing import Any
 from ..core.errors import ArgumentError, ShapeError, describe
 from ..eager import functions as fn
 from ..eager import shapes as sh
-from ..eager.creation import eye
+from ..eager.filling import eye
 from ..eager.functions import matmul
 from ..eager.methods.further import vander as _powers
 from ..eager.methods.parts import diagonal as _diagonal
@@ -35,7 +35,11 @@ def _pair(x: Tensor, name: str, axis: Sequence[int]) -> tuple[int, int]:
 def matrix_norm(
     x: Any, /, ord: Any = "fro", axis: Sequence[int] = (-2, -1), keepdims: bool = False
 ) -> Tensor:
-    """Norms of matrices: "fro", "nuc", or 1, -1, inf, -inf (sums of magnitudes), 2, -2 (singular values)."""
+    """Norms of matrices: "fro", "nuc", or 1, -1, inf, -inf (sums of magnitudes), 2, -2 (singular values).
+
+    >>> dg.linalg.matrix_norm(dg.asarray([[3.0, 0.0], [0.0, 4.0]]))
+    tensor(5.)
+    """
     x = as_operand(x)
     rows, columns = normalize_axes_in_order(x, _pair(x, "matrix_norm", axis))
     x = sh.moveaxis(x, (rows, columns), (-2, -1))
@@ -74,7 +78,11 @@ def normalize_axes_in_order(x: Tensor, axes: tuple[int, int]) -> tuple[int, int]
 def vector_norm(
     x: Any, /, ord: Any = 2, axis: int | Sequence[int] | None = None, keepdims: bool = False
 ) -> Tensor:
-    """``sum(abs(x)**ord)**(1 / ord)`` over `axis`; inf, -inf: the extremes; 0: how many are not 0."""
+    """``sum(abs(x)**ord)**(1 / ord)`` over `axis`; inf, -inf: the extremes; 0: how many are not 0.
+
+    >>> dg.linalg.vector_norm(dg.asarray([[3.0, 4.0], [0.0, 2.0]]), axis=1)
+    tensor([5., 2.])
+    """
     x = as_operand(x)
     axes = normalize_axes(tuple(axis) if isinstance(axis, (list, tuple)) else axis, x.ndim)
     return _vector_norm(x, float(ord), axes, keepdims=bool(keepdims))
@@ -88,7 +96,11 @@ def norm(
     axis: int | Sequence[int] | None = None,
     keepdims: bool = False,
 ) -> Tensor:
-    """`matrix_norm` where `ord` and the axes name one, `vector_norm` otherwise."""
+    """`matrix_norm` where `ord` and the axes name one, `vector_norm` otherwise.
+
+    >>> dg.linalg.norm(dg.asarray([3.0, 4.0]))
+    tensor(5.)
+    """
     x = as_operand(x)
     two = (axis is None and x.ndim == 2) or (isinstance(axis, (list, tuple)) and len(axis) == 2)
     if two and ord is not None:
@@ -97,7 +109,11 @@ def norm(
 
 
 def cond(x: Any, /, p: Any = None) -> Tensor:
-    """Condition numbers: the largest over the smallest singular value, or by another matrix norm `p`."""
+    """Condition numbers: the largest over the smallest singular value, or by another matrix norm `p`.
+
+    >>> dg.linalg.cond(dg.asarray([[2.0, 0.0], [0.0, 1.0]]))
+    tensor(2.)
+    """
     x = as_operand(x)
     if p is None or p in (2, -2):
         s = svdvals(x)
@@ -133,7 +149,11 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
 
 
 def multi_dot(tensors: Sequence[Any]) -> Tensor:
-    """The product of several matrices, multiplied from the left."""
+    """The product of several matrices, multiplied from the left.
+
+    >>> dg.linalg.multi_dot([dg.ones((2, 3)), dg.ones((3, 4)), dg.ones((4, 1))]).shape
+    (2, 1)
+    """
     return reduce(matmul, (as_operand(x) for x in tensors))
 
 

@@ -9,8 +9,8 @@ from ..core import dtypes as dt
 from ..core.errors import ShapeError, describe
 from ..eager import functions as fn
 from ..eager import shapes as sh
-from ..eager.creation import eye
 from ..eager.dtype_info import finfo
+from ..eager.filling import eye
 from ..eager.functions import matmul
 from ..eager.operands import as_operand, astype, result_type
 from ..eager.tensor import Tensor
@@ -40,7 +40,11 @@ class LstSq(NamedTuple):
 
 
 def det(x: Any, /) -> Tensor:
-    """Determinants of square matrices."""
+    """Determinants of square matrices.
+
+    >>> dg.det(dg.asarray([[1.0, 2.0], [3.0, 4.0]]))
+    tensor(-2.)
+    """
     return op.det(as_operand(x))
 
 
@@ -55,12 +59,22 @@ def logdet(x: Any, /) -> Tensor:
 
 
 def slogdet(x: Any, /) -> SlogDet:
-    """Sign and logarithm of the magnitude of determinants: no overflow for large matrices."""
+    """Sign and logarithm of the magnitude of determinants: no overflow for large matrices.
+
+    >>> sign, log = dg.slogdet(dg.asarray([[-2.0, 0.0], [0.0, 3.0]]))
+    >>> sign
+    tensor(-1.)
+    """
     return SlogDet(*op.slogdet(as_operand(x)))
 
 
 def inv(x: Any, /) -> Tensor:
-    """Inverses of square matrices. To solve equations use `solve`, which is quicker and more exact."""
+    """Inverses of square matrices. To solve equations use `solve`, which is quicker and more exact.
+
+    >>> dg.inverse(dg.asarray([[2.0, 0.0], [0.0, 4.0]]))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.2500]])
+    """
     return op.inv(as_operand(x))
 
 
@@ -71,7 +85,11 @@ def _alike(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
 
 
 def solve(x1: Any, x2: Any, /, *, left: bool = True) -> Tensor:
-    """X of ``x1 @ X = x2`` (of ``X @ x1 = x2`` if not `left`); a 1-d `x2` is one vector for every matrix of `x1`."""
+    """X of ``x1 @ X = x2`` (of ``X @ x1 = x2`` if not `left`); a 1-d `x2` is one vector for every matrix of `x1`.
+
+    >>> dg.linalg.solve(dg.asarray([[2.0, 0.0], [0.0, 4.0]]), dg.asarray([2.0, 2.0]))
+    tensor([1.0000, 0.5000])
+    """
     a, b = _alike(x1, x2)
     if b.ndim == 1:
         return sh.squeeze(op.solve(a, sh.expand_dims(b, axis=-1)), axis=-1)
@@ -98,7 +116,11 @@ def solve_triangular(
 
 
 def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Tensor:
-    """X of ``A @ X = B`` by the Cholesky factor L of A (its conjugate transpose if `upper`)."""
+    """X of ``A @ X = B`` by the Cholesky factor L of A (its conjugate transpose if `upper`).
+
+    >>> dg.cholesky_solve(dg.asarray([[4.0]]), dg.asarray([[2.0]]))
+    tensor([[1.]])
+    """
     factor = as_operand(L)
     first, second = (op.adjoint(factor), factor) if upper else (factor, op.adjoint(factor))
     half = solve_triangular(first, B, upper=False)
@@ -106,7 +128,11 @@ def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Tensor:
 
 
 def cholesky_inverse(L: Any, upper: bool = False) -> Tensor:
-    """The inverse of the matrix whose Cholesky factor is L."""
+    """The inverse of the matrix whose Cholesky factor is L.
+
+    >>> dg.cholesky_inverse(dg.asarray([[2.0]]))
+    tensor([[0.2500]])
+    """
     factor = as_operand(L)
     one = eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
     return cholesky_solve(one, factor, upper)
@@ -137,6 +163,9 @@ def matrix_rank(
     """How many singular values are above `atol` and above `rtol` (the larger side times eps) times the largest.
 
     `hermitian`: the matrices are, so the sizes of their eigenvalues will do.
+
+        >>> dg.linalg.matrix_rank(dg.ones((3, 3)))
+        tensor(1)
     """
     x = as_operand(x)
     s = fn.sort(ar.abs(eigh(x)[0]), descending=True) if hermitian else svdvals(x)
@@ -144,7 +173,11 @@ def matrix_rank(
 
 
 def pinv(x: Any, /, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Tensor:
-    """Moore-Penrose inverse; singular values up to `atol`, or `rtol` times the largest, count as 0."""
+    """Moore-Penrose inverse; singular values up to `atol`, or `rtol` times the largest, count as 0.
+
+    >>> dg.pinverse(dg.ones((2, 3))).shape
+    (3, 2)
+    """
     x = as_operand(x)
     if hermitian:
         values, u = eigh(x)
@@ -180,7 +213,11 @@ def lstsq(a: Any, b: Any, /, *, rcond: Any = None, driver: str | None = None) ->
 
 
 def tensorinv(x: Any, /, ind: int = 2) -> Tensor:
-    """The inverse of x as a map between its first `ind` axes and the rest: ``tensordot(out, x, ind)`` is the unit."""
+    """The inverse of x as a map between its first `ind` axes and the rest: ``tensordot(out, x, ind)`` is the unit.
+
+    >>> dg.linalg.tensorinv(dg.eye(6).reshape(2, 3, 6), ind=2).shape
+    (6, 2, 3)
+    """
     x = as_operand(x)
     rows, columns = x.shape[:ind], x.shape[ind:]
     if ind < 1 or prod(rows) != prod(columns):
@@ -190,7 +227,11 @@ def tensorinv(x: Any, /, ind: int = 2) -> Tensor:
 
 
 def tensorsolve(x1: Any, x2: Any, /, dims: Any = None) -> Tensor:
-    """X of ``tensordot(x1, X, X.ndim) = x2``; the axes `dims` of x1 are moved to its end first."""
+    """X of ``tensordot(x1, X, X.ndim) = x2``; the axes `dims` of x1 are moved to its end first.
+
+    >>> dg.linalg.tensorsolve(dg.eye(6).reshape(2, 3, 6), dg.ones((2, 3))).shape
+    (6,)
+    """
     a, b = _alike(x1, x2)
     if dims is not None:
         a = sh.moveaxis(a, tuple(dims), tuple(range(-len(dims), 0)))

@@ -44,49 +44,77 @@ class ReLU(_InPlace):
 
 
 class ReLU6(_InPlace):
-    """x held in [0, 6]."""
+    """x held in [0, 6].
+
+    >>> dg.nn.ReLU6()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([0., 0., 2.])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.relu6(input, self.inplace)
 
 
 class SELU(_InPlace):
-    """Scaled `ELU`."""
+    """Scaled `ELU`.
+
+    >>> dg.nn.SELU()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-1.1113,  0.0000,  2.1014])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.selu(input, self.inplace)
 
 
 class SiLU(_InPlace):
-    """``x * sigmoid(x)``."""
+    """``x * sigmoid(x)``.
+
+    >>> dg.nn.SiLU()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-0.2689,  0.0000,  1.7616])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.silu(input, self.inplace)
 
 
 class Mish(_InPlace):
-    """``x * tanh(softplus(x))``."""
+    """``x * tanh(softplus(x))``.
+
+    >>> dg.nn.Mish()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-0.3034,  0.0000,  1.9440])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.mish(input, self.inplace)
 
 
 class Hardsigmoid(_InPlace):
-    """``relu6(x + 3) / 6``."""
+    """``relu6(x + 3) / 6``.
+
+    >>> dg.nn.Hardsigmoid()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([0.3333, 0.5000, 0.8333])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardsigmoid(input, self.inplace)
 
 
 class Hardswish(_InPlace):
-    """``x * relu6(x + 3) / 6``."""
+    """``x * relu6(x + 3) / 6``.
+
+    >>> dg.nn.Hardswish()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-0.3333,  0.0000,  1.6667])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardswish(input, self.inplace)
 
 
 class LeakyReLU(_InPlace):
-    """x above 0, ``negative_slope * x`` elsewhere."""
+    """x above 0, ``negative_slope * x`` elsewhere.
+
+    >>> dg.nn.LeakyReLU(0.1)(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-0.1000,  0.0000,  2.0000])
+    """
 
     settings = ("negative_slope",)
 
@@ -99,7 +127,11 @@ class LeakyReLU(_InPlace):
 
 
 class RReLU(_InPlace):
-    """`LeakyReLU` with slopes drawn uniformly from [lower, upper) in training, their mean otherwise."""
+    """`LeakyReLU` with slopes drawn uniformly from [lower, upper) in training, their mean otherwise.
+
+    >>> dg.nn.RReLU()(dg.ones(3)).shape
+    (3,)
+    """
 
     settings = ("lower", "upper")
 
@@ -113,7 +145,11 @@ class RReLU(_InPlace):
 
 
 class ELU(_InPlace):
-    """x above 0, ``alpha * (e**x - 1)`` elsewhere."""
+    """x above 0, ``alpha * (e**x - 1)`` elsewhere.
+
+    >>> dg.nn.ELU()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-0.6321,  0.0000,  2.0000])
+    """
 
     settings = ("alpha",)
 
@@ -126,7 +162,11 @@ class ELU(_InPlace):
 
 
 class CELU(_InPlace):
-    """x above 0, ``alpha * (e**(x / alpha) - 1)`` elsewhere."""
+    """x above 0, ``alpha * (e**(x / alpha) - 1)`` elsewhere.
+
+    >>> dg.nn.CELU()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-0.6321,  0.0000,  2.0000])
+    """
 
     settings = ("alpha",)
 
@@ -139,7 +179,11 @@ class CELU(_InPlace):
 
 
 class Hardtanh(_InPlace):
-    """x held in ``[min_val, max_val]``."""
+    """x held in ``[min_val, max_val]``.
+
+    >>> dg.nn.Hardtanh()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
+    """
 
     settings = ("min_val", "max_val")
 
@@ -153,7 +197,11 @@ class Hardtanh(_InPlace):
 
 
 class Threshold(_InPlace):
-    """x above the threshold, `value` elsewhere."""
+    """x above the threshold, `value` elsewhere.
+
+    >>> dg.nn.Threshold(0.1, 0.0)(dg.asarray([0.05, 0.5]))
+    tensor([0.0000, 0.5000])
+    """
 
     settings = ("threshold", "value")
 
@@ -167,7 +215,11 @@ class Threshold(_InPlace):
 
 
 class PReLU(Module):
-    """x above 0, ``weight * x`` elsewhere; one trained weight, or one a channel."""
+    """x above 0, ``weight * x`` elsewhere; one trained weight, or one a channel.
+
+    >>> dg.nn.PReLU()(dg.asarray([-1.0, 0.0, 2.0])).detach()
+    tensor([-0.2500,  0.0000,  2.0000])
+    """
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
@@ -189,7 +241,11 @@ class PReLU(Module):
 
 
 class GELU(_Plain):
-    """``x * P(Z <= x)`` for a normal Z; ``approximate="tanh"`` for the approximation."""
+    """``x * P(Z <= x)`` for a normal Z; ``approximate="tanh"`` for the approximation.
+
+    >>> dg.nn.GELU()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-0.1587,  0.0000,  1.9545])
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -203,7 +259,11 @@ class GELU(_Plain):
 
 
 class Softplus(_Plain):
-    """``log(1 + e**(beta x)) / beta``."""
+    """``log(1 + e**(beta x)) / beta``.
+
+    >>> dg.nn.Softplus()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([0.3133, 0.6931, 2.1269])
+    """
 
     settings = ("beta", "threshold")
 
@@ -217,7 +277,11 @@ class Softplus(_Plain):
 
 
 class Hardshrink(_Plain):
-    """0 within ``[-lambd, lambd]``, x outside."""
+    """0 within ``[-lambd, lambd]``, x outside.
+
+    >>> dg.nn.Hardshrink()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  2.])
+    """
 
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
@@ -231,49 +295,77 @@ class Hardshrink(_Plain):
 
 
 class Softshrink(Hardshrink):
-    """0 within ``[-lambd, lambd]``, x moved towards 0 outside."""
+    """0 within ``[-lambd, lambd]``, x moved towards 0 outside.
+
+    >>> dg.nn.Softshrink()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-0.5000,  0.0000,  1.5000])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softshrink(input, self.lambd)
 
 
 class Tanh(_Plain):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    >>> dg.nn.Tanh()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-0.7616,  0.0000,  0.9640])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.tanh(input)
 
 
 class Sigmoid(_Plain):
-    """``1 / (1 + e**-x)``."""
+    """``1 / (1 + e**-x)``.
+
+    >>> dg.nn.Sigmoid()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([0.2689, 0.5000, 0.8808])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.sigmoid(input)
 
 
 class LogSigmoid(_Plain):
-    """``log(sigmoid(x))``."""
+    """``log(sigmoid(x))``.
+
+    >>> dg.nn.LogSigmoid()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-1.3133, -0.6931, -0.1269])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.logsigmoid(input)
 
 
 class Softsign(_Plain):
-    """``x / (1 + |x|)``."""
+    """``x / (1 + |x|)``.
+
+    >>> dg.nn.Softsign()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-0.5000,  0.0000,  0.6667])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softsign(input)
 
 
 class Tanhshrink(_Plain):
-    """``x - tanh(x)``."""
+    """``x - tanh(x)``.
+
+    >>> dg.nn.Tanhshrink()(dg.asarray([-1.0, 0.0, 2.0]))
+    tensor([-0.2384,  0.0000,  1.0360])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.tanhshrink(input)
 
 
 class GLU(_Plain):
-    """``a * sigmoid(b)`` for the halves a, b of x along `dim`."""
+    """``a * sigmoid(b)`` for the halves a, b of x along `dim`.
+
+    >>> dg.nn.GLU()(dg.ones(4)).shape
+    (2,)
+    """
 
     settings = ("dim",)
 
@@ -286,7 +378,11 @@ class GLU(_Plain):
 
 
 class Softmax(_Plain):
-    """``exp(x) / sum(exp(x))`` along `dim`."""
+    """``exp(x) / sum(exp(x))`` along `dim`.
+
+    >>> dg.nn.Softmax(dim=0)(dg.zeros(2))
+    tensor([0.5000, 0.5000])
+    """
 
     settings = ("dim",)
 
@@ -299,21 +395,33 @@ class Softmax(_Plain):
 
 
 class Softmin(Softmax):
-    """``softmax(-x)`` along `dim`."""
+    """``softmax(-x)`` along `dim`.
+
+    >>> dg.nn.Softmin(dim=0)(dg.zeros(2))
+    tensor([0.5000, 0.5000])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softmin(input, self.dim)
 
 
 class LogSoftmax(Softmax):
-    """``log(softmax(x))`` along `dim`."""
+    """``log(softmax(x))`` along `dim`.
+
+    >>> dg.nn.LogSoftmax(dim=0)(dg.zeros(2))
+    tensor([-0.6931, -0.6931])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.log_softmax(input, self.dim)
 
 
 class Softmax2d(_Plain):
-    """Softmax over the channels of (N, C, H, W)."""
+    """Softmax over the channels of (N, C, H, W).
+
+    >>> dg.nn.Softmax2d()(dg.ones(2, 3, 4, 4)).shape
+    (2, 3, 4, 4)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softmax(input, -3)

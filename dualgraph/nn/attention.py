@@ -21,6 +21,12 @@ class MultiheadAttention(Module):
 
     With ``batch_first`` the batch axis comes first. Masks are True (or -inf, when floating) where
     a query may NOT look: ``attn_mask`` (L, S) or (N * heads, L, S), ``key_padding_mask`` (N, S).
+
+        >>> layer = dg.nn.MultiheadAttention(8, num_heads=2, batch_first=True)
+        >>> x = dg.randn(1, 5, 8)
+        >>> out, weights = layer(x, x, x)
+        >>> (out.shape, weights.shape)
+        ((1, 5, 8), (1, 5, 5))
     """
 
     def __init__(

@@ -115,7 +115,12 @@ class Sequential(_Ordered):
 
 
 class ModuleList(_Ordered):
-    """A list of modules; it only holds them."""
+    """A list of modules; it only holds them.
+
+    >>> layers = dg.nn.ModuleList([dg.nn.Linear(3, 3), dg.nn.Linear(3, 2)])
+    >>> len(list(layers.parameters()))
+    4
+    """
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
@@ -135,7 +140,12 @@ class ModuleList(_Ordered):
 
 
 class ModuleDict(Module):
-    """A dict of modules; it only holds them."""
+    """A dict of modules; it only holds them.
+
+    >>> heads = dg.nn.ModuleDict({"a": dg.nn.Linear(3, 2), "b": dg.nn.Linear(3, 4)})
+    >>> heads["b"](dg.ones(1, 3)).shape
+    (1, 4)
+    """
 
     def __init__(
         self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None
@@ -198,7 +208,12 @@ def _as_parameter(value: Any) -> Any:
 
 
 class ParameterList(Module):
-    """A list of parameters; tensors given to it become parameters."""
+    """A list of parameters; tensors given to it become parameters.
+
+    >>> params = dg.nn.ParameterList([dg.nn.Parameter(dg.ones(2))])
+    >>> len(params)
+    1
+    """
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
@@ -242,7 +257,12 @@ class ParameterList(Module):
 
 
 class ParameterDict(Module):
-    """A dict of parameters; tensors given to it become parameters."""
+    """A dict of parameters; tensors given to it become parameters.
+
+    >>> params = dg.nn.ParameterDict({"w": dg.ones(2)})
+    >>> list(params.keys())
+    ['w']
+    """
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         super().__init__()

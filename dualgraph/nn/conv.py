@@ -118,7 +118,11 @@ class _Conv(_ConvNd):
 
 
 class Conv1d(_Conv):
-    """Cross-correlation: (N, in_channels, L) to (N, out_channels, L')."""
+    """Cross-correlation: (N, in_channels, L) to (N, out_channels, L').
+
+    >>> dg.nn.Conv1d(3, 8, kernel_size=3, padding=1)(dg.ones(1, 3, 16)).shape
+    (1, 8, 16)
+    """
 
     axes = 1
     convolve = staticmethod(F.conv1d)
@@ -137,7 +141,11 @@ class Conv2d(_Conv):
 
 
 class Conv3d(_Conv):
-    """Cross-correlation: (N, in_channels, D, H, W) to (N, out_channels, D', H', W')."""
+    """Cross-correlation: (N, in_channels, D, H, W) to (N, out_channels, D', H', W').
+
+    >>> dg.nn.Conv3d(3, 8, 3)(dg.ones(1, 3, 6, 6, 6)).shape
+    (1, 8, 4, 4, 4)
+    """
 
     axes = 3
     convolve = staticmethod(F.conv3d)
@@ -202,21 +210,33 @@ class _ConvTranspose(_ConvNd):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    """Transpose of `Conv1d`: (N, in_channels, L) to (N, out_channels, L')."""
+    """Transpose of `Conv1d`: (N, in_channels, L) to (N, out_channels, L').
+
+    >>> dg.nn.ConvTranspose1d(3, 8, 2, stride=2)(dg.ones(1, 3, 8)).shape
+    (1, 8, 16)
+    """
 
     axes = 1
     convolve = staticmethod(F.conv_transpose1d)
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """Transpose of `Conv2d`: (N, in_channels, H, W) to (N, out_channels, H', W')."""
+    """Transpose of `Conv2d`: (N, in_channels, H, W) to (N, out_channels, H', W').
+
+    >>> dg.nn.ConvTranspose2d(3, 8, 2, stride=2)(dg.ones(1, 3, 8, 8)).shape
+    (1, 8, 16, 16)
+    """
 
     axes = 2
     convolve = staticmethod(F.conv_transpose2d)
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """Transpose of `Conv3d`: (N, in_channels, D, H, W) to (N, out_channels, D', H', W')."""
+    """Transpose of `Conv3d`: (N, in_channels, D, H, W) to (N, out_channels, D', H', W').
+
+    >>> dg.nn.ConvTranspose3d(3, 8, 2, stride=2)(dg.ones(1, 3, 4, 4, 4)).shape
+    (1, 8, 8, 8, 8)
+    """
 
     axes = 3
     convolve = staticmethod(F.conv_transpose3d)

@@ -28,30 +28,51 @@ class _Dropout(Module):
 
 
 class Dropout(_Dropout):
-    """Elements are 0 with probability p in training, scaled by ``1 / (1 - p)`` otherwise."""
+    """Elements are 0 with probability p in training, scaled by ``1 / (1 - p)`` otherwise.
+
+    >>> layer = dg.nn.Dropout(0.5).eval()
+    >>> layer(dg.ones(3))
+    tensor([1., 1., 1.])
+    """
 
     drop = staticmethod(F.dropout)
 
 
 class Dropout1d(_Dropout):
-    """Whole channels of (N, C, L) are dropped."""
+    """Whole channels of (N, C, L) are dropped.
+
+    >>> dg.nn.Dropout1d(0.5)(dg.ones(2, 3, 4)).shape
+    (2, 3, 4)
+    """
 
     drop = staticmethod(F.dropout1d)
 
 
 class Dropout2d(_Dropout):
-    """Whole channels of (N, C, H, W) are dropped."""
+    """Whole channels of (N, C, H, W) are dropped.
+
+    >>> dg.nn.Dropout2d(0.5)(dg.ones(2, 3, 4, 4)).shape
+    (2, 3, 4, 4)
+    """
 
     drop = staticmethod(F.dropout2d)
 
 
 class Dropout3d(_Dropout):
-    """Whole channels of (N, C, D, H, W) are dropped."""
+    """Whole channels of (N, C, D, H, W) are dropped.
+
+    >>> dg.nn.Dropout3d(0.5)(dg.ones(2, 3, 4, 4, 4)).shape
+    (2, 3, 4, 4, 4)
+    """
 
     drop = staticmethod(F.dropout3d)
 
 
 class AlphaDropout(_Dropout):
-    """Dropout that keeps the mean and variance of `SELU` activations."""
+    """Dropout that keeps the mean and variance of `SELU` activations.
+
+    >>> dg.nn.AlphaDropout(0.5)(dg.ones(3)).shape
+    (3,)
+    """
 
     drop = staticmethod(F.alpha_dropout)

@@ -109,7 +109,12 @@ class Embedding(_Table):
 
 
 class EmbeddingBag(_Table):
-    """Sums, means or maxima of rows by bag: (bags, n) indices, or (n,) with offsets, to (bags, embedding_dim)."""
+    """Sums, means or maxima of rows by bag: (bags, n) indices, or (n,) with offsets, to (bags, embedding_dim).
+
+    >>> bag = dg.nn.EmbeddingBag(10, 3, mode="sum")
+    >>> bag(dg.asarray([[1, 2], [4, 5]])).shape
+    (2, 3)
+    """
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None, norm_type: float = 2.0,

@@ -10,7 +10,11 @@ from .module import Module
 
 
 class Upsample(Module):
-    """Resizes (N, C, ...) to `size` or by `scale_factor`."""
+    """Resizes (N, C, ...) to `size` or by `scale_factor`.
+
+    >>> dg.nn.Upsample(scale_factor=2)(dg.ones(1, 3, 4, 4)).shape
+    (1, 3, 8, 8)
+    """
 
     def __init__(
         self, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None,
@@ -41,14 +45,22 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """Resizes (N, C, H, W) to the nearest pixels."""
+    """Resizes (N, C, H, W) to the nearest pixels.
+
+    >>> dg.nn.UpsamplingNearest2d(scale_factor=2)(dg.ones(1, 3, 4, 4)).shape
+    (1, 3, 8, 8)
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
-    """Resizes (N, C, H, W) linearly, corners kept where they are."""
+    """Resizes (N, C, H, W) linearly, corners kept where they are.
+
+    >>> dg.nn.UpsamplingBilinear2d(scale_factor=2)(dg.ones(1, 3, 4, 4)).shape
+    (1, 3, 8, 8)
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
@@ -71,19 +83,31 @@ class _Pad(Module):
 
 
 class ZeroPad1d(_Pad):
-    """Zeros around the last axis."""
+    """Zeros around the last axis.
+
+    >>> dg.nn.ZeroPad1d(1)(dg.ones(1, 3, 4)).shape
+    (1, 3, 6)
+    """
 
     axes = 1
 
 
 class ZeroPad2d(_Pad):
-    """Zeros around the last 2 axes."""
+    """Zeros around the last 2 axes.
+
+    >>> dg.nn.ZeroPad2d((1, 1, 0, 0))(dg.ones(1, 3, 4, 4)).shape
+    (1, 3, 4, 6)
+    """
 
     axes = 2
 
 
 class ZeroPad3d(_Pad):
-    """Zeros around the last 3 axes."""
+    """Zeros around the last 3 axes.
+
+    >>> dg.nn.ZeroPad3d(1)(dg.ones(1, 3, 4, 4, 4)).shape
+    (1, 3, 6, 6, 6)
+    """
 
     axes = 3
 
@@ -98,79 +122,131 @@ class _ConstantPad(_Pad):
 
 
 class ConstantPad1d(_ConstantPad):
-    """One value around the last axis."""
+    """One value around the last axis.
+
+    >>> dg.nn.ConstantPad1d((1, 2), 0.5)(dg.ones(1, 3, 4)).shape
+    (1, 3, 7)
+    """
 
     axes = 1
 
 
 class ConstantPad2d(_ConstantPad):
-    """One value around the last 2 axes."""
+    """One value around the last 2 axes.
+
+    >>> dg.nn.ConstantPad2d(1, 0.5)(dg.ones(1, 3, 4, 4)).shape
+    (1, 3, 6, 6)
+    """
 
     axes = 2
 
 
 class ConstantPad3d(_ConstantPad):
-    """One value around the last 3 axes."""
+    """One value around the last 3 axes.
+
+    >>> dg.nn.ConstantPad3d(1, 0.5)(dg.ones(1, 3, 4, 4, 4)).shape
+    (1, 3, 6, 6, 6)
+    """
 
     axes = 3
 
 
 class ReflectionPad1d(_Pad):
-    """The last axis mirrored at its ends."""
+    """The last axis mirrored at its ends.
+
+    >>> dg.nn.ReflectionPad1d(1)(dg.ones(1, 3, 4)).shape
+    (1, 3, 6)
+    """
 
     axes, mode = 1, "reflect"
 
 
 class ReflectionPad2d(_Pad):
-    """The last 2 axes mirrored at their ends."""
+    """The last 2 axes mirrored at their ends.
+
+    >>> dg.nn.ReflectionPad2d(1)(dg.ones(1, 3, 4, 4)).shape
+    (1, 3, 6, 6)
+    """
 
     axes, mode = 2, "reflect"
 
 
 class ReflectionPad3d(_Pad):
-    """The last 3 axes mirrored at their ends."""
+    """The last 3 axes mirrored at their ends.
+
+    >>> dg.nn.ReflectionPad3d(1)(dg.ones(1, 3, 4, 4, 4)).shape
+    (1, 3, 6, 6, 6)
+    """
 
     axes, mode = 3, "reflect"
 
 
 class ReplicationPad1d(_Pad):
-    """The ends of the last axis repeated."""
+    """The ends of the last axis repeated.
+
+    >>> dg.nn.ReplicationPad1d(1)(dg.ones(1, 3, 4)).shape
+    (1, 3, 6)
+    """
 
     axes, mode = 1, "replicate"
 
 
 class ReplicationPad2d(_Pad):
-    """The ends of the last 2 axes repeated."""
+    """The ends of the last 2 axes repeated.
+
+    >>> dg.nn.ReplicationPad2d(1)(dg.ones(1, 3, 4, 4)).shape
+    (1, 3, 6, 6)
+    """
 
     axes, mode = 2, "replicate"
 
 
 class ReplicationPad3d(_Pad):
-    """The ends of the last 3 axes repeated."""
+    """The ends of the last 3 axes repeated.
+
+    >>> dg.nn.ReplicationPad3d(1)(dg.ones(1, 3, 4, 4, 4)).shape
+    (1, 3, 6, 6, 6)
+    """
 
     axes, mode = 3, "replicate"
 
 
 class CircularPad1d(_Pad):
-    """The last axis continued from its other end."""
+    """The last axis continued from its other end.
+
+    >>> dg.nn.CircularPad1d(1)(dg.ones(1, 3, 4)).shape
+    (1, 3, 6)
+    """
 
     axes, mode = 1, "circular"
 
 
 class CircularPad2d(_Pad):
-    """The last 2 axes continued from their other ends."""
+    """The last 2 axes continued from their other ends.
+
+    >>> dg.nn.CircularPad2d(1)(dg.ones(1, 3, 4, 4)).shape
+    (1, 3, 6, 6)
+    """
 
     axes, mode = 2, "circular"
 
 
 class CircularPad3d(_Pad):
-    """The last 3 axes continued from their other ends."""
+    """The last 3 axes continued from their other ends.
+
+    >>> dg.nn.CircularPad3d(1)(dg.ones(1, 3, 4, 4, 4)).shape
+    (1, 3, 6, 6, 6)
+    """
 
     axes, mode = 3, "circular"
 
 
 class PixelShuffle(Module):
-    """(..., C * r * r, H, W) to (..., C, H * r, W * r)."""
+    """(..., C * r * r, H, W) to (..., C, H * r, W * r).
+
+    >>> dg.nn.PixelShuffle(2)(dg.ones(1, 8, 2, 3)).shape
+    (1, 2, 4, 6)
+    """
 
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
@@ -184,7 +260,11 @@ class PixelShuffle(Module):
 
 
 class PixelUnshuffle(Module):
-    """(..., C, H * r, W * r) to (..., C * r * r, H, W)."""
+    """(..., C, H * r, W * r) to (..., C * r * r, H, W).
+
+    >>> dg.nn.PixelUnshuffle(2)(dg.ones(1, 2, 4, 6)).shape
+    (1, 8, 2, 3)
+    """
 
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
@@ -198,7 +278,11 @@ class PixelUnshuffle(Module):
 
 
 class ChannelShuffle(Module):
-    """Channels of `groups` groups taken in turn: (N, C, ...)."""
+    """Channels of `groups` groups taken in turn: (N, C, ...).
+
+    >>> dg.nn.ChannelShuffle(2)(dg.ones(1, 4, 3)).shape
+    (1, 4, 3)
+    """
 
     def __init__(self, groups: int) -> None:
         super().__init__()
@@ -212,7 +296,11 @@ class ChannelShuffle(Module):
 
 
 class Unfold(Module):
-    """Patches of (N, C, H, W) as columns."""
+    """Patches of (N, C, H, W) as columns.
+
+    >>> dg.nn.Unfold(kernel_size=2)(dg.ones(1, 2, 4, 4)).shape
+    (1, 8, 9)
+    """
 
     def __init__(
         self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
@@ -231,7 +319,11 @@ class Unfold(Module):
 
 
 class Fold(Unfold):
-    """Columns of patches summed into (N, C, *output_size)."""
+    """Columns of patches summed into (N, C, *output_size).
+
+    >>> dg.nn.Fold(output_size=(4, 4), kernel_size=2)(dg.ones(1, 8, 9)).shape
+    (1, 2, 4, 4)
+    """
 
     def __init__(
         self,

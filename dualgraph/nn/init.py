@@ -19,13 +19,22 @@ def _fill(tensor: Tensor, value: Any) -> Tensor:
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
-    """Uniform in [a, b)."""
+    """Uniform in [a, b).
+
+    >>> w = dg.nn.init.uniform_(dg.empty((2, 3)), 1.0, 2.0)
+    >>> bool(((w >= 1) & (w < 2)).all())
+    True
+    """
     draws = rand(*tensor.shape, dtype=_drawn(tensor), device=tensor.device, generator=generator)
     return _fill(tensor, draws * (b - a) + a)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
-    """Normal with the given mean and standard deviation."""
+    """Normal with the given mean and standard deviation.
+
+    >>> dg.nn.init.normal_(dg.empty((2, 3)), std=0.02).shape
+    (2, 3)
+    """
     draws = randn(*tensor.shape, dtype=_drawn(tensor), device=tensor.device, generator=generator)
     return _fill(tensor, draws * std + mean)
 
@@ -43,7 +52,12 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Any = None,
 ) -> Tensor:
-    """Normal, cut off at a and b: uniform draws through the inverse distribution function."""
+    """Normal, cut off at a and b: uniform draws through the inverse distribution function.
+
+    >>> w = dg.nn.init.trunc_normal_(dg.empty(100), a=-1.0, b=1.0)
+    >>> bool((w.abs() <= 1).all())
+    True
+    """
     low, high = (math.erf((v - mean) / (std * math.sqrt(2))) for v in (a, b))
     draws = rand(*tensor.shape, dtype="float64", device=tensor.device, generator=generator)
     inside = _erfinv(draws * (high - low) + low) * (std * math.sqrt(2)) + mean
@@ -63,30 +77,51 @@ def _erfinv(y: Tensor) -> Tensor:
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Every element `val`."""
+    """Every element `val`.
+
+    >>> dg.nn.init.constant_(dg.empty(2), 3.0)
+    tensor([3., 3.])
+    """
     with no_grad():
         return tensor.fill_(val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Every element 1."""
+    """Every element 1.
+
+    >>> dg.nn.init.ones_(dg.empty(2))
+    tensor([1., 1.])
+    """
     return constant_(tensor, 1.0)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Every element 0."""
+    """Every element 0.
+
+    >>> dg.nn.init.zeros_(dg.empty(2))
+    tensor([0., 0.])
+    """
     return constant_(tensor, 0.0)
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """A matrix with ones on its diagonal."""
+    """A matrix with ones on its diagonal.
+
+    >>> dg.nn.init.eye_(dg.empty((2, 2)))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: only matrices have a diagonal, not shape {tensor.shape}")
     return _fill(tensor, eye(*tensor.shape, dtype=tensor.dtype, device=tensor.device))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A convolution weight that passes its input channels on unchanged."""
+    """A convolution weight that passes its input channels on unchanged.
+
+    >>> dg.nn.init.dirac_(dg.empty((1, 1, 3)))
+    tensor([[[0., 1., 0.]]])
+    """
     if tensor.ndim not in (3, 4, 5) or tensor.shape[0] % groups:
         raise ShapeError(
             f"dirac_: needs a convolution weight of 3 to 5 axes and {groups} groups, not {tensor.shape}"
@@ -102,7 +137,11 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor by which a non-linearity shrinks the spread of its input, inverted."""
+    """The factor by which a non-linearity shrinks the spread of its input, inverted.
+
+    >>> dg.nn.init.calculate_gain("tanh")
+    1.6666666666666667
+    """
     linear = ("linear", "sigmoid", *(f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)))
     if nonlinearity in linear:
         return 1.0
@@ -127,13 +166,21 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """Uniform in ``+-gain * sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio, 2010)."""
+    """Uniform in ``+-gain * sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio, 2010).
+
+    >>> dg.nn.init.xavier_uniform_(dg.empty((2, 4)), gain=dg.nn.init.calculate_gain("tanh")).shape
+    (2, 4)
+    """
     bound = gain * math.sqrt(6.0 / sum(fans(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """Normal of deviation ``gain * sqrt(2 / (fan_in + fan_out))`` (Glorot and Bengio, 2010)."""
+    """Normal of deviation ``gain * sqrt(2 / (fan_in + fan_out))`` (Glorot and Bengio, 2010).
+
+    >>> dg.nn.init.xavier_normal_(dg.empty((2, 4))).shape
+    (2, 4)
+    """
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor))), generator)
 
 
@@ -151,7 +198,11 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Any = None,
 ) -> Tensor:
-    """Uniform in ``+-gain * sqrt(3 / fan)`` (He et al., 2015)."""
+    """Uniform in ``+-gain * sqrt(3 / fan)`` (He et al., 2015).
+
+    >>> dg.nn.init.kaiming_uniform_(dg.empty((2, 4)), nonlinearity="relu").shape
+    (2, 4)
+    """
     bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
@@ -163,12 +214,21 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Any = None,
 ) -> Tensor:
-    """Normal of deviation ``gain / sqrt(fan)`` (He et al., 2015)."""
+    """Normal of deviation ``gain / sqrt(fan)`` (He et al., 2015).
+
+    >>> dg.nn.init.kaiming_normal_(dg.empty((2, 4)), mode="fan_out").shape
+    (2, 4)
+    """
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
-    """Rows (or columns) orthonormal, times `gain` (Saxe et al., 2013)."""
+    """Rows (or columns) orthonormal, times `gain` (Saxe et al., 2013).
+
+    >>> w = dg.nn.init.orthogonal_(dg.empty((3, 3)))
+    >>> dg.allclose(w @ w.mT, dg.eye(3), atol=1e-5)
+    True
+    """
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: needs 2 axes or more, not shape {tensor.shape}")
     rows, cols = tensor.shape[0], math.prod(tensor.shape[1:])
@@ -181,7 +241,12 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
-    """Normal, with the fraction `sparsity` of each column set to 0."""
+    """Normal, with the fraction `sparsity` of each column set to 0.
+
+    >>> w = dg.nn.init.sparse_(dg.empty((4, 2)), sparsity=0.5)
+    >>> (w == 0).sum(0)
+    tensor([2, 2])
+    """
     if tensor.ndim != 2:
         raise ShapeError(f"sparse_: only matrices have columns, not shape {tensor.shape}")
     normal_(tensor, 0.0, std, generator)

@@ -91,72 +91,120 @@ class LazyLinear(_Lazy, Linear):
 
 
 class LazyConv1d(_Lazy, Conv1d):
-    """`Conv1d` of inputs of any number of channels."""
+    """`Conv1d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyConv1d(8, 3)(dg.ones(1, 3, 16)).shape
+    (1, 8, 14)
+    """
 
     plain, size, axis = Conv1d, "in_channels", -2
 
 
 class LazyConv2d(_Lazy, Conv2d):
-    """`Conv2d` of inputs of any number of channels."""
+    """`Conv2d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyConv2d(8, 3)(dg.ones(1, 3, 16, 16)).shape
+    (1, 8, 14, 14)
+    """
 
     plain, size, axis = Conv2d, "in_channels", -3
 
 
 class LazyConv3d(_Lazy, Conv3d):
-    """`Conv3d` of inputs of any number of channels."""
+    """`Conv3d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyConv3d(8, 3)(dg.ones(1, 3, 6, 6, 6)).shape
+    (1, 8, 4, 4, 4)
+    """
 
     plain, size, axis = Conv3d, "in_channels", -4
 
 
 class LazyConvTranspose1d(_Lazy, ConvTranspose1d):
-    """`ConvTranspose1d` of inputs of any number of channels."""
+    """`ConvTranspose1d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyConvTranspose1d(8, 2)(dg.ones(1, 3, 8)).shape
+    (1, 8, 9)
+    """
 
     plain, size, axis = ConvTranspose1d, "in_channels", -2
 
 
 class LazyConvTranspose2d(_Lazy, ConvTranspose2d):
-    """`ConvTranspose2d` of inputs of any number of channels."""
+    """`ConvTranspose2d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyConvTranspose2d(8, 2)(dg.ones(1, 3, 8, 8)).shape
+    (1, 8, 9, 9)
+    """
 
     plain, size, axis = ConvTranspose2d, "in_channels", -3
 
 
 class LazyConvTranspose3d(_Lazy, ConvTranspose3d):
-    """`ConvTranspose3d` of inputs of any number of channels."""
+    """`ConvTranspose3d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyConvTranspose3d(8, 2)(dg.ones(1, 3, 4, 4, 4)).shape
+    (1, 8, 5, 5, 5)
+    """
 
     plain, size, axis = ConvTranspose3d, "in_channels", -4
 
 
 class LazyBatchNorm1d(_Lazy, BatchNorm1d):
-    """`BatchNorm1d` of inputs of any number of channels."""
+    """`BatchNorm1d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyBatchNorm1d()(dg.ones(8, 3)).shape
+    (8, 3)
+    """
 
     plain, size, axis = BatchNorm1d, "num_features", 1
 
 
 class LazyBatchNorm2d(_Lazy, BatchNorm2d):
-    """`BatchNorm2d` of inputs of any number of channels."""
+    """`BatchNorm2d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyBatchNorm2d()(dg.ones(8, 3, 4, 4)).shape
+    (8, 3, 4, 4)
+    """
 
     plain, size, axis = BatchNorm2d, "num_features", 1
 
 
 class LazyBatchNorm3d(_Lazy, BatchNorm3d):
-    """`BatchNorm3d` of inputs of any number of channels."""
+    """`BatchNorm3d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyBatchNorm3d()(dg.ones(8, 3, 4, 4, 4)).shape
+    (8, 3, 4, 4, 4)
+    """
 
     plain, size, axis = BatchNorm3d, "num_features", 1
 
 
 class LazyInstanceNorm1d(_Lazy, InstanceNorm1d):
-    """`InstanceNorm1d` of inputs of any number of channels."""
+    """`InstanceNorm1d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyInstanceNorm1d()(dg.ones(8, 3, 5)).shape
+    (8, 3, 5)
+    """
 
     plain, size, axis = InstanceNorm1d, "num_features", -2
 
 
 class LazyInstanceNorm2d(_Lazy, InstanceNorm2d):
-    """`InstanceNorm2d` of inputs of any number of channels."""
+    """`InstanceNorm2d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyInstanceNorm2d()(dg.ones(8, 3, 5, 5)).shape
+    (8, 3, 5, 5)
+    """
 
     plain, size, axis = InstanceNorm2d, "num_features", -3
 
 
 class LazyInstanceNorm3d(_Lazy, InstanceNorm3d):
-    """`InstanceNorm3d` of inputs of any number of channels."""
+    """`InstanceNorm3d` of inputs of any number of channels.
+
+    >>> dg.nn.LazyInstanceNorm3d()(dg.ones(8, 3, 5, 5, 5)).shape
+    (8, 3, 5, 5, 5)
+    """
 
     plain, size, axis = InstanceNorm3d, "num_features", -4

@@ -13,7 +13,11 @@ from .parameter import Parameter
 
 
 class Identity(Module):
-    """Gives back what it gets; arguments are ignored."""
+    """Gives back what it gets; arguments are ignored.
+
+    >>> dg.nn.Identity()(dg.ones(2, 3)).shape
+    (2, 3)
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -64,7 +68,11 @@ class Linear(Module):
 
 
 class Bilinear(Module):
-    """``x @ weight[o] @ y + bias[o]`` for each output feature o."""
+    """``x @ weight[o] @ y + bias[o]`` for each output feature o.
+
+    >>> dg.nn.Bilinear(3, 4, 5)(dg.ones(2, 3), dg.ones(2, 4)).shape
+    (2, 5)
+    """
 
     def __init__(
         self, in1_features: int, in2_features: int, out_features: int, bias: bool = True,
@@ -99,7 +107,11 @@ class Bilinear(Module):
 
 
 class Flatten(Module):
-    """Axes `start_dim` to `end_dim` joined into one."""
+    """Axes `start_dim` to `end_dim` joined into one.
+
+    >>> dg.nn.Flatten()(dg.ones(2, 3, 4)).shape
+    (2, 12)
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -114,7 +126,11 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Axis `dim` split into several."""
+    """Axis `dim` split into several.
+
+    >>> dg.nn.Unflatten(1, (2, 3))(dg.ones(4, 6)).shape
+    (4, 2, 3)
+    """
 
     def __init__(self, dim: int, unflattened_size: Any) -> None:
         super().__init__()

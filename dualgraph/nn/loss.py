@@ -31,21 +31,33 @@ class _WeightedLoss(_Loss):
 
 
 class MSELoss(_Loss):
-    """``(x - y)**2``."""
+    """``(x - y)**2``.
+
+    >>> dg.nn.MSELoss()(dg.asarray([1.0, 2.0]), dg.asarray([1.0, 4.0]))
+    tensor(2.)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
 class L1Loss(_Loss):
-    """``|x - y|``."""
+    """``|x - y|``.
+
+    >>> dg.nn.L1Loss()(dg.asarray([1.0, 2.0]), dg.asarray([1.0, 4.0]))
+    tensor(1.)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
 class SmoothL1Loss(_Loss):
-    """Squares below `beta`, absolute differences above."""
+    """Squares below `beta`, absolute differences above.
+
+    >>> dg.nn.SmoothL1Loss()(dg.asarray([0.0]), dg.asarray([0.5]))
+    tensor(0.1250)
+    """
 
     def __init__(
         self,
@@ -62,7 +74,11 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Squares up to `delta`, `delta` times absolute differences above."""
+    """Squares up to `delta`, `delta` times absolute differences above.
+
+    >>> dg.nn.HuberLoss()(dg.asarray([0.0]), dg.asarray([3.0]))
+    tensor(2.5000)
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
@@ -96,7 +112,11 @@ class CrossEntropyLoss(_WeightedLoss):
 
 
 class NLLLoss(_WeightedLoss):
-    """``-x[target]`` for log probabilities x; classes on axis 1."""
+    """``-x[target]`` for log probabilities x; classes on axis 1.
+
+    >>> dg.nn.NLLLoss()(dg.asarray([[-0.5, -1.0]]), dg.asarray([1]))
+    tensor(1.)
+    """
 
     def __init__(
         self, weight: Tensor | None = None, size_average: Flag = None, ignore_index: int = -100, reduce: Flag = None,
@@ -112,14 +132,22 @@ class NLLLoss(_WeightedLoss):
 
 
 class BCELoss(_WeightedLoss):
-    """Cross entropy of probabilities for targets in [0, 1]."""
+    """Cross entropy of probabilities for targets in [0, 1].
+
+    >>> dg.nn.BCELoss()(dg.asarray([0.5]), dg.asarray([1.0]))
+    tensor(0.6931)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(_WeightedLoss):
-    """Cross entropy of ``sigmoid(x)`` for targets in [0, 1]."""
+    """Cross entropy of ``sigmoid(x)`` for targets in [0, 1].
+
+    >>> dg.nn.BCEWithLogitsLoss()(dg.zeros(1), dg.ones(1))
+    tensor(0.6931)
+    """
 
     def __init__(
         self, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
@@ -135,7 +163,12 @@ class BCEWithLogitsLoss(_WeightedLoss):
 
 
 class KLDivLoss(_Loss):
-    """``target * (log(target) - x)`` for log probabilities x."""
+    """``target * (log(target) - x)`` for log probabilities x.
+
+    >>> p = dg.asarray([0.5, 0.5])
+    >>> dg.nn.KLDivLoss(reduction="sum")(dg.log(p), p)
+    tensor(0.)
+    """
 
     def __init__(
         self,
@@ -152,7 +185,11 @@ class KLDivLoss(_Loss):
 
 
 class PoissonNLLLoss(_Loss):
-    """Negative log likelihood of counts under a Poisson law."""
+    """Negative log likelihood of counts under a Poisson law.
+
+    >>> dg.nn.PoissonNLLLoss()(dg.zeros(2), dg.ones(2))
+    tensor(1.)
+    """
 
     def __init__(
         self, log_input: bool = True, full: bool = False, size_average: Flag = None, eps: float = 1e-8,
@@ -170,7 +207,11 @@ class PoissonNLLLoss(_Loss):
 
 
 class GaussianNLLLoss(_Loss):
-    """Negative log likelihood of the target under a normal law."""
+    """Negative log likelihood of the target under a normal law.
+
+    >>> dg.nn.GaussianNLLLoss()(dg.zeros(2), dg.ones(2), dg.ones(2))
+    tensor(0.5000)
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -182,7 +223,11 @@ class GaussianNLLLoss(_Loss):
 
 
 class MarginRankingLoss(_Loss):
-    """``max(0, -target * (x - y) + margin)``."""
+    """``max(0, -target * (x - y) + margin)``.
+
+    >>> dg.nn.MarginRankingLoss()(dg.asarray([1.0]), dg.asarray([3.0]), dg.asarray([1.0]))
+    tensor(2.)
+    """
 
     def __init__(
         self,
@@ -199,7 +244,11 @@ class MarginRankingLoss(_Loss):
 
 
 class HingeEmbeddingLoss(_Loss):
-    """x where the target is 1, ``max(0, margin - x)`` where it is -1."""
+    """x where the target is 1, ``max(0, margin - x)`` where it is -1.
+
+    >>> dg.nn.HingeEmbeddingLoss()(dg.asarray([0.5]), dg.asarray([-1.0]))
+    tensor(0.5000)
+    """
 
     def __init__(
         self,
@@ -216,28 +265,44 @@ class HingeEmbeddingLoss(_Loss):
 
 
 class SoftMarginLoss(_Loss):
-    """``log(1 + e**(-target * x))``."""
+    """``log(1 + e**(-target * x))``.
+
+    >>> dg.nn.SoftMarginLoss()(dg.zeros(2), dg.ones(2))
+    tensor(0.6931)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.soft_margin_loss(input, target, reduction=self.reduction)
 
 
 class MultiLabelSoftMarginLoss(_WeightedLoss):
-    """Binary cross entropy of ``sigmoid(x)``, averaged over labels."""
+    """Binary cross entropy of ``sigmoid(x)``, averaged over labels.
+
+    >>> dg.nn.MultiLabelSoftMarginLoss()(dg.zeros(1, 3), dg.ones(1, 3))
+    tensor(0.6931)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
 
 
 class MultiLabelMarginLoss(_Loss):
-    """Sums of ``max(0, 1 - (x[i] - x[j])) / C`` over classes i in the target and j that are not."""
+    """Sums of ``max(0, 1 - (x[i] - x[j])) / C`` over classes i in the target and j that are not.
+
+    >>> dg.nn.MultiLabelMarginLoss()(dg.zeros(1, 3), dg.asarray([[1, -1, -1]]))
+    tensor(0.6667)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.multilabel_margin_loss(input, target, reduction=self.reduction)
 
 
 class MultiMarginLoss(_WeightedLoss):
-    """Mean over other classes of ``max(0, margin - x[target] + x)**p``."""
+    """Mean over other classes of ``max(0, margin - x[target] + x)**p``.
+
+    >>> dg.nn.MultiMarginLoss()(dg.asarray([[0.5, 0.5]]), dg.asarray([0]))
+    tensor(0.5000)
+    """
 
     def __init__(
         self, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, size_average: Flag = None,
@@ -254,7 +319,12 @@ class MultiMarginLoss(_WeightedLoss):
 
 
 class CosineEmbeddingLoss(_Loss):
-    """``1 - cos(x, y)`` where the target is 1, ``max(0, cos(x, y) - margin)`` where it is -1."""
+    """``1 - cos(x, y)`` where the target is 1, ``max(0, cos(x, y) - margin)`` where it is -1.
+
+    >>> x = dg.asarray([[1.0, 0.0]])
+    >>> dg.nn.CosineEmbeddingLoss()(x, x, dg.asarray([1.0]))
+    tensor(0.)
+    """
 
     def __init__(
         self,
@@ -273,7 +343,12 @@ class CosineEmbeddingLoss(_Loss):
 
 
 class TripletMarginLoss(_Loss):
-    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``."""
+    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``.
+
+    >>> x = dg.zeros(1, 2)
+    >>> dg.nn.TripletMarginLoss()(x, x, x + 9.0)
+    tensor(0.)
+    """
 
     def __init__(
         self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, size_average: Flag = None,
@@ -299,7 +374,11 @@ class TripletMarginLoss(_Loss):
 
 
 class CosineSimilarity(Module):
-    """``x . y / (|x| |y|)`` along `dim`."""
+    """``x . y / (|x| |y|)`` along `dim`.
+
+    >>> dg.nn.CosineSimilarity()(dg.ones(2, 3), dg.ones(2, 3))
+    tensor([1.0000, 1.0000])
+    """
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()
@@ -311,7 +390,11 @@ class CosineSimilarity(Module):
 
 
 class PairwiseDistance(Module):
-    """Norm of ``x - y + eps`` along the last axis."""
+    """Norm of ``x - y + eps`` along the last axis.
+
+    >>> dg.nn.PairwiseDistance()(dg.zeros(1, 2), dg.asarray([[3.0, 4.0]]))
+    tensor([5.0000])
+    """
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         super().__init__()
@@ -324,7 +407,12 @@ class PairwiseDistance(Module):
 
 
 class TripletMarginWithDistanceLoss(_Loss):
-    """`TripletMarginLoss` with a distance of one's own (`PairwiseDistance` by default)."""
+    """`TripletMarginLoss` with a distance of one's own (`PairwiseDistance` by default).
+
+    >>> x = dg.zeros(1, 2)
+    >>> dg.nn.TripletMarginWithDistanceLoss()(x, x, x + 9.0)
+    tensor(0.)
+    """
 
     def __init__(
         self, *, distance_function: Any = None, margin: float = 1.0, swap: bool = False, reduction: str = "mean",
@@ -344,7 +432,12 @@ class TripletMarginWithDistanceLoss(_Loss):
 
 
 class CTCLoss(Module):
-    """``-log`` of the probability of the targets over all alignments, with blanks; see `functional.ctc_loss`."""
+    """``-log`` of the probability of the targets over all alignments, with blanks; see `functional.ctc_loss`.
+
+    >>> log_probs = dg.log_softmax(dg.zeros(4, 1, 3), 2)
+    >>> dg.nn.CTCLoss()(log_probs, dg.asarray([[1, 2]]), [4], [2]).shape
+    ()
+    """
 
     def __init__(
         self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False

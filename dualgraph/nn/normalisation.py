@@ -107,19 +107,31 @@ class _BatchNorm(_ChannelNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch norm of (N, C) or (N, C, L)."""
+    """Batch norm of (N, C) or (N, C, L).
+
+    >>> dg.nn.BatchNorm1d(3)(dg.ones(8, 3)).shape
+    (8, 3)
+    """
 
     ndims = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch norm of (N, C, H, W)."""
+    """Batch norm of (N, C, H, W).
+
+    >>> dg.nn.BatchNorm2d(3)(dg.ones(8, 3, 4, 4)).shape
+    (8, 3, 4, 4)
+    """
 
     ndims = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
-    """Batch norm of (N, C, D, H, W)."""
+    """Batch norm of (N, C, D, H, W).
+
+    >>> dg.nn.BatchNorm3d(3)(dg.ones(8, 3, 4, 4, 4)).shape
+    (8, 3, 4, 4, 4)
+    """
 
     ndims = (5,)
 
@@ -145,19 +157,31 @@ class _InstanceNorm(_ChannelNorm):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Instance norm of (N, C, L) or (C, L)."""
+    """Instance norm of (N, C, L) or (C, L).
+
+    >>> dg.nn.InstanceNorm1d(3)(dg.ones(8, 3, 5)).shape
+    (8, 3, 5)
+    """
 
     ndims = (2, 3)
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Instance norm of (N, C, H, W) or (C, H, W)."""
+    """Instance norm of (N, C, H, W) or (C, H, W).
+
+    >>> dg.nn.InstanceNorm2d(3)(dg.ones(8, 3, 5, 5)).shape
+    (8, 3, 5, 5)
+    """
 
     ndims = (3, 4)
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Instance norm of (N, C, D, H, W) or (C, D, H, W)."""
+    """Instance norm of (N, C, D, H, W) or (C, D, H, W).
+
+    >>> dg.nn.InstanceNorm3d(3)(dg.ones(8, 3, 5, 5, 5)).shape
+    (8, 3, 5, 5, 5)
+    """
 
     ndims = (4, 5)
 
@@ -196,7 +220,11 @@ class LayerNorm(_Affine):
 
 
 class RMSNorm(Module):
-    """``x / sqrt(mean(x**2) + eps) * weight`` over the last axes."""
+    """``x / sqrt(mean(x**2) + eps) * weight`` over the last axes.
+
+    >>> dg.nn.RMSNorm(4)(dg.ones(8, 4)).shape
+    (8, 4)
+    """
 
     def __init__(
         self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, device: Any = None,
@@ -228,7 +256,11 @@ class RMSNorm(Module):
 
 
 class GroupNorm(_Affine):
-    """Each sample's channels in `num_groups` groups, each brought to mean 0 and variance 1."""
+    """Each sample's channels in `num_groups` groups, each brought to mean 0 and variance 1.
+
+    >>> dg.nn.GroupNorm(2, 4)(dg.ones(8, 4, 5)).shape
+    (8, 4, 5)
+    """
 
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
@@ -256,7 +288,11 @@ class GroupNorm(_Affine):
 
 
 class LocalResponseNorm(Module):
-    """Each channel divided by a power of the mean square over neighbouring channels."""
+    """Each channel divided by a power of the mean square over neighbouring channels.
+
+    >>> dg.nn.LocalResponseNorm(2)(dg.ones(8, 4, 5)).shape
+    (8, 4, 5)
+    """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()

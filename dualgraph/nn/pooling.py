@@ -44,25 +44,41 @@ class _MaxPool(Module):
 
 
 class MaxPool1d(_MaxPool):
-    """Largest element of each window of (N, C, L)."""
+    """Largest element of each window of (N, C, L).
+
+    >>> dg.nn.MaxPool1d(2)(dg.ones(1, 3, 8)).shape
+    (1, 3, 4)
+    """
 
     pool = staticmethod(F.max_pool1d)
 
 
 class MaxPool2d(_MaxPool):
-    """Largest element of each window of (N, C, H, W)."""
+    """Largest element of each window of (N, C, H, W).
+
+    >>> dg.nn.MaxPool2d(2, stride=2)(dg.ones(1, 3, 8, 6)).shape
+    (1, 3, 4, 3)
+    """
 
     pool = staticmethod(F.max_pool2d)
 
 
 class MaxPool3d(_MaxPool):
-    """Largest element of each window of (N, C, D, H, W)."""
+    """Largest element of each window of (N, C, D, H, W).
+
+    >>> dg.nn.MaxPool3d(2)(dg.ones(1, 3, 8, 6, 4)).shape
+    (1, 3, 4, 3, 2)
+    """
 
     pool = staticmethod(F.max_pool3d)
 
 
 class AvgPool1d(Module):
-    """Mean of each window of (N, C, L)."""
+    """Mean of each window of (N, C, L).
+
+    >>> dg.nn.AvgPool1d(2)(dg.ones(1, 3, 8)).shape
+    (1, 3, 4)
+    """
 
     def __init__(
         self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
@@ -90,7 +106,11 @@ class AvgPool1d(Module):
 
 
 class AvgPool2d(AvgPool1d):
-    """Mean of each window of (N, C, H, W)."""
+    """Mean of each window of (N, C, H, W).
+
+    >>> dg.nn.AvgPool2d(2)(dg.ones(1, 3, 8, 6)).shape
+    (1, 3, 4, 3)
+    """
 
     pool: Callable[..., Tensor] = staticmethod(F.avg_pool2d)
 
@@ -109,7 +129,11 @@ class AvgPool2d(AvgPool1d):
 
 
 class AvgPool3d(AvgPool2d):
-    """Mean of each window of (N, C, D, H, W)."""
+    """Mean of each window of (N, C, D, H, W).
+
+    >>> dg.nn.AvgPool3d(2)(dg.ones(1, 3, 8, 6, 4)).shape
+    (1, 3, 4, 3, 2)
+    """
 
     pool = staticmethod(F.avg_pool3d)
 
@@ -129,19 +153,31 @@ class _Adaptive(Module):
 
 
 class AdaptiveAvgPool1d(_Adaptive):
-    """Means of `output_size` windows that cover (N, C, L)."""
+    """Means of `output_size` windows that cover (N, C, L).
+
+    >>> dg.nn.AdaptiveAvgPool1d(2)(dg.ones(1, 3, 8)).shape
+    (1, 3, 2)
+    """
 
     pool = staticmethod(F.adaptive_avg_pool1d)
 
 
 class AdaptiveAvgPool2d(_Adaptive):
-    """Means of `output_size` windows that cover (N, C, H, W)."""
+    """Means of `output_size` windows that cover (N, C, H, W).
+
+    >>> dg.nn.AdaptiveAvgPool2d((2, 1))(dg.ones(1, 3, 8, 6)).shape
+    (1, 3, 2, 1)
+    """
 
     pool = staticmethod(F.adaptive_avg_pool2d)
 
 
 class AdaptiveAvgPool3d(_Adaptive):
-    """Means of `output_size` windows that cover (N, C, D, H, W)."""
+    """Means of `output_size` windows that cover (N, C, D, H, W).
+
+    >>> dg.nn.AdaptiveAvgPool3d(2)(dg.ones(1, 3, 8, 6, 4)).shape
+    (1, 3, 2, 2, 2)
+    """
 
     pool = staticmethod(F.adaptive_avg_pool3d)
 
@@ -156,19 +192,31 @@ class _AdaptiveMax(_Adaptive):
 
 
 class AdaptiveMaxPool1d(_AdaptiveMax):
-    """Largest elements of `output_size` windows that cover (N, C, L)."""
+    """Largest elements of `output_size` windows that cover (N, C, L).
+
+    >>> dg.nn.AdaptiveMaxPool1d(2)(dg.ones(1, 3, 8)).shape
+    (1, 3, 2)
+    """
 
     pool = staticmethod(F.adaptive_max_pool1d)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMax):
-    """Largest elements of `output_size` windows that cover (N, C, H, W)."""
+    """Largest elements of `output_size` windows that cover (N, C, H, W).
+
+    >>> dg.nn.AdaptiveMaxPool2d(2)(dg.ones(1, 3, 8, 6)).shape
+    (1, 3, 2, 2)
+    """
 
     pool = staticmethod(F.adaptive_max_pool2d)
 
 
 class AdaptiveMaxPool3d(_AdaptiveMax):
-    """Largest elements of `output_size` windows that cover (N, C, D, H, W)."""
+    """Largest elements of `output_size` windows that cover (N, C, D, H, W).
+
+    >>> dg.nn.AdaptiveMaxPool3d(2)(dg.ones(1, 3, 8, 6, 4)).shape
+    (1, 3, 2, 2, 2)
+    """
 
     pool = staticmethod(F.adaptive_max_pool3d)
 
@@ -192,19 +240,34 @@ class _MaxUnpool(Module):
 
 
 class MaxUnpool1d(_MaxUnpool):
-    """What `MaxPool1d` with indices chose, put back into (N, C, L), zeros elsewhere."""
+    """What `MaxPool1d` with indices chose, put back into (N, C, L), zeros elsewhere.
+
+    >>> pooled, places = dg.nn.MaxPool1d(2, return_indices=True)(dg.asarray([[[1.0, 5.0, 2.0, 3.0]]]))
+    >>> dg.nn.MaxUnpool1d(2)(pooled, places)
+    tensor([[[0., 5., 0., 3.]]])
+    """
 
     unpool = staticmethod(F.max_unpool1d)
 
 
 class MaxUnpool2d(_MaxUnpool):
-    """What `MaxPool2d` with indices chose, put back into (N, C, H, W), zeros elsewhere."""
+    """What `MaxPool2d` with indices chose, put back into (N, C, H, W), zeros elsewhere.
+
+    >>> pooled, places = dg.nn.MaxPool2d(2, return_indices=True)(dg.ones(1, 1, 4, 4))
+    >>> dg.nn.MaxUnpool2d(2)(pooled, places).shape
+    (1, 1, 4, 4)
+    """
 
     unpool = staticmethod(F.max_unpool2d)
 
 
 class MaxUnpool3d(_MaxUnpool):
-    """What `MaxPool3d` with indices chose, put back into (N, C, D, H, W), zeros elsewhere."""
+    """What `MaxPool3d` with indices chose, put back into (N, C, D, H, W), zeros elsewhere.
+
+    >>> pooled, places = dg.nn.MaxPool3d(2, return_indices=True)(dg.ones(1, 1, 4, 4, 4))
+    >>> dg.nn.MaxUnpool3d(2)(pooled, places).shape
+    (1, 1, 4, 4, 4)
+    """
 
     unpool = staticmethod(F.max_unpool3d)
 
@@ -234,18 +297,30 @@ class _LPPool(Module):
 
 
 class LPPool1d(_LPPool):
-    """Norm of each window of (N, C, L)."""
+    """Norm of each window of (N, C, L).
+
+    >>> dg.nn.LPPool1d(2, 3)(dg.ones(1, 3, 9)).shape
+    (1, 3, 3)
+    """
 
     pool = staticmethod(F.lp_pool1d)
 
 
 class LPPool2d(_LPPool):
-    """Norm of each window of (N, C, H, W)."""
+    """Norm of each window of (N, C, H, W).
+
+    >>> dg.nn.LPPool2d(2, 3)(dg.ones(1, 3, 9, 9)).shape
+    (1, 3, 3, 3)
+    """
 
     pool = staticmethod(F.lp_pool2d)
 
 
 class LPPool3d(_LPPool):
-    """Norm of each window of (N, C, D, H, W)."""
+    """Norm of each window of (N, C, D, H, W).
+
+    >>> dg.nn.LPPool3d(2, 3)(dg.ones(1, 3, 9, 9, 9)).shape
+    (1, 3, 3, 3, 3)
+    """
 
     pool = staticmethod(F.lp_pool3d)

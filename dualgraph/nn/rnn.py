@@ -228,7 +228,13 @@ class _Recurrent(Module):
 
 
 class RNN(_Recurrent):
-    """``h' = tanh(W x + b + U h + c)``: (T, N, input_size) to outputs (T, N, hidden_size) and the last h."""
+    """``h' = tanh(W x + b + U h + c)``: (T, N, input_size) to outputs (T, N, hidden_size) and the last h.
+
+    >>> rnn = dg.nn.RNN(input_size=3, hidden_size=4)
+    >>> out, h = rnn(dg.randn(5, 2, 3))
+    >>> (out.shape, h.shape)
+    ((5, 2, 4), (1, 2, 4))
+    """
 
     step = staticmethod(_rnn_step)
 
@@ -253,7 +259,13 @@ class RNN(_Recurrent):
 
 
 class GRU(_Recurrent):
-    """Gated recurrent unit: (T, N, input_size) to outputs (T, N, hidden_size) and the last h."""
+    """Gated recurrent unit: (T, N, input_size) to outputs (T, N, hidden_size) and the last h.
+
+    >>> gru = dg.nn.GRU(input_size=3, hidden_size=4, batch_first=True)
+    >>> out, h = gru(dg.randn(2, 5, 3))
+    >>> (out.shape, h.shape)
+    ((2, 5, 4), (1, 2, 4))
+    """
 
     gates = 3
     adds = False
@@ -265,7 +277,13 @@ class GRU(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """Long short-term memory: (T, N, input_size) to outputs (T, N, hidden_size) and the last (h, c)."""
+    """Long short-term memory: (T, N, input_size) to outputs (T, N, hidden_size) and the last (h, c).
+
+    >>> lstm = dg.nn.LSTM(input_size=3, hidden_size=4)
+    >>> out, (h, c) = lstm(dg.randn(5, 2, 3))
+    >>> (out.shape, h.shape, c.shape)
+    ((5, 2, 4), (1, 2, 4), (1, 2, 4))
+    """
 
     gates = 4
     states = 2
@@ -313,7 +331,12 @@ class _Cell(Module):
 
 
 class RNNCell(_Cell):
-    """One step of `RNN`."""
+    """One step of `RNN`.
+
+    >>> cell = dg.nn.RNNCell(3, 4)
+    >>> cell(dg.randn(2, 3)).shape
+    (2, 4)
+    """
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", device: Any = None,
@@ -330,7 +353,12 @@ class RNNCell(_Cell):
 
 
 class GRUCell(_Cell):
-    """One step of `GRU`."""
+    """One step of `GRU`.
+
+    >>> cell = dg.nn.GRUCell(3, 4)
+    >>> cell(dg.randn(2, 3)).shape
+    (2, 4)
+    """
 
     gates = 3
 
@@ -340,7 +368,13 @@ class GRUCell(_Cell):
 
 
 class LSTMCell(_Cell):
-    """One step of `LSTM`."""
+    """One step of `LSTM`.
+
+    >>> cell = dg.nn.LSTMCell(3, 4)
+    >>> h, c = cell(dg.randn(2, 3))
+    >>> (h.shape, c.shape)
+    ((2, 4), (2, 4))
+    """
 
     gates = 4
 

@@ -76,7 +76,12 @@ class _Layer(Module):
 
 
 class TransformerEncoderLayer(_Layer):
-    """Attention to itself, then two linear maps, each with a residual: (S, N, d_model) to the same shape."""
+    """Attention to itself, then two linear maps, each with a residual: (S, N, d_model) to the same shape.
+
+    >>> layer = dg.nn.TransformerEncoderLayer(8, 2, dim_feedforward=16, batch_first=True)
+    >>> layer(dg.randn(1, 5, 8)).shape
+    (1, 5, 8)
+    """
 
     def forward(
         self, src: Tensor, src_mask: Tensor | None = None, src_key_padding_mask: Tensor | None = None,
@@ -87,7 +92,12 @@ class TransformerEncoderLayer(_Layer):
 
 
 class TransformerDecoderLayer(_Layer):
-    """Attention to itself, attention to `memory`, then two linear maps: (T, N, d_model) to the same shape."""
+    """Attention to itself, attention to `memory`, then two linear maps: (T, N, d_model) to the same shape.
+
+    >>> layer = dg.nn.TransformerDecoderLayer(8, 2, dim_feedforward=16, batch_first=True)
+    >>> layer(dg.randn(1, 3, 8), dg.randn(1, 5, 8)).shape
+    (1, 3, 8)
+    """
 
     norms = 3
 
@@ -110,7 +120,12 @@ def _clones(layer: Module, count: int) -> ModuleList:
 
 
 class TransformerEncoder(Module):
-    """`num_layers` copies of an encoder layer, and an optional norm at the end."""
+    """`num_layers` copies of an encoder layer, and an optional norm at the end.
+
+    >>> layer = dg.nn.TransformerEncoderLayer(8, 2, dim_feedforward=16, batch_first=True)
+    >>> dg.nn.TransformerEncoder(layer, num_layers=2)(dg.randn(1, 5, 8)).shape
+    (1, 5, 8)
+    """
 
     def __init__(
         self, encoder_layer: Module, num_layers: int, norm: Module | None = None, enable_nested_tensor: bool = True,
@@ -131,7 +146,12 @@ class TransformerEncoder(Module):
 
 
 class TransformerDecoder(Module):
-    """`num_layers` copies of a decoder layer, and an optional norm at the end."""
+    """`num_layers` copies of a decoder layer, and an optional norm at the end.
+
+    >>> layer = dg.nn.TransformerDecoderLayer(8, 2, dim_feedforward=16, batch_first=True)
+    >>> dg.nn.TransformerDecoder(layer, num_layers=2)(dg.randn(1, 3, 8), dg.randn(1, 5, 8)).shape
+    (1, 3, 8)
+    """
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
         super().__init__()
@@ -146,7 +166,12 @@ class TransformerDecoder(Module):
 
 
 class Transformer(Module):
-    """Encoder and decoder: source (S, N, d_model) and target (T, N, d_model) to (T, N, d_model)."""
+    """Encoder and decoder: source (S, N, d_model) and target (T, N, d_model) to (T, N, d_model).
+
+    >>> model = dg.nn.Transformer(8, 2, 1, 1, dim_feedforward=16, batch_first=True)
+    >>> model(dg.randn(1, 5, 8), dg.randn(1, 3, 8)).shape
+    (1, 3, 8)
+    """
 
     def __init__(
         self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6, num_decoder_layers: int = 6,

@@ -185,7 +185,11 @@ def _(ct, _out, x, y):
 
 @elementwise(dtype=real_number, domain=(0.7, 5.0))
 def floor_divide(s, x, y):
-    """``floor(x / y)``; an integer divided by zero gives 0."""
+    """``floor(x / y)``; an integer divided by zero gives 0.
+
+    >>> dg.floor_divide(dg.asarray([7, -7]), 2)
+    tensor([ 3, -4])
+    """
     return s.floor_divide(x, y)
 
 
@@ -196,7 +200,11 @@ def _(ct, _out, _x, _y):
 
 @elementwise(dtype=real_number, domain=(0.7, 5.0))
 def remainder(s, x, y):
-    """``x - floor(x / y) * y``: the remainder with the sign of y, as Python's ``%``."""
+    """``x - floor(x / y) * y``: the remainder with the sign of y, as Python's ``%``.
+
+    >>> dg.remainder(dg.asarray([7, -7]), 3)
+    tensor([1, 2])
+    """
     return s.remainder(x, y)
 
 
@@ -207,7 +215,11 @@ def _(ct, _out, x, y):
 
 @elementwise(dtype=real_number, domain=(0.7, 5.0))
 def fmod(s, x, y):
-    """The remainder with the sign of x, as C's ``fmod``."""
+    """The remainder with the sign of x, as C's ``fmod``.
+
+    >>> dg.fmod(dg.asarray([7.0, -7.0]), 3.0)
+    tensor([ 1., -1.])
+    """
     return s.fmod(x, y)
 
 
@@ -267,7 +279,11 @@ def _(ct, _out, x, y):
 
 @elementwise(dtype=chosen, leading=1)
 def where(s, condition, x, y):
-    """x where the condition holds, else y."""
+    """x where the condition holds, else y.
+
+    >>> dg.where(dg.asarray([True, False]), dg.asarray([1.0, 2.0]), 0.0)
+    tensor([1., 0.])
+    """
     return s.select(condition, x, y)
 
 

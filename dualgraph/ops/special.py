@@ -59,5 +59,9 @@ def _(ct, out, _x):
 
 @elementwise(dtype=integer, domain=(-60, 60), commutative=True)
 def gcd(s, x, y):
-    """The greatest common divisor, never negative; ``gcd(0, 0)`` is 0 (Euclid)."""
+    """The greatest common divisor, never negative; ``gcd(0, 0)`` is 0 (Euclid).
+
+    >>> dg.gcd(dg.asarray([12, 18]), dg.asarray([8, 27]))
+    tensor([4, 9])
+    """
     return s.gcd(x, y)

@@ -11,7 +11,13 @@ from .update import stands_alone
 
 
 class Adadelta(Optimizer):
-    """``p -= lr * d`` with ``d = sqrt(s + eps) / sqrt(v + eps) * g`` for running means v of g**2, s of d**2."""
+    """``p -= lr * d`` with ``d = sqrt(s + eps) / sqrt(v + eps) * g`` for running means v of g**2, s of d**2.
+
+    >>> params = [dg.nn.Parameter(dg.ones(2))]
+    >>> optimizer = dg.optim.Adadelta(params)
+    >>> (params[0] ** 2).sum().backward()
+    >>> optimizer.step()
+    """
 
     def __init__(
         self, params: Any, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0,

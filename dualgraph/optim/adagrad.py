@@ -11,7 +11,16 @@ from .update import stands_alone
 
 
 class Adagrad(Optimizer):
-    """``p -= lr / (1 + (t - 1) lr_decay) * g / (sqrt(sum of g**2) + eps)``."""
+    """``p -= lr / (1 + (t - 1) lr_decay) * g / (sqrt(sum of g**2) + eps)``.
+
+    >>> params = [dg.nn.Parameter(dg.ones(2))]
+    >>> optimizer = dg.optim.Adagrad(params, lr=0.1)
+    >>> (params[0] ** 2).sum().backward()
+    >>> optimizer.step()
+    >>> params[0]
+    Parameter containing:
+    tensor([0.9000, 0.9000], requires_grad=True)
+    """
 
     def __init__(
         self, params: Any, lr: Any = 1e-2, lr_decay: float = 0.0, weight_decay: float = 0.0,

@@ -89,7 +89,16 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """`Adam` whose weight decay acts on the parameters and not through the gradient (Loshchilov and Hutter, 2019)."""
+    """`Adam` whose weight decay acts on the parameters and not through the gradient (Loshchilov and Hutter, 2019).
+
+    >>> params = [dg.nn.Parameter(dg.ones(2))]
+    >>> optimizer = dg.optim.AdamW(params, lr=0.1, weight_decay=0.0)
+    >>> (params[0] ** 2).sum().backward()
+    >>> optimizer.step()
+    >>> params[0]
+    Parameter containing:
+    tensor([0.9000, 0.9000], requires_grad=True)
+    """
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,

@@ -12,7 +12,16 @@ from .update import stands_alone
 
 
 class Adamax(Optimizer):
-    """``p -= lr / (1 - beta1**t) * m / u`` for the running mean m of g and ``u = max(beta2 * u, |g| + eps)``."""
+    """``p -= lr / (1 - beta1**t) * m / u`` for the running mean m of g and ``u = max(beta2 * u, |g| + eps)``.
+
+    >>> params = [dg.nn.Parameter(dg.ones(2))]
+    >>> optimizer = dg.optim.Adamax(params, lr=0.1)
+    >>> (params[0] ** 2).sum().backward()
+    >>> optimizer.step()
+    >>> params[0]
+    Parameter containing:
+    tensor([0.9000, 0.9000], requires_grad=True)
+    """
 
     def __init__(
         self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,

@@ -12,7 +12,13 @@ from .update import stands_alone
 
 
 class ASGD(Optimizer):
-    """``p = p * (1 - lambd * eta) - eta * g`` with a falling eta; state ``ax`` is the average of p from step t0 on."""
+    """``p = p * (1 - lambd * eta) - eta * g`` with a falling eta; state ``ax`` is the average of p from step t0 on.
+
+    >>> params = [dg.nn.Parameter(dg.ones(2))]
+    >>> optimizer = dg.optim.ASGD(params, lr=0.1)
+    >>> (params[0] ** 2).sum().backward()
+    >>> optimizer.step()
+    """
 
     def __init__(
         self, params: Any, lr: Any = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6,

@@ -17,6 +17,11 @@ class NAdam(Optimizer):
     """Adam whose step looks ahead: a part ``1 - mu`` of the gradient itself, and ``mu`` of the next step of m.
 
     ``mu = beta1 * (1 - 0.5 * 0.96**(t * momentum_decay))`` grows with the steps.
+
+        >>> params = [dg.nn.Parameter(dg.ones(2))]
+        >>> optimizer = dg.optim.NAdam(params, lr=0.1)
+        >>> (params[0] ** 2).sum().backward()
+        >>> optimizer.step()
     """
 
     def __init__(

@@ -12,7 +12,13 @@ from .update import stands_alone
 
 
 class RAdam(Optimizer):
-    """``p -= lr * m' * r / (sqrt(v') + eps)``, and ``p -= lr * m'`` while the rectification r is not defined."""
+    """``p -= lr * m' * r / (sqrt(v') + eps)``, and ``p -= lr * m'`` while the rectification r is not defined.
+
+    >>> params = [dg.nn.Parameter(dg.ones(2))]
+    >>> optimizer = dg.optim.RAdam(params, lr=0.1)
+    >>> (params[0] ** 2).sum().backward()
+    >>> optimizer.step()
+    """
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,

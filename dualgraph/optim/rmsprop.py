@@ -11,7 +11,16 @@ from .update import stands_alone
 
 
 class RMSprop(Optimizer):
-    """``p -= lr * g / (sqrt(v) + eps)`` for a running mean v of g**2; `centered` takes the variance of g."""
+    """``p -= lr * g / (sqrt(v) + eps)`` for a running mean v of g**2; `centered` takes the variance of g.
+
+    >>> params = [dg.nn.Parameter(dg.ones(2))]
+    >>> optimizer = dg.optim.RMSprop(params, lr=0.1)
+    >>> (params[0] ** 2).sum().backward()
+    >>> optimizer.step()
+    >>> params[0]
+    Parameter containing:
+    tensor([5.9605e-08, 5.9605e-08], requires_grad=True)
+    """
 
     def __init__(
         self, params: Any, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0,

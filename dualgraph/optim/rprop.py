@@ -12,7 +12,16 @@ from .update import stands_alone
 
 
 class Rprop(Optimizer):
-    """Step sizes grow by ``etas[1]`` while gradients keep their sign and shrink by ``etas[0]`` where they turn."""
+    """Step sizes grow by ``etas[1]`` while gradients keep their sign and shrink by ``etas[0]`` where they turn.
+
+    >>> params = [dg.nn.Parameter(dg.ones(2))]
+    >>> optimizer = dg.optim.Rprop(params, lr=0.1)
+    >>> (params[0] ** 2).sum().backward()
+    >>> optimizer.step()
+    >>> params[0]
+    Parameter containing:
+    tensor([0.9000, 0.9000], requires_grad=True)
+    """
 
     def __init__(
         self, params: Any, lr: Any = 1e-2, etas: tuple[float, float] = (0.5, 1.2),

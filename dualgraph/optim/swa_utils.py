@@ -29,7 +29,12 @@ def get_swa_avg_fn() -> Average:
 
 
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
-    """``decay * average + (1 - decay) * model``."""
+    """``decay * average + (1 - decay) * model``.
+
+    >>> average = dg.optim.swa_utils.get_ema_avg_fn(decay=0.5)
+    >>> average(dg.ones(1), dg.zeros(1), 1)
+    tensor([0.5000])
+    """
     if not 0 <= decay <= 1:
         raise ArgumentError(f"get_ema_avg_fn: decay is in [0, 1], not {decay}")
 

@@ -19,7 +19,8 @@ from ..core.node import TapeNode
 from ..core.trees import map_leaves
 from ..eager import autograd
 from ..eager.batch import tracked, tracked_within
-from ..eager.creation import asarray, zeros_like
+from ..eager.creation import asarray
+from ..eager.filling import zeros_like
 from ..eager.tensor import Tensor
 from ..ops.movement import alias
 from .decisions import decided

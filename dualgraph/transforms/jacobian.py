@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..eager.creation import asarray, eye
+from ..eager.creation import asarray
+from ..eager.filling import eye
 from ..eager.shapes import moveaxis, reshape
 from ..eager.tensor import Tensor
 from .grad import at_places, vjp
@@ -50,6 +51,10 @@ def jacfwd(
     """The Jacobian of `fn` by forward mode: a column for each argument element, all in one `vmap`.
 
     Shapes as for `jacrev`. Best where arguments are fewer than results.
+
+        >>> dg.jacfwd(lambda x: x**2)(dg.asarray([1.0, 2.0]))
+        tensor([[2., 0.],
+                [0., 4.]])
     """
 
     @functools.wraps(fn, updated=())

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.errors import ShapeError, TransformError, describe
-from ..eager.creation import asarray, zeros_like
+from ..eager.creation import asarray
+from ..eager.filling import zeros_like
 from ..eager.tensor import Tensor
 from .grad import Forward, vjp
 from .outline import outline

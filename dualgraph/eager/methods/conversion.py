@@ -12,7 +12,7 @@ from ...core.numbers.symbolic import is_symbolic
 from ...ops.arithmetic import cast, imag_part, real_part
 from ...ops.movement import copy as copy_op
 from ...ops.transfer import transfer
-from .. import creation
+from .. import creation, filling
 from ..attach import method, methods
 from ..inplace import write
 from ..tensor import Tensor
@@ -230,7 +230,7 @@ def new_zeros(
     x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros of another shape in the dtype and on the device of x."""
-    return creation.zeros(*size, **_like(x, dtype, device), requires_grad=requires_grad)
+    return filling.zeros(*size, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
 @method
@@ -238,7 +238,7 @@ def new_ones(
     x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Ones of another shape in the dtype and on the device of x."""
-    return creation.ones(*size, **_like(x, dtype, device), requires_grad=requires_grad)
+    return filling.ones(*size, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
 @method
@@ -246,7 +246,7 @@ def new_empty(
     x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Memory of another shape in the dtype and on the device of x (zeros)."""
-    return creation.zeros(*size, **_like(x, dtype, device), requires_grad=requires_grad)
+    return filling.zeros(*size, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
 @method
@@ -259,7 +259,7 @@ def new_full(
     requires_grad: bool = False,
 ) -> Tensor:
     """One value in another shape, in the dtype and on the device of x."""
-    return creation.full(size, fill_value, **_like(x, dtype, device), requires_grad=requires_grad)
+    return filling.full(size, fill_value, **_like(x, dtype, device), requires_grad=requires_grad)
 
 
 @method

@@ -68,7 +68,11 @@ def rsub(x: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 
 @method
 def div(x: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-    """``x / other``; `rounding_mode` "floor" or "trunc" rounds the quotient."""
+    """``x / other``; `rounding_mode` "floor" or "trunc" rounds the quotient.
+
+    >>> dg.div(dg.asarray([7.0, -7.0]), 2.0, rounding_mode="trunc")
+    tensor([ 3., -3.])
+    """
     if rounding_mode is None:
         return ar.divide(x, other)
     if rounding_mode == "floor":
@@ -104,14 +108,22 @@ def round(x: Tensor, *, decimals: int = 0) -> Tensor:
 
 @method
 def frac(x: Tensor) -> Tensor:
-    """x without its whole part."""
+    """x without its whole part.
+
+    >>> dg.frac(dg.asarray([1.5, -1.5]))
+    tensor([ 0.5000, -0.5000])
+    """
     return ar.subtract(x, ar.trunc(x))
 
 
 @method
 @together
 def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """x limited to [min, max]; None leaves a side open."""
+    """x limited to [min, max]; None leaves a side open.
+
+    >>> dg.clamp(dg.asarray([-2.0, 0.5, 2.0]), -1.0, 1.0)
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
     if min is None and max is None:
         raise ArgumentError(describe("clamp", str(x.type), "neither min nor max is given"))
     return fn.clip(x, min, max)
@@ -119,20 +131,32 @@ def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
 
 @method
 def clamp_min(x: Tensor, min: Any) -> Tensor:
-    """x, at least `min`."""
+    """x, at least `min`.
+
+    >>> dg.clamp_min(dg.asarray([-2.0, 2.0]), 0.0)
+    tensor([0., 2.])
+    """
     return fn.clip(x, min)
 
 
 @method
 def clamp_max(x: Tensor, max: Any) -> Tensor:
-    """x, at most `max`."""
+    """x, at most `max`.
+
+    >>> dg.clamp_max(dg.asarray([-2.0, 2.0]), 0.0)
+    tensor([-2.,  0.])
+    """
     return fn.clip(x, None, max)
 
 
 @method
 @together
 def lerp(x: Tensor, end: Tensor, weight: Any) -> Tensor:
-    """``x + weight * (end - x)``, as ``end - (end - x) * (1 - weight)`` from weight 0.5 on."""
+    """``x + weight * (end - x)``, as ``end - (end - x) * (1 - weight)`` from weight 0.5 on.
+
+    >>> dg.lerp(dg.asarray([0.0, 10.0]), dg.asarray([10.0, 20.0]), 0.25)
+    tensor([ 2.5000, 12.5000])
+    """
     gap = ar.subtract(end, x)
     if isinstance(weight, Tensor):
         near = ar.add(x, ar.multiply(weight, gap))
@@ -151,7 +175,11 @@ def abs_of(value: Any) -> Any:
 @method
 @together
 def addcmul(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
-    """``x + value * tensor1 * tensor2``."""
+    """``x + value * tensor1 * tensor2``.
+
+    >>> dg.addcmul(dg.ones(2), dg.asarray([1.0, 2.0]), dg.asarray([3.0, 4.0]), value=0.5)
+    tensor([2.5000, 5.0000])
+    """
     product = ar.multiply(tensor1, tensor2)
     return ar.add(x, product if value == 1 else ar.multiply(product, value))
 
@@ -159,7 +187,11 @@ def addcmul(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
 @method
 @together
 def addcdiv(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
-    """``x + value * tensor1 / tensor2``."""
+    """``x + value * tensor1 / tensor2``.
+
+    >>> dg.addcdiv(dg.ones(2), dg.asarray([1.0, 2.0]), dg.asarray([4.0, 4.0]), value=2.0)
+    tensor([1.5000, 2.0000])
+    """
     return ar.add(x, ar.divide(tensor1 if value == 1 else ar.multiply(tensor1, value), tensor2))
 
 
@@ -168,7 +200,11 @@ def addcdiv(x: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
 def nan_to_num(
     x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
-    """x with NaN and infinities replaced: by 0 and the largest finite numbers unless told otherwise."""
+    """x with NaN and infinities replaced: by 0 and the largest finite numbers unless told otherwise.
+
+    >>> dg.nan_to_num(dg.asarray([1.0, float("nan")]), nan=0.0)
+    tensor([1., 0.])
+    """
     if not x.dtype.is_inexact:
         return copy_op(x)
     top = np.finfo(x.dtype.numpy).max if x.dtype.name != "bfloat16" else 3.3895313892515355e38
@@ -181,7 +217,11 @@ def nan_to_num(
 @method
 @together
 def logit(x: Tensor, eps: float | None = None) -> Tensor:
-    """``log(x / (1 - x))``, x held in [eps, 1 - eps] if eps is given."""
+    """``log(x / (1 - x))``, x held in [eps, 1 - eps] if eps is given.
+
+    >>> dg.logit(dg.asarray([0.5]))
+    tensor([0.])
+    """
     if not x.dtype.is_inexact:  # 1 - x may not fit its dtype
         x = ar.cast(x, dtype=get_default_dtype().name)
     x = x if eps is None else fn.clip(x, eps, 1 - eps)
@@ -191,7 +231,11 @@ def logit(x: Tensor, eps: float | None = None) -> Tensor:
 @method
 @together
 def xlogy(x: Tensor, other: Any) -> Tensor:
-    """``x * log(other)``, 0 where x is 0 (NaN where `other` is)."""
+    """``x * log(other)``, 0 where x is 0 (NaN where `other` is).
+
+    >>> dg.xlogy(dg.asarray([0.0, 1.0]), dg.asarray([0.0, 1.0]))
+    tensor([0., 0.])
+    """
     zero = cp.logical_and(cp.equal(x, 0), cp.logical_not(cp.isnan(other)))
     return ar.where(zero, 0.0, ar.multiply(x, tr.log(ar.where(zero, 1.0, other))))
 
@@ -199,7 +243,11 @@ def xlogy(x: Tensor, other: Any) -> Tensor:
 @method
 @together
 def sinc(x: Tensor) -> Tensor:
-    """``sin(pi x) / (pi x)``, 1 at 0."""
+    """``sin(pi x) / (pi x)``, 1 at 0.
+
+    >>> dg.sinc(dg.asarray([0.0, 0.5]))
+    tensor([1.0000, 0.6366])
+    """
     zero = cp.equal(x, 0)
     turned = ar.multiply(ar.where(zero, 1.0, x), np.pi)
     return ar.where(zero, 1.0, ar.divide(tr.sin(turned), turned))
@@ -207,19 +255,31 @@ def sinc(x: Tensor) -> Tensor:
 
 @method
 def deg2rad(x: Tensor) -> Tensor:
-    """Degrees in radians."""
+    """Degrees in radians.
+
+    >>> dg.deg2rad(dg.asarray([180.0]))
+    tensor([3.1416])
+    """
     return ar.multiply(x, np.pi / 180)
 
 
 @method
 def rad2deg(x: Tensor) -> Tensor:
-    """Radians in degrees."""
+    """Radians in degrees.
+
+    >>> dg.rad2deg(dg.asarray([3.141592653589793]))
+    tensor([180.])
+    """
     return ar.multiply(x, 180 / np.pi)
 
 
 @method
 def heaviside(x: Tensor, values: Any) -> Tensor:
-    """0 below 0, 1 above, `values` at 0."""
+    """0 below 0, 1 above, `values` at 0.
+
+    >>> dg.heaviside(dg.asarray([-1.0, 0.0, 2.0]), dg.asarray(0.5))
+    tensor([0.0000, 0.5000, 1.0000])
+    """
     step = ar.cast(cp.greater(x, 0), dtype=x.dtype.name)
     return ar.where(cp.equal(x, 0), values, step)
 
@@ -229,34 +289,54 @@ def heaviside(x: Tensor, values: Any) -> Tensor:
 
 @method
 def isposinf(x: Tensor) -> Tensor:
-    """x is +infinity."""
+    """x is +infinity.
+
+    >>> dg.isposinf(dg.asarray([1.0, float("inf")]))
+    tensor([False,  True])
+    """
     return cp.equal(x, float("inf"))
 
 
 @method
 def isneginf(x: Tensor) -> Tensor:
-    """x is -infinity."""
+    """x is -infinity.
+
+    >>> dg.isneginf(dg.asarray([1.0, float("-inf")]))
+    tensor([False,  True])
+    """
     return cp.equal(x, float("-inf"))
 
 
 @method
 @together
 def fmax(x: Tensor, other: Any) -> Tensor:
-    """The larger operand; where one is NaN, the other."""
+    """The larger operand; where one is NaN, the other.
+
+    >>> dg.fmax(dg.asarray([1.0, float("nan")]), dg.asarray([2.0, 3.0]))
+    tensor([2., 3.])
+    """
     return ar.where(cp.isnan(x), other, ar.where(cp.isnan(other), x, ar.maximum(x, other)))
 
 
 @method
 @together
 def fmin(x: Tensor, other: Any) -> Tensor:
-    """The smaller operand; where one is NaN, the other."""
+    """The smaller operand; where one is NaN, the other.
+
+    >>> dg.fmin(dg.asarray([1.0, float("nan")]), dg.asarray([2.0, 3.0]))
+    tensor([1., 3.])
+    """
     return ar.where(cp.isnan(x), other, ar.where(cp.isnan(other), x, ar.minimum(x, other)))
 
 
 @method
 @together
 def float_power(x: Tensor, exponent: Any) -> Tensor:
-    """``x ** exponent`` in float64, in complex128 where an operand is complex."""
+    """``x ** exponent`` in float64, in complex128 where an operand is complex.
+
+    >>> dg.float_power(dg.asarray([2, 3]), 2)
+    tensor([4., 9.], dtype=dualgraph.float64)
+    """
     wide = "complex128" if result_type(x, exponent).is_complex else "float64"
     return tr.pow(ar.cast(x, dtype=wide), exponent)
 
@@ -266,7 +346,11 @@ def float_power(x: Tensor, exponent: Any) -> Tensor:
 def isclose(
     x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
-    """Where ``|x - other| <= atol + rtol * |other|``, or both are equal."""
+    """Where ``|x - other| <= atol + rtol * |other|``, or both are equal.
+
+    >>> dg.isclose(dg.asarray([1.0, 2.0]), dg.asarray([1.0 + 1e-7, 2.1]))
+    tensor([ True, False])
+    """
     gap = [x, other]
     if not result_type(x, other).is_inexact:  # whose differences may not fit their dtype
         gap = [ar.cast(v, dtype="float64") for v in gap]
@@ -282,7 +366,11 @@ def isclose(
 def allclose(
     x: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
-    """Whether `isclose` holds everywhere."""
+    """Whether `isclose` holds everywhere.
+
+    >>> dg.allclose(dg.asarray([1.0]), dg.asarray([1.0 + 1e-7]))
+    True
+    """
     return bool(fn.all(isclose(x, other, rtol, atol, equal_nan)))
 
 

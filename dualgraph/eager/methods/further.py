@@ -19,7 +19,7 @@ from ...ops.reduce import sum_to
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method
-from ..creation import arange
+from ..filling import arange
 from ..operands import as_operand, astype
 from ..tensor import Tensor
 from .parts import diag, tensor_split
@@ -37,13 +37,21 @@ def positive(x: Tensor) -> Tensor:
 
 @method
 def sgn(x: Tensor) -> Tensor:
-    """`sign`; of a complex number ``x / |x|``."""
+    """`sign`; of a complex number ``x / |x|``.
+
+    >>> dg.sgn(dg.asarray([-2.0, 0.0, 3.0]))
+    tensor([-1.,  0.,  1.])
+    """
     return ar.sign(x)
 
 
 @method
 def isreal(x: Tensor) -> Tensor:
-    """Where there is no imaginary part."""
+    """Where there is no imaginary part.
+
+    >>> dg.isreal(dg.asarray([1 + 0j, 1 + 2j]))
+    tensor([ True, False])
+    """
     return cp.equal(ar.imag_part(x), 0) if x.dtype.is_complex else cp.equal(ar.abs(x) < 0, False)
 
 
@@ -62,7 +70,11 @@ def angle(x: Tensor) -> Tensor:
 
 @together
 def complex(real: Any, imag: Any) -> Tensor:
-    """The complex numbers of these parts: complex64 of float32, complex128 of float64."""
+    """The complex numbers of these parts: complex64 of float32, complex128 of float64.
+
+    >>> dg.complex(dg.asarray([1.0]), dg.asarray([2.0])).tolist()
+    [(1+2j)]
+    """
     real, imag = as_operand(real), as_operand(imag)
     widths = {dt.float32: dt.complex64, dt.float64: dt.complex128}
     if real.dtype is not imag.dtype or real.dtype not in widths:
@@ -74,21 +86,33 @@ def complex(real: Any, imag: Any) -> Tensor:
 
 @together
 def polar(abs: Any, angle: Any) -> Tensor:
-    """The complex numbers of these sizes and angles."""
+    """The complex numbers of these sizes and angles.
+
+    >>> dg.polar(dg.asarray([2.0]), dg.asarray([0.0])).tolist()
+    [(2+0j)]
+    """
     size, turn = as_operand(abs), as_operand(angle)
     return complex(ar.multiply(size, tr.cos(turn)), ar.multiply(size, tr.sin(turn)))
 
 
 @together
 def view_as_real(x: Tensor) -> Tensor:
-    """Real and imaginary parts along a new last axis."""
+    """Real and imaginary parts along a new last axis.
+
+    >>> dg.view_as_real(dg.asarray([1 + 2j])).tolist()
+    [[1.0, 2.0]]
+    """
     if not x.dtype.is_complex:
         raise DTypeError(describe("view_as_real", str(x.type), "the tensor is not complex"))
     return sh.stack([ar.real_part(x), ar.imag_part(x)], axis=-1)
 
 
 def view_as_complex(x: Tensor) -> Tensor:
-    """The complex numbers whose parts lie along the last axis, which has length 2."""
+    """The complex numbers whose parts lie along the last axis, which has length 2.
+
+    >>> dg.view_as_complex(dg.asarray([[1.0, 2.0]])).tolist()
+    [(1+2j)]
+    """
     if not x.ndim or x.shape[-1] != 2:
         raise ShapeError(
             describe("view_as_complex", str(x.type), "the last axis must have length 2")
@@ -102,14 +126,22 @@ def view_as_complex(x: Tensor) -> Tensor:
 
 @method
 def logaddexp2(x: Tensor, other: Any) -> Tensor:
-    """``log2(2**x + 2**other)``."""
+    """``log2(2**x + 2**other)``.
+
+    >>> dg.logaddexp2(dg.asarray([1.0]), dg.asarray([1.0]))
+    tensor([2.])
+    """
     return ar.divide(tr.logaddexp(ar.multiply(x, log(2)), ar.multiply(other, log(2))), log(2))
 
 
 @method
 @together
 def logcumsumexp(x: Tensor, dim: int) -> Tensor:
-    """The logarithm of the running sum of ``exp(x)`` along `dim`, without overflow."""
+    """The logarithm of the running sum of ``exp(x)`` along `dim`, without overflow.
+
+    >>> dg.logcumsumexp(dg.asarray([0.0, 0.0, 0.0]), 0)
+    tensor([0.0000, 0.6931, 1.0986])
+    """
     a = normalize_axis(dim, x.ndim)
     if not x.ndim:
         return x
@@ -136,13 +168,22 @@ def sum_to_size(x: Tensor, *size: Any) -> Tensor:
 @method
 @together
 def diagflat(x: Tensor, offset: int = 0) -> Tensor:
-    """A matrix with all elements of x along a diagonal."""
+    """A matrix with all elements of x along a diagonal.
+
+    >>> dg.diagflat(dg.asarray([[1, 2]]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
     return diag(sh.reshape(x, (-1,)), offset)
 
 
 @method
 def dsplit(x: Tensor, indices_or_sections: Any) -> Any:
-    """Parts along axis 2."""
+    """Parts along axis 2.
+
+    >>> [part.shape for part in dg.dsplit(dg.ones((2, 2, 4)), 2)]
+    [(2, 2, 2), (2, 2, 2)]
+    """
     return tensor_split(x, indices_or_sections, dim=2)
 
 
@@ -156,12 +197,21 @@ def put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> T
 
 
 def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
-    """The shape that shapes broadcast to."""
+    """The shape that shapes broadcast to.
+
+    >>> dg.broadcast_shapes((2, 1), (3,))
+    (2, 3)
+    """
     return common_shape(*((s,) if isinstance(s, int) else tuple(s) for s in shapes))
 
 
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
-    """Powers of the elements of a vector, a row each: falling ones unless `increasing`."""
+    """Powers of the elements of a vector, a row each: falling ones unless `increasing`.
+
+    >>> dg.vander(dg.asarray([1.0, 2.0]), 3)
+    tensor([[1., 1., 1.],
+            [4., 2., 1.]])
+    """
     x = as_operand(x)
     if x.ndim != 1:
         raise ShapeError(describe("vander", str(x.type), "needs a vector"))
@@ -171,7 +221,11 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
 
 
 def promote_types(type1: Any, type2: Any) -> dt.DType:
-    """The dtype that two dtypes promote to."""
+    """The dtype that two dtypes promote to.
+
+    >>> dg.promote_types(dg.uint8, dg.int8)
+    dualgraph.int16
+    """
     return dt.promote(dt.as_dtype(type1), dt.as_dtype(type2))
 
 
@@ -180,7 +234,11 @@ def promote_types(type1: Any, type2: Any) -> dt.DType:
 
 @method
 def nanmedian(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """`median` of what is no NaN; NaN where there is nothing else."""
+    """`median` of what is no NaN; NaN where there is nothing else.
+
+    >>> dg.nanmedian(dg.asarray([3.0, float("nan"), 1.0, 2.0]))
+    tensor(2.)
+    """
     high = masked_fill(x, cp.isnan(x), float("inf")) if x.dtype.is_inexact else x
     a = 0 if dim is None else normalize_axis(dim, x.ndim)
     flat, marks = (sh.reshape(v, (-1,)) if dim is None else v for v in (high, cp.isnan(x)))

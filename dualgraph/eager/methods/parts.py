@@ -17,14 +17,18 @@ from ...ops.movement import reshape as reshape_op
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method, methods
-from ..creation import arange
+from ..filling import arange
 from ..tensor import Tensor
 from .shape import unsqueeze
 
 
 @method
 def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """`length` places along `dim` from `start` on; a view."""
+    """`length` places along `dim` from `start` on; a view.
+
+    >>> dg.narrow(dg.arange(5), 0, 1, 3)
+    tensor([1, 2, 3])
+    """
     a = normalize_axis(dim, x.ndim)
     first = to_int(start) + x.shape[a] if start < 0 else to_int(start)
     if length < 0 or first < 0 or first + length > x.shape[a]:
@@ -46,20 +50,32 @@ def narrow_copy(x: Tensor, dim: int, start: int, length: int) -> Tensor:
 
 @method
 def select(x: Tensor, dim: int, index: int) -> Tensor:
-    """The slice at `index` of an axis, without the axis; a view."""
+    """The slice at `index` of an axis, without the axis; a view.
+
+    >>> dg.select(dg.asarray([[1, 2], [3, 4]]), 1, 0)
+    tensor([1, 3])
+    """
     a = normalize_axis(dim, x.ndim)
     return x[(slice(None),) * a + (index,)]
 
 
 @method
 def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along an axis, without it."""
+    """The slices along an axis, without it.
+
+    >>> [row.tolist() for row in dg.unbind(dg.asarray([[1, 2], [3, 4]]))]
+    [[1, 2], [3, 4]]
+    """
     return sh.unstack(x, axis=dim)
 
 
 @method
 def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Parts of `split_size` places along `dim` (the last may be shorter), or of the sizes in a list."""
+    """Parts of `split_size` places along `dim` (the last may be shorter), or of the sizes in a list.
+
+    >>> [part.tolist() for part in dg.split(dg.arange(5), 2)]
+    [[0, 1], [2, 3], [4]]
+    """
     a = normalize_axis(dim, x.ndim)
     n = x.shape[a]
     if isinstance(split_size, int):
@@ -79,19 +95,31 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
 
 @method
 def hsplit(x: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
-    """`tensor_split` along axis 1, along axis 0 if it is the only one."""
+    """`tensor_split` along axis 1, along axis 0 if it is the only one.
+
+    >>> [part.shape for part in dg.hsplit(dg.ones((2, 4)), 2)]
+    [(2, 2), (2, 2)]
+    """
     return tensor_split(x, indices_or_sections, 0 if x.ndim == 1 else 1)
 
 
 @method
 def vsplit(x: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
-    """`tensor_split` along axis 0."""
+    """`tensor_split` along axis 0.
+
+    >>> [part.shape for part in dg.vsplit(dg.ones((4, 2)), 2)]
+    [(2, 2), (2, 2)]
+    """
     return tensor_split(x, indices_or_sections, 0)
 
 
 @method
 def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` parts of one size (the last may be shorter) along `dim`."""
+    """At most `chunks` parts of one size (the last may be shorter) along `dim`.
+
+    >>> [part.tolist() for part in dg.chunk(dg.arange(5), 2)]
+    [[0, 1, 2], [3, 4]]
+    """
     n = x.shape[normalize_axis(dim, x.ndim)]
     return split(x, max(1, -(-n // chunks)), dim)
 
@@ -100,7 +128,11 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def tensor_split(
     x: Tensor, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0
 ) -> tuple[Tensor, ...]:
-    """Parts of nearly one size, or cut before the given places."""
+    """Parts of nearly one size, or cut before the given places.
+
+    >>> [part.tolist() for part in dg.tensor_split(dg.arange(5), 3)]
+    [[0, 1], [2, 3], [4]]
+    """
     if isinstance(indices_or_sections, Tensor):
         indices_or_sections = indices_or_sections.tolist()
     a = normalize_axis(dim, x.ndim)
@@ -138,7 +170,11 @@ methods(split_with_sizes=split)
 
 @method
 def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """Elements whose places on two axes differ by `offset`, along a new last axis."""
+    """Elements whose places on two axes differ by `offset`, along a new last axis.
+
+    >>> dg.diagonal(dg.asarray([[1, 2], [3, 4]]))
+    tensor([1, 4])
+    """
     a, b = normalize_axis(dim1, x.ndim), normalize_axis(dim2, x.ndim)
     if a == b:
         raise ShapeError(describe("diagonal", str(x.type), "needs two different axes"))
@@ -157,7 +193,12 @@ _diagonal = diagonal
 @method
 @together
 def diag(x: Tensor, diagonal: int = 0) -> Tensor:
-    """The diagonal of a matrix, or the matrix with this diagonal and zeros elsewhere."""
+    """The diagonal of a matrix, or the matrix with this diagonal and zeros elsewhere.
+
+    >>> dg.diag(dg.asarray([1, 2]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
     if x.ndim == 2:
         return _diagonal(x, diagonal)
     if x.ndim != 1:
@@ -167,7 +208,12 @@ def diag(x: Tensor, diagonal: int = 0) -> Tensor:
 
 @method
 def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """Matrices with the last axis of x as diagonal and zeros elsewhere; their axes are `dim1` and `dim2`."""
+    """Matrices with the last axis of x as diagonal and zeros elsewhere; their axes are `dim1` and `dim2`.
+
+    >>> dg.diag_embed(dg.asarray([1, 2]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
     n = x.shape[-1] + abs(offset)
     rows = reshape_op(arange(n, device=x.device), shape=(n, 1))
     on = rows + offset == arange(n, device=x.device)
@@ -184,7 +230,11 @@ def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Te
 @method
 @together
 def trace(x: Tensor) -> Tensor:
-    """Sum of the diagonal of a matrix."""
+    """Sum of the diagonal of a matrix.
+
+    >>> dg.trace(dg.asarray([[1.0, 2.0], [3.0, 4.0]]))
+    tensor(5.)
+    """
     return fn.sum(diagonal(x))
 
 

@@ -11,7 +11,7 @@ from ...ops.axes import normalize_axis
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method, methods
-from ..creation import eye
+from ..filling import eye
 from ..operands import as_operand
 from ..tensor import Tensor
 
@@ -39,14 +39,22 @@ def matmul(x: Tensor, other: Any) -> Tensor:
 
 @method
 def mm(x: Tensor, mat2: Tensor) -> Tensor:
-    """Product of two matrices."""
+    """Product of two matrices.
+
+    >>> dg.mm(dg.ones((2, 3)), dg.ones((3, 4))).shape
+    (2, 4)
+    """
     x, mat2 = _needs("mm", x, mat2, 2, 2)
     return fn.matmul(x, mat2)
 
 
 @method
 def bmm(x: Tensor, mat2: Tensor) -> Tensor:
-    """Products of two stacks of matrices: (b, n, k) and (b, k, m) give (b, n, m)."""
+    """Products of two stacks of matrices: (b, n, k) and (b, k, m) give (b, n, m).
+
+    >>> dg.bmm(dg.ones((5, 2, 3)), dg.ones((5, 3, 4))).shape
+    (5, 2, 4)
+    """
     x, mat2 = _needs("bmm", x, mat2, 3, 3)
     if x.shape[0] != mat2.shape[0]:
         raise ShapeError(describe("bmm", f"{x.type}, {mat2.type}", "both need as many matrices"))
@@ -56,7 +64,11 @@ def bmm(x: Tensor, mat2: Tensor) -> Tensor:
 @method
 @together
 def mv(x: Tensor, vec: Tensor) -> Tensor:
-    """Product of a matrix and a vector."""
+    """Product of a matrix and a vector.
+
+    >>> dg.mv(dg.asarray([[1.0, 2.0], [3.0, 4.0]]), dg.ones(2))
+    tensor([3., 7.])
+    """
     x, vec = _needs("mv", x, vec, 2, 1)
     return fn.matmul(x, vec)
 
@@ -64,7 +76,11 @@ def mv(x: Tensor, vec: Tensor) -> Tensor:
 @method
 @together
 def dot(x: Tensor, other: Tensor) -> Tensor:
-    """Sum of the products of two vectors."""
+    """Sum of the products of two vectors.
+
+    >>> dg.dot(dg.asarray([1.0, 2.0]), dg.asarray([3.0, 4.0]))
+    tensor(11.)
+    """
     x, other = _needs("dot", x, other, 1, 1)
     return fn.matmul(x, other)
 
@@ -72,7 +88,11 @@ def dot(x: Tensor, other: Tensor) -> Tensor:
 @method
 @together
 def vdot(x: Tensor, other: Tensor) -> Tensor:
-    """`dot` with the first vector conjugated."""
+    """`dot` with the first vector conjugated.
+
+    >>> dg.vdot(dg.asarray([1.0, 2.0]), dg.asarray([3.0, 4.0]))
+    tensor(11.)
+    """
     x, other = _needs("vdot", x, other, 1, 1)
     return fn.matmul(conj(x), other)
 
@@ -80,7 +100,11 @@ def vdot(x: Tensor, other: Tensor) -> Tensor:
 @method
 @together
 def inner(x: Tensor, other: Tensor) -> Tensor:
-    """Sums of products over the last axes of both."""
+    """Sums of products over the last axes of both.
+
+    >>> dg.inner(dg.asarray([1.0, 2.0]), dg.asarray([3.0, 4.0]))
+    tensor(11.)
+    """
     other = as_operand(other)
     if not x.ndim or not other.ndim:
         return multiply(x, other)
@@ -90,7 +114,12 @@ def inner(x: Tensor, other: Tensor) -> Tensor:
 @method
 @together
 def outer(x: Tensor, vec2: Tensor) -> Tensor:
-    """All products of the elements of two vectors: (n,) and (m,) give (n, m)."""
+    """All products of the elements of two vectors: (n,) and (m,) give (n, m).
+
+    >>> dg.outer(dg.asarray([1.0, 2.0]), dg.asarray([3.0, 4.0]))
+    tensor([[3., 4.],
+            [6., 8.]])
+    """
     x, vec2 = _needs("outer", x, vec2, 1, 1)
     return multiply(sh.expand_dims(x, axis=1), vec2)
 
@@ -102,7 +131,12 @@ def _scaled(x: Tensor, factor: Any) -> Tensor:
 @method
 @together
 def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """``beta * x + alpha * (mat1 @ mat2)``."""
+    """``beta * x + alpha * (mat1 @ mat2)``.
+
+    >>> dg.addmm(dg.ones(2), dg.ones((2, 3)), dg.ones((3, 2)), beta=2.0)
+    tensor([[5., 5.],
+            [5., 5.]])
+    """
     mat1, mat2 = _needs("addmm", mat1, mat2, 2, 2)
     return _plus(x, fn.matmul(mat1, mat2), beta, alpha)
 
@@ -114,7 +148,11 @@ def _plus(x: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
 @method
 @together
 def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """``beta * x + alpha * (mat @ vec)``."""
+    """``beta * x + alpha * (mat @ vec)``.
+
+    >>> dg.addmv(dg.ones(2), dg.ones((2, 3)), dg.ones(3))
+    tensor([4., 4.])
+    """
     mat, vec = _needs("addmv", mat, vec, 2, 1)
     return _plus(x, fn.matmul(mat, vec), beta, alpha)
 
@@ -122,27 +160,45 @@ def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1)
 @method
 @together
 def baddbmm(x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """``beta * x + alpha * (batch1 @ batch2)`` for stacks of matrices."""
+    """``beta * x + alpha * (batch1 @ batch2)`` for stacks of matrices.
+
+    >>> dg.baddbmm(dg.zeros((5, 2, 2)), dg.ones((5, 2, 3)), dg.ones((5, 3, 2))).shape
+    (5, 2, 2)
+    """
     return _plus(x, bmm(batch1, batch2), beta, alpha)
 
 
 @method
 def addbmm(x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """``beta * x`` plus the sum of ``alpha * (batch1 @ batch2)`` over the stacks."""
+    """``beta * x`` plus the sum of ``alpha * (batch1 @ batch2)`` over the stacks.
+
+    >>> dg.addbmm(dg.zeros((2, 2)), dg.ones((5, 2, 3)), dg.ones((5, 3, 2)))
+    tensor([[15., 15.],
+            [15., 15.]])
+    """
     return _plus(x, fn.sum(bmm(batch1, batch2), axis=0), beta, alpha)
 
 
 @method
 @together
 def addr(x: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """``beta * x + alpha * outer(vec1, vec2)``."""
+    """``beta * x + alpha * outer(vec1, vec2)``.
+
+    >>> dg.addr(dg.zeros((2, 2)), dg.asarray([1.0, 2.0]), dg.asarray([3.0, 4.0]))
+    tensor([[3., 4.],
+            [6., 8.]])
+    """
     return _plus(x, outer(vec1, vec2), beta, alpha)
 
 
 @method
 @together
 def kron(x: Tensor, other: Tensor) -> Tensor:
-    """Kronecker product."""
+    """Kronecker product.
+
+    >>> dg.kron(dg.asarray([1, 2]), dg.asarray([1, 10]))
+    tensor([ 1, 10,  2, 20])
+    """
     other = as_operand(other)
     n = x.ndim if x.ndim > other.ndim else other.ndim
     a = sh.reshape(x, (1,) * (n - x.ndim) + x.shape)
@@ -157,7 +213,11 @@ def kron(x: Tensor, other: Tensor) -> Tensor:
 @method
 @together
 def cross(x: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
-    """Vector product along an axis of length 3 (the first one by default)."""
+    """Vector product along an axis of length 3 (the first one by default).
+
+    >>> dg.cross(dg.asarray([1.0, 0.0, 0.0]), dg.asarray([0.0, 1.0, 0.0]))
+    tensor([0., 0., 1.])
+    """
     x, other = sh.broadcast_arrays(x, other)
     if dim is None and 3 in x.shape:
         dim = x.shape.index(3)
@@ -172,7 +232,12 @@ def cross(x: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 @method
 def matrix_power(x: Tensor, n: int) -> Tensor:
-    """A square matrix multiplied with itself `n` times (n >= 0; `dg.linalg.matrix_power` inverts, too)."""
+    """A square matrix multiplied with itself `n` times (n >= 0; `dg.linalg.matrix_power` inverts, too).
+
+    >>> dg.matrix_power(dg.asarray([[2.0, 0.0], [0.0, 3.0]]), 2)
+    tensor([[4., 0.],
+            [0., 9.]])
+    """
     if n < 0:
         raise ShapeError(
             describe("matrix_power", str(x.type), f"the power is {n}", "use dg.linalg.matrix_power")

@@ -19,8 +19,9 @@ from .. import functions as fn
 from .. import indexing
 from .. import shapes as sh
 from ..attach import method
-from ..creation import arange, asarray, full, ones_like, zeros
+from ..creation import asarray
 from ..dtype_info import iinfo
+from ..filling import arange, full, ones_like, zeros
 from ..tensor import Tensor
 
 
@@ -55,7 +56,12 @@ def _unlined(x: Tensor, whole: Tensor) -> Tensor:
 @method
 @together
 def gather(x: Tensor, dim: int, index: Any) -> Tensor:
-    """``out[i][j] = x[index[i][j]][j]`` for `dim` 0, and alike for the others."""
+    """``out[i][j] = x[index[i][j]][j]`` for `dim` 0, and alike for the others.
+
+    >>> dg.gather(dg.asarray([[3, 1], [5, 9]]), 1, dg.asarray([[1], [0]]))
+    tensor([[1],
+            [5]])
+    """
     at = _places("gather", index)
     return _unlined(at, take_along(_line(x), _line(at), axis=normalize_axis(dim, x.ndim)))
 
@@ -63,7 +69,12 @@ def gather(x: Tensor, dim: int, index: Any) -> Tensor:
 @method
 @together
 def take_along_dim(x: Tensor, indices: Any, dim: int | None = None) -> Tensor:
-    """Along `dim`, the element at each index; the other axes broadcast."""
+    """Along `dim`, the element at each index; the other axes broadcast.
+
+    >>> dg.take_along_dim(dg.asarray([[3, 1], [5, 9]]), dg.asarray([[1], [0]]), 1)
+    tensor([[1],
+            [5]])
+    """
     if dim is None:
         return take_along(
             sh.reshape(x, (-1,)), sh.reshape(_places("take_along_dim", indices), (-1,)), axis=0
@@ -96,6 +107,9 @@ def scatter(
     """A copy of x with ``out[index[i][j]][j] = src[i][j]`` for `dim` 0, and alike for the others.
 
     `src` may be a number; ``reduce="add"`` or ``"multiply"`` combines with what is there.
+
+        >>> dg.scatter(dg.zeros(4), 0, dg.asarray([1, 3]), dg.asarray([5.0, 7.0]))
+        tensor([0., 5., 0., 7.])
     """
     at = _line(_places("scatter", index))
     a = normalize_axis(dim, x.ndim)
@@ -113,14 +127,23 @@ def scatter(
 @method
 @together
 def scatter_add(x: Tensor, dim: int, index: Any, src: Any) -> Tensor:
-    """A copy of x with ``out[index[i][j]][j] += src[i][j]`` for `dim` 0, and alike for the others."""
+    """A copy of x with ``out[index[i][j]][j] += src[i][j]`` for `dim` 0, and alike for the others.
+
+    >>> dg.scatter_add(dg.zeros(3), 0, dg.asarray([0, 0, 2]), dg.ones(3))
+    tensor([2., 0., 1.])
+    """
     return scatter(x, dim, index, src, reduce="add")
 
 
 @method
 @together
 def index_select(x: Tensor, dim: int, index: Any) -> Tensor:
-    """Slices along `dim` at a 1-d tensor of indices."""
+    """Slices along `dim` at a 1-d tensor of indices.
+
+    >>> dg.index_select(dg.asarray([[1, 2], [3, 4], [5, 6]]), 0, dg.asarray([2, 0]))
+    tensor([[5, 6],
+            [1, 2]])
+    """
     at = _places("index_select", index)
     if at.ndim > 1:
         raise ShapeError(describe("index_select", f"{x.type}, {at.type}", "indices have one axis"))
@@ -142,21 +165,33 @@ def _put(x: Tensor, dim: int, at: Any, src: Any, mode: str, op: str) -> Tensor:
 @method
 @together
 def index_add(x: Tensor, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
-    """A copy of x with ``alpha * source`` added to the slices at `index` along `dim`."""
+    """A copy of x with ``alpha * source`` added to the slices at `index` along `dim`.
+
+    >>> dg.index_add(dg.zeros(3), 0, dg.asarray([0, 0, 2]), dg.ones(3))
+    tensor([2., 0., 1.])
+    """
     return _put(x, dim, index, source if alpha == 1 else source * alpha, "add", "index_add")
 
 
 @method
 @together
 def index_copy(x: Tensor, dim: int, index: Any, source: Any) -> Tensor:
-    """A copy of x with `source` written to the slices at `index` along `dim`."""
+    """A copy of x with `source` written to the slices at `index` along `dim`.
+
+    >>> dg.index_copy(dg.zeros(3), 0, dg.asarray([2, 0]), dg.asarray([5.0, 7.0]))
+    tensor([7., 0., 5.])
+    """
     return _put(x, dim, index, source, "set", "index_copy")
 
 
 @method
 @together
 def index_fill(x: Tensor, dim: int, index: Any, value: Any) -> Tensor:
-    """A copy of x with one value written to the slices at `index` along `dim`."""
+    """A copy of x with one value written to the slices at `index` along `dim`.
+
+    >>> dg.index_fill(dg.zeros(3), 0, dg.asarray([0, 2]), 9.0)
+    tensor([9., 0., 9.])
+    """
     a, line = normalize_axis(dim, x.ndim), _line(x)
     at = sh.reshape(_places("index_fill", index), (-1,))
     hit = _put(zeros(line.shape[a], dtype=bool_, device=x.device), 0, at, True, "set", "index_fill")
@@ -167,7 +202,11 @@ def index_fill(x: Tensor, dim: int, index: Any, value: Any) -> Tensor:
 
 @method
 def index_put(x: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
-    """A copy of x with ``out[indices] = values`` (added when `accumulate`); indices are integers or masks."""
+    """A copy of x with ``out[indices] = values`` (added when `accumulate`); indices are integers or masks.
+
+    >>> dg.index_put(dg.zeros(3), (dg.asarray([1]),), dg.asarray([4.0]))
+    tensor([0., 4., 0.])
+    """
     masks = (isinstance(i, Tensor) and i.dtype is bool_ for i in indices)
     each = (indexing.nonzero(i) if m else (i,) for i, m in zip(indices, masks, strict=True))
     at = tuple(_places("index_put", i) for some in each for i in some)
@@ -191,7 +230,11 @@ def take(x: Tensor, index: Any) -> Tensor:
 @method
 @together
 def masked_fill(x: Tensor, mask: Any, value: Any) -> Tensor:
-    """x with one value where the mask holds."""
+    """x with one value where the mask holds.
+
+    >>> dg.masked_fill(dg.asarray([1.0, 2.0]), dg.asarray([True, False]), 0.0)
+    tensor([0., 2.])
+    """
     if isinstance(mask, Tensor) and mask.dtype is not bool_:
         raise DTypeError(
             describe(
@@ -204,14 +247,22 @@ def masked_fill(x: Tensor, mask: Any, value: Any) -> Tensor:
 
 @method
 def masked_select(x: Tensor, mask: Tensor) -> Tensor:
-    """The elements where the mask holds, along one axis."""
+    """The elements where the mask holds, along one axis.
+
+    >>> dg.masked_select(dg.asarray([1.0, 2.0, 3.0]), dg.asarray([True, False, True]))
+    tensor([1., 3.])
+    """
     x, mask = sh.broadcast_arrays(x, mask)
     return indexing.getitem(x, mask)
 
 
 @method
 def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """x with the elements of `source` in order where the mask holds."""
+    """x with the elements of `source` in order where the mask holds.
+
+    >>> dg.masked_scatter(dg.zeros(3), dg.asarray([True, False, True]), dg.asarray([5.0, 7.0]))
+    tensor([5., 0., 7.])
+    """
     x, mask = sh.broadcast_arrays(x, mask)
     at = indexing.nonzero(mask)
     values = sh.reshape(source, (-1,))[: at[0].shape[0]]
@@ -239,7 +290,12 @@ def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
 
 @method
 def argwhere(x: Tensor) -> Tensor:
-    """Places of the elements that are not zero, a row each."""
+    """Places of the elements that are not zero, a row each.
+
+    >>> dg.argwhere(dg.asarray([[0, 1], [1, 0]]))
+    tensor([[0, 1],
+            [1, 0]])
+    """
     return nonzero(x)
 
 
@@ -247,7 +303,11 @@ def argwhere(x: Tensor) -> Tensor:
 def scatter_reduce(
     x: Tensor, dim: int, index: Any, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
-    """Values of `src` combined with what they meet at `index`: "sum", "mean", "prod", "amax" or "amin"."""
+    """Values of `src` combined with what they meet at `index`: "sum", "mean", "prod", "amax" or "amin".
+
+    >>> dg.scatter_reduce(dg.zeros(2), 0, dg.asarray([0, 0, 1]), dg.asarray([3.0, 5.0, 1.0]), "amax")
+    tensor([5., 1.])
+    """
     at = _line(_places("scatter_reduce", index))
     src = _cropped(_line(_values(x, src, at.shape)), at.shape)
     a = normalize_axis(dim, x.ndim)

@@ -20,7 +20,7 @@ from ...ops.movement import reshape as reshape_op
 from ...ops.reinterpret import reinterpret
 from .. import shapes as sh
 from ..attach import method, methods
-from ..creation import as_shape
+from ..filling import as_shape
 from ..operands import as_operand
 from ..tensor import Tensor
 
@@ -83,7 +83,11 @@ def reshape_as(x: Tensor, other: Tensor) -> Tensor:
 @method
 @viewing
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Axes `start_dim` to `end_dim` as one."""
+    """Axes `start_dim` to `end_dim` as one.
+
+    >>> dg.flatten(dg.ones((2, 3, 4)), 1).shape
+    (2, 12)
+    """
     if not x.ndim:
         return reshape_op(x, shape=(1,))
     a, b = normalize_axis(start_dim, x.ndim), normalize_axis(end_dim, x.ndim)
@@ -99,7 +103,11 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 @method
 @viewing
 def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
-    """One axis as several."""
+    """One axis as several.
+
+    >>> dg.unflatten(dg.arange(6), 0, (2, 3)).shape
+    (2, 3)
+    """
     a = normalize_axis(dim, x.ndim)
     return sh.reshape(
         reshape_op(x, shape=x.shape), (*x.shape[:a], *_filled(sizes, x.shape[a]), *x.shape[a + 1 :])
@@ -114,14 +122,22 @@ def _filled(sizes: Sequence[int], total: int) -> tuple[int, ...]:
 @method
 @viewing
 def ravel(x: Tensor) -> Tensor:
-    """All elements along one axis."""
+    """All elements along one axis.
+
+    >>> dg.ravel(dg.ones((2, 3))).shape
+    (6,)
+    """
     return reshape_op(x, shape=(prod(x.shape),))
 
 
 @method
 @viewing
 def unsqueeze(x: Tensor, dim: int) -> Tensor:
-    """An axis of length 1 put in at `dim`."""
+    """An axis of length 1 put in at `dim`.
+
+    >>> dg.unsqueeze(dg.ones(3), 0).shape
+    (1, 3)
+    """
     return expand_dims_at(x, (normalize_axis(dim, x.ndim + 1),))
 
 
@@ -137,14 +153,22 @@ def squeeze(x: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
 @method
 @viewing
 def permute(x: Tensor, *dims: Any) -> Tensor:
-    """Axes in another order, as ``permute(2, 0, 1)`` or ``permute((2, 0, 1))``."""
+    """Axes in another order, as ``permute(2, 0, 1)`` or ``permute((2, 0, 1))``.
+
+    >>> dg.permute(dg.ones((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
     return sh.permute_dims(x, _sizes(dims))
 
 
 @method
 @viewing
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Two axes exchanged."""
+    """Two axes exchanged.
+
+    >>> dg.transpose(dg.ones((2, 3)), 0, 1).shape
+    (3, 2)
+    """
     a, b = normalize_axis(dim0, x.ndim), normalize_axis(dim1, x.ndim)
     order = list(range(x.ndim))
     if x.ndim:
@@ -155,7 +179,11 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
 @method
 @viewing
 def t(x: Tensor) -> Tensor:
-    """The transpose of a matrix; tensors of fewer axes as they are."""
+    """The transpose of a matrix; tensors of fewer axes as they are.
+
+    >>> dg.t(dg.ones((2, 3))).shape
+    (3, 2)
+    """
     if x.ndim > 2:
         raise ShapeError(
             describe(
@@ -193,7 +221,11 @@ methods(
 @method
 @viewing
 def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
-    """Axes moved to other places, the rest in order."""
+    """Axes moved to other places, the rest in order.
+
+    >>> dg.movedim(dg.ones((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
     return sh.moveaxis(x, source, destination)
 
 
@@ -251,7 +283,11 @@ def tile(x: Tensor, *repeats: Any) -> Tensor:
 def repeat_interleave(
     x: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
-    """Each element repeated along `dim` (in the flattened x by default)."""
+    """Each element repeated along `dim` (in the flattened x by default).
+
+    >>> dg.repeat_interleave(dg.asarray([1, 2]), 2)
+    tensor([1, 1, 2, 2])
+    """
     return sh.repeat(x, repeats, axis=dim)
 
 
@@ -263,13 +299,23 @@ def flip(x: Tensor, *places: Any, dims: Any = None) -> Tensor:
 
 @method
 def fliplr(x: Tensor) -> Tensor:
-    """Columns in reverse order."""
+    """Columns in reverse order.
+
+    >>> dg.fliplr(dg.asarray([[1, 2], [3, 4]]))
+    tensor([[2, 1],
+            [4, 3]])
+    """
     return flip(x, 1)
 
 
 @method
 def flipud(x: Tensor) -> Tensor:
-    """Rows in reverse order."""
+    """Rows in reverse order.
+
+    >>> dg.flipud(dg.asarray([[1, 2], [3, 4]]))
+    tensor([[3, 4],
+            [1, 2]])
+    """
     return flip(x, 0)
 
 
@@ -282,7 +328,12 @@ def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | Non
 @method
 @together
 def rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-    """Turned `k` times by a quarter, from the first axis of `dims` towards the second."""
+    """Turned `k` times by a quarter, from the first axis of `dims` towards the second.
+
+    >>> dg.rot90(dg.asarray([[1, 2], [3, 4]]))
+    tensor([[2, 4],
+            [1, 3]])
+    """
     a, b = (normalize_axis(d, x.ndim) for d in dims)
     turned = [x, transpose(flip(x, b), a, b), flip(x, a, b), flip(transpose(x, a, b), b)]
     return turned[k % 4]

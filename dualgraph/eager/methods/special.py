@@ -15,8 +15,8 @@ from ...ops.neighbours import nextafter
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import as_method, method, methods
-from ..creation import arange
 from ..dtype_info import finfo
+from ..filling import arange
 from ..operands import as_operand, astype
 from ..tensor import Tensor
 
@@ -61,7 +61,11 @@ def mvlgamma(x: Tensor, p: int) -> Tensor:
 
 @method
 def lcm(x: Tensor, other: Any) -> Tensor:
-    """The least common multiple, never negative; 0 beside 0."""
+    """The least common multiple, never negative; 0 beside 0.
+
+    >>> dg.lcm(dg.asarray([4, 6]), dg.asarray([6, 9]))
+    tensor([12, 18])
+    """
     divisor = sp.gcd(x, other)
     whole = ar.floor_divide(x, ar.where(cp.equal(divisor, 0), 1, divisor))
     return ar.abs(ar.multiply(whole, other))
@@ -69,7 +73,11 @@ def lcm(x: Tensor, other: Any) -> Tensor:
 
 @method
 def ldexp(x: Tensor, other: Any) -> Tensor:
-    """``x * 2**other``."""
+    """``x * 2**other``.
+
+    >>> dg.ldexp(dg.asarray([1.0, 3.0]), dg.asarray([2, 1]))
+    tensor([4., 6.])
+    """
     return ar.multiply(x, tr.exp2(as_operand(other)))
 
 

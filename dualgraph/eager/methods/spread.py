@@ -39,14 +39,22 @@ from .parts import diagonal
 @method
 @together
 def nansum(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Sum over `dim` of what is not NaN."""
+    """Sum over `dim` of what is not NaN.
+
+    >>> dg.nansum(dg.asarray([1.0, float("nan"), 3.0]))
+    tensor(4.)
+    """
     return fn.sum(where(isnan(x), 0, x), axis=dim, keepdims=keepdim)
 
 
 @method
 @together
 def nanmean(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Mean over `dim` of what is not NaN."""
+    """Mean over `dim` of what is not NaN.
+
+    >>> dg.nanmean(dg.asarray([1.0, float("nan"), 3.0]))
+    tensor(2.)
+    """
     count = fn.sum(logical_not(isnan(x)), axis=dim, keepdims=keepdim)
     return divide(nansum(x, dim, keepdim), count)
 
@@ -66,6 +74,9 @@ def quantile(
     """The value below which a part `q` of the elements along `dim` lies; NaN if there is one.
 
     `interpolation` between neighbours is "linear", "lower", "higher", "midpoint" or "nearest".
+
+        >>> dg.quantile(dg.asarray([1.0, 2.0, 3.0, 5.0]), 0.5)
+        tensor(2.5000)
     """
     q = as_operand(q)
     q = cast(q, dtype=x.dtype.name) if q.dtype is not x.dtype else q
@@ -101,12 +112,20 @@ def quantile(
 @method
 @together
 def dist(x: Tensor, other: Any, p: float = 2.0) -> Tensor:
-    """Norm of the difference."""
+    """Norm of the difference.
+
+    >>> dg.dist(dg.asarray([0.0, 0.0]), dg.asarray([3.0, 4.0]))
+    tensor(5.)
+    """
     return composites.norm(subtract(x, other), float(p))
 
 
 def pdist(x: Tensor, p: float = 2.0) -> Tensor:
-    """Distances of all pairs of rows of a matrix, the first with each later one, and so on: n (n - 1) / 2."""
+    """Distances of all pairs of rows of a matrix, the first with each later one, and so on: n (n - 1) / 2.
+
+    >>> dg.pdist(dg.asarray([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]))
+    tensor([5.0000, 1.0000, 4.2426])
+    """
     if x.ndim != 2:
         raise ShapeError(describe("pdist", str(x.type), "needs a matrix"))
     rows, others = np.triu_indices(x.shape[0], 1)
@@ -119,6 +138,9 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
     """Distances of all pairs of rows: (..., n, k) and (..., m, k) give (..., n, m).
 
     `compute_mode`, PyTorch's choice between two ways to compute them, changes nothing here.
+
+        >>> dg.cdist(dg.zeros((1, 2)), dg.asarray([[3.0, 4.0]]))
+        tensor([[5.]])
     """
     return composites.norm(
         subtract(sh.expand_dims(x1, axis=-2), sh.expand_dims(x2, axis=-3)), float(p), -1
@@ -131,6 +153,10 @@ def cov(x: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any =
     """Covariance of the rows of x, whose columns are observations.
 
     `fweights`: how often each observation was made (integers); `aweights`: how much each counts.
+
+        >>> dg.cov(dg.asarray([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]))
+        tensor([[ 1., -1.],
+                [-1.,  1.]])
     """
     rows = sh.reshape(x, (1, -1)) if x.ndim < 2 else x
     rows = rows if rows.dtype.is_inexact else cast(rows, dtype=get_default_dtype().name)
@@ -156,7 +182,12 @@ def cov(x: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any =
 @method
 @together
 def corrcoef(x: Tensor) -> Tensor:
-    """Correlation of the rows of x, whose columns are observations."""
+    """Correlation of the rows of x, whose columns are observations.
+
+    >>> dg.corrcoef(dg.asarray([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
     both = cov(x)
     if not both.ndim:
         return divide(both, both)

@@ -18,17 +18,29 @@ def _maybe_in_place(fn: Callable[[Any], Any], x: Tensor, inplace: bool) -> Tenso
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """``max(x, 0)``."""
+    """``max(x, 0)``.
+
+    >>> dg.nn.functional.relu(dg.asarray([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
     return input.copy_(act.relu(input)) if inplace else act.relu(input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """x above 0, ``negative_slope * x`` elsewhere."""
+    """x above 0, ``negative_slope * x`` elsewhere.
+
+    >>> dg.nn.functional.leaky_relu(dg.asarray([-1.0, 2.0]), 0.1)
+    tensor([-0.1000,  2.0000])
+    """
     return _maybe_in_place(lambda x: act.leaky_relu(x, negative_slope), input, inplace)
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """x above 0, ``weight * x`` elsewhere."""
+    """x above 0, ``weight * x`` elsewhere.
+
+    >>> dg.nn.functional.prelu(dg.asarray([-2.0, 2.0]), dg.asarray([0.25]))
+    tensor([-0.5000,  2.0000])
+    """
     return act.prelu(input, weight)
 
 
@@ -47,104 +59,184 @@ def rrelu(
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """x held in [0, 6]."""
+    """x held in [0, 6].
+
+    >>> dg.nn.functional.relu6(dg.asarray([-1.0, 3.0, 9.0]))
+    tensor([0., 3., 6.])
+    """
     return _maybe_in_place(act.relu6, input, inplace)
 
 
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
-    """x held in ``[min_val, max_val]``."""
+    """x held in ``[min_val, max_val]``.
+
+    >>> dg.nn.functional.hardtanh(dg.asarray([-3.0, 0.5]))
+    tensor([-1.0000,  0.5000])
+    """
     return _maybe_in_place(lambda x: act.hardtanh(x, min_val, max_val), input, inplace)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """x above the threshold, `value` elsewhere."""
+    """x above the threshold, `value` elsewhere.
+
+    >>> dg.nn.functional.threshold(dg.asarray([0.2, 2.0]), 1.0, 0.0)
+    tensor([0., 2.])
+    """
     return _maybe_in_place(lambda x: act.threshold(x, threshold, value), input, inplace)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x above 0, ``alpha * (e**x - 1)`` elsewhere."""
+    """x above 0, ``alpha * (e**x - 1)`` elsewhere.
+
+    >>> dg.nn.functional.elu(dg.asarray([0.0, 2.0]))
+    tensor([0., 2.])
+    """
     return _maybe_in_place(lambda x: act.elu(x, alpha), input, inplace)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Scaled `elu`."""
+    """Scaled `elu`.
+
+    >>> dg.nn.functional.selu(dg.asarray([0.0, 1.0]))
+    tensor([0.0000, 1.0507])
+    """
     return _maybe_in_place(act.selu, input, inplace)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x above 0, ``alpha * (e**(x / alpha) - 1)`` elsewhere."""
+    """x above 0, ``alpha * (e**(x / alpha) - 1)`` elsewhere.
+
+    >>> dg.nn.functional.celu(dg.asarray([0.0, 1.0]))
+    tensor([0., 1.])
+    """
     return _maybe_in_place(lambda x: act.celu(x, alpha), input, inplace)
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * sigmoid(x)``."""
+    """``x * sigmoid(x)``.
+
+    >>> dg.nn.functional.silu(dg.asarray([0.0, 1.0]))
+    tensor([0.0000, 0.7311])
+    """
     return _maybe_in_place(act.silu, input, inplace)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * tanh(softplus(x))``."""
+    """``x * tanh(softplus(x))``.
+
+    >>> dg.nn.functional.mish(dg.asarray([0.0, 1.0]))
+    tensor([0.0000, 0.8651])
+    """
     return _maybe_in_place(act.mish, input, inplace)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """``relu6(x + 3) / 6``."""
+    """``relu6(x + 3) / 6``.
+
+    >>> dg.nn.functional.hardsigmoid(dg.asarray([-4.0, 0.0]))
+    tensor([0.0000, 0.5000])
+    """
     return _maybe_in_place(act.hardsigmoid, input, inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * relu6(x + 3) / 6``."""
+    """``x * relu6(x + 3) / 6``.
+
+    >>> dg.nn.functional.hardswish(dg.asarray([-4.0, 3.0]))
+    tensor([0., 3.])
+    """
     return _maybe_in_place(act.hardswish, input, inplace)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """``x * P(Z <= x)`` for a normal Z; ``approximate="tanh"`` for the approximation."""
+    """``x * P(Z <= x)`` for a normal Z; ``approximate="tanh"`` for the approximation.
+
+    >>> dg.nn.functional.gelu(dg.asarray([0.0, 1.0]))
+    tensor([0.0000, 0.8413])
+    """
     return act.gelu(input, approximate)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """``log(1 + e**(beta x)) / beta``; x where ``beta x`` is above the threshold."""
+    """``log(1 + e**(beta x)) / beta``; x where ``beta x`` is above the threshold.
+
+    >>> dg.nn.functional.softplus(dg.asarray([0.0]))
+    tensor([0.6931])
+    """
     return act.softplus(input, beta, threshold)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
-    """``log(sigmoid(x))``."""
+    """``log(sigmoid(x))``.
+
+    >>> dg.nn.functional.logsigmoid(dg.asarray([0.0]))
+    tensor([-0.6931])
+    """
     return act.logsigmoid(input)
 
 
 def softsign(input: Tensor) -> Tensor:
-    """``x / (1 + |x|)``."""
+    """``x / (1 + |x|)``.
+
+    >>> dg.nn.functional.softsign(dg.asarray([1.0]))
+    tensor([0.5000])
+    """
     return act.softsign(input)
 
 
 def tanhshrink(input: Tensor) -> Tensor:
-    """``x - tanh(x)``."""
+    """``x - tanh(x)``.
+
+    >>> dg.nn.functional.tanhshrink(dg.asarray([1.0]))
+    tensor([0.2384])
+    """
     return act.tanhshrink(input)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """0 within ``[-lambd, lambd]``, x outside."""
+    """0 within ``[-lambd, lambd]``, x outside.
+
+    >>> dg.nn.functional.hardshrink(dg.asarray([0.2, 2.0]))
+    tensor([0., 2.])
+    """
     return act.hardshrink(input, lambd)
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """0 within ``[-lambd, lambd]``, x moved towards 0 by `lambd` outside."""
+    """0 within ``[-lambd, lambd]``, x moved towards 0 by `lambd` outside.
+
+    >>> dg.nn.functional.softshrink(dg.asarray([0.2, 2.0]))
+    tensor([0.0000, 1.5000])
+    """
     return act.softshrink(input, lambd)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """``a * sigmoid(b)`` for the halves a, b of x along `dim`."""
+    """``a * sigmoid(b)`` for the halves a, b of x along `dim`.
+
+    >>> dg.nn.functional.glu(dg.ones((2, 4))).shape
+    (2, 2)
+    """
     return act.glu(input, dim)
 
 
 def sigmoid(input: Tensor) -> Tensor:
-    """``1 / (1 + e**-x)``."""
+    """``1 / (1 + e**-x)``.
+
+    >>> dg.nn.functional.sigmoid(dg.asarray([0.0]))
+    tensor([0.5000])
+    """
     return transcendental.sigmoid(input)
 
 
 def tanh(input: Tensor) -> Tensor:
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    >>> dg.nn.functional.tanh(dg.asarray([0.0]))
+    tensor([0.])
+    """
     return transcendental.tanh(input)
 
 
@@ -156,28 +248,44 @@ def _implicit(dim: int | None, ndim: int) -> int:
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along `dim`."""
+    """``exp(x) / sum(exp(x))`` along `dim`.
+
+    >>> dg.nn.functional.softmax(dg.zeros((1, 4)), dim=1)
+    tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
+    """
     return composites.softmax(input, _implicit(dim, input.ndim), dtype)
 
 
 def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
-    """``softmax(-x)`` along `dim`."""
+    """``softmax(-x)`` along `dim`.
+
+    >>> dg.nn.functional.softmin(dg.zeros(2), dim=0)
+    tensor([0.5000, 0.5000])
+    """
     return composites.softmin(input, _implicit(dim, input.ndim), dtype)
 
 
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
-    """``log(softmax(x))`` along `dim`."""
+    """``log(softmax(x))`` along `dim`.
+
+    >>> dg.nn.functional.log_softmax(dg.zeros((1, 4)), dim=1)
+    tensor([[-1.3863, -1.3863, -1.3863, -1.3863]])
+    """
     return composites.log_softmax(input, _implicit(dim, input.ndim), dtype)
 
 
 def gumbel_softmax(
     logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Tensor:
-    """A softmax of logits with Gumbel noise (Jang et al., 2017); `hard` gives one-hot values, soft gradients."""
+    """A softmax of logits with Gumbel noise (Jang et al., 2017); `hard` gives one-hot values, soft gradients.
+
+    >>> dg.nn.functional.gumbel_softmax(dg.zeros((2, 3)), hard=True).sum(1)
+    tensor([1., 1.])
+    """
     draws = maximum(_uniform_like(logits), 2.0**-24)  # never 0, whose logarithm is infinite
     noise = -transcendental.log(-transcendental.log(draws))
     soft = composites.softmax((logits + noise) / tau, dim)

@@ -35,7 +35,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``out[o] = sum over i, j of x[i] * weight[o, i, j] * y[j]``; weight has shape (out, in1, in2)."""
+    """``out[o] = sum over i, j of x[i] * weight[o, i, j] * y[j]``; weight has shape (out, in1, in2).
+
+    >>> dg.nn.functional.bilinear(dg.ones((2, 3)), dg.ones((2, 4)), dg.ones((5, 3, 4))).shape
+    (2, 5)
+    """
     o, i, j = weight.shape
     lead = input1.shape[:-1]
     flat = reshape(permute(weight, axes=(1, 0, 2)), shape=(i, o * j))
@@ -107,7 +111,11 @@ def conv1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None,
     stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    """Cross-correlation of (N, C, L) with weight (O, C / groups, K)."""
+    """Cross-correlation of (N, C, L) with weight (O, C / groups, K).
+
+    >>> dg.nn.functional.conv1d(dg.ones((1, 1, 4)), dg.ones((1, 1, 2)))
+    tensor([[[2., 2., 2.]]])
+    """
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -128,7 +136,11 @@ def conv3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None,
     stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    """Cross-correlation of (N, C, D, H, W) with weight (O, C / groups, KD, KH, KW)."""
+    """Cross-correlation of (N, C, D, H, W) with weight (O, C / groups, KD, KH, KW).
+
+    >>> dg.nn.functional.conv3d(dg.ones((1, 1, 4, 4, 4)), dg.ones((2, 1, 3, 3, 3))).shape
+    (1, 2, 2, 2, 2)
+    """
     return _conv(3, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -164,7 +176,11 @@ def conv_transpose1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None,
     stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
-    """Transpose of `conv1d`; weight has shape (C, O / groups, K)."""
+    """Transpose of `conv1d`; weight has shape (C, O / groups, K).
+
+    >>> dg.nn.functional.conv_transpose1d(dg.ones((1, 1, 2)), dg.ones((1, 1, 2)), stride=2)
+    tensor([[[1., 1., 1., 1.]]])
+    """
     return _conv_transpose(
         1, input, weight, bias, stride, padding, output_padding, groups, dilation
     )
@@ -174,7 +190,11 @@ def conv_transpose2d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None,
     stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
-    """Transpose of `conv2d`; weight has shape (C, O / groups, KH, KW)."""
+    """Transpose of `conv2d`; weight has shape (C, O / groups, KH, KW).
+
+    >>> dg.nn.functional.conv_transpose2d(dg.ones((1, 1, 2, 2)), dg.ones((1, 3, 2, 2)), stride=2).shape
+    (1, 3, 4, 4)
+    """
     return _conv_transpose(
         2, input, weight, bias, stride, padding, output_padding, groups, dilation
     )
@@ -184,7 +204,11 @@ def conv_transpose3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None,
     stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
-    """Transpose of `conv3d`; weight has shape (C, O / groups, KD, KH, KW)."""
+    """Transpose of `conv3d`; weight has shape (C, O / groups, KD, KH, KW).
+
+    >>> dg.nn.functional.conv_transpose3d(dg.ones((1, 1, 2, 2, 2)), dg.ones((1, 3, 2, 2, 2)), stride=2).shape
+    (1, 3, 4, 4, 4)
+    """
     return _conv_transpose(
         3, input, weight, bias, stride, padding, output_padding, groups, dilation
     )

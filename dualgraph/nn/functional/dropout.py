@@ -34,6 +34,9 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     """Each element is 0 with probability `p` and scaled by ``1 / (1 - p)`` otherwise; nothing outside training.
 
     The draws come from the default generator: one seed gives one result, eager or captured.
+
+        >>> dg.nn.functional.dropout(dg.ones(3), p=0.5, training=False)
+        tensor([1., 1., 1.])
     """
     return _drop(input, input.shape, p, training, inplace)
 
@@ -53,7 +56,11 @@ def dropout1d(
 def dropout2d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Whole channels of (N, C, H, W) are dropped."""
+    """Whole channels of (N, C, H, W) are dropped.
+
+    >>> dg.nn.functional.dropout2d(dg.ones((1, 2, 4, 4)), training=False).shape
+    (1, 2, 4, 4)
+    """
     return _drop(input, _channels(input), p, training, inplace)
 
 

@@ -72,6 +72,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """int64 vectors of `num_classes` zeros with a 1 at each index: shape (*tensor.shape, num_classes).
 
     Without `num_classes` it is the largest index plus 1.
+
+        >>> dg.nn.functional.one_hot(dg.asarray([0, 2]), 3)
+        tensor([[1, 0, 0],
+                [0, 0, 1]])
     """
     if num_classes == -1:
         num_classes = int(tensor.max().item()) + 1

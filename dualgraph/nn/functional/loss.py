@@ -25,7 +25,11 @@ def mse_loss(
     input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """``(x - y)**2``."""
+    """``(x - y)**2``.
+
+    >>> dg.nn.functional.mse_loss(dg.asarray([1.0, 2.0]), dg.asarray([1.0, 4.0]))
+    tensor(2.)
+    """
     return losses.mse_loss(input, target, mode(size_average, reduce, reduction), weight)
 
 
@@ -33,7 +37,11 @@ def l1_loss(
     input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """``|x - y|``."""
+    """``|x - y|``.
+
+    >>> dg.nn.functional.l1_loss(dg.asarray([1.0, 2.0]), dg.asarray([1.0, 4.0]))
+    tensor(1.)
+    """
     return losses.l1_loss(input, target, mode(size_average, reduce, reduction), weight)
 
 
@@ -41,7 +49,11 @@ def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
     beta: float = 1.0,
 ) -> Tensor:  # fmt: skip
-    """Squares below `beta`, absolute differences above."""
+    """Squares below `beta`, absolute differences above.
+
+    >>> dg.nn.functional.smooth_l1_loss(dg.asarray([0.0]), dg.asarray([0.5]))
+    tensor(0.1250)
+    """
     return losses.smooth_l1_loss(input, target, mode(size_average, reduce, reduction), beta)
 
 
@@ -52,7 +64,11 @@ def huber_loss(
     delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Squares up to `delta`, `delta` times absolute differences above."""
+    """Squares up to `delta`, `delta` times absolute differences above.
+
+    >>> dg.nn.functional.huber_loss(dg.asarray([0.0]), dg.asarray([3.0]))
+    tensor(2.5000)
+    """
     return losses.huber_loss(input, target, reduction, delta, weight)
 
 
@@ -60,7 +76,11 @@ def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Cross entropy of probabilities for targets in [0, 1]."""
+    """Cross entropy of probabilities for targets in [0, 1].
+
+    >>> dg.nn.functional.binary_cross_entropy(dg.asarray([0.5]), dg.asarray([1.0]))
+    tensor(0.6931)
+    """
     return losses.binary_cross_entropy(input, target, weight, mode(size_average, reduce, reduction))
 
 
@@ -68,7 +88,11 @@ def binary_cross_entropy_with_logits(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
     reduction: str = "mean", pos_weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Cross entropy of ``sigmoid(x)`` for targets in [0, 1]."""
+    """Cross entropy of ``sigmoid(x)`` for targets in [0, 1].
+
+    >>> dg.nn.functional.binary_cross_entropy_with_logits(dg.zeros(1), dg.ones(1))
+    tensor(0.6931)
+    """
     how = mode(size_average, reduce, reduction)
     return losses.binary_cross_entropy_with_logits(input, target, weight, how, pos_weight)
 
@@ -91,7 +115,11 @@ def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, ignore_index: int = -100,
     reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """``-x[target]`` for log probabilities x; classes on axis 1."""
+    """``-x[target]`` for log probabilities x; classes on axis 1.
+
+    >>> dg.nn.functional.nll_loss(dg.asarray([[-0.5, -1.0]]), dg.asarray([1]))
+    tensor(1.)
+    """
     return losses.nll_loss(
         input, target, weight, ignore_index, mode(size_average, reduce, reduction)
     )
@@ -101,7 +129,12 @@ def kl_div(
     input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
     log_target: bool = False,
 ) -> Tensor:  # fmt: skip
-    """``target * (log(target) - x)`` for log probabilities x."""
+    """``target * (log(target) - x)`` for log probabilities x.
+
+    >>> p = dg.asarray([0.5, 0.5])
+    >>> dg.nn.functional.kl_div(dg.log(p), p, reduction="sum")
+    tensor(0.)
+    """
     return losses.kl_div(input, target, mode(size_average, reduce, reduction), log_target)
 
 
@@ -109,7 +142,11 @@ def poisson_nll_loss(
     input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: Flag = None,
     eps: float = 1e-8, reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Negative log likelihood of counts under a Poisson law."""
+    """Negative log likelihood of counts under a Poisson law.
+
+    >>> dg.nn.functional.poisson_nll_loss(dg.zeros(2), dg.ones(2))
+    tensor(1.)
+    """
     return losses.poisson_nll_loss(
         input, target, log_input, full, eps, mode(size_average, reduce, reduction)
     )
@@ -123,7 +160,11 @@ def gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
-    """Negative log likelihood of the target under a normal law."""
+    """Negative log likelihood of the target under a normal law.
+
+    >>> dg.nn.functional.gaussian_nll_loss(dg.zeros(2), dg.ones(2), dg.ones(2))
+    tensor(0.5000)
+    """
     return losses.gaussian_nll_loss(input, target, var, full, eps, reduction)
 
 
@@ -131,7 +172,11 @@ def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Flag = None,
     reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """``max(0, -target * (x - y) + margin)``."""
+    """``max(0, -target * (x - y) + margin)``.
+
+    >>> dg.nn.functional.margin_ranking_loss(dg.asarray([1.0]), dg.asarray([3.0]), dg.asarray([1.0]))
+    tensor(2.)
+    """
     return losses.margin_ranking_loss(
         input1, input2, target, margin, mode(size_average, reduce, reduction)
     )
@@ -141,7 +186,11 @@ def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average: Flag = None, reduce: Flag = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """x where the target is 1, ``max(0, margin - x)`` where it is -1."""
+    """x where the target is 1, ``max(0, margin - x)`` where it is -1.
+
+    >>> dg.nn.functional.hinge_embedding_loss(dg.asarray([0.5]), dg.asarray([-1.0]))
+    tensor(0.5000)
+    """
     return losses.hinge_embedding_loss(input, target, margin, mode(size_average, reduce, reduction))
 
 
@@ -152,7 +201,11 @@ def soft_margin_loss(
     reduce: Flag = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """``log(1 + e**(-target * x))``."""
+    """``log(1 + e**(-target * x))``.
+
+    >>> dg.nn.functional.soft_margin_loss(dg.zeros(2), dg.ones(2))
+    tensor(0.6931)
+    """
     return losses.soft_margin_loss(input, target, mode(size_average, reduce, reduction))
 
 
@@ -180,7 +233,11 @@ def multi_margin_loss(
     input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
     size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Mean over other classes of ``max(0, margin - x[target] + x)**p``."""
+    """Mean over other classes of ``max(0, margin - x[target] + x)**p``.
+
+    >>> dg.nn.functional.multi_margin_loss(dg.asarray([[0.5, 0.5]]), dg.asarray([0]))
+    tensor(0.5000)
+    """
     return losses.multi_margin_loss(
         input, target, p, margin, weight, mode(size_average, reduce, reduction)
     )
@@ -190,7 +247,12 @@ def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Flag = None,
     reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """``1 - cos(x, y)`` where the target is 1, ``max(0, cos(x, y) - margin)`` where it is -1."""
+    """``1 - cos(x, y)`` where the target is 1, ``max(0, cos(x, y) - margin)`` where it is -1.
+
+    >>> x = dg.asarray([[1.0, 0.0]])
+    >>> dg.nn.functional.cosine_embedding_loss(x, x, dg.asarray([1.0]))
+    tensor(0.)
+    """
     return losses.cosine_embedding_loss(
         input1, input2, target, margin, mode(size_average, reduce, reduction)
     )
@@ -200,20 +262,33 @@ def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
     swap: bool = False, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``."""
+    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``.
+
+    >>> a = dg.zeros((1, 2))
+    >>> dg.nn.functional.triplet_margin_loss(a, a, a + 9.0)
+    tensor(0.)
+    """
     how = mode(size_average, reduce, reduction)
     return losses.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, how)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """``x . y / (|x| |y|)`` along `dim`."""
+    """``x . y / (|x| |y|)`` along `dim`.
+
+    >>> dg.nn.functional.cosine_similarity(dg.asarray([1.0, 0.0]), dg.asarray([0.0, 2.0]), dim=0)
+    tensor(0.)
+    """
     return composites.cosine_similarity(x1, x2, dim, eps)
 
 
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
-    """Norm of ``x - y + eps`` along the last axis."""
+    """Norm of ``x - y + eps`` along the last axis.
+
+    >>> dg.nn.functional.pairwise_distance(dg.zeros((1, 2)), dg.asarray([[3.0, 4.0]]))
+    tensor([5.0000])
+    """
     return composites.pairwise_distance(x1, x2, p, eps, keepdim)
 
 

@@ -28,7 +28,11 @@ def layer_norm(
 def rms_norm(
     input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
-    """``x / sqrt(mean(x**2) + eps) * weight`` over the last axes."""
+    """``x / sqrt(mean(x**2) + eps) * weight`` over the last axes.
+
+    >>> dg.nn.functional.rms_norm(dg.asarray([[3.0, 4.0]]), (2,))
+    tensor([[0.8485, 1.1314]])
+    """
     return norms.rms_norm(input, normalized_shape, weight, eps)
 
 
@@ -42,7 +46,12 @@ def batch_norm(
     momentum: Any = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Each channel of (N, C, ...) brought to mean 0 and variance 1; running moments move in place in training."""
+    """Each channel of (N, C, ...) brought to mean 0 and variance 1; running moments move in place in training.
+
+    >>> x = dg.randn(8, 3)
+    >>> dg.nn.functional.batch_norm(x, dg.zeros(3), dg.ones(3), training=True).shape
+    (8, 3)
+    """
     return norms.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
@@ -53,7 +62,11 @@ def group_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Each sample's channels in groups, each group brought to mean 0 and variance 1."""
+    """Each sample's channels in groups, each group brought to mean 0 and variance 1.
+
+    >>> dg.nn.functional.group_norm(dg.ones((2, 4, 3)), 2).shape
+    (2, 4, 3)
+    """
     return norms.group_norm(input, num_groups, weight, bias, eps)
 
 
@@ -67,7 +80,11 @@ def instance_norm(
     momentum: Any = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Each channel of each sample brought to mean 0 and variance 1."""
+    """Each channel of each sample brought to mean 0 and variance 1.
+
+    >>> dg.nn.functional.instance_norm(dg.ones((2, 4, 3))).shape
+    (2, 4, 3)
+    """
     return norms.instance_norm(
         input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
     )
@@ -76,13 +93,21 @@ def instance_norm(
 def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
-    """Each channel divided by a power of the mean square over neighbouring channels."""
+    """Each channel divided by a power of the mean square over neighbouring channels.
+
+    >>> dg.nn.functional.local_response_norm(dg.ones((1, 4, 3)), 2).shape
+    (1, 4, 3)
+    """
     return norms.local_response_norm(input, size, alpha, beta, k)
 
 
 def normalize(
     input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None
 ) -> Tensor:
-    """``x / max(norm(x), eps)`` along `dim`."""
+    """``x / max(norm(x), eps)`` along `dim`.
+
+    >>> dg.nn.functional.normalize(dg.asarray([[3.0, 4.0]]))
+    tensor([[0.6000, 0.8000]])
+    """
     result = composites.normalize(input, p, dim, eps)
     return result if out is None else out.copy_(result)

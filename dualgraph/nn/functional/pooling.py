@@ -99,7 +99,11 @@ def max_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Largest element of each window of (N, C, L)."""
+    """Largest element of each window of (N, C, L).
+
+    >>> dg.nn.functional.max_pool1d(dg.asarray([[[1.0, 5.0, 2.0, 3.0]]]), 2)
+    tensor([[[5., 3.]]])
+    """
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -107,7 +111,11 @@ def max_pool2d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Largest element of each window of (N, C, H, W)."""
+    """Largest element of each window of (N, C, H, W).
+
+    >>> dg.nn.functional.max_pool2d(dg.ones((1, 1, 4, 4)), 2).shape
+    (1, 1, 2, 2)
+    """
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -115,7 +123,11 @@ def max_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Largest element of each window of (N, C, D, H, W)."""
+    """Largest element of each window of (N, C, D, H, W).
+
+    >>> dg.nn.functional.max_pool3d(dg.ones((1, 1, 4, 4, 4)), 2).shape
+    (1, 1, 2, 2, 2)
+    """
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -171,7 +183,11 @@ def avg_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:  # fmt: skip
-    """Mean of each window of (N, C, L)."""
+    """Mean of each window of (N, C, L).
+
+    >>> dg.nn.functional.avg_pool1d(dg.ones((1, 1, 4)), 2).shape
+    (1, 1, 2)
+    """
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
@@ -180,7 +196,11 @@ def avg_pool2d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Mean of each window of (N, C, H, W)."""
+    """Mean of each window of (N, C, H, W).
+
+    >>> dg.nn.functional.avg_pool2d(dg.ones((1, 1, 4, 4)), 2).shape
+    (1, 1, 2, 2)
+    """
     return _avg_pool(
         2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
@@ -190,7 +210,11 @@ def avg_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Mean of each window of (N, C, D, H, W)."""
+    """Mean of each window of (N, C, D, H, W).
+
+    >>> dg.nn.functional.avg_pool3d(dg.ones((1, 1, 4, 4, 4)), 2).shape
+    (1, 1, 2, 2, 2)
+    """
     return _avg_pool(
         3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
@@ -206,7 +230,11 @@ def _lp_pool(n: int, input: Tensor, p: float, kernel_size: Any, stride: Any, cei
 def lp_pool1d(
     input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Tensor:
-    """Norm of each window of (N, C, L)."""
+    """Norm of each window of (N, C, L).
+
+    >>> dg.nn.functional.lp_pool1d(dg.asarray([[[3.0, 4.0]]]), 2, 2)
+    tensor([[[5.]]])
+    """
     return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
@@ -297,31 +325,55 @@ def _adaptive_max(n: int, x: Tensor, output_size: Any, return_indices: bool) -> 
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """Means of `output_size` windows that cover (N, C, L)."""
+    """Means of `output_size` windows that cover (N, C, L).
+
+    >>> dg.nn.functional.adaptive_avg_pool1d(dg.ones((1, 3, 7)), 2).shape
+    (1, 3, 2)
+    """
     return _adaptive(1, input, output_size, _mean_of)
 
 
 @together
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """Means of `output_size` windows that cover (N, C, H, W); None keeps an axis."""
+    """Means of `output_size` windows that cover (N, C, H, W); None keeps an axis.
+
+    >>> dg.nn.functional.adaptive_avg_pool2d(dg.ones((1, 3, 7, 5)), (2, 1)).shape
+    (1, 3, 2, 1)
+    """
     return _adaptive(2, input, output_size, _mean_of)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """Means of `output_size` windows that cover (N, C, D, H, W); None keeps an axis."""
+    """Means of `output_size` windows that cover (N, C, D, H, W); None keeps an axis.
+
+    >>> dg.nn.functional.adaptive_avg_pool3d(dg.ones((1, 3, 7, 5, 4)), 2).shape
+    (1, 3, 2, 2, 2)
+    """
     return _adaptive(3, input, output_size, _mean_of)
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Largest elements of `output_size` windows that cover (N, C, L)."""
+    """Largest elements of `output_size` windows that cover (N, C, L).
+
+    >>> dg.nn.functional.adaptive_max_pool1d(dg.ones((1, 3, 7)), 2).shape
+    (1, 3, 2)
+    """
     return _adaptive_max(1, input, output_size, return_indices)
 
 
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Largest elements of `output_size` windows that cover (N, C, H, W); None keeps an axis."""
+    """Largest elements of `output_size` windows that cover (N, C, H, W); None keeps an axis.
+
+    >>> dg.nn.functional.adaptive_max_pool2d(dg.ones((1, 3, 7, 5)), (2, 1)).shape
+    (1, 3, 2, 1)
+    """
     return _adaptive_max(2, input, output_size, return_indices)
 
 
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Largest elements of `output_size` windows that cover (N, C, D, H, W); None keeps an axis."""
+    """Largest elements of `output_size` windows that cover (N, C, D, H, W); None keeps an axis.
+
+    >>> dg.nn.functional.adaptive_max_pool3d(dg.ones((1, 3, 7, 5, 4)), 2).shape
+    (1, 3, 2, 2, 2)
+    """
     return _adaptive_max(3, input, output_size, return_indices)

@@ -38,6 +38,9 @@ def interpolate(
 
     `mode` is "nearest", "nearest-exact", "area", or "linear", "bilinear", "bicubic", "trilinear" for as many axes as
     they say. With `antialias` "bilinear" and "bicubic" average what shrinks.
+
+        >>> dg.nn.functional.interpolate(dg.ones((1, 1, 2, 2)), scale_factor=2).shape
+        (1, 1, 4, 4)
     """
     n = input.ndim - 2
     if (size is None) == (scale_factor is None):

@@ -94,7 +94,11 @@ def _sources(mode: str, n: int, before: int, after: int) -> list[int]:
 
 @together
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
-    """(..., C * r * r, H, W) -> (..., C, H * r, W * r)."""
+    """(..., C * r * r, H, W) -> (..., C, H * r, W * r).
+
+    >>> dg.nn.functional.pixel_shuffle(dg.ones((1, 8, 2, 3)), 2).shape
+    (1, 2, 4, 6)
+    """
     r, (c, h, w) = upscale_factor, input.shape[-3:]
     if c % (r * r):
         raise ShapeError(f"pixel_shuffle: {c} channels are not divisible by {r} * {r}")
@@ -105,7 +109,11 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """(..., C, H * r, W * r) -> (..., C * r * r, H, W)."""
+    """(..., C, H * r, W * r) -> (..., C * r * r, H, W).
+
+    >>> dg.nn.functional.pixel_unshuffle(dg.ones((1, 2, 4, 6)), 2).shape
+    (1, 8, 2, 3)
+    """
     r, (c, h, w) = downscale_factor, input.shape[-3:]
     if h % r or w % r:
         raise ShapeError(f"pixel_unshuffle: height {h} and width {w} are not divisible by {r}")
@@ -119,7 +127,11 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 def unfold(
     input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:
-    """Patches of (N, C, H, W) as columns: (N, C * prod(kernel), number of patches)."""
+    """Patches of (N, C, H, W) as columns: (N, C * prod(kernel), number of patches).
+
+    >>> dg.nn.functional.unfold(dg.ones((1, 2, 4, 4)), kernel_size=2).shape
+    (1, 8, 9)
+    """
     sizes, gaps, steps, margins = (
         each_axis(v, 2, "unfold") for v in (kernel_size, dilation, stride, padding)
     )
@@ -138,7 +150,11 @@ def fold(
     padding: Any = 0,
     stride: Any = 1,
 ) -> Tensor:
-    """Columns of patches summed into (N, C, *output_size): the transpose of `unfold`."""
+    """Columns of patches summed into (N, C, *output_size): the transpose of `unfold`.
+
+    >>> dg.nn.functional.fold(dg.ones((1, 8, 9)), output_size=(4, 4), kernel_size=2).shape
+    (1, 2, 4, 4)
+    """
     extent = each_axis(output_size, 2, "output_size")
     sizes, gaps, steps, margins = (
         each_axis(v, 2, "fold") for v in (kernel_size, dilation, stride, padding)
@@ -160,7 +176,11 @@ def fold(
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """Channels of `groups` groups taken in turn: channel (g, i) of (N, C, ...) becomes (i, g)."""
+    """Channels of `groups` groups taken in turn: channel (g, i) of (N, C, ...) becomes (i, g).
+
+    >>> dg.nn.functional.channel_shuffle(dg.arange(4.0).reshape(1, 4, 1), 2).flatten()
+    tensor([0., 2., 1., 3.])
+    """
     n, channels, *rest = input.shape
     if groups < 1 or channels % groups:
         raise ShapeError(f"channel_shuffle: {channels} channels do not divide into {groups} groups")

@@ -19,7 +19,11 @@ def _grads(parameters: Any) -> list[Tensor]:
 def get_total_norm(
     tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:
-    """The norm of all elements of the tensors together: a 0-d tensor."""
+    """The norm of all elements of the tensors together: a 0-d tensor.
+
+    >>> dg.nn.utils.get_total_norm([dg.asarray([3.0]), dg.asarray([4.0])])
+    tensor(5.)
+    """
     norms = [
         norm(t, float(norm_type)) for t in ([tensors] if isinstance(tensors, Tensor) else tensors)
     ]
@@ -52,7 +56,14 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
-    """Holds each element of the gradients in ``[-clip_value, clip_value]``, in place."""
+    """Holds each element of the gradients in ``[-clip_value, clip_value]``, in place.
+
+    >>> p = dg.nn.Parameter(dg.ones(2))
+    >>> (p * dg.asarray([5.0, 0.1])).sum().backward()
+    >>> dg.nn.utils.clip_grad_value_([p], 1.0)
+    >>> p.grad
+    tensor([1.0000, 0.1000])
+    """
     with no_grad():
         for grad in _grads(parameters):
             grad.copy_(minimum(maximum(grad, -float(clip_value)), float(clip_value)))

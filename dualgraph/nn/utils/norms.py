@@ -96,6 +96,9 @@ def spectral_norm(
     """Divides a weight by its largest singular value; each call of the module while training takes a step towards it.
 
     The weight itself is ``weight_orig``, the vectors are the buffers ``weight_u`` and ``weight_v``.
+
+        >>> dg.nn.utils.spectral_norm(dg.nn.Linear(2, 3))(dg.ones(2)).shape
+        (3,)
     """
     weight = computed.take(module, name, "spectral_norm")
     axis = default_dim(module) if dim is None else dim

@@ -93,6 +93,10 @@ def pack_padded_sequence(
     """Packs sequences that were filled up: (T, N, ...), or (N, T, ...) with `batch_first`.
 
     Lengths must fall unless ``enforce_sorted=False``, which sorts, and has the sequences come back in their order.
+
+        >>> packed = dg.nn.utils.rnn.pack_padded_sequence(dg.ones((3, 2, 4)), [3, 1])
+        >>> packed.batch_sizes
+        tensor([2, 1, 1])
     """
     x = input.transpose(0, 1) if batch_first else input
     found = _checked(lengths, x.shape[1], x.shape[0])
@@ -121,7 +125,13 @@ def pad_packed_sequence(
     padding_value: float = 0.0,
     total_length: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The sequences filled up with `padding_value`, (T, N, ...) or (N, T, ...), and their lengths."""
+    """The sequences filled up with `padding_value`, (T, N, ...) or (N, T, ...), and their lengths.
+
+    >>> packed = dg.nn.utils.rnn.pack_sequence([dg.ones(3), dg.zeros(1)])
+    >>> padded, lengths = dg.nn.utils.rnn.pad_packed_sequence(packed)
+    >>> lengths
+    tensor([3, 1])
+    """
     found = lengths_of(sequence.batch_sizes)
     total = found[0] if total_length is None else total_length
     if total < found[0]:

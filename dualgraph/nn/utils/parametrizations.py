@@ -39,7 +39,12 @@ class _WeightNorm(Module):
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
-    """Trains size (``original0``) and direction (``original1``) of the slices of a weight along `dim` apart."""
+    """Trains size (``original0``) and direction (``original1``) of the slices of a weight along `dim` apart.
+
+    >>> layer = dg.nn.utils.parametrizations.weight_norm(dg.nn.Linear(2, 3))
+    >>> layer(dg.ones(2)).shape
+    (3,)
+    """
     return register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
 
 
@@ -100,7 +105,12 @@ def spectral_norm(
     eps: float = 1e-12,
     dim: int | None = None,
 ) -> Module:
-    """Divides a weight by its largest singular value; each reading while training takes `n_power_iterations` steps."""
+    """Divides a weight by its largest singular value; each reading while training takes `n_power_iterations` steps.
+
+    >>> layer = dg.nn.utils.parametrizations.spectral_norm(dg.nn.Linear(2, 3))
+    >>> layer(dg.ones(2)).shape
+    (3,)
+    """
     weight = getattr(module, name, None)
     if not isinstance(weight, Tensor):
         raise ArgumentError(f"spectral_norm: {type(module).__name__} has no tensor {name!r}")

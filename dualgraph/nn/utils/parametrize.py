@@ -148,7 +148,11 @@ def _check(name: str, before: Tensor, after: Any) -> None:
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
-    """Whether a tensor of the module (any, without a name) goes through parametrizations."""
+    """Whether a tensor of the module (any, without a name) goes through parametrizations.
+
+    >>> dg.nn.utils.parametrize.is_parametrized(dg.nn.Linear(2, 2))
+    False
+    """
     chains = module._modules.get("parametrizations")
     if not isinstance(chains, ModuleDict) or not len(chains):
         return False

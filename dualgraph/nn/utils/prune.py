@@ -243,13 +243,23 @@ class CustomFromMask(BasePruningMethod):
 
 
 def identity(module: Module, name: str) -> Module:
-    """Puts a mask of ones upon a tensor."""
+    """Puts a mask of ones upon a tensor.
+
+    >>> layer = dg.nn.utils.prune.identity(dg.nn.Linear(2, 2), "weight")
+    >>> dg.nn.utils.prune.is_pruned(layer)
+    True
+    """
     Identity.apply(module, name)
     return module
 
 
 def random_unstructured(module: Module, name: str, amount: float) -> Module:
-    """Drops an amount (a number, or a share up to 1.0) of elements at random."""
+    """Drops an amount (a number, or a share up to 1.0) of elements at random.
+
+    >>> layer = dg.nn.utils.prune.random_unstructured(dg.nn.Linear(2, 2), "weight", amount=0.5)
+    >>> (layer.weight == 0).sum()
+    tensor(2)
+    """
     RandomUnstructured.apply(module, name, amount)
     return module
 
@@ -269,7 +279,12 @@ def l1_unstructured(
 
 
 def random_structured(module: Module, name: str, amount: float, dim: int) -> Module:
-    """Drops slices along `dim` at random."""
+    """Drops slices along `dim` at random.
+
+    >>> layer = dg.nn.utils.prune.random_structured(dg.nn.Linear(2, 4), "weight", amount=1, dim=0)
+    >>> (layer.weight == 0).sum()
+    tensor(2)
+    """
     RandomStructured.apply(module, name, amount, dim)
     return module
 
@@ -282,13 +297,23 @@ def ln_structured(
     dim: int,
     importance_scores: Tensor | None = None,
 ) -> Module:
-    """Drops the slices along `dim` of least norm of order n."""
+    """Drops the slices along `dim` of least norm of order n.
+
+    >>> layer = dg.nn.utils.prune.ln_structured(dg.nn.Linear(2, 4), "weight", amount=1, n=2, dim=0)
+    >>> (layer.weight == 0).sum()
+    tensor(2)
+    """
     LnStructured.apply(module, name, amount, n, dim, importance_scores=importance_scores)
     return module
 
 
 def custom_from_mask(module: Module, name: str, mask: Tensor) -> Module:
-    """Puts a mask of one's own upon a tensor."""
+    """Puts a mask of one's own upon a tensor.
+
+    >>> layer = dg.nn.utils.prune.custom_from_mask(dg.nn.Linear(2, 1), "weight", dg.asarray([[1.0, 0.0]]))
+    >>> (layer.weight == 0).sum()
+    tensor(1)
+    """
     CustomFromMask.apply(module, name, mask)
     return module
 
@@ -299,7 +324,14 @@ def global_unstructured(
     importance_scores: dict[tuple[Module, str], Tensor] | None = None,
     **kwargs: Any,
 ) -> None:
-    """Drops elements of several tensors, (module, name) each, taken as one."""
+    """Drops elements of several tensors, (module, name) each, taken as one.
+
+    >>> a, b = dg.nn.Linear(2, 2), dg.nn.Linear(2, 2)
+    >>> pairs = [(a, "weight"), (b, "weight")]
+    >>> dg.nn.utils.prune.global_unstructured(pairs, dg.nn.utils.prune.L1Unstructured, amount=0.5)
+    >>> (a.weight == 0).sum() + (b.weight == 0).sum()
+    tensor(4)
+    """
     pairs, given = list(parameters), importance_scores or {}
     with no_grad():
         masks = [m._buffers.get(f"{n}_mask", ones_like(t)) for m, n, t in _tensors(pairs)]
@@ -324,7 +356,14 @@ def _tensors(pairs: list[tuple[Module, str]]) -> Any:
 
 
 def remove(module: Module, name: str) -> Module:
-    """Makes a pruned tensor a plain parameter again; what was pruned stays zero."""
+    """Makes a pruned tensor a plain parameter again; what was pruned stays zero.
+
+    >>> layer = dg.nn.utils.prune.l1_unstructured(dg.nn.Linear(2, 2), "weight", amount=0.5)
+    >>> dg.nn.utils.prune.remove(layer, "weight")
+    Linear(in_features=2, out_features=2, bias=True)
+    >>> dg.nn.utils.prune.is_pruned(layer)
+    False
+    """
     method = computed.computed(module).get(name)
     if not isinstance(method, BasePruningMethod):
         raise ArgumentError(f"prune.remove: {name!r} of {type(module).__name__} is not pruned")
@@ -333,7 +372,11 @@ def remove(module: Module, name: str) -> Module:
 
 
 def is_pruned(module: Module) -> bool:
-    """Whether a tensor of the module, or of one below it, is pruned."""
+    """Whether a tensor of the module, or of one below it, is pruned.
+
+    >>> dg.nn.utils.prune.is_pruned(dg.nn.Linear(2, 2))
+    False
+    """
     return any(
         isinstance(how, BasePruningMethod)
         for m in module.modules()

@@ -57,18 +57,32 @@ def pad_sequence(
 def unpad_sequence(
     padded_sequences: Tensor, lengths: Tensor, batch_first: bool = False
 ) -> list[Tensor]:
-    """The sequences of (T, N, ...), or (N, T, ...) with `batch_first`, each of its own length."""
+    """The sequences of (T, N, ...), or (N, T, ...) with `batch_first`, each of its own length.
+
+    >>> [x.shape for x in dg.nn.utils.rnn.unpad_sequence(dg.ones((3, 2)), dg.asarray([3, 1]))]
+    [(3,), (1,)]
+    """
     rows = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
     return [row[:n] for row, n in zip(rows, lengths.tolist(), strict=True)]
 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
-    """Packs sequences (L, ...), which must be in order of falling length unless ``enforce_sorted=False``."""
+    """Packs sequences (L, ...), which must be in order of falling length unless ``enforce_sorted=False``.
+
+    >>> packed = dg.nn.utils.rnn.pack_sequence([dg.ones(3), dg.zeros(1)])
+    >>> packed.data
+    tensor([1., 0., 1., 1.])
+    """
     lengths = [x.shape[0] for x in sequences]
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
-    """The sequences of a packed batch, in the order in which they were given."""
+    """The sequences of a packed batch, in the order in which they were given.
+
+    >>> packed = dg.nn.utils.rnn.pack_sequence([dg.ones(2), dg.zeros(1)])
+    >>> dg.nn.utils.rnn.unpack_sequence(packed)
+    [tensor([1., 1.]), tensor([0.])]
+    """
     padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
     return unpad_sequence(padded, lengths, batch_first=True)

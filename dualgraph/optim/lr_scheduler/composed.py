@@ -13,7 +13,17 @@ from .base import rate_of, set_rate
 
 
 class SequentialLR:
-    """Schedules one after the other; each takes over at its milestone, from its own epoch 0."""
+    """Schedules one after the other; each takes over at its milestone, from its own epoch 0.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> warm = dg.optim.lr_scheduler.ConstantLR(optimizer, factor=0.1, total_iters=2)
+    >>> then = dg.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> scheduler = dg.optim.lr_scheduler.SequentialLR(optimizer, [warm, then], milestones=[2])
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.1
+    """
 
     def __init__(
         self,
@@ -64,7 +74,17 @@ class SequentialLR:
 
 
 class ChainedScheduler:
-    """Schedules of one optimiser side by side: each step is one of each, and their factors multiply."""
+    """Schedules of one optimiser side by side: each step is one of each, and their factors multiply.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> halves = dg.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> tenths = dg.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.1)
+    >>> scheduler = dg.optim.lr_scheduler.ChainedScheduler([halves, tenths])
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.05
+    """
 
     def __init__(self, schedulers: Sequence[Any], optimizer: Optimizer | None = None) -> None:
         if not schedulers:
@@ -94,7 +114,15 @@ class ChainedScheduler:
 
 
 class ReduceLROnPlateau:
-    """Times `factor` when a metric has not improved for `patience` epochs."""
+    """Times `factor` when a metric has not improved for `patience` epochs.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    >>> scheduler.step(2.0)
+    >>> scheduler.step(3.0)
+    >>> optimizer.param_groups[0]["lr"]
+    0.5
+    """
 
     def __init__(
         self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,

@@ -12,7 +12,15 @@ from .base import LRScheduler, set_rate
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Half a cosine from the initial rate to `eta_min` over `T_max` epochs (Loshchilov and Hutter, 2017)."""
+    """Half a cosine from the initial rate to `eta_min` over `T_max` epochs (Loshchilov and Hutter, 2017).
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.8536
+    """
 
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
@@ -38,7 +46,15 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosines from the initial rate to `eta_min`, each `T_mult` times as long (Loshchilov and Hutter, 2017)."""
+    """Cosines from the initial rate to `eta_min`, each `T_mult` times as long (Loshchilov and Hutter, 2017).
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=4)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.8536
+    """
 
     def __init__(
         self,
@@ -81,7 +97,15 @@ def set_momentum(owner: str, group: Group, momentum: float) -> None:
 
 
 class OneCycleLR(LRScheduler):
-    """Up to `max_lr`, then far down, momentum the other way (Smith and Topin, 2018); one step a batch."""
+    """Up to `max_lr`, then far down, momentum the other way (Smith and Topin, 2018); one step a batch.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=4, cycle_momentum=False)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.8117
+    """
 
     def __init__(
         self, optimizer: Optimizer, max_lr: Any, total_steps: int | None = None, epochs: int | None = None,

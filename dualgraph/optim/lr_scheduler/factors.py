@@ -12,7 +12,15 @@ from .base import LRScheduler
 
 
 class LambdaLR(LRScheduler):
-    """The initial rate times ``lr_lambda(epoch)``."""
+    """The initial rate times ``lr_lambda(epoch)``.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.LambdaLR(optimizer, lr_lambda=lambda epoch: 0.5**epoch)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.5
+    """
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
         self._lambdas = _one_each(optimizer, lr_lambda)
@@ -29,7 +37,15 @@ class LambdaLR(LRScheduler):
 
 
 class MultiplicativeLR(LambdaLR):
-    """The current rate times ``lr_lambda(epoch)``."""
+    """The current rate times ``lr_lambda(epoch)``.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.MultiplicativeLR(optimizer, lr_lambda=lambda epoch: 0.5)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.5
+    """
 
     def get_lr(self) -> list[float]:
         if self.last_epoch == 0:
@@ -62,7 +78,15 @@ class _Factor(LRScheduler):
 
 
 class StepLR(_Factor):
-    """Times `gamma` every `step_size` epochs."""
+    """Times `gamma` every `step_size` epochs.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.1)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    1.0
+    """
 
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
@@ -76,7 +100,15 @@ class StepLR(_Factor):
 
 
 class MultiStepLR(_Factor):
-    """Times `gamma` at each milestone."""
+    """Times `gamma` at each milestone.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[1, 3], gamma=0.1)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.1
+    """
 
     def __init__(
         self,
@@ -94,7 +126,15 @@ class MultiStepLR(_Factor):
 
 
 class ExponentialLR(_Factor):
-    """Times `gamma` every epoch."""
+    """Times `gamma` every epoch.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.5
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -105,7 +145,15 @@ class ExponentialLR(_Factor):
 
 
 class ConstantLR(LRScheduler):
-    """Times `factor` for the first `total_iters` epochs."""
+    """Times `factor` for the first `total_iters` epochs.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=2)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.5
+    """
 
     def __init__(
         self,
@@ -130,7 +178,15 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """From ``start_factor`` to ``end_factor`` of the rate, evenly over `total_iters` epochs."""
+    """From ``start_factor`` to ``end_factor`` of the rate, evenly over `total_iters` epochs.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=4)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.625
+    """
 
     def __init__(
         self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5,
@@ -160,7 +216,15 @@ class LinearLR(LRScheduler):
 
 
 class PolynomialLR(_Factor):
-    """The initial rate times ``(1 - epoch / total_iters)**power``."""
+    """The initial rate times ``(1 - epoch / total_iters)**power``.
+
+    >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
+    >>> scheduler = dg.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=4)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> round(optimizer.param_groups[0]["lr"], 4)
+    0.75
+    """
 
     def __init__(
         self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
