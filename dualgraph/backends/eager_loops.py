@@ -75,20 +75,20 @@ def run(
     loop.seconds += time.perf_counter() - began
     loop.runs += 1
     if loop.job is None and loop.runs >= RUNS and loop.seconds >= WORTH:
-        if not any(_of_all_sizes(p) for p in params.values() if isinstance(p, Graph)):
+        if not any(of_all_sizes(p) for p in params.values() if isinstance(p, Graph)):
             loop.job = _background.submit(
                 lambda: compiled(backend, _of_one(prim, types, params, out_types))
             )
     return outs
 
 
-def _of_all_sizes(body: Graph) -> bool:
+def of_all_sizes(body: Graph) -> bool:
     """Whether a body has symbolic sizes, as those on the tape of a compiled call may: a program of its own would
     not be told which they are."""
     if any(is_symbolic(t.shape) for t in body.all_types()):
         return True
     inner = (p for n in body.nodes for p in n.params.values())
-    return any(_of_all_sizes(p) if isinstance(p, Graph) else is_symbolic(p) for p in inner)
+    return any(of_all_sizes(p) if isinstance(p, Graph) else is_symbolic(p) for p in inner)
 
 
 def _symbolic(t: TensorType) -> bool:

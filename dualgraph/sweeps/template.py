@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..backends.eager_loops import of_all_sizes
 from ..core.constant import exact
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16
@@ -16,6 +17,7 @@ from ..core.prim import Prim
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..merge.entry import MergedOp
+from ..static.graph import Graph
 
 LONGEST = 1000  # entries of a tape that may have a template
 LARGE = 1 << 16  # bytes an entry from which the kernels of single ops, not Python, take the time
@@ -130,6 +132,8 @@ def _is_plain(x: Any, inside: bool = False) -> bool:
     """Whether a parameter is one that `match` compares exactly."""
     if type(x) is tuple:
         return all(_is_plain(y, True) for y in x)
+    if type(x) is Graph:
+        return not of_all_sizes(x)
     return x is None or type(x) in (bool, int, str) or (type(x) is float and not inside)
 
 

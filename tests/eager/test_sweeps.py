@@ -76,6 +76,14 @@ def attention(x: dg.Tensor, w: dg.Tensor) -> dg.Tensor:
     return (F.softmax(q @ k.transpose(-1, -2) * 0.5, -1) @ v).square().mean()
 
 
+def recurrent(x: dg.Tensor, w: dg.Tensor) -> dg.Tensor:
+    def step(h: dg.Tensor, row: dg.Tensor) -> tuple[dg.Tensor, dg.Tensor]:
+        h = (h + row @ w).tanh()
+        return h, h
+
+    return dg.scan(step, dg.zeros(w.shape[1], dtype=x.dtype), x)[1].square().mean()
+
+
 def lookup(x: dg.Tensor, w: dg.Tensor) -> dg.Tensor:
     return (x[dg.tensor([0, 2, 2])] @ w)[:, 1:].logsumexp(1).sum()
 
@@ -86,6 +94,7 @@ CASES: dict[str, tuple[Loss, list[tuple[int, ...]]]] = {
     "broadcasts": (lambda x, y: ((x + y) / (y * y + 1)).mean(), [(3, 4), (4,)]),
     "attention": (attention, [(2, 3, 4), (4, 12)]),
     "indexing": (lookup, [(4, 5), (5, 6)]),
+    "recurrent": (recurrent, [(4, 5), (5, 5)]),
     "norm": (lambda x, w: (F.layer_norm(x, (6,), w) * x).sum(), [(5, 6), (6,)]),
     "several results": (lambda x: (x.sort(0)[0] * dg.arange(6.0)).sum() + x.max(0)[0].sum(), [(6, 6)]),
     "convolution": (lambda x, w: F.conv2d(x, w).relu().sum(), [(1, 2, 5, 5), (3, 2, 3, 3)]),

@@ -20,7 +20,8 @@ from . import programs, run_words
 from .plans import HOT
 from .recipe import CALL, FOLD, GENERIC, OFFSETS, PROGRAM, SAME, VIEW, Recipe
 
-OFTEN = 20 * HOT  # calls after which a program of few elements is begun
+OFTEN = 10 * HOT  # calls after which a program of few elements is begun,
+WHOLE = 5 * HOT  # and one of a composite, which takes the place of several ops
 LARGE = 1 << 15  # elements with which it is begun at once, for several threads
 FEW = 1 << 12  # bytes of a result without operands that is kept, to be copied
 MOST = 10_000  # recipes of an op
@@ -141,4 +142,5 @@ def numbers() -> dict[str, int]:
     return {
         **OFFSETS, **run_words.numbers(),
         "VIEW": VIEW, "FOLD": FOLD, "PROGRAM": PROGRAM, "SAME": SAME, "CALL": CALL, "HOT": HOT, "OFTEN": OFTEN,
+        "WHOLE": WHOLE,
     }  # fmt: skip
