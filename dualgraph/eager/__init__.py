@@ -1,4 +1,17 @@
-"""Eager mode: tensors, the tape, and functions that run at once. Importing it makes `Tensor` whole."""
+"""Eager mode: tensors, the tape, and functions that run at once. Importing it makes `Tensor` whole.
+
+Its modules:
+
+    tensor      an array, its device, its place on the tape      operators, methods, attach (functions made methods)
+    dispatch    one op call                                      quick (found by types), overwrite, scalars, operands
+    autograd    the sweep over the tape                          taping, unfolding, custom, grad_modes
+    creation    from data                                        filling (from a shape), random, interchange
+    functions   the array API standard's                         shapes, statistics, sets, dtype_info
+    torch_names what PyTorch has besides                         calculus, einsum
+    indexing    ``x[...]`` and ``x[...] = v``                    inplace (writes that base and views see)
+    batching    ops inside of `vmap`                             batch (its data), lift (what rules ask for)
+    numbers     Python floats read afresh on each call           printing (tensors as text)
+"""
 
 from ..ops.arithmetic import where
 from . import interchange, methods, operators, printing

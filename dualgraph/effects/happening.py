@@ -10,8 +10,8 @@ from ..core.numbers.live import LIVE, holds_live, settled
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..static.capture import Tracer
-from ..static.changes import names_read
-from ..static.statements import Statement
+from ..static.code.changes import names_read
+from ..static.code.statements import Statement
 from .standing import Standing
 
 MAX_OPS = 24  # ops that one statement may run beside the program

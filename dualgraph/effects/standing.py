@@ -14,10 +14,10 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from ..static.blocks import GUARDS, Layout
 from ..static.checks import class_attribute
-from ..static.handlers import entries, forgets, gives_nothing, handled
-from ..static.steps import steps
+from ..static.code.blocks import GUARDS, Layout
+from ..static.code.handlers import entries, forgets, gives_nothing, handled
+from ..static.code.steps import steps
 from .places import MISSING, value_at
 
 At = tuple[int, int]  # a running function call, and a line in it

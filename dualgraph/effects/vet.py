@@ -18,12 +18,12 @@ import numpy as np
 
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
-from ..static.bytecode import mentions
-from ..static.changes import changes_outside
 from ..static.checks import ATOMS, class_attribute
+from ..static.code.bytecode import mentions
+from ..static.code.changes import changes_outside
+from ..static.code.reading import NEW, Target, told
+from ..static.code.statements import layout
 from ..static.outside import PURE_MODULES
-from ..static.reading import NEW, Target, told
-from ..static.statements import layout
 from .happening import Happening, Write
 from .places import CONTAINERS, MISSING, value_at, why_not_written
 from .whose import is_library

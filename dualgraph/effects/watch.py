@@ -19,13 +19,13 @@ from ..core.context import state
 from ..core.numbers.live import mode
 from ..core.trees import containers, flatten
 from ..eager.tensor import Tensor
-from ..static.bytecode import mentions
 from ..static.capture import Tracer
-from ..static.changes import changed_names, changes_outside, raises
 from ..static.checks import ATOMS
+from ..static.code.bytecode import mentions
+from ..static.code.changes import changed_names, changes_outside, raises
+from ..static.code.pieces import function_of
+from ..static.code.statements import Statement, statements
 from ..static.footprint import Footprint
-from ..static.pieces import function_of
-from ..static.statements import Statement, statements
 from .happening import Aside, Happening, Write
 from .places import MISSING, same_cells
 from .sight import View, watched

@@ -10,7 +10,7 @@ from ..core.process.settings import undisturbed
 from ..core.process.workers import Job, Workers
 from ..core.trees import flatten
 from ..passes.sizes import as_bytes
-from ..static.statements import Apart
+from ..static.code.statements import Apart
 from .entries import Entry
 from .keys import difference
 from .program import Program

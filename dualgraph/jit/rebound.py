@@ -18,11 +18,11 @@ from ..core.numbers.live import LIVE, LIVE_OF, given, mode
 from ..core.trees import TreeDef, containers, flatten, unflatten
 from ..eager.tensor import Tensor
 from ..effects import Happening
-from ..static.bytecode import REFLECTION
 from ..static.capture import Tracer
 from ..static.checks import ATOMS, Assumption, CellCheck, Check, EntryCheck, ItemCheck, PlacedCheck
+from ..static.code.bytecode import REFLECTION
+from ..static.code.statements import statements
 from ..static.footprint import Footprint
-from ..static.statements import statements
 from ..static.symbolic import SymbolicTracer
 from ..static.trace import Slot
 from .promoted import EXCHANGED, Place, may_be_promoted, place_key

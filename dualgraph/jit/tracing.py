@@ -22,9 +22,9 @@ from ..eager.tensor import Tensor
 from ..effects import Happening, Watch, Written, effects_of, relied_on
 from ..static.capture import Tracer, finish, swept
 from ..static.checks import Assumption, EntryCheck
+from ..static.code.statements import Apart
 from ..static.footprint import Footprint
 from ..static.outside import users
-from ..static.statements import Apart
 from ..static.symbolic import SymbolicTracer
 from ..static.trace import Slot, Trace
 from .arguments import Arguments

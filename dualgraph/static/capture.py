@@ -23,7 +23,7 @@ from ..core.numbers.live import mode
 from ..core.prim import lookup
 from ..core.trees import flatten
 from ..core.types import TensorType
-from .flow import Flow, Watching, follow
+from .code.flow import Flow, Watching, follow
 from .graph import Graph, Operand, rewrite
 from .region import is_region
 from .scopes import group_scopes

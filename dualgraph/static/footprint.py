@@ -15,7 +15,6 @@ import types
 from typing import Any
 
 from ..core.errors import NOWHERE, Location
-from .bytecode import mentions
 from .checks import (
     MISSING,
     AttributeCheck,
@@ -25,11 +24,12 @@ from .checks import (
     DictCheck,
     GlobalCheck,
 )  # fmt: skip
-from .handlers import after_errors
+from .code.bytecode import mentions
+from .code.handlers import after_errors
+from .code.statements import Apart, Statement
 from .holders import ByName, Holders
 from .members import MAKING, held_by, hideable, may_miss
 from .outside import ENGINE, closed
-from .statements import Apart, Statement
 
 MAX_OBJECTS = 20_000
 IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval, id)

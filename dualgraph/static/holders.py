@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import Location
-from .bytecode import names_in_class
 from .checks import (
     ATOMS,
     MISSING,
@@ -32,6 +31,7 @@ from .checks import (
     slots_of,
     told_of,
 )  # fmt: skip
+from .code.bytecode import names_in_class
 from .members import CODE, CONSTRUCTORS, FROZEN, absent, dict_of, generated, held_by
 from .outside import ENGINE, closed, for_its_own_use, impure, users
 

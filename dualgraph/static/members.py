@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import Location
-from .bytecode import codes
 from .checks import MISSING, class_attribute
-from .handlers import gives_nothing, takes_all
+from .code.bytecode import codes
+from .code.handlers import gives_nothing, takes_all
 from .outside import ENGINE
 
 _TUPLE_GETTER: Any = type(vars(Location)["file"])  # a field of a named tuple

@@ -8,7 +8,7 @@ from ..core.devices import CPU, Device
 from ..core.errors import Location
 from ..core.node import Node
 from ..core.types import TensorType
-from .flow import Flow
+from .code.flow import Flow
 from .graph import Graph, Operand
 
 

@@ -267,7 +267,7 @@ def test_an_input_that_another_nest_reads_later_is_not_overwritable() -> None:
 
 
 def code_of(body: Graph) -> Any:
-    from dualgraph.backends.native.emit_llvm import Code
+    from dualgraph.backends.native.emit.llvm import Code
 
     return Code(lower(body), header=16)
 

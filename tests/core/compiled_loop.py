@@ -13,7 +13,7 @@ def loop_ir(
     body: Callable[..., Any], dtypes: tuple[str, ...], out_dtype: str, lanes: int, **has: bool
 ) -> str:
     from dualgraph.backends.native import ir
-    from dualgraph.backends.native.scalar_llvm import LLVMScalar, element_type
+    from dualgraph.backends.native.emit.scalar import LLVMScalar, element_type
 
     def memory(dtype: str) -> ir.Type:
         return ir.IntType(8) if dtype == "bool" else element_type(dtype)

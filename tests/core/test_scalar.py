@@ -163,7 +163,7 @@ def test_llvm_float_words_agree_with_arrays(dtype: str) -> None:
 
 def test_llvm_values_refuse_to_branch_and_to_mix_dtypes() -> None:
     from dualgraph.backends.native import ir
-    from dualgraph.backends.native.scalar_llvm import LLVMScalar
+    from dualgraph.backends.native.emit.scalar import LLVMScalar
 
     function = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), []), "f")
     s = LLVMScalar(ir.IRBuilder(function.append_basic_block("entry")), 4)

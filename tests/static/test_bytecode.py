@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dualgraph import nn
-from dualgraph.static import bytecode
+from dualgraph.static.code import bytecode
 
 
 def functions(module: Any) -> list[types.CodeType]:

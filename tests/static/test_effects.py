@@ -18,7 +18,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
-from dualgraph.static.statements import SEEN
+from dualgraph.static.code.statements import SEEN
 
 Program = Callable[[Any], tuple[Any, Callable[[], Any]]]
 LOSSES: list[float] = []

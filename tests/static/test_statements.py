@@ -7,7 +7,7 @@ from types import CodeType
 
 import pytest
 
-from dualgraph.static.statements import SEEN, statements
+from dualgraph.static.code.statements import SEEN, statements
 
 LINES = 900
 STATEMENTS = "".join(

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from ...core.numbers.symbolic import SymInt, source
-from .llvm_parts import LANES, accesses
+from .emit.parts import LANES, accesses
 from .loop_ir import (
     Affine,
     Apply,

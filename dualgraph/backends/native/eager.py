@@ -16,11 +16,11 @@ from ...core.prim import Prim
 from ...core.types import TensorType
 from .addresses import DIRECT, HEADER, address_of
 from .beside import BROAD, repeated
-from .emit_fold import BLOCK, of_nothing
-from .emit_llvm import Code
+from .emit.fold import BLOCK, of_nothing
+from .emit.llvm import Code
+from .emit.parts import LANES, WIDE
 from .jit import Machine, jit
 from .kernel import GRAIN, NEST, PARALLEL_WORK, machine_of
-from .llvm_parts import LANES, WIDE
 from .loop_ir import (
     Affine,
     Apply,

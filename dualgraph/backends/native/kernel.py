@@ -18,9 +18,9 @@ from ...core.numbers.symbolic import plain
 from ...core.numbers.worked import filled, plainly
 from ...static.graph import Graph
 from .addresses import DIRECT, HEADER, address_of
-from .emit_llvm import SCRATCH, Code, NestCode
+from .emit.llvm import SCRATCH, Code, NestCode
+from .emit.parts import arguments
 from .jit import Machine, jit
-from .llvm_parts import arguments
 from .loop_ir import Kernel, Load, Loop, Nest, Reduce, Size, Store, Tile, Tree, Unsupported, walk
 from .lower import Strides, lower
 from .team.room import Room

@@ -8,9 +8,9 @@ from typing import Any
 
 from ...core.constant import exact
 from . import ir
+from .emit.scalar import LLVMScalar
 from .expressions import Expr
 from .loop_ir import ScalarBody, Unsupported
-from .scalar_llvm import LLVMScalar
 
 _known: dict[Any, int] = {}
 _lock = threading.Lock()

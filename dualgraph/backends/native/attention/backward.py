@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .. import ir
 from ..contract.code import i64
-from ..llvm_parts import PTR
+from ..emit.parts import PTR
 from .code import KEYS, ROWS, How, Kernel
 
 FIELDS = (

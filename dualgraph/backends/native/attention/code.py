@@ -13,9 +13,9 @@ from .. import ir
 from ..contract import driver, pack
 from ..contract.code import ELEMENTS, I8, Writer, i64
 from ..contract.team import Callee
+from ..emit.parts import I1, I32, I64, LANES, PTR
+from ..emit.scalar import LLVMScalar
 from ..jit import jit
-from ..llvm_parts import I1, I32, I64, LANES, PTR
-from ..scalar_llvm import LLVMScalar
 
 ROWS = 64  # queries of a block: with `causal` part of the numerics, as keys behind the block are left out
 KEYS = 256  # keys of a block: part of the numerics

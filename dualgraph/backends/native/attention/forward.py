@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import ir
 from ..contract.code import i64
-from ..llvm_parts import LANES, PTR
+from ..emit.parts import LANES, PTR
 from .code import KEYS, ROWS, How, Kernel
 
 FIELDS = (

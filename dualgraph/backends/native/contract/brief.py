@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import ir
-from ..llvm_parts import I64, PTR, VOID
+from ..emit.parts import I64, PTR, VOID
 from .code import I8, i64
 
 

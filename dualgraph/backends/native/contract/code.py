@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from .. import ir
-from ..llvm_parts import I1, I32, I64, PTR, VOID, Turn, suffix
+from ..emit.parts import I1, I32, I64, PTR, VOID, Turn, suffix
 
 I8 = ir.IntType(8)
 ELEMENTS = {"float": ir.FloatType(), "double": ir.DoubleType()}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .. import ir
-from ..llvm_parts import I32, I64, PTR
+from ..emit.parts import I32, I64, PTR
 from .code import ELEMENTS, Writer, i64
 from .shape import Geometry
 from .team import FUNCTION

@@ -8,7 +8,7 @@ others the operands are +0 and -0: adding their product, -0, changes nothing, no
 from __future__ import annotations
 
 from .. import ir
-from ..llvm_parts import I64, PTR, VOID
+from ..emit.parts import I64, PTR, VOID
 from .code import ELEMENTS, I8, Writer, i64
 from .shape import KC, Geometry
 from .squares import strips

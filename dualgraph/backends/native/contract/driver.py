@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .. import ir
-from ..llvm_parts import I64, PTR, VOID
+from ..emit.parts import I64, PTR, VOID
 from . import micro, pack
 from .brief import emit_brief, pointers
 from .code import Writer, i64

@@ -23,7 +23,7 @@ from ....core.pieces import pieces_of
 from ....static.graph import Graph, GraphBuilder
 from ..addresses import address_of
 from ..axes import AxisMap, Dim
-from ..emit_llvm import Code
+from ..emit.llvm import Code
 from ..expressions import Expr, build, check_node, contiguous
 from ..index_maps import Split, linear, strides_of
 from ..jit import Machine, jit

@@ -9,7 +9,7 @@ each array.
 from __future__ import annotations
 
 from .. import ir
-from ..llvm_parts import I64, PTR
+from ..emit.parts import I64, PTR
 from .code import Writer, i64
 from .team import FUNCTION, Callee
 

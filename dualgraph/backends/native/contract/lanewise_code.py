@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .. import ir
-from ..llvm_parts import I64, PTR
+from ..emit.parts import I64, PTR
 from . import pack
 from .code import ELEMENTS, Writer, i64
 from .copy import NOWHERE

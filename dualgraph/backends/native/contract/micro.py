@@ -7,7 +7,7 @@ is then stored (first block) or added to what is there. A tile's size cannot be 
 from __future__ import annotations
 
 from .. import ir
-from ..llvm_parts import I64, PTR
+from ..emit.parts import I64, PTR
 from .code import ELEMENTS, Writer, i64
 from .shape import Geometry
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import ir
-from ..llvm_parts import I32, I64, PTR
+from ..emit.parts import I32, I64, PTR
 from .code import ELEMENTS, Writer, i64
 from .shape import Geometry
 from .squares import turned

@@ -8,7 +8,7 @@ changes nothing, not even the sign of a zero.
 from __future__ import annotations
 
 from .. import ir
-from ..llvm_parts import I64, PTR
+from ..emit.parts import I64, PTR
 from .brief import emit_brief
 from .code import ELEMENTS, Writer, i64
 from .shape import KC, Geometry

@@ -8,7 +8,7 @@ chain of fma in order of k, from +0: k is less than a block.
 from __future__ import annotations
 
 from .. import ir
-from ..llvm_parts import PTR
+from ..emit.parts import PTR
 from . import pack
 from .brief import emit_brief
 from .code import ELEMENTS, Writer, i64

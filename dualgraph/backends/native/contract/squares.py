@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import ir
-from ..llvm_parts import I32
+from ..emit.parts import I32
 from .code import Writer, element_size, i64
 
 

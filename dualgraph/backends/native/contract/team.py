@@ -11,7 +11,7 @@ for one job, whenever they come: one that comes late finds nothing left, and nob
 from __future__ import annotations
 
 from .. import ir
-from ..llvm_parts import I64, PTR, VOID
+from ..emit.parts import I64, PTR, VOID
 from .code import Writer, i64
 
 STAGE = ("function", "record", "units", "grain")  # int64 each

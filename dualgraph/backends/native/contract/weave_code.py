@@ -8,7 +8,7 @@ where a table says NOWHERE they are zeros.
 from __future__ import annotations
 
 from .. import ir
-from ..llvm_parts import I32, PTR
+from ..emit.parts import I32, PTR
 from .code import ELEMENTS, Writer, i64
 from .copy import NOWHERE
 from .shape import Geometry

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import ir
 from ..contract.code import Writer, i64
-from ..llvm_parts import I64
+from ..emit.parts import I64
 from .kernels import BITS, SIZE, TYPES, kernel
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from .. import ir
 from ..addresses import address_of as address_of_array
 from ..contract.code import Writer, i64
+from ..emit.parts import I64, PTR, VOID
 from ..jit import jit
-from ..llvm_parts import I64, PTR, VOID
 from ..team.room import Room, in_order, open_room
 from ..team.spots import NotNative, Ref, Spot
 from ..team.team import team

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import ir
 from ..contract.code import Writer, element_size, i64
-from ..llvm_parts import I1, I64
+from ..emit.parts import I1, I64
 from .indexing import SMALL
 from .kernels import LANES, SIZE, TYPES, address_of, dense, element_code, in_order, kernel, share
 

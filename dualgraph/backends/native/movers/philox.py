@@ -9,7 +9,7 @@ import numpy as np
 from ....ops.random import FACTORS, ROUNDS, STEPS
 from .. import ir
 from ..contract.code import Writer, i64
-from ..llvm_parts import I32, I64
+from ..emit.parts import I32, I64
 from ..team.spots import Spot
 from .kernels import LANES, address_of, dense, in_order, kernel, share
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .. import ir
 from ..contract.code import Writer, i64
-from ..llvm_parts import I32, I64
+from ..emit.parts import I32, I64
 from .kernels import LANES, SIZE, TYPES, kernel
 
 

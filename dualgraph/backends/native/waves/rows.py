@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import gcd, prod
 from typing import NamedTuple
 
-from ..llvm_parts import LANES, WIDE
+from ..emit.parts import LANES, WIDE
 from ..loop_ir import Affine, Apply, Constant, Load, Loop, Nest, Reduce, Statement, Store, walk
 from ..team.spots import Ref, Spot
 

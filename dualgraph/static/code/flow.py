@@ -14,7 +14,7 @@ import functools
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, Protocol
 
-from ..core.context import HANDS_ON
+from ...core.context import HANDS_ON
 
 MAX_STATES = 4000
 NUMBER = "number"  # the symbol of the number itself; None stands for anything that it is not in

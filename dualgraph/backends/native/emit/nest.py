@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from . import ir
-from .emit_fold import Folding
-from .emit_memory import MemoryWriter
-from .llvm_parts import LANES, WIDE, Turn, extent_of
-from .loop_ir import (
+from .. import ir
+from ..loop_ir import (
     Apply,
     Axis,
     Constant,
@@ -27,8 +24,11 @@ from .loop_ir import (
     Unsupported,
     walk,
 )
-from .scalar_llvm import Lanes
-from .weights import REFUSALS
+from ..weights import REFUSALS
+from .fold import Folding
+from .memory import MemoryWriter
+from .parts import LANES, WIDE, Turn, extent_of
+from .scalar import Lanes
 
 
 def width(nest: Nest) -> int:

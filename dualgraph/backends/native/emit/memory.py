@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...core.numbers.guards import guarded
-from . import ir
-from .emit_base import Writer
-from .llvm_parts import (
+from ....core.numbers.guards import guarded
+from .. import ir
+from ..loop_ir import TILE, Affine, Axis, Extent, Kernel, Load, Size, Statement, Store, Tile
+from .base import Writer
+from .parts import (
     I1,
     I8,
     I32,
@@ -23,8 +24,7 @@ from .llvm_parts import (
     suffix,
     to_memory,
 )
-from .loop_ir import TILE, Affine, Axis, Extent, Kernel, Load, Size, Statement, Store, Tile
-from .scalar_llvm import Lanes
+from .scalar import Lanes
 
 
 class Digits:

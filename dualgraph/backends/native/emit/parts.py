@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
-from ...core.dtypes import DType, bool_
-from . import ir
-from .loop_ir import Affine, Axis, Kernel, Load, Size, Statement, Store, Tile, Tree, walk
-from .scalar_llvm import element_type
+from ....core.dtypes import DType, bool_
+from .. import ir
+from ..loop_ir import Affine, Axis, Kernel, Load, Size, Statement, Store, Tile, Tree, walk
+from .scalar import element_type
 
 I1, I8, I32, I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
 PTR = ir.PointerType()

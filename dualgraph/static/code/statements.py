@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
-from ..core.errors import Location
+from ...core.errors import Location
 from .blocks import GUARDS, RETURNS, Layout
 from .handlers import after_errors, forgets
 from .reading import STORES, Target, Told, told

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...core.dtypes import DType
-from ...core.scalar import FLOATS, int_range
-from . import ir
-from .llvm_parts import I32, LANES, Turn, extent_of
-from .loop_ir import Affine, Fold, Reduce, Tree, Unsupported
-from .scalar_llvm import Lanes, LLVMScalar, element_type
+from ....core.dtypes import DType
+from ....core.scalar import FLOATS, int_range
+from .. import ir
+from ..loop_ir import Affine, Fold, Reduce, Tree, Unsupported
+from .parts import I32, LANES, Turn, extent_of
+from .scalar import Lanes, LLVMScalar, element_type
 
 if TYPE_CHECKING:
-    from .emit_nest import NestEmitter
+    from .nest import NestEmitter
 
 BLOCK = 512
 ON_STACK = 16384  # bytes of block results that may live on the stack; more go to scratch memory

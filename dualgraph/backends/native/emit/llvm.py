@@ -17,15 +17,15 @@ from functools import cached_property
 
 import numpy as np
 
-from ...core.dtypes import DType
-from ...core.numbers.polynomial import renamed
-from ...core.numbers.symbolic import SymInt, source
-from ...core.prim import REGISTRY
-from . import ir
-from .canonical import canonical
-from .emit_nest import NestEmitter
-from .llvm_parts import I8, I64, PTR, VOID, arguments
-from .loop_ir import Apply, Kernel, overwritable, walk
+from ....core.dtypes import DType
+from ....core.numbers.polynomial import renamed
+from ....core.numbers.symbolic import SymInt, source
+from ....core.prim import REGISTRY
+from .. import ir
+from ..canonical import canonical
+from ..loop_ir import Apply, Kernel, overwritable, walk
+from .nest import NestEmitter
+from .parts import I8, I64, PTR, VOID, arguments
 
 OURS = tuple(f"{__package__.partition('.')[0]}.{part}" for part in ("ops", "core"))
 PLAIN = (bool, int, float, complex, str, type(None), np.generic, DType)  # texts say all of them

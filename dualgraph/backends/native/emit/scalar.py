@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...core.expansions.common import FORMATS
-from ...core.scalar import (
+from ....core.expansions.common import FORMATS
+from ....core.scalar import (
     BITS_OF_FLOAT,
     FLOAT_OF_BITS,
     FLOATS,
@@ -22,7 +22,8 @@ from ...core.scalar import (
     int_range,
     wrap_int,
 )
-from . import ir, wide_registers
+from .. import ir
+from . import wide
 
 I32 = ir.IntType(32)
 FLOAT_TYPES = {"float16": ir.HalfType(), "float32": ir.FloatType(), "float64": ir.DoubleType()}
@@ -341,11 +342,11 @@ class LLVMScalar(Scalar):
         return self._emulated_fma(a, b, c)
 
     def scaled(self, p: Lanes, n: Lanes, normal: bool = False) -> Lanes:
-        if not self.has_avx512 or not wide_registers.fill(p.dtype, self.lanes):
+        if not self.has_avx512 or not wide.fill(p.dtype, self.lanes):
             out: Lanes = super().scaled(p, n, normal)
             return out
         whole = self.from_bits(n) - FORMATS[p.dtype].magic
-        scaled = wide_registers.scaled(self.builder, self._call, p.ir, whole.ir, p.dtype)
+        scaled = wide.scaled(self.builder, self._call, p.ir, whole.ir, p.dtype)
         return self.wrap(scaled, p.dtype)
 
     def _emulated_fma(self, *xs: Lanes) -> Lanes:

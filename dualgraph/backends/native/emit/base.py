@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ...core.dtypes import DType
-from . import ir
-from .jit import jit
-from .llvm_parts import I32, I64, PTR, VOID, Turn
-from .loop_ir import Extent, Size
-from .scalar_llvm import LLVMScalar, element_type
+from ....core.dtypes import DType
+from .. import ir
+from ..jit import jit
+from ..loop_ir import Extent, Size
+from .parts import I32, I64, PTR, VOID, Turn
+from .scalar import LLVMScalar, element_type
 
 
 class Writer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import ir
+from .. import ir
 
 ROUND_AS_SET = 4  # by the processor's rounding mode
 I8, I16, I32 = (ir.IntType(n) for n in (8, 16, 32))

@@ -1,0 +1,11 @@
+"""The user's code, read without running it: its byte code, what that does, and what of it can be set apart.
+
+Its modules:
+
+    bytecode    which names a function mentions, writes and imports
+    steps       byte code as single steps                        handlers (where errors go on)
+    flow        where a number that was taken out of a tensor goes
+    statements  what does something to Python state, as pieces that can run later
+                blocks (ifs, loops, ... as one), reading (what a part does), pieces (a part as a function)
+    changes     what else may change Python state
+"""
