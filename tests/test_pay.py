@@ -70,6 +70,19 @@ def test_calls_that_leave_their_programs_get_an_answer_soon() -> None:
     assert meter.settled and not meter.used, compiled.explain()
 
 
+def test_a_refused_function_is_called_straight(guarded: None) -> None:
+    seen: list[Any] = []
+
+    def fn(x: Any) -> Any:
+        seen.append(x)
+        return x * len(seen)
+
+    f = dg.compile(fn, wait=True)
+    for i in range(60):
+        assert f(dg.ones(2)).tolist() == [i + 1.0] * 2
+    assert not f.programs and f._passed, f.explain()
+
+
 def test_a_program_that_is_faster_stays_in_use(patient: None) -> None:
     def slow(x: Any) -> Any:
         for _ in range(60):

@@ -9,11 +9,11 @@ import numpy as np
 from ..core.dtypes import BY_NAME, DType, bool_
 from ..core.kinds import ELEMENTWISE, REDUCTION
 from ..core.prim import Prim
+from ..core.process.silence import quietly
 from ..core.types import TensorType
 from .native import api as native
 from .native.claims import CLAIMED, claimed
 from .scalar_numpy import ArrayScalar
-from .silence import quietly
 from .ufuncs import ufunc_of
 from .words import needs_expansions
 

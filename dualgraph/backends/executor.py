@@ -12,6 +12,7 @@ import numpy as np
 from ..core.backend import ArrayBackend, backend_for
 from ..core.node import Literal, Node, Var
 from ..core.numbers.worked import Unfollowed, Working, plainly
+from ..core.process.silence import quietly
 from ..core.types import TensorType
 from ..passes.inplace import donate, inplace, same_index
 from ..passes.layout import fills
@@ -28,7 +29,6 @@ from .ground import Ground
 from .native import api as native
 from .native import claims
 from .native.addresses import DIRECT, address_of
-from .silence import quietly
 
 RECYCLED = (
     1 << 16

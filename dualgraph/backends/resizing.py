@@ -15,13 +15,13 @@ from typing import Any
 from ..core.backend import ArrayBackend
 from ..core.node import Node
 from ..core.numbers.worked import Unfollowed, Worked, Working
+from ..core.process.silence import quietly
 from ..passes.memory import MemoryPlan
 from ..passes.schedule import Schedule
 from ..static.graph import Graph
 from .executor import Direct, Executable
 from .ground import Ground
 from .native.team.spots import NotNative
-from .silence import quietly
 
 
 class Resizing:

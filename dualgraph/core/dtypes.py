@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .errors import DTypeError
+from .process.silence import quietly
 
 KINDS = ("bool", "uint", "int", "float", "complex")
 
@@ -218,11 +220,16 @@ def promote_scalar(dtype: DType, value: Any) -> DType:
     return complex128 if dtype is float64 else complex64
 
 
+def scalar_of(dtype: DType) -> Callable[[Any], Any]:
+    """What makes a NumPy scalar of a Python number: infinite, without a warning, if that is too large for it."""
+    kind = np.float32 if dtype is bfloat16 else dtype.numpy.type
+    return partial(quietly, kind) if kind in (np.float32, np.complex64) else kind
+
+
 def as_scalar(value: Any, dtype: DType) -> Any:
     """A number in the form kernels take it: a NumPy scalar of the dtype that is computed in."""
-    kind = np.float32 if dtype is bfloat16 else dtype.numpy.type
     try:
-        return kind(value)
+        return scalar_of(dtype)(value)
     except (OverflowError, TypeError) as problem:
         raise DTypeError(f"{value!r} does not fit {dtype.name}: {problem}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
 from ..core.numbers.live import LiveFloat, LiveInt, given
 from ..core.numbers.symbolic import SYMBOLIC
+from ..core.process.silence import quietly
 from ..core.watch import note_read, origin_of
 from ..ops.arithmetic import cast
 from ..ops.creation import full as full_op
@@ -109,7 +111,8 @@ def _plain(data: Any) -> Any:
 
 def _store(array: Any, dtype: dt.DType, device: Device, copy: bool) -> Tensor:
     target = np.float32 if dtype is dt.bfloat16 else dtype.numpy
-    fresh = np.array(array, dtype=target, copy=True if copy else None, order="C" if copy else "K")
+    how = {"copy": True if copy else None, "order": "C" if copy else "K"}
+    fresh = quietly(partial(np.array, array, target, **how))
     if fresh.dtype.byteorder == ">":
         fresh = fresh.astype(fresh.dtype.newbyteorder("="))
     if dtype is dt.bfloat16:

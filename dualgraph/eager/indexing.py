@@ -12,6 +12,7 @@ from ..core.dtypes import bool_, float32, float64, int64
 from ..core.errors import BoundsError, DTypeError, describe
 from ..core.numbers.sizing import range_length, slice_indices, to_int
 from ..core.numbers.symbolic import surely_equal
+from ..core.process.silence import quietly
 from ..core.watch import origin_of
 from ..ops.arithmetic import cast, where
 from ..ops.indexing import index, index_put, index_shape, nonzero_places
@@ -334,7 +335,7 @@ def _number_like(x: Tensor, value: Any) -> Tensor | None:
     exact = (kind is float and dtype in (float32, float64)) or (kind is bool and dtype is bool_)
     if x.device is not CPU or not exact:
         return None
-    return Tensor(np.array(value, dtype.numpy), dtype)
+    return Tensor(quietly(np.array, value, dtype.numpy), dtype)
 
 
 def _trim(value: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -199,7 +199,8 @@ def _plan(prim: Prim, args: tuple[Any, ...]) -> Plan | None:
     )
     run = backend_for(CPU).runner(prim, compute, out)
     scalars = tuple(
-        None if isinstance(a, Tensor) else c.numpy.type for a, c in zip(args, compute, strict=True)
+        None if isinstance(a, Tensor) else dt.scalar_of(c)
+        for a, c in zip(args, compute, strict=True)
     )
     return None if run is None else Plan(run, out, compute, scalars, casts if any(casts) else None)
 

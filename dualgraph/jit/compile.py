@@ -160,6 +160,8 @@ class Compiled(Growing):
         if waiting or tried == MAX_TRIES or not self._begin(entry):
             entry.meter.left += not waiting
             self._eager_calls += 1
+            if entry.eager_because and not entry.programs:
+                self._pass()
             return self._captured_function(*args, **kwargs)
         try:
             return self._capture(entry, args, kwargs, leaves, broken or self._new(key), key)

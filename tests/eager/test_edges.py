@@ -137,3 +137,16 @@ def test_arrays_are_taken_wherever_tensors_are():
     assert x.equal(np.ones((2, 3))) and not x.equal(2)
     assert x.view_as(y).shape == x.reshape_as(y).shape == (3, 2)
     assert dg.tensordot(x, y, dims=1).shape == (2, 2)
+
+
+def test_numbers_too_large_for_the_dtype_are_infinite_without_a_warning() -> None:
+    x, most = dg.ones(2), 1e39
+    filled = x.clone()
+    filled[0] = most
+    made = [
+        x * most, x + -most, dg.tensor([most, 1.0]), dg.tensor(most), dg.where(x > 0, x * 0 + most, most), filled,
+        x.masked_fill(x > 0, -most), dg.clamp(x, max=most) * most, x.add(x, alpha=most), x.to(dg.complex64) * most,
+    ]  # fmt: skip
+    for t in made:
+        assert not dg.isfinite(t).all()
+    assert (dg.tensor([most], dtype=dg.float64) * most).isfinite().all()

@@ -10,9 +10,9 @@ import numpy as np
 
 from ....core.dtypes import as_dtype
 from ....core.numbers.worked import working
+from ....core.process.silence import quietly
 from ....ops.movement import as_slices
 from ....ops.windows import strided_windows
-from ...silence import quietly
 from ..team.room import open_room
 from ..team.spots import Spot
 from .kernels import dense

@@ -14,11 +14,11 @@ from ....core.devices import CPU
 from ....core.errors import INSIDE, user_place
 from ....core.node import Node, TapeNode, sequence
 from ....core.prim import REGISTRY, Dispatch, Prim, lookup
+from ....core.process.silence import prepare
 from ....core.sweep import Whole
 from ....core.types import TensorType
 from ....eager.operators import ELEMENTWISE_OPERATORS
 from ....eager.tensor import Tensor
-from ...silence import prepare
 from ..glue import (
     FASTCALL,
     HEADER,
