@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.numbers.live_calls import Conversion
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..static.checks import ATOMS, class_attribute
@@ -328,7 +329,8 @@ class Vet(NamedTuple):
         callee = call[1]
         if callee is None:
             return False
-        if callee[0] == "global" and callee[1] not in self.known:
+        own = self.known.get(callee[1]) if callee[0] == "global" else callee
+        if own is None or isinstance(own, Conversion):
             named = getattr(builtins, callee[1], None)
             return named is not None and all(map(self.plain, call[2]))
         called = self.value(callee)

@@ -18,21 +18,25 @@ from ..core.constant import exact
 from ..core.node import Literal, Node, Var
 from ..core.numbers.formulas import Formulas, Use
 from ..core.numbers.live import LIVE, LIVE_OF, settled
-from ..core.numbers.live_calls import followed
+from ..core.numbers.live_calls import CONVERSIONS, followed
 from ..core.trees import Undo, exchange, flatten, with_leaves
 from ..ops.creation import full
+from ..static.bytecode import only_called
 from ..static.checks import (
+    MISSING,
     Assumption,
     AttributeCheck,
     CellCheck,
     Check,
     ClassCheck,
     DictCheck,
+    GlobalCheck,
     ItemCheck,
     NumberCheck,
     PlacedCheck,
     class_attribute,
 )
+from ..static.footprint import Footprint
 from ..static.graph import Graph, Operand, rewrite, substitute
 from ..static.region import bodies, is_region
 from ..static.trace import Slot, Store, Trace
@@ -81,6 +85,10 @@ class Place:
             name = "cell_contents"
         elif isinstance(check, ClassCheck):
             holder = next(c for c in holder.__mro__ if name in vars(c))
+        elif check.expected is MISSING:
+            holder[name] = value
+            undo.append(lambda: holder.pop(name) if holder.get(name) is value else None)
+            return
         exchange(holder, name, value, undo)
 
 
@@ -108,17 +116,17 @@ def may_be_promoted(check: Check) -> bool:
 @contextmanager
 def in_place(
     sources: Sequence[Leaf | Place], numbers: Sequence[Any], args: Any, kwargs: Any,
-    functions: Iterable[Place] = (),
+    functions: Iterable[tuple[Place, Any]] = (),
 ) -> Iterator[tuple[Any, Any]]:  # fmt: skip
     """The arguments of a call with `numbers` for what the sources hold; state has them, too, until the end.
 
-    At the places of `functions` are such as take live numbers.
+    At the places in `functions` are those that take live numbers.
     """
     undo: list[Undo] = []
     try:
-        for place in functions:
+        for place, function in functions:
             with contextlib.suppress(AttributeError, LookupError, StopIteration, TypeError):
-                place.put(followed(place.check.expected), undo)
+                place.put(function, undo)
         new = {}
         for source, number in zip(sources, numbers, strict=True):
             if isinstance(source, Leaf):
@@ -134,21 +142,33 @@ def in_place(
             back()
 
 
-def functions_of_numbers(checks: Iterable[Check]) -> list[Place]:
-    """The places where code reads functions of `math`, or the module."""
-    return [
-        Place(c) for c in checks if isinstance(c, EXCHANGED) and followed(c.expected) is not None
-    ]
+def functions_of_numbers(footprint: Footprint) -> list[tuple[Place, Any]]:
+    """The places where code reads functions of numbers, and what has to be there for live ones."""
+    out: list[tuple[Place, Any]] = []
+    for c in footprint.checks:
+        if isinstance(c, EXCHANGED):
+            found = followed(c.expected)
+            if c.expected is MISSING and isinstance(c, GlobalCheck) and _converts(footprint, c):
+                found = CONVERSIONS[c.key]
+            if found is not None:
+                out.append((Place(c), found))
+    return out
+
+
+def _converts(footprint: Footprint, check: Check) -> bool:
+    """Whether a name that is no global means the builtin that makes a float or int, and all code only calls it."""
+    users = (f.__code__ for f in footprint.functions.values() if f.__globals__ is check.holder)
+    return check.key in CONVERSIONS and all(only_called(code, check.key) for code in users)
 
 
 def called(
     fn: Any, args: Any, kwargs: Any, sources: Sequence[Leaf | Place], formulas: Formulas | None,
-    checks: Iterable[Check] = (),
+    footprint: Footprint,
 ) -> tuple[Any, dict[int, Use]]:  # fmt: skip
     """Calls `fn` with live numbers for what the sources hold: its result, made plain, and which leaves were live."""
     if formulas is None:
         return fn(*args, **kwargs), {}
-    inputs, functions = formulas.inputs, functions_of_numbers(checks)
+    inputs, functions = formulas.inputs, functions_of_numbers(footprint)
     with in_place(sources, inputs, args, kwargs, functions) as (live_args, live_kwargs):
         try:
             result = fn(*live_args, **live_kwargs)

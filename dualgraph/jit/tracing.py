@@ -149,7 +149,7 @@ class _Call:
         arguments, tracer = self.arguments, self.tracer
         with self.watch.watching():
             result, self.uses = called(
-                fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.footprint.checks
+                fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.footprint
             )  # fmt: skip
         tracer.entry.clear()  # it would keep live numbers
         self.watch.gives(result)
@@ -266,8 +266,7 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
     formulas = Formulas(sources, leaves) if sources else None
     recording = nullcontext() if formulas is None else formulas.recording()
     with tracer, recording, Watch(left.program.footprint, tracer).watching():
-        checks = left.program.footprint.checks
-        result = called(fn, args, kwargs, sources, formulas, checks)[0]
+        result = called(fn, args, kwargs, sources, formulas, left.program.footprint)[0]
     kept_numbers(formulas)
     return result, tracer.learned
 

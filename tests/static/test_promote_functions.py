@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from math import exp, sqrt
 from typing import Any
 
@@ -81,6 +82,38 @@ PROGRAMS: dict[str, Any] = {
 def test_numbers_that_go_through_functions_take_one_program(name: str) -> None:
     compiled = follow(lambda: World(PROGRAMS[name]), RATES)
     assert len(compiled.programs) == 1, compiled.explain()
+
+
+CONVERTED: dict[str, Any] = {
+    "float": lambda a, v: a * (0.5 * float(v) + float(v) ** 2),
+    "int": lambda a, v: a * int(v * 8) + int(v),
+    "both": lambda a, v: a * float(int(v * 8) // 2) + float(a.sum()),
+}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="code does not tell calls of globals")
+@pytest.mark.parametrize("name", CONVERTED)
+@pytest.mark.parametrize("values", [RATES, (1, 2, 5, 9, 3, -4)])
+def test_numbers_that_are_converted_take_one_program(name: str, values: Any) -> None:
+    compiled = follow(lambda: World(CONVERTED[name]), values)
+    assert len(compiled.programs) == 1, compiled.explain()
+    assert "float" not in globals() and "int" not in globals()
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_odd_numbers_that_are_converted_are_never_stale(name: str) -> None:
+    follow(lambda: World(CONVERTED[name]), ODD)
+
+
+def test_conversions_of_other_things_are_what_they_were() -> None:
+    shown: list[Any] = []
+
+    def f(a: Any, v: float) -> Any:
+        shown.append((float("1.5"), int("11", 2), int(2.5), float(a.sum())))
+        return a * float(v) if isinstance(v, float) else a
+
+    follow(lambda: World(f), (*RATES, 2))
+    assert {type(v) for row in shown for v in row} == {float, int}
 
 
 @pytest.mark.parametrize("name", ["square root", "bias correction", "NumPy's functions", "full"])

@@ -100,7 +100,10 @@ class Live(Followed):
         return self._live_value
 
     def _read(self) -> Any:
-        return self._live_told("{}", self._live_value, exactly=True)
+        exactly = not self._live_text.startswith(
+            "int("
+        )  # other numbers may give the same whole one
+        return self._live_told("{}", self._live_value, exactly)
 
     def _live_told(self, form: str, value: Any, exactly: bool = False) -> Any:
         """`value`, which Python learns of the number."""
@@ -195,6 +198,14 @@ def called(fn: Any, operands: tuple[Any, ...]) -> Any:
     """What a function of numbers gives for these, some of them live; it depends on their values alone."""
     form = f"{{}}({', '.join(['{}'] * len(operands))})"
     return _made(lambda _, *values: fn(*values), form, (fn, *operands))
+
+
+def converted(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``kind(*args, **kwargs)``, where `kind` is float or int; live for one live number."""
+    if len(args) != 1 or kwargs or type(args[0]) not in LIVE:
+        return kind(*settled(args), **settled(kwargs))
+    x = args[0]
+    return x if x._live_kind is kind else _made(kind, f"{kind.__name__}({{}})", (x,))
 
 
 def _made(fn: Callable[..., Any], form: str, operands: tuple[Any, ...]) -> Any:

@@ -1,7 +1,8 @@
-"""Live calls: the functions of `math` as live numbers need them, which they put into the places that code reads.
+"""Live calls: `float`, `int` and the functions of `math` as live numbers need them, put where code reads them.
 
-``math.sqrt(lr)`` asks a live number for its value at C level, where nothing tells what became of it. So during a
-capture with live numbers, code that reads such a function gets one that does the same, and takes down that it did.
+``math.sqrt(lr)`` and ``float(n)`` ask a live number for its value at C level, where nothing tells what became of it.
+So during a capture with live numbers, code that reads such a function gets one that does the same, and takes down that
+it did.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
-from .live import LIVE, NUMBERS, called, settled
+from .live import LIVE, NUMBERS, called, converted, settled
 
 # Numbers to a number, by their values alone. `floor`, `ceil` and `trunc` ask the live number itself.
 _NAMES = """
@@ -47,3 +48,46 @@ def followed(x: Any) -> Any:
     if x is math:
         return MODULE
     return FOLLOWED.get(x) if type(x) is BuiltinFunctionType else None
+
+
+# --- the builtins ------------------------------------------------------------------------------
+
+
+class Conversion(type):
+    """The class of what stands for `float` or `int` while these are looked up as globals: all but a call is theirs."""
+
+    _plain: type
+
+    def __instancecheck__(cls, x: object) -> bool:
+        return isinstance(x, cls._plain)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, cls._plain)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is cls._plain
+
+    def __hash__(cls) -> int:
+        return hash(cls._plain)
+
+
+def __float__(
+    cls: Conversion, *args: Any, **kwargs: Any
+) -> Any:  # the name by which flows know the call
+    return converted(float, args, kwargs)
+
+
+def __int__(cls: Conversion, *args: Any, **kwargs: Any) -> Any:
+    return converted(int, args, kwargs)
+
+
+def _conversion(plain: type, call: Any) -> Conversion:
+    meta = type("Conversion", (Conversion,), {"__call__": call})
+    made: Conversion = meta(plain.__name__, (plain,), {"__module__": "builtins", "_plain": plain})
+    return made
+
+
+CONVERSIONS: dict[str, Conversion] = {
+    "float": _conversion(float, __float__),
+    "int": _conversion(int, __int__),
+}

@@ -80,6 +80,14 @@ def _told(code: types.CodeType) -> tuple[tuple[str, str], ...]:
     return tuple((i.opname, i.argval) for i in dis.get_instructions(code) if i.opname in wanted)
 
 
+@functools.lru_cache(maxsize=1024)
+def only_called(code: types.CodeType, name: str) -> bool:
+    """Whether all that code does with a global is to call it, which is known from Python 3.11 on."""
+    uses = (i for c in codes(code) for i in dis.get_instructions(c) if i.argval == name)
+    of_globals = [i for i in uses if "GLOBAL" in i.opname or i.opname.endswith("_NAME")]
+    return all(i.opname in SHIFTED and (i.arg or 0) & 1 for i in of_globals)
+
+
 class Mentions(NamedTuple):
     """What a function's code, and the code inside it, mentions."""
 

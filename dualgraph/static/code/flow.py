@@ -15,6 +15,7 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple, Protocol
 
 from ...core.context import HANDS_ON
+from ...core.numbers.live_calls import Conversion
 
 MAX_STATES = 4000
 NUMBER = "number"  # the symbol of the number itself; None stands for anything that it is not in
@@ -117,8 +118,8 @@ def follow(
     if method.strip("_") != taker:
         return None
     if taker in TAKERS:
-        hidden = taker in frame.f_globals or getattr(builtins, taker) is not TAKERS[taker]
-        if hidden:
+        own = taker in frame.f_globals and not isinstance(frame.f_globals[taker], Conversion)
+        if own or getattr(builtins, taker) is not TAKERS[taker]:
             return None
     form: Any = NUMBER
     reads: list[tuple[int, Statement, str, Any]] = []
