@@ -21,7 +21,6 @@ from ..core.numbers.live import LIVE, LIVE_OF, settled
 from ..core.numbers.live_calls import CONVERSIONS, followed
 from ..core.trees import Undo, exchange, flatten, with_leaves
 from ..ops.creation import full
-from ..static.bytecode import only_called
 from ..static.checks import (
     MISSING,
     Assumption,
@@ -36,6 +35,7 @@ from ..static.checks import (
     PlacedCheck,
     class_attribute,
 )
+from ..static.code.bytecode import only_called
 from ..static.footprint import Footprint
 from ..static.graph import Graph, Operand, rewrite, substitute
 from ..static.region import bodies, is_region
