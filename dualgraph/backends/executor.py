@@ -131,10 +131,12 @@ class Executable:
                 ground.give()
             self._free.append(instance)
 
-    def direct(self, checked: bool = False, several: bool = False) -> Direct | None:
+    def direct(
+        self, checked: bool = False, several: bool = False, anywhere: bool = False
+    ) -> Direct | None:
         """How the program is run without Python; None where it is more than one native segment, or gives something
-        else than one new array (or `several`), or looks at something when it has run (unless `checked`). `run` no
-        longer uses its instance.
+        else than one new array (or `several`; or arrays that lie `anywhere`), or looks at something when it has run
+        (unless `checked`). `run` no longer uses its instance.
         """
         with self._lock:
             if self._direct is None:
@@ -142,7 +144,7 @@ class Executable:
                 if instance.ground is not None:
                     self._free.append(instance)
                     instance = _Instance(self)
-                self._direct = instance.direct(checked, several)
+                self._direct = instance.direct(checked, several, anywhere)
                 if self._direct is None:
                     self._free.append(instance)
             return self._direct
@@ -152,15 +154,17 @@ class Direct(NamedTuple):
     """A program as one call of native code.
 
     ``place``: where it is (see `team.Program.place`); ``brief``: whether it is over in some microseconds;
-    ``operands``: for each its input (-1: the first result, -2: the second, ...); ``types`` are those of the results;
-    ``busy``: a word that is 1 while a call runs; ``checks``: cells that are 0 after a run that failed; and what has to
-    stay alive.
+    ``operands``: for each its input (-1: the first new array, -2: the second, ...); ``types`` are those of the new
+    arrays; ``outputs``: for each output of the graph which of these it is, or the array that it always lies in, or
+    None where that is an input's; ``busy``: a word that is 1 while a call runs; ``checks``: cells that are 0 after a
+    run that failed; and what has to stay alive.
     """
 
     place: tuple[int, ...]
     brief: bool
     operands: tuple[int, ...]
     types: tuple[TensorType, ...]
+    outputs: tuple[Any, ...]
     busy: Any
     checks: tuple[Any, ...]
     extra_bytes: int  # that it keeps besides the arena
@@ -414,15 +418,12 @@ class _Instance:
             action(env)
         return [env[place] if copy is None else copy(env) for place, copy in self.outputs]
 
-    def direct(self, checked: bool, several: bool) -> Direct | None:
+    def direct(self, checked: bool, several: bool, anywhere: bool) -> Direct | None:
         """The instance as one call of native code, where it is one."""
-        count = len(self.outputs)
-        if not DIRECT or len(self.actions) != 1 or len(self.fresh) != count:
-            return None
-        if count != 1 and not several:
+        if not DIRECT or len(self.actions) != 1 or (len(self.outputs) != 1 and not several):
             return None
         action: Any = self.actions[0]
-        if getattr(action, "brief", None) is None:
+        if getattr(action, "brief", None) is None or any(copy for _, copy in self.outputs):
             return None
         program = action.program
         if program.checks and not checked:
@@ -431,17 +432,27 @@ class _Instance:
             i: i for i, _, _ in self.fresh
         }  # native code is told where values lie, not of what type they are
         made |= {i: source for i, source, _ in self.shared if source in made}
-        results = [None if copy is not None else made.get(place) for place, copy in self.outputs]
-        if set(results) != {i for i, _, _ in self.fresh}:
+        sources = [made.get(place) for place, _ in self.outputs]
+        new = [i for i in sources if i is not None]
+        if len(new) != len(self.fresh) or {*new} != {*made.values()}:
             return None
-        numbers = {i: -1 - results.index(source) for i, source in made.items()}
+        if not anywhere and len(new) != len(sources):
+            return None
+        numbers = {i: -1 - new.index(source) for i, source in made.items()}
         numbers |= {p: i for i, p in enumerate(self.places)}
-        order = tuple(numbers.get(p, -1) for p in self.operands.places)
+        order = tuple(numbers[p] for p in self.operands.places if p in numbers)
+        if len(order) != len(self.operands.places):
+            return None
         busy = np.zeros(1, dtype=np.int64)
         cells = tuple(check.cell for check in program.checks)
-        types = tuple(v.type for v in self.program.graph.outputs)
+        outputs = self.program.graph.outputs
+        types = tuple(v.type for v, i in zip(outputs, sources, strict=True) if i is not None)
+        lying = tuple(
+            self.env[place] if i is None else new.index(i)
+            for (place, _), i in zip(self.outputs, sources, strict=True)
+        )
         return Direct(
-            program.place, action.brief, order, types, busy, cells, program.extra_bytes, self
+            program.place, action.brief, order, types, lying, busy, cells, program.extra_bytes, self
         )
 
     def _output_getters(self) -> list[tuple[int, Any]]:

@@ -130,9 +130,11 @@ class AtSizes:
         found = self._shared.run(self._values, inputs, commit)
         return self.own.run(inputs, commit) if found is None else found[0]
 
-    def direct(self, checked: bool = False, several: bool = False) -> Direct | None:
+    def direct(
+        self, checked: bool = False, several: bool = False, anywhere: bool = False
+    ) -> Direct | None:
         """`Executable.direct`."""
-        return self.own.direct(checked, several)
+        return self.own.direct(checked, several, anywhere)
 
     @property
     def graph(self) -> Graph:

@@ -5,7 +5,7 @@ A compiled call goes down this list; what stands on the right is asked on the wa
     compile     which program serves the call, and what if none does   keys, entries, hot, pay
     growing     how programs come to be, and when there is none        rehearsal, refusals
     tracing     one eager run of the function, seen by a tracer        arguments, returned, rebound, refusals, resume
-    program     the captured path, optimised                           stages, bare, dump
+    program     the captured path, optimised                           stages, bare, outright, dump
     conditions  what it assumes of a call and of its memory            slots, rebound
     outcome     what a call leaves behind                              results, replay, backward
 

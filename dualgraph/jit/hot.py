@@ -13,13 +13,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..backends.native import api
+from ..core.errors import NOWHERE
 from ..core.node import hooked
-from ..eager.tensor import Tensor
-from ..static.checks import TensorCheck
+from ..static.checks import DictCheck, NumberCheck
+from .outright import run_of
 from .program import Program
+from .rebound import FormCheck
 from .slots import fetch, fits
 
 OFTEN = 4  # calls of a program until its calls are told natively
@@ -67,21 +67,17 @@ def record_of(program: Program, args: Sequence[Any]) -> Any:
     """The record of a call of a program, or None where a table cannot tell such calls."""
     table = importlib.import_module("..backends.native.guard.table", __package__)
     known = program.footprint.tensors
-    if (
-        program.taps
-        or program.places
-        or program._contents
-        or program._same
-        or any(id(x) in known for x in args)
-    ):
+    if program.taps or program._contents or program._same or any(id(x) in known for x in args):
         return None
     strangers = [c.holder for c in program.footprint.checks if id(c.holder) in known]
     try:
         memory = table.Memory()
-        rows = [memory.row(c) for c in program.footprint.checks] + _conditions(
-            program, memory, table
-        )
-        record = table.Record(memory, program, args, rows, strangers, _run(program, args, table))
+        checks = [c for c in program.footprint.checks if not isinstance(c, FormCheck)]
+        rows = [memory.row(c) for c in checks] + _conditions(program, memory, table)
+        run = run_of(program, args, table)
+        if program.places and run is None:
+            return None
+        record = table.Record(memory, program, args, rows, strangers, run)
     except table.Unlike:
         return None
     return record if program.footprint.failing() is None else None
@@ -104,53 +100,13 @@ def _conditions(program: Program, memory: Any, table: Any) -> list[Any]:
     for slot in program.trace.slots:
         if slot.kind == "leaf grad":
             raise table.Unlike("the gradient of an argument")
-        known = slot.kind in ("leaf", "computed")  # the program looks at its numbers itself
-        if not known and id(slot.key) not in program.footprint.tensors:
+        # the program looks at its numbers itself, and the form of what is at places is told
+        known = slot.kind in ("leaf", "computed", "place")
+        if slot.kind == "number":
+            rows.append(memory.row(NumberCheck(DictCheck(*slot.key, 0.0, "number", NOWHERE))))
+        elif not known and id(slot.key) not in program.footprint.tensors:
             rows.append(memory.asked(lambda slot=slot: fits(slot, fetch(slot, []))))
     return rows
-
-
-def _run(program: Program, args: Sequence[Any], table: Any) -> Any:
-    """How the program is run without Python, where that can be."""
-    bare = program._bare
-    if bare is None or program._executable is None or program.extra:
-        return None
-    numbers, promoted = None, program.promoted
-    if promoted is not None and promoted.formulas is not None:
-        numbers = promoted.arrays_of(len(args), program.trace.slots)
-        if numbers is None:
-            return None
-    states = [p for p in bare.places if isinstance(p, Tensor)]
-    told = all(_compared(program, t) for t in states) and all(
-        isinstance(args[p], Tensor) for p in bare.places if isinstance(p, int) and p >= 0
-    )
-    if not told or not table.room_for(len(args), len(bare.places), len(bare.types)):
-        return None
-    direct = program._executable.direct(checked=True, several=True)
-    if direct is None:
-        return None
-
-    def number(operand: int) -> int:
-        """Arguments from 0 on, then the states; results below 0, then the promoted numbers."""
-        place = bare.places[operand] if operand >= 0 else operand
-        if isinstance(place, Tensor):
-            return len(args) + next(n for n, t in enumerate(states) if t is place)
-        return place + 1 - len(bare.types) if operand >= 0 > place else place
-
-    operands = tuple(map(number, direct.operands))
-    dtypes = tuple(t.dtype for t in bare.types)
-    return table.Run(direct, operands, states, dtypes, bare.single, program.tally, numbers)
-
-
-def _compared(program: Program, state: Tensor) -> bool:
-    """Whether each call compares the memory that a tensor has now, row by row, with what it has then."""
-    data: Any = state._data
-    return (
-        type(data) is np.ndarray
-        and data.flags.c_contiguous
-        and data.flags.aligned
-        and any(type(c) is TensorCheck and c.holder is state for c in program.footprint.checks)
-    )
 
 
 def straight(fn: Any) -> Any:

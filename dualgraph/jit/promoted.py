@@ -270,15 +270,21 @@ class Promoted:
                     return f"{self.sources[i].name} changed"
         return () if self.formulas is None else self.formulas.at(values)
 
-    def arrays_of(self, count: int, slots: Sequence[Slot]) -> Callable[..., Any] | None:
-        """What gives the numbers in `slots` for a call's `count` arguments, as 0-d arrays in a tuple; None for a call
-        that is not for the program. It relies on their types, and on arguments that are not free.
+    def arrays_of(
+        self, count: int, slots: Sequence[Slot], results: Sequence[Result]
+    ) -> Callable[..., Any] | None:
+        """What gives the numbers in `slots` for a call's `count` arguments, as 0-d arrays in a tuple, then those that
+        are `results`; None for a call that is not for the program. It relies on their types, and on arguments that are
+        not free.
 
         None where it would have to look at more.
         """
         if any(isinstance(s, Place) and i not in self.free for i, s in enumerate(self.sources)):
             return None
-        taken = [(s.key.place, s.type.dtype) for s in slots if s.kind == "computed"]
+        taken: list[tuple[int, Any]] = [
+            *((s.key.place, s.type.dtype) for s in slots if s.kind == "computed"),
+            *((r.key, None) for r in results if r.kind == "computed"),
+        ]
         held = [s.index if isinstance(s, Leaf) else s.check.read for s in self.sources]
         return None if self.formulas is None else self.formulas.arrays_of(count, held, taken)
 

@@ -253,17 +253,21 @@ class Formulas:
         self,
         count: int,
         held: Sequence[int | Callable[[], Any]],
-        taken: Sequence[tuple[int, DType]],
+        taken: Sequence[tuple[int, DType | None]],
     ) -> Callable[..., Any]:
-        """A function of a call's `count` arguments: the numbers `taken` (place, dtype), as 0-d arrays in a tuple.
+        """A function of a call's `count` arguments: the numbers `taken` (place, dtype) in a tuple, as 0-d arrays; as
+        they are where there is no dtype.
 
         It gives None for calls that take another path. ``held``: which argument each source is, or what reads it.
         """
         names: dict[str, Any] = {"fill": self._fill or self._compiled(), "array": np.asarray}
         names |= {f"read{i}": h for i, h in enumerate(held) if callable(h)}
-        names |= {f"kind{k}": type(as_scalar(0, dtype)) for k, (_, dtype) in enumerate(taken)}
+        names |= {f"kind{k}": type(as_scalar(0, d)) for k, (_, d) in enumerate(taken) if d}
         given = ", ".join(f"read{i}()" if callable(h) else f"x{h}" for i, h in enumerate(held))
-        gives = "".join(f"array(kind{k}(found[{p}])), " for k, (p, _) in enumerate(taken))
+        gives = "".join(
+            f"array(kind{k}(found[{p}])), " if d else f"found[{p}], "
+            for k, (p, d) in enumerate(taken)
+        )
         lines = (
             f"def arrays({', '.join(f'x{i}' for i in range(count))}):",
             "    try:",

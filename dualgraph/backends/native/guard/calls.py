@@ -21,21 +21,9 @@ from ..quick.apply import tape_switch, thread_switches
 from ..quick.objects import held
 from ..quick.runs import drop, free_threads, run_program
 from ..quick.tape import new_tensor
-from .rows import holds, same_layout, same_tensor
-
-
-def same_number(x: ptr, want: ptr) -> i64:
-    """Whether a Python value is the expected one: the same object, float, int or str."""
-    if x == want:
-        return 1
-    kind = load_ptr(want, n.TYPE)
-    if load_ptr(x, n.TYPE) != kind:
-        return 0
-    if kind == o.FLOAT:
-        return load_i64(x, n.F_VALUE) == load_i64(want, n.F_VALUE)
-    if kind == o.INT or kind == o.STR:
-        return c.PyObject_RichCompareBool(x, want, 2) == 1
-    return 0
+from .outcome import leave, may_be_written
+from .places import found_places
+from .rows import holds, same_layout, same_number, same_tensor
 
 
 def same_argument(x: ptr, record: ptr) -> i64:
@@ -74,8 +62,11 @@ def same_arguments(hot: ptr, args: ptr, count: i64) -> i64:
     return 1
 
 
-def like_before(hot: ptr, args: ptr, count: i64) -> i64:
-    """Whether a call is like the recorded one: 1 or 0, -1 with an error set."""
+def like_before(hot: ptr, args: ptr, count: i64, found: ptr) -> i64:
+    """Whether a call is like the recorded one: 1 or 0, -1 with an error set.
+
+    The tensors at places that the program reads are written to `found`, borrowed.
+    """
     if tape_switch() != load_i64(hot, n.H_TAPE):
         return 0
     switches = thread_switches()
@@ -85,7 +76,10 @@ def like_before(hot: ptr, args: ptr, count: i64) -> i64:
         return 0
     if not same_arguments(hot, args, count):
         return 0
-    return holds(load_ptr(hot, n.H_ROWS), load_i64(hot, n.H_ROW_COUNT))
+    good = holds(load_ptr(hot, n.H_ROWS), load_i64(hot, n.H_ROW_COUNT))
+    if good <= 0 or load_i64(hot, n.H_PLACE_COUNT) == 0:
+        return good
+    return found_places(hot, args, count, found)
 
 
 def call_compiled(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
@@ -99,25 +93,26 @@ def call_compiled(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
         return call_slowly(self, args, count, names)
     if known and names is None:
         c.Py_IncRef(known)
+        found = stack(n.OPERAND_ROOM)
         for i in range(load_i64(known, n.VAR_SIZE)):
             hot = load_ptr(known, n.ITEMS + 8 * i)
-            like = like_before(load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA), args, count)
+            like = like_before(load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA), args, count, found)
             if like:
-                done = run_hot(self, hot, args, count) if like > 0 else None
+                done = run_hot(self, hot, args, count, found) if like > 0 else None
                 c.Py_DecRef(known)
                 return done
         c.Py_DecRef(known)
     return call_slowly(self, args, count, names)
 
 
-def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
-    """Runs the program of a call that is like the recorded one."""
+def run_hot(self: ptr, hot: ptr, args: ptr, count: i64, found: ptr) -> ptr:
+    """Runs the program of a call that is like the recorded one; `found` are the tensors at places."""
     record = load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA)
     threads = free_threads(record + n.H_RUN)
     left = load_i64(record, n.H_LEFT)
     if threads and left > 0:
         store_i64(record, n.H_LEFT, left - 1)
-        done = run_natively(record, args, count, threads)
+        done = run_natively(record, args, count, found, threads)
         if done != o.DECLINE:
             return done
     leaves = c.PyTuple_New(count)
@@ -134,8 +129,31 @@ def run_hot(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
     return done
 
 
-def run_natively(record: ptr, args: ptr, count: i64, threads: i64) -> ptr:
-    """Runs a program that only makes new tensors; o.DECLINE where numbers are for another path or a check fails."""
+def run_natively(record: ptr, args: ptr, count: i64, found: ptr, threads: i64) -> ptr:
+    """Runs a program and sees to what it leaves behind; o.DECLINE where numbers or memory are for another path, or a
+    check fails."""
+    states = load_i64(record, n.H_STATE_COUNT)
+    places = load_i64(record, n.H_FOUND_COUNT)
+    tensors = args
+    if states + places:
+        tensors = stack(n.OPERAND_ROOM)
+        for i in range(count):
+            store_ptr(tensors, 8 * i, load_ptr(args, 8 * i))
+        for i in range(states):
+            store_ptr(tensors, 8 * (count + i), load_ptr(load_ptr(record, n.H_STATES), 8 * i))
+        for i in range(places):  # other threads may put others there meanwhile
+            store_ptr(tensors, 8 * (count + states + i), held(load_ptr(found, 8 * i)))
+    out = run_on(record, args, count, tensors, threads)
+    for i in range(places):
+        c.Py_DecRef(load_ptr(tensors, 8 * (count + states + i)))
+    return out
+
+
+def run_on(record: ptr, args: ptr, count: i64, tensors: ptr, threads: i64) -> ptr:
+    """`run_natively` on tensors: the arguments, those that the program always takes, and those at places."""
+    after = load_ptr(record, n.H_AFTER)
+    if after and not may_be_written(after, tensors):
+        return o.DECLINE
     numbers = None
     if load_ptr(record, n.H_NUMBERS):
         numbers = c.PyObject_VectorcallDict(load_ptr(record, n.H_NUMBERS), args, count, None)
@@ -144,41 +162,17 @@ def run_natively(record: ptr, args: ptr, count: i64, threads: i64) -> ptr:
         if numbers == o.NONE:
             c.Py_DecRef(numbers)
             return o.DECLINE
-    tensors = args
-    states = load_i64(record, n.H_STATE_COUNT)
-    if states:
-        tensors = stack(n.OPERAND_ROOM)
-        for i in range(count):
-            store_ptr(tensors, 8 * i, load_ptr(args, 8 * i))
-        for i in range(states):
-            store_ptr(tensors, 8 * (count + i), load_ptr(load_ptr(record, n.H_STATES), 8 * i))
     made = stack(n.RESULT_ROOM)
-    first = run_program(record + n.H_RUN, tensors, numbers, threads, made)
+    out = run_program(record + n.H_RUN, tensors, numbers, threads, made)
+    if out and out != o.DECLINE:
+        tally = load_ptr(record, n.H_TALLY)
+        store_i64(tally, 0, load_i64(tally, 0) + 1)
+        if after:
+            out = leave(after, tensors, numbers, made)
+            drop(made, load_i64(record + n.H_RUN, n.R_RESULT_COUNT))
+        else:
+            out = new_tensor(out, load_ptr(record, n.H_DTYPE))
     c.Py_DecRef(numbers)
-    if first is None or first == o.DECLINE:
-        return first
-    tally = load_ptr(record, n.H_TALLY)
-    store_i64(tally, 0, load_i64(tally, 0) + 1)
-    return results(record, made)
-
-
-def results(record: ptr, made: ptr) -> ptr:
-    """The tensor, or the tuple of tensors, around arrays, whose references it takes over."""
-    dtypes = load_ptr(record, n.H_DTYPES)
-    width = load_i64(record, n.H_WIDTH)
-    if width == 0:
-        return new_tensor(load_ptr(made, 0), load_ptr(dtypes, 0))
-    out = c.PyTuple_New(width)
-    if out is None:
-        drop(made, width)
-        return None
-    for i in range(width):
-        tensor = new_tensor(load_ptr(made, 8 * i), load_ptr(dtypes, 8 * i))
-        if tensor is None:
-            drop(made + 8 * (i + 1), width - i - 1)
-            c.Py_DecRef(out)
-            return None
-        store_ptr(out, n.ITEMS + 8 * i, tensor)
     return out
 
 

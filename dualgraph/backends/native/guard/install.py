@@ -10,7 +10,7 @@ from ....eager.tensor import Tensor
 from ..glue import FASTCALL, KEYWORDS, ONE, Library, possible, present, slot_offset
 from ..quick import apply, memory, objects, place, place_slow, runs, spread, tape
 from ..quick.install import CheckError, glue_numbers, glue_objects
-from . import calls, rows, table
+from . import calls, outcome, places, rows, table
 
 
 def install(owner: type, run: Any) -> None:
@@ -25,10 +25,11 @@ def install(owner: type, run: Any) -> None:
     where = place if present("PyFrame_GetLasti") else place_slow
     words = {
         "CALL": owner.__call__, "RUN": run, "S_HOLDS": "holds", "S_DEVICE": "device", "STR": str,
-        "STRAIGHT": table.Straight,
+        "STRAIGHT": table.Straight, "S_ITEM": "item", "LIST": list, "DICT": dict, "INDEX_ERROR": IndexError,
+        "GONE": "the element that the call puts a result at is gone",
     }  # fmt: skip
     library = Library(
-        objects, memory, spread, tape, where, apply, runs, rows, calls,
+        objects, memory, spread, tape, where, apply, runs, rows, places, outcome, calls,
         objects=glue_objects() | words,
         numbers=glue_numbers() | table.numbers() | {"C_HOT": slot_offset(owner, "_hot")},
     )  # fmt: skip

@@ -8,6 +8,7 @@ another object is asked of Python.
 from __future__ import annotations
 
 from ..glue.capi import (
+    bits,
     c,
     i64,
     load_i8,
@@ -88,27 +89,47 @@ def unhooked(x: ptr) -> i64:
     return node == o.NONE or load_ptr(node, n.N_HOOKS) == o.NONE
 
 
+def same_number(x: ptr, want: ptr) -> i64:
+    """Whether a Python value is the expected one: the same object, float, int or str."""
+    if x == want:
+        return 1
+    kind = load_ptr(want, n.TYPE)
+    if load_ptr(x, n.TYPE) != kind:
+        return 0
+    if kind == o.FLOAT:
+        return load_i64(x, n.F_VALUE) == load_i64(want, n.F_VALUE)
+    if kind == o.INT or kind == o.STR:
+        return c.PyObject_RichCompareBool(x, want, 2) == 1
+    return 0
+
+
+def found_at(kind: i64, holder: ptr, key: ptr) -> ptr:
+    """What is at a place, borrowed; null where nothing is."""
+    if kind == n.ENTRY:
+        found = c.PyDict_GetItemWithError(holder, key)
+        if found is None:
+            c.PyErr_Clear()
+        return found
+    if kind == n.WORD:
+        return load_ptr(holder, bits(key))
+    if load_i64(holder, n.VAR_SIZE) > bits(key):  # an element of a list
+        return load_ptr(load_ptr(holder, n.LIST_ITEMS), 8 * bits(key))
+    return None
+
+
 def as_expected(row: ptr) -> i64:
     """Whether a row's place holds what is expected, as far as identity tells."""
     kind = load_i64(row, 0)
     holder = load_ptr(row, 8)
     want = load_ptr(row, 24)
-    if kind == n.ENTRY:
-        found = c.PyDict_GetItemWithError(holder, load_ptr(row, 16))
-        if found is None and c.PyErr_Occurred():
-            c.PyErr_Clear()
-            return 0
-        return found == want
     key = load_i64(row, 16)
-    if kind == n.WORD:
-        return load_ptr(holder, key) == want
+    if kind <= n.ITEM:
+        return found_at(kind, holder, load_ptr(row, 16)) == want
+    if kind >= n.TYPED:
+        found = found_at(kind - n.TYPED, holder, load_ptr(row, 16))
+        return found and load_ptr(found, n.TYPE) == want
     if kind == n.UNLESS:
         return load_ptr(holder, key) != want
-    if kind == n.ITEM:
-        return (
-            load_i64(holder, n.VAR_SIZE) > key
-            and load_ptr(load_ptr(holder, n.LIST_ITEMS), 8 * key) == want
-        )
     if kind == n.TENSOR:
         return same_tensor(holder, want)
     if kind == n.HOOKS:

@@ -13,8 +13,8 @@ FIELDS = (
     "FUNCTION", "TEAM", "SIZE", "CODE", "WORDS", "STRIDE", "THREADS", "BRIEF", "BUSY", "OPERANDS", "OPERAND_COUNT",
     "CHECKS", "CHECK_COUNT", "RESULTS", "RESULT_COUNT",
 )  # fmt: skip
-MOST_OPERANDS = 24
-MOST_RESULTS = 12
+MOST_OPERANDS = 48
+MOST_RESULTS = 24
 
 
 def run_words(direct: Any, arguments: Sequence[int], keep: list[Any]) -> list[int]:

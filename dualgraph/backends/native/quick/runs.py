@@ -68,8 +68,10 @@ def new_results(run: ptr, made: ptr) -> i64:
 def run_program(run: ptr, args: ptr, numbers: ptr, threads: i64, made: ptr) -> ptr:
     """The first of the arrays that a program makes of tensors, and of numbers as arrays in a tuple (null without any).
 
-    The references of all it makes are written to `made`. o.DECLINE, borrowed, where a check fails; null with an error.
+    The references of all it makes are written to `made` (o.NONE, borrowed, where it makes none). o.DECLINE, borrowed,
+    where a check fails; null with an error.
     """
+    store_ptr(made, 0, o.NONE)
     if not new_results(run, made):
         return None
     places = load_ptr(run, n.R_OPERANDS)

@@ -30,9 +30,9 @@ from .apply import (
     tape_switch,
     tracked,
 )
-from .objects import held, item
+from .objects import held
 from .place import user_place
-from .tape import version_cell
+from .tape import count_write, version_cell
 
 
 def copy_bytes(target: ptr, source: ptr, size: i64) -> None:
@@ -46,25 +46,14 @@ def copy_bytes(target: ptr, source: ptr, size: i64) -> None:
 def written(t: ptr) -> i64:
     """Counts a write to the memory of a tensor, and notes the user's line; -1 with an error set."""
     cell = version_cell(t)
-    if cell is None:
-        return -1
-    version = c.PyLong_FromSsize_t(c.PyLong_AsSsize_t(item(cell, 0)) + 1)
-    place = user_place()
-    if version is None or place is None:
-        c.Py_DecRef(version)
-        c.Py_DecRef(place)
+    place = user_place() if cell else None
+    if place is None:
         return -1
     items = load_ptr(cell, n.LIST_ITEMS)
-    before = load_ptr(items, 0)
-    store_ptr(items, 0, version)
-    c.Py_DecRef(before)
     before = load_ptr(items, 8)
     store_ptr(items, 8, place)
     c.Py_DecRef(before)
-    before = load_ptr(t, n.T_STAMP)
-    store_ptr(t, n.T_STAMP, held(version))
-    c.Py_DecRef(before)
-    return 0
+    return count_write(t)
 
 
 def wanted(t: ptr) -> i64:

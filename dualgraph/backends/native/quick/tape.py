@@ -95,6 +95,24 @@ def version_cell(x: ptr) -> ptr:
     return cell
 
 
+def count_write(t: ptr) -> i64:
+    """Counts a write to the memory of a tensor; -1 with an error set."""
+    cell = version_cell(t)
+    if cell is None:
+        return -1
+    version = c.PyLong_FromSsize_t(c.PyLong_AsSsize_t(item(cell, 0)) + 1)
+    if version is None:
+        return -1
+    items = load_ptr(cell, n.LIST_ITEMS)
+    before = load_ptr(items, 0)
+    store_ptr(items, 0, version)
+    c.Py_DecRef(before)
+    before = load_ptr(t, n.T_STAMP)
+    store_ptr(t, n.T_STAMP, held(version))
+    c.Py_DecRef(before)
+    return 0
+
+
 def kept_result(out: ptr) -> ptr:
     """What the entry keeps of a result that its rule reads: ``((array, cell, version, dtype, device, None),)``."""
     cell = version_cell(out)
