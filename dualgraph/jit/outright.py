@@ -35,7 +35,8 @@ def run_of(program: Program, args: Sequence[Any], table: Any) -> Any:
     """
     executable = program._executable
     taped = program._tracked and state.grad
-    if executable is None or program.extra or program.path or program._checked or taped:
+    released = program._required or any(g.released for g in program.trace.grads)
+    if executable is None or program.extra or program.path or program._checked or taped or released:
         return None
     call = _Call(program, args)
     numbers = call.numbers()
@@ -130,9 +131,11 @@ class _Call:
         """For each operand its tensor; results below 0, then the promoted numbers."""
 
         def number(operand: int) -> Any:
+            if operand < 0:
+                return operand
             if operand in self.taken:
                 return -1 - len(direct.types) - self.taken.index(operand)
-            return operand if operand < 0 else self.number(self.slots[operand])
+            return self.number(self.slots[operand])
 
         return tuple(map(number, direct.operands))
 
@@ -142,9 +145,11 @@ class _Call:
         leaves = [self._leaf(i, direct, words) for i in range(len(program.results))]
         grads = []
         for owner, effect in zip(program._owners, trace.grads, strict=True):
-            k = effect.output
-            grads.append((self._state(owner), None if k is None else len(leaves)))
-            leaves += () if k is None else (self._made(k, direct, words),)
+            k, which = effect.output, effect.result
+            if which is None and k is not None:
+                which = len(leaves)
+                leaves.append(self._made(k, direct, words))
+            grads.append((self._state(owner), which))
         stores = [
             (self.number(self.slots[i]), None if (i, k) in donated else direct.outputs[k])
             for i, k in trace.stores

@@ -145,7 +145,7 @@ class Program(Conditions):
     def _take(self, executable: Executable) -> None:
         """Runs calls through `executable` from now on."""
         self._direct = tuple(i for i, _ in executable.donated)
-        plain = not self.effects and not self._checked
+        plain = not (self.effects or self._checked or self.moves)
         self._bare = (
             bare_form(self.trace, self.results, self.tree, self._out_types) if plain else None
         )

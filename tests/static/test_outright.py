@@ -55,6 +55,18 @@ def what_was_there(box: Any) -> Any:
     return f
 
 
+def never_read(box: Any) -> Any:
+    box.b = dg.zeros(4)
+
+    def f(x: Any) -> Any:
+        y = (x * box.h).tanh()
+        box.b = box.b
+        box.b = y[:2].repeat(2)
+        return (y,)
+
+    return f
+
+
 def a_pair(box: Any) -> Any:
     box.pair = Pair(dg.zeros(4), dg.ones(4))
 
@@ -155,7 +167,7 @@ def statements(box: Any) -> Any:
 
 
 PROGRAMS = [
-    attribute, nothing_given, what_was_there, a_pair, trees, variables, entries, written, argument_written,
+    attribute, nothing_given, what_was_there, never_read, a_pair, trees, variables, entries, written, argument_written,
     numbers_given, gradients, statements,
 ]  # fmt: skip
 
