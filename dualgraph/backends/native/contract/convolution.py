@@ -21,6 +21,7 @@ from ..addresses import address_of
 from ..team.room import Room
 from ..team.spots import Spot
 from ..threads import pool
+from . import taps
 from .again import recipe_of
 from .images import Images, Reach, Weights
 from .lanewise import lanewise, suits
@@ -274,6 +275,9 @@ class WeightGradient:
             goal = seat.goal(recipe, size * prod(self.shape))
             recipe.add(lanewise(x, ct, kernel, slots=(seat.x, seat.y, goal), **how))
             seat.close(recipe, goal)
+            return
+        if taps.suits(x, ct, kernel, groups):
+            taps.add_taps(recipe, x, ct, kernel, seat, **how)
             return
         self.windows = windows = Windows(x, kernel, **how)
         m, n = ct.shape[1] // groups, len(windows.taps)

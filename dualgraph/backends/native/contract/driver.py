@@ -46,6 +46,9 @@ FIELDS = (
     "m",
     "n",
     "k",
+    "spans",  # parts of k, with blocks that are left side by side instead of being added, or 1
+    "span",  # k's of one
+    "block",  # bytes from block to block of the result then, or 0
     "parts",  # parts of a matrix
     "part_rows",  # rows and columns of a part
     "part_columns",
@@ -173,7 +176,8 @@ class Driver:
         """Writes the function."""
         w, b, p = self.w, self.w.b, self.p
         with w.loop(self.end, self.begin) as unit:
-            batch, part = b.sdiv(unit.i, p["parts"]), b.srem(unit.i, p["parts"])
+            which, k = b.sdiv(unit.i, p["spans"]), b.mul(b.srem(unit.i, p["spans"]), p["span"])
+            batch, part = b.sdiv(which, p["parts"]), b.srem(which, p["parts"])
             across = b.sdiv(b.sub(b.add(p["n"], p["part_columns"]), i64(1)), p["part_columns"])
             row = b.mul(b.sdiv(part, across), p["part_rows"])
             column = b.mul(b.srem(part, across), p["part_columns"])
@@ -182,8 +186,9 @@ class Driver:
             column_end = w.least(p["n"], b.add(column, p["part_columns"]))
             with w.loop(column_end, column, p["nc"]) as turn:
                 columns = Span(turn.i, w.least(column_end, b.add(turn.i, p["nc"])))
-                with w.loop(p["k"], step=p["together"]) as ks:
-                    end = w.least(b.add(ks.i, p["together"]), p["k"])
+                k_end = w.least(b.add(k, p["span"]), p["k"])
+                with w.loop(k_end, k, p["together"]) as ks:
+                    end = w.least(b.add(ks.i, p["together"]), k_end)
                     self.blocks(rows, columns, Span(ks.i, end))
         b.ret_void()
 
@@ -281,7 +286,9 @@ class Driver:
                 row_step = b.select(xs.packed, p["size"], row_step)
                 x_step = b.select(xs.packed, b.mul(p["x_width"], p["size"]), x_step)
                 count = self.length(ks)
-                values = [count, x, row_step, x_step, y, y_step, out, p["out_row"], wide, ks.begin]
+                goal = w.at(out, b.mul(b.sdiv(ks.begin, i64(KC)), p["block"]))
+                add = b.select(b.icmp_signed("==", p["block"], i64(0)), ks.begin, i64(0))
+                values = [count, x, row_step, x_step, y, y_step, goal, p["out_row"], wide, add]
                 self.call(kernel, micro.ARGUMENTS, values)
             turn.carried = [w.at(x_panel, xs.next), w.at(out, down)]
 

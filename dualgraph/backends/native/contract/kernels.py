@@ -13,8 +13,9 @@ from ..jit import Machine, jit
 from .copy import emit_copy
 from .dots_code import emit_dots
 from .driver import emit_driver
+from .fold import emit_fold
 from .lanewise_code import emit_lanewise
-from .micro import emit_micro
+from .micro import Line, emit_micro
 from .pack import emit_pack
 from .rowwise import emit_rowwise
 from .shape import Geometry, geometry
@@ -58,9 +59,11 @@ def shape_for(dtype: str) -> Geometry:
 
 
 @cache
-def micro(shape: Geometry, rows: int, vectors: int, masked: bool, tabled: bool) -> int:
+def micro(
+    shape: Geometry, rows: int, vectors: int, masked: bool, tabled: bool, line: Line | None = None
+) -> int:
     """The address of a micro-kernel."""
-    return _address("micro", emit_micro, shape, rows, vectors, masked, tabled)
+    return _address("micro", emit_micro, shape, rows, vectors, masked, tabled, line)
 
 
 @cache
@@ -69,7 +72,7 @@ def pack(shape: Geometry, tables: bool) -> int:
     return _address("pack", emit_pack, shape, tables)
 
 
-Form = tuple[int, int, bool, bool]  # of a micro-kernel: what `micro` is given
+Form = tuple[int, int, bool, bool, Line | None]  # of a micro-kernel: what `micro` is given
 
 
 @cache
@@ -81,9 +84,7 @@ def micros(
     return tuple(micro(shape, *f) if f else 0 for f in forms)
 
 
-def begin(
-    shape: Geometry, micros: Iterable[tuple[int, int, bool, bool]], packs: Iterable[bool]
-) -> None:
+def begin(shape: Geometry, micros: Iterable[Form], packs: Iterable[bool]) -> None:
     """Lets the kernels of a product be made at once: what is asked for next is on its way."""
     _driver()
     for tables in packs:
@@ -104,6 +105,12 @@ def copy(shape: Geometry) -> int:
 def weave(shape: Geometry) -> int:
     """The address of the function that weaves lines."""
     return _address("weave", emit_weave, shape)
+
+
+@cache
+def fold(shape: Geometry) -> int:
+    """The address of the function that adds the sums of blocks."""
+    return _address("fold", emit_fold, shape)
 
 
 @cache

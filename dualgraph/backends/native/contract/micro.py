@@ -13,50 +13,96 @@ from .shape import Geometry
 
 ARGUMENTS = (I64, PTR, I64, I64, PTR, I64, PTR, I64, I64, I64)
 # k, x, step to the next row of x, to the next k; y, step to the next k; out, step to the next row;
-# columns, whether to add. If tabled, y's step is the address of a table of where each k lies.
+# columns, whether to add. If tabled, y's step is the address of a table of where each k lies. If x is read by lines,
+# its steps are the addresses of such tables for its rows and k's.
 
 LONG = 64  # products from which asking for the tile's memory early costs nothing
+Line = tuple[int, int]
 
 
-def emit_micro(geometry: Geometry, rows: int, vectors: int, masked: bool, tabled: bool) -> str:
-    """IR of ``micro(...)`` for a tile of `rows` by `vectors`; if `masked`, of at most so many columns."""
+class _Steps:
+    """Rows of x that lie evenly: three share a pointer - itself, itself + row_step, itself + 2 * row_step."""
+
+    def __init__(self, w: Writer, rows: int) -> None:
+        _, x, self.row_step, self.x_step, *_ = w.fn.args
+        self.w, self.rows = w, rows
+        self.twice = w.b.add(self.row_step, self.row_step)
+        thrice = w.b.add(self.twice, self.row_step)
+        self.starts = [x]
+        for _ in range(3, rows, 3):
+            self.starts.append(w.at(self.starts[-1], thrice))
+
+    def places(self, pointers: list[ir.Value], i: ir.Value) -> list[ir.Value]:
+        """Where the rows' elements lie."""
+        further = [(), (self.row_step,), (self.twice,)]
+        return [self.w.at(pointers[r // 3], *further[r % 3]) for r in range(self.rows)]
+
+    def moved(self, pointers: list[ir.Value]) -> list[ir.Value]:
+        """The pointers for the next k."""
+        return [self.w.at(p, self.x_step) for p in pointers]
+
+
+class _Lines:
+    """Rows of x of which some lie evenly: `width` of them at each place of a table, `step` bytes apart."""
+
+    def __init__(self, w: Writer, rows: int, width: int, step: int) -> None:
+        _, x, table, ks, *_ = w.fn.args
+        self.w, self.starts = w, list[ir.Value]()
+        self.ks = w.b.inttoptr(ks, PTR)
+        table = w.b.inttoptr(table, PTR)
+        lines = [w.at(x, w.word(table, i64(r))) for r in range(0, rows, width)]
+        self.rows = [(lines[r // width], i64(r % width * step)) for r in range(rows)]
+
+    def places(self, pointers: list[ir.Value], i: ir.Value) -> list[ir.Value]:
+        """Where the rows' elements lie."""
+        offset = self.w.word(self.ks, i)
+        return [self.w.at(line, offset, further) for line, further in self.rows]
+
+    def moved(self, pointers: list[ir.Value]) -> list[ir.Value]:
+        """The pointers for the next k: there are none."""
+        return pointers
+
+
+def emit_micro(
+    geometry: Geometry,
+    rows: int,
+    vectors: int,
+    masked: bool,
+    tabled: bool,
+    line: Line | None = None,
+) -> str:
+    """IR of ``micro(...)`` for a tile of `rows` by `vectors`; if `masked`, of at most so many columns. `line`: how many
+    rows of x each entry of its table stands for, and the bytes between them."""
     module = ir.Module(name="micro")
     w = Writer(module, "micro", ARGUMENTS)
     b = w.b
-    k, x, row_step, x_step, y, y_step, out, out_step, columns, add = w.fn.args
+    k, _, _, _, y, y_step, out, out_step, columns, add = w.fn.args
     lanes, size = geometry.lanes, geometry.size
     kind = ir.VectorType(ELEMENTS[geometry.element], lanes)
     masks: list[ir.Value | None] = [
         w.first_lanes(b.sub(columns, i64(v * lanes)), lanes) if masked else None
         for v in range(vectors)
     ]
-    # three rows share a pointer: itself, itself + row_step, itself + 2 * row_step
-    twice = b.add(row_step, row_step)
-    thrice = b.add(twice, row_step)
-    starts = [x]
-    for _ in range(3, rows, 3):
-        starts.append(w.at(starts[-1], thrice))
+    xs = _Lines(w, rows, *line) if line else _Steps(w, rows)
+    before = len(xs.starts)
     zero = ir.Constant(kind, [ir.Constant(kind.element, 0.0)] * lanes)
     _expect(w, out, out_step, rows, vectors * lanes * size, k)
-    with w.loop(k, carried=[*starts, y, *[zero] * (rows * vectors)], nonempty=True) as turn:
+    with w.loop(k, carried=[*xs.starts, y, *[zero] * (rows * vectors)], nonempty=True) as turn:
         pointers, row_of_y, sums = (
-            turn.carried[: len(starts)],
-            turn.carried[len(starts)],
-            turn.carried[len(starts) + 1 :],
+            turn.carried[:before],
+            turn.carried[before],
+            turn.carried[before + 1 :],
         )
         if tabled:
             row_of_y = w.at(y, w.word(b.inttoptr(y_step, PTR), turn.i))
         ys = [w.load(w.at(row_of_y, i64(v * lanes * size)), kind, masks[v]) for v in range(vectors)]
         after = []
-        for r in range(rows):
-            place = pointers[r // 3]
-            if r % 3:
-                place = w.at(place, row_step if r % 3 == 1 else twice)
+        for r, place in enumerate(xs.places(pointers, turn.i)):
             factor = w.splat(b.load(place, align=size, typ=kind.element), lanes)
             after += [w.fma(factor, ys[v], sums[r * vectors + v]) for v in range(vectors)]
-        moved = [w.at(p, x_step) for p in pointers]
+        moved = xs.moved(pointers)
         turn.carried = [*moved, y if tabled else w.at(row_of_y, y_step), *after]
-    sums = turn.carried[len(starts) + 1 :]
+    sums = turn.carried[before + 1 :]
     _store(w, sums, out, out_step, masks, add, size)
     b.ret_void()
     return str(module)

@@ -24,6 +24,7 @@ LARGE = 2**21  # bytes of a result that the nearer caches do not hold
 GROUP = 4  # blocks of k that a tile of such a result is added up for at a time
 STRIPE = 16  # k's packed at a time where columns are neighbours in memory
 STACK = 2**17  # bytes of scratch that may be on the stack
+LINES = 5  # pointers that a tile of lines may take
 handle = id if DIRECT else address_of  # how an array is given to whole products
 
 
@@ -50,7 +51,23 @@ class Windowed:
     ks: Any
 
 
-Operand = Strided | Tabled | Windowed
+@dataclass(frozen=True, eq=False)
+class Lined:
+    """Like Tabled, read in place: rows are neighbours `step` bytes apart, `width` of them after the other."""
+
+    rows: Any
+    ks: Any
+    width: int
+    step: int
+
+    def height(self, registers: int) -> int:
+        """How many rows a tile has, if registers hold so many: of all tiles about as many."""
+        lines = -(-len(self.rows) // self.width)
+        most = max(1, min(registers // self.width, LINES))
+        return -(-lines // -(-lines // most)) * self.width
+
+
+Operand = Strided | Tabled | Windowed | Lined
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +114,9 @@ class Plan:
         pack_y: bool | None = None,
         cut: Cut | None = None,
         finish: Any = None,
+        spans: int = 1,
     ) -> None:
-        self.product, self.slots, self.finish = product, slots, finish
+        self.product, self.slots, self.finish, self.spans = product, slots, finish, spans
         self.recipe: Any = recipe or Recipe(3)
         self.brief: Any = None
         self.batch = len(product.starts[2])
@@ -121,6 +139,8 @@ class Plan:
                 wide = shape.vectors  # panels of one width
         elif n <= shape.lanes:
             wide = 1
+        if isinstance(product.x, Lined):
+            self.rows = product.x.height((shape.registers - 2) // wide - 1)
         self.columns = wide * shape.lanes
         self.narrow = min(wide, shape.vectors) * shape.lanes
         self.pack_x = self._packs_x() if pack_x is None else pack_x
@@ -133,6 +153,9 @@ class Plan:
         self.nc = self._columns(self.cut.columns, self.cut.whole_y)
         self.mc = max(1, MC // (1 + (self.group > 1)) // self.rows) * self.rows
         self.parts = -(-m // self.cut.rows) * -(-n // self.cut.columns)
+        self.span = -(-blocks // self.spans) * KC
+        self.spans = -(-product.k // self.span)
+        self.units = self.batch * self.parts * self.spans
         self.whole: dict[str, int] = {}  # slots of operands packed whole
         self.record = record(self._fields(wide), (product, finish))
         self._add_stages()
@@ -152,10 +175,12 @@ class Plan:
             *self._operand("x", cut.whole_x, product.m, self.rows, x_width),
             *self._operand("y", cut.whole_y, product.n, self.columns, self.columns),
             *(product.out_step, address_of(product.starts[2]), self.slots[2]),
-            *(product.m, product.n, product.k, self.parts, cut.rows, cut.columns),
+            *(product.m, product.n, product.k),
+            *(self.spans, self.span, self.batch * product.m * product.out_step * (self.spans > 1)),
+            *(self.parts, cut.rows, cut.columns),
             *(self.mc, self.nc, self.rows, self.columns, self.narrow),
             *(shape.size, self.depth, self.group * KC),
-            *(x_bytes, y_bytes, self.group * x_bytes, self.scratch, self.batch * self.parts),
+            *(x_bytes, y_bytes, self.group * x_bytes, self.scratch, self.units),
             *micros,
             0 if self.finish is None else ctypes.addressof(self.finish),
         )
@@ -169,7 +194,7 @@ class Plan:
         starts, packed = self.product.starts[place], (self.pack_x, self.pack_y)[place]
         if isinstance(x, Strided):
             values = (x.row_step, x.k_step, x.row_step, x.k_step, 0, 0)
-        elif isinstance(x, Tabled):
+        elif isinstance(x, Tabled | Lined):
             values = (address_of(x.rows), address_of(x.ks), 0, 0, 8, 8)
         else:
             values = (self.shape.size, address_of(x.ks), self.shape.size, 0, 0, 8)
@@ -189,11 +214,12 @@ class Plan:
         """Addresses of the micro-kernels of each kind of tile (`driver.KERNELS`); 0 where there are no such tiles."""
         p = self.product
         rest, left = p.m % self.rows, p.n % self.columns
+        line = (p.x.width, p.x.step) if isinstance(p.x, Lined) else None
         # one tile that is not full needs no more vectors than it has columns for
         narrow = -(-min(left, self.narrow) // self.shape.lanes)
         forms = []
         for vectors, masked, needed in ((wide, False, p.n >= self.columns), (narrow, True, left)):
-            form = vectors, masked, isinstance(p.y, Windowed)
+            form = vectors, masked, isinstance(p.y, Windowed), line
             forms.append((self.rows, *form) if needed else None)
             forms.append((rest, *form) if needed and rest else None)
         operands = ((p.x, self.pack_x), (p.y, self.pack_y))
@@ -216,7 +242,7 @@ class Plan:
                 pack = getattr(entries, f"pack_{name}")
                 ahead = (self.slots[i], self.whole[name]) if self.ahead[i] else None
                 self.recipe.prepare(Stage(pack, self.record, units, work, ahead=ahead))
-        units = self.batch * self.parts
+        units = self.units
         stage = Stage(entries.run, self.record, units, self.effort, self.scratch)
         alone = not self.recipe.stages and self.recipe.arrays == 3 and max(self.slots) < 3
         if alone and self.scratch <= STACK and (self.effort < SPLIT or units == 1):
@@ -239,8 +265,8 @@ class Plan:
 
     def _packs_x(self) -> bool:
         p = self.product
-        if isinstance(p.x, Tabled):
-            return True
+        if isinstance(p.x, Tabled | Lined):
+            return isinstance(p.x, Tabled)
         if self.ahead[0] and p.n > FEW and p.m * p.k * self.shape.size > NEAR:
             return True
         size = self.shape.size
@@ -254,7 +280,7 @@ class Plan:
         ready_x = self.pack_x and self.ahead[0]
         ready_y = self.pack_y and self.ahead[1] and self._sharable_y()
         brief = self.effort < SPLIT
-        if self.recipe.whole_units or brief or self.batch >= 4 * threads:
+        if self.recipe.whole_units or brief or self.spans > 1 or self.batch >= 4 * threads:
             shared = self.pack_x and not brief and self._matrices(0) == 1 < self.batch
             return Cut(p.m, p.n, ready_x or shared, ready_y)
         tiles_x, tiles_y = -(-p.m // self.rows), -(-p.n // self.columns)
@@ -298,7 +324,8 @@ class Plan:
             tiles = -(-m // rows)
             return -(-tiles // parts) * rows
 
-        if parts > 1:  # each turn of a tile takes as long as half a row besides
+        if parts > 1 and not isinstance(self.product.x, Lined):
+            # each turn of a tile takes as long as half a row besides
             heights = range(self.rows, self.rows * 3 // 4, -1)
             self.rows = min(heights, key=lambda rows: longest(rows) * (1 + 0.5 / rows))
             cut = cut._replace(rows=longest(self.rows))
