@@ -7,7 +7,7 @@ product that goes through its blocks one after the other.
 from __future__ import annotations
 
 from .. import ir
-from ..llvm_parts import PTR
+from ..emit.parts import PTR
 from .code import ELEMENTS, Writer, i64
 from .shape import Geometry
 from .team import FUNCTION
