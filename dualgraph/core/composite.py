@@ -15,7 +15,8 @@ class Merge:
     """The seam to what runs an eager call of a composite as one kernel: higher layers install these.
 
     ``serve(fn, args, kwargs)`` gives the result of a call on large arrays, ``quick(fn, args, kwargs)`` of one on
-    small arrays, ``view(fn, args, kwargs)`` of one that gives a view, or NotImplemented where the function is to run.
+    small arrays, ``view(fn, args, kwargs)`` of one that gives a view, ``same(fn, args, kwargs)`` of one without
+    tensors, or NotImplemented where the function is to run.
     ``traced(fn, args, kwargs)`` gives a function that makes a `Traced` of such calls, for the operands that want
     gradients in this one. ``retell`` is `serve` for calls inside of a capture, which is told the ops all the same.
     """
@@ -24,6 +25,7 @@ class Merge:
     retell: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     quick: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     view: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
+    same: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     traced: Callable[[Any, tuple[Any, ...], dict[str, Any]], Callable[[], Traced]] | None = None
 
 
@@ -104,6 +106,23 @@ def viewing(fn: F) -> F:
     def call(*args: Any, **kwargs: Any) -> Any:
         if Merge.view is not None:
             made = Merge.view(fn, args, kwargs)
+            if made is not NotImplemented:
+                return made
+        return fn(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def creating(fn: F) -> F:
+    """Decorator: eager calls without tensors among their arguments may give a copy of a small result made before.
+
+    For functions that only compute, and hang on nothing but their arguments and the defaults of dtype and device.
+    """
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if Merge.same is not None:
+            made = Merge.same(fn, args, kwargs)
             if made is not NotImplemented:
                 return made
         return fn(*args, **kwargs)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
+from ..core.composite import creating
 from ..core.errors import ArgumentError, DTypeError, describe
 from ..core.numbers.sizing import range_length, to_int
 from ..ops.arithmetic import cast, multiply, where
@@ -37,6 +38,7 @@ def as_shape(size: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
     return shape
 
 
+@creating
 def zeros(
     shape: Any = (),
     *more: Any,
@@ -56,6 +58,7 @@ def zeros(
     )
 
 
+@creating
 def ones(
     shape: Any = (),
     *more: Any,
@@ -75,6 +78,7 @@ def ones(
     )
 
 
+@creating
 def empty(
     shape: Any = (),
     *more: Any,
@@ -91,6 +95,7 @@ def empty(
     return zeros(shape, *more, size=size, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@creating
 def full(
     shape: Any,
     fill_value: Any,
@@ -168,6 +173,7 @@ def full_like(
     return _like(x, fill_value, dtype, device, requires_grad)
 
 
+@creating
 def arange(
     start: Any = 0,
     stop: Any = None,
@@ -203,6 +209,7 @@ def _number(v: Any) -> Any:
     return v.item() if isinstance(v, (Tensor, np.generic)) else v
 
 
+@creating
 def linspace(
     start: Any, stop: Any = None, num: int | None = None, *, end: Any = None, steps: int | None = None,
     dtype: Any = None, device: Any = None, endpoint: bool = True, requires_grad: bool = False,
@@ -235,6 +242,7 @@ def linspace(
     return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 
 
+@creating
 def eye(
     n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.composite import creating
 from ..core.dtypes import get_default_dtype
 from ..core.errors import ShapeError, describe
 from ..ops import arithmetic as ar
@@ -216,6 +217,7 @@ def detach(x: Tensor) -> Tensor:
     return stop_gradient(x)
 
 
+@creating
 def tril_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = "int64", device: Any = None
 ) -> Tensor:
@@ -228,6 +230,7 @@ def tril_indices(
     return asarray(np.stack(np.tril_indices(row, offset, col)), dtype=dtype, device=device)
 
 
+@creating
 def triu_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = "int64", device: Any = None
 ) -> Tensor:

@@ -19,8 +19,8 @@ from ..merge.running import FAILURES, run
 from .program import program_of
 from .template import Template, match, template_of
 
-SELDOM = 8  # sweeps over tapes without a template, of which the last gets one
-OFTEN = 32  # sweeps over tapes of a template, until it gets a program
+SELDOM = 32  # sweeps over tapes without a template, of which the last gets one
+OFTEN = 64  # sweeps over tapes of a template, until it gets a program
 MOST = 8  # templates of tapes that end alike
 _background = Workers("dualgraph-sweeps", 1)
 

@@ -292,3 +292,40 @@ def test_what_is_no_view_stays_what_it_is():
             x.view(5, 5)
         with pytest.raises(dg.ShapeError):
             x.T.view(12)
+
+
+MADE = {
+    "zeros": lambda: dg.zeros(3, 2), "zeros by shape": lambda: dg.zeros((2,), dtype=dg.int32),
+    "ones": lambda: dg.ones(4, 1), "full": lambda: dg.full((2, 2), 7), "full of -0.0": lambda: dg.full((2,), -0.0),
+    "arange": lambda: dg.arange(5), "arange of floats": lambda: dg.arange(1, 2, 0.25), "eye": lambda: dg.eye(3),
+    "linspace": lambda: dg.linspace(0, 1, 7), "nothing": lambda: dg.zeros(0, 3),
+    "one": lambda: dg.ones(()), "tril_indices": lambda: dg.tril_indices(3, 3), "True": lambda: dg.full((2,), True),
+    "leaf": lambda: dg.ones(2, requires_grad=True), "large": lambda: dg.zeros(5000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_is_made_of_numbers_is_a_new_tensor_each_time(name):
+    expected = MADE[name]()
+    values = expected.detach().numpy().tobytes()
+    for _ in range(plans.HOT + 3):
+        made = MADE[name]()
+        assert made.type == expected.type and made.detach().numpy().tobytes() == values
+        assert made.requires_grad == expected.requires_grad and made._parent is None
+        with dg.no_grad():
+            made.fill_(1)
+    before = dg.get_default_dtype()
+    try:
+        dg.set_default_dtype(dg.float64)
+        assert dg.zeros(3, 2).dtype is dg.ones(4, 1).dtype is dg.eye(3).dtype is dg.float64
+    finally:
+        dg.set_default_dtype(before)
+    graph = dg.capture(lambda x: x + dg.arange(5), dg.ones(5))
+    assert [n.prim.name for n in graph.nodes if not n.inputs] == ["arange"]
+
+
+def test_tensors_among_the_arguments_count_by_their_values():
+    for _ in range(2 * plans.HOT):
+        assert dg.full((2,), dg.asarray(3.0)).tolist() == [3.0, 3.0]
+    assert dg.full((2,), dg.asarray(4.0)).tolist() == [4.0, 4.0]
+    assert dg.arange(dg.asarray(3)).tolist() == [0, 1, 2]

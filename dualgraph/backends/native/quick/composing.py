@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ....core.composite import Merge, Traced
+from ....core.devices import CPU
 from ....core.dtypes import DType
 from ....core.types import TensorType
 from ....eager.tensor import Tensor
 from ....static.graph import Graph, GraphBuilder
-from . import programs
+from . import programs, recipes
 from .lying import operand_of
 from .recipe import CALL, GENERIC, Recipe
 
@@ -34,6 +35,30 @@ def notice(fn: Any, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         KNOWN[key] = Recipe(kind=GENERIC, keep=()) if _plain(args, kwargs) else None
     elif Merge.traced is not None:
         _begin(Merge.traced(fn, args, kwargs), key, generic, args, kwargs)
+
+
+SAME: dict[Any, Recipe | None] = {}  # likewise, of functions that make tensors of no others
+
+
+def notice_same(fn: Any, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A call without tensors that was not seen before, or was some times."""
+    if key in SAME:
+        SAME[key] = _kept(fn(*args, **kwargs))
+        return
+    if len(SAME) >= MOST:
+        SAME.clear()
+    alike = all(isinstance(x, DType) or programs.tells_apart(x) for x in (*args, *kwargs.values()))
+    SAME[key] = Recipe(kind=GENERIC, keep=()) if alike else None
+
+
+def _kept(out: Any) -> Recipe | None:
+    """A recipe that copies a result; None where that is large, or more than its elements."""
+    plain = isinstance(out, Tensor) and out.device is CPU and not out._requires_grad
+    if not plain or out._data.nbytes > recipes.FEW:
+        return None
+    recipe = Recipe(dtype=id(out.dtype), keep=(out.dtype,))
+    recipes.keep_result(recipe, out)
+    return recipe
 
 
 def notice_view(fn: Any, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

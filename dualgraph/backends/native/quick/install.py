@@ -133,12 +133,12 @@ def glue_objects() -> dict[str, Any]:
         "CPU": CPU, "STATE": state, "DECLINE": object(), "MEMORY": np.zeros(4, dtype=np.int64),
         "NO_PARAMS": {}, "SEQUENCE": sequence, "INSIDE": INSIDE, "USER_PLACE": user_place,
         "GROW": plans.grow, "BIND": Dispatch.bind, "VALUE_ERROR": ValueError,
-        "S_DICT": "__dict__", "S_TRACER": "tracer", "S_BATCHING": "batching", "S_GRAD": "grad",
+        "S_DICT": "__dict__", "S_TRACER": "tracer", "S_BATCHING": "batching", "S_GRAD": "grad", "S_DEVICE": "device",
         "SLICE": slice, "TUPLE": tuple, "ELLIPSIS": ..., "PYTHON__getitem__": Tensor.__getitem__,
         "SLICE_OP": lookup("slice"), "RESHAPE_OP": lookup("reshape"),
         "S_STARTS": "starts", "S_STOPS": "stops", "S_STEPS": "steps", "S_SHAPE": "shape",
         "COMPOSITES": composing.KNOWN, "NOTICE": composing.notice, "NOTICE_VIEW": composing.notice_view,
-        "VIEWS": composing.VIEWS,
+        "VIEWS": composing.VIEWS, "SAMES": composing.SAME, "NOTICE_SAME": composing.notice_same,
         "NOT_IMPLEMENTED": NotImplemented,
         "CAST": lookup("cast"), "CAST_NAMES": ("dtype",),
         "S_EDGE": "_edge", "S_FILENAME": "co_filename", **recipes.objects(),
@@ -162,11 +162,12 @@ def install() -> None:
             plans.enter(prim, key, plan)
     Dispatch.planned = staticmethod(plans.enter)
     Merge.quick = staticmethod(library.builtin("quick", "serve_composite"))
+    Merge.same = staticmethod(library.builtin("same", "serve_same"))
     Merge.view = staticmethod(library.builtin("view", "serve_view"))
     Dispatch.store = staticmethod(library.builtin("store", "store"))
     Dispatch.overwrite = staticmethod(library.builtin("overwrite", "overwrite"))
     Dispatch.forgot = staticmethod(plans.forget)
-    dt.changed.append(composing.KNOWN.clear)
+    dt.changed += [composing.KNOWN.clear, composing.SAME.clear]
     Whole.match = staticmethod(library.builtin("match", "match_tape"))
     for name, (_, arity, _) in ELEMENTWISE_OPERATORS.items():
         flags = NOARGS if arity == 1 else ONE

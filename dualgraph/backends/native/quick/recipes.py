@@ -20,8 +20,8 @@ from . import programs, run_words
 from .plans import HOT
 from .recipe import CALL, FOLD, GENERIC, OFFSETS, PROGRAM, SAME, VIEW, Recipe
 
-OFTEN = 10 * HOT  # calls after which a program of few elements is begun,
-WHOLE = 5 * HOT  # and one of a composite, which takes the place of several ops
+OFTEN = 20 * HOT  # calls after which a program of few elements is begun,
+WHOLE = 10 * HOT  # and one of a composite, which takes the place of several ops
 LARGE = 1 << 15  # elements with which it is begun at once, for several threads
 FEW = 1 << 12  # bytes of a result without operands that is kept, to be copied
 MOST = 10_000  # recipes of an op
@@ -74,14 +74,13 @@ def _recipe(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any)
     if prim.aliases:
         return _viewing(recipe, args[0]._data, out._data)
     if not args and prim.kind is CREATION and out._data.nbytes <= FEW:
-        _keep_result(recipe, out, params)
+        if all(map(programs.tells_apart, params.values())):
+            keep_result(recipe, out)
     return recipe
 
 
-def _keep_result(recipe: Recipe, out: Tensor, params: dict[str, Any]) -> None:
-    """What an op without operands made is what it makes."""
-    if not all(map(programs.tells_apart, params.values())):
-        return
+def keep_result(recipe: Recipe, out: Tensor) -> None:
+    """What a call without operands made is what it makes."""
     data, dims = np.array(out._data, order="C"), np.array(out.shape, np.int64)
     recipe.kind, recipe.source, recipe.bytes = SAME, address_of(data), data.nbytes
     recipe.ndim, recipe.dims, recipe.descr = data.ndim, address_of(dims), id(data.dtype)
