@@ -1,6 +1,6 @@
 """The scalar language: what the body of an elementwise op is written in.
 
-A body ``body(s, x, y)`` is run by a handler ``s``: over arrays, into LLVM IR, into CUDA source.
+A body ``body(s, x, y)`` is run by a handler ``s``: over arrays of NumPy or CuPy, or into LLVM IR.
 Values support ``+ - * /`` (division of floats), unary ``-``, comparisons, and ``& | ^ ~ << >>`` on
 integers and bools; a Python literal takes the dtype of the operand that it meets. All else is a
 method of ``s``.

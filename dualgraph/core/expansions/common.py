@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, NamedTuple
 
-Value = Any  # what a handler computes with: an array, an LLVM value, a name in CUDA source
+Value = Any  # what a handler computes with: an array, or an LLVM value
 Handler = Any  # a handler of the scalar language
 Table = dict[str, tuple[float, ...]]  # polynomial coefficients by dtype, constant term first
 
