@@ -16,12 +16,16 @@ from .core.trees import flatten
 from .core.ulp import same_bits, ulp_of
 from .eager.random import default_generator
 from .eager.tensor import Tensor
+from .jit.compile import serving
 from .jit.program import MISMATCH
 from .jit.tracing import trace
 from .passes.memory import MemoryPlan
 from .passes.sizes import human
 from .static.checks import ATOMS
 from .static.footprint import Footprint
+
+
+UNITS = ((1e-6, "us"), (1e-3, "ms"), (1.0, "s"))
 
 
 class Snapshot:
@@ -70,8 +74,8 @@ def host_values(t: Tensor) -> tuple[Any, DType]:
 
 
 class Comparison(NamedTuple):
-    """Both modes on the same arguments and state. Seconds are medians of one call, of eager mode as it runs once
-    its native path is there."""
+    """Both modes on the same arguments and state. Seconds are medians of one call, of each mode as it runs once its
+    native path is there."""
 
     name: str
     captured: bool
@@ -90,8 +94,8 @@ class Comparison(NamedTuple):
     def _rows(self) -> list[tuple[str, str]]:
         rows = [
             ("bitwise equal", "yes" if self.bitwise_equal else f"no, up to {self.max_ulp:g} ulp"),
-            ("eager", f"{1e3 * self.eager_seconds:.3f} ms a call"),
-            ("compiled", f"{1e3 * self.compiled_seconds:.3f} ms a call"),
+            ("eager", f"{_duration(self.eager_seconds)} a call"),
+            ("compiled", f"{_duration(self.compiled_seconds)} a call"),
             ("speed-up", f"{self.speedup:.2f}"),
         ]
         if self.memory is not None:
@@ -111,6 +115,12 @@ class Comparison(NamedTuple):
     def _repr_html_(self) -> str:
         body = "".join(f"<tr><th>{_html(k)}</th><td>{_html(v)}</td></tr>" for k, v in self._rows())
         return f"<table><caption>{_html(self.name)}</caption>{body}</table>"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in the unit in which they are easily read."""
+    scale, unit = next(u for u in UNITS if seconds < u[0] * 999.5 or u is UNITS[-1])
+    return f"{seconds / scale:.3g} {unit}"
 
 
 def _html(text: str) -> str:
@@ -150,7 +160,8 @@ def compare(fn: Any, *args: Any, seconds: float = 0.3, **kwargs: Any) -> Compari
     if native.available():
         hasten()
     eager = _time(lambda: inner(*args, **kwargs), seconds, snapshot)
-    compiled = _time(lambda: program.call(leaves), seconds, snapshot)
+    serve = serving(program, inner, getattr(fn, "_backend", None), args, kwargs)
+    compiled = _time(lambda: serve(*args, **kwargs), seconds, snapshot)
     return Comparison(
         name, again is not MISMATCH, ulp == 0, ulp, eager, compiled, program.memory, tuple(reasons)
     )

@@ -12,6 +12,8 @@ from dualgraph.backends import quicken
 from dualgraph.backends.native import api
 from dualgraph.core.prim import Dispatch
 from dualgraph.core.ulp import ulp_distance
+from dualgraph.jit.compile import serving
+from dualgraph.jit.hot import Guard
 
 
 def scaled_in_place(x: Any) -> Any:
@@ -27,6 +29,8 @@ def test_a_comparison_says_what_was_measured() -> None:
     assert c.speedup == c.eager_seconds / c.compiled_seconds
     assert "bitwise equal  yes" in str(c)
     assert "&lt;lambda&gt;" in c._repr_html_()
+    shown = str(c._replace(eager_seconds=4.1e-7, compiled_seconds=0.0123))
+    assert "0.41 us a call" in shown and "12.3 ms a call" in shown
 
 
 def test_eager_mode_is_timed_with_its_native_path(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +39,18 @@ def test_eager_mode_is_timed_with_its_native_path(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Dispatch, "quicken", staticmethod(quicken.quicken))
     assert dg.compare(dg.exp, dg.ones(4), seconds=0.001).captured
     assert installed == [True] * api.available()
+
+
+@pytest.mark.skipif(not api.available(), reason="needs native code")
+def test_compiled_calls_are_timed_as_they_are_made() -> None:
+    program: Any = dg.compile(lambda x: x * 2 + 1, wait=True)
+    x = dg.ones(3)
+    program(x)
+    serve = serving(program.programs[0], program._captured_function, None, (x,), {})
+    for _ in range(20):
+        assert serve(x).tolist() == [3.0, 3.0, 3.0]
+    assert serve._hot or not Guard.installed  # by machine code, after some
+    assert serve.programs == program.programs
 
 
 @pytest.mark.parametrize("transposed", [False, True])

@@ -12,29 +12,33 @@ import os
 import sys
 
 from ..core.prim import Dispatch
+from ..core.process.workers import Job
 from .native import api
 from .native.aside import aside
 
 PATIENCE = 3  # times of being asked, before native code is loaded for this alone
 _asked = 0
+_begun: Job[None] | None = None
 
 
 def quicken() -> None:
     """Asked every thousand calls of ops: installs the quick path, in a thread of its own."""
-    global _asked
+    global _asked, _begun
     _asked += 1
     if not api.available():
         Dispatch.quicken = staticmethod(_enough)
     elif f"{__package__}.native.jit" in sys.modules or _asked >= PATIENCE:
         Dispatch.quicken = staticmethod(_enough)
-        aside(install)
+        _begun = aside(install)
 
 
 def hasten() -> None:
-    """Installs the quick path, as llvmlite is loaded and large results are made, unless that is not wanted."""
+    """Has the quick path in place, as llvmlite is loaded and large results are made, unless that is not wanted."""
     if Dispatch.quicken is quicken:
         Dispatch.quicken = staticmethod(_enough)
         install()
+    elif _begun is not None:
+        _begun.result()
 
 
 def install() -> None:

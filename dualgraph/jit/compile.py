@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.native import api
 from ..core.context import state
 from ..core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe
 from ..core.trees import flatten
@@ -51,12 +52,7 @@ class Compiled(Growing):
         if self._plain or passed:
             self._plain -= self._plain > 0
             return self._captured_function(*args, **kwargs)
-        leaves: Any
-        tree: Any
-        if kwargs or not PLAIN.issuperset(map(type, args)):
-            leaves, tree = flatten((args, kwargs))
-        else:
-            leaves, tree = args, len(args)
+        leaves, tree = _parts(args, kwargs)
         key = self._key(leaves, tree)
         entry = self._entries.get(key)
         if entry is None:
@@ -290,6 +286,25 @@ class Compiled(Growing):
 
 
 # --- the public functions ----------------------------------------------------------------------
+
+
+def _parts(args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """The leaves of a call, and the tree that they were in."""
+    if kwargs or not PLAIN.issuperset(map(type, args)):
+        return flatten((args, kwargs))
+    return args, len(args)
+
+
+def serving(program: Program, fn: Any, backend: str | None, args: Any, kwargs: Any) -> Compiled:
+    """A compiled function that has `program` for such calls from the first one on, whether that pays or not."""
+    compiled = Compiled(fn, backend, False, False, None)
+    leaves, tree = _parts(args, kwargs)
+    entry = Entry(programs=[program], kept=leaves_to_keep(leaves))
+    entry.meter.settle()
+    compiled._entries[compiled._key(leaves, tree)] = entry
+    if api.available():
+        hot.install(Compiled, Compiled._run_hot)
+    return compiled
 
 
 def compile(

@@ -72,6 +72,11 @@ class Meter:
         self.compiled: list[float] = []
         self.eager: list[float] = []
 
+    def settle(self) -> None:
+        """The program is used, as long as nothing else is found out."""
+        self.settled = self.used = True
+        self.looks, self.answered = len(LATER), perf_counter()
+
     def use(self, calls: int = 1) -> None:
         """Counts compiled calls after the question was settled; now and then it is asked again."""
         self.calls += calls

@@ -1,14 +1,14 @@
-"""Aside: a thread for jobs that nobody waits for, such as writing a file."""
+"""Aside: a thread for jobs that nearly nobody waits for, such as writing a file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...core.process.workers import Workers
+from ...core.process.workers import Job, Workers
 
 _worker = Workers("dualgraph-aside", 1)
 
 
-def aside(job: Callable[[], None]) -> None:
+def aside(job: Callable[[], None]) -> Job[None]:
     """Runs a job after those that were given before, beside the caller."""
-    _worker.submit(job)
+    return _worker.submit(job)
