@@ -24,7 +24,6 @@ from .passes.sizes import human
 from .static.checks import ATOMS
 from .static.footprint import Footprint
 
-
 UNITS = ((1e-6, "us"), (1e-3, "ms"), (1.0, "s"))
 
 
