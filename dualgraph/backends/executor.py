@@ -29,6 +29,7 @@ from .ground import Ground
 from .native import api as native
 from .native import claims
 from .native.addresses import DIRECT, address_of
+from .refilled import at_numbers, numbers_of
 
 RECYCLED = (
     1 << 16
@@ -295,6 +296,7 @@ class _Instance:
         # values in the memory of another one, of another dtype or shape (None: the same)
         self.shared: list[tuple[int, int, tuple[Any, Any] | None]] = []
         self.actions: list[Action] = []
+        self.refilled: list[tuple[int, Node, Any]] = []  # actions that worked numbers take part in
         # Whether NumPy functions that may warn are among the actions, or outputs so large that memory is used again.
         self.loud = False
         self.places = [v.id for v in program.graph.inputs]
@@ -387,12 +389,16 @@ class _Instance:
 
     def _action(self, i: int, step: Step) -> Action:
         """A step that Python sees to."""
-        if self.program.work is not None:
-            raise Unfollowed("a step that Python sees to")
         node, backend = step.node, self.program.backend
-        if step.view or not self.on_cpu:
-            return computed(node, backend)
+        make = computed if step.view or not self.on_cpu else written
         kernel = self.program.kernels[i]
+        if self.program.work is not None:
+            if kernel is not None or i in self.program.bodies:
+                raise Unfollowed("a kernel or a loop that Python sees to")
+            self.refilled.append((len(self.actions), node, make))
+            node = at_numbers(node, map(plainly, numbers_of(node)))
+        if make is computed:
+            return computed(node, backend)
         if kernel is not None and all(isinstance(v, Var) for v in node.inputs):
             return native_call(node, kernel, self.env)
         if i in self.program.bodies:

@@ -21,7 +21,11 @@ from ..passes.schedule import Schedule
 from ..static.graph import Graph
 from .executor import Direct, Executable
 from .ground import Ground
+from .native.segments import NativeAction
 from .native.team.spots import NotNative
+from .refilled import at_numbers, numbers_of
+
+PATIENCE = 0.01  # seconds that a call waits for another one's, or a rehearsal's, planning
 
 
 class Resizing:
@@ -46,25 +50,30 @@ class Resizing:
         graph, kernel_of = at([work.size(n) for n in values])
         made = Executable(graph, backend, borrowed, (), kernel_of, like, ground, work)
         self._ground, self._instance = ground, made.instance()
-        if len(self._instance.actions) != 1:
-            raise Unfollowed("steps that Python sees to")
-        self._action: Any = self._instance.actions[0]
+        self._backend, actions = backend, self._instance.actions
+        self._native = [a for a in actions if isinstance(a, NativeAction)]
         self._fresh, self._shared = self._instance.fresh, self._instance.shared
         shapes = tuple(tuple(shape) for _, shape, _ in self._fresh)
         views = tuple(() if view is None else tuple(view[1]) for _, _, view in self._shared)
         lying = tuple(self._instance.lying)
-        wanted = (*self._action.program.needs, *self._action.work, shapes, views, lying)
+        own = tuple((*a.program.needs, *a.work) for a in self._native)
+        refilled = tuple(numbers_of(node) for _, node, _ in self._instance.refilled)
+        wanted = own, refilled, shapes, views, lying
         self._again = work.function(wanted, self._suit)
         self.donated = like.donated
         self.values: tuple[int, ...] | None = None
         self._lock = threading.Lock()
+        self._planning = (
+            False  # whether who holds it puts numbers in their places, which is soon done
+        )
 
-    def _suit(
-        self, scratch: int, room: int, alone: int, shared: int, shapes: Any, views: Any, lying: Any
-    ) -> None:
-        """What the program's tables do not hold."""
-        self._action.program.make_room(scratch, room)
-        self._action.suit(alone, shared)
+    def _suit(self, own: Any, refilled: Any, shapes: Any, views: Any, lying: Any) -> None:
+        """What the tables of its native parts do not hold."""
+        for action, (scratch, room, alone, shared) in zip(self._native, own, strict=True):
+            action.program.make_room(scratch, room)
+            action.suit(alone, shared)
+        for (i, node, make), numbers in zip(self._instance.refilled, refilled, strict=True):
+            self._instance.actions[i] = make(at_numbers(node, numbers), self._backend)
         self._instance.meet(lying, self._instance.met)
         self._instance.fresh = [
             (i, shape, dtype) for (i, _, dtype), shape in zip(self._fresh, shapes, strict=True)
@@ -86,17 +95,20 @@ class Resizing:
     def _ready(self, values: tuple[int, ...]) -> bool:
         if self.values != values:
             self.values = None  # for the case that putting the numbers in their places is cut short
+            self._planning = True
             try:
                 if not self._again(*values):
                     return False
             except (ArithmeticError, ValueError, NotNative):  # what is found anew is not there
                 return False
+            finally:
+                self._planning = False
             self.values = values
         return True
 
     def run(self, values: tuple[int, ...], inputs: list[Any], commit: Any) -> tuple[Any] | None:
         """`Executable.run` at some sizes, in a tuple; None, having done nothing, where another call is running."""
-        if not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(timeout=PATIENCE if self._planning else 0):
             return None
         taken = False
         try:

@@ -71,8 +71,17 @@ def running(x):
     return last, rows
 
 
+def steps_of_numpy(x):
+    y = (x @ W).relu()
+    values, at = dg.topk(y.sort(0).values * 2, 2, dim=1)
+    middle = y.T.reshape(-1, 7).median(0).values + values.sum()
+    return at + 1, middle, dg.argsort(y.reshape(-1, 7), axis=1), dg.quantile(x + 1, 0.5, dim=0)
+
+
 @pytest.mark.parametrize(
-    "fn", [views_and_copies, rows_taken, attention, running], ids=lambda f: f.__name__
+    "fn",
+    [views_and_copies, rows_taken, attention, running, steps_of_numpy],
+    ids=lambda f: f.__name__,
 )
 def test_one_program_at_all_sizes(fn):
     check(fn, fn, lambda rng, n: (tensor(rng, n, 5),))
@@ -143,9 +152,9 @@ def test_sizes_taking_turns_in_many_threads():
         list(pool.map(calls, range(8)))
 
 
-def test_a_step_that_python_sees_to_leaves_each_size_a_program():
+def test_a_loop_that_python_sees_to_leaves_each_size_a_program():
     def fn(x):
-        return dg.sort(x @ W, axis=0).sum(1)
+        return dg.scan(lambda c, row: (dg.sort(c + row), c), dg.zeros(5), x)
 
     compiled = check(fn, fn, lambda rng, n: (tensor(rng, n, 5),), shared=False)
     assert template_of(compiled).resizing is None

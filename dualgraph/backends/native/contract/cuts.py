@@ -39,18 +39,20 @@ class Packing(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def quickest(
-    tiles: tuple[int, int],  # of a matrix, down and across
-    height: int,  # rows of a tile
+    tiles: tuple[int, int],
+    height: int,
     batch: int,
-    blocks: int,  # of k
+    blocks: int,
     threads: int,
-    turn: tuple[
-        int, int
-    ],  # tiles across that rows meet at a time: if y is packed whole (1) or not (0)
+    turn: tuple[int, int],
     x: Packing,
     y: Packing,
 ) -> tuple[int, int, bool, bool]:
-    """The cut that looks quickest: tiles down and across of a unit, and whether x and y are packed whole."""
+    """The cut that looks quickest: tiles down and across of a unit, and whether x and y are packed whole.
+
+    `tiles` are those of a matrix, down and across, of `height` rows, `blocks` those of k; ``turn[whole_y]`` is how many tiles across a
+    block of rows goes through at a time.
+    """
     down, across = (sorted({-(-t // c) for c in CUTS}, reverse=True) for t in tiles)
     ways = []
     for wide in across:
