@@ -50,8 +50,8 @@ def quickest(
 ) -> tuple[int, int, bool, bool]:
     """The cut that looks quickest: tiles down and across of a unit, and whether x and y are packed whole.
 
-    `tiles` are those of a matrix, down and across, of `height` rows, `blocks` those of k; ``turn[whole_y]`` is how many tiles across a
-    block of rows goes through at a time.
+    `tiles` are those of a matrix, down and across, of `height` rows each, and `blocks` those of k. A block of rows
+    goes through ``turn[whole_y]`` tiles across at a time.
     """
     down, across = (sorted({-(-t // c) for c in CUTS}, reverse=True) for t in tiles)
     ways = []
