@@ -21,7 +21,6 @@ from ..passes.schedule import Schedule
 from ..static.graph import Graph
 from .executor import Direct, Executable
 from .ground import Ground
-from .native.segments import NativeAction
 from .native.team.spots import NotNative
 from .refilled import at_numbers, numbers_of
 
@@ -51,7 +50,7 @@ class Resizing:
         made = Executable(graph, backend, borrowed, (), kernel_of, like, ground, work)
         self._ground, self._instance = ground, made.instance()
         self._backend, actions = backend, self._instance.actions
-        self._native = [a for a in actions if isinstance(a, NativeAction)]
+        self._native: list[Any] = [a for a in actions if hasattr(a, "suit")]  # native parts
         self._fresh, self._shared = self._instance.fresh, self._instance.shared
         shapes = tuple(tuple(shape) for _, shape, _ in self._fresh)
         views = tuple(() if view is None else tuple(view[1]) for _, _, view in self._shared)
