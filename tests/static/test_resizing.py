@@ -76,7 +76,13 @@ def steps_of_numpy(x):
     values, at = dg.topk(y.sort(0).values * 2, 2, dim=1)
     middle = y.T.reshape(-1, 7).median(0).values + values.sum()
     turned = dg.linalg.inv(x.T @ x + dg.eye(5)) * 2
-    return at + 1, middle, turned, dg.argsort(y.reshape(-1, 7), axis=1), dg.quantile(x + 1, 0.5, dim=0)
+    return (
+        at + 1,
+        middle,
+        turned,
+        dg.argsort(y.reshape(-1, 7), axis=1),
+        dg.quantile(x + 1, 0.5, dim=0),
+    )
 
 
 @pytest.mark.parametrize(
