@@ -4,7 +4,8 @@ Its modules:
 
     array       ops over NumPy or CuPy (`cuda`)                  scalar_numpy (scalar bodies), ufuncs, words, silence
     executor    a program's steps over one arena                 actions (a step), bodies (of loops), hooks (for passes)
-    resizing    one native program for all sizes                 ground (their common memory), budgets (so many bytes)
+    resizing    one native program for all sizes                 refilled (steps of Python), ground (common memory)
+    budgets     programs of at most so many bytes
     kept        programs for the next process                    turned (operands by columns)
     native      machine code through LLVM                        quicken and eager_loops (when eager mode gets some)
 """
