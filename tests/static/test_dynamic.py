@@ -525,7 +525,7 @@ def test_sizes_beyond_what_is_kept_are_made_again():
 
 
 def through_arena(x):
-    y = dg.sort(x @ W, axis=0)
+    _, y = dg.scan(lambda c, row: (c, row @ dg.linalg.inv(c)), dg.eye(5) * 2, x)  # in Python
     return dg.softmax(y @ y.T, axis=-1) @ x, y.sum(0)
 
 
