@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.context import state
 from ..core.devices import CPU
-from ..core.dtypes import bool_, float32, float64, int64
+from ..core.dtypes import bfloat16, bool_, float32, float64, int64
 from ..core.errors import BoundsError, DTypeError, describe
 from ..core.numbers.sizing import range_length, slice_indices, to_int
 from ..core.numbers.symbolic import surely_equal
@@ -23,6 +23,7 @@ from .inplace import fit, write
 from .tensor import Tensor
 
 Ints = tuple[int, ...]
+FEW = 4096  # elements of a mask that NumPy goes through at once
 
 
 class Plan:
@@ -197,8 +198,16 @@ def _mask_places(x: Tensor, mask: Tensor, axis: int) -> list[Tensor]:
     return nonzero(mask)
 
 
+def unseen(x: Tensor) -> bool:
+    """Whether nobody has to be told of what is done with the values of x, which NumPy has as they are."""
+    plain = state.tracer is None and state.batching is None and x.device is CPU
+    return plain and x.dtype is not bfloat16
+
+
 def nonzero(x: Tensor) -> list[Tensor]:
     """One int64 tensor an axis: the places of the elements that are not zero, in row-major order."""
+    if x.ndim and unseen(x):
+        return [Tensor(np.ascontiguousarray(at), int64) for at in x._data.nonzero()]
     mask = x if x.dtype is bool_ else x != 0
     count = int(reduce_sum(cast(mask, dtype="int64"), axes=tuple(range(mask.ndim)), keepdims=False))
     places = nonzero_places(mask, count=count)
@@ -240,6 +249,17 @@ def _whole_numbers(x: Tensor, key: Any) -> tuple[Tensor, ...] | None:
     return keys if 0 < len(keys) <= x.ndim else None
 
 
+def _picked(x: Tensor, mask: Any) -> Tensor | None:
+    """``x[mask]`` of few elements that are on no tape; None leaves it to `Plan`."""
+    if not isinstance(mask, Tensor) or mask.dtype is not bool_ or mask.device is not CPU:
+        return None
+    chosen = mask._data
+    fits = chosen.ndim > 0 and chosen.shape == x._data.shape[: chosen.ndim]
+    if not fits or chosen.size > FEW or not unseen(x) or (state.grad and x._edge() is not None):
+        return None
+    return Tensor(x._data[chosen], x.dtype)
+
+
 def getitem(x: Tensor, key: Any) -> Tensor:
     """``x[key]``: a view for numbers, slices, None and Ellipsis; a copy with index tensors."""
     quick = _basic(x.shape, key)
@@ -250,6 +270,9 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     at = _whole_numbers(x, key)
     if at is not None:
         return index(x, *at, dims=tuple(range(len(at))))  # type: ignore[no-any-return]
+    picked = _picked(x, key)
+    if picked is not None:
+        return picked
     if _is_switch(key):
         return getitem(expand_dims_at(x, (0,)), reshape(asarray(key, device=x.device), shape=(1,)))
     plan = Plan(x, key)
@@ -298,10 +321,14 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     if _is_switch(key):
         setitem(expand_dims_at(x, (0,)), reshape(asarray(key, device=x.device), shape=(1,)), value)
         return
-    plan = Plan(x, key)
     value = value if isinstance(value, Tensor) else asarray(value, device=x.device, dtype=x.dtype)
     if value.dtype is not x.dtype:
         value = cast(value, dtype=x.dtype.name)
+    places = _whole_numbers(x, key)
+    if places is not None:
+        _put(x, places, tuple(range(len(places))), value)
+        return
+    plan = Plan(x, key)
     part = plan.sliced(x)
     shape = plan.laid_out(part.shape)
     target = reshape(part, shape=shape) if shape != part.shape else part
@@ -312,7 +339,11 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         write("setitem", target, fit("setitem", target, _trim(value, target.shape)))
         return
     dims = tuple(plan.axis_after(axis) for axis, _ in plan.at)
-    at = tuple(t for _, t in plan.at)
+    _put(target, tuple(t for _, t in plan.at), dims, value)
+
+
+def _put(target: Tensor, at: tuple[Tensor, ...], dims: Ints, value: Tensor) -> None:
+    """Writes values at index tensors on axes `dims`."""
     shape = index_shape(target.shape, tuple(a.shape for a in at), dims)
     value = _trim(value, shape)
     value = broadcast_to(value, shape=shape) if value.shape != shape else value

@@ -33,6 +33,21 @@ def _check(xp: Any, at: Any, size: int) -> Any:
     return at
 
 
+def _as_given(_xp: Any, at: Any, _size: int) -> Any:
+    """In the place of `_check`, for what raises IndexError itself."""
+    return at
+
+
+def _looked_up(xp: Any, run: Any) -> Any:
+    """``run(check)``: NumPy finds indexes that are out of range by itself, and `_check` then names one."""
+    if xp is np:
+        try:
+            return run(_as_given)
+        except IndexError:
+            pass
+    return run(_check)
+
+
 def _whole(*at: TensorType) -> None:
     """Raises DTypeError unless indexes are whole numbers."""
     for t in at:
@@ -66,7 +81,7 @@ def _gather_samples(rng: Any) -> list[Any]:
 @indexing(name="take_along", can_fail=True, samples=_gather_samples)
 def take_along(xp, x, at, axis):
     """``out[..., i, ...] = x[..., at[..., i, ...], ...]`` along `axis`; other axes of `at` may be shorter."""
-    return x[_grid(xp, _check(xp, at, x.shape[axis]), axis)]
+    return _looked_up(xp, lambda check: x[_grid(xp, check(xp, at, x.shape[axis]), axis)])
 
 
 @take_along.type
@@ -106,8 +121,13 @@ def _scatter_samples(rng: Any) -> list[Any]:
 @indexing(name="scatter_along", can_fail=True, samples=_scatter_samples)
 def scatter_along(xp, x, at, values, axis, mode):
     """A copy of x with `values` put (mode "set") or added ("add") at `at` along `axis`."""
+    return _looked_up(
+        xp, lambda check: _put(xp, x, _grid(xp, check(xp, at, x.shape[axis]), axis), values, mode)
+    )
+
+
+def _put(xp: Any, x: Any, places: tuple[Any, ...], values: Any, mode: str) -> Any:
     out = x.copy()
-    places = _grid(xp, _check(xp, at, x.shape[axis]), axis)
     if mode == "add":
         xp.add.at(out, places, values)
     else:
@@ -190,10 +210,12 @@ def _(lift, args, batched, axis, mode):
 # broadcast index axes stand where the indexed axes were if those are neighbours, else in front.
 
 
-def _places(xp: Any, shape: Ints, at: tuple[Any, ...], dims: Ints) -> tuple[Any, ...]:
+def _places(
+    xp: Any, shape: Ints, at: tuple[Any, ...], dims: Ints, check: Any = _check
+) -> tuple[Any, ...]:
     out: list[Any] = [slice(None)] * len(shape)
     for d, a in zip(dims, at, strict=True):
-        out[d] = _check(xp, a, shape[d])
+        out[d] = check(xp, a, shape[d])
     return tuple(out)
 
 
@@ -219,7 +241,7 @@ def _index_samples(rng: Any) -> list[Any]:
 @indexing(name="index", can_fail=True, samples=_index_samples)
 def index(xp, x, *at, dims):
     """Elements of x at broadcast index arrays on axes `dims`."""
-    return x[_places(xp, x.shape, at, dims)]
+    return _looked_up(xp, lambda check: x[_places(xp, x.shape, at, dims, check)])
 
 
 @index.type
@@ -304,13 +326,9 @@ def _put_samples(rng: Any) -> list[Any]:
 @indexing(name="index_put", can_fail=True, samples=_put_samples)
 def index_put(xp, x, values, *at, dims, mode):
     """A copy of x with `values` put (mode "set") or added ("add") at the index arrays on axes `dims`."""
-    out = x.copy()
-    places = _places(xp, x.shape, at, dims)
-    if mode == "add":
-        xp.add.at(out, places, values)
-    else:
-        out[places] = values
-    return out
+    return _looked_up(
+        xp, lambda check: _put(xp, x, _places(xp, x.shape, at, dims, check), values, mode)
+    )
 
 
 @index_put.type

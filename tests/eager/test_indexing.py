@@ -179,3 +179,47 @@ def test_going_through_a_tensor():
     assert len(x) == 2 and 3 in x and 7 not in x
     with pytest.raises(TypeError, match="0-d"):
         iter(dg.tensor(1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bool", "complex64", "int8", "bfloat16"])
+def test_masks_and_nonzero_of_few_elements_are_those_of_many(dtype):
+    """NumPy goes through few at once; a capture, which sees the ops, gives the same."""
+    values = np.array([[0.0, -0.0, 2.0], [np.nan, 3.0, 0.0]])
+    x = dg.asarray(values if dtype not in ("int8", "bool") else np.nan_to_num(values)).astype(dtype)
+    rows, whole = dg.asarray(np.array([True, False])), x != 0
+
+    def run(x, rows, whole):
+        none = whole & ~whole
+        return x[whole], x[rows], x[none], x.t()[whole.t()], x.masked_select(whole), x[whole.any(1)]
+
+    for given in (x, x * 1 if dtype != "bool" else x):
+        made, seen = run(given, rows, whole), dg.compile(run, wait=True)(given, rows, whole)
+        for a, b in zip(made, seen, strict=True):
+            assert a.type == b.type and a._data.tobytes() == b._data.tobytes() and a.is_contiguous()
+    expected = np.argwhere(np.asarray(whole))
+    assert np.array_equal(x.nonzero(), expected) and x.nonzero().is_contiguous()
+    assert all(map(np.array_equal, x.nonzero(as_tuple=True), expected.T))
+    assert dg.vmap(lambda x: x * 2)(x[whole].float()).shape == (len(expected),)
+
+
+def test_gradients_of_masks():
+    x = dg.arange(6.0).reshape(2, 3).requires_grad_()
+    (x[x > 2] * dg.asarray([1.0, 2.0, 3.0])).sum().backward()
+    assert x.grad.tolist() == [[0, 0, 0], [1, 2, 3]]
+    with dg.no_grad():
+        assert not x[x > 2].requires_grad
+
+
+def test_written_places_by_index_tensors():
+    x, at = dg.zeros(4, 3), dg.asarray([2, -1])
+    x[at] = dg.ones(3)
+    x[at, dg.asarray([0, 1])] = 5
+    assert x.tolist() == [[0, 0, 0], [0, 0, 0], [5, 1, 1], [1, 5, 1]]
+    for bad in (dg.asarray([4]), dg.asarray([-5])):
+        with pytest.raises(dg.BoundsError, match="out of range for an axis of 4"):
+            x[bad] = 1
+        with pytest.raises(dg.BoundsError, match="out of range for an axis of 4"):
+            x[bad, bad]
+        with pytest.raises(dg.BoundsError, match="out of range for an axis of 4"):
+            dg.gather(x, 0, bad.reshape(1, 1))
+    assert x.sum().item() == 14

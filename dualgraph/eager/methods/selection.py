@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+import numpy as np
+
 from ...core.composite import together
 from ...core.dtypes import bool_, int64
 from ...core.errors import ArgumentError, DTypeError, ShapeError, describe
@@ -252,7 +254,8 @@ def masked_select(x: Tensor, mask: Tensor) -> Tensor:
     >>> dg.masked_select(dg.asarray([1.0, 2.0, 3.0]), dg.asarray([True, False, True]))
     tensor([1., 3.])
     """
-    x, mask = sh.broadcast_arrays(x, mask)
+    if not isinstance(mask, Tensor) or x.shape != mask.shape:
+        x, mask = sh.broadcast_arrays(x, mask)
     return indexing.getitem(x, mask)
 
 
@@ -278,6 +281,8 @@ def where(x: Tensor, condition: Any, other: Any) -> Tensor:
 @method
 def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
     """Places of the elements that are not zero: a row each, or a tensor an axis with `as_tuple`."""
+    if not as_tuple and x.ndim and indexing.unseen(x):
+        return Tensor(np.ascontiguousarray(np.array(x._data.nonzero()).T), int64)
     at = indexing.nonzero(_line(x) if as_tuple else x)
     return (
         tuple(at)
