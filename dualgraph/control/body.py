@@ -24,7 +24,7 @@ from ..eager.creation import asarray
 from ..eager.inplace import write
 from ..eager.tensor import Tensor
 from ..ops.movement import copy
-from ..static.capture import Tracer, off_the_tape
+from ..static.capture import OWN, Tracer, off_the_tape
 from ..static.graph import Graph, renumber, substitute
 from ..static.scopes import group_scopes
 from ..static.symbolic import Following
@@ -286,7 +286,7 @@ def _off_the_ops(outs: Sequence[Tensor], began: int) -> list[str]:
         seen.add(id(node))
         as_its_ops = isinstance(node.prim, Prim) or getattr(node.prim, "as_its_ops", False)
         if node.prim is not None and not as_its_ops:
-            return [f"gradients flow through a function of the user's own, {node.prim.name}"]
+            return [f"{OWN}, {node.prim.name}"]
         if any((node.hooks or {}).values()):
             return ["gradients flow through an intermediate that has a hook"]
         stack.extend(e[0] for e in node.inputs if e is not None)

@@ -13,6 +13,7 @@ from ..eager.batch import batch_of
 from ..eager.tensor import Tensor
 from ..ops.arithmetic import where
 from ..ops.movement import reshape
+from ..static.capture import OWN
 from ..static.control import cond_op
 from ..static.graph import Graph
 from .batches import batched
@@ -131,7 +132,11 @@ class _Cond:
         )
         refusals = (*true.refusals, *false.refusals)
         if refusals and taken is None:
-            raise CaptureError(describe("cond", str(self.pred.type), "; ".join(refusals)))
+            if true.states or false.states or not all(OWN in why for why in refusals):
+                raise CaptureError(describe("cond", str(self.pred.type), "; ".join(refusals)))
+            note_refusals("cond", refusals)
+            pairs = zip(true.outs, false.outs, strict=True)
+            return true.structure.build([where(self.pred, a, b) for a, b in pairs])
         if refusals and taken is not None:
             note_refusals("cond", refusals)
             return taken.structure.build(owned(taken.outs))

@@ -7,12 +7,12 @@ from typing import Any
 
 from ..core.context import grad_mode, state, untraced
 from ..core.dtypes import int64
-from ..core.errors import AutogradError, describe
+from ..core.errors import AutogradError, CaptureError, describe
 from ..core.types import TensorType
 from ..eager.batch import batch_of
 from ..eager.shapes import moveaxis
 from ..eager.tensor import Tensor
-from ..ops.arithmetic import add, cast, subtract
+from ..ops.arithmetic import add, cast, subtract, where
 from ..ops.comparison import greater
 from ..ops.indexing import index
 from ..ops.movement import copy
@@ -77,6 +77,10 @@ class _While:
         pred = check_predicate("while_loop", test.structure.build(test.outs))
         goes_on = batch_of(pred) is None and self.max_steps != 0 and _holds(pred)
         body = self._body(goes_on)
+        differs = batch_of(pred) is not None
+        if differs and (isinstance(body, str) or body.states or test.states):
+            why = body if isinstance(body, str) else "it writes to a tensor from outside"
+            raise CaptureError(describe("while_loop", f"{pred.type} inside vmap", why))
         if isinstance(body, str):
             note_refusals("while_loop", [body])
             return self.carry.build(owned(self.init))
@@ -87,9 +91,9 @@ class _While:
         on_tape = tracked([*self.init, *body.outs])
         if not refusals and not (plain and (not on_tape or self.max_steps is None)):
             return self._node(test, body)
-        if goes_on or batch_of(pred) is not None:
-            return self._loop(body.outs, 1)
-        return self.carry.build(owned(self.init))
+        if differs:
+            return self._loop(self.init, 0)
+        return self._loop(body.outs, 1) if goes_on else self.carry.build(owned(self.init))
 
     def _body(self, goes_on: bool) -> Body | str:
         """The body, run and written down; or why it cannot be, if no step is taken."""
@@ -111,10 +115,14 @@ class _While:
     def _loop(self, carry: list[Tensor], step: int) -> Any:
         while step != self.max_steps:
             carry = [c if c._data.flags.c_contiguous else copy(c) for c in carry]
-            if not bool(check_predicate("while_loop", self.test_fn(*self.args.build(carry)))):
+            pred = check_predicate("while_loop", self.test_fn(*self.args.build(carry)))
+            if not (bool(pred) if batch_of(pred) is None else _most(pred)):
                 break
-            carry, structure = tensors_of("while_loop", self.body_fn(*self.args.build(carry)))
-            self._check(carry, structure)
+            made, structure = tensors_of("while_loop", self.body_fn(*self.args.build(carry)))
+            self._check(made, structure)
+            if batch_of(pred) is not None:  # examples that are done stay as they are
+                made = [where(pred, a, b) for a, b in zip(made, carry, strict=True)]
+            carry = made
             step += 1
         return self.carry.build(owned(carry))
 
@@ -147,9 +155,14 @@ def _count(init: Sequence[Tensor], constants: Sequence[Tensor], test: Graph, bod
     step = derive(lambda *v: [*run_on_tensors(body, [*v[:n], *v[n + 1 :]]), add(v[n], 1)], types)
     with grad_mode(False):
         steps = run_while([*init, filled(COUNT)], constants, check, step, None)[n]
-    while (batch := batch_of(steps)) is not None:
-        steps = batch.inner
-    return int(steps._data.max())
+    return _most(steps)
+
+
+def _most(t: Tensor) -> int:
+    """The largest of the values that examples have."""
+    while (batch := batch_of(t)) is not None:
+        t = batch.inner
+    return int(t._data.max())
 
 
 def run_while(

@@ -179,6 +179,11 @@ class Batching:
     ) -> Any:
         """Runs a custom function on batched operands as a custom function of the tensors within."""
         level = self._innermost(args)
+        tracer = state.tracer
+        if (
+            tracer is not None and level.depth <= tracer.depth
+        ):  # it sees the ops at this level alone
+            tracer.refuse_function(cls.__name__)
         own = [b if (b := batch_of(a)) is not None and b.level is level else None for a in args]
         inner = [a if b is None else b.inner for a, b in zip(args, own, strict=True)]
         several = []

@@ -29,6 +29,8 @@ from .region import is_region
 from .scopes import group_scopes
 from .trace import Concrete, GradEffect, Mark, Recording, Slot, Store, Trace
 
+OWN = "gradients flow through a function of the user's own"
+
 
 @dataclass(slots=True)
 class Root:
@@ -300,6 +302,10 @@ class Tracer:
     def failed(self) -> None:
         """An op raised an error: if that is caught, the path depends on values that nothing checks."""
         self.refusals.append(f"an op failed at {user_location()}")
+
+    def refuse_function(self, name: str) -> None:
+        """A user's function has a gradient of its own, which ops alone do not tell."""
+        self.refusals.append(f"{OWN}, {name}")
 
     def foreign(self, kind: str) -> None:
         """Data came in from an object of another library, where changes cannot be seen."""

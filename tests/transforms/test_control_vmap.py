@@ -141,3 +141,44 @@ def test_branches_write_in_place_inside_of_a_vmap_of_their_own() -> None:
     expected = [f(x).tolist() for x in xs]
     assert dg.vmap(f)(xs).tolist() == expected
     assert dg.compile(dg.vmap(f), wait=True)(xs).tolist() == expected
+
+
+class Third(dg.autograd.Function):
+    """``x ** 3 / 3`` with a gradient of its own: ``2 * x`` in place of ``x * x``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return x**3 / 3
+
+    @staticmethod
+    def backward(ctx: Any, ct: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return 2 * x * ct
+
+
+OWN_GRADIENTS: dict[str, Any] = {
+    "scan": lambda x: dg.scan(lambda c, r: (Third.apply(c) * 0.5 + r, c), x, dg.stack([x, x]))[0],
+    "while_loop": lambda x: dg.while_loop(
+        lambda c: (c * c).sum() < 3, lambda c: Third.apply(c) + x, x, max_steps=4
+    ),
+    "cond": lambda x: dg.cond(x.sum() > 0, Third.apply, lambda x: Third.apply(x) * x, x),
+    "nested": lambda x: dg.cond(x.sum() > 0, OWN_GRADIENTS["scan"], lambda x: x * 2, x),
+}
+
+
+@pytest.mark.parametrize("name", OWN_GRADIENTS)
+def test_functions_with_gradients_of_their_own_in_bodies(name: str) -> None:
+    fn = OWN_GRADIENTS[name]
+    values = dg.asarray(np.array([[0.5, 0.25, -0.125], [-0.5, 0.25, -1.0]]))
+
+    def shown(of_all: Any) -> Any:
+        xs = values.clone().requires_grad_()
+        out = of_all(xs)
+        (out * out).sum().backward()
+        return out.detach(), xs.grad
+
+    expected = shown(lambda xs: each(fn, xs))
+    for f in (dg.vmap(fn), dg.compile(dg.vmap(fn), wait=True)):
+        for found, one in zip(shown(f), expected, strict=True):
+            assert_close(found, one)
