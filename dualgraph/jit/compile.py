@@ -263,6 +263,8 @@ class Compiled(Growing):
         fn = self._captured_function
         name = getattr(fn, "__qualname__", type(fn).__name__)
         entries, log = list(self._entries.values()), [*self._log, *self._promotion.told]
+        if hot.Guard.problem is not None:
+            log.append(f"calls are told in Python, not natively: {hot.Guard.problem!r}")
         told = explanation(self.programs, entries, log)
         return f"{name}: {len(self.programs)} program(s), {self._eager_calls} call(s) run eagerly\n{told}"
 

@@ -7,7 +7,6 @@ well under a microsecond. The table holds all that the slow way compares; calls 
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import threading
 from collections.abc import Callable, Sequence
@@ -34,6 +33,7 @@ class Guard:
 
     asked = False
     installed = False
+    problem: Exception | None = None  # why there is none, as `explain()` says
     lock = threading.Lock()  # of `asked`; held for an instant, as calls wait for it
     installing = threading.Lock()  # held while code is made
 
@@ -50,12 +50,16 @@ def ready(owner: type, run: Any, later: Callable[[Callable[[], None]], Any]) -> 
 
 
 def install(owner: type, run: Any) -> None:
-    """Installs the guard, unless this interpreter is one that glue does not know."""
-    with Guard.installing, contextlib.suppress(Exception):
-        if not Guard.installed:
+    """Installs the guard. Where that cannot be, as in an interpreter that glue does not know, Python tells calls."""
+    with Guard.installing:
+        if Guard.installed:
+            return
+        try:
             guard = importlib.import_module("..backends.native.guard.install", __package__)
             guard.install(owner, run)
             Guard.asked = Guard.installed = True
+        except Exception as problem:
+            Guard.problem = problem
 
 
 def due(program: Program) -> bool:

@@ -43,7 +43,20 @@ def same(a: Any, b: Any) -> bool:
 
 
 def test_native_code_tells_calls_wherever_it_can_be_made() -> None:
-    assert hot.Guard.installed
+    assert hot.Guard.installed, hot.Guard.problem
+
+
+def test_why_calls_are_told_in_python_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("odd")
+
+    monkeypatch.setattr(hot.Guard, "installed", False)
+    monkeypatch.setattr(hot.Guard, "problem", None)
+    monkeypatch.setattr(hot.importlib, "import_module", broken)
+    f = dg.compile(lambda x: x + 1)
+    assert "told in Python" not in f.explain()
+    hot.install(object, None)
+    assert "ZeroDivisionError('odd')" in f.explain()
 
 
 def test_a_call_like_the_last_one_takes_no_python(monkeypatch):

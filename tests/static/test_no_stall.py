@@ -120,6 +120,7 @@ def test_calls_do_not_wait_while_what_tells_them_natively_is_made(
         raise ImportError("not here")
 
     monkeypatch.setattr(hot.Guard, "installed", False)
+    monkeypatch.setattr(hot.Guard, "problem", None)
     monkeypatch.setattr(hot.importlib, "import_module", slow)
     maker = threading.Thread(target=hot.install, args=(object, None))
     maker.start()
