@@ -137,8 +137,8 @@ class Compiled(Growing):
                 if tried > 1:
                     with self._lock:
                         entry.programs.sort(key=lambda p: p is not program)
-                elif leaves is args and hot.due(program):
-                    self._remember(entry, program, args)
+                elif hot.due(program):
+                    self._remember(entry, program, args, kwargs, leaves)
                 return result
             broken = program.mismatch
         if not waiting and tried < MAX_TRIES:
@@ -164,30 +164,33 @@ class Compiled(Growing):
         finally:
             entry.capturing = False
 
-    def _remember(self, entry: Entry, program: Program, args: tuple[Any, ...]) -> None:
+    def _remember(
+        self, entry: Entry, program: Program, args: Any, kwargs: Any, leaves: Any
+    ) -> None:
         """Lets calls like this one go straight to their program from now on."""
         if self._backend != "numpy" and hot.ready(Compiled, Compiled._run_hot, background.submit):
-            record = hot.record_of(program, args)
+            record = hot.record_of(program, args, kwargs, leaves)
             if record is not None:
                 entry.record = record
                 if not hot.PATIENT or entry.meter.settled or self._memory is not None:
                     others = self._hot if type(self._hot) is tuple else ()
                     self._hot = (record, *others)[: hot.MOST]
 
-    def _run_hot(self, program: Program, args: tuple[Any, ...]) -> Any:
-        """A call that was found to be one for this program."""
+    def _run_hot(self, program: Program, leaves: tuple[Any, ...]) -> Any:
+        """A call, by the leaves of its arguments, that was found to be one for this program; or `hot.UNLIKE`."""
         meter, records = program.meter, self._hot
         unseen = hot.unseen(program, records)
         if meter is not None and meter.settled:
             meter.use(1 + unseen)
             if not meter.settled:  # it is asked again whether the program pays
                 self._hot = ()
-        result = program.start(args)
-        if type(result) is Left:
-            return self._go_on(self._entries[self._key(args, len(args))], result, args, {}, args)
+        result = program.start(leaves)
+        if type(result) is Left:  # the leaves are the arguments
+            entry = self._entries[self._key(leaves, len(leaves))]
+            return self._go_on(entry, result, leaves, {}, leaves)
         if result is MISMATCH:
             self._hot = ()
-            return self(*args)
+            return hot.UNLIKE
         return result
 
     def _go_on(self, entry: Entry, left: Left, args: Any, kwargs: Any, leaves: list[Any]) -> Any:

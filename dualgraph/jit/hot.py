@@ -15,6 +15,7 @@ from typing import Any
 from ..backends.native import api
 from ..core.errors import NOWHERE
 from ..core.node import hooked
+from ..core.trees import flatten
 from ..static.checks import DictCheck, NumberCheck
 from .outright import run_of
 from .program import Program
@@ -26,6 +27,7 @@ AGAIN = 16  # calls after which another kind of call is looked at
 PATIENT = True  # whether calls are told natively only once it is known that the program pays
 BATCH = 250  # calls that native code sees to, until Python looks whether that is still right
 MOST = 4  # calls of one function that are told natively
+UNLIKE = object()  # what a call gives that was told, and is not for its program after all
 
 
 class Guard:
@@ -56,7 +58,7 @@ def install(owner: type, run: Any) -> None:
             return
         try:
             guard = importlib.import_module("..backends.native.guard.install", __package__)
-            guard.install(owner, run)
+            guard.install(owner, run, UNLIKE)
             Guard.asked = Guard.installed = True
         except Exception as problem:
             Guard.problem = problem
@@ -67,21 +69,26 @@ def due(program: Program) -> bool:
     return program.calls % AGAIN == OFTEN % AGAIN
 
 
-def record_of(program: Program, args: Sequence[Any]) -> Any:
+def record_of(program: Program, args: Any, kwargs: Any, leaves: Sequence[Any]) -> Any:
     """The record of a call of a program, or None where a table cannot tell such calls."""
     table = importlib.import_module("..backends.native.guard.table", __package__)
     known = program.footprint.tensors
-    if program.taps or program._contents or program._same or any(id(x) in known for x in args):
+    if program.taps or program._contents or program._same or any(id(x) in known for x in leaves):
+        return None
+    tree = None if leaves is args else flatten((args, kwargs))[1]
+    if tree is not None and program.trace.concrete:  # one that leaves the tree needs its arguments
         return None
     strangers = [c.holder for c in program.footprint.checks if id(c.holder) in known]
     try:
         memory = table.Memory()
         checks = [c for c in program.footprint.checks if not isinstance(c, FormCheck)]
         rows = [memory.row(c) for c in checks] + _conditions(program, memory, table)
-        run = run_of(program, args, table)
+        run = run_of(program, leaves, table)
         if program.places and run is None:
             return None
-        record = table.Record(memory, program, args, rows, strangers, run)
+        nested = tree is not None and any(t.kind for held in tree.children for t in held.children)
+        given = table.Given(len(args), tuple(kwargs), tree if nested else None)
+        record = table.Record(memory, program, leaves, given, rows, strangers, run)
     except table.Unlike:
         return None
     return record if program.footprint.failing() is None else None

@@ -270,11 +270,11 @@ class Holders:
             return
         if not engine:
             self.checks.append(TypeCheck(value, None, cls, f"the class of {name}", where))
+        self._waiting.append((self._attributes, value, name, where))
         if self.makes or closed(cls.__module__):
             self._visit(cls, cls.__qualname__, where)
         else:
             self._class_of_objects(cls, cls.__qualname__, where)
-        self._waiting.append((self._attributes, value, name, where))
 
     def _attributes(
         self, value: Any, name: str, where: Location, names: Set[str], written: Set[str], first: bool,

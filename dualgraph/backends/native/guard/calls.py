@@ -21,6 +21,7 @@ from ..quick.apply import tape_switch, thread_switches
 from ..quick.objects import held
 from ..quick.runs import drop, free_threads, run_program
 from ..quick.tape import new_tensor
+from .given import opened, same_names, tuple_of
 from .outcome import leave, may_be_written
 from .places import found_places
 from .rows import holds, same_layout, same_number, same_tensor
@@ -91,22 +92,51 @@ def call_compiled(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
             store_i64(left, 0, load_i64(left, 0) - 1)
             return call_straight(load_ptr(known, n.STRAIGHT_FN), args, count, names)
         return call_slowly(self, args, count, names)
-    if known and names is None:
+    if known:
         c.Py_IncRef(known)
-        found = stack(n.OPERAND_ROOM)
         for i in range(load_i64(known, n.VAR_SIZE)):
-            hot = load_ptr(known, n.ITEMS + 8 * i)
-            like = like_before(load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA), args, count, found)
-            if like:
-                done = run_hot(self, hot, args, count, found) if like > 0 else None
+            done = call_hot(self, load_ptr(known, n.ITEMS + 8 * i), args, count, names)
+            if done != o.DECLINE:
                 c.Py_DecRef(known)
                 return done
         c.Py_DecRef(known)
     return call_slowly(self, args, count, names)
 
 
+def call_hot(self: ptr, hot: ptr, args: ptr, count: i64, names: ptr) -> ptr:
+    """The call, if it is like the recorded one; else o.DECLINE."""
+    record = load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA)
+    if count != load_i64(record, n.H_POSITIONAL):
+        return o.DECLINE
+    if not same_names(names, load_ptr(record, n.H_NAMES)):
+        return o.DECLINE
+    given = count
+    if names:
+        given = count + load_i64(names, n.VAR_SIZE)
+    if load_ptr(record, n.H_CONTAINERS) is None:
+        return call_with(self, hot, args, given)
+    leaves = opened(record, args, given)
+    if leaves is None or leaves == o.DECLINE:
+        return leaves
+    done = call_with(self, hot, leaves + n.ITEMS, load_i64(record, n.H_COUNT))
+    c.Py_DecRef(leaves)
+    return done
+
+
+def call_with(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
+    """The same, by the leaves of the arguments."""
+    found = stack(n.OPERAND_ROOM)
+    like = like_before(load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA), args, count, found)
+    if like < 0:
+        return None
+    return run_hot(self, hot, args, count, found) if like else o.DECLINE
+
+
 def run_hot(self: ptr, hot: ptr, args: ptr, count: i64, found: ptr) -> ptr:
-    """Runs the program of a call that is like the recorded one; `found` are the tensors at places."""
+    """Runs the program of a call that is like the recorded one; `found` are the tensors at places.
+
+    o.DECLINE where it is for another program after all.
+    """
     record = load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA)
     threads = free_threads(record + n.H_RUN)
     left = load_i64(record, n.H_LEFT)
@@ -115,17 +145,18 @@ def run_hot(self: ptr, hot: ptr, args: ptr, count: i64, found: ptr) -> ptr:
         done = run_natively(record, args, count, found, threads)
         if done != o.DECLINE:
             return done
-    leaves = c.PyTuple_New(count)
+    leaves = tuple_of(args, count)
     if leaves is None:
         return None
-    for i in range(count):
-        store_ptr(leaves, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
     given = stack(24)
     store_ptr(given, 0, self)
     store_ptr(given, 8, load_ptr(hot, n.HOT_PROGRAM))
     store_ptr(given, 16, leaves)
     done = c.PyObject_VectorcallDict(o.RUN, given, 3, None)
     c.Py_DecRef(leaves)
+    if done == o.UNLIKE:
+        c.Py_DecRef(done)
+        return o.DECLINE
     return done
 
 

@@ -10,26 +10,26 @@ from ....eager.tensor import Tensor
 from ..glue import FASTCALL, KEYWORDS, ONE, Library, possible, present, slot_offset
 from ..quick import apply, memory, objects, place, place_slow, runs, spread, tape
 from ..quick.install import CheckError, glue_numbers, glue_objects
-from . import calls, outcome, places, rows, table
+from . import calls, given, outcome, places, rows, table
 
 
-def install(owner: type, run: Any) -> None:
+def install(owner: type, run: Any, unlike: Any) -> None:
     """Gives `owner` a native ``__call__``. Its objects keep records of calls in a tuple in the slot ``_hot``,
     or there a `table.Straight`.
 
-    A call like one of them is ``run(self, program, args)``; another one is what ``__call__`` was. Raises where
-    this interpreter is not as glue expects.
+    A call like one of them is ``run(self, program, leaves)``, by the leaves of its arguments; another one, or one
+    for which that gives `unlike`, is what ``__call__`` was. Raises where this interpreter is not as glue expects.
     """
     if not possible() or not present("_PyType_Lookup"):
         raise CheckError("this interpreter is not CPython with its lock, or not one that is known")
     where = place if present("PyFrame_GetLasti") else place_slow
     words = {
-        "CALL": owner.__call__, "RUN": run, "S_HOLDS": "holds", "S_DEVICE": "device", "STR": str,
+        "CALL": owner.__call__, "RUN": run, "UNLIKE": unlike, "S_HOLDS": "holds", "S_DEVICE": "device", "STR": str,
         "STRAIGHT": table.Straight, "S_ITEM": "item", "LIST": list, "DICT": dict, "INDEX_ERROR": IndexError,
         "GONE": "the element that the call puts a result at is gone",
     }  # fmt: skip
     library = Library(
-        objects, memory, spread, tape, where, apply, runs, rows, places, outcome, calls,
+        objects, memory, spread, tape, where, apply, runs, rows, given, places, outcome, calls,
         objects=glue_objects() | words,
         numbers=glue_numbers() | table.numbers() | {"C_HOT": slot_offset(owner, "_hot")},
     )  # fmt: skip

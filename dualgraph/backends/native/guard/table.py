@@ -16,6 +16,9 @@ from ....eager.tensor import Tensor
 from ..addresses import address_of
 from ..glue import slot_offset
 from ..quick import run_words
+from .given_words import FIELDS as GIVEN_FIELDS
+from .given_words import MOST as MOST_GIVEN
+from .given_words import Given
 from .outcome_words import MOST_LEAVES, Outcome, outcome_words, place_words
 from .outcome_words import numbers as outcome_numbers
 from .words import CLASS, Memory, Unlike
@@ -23,6 +26,7 @@ from .words import numbers as words_numbers
 
 FIELDS = (
     "COUNT", "ARGUMENTS", "ROWS", "ROW_COUNT", "TAPE", "DEVICE", "TENSORS", "TENSOR_COUNT",
+    *GIVEN_FIELDS,
     "DTYPE", "AFTER", "STATES", "STATE_COUNT", "PLACES", "PLACE_COUNT", "FOUND_COUNT", "TALLY", "LEFT", "NUMBERS",
     "RUN",  # from here on those of `run_words`
 )  # fmt: skip
@@ -36,11 +40,11 @@ class Record:
     __slots__ = ("_alone", "keep", "program", "words")
 
     def __init__(
-        self, memory: Memory, program: Any, args: Sequence[Any], rows: list[list[int]],
-        strangers: Sequence[Any], run: Run | None = None,
+        self, memory: Memory, program: Any, args: Sequence[Any], given: Given,
+        rows: list[list[int]], strangers: Sequence[Any], run: Run | None = None,
     ) -> None:  # fmt: skip
-        """`rows`, from `memory`; `strangers`: tensors that no argument may be; `run`: how the program is run where that
-        takes no Python."""
+        """`args`: the leaves of those `given`; `rows`, from `memory`; `strangers`: tensors that no argument may be;
+        `run`: how the program is run where that takes no Python."""
         if len(strangers) > MOST_STRANGERS:
             raise Unlike("too many tensors")
         places: dict[int, int] = {}
@@ -56,7 +60,7 @@ class Record:
             [
                 len(args), memory.words(w for a in arguments for w in a), memory.words(w for r in rows for w in r),
                 len(rows), int(state.grad), id(state.device),
-                memory.words(map(memory.object, strangers)), len(strangers),
+                memory.words(map(memory.object, strangers)), len(strangers), *given.words(memory),
                 *_run_words(memory, run),
             ],
             dtype=np.int64,
@@ -134,6 +138,7 @@ def numbers() -> dict[str, int]:
     return {
         **words_numbers(),
         **fields,
+        "GIVEN_ROOM": 8 * MOST_GIVEN,
         **run_words.numbers(),
         **outcome_numbers(),
         "HOT_RECORD": slot_offset(Record, "words"),

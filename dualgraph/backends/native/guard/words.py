@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ....core.devices import Device
+from ....core.dtypes import DType
 from ....eager.tensor import Tensor
 from ....static.checks import (
     MISSING,
@@ -23,6 +25,7 @@ from ....static.checks import (
     NumberCheck,
     TensorCheck,
     TypeCheck,
+    by_value,
 )
 from ..addresses import address_of
 from ..glue import HEADER, slot_offset
@@ -184,7 +187,8 @@ class Memory:
             return [TENSOR, self.tensor(x), first]
         if type(x) is np.ndarray:
             return [ARRAY, self.words(self.layout(x)), first]
-        if type(x) in (bool, int, float, str, type(None)):
+        one = type(x) in (bool, int, float, str, type(None), DType, Device)
+        if one or not by_value(x):  # these are told by identity
             return [NUMBER, self.object(x), first]
         raise Unlike(f"an argument of type {type(x).__name__}")
 
