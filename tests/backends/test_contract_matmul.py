@@ -128,6 +128,9 @@ def test_a_row_does_not_depend_on_its_neighbours_nor_on_threads(dtype, monkeypat
     assert same_bits(matmul(x, y[:, 5:6]), whole[:, 5:6].copy())
     assert same_bits(matmul(x[100:104, :], y[:, :70]), whole[100:104, :70].copy())
     assert same_bits(law(x[:2], y[:, :3]), whole[:2, :3].copy())
+    monkeypatch.setattr(plan, "HUGE", 0)
+    for rows in (6, 7):  # in two tiles then
+        assert same_bits(matmul(x[:rows], y), whole[:rows].copy())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -21,6 +21,7 @@ FEW = 8  # rows so few that a panel of y is used up at once
 BRIEF = 500_000  # products below which the interpreter lock is kept
 NEAR = 2**15  # bytes of an operand that the nearest cache holds, packed or not
 LARGE = 2**21  # bytes of a result that the nearer caches do not hold
+HUGE = 2**25  # bytes of an operand that no cache holds
 GROUP = 4  # blocks of k that a tile of such a result is added up for at a time
 STRIPE = 16  # k's packed at a time where columns are neighbours in memory
 STACK = 2**17  # bytes of scratch that may be on the stack
@@ -134,7 +135,9 @@ class Plan:
         self.pack_y = self._packs_y() if pack_y is None else pack_y
         wide = shape.vectors
         if m <= FEW:
-            wide = shape.vectors_for(m, n, self.pack_y)
+            if m > FEW // 2 and not self.pack_y and n * product.k * shape.size >= HUGE:
+                self.rows = -(-m // 2)  # read again from the near cache, but in longer runs before
+            wide = shape.vectors_for(self.rows, n, self.pack_y)
             if self.ahead[1] and self.pack_y and n % (wide * shape.lanes):
                 wide = shape.vectors  # panels of one width
         elif n <= shape.lanes:
