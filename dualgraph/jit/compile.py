@@ -354,11 +354,15 @@ def capture(fn: Any, *args: Any, **kwargs: Any) -> Graph:
     """One capture of ``fn(*args)``: its graph, inputs and outputs flattened in order.
 
     Tensors read from outside follow the arguments as further inputs; written tensors and gradients follow
-    the results as further outputs. Raises CaptureError where the function cannot be captured soundly.
+    the results as further outputs. Last come values that Python took out of tensors, as ``if x.sum() > 0`` does: the
+    graph is that of calls in which they are the same. Raises CaptureError where the function cannot be captured soundly.
 
     >>> import dualgraph as dg
     >>> print(dg.capture(lambda x: x + 1, dg.ones(2)).out_types[0])
     f32[2]
+    >>> taken = dg.capture(lambda x: x + 1 if x.sum() > 0 else x, dg.ones(2))
+    >>> taken.run(-dg.ones(2))[1]  # the graph's result would be another
+    tensor(False)
     """
     inner = getattr(fn, "_captured_function", fn)
     leaves = flatten((args, kwargs))[0]
