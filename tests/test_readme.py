@@ -56,6 +56,13 @@ def test_code_blocks_run_and_print_what_the_page_states(path: Path, tmp_path: Pa
 
 
 @page
+def test_files_that_are_named_exist(path: Path) -> None:
+    named = re.findall(r"`((?:\w+/)+\w+\.py)`", path.read_text(encoding="utf-8"))
+    tops = [ROOT, ROOT / "dualgraph", ROOT / "dualgraph" / "backends"]
+    assert not [name for name in named if not any((top / name).exists() for top in tops)]
+
+
+@page
 def test_links_to_files_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"

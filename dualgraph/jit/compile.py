@@ -355,7 +355,7 @@ def capture(fn: Any, *args: Any, **kwargs: Any) -> Graph:
 
     Tensors read from outside follow the arguments as further inputs; written tensors and gradients follow
     the results as further outputs. Last come values that Python took out of tensors, as ``if x.sum() > 0`` does: the
-    graph is that of calls in which they are the same. Raises CaptureError where the function cannot be captured soundly.
+    graph is that of calls in which they are the same. Raises CaptureError where there is no sound capture.
 
     >>> import dualgraph as dg
     >>> print(dg.capture(lambda x: x + 1, dg.ones(2)).out_types[0])
