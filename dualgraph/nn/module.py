@@ -13,7 +13,7 @@ from .computed import COMPUTED, assign
 from .conversion import Convertible
 from .forward_hooks import Hook, HookTable, RemovableHandle, run_hooks, run_pre_hooks
 from .loading import LoadResult, collect_state, load_state
-from .parameter import Parameter
+from .parameter import Buffer, Parameter
 from .show import show_module
 
 Self = TypeVar("Self", bound="Module")
@@ -153,6 +153,9 @@ class Module(Convertible):
         elif isinstance(value, Parameter):
             self._forget(name, keep="_parameters")
             self.register_parameter(name, value)
+        elif isinstance(value, Buffer):
+            self._forget(name, keep="_buffers")
+            self.register_buffer(name, value, value.persistent)
         elif isinstance(value, Module):
             self._forget(name, keep="_modules")
             self.register_module(name, value)

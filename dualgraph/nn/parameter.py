@@ -1,7 +1,8 @@
-"""Parameter: a tensor that a module trains."""
+"""Parameters and buffers: tensors that a module trains, and those that are its state besides."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..eager import Tensor, asarray, empty
@@ -27,6 +28,26 @@ class Parameter(Tensor):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Parameter, (self.detach(), self.requires_grad)
+
+
+class Buffer(Tensor):
+    """A tensor that becomes a buffer of the module to an attribute of which it is assigned.
+
+    It shares the memory of `data`. With ``persistent=False`` it is left out of ``state_dict``.
+
+    >>> layer = dg.nn.Module()
+    >>> layer.steps = dg.nn.Buffer(dg.zeros(1))
+    >>> list(layer.state_dict())
+    ['steps']
+    """
+
+    def __init__(self, data: Any = (), *, persistent: bool = True) -> None:
+        source = data if isinstance(data, Tensor) else asarray(data)
+        super().__init__(source._data, source.dtype, source.device)
+        self.persistent = persistent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Buffer, persistent=self.persistent), (self.detach(),)
 
 
 class Uninitialized:

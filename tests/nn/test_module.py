@@ -320,3 +320,30 @@ def test_a_wrong_number_of_gradients_is_an_error():
     layer.register_full_backward_hook(lambda m, gi, go: (gi[0], gi[0]))
     with pytest.raises(dg.ArgumentError, match="2 gradients in place of 1"):
         layer(dg.ones(1, requires_grad=True)).backward()
+
+
+class RunningMean(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Buffer(dg.zeros(3))
+        self.calls = nn.Buffer(dg.zeros(1), persistent=False)
+
+    def forward(self, x):
+        self.mean.mul_(0.5).add_(x.mean(0) * 0.5)
+        self.calls = self.calls + 1
+        return x - self.mean
+
+
+def test_buffers_register_themselves_in_both_modes():
+    eager, captured = RunningMean(), RunningMean()
+    compiled = dg.compile(captured, wait=True)
+    for i in range(8):
+        x = dg.ones(2, 3) * i
+        assert eager(x).tolist() == compiled(x).tolist()
+    assert captured.mean.tolist() == eager.mean.tolist() and captured.calls.item() == 8
+    assert list(captured.state_dict()) == ["mean"] and isinstance(captured.mean, nn.Buffer)
+    assert [name for name, _ in captured.named_buffers()] == ["mean", "calls"]
+    copied = pickle.loads(pickle.dumps(captured))
+    assert list(copied.state_dict()) == ["mean"] and copied.mean.tolist() == captured.mean.tolist()
+    captured.mean = nn.Parameter(dg.ones(3))
+    assert [name for name, _ in captured.named_parameters()] == ["mean"]

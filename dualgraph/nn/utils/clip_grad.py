@@ -47,12 +47,26 @@ def clip_grad_norm_(
     5.0
     """
     with no_grad():
-        grads = _grads(parameters)
-        total = get_total_norm(grads, norm_type, error_if_nonfinite)
-        factor = minimum(max_norm / (total + 1e-6), 1.0)
-        for grad in grads:
-            grad.copy_(grad * factor)
+        total = get_total_norm(_grads(parameters), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(parameters, max_norm, total)
     return total
+
+
+def clip_grads_with_norm_(
+    parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
+    """Scales gradients, in place, as `clip_grad_norm_` does where their norm is known: `total_norm`, a 0-d tensor.
+
+    >>> p = dg.nn.Parameter(dg.zeros(2))
+    >>> p.grad = dg.tensor([3.0, 4.0])
+    >>> dg.nn.utils.clip_grads_with_norm_([p], 1.0, dg.tensor(5.0))
+    >>> p.grad
+    tensor([0.6000, 0.8000])
+    """
+    with no_grad():
+        factor = minimum(max_norm / (total_norm + 1e-6), 1.0)
+        for grad in _grads(parameters):
+            grad.copy_(grad * factor)
 
 
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
