@@ -23,7 +23,7 @@ from ..glue.capi import (
 from .apply import operand_code, tape_switch, tracked
 from .memory import new_array
 from .objects import held, item
-from .runs import free_threads, run_program
+from .runs import drop, free_threads, run_program
 from .store import copy_bytes
 from .tape import new_tensor, record, version_cell
 
@@ -186,7 +186,7 @@ def run_aligned(recipe: ptr, args: ptr, count: i64, made: ptr) -> ptr:
 
 
 def run_backend(prim: ptr, args: ptr, count: i64, params: ptr) -> ptr:
-    """The array that the backend gives."""
+    """What the backend gives; o.DECLINE, borrowed, where the long way says what is wrong; null with an error set."""
     arrays = c.PyTuple_New(count)
     if arrays is None:
         return None
@@ -198,17 +198,75 @@ def run_backend(prim: ptr, args: ptr, count: i64, params: ptr) -> ptr:
     store_ptr(given, 16, params)
     out = c.PyObject_VectorcallDict(o.RUN, given, 3, None)
     c.Py_DecRef(arrays)
-    if out is None:
-        if c.PyErr_ExceptionMatches(o.EXPECTED):
-            c.PyErr_Clear()
-            return o.DECLINE
-        return None
-    if load_ptr(out, n.TYPE) != o.NDARRAY:  # an array scalar, as kernels may give
-        store_ptr(given, 0, out)
-        made = c.PyObject_VectorcallDict(o.ASARRAY, given, 1, None)
-        c.Py_DecRef(out)
-        return made
+    if out is None and c.PyErr_ExceptionMatches(o.EXPECTED):
+        c.PyErr_Clear()
+        return o.DECLINE
     return out
+
+
+def as_array(out: ptr) -> ptr:
+    """What a kernel gives, which may be an array scalar, as an array; takes it over."""
+    if out is None or out == o.DECLINE or load_ptr(out, n.TYPE) == o.NDARRAY:
+        return out
+    given = stack(8)
+    store_ptr(given, 0, out)
+    made = c.PyObject_VectorcallDict(o.ASARRAY, given, 1, None)
+    c.Py_DecRef(out)
+    return made
+
+
+def several_tensors(types: ptr, arrays: ptr, count: i64) -> ptr:
+    """A tuple of tensors around arrays, which it holds, too."""
+    outs = c.PyTuple_New(count)
+    if outs is None:
+        return None
+    for i in range(count):
+        dtype = load_ptr(load_ptr(types, n.ITEMS + 8 * i), n.ITEMS)
+        one = new_tensor(held(load_ptr(arrays, 8 * i)), dtype)
+        store_ptr(outs, n.ITEMS + 8 * i, one)
+        if one is None:
+            c.Py_DecRef(outs)
+            return None
+    return outs
+
+
+def are_arrays(out: ptr, count: i64) -> i64:
+    """Whether a kernel gave a tuple of so many arrays."""
+    if load_ptr(out, n.TYPE) != o.TUPLE or load_i64(out, n.VAR_SIZE) != count:
+        return 0
+    for i in range(count):
+        if load_ptr(load_ptr(out, n.ITEMS + 8 * i), n.TYPE) != o.NDARRAY:
+            return 0
+    return 1
+
+
+def cook_several(prim: ptr, recipe: ptr, args: ptr, count: i64, names: ptr, tape: i64) -> ptr:
+    """As `cook`, for ops that give several results: those that are to go on the tape are Python's."""
+    if tape and load_i64(recipe, n.RECIPE_TAPED) and tracked(args, count):
+        return o.DECLINE
+    types = load_ptr(recipe, n.RECIPE_TYPES)
+    results = load_i64(recipe, n.RECIPE_SEVERAL)
+    if load_i64(recipe, n.RECIPE_KIND) == n.PROGRAM and not has_minus_zero(args, count, names):
+        made = stack(n.RESULT_ROOM)
+        data = run_aligned(recipe, args, count, made)
+        if data is None:
+            return None
+        if data != o.DECLINE:
+            outs = several_tensors(types, made, results)
+            drop(made, results)
+            return outs
+    params = params_of(args, count, names)
+    if params is None:
+        return None
+    out = run_backend(prim, args, count, params)
+    c.Py_DecRef(params)
+    if out is None or out == o.DECLINE:
+        return out
+    outs = o.DECLINE
+    if are_arrays(out, results):
+        outs = several_tensors(types, out + n.ITEMS, results)
+    c.Py_DecRef(out)
+    return outs
 
 
 def become_view(out: ptr, parent: ptr, prim: ptr, params: ptr) -> i64:
@@ -252,6 +310,8 @@ def finish(
 
 def cook(prim: ptr, recipe: ptr, args: ptr, count: i64, names: ptr, tape: i64) -> ptr:
     """The result of a call by its recipe; o.DECLINE, borrowed; null with an error set."""
+    if load_i64(recipe, n.RECIPE_SEVERAL):
+        return cook_several(prim, recipe, args, count, names, tape)
     kind = load_i64(recipe, n.RECIPE_KIND)
     data = o.DECLINE
     if kind == n.PROGRAM and not has_minus_zero(args, count, names):
@@ -277,7 +337,7 @@ def cook(prim: ptr, recipe: ptr, args: ptr, count: i64, names: ptr, tape: i64) -
     if kind == n.VIEW:
         data = see(recipe, load_ptr(args, 0))
     elif data == o.DECLINE:
-        data = run_backend(prim, args, count, params)
+        data = as_array(run_backend(prim, args, count, params))
     if data and data != o.DECLINE:
         data = finish(prim, recipe, args, count, params, data, taped)
     c.Py_DecRef(params)

@@ -39,6 +39,7 @@ class Recipe(ctypes.Structure):
         ("dtypes", ctypes.c_void_p),  # of the values that are kept for it, a tuple
         ("names", ctypes.c_void_p),  # of the parameters of a call of ``op``, a tuple
         ("values", ctypes.c_void_p),  # and what they are, a tuple
+        ("several", ctypes.c_int64),  # how many results a call gives in a tuple; 0: one alone
         ("source", ctypes.c_void_p),  # the elements of a result that is always the same
     )
     keep: tuple[Any, ...]

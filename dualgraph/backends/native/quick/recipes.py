@@ -44,7 +44,7 @@ def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], o
         if before.kind == GENERIC and prim.kind is REDUCTION and before.calls >= HOT:
             recipes[key] = before = _folding(prim, before, args[0], params, out)
         if before.kind == GENERIC and worth(args, out, before.calls):
-            graph = programs.graph_of(prim, args, params) if out._data.size else None
+            graph = programs.graph_of(prim, args, params) if _first(out)._data.size else None
             if graph is not None:
                 programs.begin(recipes, key, before, lambda: graph)
         return
@@ -53,9 +53,15 @@ def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], o
     recipes[key] = _recipe(prim, args, params, out)
 
 
-def worth(args: tuple[Any, ...], out: Tensor, calls: int) -> bool:
+def _first(out: Any) -> Tensor:
+    """The result of a call, or the first of several."""
+    first: Tensor = out[0] if type(out) is tuple else out
+    return first
+
+
+def worth(args: tuple[Any, ...], out: Any, calls: int) -> bool:
     """Whether a program may pay by now: early on large arrays, later on small ones."""
-    return calls >= OFTEN or max(t._data.size for t in (*args, out)) >= LARGE
+    return calls >= OFTEN or max(t._data.size for t in (*args, _first(out))) >= LARGE
 
 
 def _recipe(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> Recipe | None:
@@ -64,13 +70,19 @@ def _recipe(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any)
         dtypes = tuple(a.dtype for a in args)
         if ELEMENTWISE.resolve(prim, dtypes)[0] != dtypes:
             return None
-    if types is None or prim.multiple or len(args) > MOST_OPERANDS or type(out) is not Tensor:
+    if types is None or len(args) > MOST_OPERANDS or len(types) > run_words.MOST_RESULTS:
+        return None
+    if type(_first(out)) is not Tensor or (prim.multiple and prim.aliases):
         return None
     recipe = Recipe(kind=GENERIC, dtype=id(types[0].dtype), types=id(types))
     recipe.taped = prim.vjp_rule is not None and types[0].dtype.is_inexact
     recipe.reads = sum(prim.saves(i) << i for i in range(len(args)))
     recipe.reads_out = prim.reads_out
     recipe.keep = (types,)
+    if prim.multiple:
+        recipe.several = len(types)
+        recipe.taped = any(t.dtype.is_inexact for t in types) and prim.vjp_rule is not None
+        return recipe
     if prim.aliases:
         return _viewing(recipe, args[0]._data, out._data)
     if not args and prim.kind is CREATION and out._data.nbytes <= FEW:
