@@ -88,14 +88,8 @@ class Conditions(Outcome):
         if check is not None:
             at = f" (read at {check.where})" if check.where.line else ""
             return f"{check.name} changed{at}"
-        for owner, had in self._entry:
-            tensor = leaves[owner] if isinstance(owner, int) else owner
-            if (tensor._grad is not None) is not had:
-                return (
-                    "a .grad was there before and is not now"
-                    if had
-                    else "a .grad is there that was not before"
-                )
+        if grad := self.other_grad(leaves):
+            return grad
         for i, values in self._contents:
             if not same_bytes(leaves[i], values):
                 return (
@@ -119,6 +113,17 @@ class Conditions(Outcome):
             if not known and not fits(slot, fetch(slot, leaves)):
                 return f"a tensor read from outside is no longer {slot.type}"
         return None
+
+    def other_grad(self, leaves: Sequence[Any]) -> str:
+        """Which tensor has a gradient now, and had none in the capture, or the other way about ("": none)."""
+        for owner, had in self._entry:
+            tensor = leaves[owner] if isinstance(owner, int) else owner
+            if (tensor._grad is not None) is not had:
+                before = (
+                    "was there before and is not now" if had else "is there that was not before"
+                )
+                return f"a .grad {before}"
+        return ""
 
     def _fetch(self, leaves: list[Any]) -> Any:
         """What its inputs hold, and the arrays that it is run on; else why it is not for this call."""

@@ -192,10 +192,20 @@ class Promotion:
             return sources_of(left), None
         for program in programs:
             mine = program.promoted
-            if mine is not None and mine.would_serve(leaves):
+            if (
+                mine is not None
+                and mine.would_serve(leaves)
+                and self._else_as_before(program, leaves)
+            ):
                 if not any(_key(s, tree) in self.never for s in mine.sources):
                     return (), program
         return self.sources(tree, leaves), None
+
+    @staticmethod
+    def _else_as_before(program: Program, leaves: Sequence[Any]) -> bool:
+        """Whether a call differs from the captured one in the numbers alone that the program takes."""
+        places = [x.key for x in sources_of(program) if isinstance(x, Place)]
+        return comparable(program, places) and not program.other_grad(leaves)
 
     def trusted(self, sources: Iterable[Source], tree: Any, leaves: Sequence[Any]) -> bool:
         """Whether numbers of these types were seen to do in some program what the live numbers tell."""
@@ -403,6 +413,8 @@ def compared(live: Program, other: Program) -> tuple[bool | None, frozenset[int]
     sources in which the two differ."""
     mine, theirs = live.promoted, other.promoted
     assert mine is not None and mine.formulas is not None and other.given is not None
+    if [had for _, had in live._entry] != [had for _, had in other._entry]:
+        return None, frozenset()
     held = {place_key(c): c.expected for c in other.footprint.checks}
     values = []
     for source in mine.sources:

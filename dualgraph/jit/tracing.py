@@ -30,7 +30,16 @@ from ..static.trace import Slot, Trace
 from .arguments import Arguments
 from .left_behind import settle_sizes
 from .program import Program
-from .promoted import Leaf, Place, Promoted, called, kept_numbers, sources_of, with_any_number
+from .promoted import (
+    Leaf,
+    Place,
+    Promoted,
+    called,
+    kept_numbers,
+    place_key,
+    sources_of,
+    with_any_number,
+)
 from .rebound import FormCheck, Move, Rebound, results_of
 from .refusals import unrepeatable
 from .results import Result
@@ -205,9 +214,13 @@ class _Call:
 
     def forget_what_is_read_afresh(self) -> None:
         """No assumptions are made on what each call reads anew, nor on a generator that nothing was drawn from."""
+        promoted = () if self.rebound is None else self.rebound.numbers.places
+        kept = {(id(c.holder), c.key) for c in self.footprint.checks if place_key(c) in promoted}
         for root in self.tracer.roots:
             if root.slot.kind == "number":
-                self.footprint.forget(*root.slot.key)
+                holder, key = root.slot.key
+                if (id(holder), key) not in kept:  # captures are compared by what was there
+                    self.footprint.forget(holder, key)
         if not any(root.tensor is default_generator.state for root in self.tracer.roots):
             self.footprint.forget_objects(default_generator, default_generator.state)
 

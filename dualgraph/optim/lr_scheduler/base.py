@@ -10,8 +10,8 @@ from ..optimizer import Group, Optimizer
 
 
 def rate_of(rate: Any) -> float:
-    """A rate as a Python number."""
-    return float(rate)
+    """A rate as a Python float."""
+    return float(rate) if isinstance(rate, Tensor) else rate * 1.0
 
 
 def set_rate(group: Group, rate: float) -> None:
@@ -45,6 +45,7 @@ class LRScheduler:
                 )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
+        self._last_lr = self._rates()
         self.step()
 
     def get_lr(self) -> list[float]:
@@ -53,22 +54,23 @@ class LRScheduler:
 
     def get_last_lr(self) -> list[float]:
         """The rates that the last step set."""
-        return self._last_lr
+        return [*self._last_lr]
 
     def step(self, epoch: int | None = None) -> None:
         """Goes on to the next epoch (or to a given one)."""
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             set_rate(group, rate)
-        self._last_lr = self._rates()
+        self._last_lr[:] = self._rates()  # captured steps exchange the numbers of this very list
 
     def _rates(self) -> list[float]:
         return [rate_of(group["lr"]) for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
         """All settings but the optimiser and functions."""
-        return {k: v for k, v in self.__dict__.items() if k != "optimizer" and not callable(v)}
+        own = {k: v for k, v in self.__dict__.items() if k != "optimizer" and not callable(v)}
+        return own | {"_last_lr": self.get_last_lr()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
-        self.__dict__.update(state_dict)
+        self.__dict__.update(state_dict | {"_last_lr": [*state_dict["_last_lr"]]})

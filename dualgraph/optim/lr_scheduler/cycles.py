@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...core.errors import ArgumentError
+from ...core.numbers.live_calls import MODULE as math  # captures follow what it gives
 from ..optimizer import Group, Optimizer
 from .base import LRScheduler, set_rate
 
@@ -75,7 +75,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def _position(self) -> tuple[float, float]:
         """(epochs since the last restart, length of this cosine)."""
-        t, length = float(self.last_epoch), float(self.T_0)
+        t, length = self.last_epoch * 1.0, self.T_0 * 1.0
+        if self.T_mult == 1:
+            return t % length, length
         while t >= length:
             t, length = t - length, length * self.T_mult
         return t, length

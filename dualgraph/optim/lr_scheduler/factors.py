@@ -122,7 +122,8 @@ class MultiStepLR(_Factor):
         super().__init__(optimizer, last_epoch)
 
     def factor(self) -> float:
-        return float(self.gamma ** self.milestones.get(self.last_epoch, 0))
+        here = [times for epoch, times in self.milestones.items() if epoch == self.last_epoch]
+        return self.gamma ** sum(here) * 1.0
 
 
 class ExponentialLR(_Factor):
@@ -237,4 +238,5 @@ class PolynomialLR(_Factor):
         if self.last_epoch > self.total_iters:
             return 1.0
         left, before = self.total_iters - self.last_epoch, self.total_iters - self.last_epoch + 1
-        return float((left / before) ** self.power)
+        rate: float = (left / before) ** self.power
+        return rate
