@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.constant import exact
 from ..core.context import state
+from ..core.numbers.guards import mode as sizes
 from ..core.numbers.live import mode
 from ..core.trees import containers, flatten
 from ..eager.tensor import Tensor
@@ -56,6 +57,7 @@ class Watch:
         self._calls = 0
         self._open: tuple[FrameType, Happening, Aside] | None = None
         self._formulas: Any = None  # those that are written down while no statement is open
+        self._guards: Any = None  # and what is decided on sizes
         self._made: dict[tuple[int, str], Any] = {}
 
     @property
@@ -163,6 +165,7 @@ class Watch:
         aside = Aside(h)
         aside._outer, state.tracer = state.tracer, aside
         self._formulas, mode.formulas = mode.formulas, None  # what it does with numbers is its own
+        self._guards, sizes.guards = sizes.guards, None  # and so is what it does with sizes
         self._open = frame, h, aside
 
     def _is_made(self, serial: int, name: str, value: Any) -> bool:
@@ -178,7 +181,7 @@ class Watch:
             h.problem = h.problem or "it raises an error"
         elif h.diverted:  # not all that surely runs has run
             self._write(h, h.statement, self._footprint.functions.get(frame.f_code), frame)
-        state.tracer, mode.formulas = aside._outer, self._formulas
+        state.tracer, mode.formulas, sizes.guards = aside._outer, self._formulas, self._guards
         if aside.swept:
             h.problem = h.problem or "it computes gradients"
         for n in h.statement.makes:

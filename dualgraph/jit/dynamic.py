@@ -208,6 +208,7 @@ class Template(Program):
         out = Program(name, there.trace(trace), tuple(_result_at(r, there) for r in results), *rest)
         out.given, out.budget, out.marks = self.given, self.budget, self.marks
         out.promoted = self.promoted
+        out.effects, out.moves, out.places = self.effects, self.moves, self.places
         return out
 
     # --- what users ask ---
@@ -302,6 +303,7 @@ class Sized(Program):
         out.changed, out.given, out.budget = template.changed, template.given, template.budget
         out.marks, out.guards, out.read_at = template.marks, template.guards, template.read_at
         out.promoted, out.owner = template.promoted, template.owner
+        out.effects, out.moves, out.places = template.effects, template.moves, template.places
         out.tally = np.zeros(1, dtype=np.int64)
         out.failure = out._captured = None
         return out

@@ -14,7 +14,7 @@ from ..static.code.statements import Apart
 from .entries import Entry
 from .keys import difference
 from .program import Program
-from .promotion import Promotion
+from .promotion import Promotion, told_apart
 from .rebound import Rebound
 from .rehearsal import AT_ONCE, make_ready, rehearse
 from .sizes import Sizes
@@ -96,7 +96,9 @@ class Growing:
         others = self._rebound.noticed(entry.programs)
         sources, confirmed = self._promotion.plan(others, tree, leaves, before)
         sure = not self._promotion.cautious or self._promotion.trusted(sources, tree, leaves)
-        simple = not (self._apart.active or self._rebound.active) and confirmed is None and sure
+        simple = self._rebound.at_any_size and confirmed is None and sure
+        if self._apart.active:  # what a statement leaves of a size must be what it leaves of a number
+            simple = simple and all(told_apart(p.footprint) is None for p in self.programs)
         if left is None and self._memory is None and simple:
             spec = self._sizes.spec(key, leaves, args, kwargs, any_numbers=bool(sources))
         shapes, make = (None, Program) if spec is None else (spec.shapes, spec.make)
@@ -106,6 +108,10 @@ class Growing:
                 shapes=shapes, make=make, apart=self._apart, sources=sources, rebound=self._rebound,
             )  # fmt: skip
         with self._lock:
+            if program is None and spec is not None and self._rebound.active:
+                self._rebound.at_any_size = False
+                self._log.append(f"not captured at {where} with symbolic sizes: {refusals[0]}")
+                return result
             if program is None:
                 if not self._promotion.blame(sources, tree, refusals):
                     self._refused(entry, refusals, where, tree, left)

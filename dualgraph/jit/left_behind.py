@@ -1,15 +1,19 @@
 """Left behind: sizes that a traced call has put into Python state get plain numbers again.
 
 While a capture has symbolic sizes, what the code stores of a shape is symbolic, too. The places that changed, and the
-containers among the arguments, are gone through when no program comes of the call.
+containers among the arguments, are gone through when no program comes of the call; what statements set apart
+have written is, in any case.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from ..core.numbers.symbolic import SymFloat, SymInt, SymShape, plain
 from ..core.trees import containers
+from ..effects import Happening
 from ..static.checks import AttributeCheck, CellCheck, Check, DictCheck
 from ..static.footprint import Footprint
 
@@ -23,6 +27,19 @@ def settle_sizes(footprint: Footprint, arguments: Any) -> None:
             _settle_at(check)
     for container in containers(arguments):
         settled(container)
+
+
+def settle_writes(happened: Sequence[Happening]) -> None:
+    """Puts plain numbers in the place of sizes that statements set apart have written."""
+    for holder, name, kind in (w for h in happened for w in h.writes):
+        if kind in ("attr", "global"):
+            held = vars(holder) if kind == "attr" else holder
+            if (new := settled(held.get(name))) is not held.get(name):
+                held[name] = new
+        elif kind == "free":
+            holder.cell_contents = settled(holder.cell_contents)
+        else:
+            settled(holder)
 
 
 def _settle_at(check: Check) -> None:
@@ -53,7 +70,7 @@ def settled(value: Any, depth: int = DEPTH) -> Any:
         if all(a is b for a, b in zip(parts, value, strict=True)):
             return value
         return value._make(parts) if hasattr(value, "_make") else tuple(parts)
-    if isinstance(value, list):
+    if isinstance(value, (list, deque)):
         for i, v in enumerate(value):
             new = settled(v, depth - 1)
             if new is not v:

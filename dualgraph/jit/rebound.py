@@ -23,7 +23,6 @@ from ..static.checks import ATOMS, Assumption, CellCheck, Check, EntryCheck, Ite
 from ..static.code.bytecode import REFLECTION
 from ..static.code.statements import statements
 from ..static.footprint import Footprint
-from ..static.symbolic import SymbolicTracer
 from ..static.trace import Slot
 from .promoted import EXCHANGED, Place, may_be_promoted, place_key
 
@@ -101,6 +100,7 @@ class Rebound:
         self.places: dict[Any, Place] = {}
         self.numbers = numbers
         self.active = False  # whether there are some
+        self.at_any_size = True  # whether programs of symbolic sizes may exchange what is there
 
     def at(self) -> dict[Any, int]:
         """What is now at all of them, by identity."""
@@ -108,11 +108,11 @@ class Rebound:
         return {key: id(place.read(())) for key, place in every.items()}
 
     def take(
-        self, tracer: Tracer, footprint: Footprint, given: Any, arguments: Any, happened: Sequence[Happening]
+        self, tracer: Tracer, footprint: Footprint, result: Any, arguments: Any, happened: Sequence[Happening]
     ) -> list[Move]:  # fmt: skip
         """What a captured call left at such places; what it found there is read afresh on each call.
 
-        `given` is its result. Empty where what it changed is not of this kind: it cannot be repeated then.
+        `result` is what it gave. Empty where what it changed is not of this kind: it cannot be repeated then.
         """
         written = set() if mode.formulas is None else mode.formulas.rewritten
         if not (self.places or written) and footprint.failing() is None:
@@ -123,14 +123,13 @@ class Rebound:
                 self.numbers.written(c, footprint)
         found = [c for c in failing if self._moves(c)]
         held = [c for check in found for c in containers(check.read()) if not isinstance(c, tuple)]
-        outside = (*footprint.found(), *containers(given), *containers(arguments))
+        outside = (*footprint.found(), *containers(result), *containers(arguments))
         shared = len({id(c) for c in (*held, *outside)}) < len(held) + len({*map(id, outside)})
         self.places.update((place_key(c), Place(c)) for c in found if not _other_number(c))
         self.active = self.active or bool(found)
         read = any(held or _reads(h, c, footprint) for h in happened for c in found)
-        of_sizes = isinstance(tracer, SymbolicTracer)
         own = flatten(arguments)[0]
-        if shared or read or of_sizes or not self._read_afresh(tracer, footprint, own, failing):
+        if shared or read or not self._read_afresh(tracer, footprint, own, failing):
             tracer.refusals += [f"{CHANGES} {c.name}, which it also reads" for c in failing]
             return []
         return [Move(Place(c), flatten(c.read())[1]) for c in found]

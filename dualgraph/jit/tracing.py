@@ -28,7 +28,7 @@ from ..static.outside import users
 from ..static.symbolic import SymbolicTracer
 from ..static.trace import Slot, Trace
 from .arguments import Arguments
-from .left_behind import settle_sizes
+from .left_behind import settle_sizes, settle_writes
 from .program import Program
 from .promoted import (
     Leaf,
@@ -71,9 +71,11 @@ def trace(
         result = _plainly(result)
         call.forget_what_is_read_afresh()
         refusals = call.refusals(out, happened)
-        if refusals:
-            if isinstance(call.tracer, SymbolicTracer):
+        if isinstance(call.tracer, SymbolicTracer):
+            settle_writes(call.watch.happenings)
+            if refusals:
                 settle_sizes(call.footprint, (args, kwargs))
+        if refusals:
             return result, None, refusals
         finished, results = call.finished(out, whole)
     call.footprint.checks = with_any_number(call.footprint.checks, sources)
