@@ -97,7 +97,9 @@ class Growing:
         sources, confirmed = self._promotion.plan(others, tree, leaves, before)
         sure = not self._promotion.cautious or self._promotion.trusted(sources, tree, leaves)
         simple = self._rebound.at_any_size and confirmed is None and sure
-        if self._apart.active:  # what a statement leaves of a size must be what it leaves of a number
+        if (
+            self._apart.active
+        ):  # what a statement leaves of a size must be what it leaves of a number
             simple = simple and all(told_apart(p.footprint) is None for p in self.programs)
         if left is None and self._memory is None and simple:
             spec = self._sizes.spec(key, leaves, args, kwargs, any_numbers=bool(sources))

@@ -63,7 +63,9 @@ def all_of_it(c, x):
 
 
 @pytest.mark.parametrize(
-    "fn", [printing, appending, counting, in_blocks, exchanging, all_of_it], ids=lambda f: f.__name__
+    "fn",
+    [printing, appending, counting, in_blocks, exchanging, all_of_it],
+    ids=lambda f: f.__name__,
 )
 def test_all_sizes_take_one_program(fn, capsys):
     def calls(run, holder):
