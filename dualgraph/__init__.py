@@ -19,6 +19,7 @@ from .backends import turned as _turned
 from .backends.cuda import cuda_backend
 from .compare import compare, Comparison
 from .jit.compile import capture, compile
+from .jit.declared import Dim
 from .control import cond, map, scan, while_loop
 from .core.backend import register_backend as _register_backend
 from .core.devices import Device as device
@@ -214,7 +215,7 @@ __all__ = [
     "broadcast_arrays", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast", "capture",
     "CaptureError", "cartesian_prod", "cat", "cbrt", "cdist", "ceil", "checkpoint", "chunk",
     "clamp", "clamp_max", "clamp_min", "clip", "clone", "column_stack", "combinations", "compare",
-    "Comparison", "compile", "complex128", "complex64", "concat", "cond", "conj", "copysign",
+    "Comparison", "Dim", "compile", "complex128", "complex64", "concat", "cond", "conj", "copysign",
     "corrcoef", "cos", "cosh", "count_nonzero", "cov", "cross", "cummax", "cummin", "cumprod",
     "cumsum", "cumulative_prod", "cumulative_sum", "data", "default_device", "default_generator",
     "debug_nans", "deg2rad", "detach", "device", "DeviceError", "diag", "diag_embed", "diagonal", "diff", "dist",

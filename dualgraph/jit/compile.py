@@ -56,6 +56,8 @@ class Compiled(Growing):
         key = self._key(leaves, tree)
         entry = self._entries.get(key)
         if entry is None:
+            if self._sizes.declared is not None:
+                self._sizes.declared.check(args, kwargs, leaves)
             if len(self._entries) >= MAX_KINDS and not self._make_room():
                 self._eager_calls += 1
                 return self._captured_function(*args, **kwargs)
@@ -101,6 +103,8 @@ class Compiled(Growing):
     def _pass(self) -> None:
         """Where no program pays, the next calls are not looked at; then one is, as it may be another kind of call."""
         self._passed = 0
+        if self._sizes.declared is not None and self._sizes.declared.limits:
+            return  # each call is looked at
         if all(e.passes() for e in list(self._entries.values())):
             self._passed = hot.BATCH
             if hot.ready(Compiled, Compiled._run_hot, background.submit):
@@ -324,7 +328,8 @@ def compile(
 
     A second shape makes the sizes that changed symbolic: the function is captured and compiled once more,
     and from then on other sizes take no compilation. `dynamic` says so ahead: ``{"x": {0: "batch"}}`` names
-    axes of tensors in an argument (sizes of one name go together); True means all sizes that are not 1.
+    axes of tensors in an argument (sizes of one name go together), `Dim` in place of a name gives limits; True means
+    all sizes that are not 1.
 
     `memory` bounds the arena, as bytes or a text such as ``"300MB"``: values are recomputed to fit, and
     MemoryBudgetError names the least that is needed where that cannot be. `backend`: "native" (default

@@ -37,6 +37,7 @@ from ..static.checks import Assumption
 from ..static.filling import Filled, Filler, Following, hoisted
 from ..static.graph import Graph, renumber
 from ..static.region import bodies, is_region
+from .declared import Dim
 from .program import Program
 from .results import Result
 
@@ -46,12 +47,15 @@ MAX_SIZES = 64  # sizes of one template that are kept ready
 class Template(Program):
     """A program whose sizes are symbolic; calls run through its `Sized` ones."""
 
-    def __init__(self, *description: Any, symbols: tuple[SymInt, ...]) -> None:
+    def __init__(
+        self, *description: Any, symbols: tuple[SymInt, ...], limits: tuple[Dim | None, ...] = ()
+    ) -> None:
         super().__init__(*description)
         self._description = description
         self.fresh = Program(*description)  # what programs at some sizes start from
         self.symbols = symbols
         self.atoms = tuple(map(atom_of, symbols))
+        self.limits = limits or (None,) * len(symbols)
         self.confirmed = False  # whether it has been of use at other sizes
         self.made: OrderedDict[tuple[int, ...], Sized] = OrderedDict()
         self._past_calls = 0  # of those that were forgotten
@@ -229,9 +233,17 @@ class Template(Program):
 
     @property
     def memory(self) -> Any:
-        """The plan of the arena at the sizes of the capture."""
+        """The plan of the arena at the largest sizes that were declared, and else at those of the capture."""
         self._wait_for_it()
-        return self.at(plain(self.symbols)).memory
+        most = self.sized(self.most)
+        most.build()
+        return (most if most.failure is None else self.at(plain(self.symbols))).memory
+
+    @property
+    def most(self) -> tuple[int, ...]:
+        """The largest sizes that were declared, and those of the capture where none were."""
+        pairs = zip(plain(self.symbols), self.limits, strict=True)
+        return tuple(n if d is None or d.max is None else d.max for n, d in pairs)
 
     def _wait_for_it(self) -> None:
         if not self.ready:
@@ -250,7 +262,9 @@ class Template(Program):
         ]
         how = "tried with an eager run first" if self.read_at else "any"
         where = self.read_at or NOWHERE
-        sizes = [Assumption("symbolic size", shown(s), how, where) for s in self.symbols]
+        hows = [how if d is None else str(d).replace(d.name, how, 1) for d in self.limits]
+        pairs = zip(self.symbols, hows, strict=True)
+        sizes = [Assumption("symbolic size", shown(s), own, where) for s, own in pairs]
         conditions = getattr(self, "conditions", self.guards)
         limits = [Assumption("sizes", readable(c), True, NOWHERE) for c in conditions]
         return (*arguments, *sizes, *limits, *given)

@@ -44,6 +44,8 @@ def rehearsals(template: Program) -> Iterator[None]:
     if not isinstance(template, Template) or not template.ready:
         return
     template.follow()
+    if template.most != plain(template.symbols) and template.compiled_for(template.most):
+        template.sized(template.most).build()  # takes the memory that calls will need at most
     yield
     if not _compiles(template.graph):
         return

@@ -6,21 +6,18 @@ went together (the batch of x and of y) under one symbol; so are sizes declared 
 
 from __future__ import annotations
 
-import inspect
-import keyword
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ..core.errors import ArgumentError, describe
 from ..core.numbers.guards import guarded
 from ..core.numbers.symbolic import SymInt, hint
 from ..core.numbers.symbols import symbol
-from ..core.trees import flatten
 from ..core.types import Shape
 from ..eager.tensor import Tensor
 from .alike import same_program
+from .declared import Declared, Dim, Place
 from .dynamic import Sized, Template
 from .keys import any_number, without_sizes
 from .program import Program
@@ -30,7 +27,6 @@ MAX_DOUBTFUL = (
     3  # templates that no other size confirmed, after which each size is a program of its own
 )
 
-Place = tuple[int, int]  # argument leaf, axis
 Pattern = tuple[int | str, ...]  # for each place its size, or the name of its symbol
 
 
@@ -41,11 +37,12 @@ class Spec:
     shapes: dict[int, Shape]
     symbols: tuple[SymInt, ...]
     pattern: Pattern
+    limits: tuple[Dim | None, ...] = ()  # of the symbols, as far as users gave some
 
     @property
     def make(self) -> Any:
         """What makes the program of such a capture."""
-        return partial(Template, symbols=self.symbols)
+        return partial(Template, symbols=self.symbols, limits=self.limits)
 
 
 @dataclass(slots=True)
@@ -93,9 +90,8 @@ class Sizes:
     """The families of one compiled function, and what was declared of its sizes."""
 
     def __init__(self, fn: Any, dynamic: Any) -> None:
-        self.declared = None if dynamic is True or dynamic is None else _declared(fn, dynamic)
+        self.declared = None if dynamic is True or dynamic is None else Declared(fn, dynamic)
         self.all = dynamic is True
-        self.fn = fn
         self.families: dict[Any, Family] = {}
         self.seen: dict[Any, list[tuple[int, ...]]] = {}  # sizes of calls, whatever their numbers
 
@@ -142,10 +138,12 @@ class Sizes:
         for p, (leaf, _) in enumerate(call.places):
             shapes.setdefault(leaf, []).append(symbols[names[p]] if p in names else call.sizes[p])
         symbolic = {call.places[p][0] for p in names}
+        limits = self.declared.limits if self.declared is not None else {}
         return Spec(
             {i: tuple(s) for i, s in shapes.items() if i in symbolic},
             tuple(symbols.values()),
             pattern,
+            tuple(map(limits.get, symbols)),
         )
 
     def branch(self, key: Any, leaves: Sequence[Any], programs: list[Program]) -> bool:
@@ -182,9 +180,9 @@ class Sizes:
         names: dict[int, str] = {}
         if self.declared is not None:
             at = {place: p for p, place in enumerate(call.places)}
-            for place, name in _places(self.fn, self.declared, args, kwargs):
+            for place, dim, _ in self.declared.places(args, kwargs):
                 if place in at:
-                    names[at[place]] = name
+                    names[at[place]] = dim.name
         groups: dict[Any, str] = {}
         for p, column in enumerate(columns):
             differs = len(set(column)) > 1 or (self.all and column[-1] > 1)
@@ -242,56 +240,3 @@ def matched(pattern: Pattern, sizes: Sequence[int]) -> tuple[int, ...] | None:
         elif want != size:
             return None
     return tuple(found.values())
-
-
-# --- what users declare --------------------------------------------------------------------------
-
-
-def _signature(fn: Any) -> inspect.Signature:
-    return inspect.signature(getattr(fn, "forward", fn))
-
-
-def _declared(fn: Any, dynamic: Any) -> dict[str, dict[int, str]]:
-    """The declaration in full: for each argument the names of its axes. Raises ArgumentError if it is none."""
-    if not isinstance(dynamic, dict):
-        raise _wrong(dynamic, "dynamic is True, or a dict such as {'x': {0: 'batch'}}")
-    known = _signature(fn).parameters
-    out: dict[str, dict[int, str]] = {}
-    for argument, axes in dynamic.items():
-        if argument not in known:
-            raise _wrong(
-                dynamic, f"there is no argument {argument!r}; there are {', '.join(known)}"
-            )
-        if not isinstance(axes, dict):
-            axes = {a: f"{argument}_{a}" for a in ((axes,) if isinstance(axes, int) else axes)}
-        for axis, name in axes.items():
-            if not isinstance(axis, int) or not isinstance(name, str):
-                raise _wrong(dynamic, f"the axes of {argument!r} are numbers, with names")
-            if not name.isidentifier() or keyword.iskeyword(name):
-                raise _wrong(dynamic, f"{name!r} is not a name")
-        out[argument] = dict(axes)
-    return out
-
-
-def _wrong(dynamic: Any, problem: str) -> ArgumentError:
-    return ArgumentError(describe("compile", f"dynamic={dynamic!r}", problem))
-
-
-def _places(
-    fn: Any, declared: dict[str, dict[int, str]], args: Any, kwargs: Any
-) -> Iterator[tuple[Place, str]]:
-    """The places that a declaration names in a call; axes count for all tensors in an argument."""
-    leaf = 0
-    parameters = list(_signature(fn).parameters.values())
-    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
-    by_place = [
-        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    named = [(by_place[i] if i < len(by_place) else rest, v) for i, v in enumerate(args)]
-    for name, value in [*named, *kwargs.items()]:
-        for item in flatten(value)[0]:
-            rank = getattr(item, "ndim", 0)
-            for axis, symbol_name in declared.get(name, {}).items():
-                if -rank <= axis < rank:
-                    yield (leaf, axis % rank), symbol_name
-            leaf += 1

@@ -513,6 +513,39 @@ def test_a_declaration_that_makes_no_sense_is_an_error(dynamic):
         dg.compile(lambda x: x, dynamic=dynamic)
 
 
+def test_limits_of_a_declared_size():
+    def f(x, y=None):
+        return dg.softmax(x @ x.T, -1) @ x, x.cumsum(0)
+
+    batch = dg.Dim("batch", min=2, max=64)
+    compiled = dg.compile(f, wait=True, dynamic={"x": {0: batch}, "y": {-1: "batch"}})
+    for n in (5, 2, 64, 7, 33):
+        x = tensor(np.random.default_rng(n), n, 5)
+        for got, expected in zip(compiled(x), f(x), strict=True):
+            same(got, expected)
+        assert compiled.would_compile(x)
+    (program,) = compiled.programs
+    assert any(
+        "batch = '2 to 64'" in str(a) or "from 2 to 64" in str(a) for a in program.assumptions
+    )
+    assert program.memory.arena_bytes >= 64 * 64 * 4
+    for n in (1, 65, 0):
+        with pytest.raises(dg.ArgumentError, match=rf"axis 0 of 'x' is {n}, .* from 2 to 64"):
+            compiled(dg.ones(n, 5))
+    with pytest.raises(dg.ArgumentError, match="axis 1 of 'y' is 70"):
+        compiled(dg.ones(5, 5), y=dg.ones(3, 70))
+    assert len(compiled.programs) == 1
+
+
+@pytest.mark.parametrize("given", [("a b",), ("n", 3, 2), ("n", -1), ("n", 0, 1.5), (7,)])
+def test_limits_that_make_no_sense_are_errors(given):
+    with pytest.raises(dg.ArgumentError, match="Dim"):
+        dg.Dim(*given)
+    both = {"x": {0: dg.Dim("n", max=3), 1: dg.Dim("n", max=4)}}
+    with pytest.raises(dg.ArgumentError, match="two kinds of limits"):
+        dg.compile(lambda x: x, dynamic=both)
+
+
 def test_sizes_beyond_what_is_kept_are_made_again():
     compiled = dg.compile(pointwise, wait=True)
     for n in [*range(2, 90), 3, 5]:
