@@ -2,7 +2,7 @@
 
 Its modules:
 
-    array       ops over NumPy or CuPy (`cuda`)                  scalar_numpy (scalar bodies), ufuncs, words, silence
+    array       ops over NumPy or CuPy (`cuda`)                  scalar_numpy (scalar bodies), ufuncs, words
     executor    a program's steps over one arena                 actions (a step), bodies (of loops), hooks (for passes)
     resizing    one native program for all sizes                 refilled (steps of Python), ground (common memory)
     budgets     programs of at most so many bytes

@@ -11,6 +11,7 @@ import numpy as np
 from ..core.backend import backend_for
 from ..core.dtypes import as_scalar
 from ..core.errors import StateError
+from ..core.process.silence import quietly
 from ..eager.tensor import Tensor
 from ..static.capture import swept
 from ..static.trace import Slot
@@ -29,7 +30,7 @@ def fetch(slot: Slot, leaves: list[Any]) -> Any:
     if slot.kind == "number":
         holder, key = slot.key
         value = holder.get(key)
-        return np.asarray(value, slot.type.dtype.numpy) if type(value) is float else None
+        return quietly(np.asarray, value, slot.type.dtype.numpy) if type(value) is float else None
     if slot.kind == "computed":
         numbers = slot.key.formulas.of_call(leaves)
         return numbers[slot.key.place] if type(numbers) is tuple else None

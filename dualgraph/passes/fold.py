@@ -13,6 +13,7 @@ from ..core.dtypes import bfloat16, from_bfloat16
 from ..core.kinds import ELEMENTWISE
 from ..core.node import Literal, Node, Var
 from ..core.numbers.symbolic import is_symbolic
+from ..core.process.silence import quietly
 from ..core.types import broadcast_shapes
 from ..static.constants import constant_node
 from ..static.graph import Graph, Operand
@@ -82,7 +83,9 @@ class Folder:
             return
         if named is not None and out.type.dtype is not bfloat16:
             value = _number(
-                np.full((), node.params[named], dtype=out.type.dtype.numpy), out, backend_for(CPU)
+                quietly(np.full, (), node.params[named], out.type.dtype.numpy),
+                out,
+                backend_for(CPU),
             )
         elif node.prim.aliases:  # a view of one number everywhere is just that
             value = self.literal(node.inputs[0])
