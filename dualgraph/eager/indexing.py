@@ -23,7 +23,8 @@ from .inplace import fit, write
 from .tensor import Tensor
 
 Ints = tuple[int, ...]
-FEW = 4096  # elements of a mask that NumPy goes through at once
+FEW = 4096  # elements that NumPy goes through, or fills, at once
+WHOLE = 1 << 24  # up to it float32 has all whole numbers
 
 
 class Plan:
@@ -305,7 +306,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         return
     if state.tracer is None and state.batching is None and _makes_view(key):
         target = x[key]
-        new = _number_like(x, value)
+        new = _numbers_like(target, value)
         if new is None:
             new = (
                 value
@@ -360,13 +361,17 @@ def _makes_view(key: Any) -> bool:
     return type(key) in _PLAIN_KEYS
 
 
-def _number_like(x: Tensor, value: Any) -> Tensor | None:
-    """A Python number that the dtype of x holds as such, as a 0-d tensor."""
+def _numbers_like(x: Tensor, value: Any) -> Tensor | None:
+    """A Python number that the dtype of x holds as such, as a 0-d tensor or, where x is small, in all places."""
     kind, dtype = type(value), x.dtype
     exact = (kind is float and dtype in (float32, float64)) or (kind is bool and dtype is bool_)
+    if kind is int and abs(value) <= WHOLE:
+        exact = dtype in (float32, float64, int64)
     if x.device is not CPU or not exact:
         return None
-    return Tensor(quietly(np.array, value, dtype.numpy), dtype)
+    array = np.empty(x.shape if x._data.size <= FEW else (), dtype.numpy)
+    quietly(array.fill, value)
+    return Tensor(array, dtype)
 
 
 def _trim(value: Tensor, shape: tuple[int, ...]) -> Tensor:

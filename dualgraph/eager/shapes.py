@@ -170,9 +170,11 @@ def _rolled(x: Tensor, shifts: tuple[int, ...], axes: tuple[int, ...]) -> Tensor
 
 def cut(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
     """Places `start` to `stop` of one axis (counted from 0); a view."""
-    starts = tuple(start if i == axis else 0 for i in range(x.ndim))
-    stops = tuple(stop if i == axis else d for i, d in enumerate(x.shape))
-    return mv.slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim)
+    shape = x.shape
+    before, behind = shape[:axis], shape[axis + 1 :]
+    starts = (*(0,) * len(before), start, *(0,) * len(behind))
+    stops = (*before, stop, *behind)
+    return mv.slice_(x, starts=starts, stops=stops, steps=(1,) * len(shape))
 
 
 @also_dim
@@ -183,6 +185,11 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Tensor:
     tensor([[0., 0.],
             [1., 1.]])
     """
+    return _joined(*arrays, axis=axis)
+
+
+@together
+def _joined(*arrays: Any, axis: int | None) -> Tensor:
     tensors = [as_operand(a) for a in arrays]
     if not tensors:
         raise ArgumentError(describe("concat", "", "there is nothing to join"))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.composite import creating
+from ..core.composite import creating, together
 from ..core.dtypes import get_default_dtype
 from ..core.errors import ShapeError, describe
 from ..ops import arithmetic as ar
@@ -42,12 +42,17 @@ def cat(tensors: Tensors, dim: int = 0, *, axis: int | None = None) -> Tensor:
     >>> dg.cat([dg.tensor([]), dg.ones(1, 2), dg.zeros(1, 2)]).shape
     (2, 2)
     """
+    return _cat(*tensors, axis=dim if axis is None else axis)
+
+
+@together
+def _cat(*tensors: Any, axis: int) -> Tensor:
     parts = [as_operand(x) for x in tensors]
     some = [x for x in parts if x.shape != (0,)]
     if some and len(some) < len(parts) and some[0].ndim != 1:
         dtype = result_type(*parts)
         parts = [astype(x, dtype, copy=False) for x in some]
-    return sh.concat(parts, axis=dim if axis is None else axis)
+    return sh.concat(parts, axis=axis)
 
 
 def hstack(tensors: Tensors) -> Tensor:
@@ -56,6 +61,11 @@ def hstack(tensors: Tensors) -> Tensor:
     >>> dg.hstack([dg.asarray([1, 2]), dg.asarray([3])])
     tensor([1, 2, 3])
     """
+    return _hstack(*tensors)
+
+
+@together
+def _hstack(*tensors: Any) -> Tensor:
     parts = atleast_1d(list(tensors))
     return sh.concat(parts, axis=0 if parts[0].ndim == 1 else 1)
 
@@ -67,6 +77,11 @@ def vstack(tensors: Tensors) -> Tensor:
     tensor([[1, 2],
             [3, 4]])
     """
+    return _vstack(*tensors)
+
+
+@together
+def _vstack(*tensors: Any) -> Tensor:
     return sh.concat(atleast_2d(list(tensors)), axis=0)
 
 

@@ -337,7 +337,7 @@ def is_number(x: object) -> bool:
 
 
 def pow(x, y):
-    """``x ** y``. Integers stay integers; 2 as power is a product, 0.5 a square root.
+    """``x ** y``. Integers stay integers; 2 and 3 as powers are products, 0.5 a square root.
 
     >>> import dualgraph as dg
     >>> dg.pow(dg.asarray([1., 2., 3.]), 2).tolist()
@@ -346,6 +346,8 @@ def pow(x, y):
     if is_number(y) and not isinstance(y, bool) and not is_number(x):
         if y == 2:
             return square(x)
+        if y == 3 and x.dtype.is_inexact:
+            return multiply(square(x), x)
         if y == 0.5 and x.dtype.is_floating_point:
             return sqrt(x)
         if y == 1:

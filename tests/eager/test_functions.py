@@ -404,3 +404,18 @@ def test_mode_is_the_smallest_of_the_most_frequent_and_stands_last(shape, dim):
 def test_isin_and_mode_take_memory_of_the_size_of_their_operands():
     x = dg.arange(200_000) % 77_777  # compared with one another these would take 40 GB
     assert dg.isin(x, x[:100_000]).all() and dg.mode(x).values == 0
+
+
+def test_cubes_are_products_of_the_right_value_and_gradient():
+    values = np.array([-2.5, -0.0, 0.0, 0.1, 1e13, np.inf, -np.inf, np.nan], np.float32)
+    with np.errstate(all="ignore"):
+        exact = (values.astype(np.float64) ** 3).astype(np.float32)
+    cubes = (dg.asarray(values) ** 3).numpy()
+    np.testing.assert_array_max_ulp(cubes[:7], exact[:7], 1)
+    assert np.isnan(cubes[7]) and np.signbit(cubes[1])
+    x = dg.asarray([2.0, -3.0]).requires_grad_()
+    (x**3).sum().backward()
+    assert x.grad.tolist() == [12.0, 27.0]
+    assert (dg.asarray([2, -3]) ** 3).tolist() == [8, -27]
+    assert dg.pow(dg.asarray([1j]), 3).tolist() == [-1j]
+    assert dg.compare(lambda x: dg.grad(lambda x: (x**3).sum())(x), dg.ones(3) * 1.1).bitwise_equal
