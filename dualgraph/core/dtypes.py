@@ -223,7 +223,7 @@ def promote_scalar(dtype: DType, value: Any) -> DType:
 def scalar_of(dtype: DType) -> Callable[[Any], Any]:
     """What makes a NumPy scalar of a Python number: infinite, without a warning, if that is too large for it."""
     kind = np.float32 if dtype is bfloat16 else dtype.numpy.type
-    return partial(quietly, kind) if kind in (np.float32, np.complex64) else kind
+    return partial(quietly, kind) if kind in (np.float16, np.float32, np.complex64) else kind
 
 
 def as_scalar(value: Any, dtype: DType) -> Any:

@@ -147,6 +147,8 @@ def test_numbers_too_large_for_the_dtype_are_infinite_without_a_warning() -> Non
         x * most, x + -most, dg.tensor([most, 1.0]), dg.tensor(most), dg.where(x > 0, x * 0 + most, most), filled,
         x.masked_fill(x > 0, -most), dg.clamp(x, max=most) * most, x.add(x, alpha=most), x.to(dg.complex64) * most,
     ]  # fmt: skip
+    half = dg.ones(2, dtype=dg.float16)
+    made += [half * most, half.clamp(min=most), dg.full((2,), most, dtype=dg.float16)]
     for t in made:
         assert not dg.isfinite(t).all()
     assert (dg.tensor([most], dtype=dg.float64) * most).isfinite().all()
