@@ -6,6 +6,8 @@ import struct
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
 T = TypeVar("T", bound="Type")
 _made: dict[Any, Any] = {}
 
@@ -76,7 +78,8 @@ class _Floating(Type):
         return _one(cls, cls.name, "0.0")
 
     def constant(self, value: Any) -> str:
-        packed = struct.pack(f">{self.code}", value)
+        with np.errstate(over="ignore"):  # what is too large is infinite
+            packed = np.array(value, f">{self.code}").tobytes()
         if self.code == "e":
             return f"0xH{packed.hex().upper()}"
         if self.code == "f":  # spelt as the double of its value
