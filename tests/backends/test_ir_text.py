@@ -153,10 +153,9 @@ def test_a_module_is_cold_by_its_text_and_computes_the_same() -> None:
     assert plain != better
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_numbers_beyond_a_dtype_are_infinite_in_kernels(dtype: str) -> None:
+def test_numbers_beyond_a_dtype_are_infinite_in_kernels() -> None:
     f = dualgraph.compile(lambda x: dualgraph.where(x > 0, x, -1e300) + 1, wait=True)
-    x = dualgraph.asarray([1.0, -1.0]).to(dtype=dtype)
+    x = dualgraph.tensor([1.0, -1.0])
     for _ in range(3):
         assert f(x).tolist() == [2.0, -math.inf]
     assert f.programs[0].ready, f.explain()
