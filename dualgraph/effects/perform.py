@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.context import grad_mode
+from ..core.context import grad_mode, state
 from ..core.trees import flatten, unflatten
 from .happening import Happening
 
@@ -18,6 +18,7 @@ class Effect:
     """
 
     __slots__ = (
+        "flat",
         "given",
         "grad",
         "kept",
@@ -40,6 +41,7 @@ class Effect:
         self.makes = () if s.returns else tuple((h.serial, n) for n in s.makes)
         self.returns = s.returns
         self.trees = tuple(flatten(v)[1] for v in h.values.values())
+        self.flat = all(tree.kind is None for tree in self.trees)  # its values are leaves
         self.grad = h.grad
         self.stands = h.stands
         self.where = s.where
@@ -66,8 +68,11 @@ class Effect:
             args[at] = values[i]
         for at, name in self.kept:
             args[at] = made[name]
-        with grad_mode(self.grad):
+        if state.grad is self.grad:
             out = self.run(*args)
+        else:
+            with grad_mode(self.grad):
+                out = self.run(*args)
         if self.returns:
             return out
         made.update(zip(self.makes, out or (), strict=True))
@@ -86,8 +91,10 @@ class Pending:
 
     def finish(self) -> Any:
         """Performs the effects, in order, and gives the result."""
-        leaves = iter(self._leaves)
-        values = [unflatten(tree, leaves) for effect in self._effects for tree in effect.trees]
+        values = self._leaves
+        if not all(effect.flat for effect in self._effects):
+            leaves = iter(values)
+            values = [unflatten(tree, leaves) for effect in self._effects for tree in effect.trees]
         made: dict[tuple[int, str], Any] = {}
         result = self._result
         for n, effect in enumerate(self._effects):

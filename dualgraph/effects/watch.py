@@ -218,15 +218,27 @@ class Watch:
         changed = frozenset().union(*stays)
         reasons = []
         for h in self.happenings:
-            if h.names & changed:
-                h.problem = h.problem or f"other code changes {min(h.names & changed)!r}"
+            early = {n for n in h.names & changed if not self._as_at_the_end(h, n)}
             self._judge(h, places, outside, seen)
-            if h.problem:
+            if h.problem or early:
                 assert apart is not None
-                apart.keep(h.statement)
+                apart.keep(h.statement, forever=bool(h.problem))
+                h.problem = h.problem or f"other code changes {min(early)!r}"
                 reasons.append(f"{h.statement.where} cannot be set apart: {h.problem}")
         self._made.clear()
         return list(dict.fromkeys(reasons))
+
+    def _as_at_the_end(self, h: Happening, name: str) -> bool:
+        """Whether all that other code writes under a name had its last value when a statement ran."""
+        checks, end = self._footprint.checks, self._at_places()
+        holders = {id(c.expected) for c in checks if name in (c.key, c.name)}
+        changed = [
+            (id(c.holder), c.key)
+            for c in checks
+            if (name in (c.key, c.name) or id(c.holder) in holders) and not c.holds()
+        ]
+        known = {key[1:] for key, now in end.items() if h.at.get(key) == now}
+        return bool(changed) and known.issuperset(changed)
 
     def _judge(self, h: Happening, places: Any, outside: Any, seen: Any) -> None:
         if h.problem or any(t._version != version for t, version in h.touched):

@@ -140,6 +140,7 @@ class Apart:
         self.active = False
         self._codes: set[CodeType] = set()  # where there may be some
         self._kept: dict[CodeType, frozenset[tuple[int, int]]] = {}
+        self._doubtful: set[Any] = set()  # those that may be set apart once more is known
         self._fresh = False  # whether some are kept since it was asked
         self._tries = 0
 
@@ -150,9 +151,11 @@ class Apart:
             return ()
         return statements(code, self._kept.get(code, frozenset()))
 
-    def keep(self, s: Statement) -> None:
-        """Leaves a statement where it is from now on."""
-        self._kept[s.code] = self._kept.get(s.code, frozenset()) | {s.key}
+    def keep(self, s: Statement, forever: bool = True) -> None:
+        """Leaves a statement where it is from now on; if not `forever`, from the second time on."""
+        if forever or (s.code, s.key) in self._doubtful:
+            self._kept[s.code] = self._kept.get(s.code, frozenset()) | {s.key}
+        self._doubtful.add((s.code, s.key))
         self._fresh = True
 
     def holds(self, where: Location) -> bool:

@@ -1,0 +1,121 @@
+"""Statements set apart that read what other code changes: they run as compiled where it had its last value then."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import dualgraph as dg
+
+pytestmark = pytest.mark.skipif(
+    sys.version_info >= (3, 14), reason="no statements are set apart there"
+)
+
+
+class Box:
+    def __init__(self) -> None:
+        self.n, self.h, self.table, self.list = 0, dg.zeros(3), {"n": 0}, [0, 0]
+
+
+def counted(b: Any, o: Any, x: Any) -> Any:
+    b.n += 1
+    y = (x * 2).sum()
+    print(f"{b.n}: {y.item():.3f}")
+    return y
+
+
+def counted_afterwards(b: Any, o: Any, x: Any) -> Any:
+    y = (x * 2).sum()
+    print(f"{b.n}: {y.item():.3f}")
+    b.n += 1
+    return y
+
+
+def counted_twice(b: Any, o: Any, x: Any) -> Any:
+    b.n += 1
+    print(b.n)
+    b.n += 1
+    return x * b.n
+
+
+def there_and_back(b: Any, o: Any, x: Any) -> Any:
+    b.n += 1
+    print(b.n)
+    b.n -= 1
+    return x * 2
+
+
+def of_another_object(b: Any, o: Any, x: Any) -> Any:
+    b.n += 1
+    print(b.n, o.n)
+    o.n += 1
+    return x * b.n
+
+
+def in_a_dict(b: Any, o: Any, x: Any) -> Any:
+    b.table["n"] += 1
+    if b.table["n"] % 3 == 0:
+        print(b.table["n"], x.sum().item())
+    return x * 2
+
+
+def in_a_dict_that_grows(b: Any, o: Any, x: Any) -> Any:
+    b.table["n"] += 1
+    print(b.table)
+    b.table[b.table["n"]] = 1
+    return x * 2
+
+
+def in_a_list(b: Any, o: Any, x: Any) -> Any:
+    b.list[0] += 1
+    print(b.list[0])
+    b.list[1] += 2
+    return x * b.list[1]
+
+
+def tensors(b: Any, o: Any, x: Any) -> Any:
+    b.h = b.h * 0.5 + x
+    print(b.h.sum().item(), float(b.h.max()))
+    return b.h
+
+
+def tensors_later(b: Any, o: Any, x: Any) -> Any:
+    print(b.h.sum().item())
+    b.h = b.h * 0.5 + x
+    return b.h
+
+
+@pytest.mark.parametrize(
+    ("step", "compiled"),
+    [
+        (counted, True),
+        (counted_afterwards, False),
+        (counted_twice, False),
+        (there_and_back, False),
+        (of_another_object, False),
+        (in_a_dict, True),
+        (in_a_dict_that_grows, False),
+        (in_a_list, False),
+        (tensors, True),
+        (tensors_later, False),
+    ],
+)
+def test_what_is_printed_is_as_in_eager_mode(
+    step: Callable[..., Any], compiled: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    for wrap in (lambda f: f, lambda f: dg.compile(f, wait=True)):
+        b, o, out = Box(), Box(), []
+        f = wrap(lambda x, b=b, o=o: step(b, o, x))
+        for i in range(14):
+            if i == 9:
+                b.n, b.table["n"], b.list[0], b.h = 40, 50, 60, dg.ones(3)
+            dg.manual_seed(i)
+            out.append(f(dg.randn(3)).numpy().tobytes())
+        seen.append((out, b.n, o.n, b.table, b.list, b.h.tolist(), capsys.readouterr().out))
+    assert seen[0] == seen[1]
+    if compiled:
+        assert sum(p.calls for p in f.programs) > 4, f.explain()
