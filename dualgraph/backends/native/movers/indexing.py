@@ -45,8 +45,9 @@ def take_along(x: Any, at: Any, axis: int, out: Any = None) -> Any:
     if not _along(x, at, axis) or not _movable(x, out, at.size * x.itemsize):
         return None
     out = np.empty(at.shape, x.dtype) if out is None else out
-    call = cells_code("take", x.itemsize, False)
-    return _take(call, x, at, out, Places.on(x, axis, at.shape[axis]), False)
+    places = Places.on(x, axis, at.shape[axis])
+    call = cells_code("take", x.itemsize, False, places.inner == 1)
+    return _take(call, x, at, out, places, False)
 
 
 def index(x: Any, *at: Any, dims: Ints, out: Any = None) -> Any:
@@ -67,9 +68,8 @@ def scatter_along(x: Any, at: Any, values: Any, axis: int, mode: str, out: Any =
     how = _how(x, values, mode, out)
     if how is None or not _along(x, at, axis):
         return None
-    return _put(
-        cells_code(mode, how, False), x, at, values, out, Places.on(x, axis, at.shape[axis])
-    )
+    places = Places.on(x, axis, at.shape[axis])
+    return _put(cells_code(mode, how, False, places.inner == 1), x, at, values, out, places)
 
 
 def index_put(x: Any, values: Any, *at: Any, dims: Ints, mode: str, out: Any = None) -> Any:
@@ -109,7 +109,7 @@ def _along(x: Any, at: Any, axis: int) -> bool:
 
 def _listed_code(mode: str, how: Any, places: Places) -> Any:
     """The kernel for a list that all outer axes share."""
-    return rows_code(mode, how) if places.inner > 1 else cells_code(mode, how, True)
+    return rows_code(mode, how) if places.inner > 1 else cells_code(mode, how, True, True)
 
 
 # --- running ---
@@ -160,7 +160,8 @@ def _take(call: Any, x: Any, at: Any, out: Any, p: Places, listed_at: bool) -> A
         share(call, fixed, p.outer, work, after=(0, p.inner), spots=spots)
         return out
     fixed = base, listed, taken, p.size, p.inner
-    share(part_code(out.itemsize, rows, listed_at), fixed, p.count, work, spots=spots)
+    call = part_code(out.itemsize, rows, listed_at, p.inner == 1)
+    share(call, fixed, p.count, work, spots=spots)
     return out
 
 

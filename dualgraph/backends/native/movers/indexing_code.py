@@ -11,6 +11,8 @@ from ..contract.code import Writer, i64
 from ..emit.parts import I64
 from .kernels import BITS, SIZE, TYPES, kernel
 
+AT_ONCE = 8  # elements of one column that are asked for before the first is used
+
 
 @kernel(pointers=2, numbers=1)
 def extremes_code(w: Writer) -> None:
@@ -77,10 +79,34 @@ def _new(w: Writer, mode: str, how: Any, old: ir.Value | None, x: ir.Value) -> i
 
 
 @kernel(pointers=3, numbers=7)
-def cells_code(w: Writer, mode: str, how: Any, shared: bool) -> None:
+def cells_code(w: Writer, mode: str, how: Any, shared: bool, alone: bool) -> None:
     """``(base, at, listed, size, count, inner, begin, end, left, right)``: an index for each element, in the
-    outer axes from `begin` to `end` and the columns from `left` to `right`; or for all alike if `shared`."""
-    _cells(w, w.fn.args, mode, how, shared)
+    outer axes from `begin` to `end` and the columns from `left` to `right`; or for all alike if `shared`.
+    `alone`: there is one column."""
+    (_column if alone else _cells)(w, w.fn.args, mode, how, shared)
+
+
+def _column(w: Writer, args: Sequence[ir.Value], mode: str, how: Any, shared: bool) -> None:
+    """As `_cells` for one column: some indexes are read before the elements at them, which are far apart."""
+    b = w.b
+    base, at, listed, size, count, _, begin, end, _, _ = args
+    kind, nbytes = _element(how)
+    whole = b.and_(count, i64(-AT_ONCE))
+    with w.loop(end, begin) as outer:
+        line = b.mul(outer.i, count)
+        near = w.at(base, w.scaled(b.mul(outer.i, size), nbytes))
+        for first, last, turns in ((i64(0), whole, AT_ONCE), (whole, count, 1)):
+            with w.loop(last, first, turns) as entry:
+                entries = [b.add(entry.i, i64(k)) for k in range(turns)]
+                own = [b.add(line, e) for e in entries]
+                places = [w.word(at, i) for i in (entries if shared else own)]
+                cells = [w.at(near, w.scaled(_wrapped(w, p, size), nbytes)) for p in places]
+                items = [w.at(listed, w.scaled(i, nbytes)) for i in own]
+                sources, targets = (cells, items) if mode == "take" else (items, cells)
+                values = [b.load(s, align=nbytes, typ=kind) for s in sources]
+                for target, value in zip(targets, values, strict=True):
+                    old = b.load(target, align=nbytes, typ=kind) if mode == "add" else None
+                    b.store(_new(w, mode, how, old, value), target, align=nbytes)
 
 
 def _cells(w: Writer, args: Sequence[ir.Value], mode: str, how: Any, shared: bool) -> None:
@@ -108,7 +134,7 @@ def rows_code(w: Writer, mode: str, how: Any) -> None:
 
 
 @kernel(pointers=3, numbers=4)
-def part_code(w: Writer, size: int, rows: bool, shared: bool) -> None:
+def part_code(w: Writer, size: int, rows: bool, shared: bool, alone: bool) -> None:
     """``(base, at, listed, size, inner, begin, end)``: entries from `begin` to `end` of one list are taken."""
     b = w.b
     base, at, listed, extent, inner, begin, end = w.fn.args
@@ -119,7 +145,7 @@ def part_code(w: Writer, size: int, rows: bool, shared: bool) -> None:
     if rows:
         _rows(w, args, "take", size)
     else:
-        _cells(w, args, "take", size, shared)
+        (_column if alone else _cells)(w, args, "take", size, shared)
 
 
 def _rows(w: Writer, args: Sequence[ir.Value], mode: str, how: Any) -> None:
