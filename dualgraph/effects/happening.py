@@ -59,6 +59,7 @@ class Happening:
         self.made: dict[int, Any] = {}  # tensors that it made
         self.grads: list[tuple[Tensor, Any]] = []  # gradients that it read
         self.at: dict[Any, int] = {}  # the ids of what was at places where calls exchange things
+        self.by_size = False  # whether it may fail at other sizes, and tensors are written later
         self.problem = ""
         self.raises = False  # it calls code that raises errors of its own
         self.writes_before = 0  # writes of tensors that came before it

@@ -18,6 +18,7 @@ from ..core.constant import exact
 from ..core.context import state
 from ..core.numbers.guards import mode as sizes
 from ..core.numbers.live import mode
+from ..core.numbers.symbolic import is_symbolic
 from ..core.trees import containers, flatten
 from ..eager.tensor import Tensor
 from ..static.capture import Tracer
@@ -182,6 +183,7 @@ class Watch:
         elif h.diverted:  # not all that surely runs has run
             self._write(h, h.statement, self._footprint.functions.get(frame.f_code), frame)
         state.tracer, mode.formulas, sizes.guards = aside._outer, self._formulas, self._guards
+        h.by_size = self._guards is not None and (aside.ops > 0 or any(map(_has_size, h.leaves)))
         if aside.swept:
             h.problem = h.problem or "it computes gradients"
         for n in h.statement.makes:
@@ -326,3 +328,8 @@ class _Called:
         if any(s.changes for s in self._left):
             h = self._h
             h.problem = h.problem or f"it calls {self._code.co_name}, which may do different things"
+
+
+def _has_size(value: Any) -> bool:
+    """Whether a value is a symbolic size, or leads to one."""
+    return is_symbolic(value) or (isinstance(value, Tensor) and value._dims is not None)

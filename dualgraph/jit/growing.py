@@ -110,7 +110,11 @@ class Growing:
                 shapes=shapes, make=make, apart=self._apart, sources=sources, rebound=self._rebound,
             )  # fmt: skip
         with self._lock:
-            if program is None and spec is not None and self._rebound.active:
+            if (
+                program is None
+                and spec is not None
+                and (self._rebound.active or self._apart.active)
+            ):
                 self._rebound.at_any_size = False
                 self._log.append(f"not captured at {where} with symbolic sizes: {refusals[0]}")
                 return result

@@ -181,9 +181,14 @@ class _Call:
 
     def moves(self, result: Any, happened: list[Happening]) -> list[Move]:
         """Places in Python state that the call has given other tensors or numbers."""
-        if self.rebound is None:
-            return []
-        return self.rebound.take(self.tracer, self.footprint, result, self.arguments.tree, happened)
+        tree, writes = self.arguments.tree, self.tracer.writes
+        moves = []
+        if self.rebound is not None:
+            moves = self.rebound.take(self.tracer, self.footprint, result, tree, happened)
+        left = {m.place.key: id(m.place.read(())) for m in moves}
+        for h in happened:
+            h.by_size &= h.writes_before != writes or any(h.at.get(k) != v for k, v in left.items())
+        return moves
 
     def outcome(
         self, result: Any, happened: list[Happening], moves: list[Move], further: list[Tensor]
@@ -231,6 +236,8 @@ class _Call:
         tracer, footprint = self.tracer, self.footprint
         numbers = kept_numbers(self.formulas, happened)
         reasons = [*footprint.refusals, *tracer.refusals, *self.cannot, *numbers]
+        early = [h.statement.where for h in happened if h.by_size]
+        reasons += [f"{at} may fail at other sizes, and tensors are written later" for at in early]
         if self.watch.returned and not tracer.nodes:
             reasons.append("all that it does would run at the end of the call")
         return reasons or unrepeatable(

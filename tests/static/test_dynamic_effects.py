@@ -106,3 +106,38 @@ def test_sizes_left_at_places_are_numbers():
         out, total = compiled(dg.ones(n, 3)), total + n
         assert type(held["rows"]) is int and held["rows"] == total
         np.testing.assert_array_equal(out.numpy(), (dg.ones(n, 3).sum(0) / total).numpy())
+
+
+def failing_early(c, x):
+    c.log.append(1 // (x.shape[0] - 5))
+    c.h.add_(x.mean(0))
+    return x * 2
+
+
+def failing_op(c, x):
+    c.log.append((x + dg.ones(3, 3) if x.shape[0] == 5 else x).sum().item())
+    c.h = c.h + x.mean(0)
+    return c.h
+
+
+def failing_on_nothing(c, x):
+    c.log.append(x.max().item())
+    c.h.add_(x.sum(0))
+    return x + 1
+
+
+@pytest.mark.parametrize("fn", [failing_early, failing_op, failing_on_nothing])
+def test_a_statement_that_fails_at_a_size_leaves_what_it_leaves_in_eager_mode(fn):
+    def calls(run, holder):
+        out = []
+        for n in (4, 7, 9, 3, 5, 8, 0, 5, 2):
+            try:
+                got = frozen(run(dg.ones(n, 3)))
+            except (ZeroDivisionError, dg.ShapeError) as problem:
+                got = type(problem)
+            out.append((got, frozen(vars(holder))))
+        return out
+
+    mine, given = Holder(), Holder()
+    compiled = dg.compile(lambda x: fn(given, x), wait=True)
+    assert calls(compiled, given) == calls(lambda x: fn(mine, x), mine)
