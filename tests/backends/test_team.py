@@ -15,6 +15,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph.backends.native import api
+from dualgraph.backends.native.kernel import NestCall
 from dualgraph.backends.native.team.program import CLAIM_WORK, Writer
 from dualgraph.backends.native.team.spots import Kernel
 
@@ -445,3 +446,30 @@ def test_chunks_of_a_thread_that_is_held_up_are_taken_by_others(threads: int, ex
         assert done[-1][0] == 0 and len(done) > threads
         ends = [0, *(end for _, end in sorted(done))]
         assert [begin for begin, _ in sorted(done)] == ends[:-1] and ends[-1] == extent
+
+
+@pytest.mark.parametrize("columns", [128, 256, 384])
+def test_shares_of_folds_across_are_whole_vectors(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vectors of light folds are wide: a share that is no multiple of one wrote beyond the result."""
+    calls: list[NestCall] = []
+    made = NestCall.__init__
+
+    def init(self: NestCall, *args: Any) -> None:
+        made(self, *args)
+        calls.append(self)
+
+    monkeypatch.setattr(NestCall, "__init__", init)
+    x = dg.randn(1024, columns)
+    for fn in (lambda x: x.sum(axis=0), lambda x: (x.sum(axis=0), (x * x).sum(axis=0))):
+        dg.compile(fn, wait=True)(x)
+    assert any(c.across for c in calls)
+    for c in calls:
+        size = 1024 * c.extent
+        for begin in range(0, c.extent, c.grain):
+            end = min(begin + c.grain, c.extent)
+            buffers = [np.full(size + 512, 7, np.float32) for _ in range(1 + max(c.order))]
+            c.run([b.ctypes.data for b in buffers], begin, end)
+            for i in c.writes:
+                assert (buffers[i][end : end + 512] == 7).all() and buffers[i][begin] != 7

@@ -19,6 +19,7 @@ from ...core.numbers.worked import filled, plainly
 from ...static.graph import Graph
 from .addresses import DIRECT, HEADER, address_of
 from .emit.llvm import SCRATCH, Code, NestCode
+from .emit.nest import width
 from .emit.parts import arguments
 from .jit import Machine, jit
 from .loop_ir import Kernel, Load, Loop, Nest, Reduce, Size, Store, Tile, Tree, Unsupported, walk
@@ -35,7 +36,7 @@ NEST = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, 
 PARALLEL_WORK = 8_000_000  # instructions (one lane a vector) below which waking a thread costs more than it gives
 RECENT = 256  # bodies whose loop IR is remembered: they are judged, then compiled
 GRAIN = 512  # elements, a multiple of every vector
-STRIP = 64  # the least number of elements that is one, too
+STRIP = 64  # the least number of elements that threads take at a time
 STRIP_WORK = 8_000  # instructions for which threads take fewer elements than GRAIN at a time
 
 
@@ -108,6 +109,7 @@ class NestCall:
         self.order = code.order + more  # of the kernel's arguments; one past the last: scratch
         self.extent = extent(loop) or 0
         self.across = loop.vector and bool(loop.axes)  # whether turns are lanes of vectors
+        self.strip = max(STRIP, width(nest))  # turns, a multiple of every vector
         self.work = nest.work
         self.numbers = code.sizes
         self.sizes: int | None = None
@@ -117,8 +119,8 @@ class NestCall:
         """Turns that one thread takes at least; many where a turn is one element, few where it is a column."""
         if not self.across:
             return 1
-        strips = STRIP_WORK * plainly(self.extent) // max(1, STRIP * plainly(self.work))
-        return min(GRAIN, STRIP * max(1, strips))
+        strips = STRIP_WORK * plainly(self.extent) // max(1, self.strip * plainly(self.work))
+        return min(GRAIN, self.strip * max(1, strips))
 
     def at(self, extent: int, work: int, sizes: int) -> NestCall:
         """The same code for other sizes."""
