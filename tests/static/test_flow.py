@@ -38,6 +38,12 @@ def small_whole_numbers(x: Any) -> Any:
     return int((x > 0).sum()), 2, (x > 1).sum().item(), 1
 
 
+def through_float(x: Any) -> Any:
+    for _ in range(2):
+        x = x * 2
+    return total((x + 1) * x), float(x.max().item())
+
+
 def beside_stack_and_eval(x: Any) -> Any:
     """Methods have the names of functions that look at variables."""
     parts = []
@@ -63,7 +69,7 @@ FLOWS = {
     "item": lambda x: x.sum().item(), "float": lambda x: float(x.sum()), "int": lambda x: int(x.sum() * 10),
     "bool": lambda x: bool(x.sum() > 0), "bfloat16": lambda x: x.sum().bfloat16().item(),
     "a shape of one": lambda x: (x * 2)[:1].item(), "of a helper": of_a_helper, "dict": in_a_dict,
-    "kept": kept_first, "small": small_whole_numbers, "names": beside_stack_and_eval,
+    "kept": kept_first, "small": small_whole_numbers, "names": beside_stack_and_eval, "converted": through_float,
     "not returned": lambda x: (x.sum().item(), x * 2)[1:],
 }  # fmt: skip
 SEES_ALL = {"not returned"}  # a subscript takes the container of the number
@@ -97,6 +103,10 @@ def test_numbers_told_by_the_last_statement_need_one_program(what: str) -> None:
 def looked_up(x: Any) -> Any:
     n = x.sum().item()
     return locals()["n"], n
+
+
+def cut(x: Any) -> Any:
+    return int(x.sum().item())
 
 
 def halved_if_low(x: Any) -> Any:
@@ -136,7 +146,7 @@ class Odd:
 
 
 USES = {
-    "its variables": looked_up,
+    "its variables": looked_up, "converted to another": lambda x: int(x.sum().item() * 0 + 2.5), "cut": cut,
     "arithmetic": lambda x: x.sum().item() + 1, "another function": lambda x: math.atan(x.sum()),
     "compared": halved_if_low, "handler": of_a_handler, "closure": of_a_closure, "grows": in_a_list_that_grows,
     "sorted": lambda x: sorted(map(dg.Tensor.item, x)), "text": lambda x: f"{x.sum().item():.3f}",

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ..constant import exact
-from ..dtypes import DType, as_scalar
+from ..dtypes import DType, scalar_of
 from ..errors import Location, user_location
 from .live import LIVE, LIVE_OF, Live, mode, settled
 
@@ -262,7 +262,7 @@ class Formulas:
         """
         names: dict[str, Any] = {"fill": self._fill or self._compiled(), "array": np.asarray}
         names |= {f"read{i}": h for i, h in enumerate(held) if callable(h)}
-        names |= {f"kind{k}": type(as_scalar(0, d)) for k, (_, d) in enumerate(taken) if d}
+        names |= {f"kind{k}": scalar_of(d) for k, (_, d) in enumerate(taken) if d}
         given = ", ".join(f"read{i}()" if callable(h) else f"x{h}" for i, h in enumerate(held))
         gives = "".join(
             f"array(kind{k}(found[{p}])), " if d else f"found[{p}], "

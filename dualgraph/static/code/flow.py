@@ -2,8 +2,9 @@
 
 Such a number needs no assumption: a compiled call computes it and returns it. The proof runs the byte code
 from the call that took the number out to every ``return`` it may reach, on symbols: the number, containers
-that hold it, and things it cannot be in. The number may be kept in local variables, put into tuples, lists
-and dicts, and returned; any other use, and any instruction not known here, means that there is no proof.
+that hold it, and things it cannot be in. The number may be kept in local variables, given to ``float`` (or ``int``,
+``bool``), put into tuples, lists and dicts, and returned; any other use, and any instruction not known here, means
+that there is no proof. Whether ``float`` leaves the number what it is shows in what the traced call returned.
 """
 
 from __future__ import annotations
@@ -117,15 +118,14 @@ def follow(
     taker = _taker(frame.f_code, frame.f_lasti)
     if method.strip("_") != taker:
         return None
-    if taker in TAKERS:
-        own = taker in frame.f_globals and not isinstance(frame.f_globals[taker], Conversion)
-        if own or getattr(builtins, taker) is not TAKERS[taker]:
-            return None
+    if taker in TAKERS and _hidden(frame, taker):
+        return None
     form: Any = NUMBER
     reads: list[tuple[int, Statement, str, Any]] = []
     while True:
         pieces = () if apart is None else apart.of(frame.f_code)
-        found = _returned(frame.f_code, frame.f_lasti, form, pieces)
+        converters = frozenset(name for name in TAKERS if not _hidden(frame, name))
+        found = _returned(frame.f_code, frame.f_lasti, form, pieces, converters)
         if found is None:
             return None
         form = found[0]
@@ -139,6 +139,12 @@ def follow(
         if not _calls(caller, frame.f_code):
             return None
         frame = caller
+
+
+def _hidden(frame: FrameType, name: str) -> bool:
+    """Whether the name of a built-in function means something else there."""
+    own = name in frame.f_globals and not isinstance(frame.f_globals[name], Conversion)
+    return own or getattr(builtins, name) is not TAKERS[name]
 
 
 def _never(frame: FrameType) -> bool:
@@ -196,18 +202,26 @@ def _callee(code: CodeType, offset: int) -> tuple[str, str] | None:
     while depth > 0:
         n -= 1
         i = found[n]
-        if n < 0 or i.is_jump_target or "JUMP" in i.opname or i.opname in ("FOR_ITER", "SEND"):
+        if n < 0 or "JUMP" in i.opname or i.opname in ("FOR_ITER", "SEND"):
             return None
-        if i.opname in NOTHING:
+        if i.opname in NOTHING and not i.is_jump_target:
             continue
         inner = _given(i)
         if inner is None:
             depth -= dis.stack_effect(i.opcode, i.arg, jump=False)
         else:  # in 3.11 a part of this is the effect of PRECALL
             depth += inner + (0 if i.opname == "CALL_FUNCTION" else 1)
+        if i.is_jump_target and depth > 0:
+            return None
     if i.opname == "PUSH_NULL":
         i = found[n + 1]
     return (i.opname, str(i.argval)) if depth == 0 else None
+
+
+def _called(code: CodeType, i: dis.Instruction) -> str:
+    """The global name that a call calls; "" for anything else."""
+    callee = _callee(code, i.offset)
+    return callee[1] if callee and callee[0] == "LOAD_GLOBAL" else ""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -219,8 +233,8 @@ def _taker(code: CodeType, offset: int) -> str:
     if n is None or given is None or _looks(code):
         return ""
     if given == 1:
-        callee = _callee(code, offset)
-        return callee[1] if callee and callee[0] == "LOAD_GLOBAL" and callee[1] in TAKERS else ""
+        name = _called(code, found[n])
+        return name if name in TAKERS else ""
     before = [i for i in found[max(0, n - 4) : n] if i.opname not in NOTHING]
     if given or not before or before[-1].opname not in ("LOAD_METHOD", "LOAD_ATTR"):
         return ""
@@ -236,11 +250,16 @@ class _Unknown(Exception):
 
 @functools.lru_cache(maxsize=1024)
 def _returned(
-    code: CodeType, offset: int, form: Any, apart: tuple[Statement, ...] = ()
+    code: CodeType,
+    offset: int,
+    form: Any,
+    apart: tuple[Statement, ...] = (),
+    converters: frozenset[str] = frozenset(),
 ) -> tuple[Any, tuple[tuple[Statement, str, Any], ...]] | None:
     """The form of what `code` returns, once the call at `offset` gave `form`; None where that is not known.
 
-    Statements in `apart` are passed over: the second part says which variables they read that hold it.
+    Statements in `apart` are passed over: the second part says which variables they read that hold it. Calls of
+    `converters`, by these names, leave the number what it is.
     """
     found, at = _instructions(code)
     work: list[tuple[int, tuple[Any, ...], tuple[tuple[str, Any], ...]]] = [
@@ -276,8 +295,12 @@ def _returned(
             if i.opname == "RAISE_VARARGS":
                 _Frame(stack, {}).pop(i.arg or 0)
                 continue
-            state = _Frame(stack, dict(names))
-            for goal in state.step(i):
+            kept = stack[-1:] == (NUMBER,) and _given(i) == 1 and _called(code, i) in converters
+            state = _Frame((*stack[:-1], None) if kept else stack, dict(names))
+            goals = state.step(i)
+            if kept:
+                state.stack[-1] = NUMBER
+            for goal in goals:
                 next_n = n + 1 if goal is None else at[goal]
                 after = (next_n, tuple(state.stack), tuple(sorted(state.names.items())))
                 if after not in seen:
