@@ -13,7 +13,7 @@ from ..core.trees import TreeDef, unflatten
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..effects import Effect, Pending
-from ..static.code.flow import TAKERS
+from ..static.code.calls import TAKERS
 from ..static.graph import Graph
 from ..static.trace import Trace
 from .backward import Backward, Keeping

@@ -19,7 +19,7 @@ from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..effects import Pending
 from ..static.checks import TensorCheck
-from ..static.code.flow import TAKERS
+from ..static.code.calls import TAKERS
 from ..static.trace import Slot
 from .outcome import Outcome
 from .program import Program

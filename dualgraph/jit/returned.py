@@ -13,7 +13,8 @@ from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..effects import Happening
 from ..static.capture import Tracer, finish, swept
-from ..static.code.flow import TAKERS, Flow, places
+from ..static.code.calls import TAKERS
+from ..static.code.flow import Flow, places
 from ..static.trace import Trace
 from .arguments import Arguments
 from .results import Result

@@ -4,6 +4,7 @@ Its modules:
 
     bytecode    which names a function mentions, writes and imports
     steps       byte code as single steps                        handlers (where errors go on)
+    calls       what a call calls
     flow        where a number that was taken out of a tensor goes
     statements  what does something to Python state, as pieces that can run later
                 blocks (ifs, loops, ... as one), reading (what a part does), pieces (a part as a function)

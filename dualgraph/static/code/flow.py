@@ -17,12 +17,19 @@ from typing import Any, NamedTuple, Protocol
 
 from ...core.context import HANDS_ON
 from ...core.numbers.live_calls import Conversion
+from .calls import (
+    NOTHING,
+    TAKERS,
+    called,
+    callee_of,
+    given_to,
+    instructions,
+    looks_around,
+    taker_of,
+)
 
 MAX_STATES = 4000
 NUMBER = "number"  # the symbol of the number itself; None stands for anything that it is not in
-LOOKS = frozenset("locals vars eval exec dir globals stack".split())  # by these names
-FRAMES = frozenset("_getframe _current_frames currentframe inspect".split())  # under any name
-TAKERS: dict[str, Any] = {"float": float, "int": int, "bool": bool}
 
 # How many operands other instructions take from the stack, and how many they leave.
 EFFECTS = {
@@ -41,9 +48,6 @@ EFFECTS.update({
         "ADD SUBTRACT MULTIPLY TRUE_DIVIDE FLOOR_DIVIDE MODULO POWER MATRIX_MULTIPLY AND OR XOR LSHIFT RSHIFT"
     ).split()
 })  # fmt: skip
-NOTHING = frozenset(
-    "NOP RESUME CACHE PRECALL EXTENDED_ARG KW_NAMES POP_BLOCK MAKE_CELL COPY_FREE_VARS".split()
-)
 INTO = {
     "LIST_EXTEND": 1,
     "LIST_APPEND": 1,
@@ -115,7 +119,7 @@ def follow(
     """
     if frame is None:
         return None
-    taker = _taker(frame.f_code, frame.f_lasti)
+    taker = taker_of(frame.f_code, frame.f_lasti)
     if method.strip("_") != taker:
         return None
     if taker in TAKERS and _hidden(frame, taker):
@@ -153,7 +157,7 @@ def _never(frame: FrameType) -> bool:
 
 def _calls(caller: FrameType, code: CodeType) -> bool:
     """Whether the running instruction of `caller` calls the function with this code itself, by its name."""
-    callee = _callee(caller.f_code, caller.f_lasti)
+    callee = callee_of(caller.f_code, caller.f_lasti)
     if callee is None:
         return False
     kind, name = callee
@@ -161,87 +165,6 @@ def _calls(caller: FrameType, code: CodeType) -> bool:
     return (
         kind in ("LOAD_GLOBAL", "LOAD_DEREF") and getattr(held.get(name), "__code__", None) is code
     )
-
-
-# --- the call that takes the number out ----------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=1024)
-def _instructions(code: CodeType) -> tuple[list[dis.Instruction], dict[int, int]]:
-    """The instructions, and which of them lies at an offset (which may be in an instruction's cache)."""
-    found = list(dis.get_instructions(code))
-    # In 3.11 calls of built-in classes are made by the PRECALL once they have been made a few times.
-    at = {i.offset: n + (i.opname == "PRECALL") for n, i in enumerate(found)}
-    for offset in range(0, len(code.co_code), 2):
-        at.setdefault(offset, at.get(offset - 2, 0))
-    return found, at
-
-
-@functools.lru_cache(maxsize=1024)
-def _looks(code: CodeType) -> bool:
-    """Whether the code may look at its own variables by their names (methods called ``eval`` do not)."""
-    found, _ = _instructions(code)
-    loaded = {i.argval for i in found if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    return not (LOOKS.isdisjoint(loaded) and FRAMES.isdisjoint(code.co_names))
-
-
-def _given(i: dis.Instruction) -> int | None:
-    """How many stack entries a call takes besides the called; None where `i` is no plain call."""
-    return i.arg if i.opname in ("CALL", "CALL_METHOD", "CALL_FUNCTION") else None
-
-
-@functools.lru_cache(maxsize=1024)
-def _callee(code: CodeType, offset: int) -> tuple[str, str] | None:
-    """The instruction that loaded what the call at `offset` calls, and the name it loaded."""
-    found, at = _instructions(code)
-    n = at.get(offset)
-    given = None if n is None else _given(found[n])
-    if n is None or given is None:
-        return None
-    depth = given + (1 if found[n].opname == "CALL_FUNCTION" else 2)
-    while depth > 0:
-        n -= 1
-        i = found[n]
-        if n < 0 or "JUMP" in i.opname or i.opname in ("FOR_ITER", "SEND"):
-            return None
-        if i.opname in NOTHING and not i.is_jump_target:
-            continue
-        inner = _given(i)
-        if inner is None:
-            depth -= dis.stack_effect(i.opcode, i.arg, jump=False)
-        else:  # in 3.11 a part of this is the effect of PRECALL
-            depth += inner + (0 if i.opname == "CALL_FUNCTION" else 1)
-        if i.is_jump_target and depth > 0:
-            return None
-    if i.opname == "PUSH_NULL":
-        i = found[n + 1]
-    return (i.opname, str(i.argval)) if depth == 0 else None
-
-
-def _called(code: CodeType, i: dis.Instruction) -> str:
-    """The global name that a call calls; "" for anything else."""
-    callee = _callee(code, i.offset)
-    return callee[1] if callee and callee[0] == "LOAD_GLOBAL" else ""
-
-
-@functools.lru_cache(maxsize=1024)
-def _taker(code: CodeType, offset: int) -> str:
-    """What takes values out in the call at `offset`: "item", "numpy", "float", "int" or "bool"; "" if unknown."""
-    found, at = _instructions(code)
-    n = at.get(offset)
-    given = None if n is None else _given(found[n])
-    if n is None or given is None or _looks(code):
-        return ""
-    if given == 1:
-        name = _called(code, found[n])
-        return name if name in TAKERS else ""
-    before = [i for i in found[max(0, n - 4) : n] if i.opname not in NOTHING]
-    if given or not before or before[-1].opname not in ("LOAD_METHOD", "LOAD_ATTR"):
-        return ""
-    return before[-1].argval if before[-1].argval in ("item", "numpy") else ""
-
-
-# --- where it goes -------------------------------------------------------------------------------
 
 
 class _Unknown(Exception):
@@ -261,7 +184,7 @@ def _returned(
     Statements in `apart` are passed over: the second part says which variables they read that hold it. Calls of
     `converters`, by these names, leave the number what it is.
     """
-    found, at = _instructions(code)
+    found, at = instructions(code)
     work: list[tuple[int, tuple[Any, ...], tuple[tuple[str, Any], ...]]] = [
         (at[offset] + 1, (form,), ())
     ]
@@ -270,7 +193,7 @@ def _returned(
     starts = {s.first: s for s in apart}
     told: dict[tuple[Statement, str], set[Any]] = {}
     guarded = _guarded(code)
-    if _looks(code) or code.co_flags & 0x2A0:  # generators, coroutines
+    if looks_around(code) or code.co_flags & 0x2A0:  # generators, coroutines
         return None
     try:
         while work:
@@ -295,7 +218,7 @@ def _returned(
             if i.opname == "RAISE_VARARGS":
                 _Frame(stack, {}).pop(i.arg or 0)
                 continue
-            kept = stack[-1:] == (NUMBER,) and _given(i) == 1 and _called(code, i) in converters
+            kept = stack[-1:] == (NUMBER,) and given_to(i) == 1 and called(code, i) in converters
             state = _Frame((*stack[:-1], None) if kept else stack, dict(names))
             goals = state.step(i)
             if kept:
@@ -332,7 +255,7 @@ def _passed(
 
 def _guarded(code: CodeType) -> list[range]:
     """Where errors go on at a handler, which the steps here do not follow."""
-    found, _ = _instructions(code)
+    found, _ = instructions(code)
     if any(i.opname in ("SETUP_FINALLY", "SETUP_WITH") for i in found):  # before 3.11: anywhere
         return [range(len(code.co_code))]
     if not getattr(code, "co_exceptiontable", b""):

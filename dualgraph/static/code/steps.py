@@ -12,7 +12,8 @@ import sys
 from types import CodeType
 from typing import Any, NamedTuple
 
-from .flow import EFFECTS, NOTHING
+from .calls import NOTHING
+from .flow import EFFECTS
 
 NULL = ("null",)
 LOADS = {
