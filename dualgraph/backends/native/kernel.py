@@ -19,7 +19,6 @@ from ...core.numbers.worked import filled, plainly
 from ...static.graph import Graph
 from .addresses import DIRECT, HEADER, address_of
 from .emit.llvm import SCRATCH, Code, NestCode
-from .emit.nest import width
 from .emit.parts import arguments
 from .jit import Machine, jit
 from .loop_ir import Kernel, Load, Loop, Nest, Reduce, Size, Store, Tile, Tree, Unsupported, walk
@@ -109,7 +108,7 @@ class NestCall:
         self.order = code.order + more  # of the kernel's arguments; one past the last: scratch
         self.extent = extent(loop) or 0
         self.across = loop.vector and bool(loop.axes)  # whether turns are lanes of vectors
-        self.strip = max(STRIP, width(nest))  # turns, a multiple of every vector
+        self.strip = max(STRIP, code.lanes)  # turns, a multiple of every vector
         self.work = nest.work
         self.numbers = code.sizes
         self.sizes: int | None = None

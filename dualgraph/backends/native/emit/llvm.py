@@ -24,8 +24,8 @@ from ....core.prim import REGISTRY
 from .. import ir
 from ..canonical import canonical
 from ..loop_ir import Apply, Kernel, overwritable, walk
-from .nest import NestEmitter
-from .parts import I8, I64, PTR, VOID, arguments
+from .nest import NestEmitter, width
+from .parts import I8, I64, LANES, PTR, VOID, arguments
 
 OURS = tuple(f"{__package__.partition('.')[0]}.{part}" for part in ("ops", "core"))
 PLAIN = (bool, int, float, complex, str, type(None), np.generic, DType)  # texts say all of them
@@ -34,11 +34,13 @@ SCRATCH = "scratch"  # a table in the code: the scratch bytes that each nest wan
 
 @dataclass(frozen=True, slots=True)
 class NestCode:
-    """The function of a nest, which arguments of the kernel it takes, and what the sizes are that it wants."""
+    """The function of a nest, which arguments of the kernel it takes, what the sizes are that it wants, and the lanes
+    of its vectors."""
 
     symbol: str
     order: tuple[int, ...]
     sizes: tuple[SymInt, ...] = ()
+    lanes: int = LANES
 
 
 class Code:
@@ -64,7 +66,7 @@ class Code:
             key = repr(part) + renamed(" ".join(map(source, sizes)))  # tells 0.0 from -0.0
             symbol, _ = self.parts.setdefault(key, (f"body{len(self.parts)}", part))
             order = tuple(i for i in used if kernel.buffers[i].role != "scratch")
-            nests.append(NestCode(symbol, order, sizes))
+            nests.append(NestCode(symbol, order, sizes, width(own)))
         self.nests = tuple(nests)
 
     @property
