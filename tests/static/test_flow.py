@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -44,6 +46,17 @@ def through_float(x: Any) -> Any:
     return total((x + 1) * x), float(x.max().item())
 
 
+def before_blocks(x: Any) -> Any:
+    n = x.sum().item()
+    with dg.no_grad():
+        y = x * 2
+    try:
+        y = y + 1
+    finally:
+        y = y * 3
+    return n, y
+
+
 def beside_stack_and_eval(x: Any) -> Any:
     """Methods have the names of functions that look at variables."""
     parts = []
@@ -70,9 +83,12 @@ FLOWS = {
     "bool": lambda x: bool(x.sum() > 0), "bfloat16": lambda x: x.sum().bfloat16().item(),
     "a shape of one": lambda x: (x * 2)[:1].item(), "of a helper": of_a_helper, "dict": in_a_dict,
     "kept": kept_first, "small": small_whole_numbers, "names": beside_stack_and_eval, "converted": through_float,
+    "before blocks": before_blocks,
     "not returned": lambda x: (x.sum().item(), x * 2)[1:],
 }  # fmt: skip
 SEES_ALL = {"not returned"}  # a subscript takes the container of the number
+if sys.version_info < (3, 11):
+    SEES_ALL.add("before blocks")
 
 
 @pytest.mark.parametrize("before", [0, 40])  # calls: the interpreter makes its byte code special
@@ -103,6 +119,23 @@ def test_numbers_told_by_the_last_statement_need_one_program(what: str) -> None:
 def looked_up(x: Any) -> Any:
     n = x.sum().item()
     return locals()["n"], n
+
+
+def of_what_swallows(x: Any) -> Any:
+    n = x.sum().item()
+    with contextlib.suppress(KeyError):
+        y = {"no": n}["n" if x.max() > 9 else "no"]
+        return y
+    return x
+
+
+def of_a_later_handler(x: Any) -> Any:
+    n = x.sum().item()
+    try:
+        y = [x][1 if x.max() > 0 else 0]
+    except IndexError:
+        y = x + n
+    return y, n
 
 
 def cut(x: Any) -> Any:
@@ -147,6 +180,7 @@ class Odd:
 
 USES = {
     "its variables": looked_up, "converted to another": lambda x: int(x.sum().item() * 0 + 2.5), "cut": cut,
+    "swallowed": of_what_swallows, "later": of_a_later_handler,
     "arithmetic": lambda x: x.sum().item() + 1, "another function": lambda x: math.atan(x.sum()),
     "compared": halved_if_low, "handler": of_a_handler, "closure": of_a_closure, "grows": in_a_list_that_grows,
     "sorted": lambda x: sorted(map(dg.Tensor.item, x)), "text": lambda x: f"{x.sum().item():.3f}",

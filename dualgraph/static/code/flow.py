@@ -48,6 +48,12 @@ EFFECTS.update({
         "ADD SUBTRACT MULTIPLY TRUE_DIVIDE FLOOR_DIVIDE MODULO POWER MATRIX_MULTIPLY AND OR XOR LSHIFT RSHIFT"
     ).split()
 })  # fmt: skip
+IN_HANDLERS = {
+    "PUSH_EXC_INFO": (1, 2),
+    "POP_EXCEPT": (1, 0),
+    "WITH_EXCEPT_START": (0, 1),
+    "CHECK_EXC_MATCH": (1, 1),
+}
 INTO = {
     "LIST_EXTEND": 1,
     "LIST_APPEND": 1,
@@ -210,12 +216,17 @@ def _returned(
                     seen.add(after)
                     work.append(after)
                 continue
-            if any(i.offset in g for g in guarded) and not i.opname.startswith((*SAFE, *NOTHING)):
-                return None
+            if not i.opname.startswith((*SAFE, *NOTHING)):
+                handlers = [h for g, h in guarded if i.offset in g]
+                if None in handlers or (handlers and any(v is not None for v in stack)):
+                    return None
+                after_errors = [(at[h], (), names) for h in handlers if h is not None]
+                work += [state for state in after_errors if state not in seen]
+                seen.update(after_errors)
             if i.opname in ("RETURN_VALUE", "RETURN_CONST"):
                 forms.add(stack[-1] if i.opname == "RETURN_VALUE" and stack else None)
                 continue
-            if i.opname == "RAISE_VARARGS":
+            if i.opname in ("RAISE_VARARGS", "RERAISE"):
                 _Frame(stack, {}).pop(i.arg or 0)
                 continue
             kept = stack[-1:] == (NUMBER,) and given_to(i) == 1 and called(code, i) in converters
@@ -253,17 +264,18 @@ def _passed(
     return tuple(state.stack), tuple(sorted(state.names.items()))
 
 
-def _guarded(code: CodeType) -> list[range]:
-    """Where errors go on at a handler, which the steps here do not follow."""
+def _guarded(code: CodeType) -> list[tuple[range, int | None]]:
+    """Where errors go on at a handler, and where that is (None: not known)."""
     found, _ = instructions(code)
-    if any(i.opname in ("SETUP_FINALLY", "SETUP_WITH") for i in found):  # before 3.11: anywhere
-        return [range(len(code.co_code))]
+    everywhere = [(range(len(code.co_code)), None)]
+    if any(i.opname in ("SETUP_FINALLY", "SETUP_WITH") for i in found):  # before 3.11
+        return everywhere  # type: ignore[return-value]
     if not getattr(code, "co_exceptiontable", b""):
         return []
     parse = getattr(dis, "_parse_exception_table", None)
     if parse is None:
-        return [range(len(code.co_code))]
-    return [range(entry.start, entry.end) for entry in parse(code)]
+        return everywhere  # type: ignore[return-value]
+    return [(range(entry.start, entry.end), entry.target) for entry in parse(code)]
 
 
 class _Frame:
@@ -376,8 +388,8 @@ class _Frame:
             self.push(1)
         elif op in INTO and not any(s is not None for s in self.stack):
             self.pop(INTO[op])
-        elif op in EFFECTS:
-            takes, gives = EFFECTS[op]
+        elif op in EFFECTS or op in IN_HANDLERS:
+            takes, gives = EFFECTS.get(op) or IN_HANDLERS[op]
             self.pop(takes)
             self.push(gives)
         else:
