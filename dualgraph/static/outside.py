@@ -42,6 +42,9 @@ def impure(module: str) -> bool:
 
 
 def for_its_own_use(module: ModuleType, value: object) -> bool:
-    """Whether what a module of the engine holds is a module from elsewhere, which user code does not reach for here."""
-    engine = module.__name__.partition(".")[0] == ENGINE
-    return engine and isinstance(value, ModuleType) and value.__name__.partition(".")[0] != ENGINE
+    """Whether a module of the engine holds a module from elsewhere, or a type hint, which user code does not reach
+    for here."""
+    if module.__name__.partition(".")[0] != ENGINE:
+        return False
+    foreign = isinstance(value, ModuleType) and value.__name__.partition(".")[0] != ENGINE
+    return foreign or type(value).__module__ == "typing"

@@ -277,11 +277,12 @@ def test_a_teacher_and_its_pupil(wrap: Wrap) -> Iterator[Any]:
             soft = F.softmax(teacher(x) / 2, 1)
         out = pupil(x)
         alike = F.kl_div(F.log_softmax(out / 2, 1), soft, reduction="batchmean") * 4
-        loss = trained(0.7 * alike + 0.3 * F.cross_entropy(out, y), optimiser)
+        loss = 0.7 * alike + 0.3 * F.cross_entropy(out, y)
+        train(loss, optimiser)
         with dg.no_grad():
             for mean, w in zip(average.parameters(), pupil.parameters(), strict=True):
                 mean.mul_(0.99).add_(w, alpha=0.01)
-        return loss, (out.argmax(1) == y).sum().item()
+        return loss.item(), (out.argmax(1) == y).sum().item()
 
     for i in CALLS:
         yield step(normal(6, 5, seed=i), labels(6, seed=i, below=4))

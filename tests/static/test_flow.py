@@ -57,6 +57,17 @@ def before_blocks(x: Any) -> Any:
     return n, y
 
 
+def before_a_loop(x: Any) -> Any:
+    n = x.sum().item()
+    for k in range(3):
+        x = x * k + 1
+        if k > 5:
+            break
+    for k, row in enumerate(x):
+        x = x + row * k
+    return {"n": n, "x": x}
+
+
 def beside_stack_and_eval(x: Any) -> Any:
     """Methods have the names of functions that look at variables."""
     parts = []
@@ -83,7 +94,7 @@ FLOWS = {
     "bool": lambda x: bool(x.sum() > 0), "bfloat16": lambda x: x.sum().bfloat16().item(),
     "a shape of one": lambda x: (x * 2)[:1].item(), "of a helper": of_a_helper, "dict": in_a_dict,
     "kept": kept_first, "small": small_whole_numbers, "names": beside_stack_and_eval, "converted": through_float,
-    "before blocks": before_blocks,
+    "before blocks": before_blocks, "before a loop": before_a_loop,
     "not returned": lambda x: (x.sum().item(), x * 2)[1:],
 }  # fmt: skip
 SEES_ALL = {"not returned"}  # a subscript takes the container of the number

@@ -388,6 +388,8 @@ class _Frame:
             self.push(1)
         elif op in INTO and not any(s is not None for s in self.stack):
             self.pop(INTO[op])
+        elif op == "END_FOR" and not any(s is not None for s in self.stack):
+            self.stack = []
         elif op in EFFECTS or op in IN_HANDLERS:
             takes, gives = EFFECTS.get(op) or IN_HANDLERS[op]
             self.pop(takes)
@@ -397,8 +399,13 @@ class _Frame:
 
     def _jump(self, i: dis.Instruction) -> list[int | None]:
         op = i.opname
-        if op == "FOR_ITER":  # at the end of the loop 3.12 and later keep the iterator for END_FOR
-            raise _Unknown
+        if (
+            op == "FOR_ITER"
+        ):  # what it leaves at the end of the loop is another thing in each Python
+            if any(s is not None for s in self.stack):
+                raise _Unknown
+            self.stack = []
+            return [None, i.argval]
         if "_OR_POP" in op or "EXC" in op:
             raise _Unknown
         if "IF" in op:

@@ -51,14 +51,14 @@ def table(rows: Iterable[Entry]) -> bytes:
 def handled(code: CodeType, handler: int) -> frozenset[int]:
     """The offsets of a handler's own instructions, to where the error is raised again, or forgotten."""
     ops, at, after = steps(code), numbers(code), ways(code)
-    found: set[int] = set()
+    found: set[int] = set()  # by number: two may have one offset
     work = [(at[handler], 0)]
     while work:
         n, depth = work.pop()
         op = ops[n]
-        if op.offset in found:
+        if n in found:
             continue
-        found.add(op.offset)
+        found.add(n)
         if op.name == "PUSH_EXC_INFO":
             depth += 1
         elif op.name == "POP_EXCEPT":
@@ -66,7 +66,7 @@ def handled(code: CodeType, handler: int) -> frozenset[int]:
             if depth <= 0:
                 continue
         work += [(m, depth) for m in after[n]]
-    return frozenset(found)
+    return frozenset(ops[n].offset for n in found)
 
 
 @functools.lru_cache(maxsize=4096)
