@@ -271,17 +271,19 @@ def test_a_teacher_and_its_pupil(wrap: Wrap) -> Iterator[Any]:
     teacher, pupil, average = nn.Linear(5, 4), nn.Linear(5, 4), nn.Linear(5, 4)
     optimiser = optim.NAdam(pupil.parameters(), lr=1e-2)
 
+    @dg.no_grad()
+    def follow() -> None:
+        for mean, w in zip(average.parameters(), pupil.parameters(), strict=True):
+            mean.mul_(0.99).add_(w, alpha=0.01)
+
     @wrap
     def step(x: Any, y: Any) -> tuple[float, float]:
-        with dg.no_grad():
-            soft = F.softmax(teacher(x) / 2, 1)
+        soft = F.softmax(teacher(x).detach() / 2, 1)
         out = pupil(x)
         alike = F.kl_div(F.log_softmax(out / 2, 1), soft, reduction="batchmean") * 4
         loss = 0.7 * alike + 0.3 * F.cross_entropy(out, y)
         train(loss, optimiser)
-        with dg.no_grad():
-            for mean, w in zip(average.parameters(), pupil.parameters(), strict=True):
-                mean.mul_(0.99).add_(w, alpha=0.01)
+        follow()
         return loss.item(), (out.argmax(1) == y).sum().item()
 
     for i in CALLS:
