@@ -20,7 +20,7 @@ from .eager.filling import arange
 from .eager.operands import also_dim, as_operand, astype
 from .eager.tensor import Tensor
 from .ops import arithmetic as ar
-from .ops.axes import normalize_axis
+from .ops.axes import own_axis
 from .ops.fourier import COMPLEX, fft_along, irfft_along, rfft_along
 
 __all__ = [
@@ -88,7 +88,7 @@ def _real(x: Any) -> Tensor:
 
 def _along(x: Any, n: int | None, axis: int, norm: str | None, inverse: bool) -> Tensor:
     x = _complex(x)
-    place = normalize_axis(axis, x.ndim)
+    place = own_axis(axis, x.ndim)
     x = _resized(x, place, n)
     return _scaled(fft_along(x, axis=place, inverse=inverse), x.shape[place], norm, inverse)
 
@@ -127,7 +127,7 @@ def rfft(
     (3,)
     """
     x = _real(x)
-    place = normalize_axis(axis, x.ndim)
+    place = own_axis(axis, x.ndim)
     x = _resized(x, place, n)
     return _scaled(rfft_along(x, axis=place), x.shape[place], norm, inverse=False)
 
@@ -142,7 +142,7 @@ def irfft(
     tensor([1., 1., 1., 1.])
     """
     x = _complex(x)
-    place = normalize_axis(axis, x.ndim)
+    place = own_axis(axis, x.ndim)
     n = 2 * (x.shape[place] - 1) if n is None else n
     if n < 1:
         raise ArgumentError(describe("irfft", str(x.type), f"n is {n}", "pass n of at least 1"))
@@ -160,7 +160,7 @@ def hfft(
     (4,)
     """
     x = _complex(x)
-    place = normalize_axis(axis, x.ndim)
+    place = own_axis(axis, x.ndim)
     n = 2 * (x.shape[place] - 1) if n is None else n
     return irfft(ar.conj(x), n=n, axis=place, norm=_other(norm))
 
@@ -188,7 +188,7 @@ def _places(
     if axes is None:
         axes = range(x.ndim) if s is None else range(x.ndim - len(s), x.ndim)
     axes, s = (None if v is None else [v] if isinstance(v, int) else v for v in (axes, s))
-    places = [normalize_axis(a, x.ndim) for a in axes]
+    places = [own_axis(a, x.ndim) for a in axes]
     if s is not None and len(s) != len(places):
         raise ArgumentError(
             describe("fftn", str(x.type), f"{len(s)} sizes for {len(places)} axes", "give one each")
@@ -327,7 +327,7 @@ def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None
 def _shifted(x: Any, axes: int | Sequence[int] | None, forward: bool) -> Tensor:
     x = as_operand(x)
     axes = range(x.ndim) if axes is None else [axes] if isinstance(axes, int) else axes
-    places = tuple(normalize_axis(a, x.ndim) for a in axes)
+    places = tuple(own_axis(a, x.ndim) for a in axes)
     steps = tuple(x.shape[a] // 2 if forward else -(x.shape[a] // 2) for a in places)
     return sh.roll(x, steps, axis=places)
 

@@ -349,9 +349,7 @@ def _clip(x: Any, min: Any, max: Any) -> Any:
 
 @also_dim
 @together
-def diff(
-    x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None
-) -> Tensor:
+def diff(x: Any, /, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
     """Differences of neighbours along `axis`, `n` times, with values put in front or behind first.
 
     >>> dg.diff(dg.tensor([1, 4, 9]), prepend=dg.tensor([0])).tolist()

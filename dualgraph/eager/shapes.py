@@ -8,13 +8,13 @@ from typing import Any
 
 from ..core import dtypes as dt
 from ..core.composite import together, viewing
-from ..core.errors import ArgumentError, ShapeError, describe
+from ..core.errors import ArgumentError, AxisError, ShapeError, describe
 from ..core.numbers.sizing import fixed, to_int
 from ..core.types import broadcast_shapes
 from ..ops import arithmetic as ar
 from ..ops import movement as mv
 from ..ops import reduce as rd
-from ..ops.axes import normalize_axes, normalize_axis
+from ..ops.axes import normalize_axes, normalize_axis, own_axis
 from ..ops.contraction import swap_last
 from ..ops.indexing import index
 from .creation import asarray
@@ -153,13 +153,16 @@ def roll(x: Any, /, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
         return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
     shifts = (shift,) if isinstance(shift, int) else tuple(shift)
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    return _rolled(x, shifts * len(axes) if len(shifts) == 1 else shifts, axes)
+    shifts = shifts * len(axes) if len(shifts) == 1 else shifts
+    if len(shifts) != len(axes) or not shifts:
+        problem = f"{len(shifts)} shifts for {len(axes)} axes"
+        raise ArgumentError(describe("roll", str(x.type), problem, "give one shift an axis"))
+    return _rolled(x, shifts, tuple(own_axis(a, x.ndim) for a in axes))
 
 
 @together
 def _rolled(x: Tensor, shifts: tuple[int, ...], axes: tuple[int, ...]) -> Tensor:
-    for s, a in zip(shifts, axes, strict=True):
-        place = normalize_axis(a, x.ndim)
+    for s, place in zip(shifts, axes, strict=True):
         n = x.shape[place]
         edge = n - s % n if n else 0
         if 0 < edge < n:
@@ -235,7 +238,7 @@ def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
     [[1, 2], [3, 4]]
     """
     x = as_operand(x)
-    before = (slice(None),) * normalize_axis(axis, x.ndim)
+    before = (slice(None),) * own_axis(axis, x.ndim)
     return tuple([x[(*before, i)] for i in range(fixed(x.shape[len(before)]))])
 
 
@@ -254,6 +257,9 @@ def moveaxis(x: Any, source: Axis, destination: Axis, /) -> Tensor:
         normalize_axis(a, x.ndim)
         for a in ([destination] if isinstance(destination, int) else destination or ())
     ]
+    if len(src) != len(dst) or len(set(src)) < len(src) or len(set(dst)) < len(dst):
+        problem = f"axes {source} cannot move to {destination}: one place for each axis, none twice"
+        raise AxisError(describe("moveaxis", str(x.type), problem))
     order = [i for i in range(x.ndim) if i not in src]
     for d, s in sorted(zip(dst, src, strict=True)):
         order.insert(d, s)
@@ -348,6 +354,14 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
     ]
 
 
+def _places(x: Tensor, op: str) -> tuple[Tensor, Tensor]:
+    """Row and column numbers of matrices, ready to be compared."""
+    if x.ndim < 2:
+        raise ShapeError(describe(op, str(x.type), "needs at least two axes"))
+    rows, columns = (arange(d, device=x.device) for d in x.shape[-2:])
+    return mv.reshape(rows, shape=(x.shape[-2], 1)), columns
+
+
 @also_dim
 def tril(x: Any, /, k: int = 0) -> Tensor:
     """The part on and below diagonal `k`, zeros above.
@@ -357,10 +371,8 @@ def tril(x: Any, /, k: int = 0) -> Tensor:
             [1., 1.]])
     """
     x = as_operand(x)
-    rows, cols = (arange(d, device=x.device) for d in x.shape[-2:])
-    return ar.where(
-        mv.reshape(rows, shape=(x.shape[-2], 1)) + k >= cols, x, False if x.dtype is dt.bool_ else 0
-    )
+    rows, columns = _places(x, "tril")
+    return ar.where(rows + k >= columns, x, False if x.dtype is dt.bool_ else 0)
 
 
 @also_dim
@@ -372,7 +384,5 @@ def triu(x: Any, /, k: int = 0) -> Tensor:
             [0., 1.]])
     """
     x = as_operand(x)
-    rows, cols = (arange(d, device=x.device) for d in x.shape[-2:])
-    return ar.where(
-        mv.reshape(rows, shape=(x.shape[-2], 1)) + k <= cols, x, False if x.dtype is dt.bool_ else 0
-    )
+    rows, columns = _places(x, "triu")
+    return ar.where(rows + k <= columns, x, False if x.dtype is dt.bool_ else 0)

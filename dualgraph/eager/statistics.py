@@ -32,27 +32,43 @@ def mean(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = N
 
 
 @also_dim
-def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+def var(
+    x: Any,
+    /,
+    *,
+    axis: Axis = None,
+    correction: float = 0.0,
+    keepdims: bool = False,
+    unbiased: bool | None = None,
+) -> Tensor:
     """Variance over `axis`: squares of the distance to the mean, divided by ``n - correction``.
+
+    ``unbiased=True`` is PyTorch's way to say ``correction=1`` (and False 0).
 
     >>> dg.var(dg.asarray([1., 2., 3., 4.])).item()
     1.25
     """
-    return composites.var(
-        _inexact("var", x), axis=axis, correction=correction, keepdims=bool(keepdims)
-    )
+    free = correction if unbiased is None else int(unbiased)
+    return composites.var(_inexact("var", x), axis=axis, correction=free, keepdims=bool(keepdims))
 
 
 @also_dim
-def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+def std(
+    x: Any,
+    /,
+    *,
+    axis: Axis = None,
+    correction: float = 0.0,
+    keepdims: bool = False,
+    unbiased: bool | None = None,
+) -> Tensor:
     """Standard deviation over `axis`: the root of `var`.
 
     >>> dg.std(dg.asarray([1.0, 2.0, 3.0, 4.0]), correction=1)
     tensor(1.2910)
     """
-    return composites.std(
-        _inexact("std", x), axis=axis, correction=correction, keepdims=bool(keepdims)
-    )
+    free = correction if unbiased is None else int(unbiased)
+    return composites.std(_inexact("std", x), axis=axis, correction=free, keepdims=bool(keepdims))
 
 
 @also_dim

@@ -67,7 +67,7 @@ def hstack(tensors: Tensors) -> Tensor:
 @together
 def _hstack(*tensors: Any) -> Tensor:
     parts = atleast_1d(list(tensors))
-    return sh.concat(parts, axis=0 if parts[0].ndim == 1 else 1)
+    return sh.concat(parts, axis=0 if parts and parts[0].ndim == 1 else 1)
 
 
 def vstack(tensors: Tensors) -> Tensor:

@@ -23,6 +23,16 @@ def normalize_axis(axis: Any, ndim: int) -> int:
     return a % span
 
 
+def own_axis(axis: Any, ndim: int) -> int:
+    """`normalize_axis` for what needs the axis itself: a 0-d tensor has none."""
+    a = normalize_axis(axis, ndim)
+    if not ndim:
+        raise AxisError(
+            describe(_asker(), "", "a tensor of 0 dimensions has no axis to work along")
+        )
+    return a
+
+
 def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """None (all axes), an int or a sequence, as a sorted tuple of axes counted from 0."""
     if axis is None:
@@ -36,7 +46,7 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return out if ndim else ()
 
 
-_BETWEEN = {"normalize_axis", "normalize_axes", "call", "<genexpr>", "<listcomp>"}
+_BETWEEN = {"normalize_axis", "own_axis", "normalize_axes", "call", "<genexpr>", "<listcomp>"}
 
 
 def _asker() -> str:

@@ -51,8 +51,8 @@ class Rprop(Optimizer):
         before, size = state["prev"], state["step_size"]
         state["step"].add_(1)
         turn = sign(grad * before)
-        factor = where(turn > 0, grow, where(turn < 0, shrink, 1.0))
-        size.copy_(minimum(maximum(size * factor, least), most))
+        wanted = where(turn > 0, size * grow, where(turn < 0, size * shrink, size))
+        size.copy_(minimum(maximum(wanted, least), most))
         grad = where(turn < 0, 0.0, grad)
         p.copy_(p - sign(grad) * size)
         before.copy_(grad)

@@ -152,3 +152,85 @@ def test_numbers_too_large_for_the_dtype_are_infinite_without_a_warning() -> Non
     for t in made:
         assert not dg.isfinite(t).all()
     assert (dg.tensor([most], dtype=dg.float64) * most).isfinite().all()
+
+
+F = dg.nn.functional
+ONE, MATRIX, BATCH = dg.tensor(1.0), dg.ones(4, 4), dg.ones(1, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: ONE.narrow(0, 0, 1), dg.AxisError, "narrow"),
+        (lambda: MATRIX.narrow(0, dg.tensor([0, 1]), 1), dg.ArgumentError, "one whole number"),
+        (lambda: dg.unbind(ONE), dg.AxisError, "no axis"),
+        (lambda: ONE.split(1), dg.AxisError, "split"),
+        (lambda: MATRIX.chunk(0), dg.ArgumentError, "0 parts"),
+        (lambda: MATRIX.hsplit(3), dg.ShapeError, "equal parts"),
+        (lambda: MATRIX.vsplit(0), dg.ShapeError, "equal parts"),
+        (lambda: dg.vsplit(dg.ones(4), 2), dg.ShapeError, "two axes"),
+        (lambda: MATRIX.dsplit("ab"), dg.ArgumentError, "list of places"),
+        (lambda: dg.roll(ONE, 0, 0), dg.AxisError, "roll"),
+        (lambda: dg.roll(MATRIX, (1, 2), 0), dg.ArgumentError, "one shift an axis"),
+        (lambda: dg.rot90(MATRIX, 1, (0,)), dg.ShapeError, "rot90"),
+        (lambda: dg.rot90(MATRIX, 1, (0, 0)), dg.AxisError, "twice"),
+        (lambda: dg.movedim(MATRIX, (0, 1), (0,)), dg.AxisError, "one place for each"),
+        (lambda: dg.movedim(MATRIX, (0, 0), (0, 1)), dg.AxisError, "none twice"),
+        (lambda: dg.tril(dg.ones(4)), dg.ShapeError, "tril"),
+        (lambda: dg.triu(dg.ones(4)), dg.ShapeError, "triu"),
+        (lambda: dg.trace(BATCH), dg.ShapeError, "matrix"),
+        (lambda: dg.flipud(ONE), dg.AxisError, "flipud"),
+        (lambda: dg.fft.fft(ONE), dg.AxisError, "no axis"),
+        (lambda: dg.kthvalue(MATRIX, 5), dg.ArgumentError, "k is 5"),
+        (lambda: dg.kthvalue(ONE, 2), dg.ArgumentError, "k is 2"),
+        (lambda: dg.hstack([]), dg.ArgumentError, "nothing to join"),
+        (lambda: dg.isclose(ONE, ONE, atol=-1.0), dg.ArgumentError, "0 or more"),
+        (lambda: MATRIX.masked_fill(MATRIX > 0, 1j), dg.DTypeError, "does not fit"),
+        (lambda: MATRIX.masked_fill(MATRIX > 0, dg.ones(4)), dg.ShapeError, "one number"),
+        (lambda: MATRIX.masked_scatter(MATRIX, MATRIX), dg.DTypeError, "mask is bool"),
+        (
+            lambda: MATRIX.index_add(0, dg.tensor([0]), dg.ones(4)),
+            dg.ShapeError,
+            "source has 1 axes",
+        ),
+        (lambda: F.gelu(ONE, "fast"), dg.ArgumentError, "fast"),
+        (lambda: F.softshrink(ONE, -1.0), dg.ArgumentError, "below 0"),
+        (lambda: F.hardtanh(ONE, 1.0, -1.0), dg.ArgumentError, "above max_val"),
+        (lambda: F.rrelu(ONE, 0.3, 0.1), dg.ArgumentError, "above upper"),
+        (lambda: F.prelu(MATRIX, dg.ones(2, 2)), dg.ShapeError, "2 axes"),
+        (lambda: F.huber_loss(ONE, ONE, delta=0.0), dg.ArgumentError, "delta"),
+        (
+            lambda: F.triplet_margin_loss(MATRIX, MATRIX, MATRIX, margin=-1.0),
+            dg.ArgumentError,
+            "margin",
+        ),
+        (lambda: F.avg_pool2d(BATCH, 2, divisor_override=0), dg.ArgumentError, "divisor"),
+        (lambda: F.adaptive_avg_pool2d(BATCH, ()), dg.ArgumentError, "2 sizes"),
+    ],
+)
+def test_what_cannot_be_is_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_splits_cut_before_places_too():
+    assert [tuple(p.shape) for p in MATRIX.hsplit([1, 3])] == [(4, 1), (4, 2), (4, 1)]
+    assert [tuple(p.shape) for p in BATCH.dsplit(2)] == [(1, 1, 2, 4)] * 2
+
+
+def test_tens_and_hundreds_are_rounded_exactly():
+    x = dg.tensor([12345.0, -160.0], dtype=dg.float64)
+    assert dg.round(x, decimals=-2).tolist() == [12300.0, -200.0]
+
+
+def test_the_spread_takes_pytorchs_word_for_its_correction():
+    x = dg.tensor([1.0, 2.0, 3.0, 6.0])
+    assert dg.var(x, unbiased=True).item() == dg.var(x, correction=1).item() == x.var().item()
+    assert dg.std(x, axis=0, unbiased=False).item() == dg.std(x).item()
+
+
+def test_output_padding_beyond_the_stride():
+    x, w = dg.arange(4.0).reshape(1, 1, 4), dg.tensor([[[1.0, 2.0]]])
+    y = F.conv_transpose1d(x, w, stride=2, padding=1, output_padding=3, dilation=4)
+    # the whole transpose: x at 0, 2, 4, 6 and 2x at 4, 6, 8, 10; then 1 cut at the front, 2 put behind
+    assert y.tolist() == [[[0, 1, 0, 2, 0, 5, 0, 4, 0, 6, 0, 0]]]

@@ -102,7 +102,9 @@ def round(x: Tensor, *, decimals: int = 0) -> Tensor:
     """
     if not decimals:
         return ar.round(x)
-    scale = 10.0**decimals
+    scale = 10.0 ** abs_of(decimals)
+    if decimals < 0:
+        return ar.multiply(ar.round(ar.divide(x, scale)), scale)
     return ar.divide(ar.round(ar.multiply(x, scale)), scale)
 
 
@@ -351,6 +353,9 @@ def isclose(
     >>> dg.isclose(dg.asarray([1.0, 2.0]), dg.asarray([1.0 + 1e-7, 2.1]))
     tensor([ True, False])
     """
+    if rtol < 0 or atol < 0:
+        problem = f"rtol and atol are 0 or more, not {rtol} and {atol}"
+        raise ArgumentError(describe("isclose", str(x.type), problem))
     gap = [x, other]
     if not result_type(x, other).is_inexact:  # whose differences may not fit their dtype
         gap = [ar.cast(v, dtype="float64") for v in gap]

@@ -22,7 +22,7 @@ from ..attach import method
 from ..filling import arange
 from ..operands import as_operand, astype
 from ..tensor import Tensor
-from .parts import diag, tensor_split
+from .parts import diag, even_split
 from .reduction import ValuesIndices
 from .selection import masked_fill
 
@@ -184,7 +184,7 @@ def dsplit(x: Tensor, indices_or_sections: Any) -> Any:
     >>> [part.shape for part in dg.dsplit(dg.ones((2, 2, 4)), 2)]
     [(2, 2, 2), (2, 2, 2)]
     """
-    return tensor_split(x, indices_or_sections, dim=2)
+    return even_split(x, indices_or_sections, 2, "dsplit")
 
 
 @method

@@ -15,7 +15,7 @@ from ...ops.sorting import sort_along
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method
-from ..filling import arange, ones_like, zeros_like
+from ..filling import arange, ones_like, zeros, zeros_like
 from ..tensor import Tensor
 from .reduction import ValuesIndices, at_place
 
@@ -80,6 +80,12 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesI
     tensor(2.)
     """
     a = normalize_axis(dim, x.ndim)
+    n = x.shape[a] if x.ndim else 1
+    if not 1 <= k <= n:
+        problem = f"k is {k}, and axis {dim} has {n} elements"
+        raise ArgumentError(describe("kthvalue", str(x.type), problem))
+    if not x.ndim:
+        return ValuesIndices(x, zeros((), dtype="int64", device=x.device))
     values, indices = sort(x, a)
     parts = [sh.cut(v, a, k - 1, k) for v in (values, indices)]
     return ValuesIndices(*(parts if keepdim else [sh.squeeze(p, a) for p in parts]))

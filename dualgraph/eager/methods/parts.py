@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from ...core.composite import together
 from ...core.dtypes import bool_
-from ...core.errors import ShapeError, describe
+from ...core.errors import ArgumentError, ShapeError, describe
 from ...core.numbers.sizing import fixed, range_length, slice_indices, to_int
 from ...ops.arithmetic import where
-from ...ops.axes import normalize_axis
+from ...ops.axes import normalize_axis, own_axis
 from ...ops.movement import copy as copy_op
 from ...ops.movement import permute as permute_op
 from ...ops.movement import reshape as reshape_op
@@ -29,7 +30,10 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     >>> dg.narrow(dg.arange(5), 0, 1, 3)
     tensor([1, 2, 3])
     """
-    a = normalize_axis(dim, x.ndim)
+    a = own_axis(dim, x.ndim)
+    if isinstance(start, Tensor) and (start.ndim or not start.dtype.is_integer):
+        problem = f"start is one whole number, not {start.type}"
+        raise ArgumentError(describe("narrow", str(x.type), problem))
     first = to_int(start) + x.shape[a] if start < 0 else to_int(start)
     if length < 0 or first < 0 or first + length > x.shape[a]:
         raise ShapeError(
@@ -76,7 +80,7 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
     >>> [part.tolist() for part in dg.split(dg.arange(5), 2)]
     [[0, 1], [2, 3], [4]]
     """
-    a = normalize_axis(dim, x.ndim)
+    a = own_axis(dim, x.ndim)
     n = x.shape[a]
     if isinstance(split_size, int):
         if split_size < 1:
@@ -100,7 +104,7 @@ def hsplit(x: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor,
     >>> [part.shape for part in dg.hsplit(dg.ones((2, 4)), 2)]
     [(2, 2), (2, 2)]
     """
-    return tensor_split(x, indices_or_sections, 0 if x.ndim == 1 else 1)
+    return even_split(x, indices_or_sections, 0 if x.ndim == 1 else 1, "hsplit")
 
 
 @method
@@ -110,7 +114,22 @@ def vsplit(x: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor,
     >>> [part.shape for part in dg.vsplit(dg.ones((4, 2)), 2)]
     [(2, 2), (2, 2)]
     """
-    return tensor_split(x, indices_or_sections, 0)
+    if x.ndim < 2:
+        raise ShapeError(describe("vsplit", str(x.type), "needs at least two axes"))
+    return even_split(x, indices_or_sections, 0, "vsplit")
+
+
+def even_split(x: Tensor, places: Any, axis: int, op: str) -> tuple[Tensor, ...]:
+    """`tensor_split` for a number of parts that divides the axis, or for a list of places."""
+    if isinstance(places, int):
+        n = x.shape[own_axis(axis, x.ndim)]
+        if places < 1 or n % places:
+            problem = f"an axis of {n} cannot be cut into {places} equal parts"
+            raise ShapeError(describe(op, str(x.type), problem, "use tensor_split"))
+    elif not isinstance(places, (list, tuple)):
+        problem = f"takes a number of parts or a list of places, not {places!r}"
+        raise ArgumentError(describe(op, str(x.type), problem))
+    return tensor_split(x, places, axis)
 
 
 @method
@@ -120,7 +139,9 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     >>> [part.tolist() for part in dg.chunk(dg.arange(5), 2)]
     [[0, 1, 2], [3, 4]]
     """
-    n = x.shape[normalize_axis(dim, x.ndim)]
+    if chunks < 1:
+        raise ArgumentError(describe("chunk", str(x.type), f"cannot make {chunks} parts"))
+    n = x.shape[own_axis(dim, x.ndim)]
     return split(x, max(1, -(-n // chunks)), dim)
 
 
@@ -135,9 +156,12 @@ def tensor_split(
     """
     if isinstance(indices_or_sections, Tensor):
         indices_or_sections = indices_or_sections.tolist()
-    a = normalize_axis(dim, x.ndim)
+    a = own_axis(dim, x.ndim)
     n = x.shape[a]
     if isinstance(indices_or_sections, int):
+        if indices_or_sections < 1:
+            problem = f"cannot make {indices_or_sections} parts"
+            raise ArgumentError(describe("tensor_split", str(x.type), problem))
         k, extra = divmod(n, indices_or_sections)
         sizes = [k + (i < extra) for i in range(indices_or_sections)]
         return split(x, sizes, a)
@@ -235,6 +259,8 @@ def trace(x: Tensor) -> Tensor:
     >>> dg.trace(dg.asarray([[1.0, 2.0], [3.0, 4.0]]))
     tensor(5.)
     """
+    if x.ndim != 2:
+        raise ShapeError(describe("trace", str(x.type), "needs a matrix", "use dg.linalg.trace"))
     return fn.sum(diagonal(x))
 
 

@@ -172,6 +172,9 @@ def index_add(x: Tensor, dim: int, index: Any, source: Any, *, alpha: Any = 1) -
     >>> dg.index_add(dg.zeros(3), 0, dg.asarray([0, 0, 2]), dg.ones(3))
     tensor([2., 0., 1.])
     """
+    if isinstance(source, Tensor) and source.ndim not in (0, x.ndim):
+        problem = f"the source has {source.ndim} axes, not {x.ndim}"
+        raise ShapeError(describe("index_add", f"{x.type}, {source.type}", problem))
     return _put(x, dim, index, source if alpha == 1 else source * alpha, "add", "index_add")
 
 
@@ -243,6 +246,15 @@ def masked_fill(x: Tensor, mask: Any, value: Any) -> Tensor:
                 "masked_fill", f"{x.type}, {mask.type}", "a mask is bool", "compare first: x > 0"
             )
         )
+    if isinstance(value, Tensor) and value.ndim:
+        problem = f"fills with one number, not {value.type}"
+        raise ShapeError(describe("masked_fill", str(x.type), problem, "use dg.where"))
+    given = (
+        value.dtype if isinstance(value, Tensor) else complex if type(value) is complex else None
+    )
+    if getattr(given, "is_complex", given is complex) and not x.dtype.is_complex:
+        problem = f"{value!r} does not fit {x.dtype}"
+        raise DTypeError(describe("masked_fill", str(x.type), problem, "cast x first"))
     out = where_op(mask, value, x)
     return out if out.dtype is x.dtype else cast(out, dtype=x.dtype.name)
 
@@ -266,6 +278,9 @@ def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     >>> dg.masked_scatter(dg.zeros(3), dg.asarray([True, False, True]), dg.asarray([5.0, 7.0]))
     tensor([5., 0., 7.])
     """
+    if mask.dtype is not bool_:
+        problem, remedy = "a mask is bool", "compare first: x > 0"
+        raise DTypeError(describe("masked_scatter", f"{x.type}, {mask.type}", problem, remedy))
     x, mask = sh.broadcast_arrays(x, mask)
     at = indexing.nonzero(mask)
     values = sh.reshape(source, (-1,))[: at[0].shape[0]]

@@ -11,7 +11,7 @@ from ...core.dtypes import as_dtype
 from ...core.errors import ShapeError, describe
 from ...core.numbers.sizing import to_int
 from ...ops import reduce as rd
-from ...ops.axes import normalize_axes, normalize_axis
+from ...ops.axes import normalize_axes, normalize_axis, own_axis
 from ...ops.contraction import swap_last
 from ...ops.movement import alias, expand_dims_at
 from ...ops.movement import flip as flip_op
@@ -316,6 +316,7 @@ def flipud(x: Tensor) -> Tensor:
     tensor([[3, 4],
             [1, 2]])
     """
+    own_axis(0, x.ndim)
     return flip(x, 0)
 
 
@@ -334,6 +335,10 @@ def rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     tensor([[2, 4],
             [1, 3]])
     """
+    if len(dims) != 2 or x.ndim < 2:
+        problem = f"turns in a plane of two axes, not {tuple(dims)}"
+        raise ShapeError(describe("rot90", str(x.type), problem))
     a, b = (normalize_axis(d, x.ndim) for d in dims)
+    normalize_axes(tuple(dims), x.ndim)  # refuses one axis named twice
     turned = [x, transpose(flip(x, b), a, b), flip(x, a, b), flip(transpose(x, a, b), b)]
     return turned[k % 4]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...core.errors import ArgumentError, ShapeError, describe
 from ...eager import Tensor, arange, rand
 from ...eager.functions import argmax
 from ...ops import composites, transcendental
@@ -41,6 +42,9 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     >>> dg.nn.functional.prelu(dg.asarray([-2.0, 2.0]), dg.asarray([0.25]))
     tensor([-0.5000,  2.0000])
     """
+    if weight.ndim > 1:
+        problem = f"the weight has {weight.ndim} axes, not one or none"
+        raise ShapeError(describe("prelu", f"{input.type}, {weight.type}", problem))
     return act.prelu(input, weight)
 
 
@@ -52,6 +56,9 @@ def rrelu(
     inplace: bool = False,
 ) -> Tensor:
     """`leaky_relu` with slopes drawn uniformly in training, their mean otherwise."""
+    if lower > upper:
+        problem = f"lower {lower} is above upper {upper}"
+        raise ArgumentError(describe("rrelu", str(input.type), problem))
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = _uniform_like(input) * (upper - lower) + lower
@@ -75,6 +82,9 @@ def hardtanh(
     >>> dg.nn.functional.hardtanh(dg.asarray([-3.0, 0.5]))
     tensor([-1.0000,  0.5000])
     """
+    if min_val > max_val:
+        problem = f"min_val {min_val} is above max_val {max_val}"
+        raise ArgumentError(describe("hardtanh", str(input.type), problem))
     return _maybe_in_place(lambda x: act.hardtanh(x, min_val, max_val), input, inplace)
 
 
@@ -156,6 +166,9 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     >>> dg.nn.functional.gelu(dg.asarray([0.0, 1.0]))
     tensor([0.0000, 0.8413])
     """
+    if approximate not in ("none", "tanh"):
+        problem = f"approximate is 'none' or 'tanh', not {approximate!r}"
+        raise ArgumentError(describe("gelu", str(input.type), problem))
     return act.gelu(input, approximate)
 
 
@@ -210,6 +223,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> dg.nn.functional.softshrink(dg.asarray([0.2, 2.0]))
     tensor([0.0000, 1.5000])
     """
+    if lambd < 0:
+        raise ArgumentError(describe("softshrink", str(input.type), f"lambd {lambd} is below 0"))
     return act.softshrink(input, lambd)
 
 

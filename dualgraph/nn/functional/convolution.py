@@ -9,7 +9,7 @@ from ...core.errors import ArgumentError, ShapeError
 from ...eager import Tensor
 from ...eager.functions import matmul
 from ...ops.contraction import conv, conv_input
-from ...ops.movement import permute, reshape
+from ...ops.movement import pad, permute, reshape
 
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
@@ -164,6 +164,9 @@ def _conv_transpose(
         raise ArgumentError(
             f"output_padding {extra} must be smaller than stride {steps} or dilation {gaps}"
         )
+    spare = [e // s for e, s in zip(extra, steps, strict=True)]
+    if any(spare):  # more than a stride: as if the input went on with zeros
+        x = pad(x, widths=((0, 0), (0, 0), *((0, t) for t in spare)), value=0)
     pairs = tuple((p, p) for p in margins)
     out = conv_input(
         x, weight, extent=extent, stride=steps, padding=pairs, dilation=gaps, groups=groups

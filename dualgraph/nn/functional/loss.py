@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.errors import ArgumentError, describe
 from ...eager import Tensor
 from ...ops import composites
 from ...ops.arithmetic import maximum, minimum
@@ -19,6 +20,11 @@ def mode(size_average: Flag, reduce: Flag, reduction: str) -> str:
     if reduce is False:
         return "none"
     return "sum" if size_average is False else "mean"
+
+
+def _positive_margin(op: str, margin: float) -> None:
+    if margin <= 0:
+        raise ArgumentError(describe(op, "", f"margin {margin} is not above 0"))
 
 
 def mse_loss(
@@ -69,6 +75,10 @@ def huber_loss(
     >>> dg.nn.functional.huber_loss(dg.asarray([0.0]), dg.asarray([3.0]))
     tensor(2.5000)
     """
+    if delta <= 0:
+        raise ArgumentError(
+            describe("huber_loss", str(input.type), f"delta {delta} is not above 0")
+        )
     return losses.huber_loss(input, target, reduction, delta, weight)
 
 
@@ -268,6 +278,7 @@ def triplet_margin_loss(
     >>> dg.nn.functional.triplet_margin_loss(a, a, a + 9.0)
     tensor(0.)
     """
+    _positive_margin("triplet_margin_loss", margin)
     how = mode(size_average, reduce, reduction)
     return losses.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, how)
 
@@ -297,6 +308,10 @@ def triplet_margin_with_distance_loss(
     swap: bool = False, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """`triplet_margin_loss` with a distance of one's own (`pairwise_distance` by default)."""
+    _positive_margin("triplet_margin_with_distance_loss", margin)
+    if reduction not in ("none", "sum", "mean"):
+        problem = f"reduction is 'none', 'sum' or 'mean', not {reduction!r}"
+        raise ArgumentError(describe("triplet_margin_with_distance_loss", "", problem))
     distance = pairwise_distance if distance_function is None else distance_function
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:

@@ -148,6 +148,8 @@ def _avg_pool(
     widths = _widths(x, sizes, steps, margins, (1,) * n, ceil_mode)
     padded = pad(x, widths=widths, value=0.0) if any(map(any, widths)) else x
     sums = window_sum(padded, sizes=sizes, steps=steps, dilations=(1,) * n)
+    if divisor_override == 0:
+        raise ArgumentError(f"avg_pool{n}d: divisor_override must not be 0")
     if divisor_override is not None:
         return sums / divisor_override
     inner = widths[x.ndim - n :]
@@ -266,6 +268,8 @@ def _adaptive(n: int, x: Tensor, output_size: Any, fold: Any) -> Tensor:
         if output_size is None or isinstance(output_size, int)
         else tuple(output_size)
     )
+    if len(given) != n:
+        raise ArgumentError(f"adaptive pooling: output_size {given} must have {n} sizes")
     for i, wanted in enumerate(given):
         axis = x.ndim - n + i
         if wanted is not None and wanted != x.shape[axis]:
