@@ -10,9 +10,11 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ..core.errors import DTypeError, describe
 from .creation import asarray
 from .tensor import Tensor
 
+_NOTHING: Any = object()
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -21,7 +23,12 @@ def method(fn: F) -> F:
     setattr(Tensor, fn.__name__, fn)
 
     @functools.wraps(fn)
-    def call(x: Any, *args: Any, **params: Any) -> Any:
+    def call(x: Any = _NOTHING, /, *args: Any, **params: Any) -> Any:
+        if x is _NOTHING:
+            first = next((n for n in ("input", "x") if n in params), None)
+            if first is None:
+                raise DTypeError(describe(fn.__name__, "", "needs a tensor"))
+            x = params.pop(first)
         return fn(x if isinstance(x, Tensor) else asarray(x), *args, **params)
 
     return call

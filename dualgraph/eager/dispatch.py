@@ -32,7 +32,7 @@ from ..core.prim import Dispatch, Prim, lookup
 from ..core.types import TensorType
 from ..core.watch import origin_of
 from ..core.wrap import Wrap
-from ..ops.arithmetic import cast
+from ..ops.arithmetic import cast, multiply
 from .quick import operand_dtypes, quick, quick_other, shares, wrap
 from .scalars import LiveScalar, Scalar, filled_live
 from .taping import record
@@ -171,12 +171,28 @@ def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     except NanError:
         raise
     except (DualgraphError, ValueError, IndexError, TypeError, OverflowError) as problem:
+        respelled = _in_own_words(prim, args, params) if params else None
+        if respelled is not None:
+            return bind(prim, *respelled)
         if state.tracer is not None:
             state.tracer.failed()
         error = fail(prim, operands, problem)
         if error is problem:
             raise
         raise error from None
+
+
+def _in_own_words(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """A call in PyTorch's words (``input=``, ``other=``, ``alpha=``) in those of the op; None without any."""
+    if prim.kind is not ELEMENTWISE or not params.keys() & {"input", "other", "alpha"}:
+        return None
+    params = dict(params)
+    args += tuple(params.pop(name) for name in ("input", "other") if name in params)
+    if "alpha" in params:
+        if len(args) != 2 or not prim.details.get("alpha"):
+            return None
+        args = (args[0], multiply(args[1], params.pop("alpha")))
+    return args, params
 
 
 def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import prod as _product
 from typing import Any
 
+import numpy as np
+
 from ..core import dtypes as dt
 from ..core.composite import composite, together
 from ..core.errors import ArgumentError, ShapeError, describe
@@ -60,24 +62,28 @@ def prod(x: Any, /, axis: Axis = None, keepdims: bool = False, *, dtype: Any = N
 
 
 @also_dim
-def max(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Largest element over `axis`; NaN if there is one.
+def max(x: Any, other: Any = None, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Largest element over `axis`; NaN if there is one. Of two tensors: `maximum`, PyTorch's other form.
 
     >>> dg.max(dg.asarray([[1.0, 5.0], [3.0, 4.0]]), axis=1)
     tensor([5., 4.])
     """
     x = as_operand(x)
+    if other is not None:
+        return ar.maximum(x, _second("max", x, other))  # type: ignore[no-any-return]
     return rd.reduce_max(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
 
 @also_dim
-def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Smallest element over `axis`; NaN if there is one.
+def min(x: Any, other: Any = None, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Smallest element over `axis`; NaN if there is one. Of two tensors: `minimum`, PyTorch's other form.
 
     >>> dg.min(dg.asarray([[1.0, 5.0], [3.0, 4.0]]), axis=1)
     tensor([1., 3.])
     """
     x = as_operand(x)
+    if other is not None:
+        return ar.minimum(x, _second("min", x, other))  # type: ignore[no-any-return]
     return rd.reduce_min(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
 
 
@@ -101,6 +107,17 @@ def all(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """
     x = astype(x, dt.bool_, copy=False)
     return rd.reduce_all(x, axes=normalize_axes(axis, x.ndim), keepdims=bool(keepdims))
+
+
+def _second(op: str, x: Tensor, other: Any) -> Any:
+    """The second operand of the two; a number there is PyTorch's `dim`, whose result would be another."""
+    if isinstance(other, (Tensor, np.ndarray)):
+        return other
+    problem = f"the second operand is a tensor, not {other!r}"
+    remedy = (
+        f"values along an axis: dg.{op}(x, axis={other!r}); with their indices: x.{op}({other!r})"
+    )
+    raise ArgumentError(describe(op, str(x.type), problem, remedy))
 
 
 def _place(op: Any, x: Any, axis: int | None, keepdims: bool) -> Tensor:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
+from inspect import CO_VARARGS
 from types import CodeType
 from typing import Any, TypeVar
 
 from ..core import dtypes as dt
+from ..core.errors import DTypeError, describe
 from ..ops import arithmetic as ar
 from ..ops import movement as mv
 from .creation import asarray
@@ -17,21 +20,34 @@ F = TypeVar("F", bound=Callable[..., Any])
 PYTORCH_NAMES = {
     "dim": "axis", "dims": "axis", "keepdim": "keepdims", "shifts": "shift", "diagonal": "k"
 }  # fmt: skip
+FIRST = ("input", "tensors")  # and for the operand that has no name in the standard
 
 
 def also_dim(fn: F) -> F:
-    """Decorator: PyTorch's parameter names, as ``dim`` and ``keepdim``, are taken for the standard's."""
+    """Decorator: PyTorch's parameter names, as ``input``, ``dim`` and ``keepdim``, are taken for the standard's.
+
+    More operands than the standard has are an error that names both ways to say it.
+    """
 
     code: CodeType = fn.__code__  # type: ignore[attr-defined]
     own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     names = PYTORCH_NAMES | ({"dim": "axes", "dims": "axes"} if "axes" in own else {})
+    most, label = code.co_argcount if not code.co_flags & CO_VARARGS else sys.maxsize, code.co_name
 
     @functools.wraps(fn)
     def call(*args: Any, **params: Any) -> Any:
         if params:
+            if not args:
+                args = tuple(params.pop(name) for name in FIRST if name in params)
             for name, standard in names.items():
                 if name in params:
                     params[standard] = params.pop(name)
+        if len(args) > most:
+            problem = f"takes {most} operand{'s' * (most != 1)}, {len(args)} were given"
+            remedy = (
+                f"name the others: dg.{label}(x, axis=...), or call the method, which is PyTorch's"
+            )
+            raise DTypeError(describe(label, "", problem, remedy))
         return fn(*args, **params)
 
     return call

@@ -28,9 +28,9 @@ def _nought(x: Any) -> Any:
     return full(shape=x.shape, value=0, dtype=x.dtype.name, device=str(x.device))
 
 
-@elementwise(commutative=True)
+@elementwise(commutative=True, alpha=True)
 def add(s, x, y):
-    """Sum ``x + y``."""
+    """Sum ``x + y``; of ``alpha * y`` if `alpha` is given."""
     return x + y
 
 
@@ -39,9 +39,9 @@ def _(ct, _out, _x, _y):
     return ct, ct
 
 
-@elementwise(dtype=number)
+@elementwise(dtype=number, alpha=True)
 def subtract(s, x, y):
-    """Difference ``x - y``."""
+    """Difference ``x - y``; from ``alpha * y`` if `alpha` is given."""
     return x - y
 
 

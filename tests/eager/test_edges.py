@@ -234,3 +234,32 @@ def test_output_padding_beyond_the_stride():
     y = F.conv_transpose1d(x, w, stride=2, padding=1, output_padding=3, dilation=4)
     # the whole transpose: x at 0, 2, 4, 6 and 2x at 4, 6, 8, 10; then 1 cut at the front, 2 put behind
     assert y.tolist() == [[[0, 1, 0, 2, 0, 5, 0, 4, 0, 6, 0, 0]]]
+
+
+def test_pytorchs_words_for_operands():
+    x, y = dg.tensor([1.0, 5.0]), dg.tensor([4.0, 2.0])
+    assert both(lambda a, b: dg.max(a, b), x, y).tolist() == [4.0, 5.0]
+    assert both(lambda a, b: dg.min(a, b), x, y).tolist() == [1.0, 2.0]
+    assert both(lambda a, b: dg.add(a, b, alpha=2), x, y).tolist() == [9.0, 9.0]
+    assert both(lambda a, b: dg.subtract(input=a, other=b, alpha=0.5), x, y).tolist() == [-1, 4]
+    assert both(lambda a: dg.exp(input=a), x).tolist() == x.exp().tolist()
+    assert dg.sum(input=x, dim=0).item() == dg.clamp(input=x, max=3.0).sum().item() + 2
+    assert dg.stack(tensors=[x, y], dim=1).tolist() == [[1.0, 4.0], [5.0, 2.0]]
+    assert dg.repeat_interleave(dg.tensor([2, 0, 1])).tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x: dg.max(x, 1), "x.max(1)"),
+        (lambda x: dg.sort(x, 1, True), "dg.sort(x, axis=...)"),
+        (lambda x: dg.std(x, 0), "dg.std(x, axis=...)"),
+        (lambda x: dg.multiply(x, x, alpha=2), "has no parameter 'alpha'"),
+        (lambda x: dg.clamp(min=0), "needs a tensor"),
+        (lambda x: x.type(dg.float64), "x.to(dtype)"),
+    ],
+)
+def test_what_pytorch_means_by_it_is_named(call, words):
+    with pytest.raises(dg.DualgraphError) as caught:
+        call(dg.ones(2, 2))
+    assert words in str(caught.value)

@@ -20,7 +20,7 @@ from ...ops.movement import reshape as reshape_op
 from ...ops.reinterpret import reinterpret
 from .. import shapes as sh
 from ..attach import method, methods
-from ..filling import as_shape
+from ..filling import arange, as_shape
 from ..operands import as_operand
 from ..tensor import Tensor
 
@@ -281,13 +281,17 @@ def tile(x: Tensor, *repeats: Any) -> Tensor:
 @method
 @together
 def repeat_interleave(
-    x: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
+    x: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
     """Each element repeated along `dim` (in the flattened x by default).
+
+    Without `repeats` x has them: the numbers 0, 1, 2, ..., each as often as x says.
 
     >>> dg.repeat_interleave(dg.asarray([1, 2]), 2)
     tensor([1, 1, 2, 2])
     """
+    if repeats is None:
+        x, repeats = arange(x.shape[0], dtype=x.dtype, device=x.device), x
     return sh.repeat(x, repeats, axis=dim)
 
 

@@ -66,14 +66,14 @@ def worth(args: tuple[Any, ...], out: Any, calls: int) -> bool:
 
 def _recipe(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> Recipe | None:
     types = known_types(prim, args, params) or known_types(prim, args, params)  # learnt, then known
-    if prim.kind is ELEMENTWISE:
-        dtypes = tuple(a.dtype for a in args)
-        if ELEMENTWISE.resolve(prim, dtypes)[0] != dtypes:
-            return None
     if types is None or len(args) > MOST_OPERANDS or len(types) > run_words.MOST_RESULTS:
         return None
     if type(_first(out)) is not Tensor or (prim.multiple and prim.aliases):
         return None
+    if prim.kind is ELEMENTWISE:
+        dtypes = tuple(a.dtype for a in args)
+        if ELEMENTWISE.resolve(prim, dtypes)[0] != dtypes:
+            return None
     recipe = Recipe(kind=GENERIC, dtype=id(types[0].dtype), types=id(types))
     recipe.taped = prim.vjp_rule is not None and types[0].dtype.is_inexact
     recipe.reads = sum(prim.saves(i) << i for i in range(len(args)))
