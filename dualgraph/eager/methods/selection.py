@@ -172,7 +172,7 @@ def index_add(x: Tensor, dim: int, index: Any, source: Any, *, alpha: Any = 1) -
     >>> dg.index_add(dg.zeros(3), 0, dg.asarray([0, 0, 2]), dg.ones(3))
     tensor([2., 0., 1.])
     """
-    if isinstance(source, Tensor) and source.ndim not in (0, x.ndim):
+    if isinstance(source, Tensor) and source.ndim not in (0, x.ndim or 1):
         problem = f"the source has {source.ndim} axes, not {x.ndim}"
         raise ShapeError(describe("index_add", f"{x.type}, {source.type}", problem))
     return _put(x, dim, index, source if alpha == 1 else source * alpha, "add", "index_add")
