@@ -34,6 +34,7 @@ class Entry:
         self.programs.clear()
         self.tree.clear()
         self.record = None
+        self.meter.start()  # what it timed is gone
 
     def forecast(self, leaves: list[Any]) -> Forecast:
         """Whether one of the programs would serve a call now."""
