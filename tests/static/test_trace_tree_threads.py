@@ -96,7 +96,9 @@ def test_every_thread_gets_what_eager_mode_gives(fn: Any, wait: bool) -> None:
 
     at_once(work)
     f.wait()
-    at_once(work)  # the first calls may have ended with programs dropped, to be captured in another way
+    at_once(
+        work
+    )  # the first calls may have ended with programs dropped, to be captured in another way
     assert f.programs, f.explain()
 
 
