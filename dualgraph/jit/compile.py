@@ -18,7 +18,7 @@ from . import hot
 from .entries import Entry, Forecast, explanation
 from .growing import Growing, background
 from .keys import call_key, leaves_to_keep
-from .pay import Meter
+from .pay import WARM, Meter
 from .program import MISMATCH, Program
 from .stages import MAX_DEPTH, Left
 from .tracing import resume, trace
@@ -160,7 +160,7 @@ class Compiled(Growing):
         if waiting or tried == MAX_TRIES or not self._begin(entry):
             entry.meter.left += not waiting
             self._eager_calls += 1
-            if entry.eager_because and not entry.programs:
+            if entry.eager_because and not entry.programs and entry.meter.left > WARM:
                 self._pass()
             return self._captured_function(*args, **kwargs)
         try:
@@ -202,9 +202,8 @@ class Compiled(Growing):
         why = left.stage.no_path(left.outcome, left.value)
         if left.stop > MAX_DEPTH:
             why = f"more than {MAX_DEPTH} numbers are taken out of tensors on the way"
-        if why and self._apart.holds(left.stage.piece.where) and self._start_apart(entry, why):
-            pass
-        elif why:
+        apart = why and self._apart.holds(left.stage.piece.where)
+        if why and not (apart and self._start_apart(entry, why)):
             left.stage.close(left.outcome, why)
         if not why and not left.waits and self._begin(entry):
             try:
