@@ -28,6 +28,7 @@ from ..static.code.changes import changed_names, changes_outside, raises
 from ..static.code.pieces import function_of
 from ..static.code.statements import Statement, statements
 from ..static.footprint import Footprint
+from .draws import may_draw, named
 from .happening import Aside, Happening, Write
 from .places import MISSING, same_cells
 from .sight import View, watched
@@ -200,6 +201,8 @@ class Watch:
             if fn is None
             else dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
         )
+        if may_draw(named(frame.f_code, s.ranges), frame.f_globals, frame.f_locals):
+            h.problem = h.problem or "it may draw random numbers"
         vet = Vet(h, frame.f_globals, frame.f_locals, cells)
         for t in s.targets:
             h.problem = h.problem or vet.target(t, not h.diverted)

@@ -18,7 +18,9 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
+from dualgraph.nn import functional as F
 from dualgraph.static.code.statements import SEEN
+from tests.side_by_side import frozen
 
 Program = Callable[[Any], tuple[Any, Callable[[], Any]]]
 LOSSES: list[float] = []
@@ -706,3 +708,30 @@ def test_a_program_with_effects_is_not_saved_without_them(make: Program, tmp_pat
     for obj in (fn, fn.programs[0]):
         with pytest.raises(dg.CaptureError, match="at the end of each call"):
             dg.save(obj, tmp_path / "program.dg")
+
+
+def test_a_statement_that_may_draw_in_another_call_is_not_set_apart() -> None:
+    """Out of training it draws nothing; at the end of a call it would draw after what the program draws."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w, self.last = nn.Parameter(dg.ones(3, 4)), None
+
+        def step(self, x: Any) -> Any:
+            self.last = F.dropout(self.w, 0.3, training=self.training) + 1
+            noise = dg.rand(3, 4)
+            print(end="")
+            return x * noise
+
+    def play(compiled: bool) -> list[Any]:
+        dg.manual_seed(0)
+        net = Net()
+        run = dg.compile(net.step, wait=True) if compiled else net.step
+        seen = []
+        for i in range(8):
+            net.train(i % 5 == 4)
+            seen.append((frozen(run(dg.ones(3, 4) * i)), frozen(net.last)))
+        return seen
+
+    assert play(True) == play(False)
