@@ -6,9 +6,10 @@ draws, so none is set apart whose code, or the user's code that it calls, names 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from functools import lru_cache
 from types import CodeType
 from typing import Any
@@ -20,36 +21,44 @@ from ..static.outside import ENGINE
 from .whose import is_library
 
 FLAGS = {"training", "dropout_p", "dropout"}  # parameters of functions that draw in some calls
-MOST_CALLS = 4
 
 
 def named(code: CodeType, ranges: Iterable[range]) -> set[str]:
     """The names that a part of some code mentions."""
-    inside = [r for r in ranges if r]
+    inside = tuple(ranges)
     ops = (op for op in steps(code) if any(op.offset in r for r in inside))
     return {op.value for op in ops if isinstance(op.value, str) and op.name.startswith("LOAD_")}
 
 
-def may_draw(names: Iterable[str], *places: Mapping[str, Any], depth: int = 0) -> bool:
-    """Whether a function or method of one of these names, found in a place or of what is there, may draw."""
-    names = set(names)
+def may_draw(
+    names: Set[str], *places: Mapping[str, Any], seen: set[CodeType] | None = None
+) -> bool:
+    """Whether a function or method of one of these names, found in a place or of what is there, may draw.
+
+    `seen` has the code that was looked at.
+    """
+    known = set() if seen is None else seen
     held = [p[n] for p in places for n in names if n in p]
     for owner in tuple(held):
         if isinstance(owner, types.ModuleType):
             held += [v for n, v in vars(owner).items() if n in names]
         else:
             held += [v for c in type(owner).__mro__ for n, v in vars(c).items() if n in names]
-    return any(_draws(fn, depth) for fn in held if isinstance(fn, types.FunctionType))
+    return any(_draws(fn, known) for fn in held if isinstance(fn, types.FunctionType))
 
 
-def _draws(fn: types.FunctionType, depth: int) -> bool:
-    if fn.__module__.partition(".")[0] == ENGINE:
+def _draws(fn: types.FunctionType, seen: set[CodeType]) -> bool:
+    if (fn.__module__ or "").partition(".")[0] == ENGINE:
         return fn.__module__ == random.__name__ or _has_flag(fn)
-    if is_library(fn.__code__.co_filename):
+    code = fn.__code__
+    if code in seen or is_library(code.co_filename):
         return False
-    found = mentions(fn.__code__)
-    inner = {*found.names, *found.variables}
-    return depth >= MOST_CALLS or may_draw(inner, fn.__globals__, depth=depth + 1)
+    seen.add(code)
+    found, cells = mentions(code), {}
+    for name, cell in zip(code.co_freevars, fn.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):
+            cells[name] = cell.cell_contents
+    return may_draw({*found.names, *found.variables, *cells}, fn.__globals__, cells, seen=seen)
 
 
 @lru_cache(maxsize=1024)
