@@ -17,9 +17,6 @@ from . import sweeps as _sweeps
 from .backends import quicken as _quicken
 from .backends import turned as _turned
 from .backends.cuda import cuda_backend
-from .compare import compare, Comparison
-from .jit.compile import capture, compile
-from .jit.declared import Dim
 from .control import cond, map, scan, while_loop
 from .core.backend import register_backend as _register_backend
 from .core.devices import Device as device
@@ -124,7 +121,6 @@ from .ops.transcendental import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cbrt, cos, cosh, erf, erfc, exp, exp2, expm1,
     hypot, log, log10, log1p, log2, logaddexp, pow, sigmoid, sin, sinh, tan, tanh,
 )
-from .serialise import load, save
 from .static.parser import parse
 from .threads import get_num_threads, set_num_threads
 from .transforms import (
@@ -133,8 +129,12 @@ from .transforms import (
 
 if TYPE_CHECKING:
     from . import cuda, data, distributions, fft, func, linalg, nn, optim, profiler, quantization, signal, special
+    from .comparison import compare, Comparison
     from .debugging import bisect, debug_nans, tap_point, verify
+    from .jit.compile import capture, compile
+    from .jit.declared import Dim
     from .linalg import det, inverse, logdet
+    from .serialise import load, save
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
@@ -144,6 +144,8 @@ _HOMES = {
     "bisect": "debugging", "debug_nans": "debugging", "det": "linalg", "inverse": "linalg", "logdet": "linalg",
     "cumulative_trapezoid": "eager.calculus", "gradient": "eager.calculus", "tap_point": "debugging",
     "trapezoid": "eager.calculus", "trapz": "eager.calculus", "verify": "debugging",
+    "capture": "jit.compile", "compile": "jit.compile", "Dim": "jit.declared",
+    "compare": "comparison", "Comparison": "comparison", "load": "serialise", "save": "serialise",
 }
 _LAYERS = """
     alpha_dropout avg_pool1d bilinear celu channel_shuffle conv1d conv2d conv3d conv_transpose1d
@@ -180,7 +182,8 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         return importlib.import_module(f".{name}", __name__)
     if name in _HOMES:
-        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+        value = globals()[name] = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+        return value
     raise AttributeError(f"module 'dualgraph' has no attribute {name!r}")
 
 

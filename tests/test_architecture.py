@@ -33,7 +33,7 @@ LAYERS = [
     {"backends", "container"},
     {"merge", "effects"},
     {"jit", "sweeps"},
-    {"compare", "debugging", "artefact"},
+    {"comparison", "debugging", "artefact"},
     {
         "nn",
         "optim",
@@ -56,7 +56,7 @@ LAYERS = [
 ]
 SIBLINGS = {
     ("transforms", "eager"),  # transforms run the tape
-    ("debugging", "compare"),
+    ("debugging", "comparison"),
     ("distributions", "special"),  # densities are made of such functions
     ("distributions", "linalg"),
     ("signal", "fft"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..compare import Snapshot, host_values
+from ..comparison import Snapshot, host_values
 from ..core.errors import CaptureError, describe
 from ..core.trees import flatten
 from ..core.ulp import ulp_of

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backends import executor
 from ..backends.hooks import hooks_for
-from ..compare import Snapshot, host_values
+from ..comparison import Snapshot, host_values
 from ..core.backend import backend_for
 from ..core.errors import CaptureError, describe
 from ..core.node import Literal, Node, Var

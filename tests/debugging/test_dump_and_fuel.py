@@ -31,9 +31,8 @@ def test_a_dump_has_every_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("DUALGRAPH_DUMP", str(tmp_path / "out"))
     f = dg.compile(model, wait=True)
     f(dg.ones(4, 4))
-    (folder,) = (tmp_path / "out").iterdir()
+    (folder,) = (tmp_path / "out").glob("model-*")  # what other threads compile is there, too
     files = {p.name: p.read_text() for p in folder.iterdir()}
-    assert folder.name.startswith("model-")
     assert dg.parse(files["00-captured.txt"]) == f.programs[0].captured
     passes = sorted(n for n in files if n[:2].isdigit())
     assert len(passes) == 1 + len(f.programs[0].passes)
@@ -46,7 +45,7 @@ def test_a_dump_has_every_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert "define" in code and "; graph(" in code
     monkeypatch.delenv("DUALGRAPH_DUMP")
     dg.compile(model, wait=True)(dg.ones(4, 4))
-    assert len(list((tmp_path / "out").iterdir())) == 1
+    assert len(list((tmp_path / "out").glob("model-*"))) == 1
 
 
 def test_fuel_bounds_what_is_applied_and_keeps_the_bits() -> None:
