@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import functools
 import inspect
 import sys
 import types
@@ -16,15 +17,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.numbers.live import LIVE
 from ..core.numbers.live_calls import Conversion
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..static.checks import ATOMS, class_attribute
 from ..static.code.bytecode import mentions
-from ..static.code.changes import changes_outside
-from ..static.code.reading import NEW, Target, told
-from ..static.code.statements import layout
+from ..static.code.changes import changes_outside, raises
+from ..static.code.reading import CHANGES, NEW, OPERATED, Target
+from ..static.code.statements import whole
 from ..static.outside import PURE_MODULES
+from .acting import WRITES, acts, writes
 from .happening import Happening, Write
 from .places import CONTAINERS, MISSING, value_at, why_not_written
 from .whose import is_library
@@ -48,7 +51,16 @@ CHANGING = frozenset(
     "setattr delattr exec eval compile next input globals vars locals breakpoint __import__ super".split()
 )
 TENSOR_CHANGES = frozenset("backward register_hook retain_grad".split())
+ARRAY_METHODS = frozenset("fill itemset partition put resize setfield setflags byteswap".split())
 ARRAY_CHANGES = frozenset("copyto put put_along_axis putmask place fill_diagonal".split())
+NAMES_OF_ARRAYS = frozenset("numpy asarray ascontiguousarray __array__ from_dlpack".split())
+# Methods of numbers, texts, containers, tensors and arrays that change nothing.
+HARMLESS = frozenset(
+    n for kind in (str, float, list, dict, set, Tensor, np.ndarray) for n in dir(kind)
+    if not (n.startswith("_") or writes(n) or n in CHANGES | TENSOR_CHANGES | ARRAY_METHODS)
+)  # fmt: skip
+GIVE_NUMBERS = frozenset("item float int bool len round str repr format".split())
+GENERATES = 0x2A0  # flags of code that is a generator or coroutine
 THROUGH = frozenset("zip enumerate sorted reversed list tuple set iter items values keys".split())
 
 
@@ -66,6 +78,8 @@ class Vet(NamedTuple):
 
     def target(self, t: Target, sure: bool) -> str:
         """Why a target speaks against the statement ("": it does not)."""
+        if t.kind == "in place":
+            return self.in_place(t.place, sure and t.sure)
         if t.kind in ("call", "use"):
             if not (sure and t.sure):
                 return self.unseen(t.place, t.name)
@@ -163,10 +177,57 @@ class Vet(NamedTuple):
         ):
             return ""
         if top == "numpy":
-            return f"it calls {module}" if getattr(called, "__name__", "") in ARRAY_CHANGES else ""
+            return f"it calls {module}" if _writes_array(called, t.name) else ""
         return (
             f"it calls {module}" if top in sys.stdlib_module_names else self._handed(t.name, module)
         )
+
+    # --- what is done in place ---
+
+    def in_place(self, tree: Any, sure: bool) -> str:
+        """Why ``+=`` and the like may do more than to make a number. Tensors that are surely written were seen."""
+        if tree[0] == "any":
+            return next(filter(None, (self.in_place(v, sure) for v in tree[1])), "")
+        if tree in (NEW, OPERATED) or tree[0] == "const" or _gives_number(tree):
+            return ""
+        value, whole = self.value(tree), MISSING
+        if tree[0] in ("each", "part", "item"):
+            whole = self.value(tree[1])
+        if type(whole) in (*CONTAINERS, tuple) and (value is MISSING or value is whole):
+            values = list(whole.values()) if isinstance(whole, dict) else list(whole)
+        elif value is not MISSING:
+            values = [value]
+        else:
+            array = not NAMES_OF_ARRAYS.isdisjoint(_names(tree))
+            return "" if sure and not array else "what it changes in place is not known"
+        for v in values:
+            if isinstance(v, (Tensor, np.ndarray)):
+                return "it may write a tensor"
+            if type(v) in CONTAINERS:
+                self.h.writes.append(Write(v, None, "change"))
+            elif not (sure or isinstance(v, (np.generic, tuple, *ATOMS)) or type(v) in LIVE):
+                return f"it may change a {type(v).__name__} in place"
+        return ""
+
+    # --- functions of the user's that run ---
+
+    def called(self, code: types.CodeType) -> str:
+        """Why a function that runs may do something else in another call: by what may not run, or is done in place."""
+        does = None if code.co_flags & GENERATES else whole(code)
+        if does is None:
+            known = code.co_name == "<genexpr>"
+            return "" if known else f"it calls {code.co_name}, which may do different things"
+        problems = (self._passed(t) for t in does.targets if not t.stored)
+        return next((f"in {code.co_name}, {why}" for why in problems if why), "")
+
+    def _passed(self, t: Target) -> str:
+        if t.kind == "in place":
+            return self.in_place(t.place, t.sure)
+        if t.sure:
+            return self.used(t) if _module(self.value(t.place)).startswith("numpy") else ""
+        if t.place[0] == "attr" and t.place[2] in HARMLESS and self.value(t.place[1]) is MISSING:
+            return ""
+        return self.unseen(t.place, t.name)
 
     # --- context managers ---
 
@@ -207,13 +268,20 @@ class Vet(NamedTuple):
             name = callee[1]
             ok = name not in CHANGING and hasattr(builtins, name)
             return "" if ok else f"it may call {name}"
+        if callee[0] == "attr" and callee[1] and callee[1][0] == "any":
+            found = (self.unseen(("attr", v, callee[2]), args) for v in callee[1][1])
+            return next(filter(None, found), "")
         called = self.value(callee)
         if called is not MISSING:
             return self.function(called, args)
         if callee[0] in ("each", "part"):
             return self._all(callee, lambda v: self.function(v, args))
         if callee[0] == "made":
-            return f"it may call {callee[1].co_name}" if changes_outside(callee[1]) else ""
+            does = None if changes_outside(callee[1]) else whole(callee[1])
+            if does is None:
+                return f"it may call {callee[1].co_name}"
+            inner = Vet(self.h, self.known, {}, {}, self.depth + 1)
+            return next(filter(None, (inner.target(t, False) for t in does.targets)), "")
         if callee[0] != "attr":
             return "what it may call is not known"
         base, name = callee[1], callee[2]
@@ -224,8 +292,8 @@ class Vet(NamedTuple):
             return self._all(base, lambda v: self.method(v, name, args))
         if not (self.plain(base) or self._opened(base)):
             return f"what it may call as .{name} is not known"
-        in_place = name.endswith("_") and not name.startswith("__")
-        return f"it may call .{name}" if in_place or name in TENSOR_CHANGES else ""
+        changes = writes(name) or name in TENSOR_CHANGES | ARRAY_METHODS
+        return f"it may call .{name}" if changes else ""
 
     def _all(self, tree: Any, vet: Callable[[Any], str]) -> str:
         """The same of all that a container holds."""
@@ -253,6 +321,8 @@ class Vet(NamedTuple):
             if not _of_user(_module(called.__func__)):
                 return self.method(called.__self__, called.__func__.__name__, args)
             return self.user_function(called.__func__, [called.__self__, *map(self.value, args)])
+        if isinstance(called, functools.partial):
+            return self.function(called.func, (None,))
         module = _module(called)
         name = getattr(called, "__name__", type(called).__name__)
         if isinstance(called, types.FunctionType) and _of_user(module):
@@ -265,22 +335,16 @@ class Vet(NamedTuple):
         function = isinstance(called, (types.FunctionType, types.BuiltinFunctionType, np.ufunc))
         if module in QUIET or top in TELLING:
             return ""
-        if function and top == "numpy" and name not in ARRAY_CHANGES:
+        if function and top == "numpy" and not _writes_array(called, args):
             return ""
-        if (
-            function
-            and top == "dualgraph"
-            and not module.startswith(("dualgraph.nn.", "dualgraph.optim"))
-        ):
-            return ""
+        if isinstance(called, types.FunctionType) and top == "dualgraph":
+            return acts(called, set()) or ("" if _pure(called, args) else f"it may call {name}")
         return f"it may call {name}"
 
     def user_function(self, fn: types.FunctionType, values: list[Any]) -> str:
         """The same of a function of the user's: all that its code does."""
         code, name = fn.__code__, fn.__name__
-        plan = layout(code)
-        whole = [] if plan is None else [n for n, d in enumerate(plan.depth) if d is not None]
-        does = told(plan.part(whole)) if plan is not None and whole else None
+        does = None if raises(code) else whole(code)
         if does is None or self.depth > MOST_CALLS or code.co_flags & 0x0C:
             return f"it may call {name}"
         names = code.co_varnames[: code.co_argcount]
@@ -295,8 +359,6 @@ class Vet(NamedTuple):
         for n, cell in cells.items():
             with contextlib.suppress(ValueError):
                 held[n] = cell.cell_contents
-        for n in does.makes + does.scratch:
-            held.pop(n, None)
         inner = Vet(self.h, fn.__globals__, held, cells, self.depth + 1)
         self.h.names |= mentions(code).names | {*mentions(code).variables}
         for t in does.targets:
@@ -366,6 +428,31 @@ class Vet(NamedTuple):
         if callee[-1] in THROUGH:
             return all(map(self.of_plain, args if callee[0] == "global" else (callee[1],)))
         return self.gives_plain(tree)
+
+
+def _pure(fn: types.FunctionType, args: Any) -> bool:
+    """Whether a function of the engine leaves no traces, given so many arguments."""
+    if fn.__module__.startswith("dualgraph.nn.functional"):
+        return WRITES.isdisjoint([*inspect.signature(fn).parameters][: len(args)])
+    return not fn.__module__.startswith(("dualgraph.nn.", "dualgraph.optim"))
+
+
+def _writes_array(called: Any, args: Any) -> bool:
+    """Whether a function of NumPy's writes one of its arguments, given so many."""
+    more = isinstance(called, np.ufunc) and len(args) > called.nin
+    return more or getattr(called, "__name__", "") in ARRAY_CHANGES
+
+
+def _names(tree: Any) -> set[str]:
+    """The names of a tree."""
+    if not isinstance(tree, tuple):
+        return {tree} if isinstance(tree, str) else set()
+    return set().union(*map(_names, tree))
+
+
+def _gives_number(tree: Any) -> bool:
+    """Whether a tree is a call that gives a number, or a text."""
+    return bool(tree[0] == "call" and tree[1] and tree[1][-1] in GIVE_NUMBERS)
 
 
 def _plain(value: Any) -> bool:

@@ -28,7 +28,7 @@ from ..static.code.changes import changed_names, changes_outside, raises
 from ..static.code.pieces import function_of
 from ..static.code.statements import Statement, statements
 from ..static.footprint import Footprint
-from .draws import may_draw, named
+from .acting import may_act, mentioned, named
 from .happening import Aside, Happening, Write
 from .places import MISSING, same_cells
 from .sight import View, watched
@@ -119,6 +119,10 @@ class Watch:
             return None
         h.names |= mentions(code).names | {*mentions(code).variables}
         h.raises = h.raises or raises(code)
+        fn = self._footprint.functions.get(code)
+        held = frame.f_locals
+        vet = Vet(h, frame.f_globals, held, _cells(fn))
+        h.problem = h.problem or may_act(mentioned(code), frame.f_globals, held) or vet.called(code)
         return _Called(self, h, code)
 
     def _step(self, frame: FrameType, at: int) -> None:
@@ -157,6 +161,7 @@ class Watch:
         elif not same_cells(fn, held):
             h.problem = "its function was made anew"
         else:
+            h.problem = may_act(named(frame.f_code, s.ranges), frame.f_globals, frame.f_locals)
             self._write(h, s, fn, frame)
         self.happenings.append(h)
         if (
@@ -196,14 +201,7 @@ class Watch:
 
     def _write(self, h: Happening, s: Statement, fn: FunctionType | None, frame: FrameType) -> None:
         """Notes what a statement writes, or why that cannot be told."""
-        cells = (
-            {}
-            if fn is None
-            else dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
-        )
-        if may_draw(named(frame.f_code, s.ranges), frame.f_globals, frame.f_locals):
-            h.problem = h.problem or "it may draw random numbers"
-        vet = Vet(h, frame.f_globals, frame.f_locals, cells)
+        vet = Vet(h, frame.f_globals, frame.f_locals, _cells(fn))
         for t in s.targets:
             h.problem = h.problem or vet.target(t, not h.diverted)
 
@@ -311,7 +309,7 @@ class _Called:
     """Looks at a frame of a function that a statement set apart has called."""
 
     def __init__(self, watch: Watch, h: Happening, code: CodeType) -> None:
-        self._left = {s for s in statements(code) if any(t.kind != "use" for t in s.targets)}
+        self._left = {s for s in statements(code) if any(t.stored for t in s.targets)}
         self._at = {i: s for s in self._left for i in range(s.first, s.end, 2)}
         self._watch, self._h, self._code = watch, h, code
         self._fn = watch._footprint.functions.get(code)
@@ -331,6 +329,13 @@ class _Called:
         if any(s.changes for s in self._left):
             h = self._h
             h.problem = h.problem or f"it calls {self._code.co_name}, which may do different things"
+
+
+def _cells(fn: FunctionType | None) -> dict[str, Any]:
+    """The enclosing variables of a function."""
+    return (
+        {} if fn is None else dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
+    )
 
 
 def _has_size(value: Any) -> bool:

@@ -43,7 +43,7 @@ def changed_names(code: CodeType, apart: tuple[Statement, ...]) -> frozenset[str
     for s in candidates(code):
         if not any(s.first in r for r in covered):
             for t in s.targets:
-                found |= _tree_names(t.place) if t.kind != "use" else set()
+                found |= _tree_names(t.place) if t.stored else set()
     inner = (changed_names(c, ()) for c in code.co_consts if isinstance(c, CodeType))
     return frozenset(found).union(*inner)
 

@@ -3,14 +3,15 @@
 Beside those of `steps`, trees are ("new",), a list, dict or set made here; ("entered", tree) and ("exit", tree), what a
 context manager gives and its end; ("made", code), a function made here; ("each", tree) and ("part", tree), something
 in a container; ("parts", trees), a tuple; ("op",), the result of an operator; ("saved", name), a variable that a
-comprehension hides; ("value",), anything else.
+comprehension hides; ("any", trees), one of several; ("value",), anything else. ("local", name) is what the variable
+holds where the part begins.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ OF_TENSORS = frozenset("grad data requires_grad".split())
 VALUE: Any = ("value",)
 NEW: Any = ("new",)
 OPERATED: Any = ("op",)
+IN_PLACE = 13  # BINARY_OP with this argument or a higher one is ``+=`` and the like
 OPERATORS = (
     "BINARY_",
     "INPLACE_",
@@ -51,7 +53,8 @@ class Target(NamedTuple):
 
     `kind` is "attr" (the attribute `name` of `place`), "item" (the entry `name` of `place`), "global", "free" (the
     variable `name`), "change" (a method of a container), "call" (of `place`, with the trees of its arguments as
-    `name`, its result dropped), "use" (the same, its result used) or "with" (the context manager `place`).
+    `name`, its result dropped), "use" (the same, its result used), "in place" (``+=`` and the like, to `place`) or
+    "with" (the context manager `place`).
     A place is a tree over "local", "global", "free", "const", "attr", "item" and "call". `sure`: each run comes here.
     """
 
@@ -59,6 +62,11 @@ class Target(NamedTuple):
     place: Any
     name: Any
     sure: bool
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is more than a value that the part works with."""
+        return self.kind not in ("use", "in place")
 
 
 class Told(NamedTuple):
@@ -85,12 +93,12 @@ class Part(NamedTuple):
     base: int
 
 
-def told(part: Part) -> Told | None:
-    """What a part of some code does; None where that is not known."""
-    reading = _Reading(part)
+def told(part: Part, whole: bool = False) -> Told | None:
+    """What a part of some code does; None where that is not known. The `whole` of a function may raise errors."""
+    reading = _Reading(part, whole)
     if not reading.run():
         return None
-    assigned = _assigned(part)
+    assigned = _assigned(part, back=reading.back)
     reads: dict[str, None] = {}
     stored = dict.fromkeys(reading.stored)
     at_end: set[str] | None = None
@@ -105,7 +113,7 @@ def told(part: Part) -> Told | None:
         ):
             if name not in known:
                 reads[name] = None
-        after = known | {name} if op.name == "STORE_FAST" else known
+        after = known | {name} if op.name == "STORE_FAST" and n not in reading.back else known
         leaves = [m for m in part.ways[n] if m not in assigned]
         if leaves:
             at_end = set(after) if at_end is None else at_end & after
@@ -128,8 +136,21 @@ def managers(part: Part) -> list[Any]:
     return [t.place for t in reading.targets if t.kind == "with"] if reading.run() else []
 
 
-def _assigned(part: Part) -> dict[int, frozenset[str]]:
-    """The variables that are surely assigned in the part before each of its instructions that can be reached."""
+def _is_mixed(tree: Any) -> bool:
+    """Whether a tree begins with a variable that is written often."""
+    while tree and tree[0] in ("attr", "item", "call", "part", "each"):
+        tree = tree[1]
+    return bool(tree) and tree[0] == "mixed"
+
+
+def _assigned(
+    part: Part, both: Callable[[frozenset[str], frozenset[str]], frozenset[str]] = frozenset.intersection,
+    back: Set[int] = frozenset(),
+) -> dict[int, frozenset[str]]:  # fmt: skip
+    """The variables that are surely assigned in the part before each of its instructions that can be reached.
+
+    With `both` as union: those that may be. Instructions in `back` put back what was there before.
+    """
     inside = set(part.inside)
     guards = [(e, part.at[e.handler]) for e in entries(part.code) if part.at[e.handler] in inside]
     found: dict[int, frozenset[str]] = {}
@@ -137,13 +158,13 @@ def _assigned(part: Part) -> dict[int, frozenset[str]]:
     while work:
         n, known = work.pop()
         before = found.get(n)
-        now = known if before is None else before & known
+        now = known if before is None else both(before, known)
         if now == before:
             continue
         found[n] = now
         op = part.ops[n]
         after = now
-        if op.name == "STORE_FAST":
+        if op.name == "STORE_FAST" and n not in back:
             after = now | {op.value}
         elif op.name in ("DELETE_FAST", "LOAD_FAST_AND_CLEAR"):
             after = now - {op.value}
@@ -198,17 +219,19 @@ def _way(part: Part, leaving: set[int]) -> list[int]:
 class _Reading:
     """Runs the instructions of a part in the order of their offsets."""
 
-    def __init__(self, part: Part) -> None:
-        self.part = part
+    def __init__(self, part: Part, whole: bool = False) -> None:
+        self.part, self._whole = part, whole
         self.targets: list[Target] = []
         self.calls: set[str] = set()
         self.gives: list[Any] = []
         self.stored: list[str] = []
         self.saved: set[str] = set()  # variables that a comprehension puts back
+        self.back: set[int] = set()  # the instructions that do
         self._held: dict[
             str, Any
         ] = {}  # what variables hold that are written once, before they are read
         self._often = self._written_often()
+        self._values: dict[str, list[Any]] = {}  # all that they are given
 
     def _written_often(self) -> set[str]:
         seen: set[str] = set()
@@ -245,7 +268,36 @@ class _Reading:
                 if m in inside and m not in states and goal is not None:
                     deep = goal - part.base
                     states[m] = stack[:deep] + [None] * (deep - len(stack))
+        self.targets = [t._replace(place=self._resolved(t.place)) for t in self.targets]
         return True
+
+    def _resolved(self, tree: Any) -> Any:
+        """A place with all that the variable which it begins with may hold, where that is written often."""
+        if tree is None or tree[0] not in ("mixed", "attr"):
+            return tree
+        if tree[0] == "attr":
+            return ("attr", self._resolved(tree[1]), tree[2])
+        values = [VALUE if _is_mixed(v) else v for v in self._values.get(tree[1], ())]
+        return ("any", (("local", tree[1]), *values) if tree[2] else tuple(values))
+
+    @functools.cached_property
+    def _stores(self) -> set[str]:
+        ops = self.part.ops
+        return {ops[n].value for n in self.part.inside if ops[n].name == "STORE_FAST"}
+
+    @functools.cached_property
+    def _parameters(self) -> set[str]:
+        code = self.part.code
+        more = bool(code.co_flags & 4) + bool(code.co_flags & 8)
+        return {*code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + more]}
+
+    @functools.cached_property
+    def _maybe(self) -> dict[int, frozenset[str]]:
+        return _assigned(self.part, frozenset.union)
+
+    @functools.cached_property
+    def _surely(self) -> dict[int, frozenset[str]]:
+        return _assigned(self.part)
 
     @functools.cached_property
     def _always(self) -> set[int]:
@@ -261,18 +313,20 @@ class _Reading:
             return False
 
     def _run(self, op: Op, stack: list[Any]) -> bool:
-        name, arg = op.name, op.arg
+        part, name, arg = self.part, op.name, op.arg
         if name in ("LOAD_FAST", "LOAD_FAST_CHECK"):
-            stack.append(self._held.get(op.value, ("local", op.value)))
+            stack.append(self._variable(op))
         elif name == "LOAD_FAST_AND_CLEAR":
             self.saved.add(op.value)
             stack.append(("saved", op.value))
         elif name == "STORE_FAST" and stack[-1] == ("saved", op.value):
             stack.pop()
             self._held.pop(op.value, None)
+            self.back.add(part.at[op.offset] + (op.part == 2))
         elif name == "STORE_FAST":
             value = stack.pop()
             self.stored.append(op.value)
+            self._values.setdefault(op.value, []).append(value or VALUE)
             if op.value not in self._often:
                 self._held[op.value] = value or VALUE
         elif name == "DELETE_FAST":
@@ -322,8 +376,13 @@ class _Reading:
                 stack.pop()
         elif name == "CALL_FUNCTION_EX":
             return self._spread(op, stack)
+        elif name == "RAISE_VARARGS":
+            del stack[len(stack) - arg :]
+            return self._whole
         else:
-            if name == "RAISE_VARARGS" or not runs(op, stack, self.part.code):
+            if name.startswith("INPLACE_") or (name == "BINARY_OP" and arg >= IN_PLACE):
+                self._note(op, "in place", stack[-2] or VALUE, None)
+            if not runs(op, stack, self.part.code):
                 return False
             top = stack[-1] if stack else None
             if name.startswith("CALL") and top is not None and top[0] == "call":
@@ -331,6 +390,19 @@ class _Reading:
             elif top is None and name.startswith(OPERATORS):
                 stack[-1] = OPERATED
         return True
+
+    def _variable(self, op: Op) -> Any:
+        """What a local variable holds where it is read; ("mixed", name, whether it may be what it held before)."""
+        name, n = op.value, self.part.at[op.offset] + (op.part == 2)
+        if name in self.saved:  # the comprehension's own, or what it has put back
+            return self._held.get(name, ("local", name))
+        if name not in self._stores or name not in self._maybe.get(n, ()):
+            return ("local", name)
+        sure = name in self._surely.get(n, ())
+        if sure and name in self._held:
+            return self._held[name]
+        before = not self._whole or name in self._parameters
+        return ("mixed", name, before and not sure)
 
     def _store(self, op: Op, kind: str, stack: list[Any]) -> bool:
         operands = [stack.pop() for _ in range(TAKEN[kind])][::-1]

@@ -86,7 +86,7 @@ class Statement(NamedTuple):
     @property
     def changes(self) -> bool:
         """Whether it may do more than to make local variables."""
-        return self.returns or any(t.kind != "use" for t in self.targets)
+        return self.returns or any(t.stored for t in self.targets)
 
     @property
     def ranges(self) -> tuple[range, ...]:
@@ -181,6 +181,14 @@ def layout(code: CodeType) -> Layout | None:
         return None
     found = Layout(code)
     return None if any(op.name in GUARDS for op in found.ops) else found
+
+
+@functools.lru_cache(maxsize=4096)
+def whole(code: CodeType) -> Told | None:
+    """What a function does; None where that is not known."""
+    plan = layout(code)
+    reached = [] if plan is None else [n for n, d in enumerate(plan.depth) if d is not None]
+    return told(plan.part(reached), True) if plan is not None and reached else None
 
 
 @functools.lru_cache(maxsize=4096)
@@ -279,7 +287,7 @@ def _block_worth(s: Statement, plan: Layout) -> bool:
             return False
     if s.returns and not all(map(_ready, s.told.gives)):
         return False
-    return any(t.kind not in ("use", "with") for t in s.targets) or bool(s.told.calls & TAKERS)
+    return any(t.stored and t.kind != "with" for t in s.targets) or bool(s.told.calls & TAKERS)
 
 
 def _ready(tree: Any) -> bool:

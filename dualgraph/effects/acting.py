@@ -1,0 +1,104 @@
+"""Acting: whether code may draw random numbers, or write tensors, in another call than the one that was watched.
+
+Whether `dropout` draws depends on a flag, and so may ``if self.on: old = self.mean.copy_(x)``. A statement that runs at
+the end of a call would draw after what the program draws, and write after what it reads; so none is set apart whose
+code, or the user's code that it calls, names what may.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import operator
+import types
+from collections.abc import Iterable, Mapping, Set
+from types import CodeType
+from typing import Any
+
+from ..eager import random
+from ..eager.tensor import Tensor
+from ..static.code.bytecode import mentions
+from ..static.code.steps import steps
+from ..static.outside import ENGINE
+from .whose import is_library
+
+FLAGS = {"training", "dropout_p", "dropout"}  # parameters of functions that draw in some calls
+WRITES = {"out", "inplace"}  # parameters by which functions are told to write
+# Functions of `operator` that write as ``+=`` and ``x[i] = y`` do, or call methods by their names.
+OPERATORS = {"setitem", "delitem", "methodcaller"} | {
+    n for n in dir(operator) if n.startswith("i") and hasattr(operator, n[1:])
+}
+
+
+def named(code: CodeType, ranges: Iterable[range] | None = None) -> set[str]:
+    """The names that some code, or a part of it, mentions; also as keywords."""
+    inside = None if ranges is None else tuple(ranges)
+    found: set[str] = set()
+    for op in steps(code):
+        if inside is not None and not any(op.offset in r for r in inside):
+            continue
+        value = code.co_consts[op.arg] if op.name == "KW_NAMES" else op.value
+        if isinstance(value, str) and op.name.startswith("LOAD_"):
+            found.add(value)
+        elif isinstance(value, tuple):
+            found |= WRITES & {v for v in value if isinstance(v, str)}
+    return found
+
+
+def may_act(names: Set[str], *places: Mapping[str, Any], seen: set[CodeType] | None = None) -> str:
+    """Why a function or method of one of these names, found in a place or of what is there, may draw or write.
+
+    "" if none may. `seen` has the code that was looked at.
+    """
+    if any(map(writes, names)) or not names.isdisjoint(WRITES | OPERATORS):
+        return "it may write a tensor"
+    known = set() if seen is None else seen
+    held = [p[n] for p in places for n in names if n in p]
+    for owner in tuple(held):
+        if isinstance(owner, types.ModuleType):
+            held += [v for n, v in vars(owner).items() if n in names]
+        else:
+            own = [v for c in type(owner).__mro__ for n, v in vars(c).items() if n in names]
+            held += [v.fget if isinstance(v, property) else v for v in own]
+    return next(filter(None, (acts(fn, known) for fn in held)), "")
+
+
+@functools.lru_cache(maxsize=4096)
+def writes(name: str) -> bool:
+    """Whether a method of tensors of this name writes one."""
+    return name.endswith("_") and not name.startswith("_") and hasattr(Tensor, name)
+
+
+def acts(fn: Any, seen: set[CodeType]) -> str:
+    """The same of one function."""
+    while isinstance(fn, (types.MethodType, functools.partial)):
+        fn = fn.__func__ if isinstance(fn, types.MethodType) else fn.func
+    if not isinstance(fn, types.FunctionType):
+        return ""
+    if (fn.__module__ or "").partition(".")[0] == ENGINE:
+        if fn.__module__ == random.__name__ or _has_flag(fn):
+            return "it may draw random numbers"
+        return "it may write a tensor" if fn.__name__.endswith("_") else ""
+    code = fn.__code__
+    if code in seen or is_library(code.co_filename):
+        return ""
+    seen.add(code)
+    cells = {}
+    for name, cell in zip(code.co_freevars, fn.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):
+            cells[name] = cell.cell_contents
+    return may_act(mentioned(code) | cells.keys(), fn.__globals__, cells, seen=seen)
+
+
+@functools.lru_cache(maxsize=4096)
+def mentioned(code: CodeType) -> frozenset[str]:
+    """The names in code and in the code inside it."""
+    found = mentions(code)
+    return frozenset({*found.names, *found.variables, *named(code)})
+
+
+@functools.lru_cache(maxsize=1024)
+def _has_flag(fn: types.FunctionType) -> bool:
+    """Whether a parameter says whether the function draws."""
+    return not FLAGS.isdisjoint(inspect.signature(fn).parameters)
