@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dtypes import BY_NAME, DType, bool_
+from ..core.dtypes import BY_NAME, DType, bfloat16, bool_, float32, from_bfloat16, to_bfloat16
 from ..core.kinds import ELEMENTWISE, REDUCTION
 from ..core.prim import Prim
 from ..core.process.silence import quietly
 from ..core.types import TensorType
+from ..ops.arithmetic import cast
 from .native import api as native
 from .native.claims import CLAIMED, claimed
 from .scalar_numpy import ArrayScalar
@@ -147,6 +148,18 @@ class NumpyBackend:
             if params["keepdims"]
             else out
         )
+
+    def widen(self, bits: Any) -> Any:
+        """The float32 values of an array of bfloat16."""
+        if bits.size < LARGE or not native.available():
+            return from_bfloat16(bits)
+        return native.elementwise(cast, [bits], (bfloat16,), {"dtype": "float32"})
+
+    def narrow(self, array: Any) -> Any:
+        """A float32 array rounded to bfloat16."""
+        if array.size < LARGE or not native.available():
+            return to_bfloat16(array)
+        return native.elementwise(cast, [array], (float32,), {"dtype": "bfloat16"})
 
     def store(self, to: Any, of: Any) -> None:
         """Puts the elements of an array into another one of the same shape and dtype."""

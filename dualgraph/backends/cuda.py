@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dtypes import from_bfloat16, to_bfloat16
 from ..core.errors import DeviceError
 from ..core.prim import Prim
 from .scalar_numpy import ArrayScalar
@@ -29,6 +30,14 @@ class ArrayNamespaceBackend:
         if prim.kind.computes and not isinstance(out, tuple) and getattr(out, "ndim", 0) > 1:
             return self.xp.ascontiguousarray(out)
         return out
+
+    def widen(self, bits: Any) -> Any:
+        """The float32 values of an array of bfloat16."""
+        return from_bfloat16(bits, self.xp)
+
+    def narrow(self, array: Any) -> Any:
+        """A float32 array rounded to bfloat16."""
+        return to_bfloat16(array, self.xp)
 
     def store(self, to: Any, of: Any) -> None:
         """Puts the elements of an array into another one of the same shape and dtype."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from .devices import Device
-from .dtypes import DType, bfloat16, from_bfloat16, to_bfloat16
+from .dtypes import DType, bfloat16
 from .errors import DeviceError
 from .prim import Prim
 from .types import TensorType
@@ -24,6 +24,10 @@ class ArrayBackend(Protocol):
     ) -> bool: ...
 
     def runner(self, prim: Prim, dtypes: tuple[DType, ...], out: DType) -> Any: ...
+
+    def widen(self, bits: Any) -> Any: ...  # bfloat16 to float32
+
+    def narrow(self, array: Any) -> Any: ...  # float32 to bfloat16
 
     def store(self, to: Any, of: Any) -> None: ...
 
@@ -53,6 +57,11 @@ def backend_for(device: Device) -> ArrayBackend:
     return found
 
 
+def computes(prim: Prim) -> bool:
+    """Whether an op computes on values, so that bfloat16 is widened for it."""
+    return bool(prim.details.get("computes", prim.kind.computes))
+
+
 def execute(
     backend: ArrayBackend,
     prim: Prim,
@@ -65,18 +74,16 @@ def execute(
 
     bfloat16 operands of computing kinds are widened to float32 and results rounded back.
     """
-    if prim.details.get("computes", prim.kind.computes) and any(
-        t.dtype is bfloat16 for t in (*types, *out_types)
-    ):
+    if computes(prim) and any(t.dtype is bfloat16 for t in (*types, *out_types)):
         xp = backend.xp
         wide = tuple(
-            from_bfloat16(a, xp) if t.dtype is bfloat16 and a.dtype == xp.uint16 else a
+            backend.widen(a) if t.dtype is bfloat16 and a.dtype == xp.uint16 else a
             for a, t in zip(arrays, types, strict=True)
         )
-        outs = backend.run(prim, wide, _widen(params))
+        outs = backend.run(prim, wide, widened(params))
         outs = outs if prim.multiple else (outs,)
         return tuple(
-            to_bfloat16(o, xp) if t.dtype is bfloat16 else o
+            backend.narrow(o) if t.dtype is bfloat16 else o
             for o, t in zip(outs, out_types, strict=True)
         )
     outs = backend.run(prim, arrays, params)
@@ -108,6 +115,7 @@ def execute_eagerly(
     return execute(backend, prim, arrays, types, params, out_types)
 
 
-def _widen(params: dict[str, Any]) -> dict[str, Any]:
+def widened(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters for a kernel that computes in the dtype bfloat16 is widened to."""
     from_name = {"bfloat16": "float32"}
     return {k: from_name.get(v, v) if isinstance(v, str) else v for k, v in params.items()}

@@ -29,6 +29,7 @@ from .trim import trim
 from .turn import turn
 from .twins import share_bodies
 from .unroll import unroll
+from .widen import widen
 
 Pass = Callable[[Graph], Graph]
 
@@ -97,6 +98,7 @@ def pipeline(
         ("fold", fold),
         ("simplify", partial(simplify, fast_math=fast_math)),
         ("cse", cse),
+        ("widen", widen),
         ("turn", partial(turn, lawful=hooks.lawful)),
         ("simplify again", partial(simplify, fast_math=fast_math)),
         ("join parts", join_parts),

@@ -23,6 +23,7 @@ from dualgraph.passes.order import order, peak_bytes
 from dualgraph.passes.recompute import recompute
 from dualgraph.passes.simplify import simplify
 from dualgraph.passes.twins import share_bodies
+from dualgraph.passes.widen import widen
 from dualgraph.static.graph import Graph, renumber, verify_types
 from dualgraph.static.interpreter import interpret
 from dualgraph.static.text import parse
@@ -54,6 +55,7 @@ PASSES: dict[str, Callable[[Graph], Graph]] = {
     "order": order,
     "share bodies": share_bodies,
     "renumber": renumber,
+    "widen": widen,
 }
 
 

@@ -29,6 +29,7 @@ from dualgraph.passes.reach import Reach
 from dualgraph.passes.recompute import recompute
 from dualgraph.passes.simplify import simplify
 from dualgraph.passes.twins import share_bodies
+from dualgraph.passes.widen import widen
 from dualgraph.static.graph import Graph, verify_types
 from dualgraph.static.text import parse
 from tests.passes.fusible import may_be_fused
@@ -70,6 +71,15 @@ CASES: dict[str, tuple[Callable[[Graph], Graph], str]] = {
         %9: f32[4,8] = multiply(%7, %8)
         %10: f32[4] = reduce_sum(%7, axes=(1,), keepdims=False)
         return %9, %10, %5
+    }"""),
+    "widen": (widen, """graph(%0: bf16[4,8], %1: f32[4,8]) {
+        %2: bf16[4,8] = cast(%1, dtype="bfloat16")
+        %3: bf16[4,8] = multiply(%0, 0.3:bf16)
+        %4: bf16[4,8] = add(%3, %2)
+        %5: bf16[4] = reduce_sum(%4, axes=(1,), keepdims=False)
+        %6: bf16[8,4] = permute(%4, axes=(1, 0))
+        %7: f64[8,4] = cast(%6, dtype="float64")
+        return %5, %7
     }"""),
     "cse": (cse, """graph(%0: f32[4], %1: f32[4], %2: u64[2]) {
         %3: f32[4] = add(%0, %1)

@@ -16,13 +16,14 @@ from ...core.kinds import ELEMENTWISE, MOVEMENT, REDUCTION
 from ...core.node import Literal, Node, Var
 from ...core.pieces import pieces_of
 from ...core.scalar import Scalar
+from ...ops.arithmetic import cast
 from ...static.graph import Graph
 from .axes import AxisMap
 from .index_maps import INDEX_MAPS, Place, broadcast, linear, strides_of
 from .loop_ir import Affine, Unsupported
 
 MONOIDS = ("sum", "prod", "max", "min", "any", "all")
-DTYPES = tuple(d for d in dt.ALL if not d.is_complex and d is not dt.bfloat16)
+DTYPES = tuple(d for d in dt.ALL if not d.is_complex)
 MAX_NODES = 400
 
 
@@ -104,6 +105,10 @@ def check_node(node: Node) -> None:
     for v in (*node.inputs, *node.outputs):
         if v.type.dtype not in DTYPES:
             raise Unsupported(f"{v.type.dtype.name} operands")
+        if v.type.dtype is dt.bfloat16 and (
+            isinstance(v, Literal) or not (prim is cast or prim.kind is MOVEMENT)
+        ):
+            raise Unsupported("bfloat16, which is moved and cast alone")
     if prim.kind is MOVEMENT:
         if pieces_of(node) is not None:
             return

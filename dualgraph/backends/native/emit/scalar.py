@@ -28,7 +28,10 @@ from . import wide
 I32 = ir.IntType(32)
 FLOAT_TYPES = {"float16": ir.HalfType(), "float32": ir.FloatType(), "float64": ir.DoubleType()}
 SUFFIX = {"float16": "f16", "float32": "f32", "float64": "f64"}
-WIDTH = {"bool": 1} | {name: int(name.lstrip("uint")) for name in (*SIGNED, *UNSIGNED)}
+BFLOAT16 = "bfloat16"  # a dtype to cast from and to float32, as its bits; nothing else takes it
+WIDTH = {"bool": 1, BFLOAT16: 16} | {
+    name: int(name.lstrip("uint")) for name in (*SIGNED, *UNSIGNED)
+}
 Literal = bool | int | float
 
 
@@ -256,6 +259,8 @@ class LLVMScalar(Scalar):
     def cast(self, x: Lanes, dtype: str) -> Lanes:
         if x.dtype == dtype:
             return x
+        if BFLOAT16 in (x.dtype, dtype):
+            return self._from_bfloat16(x, dtype) if x.dtype == BFLOAT16 else self._to_bfloat16(x)
         if dtype == "bool":
             return self.compare("!=", x, 0)
         if x.dtype in FLOATS:
@@ -266,6 +271,19 @@ class LLVMScalar(Scalar):
             emit = self.builder.sitofp if x.dtype in SIGNED else self.builder.uitofp
             return self.wrap(emit(x.ir, self.type_of(dtype)), dtype)
         return self._int_to_int(x, dtype)
+
+    def _from_bfloat16(self, x: Lanes, dtype: str) -> Lanes:
+        high = self.cast(self.wrap(x.ir, "uint16"), "int32") << 16
+        return self.cast(self.from_bits(high), dtype)
+
+    def _to_bfloat16(self, x: Lanes) -> Lanes:
+        """The nearest, ties to even; NaN quiet: `core.dtypes.to_bfloat16`."""
+        x = self.cast(x, "float32")
+        bits = self.cast(self.bits(x), "uint32")
+        high = bits >> 16
+        rounded = (bits + ((high & 1) + 0x7FFF)) >> 16
+        out = self.cast(self.select(x != x, high | 0x40, rounded), "uint16")
+        return self.wrap(out.ir, BFLOAT16)
 
     def _int_to_int(self, x: Lanes, dtype: str) -> Lanes:
         old, new = WIDTH[x.dtype], WIDTH[dtype]

@@ -1,0 +1,80 @@
+"""Widening: ops compute on bfloat16 as float32, between casts that the graph shows.
+
+It is what `core.backend.execute` does around each kernel; as nodes, the casts are fused with what is beside them,
+and what computes has kernels for float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core import dtypes as dt
+from ..core.backend import computes, widened
+from ..core.kinds import ELEMENTWISE
+from ..core.node import Literal, Node, Var
+from ..core.types import TensorType
+from ..ops.arithmetic import cast
+from ..static.graph import Graph, Operand
+
+
+def widen(graph: Graph) -> Graph:
+    """Given: a graph.
+
+    Result: no op but casts from and to float32 computes on bfloat16; loops and branches stay as they are.
+    """
+    if all(t.dtype is not dt.bfloat16 for t in graph.all_types()):
+        return graph
+    widener = _Widener(graph)
+    for node in graph.nodes:
+        widener.visit(node)
+    return graph.with_nodes(widener.nodes)
+
+
+class _Widener:
+    def __init__(self, graph: Graph) -> None:
+        self.next_id = 1 + max((v.id for v in graph.all_vars()), default=-1)
+        self.nodes: list[Node] = []
+        self.wide: dict[Var, Var] = {}
+
+    def visit(self, node: Node) -> None:
+        narrow = [v.type.dtype is dt.bfloat16 for v in (*node.inputs, *node.outputs)]
+        if not any(narrow) or not computes(node.prim) or node.prim.kind.has_bodies or _plain(node):
+            self.nodes.append(node)
+            return
+        inputs = tuple(self.operand(node, v) for v in node.inputs)
+        params = widened(node.params)
+        types = node.prim.infer(tuple(v.type for v in inputs), params)
+        outputs = tuple(
+            self.fresh(t.shape, t.device) if v.type.dtype is dt.bfloat16 else v
+            for v, t in zip(node.outputs, types, strict=True)
+        )
+        self.nodes.append(Node(node.prim, inputs, params, outputs, node.where))
+        for wide, v in zip(outputs, node.outputs, strict=True):
+            if wide is not v:
+                self.nodes.append(Node(cast, (wide,), {"dtype": "bfloat16"}, (v,), node.where))
+
+    def operand(self, node: Node, v: Operand) -> Operand:
+        """An operand of `node` as it reaches the kernel."""
+        if v.type.dtype is not dt.bfloat16:
+            return v
+        if isinstance(v, Literal):  # a number keeps its digits where kernels take numbers
+            digits = v.value if node.prim.kind is ELEMENTWISE else _rounded(v.value)
+            return Literal(digits, dt.float32)
+        if v not in self.wide:
+            self.wide[v] = self.fresh(v.type.shape, v.type.device)
+            self.nodes.append(Node(cast, (v,), {"dtype": "float32"}, (self.wide[v],), node.where))
+        return self.wide[v]
+
+    def fresh(self, shape: Any, device: Any) -> Var:
+        self.next_id += 1
+        return Var(self.next_id - 1, TensorType(dt.float32, shape, device))
+
+
+def _plain(node: Node) -> bool:
+    """Whether it is one of the casts that remain."""
+    ends = [v.type.dtype for v in (*node.inputs, *node.outputs)]
+    return node.prim is cast and ends[0] is not ends[1] and dt.float32 in ends
+
+
+def _rounded(value: Any) -> float:
+    return float(dt.from_bfloat16(dt.to_bfloat16(dt.as_scalar(value, dt.bfloat16))))
