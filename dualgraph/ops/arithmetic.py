@@ -18,6 +18,7 @@ from ..core.kinds import (
     real_number,
     to_float,
 )
+from ..core.node import Node
 from ..core.types import TensorType
 from .comparison import equal, greater, less
 from .creation import full
@@ -305,6 +306,16 @@ def cast(s, x, dtype):
 @cast.vjp
 def _(ct, _out, _x, dtype):
     return (cast(ct, dtype=_x.dtype.name) if _x.dtype.is_inexact and ct.dtype.is_inexact else None,)
+
+
+def conversion(x: Any, out: Any, where: Any) -> Node:
+    """The node that makes `out` of `x`, which differ in dtype alone."""
+    return Node(cast, (x,), {"dtype": out.type.dtype.name}, (out,), where)
+
+
+def converts(node: Node) -> bool:
+    """Whether a node does nothing but convert to another dtype."""
+    return node.prim is cast and node.inputs[0].type.dtype is not node.outputs[0].type.dtype
 
 
 # --- complex -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from ..core.backend import computes, widened
 from ..core.kinds import ELEMENTWISE
 from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
-from ..ops.arithmetic import cast
+from ..ops.arithmetic import conversion, converts
 from ..static.graph import Graph, Operand
 
 
@@ -51,7 +51,7 @@ class _Widener:
         self.nodes.append(Node(node.prim, inputs, params, outputs, node.where))
         for wide, v in zip(outputs, node.outputs, strict=True):
             if wide is not v:
-                self.nodes.append(Node(cast, (wide,), {"dtype": "bfloat16"}, (v,), node.where))
+                self.nodes.append(conversion(wide, v, node.where))
 
     def operand(self, node: Node, v: Operand) -> Operand:
         """An operand of `node` as it reaches the kernel."""
@@ -62,7 +62,7 @@ class _Widener:
             return Literal(digits, dt.float32)
         if v not in self.wide:
             self.wide[v] = self.fresh(v.type.shape, v.type.device)
-            self.nodes.append(Node(cast, (v,), {"dtype": "float32"}, (self.wide[v],), node.where))
+            self.nodes.append(conversion(v, self.wide[v], node.where))
         return self.wide[v]
 
     def fresh(self, shape: Any, device: Any) -> Var:
@@ -72,8 +72,7 @@ class _Widener:
 
 def _plain(node: Node) -> bool:
     """Whether it is one of the casts that remain."""
-    ends = [v.type.dtype for v in (*node.inputs, *node.outputs)]
-    return node.prim is cast and ends[0] is not ends[1] and dt.float32 in ends
+    return converts(node) and any(v.type.dtype is dt.float32 for v in (*node.inputs, *node.outputs))
 
 
 def _rounded(value: Any) -> float:

@@ -16,7 +16,7 @@ from ...core.kinds import ELEMENTWISE, MOVEMENT, REDUCTION
 from ...core.node import Literal, Node, Var
 from ...core.pieces import pieces_of
 from ...core.scalar import Scalar
-from ...ops.arithmetic import cast
+from ...ops.arithmetic import converts
 from ...static.graph import Graph
 from .axes import AxisMap
 from .index_maps import INDEX_MAPS, Place, broadcast, linear, strides_of
@@ -106,7 +106,7 @@ def check_node(node: Node) -> None:
         if v.type.dtype not in DTYPES:
             raise Unsupported(f"{v.type.dtype.name} operands")
         if v.type.dtype is dt.bfloat16 and (
-            isinstance(v, Literal) or not (prim is cast or prim.kind is MOVEMENT)
+            isinstance(v, Literal) or not (converts(node) or prim.kind is MOVEMENT)
         ):
             raise Unsupported("bfloat16, which is moved and cast alone")
     if prim.kind is MOVEMENT:
