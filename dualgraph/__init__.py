@@ -21,7 +21,8 @@ from .control import cond, map, scan, while_loop
 from .core.backend import register_backend as _register_backend
 from .core.devices import Device as device
 from .core.dtypes import (
-    bool_ as bool, float64 as double, DType as dtype, float32 as float, float16 as half,
+    bool_ as bool, complex128 as cdouble, complex64 as cfloat, float64 as double, DType as dtype,
+    float32 as float, float16 as half,
     int32 as int, int64 as long, int16 as short,
 )
 from .core.dtypes import (
@@ -31,9 +32,11 @@ from .core.dtypes import (
 from .core.prim import LATE as _LATE
 from .core.errors import (
     ArgumentError, AutogradError, AxisError, BoundsError, CaptureError, DeviceError, DTypeError,
-    DualgraphError, FileFormatError, GraphError, MemoryBudgetError, NanError, ShapeError, StateError, TransformError,
+    DualgraphError, FileFormatError, GraphError, LinAlgError, MemoryBudgetError, NanError, ShapeError,
+    StateError, TransformError,
 )
 from .eager import dispatch as _dispatch
+from .eager.attach import later as _later
 from .eager.creation import default_device as get_default_device
 from .eager.creation import (
     as_tensor, asarray, default_device, from_dlpack, from_numpy, set_default_device, tensor,
@@ -58,7 +61,13 @@ from .eager.methods.elementwise import (
 )
 from .eager.methods.further import (
     angle, broadcast_shapes, complex, diagflat, dsplit, isreal, logaddexp2, logcumsumexp, nanmedian,
-    polar, promote_types, sgn, vander, view_as_complex, view_as_real,
+    polar, promote_types, put, sgn, vander, view_as_complex, view_as_real,
+)
+from .eager.methods.replaced import (
+    as_strided, as_strided_scatter, diagonal_scatter, index_reduce, select_scatter, slice_scatter,
+)
+from .eager.methods.conversion import (
+    get_device, is_conj, is_neg, is_nonzero, is_same_size, is_signed, resolve_conj, resolve_neg,
 )
 from .eager.methods.ordering import cummax, cummin, kthvalue, median, mode, msort, topk
 from .eager.methods.parts import (
@@ -81,7 +90,7 @@ from .eager.methods.shape import (
     unflatten, unsqueeze,
 )
 from .eager.methods.special import frexp, lcm, ldexp, mvlgamma, polygamma
-from .eager.methods.spread import cdist, corrcoef, cov, dist, nanmean, nansum, pdist, quantile
+from .eager.methods.spread import cdist, corrcoef, cov, dist, nanmean, nanquantile, nansum, pdist, quantile, renorm
 from .eager.operands import astype, can_cast, result_type
 from .eager.printing import set_printoptions
 from .eager.random import (
@@ -90,7 +99,7 @@ from .eager.random import (
     set_rng_state,
 )
 from .eager.sets import (
-    bincount, bucketize, histc, isin, searchsorted, unique, unique_all, unique_consecutive,
+    bincount, bucketize, histc, histogram, isin, searchsorted, unique, unique_all, unique_consecutive,
     unique_counts, unique_inverse, unique_values,
 )
 from .eager.shapes import (
@@ -101,10 +110,12 @@ from .eager.statistics import log_softmax, mean, softmax, std, var
 from .eager.tensor import Tensor
 from .eager.torch_names import (
     absolute, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, atleast_1d, atleast_2d,
-    atleast_3d, bitwise_not, block_diag, broadcast_tensors, cartesian_prod, cat, clone,
-    column_stack, combinations, concatenate, detach, dstack, eq, fix, ge, ger, gt, hstack, is_complex,
-    is_floating_point, is_tensor, le, logspace, lt, mul, ne, neg, numel, relu, swapaxes, swapdims,
-    row_stack, tril_indices, triu_indices, true_divide, unravel_index, vstack,
+    atleast_3d, bitwise_not, block_diag, broadcast_tensors, cartesian_prod, cat, channels_last,
+    channels_last_3d, clone, column_stack, combinations, concatenate, conj_physical,
+    contiguous_format, detach, dstack, eq, fill, fix, ge, ger, gt, hstack, is_complex,
+    is_floating_point, is_tensor, le, logspace, lt, memory_format, mul, ne, neg, numel,
+    preserve_format, relu, rsub, scalar_tensor, swapaxes, swapdims, row_stack, tril_indices,
+    triu_indices, true_divide, unravel_index, vstack,
 )
 from .ops.arithmetic import (
     abs, add, ceil, conj, copysign, divide, floor, floor_divide, fmod, maximum, minimum, multiply,
@@ -156,6 +167,8 @@ _SIGNAL = "bartlett_window blackman_window hamming_window hann_window istft kais
 _HOMES |= dict.fromkeys(_SIGNAL, "signal")
 _FACTORS = ("cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pinverse", "qr", "slogdet")
 _HOMES |= dict.fromkeys(_LAYERS, "nn.functional") | dict.fromkeys(_FACTORS, "linalg")
+_OLDER = ("chain_matmul", "lu", "lu_solve", "pca_lowrank", "svd", "svd_lowrank", "triangular_solve")
+_HOMES |= dict.fromkeys(_OLDER, "linalg.older") | dict.fromkeys(("lu_unpack", "matrix_rank"), "linalg")
 _FAKES = ("fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine")
 _HOMES |= dict.fromkeys(_FAKES, "quantization") | {"poisson": "distributions"}
 _LATER = (
@@ -173,6 +186,12 @@ _merge.register()
 _sweeps.register()
 for _name in ("nn", "linalg", "fft"):
     _LATE.append(_partial(importlib.import_module, f".{_name}", __name__))
+
+_later(_partial(importlib.import_module, ".linalg", __name__), """
+    cholesky cholesky_inverse cholesky_solve det inverse logdet matrix_exp pinverse qr slogdet""")
+_later(_partial(importlib.import_module, ".linalg.older", __name__), "lu lu_solve svd triangular_solve")
+_later(_partial(importlib.import_module, ".nn.functional", __name__), "hardshrink prelu")
+_later(_partial(importlib.import_module, ".signal", __name__), "istft stft")
 
 _paused.resume()
 
@@ -201,11 +220,17 @@ __all__ = [
     "hardshrink", "layer_norm", "max_pool1d", "max_pool2d", "max_pool3d", "pairwise_distance",
     "pixel_shuffle", "pixel_unshuffle", "prelu", "rms_norm", "selu", "threshold",
     "cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pinverse", "qr", "slogdet",
+    "chain_matmul", "LinAlgError", "lu", "lu_solve", "lu_unpack", "matrix_rank", "pca_lowrank", "svd", "svd_lowrank",
+    "triangular_solve",
     "concatenate", "row_stack", "trapz", "cuda", "profiler", "quantization",
     "fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine", "get_default_device", "poisson", "Size",
     "digamma", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
     "bartlett_window", "blackman_window", "hamming_window", "hann_window", "istft", "kaiser_window", "signal",
     "stft", "cumulative_trapezoid", "pdist", "frexp", "gradient", "unravel_index",
+    "as_strided", "as_strided_scatter", "cdouble", "cfloat", "channels_last", "channels_last_3d", "conj_physical",
+    "contiguous_format", "diagonal_scatter", "fill", "get_device", "histogram", "index_reduce", "is_conj", "is_neg",
+    "is_nonzero", "is_same_size", "is_signed", "memory_format", "nanquantile", "preserve_format", "put", "renorm",
+    "resolve_conj", "resolve_neg", "rsub", "scalar_tensor", "select_scatter", "slice_scatter",
     "angle", "broadcast_shapes", "complex", "diagflat", "dsplit", "isreal", "logaddexp2", "logcumsumexp",
     "nanmedian", "polar", "promote_types", "sgn", "vander", "view_as_complex", "view_as_real",
     "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin", "aminmax",

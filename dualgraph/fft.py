@@ -30,11 +30,15 @@ __all__ = [
     "fftn",
     "fftshift",
     "hfft",
+    "hfft2",
+    "hfftn",
     "ifft",
     "ifft2",
     "ifftn",
     "ifftshift",
     "ihfft",
+    "ihfft2",
+    "ihfftn",
     "irfft",
     "irfft2",
     "irfftn",
@@ -286,6 +290,30 @@ def irfftn(
     return irfft(x, n=sizes[-1], axis=places[-1], norm=norm)
 
 
+@also_dim
+def hfftn(
+    x: Any, /, *, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = "backward"
+) -> Tensor:  # fmt: skip
+    """`hfft` along the last of `axes` after `fft` along the others.
+
+    >>> dg.fft.hfftn(dg.ones(2, 3)).shape
+    (2, 4)
+    """
+    return irfftn(ar.conj(_complex(x)), s=s, axes=axes, norm=_other(norm))
+
+
+@also_dim
+def ihfftn(
+    x: Any, /, *, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = "backward"
+) -> Tensor:  # fmt: skip
+    """`ihfft` along the last of `axes`, then `ifft` along the others.
+
+    >>> dg.fft.ihfftn(dg.ones(2, 4)).shape
+    (2, 3)
+    """
+    return ar.conj(rfftn(x, s=s, axes=axes, norm=_other(norm)))
+
+
 def _two(several: Any, name: str) -> Any:
     def transform(
         x: Any,
@@ -302,6 +330,7 @@ def _two(several: Any, name: str) -> Any:
 
 fft2, ifft2 = _two(fftn, "fft2"), _two(ifftn, "ifft2")
 rfft2, irfft2 = _two(rfftn, "rfft2"), _two(irfftn, "irfft2")
+hfft2, ihfft2 = _two(hfftn, "hfft2"), _two(ihfftn, "ihfft2")
 
 
 def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:

@@ -134,6 +134,22 @@ def polygamma(x, n):
 
 
 @function
+def lu_factor(x, pivot):
+    """Triangular factors, the row that each step exchanged with its own (from 1), and the rows in their order."""
+    x, (m, n) = x.copy(), x.shape[-2:]
+    pivots = np.zeros((*x.shape[:-2], min(m, n)), int)
+    rows = np.zeros(x.shape[:-1], int) + np.arange(m)
+    for at in np.ndindex(x.shape[:-2]):
+        a, order = x[at], rows[at]
+        for j in range(min(m, n)):
+            p = j + (np.abs(a[j:, j].real) + np.abs(a[j:, j].imag)).argmax() * pivot
+            pivots[at][j], a[[j, p]], order[[j, p]] = p + 1, a[[p, j]], order[[p, j]]
+            a[j + 1 :, j] /= a[j, j] or 1
+            a[j + 1 :, j + 1 :] -= np.outer(a[j + 1 :, j], a[j, j + 1 :])
+    return x, pivots, rows
+
+
+@function
 def random_bits(state, size):
     """Philox4x32-10 of (seed, counter)."""
     low, half = np.uint64(0xFFFFFFFF), np.uint64(32)

@@ -68,7 +68,7 @@ RULES |= {
     "constant": lambda np, data, device: np.asarray(data),
     "full": lambda np, shape, value, dtype, device: np.full(shape, value),
     "advance": lambda np, state, blocks: np.add(state, np.astype((0, blocks), "uint64")),
-    "cholesky": lambda np, x: np.cholesky(_hermitian(np, x)),
+    "cholesky": lambda np, x, **_: np.cholesky(_hermitian(np, x)),
     "eigh": lambda np, x: np.eigh(_hermitian(np, x)),
     "qr": lambda np, x, full: np.qr(x, "complete" if full else "reduced"),
     "svd": lambda np, x, full: np.svd(x, full),

@@ -26,6 +26,10 @@ class ShapeError(DualgraphError, ValueError):
     """Operand shapes do not fit the op."""
 
 
+class LinAlgError(ShapeError, RuntimeError):
+    """A matrix is singular, or not positive definite, or an iteration does not end."""
+
+
 class DTypeError(DualgraphError, TypeError):
     """Operand dtypes do not fit the op."""
 

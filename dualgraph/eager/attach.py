@@ -50,3 +50,17 @@ def as_method(op: Any, name: str = "") -> Callable[..., Any]:
     call.__doc__ = op.__doc__
     call.op = op  # type: ignore[attr-defined]
     return call
+
+
+def later(home: Callable[[], Any], names: str) -> None:
+    """Attaches functions of a module that is imported when one of them is first called."""
+
+    def borrowed(name: str) -> Callable[..., Any]:
+        def call(self: Tensor, *args: Any, **params: Any) -> Any:
+            return getattr(home(), name)(self, *args, **params)
+
+        call.__name__ = call.__qualname__ = name
+        call.__doc__ = f"``dg.{name}`` of x."
+        return call
+
+    methods(**{name: borrowed(name) for name in names.split()})

@@ -18,6 +18,7 @@ from ..core.errors import (
     DeviceError,
     DTypeError,
     DualgraphError,
+    LinAlgError,
     NanError,
     ShapeError,
     describe,
@@ -90,6 +91,7 @@ def fail(prim: Prim, args: Any, problem: Exception) -> DualgraphError:
             a._data.check_alive()
     types = ", ".join(str(a.type) if isinstance(a, Tensor) else repr(a) for a in args)
     kinds: dict[type, type] = {
+        np.linalg.LinAlgError: LinAlgError,
         IndexError: BoundsError,
         TypeError: DTypeError,
         ValueError: ShapeError,

@@ -17,7 +17,7 @@ from ..ops.sorting import sort_along
 from . import functions as fn
 from . import shapes as sh
 from .attach import method
-from .filling import arange, full, ones, ones_like, zeros
+from .filling import arange, full, linspace, ones, ones_like, zeros
 from .indexing import nonzero as nonzero_places
 from .operands import as_operand, astype
 from .tensor import Tensor
@@ -270,6 +270,48 @@ def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     at = fn.clip(ar.cast(ar.floor(part), dtype="int64"), 0, bins - 1)
     counts = zeros(bins, dtype=x.dtype, device=x.device)
     return index_put(counts, ar.cast(inside, dtype=x.dtype.name), at, dims=(0,), mode="add")
+
+
+class Histogram(NamedTuple):
+    """How much falls in each bin, and the edges of the bins: one more than there are bins."""
+
+    hist: Tensor
+    bin_edges: Tensor
+
+
+@method
+def histogram(
+    x: Tensor, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
+) -> Histogram:
+    """How many elements (what `weight` of them) fall in each bin; the last bin takes its upper edge, too.
+
+    `bins`: how many equal parts of `range` (of what x spans, if it is not given), or all edges in order.
+    `density` divides by the sum and the widths.
+
+        >>> dg.histogram(dg.asarray([1.0, 2.0, 1.0]), 2, range=(0.0, 4.0)).hist
+        tensor([2., 1.])
+    """
+    flat = sh.reshape(x, (-1,))
+    if isinstance(bins, int):
+        low, high = range or ((float(fn.min(flat)), float(fn.max(flat))) if x.size else (0.0, 0.0))
+        if bins < 1 or low > high:
+            problem = f"{bins} bins from {low} to {high}"
+            raise ArgumentError(describe("histogram", str(x.type), problem))
+        low, high = (low - 0.5, high + 0.5) if low == high else (low, high)
+        edges = linspace(low, high, bins + 1, dtype=x.dtype, device=x.device)
+    else:
+        edges = as_operand(bins)
+    n = edges.shape[0] - 1
+    at = ar.subtract(searchsorted(edges, flat, side="right"), 1)
+    at = ar.where(cp.equal(flat, sh.cut(edges, 0, n, n + 1)), n - 1, at)
+    inside = cp.logical_and(cp.greater_equal(at, 0), cp.less(at, n))
+    counted = ones_like(flat) if weight is None else sh.reshape(as_operand(weight), (-1,))
+    values = ar.where(inside, astype(counted, x.dtype, copy=False), 0)
+    found = put_along(values, ar.where(inside, at, 0), shape=(n,), axis=0)
+    if density:
+        widths = ar.subtract(sh.cut(edges, 0, 1, n + 1), sh.cut(edges, 0, 0, n))
+        found = ar.divide(ar.divide(found, fn.sum(found)), widths)
+    return Histogram(found, edges)
 
 
 @together

@@ -6,6 +6,7 @@ Functions that are methods as well stand in `eager.methods`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from itertools import combinations as choices
 from itertools import combinations_with_replacement
 from math import prod
@@ -164,6 +165,46 @@ def absolute(x: Any) -> Tensor:
     return ar.abs(x)
 
 
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """``other - alpha * input``.
+
+    >>> dg.rsub(dg.asarray([1.0, 2.0]), 5)
+    tensor([4., 3.])
+    """
+    return ar.subtract(other, input if alpha == 1 else ar.multiply(input, alpha))
+
+
+def fill(input: Any, value: Any) -> Tensor:
+    """A tensor like this one with one value everywhere.
+
+    >>> dg.fill(dg.ones(2), 3.0)
+    tensor([3., 3.])
+    """
+    return clone(as_operand(input)).fill_(value)  # type: ignore[attr-defined, no-any-return]
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """A number as a tensor of no axes, floating unless `dtype` says otherwise.
+
+    >>> dg.scalar_tensor(3)
+    tensor(3.)
+    """
+    return asarray(s, dtype=dtype or get_default_dtype(), device=device)
+
+
+class memory_format(Enum):
+    """PyTorch's orders of axes in memory. Here tensors lie in rows whatever is asked for; what it computes is the same.
+
+    >>> dg.ones(1, 2, 2, 2).contiguous(memory_format=dg.channels_last).shape
+    (1, 2, 2, 2)
+    """
+
+    contiguous_format, channels_last, channels_last_3d, preserve_format = range(4)
+
+
+contiguous_format, channels_last = memory_format.contiguous_format, memory_format.channels_last
+channels_last_3d, preserve_format = memory_format.channels_last_3d, memory_format.preserve_format
+conj_physical = ar.conj
 mul, neg, ger = ar.multiply, ar.negative, outer
 true_divide = ar.divide
 eq, ne = cp.equal, cp.not_equal
@@ -211,7 +252,7 @@ def is_complex(x: Tensor) -> bool:
     return x.dtype.is_complex
 
 
-def clone(x: Tensor) -> Tensor:
+def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
     """The same values in memory of their own.
 
     >>> x = dg.ones(2)

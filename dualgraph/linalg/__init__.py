@@ -8,10 +8,11 @@ numbers. A singular or indefinite matrix is an error that names the op and the l
 True
 """
 
+from ..core.errors import LinAlgError
 from ..eager.functions import matmul, tensordot, vecdot
 from ..eager.methods.products import outer
 from ..eager.shapes import matrix_transpose
-from .decompositions import cholesky, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
+from .decompositions import cholesky, cholesky_ex, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
 from .norms import (
     cond,
     cross,
@@ -40,14 +41,16 @@ from .solutions import (
     tensorinv,
     tensorsolve,
 )
+from .triangles import lu, lu_factor, lu_solve, lu_unpack
 
 inverse, pinverse = inv, pinv  # PyTorch's names at its top level
 
 
 __all__ = [
-    "cholesky", "cholesky_inverse", "cholesky_solve", "cond", "cross", "det", "diagonal", "eig", "eigh",
-    "eigvals", "eigvalsh", "inv", "inverse", "logdet", "lstsq", "matmul", "matrix_exp", "matrix_norm",
-    "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "pinverse",
-    "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "tensordot", "tensorinv",
-    "tensorsolve", "trace", "vander", "vecdot", "vector_norm",
+    "LinAlgError", "cholesky", "cholesky_ex", "cholesky_inverse", "cholesky_solve", "cond", "cross",
+    "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "inverse", "logdet", "lstsq",
+    "lu", "lu_factor", "lu_solve", "lu_unpack", "matmul", "matrix_exp", "matrix_norm",
+    "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv",
+    "pinverse", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "tensordot",
+    "tensorinv", "tensorsolve", "trace", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip

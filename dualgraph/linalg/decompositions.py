@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..core.errors import ArgumentError, describe
+from ..eager import functions as fn
 from ..eager import shapes as sh
 from ..eager.functions import matmul
 from ..eager.operands import as_operand
 from ..eager.tensor import Tensor
 from ..ops import arithmetic as ar
+from ..ops import comparison as cp
 from ..ops import linalg as op
 
 
@@ -50,6 +52,25 @@ def cholesky(x: Any, /, *, upper: bool = False) -> Tensor:
     """
     lower = op.cholesky(as_operand(x))
     return op.adjoint(lower) if upper else lower
+
+
+class CholeskyEx(NamedTuple):
+    """A factor, and 0 where there is one."""
+
+    L: Tensor
+    info: Tensor
+
+
+def cholesky_ex(x: Any, /, *, upper: bool = False, check_errors: bool = False) -> CholeskyEx:
+    """`cholesky` that gives NaN, and 1 beside it, for a matrix that is not positive definite (an error if asked for).
+
+    >>> dg.linalg.cholesky_ex(dg.tensor([[-1.0]])).info
+    tensor(1, dtype=dualgraph.int32)
+    """
+    x = as_operand(x)
+    lower = op.cholesky(x, check=bool(check_errors))
+    failed = fn.any(cp.isnan(lower), axis=(-2, -1))
+    return CholeskyEx(op.adjoint(lower) if upper else lower, ar.cast(failed, dtype="int32"))
 
 
 def _triangle(x: Any, UPLO: str | None, name: str) -> Tensor:

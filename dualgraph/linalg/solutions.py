@@ -78,7 +78,7 @@ def inv(x: Any, /) -> Tensor:
     return op.inv(as_operand(x))
 
 
-def _alike(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
+def alike(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
     a, b = as_operand(x1), as_operand(x2)
     common = result_type(a, b)
     return astype(a, common, copy=False), astype(b, common, copy=False)
@@ -90,7 +90,7 @@ def solve(x1: Any, x2: Any, /, *, left: bool = True) -> Tensor:
     >>> dg.linalg.solve(dg.asarray([[2.0, 0.0], [0.0, 4.0]]), dg.asarray([2.0, 2.0]))
     tensor([1.0000, 0.5000])
     """
-    a, b = _alike(x1, x2)
+    a, b = alike(x1, x2)
     if b.ndim == 1:
         return sh.squeeze(op.solve(a, sh.expand_dims(b, axis=-1)), axis=-1)
     if not left:
@@ -107,7 +107,7 @@ def solve_triangular(
     >>> dg.linalg.solve_triangular(low, dg.tensor([[2.0], [3.0]]), upper=False).tolist()
     [[1.0], [2.0]]
     """
-    a, b = _alike(x1, x2)
+    a, b = alike(x1, x2)
     if unitriangular:
         one = eye(a.shape[-1], dtype=a.dtype, device=a.device)
         strict = sh.triu(a, k=1) if upper else sh.tril(a, k=-1)
@@ -200,7 +200,7 @@ def lstsq(a: Any, b: Any, /, *, rcond: Any = None, driver: str | None = None) ->
     >>> dg.linalg.lstsq(dg.tensor([[1.0], [1.0]]), dg.tensor([[1.0], [3.0]])).solution.allclose(dg.tensor([[2.0]]))
     True
     """
-    a, b = _alike(a, b)
+    a, b = alike(a, b)
     x = matmul(pinv(a, rtol=rcond), b)
     rank, values = matrix_rank(a, rtol=rcond), svdvals(a)
     m, n = a.shape[-2:]
@@ -232,7 +232,7 @@ def tensorsolve(x1: Any, x2: Any, /, dims: Any = None) -> Tensor:
     >>> dg.linalg.tensorsolve(dg.eye(6).reshape(2, 3, 6), dg.ones((2, 3))).shape
     (6,)
     """
-    a, b = _alike(x1, x2)
+    a, b = alike(x1, x2)
     if dims is not None:
         a = sh.moveaxis(a, tuple(dims), tuple(range(-len(dims), 0)))
     shape = a.shape[b.ndim :]

@@ -7,6 +7,7 @@ Seeger et al., Auto-differentiating linear algebra (2017); Townsend, Differentia
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import reduce
 from typing import Any
 
@@ -39,16 +40,16 @@ from .reduce import reduce_max, reduce_sum
 PARTS = {dt.complex64: dt.float32, dt.complex128: dt.float64}
 
 
-def _well(rng: Any, n: int = 3, stack: tuple[int, ...] = ()) -> Any:
+def well(rng: Any, n: int = 3, stack: tuple[int, ...] = ()) -> Any:
     """Diagonally dominant matrices with distinct eigenvalues and singular values."""
     return rng.uniform(-0.6, 0.6, (*stack, n, n)) + np.diag(2.0 * (1 + rng.permutation(n)))
 
 
 def _square_samples(rng: Any) -> list[Any]:
-    return [((_well(rng),), {}), ((_well(rng, 2, (2,)),), {})]
+    return [((well(rng),), {}), ((well(rng, 2, (2,)),), {})]
 
 
-def _matrix(x: TensorType) -> None:
+def check_matrix(x: TensorType) -> None:
     if x.dtype not in (dt.float32, dt.float64) and not x.dtype.is_complex:
         raise DTypeError(
             f"{x} is not a matrix of float32, float64 or complex numbers; cast it with dg.astype"
@@ -58,7 +59,7 @@ def _matrix(x: TensorType) -> None:
 
 
 def _square(x: TensorType) -> None:
-    _matrix(x)
+    check_matrix(x)
     if x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"{x} is not a square matrix")
 
@@ -72,7 +73,7 @@ def _hermitian(x: Any) -> Any:
     return multiply(add(x, adjoint(x)), 0.5)
 
 
-def _places(x: Any) -> tuple[Any, Any]:
+def matrix_places(x: Any) -> tuple[Any, Any]:
     """Row and column numbers of square matrices with as many columns as x."""
     n = x.shape[-1]
     columns = arange_op(start=0, step=1, size=n, dtype="int64", device=str(x.device))
@@ -81,7 +82,7 @@ def _places(x: Any) -> tuple[Any, Any]:
 
 def _diagonal(values: Any) -> Any:
     """Matrices with `values` on the diagonal."""
-    rows, columns = _places(values)
+    rows, columns = matrix_places(values)
     return where(equal(rows, columns), reshape(values, shape=(*values.shape, 1)), 0.0)
 
 
@@ -122,8 +123,8 @@ def _(lift, args, batched):
 
 def _solve_samples(rng: Any) -> list[Any]:
     return [
-        ((_well(rng), rng.standard_normal((3, 2))), {}),
-        ((_well(rng, 2, (2,)), rng.standard_normal((2, 1))), {}),
+        ((well(rng), rng.standard_normal((3, 2))), {}),
+        ((well(rng, 2, (2,)), rng.standard_normal((2, 1))), {}),
     ]
 
 
@@ -226,9 +227,16 @@ def _unique(x: Any) -> None:
 
 
 @opaque(name="cholesky", samples=_square_samples)
-def cholesky(xp, x):
-    """Lower triangular L with ``L @ L^H = (x + x^H) / 2``, which must be positive definite."""
-    return xp.linalg.cholesky(_symmetrised(xp, x))
+def cholesky(xp, x, check=True):
+    """Lower triangular L with ``L @ L^H = (x + x^H) / 2``; where that is not positive definite an error, or NaN."""
+    x = _symmetrised(xp, x)
+    if check:
+        return xp.linalg.cholesky(x)
+    out = xp.full_like(x, np.nan)
+    for at in np.ndindex(*x.shape[:-2]):
+        with suppress(np.linalg.LinAlgError):
+            out[at] = xp.linalg.cholesky(x[at])
+    return out
 
 
 def _symmetrised(xp: Any, x: Any) -> Any:
@@ -236,14 +244,14 @@ def _symmetrised(xp: Any, x: Any) -> Any:
 
 
 @cholesky.type
-def _(x):
+def _(x, check=True):
     _square(x)
     return x
 
 
 @cholesky.vjp
-def _(ct, out, _x):
-    rows, columns = _places(out)
+def _(ct, out, _x, check=True):
+    rows, columns = matrix_places(out)
     inner = matmul_op(adjoint(out), ct)
     lower = where(greater(rows, columns), inner, where(equal(rows, columns), inner * 0.5, 0.0))
     half = solve(adjoint(out), lower)  # L^-H P
@@ -251,8 +259,8 @@ def _(ct, out, _x):
 
 
 @cholesky.batch
-def _(lift, args, batched):
-    return cholesky(args[0])
+def _(lift, args, batched, check=True):
+    return cholesky(args[0], check=check)
 
 
 @opaque(multiple=True, name="eigh", samples=_square_samples)
@@ -272,7 +280,7 @@ def _gaps(values: Any) -> Any:
     n = values.shape[-1]
     across = reshape(values, shape=(*values.shape[:-1], 1, n))
     gap = subtract(across, swap_last(across))
-    rows, columns = _places(gap)
+    rows, columns = matrix_places(gap)
     same = equal(rows, columns)
     return where(same, 0.0, divide(1.0, where(same, 1.0, gap)))
 
@@ -339,7 +347,7 @@ def _(lift, args, batched):
 
 
 def _tall_samples(rng: Any) -> list[Any]:
-    return [((rng.standard_normal((4, 3)),), {"full": False}), ((_well(rng),), {"full": True})]
+    return [((rng.standard_normal((4, 3)),), {"full": False}), ((well(rng),), {"full": True})]
 
 
 def _svd_samples(rng: Any) -> list[Any]:
@@ -354,7 +362,7 @@ def svd(xp, x, full):
 
 @svd.type
 def _(x, full):
-    _matrix(x)
+    check_matrix(x)
     *lead, m, n = x.shape
     k = min(m, n)
     return (
@@ -407,7 +415,7 @@ def qr(xp, x, full):
 
 @qr.type
 def _(x, full):
-    _matrix(x)
+    check_matrix(x)
     *lead, m, n = x.shape
     k = m if full else min(m, n)
     return (
@@ -431,7 +439,7 @@ def _(ct, out, x, full):
     if ct[0] is not None:
         parts.append(negative(matmul_op(swap_last(ct[0]), q)))
     inner = _total(*parts)
-    rows, columns = _places(r)
+    rows, columns = matrix_places(r)
     low = where(greater(rows, columns), inner, 0.0)
     both = matmul_op(q, add(add(low, swap_last(low)), where(equal(rows, columns), inner, 0.0)))
     total = both if ct[0] is None else add(ct[0], both)

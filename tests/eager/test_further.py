@@ -10,6 +10,15 @@ X = RNG.standard_normal((3, 4)).astype("float32")
 Z = (RNG.standard_normal((3, 4)) + 1j * RNG.standard_normal((3, 4))).astype("complex64")
 N = np.array([[np.nan, 1, -np.inf, np.inf], [0.0, 5, 2, np.nan], [1, 2, 3, 4]], "float32")
 
+SLICED = np.stack([X[:, 0], -X[:, 0], X[:, 2], -X[:, 2]], 1)
+DIAGONAL = X + np.diagflat(X[0, :3] - np.diag(X, 1), 1)[:3]
+STRIDED = np.stack([X[0], X[:2].ravel()[1::2]], 1).reshape(2, 4)
+FOLDED = np.c_[X[:, :3].max(1), X[:, 1:]]
+QUARTERS = np.nanquantile(N[1:], [0.25, 1], 1).astype("float32")
+EDGES = [-1.0, 0.0, 0.5, 2.0]
+DENSITY = np.histogram(X, EDGES, density=True)[0].astype("float32")
+PARTS = np.histogram(X, 3, (-1, 2), weights=np.abs(X))[0]
+
 CASES = {
     "angle": (lambda x: dg.angle(x), X, np.angle(X)),
     "angle of complex": (lambda x: x.angle(), Z, np.angle(Z)),
@@ -31,6 +40,22 @@ CASES = {
     "nanmedian": (lambda x: x.nanmedian(), N, np.float32(2)),
     "nanmedian along an axis": (lambda x: x.nanmedian(1).values, N, np.float32([1, 2, 2])),
     "positive": (lambda x: x.positive(), X, X),
+    "select_scatter": (lambda x: x.select_scatter(x[:, 0] * 2, 1, -1), X, np.c_[X[:, :3], 2 * X[:, 0]]),
+    "slice_scatter": (lambda x: x.slice_scatter(-x[:, ::2], 1, 1, step=2), X, SLICED),
+    "diagonal_scatter": (lambda x: x.diagonal_scatter(x[0, :3], 1), X, DIAGONAL),
+    "as_strided": (lambda x: x.as_strided((2, 3), (4, 1), 2), X, X.ravel()[[[2, 3, 4], [6, 7, 8]]]),
+    "as_strided of no axes": (lambda x: x.as_strided((), (), 7), X, X[1, 3]),
+    "as_strided_scatter": (lambda x: x.as_strided_scatter(x[0], (4,), (2,)), X[:2], STRIDED),
+    "index_reduce": (lambda x: x.index_reduce(1, dg.tensor([0, 0]), x[:, 1:3], "amax"), X, FOLDED),
+    "nanquantile": (lambda x: x.nanquantile(dg.tensor([0.25, 1.0]), 1), N[1:], QUARTERS),
+    "nanquantile of nothing": (lambda x: (x * float("nan")).nanquantile(0.5), X, np.float32(np.nan)),
+    "renorm": (lambda x: dg.renorm(x, 1, 1, 0.5), X, X * np.minimum(1, 0.5 / np.abs(X).sum(0))),
+    "rsub": (lambda x: dg.rsub(x, 5, alpha=2), X, 5 - 2 * X),
+    "resize_": (lambda x: x.clone().resize_(2, 7), X, np.r_[X.ravel(), 0, 0].reshape(2, 7)),
+    "histogram": (lambda x: x.histogram(dg.tensor(EDGES), density=True).hist, X, DENSITY),
+    "histogram of equal parts": (lambda x: x.histogram(3, range=(-1, 2), weight=x.abs()).hist, X, PARTS),
+    "lu": (lambda x: dg.linalg.lu(x.T).P @ dg.linalg.lu(x.T).L @ dg.linalg.lu(x.T).U, X, X.T),
+    "svd": (lambda x: x.svd().U * x.svd().S @ x.svd().V.mT, X, X),
 }  # fmt: skip
 
 
@@ -59,6 +84,14 @@ def test_values_in_both_modes(name):
         lambda x: x.sum_to_size(3, 1) ** 2,
         lambda x: x.put(dg.tensor([1, 1]), x[0, :2] * 3, accumulate=True),
         lambda x: dg.vander(x[0], 4),
+        lambda x: x.select_scatter(x[:, 0].sin(), 1, 2) * x,
+        lambda x: x.diagonal_scatter(x[0, :3].exp(), 1) * x,
+        lambda x: (
+            x.as_strided((3, 3), (1, 1)).sin() + x.slice_scatter(x[:, :2] * x[:, 1:3], 1, 2)[:, 1:]
+        ),
+        lambda x: x.nanquantile(0.3, 1) + dg.renorm(x, 2, 0, 1.0).sum(1),
+        lambda x: dg.linalg.lu_factor(x).LU,
+        lambda x: dg.linalg.lu(x.T).U,
     ],
 )
 def test_gradients(f):
@@ -71,6 +104,40 @@ def test_shapes_and_dtypes_alone():
     assert dg.promote_types("float16", dg.int64) is dg.float16
 
 
+def test_factors_solve_and_failures_are_told():
+    a = dg.tensor(RNG.standard_normal((2, 4, 4)))
+    b = dg.tensor(RNG.standard_normal((2, 4, 3)))
+    factors, pivots = dg.linalg.lu_factor(a)
+    for left, turned in ((True, False), (True, True), (False, False), (False, True)):
+        x = dg.linalg.lu_solve(factors, pivots, b if left else b.mT, left=left, adjoint=turned)
+        whole = a.mT if turned else a
+        assert dg.allclose(whole @ x if left else x @ whole, b if left else b.mT)
+    assert dg.allclose(dg.lu_unpack(factors, pivots).P, dg.linalg.lu(a).P)
+    large = dg.tensor(RNG.standard_normal((70, 50)))
+    p, low, high = dg.linalg.lu(large)
+    assert dg.allclose(p @ low @ high, large) and float(low.abs().max()) == 1
+    assert dg.allclose(
+        dg.triangular_solve(b, a, transpose=True).solution, dg.linalg.solve(a.triu().mT, b)
+    )
+    definite = dg.stack([a[0] @ a[0].mT, -a[0] @ a[0].mT])
+    root, info = dg.linalg.cholesky_ex(definite)
+    assert info.tolist() == [0, 1] and dg.allclose(root[0] @ root[0].mT, definite[0])
+    with pytest.raises(dg.LinAlgError, match="not positive definite"):
+        dg.linalg.cholesky_ex(definite, check_errors=True)
+    low = dg.randn(20, 3, dtype=dg.float64) @ dg.randn(3, 9, dtype=dg.float64)
+    assert dg.allclose(dg.svd_lowrank(low, 3).S, dg.linalg.svdvals(low)[:3])
+    assert dg.allclose(dg.pca_lowrank(low, 3).S, dg.linalg.svdvals(low - low.mean(0))[:3])
+
+
+def test_draws_and_python_functions_in_place():
+    x = dg.zeros(20000, dtype=dg.float64)
+    assert abs(x.geometric_(0.25).mean().item() - 4) < 0.2 and x.min() == 1
+    assert abs(x.log_normal_(0.5, 0.3).log().std().item() - 0.3) < 0.02
+    assert abs(x.cauchy_(1.0, 2.0).median().item() - 1) < 0.2
+    y = dg.tensor([1.0, 2.0])
+    assert y.apply_(lambda v: v + 1) is y and y.map_(y, lambda a, b: a * b).tolist() == [4.0, 9.0]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -80,6 +147,12 @@ def test_shapes_and_dtypes_alone():
         (lambda: dg.ones(3).sum_to_size(2, 3), "sum_to_size(f32[3])"),
         (lambda: dg.vander(dg.ones(2, 2)), "needs a vector"),
         (lambda: dg.broadcast_shapes((2,), (3,)), "(2,)"),
+        (lambda: dg.ones(3).as_strided((2, 2), (2, 2)), "place 4 does not lie in a tensor of 3"),
+        (lambda: dg.ones(3).select_scatter(dg.ones(()), 0, 3), "index 3 is out of range"),
+        (lambda: dg.ones(3).slice_scatter(dg.ones(2)), "values of shape (2,) do not fit"),
+        (lambda: dg.linalg.inv(dg.zeros(2, 2)), "inv(f32[2,2]): Singular matrix"),
+        (lambda: dg.ones(3).histogram(0), "0 bins"),
+        (lambda: dg.ones(3).geometric_(2.0), "p lies in (0, 1)"),
     ],
 )
 def test_what_does_not_fit_is_named(call, words):

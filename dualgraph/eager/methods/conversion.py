@@ -158,19 +158,31 @@ def element_size(x: Tensor) -> int:
 
 @method
 def is_same_size(x: Tensor, other: Tensor) -> bool:
-    """Whether both have one shape."""
+    """Whether both have one shape.
+
+    >>> dg.is_same_size(dg.ones(2), dg.ones(3))
+    False
+    """
     return x.shape == other.shape
 
 
 @method
 def is_nonzero(x: Tensor) -> bool:
-    """Whether the only element is not zero."""
+    """Whether the only element is not zero.
+
+    >>> dg.is_nonzero(dg.asarray([2]))
+    True
+    """
     return bool(x)
 
 
 @method
 def is_signed(x: Tensor) -> bool:
-    """Whether the dtype has negative numbers."""
+    """Whether the dtype has negative numbers.
+
+    >>> dg.is_signed(dg.zeros(1, dtype=dg.uint8))
+    False
+    """
     return x.dtype.kind in ("int", "float", "complex")
 
 
@@ -195,8 +207,8 @@ def is_contiguous(x: Tensor) -> bool:
 
 
 @method
-def contiguous(x: Tensor) -> Tensor:
-    """x itself if its memory is row-major without gaps, else a copy that is."""
+def contiguous(x: Tensor, memory_format: Any = None) -> Tensor:
+    """x itself if its memory is row-major without gaps, else a copy that is (whatever `memory_format` says)."""
     return x if is_contiguous(x) else copy_op(x)
 
 
@@ -212,7 +224,61 @@ def is_complex(x: Tensor) -> bool:
     return x.dtype.is_complex
 
 
-methods(ndimension=dim, nelement=numel)
+@method
+def get_device(x: Tensor) -> int:
+    """The number of its GPU; -1 on the CPU.
+
+    >>> dg.get_device(dg.ones(2))
+    -1
+    """
+    return -1 if x.device is CPU else x.device.index or 0
+
+
+@method
+def storage_offset(x: Tensor) -> int:
+    """How many elements lie before the first one in the memory that this is a view of."""
+    return (data_ptr(x) - data_ptr(x._root())) // x.dtype.itemsize
+
+
+def _itself(name: str, doc: str) -> Any:
+    def call(x: Tensor, *_: Any, **_ignored: Any) -> Tensor:
+        return x
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"{doc}\n\n    >>> x = dg.ones(2)\n    >>> x.{name}() is x\n    True\n    "
+    return call
+
+
+def _never(name: str, doc: str) -> Any:
+    def call(x: Tensor) -> bool:
+        return False
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"{doc}\n\n    >>> dg.ones(2).{name}()\n    False\n    "
+    return call
+
+
+# What PyTorch's tensors may be and these never are.
+resolve_conj = _itself("resolve_conj", "x itself: conjugates are computed at once.")
+resolve_neg = _itself("resolve_neg", "x itself: negatives are computed at once.")
+is_conj = _never("is_conj", "Whether x is a conjugate not computed yet: never.")
+is_neg = _never("is_neg", "Whether x is a negative not computed yet: never.")
+methods(
+    ndimension=dim,
+    nelement=numel,
+    resolve_conj=resolve_conj,
+    resolve_neg=resolve_neg,
+    is_conj=is_conj,
+    is_neg=is_neg,
+    is_inference=_never("is_inference", "Whether x came from `inference_mode`: not kept."),
+    is_pinned=_never("is_pinned", "Whether the memory is pinned: never."),
+    is_shared=_never("is_shared", "Whether other processes share the memory: never."),
+    pin_memory=_itself("pin_memory", "x itself: copies to GPUs need no pinned memory."),
+    share_memory_=_itself("share_memory_", "x itself: no memory is shared between processes."),
+    is_cpu=property(lambda x: x.device is CPU, doc="Whether the memory is the CPU's."),
+    is_sparse=property(lambda x: False, doc="Whether x is sparse: never."),
+    is_quantized=property(lambda x: False, doc="Whether x holds quantized numbers: never."),
+)
 
 
 # --- new tensors like it -------------------------------------------------------------------------
@@ -260,6 +326,14 @@ def new_full(
 ) -> Tensor:
     """One value in another shape, in the dtype and on the device of x."""
     return filling.full(size, fill_value, **_like(x, dtype, device), requires_grad=requires_grad)
+
+
+@method
+def new(x: Tensor, *size: Any) -> Tensor:
+    """Zeros of another shape, or a copy of a list, in the dtype and on the device of x (PyTorch's oldest form)."""
+    if len(size) == 1 and isinstance(size[0], (list, Tensor)):
+        return new_tensor(x, size[0])
+    return new_empty(x, *(size or (0,)))
 
 
 @method

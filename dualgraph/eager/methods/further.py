@@ -189,7 +189,12 @@ def dsplit(x: Tensor, indices_or_sections: Any) -> Any:
 
 @method
 def put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-    """x with `source` at places of the flattened x; added there with `accumulate`."""
+    """x with `source` at places of the flattened x; added there with `accumulate`.
+
+    >>> dg.put(dg.zeros(2, 2), dg.tensor([3]), dg.tensor([5.0]))
+    tensor([[0., 0.],
+            [0., 5.]])
+    """
     flat = sh.reshape(x, (-1,))
     values = sh.reshape(as_operand(source), (-1,))
     out = flat.index_put((sh.reshape(index, (-1,)),), values, accumulate=accumulate)  # type: ignore[attr-defined]

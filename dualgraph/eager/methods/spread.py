@@ -26,7 +26,7 @@ from ...ops.arithmetic import (
     where,
 )
 from ...ops.axes import normalize_axis
-from ...ops.comparison import isnan, logical_not
+from ...ops.comparison import greater, isnan, logical_not
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method
@@ -62,42 +62,38 @@ def nanmean(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 _NEIGHBOURS = {"lower": floor, "higher": ceil, "nearest": round}
 
 
-@method
-def quantile(
-    x: Tensor,
-    q: Any,
-    dim: int | None = None,
-    keepdim: bool = False,
-    *,
-    interpolation: str = "linear",
+def _quantile(
+    op: str, x: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip: bool
 ) -> Tensor:
-    """The value below which a part `q` of the elements along `dim` lies; NaN if there is one.
-
-    `interpolation` between neighbours is "linear", "lower", "higher", "midpoint" or "nearest".
-
-        >>> dg.quantile(dg.asarray([1.0, 2.0, 3.0, 5.0]), 0.5)
-        tensor(2.5000)
-    """
+    """`quantile`; of what is no NaN in each line, to `skip` them."""
     q = as_operand(q)
     q = cast(q, dtype=x.dtype.name) if q.dtype is not x.dtype else q
     whole = dim is None or not x.ndim
     flat = sh.reshape(x, (-1,)) if whole else sh.moveaxis(x, dim, -1)
-    n = flat.shape[-1]
-    ordered = fn.sort(flat)
-    place = multiply(sh.reshape(q, (-1,)), to_float(n - 1))
+    ordered, ratios = fn.sort(flat), sh.reshape(q, (-1,))
+    if skip:  # they are last; the count of the others differs from line to line
+        count = fn.sum(logical_not(isnan(flat)), axis=-1, keepdims=True)
+        place = multiply(ratios, maximum(subtract(cast(count, dtype=x.dtype.name), 1), 0))
+    else:
+        place = multiply(ratios, to_float(flat.shape[-1] - 1))
+
+    def at(to: Any) -> Tensor:
+        index = cast(to(place), dtype="int64")
+        take = fn.take_along_axis if skip else fn.take
+        return take(ordered, index, axis=-1)
+
     if interpolation in _NEIGHBOURS:
-        out = fn.take(ordered, cast(_NEIGHBOURS[interpolation](place), dtype="int64"), axis=-1)
+        out = at(_NEIGHBOURS[interpolation])
     elif interpolation in ("linear", "midpoint"):
-        below, above = (
-            fn.take(ordered, cast(to(place), dtype="int64"), axis=-1) for to in (floor, ceil)
-        )
+        below, above = at(floor), at(ceil)
         weight = 0.5 if interpolation == "midpoint" else subtract(place, floor(place))
         out = add(below, multiply(subtract(above, below), weight))
     else:
         raise ArgumentError(
-            describe("quantile", str(x.type), f"{interpolation!r} is not a way to interpolate")
+            describe(op, str(x.type), f"{interpolation!r} is not a way to interpolate")
         )
-    out = where(fn.any(isnan(flat), axis=-1, keepdims=True), float("nan"), out)
+    if not skip:
+        out = where(fn.any(isnan(flat), axis=-1, keepdims=True), float("nan"), out)
     out = sh.moveaxis(out, -1, 0)
     if keepdim:
         kept = (
@@ -107,6 +103,47 @@ def quantile(
         )
         return sh.reshape(out, (*(q.shape or ()), *kept))
     return out if q.ndim else sh.squeeze(out, 0)
+
+
+@method
+def quantile(
+    x: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Tensor:  # fmt: skip
+    """The value below which a part `q` of the elements along `dim` lies; NaN if there is one.
+
+    `interpolation` between neighbours is "linear", "lower", "higher", "midpoint" or "nearest".
+
+        >>> dg.quantile(dg.asarray([1.0, 2.0, 3.0, 5.0]), 0.5)
+        tensor(2.5000)
+    """
+    return _quantile("quantile", x, q, dim, keepdim, interpolation, False)
+
+
+@method
+def nanquantile(
+    x: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Tensor:  # fmt: skip
+    """`quantile` of what is no NaN; NaN where there is nothing else.
+
+    >>> dg.nanquantile(dg.asarray([1.0, float("nan"), 3.0]), 0.5)
+    tensor(2.)
+    """
+    return _quantile("nanquantile", x, q, dim, keepdim, interpolation, True)
+
+
+@method
+@together
+def renorm(x: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """x with each slice along `dim` whose `p` norm is above `maxnorm` scaled down to that.
+
+    >>> dg.renorm(dg.asarray([[3.0, 4.0], [0.6, 0.8]]), 2, 0, 1.0)
+    tensor([[0.6000, 0.8000],
+            [0.6000, 0.8000]])
+    """
+    a = normalize_axis(dim, x.ndim)
+    others = tuple(i for i in range(x.ndim) if i != a)
+    size = composites.norm(x, float(p), others, keepdims=True)
+    return multiply(x, where(greater(size, maxnorm), divide(maxnorm, add(size, 1e-7)), 1.0))
 
 
 @method

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log1p, pi, prod
 from typing import Any
 
 from ...core.context import state
-from ...core.errors import AutogradError, describe
+from ...core.errors import ArgumentError, AutogradError, describe
 from ...core.kinds import ELEMENTWISE
 from ...core.prim import Prim
 from ...ops.arithmetic import add, divide, subtract, where
@@ -14,8 +15,10 @@ from ...ops.creation import full
 from .. import random
 from ..attach import method, methods
 from ..creation import asarray
+from ..filling import as_shape
 from ..inplace import fit, rewrite, write
 from ..overwrite import LEAST, overwrite, refill
+from ..shapes import concat
 from ..tensor import Tensor
 
 # methods that exist out of place: x.name_(...) writes the result of x.name(...)
@@ -29,7 +32,7 @@ FORMS = """
     bitwise_left_shift bitwise_right_shift eq ne not_equal lt less le less_equal gt greater ge greater_equal
     masked_fill masked_scatter scatter scatter_add scatter_reduce index_add index_copy index_fill index_put
     cumsum cumprod tril triu lgamma digamma polygamma mvlgamma erfinv gcd lcm ldexp float_power arctan2 sgn
-    nextafter
+    nextafter put renorm index_reduce
 """.split()
 
 
@@ -151,6 +154,62 @@ def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Ten
     )
 
 
+@method
+def log_normal_(x: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Tensor:
+    """Writes numbers whose logarithms are normally distributed."""
+    return _drawn(
+        x,
+        "log_normal_",
+        lambda: (random.randn(x.shape, generator=generator, **_as(x)) * std + mean).exp(),
+    )
+
+
+@method
+def cauchy_(x: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Writes Cauchy distributed numbers."""
+    return _drawn(
+        x,
+        "cauchy_",
+        lambda: (
+            ((random.rand(x.shape, generator=generator, **_as(x)) - 0.5) * pi).tan() * sigma
+            + median
+        ),
+    )
+
+
+@method
+def geometric_(x: Tensor, p: float, *, generator: Any = None) -> Tensor:
+    """Writes how many trials of probability p it takes to succeed: 1, 2, ..."""
+    if not 0 < p < 1:
+        raise ArgumentError(describe("geometric_", str(x.type), f"p lies in (0, 1), not {p}"))
+    return _drawn(
+        x,
+        "geometric_",
+        lambda: (
+            ((-random.rand(x.shape, generator=generator, device=x.device)).log1p() / log1p(-p))
+            .ceil()
+            .clamp(1)
+            .to(x.dtype)
+        ),
+    )
+
+
+# --- by Python functions -------------------------------------------------------------------------
+
+
+@method
+def apply_(x: Tensor, callable: Callable[[Any], Any]) -> Tensor:
+    """Writes a Python function of each element; slow, and without gradients."""
+    return map_(x, x, lambda value, _: callable(value))
+
+
+@method
+def map_(x: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
+    """Writes a Python function of each element and its neighbour in another tensor; slow, and without gradients."""
+    pairs = zip(x.reshape(-1).tolist(), tensor.expand_as(x).reshape(-1).tolist(), strict=True)
+    return copy_(x, asarray([callable(*pair) for pair in pairs], dtype=x.dtype).reshape(x.shape))
+
+
 # --- the shape of x itself -----------------------------------------------------------------------
 
 
@@ -182,6 +241,21 @@ def _shape_form(name: str) -> Callable[..., Tensor]:
 methods(
     **{
         f"{name}_": _shape_form(name)
-        for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes")
+        for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims")
     }
 )
+
+
+@method
+def resize_(x: Tensor, *size: Any) -> Tensor:
+    """x takes another shape: its elements in order as far as they go, zeros beyond them."""
+    shape = as_shape(size)
+    flat, n = x.reshape(-1), prod(shape)
+    kept = flat[:n] if n <= x.numel() else concat([flat, x.new_zeros(n - x.numel())])
+    return _reshaped(x, "resize_", kept.reshape(shape))
+
+
+@method
+def resize_as_(x: Tensor, other: Tensor) -> Tensor:
+    """`resize_` to the shape of another tensor."""
+    return resize_(x, other.shape)
