@@ -202,7 +202,8 @@ class _Writer:
             raise CaptureError(describe("save", program.name, problem_of(problem))) from None
         self.texts[f"dualgraph.graph.{number}"] = to_text(graph)
         self.texts[f"dualgraph.calls.{number}"] = self.portable(graph, program, number)
-        if isinstance(given, Template) and given.promoted is None and given.read_at is None:
+        plain = given.promoted is None and not given.as_sizes  # but for the sizes of arguments
+        if isinstance(given, Template) and plain and given.read_at is None:
             graph, _ = self.lift(given.trace.graph, number)
             self.texts[f"dualgraph.symbolic.{number}"] = to_text(graph)
             record["symbolic"] = {

@@ -15,7 +15,7 @@ from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..static.graph import Graph
 from . import hot
-from .entries import Entry, Forecast, explanation
+from .entries import Entry, Forecast, explanation, sized_forecast
 from .growing import Growing, background
 from .keys import call_key, leaves_to_keep
 from .pay import WARM, Meter
@@ -149,7 +149,7 @@ class Compiled(Growing):
             sized = self._sizes.ready_for(key, leaves, entry.programs)
             if sized is not None:
                 sized.meter = entry.meter
-                entry.programs.append(sized)
+                entry.add(sized)
                 return self._run(entry, key, args, kwargs, leaves)
         if not waiting and tried < MAX_TRIES and self._promotion.notice(entry, key, leaves):
             key = self._key(leaves, key[0])
@@ -257,12 +257,13 @@ class Compiled(Growing):
             return Forecast(False, "it would be a part of the capture or vmap that is running")
         if entry is None or not (entry.programs or entry.eager_because):
             sized = self._sizes.ready_for(key, leaves, ())
-            if sized is not None and sized.ready and not sized.broken(leaves):
-                return Forecast(True, "a program of symbolic sizes fits")
-            return Forecast(False, self._new(key))
+            return sized_forecast(sized, leaves) or Forecast(False, self._new(key))
         if not entry.meter.used or self._passed:
             return Forecast(False, str(entry.meter))
-        return entry.forecast(leaves)
+        found = entry.forecast(leaves)
+        if found.hit or not entry.programs:
+            return found
+        return sized_forecast(self._sizes.ready_for(key, leaves, entry.programs), leaves) or found
 
     def explain(self) -> str:
         """Why it compiled what it compiled, what the programs assume, and what runs eagerly."""

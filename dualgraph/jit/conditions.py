@@ -13,7 +13,7 @@ from ..static.checks import Assumption, same_bytes
 from ..static.footprint import Footprint
 from ..static.trace import Trace
 from .outcome import Outcome
-from .promoted import Promoted
+from .promoted import Leaf, Promoted, Source
 from .rebound import FormCheck, meeting
 from .slots import (
     as_array,
@@ -32,6 +32,7 @@ class Conditions(Outcome):
 
     places: Sequence[FormCheck] = ()  # places whose tensors are inputs
     promoted: Promoted | None = None  # Python numbers that are not a part of the key of its calls
+    as_sizes: tuple[tuple[Source, int], ...] = ()  # those that are sizes, and what they are
 
     def __init__(
         self, trace: Trace, footprint: Footprint, arguments: tuple[Assumption, ...],
@@ -80,6 +81,10 @@ class Conditions(Outcome):
 
     def broken(self, leaves: list[Any]) -> str | None:
         """The first assumption about state that does not hold now, or None."""
+        for source, was in self.as_sizes:
+            now = source.read(leaves)
+            if type(now) is not int or now != was:
+                return f"{source.name} changed"
         if self.promoted is not None:
             numbers = self.promoted.numbers(leaves)
             if type(numbers) is str:
@@ -113,6 +118,10 @@ class Conditions(Outcome):
             if not known and not fits(slot, fetch(slot, leaves)):
                 return f"a tensor read from outside is no longer {slot.type}"
         return None
+
+    def size_of(self, leaf: int) -> tuple[int, ...]:
+        """What an argument leaf that is a size was, as a tuple of one (of none: it is no size)."""
+        return tuple(n for s, n in self.as_sizes if isinstance(s, Leaf) and s.index == leaf)
 
     def other_grad(self, leaves: Sequence[Any]) -> str:
         """Which tensor has a gradient now, and had none in the capture, or the other way about ("": none)."""

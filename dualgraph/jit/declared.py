@@ -11,7 +11,7 @@ from typing import Any
 from ..core.errors import ArgumentError, describe
 from ..core.trees import flatten
 
-Place = tuple[int, int]  # argument leaf, axis
+Axis = tuple[int, int]  # argument leaf, axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Declared:
             raise _wrong(dynamic, f"{name.name!r} has two kinds of limits")
         return name
 
-    def places(self, args: Any, kwargs: Any) -> Iterator[tuple[Place, Dim, str]]:
+    def places(self, args: Any, kwargs: Any) -> Iterator[tuple[Axis, Dim, str]]:
         """The places that are named in a call, and their arguments; axes count for all tensors in an argument."""
         leaf = 0
         parameters = list(self._parameters.values())

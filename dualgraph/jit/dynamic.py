@@ -39,6 +39,7 @@ from ..static.graph import Graph, renumber
 from ..static.region import bodies, is_region
 from .declared import Dim
 from .program import Program
+from .promoted import Leaf, Source
 from .results import Result
 
 MAX_SIZES = 64  # sizes of one template that are kept ready
@@ -48,12 +49,14 @@ class Template(Program):
     """A program whose sizes are symbolic; calls run through its `Sized` ones."""
 
     def __init__(
-        self, *description: Any, symbols: tuple[SymInt, ...], limits: tuple[Dim | None, ...] = ()
-    ) -> None:
+        self, *description: Any, symbols: tuple[SymInt, ...], limits: tuple[Dim | None, ...] = (),
+        numbers: tuple[tuple[Source, SymInt], ...] = (),
+    ) -> None:  # fmt: skip
         super().__init__(*description)
         self._description = description
         self.fresh = Program(*description)  # what programs at some sizes start from
         self.symbols = symbols
+        self.as_sizes: Any = numbers
         self.atoms = tuple(map(atom_of, symbols))
         self.limits = limits or (None,) * len(symbols)
         self.confirmed = False  # whether it has been of use at other sizes
@@ -184,6 +187,8 @@ class Template(Program):
                 shape = getattr(leaves[s.key[0]], "shape", ())
                 for have, size in zip(shape, s.type.shape, strict=False):
                     found.setdefault(source(size), have)
+        for number, size in self.as_sizes:
+            found.setdefault(source(abs(size)), abs(number.read(leaves)))
         pairs = zip(self.atoms, plain(self.symbols), strict=True)
         values = tuple(found.get(atom, value) for atom, value in pairs)
         if not self.same_capture(values):
@@ -213,7 +218,15 @@ class Template(Program):
         out.given, out.budget, out.marks = self.given, self.budget, self.marks
         out.promoted = self.promoted
         out.effects, out.moves, out.places = self.effects, self.moves, self.places
+        out.as_sizes = self.numbers_at(values)
         return out
+
+    def numbers_at(self, values: Sequence[int]) -> tuple[tuple[Source, int], ...]:
+        """What the numbers that are sizes are where the symbols have these values."""
+        known = dict(zip(self.atoms, values, strict=True))
+        return tuple(
+            (s, known[atom_of(abs(n))] * (-1 if n.value < 0 else 1)) for s, n in self.as_sizes
+        )
 
     # --- what users ask ---
 
@@ -255,6 +268,7 @@ class Template(Program):
     def assumptions(self) -> tuple[Assumption, ...]:
         """What the capture relied on; sizes that may change go by name."""
         types = {s.key[0]: s.type for s in self.trace.slots if s.kind == "leaf"}
+        types |= {s.index: shown(n) for s, n in self.as_sizes if isinstance(s, Leaf)}
         given = [a for a in super().assumptions if a.kind != "argument"]
         arguments = [
             a if i not in types else a._replace(value=str(types[i]))
@@ -314,6 +328,7 @@ class Sized(Program):
             }
         )
         out.template, out.values = template, values
+        out.as_sizes = template.numbers_at(values)
         out.changed, out.given, out.budget = template.changed, template.given, template.budget
         out.marks, out.guards, out.read_at = template.marks, template.guards, template.read_at
         out.promoted, out.owner = template.promoted, template.owner

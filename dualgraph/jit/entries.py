@@ -11,6 +11,8 @@ from .pay import Meter
 from .program import Program
 from .stages import Stage, tree_text
 
+MAX_SIZED = 8  # programs that are one at several numbers, which are looked through on each call
+
 
 @dataclass(slots=True)
 class Entry:
@@ -24,6 +26,13 @@ class Entry:
     record: Any = None  # of a call that native code can tell
     meter: Meter = field(default_factory=Meter)
     tree: list[Stage] = field(default_factory=list)  # first stages of the programs that are cut
+
+    def add(self, sized: Program) -> None:
+        """Takes in a symbolic program at some sizes; of those at other numbers a few stay."""
+        others = [p for p in self.programs if p.template is sized.template and p.as_sizes]
+        for p in others[: len(others) + 1 - MAX_SIZED]:
+            self.programs.remove(p)
+        self.programs.append(sized)
 
     def passes(self) -> bool:
         """Whether no call uses a program, for now."""
@@ -48,6 +57,13 @@ class Entry:
             failed = f"compiling failed: {program.failure!r}" if program.failure else "it compiles"
             reasons.insert(0, broken or failed)
         return Forecast(False, reasons[0])
+
+
+def sized_forecast(sized: Program | None, leaves: list[Any]) -> Forecast | None:
+    """That a program of symbolic sizes would serve a call, where it would."""
+    if sized is None or not sized.ready or sized.broken(leaves):
+        return None
+    return Forecast(True, "a program of symbolic sizes fits")
 
 
 class Forecast(NamedTuple):

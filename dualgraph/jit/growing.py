@@ -24,6 +24,7 @@ from .tracing import trace
 MAX_PROGRAMS = 64  # specialisations of one function
 MAX_PATHS = 16  # paths through the code, and states, for one kind of arguments
 MAX_UNSTABLE = 3  # captures given up because something passing stood in the way
+OTHERWISE = "with other values the code does something else"
 APART = "tried again with such statements set apart"
 background = Workers("dualgraph-compile", 1)
 
@@ -46,8 +47,8 @@ class Growing:
         self._fast_math = fast_math
         self._memory = None if memory is None else as_bytes(memory)
         self._dynamic = dynamic
-        self._sizes = Sizes(fn, dynamic)
         self._promotion = Promotion(self)
+        self._sizes = Sizes(fn, dynamic, self._promotion.sizes)
         self._rebound = Rebound(self._promotion)
         self._apart = Apart()  # statements that run at the end of each call
         self._entries: dict[Any, Entry] = {}
@@ -72,7 +73,7 @@ class Growing:
         return not waits
 
     def _may_grow(self, entry: Entry) -> bool:
-        if len(entry.programs) >= MAX_PATHS:
+        if len({p.template or p for p in entry.programs}) >= MAX_PATHS:
             entry.eager_because.append(f"{MAX_PATHS} paths or states were compiled and none fits")
         elif len(self.programs) >= MAX_PROGRAMS:
             entry.eager_because.append(f"{MAX_PROGRAMS} programs were compiled for this function")
@@ -95,19 +96,21 @@ class Growing:
         tree = flatten((args, kwargs))[1] if key is None else key[0]
         others = self._rebound.noticed(entry.programs)
         sources, confirmed = self._promotion.plan(others, tree, leaves, before)
+        call = None if left is not None else self._sizes.call(key, leaves)
         sure = not self._promotion.cautious or self._promotion.trusted(sources, tree, leaves)
         simple = self._rebound.at_any_size and confirmed is None and sure
         if (
             self._apart.active
         ):  # what a statement leaves of a size must be what it leaves of a number
             simple = simple and all(told_apart(p.footprint) is None for p in self.programs)
-        if left is None and self._memory is None and simple:
-            spec = self._sizes.spec(key, leaves, args, kwargs, any_numbers=bool(sources))
-        shapes, make = (None, Program) if spec is None else (spec.shapes, spec.make)
+        if call is not None and self._memory is None and simple:
+            spec = self._sizes.spec(call, args, kwargs, any_numbers=bool(sources))
+        shapes, make, sizes = (None, Program, ()) if spec is None else spec.how
         with undisturbed:
             result, program, refusals = trace(
                 self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
                 shapes=shapes, make=make, apart=self._apart, sources=sources, rebound=self._rebound,
+                sizes=sizes,
             )  # fmt: skip
         with self._lock:
             if (
@@ -129,16 +132,18 @@ class Growing:
             if confirmed is not None and self._promotion.confirm(confirmed, program, tree):
                 self._forget()
                 return result
-            if left is None:
-                program = self._sizes.settle(key, leaves, spec, program)
+            if call is not None:
+                program = self._sizes.settle(call, spec, program)
             program.changed.append(self._forget)
             program.meter = entry.meter
             known = program.template in self.programs
             entry.programs.insert(0, program)
-            if left is None:
+            if call is not None:
                 every = ((k, p) for k, e in self._entries.items() for p in e.programs)
-                elsewhere = self._sizes.elsewhere(key, program, spec, every)
+                elsewhere = self._sizes.elsewhere(call, program, spec, every)
                 self._promotion.learn(entry.programs, program, tree, elsewhere)
+                for source in self._sizes.hopeless(call):
+                    self._promotion.give_up(source, tree, OTHERWISE)
                 self._promotion.regroup(tree)
             if program.template is None:
                 program.join(entry.tree)

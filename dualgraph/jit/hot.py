@@ -19,6 +19,7 @@ from ..core.trees import flatten
 from ..static.checks import DictCheck, NumberCheck
 from .outright import run_of
 from .program import Program
+from .promoted import Place
 from .rebound import FormCheck
 from .slots import fetch, fits
 
@@ -96,7 +97,7 @@ def record_of(program: Program, args: Any, kwargs: Any, leaves: Sequence[Any]) -
 
 def _conditions(program: Program, memory: Any, table: Any) -> list[Any]:
     """What a program relies on besides its footprint and the types of its arguments, as rows."""
-    rows: list[Any] = []
+    rows = [memory.row(s.with_number(n)) for s, n in program.as_sizes if isinstance(s, Place)]
     for owner, had in program._entry:
         if isinstance(owner, int):
             raise table.Unlike("the gradient of an argument")

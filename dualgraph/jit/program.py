@@ -235,6 +235,7 @@ class Program(Conditions):
             bool(self._unhooked), self._fast_math, self._device, self._use,
         )  # fmt: skip
         out.given, out.budget, out.marks = self.given, self.budget, self.marks
+        out.as_sizes = at.as_sizes
         out.effects, out.moves, out.places = self.effects, self.moves, self.places
         return out
 

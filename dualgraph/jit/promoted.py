@@ -19,6 +19,7 @@ from ..core.node import Literal, Node, Var
 from ..core.numbers.formulas import Formulas, Use
 from ..core.numbers.live import LIVE, LIVE_OF, settled
 from ..core.numbers.live_calls import CONVERSIONS, followed
+from ..core.numbers.symbolic import SymInt
 from ..core.trees import Undo, exchange, flatten, with_leaves
 from ..ops.creation import full
 from ..static.checks import (
@@ -77,6 +78,11 @@ class Place:
         """The number there now."""
         return self.check.read()
 
+    def with_number(self, value: Any) -> Check:
+        """The check that this very number is there."""
+        c = self.check
+        return type(c)(c.holder, c.key, value, c.name, c.where)
+
     def put(self, value: Any, undo: list[Undo]) -> None:
         """Puts something else there until `undo` is called."""
         check = self.check
@@ -92,13 +98,16 @@ class Place:
         exchange(holder, name, value, undo)
 
 
+Source = Leaf | Place
+
+
 def place_key(check: Check) -> Any:
     """What tells a place from others."""
     check = check.place if isinstance(check, PlacedCheck) else check
     return type(check).__name__, id(check.holder), check.key
 
 
-def with_any_number(checks: list[Check], sources: Sequence[Leaf | Place]) -> list[Check]:
+def with_any_number(checks: list[Check], sources: Iterable[Source]) -> list[Check]:
     """The checks, of which those of the sources let any number of their type be there."""
     keys = {s.key for s in sources if isinstance(s, Place)}
     return [NumberCheck(c) if place_key(c) in keys else c for c in checks] if keys else checks
@@ -115,7 +124,7 @@ def may_be_promoted(check: Check) -> bool:
 
 @contextmanager
 def in_place(
-    sources: Sequence[Leaf | Place], numbers: Sequence[Any], args: Any, kwargs: Any,
+    numbers: Iterable[tuple[Source, Any]], args: Any, kwargs: Any,
     functions: Iterable[tuple[Place, Any]] = (),
 ) -> Iterator[tuple[Any, Any]]:  # fmt: skip
     """The arguments of a call with `numbers` for what the sources hold; state has them, too, until the end.
@@ -128,14 +137,14 @@ def in_place(
             with contextlib.suppress(AttributeError, LookupError, StopIteration, TypeError):
                 place.put(function, undo)
         new = {}
-        for source, number in zip(sources, numbers, strict=True):
+        for source, number in numbers:
             if isinstance(source, Leaf):
                 new[source.index] = number
             else:
                 try:
                     source.put(number, undo)
                 except (AttributeError, LookupError, StopIteration, TypeError):
-                    settled(number)  # it cannot be exchanged there
+                    number.pin() if type(number) is SymInt else settled(number)  # it stays there
         yield with_leaves((args, kwargs), new, undo) if new else (args, kwargs)
     finally:
         for back in reversed(undo):
@@ -162,14 +171,18 @@ def _converts(footprint: Footprint, check: Check) -> bool:
 
 
 def called(
-    fn: Any, args: Any, kwargs: Any, sources: Sequence[Leaf | Place], formulas: Formulas | None,
-    footprint: Footprint,
+    fn: Any, args: Any, kwargs: Any, sources: Sequence[Source], formulas: Formulas | None,
+    footprint: Footprint, sizes: Iterable[tuple[Source, Any]] = (),
 ) -> tuple[Any, dict[int, Use]]:  # fmt: skip
-    """Calls `fn` with live numbers for what the sources hold: its result, made plain, and which leaves were live."""
+    """Calls `fn` with live numbers for what the sources hold: its result, made plain, and which leaves were live.
+
+    What is among the `sizes` is a symbolic size in the call."""
     if formulas is None:
-        return fn(*args, **kwargs), {}
+        with in_place(sizes, args, kwargs) as (sized_args, sized_kwargs):
+            return fn(*sized_args, **sized_kwargs), {}
     inputs, functions = formulas.inputs, functions_of_numbers(footprint)
-    with in_place(sources, inputs, args, kwargs, functions) as (live_args, live_kwargs):
+    numbers = (*zip(sources, inputs, strict=True), *sizes)
+    with in_place(numbers, args, kwargs, functions) as (live_args, live_kwargs):
         try:
             result = fn(*live_args, **live_kwargs)
         except BaseException:
@@ -234,7 +247,7 @@ def _exchange(x: Any, new: Any, but: Any, depth: int = 4) -> bool:
     return done
 
 
-def sources_of(program: Any) -> tuple[Leaf | Place, ...]:
+def sources_of(program: Any) -> tuple[Source, ...]:
     """The sources of the numbers that a program takes as inputs."""
     promoted = program.promoted
     return () if promoted is None or promoted.formulas is None else promoted.sources
@@ -249,8 +262,8 @@ class Promoted:
     """
 
     def __init__(
-        self, sources: Sequence[Leaf | Place] = (), values: Sequence[Any] = (),
-        formulas: Formulas | None = None, fixed: Sequence[tuple[Leaf | Place, Any]] = (),
+        self, sources: Sequence[Source] = (), values: Sequence[Any] = (),
+        formulas: Formulas | None = None, fixed: Sequence[tuple[Source, Any]] = (),
     ) -> None:  # fmt: skip
         self.sources = tuple(sources)
         self.values = tuple(values)

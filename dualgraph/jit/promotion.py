@@ -23,12 +23,20 @@ from .alike import same_program
 from .entries import Entry
 from .keys import FIRST, leaf_key, without_sizes
 from .program import Program
-from .promoted import KEPT, Leaf, Place, Promoted, may_be_promoted, place_key, sources_of
+from .promoted import (
+    KEPT,
+    Leaf,
+    Place,
+    Promoted,
+    Source,
+    may_be_promoted,
+    place_key,
+    sources_of,
+)
 
 # What tells a number from a live one, or adds numbers in another way than ``+``.
 TELLING = frozenset(("type", "statistics", "singledispatch"))
 ADDING = "sum"  # the builtin, from Python 3.12 on; methods of this name are another matter
-Source = Leaf | Place
 
 
 class Promotion:
@@ -42,14 +50,20 @@ class Promotion:
         self.told: list[str] = []  # what happened to numbers
         self.changed = False  # whether calls have other keys than programs were put under
         self._confirmed: set[Any] = set()
+        self._sizes: dict[Any, Source] = {}  # numbers that are symbolic sizes instead
         self.cautious = (
             False  # whether numbers have to be trusted before sizes may be symbolic, too
         )
 
     def sources(self, tree: Any, leaves: Sequence[Any]) -> tuple[Source, ...]:
         """The promoted numbers of a call whose arguments have this structure."""
-        known: tuple[Source, ...] = (*self.leaves.get(tree, {}).values(), *self.places.values())
-        return tuple(s for s in known if type(s.read(leaves)) in LIVE_OF)
+        of_leaves = self.leaves.get(tree, {}).values()
+        known = [s for s in of_leaves if _key(s, tree) not in self._sizes]
+        return tuple(s for s in (*known, *self.places.values()) if type(s.read(leaves)) in LIVE_OF)
+
+    def sizes(self, tree: Any) -> tuple[Source, ...]:
+        """The numbers of such a call that are taken as sizes are: what the code does is decided by their value."""
+        return tuple(s for k, s in self._sizes.items() if _key(s, tree) == k)
 
     # --- numbers that changed ---
 
@@ -102,7 +116,10 @@ class Promotion:
         """Promotes the number that this name means, as a user has asked for; see `Program.promote`."""
         function = self._function
         with function._lock:
-            for tree in {k[0] for k, e in function._entries.items() if program in e.programs}:
+            entries = list(function._entries.items())
+            for tree in {
+                k[0] for k, e in entries if any(program in (p, p.template) for p in e.programs)
+            }:
                 self._promote(program, tree, name)
                 self.regroup(tree)
             function._forget()
@@ -216,14 +233,19 @@ class Promotion:
     ) -> None:
         """Says of a program that was captured now for which numbers it is."""
         known = self.leaves.get(tree, {}).values()
-        fixed = [(s, s.read(leaves)) for s in known if type(s.read(leaves)) in LIVE_OF]
+        free = {s.key for s in (*sources_of(program), *(s for s, _ in program.as_sizes))}
+        fixed = tuple(
+            (s, s.read(leaves)) for s in known
+            if s.key not in free and type(s.read(leaves)) in LIVE_OF
+        )  # fmt: skip
         if program.promoted is None:
             if fixed:
                 program.promoted = Promoted(fixed=fixed)
-        elif left is not None:
+            return
+        program.promoted.fixed = fixed
+        if left is not None:
             assert left.promoted is not None
             program.promoted.free = left.promoted.free
-            program.promoted.fixed = left.promoted.fixed
         elif self.trusted(program.promoted.sources, tree, leaves):
             program.promoted.free = frozenset(range(len(program.promoted.sources)))
 
@@ -241,7 +263,8 @@ class Promotion:
         for i in sorted(mine.formulas.pinned()):
             if (_key(mine.sources[i], tree), type(mine.values[i])) not in self._confirmed:
                 c = next(c for c in mine.formulas.conditions if c.exactly and i in c.sources)
-                self.give_up(mine.sources[i], tree, f"the code looks at its value at {c.where}")
+                why = f"the code looks at its value at {c.where}"
+                self.give_up(mine.sources[i], tree, why, type(mine.values[i]) is int)
         places = {s.key for s in mine.sources if isinstance(s, Place)}
         for other in list(entry_programs):
             if other is program or not comparable(other, places):
@@ -292,13 +315,20 @@ class Promotion:
         for i in differ:
             self.give_up(mine.sources[i], tree, why)
 
-    def give_up(self, source: Source, tree: Any, why: str) -> None:
-        """Never promotes this number again."""
+    def give_up(self, source: Source, tree: Any, why: str, as_size: bool = False) -> None:
+        """Never promotes this number again; with `as_size` it is one of the sizes from now on."""
+        key = _key(source, tree)
         self.changed = True
-        self.never[_key(source, tree)] = why
-        self.told.append(f"{source.name} is not promoted: {why}")
+        self.never[key] = why
         if isinstance(source, Place):
             self.places.pop(source.key, None)
+        if as_size:
+            self._sizes[key] = source
+            self.told.append(f"{source.name} is taken as a size: {why}")
+            return
+        self._sizes.pop(key, None)
+        self.told.append(f"{source.name} is not promoted: {why}")
+        if isinstance(source, Place):
             return
         self.leaves.get(tree, {}).pop(source.index, None)
         if not self.leaves.get(tree):
@@ -348,7 +378,7 @@ class Promotion:
         mine = program.promoted
         live = {s.index for s in sources_of(program) if isinstance(s, Leaf)}
         for i, part in enumerate(key[FIRST:]):
-            value = () if mine is None else mine.value_of(i)
+            value = program.size_of(i) or (() if mine is None else mine.value_of(i))
             of_numpy = type(part) is tuple and part[0] in LIVE_OF
             if not value and (type(part) is int or type(part) is bytes or of_numpy):
                 value = (number_in(part),)

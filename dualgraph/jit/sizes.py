@@ -6,7 +6,7 @@ went together (the batch of x and of y) under one symbol; so are sizes declared 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,32 +17,38 @@ from ..core.numbers.symbols import symbol
 from ..core.types import Shape
 from ..eager.tensor import Tensor
 from .alike import same_program
-from .declared import Declared, Dim, Place
+from .declared import Axis, Declared, Dim
 from .dynamic import Sized, Template
-from .keys import any_number, without_sizes
+from .keys import any_number
 from .program import Program
+from .promoted import Place, Source
 
 MAX_EXAMPLES = 8  # calls of a family that are remembered
 MAX_DOUBTFUL = (
     3  # templates that no other size confirmed, after which each size is a program of its own
 )
 
+LARGE = 1 << 40  # a number from which on it is no size
+NO_AXIS = -1  # in a place: this is one of the numbers that are sizes, not a leaf
+
 Pattern = tuple[int | str, ...]  # for each place its size, or the name of its symbol
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a capture takes as symbolic: the shapes of leaves, the symbols, and the pattern of all places."""
+    """What a capture takes as symbolic: the shapes of leaves, the symbols, the pattern of all places, and numbers."""
 
     shapes: dict[int, Shape]
     symbols: tuple[SymInt, ...]
     pattern: Pattern
     limits: tuple[Dim | None, ...] = ()  # of the symbols, as far as users gave some
+    numbers: tuple[tuple[Source, SymInt], ...] = ()
 
     @property
-    def make(self) -> Any:
-        """What makes the program of such a capture."""
-        return partial(Template, symbols=self.symbols, limits=self.limits)
+    def how(self) -> tuple[dict[int, Shape], Any, tuple[tuple[Source, SymInt], ...]]:
+        """The shapes, what makes the program of such a capture, and the numbers."""
+        make = partial(Template, symbols=self.symbols, limits=self.limits, numbers=self.numbers)
+        return self.shapes, make, self.numbers
 
 
 @dataclass(slots=True)
@@ -52,18 +58,24 @@ class Family:
     examples: list[tuple[int, ...]] = field(default_factory=list)
     templates: list[tuple[Pattern, Template]] = field(default_factory=list)
     plain: list[tuple[tuple[int, ...], Program]] = field(default_factory=list)
+    single: int = 0  # captures at numbers that were paths of a tree of these numbers alone
     trees: bool = False  # whether there are so many paths that each size has a tree of them
+
+    def doubtful(self) -> bool:
+        """Whether too many symbolic captures were of use for no other size than their own."""
+        return self.single + sum(not t.confirmed for _, t in self.templates) >= MAX_DOUBTFUL
 
 
 class Call:
     """A call's key, split into its sizes and the rest.
 
-    ``loose`` is that with the types of numbers for the numbers.
+    ``loose`` is that with the types of numbers for the numbers. The sizes end with what the `numbers` are, without
+    their signs, which belong to the rest.
     """
 
-    def __init__(self, key: Any, leaves: Sequence[Any]) -> None:
+    def __init__(self, key: Any, leaves: Sequence[Any], numbers: Sequence[Source] = ()) -> None:
         head, parts = key[: -len(leaves)] if leaves else key, key[len(key) - len(leaves) :]
-        self.places: list[Place] = []
+        self.places: list[Axis] = []
         sizes: list[int] = []
         rest: list[Any] = [head]
         loose: list[Any] = [head]
@@ -81,7 +93,14 @@ class Call:
             loose.append(rest[-1])
             self.places += [(i, axis) for axis in range(len(shape))]
             sizes += shape
-        self.sizes = tuple(sizes)
+        self.numbers = [s for s in numbers if _may_be_size(s.read(leaves))]
+        values = [s.read(leaves) for s in self.numbers]
+        rest.append(tuple((s.key, v < 0) for s, v in zip(self.numbers, values, strict=True)))
+        loose.append(rest[-1])
+        self.places += [(k, NO_AXIS) for k in range(len(values))]
+        self.signs = [-1 if v < 0 else 1 for v in values]
+        sizes += map(abs, values)
+        self.tree, self.sizes = key[0], tuple(sizes)
         self.kind, self.loose = tuple(rest), tuple(loose)
         self.leaves = leaves
 
@@ -89,21 +108,28 @@ class Call:
 class Sizes:
     """The families of one compiled function, and what was declared of its sizes."""
 
-    def __init__(self, fn: Any, dynamic: Any) -> None:
+    def __init__(self, fn: Any, dynamic: Any, numbers: Callable[[Any], Sequence[Source]]) -> None:
+        self._numbers = numbers  # by the structure of the arguments, those that are sizes
         self.declared = None if dynamic is True or dynamic is None else Declared(fn, dynamic)
         self.all = dynamic is True
         self.families: dict[Any, Family] = {}
         self.seen: dict[Any, list[tuple[int, ...]]] = {}  # sizes of calls, whatever their numbers
 
+    def call(self, key: Any, leaves: Sequence[Any]) -> Call:
+        """A call by its sizes and the rest, as it is now."""
+        return Call(key, leaves, self._numbers(key[0]))
+
     def ready_for(self, key: Any, leaves: Sequence[Any], known: Sequence[Program]) -> Sized | None:
         """A symbolic program at the sizes of a call, where it is sure to be what a capture would give."""
         if not self.families:
             return None
-        call = Call(key, leaves)
+        call = self.call(key, leaves)
         family = self.families.get(call.kind)
         for pattern, template in () if family is None else family.templates:
             values = matched(pattern, call.sizes)
-            if values is None or any(p.template is template for p in known) or template.failure:
+            if values is None or template.failure:
+                continue
+            if any(p.template is template and p.values == values for p in known):  # type: ignore[attr-defined]
                 continue
             if template.read_at or not template.same_capture(values):
                 continue
@@ -112,16 +138,13 @@ class Sizes:
                 return template.at(values)
         return None
 
-    def spec(
-        self, key: Any, leaves: Sequence[Any], args: Any, kwargs: Any, any_numbers: bool = False
-    ) -> Spec | None:
+    def spec(self, call: Call, args: Any, kwargs: Any, any_numbers: bool = False) -> Spec | None:
         """What a capture of this call takes as symbolic; None: nothing.
 
         With `any_numbers` calls that differ in numbers, too, tell which sizes change.
         """
-        call = Call(key, leaves)
         family = self.families.setdefault(call.kind, Family())
-        if sum(not t.confirmed for _, t in family.templates) >= MAX_DOUBTFUL:
+        if family.doubtful():
             return None
         examples = self.seen.get(call.loose, []) if any_numbers else family.examples
         columns = list(zip(*examples, call.sizes, strict=True))
@@ -135,43 +158,55 @@ class Sizes:
         if any(hint(symbols[n]) != call.sizes[p] for p, n in names.items()):
             return None  # declared to be the same, and not so here
         shapes: dict[int, list[int]] = {}
-        for p, (leaf, _) in enumerate(call.places):
-            shapes.setdefault(leaf, []).append(symbols[names[p]] if p in names else call.sizes[p])
-        symbolic = {call.places[p][0] for p in names}
+        numbers = []
+        for p, (leaf, axis) in enumerate(call.places):
+            size = symbols[names[p]] if p in names else call.sizes[p]
+            if axis == NO_AXIS:
+                numbers.append((call.numbers[leaf], call.signs[leaf] * size))
+            else:
+                shapes.setdefault(leaf, []).append(size)
+        symbolic = {leaf for leaf, axis in map(call.places.__getitem__, names) if axis != NO_AXIS}
         limits = self.declared.limits if self.declared is not None else {}
         return Spec(
             {i: tuple(s) for i, s in shapes.items() if i in symbolic},
             tuple(symbols.values()),
             pattern,
             tuple(map(limits.get, symbols)),
+            tuple(numbers),
         )
+
+    def hopeless(self, call: Call) -> Sequence[Source]:
+        """The numbers of a call that are of no use as sizes."""
+        family = self.families.get(call.kind)
+        useless = family is not None and not any(t.confirmed for _, t in family.templates)
+        return call.numbers if useless and family.doubtful() else ()  # type: ignore[union-attr]
 
     def branch(self, key: Any, leaves: Sequence[Any], programs: list[Program]) -> bool:
         """Leaves paths to trees, one for each size, as there are too many to try one after the other; whether that
         is new."""
         found = [p for p in programs if p.template is not None and p.trace.concrete]
         if found:
-            family = self.families.setdefault(Call(key, leaves).kind, Family())
+            family = self.families.setdefault(self.call(key, leaves).kind, Family())
             family.trees = True
             family.templates = [t for t in family.templates if not t[1].trace.concrete]
             programs[:] = [p for p in programs if p not in found]
         return bool(found)
 
     def elsewhere(
-        self, key: Any, made: Program, spec: Spec | None, programs: Iterable[tuple[Any, Program]]
+        self, call: Call, made: Program, spec: Spec | None, programs: Iterable[tuple[Any, Program]]
     ) -> Iterator[tuple[Program, Program]]:
         """Programs that were captured at other sizes, each after what a symbolic one is at these."""
         template = made.template
-        if spec is None or not isinstance(template, Template):
+        places = spec is not None and any(isinstance(s, Place) for s, _ in spec.numbers)
+        if spec is None or not isinstance(template, Template) or places:
             return
-        kind = list(map(without_sizes, key))
-        for other_key, other in programs:
-            if other.template or other.path or len(other_key) != len(key):
+        for key, other in programs:
+            if other.template or other.path or other.given is None or key[0] != call.tree:
                 continue
-            if other.given is not None and list(map(without_sizes, other_key)) == kind:
-                values = matched(spec.pattern, Call(other_key, other.given[1]).sizes)
-                if values is not None and template.same_capture(values):
-                    yield template.fixed_at(values), other
+            there = Call(key, other.given[1], call.numbers)
+            values = matched(spec.pattern, there.sizes) if there.kind == call.kind else None
+            if values is not None and template.same_capture(values):
+                yield template.fixed_at(values), other
 
     def _names(
         self, call: Call, args: Any, kwargs: Any, columns: list[tuple[int, ...]]
@@ -185,14 +220,15 @@ class Sizes:
                     names[at[place]] = dim.name
         groups: dict[Any, str] = {}
         for p, column in enumerate(columns):
-            differs = len(set(column)) > 1 or (self.all and column[-1] > 1)
+            number = call.places[p][1] == NO_AXIS
+            differs = number or len(set(column)) > 1 or (self.all and column[-1] > 1)
             if differs and p not in names:
-                names[p] = groups.setdefault(column, f"s{len(groups)}")
+                own = (column, p) if number and len(column) == 1 else column  # else it tells little
+                names[p] = groups.setdefault(own, f"s{len(groups)}")
         return dict(sorted(names.items()))
 
-    def settle(self, key: Any, leaves: Sequence[Any], spec: Spec | None, made: Program) -> Program:
+    def settle(self, call: Call, spec: Spec | None, made: Program) -> Program:
         """Takes in a capture; gives the program for calls of these sizes."""
-        call = Call(key, leaves)
         family = self.families.setdefault(call.kind, Family())
         for examples in (family.examples, self.seen.setdefault(call.loose, [])):
             if call.sizes not in examples:
@@ -203,6 +239,7 @@ class Sizes:
             return made
         taken = made.trace.concrete
         if taken and (family.trees or not all(type(c.value) is bool for c in taken)):
+            family.single += bool(spec.numbers)
             return made.fixed()  # a path of a tree, which is for its own sizes
         values = matched(spec.pattern, call.sizes)
         assert values is not None
@@ -223,6 +260,10 @@ class Sizes:
                 made.confirmed = same_program(program, made, program.captured, there)
         family.templates.append((spec.pattern, made))
         return made.at(values)
+
+
+def _may_be_size(value: Any) -> bool:
+    return type(value) is int and -LARGE < value < LARGE
 
 
 def _narrow(sizes: Sequence[int], pattern: Pattern) -> bool:

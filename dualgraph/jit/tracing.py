@@ -31,9 +31,9 @@ from .arguments import Arguments
 from .left_behind import settle_sizes, settle_writes
 from .program import Program
 from .promoted import (
-    Leaf,
     Place,
     Promoted,
+    Source,
     called,
     kept_numbers,
     place_key,
@@ -52,19 +52,20 @@ def trace(
     fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None,
     whole: bool = False, left: Left | None = None,
     shapes: Mapping[int, Shape] | None = None, make: Callable[..., Program] = Program,
-    apart: Apart | None = None, sources: Sequence[Leaf | Place] = (), rebound: Rebound | None = None,
+    apart: Apart | None = None, sources: Sequence[Source] = (), rebound: Rebound | None = None,
+    sizes: Sequence[tuple[Source, SymInt]] = (),
 ) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
     """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
 
     With `whole` the graph gives all results, also those that a call would not take from it (inputs and
     views of them). With `left` it goes on from where a compiled call left the tree, whose values are
-    not computed again. With `shapes` argument leaves have symbolic sizes, and `make`
+    not computed again. With `shapes` argument leaves have symbolic sizes, and so are the numbers in `sizes`; `make`
     makes the program. Statements in `apart` are no part of the program: they run at the end of each call.
     The numbers in `sources` are inputs of the program, as are the tensors at places that `rebound` knows.
     """
     call = _Call(fn, args, kwargs, leaves, left, shapes, apart, sources, rebound)
     with call.recording() as guards:
-        result = call.run(fn)
+        result = call.run(fn, sizes if isinstance(call.tracer, SymbolicTracer) else ())
         happened = call.settle(result)
         moves = [] if whole else call.moves(result, happened)
         out = call.outcome(result, happened, moves, [] if whole else call.grads_with_history())
@@ -78,7 +79,8 @@ def trace(
         if refusals:
             return result, None, refusals
         finished, results = call.finished(out, whole)
-    call.footprint.checks = with_any_number(call.footprint.checks, sources)
+    every = (*sources, *(s for s, _ in sizes))
+    call.footprint.checks = with_any_number(call.footprint.checks, every)
     program = make(
         call.name, finished, results, out.tree, call.footprint, _described(fn, args, kwargs, leaves),
         call.arguments.contents(), call.tracer.swept, fast_math, finished.device, use,
@@ -112,7 +114,7 @@ class _Call:
 
     def __init__(
         self, fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left | None,
-        shapes: Mapping[int, Shape] | None, apart: Apart | None, sources: Sequence[Leaf | Place],
+        shapes: Mapping[int, Shape] | None, apart: Apart | None, sources: Sequence[Source],
         rebound: Rebound | None,
     ) -> None:  # fmt: skip
         self.leaves, self.sources, self.rebound = leaves, sources, rebound
@@ -155,12 +157,12 @@ class _Call:
         ):
             yield guards
 
-    def run(self, fn: Any) -> Any:
+    def run(self, fn: Any, sizes: Sequence[tuple[Source, SymInt]]) -> Any:
         """Runs the function, and gives its result."""
         arguments, tracer = self.arguments, self.tracer
         with self.watch.watching():
             result, self.uses = called(
-                fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.footprint
+                fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.footprint, sizes
             )  # fmt: skip
         tracer.entry.clear()  # it would keep live numbers
         self.watch.gives(result)

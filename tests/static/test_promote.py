@@ -502,8 +502,11 @@ def test_a_number_that_is_looked_at_is_refused_with_the_line() -> None:
     f = dg.compile(lambda a, n: a * len(range(n)), wait=True)
     for n in (2, 3, 4, 3):
         assert frozen(f(x(), n)) == frozen(x() * n)
-    assert "n is not promoted: the code looks at its value at" in f.explain()
-    with pytest.raises(dg.ArgumentError, match="looks at its value"):
+    assert "n is taken as a size: the code looks at its value at" in f.explain()
+    for n in range(5, 9):
+        assert frozen(f(x(), n)) == frozen(x() * n)
+    assert "n is not promoted: with other values the code does something else" in f.explain()
+    with pytest.raises(dg.ArgumentError, match="does something else"):
         f.programs[0].promote("n")
 
 

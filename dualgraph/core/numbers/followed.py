@@ -88,10 +88,23 @@ class Followed:
         given = [v._read() if isinstance(v, Followed) else v for v in inputs]
         return getattr(ufunc, method)(*given, **kwargs)
 
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return func(*_read_in(args), **_read_in(kwargs))
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._held(), name)
         self._read()
         return found
+
+
+def _read_in(x: Any) -> Any:
+    """`x` with the numbers themselves in tuples, lists and dicts: NumPy tells them from arrays of them."""
+    if isinstance(x, Followed):
+        return x._read()
+    kind = type(x)
+    if kind is tuple or kind is list:
+        return kind([_read_in(v) for v in x])
+    return {k: _read_in(v) for k, v in x.items()} if kind is dict else x
 
 
 def leaked(n: Size) -> Any:

@@ -151,9 +151,6 @@ class Live(Followed):
             return called(ufunc, inputs)
         return getattr(ufunc, method)(*settled(inputs), **settled(kwargs))
 
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return func(*settled(args), **settled(kwargs))
-
 
 class LiveFloat(Live):
     """A live number that is a float."""
