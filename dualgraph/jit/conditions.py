@@ -65,10 +65,12 @@ class Conditions(Outcome):
     def assumptions(self) -> tuple[Assumption, ...]:
         """Everything the capture relied on, each with its source line."""
         state_of = tuple(c.assumption() for c in self.footprint.checks)
+        checked = self.footprint.tensors
         tensors = tuple(
-            Assumption(s.kind, f"input {i}", str(s.type), NOWHERE)
-            for i, s in enumerate(self.trace.slots) if s.kind not in ("leaf", "computed")
-        )  # fmt: skip
+            Assumption(s.kind, self._name_of(i), str(s.type), NOWHERE)
+            for i, s in enumerate(self.trace.slots)
+            if s.kind not in ("leaf", "computed") and id(s.key) not in checked
+        )
         grads = tuple(
             Assumption("gradient", "a tensor's .grad", "present" if had else None, NOWHERE)
             for _, had in self._entry
@@ -78,6 +80,15 @@ class Conditions(Outcome):
         )
         given = self._arguments if self.promoted is None else self.promoted.assumed(self._arguments)
         return (*given, *state_of, *tensors, *grads, *taken)
+
+    def _name_of(self, i: int) -> str:
+        """What the code calls the place of input `i`, where one is known."""
+        kind, key = self.trace.slots[i][:2]
+        owner = key[1] if kind.startswith("leaf") else key
+        if kind == "number":
+            return f"the entry {key[1]!r}"
+        name = self.footprint.tensors.get(id(owner), f"input {i}")
+        return f"{name}.grad" if kind.endswith("grad") else name
 
     def broken(self, leaves: list[Any]) -> str | None:
         """The first assumption about state that does not hold now, or None."""
@@ -97,15 +108,13 @@ class Conditions(Outcome):
             return grad
         for i, values in self._contents:
             if not same_bytes(leaves[i], values):
-                return (
-                    f"the values in argument leaf {i}, an array that the code looks into, changed"
-                )
+                return f"the values in argument {self._arguments[i].name}, an array that the code looks into, changed"
         for i, leaf in enumerate(leaves):
             if (id(leaf) in self.footprint.tensors or i in self._same) and self._same.get(
                 i
             ) is not leaf:
                 return (
-                    f"argument leaf {i} and a tensor that the code reads elsewhere "
+                    f"argument {self._arguments[i].name} and a tensor that the code reads elsewhere "
                     "were one, and are not now, or are now"
                 )
         if self.places and (one := meeting(self.places, leaves, self.footprint.tensors)):

@@ -12,7 +12,7 @@ from ..core.trees import flatten
 from ..passes.sizes import as_bytes
 from ..static.code.statements import Apart
 from .entries import Entry
-from .keys import difference
+from .keys import difference, labels
 from .program import Program
 from .promotion import Promotion, told_apart
 from .rebound import Rebound
@@ -81,7 +81,8 @@ class Growing:
 
     def _new(self, key: Any) -> str:
         """What is new about a kind of arguments."""
-        return difference(key, [k for k, e in self._entries.items() if e.programs])
+        names = labels(self._captured_function, key[0])
+        return difference(key, [k for k, e in self._entries.items() if e.programs], names)
 
     def _forget(self) -> None:
         """Calls are looked up anew: a program runs in another way from now on."""

@@ -11,7 +11,7 @@ from ..core import dtypes as dt
 from ..core.constant import exact
 from ..core.context import state
 from ..core.numbers.live import LIVE_OF
-from ..core.trees import TreeDef
+from ..core.trees import LEAF, TreeDef, paths
 from ..eager.tensor import Tensor
 from ..static.checks import by_value
 
@@ -73,8 +73,23 @@ def leaves_to_keep(leaves: Sequence[Any]) -> list[Any]:
     return [v for v in leaves if not (isinstance(v, (Tensor, np.ndarray)) or by_value(v))]
 
 
-def difference(key: tuple[Any, ...], known: Sequence[tuple[Any, ...]]) -> str:
-    """In what a kind of arguments differs from the one most like it among those known."""
+def labels(fn: Any, tree: TreeDef | int) -> list[str]:
+    """What the code of `fn` calls each argument leaf: ``x``, ``batch['y'][0]``; a number where it has no name."""
+    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
+    bound = int(hasattr(fn, "__self__"))
+    names = code.co_varnames[bound : code.co_argcount] if code is not None else ()
+    positional, keywords = (
+        ((LEAF,) * tree, ()) if isinstance(tree, int) else (c.children for c in tree.children)
+    )
+    heads = [*names, *map(str, range(len(names), len(positional)))][: len(positional)]
+    if not isinstance(tree, int):
+        heads += [str(k) for k in tree.children[1].data or ()]
+    parts = (*positional, *keywords)
+    return [head + path for head, part in zip(heads, parts, strict=True) for path in paths(part)]
+
+
+def difference(key: tuple[Any, ...], known: Sequence[tuple[Any, ...]], names: Sequence[str]) -> str:
+    """In what a kind of arguments differs from the one most like it among those known; `names` of their leaves."""
     if not known:
         return "it was never called"
     like = [k for k in known if k[0] == key[0] and len(k) == len(key)]
@@ -82,13 +97,13 @@ def difference(key: tuple[Any, ...], known: Sequence[tuple[Any, ...]]) -> str:
         return "it was never called with arguments of this structure"
     differ = [[i for i, (a, b) in enumerate(zip(k, key, strict=True)) if a != b] for k in like]
     places = min(differ, key=len)
-    names = ["the structure", "the gradient mode", "the default dtype", "the default device"]
+    modes = ["the structure", "the gradient mode", "the default dtype", "the default device"]
     before = like[differ.index(places)]
     told = [
-        names[i] if i < FIRST else f"argument leaf {i - FIRST} ({_change(before[i], key[i])})"
+        modes[i] if i < FIRST else f"argument {names[i - FIRST]} ({_change(before[i], key[i])})"
         for i in places
     ]
-    return f"{' and '.join(told)} was not seen before"
+    return f"{' and '.join(told)} {'was' if len(told) == 1 else 'were'} not seen before"
 
 
 OF_TENSOR = "dtype shape device requires_grad strides place class attributes".split()

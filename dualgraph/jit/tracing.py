@@ -28,6 +28,7 @@ from ..static.outside import users
 from ..static.symbolic import SymbolicTracer
 from ..static.trace import Slot, Trace
 from .arguments import Arguments
+from .keys import labels
 from .left_behind import settle_sizes, settle_writes
 from .program import Program
 from .promoted import (
@@ -298,22 +299,12 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
 def _described(fn: Any, args: Any, kwargs: Any, leaves: list[Any]) -> tuple[Assumption, ...]:
     """What is assumed of the argument leaves, each under the name of its parameter."""
     code = getattr(getattr(fn, "__func__", fn), "__code__", None)
-    where = NOWHERE
-    names: list[str] = []
-    if code is not None:
-        where = Location(code.co_filename, code.co_firstlineno, code.co_name)
-        skip = 1 if hasattr(fn, "__self__") else 0
-        names = list(code.co_varnames[skip : code.co_argcount])
-    labels: list[str] = []
-    for i, value in enumerate([*args, *kwargs.values()]):
-        rest = f"argument {i}" if i < len(args) else list(kwargs)[i - len(args)]
-        label = names[i] if i < min(len(args), len(names)) else rest
-        inner, tree = flatten(value)
-        each = [f"{label}, leaf {j}" for j in range(len(inner))]
-        labels += [label] if tree.kind is None else each
+    where = (
+        NOWHERE if code is None else Location(code.co_filename, code.co_firstlineno, code.co_name)
+    )
     return tuple(
         Assumption("argument", label, str(v.type) if isinstance(v, Tensor) else v, where)
-        for label, v in zip(labels, leaves, strict=True)
+        for label, v in zip(labels(fn, flatten((args, kwargs))[1]), leaves, strict=True)
     )
 
 

@@ -21,7 +21,8 @@ class MemoryPlan(NamedTuple):
 
     ``lower_bound_bytes``: the most bytes live at one step, which no plan can go below;
     ``unplanned_bytes``: the sum of all temporaries, which is what it takes without a plan. ``bodies_bytes``: what
-    the bodies of loops and branches have beside it: an arena each, and the carry twice.
+    the bodies of loops and branches have beside it: an arena each, and the carry twice. Each buffer counts as a
+    multiple of 64 bytes, which it is aligned to.
     ``steps``: for each step the op, and the user's line.
     """
 
@@ -70,7 +71,7 @@ def plan_memory(plan: Schedule) -> MemoryPlan:
         if size <= bound * GOOD_ENOUGH:
             break
     steps = tuple((s.node.prim.name, str(s.node.where)) for s in plan.steps)
-    unplanned = sum(b.nbytes for b in buffers)
+    unplanned = sum(aligned(b.nbytes) for b in buffers)
     return MemoryPlan(max(size, 0), bound, unplanned, best, buffers, steps=steps)
 
 
@@ -112,7 +113,7 @@ class Stacks:
         bound = lower_bound(buffers)
         if total > bound * WASTE:
             return plan_memory(plan)
-        unplanned = sum(b.nbytes for b in buffers)
+        unplanned = sum(aligned(b.nbytes) for b in buffers)
         return MemoryPlan(total, bound, unplanned, offsets, buffers, steps=self.plan.steps)
 
     def _places(self, *sizes: int) -> list[int]:

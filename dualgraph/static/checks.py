@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import enum
 import functools
+import os
 import types
 from typing import Any, NamedTuple
 
@@ -13,8 +14,8 @@ import numpy as np
 from ..core.constant import exact
 from ..core.devices import Device
 from ..core.dtypes import DType
-from ..core.errors import Location
-from .outside import closed
+from ..core.errors import PACKAGE, Location
+from .outside import closed, users
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
 ATOMS = (
@@ -32,6 +33,7 @@ ATOMS = (
     Device,
     enum.Enum,
 )
+STDLIB = os.path.dirname(os.__file__) + os.sep
 
 
 class Assumption(NamedTuple):
@@ -47,13 +49,20 @@ class Assumption(NamedTuple):
         return f"{self.kind}: {self.name} = {short(self.value)}{at}"
 
 
-NAMED = frozenset(("global", "closure", "item", "members", "tensor"))
+NAMED = frozenset(("global", "closure"))
 
 
 def tells(x: Assumption) -> bool:
-    """Whether an assumption tells users something at a glance: not what is absent, nor objects in private places."""
-    if isinstance(x.value, ATOMS):
-        return x.kind != "length"
+    """Whether an assumption tells users something at a glance: not what is absent, nor objects in private places, nor
+    what libraries hold under its own name."""
+    file = x.where.file
+    if file.startswith(PACKAGE) or (file.startswith(STDLIB) and "site-packages" not in file):
+        return False
+    library, own = getattr(x.value, "__module__", None), getattr(x.value, "__name__", None)
+    if isinstance(library, str) and not users(library) and own == x.name.rpartition(".")[2]:
+        return False
+    if isinstance(x.value, (*ATOMS, tuple)):
+        return x.kind not in ("length", "members")
     private = "._" in x.name or x.name.startswith("__")
     return x.value is not MISSING and not private and (x.kind in NAMED or callable(x.value))
 
@@ -241,6 +250,11 @@ class TensorCheck(Check):
 
     def holds(self) -> bool:
         return bool(self.read() == self.expected)
+
+    def assumption(self) -> Assumption:
+        kind, requires, extended = self.expected
+        more = [*["requires grad"] * requires, *["with attributes"] * extended]
+        return super().assumption()._replace(value=", ".join([str(kind), *more]))
 
 
 class ContentCheck(Check):
