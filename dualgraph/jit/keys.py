@@ -75,8 +75,9 @@ def leaves_to_keep(leaves: Sequence[Any]) -> list[Any]:
 
 def labels(fn: Any, tree: TreeDef | int) -> list[str]:
     """What the code of `fn` calls each argument leaf: ``x``, ``batch['y'][0]``; a number where it has no name."""
-    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
-    bound = int(hasattr(fn, "__self__"))
+    called = getattr(fn, "forward", fn)  # a module's
+    code = getattr(getattr(called, "__func__", called), "__code__", None)
+    bound = int(hasattr(called, "__self__"))
     names = code.co_varnames[bound : code.co_argcount] if code is not None else ()
     positional, keywords = (
         ((LEAF,) * tree, ()) if isinstance(tree, int) else (c.children for c in tree.children)
