@@ -74,8 +74,9 @@ def xlog1py(x: Any, other: Any) -> Tensor:
     tensor([0.])
     """
     x, other = as_operand(x), as_operand(other)
-    zero = cp.logical_and(cp.equal(x, 0), cp.logical_not(cp.isnan(other)))
-    return ar.where(zero, 0.0, ar.multiply(x, log1p(ar.where(zero, 0.0, other))))
+    endless = cp.logical_or(cp.less_equal(other, -1), cp.equal(other, float("inf")))
+    held = cp.logical_and(cp.equal(x, 0), endless)  # elsewhere log(1 + other) is the slope at 0
+    return ar.where(held, 0.0, ar.multiply(x, log1p(ar.where(held, 0.0, other))))
 
 
 def ndtr(x: Any) -> Tensor:

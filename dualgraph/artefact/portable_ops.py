@@ -39,6 +39,15 @@ def _same(np: Any, x: Any, **_: Any) -> Any:
     return np.asarray(x)
 
 
+@portable
+def complex_(np: Any, x: Any, y: Any) -> Any:
+    shape = broadcast_shapes(x.shape, y.shape)
+    parts = np.stack([np.broadcast_to(v, shape) for v in (x, y)], -1)
+    return np.reshape(
+        np.view(parts, "complex64" if x.dtype.name == "float32" else "complex128"), shape
+    )
+
+
 def _reduction(name: str) -> Callable[..., Any]:
     return lambda np, x, axes, keepdims: getattr(np, name)(x, axis=axes, keepdims=keepdims)
 

@@ -259,11 +259,15 @@ def _unfolded(roots: list[tuple[Edge, Tensor]], create_graph: bool) -> None:
 
 
 class Accumulate:
-    """Adds what reaches leaves to their ``.grad``; each gradient gets memory of its own."""
+    """Takes what reaches leaves, and adds it to their ``.grad`` at the end: a sweep that fails changes none.
+
+    Each gradient gets memory of its own.
+    """
 
     def __init__(self, create_graph: bool) -> None:
         self.create_graph = create_graph
         self.given: set[int] = set()
+        self._arrived: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, node: TapeNode, slots: list[Any]) -> None:
         leaf = node.saved()
@@ -272,13 +276,19 @@ class Accumulate:
             return
         if state.batching is not None:
             state.batching.check_gradient(leaf, ct)
-        before = leaf.grad
-        if before is None:
-            leaf._set_grad(self._own(ct))
-        elif self.create_graph:
-            leaf._set_grad(add(before, ct))
-        else:
-            before.add_(ct)  # type: ignore[attr-defined]
+        self._arrived.append((leaf, ct))
+
+    def finish(self) -> None:
+        """Adds what arrived."""
+        with grad_mode(self.create_graph):
+            for leaf, ct in self._arrived:
+                before = leaf.grad
+                if before is None:
+                    leaf._set_grad(self._own(ct))
+                elif self.create_graph:
+                    leaf._set_grad(add(before, ct))
+                else:
+                    before.add_(ct)  # type: ignore[attr-defined]
 
     def _own(self, ct: Tensor) -> Tensor:
         shared = ct._parent is not None or id(ct._data) in self.given
@@ -310,6 +320,7 @@ def backward(
     plain = state.tracer is None and state.batching is None and not create_graph
     if plain and inputs is None and len(roots) == 1 and Whole.serve is not None:
         if Whole.serve(roots[0], accumulate, bool(retain_graph)):
+            accumulate.finish()
             return
     _unfolded(roots, create_graph)
     wanted = None
@@ -326,6 +337,7 @@ def backward(
         wanted,
         every=False,
     )
+    accumulate.finish()
 
 
 def grad(

@@ -19,12 +19,12 @@ from ..core.kinds import (
     to_float,
 )
 from ..core.node import Node
-from ..core.types import TensorType
+from ..core.types import TensorType, broadcast_shapes
 from .comparison import equal, greater, less
 from .creation import full
 
 
-def _nought(x: Any) -> Any:
+def nought(x: Any) -> Any:
     """The gradient of what is flat wherever it is smooth."""
     return full(shape=x.shape, value=0, dtype=x.dtype.name, device=str(x.device))
 
@@ -94,10 +94,7 @@ def abs(s, x):
 
 
 @abs.vjp
-def _(ct, out, x):
-    if x.dtype.is_complex:
-        safe = where(equal(out, 0), 1, out)
-        return (multiply(ct, divide(x, safe)),)
+def _(ct, _out, x):
     return (multiply(ct, sign(x)),)
 
 
@@ -110,7 +107,7 @@ def sign(s, x):
 @sign.vjp
 def _(ct, out, x):
     if not x.dtype.is_complex:
-        return (_nought(x),)
+        return (nought(x),)
     size = abs(x)
     across = subtract(ct, multiply(out, real_part(multiply(conj(out), ct))))
     return (where(equal(size, 0), 0, divide(across, where(equal(size, 0), 1, size))),)
@@ -196,7 +193,7 @@ def floor_divide(s, x, y):
 
 @floor_divide.vjp
 def _(ct, _out, _x, _y):
-    return lambda: _nought(_x), lambda: _nought(_y)
+    return lambda: nought(_x), lambda: nought(_y)
 
 
 @elementwise(dtype=real_number, domain=(0.7, 5.0))
@@ -234,7 +231,7 @@ def _flat(prim: Any) -> None:
 
     @prim.vjp
     def _(ct, _out, _x):
-        return (_nought(_x),)
+        return (nought(_x),)
 
 
 @elementwise(dtype=real)
@@ -275,7 +272,7 @@ def copysign(s, x, y):
 def _(ct, _out, x, y):
     return lambda: multiply(
         ct, copysign(sign(x), multiply(sign(x), copysign(1.0, y)))
-    ), lambda: _nought(y)
+    ), lambda: nought(y)
 
 
 @elementwise(dtype=chosen, leading=1)
@@ -381,6 +378,37 @@ def _(ct, _out, _x):
 @imag_part.vjp
 def _(ct, _out, _x):
     return (multiply(ct, 1j),)
+
+
+def _parts_samples(rng: Any) -> list[Any]:
+    return [((rng.standard_normal((2, 3)), rng.standard_normal((2, 3))), {})]
+
+
+@opaque(name="complex", samples=_parts_samples)
+def complex_of(xp, x, y):
+    """The complex numbers of real parts x and imaginary parts y, as they are: infinite, or -0.0."""
+    out = xp.empty(xp.broadcast_shapes(x.shape, y.shape), xp.result_type(x, xp.complex64))
+    out.real, out.imag = x, y
+    return out
+
+
+@complex_of.type
+def _(x, y):
+    of = {part: whole for whole, part in _REAL_OF.items()}
+    if x.dtype is not y.dtype or x.dtype not in of:
+        raise DTypeError("the parts must both be float32 or both float64")
+    return TensorType(of[x.dtype], broadcast_shapes(x.shape, y.shape), x.device)
+
+
+@complex_of.vjp
+def _(ct, _out, _x, _y):
+    return lambda: real_part(ct), lambda: imag_part(ct)
+
+
+@complex_of.batch
+def _(lift, args, batched):
+    rank = max(a.ndim - b for a, b in zip(args, batched, strict=True))
+    return complex_of(*lift.align_to(args, batched, rank))
 
 
 def _batched_alone(prim: Any) -> None:

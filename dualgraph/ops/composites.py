@@ -11,7 +11,7 @@ from ..core.composite import composite
 from ..core.dtypes import get_default_dtype
 from ..core.numbers.sizing import at_least, to_float
 from ..core.types import broadcast_shapes
-from .arithmetic import abs, cast, divide, multiply, sqrt, square, subtract, where
+from .arithmetic import abs, cast, divide, multiply, sign, sqrt, square, subtract, where
 from .axes import normalize_axes
 from .comparison import isfinite
 from .creation import full
@@ -74,8 +74,8 @@ def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False
 @composite
 @accumulating
 def std(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
-    """Standard deviation over `axis`: ``sqrt(var(x))``."""
-    return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+    """Standard deviation over `axis`: ``sqrt(var(x))``; its gradient is 0 where all elements are equal."""
+    return _root(var(x, axis=axis, correction=correction, keepdims=keepdims))
 
 
 def _shift(x: Any, axes: tuple[int, ...]) -> Any:
@@ -157,12 +157,18 @@ def norm(x: Any, p: float = 2.0, axis: Axis = None, keepdims: bool = False) -> A
     if p == float("-inf"):
         return -reduce_max(-size, axes=axes, keepdims=keepdims)
     if p == 0:
-        return reduce_sum(cast(size != 0, dtype=size.dtype.name), axes=axes, keepdims=keepdims)
+        counts = where(size != size, 1.0, sign(size))  # NaN is one, too
+        return reduce_sum(counts, axes=axes, keepdims=keepdims)
     if p == 1:
         return reduce_sum(size, axes=axes, keepdims=keepdims)
     if p == 2:
         return _root(reduce_sum(square(size), axes=axes, keepdims=keepdims))
-    total = reduce_sum(size**p, axes=axes, keepdims=keepdims)
+    if p < 1:  # infinitely steep at 0
+        none = size == 0
+        size = where(none, 0.0 if p > 0 else float("inf"), where(none, 1.0, size) ** p)
+    else:
+        size = size**p
+    total = reduce_sum(size, axes=axes, keepdims=keepdims)
     zero = total == 0
     return where(zero, 0.0, where(zero, 1.0, total) ** (1 / p))
 

@@ -34,7 +34,7 @@ from .arithmetic import (
 from .comparison import equal, greater
 from .contraction import matmul_op, swap_last
 from .creation import arange_op
-from .movement import reshape
+from .movement import reshape, stop_gradient
 from .reduce import reduce_max, reduce_sum
 
 PARTS = {dt.complex64: dt.float32, dt.complex128: dt.float64}
@@ -175,7 +175,15 @@ def _(x):
 
 @det.vjp
 def _(ct, out, x):
-    return (multiply(_one_by_one(ct * conj(out)), adjoint(inv(x))),)
+    # cofactors, det(x) inv(x)^T, are smooth: a singular matrix has nearly those of one some ulp beside it
+    singular = equal(out, 0)
+    size = stop_gradient(reduce_sum(abs(x), axes=(x.ndim - 2, x.ndim - 1), keepdims=False))
+    step = 8 * np.finfo(x.dtype.numpy).eps * where(equal(size, 0), 1.0, size)
+    shift = where(singular, step, 0.0)
+    rows, columns = matrix_places(x)
+    near = add(x, where(equal(rows, columns), _one_by_one(shift), 0.0))
+    value = where(singular, det(near), out)
+    return (multiply(_one_by_one(ct * conj(value)), adjoint(inv(near))),)
 
 
 @det.batch

@@ -8,7 +8,7 @@ from math import sqrt as _sqrt
 
 from ..core.kinds import elementwise, integer, real_float, to_float
 from .arithmetic import conj as conjugate
-from .arithmetic import divide, multiply, negative, sqrt, square, subtract, where
+from .arithmetic import divide, multiply, negative, nought, sqrt, square, subtract, where
 from .comparison import equal
 
 LN2 = _log(2)
@@ -167,6 +167,7 @@ def atan2(s, y, x):
 @atan2.vjp
 def _(ct, _out, y, x):
     radius = square(x) + square(y)
+    radius = where(equal(radius, 0), 1, radius)  # the gradient at (0, 0) is 0
     return lambda: divide(ct * x, radius), lambda: negative(divide(ct * y, radius))
 
 
@@ -290,7 +291,7 @@ def pow_float(s, x, y):
 def _(ct, out, x, y):
     def along_x():
         if is_number(y):
-            return None if y == 0 else ct * conjugate(pow_float(x, y - 1) * y)
+            return nought(x) if y == 0 else ct * conjugate(pow_float(x, y - 1) * y)
         safe = where(equal(y, 0), 1, y)
         return ct * conjugate(where(equal(y, 0), 0, y * pow_float(x, safe - 1)))
 

@@ -238,8 +238,9 @@ def xlogy(x: Tensor, other: Any) -> Tensor:
     >>> dg.xlogy(dg.asarray([0.0, 1.0]), dg.asarray([0.0, 1.0]))
     tensor([0., 0.])
     """
-    zero = cp.logical_and(cp.equal(x, 0), cp.logical_not(cp.isnan(other)))
-    return ar.where(zero, 0.0, ar.multiply(x, tr.log(ar.where(zero, 1.0, other))))
+    endless = cp.logical_or(cp.less_equal(other, 0), cp.equal(other, float("inf")))
+    held = cp.logical_and(cp.equal(x, 0), endless)  # elsewhere log(other) is the slope at 0
+    return ar.where(held, 0.0, ar.multiply(x, tr.log(ar.where(held, 1.0, other))))
 
 
 @method
@@ -312,23 +313,23 @@ def isneginf(x: Tensor) -> Tensor:
 @method
 @together
 def fmax(x: Tensor, other: Any) -> Tensor:
-    """The larger operand; where one is NaN, the other.
+    """The larger operand, x if they are equal; where one is NaN, the other.
 
     >>> dg.fmax(dg.asarray([1.0, float("nan")]), dg.asarray([2.0, 3.0]))
     tensor([2., 3.])
     """
-    return ar.where(cp.isnan(x), other, ar.where(cp.isnan(other), x, ar.maximum(x, other)))
+    return ar.where(cp.logical_or(cp.greater_equal(x, other), cp.isnan(other)), x, other)
 
 
 @method
 @together
 def fmin(x: Tensor, other: Any) -> Tensor:
-    """The smaller operand; where one is NaN, the other.
+    """The smaller operand, x if they are equal; where one is NaN, the other.
 
     >>> dg.fmin(dg.asarray([1.0, float("nan")]), dg.asarray([2.0, 3.0]))
     tensor([1., 3.])
     """
-    return ar.where(cp.isnan(x), other, ar.where(cp.isnan(other), x, ar.minimum(x, other)))
+    return ar.where(cp.logical_or(cp.less_equal(x, other), cp.isnan(other)), x, other)
 
 
 @method

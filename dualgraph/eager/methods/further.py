@@ -22,6 +22,7 @@ from ..attach import method
 from ..filling import arange
 from ..operands import as_operand, astype
 from ..tensor import Tensor
+from .ordering import shared
 from .parts import diag, even_split
 from .reduction import ValuesIndices
 from .selection import masked_fill
@@ -75,13 +76,7 @@ def complex(real: Any, imag: Any) -> Tensor:
     >>> dg.complex(dg.asarray([1.0]), dg.asarray([2.0])).tolist()
     [(1+2j)]
     """
-    real, imag = as_operand(real), as_operand(imag)
-    widths = {dt.float32: dt.complex64, dt.float64: dt.complex128}
-    if real.dtype is not imag.dtype or real.dtype not in widths:
-        problem = "the parts must both be float32 or both float64"
-        raise DTypeError(describe("complex", f"{real.type}, {imag.type}", problem))
-    target = widths[real.dtype]
-    return ar.add(astype(real, target), ar.multiply(astype(imag, target), 1j))
+    return ar.complex_of(as_operand(real), as_operand(imag))
 
 
 @together
@@ -256,6 +251,6 @@ def nanmedian(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     line = sh.reshape(x, (-1,)) if dim is None else x
     values = fn.take_along_axis(line, place, axis=a)
     if dim is None:
-        return sh.reshape(values, ())
+        return shared(x, sh.reshape(values, ()))
     pair = (values, place) if keepdim else (sh.squeeze(values, a), sh.squeeze(place, a))
     return ValuesIndices(*pair)

@@ -9,8 +9,18 @@ from ...core.dtypes import int64
 from ...core.errors import ArgumentError, describe
 from ...ops.arithmetic import cast, subtract, where
 from ...ops.axes import normalize_axis
-from ...ops.comparison import equal, greater, isnan, less, logical_and, logical_or, not_equal
+from ...ops.comparison import (
+    equal,
+    greater,
+    isnan,
+    less,
+    less_equal,
+    logical_and,
+    logical_or,
+    not_equal,
+)
 from ...ops.indexing import put_along, take_along
+from ...ops.movement import stop_gradient
 from ...ops.sorting import sort_along
 from .. import functions as fn
 from .. import shapes as sh
@@ -95,14 +105,24 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesI
 def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element, the lower of two: of all, or along `dim` with its index. NaN if there is one.
 
+    Without `dim` elements that equal the median share its gradient.
+
     >>> dg.median(dg.asarray([3.0, 1.0, 2.0]))
     tensor(2.)
     """
     if 0 in x.shape if dim is None else x.ndim and not x.shape[dim]:
         raise ArgumentError(describe("median", str(x.type), "there is no element to choose"))
     if dim is None:
-        return _middle(sh.reshape(x, (-1,)), 0, False).values
+        return shared(x, _middle(sh.reshape(x, (-1,)), 0, False).values)
     return _middle(x, normalize_axis(dim, x.ndim), keepdim)
+
+
+def shared(x: Tensor, chosen: Tensor) -> Tensor:
+    """`chosen`, an element of x, whose gradient all elements equal to it share."""
+    if not x.dtype.is_floating_point:
+        return chosen
+    equals = fn.max(where(less_equal(x, stop_gradient(chosen)), x, float("-inf")))
+    return where(isnan(chosen), chosen, equals)  # type: ignore[no-any-return]
 
 
 def _middle(x: Tensor, axis: int, keepdim: bool) -> ValuesIndices:

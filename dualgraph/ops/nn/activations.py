@@ -11,9 +11,9 @@ from typing import Any
 
 from ...core.composite import composite
 from ...core.errors import ShapeError
-from ..arithmetic import abs, divide, minimum, multiply, where
+from ..arithmetic import abs, divide, multiply, where
 from ..axes import normalize_axis
-from ..transcendental import erf, exp, expm1, log1p, sigmoid, tanh
+from ..transcendental import erf, exp, expm1, log1p, logaddexp, sigmoid, tanh
 
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
@@ -121,7 +121,7 @@ def mish(x: Any) -> Any:
 @composite
 def logsigmoid(x: Any) -> Any:
     """``log(sigmoid(x))`` without overflow."""
-    return minimum(x, 0) - log1p(exp(-abs(x)))
+    return -logaddexp(-x, 0)
 
 
 @composite

@@ -84,8 +84,10 @@ def smooth_l1_loss(x: Any, y: Any, reduction: str = "mean", beta: float = 1.0) -
     """``d**2 / (2 beta)`` where ``d = |x - y|`` is below beta, ``d - beta / 2`` elsewhere."""
     if beta == 0:
         return l1_loss(x, y, reduction)
-    d = abs(subtract(x, y))
-    return reduced(where(d < beta, divide(square(d) * 0.5, beta), d - 0.5 * beta), reduction)
+    difference = subtract(x, y)
+    d = abs(difference)
+    near = divide(square(difference) * 0.5, beta)  # not of d, which is not smooth at 0
+    return reduced(where(d < beta, near, d - 0.5 * beta), reduction)
 
 
 @composite
@@ -93,10 +95,10 @@ def huber_loss(
     x: Any, y: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Any:
     """``d**2 / 2`` where ``d = |x - y|`` is at most delta, ``delta (d - delta / 2)`` elsewhere."""
-    d = abs(subtract(x, y))
-    return _weighted(
-        where(d <= delta, square(d) * 0.5, (d - 0.5 * delta) * delta), weight, reduction
-    )
+    difference = subtract(x, y)
+    d = abs(difference)
+    near = square(difference) * 0.5  # not of d, which is not smooth at 0
+    return _weighted(where(d <= delta, near, (d - 0.5 * delta) * delta), weight, reduction)
 
 
 # --- binary classes ----------------------------------------------------------------------------
@@ -135,8 +137,7 @@ def binary_cross_entropy_with_logits(
 ) -> Any:
     """Cross entropy of ``sigmoid(x)`` for targets y in [0, 1], without overflow."""
     _same_shape("binary_cross_entropy_with_logits", x, y)
-    decay = log1p(exp(-abs(x)))  # log(1 + e**-|x|)
-    below = subtract(decay, minimum(x, 0))  # -log(sigmoid(x))
+    below = logaddexp(-x, 0)  # -log(sigmoid(x))
     if pos_weight is not None:
         below = multiply(below, multiply(pos_weight - 1, y) + 1)
     loss = multiply(subtract(1, y), x) + below
@@ -339,19 +340,24 @@ def multilabel_margin_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
 # --- pairs and margins -------------------------------------------------------------------------
 
 
+def _hinge(x: Any) -> Any:
+    """``max(x, 0)`` whose gradient at 0 is 1."""
+    return where(x < 0, 0, x)
+
+
 @composite
 def margin_ranking_loss(
     x: Any, y: Any, target: Any, margin: float = 0.0, reduction: str = "mean"
 ) -> Any:
     """``max(0, -target * (x - y) + margin)``; target 1 wants x above y, -1 below."""
-    return reduced(relu(multiply(-target, subtract(x, y)) + margin), reduction)
+    return reduced(_hinge(multiply(-target, subtract(x, y)) + margin), reduction)
 
 
 @composite
 def hinge_embedding_loss(x: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Any:
     """x where the target is 1, ``max(0, margin - x)`` where it is -1; the sum of both where it is neither."""
     near = where(target == -1, 0, x)
-    far = where(target == 1, 0, relu(subtract(margin, x)))
+    far = where(target == 1, 0, _hinge(subtract(margin, x)))
     return reduced(near + far, reduction)
 
 
@@ -368,7 +374,7 @@ def cosine_embedding_loss(
     """``1 - cos(x, y)`` where the target is 1, ``max(0, cos(x, y) - margin)`` where it is -1."""
     similarity = cosine_similarity(x, y, axis=-1)
     near = where(target == 1, subtract(1, similarity), 0)
-    return reduced(near + where(target == -1, relu(similarity - margin), 0), reduction)
+    return reduced(near + where(target == -1, _hinge(similarity - margin), 0), reduction)
 
 
 @composite
@@ -386,7 +392,7 @@ def triplet_margin_loss(
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = minimum(far, pairwise_distance(positive, negative, p, eps))
-    return reduced(relu(pairwise_distance(anchor, positive, p, eps) - far + margin), reduction)
+    return reduced(_hinge(pairwise_distance(anchor, positive, p, eps) - far + margin), reduction)
 
 
 @composite
