@@ -6,12 +6,12 @@ enough. ``DUALGRAPH_QUICK=0`` does without it, ``DUALGRAPH_QUICK=1`` has it from
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import sys
 
 from ..core.prim import Dispatch
+from ..core.process.spared import spared
 from ..core.process.workers import Job
 from .native import api
 from .native.aside import aside
@@ -44,8 +44,9 @@ def hasten() -> None:
 def install() -> None:
     """Installs the quick path where this interpreter allows it; where not, all stays as it is."""
     Dispatch.quicken = staticmethod(_enough)
-    with contextlib.suppress(Exception):
-        importlib.import_module(".native.quick.install", __package__).install()
+    quick = importlib.import_module(".native.quick.install", __package__)
+    with spared(quick.LayoutError):
+        quick.install()
 
 
 def _enough() -> None:

@@ -6,7 +6,6 @@ gives these values beside the results, and another makes the gradient of them. B
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,9 @@ import numpy as np
 
 from ..control.partition import needs
 from ..core.dtypes import as_scalar
+from ..core.errors import DualgraphError
 from ..core.numbers.formulas import Formulas
+from ..core.process.spared import spared
 from ..core.process.workers import Job, Workers
 from ..eager.tensor import Tensor
 from ..merge.running import FAILURES, Gradient, run
@@ -63,7 +64,7 @@ class Keeping:
         self._compile = compile
         whole = Graph(graph.inputs, graph.nodes, (*graph.outputs, *self.needs.kept))
         self.forward = compile(whole, True)
-        self._gradients: dict[Any, Job[tuple[Gradient, Formulas]]] = {}
+        self._gradients: dict[Any, Job[tuple[Gradient, Formulas] | None]] = {}
 
     def _live(self) -> tuple[Formulas, dict[int, Any]]:
         """Live numbers for the inputs that are numbers, and what follows them."""
@@ -77,8 +78,7 @@ class Keeping:
         if job is None:
             job = self._gradients[key] = _background.submit(lambda: self._gradient(*key))
         if wait:
-            with contextlib.suppress(Exception):
-                job.result()
+            job.result()
         return job.given()
 
     def finish(self) -> None:
@@ -86,15 +86,16 @@ class Keeping:
         for job in tuple(self._gradients.values()):
             job.result()
 
-    def _gradient(self, wanted: Any, begun: Any, given: Any) -> tuple[Gradient, Formulas]:
+    def _gradient(self, wanted: Any, begun: Any, given: Any) -> tuple[Gradient, Formulas] | None:
         seeds = tuple(False if g else None for g in given)
         values = self.needs.given(self.graph)
         formulas, live = self._live()
-        with formulas.recording():
+        with spared(DualgraphError), formulas.recording():
             found = Gradient(
                 self.graph, values, wanted, begun, seeds, lambda graph: self._compile(graph, False), live
             )  # fmt: skip
-        return found, formulas
+            return found, formulas
+        return None
 
     def pull(
         self, found: Gradient, formulas: Formulas, cts: Sequence[Any], operands: Sequence[Any],
@@ -137,7 +138,7 @@ class Backward:
         """`patience`: gradients that are replayed before anything is compiled; `wait`: the next one waits for that."""
         self._make = make
         self._changed = changed
-        self._job: Job[Keeping] | None = None
+        self._job: Job[Keeping | None] | None = None
         self._left = patience
         self.wait = wait
         self.spent = 0.0  # seconds that gradients took to run ops once more
@@ -155,17 +156,18 @@ class Backward:
         if self._job is None:
             self._job = _background.submit(self._made)
         if self.wait:
-            with contextlib.suppress(Exception):
-                self._job.result()
+            self._job.result()
 
     def finish(self) -> None:
         """Blocks until what was asked for is there."""
-        if self._job is not None:
-            with contextlib.suppress(Exception):
-                self._job.result().finish()
+        keeping = None if self._job is None else self._job.result()
+        if keeping is not None:
+            keeping.finish()
 
-    def _made(self) -> Keeping:
-        keeping = self._make()
-        self.spent = 0.0
-        self._changed()
-        return keeping
+    def _made(self) -> Keeping | None:
+        with spared(DualgraphError):  # gradients go on to run ops once more
+            keeping = self._make()
+            self.spent = 0.0
+            self._changed()
+            return keeping
+        return None

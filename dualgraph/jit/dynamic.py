@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,8 @@ from ..core.numbers.guards import guarded
 from ..core.numbers.polynomial import evaluator
 from ..core.numbers.symbolic import SymInt, plain, source
 from ..core.numbers.symbols import atom_of, readable, shown
-from ..core.numbers.worked import Worked
+from ..core.numbers.worked import Unfollowed, Worked
+from ..core.process.spared import spared
 from ..core.trees import flatten
 from ..passes.pipeline import optimise
 from ..static.checks import Assumption
@@ -150,7 +150,7 @@ class Template(Program):
             graph = there.graph(self._optimised, self.kernels)
             return graph, lambda node: self.kernel_at(node, there)
 
-        with suppress(Exception):  # some part cannot be told in formulas: each size has its own
+        with spared(Unfollowed):  # some part cannot be told in formulas: each size has its own
             self.resizing = Resizing(
                 at, values, model, backend_for(self._device), self._borrowed | self._taken,
                 self.ground,

@@ -163,6 +163,7 @@ class Taped:
         self._trace = trace
         self._results = results
         self._stored = stored  # inputs that a call writes
+        self._flowing: set[int] = set()  # inputs, leaves or not, that gradients of calls flow to
         self._compile = compile
         self.backward = backward(self._keeping)
         self._op = CompiledOp(name, graph, trace.results, self.backward)
@@ -189,7 +190,7 @@ class Taped:
         return Keeping(
             self._graph,
             count,
-            [s.requires_grad or s.required for s in self._trace.slots],
+            [i in self._flowing for i in range(len(self._trace.slots))],
             [i in flows for i in range(count)],
             [i in plain for i in range(count)],
             self._compile,
@@ -204,6 +205,7 @@ class Taped:
         )
         if all(e is None for e in edges):
             return None
+        self._flowing.update(i for i, e in enumerate(edges) if e is not None)
         saved = [self._kept(i, t) for i, t in enumerate(tensors)]
         kept = outs[len(self._types) :]
         keeping = self.keeping

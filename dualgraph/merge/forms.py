@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,14 +13,15 @@ from ..core.composite import Traced
 from ..core.context import state
 from ..core.devices import CPU
 from ..core.dtypes import DType
-from ..core.errors import AutogradError, CaptureError, user_place
+from ..core.errors import AutogradError, CaptureError, DualgraphError, user_place
 from ..core.node import TapeNode
+from ..core.process.spared import spared
 from ..core.process.workers import Workers
 from ..core.types import TensorType
 from ..eager.tensor import Edge, Tensor
 from ..static.retold import Ops, off_tape, retell
 from .entry import MergedOp
-from .halves import Halves, halves, trace
+from .halves import Halves, Whole, halves, trace
 from .running import FAILURES, Gradient, compiled, run
 from .swept import sweep
 
@@ -79,32 +79,30 @@ class Form:
     def _build(
         self, fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool]
     ) -> None:
-        try:
+        with spared(DualgraphError):  # its ops go on to run one by one
             try:
                 whole = trace(fn, types, wanted)
             except AutogradError:  # it writes large operands
                 whole = trace(fn, types, wanted, room=LARGEST)
             passes = sum(not n.prim.aliases for n in whole.graph.nodes) + len(whole.writes) - 1
             saved = passes * types[0].size
-            if saved < WORTH:
-                self.refused = True
-                return
-            self.parts = parts = halves(whole, wanted)
-            none = (False,) * len(types)
-            if any(wanted):
-                self._call = fn
-                self.op = MergedOp(self.name, parts, self.gradient, self.sweep)
-                self._backward[tuple(wanted), none, False] = self._gradient(
-                    tuple(wanted), none, False
-                )
-            first = int(whole.gives)
-            stores = tuple((i, first + k) for k, i in enumerate(whole.writes))
-            self._forward = compiled(parts.forward, stores)
-            self._dtype = whole.result.type.dtype if whole.gives else None
-            self.ready = True
-            hasten()
-        except Exception:  # its ops go on to run one by one
-            self.refused = True
+            if saved >= WORTH:
+                self._compile(fn, whole, wanted)
+        self.refused = not self.ready
+
+    def _compile(self, fn: Callable[..., Any], whole: Whole, wanted: Sequence[bool]) -> None:
+        self.parts = parts = halves(whole, wanted)
+        none = (False,) * len(wanted)
+        if any(wanted):
+            self._call = fn
+            self.op = MergedOp(self.name, parts, self.gradient, self.sweep)
+            self._backward[tuple(wanted), none, False] = self._gradient(tuple(wanted), none, False)
+        first = int(whole.gives)
+        stores = tuple((i, first + k) for k, i in enumerate(whole.writes))
+        self._forward = compiled(parts.forward, stores)
+        self._dtype = whole.result.type.dtype if whole.gives else None
+        self.ready = True
+        hasten()
 
     def traced(
         self, fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool]
@@ -126,7 +124,7 @@ class Form:
         self._backward[key] = None
 
         def build() -> None:
-            with contextlib.suppress(Exception):  # stays None: the ops are run one by one
+            with spared(DualgraphError):  # stays None: the ops are run one by one
                 assert self.parts is not None
                 self._backward[key] = self._gradient(*key)
 
@@ -139,7 +137,7 @@ class Form:
         whole = parts.whole
         if (needed, begun) not in self._sweeps and self._call is not None:
             types = [v.type for v in whole.graph.inputs]
-            with contextlib.suppress(Exception):  # captures see its ops one by one
+            with spared(DualgraphError):  # captures see its ops one by one
                 told = sweep(self._call, types, parts.wanted, whole, needed, begun)
                 self._sweeps[needed, begun] = told
         return Gradient(whole.pure, parts.given, needed, begun, (narrow,))

@@ -62,7 +62,7 @@ def _reads(graph: Graph) -> Counter[Any]:
 def _merged(one: Any, two: Any) -> tuple[int, list[boxes.Part]] | None:
     if one is None or two is None or one[0] != two[0]:
         return None
-    parts = sorted([*one[1], *two[1]])
+    parts = sorted([*one[1], *two[1]], key=lambda part: (part.start, part.stop))
     apart = all(a.stop <= b.start for a, b in pairwise(parts))
     return (one[0], parts) if apart and len(parts) <= MOST else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +9,10 @@ from ..backends.executor import Executable
 from ..core import dtypes as dt
 from ..core.context import grad_mode
 from ..core.devices import CPU
+from ..core.errors import DualgraphError
 from ..core.node import TapeNode
 from ..core.numbers.live import mode
+from ..core.process.spared import spared
 from ..core.process.workers import Workers
 from ..core.sweep import Whole
 from ..eager.tensor import Edge, Tensor
@@ -50,7 +51,7 @@ class Again:
             _background.submit(self._build)
 
     def _build(self) -> None:
-        with contextlib.suppress(Exception):  # sweeps go on op by op
+        with spared(DualgraphError):  # sweeps go on op by op
             self.program = program_of(self.template, self.index)
 
 

@@ -104,6 +104,17 @@ def test_signs_of_zeros_are_those_of_the_sum() -> None:
     assert want.numpy().tobytes() == got.numpy().tobytes()
 
 
+def test_gradients_of_one_slice_that_is_read_twice() -> None:
+    def loss(x: Any) -> Any:
+        return (x[:2].exp() * x[:2].sin()).sum()
+
+    graph = dg.capture(dg.grad(loss), dg.ones(4))
+    assert join_parts(graph) == graph
+    step = dg.compile(dg.grad(loss), wait=True)
+    step(dg.ones(4))
+    assert step.programs[0].failure is None
+
+
 def test_a_result_that_a_loop_gives_twice_is_made_once() -> None:
     def twice(c: Any, x: Any) -> Any:
         y = c * x

@@ -239,6 +239,16 @@ def test_a_model_called_several_times_before_one_gradient() -> None:
     both(make, 5)
 
 
+def test_gradients_flow_on_through_arguments_that_are_no_leaves() -> None:
+    before, net = nn.Linear(3, 4), nn.Linear(4, 2)
+    f = dg.compile(net, wait=True)
+    for _ in range(3):
+        f(before(dg.ones(2, 3)).tanh()).sum().backward()
+    (program,) = keeping(f)
+    made = program.gradients.keeping._gradients.values()
+    assert [job.given() is not None for job in made] == [True] * len(made)
+
+
 def test_frozen_parameters_get_none_and_no_grad_keeps_nothing() -> None:
     net = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
     net[0].weight.requires_grad_(False)

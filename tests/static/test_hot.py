@@ -453,7 +453,7 @@ from dualgraph.backends.native.quick import blocks, install
 from dualgraph.jit.compile import Compiled
 
 def never():
-    raise install.CheckError("not here")
+    raise install.LayoutError("not here")
 
 install.install, hot.PATIENT = never, False
 hot.install(Compiled, Compiled._run_hot)

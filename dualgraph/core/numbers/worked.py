@@ -306,7 +306,9 @@ class Worked(_Int):
     __lt__, __le__ = _compare("<"), _compare("<=")
     __gt__, __ge__ = _compare(">"), _compare(">=")
     __index__ = __int__ = __float__ = __array__ = __truediv__ = __rtruediv__ = _unfollowed
-    __and__ = __rand__ = __or__ = __ror__ = __lshift__ = __rshift__ = __pow__ = _unfollowed
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = _unfollowed
+    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = bit_length = _unfollowed
+    __pow__ = __rpow__ = __divmod__ = __rdivmod__ = __round__ = _unfollowed
     __str__ = __format__ = _unfollowed
     __array_ufunc__ = None
 

@@ -1,6 +1,7 @@
 """The process that everything runs in: its threads, forks, signals and memory.
 
-workers     threads of our own for jobs beside the caller     turns (when they get the processor)
+workers     threads of our own for jobs beside the caller     turns (when they get the processor), spared (what jobs
+            may fail of, and what is shown)
 forks       what a fork waits for, and what a child forgets
 interrupts  Ctrl-C comes between calls
 settings    settings of the interpreter that are others while work is in hand

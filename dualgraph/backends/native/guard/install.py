@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ....eager.tensor import Tensor
-from ..glue import FASTCALL, KEYWORDS, ONE, Library, possible, present, slot_offset
+from ..glue import FASTCALL, KEYWORDS, ONE, LayoutError, Library, possible, present, slot_offset
 from ..quick import apply, memory, objects, place, place_slow, runs, spread, tape
-from ..quick.install import CheckError, glue_numbers, glue_objects
+from ..quick.install import glue_numbers, glue_objects
 from . import calls, given, outcome, places, rows, table
 
 
@@ -21,7 +21,7 @@ def install(owner: type, run: Any, unlike: Any) -> None:
     for which that gives `unlike`, is what ``__call__`` was. Raises where this interpreter is not as glue expects.
     """
     if not possible() or not present("_PyType_Lookup"):
-        raise CheckError("this interpreter is not CPython with its lock, or not one that is known")
+        raise LayoutError("this interpreter is not CPython with its lock, or not one that is known")
     where = place if present("PyFrame_GetLasti") else place_slow
     words = {
         "CALL": owner.__call__, "RUN": run, "UNLIKE": unlike, "S_HOLDS": "holds", "S_DEVICE": "device", "STR": str,
@@ -45,9 +45,9 @@ def _check(library: Library) -> None:
     for x in (Tensor(np.zeros(1)), type("Other", (Tensor,), {"__slots__": ("more",)})(np.zeros(1))):
         for _ in range(2):
             if not says(x):
-                raise CheckError("a tensor without attributes is not told")
+                raise LayoutError("a tensor without attributes is not told")
             x.sum = None
             if says(x):
-                raise CheckError("an attribute of a tensor is not seen")
+                raise LayoutError("an attribute of a tensor is not seen")
             del x.sum
             vars(x)  # from now on there is a dict

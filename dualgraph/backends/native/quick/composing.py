@@ -104,11 +104,11 @@ def _begin(
     if any(x is None for x in operands):
         return
 
-    def graph() -> Graph:
+    def graph() -> Graph | None:
         found = traced()
         types = [v.type for v in found.graph.outputs]
         if not types[0].size:
-            raise ValueError("there is nothing to compute")
+            return None  # there is nothing to compute
         generic.dtype = id(types[0].dtype)
         if found.op is not None:
             _taped(generic, found, types)

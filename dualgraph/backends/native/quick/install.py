@@ -26,6 +26,7 @@ from ..glue import (
     NOARGS,
     ONE,
     TYPE,
+    LayoutError,
     Library,
     array_offsets,
     pointer_at,
@@ -146,9 +147,9 @@ def glue_objects() -> dict[str, Any]:
 
 
 def install() -> None:
-    """Puts the quick path in place. Raises where this interpreter or NumPy is not as glue expects."""
+    """Puts the quick path in place. Raises LayoutError where this interpreter or NumPy is not as glue expects."""
     if not possible():
-        raise CheckError("this interpreter is not CPython with its lock")
+        raise LayoutError("this interpreter is not CPython with its lock")
     text, of_operators = _trampolines()
     where = place if present("PyFrame_GetLasti") else place_slow
     library = Library(
@@ -182,10 +183,6 @@ def install() -> None:
     Prim.__call__ = call  # type: ignore[method-assign]
 
 
-class CheckError(Exception):
-    """What glue made is not what Python makes."""
-
-
 def _check(library: Library) -> None:
     """Compares what glue makes with what Python makes."""
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -198,11 +195,11 @@ def _check(library: Library) -> None:
         getattr(made, f, None) is getattr(plain, f, None) for f in fields if not f.startswith("__")
     )
     if type(made) is not Tensor or not same or made.__dict__ or made.shape != (2, 3):
-        raise CheckError("a tensor is not made as it should be")
+        raise LayoutError("a tensor is not made as it should be")
     if type(of_type) is not TensorType or of_type != x.type:
-        raise CheckError("the type of a tensor is not made as it should be")
+        raise LayoutError("the type of a tensor is not made as it should be")
     record = recipe.Recipe()
     if pointer_at(id(record) + HEADER) != ctypes.addressof(record):
-        raise CheckError("structures of ctypes do not lie as they should")
+        raise LayoutError("structures of ctypes do not lie as they should")
     if edge != (x._node, 0) or switch is not (state.grad and state.tracer is None):
-        raise CheckError("the tape or the switches are not read as they should be")
+        raise LayoutError("the tape or the switches are not read as they should be")

@@ -6,14 +6,15 @@ What a captured graph of the one op would run, made beside the calls; the bits a
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from ....core.backend import backend_for
 from ....core.devices import CPU
+from ....core.errors import DualgraphError
 from ....core.prim import Prim
+from ....core.process.spared import spared
 from ....core.process.workers import Workers
 from ....eager.tensor import Tensor
 from ....static.graph import Graph, GraphBuilder
@@ -43,7 +44,7 @@ def begin(
     _begun.append(None)
 
     def make() -> None:
-        with suppress(Exception):  # the op goes on as before
+        with spared(DualgraphError):  # the op goes on as before
             wanted = graph()
             recipe = None if wanted is None else _made(wanted, generic)
             if recipe is not None and recipes.get(key) is generic:
