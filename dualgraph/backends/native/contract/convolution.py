@@ -21,7 +21,7 @@ from ..addresses import address_of
 from ..team.room import Room
 from ..team.spots import Spot
 from ..threads import pool
-from . import taps
+from . import planewise, taps
 from .again import recipe_of
 from .images import Images, Reach, Weights
 from .lanewise import lanewise, suits
@@ -41,16 +41,19 @@ PHASES = 8  # products of an input gradient up to which they run piece by piece
 _plans: dict[Any, Any] = {}
 
 
+def counts(extent: Ints, kernel: Ints, stride: Ints, padding: Pairs, dilation: Ints) -> Ints:
+    """How many windows there are along each axis."""
+    sizes = zip(extent, kernel, stride, padding, dilation, strict=True)
+    return tuple((d + a + b - (k - 1) * dil - 1) // s + 1 for d, k, s, (a, b), dil in sizes)
+
+
 class Windows:
     """What a convolution reads of its input: a layout, and tables of channels and kernel offsets, and of positions."""
 
     def __init__(
         self, x: Any, kernel: Ints, stride: Ints, padding: Pairs, dilation: Ints, groups: int
     ) -> None:
-        sizes = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
-        self.counts = tuple(
-            (d + a + b - (k - 1) * dil - 1) // s + 1 for d, k, s, (a, b), dil in sizes
-        )
+        extents = counts(x.shape[2:], kernel, stride, padding, dilation)
         read = [
             {t * dil % s for t in range(k)}
             for k, s, dil in zip(kernel, stride, dilation, strict=True)
@@ -60,7 +63,7 @@ class Windows:
         self.channels = x.shape[1] // groups
         self.taps = table((self.channels, self.channel))
         self.places: list[tuple[int, int]] = []
-        for axis, (count, k, dil) in enumerate(zip(self.counts, kernel, dilation, strict=True)):
+        for axis, (count, k, dil) in enumerate(zip(extents, kernel, dilation, strict=True)):
             self.taps = crossed(self.taps, layout.offsets(axis, np.arange(k) * dil))
             self.places.append((count, layout.steps[axis]))
 
@@ -74,14 +77,19 @@ class Forward:
     """The plan of `conv`."""
 
     def __init__(self, x: Any, w: Any, seat: Seat | None = None, **how: Any) -> None:
-        groups = how["groups"]
-        self.windows = windows = Windows(x, w.shape[2:], **how)
-        self.shape = (x.shape[0], w.shape[0], *windows.counts)
-        m, k, size = w.shape[0] // groups, len(windows.taps), x.itemsize
-        weights = Weights(m, Strided(k * size, size), m * k * size)
-        images = Images(x.dtype, x.shape[0], groups, weights, windows.reach)
+        groups, kernel = how["groups"], w.shape[2:]
         seat = seat or Seat()
         self.recipe = seat.recipe
+        m, size = w.shape[0] // groups, x.itemsize
+        sizes = x.shape[2:], kernel, how["stride"], how["padding"], how["dilation"]
+        self.shape = (x.shape[0], w.shape[0], *counts(*sizes))
+        if planewise.suits(x, m, w.shape[1], kernel, how["stride"], groups):
+            planewise.add_planes(seat, x, self.shape, w.shape, **how, back=False)
+            return
+        self.windows = windows = Windows(x, kernel, **how)
+        k = len(windows.taps)
+        weights = Weights(m, Strided(k * size, size), m * k * size)
+        images = Images(x.dtype, x.shape[0], groups, weights, windows.reach)
         pieces = images.pieces(windows.layout.copies)
         with in_pieces(self.recipe, pieces) as inner:
             goal = seat.goal(inner, size * prod(self.shape))
@@ -137,6 +145,10 @@ class InputGradient:
             and not any(map(any, padding))
         ):
             self._once(ct, w, groups, seat)
+            return
+        if planewise.suits(ct, channels, w.shape[0] // groups, kernel, stride, groups):
+            how = stride, padding, dilation, groups
+            planewise.add_planes(seat, ct, self.shape, w.shape, *how, back=True)
             return
         befores = [a for a, _ in padding]
         phases = [

@@ -17,6 +17,8 @@ from .fold import emit_fold
 from .lanewise_code import emit_lanewise
 from .micro import Line, emit_micro
 from .pack import emit_pack
+from .planewise_code import Form as PlaneForm
+from .planewise_code import emit_planewise
 from .rowwise import emit_rowwise
 from .shape import Geometry, geometry
 from .small_code import emit_small
@@ -117,6 +119,12 @@ def fold(shape: Geometry) -> int:
 def lanewise(shape: Geometry, rows: int, columns: int, dilation: int) -> int:
     """The address of a weight gradient with groups in lanes."""
     return _address("lanewise", emit_lanewise, shape, rows, columns, dilation)
+
+
+@cache
+def planewise(shape: Geometry, form: PlaneForm) -> int:
+    """The address of a convolution of planes read in place."""
+    return _address("planewise", emit_planewise, shape, form)
 
 
 @dataclass(frozen=True)
