@@ -139,7 +139,7 @@ from .transforms import (
 )
 
 if TYPE_CHECKING:
-    from . import cuda, data, distributions, fft, func, linalg, nn, optim, profiler, quantization, signal, special
+    from . import amp, cuda, data, distributions, fft, func, linalg, nn, optim, profiler, quantization, signal, special
     from .comparison import compare, Comparison
     from .debugging import bisect, debug_nans, tap_point, verify
     from .jit.compile import capture, compile
@@ -169,11 +169,17 @@ _FACTORS = ("cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pin
 _HOMES |= dict.fromkeys(_LAYERS, "nn.functional") | dict.fromkeys(_FACTORS, "linalg")
 _OLDER = ("chain_matmul", "lu", "lu_solve", "pca_lowrank", "svd", "svd_lowrank", "triangular_solve")
 _HOMES |= dict.fromkeys(_OLDER, "linalg.older") | dict.fromkeys(("lu_unpack", "matrix_rank"), "linalg")
+_HOMES |= {"autocast": "amp", "GradScaler": "amp"}
+_REPEATED = (
+    "are_deterministic_algorithms_enabled", "get_float32_matmul_precision", "set_float32_matmul_precision",
+    "use_deterministic_algorithms",
+)
+_HOMES |= dict.fromkeys(_REPEATED, "determinism")
 _FAKES = ("fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine")
 _HOMES |= dict.fromkeys(_FAKES, "quantization") | {"poisson": "distributions"}
 _LATER = (
-    "cuda", "data", "distributions", "fft", "func", "linalg", "nn", "optim", "profiler", "quantization", "signal",
-    "special",
+    "amp", "backends", "cuda", "data", "distributions", "fft", "func", "linalg", "nn", "optim", "profiler",
+    "quantization", "signal", "special",
 )
 
 _register_backend("cpu", NumpyBackend)
@@ -214,6 +220,8 @@ def __dir__() -> list[str]:
 __all__ = [
     "__array_api_version__", "__array_namespace_info__", "__version__",
     "abs", "absolute", "acos", "acosh", "add", "addbmm",
+    "amp", "are_deterministic_algorithms_enabled", "autocast", "get_float32_matmul_precision", "GradScaler",
+    "set_float32_matmul_precision", "use_deterministic_algorithms",
     "det", "fft", "inverse", "linalg", "logdet",
     "alpha_dropout", "avg_pool1d", "bilinear", "celu", "channel_shuffle", "conv1d", "conv2d", "conv3d",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_similarity", "dropout", "group_norm",

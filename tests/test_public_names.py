@@ -12,7 +12,7 @@ import pytest
 
 from dualgraph.core.prim import Prim
 
-MODULES = """dualgraph dualgraph.autograd dualgraph.autograd.functional dualgraph.cuda dualgraph.data
+MODULES = """dualgraph dualgraph.amp dualgraph.autograd dualgraph.autograd.functional dualgraph.cuda dualgraph.data
 dualgraph.debugging
 dualgraph.distributions dualgraph.fft dualgraph.func dualgraph.linalg dualgraph.nn dualgraph.nn.functional
 dualgraph.nn.init dualgraph.nn.utils dualgraph.nn.utils.parametrizations dualgraph.nn.utils.parametrize

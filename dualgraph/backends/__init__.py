@@ -6,6 +6,11 @@ Its modules:
     executor    a program's steps over one arena                 actions (a step), bodies (of loops), hooks (for passes)
     resizing    one native program for all sizes                 refilled (steps of Python), ground (common memory)
     budgets     programs of at most so many bytes
+    flags       what scripts set in ``torch.backends``
     kept        programs for the next process                    turned (operands by columns)
     native      machine code through LLVM                        quicken and eager_loops (when eager mode gets some)
 """
+
+from .flags import cudnn, mps
+
+__all__ = ["cudnn", "mps"]

@@ -10,8 +10,10 @@ import numpy as np
 from ..core.dtypes import from_bfloat16, to_bfloat16
 from ..core.errors import DeviceError
 from ..core.prim import Prim
+from .flags import Flags
 from .scalar_numpy import ArrayScalar
 
+matmul = Flags(False, allow_tf32=False)  # as scripts set it in ``torch.backends.cuda``
 REMEDY = "install CuPy for your CUDA version, for example with: pip install 'dualgraph[cuda]'"
 
 

@@ -76,3 +76,13 @@ class AlphaDropout(_Dropout):
     """
 
     drop = staticmethod(F.alpha_dropout)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """`AlphaDropout` of whole channels of (N, C, ...).
+
+    >>> dg.nn.FeatureAlphaDropout(0.5)(dg.ones(2, 3, 4)).shape
+    (2, 3, 4)
+    """
+
+    drop = staticmethod(F.feature_alpha_dropout)

@@ -284,6 +284,13 @@ class Module(Convertible):
             raise AttributeError(f"{type(self).__name__} has no submodule {target!r}")
         return module
 
+    def set_submodule(self, target: str, module: Module) -> None:
+        """Puts a module at a dotted name, in place of the one there."""
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        owner.get_submodule(name)
+        owner._modules[name] = module
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter of a dotted name."""
         return self._member("_parameters", target)

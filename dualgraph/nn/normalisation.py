@@ -136,6 +136,38 @@ class BatchNorm3d(_BatchNorm):
     ndims = (5,)
 
 
+class SyncBatchNorm(_BatchNorm):
+    """Batch norm of (N, C, ...) over the batches of all processes: here there is one, so over its own.
+
+    >>> dg.nn.SyncBatchNorm.convert_sync_batchnorm(dg.nn.Sequential(dg.nn.BatchNorm1d(3)))[0]
+    SyncBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    """
+
+    ndims = (2, 3, 4, 5)
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, process_group: Any = None, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        self.process_group = process_group
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """The module with each batch norm in it made one of this class; parameters stay the same objects."""
+        if isinstance(module, _BatchNorm) and not isinstance(module, cls):
+            out = cls(
+                module.num_features, module.eps, module.momentum, module.affine,
+                module.track_running_stats, process_group,
+            )  # fmt: skip
+            for table in ("_parameters", "_buffers"):
+                vars(out)[table].update(vars(module)[table])
+            return out.train(module.training)
+        for name, child in module.named_children():
+            vars(module)["_modules"][name] = cls.convert_sync_batchnorm(child, process_group)
+        return module
+
+
 class _InstanceNorm(_ChannelNorm):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,

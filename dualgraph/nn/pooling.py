@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..core.errors import ArgumentError
 from ..eager import Tensor
 from . import functional as F
+from .functional.convolution import each_axis
 from .module import Module
 
 
@@ -324,3 +326,44 @@ class LPPool3d(_LPPool):
     """
 
     pool = staticmethod(F.lp_pool3d)
+
+
+class _FractionalMaxPool(Module):
+    axes: int
+    pool: Callable[..., Any]
+
+    def __init__(
+        self, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+        _random_samples: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if (output_size is None) == (output_ratio is None):
+            raise ArgumentError(f"{type(self).__name__}: takes one of output_size and output_ratio")
+        self.kernel_size = each_axis(kernel_size, self.axes, "kernel_size")
+        self.output_size, self.output_ratio = output_size, output_ratio
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples, persistent=False)
+
+    def forward(self, input: Tensor) -> Any:
+        how = self.output_size, self.output_ratio, self.return_indices, self._random_samples
+        return type(self).pool(input, self.kernel_size, *how)
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """Largest elements of windows of (N, C, H, W) whose places are drawn; see `functional.fractional_max_pool2d`.
+
+    >>> dg.nn.FractionalMaxPool2d(2, output_ratio=0.5)(dg.ones(1, 1, 8, 8)).shape
+    (1, 1, 4, 4)
+    """
+
+    axes, pool = 2, staticmethod(F.fractional_max_pool2d)
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """Largest elements of windows of (N, C, D, H, W) whose places are drawn.
+
+    >>> dg.nn.FractionalMaxPool3d(2, output_size=3)(dg.ones(1, 1, 8, 8, 8)).shape
+    (1, 1, 3, 3, 3)
+    """
+
+    axes, pool = 3, staticmethod(F.fractional_max_pool3d)

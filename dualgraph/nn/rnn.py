@@ -42,10 +42,13 @@ def _gru_step(
     return ((1 - z) * n + z * state[0],)
 
 
-class _Recurrent(Module):
+class RNNBase(Module):
     """What all recurrent layers share; parameters are named ``weight_ih_l0`` and so on, as in PyTorch.
 
     A `PackedSequence` for an input gives one for its outputs, and the last state of each sequence.
+
+        >>> isinstance(dg.nn.LSTM(2, 3), dg.nn.RNNBase)
+        True
     """
 
     gates = 1
@@ -227,7 +230,7 @@ class _Recurrent(Module):
         return ", ".join(parts)
 
 
-class RNN(_Recurrent):
+class RNN(RNNBase):
     """``h' = tanh(W x + b + U h + c)``: (T, N, input_size) to outputs (T, N, hidden_size) and the last h.
 
     >>> rnn = dg.nn.RNN(input_size=3, hidden_size=4)
@@ -258,7 +261,7 @@ class RNN(_Recurrent):
         return out, h
 
 
-class GRU(_Recurrent):
+class GRU(RNNBase):
     """Gated recurrent unit: (T, N, input_size) to outputs (T, N, hidden_size) and the last h.
 
     >>> gru = dg.nn.GRU(input_size=3, hidden_size=4, batch_first=True)
@@ -276,7 +279,7 @@ class GRU(_Recurrent):
         return out, h
 
 
-class LSTM(_Recurrent):
+class LSTM(RNNBase):
     """Long short-term memory: (T, N, input_size) to outputs (T, N, hidden_size) and the last (h, c).
 
     >>> lstm = dg.nn.LSTM(input_size=3, hidden_size=4)
@@ -296,7 +299,13 @@ class LSTM(_Recurrent):
         return out, (h, c)
 
 
-class _Cell(Module):
+class RNNCellBase(Module):
+    """What all cells share: one step of a recurrent layer, with PyTorch's names of parameters.
+
+    >>> isinstance(dg.nn.GRUCell(2, 3), dg.nn.RNNCellBase)
+    True
+    """
+
     gates = 1
 
     def __init__(
@@ -330,7 +339,7 @@ class _Cell(Module):
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
 
 
-class RNNCell(_Cell):
+class RNNCell(RNNCellBase):
     """One step of `RNN`.
 
     >>> cell = dg.nn.RNNCell(3, 4)
@@ -352,7 +361,7 @@ class RNNCell(_Cell):
         )[0]
 
 
-class GRUCell(_Cell):
+class GRUCell(RNNCellBase):
     """One step of `GRU`.
 
     >>> cell = dg.nn.GRUCell(3, 4)
@@ -367,7 +376,7 @@ class GRUCell(_Cell):
         return _gru_step(*self._gates(input, h), (h,), F.tanh)[0]
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RNNCellBase):
     """One step of `LSTM`.
 
     >>> cell = dg.nn.LSTMCell(3, 4)

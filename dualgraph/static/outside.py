@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 
 ENGINE = "dualgraph"
-OPEN_PARTS = ("dualgraph.nn", "dualgraph.optim", "dualgraph.transforms")
+OPEN_PARTS = ("dualgraph.amp", "dualgraph.nn", "dualgraph.optim", "dualgraph.transforms")
 PURE_MODULES = frozenset(
     """__future__ _collections_abc _operator _thread abc bisect builtins cmath collections collections.abc
     contextlib copy dataclasses enum fractions functools heapq itertools math numbers operator re reprlib statistics

@@ -17,6 +17,8 @@ OPTIMIZERS = {
     "NAdam": lambda ps: optim.NAdam(ps, lr=0.1),
     "RAdam": lambda ps: optim.RAdam(ps, lr=0.1),
     "Rprop": lambda ps: optim.Rprop(ps, lr=0.1),
+    "Adafactor": lambda ps: optim.Adafactor(ps, lr=0.1, weight_decay=0.1),
+    "Muon": lambda ps: optim.Muon([p for p in ps if p.ndim == 2], lr=0.1),
     "ASGD": lambda ps: optim.ASGD(ps, lr=0.1, t0=2),
 }
 
@@ -27,7 +29,7 @@ def train(make_optimizer, captured, steps=5):
     optimizer = make_optimizer(net.parameters())
 
     def step(x, target):
-        optimizer.zero_grad()
+        net.zero_grad()
         loss = nn.functional.cross_entropy(net(x), target, label_smoothing=0.1)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)

@@ -49,6 +49,18 @@ OPTIMIZERS = {
     ),
     "Rprop": ("Rprop", {"lr": 0.05}),
     "Rprop all": ("Rprop", {"lr": 0.05, "etas": (0.4, 1.5), "step_sizes": (1e-3, 0.2)}),
+    "Adafactor": ("Adafactor", {"lr": 0.05}),
+    "Adafactor all": (
+        "Adafactor",
+        {
+            "lr": 0.05,
+            "beta2_decay": -0.5,
+            "eps": (1e-4, 1e-2),
+            "d": 1.5,
+            "weight_decay": 0.1,
+            "maximize": True,
+        },
+    ),
     "ASGD": ("ASGD", {"lr": 0.05}),
     "ASGD all": ("ASGD", {"lr": 0.05, "lambd": 0.01, "alpha": 0.5, "t0": 5, "weight_decay": 0.1}),
 }

@@ -43,8 +43,26 @@ from .convolution import (
     linear,
 )
 from .ctc import ctc_loss
-from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
+from .dropout import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
 from .embedding import embedding, embedding_bag, one_hot
+from .fractional import fractional_max_pool2d, fractional_max_pool3d
+from .in_place import (
+    celu_,
+    elu_,
+    hardtanh_,
+    leaky_relu_,
+    relu_,
+    rrelu_,
+    selu_,
+    threshold_,
+)
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -214,4 +232,15 @@ __all__ = [
     "lp_pool2d",
     "lp_pool3d",
     "triplet_margin_with_distance_loss",
+    "celu_",
+    "elu_",
+    "feature_alpha_dropout",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
+    "hardtanh_",
+    "leaky_relu_",
+    "relu_",
+    "rrelu_",
+    "selu_",
+    "threshold_",
 ]

@@ -76,6 +76,19 @@ def alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """Dropout that keeps the mean and variance of `selu` activations (Klambauer et al., 2017)."""
+    return _alpha(input, input.shape, p, training, inplace)
+
+
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """`alpha_dropout` of whole channels of (N, C, ...)."""
+    return _alpha(input, _channels(input), p, training, inplace)
+
+
+def _alpha(
+    input: Tensor, shape: tuple[int, ...], p: float, training: bool, inplace: bool
+) -> Tensor:
     _check(p)
     if not training or p == 0:
         return input
@@ -84,6 +97,6 @@ def alpha_dropout(
     else:
         low = -1.7580993408473766
         scale = ((low * low * p + 1) * (1 - p)) ** -0.5
-        dropped = where(kept(input.shape, p, input.device), input, low)
+        dropped = where(kept(shape, p, input.device), input, low)
         out = dropped * scale - scale * p * low
     return input.copy_(out) if inplace else out
