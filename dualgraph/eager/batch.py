@@ -14,13 +14,17 @@ from .tensor import Tensor
 
 
 class Level:
-    """One running `vmap`: how deep it stands in others, its number of examples, whether it still runs."""
+    """One running `vmap`: how deep it stands in others, its number of examples, whether it still runs.
 
-    __slots__ = ("alive", "depth", "size")
+    ``draws``: whether random numbers are "different" in each example, the "same", or an "error".
+    """
 
-    def __init__(self, depth: int, size: int) -> None:
+    __slots__ = ("alive", "depth", "draws", "size")
+
+    def __init__(self, depth: int, size: int, draws: str = "different") -> None:
         self.depth = depth
         self.size = size
+        self.draws = draws
         self.alive = False
 
 

@@ -154,13 +154,23 @@ class Batching:
 
     def spread(self, counter: Tensor, step: int) -> tuple[Tensor, int]:
         """A generator state for each example, `step` apart; and how far all of them together go."""
-        sizes = tuple(level.size for level in self.levels)
+        if any(level.draws == "error" for level in self.levels):
+            raise TransformError(
+                describe(
+                    "vmap",
+                    "randomness='error'",
+                    "the function draws random numbers",
+                    "pass randomness='different', or 'same' for the same numbers in all examples",
+                )
+            )
+        levels = [level for level in self.levels if level.draws == "different"]
+        sizes = tuple(level.size for level in levels)
         moves = arange_op(
             start=0, step=step, size=prod(sizes), dtype="uint64", device=str(counter.device)
         )
         moves = reshape(moves, shape=(*sizes, 1))
         out = add(counter, concat_along(multiply(moves, 0), moves, axis=len(sizes)))
-        for level in self.levels:
+        for level in levels:
             out = in_batch(out, level)
         return out, step * prod(sizes)
 
@@ -274,9 +284,9 @@ def _as_operand_has_it(ct: Tensor | None, operand: Batch | None, level: Level) -
 
 
 @contextmanager
-def level_of(size: int) -> Iterator[Level]:
-    """A vmap of `size` examples runs inside."""
-    level = Level(0, size)
+def level_of(size: int, draws: str = "different") -> Iterator[Level]:
+    """A vmap of `size` examples runs inside; see `Level`."""
+    level = Level(0, size, draws)
     with _running(level):
         yield level
 

@@ -19,12 +19,17 @@ Argnums = int | Sequence[int]
 
 
 def jacrev(
-    fn: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+    fn: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    chunk_size: int | None = None,
 ) -> Callable[..., Any]:
     """The Jacobian of `fn` by reverse mode: a row for each result element, all in one `vmap`.
 
     For a result of shape (R...) and an argument of shape (A...) its shape is (R..., A...); trees of
-    results give trees of trees. Best where results are fewer than arguments.
+    results give trees of trees. Best where results are fewer than arguments. At most `chunk_size` rows are worked
+    out at once.
 
     >>> import dualgraph as dg
     >>> dg.jacrev(lambda x: x * x)(dg.asarray([1., 2.])).tolist()
@@ -36,7 +41,7 @@ def jacrev(
         of_chosen, chosen = at_places("jacrev", fn, argnums, args, kwargs)
         out, pull, *aux = vjp(of_chosen, *chosen, has_aux=has_aux)
         outs, out_tree = outline(out)
-        rows, in_tree = outline(vmap(pull)(out_tree.fill(_basis(outs))))
+        rows, in_tree = outline(vmap(pull, chunk_size=chunk_size)(out_tree.fill(_basis(outs))))
         parts = [_cut_rows(r, outs, first=True) for r in rows]
         blocks = [[p[i] for p in parts] for i in range(len(outs))]
         result = _arranged(blocks, out_tree, in_tree, argnums)
@@ -76,14 +81,16 @@ def jacfwd(
 jacobian = jacrev
 
 
-def hessian(fn: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """All second derivatives of `fn`: forward mode over reverse mode.
+def hessian(
+    fn: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """All second derivatives of `fn`: forward mode over reverse mode. With `has_aux`, `fn` gives ``(value, aux)``.
 
     >>> import dualgraph as dg
     >>> dg.hessian(lambda x: (x**3).sum())(dg.asarray([1., 2.])).tolist()
     [[6.0, 0.0], [0.0, 12.0]]
     """
-    return jacfwd(jacrev(fn, argnums), argnums)
+    return jacfwd(jacrev(fn, argnums, has_aux), argnums, has_aux)
 
 
 def _basis(leaves: Sequence[Tensor]) -> list[Tensor]:

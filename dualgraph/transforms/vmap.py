@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,23 +14,30 @@ from ..core.trees import TreeDef, flatten, unflatten
 from ..eager.batch import Level, batch_of, in_batch
 from ..eager.batching import level_of
 from ..eager.creation import asarray
+from ..eager.shapes import concat, cut
 from ..eager.tensor import Tensor
 from ..ops.movement import permute
 from ..ops.reduce import broadcast_to
 
 Axes = Any  # an int, None, or a tree of them that is a prefix of what it describes
+RANDOMNESS = ("different", "same", "error")
 
 
 def vmap(
-    fn: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0, axis_size: int | None = None
-) -> Callable[..., Any]:
+    fn: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0, axis_size: int | None = None, *,
+    randomness: str = "different", chunk_size: int | None = None, **dims: Axes,
+) -> Callable[..., Any]:  # fmt: skip
     """`fn` over an axis of its arguments at once; inside, tensors have the shape of one example.
 
     `in_axes` says which axis of each argument holds the examples: an int for all arguments, or a tuple
     with one entry an argument: an int, None (the same for all examples), or a tree of them for an
     argument that is a tree. Keyword arguments are batched along axis 0. `out_axes` says where the
     axis goes in results; None asks for a result that does not differ between examples. `axis_size` is the number of
-    examples: it need not be given where an argument has them.
+    examples: it need not be given where an argument has them. `in_dims` and `out_dims` are PyTorch's names for
+    `in_axes` and `out_axes`.
+
+    Random numbers are "different" in each example; `randomness` may also be "same", or "error". At most `chunk_size`
+    examples run at once, which bounds the memory.
 
     Works under and over `grad`, `jvp` and itself: ``vmap(grad(loss), (None, 0, 0))`` gives a gradient for
     each example. Raises AxisError, ShapeError or TransformError that name the argument.
@@ -40,24 +47,85 @@ def vmap(
     [3.0, 7.0]
     """
 
+    in_axes = _one_name("in_axes", in_axes, dims.pop("in_dims", 0))
+    out_axes = _one_name("out_axes", out_axes, dims.pop("out_dims", 0))
+    if dims:
+        raise TransformError(describe("vmap", f"{next(iter(dims))}=", "there is no such argument"))
+    if randomness not in RANDOMNESS:
+        problem = f"randomness is one of {', '.join(map(repr, RANDOMNESS))}"
+        raise TransformError(describe("vmap", f"randomness={randomness!r}", problem))
+    if chunk_size is not None and operator.index(chunk_size) < 1:
+        problem = "at least one example runs at once"
+        raise TransformError(describe("vmap", f"chunk_size={chunk_size}", problem))
+
     @functools.wraps(fn, updated=())
     def batched(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = flatten((args, kwargs))
         axes = [*_spread(_per_argument(in_axes, len(args)), args), *(0 for _ in flatten(kwargs)[0])]
         leaves = [_operand(x, a, i) for i, (x, a) in enumerate(zip(leaves, axes, strict=True))]
         size = _common_size(leaves, axes, axis_size)
-        with level_of(size) as level:
-            given = [
-                x if a is None or not isinstance(x, Tensor) else in_batch(_to_front(x, a), level)
-                for x, a in zip(leaves, axes, strict=True)
+        mapped = [
+            a is not None and isinstance(x, Tensor) for x, a in zip(leaves, axes, strict=True)
+        ]
+        leaves = [_to_front(x, a) if m else x for x, a, m in zip(leaves, axes, mapped, strict=True)]
+
+        def run(leaves: list[Any], size: int) -> _Results:
+            with level_of(size, randomness) as level:
+                given = [
+                    in_batch(x, level) if m else x for x, m in zip(leaves, mapped, strict=True)
+                ]
+                call_args, call_kwargs = unflatten(tree, given)
+                result = fn(*call_args, **call_kwargs)
+            outs, out_tree = flatten(result)
+            places = _spread(out_axes, result, "out_axes")
+            left = [_leave(o, a, level) for o, a in zip(outs, places, strict=True)]
+            return _Results(left, places, out_tree)
+
+        if chunk_size is None or size <= chunk_size:
+            made = run(leaves, size)
+        else:
+            ends = [(i, min(i + chunk_size, size)) for i in range(0, size, chunk_size)]
+            chunks = [
+                [cut(x, 0, i, j) if m else x for x, m in zip(leaves, mapped, strict=True)]
+                for i, j in ends
             ]
-            call_args, call_kwargs = unflatten(tree, given)
-            result = fn(*call_args, **call_kwargs)
-        outs, out_tree = flatten(result)
-        places = _spread(out_axes, result, "out_axes")
-        return unflatten(out_tree, [_leave(o, a, level) for o, a in zip(outs, places, strict=True)])
+            made = _joined([run(chunk, j - i) for chunk, (i, j) in zip(chunks, ends, strict=True)])
+        return unflatten(made.tree, made.leaves)
 
     return batched
+
+
+class _Results(NamedTuple):
+    """What a batched function gave: leaves, the axis of the examples in each, their tree."""
+
+    leaves: list[Any]
+    axes: list[int | None]
+    tree: TreeDef
+
+
+def _joined(parts: list[_Results]) -> _Results:
+    """The results of several runs, each of some of the examples."""
+    leaves = [
+        column[0]
+        if axis is None or not isinstance(column[0], Tensor)
+        else concat(column, axis=axis)
+        for column, axis in zip(
+            zip(*(p.leaves for p in parts), strict=True), parts[0].axes, strict=True
+        )
+    ]
+    return parts[0]._replace(leaves=leaves)
+
+
+def _one_name(name: str, standard: Axes, other: Axes) -> Axes:
+    """What was given under one of two names, of which 0 is the default."""
+    if standard != 0 and other != 0:
+        dims = name.replace("axes", "dims")
+        raise TransformError(
+            describe(
+                "vmap", f"{name}={standard!r}, {dims}={other!r}", "both say the same", "give one"
+            )
+        )
+    return other if standard == 0 else standard
 
 
 # --- axes --------------------------------------------------------------------------------------

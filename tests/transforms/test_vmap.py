@@ -397,5 +397,51 @@ def test_the_number_of_examples_may_be_given() -> None:
     assert dg.compile(dg.vmap(lambda a: a.sum(), axis_size=3), wait=True)(x).shape == (3,)
     with pytest.raises(dg.ShapeError, match="size 3, not axis_size=4"):
         dg.vmap(lambda a: a, axis_size=4)(x)
-    with pytest.raises(dg.TransformError, match="axis_size="):
+    with pytest.raises(TransformError, match="axis_size="):
         dg.vmap(lambda a: a, in_axes=None)(x)
+
+
+def test_vmap_takes_pytorch_names_chunks_and_randomness():
+    x, y = dg.randn(5, 3), dg.randn(3, 5)
+    expected = dg.vmap(dg.dot, (0, 1), 0)(x, y)
+    assert np.array_equal(dg.func.vmap(dg.dot, in_dims=(0, 1), out_dims=0)(x, y), expected)
+    chunked = dg.vmap(lambda a, b: (dg.dot(a, b), a * b), (0, 1), (0, 1), chunk_size=2)(x, y)
+    assert np.array_equal(chunked[0], expected) and np.array_equal(chunked[1], x.T * y)
+    constant = dg.vmap(lambda a: (dg.ones(2), a), out_axes=(None, 0), chunk_size=2)(x)
+    assert constant[0].shape == (2,) and np.array_equal(constant[1], x)
+    assert np.array_equal(
+        dg.jacrev(lambda v: v * v, chunk_size=2)(x[0]), dg.jacrev(lambda v: v * v)(x[0])
+    )
+
+    def noisy(v):
+        return v * 0 + dg.rand(3)
+
+    same = dg.vmap(noisy, randomness="same")(x)
+    assert all(np.array_equal(row, same[0]) for row in same)
+    different = dg.vmap(noisy, randomness="different")(x)
+    assert not np.array_equal(different[0], different[1])
+    inside = dg.vmap(dg.vmap(noisy, 1, 1, randomness="same"))(dg.zeros(2, 3, 4))
+    assert np.array_equal(inside[0, :, 0], inside[0, :, 3])
+    assert not np.array_equal(inside[0], inside[1])
+    with pytest.raises(TransformError, match="draws random numbers"):
+        dg.vmap(noisy, randomness="error")(x)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"in_axes": 1, "in_dims": 1}, "both say the same"),
+        ({"out_axes": None, "out_dims": 1}, "both say the same"),
+        ({"randomness": "some"}, "randomness is one of"),
+        ({"chunk_size": 0}, "at least one example"),
+        ({"axes": 0}, "there is no such argument"),
+    ],
+)
+def test_vmap_names_arguments_that_do_not_fit(options, words):
+    with pytest.raises(TransformError, match=words):
+        dg.vmap(dg.sum, **options)
+
+
+def test_hessian_takes_aux():
+    found, aux = dg.hessian(lambda x: ((x**3).sum(), x.sum()), has_aux=True)(dg.asarray([1.0, 2.0]))
+    assert found.tolist() == [[6, 0], [0, 12]] and aux.item() == 3
