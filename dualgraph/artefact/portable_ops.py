@@ -202,6 +202,30 @@ RULES |= {f"reduce_{n}": _arg(n) for n in ("argmax", "argmin")}
 
 
 @portable
+def running_best(np: Any, x: Any, axis: int, least: bool = False) -> Any:
+    n = x.shape[axis]
+    line = np.reshape(np.arange(n), [-1] + [1] * (x.ndim - axis - 1))
+    best = _running(np, np.minimum if least else np.maximum, x, axis, n)
+    stands = np.logical_or(np.equal(x, best), np.not_equal(x, x))
+    places = _running(np, np.maximum, np.where(stands, line, 0), axis, n)
+    return np.take_along_axis(x, places, axis), places
+
+
+def _running(np: Any, better: Any, x: Any, axis: int, n: int) -> Any:
+    """A running extreme: each turn doubles the stretch that is compared."""
+
+    def part(x: Any, start: int, stop: int) -> Any:
+        return np.getitem(x, [ALL] * axis + [slice(start, stop)])
+
+    span = 1
+    while span < n:
+        rest = better(part(x, 0, n - span), part(x, span, n))
+        x = np.concatenate([part(x, 0, span), rest], axis)
+        span *= 2
+    return x
+
+
+@portable
 def sort_along(
     np: Any, x: Any, axis: int, descending: bool = False, first: int | None = None
 ) -> Any:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.backend import ArrayBackend
-from ..core.dtypes import bfloat16
+from ..core.backend import ArrayBackend, in_float32
 from ..core.kinds import ELEMENTWISE
 from ..core.node import Literal, Node, Var
 from ..static.interpreter import as_scalar, literal_array, run_node
@@ -57,7 +56,7 @@ def _writer(node: Node) -> Any:
     """``writer(*operands, out, **params)`` computes into given memory; it gives None if it cannot for these
     operands. None where the op makes its own memory."""
     types = tuple(v.type for v in (*node.inputs, *node.outputs))
-    if any(t.dtype is bfloat16 for t in types) or not node.outputs:
+    if any(in_float32(node.prim, t.dtype) for t in types) or not node.outputs:
         return None
     operands = types[: len(node.inputs)]
     if node.prim.kind is ELEMENTWISE:

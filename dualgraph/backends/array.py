@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dtypes import BY_NAME, DType, bfloat16, bool_, float32, from_bfloat16, to_bfloat16
+from ..core.dtypes import BY_NAME, DType, bfloat16, bool_, float16, float32, rounded, to_float32
 from ..core.kinds import ELEMENTWISE, REDUCTION
 from ..core.prim import Prim
 from ..core.process.silence import quietly
@@ -149,17 +149,18 @@ class NumpyBackend:
             else out
         )
 
-    def widen(self, bits: Any) -> Any:
-        """The float32 values of an array of bfloat16."""
-        if bits.size < LARGE or not native.available():
-            return from_bfloat16(bits)
-        return native.elementwise(cast, [bits], (bfloat16,), {"dtype": "float32"})
-
-    def narrow(self, array: Any) -> Any:
-        """A float32 array rounded to bfloat16."""
+    def widen(self, array: Any) -> Any:
+        """The float32 values of an array of bfloat16 (as uint16) or float16."""
         if array.size < LARGE or not native.available():
-            return to_bfloat16(array)
-        return native.elementwise(cast, [array], (float32,), {"dtype": "bfloat16"})
+            return to_float32(array)
+        dtype = bfloat16 if array.dtype == bfloat16.numpy else float16
+        return native.elementwise(cast, [array], (dtype,), {"dtype": "float32"})
+
+    def narrow(self, array: Any, dtype: DType) -> Any:
+        """A float32 array rounded to one of these dtypes."""
+        if array.size < LARGE or not native.available():
+            return quietly(rounded, array, dtype)
+        return native.elementwise(cast, [array], (float32,), {"dtype": dtype.name})
 
     def store(self, to: Any, of: Any) -> None:
         """Puts the elements of an array into another one of the same shape and dtype."""

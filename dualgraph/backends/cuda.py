@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dtypes import from_bfloat16, to_bfloat16
+from ..core.dtypes import DType, rounded, to_float32
 from ..core.errors import DeviceError
 from ..core.prim import Prim
 from .flags import Flags
@@ -33,13 +33,13 @@ class ArrayNamespaceBackend:
             return self.xp.ascontiguousarray(out)
         return out
 
-    def widen(self, bits: Any) -> Any:
-        """The float32 values of an array of bfloat16."""
-        return from_bfloat16(bits, self.xp)
+    def widen(self, array: Any) -> Any:
+        """The float32 values of an array of bfloat16 (as uint16) or float16."""
+        return to_float32(array, self.xp)
 
-    def narrow(self, array: Any) -> Any:
-        """A float32 array rounded to bfloat16."""
-        return to_bfloat16(array, self.xp)
+    def narrow(self, array: Any, dtype: DType) -> Any:
+        """A float32 array rounded to one of these dtypes."""
+        return rounded(array, dtype, self.xp)
 
     def store(self, to: Any, of: Any) -> None:
         """Puts the elements of an array into another one of the same shape and dtype."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from .devices import Device
-from .dtypes import DType, bfloat16
+from .dtypes import DType, bfloat16, float16
 from .errors import DeviceError
+from .kinds import CONTRACTION
 from .prim import Prim
 from .types import TensorType
 
@@ -25,9 +26,9 @@ class ArrayBackend(Protocol):
 
     def runner(self, prim: Prim, dtypes: tuple[DType, ...], out: DType) -> Any: ...
 
-    def widen(self, bits: Any) -> Any: ...  # bfloat16 to float32
+    def widen(self, array: Any) -> Any: ...  # bfloat16 (as uint16) or float16 to float32
 
-    def narrow(self, array: Any) -> Any: ...  # float32 to bfloat16
+    def narrow(self, array: Any, dtype: DType) -> Any: ...  # float32 to one of these
 
     def store(self, to: Any, of: Any) -> None: ...
 
@@ -57,9 +58,11 @@ def backend_for(device: Device) -> ArrayBackend:
     return found
 
 
-def computes(prim: Prim) -> bool:
-    """Whether an op computes on values, so that bfloat16 is widened for it."""
-    return bool(prim.details.get("computes", prim.kind.computes))
+def in_float32(prim: Prim, dtype: DType) -> bool:
+    """Whether an op computes values of a dtype in float32: bfloat16 always, float16 where it sums up products."""
+    if dtype is float16:
+        return prim.kind is CONTRACTION
+    return dtype is bfloat16 and bool(prim.details.get("computes", prim.kind.computes))
 
 
 def execute(
@@ -72,18 +75,17 @@ def execute(
 ) -> tuple[Any, ...]:
     """Runs one op on arrays: the one way in which eager, interpreter and executors do so.
 
-    bfloat16 operands of computing kinds are widened to float32 and results rounded back.
+    Operands of narrow dtypes are widened to float32 where the op computes in that, and results rounded back.
     """
-    if computes(prim) and any(t.dtype is bfloat16 for t in (*types, *out_types)):
-        xp = backend.xp
+    if any(in_float32(prim, t.dtype) for t in (*types, *out_types)):
         wide = tuple(
-            backend.widen(a) if t.dtype is bfloat16 and a.dtype == xp.uint16 else a
+            backend.widen(a) if in_float32(prim, t.dtype) and a.dtype == t.dtype.numpy else a
             for a, t in zip(arrays, types, strict=True)
         )
         outs = backend.run(prim, wide, widened(params))
         outs = outs if prim.multiple else (outs,)
         return tuple(
-            backend.narrow(o) if t.dtype is bfloat16 else o
+            backend.narrow(o, t.dtype) if in_float32(prim, t.dtype) else o
             for o, t in zip(outs, out_types, strict=True)
         )
     outs = backend.run(prim, arrays, params)

@@ -253,3 +253,13 @@ def to_bfloat16(x: Any, xp: Any = np) -> Any:
 def from_bfloat16(bits: Any, xp: Any = np) -> Any:
     """uint16 array of bfloat16 bits -> float32 array of the same values."""
     return (xp.ascontiguousarray(bits).astype(xp.uint32) << 16).view(xp.float32).reshape(bits.shape)
+
+
+def to_float32(x: Any, xp: Any = np) -> Any:
+    """A float16 array, or one of bfloat16 bits, as float32."""
+    return x.astype(xp.float32) if x.dtype == xp.float16 else from_bfloat16(x, xp)
+
+
+def rounded(x: Any, dtype: DType, xp: Any = np) -> Any:
+    """A float32 array as the storage of a narrow floating dtype."""
+    return to_bfloat16(x, xp) if dtype is bfloat16 else x.astype(dtype.numpy)

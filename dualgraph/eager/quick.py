@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
-from ..core.backend import backend_for
+from ..core.backend import backend_for, in_float32
 from ..core.context import state
 from ..core.devices import CPU, Device
 from ..core.errors import DualgraphError, user_location
@@ -163,9 +163,11 @@ def known_types(
 
 
 def _learn(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], key: Any) -> None:
-    """Notes the result types for operands that need neither cast nor bfloat16."""
+    """Notes the result types for operands that need no cast, and are not widened."""
     types = tuple(a.type for a in args)
-    if prim.kind.has_bodies or any(t.dtype is dt.bfloat16 for t in types):
+    if prim.kind.has_bodies or any(
+        t.dtype is dt.bfloat16 or in_float32(prim, t.dtype) for t in types
+    ):
         return
     if (
         prim.kind is REDUCTION

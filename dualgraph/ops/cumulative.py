@@ -1,15 +1,19 @@
-"""Cumulative ops: running sums and products, and the product over axes whose gradient needs them."""
+"""Cumulative ops: running sums, products and extremes, and the product over axes whose gradient needs them."""
 
 from __future__ import annotations
 
 from math import prod as _product
 from typing import Any
 
-from ..core.kinds import check_axes, opaque, reduction
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core.kinds import check_axes, opaque, real, reduction
 from ..core.types import TensorType
 from . import canonical
 from .arithmetic import cast, conj, divide, where
 from .comparison import equal, not_equal
+from .indexing import put_along
 from .movement import concat_along, flip, permute, reshape, slice_
 from .reduce import samples, spread, totals, wide
 
@@ -73,6 +77,44 @@ def _(ct, out, x, axis):
 @cumprod_along.batch
 def _(lift, args, batched, axis):
     return cumprod_along(args[0], axis=axis + 1)
+
+
+@opaque(multiple=True, name="running_best", samples=scan_samples)
+def running_best(xp, x, axis, least=False):
+    """The largest (or smallest) element so far along `axis`, and where it stands last; from a NaN on, the last NaN."""
+    best = _accumulated(xp, xp.minimum if least else xp.maximum, x, axis)
+    line = xp.arange(x.shape[axis]).reshape((-1,) + (1,) * (x.ndim - axis - 1))
+    stands = xp.where((x == best) | (x != x), line, 0)
+    places = _accumulated(xp, xp.maximum, stands, axis)
+    return xp.take_along_axis(x, places, axis=axis), places
+
+
+def _accumulated(xp: Any, ufunc: Any, x: Any, axis: int) -> Any:
+    """A running extreme; each turn doubles the stretch that is compared where there is no function for it."""
+    if xp is np:
+        return ufunc.accumulate(x, axis=axis)
+    line, span = xp.moveaxis(x, axis, 0), 1
+    while span < line.shape[0]:
+        line = xp.concatenate([line[:span], ufunc(line[:-span], line[span:])])
+        span *= 2
+    return xp.moveaxis(line, 0, axis)
+
+
+@running_best.type
+def _(x, axis, least=False):
+    check_axes((axis,), x.ndim)
+    real((x.dtype,))
+    return x, TensorType(dt.int64, x.shape, x.device)
+
+
+@running_best.vjp
+def _(ct, out, _x, axis, least=False):
+    return (None if ct[0] is None else put_along(ct[0], out[1], shape=_x.shape, axis=axis),)
+
+
+@running_best.batch
+def _(lift, args, batched, axis, least=False):
+    return running_best(args[0], axis=axis + 1, least=least)
 
 
 # --- product over axes ---

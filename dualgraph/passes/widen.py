@@ -1,4 +1,4 @@
-"""Widening: ops compute on bfloat16 as float32, between casts that the graph shows.
+"""Widening: ops that compute narrow floats in float32 do so between casts that the graph shows.
 
 It is what `core.backend.execute` does around each kernel; as nodes, the casts are fused with what is beside them,
 and what computes has kernels for float32.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..core import dtypes as dt
-from ..core.backend import computes, widened
+from ..core.backend import in_float32, widened
 from ..core.kinds import ELEMENTWISE
 from ..core.node import Literal, Node, Var
 from ..core.types import TensorType
@@ -20,9 +22,10 @@ from ..static.graph import Graph, Operand
 def widen(graph: Graph) -> Graph:
     """Given: a graph.
 
-    Result: no op but casts from and to float32 computes on bfloat16; loops and branches stay as they are.
+    Result: no op but casts from and to float32 computes on bfloat16, and no contraction on float16; loops and
+    branches stay as they are.
     """
-    if all(t.dtype is not dt.bfloat16 for t in graph.all_types()):
+    if not any(t.dtype in (dt.bfloat16, dt.float16) for t in graph.all_types()):
         return graph
     widener = _Widener(graph)
     for node in graph.nodes:
@@ -37,15 +40,15 @@ class _Widener:
         self.wide: dict[Var, Var] = {}
 
     def visit(self, node: Node) -> None:
-        narrow = [v.type.dtype is dt.bfloat16 for v in (*node.inputs, *node.outputs)]
-        if not any(narrow) or not computes(node.prim) or node.prim.kind.has_bodies or _plain(node):
+        narrow = any(in_float32(node.prim, v.type.dtype) for v in (*node.inputs, *node.outputs))
+        if not narrow or node.prim.kind.has_bodies or _plain(node):
             self.nodes.append(node)
             return
         inputs = tuple(self.operand(node, v) for v in node.inputs)
         params = widened(node.params)
         types = node.prim.infer(tuple(v.type for v in inputs), params)
         outputs = tuple(
-            self.fresh(t.shape, t.device) if v.type.dtype is dt.bfloat16 else v
+            self.fresh(t.shape, t.device) if in_float32(node.prim, v.type.dtype) else v
             for v, t in zip(node.outputs, types, strict=True)
         )
         self.nodes.append(Node(node.prim, inputs, params, outputs, node.where))
@@ -55,10 +58,10 @@ class _Widener:
 
     def operand(self, node: Node, v: Operand) -> Operand:
         """An operand of `node` as it reaches the kernel."""
-        if v.type.dtype is not dt.bfloat16:
+        if not in_float32(node.prim, v.type.dtype):
             return v
         if isinstance(v, Literal):  # a number keeps its digits where kernels take numbers
-            digits = v.value if node.prim.kind is ELEMENTWISE else _rounded(v.value)
+            digits = v.value if node.prim.kind is ELEMENTWISE else _rounded(v)
             return Literal(digits, dt.float32)
         if v not in self.wide:
             self.wide[v] = self.fresh(v.type.shape, v.type.device)
@@ -75,5 +78,6 @@ def _plain(node: Node) -> bool:
     return converts(node) and any(v.type.dtype is dt.float32 for v in (*node.inputs, *node.outputs))
 
 
-def _rounded(value: Any) -> float:
-    return float(dt.from_bfloat16(dt.to_bfloat16(dt.as_scalar(value, dt.bfloat16))))
+def _rounded(literal: Literal) -> float:
+    wide = np.asarray(dt.as_scalar(literal.value, dt.float32))
+    return float(dt.to_float32(dt.rounded(wide, literal.dtype)))

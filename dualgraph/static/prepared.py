@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.backend import ArrayBackend
-from ..core.dtypes import bfloat16
+from ..core.backend import ArrayBackend, in_float32
 from ..core.kinds import ELEMENTWISE
 from ..core.node import Literal, Node
 from .graph import Graph, Operand
@@ -54,7 +53,7 @@ def _runner(node: Node, backend: ArrayBackend) -> Run:
     if is_region(node):
         body = prepared(node.params["body"], backend)
         return lambda *arrays: body(arrays)
-    if backend.xp is not np or any(t.dtype is bfloat16 for t in types):
+    if backend.xp is not np or any(in_float32(node.prim, t.dtype) for t in types):
         return lambda *arrays: run_node(node, arrays, backend)
     if node.prim.kind is ELEMENTWISE and not node.params:
         run = backend.runner(node.prim, tuple(v.type.dtype for v in node.inputs), types[-1].dtype)

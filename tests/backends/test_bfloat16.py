@@ -1,4 +1,4 @@
-"""bfloat16: computed in float32 with one rounding an op, natively too, with the bits of the definition."""
+"""Narrow floats computed in float32: bfloat16 with one rounding an op, float16 where it sums up products."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_all_numbers_are_widened_and_rounded_as_defined() -> None:
         [wide.view(np.uint32) + k for k in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)]
     )
     assert (
-        backend.narrow(bits.view(np.float32)).tobytes()
+        backend.narrow(bits.view(np.float32), dg.bfloat16).tobytes()
         == to_bfloat16(bits.view(np.float32)).tobytes()
     )
 
@@ -34,22 +34,31 @@ CASES = {
     "casts": lambda x, y: (x.double() + 1, (x * 10).int(), (x > 0).bfloat16(), y.double().bfloat16()),
     "folds": lambda x, y: (x.sum(), y.mean(0), x.max(1)[0], y.std(1), x.argmax(1)),
     "rows": lambda x, y: (x.softmax(1), F.layer_norm(y, (y.shape[1],))),
-    "products": lambda x, y: F.gelu(x @ y.t() + x[:, :1]),
+    "products": lambda x, y: (F.gelu(x @ y.t() + x[:, :1]), dg.einsum("ij,ij->i", x, y), x[0] @ y[1]),
+    "windows": lambda x, y: F.conv1d(x[None, :5], y[:15, :6].reshape(6, 5, 3), padding=1),
     "moved": lambda x, y: dg.cat([F.pad(x, (1, 1), value=0.3), y], 1).t() * dg.full((33,), 0.3, dtype=x.dtype),
     "chosen": lambda x, y: (dg.where(x > y, x, 0.3), x.clamp(-0.3, 0.3), x.gather(1, x.argsort(1))),
     "not numbers": lambda x, y: (x - x) / (y - y),
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", [dg.bfloat16, dg.float16], ids=str)
 @pytest.mark.parametrize("name", CASES)
-def test_captured_bits_are_those_of_eager_mode(name: str) -> None:
+def test_captured_bits_are_those_of_eager_mode(name: str, dtype: dg.dtype) -> None:
     f = CASES[name]
-    x, y = (dg.asarray(RNG.standard_normal((33, 70)).astype("f4")).bfloat16() for _ in "xy")
+    x, y = (dg.asarray(RNG.standard_normal((33, 70)).astype("f4")).to(dtype) for _ in "xy")
     compiled = dg.compile(f, wait=True)
     for _ in range(2):
         for got, wanted in zip(_tuple(compiled(x, y)), _tuple(f(x, y)), strict=True):
             assert got.dtype is wanted.dtype
             assert got._data.tobytes() == wanted._data.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [dg.bfloat16, dg.float16], ids=str)
+def test_sums_of_products_are_rounded_once(dtype: dg.dtype) -> None:
+    x, y = (dg.asarray(RNG.standard_normal((20, 300)).astype("f4")).to(dtype) for _ in "xy")
+    got, wide = x @ y.t(), x.float() @ y.float().t()
+    assert got._data.tobytes() == wide.to(dtype)._data.tobytes()
 
 
 def _tuple(x):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...core.dtypes import bfloat16
+from ...core.backend import in_float32
 from ...core.node import Node
 from . import attention, contract, movers
 from .claims import claimed
@@ -36,7 +36,7 @@ def write_node(
     if kernel is not None:
         kernel.write(room, operands, results)
         return room
-    if any(v.type.dtype is bfloat16 for v in (*node.inputs, *node.outputs)):
+    if any(in_float32(node.prim, v.type.dtype) for v in (*node.inputs, *node.outputs)):
         raise NotNative("numbers that NumPy widens")
     name = node.prim.name
     found = claimed(name, *[s.dtype for s in operands])

@@ -11,21 +11,18 @@ from ...ops.arithmetic import cast, subtract, where
 from ...ops.axes import normalize_axis
 from ...ops.comparison import (
     equal,
-    greater,
     isnan,
-    less,
     less_equal,
-    logical_and,
-    logical_or,
     not_equal,
 )
+from ...ops.cumulative import running_best
 from ...ops.indexing import put_along, take_along
 from ...ops.movement import stop_gradient
 from ...ops.sorting import sort_along
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method
-from ..filling import arange, ones_like, zeros, zeros_like
+from ..filling import ones_like, zeros, zeros_like
 from ..tensor import Tensor
 from .reduction import ValuesIndices, at_place
 
@@ -158,23 +155,11 @@ def mode(x: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     return at_place(x, subtract(x.shape[a] - 1, backwards), a, keepdim)
 
 
-def _running(x: Tensor, dim: int, better: Any) -> ValuesIndices:
-    """Running extremes: place i holds the last best of the places up to i (NaN once one was met)."""
+def _running(x: Tensor, dim: int, least: bool) -> ValuesIndices:
     a = normalize_axis(dim, x.ndim)
     if not x.ndim:
         return ValuesIndices(x, subtract(fn.argmax(x), 0))
-    n = x.shape[a]
-    line = (n,) + (1,) * (x.ndim - a - 1)
-    places = arange(n, device=x.device)
-    here = sh.broadcast_to(sh.reshape(places, line), x.shape)
-    at, span = here, 1
-    while span < n:  # each step doubles the stretch that is compared
-        behind = sh.concat([sh.cut(at, a, 0, span), sh.cut(at, a, 0, n - span)], axis=a)
-        old, new = take_along(x, behind, axis=a), take_along(x, at, axis=a)
-        keep = logical_and(better(old, new), not_equal(behind, at))
-        at = where(keep, behind, at)
-        span *= 2
-    return ValuesIndices(take_along(x, at, axis=a), at)
+    return ValuesIndices(*running_best(x, axis=a, least=least))
 
 
 @method
@@ -185,11 +170,7 @@ def cummax(x: Tensor, dim: int) -> ValuesIndices:
     >>> values
     tensor([1., 3., 3.])
     """
-    return _running(
-        x,
-        dim,
-        lambda old, new: logical_or(greater(old, new), logical_and(isnan(old), equal(new, new))),
-    )
+    return _running(x, dim, False)
 
 
 @method
@@ -200,8 +181,4 @@ def cummin(x: Tensor, dim: int) -> ValuesIndices:
     >>> values
     tensor([3., 1., 1.])
     """
-    return _running(
-        x,
-        dim,
-        lambda old, new: logical_or(less(old, new), logical_and(isnan(old), equal(new, new))),
-    )
+    return _running(x, dim, True)

@@ -222,7 +222,7 @@ def element_size(element: ir.Type) -> int:
     """Bytes of an element."""
     if isinstance(element, ir.IntType):
         return int(element.width) // 8
-    return 4 if element == ELEMENTS["float"] else 8
+    return {"half": 2, "float": 4}.get(str(element), 8)
 
 
 def _zeros(kind: ir.VectorType) -> ir.Constant:

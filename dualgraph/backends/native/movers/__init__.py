@@ -31,6 +31,7 @@ CLAIMED = {  # op: the module whose function of the same name is its kernel
     "full": "moving",
     "cumsum_along": "scanning",
     "cumprod_along": "scanning",
+    "running_best": "scanning",
     "reduce_argmax": "searching",
     "reduce_argmin": "searching",
     "search_sorted": "bisecting",

@@ -94,7 +94,7 @@ def _how(x: Any, values: Any, mode: str, out: Any) -> Any:
     """What to compile for: the element to add, or the size to move; None where there is no code."""
     if values.dtype != x.dtype or not _movable(x, out, x.nbytes):
         return None
-    return element_code(x.dtype) if mode == "add" else x.itemsize
+    return element_code(x.dtype, narrow=True) if mode == "add" else x.itemsize
 
 
 def _indexes(at: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from .. import ir
 from ..contract.code import Writer, i64
 from ..emit.parts import I64
-from .kernels import BITS, SIZE, TYPES, kernel
+from .kernels import BITS, FLOATING, SIZE, TYPES, kernel
 
 AT_ONCE = 8  # elements of one column that are asked for before the first is used
 
@@ -75,7 +75,7 @@ def _wrapped(w: Writer, x: ir.Value, size: ir.Value) -> ir.Value:
 def _new(w: Writer, mode: str, how: Any, old: ir.Value | None, x: ir.Value) -> ir.Value:
     if mode != "add":
         return x
-    return w.b.fadd(old, x) if how in ("f", "d") else w.b.add(old, x)
+    return w.b.fadd(old, x) if how in FLOATING else w.b.add(old, x)
 
 
 @kernel(pointers=3, numbers=7)

@@ -21,8 +21,12 @@ from ..threads import pool
 
 LANES = 16
 PARALLEL_BYTES = 1 << 22  # memory touched from which a second thread is worth waking
-TYPES = {"f": ir.FloatType(), "d": ir.DoubleType(), "i": ir.IntType(32), "l": ir.IntType(64)}
-SIZE = {"f": 4, "d": 8, "i": 4, "l": 8}
+TYPES = {
+    "h": ir.HalfType(), "f": ir.FloatType(), "d": ir.DoubleType(), "b": ir.IntType(8), "i": ir.IntType(32),
+    "l": ir.IntType(64),
+}  # fmt: skip
+SIZE = {"h": 2, "f": 4, "d": 8, "b": 1, "i": 4, "l": 8}
+FLOATING = "hfd"
 BITS = {1: ir.IntType(8), 2: ir.IntType(16), 4: ir.IntType(32), 8: ir.IntType(64)}
 
 
@@ -73,9 +77,14 @@ def address_of(x: Any) -> Any:
     return x.at if type(x) is Spot else address_of_array(x)
 
 
-def element_code(dtype: Any) -> str | None:
-    """The key in TYPES of a NumPy dtype that can be computed with; None if it cannot."""
+def element_code(dtype: Any, narrow: bool = False) -> str | None:
+    """The key in TYPES of a NumPy dtype that can be computed with; None if it cannot.
+
+    `narrow`: float16, and uint8 by words that ask for no sign, too.
+    """
     code = {"f4": "f", "f8": "d", "i4": "i", "i8": "l"}.get(dtype.str[1:])
+    if narrow and code is None:
+        code = {"f2": "h", "u1": "b"}.get(dtype.str[1:])
     return code if dtype.isnative else None
 
 
@@ -116,6 +125,7 @@ def _write(
 
 __all__ = [
     "BITS",
+    "FLOATING",
     "LANES",
     "SIZE",
     "TYPES",

@@ -27,13 +27,13 @@ def reduce_argmin(x: Any, axes: Ints, keepdims: bool, out: Any = None) -> Any:
 
 
 def _search(sign: str, x: Any, axes: Ints, keepdims: bool, out: Any) -> Any:
-    code = element_code(x.dtype)
+    code = element_code(x.dtype, narrow=True)
     together = axes and axes == tuple(range(axes[0], axes[-1] + 1))
-    if code is None or x.size == 0 or not together or not (out is None or dense(out)):
+    if code in (None, "b") or x.size == 0 or not together or not (out is None or dense(out)):
         return None
     first, last = axes[0], axes[-1] + 1
     outer, n, inner = prod(x.shape[:first]), prod(x.shape[first:last]), prod(x.shape[last:])
-    if inner == 1 and n >= LONG:  # NumPy is quick along long rows
+    if inner == 1 and n >= LONG and code != "h":  # NumPy is quick along long rows
         return None
     x = in_order(x)
     shape = (*x.shape[:first], *((1,) * len(axes) if keepdims else ()), *x.shape[last:])
