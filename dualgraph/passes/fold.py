@@ -57,10 +57,12 @@ class Folder:
         (out,) = node.outputs
         if is_symbolic(out.type.shape) or is_symbolic(node.params):
             return node
+        backend = backend_for(out.type.device)
         operands = [self.known.get(v, v) for v in node.inputs]
+        if out.type.size:  # what is made of nothing is known
+            operands = [_nothing(v, backend) if isinstance(v, Var) else v for v in operands]
         if out.type.size > MAX_ELEMENTS or any(isinstance(v, Var) for v in operands):
             return node
-        backend = backend_for(out.type.device)
         (value,) = run_node(node, operands, backend)
         self.known[out] = value
         number = _number(value, out, backend)
@@ -130,6 +132,12 @@ def _typed(node: Node, device: Device) -> Node:
         tuple(Var(-1 - i, t._replace(device=device)) for i, t in enumerate(types)),
         node.where,
     )
+
+
+def _nothing(v: Var, backend: ArrayBackend) -> Any:
+    """The value of a var without elements; of others the var."""
+    empty = not is_symbolic(v.type.shape) and v.type.size == 0
+    return backend.xp.empty(v.type.shape, v.type.dtype.numpy) if empty else v
 
 
 def _number(array: Any, out: Var, backend: ArrayBackend) -> Literal | None:

@@ -11,6 +11,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+import dualgraph as dg
 from dualgraph.backends.executor import Executable
 from dualgraph.core.backend import backend_for
 from dualgraph.core.devices import CPU
@@ -223,6 +224,20 @@ def test_fold_never_folds_what_is_drawn_or_can_fail() -> None:
         return %1
     }""")
     assert fold(graph) == graph
+
+
+def test_what_is_made_of_nothing_is_known() -> None:
+    graph = parse("""graph(%0: f32[0,4]) {
+        %1: f32[4] = reduce_sum(%0, axes=(0,), keepdims=False)
+        %2: f32[4] = divide(%1, 0.0:f32)
+        return %2
+    }""")
+    (node,) = dce(fold(graph)).nodes
+    assert not node.inputs
+    for mean in (lambda x: x.mean(), lambda x: x.var(0), lambda x: x.sum(1).mean() / 3):
+        x = dg.ones(0, 4)  # the sign of the NaN, too
+        f = dg.compile(mean, wait=True)
+        assert [f(x).numpy().tobytes() for _ in range(3)] == [mean(x).numpy().tobytes()] * 3
 
 
 def test_claimed_composites_stay() -> None:

@@ -525,3 +525,15 @@ def test_live_numbers_do_not_stay_behind() -> None:
         assert frozen(g(x(), v)) == frozen(x() * v)
         assert type(kept.get("v", 1.0)) is float and type(cell[0]) in (float, type(None))
         assert kept.get("v", v * 2) == v * 2
+
+
+def test_errors_speak_of_plain_numbers() -> None:
+    def told(f: Any, value: Any) -> str:
+        with pytest.raises((TypeError, dg.DualgraphError)) as raised:
+            f(dg.ones(4), value)
+        return str(raised.value).split("\n")[0]
+
+    for f in (lambda a, v: a * sum(v), lambda a, v: a[v] if type(v) is float else a[[v] * v] + "a"):
+        g = dg.compile(f, wait=True)
+        for value in (1, 2, 3, 1.0, 2.0, 3.0):
+            assert told(g, value) == told(f, value)

@@ -174,11 +174,13 @@ class LiveInt(Live):
 def _of_numpy(kind: type) -> type[Live]:
     base = LiveInt if kind in WHOLE else Live
     held = {"__slots__": (), "_live_kind": kind, "__class__": property(lambda self: kind)}
-    return type(f"Live_{kind.__name__}", (base,), held)
+    return type(kind.__name__, (base,), held)
 
 
 LIVE_NUMPY = {kind: _of_numpy(kind) for kind in (*WHOLE, *BROKEN)}
 LIVE_OF: dict[type, type[Live]] = {float: LiveFloat, int: LiveInt, **LIVE_NUMPY}  # by kind
+for _kind, _live in LIVE_OF.items():
+    _live.__name__ = _kind.__name__  # what messages of errors call them, Python's own among them
 LIVE = frozenset(LIVE_OF.values())
 PLAIN = frozenset((bool, *LIVE_OF))
 NUMBERS = PLAIN | LIVE

@@ -436,3 +436,9 @@ def source(x: Any) -> str:
         return x.text
     x = float(x) if isinstance(x, float) else int(x)
     return f"({x!r})" if x == x and abs(x) != float("inf") else f"float('{x!r}')"
+
+
+SymInt.__name__, SymFloat.__name__ = (
+    "int",
+    "float",
+)  # what messages of errors call them, Python's own among them
