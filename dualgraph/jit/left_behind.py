@@ -7,14 +7,14 @@ have written is, in any case.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Any
 
 from ..core.numbers.symbolic import SymFloat, SymInt, SymShape, plain
 from ..core.trees import containers
 from ..effects import Happening
-from ..static.checks import AttributeCheck, CellCheck, Check, DictCheck
+from ..static.checks import MISSING, AttributeCheck, CellCheck, Check, DictCheck
 from ..static.footprint import Footprint
 
 DEPTH = 4  # containers and objects in each other that are gone through
@@ -79,17 +79,23 @@ def settled(value: Any, depth: int = DEPTH) -> Any:
         _settle_dict(value, depth)
     elif isinstance(value, set) and any(isinstance(v, (SymInt, tuple)) for v in value):
         parts = [settled(v, depth - 1) for v in value]
-        value.clear()
-        value.update(parts)
+        set.clear(value)
+        set.update(value, parts)
     elif not type(value).__module__.startswith(("dualgraph", "builtins", "numpy")):
         _settle_dict(getattr(value, "__dict__", {}), depth)
     return value
 
 
 def _settle_dict(held: Any, depth: int) -> None:
-    items = [(settled(k, depth - 1), settled(v, depth - 1)) for k, v in held.items()]
-    if any(a is not b for (a, _), b in zip(items, held, strict=True)):
-        held.clear()  # a key is another object: all are put back in their order
-    elif all(v is held[k] for k, v in items):
-        return
-    held.update(items)
+    kind = (
+        OrderedDict if isinstance(held, OrderedDict) else dict
+    )  # a subclass may do more: a Counter's update counts
+    before = list(kind.items(held))
+    after = [(settled(k, depth - 1), settled(v, depth - 1)) for k, v in before]
+    if any(a is not b for (a, _), (b, _) in zip(after, before, strict=True)):
+        kind.clear(held)  # a key is another object: all are put back in their order
+        before = []
+    same = {id(k): v for k, v in before}
+    for k, v in after:
+        if same.get(id(k), MISSING) is not v:
+            kind.__setitem__(held, k, v)

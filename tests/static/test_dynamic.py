@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -590,3 +592,20 @@ def test_ground_is_for_one_run_at_a_time():
     assert ground.take() and not ground.take()
     ground.give()
     assert ground.take()
+
+
+@pytest.mark.parametrize("kind", [collections.Counter, collections.OrderedDict, dict])
+def test_sizes_as_keys_and_values_are_plain_numbers_after_a_call(kind: Any) -> None:
+    def told(wrap: Any) -> Any:
+        held = kind({2: 5})
+
+        def f(x: Any, n: int) -> Any:
+            held[n] = held.get(n, 0) + n
+            return x[:n].sum()
+
+        g = wrap(f)
+        results = [g(dg.ones(6), n).tolist() for n in (1, 2, 3, 2, 4, 1, 5, 5)]
+        assert all(type(v) is int for item in held.items() for v in item)
+        return results, list(held.items()), list(reversed(held))
+
+    assert told(lambda f: dg.compile(f, wait=True)) == told(lambda f: f)
