@@ -19,7 +19,7 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 PROPOSALS = 12  # of a gamma number: all are turned down less than once in 10**15 times
 
 
-def _uniform(d: Distribution, sample_shape: Shape, like: Tensor) -> Tensor:
+def uniform_draws(d: Distribution, sample_shape: Shape, like: Tensor) -> Tensor:
     """Even draws of (0, 1)."""
     u = rand(d._shape(sample_shape), dtype=like.dtype, device=like.device)
     return u.clamp(min=1e-7 if like.dtype.itemsize < 8 else 1e-16)
@@ -89,7 +89,7 @@ class Laplace(_LocScale):
     """
 
     def _draw(self, sample_shape: Shape) -> Tensor:
-        u = _uniform(self, sample_shape, self.loc) - 0.5
+        u = uniform_draws(self, sample_shape, self.loc) - 0.5
         return self.loc - self.scale * u.sign() * (-2 * u.abs()).clamp(min=-1 + 1e-7).log1p()
 
     def log_prob(self, value: Any) -> Tensor:
@@ -119,7 +119,7 @@ class Cauchy(_LocScale):
     """
 
     def _draw(self, sample_shape: Shape) -> Tensor:
-        return self.icdf(_uniform(self, sample_shape, self.loc))
+        return self.icdf(uniform_draws(self, sample_shape, self.loc))
 
     def log_prob(self, value: Any) -> Tensor:
         return -math.log(math.pi) - self.scale.log() - (self._z(value) ** 2).log1p()
@@ -150,7 +150,7 @@ class Gumbel(_LocScale):
     """
 
     def _draw(self, sample_shape: Shape) -> Tensor:
-        u = _uniform(self, sample_shape, self.loc)
+        u = uniform_draws(self, sample_shape, self.loc)
         return self.loc - self.scale * (-u.log()).log()
 
     def log_prob(self, value: Any) -> Tensor:
@@ -313,7 +313,7 @@ class Exponential(Distribution):
         super().__init__(self.rate.shape)
 
     def _draw(self, sample_shape: Shape) -> Tensor:
-        return -_uniform(self, sample_shape, self.rate).log() / self.rate
+        return -uniform_draws(self, sample_shape, self.rate).log() / self.rate
 
     def log_prob(self, value: Any) -> Tensor:
         return self.rate.log() - self.rate * as_operand(value)
