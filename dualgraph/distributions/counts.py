@@ -9,6 +9,7 @@ from ..core.errors import ArgumentError
 from ..eager import Tensor, no_grad, rand, zeros_like
 from ..eager.operands import as_operand, astype
 from ..ops.special import lgamma
+from ..ops.transcendental import logaddexp
 from ..special import xlogy
 from .base import Distribution, Shape, demand, together
 from .continuous import Gamma
@@ -100,7 +101,7 @@ class _Counted(_Binary):
     @property
     def _log_none(self) -> Tensor:
         """``log(1 - probs)``."""
-        return -(self.logits.clamp(min=0) + (-self.logits.abs()).exp().log1p())
+        return -logaddexp(self.logits, 0)
 
 
 class Binomial(_Counted):

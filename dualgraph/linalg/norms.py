@@ -44,7 +44,7 @@ def matrix_norm(
     rows, columns = normalize_axes_in_order(x, _pair(x, "matrix_norm", axis))
     x = sh.moveaxis(x, (rows, columns), (-2, -1))
     if ord == "fro":
-        out = ar.sqrt(fn.sum(ar.square(ar.abs(x)), axis=(-2, -1)))
+        out = _vector_norm(x, 2.0, (x.ndim - 2, x.ndim - 1))
     elif ord == "nuc":
         out = fn.sum(svdvals(x), axis=-1)
     elif ord in (1, -1, float("inf"), float("-inf")):

@@ -11,7 +11,19 @@ from ..core.composite import composite
 from ..core.dtypes import get_default_dtype
 from ..core.numbers.sizing import at_least, to_float
 from ..core.types import broadcast_shapes
-from .arithmetic import abs, cast, divide, multiply, sign, sqrt, square, subtract, where
+from .arithmetic import (
+    abs,
+    cast,
+    conj,
+    divide,
+    multiply,
+    real_part,
+    sign,
+    sqrt,
+    square,
+    subtract,
+    where,
+)
 from .axes import normalize_axes
 from .comparison import isfinite
 from .creation import full
@@ -66,9 +78,8 @@ def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False
     """
     axes = normalize_axes(axis, x.ndim)
     centred = subtract(x, mean(x, axis=axes, keepdims=True))
-    squares = square(abs(centred) if x.dtype.is_complex else centred)
     freedom = to_float(at_least(_count(x, axes) - correction, 0))
-    return divide(reduce_sum(squares, axes=axes, keepdims=keepdims), freedom)
+    return divide(reduce_sum(_squares(centred), axes=axes, keepdims=keepdims), freedom)
 
 
 @composite
@@ -151,7 +162,10 @@ def norm(x: Any, p: float = 2.0, axis: Axis = None, keepdims: bool = False) -> A
     `p` may be ``inf`` (largest), ``-inf`` (smallest) or 0 (number of elements that are not zero).
     """
     axes = normalize_axes(axis, x.ndim)
-    size = abs(_floating(x))
+    x = _floating(x)
+    if p == 2:
+        return _root(reduce_sum(_squares(x), axes=axes, keepdims=keepdims))
+    size = abs(x)
     if p == float("inf"):
         return reduce_max(size, axes=axes, keepdims=keepdims)
     if p == float("-inf"):
@@ -161,8 +175,6 @@ def norm(x: Any, p: float = 2.0, axis: Axis = None, keepdims: bool = False) -> A
         return reduce_sum(counts, axes=axes, keepdims=keepdims)
     if p == 1:
         return reduce_sum(size, axes=axes, keepdims=keepdims)
-    if p == 2:
-        return _root(reduce_sum(square(size), axes=axes, keepdims=keepdims))
     if p < 1:  # infinitely steep at 0
         none = size == 0
         size = where(none, 0.0 if p > 0 else float("inf"), where(none, 1.0, size) ** p)
@@ -171,6 +183,11 @@ def norm(x: Any, p: float = 2.0, axis: Axis = None, keepdims: bool = False) -> A
     total = reduce_sum(size, axes=axes, keepdims=keepdims)
     zero = total == 0
     return where(zero, 0.0, where(zero, 1.0, total) ** (1 / p))
+
+
+def _squares(x: Any) -> Any:
+    """``|x|**2``, not of `abs`, which is not smooth at 0."""
+    return real_part(multiply(x, conj(x))) if x.dtype.is_complex else square(x)
 
 
 def _root(total: Any) -> Any:

@@ -68,6 +68,20 @@ def test_second_derivatives_of_functions_that_are_smooth_at_a_seam(fn, at, expec
     assert curve(fn, at) == pytest.approx(expected, abs=1e-12)
 
 
+def test_norms_are_curved_across_elements_that_are_0():
+    x = dg.asarray(np.array([3.0, 0.0, 4.0]))
+    unit = x.numpy() / 5
+    expected = (np.eye(3) - np.outer(unit, unit)) / 5
+    for fn in (dg.norm, dg.linalg.norm, lambda v: dg.linalg.matrix_norm(v.reshape(1, 3))):
+        np.testing.assert_allclose(dg.hessian(fn)(x).numpy(), expected, atol=1e-12)
+    assert slope(dg.linalg.matrix_norm, np.zeros((2, 2))).tolist() == [[0, 0], [0, 0]]
+    z = dg.complex(x, 0 * x)
+    np.testing.assert_allclose(dg.norm(z).item(), 5.0)
+    assert curve(lambda v: dg.complex(v, v).var(correction=0), 0.0) == 0
+    both = dg.grad(dg.grad(lambda v: dg.norm(dg.complex(v, 1 + v.detach() * 0))))
+    assert both(dg.asarray(np.float64(0))).item() == pytest.approx(1.0)
+
+
 def test_a_determinant_has_its_cofactors_for_gradient_though_it_is_0():
     singular = [[1.0, 1.0, 0.5], [0.0, 0.0, 0.0], [-1.0, 2.0, 2.0]]
     cofactors = [[0, 0, 0], [-1, 2.5, -3], [0, 0, 0]]
