@@ -78,7 +78,7 @@ NAMES = """abs acos acosh add all any arange argmax argmin argsort asarray asin 
     stack subtract sum swapaxes take_along_axis tan tanh transpose tri trunc where zeros"""
 FUNCTIONS = {name: getattr(np, name) for name in NAMES.split()}
 FUNCTIONS |= {name: getattr(np.fft, name) for name in "fft ifft rfft irfft".split()}
-LINALG = "cholesky det eig eigh inv qr slogdet solve svd"
+LINALG = "cholesky det eig eigh inv pinv qr slogdet solve svd"
 FUNCTIONS |= {name: getattr(np.linalg, name) for name in LINALG.split()}
 FUNCTIONS["sliding_window_view"] = np.lib.stride_tricks.sliding_window_view
 

@@ -90,6 +90,12 @@ def _hermitian(np: Any, x: Any) -> Any:
 
 
 @portable
+def pinv(np: Any, x: Any, rtol: Any, atol: Any) -> Any:
+    largest = np.max(np.svd(x, False, False), -1)
+    return np.pinv(x, np.maximum(rtol, np.divide(atol, largest)))
+
+
+@portable
 def fft_along(np: Any, x: Any, axis: int, inverse: bool) -> Any:
     return np.ifft(x, None, axis, "forward") if inverse else np.fft(x, None, axis)
 

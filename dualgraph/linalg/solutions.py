@@ -17,6 +17,8 @@ from ..eager.tensor import Tensor
 from ..ops import arithmetic as ar
 from ..ops import comparison as cp
 from ..ops import linalg as op
+from ..ops.pseudoinverse import pinv as pinv_op
+from ..ops.reduce import broadcast_to
 from .decompositions import eigh, svdvals
 
 
@@ -144,10 +146,15 @@ def _beside(values: Any) -> Tensor:
     return sh.expand_dims(values, axis=-1) if values.ndim else values
 
 
+def _rtol(x: Tensor) -> float:
+    """What singular values are beside the largest when rounding made them."""
+    return float(max(x.shape[-2:]) * finfo(x.dtype).eps)
+
+
 def _threshold(x: Tensor, s: Tensor, rtol: Any, atol: Any) -> Tensor:
     """Singular values at or below this count as 0."""
     if rtol is None:
-        rtol = max(x.shape[-2:]) * finfo(x.dtype).eps if atol is None else 0.0
+        rtol = _rtol(x) if atol is None else 0.0
     largest = (
         fn.max(s, axis=-1, keepdims=True) if s.shape[-1] else fn.sum(s, axis=-1, keepdims=True)
     )
@@ -180,15 +187,17 @@ def pinv(x: Any, /, *, atol: Any = None, rtol: Any = None, hermitian: bool = Fal
     """
     x = as_operand(x)
     if hermitian:
-        values, u = eigh(x)
-        s, vt = values, op.adjoint(u)
+        s, u = eigh(x)
         kept = cp.greater(ar.abs(s), _threshold(x, ar.abs(s), rtol, atol))
-    else:
-        u, s, vt = op.svd(x, full=False)
-        kept = cp.greater(s, _threshold(x, s, rtol, atol))
-    factors = ar.where(kept, ar.divide(1.0, ar.where(kept, s, 1.0)), 0.0)
-    row = sh.expand_dims(factors, axis=-2)
-    return matmul(ar.multiply(op.adjoint(vt), row), op.adjoint(u))
+        factors = ar.where(kept, ar.divide(1.0, ar.where(kept, s, 1.0)), 0.0)
+        return matmul(ar.multiply(u, sh.expand_dims(factors, axis=-2)), op.adjoint(u))
+    if rtol is None:
+        rtol = _rtol(x) if atol is None else 0.0
+    real = op.PARTS.get(x.dtype, x.dtype)
+    limits = (as_operand(0.0 if t is None else t) for t in (rtol, atol))
+    return pinv_op(
+        x, *(broadcast_to(astype(t, real, copy=False), shape=x.shape[:-2]) for t in limits)
+    )  # type: ignore[no-any-return]
 
 
 def lstsq(a: Any, b: Any, /, *, rcond: Any = None, driver: str | None = None) -> LstSq:

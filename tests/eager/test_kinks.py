@@ -92,6 +92,21 @@ def test_a_determinant_has_its_cofactors_for_gradient_though_it_is_0():
     assert slope(dg.linalg.det, [[0.0]]).item() == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("shape", [(3, 3), (5, 3), (2, 4), (4, 4)])
+def test_the_gradient_of_a_pseudo_inverse_bears_equal_singular_values(shape):
+    rng = np.random.default_rng(0)
+    first, *_, last = np.linalg.svd(rng.standard_normal(shape))
+    rank = min(shape) - (shape == (4, 4))  # one of them singular
+    x, along = first[:, :rank] @ last[:rank], rng.standard_normal(shape)
+    if rank < min(shape):  # along matrices of one rank alone
+        along = first[:, :rank] @ first[:, :rank].T @ along
+    weights = rng.standard_normal(shape[::-1])
+    found = (slope(lambda v: dg.linalg.pinv(v) * dg.asarray(weights), x) * along).sum()
+    step = 1e-6
+    near = [np.linalg.pinv(x + s * step * along, 1e-4) for s in (1, -1)]
+    assert found == pytest.approx(((near[0] - near[1]) * weights).sum() / (2 * step), rel=1e-6)
+
+
 def test_complex_takes_its_parts_as_they_are():
     made = dg.complex(dg.asarray([INF, -2.0, math.nan]), dg.asarray([1.0, -0.0, 2.0]))
     assert made.numpy().real.tolist()[:2] == [INF, -2.0]

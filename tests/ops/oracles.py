@@ -135,6 +135,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "reduce_sum": _reduced(np.sum), "reduce_prod": _reduced(np.prod), "reduce_max": _reduced(np.max),
     "reduce_min": _reduced(np.min), "reduce_any": _reduced(np.any), "reduce_all": _reduced(np.all),
     "reduce_argmax": _place(np.argmax), "reduce_argmin": _place(np.argmin),
+    "pinv": lambda x, rtol, _: np.linalg.pinv(x, rtol),
     "cumsum_along": np.cumsum, "cumprod_along": np.cumprod, "sort_along": _sorted,
     "matmul": lambda x, y: np.einsum("...ik,...kj->...ij", x, y), "conv": _conv, "max_pool": _max_pool,
     "reshape": np.reshape, "permute": np.transpose, "broadcast_to": np.broadcast_to, "copy": np.array,
