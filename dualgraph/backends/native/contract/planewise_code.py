@@ -128,6 +128,8 @@ class _Planewise:
                         line = w.word(entry, i64(1 + i))
                         there = b.icmp_signed("!=", line, i64(NOWHERE))
                         places.append(w.at(b.select(there, w.at(source, line), self.zeros), offset))
+                    for start in places[: self.form.rows * taps.step]:
+                        w.prefetch(w.at(start, p["x_group"]))  # the same of the next plane
                     row = w.at(weight, w.word(entry, i64(0)))
                     sums = self.add(sums, row, taps, dict(zip(lines, places, strict=True)), masks)
                     turn.carried = [w.at(entry, i64(8 * (1 + len(lines)))), *sums]
@@ -135,6 +137,7 @@ class _Planewise:
                 bundle.carried = [following]
                 place = w.at(goal, w.word(head, i64(1)))
                 for r in range(self.form.rows):
+                    w.prefetch(w.at(place, p["plane"]))
                     self.store(sums[r :: self.form.rows], place, rests)
                     place = w.at(place, p["row"])
             (table,) = bundle.carried
