@@ -58,6 +58,10 @@ def filter_gradient(x: Any, w: Any, b: Any) -> Any:
     return w - 0.1 * dg.grad(lambda w: (F.conv2d(x, w, b, padding=1) ** 2).sum())(w)
 
 
+def depthwise_gradient(x: Any, w: Any) -> Any:
+    return w - 0.1 * dg.grad(lambda w: (F.conv2d(x, w, padding=1, groups=6) ** 2).sum())(w)
+
+
 def momentum(x: Any, w: Any, v: Any, rate: Any) -> Any:
     g = dg.grad(lambda w: ((x @ w) ** 2).sum())(w)
     after = v * 0.9 + g
@@ -85,6 +89,7 @@ PRODUCTS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]]]] = {
     "a weight's update": (gradient, [(33, 70), (70, 50), (50,)]),
     "momentum": (momentum, [(33, 70), (70, 50), (70, 50), ()]),
     "a filter's update": (filter_gradient, [(3, 6, 14, 14), (8, 6, 3, 3), (8,)]),
+    "a depthwise filter's update": (depthwise_gradient, [(3, 6, 14, 14), (6, 1, 3, 3)]),
 }
 IMAGES: dict[str, tuple[list[tuple[int, ...]], dict[str, Any]]] = {
     "one image": ([(1, 6, 24, 24), (20, 6, 3, 3)], {"padding": 1}),
@@ -112,6 +117,7 @@ def test_products_with_epilogues_are_one_kernel(name: str, dtype: str, threads: 
         "a gate",
         "a weight's update",
         "a filter's update",
+        "a depthwise filter's update",
         "momentum",
     )
 

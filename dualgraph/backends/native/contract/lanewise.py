@@ -12,7 +12,7 @@ from . import kernels
 from .copy import NOWHERE
 from .lanewise_code import FIELDS, IMAGE
 from .stages import Stage, record
-from .tables import Ints, Pairs, table
+from .tables import Ints, Pairs, contiguous_strides, table
 
 TAPS = 64  # of a channel, up to which code is written for each
 CHANNELS = 4  # pairs of channels of a group; each pair has its images laid out anew
@@ -51,8 +51,8 @@ def lanewise(
     none = ((0, 0),) * len(kernel)
     for name, a, pads in (("x", x, padding), ("ct", ct, none)):
         lines, count, width = _lines(a, pads), a.shape[-1], a.shape[-1] + sum(pads[-1])
-        if pads == none and a[0, 0].flags.c_contiguous:
-            lines, count, width = lines[:1], a[0, 0].size, a[0, 0].size
+        if pads == none and a.strides[2:] == contiguous_strides(a.shape[2:], shape.size):
+            lines, count, width = lines[:1], prod(a.shape[2:]), prod(a.shape[2:])
         values = (keep(lines), len(lines), pads[-1][0], count, width, a.strides[-1])
         own = channels if name == "x" else outs
         steps = (own * a.strides[1], a.strides[0], a.strides[1], scratch)
