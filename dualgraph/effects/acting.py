@@ -24,7 +24,8 @@ from ..static.outside import ENGINE
 from .whose import is_library
 
 FLAGS = {"training", "dropout_p", "dropout"}  # parameters of functions that draw in some calls
-WRITES = {"out", "inplace"}  # parameters by which functions are told to write
+WRITES = {"out=", "inplace="}  # arguments by which functions are told to write
+KEYWORDS = ("KW_NAMES", "CALL_KW", "CALL_FUNCTION_KW")
 # Functions of `operator` that write as ``+=`` and ``x[i] = y`` do, or call methods by their names.
 OPERATORS = {"setitem", "delitem", "methodcaller"} | {
     n for n in dir(operator) if n.startswith("i") and hasattr(operator, n[1:])
@@ -32,17 +33,18 @@ OPERATORS = {"setitem", "delitem", "methodcaller"} | {
 
 
 def named(code: CodeType, ranges: Iterable[range] | None = None) -> set[str]:
-    """The names that some code, or a part of it, mentions; also as keywords."""
+    """The names that some code, or a part of it, mentions; ``out=`` and ``inplace=`` where it gives such arguments."""
     inside = None if ranges is None else tuple(ranges)
     found: set[str] = set()
+    before: Any = None
     for op in steps(code):
-        if inside is not None and not any(op.offset in r for r in inside):
-            continue
-        value = code.co_consts[op.arg] if op.name == "KW_NAMES" else op.value
-        if isinstance(value, str) and op.name.startswith("LOAD_"):
-            found.add(value)
-        elif isinstance(value, tuple):
-            found |= WRITES & {v for v in value if isinstance(v, str)}
+        if inside is None or any(op.offset in r for r in inside):
+            if isinstance(op.value, str) and op.name.startswith("LOAD_"):
+                found.add(op.value)
+            given = code.co_consts[op.arg] if op.name == "KW_NAMES" else before
+            if op.name in KEYWORDS and isinstance(given, tuple):
+                found |= WRITES & {f"{v}=" for v in given}
+        before = op.value
     return found
 
 

@@ -24,7 +24,7 @@ from ..eager.tensor import Tensor
 from ..static.checks import ATOMS, class_attribute
 from ..static.code.bytecode import mentions
 from ..static.code.changes import changes_outside, raises
-from ..static.code.reading import CHANGES, NEW, OPERATED, Target
+from ..static.code.reading import CHANGES, NEW, OPERATED, VALUE, Target
 from ..static.code.statements import whole
 from ..static.outside import PURE_MODULES
 from .acting import WRITES, acts, writes
@@ -198,7 +198,7 @@ class Vet(NamedTuple):
         elif value is not MISSING:
             values = [value]
         else:
-            array = not NAMES_OF_ARRAYS.isdisjoint(_names(tree))
+            array = tree == VALUE or not NAMES_OF_ARRAYS.isdisjoint(_names(tree))
             return "" if sure and not array else "what it changes in place is not known"
         for v in values:
             if isinstance(v, (Tensor, np.ndarray)):
@@ -380,7 +380,7 @@ class Vet(NamedTuple):
             return _plain(value)
         if tree[0] == "attr":
             return self.plain(tree[1])
-        if tree[0] in ("each", "part"):
+        if tree[0] in ("each", "part", "item"):
             return self.of_plain(tree[1])
         if tree[0] == "call":
             return self.gives_plain(tree)
@@ -433,7 +433,8 @@ class Vet(NamedTuple):
 def _pure(fn: types.FunctionType, args: Any) -> bool:
     """Whether a function of the engine leaves no traces, given so many arguments."""
     if fn.__module__.startswith("dualgraph.nn.functional"):
-        return WRITES.isdisjoint([*inspect.signature(fn).parameters][: len(args)])
+        given = [*inspect.signature(fn).parameters][: len(args)]
+        return WRITES.isdisjoint(f"{name}=" for name in given)
     return not fn.__module__.startswith(("dualgraph.nn.", "dualgraph.optim"))
 
 

@@ -27,6 +27,7 @@ from ..static.code.bytecode import mentions
 from ..static.code.changes import changed_names, changes_outside, raises
 from ..static.code.pieces import function_of
 from ..static.code.statements import Statement, statements
+from ..static.code.steps import steps
 from ..static.footprint import Footprint
 from .acting import may_act, mentioned, named
 from .happening import Aside, Happening, Write
@@ -154,7 +155,7 @@ class Watch:
             h.problem = "its code is too long"
         elif state.tracer is not self._tracer or state.batching is not None:
             h.problem = "it is inside of a loop, a branch or a vmap"
-        elif s.returns and (frame.f_back is None or frame.f_back.f_code is not self._tracer.root):
+        elif s.returns and not _ends_call(frame, self._tracer.root):
             h.problem = "it ends a function that others call"
         elif any(n not in held for n in s.reads):
             h.problem = "it reads a variable that has no value"
@@ -220,7 +221,10 @@ class Watch:
         stays = [changed_names(code, reached.apart(code)) for code in reached.functions]
         changed = frozenset().union(*stays)
         reasons = []
+        whole = self.returned and not self._tracer.nodes
         for h in self.happenings:
+            if whole and h.made:
+                h.problem = h.problem or "all that it computes would run at the end of the call"
             early = {n for n in h.names & changed if not self._as_at_the_end(h, n)}
             self._judge(h, places, outside, seen)
             if h.problem or early:
@@ -329,6 +333,17 @@ class _Called:
         if any(s.changes for s in self._left):
             h = self._h
             h.problem = h.problem or f"it calls {self._code.co_name}, which may do different things"
+
+
+def _ends_call(frame: FrameType, root: CodeType | None) -> bool:
+    """Whether what a frame returns is what the whole call gives: those that called it return it, and do no more."""
+    at = frame.f_back
+    while at is not None and at.f_code is not root:
+        after = next((op.name for op in steps(at.f_code) if op.offset > at.f_lasti), "")
+        if after != "RETURN_VALUE":
+            return False
+        at = at.f_back
+    return at is not None
 
 
 def _cells(fn: FunctionType | None) -> dict[str, Any]:

@@ -189,6 +189,13 @@ def a_text(s: Held, x: Any) -> Any:
 
 
 @note
+def a_slice_of_an_array(s: Held, x: Any) -> Any:
+    a = s.buf.numpy().reshape(-1)[:2]
+    a *= 3 if s.flag else 1
+    return x.sum().item()
+
+
+@note
 def a_list_that_has_two_names(s: Held, x: Any) -> Any:
     numbers = s.numbers
     numbers += [x.sum().item()]

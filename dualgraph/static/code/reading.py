@@ -16,7 +16,7 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from .handlers import entries
-from .steps import NULL, Op, runs
+from .steps import NULL, Op, runs, steps
 
 STORES = {
     "STORE_ATTR": "attr",
@@ -32,6 +32,7 @@ CHANGES = frozenset(
 )
 # Attributes of tensors: writing them is no matter of Python alone.
 OF_TENSORS = frozenset("grad data requires_grad".split())
+LOOKED_UP = ("LOAD_METHOD", "LOAD_ATTR", "LOAD_GLOBAL")
 VALUE: Any = ("value",)
 NEW: Any = ("new",)
 OPERATED: Any = ("op",)
@@ -437,7 +438,10 @@ class _Reading:
         callee, args = call[1] or VALUE, call[2]
         if callee[0] == "exit":
             return
-        self.calls.add(str(callee[-1]))
+        if callee[0] == "made":
+            self.calls |= {op.value for op in steps(callee[1]) if op.name in LOOKED_UP}
+        else:
+            self.calls.add(str(callee[-1]))
         if callee[0] == "attr" and callee[2] in CHANGES:
             if callee[1] != NEW:
                 self._note(op, "change", callee, args)

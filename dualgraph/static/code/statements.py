@@ -19,6 +19,7 @@ from ...core.errors import Location
 from .blocks import GUARDS, RETURNS, Layout
 from .handlers import after_errors, forgets
 from .reading import STORES, Target, Told, told
+from .steps import steps
 
 # Whether the instructions of this Python are known; elsewhere nothing may be set apart.
 SEEN = sys.version_info < (3, 14)
@@ -26,6 +27,8 @@ MAX_TRIES = 10  # captures to find out which statements can be set apart
 TAKERS = frozenset("item tolist numpy float int bool".split())
 # What else makes Python values of tensors, as a part of what is returned.
 TELLERS = TAKERS | frozenset("asarray array format round str repr".split())
+MAKERS = frozenset("dict list set".split())  # builtins that make new containers
+Places = dict[str, list[int]]  # the offsets where variables are read, say
 
 
 class Statement(NamedTuple):
@@ -89,6 +92,14 @@ class Statement(NamedTuple):
         return self.returns or any(t.stored for t in self.targets)
 
     @property
+    def tells(self) -> bool:
+        """Whether it makes texts, or Python values of tensors."""
+        formats = any(
+            op.name.startswith("FORMAT") for op in steps(self.code) if self.has(op.offset)
+        )
+        return formats or bool(self.told.calls & TELLERS)
+
+    @property
     def ranges(self) -> tuple[range, ...]:
         """The offsets of its instructions."""
         return tuple(range(a, b) for a, b in ((self.first, self.end), *self.annex))
@@ -106,24 +117,24 @@ def statements(
 
     `but` are those that have to stay, each by the offsets of its first instruction and its end.
     """
-    blocks = _blocks(code)
-    keys = {s.key for s in blocks}
-    whole = [s for s in (*blocks, *candidates(code)) if s.key not in but]
+    whole = [s for s in (*_blocks(code), *candidates(code)) if s.key not in but]
+    chosen = _apart_from_each_other(whole)
     while True:
-        chosen = _apart_from_each_other(whole)
         kept = _closed(chosen, code)
-        gone = {id(s) for s in chosen} - {id(s) for s in kept}
-        if all(s.key not in keys for s in chosen if id(s) in gone):
+        stay = {s.key for s in kept}
+        gone = {s.key for s in chosen} - stay
+        whole = [s for s in whole if s.key not in gone]
+        chosen = _apart_from_each_other(whole)
+        if stay == {s.key for s in chosen}:
             return tuple(sorted(kept, key=lambda s: s.start))
-        whole = [s for s in whole if id(s) not in gone]
 
 
 def _apart_from_each_other(whole: list[Statement]) -> list[Statement]:
-    """Those that share no instruction with one before them."""
+    """Those that share no instruction with one before them, but for one that ends it and begins the next."""
     chosen: list[Statement] = []
     taken: set[int] = set()  # offsets
     for s in whole:
-        own = [range(a, b) for a, b in ((s.start, s.end), *s.annex)]
+        own = s.ranges
         if all(map(taken.isdisjoint, own)):
             taken.update(*own)
             chosen.append(s)
@@ -159,8 +170,10 @@ class Apart:
         self._fresh = True
 
     def holds(self, where: Location) -> bool:
-        """Whether a statement without branches that may be set apart has this line."""
-        return any(where in s.lines for code in self._codes for s in candidates(code))
+        """Whether a statement that may be set apart has this line."""
+        every = (s for code in self._codes for s in (*candidates(code), *statements(code)))
+        found = (at for s in every for at in s.lines)
+        return any(at[:2] == where[:2] for at in found)  # it may be in a comprehension there
 
     def again(self) -> bool:
         """Whether a function that was just refused may fare better now, with other statements set apart."""
@@ -283,11 +296,17 @@ def _block_worth(s: Statement, plan: Layout) -> bool:
     """Whether all that a block writes may last, and it does something at all."""
     for t in s.targets:
         place = t.place[1] if t.kind == "change" else t.place
-        if t.kind in ("attr", "item", "change") and not _lasting(place, plan, t.kind != "attr"):
-            return False
+        if t.kind in ("attr", "item", "change") and not _changes_local(t):
+            if not _lasting(place, plan, t.kind != "attr"):
+                return False
     if s.returns and not all(map(_ready, s.told.gives)):
         return False
-    return any(t.stored and t.kind != "with" for t in s.targets) or bool(s.told.calls & TAKERS)
+    makes = bool(s.makes or s.told.scratch)  # whether that is a reason will show
+    return (
+        makes
+        or bool(s.told.calls & TAKERS)
+        or any(t.stored and t.kind != "with" for t in s.targets)
+    )
 
 
 def _ready(tree: Any) -> bool:
@@ -302,10 +321,9 @@ def _worth(s: Statement, plan: Layout, inside: list[int]) -> bool:
     op = plan.ops[inside[-1]]
     takes = bool(s.told.calls & TAKERS)
     if s.returns:
-        formats = any(plan.ops[n].name.startswith("FORMAT") for n in inside)
-        return (formats or bool(s.told.calls & TELLERS)) and all(map(_ready, s.told.gives))
+        return all(t is None or t[0] == "call" or _ready(t) for t in s.told.gives)
     if op.name == "STORE_FAST":
-        return takes or bool(s.reads)
+        return takes or bool(s.reads) or _constant(s)
     if not s.targets:
         return False
     t = s.targets[-1]
@@ -314,14 +332,22 @@ def _worth(s: Statement, plan: Layout, inside: list[int]) -> bool:
     if t.kind == "global":
         return True
     if t.kind in ("attr", "item"):
-        return op.name in STORES and _lasting(t.place, plan, t.kind == "item")
+        return op.name in STORES and (
+            _lasting(t.place, plan, t.kind == "item") or _changes_local(t) != ""
+        )
     if t.kind == "change":
-        return takes or _lasting(t.place[1], plan, True)
+        return takes or _lasting(t.place[1], plan, True) or _changes_local(t) != ""
     if t.kind != "call":
         return False
     if t.place == ("global", "print") or takes:
         return True
     return t.place[0] == "attr" and _lasting(t.place[1], plan, False)
+
+
+def _constant(s: Statement) -> bool:
+    """Whether a statement gives a variable a constant, or a new container: what others may go on to change."""
+    made = (t.kind == "use" and t.place[0] == "global" and t.place[1] in MAKERS for t in s.targets)
+    return not s.reads and all(made) and s.told.calls <= MAKERS
 
 
 def _lasting(place: Any, plan: Layout, within: bool) -> bool:
@@ -344,16 +370,22 @@ def _lasting(place: Any, plan: Layout, within: bool) -> bool:
 
 
 def _closed(found: list[Statement], code: CodeType) -> list[Statement]:
-    """Without those that make a variable which code outside of these statements reads, too."""
+    """Without those that make a variable which code outside of these statements reads, too; and without those that
+    have nothing to do with numbers, and make nothing but variables, or a result."""
     plan = layout(code)
     ops = () if plan is None else plan.ops
     loads = ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_AND_CLEAR", "DELETE_FAST")
     errors = {at for r in after_errors(code) for at in r}
     ops = tuple(op for op in ops if op.offset not in errors)
-    readers: dict[Any, list[int]] = {}  # where variables are read
+    readers: Places = {}
+    deleted: Places = {}
     for op in ops:
         if op.name.startswith("LOAD_FAST"):
             readers.setdefault(op.value, []).append(op.offset)
+        elif op.name == "DELETE_FAST":
+            deleted.setdefault(op.value, []).append(op.offset)
+    found = [_with_scratch(s, readers, deleted) for s in found]
+    found = [s for s in found if s.returns or not _elsewhere(s, readers)]
     while True:
         owners = {at: s for s in found for r in (range(s.start, s.end), *s.ranges) for at in r}
         outside: set[str] = set(code.co_cellvars)
@@ -364,23 +396,92 @@ def _closed(found: list[Statement], code: CodeType) -> list[Statement]:
                     outside.add(op.value)
             if op.name == "STORE_FAST" and owner is None:
                 outside.add(op.value)
-        apart = {name for s in found for name in s.makes}
-        kept = [
-            s
-            for s in found
-            if (s.returns or not ({*s.makes} & outside or _scratch_read(s, readers)))
-            and (s.changes or _number_like(s, apart - outside))
-        ]
+        links = _Links(found, outside)
+        kept = [s for s in found if links.keeps(s)]
         if len(kept) == len(found):
             return kept
         found = kept
 
 
-def _scratch_read(s: Statement, readers: dict[Any, list[int]]) -> bool:
-    """Whether other code reads a variable that only some ways through a statement write."""
-    return any(not s.has(at) for name in s.told.scratch for at in readers.get(name, ()))
+class _Links:
+    """What the statements that may be set apart have to do with each other."""
+
+    def __init__(self, found: list[Statement], outside: set[str]) -> None:
+        self._outside = outside
+        self._apart = _of_numbers(found, outside)
+        new = {n for s in found if _constant(s) for n in s.makes} - outside
+        growing = (s for s in found if self._has_numbers(s))
+        self._grown = new & {_changes_local(t) for s in growing for t in s.targets}
+        takers = [s for s in found if not s.returns and s.told.calls & TAKERS]
+        self._written = frozenset[str]().union(*(_written(s) for s in takers))
+
+    def _has_numbers(self, s: Statement) -> bool:
+        """Whether a statement takes numbers out, or goes on with such."""
+        return bool(TAKERS & s.told.calls) or not self._apart.isdisjoint(s.reads)
+
+    def keeps(self, s: Statement) -> bool:
+        """Whether a statement is one to set apart, as far as the others tell."""
+        if s.returns:
+            related = {*self._apart, *self._grown}.intersection(s.reads)
+            return s.tells or bool(related) or not self._written.isdisjoint(_mentioned(s))
+        if not self._outside.isdisjoint(s.makes):
+            return False
+        if _constant(s):
+            return not (self._apart | self._grown).isdisjoint(s.makes)
+        alone = not (TAKERS & s.told.calls)
+        local = {_changes_local(t) for t in s.targets if t.kind == "item" or alone} - {""}
+        return local <= self._grown and (s.changes or self._has_numbers(s))
 
 
-def _number_like(s: Statement, apart: set[str]) -> bool:
-    """Whether a statement that only makes variables takes numbers out, or goes on with such."""
-    return bool(TAKERS & s.told.calls) or bool(set(s.reads) & apart)
+def _of_numbers(found: list[Statement], outside: set[str]) -> set[str]:
+    """The variables made of numbers that were taken out of tensors."""
+    known: set[str] = set()
+    while True:
+        more = {
+            n for s in found for n in s.makes
+            if TAKERS & s.told.calls or not known.isdisjoint(s.reads)
+        } - outside  # fmt: skip
+        if more == known:
+            return known
+        known = more
+
+
+def _changes_local(t: Target) -> str:
+    """The local variable that holds what a target changes ("": none does)."""
+    place = t.place[1] if t.kind == "change" else t.place
+    found = t.kind in ("change", "item") and place is not None and place[0] == "local"
+    return str(place[1]) if found else ""
+
+
+def _written(s: Statement) -> set[str]:
+    """The names of attributes and variables of others that a statement writes, or changes the contents of."""
+    named = {t.name for t in s.targets if t.kind in ("attr", "global", "free")}
+    inside = [
+        t.place[1] if t.kind == "change" else t.place
+        for t in s.targets
+        if t.kind in ("change", "item")
+    ]
+    return named | {tree[-1] for tree in inside if tree and tree[0] in ("attr", "global", "free")}
+
+
+def _mentioned(s: Statement) -> set[str]:
+    """The names that a statement mentions."""
+    return {op.value for op in steps(s.code) if s.has(op.offset) and isinstance(op.value, str)}
+
+
+def _with_scratch(s: Statement, readers: Places, deleted: Places) -> Statement:
+    """A statement that also makes variables which only some ways through it write, where others read them: it takes
+    what they hold before."""
+    read = _elsewhere(s, readers)
+    read -= {n for n in read if any(map(s.has, deleted.get(n, ())))}
+    if not read or s.returns:
+        return s
+    reads = dict.fromkeys((*s.reads, *sorted(read)))
+    scratch = tuple(n for n in s.told.scratch if n not in read)
+    makes = (*s.makes, *sorted(read))
+    return s._replace(told=s.told._replace(reads=tuple(reads), makes=makes, scratch=scratch))
+
+
+def _elsewhere(s: Statement, readers: Places) -> set[str]:
+    """The variables that only some ways through a statement write, and other code reads."""
+    return {n for n in s.told.scratch if not all(map(s.has, readers.get(n, ())))}
