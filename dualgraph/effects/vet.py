@@ -217,7 +217,8 @@ class Vet(NamedTuple):
         if does is None:
             known = code.co_name == "<genexpr>"
             return "" if known else f"it calls {code.co_name}, which may do different things"
-        problems = (self._passed(t) for t in does.targets if not t.stored)
+        calls = (t for t in does.targets if not t.stored or (t.kind == "call" and not t.sure))
+        problems = map(self._passed, calls)
         return next((f"in {code.co_name}, {why}" for why in problems if why), "")
 
     def _passed(self, t: Target) -> str:

@@ -366,6 +366,9 @@ class _Reading:
         elif name == "BINARY_SUBSCR" and stack[-1] is None:
             stack.pop()
             stack[-1] = ("part", stack[-1] or VALUE)
+        elif name == "BINARY_SLICE":
+            del stack[len(stack) - 2 :]
+            stack[-1] = ("attr", stack[-1] or VALUE, "[:]")
         elif name == "RETURN_VALUE":
             self.gives.append(stack.pop())
         elif name == "END_FOR":

@@ -253,7 +253,7 @@ def _made(
     if first.part == 2 and ops[inside[0] - 1].name != "STORE_FAST":
         return None
     does = told(plan.part([*inside, *annex]))
-    if does is None:
+    if does is None or any(n.endswith("_") and n[0] != "_" for n in does.calls):  # `x.add_(y)`
         return None
     own = ops[inside[1]] if first.part == 2 and len(inside) > 1 else first
     follows = ops[inside[-1] + 1].value if last.part == 1 else ""
