@@ -51,12 +51,12 @@ def named(code: CodeType, ranges: Iterable[range] | None = None) -> set[str]:
 def may_act(names: Set[str], *places: Mapping[str, Any], seen: set[CodeType] | None = None) -> str:
     """Why a function or method of one of these names, found in a place or of what is there, may draw or write.
 
-    "" if none may. `seen` has the code that was looked at.
+    "" if none may. Names of a later place hide those of an earlier one. `seen` has the code that was looked at.
     """
     if any(map(writes, names)) or not names.isdisjoint(WRITES | OPERATORS):
         return "it may write a tensor"
     known = set() if seen is None else seen
-    held = [p[n] for p in places for n in names if n in p]
+    held = list({n: p[n] for p in places for n in names if n in p}.values())
     for owner in tuple(held):
         if isinstance(owner, types.ModuleType):
             held += [v for n, v in vars(owner).items() if n in names]

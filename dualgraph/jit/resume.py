@@ -140,7 +140,6 @@ class Resumer(Tracer):
         self._pending: list[tuple[weakref.ref[Tensor], Var]] = []
         self._tape: list[weakref.ref[Any]] = []  # entries that keep their results as tensors
         self.learned: list[Var] = []
-        self.arrived = False
 
     # --- what the recorded run did ---
 
@@ -219,10 +218,8 @@ class Resumer(Tracer):
             (self.concrete, self._trace.concrete) if leads else (self.numbers, self._trace.numbers)
         )
         i = len(mine) - 1
-        if i >= len(theirs) or theirs[i].operand != mine[i].operand:
-            self._leave()
-        elif leads and i + 1 == self._stop:
-            self.arrived = True
+        other = i >= len(theirs) or theirs[i].operand != mine[i].operand
+        if other or (leads and i + 1 == self._stop):
             self._leave()
 
     # --- when values are settled ---

@@ -199,3 +199,40 @@ def test_a_custom_optimiser_may_define_step_alone():
     _step(optimizer, p)
     assert p.item() == 1.5 and optimizer.state_dict()["state"][0] == {"count": 1}
     assert "lr: 0.5" in repr(optimizer)
+
+
+SCHEDULES = {
+    "step": lambda s, o: s.StepLR(o, 3),
+    "milestones": lambda s, o: s.MultiStepLR(o, [2, 2, 5]),
+    "exponential": lambda s, o: s.ExponentialLR(o, 0.9),
+    "constant": lambda s, o: s.ConstantLR(o, 0.3, 4),
+    "linear": lambda s, o: s.LinearLR(o, 0.2, 0.8, 6),
+    "polynomial": lambda s, o: s.PolynomialLR(o, 7, 2.0),
+    "cosine": lambda s, o: s.CosineAnnealingLR(o, 5, 0.01),
+    "lambda": lambda s, o: s.LambdaLR(o, lambda epoch: 1 / (1 + epoch)),
+    "restarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, 2),
+    "cycles": lambda s, o: s.CyclicLR(o, 0.02, 0.2, 3, cycle_momentum=False),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_that_takes_over_or_is_told_its_epoch_does_as_it_does_alone(name):
+    def rates(make, epochs):
+        optimizer = optim.SGD([_param(1.0)], lr=0.1)
+        schedule, seen = make(optim.lr_scheduler, optimizer), []
+        for epoch in epochs:
+            optimizer.step()
+            schedule.step() if epoch is None else schedule.step(epoch)
+            seen.append(optimizer.param_groups[0]["lr"])
+        return seen
+
+    own = SCHEDULES[name]
+    alone = rates(own, [None] * 9)
+    behind = rates(
+        lambda s, o: s.SequentialLR(o, [s.LinearLR(o, 0.1, total_iters=9), own(s, o)], [4]),
+        [None] * 13,
+    )
+    assert behind[4:] == pytest.approx(alone, rel=1e-12)
+    assert rates(own, [None, 6, 0, 3, None]) == pytest.approx(
+        [alone[0], alone[5], behind[3], alone[2], alone[3]], rel=1e-12
+    )

@@ -142,7 +142,7 @@ SCHEDULES = {
     "CyclicLR triangular2": lambda s, o: s.CyclicLR(o, [0.01, 0.02], 0.2, 3, 5, mode="triangular2"),
     "CyclicLR exp_range": lambda s, o: s.CyclicLR(o, 0.01, 0.2, 4, mode="exp_range", gamma=0.9, cycle_momentum=False),
     "CyclicLR own": lambda s, o: s.CyclicLR(o, 0.01, 0.2, 4, scale_fn=lambda i: 0.95**i, scale_mode="iterations"),
-    "SequentialLR": lambda s, o: s.SequentialLR(o, [s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)], [4]),
+    "SequentialLR": lambda s, o: s.SequentialLR(o, [s.LinearLR(o, 0.1, total_iters=6), s.ExponentialLR(o, 0.9), s.CyclicLR(o, 0.01, 0.2, 4)], [4, 9]),
 }  # fmt: skip
 
 

@@ -52,14 +52,19 @@ class LRScheduler:
         """The rate of each group at ``last_epoch``."""
         raise NotImplementedError(f"{type(self).__name__} defines no get_lr")
 
+    def _get_closed_form_lr(self) -> list[float]:
+        """The same from the initial rates alone, where the schedule has such a formula; PyTorch's name for it."""
+        return self.get_lr()
+
     def get_last_lr(self) -> list[float]:
         """The rates that the last step set."""
         return [*self._last_lr]
 
     def step(self, epoch: int | None = None) -> None:
-        """Goes on to the next epoch (or to a given one)."""
+        """Goes on to the next epoch; or to a given one, whatever the rates are by now."""
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+        rates = self.get_lr() if epoch is None else self._get_closed_form_lr()
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             set_rate(group, rate)
         self._last_lr[:] = self._rates()  # captured steps exchange the numbers of this very list
 

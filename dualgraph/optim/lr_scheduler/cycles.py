@@ -44,6 +44,10 @@ class CosineAnnealingLR(LRScheduler):
         )
         return [share * (rate - low) + low for rate in self._rates()]
 
+    def _get_closed_form_lr(self) -> list[float]:
+        share = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
+        return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
+
 
 class CosineAnnealingWarmRestarts(LRScheduler):
     """Cosines from the initial rate to `eta_min`, each `T_mult` times as long (Loshchilov and Hutter, 2017).
@@ -201,11 +205,12 @@ class CyclicLR(LRScheduler):
             _one_each(base_momentum, n),
             _one_each(max_momentum, n),
         )
+        lows = _one_each(base_lr, n)
         if last_epoch == -1:
-            for group, rate in zip(optimizer.param_groups, _one_each(base_lr, n), strict=True):
+            for group, rate in zip(optimizer.param_groups, lows, strict=True):
                 set_rate(group, rate)
-                group["initial_lr"] = rate
         super().__init__(optimizer, last_epoch)
+        self.base_lrs = lows  # whatever rates other schedules begin with
 
     def _height(self) -> float:
         """How far up: 0 at the base, 1 at the top of the first cycle."""

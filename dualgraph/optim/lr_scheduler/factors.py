@@ -55,6 +55,10 @@ class MultiplicativeLR(LambdaLR):
             for fn, rate in zip(self._lambdas, self._rates(), strict=True)
         ]
 
+    def _get_closed_form_lr(self) -> list[float]:
+        pairs = zip(self._lambdas, self._rates(), strict=True)
+        return [rate * fn(self.last_epoch) for fn, rate in pairs]
+
 
 def _one_each(optimizer: Optimizer, fns: Any) -> list[Callable[[int], float]]:
     n = len(optimizer.param_groups)
@@ -66,7 +70,18 @@ def _one_each(optimizer: Optimizer, fns: Any) -> list[Callable[[int], float]]:
     return out
 
 
-class _Factor(LRScheduler):
+class _Share(LRScheduler):
+    """At each epoch the rate is a share of the initial one."""
+
+    def share(self) -> float:
+        """The share at ``last_epoch``."""
+        raise NotImplementedError
+
+    def _get_closed_form_lr(self) -> list[float]:
+        return [base * self.share() for base in self.base_lrs]
+
+
+class _Factor(_Share):
     """The current rate times a factor of the epoch."""
 
     def factor(self) -> float:
@@ -98,6 +113,9 @@ class StepLR(_Factor):
     def factor(self) -> float:
         return self.gamma if self.last_epoch % self.step_size == 0 else 1.0
 
+    def share(self) -> float:
+        return self.gamma ** (self.last_epoch // self.step_size) * 1.0
+
 
 class MultiStepLR(_Factor):
     """Times `gamma` at each milestone.
@@ -125,6 +143,10 @@ class MultiStepLR(_Factor):
         here = [times for epoch, times in self.milestones.items() if epoch == self.last_epoch]
         return self.gamma ** sum(here) * 1.0
 
+    def share(self) -> float:
+        past = [times for epoch, times in self.milestones.items() if epoch <= self.last_epoch]
+        return self.gamma ** sum(past) * 1.0
+
 
 class ExponentialLR(_Factor):
     """Times `gamma` every epoch.
@@ -144,8 +166,11 @@ class ExponentialLR(_Factor):
     def factor(self) -> float:
         return self.gamma
 
+    def share(self) -> float:
+        return self.gamma**self.last_epoch * 1.0
 
-class ConstantLR(LRScheduler):
+
+class ConstantLR(_Share):
     """Times `factor` for the first `total_iters` epochs.
 
     >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
@@ -177,8 +202,11 @@ class ConstantLR(LRScheduler):
             for rate in self._rates()
         ]
 
+    def share(self) -> float:
+        return self.factor if self.last_epoch < self.total_iters else 1.0
 
-class LinearLR(LRScheduler):
+
+class LinearLR(_Share):
     """From ``start_factor`` to ``end_factor`` of the rate, evenly over `total_iters` epochs.
 
     >>> optimizer = dg.optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=1.0)
@@ -202,8 +230,11 @@ class LinearLR(LRScheduler):
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
 
-    def _share(self, epoch: int) -> float:
+    def _share_at(self, epoch: int) -> float:
         return self.start_factor + (self.end_factor - self.start_factor) * epoch / self.total_iters
+
+    def share(self) -> float:
+        return self._share_at(min(self.total_iters, self.last_epoch))
 
     def get_lr(self) -> list[float]:
         if self.last_epoch == 0:
@@ -211,7 +242,7 @@ class LinearLR(LRScheduler):
         if self.last_epoch > self.total_iters:
             return self._rates()
         return [
-            rate * self._share(self.last_epoch) / self._share(self.last_epoch - 1)
+            rate * self._share_at(self.last_epoch) / self._share_at(self.last_epoch - 1)
             for rate in self._rates()
         ]
 
@@ -240,3 +271,7 @@ class PolynomialLR(_Factor):
         left, before = self.total_iters - self.last_epoch, self.total_iters - self.last_epoch + 1
         rate: float = (left / before) ** self.power
         return rate
+
+    def share(self) -> float:
+        left = 1.0 - min(self.total_iters, self.last_epoch) / self.total_iters
+        return left**self.power * 1.0

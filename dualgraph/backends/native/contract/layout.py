@@ -56,7 +56,6 @@ class Layout:
         self.remainders = [sorted(r) for r in remainders or [(0,)] * rank]
         self.copies = any(a or b for a, b in pads) or x.strides[-1] != x.itemsize
         self.copies |= any(s > 1 for s in self.stride)
-        self.samples = x.shape[0]
         self.sample, self.channel = x.strides[:2]
         self.steps: Ints = x.strides[2:]
         if self.copies:
