@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from ..core.backend import ArrayBackend
 from ..core.node import Node
 from ..core.numbers.worked import Unfollowed, Worked, Working
@@ -21,6 +23,8 @@ from ..passes.schedule import Schedule
 from ..static.graph import Graph
 from .executor import Direct, Executable
 from .ground import Ground
+from .native.addresses import address_of
+from .native.quick.run_words import TAKEN
 from .native.team.spots import NotNative
 from .refilled import at_numbers, numbers_of
 
@@ -61,6 +65,9 @@ class Resizing:
         self._again = work.function(wanted, self._suit)
         self.donated = like.donated
         self.values: tuple[int, ...] | None = None
+        self._busy = np.zeros(1, dtype=np.int64)  # what a native call has in it
+        self._told: list[int] = []  # values of which native calls know where they lie
+        self._taker = 0  # the thread that took it last for such a call
         self._lock = threading.Lock()
         self._planning = (
             False  # whether who holds it puts numbers in their places, which is soon done
@@ -82,12 +89,54 @@ class Resizing:
             for (i, source, view), shape in zip(self._shared, views, strict=True)
         ]
 
+    def direct(
+        self, checked: bool = False, several: bool = False, anywhere: bool = False
+    ) -> Direct | None:
+        """`Executable.direct`, of calls that `turned` was asked of."""
+        with self._lock:
+            found = self._instance.direct(checked, several, anywhere)
+            if found is not None:
+                arrays = [type(k) is np.ndarray for k in found.outputs]
+                self._told = [
+                    p for (p, _), k in zip(self._instance.outputs, arrays, strict=True) if k
+                ]
+                self._busy, self._how = found.busy, self._run_how()
+            return found
+
+    def _run_how(self) -> tuple[Any, ...]:
+        """How many threads run its native part, whether that is soon done, and where results lie that are copied."""
+        action, env = self._native[0], self._instance.env
+        return action.program.threads, action.brief, [address_of(env[p]) for p in self._told]
+
+    def turned(self, values: tuple[int, ...]) -> bool:
+        """Takes the program for a native call at these sizes, which gives it back when it has run."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if not self._free():
+                return False
+            self._busy[0], self._taker = TAKEN, threading.get_ident()
+            good = False
+            try:
+                good = self._ready(values) and self._run_how() == self._how
+            finally:
+                if not good:
+                    self._busy[0] = 0
+            return good
+        finally:
+            self._lock.release()
+
+    def _free(self) -> bool:
+        """Whether no native call has it; one of this thread that never came to run has not."""
+        mine = self._taker == threading.get_ident()
+        return bool(self._busy[0] == 0 or (self._busy[0] == TAKEN and mine))
+
     def fits(self, values: tuple[int, ...]) -> bool:
         """Whether it can run at these sizes, for which it is made ready if no call is running."""
         if not self._lock.acquire(blocking=False):
             return True
         try:
-            return self._ready(values)
+            return not self._free() or self._ready(values)
         finally:
             self._lock.release()
 
@@ -111,7 +160,7 @@ class Resizing:
             return None
         taken = False
         try:
-            taken = self._ground.take()
+            taken = self._free() and self._ground.take()
             if not taken or not self._ready(values):
                 return None
             run = self._instance.run

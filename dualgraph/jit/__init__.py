@@ -10,7 +10,7 @@ A compiled call goes down this list; what stands on the right is asked on the wa
     outcome     what a call leaves behind                              results, replay, backward
 
 One program serves more than what it was captured with where sizes are symbolic (`sizes` decides, `declared` has what
-users said, `dynamic` holds such programs, `rehearsal` makes them ready) and where Python numbers are inputs
-(`promotion` decides, `promoted` says how); `alike` tells whether two captures did the same, `left_behind` sees to
-sizes that the code has stored.
+users said, `dynamic` holds such programs, `rehearsal` makes them ready, `turning` runs those whose numbers change)
+and where Python numbers are inputs (`promotion` decides, `promoted` says how); `alike` tells whether two captures did
+the same, `left_behind` sees to sizes that the code has stored.
 """

@@ -22,6 +22,7 @@ from .pay import WARM, Meter
 from .program import MISMATCH, Program
 from .stages import MAX_DEPTH, Left
 from .tracing import resume, trace
+from .turning import turning
 
 MAX_KINDS = 1024  # kinds of arguments that are told apart
 MAX_TRIES = 2  # programs tried on one call before it goes on eagerly
@@ -141,8 +142,11 @@ class Compiled(Growing):
                 if tried > 1:
                     with self._lock:
                         entry.programs.sort(key=lambda p: p is not program)
-                elif hot.due(program):
-                    self._remember(entry, program, args, kwargs, leaves)
+                elif (at_any := turning(program)) is None:
+                    if hot.due(program):
+                        self._remember(entry, program, args, kwargs, leaves)
+                elif at_any.due(program):
+                    self._remember(entry, at_any, args, kwargs, leaves)
                 return result
             broken = program.mismatch
         if not waiting and tried < MAX_TRIES:
@@ -193,7 +197,8 @@ class Compiled(Growing):
             entry = self._entries[self._key(leaves, len(leaves))]
             return self._go_on(entry, result, leaves, {}, leaves)
         if result is MISMATCH:
-            self._hot = ()
+            if program.turned is None:  # another number is no sign of a change
+                self._hot = ()
             return hot.UNLIKE
         return result
 

@@ -132,6 +132,10 @@ class Conditions(Outcome):
         """What an argument leaf that is a size was, as a tuple of one (of none: it is no size)."""
         return tuple(n for s, n in self.as_sizes if isinstance(s, Leaf) and s.index == leaf)
 
+    def is_free(self, leaf: int) -> bool:
+        """Whether an argument leaf may be any number of its type."""
+        return self.promoted is not None and self.promoted.is_free(leaf)
+
     def other_grad(self, leaves: Sequence[Any]) -> str:
         """Which tensor has a gradient now, and had none in the capture, or the other way about ("": none)."""
         for owner, had in self._entry:

@@ -69,6 +69,7 @@ class Template(Program):
         self.model: Executable | None = None  # at the first sizes
         self.resizing: Resizing | None = None  # the native program of all sizes
         self.ground = Ground()
+        self.turning: Any = None  # itself as a program for calls at any number
         self._guards_of_code: Callable[..., tuple[bool, ...]] | None = None
         self._guards_of_capture: Callable[..., tuple[bool, ...]] | None = None
         self._lock = threading.RLock()
@@ -153,8 +154,17 @@ class Template(Program):
         with spared(Unfollowed):  # some part cannot be told in formulas: each size has its own
             self.resizing = Resizing(
                 at, values, model, backend_for(self._device), self._borrowed | self._taken,
-                self.ground,
+                Ground() if self.turns else self.ground,
             )  # fmt: skip
+
+    @property
+    def turns(self) -> bool:
+        """Whether there are numbers among the sizes, and nothing that calls take or give changes with any size."""
+        return bool(self.as_sizes) and not (any(self.changing) or self.literals or self.read_at)
+
+    def place_of(self, size: SymInt) -> int:
+        """Which symbol a number is, or the negative of."""
+        return self.atoms.index(atom_of(abs(size)))
 
     def kernel_at(self, node: Node, there: Filled) -> Any:
         """The kernel of a region at some sizes."""
@@ -223,16 +233,15 @@ class Template(Program):
 
     def numbers_at(self, values: Sequence[int]) -> tuple[tuple[Source, int], ...]:
         """What the numbers that are sizes are where the symbols have these values."""
-        known = dict(zip(self.atoms, values, strict=True))
-        return tuple(
-            (s, known[atom_of(abs(n))] * (-1 if n.value < 0 else 1)) for s, n in self.as_sizes
-        )
+        signs = ((s, n, -1 if n.value < 0 else 1) for s, n in self.as_sizes)
+        return tuple((s, sign * values[self.place_of(n)]) for s, n, sign in signs)
 
     # --- what users ask ---
 
     @property
     def calls(self) -> int:
-        return sum(p.calls for p in self.made.values()) + self._past_calls
+        turning = 0 if self.turning is None else self.turning.calls
+        return sum(p.calls for p in self.made.values()) + self._past_calls + turning
 
     @property
     def graph(self) -> Graph:
@@ -361,11 +370,17 @@ class Sized(Program):
         return self.template.passes
 
     def broken(self, leaves: list[Any]) -> str | None:
-        if self._executable is None and self.template.ready:
-            if not self.template.compiled_for(self.values):
-                return "the compiled program is not made for such sizes"
-            self.build()
+        if self.template.ready and not self.made_ready():
+            return "the compiled program is not made for such sizes"
         return super().broken(leaves)
+
+    def made_ready(self) -> bool:
+        """Makes it ready to run unless it is; whether the compiled program is made for such sizes."""
+        if self._executable is None:
+            if not self.template.compiled_for(self.values):
+                return False
+            self.build()
+        return True
 
     def build(self) -> None:
         """Works out types, parameters and memory for the sizes."""

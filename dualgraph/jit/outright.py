@@ -57,7 +57,7 @@ def run_of(program: Program, args: Sequence[Any], table: Any) -> Any:
         program.tally,
         numbers or None,
     )
-    run = table.Run(direct, *how, outcome)
+    run = table.Run(direct, *how, outcome, program.turned is not None)
     return run if table.room_for(run, len(args)) else None
 
 
@@ -90,13 +90,16 @@ class _Call:
             if made is None:
                 return None
         slots = [s for s in self.slots if s.kind == "number"]
+        turned = self.program.turned
 
         def numbers(*args: Any) -> Any:
             first = () if made is None else made(*args)
             more = [fetch(s, []) for s in slots]
-            return None if first is None or None in more else (*first, *more)
+            if first is None or None in more or not (turned is None or turned(*args)):
+                return None
+            return (*first, *more)
 
-        return numbers if slots else made or ()
+        return numbers if slots or turned else made or ()
 
     def told(self) -> bool:
         """Whether all that it takes can be told, and is compared by each call."""

@@ -104,6 +104,8 @@ class Program(Conditions):
         self._taken = frozenset(i for i, _ in self._checked)
         self._size = tree.num_leaves
 
+    turned: Callable[..., bool] | None = None  # what takes its native program for a call
+
     @property
     def calls(self) -> int:
         """How many calls the program has served."""

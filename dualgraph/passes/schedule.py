@@ -188,7 +188,7 @@ def schedule_like(graph: Graph, like: Schedule) -> Schedule | None:
     for node, old in zip(graph.nodes, like.steps, strict=True):
         if old.view:
             base, was = node.inputs[0], old.node.inputs[0]
-            if node is old.node and places[base] == like.places[was]:
+            if node is old.node and places[base] is like.places[was]:
                 view: Place | None = like.places[node.outputs[0]]
             else:
                 view = _view_place(node, places)
@@ -203,7 +203,7 @@ def schedule_like(graph: Graph, like: Schedule) -> Schedule | None:
             if not isinstance(source, Var):
                 return None
             place = places[source]
-            known = source is was and place == like.places[source]
+            known = source is was and place is like.places[source]
             if not known and not fills(source.type, place.layout):
                 return None
         steps.append(old if node is old.node else Step(node, old.view, old.overwrites))

@@ -12,6 +12,9 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
+from dualgraph.backends.native import api
+from dualgraph.jit import hot
+from dualgraph.jit.compile import Compiled
 from tests.side_by_side import frozen
 
 VALUES = (3, 5, 7, 2, 10, 20, 4, 9, 8, 11, 16)
@@ -181,3 +184,78 @@ def test_a_forecast_knows_of_other_numbers() -> None:
         compiled(n)
     assert compiled.would_compile(12) and not compiled.would_compile(-12)
     assert "n = 's0'" in compiled.explain()
+
+
+@pytest.fixture
+def native() -> None:
+    if not api.available():
+        pytest.skip("there is no native code here")
+    hot.install(Compiled, Compiled._run_hot)
+    if not hot.Guard.installed:
+        pytest.skip(f"no guard here: {hot.Guard.problem!r}")
+
+
+NATIVE: dict[str, Callable[[int], Any]] = {
+    "row": lambda n: X[n] * 2,
+    "batch": lambda n: X[n : n + 4] @ W,
+    "sum of so many": lambda n: X[:n].tanh().sum(0),
+    "two results": lambda n: (X[n] + 1, X[n : n + 2].sum()),
+    "gradient": gradient,
+}
+
+
+@pytest.mark.parametrize("outside", [False, True], ids=["argument", "attribute"])
+@pytest.mark.parametrize("name", NATIVE)
+def test_calls_at_ever_other_numbers_run_natively(
+    name: str, outside: bool, native: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hot, "PATIENT", False)
+    fn, state = NATIVE[name], SimpleNamespace(n=0)
+    by_state = dg.compile(lambda: fn(state.n), wait=True)
+    by_argument = dg.compile(fn, wait=True)
+
+    def call(n: int) -> Any:
+        state.n = n
+        return by_state() if outside else by_argument(n)
+
+    compiled = by_state if outside else by_argument
+    for n in [*range(2, 22)] * 3:
+        assert outcome(lambda n=n: call(n)) == outcome(lambda n=n: fn(n)), n
+    record = next(r for r in compiled._hot if r.program.turned is not None)
+    assert record._alone, compiled.explain()
+    before = record.program.tally[0]
+    for n in range(21, 1, -1):
+        assert outcome(lambda n=n: call(n)) == outcome(lambda n=n: fn(n)), n
+    assert record.program.tally[0] >= before + 18  # two have programs of their own
+    for n in (5, 29, 30, -1, -4, 6, 40, 7, True, 8):  # beyond what it is made for, and back
+        assert outcome(lambda n=n: call(n)) == outcome(lambda n=n: fn(n)), n
+
+
+def test_native_calls_at_numbers_of_their_own_from_several_threads(
+    native: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hot, "PATIENT", False)
+    data = dg.reshape(dg.arange(400 * 300, dtype="float32"), (400, 300)) / 1e5
+
+    def fn(n: int) -> Any:
+        return (data[n : n + 200].T @ data[n : n + 200]).tanh().sum(0)
+
+    compiled = dg.compile(fn, wait=True)
+    expected = {n: frozen(fn(n)) for n in range(2, 42)}
+    for n in [*expected] * 2:
+        assert frozen(compiled(n)) == expected[n]
+    assert any(r._alone and r.program.turned for r in compiled._hot), compiled.explain()
+    wrong: list[int] = []
+
+    def many(first: int) -> None:
+        for i in range(60):
+            n = 2 + (first * 7 + i) % 40
+            if frozen(compiled(n)) != expected[n]:
+                wrong.append(n)
+
+    threads = [threading.Thread(target=many, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong

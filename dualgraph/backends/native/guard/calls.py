@@ -193,6 +193,9 @@ def run_on(record: ptr, args: ptr, count: i64, tensors: ptr, threads: i64) -> pt
         if numbers == o.NONE:
             c.Py_DecRef(numbers)
             return o.DECLINE
+        if load_i64(load_ptr(record + n.H_RUN, n.R_BUSY), 0) != load_i64(record, n.H_TAKEN):
+            c.Py_DecRef(numbers)  # another thread runs it since, or a call in between has run
+            return o.DECLINE
     made = stack(n.RESULT_ROOM)
     out = run_program(record + n.H_RUN, tensors, numbers, threads, made)
     if out and out != o.DECLINE:

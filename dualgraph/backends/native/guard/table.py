@@ -28,6 +28,7 @@ FIELDS = (
     "COUNT", "ARGUMENTS", "ROWS", "ROW_COUNT", "TAPE", "DEVICE", "TENSORS", "TENSOR_COUNT",
     *GIVEN_FIELDS,
     "DTYPE", "AFTER", "STATES", "STATE_COUNT", "PLACES", "PLACE_COUNT", "FOUND_COUNT", "TALLY", "LEFT", "NUMBERS",
+    "TAKEN",
     "RUN",  # from here on those of `run_words`
 )  # fmt: skip
 LEFT = FIELDS.index("LEFT")
@@ -48,9 +49,9 @@ class Record:
         if len(strangers) > MOST_STRANGERS:
             raise Unlike("too many tensors")
         places: dict[int, int] = {}
-        free = (lambda i: False) if program.promoted is None else program.promoted.is_free
         arguments = [
-            memory.argument(x, places.setdefault(id(x), i), free(i)) for i, x in enumerate(args)
+            memory.argument(x, places.setdefault(id(x), i), program.is_free(i))
+            for i, x in enumerate(args)
         ]
         default = memory.object("floating"), id(get_default_dtype())
         rows = [*rows, [CLASS, memory.object(Defaults), *default, 0]]
@@ -103,6 +104,7 @@ class Run(NamedTuple):
     tally: Any
     numbers: Any
     outcome: DType | Outcome
+    taken: bool = False  # whether what gives the numbers takes the program for the call
 
 
 def room_for(run: Run, arguments: int) -> bool:
@@ -128,7 +130,8 @@ def _run_words(memory: Memory, run: Run | None) -> list[int]:
         id(run.outcome) if plain else 0, 0 if plain else outcome_words(memory, run.outcome),
         memory.words(map(memory.object, run.states)), len(run.states),
         memory.words(places), len(run.places), run.found,
-        address_of(run.tally), 0, 0 if run.numbers is None else id(run.numbers), *words,
+        address_of(run.tally), 0, 0 if run.numbers is None else id(run.numbers),
+        run_words.TAKEN if run.taken else 0, *words,
     ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ FIELDS = (
     "FUNCTION", "TEAM", "SIZE", "CODE", "WORDS", "STRIDE", "THREADS", "BRIEF", "BUSY", "OPERANDS", "OPERAND_COUNT",
     "CHECKS", "CHECK_COUNT", "RESULTS", "RESULT_COUNT",
 )  # fmt: skip
+TAKEN = 2  # in the word that is 1 while a call runs: a call is about to
 MOST_OPERANDS = 48
 MOST_RESULTS = 24
 

@@ -72,7 +72,9 @@ def run_program(run: ptr, args: ptr, numbers: ptr, threads: i64, made: ptr) -> p
     where a check fails; null with an error.
     """
     store_ptr(made, 0, o.NONE)
+    busy = load_ptr(run, n.R_BUSY)
     if not new_results(run, made):
+        store_i64(busy, 0, 0)
         return None
     places = load_ptr(run, n.R_OPERANDS)
     operands = stack(n.OPERAND_ROOM)
@@ -88,7 +90,6 @@ def run_program(run: ptr, args: ptr, numbers: ptr, threads: i64, made: ptr) -> p
         else:
             array = load_ptr(made, 8 * (0 - which - 1))
         store_ptr(operands, 8 * i, held(array))  # another thread may exchange a tensor's array
-    busy = load_ptr(run, n.R_BUSY)
     thread = None
     if not load_i64(run, n.R_BRIEF):
         store_i64(busy, 0, 1)
