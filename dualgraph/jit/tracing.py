@@ -66,14 +66,20 @@ def trace(
     """
     call = _Call(fn, args, kwargs, leaves, left, shapes, apart, sources, rebound)
     with call.recording() as guards:
-        result = call.run(fn, sizes if isinstance(call.tracer, SymbolicTracer) else ())
+        symbolic = isinstance(call.tracer, SymbolicTracer)
+        try:
+            result = call.run(fn, sizes if symbolic else ())
+        except BaseException:
+            if symbolic:
+                settle_sizes(call.footprint, (args, kwargs))
+            raise
         happened = call.settle(result)
         moves = [] if whole else call.moves(result, happened)
         out = call.outcome(result, happened, moves, [] if whole else call.grads_with_history())
         result = _plainly(result)
         call.forget_what_is_read_afresh()
         refusals = call.refusals(out, happened)
-        if isinstance(call.tracer, SymbolicTracer):
+        if symbolic:
             settle_writes(call.watch.happenings)
             if refusals:
                 settle_sizes(call.footprint, (args, kwargs))
@@ -92,7 +98,7 @@ def trace(
         program.promoted = Promoted(sources, call.formulas.values, call.formulas)
     program.effects, program.moves = effects_of(happened), out.moves
     program.places = [c for c in call.footprint.checks if isinstance(c, FormCheck)]
-    if isinstance(call.tracer, SymbolicTracer):
+    if symbolic:
         program.guards, program.read_at = tuple(guards or ()), call.tracer.read_at
     return result, program, []
 

@@ -178,6 +178,23 @@ def test_threads_with_numbers_of_their_own() -> None:
     assert not wrong
 
 
+def test_sizes_stored_by_a_call_that_fails_are_plain_numbers() -> None:
+    state = SimpleNamespace(n=2, rows=0)
+
+    def fn(x: Any, fail: bool) -> Any:
+        y = X[: state.n] * 2
+        state.n, state.rows = state.n + 1, x.shape[0]
+        if fail:
+            raise ValueError("no")
+        return y
+
+    compiled = dg.compile(fn, wait=True)
+    for rows, n, fail in [(3, 4, False), (3, 6, False), (4, 8, True), (5, 9, True), (6, 7, False)]:
+        state.n = n
+        outcome(lambda rows=rows, fail=fail: compiled(X[:rows], fail))
+        assert (type(state.n), state.n, type(state.rows), state.rows) == (int, n + 1, int, rows)
+
+
 def test_a_forecast_knows_of_other_numbers() -> None:
     compiled = dg.compile(lambda n: X[:n] * 2, wait=True)
     for n in (3, 5, 7):
