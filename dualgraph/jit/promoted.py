@@ -173,14 +173,13 @@ def _converts(footprint: Footprint, check: Check) -> bool:
 def called(
     fn: Any, args: Any, kwargs: Any, sources: Sequence[Source], formulas: Formulas | None,
     footprint: Footprint, sizes: Iterable[tuple[Source, Any]] = (),
-) -> tuple[Any, dict[int, Use]]:  # fmt: skip
-    """Calls `fn` with live numbers for what the sources hold: its result, made plain, and which leaves were live.
+) -> tuple[Any, dict[int, Use], set[Any]]:  # fmt: skip
+    """Calls `fn` with live numbers for what the sources hold: its result, made plain, which leaves were live,
+    and the keys of the places that hold something else than a number that was put there.
 
     What is among the `sizes` is a symbolic size in the call."""
-    if formulas is None:
-        with in_place(sizes, args, kwargs) as (sized_args, sized_kwargs):
-            return fn(*sized_args, **sized_kwargs), {}
-    inputs, functions = formulas.inputs, functions_of_numbers(footprint)
+    inputs = () if formulas is None else formulas.inputs
+    functions = () if formulas is None else functions_of_numbers(footprint)
     numbers = (*zip(sources, inputs, strict=True), *sizes)
     with in_place(numbers, args, kwargs, functions) as (live_args, live_kwargs):
         try:
@@ -188,13 +187,12 @@ def called(
         except BaseException:
             kept_numbers(formulas)  # what the code has left in its state gets plain numbers
             raise
-        pairs = zip(sources, inputs, strict=True)
-        formulas.rewritten = {
-            s.key for s, x in pairs if isinstance(s, Place) and s.read(()) is not x
-        }
+        written = {s.key for s, x in numbers if isinstance(s, Place) and s.read(()) is not x}
+    if formulas is None:
+        return result, {}, written
     live = {i: v for i, v in enumerate(flatten(result)[0]) if type(v) in LIVE}
     uses = {i: formulas.use(v) for i, v in live.items()}
-    return with_leaves(result, {i: v._live_value for i, v in live.items()}, []), uses
+    return with_leaves(result, {i: v._live_value for i, v in live.items()}, []), uses, written
 
 
 def kept_numbers(formulas: Formulas | None, apart: Sequence[Any] = ()) -> list[str]:

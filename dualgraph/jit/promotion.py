@@ -162,6 +162,10 @@ class Promotion:
         if place_key(check) not in self.never and told_apart(footprint) is None:
             self._add(check)
 
+    def may_move(self, key: Any) -> bool:
+        """Whether the number at a place is an input of programs, or a size."""
+        return key in self.places or key in self._sizes
+
     def _add(self, check: Check) -> None:
         place = Place(check)
         taken = {p.name for p in self.places.values()}

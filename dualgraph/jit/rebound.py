@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import re
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ..core.constant import exact
 from ..core.numbers.formulas import Formulas, Use
-from ..core.numbers.live import LIVE, LIVE_OF, given, mode
+from ..core.numbers.live import LIVE, LIVE_OF, given
+from ..core.numbers.symbolic import SYMBOLIC, plain
 from ..core.trees import TreeDef, containers, flatten, unflatten
 from ..eager.tensor import Tensor
 from ..effects import Happening
@@ -38,6 +39,9 @@ class Numbers(Protocol):
 
     def written(self, check: Check, footprint: Footprint) -> None:
         """A call changes the number at a place."""
+
+    def may_move(self, key: Any) -> bool:
+        """Whether the number at a place is an input, or a size."""
 
 
 class Spot:
@@ -108,13 +112,14 @@ class Rebound:
         return {key: id(place.read(())) for key, place in every.items()}
 
     def take(
-        self, tracer: Tracer, footprint: Footprint, result: Any, arguments: Any, happened: Sequence[Happening]
+        self, tracer: Tracer, footprint: Footprint, result: Any, arguments: Any, happened: Sequence[Happening],
+        written: Collection[Any],
     ) -> list[Move]:  # fmt: skip
         """What a captured call left at such places; what it found there is read afresh on each call.
 
-        `result` is what it gave. Empty where what it changed is not of this kind: it cannot be repeated then.
+        `result` is what it gave, `written` are places where numbers were exchanged. Empty
+        where what it changed is not of this kind: it cannot be repeated then.
         """
-        written = set() if mode.formulas is None else mode.formulas.rewritten
         if not (self.places or written) and footprint.failing() is None:
             return []
         failing = [c for c in footprint.checks if not c.holds() or place_key(c) in written]
@@ -149,7 +154,7 @@ class Rebound:
         if not isinstance(check, EXCHANGED):
             return False
         if _other_number(check):
-            return place_key(check) in self.numbers.places
+            return self.numbers.may_move(place_key(check))
         now, was = (_forms(v) for v in (check.read(), check.expected))
         tensors = [form[0] is Tensor for form in now[0]]
         return _plain(check.read()) and (
@@ -196,6 +201,8 @@ def results_of(
                 assert formulas is not None
                 uses[len(leaves)] = formulas.use(v)
                 move.place.put(given(v), [])
+            elif type(v) in SYMBOLIC:
+                move.place.put(plain(v), [])
             leaves.append(given(v))
     return out
 
@@ -209,7 +216,8 @@ def _settled(footprint: Footprint) -> bool:
 def _other_number(check: Check) -> bool:
     """Whether there is another number of the same type at a place."""
     kind = type(check.expected)
-    return kind in LIVE_OF and isinstance(check, EXCHANGED) and type(given(check.read())) is kind
+    now = plain(given(check.read())) if kind in LIVE_OF and isinstance(check, EXCHANGED) else None
+    return type(now) is kind
 
 
 def _reads(h: Happening, check: Check, footprint: Footprint) -> bool:

@@ -144,6 +144,9 @@ class _Call:
         self.uses: dict[
             int, Use
         ] = {}  # leaves of the result that are numbers worked out from live ones
+        self.rewritten: set[Any] = (
+            set()
+        )  # places that hold something else than the number put there
         self.cannot: list[str] = []  # why statements could not be set apart
 
     def _tracer(self, left: Left | None, shapes: Mapping[int, Shape] | None) -> Tracer:
@@ -168,7 +171,7 @@ class _Call:
         """Runs the function, and gives its result."""
         arguments, tracer = self.arguments, self.tracer
         with self.watch.watching():
-            result, self.uses = called(
+            result, self.uses, self.rewritten = called(
                 fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.footprint, sizes
             )  # fmt: skip
         tracer.entry.clear()  # it would keep live numbers
@@ -193,7 +196,9 @@ class _Call:
         tree, writes = self.arguments.tree, self.tracer.writes
         moves = []
         if self.rebound is not None:
-            moves = self.rebound.take(self.tracer, self.footprint, result, tree, happened)
+            moves = self.rebound.take(
+                self.tracer, self.footprint, result, tree, happened, self.rewritten
+            )
         left = {m.place.key: id(m.place.read(())) for m in moves}
         for h in happened:
             h.by_size &= h.writes_before != writes or any(h.at.get(k) != v for k, v in left.items())

@@ -181,18 +181,66 @@ def test_threads_with_numbers_of_their_own() -> None:
 def test_sizes_stored_by_a_call_that_fails_are_plain_numbers() -> None:
     state = SimpleNamespace(n=2, rows=0)
 
-    def fn(x: Any, fail: bool) -> Any:
+    def fn(x: Any) -> Any:
         y = X[: state.n] * 2
         state.n, state.rows = state.n + 1, x.shape[0]
-        if fail:
-            raise ValueError("no")
-        return y
+        return y + x.narrow(0, 3, 1)
 
     compiled = dg.compile(fn, wait=True)
-    for rows, n, fail in [(3, 4, False), (3, 6, False), (4, 8, True), (5, 9, True), (6, 7, False)]:
+    for rows, n in [(5, 4), (5, 6), (5, 8), (3, 9), (6, 7), (2, 12), (7, 3)]:
         state.n = n
-        outcome(lambda rows=rows, fail=fail: compiled(X[:rows], fail))
+        outcome(lambda rows=rows: compiled(X[:rows]))
         assert (type(state.n), state.n, type(state.rows), state.rows) == (int, n + 1, int, rows)
+
+
+COUNTERS: dict[str, Callable[[Any, Any], Any]] = {
+    "a row": lambda s, x: X[s.i] * 2 + x,
+    "the first": lambda s, x: X[: s.i].sum(0) + x,
+    "a cache": lambda s, x: written_at(s.cache, s.i, x)[: s.i + 1].softmax(0).sum(0),
+}
+
+
+def written_at(cache: Any, i: int, x: Any) -> Any:
+    cache[i] = x
+    return cache
+
+
+@pytest.mark.parametrize(
+    "step",
+    [lambda i: i + 1, lambda i: (i + 4) % 21, lambda i: 5],
+    ids=["one", "around", "constant"],
+)
+@pytest.mark.parametrize("name", COUNTERS)
+def test_a_counter_that_is_a_place_is_moved_on_by_one_program(name: str, step: Any) -> None:
+    def steps(compiled: bool) -> Any:
+        state, seen = SimpleNamespace(i=2, cache=dg.zeros(30, 6)), []
+
+        def fn(x: Any) -> Any:
+            y = COUNTERS[name](state, x)
+            state.i = step(state.i)
+            return y
+
+        run = dg.compile(fn, wait=True) if compiled else fn
+        for k in range(16):
+            if k in (9, 12):
+                state.i = k - 6
+            seen.append((frozen(run(X[k])), type(state.i), state.i, frozen(state.cache)))
+        return seen, run
+
+    (eager, _), (found, compiled) = steps(False), steps(True)
+    assert found == eager
+    assert len(compiled.programs) <= 4, compiled.explain()
+
+
+def test_numbers_that_are_sizes_meet_those_that_are_inputs() -> None:
+    def fn(n: int, m: int) -> Any:
+        return X[n] * (n - m), n - m, [abs(n + m), n * m, n / m, max(n, m)], n // m + n % m
+
+    compiled = dg.compile(fn, wait=True)
+    for n, m in [(5, 6), (15, 6), (15, 14), (7, 3), (8, 2), (9, 9), (10, 4), (11, 5), (11, 6)]:
+        (a, *b), (c, *d) = compiled(n, m), fn(n, m)
+        assert frozen(a) == frozen(c) and repr(b) == repr(d)
+        assert type(b[0]) is int and {type(v) for v in b[1]} == {int, float} and type(b[2]) is int
 
 
 def test_a_forecast_knows_of_other_numbers() -> None:

@@ -83,9 +83,6 @@ class Formulas:
         self.values = tuple([s.read(leaves) for s in sources])
         self.conditions: list[Condition] = []
         self.uses: list[Live] = []
-        self.rewritten: set[Any] = (
-            set()
-        )  # keys of the sources that hold something else when the code has run
         self.tensors: dict[tuple[str, DType], Any] = {}  # 0-d tensors that stand for numbers
         self.on_tape: list[weakref.ref[Any]] = []  # tape entries that hold live numbers
         self._places: dict[str, int] = {}

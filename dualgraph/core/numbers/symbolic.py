@@ -14,7 +14,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .followed import Size, leaked
+from .followed import Followed, Size, leaked
 from .guards import mode, note
 from .polynomial import (
     TESTS,
@@ -31,7 +31,10 @@ _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 def hint(n: Any) -> Any:
     """The plain number, for a choice that is right either way."""
-    return n.value if type(n) is SymInt else n
+    kind = type(n)
+    if kind is SymInt:
+        return n.value
+    return n._read() if issubclass(kind, Followed) and kind is not SymFloat else n
 
 
 def plain(value: Any) -> Any:
@@ -39,6 +42,8 @@ def plain(value: Any) -> Any:
     kind = type(value)
     if kind is SymInt or kind is SymFloat:
         return value.value
+    if issubclass(kind, Followed):
+        return value._read()
     if kind is tuple or kind is SymShape:
         return tuple([plain(v) for v in value])
     if kind is list:
