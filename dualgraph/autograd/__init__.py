@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from ..eager.autograd import backward, grad
+from ..eager.autograd import backward
 from ..eager.custom import Function, FunctionContext
 from ..eager.grad_modes import (
     enable_grad,
@@ -12,6 +12,7 @@ from ..eager.grad_modes import (
     no_grad,
     set_grad_enabled,
 )
+from .gradients import grad
 
 _HOMES = {  # what not every program needs, imported when first asked for
     "Variable": "names",

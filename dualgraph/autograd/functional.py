@@ -89,15 +89,20 @@ def jacobian(
     create_graph: bool = False,
     strict: bool = False,
     vectorize: bool = False,
+    strategy: str = "reverse-mode",
 ) -> Any:
     """Derivatives of each element of the outputs by each element of the inputs: shape ``out + in``.
 
-    One tensor for one output and input, tuples for several.
+    One tensor for one output and input, tuples for several. `vectorize` and `strategy` ("reverse-mode" or
+    "forward-mode") are PyTorch's and change no value.
 
     >>> import dualgraph as dg
     >>> dg.autograd.functional.jacobian(lambda x: x**2, dg.tensor([1.0, 3.0])).tolist()
     [[2.0, 0.0], [0.0, 6.0]]
     """
+    if strategy not in ("reverse-mode", "forward-mode"):
+        problem = "it is 'reverse-mode' or 'forward-mode'"
+        raise ArgumentError(describe("jacobian", f"strategy={strategy!r}", problem))
     xs, alone = _given(inputs, create_graph)
     outs, alone_out = _run(func, xs)
     rows = []
@@ -129,6 +134,7 @@ def hessian(
     create_graph: bool = False,
     strict: bool = False,
     vectorize: bool = False,
+    outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
     """Second derivatives of a function of one element, by each pair of inputs.
 
@@ -142,7 +148,7 @@ def hessian(
         (out,), _ = _run(func, list(xs))
         return _by([out], list(xs), None, True, strict)
 
-    found = jacobian(gradients, inputs, create_graph, strict)
+    found = jacobian(gradients, inputs, create_graph, strict, vectorize, outer_jacobian_strategy)
     return found[0] if alone else found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ..core.errors import StateError
 from ..eager import Tensor, stack
 from .module import Module
+from .normalisation import _BatchNorm as BatchNorm
 
 
 def functional_call(
@@ -80,3 +81,17 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dic
         return {k: v.requires_grad_(parts[0][k].requires_grad) for k, v in out.items()}
 
     return stacked("named_parameters"), stacked("named_buffers")
+
+
+def replace_all_batch_norm_modules_(root: Module) -> Module:
+    """`root`, whose batch norms keep no running statistics from now on: a `vmap` cannot write them.
+
+    >>> net = dg.func.replace_all_batch_norm_modules_(dg.nn.Sequential(dg.nn.BatchNorm1d(2)))
+    >>> list(net.named_buffers())
+    []
+    """
+    for part in root.modules():
+        if isinstance(part, BatchNorm):
+            part.track_running_stats = False
+            part.running_mean = part.running_var = part.num_batches_tracked = None
+    return root

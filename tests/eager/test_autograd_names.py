@@ -143,3 +143,30 @@ def test_variables_are_tensors():
     v = autograd.Variable(dg.asarray(array), requires_grad=True)
     array[0] = 5
     assert v.requires_grad and v.tolist() == [5.0, 1.0]
+
+
+def test_grad_takes_many_weights_at_once():
+    x = dg.randn(3, requires_grad=True)
+    y, unused = x.sin() * x.sum(), dg.ones(2, requires_grad=True)
+    rows = [dg.autograd.grad(y, x, dg.eye(3)[i], retain_graph=True)[0].tolist() for i in range(3)]
+    found = dg.autograd.grad(
+        y, (x, unused), dg.eye(3), True, allow_unused=True, is_grads_batched=True
+    )
+    assert found[0].tolist() == rows and found[1] is None
+    z = (x * x).sum()
+    (first,) = dg.autograd.grad(z, x, create_graph=True)
+    (second,) = dg.autograd.grad([first, z], x, [dg.eye(3), None], is_grads_batched=True)
+    assert second.allclose(2 * dg.eye(3) + 2 * x)
+    with pytest.raises(dg.ArgumentError, match="takes the weights"):
+        dg.autograd.grad(y, x, is_grads_batched=True)
+    with pytest.raises(dg.ArgumentError, match="only_inputs=False"):
+        dg.autograd.grad(y, x, dg.ones(3), only_inputs=False)
+
+
+def test_functional_takes_pytorch_strategies():
+    hessian, jacobian = dg.autograd.functional.hessian, dg.autograd.functional.jacobian
+    x = dg.tensor([1.0, 2.0])
+    kept = hessian(lambda v: (v**3).sum(), x, outer_jacobian_strategy="forward-mode")
+    assert kept.tolist() == [[6, 0], [0, 12]]
+    with pytest.raises(dg.ArgumentError, match="'reverse-mode' or 'forward-mode'"):
+        jacobian(lambda v: v * 2, x, strategy="backwards")

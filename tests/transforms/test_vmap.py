@@ -445,3 +445,17 @@ def test_vmap_names_arguments_that_do_not_fit(options, words):
 def test_hessian_takes_aux():
     found, aux = dg.hessian(lambda x: ((x**3).sum(), x.sum()), has_aux=True)(dg.asarray([1.0, 2.0]))
     assert found.tolist() == [[6, 0], [0, 12]] and aux.item() == 3
+
+
+def test_per_example_gradients_of_a_net_with_batch_norm():
+    net = dg.nn.Sequential(dg.nn.Linear(3, 4), dg.nn.BatchNorm1d(4), dg.nn.Linear(4, 1))
+    assert dg.func.replace_all_batch_norm_modules_(net) is net and not dict(net.named_buffers())
+    parameters, x = dict(net.named_parameters()), dg.randn(5, 2, 3)
+
+    def loss(p, batch):
+        return dg.func.functional_call(net, p, (batch,)).sin().sum()
+
+    found = dg.vmap(dg.grad(loss), (None, 0))(parameters, x)
+    for i in range(5):
+        for name, one in dg.grad(loss)(parameters, x[i]).items():
+            assert one.allclose(found[name][i], atol=1e-6)
