@@ -17,7 +17,7 @@ from . import sweeps as _sweeps
 from .backends import quicken as _quicken
 from .backends import turned as _turned
 from .backends.cuda import cuda_backend
-from .control import cond, map, scan, while_loop
+from .control import cond, fori_loop, map, scan, switch, while_loop
 from .core.backend import register_backend as _register_backend
 from .core.devices import Device as device
 from .core.dtypes import (
@@ -259,7 +259,7 @@ __all__ = [
     "einsum", "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "exp", "exp2",
     "expand_dims", "expm1", "eye", "FileFormatError", "finfo", "fix", "flatten", "flip", "fliplr",
     "flipud", "float", "float16", "float32", "float64", "float_power", "floor", "floor_divide",
-    "fmax", "fmin", "fmod", "frac", "from_dlpack", "from_numpy", "full", "full_like", "gather",
+    "fmax", "fmin", "fmod", "fori_loop", "frac", "from_dlpack", "from_numpy", "full", "full_like", "gather",
     "ge", "Generator", "ger", "get_default_dtype", "get_num_threads", "get_rng_state", "grad",
     "GraphError", "greater", "greater_equal", "gt", "half", "heaviside", "hessian", "histc",
     "hsplit", "hstack", "hypot", "iinfo", "imag", "index_add", "index_copy", "index_fill",
@@ -282,7 +282,7 @@ __all__ = [
     "set_default_device", "set_default_dtype", "set_grad_enabled", "set_num_threads", "set_printoptions",
     "set_rng_state", "ShapeError", "short", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh",
     "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "StateError", "std",
-    "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_axis",
+    "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "switch", "t", "take", "take_along_axis",
     "take_along_dim", "tan", "tap_point", "tanh", "Tensor", "tensor", "tensor_split", "tensordot", "tile",
     "topk", "trace", "TransformError", "transpose", "trapezoid", "tril", "tril_indices", "triu",
     "triu_indices", "true_divide", "trunc", "uint16", "uint32", "uint64", "uint8", "unbind",
