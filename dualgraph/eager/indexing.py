@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from ..core.backend import backend_for
 from ..core.context import state
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16, bool_, float32, float64, int64
@@ -205,10 +207,19 @@ def unseen(x: Tensor) -> bool:
     return plain and x.dtype is not bfloat16
 
 
+def found(x: Any) -> Any:
+    """For each axis of an array the places of the elements that are not zero."""
+    if x.size <= FEW:
+        return x.nonzero()
+    mask = x if x.dtype == bool else x != 0
+    params = {"count": int(np.count_nonzero(mask))}
+    return backend_for(CPU).run(nonzero_places, (np.ascontiguousarray(mask),), params)
+
+
 def nonzero(x: Tensor) -> list[Tensor]:
     """One int64 tensor an axis: the places of the elements that are not zero, in row-major order."""
     if x.ndim and unseen(x):
-        return [Tensor(np.ascontiguousarray(at), int64) for at in x._data.nonzero()]
+        return [Tensor(np.ascontiguousarray(at), int64) for at in found(x._data)]
     mask = x if x.dtype is bool_ else x != 0
     count = int(reduce_sum(cast(mask, dtype="int64"), axes=tuple(range(mask.ndim)), keepdims=False))
     places = nonzero_places(mask, count=count)
@@ -274,6 +285,9 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     picked = _picked(x, key)
     if picked is not None:
         return picked
+    if _is_mask(key) and key.ndim > 1 and surely_equal(key.shape, x.shape[: key.ndim]):
+        rows = reshape(x, shape=(prod(key.shape), *x.shape[key.ndim :]))
+        return getitem(rows, reshape(key, shape=(prod(key.shape),)))
     if _is_switch(key):
         return getitem(expand_dims_at(x, (0,)), reshape(asarray(key, device=x.device), shape=(1,)))
     plan = Plan(x, key)

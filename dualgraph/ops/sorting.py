@@ -14,6 +14,7 @@ from .cumulative import scan_samples
 from .indexing import put_along
 
 BRIEF = 512  # elements below which one call is quicker than less work
+SOME = 64  # rows that Python goes through
 FEW = 1 << 14  # elements from which those that can be among the first are looked for
 
 
@@ -108,15 +109,28 @@ def _few_packed(x: Any, descending: bool, first: int) -> Any:
     return (np.sort(table, axis=-1) & np.uint64(0xFFFFFFFF)).astype("int64")
 
 
+def _few_long(x: Any, descending: bool, first: int) -> Any:
+    """The same for some rows of numbers of any length, one after the other."""
+    found = _candidates(x, descending, first) if len(x) <= SOME else None
+    if found is None:
+        return None
+    row, column = found
+    parts = np.split(column, np.searchsorted(row, np.arange(1, len(x))))
+    lines = zip(x, parts, strict=True)
+    return np.stack([part[_stable(line[part], descending)[:first]] for line, part in lines])
+
+
 def _order(xp: Any, x: Any, descending: bool, first: int) -> Any:
     """The indices that sort the last axis, stable among equals."""
     if x.size < BRIEF and xp is np:
         return _stable(x, descending)[..., :first]
-    if x.dtype.itemsize <= 4:
-        if xp is np and x.dtype.kind != "b" and 0 < first < x.shape[-1] and x.size:
-            found = _few_packed(x.reshape(-1, x.shape[-1]), descending, first)
-            if found is not None:
-                return found.reshape(*x.shape[:-1], first)
+    short = x.dtype.itemsize <= 4
+    if xp is np and x.dtype.kind not in "bc" and 0 < first < x.shape[-1] and x.size:
+        few = _few_packed if short else _few_long
+        found = few(x.reshape(-1, x.shape[-1]), descending, first)
+        if found is not None:
+            return found.reshape(*x.shape[:-1], first)
+    if short:
         return _packed(xp, x, descending, first)
     if not descending:
         return _repaired(xp, x)[..., :first]

@@ -202,6 +202,22 @@ def test_masks_and_nonzero_of_few_elements_are_those_of_many(dtype):
     assert dg.vmap(lambda x: x * 2)(x[whole].float()).shape == (len(expected),)
 
 
+@pytest.mark.parametrize("shape", [(9001,), (70, 101), (3, 50, 67), (700, 9), (5000, 1, 1)])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 1.0])
+def test_masks_of_many_elements_list_the_places_in_order(shape, share):
+    mask = np.random.default_rng(5).random(shape) < share
+    x = dg.asarray(np.arange(mask.size, dtype="f4").reshape(shape))
+    m = dg.asarray(mask)
+    assert np.array_equal(x[m], x.numpy()[mask])
+    assert np.array_equal(m.nonzero(), np.argwhere(mask))
+    assert np.array_equal(dg.compile(lambda x, m: x[m] + 1, wait=True)(x, m), x.numpy()[mask] + 1)
+    t = m.transpose(0, -1)
+    assert np.array_equal(x.transpose(0, -1)[t], x.numpy().swapaxes(0, -1)[mask.swapaxes(0, -1)])
+    if len(shape) > 1:
+        first = m[..., 0]
+        assert np.array_equal(x[first], x.numpy()[mask[..., 0]])
+
+
 def test_gradients_of_masks():
     x = dg.arange(6.0).reshape(2, 3).requires_grad_()
     (x[x > 2] * dg.asarray([1.0, 2.0, 3.0])).sum().backward()

@@ -22,7 +22,9 @@ def values(kind, dtype, shape):
 
 
 @pytest.mark.parametrize("kind", ["plain", "tied", "equal", "special"])
-@pytest.mark.parametrize("dtype", ["float32", "float16", "int32", "int8", "uint8"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float16", "int32", "int8", "uint8", "float64", "int64"]
+)
 def test_places_are_those_of_the_whole_order(dtype, kind, monkeypatch):
     for shape in ((20_000,), (40, 1003), (3, 7, 2011)):
         x = values(kind, dtype, shape)

@@ -93,8 +93,7 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesI
         raise ArgumentError(describe("kthvalue", str(x.type), problem))
     if not x.ndim:
         return ValuesIndices(x, zeros((), dtype="int64", device=x.device))
-    values, indices = sort(x, a)
-    parts = [sh.cut(v, a, k - 1, k) for v in (values, indices)]
+    parts = [sh.cut(v, a, k - 1, k) for v in sort_along(x, axis=a, first=k)]
     return ValuesIndices(*(parts if keepdim else [sh.squeeze(p, a) for p in parts]))
 
 

@@ -297,7 +297,7 @@ def where(x: Tensor, condition: Any, other: Any) -> Tensor:
 def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
     """Places of the elements that are not zero: a row each, or a tensor an axis with `as_tuple`."""
     if not as_tuple and x.ndim and indexing.unseen(x):
-        return Tensor(np.ascontiguousarray(np.array(x._data.nonzero()).T), int64)
+        return Tensor(np.ascontiguousarray(np.array(indexing.found(x._data)).T), int64)
     at = indexing.nonzero(_line(x) if as_tuple else x)
     return (
         tuple(at)

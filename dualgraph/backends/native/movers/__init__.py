@@ -35,6 +35,7 @@ CLAIMED = {  # op: the module whose function of the same name is its kernel
     "reduce_argmax": "searching",
     "reduce_argmin": "searching",
     "search_sorted": "bisecting",
+    "nonzero_places": "listing",
     "sort_along": "ordering",
     "random_bits": "philox",
     "advance": "philox",
