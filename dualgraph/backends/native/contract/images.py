@@ -19,7 +19,7 @@ from .weave import Threads
 LARGE = 2_000_000  # products of an image from which images are laid out and multiplied one by one
 SMALL = 400  # positions of an image below which all images are one matrix
 PLANE = 64  # positions of a plane of a volume from which it is a matrix of its own
-WASTE = 3  # positions dropped for each that is kept and each row: reading in place beats packing up to here
+WASTE = 8  # positions dropped for each that is kept and each row: reading in place beats packing up to here
 
 
 @dataclass(frozen=True, eq=False)
