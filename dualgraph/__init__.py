@@ -169,7 +169,7 @@ _FACTORS = ("cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pin
 _HOMES |= dict.fromkeys(_LAYERS, "nn.functional") | dict.fromkeys(_FACTORS, "linalg")
 _OLDER = ("chain_matmul", "lu", "lu_solve", "pca_lowrank", "svd", "svd_lowrank", "triangular_solve")
 _HOMES |= dict.fromkeys(_OLDER, "linalg.older") | dict.fromkeys(("lu_unpack", "matrix_rank"), "linalg")
-_HOMES |= {"autocast": "amp", "GradScaler": "amp"}
+_HOMES |= {"i0": "special", "autocast": "amp", "GradScaler": "amp"}
 _REPEATED = (
     "are_deterministic_algorithms_enabled", "get_float32_matmul_precision", "set_float32_matmul_precision",
     "use_deterministic_algorithms",
@@ -190,13 +190,14 @@ _eager_loops.register()
 _turned.register()
 _merge.register()
 _sweeps.register()
-for _name in ("nn", "linalg", "fft"):
+for _name in ("nn", "linalg", "fft", "special"):
     _LATE.append(_partial(importlib.import_module, f".{_name}", __name__))
 
 _later(_partial(importlib.import_module, ".linalg", __name__), """
     cholesky cholesky_inverse cholesky_solve det inverse logdet matrix_exp pinverse qr slogdet""")
 _later(_partial(importlib.import_module, ".linalg.older", __name__), "lu lu_solve svd triangular_solve")
 _later(_partial(importlib.import_module, ".nn.functional", __name__), "hardshrink prelu")
+_later(_partial(importlib.import_module, ".special", __name__), "i0")
 _later(_partial(importlib.import_module, ".signal", __name__), "istft stft")
 
 _paused.resume()
@@ -233,7 +234,7 @@ __all__ = [
     "concatenate", "row_stack", "trapz", "cuda", "profiler", "quantization",
     "fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine", "get_default_device", "poisson", "Size",
     "digamma", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
-    "bartlett_window", "blackman_window", "hamming_window", "hann_window", "istft", "kaiser_window", "signal",
+    "bartlett_window", "blackman_window", "hamming_window", "hann_window", "istft", "kaiser_window", "i0", "signal",
     "stft", "cumulative_trapezoid", "pdist", "frexp", "gradient", "unravel_index",
     "as_strided", "as_strided_scatter", "cdouble", "cfloat", "channels_last", "channels_last_3d", "conj_physical",
     "contiguous_format", "diagonal_scatter", "fill", "get_device", "histogram", "index_reduce", "is_conj", "is_neg",

@@ -8,52 +8,47 @@ True
 
 from __future__ import annotations
 
-from math import log, pi, sqrt
+from collections.abc import Callable
+from math import factorial, log, pi, sqrt
 from typing import Any
 
 from .core import dtypes as dt
+from .core.composite import composite
 from .eager.methods.elementwise import logit, round, sinc, xlogy
 from .eager.methods.reduction import logsumexp
 from .eager.methods.special import mvlgamma as multigammaln
 from .eager.methods.special import polygamma
-from .eager.operands import as_operand
+from .eager.operands import as_operand, astype
 from .eager.statistics import log_softmax, softmax
 from .eager.tensor import Tensor
 from .ops import arithmetic as ar
 from .ops import comparison as cp
+from .ops.bessel import bessel_j0, bessel_j1, bessel_y0, bessel_y1, erfcx, i0, i0e, i1, i1e
+from .ops.bessel import i0 as modified_bessel_i0
+from .ops.bessel import i1 as modified_bessel_i1
+from .ops.bessel import k0 as modified_bessel_k0
+from .ops.bessel import k0e as scaled_modified_bessel_k0
+from .ops.bessel import k1 as modified_bessel_k1
+from .ops.bessel import k1e as scaled_modified_bessel_k1
 from .ops.special import digamma, erfinv
 from .ops.special import digamma as psi
 from .ops.special import lgamma as gammaln
-from .ops.transcendental import erf, erfc, exp2, expm1, log1p
+from .ops.transcendental import erf, erfc, exp2, expm1, log1p, pow, sin
 from .ops.transcendental import log as ln
 from .ops.transcendental import sigmoid as expit
 
 __all__ = [
-    "digamma",
-    "entr",
-    "erf",
-    "erfc",
-    "erfinv",
-    "exp2",
-    "expit",
-    "expm1",
-    "gammaln",
-    "log1p",
-    "log_ndtr",
-    "log_softmax",
-    "logit",
-    "logsumexp",
-    "multigammaln",
-    "ndtr",
-    "ndtri",
-    "polygamma",
-    "psi",
-    "round",
-    "sinc",
-    "softmax",
-    "xlog1py",
-    "xlogy",
-]
+    "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "chebyshev_polynomial_t",
+    "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w", "digamma", "entr",
+    "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1", "gammaln", "hermite_polynomial_h",
+    "hermite_polynomial_he", "i0", "i0e", "i1", "i1e", "laguerre_polynomial_l",
+    "legendre_polynomial_p", "log1p", "log_ndtr", "log_softmax", "logit", "logsumexp",
+    "modified_bessel_i0", "modified_bessel_i1", "modified_bessel_k0", "modified_bessel_k1",
+    "multigammaln", "ndtr", "ndtri", "polygamma", "psi", "round", "scaled_modified_bessel_k0",
+    "scaled_modified_bessel_k1", "shifted_chebyshev_polynomial_t", "shifted_chebyshev_polynomial_u",
+    "shifted_chebyshev_polynomial_v", "shifted_chebyshev_polynomial_w", "sinc", "softmax",
+    "spherical_bessel_j0", "xlog1py", "xlogy", "zeta",
+]  # fmt: skip
 
 
 def entr(x: Any) -> Tensor:
@@ -117,3 +112,122 @@ def log_ndtr(x: Any) -> Tensor:
     tail = ar.subtract(log1p(series), ln(ar.negative(t)))
     tail = ar.subtract(tail, ar.add(ar.multiply(ar.square(t), 0.5), log(2 * pi) / 2))
     return ar.where(far, tail, near)
+
+
+def spherical_bessel_j0(x: Any) -> Tensor:
+    """``sin(x) / x``; 1 at 0.
+
+    >>> dg.special.spherical_bessel_j0(dg.asarray([0.0]))
+    tensor([1.])
+    """
+    x = as_operand(x)
+    zero = cp.equal(x, 0)
+    far = cp.isinf(x)
+    inside = ar.where(cp.logical_or(zero, far), 1.0, x)
+    return ar.where(zero, 1.0, ar.where(far, 0.0, ar.divide(sin(inside), inside)))
+
+
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798)
+TERMS = 10  # of a sum that are added one by one before its rest
+
+
+@composite
+def zeta(x: Any, q: Any) -> Tensor:
+    """``sum((q + k) ** -x)`` over k = 0, 1, ... for q > 0 (Hurwitz; by Euler and Maclaurin).
+
+    Infinite at x = 1 and NaN below; infinite for q of 0, -1, ... and NaN for other negative q.
+
+        >>> dg.special.zeta(dg.tensor([2.0]), 1.0).allclose(dg.tensor([dg.pi**2 / 6]))
+        True
+    """
+    x, q = as_operand(x), as_operand(q)
+    real = astype(x, dt.get_default_dtype()) if not x.dtype.is_inexact else x
+    above, right = cp.greater(real, 1), cp.greater(q, 0)
+    s, a = ar.where(above, real, 2.0), ar.where(right, q, 1.0)
+    minus = ar.negative(s)
+    end = ar.add(a, float(TERMS))
+    last = pow(end, minus)
+    rest, factor = ar.add(ar.divide(end, ar.subtract(s, 1)), 0.5), s
+    inverse = ar.reciprocal(end)
+    part = inverse
+    for k, b in enumerate(BERNOULLI, 1):  # s (s + 1) ... (s + 2k - 2) B(2k) / (2k)! / end**(2k - 1)
+        rest = ar.add(rest, ar.multiply(ar.multiply(factor, b / factorial(2 * k)), part))
+        factor = ar.multiply(factor, ar.multiply(ar.add(s, 2 * k - 1.0), ar.add(s, 2.0 * k)))
+        part = ar.multiply(part, ar.square(inverse))
+    total = ar.multiply(last, rest)
+    for k in reversed(range(TERMS)):
+        total = ar.add(total, pow(ar.add(a, float(k)), minus))
+    pole = cp.equal(ar.floor(q), q)
+    total = ar.where(right, total, ar.where(pole, float("inf"), float("nan")))
+    return ar.where(above, total, ar.where(cp.equal(real, 1), float("inf"), float("nan")))
+
+
+# --- orthogonal polynomials ----------------------------------------------------------------------
+
+
+def _polynomial(
+    name: str, formula: str, first: Callable[[Tensor], Any], following: Callable[..., Any]
+) -> Callable[[Any, Any], Tensor]:
+    """A family of polynomials p0 = 1, p1 = ``first(x)``, p(k + 1) = ``following(k, x, p(k), p(k - 1))``."""
+
+    def polynomial(x: Any, n: Any) -> Tensor:
+        x, degree = as_operand(x), as_operand(n)
+        x = x if x.dtype.is_inexact else astype(x, dt.get_default_dtype())
+        most = n if isinstance(n, int) else int(degree.max()) if degree.size else 0  # type: ignore[attr-defined]
+        one = ar.add(ar.multiply(x, 0), 1.0)
+        found = [one, first(x)][: max(most, 0) + 1]
+        for k in range(1, most):
+            found.append(following(float(k), x, found[-1], found[-2]))
+        if isinstance(n, int):
+            return found[-1] if n >= 0 else ar.multiply(one, 0)
+        out: Any = 0.0
+        for k, values in enumerate(found):
+            out = ar.where(cp.equal(degree, k), values, out)
+        return out  # type: ignore[no-any-return]
+
+    polynomial.__name__ = polynomial.__qualname__ = name
+    polynomial.__doc__ = (
+        f"{formula}, of degree n (0 for n < 0): a number, or whole numbers in a tensor.\n\n"
+        f"    >>> dg.special.{name}(dg.asarray([1.0]), 0)\n    tensor([1.])\n    "
+    )
+    return polynomial
+
+
+def _chebyshev(name: str, formula: str, first: Callable[[Tensor], Any]) -> Any:
+    def of(x: Tensor) -> Tensor:
+        return ar.subtract(ar.multiply(x, 2), 1)
+
+    plain = _polynomial(name, formula, first, lambda k, x, p, q: 2 * x * p - q)
+    turned = _polynomial(
+        f"shifted_{name}", f"{formula} at 2x - 1", lambda x: first(of(x)), lambda k, x, p, q: 2 * of(x) * p - q
+    )  # fmt: skip
+    return plain, turned
+
+
+chebyshev_polynomial_t, shifted_chebyshev_polynomial_t = _chebyshev(
+    "chebyshev_polynomial_t", "The Chebyshev polynomial of the first kind", lambda x: x
+)
+chebyshev_polynomial_u, shifted_chebyshev_polynomial_u = _chebyshev(
+    "chebyshev_polynomial_u", "The Chebyshev polynomial of the second kind", lambda x: 2 * x
+)
+chebyshev_polynomial_v, shifted_chebyshev_polynomial_v = _chebyshev(
+    "chebyshev_polynomial_v", "The Chebyshev polynomial of the third kind", lambda x: 2 * x - 1
+)
+chebyshev_polynomial_w, shifted_chebyshev_polynomial_w = _chebyshev(
+    "chebyshev_polynomial_w", "The Chebyshev polynomial of the fourth kind", lambda x: 2 * x + 1
+)
+hermite_polynomial_h = _polynomial(
+    "hermite_polynomial_h", "The Hermite polynomial of physics", lambda x: 2 * x,
+    lambda k, x, p, q: 2 * x * p - 2 * k * q,
+)  # fmt: skip
+hermite_polynomial_he = _polynomial(
+    "hermite_polynomial_he", "The Hermite polynomial of probability", lambda x: x, lambda k, x, p, q: x * p - k * q
+)  # fmt: skip
+laguerre_polynomial_l = _polynomial(
+    "laguerre_polynomial_l", "The Laguerre polynomial", lambda x: 1 - x,
+    lambda k, x, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1),
+)  # fmt: skip
+legendre_polynomial_p = _polynomial(
+    "legendre_polynomial_p", "The Legendre polynomial", lambda x: x,
+    lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1),
+)  # fmt: skip

@@ -15,13 +15,18 @@ import numpy
 from ..core.dtypes import as_dtype, bfloat16
 from ..core.prim import Prim
 from ..core.types import broadcast_shapes
+from ..ops import bessel
 from ..ops.contraction import conv_extent
 from ..ops.movement import as_slices
 from ..ops.windows import window_counts
+from .expanded import expanded
 
 Ints = tuple[int, ...]
 ALL = slice(None)
 RULES: dict[str, Callable[..., Any]] = {}
+
+
+RULES |= {p.name: expanded(p) for p in vars(bessel).values() if isinstance(p, Prim)}
 
 
 def rule_of(prim: Prim) -> Callable[..., Any]:
