@@ -102,3 +102,11 @@ def test_batch_norm_over_processes_is_batch_norm():
     assert isinstance(net[2][0], nn.Identity)
     with pytest.raises(AttributeError, match="no submodule '7'"):
         net.set_submodule("2.7", nn.Identity())
+
+
+def test_margins_of_one_row():
+    row = dg.tensor([0.3, 0.5, 0.1])
+    for target in (dg.tensor([1]), dg.tensor(1)):
+        assert round(F.multi_margin_loss(row, target).item(), 4) == 0.4667
+    for loss in (F.multi_margin_loss, F.multilabel_margin_loss):
+        assert loss(dg.tensor(0.3), dg.tensor(0)).item() == 0

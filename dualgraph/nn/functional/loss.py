@@ -236,6 +236,8 @@ def multilabel_margin_loss(
 
     Each row of the target lists its classes, then -1 and anything.
     """
+    if not input.ndim:  # a row of one class
+        input, target = input.reshape(1), target.reshape(1)
     return losses.multilabel_margin_loss(input, target, mode(size_average, reduce, reduction))
 
 
@@ -248,6 +250,8 @@ def multi_margin_loss(
     >>> dg.nn.functional.multi_margin_loss(dg.asarray([[0.5, 0.5]]), dg.asarray([0]))
     tensor(0.5000)
     """
+    if input.ndim < 2 and target.numel() == 1:  # one row, and its class
+        input, target = input.reshape(-1), target.reshape(())
     return losses.multi_margin_loss(
         input, target, p, margin, weight, mode(size_average, reduce, reduction)
     )
