@@ -171,7 +171,7 @@ def _polynomial(
     """A family of polynomials p0 = 1, p1 = ``first(x)``, p(k + 1) = ``following(k, x, p(k), p(k - 1))``."""
 
     def polynomial(x: Any, n: Any) -> Tensor:
-        x, degree = as_operand(x), as_operand(n)
+        x, degree = as_operand(x), ar.trunc(as_operand(n))
         x = x if x.dtype.is_inexact else astype(x, dt.get_default_dtype())
         most = n if isinstance(n, int) else int(degree.max()) if degree.size else 0  # type: ignore[attr-defined]
         one = ar.add(ar.multiply(x, 0), 1.0)
@@ -187,7 +187,7 @@ def _polynomial(
 
     polynomial.__name__ = polynomial.__qualname__ = name
     polynomial.__doc__ = (
-        f"{formula}, of degree n (0 for n < 0): a number, or whole numbers in a tensor.\n\n"
+        f"{formula}, of degree n (0 for n < 0): a number, or numbers in a tensor, cut to whole ones.\n\n"
         f"    >>> dg.special.{name}(dg.asarray([1.0]), 0)\n    tensor([1.])\n    "
     )
     return polynomial

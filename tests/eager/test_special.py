@@ -168,3 +168,9 @@ def test_errors_say_what_is_wrong():
         dg.ones(2).mvlgamma(0)
     with pytest.raises(dg.DTypeError, match="lgamma"):
         dg.lgamma(dg.tensor([1j]))
+
+
+def test_degrees_are_cut_to_whole_numbers():
+    f, x = dg.special.hermite_polynomial_h, dg.tensor([0.3, 0.3, 0.3])
+    assert f(x, dg.tensor([2.9, 0.5, -1.5])).tolist() == [f(x[0], n).item() for n in (2, 0, -1)]
+    assert f(x, 2.9).tolist() == f(x, 2).tolist()
