@@ -126,6 +126,7 @@ def _index_put(
 ORACLES: dict[str, Callable[..., Any]] = {
     "acos": np.arccos, "acosh": np.arccosh, "asin": np.arcsin, "asinh": np.arcsinh, "atan": np.arctan,
     "atan2": np.arctan2, "atanh": np.arctanh, "pow_float": np.power, "pow_int": np.power,
+    "i0": lambda x: np.where(np.isinf(x), np.inf, np.i0(np.where(np.isinf(x), 0, x))),
     "round": np.rint, "erf": _each(math.erf), "erfc": _each(math.erfc),
     "lgamma": _each(_lgamma), "erfinv": _each(_erfinv), "bitwise_invert": np.invert,
     "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift,

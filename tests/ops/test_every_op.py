@@ -13,6 +13,7 @@ import dualgraph as dg
 import dualgraph.fft
 import dualgraph.linalg
 import dualgraph.nn
+import dualgraph.special
 from dualgraph.core.errors import DTypeError
 from dualgraph.core.kinds import ELEMENTWISE, REDUCTION
 from dualgraph.core.prim import REGISTRY, Prim
