@@ -1,8 +1,9 @@
 """Kept programs: what the passes made of a captured graph, and its kernels' loop IR, for the next process.
 
 A file lies in a folder beside the kept kernels, under the same rules (see `native.disk_cache`), and is named after the
-captured graph, source lines included, the options, and the sources of this package. What is read back is a graph as
-the passes would make it again; a file that is damaged, or that this version cannot read, is as good as none.
+captured graph (or that of a composite or a tape of eager mode), source lines included, the options, and the sources of
+this package. What is read back is a graph as the passes would make it again; a file that is damaged, or that this
+version cannot read, is as good as none.
 """
 
 from __future__ import annotations

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..backends import kept
 from ..backends.executor import Executable, as_they_are
 from ..backends.hooks import hooks_for
 from ..control.partition import NONE, Live, Seed, gradient
 from ..core.backend import backend_for
 from ..core.devices import CPU
 from ..core.errors import DualgraphError
-from ..passes.pipeline import optimise
-from ..static.graph import Graph, renumber
+from ..static.graph import Graph
 from ..static.trace import Slot
 
 # What ops raise for values that do not suit them; run one by one they say which, and where.
@@ -21,9 +21,9 @@ FAILURES = (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError
 
 def compiled(graph: Graph, stores: tuple[tuple[int, int], ...] = ()) -> Executable:
     """A graph made ready to run. It may put outputs into the memory of inputs: `stores` has pairs (input, output)."""
-    graph, _ = optimise(graph, hooks_for(CPU))
+    graph, _ = kept.optimised(graph, hooks_for(CPU), False, None)
     written = frozenset(o for _, o in stores)
-    executable = Executable(renumber(graph), backend_for(CPU), written, stores)
+    executable = Executable(graph, backend_for(CPU), written, stores)
     executable.warm()
     return executable
 

@@ -25,9 +25,9 @@ from dualgraph.eager.tensor import Tensor
 if not api.available() or os.environ.get("DUALGRAPH_QUICK") == "0":
     pytest.skip("there is no quick path", allow_module_level=True)
 
-from dualgraph.backends.native.quick import blocks, plans, programs
+from dualgraph.backends.native.quick import blocks, plans, programs, recipes
 
-OFTEN = 2 * plans.HOT + 2  # calls after which a kernel is in use
+OFTEN = plans.HOT + 2  # calls after which a kernel is in use, where it is not made beside them
 SHAPES = [
     ((3, 4), (3, 4)),
     ((3, 4), (4,)),
@@ -42,6 +42,13 @@ SHAPES = [
     ((), ()),
     ((2, 3, 4), (3, 1)),
 ]
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Kernels are made in the call that asks for them."""
+    monkeypatch.setattr(plans, "aside", lambda make: make())
+    monkeypatch.setattr(recipes, "aside", lambda make: make())
 
 
 def test_it_is_installed_here():
@@ -728,3 +735,21 @@ def test_written_bytes_are_those_given(dtype):
     x = np.arange(10, dtype=np.int32)
     dg.asarray(x[1:]).copy_(dg.asarray(x[:-1]))  # they overlap
     assert x.tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("call", [lambda x: x * x, lambda x: x.sum(0)])
+def test_calls_go_on_while_their_kernel_is_made(call, monkeypatch):
+    for default in (dg.float64, dg.float32):  # forgets what was often called
+        dg.set_default_dtype(default)
+    begun = []
+    monkeypatch.setattr(plans, "aside", begun.append)
+    monkeypatch.setattr(recipes, "aside", begun.append)
+    x = drawn((7, 3), "float32")
+    expected = call(x)
+    for _ in range(3 * plans.HOT):
+        assert_same(call(x), expected)
+    assert begun
+    for make in begun:
+        make()
+    for _ in range(3):
+        assert_same(call(x), expected)

@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import dualgraph as dg
+from dualgraph.backends import kept
 from dualgraph.backends.native import api, disk_cache
+from dualgraph.backends.native.aside import aside
+from dualgraph.merge import running
 from tests.faults.processes import run
 
 pytestmark = pytest.mark.skipif(not api.available(), reason="llvmlite is not installed")
@@ -108,3 +113,24 @@ def test_programs_that_hold_large_arrays_are_not_kept(tmp_path: Path) -> None:
     assert int(run(HEAVY, DUALGRAPH_CACHE_DIR=str(tmp_path))) >= 8
     sizes = [e.stat().st_size for e in (tmp_path / "programs").iterdir()]
     assert sizes and max(sizes) < 1 << 20
+
+
+def test_programs_of_eager_composites_and_sweeps_are_kept_too(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("DUALGRAPH_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(kept, "ENABLED", True)
+    ran = []
+    plain = kept.optimise
+    monkeypatch.setattr(kept, "optimise", lambda *a, **k: ran.append(1) or plain(*a, **k))
+    x = dg.randn(6, 5)
+
+    def chain(x):
+        for k in range(8):
+            x = dg.softmax(x * (k + 1.5), axis=-1) - x
+        return x
+
+    graph = dg.capture(chain, x)
+    first = running.compiled(graph)
+    aside(lambda: None).result()  # the file is written
+    again = running.compiled(graph)
+    outs = [np.asarray(running.run(p, [x.numpy()])[0]) for p in (first, again)]
+    assert ran == [1] and outs[0].tobytes() == outs[1].tobytes() == chain(x).numpy().tobytes()

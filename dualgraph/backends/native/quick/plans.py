@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ....core.prim import REGISTRY, Prim
-from ..eager import elementwise_code, elementwise_kernel
+from ..aside import aside
+from ..eager import elementwise_kernel
 from ..entry import has_kernel
 from ..loop_ir import Unsupported
 
-HOT = 24  # calls until a kernel is begun, and as many more until it is used
+HOT = 24  # calls until a kernel is begun, beside those that go on without
 OPERANDS = 3
 NUMBERS = {"float32": 1, "float64": 2, "int64": 3, "int32": 4, "bool": 5}  # how C writes a number
 
@@ -69,15 +70,12 @@ class Kept:
             record.reads |= prim.saves(i) << i
 
     def grow(self, mask: int) -> None:
-        """Begins a kernel; the next time it is asked, waits for it and enters it."""
+        """Makes a kernel and enters it."""
         operands = self.plan.operands
-        if not self.record.native:
+        if not self.record.native or mask in self.kernels:
             return
         alone = tuple(bool(mask >> i & 1) for i in range(len(operands)))
         try:
-            if self.record.calls[mask] <= HOT:
-                elementwise_code(self.prim, operands, {}, alone)
-                return
             kernel = elementwise_kernel(self.prim, operands, {}, alone)
         except (Unsupported, RuntimeError):
             self.record.native = False
@@ -113,5 +111,6 @@ def forget() -> None:
 
 
 def grow(address: int, mask: int) -> None:
-    """A plan was used often, with single elements where `mask` says so."""
-    _records[address].grow(mask)
+    """A plan was used often, with single elements where `mask` says so: has its kernel made, beside the caller."""
+    kept = _records[address]
+    aside(lambda: kept.grow(mask))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from ....core.backend import backend_for
 from ....core.devices import CPU
 from ....core.kinds import CREATION, ELEMENTWISE, REDUCTION
 from ....core.prim import Prim
+from ....core.types import TensorType
 from ....eager.quick import known_types
 from ....eager.tensor import Tensor
 from ..addresses import address_of
+from ..aside import aside
 from ..eager import fold_parts
 from ..entry import has_fold
 from ..loop_ir import Unsupported
@@ -41,8 +44,8 @@ def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], o
         return  # these have plans
     before = recipes.get(key)
     if before is not None:
-        if before.kind == GENERIC and prim.kind is REDUCTION and before.calls >= HOT:
-            recipes[key] = before = _folding(prim, before, args[0], params, out)
+        if before.kind == GENERIC and prim.kind is REDUCTION and before.calls == HOT:
+            _fold(prim, key, before, args[0], params, out)
         if before.kind == GENERIC and worth(args, out, before.calls):
             graph = programs.graph_of(prim, args, params) if _first(out)._data.size else None
             if graph is not None:
@@ -112,8 +115,10 @@ def _viewing(recipe: Recipe, x: Any, out: Any) -> Recipe:
     return recipe
 
 
-def _folding(prim: Prim, generic: Recipe, x: Tensor, params: dict[str, Any], out: Tensor) -> Recipe:
-    """A reduction by its kernel, if it has one and is not for several threads; else as before."""
+def _fold(
+    prim: Prim, key: Any, generic: Recipe, x: Tensor, params: dict[str, Any], out: Tensor
+) -> None:
+    """Has a reduction done by its kernel, made beside the caller, if it has one and is not for several threads."""
     axes, monoid = params["axes"], prim.details.get("monoid")
     together = bool(axes) and axes == tuple(range(axes[0], axes[-1] + 1))
     if (
@@ -124,19 +129,28 @@ def _folding(prim: Prim, generic: Recipe, x: Tensor, params: dict[str, Any], out
         or 0 in x.shape
         or not has_fold(monoid, x.dtype)
     ):
-        return generic
-    try:
-        parts = fold_parts(monoid, x.dtype, out.dtype, x.shape, axes)
-    except (Unsupported, RuntimeError):
-        return generic
-    if parts is None:
-        return generic
+        return
+    given, made = x.type, out.type
+
+    def make() -> None:
+        with suppress(Unsupported, RuntimeError):
+            parts = fold_parts(monoid, given.dtype, made.dtype, given.shape, axes)
+            if parts is not None and prim.recipes.get(key) is generic:
+                prim.recipes[key] = _folding(generic, parts, made)
+
+    aside(make)
+
+
+def _folding(
+    generic: Recipe, parts: tuple[int, tuple[int, ...], int, int], made: TensorType
+) -> Recipe:
+    """A reduction by its kernel."""
     kernel, sizes, extent, scratch = parts
-    given, dims = np.array(sizes, np.int64), np.array(out.shape, np.int64)
+    given, dims = np.array(sizes, np.int64), np.array(made.shape, np.int64)
     recipe = Recipe.from_buffer_copy(generic)
     recipe.kind, recipe.kernel, recipe.extent, recipe.scratch = FOLD, kernel, extent, 8 * scratch
-    recipe.sizes, recipe.ndim, recipe.dims = address_of(given), out.ndim, address_of(dims)
-    recipe.descr, recipe.bytes = id(out.dtype.numpy), out._data.nbytes
+    recipe.sizes, recipe.ndim, recipe.dims = address_of(given), len(made.shape), address_of(dims)
+    recipe.descr, recipe.bytes = id(made.dtype.numpy), made.nbytes
     recipe.keep = (*generic.keep, given, dims)
     return recipe
 
