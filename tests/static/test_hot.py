@@ -50,6 +50,7 @@ def test_why_calls_are_told_in_python_is_explained(monkeypatch: pytest.MonkeyPat
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("odd")
 
+    dg.compile  # noqa: B018 - imported when first asked for, as nothing is below
     monkeypatch.setattr(hot.Guard, "installed", False)
     monkeypatch.setattr(hot.Guard, "problem", None)
     monkeypatch.setattr(hot.importlib, "import_module", broken)
