@@ -118,6 +118,7 @@ def add_planes(
     form = Form(count, down, across, kernel[-1])
     planes = table((inner, x.strides[1])), table((inner, w_inner))
     bundles, counts = _bundles(outer, rows, form, w_taps[:-2], planes)
+    blank = last.read if (bundles == NOWHERE).any() else 0
     fields = {
         "x_slot": seat.x,
         "w_slot": seat.y,
@@ -130,6 +131,7 @@ def add_planes(
         "plane": size * prod(shape[2:]),
         "x_width": last.read,
         "width": last.out,
+        "blank": blank,
         "base": last.base,
         "row": rows.apart * rows.out_step,
         "table": address_of(bundles),
@@ -137,7 +139,7 @@ def add_planes(
         "second": counts[-1] if len(counts) > 1 else 0,
     }
     units = shape[0] * shape[1]
-    scratch = size * (last.read + geometry.lanes)
+    scratch = size * (blank + geometry.lanes)
     work = 2 * prod(shape) * inner * prod(kernel)
     function = kernels.planewise(geometry, form)
     with in_pieces(seat.recipe, 0 if seat.finish is None else units) as recipe:

@@ -34,6 +34,7 @@ FIELDS = (
     "plane",  # bytes of one
     "x_width",  # elements of a row
     "width",
+    "blank",  # elements of a row of zeros, or 0 where none is read
     "base",  # columns by which the taps lie further than the code says
     "row",  # bytes from row to row of a bundle in the result
     "table",
@@ -87,7 +88,7 @@ class _Planewise:
     def emit(self) -> str:
         """IR of the module."""
         w, b, p = self.w, self.w.b, self.p
-        with w.loop(p["x_width"], step=self.lanes) as turn:
+        with w.loop(p["blank"], step=self.lanes) as turn:
             w.store(self.zero, w.at(self.zeros, w.scaled(turn.i, self.size)))
         apart = len(self.form.across)
         strips = b.sdiv(b.add(p["width"], i64(apart - 1)), i64(apart))
