@@ -86,7 +86,8 @@ def _programs(obj: Any) -> list[Program]:
     if isinstance(obj, Program):
         return [obj]
     if not obj.programs:
-        why = "; ".join(w for e in obj._entries.values() for w in e.eager_because)
+        because = [w for e in obj._entries.values() for w in e.eager_because]
+        why = "; ".join(because or obj._log[-1:])
         raise CaptureError(
             describe(
                 "save", repr(obj), why or "it was not called yet, so there is no program",

@@ -16,6 +16,7 @@ in the last place, against mpmath over random bit patterns and edges.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -398,3 +399,8 @@ class Scalar:
     def logaddexp(self, x: Value, y: Value) -> Value:
         """``log(e**x + e**y)``, relative to the larger operand. 1.2, 1.2 ulp."""
         return expansions.logaddexp(self, *self.lift(x, y))
+
+
+def without_trace(s: Scalar, x: Any) -> Any:
+    """The largest or smallest of floats, whatever the order of comparison was: 0.0 for -0.0, and one NaN for all."""
+    return s.select(x != x, math.nan, x + 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -118,8 +119,8 @@ def _extreme(xp: Any, x: Any, axes: tuple[int, ...], keepdims: bool, ufunc: Any,
     if rows.shape[-1] == 0:
         raise ShapeError(f"{name} of no elements is undefined (axes {axes} of shape {x.shape})")
     out = ufunc(rows, axis=-1)
-    if out.dtype.kind in "fc":
-        out = out + out.dtype.type(0)  # -0.0 becomes 0.0: the order of comparison leaves no trace
+    if out.dtype.kind == "f":  # the order of comparison leaves no trace
+        out = xp.where(out != out, out.dtype.type(math.nan), out + out.dtype.type(0))
     return canonical.restore(xp.asarray(out), x.shape, axes, keepdims)
 
 

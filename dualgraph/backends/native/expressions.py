@@ -15,7 +15,7 @@ from ...core.dtypes import DType
 from ...core.kinds import ELEMENTWISE, MOVEMENT, REDUCTION
 from ...core.node import Literal, Node, Var
 from ...core.pieces import pieces_of
-from ...core.scalar import Scalar
+from ...core.scalar import Scalar, without_trace
 from ...ops.arithmetic import converts
 from ...static.graph import Graph
 from .axes import AxisMap
@@ -96,7 +96,7 @@ class FoldOfOne:
 
     def kernel(self, s: Scalar, x: Any) -> Any:
         x = s.cast(x, self.dtype)
-        return x + 0.0 if self.monoid in ("max", "min") and s.is_float(x) else x
+        return without_trace(s, x) if self.monoid in ("max", "min") and s.is_float(x) else x
 
 
 def check_node(node: Node) -> None:

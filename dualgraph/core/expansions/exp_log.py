@@ -267,7 +267,7 @@ def log1p(s: Handler, x: Value) -> Value:
 @float_word
 def logaddexp(s: Handler, x: Value, y: Value) -> Value:
     """``log(e**x + e**y)``; its absolute error is an ulp of the larger operand."""
-    gap = -s.abs(x - y)
+    gap = s.copysign(x - y, -1.0)
     out = s.maximum(x, y) + s.log1p(s.exp(gap))
     return s.select(x == y, x + LN2["float64"][0], out)  # inf - inf
 
@@ -275,13 +275,13 @@ def logaddexp(s: Handler, x: Value, y: Value) -> Value:
 @float_word
 def softplus(s: Handler, x: Value) -> Value:
     """``log(1 + e**x)``."""
-    return s.select(x > 0.0, x, s.const(0.0, x)) + s.log1p(s.exp(-s.abs(x)))
+    return s.select(x > 0.0, x, s.const(0.0, x)) + s.log1p(s.exp(s.copysign(x, -1.0)))
 
 
 @float_word
 def sigmoid(s: Handler, x: Value) -> Value:
     """``1 / (1 + e**-x)`` from ``e**-|x|``, so nothing overflows; one correction."""
-    e = s.exp(-s.abs(x))
+    e = s.exp(s.copysign(x, -1.0))
     num = s.select(x < 0.0, e, s.const(1.0, x))
     den = e + 1.0
     den_low = e - (den - 1.0)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ....core.dtypes import DType
-from ....core.scalar import FLOATS, int_range
+from ....core.scalar import FLOATS, int_range, without_trace
 from .. import ir
 from ..loop_ir import Affine, Fold, Reduce, Tree, Unsupported
 from .parts import I32, LANES, Turn, extent_of
@@ -170,8 +170,10 @@ class Folding:
         return s.wrap(self.b.select(empty, nothing.ir, x.ir), x.dtype)
 
     def finish(self, fold: Fold, x: Lanes) -> Lanes:
-        """The order of comparison leaves no trace: -0.0 becomes 0.0."""
-        return x + 0.0 if fold.monoid in ("max", "min") and x.dtype in FLOATS else x
+        """What is told of a fold's value."""
+        if fold.monoid in ("max", "min") and x.dtype in FLOATS:
+            return without_trace(x.s, x)
+        return x
 
     def fold_values(self) -> list[Lanes]:
         """Runs the body at the place where the loops stand; the values to fold, in the folds' dtypes."""

@@ -182,20 +182,33 @@ class LLVMScalar(Scalar):
         x, y = self.operands(x, y)
         if x.dtype == "bool":
             raise TypeError(f"{op} of bools: use & | ^, or s.cast first")
-        op = f"f{op}" if x.dtype in FLOATS else op
-        return self.wrap(getattr(self.builder, op)(x.ir, y.ir), x.dtype)
+        if x.dtype not in FLOATS:
+            return self.wrap(getattr(self.builder, op)(x.ir, y.ir), x.dtype)
+        if op == "mul":
+            x, y = self._as_written(x), self._as_written(y)
+        return self.wrap(getattr(self.builder, f"f{op}")(x.ir, y.ir), x.dtype)
+
+    def _as_written(self, x: Lanes) -> Lanes:
+        """`x`, but -1 as a number like others: a product with it is no change of sign, which NaN would show."""
+        minus_one = isinstance(x.ir, ir.Constant) and x.ir.ref == self.const(-1.0, x).ir.ref
+        return self._fenced(x) if minus_one else x
+
+    def _fenced(self, x: Lanes) -> Lanes:
+        """`x`, told apart from what it was computed from: LLVM combines no operations across this."""
+        return self._intrinsic("arithmetic.fence", x)
 
     def divide(self, x: Any, y: Any) -> Lanes:
         """``x / y`` of floats."""
         x, y = self.operands(x, y)
         if x.dtype not in FLOATS:
             raise TypeError(f"x / y of {x.dtype}: use s.floor_divide, or s.cast to a float first")
-        return self.wrap(self.builder.fdiv(x.ir, y.ir), x.dtype)
+        return self.wrap(self.builder.fdiv(x.ir, self._as_written(y).ir), x.dtype)
 
     def negate(self, x: Lanes) -> Lanes:
         """``-x``."""
-        negative = self.builder.fneg(x.ir) if x.dtype in FLOATS else self.builder.neg(x.ir)
-        return self.wrap(negative, x.dtype)
+        if x.dtype not in FLOATS:
+            return self.wrap(self.builder.neg(x.ir), x.dtype)
+        return self._fenced(self.wrap(self.builder.fneg(self._fenced(x).ir), x.dtype))
 
     def compare(self, op: str, x: Any, y: Any) -> Lanes:
         """A comparison, false with NaN but for ``!=``."""
