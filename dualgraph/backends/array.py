@@ -43,6 +43,7 @@ class NumpyBackend:
         return quietly(self._run, prim, arrays, params)
 
     def _run(self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """By a native kernel where there is one, else by the kind of the op."""
         if prim.name in CLAIMED and not prim.aliases:
             kernel = claimed(prim.name, *[a.dtype for a in arrays])
             out = None if kernel is None else kernel(*arrays, **params)
@@ -100,9 +101,8 @@ class NumpyBackend:
 
             return by_ufunc
         kernel, scalar = prim.kernel, self.scalar
-        logic = all(
-            d is bool_ for d in dtypes
-        )  # NumPy has one function for what is done with bools
+        # NumPy has one function for what is done with bools
+        logic = all(d is bool_ for d in dtypes)
         if logic or not has_kernel:
             return lambda *arrays: quietly(kernel, scalar, *arrays)
 

@@ -77,6 +77,7 @@ class _Carry:
 
 
 def _scan(node: Node, programs: dict[str, Any], backend: ArrayBackend) -> Run:
+    """A loop over slices of its operands."""
     p, body = node.params, programs["body"]
     carries, slices = p["carries"], p["slices"]
     order = step_order(p["length"], p["reverse"])
@@ -101,6 +102,7 @@ def _scan(node: Node, programs: dict[str, Any], backend: ArrayBackend) -> Run:
 
 
 def _while(node: Node, programs: dict[str, Any], backend: ArrayBackend) -> Run:
+    """A loop that runs as long as its test says."""
     test, body = programs["test"], programs["body"]
     carries, max_steps = node.params["carries"], node.params["max_steps"]
     memory = _Carry(body.graph, carries)

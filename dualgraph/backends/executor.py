@@ -31,9 +31,8 @@ from .native import claims
 from .native.addresses import DIRECT, address_of
 from .refilled import at_numbers, numbers_of
 
-RECYCLED = (
-    1 << 16
-)  # bytes from which the memory of an array is kept for later ones, in the context of kernels
+# bytes from which the memory of an array is kept for later ones, in the context of kernels
+RECYCLED = 1 << 16
 
 
 def as_they_are(outs: list[Any]) -> list[Any]:
@@ -72,16 +71,10 @@ class Executable:
         self.plan: Schedule
         self.borrowed = borrowed
         self.donated: tuple[tuple[int, int], ...] = ()
-        again = None if like is None else schedule_like(graph, like.plan)
-        if like is not None and again is not None:
-            self.plan, self.donated = again, like.donated
-            self.memory: MemoryPlan = like.stacks.plan_memory(again)
-        else:
-            plan = schedule(graph, borrowed)
-            if backend.xp is np:
-                plan, self.donated = donate(plan, _safe_stores(graph, stores), _may_overwrite)
-            self.plan = inplace(plan, _may_overwrite)
-            self.memory = plan_memory(self.plan)
+        self.memory: MemoryPlan
+        follows = self._plan_like(like)
+        if not follows:
+            self._plan_afresh(stores)
         if native.available() and kernel_of is None:
             native.begin(s.node.params["body"] for s in self.plan.steps if is_region(s.node))
         self.kernels = _kernels(self.plan.steps, kernel_of or native_kernel)
@@ -91,16 +84,32 @@ class Executable:
         }  # fmt: skip
         inside = sum(_body_bytes(self.plan.steps[i].node, p) for i, p in self.bodies.items())
         self.memory = self.memory._replace(bodies_bytes=inside)
-        if like is not None and again is not None and all(t.size for t in graph.all_types()):
+        if like is not None and follows and all(t.size for t in graph.all_types()):
             self.native = like.native
         else:
             self.native = native.native_steps(self) if _is_native(backend) else frozenset()
         self._direct: Direct | None = None
         self._lock = threading.Lock()
         self._size = 1 + max((v.id for v in graph.all_vars()), default=-1)
-        self._free: list[
-            _Instance
-        ] = []  # popped and pushed whole, which the interpreter makes atomic
+        # popped and pushed whole, which the interpreter makes atomic
+        self._free: list[_Instance] = []
+
+    def _plan_like(self, like: Executable | None) -> bool:
+        """Takes over the schedule and memory plan of `like`; False where that is not possible."""
+        again = None if like is None else schedule_like(self.graph, like.plan)
+        if like is None or again is None:
+            return False
+        self.plan, self.donated = again, like.donated
+        self.memory = like.stacks.plan_memory(again)
+        return True
+
+    def _plan_afresh(self, stores: tuple[tuple[int, int], ...]) -> None:
+        """Decides on the order of the steps, what is written in place, and where values lie."""
+        plan = schedule(self.graph, self.borrowed)
+        if self.backend.xp is np:
+            plan, self.donated = donate(plan, _safe_stores(self.graph, stores), _may_overwrite)
+        self.plan = inplace(plan, _may_overwrite)
+        self.memory = plan_memory(self.plan)
 
     @cached_property
     def stacks(self) -> Stacks:
@@ -322,9 +331,8 @@ class _Instance:
         types = {v.id: v.type for v in self.program.graph.all_vars()}
         for i, step in enumerate(plan.steps):
             node = step.node
-            quiet = (
-                step.view or i in self.program.native
-            )  # Python meets its results if it reads them
+            # Python meets its results if it reads them
+            quiet = step.view or i in self.program.native
             if is_constant(node):
                 device = node.outputs[0].type.device
                 self.env[node.outputs[0].id] = backend_for(device).asarray(
@@ -407,6 +415,7 @@ class _Instance:
         return written(node, backend)
 
     def run(self, inputs: list[Any]) -> list[Any]:
+        """Runs all steps on arrays; gives the outputs."""
         env = self.env.copy()
         for place, array in zip(self.places, inputs, strict=True):
             env[place] = array

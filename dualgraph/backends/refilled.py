@@ -26,6 +26,7 @@ def _parts(node: Node) -> tuple[Any, ...]:
 
 
 def _found(value: Any) -> Iterator[Any]:
+    """The worked numbers in a value, in order."""
     if type(value) is Worked:
         yield value
     elif isinstance(value, (tuple, list)):
@@ -40,6 +41,7 @@ def _found(value: Any) -> Iterator[Any]:
 
 
 def _put(value: Any, numbers: Iterator[int]) -> Any:
+    """The value with the next numbers in the place of its worked ones."""
     if type(value) is Worked:
         return next(numbers)
     if isinstance(value, (tuple, list)):

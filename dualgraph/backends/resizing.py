@@ -69,9 +69,8 @@ class Resizing:
         self._told: list[int] = []  # values of which native calls know where they lie
         self._taker = 0  # the thread that took it last for such a call
         self._lock = threading.Lock()
-        self._planning = (
-            False  # whether who holds it puts numbers in their places, which is soon done
-        )
+        # whether who holds it puts numbers in their places, which is soon done
+        self._planning = False
 
     def _suit(self, own: Any, refilled: Any, shapes: Any, views: Any, lying: Any) -> None:
         """What the tables of its native parts do not hold."""
@@ -141,6 +140,7 @@ class Resizing:
             self._lock.release()
 
     def _ready(self, values: tuple[int, ...]) -> bool:
+        """Puts the numbers of these sizes in their places; False where that is not possible."""
         if self.values != values:
             self.values = None  # for the case that putting the numbers in their places is cut short
             self._planning = True

@@ -1,4 +1,12 @@
-"""Merge: eager calls of composites on large arrays run as one kernel, and so do their gradients."""
+"""Merge: eager calls of composites on large arrays run as one kernel, and so do their gradients.
+
+A composite is compiled for operands of given types (its `Form`) while calls go on op by op; from then on calls with
+such operands run the program, and are one entry of the tape.
+
+    calls       which calls have a form: begin here              forms (a composite compiled), running (programs)
+    halves      a composite as a graph, and what it keeps        swept (what a capture would hold of its gradient)
+    entry       a call on the tape, and its gradient
+"""
 
 from __future__ import annotations
 

@@ -62,9 +62,8 @@ class MergedOp(TapeOp):
     ) -> None:  # fmt: skip
         self.name = name
         self.sweep = sweep  # what a capture holds of a gradient: which operands want it, sums begun
-        self.gradient = (
-            gradient  # the compiled one for which operands want it, sums begun, narrow cotangents
-        )
+        # the compiled one for which operands want it, sums begun, narrow cotangents
+        self.gradient = gradient
         self.parts = parts
         self.types = (parts.whole.result.type,)
         self.count = len(parts.wanted)

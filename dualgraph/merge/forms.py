@@ -26,9 +26,8 @@ from .running import FAILURES, Gradient, compiled, run
 from .swept import sweep
 
 PATIENCE = 2  # calls that run op by op before a form is compiled
-WORTH = (
-    1 << 16
-)  # elements that ops would read once more, from which a call of a form takes less time
+# elements that ops would read once more, from which a call of a form takes less time
+WORTH = 1 << 16
 LARGEST = 1 << 28  # bytes of stand-ins that may be written
 Flags = tuple[bool, ...]  # one an operand
 _background = Workers("dualgraph-merge", 1)
@@ -79,6 +78,7 @@ class Form:
     def _build(
         self, fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool]
     ) -> None:
+        """Makes the form ready if that pays; else it is refused."""
         with spared(DualgraphError):  # its ops go on to run one by one
             try:
                 whole = trace(fn, types, wanted)
@@ -91,6 +91,7 @@ class Form:
         self.refused = not self.ready
 
     def _compile(self, fn: Callable[..., Any], whole: Whole, wanted: Sequence[bool]) -> None:
+        """Compiles the forward half, and the gradient that is asked for most."""
         self.parts = parts = halves(whole, wanted)
         none = (False,) * len(wanted)
         if any(wanted):

@@ -103,6 +103,7 @@ def stand_in(t: TensorType, wanted: bool = False, room: int = 0) -> Tensor:
 
 
 def _check(whole: Whole, wanted: Sequence[bool]) -> None:
+    """Raises CaptureError for composites that have no form."""
     graph = whole.graph
     made = graph.producers()
     if len(set(graph.outputs)) != len(graph.outputs):

@@ -1,4 +1,9 @@
-"""Sweeps: tapes that come again, as those of a training loop do, have their gradients by one compiled program."""
+"""Sweeps: tapes that come again, as those of a training loop do, have their gradients by one compiled program.
+
+calls       which calls of ``backward`` have a program: begin here
+template    what a tape looks like but for its values, and whether another is like it
+program     the sweep over a tape of a template, compiled
+"""
 
 from __future__ import annotations
 

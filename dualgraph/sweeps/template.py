@@ -75,57 +75,77 @@ def entries_behind(root: TapeNode) -> list[TapeNode]:
     return found
 
 
+class _Values:
+    """The arrays that entries of a tape saved, each numbered once."""
+
+    def __init__(self) -> None:
+        self.types: list[TensorType] = []
+        self._numbers: dict[int, int] = {}  # by the id of the array
+
+    def number(self, array: Any, t: TensorType) -> int:
+        """Which value an array of this type is."""
+        i = self._numbers.setdefault(id(array), len(self.types))
+        if i == len(self.types):
+            self.types.append(t)
+        return i
+
+
 def template_of(root: TapeNode) -> Template | None:
     """The template of the tape behind `root`; None where something on it is out of the ordinary."""
     nodes = entries_behind(root)
     if len(nodes) > LONGEST:
         return None
     places = {node: k for k, node in enumerate(nodes)}
-    types: list[TensorType] = []
-    known: dict[int, int] = {}  # which value an array is
-
-    def value(array: Any, t: TensorType) -> int:
-        i = known.setdefault(id(array), len(types))
-        if i == len(types):
-            types.append(t)
-        return i
-
+    values = _Values()
     entries = []
     for node in nodes:
-        if not all(t.device is CPU and t.dtype is not bfloat16 for t in node.outputs):
+        entry = _entry_of(node, places, values)
+        if entry is None:
             return None
-        if any(is_symbolic(t.shape) for t in node.outputs):
-            return None
-        if node.hooks is not None or node.released:
-            return None
-        if node.prim is None:
-            entries.append(Entry(None, {}, node.outputs))
-            continue
-        if not isinstance(node.prim, (Prim, MergedOp)):
-            return None
-        if not all(map(_is_plain, node.params.values())):
-            return None
-        edges = tuple(None if e is None else (places[e[0]], e[1]) for e in node.inputs)
-        kept: list[Any] = []
-        for edge, k in zip(edges, node.saved[0], strict=True):
-            if type(k) is tuple:
-                if k[0].device is not CPU or k[0].dtype is bfloat16:
-                    return None
-                kept.append((value(k[0]._data, k[0].type),))
-            elif type(k) is TensorType:
-                kept.append(k if edge is None else None)
-            elif type(k) in NUMBERS:
-                kept.append(k)
-            elif type(k) is Tensor:  # an operand of a composite, whose gradient does not read it
-                kept.append(None)
-            else:
-                return None
-        results = None
-        if node.saved[1] is not None:
-            saved = zip(node.saved[1], node.outputs, strict=True)
-            results = tuple(value(r[0], t) for r, t in saved)
-        entries.append(Entry(node.prim, node.params, node.outputs, edges, tuple(kept), results))
-    return Template(tuple(entries), tuple(types))
+        entries.append(entry)
+    return Template(tuple(entries), tuple(values.types))
+
+
+def _entry_of(node: TapeNode, places: dict[TapeNode, int], values: _Values) -> Entry | None:
+    """An entry of a tape as the template has it; None where it is out of the ordinary."""
+    if not all(t.device is CPU and t.dtype is not bfloat16 for t in node.outputs):
+        return None
+    if any(is_symbolic(t.shape) for t in node.outputs):
+        return None
+    if node.hooks is not None or node.released:
+        return None
+    if node.prim is None:
+        return Entry(None, {}, node.outputs)
+    if not isinstance(node.prim, (Prim, MergedOp)):
+        return None
+    operands, saved = node.saved
+    if not all(map(_is_plain, node.params.values())) or not all(map(_is_usual, operands)):
+        return None
+    edges = tuple(None if e is None else (places[e[0]], e[1]) for e in node.inputs)
+    kept = tuple(_kept(x, edge, values) for x, edge in zip(operands, edges, strict=True))
+    results = None
+    if saved is not None:
+        pairs = zip(saved, node.outputs, strict=True)
+        results = tuple(values.number(r[0], t) for r, t in pairs)
+    return Entry(node.prim, node.params, node.outputs, edges, kept, results)
+
+
+def _is_usual(operand: Any) -> bool:
+    """Whether `_kept` knows what to make of what a tape entry has of an operand."""
+    if type(operand) is tuple:
+        return operand[0].device is CPU and operand[0].dtype is not bfloat16
+    return type(operand) in (TensorType, Tensor, *NUMBERS)
+
+
+def _kept(operand: Any, edge: Any, values: _Values) -> Any:
+    """What `Entry.kept` has of an operand."""
+    if type(operand) is tuple:
+        tensor = operand[0]
+        return (values.number(tensor._data, tensor.type),)
+    if type(operand) is TensorType:
+        return operand if edge is None else None
+    # a tensor by itself is an operand of a composite, whose gradient does not read it
+    return operand if type(operand) in NUMBERS else None
 
 
 def _is_plain(x: Any, inside: bool = False) -> bool:
@@ -145,13 +165,6 @@ def match(template: Template, root: TapeNode) -> tuple[list[TapeNode], list[Any]
     """
     nodes: list[Any] = [root] + [None] * (len(template.entries) - 1)
     arrays: list[Any] = [None] * len(template.types)
-
-    def take(i: int, array: Any) -> bool:
-        if arrays[i] is None and type(array) is np.ndarray:
-            arrays[i] = array
-            return bool(array.shape == template.types[i].shape)
-        return arrays[i] is array
-
     before = None
     for entry, node in zip(template.entries, nodes, strict=True):
         if node.prim is not entry.prim or node.hooks is not None or node.released:
@@ -163,34 +176,55 @@ def match(template: Template, root: TapeNode) -> tuple[list[TapeNode], list[Any]
             return None
         if entry.prim is None:
             continue
-        if not _same(node.params, entry.params) or len(node.inputs) != len(entry.edges):
+        if not _same(node.params, entry.params) or not _follow_edges(node, entry, nodes):
             return None
-        for edge, expected in zip(node.inputs, entry.edges, strict=True):
-            if edge is None or expected is None:
-                if edge is not expected:
-                    return None
-                continue
-            if nodes[expected[0]] is None:
-                nodes[expected[0]] = edge[0]
-            if nodes[expected[0]] is not edge[0] or edge[1] != expected[1]:
-                return None
-        for kept, wanted in zip(node.saved[0], entry.kept, strict=True):
-            if type(wanted) is tuple:
-                if type(kept) is not tuple:  # a number, where the template has a tensor
-                    return None
-                t, version = kept
-                i = wanted[0]
-                if t._version != version or t.dtype is not template.types[i].dtype:
-                    return None
-                if not isinstance(t, Tensor) or not take(i, t._data):
-                    return None
-            elif wanted is not None and exact(kept) != exact(wanted):
-                return None
-        if entry.results is not None:
-            for (data, cell, version, *_), i in zip(node.saved[1], entry.results, strict=True):
-                if cell[0] != version or not take(i, data):
-                    return None
+        if not _take_saved(node, entry, template, arrays):
+            return None
     return nodes, arrays
+
+
+def _follow_edges(node: TapeNode, entry: Entry, nodes: list[Any]) -> bool:
+    """Notes which entries made the operands; False where they are others than `entry` says."""
+    if len(node.inputs) != len(entry.edges):
+        return False
+    for edge, expected in zip(node.inputs, entry.edges, strict=True):
+        if edge is None or expected is None:
+            if edge is not expected:
+                return False
+            continue
+        if nodes[expected[0]] is None:
+            nodes[expected[0]] = edge[0]
+        if nodes[expected[0]] is not edge[0] or edge[1] != expected[1]:
+            return False
+    return True
+
+
+def _take_saved(node: TapeNode, entry: Entry, template: Template, arrays: list[Any]) -> bool:
+    """Notes the arrays that an entry saved; False where they are not as `entry` says, or were written since."""
+
+    def take(i: int, array: Any) -> bool:
+        if arrays[i] is None and type(array) is np.ndarray:
+            arrays[i] = array
+            return bool(array.shape == template.types[i].shape)
+        return arrays[i] is array
+
+    for kept, wanted in zip(node.saved[0], entry.kept, strict=True):
+        if type(wanted) is tuple:
+            if type(kept) is not tuple:  # a number, where the template has a tensor
+                return False
+            t, version = kept
+            i = wanted[0]
+            if t._version != version or t.dtype is not template.types[i].dtype:
+                return False
+            if not isinstance(t, Tensor) or not take(i, t._data):
+                return False
+        elif wanted is not None and exact(kept) != exact(wanted):
+            return False
+    if entry.results is not None:
+        for (data, cell, version, *_), i in zip(node.saved[1], entry.results, strict=True):
+            if cell[0] != version or not take(i, data):
+                return False
+    return True
 
 
 def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:

@@ -15,7 +15,8 @@ import dualgraph as dg
 from dualgraph.backends.native import api, contract
 from dualgraph.backends.native.contract import kernels, plan, product, shape, stages
 from dualgraph.backends.native.contract.cuts import Cut
-from dualgraph.backends.native.contract.plan import Plan, Product, Strided
+from dualgraph.backends.native.contract.operands import Product, Strided
+from dualgraph.backends.native.contract.plan import Plan
 from dualgraph.backends.native.threads import pool
 from dualgraph.backends.scalar_numpy import ExactArrayScalar
 

@@ -15,7 +15,8 @@ from dualgraph.backends.native.contract.copy import NOWHERE
 from dualgraph.backends.native.contract.cuts import Cut
 from dualgraph.backends.native.contract.kernels import shape_for
 from dualgraph.backends.native.contract.layout import copying
-from dualgraph.backends.native.contract.plan import Plan, Product, Strided
+from dualgraph.backends.native.contract.operands import Product, Strided
+from dualgraph.backends.native.contract.plan import Plan
 from dualgraph.backends.native.contract.stages import Recipe
 
 FUNCTION = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 2)

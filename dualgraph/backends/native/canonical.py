@@ -104,6 +104,7 @@ class _Numbers:
         return tuple(replace(a, id=self.axis(a.id), extent=self.size(a.extent)) for a in axes)
 
     def statement(self, s: Statement) -> Statement:
+        """The statement with everything in it renumbered."""
         changes: dict[str, Any] = {}
         if isinstance(s, Loop | Reduce):
             changes["axes"] = self.counters(s.axes)

@@ -89,6 +89,7 @@ def elementwise_code(
 def _elementwise(
     prim: Prim, dtypes: tuple[DType, ...], params: dict[str, Any], scalar: tuple[bool, ...]
 ) -> Callable[..., Any]:
+    """The kernel of an elementwise op: a Python function of arrays, the shape of the result, and where to put it."""
     machine, out_dtype = elementwise_code(prim, dtypes, params, scalar)
     pointers = [ctypes.c_void_p] * (len(dtypes) + 1)
     signature = ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64, ctypes.c_int64)

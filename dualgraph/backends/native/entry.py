@@ -100,7 +100,7 @@ def can_finish(body: Graph) -> bool:
 
 
 def is_lawful(node: Node) -> bool:
-    """Whether a contraction is computed here by the law of summation, which knows no layouts, in both modes."""
+    """Whether a contraction is computed here in both modes, its sums in the one order that depends on no layout."""
     types = [v.type for v in node.inputs if isinstance(v, Var)]
     return contract.claimed(node.prim.name, *(t.dtype.numpy for t in types)) is not None
 

@@ -174,6 +174,7 @@ class _Object:
         return found
 
     def loaded(self, symbols: tuple[str, ...]) -> Loaded:
+        """Puts the code into memory, with its references in place."""
         patches, slots, jumps = self._relocations()
         image = bytearray(self.slots + 8 * len(slots))
         memory = Memory(len(image))

@@ -40,9 +40,8 @@ LONG = 1 << 17  # elements of a single row from which threads share it
 BLOCK = 512  # of the canonical order
 KEEP_COST = 12  # instructions from which a value is rather kept than computed again
 KEEP_BYTES = 2**18  # of a row of kept values
-SLAB = (
-    2**19
-)  # bytes of an array that folds go across, from which what is stored afterwards goes row by row
+# bytes of an array that folds go across, from which what is stored afterwards goes row by row
+SLAB = 2**19
 MOST = 2**15  # places that folds over symbolic axes have room for, at least
 
 

@@ -20,9 +20,8 @@ from .threads import pool
 
 Env = list[Any]
 
-TEAM_WORK = (
-    1_000_000  # instructions (one lane a vector) that threads share, from which they are called
-)
+# instructions (one lane a vector) that threads share, from which they are called
+TEAM_WORK = 1_000_000
 BRIEF_WORK = 100_000  # instructions up to which the interpreter lock is kept
 
 

@@ -15,7 +15,8 @@ from ....core.numbers.worked import working
 from ..addresses import address_of
 from ..contract import kernels
 from ..contract.cuts import Cut
-from ..contract.plan import Plan, Product, Strided
+from ..contract.operands import Product, Strided
+from ..contract.plan import Plan
 from ..contract.product import START, starts_of
 from ..contract.stages import memory
 from ..contract.tables import name_of
@@ -272,6 +273,7 @@ def _spread(part: Callable[[int, int, int], None], units: int, work: int) -> Non
 
 
 def _call_for(make: Any, operands: dict[str, Any], mask: Any, causal: bool, scale: float) -> Any:
+    """The call for operands of one layout, made once."""
     layout = tuple((x.shape, x.strides) for x in operands.values())
     own = None if mask is None else (mask.shape, mask.strides, mask.dtype)
     key = (make, operands["query"].dtype, layout, own, causal, scale)

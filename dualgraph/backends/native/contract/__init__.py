@@ -3,6 +3,24 @@
 For each output element the products are accumulated by fma in order of k in blocks of 256, each block from
 +0, and the blocks' sums are added in order. So a result's bits depend on its row and column alone: not on
 the sizes of the operands, their layout, the batch, the vectors of the processor or the number of threads.
+
+Its modules decide how a product runs and fill records of int64 for the code:
+
+    product     matrix products of arrays: begin here            matvec (one row), small (many small ones)
+    convolution convolutions of arrays                           input_gradient, images (as products), taps, planewise,
+                                                                 lanewise (depthwise)
+    fused       a contraction and what follows it                epilogue, seat (its operands and result)
+    plan        how one product runs                             operands, cuts (for threads), tables (of offsets)
+    layout      how images lie                                   turning (weights), weave (two images into one)
+    stages      recipes: stages in order                         again (the same for other sizes)
+
+or write the code, in LLVM IR:
+
+    kernels     compiled when first needed: begin here           shape (of a tile), code (what IR is written with)
+    driver      the loops around the micro-kernel                micro, pack, fold (sums of blocks), finish (epilogues)
+    team        threads that work through stages                 brief (a stage alone), copy (lines of images)
+    squares     elements transposed in registers                 rowwise, dots_code (products of one row)
+                                                                 small_code, planewise_code, lanewise_code, weave_code
 """
 
 from __future__ import annotations

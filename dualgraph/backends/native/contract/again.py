@@ -51,6 +51,7 @@ def _found(work: Working, make: Callable[..., Recipe], x: Any, y: Any, *more: An
     form: list[int] = []  # stages and slots that there is room for
 
     def again(x_shape: Any, x_strides: Any, y_shape: Any, y_strides: Any, more: Any) -> Any:
+        """The numbers of the recipe for these sizes; None where it has more stages or slots than there is room for."""
         at = Ref(ZERO_WORD)
         found = make(
             Spot(at, x_shape, x.dtype, x_strides), Spot(at, y_shape, y.dtype, y_strides), *more

@@ -206,6 +206,7 @@ class Writer:
     def _masked(
         self, op: str, kind: ir.VectorType, place: ir.Value, mask: ir.Value, x: ir.Value
     ) -> ir.Value:
+        """Calls LLVM's load, store, gather or scatter under a mask."""
         where = f".v{kind.count}p0" if op in ("gather", "scatter") else ".p0"
         name = f"llvm.masked.{op}.v{kind.count}{suffix(kind.element)}{where}"
         size = ir.Constant(I32, element_size(kind.element))

@@ -24,9 +24,8 @@ NOWHERE = -(2**62)
 HEAD = ("source", "target", "parts")
 PART = ("table", "places", "at", "lead", "count", "width", "step", "goal")
 TOGETHER = 256  # elements of a group
-FEW = (
-    2  # vectors of lines that go in groups; lines whose every second element is read may be longer
-)
+# vectors of lines that go in groups; lines whose every second element is read may be longer
+FEW = 2
 Move = Callable[[ir.Value, ir.Value], None]  # a vector from the source to the target
 
 
@@ -118,6 +117,7 @@ class _Lines:
         self.vectors(whole, some)
 
     def far(self) -> None:
+        """Elements of the target that do not lie side by side, one by one."""
         w, b, lanes = self.w, self.w.b, self.lanes
         iota = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
         spread = b.mul(iota, w.splat(self.fields["step"], lanes))

@@ -48,9 +48,8 @@ from .finish import ARRAY, BUFFERS, HEAD
 from .stages import Stage, record
 
 MAX_OPERANDS = 12  # arrays beside those of the contraction
-COLD = (
-    2**22
-)  # bytes of arrays beside the result from which they are rather read in one run of their own
+# bytes of arrays beside the result from which they are rather read in one run of their own
+COLD = 2**22
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -97,55 +96,66 @@ class Epilogue:
 
     def _read(self, exprs: Sequence[Expr], axes: AxisMap) -> None:
         """Finds where arrays are read and written, and the statements."""
-        outs = [v for v in self.body.outputs if v != self.product]
         index = _index(self.after.outputs[0], axes)
         self._digits = _digits(index, axes.extents, self.columns)
         self.reads: list[Read] = []
+        self._buffers: list[Buffer] = []
         fixed: list[Statement] = []
         moving: list[Statement] = []
         along: dict[int, bool] = {}  # whether an expression differs from column to column
-        dtypes = []
         for e in closure(exprs):
-            if e.form == "load":
-                position, place = e.data
-                array = self._array(position)
-                if position == len(self.after.inputs) - 1 and place != index:
-                    raise Unsupported("the result is read in another order than it is written")
-                read = self._place(array, place, e.dtype.itemsize)
-                dtypes.append(Buffer(e.dtype, "in"))
-                along[e.id] = bool(read.along)
-                statement: Statement = Load(
-                    e.id, e.dtype, len(self.reads), _at(len(self.reads), read)
-                )
-                self.reads.append(read)
-            elif e.form == "constant":
-                along[e.id] = False
-                statement = Constant(e.id, e.dtype, e.data[0])
-            elif e.form == "apply":
-                along[e.id] = any(along[a.id] for a in e.args)
-                prim, params, _ = e.data
-                statement = Apply(e.id, e.dtype, prim, params, tuple(a.id for a in e.args))
-            else:
-                raise Unsupported("a fold of the result")
+            statement, along[e.id] = self._statement(e, index, along)
             (moving if along[e.id] else fixed).append(statement)
+        moving += self._stores(exprs, axes, index)
+        self._check_arrays()
+        across = Loop((Axis(1, Size(1)),), tuple(moving), vector=True)
+        rows = Loop((Axis(0, Size(0)),), (*fixed, across), parallel=True)
+        self.kernel = Kernel(tuple(self._buffers), (Nest((rows,)),))
+
+    def _statement(self, e: Expr, index: Any, along: dict[int, bool]) -> tuple[Statement, bool]:
+        """An expression as a statement, and whether it differs from column to column; `index` is the result's."""
+        if e.form == "load":
+            position, place = e.data
+            array = self._array(position)
+            if position == len(self.after.inputs) - 1 and place != index:
+                raise Unsupported("the result is read in another order than it is written")
+            read = self._place(array, place, e.dtype.itemsize)
+            number = self._add(read, Buffer(e.dtype, "in"))
+            return Load(e.id, e.dtype, number, _at(number, read)), bool(read.along)
+        if e.form == "constant":
+            return Constant(e.id, e.dtype, e.data[0]), False
+        if e.form == "apply":
+            prim, params, _ = e.data
+            apply = Apply(e.id, e.dtype, prim, params, tuple(a.id for a in e.args))
+            return apply, any(along[a.id] for a in e.args)
+        raise Unsupported("a fold of the result")
+
+    def _stores(self, exprs: Sequence[Expr], axes: AxisMap, index: Any) -> list[Statement]:
+        """The stores of the results."""
+        stores: list[Statement] = []
+        outs = [v for v in self.body.outputs if v != self.product]
         for e, v in zip(exprs, outs, strict=True):
             if not isinstance(v, Var) or _index(self.after.outputs[outs.index(v)], axes) != index:
                 raise Unsupported("a result in another order")
-            place = len(self.reads)
             array = self.inputs + self.body.outputs.index(v)
             read = self._place(array, index, v.type.dtype.itemsize)
-            dtypes.append(Buffer(v.type.dtype, "out"))
-            moving.append(Store(place, _at(place, read), e.id))
-            self.reads.append(read)
-        size = self.product.type.nbytes
+            number = self._add(read, Buffer(v.type.dtype, "out"))
+            stores.append(Store(number, _at(number, read), e.id))
+        return stores
+
+    def _add(self, read: Read, buffer: Buffer) -> int:
+        """The number of a buffer of the kernel, which is added."""
+        self.reads.append(read)
+        self._buffers.append(buffer)
+        return len(self.reads) - 1
+
+    def _check_arrays(self) -> None:
+        """Raises Unsupported for arrays that are too large, or too many."""
         beside = [r for r in self.reads if 0 <= r.array < self.inputs and not _same(r.offsets)]
-        if size * sum(r.along for r in beside) >= COLD:
+        if self.product.type.nbytes * sum(r.along for r in beside) >= COLD:
             raise Unsupported("arrays that no cache holds")
         if len(self.reads) > BUFFERS:
             raise Unsupported("too many arrays in an epilogue")
-        across = Loop((Axis(1, Size(1)),), tuple(moving), vector=True)
-        rows = Loop((Axis(0, Size(0)),), (*fixed, across), parallel=True)
-        self.kernel = Kernel(tuple(dtypes), (Nest((rows,)),))
 
     def may_overwrite(self, result: int, operand: int) -> bool:
         """Whether a result may lie in an operand's memory: each place is read where it is written, and before."""
@@ -169,6 +179,7 @@ class Epilogue:
         return [i for i, v in enumerate(self.body.inputs) if v in read]
 
     def _place(self, array: int, index: Affine, size: int) -> Read:
+        """Where an array is read or written, row by row."""
         down, across = self._digits
         steps = [index.coefficient(a) for a, _, _ in across]
         along = 0 if not any(steps) else 1

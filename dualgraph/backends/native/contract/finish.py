@@ -13,19 +13,16 @@ from ..emit.parts import I64, PTR
 from .code import Writer, i64
 from .team import FUNCTION, Callee
 
-HEAD = (
-    "function",
-    "pace",
-    "columns",
-    "count",
-)  # at multiples of `pace` the rows' distances may change
-ARRAY = ("slot", "table", "start", "row", "column", "step", "size")
+# at multiples of `pace` the rows' distances may change
+HEAD = ("function", "pace", "columns", "count")
 # pointer; address of the rows' offsets, or 0 for ``start + row * its number``; bytes of a column; elements of a row,
 # and which size of the code that is
+ARRAY = ("slot", "table", "start", "row", "column", "step", "size")
 BUFFERS = 24  # arrays at most
 
 
 def _rectangle(module: ir.Module) -> None:
+    """Writes ``rectangle``."""
     w = Writer(module, "rectangle", (PTR, PTR, *[I64] * 4))
     b = w.b
     record, pointers, row, rows, column, columns = w.fn.args

@@ -13,14 +13,14 @@ from ..loop_ir import Unsupported
 from ..team.room import Room
 from ..team.spots import ZERO_WORD, Ref, Spot
 from ..threads import pool
-from . import convolution, product
+from . import convolution, input_gradient, product
 from .epilogue import Epilogue
 from .seat import Seat
 from .stages import Recipe, Stage
 
 KINDS = {
     "conv": convolution.Forward,
-    "conv_input": convolution.InputGradient,
+    "conv_input": input_gradient.InputGradient,
     "conv_weight": convolution.WeightGradient,
 }
 DENSE = ("conv", "conv_input")  # their weights have to be row-major

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..threads import pool
 from .layout import Lines
-from .plan import Operand, Plan, Product, Strided, Tabled, Windowed
+from .operands import Operand, Product, Strided, Tabled, Windowed
+from .plan import Plan
 from .seat import Seat
 from .stages import Pieces, Recipe
 from .tables import contiguous_strides, name_of, table

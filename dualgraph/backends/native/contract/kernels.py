@@ -26,9 +26,8 @@ from .team import emit_team
 from .weave_code import emit_weave
 
 WHOLE = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
-BRIEF = ctypes.PYFUNCTYPE(
-    None, *[ctypes.c_void_p] * 4
-)  # keeps the interpreter lock: less to do for a short call
+# keeps the interpreter lock: less to do for a short call
+BRIEF = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 4)
 PERFORM = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4)
 STAGES = ("run", "pack_x", "pack_y", "finish", "apart")
 _kept: list[Machine] = []  # machine code that addresses in plans point into

@@ -11,6 +11,7 @@ from ..addresses import address_of
 from . import kernels
 from .copy import NOWHERE
 from .lanewise_code import FIELDS, IMAGE
+from .shape import Geometry
 from .stages import Stage, record
 from .tables import Ints, Pairs, contiguous_strides, table
 
@@ -40,30 +41,16 @@ def lanewise(
     channels, outs = x.shape[1] // groups, ct.shape[1] // groups
     padded = [d + a + b for d, (a, b) in zip(x.shape[2:], padding, strict=True)]
     taps = prod(kernel)
-    images: dict[str, int] = {}
-    kept: list[Any] = []
-    scratch = 2 * taps * pixel
-
-    def keep(entries: Any) -> int:
-        kept.append(entries)
-        return address_of(entries)
-
-    none = ((0, 0),) * len(kernel)
-    for name, a, pads in (("x", x, padding), ("ct", ct, none)):
-        lines, count, width = _lines(a, pads), a.shape[-1], a.shape[-1] + sum(pads[-1])
-        if pads == none and a.strides[2:] == contiguous_strides(a.shape[2:], shape.size):
-            lines, count, width = lines[:1], prod(a.shape[2:]), prod(a.shape[2:])
-        values = (keep(lines), len(lines), pads[-1][0], count, width, a.strides[-1])
-        own = channels if name == "x" else outs
-        steps = (own * a.strides[1], a.strides[0], a.strides[1], scratch)
-        fields = zip(IMAGE, (*values, *steps), strict=True)
-        images |= {f"{name}_{field}": v for field, v in fields}
-        scratch += (len(lines) * width + shape.lanes) * pixel
+    no_pads = ((0, 0),) * len(kernel)
+    x_lines, x_fields, x_end = _image("x", x, padding, channels, shape, 2 * taps * pixel)
+    ct_lines, ct_fields, scratch = _image("ct", ct, no_pads, outs, shape, x_end)
     pitches = [pixel * prod(padded[i + 1 :]) for i in range(len(padded))]
     rows = table(*((c, s * p) for c, s, p in zip(counts, stride, pitches, strict=True)))
     offsets = table(*((k, d * p) for k, d, p in zip(kernel, dilation, pitches, strict=True)))
+    row_table, tap_table = rows[:: counts[-1]].copy(), offsets[:: kernel[-1]].copy()
     fields = {
-        **images,
+        **x_fields,
+        **ct_fields,
         **dict(zip(("x_slot", "ct_slot", "out_slot"), slots, strict=True)),
         "pack": kernels.pack(shape, False),
         "samples": x.shape[0],
@@ -72,16 +59,37 @@ def lanewise(
         "channels": channels,
         "rows": prod(counts[:-1]),
         "columns": counts[-1],
-        "row_table": keep(rows[:: counts[-1]].copy()),
-        "tap_table": keep(offsets[:: kernel[-1]].copy()),
+        "row_table": address_of(row_table),
+        "tap_table": address_of(tap_table),
         "column": stride[-1] * pixel,
         "lane_bytes": outs * channels * taps * shape.size,
     }
+    kept = x_lines, ct_lines, row_table, tap_table
     values = record([fields[name] for name in FIELDS], kept)
     units = -(-groups // shape.lanes) * outs * channels
     work = 2 * prod(ct.shape) * channels * taps
     function = kernels.lanewise(shape, prod(kernel[:-1]), kernel[-1], dilation[-1])
     return Stage(function, values, units, work, scratch)
+
+
+def _image(
+    name: str, x: Any, pads: Pairs, channels: int, shape: Geometry, at: int
+) -> tuple[Any, dict[str, int], int]:
+    """How an image of so many channels a group is laid out in scratch memory, from `at` on: the table of its lines,
+    the fields of the record, and where what comes behind it begins."""
+    lines, count, width = _extent(x, pads)
+    values = (address_of(lines), len(lines), pads[-1][0], count, width, x.strides[-1])
+    steps = (channels * x.strides[1], x.strides[0], x.strides[1], at)
+    fields = zip(IMAGE, (*values, *steps), strict=True)
+    end = at + (len(lines) * width + shape.lanes) * shape.lanes * shape.size
+    return lines, {f"{name}_{field}": v for field, v in fields}, end
+
+
+def _extent(x: Any, pads: Pairs) -> tuple[Any, int, int]:
+    """Where its lines come from, how many elements are read of each, and how many there are with the zeros around."""
+    if not any(map(any, pads)) and x.strides[2:] == contiguous_strides(x.shape[2:], x.itemsize):
+        return np.zeros(1, dtype=np.int64), prod(x.shape[2:]), prod(x.shape[2:])
+    return _lines(x, pads), x.shape[-1], x.shape[-1] + sum(pads[-1])
 
 
 def _lines(x: Any, pads: Pairs) -> Any:

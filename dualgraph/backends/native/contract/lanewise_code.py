@@ -20,9 +20,8 @@ from .team import FUNCTION, Callee
 
 IMAGE = ("table", "lines", "lead", "count", "width", "step", "lane", "sample", "channel", "at")
 FIELDS = (
-    *(
-        f"x_{f}" for f in IMAGE
-    ),  # how lines of pixels are laid out: `lead` zeros, `count` pixels, zeros
+    # how lines of pixels are laid out: `lead` zeros, `count` pixels, zeros
+    *(f"x_{f}" for f in IMAGE),
     *(f"ct_{f}" for f in IMAGE),
     "x_slot",  # pointers
     "ct_slot",

@@ -62,6 +62,7 @@ class Layout:
             self._prepare(x, pads)
 
     def _prepare(self, x: Any, pads: Pairs) -> None:
+        """Where the elements lie once they are laid out, and the parts of the stage that does it."""
         self.dtype, self.size = name_of(x.dtype), x.itemsize
         padded = [d + a + b for d, (a, b) in zip(x.shape[2:], pads, strict=True)]
         counts = [-(-d // s) for d, s in zip(padded, self.stride, strict=True)]

@@ -8,14 +8,14 @@ from typing import Any
 from ..addresses import address_of
 from ..threads import pool
 from . import dots_code, kernels, rowwise
-from .plan import BRIEF, STACK, Product, Strided, handle
+from .operands import Product, Strided
+from .plan import BRIEF, STACK, handle
 from .shape import KC
 from .stages import Recipe, Stage, record
 from .tables import crossed, table
 
-COST = (
-    4  # of a product here, where each element is read for it alone, in products of large matrices
-)
+# of a product here, where each element is read for it alone, in products of large matrices
+COST = 4
 FAR = 2**22  # bytes of a matrix that comes from memory
 PAGE = 2**12
 FEW = 32  # products that tiles do as quickly
@@ -57,6 +57,7 @@ class MatrixVector(OneCall):
     """Rows of the matrix in the lanes."""
 
     def _add(self, x: Strided, y: Strided) -> None:
+        """Puts the stage into the recipe."""
         p, many, part = self.product, rowwise.GROUPS * self.shape.lanes, self.product.n
         if self.work >= SPLIT and self.batch < 4 * pool.size:
             part = max(1, -(-p.n // (4 * pool.size * many))) * many
@@ -86,6 +87,7 @@ class Dots(OneCall):
     """Blocks of k in the lanes."""
 
     def _add(self, x: Strided, y: Strided) -> None:
+        """Puts the stage of the blocks into the recipe, and the one that adds them up."""
         p, lanes, size = self.product, self.shape.lanes, self.shape.size
         xs, ys, outs = p.starts
         starts = (

@@ -129,6 +129,7 @@ def _store(
     add: ir.Value,
     size: int,
 ) -> None:
+    """Stores the sums of a tile, or adds them to what is there."""
     b, vectors = w.b, len(masks)
     kind = sums[0].type
     rows = [out]

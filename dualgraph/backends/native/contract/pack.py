@@ -23,9 +23,8 @@ ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64)
 
 
 TIERS = (2, 4)  # how many runs a vector is put together from, before its elements are gathered
-Places = tuple[
-    ir.Value, ir.Value, ir.Value
-]  # stride or table, the first row or k, the end of those in use
+# stride or table, the first row or k, the end of those in use
+Places = tuple[ir.Value, ir.Value, ir.Value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ Nothing decided here can be seen in the bits of a result.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import Any
 
 from ..addresses import DIRECT, address_of
 from ..threads import pool
 from . import kernels
 from .cuts import Cut, Packing, quickest
+from .operands import Lined, Operand, Product, Strided, Tabled, Windowed
 from .shape import KC, MC, NC, Geometry
 from .stages import Pieces, Recipe, Stage, record
 
@@ -25,74 +25,9 @@ HUGE = 2**25  # bytes of an operand that no cache holds
 GROUP = 4  # blocks of k that a tile of such a result is added up for at a time
 STRIPE = 16  # k's packed at a time where columns are neighbours in memory
 STACK = 2**17  # bytes of scratch that may be on the stack
-LINES = 5  # pointers that a tile of lines may take
 handle = id if DIRECT else address_of  # how an array is given to whole products
-
-
-@dataclass(frozen=True, eq=False)
-class Strided:
-    """An operand whose element (row, k) lies ``row * row_step + k * k_step`` bytes from its start."""
-
-    row_step: int
-    k_step: int
-
-
-@dataclass(frozen=True, eq=False)
-class Tabled:
-    """An operand whose element (row, k) lies ``rows[row] + ks[k]`` bytes from its start (int64 tables)."""
-
-    rows: Any
-    ks: Any
-
-
-@dataclass(frozen=True, eq=False)
-class Windowed:
-    """An operand whose element (row, k) lies ``row * size + ks[k]`` bytes from its start (int64 table)."""
-
-    ks: Any
-
-
-@dataclass(frozen=True, eq=False)
-class Lined:
-    """Like Tabled, read in place: rows are neighbours `step` bytes apart, `width` of them after the other."""
-
-    rows: Any
-    ks: Any
-    width: int
-    step: int
-
-    def height(self, registers: int) -> int:
-        """How many rows a tile has, if registers hold so many: of all tiles about as many."""
-        lines = -(-len(self.rows) // self.width)
-        most = max(1, min(registers // self.width, LINES))
-        return -(-lines // -(-lines // most)) * self.width
-
-
-Operand = Strided | Tabled | Windowed | Lined
-
-
-@dataclass(frozen=True, eq=False)
-class Product:
-    """``out[i, j] = sum over k of x[i, k] * y[j, k]`` for each matrix of a batch; rows of y are columns of out.
-
-    ``starts`` are int64 tables: where the matrices of x, y and out begin, in bytes. `out` has
-    neighbouring columns and rows `out_step` bytes apart.
-    """
-
-    dtype: str
-    m: int
-    n: int
-    k: int
-    x: Strided | Tabled
-    y: Operand
-    out_step: int
-    starts: tuple[Any, Any, Any]
-
-
 COST = 2  # of packing an element, in products
-REACH = (
-    2**22
-)  # bytes of y packed whole beyond which its panels come from further than a thread's own
+REACH = 2**22  # bytes of y packed whole beyond which its panels come from further than a thread's
 FAR = 1.25  # of reading such a panel, in tiles
 SPREAD = 1.5  # packing a LARGE x whole costs so much more than a thread's own part, which stays in its cache
 APART = 2  # of reading a panel of it where x is a matrix; windows take longer to pack than to read from far
@@ -130,24 +65,7 @@ class Plan:
         self.effort = self.work * max(1, FEW // 2 // product.m)
         self.shape = shape = shape or kernels.shape_for(product.dtype)
         m, n = product.m, product.n
-        tiles = -(-m // shape.rows)
-        self.rows = -(-m // tiles) if tiles <= 4 else shape.rows  # few tiles are made alike
-        self.pack_y = self._packs_y() if pack_y is None else pack_y
-        wide = shape.vectors
-        if m <= FEW:
-            if m > FEW // 2 and not self.pack_y and n * product.k * shape.size >= HUGE:
-                self.rows = -(-m // 2)  # read again from the near cache, but in longer runs before
-            wide = shape.vectors_for(self.rows, n, self.pack_y)
-            if self.ahead[1] and self.pack_y and n % (wide * shape.lanes):
-                wide = shape.vectors  # panels of one width
-        elif n <= shape.lanes:
-            wide = 1
-        if isinstance(product.x, Lined):
-            self.rows = product.x.height((shape.registers - 2) // wide - 1)
-        self.columns = wide * shape.lanes
-        self.narrow = min(wide, shape.vectors) * shape.lanes
-        self.pack_x = self._packs_x() if pack_x is None else pack_x
-        self.pack_y = self._packs_y() if pack_y is None else pack_y
+        wide = self._choose_tile(pack_x, pack_y)
         # a large result is gone through once for several blocks of k
         blocks = -(-product.k // KC)
         self.group = min(blocks, GROUP) if m * n * shape.size > LARGE else 1
@@ -230,6 +148,7 @@ class Plan:
         return kernels.micros(self.shape, tuple(forms), packs)
 
     def _add_stages(self) -> None:
+        """Puts packing, where operands are packed whole, and the product into the recipe."""
         entries, p = kernels.driver(), self.product
         blocks = -(-p.k // KC)
         for i, (name, whole, extent, panel) in enumerate(
@@ -254,6 +173,30 @@ class Plan:
         self.address = ctypes.addressof(self.record)
 
     # --- decisions ----------------------------------------------------------------------------------
+
+    def _choose_tile(self, pack_x: bool | None, pack_y: bool | None) -> int:
+        """Decides how many rows and columns a tile has, and which operands are packed; how many vectors wide it is."""
+        product, shape = self.product, self.shape
+        m, n = product.m, product.n
+        tiles = -(-m // shape.rows)
+        self.rows = -(-m // tiles) if tiles <= 4 else shape.rows  # few tiles are made alike
+        self.pack_y = self._packs_y() if pack_y is None else pack_y
+        wide = shape.vectors
+        if m <= FEW:
+            if m > FEW // 2 and not self.pack_y and n * product.k * shape.size >= HUGE:
+                self.rows = -(-m // 2)  # read again from the near cache, but in longer runs before
+            wide = shape.vectors_for(self.rows, n, self.pack_y)
+            if self.ahead[1] and self.pack_y and n % (wide * shape.lanes):
+                wide = shape.vectors  # panels of one width
+        elif n <= shape.lanes:
+            wide = 1
+        if isinstance(product.x, Lined):
+            self.rows = product.x.height((shape.registers - 2) // wide - 1)
+        self.columns = wide * shape.lanes
+        self.narrow = min(wide, shape.vectors) * shape.lanes
+        self.pack_x = self._packs_x() if pack_x is None else pack_x
+        self.pack_y = self._packs_y() if pack_y is None else pack_y
+        return wide
 
     def _packs_y(self) -> bool:
         p, size = self.product, self.shape.size

@@ -104,18 +104,14 @@ def add_planes(
     w_filter, w_channel, *w_taps = contiguous_strides(weight, size)
     inner, own = (filters, channels) if back else (channels, filters)
     w_inner, w_own = (w_filter, w_channel) if back else (w_channel, w_filter)
-    goals = contiguous_strides(shape[2:], size)
     befores = [a for a, _ in padding]
+    goals = contiguous_strides(shape[2:], size)
     sizes = x.shape[2:], shape[2:], x.strides[2:], goals, kernel, stride, befores, dilation
     *axes, last = (Axis(*own, back) for own in zip(*sizes, strict=True))
     if not axes:
         axes, w_taps = [Axis(1, 1, 0, 0, 1, 1, 0, 1, back)], [0, *w_taps]
     *outer, rows = axes
-    across = tuple(last.met(first) for first in range(last.apart))
-    fewest = len(rows.goals(rows.remainders[-1]))
-    count = _rows(fewest, geometry.registers // (4 * len(across)))
-    down = tuple(rows.met(first) for first in rows.remainders)
-    form = Form(count, down, across, kernel[-1])
+    form = _form(rows, last, geometry.registers)
     planes = table((inner, x.strides[1])), table((inner, w_inner))
     bundles, counts = _bundles(outer, rows, form, w_taps[:-2], planes)
     blank = last.read if (bundles == NOWHERE).any() else 0
@@ -147,6 +143,15 @@ def add_planes(
         values = record([fields[name] for name in FIELDS], bundles)
         recipe.add(Stage(function, values, units, work, scratch))
         seat.close(recipe, goal)
+
+
+def _form(rows: Axis, last: Axis, registers: int) -> Form:
+    """What the code is written for: how many rows are summed at a time, and which taps they meet."""
+    across = tuple(last.met(first) for first in range(last.apart))
+    fewest = len(rows.goals(rows.remainders[-1]))
+    count = _rows(fewest, registers // (4 * len(across)))
+    down = tuple(rows.met(first) for first in rows.remainders)
+    return Form(count, down, across, last.taps)
 
 
 def _rows(extent: int, most: int) -> int:

@@ -15,7 +15,8 @@ from ..threads import pool
 from .again import recipe_of
 from .layout import Lines
 from .matvec import OneCall, of_one_row
-from .plan import Plan, Product, Strided
+from .operands import Product, Strided
+from .plan import Plan
 from .seat import Seat
 from .small import Small, suits
 from .stages import Recipe
@@ -52,13 +53,7 @@ class Call:
         turned = n <= FEW and m > n and not small
         slots = seat.x, seat.y, goal
         if turned:
-            lines = Lines(
-                x.dtype,
-                (table((matrices, m * n * size), (n, m * size))),
-                m,
-                table((matrices, m * n * size), (n, size)),
-                goal=n * size,
-            )
+            lines = _turning(x.dtype, matrices, m, n)
             place = goal if n == 1 else recipe.room("turned", lines.bytes)
             slots = seat.y, seat.x, place
             tables = (*starts[::-1], out_starts)
@@ -75,6 +70,13 @@ class Call:
             recipe.add(lines.stage(slots[2], goal))
         if not at_once:
             seat.close(recipe, goal)
+
+
+def _turning(dtype: Any, matrices: int, m: int, n: int) -> Lines:
+    """Brings results that were computed transposed (n, m) to their places."""
+    size = dtype.itemsize
+    sources = table((matrices, m * n * size), (n, m * size))
+    return Lines(dtype, sources, m, table((matrices, m * n * size), (n, size)), goal=n * size)
 
 
 def starts_of(lead: tuple[int, ...], x: Any) -> Any:
@@ -106,7 +108,7 @@ def _evenly(lead: tuple[int, ...], x: Any, step: int) -> bool:
 
 @cache
 def available() -> bool:
-    """Whether this processor can run the law: a fused multiply-add must be one instruction."""
+    """Whether this processor can add products up as all do: a fused multiply-add must be one instruction."""
     return jit().has_fma
 
 

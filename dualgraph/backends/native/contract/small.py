@@ -8,7 +8,7 @@ import numpy as np
 
 from . import kernels, small_code
 from .matvec import OneCall
-from .plan import Product, Strided
+from .operands import Product, Strided
 from .stages import Stage, record
 
 ELEMENTS = 64  # of a matrix, operand or result, up to which it may lie in a lane
@@ -37,6 +37,7 @@ class Small(OneCall):
     cost = 1
 
     def _add(self, x: Strided, y: Strided) -> None:
+        """Puts the stage that multiplies them all into the recipe."""
         p, shape = self.product, self.shape
         pixel = shape.lanes * shape.size
         units = -(-self.batch // shape.lanes)

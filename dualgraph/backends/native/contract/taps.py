@@ -16,7 +16,8 @@ import numpy as np
 from ..threads import pool
 from . import fold, kernels
 from .layout import Layout, Lines
-from .plan import Lined, Plan, Product, Tabled
+from .operands import Lined, Product, Tabled
+from .plan import Plan
 from .seat import Seat
 from .shape import KC
 from .stages import Recipe, Stage, record
@@ -53,8 +54,38 @@ def add_taps(
     groups: int,
 ) -> None:
     """Puts a weight gradient's stages into a recipe."""
-    shape, size = kernels.shape_for(name_of(x.dtype)), x.itemsize
     layout = Layout(x, padding)
+    product = _product(x, ct, kernel, layout, stride, dilation, groups)
+    size, m, filters = x.itemsize, product.m, product.n
+    blocks, nbytes = -(-product.k // KC), groups * m * filters * size
+    apart = blocks >= 2 * pool.size and blocks * nbytes <= SUMS
+    images_at = layout.put(recipe, seat.x)
+    turned = recipe.room("turned", nbytes)
+    goal = recipe.room("sums", blocks * nbytes) if apart else turned
+    spans = SPANS * pool.size if apart else 1
+    Plan(product, recipe, (images_at, seat.y, goal), spans=spans)
+    if apart:
+        shape = kernels.shape_for(name_of(x.dtype))
+        values = record((goal, turned, blocks, nbytes, nbytes // size))
+        units = -(-nbytes // size // fold.UNIT)
+        recipe.add(Stage(kernels.fold(shape), values, units, blocks * nbytes // size))
+    out = seat.goal(recipe, nbytes)
+    lines = Lines(
+        x.dtype,
+        table((groups, m * filters * size), (filters, size)),
+        m,
+        table((groups, m * filters * size), (filters, m * size)),
+        step=filters * size,
+    )
+    recipe.add(lines.stage(turned, out))
+    seat.close(recipe, out)
+
+
+def _product(
+    x: Any, ct: Any, kernel: Ints, layout: Layout, stride: Ints, dilation: Ints, groups: int
+) -> Product:
+    """The weight gradient, turned over: a row for each tap, a column for each filter."""
+    shape, size = kernels.shape_for(name_of(x.dtype)), x.itemsize
     channels, filters = x.shape[1] // groups, ct.shape[1] // groups
     rows = table((channels, layout.channel))
     for axis, (count, step) in enumerate(zip(kernel, dilation, strict=True)):
@@ -69,28 +100,7 @@ def add_taps(
         table((groups, filters * ct.strides[1])),
         table((groups, m * filters * size)),
     )
-    product = Product(
+    return Product(
         name_of(x.dtype), m, filters, len(ks),
         taps, Tabled(table((filters, ct.strides[1])), ct_ks), filters * size, starts,
     )  # fmt: skip
-    blocks, nbytes = -(-len(ks) // KC), groups * m * filters * size
-    apart = blocks >= 2 * pool.size and blocks * nbytes <= SUMS
-    images_at = layout.put(recipe, seat.x)
-    turned = recipe.room("turned", nbytes)
-    goal = recipe.room("sums", blocks * nbytes) if apart else turned
-    spans = SPANS * pool.size if apart else 1
-    Plan(product, recipe, (images_at, seat.y, goal), spans=spans)
-    if apart:
-        values = record((goal, turned, blocks, nbytes, nbytes // size))
-        units = -(-nbytes // size // fold.UNIT)
-        recipe.add(Stage(kernels.fold(shape), values, units, blocks * nbytes // size))
-    out = seat.goal(recipe, nbytes)
-    lines = Lines(
-        x.dtype,
-        table((groups, m * filters * size), (filters, size)),
-        m,
-        table((groups, m * filters * size), (filters, m * size)),
-        step=filters * size,
-    )
-    recipe.add(lines.stage(turned, out))
-    seat.close(recipe, out)

@@ -19,11 +19,8 @@ POINTERS = 24  # of a recipe
 LINE = 64  # bytes between counters
 SPINS = 200  # looks at a counter before the processor is offered to others
 FUNCTION = (PTR, PTR, PTR, I64, I64)
-SAMPLE = (
-    "count",
-    "slots",
-    "room",
-)  # record of `each`, then for each slot MOVED, for each stage PART
+# record of `each`, then for each slot MOVED, for each stage PART
+SAMPLE = ("count", "slots", "room")
 MOVED = ("slot", "bytes", "offset")  # pointers[slot] of sample i is scratch + offset - i * bytes
 PART = ("function", "record", "units")  # units of one sample
 
@@ -37,6 +34,7 @@ class Callee:
 
 
 def _perform(module: ir.Module) -> None:
+    """Writes ``perform``."""
     w = Writer(module, "perform", (PTR, I64, PTR, PTR, PTR, PTR))
     b = w.b
     stages, count, state, pointers, scratch, rest = w.fn.args

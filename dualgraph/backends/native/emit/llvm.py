@@ -134,6 +134,7 @@ def _emit_table(module: ir.Module, entries: Iterable[int]) -> None:
 
 
 def _emit_run(module: ir.Module, nests: list[NestCode]) -> ir.Function:
+    """Writes ``run``, which calls all nests."""
     fn = ir.Function(module, ir.FunctionType(VOID, [PTR, PTR]), "run")
     b = ir.IRBuilder(fn.append_basic_block())
     buffers, extents = fn.args
@@ -156,6 +157,7 @@ def _emit_run(module: ir.Module, nests: list[NestCode]) -> ir.Function:
 
 
 def _emit_objects(module: ir.Module, kernel: Kernel, run: ir.Function, header: int) -> None:
+    """Writes ``objects``: `run` on array objects, whose elements it finds."""
     fn = ir.Function(module, ir.FunctionType(VOID, [PTR, PTR, PTR]), "objects")
     b = ir.IRBuilder(fn.append_basic_block())
     arrays, scratch, extents = fn.args

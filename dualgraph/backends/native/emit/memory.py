@@ -216,17 +216,11 @@ class MemoryWriter(Writer):
         return out
 
     def store(self, s: Store) -> None:
+        """Stores a value: in a row, spread by a stride, or through a table of places."""
         at, dtype = (s.buffer, s.index), self.kernel.buffers[s.buffer].dtype
-        x, element = (
-            to_memory(self.b, self.values[s.value].ir, dtype, self.lanes),
-            memory_type(dtype),
-        )
-        pointer, stride, digits, align = (
-            self.pointers[at],
-            self.stride(s.index),
-            self.digits,
-            dtype.itemsize,
-        )
+        x = to_memory(self.b, self.values[s.value].ir, dtype, self.lanes)
+        element, align = memory_type(dtype), dtype.itemsize
+        pointer, stride, digits = self.pointers[at], self.stride(s.index), self.digits
         if digits is not None and not digits.run(s.index):
             places = self.places(digits.origins[at], self.digit_offsets(digits, s.index), element)
             self.masked("scatter", places, element, align, x)

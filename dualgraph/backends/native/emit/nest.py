@@ -61,6 +61,7 @@ class NestEmitter(MemoryWriter):
         self.b.ret_void()
 
     def block(self, statements: Iterable[Statement]) -> None:
+        """Writes statements in order."""
         for s in statements:
             if isinstance(s, Load):
                 self.values[s.dest] = self.load(s)

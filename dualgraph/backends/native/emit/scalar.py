@@ -441,6 +441,7 @@ class LLVMScalar(Scalar):
         return self.builder.icmp_unsigned("!=", mask, ir.Constant(mask.type, 0))
 
     def rarely(self, condition: Lanes, slow: Callable[[], State], fast: State) -> State:
+        """``slow()`` where the condition holds, `fast` in other lanes; a branch, as it seldom holds anywhere."""
         builder = self.builder
         before = builder.block
         rare, after = (builder.function.append_basic_block(name) for name in ("rare", "after"))
@@ -461,6 +462,7 @@ class LLVMScalar(Scalar):
     def loop(
         self, state: State, more: Callable[[State], Any], step: Callable[[State], State]
     ) -> State:
+        """``while more(state): state = step(state)``; lanes that are done keep theirs."""
         builder = self.builder
         before = builder.block
         head, body, after = (

@@ -169,6 +169,7 @@ class Values:
         return x if x.type == I1 else self.b.icmp_signed("!=", x, ir.Constant(x.type, 0))
 
     def _both(self, e: ast.BoolOp) -> ir.Value:
+        """``and``, ``or``: parts that do not matter any more are not evaluated."""
         after, ends = self.fresh(), []
         *first, last = e.values
         for part in first:

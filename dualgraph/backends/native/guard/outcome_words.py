@@ -119,6 +119,7 @@ def place_words(memory: Memory, check: Check) -> tuple[int, int, int, int]:
 
 
 def _form(memory: Memory, value: Any) -> list[int]:
+    """What lies at a place, in rows of three words."""
     if isinstance(value, Tensor):
         if vars(value) or value.requires_grad:
             raise Unlike("a tensor at a place that has attributes, or wants gradients")

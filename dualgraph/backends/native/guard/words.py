@@ -122,6 +122,7 @@ class Memory:
         return [kind, self.object(check.holder), key, want, self.object(check)]
 
     def _compared(self, check: Check) -> tuple[int, int, int]:
+        """The kind of row that a check becomes, its key, and what is expected; Unlike where Python is to be asked."""
         holder, expected = check.holder, check.expected
         kind = type(check)
         if kind is NumberCheck:

@@ -1,7 +1,7 @@
 """LLVM IR as text: types, values and a builder, no more than our emitters use, written in one go.
 
-The names are those of llvmlite's `ir`, which keeps every instruction as an object and spells it later: that
-took half of the time of compiling.
+The names are those of llvmlite's `ir`, which keeps every instruction as an object and spells it later,
+and so takes much longer.
 """
 
 from .builder import IRBuilder

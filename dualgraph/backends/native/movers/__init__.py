@@ -2,6 +2,14 @@
 
 They compare, move and add in the same order as those, so either may be used for any array. They differ in
 speed: vectors, threads for large arrays, tiles for transposes, results straight in memory that is given.
+
+Its modules:
+
+    kernels     functions compiled when first needed             moving (copies, joins, padding), strided (their code)
+    indexing    elements at listed places                        indexing_code; listing (places of what is true)
+    pooling     the largest of each window; windows added        pooling_code
+    ordering    sorting                                          searching (argmax), bisecting (in sorted sequences)
+    scanning    running sums, products, extremes                 philox (random words)
 """
 
 from __future__ import annotations

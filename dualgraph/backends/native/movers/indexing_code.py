@@ -110,6 +110,7 @@ def _column(w: Writer, args: Sequence[ir.Value], mode: str, how: Any, shared: bo
 
 
 def _cells(w: Writer, args: Sequence[ir.Value], mode: str, how: Any, shared: bool) -> None:
+    """Elements, one by one."""
     b = w.b
     base, at, listed, size, count, inner, begin, end, left, right = args
     kind, nbytes = _element(how)
@@ -149,6 +150,7 @@ def part_code(w: Writer, size: int, rows: bool, shared: bool, alone: bool) -> No
 
 
 def _rows(w: Writer, args: Sequence[ir.Value], mode: str, how: Any) -> None:
+    """Rows that lie side by side, in vectors."""
     b = w.b
     base, at, listed, size, count, inner, begin, end, left, right = args
     element, nbytes = _element(how)
@@ -171,9 +173,8 @@ def _rows(w: Writer, args: Sequence[ir.Value], mode: str, how: Any) -> None:
         with w.loop(whole, step=lanes) as turn:
             part(turn.i, lanes)
         rest = lanes // 2
-        while (
-            rest
-        ):  # by halves: a row is mostly as long as the one before, so these branches are foreseen
+        # by halves: a row is mostly as long as the one before, so these branches are foreseen
+        while rest:
             with w.when(b.icmp_signed("!=", b.and_(width, i64(rest)), i64(0))):
                 before = b.and_(width, i64((lanes - 1) & -(2 * rest)))
                 part(b.add(whole, before), rest)

@@ -92,6 +92,7 @@ def _write_words(
     begin: ir.Value,
     end: ir.Value,
 ) -> None:
+    """Writes blocks of four words, LANES counters at a time, from `begin` to `end`."""
     b = w.b
     narrow, wide = ir.VectorType(I32, LANES), ir.VectorType(I64, LANES)
     half = ir.Constant(wide, [32] * LANES)

@@ -56,6 +56,7 @@ def running_best(x: Any, axis: int, least: bool = False, out: Any = None) -> Any
 
 
 def _scan(op: str, x: Any, axis: int, out: Any) -> Any:
+    """A running sum or product; None where there is no code for the arrays."""
     given = "b" if x.dtype == bool else element_code(x.dtype, narrow=True)
     if given is None or x.size == 0 or not (out is None or dense(out)):
         return None

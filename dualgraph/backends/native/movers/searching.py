@@ -27,6 +27,7 @@ def reduce_argmin(x: Any, axes: Ints, keepdims: bool, out: Any = None) -> Any:
 
 
 def _search(sign: str, x: Any, axes: Ints, keepdims: bool, out: Any) -> Any:
+    """The first element that no other one is better than; None where there is no code for the arrays."""
     code = element_code(x.dtype, narrow=True)
     together = axes and axes == tuple(range(axes[0], axes[-1] + 1))
     if code in (None, "b") or x.size == 0 or not together or not (out is None or dense(out)):

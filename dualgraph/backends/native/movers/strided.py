@@ -96,6 +96,7 @@ def table_of(rows: list[Dim]) -> Any:
 
 @lru_cache(4096)
 def _plan(shape: Ints, source: Ints, target: Ints, size: int) -> Plan | None:
+    """The plan of a copy, with axes in order of the target and merged where they lie alike."""
     if size == 16:
         shape, source, target, size = (*shape, 2), (*source, 8), (*target, 8), 8
     if size not in BITS or 0 in shape:

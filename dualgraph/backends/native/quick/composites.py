@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ..glue.capi import c, i64, load_i64, load_ptr, n, o, ptr, stack, store_i64, store_ptr
 from .apply import operand_code, size_of, tape_switch, thread_switches, tracked
-from .follow import again, follow, put_operand, run_aligned
+from .data import copy_data, run_aligned
+from .follow import follow
+from .keys import counted, known, put_operand
 from .objects import held, pair
 from .runs import drop
 from .tape import edge_of, kept_operand, new_node, new_tensor, version_cell
@@ -198,22 +200,6 @@ def serve_composite(self: ptr, args: ptr, count: i64) -> ptr:
     return out
 
 
-def known(recipes: ptr, key: ptr) -> ptr:
-    """The recipe of calls like this; null where there is none yet, o.DECLINE where there will be none."""
-    recipe = c.PyDict_GetItemWithError(recipes, key)
-    if recipe is None and c.PyErr_Occurred():  # an argument that cannot be hashed
-        c.PyErr_Clear()
-        return o.DECLINE
-    return o.DECLINE if recipe == o.NONE else recipe
-
-
-def counted(block: ptr) -> i64:
-    """How many calls a recipe has seen, this one included."""
-    calls = load_i64(block, n.RECIPE_CALLS) + 1
-    store_i64(block, n.RECIPE_CALLS, calls)
-    return calls
-
-
 def look_up(args: ptr, key: ptr, call: ptr) -> ptr:
     """The result by the program that is found by a key, or NotImplemented; null with an error set."""
     recipe = known(o.COMPOSITES, key)
@@ -266,7 +252,7 @@ def look_up_view(fn: ptr, key: ptr, given: ptr, named: ptr, call: ptr) -> ptr:
         block = load_ptr(recipe, n.BLOCK)
         if load_i64(block, n.RECIPE_KIND) == n.CALL:
             c.Py_IncRef(recipe)
-            out = see_again(block, call)
+            out = view_again(block, call)
             c.Py_DecRef(recipe)
             return out
         calls = counted(block)
@@ -307,7 +293,7 @@ def look_up_same(fn: ptr, key: ptr, given: ptr, named: ptr) -> ptr:
     if recipe:
         block = load_ptr(recipe, n.BLOCK)
         if load_i64(block, n.RECIPE_KIND) == n.SAME:
-            data = again(block)
+            data = copy_data(block)
             return new_tensor(data, load_ptr(block, n.RECIPE_DTYPE)) if data else None
         calls = counted(block)
     if calls == 0 or calls == n.HOT:
@@ -316,7 +302,7 @@ def look_up_same(fn: ptr, key: ptr, given: ptr, named: ptr) -> ptr:
     return held(o.NOT_IMPLEMENTED)
 
 
-def see_again(block: ptr, call: ptr) -> ptr:
+def view_again(block: ptr, call: ptr) -> ptr:
     """The first operand through the op of a recipe, or itself."""
     x = load_ptr(call, 0)
     prim = load_ptr(block, n.RECIPE_OP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,10 @@ from . import (
     calls,
     composing,
     composites,
+    data,
     follow,
     items,
+    keys,
     match,
     memory,
     objects,
@@ -58,6 +61,14 @@ from . import (
 )
 
 LONG = 1 << 15  # elements from which the interpreter's lock is given up
+AXES = 8  # of results that `spread` makes, and of operands of `items`
+VIEW_WORDS = {  # how many words of what `items` knows of a view are for what
+    "STARTS": AXES, "STOPS": AXES, "STEPS": AXES, "DIMS": AXES, "STRIDES": AXES,  # of the slice
+    "SHAPE": 3 * AXES, "SHAPE_STRIDES": 3 * AXES, "PLACES": 1,  # of the reshape of it, and its number of axes
+    "OFFSET": 1,  # bytes to the first element
+    "SLICED": 1, "RESHAPED": 1,  # whether there is a slice, and a reshape
+    "RANGE": 4,  # start, stop, step and number of elements of one axis
+}  # fmt: skip
 
 
 def _trampolines() -> tuple[str, dict[str, Any]]:
@@ -77,6 +88,12 @@ def _trampolines() -> tuple[str, dict[str, Any]]:
                 f"    return operate(o.OP{name}, {x}, {y}, o.PYTHON{name}, x, y)\n"
             )
     return "\n".join(parts), objects
+
+
+def _view_offsets() -> dict[str, int]:
+    """Where the words of a view begin, in bytes, and the room for them all."""
+    ends = [8 * end for end in accumulate(VIEW_WORDS.values(), initial=0)]
+    return dict(zip([*VIEW_WORDS, "BYTES"], ends, strict=True))
 
 
 def glue_numbers() -> dict[str, int]:
@@ -109,7 +126,8 @@ def glue_numbers() -> dict[str, int]:
         "D_CODE": slot_offset(dt.DType, "code"),
         "D_ITEMSIZE": slot_offset(dt.DType, "itemsize"),
         "WRITEABLE": 0x400,
-        "AXES": 8,  # of results that `spread` makes
+        "AXES": AXES,
+        **{f"V_{name}": offset for name, offset in _view_offsets().items()},
         "ALIGNED": 0x100,
         "PLAIN": 0x101,  # C-contiguous and aligned
         "HOT": plans.HOT,
@@ -153,7 +171,8 @@ def install() -> None:
     text, of_operators = _trampolines()
     where = place if present("PyFrame_GetLasti") else place_slow
     library = Library(
-        objects, memory, spread, tape, where, apply, store, runs, follow, composites, items, calls, match, probe, text,
+        objects, memory, spread, tape, where, apply, store, runs, keys, data, follow, composites, items,
+        calls, match, probe, text,
         objects=glue_objects() | of_operators, numbers=glue_numbers(),
     )  # fmt: skip
     _check(library)

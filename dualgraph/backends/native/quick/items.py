@@ -1,6 +1,7 @@
 """Glue: ``x[key]`` for keys of whole numbers, rising slices, None and Ellipsis: the views of `eager.indexing.getitem`.
 
 A slice of all axes, and where numbers drop axes or None adds some, a reshape of it. Other keys are Python's.
+What is known of a view lies in words of memory, ``n.V_...``; `install.VIEW_WORDS` says which.
 """
 
 from __future__ import annotations
@@ -135,19 +136,115 @@ def view_of(
     return out
 
 
-def slice_params(starts: ptr, stops: ptr, steps: ptr, ndim: i64) -> ptr:
+def slice_params(view: ptr, ndim: i64) -> ptr:
     """The parameters of a slice."""
     params = c.PyDict_New()
     if params is None:
         return None
     if (
-        put_numbers(params, o.S_STARTS, starts, ndim) < 0
-        or put_numbers(params, o.S_STOPS, stops, ndim) < 0
-        or put_numbers(params, o.S_STEPS, steps, ndim) < 0
+        put_numbers(params, o.S_STARTS, view + n.V_STARTS, ndim) < 0
+        or put_numbers(params, o.S_STOPS, view + n.V_STOPS, ndim) < 0
+        or put_numbers(params, o.S_STEPS, view + n.V_STEPS, ndim) < 0
     ):
         c.Py_DecRef(params)
         return None
     return params
+
+
+def add_place(view: ptr, size: i64, stride: i64) -> None:
+    """Adds an axis of the result."""
+    places = load_i64(view, n.V_PLACES)
+    store_i64(view, n.V_SHAPE + 8 * places, size)
+    store_i64(view, n.V_SHAPE_STRIDES + 8 * places, stride)
+    store_i64(view, n.V_PLACES, places + 1)
+
+
+def take_axis(view: ptr, array: ptr, axis: i64, k: ptr) -> i64:
+    """Adds what a key (Ellipsis: all) takes of an axis of an array; 0 where Python is to see to it."""
+    length = load_i64(load_ptr(array, n.A_DIMS), 8 * axis)
+    stride = load_i64(load_ptr(array, n.A_STRIDES), 8 * axis)
+    found = view + n.V_RANGE
+    store_i64(found, 0, 0)
+    store_i64(found, 8, length)
+    store_i64(found, 16, 1)
+    store_i64(found, 24, length)
+    if k != o.ELLIPSIS and not read_range(k, length, found):
+        return 0
+    start = load_i64(found, 0)
+    step = load_i64(found, 16)
+    size = load_i64(found, 24)
+    if start != 0 or step != 1 or size != length:
+        store_i64(view, n.V_SLICED, 1)
+    store_i64(view, n.V_STARTS + 8 * axis, start)
+    store_i64(view, n.V_STOPS + 8 * axis, load_i64(found, 8))
+    store_i64(view, n.V_STEPS + 8 * axis, step)
+    store_i64(view, n.V_DIMS + 8 * axis, size)
+    store_i64(view, n.V_STRIDES + 8 * axis, stride * step)
+    store_i64(view, n.V_OFFSET, load_i64(view, n.V_OFFSET) + start * stride)
+    if load_ptr(k, n.TYPE) == o.INT:
+        store_i64(view, n.V_RESHAPED, 1)
+    else:
+        add_place(view, size, stride * step)
+    return 1
+
+
+def read_keys(view: ptr, array: ptr, keys: ptr, count: i64, axes: i64) -> i64:
+    """Works out the view that keys about so many axes ask for; 0 where Python is to see to it."""
+    store_i64(view, n.V_OFFSET, 0)
+    store_i64(view, n.V_PLACES, 0)
+    store_i64(view, n.V_SLICED, 0)
+    store_i64(view, n.V_RESHAPED, 0)
+    ndim = load_i32(array, n.A_NDIM)
+    axis = 0
+    for i in range(count + 1):  # after the last key an Ellipsis is meant, unless there was one
+        k = o.ELLIPSIS
+        if i < count:
+            k = load_ptr(keys, 8 * i)
+        if k == o.NONE:
+            add_place(view, 1, 0)
+            store_i64(view, n.V_RESHAPED, 1)
+        else:
+            more = 1
+            if k == o.ELLIPSIS:
+                more = ndim - axes
+                axes = ndim
+            for _ in range(more):
+                if not take_axis(view, array, axis, k):
+                    return 0
+                axis += 1
+    return 1
+
+
+def slice_and_reshape(x: ptr, view: ptr, tape: i64) -> ptr:
+    """A view of x: a slice, a reshape where axes are dropped or added, or both; null with an error set."""
+    offset = load_i64(view, n.V_OFFSET)
+    reshaped = load_i64(view, n.V_RESHAPED)
+    base = x
+    if load_i64(view, n.V_SLICED) or not reshaped:
+        ndim = load_i32(load_ptr(x, n.T_DATA), n.A_NDIM)
+        params = slice_params(view, ndim)
+        base = None
+        if params:
+            dims = view + n.V_DIMS
+            base = view_of(x, o.SLICE_OP, params, ndim, dims, view + n.V_STRIDES, offset, tape)
+        if base is None:
+            return None
+        offset = 0
+    else:
+        c.Py_IncRef(base)
+    if not reshaped:
+        return base
+    places = load_i64(view, n.V_PLACES)
+    shape = view + n.V_SHAPE
+    params = c.PyDict_New()
+    if params is None or put_numbers(params, o.S_SHAPE, shape, places) < 0:
+        c.Py_DecRef(params)
+        c.Py_DecRef(base)
+        return None
+    strides = view + n.V_SHAPE_STRIDES
+    out = view_of(base, o.RESHAPE_OP, params, places, shape, strides, offset, tape)
+    c.Py_DecRef(base)
+    return out
 
 
 def part_of(x: ptr, key: ptr, tape: i64) -> ptr:
@@ -163,80 +260,7 @@ def part_of(x: ptr, key: ptr, tape: i64) -> ptr:
     axes = consumed(keys, count)
     if axes < 0 or axes > ndim or ndim > n.AXES or count > 2 * n.AXES or ndim == 0:
         return o.DECLINE
-    starts = stack(64)
-    stops = stack(64)
-    steps = stack(64)
-    dims = stack(64)
-    strides = stack(64)
-    shape = stack(192)  # of the result, and its strides
-    turns = stack(192)
-    found = stack(32)
-    axis = 0
-    places = 0
-    offset = 0
-    changed = 0
-    parts = 0
-    i = 0
-    while i <= count:  # after the last key an Ellipsis is meant, unless there was one
-        more = 1
-        k = o.ELLIPSIS
-        if i < count:
-            k = load_ptr(keys, 8 * i)
-        if k == o.NONE:
-            store_i64(shape, 8 * places, 1)
-            store_i64(turns, 8 * places, 0)
-            places += 1
-            changed = 1
-            more = 0
-        elif k == o.ELLIPSIS:
-            more = ndim - axes
-            axes = ndim
-        for _ in range(more):
-            length = load_i64(load_ptr(array, n.A_DIMS), 8 * axis)
-            stride = load_i64(load_ptr(array, n.A_STRIDES), 8 * axis)
-            store_i64(found, 0, 0)
-            store_i64(found, 8, length)
-            store_i64(found, 16, 1)
-            store_i64(found, 24, length)
-            if k != o.ELLIPSIS and not read_range(k, length, found):
-                return o.DECLINE
-            start = load_i64(found, 0)
-            step = load_i64(found, 16)
-            size = load_i64(found, 24)
-            if start != 0 or step != 1 or size != length:
-                parts = 1
-            store_i64(starts, 8 * axis, start)
-            store_i64(stops, 8 * axis, load_i64(found, 8))
-            store_i64(steps, 8 * axis, step)
-            store_i64(dims, 8 * axis, size)
-            store_i64(strides, 8 * axis, stride * step)
-            offset = offset + start * stride
-            if load_ptr(k, n.TYPE) == o.INT:
-                changed = 1
-            else:
-                store_i64(shape, 8 * places, size)
-                store_i64(turns, 8 * places, stride * step)
-                places += 1
-            axis += 1
-        i += 1
-    base = x
-    if parts or not changed:
-        params = slice_params(starts, stops, steps, ndim)
-        base = None
-        if params:
-            base = view_of(x, o.SLICE_OP, params, ndim, dims, strides, offset, tape)
-        if base is None:
-            return None
-        offset = 0
-    else:
-        c.Py_IncRef(base)
-    if not changed:
-        return base
-    params = c.PyDict_New()
-    if params is None or put_numbers(params, o.S_SHAPE, shape, places) < 0:
-        c.Py_DecRef(params)
-        c.Py_DecRef(base)
-        return None
-    out = view_of(base, o.RESHAPE_OP, params, places, shape, turns, offset, tape)
-    c.Py_DecRef(base)
-    return out
+    view = stack(n.V_BYTES)
+    if not read_keys(view, array, keys, count, axes):
+        return o.DECLINE
+    return slice_and_reshape(x, view, tape)

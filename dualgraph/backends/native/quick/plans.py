@@ -33,10 +33,8 @@ class Record(ctypes.Structure):
         ("numbers", ctypes.c_int8 * OPERANDS),  # what a Python number becomes; 0: it is a tensor
         ("native", ctypes.c_int8),  # whether there are kernels
         ("casts", ctypes.c_int8),  # whether operands are cast first
-        (
-            "names",
-            ctypes.c_void_p * OPERANDS,
-        ),  # of the dtypes that they are cast to; null: as they are
+        # of the dtypes that they are cast to; null: as they are
+        ("names", ctypes.c_void_p * OPERANDS),
         ("taped", ctypes.c_int8),  # whether results can have a gradient
         ("reads", ctypes.c_int64),  # operands whose values the gradient reads, as a mask
         ("reads_out", ctypes.c_int64),

@@ -1,6 +1,6 @@
 """Programs of single ops: calls that were made often on operands of some types become one native segment.
 
-What a captured graph of the one op would run, made beside the calls; the bits are those of the op by the first promise.
+What a captured graph of the one op would run, made beside the calls; eager and captured runs give the same bits.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def tells_apart(x: Any, inside: bool = False) -> bool:
 
 
 def _made(graph: Graph, generic: Recipe) -> Recipe | None:
+    """The recipe of calls by a program, compiled; None where it needs more than the quick path provides."""
     program = compiled(backend_for(CPU), graph)
     direct = program.direct(checked=True, several=True)
     if direct is None or len(direct.operands) > run_words.MOST_OPERANDS:

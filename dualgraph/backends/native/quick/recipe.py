@@ -1,4 +1,4 @@
-"""Recipe: the record that `follow` reads of how a call goes."""
+"""Recipe: the record of how a call of an op goes, which `follow` reads."""
 
 from __future__ import annotations
 
@@ -32,10 +32,8 @@ class Recipe(ctypes.Structure):
         ("scratch", ctypes.c_int64),
         ("run", ctypes.c_void_p),  # of a program, see `run_words`
         ("op", ctypes.c_void_p),  # of the tape entries of a composite; null: it wants no gradient
-        (
-            "blanks",
-            ctypes.c_void_p,
-        ),  # a tuple of arrays for operands that the gradient does not read
+        # a tuple of arrays for operands that the gradient does not read
+        ("blanks", ctypes.c_void_p),
         ("dtypes", ctypes.c_void_p),  # of the values that are kept for it, a tuple
         ("names", ctypes.c_void_p),  # of the parameters of a call of ``op``, a tuple
         ("values", ctypes.c_void_p),  # and what they are, a tuple

@@ -30,11 +30,8 @@ FEW = 1 << 12  # bytes of a result without operands that is kept, to be copied
 MOST = 10_000  # recipes of an op
 MOST_OPERANDS = 60
 C_CONTIGUOUS, WRITEABLE = 0x1, 0x400
-EXPECTED = (
-    ValueError,
-    IndexError,
-    TypeError,
-)  # the long way raises them again, with all that a user wants
+# Python's path raises these again, with all that a user wants
+EXPECTED = (ValueError, IndexError, TypeError)
 
 
 def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> None:
@@ -68,6 +65,7 @@ def worth(args: tuple[Any, ...], out: Any, calls: int) -> bool:
 
 
 def _recipe(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> Recipe | None:
+    """What a call teaches about the next ones like it; None where the quick path should leave them to Python."""
     types = known_types(prim, args, params) or known_types(prim, args, params)  # learnt, then known
     if types is None or len(args) > MOST_OPERANDS or len(types) > run_words.MOST_RESULTS:
         return None

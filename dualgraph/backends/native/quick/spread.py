@@ -129,9 +129,8 @@ def spread(plan: ptr, arrays: ptr, count: i64, missing: ptr) -> ptr:
     """
     store_i64(missing, 0, -1)
     dims = stack(64)
-    strides = stack(
-        200
-    )  # for each operand those of all axes; the last one is the bytes of an element of the result
+    # for each operand those of all axes; the last one is the bytes of an element of the result
+    strides = stack(200)
     found = stack(16)
     places = stack(128)
     ndim = broadcast_dims(plan, arrays, count, dims)

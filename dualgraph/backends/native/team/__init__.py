@@ -1,1 +1,8 @@
-"""Team: threads that run one native program together, each with its own number, and meet at barriers."""
+"""Team: threads that run one native program together, each with its own number, and meet at barriers.
+
+Its modules:
+
+    program     instructions, and the words of each thread       spots (arrays at the call), room (where ops write)
+    team        the worker threads of this process               runtime (their machine code)
+    shares      how they split a kernel's range                  apart (each on a processor of its own)
+"""

@@ -12,9 +12,8 @@ import numpy as np
 from ..addresses import address_of
 from .spots import ZERO_WORD, Check, Ints, Kernel, NotNative, Ref, Span, Spot, Word, row_major
 
-ROOM_WORD = (
-    2  # the word with the address of memory that ops have for themselves, one after the other
-)
+# the word with the address of memory that ops have for themselves, one after the other
+ROOM_WORD = 2
 _local = threading.local()
 
 

@@ -24,18 +24,16 @@ SPIN = 1500  # looks at a word before going to sleep, some 10 to 20 microseconds
 BUSY, ARRIVED, GENERATION = 0, LINE, 2 * LINE
 JOB = 3 * LINE  # instructions, words, bytes of a thread's words, given objects, number of threads
 SEQUENCE, NAP, EPOCH = JOB + 40, JOB + 48, JOB + 56  # EPOCH: how many kernels were claimed so far
-MAILBOX = (
-    4 * LINE
-)  # of thread 0; one line for each thread: post, sleepers, seat, and a word of `shares`
+# of thread 0; one line for each thread: post, sleepers, seat, and a word of `shares`
+MAILBOX = 4 * LINE
 SEAT = apart.SEAT  # in each mailbox, where the thread runs
 
 # Instructions: an operation and seven operands, all int64. Places are indexes of a thread's own words.
 INSTRUCTION = 8
 STOP = 0  # the end
 SPLIT = 1  # kernel, block, scratch, extent, grain: all threads run a share of range(extent)
-ALONE = (
-    2  # kernel, block, scratch, extent, thread: one thread runs all of it, unless that is nothing
-)
+# kernel, block, scratch, extent, thread: one thread runs all of it, unless that is nothing
+ALONE = 2
 MEET = 3  # a barrier
 OBJECTS = 4  # count, place: own[place + i] = where the elements of array object i lie
 ADDRESSES = 5  # count, place: own[place + i] = given word i

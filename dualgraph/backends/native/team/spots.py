@@ -157,9 +157,8 @@ class Kernel(NamedTuple):
     scratch: int = 0
     work: int = 0
     keep: Any = None
-    beside: bool = (
-        False  # it writes other places than the kernel before it, though in the same spots
-    )
+    # it writes other places than the kernel before it, though in the same spots
+    beside: bool = False
 
     def meets(self, other: Kernel) -> bool:
         """Whether one writes what the other reads or writes."""

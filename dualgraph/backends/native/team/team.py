@@ -20,12 +20,8 @@ from ..threads import pool
 from .runtime import INSTRUCTION, LINE, MAILBOX, NAP, SPLIT, STOP, emit_passing, emit_runtime
 from .spots import SCRATCH_WORD, Ref, Word
 
-KERNELS = (
-    "stage",
-    "sized",
-    "join",
-    "store",
-)  # of the runtime: they pass a block on, or store a word
+# of the runtime: they pass a block on, or store a word
+KERNELS = ("stage", "sized", "join", "store")
 MOST = 256  # threads in one call
 CALL = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)  # fmt: skip
 BRIEF = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)  # fmt: skip
@@ -48,9 +44,8 @@ class Team:
         self._brief = BRIEF(self.entry)  # keeps the interpreter lock
         self.stage, self.sized, self.join, self.store = (at[name] for name in KERNELS)
         self._lock = threading.Lock()
-        self.words = np.zeros(
-            2, dtype=np.int64
-        )  # for native code: the team's memory, threads there are
+        # for native code: the team's memory, threads there are
+        self.words = np.zeros(2, dtype=np.int64)
         self._started = 0
         self._memory = self._fresh()
         if hasattr(os, "register_at_fork"):

@@ -86,6 +86,7 @@ class Chains:
         yield from _placed(run)
 
     def _stage(self, i: int, step: Any) -> Stage | None:
+        """A step of the schedule as one that may be part of a wave; None where it may not."""
         kernel = self.frame.program.kernels.get(i)
         if type(kernel) is not NativeKernel or kernel.shared or kernel.code.name is None:
             return None

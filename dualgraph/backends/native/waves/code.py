@@ -34,6 +34,7 @@ def cut(block: ptr, part: i64) -> i64:
 
 
 def one_part(block: ptr, scratch: ptr, part: i64) -> None:
+    """What a part does alone, all steps in waves from its lowest row on."""
     nests = load_i64(block, 0)
     shift = load_i64(block, 8)
     height = load_i64(block, 24)
