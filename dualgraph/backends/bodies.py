@@ -47,6 +47,7 @@ def _copy(targets: Sequence[Any], values: Sequence[Any]) -> None:
 
 
 def _cond(node: Node, programs: dict[str, Any], backend: ArrayBackend) -> Run:
+    """A choice between two bodies."""
     true, false = programs["true"], programs["false"]
 
     def run(operands: list[Any], results: list[Any]) -> None:
@@ -65,6 +66,7 @@ class _Carry:
         self.turn = 0
 
     def start(self, operands: list[Any]) -> list[Any]:
+        """The values before the first step, each row by row."""
         self.turn = 0
         return [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in operands]
 

@@ -133,6 +133,7 @@ class Form:
         return None
 
     def _gradient(self, needed: Flags, begun: Flags, narrow: bool) -> Gradient:
+        """Compiles the gradient for some operands, and finds out what a capture would hold of it."""
         parts = self.parts
         assert parts is not None
         whole = parts.whole

@@ -64,6 +64,7 @@ def _without_extent(loop: Loop) -> Loop:
 
 
 def _replaced(body: tuple[Statement, ...], old: Loop, new: Loop) -> tuple[Statement, ...]:
+    """The statements with one loop, wherever it is, exchanged for another."""
     out: list[Statement] = []
     for s in body:
         if s is old:

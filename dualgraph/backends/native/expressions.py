@@ -56,6 +56,7 @@ class Builder:
         axes: frozenset[int],
         deeper: int = 0,
     ) -> Expr:
+        """The expression of this meaning, made unless there is one; ``deeper``: reductions that it adds."""
         key = (form, dtype.name, tuple(a.id for a in args), data)
         found = self.known.get(key)
         if found is None:
@@ -70,11 +71,13 @@ class Builder:
         return self.make("constant", literal.dtype, (), (literal.value, str(literal)), frozenset())
 
     def apply(self, node: Node, args: tuple[Expr, ...]) -> Expr:
+        """An elementwise op."""
         axes = frozenset().union(*(a.axes for a in args))
         data = (node.prim, tuple(sorted(node.params.items())), exact(node.params))
         return self.make("apply", node.outputs[0].type.dtype, args, data, axes)
 
     def reduce(self, node: Node, arg: Expr, over: tuple[int, ...]) -> Expr:
+        """A fold over some axes."""
         monoid, dtype = node.prim.details["monoid"], node.outputs[0].type.dtype
         if not over:
             return self.make(

@@ -102,6 +102,7 @@ class Machine:
             aside(self._keep)  # not under the lock: when the interpreter ends it is done at once
 
     def _start(self) -> bytes | Job[Any]:
+        """The object code if it is on disk or made already, else the job that makes it."""
         if self._code is None:
             code = disk_cache.read(self._key())
             text = self._text
@@ -117,6 +118,7 @@ class Machine:
                 self._finished()
 
     def _finished(self) -> bytes:
+        """The object code, waited for and sent to the disk."""
         code = self._start()
         if isinstance(code, bytes):
             return code

@@ -106,6 +106,8 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Load:
+    """A value read from a buffer."""
+
     dest: int
     dtype: DType
     buffer: int
@@ -117,6 +119,8 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
+    """A number."""
+
     dest: int
     dtype: DType
     value: Any
@@ -152,6 +156,8 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Store:
+    """A value written to a buffer."""
+
     buffer: int
     index: Affine
     value: int

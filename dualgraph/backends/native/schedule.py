@@ -85,9 +85,11 @@ class NestSchedule:
                 self.inner_stores.setdefault(self.kept(over), []).append(o)
 
     def kept(self, over: tuple[int, ...]) -> tuple[int, ...]:
+        """The axes that were not merged into others."""
         return tuple(a for a in over if a not in self.gone)
 
     def nests(self) -> list[Nest]:
+        """The nests, each with the instructions that it takes."""
         if not self.folds and not self.inner_stores:
             bodies = [self.plain()]
         elif self.is_long():
@@ -373,6 +375,7 @@ class NestSchedule:
         return out + [self.store(o) for o in p.outs]
 
     def row_index(self, over: tuple[int, ...]) -> Affine:
+        """Where a saved value lies in its row of scratch memory."""
         extents = tuple(self.extents[a] for a in over)
         return linear(tuple(Affine(0, ((a, 1),)) for a in over), strides_of(extents))
 
@@ -387,6 +390,7 @@ class NestSchedule:
         return bool(columns > rows)
 
     def reduce(self, p: Pass, saved: dict[int, int], vector: bool) -> Reduce:
+        """The loop of a pass that folds."""
         total = prod(self.extents[a] for a in p.over)
         if len(p.over) > 1 and total >= INT32:
             raise Unsupported("a fold of several axes over so many elements")

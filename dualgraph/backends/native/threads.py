@@ -30,6 +30,7 @@ class Job:
         self.error: BaseException | None = None
 
     def run(self, fn: Range, begin: int, end: int, number: int) -> None:
+        """Runs a part; the last one lets the caller go on."""
         try:
             fn(begin, end, number)
         except BaseException as error:  # handed to the caller
@@ -61,6 +62,7 @@ class Pool:
         self._size = self.word[0] = n
 
     def _start(self) -> None:
+        """Starts the threads that are missing."""
         with self.lock:
             if self.owner != os.getpid():  # threads do not survive a fork
                 self.queue, self.started, self.owner = SimpleQueue(), 0, os.getpid()

@@ -37,6 +37,7 @@ Steps = tuple[int, int]  # of a `Strided` operand
 
 @cache
 def _compiled(emit: Callable[[How], str], symbol: str, pointers: int, how: How) -> Any:
+    """A compiled kernel, as a Python function."""
     name = f"{emit.__module__}.{emit.__name__} {symbol} {how}"
     machine = jit().compile(name, (symbol,), lambda: emit(how))
     signature = ctypes.CFUNCTYPE(

@@ -15,11 +15,10 @@ from ..addresses import address_of
 from ..team.room import Room
 from ..team.spots import Spot
 from ..threads import pool
-from . import planewise, taps
+from . import lanewise, planewise, taps
 from .again import recipe_of
 from .images import Images, Reach, Weights
 from .input_gradient import InputGradient
-from .lanewise import lanewise, suits
 from .layout import Layout, Lines
 from .operands import Product, Strided, Tabled
 from .plan import Plan
@@ -95,9 +94,9 @@ class WeightGradient:
         self.seat = seat = seat or Seat()
         self.recipe = recipe = seat.recipe
         self.shape = (ct.shape[1], x.shape[1] // groups, *kernel)
-        if suits(x, ct, kernel, groups):
+        if lanewise.suits(x, ct, kernel, groups):
             goal = seat.goal(recipe, size * prod(self.shape))
-            recipe.add(lanewise(x, ct, kernel, slots=(seat.x, seat.y, goal), **how))
+            recipe.add(lanewise.lanewise(x, ct, kernel, slots=(seat.x, seat.y, goal), **how))
             seat.close(recipe, goal)
             return
         if taps.suits(x, ct, kernel, groups):
@@ -143,6 +142,7 @@ class WeightGradient:
 
 
 def _plan(kind: Any, x: Any, y: Any, params: dict[str, Any]) -> Any:
+    """The plan for arrays of these layouts, made once."""
     key = (kind, x.dtype, x.shape, x.strides, y.shape, y.strides, *params.values(), pool.size)
     plan = _plans.get(key)
     if plan is None:

@@ -78,6 +78,7 @@ class _Lines:
         self.width, self.lead = fields["width"], fields["lead"]
 
     def near(self) -> None:
+        """Elements that lie side by side, a vector at a time."""
         w = self.w
 
         def whole(place: ir.Value, here: ir.Value) -> None:

@@ -239,6 +239,7 @@ def _at(position: int, read: Read) -> Affine:
 
 
 def _check(node: Node, rest: Sequence[Node], body: Graph) -> None:
+    """Raises Unsupported for a body that is no contraction with elementwise ops after it."""
     if node.prim.kind is not CONTRACTION or not rest:
         raise Unsupported("no contraction with something after it")
     types = [v.type for n in body.nodes for v in (*n.inputs, *n.outputs)]
@@ -284,6 +285,7 @@ def _after(product: Var, rest: Sequence[Node], body: Graph) -> Graph:
 
 
 def _expressions(after: Graph) -> tuple[tuple[Expr, ...], AxisMap]:
+    """What the ops compute, with axes split where reshapes ask for it."""
     splits: dict[Dim, tuple[int, ...]] = {}
     strides = contiguous(after)
     while True:

@@ -199,6 +199,7 @@ class Plan:
         return wide
 
     def _packs_y(self) -> bool:
+        """Whether y is packed."""
         p, size = self.product, self.shape.size
         if self.ahead[1] and p.m > FEW and p.n * p.k * size > NEAR:
             return True
@@ -210,6 +211,7 @@ class Plan:
         return p.m > FEW and p.n * p.k * size > (2**20 if p.m <= 2 * self.rows else 2**18)
 
     def _packs_x(self) -> bool:
+        """Whether x is packed."""
         p = self.product
         if isinstance(p.x, Tabled | Lined):
             return isinstance(p.x, Tabled)

@@ -113,6 +113,7 @@ def available() -> bool:
 
 
 def _call(x: Any, y: Any, lasting: frozenset[int] = frozenset()) -> Call:
+    """The call for arrays of these layouts, made once."""
     key = (x.dtype, x.shape, x.strides, y.shape, y.strides, pool.size, lasting)
     call = _plans.get(key)
     if call is None:

@@ -135,6 +135,7 @@ class Recipe:
                 self._make_ready()
 
     def _make_ready(self) -> None:
+        """Builds the table, and decides how many threads help."""
         fields = [v for s in self.stages for v in (s.function, s.place, s.units, s.grain)]
         assert len(fields) == len(self.stages) * len(STAGE)
         table = record(fields)

@@ -73,6 +73,8 @@ def _perform(module: ir.Module) -> None:
 
 
 class _Yield(Callee):
+    """The function that offers the processor to others, at an address."""
+
     def __init__(self, address: ir.Value) -> None:
         super().__init__(address, ())
 

@@ -27,6 +27,7 @@ class Writer:
         self.known_sizes: dict[int, ir.Value] = {}
 
     def i64(self, x: Extent) -> ir.Value:
+        """A number; that of a `Size` is read from the table once."""
         if not isinstance(x, Size):
             return ir.Constant(I64, x)
         if x.position not in self.known_sizes:

@@ -71,11 +71,13 @@ class State:
         self.type = s.type_of(self.name)
 
     def start(self) -> list[ir.Value]:
+        """The state before the first element."""
         like = self.s.wrap(ir.Constant(self.type, None), self.name)
         first = self.s.const(identity(self.fold.monoid, self.fold.dtype), like).ir
         return [first, self.s.const(0, like).ir] if self.two else [first]
 
     def step(self, state: list[ir.Value], x: Lanes) -> list[ir.Value]:
+        """The state after one more value."""
         s = self.s
         acc = s.wrap(state[0], self.name)
         if not self.two:
@@ -85,6 +87,7 @@ class State:
         return [s.select(better, x, acc).ir, s.select(x != x, x, nan).ir]
 
     def value(self, state: list[ir.Value]) -> Lanes:
+        """What a state comes to."""
         s = self.s
         acc = s.wrap(state[0], self.name)
         if not self.two:
@@ -188,6 +191,7 @@ class Folding:
         return [x for state in self.states for x in state.start()]
 
     def stepped(self, flat: list[ir.Value], values: list[Lanes]) -> list[ir.Value]:
+        """The states of all folds after one more value each, as one list."""
         out: list[ir.Value] = []
         for state, x in zip(self.states, values, strict=True):
             width = 2 if state.two else 1
@@ -221,6 +225,7 @@ class Folding:
         ]
 
     def gathered(self, flat: Sequence[ir.Value]) -> list[Lanes]:
+        """What the states of all folds come to, given as one list."""
         out = []
         for state in self.states:
             width = 2 if state.two else 1

@@ -172,6 +172,7 @@ def _emit_objects(module: ir.Module, kernel: Kernel, run: ir.Function, header: i
 
 
 def _emit_flat(module: ir.Module, kernel: Kernel, nest: NestCode, header: int) -> None:
+    """Writes ``flat``: the only nest on array objects given one by one."""
     count = arguments(kernel)
     fn = ir.Function(module, ir.FunctionType(VOID, [PTR] * count + [I64, I64]), "flat")
     b = ir.IRBuilder(fn.append_basic_block())

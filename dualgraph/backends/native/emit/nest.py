@@ -83,6 +83,7 @@ class NestEmitter(MemoryWriter):
                 self.loop(s)
 
     def loop(self, s: Loop) -> None:
+        """Writes a loop: over this thread's range if it is parallel, over all its counters else."""
         if not s.axes:
             stop = self.end if s.parallel else self.i64(1)
             start = self.begin if s.parallel else self.i64(0)
@@ -98,6 +99,7 @@ class NestEmitter(MemoryWriter):
             self.nested(s.axes, s)
 
     def nested(self, axes: tuple[Axis, ...], s: Loop) -> None:
+        """Writes a loop over each axis in turn, the last in vectors if the loop says so."""
         if s.vector and len(axes) == 1:
             self.vectors(axes, self.i64(0), self.i64(axes[0].extent), s.body)
             return
@@ -147,6 +149,7 @@ class NestEmitter(MemoryWriter):
         return turn.carried
 
     def apply(self, s: Apply) -> Lanes:
+        """The result of an elementwise op: its body, run with values of the emitter."""
         try:
             out = s.prim.kernel(self.s, *(self.values[a] for a in s.args), **dict(s.params))
         except REFUSALS as error:

@@ -114,6 +114,7 @@ def _write(
     call: Any, words: tuple[Any, ...], after: int, extent: int, nbytes: int, grain: int,
     spots: tuple[tuple[Any, ...], tuple[Any, ...]], keep: Any,
 ) -> None:  # fmt: skip
+    """As `share`, written into the program that is open."""
     room: Room = open_room()
     reads, writes = ([s for s in group if type(s) is Spot] for group in spots)
     if not all(isinstance(x, int | Ref) for x in words):

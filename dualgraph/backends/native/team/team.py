@@ -52,6 +52,7 @@ class Team:
             os.register_at_fork(after_in_child=self._forked)
 
     def _fresh(self) -> Any:
+        """Memory of the team before any call, where native code finds it."""
         memory = np.zeros(MAILBOX + MOST * LINE + LINE, dtype=np.uint8)
         self.address = address_of(memory) + -address_of(memory) % LINE
         nap = _nap()

@@ -10,6 +10,7 @@ from ..glue.capi import call_void, i64, load_i64, load_ptr, ptr
 
 
 def do_rows(block: ptr, nest: ptr, scratch: ptr, low: i64, high: i64) -> None:
+    """Runs a nest for the rows from `low` up to `high` that it has."""
     first = load_i64(nest, 16)
     begin = low - first if low > first else 0
     end = high - first
@@ -24,6 +25,7 @@ def do_rows(block: ptr, nest: ptr, scratch: ptr, low: i64, high: i64) -> None:
 
 
 def cut(block: ptr, part: i64) -> i64:
+    """The row at which a part begins."""
     rows = load_i64(block, 16)
     parts = load_i64(block, 32)
     first = load_i64(block, 48)
@@ -56,11 +58,13 @@ def one_part(block: ptr, scratch: ptr, part: i64) -> None:
 
 
 def wave_parts(block: ptr, scratch: ptr, begin: i64, end: i64) -> None:
+    """The first kernel: each part by itself."""
     for part in range(begin, end):
         one_part(block, scratch, part)
 
 
 def wave_between(block: ptr, scratch: ptr, begin: i64, end: i64) -> None:
+    """The second kernel: what is missing around the borders between parts, step by step."""
     nests = load_i64(block, 0)
     shift = load_i64(block, 8)
     for i in range(begin, end):

@@ -72,6 +72,7 @@ def turns_of(nest: Nest) -> Turns | None:
 
 
 def _access(s: Load | Store, outer: int, extents: dict[int, int]) -> Access | None:
+    """The elements that an access reaches, by the turn; None where sizes are not known."""
     index: Affine = s.index
     if type(index.const) is not int or any(type(c) is not int for _, c in index.terms):
         return None
