@@ -299,7 +299,7 @@ def test_every_file_says_its_concept_first() -> None:
 
 
 MAPPED = """core core.numbers core.process eager static static.code passes backends backends.native
-backends.native.emit jit
+backends.native.emit effects jit
 backends.native.contract backends.native.guard backends.native.movers backends.native.quick
 backends.native.team merge sweeps"""
 

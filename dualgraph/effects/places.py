@@ -10,8 +10,7 @@ from ..eager.tensor import Tensor
 from ..static.checks import class_attribute
 
 CONTAINERS = (list, dict, set, deque, OrderedDict, defaultdict, Counter)
-# Of the standard library: they tell the world, and that is all.
-TELLING = ("logging", "warnings", "_io", "io")
+SETTERS = object.__setattr__, SimpleNamespace.__setattr__  # which do nothing else
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
 
 
@@ -25,9 +24,6 @@ def same_cells(fn: FunctionType, held: Any) -> bool:
         if held.get(var, MISSING) is not content:
             return False
     return True
-
-
-SETTERS = object.__setattr__, SimpleNamespace.__setattr__  # which do nothing else
 
 
 def why_not_written(holder: Any, name: str) -> str:

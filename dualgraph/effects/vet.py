@@ -13,13 +13,11 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..core.numbers.live import LIVE
-from ..core.numbers.live_calls import Conversion
-from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..static.checks import ATOMS, class_attribute
 from ..static.code.bytecode import mentions
@@ -29,8 +27,9 @@ from ..static.code.statements import whole
 from ..static.outside import PURE_MODULES
 from .acting import WRITES, acts, writes
 from .happening import Happening, Write
-from .places import CONTAINERS, MISSING, value_at, why_not_written
-from .whose import is_library
+from .kinds import Values, is_data
+from .places import CONTAINERS, MISSING, why_not_written
+from .whose import is_user_module, module_of
 
 MOST_CALLS = 8  # functions that call each other
 # Of the standard library: they tell the world, and that is all.
@@ -61,20 +60,25 @@ HARMLESS = frozenset(
 )  # fmt: skip
 GIVE_NUMBERS = frozenset("item float int bool len round str repr format".split())
 GENERATES = 0x2A0  # flags of code that is a generator or coroutine
-THROUGH = frozenset("zip enumerate sorted reversed list tuple set iter items values keys".split())
 
 
-class Vet(NamedTuple):
-    """Looks at what a statement does, where it runs with these global and local variables; notes what it writes."""
+class Vet(Values):
+    """Looks at what a statement does, where it runs with these global and local variables; notes what it writes.
 
-    h: Happening
-    known: dict[str, Any]
-    held: Any
-    cells: Mapping[str, Any]  # of enclosing functions
-    depth: int = 0
+    `cells` has the variables of enclosing functions; `depth` counts the functions that led to the code looked at.
+    Most methods give why something speaks against the statement ("": nothing does).
+    """
 
-    def value(self, tree: Any) -> Any:
-        return MISSING if tree is None else value_at(tree, self.known, self.held)
+    def __init__(
+        self,
+        h: Happening,
+        known: dict[str, Any],
+        held: Any,
+        cells: Mapping[str, Any],
+        depth: int = 0,
+    ) -> None:
+        super().__init__(known, held)
+        self.h, self.cells, self.depth = h, cells, depth
 
     def target(self, t: Target, sure: bool) -> str:
         """Why a target speaks against the statement ("": it does not)."""
@@ -86,6 +90,10 @@ class Vet(NamedTuple):
             return self.dropped(t) if t.kind == "call" else self.used(t)
         if t.kind == "with":
             return self.manager(t.place, sure and t.sure)
+        return self._written(t, sure)
+
+    def _written(self, t: Target, sure: bool) -> str:
+        """Why a place that is written speaks against the statement; a place that does not is noted."""
         holder, name = MISSING, t.name
         if t.kind == "global":
             holder = self.known
@@ -116,6 +124,7 @@ class Vet(NamedTuple):
 
     @staticmethod
     def _rooted_in_new(place: Any) -> bool:
+        """Whether a place is in a container that the statement itself makes."""
         while place is not None and place[0] in ("attr", "item", "part", "each"):
             place = place[1]
         return bool(place == NEW)
@@ -132,7 +141,7 @@ class Vet(NamedTuple):
         called = self.value(t.place)
         if called is MISSING and t.place[0] == "attr":
             called = self.value(t.place[1])
-            if called is MISSING and self._opened(t.place[1]):
+            if called is MISSING and self.is_opened_file(t.place[1]):
                 return ""
         if called is MISSING and t.place[0] in ("each", "part"):
             return self.unseen(t.place, t.name)
@@ -140,21 +149,22 @@ class Vet(NamedTuple):
             return self.unseen(t.place, t.name)
         if called is MISSING:
             return "" if t.place[0] == "made" else "what it calls is not known"
-        module = _module(called)
+        module = module_of(called)
         top = module.partition(".")[0]
         if top in ("dualgraph", "numpy", "builtins"):
             return f"it calls {top}"
-        if _of_user(module) or top in TELLING:
+        if is_user_module(module) or top in TELLING:
             return ""
         if top in sys.stdlib_module_names:
             return f"it calls {module}"
         return self._handed(t.name, module)
 
     def _handed(self, args: Any, module: str) -> str:
+        """Why a library cannot be called with such arguments later: they lead to the user's state."""
         for tree in args:
             if tree is not None and tree[0] != "call":
                 value = self.value(tree)
-                if value is MISSING and self.plain(tree):
+                if value is MISSING and self.stands_for_data(tree):
                     continue
                 if not isinstance(value, (Tensor, np.generic, *ATOMS)):
                     return f"it gives a {type(value).__name__} to {module}"
@@ -167,11 +177,11 @@ class Vet(NamedTuple):
             return f"it calls {t.place[1]}"
         if called is MISSING:
             return ""
-        module = _module(called)
+        module = module_of(called)
         top = module.partition(".")[0]
         if (
             top in ("dualgraph", "builtins")
-            or _of_user(module)
+            or is_user_module(module)
             or module in QUIET
             or top in TELLING
         ):
@@ -190,11 +200,11 @@ class Vet(NamedTuple):
             return next(filter(None, (self.in_place(v, sure) for v in tree[1])), "")
         if tree in (NEW, OPERATED) or tree[0] == "const" or _gives_number(tree):
             return ""
-        value, whole = self.value(tree), MISSING
+        value, container = self.value(tree), MISSING
         if tree[0] in ("each", "part", "item"):
-            whole = self.value(tree[1])
-        if type(whole) in (*CONTAINERS, tuple) and (value is MISSING or value is whole):
-            values = list(whole.values()) if isinstance(whole, dict) else list(whole)
+            container = self.value(tree[1])
+        if type(container) in (*CONTAINERS, tuple) and (value is MISSING or value is container):
+            values = list(container.values()) if isinstance(container, dict) else list(container)
         elif value is not MISSING:
             values = [value]
         else:
@@ -222,40 +232,32 @@ class Vet(NamedTuple):
         return next((f"in {code.co_name}, {why}" for why in problems if why), "")
 
     def _passed(self, t: Target) -> str:
+        """Why what a running function calls, or does in place, may be something else in another call."""
         if t.kind == "in place":
             return self.in_place(t.place, t.sure)
         if t.sure:
-            return self.used(t) if _module(self.value(t.place)).startswith("numpy") else ""
+            return self.used(t) if module_of(self.value(t.place)).startswith("numpy") else ""
         if t.place[0] == "attr" and t.place[2] in HARMLESS and self.value(t.place[1]) is MISSING:
             return ""
         return self.unseen(t.place, t.name)
 
     # --- context managers ---
 
-    def _opened(self, tree: Any) -> bool:
-        """Whether it is a file opened in the statement."""
-        if tree is None or tree[0] != "entered":
-            return False
-        call = tree[1]
-        return (
-            bool(call[0] == "call" and call[1] == ("global", "open")) and "open" not in self.known
-        )
-
     def manager(self, tree: Any, sure: bool) -> str:
         """Why a context manager cannot be entered later."""
-        if self._opened(("entered", tree)):
+        if self.is_opened_file(("entered", tree)):
             return ""
         value = self.value(tree)
         if value is MISSING and tree[0] == "call":
             value = self.value(tree[1])
         if value is MISSING:
             return "its context manager is not known"
-        module = _module(value)
+        module = module_of(value)
         if module.partition(".")[0] in ("dualgraph", "contextlib", "threading", "_thread", "_io"):
             return ""
-        if _of_user(module) and sure:
+        if is_user_module(module) and sure:
             return ""
-        if _of_user(module) and not isinstance(value, (type, types.FunctionType)):
+        if is_user_module(module) and not isinstance(value, (type, types.FunctionType)):
             return self.method(value, "__enter__", ()) or self.method(
                 value, "__exit__", (None,) * 3
             )
@@ -287,46 +289,46 @@ class Vet(NamedTuple):
             return "what it may call is not known"
         base, name = callee[1], callee[2]
         holder = self.value(base)
-        if holder is not MISSING and not _plain(holder):
+        if holder is not MISSING and not is_data(holder):
             return self.method(holder, name, args)
-        if base[0] in ("each", "part") and not self.plain(base):
+        if base[0] in ("each", "part") and not self.stands_for_data(base):
             return self._all(base, lambda v: self.method(v, name, args))
-        if not (self.plain(base) or self._opened(base)):
+        if not (self.stands_for_data(base) or self.is_opened_file(base)):
             return f"what it may call as .{name} is not known"
         changes = writes(name) or name in TENSOR_CHANGES | ARRAY_METHODS
         return f"it may call .{name}" if changes else ""
 
     def _all(self, tree: Any, vet: Callable[[Any], str]) -> str:
-        """The same of all that a container holds."""
-        whole = self.value(tree[1])
-        if type(whole) not in (*CONTAINERS, tuple):
+        """Why `vet` speaks against one of the values that a container holds."""
+        container = self.value(tree[1])
+        if type(container) not in (*CONTAINERS, tuple):
             return "what it may call is not known"
-        inside = list(whole.values()) if isinstance(whole, dict) else list(whole)
+        inside = list(container.values()) if isinstance(container, dict) else list(container)
         return next(filter(None, map(vet, inside)), "")
 
     def method(self, holder: Any, name: str, args: Any) -> str:
-        """The same of a method of an object."""
+        """Why a method of an object cannot be called later."""
         own = class_attribute(type(holder), name)
         if isinstance(own, types.FunctionType) and name not in getattr(holder, "__dict__", {}):
-            if _of_user(own.__module__):
+            if is_user_module(own.__module__):
                 return self.user_function(own, [holder, *map(self.value, args)])
             return self.function(own, args)
-        module = _module(holder)
+        module = module_of(holder)
         if module in TELLING or module.partition(".")[0] in TELLING:
             return ""
         return f"it may call .{name} of a {type(holder).__name__}"
 
     def function(self, called: Any, args: Any) -> str:
-        """The same of a function."""
+        """Why a function cannot be called later, whatever it does with these arguments."""
         if isinstance(called, types.MethodType):
-            if not _of_user(_module(called.__func__)):
+            if not is_user_module(module_of(called.__func__)):
                 return self.method(called.__self__, called.__func__.__name__, args)
             return self.user_function(called.__func__, [called.__self__, *map(self.value, args)])
         if isinstance(called, functools.partial):
             return self.function(called.func, (None,))
-        module = _module(called)
+        module = module_of(called)
         name = getattr(called, "__name__", type(called).__name__)
-        if isinstance(called, types.FunctionType) and _of_user(module):
+        if isinstance(called, types.FunctionType) and is_user_module(module):
             return self.user_function(called, [*map(self.value, args)])
         if isinstance(called, type) and module == "builtins":
             return ""
@@ -343,7 +345,7 @@ class Vet(NamedTuple):
         return f"it may call {name}"
 
     def user_function(self, fn: types.FunctionType, values: list[Any]) -> str:
-        """The same of a function of the user's: all that its code does."""
+        """Why a function of the user's cannot be called later: by all that its code does."""
         code, name = fn.__code__, fn.__name__
         does = None if raises(code) else whole(code)
         if does is None or self.depth > MOST_CALLS or code.co_flags & 0x0C:
@@ -367,68 +369,6 @@ class Vet(NamedTuple):
             if problem:
                 return f"in {name}, {problem}"
         return ""
-
-    # --- kinds of values ---
-
-    def plain(self, tree: Any) -> bool:
-        """Whether a value is surely a tensor, an array, a number, a text, or a builtin container."""
-        if tree is None or tree[0] in ("value", "exit", "made", "null"):
-            return False
-        if tree[0] in ("op", "new", "parts", "const"):
-            return True
-        value = self.value(tree)
-        if value is not MISSING:
-            return _plain(value)
-        if tree[0] == "attr":
-            return self.plain(tree[1])
-        if tree[0] in ("each", "part", "item"):
-            return self.of_plain(tree[1])
-        if tree[0] == "call":
-            return self.gives_plain(tree)
-        return self._opened(tree)
-
-    def gives_plain(self, call: Any) -> bool:
-        """Whether what a call gives is such a value."""
-        callee = call[1]
-        if callee is None:
-            return False
-        own = self.known.get(callee[1]) if callee[0] == "global" else callee
-        if own is None or isinstance(own, Conversion):
-            named = getattr(builtins, callee[1], None)
-            return named is not None and all(map(self.plain, call[2]))
-        called = self.value(callee)
-        if called is not MISSING:
-            return _module(called).partition(".")[0] in ("dualgraph", "numpy", "math", "time")
-        return callee[0] == "attr" and (self.plain(callee[1]) or self._of_engine(callee[1]))
-
-    def _of_engine(self, tree: Any) -> bool:
-        value = self.value(tree)
-        return value is not MISSING and any(
-            c.__module__.startswith("dualgraph.") for c in type(value).__mro__
-        )
-
-    def of_plain(self, tree: Any) -> bool:
-        """Whether what a container holds are such values."""
-        if tree is None:
-            return False
-        if tree[0] == "parts":
-            return all(map(self.plain, tree[1]))
-        value = self.value(tree)
-        if value is not MISSING:
-            if isinstance(value, (Tensor, np.ndarray, str, range)):
-                return True
-            inside = list(value.values()) if isinstance(value, dict) else value
-            return type(value) in (*CONTAINERS, tuple) and all(
-                map(_plain, flatten(list(inside))[0])
-            )
-        if tree[0] in ("each", "part"):
-            return self.of_plain(tree[1])
-        if tree[0] != "call" or tree[1] is None:
-            return self.plain(tree)
-        callee, args = tree[1], tree[2]
-        if callee[-1] in THROUGH:
-            return all(map(self.of_plain, args if callee[0] == "global" else (callee[1],)))
-        return self.gives_plain(tree)
 
 
 def _pure(fn: types.FunctionType, args: Any) -> bool:
@@ -455,25 +395,3 @@ def _names(tree: Any) -> set[str]:
 def _gives_number(tree: Any) -> bool:
     """Whether a tree is a call that gives a number, or a text."""
     return bool(tree[0] == "call" and tree[1] and tree[1][-1] in GIVE_NUMBERS)
-
-
-def _plain(value: Any) -> bool:
-    kinds = (Tensor, np.ndarray, np.generic, *ATOMS)
-    return isinstance(value, kinds) or type(value) in (*CONTAINERS, tuple)
-
-
-def _module(called: Any) -> str:
-    """The module that a function is of, or the class of an object."""
-    if isinstance(called, types.ModuleType):
-        return called.__name__
-    bound = getattr(called, "__self__", None)
-    if isinstance(called, types.BuiltinFunctionType) and bound is not None:
-        if not isinstance(bound, (types.ModuleType, type)):
-            return type(bound).__module__
-    return getattr(called, "__module__", None) or type(called).__module__
-
-
-def _of_user(module: str) -> bool:
-    return not is_library(getattr(sys.modules.get(module), "__file__", None) or "") and (
-        module.partition(".")[0] not in ("dualgraph", *sys.builtin_module_names)
-    )

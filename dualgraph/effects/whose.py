@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+import types
 from types import FrameType
+from typing import Any
 
 LIBRARY = os.path.dirname(os.__file__)
 
@@ -19,3 +22,21 @@ def of_user(frame: FrameType) -> bool:
 def is_library(file: str) -> bool:
     """Whether a file belongs to the standard library or to an installed package."""
     return "site-packages" in file or "dist-packages" in file or file.startswith(LIBRARY)
+
+
+def module_of(called: Any) -> str:
+    """The module that a function is of, or the class of an object."""
+    if isinstance(called, types.ModuleType):
+        return called.__name__
+    bound = getattr(called, "__self__", None)
+    if isinstance(called, types.BuiltinFunctionType) and bound is not None:
+        if not isinstance(bound, (types.ModuleType, type)):
+            return type(bound).__module__
+    return getattr(called, "__module__", None) or type(called).__module__
+
+
+def is_user_module(module: str) -> bool:
+    """Whether a module, by its name, is neither the package's nor of a library."""
+    return not is_library(getattr(sys.modules.get(module), "__file__", None) or "") and (
+        module.partition(".")[0] not in ("dualgraph", *sys.builtin_module_names)
+    )

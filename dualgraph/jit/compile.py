@@ -149,19 +149,31 @@ class Compiled(Growing):
                     self._remember(entry, at_any, args, kwargs, leaves)
                 return result
             broken = program.mismatch
-        if not waiting and tried < MAX_TRIES:
+        return self._run_otherwise(
+            entry, key, args, kwargs, leaves, broken, waiting > 0, tried == MAX_TRIES
+        )
+
+    def _run_otherwise(
+        self, entry: Entry, key: Any, args: Any, kwargs: Any, leaves: Any, broken: str, waiting: bool,
+        enough: bool,
+    ) -> Any:  # fmt: skip
+        """A call that no program serves, because of what is `broken`: by another program, captured now, or eagerly.
+
+        `waiting`: a program may serve it that is still being compiled; `enough`: as many as may be were tried.
+        """
+        if not waiting and not enough:
             sized = self._sizes.ready_for(key, leaves, entry.programs)
             if sized is not None:
                 sized.meter = entry.meter
                 entry.add(sized)
                 return self._run(entry, key, args, kwargs, leaves)
-        if not waiting and tried < MAX_TRIES and self._promotion.notice(entry, key, leaves):
-            key = self._key(leaves, key[0])
-            entry = self._entries.setdefault(key, Entry(kept=entry.kept))
+            if self._promotion.notice(entry, key, leaves):
+                key = self._key(leaves, key[0])
+                entry = self._entries.setdefault(key, Entry(kept=entry.kept))
+                return self._run(entry, key, args, kwargs, leaves)
+        if enough and self._sizes.branch(key, leaves, entry.programs):
             return self._run(entry, key, args, kwargs, leaves)
-        if tried == MAX_TRIES and self._sizes.branch(key, leaves, entry.programs):
-            return self._run(entry, key, args, kwargs, leaves)
-        if waiting or tried == MAX_TRIES or not self._begin(entry):
+        if waiting or enough or not self._begin(entry):
             entry.meter.left += not waiting
             self._eager_calls += 1
             if entry.eager_because and not entry.programs and entry.meter.left > WARM:

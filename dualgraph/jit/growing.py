@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ..core.errors import MemoryBudgetError, user_location
 from ..core.process.settings import undisturbed
@@ -14,10 +15,11 @@ from ..static.code.statements import Apart
 from .entries import Entry
 from .keys import difference, labels
 from .program import Program
+from .promoted import Source
 from .promotion import Promotion, told_apart
 from .rebound import Rebound
 from .rehearsal import AT_ONCE, make_ready, rehearse
-from .sizes import Sizes
+from .sizes import Call, Sizes, Spec
 from .stages import Left
 from .tracing import trace
 
@@ -27,6 +29,18 @@ MAX_UNSTABLE = 3  # captures given up because something passing stood in the way
 OTHERWISE = "with other values the code does something else"
 APART = "tried again with such statements set apart"
 background = Workers("dualgraph-compile", 1)
+
+
+class _Attempt(NamedTuple):
+    """A capture: the entry and the structure of its call, where it was, and what it took as inputs and as symbolic."""
+
+    entry: Entry
+    tree: Any
+    where: Any
+    sources: Sequence[Source]
+    call: Call | None  # None: it goes on from where a program left
+    spec: Spec | None
+    left: Left | None
 
 
 class Growing:
@@ -92,19 +106,14 @@ class Growing:
         self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str, key: Any = None,
         left: Left | None = None,
     ) -> Any:  # fmt: skip
+        """The result of a call, which is captured as it runs; with `left` from where a program left it."""
         where = user_location()
         spec, before = None, left and left.program
         tree = flatten((args, kwargs))[1] if key is None else key[0]
         others = self._rebound.noticed(entry.programs)
         sources, confirmed = self._promotion.plan(others, tree, leaves, before)
         call = None if left is not None else self._sizes.call(key, leaves)
-        sure = not self._promotion.cautious or self._promotion.trusted(sources, tree, leaves)
-        simple = self._rebound.at_any_size and confirmed is None and sure
-        if (
-            self._apart.active
-        ):  # what a statement leaves of a size must be what it leaves of a number
-            simple = simple and all(told_apart(p.footprint) is None for p in self.programs)
-        if call is not None and self._memory is None and simple:
+        if call is not None and confirmed is None and self._may_be_symbolic(sources, tree, leaves):
             spec = self._sizes.spec(call, args, kwargs, any_numbers=bool(sources))
         shapes, make, sizes = (None, Program, ()) if spec is None else spec.how
         with undisturbed:
@@ -113,19 +122,10 @@ class Growing:
                 shapes=shapes, make=make, apart=self._apart, sources=sources, rebound=self._rebound,
                 sizes=sizes,
             )  # fmt: skip
+        attempt = _Attempt(entry, tree, where, sources, call, spec, left)
         with self._lock:
-            if (
-                program is None
-                and spec is not None
-                and (self._rebound.active or self._apart.active)
-            ):
-                self._rebound.at_any_size = False
-                self._log.append(f"not captured at {where} with symbolic sizes: {refusals[0]}")
-                return result
             if program is None:
-                if not self._promotion.blame(sources, tree, refusals):
-                    self._refused(entry, refusals, where, tree, left)
-                self._promotion.regroup(tree)
+                self._not_captured(attempt, refusals)
                 return result
             self._unstable.pop(tree, None)
             program.budget, program.owner = self._memory, self._promotion
@@ -133,21 +133,7 @@ class Growing:
             if confirmed is not None and self._promotion.confirm(confirmed, program, tree):
                 self._forget()
                 return result
-            if call is not None:
-                program = self._sizes.settle(call, spec, program)
-            program.changed.append(self._forget)
-            program.meter = entry.meter
-            known = program.template in self.programs
-            entry.programs.insert(0, program)
-            if call is not None:
-                every = ((k, p) for k, e in self._entries.items() for p in e.programs)
-                elsewhere = self._sizes.elsewhere(call, program, spec, every)
-                self._promotion.learn(entry.programs, program, tree, elsewhere)
-                for source in self._sizes.hopeless(call):
-                    self._promotion.give_up(source, tree, OTHERWISE)
-                self._promotion.regroup(tree)
-            if program.template is None:
-                program.join(entry.tree)
+            program, known = self._enter(attempt, program)
             if known:
                 self._log.append(f"tried other sizes at {where}: they do the same")
                 return result
@@ -156,6 +142,49 @@ class Growing:
         if self._wait and isinstance(program.failure, MemoryBudgetError):
             raise program.failure
         return result
+
+    def _may_be_symbolic(self, sources: Sequence[Source], tree: Any, leaves: list[Any]) -> bool:
+        """Whether a capture with these numbers as inputs may take sizes as symbolic."""
+        if self._memory is not None or not self._rebound.at_any_size:
+            return False
+        if self._promotion.cautious and not self._promotion.trusted(sources, tree, leaves):
+            return False
+        # What a statement set apart leaves of a size must be what it leaves of a number.
+        return not self._apart.active or all(told_apart(p.footprint) is None for p in self.programs)
+
+    def _enter(self, attempt: _Attempt, program: Program) -> tuple[Program, bool]:
+        """Puts a program where calls find it: the one for the sizes of its call, and whether its template was known."""
+        entry, call = attempt.entry, attempt.call
+        if call is not None:
+            program = self._sizes.settle(call, attempt.spec, program)
+        program.changed.append(self._forget)
+        program.meter = entry.meter
+        known = program.template in self.programs
+        entry.programs.insert(0, program)
+        if call is not None:
+            self._learn(attempt, call, program)
+        if program.template is None:
+            program.join(entry.tree)
+        return program, known
+
+    def _learn(self, attempt: _Attempt, call: Call, program: Program) -> None:
+        """Compares a new program with those known: which numbers need no program of their own, and which do."""
+        every = ((k, p) for k, e in self._entries.items() for p in e.programs)
+        elsewhere = self._sizes.elsewhere(call, program, attempt.spec, every)
+        self._promotion.learn(attempt.entry.programs, program, attempt.tree, elsewhere)
+        for source in self._sizes.hopeless(call):
+            self._promotion.give_up(source, attempt.tree, OTHERWISE)
+        self._promotion.regroup(attempt.tree)
+
+    def _not_captured(self, attempt: _Attempt, refusals: list[str]) -> None:
+        """Makes sure that the next capture goes otherwise, or that there is none."""
+        if attempt.spec is not None and (self._rebound.active or self._apart.active):
+            self._rebound.at_any_size = False
+            self._log.append(f"not captured at {attempt.where} with symbolic sizes: {refusals[0]}")
+            return
+        if not self._promotion.blame(attempt.sources, attempt.tree, refusals):
+            self._refused(attempt, refusals)
+        self._promotion.regroup(attempt.tree)
 
     def _build(self, program: Program) -> None:
         """Makes a program ready, now or beside the calls."""
@@ -176,9 +205,9 @@ class Growing:
             self._log.append(f"{why}; {APART}")
             return True
 
-    def _refused(
-        self, entry: Entry, refusals: list[str], where: Any, tree: Any, left: Left | None = None
-    ) -> None:
+    def _refused(self, attempt: _Attempt, refusals: list[str]) -> None:
+        """Lets calls of this kind run eagerly, unless another capture may go better."""
+        entry, tree, where, left = attempt.entry, attempt.tree, attempt.where, attempt.left
         said = f"not captured at {where}: {refusals[0]}"
         if left is not None:
             if self._apart.active or not self._start_apart(entry, said):

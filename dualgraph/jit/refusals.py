@@ -160,26 +160,31 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
         if id(node) in seen or id(node) in inside:
             continue
         seen.add(id(node))
-        if hooked(node):
-            return ["gradients flow through an intermediate that has a hook"]
-        if node.prim is None:
-            leaf = node.saved()
-            if leaf is not None and leaf._grad is not None:
-                return ["gradients flow to a leaf made inside that has one already"]
-            continue
-        if node.released:
-            return ["gradients flow through a part of the call that was already swept"]
-        told = node.params.get("told")
-        if node.prim is not THROUGH and not (told is not None and told.here()):
-            if getattr(node.prim, "as_its_ops", False):
-                name = node.prim.name
-                return [f"gradients flow through a {name}, whose values a program would keep"]
-            if not isinstance(node.prim, Prim):
-                return ["gradients flow through a user's own function"]
-        if _spoiled(node):
-            return ["a value that a gradient may need was written in place"]
-        work.extend(e[0] for e in node.inputs if e is not None)
+        why = _unreplayable(node)
+        if why:
+            return [why]
+        if node.prim is not None:
+            work.extend(e[0] for e in node.inputs if e is not None)
     return []
+
+
+def _unreplayable(node: Any) -> str:
+    """What a replay could not repeat of one tape node."""
+    if hooked(node):
+        return "gradients flow through an intermediate that has a hook"
+    if node.prim is None:
+        leaf = node.saved()
+        given = leaf is not None and leaf._grad is not None
+        return "gradients flow to a leaf made inside that has one already" if given else ""
+    if node.released:
+        return "gradients flow through a part of the call that was already swept"
+    told = node.params.get("told")
+    if node.prim is not THROUGH and not (told is not None and told.here()):
+        if getattr(node.prim, "as_its_ops", False):
+            return f"gradients flow through a {node.prim.name}, whose values a program would keep"
+        if not isinstance(node.prim, Prim):
+            return "gradients flow through a user's own function"
+    return "a value that a gradient may need was written in place" if _spoiled(node) else ""
 
 
 def _spoiled(node: Any) -> bool:

@@ -28,56 +28,65 @@ def describe_results(
 
     `outside` has the ids of the tensors that were at known places before, the same on each call.
     """
-    roots = {id(r.tensor): i for i, r in enumerate(tracer.roots)}
-    places = {id(v): i for i, v in enumerate(arguments.leaves) if isinstance(v, np.ndarray)}
-    chains = {id(v): _chain(v, roots) for v in leaves if isinstance(v, Tensor)}
-    sharing = Counter(id(base) for _, base in chains.values())
-    tensors: list[Tensor] = []
+    found = _Outputs(tracer, leaves, arguments, outside)
     results: list[Result] = []
-    first: dict[int, int] = {}  # where among the results a tensor is
-
-    def output(t: Tensor, chain: Any = (), base: int | None = None) -> Result:
-        tensors.append(t)
-        return Result("output", len(tensors) - 1, chain, t.requires_grad, swept(t), base)
-
     for i, leaf in enumerate(leaves):
-        if i in numbers:
-            results.append(numbers[i])
-        elif not isinstance(leaf, Tensor):
-            results.append(
-                Result("leaf", places[id(leaf)]) if id(leaf) in places else Result("value", leaf)
-            )
-        elif id(leaf) in first:
-            results.append(Result("same", first[id(leaf)]))
-        elif id(chains[id(leaf)][1]) in roots:
-            chain, base = chains[id(leaf)]
-            if chain and id(leaf) in outside:
-                results.append(Result("view", roots[id(base)], chain, held=leaf))
-            elif chain and leaf.requires_grad:  # its place on the tape is among the other results
-                tracked = output(leaf)
-                results.append(
-                    tracked._replace(
-                        kind="view", key=roots[id(base)], chain=chain, output=tracked.key
-                    )
-                )
-            else:
-                kind = "view" if chain else "input"
-                results.append(Result(kind, roots[id(base)], chain))
-        else:
-            results.append(output(leaf))
-        first.setdefault(id(leaf), i)
-    for i, leaf in enumerate(leaves):
-        chain, base = chains.get(id(leaf), ((), leaf))
-        if results[i].kind == "output" and chain and sharing[id(base)] > 1:
-            if id(base) not in first:
-                first[id(base)] = len(results)
-                results.append(output(base))
-            results[i] = results[i]._replace(chain=chain, base=first[id(base)])
-    finished = finish(tracer, tensors)
+        results.append(numbers[i] if i in numbers else found.result(leaf))
+        found.first.setdefault(id(leaf), i)
+    found.share_memory(leaves, results)
+    finished = finish(tracer, found.tensors)
     start = len(finished.graph.outputs) - len(finished.concrete) - len(finished.numbers)
     for i, r in numbers.items():
         results[i] = r._replace(key=start + r.key)
     return finished, tuple(results)
+
+
+class _Outputs:
+    """The tensors that a graph has to give so that each result can be made again."""
+
+    def __init__(
+        self, tracer: Tracer, leaves: list[Any], arguments: Arguments, outside: Container[int]
+    ) -> None:
+        self.tensors: list[Tensor] = []
+        self.first: dict[int, int] = {}  # where among the results a leaf is, by its id
+        self._outside = outside
+        self._roots = {id(r.tensor): i for i, r in enumerate(tracer.roots)}
+        given = enumerate(arguments.leaves)
+        self._arrays = {id(v): i for i, v in given if isinstance(v, np.ndarray)}
+        self._chains = {id(v): _chain(v, self._roots) for v in leaves if isinstance(v, Tensor)}
+
+    def result(self, leaf: Any) -> Result:
+        """How one leaf is made again: an argument, a constant, an earlier result, an input or an output."""
+        if not isinstance(leaf, Tensor):
+            at = self._arrays.get(id(leaf))
+            return Result("value", leaf) if at is None else Result("leaf", at)
+        if id(leaf) in self.first:
+            return Result("same", self.first[id(leaf)])
+        chain, base = self._chains[id(leaf)]
+        root = self._roots.get(id(base))
+        if root is None:
+            return self._output(leaf)
+        if chain and id(leaf) in self._outside:
+            return Result("view", root, chain, held=leaf)
+        if chain and leaf.requires_grad:  # its place on the tape is among the other results
+            tracked = self._output(leaf)
+            return tracked._replace(kind="view", key=root, chain=chain, output=tracked.key)
+        return Result("view" if chain else "input", root, chain)
+
+    def _output(self, t: Tensor) -> Result:
+        self.tensors.append(t)
+        return Result("output", len(self.tensors) - 1, (), t.requires_grad, swept(t), None)
+
+    def share_memory(self, leaves: list[Any], results: list[Result]) -> None:
+        """Outputs that are views of one tensor become views of it again, which is a further result if need be."""
+        sharing = Counter(id(base) for _, base in self._chains.values())
+        for i, leaf in enumerate(leaves):
+            chain, base = self._chains.get(id(leaf), ((), leaf))
+            if results[i].kind == "output" and chain and sharing[id(base)] > 1:
+                if id(base) not in self.first:
+                    self.first[id(base)] = len(results)
+                    results.append(self._output(base))
+                results[i] = results[i]._replace(chain=chain, base=self.first[id(base)])
 
 
 def place_numbers(tracer: Tracer, result: Any, happened: list[Happening]) -> dict[int, Result]:

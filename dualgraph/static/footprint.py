@@ -24,7 +24,7 @@ from .checks import (
     DictCheck,
     GlobalCheck,
 )  # fmt: skip
-from .code.bytecode import mentions
+from .code.bytecode import Mentions, mentions
 from .code.handlers import after_errors
 from .code.statements import Apart, Statement
 from .holders import ByName, Holders
@@ -140,6 +140,7 @@ class Footprint(Holders):
     # --- code ---
 
     def _function(self, fn: types.FunctionType, name: str, reached: Location) -> None:
+        """Takes in the code of a function, by whose it is: a library's, the package's or the user's."""
         where = Location(fn.__code__.co_filename, fn.__code__.co_firstlineno, fn.__name__)
         module = fn.__globals__.get("__name__", "__main__")
         if closed(module):
@@ -164,6 +165,12 @@ class Footprint(Holders):
                 if isinstance(held, (types.FunctionType, type)):
                     self._visit(held, var, where)
             return
+        self._user_code(fn, told, name, where)
+
+    def _user_code(
+        self, fn: types.FunctionType, told: Mentions, name: str, where: Location
+    ) -> None:
+        """Takes in what a function of the user's mentions, beside the statements that are set apart."""
         self.user_names |= told.names
         self.written |= told.written
         self.reflects = self.reflects or told.reflects

@@ -7,6 +7,7 @@ Its modules:
     calls       what a call calls
     flow        where a number that was taken out of a tensor goes
     statements  what does something to Python state, as pieces that can run later
-                blocks (ifs, loops, ... as one), reading (what a part does), pieces (a part as a function)
+                blocks (ifs, loops, ... as one), reading (what a part does), dataflow (on all ways through a part),
+                pieces (a part as a function)
     changes     what else may change Python state
 """

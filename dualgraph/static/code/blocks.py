@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any, NamedTuple
 
+from .dataflow import Part
 from .handlers import Entry, entries
-from .reading import Part, managers
+from .reading import managers
 from .steps import Op, depths, ends, jumps, numbers, steps, ways
 
 RETURNS = -1  # where a block goes on that ends the function

@@ -77,6 +77,10 @@ SAFE = (
 )
 BUILDERS = {"BUILD_TUPLE": tuple, "BUILD_LIST": list}
 
+_Stack = tuple[Any, ...]  # symbols
+_Names = tuple[tuple[str, Any], ...]  # the variables that hold more than None, with their symbols
+_State = tuple[int, _Stack, _Names]
+
 
 class Flow(NamedTuple):
     """Where a number goes: how it was taken out ("item", "float", ...), and the form of what is returned."""
@@ -190,78 +194,98 @@ def _returned(
     Statements in `apart` are passed over: the second part says which variables they read that hold it. Calls of
     `converters`, by these names, leave the number what it is.
     """
-    found, at = instructions(code)
-    work: list[tuple[int, tuple[Any, ...], tuple[tuple[str, Any], ...]]] = [
-        (at[offset] + 1, (form,), ())
-    ]
-    seen = set(work)
-    forms: set[Any] = set()
-    starts = {s.first: s for s in apart}
-    told: dict[tuple[Statement, str], set[Any]] = {}
-    guarded = _guarded(code)
     if looks_around(code) or code.co_flags & 0x2A0:  # generators, coroutines
         return None
+    ways = _Ways(code, apart, converters)
     try:
-        while work:
-            n, stack, names = work.pop()
-            i = found[n]
-            if i.offset in starts:
-                s = starts[i.offset]
-                passed = _passed(s, _Frame(stack, dict(names)), told)
-                if s.returns:
-                    forms.add(None)
-                    continue
-                after = (at[s.goal], *passed)
-                if after not in seen:
-                    seen.add(after)
-                    work.append(after)
-                continue
-            if not i.opname.startswith((*SAFE, *NOTHING)):
-                handlers = [h for g, h in guarded if i.offset in g]
-                if None in handlers or (handlers and any(v is not None for v in stack)):
-                    return None
-                after_errors = [(at[h], (), names) for h in handlers if h is not None]
-                work += [state for state in after_errors if state not in seen]
-                seen.update(after_errors)
-            if i.opname in ("RETURN_VALUE", "RETURN_CONST"):
-                forms.add(stack[-1] if i.opname == "RETURN_VALUE" and stack else None)
-                continue
-            if i.opname in ("RAISE_VARARGS", "RERAISE"):
-                _Frame(stack, {}).pop(i.arg or 0)
-                continue
-            kept = stack[-1:] == (NUMBER,) and given_to(i) == 1 and called(code, i) in converters
-            state = _Frame((*stack[:-1], None) if kept else stack, dict(names))
-            goals = state.step(i)
-            if kept:
-                state.stack[-1] = NUMBER
-            for goal in goals:
-                next_n = n + 1 if goal is None else at[goal]
-                after = (next_n, tuple(state.stack), tuple(sorted(state.names.items())))
-                if after not in seen:
-                    seen.add(after)
-                    work.append(after)
-            if len(seen) > MAX_STATES:
-                return None
+        ways.follow(offset, form)
     except _Unknown:
         return None
-    if len(forms) != 1 or any(len(held) > 1 for held in told.values()):
+    if len(ways.forms) != 1 or any(len(held) > 1 for held in ways.reads.values()):
         return None
-    return forms.pop(), tuple((s, name, v) for (s, name), (v,) in told.items() if v is not None)
+    reads = ((s, name, v) for (s, name), (v,) in ways.reads.items() if v is not None)
+    return ways.forms.pop(), tuple(reads)
 
 
-def _passed(
-    s: Statement, state: _Frame, told: dict[tuple[Statement, str], set[Any]]
-) -> tuple[tuple[Any, ...], tuple[tuple[str, Any], ...]]:
-    """Stack and variables after a statement that is set apart."""
-    for _ in range(s.entry):
-        state.take()
-    for name in s.reads:
-        told.setdefault((s, name), set()).add(state.names.get(name))
-    for name in s.makes:  # others that it writes are read nowhere else
-        state.names.pop(name, None)
-    if s.follows:
-        state.load(s.follows)
-    return tuple(state.stack), tuple(sorted(state.names.items()))
+class _Ways:
+    """All ways through some code, as states: the instruction that is next, the stack, and the variables that count.
+
+    `forms` has what is returned at their ends, `reads` what variables hold where statements set apart read them.
+    """
+
+    def __init__(
+        self, code: CodeType, apart: tuple[Statement, ...], converters: frozenset[str]
+    ) -> None:
+        self.code, self.converters = code, converters
+        self.instructions, self.at = instructions(code)
+        self.starts = {s.first: s for s in apart}
+        self.guarded = _guarded(code)
+        self.forms: set[Any] = set()
+        self.reads: dict[tuple[Statement, str], set[Any]] = {}
+        self.seen: set[_State] = set()
+        self.waiting: list[_State] = []
+
+    def follow(self, offset: int, form: Any) -> None:
+        """Goes all ways from the call at `offset`, which gave `form`."""
+        self._add((self.at[offset] + 1, (form,), ()))
+        while self.waiting:
+            n, stack, names = self.waiting.pop()
+            i = self.instructions[n]
+            if i.offset in self.starts:
+                self._pass_over(self.starts[i.offset], _Frame(stack, dict(names)))
+                continue
+            self._go_on_after_errors(i, stack, names)
+            if i.opname in ("RETURN_VALUE", "RETURN_CONST"):
+                self.forms.add(stack[-1] if i.opname == "RETURN_VALUE" and stack else None)
+            elif i.opname in ("RAISE_VARARGS", "RERAISE"):
+                _Frame(stack, {}).pop(i.arg or 0)
+            else:
+                self._step(n, i, stack, names)
+
+    def _add(self, state: _State) -> None:
+        if state not in self.seen:
+            self.seen.add(state)
+            self.waiting.append(state)
+            if len(self.seen) > MAX_STATES:
+                raise _Unknown
+
+    def _pass_over(self, s: Statement, frame: _Frame) -> None:
+        """Goes on after a statement that is set apart."""
+        for _ in range(s.entry):
+            frame.take()
+        for name in s.reads:
+            self.reads.setdefault((s, name), set()).add(frame.names.get(name))
+        for name in s.makes:  # others that it writes are read nowhere else
+            frame.names.pop(name, None)
+        if s.follows:
+            frame.load(s.follows)
+        if s.returns:
+            self.forms.add(None)
+        else:
+            self._add((self.at[s.goal], *frame.known))
+
+    def _go_on_after_errors(self, i: dis.Instruction, stack: _Stack, names: _Names) -> None:
+        """Goes on at the handlers of errors that an instruction may raise."""
+        if i.opname.startswith((*SAFE, *NOTHING)):
+            return
+        handlers = [h for g, h in self.guarded if i.offset in g]
+        if handlers and any(v is not None for v in stack):
+            raise _Unknown
+        for h in handlers:
+            if h is None:
+                raise _Unknown
+            self._add((self.at[h], (), names))
+
+    def _step(self, n: int, i: dis.Instruction, stack: _Stack, names: _Names) -> None:
+        """Runs instruction `n`, and goes on where it leads."""
+        kept = stack[-1:] == (NUMBER,) and given_to(i) == 1
+        kept = kept and called(self.code, i) in self.converters
+        frame = _Frame((*stack[:-1], None) if kept else stack, dict(names))
+        goals = frame.step(i)
+        if kept:
+            frame.stack[-1] = NUMBER
+        for goal in goals:
+            self._add((n + 1 if goal is None else self.at[goal], *frame.known))
 
 
 def _guarded(code: CodeType) -> list[tuple[range, int | None]]:
@@ -285,7 +309,13 @@ class _Frame:
         self.stack = list(stack)
         self.names = names  # those that hold the number, or a container of it
 
+    @property
+    def known(self) -> tuple[_Stack, _Names]:
+        """Stack and variables as a part of a state."""
+        return tuple(self.stack), tuple(sorted(self.names.items()))
+
     def take(self) -> Any:
+        """The top of the stack, wherever it goes from here."""
         return self.stack.pop() if self.stack else None
 
     def pop(self, count: int) -> None:
@@ -339,19 +369,21 @@ class _Frame:
         return [None]
 
     def _dict(self, parts: list[Any]) -> None:
+        """A dict of these values; it counts if one of them does."""
         self.stack.append(("dict", tuple(parts)) if any(parts) else None)
 
     def _move(self, i: dis.Instruction, op: str, arg: int) -> None:
+        """Instructions that take values from the stack to variables and back, or around on the stack."""
         if op == "POP_TOP":
             self.take()
         elif op in ("STORE_FAST", "STORE_FAST_STORE_FAST"):
-            for name in _names(i.argval):
+            for name in _one_or_two(i.argval):
                 self.store(name)
         elif op == "STORE_FAST_LOAD_FAST":
             self.store(i.argval[0])
             self.load(i.argval[1])
         elif op in ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_LOAD_FAST"):
-            for name in _names(i.argval):
+            for name in _one_or_two(i.argval):
                 self.load(name)
         elif op == "DELETE_FAST":
             self.names.pop(i.argval, None)
@@ -370,6 +402,7 @@ class _Frame:
             self._use(i, op, arg)
 
     def _use(self, i: dis.Instruction, op: str, arg: int) -> None:
+        """Instructions that use their operands: none of them may be the number."""
         given = {
             "CALL": arg + 2, "CALL_METHOD": arg + 2, "CALL_FUNCTION": arg + 1, "CALL_FUNCTION_KW": arg + 2,
             "CALL_KW": arg + 3, "BUILD_STRING": arg, "BUILD_SLICE": arg, "BUILD_SET": arg,
@@ -398,10 +431,9 @@ class _Frame:
             raise _Unknown
 
     def _jump(self, i: dis.Instruction) -> list[int | None]:
+        """Where a jump or the head of a loop leads; what a jump tests may not be the number."""
         op = i.opname
-        if (
-            op == "FOR_ITER"
-        ):  # what it leaves at the end of the loop is another thing in each Python
+        if op == "FOR_ITER":  # what it leaves at the loop's end differs between versions of Python
             if any(s is not None for s in self.stack):
                 raise _Unknown
             self.stack = []
@@ -414,7 +446,8 @@ class _Frame:
         return [i.argval]
 
 
-def _names(argval: Any) -> tuple[str, ...]:
+def _one_or_two(argval: Any) -> tuple[str, ...]:
+    """The variables of an instruction: a name, or two names in a tuple."""
     return argval if isinstance(argval, tuple) else (argval,)
 
 

@@ -18,35 +18,13 @@ def code_of(s: Statement) -> CodeType | None:
     """Code of a function that takes all local variables and runs the statement; it gives those it makes."""
     code = s.code
     text = bytearray(code.co_code)
-    op = dis.opmap
     names = code.co_varnames
-    begin = 0  # after what enters the frame
-    for i in steps(code):
-        if i.name in ("MAKE_CELL", "COPY_FREE_VARS", "RESUME"):
-            begin = i.end
-        else:
-            break
-    if s.entry:
-        (loaded,) = [i for i in steps(code) if i.offset == s.start and i.part == 2]
-        text[s.start : s.start + 2] = bytes((op["LOAD_FAST"], loaded.arg))
-    if s.follows:
-        (stored,) = [i for i in steps(code) if i.end == s.end and i.part == 1]
-        text[s.end - 2 : s.end] = bytes((op["STORE_FAST"], stored.arg))
-    consts = code.co_consts
-    if s.makes and not s.returns:
-        out = b"".join(bytes((op["LOAD_FAST"], names.index(n))) for n in s.makes)
-        out += bytes((op["BUILD_TUPLE"], len(s.makes), op["RETURN_VALUE"], 0))
-    elif not s.returns:
-        consts = (*consts, None)
-        if len(consts) > 256:
-            return None
-        out = bytes((op["LOAD_CONST"], len(consts) - 1, op["RETURN_VALUE"], 0))
-    else:
-        out = b""
-    jump = _jump(begin, s.start)
-    if jump is None or any(names.index(n) > 255 for n in s.makes):
+    begin = _after_entry(code)
+    _replace_halves(s, text)
+    ending, jump = _ending(s), _jump(begin, s.start)
+    if ending is None or jump is None:
         return None
-    text[begin : begin + len(jump)] = jump
+    out, consts = ending
     goals = s.goals if out else ()
     spoiled = [*range(begin, begin + len(jump))]
     for goal in goals:
@@ -55,6 +33,7 @@ def code_of(s: Statement) -> CodeType | None:
         return None
     if len(set(spoiled)) < len(spoiled):
         return None
+    text[begin : begin + len(jump)] = jump
     for goal in goals:
         text[goal:] = out + bytes(text[goal + len(out) :])
     rows = [e for e in entries(code) if s.has(e.start) and s.has(e.handler)]
@@ -65,6 +44,43 @@ def code_of(s: Statement) -> CodeType | None:
         co_kwonlyargcount=0, co_flags=code.co_flags & ~0x0C, co_stacksize=code.co_stacksize + len(s.makes) + 2,
         **more,
     )  # fmt: skip
+
+
+def _after_entry(code: CodeType) -> int:
+    """The offset after the instructions that enter the frame."""
+    begin = 0
+    for i in steps(code):
+        if i.name not in ("MAKE_CELL", "COPY_FREE_VARS", "RESUME"):
+            break
+        begin = i.end
+    return begin
+
+
+def _replace_halves(s: Statement, text: bytearray) -> None:
+    """Of a double instruction that the statement shares with its neighbour, leaves its own half."""
+    op = dis.opmap
+    if s.entry:
+        (loaded,) = [i for i in steps(s.code) if i.offset == s.start and i.part == 2]
+        text[s.start : s.start + 2] = bytes((op["LOAD_FAST"], loaded.arg))
+    if s.follows:
+        (stored,) = [i for i in steps(s.code) if i.end == s.end and i.part == 1]
+        text[s.end - 2 : s.end] = bytes((op["STORE_FAST"], stored.arg))
+
+
+def _ending(s: Statement) -> tuple[bytes, tuple[Any, ...]] | None:
+    """Instructions that return what the statement makes, and the constants with those that they need."""
+    op, consts = dis.opmap, s.code.co_consts
+    if s.returns:
+        return b"", consts
+    if s.makes:
+        names = s.code.co_varnames
+        if any(names.index(n) > 255 for n in s.makes):
+            return None
+        out = b"".join(bytes((op["LOAD_FAST"], names.index(n))) for n in s.makes)
+        return out + bytes((op["BUILD_TUPLE"], len(s.makes), op["RETURN_VALUE"], 0)), consts
+    if len(consts) > 255:
+        return None
+    return bytes((op["LOAD_CONST"], len(consts), op["RETURN_VALUE"], 0)), (*consts, None)
 
 
 def _jump(begin: int, start: int) -> bytes | None:

@@ -10,12 +10,9 @@ holds where the part begins.
 from __future__ import annotations
 
 import functools
-from collections import deque
-from collections.abc import Callable, Sequence, Set
-from types import CodeType
 from typing import Any, NamedTuple
 
-from .handlers import entries
+from .dataflow import Part, always, assigned
 from .steps import NULL, Op, runs, steps
 
 STORES = {
@@ -24,6 +21,14 @@ STORES = {
     "STORE_GLOBAL": "global",
     "STORE_DEREF": "free",
 }
+VARIABLES = frozenset(
+    "LOAD_FAST LOAD_FAST_CHECK LOAD_FAST_AND_CLEAR STORE_FAST DELETE_FAST".split()
+)
+CONTAINERS = frozenset(
+    """BUILD_LIST BUILD_MAP BUILD_SET BUILD_TUPLE UNPACK_SEQUENCE UNPACK_EX GET_ITER FOR_ITER END_FOR
+    BINARY_SLICE""".split()
+)
+ENDS = frozenset("RETURN_VALUE RETURN_CONST RAISE_VARARGS".split())
 TAKEN = {"attr": 2, "item": 3, "global": 1, "free": 1}  # operands
 # Methods of builtin containers that change them.
 CHANGES = frozenset(
@@ -82,29 +87,17 @@ class Told(NamedTuple):
     gives: tuple[Any, ...] = ()  # what it returns, as trees
 
 
-class Part(NamedTuple):
-    """Instructions of a function: their numbers, the first among them first; the stack's depth where they begin."""
-
-    code: CodeType
-    ops: tuple[Op, ...]
-    depth: list[int | None]
-    at: dict[int, int]  # numbers by offset
-    ways: tuple[tuple[int, ...], ...]  # what may run next
-    inside: Sequence[int]
-    base: int
-
-
 def told(part: Part, whole: bool = False) -> Told | None:
     """What a part of some code does; None where that is not known. The `whole` of a function may raise errors."""
     reading = _Reading(part, whole)
     if not reading.run():
         return None
-    assigned = _assigned(part, back=reading.back)
+    known_at = assigned(part, back=reading.back)
     reads: dict[str, None] = {}
     stored = dict.fromkeys(reading.stored)
     at_end: set[str] | None = None
     for n in part.inside:
-        op, known = part.ops[n], assigned.get(n)
+        op, known = part.ops[n], known_at.get(n)
         if known is None:
             continue
         name = op.value
@@ -115,7 +108,7 @@ def told(part: Part, whole: bool = False) -> Told | None:
             if name not in known:
                 reads[name] = None
         after = known | {name} if op.name == "STORE_FAST" and n not in reading.back else known
-        leaves = [m for m in part.ways[n] if m not in assigned]
+        leaves = [m for m in part.ways[n] if m not in known_at]
         if leaves:
             at_end = set(after) if at_end is None else at_end & after
     kept = reading.saved
@@ -144,79 +137,6 @@ def _is_mixed(tree: Any) -> bool:
     return bool(tree) and tree[0] == "mixed"
 
 
-def _assigned(
-    part: Part, both: Callable[[frozenset[str], frozenset[str]], frozenset[str]] = frozenset.intersection,
-    back: Set[int] = frozenset(),
-) -> dict[int, frozenset[str]]:  # fmt: skip
-    """The variables that are surely assigned in the part before each of its instructions that can be reached.
-
-    With `both` as union: those that may be. Instructions in `back` put back what was there before.
-    """
-    inside = set(part.inside)
-    guards = [(e, part.at[e.handler]) for e in entries(part.code) if part.at[e.handler] in inside]
-    found: dict[int, frozenset[str]] = {}
-    work = [(part.inside[0], frozenset[str]())]
-    while work:
-        n, known = work.pop()
-        before = found.get(n)
-        now = known if before is None else both(before, known)
-        if now == before:
-            continue
-        found[n] = now
-        op = part.ops[n]
-        after = now
-        if op.name == "STORE_FAST" and n not in back:
-            after = now | {op.value}
-        elif op.name in ("DELETE_FAST", "LOAD_FAST_AND_CLEAR"):
-            after = now - {op.value}
-        work += [(m, after) for m in part.ways[n] if m in inside]
-        work += [(h, now & after) for e, h in guards if e.start <= op.offset < e.end]
-    return found
-
-
-def _always(part: Part) -> set[int]:
-    """The instructions that each way through the part comes to, errors aside: those of one way without a way round."""
-    inside = {*part.inside}
-    leaving = {n for n in inside if not part.ways[n] or any(m not in inside for m in part.ways[n])}
-    way = _way(part, leaving)
-    if not way:  # none leads out
-        return inside
-    place = {n: i for i, n in enumerate(way)}
-    found: set[int] = set()
-    seen: set[int] = set()
-    far = 0  # how far along the way one comes round those seen
-    for i, start in enumerate(way):
-        if far == i:
-            found.add(start)
-        work = [start]
-        while work:
-            n = work.pop()
-            if n not in seen:
-                seen.add(n)
-                reached = [place[m] for m in part.ways[n] if m in place]
-                far = max(far, *reached, len(way) if n in leaving else 0)
-                work += [m for m in part.ways[n] if m in inside and m not in place]
-    return found
-
-
-def _way(part: Part, leaving: set[int]) -> list[int]:
-    """One way from the part's beginning to an instruction that leads out; empty where there is none."""
-    before = {part.inside[0]: -1}
-    work = deque(before)
-    while work:
-        n = work.popleft()
-        if n in leaving:
-            found = [n]
-            while (n := before[n]) >= 0:
-                found.append(n)
-            return found[::-1]
-        for m in part.ways[n]:
-            if m not in before:
-                before[m] = n
-                work.append(m)
-    return []
-
-
 class _Reading:
     """Runs the instructions of a part in the order of their offsets."""
 
@@ -228,13 +148,13 @@ class _Reading:
         self.stored: list[str] = []
         self.saved: set[str] = set()  # variables that a comprehension puts back
         self.back: set[int] = set()  # the instructions that do
-        self._held: dict[
-            str, Any
-        ] = {}  # what variables hold that are written once, before they are read
+        # What variables hold that are written once, before they are read.
+        self._held: dict[str, Any] = {}
         self._often = self._written_often()
         self._values: dict[str, list[Any]] = {}  # all that they are given
 
     def _written_often(self) -> set[str]:
+        """The variables that are written more than once, or read before that."""
         seen: set[str] = set()
         often: set[str] = set()
         cleared: set[str] = set()
@@ -251,6 +171,7 @@ class _Reading:
         return often
 
     def run(self) -> bool:
+        """Runs all of them; False where what one of them does is not known."""
         part = self.part
         states: dict[int, list[Any]] = {part.inside[0]: []}
         inside = set(part.inside)
@@ -294,15 +215,15 @@ class _Reading:
 
     @functools.cached_property
     def _maybe(self) -> dict[int, frozenset[str]]:
-        return _assigned(self.part, frozenset.union)
+        return assigned(self.part, frozenset.union)
 
     @functools.cached_property
     def _surely(self) -> dict[int, frozenset[str]]:
-        return _assigned(self.part)
+        return assigned(self.part)
 
     @functools.cached_property
     def _always(self) -> set[int]:
-        return _always(self.part)
+        return always(self.part)
 
     def _note(self, op: Op, kind: str, place: Any, name: Any) -> None:
         self.targets.append(Target(kind, place, name, self.part.at[op.offset] in self._always))
@@ -314,34 +235,87 @@ class _Reading:
             return False
 
     def _run(self, op: Op, stack: list[Any]) -> bool:
-        part, name, arg = self.part, op.name, op.arg
+        """Runs one instruction on the stack; False where a statement set apart may not have it."""
+        if op.name in STORES:
+            return self._store(op, STORES[op.name], stack)
+        if op.name in VARIABLES:
+            return self._move(op, stack)
+        if op.name in CONTAINERS or (op.name == "BINARY_SUBSCR" and stack[-1] is None):
+            return self._contain(op, stack)
+        if op.name in ENDS or "JUMP" in op.name:
+            return self._leave(op, stack)
+        return self._work(op, stack)
+
+    def _move(self, op: Op, stack: list[Any]) -> bool:
+        """Instructions that take values from the stack to local variables, and back."""
+        name = op.name
         if name in ("LOAD_FAST", "LOAD_FAST_CHECK"):
             stack.append(self._variable(op))
         elif name == "LOAD_FAST_AND_CLEAR":
             self.saved.add(op.value)
             stack.append(("saved", op.value))
-        elif name == "STORE_FAST" and stack[-1] == ("saved", op.value):
+        elif name == "DELETE_FAST":
+            self.stored.append(op.value)
+        elif stack[-1] == ("saved", op.value):  # STORE_FAST at the end of a comprehension
             stack.pop()
             self._held.pop(op.value, None)
-            self.back.add(part.at[op.offset] + (op.part == 2))
-        elif name == "STORE_FAST":
+            self.back.add(self.part.at[op.offset] + (op.part == 2))
+        else:
             value = stack.pop()
             self.stored.append(op.value)
             self._values.setdefault(op.value, []).append(value or VALUE)
             if op.value not in self._often:
                 self._held[op.value] = value or VALUE
-        elif name == "DELETE_FAST":
-            self.stored.append(op.value)
-        elif name in STORES:
-            return self._store(op, STORES[name], stack)
-        elif name == "POP_TOP":
-            self._drop(op, stack.pop())
-        elif name in ("BUILD_LIST", "BUILD_MAP", "BUILD_SET"):
+        return True
+
+    def _contain(self, op: Op, stack: list[Any]) -> bool:
+        """Instructions that make containers, or take values out of them."""
+        name, arg = op.name, op.arg
+        if name in ("BUILD_LIST", "BUILD_MAP", "BUILD_SET"):
             del stack[len(stack) - (2 * arg if name == "BUILD_MAP" else arg) :]
             stack.append(NEW)
-        elif name in ("LOAD_ATTR", "LOAD_METHOD") and stack[-1] is None:
+        elif name == "BUILD_TUPLE":
+            parts = stack[len(stack) - arg :]
+            del stack[len(stack) - arg :]
+            stack.append(("parts", tuple(parts)))
+        elif name in ("UNPACK_SEQUENCE", "UNPACK_EX"):
+            whole = stack.pop()
+            count = arg if name == "UNPACK_SEQUENCE" else (arg & 255) + 1 + (arg >> 8)
+            stack += [("part", whole or VALUE)] * count
+        elif name == "FOR_ITER":
+            stack.append(("each", stack[-1] or VALUE))
+        elif name == "END_FOR":
+            stack.pop()
+        elif name == "BINARY_SUBSCR":
+            stack.pop()
+            stack[-1] = ("part", stack[-1] or VALUE)
+        elif name == "BINARY_SLICE":
+            del stack[len(stack) - 2 :]
+            stack[-1] = ("attr", stack[-1] or VALUE, "[:]")
+        return True  # GET_ITER leaves the container in the place of its iterator
+
+    def _leave(self, op: Op, stack: list[Any]) -> bool:
+        """Jumps, and what ends a function; an error may leave a whole function only."""
+        name = op.name
+        if name == "RETURN_VALUE":
+            self.gives.append(stack.pop())
+        elif name == "RAISE_VARARGS":
+            del stack[len(stack) - op.arg :]
+            return self._whole
+        elif "IF" in name and "OR_POP" not in name:
+            stack.pop()
+        return True
+
+    def _work(self, op: Op, stack: list[Any]) -> bool:
+        """All other instructions: calls, operators, attributes, context managers."""
+        name, arg = op.name, op.arg
+        if name in ("LOAD_ATTR", "LOAD_METHOD") and stack[-1] is None:
             stack[-1] = VALUE
             return runs(op, stack, self.part.code)
+        if name == "CALL_FUNCTION_EX":
+            return self._spread(op, stack)
+        if name == "POP_TOP":
+            self._drop(op, stack.pop())
         elif name == "BEFORE_WITH":
             manager = stack.pop() or VALUE
             self._note(op, "with", manager, None)
@@ -351,38 +325,6 @@ class _Reading:
             if arg or made is None or made[0] != "const":
                 return False
             stack.append(("made", made[1]))
-        elif name in ("UNPACK_SEQUENCE", "UNPACK_EX"):
-            whole = stack.pop()
-            count = arg if name == "UNPACK_SEQUENCE" else (arg & 255) + 1 + (arg >> 8)
-            stack += [("part", whole or VALUE)] * count
-        elif name == "GET_ITER":
-            pass
-        elif name == "FOR_ITER":
-            stack.append(("each", stack[-1] or VALUE))
-        elif name == "BUILD_TUPLE":
-            parts = stack[len(stack) - arg :]
-            del stack[len(stack) - arg :]
-            stack.append(("parts", tuple(parts)))
-        elif name == "BINARY_SUBSCR" and stack[-1] is None:
-            stack.pop()
-            stack[-1] = ("part", stack[-1] or VALUE)
-        elif name == "BINARY_SLICE":
-            del stack[len(stack) - 2 :]
-            stack[-1] = ("attr", stack[-1] or VALUE, "[:]")
-        elif name == "RETURN_VALUE":
-            self.gives.append(stack.pop())
-        elif name == "END_FOR":
-            stack.pop()
-        elif name == "RETURN_CONST" or (name.startswith("JUMP_") and "IF" not in name):
-            pass
-        elif "JUMP" in name:
-            if "OR_POP" not in name:
-                stack.pop()
-        elif name == "CALL_FUNCTION_EX":
-            return self._spread(op, stack)
-        elif name == "RAISE_VARARGS":
-            del stack[len(stack) - arg :]
-            return self._whole
         else:
             if name.startswith("INPLACE_") or (name == "BINARY_OP" and arg >= IN_PLACE):
                 self._note(op, "in place", stack[-2] or VALUE, None)

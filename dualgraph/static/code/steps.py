@@ -26,6 +26,7 @@ MORE = {
     "DICT_UPDATE": (2, 1), "DICT_MERGE": (2, 1), "LIST_APPEND": (2, 1), "PUSH_EXC_INFO": (1, 2), "POP_EXCEPT": (1, 0),
     "CHECK_EXC_MATCH": (1, 1), "WITH_EXCEPT_START": (0, 1), "RERAISE": (1, 0), "LOAD_ASSERTION_ERROR": (0, 1),
 }  # fmt: skip
+REARRANGING = frozenset("COPY DUP_TOP DUP_TOP_TWO SWAP ROT_TWO ROT_THREE ROT_FOUR".split())
 NEVER = frozenset(
     "STORE_ATTR STORE_SUBSCR STORE_DEREF STORE_GLOBAL DELETE_SUBSCR DELETE_ATTR BEFORE_WITH IMPORT_NAME IMPORT_FROM"
     " GET_ITER LOAD_ASSERTION_ERROR LOAD_CLASSDEREF LOAD_NAME LOAD_CLOSURE SET_FUNCTION_ATTRIBUTE".split()
@@ -143,73 +144,91 @@ def runs(op: Op, stack: list[Any], code: CodeType) -> bool:
 
 def _step(op: Op, stack: list[Any], code: CodeType) -> bool:
     name, arg = op.name, op.arg
-
-    def pop(count: int) -> list[Any]:
-        return [stack.pop() for _ in range(count)][::-1]
-
     if name in NOTHING:
         return True
-    if name in LOADS:
-        if name == "LOAD_DEREF" and op.value not in (*code.co_freevars, *code.co_varnames):
-            return False
-        entry: Any = (LOADS[name], op.value)
-        both = name == "LOAD_GLOBAL" and sys.version_info >= (3, 11) and arg & 1
-        if both:
-            stack.extend((entry, NULL) if sys.version_info >= (3, 13) else (NULL, entry))
-        else:
-            stack.append(entry)
-    elif name == "PUSH_NULL":
-        stack.append(NULL)
-    elif name in ("LOAD_ATTR", "LOAD_METHOD"):
-        (base,) = pop(1)
-        entry = None if base is None else ("attr", base, op.value)
-        method = name == "LOAD_METHOD" or (sys.version_info >= (3, 12) and arg & 1)
-        stack.extend((entry, base) if method else (entry,))
-    elif name in ("COPY", "DUP_TOP"):
-        stack.append(stack[-(arg or 1)])
-    elif name == "DUP_TOP_TWO":
-        stack.extend(stack[-2:])
-    elif name in ("SWAP", "ROT_TWO"):
-        n = arg or 2
-        stack[-1], stack[-n] = stack[-n], stack[-1]
-    elif name in ("ROT_THREE", "ROT_FOUR"):
-        n = 3 if name == "ROT_THREE" else 4
-        if len(stack) < n:
-            return False
-        top = stack.pop()
-        stack.insert(len(stack) + 1 - n, top)
-    elif name in ("CALL", "CALL_METHOD", "CALL_FUNCTION", "CALL_FUNCTION_KW", "CALL_KW"):
-        _call(name, arg, stack, pop)
+    if name in LOADS or name in ("PUSH_NULL", "LOAD_ATTR", "LOAD_METHOD"):
+        return _load(op, stack, code)
+    if name in REARRANGING:
+        return _rearrange(op, stack)
+    if name in ("CALL", "CALL_METHOD", "CALL_FUNCTION", "CALL_FUNCTION_KW", "CALL_KW"):
+        _call(name, arg, stack)
     elif name == "BINARY_SUBSCR":
-        base, key = pop(2)
+        base, key = _pop(stack, 2)
         stack.append(("item", base, key) if base and key else None)
     elif name in ("BUILD_TUPLE", "BUILD_LIST", "BUILD_SET", "BUILD_STRING", "BUILD_SLICE"):
-        pop(arg)
+        _pop(stack, arg)
         stack.append(None)
     elif name in ("BUILD_MAP", "BUILD_CONST_KEY_MAP"):
-        pop(2 * arg if name == "BUILD_MAP" else arg + 1)
+        _pop(stack, 2 * arg if name == "BUILD_MAP" else arg + 1)
         stack.append(None)
     elif name == "FORMAT_VALUE":
-        pop(2 if arg & 4 else 1)
+        _pop(stack, 2 if arg & 4 else 1)
         stack.append(None)
     elif name in ("LIST_EXTEND", "LIST_APPEND", "SET_ADD", "DICT_UPDATE", "DICT_MERGE", "MAP_ADD"):
-        pop(2 if name == "MAP_ADD" else 1)
+        _pop(stack, 2 if name == "MAP_ADD" else 1)
     elif (name in EFFECTS and name not in NEVER) or name in MORE:
         takes, gives = MORE.get(name) or EFFECTS[name]
-        pop(takes)
+        _pop(stack, takes)
         stack.extend([None] * gives)
     else:
         return False
     return True
 
 
-def _call(name: str, arg: int, stack: list[Any], pop: Any) -> None:
-    if name in ("CALL_FUNCTION_KW", "CALL_KW"):
-        pop(1)
-    args = pop(arg)
-    if name in ("CALL_FUNCTION", "CALL_FUNCTION_KW"):
-        (callee,) = pop(1)
+def _pop(stack: list[Any], count: int) -> list[Any]:
+    """The uppermost values of the stack, lowest first, which are taken from it."""
+    return [stack.pop() for _ in range(count)][::-1]
+
+
+def _load(op: Op, stack: list[Any], code: CodeType) -> bool:
+    """Instructions that put a variable, a constant or an attribute on the stack."""
+    name, arg = op.name, op.arg
+    if name == "LOAD_DEREF" and op.value not in (*code.co_freevars, *code.co_varnames):
+        return False
+    if name == "PUSH_NULL":
+        stack.append(NULL)
+    elif name in ("LOAD_ATTR", "LOAD_METHOD"):
+        base = stack.pop()
+        found = None if base is None else ("attr", base, op.value)
+        method = name == "LOAD_METHOD" or (sys.version_info >= (3, 12) and arg & 1)
+        stack.extend((found, base) if method else (found,))
     else:
-        lower, upper = pop(2)
+        entry: Any = (LOADS[name], op.value)
+        both = name == "LOAD_GLOBAL" and sys.version_info >= (3, 11) and arg & 1
+        if both:
+            stack.extend((entry, NULL) if sys.version_info >= (3, 13) else (NULL, entry))
+        else:
+            stack.append(entry)
+    return True
+
+
+def _rearrange(op: Op, stack: list[Any]) -> bool:
+    """Instructions that copy values of the stack, or change their order."""
+    name, arg = op.name, op.arg
+    if name in ("COPY", "DUP_TOP"):
+        stack.append(stack[-(arg or 1)])
+    elif name == "DUP_TOP_TWO":
+        stack.extend(stack[-2:])
+    elif name in ("SWAP", "ROT_TWO"):
+        n = arg or 2
+        stack[-1], stack[-n] = stack[-n], stack[-1]
+    else:
+        n = 3 if name == "ROT_THREE" else 4
+        if len(stack) < n:
+            return False
+        top = stack.pop()
+        stack.insert(len(stack) + 1 - n, top)
+    return True
+
+
+def _call(name: str, arg: int, stack: list[Any]) -> None:
+    """A call: the arguments and the callee become one tree."""
+    if name in ("CALL_FUNCTION_KW", "CALL_KW"):
+        stack.pop()
+    args = _pop(stack, arg)
+    if name in ("CALL_FUNCTION", "CALL_FUNCTION_KW"):
+        callee = stack.pop()
+    else:
+        lower, upper = _pop(stack, 2)
         callee = upper if lower == NULL else lower
     stack.append(("call", callee, tuple(args)))
