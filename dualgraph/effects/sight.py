@@ -48,6 +48,7 @@ class Watcher(Protocol):
 
 @contextmanager
 def _traced(watcher: Watcher, troubles: list[str]) -> Iterator[None]:
+    """Lets `watcher` see what runs inside, by `sys.settrace`."""
     before = sys.gettrace()
     own = _tracer(watcher, before)
     sys.settrace(own)
@@ -74,6 +75,8 @@ def _tracer(watcher: Watcher, before: Any) -> Any:
 
 
 def _local(view: View, inner: Any) -> Any:
+    """What the interpreter calls as a frame runs: for the view, and for the trace function from before (`inner`)."""
+
     def local(frame: FrameType, event: str, arg: Any) -> Any:
         nonlocal inner
         if event == "opcode":
@@ -131,6 +134,7 @@ class _Monitor:
             self._end()
 
     def _begin(self, watcher: Watcher) -> bool:
+        """Adds a watcher, and takes a tool of `sys.monitoring` if there is none; whether one was free."""
         watch = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
         with self._lock:
             if self._tool is None:
@@ -162,6 +166,7 @@ class _Monitor:
             )
 
     def _end(self) -> None:
+        """Takes a watcher away; after the last one nothing is watched."""
         watch = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
         with self._lock:
             self._watching -= 1
@@ -174,6 +179,7 @@ class _Monitor:
     # Callbacks come from all threads, also from those that watch nothing.
 
     def _started(self, code: CodeType, at: int) -> Any:
+        """A frame begins: which of the watchers want to see it."""
         here = self._threads.get(threading.get_ident())
         frame = sys._getframe(1)
         found = [w.begins(frame) for w in here.watchers] if here else ()

@@ -43,9 +43,8 @@ def standing(
     at: FrameType | None = frame
     while at is not None and at.f_code is not root:
         code, number = at.f_code, serial(at) or id(at)
-        through = (
-            at.f_globals.get("__name__") == "contextlib"
-        )  # it hands errors to the user's generators
+        # contextlib hands errors on to the user's generators.
+        through = at.f_globals.get("__name__") == "contextlib"
         here = guards if at is frame else () if through else _around(code, at.f_lasti)
         chain.append((number, line if at is frame else at.f_lineno or 0))
         for handler in here:

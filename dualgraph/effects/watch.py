@@ -139,6 +139,7 @@ class Watch:
             self._begin(frame, s)
 
     def _begin(self, frame: FrameType, s: Statement) -> None:
+        """A statement begins: from here on a tracer of its own (`Aside`) hears what it does."""
         held, serial = frame.f_locals, self.serial(frame)
         fn = self._footprint.functions[frame.f_code]
         run = function_of(s, fn)
@@ -165,9 +166,7 @@ class Watch:
             h.problem = may_act(named(frame.f_code, s.ranges), frame.f_globals, frame.f_locals)
             self._write(h, s, fn, frame)
         self.happenings.append(h)
-        if (
-            state.tracer is not self._tracer
-        ):  # what writes down the body of a loop must see all of it
+        if state.tracer is not self._tracer:  # which writes down a body, and must see all of it
             h.problem = h.problem or "it is inside of a loop or a branch"
             return
         aside = Aside(h)
@@ -181,6 +180,7 @@ class Watch:
         return self._made.get((serial, name), MISSING) is value
 
     def _close(self) -> None:
+        """The statement that was running has ended: the tracer of the capture goes on."""
         if self._open is None:
             return
         frame, h, aside = self._open
@@ -248,6 +248,7 @@ class Watch:
         return bool(changed) and known.issuperset(changed)
 
     def _judge(self, h: Happening, places: Any, outside: Any, seen: Any) -> None:
+        """Notes what speaks against a run, as the end of the call shows."""
         if h.problem or any(t._version != version for t, version in h.touched):
             h.problem = h.problem or "a tensor that it reads is written later"
             return
@@ -272,6 +273,7 @@ class Watch:
             self._judge_write(h, write, places, outside)
 
     def _judge_write(self, h: Happening, write: Write, places: Any, outside: Any) -> None:
+        """Notes it if other code reads what a run has written."""
         holder, name, kind = write
         reached = self._footprint
         if kind in ("change", "item"):

@@ -60,6 +60,7 @@ def _all(same: Callable[[Any, Any], bool], a: Sequence[Any], b: Sequence[Any]) -
 
 
 def _same_slot(a: Any, b: Any) -> bool:
+    """Whether two inputs come from the same place, and are wanted in the same way."""
     wants = [(s.kind, s.requires_grad, s.required, s.type.dtype) for s in (a, b)]
     if wants[0] != wants[1]:
         return False

@@ -87,6 +87,7 @@ class Keeping:
             job.result()
 
     def _gradient(self, wanted: Any, begun: Any, given: Any) -> tuple[Gradient, Formulas] | None:
+        """The compiled gradient for such calls, with the formulas of its numbers; None where there can be none."""
         seeds = tuple(False if g else None for g in given)
         values = self.needs.given(self.graph)
         formulas, live = self._live()

@@ -87,6 +87,7 @@ class Template(Program):
             self.failure = problem
 
     def _prepare(self) -> None:
+        """Optimises the graph, compiles its kernels, and notes all that depends on sizes."""
         hooks = hooks_for(self._device, self._use)
         with guarded(proving=True, known=self.guards) as found:
             graph, self.literals = hoisted(self.captured)
@@ -406,6 +407,7 @@ class Sized(Program):
         return self._executable_of(there.graph(t._optimised, t.kernels), there, t.model)
 
     def _executable_of(self, graph: Graph, there: Filled, like: Executable | None) -> Executable:
+        """A graph compiled for these sizes, after the `like` of another size where that can be followed."""
         try:
             # numbers taken out are looked at when all is computed, and nothing may have been written by then
             stores = () if self._checked else self._direct_stores()

@@ -43,6 +43,7 @@ def settle_writes(happened: Sequence[Happening]) -> None:
 
 
 def _settle_at(check: Check) -> None:
+    """Puts plain numbers for the sizes in a place that a check tells of."""
     holder, key = check.holder, check.key
     if not isinstance(check, (AttributeCheck, CellCheck, DictCheck)):
         settled(holder)
@@ -87,9 +88,9 @@ def settled(value: Any, depth: int = DEPTH) -> Any:
 
 
 def _settle_dict(held: Any, depth: int) -> None:
-    kind = (
-        OrderedDict if isinstance(held, OrderedDict) else dict
-    )  # a subclass may do more: a Counter's update counts
+    """Puts plain numbers for the sizes among keys and values, in the order in which they were."""
+    # The methods of the plain class: those of a subclass may do more, as a Counter's update does.
+    kind = OrderedDict if isinstance(held, OrderedDict) else dict
     before = list(kind.items(held))
     after = [(settled(k, depth - 1), settled(v, depth - 1)) for k, v in before]
     if any(a is not b for (a, _), (b, _) in zip(after, before, strict=True)):

@@ -66,6 +66,7 @@ class Outcome:
         return MISMATCH
 
     def _commit(self, outs: list[Any], tensors: list[Any], leaves: list[Any]) -> Any:
+        """All that a call leaves behind, once its outputs are computed: writes, gradients and results."""
         for index, expected in self._checked if self.path is None else ():
             if exact(number(outs[index], self.captured.outputs[index])) != expected:
                 return self._differs("a value taken out of a tensor differs")
@@ -122,6 +123,7 @@ class Outcome:
     def _wrap(
         self, outs: list[Any], tensors: list[Any], leaves: list[Any], node: TapeNode | None
     ) -> list[Any]:
+        """The results as Python sees them, made of outputs, inputs and arguments; views of results come last."""
         made: list[Any] = []
         late: list[int] = []
         for i, r in enumerate(self.results):

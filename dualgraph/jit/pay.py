@@ -15,10 +15,9 @@ MARGIN = 1.05  # how much slower than eager mode is slower
 CLEARLY = 3.0  # eager calls that take this many times as long settle it early: after
 FEW = 4  # of them, as the first ones are slow, or after one that takes
 LONG = 0.02  # seconds
-SHORT = (
-    0.001  # seconds of a call that is made more often before it counts, so that eager mode is warm:
-)
-WARM_UP = 45  # times
+# A call of less than SHORT seconds is made WARM_UP times before it counts, so that eager mode is warm.
+SHORT = 0.001
+WARM_UP = 45
 AGAIN = 5000  # calls until an answer against the program is looked at again; more after each further one, up to
 SELDOM = 16  # times as many
 FEW_WARM = 4  # calls that run compiled before the program is timed again

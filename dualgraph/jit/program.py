@@ -297,6 +297,7 @@ class Program(Conditions):
         return result.finish() if type(result) is Pending else result
 
     def _begin(self, leaves: list[Any]) -> Any:
+        """Runs a call up to its effects; `MISMATCH` if it is none that this program may serve, with nothing written."""
         held = self._fetch(leaves)
         if type(held) is str:
             return self._differs(held)
@@ -327,9 +328,8 @@ class Program(Conditions):
             if outcome != path.outcomes[stop - 1]:
                 found, waits = program._follower(stage, outcome, leaves)
                 if found is not None:
-                    for var in (
-                        program._inputs
-                    ):  # numbers of vars are those of the stages passed, and each program's own
+                    # Both programs number the variables of passed stages alike, but not their inputs.
+                    for var in program._inputs:
                         env.pop(var, None)
                     program, path = found, found.path
                     held = program._fetch(leaves)

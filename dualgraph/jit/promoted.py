@@ -385,9 +385,8 @@ def with_literals(graph: Graph, gone: Mapping[Var, Literal]) -> Graph:
             return _full(node, mapping[node.inputs[0]])  # type: ignore[index, arg-type]
         made = dict(node.params)
         for name, body in inner.items():
-            first = len(node.inputs) - len(
-                body.inputs
-            )  # a condition's predicate is no operand of them
+            # Bodies take the last inputs: a condition's predicate is no operand of its branches.
+            first = len(node.inputs) - len(body.inputs)
             given = {body.inputs[i - first]: mapping[node.inputs[i]] for i in places}  # type: ignore[index]
             made[name] = with_literals(body, given)  # type: ignore[arg-type]
         left = tuple(v for i, v in enumerate(node.inputs) if i not in places)

@@ -51,9 +51,7 @@ class Promotion:
         self.changed = False  # whether calls have other keys than programs were put under
         self._confirmed: set[Any] = set()
         self._sizes: dict[Any, Source] = {}  # numbers that are symbolic sizes instead
-        self.cautious = (
-            False  # whether numbers have to be trusted before sizes may be symbolic, too
-        )
+        self.cautious = False  # whether sizes may be symbolic only once the numbers are trusted
 
     def sources(self, tree: Any, leaves: Sequence[Any]) -> tuple[Source, ...]:
         """The promoted numbers of a call whose arguments have this structure."""
@@ -90,6 +88,7 @@ class Promotion:
             return self.regroup(key[0])
 
     def _notice(self, programs: Sequence[Program], key: Any, leaves: Sequence[Any]) -> None:
+        """Promotes what differs from calls that a program served: numbers in Python state, or among the arguments."""
         entries = self._function._entries
         if programs:
             self.promote_changed(programs)
@@ -125,6 +124,7 @@ class Promotion:
             function._forget()
 
     def _promote(self, program: Program, tree: Any, name: str) -> None:
+        """The same for the arguments of one structure."""
         why = told_apart(program.footprint)
         if why is not None:
             raise ArgumentError(describe("promote", repr(name), why))

@@ -100,6 +100,7 @@ class CompiledOp(TapeOp):
         return keeping.pull(*found, cts, operands, prior)
 
     def _replayed(self, cts: Any, operands: Any, prior: list[Any]) -> list[Any]:
+        """The gradients, by running the captured ops again on the tape and going back over them."""
         began = perf_counter()
         with grad_mode(True):
             leaves = [self._leaf(x) for x in operands]
@@ -184,6 +185,7 @@ class Taped:
         self.backward.finish()
 
     def _keeping(self) -> Keeping:
+        """The program that also gives what gradients read, and these gradients."""
         count = self._trace.results
         flows = {r.key if r.output is None else r.output for r in self._results if r.flows}
         plain = {r.key for r in self._results if r.kind == "output" and r.base is None}

@@ -25,9 +25,8 @@ class Result(NamedTuple):
     requires_grad: bool = False
     released: bool = False
     base: int | None = None
-    output: int | None = (
-        None  # of a "view" that gradients flow through: the output that stands for it on the tape
-    )
+    # Of a "view" that gradients flow through: the output that stands for it on the tape.
+    output: int | None = None
     held: Any = None  # of a "view" that code outside holds: that very tensor
     array: bool = False  # whether it is the NumPy array of that tensor
 

@@ -58,6 +58,7 @@ class Deferred:
                 work.pop()._run()
 
     def _run(self) -> None:
+        """Computes the results, unless that was done, and gives them to the tensors that stand for them."""
         if self.args is None:
             return
         types = tuple(a.type for a in self.args)
@@ -209,6 +210,7 @@ class Resumer(Tracer):
         return var
 
     def concretize(self, t: Any, value: Any) -> None:
+        """A number is taken out of a tensor: as in the capture, or else the run leaves its path here."""
         before = len(self.concrete)
         super().concretize(t, value)
         if not self.resuming:
@@ -277,6 +279,7 @@ class Resumer(Tracer):
 
 
 def _reads(operand: Any, t: Any) -> bool:
+    """Whether an operand may share memory with a tensor."""
     if not isinstance(operand, Tensor):
         return False
     if operand is t or operand._root() is t._root():

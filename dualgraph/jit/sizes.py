@@ -24,10 +24,8 @@ from .program import Program
 from .promoted import Place, Source
 
 MAX_EXAMPLES = 8  # calls of a family that are remembered
-MAX_DOUBTFUL = (
-    3  # templates that no other size confirmed, after which each size is a program of its own
-)
-
+# Templates that no other size confirmed, after which each size is a program of its own.
+MAX_DOUBTFUL = 3
 LARGE = 1 << 40  # a number from which on it is no size
 NO_AXIS = -1  # in a place: this is one of the numbers that are sizes, not a leaf
 

@@ -219,6 +219,7 @@ class Tail:
         )
 
     def _all(self, outs: list[Any], env: Env) -> list[Any]:
+        """All outputs: those computed now, and those that earlier stages have left in `env`."""
         if not self._known:
             return outs
         whole: list[Any] = [None] * self._size

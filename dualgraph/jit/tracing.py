@@ -141,12 +141,8 @@ class _Call:
         self.watch = Watch(self.footprint, self.tracer, dict if rebound is None else rebound.at)
         self.formulas = Formulas(sources, leaves) if sources else None
         self.tracer.entry = _entry_numbers(self.footprint, self.formulas)
-        self.uses: dict[
-            int, Use
-        ] = {}  # leaves of the result that are numbers worked out from live ones
-        self.rewritten: set[Any] = (
-            set()
-        )  # places that hold something else than the number put there
+        self.uses: dict[int, Use] = {}  # numbers in the result that were worked out from live ones
+        self.rewritten: set[Any] = set()  # places that no longer hold the number put there
         self.cannot: list[str] = []  # why statements could not be set apart
 
     def _tracer(self, left: Left | None, shapes: Mapping[int, Shape] | None) -> Tracer:

@@ -62,16 +62,12 @@ class Tracer:
     depth = 0
     watches = False  # looks on, and writes nothing down
     watch: Callable[..., None] | None = None  # sees each op that is recorded, too
-    quick = (
-        True  # ops may have run as they do outside of captures, by the time that it hears of them
-    )
+    quick = True  # whether it may hear of ops after they ran, as they do outside of captures
     resuming = False  # whether results of ops may be known without running them
     takes_numbers = True  # whether live numbers may be inputs of the graph
     execute = staticmethod(execute_eagerly)  # how ops are run while this tracer looks on
     of_body = False  # it writes down the body of a loop or branch
-    places: Mapping[int, Slot] = MappingProxyType(
-        {}
-    )  # of tensors that come from places known before
+    places: Mapping[int, Slot] = MappingProxyType({})  # of tensors from places known before
     at: Location | None = None  # where the op of another graph that is being run was written
 
     def __init__(self) -> None:
@@ -85,18 +81,16 @@ class Tracer:
         self.grads: dict[int, GradTrack] = {}
         self.entry: dict[tuple[int, Any], Any] = {}  # numbers before the call, by dict and key
         self.places: dict[int, Slot] = {}  # of tensors that come from places where others may be
-        self.arrays: dict[
-            int, tuple[Any, Any]
-        ] = {}  # that go nowhere but into the result, each of a tensor
+        # Arrays of tensors that go nowhere but into the result, each with its tensor.
+        self.arrays: dict[int, tuple[Any, Any]] = {}
         self.swept = False  # gradients were computed
         self.writes = 0  # of tensors, and of gradients
         self._taped = state.grad
         self._untaped: set[Var] = set()  # results of ops that ran off the tape, of operands on it
         self._vars = 0
-        self._known: dict[
-            Any, list[tuple[Var, ...]]
-        ] = {}  # of what is only repeated, by what it computes
-        # by identity, as references that do not keep intermediate values in memory
+        # Results of nodes that are only repeated, by what these compute.
+        self._known: dict[Any, list[tuple[Var, ...]]] = {}
+        # The operand that each tensor is now, by identity; weak, so that intermediate values are freed.
         self._current: dict[int, tuple[weakref.ref[Any], Operand, int]] = {}
         self._numbers: dict[tuple[int, str, str], Any] = {}
         self._known_arrays: dict[int, Slot] = {}
@@ -184,6 +178,7 @@ class Tracer:
         types: tuple[TensorType, ...],
         where: Any,
     ) -> tuple[Var, ...]:
+        """Adds a node to the graph, or gives the results of an equal one that is only repeated."""
         node = Node(prim, inputs, dict(params), (), where)
         if self._known and (known := self._known.get(node.key())):
             return known.pop(0)

@@ -59,6 +59,7 @@ class Footprint(Holders):
             self._walk(roots)
 
     def _walk(self, roots: list[tuple[Any, str]]) -> None:
+        """Finds all that the roots lead to, until no more names come up."""
         self.names: set[str] = set()
         self.written: set[str] = set()
         self.user_names: set[str] = set()  # those in code outside of the engine
@@ -241,6 +242,7 @@ class Footprint(Holders):
             self._visit(part, name, where)
 
     def _builtin(self, value: Any, name: str, where: Location) -> None:
+        """What a function written in C is bound to, or why it cannot be called in a program."""
         owner = getattr(value, "__self__", None)
         if owner is not None and not isinstance(owner, (types.ModuleType, type)):
             self._visit(owner, name, where)

@@ -109,6 +109,7 @@ class Holders:
             self._visit(item, f"an element of {name}", where)
 
     def _array(self, value: Any, name: str, where: Location) -> None:
+        """A NumPy array, whose content counts."""
         if value.dtype.hasobject:
             self._refuse("the objects in a NumPy array cannot be checked", name, where)
         elif value.nbytes > MAX_ARRAY_BYTES:
@@ -248,6 +249,7 @@ class Holders:
                 self._visit(value, name, where)
 
     def _instance(self, value: Any, name: str, where: Location) -> None:
+        """An object: the attributes that the code names, and its class."""
         cls = type(value)
         for attribute in getattr(cls, "_state_attributes", ()):
             self._place(

@@ -70,6 +70,7 @@ def run(graph: Graph, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _array(value: Any, type: TensorType, index: int, backend: ArrayBackend) -> Any:
+    """An input as an array of the backend. ArgumentError if it is not of the input's type."""
     data = getattr(value, "_data", value)
     number = isinstance(data, (bool, int, float, complex))
     if not hasattr(data, "dtype") or not hasattr(data, "shape"):

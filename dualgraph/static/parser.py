@@ -61,6 +61,7 @@ class Parser:
         }  # fmt: skip
 
     def tokenize(self) -> list[Token]:
+        """The tokens; a comment belongs to the last one on its line."""
         tokens: list[Token] = []
         at = line_start = 0
         while at < len(self.source):
@@ -124,6 +125,7 @@ class Parser:
     # --- graphs
 
     def whole(self) -> Graph:
+        """A text: sizes, if any, and one graph."""
         if self.accept("sizes"):
             while not self.sizes or self.accept(","):
                 name = self.take("name", "the name of a size")
@@ -139,6 +141,7 @@ class Parser:
             self.expected("the end of the text")
 
     def graph(self) -> Graph:
+        """``graph(inputs) { nodes return outputs }``, as a graph."""
         env: dict[str, Var] = {}
         self.expect("graph")
         self.expect("(")
@@ -156,6 +159,7 @@ class Parser:
         return Graph(tuple(inputs), tuple(nodes), tuple(outputs))
 
     def assigned(self, env: dict[str, Var]) -> Var:
+        """A variable with its type, where it is defined."""
         at = self.tokens[self.next].at
         name = self.take("var", "a variable such as %0")
         if name in env:
@@ -189,6 +193,7 @@ class Parser:
         return plain._replace(shape=tuple(own))
 
     def node(self, env: dict[str, Var]) -> Node:
+        """``%0: type = op(operands, name=value)``, as a node."""
         outputs: list[Var] = []
         if self.accept("("):
             self.expect(")")
@@ -214,6 +219,7 @@ class Parser:
         return Location(found[1], int(found[2])) if found else NOWHERE
 
     def argument(self, env: dict[str, Var], inputs: list[Operand], params: dict[str, Any]) -> None:
+        """An operand or a parameter of an op; operands come first."""
         token, after = self.tokens[self.next], self.tokens[min(self.next + 1, len(self.tokens) - 1)]
         if token.kind == "name" and after.text == "=":
             self.next += 2
@@ -226,6 +232,7 @@ class Parser:
             inputs.append(self.operand(env))
 
     def operand(self, env: dict[str, Var]) -> Operand:
+        """A variable, or a number with its dtype."""
         token = self.tokens[self.next]
         if token.kind == "var":
             self.next += 1
@@ -257,6 +264,7 @@ class Parser:
         return found
 
     def one_value(self) -> Any:
+        """A number, text, type, tuple, list, or what has a name."""
         token = self.tokens[self.next]
         if token.kind == "number":
             self.next += 1
@@ -278,6 +286,7 @@ class Parser:
         self.expected("a value")
 
     def named(self, token: Token) -> Any:
+        """A value that begins with a name: a constant, a graph, a dtype, or a form such as ``slice(...)``."""
         constants = {"None": None, "True": True, "False": False}
         if token.text == "graph":
             return self.graph()
@@ -289,6 +298,7 @@ class Parser:
         return constants[token.text] if token.text in constants else self.forms[token.text]()
 
     def array(self) -> ConstArray:
+        """``array(type, content)``; the content is base64 or nested lists."""
         self.expect("(")
         at = self.tokens[self.next].at
         type = self.type()

@@ -30,6 +30,7 @@ def group_scopes(
 def _group(
     nodes: Sequence[Node], start: int, end: int, scopes: Sequence[Scope], last_read: dict[Var, int]
 ) -> list[Node]:
+    """The nodes from `start` to `end`, those of each scope among them as one region."""
     out: list[Node] = []
     at = start
     for i, (first, stop, name) in enumerate(scopes):

@@ -50,6 +50,7 @@ def read_number(text: str, sizes: Mapping[str, int]) -> Any:
 
 
 def _worked_out(node: ast.AST, sizes: Mapping[str, int]) -> Any:
+    """The number that an expression means; ValueError for any that these texts do not have."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         return node.value
     if isinstance(node, ast.Name):

@@ -351,6 +351,7 @@ class _Reading:
         return ("mixed", name, before and not sure)
 
     def _store(self, op: Op, kind: str, stack: list[Any]) -> bool:
+        """A place outside of the local variables is written."""
         operands = [stack.pop() for _ in range(TAKEN[kind])][::-1]
         if kind in ("global", "free"):
             self._note(op, kind, None, op.value)
@@ -380,6 +381,7 @@ class _Reading:
         return True
 
     def _call(self, op: Op, call: Any) -> None:
+        """Notes a call: which name it has, and whether it changes a container."""
         callee, args = call[1] or VALUE, call[2]
         if callee[0] == "exit":
             return

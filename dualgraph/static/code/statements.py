@@ -42,9 +42,8 @@ class Statement(NamedTuple):
     first: int  # where it has its first instruction to itself
     end: int
     annex: tuple[tuple[int, int], ...]  # where else it has instructions, for errors
-    goals: tuple[
-        int, ...
-    ]  # where it goes on: at its end, as a rule; if at several, the same code is there
+    # Where it goes on: at its end, as a rule; if at several offsets, the same code is there.
+    goals: tuple[int, ...]
     entry: int  # values on the stack by then
     follows: str  # the variable that its last instruction also loads
     told: Told
@@ -227,6 +226,7 @@ def candidates(code: CodeType) -> tuple[Statement, ...]:
 
 
 def _simple(plan: Layout, begin: int, last: int) -> Statement | None:
+    """The statement that ends with instruction `last`, without branches; None where it cannot be set apart."""
     ops, depth = plan.ops, plan.depth
     returns = ops[last].name == "RETURN_VALUE"
     deep = depth[last] if returns else depth[last + 1] if last + 1 < len(ops) else None
@@ -248,6 +248,7 @@ def _simple(plan: Layout, begin: int, last: int) -> Statement | None:
 def _made(
     plan: Layout, inside: list[int], goals: tuple[int, ...], annex: Sequence[int] = ()
 ) -> Statement | None:
+    """The statement made of these instructions, which goes on at `goals`; None where it cannot be set apart."""
     ops, code = plan.ops, plan.code
     first, last = ops[inside[0]], ops[inside[-1]]
     if first.part == 2 and ops[inside[0] - 1].name != "STORE_FAST":
