@@ -12,17 +12,21 @@ WARM = 24  # calls that ran compiled before any is timed
 SAMPLES = 9  # timed calls of each way, taking turns
 ROUNDS = 3  # times that a program has to be slower before it is not used
 MARGIN = 1.05  # how much slower than eager mode is slower
-CLEARLY = 3.0  # eager calls that take this many times as long settle it early: after
-FEW = 4  # of them, as the first ones are slow, or after one that takes
-LONG = 0.02  # seconds
-# A call of less than SHORT seconds is made WARM_UP times before it counts, so that eager mode is warm.
+# Eager calls that take CLEARLY times as long settle it early: after FEW of them, as the first ones are slow, or after
+# a single one that takes LONG seconds.
+CLEARLY = 3.0
+FEW = 4
+LONG = 0.02
+# Eager calls of less than SHORT seconds are made WARM_UP times before they count.
 SHORT = 0.001
 WARM_UP = 45
-AGAIN = 5000  # calls until an answer against the program is looked at again; more after each further one, up to
-SELDOM = 16  # times as many
+# An answer against the program is looked at again after AGAIN calls: after more each time, up to SELDOM times as many.
+AGAIN = 5000
+SELDOM = 16
 FEW_WARM = 4  # calls that run compiled before the program is timed again
-MANY = 0.3  # the share of calls that no program serves to the end from which fewer have to be seen
-# Calls and seconds after which an answer for it is, as eager mode has warmed up, too; the last again and again.
+# Calls that no program serves to the end settle it early where they are more than this share of all.
+MANY = 0.3
+# Calls and seconds after which an answer for the program is looked at again; the last over and over.
 LATER = ((500, 0.02), (5000, 0.5), (50_000, 2.0))
 
 
@@ -118,10 +122,7 @@ class Meter:
 
     def decide(self, extra: float) -> None:
         """Settles the question if it can be; `extra` are seconds that each compiled call costs later on."""
-        ours, theirs = (
-            self.compiled[:],
-            self.eager[:],
-        )  # as other threads may begin anew at any time
+        ours, theirs = self.compiled[:], self.eager[:]  # other threads may begin anew at any time
         if not ours or not theirs:
             return
         compiled, eager = median(ours[-SAMPLES:]) + extra, median(theirs[-SAMPLES:])
