@@ -47,9 +47,7 @@ def value_at(place: Any, known: dict[str, Any], held: Any) -> Any:
     kind, *rest = place
     if kind not in ("local", "free", "global", "const", "call", "attr", "item"):
         return MISSING
-    if kind == "local":
-        return held.get(rest[0], MISSING)
-    if kind == "free":
+    if kind in ("local", "free"):
         return held.get(rest[0], MISSING)
     if kind == "global":
         return known.get(rest[0], MISSING)
@@ -67,14 +65,11 @@ def value_at(place: Any, known: dict[str, Any], held: Any) -> Any:
     if kind == "attr":
         own = getattr(base, "__dict__", {}).get(rest[1], MISSING)
         shared = class_attribute(type(base), rest[1])
-        hidden = hasattr(shared, "__get__") and own is MISSING
-        return (
-            MISSING
-            if hidden or hasattr(shared, "__set__")
-            else own
-            if own is not MISSING
-            else shared
-        )
+        if hasattr(shared, "__set__"):
+            return MISSING
+        if own is not MISSING:
+            return own
+        return MISSING if hasattr(shared, "__get__") else shared
     return _entry(base, MISSING if rest[1] is None else value_at(rest[1], known, held))
 
 

@@ -179,12 +179,7 @@ class Vet(Values):
             return ""
         module = module_of(called)
         top = module.partition(".")[0]
-        if (
-            top in ("dualgraph", "builtins")
-            or is_user_module(module)
-            or module in QUIET
-            or top in TELLING
-        ):
+        if top in ("dualgraph", "builtins", *TELLING) or module in QUIET or is_user_module(module):
             return ""
         if top == "numpy":
             return f"it calls {module}" if _writes_array(called, t.name) else ""
@@ -314,7 +309,7 @@ class Vet(Values):
                 return self.user_function(own, [holder, *map(self.value, args)])
             return self.function(own, args)
         module = module_of(holder)
-        if module in TELLING or module.partition(".")[0] in TELLING:
+        if module.partition(".")[0] in TELLING:
             return ""
         return f"it may call .{name} of a {type(holder).__name__}"
 

@@ -110,9 +110,8 @@ class Conditions(Outcome):
             if not same_bytes(leaves[i], values):
                 return f"the values in argument {self._arguments[i].name}, an array that the code looks into, changed"
         for i, leaf in enumerate(leaves):
-            if (id(leaf) in self.footprint.tensors or i in self._same) and self._same.get(
-                i
-            ) is not leaf:
+            known = id(leaf) in self.footprint.tensors or i in self._same
+            if known and self._same.get(i) is not leaf:
                 return (
                     f"argument {self._arguments[i].name} and a tensor that the code reads elsewhere "
                     "were one, and are not now, or are now"

@@ -213,11 +213,9 @@ class Promotion:
             return sources_of(left), None
         for program in programs:
             mine = program.promoted
-            if (
-                mine is not None
-                and mine.would_serve(leaves)
-                and self._else_as_before(program, leaves)
-            ):
+            if mine is None or not mine.would_serve(leaves):
+                continue
+            if self._else_as_before(program, leaves):
                 if not any(_key(s, tree) in self.never for s in mine.sources):
                     return (), program
         return self.sources(tree, leaves), None

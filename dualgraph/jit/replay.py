@@ -241,9 +241,8 @@ class Taped:
         more = []
         for output in self.keeping.results:
             result = made[places[output]]
-            same = Tensor(
-                result._data, result.dtype, result.device
-            )  # not itself, which holds the entry
+            # Another tensor of the same memory: the result itself holds the tape entry.
+            same = Tensor(result._data, result.dtype, result.device)
             same._cell = result._version_cell()
             more.append((same, same._cell[0]))
         node.saved = ((*kept, *more), None)

@@ -165,6 +165,7 @@ class StageForm:
         return operand.value if isinstance(operand, Literal) else number(env[operand.id], operand)
 
     def _take(self, outs: list[Any], env: Env) -> Any:
+        """Notes what the stage has computed; the number at its end."""
         for i, out in zip(self._gives, outs):  # noqa: B905 (the last is the number)
             env[i] = out
         operand = self._operand
@@ -182,9 +183,7 @@ class Tail:
     ) -> None:  # fmt: skip
         made = {v for n in piece.nodes for v in n.outputs}
         uses = [v for i, v in enumerate(outputs) if i not in borrowed]
-        self._known: list[
-            tuple[int, int]
-        ] = []  # outputs that an earlier stage made, and their vars
+        self._known: list[tuple[int, int]] = []  # outputs of earlier stages, and their vars
         rest: list[int] = []
         for i, v in enumerate(outputs):
             earlier = isinstance(v, Var) and v not in made and v not in piece.inputs

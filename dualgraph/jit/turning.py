@@ -32,9 +32,8 @@ class Turning(Sized):
 
     def is_free(self, leaf: int) -> bool:
         numbers = (s for s, _, _ in self._places)
-        return any(isinstance(s, Leaf) and s.index == leaf for s in numbers) or super().is_free(
-            leaf
-        )
+        turned = any(isinstance(s, Leaf) and s.index == leaf for s in numbers)
+        return turned or super().is_free(leaf)
 
     def due(self, program: Program) -> bool:
         """Whether it is time to have a look at a call that `program`, one of it, has served."""

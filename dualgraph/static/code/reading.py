@@ -101,12 +101,9 @@ def told(part: Part, whole: bool = False) -> Told | None:
         if known is None:
             continue
         name = op.value
-        if (
-            op.name in ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_DEREF")
-            and name in part.code.co_varnames
-        ):
-            if name not in known:
-                reads[name] = None
+        loads = op.name in ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_DEREF")
+        if loads and name in part.code.co_varnames and name not in known:
+            reads[name] = None
         after = known | {name} if op.name == "STORE_FAST" and n not in reading.back else known
         leaves = [m for m in part.ways[n] if m not in known_at]
         if leaves:

@@ -18,7 +18,7 @@ TAKERS = frozenset("item tolist numpy float int bool".split())
 # What else makes Python values of tensors, as a part of what is returned.
 TELLERS = TAKERS | frozenset("asarray array format round str repr".split())
 MAKERS = frozenset("dict list set".split())  # builtins that make new containers
-Places = dict[str, list[int]]  # the offsets where variables are read, say
+Places = dict[str, list[int]]  # the offsets of some use of each variable
 
 
 def block_is_worth_it(s: Statement, plan: Layout) -> bool:
@@ -30,12 +30,9 @@ def block_is_worth_it(s: Statement, plan: Layout) -> bool:
                 return False
     if s.returns and not all(map(_ready, s.told.gives)):
         return False
-    makes = bool(s.makes or s.told.scratch)  # whether that is a reason will show
-    return (
-        makes
-        or bool(s.told.calls & TAKERS)
-        or any(t.stored and t.kind != "with" for t in s.targets)
-    )
+    if s.makes or s.told.scratch or s.told.calls & TAKERS:
+        return True  # `closed` sees whether what it makes is a reason
+    return any(t.stored and t.kind != "with" for t in s.targets)
 
 
 def _ready(tree: Any) -> bool:
