@@ -1,4 +1,4 @@
-"""Vetting: whether what a statement calls may run at the end of a call instead, and what it writes.
+"""Vetting: whether what a statement calls may run at the end of a call instead, and what it writes (effect analysis).
 
 Functions of the user's are followed as they run, where they surely do. What stands in a branch, or in a loop, may not
 run in the captured call: of that all has to be known by its code alone.

@@ -1,4 +1,4 @@
-"""Conditions: what a program assumes of the calls that it serves, and what there is about one that it cannot serve."""
+"""Conditions: what a program assumes of the calls that it serves (guards), and why it cannot serve one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries: what a compiled function knows of each kind of arguments that it was called with, and how that is told."""
+"""Entries: what a compiled function knows of each kind of arguments, and what `explain()` says of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys: what a compiled function tells apart before it looks at any state - kinds of arguments."""
+"""Keys: what a compiled function tells apart before it looks at any state - kinds of arguments (its cache key)."""
 
 from __future__ import annotations
 

@@ -162,14 +162,7 @@ class _Call:
         ]
         if None in leaves or not all(isinstance(x, np.ndarray) for x in copied):
             return None
-        apart = [
-            (
-                *(self.number(self.slots[n]) for n in pair),
-                *(self.slots[n].type.nbytes for n in pair),
-            )
-            for *pair, _ in program._overlaps
-            if pair[1] not in self.taken
-        ]
+        apart = self._apart()
         moves = [(m.place.check, m.tree, m.first) for m in program.moves]
         alone = len(leaves) == 1 and program._single and leaves[0].kind == "MADE"
         if alone and not (leaves[0].then or stores or moves or program.effects):
@@ -180,6 +173,17 @@ class _Call:
         return words.Outcome(
             leaves, program.tree, stores, apart, grads, moves, finish, (program._size, told)
         )
+
+    def _apart(self) -> list[tuple[Any, ...]]:
+        """The pairs of tensors that may not share memory, each with their sizes in bytes."""
+        pairs = [(i, j) for i, j, _ in self.program._overlaps if j not in self.taken]
+        return [
+            (
+                *(self.number(self.slots[n]) for n in pair),
+                *(self.slots[n].type.nbytes for n in pair),
+            )
+            for pair in pairs
+        ]
 
     def _leaf(self, i: int, direct: Direct, words: Any) -> Any:
         """How a result is made; None where Python has to."""

@@ -1,4 +1,5 @@
-"""Resuming: a function run again up to the place where a compiled call left it, without computing anything again.
+"""Resuming: a function run again up to the place where a compiled call left it, without computing anything again
+(deoptimisation).
 
 Python frames cannot be entered in the middle. So the function runs from its start, under a tracer that
 compares each op with the recorded one and hands out the value that the compiled call has for it. A

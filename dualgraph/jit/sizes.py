@@ -261,6 +261,7 @@ class Sizes:
 
 
 def _may_be_size(value: Any) -> bool:
+    """Whether a number is an integer that sizes could be."""
     return type(value) is int and -LARGE < value < LARGE
 
 

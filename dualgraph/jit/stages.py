@@ -1,8 +1,8 @@
 """Stages: a captured path cut at each number that Python took out of a tensor; paths share what they have in common.
 
 A stage is the ops between two such numbers. Running it gives the number, which says where to go on, and
-the values that later stages read. Stages compute and change nothing: what a call writes, it writes at
-the end of its path.
+the values that later stages read: the paths form a trace tree. Stages compute and change nothing: what a call
+writes, it writes at the end of its path.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Blocks: parts of a function's byte code with one way in and one way out - an ``if``, a loop, a ``with``, a ``try`` -
-or with none, if all ways through them end the function."""
+or with none out, if all ways through them end the function (single-entry single-exit regions)."""
 
 from __future__ import annotations
 
@@ -101,6 +101,7 @@ class Layout:
         yield from found
 
     def _with_shorter(self, block: Block | None) -> Iterator[Block]:
+        """A block, and the same without the copies of one ``return`` at its ends."""
         if block is not None:
             yield block
             shorter = self._without_tails(block) if block.goals == (RETURNS,) else None
@@ -133,7 +134,7 @@ class Layout:
     def _sought(
         self, first: int, base: int, least: int, own: Entry | None
     ) -> tuple[int, Block | None]:
-        """The same, and up to which other `least` it is the same."""
+        """That block, looked for one instruction after another; and the largest `least` for which it is the same."""
         every = len(self.ops)
         second = self.ops[first].part == 2 and self.ops[first - 1].name != "STORE_FAST"
         if second or self._left < 0:
@@ -212,9 +213,8 @@ class Layout:
                         return None
                     inside |= more
                     work += more
-        if not self._guards_within(inside) or not all(
-            self._fits(n, first, inside, goals) for n in inside
-        ):
+        fits = all(self._fits(n, first, inside, goals) for n in inside)
+        if not fits or not self._guards_within(inside):
             return None
         return Block(tuple(sorted(inside)), tuple(goals))
 

@@ -1,10 +1,10 @@
 """Flow: proof that a number taken out of a tensor goes nowhere but into what the traced function returns.
 
-Such a number needs no assumption: a compiled call computes it and returns it. The proof runs the byte code
-from the call that took the number out to every ``return`` it may reach, on symbols: the number, containers
-that hold it, and things it cannot be in. The number may be kept in local variables, given to ``float`` (or ``int``,
-``bool``), put into tuples, lists and dicts, and returned; any other use, and any instruction not known here, means
-that there is no proof. Whether ``float`` leaves the number what it is shows in what the traced call returned.
+Such a number needs no assumption: a compiled call computes it and returns it. The proof runs the byte code from the
+call that took the number out to every ``return`` it may reach, on symbols: the number, containers that hold it, and
+things it cannot be in (abstract interpretation). The number may be kept in local variables, given to ``float`` (or
+``int``, ``bool``), put into tuples, lists and dicts, and returned; any other use, and any instruction not known here,
+means that there is no proof. Whether ``float`` leaves the number what it is shows in what the traced call returned.
 """
 
 from __future__ import annotations

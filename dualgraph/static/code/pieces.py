@@ -1,4 +1,8 @@
-"""Pieces: a statement as a function of all local variables, of the user's own byte code."""
+"""Pieces: a statement as a function of all local variables, of the user's own byte code (outlining).
+
+The function's code is copied; a jump at its beginning leads to the statement, and where the statement ends, the copy
+returns the variables that were made.
+"""
 
 from __future__ import annotations
 

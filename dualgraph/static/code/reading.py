@@ -1,10 +1,18 @@
 """Reading: what a part of a function's byte code does to variables and places, found by running it on trees.
 
-Beside those of `steps`, trees are ("new",), a list, dict or set made here; ("entered", tree) and ("exit", tree), what a
-context manager gives and its end; ("made", code), a function made here; ("each", tree) and ("part", tree), something
-in a container; ("parts", trees), a tuple; ("op",), the result of an operator; ("saved", name), a variable that a
-comprehension hides; ("any", trees), one of several; ("value",), anything else. ("local", name) is what the variable
-holds where the part begins.
+That is symbolic execution: a tree says where a value would come from. Beside those of `steps` there are
+
+    ("new",)                           a list, dict or set made here
+    ("parts", trees)                   a tuple made here
+    ("made", code)                     a function made here
+    ("each", tree), ("part", tree)     something in a container
+    ("entered", tree), ("exit", tree)  what a context manager gives, and its end
+    ("op",)                            the result of an operator
+    ("saved", name)                    a variable that a comprehension hides
+    ("any", trees)                     one of several
+    ("value",)                         anything else
+
+("local", name) is what the variable holds where the part begins.
 """
 
 from __future__ import annotations

@@ -1,7 +1,11 @@
 """Instructions: byte code as a list of single steps, and what one of them does to a stack of trees.
 
-A tree says where a value comes from: ("local", name), ("global", name), ("free", name), ("const", value),
-("attr", tree, name), ("item", tree, tree), ("call", tree, trees); None is any other value.
+A tree says where a value comes from; None is any other value.
+
+    ("local", name), ("global", name), ("free", name)  a variable, of the function or of one around it
+    ("const", value)                                   a constant
+    ("attr", tree, name), ("item", tree, tree)         an attribute, an entry of a container
+    ("call", tree, trees)                              the result of a call
 """
 
 from __future__ import annotations
