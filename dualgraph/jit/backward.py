@@ -166,6 +166,7 @@ class Backward:
             keeping.finish()
 
     def _made(self) -> Keeping | None:
+        """The program that keeps; calls run through it from now on."""
         with spared(DualgraphError):  # gradients go on to run ops once more
             keeping = self._make()
             self.spent = 0.0

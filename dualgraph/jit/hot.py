@@ -128,6 +128,6 @@ def straight(fn: Any) -> Any:
 
 
 def unseen(program: Program, records: Any) -> int:
-    """How many calls were run natively since this was last asked, where that are `BATCH`; as many more may be."""
+    """How many calls of a program native code has run since it was last asked, in whole batches; it may run as many."""
     own = [r for r in records if r.program is program] if type(records) is tuple else ()
     return sum(BATCH for r in own if r.renew(BATCH))

@@ -361,6 +361,7 @@ class Program(Conditions):
         return None, waits
 
     def _call_bare(self, leaves: list[Any], bare: Bare) -> Any:
+        """The result of a call of a program that only makes fresh tensors; `MISMATCH` if an op fails."""
         assert self._executable is not None
         try:
             result = bare.run(self._executable, leaves, self.extra)

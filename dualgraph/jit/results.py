@@ -11,12 +11,16 @@ from ..eager.tensor import Tensor
 
 
 class Result(NamedTuple):
-    """How one leaf of the result is made on each call.
+    """How one leaf of the result is made on each call, by its `kind`:
 
-    ``kind``: "value" (the Python value `key`), "computed" (number `key` of those that the formulas give), "leaf"
-    (argument leaf `key`), "input" (the tensor of input `key` itself), "view" (the view ops `chain` applied to input
-    `key`), "output" (output number `key`; with a `base`, the view ops `chain` applied to the memory of that result),
-    "same" (result `key`); "item", "float", "int", "bool" (the Python number in output `key`, as this takes it out).
+    "value"                         the Python value `key`
+    "computed"                      number `key` of those that the formulas give
+    "leaf"                          argument leaf `key`
+    "input"                         the tensor of input `key` itself
+    "view"                          the view ops `chain` applied to input `key`
+    "output"                        output `key`; with a `base`, the view ops `chain` applied to the memory of that result
+    "same"                          result `key`, once more
+    "item", "float", "int", "bool"  the Python number in output `key`, as this takes it out
     """
 
     kind: str

@@ -13,14 +13,18 @@ from .graph import Graph, Operand
 
 
 class Slot(NamedTuple):
-    """Where an input comes from on each call.
+    """Where an input comes from on each call, by its `kind`:
 
-    ``kind``: "leaf" (leaf number `key` of the arguments), "tensor" (the tensor `key`, read afresh),
-    "number" (the Python float that dict and key `key` lead to), "computed" (the Python number that the formulas in
-    `key` give),
-    "array" (the NumPy array `key`, read afresh), "place" (the tensor that ``key.read()`` gives),
-    "grad" (the ``.grad`` of the tensor `key`), "leaf grad" (that of
-    leaf number `key`). ``required``: the call makes it a leaf that requires gradients, before it uses it.
+    "leaf"       leaf number ``key[0]`` of the arguments
+    "leaf grad"  the ``.grad`` of such a leaf
+    "tensor"     the tensor `key`, read afresh
+    "grad"       the ``.grad`` of the tensor `key`
+    "array"      the NumPy array `key`, read afresh
+    "place"      the tensor that ``key.read()`` gives
+    "number"     the Python float in a dict, which are `key`: the dict and its key
+    "computed"   the Python number that the formulas in `key` give
+
+    ``required``: the call makes it a leaf that requires gradients, before it uses it.
     """
 
     kind: str
