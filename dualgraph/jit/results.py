@@ -18,7 +18,7 @@ class Result(NamedTuple):
     "leaf"                          argument leaf `key`
     "input"                         the tensor of input `key` itself
     "view"                          the view ops `chain` applied to input `key`
-    "output"                        output `key`; with a `base`, the view ops `chain` applied to the memory of that result
+    "output"                        output `key`; with a `base`, the view ops `chain` on the memory of that result
     "same"                          result `key`, once more
     "item", "float", "int", "bool"  the Python number in output `key`, as this takes it out
     """

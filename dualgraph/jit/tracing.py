@@ -92,12 +92,7 @@ def trace(
         call.name, finished, results, out.tree, call.footprint, _described(fn, args, kwargs, leaves),
         call.arguments.contents(), call.tracer.swept, fast_math, finished.device, use,
     )  # fmt: skip
-    program.given = call.arguments.structure, tuple(leaves)
-    program.marks = tuple(call.tracer.marks)
-    if call.formulas is not None:
-        program.promoted = Promoted(sources, call.formulas.values, call.formulas)
-    program.effects, program.moves = effects_of(happened), out.moves
-    program.places = [c for c in call.footprint.checks if isinstance(c, FormCheck)]
+    call.complete(program, out, happened)
     if symbolic:
         program.guards, program.read_at = tuple(guards or ()), call.tracer.read_at
     return result, program, []
@@ -270,6 +265,15 @@ class _Call:
             else r._replace(array=i in out.arrays)
             for i, r in enumerate(results)
         )
+
+    def complete(self, program: Program, out: _Outcome, happened: list[Happening]) -> None:
+        """Gives a program what else was found out: names, promoted numbers, effects and rebound places."""
+        program.given = self.arguments.structure, tuple(self.leaves)
+        program.marks = tuple(self.tracer.marks)
+        if self.formulas is not None:
+            program.promoted = Promoted(self.sources, self.formulas.values, self.formulas)
+        program.effects, program.moves = effects_of(happened), out.moves
+        program.places = [c for c in self.footprint.checks if isinstance(c, FormCheck)]
 
 
 def _objects(leaves: Sequence[Any], tree: Any) -> list[tuple[Any, str]]:
