@@ -298,8 +298,8 @@ def test_every_file_says_its_concept_first() -> None:
     assert not silent, silent
 
 
-MAPPED = """core core.numbers core.process eager static static.code passes backends backends.native
-backends.native.emit effects jit
+MAPPED = """core core.numbers core.process ops eager eager.methods control transforms static static.code passes
+backends backends.native backends.native.emit effects jit
 backends.native.contract backends.native.guard backends.native.movers backends.native.quick
 backends.native.team merge sweeps"""
 

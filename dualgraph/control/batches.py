@@ -31,6 +31,7 @@ def batched(
 def _batched(
     graph: Graph, mapped: Sequence[bool], size: int, force: Sequence[bool]
 ) -> tuple[Graph, tuple[bool, ...]]:
+    """`batched`, worked out anew."""
     has: list[bool] = []
 
     def run(*inputs: Tensor) -> list[Tensor]:

@@ -97,7 +97,7 @@ def check_same(
             raise error(describe(op, f"{b.type}, {a.type}", problem, remedy))
 
 
-KEPT = "the carry keeps its structure, shapes and dtypes from step to step; start with what a step gives"
+KEEPS_TYPES = "the carry keeps its structure, shapes and dtypes from step to step; start with what a step gives"
 
 
 # --- tracing a body ----------------------------------------------------------------------------
@@ -324,7 +324,7 @@ def joined(bodies: Sequence[Body], operands: int) -> Joined:
     graphs = []
     for body in bodies:
         own = dict(zip(map(id, body.constants), body.graph.inputs[operands:], strict=True))
-        unused = 1 + max((v.id for v in body.graph.all_vars()), default=-1)
+        unused = body.graph.unused_id()
         extra = [own.get(id(t)) or Var(unused + i, t.type) for i, t in enumerate(held)]
         results = len(body.outs)
         latest = dict(

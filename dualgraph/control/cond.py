@@ -154,6 +154,7 @@ class _Cond:
 def _cond_vjp(
     cts: tuple[Any, ...], _outs: Any, pred: Any, *operands: Any, needed: tuple[bool, ...], true: Graph, false: Graph
 ) -> list[Any]:  # fmt: skip
+    """A condition of the same predicate whose branches are the gradients of the branches."""
     given = tuple(ct is not None for ct in cts)
     wanted = needed[1:]
     key = ("cond", given, wanted)
@@ -188,6 +189,7 @@ def _pulled(graph: Graph, given: Sequence[bool], wanted: Sequence[bool]) -> Grap
 def _cond_batch(
     lift: Any, args: list[Any], mapped: tuple[bool, ...], true: Graph, false: Graph
 ) -> Any:
+    """A condition of batched branches; both branches, where the predicate differs between examples."""
     pred, operands = args[0], args[1:]
     everything = [True] * len(true.outputs)
     yes, no = (batched(g, mapped[1:], lift.size, everything)[0] for g in (true, false))

@@ -21,7 +21,7 @@ from ..static.control import while_op
 from ..static.graph import Graph
 from .batches import batched, batched_loop, carry_with_batch, with_batch
 from .body import (
-    KEPT,
+    KEEPS_TYPES,
     Body,
     Structure,
     check_same,
@@ -107,12 +107,13 @@ class _While:
             "the carry changes in a step",
             (carry, structure),
             (self.init, self.carry),
-            KEPT,
+            KEEPS_TYPES,
         )
 
     # --- as a loop in Python ---
 
     def _loop(self, carry: list[Tensor], step: int) -> Any:
+        """The loop from `step` on, run step by step."""
         while step != self.max_steps:
             carry = [c if c._data.flags.c_contiguous else copy(c) for c in carry]
             pred = check_predicate("while_loop", self.test_fn(*self.args.build(carry)))
@@ -129,6 +130,7 @@ class _While:
     # --- as one node ---
 
     def _node(self, test: Body, body: Body) -> Any:
+        """The loop as one op over a graph of the test and one of the step."""
         both = joined([test, body], len(self.init))
         check, step = both.graphs
         check = check.with_nodes(check.nodes, check.outputs[:1])

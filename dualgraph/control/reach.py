@@ -43,6 +43,7 @@ def reaches_gradients(fn: Any) -> bool:
 
 
 def _held(x: Any) -> Iterator[Any]:
+    """What a callable or container refers to: closures, globals, defaults, items, attributes."""
     if isinstance(x, FunctionType):
         yield from (c.cell_contents for c in x.__closure__ or () if _filled(c))
         yield from (x.__globals__[n] for n in _names(x.__code__) if n in x.__globals__)

@@ -15,7 +15,7 @@ from ..ops.movement import copy, reshape, slice_
 from ..static.control import step_order
 from ..static.graph import Graph, renumber
 from .body import (
-    KEPT,
+    KEEPS_TYPES,
     Body,
     Joined,
     Structure,
@@ -99,6 +99,7 @@ class _Scan:
         self.args = Structure.of_arguments(self.carry, self.slice)
 
     def _length(self, xs: Sequence[Tensor], length: int | None) -> int:
+        """The number of steps, on which all of `xs` and `length` must agree."""
         types = ", ".join(str(x.type) for x in xs)
         sizes = [x.shape[0] if x.ndim else None for x in xs]
         sizes += [] if length is None else [length]
@@ -162,7 +163,9 @@ class _Scan:
                 )
             )
         carry = tensors_of(self.op, pair[0])
-        check_same(self.op, "the carry changes in a step", carry, (self.init, self.carry), KEPT)
+        check_same(
+            self.op, "the carry changes in a step", carry, (self.init, self.carry), KEEPS_TYPES
+        )
         return carry[0], tensors_of(self.op, pair[1])
 
     # --- as a loop in Python ---
@@ -170,6 +173,7 @@ class _Scan:
     def _loop(
         self, carry: list[Tensor], ys: list[tuple[list[Tensor], Structure]], start: int
     ) -> Any:
+        """The scan from step `start` on, run step by step."""
         for i in step_order(self.length, self.reverse)[start:]:
             row = [_row(x, i) for x in self.xs]
             given = self.args.build([*(_row_major(c) for c in carry), *row])
@@ -215,6 +219,7 @@ class _Scan:
         return one, _states_carried(one.graphs[0], n, m, len(one.states)), structure
 
     def _node(self, body: Body) -> Any:
+        """The scan as one op over the graph of a step."""
         n, m = len(self.init), len(self.xs)
         one, graph, structure = self._joined(body)
         carry = n + len(one.states)

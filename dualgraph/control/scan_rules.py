@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..eager.shapes import moveaxis
@@ -45,28 +45,19 @@ def _scan_vjp(
     body: Graph, carries: int, slices: int, length: int, reverse: bool, saves: bool,
 ) -> list[Any]:  # fmt: skip
     """A scan back through the steps: its carry is the cotangent of the carry, and sums for the constants."""
-    if not saves:
+    if not saves:  # the scan again, now with what its gradient reads
         body = saving(body, carries, slices)
         outs = scan_op(
-            *operands,
-            body=body,
-            carries=carries,
-            slices=slices,
-            length=length,
-            reverse=reverse,
-            saves=True,
-        )
+            *operands, body=body, carries=carries, slices=slices, length=length, reverse=reverse, saves=True
+        )  # fmt: skip
         cts = (*cts, *[None] * (len(outs) - len(cts)))
     given = tuple(ct is not None for ct in cts[carries:])
-    of_constants = needed[carries + slices :]
-    apart = products(body, carries + slices, of_constants)  # constants that need no sums
+    both = carries + slices
+    of_xs, of_constants = needed[carries:both], needed[both:]
+    apart = products(body, both, of_constants)  # constants that need no sums
     uses = [use for found in apart.values() for use in found]
     summed = [w and i not in apart for i, w in enumerate(of_constants)]
-    init, xs, constants = (
-        operands[:carries],
-        operands[carries : carries + slices],
-        operands[carries + slices :],
-    )
+    init, xs, constants = operands[:carries], operands[carries:both], operands[both:]
     inexact = [i for i, x in enumerate(init) if x.dtype.is_inexact]
     wanted = [x for x, w in zip(constants, summed, strict=True) if w]
     first = len(outs) - carries
@@ -74,8 +65,7 @@ def _scan_vjp(
     rows = [*outs[first:], *xs, *given_cts, *(outs[i] for i in kept(body, carries).values())]
 
     def make() -> tuple[Graph, list[bool]]:
-        of_step = (*needed[carries : carries + slices], *summed)
-        back = _step_back(body, carries, slices, given, of_step, uses)
+        back = _step_back(body, carries, slices, given, (*of_xs, *summed), uses)
         return without_unread(back, len(inexact) + len(wanted), len(rows))
 
     back, reads = cached(("scan", body, carries, slices, given, needed[carries:]), make)
@@ -84,19 +74,16 @@ def _scan_vjp(
     read = [x for x, r in zip(rows, reads, strict=True) if r]
     results = run_scan([*starts, *sums], read, constants, back, length, not reverse)
     found = iter(results)
-    stacked = iter(results[len(results) - len(_handed_out(body, carries + slices, uses)) :])
+    ct_init = dict(zip(inexact, found, strict=False))
+    ct_sums = iter([next(found) for _ in wanted])
+    ct_xs = [next(found) if w else None for w in of_xs]
+    stacked = iter(results[len(results) - len(_handed_out(body, both, uses)) :])
     rows_of = dict(zip(body.inputs, [*outs[first:], *xs], strict=False))
-    of_init = dict(zip(inexact, found, strict=False))
-    sums_found = iter([next(found) for _ in wanted])
-    of_xs = [next(found) if w else None for w in needed[carries : carries + slices]]
-    at_once = {
-        i: functools.reduce(add, [gradient(use, *_stacked(use, rows_of, stacked)) for use in found])
-        for i, found in apart.items()
-    }
+    at_once = _products_over_all_steps(apart, rows_of, stacked)
     return [
-        *(of_init.get(i) for i in range(carries)),
-        *of_xs,
-        *(next(sums_found) if w else at_once.get(i) for i, w in enumerate(summed)),
+        *(ct_init.get(i) for i in range(carries)),
+        *ct_xs,
+        *(next(ct_sums) if w else at_once.get(i) for i, w in enumerate(summed)),
     ]
 
 
@@ -106,6 +93,16 @@ def _handed_out(body: Graph, given: int, uses: Sequence[Use]) -> list[tuple[Use,
     return [
         (use, own) for use in uses for own in (True, False) if not (own and use.factor in inputs)
     ]
+
+
+def _products_over_all_steps(
+    apart: Mapping[int, Sequence[Use]], rows_of: dict[Any, Any], stacked: Iterator[Any]
+) -> dict[int, Any]:
+    """The cotangents of constants that need no sums, by number: one product over all steps for each use."""
+    return {
+        i: functools.reduce(add, [gradient(use, *_stacked(use, rows_of, stacked)) for use in uses])
+        for i, uses in apart.items()
+    }
 
 
 def _stacked(use: Use, rows_of: dict[Any, Any], stacked: Iterator[Any]) -> tuple[Any, Any]:
@@ -150,22 +147,31 @@ def _step_back(
         pulled = [(ct, t) for ct, t, w in zip(found, types, wanted, strict=True) if w]
         out = settled([ct for ct, _ in pulled], [t for _, t in pulled])
         at = len(inexact) + sum(of_xs)
-        of_use = {id(use): pair for use, pair in zip(uses, inside, strict=True)}
-        pairs = [
-            (use, own, *of_use[id(use)]) for use, own in _handed_out(body, carries + slices, uses)
-        ]
-        rows = [operands[1 - use.side] if own else ct for use, own, operands, ct in pairs]
-        row_types = [
-            x.type if own else use.node.outputs[0].type
-            for (use, own, *_), x in zip(pairs, rows, strict=True)
-        ]
-        return [*out[: len(inexact)], *out[at:], *out[len(inexact) : at], *settled(rows, row_types)]
+        rows = _rows(_handed_out(body, carries + slices, uses), uses, inside)
+        return [*out[: len(inexact)], *out[at:], *out[len(inexact) : at], *rows]
 
     carry = [types[i] for i in inexact]
     more = [v.type for v in saved]
     return derive(
         run, [*carry, *summed, *types[: carries + slices], *ys, *more, *types[carries + slices :]]
     )
+
+
+def _rows(
+    listed: Sequence[tuple[Use, bool]],
+    uses: Sequence[Use],
+    inside: Sequence[tuple[list[Any], Tensor | None]],
+) -> list[Tensor]:
+    """What one step hands out for products; ``inside`` has the operands of each use, and the cotangent of its
+    result."""
+    of_use = {id(use): pair for use, pair in zip(uses, inside, strict=True)}
+    pairs = [(use, own, *of_use[id(use)]) for use, own in listed]
+    rows = [operands[1 - use.side] if own else ct for use, own, operands, ct in pairs]
+    types = [
+        x.type if own else use.node.outputs[0].type
+        for (use, own, *_), x in zip(pairs, rows, strict=True)
+    ]
+    return settled(rows, types)
 
 
 # --- vmap --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from ..eager.tensor import Tensor
 from ..static.graph import Graph
 from .body import Body, Structure
 
-KEPT = 64
+LATEST = 64  # things that `Recent` keeps
 
 
 class Recent:
@@ -34,7 +34,7 @@ class Recent:
     def put(self, key: Hashable, value: Any) -> None:
         """Keeps a value, and forgets the oldest."""
         self._made[key] = value
-        while len(self._made) > KEPT:
+        while len(self._made) > LATEST:
             with suppress(KeyError):
                 self._made.popitem(last=False)
 

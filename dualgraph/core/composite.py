@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Merge:
-    """The seam to what runs an eager call of a composite as one kernel: higher layers install these.
+    """Hooks by which an eager call of a composite may run as one kernel: higher layers install them.
 
     ``serve(fn, args, kwargs)`` gives the result of a call on large arrays, ``quick(fn, args, kwargs)`` of one on
     small arrays, ``view(fn, args, kwargs)`` of one that gives a view, ``same(fn, args, kwargs)`` of one without

@@ -173,6 +173,7 @@ def of_scalar(value: Any) -> DType:
 
 
 def _promote_pair(a: DType, b: DType) -> DType:
+    """The common dtype of two, by the Array API's table."""
     if a is b:
         return a
     ka, kb = KINDS.index(a.kind), KINDS.index(b.kind)

@@ -345,6 +345,8 @@ OPAQUE = Opaque()
 
 
 def _decorator(kind: Kind) -> Any:
+    """The decorator that makes ops of a kind."""
+
     def decorate(
         kernel: Callable[..., Any] | None = None, *, name: str | None = None, **traits: Any
     ) -> Any:

@@ -128,9 +128,7 @@ class TapeNode(Node):
         self.inputs = inputs
         self.params = params
         self.outputs = outputs
-        self._at = (
-            at  # the user's frame as (code, instruction): its line is worked out when asked for
-        )
+        self._at = at  # the user's frame as (code, instruction): `where` works out its line
         self.saved = saved  # operands and results that the rule reads, each with its version
         self.seq = next(sequence)
         self.hooks: dict[int, list[Any]] | None = None

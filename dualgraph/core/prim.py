@@ -25,7 +25,7 @@ def _nothing(*_: Any) -> Any:
 
 
 class Dispatch:
-    """The seam between op definitions and the modes: the eager layer installs `bind` here."""
+    """Hooks between op definitions and what runs them: the eager layer installs `bind` here."""
 
     bind: Callable[[Prim, tuple[Any, ...], dict[str, Any]], Any] = staticmethod(_unbound)
     # What a native quick path wants to know; and what makes one, once ops were called often enough.
@@ -162,9 +162,8 @@ class Prim(TapeOp):
         return rule
 
 
-LATE: list[
-    Callable[[], Any]
-] = []  # each call defines further ops, of parts that are imported when needed
+# Each call defines further ops: those of parts that are imported when needed.
+LATE: list[Callable[[], Any]] = []
 
 
 def lookup(name: str) -> Prim:

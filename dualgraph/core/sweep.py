@@ -16,7 +16,7 @@ Edge = tuple[TapeNode, int]
 
 
 class Whole:
-    """The seam to what runs a sweep as one program: a higher layer installs `serve` here, native code `match`.
+    """Hooks by which a whole sweep may run as one compiled program: `sweeps` installs `serve`, native code `match`.
 
     ``serve(root, arrive, retain)`` says whether it has run the sweep from `root`, an edge and its cotangent:
     ``arrive(leaf, [gradient])`` was then called for all leaves, and the tape is released unless it is to be retained.
@@ -38,11 +38,11 @@ def reverse(
 
     Given: `rule(node, cts, needed)` yields one cotangent (or None) an input of the node;
     `visit(node, cts)` sees each node with its final cotangents before the rule runs (leaves have no
-    rule); `wanted` limits the sweep to nodes with these ids. An op with the trait ``takes_over`` (a
-    compiled call) also gets the sums begun for its inputs, and gives the sums continued.
+    rule); `wanted` limits the sweep to nodes with these ids; `pending` has sums that were begun, by node. An op
+    with the trait ``takes_over`` (a compiled call) also gets the sums begun for its inputs, and gives them continued.
     Result: whatever `visit` collected.
     """
-    cts: dict[int, list[Any]] = pending if pending is not None else {}
+    sums: dict[int, list[Any]] = pending if pending is not None else {}
     waiting: set[int] = set()
     heap: list[tuple[int, int, TapeNode]] = []  # latest first
 
@@ -54,55 +54,69 @@ def reverse(
         if key not in waiting:
             waiting.add(key)
             heapq.heappush(heap, (-node.seq, key, node))
-        slots = cts.get(key)
+        slots = sums.get(key)
         if slots is None:
-            slots = cts[key] = [None] * (len(node.outputs) or 1)
+            slots = sums[key] = [None] * (len(node.outputs) or 1)
         before = slots[index]
         slots[index] = ct if before is None else add(before, ct)
-
-    def begun(edge: Edge | None) -> Any:
-        if edge is None:
-            return None
-        node, index = edge if edge[0].prim is not THROUGH else resolved(edge)
-        slots = cts.get(id(node))
-        return None if slots is None else slots[index]
-
-    def which(node: TapeNode) -> tuple[bool, ...]:
-        if wanted is None:
-            return tuple([e is not None for e in node.inputs])
-        return tuple([e is not None and id(e[0]) in wanted for e in node.inputs])
 
     for edge, ct in roots:
         arrive(edge, ct)
     while heap:
         _, key, node = heapq.heappop(heap)
-        slots = cts.pop(key)
+        cts = sums.pop(key)
         if visit is not None:
-            visit(node, slots)
-        prim = node.prim
-        if prim is None:
+            visit(node, cts)
+        if node.prim is None:
             continue
-        edges, needed = node.inputs, which(node)
+        needed = _needed(node, wanted)
         if True not in needed:
             continue
-        if prim.takes_over:
-            totals: Any = NotImplemented
-            if not _meet(edges, needed):
-                prior = [begun(e) if want else None for e, want in zip(edges, needed, strict=True)]
-                totals = rule(node, slots, needed, prior)
-            if totals is not NotImplemented:
-                for edge, total in zip(edges, totals, strict=True):
-                    if edge is not None and total is not None:
-                        edge = resolved(edge)
-                        if id(edge[0]) in cts:
-                            cts[id(edge[0])][edge[1]] = None
-                        arrive(edge, total)
+        if node.prim.takes_over:
+            totals = _continued(node, cts, needed, rule, sums)
+            if totals is not None:
+                for edge, total in totals:
+                    arrive(edge, total)
                 continue
             unfold(node, wanted)
-            edges, needed = node.inputs, which(node)
-        for edge, ct in zip(edges, rule(node, slots, needed), strict=True):
+            needed = _needed(node, wanted)
+        for edge, ct in zip(node.inputs, rule(node, cts, needed), strict=True):
             if edge is not None and ct is not None:
                 arrive(edge, ct)
+
+
+def _needed(node: TapeNode, wanted: set[int] | None) -> tuple[bool, ...]:
+    """Which inputs of a node want a cotangent."""
+    if wanted is None:
+        return tuple([e is not None for e in node.inputs])
+    return tuple([e is not None and id(e[0]) in wanted for e in node.inputs])
+
+
+def _continued(
+    node: TapeNode,
+    cts: list[Any],
+    needed: tuple[bool, ...],
+    rule: Callable[..., Any],
+    sums: dict[int, list[Any]],
+) -> list[tuple[Edge, Any]] | None:
+    """What a node that ``takes_over`` makes of the sums begun for its inputs: the edges and their new totals, which
+    replace the sums; None where the node is to be unfolded."""
+    if _meet(node.inputs, needed):
+        return None
+    edges = [None if e is None else resolved(e) for e in node.inputs]
+    begun = [
+        sums[id(e[0])][e[1]] if want and e is not None and id(e[0]) in sums else None
+        for e, want in zip(edges, needed, strict=True)
+    ]
+    totals = rule(node, cts, needed, begun)
+    if totals is NotImplemented:
+        return None
+    pairs = zip(edges, totals, strict=True)
+    found = [(resolved(e), total) for e, total in pairs if e is not None and total is not None]
+    for (maker, index), _ in found:
+        if id(maker) in sums:
+            sums[id(maker)][index] = None
+    return found
 
 
 def _meet(edges: Iterable[Edge | None], needed: Iterable[bool]) -> bool:

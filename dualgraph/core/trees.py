@@ -59,6 +59,7 @@ def _keys(tree: dict[Any, Any]) -> tuple[Any, ...]:
 
 
 def _parts(tree: Any) -> tuple[Any, Any, list[Any]] | None:
+    """The kind, the data (keys or field names) and the children of a container; None for a leaf."""
     kind = type(tree)
     if kind is tuple or kind is list:
         return kind, None, list(tree)

@@ -37,9 +37,8 @@ def ulp_distance(a: Any, b: Any) -> float:
     if np.any((a != a) != (b != b)):
         return float("inf")
     x, y = (_ordered(np.where(v != v, v.dtype.type(0), v)) for v in (a, b))
-    gaps = np.maximum(x, y).astype(np.uint64) - np.minimum(x, y).astype(
-        np.uint64
-    )  # never overflows
+    high, low = np.maximum(x, y), np.minimum(x, y)
+    gaps = high.astype(np.uint64) - low.astype(np.uint64)  # never overflows
     return max(float(np.max(gaps)), 1.0)
 
 

@@ -1,4 +1,4 @@
-"""The seam through which static results become tensors: the eager layer installs `Wrap.tensor`."""
+"""Wrap: the hook that makes tensors of a graph's results. The eager layer installs `Wrap.tensor`."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def _observe_type(x: TensorType, place: int) -> TensorType:
 def observed(graph: Graph, places: Iterable[tuple[int, Named]], path: Path = ()) -> Graph:
     """The graph with ops that show these values; `path` is where it stands itself."""
     here = [(number, named.var) for number, named in places if named.path == path]
-    free = 1 + max((v.id for v in graph.all_vars()), default=-1)
+    free = graph.unused_id()
     shows = {
         v: Node(observe, (v,), {"place": number}, (Var(free + i, v.type),))
         for i, (number, v) in enumerate(here)

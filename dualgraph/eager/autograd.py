@@ -88,6 +88,7 @@ def written_at(cell: list[Any] | None) -> str:
 
 
 def _results(node: TapeNode, kept: Any) -> Any:
+    """The results of an entry for its rule, from what was kept of each; raises if one was written since."""
     outs = []
     for i, (data, cell, version, dtype, device, original) in enumerate(kept):
         if cell[0] != version:
@@ -117,15 +118,7 @@ def apply_rule(
 ) -> list[Any]:
     """Cotangents of a node's operands from those of its results (`prior`: sums to be continued)."""
     if node.released:
-        raise AutogradError(
-            describe(
-                node.prim.name,
-                ", ".join(map(str, node.outputs)),
-                "the tape was already swept and its saved values freed",
-                "pass retain_graph=True to the first backward()",
-                node.where,
-            )
-        )
+        raise _swept_before(node)
     kept, results = node.saved
     operands = [
         k if type(k) is not tuple else saved_operand(node, i, k) for i, k in enumerate(kept)
@@ -147,19 +140,33 @@ def apply_rule(
         given = prim.vjp_rule(seeds, out, *operands, **extra)
         if given is NotImplemented:  # the sweep is to unfold the entry
             return given  # type: ignore[no-any-return]
-    settled = []
-    for want, ct, operand in zip(needed, given, operands, strict=True):
-        if want and ct is not None:
-            if not isinstance(ct, Tensor) and callable(ct):
-                ct = ct()
-            if ct is not None:  # in the type of its operand: broadcasts summed, promotion undone
-                ct = sum_to(ct, operand.shape)
-                if ct.dtype is not operand.dtype:
-                    ct = cast(ct, dtype=operand.dtype.name)
-            settled.append(ct)
-        else:
-            settled.append(None)
-    return settled
+    return [
+        _in_type_of(operand, ct) if want else None
+        for want, ct, operand in zip(needed, given, operands, strict=True)
+    ]
+
+
+def _swept_before(node: TapeNode) -> AutogradError:
+    return AutogradError(
+        describe(
+            node.prim.name,
+            ", ".join(map(str, node.outputs)),
+            "the tape was already swept and its saved values freed",
+            "pass retain_graph=True to the first backward()",
+            node.where,
+        )
+    )
+
+
+def _in_type_of(operand: Any, ct: Any) -> Any:
+    """A cotangent that a rule gave, or the function that makes it, in the type of its operand: broadcasts are summed,
+    promotion is undone."""
+    if ct is not None and not isinstance(ct, Tensor) and callable(ct):
+        ct = ct()
+    if ct is None:
+        return None
+    ct = sum_to(ct, operand.shape)
+    return ct if ct.dtype is operand.dtype else cast(ct, dtype=operand.dtype.name)
 
 
 def _run_hooks(node: TapeNode, slots: list[Any]) -> None:
@@ -218,37 +225,26 @@ def _roots(tensors: Any, gradients: Any, op: str) -> list[tuple[Edge, Tensor]]:
         gradients = [gradients]
     if len(gradients) == 1 and gradients[0] is None:
         gradients = [None] * len(tensors)
-    roots = []
-    for t, g in zip(tensors, gradients, strict=True):
-        edge = t._edge()
-        if edge is None:
-            raise AutogradError(
-                describe(
-                    op,
-                    str(t.type),
-                    "this tensor does not require gradients and has no history",
-                    "set requires_grad=True on what it is computed from",
-                )
-            )
-        if g is None:
-            if t._data.size != 1:
-                raise AutogradError(
-                    describe(
-                        op,
-                        str(t.type),
-                        "a gradient can be started implicitly only from one element",
-                        "reduce with .sum(), or pass gradient=",
-                    )
-                )
-            g = ones_like_type(t.type)
-        elif g.shape != t.shape:
-            raise ShapeError(
-                describe(
-                    op, f"{t.type}, {g.type}", "the gradient has another shape than its tensor"
-                )
-            )
-        roots.append((edge, g if g.dtype is t.dtype else cast(g, dtype=t.dtype.name)))
-    return roots
+    return [_root(t, g, op) for t, g in zip(tensors, gradients, strict=True)]
+
+
+def _root(t: Tensor, g: Tensor | None, op: str) -> tuple[Edge, Tensor]:
+    """Where a sweep from `t` begins, and the cotangent that it begins with (ones for a single element)."""
+    edge = t._edge()
+    if edge is None:
+        problem = "this tensor does not require gradients and has no history"
+        remedy = "set requires_grad=True on what it is computed from"
+        raise AutogradError(describe(op, str(t.type), problem, remedy))
+    if g is None:
+        if t._data.size != 1:
+            problem = "a gradient can be started implicitly only from one element"
+            remedy = "reduce with .sum(), or pass gradient="
+            raise AutogradError(describe(op, str(t.type), problem, remedy))
+        g = ones_like_type(t.type)
+    elif g.shape != t.shape:
+        problem = "the gradient has another shape than its tensor"
+        raise ShapeError(describe(op, f"{t.type}, {g.type}", problem))
+    return edge, g if g.dtype is t.dtype else cast(g, dtype=t.dtype.name)
 
 
 def _unfolded(roots: list[tuple[Edge, Tensor]], create_graph: bool) -> None:
@@ -361,18 +357,8 @@ def grad(
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     roots = _roots(outputs, grad_outputs, "grad")
     _unfolded(roots, create_graph)
-    edges = [None if e is None else resolved(e) for e in (t._edge() for t in ins)]
-    for t, e in zip(ins, edges, strict=True):
-        if e is None:
-            raise AutogradError(
-                describe(
-                    "grad",
-                    str(t.type),
-                    "an input does not require gradients",
-                    "call .requires_grad_() on it first",
-                )
-            )
-    targets = {id(e[0]) for e in edges if e is not None}
+    edges = [_input_edge(t) for t in ins]
+    targets = {id(node) for node, _ in edges}
     wanted = ancestors_reaching([e[0] for e, _ in roots], targets)
     found: dict[tuple[int, int], Tensor] = {}
 
@@ -380,23 +366,28 @@ def grad(
         if id(node) in targets:
             found.update({(id(node), i): ct for i, ct in enumerate(slots) if ct is not None})
 
-    _sweep(
-        roots, collect, create_graph, create_graph if retain_graph is None else retain_graph, wanted
-    )
+    retain = create_graph if retain_graph is None else retain_graph
+    _sweep(roots, collect, create_graph, retain, wanted)
     results: list[Tensor | None] = []
-    for t, e in zip(ins, edges, strict=True):
-        assert e is not None
-        ct = found.get((id(e[0]), e[1]))
+    for t, (node, i) in zip(ins, edges, strict=True):
+        ct = found.get((id(node), i))
         if ct is None and materialize_grads:
             ct = full(shape=t.shape, value=0, dtype=t.dtype.name, device=str(t.device))
         elif ct is None and not allow_unused:
-            raise AutogradError(
-                describe(
-                    "grad",
-                    str(t.type),
-                    "the outputs do not depend on this input",
-                    "pass allow_unused=True to get None for it",
-                )
-            )
+            problem = "the outputs do not depend on this input"
+            remedy = "pass allow_unused=True to get None for it"
+            raise AutogradError(describe("grad", str(t.type), problem, remedy))
         results.append(ct)
     return tuple(results)
+
+
+def _input_edge(t: Tensor) -> Edge:
+    """Where an input of `grad` is on the tape."""
+    edge = t._edge()
+    if edge is None:
+        problem, remedy = (
+            "an input does not require gradients",
+            "call .requires_grad_() on it first",
+        )
+        raise AutogradError(describe("grad", str(t.type), problem, remedy))
+    return resolved(edge)

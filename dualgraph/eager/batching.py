@@ -141,6 +141,7 @@ class Batching:
             self._born[key] = made, self.levels[-1]
 
     def _check_made_inside(self, op: str, t: Tensor, level: Level) -> None:
+        """Raises for a tensor that was not made inside of the vmap of `level`."""
         made, where = self._born.get(id(t), (None, level))
         if made is None or made() is not t or where.depth < level.depth:
             raise TransformError(
@@ -190,9 +191,8 @@ class Batching:
         """Runs a custom function on batched operands as a custom function of the tensors within."""
         level = self._innermost(args)
         tracer = state.tracer
-        if (
-            tracer is not None and level.depth <= tracer.depth
-        ):  # it sees the ops at this level alone
+        # A capture that began inside of this vmap sees the ops of its own level alone.
+        if tracer is not None and level.depth <= tracer.depth:
             tracer.refuse_function(cls.__name__)
         own = [b if (b := batch_of(a)) is not None and b.level is level else None for a in args]
         inner = [a if b is None else b.inner for a, b in zip(args, own, strict=True)]

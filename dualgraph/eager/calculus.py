@@ -35,6 +35,7 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -
 
 
 def _trapezoids(y: Any, x: Any, dx: float, dim: int) -> Tensor:
+    """The area over each step along `dim`."""
     y = as_operand(y)
     a = normalize_axis(dim, y.ndim)
     n = y.shape[a]
@@ -71,6 +72,7 @@ def gradient(x: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) 
 
 
 def _slope(x: Tensor, a: int, gap: Any, edge_order: int) -> Tensor:
+    """`gradient` along one axis."""
     n = x.shape[a]
     if edge_order not in (1, 2) or n <= edge_order:
         problem = f"edge_order {edge_order} needs more than {edge_order} places along axis {a}"

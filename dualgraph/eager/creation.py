@@ -174,14 +174,7 @@ def asarray(
     wanted = None if dtype is None else dt.as_dtype(dtype)
     given = obj
     if isinstance(obj, Tensor):
-        out = obj
-        if wanted is not None and wanted is not out.dtype:
-            _refuse_copy(copy, f"{out.dtype.name} memory cannot be seen as {wanted.name}")
-            return cast(out if device is None else out.to(device), dtype=wanted.name)  # type: ignore[attr-defined,no-any-return]
-        if device is not None and as_device(device) is not out.device:
-            _refuse_copy(copy, "memory of another device cannot be shared")
-            return out.to(device)  # type: ignore[attr-defined,no-any-return]
-        return copy_op(out) if copy else out
+        return _tensor_as(obj, wanted, device, copy)
     if type(obj) in SYMBOLIC:
         return filled((), obj, wanted, device)
     if not isinstance(obj, (np.ndarray, np.generic, list, tuple, bool, int, float, complex)):
@@ -197,12 +190,8 @@ def asarray(
         return number
     array, natural = _to_array(obj, wanted, "asarray")
     target = chosen_device(device)
-    shares = (
-        isinstance(obj, np.ndarray)
-        and natural == array.dtype
-        and target is CPU
-        and array.dtype.isnative
-    )
+    as_it_is = natural == array.dtype and array.dtype.isnative
+    shares = isinstance(obj, np.ndarray) and as_it_is and target is CPU
     if not shares:
         _refuse_copy(copy, "the data cannot be shared as it is")
     if shares and not copy:
@@ -212,6 +201,17 @@ def asarray(
         note_read(given)
         state.tracer.constant(out)
     return out
+
+
+def _tensor_as(x: Tensor, wanted: dt.DType | None, device: Any, copy: bool | None) -> Tensor:
+    """`asarray` of a tensor."""
+    if wanted is not None and wanted is not x.dtype:
+        _refuse_copy(copy, f"{x.dtype.name} memory cannot be seen as {wanted.name}")
+        return cast(x if device is None else x.to(device), dtype=wanted.name)  # type: ignore[attr-defined,no-any-return]
+    if device is not None and as_device(device) is not x.device:
+        _refuse_copy(copy, "memory of another device cannot be shared")
+        return x.to(device)  # type: ignore[attr-defined,no-any-return]
+    return copy_op(x) if copy else x
 
 
 def _refuse_copy(copy: bool | None, why: str) -> None:

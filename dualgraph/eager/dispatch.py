@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -198,6 +199,7 @@ def _in_own_words(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> 
 
 
 def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
+    """Runs one op: its device, its operands' dtypes, its types, its kernel (or `vmap`); then tape and capture."""
     device = common_device(prim, args)
     if live_mode.formulas is not None and not (prim.kind is ELEMENTWISE and device in (CPU, None)):
         args = settled(args)
@@ -212,37 +214,50 @@ def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
     if prim.kind is ELEMENTWISE:
         args, _ = _elementwise_operands(prim, args)
     else:
-        args = [a if isinstance(a, Tensor) else constant(a, dt.of_scalar(a), device) for a in args]
-        if prim.kind is REDUCTION:
-            want = prim.details["dtype"]((args[0].dtype,))[0][0]
-            if want is not args[0].dtype:
-                args[0] = cast(args[0], dtype=want.name)
-    types = tuple(a.type for a in args)
-    out_types = prim.infer(types, params)
+        args = _other_operands(prim, args, device)
+    out_types = prim.infer(tuple(a.type for a in args), params)
     batching, tracer = state.batching, state.tracer
     known = None
     if batching is not None and batching.applies(args):
-        if tracer is not None and batching.depth(args) <= tracer.depth:
-            with untraced():  # what it becomes within is not this tracer's concern
-                outs = batching.run(prim, args, params)
-        else:
+        # A capture that began inside of these vmaps sees the op, not what it becomes for the whole batch.
+        hidden = tracer is not None and batching.depth(args) <= tracer.depth
+        with untraced() if hidden else nullcontext():
             outs = batching.run(prim, args, params)
     else:
         if tracer is not None and tracer.resuming:
             known = tracer.resume(prim, args, params, out_types)
-        if known is None:
-            arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in args)
-            run = execute_eagerly if tracer is None else tracer.execute
-            made = run(backend_for(device), prim, arrays, types, params, out_types)
-            outs = tuple(wrap(r, t.dtype, t.device) for r, t in zip(made, out_types, strict=True))
-        else:
-            outs = known
+        outs = known if known is not None else _executed(prim, args, params, device, out_types)
     if known is None and prim.aliases and shares(outs[0], args[0]):
         outs[0]._become_view_of(args[0], prim, params)
     finish(prim, args, params, outs, out_types)
     if batching is not None:
         batching.note(outs)
     return outs if prim.multiple else outs[0]
+
+
+def _other_operands(prim: Prim, args: list[Any], device: Device) -> list[Any]:
+    """Operands of an op that is not elementwise, as tensors; that of a reduction in the dtype in which it is folded."""
+    args = [a if isinstance(a, Tensor) else constant(a, dt.of_scalar(a), device) for a in args]
+    if prim.kind is REDUCTION:
+        want = prim.details["dtype"]((args[0].dtype,))[0][0]
+        if want is not args[0].dtype:
+            args[0] = cast(args[0], dtype=want.name)
+    return args
+
+
+def _executed(
+    prim: Prim,
+    args: list[Any],
+    params: dict[str, Any],
+    device: Device,
+    out_types: tuple[TensorType, ...],
+) -> tuple[Tensor, ...]:
+    """The op's results: by its kernel on the device's backend, or as the running capture makes them."""
+    types = tuple(a.type for a in args)
+    arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in args)
+    run = execute_eagerly if state.tracer is None else state.tracer.execute
+    made = run(backend_for(device), prim, arrays, types, params, out_types)
+    return tuple(wrap(r, t.dtype, t.device) for r, t in zip(made, out_types, strict=True))
 
 
 def finish(

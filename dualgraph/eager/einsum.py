@@ -99,6 +99,7 @@ def _parse(equation: str, tensors: Sequence[Tensor]) -> tuple[list[Labels], Labe
 
 
 def _labels(text: str, ndim: int, equation: str, types: str) -> Labels:
+    """The labels of one operand's axes."""
     head, dots, tail = text.partition("...")
     if not all(c.isalpha() for c in head + tail):
         raise ArgumentError(
@@ -115,6 +116,7 @@ def _labels(text: str, ndim: int, equation: str, types: str) -> Labels:
 
 
 def _sizes(equation: str, terms: Sequence[Term]) -> dict[str, int]:
+    """The size of each label; operands of size 1 broadcast."""
     sizes: dict[str, int] = {}
     for term in terms:
         for label, d in zip(term.labels, term.tensor.shape, strict=True):

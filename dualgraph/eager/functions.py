@@ -159,6 +159,7 @@ def count_nonzero(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tenso
 def _cumulative(
     op: Any, x: Any, axis: int | None, dtype: Any, include_initial: bool, initial: int
 ) -> Tensor:
+    """A running sum or product along an axis, behind `initial` where that is asked for."""
     x = _totalled(as_operand(x), dtype)
     if axis is None:
         if x.ndim != 1:

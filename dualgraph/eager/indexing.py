@@ -32,8 +32,8 @@ WHOLE = 1 << 24  # up to it float32 has all whole numbers
 class Plan:
     """An index taken apart: a strided slice, then index tensors on some axes, then a final shape.
 
-    ``starts/stops/steps`` cover every axis of x; `dropped` are the axes indexed by a number; `at` the
-    index tensors with the axis of x that each belongs to; `new` the places of None in the result.
+    ``starts/stops/steps`` cover every axis of x; ``at`` are the index tensors, with the axis of x that each belongs
+    to; ``layout`` says what becomes of the axes: "keep", "drop" (indexed by a number), "new" (None in the index).
     """
 
     def __init__(self, x: Tensor, key: Any) -> None:
@@ -55,14 +55,13 @@ class Plan:
         self.starts: list[int] = []
         self.stops: list[int] = []
         self.steps: list[int] = []
-        self.layout: list[
-            str
-        ] = []  # per result axis before index tensors apply: "keep", "drop", "new"
+        self.layout: list[str] = []
         self.at: list[tuple[int, Tensor]] = []
         self._fill(x, items)
 
     @staticmethod
     def _convert(x: Tensor, k: Any) -> Any:
+        """A key of one axis as an int, slice, None, Ellipsis or tensor."""
         if k is None or k is Ellipsis or isinstance(k, slice):
             return k
         if isinstance(k, Tensor):
@@ -91,6 +90,7 @@ class Plan:
             ) from None
 
     def _fill(self, x: Tensor, items: list[Any]) -> None:
+        """Takes down what each key asks for; an axis with an index tensor is kept whole at first."""
         axis = 0
         for k in items:
             if k is None:
@@ -138,10 +138,6 @@ class Plan:
             stop = -1
         self._range(start, stop, step, "keep")
 
-    @property
-    def trivial(self) -> bool:
-        return not self.starts
-
     def sliced(self, x: Tensor) -> Tensor:
         """The strided part, with numbered axes still of length 1."""
         ranges = zip(self.starts, self.stops, self.steps, x.shape, strict=True)
@@ -186,10 +182,12 @@ def _is_mask(k: Any) -> bool:
 
 
 def _mask_places(x: Tensor, mask: Tensor, axis: int) -> list[Tensor]:
+    """Where a mask over the axes from `axis` on is True: index tensors, one an axis."""
     lengths = x.shape[axis : axis + mask.ndim]
+    # As in NumPy a mask without elements fits, for it selects nothing.
     fits = len(lengths) == mask.ndim and all(
         m in (n, 0) for m, n in zip(mask.shape, lengths, strict=True)
-    )  # as in NumPy a mask without elements fits, for it selects nothing
+    )
     if not fits:
         raise BoundsError(
             describe(
@@ -305,40 +303,21 @@ def getitem(x: Tensor, key: Any) -> Tensor:
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """``x[key] = value``, in place."""
-    if (
-        isinstance(key, Tensor)
-        and key.dtype is bool_
-        and key.shape == x.shape
-        and not _array_like(value)
-    ):
-        new = where(key, value, x)
-        write(
-            "setitem",
-            x,
-            fit("setitem", x, new if new.dtype is x.dtype else cast(new, dtype=x.dtype.name)),
-        )
-        return
-    if state.tracer is None and state.batching is None and _makes_view(key):
+    whole_mask = isinstance(key, Tensor) and key.dtype is bool_ and key.shape == x.shape
+    if whole_mask and not _array_like(value):
+        _assign(x, _in_dtype(where(key, value, x), x))
+    elif state.tracer is None and state.batching is None and _makes_view(key):
         target = x[key]
         new = _numbers_like(target, value)
-        if new is None:
-            new = (
-                value
-                if isinstance(value, Tensor)
-                else asarray(value, device=x.device, dtype=x.dtype)
-            )
-        if new.dtype is not x.dtype:
-            new = cast(new, dtype=x.dtype.name)
-        if new.shape != target.shape:
-            new = fit("setitem", target, _trim(new, target.shape))
-        write("setitem", target, new)
-        return
-    if _is_switch(key):
+        _assign(target, _tensor_for(x, value) if new is None else new)
+    elif _is_switch(key):
         setitem(expand_dims_at(x, (0,)), reshape(asarray(key, device=x.device), shape=(1,)), value)
-        return
-    value = value if isinstance(value, Tensor) else asarray(value, device=x.device, dtype=x.dtype)
-    if value.dtype is not x.dtype:
-        value = cast(value, dtype=x.dtype.name)
+    else:
+        _assign_at(x, key, _tensor_for(x, value))
+
+
+def _assign_at(x: Tensor, key: Any, value: Tensor) -> None:
+    """``x[key] = value`` for any key, op by op."""
     places = _whole_numbers(x, key)
     if places is not None:
         _put(x, places, tuple(range(len(places))), value)
@@ -347,14 +326,27 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     part = plan.sliced(x)
     shape = plan.laid_out(part.shape)
     target = reshape(part, shape=shape) if shape != part.shape else part
-    if target is x and not plan.at:
-        write("setitem", x, fit("setitem", x, _trim(value, x.shape)))
-        return
-    if not plan.at:
-        write("setitem", target, fit("setitem", target, _trim(value, target.shape)))
-        return
-    dims = tuple(plan.axis_after(axis) for axis, _ in plan.at)
-    _put(target, tuple(t for _, t in plan.at), dims, value)
+    if plan.at:
+        dims = tuple(plan.axis_after(axis) for axis, _ in plan.at)
+        _put(target, tuple(t for _, t in plan.at), dims, value)
+    else:
+        _assign(target, value)
+
+
+def _tensor_for(x: Tensor, value: Any) -> Tensor:
+    """What is assigned, as a tensor of x's dtype (and device, unless it is a tensor already)."""
+    if not isinstance(value, Tensor):
+        value = asarray(value, device=x.device, dtype=x.dtype)
+    return _in_dtype(value, x)
+
+
+def _in_dtype(value: Tensor, x: Tensor) -> Tensor:
+    return value if value.dtype is x.dtype else cast(value, dtype=x.dtype.name)  # type: ignore[no-any-return]
+
+
+def _assign(target: Tensor, value: Tensor) -> None:
+    """Writes `value`, broadcast, over all of `target`."""
+    write("setitem", target, fit("setitem", target, _trim(value, target.shape)))
 
 
 def _put(target: Tensor, at: tuple[Tensor, ...], dims: Ints, value: Tensor) -> None:

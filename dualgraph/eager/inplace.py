@@ -116,9 +116,8 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
         tracer = None  # it sees the write to the tensor within
     if tracer is not None:
         tracer.before_write(op, t)
-        if (
-            new._cell is not None and new._cell is t._cell
-        ):  # the write is not to make it another value
+        if new._cell is not None and new._cell is t._cell:
+            # `new` shares memory with t: the value to write is named before the write changes it.
             known = Tensor(new._data, new.dtype, new.device)
             tracer.name(known, new)
             new = known

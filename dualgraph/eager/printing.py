@@ -80,6 +80,7 @@ def __format__(x: Tensor, spec: str) -> str:
 
 
 def _spelt(x: Tensor, array: Any) -> str:
+    """A tensor as text: its values, then what they do not show."""
     body = _values(array, x.dtype)
     notes = [body]
     if x._data.size == 0 and x.ndim != 1:
@@ -103,6 +104,7 @@ def _is_worth_saying(x: Tensor) -> bool:
 
 
 def _values(array: Any, dtype: dt.DType) -> str:
+    """The elements as text, all of one width."""
     if array.size == 0:
         return "[]"
     shown = _shown(array)
@@ -127,6 +129,7 @@ def _shown(array: Any) -> Any:
 
 
 def _rows(array: Any, spell: Any, indent: int, width: int, cut: bool | None = None) -> str:
+    """An array as nested lists over several lines; of a large one the edges (`cut`)."""
     cut = array.size > _options.threshold if cut is None else cut
     n = array.shape[0]
     edge = _options.edgeitems

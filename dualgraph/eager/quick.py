@@ -46,7 +46,7 @@ class Plan:
         self.operands = operands  # the dtypes that are computed in
         self.scalars = scalars  # for each operand what a Python number is turned into, or None
         self.casts = (
-            casts  # for each operand the dtype that it is cast to first, or None; None without any
+            casts  # for each operand the dtype it is cast to first, or None; None: no casts
         )
 
 

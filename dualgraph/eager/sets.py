@@ -141,6 +141,7 @@ def unique(
 
 
 def _unique_slices(x: Tensor, axis: int) -> UniqueAll:
+    """The distinct slices along an axis, in the order of their elements."""
     moved = sh.moveaxis(x, axis, 0)
     n = moved.shape[0]
     rows = sh.reshape(moved, (n, prod(moved.shape[1:])))

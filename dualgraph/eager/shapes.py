@@ -193,6 +193,7 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Tensor:
 
 @together
 def _joined(*arrays: Any, axis: int | None) -> Tensor:
+    """`concat` of operands brought to one dtype."""
     tensors = [as_operand(a) for a in arrays]
     if not tensors:
         raise ArgumentError(describe("concat", "", "there is nothing to join"))

@@ -1,4 +1,16 @@
-"""The op set: definitions only. What most new ops need is here: the decorators, and the dtype rules."""
+"""The op set: definitions only. What most new ops need is here: the decorators, and the dtype rules.
+
+Its modules:
+
+    elementwise   arithmetic, comparison, transcendental, special, bessel, neighbours
+    movement      movement (reshape, slice, join, ...), reinterpret (bits as another dtype), transfer (between devices)
+    folds         reduce (in the `canonical` order), cumulative, pooling, window_sums, windows
+    matrices      contraction (products, convolutions), linalg, lu, pseudoinverse
+    places        indexing, searching, sorting
+    others        creation, random, fourier
+    composites    composites, and those of neural networks in nn
+    helpers       axes (as users name them), boxes (parts of wholes), algebra (identities, for simplification)
+"""
 
 from ..core.kinds import (
     chosen,

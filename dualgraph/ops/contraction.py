@@ -92,7 +92,7 @@ def _as_matrix(x: Any) -> Any:
 def _(lift, args, batched):
     x, y = args
     if batched == (True, False) and y.ndim == 2:  # one product of all rows
-        out = matmul_op(reshape(x, shape=(prod(x.shape[:-1]), x.shape[-1])), y)
+        out = matmul_op(_as_matrix(x), y)
         return reshape(out, shape=(*x.shape[:-1], y.shape[-1]))
     rank = max(a.ndim - b for a, b in zip(args, batched, strict=True))
     return matmul_op(*lift.align_to(args, batched, rank))

@@ -333,9 +333,8 @@ def _(ct, out, x):
     inner = []
     if ct[0] is not None:
         inner.append(_diagonal(ct[0]))
-    if (
-        ct[1] is not None and x.size
-    ):  # LAPACK's columns have length 1, and their largest elements are real
+    if ct[1] is not None and x.size:
+        # LAPACK's columns have length 1, and their largest elements are real.
         along = reduce_sum(multiply(conj(vectors), ct[1]), axes=(x.ndim - 2,), keepdims=True)
         length, phase = (
             cast(part(along), dtype=along.dtype.name) for part in (real_part, imag_part)

@@ -18,9 +18,7 @@ from .movement import concat_along, reshape, slice_
 from .reduce import broadcast_to
 from .sorting import sort_along
 
-BLOCK = (
-    32  # columns that are factored one by one before the rest of the matrix follows as a product
-)
+BLOCK = 32  # columns factored one by one before the rest of the matrix follows as a product
 
 
 def _exchange(xp: Any, x: Any, rows: Any, j: int) -> int:

@@ -51,9 +51,8 @@ def _(ct, out, x, _rtol, _atol):
     inside = matmul_op(matmul_op(back, ct), back)
     left = subtract(turned, matmul_op(x, matmul_op(out, turned)))
     right = subtract(turned, matmul_op(matmul_op(turned, out), x))
-    beyond = add(
-        matmul_op(matmul_op(left, out), back), matmul_op(matmul_op(back, out), right)
-    )  # what is 0 where x has full rank on that side
+    # Each summand is 0 where x has full rank on that side.
+    beyond = add(matmul_op(matmul_op(left, out), back), matmul_op(matmul_op(back, out), right))
     return add(negative(inside), beyond), None, None
 
 

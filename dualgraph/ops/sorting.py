@@ -81,9 +81,8 @@ def _candidates(x: Any, descending: bool, first: int) -> Any:
     end = n // block * block
     whole, rest = x[:, :end].reshape(rows, -1, block), x[:, end:]
     best = whole.max(-1) if descending else whole.min(-1)
-    if (best != best).any() or (
-        descending and (rest != rest).any()
-    ):  # NaNs are no numbers to compare with
+    # NaNs are no numbers to compare with.
+    if (best != best).any() or (descending and (rest != rest).any()):
         return None
     place = best.shape[1] - first if descending else first - 1
     limit = np.partition(best, place, axis=-1)[:, place, None]

@@ -54,6 +54,7 @@ class Folder:
         return self.evaluated(node)
 
     def evaluated(self, node: Node) -> Node:
+        """`node` as a constant, where all that it reads is known and its result is small."""
         (out,) = node.outputs
         if is_symbolic(out.type.shape) or is_symbolic(node.params):
             return node
@@ -78,6 +79,7 @@ class Folder:
         return constant_node(stored, out, node.where)
 
     def note_uniform(self, node: Node) -> None:
+        """Notes if the result of `node` is one number everywhere."""
         (out,) = node.outputs
         value: Literal | None = None
         named = node.prim.details.get("uniform")  # the parameter that is the value everywhere

@@ -107,6 +107,7 @@ class Grower:
                 yield self.reach.members[g]
 
     def try_edge(self, v: Var, consumer: int) -> None:
+        """Merges the group that makes `v` with the group of a node that reads it, if they make one kernel."""
         base = self.extractor.base(v)
         producer = self.extractor.producer(base)
         if producer is None:

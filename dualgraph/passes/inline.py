@@ -56,6 +56,7 @@ def _append(
     claims: Callable[[Node], bool],
     caller: Node | None,
 ) -> None:
+    """Adds the nodes of a graph to `builder`, those of bodies in the place of regions; `caller`: the region around."""
     for node in graph.nodes:
         inputs = tuple(substitute(v, mapping) for v in node.inputs)
         where = caller.where if caller is not None and not node.where.line else node.where

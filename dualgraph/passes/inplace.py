@@ -88,6 +88,7 @@ def donate(
 
 
 def _may_donate(plan: Schedule, v: Var, out: Var, may_overwrite: MayOverwrite) -> bool:
+    """Whether the step that makes `out` may write it into the buffer of input `v`."""
     old, new = plan.buffer_of(v), plan.buffer_of(out)
     if (
         old.role != INPUT

@@ -73,6 +73,7 @@ def view_layout(node: Node, base: Layout) -> Layout | None:
 
 
 def _probe(node: Node, type: TensorType, base: Layout) -> Layout | None:
+    """What the kernel of a view op gives for an array of this layout; None where it copies."""
     if type.size == 0:
         return None
     unit = type.dtype.itemsize  # elements are shrunk to bytes, as a copy would touch the memory

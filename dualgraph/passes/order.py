@@ -67,6 +67,7 @@ def peak_bytes(graph: Graph) -> int:
 
 
 def _greedy(graph: Graph) -> list[Node]:
+    """The nodes in an order in which each next one frees most memory."""
     memory = _Memory(graph)
     producers = {v: i for i, n in enumerate(graph.nodes) for v in n.outputs}
     waiting: list[set[int]] = [

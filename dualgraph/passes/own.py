@@ -17,7 +17,7 @@ def own_results(graph: Graph) -> Graph:
     given: set[Operand] = set(graph.inputs)
     nodes = list(graph.nodes)
     outputs: list[Operand] = []
-    fresh = 1 + max((v.id for v in graph.all_vars()), default=-1)
+    fresh = graph.unused_id()
 
     def apply(prim: Any, operands: tuple[Var, ...], params: dict[str, Any]) -> Var:
         out = Var(fresh + len(outputs), operands[0].type)

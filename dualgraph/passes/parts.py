@@ -86,6 +86,7 @@ def split_wholes(graph: Graph) -> Graph:
 
 
 def _split_once(graph: Graph) -> Graph:
+    """`split_wholes` of what can be split now; the graph itself if nothing can."""
     readers: dict[Var, list[Node]] = {}
     for node in graph.nodes:
         for v in node.inputs:
@@ -117,6 +118,7 @@ def _split_once(graph: Graph) -> Graph:
 
 
 def _only_parts(slices: list[Node], readers: dict[Var, list[Node]], leaving: set[Any]) -> bool:
+    """Whether all readers of a whole are disjoint slices that only elementwise ops read."""
     taken = [boxes.taken(n) for n in slices]
     if not 1 < len(taken) <= MOST or any(t is None for t in taken):
         return False
@@ -134,7 +136,7 @@ class _Fresh:
 
     def __init__(self, graph: Graph) -> None:
         self.nodes: list[Node] = []
-        self.next = 1 + max((v.id for v in graph.all_vars()), default=-1)
+        self.next = graph.unused_id()
         self.where: Node
 
     def apply(self, prim: Prim, operands: tuple[Any, ...], params: dict[str, Any]) -> Var:

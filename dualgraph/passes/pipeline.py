@@ -45,11 +45,14 @@ def one(_: object) -> float:
 class Hooks(NamedTuple):
     """What passes ask the backend.
 
-    ``claims(node)``: it has a kernel for this composite. ``can_fuse(node)``: ops like this can be part
-    of a kernel. ``accept(body)``: it can make one kernel of this body. ``finish(body)``: of this one, too,
-    a contraction and what is done with its result. ``lawful(node)``: a contraction's bits depend neither on how its
-    operands lie nor on which comes first. ``weigh(node)``: how many instructions a fused op takes.
-    ``singles``: lone fusable nodes become regions, too.
+    * ``claims(node)``: whether it has a kernel for this composite
+    * ``can_fuse(node)``: whether ops like this can be part of a kernel
+    * ``accept(body)``: whether it can make one kernel of this body
+    * ``finish(body)``: the same for a contraction and what is done with its result (an epilogue)
+    * ``lawful(node)``: whether a contraction's bits depend neither on how its operands lie in memory nor on which
+      comes first
+    * ``weigh(node)``: how many instructions a fused op takes
+    * ``singles``: lone fusable nodes become regions, too
     """
 
     claims: Callable[[Node], bool] = nothing
@@ -93,6 +96,7 @@ def pipeline(
 ) -> list[tuple[str, Pass]]:
     """All passes, in the order in which they run; `body`: on the body of a loop or branch."""
     passes: list[tuple[str, Pass]] = [
+        # Fewer, simpler nodes.
         ("inline", partial(inline, claims=hooks.claims)),
         ("dce", dce),
         ("fold", fold),
@@ -105,15 +109,18 @@ def pipeline(
         *([("split wholes", split_wholes)] if hooks.singles else []),
         ("dce again", dce),
         ("trim", trim),
+        # Loops and branches: several steps as one, and all passes on each body.
         ("unroll", choosing(unroll, can_fuse=hooks.can_fuse) if budget is None else unchanged),
         ("bodies", partial(with_bodies, change=lambda b: optimise(b, hooks, fast_math, body=True)[0])),
         *([("own results", own_results)] if body and hooks.singles else []),
+        # Groups of nodes that one kernel computes.
         ("fuse", choosing(
             fuse, can_fuse=hooks.can_fuse, accept=hooks.accept, singles=hooks.singles,
         )),
         ("recompute", choosing(recompute, accept=hooks.accept, weigh=hooks.weigh)),
         ("epilogues", choosing(fuse_epilogues, accept=hooks.finish)),
         ("fuse horizontally", choosing(fuse_horizontally, accept=hooks.accept)),
+        # Memory.
         ("order", choosing(order)),
     ]  # fmt: skip
     if budget is not None:

@@ -65,6 +65,7 @@ class Extractor:
         return cut
 
     def _cut(self, members: list[int]) -> Cut:
+        """`extract`, when asked for the first time."""
         inside = set(members)
         builder = GraphBuilder()
         env: dict[Var, Operand] = {}

@@ -144,7 +144,7 @@ def computed_again(plan: Schedule, chosen: Candidate) -> Graph:
     """The graph with a value made anew before a step, for all that reads it from there on."""
     _, buffer, at, ops = chosen
     graph = plan.graph
-    free = itertools.count(1 + max(v.id for v in graph.all_vars()))
+    free = itertools.count(graph.unused_id())
     new: dict[Var, Operand] = {}
     nodes = list(graph.nodes[:at])
     for maker, value in ops:

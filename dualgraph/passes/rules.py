@@ -59,6 +59,7 @@ def read_rules(text: str, functions: Mapping[str, Any]) -> tuple[Rule, ...]:
 
 
 def _read(line: str, functions: Mapping[str, Any]) -> Rule:
+    """The rule that a line says."""
     body, _, conditions = line.partition(" if ")
     pattern, arrow, replacement = body.partition("->")
     text = " ".join(line.split())
@@ -74,6 +75,7 @@ def _read(line: str, functions: Mapping[str, Any]) -> Rule:
 
 
 def _term(tree: ast.expr, functions: Mapping[str, Any]) -> Any:
+    """A Python expression as a pattern, a call or a number."""
     if isinstance(tree, ast.Name):
         return Letter(tree.id)
     if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
@@ -100,6 +102,7 @@ def match(rule: Rule, node: Node, producers: Producers) -> Bindings | None:
 def _match_node(
     pattern: Apply, node: Node, bound: Bindings, producers: Producers
 ) -> Iterator[Bindings]:
+    """All ways in which `node` fits a pattern, as what letters then stand for."""
     if node.prim is not pattern.prim or len(node.inputs) != len(pattern.args):
         return
     if node.params.keys() != {k for k, _ in pattern.params}:
@@ -127,6 +130,7 @@ def _match_all(
 def _match_operand(
     pattern: Any, operand: Operand, bound: Bindings, producers: Producers
 ) -> Iterator[Bindings]:
+    """All ways in which an operand fits a letter, a number or a pattern of the op that makes it."""
     if isinstance(pattern, Apply):
         if isinstance(operand, Var) and operand in producers:
             yield from _match_node(pattern, producers[operand], bound, producers)

@@ -127,6 +127,7 @@ def _with_lifetimes(
     made: list[tuple[str, TensorType, int]],
     borrowed: frozenset[int],
 ) -> Schedule:
+    """The schedule, with the step after which nobody reads each buffer."""
     last = [first for _, _, first in made]
     for i, step in enumerate(steps):
         for v in step.node.inputs:
@@ -187,25 +188,15 @@ def schedule_like(graph: Graph, like: Schedule) -> Schedule | None:
     steps = []
     for node, old in zip(graph.nodes, like.steps, strict=True):
         if old.view:
-            base, was = node.inputs[0], old.node.inputs[0]
-            if node is old.node and places[base] is like.places[was]:
-                view: Place | None = like.places[node.outputs[0]]
-            else:
-                view = _view_place(node, places)
+            view = _view_place_like(node, places, old, like)
             if view is None:
                 return None
             places[node.outputs[0]] = view
         else:
             for v, w in zip(node.outputs, old.node.outputs, strict=True):
                 own(v, w)
-        for _, operand in old.overwrites:
-            source, was = node.inputs[operand], old.node.inputs[operand]
-            if not isinstance(source, Var):
-                return None
-            place = places[source]
-            known = source is was and place is like.places[source]
-            if not known and not fills(source.type, place.layout):
-                return None
+        if not _may_overwrite_like(node, places, old, like):
+            return None
         steps.append(old if node is old.node else Step(node, old.view, old.overwrites))
     if any(i != b and types[b].nbytes != types[i].nbytes for i, b in enumerate(homes)):
         return None
@@ -214,3 +205,24 @@ def schedule_like(graph: Graph, like: Schedule) -> Schedule | None:
         for b in like.buffers
     ]
     return Schedule(graph, tuple(steps), tuple(buffers), places)
+
+
+def _view_place_like(
+    node: Node, places: dict[Var, Place], old: Step, like: Schedule
+) -> Place | None:
+    """`_view_place` of a node whose counterpart `old` is a view; the known place where nothing changed."""
+    if node is old.node and places[node.inputs[0]] is like.places[old.node.inputs[0]]:
+        return like.places[node.outputs[0]]
+    return _view_place(node, places)
+
+
+def _may_overwrite_like(node: Node, places: dict[Var, Place], old: Step, like: Schedule) -> bool:
+    """Whether the operands that `old` writes over lie row-major here, too."""
+    for _, operand in old.overwrites:
+        source = node.inputs[operand]
+        if not isinstance(source, Var):
+            return False
+        unchanged = source is old.node.inputs[operand] and places[source] is like.places[source]
+        if not unchanged and not fills(source.type, places[source].layout):
+            return False
+    return True

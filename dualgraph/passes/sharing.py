@@ -97,6 +97,7 @@ class Sharing:
         return True
 
     def _may_take(self, old: Var, base: Var, layout: Layout) -> bool:
+        """Whether `old` may lie where `base` does, in `layout`; a True is taken as done."""
         root, target = alias_root(old, self.bases), alias_root(base, self.bases)
         if old in self.shows and not same_strides(old.type, self.layouts[old], layout):
             return False

@@ -45,7 +45,7 @@ class Simplifier:
         self.mapping: dict[Var, Operand] = {}
         self.producers: dict[Var, Node] = {}
         self.nodes: list[Node] = []
-        self.next_id = 1 + max((v.id for v in graph.all_vars()), default=-1)
+        self.next_id = graph.unused_id()
 
     def result(self) -> Graph:
         for node in self.graph.nodes:

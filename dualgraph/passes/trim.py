@@ -22,6 +22,7 @@ def trim(graph: Graph) -> Graph:
 
 
 def _without_twins(graph: Graph) -> Graph:
+    """The graph in which one of several results that are the same is read."""
     mapping: dict[Var, Operand] = {}
     sharing, nodes = Sharing(graph), []
     for node in graph.nodes:

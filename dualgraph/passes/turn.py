@@ -53,7 +53,7 @@ class _Turning:
 
     def __init__(self, graph: Graph, turned: dict[Var, Node]) -> None:
         self.graph, self.turned = graph, turned
-        self.next_id = 1 + max((v.id for v in graph.all_vars()), default=-1)
+        self.next_id = graph.unused_id()
         self.nodes: list[Node] = []
 
     def result(self) -> Graph:

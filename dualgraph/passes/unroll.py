@@ -23,7 +23,7 @@ def unroll(graph: Graph, can_fuse: Callable[[Node], bool]) -> Graph:
     """
     if not any("in_groups" in n.prim.details for n in graph.nodes):
         return graph
-    free = itertools.count(1 + max(v.id for v in graph.all_vars()))
+    free = itertools.count(graph.unused_id())
     found: list[Node] = []
     for node in graph.nodes:
         groups = _groups(node, can_fuse)
@@ -32,6 +32,7 @@ def unroll(graph: Graph, can_fuse: Callable[[Node], bool]) -> Graph:
 
 
 def _groups(node: Node, can_fuse: Callable[[Node], bool]) -> Groups | None:
+    """The parameters of the loops that take the place of `node`, one after the other; None: it stays."""
     rule = node.prim.details.get("in_groups")
     if rule is None or sum(v.type.nbytes for v in node.outputs) < LARGE:
         return None

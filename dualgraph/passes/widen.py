@@ -34,8 +34,10 @@ def widen(graph: Graph) -> Graph:
 
 
 class _Widener:
+    """Takes nodes one by one; keeps the float32 version of each narrow value, to convert it once."""
+
     def __init__(self, graph: Graph) -> None:
-        self.next_id = 1 + max((v.id for v in graph.all_vars()), default=-1)
+        self.next_id = graph.unused_id()
         self.nodes: list[Node] = []
         self.wide: dict[Var, Var] = {}
 

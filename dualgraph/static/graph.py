@@ -70,6 +70,10 @@ class Graph:
         for node in self.nodes:
             yield from node.outputs
 
+    def unused_id(self) -> int:
+        """The first number above those of all vars: what a pass numbers new ones from."""
+        return 1 + max((v.id for v in self.all_vars()), default=-1)
+
     def with_nodes(
         self, nodes: Iterable[Node], outputs: tuple[Operand, ...] | None = None
     ) -> Graph:

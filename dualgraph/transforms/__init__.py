@@ -1,4 +1,13 @@
-"""Transforms: functions of functions - gradients, Jacobians, batching, checkpointing."""
+"""Transforms: functions of functions - gradients, Jacobians, batching, checkpointing.
+
+Its modules:
+
+    grad         reverse mode: `grad`, `value_and_grad`, `vjp`
+    jvp          forward mode, by transposing reverse mode      jacobian (all derivatives, by `vmap` of these)
+    vmap         a function of one example over a batch
+    checkpoint   values dropped, and computed again for the gradient
+    outline      trees without their values                     decisions (a function that runs again does as before)
+"""
 
 from .checkpoint import checkpoint
 from .grad import grad, value_and_grad, vjp

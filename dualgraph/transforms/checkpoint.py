@@ -60,9 +60,8 @@ class _Segment(TapeOp):
     name = "checkpoint"
     multiple = True
     reads_out = False
-    takes_over = (
-        True  # sums that later ops began are continued, so the bits are those of the plain function
-    )
+    # Sums that later ops began are continued, so the bits are those of the plain function.
+    takes_over = True
 
     def __init__(
         self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -100,6 +99,7 @@ class _Segment(TapeOp):
         return [self._attached(o, node, i) for i, o in enumerate(outs)]
 
     def _attached(self, t: Tensor, node: TapeNode, index: int) -> Tensor:
+        """`t` as result `index` of the entry that stands for the call."""
         with grad_mode(False):
             out: Tensor = alias(t)
         if state.tracer is not None:
@@ -165,6 +165,7 @@ class _Segment(TapeOp):
             set_rng_state(later)
 
     def _sweep(self, outs: Sequence[Tensor], cts: Sequence[Any], prior: list[Any]) -> list[Any]:
+        """Cotangents of the frontier by a sweep over the piece of tape, on top of those in `prior`."""
         stop = {id(node) for node, _ in self.frontier}
         totals: dict[int, list[Any]] = {}
         pending: dict[int, list[Any]] = {}

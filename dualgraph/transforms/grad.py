@@ -286,6 +286,7 @@ def _close(leaf: Tensor) -> None:
 
 
 def _as_result(what: str, out: Any) -> Tensor:
+    """What the function gave, as a tensor."""
     if not isinstance(out, (Tensor, *NUMBERS)):
         raise DTypeError(
             describe(

@@ -68,6 +68,7 @@ def linearize(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
 
 
 def _matching(run: Forward, tangents: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Tangents as tensors in the tree of the primals; raises unless they fit these."""
     values, tree = outline(tangents)
     if tree != run.tree:
         raise TransformError(

@@ -46,11 +46,38 @@ def vmap(
     >>> dg.vmap(dg.sum)(dg.asarray([[1., 2.], [3., 4.]])).tolist()
     [3.0, 7.0]
     """
-
     in_axes = _one_name("in_axes", in_axes, dims.pop("in_dims", 0))
     out_axes = _one_name("out_axes", out_axes, dims.pop("out_dims", 0))
-    if dims:
-        raise TransformError(describe("vmap", f"{next(iter(dims))}=", "there is no such argument"))
+    _check_options(dims, randomness, chunk_size)
+
+    @functools.wraps(fn, updated=())
+    def batched(*args: Any, **kwargs: Any) -> Any:
+        given, size = _examples(in_axes, axis_size, args, kwargs)
+
+        def run(examples: _Examples, count: int) -> _Results:
+            with level_of(count, randomness) as level:
+                call_args, call_kwargs = examples.entering(level)
+                result = fn(*call_args, **call_kwargs)
+            outs, tree = flatten(result)
+            places = _spread(out_axes, result, "out_axes")
+            left = [_leave(o, a, level) for o, a in zip(outs, places, strict=True)]
+            return _Results(left, places, tree)
+
+        if chunk_size is None or size <= chunk_size:
+            made = run(given, size)
+        else:
+            ends = [(i, min(i + chunk_size, size)) for i in range(0, size, chunk_size)]
+            made = _joined([run(given.chunk(i, j), j - i) for i, j in ends])
+        return unflatten(made.tree, made.leaves)
+
+    return batched
+
+
+def _check_options(unknown: dict[str, Any], randomness: str, chunk_size: int | None) -> None:
+    """Raises for options of `vmap` that do not exist or have no meaning."""
+    if unknown:
+        given = f"{next(iter(unknown))}="
+        raise TransformError(describe("vmap", given, "there is no such argument"))
     if randomness not in RANDOMNESS:
         problem = f"randomness is one of {', '.join(map(repr, RANDOMNESS))}"
         raise TransformError(describe("vmap", f"randomness={randomness!r}", problem))
@@ -58,41 +85,36 @@ def vmap(
         problem = "at least one example runs at once"
         raise TransformError(describe("vmap", f"chunk_size={chunk_size}", problem))
 
-    @functools.wraps(fn, updated=())
-    def batched(*args: Any, **kwargs: Any) -> Any:
-        leaves, tree = flatten((args, kwargs))
-        axes = [*_spread(_per_argument(in_axes, len(args)), args), *(0 for _ in flatten(kwargs)[0])]
-        leaves = [_operand(x, a, i) for i, (x, a) in enumerate(zip(leaves, axes, strict=True))]
-        size = _common_size(leaves, axes, axis_size)
-        mapped = [
-            a is not None and isinstance(x, Tensor) for x, a in zip(leaves, axes, strict=True)
-        ]
-        leaves = [_to_front(x, a) if m else x for x, a, m in zip(leaves, axes, mapped, strict=True)]
 
-        def run(leaves: list[Any], size: int) -> _Results:
-            with level_of(size, randomness) as level:
-                given = [
-                    in_batch(x, level) if m else x for x, m in zip(leaves, mapped, strict=True)
-                ]
-                call_args, call_kwargs = unflatten(tree, given)
-                result = fn(*call_args, **call_kwargs)
-            outs, out_tree = flatten(result)
-            places = _spread(out_axes, result, "out_axes")
-            left = [_leave(o, a, level) for o, a in zip(outs, places, strict=True)]
-            return _Results(left, places, out_tree)
+class _Examples(NamedTuple):
+    """The arguments of a batched call: leaves, which of them are `mapped` (examples along axis 0), their tree."""
 
-        if chunk_size is None or size <= chunk_size:
-            made = run(leaves, size)
-        else:
-            ends = [(i, min(i + chunk_size, size)) for i in range(0, size, chunk_size)]
-            chunks = [
-                [cut(x, 0, i, j) if m else x for x, m in zip(leaves, mapped, strict=True)]
-                for i, j in ends
-            ]
-            made = _joined([run(chunk, j - i) for chunk, (i, j) in zip(chunks, ends, strict=True)])
-        return unflatten(made.tree, made.leaves)
+    leaves: list[Any]
+    mapped: list[bool]
+    tree: TreeDef
 
-    return batched
+    def entering(self, level: Level) -> Any:
+        """The arguments as the function sees them inside of `level`: each mapped tensor in the shape of one example."""
+        pairs = zip(self.leaves, self.mapped, strict=True)
+        return unflatten(self.tree, [in_batch(x, level) if m else x for x, m in pairs])
+
+    def chunk(self, start: int, stop: int) -> _Examples:
+        """Some of the examples."""
+        pairs = zip(self.leaves, self.mapped, strict=True)
+        return self._replace(leaves=[cut(x, 0, start, stop) if m else x for x, m in pairs])
+
+
+def _examples(
+    in_axes: Axes, axis_size: int | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[_Examples, int]:
+    """The arguments with their examples along axis 0, and how many examples there are."""
+    leaves, tree = flatten((args, kwargs))
+    axes = [*_spread(_per_argument(in_axes, len(args)), args), *(0 for _ in flatten(kwargs)[0])]
+    leaves = [_operand(x, a, i) for i, (x, a) in enumerate(zip(leaves, axes, strict=True))]
+    size = _common_size(leaves, axes, axis_size)
+    mapped = [a is not None and isinstance(x, Tensor) for x, a in zip(leaves, axes, strict=True)]
+    moved = zip(leaves, axes, mapped, strict=True)
+    return _Examples([_to_front(x, a) if m else x for x, a, m in moved], mapped, tree), size
 
 
 class _Results(NamedTuple):
@@ -132,6 +154,7 @@ def _one_name(name: str, standard: Axes, other: Axes) -> Axes:
 
 
 def _per_argument(in_axes: Axes, count: int) -> Axes:
+    """`in_axes` as one entry an argument."""
     if in_axes is None or isinstance(in_axes, int):
         return (in_axes,) * count
     if not isinstance(in_axes, (tuple, list)) or len(in_axes) != count:
@@ -181,6 +204,7 @@ def _spread(axes: Axes, tree: Any, what: str = "in_axes") -> list[int | None]:
 
 
 def _operand(x: Any, axis: int | None, i: int) -> Any:
+    """Argument leaf `i`, as a tensor where it is an array; raises unless it has axis `axis`."""
     if isinstance(x, (np.ndarray, np.generic)):
         x = asarray(x)
     if axis is None or not isinstance(x, (Tensor, bool, int, float, complex)):
@@ -201,6 +225,7 @@ def _operand(x: Any, axis: int | None, i: int) -> Any:
 
 
 def _common_size(leaves: list[Any], axes: list[int | None], declared: int | None) -> int:
+    """How many examples there are; raises unless all batched axes have that length."""
     sizes = {
         i: x.shape[a]
         for i, (x, a) in enumerate(zip(leaves, axes, strict=True))
@@ -260,6 +285,7 @@ def _leave(out: Any, axis: int | None, level: Level) -> Any:
 
 
 def _to_axis(x: Tensor, axis: int) -> Tensor:
+    """The examples moved from axis 0 to `axis`."""
     if not -x.ndim <= axis < x.ndim:
         raise AxisError(
             describe(

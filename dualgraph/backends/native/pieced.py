@@ -39,7 +39,7 @@ def unpieced(body: Graph) -> tuple[Graph, tuple[Place, ...]]:
     nodes = [n for n in body.nodes if not (n.outputs and n.outputs[0] in found)]
     outputs: list[Operand] = []
     places: list[Place] = []
-    unused = 1 + max((v.id for v in body.all_vars()), default=-1)
+    unused = body.unused_id()
     for k, out in enumerate(body.outputs):
         if not isinstance(out, Var) or out not in found:
             outputs.append(out)

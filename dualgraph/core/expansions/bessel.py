@@ -233,6 +233,8 @@ def _k(s: Handler, x: Value, order: int) -> tuple[Value, Value]:
 
 
 def _k_word(order: int, scaled: bool) -> Callable[[Handler, Value], Value]:
+    """The word for K of an order, times ``exp(x)`` where `scaled`."""
+
     def k(s: Handler, x: Value) -> Value:
         near, far = _k(s, x, order)
         if scaled:

@@ -76,6 +76,7 @@ PI = 3.14159265358979323846
 
 
 def _lgamma_positive(s: Handler, x: Value) -> Value:
+    """``lgamma`` of positive x: a polynomial around 2 after shifts by 1, Stirling's series from 7.5 on."""
     one = s.const(1.0, x)
     # into [1.41, 2.5): lgamma(x) = lgamma(x + up) - log(x ...) = lgamma(x - down) + log(...)
     low, lowest = x < 1.4142, x < 0.5
@@ -120,6 +121,7 @@ def lgamma(s: Handler, x: Value) -> Value:
 
 
 def _digamma_positive(s: Handler, x: Value) -> Value:
+    """``digamma`` of positive x: a polynomial around its zero after shifts by 1, the asymptotic series from 10 on."""
     # near its zero: into [1, 2) by digamma(x) = digamma(x + 1) - 1/x = digamma(x - 1) + 1/(x - 1)
     low = x < 1.0
     z = s.select(low, x + 1.0, x)

@@ -217,9 +217,7 @@ class Formulas:
             if not out or attempt:
                 return out
             del found, out
-            gc.collect(
-                1
-            )  # cycles that the code has made are young; all of a program's memory is much to look at
+            gc.collect(1)  # cycles that the code has made are young; to look at all would take long
         return []
 
     def _off_the_tape(self) -> None:

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 
 
 class Mode(threading.local):
+    """What a comparison of symbolic sizes does in this thread; `guarded` sets it."""
+
     guards: dict[str, None] | None = None  # conditions taken down, as Python source; None: none are
     proving = False  # equal only where that holds for all sizes
     known: frozenset[str] = frozenset()  # conditions that hold anyway
-    leak: Callable[[], None] | None = (
-        None  # is told of numbers that are read as such; None: guards say so
-    )
+    # Is told of numbers that are read as such; None: guards say so.
+    leak: Callable[[], None] | None = None
 
 
 mode = Mode()

@@ -23,7 +23,9 @@ from .symbolic import SymFloat, SymInt
 
 
 class Mode(threading.local):
-    formulas: Any = None  # of the capture of this thread that takes numbers as inputs
+    """The capture of this thread that takes numbers as inputs, by its formulas; None where there is none."""
+
+    formulas: Any = None
 
 
 mode = Mode()
@@ -100,9 +102,8 @@ class Live(Followed):
         return self._live_value
 
     def _read(self) -> Any:
-        exactly = not self._live_text.startswith(
-            "int("
-        )  # other numbers may give the same whole one
+        # Other numbers may be cut to the same whole one.
+        exactly = not self._live_text.startswith("int(")
         return self._live_told("{}", self._live_value, exactly)
 
     def _live_told(self, form: str, value: Any, exactly: bool = False) -> Any:
@@ -227,6 +228,7 @@ def _made(fn: Callable[..., Any], form: str, operands: tuple[Any, ...]) -> Any:
 
 
 def _arithmetic(name: str, sign: str) -> Any:
+    """An operator of live numbers and its reflected form; both give live numbers."""
     number: Callable[[Any, Any], Any] = getattr(operator, name)
 
     def apply(x: Any, y: Any) -> Any:
@@ -247,6 +249,7 @@ def _arithmetic(name: str, sign: str) -> Any:
 
 
 def _compare(name: str, sign: str) -> Any:
+    """A comparison of live numbers; what it found is a condition."""
     test: Callable[[Any, Any], Any] = getattr(operator, name)
 
     def compare(x: Live, y: Any) -> Any:

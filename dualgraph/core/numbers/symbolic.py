@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .followed import Followed, Size, leaked
 from .guards import mode, note
 from .polynomial import (
+    OPPOSITE,
     TESTS,
     Poly,
     added,
@@ -25,8 +26,6 @@ from .polynomial import (
     quotient,
     written,
 )
-
-_OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
 def hint(n: Any) -> Any:
@@ -104,6 +103,7 @@ def _decide(p: Poly, op: str) -> bool | None:
 
 
 def _compare(op: str) -> Callable[[Any, Any], Any]:
+    """A comparison of sizes; where other sizes could decide otherwise, what it found is a guard."""
     test = TESTS[op]
 
     def compare(x: SymInt, y: Any) -> Any:
@@ -131,7 +131,7 @@ def _compare(op: str) -> Callable[[Any, Any], Any]:
 
 def _noted(found: bool, left: str, op: str, right: str) -> bool:
     if mode.guards is not None:
-        mode.guards[f"{left} {op if found else _OPPOSITE[op]} {right}"] = None
+        mode.guards[f"{left} {op if found else OPPOSITE[op]} {right}"] = None
     return found
 
 
@@ -366,6 +366,8 @@ def sym_float(value: float, text: str) -> Any:
 
 
 def _float_compare(op: str) -> Any:
+    """A comparison of symbolic floats; what it found is a guard."""
+
     def compare(x: Any, y: Any) -> Any:
         if not isinstance(y, (int, float)):
             return NotImplemented
@@ -443,7 +445,5 @@ def source(x: Any) -> str:
     return f"({x!r})" if x == x and abs(x) != float("inf") else f"float('{x!r}')"
 
 
-SymInt.__name__, SymFloat.__name__ = (
-    "int",
-    "float",
-)  # what messages of errors call them, Python's own among them
+# What messages of errors call them, Python's own among them.
+SymInt.__name__, SymFloat.__name__ = "int", "float"

@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .polynomial import TESTS, Poly, added, decided, multiplied, quotient, written
-
-_OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+from .polynomial import OPPOSITE, TESTS, Poly, added, decided, multiplied, quotient, written
 
 
 class Unfollowed(Exception):
@@ -45,9 +43,8 @@ class Working:
         self._calls: list[Callable[..., Any]] = []
         self._places: dict[int, tuple[Any, list[int], list[str]]] = {}  # by identity of the array
         self._made: dict[Any, Any] = {}
-        self._apart: dict[
-            str, set[str]
-        ] = {}  # numbers that are places of memory, and those of others
+        # Numbers that are places in memory, each with the places that it must not overlap.
+        self._apart: dict[str, set[str]] = {}
 
     def size(self, value: int) -> Worked:
         """A size, which is `value` while the code runs; sizes are never negative."""
@@ -217,6 +214,7 @@ def _no_int(x: Worked, y: Any) -> Any:
 
 
 def _arithmetic(name: str, of_polys: Callable[[Poly, Poly], Poly]) -> Any:
+    """An operator of worked numbers and its reflected form."""
     number: Callable[[Any, Any], Any] = getattr(operator, name)
 
     def forward(x: Worked, y: Any) -> Any:
@@ -233,6 +231,7 @@ def _arithmetic(name: str, of_polys: Callable[[Poly, Poly], Poly]) -> Any:
 
 
 def _divided(sign: str) -> Any:
+    """``//`` or ``%`` of worked numbers and its reflected form: a polynomial if the division leaves no rest."""
     number = {"//": operator.floordiv, "%": operator.mod}[sign]
 
     def of(x: Any, y: Any) -> Any:
@@ -254,6 +253,7 @@ def _divided(sign: str) -> Any:
 
 
 def _compare(op: str) -> Any:
+    """A comparison of worked numbers; where other sizes could decide otherwise, what it found is a condition."""
     test = TESTS[op]
 
     def compare(x: Worked, y: Any) -> Any:
@@ -266,7 +266,7 @@ def _compare(op: str) -> Any:
         if known is not None:
             return known
         found = test(x.value, plainly(y))
-        x.work.condition(f"{written(p)} {op if found else _OPPOSITE[op]} 0")
+        x.work.condition(f"{written(p)} {op if found else OPPOSITE[op]} 0")
         return found
 
     return compare

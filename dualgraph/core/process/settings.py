@@ -11,9 +11,8 @@ from typing import Generic, TypeVar
 
 from .forks import forget
 
-BRIEF = (
-    0.00002  # seconds until a thread that runs Python gives way to one that waits; usually 0.005
-)
+# Seconds until a thread that runs Python gives way to one that waits; usually 0.005.
+BRIEF = 0.00002
 SELDOM = 10_000  # objects made, more than freed, until a search for cycles begins; usually 700
 T = TypeVar("T")
 

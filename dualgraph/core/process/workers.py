@@ -75,6 +75,7 @@ class Workers:
             thread.join()
 
     def _serve(self) -> None:
+        """What each thread does: job after job, until it is given None."""
         own, queue = threading.get_ident(), self._queue
         punctual()
         while (job := queue.get()) is not None:

@@ -1,4 +1,14 @@
-"""Methods of tensors, with PyTorch's names and meaning. Importing this attaches them all."""
+"""Methods of tensors, with PyTorch's names and meaning. Importing this attaches them all.
+
+Its modules:
+
+    elementwise   ops under PyTorch's names          special (functions), writing (names that end in ``_``)
+    conversion    dtype and device                   history (backward, hooks, detach)
+    shape         other axes                         parts (slices, windows), replaced (parts with other values)
+    selection     by index tensors and masks         ordering (sort, topk, median)
+    reduction     sums, extremes, deviations         spread (quantiles, distances), products (of matrices)
+    further       made of the others
+"""
 
 from . import (
     conversion,

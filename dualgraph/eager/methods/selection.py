@@ -350,6 +350,7 @@ def _neutral(x: Tensor, reduce: str) -> Any:
 def _scatter_reduce(
     x: Tensor, a: int, at: Tensor, src: Tensor, reduce: str, include_self: bool
 ) -> Tensor:
+    """x with the values of `src` folded into the places `at` along axis a."""
     neutral = _neutral(x, reduce)
     if not include_self:
         x = scatter(x, a, at, neutral)
@@ -362,15 +363,18 @@ def _scatter_reduce(
         if x.dtype.is_inexact:
             return total / maximum(count, 1)
         return total // maximum(count, 1)
-    if reduce[0] == "a":
-        return scatter_extreme(
-            x, at, src, axis=a, mode={"amax": "maximum", "amin": "minimum"}[reduce]
-        )
-    # the values that meet at a place, side by side along a new axis: one a source place
+    if reduce == "prod":
+        return _scatter_product(x, a, at, src)
+    mode = {"amax": "maximum", "amin": "minimum"}[reduce]
+    return scatter_extreme(x, at, src, axis=a, mode=mode)
+
+
+def _scatter_product(x: Tensor, a: int, at: Tensor, src: Tensor) -> Tensor:
+    """The values that meet at a place, put side by side along a new axis (one a source place), and multiplied."""
     places = arange(x.shape[a], device=x.device)
     line = (1,) * a + (x.shape[a],) + (1,) * (x.ndim - a)
     hit = sh.reshape(places, line) == sh.expand_dims(at, axis=a)
-    candidates = where_op(hit, sh.expand_dims(src, axis=a), full((), neutral, dtype=x.dtype))
+    candidates = where_op(hit, sh.expand_dims(src, axis=a), full((), 1, dtype=x.dtype))
     crop = tuple(slice(0, d) if i != a else slice(None) for i, d in enumerate(at.shape))
     part = x[crop]
     both = sh.concat([sh.expand_dims(part, axis=a + 1), candidates], axis=a + 1)

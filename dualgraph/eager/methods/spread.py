@@ -96,11 +96,8 @@ def _quantile(
         out = where(fn.any(isnan(flat), axis=-1, keepdims=True), float("nan"), out)
     out = sh.moveaxis(out, -1, 0)
     if keepdim:
-        kept = (
-            (1,) * x.ndim
-            if whole
-            else tuple(1 if i == normalize_axis(dim, x.ndim) else d for i, d in enumerate(x.shape))
-        )
+        folded = range(x.ndim) if whole else (normalize_axis(dim, x.ndim),)
+        kept = (1 if i in folded else d for i, d in enumerate(x.shape))
         return sh.reshape(out, (*(q.shape or ()), *kept))
     return out if q.ndim else sh.squeeze(out, 0)
 

@@ -41,6 +41,7 @@ ONE_OP = {"add": add, "sub": subtract, "subtract": subtract, "div": divide, "div
 
 
 def _in_place(name: str) -> Callable[..., Tensor]:
+    """The method ``name_``, made of the method ``name``."""
     plain = getattr(Tensor, name)
     label = f"{name}_"
     op = ONE_OP.get(name, getattr(plain, "op", None))

@@ -148,6 +148,7 @@ def binary_cross_entropy_with_logits(
 
 
 def _class_axis(op: str, x: Any, target: Any) -> int:
+    """The axis of the classes; raises unless `target` has a class index for each other place."""
     axis = 1 if x.ndim > 1 else 0
     expected = x.shape[:axis] + x.shape[axis + 1 :]
     if target.shape != expected:
@@ -258,6 +259,7 @@ def _even_loss(
 def _soft_cross_entropy(
     log_probs: Any, target: Any, weight: Any, axis: int, reduction: str, label_smoothing: float
 ) -> Any:
+    """`cross_entropy` of targets that are probabilities of the classes."""
     classes = log_probs.shape[axis]
     if label_smoothing > 0:
         target = multiply(target, 1 - label_smoothing) + label_smoothing / classes

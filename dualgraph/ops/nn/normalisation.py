@@ -57,6 +57,7 @@ _EPSILON = {float32: 2.0**-23, float64: 2.0**-52, bfloat16: 2.0**-7}
 
 
 def _last_axes(op: str, x: Any, normalized_shape: Any, *scales: Any) -> Axes:
+    """The axes of `normalized_shape`; raises unless operand and scales have them."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     k = len(shape)
     if k == 0 or x.shape[x.ndim - k :] != shape or k > x.ndim:
