@@ -23,7 +23,7 @@ from ..core.types import TensorType
 from ..eager.autograd import apply_rule
 from ..eager.dispatch import constant
 from ..eager.scalars import LiveScalar, Scalar
-from ..eager.tensor import Tensor
+from ..eager.tensor import Edge, Tensor
 from ..ops.arithmetic import add
 from ..ops.creation import full
 from ..static.capture import Tracer
@@ -255,6 +255,17 @@ def pull(
         edge = r._edge() if isinstance(r, Tensor) else None
         if edge is not None and ct is not None:
             roots.append((edge, ct))
+    cotangents = _totals(roots, edges, begun)
+    given = [operands for operands, _ in watched]
+    return cotangents[: len(inputs)], list(zip(given, cotangents[len(inputs) :], strict=True))
+
+
+def _totals(
+    roots: Sequence[tuple[Edge, Tensor]],
+    edges: Sequence[Edge | None],
+    begun: Sequence[Tensor | None],
+) -> list[Tensor | None]:
+    """What a sweep from `roots` brings to leaves at `edges`, on top of the sums begun for them."""
     pending = {id(e[0]): [b] for e, b in zip(edges, begun, strict=True) if e and b is not None}
     targets = {id(e[0]) for e in edges if e is not None}
     found: dict[int, Tensor | None] = {}
@@ -263,19 +274,11 @@ def pull(
         if id(node) in targets:
             found[id(node)] = slots[0]
 
-    reverse(
-        roots,
-        apply_rule,
-        add,
-        ancestors_reaching([e[0] for e, _ in roots], targets),
-        collect,
-        pending,
-    )
-    cotangents = [
+    wanted = ancestors_reaching([e[0] for e, _ in roots], targets)
+    reverse(roots, apply_rule, add, wanted, collect, pending)
+    return [
         None if e is None else found.get(id(e[0]), b) for e, b in zip(edges, begun, strict=True)
     ]
-    given = [operands for operands, _ in watched]
-    return cotangents[: len(inputs)], list(zip(given, cotangents[len(inputs) :], strict=True))
 
 
 def _leaf(x: Tensor) -> Tensor:

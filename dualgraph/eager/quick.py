@@ -100,18 +100,20 @@ def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
     out = Tensor(data, plan.dtype, CPU)
     if tracked and prim.vjp_rule is not None and state.grad and plan.dtype.is_inexact:
         edges = tuple([None if n is not None else a._edge() for a, n in zip(args, plan.scalars)])  # noqa: B905
-        for e in edges:
-            if e is not None:
-                record_quick(prim, edges, args, out)
-                break
-    tracer = state.tracer
-    if tracer is not None:
-        operands = [
-            a if n is None else Literal(a, d)
-            for a, n, d in zip(args, plan.scalars, plan.operands)  # noqa: B905
-        ]
-        tracer.record(prim, operands, {}, (out,), user_location())
+        if any(e is not None for e in edges):
+            record_quick(prim, edges, args, out)
+    if state.tracer is not None:
+        _tell(prim, args, plan, out)
     return out
+
+
+def _tell(prim: Prim, args: tuple[Any, ...], plan: Plan, out: Tensor) -> None:
+    """Tells the running capture of a call that took the quick path."""
+    operands = [
+        a if number is None else Literal(a, dtype)
+        for a, number, dtype in zip(args, plan.scalars, plan.operands, strict=True)
+    ]
+    state.tracer.record(prim, operands, {}, (out,), user_location())
 
 
 def quick_other(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:

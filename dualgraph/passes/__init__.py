@@ -5,7 +5,7 @@ Its modules:
     smaller     inline, dce, fold, cse, simplify (by `rules`), trim, twins
     other ops   turn (exchanged axes), parts (of wholes), own (results), unroll (loops), widen (bfloat16)
     groups      fuse, horizontal, epilogue, recompute            regions (cutting groups out), reach (who reaches whom)
-    memory      order, rematerialise, inplace, sharing           layout and lying (where elements lie)
+    memory      order, rematerialise, inplace, sharing           layout and strided (where elements lie)
     schedule    steps over buffers; memory (their places)        timeline (what is live when), sizes (bytes as text)
     both        effects (what must run), fuel (how many rewrites, to find a wrong one)
 """

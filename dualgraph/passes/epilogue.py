@@ -9,7 +9,7 @@ from ..core.node import Literal, Node, Var
 from ..static.graph import Graph, GraphBuilder, Operand
 from ..static.region import fused_region
 from .fuel import FUEL
-from .reach import Reach
+from .reach import Reach, predecessors
 from .regions import in_order
 
 
@@ -20,10 +20,7 @@ def fuse_epilogues(graph: Graph, accept: Callable[[Graph], bool]) -> Graph:
     path leads from the one to the other through a third. A region takes in one contraction: the last of those
     that it reads.
     """
-    producer = {v: i for i, n in enumerate(graph.nodes) for v in n.outputs}
-    before = [
-        {producer[v] for v in n.inputs if isinstance(v, Var) and v in producer} for n in graph.nodes
-    ]
+    before = predecessors(graph.nodes)
     reach = Reach(before)
     users = graph.users()
     leaving = {v for v in graph.outputs if isinstance(v, Var)}

@@ -9,7 +9,7 @@ from ..core.node import Node, Var
 from ..static.graph import Graph, GraphBuilder, Operand
 from ..static.region import fused_region
 from .fuel import FUEL
-from .reach import Reach, bits
+from .reach import Reach, bits, predecessors
 from .regions import in_order
 
 TINY, SMALL = 1 << 10, 1 << 16  # elements a group loops over; tiny ones cost their start alone
@@ -22,30 +22,10 @@ def fuse_horizontally(graph: Graph, accept: Callable[[Graph], bool]) -> Graph:
     Result: small fused regions without reductions that do not depend on each other are one region
     with the outputs of all; tiny ones join with tiny ones only.
     """
-    producer = {v: i for i, n in enumerate(graph.nodes) for v in n.outputs}
-    reach = Reach(
-        [
-            {producer[v] for v in n.inputs if isinstance(v, Var) and v in producer}
-            for n in graph.nodes
-        ]
-    )
-    joined: dict[int, int] = {}  # nodes in the bodies of a group
-    for i, node in enumerate(graph.nodes):
-        if not is_small(node):
-            continue
-        size = len(node.params["body"].nodes)
-        for g, before in joined.items():
-            alike = is_tiny(graph.nodes[g]) == is_tiny(node)
-            room = alike and before + size <= MAX_NODES
-            if room and reach.independent(g, i) and FUEL.merge(graph.nodes[g], node):
-                reach.merge(g, i)
-                joined[g] = before + size
-                break
-        else:
-            joined[i] = size
+    reach = Reach(predecessors(graph.nodes))
     regions: dict[int, Node] = {}
     gone: set[int] = set()
-    for members in (list(bits(reach.members[g])) for g in joined):
+    for members in [list(bits(reach.members[g])) for g in merged(graph, reach)]:
         if len(members) > 1:
             region = side_by_side([graph.nodes[i] for i in members])
             if accept(region.params["body"]):
@@ -53,6 +33,25 @@ def fuse_horizontally(graph: Graph, accept: Callable[[Graph], bool]) -> Graph:
                 gone.update(members[:-1])
     kept = [(i, regions.get(i, n)) for i, n in enumerate(graph.nodes) if i not in gone]
     return graph.with_nodes(in_order(kept))
+
+
+def merged(graph: Graph, reach: Reach) -> list[int]:
+    """Merges small regions in `reach`, each with the first group that it fits; gives the groups."""
+    sizes: dict[int, int] = {}  # nodes in the bodies of a group
+    for i, node in enumerate(graph.nodes):
+        if not is_small(node):
+            continue
+        size = len(node.params["body"].nodes)
+        for g, before in sizes.items():
+            alike = is_tiny(graph.nodes[g]) == is_tiny(node)
+            room = alike and before + size <= MAX_NODES
+            if room and reach.independent(g, i) and FUEL.merge(graph.nodes[g], node):
+                reach.merge(g, i)
+                sizes[g] = before + size
+                break
+        else:
+            sizes[i] = size
+    return list(sizes)
 
 
 def is_small(node: Node) -> bool:

@@ -11,7 +11,7 @@ from ..core.numbers.symbolic import is_symbolic
 from ..core.numbers.symbols import generic
 from ..core.numbers.worked import Unfollowed, working
 from ..core.types import Shape, TensorType
-from .lying import Lying, Namespace
+from .strided import Namespace, Strided
 
 Strides = tuple[int, ...]
 
@@ -90,7 +90,7 @@ def _probe(node: Node, type: TensorType, base: Layout) -> Layout | None:
 
 def _followed(node: Node, type: TensorType, base: Layout) -> Layout | None:
     try:
-        found: Any = node.prim.kernel(Namespace, Lying(type.shape, base.strides), **node.params)
+        found: Any = node.prim.kernel(Namespace, Strided(type.shape, base.strides), **node.params)
     except Unfollowed:
         return None
     return Layout(base.offset + found.offset, found.strides) if type.size else None

@@ -7,6 +7,7 @@ from itertools import pairwise
 from ..core.node import Node, Var
 from ..static.graph import Graph
 from .effects import must_stay
+from .reach import predecessors
 from .sharing import alias_bases, alias_root
 
 
@@ -69,11 +70,7 @@ def peak_bytes(graph: Graph) -> int:
 def _greedy(graph: Graph) -> list[Node]:
     """The nodes in an order in which each next one frees most memory."""
     memory = _Memory(graph)
-    producers = {v: i for i, n in enumerate(graph.nodes) for v in n.outputs}
-    waiting: list[set[int]] = [
-        {producers[v] for v in n.inputs if isinstance(v, Var) and v in producers}
-        for n in graph.nodes
-    ]
+    waiting = predecessors(graph.nodes)
     fixed = [i for i, n in enumerate(graph.nodes) if must_stay(n)]
     for before, after in pairwise(fixed):
         waiting[after].add(before)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..core.node import Node, Var
+
 
 class Reach:
     """A DAG over ``0..n-1`` whose nodes merge into groups, as long as the groups stay a DAG.
@@ -55,6 +57,12 @@ class Reach:
         for g in bits(down & below & self.leaders):
             self.above[g] |= members | above
         return a
+
+
+def predecessors(nodes: Sequence[Node]) -> list[set[int]]:
+    """For each node the numbers of those whose results it reads."""
+    producer = {v: i for i, n in enumerate(nodes) for v in n.outputs}
+    return [{producer[v] for v in n.inputs if isinstance(v, Var) and v in producer} for n in nodes]
 
 
 def bits(row: int) -> Iterable[int]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..core.node import Node, Var
 from ..static.graph import Graph, GraphBuilder, Operand
 from ..static.region import fused_region
+from .reach import predecessors
 
 
 class Cut(NamedTuple):
@@ -137,10 +138,7 @@ def _without_dead(nodes: list[Node], graph: Graph, droppable: set[int]) -> list[
 
 def in_order(nodes: list[tuple[int, Node]]) -> list[Node]:
     """Nodes sorted so that vars are assigned before they are read; of those that can come, the lowest number first."""
-    producer = {v: k for k, (_, n) in enumerate(nodes) for v in n.outputs}
-    waiting = [
-        {producer[v] for v in n.inputs if isinstance(v, Var) and v in producer} for _, n in nodes
-    ]
+    waiting = predecessors([n for _, n in nodes])
     followers: list[list[int]] = [[] for _ in nodes]
     for k, before in enumerate(waiting):
         for j in before:

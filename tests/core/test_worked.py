@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dualgraph.core.numbers.worked import Unfollowed, Working, filled, largest, may_meet, plainly
-from dualgraph.passes.lying import Lying
+from dualgraph.passes.strided import Strided
 
 OPS = [
     lambda x, y: x + y,
@@ -94,7 +94,7 @@ def test_views_lie_as_numpy_says():
         shape = tuple(int(d) for d in rng.permutation(shape))
         expected = x.reshape(shape)
         try:
-            found = Lying(x.shape, x.strides).reshape(shape)
+            found = Strided(x.shape, x.strides).reshape(shape)
         except Unfollowed:
             assert not np.may_share_memory(x, expected)
             continue

@@ -1,4 +1,4 @@
-"""Lying: an array known by its shape and strides alone, as numbers that may be worked out from sizes.
+"""Strided: an array without values, known by shape and strides: numbers that may be worked out from sizes.
 
 The kernels of view ops run on it as on NumPy arrays, and say where their results lie.
 """
@@ -15,7 +15,7 @@ from ..core.types import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Lying:
+class Strided:
     """Elements `offset` bytes and so many strides from the start of something."""
 
     shape: Shape
@@ -30,12 +30,12 @@ class Lying:
     def size(self) -> int:
         return prod(self.shape)
 
-    def transpose(self, axes: Sequence[int]) -> Lying:
-        return Lying(
+    def transpose(self, axes: Sequence[int]) -> Strided:
+        return Strided(
             tuple(self.shape[a] for a in axes), tuple(self.strides[a] for a in axes), self.offset
         )
 
-    def __getitem__(self, key: tuple[slice, ...]) -> Lying:
+    def __getitem__(self, key: tuple[slice, ...]) -> Strided:
         shape, strides, offset = list(self.shape), list(self.strides), self.offset
         for i, (k, d) in enumerate(zip(key, self.shape, strict=False)):
             start, stop, step = slice_indices(k, d)
@@ -43,9 +43,9 @@ class Lying:
             if shape[i] != 0:
                 offset = offset + start * self.strides[i]
             strides[i] = self.strides[i] * step
-        return Lying(tuple(shape), tuple(strides), offset)
+        return Strided(tuple(shape), tuple(strides), offset)
 
-    def reshape(self, shape: Shape) -> Lying:
+    def reshape(self, shape: Shape) -> Strided:
         """Elements in row-major order under another shape; Unfollowed where that is no view."""
         old = [(d, s) for d, s in zip(self.shape, self.strides, strict=True) if d != 1]
         strides: list[int] = []
@@ -66,17 +66,17 @@ class Lying:
                 else:
                     raise Unfollowed("a reshape that is no view")
             strides += [step * prod(own[i + 1 :]) for i in range(len(own))]
-        return Lying(tuple(shape), tuple(strides), self.offset)
+        return Strided(tuple(shape), tuple(strides), self.offset)
 
 
 class Namespace:
     """The functions of an array namespace that view ops use."""
 
     @staticmethod
-    def broadcast_to(x: Lying, shape: Shape) -> Lying:
+    def broadcast_to(x: Strided, shape: Shape) -> Strided:
         more = len(shape) - x.ndim
         own = zip(x.shape, shape[more:], x.strides, strict=True)
-        return Lying(shape, (*(0,) * more, *(s if d == t else 0 for d, t, s in own)), x.offset)
+        return Strided(shape, (*(0,) * more, *(s if d == t else 0 for d, t, s in own)), x.offset)
 
 
-__all__ = ["Lying", "Namespace"]
+__all__ = ["Strided", "Namespace"]
