@@ -136,8 +136,22 @@ def unique(
     tensor([1, 2])
     """
     found = unique_all(x) if dim is None else _unique_slices(x, normalize_axis(dim, x.ndim))
-    extras = [found.inverse_indices] * return_inverse + [found.counts] * return_counts
+    return _asked(found, return_inverse, return_counts)
+
+
+def _asked(found: UniqueAll, inverse: bool, counts: bool) -> Any:
+    """The values, and what else was asked for."""
+    extras = [found.inverse_indices] * inverse + [found.counts] * counts
     return (found.values, *extras) if extras else found.values
+
+
+def _begins(rows: Tensor) -> Tensor:
+    """Which rows differ from the one before; the first counts as such."""
+    n = rows.shape[0]
+    first = min(n, 1)
+    later, before = sh.cut(rows, 0, first, n), sh.cut(rows, 0, 0, n - first)
+    differs = fn.any(cp.not_equal(later, before), axis=1)
+    return sh.concat([ones(first, dtype=dt.bool_, device=rows.device), differs])
 
 
 def _unique_slices(x: Tensor, axis: int) -> UniqueAll:
@@ -151,12 +165,7 @@ def _unique_slices(x: Tensor, axis: int) -> UniqueAll:
         keys = fn.take(sh.reshape(sh.cut(rows, 1, column, column + 1), (-1,)), order)
         order = fn.take(order, fn.argsort(keys))
     ordered = fn.take(rows, order, axis=0)
-    first = min(n, 1)
-    differs = fn.any(
-        cp.not_equal(sh.cut(ordered, 0, first, n), sh.cut(ordered, 0, 0, n - first)), axis=1
-    )
-    head = ones(first, dtype=dt.bool_, device=x.device)
-    found = _grouped(ordered, order, sh.concat([head, differs]), (n,))
+    found = _grouped(ordered, order, _begins(ordered), (n,))
     values = sh.reshape(found.values, (found.values.shape[0], *moved.shape[1:]))
     return found._replace(values=sh.moveaxis(values, 0, axis))
 
@@ -177,14 +186,11 @@ def unique_consecutive(
     moved = sh.reshape(x, (-1,)) if dim is None or not x.ndim else sh.moveaxis(x, axis, 0)
     n = moved.shape[0]
     rows = sh.reshape(moved, (n, prod(moved.shape[1:])))
-    first = ones(min(n, 1), dtype=dt.bool_, device=x.device)
-    later, before = sh.cut(rows, 0, min(n, 1), n), sh.cut(rows, 0, 0, max(n - 1, 0))
-    new = sh.concat([first, fn.any(cp.not_equal(later, before), axis=1)])
-    found = _grouped(moved, arange(n, device=x.device), new, x.shape if dim is None else (n,))
+    shape = x.shape if dim is None else (n,)
+    found = _grouped(moved, arange(n, device=x.device), _begins(rows), shape)
     if x.ndim:
         found = found._replace(values=sh.moveaxis(found.values, 0, axis))
-    extras = [found.inverse_indices] * return_inverse + [found.counts] * return_counts
-    return (found.values, *extras) if extras else found.values
+    return _asked(found, return_inverse, return_counts)
 
 
 def searchsorted(
