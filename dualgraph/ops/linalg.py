@@ -30,7 +30,7 @@ from .arithmetic import (
     square,
     subtract,
     where,
-)  # fmt: skip
+)
 from .comparison import equal, greater
 from .contraction import matmul_op, swap_last
 from .creation import arange_op

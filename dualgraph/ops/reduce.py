@@ -166,23 +166,21 @@ def _to_index(dtypes: tuple[dt.DType, ...]) -> tuple[tuple[dt.DType, ...], dt.DT
     return real(dtypes)[0], dt.int64
 
 
+def _place(xp: Any, x: Any, axes: tuple[int, ...], keepdims: bool, find: Any, name: str) -> Any:
+    rows = canonical.rows(x, axes)
+    if rows.shape[-1] == 0:
+        raise ShapeError(f"{name} of no elements is undefined (shape {x.shape})")
+    found = xp.asarray(find(rows, axis=-1)).astype("int64")
+    return canonical.restore(found, x.shape, axes, keepdims)
+
+
 @reduction(dtype=_to_index, name="reduce_argmax", samples=samples)
 def reduce_argmax(xp, x, axes, keepdims):
     """Index of the first largest element over `axes` flattened; a NaN counts as largest."""
-    rows = canonical.rows(x, axes)
-    if rows.shape[-1] == 0:
-        raise ShapeError(f"argmax of no elements is undefined (shape {x.shape})")
-    return canonical.restore(
-        xp.asarray(xp.argmax(rows, axis=-1)).astype("int64"), x.shape, axes, keepdims
-    )
+    return _place(xp, x, axes, keepdims, xp.argmax, "argmax")
 
 
 @reduction(dtype=_to_index, name="reduce_argmin", samples=samples)
 def reduce_argmin(xp, x, axes, keepdims):
     """Index of the first smallest element over `axes` flattened; a NaN counts as smallest."""
-    rows = canonical.rows(x, axes)
-    if rows.shape[-1] == 0:
-        raise ShapeError(f"argmin of no elements is undefined (shape {x.shape})")
-    return canonical.restore(
-        xp.asarray(xp.argmin(rows, axis=-1)).astype("int64"), x.shape, axes, keepdims
-    )
+    return _place(xp, x, axes, keepdims, xp.argmin, "argmin")
