@@ -1,4 +1,4 @@
-"""Written bodies: what was worked out of a function or graph once and serves again."""
+"""Written bodies: a cache of traced bodies, and of what was worked out from a graph."""
 
 from __future__ import annotations
 

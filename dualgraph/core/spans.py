@@ -1,4 +1,4 @@
-"""Spans: which tensors may lie in one memory."""
+"""Spans: which tensors may share memory, by the address ranges of their arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Parts: sums of parts that lie in zeros are joined; what is done to a whole that is taken apart is done to its parts.
+"""Parts: a sum of slices padded with zeros becomes a concatenation; an op on a tensor that is only read in slices is
+done slice by slice.
 
 Both come from code that splits a tensor, as the gates of a recurrent cell are, and from its gradient.
 """

@@ -4,9 +4,9 @@ workers     threads of our own for jobs beside the caller     turns (when they g
             may fail of, and what is shown)
 forks       what a fork waits for, and what a child forgets
 interrupts  Ctrl-C comes between calls
-settings    settings of the interpreter that are others while work is in hand
+settings    thread switching and garbage collection while work is in hand
 silence     NumPy's floating-point warnings off for kernels
-paused      no search for cycles during the package's import
+paused      no garbage collection during the package's import
 heap        freed memory goes back to the system
 forever     objects that outlive their modules
 """

@@ -1,6 +1,6 @@
-"""Paused: importing this holds up the search for cycles, until `resume`.
+"""Paused: importing this pauses Python's garbage collector until `resume`, while the package is imported.
 
-What the package's imports make stays; looking through it again and again took a tenth of their time.
+What imports make stays; collections in between would take a tenth of their time and find nothing.
 """
 
 import gc
@@ -12,6 +12,6 @@ gc.disable()
 
 
 def resume() -> None:
-    """Searches again, if that was done before."""
+    """Lets the garbage collector run again, if it did before."""
     if _collects:
         gc.enable()

@@ -1,4 +1,4 @@
-"""Settings of the interpreter that are others while work of ours is in hand, and then as they were."""
+"""Interpreter settings - thread switching, garbage collection - that differ while the package's own threads work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spared: work that only makes calls faster. Where it is refused they go on without it; a fault of it is shown."""
+"""Spared: work that only makes calls faster. Its expected refusals are dropped, any other exception is shown."""
 
 from __future__ import annotations
 

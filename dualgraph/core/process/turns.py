@@ -1,4 +1,4 @@
-"""Turns: threads of ours that wait no longer than they ask for, and leave the processors to callers."""
+"""Turns: when Linux gives threads of the package a processor - timers on time, callers first."""
 
 from __future__ import annotations
 
