@@ -1,4 +1,4 @@
-"""Neighbours: floating numbers next to each other."""
+"""Neighbours: `nextafter`, the floating-point number next to another one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .comparison import equal
 
 @elementwise(dtype=real_float, domain=(-3.0, 3.0))
 def nextafter(s, x, y):
-    """The next floating number after x towards y."""
+    """The next floating-point number after x towards y."""
     bits = s.bits(x)
     away = (y > x) == (x > 0)  # from 0 or from it: the bits of a number grow with its size
     stepped = s.from_bits(s.select(away, bits + 1, bits - 1))
