@@ -40,16 +40,15 @@ def step(points: dg.Tensor, heights: dg.Tensor) -> dg.Tensor:
 
 points = dg.rand(256, 2) * 4 - 2
 heights = wave(points[:, 0], points[:, 1]).unsqueeze(1)
-print(
-    dg.compare(step, points, heights, seconds=0.1)
-)  # parameters and the optimiser's state are compared, too
+# Parameters and the optimiser's state are compared, too.
+print(dg.compare(step, points, heights, seconds=0.1))
 
 # %% Compiled, it runs as one native program; the first call is an eager one that records itself.
 fast = dg.compile(step)
 losses = [fast(points, heights).item() for _ in range(300)]
 print(f"loss {losses[0]:.4f} -> {losses[-1]:.4f}")
 
-# %% Why it compiled what it compiled, and what it takes for granted; the first lines of it.
+# %% Why it compiled what it compiled, and what the program takes for granted (the first lines).
 print(*str(fast.explain()).splitlines()[:8], sep="\n")
 
 # %% A second batch size makes the size symbolic: one more program, for all of them.

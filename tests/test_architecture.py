@@ -301,7 +301,8 @@ def test_every_file_says_its_concept_first() -> None:
 MAPPED = """core core.numbers core.process ops eager eager.methods control transforms static static.code passes
 backends backends.native backends.native.emit effects jit
 backends.native.contract backends.native.guard backends.native.movers backends.native.quick
-backends.native.team merge sweeps"""
+backends.native.team merge sweeps
+nn nn.functional nn.utils optim.lr_scheduler debugging artefact distributions"""
 
 
 @pytest.mark.parametrize("package", MAPPED.split())

@@ -1,4 +1,4 @@
-"""Public names: each says what it is, and most show it; how many do not may only fall."""
+"""Public names: each has a docstring, and most an example; the number of those without may only fall."""
 
 from __future__ import annotations
 

@@ -1,7 +1,11 @@
 """Artefacts: programs in a file - graph, weights, assumptions and test vectors - and as functions again.
 
 The file is a safetensors container (`dualgraph.container`): data only, nothing in it is executed.
-docs/artefacts.md describes it; dualgraph/reader.py runs it with NumPy alone.
+docs/artefacts.md describes it; dualgraph/reader.py runs it with NumPy alone. The modules:
+
+    to a file      pack: signature (which arguments it takes), forms (structures and values as text), sizes (symbolic)
+    for NumPy      portable (graphs as calls), portable_ops (op by op), expanded (ops by their bodies)
+    from a file    unpack: bounds (what is checked before anything runs); call (programs as a function)
 """
 
 from .call import Artefact, Report

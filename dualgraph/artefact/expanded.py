@@ -1,4 +1,4 @@
-"""Expanded: an elementwise op whose body is written down as calls of NumPy, word by word."""
+"""Expanded: an elementwise op whose body, in the scalar language, is written down as calls of NumPy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any
 from ..core.prim import Prim
 from ..core.scalar import Scalar, Value
 
-# words that are functions of this name for readers of the form
+# Words that NumPy, or the reader, has a function of the same name for.
 NUMPY = "floor ceil trunc sqrt abs copysign exp expm1 log log1p sin cos tanh erf erfc lgamma"
-
-
-COMPUTED_IN = {"bfloat16": "float32"}
+COMPUTED_IN = {"bfloat16": "float32"}  # dtypes that NumPy lacks
 
 
 class Written:

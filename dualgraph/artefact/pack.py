@@ -65,27 +65,15 @@ def pack(obj: Any, vectors: Iterable[Any] | None = None) -> Packed:
 
 
 def _programs(obj: Any) -> list[Program]:
+    """The programs that are to be saved; CaptureError where there is none, or one that a file cannot hold."""
     if isinstance(obj, Graph):
         return [program_of(obj)]
-    for program in [obj] if isinstance(obj, Program) else obj.programs:
-        if program.moves:
-            problem = f"it puts a result at {program.moves[0].place.name} on each call"
-            remedy = "give that as a result, and put it there outside of the function"
-            raise CaptureError(describe("save", program.name, problem, remedy))
-        if any(g.result is not None for g in program.trace.grads):
-            problem = "it leaves a gradient that can itself be differentiated"
-            raise CaptureError(describe("save", program.name, problem, "give that as a result"))
-        if program._required:
-            problem = "it makes an argument require gradients"
-            remedy = "do that outside of the function, or on a .detach() of it"
-            raise CaptureError(describe("save", program.name, problem, remedy))
-        if program.effects:
-            problem = f"it runs Python code at the end of each call, at {program.effects[0].where}"
-            remedy = "give what it needs as results, and do that outside of the function"
-            raise CaptureError(describe("save", program.name, problem, remedy))
-    if isinstance(obj, Program):
-        return [obj]
-    if not obj.programs:
+    programs = [obj] if isinstance(obj, Program) else list(obj.programs)
+    for program in programs:
+        found = _obstacle(program)
+        if found is not None:
+            raise CaptureError(describe("save", program.name, *found))
+    if not programs:
         because = [w for e in obj._entries.values() for w in e.eager_because]
         why = "; ".join(because or obj._log[-1:])
         raise CaptureError(
@@ -94,7 +82,23 @@ def _programs(obj: Any) -> list[Program]:
                 "" if why else "call it once with such arguments",
             )
         )  # fmt: skip
-    return list(obj.programs)
+    return programs
+
+
+def _obstacle(program: Program) -> tuple[str, str] | None:
+    """Why a program cannot be in a file, and what to do about it."""
+    if program.moves:
+        problem = f"it puts a result at {program.moves[0].place.name} on each call"
+        return problem, "give that as a result, and put it there outside of the function"
+    if any(g.result is not None for g in program.trace.grads):
+        return "it leaves a gradient that can itself be differentiated", "give that as a result"
+    if program._required:
+        remedy = "do that outside of the function, or on a .detach() of it"
+        return "it makes an argument require gradients", remedy
+    if program.effects:
+        problem = f"it runs Python code at the end of each call, at {program.effects[0].where}"
+        return problem, "give what it needs as results, and do that outside of the function"
+    return None
 
 
 def _fixed(program: Program) -> Program:
@@ -150,9 +154,8 @@ class _Writer:
         self.records: list[dict[str, Any]] = []
         self.signatures: list[Signature] = []
         self.state: dict[str, dict[str, Any]] = {}
-        self.known: dict[
-            Any, tuple[str, Any]
-        ] = {}  # by identity: name, and the object to keep alive
+        # By identity: the name, and the object, which has to stay alive.
+        self.known: dict[Any, tuple[str, Any]] = {}
 
     def recall(self, artefact: Artefact) -> None:
         """Lets the state of a loaded program keep its names."""
@@ -165,8 +168,8 @@ class _Writer:
         return {"format": "dualgraph", KEY: json.dumps(record, separators=(",", ":")), **self.texts}
 
     def add(self, given: Program, vectors: Sequence[Any], used: list[bool]) -> None:
+        """Takes a program in, with vectors that its signature fits; marks these in `used`."""
         program = _fixed(given)
-        trace = program.trace
         if program._device is not CPU:
             raise CaptureError(
                 describe(
@@ -177,28 +180,7 @@ class _Writer:
         self.names = {**tensor_names(program.footprint), **self.names}
         try:
             signature = signature_of(program)
-            leaf_of = {id(s.key[1]): s.key[0] for s in trace.slots if s.kind == "leaf"}
-            owner = lambda t: self.owner(t, leaf_of, program)  # noqa: E731
-            inputs = [self.source(s, leaf_of, program) for s in trace.slots]
-            graph, lifted = self.lift(trace.graph, number)
-            record = {
-                "name": program.name,
-                **signature.as_json(),
-                "inputs": [*inputs, *(["constant", name] for name in lifted)],
-                "results": [_result(r) for r in program.results],
-                "form": forms.encode(program.tree),
-                "given": trace.results,
-                "stores": [list(s) for s in trace.stores],
-                "gradients": [[owner(g.owner), g.output] for g in trace.grads],
-                "entry": [[owner(t), had] for t, had in trace.entry_grads],
-                "values": [[forms.text_of(c.value), str(c.where)] for c in trace.concrete],
-                "contents": [
-                    [i, self.array(f"contents.{number}.{i}", a)] for i, a in program._contents
-                ],
-                "assumptions": list(dict.fromkeys(map(_assumption, _stated(program)))),
-                "swept": bool(program._unhooked),
-                "fast_math": program._fast_math,
-            }
+            graph, record = self.described(program, signature, number)
         except CaptureError as problem:
             raise CaptureError(describe("save", program.name, problem_of(problem))) from None
         self.texts[f"dualgraph.graph.{number}"] = to_text(graph)
@@ -215,6 +197,34 @@ class _Writer:
         self.records.append(record)
         self.signatures.append(signature)
         record["vectors"] = list(self.vectors(program, signature, number, vectors, used))
+
+    def described(
+        self, program: Program, signature: Signature, number: int
+    ) -> tuple[Graph, dict[str, Any]]:
+        """The graph of a program with its large constants as inputs, and the program's record but for its vectors."""
+        trace = program.trace
+        leaf_of = {id(s.key[1]): s.key[0] for s in trace.slots if s.kind == "leaf"}
+        owner = lambda t: self.owner(t, leaf_of, program)  # noqa: E731
+        inputs = [self.source(s, leaf_of, program) for s in trace.slots]
+        graph, lifted = self.lift(trace.graph, number)
+        return graph, {
+            "name": program.name,
+            **signature.as_json(),
+            "inputs": [*inputs, *(["constant", name] for name in lifted)],
+            "results": [_result(r) for r in program.results],
+            "form": forms.encode(program.tree),
+            "given": trace.results,
+            "stores": [list(s) for s in trace.stores],
+            "gradients": [[owner(g.owner), g.output] for g in trace.grads],
+            "entry": [[owner(t), had] for t, had in trace.entry_grads],
+            "values": [[forms.text_of(c.value), str(c.where)] for c in trace.concrete],
+            "contents": [
+                [i, self.array(f"contents.{number}.{i}", a)] for i, a in program._contents
+            ],
+            "assumptions": list(dict.fromkeys(map(_assumption, _stated(program)))),
+            "swept": bool(program._unhooked),
+            "fast_math": program._fast_math,
+        }
 
     # --- what is read from outside
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -159,18 +159,7 @@ class _Reader:
         results = tuple(
             self.result(r, graph, len(slots), signature, sizes or {}) for r in _list(listed)
         )
-        if len(results) < form.num_leaves:
-            raise ValueError("results are missing")
-        for i, r in enumerate(results):
-            for earlier in (r.base, r.key if r.kind == "same" else None):
-                if earlier is not None:
-                    _index(earlier, len(results), "result")
-                    if (
-                        results[earlier].kind == "same"
-                        or results[earlier].base is not None
-                        or earlier == i
-                    ):
-                        raise ValueError(f"result {i} hangs on one that is not there yet")
+        _check_results(results, form.num_leaves)
         contents = tuple(
             (_index(i, len(blanks), "leaf"), self.arrays[name].data)
             for i, name in _list(record["contents"])
@@ -333,6 +322,19 @@ class _Reader:
         for name, v in zip(names, trace.graph.outputs, strict=True):
             self.expect(v.type, _type(self.arrays[name]), name)
         return Vector(number, inputs, tuple(self.arrays[n].data for n in names))
+
+
+def _check_results(results: Sequence[Result], wanted: int) -> None:
+    """ValueError where results are missing, or one is made of another that is not made by then."""
+    if len(results) < wanted:
+        raise ValueError("results are missing")
+    for i, r in enumerate(results):
+        for earlier in (r.base, r.key if r.kind == "same" else None):
+            if earlier is None:
+                continue
+            other = results[_index(earlier, len(results), "result")]
+            if other.kind == "same" or other.base is not None or earlier == i:
+                raise ValueError(f"result {i} hangs on one that is not there yet")
 
 
 def _type(array: Array) -> TensorType:

@@ -1,4 +1,11 @@
-"""Debugging: what a program computes, step by step, and where something went wrong."""
+"""Debugging: what a program computes, step by step, and where something went wrong.
+
+Its modules:
+
+    a look inside    replay, tap: places (what can be named), observed (an op that shows its operand)
+    what is wrong    verify (all stages), bisect (which rewrite), nans (which op made the first NaN)
+    for verify       values (of each node), checks (of passes), plans (schedule and memory)
+"""
 
 from .bisect import Culprit, bisect
 from .checks import Divergence

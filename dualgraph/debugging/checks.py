@@ -150,10 +150,8 @@ class PassChecker:
                 continue
             for key, inputs in _bodies_with_inputs(node, operands):
                 body: Graph = node.params[key]
-                if any(
-                    n.prim is fused_region for n in body.nodes
-                ):  # it has been through the passes
-                    continue
+                if any(n.prim is fused_region for n in body.nodes):
+                    continue  # it has been through the passes
                 at = f"{node.prim.name} at {node.where}"
                 PassChecker(body, inputs, self.hooks, None, self.found, at).passes()
                 if len(self.found) > known and self.found[known].after != but:

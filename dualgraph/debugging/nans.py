@@ -193,9 +193,8 @@ def _checked_start(program: Program, leaves: list[Any]) -> Any:
         return _START(program, leaves)
     state.tracer = None
     try:
-        with suppress(
-            ValueError, IndexError, TypeError, ZeroDivisionError
-        ):  # the call itself tells
+        # An op that fails here fails in the call itself, too, which then tells.
+        with suppress(ValueError, IndexError, TypeError, ZeroDivisionError):
             find_origin(program, leaves, watcher.inf)
         return _START(program, leaves)
     finally:

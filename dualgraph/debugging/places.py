@@ -20,9 +20,8 @@ from ..static.naming import root_modules
 from ..static.region import bodies
 from ..static.trace import Inside
 
-Path = tuple[
-    tuple[int, str], ...
-]  # to a body: number of the op and name of its parameter, from the outside in
+# To a body: number of the op and name of its parameter, from the outside in.
+Path = tuple[tuple[int, str], ...]
 
 
 class Named(NamedTuple):

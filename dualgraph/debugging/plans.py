@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.node import Node, Var
 from ..passes.memory import ALIGNMENT, MemoryPlan
-from ..passes.schedule import TEMPORARY, Schedule
+from ..passes.schedule import TEMPORARY, Schedule, Step
 from .values import distance
 
 Report = Callable[[str, Node | None, float, str], None]  # stage, node, ulp, problem
@@ -22,7 +22,7 @@ def act_out(plan: Schedule, inputs: Sequence[Any], truth: dict[Any, Any], report
     `truth` has the value of each var. The first fault is reported as the schedule's; whether there is none.
     """
     memory = {b.id: np.full(b.nbytes, DIRT, np.uint8) for b in plan.buffers}
-    return _play("schedule", plan, memory, inputs, truth, report)
+    return _Play("schedule", plan, memory, truth, report).run(inputs)
 
 
 def act_out_in_arena(
@@ -47,7 +47,7 @@ def act_out_in_arena(
         problem = f"its place is that of buffer {pair[0]}, which is live beside it"
         report("memory plan", _maker(plan, pair[1]), float("inf"), problem)
         return False
-    return _play("memory plan", plan, parts, inputs, truth, report)
+    return _Play("memory plan", plan, parts, truth, report).run(inputs)
 
 
 def _overlapping(plan: Schedule, memory: MemoryPlan) -> tuple[int, int] | None:
@@ -71,55 +71,71 @@ def _maker(plan: Schedule, buffer: int) -> Node | None:
     return None
 
 
-def _play(
-    stage: str, plan: Schedule, memory: dict[int, Any], inputs: Sequence[Any], truth: dict[Any, Any],
-    report: Report,
-) -> bool:  # fmt: skip
-    def value(v: Var) -> Any:
-        place = plan.places[v]
-        part = memory[place.buffer]
-        at = part.__array_interface__["data"][0] - _base(part).__array_interface__["data"][0]
-        return np.ndarray(
-            v.type.shape, v.type.dtype.numpy, _base(part), at + place.layout.offset, place.layout.strides
-        )  # fmt: skip
+class _Play:
+    """A schedule acted out in given memory: each value is compared with the true one when it is read."""
 
-    def lost(v: Any, reader: Node | None, what: str) -> bool:
-        if not isinstance(v, Var) or v.type.size == 0:
-            return False
-        ulp = distance(value(v), truth[v], v.type)
-        if ulp:
-            report(stage, reader, ulp, f"{v} {what}")
-        return bool(ulp)
+    def __init__(
+        self, stage: str, plan: Schedule, memory: dict[int, Any], truth: dict[Any, Any], report: Report
+    ) -> None:  # fmt: skip
+        self.stage, self.plan, self.memory = stage, plan, memory
+        self.truth, self.report = truth, report
 
-    for v, array in zip(plan.graph.inputs, inputs, strict=True):
-        _write(value(v), array)
-    for i, step in enumerate(plan.steps):
-        node = step.node
-        for v in (*node.inputs, *node.outputs):
-            if isinstance(v, Var) and not plan.buffer_of(v).first <= i <= plan.buffer_of(v).last:
-                report(
-                    "schedule", node, float("inf"), f"the buffer of {v} does not live at step {i}"
-                )
+    def run(self, inputs: Sequence[Any]) -> bool:
+        """Whether all steps, and then the outputs, find what they read."""
+        for v, array in zip(self.plan.graph.inputs, inputs, strict=True):
+            _write(self.value(v), array)
+        for i, step in enumerate(self.plan.steps):
+            if not (self.alive(i, step.node) and self.step(i, step)):
                 return False
-        if any(lost(v, node, f"was overwritten before step {i} reads it") for v in node.inputs):
+        producers = self.plan.graph.producers()
+        end = "is an output, and was overwritten before the end"
+        return not any(self.lost(v, producers.get(v), end) for v in self.plan.graph.outputs)
+
+    def alive(self, i: int, node: Node) -> bool:
+        """Whether the buffers of a step's operands and results live while it runs."""
+        for v in (*node.inputs, *node.outputs):
+            if (
+                isinstance(v, Var)
+                and not self.plan.buffer_of(v).first <= i <= self.plan.buffer_of(v).last
+            ):
+                problem = f"the buffer of {v} does not live at step {i}"
+                self.report("schedule", node, float("inf"), problem)
+                return False
+        return True
+
+    def step(self, i: int, step: Step) -> bool:
+        """Writes the right results; whether no operand was lost before, and no result lies on another."""
+        node = step.node
+        if any(
+            self.lost(v, node, f"was overwritten before step {i} reads it") for v in node.inputs
+        ):
             return False
         if step.view:
-            if lost(node.outputs[0], node, f"is no such view at step {i}"):
-                return False
-            continue
+            return not self.lost(node.outputs[0], node, f"is no such view at step {i}")
         for v in node.outputs:
-            _write(value(v), truth[v])
-        if any(
-            lost(v, node, f"lies where step {i} puts another of its results") for v in node.outputs
-        ):
+            _write(self.value(v), self.truth[v])
+        shared = f"lies where step {i} puts another of its results"
+        return not any(self.lost(v, node, shared) for v in node.outputs)
+
+    def lost(self, v: Any, reader: Node | None, what: str) -> bool:
+        """Whether the memory of `v` has another value than it should; that is reported."""
+        if not isinstance(v, Var) or v.type.size == 0:
             return False
-    producers = plan.graph.producers()
-    for v in plan.graph.outputs:
-        if isinstance(v, Var) and lost(
-            v, producers.get(v), "is an output, and was overwritten before the end"
-        ):
-            return False
-    return True
+        ulp = distance(self.value(v), self.truth[v], v.type)
+        if ulp:
+            self.report(self.stage, reader, ulp, f"{v} {what}")
+        return bool(ulp)
+
+    def value(self, v: Var) -> Any:
+        """The array of `v`, where the plan says that it lies."""
+        place = self.plan.places[v]
+        part = self.memory[place.buffer]
+        base = _base(part)
+        at = part.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+        layout = place.layout
+        return np.ndarray(
+            v.type.shape, v.type.dtype.numpy, base, at + layout.offset, layout.strides
+        )
 
 
 def _base(part: Any) -> Any:

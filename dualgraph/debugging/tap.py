@@ -128,12 +128,10 @@ class Tapped:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.taps: list[Tap] = []
-        self.running: Any = (
-            None  # an executable, the taps that it serves, and those of what is in no body
-        )
-        self.answer: tuple[bool, bool, int] | None = (
-            None  # whether the program pays, when it is not tapped
-        )
+        # An executable, the taps that it serves, and those of what is in no body.
+        self.running: Any = None
+        # Whether the program pays when it is not tapped: what its meter said.
+        self.answer: tuple[bool, bool, int] | None = None
 
     def change(self, taps: list[Tap]) -> None:
         """Makes the program give what these taps read: nothing more, if there are none."""
@@ -194,6 +192,7 @@ class Tapped:
         return type(started).start(started, leaves) if result is MISMATCH else result
 
     def call(self, leaves: list[Any]) -> Any:
+        """A call of the tapped program, whose taps note what they read; MISMATCH where it is no call for it."""
         program = self.program
         tensors = [fetch(s, leaves) for s in program.trace.slots]
         if any(t is None for t in tensors):

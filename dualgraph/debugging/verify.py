@@ -262,4 +262,6 @@ def _check_call(
 
 
 class _Typed(NamedTuple):
+    """What has a dtype, for `distance`."""
+
     dtype: Any

@@ -1,4 +1,13 @@
-"""Probability distributions under the names of ``torch.distributions``; draws come from the default generator."""
+"""Probability distributions under the names of ``torch.distributions``; draws come from the default generator.
+
+Its modules:
+
+    base             what a distribution is; kl (how far one is from another)
+    numbers          continuous; relatives (made of simpler ones, and mixtures)
+    whole numbers    discrete, counts
+    vectors          Dirichlet, multivariate normal, axes taken as events
+    mapped           transforms (what a map is), maps (those that compute), transformed (what is drawn and mapped)
+"""
 
 from .base import Distribution
 from .continuous import (

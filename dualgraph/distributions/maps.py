@@ -55,6 +55,8 @@ class AffineTransform(Transform):
 
 
 class _Rising(Transform):
+    """A map that rises everywhere."""
+
     sign = 1  # type: ignore[assignment]
 
 

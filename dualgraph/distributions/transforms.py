@@ -74,6 +74,8 @@ class Transform:
 
 
 class _Inverse(Transform):
+    """A transform the other way round."""
+
     def __init__(self, of: Transform) -> None:
         super().__init__()
         self._of, self.bijective = of, of.bijective

@@ -1,4 +1,15 @@
-"""nn: modules, their layers, and the functions behind them, with PyTorch's names and semantics."""
+"""nn: modules, their layers, and the functions behind them, with PyTorch's names and semantics.
+
+Its modules:
+
+    functional, utils    functions without state; helpers on the parameters of modules
+    module               what a module is; container, parameter, computed (tensors made of parameters)
+    parts of a module    forward_hooks, backward_hooks, loading (state dicts), conversion (dtypes, devices), show (text)
+    beside modules       init (first values), calling (with other parameters), lazy (sizes from the first input)
+    layers               activation, linear, conv, pooling, normalisation, dropout, embedding, image, loss, adaptive
+    sequences            rnn, attention, transformer
+    wrappers             parallel
+"""
 
 from . import functional, init, utils
 from .activation import (

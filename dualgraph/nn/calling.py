@@ -44,6 +44,7 @@ def functional_call(
 def _replaced(
     module: Module, given: dict[str, Tensor], tie_weights: bool, strict: bool
 ) -> Iterator[None]:
+    """Puts the tensors into the tables of the modules that hold those names, and what was there back at the end."""
     slots = {}
     for path, part in module.named_modules(remove_duplicate=False):
         for table in (part._parameters, part._buffers):

@@ -86,6 +86,8 @@ class _ConvNd(Module):
 
 
 class _Conv(_ConvNd):
+    """A convolution of `axes` spatial axes: subclasses give the function, `convolve`."""
+
     convolve: Callable[..., Tensor]
 
     def __init__(
@@ -152,6 +154,8 @@ class Conv3d(_Conv):
 
 
 class _ConvTranspose(_ConvNd):
+    """The transpose of a convolution: subclasses give the function, `convolve`."""
+
     transposed = True
     convolve: Callable[..., Tensor]
 

@@ -11,6 +11,8 @@ from .module import Module
 
 
 class _Dropout(Module):
+    """What all layers share that drop at random: subclasses give the function, `drop`."""
+
     drop: Callable[..., Tensor]
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:

@@ -67,6 +67,8 @@ class UpsamplingBilinear2d(Upsample):
 
 
 class _Pad(Module):
+    """Padding of the last `axes` axes by a `mode`."""
+
     axes = 0
     mode = "constant"
     value: float | None = None
@@ -113,6 +115,8 @@ class ZeroPad3d(_Pad):
 
 
 class _ConstantPad(_Pad):
+    """Padding with one value."""
+
     def __init__(self, padding: Any, value: float) -> None:
         super().__init__(padding)
         self.value = value

@@ -11,6 +11,8 @@ from .module import Module
 
 
 class _Loss(Module):
+    """What all losses share: how elements are reduced to one number."""
+
     def __init__(
         self, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
     ) -> None:
@@ -19,6 +21,8 @@ class _Loss(Module):
 
 
 class _WeightedLoss(_Loss):
+    """A loss with a weight for each class."""
+
     def __init__(
         self,
         weight: Tensor | None = None,

@@ -78,6 +78,8 @@ class _ChannelNorm(_Affine):
 
 
 class _BatchNorm(_ChannelNorm):
+    """Norm by the mean and variance of each channel over the batch; running ones outside training."""
+
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
         track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True,
@@ -169,6 +171,8 @@ class SyncBatchNorm(_BatchNorm):
 
 
 class _InstanceNorm(_ChannelNorm):
+    """Norm by the mean and variance of each channel of each sample."""
+
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
         track_running_stats: bool = False, device: Any = None, dtype: Any = None, *, bias: bool = True,

@@ -13,6 +13,8 @@ from .module import Module
 
 
 class _MaxPool(Module):
+    """The largest element of each window: subclasses give the function, `pool`."""
+
     pool: Callable[..., Any]
 
     def __init__(
@@ -141,6 +143,8 @@ class AvgPool3d(AvgPool2d):
 
 
 class _Adaptive(Module):
+    """As many windows as are wanted: subclasses give the function, `pool`."""
+
     pool: Callable[..., Tensor]
 
     def __init__(self, output_size: Any) -> None:
@@ -185,6 +189,8 @@ class AdaptiveAvgPool3d(_Adaptive):
 
 
 class _AdaptiveMax(_Adaptive):
+    """The largest elements of as many windows as are wanted, and their places if asked for."""
+
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__(output_size)
         self.return_indices = return_indices
@@ -224,6 +230,8 @@ class AdaptiveMaxPool3d(_AdaptiveMax):
 
 
 class _MaxUnpool(Module):
+    """The inverse of max pooling, with zeros elsewhere: subclasses give the function, `unpool`."""
+
     unpool: Callable[..., Tensor]
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
@@ -275,6 +283,8 @@ class MaxUnpool3d(_MaxUnpool):
 
 
 class _LPPool(Module):
+    """Norms of windows: subclasses give the function, `pool`."""
+
     pool: Callable[..., Tensor]
 
     def __init__(
@@ -329,6 +339,8 @@ class LPPool3d(_LPPool):
 
 
 class _FractionalMaxPool(Module):
+    """The largest elements of windows at random places: subclasses give the function, `pool`."""
+
     axes: int
     pool: Callable[..., Any]
 

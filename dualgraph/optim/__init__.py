@@ -1,4 +1,7 @@
-"""Optim: optimisers and learning-rate schedules."""
+"""Optim: optimisers, one a file, and learning-rate schedules.
+
+`optimizer` has what optimisers share, `update` how the step of one parameter is run.
+"""
 
 from . import lr_scheduler, swa_utils
 from .adadelta import Adadelta

@@ -102,46 +102,55 @@ class LBFGS(Optimizer):
         self, own: dict[str, Any], evaluate: Callable[[], Any], loss: float, g: Tensor
     ) -> None:
         group = self.param_groups[0]
-        lr, least = float(group["lr"]), group["tolerance_change"]
+        lr, least, turns = float(group["lr"]), group["tolerance_change"], group["max_iter"]
         evals = 1
-        for turn in range(1, group["max_iter"] + 1):
+        for turn in range(1, turns + 1):
             own["n_iter"] += 1
             d = own["d"] = self._direction(own, g)
             own["prev_flat_grad"], own["prev_loss"] = g, loss
-            t = lr if own["n_iter"] > 1 else min(1.0, 1.0 / total(abs(g))) * lr
-            slope = total(g * d)
-            if slope > -least:
-                own["t"] = t
+            own["t"] = lr if own["n_iter"] > 1 else min(1.0, 1.0 / total(abs(g))) * lr
+            here = Point(0.0, loss, g, total(g * d))
+            if here.slope > -least:
                 return
-            before, used = loss, 0
-            if group["line_search_fn"]:
-                start = [p.detach().clone() for p in self._params]
-
-                def probe(size: float, d: Tensor = d, start: list[Tensor] = start) -> Point:
-                    self._move(size, d)
-                    value = float(evaluate())
-                    gradient = self._gradient()
-                    for p, x in zip(self._params, start, strict=True):
-                        p.copy_(x)
-                    return Point(size, value, gradient, total(gradient * d))
-
-                found, used = strong_wolfe(probe, t, Point(0.0, loss, g, slope), largest(d))
-                t, loss, g = found.t, found.loss, found.g
-                self._move(t, d)
-            else:
-                self._move(t, d)
-                if turn != group["max_iter"]:
-                    loss, g, used = float(evaluate()), self._gradient(), 1
-            own["t"] = t
+            own["t"], loss, g, used = self._advance(own["t"], d, here, evaluate, turn == turns)
             evals += used
             own["func_evals"] += used
             if (
                 evals >= group["max_eval"]
                 or largest(g) <= group["tolerance_grad"]
-                or largest(d * t) <= least
-                or math.fabs(loss - before) < least
+                or largest(d * own["t"]) <= least
+                or math.fabs(loss - here.loss) < least
             ):
                 return
+
+    def _advance(
+        self, t: float, d: Tensor, here: Point, evaluate: Callable[[], Any], last: bool
+    ) -> tuple[float, float, Tensor, int]:
+        """Goes `t` far along d, or as far as the search says: how far, the loss and the gradient there, and how often
+        the loss was computed. After the `last` step nobody asks for a loss, so it is the one before.
+        """
+        if self.param_groups[0]["line_search_fn"]:
+            found, used = strong_wolfe(self._probe(d, evaluate), t, here, largest(d))
+            self._move(found.t, d)
+            return found.t, found.loss, found.g, used
+        self._move(t, d)
+        if last:
+            return t, here.loss, here.g, 0
+        return t, float(evaluate()), self._gradient(), 1
+
+    def _probe(self, d: Tensor, evaluate: Callable[[], Any]) -> Callable[[float], Point]:
+        """A function that looks at the point so far along d, and leaves the parameters where they are."""
+        start = [p.detach().clone() for p in self._params]
+
+        def probe(size: float) -> Point:
+            self._move(size, d)
+            value = float(evaluate())
+            gradient = self._gradient()
+            for p, x in zip(self._params, start, strict=True):
+                p.copy_(x)
+            return Point(size, value, gradient, total(gradient * d))
+
+        return probe
 
     def _direction(self, own: dict[str, Any], g: Tensor) -> Tensor:
         """Minus the gradient times the inverse Hessian as the last changes have it (two loops)."""
@@ -210,54 +219,82 @@ def cubic(a: Point, b: Point, low: float, high: float) -> float:
 
 
 def strong_wolfe(
-    probe: Callable[[float], Point], t: float, start: Point, size: float,
-    c1: float = 1e-4, c2: float = 0.9, least: float = 1e-9, most: int = 25,
-) -> tuple[Point, int]:  # fmt: skip
-    """A point whose loss and slope fell enough, and how many were tried: bracketing, then zooming in."""
+    probe: Callable[[float], Point], t: float, start: Point, size: float
+) -> tuple[Point, int]:
+    """A point whose loss and slope fell enough, and how many were tried; `t` is tried first.
 
-    def too_high(point: Point) -> bool:
-        return point.loss > start.loss + c1 * point.t * start.slope
+    `size` is the largest change that a step of length 1 makes to a parameter.
+    """
+    search = _Search(probe, start, size)
+    bracket = search.bracket(t)
+    return (bracket[0] if len(bracket) == 1 else search.zoom(bracket)), search.tried
 
-    before, now, turn, done = start, probe(t), 0, False
-    bracket: list[Point] = []
-    while turn < most:
-        if too_high(now) or (turn > 1 and now.loss >= before.loss) or now.slope >= 0:
-            flat = math.fabs(now.slope) <= -c2 * start.slope
-            done = flat and not too_high(now) and not (turn > 1 and now.loss >= before.loss)
-            bracket = [now] if done else [before, now]
-            break
-        if math.fabs(now.slope) <= -c2 * start.slope:
-            bracket, done = [now], True
-            break
-        further = cubic(before, now, now.t + 0.01 * (now.t - before.t), now.t * 10)
-        before, now, turn = now, probe(further), turn + 1
-    tried = turn + 1
-    if not bracket:
-        bracket = [start, now]
-    low, high = (0, -1) if bracket[0].loss <= bracket[-1].loss else (1, 0)
-    little = False
-    while not done and turn < most:
-        left, right = sorted(p.t for p in bracket)
-        if (right - left) * size < least:
-            break
-        t = cubic(bracket[0], bracket[1], left, right)
+
+class _Search:
+    """The two phases of the search: two points with a good one between them, then ever closer ones."""
+
+    FALL = 1e-4  # the share of the first slope by which the loss has to fall
+    FLAT = 0.9  # the share of the first slope below which a slope is flat
+    LEAST = 1e-9  # the change of a parameter that is worth a look
+    MOST = 25  # turns
+
+    def __init__(self, probe: Callable[[float], Point], start: Point, size: float) -> None:
+        self._probe, self.start, self.size = probe, start, size
+        self.tried = 0
+
+    def probe(self, t: float) -> Point:
+        """The point at `t`, counted."""
+        self.tried += 1
+        return self._probe(t)
+
+    def too_high(self, point: Point) -> bool:
+        """Whether the loss fell too little for the way there."""
+        return point.loss > self.start.loss + self.FALL * point.t * self.start.slope
+
+    def flat(self, point: Point) -> bool:
+        """Whether the slope is small enough."""
+        return math.fabs(point.slope) <= -self.FLAT * self.start.slope
+
+    def bracket(self, t: float) -> list[Point]:
+        """One point that is good enough, or two with such points between them: goes further until the loss rises."""
+        before, now = self.start, self.probe(t)
+        while self.tried <= self.MOST:
+            high = self.too_high(now) or (self.tried > 2 and now.loss >= before.loss)
+            if self.flat(now) and not high:
+                return [now]
+            if high or now.slope >= 0:
+                return [before, now]
+            further = cubic(before, now, now.t + 0.01 * (now.t - before.t), now.t * 10)
+            before, now = now, self.probe(further)
+        return [self.start, now]
+
+    def zoom(self, ends: list[Point]) -> Point:
+        """The first good point between two, or the lower one where nothing is left between them."""
+        low, high = (0, 1) if ends[0].loss <= ends[1].loss else (1, 0)
+        near = False  # whether the last point was close to an end
+        while self.tried <= self.MOST:
+            if math.fabs(ends[1].t - ends[0].t) * self.size < self.LEAST:
+                break
+            t, near = self.between(ends, near)
+            now = self.probe(t)
+            if self.too_high(now) or now.loss >= ends[low].loss:
+                ends[high] = now
+                low, high = (0, 1) if ends[0].loss <= ends[1].loss else (1, 0)
+                continue
+            if self.flat(now):
+                return now
+            if now.slope * (ends[high].t - ends[low].t) >= 0:
+                ends[high] = ends[low]
+            ends[low] = now
+        return ends[low]
+
+    def between(self, ends: list[Point], near: bool) -> tuple[float, bool]:
+        """Where to look next, and whether that is close to an end: the second time in a row it is moved inwards."""
+        left, right = sorted(p.t for p in ends)
+        t = cubic(ends[0], ends[1], left, right)
         margin = 0.1 * (right - left)
-        if min(right - t, t - left) < margin:
-            if little or t >= right or t <= left:
-                t = right - margin if math.fabs(t - right) < math.fabs(t - left) else left + margin
-                little = False
-            else:
-                little = True
-        else:
-            little = False
-        now, turn, tried = probe(t), turn + 1, tried + 1
-        if too_high(now) or now.loss >= bracket[low].loss:
-            bracket[high] = now
-            low, high = (0, 1) if bracket[0].loss <= bracket[1].loss else (1, 0)
-            continue
-        if math.fabs(now.slope) <= -c2 * start.slope:
-            done = True
-        elif now.slope * (bracket[high].t - bracket[low].t) >= 0:
-            bracket[high] = bracket[low]
-        bracket[low] = now
-    return bracket[low], tried
+        if not (right - t < margin or t - left < margin):
+            return t, False
+        if not near and left < t < right:
+            return t, True
+        return (right - margin if right - t < t - left else left + margin), False

@@ -47,9 +47,8 @@ class RAdam(Optimizer):
         count = count_in(step, p)
         grown = growth(beta2, count)  # beta2**t - 1
         most = 2 / (1 - beta2) - 1
-        length = (
-            most + count * (grown + 1) * 2 / grown
-        )  # of the moving average, as far as it counts
+        # How many steps the moving average of squares covers.
+        length = most + count * (grown + 1) * 2 / grown
         ready = length > 5.0
         held = where(ready, length, 6.0)
         share = (held - 4) * (held - 2) * most / (held * ((most - 4) * (most - 2)))

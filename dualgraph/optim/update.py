@@ -59,9 +59,8 @@ def update_large(
     if isinstance(lr, float):
         if p.dtype is bfloat16 or not p.dtype.is_floating_point:
             return False
-        lr = Tensor(
-            np.asarray(lr, p.dtype.numpy), p.dtype
-        )  # so that another one is no other program
+        # An operand, so that another rate needs no other program.
+        lr = Tensor(np.asarray(lr, p.dtype.numpy), p.dtype)
     args = p, grad, lr, How(rule, tuple(own), options, exact(options)), *own.values()
     if state.tracer is None:
         update(*args)

@@ -1,4 +1,4 @@
-"""Native convolutions and their gradients: bit for bit the law's, and the op's own kernel's to a tolerance."""
+"""Native convolutions and their gradients: the bits of the documented order of sums, near the op's NumPy kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inner products and products of one row: bit for bit the law's, and nothing between the kernel and the caller."""
+"""Inner products and products of one row: the bits of the documented order of sums, and no Python in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Native matrix products: bit for bit the law's, whatever the sizes, layouts, kernels and threads."""
+"""Native matrix products: the bits of the documented order of sums (`law`), whatever sizes, layouts and threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of small products: bit for bit the law's, in whatever layout, and alike in both modes."""
+"""Batches of small products: the bits of the documented order of sums in any layout, alike in both modes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Glue: the language means what C means, and objects neither leak nor die."""
+"""Glue, the language of native functions: its arithmetic is C's, and no reference leaks or is lost."""
 
 import ctypes
 import gc

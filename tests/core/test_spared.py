@@ -1,4 +1,4 @@
-"""What only makes calls faster may fail of what it names; anything else is shown."""
+"""Optional work beside the calls: failures that it names are ignored, any other is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trees are taken apart and put together again, and leave nothing behind."""
+"""Trees: nested containers are flattened and rebuilt, and nothing is kept alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worked numbers: what code does with sizes is done again for others, or said to be something else."""
+"""Worked numbers: the code they write gives the right numbers at other sizes, or says why it cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Eager loops run as compiled programs after a while, and nobody can tell but by the clock."""
+"""Eager loops run as compiled programs after a while, with the bits of plain ones."""
 
 from __future__ import annotations
 

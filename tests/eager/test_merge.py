@@ -1,4 +1,4 @@
-"""Composites on large arrays: one kernel each way, the bits and the manners of their ops one by one."""
+"""Composites on large arrays: one kernel each way, with the bits, errors and hooks of their ops one by one."""
 
 from __future__ import annotations
 

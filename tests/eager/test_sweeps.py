@@ -1,4 +1,4 @@
-"""Sweeps over tapes that come again: one compiled program, the bits and the manners of the sweep op by op."""
+"""Sweeps over tapes that come again: one compiled program, with the bits, errors and hooks of the sweep op by op."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of small parameters: a capture hears one of those that are alike, and holds all."""
+"""Steps of small parameters that are alike: a capture records one of them, and its graph holds all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that only flow into the result: one program, whatever they are; and those for which that is not so."""
+"""Numbers that only flow into the result need one program, whatever they are; numbers used otherwise need more."""
 
 from __future__ import annotations
 

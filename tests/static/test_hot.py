@@ -1,4 +1,4 @@
-"""Hot calls: what native code tells to be a call like one before is one, and everything else is not."""
+"""Hot calls: native code takes calls that are like one before, and leaves all others to Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""nn.functional: PyTorch's stateless functions for neural networks."""
+"""nn.functional: PyTorch's stateless functions for neural networks.
+
+Its modules:
+
+    elementwise    activation, in_place (the same, into the operand), dropout
+    products       convolution (linear maps, too), attention, embedding
+    windows        pooling, fractional, unpooling
+    images         vision (padding, shuffling, patches), resizing, sampling
+    training       normalisation, loss, ctc
+"""
 
 from ...eager.methods.spread import pdist
 from .activation import (

@@ -98,6 +98,7 @@ def _conv(
     dilation: Any,
     groups: int,
 ) -> Tensor:
+    """The convolution of `n` spatial axes."""
     x, added = _batched(f"conv{n}d", x, n)
     steps, gaps = each_axis(stride, n, "stride"), each_axis(dilation, n, "dilation")
     pairs = _pairs(padding, weight.shape[2:], steps, gaps)
@@ -148,6 +149,7 @@ def _conv_transpose(
     n: int, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, output_padding: Any,
     groups: int, dilation: Any,
 ) -> Tensor:  # fmt: skip
+    """The transposed convolution of `n` spatial axes."""
     x, added = _batched(f"conv_transpose{n}d", x, n)
     steps, gaps = each_axis(stride, n, "stride"), each_axis(dilation, n, "dilation")
     margins, extra = (

@@ -89,6 +89,7 @@ def feature_alpha_dropout(
 def _alpha(
     input: Tensor, shape: tuple[int, ...], p: float, training: bool, inplace: bool
 ) -> Tensor:
+    """Alpha dropout (Klambauer et al., 2017): draws of this shape; mean and variance of SELU's results are kept."""
     _check(p)
     if not training or p == 0:
         return input

@@ -25,10 +25,25 @@ def _starts(draws: Tensor, dim: int, size: int, wanted: int) -> Tensor:
     return where(i < wanted - 1, found, last)  # type: ignore[no-any-return]
 
 
+def _places(draws: Tensor, dims: Any, sizes: Any, wanted: Any) -> Any:
+    """The place in the flattened axes of each element of each window: (N, C, *wanted, *sizes)."""
+    n = len(dims)
+    flat: Any = 0
+    for axis, (dim, size, count) in enumerate(zip(dims, sizes, wanted, strict=True)):
+        # PyTorch draws for the last of two axes first.
+        starts = _starts(draws[..., n - 1 - axis if n == 2 else axis], dim, size, count)
+        at = starts.unsqueeze(-1) + arange(size, device=draws.device)
+        shape = [1] * (2 * n)
+        shape[axis], shape[n + axis] = count, size
+        flat = flat * dim + reshape(at, shape=(*draws.shape[:2], *shape))
+    return flat
+
+
 def _fractional(
     n: int, input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
     return_indices: bool = False, _random_samples: Tensor | None = None,
 ) -> Any:  # fmt: skip
+    """Fractional max pooling of `n` spatial axes."""
     name = f"fractional_max_pool{n}d"
     if input.ndim not in (n + 1, n + 2):
         problem = f"input must have {n + 1} or {n + 2} axes, not shape {input.shape}"
@@ -48,16 +63,8 @@ def _fractional(
     draws = _random_samples
     if draws is None:
         draws = rand(*x.shape[:2], n, dtype=x.dtype, device=x.device)
-    flat: Any = 0  # the place of each element of each window: (N, C, *wanted, *sizes)
-    for axis, (dim, size, count) in enumerate(zip(dims, sizes, wanted, strict=True)):
-        # PyTorch draws for the last axis first
-        starts = _starts(draws[..., n - 1 - axis if n == 2 else axis], dim, size, count)
-        at = starts.unsqueeze(-1) + arange(size, device=x.device)
-        shape = [1] * (2 * n)
-        shape[axis], shape[n + axis] = count, size
-        flat = flat * dim + reshape(at, shape=(*x.shape[:2], *shape))
     count, inside = prod(wanted), prod(sizes)
-    flat = reshape(flat, shape=(*x.shape[:2], count * inside))
+    flat = reshape(_places(draws, dims, sizes, wanted), shape=(*x.shape[:2], count * inside))
     values = take_along(reshape(x, shape=(*x.shape[:2], prod(dims))), flat, axis=2)
     values, flat = (reshape(v, shape=(*x.shape[:2], count, inside)) for v in (values, flat))
     best = argmax(values.detach(), axis=-1, keepdims=True)

@@ -27,9 +27,8 @@ def _extra(dim: int, span: int, step: int, margin: int, ceil_mode: bool) -> int:
     if not ceil_mode:
         return 0
     count = -(-(dim + 2 * margin - span) // step) + 1
-    if (
-        count - 1
-    ) * step >= dim + margin:  # a window must start inside the input or its left margin
+    # A window must start inside the input or its left margin.
+    if (count - 1) * step >= dim + margin:
         count -= 1
     return max(0, (count - 1) * step + span - dim - 2 * margin)
 
@@ -37,6 +36,7 @@ def _extra(dim: int, span: int, step: int, margin: int, ceil_mode: bool) -> int:
 def _widths(
     x: Tensor, sizes: Ints, steps: Ints, margins: Ints, gaps: Ints, ceil_mode: bool
 ) -> tuple[tuple[int, int], ...]:
+    """The padding on both sides of each axis of x."""
     k = len(sizes)
     for size, margin, gap in zip(sizes, margins, gaps, strict=True):
         if 2 * margin > (size - 1) * gap + 1:
@@ -50,19 +50,17 @@ def _widths(
 
 
 def _lowest(dtype: DType) -> Any:
-    return (
-        float("-inf")
-        if dtype.is_floating_point
-        else -(2 ** (8 * dtype.itemsize - 1))
-        if dtype.kind == "int"
-        else 0
-    )
+    """The least number of a dtype, which no element of a window loses to."""
+    if dtype.is_floating_point:
+        return float("-inf")
+    return -(2 ** (8 * dtype.itemsize - 1)) if dtype.kind == "int" else 0
 
 
 def _max_pool(
     n: int, x: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
     return_indices: bool,
 ) -> Any:  # fmt: skip
+    """Max pooling of `n` spatial axes."""
     if x.ndim not in (n + 1, n + 2):
         raise ShapeError(
             f"max_pool{n}d: input must have {n + 1} or {n + 2} axes, not shape {x.shape}"
@@ -138,6 +136,7 @@ def _avg_pool(
     n: int, x: Tensor, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
     divisor_override: int | None,
 ) -> Tensor:  # fmt: skip
+    """Mean pooling of `n` spatial axes."""
     if x.ndim not in (n + 1, n + 2):
         raise ShapeError(
             f"avg_pool{n}d: input must have {n + 1} or {n + 2} axes, not shape {x.shape}"
@@ -278,6 +277,7 @@ def _adaptive(n: int, x: Tensor, output_size: Any, fold: Any) -> Tensor:
 
 
 def _fold_axis(x: Tensor, axis: int, wanted: int, fold: Any) -> Tensor:
+    """`wanted` windows that cover an axis, folded to an element each."""
     dim = x.shape[axis]
     if wanted and dim % wanted == 0:
         return fold(
@@ -304,14 +304,14 @@ def _max_of(x: Tensor, axis: int, keepdims: bool) -> Tensor:
 
 
 def _adaptive_max(n: int, x: Tensor, output_size: Any, return_indices: bool) -> Any:
+    """The largest elements of windows that cover the input, and their places in the flattened spatial axes."""
     out = _adaptive(n, x, output_size, _max_of)
     if not return_indices:
         return out
     shape = x.shape[x.ndim - n :]
     at = broadcast_to(reshape(arange(prod(shape), device=x.device), shape=shape), shape=x.shape)
-    for axis in reversed(
-        range(x.ndim - n, x.ndim)
-    ):  # the last first: of equals, the first in memory
+    # The last axis first: of equal elements the first in memory is chosen.
+    for axis in reversed(range(x.ndim - n, x.ndim)):
         dim, wanted = x.shape[axis], out.shape[axis]
         before = (slice(None),) * axis
         windows = [

@@ -15,6 +15,7 @@ from .convolution import each_axis
 def _unpool(
     n: int, x: Tensor, at: Tensor, kernel_size: Any, stride: Any, padding: Any, output_size: Any
 ) -> Tensor:
+    """Max unpooling of `n` spatial axes; `at` are the places in the flattened ones."""
     name = f"max_unpool{n}d"
     if x.ndim not in (n + 1, n + 2) or at.shape != x.shape:
         raise ShapeError(

@@ -1,4 +1,12 @@
-"""nn.utils: helpers on the parameters of modules."""
+"""nn.utils: what is done to the parameters and gradients of modules, and sequences of unequal length.
+
+Its modules:
+
+    clip_grad            gradients held to a norm or a range
+    convert              parameters as one vector, and back
+    made of others       parametrize, parametrizations (ready ones), norms (their older names), prune (masks)
+    sequences            rnn (filled up, or packed), packed (what packed ones are)
+"""
 
 from . import parametrizations, parametrize, prune, rnn
 from .clip_grad import (

@@ -21,6 +21,8 @@ M = TypeVar("M", bound=Module)
 
 @dataclass(frozen=True)
 class _WeightNorm:
+    """Makes a weight of its size and its direction."""
+
     name: str
     dim: int | None
 

@@ -112,9 +112,7 @@ def pack_padded_sequence(
         )
     there = steps_of(found, found[0])
     sizes: Any = asarray(there.sum(axis=1))
-    if (
-        state.tracer is not None
-    ):  # within this capture they follow from lengths that it relies on already
+    if state.tracer is not None:  # they follow from lengths that this capture relies on already
         sizes._known = weakref.ref(state.tracer), found
     return PackedSequence(packed(x, there), sizes, order, invert_permutation(order))
 

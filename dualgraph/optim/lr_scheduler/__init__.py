@@ -1,4 +1,8 @@
-"""Learning-rate schedules: each ``step()`` sets the rate of every parameter group."""
+"""Learning-rate schedules: each ``step()`` sets the rate of every parameter group.
+
+`base` has what all share, `factors` those that multiply the rate, `cycles` those along cosines, `composed` those made
+of others or led by a metric.
+"""
 
 from .base import LRScheduler
 from .composed import ChainedScheduler, ReduceLROnPlateau, SequentialLR

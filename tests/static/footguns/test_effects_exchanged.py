@@ -1,4 +1,4 @@
-"""Footguns: what statements that run at the end of a call use is exchanged for something that does other things."""
+"""Footguns: functions and objects that statements at the end of a call use are exchanged between calls."""
 
 from __future__ import annotations
 

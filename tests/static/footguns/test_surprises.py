@@ -1,4 +1,4 @@
-"""Footguns: surprises that strangers found. All must equal eager mode, to the bit."""
+"""Footguns: imports, logging, memos, loaders inside of compiled functions. All must equal eager mode, to the bit."""
 
 from __future__ import annotations
 
