@@ -31,7 +31,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Makes compiled calls take longer."""
+    """Makes compiled calls take longer, and run in Python, where that is felt."""
     start = Program.start
 
     def slow(self: Program, leaves: list[Any]) -> Any:
@@ -39,6 +39,7 @@ def run_slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         return start(self, leaves)
 
     monkeypatch.setattr(Program, "start", slow)
+    monkeypatch.setattr(hot, "run_of", lambda *_: None)
 
 
 def test_a_program_that_is_slower_is_not_used_and_explain_says_so(
