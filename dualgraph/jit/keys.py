@@ -79,14 +79,18 @@ def labels(fn: Any, tree: TreeDef | int) -> list[str]:
     code = getattr(getattr(called, "__func__", called), "__code__", None)
     bound = int(hasattr(called, "__self__"))
     names = code.co_varnames[bound : code.co_argcount] if code is not None else ()
-    positional, keywords = (
-        ((LEAF,) * tree, ()) if isinstance(tree, int) else (c.children for c in tree.children)
-    )
+    if isinstance(tree, int):
+        positional, keywords = (LEAF,) * tree, None
+    else:
+        positional, keywords = tree.children[0].children, tree.children[1]
     heads = [*names, *map(str, range(len(names), len(positional)))][: len(positional)]
-    if not isinstance(tree, int):
-        heads += [str(k) for k in tree.children[1].data or ()]
-    parts = (*positional, *keywords)
-    return [head + path for head, part in zip(heads, parts, strict=True) for path in paths(part)]
+    out = [
+        head + path for head, part in zip(heads, positional, strict=True) for path in paths(part)
+    ]
+    if keywords is not None:
+        for word, part in zip(keywords.data or (), keywords.children, strict=True):
+            out += [f"{word}{path}" for path in paths(part)]
+    return out
 
 
 def difference(key: tuple[Any, ...], known: Sequence[tuple[Any, ...]], names: Sequence[str]) -> str:

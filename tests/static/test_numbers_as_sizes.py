@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -170,11 +170,8 @@ def test_threads_with_numbers_of_their_own() -> None:
             if frozen(compiled(n)) != expected[n]:
                 wrong.append(n)
 
-    threads = [threading.Thread(target=many, args=(k,)) for k in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(many, range(4)))  # which raises what they raised
     assert not wrong
 
 
@@ -318,9 +315,6 @@ def test_native_calls_at_numbers_of_their_own_from_several_threads(
             if frozen(compiled(n)) != expected[n]:
                 wrong.append(n)
 
-    threads = [threading.Thread(target=many, args=(k,)) for k in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(many, range(4)))  # which raises what they raised
     assert not wrong
