@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.node import Node
-from ..core.numbers.symbolic import is_symbolic
+from ..core.numbers.symbolic import is_one, is_symbolic
 from ..core.numbers.symbols import generic
 from ..core.numbers.worked import Unfollowed, working
 from ..core.types import Shape, TensorType
@@ -36,7 +36,7 @@ def row_major(type: TensorType) -> Layout:
 def same_strides(type: TensorType, a: Layout, b: Layout) -> bool:
     """Whether steps along the axes are the same (along axes of length 1 there are none)."""
     pairs = zip(type.shape, a.strides, b.strides, strict=True)
-    return type.size == 0 or all(d == 1 or x == y for d, x, y in pairs)
+    return type.size == 0 or all(is_one(d) or x == y or d == 1 for d, x, y in pairs)
 
 
 def fills(type: TensorType, layout: Layout) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ..core.numbers.sizing import range_length, slice_indices
+from ..core.numbers.symbolic import is_one
 from ..core.numbers.worked import Unfollowed
 from ..core.types import Shape
 
@@ -47,11 +48,11 @@ class Strided:
 
     def reshape(self, shape: Shape) -> Strided:
         """Elements in row-major order under another shape; Unfollowed where that is no view."""
-        old = [(d, s) for d, s in zip(self.shape, self.strides, strict=True) if d != 1]
+        old = [(d, s) for d, s in zip(self.shape, self.strides, strict=True) if not is_one(d)]
         strides: list[int] = []
         rest = list(shape)
         while rest:
-            if rest[0] == 1 or not old:
+            if is_one(rest[0]) or not old:
                 strides.append(old[0][1] * old[0][0] if old else 1)
                 rest.pop(0)
                 continue
@@ -76,7 +77,11 @@ class Namespace:
     def broadcast_to(x: Strided, shape: Shape) -> Strided:
         more = len(shape) - x.ndim
         own = zip(x.shape, shape[more:], x.strides, strict=True)
-        return Strided(shape, (*(0,) * more, *(s if d == t else 0 for d, t, s in own)), x.offset)
+        return Strided(
+            shape,
+            (*(0,) * more, *(0 if is_one(d) and not is_one(t) else s for d, t, s in own)),
+            x.offset,
+        )
 
 
 __all__ = ["Strided", "Namespace"]

@@ -91,7 +91,13 @@ def steps_of_numpy(x):
     ids=lambda f: f.__name__,
 )
 def test_one_program_at_all_sizes(fn):
-    check(fn, fn, lambda rng, n: (tensor(rng, n, 5),))
+    one = () if fn is views_and_copies else (1,)  # of one row it takes all but the first: nothing
+    check(fn, fn, lambda rng, n: (tensor(rng, n, 5),), sizes=(*one, *SIZES, *one))
+
+
+def test_sums_over_many_rows_are_of_the_same_program():
+    fn = lambda x: (x.sum(0), x.mean(), (x * 2).amax(0), (x + 1).std(0))  # noqa: E731
+    check(fn, fn, lambda rng, n: (tensor(rng, n, 5),), sizes=(300, 50_000, 1, 120_000))
 
 
 def step_of(make):
@@ -139,7 +145,7 @@ def test_training_steps(kind):
     else:
         make = Words
         batch = lambda rng, n: (dg.tensor(rng.integers(0, 11, (n, 6))), labels(rng, n))  # noqa: E731
-    check(step_of(make), step_of(make), batch, sizes=(20, 3, 33, 2))
+    check(step_of(make), step_of(make), batch, sizes=(20, 3, 33, 1, 2))
 
 
 def test_sizes_taking_turns_in_many_threads():

@@ -190,6 +190,13 @@ def largest(x: Any, y: Any) -> Any:
     return Worked(work, value, {(f"max({_text(x)}, {_text(y)})",): 1})
 
 
+def alike(x: Any, y: Any) -> bool:
+    """Whether two numbers are the same at all sizes; takes down no condition."""
+    if type(x) is Worked or type(y) is Worked:
+        return _poly(x) == _poly(y)
+    return bool(x == y)
+
+
 def may_meet(low: Any, high: Any, other_low: Any, other_high: Any) -> bool:
     """Whether two ranges have something in common; True where they may have at some sizes (one
     end at least is a worked number)."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ....core.errors import BoundsError
+from ....core.numbers.symbolic import is_one
 from ..team.room import open_room
 from ..team.spots import ZERO_WORD, NotNative, Ref, Spot
 from .indexing_code import bounds_code, cells_code, extremes_code, part_code, rows_code
@@ -155,7 +156,7 @@ def _take(call: Any, x: Any, at: Any, out: Any, p: Places, listed_at: bool) -> A
     base, listed, taken = address_of(x), address_of(at), address_of(out)
     rows = listed_at and p.inner > 1
     work = 2 * out.nbytes if rows else LINE * out.size
-    if p.outer > 1:
+    if not is_one(p.outer):
         fixed = base, listed, taken, p.size, p.count, p.inner
         share(call, fixed, p.outer, work, after=(0, p.inner), spots=spots)
         return out
@@ -171,7 +172,7 @@ def _put(call: Any, x: Any, at: Any, values: Any, out: Any, p: Places) -> Any:
     out = move(np.empty(x.shape, x.dtype) if out is None else out, x)
     fixed = address_of(out), address_of(at), address_of(values), p.size, p.count, p.inner
     work, spots = 2 * values.nbytes, ((at, values), (out,))
-    if p.outer > 1:
+    if not is_one(p.outer):
         share(call, fixed, p.outer, work, after=(0, p.inner), spots=spots)
     else:
         grain = 16 if p.inner >= SPLIT else p.inner

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.numbers.symbolic import is_one
 from ....core.numbers.worked import filled, plainly, working
 from .. import ir
 from ..contract.code import Writer, i64
@@ -68,7 +69,7 @@ class Plan:
                 i = min(range(len(rest)), key=lambda i: (steps[i] == 0, steps[i], -i))
                 i = i if 0 < steps[i] < abs(plainly(step)) else len(rest) - 1
             rows = rest.pop(i)
-        self.alone = how == "near" and not rest and rows[0] == 1
+        self.alone = how == "near" and not rest and is_one(rows[0])
         self.columns, self.size = columns, size
         self._table = table_of(rest or [(1, 0, 0)])
         self.numbers = (address_of(self._table), len(rest), *rows, *columns)
@@ -103,7 +104,7 @@ def _plan(shape: Ints, source: Ints, target: Ints, size: int) -> Plan | None:
         return None
     dims, starts = [], [0, 0]
     for n, s, t in zip(shape, source, target, strict=True):
-        if n == 1:
+        if is_one(n):
             continue
         if t < 0:  # the target is always walked upwards
             starts = [starts[0] + s * (n - 1), starts[1] + t * (n - 1)]

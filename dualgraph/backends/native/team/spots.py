@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ....core.numbers.sizing import range_length, slice_indices
-from ....core.numbers.worked import Worked, may_meet
+from ....core.numbers.symbolic import is_one
+from ....core.numbers.worked import Worked, alike, may_meet
 
 Ints = tuple[int, ...]
 ZERO_WORD = 0  # the word that is always 0
@@ -82,11 +83,11 @@ class Spot:
 
     @property
     def c_contiguous(self) -> bool:
-        """Whether it lies in row-major order without gaps."""
+        """Whether it lies in row-major order without gaps, at all sizes."""
         step = self.dtype.itemsize
         for d, s in zip(self.shape[::-1], self.strides[::-1], strict=True):
-            if d != 1 and s != step:
-                return self.size == 0
+            if not (is_one(d) or alike(s, step)):
+                return any(type(n) is int and n == 0 for n in self.shape)
             step *= d
         return True
 
