@@ -221,10 +221,9 @@ class Watch:
         stays = [changed_names(code, reached.apart(code)) for code in reached.functions]
         changed = frozenset().union(*stays)
         reasons = []
-        whole = self.returned and not self._tracer.nodes
+        for h in self._needlessly_late():
+            h.problem = h.problem or "all that it computes would run at the end of the call"
         for h in self.happenings:
-            if whole and h.made:
-                h.problem = h.problem or "all that it computes would run at the end of the call"
             early = {n for n in h.names & changed if not self._as_at_the_end(h, n)}
             self._judge(h, places, outside, seen)
             if h.problem or early:
@@ -234,6 +233,13 @@ class Watch:
                 reasons.append(f"{h.statement.where} cannot be set apart: {h.problem}")
         self._made.clear()
         return list(dict.fromkeys(reasons))
+
+    def _needlessly_late(self) -> list[Happening]:
+        """Where all ops of the call are in such statements: those that make variables of them, if there are some."""
+        if not self.returned or self._tracer.nodes:
+            return []
+        found = [h for h in self.happenings if h.made]
+        return [h for h in found if not h.statement.changes] or found
 
     def _as_at_the_end(self, h: Happening, name: str) -> bool:
         """Whether all that other code writes under a name had its last value when a statement ran."""
