@@ -136,10 +136,11 @@ class BodyTracer(Tracer):
             raise CaptureError(problem)
         self.refusals.append(problem)
 
-    def concretize(self, t: Any, value: Any) -> None:
+    def concretize(self, t: Any, value: Any) -> Any:
         self.refusals.append(
             f"Python looks at the value of {t.type} at {user_location()}; use dg.cond or dg.where"
         )
+        return value
 
     def read_grad(self, t: Any) -> None:
         self.refusals.append(f"it reads a .grad at {user_location()}")

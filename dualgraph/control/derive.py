@@ -50,7 +50,7 @@ class AbstractTracer(Tracer):
         types: tuple[TensorType, ...] = call[-1]
         return tuple(_no_values(t) for t in types)
 
-    def concretize(self, t: Any, value: Any) -> None:
+    def concretize(self, t: Any, value: Any) -> Any:
         raise CaptureError(
             describe("derive", str(t.type), "a rule looks at values, which a body has not")
         )

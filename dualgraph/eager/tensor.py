@@ -13,6 +13,7 @@ from ..core.devices import CPU, Device
 from ..core.dtypes import DType, bfloat16, from_bfloat16, from_numpy
 from ..core.errors import AutogradError, DTypeError, describe
 from ..core.node import TapeNode
+from ..core.numbers.live import NUMBER_IN
 from ..core.types import TensorType
 
 Edge = tuple[TapeNode, int]
@@ -243,7 +244,7 @@ class Tensor:
             array = from_bfloat16(array)
         value = array.item()
         if state.tracer is not None:
-            state.tracer.concretize(self, value)
+            value = state.tracer.concretize(self, value)
         return value
 
     def __bool__(self) -> bool:
@@ -309,3 +310,6 @@ class Tensor:
         __rand__ = __ror__ = __rxor__ = __rlshift__ = __rrshift__ = __add__
         __lt__ = __le__ = __gt__ = __ge__ = __add__
         __eq__ = __ne__ = __add__  # type: ignore[assignment]
+
+
+NUMBER_IN[Tensor] = Tensor.item

@@ -90,8 +90,9 @@ class Aside(Tracer):
         for a in args:
             self.touch(a)
 
-    def concretize(self, t: Any, value: Any) -> None:
+    def concretize(self, t: Any, value: Any) -> Any:
         self.touch(t)
+        return value
 
     def escape(self, t: Any, what: str, array: Any = None) -> None:
         self.touch(t)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..core.constant import exact
 from ..static.checks import ATOMS
-from ..static.graph import Graph
+from ..static.graph import Graph, renumbered
+from ..static.trace import Concrete
 from .program import Program
-from .promoted import place_key
+from .promoted import Leaf, Taken, place_key
 from .results import Result
 
 
@@ -77,3 +78,53 @@ def _same_result(a: Result, b: Result) -> bool:
     if a.kind != "value":
         return bool(a.key == b.key)
     return a.key is b.key or (isinstance(a.key, ATOMS) and bool(exact(a.key) == exact(b.key)))
+
+
+# --- at other numbers ------------------------------------------------------------------------------
+
+
+def compared(live: Program, other: Program) -> tuple[bool | None, frozenset[int]]:
+    """Whether a program with live numbers does what another capture did (None: that took another path), and the
+    sources in which the two differ."""
+    mine, theirs = live.promoted, other.promoted
+    assert mine is not None and mine.formulas is not None and other.given is not None
+    if [had for _, had in live._entry] != [had for _, had in other._entry]:
+        return None, frozenset()
+    held = {place_key(c): c.expected for c in other.footprint.checks}
+    values, taken = [], [c.value for c in other.trace.concrete]
+    if other_number(live, other) is not None or not mine.takes <= {*range(len(taken))}:
+        return None, frozenset()
+    for source in mine.sources:
+        if isinstance(source, Leaf):
+            values.append(other.given[1][source.index])
+        elif isinstance(source, Taken):
+            values.append(taken[source.index])
+        elif source.key in held:
+            values.append(held[source.key])
+        else:
+            return None, frozenset()
+    pairs = enumerate(zip(values, mine.values, strict=True))
+    differ = frozenset(i for i, (a, b) in pairs if exact(a) != exact(b))
+    numbers = mine.formulas.at(values)
+    if type(numbers) is not tuple:
+        return None, differ
+    if theirs is not None and theirs.formulas is not None:
+        other = other.at_its_numbers(theirs.formulas.at(theirs.values))
+    other, there = other.fixed(), live.at_its_numbers(numbers, taken)
+    return same_program(
+        other, there, renumbered(other.captured), renumbered(there.captured)
+    ), differ
+
+
+def other_number(live: Program, other: Program) -> Concrete | None:
+    """The first number that both took out of tensors, where it leads one of them on as no other number does."""
+    taken = () if live.promoted is None else live.promoted.takes
+    pairs = enumerate(zip(live.trace.concrete, other.trace.concrete, strict=False))
+    differ = (a for i, (a, b) in pairs if i not in taken and exact(a.value) != exact(b.value))
+    return next(differ, None)
+
+
+def comparable(program: Program, places: Iterable[Any]) -> bool:
+    """Whether a program was captured in a state that differs from that of now in these places at most."""
+    known = set(places)
+    return all(c.holds() or place_key(c) in known for c in program.footprint.checks)

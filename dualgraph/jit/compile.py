@@ -219,12 +219,19 @@ class Compiled(Growing):
         why = left.stage.no_path(left.outcome, left.value)
         if left.stop > MAX_DEPTH:
             why = f"more than {MAX_DEPTH} numbers are taken out of tensors on the way"
-        apart = why and self._apart.holds(left.stage.piece.where)
-        if why and not (apart and self._start_apart(entry, why)):
-            left.stage.close(left.outcome, why)
+        where = left.stage.piece.where
+        if why and not (self._apart.holds(where) and self._start_apart(entry, why)):
+            if not left.waits and self._taking.may_help(left.program, where, left.value):
+                why = ""
+            else:
+                left.stage.close(left.outcome, why)
         if not why and not left.waits and self._begin(entry):
             try:
-                seen = f"{left.value!r} was not seen before at {left.stage.piece.where}"
+                seen = f"{left.value!r} was not seen before at {where}"
+                if self._taking.active:  # nothing was written yet, so it may as well run as a whole
+                    return self._capture(
+                        entry, args, kwargs, leaves, seen, self._key(*_parts(args, kwargs))
+                    )
                 return self._capture(entry, args, kwargs, leaves, seen, left=left)
             finally:
                 entry.capturing = False

@@ -75,9 +75,12 @@ class Conditions(Outcome):
             Assumption("gradient", "a tensor's .grad", "present" if had else None, NOWHERE)
             for _, had in self._entry
         )
+        free = self.any_taken
         taken = tuple(
-            Assumption("value", str(c.operand), c.value, c.where) for c in self.trace.concrete
-        )
+            Assumption("value", f"taken[{i}]", f"any {type(c.value).__name__}", c.where)
+            if i in free else Assumption("value", str(c.operand), c.value, c.where)
+            for i, c in enumerate(self.trace.concrete)
+        )  # fmt: skip
         given = self._arguments if self.promoted is None else self.promoted.assumed(self._arguments)
         return (*given, *state_of, *tensors, *grads, *taken)
 
@@ -130,6 +133,11 @@ class Conditions(Outcome):
     def size_of(self, leaf: int) -> tuple[int, ...]:
         """What an argument leaf that is a size was, as a tuple of one (of none: it is no size)."""
         return tuple(n for s, n in self.as_sizes if isinstance(s, Leaf) and s.index == leaf)
+
+    @property
+    def any_taken(self) -> frozenset[int]:
+        """Which numbers that a call takes out of tensors may be any."""
+        return frozenset() if self.promoted is None else self.promoted.any_taken
 
     def is_free(self, leaf: int) -> bool:
         """Whether an argument leaf may be any number of its type."""

@@ -30,7 +30,7 @@ from ..core.numbers.polynomial import evaluator
 from ..core.numbers.symbolic import SymInt, plain, source
 from ..core.numbers.symbols import atom_of, readable, shown
 from ..core.numbers.worked import Unfollowed, Worked
-from ..core.process.spared import spared
+from ..core.process.spared import spared, survived
 from ..core.trees import flatten
 from ..passes.pipeline import optimise
 from ..static.checks import Assumption
@@ -84,7 +84,7 @@ class Template(Program):
             for sized in list(self.made.values()):
                 sized.build()
         except Exception as problem:
-            self.failure = problem
+            self.failure = survived(problem)
 
     def _prepare(self) -> None:
         """Optimises the graph, compiles its kernels, and notes all that depends on sizes."""
@@ -399,7 +399,7 @@ class Sized(Program):
             if t.model is None:
                 t.model = made
         except Exception as problem:
-            self.failure = problem
+            self.failure = survived(problem)
 
     def _written(self, there: Filled) -> Executable:
         """A native program for these sizes alone."""
@@ -417,9 +417,10 @@ class Sized(Program):
             )  # fmt: skip
             found.warm()
             return found
-        except Exception:
+        except Exception as problem:
             if like is None:
                 raise
+            survived(problem)
             return self._executable_of(graph, there, None)
 
     def _fill(self, there: Filled) -> None:

@@ -21,6 +21,7 @@ from .rebound import Rebound
 from .rehearsal import AT_ONCE, make_ready, rehearse
 from .sizes import Call, Sizes, Spec
 from .stages import Left
+from .taking import Taking
 from .tracing import trace
 
 MAX_PROGRAMS = 64  # specialisations of one function
@@ -64,6 +65,7 @@ class Growing:
         self._promotion = Promotion(self)
         self._sizes = Sizes(fn, dynamic, self._promotion.sizes)
         self._rebound = Rebound(self._promotion)
+        self._taking = Taking(self._promotion)
         self._apart = Apart()  # statements that run at the end of each call
         self._entries: dict[Any, Entry] = {}
         self._jobs: list[Job[None]] = []
@@ -115,17 +117,21 @@ class Growing:
         call = None if left is not None else self._sizes.call(key, leaves)
         if call is not None and confirmed is None and self._may_be_symbolic(sources, tree, leaves):
             spec = self._sizes.spec(call, args, kwargs, any_numbers=bool(sources))
+        takes = self._taking.allows if self._taking.active and left is confirmed is None else None
         shapes, make, sizes = (None, Program, ()) if spec is None else spec.how
         with undisturbed:
             result, program, refusals = trace(
                 self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
                 shapes=shapes, make=make, apart=self._apart, sources=sources, rebound=self._rebound,
-                sizes=sizes,
+                sizes=sizes, takes=takes,
             )  # fmt: skip
         attempt = _Attempt(entry, tree, where, sources, call, spec, left)
         with self._lock:
             if program is None:
-                self._not_captured(attempt, refusals)
+                if takes is not None:
+                    self._taking.refuse(refusals[0])
+                else:
+                    self._not_captured(attempt, refusals)
                 return result
             self._unstable.pop(tree, None)
             program.budget, program.owner = self._memory, self._promotion
@@ -145,7 +151,7 @@ class Growing:
 
     def _may_be_symbolic(self, sources: Sequence[Source], tree: Any, leaves: list[Any]) -> bool:
         """Whether a capture with these numbers as inputs may take sizes as symbolic."""
-        if self._memory is not None or not self._rebound.at_any_size:
+        if self._memory is not None or not self._rebound.at_any_size or self._taking.active:
             return False
         if self._promotion.cautious and not self._promotion.trusted(sources, tree, leaves):
             return False

@@ -15,6 +15,7 @@ from typing import Any
 from ..backends.native import api
 from ..core.errors import NOWHERE
 from ..core.node import hooked
+from ..core.process.spared import survived
 from ..core.trees import flatten
 from ..static.checks import DictCheck, NumberCheck
 from .outright import run_of
@@ -62,7 +63,7 @@ def install(owner: type, run: Any) -> None:
             guard.install(owner, run, UNLIKE)
             Guard.asked = Guard.installed = True
         except Exception as problem:
-            Guard.problem = problem
+            Guard.problem = survived(problem)
 
 
 def due(program: Program) -> bool:

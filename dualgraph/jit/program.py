@@ -22,6 +22,7 @@ from ..core.errors import (
 )
 from ..core.node import Var
 from ..core.process.interrupts import Unbroken
+from ..core.process.spared import survived
 from ..core.trees import TreeDef
 from ..effects import Effect, Pending
 from ..passes.memory import MemoryPlan, within_budget
@@ -37,10 +38,8 @@ from .outcome import MISMATCH
 from .pay import Meter
 from .promoted import plain_trace
 from .results import Result
-from .slots import (
-    leaf_tensors,
-)
-from .stages import Env, Left, Path, Stage
+from .slots import as_array, leaf_tensors
+from .stages import ANY, Env, Left, Path, Stage
 
 
 class Program(Conditions):
@@ -120,7 +119,7 @@ class Program(Conditions):
     def join(self, roots: list[Stage]) -> None:
         """Puts the program into a tree, where it shares the stages that other programs have, too."""
         if self.trace.concrete and self.trace.recording is not None:
-            self.path = Path(self.trace, self, roots)
+            self.path = Path(self.trace, self, roots, self.any_taken)
 
     def build(self) -> None:
         """Makes the program ready to run."""
@@ -137,7 +136,7 @@ class Program(Conditions):
                 self._direct = tuple(places[v] for v in self.path.tail.donated)
             self.ready = True
         except Exception as problem:  # the function goes on eagerly, and explain() says why
-            self.failure = problem
+            self.failure = survived(problem)
 
     def _direct_stores(self) -> tuple[tuple[int, int], ...]:
         """The stores (input, output) that the program may do itself."""
@@ -228,10 +227,17 @@ class Program(Conditions):
             raise CaptureError(describe("promote", self.name, "it is no program of a function"))
         self.owner.promote(self, name)
 
-    def at_its_numbers(self, numbers: Sequence[Any]) -> Program:
-        """The program with its promoted numbers as constants, as a plain capture would have made it."""
+    def known_at_capture(self, leaves: Sequence[Any]) -> list[Any]:
+        """The leaves of the captured call, and behind them the numbers that it took out of tensors."""
+        return [*leaves, *(c.value for c in self.trace.concrete)]
+
+    def at_its_numbers(self, numbers: Sequence[Any], taken: Sequence[Any] = ()) -> Program:
+        """The program with its promoted numbers as constants, as a plain capture would have made it that has `taken`
+        these out of tensors."""
         at = self.fixed()
         trace, results = plain_trace(at.trace, at.results, numbers)
+        concrete = [c._replace(value=v) for c, v in zip(trace.concrete, taken, strict=False)]
+        trace = trace._replace(concrete=(*concrete, *trace.concrete[len(concrete) :]))
         out = Program(
             self.name, trace, results, self.tree, self.footprint, self._arguments, self._contents,
             bool(self._unhooked), self._fast_math, self._device, self._use,
@@ -320,19 +326,22 @@ class Program(Conditions):
         """Stage by stage along the tree, to the end of a path, or to where it is left."""
         program, path, stop = self, self.path, 0
         env: Env = dict(zip(self._inputs, arrays, strict=True))
+        known = list(leaves)  # and, behind them, the numbers that were taken out by then
         assert path is not None
         while stop < len(path.stages):
             stage = path.stages[stop]
             value = stage.form.run(env)
+            known.append(value)
             outcome, stop = exact(value), stop + 1
-            if outcome != path.outcomes[stop - 1]:
-                found, waits = program._follower(stage, outcome, leaves)
+            leads = path.outcomes[stop - 1] in (ANY, outcome)
+            if not (leads and program._learn(known, tensors, env)):
+                found, waits = program._follower(stage, outcome, known)
                 if found is not None:
                     # Both programs number the variables of passed stages alike, but not their inputs.
                     for var in program._inputs:
                         env.pop(var, None)
                     program, path = found, found.path
-                    held = program._fetch(leaves)
+                    held = program._fetch(known)
                     waits = type(held) is str
                     if not waits:
                         tensors, arrays = held
@@ -340,20 +349,36 @@ class Program(Conditions):
                         waits = bool(program._unfit(arrays)) or not path.has_all(env, stop)
                 if found is None or waits:
                     stage.left += 1
-                    taken = [c.value for c in program.trace.concrete[: stop - 1]]
-                    path.know([*taken, value], env)
+                    path.know(known[len(leaves) :], env)
                     return Left(program, env, stop, stage, outcome, value, waits)
+            outcome = path.outcomes[stop - 1]
             stage.counts[outcome] = stage.counts.get(outcome, 0) + 1
         keeping = program._keeping()
         keeps = keeping is not None and keeping.forward.ready(env)
         tail = keeping.forward if keeping is not None and keeps else path.tail
-        return tail.run(env, lambda outs: program._commit(outs, tensors, leaves))
+        return tail.run(env, lambda outs: program._commit(outs, tensors, known))
+
+    def _learn(self, known: list[Any], tensors: list[Any], env: Env) -> bool:
+        """Takes in the numbers that are `known` by now; False where the code goes another way at them."""
+        if self.promoted is None or not self.promoted.takes:
+            return True
+        numbers = self.promoted.numbers(known)
+        if type(numbers) is str:
+            return False
+        for i, slot in enumerate(self.trace.slots):
+            if slot.kind == "computed" and tensors[i] is None and slot.key.place < len(numbers):
+                tensors[i] = numbers[slot.key.place]
+                try:
+                    env[self._inputs[i]] = as_array(slot, tensors[i])
+                except DualgraphError:  # its dtype cannot hold it; eager mode will say so
+                    return False
+        return True
 
     @staticmethod
     def _follower(stage: Stage, outcome: Any, leaves: list[Any]) -> tuple[Any, bool]:
         """The program that goes on from a stage, or None, and whether one is being made ready."""
         waits = False
-        for program in stage.followers.get(outcome, ()):
+        for program in (*stage.followers.get(outcome, ()), *stage.followers.get(ANY, ())):
             if program.broken(leaves) is None:
                 if program.ready:
                     return program, False

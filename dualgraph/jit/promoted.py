@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.constant import exact
+from ..core.errors import Location
 from ..core.node import Literal, Node, Var
-from ..core.numbers.formulas import Formulas, Use
+from ..core.numbers.formulas import LATER, Formulas, Use
 from ..core.numbers.live import LIVE, LIVE_OF, settled
 from ..core.numbers.live_calls import CONVERSIONS, followed
 from ..core.numbers.symbolic import SymInt
@@ -64,6 +65,31 @@ class Leaf:
         return leaves[self.index]
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A number that Python takes out of a tensor while the call runs: number `index` of these. Calls have them, as they
+    are found out, behind their `first` leaves."""
+
+    index: int
+    first: int
+    where: Location
+
+    @property
+    def key(self) -> Any:
+        """What tells it from other sources."""
+        return "taken", self.index
+
+    @property
+    def name(self) -> str:
+        """What formulas call it."""
+        return f"taken[{self.index}]"
+
+    def read(self, leaves: Sequence[Any]) -> Any:
+        """The number, if it is known by now."""
+        at = self.first + self.index
+        return leaves[at] if at < len(leaves) else LATER
+
+
 class Place:
     """A place in Python state: a global, a closure variable, an attribute, an entry."""
 
@@ -98,7 +124,7 @@ class Place:
         exchange(holder, name, value, undo)
 
 
-Source = Leaf | Place
+Source = Leaf | Place | Taken
 
 
 def place_key(check: Check) -> Any:
@@ -245,10 +271,11 @@ def _exchange(x: Any, new: Any, but: Any, depth: int = 4) -> bool:
     return done
 
 
-def sources_of(program: Any) -> tuple[Source, ...]:
-    """The sources of the numbers that a program takes as inputs."""
+def sources_of(program: Any) -> tuple[Leaf | Place, ...]:
+    """The sources of the numbers that a program takes as inputs and that are there when a call begins."""
     promoted = program.promoted
-    return () if promoted is None or promoted.formulas is None else promoted.sources
+    sources = () if promoted is None or promoted.formulas is None else promoted.sources
+    return tuple(s for s in sources if not isinstance(s, Taken))
 
 
 class Promoted:
@@ -268,6 +295,7 @@ class Promoted:
         self.formulas = formulas
         self.free: frozenset[int] = frozenset()
         self.fixed = tuple(fixed)
+        self.takes = frozenset(s.index for s in self.sources if isinstance(s, Taken))
 
     def numbers(self, leaves: Sequence[Any]) -> Any:
         """The numbers that the program takes in a call, as a tuple; else why it is not for this call."""
@@ -277,7 +305,7 @@ class Promoted:
         values = [s.read(leaves) for s in self.sources]
         if len(self.free) < len(values):
             for i, (value, was) in enumerate(zip(values, self.values, strict=True)):
-                if i not in self.free and not _same(value, was):
+                if i not in self.free and value is not LATER and not _same(value, was):
                     return f"{self.sources[i].name} changed"
         return () if self.formulas is None else self.formulas.at(values)
 
@@ -290,7 +318,9 @@ class Promoted:
 
         None where it would have to look at more.
         """
-        if any(isinstance(s, Place) and i not in self.free for i, s in enumerate(self.sources)):
+        if self.takes or any(
+            isinstance(s, Place) and i not in self.free for i, s in enumerate(self.sources)
+        ):
             return None
         taken: list[tuple[int, Any]] = [
             *((s.key.place, s.type.dtype) for s in slots if s.kind == "computed"),
@@ -303,7 +333,7 @@ class Promoted:
         """The sources that hold other numbers in a call than in the capture."""
         now = [s.read(leaves) for s in self.sources]
         pairs = enumerate(zip(now, self.values, strict=True))
-        return frozenset(i for i, (a, b) in pairs if not _same(a, b))
+        return frozenset(i for i, (a, b) in pairs if a is not LATER and not _same(a, b))
 
     def value_of(self, leaf: int) -> Any:
         """What an argument leaf held in the capture, as a tuple of one (of none: it is a part of the key)."""
@@ -315,6 +345,13 @@ class Promoted:
         if self.formulas is None or len(self.free) == len(self.sources):
             return False
         return type(self.formulas.of_call(leaves)) is tuple and bool(self.differing(leaves))
+
+    @property
+    def any_taken(self) -> frozenset[int]:
+        """Which numbers that the call takes out of tensors may be any."""
+        return frozenset(
+            s.index for i, s in enumerate(self.sources) if isinstance(s, Taken) and i in self.free
+        )
 
     def is_free(self, leaf: int) -> bool:
         """Whether an argument leaf may be any number."""

@@ -13,13 +13,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..core.constant import exact
-from ..core.errors import ArgumentError, describe
+from ..core.errors import ArgumentError, Location, describe
 from ..core.numbers.live import LIVE_OF
 from ..static.checks import Check, GlobalCheck
 from ..static.footprint import Footprint
-from ..static.graph import renumbered
-from .alike import same_program
+from .alike import comparable, compared
 from .entries import Entry
 from .keys import FIRST, leaf_key, without_sizes
 from .program import Program
@@ -29,6 +27,7 @@ from .promoted import (
     Place,
     Promoted,
     Source,
+    Taken,
     may_be_promoted,
     place_key,
     sources_of,
@@ -213,7 +212,11 @@ class Promotion:
             return sources_of(left), None
         for program in programs:
             mine = program.promoted
-            if mine is None or not mine.would_serve(leaves):
+            if (
+                mine is None
+                or not mine.would_serve(leaves)
+                or self._function._taking.may_do_better(program)
+            ):
                 continue
             if self._else_as_before(program, leaves):
                 if not any(_key(s, tree) in self.never for s in mine.sources):
@@ -229,6 +232,10 @@ class Promotion:
     def trusted(self, sources: Iterable[Source], tree: Any, leaves: Sequence[Any]) -> bool:
         """Whether numbers of these types were seen to do in some program what the live numbers tell."""
         return all((_key(s, tree), type(s.read(leaves))) in self._confirmed for s in sources)
+
+    def confirmed_at(self, where: Location, kind: type) -> bool:
+        """Whether numbers of this type that are taken out of tensors there were seen to do what live ones tell."""
+        return (("taken", where), kind) in self._confirmed
 
     def taken(
         self, program: Program, tree: Any, leaves: Sequence[Any], left: Program | None
@@ -248,7 +255,7 @@ class Promotion:
         if left is not None:
             assert left.promoted is not None
             program.promoted.free = left.promoted.free
-        elif self.trusted(program.promoted.sources, tree, leaves):
+        elif self.trusted(program.promoted.sources, tree, program.known_at_capture(leaves)):
             program.promoted.free = frozenset(range(len(program.promoted.sources)))
 
     def learn(
@@ -266,13 +273,15 @@ class Promotion:
             if (_key(mine.sources[i], tree), type(mine.values[i])) not in self._confirmed:
                 c = next(c for c in mine.formulas.conditions if c.exactly and i in c.sources)
                 why = f"the code looks at its value at {c.where}"
-                self.give_up(mine.sources[i], tree, why, type(mine.values[i]) is int)
+                as_size = type(mine.values[i]) is int and not isinstance(mine.sources[i], Taken)
+                self.give_up(mine.sources[i], tree, why, as_size)
         places = {s.key for s in mine.sources if isinstance(s, Place)}
         for other in list(entry_programs):
             if other is program or not comparable(other, places):
                 continue
             same, differ = compared(program, other)
             if same is None:
+                self._function._taking.notice(program, other)
                 continue
             self.judge(program, same, differ, tree)
             if same:  # this program serves its calls, too
@@ -292,8 +301,11 @@ class Promotion:
     def confirm(self, live: Program, plain: Program, tree: Any) -> bool:
         """Whether a plain capture at other numbers did what a program with live numbers does; it is free if so."""
         same, differ = compared(live, plain)
-        self.judge(live, bool(same), differ, tree)
-        return bool(same)
+        if same is None:  # it took another path, which tells nothing
+            self._function._taking.notice(live, plain)
+            return False
+        self.judge(live, same, differ, tree)
+        return same
 
     def blame(self, sources: Sequence[Source], tree: Any, refusals: Sequence[str]) -> bool:
         """Whether a capture was refused because its numbers were live; they will not be."""
@@ -329,6 +341,9 @@ class Promotion:
             self.told.append(f"{source.name} is taken as a size: {why}")
             return
         self._sizes.pop(key, None)
+        if isinstance(source, Taken):
+            self.told.append(f"the number taken out at {source.where} is no input: {why}")
+            return
         self.told.append(f"{source.name} is not promoted: {why}")
         if isinstance(source, Place):
             return
@@ -395,6 +410,8 @@ class Promotion:
 
 
 def _key(source: Source, tree: Any) -> Any:
+    if isinstance(source, Taken):
+        return "taken", source.where
     return (tree, source.index) if isinstance(source, Leaf) else source.key
 
 
@@ -435,41 +452,3 @@ def number_in(part: Any) -> Any:
     if type(part) is tuple:
         return part[0](number_in(part[1]))
     return struct.unpack("<d", part)[0] if type(part) is bytes else part
-
-
-# --- does the code do the same for other numbers? -------------------------------------------------
-
-
-def compared(live: Program, other: Program) -> tuple[bool | None, frozenset[int]]:
-    """Whether a program with live numbers does what another capture did (None: that took another path), and the
-    sources in which the two differ."""
-    mine, theirs = live.promoted, other.promoted
-    assert mine is not None and mine.formulas is not None and other.given is not None
-    if [had for _, had in live._entry] != [had for _, had in other._entry]:
-        return None, frozenset()
-    held = {place_key(c): c.expected for c in other.footprint.checks}
-    values = []
-    for source in mine.sources:
-        if isinstance(source, Leaf):
-            values.append(other.given[1][source.index])
-        elif source.key in held:
-            values.append(held[source.key])
-        else:
-            return None, frozenset()
-    pairs = enumerate(zip(values, mine.values, strict=True))
-    differ = frozenset(i for i, (a, b) in pairs if exact(a) != exact(b))
-    numbers = mine.formulas.at(values)
-    if type(numbers) is not tuple:
-        return None, differ
-    if theirs is not None and theirs.formulas is not None:
-        other = other.at_its_numbers(theirs.formulas.at(theirs.values))
-    other, there = other.fixed(), live.at_its_numbers(numbers)
-    return same_program(
-        other, there, renumbered(other.captured), renumbered(there.captured)
-    ), differ
-
-
-def comparable(program: Program, places: Iterable[Any]) -> bool:
-    """Whether a program was captured in a state that differs from that of now in these places at most."""
-    known = set(places)
-    return all(c.holds() or place_key(c) in known for c in program.footprint.checks)

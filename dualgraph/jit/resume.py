@@ -210,12 +210,12 @@ class Resumer(Tracer):
                 self._leave()
         return var
 
-    def concretize(self, t: Any, value: Any) -> None:
+    def concretize(self, t: Any, value: Any) -> Any:
         """A number is taken out of a tensor: as in the capture, or else the run leaves its path here."""
         before = len(self.concrete)
-        super().concretize(t, value)
+        out = super().concretize(t, value)
         if not self.resuming:
-            return
+            return out
         leads = len(self.concrete) > before  # else it goes only into the result
         mine, theirs = (
             (self.concrete, self._trace.concrete) if leads else (self.numbers, self._trace.numbers)
@@ -224,6 +224,7 @@ class Resumer(Tracer):
         other = i >= len(theirs) or theirs[i].operand != mine[i].operand
         if other or (leads and i + 1 == self._stop):
             self._leave()
+        return out
 
     # --- when values are settled ---
 

@@ -33,20 +33,26 @@ def fetch(slot: Slot, leaves: list[Any]) -> Any:
         return quietly(np.asarray, value, slot.type.dtype.numpy) if type(value) is float else None
     if slot.kind == "computed":
         numbers = slot.key.formulas.of_call(leaves)
-        return numbers[slot.key.place] if type(numbers) is tuple else None
+        return _known(slot, numbers) if type(numbers) is tuple else None
     return slot.key
 
 
 def fetch_all(slots: tuple[Slot, ...], leaves: list[Any], numbers: Sequence[Any]) -> list[Any]:
     """What slots hold now; `numbers` are those that the program's formulas give."""
-    return [numbers[s.key.place] if s.kind == "computed" else fetch(s, leaves) for s in slots]
+    return [_known(s, numbers) if s.kind == "computed" else fetch(s, leaves) for s in slots]
+
+
+def _known(slot: Slot, numbers: Sequence[Any]) -> Any:
+    """A number that formulas give; None where it follows from one that the call has not taken out of a tensor yet."""
+    return numbers[slot.key.place] if slot.key.place < len(numbers) else None
 
 
 def as_array(slot: Slot, held: Any) -> Any:
     """The array that a program is run on for a slot which holds `held`."""
     if isinstance(held, Tensor):
         return held._data
-    return np.asarray(as_scalar(held, slot.type.dtype)) if slot.kind == "computed" else held
+    number = slot.kind == "computed" and held is not None
+    return np.asarray(as_scalar(held, slot.type.dtype)) if number else held
 
 
 def arrays_of(slots: tuple[Slot, ...], leaves: list[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ writes, it writes at the end of its path.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ from .slots import one_place
 MAX_DEPTH = 100  # numbers taken out on one path
 MAX_FLOATS = 3  # different floating numbers at one place that get a path each
 MAX_OUTCOMES = 8  # different other numbers at one place that do
+
+ANY = "any number"  # the outcome at which a path goes on whatever the number is: it is an input of what follows
 
 Env = dict[int, Any]  # values by var
 Compile = Callable[[Graph, frozenset[int], tuple[tuple[int, int], ...]], Executable]
@@ -255,9 +257,11 @@ class KeepingTail:
 class Path:
     """The way of one program through the stages: those it shares, the numbers that lead along it, its tail."""
 
-    def __init__(self, trace: Trace, program: Any, roots: list[Stage]) -> None:
+    def __init__(
+        self, trace: Trace, program: Any, roots: list[Stage], free: Container[int] = ()
+    ) -> None:
         *pieces, self.last = cut(trace)
-        self.outcomes = [exact(c.value) for c in trace.concrete]
+        self.outcomes = [ANY if i in free else exact(c.value) for i, c in enumerate(trace.concrete)]
         self.stages: list[Stage] = []
         self.tail: Tail | None = None
         level = roots
@@ -359,8 +363,8 @@ def tree_text(level: list[Stage], indent: str = "    ") -> list[str]:
     for stage in level:
         at = f"{indent}at {stage.piece.where}:"
         for outcome, programs in stage.followers.items():
-            value = programs[0].value_at(stage)
-            lines.append(f"{at} {value!r}, {stage.counts.get(outcome, 0)} call(s)")
+            value = ANY if outcome == ANY else repr(programs[0].value_at(stage))
+            lines.append(f"{at} {value}, {stage.counts.get(outcome, 0)} call(s)")
             lines += tree_text(stage.next.get(outcome, []), indent + "  ")
         if stage.left:
             lines.append(

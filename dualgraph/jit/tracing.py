@@ -13,6 +13,7 @@ from ..core.errors import NOWHERE, Location
 from ..core.node import Var
 from ..core.numbers.formulas import Formulas, Use
 from ..core.numbers.guards import guarded
+from ..core.numbers.live import mode
 from ..core.numbers.symbolic import SymFloat, SymInt, plain
 from ..core.trees import containers, flatten, unflatten
 from ..core.types import Shape
@@ -26,7 +27,7 @@ from ..static.code.statements import Apart
 from ..static.footprint import Footprint
 from ..static.outside import users
 from ..static.symbolic import SymbolicTracer
-from ..static.trace import Slot, Trace
+from ..static.trace import Concrete, Slot, Trace
 from .arguments import Arguments
 from .keys import labels
 from .left_behind import settle_sizes, settle_writes
@@ -35,6 +36,7 @@ from .promoted import (
     Place,
     Promoted,
     Source,
+    Taken,
     called,
     kept_numbers,
     place_key,
@@ -54,7 +56,7 @@ def trace(
     whole: bool = False, left: Left | None = None,
     shapes: Mapping[int, Shape] | None = None, make: Callable[..., Program] = Program,
     apart: Apart | None = None, sources: Sequence[Source] = (), rebound: Rebound | None = None,
-    sizes: Sequence[tuple[Source, SymInt]] = (),
+    sizes: Sequence[tuple[Source, SymInt]] = (), takes: Callable[[Location], bool] | None = None,
 ) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
     """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
 
@@ -62,9 +64,10 @@ def trace(
     views of them). With `left` it goes on from where a compiled call left the tree, whose values are
     not computed again. With `shapes` argument leaves have symbolic sizes, and so are the numbers in `sizes`; `make`
     makes the program. Statements in `apart` are no part of the program: they run at the end of each call.
-    The numbers in `sources` are inputs of the program, as are the tensors at places that `rebound` knows.
+    The numbers in `sources` are inputs of the program, as are the tensors at places that `rebound` knows, and numbers
+    taken out of tensors where `takes` says so.
     """
-    call = _Call(fn, args, kwargs, leaves, left, shapes, apart, sources, rebound)
+    call = _Call(fn, args, kwargs, leaves, left, shapes, apart, sources, rebound, takes)
     with call.recording() as guards:
         symbolic = isinstance(call.tracer, SymbolicTracer)
         try:
@@ -92,6 +95,8 @@ def trace(
         call.name, finished, results, out.tree, call.footprint, _described(fn, args, kwargs, leaves),
         call.arguments.contents(), call.tracer.swept, fast_math, finished.device, use,
     )  # fmt: skip
+    if call.taken and program._tracked:
+        return result, None, ["gradients flow through it, and numbers from tensors would be inputs"]
     call.complete(program, out, happened)
     if symbolic:
         program.guards, program.read_at = tuple(guards or ()), call.tracer.read_at
@@ -117,7 +122,7 @@ class _Call:
     def __init__(
         self, fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left | None,
         shapes: Mapping[int, Shape] | None, apart: Apart | None, sources: Sequence[Source],
-        rebound: Rebound | None,
+        rebound: Rebound | None, takes: Callable[[Location], bool] | None = None,
     ) -> None:  # fmt: skip
         self.leaves, self.sources, self.rebound = leaves, sources, rebound
         self.name = getattr(fn, "__name__", type(fn).__name__)
@@ -134,7 +139,11 @@ class _Call:
         self.tracer.root = called.__code__
         _introduce(self.tracer, leaves, self.footprint, left)
         self.watch = Watch(self.footprint, self.tracer, dict if rebound is None else rebound.at)
-        self.formulas = Formulas(sources, leaves) if sources else None
+        self.formulas = Formulas(sources, leaves) if sources or takes is not None else None
+        self.takes = takes
+        self.taken: list[tuple[Taken, Concrete]] = []  # numbers that are inputs from there on
+        if takes is not None:
+            self.tracer.take = self._take
         self.tracer.entry = _entry_numbers(self.footprint, self.formulas)
         self.uses: dict[int, Use] = {}  # numbers in the result that were worked out from live ones
         self.rewritten: set[Any] = set()  # places that no longer hold the number put there
@@ -145,6 +154,16 @@ class _Call:
             return Resumer(left.program.trace, left.env, left.stop, True)
         plain_sizes = shapes is None or self.footprint.refusals
         return Tracer() if plain_sizes else SymbolicTracer(shapes or {})
+
+    def _take(self, number: Concrete) -> Any:
+        """What the code gets for a number that it takes out of a tensor: a live one, where that may be any."""
+        live = type(number.value) in (int, float) and mode.formulas is self.formulas
+        if not (live and self.takes is not None and self.takes(number.where)):
+            return number.value
+        source = Taken(len(self.tracer.concrete) - 1, len(self.leaves), number.where)
+        self.taken.append((source, number))
+        assert self.formulas is not None
+        return self.formulas.take(source, number.value)
 
     @contextmanager
     def recording(self) -> Iterator[Any]:
@@ -243,6 +262,8 @@ class _Call:
         reasons = [*footprint.refusals, *tracer.refusals, *self.cannot, *numbers]
         early = [h.statement.where for h in happened if h.by_size]
         reasons += [f"{at} may fail at other sizes, and tensors are written later" for at in early]
+        if any(tracer.concrete[s.index] is not number for s, number in self.taken):
+            reasons.append("numbers of the result may lead the way")
         if self.watch.returned and not tracer.nodes:
             reasons.append("all that it does would run at the end of the call")
         return reasons or unrepeatable(
@@ -270,8 +291,9 @@ class _Call:
         """Gives a program what else was found out: names, promoted numbers, effects and rebound places."""
         program.given = self.arguments.structure, tuple(self.leaves)
         program.marks = tuple(self.tracer.marks)
-        if self.formulas is not None:
-            program.promoted = Promoted(self.sources, self.formulas.values, self.formulas)
+        if self.formulas is not None and self.formulas.sources:
+            sources = (*self.sources, *(source for source, _ in self.taken))
+            program.promoted = Promoted(sources, self.formulas.values, self.formulas)
         program.effects, program.moves = effects_of(happened), out.moves
         program.places = [c for c in self.footprint.checks if isinstance(c, FormCheck)]
 

@@ -69,6 +69,9 @@ class Tracer:
     of_body = False  # it writes down the body of a loop or branch
     places: Mapping[int, Slot] = MappingProxyType({})  # of tensors from places known before
     at: Location | None = None  # where the op of another graph that is being run was written
+    take: Callable[[Concrete], Any] | None = (
+        None  # what the code gets for a number that leads the way
+    )
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -287,12 +290,13 @@ class Tracer:
         """Whether the call itself has written a number that was there before."""
         return holder[key] is not self.entry.get((id(holder), key), holder[key])
 
-    def concretize(self, t: Any, value: Any) -> None:
-        """Python took the number out of `t`: the path may depend on it."""
+    def concretize(self, t: Any, value: Any) -> Any:
+        """Python takes the number out of `t`, and gets it from here: the path may depend on it."""
         operand = self.var_of(t)
         flow = None if self.root is None else _flow(self.root, self.apart)
         taken = Concrete(operand, value, user_location(), len(self.nodes), flow)
         (self.concrete if flow is None else self.numbers).append(taken)
+        return value if flow is not None or self.take is None else self.take(taken)
 
     def failed(self) -> None:
         """An op raised an error: if that is caught, the path depends on values that nothing checks."""

@@ -27,6 +27,7 @@ from .live import LIVE, LIVE_OF, Live, mode, settled
 MAX_TEXT = 120  # characters of a formula that users read
 _long: dict[str, str] = {}  # what stands for formulas that are longer, the same in all captures
 _numbers = itertools.count()
+LATER: Any = object()  # what a source holds that is only found out while the call runs
 MAX_STEPS = 2000  # steps of one capture, beyond which numbers are looked at as they are
 
 
@@ -88,7 +89,7 @@ class Formulas:
         self._places: dict[str, int] = {}
         self._tensor_of: dict[int, Use] = {}
         self._lines: list[str] = []
-        self._constants: dict[str, Any] = {"exact": exact}
+        self._constants: dict[str, Any] = {"exact": exact, "later": LATER}
         self._known: dict[str, Any] = {}  # live numbers, by text
         self._learned: set[tuple[str, bool]] = set()
         self._made: list[weakref.ref[Live]] = []
@@ -171,6 +172,15 @@ class Formulas:
     ) -> None:
         self._lines.append(f"if not ({test}): return {len(self.conditions)}")
         self.conditions.append(Condition(text, value, user_location(), sources, exactly))
+
+    def take(self, source: Source, value: Any) -> Live:
+        """A further input, which is found out only here: before, a call has the numbers that were used by now."""
+        i = len(self.sources)
+        self.sources += (source,)
+        self.values += (value,)
+        gives = "".join(f"{x._live_code}, " for x in self.uses)
+        self._lines.append(f"if a{i} is later: return ({gives})")
+        return self._new(value, f"a{i}", source.name, frozenset((i,)))
 
     def use(self, x: Live) -> Use:
         """Makes a live number one of those that the formulas give."""
@@ -280,9 +290,12 @@ class Formulas:
         return self.at([s.read(leaves) for s in self.sources])
 
     def at(self, values: Sequence[Any]) -> Any:
-        """The numbers that the program takes for these inputs, as a tuple; else why it is not for them."""
+        """The numbers that the program takes for these inputs, as a tuple; else why it is not for them.
+
+        Those that follow from inputs that are found out `LATER` are not among them yet.
+        """
         for kind, value, source in zip(self._kinds, values, self.sources, strict=True):
-            if type(value) is not kind:
+            if type(value) is not kind and value is not LATER:
                 return f"{source.name} is no {kind.__name__} any more"
         fill = self._fill or self._compiled()
         try:

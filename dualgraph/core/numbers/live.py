@@ -200,8 +200,14 @@ def called(fn: Any, operands: tuple[Any, ...]) -> Any:
     return _made(lambda _, *values: fn(*values), form, (fn, *operands))
 
 
+# How objects of some types give the number that they stand for: `eager` says so of tensors.
+NUMBER_IN: dict[type, Callable[[Any], Any]] = {}
+
+
 def converted(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """``kind(*args, **kwargs)``, where `kind` is float or int; live for one live number."""
+    """``kind(*args, **kwargs)``, where `kind` is float or int; live for one live number, or a tensor that gives one."""
+    if len(args) == 1 and type(args[0]) in NUMBER_IN:
+        args = (NUMBER_IN[type(args[0])](args[0]),)
     if len(args) != 1 or kwargs or type(args[0]) not in LIVE:
         return kind(*settled(args), **settled(kwargs))
     x = args[0]

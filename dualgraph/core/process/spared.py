@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from ..errors import DualgraphError
+
+SHOWN = (
+    os.environ.get("DUALGRAPH_FAULTS") == "show"
+)  # whether failures that calls survive are shown
 
 
 @contextmanager
@@ -20,5 +27,21 @@ def spared(*refusals: type[Exception]) -> Iterator[None]:
     except refusals:
         pass
     except Exception as fault:
-        shown = type(fault), fault, fault.__traceback__, threading.current_thread()
-        threading.excepthook(threading.ExceptHookArgs(shown))
+        _show(fault)
+
+
+def survived(problem: Exception) -> Exception:
+    """A failure to make something that calls do without, as ``explain()`` says: given back, to be kept. With
+    ``DUALGRAPH_FAULTS=show`` one that is no DualgraphError is shown, too, as it is a fault of this package.
+
+    >>> survived(DualgraphError("no memory for it"))
+    DualgraphError('no memory for it')
+    """
+    if SHOWN and not isinstance(problem, DualgraphError):
+        _show(problem)
+    return problem
+
+
+def _show(fault: Exception) -> None:
+    shown = type(fault), fault, fault.__traceback__, threading.current_thread()
+    threading.excepthook(threading.ExceptHookArgs(shown))

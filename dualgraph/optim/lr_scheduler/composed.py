@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...core.errors import ArgumentError
+from ...eager import Tensor
 from ..optimizer import Optimizer
 from .base import rate_of, set_rate
 
@@ -159,7 +160,8 @@ class ReduceLROnPlateau:
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:
         """Tells the metric of an epoch."""
-        value = float(metrics)
+        value = metrics.item() if isinstance(metrics, Tensor) else metrics
+        value = value if isinstance(value, float) else float(value)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._is_better(value):
             self.best, self.num_bad_epochs = value, 0
@@ -171,7 +173,7 @@ class ReduceLROnPlateau:
         if self.num_bad_epochs > self.patience:
             self._reduce()
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-        self._last_lr = [rate_of(group["lr"]) for group in self.optimizer.param_groups]
+        self._last_lr[:] = [rate_of(group["lr"]) for group in self.optimizer.param_groups]
 
     def _reduce(self) -> None:
         for group, low in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
@@ -182,12 +184,13 @@ class ReduceLROnPlateau:
 
     def get_last_lr(self) -> list[float]:
         """The current rates."""
-        return self._last_lr
+        return [*self._last_lr]
 
     def state_dict(self) -> dict[str, Any]:
         """All settings but the optimiser."""
-        return {k: v for k, v in self.__dict__.items() if k != "optimizer"}
+        own = {k: v for k, v in self.__dict__.items() if k != "optimizer"}
+        return own | {"_last_lr": self.get_last_lr()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over what `state_dict` gave."""
-        self.__dict__.update(state_dict)
+        self.__dict__.update(state_dict | {"_last_lr": [*state_dict["_last_lr"]]})
