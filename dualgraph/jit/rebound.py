@@ -103,6 +103,7 @@ class Rebound:
     def __init__(self, numbers: Numbers) -> None:
         self.places: dict[Any, Place] = {}
         self.numbers = numbers
+        self.flags: set[Any] = set()  # places where a call has left another flag
         self.active = False  # whether there are some
         self.at_any_size = True  # whether programs of symbolic sizes may exchange what is there
 
@@ -126,11 +127,13 @@ class Rebound:
         for c in failing:
             if _other_number(c) and (type(c.read()) in LIVE or _settled(footprint)):
                 self.numbers.written(c, footprint)
-        found = [c for c in failing if self._moves(c)]
+        flags = [c for c in failing if self._turns(c)] if _settled(footprint) else []
+        found = [c for c in failing if c in flags or self._moves(c)]
         held = [c for check in found for c in containers(check.read()) if not isinstance(c, tuple)]
         outside = (*footprint.found(), *containers(result), *containers(arguments))
         shared = len({id(c) for c in (*held, *outside)}) < len(held) + len({*map(id, outside)})
-        self.places.update((place_key(c), Place(c)) for c in found if not _other_number(c))
+        lasting = (c for c in found if c not in flags and not _other_number(c))
+        self.places.update((place_key(c), Place(c)) for c in lasting)
         self.active = self.active or bool(found)
         read = any(held or _reads(h, c, footprint) for h in happened for c in found)
         own = flatten(arguments)[0]
@@ -148,6 +151,17 @@ class Rebound:
                 self.active = True
                 self.places.update((place_key(c), Place(c)) for c in moved if not _other_number(c))
         return programs
+
+    def _turns(self, check: Check) -> bool:
+        """Whether a place holds another flag than before the call, and not for the first time: which one a program
+        leaves there follows from what it assumes, and another program goes on from it."""
+        if not (
+            isinstance(check, EXCHANGED) and type(check.expected) is type(check.read()) is bool
+        ):
+            return False
+        again = place_key(check) in self.flags
+        self.flags.add(place_key(check))
+        return again
 
     def _moves(self, check: Check) -> bool:
         """Whether a place holds other tensors, or another number, now than before the call."""

@@ -10,6 +10,8 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
+from tests.side_by_side import Wrap, both_modes
+from tests.static.modes import normal
 
 H: Any = None
 
@@ -431,3 +433,41 @@ def test_it_is_told() -> None:
     assert "puts a result at r.h" in make.explain()
     with pytest.raises(dg.CaptureError, match=r"puts a result at r\.h"):
         dg.save(make, "/nowhere/x.dg")
+
+
+@both_modes(at_least=12)
+def test_a_flag_that_each_call_turns_has_a_program_for_each_of_its_values(wrap: Wrap) -> Any:
+    class Turns:
+        def __init__(self) -> None:
+            self.flag = False
+            self.seen = 0
+
+        def step(self, x: Any) -> Any:
+            self.flag = not self.flag
+            return x * 2 if self.flag else x - 1
+
+    held = Turns()
+    step = wrap(held.step)
+    for i in range(20):
+        yield step(normal(4, seed=i)), held.flag
+    held.flag = not held.flag  # by someone else
+    for i in range(4):
+        yield step(normal(4, seed=i)), held.flag
+
+
+@both_modes(at_least=12)
+def test_a_flag_that_follows_from_values_leads_the_next_call(wrap: Wrap) -> Any:
+    class Held:
+        high = False
+
+    held = Held()
+    held.high = False
+
+    @wrap
+    def step(x: Any) -> Any:
+        y = x * 0.5 if held.high else x + 0.25
+        held.high = bool((y * y).mean() > 0.5)
+        return y
+
+    for i in range(40):
+        yield step(normal(4, seed=i)), held.high
