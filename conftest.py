@@ -24,6 +24,7 @@ import pytest
 import dualgraph as dg
 from dualgraph.backends import kept, quicken
 from dualgraph.backends.native import api
+from dualgraph.core.process import spared
 from dualgraph.jit import hot
 from dualgraph.jit.compile import Compiled
 
@@ -35,6 +36,7 @@ if (
 kept.ENABLED = (
     False  # some tests plant bugs in passes; tests of kept programs run in processes of their own
 )
+spared.SHOWN = True  # what calls would survive by going on eagerly fails a test
 # Tests see the native quick path of eager ops from the start; test_quick.py holds it to Python's.
 if api.available() and os.environ.get("DUALGRAPH_QUICK") != "0":
     quicken.install()

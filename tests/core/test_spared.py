@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+import dualgraph as dg
 from dualgraph.backends import quicken
 from dualgraph.backends.native import api
+from dualgraph.core.errors import MemoryBudgetError
 from dualgraph.core.prim import Dispatch
-from dualgraph.core.process.spared import spared
+from dualgraph.core.process import spared as spared_module
+from dualgraph.core.process.spared import spared, survived
+from dualgraph.jit import program
 
 
 @pytest.fixture
@@ -45,3 +49,29 @@ def test_a_quick_path_that_cannot_be_there_is_no_fault(shown: list[Any], monkeyp
         monkeypatch.setattr(install, "install", fails)
         quicken.install()
     assert shown == [fault]
+
+
+def test_a_failure_that_calls_survive_is_shown_unless_it_was_meant(
+    shown: list[Any], monkeypatch: Any
+) -> None:
+    fault = TypeError("a fault")
+    for problem in (MemoryBudgetError("it takes more"), fault):
+        assert survived(problem) is problem
+    assert shown == [fault]
+    monkeypatch.setattr(spared_module, "SHOWN", False)
+    survived(fault)
+    assert shown == [fault]
+
+
+def test_a_program_that_cannot_be_made_is_a_fault_that_calls_survive(
+    shown: list[Any], monkeypatch: Any
+) -> None:
+    fault = RuntimeError("a pass is wrong")
+
+    def fails(*_: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr(program, "ready", fails)
+    f = dg.compile(lambda x: x * 2 + 1, wait=True)
+    assert [f(dg.ones(2)).tolist() for _ in range(2)] == [[3.0, 3.0]] * 2
+    assert shown == [fault] and "a pass is wrong" in f.explain()

@@ -14,6 +14,7 @@ import pytest
 import dualgraph as dg
 from dualgraph import nn
 from dualgraph.backends.native import api
+from dualgraph.core.process import spared
 from dualgraph.jit import hot
 
 pytestmark = pytest.mark.skipif(not api.available(), reason="there is no native code here")
@@ -51,6 +52,7 @@ def test_why_calls_are_told_in_python_is_explained(monkeypatch: pytest.MonkeyPat
         raise ZeroDivisionError("odd")
 
     dg.compile  # noqa: B018 - imported when first asked for, as nothing is below
+    monkeypatch.setattr(spared, "SHOWN", False)
     monkeypatch.setattr(hot.Guard, "installed", False)
     monkeypatch.setattr(hot.Guard, "problem", None)
     monkeypatch.setattr(hot.importlib, "import_module", broken)
