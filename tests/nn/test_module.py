@@ -276,6 +276,23 @@ def test_clipping_scales_all_gradients_together():
         nn.utils.clip_grad_norm_([p], 1.0, error_if_nonfinite=True)
 
 
+def test_clipping_takes_the_iterator_that_parameters_gives():
+    net = nn.Linear(3, 2)
+
+    def clipped(x):
+        net.zero_grad()
+        (net(x) * 100.0).sum().backward()
+        before = nn.utils.clip_grad_norm_(net.parameters(), 0.5)
+        after = nn.utils.get_total_norm([p.grad for p in net.parameters()])
+        return before, after, net.weight.grad + 0.0
+
+    before, after, grad = clipped(dg.ones(4, 3))
+    assert before.item() > 400 and after.item() == pytest.approx(0.5)
+    compiled = dg.compile(clipped, wait=True)
+    for _ in range(2):
+        assert compiled(dg.ones(4, 3))[2].numpy().tobytes() == grad.numpy().tobytes()
+
+
 def test_parameters_become_a_vector_and_come_back():
     net = nn.Linear(3, 2)
     vector = nn.utils.parameters_to_vector(net.parameters())

@@ -46,6 +46,7 @@ def clip_grad_norm_(
     >>> dg.nn.utils.clip_grad_norm_([p], 1.0).item()
     5.0
     """
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     with no_grad():
         total = get_total_norm(_grads(parameters), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(parameters, max_norm, total)
