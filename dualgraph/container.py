@@ -7,13 +7,14 @@ and row-major, without gaps. ``__metadata__`` in the header maps names to text.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from math import prod
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -40,9 +41,9 @@ class Array(NamedTuple):
 
 
 def write(
-    path: str, arrays: Mapping[str, Array], metadata: Mapping[str, str], sealed: bool = False
-) -> None:
-    """Writes a file; it appears under its name only when it is complete.
+    path: str | IO[bytes], arrays: Mapping[str, Array], metadata: Mapping[str, str], sealed: bool = False
+) -> None:  # fmt: skip
+    """Writes a file, which appears under its name only when it is complete, or into an open one.
 
     With `sealed` its metadata hold a checksum of all the rest, so that damage is noticed when it is read.
     """
@@ -63,7 +64,7 @@ def write(
         header["__metadata__"][_SEAL] = _checksum(header, parts)
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % _ALIGN)
-    with _replacing(path) as file:
+    with _replacing(path) if isinstance(path, str) else nullcontext(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for part in parts:
             file.write(part.data)
@@ -109,14 +110,16 @@ class _Entry(NamedTuple):
     stop: int
 
 
-def read(path: str) -> tuple[dict[str, Array], dict[str, str]]:
-    """The arrays and the metadata of a file.
+def read(source: str | IO[bytes]) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays and the metadata of a file, given by its path, or open (read from where it stands to its end).
 
     Every length, offset, dtype and shape is checked against the file's size before memory is
     taken. Raises FileFormatError for a file that is damaged or of another format.
     """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    path = source if isinstance(source, str) else getattr(source, "name", "an open file")
+    with open(source, "rb") if isinstance(source, str) else io.BytesIO(source.read()) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
         header, data_start = _read_header(file, size, path)
         metadata = _checked_metadata(header.get("__metadata__", {}), path)
         records = {k: v for k, v in header.items() if k != "__metadata__"}

@@ -12,12 +12,13 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from .container import Array, read, write
 from .core.backend import backend_for
+from .core.devices import Device
 from .core.errors import ArgumentError, FileFormatError, describe
 from .eager import Tensor
 from .jit.compile import Compiled
@@ -39,8 +40,16 @@ def _artefact() -> Any:
 # --- save --------------------------------------------------------------------------------------
 
 
-def save(obj: Any, path: str | PathLike[str], *, vectors: Iterable[Any] | None = None) -> None:
+def _opened(path: str | PathLike[str] | IO[bytes]) -> str | IO[bytes]:
+    return path if hasattr(path, "write") else os.fspath(path)  # type: ignore[arg-type]
+
+
+def save(
+    obj: Any, path: str | PathLike[str] | IO[bytes], *, vectors: Iterable[Any] | None = None
+) -> None:
     """Writes a tree of tensors, numbers, strings, None, dicts, lists and tuples to a safetensors file.
+
+    `path` may be an open binary file, too, such as an ``io.BytesIO``.
 
     Also writes a compiled function, a `Program`, a `Graph` or what `load` made of one: its graph, the
     tensors it reads from outside, what it assumes, and test vectors. `vectors` are argument tuples to
@@ -53,9 +62,9 @@ def save(obj: Any, path: str | PathLike[str], *, vectors: Iterable[Any] | None =
     >>> dg.load("/tmp/doc.safetensors")["weight"].shape
     (2, 3)
     """
-    path = os.fspath(path)
+    target = _opened(path)
     if isinstance(obj, (Compiled, Program, Graph)) or type(obj).__module__.startswith(_OF_PROGRAMS):
-        write(path, *_artefact().pack(obj, vectors))
+        write(target, *_artefact().pack(obj, vectors))
         return
     if vectors is not None:
         raise ArgumentError(
@@ -72,7 +81,7 @@ def save(obj: Any, path: str | PathLike[str], *, vectors: Iterable[Any] | None =
     arrays = {
         k: Array(backend_for(x.device).to_numpy(x._data), x.dtype) for k, x in tensors.items()
     }
-    write(path, arrays, metadata)
+    write(target, arrays, metadata)
 
 
 def _is_flat(obj: Any) -> bool:
@@ -135,12 +144,19 @@ def _key(key: Any, where: str) -> Any:
 # --- load --------------------------------------------------------------------------------------
 
 
-def load(path: str | PathLike[str], *, limit: int | str | None = None) -> Any:
+def load(
+    path: str | PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True,
+    limit: int | str | None = None,
+) -> Any:  # fmt: skip
     """Reads what `save` wrote, or any safetensors file (a dict of tensors). Nothing in the file is executed.
 
     A saved program comes back as an `Artefact`: a function that takes the arguments of the original and
     gives its results, compiled for this machine. `limit` bounds the memory that a call of it may need, as
     bytes or a text such as ``"1GB"`` (unless given: the memory of the machine).
+
+    `path` may be an open binary file, too. Tensors come to the CPU, or to the device that `map_location` names;
+    files do not say where their tensors were, so that a dict or a function for it changes nothing. Nor does
+    `weights_only`: files hold data only.
 
     Every length, offset, dtype and shape is checked against the file's size before memory is taken.
     Raises FileFormatError for a file that is damaged or of another format.
@@ -151,12 +167,14 @@ def load(path: str | PathLike[str], *, limit: int | str | None = None) -> Any:
         >>> dg.load(path)["w"]
         tensor([1., 1.])
     """
-    path = os.fspath(path)
-    arrays, metadata = read(path)
+    source = _opened(path)
+    arrays, metadata = read(source)
     if any(name.startswith(_PROGRAM) for name in metadata):
         limited = None if limit is None else as_bytes(limit)
-        return _artefact().unpack(arrays, metadata, path, limited)
+        return _artefact().unpack(arrays, metadata, str(path), limited)
     tensors = {name: Tensor(x.data, x.dtype) for name, x in arrays.items()}
+    if isinstance(map_location, (str, Device)):
+        tensors = {name: x.to(device=map_location) for name, x in tensors.items()}
     if _TREE not in metadata:
         return tensors
     try:

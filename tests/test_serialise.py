@@ -3,6 +3,7 @@
 # ruff: noqa: E501 - a table reads best with one case a line
 
 import contextlib
+import io
 import json
 import os
 import pickle
@@ -214,3 +215,22 @@ def test_a_state_dict_keeps_its_order(tmp_path):
     state = dg.nn.Sequential(dg.nn.Linear(2, 3), dg.nn.BatchNorm1d(3)).state_dict()
     dg.save(state, tmp_path / "state")
     assert list(dg.load(tmp_path / "state")) == list(state)
+
+
+def test_open_files_and_pytorchs_words(tmp_path):
+    state = nn.Linear(2, 3).state_dict()
+    buffer = io.BytesIO()
+    dg.save({"model": state, "epoch": 3}, buffer)
+    end = buffer.tell()
+    buffer.seek(0)
+    found = dg.load(buffer, map_location=dg.device("cpu"), weights_only=True)
+    assert buffer.tell() == end and found["epoch"] == 3
+    assert found["model"]["weight"].tolist() == state["weight"].tolist()
+    with open(tmp_path / "x", "wb") as file:
+        dg.save(state, file)
+    for where in ("cpu", None, {"cuda:0": "cpu"}, lambda storage, place: storage):
+        assert dg.load(tmp_path / "x", where)["bias"].tolist() == state["bias"].tolist()
+    with pytest.raises(dg.FileFormatError, match=r"open file: .*cut short"):
+        dg.load(io.BytesIO(buffer.getvalue()[:20]))
+    with pytest.raises(dg.DeviceError, match="is not a device"):
+        dg.load(tmp_path / "x", "nowhere")

@@ -298,10 +298,36 @@ class ParameterDict(Module):
         """(name, parameter) pairs."""
         return self._parameters.items()
 
-    def update(self, values: Mapping[str, Any]) -> None:
+    def update(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
         """Adds or replaces parameters."""
-        for name, value in values.items():
+        for name, value in dict(values).items():
             self[name] = value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The parameter of a name, or `default`."""
+        return self._parameters.get(name, default)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """The parameter of a name, which is `default` if there was none."""
+        if name not in self:
+            self[name] = default
+        return self[name]
+
+    def pop(self, name: str) -> Any:
+        """Takes out a parameter."""
+        return self._parameters.pop(name)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Takes out the last (name, parameter)."""
+        return self._parameters.popitem()
+
+    def clear(self) -> None:
+        """Takes out all parameters."""
+        self._parameters.clear()
+
+    def copy(self) -> ParameterDict:
+        """Another dict of the same parameters."""
+        return ParameterDict(self._parameters)
 
     def extra_repr(self) -> str:
         return "\n".join(f"({name}): {_describe(p)}" for name, p in self.items())

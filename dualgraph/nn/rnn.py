@@ -110,6 +110,19 @@ class RNNBase(Module):
         for param in self.parameters():
             init.uniform_(param, -bound, bound)
 
+    def flatten_parameters(self) -> None:
+        """Does nothing: PyTorch packs the weights of GPU kernels anew here."""
+
+    @property
+    def all_weights(self) -> list[list[Parameter]]:
+        """The parameters of each layer and direction."""
+        suffixes = [s for layer in range(self.num_layers) for s in self._suffixes(layer)]
+        named = dict(self.named_parameters(recurse=False))
+        return [
+            [p for name, p in named.items() if name[name.index("_l") :] == suffix]
+            for suffix in suffixes
+        ]
+
     def _activation(self, x: Tensor) -> Tensor:
         return F.tanh(x)
 
@@ -325,7 +338,11 @@ class RNNCellBase(Module):
         self.weight_hh = Parameter(empty(rows, hidden_size, **how))
         self.register_parameter("bias_ih", Parameter(empty(rows, **how)) if bias else None)
         self.register_parameter("bias_hh", Parameter(empty(rows, **how)) if bias else None)
-        bound = 1 / math.sqrt(hidden_size)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws all parameters anew: uniform in ``+-1 / sqrt(hidden_size)``."""
+        bound = 1 / math.sqrt(self.hidden_size)
         for param in self.parameters():
             init.uniform_(param, -bound, bound)
 

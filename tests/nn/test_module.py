@@ -364,3 +364,24 @@ def test_buffers_register_themselves_in_both_modes():
     assert list(copied.state_dict()) == ["mean"] and copied.mean.tolist() == captured.mean.tolist()
     captured.mean = nn.Parameter(dg.ones(3))
     assert [name for name, _ in captured.named_parameters()] == ["mean"]
+
+
+def test_parameter_dicts_are_dicts():
+    table = nn.ParameterDict([("w", dg.ones(2)), ("v", dg.zeros(1))])
+    assert table.get("w") is table["w"] and table.get("u") is None
+    assert table.setdefault("u", dg.ones(3)) is table["u"] is table.setdefault("u")
+    same = table.copy()
+    assert list(same) == ["w", "v", "u"] and same["v"] is table["v"]
+    assert same.popitem()[0] == "u" and isinstance(same.pop("w"), nn.Parameter)
+    assert list(same.state_dict()) == ["v"]
+    same.clear()
+    assert len(same) == 0 and len(table) == 3
+
+
+def test_states_of_modules_can_be_put_into_one_dict():
+    net, found = nn.Sequential(nn.Linear(1, 2), nn.Linear(2, 1, bias=False)), {}
+    assert net.state_dict(destination=found, prefix="a.") is found
+    net[0].state_dict(destination=found)
+    assert list(found) == ["a.0.weight", "a.0.bias", "a.1.weight", "weight", "bias"]
+    twice = nn.Sequential(net[0], net[0])
+    assert len(list(twice.modules())) == 2 and len(list(twice.modules(remove_duplicate=False))) == 3

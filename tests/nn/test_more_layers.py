@@ -87,3 +87,23 @@ def test_distances_of_ones_own():
 def test_same_padding_needs_stride_one():
     with pytest.raises(dg.ArgumentError, match="padding='same' is not defined for stride"):
         nn.Conv2d(2, 3, 3, stride=2, padding="same")
+
+
+def test_recurrent_layers_know_their_weights_and_cells_begin_anew():
+    rnn = nn.LSTM(2, 3, num_layers=2, bidirectional=True)
+    rnn.flatten_parameters()
+    assert [len(part) for part in rnn.all_weights] == [4, 4, 4, 4]
+    assert rnn.all_weights[1][0] is rnn.weight_ih_l0_reverse
+    assert rnn.all_weights[3][3] is rnn.bias_hh_l1_reverse
+    cell = nn.GRUCell(2, 3)
+    before = cell.weight_hh.tolist()
+    cell.reset_parameters()
+    assert before != cell.weight_hh.tolist() and cell.weight_hh.abs().max().item() <= 3**-0.5
+
+
+def test_bags_of_given_embeddings():
+    rows = dg.arange(12.0).reshape(4, 3)
+    bag = nn.EmbeddingBag.from_pretrained(rows, mode="sum")
+    assert bag(dg.tensor([[0, 3]])).tolist() == [[9.0, 11.0, 13.0]]
+    assert not bag.weight.requires_grad
+    assert nn.EmbeddingBag.from_pretrained(rows, freeze=False).weight.requires_grad
