@@ -12,6 +12,8 @@ from dualgraph.backends.native import api
 if not api.available():
     pytest.skip("glue needs llvmlite", allow_module_level=True)
 
+from dualgraph.backends.native import generators, waves
+from dualgraph.backends.native.aside import aside
 from dualgraph.backends.native.glue import (
     FASTCALL,
     KEYWORDS,
@@ -22,6 +24,7 @@ from dualgraph.backends.native.glue import (
     possible,
     slot_offset,
 )
+from dualgraph.backends.native.glue import library as library_module
 
 pytestmark = pytest.mark.skipif(not possible(), reason="glue needs CPython with its lock")
 
@@ -85,11 +88,22 @@ def checked_sum(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
     return c.PyLong_FromSsize_t(total)
 '''
 MARK = object()
+ENTRIES = (
+    "collatz",
+    "first_square_above",
+    "between",
+    "sum_of",
+    "scaled",
+    "through_pointer",
+    "pair",
+    "checked_sum",
+)
 
 
 @pytest.fixture(scope="module")
 def library():
-    return Library(TEXT, objects={"MARK": MARK}, numbers={"ITEMS": tuple.__basicsize__})
+    numbers = {"ITEMS": tuple.__basicsize__}
+    return Library(text=TEXT, entries=ENTRIES, objects={"MARK": MARK}, numbers=numbers)
 
 
 def call(library, name, result, *types):
@@ -145,13 +159,41 @@ def test_errors_of_c_functions_are_raised(library):
 
 def test_what_the_language_lacks_is_named_with_its_line():
     with pytest.raises(GlueError, match=r"f: line 3 .*no local y"):
-        Library("def f(x: i64) -> i64:\n    x = x + 1\n    return y\n")
+        Library(entries=["f"], text="def f(x: i64) -> i64:\n    x = x + 1\n    return y\n")
     with pytest.raises(GlueError, match="operands of type"):
-        Library("def f(x: i64) -> i64:\n    return x + 1.5\n")
+        Library(entries=["f"], text="def f(x: i64) -> i64:\n    return x + 1.5\n")
     with pytest.raises(GlueError, match="without a result"):
-        Library("def f(x: i64) -> i64:\n    if x:\n        return 1\n")
+        Library(entries=["f"], text="def f(x: i64) -> i64:\n    if x:\n        return 1\n")
     with pytest.raises(GlueError, match="Fnord is not listed"):
-        Library("def f(x: i64) -> i64:\n    return c.Fnord(x)\n")
+        Library(entries=["f"], text="def f(x: i64) -> i64:\n    return c.Fnord(x)\n")
+
+
+def test_what_no_entry_calls_is_left_out(library):
+    with pytest.raises(KeyError):
+        library.address("twice")
+    text = "def f(x: i64) -> i64:\n    return x\n\ndef g(x: i64) -> i64:\n    return y\n"
+    assert call(Library(text=text, entries=["f"]), "f", I64, I64)(3) == 3
+    with pytest.raises(GlueError, match="no function h"):
+        Library(text=text, entries=["h"])
+
+
+def test_no_source_is_read_where_object_code_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("DUALGRAPH_CACHE_DIR", str(tmp_path))
+
+    def made():
+        return Library([f"{waves.__name__}.code"], entries=["wave_parts"])
+
+    assert made().address("wave_parts")
+    aside(lambda: None).result()  # it is written by then
+    monkeypatch.setattr(library_module, "_source", None)
+    assert made().address("wave_parts")
+
+
+def test_a_llvmlite_without_these_passes_is_enough(monkeypatch):
+    monkeypatch.setenv("DUALGRAPH_CACHE", "0")
+    monkeypatch.setattr(generators, "TIDY", ("sroa", "fnord"))
+    text = "def f(x: i64) -> i64:\n    while x > 9:\n        x = x // 2\n    return x\n"
+    assert call(Library(text=text, entries=["f"]), "f", I64, I64)(100) == 6
 
 
 def test_the_layout_of_arrays_and_slots_is_found_on_live_objects():

@@ -24,6 +24,9 @@ from .ir.values import COLD
 THREADS = 4  # at most
 OPTIMISE = 2  # of the code generator alone; no IR passes run
 PLAIN = 0  # of modules that are cold
+# LLVM's passes that make registers of locals on the stack, in functions and then in those called in place; any more
+# take many times as long.
+TIDY = "sroa", "simplify_cfg", "always_inliner", "sroa", "instruction_combine", "simplify_cfg"
 LOCK = getattr(llvm.ffi.lib, "_lock", None)  # llvmlite's; whoever drops a module holds it
 
 if LOCK is not None:
@@ -92,12 +95,17 @@ class Generators:
         """The machine's assembly language for IR text, to read."""
         return str(self.target_machine().emit_assembly(llvm.parse_assembly(text)))
 
-    def optimised(self, text: str) -> str:
-        """IR text after LLVM's own passes over it."""
+    def tidied(self, text: str) -> str:
+        """IR text after the passes that code needs whose locals lie on the stack."""
         module = llvm.parse_assembly(text, context=llvm.create_context())
-        tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+        tuning = llvm.create_pipeline_tuning_options(speed_level=1)
         builder = llvm.create_pass_builder(self.target_machine(), tuning)
-        manager = builder.getModulePassManager()
+        manager = llvm.create_new_module_pass_manager()
+        add = [getattr(manager, f"add_{name}_pass", None) for name in TIDY]
+        for each in add if None not in add else ():
+            each()
+        if None in add:  # not in this llvmlite
+            manager = builder.getModulePassManager()
         run = getattr(llvm.ffi.lib.LLVMPY_RunNewModulePassManager, "_cfn", None)
         if run is None:
             manager.run(module, builder)

@@ -25,12 +25,11 @@ MOVED = ("slot", "bytes", "offset")  # pointers[slot] of sample i is scratch + o
 PART = ("function", "record", "units")  # units of one sample
 
 
-class Callee:
-    """A function known by its address."""
+class Callee(ir.Callee):
+    """A function known by its address that gives nothing."""
 
     def __init__(self, address: ir.Value, arguments: tuple[ir.Type, ...]) -> None:
-        self.ftype = ir.FunctionType(VOID, list(arguments))
-        self.ref = address.ref
+        super().__init__(address, ir.FunctionType(VOID, list(arguments)))
 
 
 def _perform(module: ir.Module) -> None:

@@ -26,7 +26,8 @@ How to write one. The module of glue functions (it is read, never run; `c`, `o` 
 and how it is installed::
 
     library = Library(
-        module, objects={"MARK": mark, "NONE": None}, numbers={"ITEMS": tuple.__basicsize__}
+        ["package.module"], entries=["with_mark"],
+        objects={"MARK": mark, "NONE": None}, numbers={"ITEMS": tuple.__basicsize__},
     )
     with_mark = library.builtin("with_mark", "with_mark")         # METH_FASTCALL: (self, args, count)
     Owner.mark = library.method(Owner, "mark", "with_mark")       # the same, self is the owner

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-TABLE = "glue_table"  # the symbol of the addresses that a library fills in
+TABLE = "glue_table"  # the symbol of the addresses that a library fills in,
+NAMES = "glue_names"  # and that of what they are the addresses of
 
 
 class GlueError(Exception):

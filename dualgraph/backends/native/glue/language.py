@@ -22,44 +22,83 @@ A glue function is written as a Python function but never run as one: its text i
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from llvmlite import ir
+from .. import ir
+from .capi import NAMES, TABLE, GlueError
+from .values import I8, I64, PTR, VOID, Values, type_named
 
-from .capi import TABLE, GlueError
-from .values import I64, PTR, VOID, Values, type_named
+SHORT = 6
 
 
 class Translation:
     """Glue functions as a `module`.
 
-    Given: parsed functions, what ``n.NAME`` stands for, and the places of ``c.X`` and ``o.X`` in the table of
-    addresses.
+    Given: parsed functions; the names of the entries (what these do not come to call is left out); what ``n.NAME``
+    stands for, and the places of ``c.X`` and ``o.X`` in the table of addresses.
     """
 
     def __init__(
         self,
         functions: Sequence[ast.FunctionDef],
+        entries: Sequence[str],
         numbers: Mapping[str, int],
         table: Sequence[str],
     ) -> None:
         self.module = ir.Module(name="glue")
         self.numbers = numbers
         self.places = {name: i for i, name in enumerate(table)}
-        self.declared: dict[str, ir.Function] = {}
-        held = ir.ArrayType(PTR, max(1, len(table)))
-        self.entries = ir.GlobalVariable(self.module, held, TABLE)
-        self.entries.initializer = ir.Constant(held, None)
-        for fn in functions:
-            result = _annotated(fn.returns)
-            operands = [_annotated(a.annotation) for a in fn.args.args]
-            made = ir.Function(self.module, ir.FunctionType(result, operands), fn.name)
-            self.declared[fn.name] = made
-        for fn in functions:
-            try:
-                _Function(self, fn).write()
-            except GlueError as problem:
-                raise GlueError(f"{fn.name}: {problem}") from None
+        self.table = self._memory(TABLE, ir.ArrayType(PTR, max(1, len(table))), None)
+        names = [*" ".join(table).encode(), 0]
+        self._memory(NAMES, ir.ArrayType(I8, len(names)), names)
+        self.sources = {fn.name: fn for fn in functions}
+        self.functions: dict[str, ir.Function] = {}
+        self.calls: Counter[str] = Counter()
+        self.waiting: list[str] = []
+        for name in entries:
+            if self.function(name) is None:
+                raise GlueError(f"there is no function {name}")
+        while self.waiting:
+            self._write(self.waiting.pop())
+        for name in self.functions.keys() - {*entries}:
+            self._seen_inside_alone(name)
+
+    def _memory(self, name: str, kind: ir.Type, first: list[int] | None) -> ir.GlobalVariable:
+        made = ir.GlobalVariable(self.module, kind, name)
+        made.linkage, made.initializer = "dso_local", ir.Constant(kind, first)
+        return made
+
+    def function(self, name: str) -> ir.Function | None:
+        """A glue function that is called, or otherwise wanted; None where there is none of that name."""
+        source = self.sources.get(name)
+        if source is None:
+            return None
+        self.calls[name] += 1
+        if name not in self.functions:
+            operands = [_annotated(a.annotation) for a in source.args.args]
+            kind = ir.FunctionType(_annotated(source.returns), operands)
+            self.functions[name] = made = ir.Function(self.module, kind, name)
+            made.linkage = "dso_local"
+            self.waiting.append(name)
+        return self.functions[name]
+
+    def _write(self, name: str) -> None:
+        try:
+            _Function(self, self.sources[name]).write()
+        except GlueError as problem:
+            raise GlueError(f"{name}: {problem}") from None
+
+    def _seen_inside_alone(self, name: str) -> None:
+        """A function that is no entry: LLVM may drop it, and writes it in place where it is short or called once."""
+        fn = self.functions[name]
+        fn.linkage = "internal"
+        if self.calls[name] == 1 or _statements(self.sources[name]) <= SHORT:
+            fn.attributes.add("alwaysinline")
+
+
+def _statements(fn: ast.FunctionDef) -> int:
+    return sum(isinstance(part, ast.stmt) for s in fn.body for part in ast.walk(s))
 
 
 def _annotated(annotation: ast.expr | None) -> ir.Type:
@@ -74,7 +113,7 @@ class _Function(Values):
     def __init__(self, unit: Translation, source: ast.FunctionDef) -> None:
         self.unit = unit
         self.source = source
-        self.fn = unit.declared[source.name]
+        self.fn = unit.functions[source.name]
         self.entry = ir.IRBuilder(self.fn.append_basic_block("entry"))
         self.start = self.fn.append_basic_block("start")
         self.b = ir.IRBuilder(self.start)
@@ -85,7 +124,7 @@ class _Function(Values):
         for argument, value in zip(self.source.args.args, self.fn.args, strict=True):
             self.assign(argument.arg, self.wide(value))
         if self.statements(self.source.body):
-            if self.fn.ftype.return_type != VOID:
+            if self.fn.ftype.result != VOID:
                 raise GlueError("the end is reached without a result")
             self.b.ret_void()
         self.entry.branch(self.start)
@@ -94,8 +133,7 @@ class _Function(Values):
 
     def assign(self, name: str, value: ir.Value) -> None:
         if name not in self.locals:
-            place = self.entry.alloca(value.type, name=name)
-            place.type = PTR
+            place = self.entry.alloca(value.type)
             self.locals[name] = place, value.type
         place, held = self.locals[name]
         self.b.store(self.fit(value, held), place)
@@ -110,10 +148,8 @@ class _Function(Values):
         if name not in self.unit.places:
             raise GlueError(f"{name} is not known to this library")
         place = self.unit.places[name]
-        entries = self.b.bitcast(self.unit.entries, PTR)
-        return self.b.load(
-            self.b.gep(entries, [ir.Constant(I64, place)], source_etype=PTR), typ=PTR
-        )
+        where = self.b.gep(self.unit.table, [ir.Constant(I64, place)], source_etype=PTR)
+        return self.b.load(where, typ=PTR)
 
     def number(self, name: str) -> int:
         if name not in self.unit.numbers:
@@ -121,7 +157,7 @@ class _Function(Values):
         return self.unit.numbers[name]
 
     def glue_function(self, name: str) -> ir.Function | None:
-        return self.unit.declared.get(name)
+        return self.unit.function(name)
 
     # --- statements: each says whether what follows it is reached ---
 
@@ -165,7 +201,7 @@ class _Function(Values):
         if s.value is None:
             self.b.ret_void()
         else:
-            self.b.ret(self.fit(self.value(s.value), self.fn.ftype.return_type))
+            self.b.ret(self.fit(self.value(s.value), self.fn.ftype.result))
         return False
 
     def do_If(self, s: ast.If) -> bool:

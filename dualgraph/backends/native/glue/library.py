@@ -5,22 +5,20 @@ from __future__ import annotations
 import ast
 import ctypes
 import importlib
-import inspect
+import importlib.util
 import re
 import sys
-from collections.abc import Callable, Mapping
-from types import ModuleType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ....core.process.forever import forever
 from ..jit import Machine, jit
 from ..version import version
 from . import capi
-from .capi import TABLE
+from .capi import NAMES, TABLE, GlueError
 
 FASTCALL, KEYWORDS, NOARGS, ONE = 0x80, 0x02, 0x04, 0x08  # how CPython calls a C function
-_NAMES = re.compile(r"\b([co]\.\w+)")
-_FUNCTIONS = re.compile(r"^def (\w+)", re.MULTILINE)
+_NAMED = re.compile(r"\b([co]\.\w+)")
 
 
 def possible() -> bool:
@@ -45,38 +43,36 @@ class _MethodDef(ctypes.Structure):
 class Library:
     """Glue functions that are compiled together.
 
-    Given: modules or texts of glue functions (all that stand at the margin), the objects that ``o.NAME`` means
-    and the numbers that ``n.NAME`` means. Everything that C comes to point to is kept alive for good.
-    Object code is kept in the disk cache; where it is there, nothing is translated.
+    Given: modules of glue functions (all that stand at the margin), by name, and text with more; the `entries`, which
+    are the functions that Python asks for; the objects that ``o.NAME`` means and the numbers that ``n.NAME`` means.
+    Everything that C comes to point to is kept alive for good.
+    Object code is kept in the disk cache; where it is there, no source is read.
     Raises AttributeError where this interpreter lacks a C function that is called, GlueError for text that is not
     in the language.
     """
 
     def __init__(
-        self,
-        *sources: ModuleType | str,
-        objects: Mapping[str, Any] | None = None,
-        numbers: Mapping[str, int] | None = None,
-    ) -> None:
-        self.text = "\n".join(s if isinstance(s, str) else inspect.getsource(s) for s in sources)
+        self, modules: Sequence[str] = (), text: str = "", *, entries: Sequence[str],
+        objects: Mapping[str, Any] | None = None, numbers: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        self.modules, self.text, self.entries = tuple(modules), text, tuple(entries)
         self.objects = dict(objects or {})
         self.numbers = dict(numbers or {})
-        self.table = [x for x in dict.fromkeys(_NAMES.findall(self.text)) if self._known(x)]
-        name = f"glue\n{sorted(self.numbers.items())}\n{self.table}\n{self.text}"
-        symbols = (TABLE, *_FUNCTIONS.findall(self.text))
+        symbols = (TABLE, NAMES, *self.entries)
         # A machine of its own, not one by text from the JIT: its table is this library's alone.
         self.machine = (
-            Machine(jit(), f"{version()} {name}", symbols, self._translated)
+            Machine(jit(), f"{version()} {self._name()}", symbols, self._translated)
             if version()
             else Machine(jit(), self._translated(), symbols, None)
         )
-        entries = (ctypes.c_void_p * len(self.table)).from_address(self.address(TABLE))
-        for i, name in enumerate(self.table):
-            entries[i] = self._value(name)
+        names = ctypes.string_at(self.address(NAMES)).decode().split()
+        table = (ctypes.c_void_p * len(names)).from_address(self.address(TABLE))
+        for i, name in enumerate(names):
+            table[i] = self._value(name)
         _kept.append(self)
 
     def address(self, name: str) -> int:
-        """Where a glue function is."""
+        """Where an entry is."""
         return self.machine.addresses[name]
 
     def builtin(
@@ -113,12 +109,27 @@ class Library:
         kind, _, rest = name.partition(".")
         return id(self.objects[rest]) if kind == "o" else capi.address(rest)
 
+    def _name(self) -> str:
+        """All that the code depends on besides the sources of this package."""
+        known = sorted(self.objects), sorted(self.numbers.items())
+        return f"glue\n{self.modules}\n{self.entries}\n{known}\n{self.text}"
+
     def _translated(self) -> str:
-        body = ast.parse(self.text).body
-        functions = [s for s in body if isinstance(s, ast.FunctionDef)]
+        text = "\n".join([*map(_source, self.modules), self.text])
+        table = [x for x in dict.fromkeys(_NAMED.findall(text)) if self._known(x)]
+        functions = [s for s in ast.parse(text).body if isinstance(s, ast.FunctionDef)]
         language = importlib.import_module(".language", __package__)
-        module = language.Translation(functions, self.numbers, self.table).module
-        return str(jit().llvm.optimised(str(module)))  # the language writes its locals to the stack
+        module = language.Translation(functions, self.entries, self.numbers, table).module
+        return str(jit().llvm.tidied(str(module)))
+
+
+def _source(module: str) -> str:
+    """The source of a module, which is not imported."""
+    spec = importlib.util.find_spec(module)
+    found: str | None = spec.loader.get_source(module) if spec and spec.loader else None  # type: ignore[attr-defined]
+    if found is None:
+        raise GlueError(f"the source of {module} is not there")
+    return found
 
 
 _kept: list[Any] = forever([])

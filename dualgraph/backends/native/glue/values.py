@@ -6,8 +6,7 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
-from llvmlite import ir
-
+from .. import ir
 from . import capi
 from .capi import GlueError
 
@@ -213,7 +212,7 @@ class Values:
         name = e.func.id
         known = self.glue_function(name)
         if known is not None:
-            operands = self._fitted(e.args, known.ftype.args)
+            operands = self._fitted(e.args, known.ftype.arguments)
             return self.wide(self.b.call(known, operands))
         verb, _, kind = name.partition("_")
         handler = getattr(self, f"call_{verb}", None)
@@ -233,13 +232,11 @@ class Values:
         except KeyError:
             raise GlueError(f"{name} is not listed in capi") from None
         kind = ir.FunctionType(TYPES[known.result], [TYPES[t] for t in known.operands])
-        operands = self._fitted(given, kind.args)
+        operands = self._fitted(given, kind.arguments)
         return self._indirect(self.table_entry(f"c.{name}"), kind, operands)
 
     def _indirect(self, place: ir.Value, kind: ir.FunctionType, operands: list[Any]) -> ir.Value:
-        slot = self.entry.alloca(PTR)  # llvmlite wants the function's type, which a load can give
-        self.b.store(place, slot)
-        return self.wide(self.b.call(self.b.load(slot, typ=kind.as_pointer()), operands))
+        return self.wide(self.b.call(ir.Callee(place, kind), operands))
 
     def call_load(self, given: list[ast.expr], kind: str) -> ir.Value:
         place, offset = self._fitted(given, (PTR, I64))
@@ -263,9 +260,7 @@ class Values:
             count = self.number(size.attr)
         else:
             raise GlueError("stack takes a constant number of bytes")
-        memory = self.entry.alloca(ir.ArrayType(I64, -(-int(count) // 8)))
-        memory.type = PTR
-        return memory
+        return self.entry.alloca(ir.ArrayType(I64, -(-int(count) // 8)))
 
     def call_call(self, given: list[ast.expr], kind: str) -> ir.Value:
         """``call_ptr(function, ...)``: the function at an address, with the types that the arguments have."""

@@ -8,9 +8,10 @@ import numpy as np
 
 from ....eager.tensor import Tensor
 from ..glue import FASTCALL, KEYWORDS, ONE, LayoutError, Library, possible, present, slot_offset
-from ..quick import apply, memory, objects, place, place_slow, runs, spread, tape
-from ..quick.install import glue_numbers, glue_objects
-from . import calls, given, outcome, places, rows, table
+from ..quick.install import glue_modules, glue_numbers, glue_objects
+from . import table
+
+GLUE = [f"{__package__}.{name}" for name in ("rows", "given", "places", "outcome", "calls")]
 
 
 def install(owner: type, run: Any, unlike: Any) -> None:
@@ -22,14 +23,14 @@ def install(owner: type, run: Any, unlike: Any) -> None:
     """
     if not possible() or not present("_PyType_Lookup"):
         raise LayoutError("this interpreter is not CPython with its lock, or not one that is known")
-    where = place if present("PyFrame_GetLasti") else place_slow
     words = {
         "CALL": owner.__call__, "RUN": run, "UNLIKE": unlike, "S_HOLDS": "holds", "S_DEVICE": "device", "STR": str,
         "STRAIGHT": table.Straight, "S_ITEM": "item", "LIST": list, "DICT": dict, "INDEX_ERROR": IndexError,
         "GONE": "the element that the call puts a result at is gone",
     }  # fmt: skip
     library = Library(
-        objects, memory, spread, tape, where, apply, runs, rows, given, places, outcome, calls,
+        glue_modules("objects", "memory", "spread", "tape", "apply", "runs") + GLUE,
+        entries=("call_compiled", "probe_bare"),
         objects=glue_objects() | words,
         numbers=glue_numbers() | table.numbers() | {"C_HOT": slot_offset(owner, "_hot")},
     )  # fmt: skip

@@ -19,6 +19,7 @@ from .types import (
 )
 from .values import (
     Block,
+    Callee,
     Constant,
     Function,
     GlobalVariable,
@@ -31,6 +32,7 @@ from .values import (
 __all__ = [
     "ArrayType",
     "Block",
+    "Callee",
     "Constant",
     "DoubleType",
     "FloatType",

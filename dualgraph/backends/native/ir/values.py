@@ -117,6 +117,16 @@ class Function(Value):
         return [" ".join(w for w in words if w) + " {", *body, "}"]
 
 
+class Callee:
+    """A function of a type, known by its address."""
+
+    __slots__ = ("ftype", "ref")
+
+    def __init__(self, address: Value, ftype: FunctionType) -> None:
+        self.ftype = ftype
+        self.ref = address.ref
+
+
 class GlobalVariable(Value):
     """Memory that the module brings."""
 

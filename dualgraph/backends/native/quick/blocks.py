@@ -21,6 +21,9 @@ BINS = 7 * 8
 LOOK = 4096  # blocks freed between two looks for idle ones
 MOST = 1 << 29  # bytes that wait at most, unless DUALGRAPH_MEMORY_CACHE says otherwise
 
+CALLS = "malloc", "calloc", "realloc", "free"
+ENTRIES = (*(f"memory_{name}" for name in CALLS), "release_idle", "probe_memory")  # of glue
+
 STATE = np.zeros(BINS // 8 + 2 * CLASSES, dtype=np.int64)
 NAMES = ("lock", "cached", "limit", "hits", "misses", "freed", "ready")
 READY = NAMES.index("ready")
@@ -83,7 +86,7 @@ def install(library: Library) -> Callable[[], Any]:
     _handler.state = STATE.ctypes.data
     for kept in (STATE, _handler, CAPSULE):  # arrays are freed after the modules are
         forever(kept)
-    for name in ("malloc", "calloc", "realloc", "free"):
+    for name in CALLS:
         setattr(_handler, name, library.address(f"memory_{name}"))
     STATE[NAMES.index("limit")] = _limit()
     STATE[READY] = 1  # other glue, which may be there sooner, takes memory from here from now on

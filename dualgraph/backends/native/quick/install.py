@@ -35,30 +35,15 @@ from ..glue import (
     present,
     slot_offset,
 )
-from . import (
-    apply,
-    blocks,
-    calls,
-    composing,
-    composites,
-    data,
-    follow,
-    items,
-    keys,
-    match,
-    memory,
-    objects,
-    place,
-    place_slow,
-    plans,
-    probe,
-    recipe,
-    recipes,
-    runs,
-    spread,
-    store,
-    tape,
-)
+from . import blocks, composing, plans, recipe, recipes
+
+GLUE = (
+    "objects", "memory", "spread", "tape", "apply", "store", "runs", "keys", "data", "follow", "composites", "items",
+    "calls", "match", "probe",
+)  # fmt: skip
+ENTRIES = (
+    "store", "overwrite", "serve_composite", "serve_same", "serve_view", "match_tape", "getitem", "call_op", "probe",
+)  # fmt: skip
 
 LONG = 1 << 15  # elements from which the interpreter's lock is given up
 AXES = 8  # of results that `spread` makes, and of operands of `items`
@@ -94,6 +79,12 @@ def _view_offsets() -> dict[str, int]:
     """Where the words of a view begin, in bytes, and the room for them all."""
     ends = [8 * end for end in accumulate(VIEW_WORDS.values(), initial=0)]
     return dict(zip([*VIEW_WORDS, "BYTES"], ends, strict=True))
+
+
+def glue_modules(*names: str) -> list[str]:
+    """Modules of glue of this package by their full names, and how the user's line is found in this interpreter."""
+    where = "place" if present("PyFrame_GetLasti") else "place_slow"
+    return [f"{__package__}.{name}" for name in (*names, where)]
 
 
 def glue_numbers() -> dict[str, int]:
@@ -169,10 +160,9 @@ def install() -> None:
     if not possible():
         raise LayoutError("this interpreter is not CPython with its lock")
     text, of_operators = _trampolines()
-    where = place if present("PyFrame_GetLasti") else place_slow
+    operators = [f"operator{name}" for name in ELEMENTWISE_OPERATORS]
     library = Library(
-        objects, memory, spread, tape, where, apply, store, runs, keys, data, follow, composites, items,
-        calls, match, probe, text,
+        glue_modules(*GLUE), text, entries=(*ENTRIES, *blocks.ENTRIES, *operators),
         objects=glue_objects() | of_operators, numbers=glue_numbers(),
     )  # fmt: skip
     _check(library)

@@ -13,7 +13,6 @@ from ..glue import Library, possible
 from ..kernel import NativeKernel
 from ..team.spots import Kernel, NotNative, Ref, Span, Spot, Word
 from ..threads import pool
-from . import code
 from .rows import OnRows, Turns, copies, on_rows, turns_of
 
 LARGE = 1 << 20  # bytes of a result from which a step is looked at
@@ -285,5 +284,6 @@ def _block(wave: Sequence[Placed], shape: Shape, parts: int) -> tuple[Word, ...]
 @cache
 def _functions() -> tuple[int, int]:
     """The addresses of the functions that run waves."""
-    library = Library(code)
-    return library.address("wave_parts"), library.address("wave_between")
+    entries = "wave_parts", "wave_between"
+    library = Library([f"{__package__}.code"], entries=entries)
+    return library.address(entries[0]), library.address(entries[1])
