@@ -15,7 +15,7 @@ from dualgraph.core.kinds import CONTRACTION
 
 if not api.available():
     pytest.skip("no native code", allow_module_level=True)
-from dualgraph.backends.native.contract import product
+from dualgraph.backends.native.contract import fused, product
 
 if not product.available():
     pytest.skip("this processor has no fused multiply-add", allow_module_level=True)
@@ -182,3 +182,13 @@ def test_nothing_multiplied_has_an_epilogue_too() -> None:
     fn = dg.compile(lambda x, w, b: dg.relu(x @ w + b), wait=True)
     for _ in range(2):
         assert leaves(fn(x, w, b)) == leaves(dg.relu(x @ w + b))
+
+
+def test_code_of_an_epilogue_is_begun_with_that_of_other_groups() -> None:
+    f = dg.compile(lambda x, w, b: dg.tanh(x @ w + b), wait=True)
+    f(*arrays((4, 3), (3, 5), (5,)))
+    (node,) = f.programs[0].graph.nodes
+    fused._made.clear()
+    api.begin([node.params["body"]])
+    known = vars(fused.epilogue_of(node.params["body"]))
+    assert "begun" in known and "machine" not in known

@@ -14,10 +14,15 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
+from dualgraph.backends.executor import Executable
 from dualgraph.backends.native import api
+from dualgraph.backends.native.jit import Machine
 from dualgraph.backends.native.kernel import NestCall
+from dualgraph.backends.native.segments import native_steps
 from dualgraph.backends.native.team.program import CLAIM_WORK, Writer
 from dualgraph.backends.native.team.spots import Kernel
+from dualgraph.core.backend import backend_for
+from dualgraph.core.devices import CPU
 
 pytestmark = pytest.mark.skipif(not api.available(), reason="no native code")
 
@@ -130,6 +135,24 @@ def test_native_steps_become_one_action() -> None:
     fn(x, w)
     assert bytes_of(fn(x, w)) == bytes_of(eager)
     assert actions_of(fn) == ["NativeAction"]
+
+
+def test_which_steps_are_native_is_found_without_waiting_for_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def f(x: Any, i: Any) -> Any:
+        return dg.take_along_axis(dg.sort(x, axis=1), i, axis=1)
+
+    graph = dg.capture(f, dg.randn(3, 5), dg.zeros((3, 5), dtype=dg.int64))
+    program = Executable(graph, backend_for(CPU))
+    native = program.native
+    assert len(native) == 2
+
+    def wait(_: Any) -> Any:
+        raise AssertionError("waited for LLVM")
+
+    monkeypatch.setattr(Machine, "addresses", property(wait))
+    assert native_steps(program) == native
 
 
 def test_steps_without_native_code_stand_between_native_programs() -> None:

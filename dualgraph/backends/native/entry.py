@@ -122,7 +122,10 @@ def begin(bodies: Iterable[Graph]) -> None:
     """Lets code be made for fused bodies, several at once; `compile_group` then finds it, or waits for it."""
     for body in bodies:
         with suppress(Unsupported):
-            machine_of(written(lowered(body)))
+            if body.nodes[0].prim.kind is CONTRACTION:
+                contract.begin(body)
+            else:
+                machine_of(written(lowered(body)))
 
 
 def versions() -> tuple[str, str] | None:

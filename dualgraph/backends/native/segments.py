@@ -9,6 +9,7 @@ from ...core.node import Var
 from ...core.numbers.worked import plainly, working
 from ...passes.schedule import OUTPUT, Step
 from ...static.constants import is_constant
+from ...static.control import is_control
 from .addresses import DIRECT
 from .frames import Frame, Planned
 from .loops import WRITERS
@@ -111,11 +112,19 @@ def native_steps(program: Planned) -> frozenset[int]:
         if step.view or is_constant(step.node):
             continue
         try:
-            Segment(program, 0, operands, alone=True).add(i, step)
+            _try(Segment(program, 0, operands, alone=True), i, step)
         except NotNative:
             continue
         found.add(i)
     return frozenset(found)
+
+
+def _try(segment: Segment, i: int, step: Step) -> None:
+    """Raises NotNative where a step cannot be written. Code is on its way then; only that of loops is waited for."""
+    if is_control(step.node):
+        segment.add(i, step)
+    else:
+        segment.frame.room(i, step)
 
 
 def all_native(program: Any) -> bool:

@@ -57,6 +57,11 @@ def claimed(name: str, *dtypes: Any) -> Callable[..., Any] | None:
     return kernel
 
 
+def begin(body: Any) -> Any:
+    """The machine code of what a body does after its contraction, on its way; raises Unsupported if there is none."""
+    return import_module(".fused", __name__).begin(body)
+
+
 def fits(body: Any) -> bool:
     """Whether a body is a contraction, then elementwise ops that one kernel can do on its result."""
     node = body.nodes[0]

@@ -196,15 +196,18 @@ class Epilogue:
         return Read(array, offsets, along, step if _same(apart) else None, size)
 
     @cached_property
-    def machine(self) -> tuple[Machine, int, tuple[int, ...]]:
-        """The compiled code, its address, and the order of its arrays."""
+    def begun(self) -> tuple[Machine, Code]:
+        """The machine code, on its way."""
         code = Code(self.kernel, has_fma=jit().has_fma)
         name = code.name
-        machine = (
-            jit().compile(code.text(), code.symbols)
-            if name is None
-            else jit().compile(name, code.symbols, code.text)
-        )
+        if name is None:
+            return jit().compile(code.text(), code.symbols), code
+        return jit().compile(name, code.symbols, code.text), code
+
+    @cached_property
+    def machine(self) -> tuple[Machine, int, tuple[int, ...]]:
+        """The compiled code, its address, and the order of its arrays."""
+        machine, code = self.begun
         (nest,) = code.nests
         return machine, machine.addresses[nest.symbol], nest.order
 

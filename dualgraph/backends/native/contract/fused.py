@@ -9,6 +9,7 @@ from typing import Any
 
 from ....core.node import Var
 from ....static.graph import Graph
+from ..jit import Machine
 from ..loop_ir import Unsupported
 from ..team.room import Room
 from ..team.spots import ZERO_WORD, Ref, Spot
@@ -133,6 +134,11 @@ def epilogue_of(body: Graph) -> Epilogue:
         with suppress(KeyError):  # another thread was faster
             _made.popitem(last=False)
     return made
+
+
+def begin(body: Graph) -> Machine:
+    """Code for what a body does after its contraction, on its way; raises Unsupported where that is no epilogue."""
+    return epilogue_of(body).begun[0]
 
 
 def may_overwrite(body: Graph, result: int, operand: int) -> bool:

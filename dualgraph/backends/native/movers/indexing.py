@@ -122,7 +122,7 @@ def _checked(at: Any, size: int) -> Any:
         return _checked_later(at, size)
     at = np.ascontiguousarray(at, np.int64)
     ends = np.empty(2, np.int64)
-    extremes_code()(address_of(at), address_of(ends), at.size)
+    extremes_code().function(address_of(at), address_of(ends), at.size)
     low, high = ends.tolist()
     if low < -size or high >= size:
         raise _out_of_range((0, high if high >= size else low, size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from .. import ir
 from ..addresses import address_of as address_of_array
 from ..contract.code import Writer, i64
 from ..emit.parts import I64, PTR, VOID
-from ..jit import jit
+from ..jit import Machine, jit
 from ..team.room import Room, in_order, open_room
-from ..team.spots import NotNative, Ref, Spot
+from ..team.spots import Late, NotNative, Ref, Spot
 from ..team.team import team
 from ..threads import pool
 
@@ -30,14 +30,27 @@ FLOATING = "hfd"
 BITS = {1: ir.IntType(8), 2: ir.IntType(16), 4: ir.IntType(32), 8: ir.IntType(64)}
 
 
+class Mover:
+    """A kernel whose machine code is on its way: as a ``function``, which waits for it, and for native programs."""
+
+    def __init__(self, machine: Machine, signature: Any) -> None:
+        self.machine = machine
+        self._signature = signature
+
+    @cached_property
+    def function(self) -> Any:
+        """What Python calls."""
+        return self._signature(self.machine.addresses["mover"])
+
+
 def kernel(pointers: int, numbers: int) -> Callable[[Callable[..., None]], Callable[..., Any]]:
     """Decorator: ``emit(w, *how)`` writes the body of a function of so many arguments; made into
-    ``get(*how)``, which gives the function compiled."""
+    ``get(*how)``, which gives its `Mover`."""
     signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * pointers, *[ctypes.c_int64] * numbers)
 
     def wrap(emit: Callable[..., None]) -> Callable[..., Any]:
         @cache
-        def get(*how: Any) -> Any:
+        def get(*how: Any) -> Mover:
             def text() -> str:
                 module = ir.Module(name=emit.__name__)
                 w = Writer(module, "mover", (*[PTR] * pointers, *[I64] * numbers))
@@ -50,10 +63,7 @@ def kernel(pointers: int, numbers: int) -> Callable[[Callable[..., None]], Calla
             behind = range(min(numbers - 1, 3)) if numbers > 1 else ()
             name = f"{emit.__module__}.{emit.__name__}{how!r}"
             symbols = ("mover", *(f"block{after}" for after in behind))
-            machine = jit().compile(name, symbols, text)
-            function = signature(machine.addresses["mover"])
-            function.machine = machine  # type: ignore[attr-defined]
-            return function
+            return Mover(jit().compile(name, symbols, text), signature)
 
         return get
 
@@ -94,7 +104,7 @@ def dense(*arrays: Any) -> bool:
 
 
 def share(
-    call: Any, fixed: tuple[Any, ...], extent: int, nbytes: int, grain: int = 1, after: tuple[int, ...] = (),
+    call: Mover, fixed: tuple[Any, ...], extent: int, nbytes: int, grain: int = 1, after: tuple[int, ...] = (),
     spots: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None, keep: Any = None,
 ) -> None:  # fmt: skip
     """``call(*fixed, begin, end, *after)`` over ``range(extent)``; by several threads if it touches much memory.
@@ -104,14 +114,14 @@ def share(
     if spots is not None and any(type(s) is Spot for s in spots[1]):
         _write(call, (*fixed, *after), len(after), extent, nbytes, grain, spots, keep)
     elif nbytes < PARALLEL_BYTES or pool.size == 1:
-        call(*fixed, 0, extent, *after)
+        call.function(*fixed, 0, extent, *after)
     else:
         address = call.machine.addresses[f"block{len(after)}"]
         team().share(address, (*fixed, *after), extent, grain)
 
 
 def _write(
-    call: Any, words: tuple[Any, ...], after: int, extent: int, nbytes: int, grain: int,
+    call: Mover, words: tuple[Any, ...], after: int, extent: int, nbytes: int, grain: int,
     spots: tuple[tuple[Any, ...], tuple[Any, ...]], keep: Any,
 ) -> None:  # fmt: skip
     """As `share`, written into the program that is open."""
@@ -119,7 +129,7 @@ def _write(
     reads, writes = ([s for s in group if type(s) is Spot] for group in spots)
     if not all(isinstance(x, int | Ref) for x in words):
         raise NotNative("an argument that is no address and no number")
-    address = call.machine.addresses[f"block{after}"]
+    address = Late(call.machine, f"block{after}")
     held = keep, call.machine, [s for s in spots[0] if type(s) is not Spot]
     room.run(address, words, extent, reads, writes, grain, 0, nbytes // 4, held)
 

@@ -26,7 +26,8 @@ def nonzero_places(x: Any, count: int, out: Any = None) -> Any:
         return None  # the op's own kernel says so
     out = np.empty((x.ndim, count), np.int64) if out is None else out
     rows, n = prod(x.shape[:-1]), x.shape[-1]
-    places_code(x.ndim > 1)(address_of(x), address_of(out[-2:]), rows, n, count)
+    find = places_code(x.ndim > 1).function
+    find(address_of(x), address_of(out[-2:]), rows, n, count)
     if x.ndim > 2:
         out[:-1] = np.unravel_index(out[-2], x.shape[:-1])
     return out

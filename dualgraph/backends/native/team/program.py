@@ -12,7 +12,7 @@ from ..addresses import address_of
 from ..threads import pool
 from . import runtime
 from .room import ROOM_WORD
-from .spots import SCRATCH_WORD, ZERO_WORD, Check, Kernel, Ref, Word
+from .spots import SCRATCH_WORD, ZERO_WORD, Check, Kernel, Late, Ref, Word
 from .team import team
 
 SPLIT_WORK = 40_000  # instructions (one lane a vector) from which all threads take part in a kernel
@@ -114,11 +114,12 @@ class Writer:
         self.keep.append(k.keep)
         self.scratch = largest(self.scratch, k.scratch)
         block = self.block(k.words)
+        address = k.address.found() if isinstance(k.address, Late) else k.address
         if split:
             op = runtime.CLAIM if work >= CLAIM_WORK else runtime.SPLIT
-            self.emit(op, k.address, block, SCRATCH_WORD, k.extent, k.grain)
+            self.emit(op, address, block, SCRATCH_WORD, k.extent, k.grain)
         else:
-            self.emit(runtime.ALONE, k.address, block, SCRATCH_WORD, k.extent, 0)
+            self.emit(runtime.ALONE, address, block, SCRATCH_WORD, k.extent, 0)
 
     def forget(self) -> None:
         """Blocks written so far are not used again: what follows may run when their words have changed."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..addresses import address_of
-from .spots import ZERO_WORD, Check, Ints, Kernel, NotNative, Ref, Span, Spot, Word, row_major
+from .spots import ZERO_WORD, Check, Ints, Kernel, Late, NotNative, Ref, Span, Spot, Word, row_major
 
 # the word with the address of memory that ops have for themselves, one after the other
 ROOM_WORD = 2
@@ -63,7 +63,7 @@ class Room:
         return spot
 
     def run(
-        self, address: int, words: Sequence[Word], extent: int, reads: Sequence[Spot], writes: Sequence[Spot],
+        self, address: int | Late, words: Sequence[Word], extent: int, reads: Sequence[Spot], writes: Sequence[Spot],
         grain: int = 1, scratch: int = 0, work: int = 0, keep: Any = None, beside: bool = False,
         ahead: bool = False,
     ) -> None:  # fmt: skip

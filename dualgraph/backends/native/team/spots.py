@@ -142,6 +142,18 @@ class Spot:
         raise NotNative("values that are not there yet")
 
 
+class Late(NamedTuple):
+    """The address of a function whose machine code is on its way: asked for when the program is written."""
+
+    machine: Any
+    symbol: str
+
+    def found(self) -> int:
+        """The address; waits for the code."""
+        address: int = self.machine.addresses[self.symbol]
+        return address
+
+
 class Kernel(NamedTuple):
     """One call of ``kernel(block, scratch, begin, end)`` over ``range(extent)``, cut at multiples of `grain`.
 
@@ -149,7 +161,7 @@ class Kernel(NamedTuple):
     instructions of one lane; ``keep`` holds what the words point to.
     """
 
-    address: int
+    address: int | Late
     words: tuple[Word, ...]
     extent: int
     reads: tuple[Span, ...]
