@@ -13,7 +13,7 @@ from ..backends.executor import Executable
 from ..backends.hooks import hooks_for
 from ..core.backend import backend_for
 from ..core.constant import exact
-from ..core.devices import Device
+from ..core.devices import CPU, Device
 from ..core.errors import (
     CaptureError,
     DualgraphError,
@@ -167,6 +167,8 @@ class Program(Conditions):
             passes[:], self._aim = found.records, found.aim
         dump_program(self.name, captured, found.records, found.executable)
         within_budget(self.name, found.executable.memory, self.budget)
+        if self._device is CPU:
+            found.executable.warm()  # here, as the first call that uses it is not to wait
         return found.executable
 
     def learn(self, vars: list[Var], stop: int) -> bool:

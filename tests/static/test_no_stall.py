@@ -11,6 +11,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
+from dualgraph.backends import executor
 from dualgraph.jit import growing, hot
 
 
@@ -107,6 +108,19 @@ def test_calls_beside_the_compiler_take_about_as_long_as_eager_ones() -> None:
             beside.append(seconds(perf_counter, compiled, *given))
         compiled.wait()
     assert not beside or median(beside) < 3 * eager + 0.02, (median(beside), eager)
+
+
+def test_the_first_compiled_call_finds_its_native_program_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    step, data = dg.compile(training_step()), batch()
+    step(*data)
+    step.wait()
+    made = executor._Instance.__init__
+    late = []
+    monkeypatch.setattr(executor._Instance, "__init__", lambda *a: (late.append(a), made(*a))[1])
+    step(*data)
+    assert step.programs[0].calls == 1 and not late
 
 
 def test_calls_do_not_wait_while_what_tells_them_natively_is_made(
