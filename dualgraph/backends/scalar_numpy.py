@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import log
 from typing import Any
 
 from ..core.expansions import dekker_product, two_sum
@@ -120,7 +121,6 @@ class ExactArrayScalar(Scalar):
 # Expanded words for which the namespace has a function of its own.
 UNARY = {
     "exp": "exp",
-    "exp2": "exp2",
     "expm1": "expm1",
     "log": "log",
     "log2": "log2",
@@ -169,12 +169,26 @@ class ArrayScalar(ExactArrayScalar):
     def sign(self, x: Value) -> Value:
         return self.xp.sign(x) if x.dtype.kind == "c" else super().sign(x)
 
+    def exp2(self, x: Value) -> Value:
+        """``xp.exp2``, which is for real numbers alone."""
+        if x.dtype.kind == "c":
+            return self.exp(x * log(2))
+        return self.xp.exp2(_contiguous(self.xp, x))
+
     def sigmoid(self, x: Value) -> Value:
         """``1 / (1 + e**-x)`` from ``e**-|x|``."""
+        if x.dtype.kind == "c":
+            return self._complex_sigmoid(x)
         if self.dtype_of(x) == "float16":
             return self.cast(self.sigmoid(self.cast(x, "float32")), "float16")
         e = self.exp(-self.abs(x))
         return self.select(x < 0, e, self.const(1.0, x)) / (e + 1.0)
+
+    def _complex_sigmoid(self, x: Value) -> Value:
+        """The same from ``e**-x`` or ``e**x``, whichever has the smaller magnitude."""
+        right = x.real >= 0
+        e = self.exp(self.select(right, -x, x))
+        return self.select(right, self.const(1.0, x), e) / (e + 1.0)
 
 
 def _unary(word: str, function: str) -> Callable[..., Value]:

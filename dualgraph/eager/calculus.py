@@ -81,7 +81,8 @@ def _slope(x: Tensor, a: int, gap: Any, edge_order: int) -> Tensor:
     def at(low: int, high: int) -> Tensor:
         return sh.cut(x, a, low, high)
 
-    if isinstance(gap, Tensor) and gap.ndim:
+    uneven = isinstance(gap, Tensor) and gap.ndim > 0
+    if uneven:
         steps = sh.reshape(fn.diff(gap), (-1,) + (1,) * (x.ndim - a - 1))
         lead = sh.reshape(steps, (1,) * a + tuple(steps.shape))
     else:
@@ -89,7 +90,10 @@ def _slope(x: Tensor, a: int, gap: Any, edge_order: int) -> Tensor:
     h, k = sh.cut(lead, a, 0, n - 2), sh.cut(lead, a, 1, n - 1)
     rises = ar.divide(ar.subtract(at(1, n), at(0, n - 1)), lead)
     before, after = sh.cut(rises, a, 0, n - 2), sh.cut(rises, a, 1, n - 1)
-    middle = ar.divide(ar.add(ar.multiply(before, k), ar.multiply(after, h)), ar.add(h, k))
+    if uneven:
+        middle = ar.divide(ar.add(ar.multiply(before, k), ar.multiply(after, h)), ar.add(h, k))
+    else:  # the value between does not matter, whatever it is
+        middle = ar.divide(ar.subtract(at(2, n), at(0, n - 2)), ar.add(h, k))
     first, last = sh.cut(rises, a, 0, 1), sh.cut(rises, a, n - 2, n - 1)
     if edge_order == 2:
         lean = ar.divide(ar.subtract(after, before), ar.add(h, k))

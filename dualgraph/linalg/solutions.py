@@ -16,6 +16,7 @@ from ..eager.operands import as_operand, astype, result_type
 from ..eager.tensor import Tensor
 from ..ops import arithmetic as ar
 from ..ops import comparison as cp
+from ..ops import determinants
 from ..ops import linalg as op
 from ..ops.pseudoinverse import pinv as pinv_op
 from ..ops.reduce import broadcast_to
@@ -47,7 +48,7 @@ def det(x: Any, /) -> Tensor:
     >>> dg.det(dg.asarray([[1.0, 2.0], [3.0, 4.0]]))
     tensor(-2.)
     """
-    return op.det(as_operand(x))
+    return determinants.det(as_operand(x))
 
 
 def logdet(x: Any, /) -> Tensor:
@@ -56,7 +57,7 @@ def logdet(x: Any, /) -> Tensor:
     >>> dg.logdet(dg.eye(3)).item()
     0.0
     """
-    sign, size = op.slogdet(as_operand(x))
+    sign, size = determinants.slogdet(as_operand(x))
     return ar.where(cp.less(sign, 0), nan, size)
 
 
@@ -67,7 +68,7 @@ def slogdet(x: Any, /) -> SlogDet:
     >>> sign
     tensor(-1.)
     """
-    return SlogDet(*op.slogdet(as_operand(x)))
+    return SlogDet(*determinants.slogdet(as_operand(x)))
 
 
 def inv(x: Any, /) -> Tensor:

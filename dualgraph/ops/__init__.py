@@ -5,7 +5,7 @@ Its modules:
     elementwise   arithmetic, comparison, transcendental, special, bessel, neighbours
     movement      movement (reshape, slice, join, ...), reinterpret (bits as another dtype), transfer (between devices)
     folds         reduce (in the `canonical` order), cumulative, pooling, window_sums, windows
-    matrices      contraction (products, convolutions), linalg, lu, pseudoinverse
+    matrices      contraction (products, convolutions), linalg, determinants, lu, pseudoinverse
     places        indexing, searching, sorting
     others        creation, random, fourier
     composites    composites, and those of neural networks in nn

@@ -135,7 +135,7 @@ def _(ct, out, _x):
     return (divide(ct, multiply(conj(out), 2)),)
 
 
-@elementwise(dtype=real_float, domain=(0.1, 9.0))
+@elementwise(dtype=to_float, domain=(0.1, 9.0))
 def rsqrt(s, x):
     """``1 / sqrt(x)``."""
     return 1 / s.sqrt(x)
@@ -143,7 +143,7 @@ def rsqrt(s, x):
 
 @rsqrt.vjp
 def _(ct, out, x):
-    return (multiply(ct, divide(multiply(out, -0.5), x)),)
+    return (multiply(ct, conj(divide(multiply(out, -0.5), x))),)
 
 
 @elementwise(dtype=to_float, domain=(0.3, 3.0))

@@ -141,7 +141,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """``log(sum(exp(x)))`` over `axis` without overflow; -inf where every element is -inf."""
     x = _floating(x)
     axes = normalize_axes(axis, x.ndim)
-    top = _shift(x, axes)
+    top = _shift(real_part(x) if x.dtype.is_complex else x, axes)
     top = where(isfinite(top), top, 0)  # inf - inf would be NaN
     total = reduce_sum(exp(subtract(x, top)), axes=axes, keepdims=keepdims)
     return log(total) + (top if keepdims else reduce_sum(top, axes=axes, keepdims=False))
@@ -182,7 +182,7 @@ def norm(x: Any, p: float = 2.0, axis: Axis = None, keepdims: bool = False) -> A
         size = size**p
     total = reduce_sum(size, axes=axes, keepdims=keepdims)
     zero = total == 0
-    return where(zero, 0.0, where(zero, 1.0, total) ** (1 / p))
+    return where(zero, 0.0 if p > 0 else float("inf"), where(zero, 1.0, total) ** (1 / p))
 
 
 def _squares(x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Cumulative ops: running sums, products and extremes, and the product over axes whose gradient needs them."""
+"""Cumulative ops: running sums, products, extremes and recurrences; and the product over axes, which needs them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
+from ..core.errors import ShapeError
 from ..core.kinds import check_axes, opaque, real, reduction
 from ..core.types import TensorType
 from . import canonical
-from .arithmetic import cast, conj, divide, where
-from .comparison import equal, not_equal
+from .arithmetic import conj, multiply, where
 from .indexing import put_along
 from .movement import concat_along, flip, permute, reshape, slice_
 from .reduce import samples, spread, totals, wide
@@ -58,25 +58,69 @@ def _(x, axis):
 
 
 @cumprod_along.vjp
-def _(ct, out, x, axis):
-    # d out_j / d x_i = out_j / x_i for j >= i; where x_i is 0 the product is taken without it
-    def reverse_cumsum(y):
-        return flip(cumsum_along(flip(y, axes=(axis,)), axis=axis), axes=(axis,))
-
-    zero = equal(x, 0)
-    count = cumsum_along(cast(zero, dtype="int64"), axis=axis)
-    first = zero & equal(count, 1)
-    safe = where(zero, 1, x)
-    plain = divide(reverse_cumsum(ct * conj(out)), conj(safe))
-    without = cumprod_along(where(first, 1, x), axis=axis)  # as if the first zero were 1
-    seen = cast(equal(count, 1), dtype=x.dtype.name)
-    at_zero = reverse_cumsum(ct * conj(without) * seen)
-    return (where(first, at_zero, where(not_equal(count, 0), 0, plain)),)
+def _(ct, _out, x, axis):
+    # (product before x_i) * (ct_i + x_{i+1} (ct_{i+1} + x_{i+2} (...))): no division, so zeros need no care
+    before = cumprod_along(_delayed(x, axis, 1), axis=axis)
+    return (multiply(conj(before), _swept_back(conj(x), ct, axis)),)
 
 
 @cumprod_along.batch
 def _(lift, args, batched, axis):
     return cumprod_along(args[0], axis=axis + 1)
+
+
+def _recurrence_samples(rng: Any) -> list[Any]:
+    a, b = rng.uniform(0.5, 1.5, (2, 3, 4))
+    return [((a, b), {"axis": 0}), ((a, b), {"axis": 1})]
+
+
+@opaque(name="recurrence_along", samples=_recurrence_samples)
+def recurrence_along(xp, a, b, axis):
+    """``y[i] = a[i] * y[i - 1] + b[i]`` along `axis`, from ``y[0] = b[0]`` on, in two roundings."""
+    shape = (_product(b.shape[:axis]), b.shape[axis], _product(b.shape[axis + 1 :]))
+    factors, out = xp.ascontiguousarray(a).reshape(shape), xp.array(b, order="C").reshape(shape)
+    for i in range(1, shape[1]):
+        out[:, i] += factors[:, i] * out[:, i - 1]
+    return out.reshape(b.shape)
+
+
+@recurrence_along.type
+def _(a, b, axis):
+    check_axes((axis,), b.ndim)
+    if (a.dtype, a.shape) != (b.dtype, b.shape):
+        raise ShapeError(f"{a} and {b} must have one shape and dtype")
+    return b
+
+
+@recurrence_along.vjp
+def _(ct, out, a, _b, axis):
+    back = _swept_back(conj(a), ct, axis)
+    return lambda: multiply(back, conj(_delayed(out, axis, 0))), lambda: back
+
+
+@recurrence_along.batch
+def _(lift, args, batched, axis):
+    return recurrence_along(*lift.materialize(args, batched), axis=axis + 1)
+
+
+def _swept_back(factors: Any, ct: Any, axis: int) -> Any:
+    """``r[i] = ct[i] + factors[i + 1] * r[i + 1]``, from the last element on."""
+    turned = _delayed(flip(factors, axes=(axis,)), axis, 0)
+    return flip(recurrence_along(turned, flip(ct, axes=(axis,)), axis=axis), axes=(axis,))
+
+
+def _delayed(x: Any, axis: int, first: int) -> Any:
+    """The element before each along `axis`; before the first stands `first`."""
+    n = x.shape[axis]
+    if n == 0:
+        return x
+    zeros, ones = (0,) * x.ndim, (1,) * x.ndim
+
+    def up_to(stop: Any) -> Any:
+        stops = (*x.shape[:axis], stop, *x.shape[axis + 1 :])
+        return slice_(x, starts=zeros, stops=stops, steps=ones)
+
+    return concat_along(where(True, first, up_to(1)), up_to(n - 1), axis=axis)
 
 
 @opaque(multiple=True, name="running_best", samples=scan_samples)
@@ -131,9 +175,10 @@ def reduce_prod(xp, x, axes, keepdims):
 def _(ct, _out, x, axes, keepdims):
     # product of all the others = (product before) * (product after): right where x has zeros, too
     moved = _rows_of(x, axes)
-    before = exclusive_cumprod(moved)
-    after = flip(exclusive_cumprod(flip(moved, axes=(moved.ndim - 1,))), axes=(moved.ndim - 1,))
-    others = _unrows(before * after, x.shape, axes)
+    last = moved.ndim - 1
+    turned = flip(moved, axes=(last,))
+    before, after = (cumprod_along(_delayed(v, last, 1), axis=last) for v in (moved, turned))
+    others = _unrows(before * flip(after, axes=(last,)), x.shape, axes)
     return (spread(ct, x.shape, axes, keepdims) * conj(others),)
 
 
@@ -151,16 +196,3 @@ def _unrows(y: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
     order = (*kept, *axes)
     wide = reshape(y, shape=tuple(shape[i] for i in order))
     return permute(wide, axes=tuple(order.index(i) for i in range(len(shape))))
-
-
-def exclusive_cumprod(x: Any) -> Any:
-    """Product of the elements before each place along the last axis."""
-    last = x.ndim - 1
-    n = x.shape[last]
-    if n == 0:
-        return x
-    zeros, ones = (0,) * x.ndim, (1,) * x.ndim
-    first = slice_(x, starts=zeros, stops=(*x.shape[:last], 1), steps=ones)
-    head = slice_(x, starts=zeros, stops=(*x.shape[:last], n - 1), steps=ones)
-    one = where(True, 1, first)
-    return cumprod_along(concat_along(one, head, axis=last), axis=last)

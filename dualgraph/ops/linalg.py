@@ -31,10 +31,10 @@ from .arithmetic import (
     subtract,
     where,
 )
-from .comparison import equal, greater
+from .comparison import equal, greater, logical_and
 from .contraction import matmul_op, swap_last
 from .creation import arange_op
-from .movement import reshape, stop_gradient
+from .movement import reshape
 from .reduce import reduce_max, reduce_sum
 
 PARTS = {dt.complex64: dt.float32, dt.complex128: dt.float64}
@@ -45,7 +45,7 @@ def well(rng: Any, n: int = 3, stack: tuple[int, ...] = ()) -> Any:
     return rng.uniform(-0.6, 0.6, (*stack, n, n)) + np.diag(2.0 * (1 + rng.permutation(n)))
 
 
-def _square_samples(rng: Any) -> list[Any]:
+def square_samples(rng: Any) -> list[Any]:
     return [((well(rng),), {}), ((well(rng, 2, (2,)),), {})]
 
 
@@ -58,7 +58,7 @@ def check_matrix(x: TensorType) -> None:
         raise ShapeError(f"{x} is not a matrix: it has fewer than two axes")
 
 
-def _square(x: TensorType) -> None:
+def check_square(x: TensorType) -> None:
     check_matrix(x)
     if x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"{x} is not a square matrix")
@@ -90,7 +90,7 @@ def _total(*parts: Any) -> Any:
     return reduce(add, parts)
 
 
-def _one_by_one(x: Any) -> Any:
+def one_by_one(x: Any) -> Any:
     """Numbers, one a matrix, as matrices of one element."""
     return reshape(x, shape=(*x.shape, 1, 1))
 
@@ -98,7 +98,7 @@ def _one_by_one(x: Any) -> Any:
 # --- solutions -----------------------------------------------------------------------------------
 
 
-@opaque(name="inv", samples=_square_samples)
+@opaque(name="inv", samples=square_samples)
 def inv(xp, x):
     """Inverse matrices. A singular matrix is an error."""
     return xp.linalg.inv(xp.ascontiguousarray(x))
@@ -106,7 +106,7 @@ def inv(xp, x):
 
 @inv.type
 def _(x):
-    _square(x)
+    check_square(x)
     return x
 
 
@@ -136,7 +136,7 @@ def solve(xp, a, b):
 
 @solve.type
 def _(a, b):
-    _square(a)
+    check_square(a)
     if a.dtype is not b.dtype:
         raise DTypeError(f"operands {a} and {b} must have one dtype")
     if b.ndim < 2 or b.shape[-2] != a.shape[-1]:
@@ -158,71 +158,6 @@ def _(lift, args, batched):
     return solve(*lift.align_to(args, batched, rank))
 
 
-# --- determinants --------------------------------------------------------------------------------
-
-
-@opaque(name="det", samples=_square_samples)
-def det(xp, x):
-    """Determinants."""
-    return xp.asarray(xp.linalg.det(xp.ascontiguousarray(x)))
-
-
-@det.type
-def _(x):
-    _square(x)
-    return TensorType(x.dtype, x.shape[:-2], x.device)
-
-
-@det.vjp
-def _(ct, out, x):
-    # cofactors, det(x) inv(x)^T, are smooth: a singular matrix has nearly those of one some ulp beside it
-    singular = equal(out, 0)
-    size = stop_gradient(reduce_sum(abs(x), axes=(x.ndim - 2, x.ndim - 1), keepdims=False))
-    step = 8 * np.finfo(x.dtype.numpy).eps * where(equal(size, 0), 1.0, size)
-    shift = where(singular, step, 0.0)
-    rows, columns = matrix_places(x)
-    near = add(x, where(equal(rows, columns), _one_by_one(shift), 0.0))
-    value = where(singular, det(near), out)
-    return (multiply(_one_by_one(ct * conj(value)), adjoint(inv(near))),)
-
-
-@det.batch
-def _(lift, args, batched):
-    return det(args[0])
-
-
-@opaque(multiple=True, name="slogdet", samples=_square_samples)
-def slogdet(xp, x):
-    """Sign and logarithm of the magnitude of the determinants."""
-    return tuple(xp.asarray(part) for part in xp.linalg.slogdet(xp.ascontiguousarray(x)))
-
-
-@slogdet.type
-def _(x):
-    _square(x)
-    lead = x.shape[:-2]
-    return (
-        TensorType(x.dtype, lead, x.device),
-        TensorType(PARTS.get(x.dtype, x.dtype), lead, x.device),
-    )
-
-
-@slogdet.vjp
-def _(ct, out, x):
-    weight = ct[1]
-    if ct[0] is not None and x.dtype.is_complex:  # a real sign is constant wherever it is smooth
-        turn = multiply(imag_part(conj(ct[0]) * out[0]), -1j)
-        weight = turn if weight is None else add(weight, turn)
-    if weight is None:
-        return (None,)
-    return (multiply(_one_by_one(weight), adjoint(inv(x))),)
-
-
-@slogdet.batch
-def _(lift, args, batched):
-    return slogdet(args[0])
-
-
 # --- decompositions ------------------------------------------------------------------------------
 
 
@@ -234,7 +169,7 @@ def _unique(x: Any) -> None:
         )
 
 
-@opaque(name="cholesky", samples=_square_samples)
+@opaque(name="cholesky", samples=square_samples)
 def cholesky(xp, x, check=True):
     """Lower triangular L with ``L @ L^H = (x + x^H) / 2``; where that is not positive definite an error, or NaN."""
     x = _symmetrised(xp, x)
@@ -253,7 +188,7 @@ def _symmetrised(xp: Any, x: Any) -> Any:
 
 @cholesky.type
 def _(x, check=True):
-    _square(x)
+    check_square(x)
     return x
 
 
@@ -271,7 +206,7 @@ def _(lift, args, batched, check=True):
     return cholesky(args[0], check=check)
 
 
-@opaque(multiple=True, name="eigh", samples=_square_samples)
+@opaque(multiple=True, name="eigh", samples=square_samples)
 def eigh(xp, x):
     """Eigenvalues of ``(x + x^H) / 2`` in ascending order, and their eigenvectors as columns."""
     return tuple(xp.linalg.eigh(_symmetrised(xp, x)))
@@ -279,7 +214,7 @@ def eigh(xp, x):
 
 @eigh.type
 def _(x):
-    _square(x)
+    check_square(x)
     return TensorType(PARTS.get(x.dtype, x.dtype), x.shape[:-1], x.device), x
 
 
@@ -311,7 +246,7 @@ def _(lift, args, batched):
     return eigh(args[0])
 
 
-@opaque(multiple=True, name="eig", samples=_square_samples)
+@opaque(multiple=True, name="eig", samples=square_samples)
 def eig(xp, x):
     """Eigenvalues and eigenvectors (columns of length 1) of square matrices, both complex."""
     values, vectors = xp.linalg.eig(xp.ascontiguousarray(x))
@@ -321,7 +256,7 @@ def eig(xp, x):
 
 @eig.type
 def _(x):
-    _square(x)
+    check_square(x)
     wide = {dt.float32: dt.complex64, dt.float64: dt.complex128}.get(x.dtype, x.dtype)
     return TensorType(wide, x.shape[:-1], x.device), TensorType(wide, x.shape, x.device)
 
@@ -401,12 +336,22 @@ def _(ct, out, x, full):
     if ct[0] is not None:
         turn = matmul_op(swap_last(u), ct[0])
         inner.append(multiply(multiply(gaps, subtract(turn, swap_last(turn))), row))
-        beyond.append(matmul_op(divide(subtract(ct[0], matmul_op(u, turn)), row), vt))
+        if u.shape[-2] != u.shape[-1]:  # else nothing lies beyond the columns of U
+            beyond.append(matmul_op(_shared(subtract(ct[0], matmul_op(u, turn)), row), vt))
     if ct[2] is not None:
         turn = matmul_op(vt, swap_last(ct[2]))
         inner.append(multiply(column, multiply(gaps, subtract(turn, swap_last(turn)))))
-        beyond.append(matmul_op(u, divide(subtract(ct[2], matmul_op(swap_last(turn), vt)), column)))
+        if vt.shape[-2] != vt.shape[-1]:
+            beyond.append(
+                matmul_op(u, _shared(subtract(ct[2], matmul_op(swap_last(turn), vt)), column))
+            )
     return (_total(matmul_op(matmul_op(u, _total(*inner)), vt), *beyond),)
+
+
+def _shared(x: Any, values: Any) -> Any:
+    """``x / values``, 0 where both are: no gradient comes for the vectors of a singular value that is 0."""
+    idle = logical_and(equal(x, 0), equal(values, 0))
+    return divide(x, where(idle, 1.0, values))
 
 
 @svd.batch

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf, pi
 from math import log as _log
-from math import pi
 from math import sqrt as _sqrt
 
 from ..core.kinds import elementwise, integer, real_float, to_float
+from .arithmetic import abs, divide, multiply, negative, nought, sqrt, square, subtract, where
 from .arithmetic import conj as conjugate
-from .arithmetic import divide, multiply, negative, nought, sqrt, square, subtract, where
-from .comparison import equal
+from .comparison import equal, not_equal
 
 LN2 = _log(2)
 LN10 = _log(10)
@@ -26,7 +26,7 @@ def _(ct, out, _x):
     return (ct * conjugate(out),)
 
 
-@elementwise(dtype=real_float)
+@elementwise(dtype=to_float)
 def exp2(s, x):
     """``2**x``."""
     return s.exp2(x)
@@ -34,7 +34,7 @@ def exp2(s, x):
 
 @exp2.vjp
 def _(ct, out, _x):
-    return (ct * (out * LN2),)
+    return (ct * (conjugate(out) * LN2),)
 
 
 @elementwise(dtype=to_float)
@@ -259,7 +259,7 @@ def _(ct, _out, x):
     return (negative(ct * (exp(negative(square(x))) * (2 / _sqrt(pi)))),)
 
 
-@elementwise(dtype=real_float)
+@elementwise(dtype=to_float)
 def sigmoid(s, x):
     """``1 / (1 + e**-x)``."""
     return s.sigmoid(x)
@@ -267,6 +267,7 @@ def sigmoid(s, x):
 
 @sigmoid.vjp
 def _(ct, out, _x):
+    out = conjugate(out)
     return (ct * (out * subtract(1, out)),)
 
 
@@ -296,9 +297,11 @@ def _(ct, out, x, y):
         return ct * conjugate(where(equal(y, 0), 0, y * pow_float(x, safe - 1)))
 
     def along_y():
-        x_ = x if not is_number(x) else out * 0 + x
-        positive = where(equal(x_, 0), 1, x_)
-        return ct * conjugate(out * where(equal(x_, 0), 0, log(positive)))
+        x_ = x if not is_number(x) else where(True, x, out)
+        flat = equal(x_, 0) & not_equal(
+            abs(out), inf
+        )  # 0 ** y for y > 0; elsewhere log(0) is right
+        return ct * conjugate(out * where(flat, 0, log(where(flat, 1, x_))))
 
     return along_x, along_y
 

@@ -231,6 +231,8 @@ def test_scans_go_from_the_first_element_on(rng, shape, axis, dtype):
         x = x * rng.standard_normal(shape).astype(dtype)
     agree("cumsum_along", x, axis=axis)
     agree("cumprod_along", x, axis=axis)
+    if dtype in FLOATS:
+        agree("recurrence_along", special(rng, shape, dtype), x, axis=axis)
 
 
 @pytest.mark.parametrize("dtype", ("float16", *FLOATS, "int32", "int64"))

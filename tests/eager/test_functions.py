@@ -419,3 +419,20 @@ def test_cubes_are_products_of_the_right_value_and_gradient():
     assert (dg.asarray([2, -3]) ** 3).tolist() == [8, -27]
     assert dg.pow(dg.asarray([1j]), 3).tolist() == [-1j]
     assert dg.compare(lambda x: dg.grad(lambda x: (x**3).sum())(x), dg.ones(3) * 1.1).bitwise_equal
+
+
+def test_exponentials_of_complex_numbers():
+    rng = np.random.default_rng(0)
+    z = 3 * (rng.standard_normal(9) + 1j * rng.standard_normal(9))
+    x = dg.asarray(z)
+    sigmoid = 1 / (1 + np.exp(-z))
+    for found, expected in [
+        (dg.sigmoid(x), sigmoid),
+        (dg.nn.functional.silu(x), z * sigmoid),
+        (dg.exp2(x), np.exp(z * np.log(2))),
+        (dg.rsqrt(x), 1 / np.sqrt(z)),
+        (dg.logsumexp(x, 0), np.log(np.exp(z).sum())),
+        (dg.logsumexp(x + 1000, 0), np.log(np.exp(z).sum()) + 1000),
+        (dg.sigmoid(x.real * 1000 + x.imag * 1j), (z.real > 0).astype("complex128")),
+    ]:
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-13, atol=1e-13)

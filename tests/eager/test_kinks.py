@@ -47,6 +47,9 @@ def curve(fn, value):
         (lambda x: dg.nextafter(x, dg.ones(2, dtype=dg.float64)), [0.0, 1.0], [1, 0]),
         (lambda x: F.margin_ranking_loss(x, x * 0, x * 0 + 1, reduction="sum"), [0.0], [-1]),
         (lambda x: F.hinge_embedding_loss(x, x * 0 - 1, reduction="sum"), [1.0, 2.0], [-1, 0]),
+        (lambda x: x.logit(), [0.0, 0.5, 1.0], [INF, 4, INF]),
+        (lambda x: 2.0**x, [INF, 0.0], [INF, math.log(2)]),
+        (lambda x: 0.0**x, [0.0, 1.0, -1.0], [0, 0, -INF]),
     ],
 )
 def test_first_derivatives_at_ties_and_singular_points(fn, value, expected):
@@ -90,6 +93,79 @@ def test_a_determinant_has_its_cofactors_for_gradient_though_it_is_0():
     found = slope(dg.linalg.det, stack)
     np.testing.assert_allclose(found, [cofactors, np.zeros((3, 3)), np.eye(3)], atol=1e-12)
     assert slope(dg.linalg.det, [[0.0]]).item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "x", [np.diag([1.0, 0, 2]), np.zeros((2, 2)), np.ones((2, 2)), np.eye(3)[:, [0, 0, 1]]]
+)
+def test_a_determinant_is_curved_where_it_is_0(x):
+    along, across = np.random.default_rng(0).standard_normal((2, *x.shape))
+
+    def det(s, t):
+        return np.linalg.det(x + s * along + t * across)
+
+    expected = (det(1e-3, 1e-3) - det(1e-3, -1e-3) - det(-1e-3, 1e-3) + det(-1e-3, -1e-3)) / 4e-6
+    once = dg.grad(lambda v: (dg.grad(dg.linalg.det)(v) * dg.asarray(along)).sum())
+    np.testing.assert_allclose(
+        (once(dg.asarray(x)).numpy() * across).sum(), expected, rtol=1e-6, atol=1e-8
+    )
+
+
+def test_the_largest_singular_value_is_curved_though_others_are_0():
+    x = np.outer([1.0, 2.0], [2.0, 1.0])
+    along = np.array([[1.0, -1.0], [0.5, 2.0]])
+
+    def largest(s):
+        return np.linalg.norm(x + s * along, 2)
+
+    expected = (largest(1e-3) - 2 * largest(0) + largest(-1e-3)) / 1e-6
+    for shape in ((2, 2), (2, 3)):
+        wide = [np.pad(v, ((0, 0), (0, shape[1] - 2))) for v in (x, along)]
+        value, direction = map(dg.asarray, wide)
+        first = lambda v, d=direction: (dg.grad(lambda u: dg.linalg.norm(u, 2))(v) * d).sum()  # noqa: E731
+        found = (dg.grad(first)(value).numpy() * wide[1]).sum()
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("fn", [lambda x: x.cumprod(0), lambda x: x.prod()])
+@pytest.mark.parametrize(
+    "x", [[0.0, 0, 0], [1, 0, 2.0, 3.0], [0.0, 3, 0, 2], [2.0, 3.0, 0.5, -1.0]]
+)
+def test_products_are_curved_across_zeros(fn, x):
+    x = np.array(x)
+    w = np.cos(np.arange(len(x)) + 0.3)
+
+    def weighed(v):
+        return (fn(v) * dg.asarray(w[: fn(v).numel()])).sum()
+
+    def third(v):
+        return (dg.hessian(weighed)(v) * dg.asarray(np.outer(w, w))).sum()
+
+    def terms(v):  # the same, without an op of its own
+        out, total = 1.0, 0.0
+        for i in range(len(x)):
+            out = out * v[i]
+            total = total + out * w[i]
+        return total if fn(v).ndim else out * w[0]
+
+    v = dg.asarray(x)
+    for f, g in [
+        (dg.grad(weighed), dg.grad(terms)),
+        (dg.hessian(weighed), dg.hessian(terms)),
+        (
+            dg.grad(third),
+            dg.grad(lambda v: (dg.hessian(terms)(v) * dg.asarray(np.outer(w, w))).sum()),
+        ),
+    ]:
+        np.testing.assert_allclose(f(v).numpy(), g(v).numpy(), atol=1e-12)
+
+
+def test_values_at_infinities_and_of_precise_parts():
+    x = dg.asarray(np.array([1.0, INF, 2.0]))
+    assert dg.gradient(x)[0].tolist() == [INF, 0.5, -INF]
+    assert dg.linalg.vector_norm(dg.asarray([-INF, INF]), ord=-1).item() == INF
+    assert dg.quantile(dg.asarray(np.arange(4.0)), 0.3).item() == np.quantile(np.arange(4.0), 0.3)
+    assert dg.quantile(dg.asarray([1.0, -INF, 2.0]), 0.3).item() == -INF
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (5, 3), (2, 4), (4, 4)])

@@ -70,6 +70,13 @@ def _conv(
     return out
 
 
+def _recurrence(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
+    y = np.moveaxis(b.copy(), axis, 0)
+    for i, factor in enumerate(np.moveaxis(a, axis, 0)):
+        y[i] += factor * y[i - 1] if i else 0
+    return np.moveaxis(y, 0, axis)
+
+
 def _max_pool(
     x: np.ndarray, sizes: Any, steps: Any, dilations: Any
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -138,6 +145,8 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "reduce_argmax": _place(np.argmax), "reduce_argmin": _place(np.argmin),
     "pinv": lambda x, rtol, _: np.linalg.pinv(x, rtol),
     "cumsum_along": np.cumsum, "cumprod_along": np.cumprod, "sort_along": _sorted,
+    "recurrence_along": _recurrence, "exp2": lambda x: 2**x,
+    "cofactors": lambda x: np.conj(np.linalg.det(x)[..., None, None] * np.swapaxes(np.linalg.inv(x), -1, -2)),
     "matmul": lambda x, y: np.einsum("...ik,...kj->...ij", x, y), "conv": _conv, "max_pool": _max_pool,
     "reshape": np.reshape, "permute": np.transpose, "broadcast_to": np.broadcast_to, "copy": np.array,
     "flip": lambda x, axes: np.flip(x, axis=axes), "alias": np.array, "stop_gradient": np.array,

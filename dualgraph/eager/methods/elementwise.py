@@ -227,7 +227,9 @@ def logit(x: Tensor, eps: float | None = None) -> Tensor:
     if not x.dtype.is_inexact:  # 1 - x may not fit its dtype
         x = ar.cast(x, dtype=get_default_dtype().name)
     x = x if eps is None else fn.clip(x, eps, 1 - eps)
-    return tr.log(ar.divide(x, ar.subtract(1, x)))
+    if x.dtype.is_complex:
+        return tr.log(ar.divide(x, ar.subtract(1, x)))
+    return ar.subtract(tr.log(x), tr.log1p(ar.negative(x)))  # infinitely steep at 0 and 1
 
 
 @method

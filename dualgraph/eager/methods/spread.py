@@ -33,6 +33,7 @@ from ..attach import method
 from ..creation import asarray
 from ..operands import as_operand
 from ..tensor import Tensor
+from .elementwise import lerp
 from .parts import diagonal
 
 
@@ -66,8 +67,10 @@ def _quantile(
     op: str, x: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip: bool
 ) -> Tensor:
     """`quantile`; of what is no NaN in each line, to `skip` them."""
-    q = as_operand(q)
-    q = cast(q, dtype=x.dtype.name) if q.dtype is not x.dtype else q
+    if not isinstance(q, Tensor):
+        q = asarray(q, dtype=x.dtype)
+    elif q.dtype is not x.dtype:
+        q = cast(q, dtype=x.dtype.name)
     whole = dim is None or not x.ndim
     flat = sh.reshape(x, (-1,)) if whole else sh.moveaxis(x, dim, -1)
     ordered, ratios = fn.sort(flat), sh.reshape(q, (-1,))
@@ -86,8 +89,9 @@ def _quantile(
         out = at(_NEIGHBOURS[interpolation])
     elif interpolation in ("linear", "midpoint"):
         below, above = at(floor), at(ceil)
-        weight = 0.5 if interpolation == "midpoint" else subtract(place, floor(place))
-        out = add(below, multiply(subtract(above, below), weight))
+        out = lerp(
+            below, above, 0.5 if interpolation == "midpoint" else subtract(place, floor(place))
+        )
     else:
         raise ArgumentError(
             describe(op, str(x.type), f"{interpolation!r} is not a way to interpolate")

@@ -9,7 +9,7 @@ Its modules:
     indexing    elements at listed places                        indexing_code; listing (places of what is true)
     pooling     the largest of each window; windows added        pooling_code
     ordering    sorting                                          searching (argmax), bisecting (in sorted sequences)
-    scanning    running sums, products, extremes                 philox (random words)
+    scanning    running sums, products, extremes, recurrences    philox (random words)
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ CLAIMED = {  # op: the module whose function of the same name is its kernel
     "full": "moving",
     "cumsum_along": "scanning",
     "cumprod_along": "scanning",
+    "recurrence_along": "scanning",
     "running_best": "scanning",
     "reduce_argmax": "searching",
     "reduce_argmin": "searching",

@@ -1,4 +1,4 @@
-"""Scans: running sums, products and extremes along one axis, from the first element on."""
+"""Scans: running sums, products, extremes and recurrences along one axis, from the first element on."""
 
 from __future__ import annotations
 
@@ -55,6 +55,18 @@ def running_best(x: Any, axis: int, least: bool = False, out: Any = None) -> Any
     return best, places
 
 
+def recurrence_along(a: Any, b: Any, axis: int, out: Any = None) -> Any:
+    """``y[i] = a[i] * y[i - 1] + b[i]`` along `axis`."""
+    code = element_code(b.dtype)
+    if code not in ("f", "d") or b.size == 0 or not (out is None or dense(out)):
+        return None
+    a, b = in_order(a), in_order(b)
+    out = np.empty(b.shape, b.dtype) if out is None else out
+    fixed = address_of(a), address_of(b), address_of(out)
+    _run((recurrent_rows_code, recurrent_columns_code), (code,), fixed, b, axis, (out,), (a,))
+    return out
+
+
 def _scan(op: str, x: Any, axis: int, out: Any) -> Any:
     """A running sum or product; None where there is no code for the arrays."""
     given = "b" if x.dtype == bool else element_code(x.dtype, narrow=True)
@@ -71,12 +83,13 @@ def _scan(op: str, x: Any, axis: int, out: Any) -> Any:
 
 
 def _run(
-    codes: tuple[Any, Any], how: tuple[str, ...], fixed: Any, x: Any, axis: int, outs: tuple[Any, ...]
+    codes: tuple[Any, Any], how: tuple[str, ...], fixed: Any, x: Any, axis: int, outs: tuple[Any, ...],
+    others: tuple[Any, ...] = (),
 ) -> None:  # fmt: skip
-    """The kernel along rows, or the one along the middle axis, on all of x."""
+    """The kernel along rows, or the one along the middle axis, on all of x and of `others` of its shape."""
     outer, n, inner = prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :])
     call, grain = (codes[0](*how), CHAINS) if inner == 1 else (codes[1](*how), 1)
-    share(call, (*fixed, n, inner), outer, 2 * x.nbytes, grain, spots=((x,), outs))
+    share(call, (*fixed, n, inner), outer, 2 * x.nbytes, grain, spots=((*others, x), outs))
 
 
 def _combined(w: Writer, op: str, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
@@ -129,6 +142,52 @@ def rows_code(w: Writer, op: str, code: str, given: str) -> None:
                 for start, so_far in zip(starts, turn.carried, strict=True):
                     here = b.add(start, turn.i)
                     value = _combined(w, op, code, so_far, value_at(here))
+                    following.append(put(value, here))
+                turn.carried = following
+
+
+@kernel(pointers=3, numbers=4)
+def recurrent_columns_code(w: Writer, code: str) -> None:
+    """``(a, b, out, n, inner, begin, end)`` on arrays (outer, n, inner): along the middle axis."""
+    b, size = w.b, SIZE[code]
+    factors, x, out, n, inner, begin, end = w.fn.args
+    kind = ir.VectorType(TYPES[code], LANES)
+
+    with w.loop(end, begin) as outer, w.loop(inner, step=LANES) as column:
+        first = b.add(b.mul(b.mul(outer.i, n), inner), column.i)
+        mask = w.first_lanes(b.sub(inner, column.i), LANES)
+        so_far = w.load(w.at(x, w.scaled(first, size)), kind, mask)
+        w.store(so_far, w.at(out, w.scaled(first, size)), mask)
+        with w.loop(n, i64(1), carried=[so_far]) as turn:
+            here = w.scaled(b.add(first, b.mul(turn.i, inner)), size)
+            factor, more = (w.load(w.at(v, here), kind, mask) for v in (factors, x))
+            value = b.fadd(b.fmul(factor, turn.carried[0]), more)
+            w.store(value, w.at(out, here), mask)
+            turn.carried = [value]
+
+
+@kernel(pointers=3, numbers=4)
+def recurrent_rows_code(w: Writer, code: str) -> None:
+    """``(a, b, out, n, inner, begin, end)``: along rows of n elements."""
+    b, size = w.b, SIZE[code]
+    factors, x, out, n, _, begin, end = w.fn.args
+
+    def element(of: ir.Value, i: ir.Value) -> ir.Value:
+        return b.load(w.at(of, w.scaled(i, size)), align=size, typ=TYPES[code])
+
+    def put(value: ir.Value, i: ir.Value) -> ir.Value:
+        b.store(value, w.at(out, w.scaled(i, size)), align=size)
+        return value
+
+    whole = b.add(begin, b.and_(b.sub(end, begin), i64(-CHAINS)))
+    for first, last, chains in ((begin, whole, CHAINS), (whole, end, 1)):
+        with w.loop(last, first, chains) as row:
+            starts = [b.mul(b.add(row.i, i64(c)), n) for c in range(chains)]
+            with w.loop(n, i64(1), carried=[put(element(x, s), s) for s in starts]) as turn:
+                following = []
+                for start, so_far in zip(starts, turn.carried, strict=True):
+                    here = b.add(start, turn.i)
+                    value = b.fadd(b.fmul(element(factors, here), so_far), element(x, here))
                     following.append(put(value, here))
                 turn.carried = following
 
