@@ -6,7 +6,7 @@ Its modules:
     bodies      body (a Python function, run once, as a graph)   written (bodies kept for the next call)
     derived     derive (graphs from graphs, nothing is run)      batches (for `vmap`), partition (for gradients)
     of scans    scan_rules (gradient, batch)                     saved (what steps keep), products (one over all steps)
-    reach       where gradients could flow
+    reach       where gradients could flow           surroundings (Python state that bodies change)
 """
 
 from .cond import cond

@@ -11,6 +11,7 @@ from ..core.errors import (
     ArgumentError,
     CaptureError,
     DTypeError,
+    DualgraphError,
     ShapeError,
     describe,
     user_location,
@@ -24,12 +25,13 @@ from ..eager.creation import asarray
 from ..eager.inplace import write
 from ..eager.tensor import Tensor
 from ..ops.movement import copy
-from ..static.capture import OWN, Tracer, off_the_tape
+from ..static.capture import CHANGES, OWN, Tracer, off_the_tape
 from ..static.graph import Graph, renumber, substitute
 from ..static.scopes import group_scopes
 from ..static.symbolic import Following
 from ..static.trace import Inside, Mark, Slot
 from .derive import levels
+from .surroundings import Surroundings, prints
 
 # --- trees of tensors --------------------------------------------------------------------------
 
@@ -85,8 +87,17 @@ def check_same(
     op: str, what: str, new: tuple[Sequence[Tensor], Structure], old: tuple[Sequence[Tensor], Structure], remedy: str
 ) -> None:  # fmt: skip
     """Raises unless two trees have one structure and the same types."""
+    error = difference(op, what, new, old, remedy)
+    if error is not None:
+        raise error
+
+
+def difference(
+    op: str, what: str, new: tuple[Sequence[Tensor], Structure], old: tuple[Sequence[Tensor], Structure], remedy: str
+) -> DualgraphError | None:  # fmt: skip
+    """The error for two trees that have not one structure and the same types."""
     if new[1] != old[1]:
-        raise ArgumentError(
+        return ArgumentError(
             describe(op, f"{old[1]}, {new[1]}", f"{what}: structure {new[1]}, not {old[1]}", remedy)
         )
     for a, b, path in zip(new[0], old[0], new[1].paths(), strict=True):
@@ -94,7 +105,8 @@ def check_same(
             error = ShapeError if a.dtype is b.dtype else DTypeError
             leaf = f" at {path}" if path else ""
             problem = f"{what}{leaf}: {a.type}, not {b.type}"
-            raise error(describe(op, f"{b.type}, {a.type}", problem, remedy))
+            return error(describe(op, f"{b.type}, {a.type}", problem, remedy))
+    return None
 
 
 KEEPS_TYPES = "the carry keeps its structure, shapes and dtypes from step to step; start with what a step gives"
@@ -219,12 +231,15 @@ class Body(NamedTuple):
 
 
 def trace_body(
-    op: str, fn: Callable[..., Any], args: Structure, tensors: Sequence[Tensor], discarded: bool = False
+    op: str, fn: Callable[..., Any], args: Structure, tensors: Sequence[Tensor], discarded: bool = False,
+    watched: bool = True,
 ) -> Body:  # fmt: skip
     """Runs ``fn(*args)`` for real, with `tensors` as the leaves of `args`, and writes it down.
 
-    The run is on the tape if that is on.
+    The run is on the tape if that is on. Where it is `watched`, changes of Python state are a refusal, and of a
+    `discarded` run they are undone.
     """
+    around = Surroundings(fn) if watched else None
     tracer = FollowingBody(discarded) if follows_sizes() else BodyTracer(discarded)
     types = types_of(tensors)
     began = TapeNode(None, (), {}, ()).seq
@@ -236,10 +251,14 @@ def trace_body(
             outs, structure = tensors_of(op, fn(*args.build(given)))
             states = tuple(tracer.states.values())
             operands = [tracer.var_of(t) for t in (*outs, *(t for t, _ in states))]
+        refusals = [*tracer.refusals, *_off_the_ops(outs, began)]
+        if around is not None:
+            refusals += around.refusals()
     finally:
         if discarded:
             undo(tuple(tracer.states.values()))
-    refusals = [*tracer.refusals, *_off_the_ops(outs, began)]
+            if around is not None:
+                around.restore()
     nodes = group_scopes(tracer.nodes, tracer.scopes, operands)
     nodes, stopped = off_the_tape(nodes, tracer)
     results = tuple(substitute(v, stopped) for v in operands)
@@ -255,11 +274,13 @@ def undo(states: Sequence[tuple[Tensor, Any]]) -> None:
 
 
 def trace_discarded(
-    op: str, name: str, fn: Callable[..., Any], args: Structure, tensors: Sequence[Tensor]
-) -> Body | str:
+    op: str, name: str, fn: Callable[..., Any], args: Structure, tensors: Sequence[Tensor], watched: bool = True
+) -> Body | str:  # fmt: skip
     """A body that is not to run, run only to be written down; or why that cannot be."""
+    if watched and prints(fn):
+        return f"{name} calls print"
     try:
-        return trace_body(op, fn, args, tensors, discarded=True)
+        return trace_body(op, fn, args, tensors, True, watched)
     except Exception as problem:  # whatever the user's code raises on values it was not to see
         kind = "" if isinstance(problem, CaptureError) else f"{type(problem).__name__}: "
         return f"{name}, which these values do not lead to, cannot run on them: {kind}{problem}"
@@ -363,5 +384,9 @@ def tracked(tensors: Sequence[Tensor]) -> bool:
 def note_refusals(op: str, refusals: Sequence[str]) -> None:
     """Tells a capture in progress why this op cannot be one node."""
     if state.tracer is not None:
-        where = user_location()
-        state.tracer.refusals.extend(f"{op} at {where}: {why}" for why in refusals)
+        at = f"{op} at {user_location()}"
+        said = (
+            f"{why} in a body of {at}" if why.startswith(CHANGES) else f"{at}: {why}"
+            for why in refusals
+        )
+        state.tracer.refusals.extend(said)

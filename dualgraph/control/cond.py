@@ -20,7 +20,7 @@ from .batches import batched
 from .body import (
     Body,
     Structure,
-    check_same,
+    difference,
     joined,
     note_refusals,
     owned,
@@ -38,11 +38,11 @@ Branch = Callable[..., Any]
 def cond(pred: Any, true_fn: Branch, false_fn: Branch, *operands: Any) -> Any:
     """``true_fn(*operands)`` where `pred` holds, else ``false_fn(*operands)``.
 
-    `pred` is a Python bool or a bool tensor of no dimensions; operands and results are trees of tensors,
-    and both branches give the same structure and types. A capture keeps both branches in one node;
-    tensors that they close over are found and become operands. Where `vmap` batches `pred`, both branches
-    run and `where` chooses. Raises DTypeError, ShapeError or ArgumentError for a predicate or branches that do
-    not fit; what cannot be part of a graph (writes to outer tensors, ``.item()``) makes a capture fail.
+    `pred` is a Python bool or a bool tensor of no dimensions; operands and results are trees of tensors. A capture
+    keeps both branches in one node; tensors that they close over are found and become operands. Where `vmap`
+    batches `pred`, both branches run and `where` chooses. Raises DTypeError or ShapeError for a predicate that does
+    not fit; what cannot be part of a graph (branches of other structures or types, writes to outer tensors,
+    ``.item()``) makes a capture fail, and is an error where both branches run.
 
     >>> import dualgraph as dg
     >>> dg.cond(dg.asarray(True), lambda x: x + 1, lambda x: x - 1, dg.asarray(1.0)).item()
@@ -99,8 +99,12 @@ class _Cond:
 
     def run(self) -> Any:
         if batch_of(self.pred) is not None:
-            bodies = [trace_body("cond", fn, self.args, self.tensors, True) for fn in self.branches]
-            return self._node(*bodies)
+            return self._node(
+                *(
+                    trace_body("cond", fn, self.args, self.tensors, True, watched=False)
+                    for fn in self.branches
+                )
+            )
         taken = 0 if self._holds() else 1
         body = trace_body("cond", self.branches[taken], self.args, self.tensors)
         plain = state.tracer is None and state.batching is None
@@ -127,10 +131,11 @@ class _Cond:
 
     def _node(self, true: Body, false: Body, taken: Body | None = None) -> Any:
         remedy = "both branches must give the same structure, shapes and dtypes"
-        check_same(
-            "cond", "false_fn gives other types than true_fn", false.result, true.result, remedy
-        )
-        refusals = (*true.refusals, *false.refusals)
+        what = "false_fn gives other types than true_fn"
+        unlike = difference("cond", what, false.result, true.result, remedy)
+        if unlike is not None and taken is None:
+            raise unlike
+        refusals = (*true.refusals, *false.refusals, *([] if unlike is None else [str(unlike).partition("\n")[0]]))
         if refusals and taken is None:
             if true.states or false.states or not all(OWN in why for why in refusals):
                 raise CaptureError(describe("cond", str(self.pred.type), "; ".join(refusals)))

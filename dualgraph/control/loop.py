@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.context import grad_mode, state, untraced
 from ..core.dtypes import int64
-from ..core.errors import AutogradError, CaptureError, describe
+from ..core.errors import AutogradError, CaptureError, DualgraphError, describe
 from ..core.types import TensorType
 from ..eager.batch import batch_of
 from ..eager.shapes import moveaxis
@@ -24,7 +24,7 @@ from .body import (
     KEEPS_TYPES,
     Body,
     Structure,
-    check_same,
+    difference,
     joined,
     note_refusals,
     owned,
@@ -76,14 +76,19 @@ class _While:
         test = trace_body("while_loop", self.test_fn, self.args, self.init)
         pred = check_predicate("while_loop", test.structure.build(test.outs))
         goes_on = batch_of(pred) is None and self.max_steps != 0 and _holds(pred)
-        body = self._body(goes_on)
         differs = batch_of(pred) is not None
+        body = self._body(goes_on, not differs)
         if differs and (isinstance(body, str) or body.states or test.states):
             why = body if isinstance(body, str) else "it writes to a tensor from outside"
             raise CaptureError(describe("while_loop", f"{pred.type} inside vmap", why))
         if isinstance(body, str):
             note_refusals("while_loop", [body])
             return self.carry.build(owned(self.init))
+        if not goes_on and not differs:
+            unlike = self._difference(body.outs, body.structure)
+            if unlike is not None:
+                note_refusals("while_loop", [str(unlike).partition("\n")[0]])
+                return self.carry.build(owned(self.init))
         self._check(body.outs, body.structure)
         drawn = [f"cond_fn writes to {t.type} from outside" for t, _ in test.states]
         refusals = (*test.refusals, *drawn, *body.refusals)
@@ -95,20 +100,21 @@ class _While:
             return self._loop(self.init, 0)
         return self._loop(body.outs, 1) if goes_on else self.carry.build(owned(self.init))
 
-    def _body(self, goes_on: bool) -> Body | str:
+    def _body(self, goes_on: bool, watched: bool) -> Body | str:
         """The body, run and written down; or why it cannot be, if no step is taken."""
         if goes_on:
             return trace_body("while_loop", self.body_fn, self.args, self.init)
-        return trace_discarded("while_loop", "body_fn", self.body_fn, self.args, self.init)
+        return trace_discarded("while_loop", "body_fn", self.body_fn, self.args, self.init, watched)
+
+    def _difference(self, carry: list[Tensor], structure: Structure) -> DualgraphError | None:
+        """The error for a carry that a step has given other types."""
+        given, old = (carry, structure), (self.init, self.carry)
+        return difference("while_loop", "the carry changes in a step", given, old, KEEPS_TYPES)
 
     def _check(self, carry: list[Tensor], structure: Structure) -> None:
-        check_same(
-            "while_loop",
-            "the carry changes in a step",
-            (carry, structure),
-            (self.init, self.carry),
-            KEEPS_TYPES,
-        )
+        unlike = self._difference(carry, structure)
+        if unlike is not None:
+            raise unlike
 
     # --- as a loop in Python ---
 

@@ -117,7 +117,7 @@ class _Scan:
     def run(self, pure: bool = False, key: Hashable = None, closes: Sequence[Tensor] = ()) -> Any:
         """The last carry and the ys; `pure`: Python need not run each step; `key` and `closes`: see `scan_pure`."""
         if not self.length:
-            body = self._first(discarded=True)
+            body = self._first(discarded=True, watched=not pure)
             note_refusals(self.op, body.refusals)
             return self._node(body)
         pure = pure and state.tracer is None and self.length >= SEVERAL
@@ -125,7 +125,7 @@ class _Scan:
             return self._once(key, closes)
         if state.tracer is None and state.batching is None and not state.grad and not pure:
             return self._loop(self.init, [], 0)
-        body = self._first(discarded=False)
+        body = self._first(discarded=False, watched=not pure)
         if body.refusals:
             note_refusals(self.op, body.refusals)
         elif (
@@ -138,7 +138,7 @@ class _Scan:
         carry, y = self._parted(body.outs, body.structure)
         return self._loop(carry, [y], 1)
 
-    def _first(self, discarded: bool) -> Body:
+    def _first(self, discarded: bool, watched: bool) -> Body:
         """The first step (of a scan without steps: what it would be), run and written down."""
         with unseen():
             if self.length:
@@ -146,7 +146,7 @@ class _Scan:
                 row = [_row(x, first) for x in self.xs]
             else:
                 row = [filled(x.type._replace(shape=x.shape[1:])) for x in self.xs]
-        return trace_body(self.op, self.f, self.args, [*self.init, *row], discarded)
+        return trace_body(self.op, self.f, self.args, [*self.init, *row], discarded, watched)
 
     def _parted(
         self, outs: list[Tensor], structure: Structure
@@ -202,7 +202,7 @@ class _Scan:
             constants = [closes[i] for i in found.reads]
             outs = run_scan(self.init, self.xs, constants, found.graph, self.length, self.reverse)
             return self.carry.build(outs[:n]), found.structure.build(outs[n:])
-        body = self._first(discarded=False)
+        body = self._first(discarded=False, watched=False)
         one, graph, y = self._joined(body)
         made = written(body, graph, one.constants, closes, y)
         operands = [*self.init, *self.xs, *one.constants]

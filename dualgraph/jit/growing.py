@@ -11,6 +11,7 @@ from ..core.process.settings import undisturbed
 from ..core.process.workers import Job, Workers
 from ..core.trees import flatten
 from ..passes.sizes import as_bytes
+from ..static.capture import CHANGES
 from ..static.code.statements import Apart
 from .entries import Entry
 from .keys import difference, labels
@@ -219,7 +220,7 @@ class Growing:
             if self._apart.active or not self._start_apart(entry, said):
                 left.stage.close(left.outcome, "; ".join(refusals))
             return
-        changing = [r for r in refusals if r.startswith(("the function changes", "a hook is set"))]
+        changing = [r for r in refusals if r.startswith((CHANGES, "a hook is set"))]
         if changing and len(changing) == len(refusals):
             self._unstable[tree] = self._unstable.get(tree, 0) + 1
             most = MAX_UNSTABLE if self._apart.active else 2

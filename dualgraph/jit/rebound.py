@@ -19,7 +19,7 @@ from ..core.numbers.symbolic import SYMBOLIC, plain
 from ..core.trees import TreeDef, containers, flatten, unflatten
 from ..eager.tensor import Tensor
 from ..effects import Happening
-from ..static.capture import Tracer
+from ..static.capture import CHANGES, Tracer
 from ..static.checks import ATOMS, Assumption, CellCheck, Check, EntryCheck, ItemCheck, PlacedCheck
 from ..static.code.bytecode import REFLECTION
 from ..static.code.statements import statements
@@ -27,7 +27,6 @@ from ..static.footprint import Footprint
 from ..static.trace import Slot
 from .promoted import EXCHANGED, Place, may_be_promoted, place_key
 
-CHANGES = "the function changes"
 KINDS = (tuple, list, dict)
 BOUND = (types.MethodType, types.BuiltinFunctionType)
 

@@ -14,13 +14,13 @@ from ..core.prim import Prim
 from ..core.spans import in_one_memory
 from ..core.trees import containers
 from ..eager.tensor import Tensor
-from ..static.capture import Tracer, swept
+from ..static.capture import CHANGES, Tracer, swept
 from ..static.checks import ATOMS, same_bytes
 from ..static.footprint import Footprint
 from ..static.holders import MAX_ARRAY_BYTES
 from .arguments import Arguments
 from .promoted import place_key
-from .rebound import CHANGES, FormCheck, Move
+from .rebound import FormCheck, Move
 
 
 def unrepeatable(

@@ -29,6 +29,7 @@ from .region import is_region
 from .scopes import group_scopes
 from .trace import Concrete, GradEffect, Mark, Recording, Slot, Store, Trace
 
+CHANGES = "the function changes"  # some Python state; what is made on first use settles
 OWN = "gradients flow through a function of the user's own"
 
 

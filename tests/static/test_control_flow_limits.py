@@ -122,6 +122,126 @@ def test_errors_name_op_types_and_line(mode: str) -> None:
         "while_loop.*carry",
         lambda x: dg.while_loop(lambda c: c.sum() > 0, lambda c: c > 9, x),
     )
-    if mode != "eager":  # which runs one branch only
-        differ = lambda x: dg.cond(x.sum() > 0, lambda: x, lambda: x.sum())  # noqa: E731
-        fails(dg.ShapeError, r"cond\(f32\[2\], f32\[\]\).*false_fn", differ)
+
+
+def test_branches_of_other_types_are_python_in_both_modes() -> None:
+    def run(x: Any) -> Any:
+        return dg.cond(x.sum() > 0, lambda: x * 2, lambda: x.sum())
+
+    compiled = dg.compile(run, wait=True)
+    for x in (dg.ones(2), -dg.ones(2)):
+        expected = [2.0, 2.0] if x[0] > 0 else -2.0
+        for f in (run, compiled, compiled):
+            assert f(x).tolist() == expected
+            assert f(x.clone().requires_grad_()).tolist() == expected
+    assert "false_fn gives other types than true_fn: f32[], not f32[2]" in compiled.explain()
+    with pytest.raises(dg.CaptureError, match=r"(?s)cond at .*_limits.py:\d+: .*other types"):
+        dg.capture(run, dg.ones(2))
+    with pytest.raises(dg.ShapeError, match="false_fn"):  # both run
+        dg.vmap(run)(dg.asarray([[1.0, 1.0], [-1.0, -1.0]]))
+
+
+def test_a_loop_that_is_not_entered_may_change_its_carry() -> None:
+    def run(x: Any) -> Any:
+        return dg.while_loop(lambda c: c.sum() > 2, lambda c: dg.concat([c, c]), x)
+
+    compiled = dg.compile(run, wait=True)
+    assert [f(dg.ones(2)).tolist() for f in (run, compiled, compiled)] == [[1.0, 1.0]] * 3
+    for f in (run, compiled):
+        with pytest.raises(dg.ShapeError, match="carry"):
+            f(dg.ones(3))
+
+
+SEEN: list[Any] = []
+COUNT = 0
+
+
+class Counter:
+    """Counts in an attribute, in a method that its call calls."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def more(self) -> None:
+        self.count += 1
+
+    def __call__(self, c: Any, x: Any) -> Any:
+        self.more()
+        return c + x, c
+
+
+def appending(c: Any, x: Any) -> Any:
+    SEEN.append(len(SEEN))
+    return c + x, c
+
+
+def counting(c: Any, x: Any) -> Any:
+    global COUNT
+    COUNT += 1
+    return c + x, c
+
+
+def printing(c: Any, x: Any) -> Any:
+    print("a step")
+    return c + x, c
+
+
+def steps_seen(out: str, counter: Counter) -> int:
+    return len(SEEN) + COUNT + counter.count + out.count("a step")
+
+
+@pytest.mark.parametrize("body", [appending, counting, printing, Counter()])
+@pytest.mark.parametrize("mode", ["plain", "taped", "compiled"])
+def test_python_state_changes_in_each_step(body: Any, mode: str, capsys: Any) -> None:
+    counter = body if isinstance(body, Counter) else Counter()
+
+    def run(x: Any) -> Any:
+        return dg.scan(body, x.sum(), x)[0]
+
+    f = dg.compile(run, wait=True) if mode == "compiled" else run
+    x = dg.ones(5, requires_grad=mode == "taped")
+    before = steps_seen("", counter)
+    for _ in range(3):
+        assert f(x).item() == 10
+    known = steps_seen(capsys.readouterr().out, counter) - before
+    if mode == "compiled":
+        assert "in a body of scan" in f.explain() or "print" in f.explain()
+    assert known == 15
+
+
+@pytest.mark.parametrize("mode", ["taped", "compiled"])
+def test_a_branch_that_is_not_taken_leaves_python_state_as_it_was(mode: str) -> None:
+    state = {"taken": 0, "other": [0]}
+    count = 0
+
+    def taken(x: Any) -> Any:
+        state["taken"] += 1
+        return x + 1
+
+    def other(x: Any) -> Any:
+        nonlocal count
+        state["other"].append(1)
+        state["new"] = 1
+        count += 1
+        return x - 1
+
+    def run(x: Any) -> Any:
+        return dg.cond(x.sum() > 0, taken, other, x)
+
+    f = dg.compile(run, wait=True) if mode == "compiled" else run
+    for i in range(3):
+        f(dg.ones(2, requires_grad=mode == "taped"))
+        assert (state, count) == ({"taken": i + 1, "other": [0]}, 0)
+
+
+def test_what_a_body_makes_on_its_first_run_settles() -> None:
+    tables: dict[str, Any] = {}
+
+    def step(c: Any, x: Any) -> Any:
+        if "table" not in tables:
+            tables["table"] = dg.asarray(2.0)
+        return c * tables["table"] + x, c
+
+    compiled = dg.compile(lambda x: dg.scan(step, x.sum(), x)[0], wait=True)
+    assert [compiled(dg.ones(3)).item() for _ in range(3)] == [31.0] * 3
+    assert compiled.programs[0].calls == 1, compiled.explain()

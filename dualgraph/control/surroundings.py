@@ -1,0 +1,179 @@
+"""Surroundings: the Python state that a body reaches, and what a run of it has changed there.
+
+A body is run once, to be written down, and not by Python from then on. One that appends to a list, counts or rebinds a
+variable would do so once only; one that changes nothing that it could read does the same in each run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import partial
+from operator import is_
+from types import CellType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..eager.tensor import Tensor
+from ..static.capture import CHANGES
+from ..static.code.bytecode import codes, global_names
+from ..static.outside import closed, users
+
+MOST = 10_000  # objects that are looked at
+MISSING: Any = object()
+PLAIN = (Tensor, np.ndarray, str, bytes, int, float, complex, type(None), type, ModuleType)
+CONTAINERS = (list, dict, set, deque)
+
+
+class Place(NamedTuple):
+    """Something that can be given another value: its name, what holds it, and what that held.
+
+    `key` is the name of a global variable in the dict `holder`; else all of `holder` counts, a cell or container.
+    """
+
+    name: str
+    holder: Any
+    key: str | None
+    before: Any
+
+    def holds(self) -> bool:
+        """Whether nothing has changed."""
+        now = _held(self.holder, self.key)
+        if type(self.before) is not list or type(now) is not list:
+            return now is self.before
+        return len(now) == len(self.before) and all(map(is_, now, self.before))
+
+    def restore(self) -> None:
+        """Gives it back what it held."""
+        holder = self.holder
+        if isinstance(holder, CellType):
+            holder.cell_contents = self.before
+        elif self.key is not None:
+            holder[self.key] = self.before
+        else:
+            holder.clear()
+            if isinstance(holder, dict):
+                half = len(self.before) // 2
+                holder.update(zip(self.before[:half], self.before[half:], strict=True))
+            else:
+                (holder.update if isinstance(holder, set) else holder.extend)(self.before)
+
+
+class Surroundings:
+    """The Python state that a function reaches, as it was when this was made.
+
+    Closure variables, globals, defaults, bound objects, their attributes and what containers hold are looked at, in
+    code that is the user's.
+
+    >>> seen = []
+    >>> around = Surroundings(lambda x: seen.append(x))
+    >>> seen.append(1)
+    >>> around.changed(), around.restore(), seen
+    ('seen', None, [])
+    """
+
+    def __init__(self, fn: Any) -> None:
+        self._fn = fn
+        self._places: list[Place] = []
+        work, seen = [(getattr(fn, "__name__", type(fn).__name__), fn)], {}
+        while work and len(seen) < MOST:
+            name, x = work.pop()
+            if id(x) not in seen and not isinstance(x, PLAIN):
+                seen[id(x)] = x
+                work.extend(self._enter(name, x))
+
+    def changed(self) -> str:
+        """The name of the first place that holds something else now, or ""."""
+        return next((p.name for p in self._places if not p.holds()), "")
+
+    def refusals(self) -> list[str]:
+        """Why a graph cannot do what was done here."""
+        changed = self.changed()
+        said = [f"{CHANGES} {changed}"] if changed else []
+        return [*said, *["it calls print"] * prints(self._fn)]
+
+    def restore(self) -> None:
+        """Puts back what was there."""
+        for p in self._places:
+            if not p.holds():
+                p.restore()
+
+    def _add(self, name: str, holder: Any, key: str | None = None) -> Any:
+        value = _held(holder, key)
+        self._places.append(Place(name, holder, key, value))
+        return value
+
+    def _enter(self, name: str, x: Any) -> Iterator[tuple[str, Any]]:
+        """Notes what can be changed of an object; gives what it leads to, by name."""
+        if isinstance(x, FunctionType):
+            yield from self._function(x)
+        elif isinstance(x, MethodType):
+            yield from ((name, x.__self__), (name, x.__func__))
+        elif isinstance(x, partial):
+            yield from _each(name, (x.func, *x.args, *x.keywords.values()))
+        elif isinstance(x, tuple):
+            yield from _each(name, x)
+        elif type(x) in CONTAINERS:
+            yield from _each(name, self._add(name, x))
+        elif closed(type(x).__module__):  # such as a compiled function
+            yield name, getattr(x, "__wrapped__", None)
+        else:
+            held = getattr(x, "__dict__", None)
+            if type(held) is dict:
+                self._add(name, held)
+                yield from ((f"{name}.{k}", v) for k, v in held.items())
+            yield from _each(name, _methods(type(x)))
+
+    def _function(self, fn: FunctionType) -> Iterator[tuple[str, Any]]:
+        for n, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+            yield n, self._add(n, cell)
+        yield from _each(
+            fn.__name__, (*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values())
+        )
+        if not users(fn.__module__):
+            return
+        known = fn.__globals__
+        names = {n for c in codes(fn.__code__) for n in global_names(c) if n in known}
+        for n in sorted(names):
+            yield n, self._add(n, known, n)
+        if fn.__dict__:
+            yield fn.__name__, fn.__dict__
+
+
+def _each(name: str, values: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    return ((name, v) for v in values)
+
+
+def _held(holder: Any, key: str | None) -> Any:
+    """What is there now."""
+    if isinstance(holder, CellType):
+        try:
+            return holder.cell_contents
+        except ValueError:  # a variable that is not bound yet
+            return MISSING
+    if key is not None:
+        return holder.get(key, MISSING)
+    return [*holder, *holder.values()] if isinstance(holder, dict) else list(holder)
+
+
+def _methods(cls: type) -> Iterator[FunctionType]:
+    """The functions of a class of the user's."""
+    for c in cls.__mro__:
+        if users(c.__module__):
+            yield from (v for v in vars(c).values() if isinstance(v, FunctionType))
+
+
+def prints(fn: Any) -> bool:
+    """Whether the user's code of a body itself calls `print`.
+
+    >>> prints(lambda x: print(x)), prints(lambda x: x)
+    (True, False)
+    """
+    inner = getattr(fn, "__func__", fn)
+    if not isinstance(inner, FunctionType):
+        return False
+    if closed(inner.__module__):  # a body around the user's
+        return any(prints(_held(c, None)) for c in inner.__closure__ or ())
+    named = any("print" in global_names(c) for c in codes(inner.__code__))
+    return named and "print" not in inner.__globals__
