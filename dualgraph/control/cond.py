@@ -135,7 +135,11 @@ class _Cond:
         unlike = difference("cond", what, false.result, true.result, remedy)
         if unlike is not None and taken is None:
             raise unlike
-        refusals = (*true.refusals, *false.refusals, *([] if unlike is None else [str(unlike).partition("\n")[0]]))
+        refusals = (
+            *true.refusals,
+            *false.refusals,
+            *([] if unlike is None else [str(unlike).partition("\n")[0]]),
+        )
         if refusals and taken is None:
             if true.states or false.states or not all(OWN in why for why in refusals):
                 raise CaptureError(describe("cond", str(self.pred.type), "; ".join(refusals)))

@@ -223,7 +223,9 @@ def acosh(s, x):
 
 @acosh.vjp
 def _(ct, _out, x):
-    return (divide(ct, conjugate(sqrt(subtract(square(x), 1)))),)
+    if x.dtype.is_complex:  # the root of the product has the other sign left of the imaginary axis
+        return (divide(ct, conjugate(multiply(sqrt(subtract(x, 1)), sqrt(x + 1)))),)
+    return (divide(ct, sqrt(subtract(square(x), 1))),)
 
 
 @elementwise(dtype=to_float, domain=(-0.9, 0.9))

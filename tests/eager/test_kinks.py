@@ -160,6 +160,21 @@ def test_products_are_curved_across_zeros(fn, x):
         np.testing.assert_allclose(f(v).numpy(), g(v).numpy(), atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "name",
+    """sqrt rsqrt log log1p exp expm1 exp2 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid square
+    reciprocal""".split(),
+)
+def test_slopes_of_complex_functions_in_all_quadrants(name):
+    z, h = np.array([1.3 + 0.4j, -1.3 + 0.4j, -1.3 - 0.4j, 1.3 - 0.4j, 0.2 + 2j, -0.2 - 2j]), 1e-6
+    fn = getattr(dg, name)
+    _, pull = dg.vjp(fn, dg.asarray(z))
+    expected = (fn(dg.asarray(z + h)).numpy() - fn(dg.asarray(z - h)).numpy()) / (2 * h)
+    np.testing.assert_allclose(
+        pull(dg.ones(6, dtype="complex128"))[0].numpy().conj(), expected, rtol=1e-8
+    )
+
+
 def test_values_at_infinities_and_of_precise_parts():
     x = dg.asarray(np.array([1.0, INF, 2.0]))
     assert dg.gradient(x)[0].tolist() == [INF, 0.5, -INF]
