@@ -121,7 +121,6 @@ class ExactArrayScalar(Scalar):
 # Expanded words for which the namespace has a function of its own.
 UNARY = {
     "exp": "exp",
-    "expm1": "expm1",
     "log": "log",
     "log2": "log2",
     "log10": "log10",
@@ -169,6 +168,12 @@ class ArrayScalar(ExactArrayScalar):
     def sign(self, x: Value) -> Value:
         return self.xp.sign(x) if x.dtype.kind == "c" else super().sign(x)
 
+    def expm1(self, x: Value) -> Value:
+        """``xp.expm1``; of complex numbers with the special values of the array API standard."""
+        if x.dtype.kind == "c":
+            return self._complex_expm1(x)
+        return self.xp.expm1(_contiguous(self.xp, x))
+
     def exp2(self, x: Value) -> Value:
         """``xp.exp2``, which is for real numbers alone."""
         if x.dtype.kind == "c":
@@ -183,6 +188,20 @@ class ArrayScalar(ExactArrayScalar):
             return self.cast(self.sigmoid(self.cast(x, "float32")), "float16")
         e = self.exp(-self.abs(x))
         return self.select(x < 0, e, self.const(1.0, x)) / (e + 1.0)
+
+    def _complex_expm1(self, x: Value) -> Value:
+        """``(expm1(a) cos(b) - 2 sin(b / 2)**2) + i e**a sin(b)`` of ``a + i b``."""
+        xp, a, b = self.xp, x.real, x.imag
+        half = self.sin(b * 0.5)
+        real = self.expm1(a) * self.cos(b) - 2.0 * half * half
+        imag = self.exp(a) * self.sin(b)
+        low, high, endless = a == -xp.inf, a == xp.inf, ~xp.isfinite(b)
+        real = xp.where(b == 0, self.expm1(a) + 0.0, xp.where(low, -1.0, real))
+        imag = xp.where(b == 0, b, xp.where(low & endless, 0.0, imag))
+        out = xp.empty(x.shape, x.dtype)
+        out.real = xp.where(high & endless, xp.inf, real)
+        out.imag = imag
+        return out
 
     def _complex_sigmoid(self, x: Value) -> Value:
         """The same from ``e**-x`` or ``e**x``, whichever has the smaller magnitude."""
