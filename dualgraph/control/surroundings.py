@@ -20,7 +20,7 @@ from ..static.capture import CHANGES
 from ..static.code.bytecode import codes, global_names
 from ..static.outside import closed, users
 
-MOST = 10_000  # objects that are looked at
+MOST = 10_000  # objects that are looked at; what holds more is not
 MISSING: Any = object()
 PLAIN = (Tensor, np.ndarray, str, bytes, int, float, complex, type(None), type, ModuleType)
 CONTAINERS = (list, dict, set, deque)
@@ -66,10 +66,10 @@ class Surroundings:
     Closure variables, globals, defaults, bound objects, their attributes and what containers hold are looked at, in
     code that is the user's.
 
-    >>> seen = []
-    >>> around = Surroundings(lambda x: seen.append(x))
-    >>> seen.append(1)
-    >>> around.changed(), around.restore(), seen
+    >>> kept = []
+    >>> around = Surroundings((lambda seen: lambda x: seen.append(x))(kept))
+    >>> kept.append(1)
+    >>> around.changed(), around.restore(), kept
     ('seen', None, [])
     """
 
@@ -112,9 +112,11 @@ class Surroundings:
             yield from ((name, x.__self__), (name, x.__func__))
         elif isinstance(x, partial):
             yield from _each(name, (x.func, *x.args, *x.keywords.values()))
+        elif isinstance(x, (tuple, *CONTAINERS)) and len(x) > MOST:
+            return
         elif isinstance(x, tuple):
             yield from _each(name, x)
-        elif type(x) in CONTAINERS:
+        elif isinstance(x, CONTAINERS):
             yield from _each(name, self._add(name, x))
         elif closed(type(x).__module__):  # such as a compiled function
             yield name, getattr(x, "__wrapped__", None)
@@ -165,11 +167,7 @@ def _methods(cls: type) -> Iterator[FunctionType]:
 
 
 def prints(fn: Any) -> bool:
-    """Whether the user's code of a body itself calls `print`.
-
-    >>> prints(lambda x: print(x)), prints(lambda x: x)
-    (True, False)
-    """
+    """Whether the user's code of a body itself calls `print`."""
     inner = getattr(fn, "__func__", fn)
     if not isinstance(inner, FunctionType):
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import pytest
@@ -212,6 +213,7 @@ def test_python_state_changes_in_each_step(body: Any, mode: str, capsys: Any) ->
 @pytest.mark.parametrize("mode", ["taped", "compiled"])
 def test_a_branch_that_is_not_taken_leaves_python_state_as_it_was(mode: str) -> None:
     state = {"taken": 0, "other": [0]}
+    kinds: Any = defaultdict(list)
     count = 0
 
     def taken(x: Any) -> Any:
@@ -222,6 +224,7 @@ def test_a_branch_that_is_not_taken_leaves_python_state_as_it_was(mode: str) -> 
         nonlocal count
         state["other"].append(1)
         state["new"] = 1
+        kinds["of"].append(1)
         count += 1
         return x - 1
 
@@ -231,7 +234,7 @@ def test_a_branch_that_is_not_taken_leaves_python_state_as_it_was(mode: str) -> 
     f = dg.compile(run, wait=True) if mode == "compiled" else run
     for i in range(3):
         f(dg.ones(2, requires_grad=mode == "taped"))
-        assert (state, count) == ({"taken": i + 1, "other": [0]}, 0)
+        assert (state, count, kinds) == ({"taken": i + 1, "other": [0]}, 0, {})
 
 
 def test_what_a_body_makes_on_its_first_run_settles() -> None:
