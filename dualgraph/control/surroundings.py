@@ -40,7 +40,7 @@ class Place(NamedTuple):
     def holds(self) -> bool:
         """Whether nothing has changed."""
         now = _held(self.holder, self.key)
-        if type(self.before) is not list or type(now) is not list:
+        if self.key is not None or isinstance(self.holder, CellType):
             return now is self.before
         return len(now) == len(self.before) and all(map(is_, now, self.before))
 
@@ -48,7 +48,10 @@ class Place(NamedTuple):
         """Gives it back what it held."""
         holder = self.holder
         if isinstance(holder, CellType):
-            holder.cell_contents = self.before
+            if self.before is MISSING:
+                del holder.cell_contents
+            else:
+                holder.cell_contents = self.before
         elif self.key is not None:
             holder[self.key] = self.before
         else:
