@@ -29,7 +29,7 @@ CONTAINERS = (list, dict, set, deque)
 class Place(NamedTuple):
     """Something that can be given another value: its name, what holds it, and what that held.
 
-    `key` is the name of a global variable in the dict `holder`; else all of `holder` counts, a cell or container.
+    `key` is the name of a variable or attribute in the dict `holder`; else all of `holder` counts, a cell or container.
     """
 
     name: str
@@ -46,28 +46,29 @@ class Place(NamedTuple):
 
     def restore(self) -> None:
         """Gives it back what it held."""
-        holder = self.holder
-        if isinstance(holder, CellType):
-            if self.before is MISSING:
-                del holder.cell_contents
-            else:
-                holder.cell_contents = self.before
+        holder, before = self.holder, self.before
+        if isinstance(holder, CellType) and before is MISSING:
+            del holder.cell_contents
+        elif isinstance(holder, CellType):
+            holder.cell_contents = before
+        elif self.key is not None and before is MISSING:
+            holder.pop(self.key, None)
         elif self.key is not None:
-            holder[self.key] = self.before
+            holder[self.key] = before
         else:
             holder.clear()
             if isinstance(holder, dict):
-                half = len(self.before) // 2
-                holder.update(zip(self.before[:half], self.before[half:], strict=True))
+                half = len(before) // 2
+                holder.update(zip(before[:half], before[half:], strict=True))
             else:
-                (holder.update if isinstance(holder, set) else holder.extend)(self.before)
+                (holder.update if isinstance(holder, set) else holder.extend)(before)
 
 
 class Surroundings:
     """The Python state that a function reaches, as it was when this was made.
 
-    Closure variables, globals, defaults, bound objects, their attributes and what containers hold are looked at, in
-    code that is the user's.
+    Closure variables, globals, defaults, bound objects and what containers hold are looked at, and attributes and
+    methods of names that the user's code there mentions.
 
     >>> kept = []
     >>> around = Surroundings((lambda seen: lambda x: seen.append(x))(kept))
@@ -79,12 +80,20 @@ class Surroundings:
     def __init__(self, fn: Any) -> None:
         self._fn = fn
         self._places: list[Place] = []
+        self._names = {"forward", "__call__"}  # that code mentions
+        self._objects: list[tuple[str, Any]] = []
+        looked: set[tuple[int, str]] = set()
         work, seen = [(getattr(fn, "__name__", type(fn).__name__), fn)], {}
         while work and len(seen) < MOST:
             name, x = work.pop()
             if id(x) not in seen and not isinstance(x, PLAIN):
                 seen[id(x)] = x
                 work.extend(self._enter(name, x))
+            if not work:  # names may have come up since objects were looked at
+                for name, x in self._objects:
+                    for n in {n for n in self._names if (id(x), n) not in looked}:
+                        looked.add((id(x), n))
+                        work.extend(self._attribute(name, x, n))
 
     def changed(self) -> str:
         """The name of the first place that holds something else now, or ""."""
@@ -124,23 +133,31 @@ class Surroundings:
         elif closed(type(x).__module__):  # such as a compiled function
             yield name, getattr(x, "__wrapped__", None)
         else:
-            held = getattr(x, "__dict__", None)
-            if type(held) is dict:
-                self._add(name, held)
-                yield from ((f"{name}.{k}", v) for k, v in held.items())
-            yield from _each(name, _methods(type(x)))
+            self._objects.append((name, x))
+            yield from _each(name, getattr(x, "__dict__", {}).get("_modules", {}).values())
+
+    def _attribute(self, owner: str, x: Any, n: str) -> Iterator[tuple[str, Any]]:
+        """The same of an attribute or method."""
+        held = getattr(x, "__dict__", None)
+        if type(held) is dict:
+            yield f"{owner}.{n}", self._add(f"{owner}.{n}", held, n)
+        of_class = getattr(type(x), n, None)
+        if isinstance(of_class, property):
+            yield n, of_class.fget
+        elif isinstance(of_class, FunctionType):
+            yield n, of_class
 
     def _function(self, fn: FunctionType) -> Iterator[tuple[str, Any]]:
         for n, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
             yield n, self._add(n, cell)
-        yield from _each(
-            fn.__name__, (*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values())
-        )
+        given = *(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values()
+        yield from _each(fn.__name__, given)
         if not users(fn.__module__):
             return
+        inside = codes(fn.__code__)
+        self._names.update(*(c.co_names for c in inside))
         known = fn.__globals__
-        names = {n for c in codes(fn.__code__) for n in global_names(c) if n in known}
-        for n in sorted(names):
+        for n in sorted({n for c in inside for n in global_names(c) if n in known}):
             yield n, self._add(n, known, n)
         if fn.__dict__:
             yield fn.__name__, fn.__dict__
@@ -160,13 +177,6 @@ def _held(holder: Any, key: str | None) -> Any:
     if key is not None:
         return holder.get(key, MISSING)
     return [*holder, *holder.values()] if isinstance(holder, dict) else list(holder)
-
-
-def _methods(cls: type) -> Iterator[FunctionType]:
-    """The functions of a class of the user's."""
-    for c in cls.__mro__:
-        if users(c.__module__):
-            yield from (v for v in vars(c).values() if isinstance(v, FunctionType))
 
 
 def prints(fn: Any) -> bool:
