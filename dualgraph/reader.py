@@ -134,6 +134,25 @@ def polygamma(x, n):
 
 
 @function
+def recurrence_along(a, b, axis):
+    """``y[i] = a[i] y[i - 1] + b[i]`` along an axis."""
+    out = b.copy()
+    factors, lines = np.moveaxis(a, axis, 0), np.moveaxis(out, axis, 0)
+    for i in range(1, len(lines)):
+        lines[i] += factors[i] * lines[i - 1]
+    return out
+
+
+@function
+def cofactors(x):
+    """The conjugate of ``det(x) inv(x)^T``: by products of all singular values but one."""
+    u, s, vh = np.linalg.svd(x)
+    turn = np.conj(np.linalg.det(u) * np.linalg.det(vh))[..., None]
+    others = np.stack([np.delete(s, i, -1).prod(-1) for i in range(s.shape[-1])], -1)
+    return u * (turn * others)[..., None, :] @ vh
+
+
+@function
 def lu_factor(x, pivot):
     """Triangular factors, the row that each step exchanged with its own (from 1), and the rows in their order."""
     x, (m, n) = x.copy(), x.shape[-2:]

@@ -7,7 +7,7 @@ rule is the function of its name, with its operands and parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import inf, prod
+from math import inf, log, prod
 from typing import Any
 
 import numpy
@@ -67,6 +67,9 @@ RULES |= {f"{n}_along": _along(n) for n in ("cumsum", "cumprod", "rfft")}
 RULES |= {
     "rsqrt": lambda np, x: np.divide(1, np.sqrt(x)),
     "sigmoid": lambda np, x: np.divide(1, np.add(1, np.exp(np.negative(x)))),
+    "exp2": lambda np, x: (
+        np.exp(np.multiply(x, log(2))) if x.dtype.kind == "complex" else np.exp2(x)
+    ),
     "sign": lambda np, x: _same(np, x) if x.dtype.kind == "bool" else np.sign(x),
     "pow_float": lambda np, x, y: np.power(x, y),
     "digamma": lambda np, x: np.polygamma(x, n=0),
