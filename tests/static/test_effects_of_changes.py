@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -119,3 +120,34 @@ def test_what_is_printed_is_as_in_eager_mode(
     assert seen[0] == seen[1]
     if compiled:
         assert sum(p.calls for p in f.programs) > 4, f.explain()
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_mean_of_the_last_numbers_goes_into_a_log(wait: bool) -> None:
+    def world() -> Any:
+        dg.manual_seed(0)
+        net = dg.nn.Linear(3, 1)
+        sgd = dg.optim.SGD(net.parameters(), lr=0.1)
+        recent, means = deque[float](maxlen=4), list[float]()
+
+        def step(x: Any) -> Any:
+            sgd.zero_grad()
+            loss = (net(x) ** 2).mean()
+            loss.backward()
+            sgd.step()
+            recent.append(loss.item())
+            mean = sum(recent) / len(recent)
+            means.append(mean)
+            return loss
+
+        return step, means
+
+    (plain, expected), (step, found) = world(), world()
+    compiled = dg.compile(step, wait=wait)
+    for i in range(20):
+        x = dg.full((4, 3), 0.1 * i)
+        assert compiled(x).item() == plain(x).item()
+        assert expected == found
+    compiled.wait()
+    if wait:
+        assert sum(p.calls for p in compiled.programs) > 10, compiled.explain()

@@ -49,7 +49,7 @@ def is_worth_it(s: Statement, plan: Layout, inside: list[int]) -> bool:
     if s.returns:
         return all(t is None or t[0] == "call" or _ready(t) for t in s.told.gives)
     if op.name == "STORE_FAST":
-        return takes or bool(s.reads) or _constant(s)
+        return takes or bool(s.reads) or _constant(s) or bool(_mentioned(s))
     if not s.targets:
         return False
     t = s.targets[-1]
@@ -133,16 +133,16 @@ class _Links:
 
     def __init__(self, found: list[Statement], outside: set[str]) -> None:
         self._outside = outside
-        self._apart = _of_numbers(found, outside)
+        takers = [s for s in found if not s.returns and s.told.calls & TAKERS]
+        self._written = frozenset[str]().union(*(_written(s) for s in takers))
+        self._apart = _of_numbers(found, outside, self._written)
         new = {n for s in found if _constant(s) for n in s.makes} - outside
         growing = (s for s in found if self._has_numbers(s))
         self._grown = new & {_changes_local(t) for s in growing for t in s.targets}
-        takers = [s for s in found if not s.returns and s.told.calls & TAKERS]
-        self._written = frozenset[str]().union(*(_written(s) for s in takers))
 
     def _has_numbers(self, s: Statement) -> bool:
         """Whether a statement takes numbers out, or goes on with such."""
-        return bool(TAKERS & s.told.calls) or not self._apart.isdisjoint(s.reads)
+        return _goes_on(s, self._apart, self._written)
 
     def keeps(self, s: Statement) -> bool:
         """Whether a statement is one to set apart, as far as the others tell."""
@@ -158,14 +158,17 @@ class _Links:
         return local <= self._grown and (s.changes or self._has_numbers(s))
 
 
-def _of_numbers(found: list[Statement], outside: set[str]) -> set[str]:
+def _goes_on(s: Statement, known: set[str], written: frozenset[str]) -> bool:
+    """Whether a statement takes numbers out of tensors, or works with such: in variables, or at `written` places."""
+    takes = bool(TAKERS & s.told.calls) or not known.isdisjoint(s.reads)
+    return takes or not written.isdisjoint(_mentioned(s))
+
+
+def _of_numbers(found: list[Statement], outside: set[str], written: frozenset[str]) -> set[str]:
     """The variables made of numbers that were taken out of tensors."""
     known: set[str] = set()
     while True:
-        more = {
-            n for s in found for n in s.makes
-            if TAKERS & s.told.calls or not known.isdisjoint(s.reads)
-        } - outside  # fmt: skip
+        more = {n for s in found for n in s.makes if _goes_on(s, known, written)} - outside
         if more == known:
             return known
         known = more
