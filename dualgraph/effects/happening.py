@@ -6,6 +6,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 from ..core.context import state
+from ..core.errors import user_frame
 from ..core.numbers.live import LIVE, holds_live, settled
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
@@ -66,6 +67,16 @@ class Happening:
         self.raising = False  # an error goes through it
         self.diverted = False  # an error was handled in it
 
+    def receive(self, name: str, t: Any, tracer: Any) -> None:
+        """A cut statement takes the number out of the tensor that a variable stands for, to which no gradient flows."""
+        caller = user_frame()
+        if type(t) is not Tensor or caller is None or caller.f_code is not self.statement.code:
+            self.problem = self.problem or "it takes a number out in a way that is not followed"
+        alone = Tensor(t._data, t.dtype, t.device)
+        tracer.name(alone, t)
+        self.values[name] = alone
+        self.leaves.append(alone)
+
 
 class Aside(Tracer):
     """Looks on while a statement runs beside the capture."""
@@ -91,6 +102,9 @@ class Aside(Tracer):
             self.touch(a)
 
     def concretize(self, t: Any, value: Any) -> Any:
+        name = self.happening.statement.stand_in
+        if name and name not in self.happening.values:
+            self.happening.receive(name, t, self._outer)
         self.touch(t)
         return value
 

@@ -24,7 +24,13 @@ from ..eager.tensor import Tensor
 from ..static.capture import Tracer
 from ..static.checks import ATOMS
 from ..static.code.bytecode import mentions
-from ..static.code.changes import changed_names, changes_outside, raises
+from ..static.code.changes import (
+    changed_names,
+    changes_outside,
+    exchanged_names,
+    names_before,
+    raises,
+)
 from ..static.code.pieces import function_of
 from ..static.code.statements import Statement, statements
 from ..static.code.steps import steps
@@ -143,9 +149,8 @@ class Watch:
         held, serial = frame.f_locals, self.serial(frame)
         fn = self._footprint.functions[frame.f_code]
         run = function_of(s, fn)
-        values = {
-            n: held[n] for n in s.reads if n in held and not self._is_made(serial, n, held[n])
-        }
+        reads = [n for n in s.reads if n != s.stand_in]
+        values = {n: held[n] for n in reads if n in held and not self._is_made(serial, n, held[n])}
         stands = standing(frame, s.guards, s.line, self._tracer.root, self.serial)
         h = Happening(s, run or fn, serial, values, len(self._tracer.numbers), stands)
         h.at = self._at_places()
@@ -158,7 +163,7 @@ class Watch:
             h.problem = "it is inside of a loop, a branch or a vmap"
         elif s.returns and not _ends_call(frame, self._tracer.root):
             h.problem = "it ends a function that others call"
-        elif any(n not in held for n in s.reads):
+        elif any(n not in held for n in reads):
             h.problem = "it reads a variable that has no value"
         elif not same_cells(fn, held):
             h.problem = "its function was made anew"
@@ -191,6 +196,8 @@ class Watch:
             self._write(h, h.statement, self._footprint.functions.get(frame.f_code), frame)
         state.tracer, mode.formulas, sizes.guards = aside._outer, self._formulas, self._guards
         h.by_size = self._guards is not None and (aside.ops > 0 or any(map(_has_size, h.leaves)))
+        if h.statement.stand_in and h.statement.stand_in not in h.values:
+            h.problem = h.problem or "it takes no number out of a tensor"
         if aside.swept:
             h.problem = h.problem or "it computes gradients"
         for n in h.statement.makes:
@@ -221,6 +228,8 @@ class Watch:
         stays = [changed_names(code, reached.apart(code)) for code in reached.functions]
         changed = frozenset().union(*stays)
         reasons = []
+        for h in self.happenings:
+            self._look_up_again(h)
         for h in self._needlessly_late():
             h.problem = h.problem or "all that it computes would run at the end of the call"
         for h in self.happenings:
@@ -233,6 +242,16 @@ class Watch:
                 reasons.append(f"{h.statement.where} cannot be set apart: {h.problem}")
         self._made.clear()
         return list(dict.fromkeys(reasons))
+
+    def _look_up_again(self, h: Happening) -> None:
+        """A cut statement looks up places before its tensor is computed: they have to be the same at the end."""
+        before = names_before(h.statement)
+        if before and h.statement.cut is not None:
+            exchanged = (exchanged_names(code, h.statement) for code in self._footprint.functions)
+            if self._footprint.reflects or not before.isdisjoint(
+                frozenset[str]().union(*exchanged)
+            ):
+                h.problem = h.problem or "what it looks up before its tensor is computed may change"
 
     def _needlessly_late(self) -> list[Happening]:
         """Where all ops of the call are in such statements: those that make variables of them, if there are some."""

@@ -129,9 +129,7 @@ class Growing:
         attempt = _Attempt(entry, tree, where, sources, call, spec, left)
         with self._lock:
             if program is None:
-                if takes is not None:
-                    self._taking.refuse(refusals[0])
-                else:
+                if takes is None or not self._taking.refuse(refusals):
                     self._not_captured(attempt, refusals)
                 return result
             self._unstable.pop(tree, None)

@@ -45,6 +45,8 @@ from ..static.trace import Slot, Store, Trace
 from .results import Result
 
 KEPT = "it keeps"
+FLOWS = "gradients flow through it, and numbers from tensors would be inputs"
+LEADS = "numbers of the result may lead the way"
 EXCHANGED = (DictCheck, CellCheck, ItemCheck, AttributeCheck, ClassCheck)
 
 

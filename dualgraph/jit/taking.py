@@ -9,10 +9,12 @@ does what those that were captured without live numbers do; what the code finds 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from ..core.errors import Location
 from .alike import other_number
 from .program import Program
+from .promoted import FLOWS, KEPT, LEADS
 from .promotion import Promotion, told_apart
 
 MAX_TRIES = 3  # captures for numbers at one place that nothing came of
@@ -58,7 +60,10 @@ class Taking:
             for i, c in enumerate(program.trace.concrete)
         )
 
-    def refuse(self, why: str) -> None:
-        """A capture with live numbers cannot be a program, so there will be none."""
-        self._refused, self.active = True, False
-        self._promotion.told.append(f"numbers taken out of tensors are no inputs: {why}")
+    def refuse(self, refusals: Sequence[str]) -> bool:
+        """Whether a capture with live numbers cannot be a program because of these; there will be none then."""
+        why = next((r for r in refusals if r.startswith((KEPT, FLOWS, LEADS))), None)
+        if why is not None:
+            self._refused, self.active = True, False
+            self._promotion.told.append(f"numbers taken out of tensors are no inputs: {why}")
+        return why is not None

@@ -33,6 +33,8 @@ from .keys import labels
 from .left_behind import settle_sizes, settle_writes
 from .program import Program
 from .promoted import (
+    FLOWS,
+    LEADS,
     Place,
     Promoted,
     Source,
@@ -96,7 +98,7 @@ def trace(
         call.arguments.contents(), call.tracer.swept, fast_math, finished.device, use,
     )  # fmt: skip
     if call.taken and program._tracked:
-        return result, None, ["gradients flow through it, and numbers from tensors would be inputs"]
+        return result, None, [FLOWS]
     call.complete(program, out, happened)
     if symbolic:
         program.guards, program.read_at = tuple(guards or ()), call.tracer.read_at
@@ -263,7 +265,7 @@ class _Call:
         early = [h.statement.where for h in happened if h.by_size]
         reasons += [f"{at} may fail at other sizes, and tensors are written later" for at in early]
         if any(tracer.concrete[s.index] is not number for s, number in self.taken):
-            reasons.append("numbers of the result may lead the way")
+            reasons.append(LEADS)
         if self.watch.returned and not tracer.nodes:
             reasons.append("all that it does would run at the end of the call")
         return reasons or unrepeatable(

@@ -8,6 +8,6 @@ Its modules:
     flow        where a number that was taken out of a tensor goes
     statements  what does something to Python state, as pieces that can run later
                 blocks (ifs, loops, ... as one), reading (what a part does), dataflow (on all ways through a part),
-                pieces (a part as a function), worth (which of them are set apart)
+                pieces (a part as a function), cuts (whose tensor the program computes), worth (which are set apart)
     changes     what else may change Python state
 """

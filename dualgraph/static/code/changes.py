@@ -48,6 +48,27 @@ def changed_names(code: CodeType, apart: tuple[Statement, ...]) -> frozenset[str
     return frozenset(found).union(*inner)
 
 
+@functools.lru_cache(maxsize=4096)
+def exchanged_names(code: CodeType, but: Statement) -> frozenset[str]:
+    """Attributes and variables that code outside of a statement gives other values."""
+    found = {
+        op.value for op in steps(code)
+        if op.name.startswith(("STORE_", "DELETE_")) and not op.name.endswith(("_FAST", "_SUBSCR"))
+        and not (code is but.code and but.has(op.offset))
+    }  # fmt: skip
+    inner = (exchanged_names(c, but) for c in code.co_consts if isinstance(c, CodeType))
+    return frozenset(found).union(*inner)
+
+
+def names_before(s: Statement) -> frozenset[str]:
+    """The attributes and variables that a cut statement looks up before its tensor is computed."""
+    at = [r for r in s.ranges if s.cut is not None and s.cut.begin in r]
+    return frozenset(
+        op.value for op in steps(s.code)
+        if any(op.offset in r for r in at) and isinstance(op.value, str) and "_FAST" not in op.name
+    )  # fmt: skip
+
+
 def _tree_names(tree: Any) -> set[str]:
     if tree is None or tree[0] not in ("global", "free", "attr", "item", "call"):
         return set()

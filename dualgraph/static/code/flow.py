@@ -107,6 +107,9 @@ class Statement(Protocol):
     follows: str
 
     @property
+    def stand_in(self) -> str: ...
+
+    @property
     def goal(self) -> int: ...
 
     @property
@@ -254,7 +257,8 @@ class _Ways:
         for _ in range(s.entry):
             frame.take()
         for name in s.reads:
-            self.reads.setdefault((s, name), set()).add(frame.names.get(name))
+            if name != s.stand_in:
+                self.reads.setdefault((s, name), set()).add(frame.names.get(name))
         for name in s.makes:  # others that it writes are read nowhere else
             frame.names.pop(name, None)
         if s.follows:

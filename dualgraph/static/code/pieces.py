@@ -12,6 +12,7 @@ import sys
 from types import CodeType, FunctionType
 from typing import Any
 
+from .cuts import Cut
 from .handlers import entries, table
 from .statements import Statement
 from .steps import steps
@@ -25,12 +26,18 @@ def code_of(s: Statement) -> CodeType | None:
     names = code.co_varnames
     begin = _after_entry(code)
     _replace_halves(s, text)
-    ending, jump = _ending(s), _jump(begin, s.start)
+    ending, jump = _ending(s), _jump(begin, s.start if s.cut is None else s.cut.begin)
     if ending is None or jump is None:
         return None
     out, consts = ending
     goals = s.goals if out else ()
     spoiled = [*range(begin, begin + len(jump))]
+    if s.cut is not None:
+        load = _load_of_cut(s, s.cut)
+        if load is None:
+            return None
+        spoiled += range(s.cut.at, s.cut.at + len(load))
+        text[s.cut.at : s.cut.at + len(load)] = load
     for goal in goals:
         spoiled += range(goal, goal + len(out))
     if any(a <= at < b for a, b in ((s.start, s.end), *s.annex) for at in spoiled):
@@ -63,12 +70,19 @@ def _after_entry(code: CodeType) -> int:
 def _replace_halves(s: Statement, text: bytearray) -> None:
     """Of a double instruction that the statement shares with its neighbour, leaves its own half."""
     op = dis.opmap
-    if s.entry:
+    if s.entry and s.cut is None:
         (loaded,) = [i for i in steps(s.code) if i.offset == s.start and i.part == 2]
         text[s.start : s.start + 2] = bytes((op["LOAD_FAST"], loaded.arg))
     if s.follows:
         (stored,) = [i for i in steps(s.code) if i.end == s.end and i.part == 1]
         text[s.end - 2 : s.end] = bytes((op["STORE_FAST"], stored.arg))
+
+
+def _load_of_cut(s: Statement, cut: Cut) -> bytes | None:
+    """Instructions that put the tensor of a cut statement on the stack, in the place of those that compute it."""
+    load = bytes((dis.opmap["LOAD_FAST"], s.code.co_varnames.index(cut.name)))
+    jump = _jump(cut.at + len(load), s.start)
+    return None if jump is None or cut.at + len(load + jump) > s.start else load + jump
 
 
 def _ending(s: Statement) -> tuple[bytes, tuple[Any, ...]] | None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from ...core.errors import Location
 from .blocks import GUARDS, RETURNS, Layout
+from .cuts import Cut, cut_in
 from .handlers import forgets
 from .reading import STORES, Target, Told, told
 from .steps import steps
@@ -45,6 +46,7 @@ class Statement(NamedTuple):
     told: Told
     guards: tuple[int, ...]  # the handlers around it
     line: int
+    cut: Cut | None = None  # where the program computes a part of it, which a variable stands for
 
     @property
     def where(self) -> Location:
@@ -71,6 +73,11 @@ class Statement(NamedTuple):
     @property
     def targets(self) -> tuple[Target, ...]:
         return self.told.targets
+
+    @property
+    def stand_in(self) -> str:
+        """The variable that stands for the tensor which the program computes ("": there is none)."""
+        return "" if self.cut is None else self.cut.name
 
     @property
     def returns(self) -> bool:
@@ -115,7 +122,10 @@ def statements(
     plan = layout(code)
     if plan is None:
         return ()
-    whole = [s for s in (*_blocks(code), *candidates(code)) if s.key not in but]
+    simple = candidates(code)
+    cuts = [cut_of(s) for s in simple if s.key in but] if but else []
+    every = (*_blocks(code), *simple, *(s for s in cuts if s is not None))
+    whole = [s for s in every if s.key not in but]
     chosen = _apart_from_each_other(whole)
     while True:
         kept = closed(chosen, plan)
@@ -242,6 +252,25 @@ def _simple(plan: Layout, begin: int, last: int) -> Statement | None:
         return None
     s = _made(plan, inside, (RETURNS if returns else ops[last].end,))
     return s if s is not None and is_worth_it(s, plan, inside) else None
+
+
+@functools.lru_cache(maxsize=4096)
+def cut_of(s: Statement) -> Statement | None:
+    """What is set apart of a statement without branches whose tensor the program computes; None if that cannot be."""
+    plan = layout(s.code)
+    if plan is None or s.entry or s.follows or s.annex:
+        return None
+    inside = [n for n, op in enumerate(plan.ops) if s.first <= op.offset < s.end]
+    found = cut_in(plan, inside)
+    does = None if found is None else told(found[1])
+    if found is None or does is None:
+        return None
+    cut, part = found
+    again = part.inside.index(plan.at[cut.at]) + 1
+    begin = plan.ops[part.inside[again]].offset
+    entry = (plan.depth[part.inside[again]] or 0) - part.base
+    annex = ((cut.begin, cut.at),) if cut.begin < cut.at else ()
+    return s._replace(start=begin, first=begin, annex=annex, entry=entry, told=does, cut=cut)
 
 
 def _made(
