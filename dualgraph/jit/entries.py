@@ -51,7 +51,8 @@ class Entry:
         for program in self.programs:
             broken = program.broken(leaves) or program.unfit(leaves)
             if not broken and program.ready:
-                taken = [c.where for c in program.trace.concrete]
+                free, every = program.any_taken, enumerate(program.trace.concrete)
+                taken = [c.where for i, c in every if i not in free]
                 some = [f", if the number taken out at {w} was seen before" for w in taken[:1]]
                 return Forecast(True, "".join(["a program fits", *some]))
             failed = f"compiling failed: {program.failure!r}" if program.failure else "it compiles"

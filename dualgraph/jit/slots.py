@@ -63,7 +63,8 @@ def arrays_of(slots: tuple[Slot, ...], leaves: list[Any]) -> list[Any]:
         if held is None:
             problem = "a .grad that the program reads is gone (by zero_grad(), say)"
             if slot.kind == "computed":
-                problem = f"with this number the code does something else: {slot.key.text}"
+                problem = "with this number the code does something else, or it is found out in the call itself"
+                problem = f"{problem}: {slot.key.text}"
             raise StateError(problem)
         data = as_array(slot, held)
         out.append(backend_for(slot.type.device).xp.array(data, order="C"))

@@ -306,3 +306,20 @@ def test_a_schedule_that_waits_for_a_plateau_is_a_part_of_the_step() -> None:
 
     f = both(make, 120)
     assert sum(p.calls for p in f.programs) > 60, f.explain()
+
+
+def test_programs_can_be_looked_into_and_kept(tmp_path: Any) -> None:
+    def scaled(x: Any) -> Any:
+        return (x * (x * x).sum().item() ** 0.5).tanh()
+
+    f = both(plain(scaled))
+    one_program(f)
+    program = f.programs[0]
+    assert f.would_compile(batch(1)).reason == "a program fits"
+    assert len(program.graph.inputs) == 2 and program.memory.arena_bytes > 0
+    assert dg.verify(f, batch(1)) and dg.compare(f, batch(1)).bitwise_equal
+    with pytest.raises(dg.StateError, match="found out in the call itself"):
+        program.replay(batch(1))
+    dg.save(f, tmp_path / "scaled.dg")
+    with pytest.raises(dg.ArgumentError, match="taken out of a tensor differs"):
+        dg.load(tmp_path / "scaled.dg")(batch(99))
