@@ -35,6 +35,8 @@ from .promoted import (
 
 # What tells a number from a live one, or adds numbers in another way than ``+``.
 TELLING = frozenset(("type", "statistics", "singledispatch"))
+# What takes Python's own numbers and no others, in statements set apart and what these call.
+HANDED_ON = frozenset("json dumps orjson ujson sqlite3 marshal msgpack".split())
 ADDING = "sum"  # the builtin, from Python 3.12 on; methods of this name are another matter
 
 
@@ -417,7 +419,7 @@ def _key(source: Source, tree: Any) -> Any:
 
 def told_apart(footprint: Footprint) -> str | None:
     """Why the code could tell a live number from a plain one (None: it cannot)."""
-    found = sorted(footprint.all_names & TELLING)
+    found = sorted(footprint.all_names & TELLING) or sorted(footprint.hands_on)
     if sys.version_info >= (3, 12) and ADDING in footprint.all_names:
         as_variable = any(isinstance(c, GlobalCheck) and c.key == ADDING for c in footprint.checks)
         if as_variable or "builtins" in footprint.all_names:

@@ -45,6 +45,7 @@ from .promoted import (
     sources_of,
     with_any_number,
 )
+from .promotion import HANDED_ON
 from .rebound import FormCheck, Move, Rebound, results_of
 from .refusals import unrepeatable
 from .results import Result
@@ -133,6 +134,7 @@ class _Call:
         self.footprint = Footprint(roots, apart)
         some_apart = apart is not None and apart.active
         self.everything = Footprint(roots) if some_apart else self.footprint
+        self.footprint.hands_on = frozenset(HANDED_ON & self.everything.all_names)
         self.arguments = Arguments(args, kwargs, leaves, self.footprint)
         self.footprint.refuse_attributes(
             [(i, v) for i, v in enumerate(leaves) if isinstance(v, Tensor)]

@@ -44,6 +44,10 @@ class Footprint(Holders):
     objects with attributes wait until all code at hand is known; what it mentions later is looked up in them again.
     """
 
+    hands_on: frozenset[str] = (
+        frozenset()
+    )  # names of code in C that may be given numbers of the call
+
     def __init__(self, roots: list[tuple[Any, str]], apart: Apart | None = None) -> None:
         self._apart = apart
         self._asked = None

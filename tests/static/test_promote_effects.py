@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import sys
 from typing import Any
 
@@ -157,3 +158,33 @@ def test_what_a_capture_keeps_are_plain_numbers() -> None:
         compiled(dg.ones(2), v)
     kinds = {type(n) for row in log for n in (row[0], *row[2]["both"][:1], row[2]["both"][1][0])}
     assert kinds == {int} and len(compiled.programs) == 1
+
+
+def test_code_that_takes_plain_numbers_alone_gets_no_others() -> None:
+    lines: list[str] = []
+
+    def told(**values: Any) -> None:
+        lines.append(json.dumps(values))
+
+    def rate(x: Any, lr: float) -> Any:
+        y = x * lr
+        told(lr=lr, y=y.sum().item())
+        return y
+
+    def taken(x: Any, lr: float) -> Any:
+        n = x.sum().item()
+        told(n=n, twice=2 * n)
+        return x * n
+
+    def size(x: Any, lr: float) -> Any:
+        y = x * 2
+        told(rows=x.shape[0], y=y.sum().item())
+        return y
+
+    for fn in (rate, taken, size):
+        seen = []
+        for step in (fn, dg.compile(fn, wait=True)):
+            lines.clear()
+            out = [step(dg.ones(2 + i % 3) * i, 0.5 + i).tolist() for i in range(16)]
+            seen.append((out, [*lines]))
+        assert seen[0] == seen[1]
