@@ -30,21 +30,21 @@ def ones_like_type(t: TensorType) -> Tensor:
 
 
 class Spoiled(Tensor):
-    """Operand `place` of a tape entry, written since it was saved: it has a type, but reading its values
+    """An operand or a result of a tape entry, written since it was saved: it has a type, but reading its values
     raises the error that says so. What a rule never reads, or reads only for gradients that nobody wants,
     does no harm."""
 
-    def __init__(self, node: TapeNode, place: int, tensor: Tensor, version: int) -> None:
-        self._entry = node, place, tensor, version
-        self.dtype = tensor.dtype
-        self.device = tensor.device
+    def __init__(self, node: TapeNode, t: TensorType, problem: str) -> None:
+        self._entry = node, t, problem
+        self.dtype = t.dtype
+        self.device = t.device
         self._requires_grad = False
         self._node = self._grad = self._cell = self._parent = None
         self._index = self._stamp = 0
 
     @property
     def type(self) -> TensorType:
-        return self._entry[2].type
+        return self._entry[1]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,18 +56,9 @@ class Spoiled(Tensor):
 
     @property
     def _data(self) -> Any:  # type: ignore[override]
-        node, place, tensor, version = self._entry
-        error = AutogradError(
-            describe(
-                node.prim.name,
-                str(tensor.type),
-                f"operand {place} was changed in place after this op (at {node.where}) saved it for its gradient: "
-                f"it is at version {tensor._version}, version {version} was saved"
-                + written_at(tensor._cell),
-                "write out of place, or on a .clone()",
-                node.where,
-            )
-        )
+        node, t, problem = self._entry
+        remedy = "write out of place, or on a .clone()"
+        error = AutogradError(describe(node.prim.name, str(t), problem, remedy, node.where))
         error.located = True  # type: ignore[attr-defined]
         raise error
 
@@ -78,7 +69,11 @@ def saved_operand(node: TapeNode, place: int, kept: Any) -> Any:
     cell = tensor._cell
     if (0 if cell is None else cell[0]) == version:
         return tensor
-    return Spoiled(node, place, tensor, version)
+    problem = (
+        f"operand {place} was changed in place after this op (at {node.where}) saved it for its gradient: "
+        f"it is at version {tensor._version}, version {version} was saved" + written_at(cell)
+    )
+    return Spoiled(node, tensor.type, problem)
 
 
 def written_at(cell: list[Any] | None) -> str:
@@ -88,20 +83,13 @@ def written_at(cell: list[Any] | None) -> str:
 
 
 def _results(node: TapeNode, kept: Any) -> Any:
-    """The results of an entry for its rule, from what was kept of each; raises if one was written since."""
-    outs = []
+    """The results of an entry for its rule, from what was kept of each."""
+    outs: list[Tensor] = []
     for i, (data, cell, version, dtype, device, original) in enumerate(kept):
         if cell[0] != version:
-            raise AutogradError(
-                describe(
-                    node.prim.name,
-                    str(node.outputs[i]),
-                    f"the result of this op (at {node.where}) was changed in place, but its gradient needs it"
-                    + written_at(cell),
-                    "write out of place, or on a .clone()",
-                    node.where,
-                )
-            )
+            problem = f"the result of this op (at {node.where}) was changed in place, but its gradient needs it"
+            outs.append(Spoiled(node, node.outputs[i], problem + written_at(cell)))
+            continue
         if original is not None:
             outs.append(original)
             continue

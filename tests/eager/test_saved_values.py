@@ -109,3 +109,25 @@ def test_a_sweep_lets_go_of_what_it_is_past() -> None:
 
     assert gone_before_the_end(retain=False)
     assert not gone_before_the_end(retain=True)
+
+
+def test_a_written_result_that_the_gradient_does_not_need_does_no_harm() -> None:
+    def shares(x: dg.Tensor) -> dg.Tensor:
+        best, _ = dg.topk(x, 2)
+        best /= best.sum(dim=-1, keepdim=True)
+        return (best * dg.arange(2.0)).sum()
+
+    def apart(x: dg.Tensor) -> dg.Tensor:
+        best, _ = dg.topk(x, 2)
+        return (best / best.sum(dim=-1, keepdim=True) * dg.arange(2.0)).sum()
+
+    x = dg.rand(5, 4) + 0.5
+    expected = dg.grad(apart)(x).numpy().tobytes()
+    assert dg.grad(shares)(x).numpy().tobytes() == expected
+    compiled = dg.compile(dg.grad(shares), wait=True)
+    for _ in range(3):
+        assert compiled(x).numpy().tobytes() == expected
+    q, r = dg.linalg.qr(dg.rand(4, 3, requires_grad=True))
+    r += 1
+    with pytest.raises(AutogradError, match=r"qr.*the result of this op .* was changed in place"):
+        (q.sum() + r.sum()).backward()
