@@ -7,6 +7,7 @@ of ops is defined above them and attached here, so that no import goes up.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,12 +16,19 @@ from .creation import asarray
 from .tensor import Tensor
 
 _NOTHING: Any = object()
+OTHER_NAMES = {"axis": "dim", "keepdims": "keepdim"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def method(fn: F) -> F:
-    """Decorator: the function is also a method of `Tensor`; called as a function it takes arrays, too."""
+    """Decorator: the function is also a method of `Tensor`; called as a function it takes arrays, too.
+
+    As a function it takes the standard's ``axis`` and ``keepdims`` for ``dim`` and ``keepdim``.
+    """
     setattr(Tensor, fn.__name__, fn)
+    code = inspect.unwrap(fn).__code__
+    own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    spelled = {k: v for k, v in OTHER_NAMES.items() if v in own and k not in own}
 
     @functools.wraps(fn)
     def call(x: Any = _NOTHING, /, *args: Any, **params: Any) -> Any:
@@ -29,6 +37,10 @@ def method(fn: F) -> F:
             if first is None:
                 raise DTypeError(describe(fn.__name__, "", "needs a tensor"))
             x = params.pop(first)
+        if params:
+            for name, taken in spelled.items():
+                if name in params:
+                    params[taken] = params.pop(name)
         return fn(x if isinstance(x, Tensor) else asarray(x), *args, **params)
 
     return call

@@ -183,13 +183,16 @@ def fill(input: Any, value: Any) -> Tensor:
     return clone(as_operand(input)).fill_(value)  # type: ignore[attr-defined, no-any-return]
 
 
-def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def scalar_tensor(
+    s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A number as a tensor of no axes, floating unless `dtype` says otherwise.
 
     >>> dg.scalar_tensor(3)
     tensor(3.)
     """
-    return asarray(s, dtype=dtype or get_default_dtype(), device=device)
+    out = asarray(s, dtype=dtype or get_default_dtype(), device=device)
+    return out.requires_grad_() if requires_grad else out
 
 
 class memory_format(Enum):

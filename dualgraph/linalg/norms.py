@@ -164,8 +164,16 @@ def matrix_power(x: Any, n: int, /) -> Tensor:
 
 
 def vander(x: Any, /, *, N: int | None = None) -> Tensor:
-    """Rising powers of the elements of a vector, a row each."""
-    return _powers(x, N, increasing=True)
+    """Rising powers of the elements of vectors (..., n), a row each: (..., n, N).
+
+    >>> dg.linalg.vander(dg.asarray([[2.0], [3.0]]), N=3).tolist()
+    [[[1.0, 2.0, 4.0]], [[1.0, 3.0, 9.0]]]
+    """
+    x = as_operand(x)
+    if not x.ndim:
+        raise ShapeError(describe("vander", str(x.type), "needs a vector"))
+    rows = _powers(sh.reshape(x, (-1,)), x.shape[-1] if N is None else N, increasing=True)
+    return sh.reshape(rows, (*x.shape, rows.shape[-1]))
 
 
 TERMS = 18  # of the series: the rest is below an ulp of float64 where the norm is at most 1

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ..core.errors import ArgumentError, describe
 from ..eager import shapes as sh
+from ..eager.filling import zeros
 from ..eager.functions import matmul
 from ..eager.operands import as_operand
 from ..eager.random import randn
@@ -51,9 +52,13 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True) -> USV:
     return USV(u, s, op.adjoint(vh))
 
 
-def lu(A: Any, pivot: bool = True) -> triangles.LU:
-    """`linalg.lu_factor` under its older name."""
-    return triangles.lu_factor(A, pivot=pivot)
+def lu(A: Any, pivot: bool = True, get_infos: bool = False) -> Any:
+    """`linalg.lu_factor` under its older name; with `get_infos` zeros besides, one a matrix: all went well."""
+    factors = triangles.lu_factor(A, pivot=pivot)
+    if not get_infos:
+        return factors
+    infos = zeros(factors[0].shape[:-2], dtype="int32", device=factors[0].device)
+    return (*factors, infos)
 
 
 def lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Tensor:

@@ -159,3 +159,43 @@ def test_what_does_not_fit_is_named(call, words):
     with pytest.raises(dg.DualgraphError) as caught:
         call()
     assert words in str(caught.value) and "test_further.py" in str(caught.value)
+
+
+def test_axis_and_keepdims_are_taken_for_dim_and_keepdim() -> None:
+    x = dg.asarray([[3.0, 1.0, 2.0], [6.0, 5.0, 4.0]])
+    both = [
+        (lambda y, **k: y.cumsum(**k), lambda y, **k: dg.cumsum(y, **k)),
+        (lambda y, **k: y.cumprod(**k), lambda y, **k: dg.cumprod(y, **k)),
+        (lambda y, **k: y.softmax(**k), lambda y, **k: dg.softmax(y, **k)),
+        (lambda y, **k: y.log_softmax(**k), lambda y, **k: dg.log_softmax(y, **k)),
+        (lambda y, **k: y.sort(**k)[0], lambda y, **k: dg.sort(y, **k)),
+        (lambda y, **k: y.argsort(**k), lambda y, **k: dg.argsort(y, **k)),
+        (lambda y, **k: y.diff(**k), lambda y, **k: dg.diff(y, **k)),
+        (lambda y, **k: y.count_nonzero(**k), lambda y, **k: dg.count_nonzero(y, **k)),
+        (lambda y, **k: y.amax(**k), lambda y, **k: dg.amax(y, **k)),
+        (lambda y, **k: y.amin(**k), lambda y, **k: dg.amin(y, **k)),
+        (lambda y, **k: y.norm(**k), lambda y, **k: dg.norm(y, **k)),
+    ]
+    for method, function in both:
+        expected = method(x, dim=0).tolist()
+        assert method(x, axis=0).tolist() == function(x, axis=0).tolist() == expected
+        assert dg.compare(lambda y, m=method: m(y, axis=0), x).bitwise_equal
+    assert x.amax(axis=1, keepdims=True).shape == x.norm(axis=1, keepdims=True).shape == (2, 1)
+    assert dg.topk(x, 1, axis=0)[0].tolist() == [[6.0, 5.0, 4.0]]
+    assert dg.logsumexp(x, axis=1, keepdims=True).shape == (2, 1)
+    assert dg.unsqueeze(x, axis=1).shape == (2, 1, 3)
+    assert x[:1].squeeze(axis=0).shape == (3,)
+    for missing in (x.cumsum, x.softmax):
+        with pytest.raises(dg.ArgumentError, match="needs an axis"):
+            missing()
+
+
+def test_words_of_conversions_and_older_functions() -> None:
+    x = dg.asarray([[4.0, 2.0], [2.0, 3.0]])
+    assert x.double(memory_format=dg.contiguous_format).dtype is dg.float64
+    assert dg.scalar_tensor(2, requires_grad=True).requires_grad
+    factors, pivots, infos = dg.lu(x, get_infos=True)
+    assert infos.tolist() == 0 and factors.shape == (2, 2) and pivots.shape == (2,)
+    assert dg.polygamma(dg.tensor(1), x).tolist() == dg.polygamma(1, x).tolist()
+    many = dg.linalg.vander(x.reshape(2, 1, 2), N=3)
+    assert many.shape == (2, 1, 2, 3) and many[1, 0].tolist() == [[1.0, 2.0, 4.0], [1.0, 3.0, 9.0]]

@@ -263,3 +263,13 @@ def test_initialisers_have_their_spread():
     kernel = nn.init.dirac_(dg.ones(2, 2, 3))
     x = dg.randn(1, 2, 5)
     assert np.array_equal(F.conv1d(x, kernel, padding=1).numpy(), x.numpy())
+
+
+def test_a_variance_for_each_row():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((3, 3)), rng.standard_normal((3, 3))
+    var = rng.uniform(0.5, 2.0, 3)
+    expected = np.mean(0.5 * (np.log(var[:, None]) + (x - y) ** 2 / var[:, None]))
+    for loss in (F.gaussian_nll_loss, dg.nn.GaussianNLLLoss()):
+        ours = loss(dg.asarray(x), dg.asarray(y), dg.asarray(var)).item()
+        np.testing.assert_allclose(ours, expected)

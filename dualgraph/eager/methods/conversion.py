@@ -74,7 +74,7 @@ def cuda(x: Tensor, device: Any = "cuda", **_ignored: Any) -> Tensor:
 
 
 def _converter(target: dt.DType, name: str) -> Any:
-    def convert(x: Tensor) -> Tensor:
+    def convert(x: Tensor, memory_format: Any = None) -> Tensor:
         return x if x.dtype is target else cast(x, dtype=target.name)
 
     convert.__name__ = convert.__qualname__ = name

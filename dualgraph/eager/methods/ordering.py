@@ -28,11 +28,12 @@ from .reduction import ValuesIndices, at_place
 
 
 @method
-def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
+def sort(
+    x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: int | None = None
+) -> ValuesIndices:  # fmt: skip
     """Values in order along `dim`, and where they stood."""
-    return ValuesIndices(
-        *sort_along(x, axis=normalize_axis(dim, x.ndim), descending=bool(descending))
-    )
+    a = normalize_axis(dim if axis is None else axis, x.ndim)
+    return ValuesIndices(*sort_along(x, axis=a, descending=bool(descending)))
 
 
 @method
@@ -48,15 +49,19 @@ def msort(x: Tensor) -> Tensor:
 
 @method
 @together
-def diff(x: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
+def diff(
+    x: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None, *, axis: int | None = None
+) -> Tensor:  # fmt: skip
     """Differences of neighbours along `dim`, `n` times, with values put in front or behind first."""
-    return fn.diff(x, axis=dim, n=n, prepend=prepend, append=append)
+    return fn.diff(x, axis=dim if axis is None else axis, n=n, prepend=prepend, append=append)
 
 
 @method
-def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+def argsort(
+    x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: int | None = None
+) -> Tensor:  # fmt: skip
     """The indices that put x in order along `dim`."""
-    return fn.argsort(x, axis=dim, descending=descending)
+    return fn.argsort(x, axis=dim if axis is None else axis, descending=descending)
 
 
 @method

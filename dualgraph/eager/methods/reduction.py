@@ -39,6 +39,14 @@ def _named(dim: Any, axis: Any) -> Any:
     return chosen
 
 
+def one_axis(op: str, x: Tensor, dim: int | None, axis: int | None) -> int:
+    """`dim` or its other name `axis`, of which one must be given."""
+    chosen = dim if axis is None else axis
+    if chosen is None:
+        raise ArgumentError(describe(op, str(x.type), "needs an axis", "name one: dim=..."))
+    return chosen
+
+
 def _total_dtype(x: Tensor, dtype: Any) -> Any:
     """PyTorch's dtype of totals: int64 for unsigned integers too, where the standard says uint64."""
     return "int64" if dtype is None and x.dtype.kind == "uint" else dtype
@@ -224,24 +232,28 @@ def min(
 
 @method
 @together
-def amax(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def amax(
+    x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False
+) -> Tensor:
     """Largest element over `dim`; ties share the gradient.
 
     >>> dg.amax(dg.asarray([[1.0, 5.0], [3.0, 4.0]]), 1)
     tensor([5., 4.])
     """
-    return fn.max(x, axis=_named(dim, None), keepdims=keepdim)
+    return fn.max(x, axis=_named(dim, axis), keepdims=keepdim or keepdims)
 
 
 @method
 @together
-def amin(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def amin(
+    x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False
+) -> Tensor:
     """Smallest element over `dim`; ties share the gradient.
 
     >>> dg.amin(dg.asarray([[1.0, 5.0], [3.0, 4.0]]), 1)
     tensor([1., 3.])
     """
-    return fn.min(x, axis=_named(dim, None), keepdims=keepdim)
+    return fn.min(x, axis=_named(dim, axis), keepdims=keepdim or keepdims)
 
 
 @method
@@ -293,9 +305,9 @@ def all(
 
 @method
 @together
-def count_nonzero(x: Tensor, dim: Dim = None) -> Tensor:
+def count_nonzero(x: Tensor, dim: Dim = None, *, axis: Dim = None) -> Tensor:
     """How many elements are not zero."""
-    return fn.count_nonzero(x, axis=_named(dim, None))
+    return fn.count_nonzero(x, axis=_named(dim, axis))
 
 
 # --- norms, running totals -----------------------------------------------------------------------
@@ -304,23 +316,25 @@ def count_nonzero(x: Tensor, dim: Dim = None) -> Tensor:
 @method
 @together
 def norm(
-    x: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
-) -> Tensor:
+    x: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None, *,
+    axis: Dim = None, keepdims: bool = False,
+) -> Tensor:  # fmt: skip
     """Vector norm over `dim`; "fro" is ``p=2``, "nuc" the sum of the singular values of a matrix.
 
     >>> dg.norm(dg.asarray([3.0, 4.0]))
     tensor(5.)
     """
     x = x if dtype is None else astype(x, dtype, copy=False)
+    dim, keepdim = _named(dim, axis), keepdim or keepdims
     if p == "nuc":
-        axes = normalize_axes(_named(dim, None), x.ndim)
+        axes = normalize_axes(dim, x.ndim)
         if len(axes) != 2:
             problem = f"the nuclear norm is one of matrices: of two axes, not {len(axes)}"
             raise ArgumentError(describe("norm", str(x.type), problem))
         values = svd(sh.moveaxis(x, axes, (-2, -1)), full=False)[1]
         out = fn.sum(values, axis=-1)
         return sh.expand_dims(out, axis=tuple(sorted(axes))) if keepdim else out
-    return composites.norm(x, 2.0 if p == "fro" else float(p), _named(dim, None), keepdims=keepdim)
+    return composites.norm(x, 2.0 if p == "fro" else float(p), dim, keepdims=keepdim)
 
 
 @method
@@ -336,33 +350,43 @@ def logsumexp(x: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
 
 @method
 @together
-def cumsum(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+def cumsum(
+    x: Tensor, dim: int | None = None, *, dtype: Any = None, axis: int | None = None
+) -> Tensor:
     """Running sum along `dim`.
 
     >>> dg.cumsum(dg.asarray([1, 2, 3]), 0)
     tensor([1, 3, 6])
     """
-    return fn.cumulative_sum(x, axis=dim, dtype=_total_dtype(x, dtype))
+    chosen = one_axis("cumsum", x, dim, axis)
+    return fn.cumulative_sum(x, axis=chosen, dtype=_total_dtype(x, dtype))
 
 
 @method
 @together
-def cumprod(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+def cumprod(
+    x: Tensor, dim: int | None = None, *, dtype: Any = None, axis: int | None = None
+) -> Tensor:
     """Running product along `dim`.
 
     >>> dg.cumprod(dg.asarray([1, 2, 3]), 0)
     tensor([1, 2, 6])
     """
-    return fn.cumulative_prod(x, axis=dim, dtype=_total_dtype(x, dtype))
+    chosen = one_axis("cumprod", x, dim, axis)
+    return fn.cumulative_prod(x, axis=chosen, dtype=_total_dtype(x, dtype))
 
 
 @method
-def softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
+def softmax(
+    x: Tensor, dim: int | None = None, dtype: Any = None, *, axis: int | None = None
+) -> Tensor:
     """``exp(x) / sum(exp(x))`` along `dim`."""
-    return composites.softmax(x, axis=dim, dtype=dtype)
+    return composites.softmax(x, axis=one_axis("softmax", x, dim, axis), dtype=dtype)
 
 
 @method
-def log_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
+def log_softmax(
+    x: Tensor, dim: int | None = None, dtype: Any = None, *, axis: int | None = None
+) -> Tensor:
     """``log(softmax(x))`` along `dim`."""
-    return composites.log_softmax(x, axis=dim, dtype=dtype)
+    return composites.log_softmax(x, axis=one_axis("log_softmax", x, dim, axis), dtype=dtype)

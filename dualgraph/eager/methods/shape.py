@@ -143,9 +143,9 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
 
 @method
 @viewing
-def squeeze(x: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+def squeeze(x: Tensor, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Tensor:
     """Without axes of length 1: all of them, or those of `dim` that have length 1."""
-    axes = normalize_axes(dim, x.ndim)
+    axes = normalize_axes(dim if axis is None else axis, x.ndim)
     shape = tuple(d for i, d in enumerate(x.shape) if d != 1 or i not in axes)
     return reshape_op(x, shape=shape) if shape != x.shape else alias(x)
 

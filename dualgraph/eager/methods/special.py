@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import log, pi
+from operator import index
 from typing import Any
 
 from ...core.dtypes import get_default_dtype
@@ -36,6 +37,7 @@ def polygamma(n: int, x: Any) -> Tensor:
     >>> dg.polygamma(1, dg.tensor([1.0])).tolist()  # pi**2 / 6
     [1.644934058189392]
     """
+    n = index(n)  # 0-d integer tensors, too
     if n < 0:
         raise ArgumentError(describe("polygamma", str(n), "there are no derivatives below the 0th"))
     x = as_operand(x)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...core.errors import ArgumentError, describe
 from ...eager import Tensor
+from ...eager.operands import as_operand
 from ...ops import composites
 from ...ops.arithmetic import maximum, minimum
 from ...ops.nn import losses
@@ -170,11 +171,14 @@ def gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
-    """Negative log likelihood of the target under a normal law.
+    """Negative log likelihood of the target under a normal law; `var` is a variance each, or one for each last axis.
 
     >>> dg.nn.functional.gaussian_nll_loss(dg.zeros(2), dg.ones(2), dg.ones(2))
     tensor(0.5000)
     """
+    var = as_operand(var)
+    if var.ndim and var.shape == input.shape[:-1]:
+        var = var.unsqueeze(-1)
     return losses.gaussian_nll_loss(input, target, var, full, eps, reduction)
 
 
