@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from typing import Any, TypeVar
 
 from ..core.context import untraced
 from ..core.errors import ArgumentError
@@ -12,6 +13,7 @@ from ..eager.operands import as_operand, astype
 from ..eager.shapes import broadcast_arrays
 
 Shape = tuple[int, ...]
+Self = TypeVar("Self", bound="Distribution")
 
 
 class Distribution:
@@ -22,6 +24,8 @@ class Distribution:
     """
 
     has_rsample = False
+    has_enumerate_support = False
+    _shared: tuple[str, ...] = ()  # parameters without the axes of the batch
 
     def __init__(self, batch_shape: Shape = (), event_shape: Shape = ()) -> None:
         self.batch_shape, self.event_shape = tuple(batch_shape), tuple(event_shape)
@@ -43,6 +47,35 @@ class Distribution:
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         raise NotImplementedError
+
+    def expand(self: Self, batch_shape: Sequence[int], _instance: Any = None) -> Self:
+        """The same distributions in a larger batch: parameters are seen, not copied.
+
+        >>> dg.distributions.Normal(dg.zeros(3), 1.0).expand((2, 3)).sample().shape
+        (2, 3)
+        """
+        out, lead, shape = copy(self), len(self.batch_shape), tuple(batch_shape)
+        for name, value in vars(self).items():
+            if isinstance(value, Distribution):
+                setattr(out, name, value.expand((*shape, *value.batch_shape[lead:])))
+            elif isinstance(value, Tensor) and name not in self._shared:
+                setattr(out, name, value.expand((*shape, *value.shape[lead:])))
+        out.batch_shape = shape
+        return out
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """All values along a new first axis, for each distribution of the batch (axes of length 1 unless `expand`).
+
+        >>> dg.distributions.Bernoulli(dg.tensor([0.1, 0.9])).enumerate_support().tolist()
+        [[0.0, 0.0], [1.0, 1.0]]
+        """
+        values = self._values()
+        ones = (1,) * len(self.batch_shape)
+        values = values.reshape(values.shape[0], *ones, *self.event_shape)
+        return values.expand((values.shape[0], *self._shape(()))) if expand else values
+
+    def _values(self) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} has not finitely many values")
 
     def _shape(self, sample_shape: Shape) -> Shape:
         return (*sample_shape, *self.batch_shape, *self.event_shape)
@@ -71,6 +104,11 @@ class Distribution:
     def mean(self) -> Tensor:
         """The expected value."""
         raise NotImplementedError(f"{type(self).__name__} has no mean")
+
+    @property
+    def mode(self) -> Tensor:
+        """The likeliest value."""
+        raise NotImplementedError(f"{type(self).__name__} has no mode")
 
     @property
     def variance(self) -> Tensor:

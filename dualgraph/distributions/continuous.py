@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..eager import Tensor, full_like, rand, randn
+from ..eager import Tensor, full_like, rand, randn, zeros_like
 from ..eager.functions import argmax, take_along_axis
 from ..eager.operands import as_operand
 from ..ops.arithmetic import where
@@ -238,6 +238,10 @@ class Half(Distribution):
     def entropy(self) -> Tensor:
         return self._base.entropy() - math.log(2)
 
+    @property
+    def mode(self) -> Tensor:
+        return zeros_like(self.scale)
+
 
 class HalfNormal(Half):
     """The size of a normal variable around 0.
@@ -332,6 +336,10 @@ class Exponential(Distribution):
         return 1 / self.rate
 
     @property
+    def mode(self) -> Tensor:
+        return zeros_like(self.rate)
+
+    @property
     def variance(self) -> Tensor:
         return self.rate**-2
 
@@ -379,6 +387,10 @@ class Gamma(Distribution):
     @property
     def mean(self) -> Tensor:
         return self.concentration / self.rate
+
+    @property
+    def mode(self) -> Tensor:
+        return (self.concentration - 1).clamp(min=0) / self.rate
 
     @property
     def variance(self) -> Tensor:

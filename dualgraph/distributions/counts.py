@@ -6,8 +6,9 @@ from typing import Any
 
 from ..control import while_loop
 from ..core.errors import ArgumentError
-from ..eager import Tensor, no_grad, rand, zeros_like
+from ..eager import Tensor, arange, no_grad, rand, zeros_like
 from ..eager.operands import as_operand, astype
+from ..ops.arithmetic import minimum
 from ..ops.special import lgamma
 from ..ops.transcendental import logaddexp
 from ..special import xlogy
@@ -123,9 +124,21 @@ class Binomial(_Counted):
         n, k = self.total_count, astype(as_operand(value), self.logits.dtype)
         return _choose(n, k) + k * self.logits + n * self._log_none
 
+    has_enumerate_support = True
+
+    def _values(self) -> Tensor:
+        most = self.total_count.max()
+        if not bool((self.total_count == most).all()):
+            raise ArgumentError("Binomial: total_count differs, and so do the numbers of values")
+        return arange(int(most) + 1, dtype=self.probs.dtype, device=self.probs.device)
+
     @property
     def mean(self) -> Tensor:
         return self.total_count * self.probs
+
+    @property
+    def mode(self) -> Tensor:
+        return minimum(((self.total_count + 1) * self.probs).floor(), self.total_count)
 
     @property
     def variance(self) -> Tensor:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..core.errors import ArgumentError
-from ..eager import Tensor, rand
+from ..eager import Tensor, arange, eye, rand, where, zeros_like
 from ..eager.functions import take_along_axis
 from ..eager.operands import as_operand, astype
 from ..eager.random import bernoulli, multinomial
@@ -49,6 +49,16 @@ class Bernoulli(_Binary):
     >>> dg.distributions.Bernoulli(0.5).mean
     tensor(0.5000)
     """
+
+    has_enumerate_support = True
+
+    def _values(self) -> Tensor:
+        return arange(2, dtype=self.probs.dtype, device=self.probs.device)
+
+    @property
+    def mode(self) -> Tensor:
+        likelier = astype(self.probs > 0.5, self.probs.dtype)
+        return where(self.probs == 0.5, math.nan, likelier)
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         return bernoulli(self.probs.expand(self._shape(sample_shape)))
@@ -93,6 +103,10 @@ class Geometric(_Binary):
         return 1 / self.probs - 1
 
     @property
+    def mode(self) -> Tensor:
+        return zeros_like(self.probs)
+
+    @property
     def variance(self) -> Tensor:
         return (1 / self.probs - 1) / self.probs
 
@@ -116,6 +130,11 @@ class Categorical(Distribution):
         else:
             self.logits, self.probs = log_softmax(given, axis=-1), softmax(given, axis=-1)
         super().__init__(given.shape[:-1])
+
+    has_enumerate_support = True
+
+    def _values(self) -> Tensor:
+        return arange(self.probs.shape[-1], device=self.probs.device)
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         rows = self.probs.reshape(-1, self.probs.shape[-1])
@@ -148,6 +167,16 @@ class OneHotCategorical(Distribution):
         self._places = Categorical(probs, logits, validate_args)
         self.probs, self.logits = self._places.probs, self._places.logits
         super().__init__(self._places.batch_shape, self.probs.shape[-1:])
+
+    has_enumerate_support = True
+
+    def _values(self) -> Tensor:
+        return eye(self.probs.shape[-1], dtype=self.probs.dtype, device=self.probs.device)
+
+    @property
+    def mode(self) -> Tensor:
+        values = self._values()
+        return values[self.probs.argmax(-1)]
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         at = self._places._draw(sample_shape).unsqueeze(-1)

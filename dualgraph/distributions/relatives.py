@@ -115,6 +115,10 @@ class Pareto(Distribution):
         return (self.scale / self.alpha).log() + 1 + 1 / self.alpha
 
     @property
+    def mode(self) -> Tensor:
+        return self.scale
+
+    @property
     def mean(self) -> Tensor:
         a = self.alpha
         return where(a > 1, a * self.scale / where(a > 1, a - 1, 1.0), math.inf)
@@ -164,6 +168,11 @@ class Weibull(Distribution):
         k = self.concentration
         return EULER * (1 - 1 / k) + (self.scale / k).log() + 1
 
+    @property
+    def mode(self) -> Tensor:
+        k = self.concentration
+        return self.scale * ((k - 1).clamp(min=0) / k) ** (1 / k)
+
     def _moment(self, n: int) -> Tensor:
         return self.scale**n * lgamma(1 + n / self.concentration).exp()
 
@@ -198,6 +207,10 @@ class InverseGamma(Distribution):
     def entropy(self) -> Tensor:
         a = self.concentration
         return a + self.rate.log() + lgamma(a) - (1 + a) * digamma(a)
+
+    @property
+    def mode(self) -> Tensor:
+        return self.rate / (1 + self.concentration)
 
     @property
     def mean(self) -> Tensor:

@@ -162,6 +162,7 @@ class _Scores(Distribution):
     """Log shares of a relaxed one-hot choice: scores with Gumbel noise, over a temperature (Jang et al., 2017)."""
 
     has_rsample = True
+    _shared = ("temperature",)
 
     def __init__(
         self, temperature: Any, probs: Any, logits: Any, validate_args: bool | None
@@ -188,6 +189,8 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     >>> dg.distributions.RelaxedOneHotCategorical(0.5, logits=dg.zeros(3)).rsample().sum().allclose(dg.tensor(1.0))
     True
     """
+
+    _shared = ("temperature",)
 
     def __init__(
         self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None

@@ -8,6 +8,8 @@ from typing import Any
 from ..eager import Tensor, randn, stack
 from ..eager.operands import as_operand
 from ..linalg import cholesky, diagonal, inv
+from ..nn.functional.embedding import one_hot
+from ..ops.arithmetic import where
 from ..ops.special import digamma, lgamma
 from ..special import xlogy
 from .base import Distribution, Shape, demand, together
@@ -45,6 +47,13 @@ class Dirichlet(Distribution):
         return self.concentration / self.concentration.sum(-1, keepdim=True)
 
     @property
+    def mode(self) -> Tensor:
+        above = (self.concentration - 1).clamp(min=0)
+        inside = above / above.sum(-1, keepdim=True)
+        at = one_hot(self.concentration.argmax(-1), self.event_shape[0]).to(inside.dtype)
+        return where((self.concentration < 1).all(-1, keepdim=True), at, inside)
+
+    @property
     def variance(self) -> Tensor:
         whole = self.concentration.sum(-1, keepdim=True)
         return self.concentration * (whole - self.concentration) / (whole**2 * (whole + 1))
@@ -80,6 +89,10 @@ class Beta(Distribution):
         return self.concentration1 / (self.concentration1 + self.concentration0)
 
     @property
+    def mode(self) -> Tensor:
+        return self._shares.mode[..., 0]
+
+    @property
     def variance(self) -> Tensor:
         return self._shares.variance[..., 0]
 
@@ -92,6 +105,7 @@ class MultivariateNormal(Distribution):
     """
 
     has_rsample = True
+    _shared = ("scale_tril",)
 
     def __init__(
         self, loc: Any, covariance_matrix: Any = None, precision_matrix: Any = None, scale_tril: Any = None,
@@ -132,7 +146,17 @@ class MultivariateNormal(Distribution):
         return self.scale_tril @ self.scale_tril.mT
 
     @property
+    def precision_matrix(self) -> Tensor:
+        """The inverse of the covariance."""
+        back = inv(self.scale_tril)
+        return back.mT @ back
+
+    @property
     def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def mode(self) -> Tensor:
         return self.loc
 
     @property
@@ -178,6 +202,10 @@ class Independent(Distribution):
     @property
     def mean(self) -> Tensor:
         return self.base_dist.mean
+
+    @property
+    def mode(self) -> Tensor:
+        return self.base_dist.mode
 
     @property
     def variance(self) -> Tensor:

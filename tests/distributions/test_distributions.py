@@ -302,3 +302,62 @@ def test_mixtures() -> None:
     assert vectors.mean.shape == vectors.variance.shape == (3,)
     with pytest.raises(dg.ArgumentError, match="3 weights"):
         D.MixtureSameFamily(D.Categorical(dg.ones(3)), D.Normal(dg.zeros(2), 1.0))
+
+
+def _many(of, t, zeros, ones):
+    return [
+        of.Normal(t([0.0, 1.0]), 1.0), of.Bernoulli(t([0.2, 0.8])), of.Categorical(t([[0.2, 0.7], [0.3, 0.4]])),
+        of.OneHotCategorical(t([0.2, 0.8, 0.1])), of.Beta(2.0, t([3.0, 1.5])), of.Dirichlet(t([2.0, 3.0, 4.0])),
+        of.Gamma(t([2.0, 0.5]), 1.0), of.Exponential(2.0), of.HalfNormal(t([1.0, 2.0])), of.Chi2(t([2.0])),
+        of.MultivariateNormal(zeros(3, 2), t([[2.0, 0.5], [0.5, 1.0]])), of.LogNormal(0.0, 1.0),
+        of.Independent(of.Normal(zeros(3, 2), 1.0), 1), of.RelaxedOneHotCategorical(t(0.5), t([0.3, 0.7])),
+        of.MixtureSameFamily(of.Categorical(ones(2)), of.Normal(t([-1.0, 1.0]), 0.5)),
+        of.Multinomial(4, t([0.3, 0.7])), of.Binomial(3, t([0.3, 0.8])), of.Pareto(t([1.0]), t([2.0])),
+        of.InverseGamma(t([3.0]), t([2.0])), of.Weibull(1.0, t([2.0])), of.Geometric(t([0.2, 0.3])),
+        of.LogisticNormal(zeros(2), ones(2)), of.Kumaraswamy(t([2.0]), t([3.0])), of.StudentT(3.0),
+    ]  # fmt: skip
+
+
+OURS = _many(dg.distributions, dg.tensor, dg.zeros, dg.ones)
+
+
+@pytest.mark.parametrize("d", OURS, ids=lambda d: type(d).__name__)
+def test_a_larger_batch_holds_the_same_distributions(d):
+    batch, event = d.batch_shape, d.event_shape
+    wide = d.expand((4, *batch))
+    assert wide.batch_shape == (4, *batch) and wide.event_shape == event and d.batch_shape == batch
+    x = wide.sample((2,))
+    assert x.shape == (2, 4, *batch, *event) and wide.log_prob(x).shape == (2, 4, *batch)
+    np.testing.assert_allclose(wide.log_prob(x), d.log_prob(x), rtol=1e-4, atol=1e-5)
+    if d in OURS[:3]:
+        assert dg.compare(lambda v: d.expand((4, *batch)).log_prob(v), x).bitwise_equal
+
+
+@pytest.mark.parametrize("place", range(len(OURS)), ids=lambda i: type(OURS[i]).__name__)
+def test_modes_and_values_are_torchs(place):
+    torch = pytest.importorskip("torch")
+    theirs = _many(torch.distributions, torch.tensor, torch.zeros, torch.ones)[place]
+    asked = (
+        lambda d: d.mode,
+        lambda d: d.enumerate_support(),
+        lambda d: d.enumerate_support(expand=False),
+    )
+    for ask in asked:
+        try:
+            expected = ask(theirs)
+        except NotImplementedError:
+            continue
+        if type(theirs).__name__ != "Kumaraswamy":
+            found = ask(OURS[place])
+            assert found.shape == tuple(expected.shape)
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_modes_and_values_of_few():
+    bell = dg.distributions.Independent(dg.distributions.Normal(dg.ones(2), 1.0), 1)
+    assert bell.mode.tolist() == [1.0, 1.0]
+    assert dg.distributions.Categorical(dg.ones(3)).enumerate_support().tolist() == [0, 1, 2]
+    with pytest.raises(NotImplementedError, match="finitely many"):
+        bell.enumerate_support()
+    with pytest.raises(dg.ArgumentError, match="total_count differs"):
+        dg.distributions.Binomial(dg.tensor([2.0, 3.0]), 0.5).enumerate_support()
