@@ -89,7 +89,9 @@ def ndtri(p: Any) -> Tensor:
     >>> dg.special.ndtri(dg.asarray([0.5]))
     tensor([0.])
     """
-    return ar.multiply(erfinv(ar.subtract(ar.multiply(as_operand(p), 2), 1)), sqrt(2))
+    p = as_operand(p)
+    p = p if p.dtype.is_inexact else astype(p, dt.get_default_dtype())
+    return ar.multiply(erfinv(ar.subtract(ar.multiply(p, 2), 1)), sqrt(2))
 
 
 def log_ndtr(x: Any) -> Tensor:

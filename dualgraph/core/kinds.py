@@ -206,7 +206,9 @@ class Elementwise(Kind):
         return found[0], found[1]
 
     def run(self, prim: Prim, backend: Any, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        return prim.kernel(backend.scalar, *arrays, **params)
+        out = prim.kernel(backend.scalar, *arrays, **params)
+        # What hands its operand on, as a cast to the dtype it has, must not share memory with it.
+        return out.copy() if any(out is a for a in arrays) else out
 
     def batch(
         self,

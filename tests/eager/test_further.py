@@ -1,9 +1,12 @@
 """Further functions of PyTorch: values against NumPy, both modes alike, gradients, errors."""
 
+import math
+
 import numpy as np
 import pytest
 
 import dualgraph as dg
+from dualgraph.core.prim import REGISTRY
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 4)).astype("float32")
@@ -199,3 +202,34 @@ def test_words_of_conversions_and_older_functions() -> None:
     assert dg.polygamma(dg.tensor(1), x).tolist() == dg.polygamma(1, x).tolist()
     many = dg.linalg.vander(x.reshape(2, 1, 2), N=3)
     assert many.shape == (2, 1, 2, 3) and many[1, 0].tolist() == [[1.0, 2.0, 4.0], [1.0, 3.0, 9.0]]
+
+
+def test_powers_of_integers_have_the_shape_of_both_operands() -> None:
+    for dtype in (dg.uint8, dg.uint32, dg.int64):
+        x, none = dg.full((2, 1, 3), 2).to(dtype), dg.zeros(2, 4, 3).to(dtype)
+        assert dg.pow(x, none).tolist() == dg.ones(2, 4, 3).to(dtype).tolist()
+        assert dg.compare(lambda a, b: a**b, x, none).bitwise_equal
+
+
+def test_a_power_in_place_keeps_what_its_gradient_reads() -> None:
+    x = dg.tensor([2.0, 3.0], dtype=dg.float64, requires_grad=True)
+    exponent = dg.tensor([2.0, 0.5], dtype=dg.float64, requires_grad=True)
+
+    def gradients(power):
+        return [g.tolist() for g in dg.autograd.grad(power(x.clone()).sum(), [x, exponent])]
+
+    expected = gradients(lambda y: y.float_power(exponent))
+    assert gradients(lambda y: y.float_power_(exponent)) == expected
+
+
+def test_a_cast_to_the_dtype_it_has_shares_no_memory() -> None:
+    x = dg.tensor([2.0], dtype=dg.float64)
+    y = REGISTRY["cast"](x, dtype="float64")
+    y += 1
+    assert x.item() == 2.0
+
+
+def test_totals_of_unsigned_integers_are_signed() -> None:
+    x = dg.ones(2, 2).to(dg.uint8)
+    assert dg.trace(x).dtype is dg.nansum(x).dtype is x.sum().dtype is dg.int64
+    assert dg.special.ndtri(dg.tensor([0, 1]).to(dg.uint8)).tolist() == [-math.inf, math.inf]

@@ -273,3 +273,9 @@ def test_a_variance_for_each_row():
     for loss in (F.gaussian_nll_loss, dg.nn.GaussianNLLLoss()):
         ours = loss(dg.asarray(x), dg.asarray(y), dg.asarray(var)).item()
         np.testing.assert_allclose(ours, expected)
+
+
+def test_divergence_from_what_is_no_probability_is_nan():
+    x, target = dg.asarray([[-1.0, -2.0]]), dg.asarray([[0.0, -0.5]])
+    out = F.kl_div(x, target, reduction="none")
+    assert out[0, 0].item() == 0.0 and math.isnan(out[0, 1].item())

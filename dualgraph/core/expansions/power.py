@@ -159,7 +159,7 @@ def pow(s: Handler, x: Value, y: Value) -> Value:
 
 def int_pow(s: Handler, x: Value, y: Value) -> Value:
     """``x**y`` of integers modulo 2**width; for y < 0 the inverse rounded toward 0, 0 for x = 0."""
-    zero, one = x - x, s.const(1, x)
+    zero, one = (x - x) + (y - y), s.const(1, x)  # of the shape of both
     unsigned = s.dtype_of(x).startswith("u")
 
     def more(state: tuple[Value, ...]) -> Value:

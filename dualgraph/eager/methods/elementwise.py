@@ -16,7 +16,7 @@ from ...ops.movement import copy as copy_op
 from ...ops.nn import activations as act
 from .. import functions as fn
 from ..attach import as_method, method, methods
-from ..operands import as_operand, result_type
+from ..operands import as_operand, astype, result_type
 from ..tensor import Tensor
 
 OPS: dict[str, Any] = {
@@ -343,7 +343,7 @@ def float_power(x: Tensor, exponent: Any) -> Tensor:
     tensor([4., 9.], dtype=dualgraph.float64)
     """
     wide = "complex128" if result_type(x, exponent).is_complex else "float64"
-    return tr.pow(ar.cast(x, dtype=wide), exponent)
+    return tr.pow(astype(x, wide, copy=False), exponent)
 
 
 @method

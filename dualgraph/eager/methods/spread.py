@@ -45,7 +45,7 @@ def nansum(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     >>> dg.nansum(dg.asarray([1.0, float("nan"), 3.0]))
     tensor(4.)
     """
-    return fn.sum(where(isnan(x), 0, x), axis=dim, keepdims=keepdim)
+    return where(isnan(x), 0, x).sum(dim, keepdim)
 
 
 @method

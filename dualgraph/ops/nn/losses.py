@@ -12,7 +12,7 @@ from ...core.composite import composite
 from ...core.errors import ArgumentError, DTypeError, ShapeError
 from ...core.kinds import elementwise, real_float
 from ..arithmetic import abs, cast, divide, maximum, minimum, multiply, square, subtract, where
-from ..comparison import logical_and, not_equal
+from ..comparison import equal, logical_and, not_equal
 from ..composites import accumulating, cosine_similarity, log_softmax, mean, pairwise_distance
 from ..creation import arange_op
 from ..cumulative import cumprod_along
@@ -279,8 +279,8 @@ def kl_div(log_probs: Any, target: Any, reduction: str = "mean", log_target: boo
     if log_target:
         loss = multiply(exp(target), subtract(target, log_probs))
     else:
-        positive = target > 0
-        own = where(positive, multiply(target, log(where(positive, target, 1))), 0)  # 0 log 0 = 0
+        none = equal(target, 0)
+        own = where(none, 0, multiply(target, log(where(none, 1, target))))  # 0 log 0 = 0
         loss = subtract(own, multiply(target, log_probs))
     if reduction == "batchmean":
         return divide(total(loss), log_probs.shape[0] if log_probs.ndim else 1)
