@@ -91,6 +91,10 @@ from .eager.methods.shape import (
 )
 from .eager.methods.special import frexp, lcm, ldexp, mvlgamma, polygamma
 from .eager.methods.spread import cdist, corrcoef, cov, dist, nanmean, nanquantile, nansum, pdist, quantile, renorm
+from .eager.older import (
+    BFloat16Tensor, BoolTensor, ByteTensor, CharTensor, DoubleTensor, FloatTensor, HalfTensor, IntTensor, LongTensor,
+    ShortTensor,
+)
 from .eager.operands import astype, can_cast, result_type
 from .eager.printing import set_printoptions
 from .eager.random import (
@@ -219,6 +223,8 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor",
+    "IntTensor", "LongTensor", "ShortTensor",
     "__array_api_version__", "__array_namespace_info__", "__version__",
     "abs", "absolute", "acos", "acosh", "add", "addbmm",
     "amp", "are_deterministic_algorithms_enabled", "autocast", "get_float32_matmul_precision", "GradScaler",

@@ -171,3 +171,21 @@ def test_a_dynamically_quantised_model_is_small_and_near() -> None:
     assert type(part[0]) is nn.Linear and type(part[2][0]) is not nn.Linear
     with pytest.raises(dg.ArgumentError, match="Linear"):
         dg.quantization.quantize_dynamic(model, {nn.Conv2d})
+
+
+def test_older_constructors() -> None:
+    assert dg.FloatTensor([1, 2]).tolist() == [1.0, 2.0] and dg.FloatTensor().shape == (0,)
+    assert dg.LongTensor(np.array([1.7])).tolist() == [1] and dg.LongTensor((2, 3)).shape == (2,)
+    assert dg.ByteTensor(4).shape == (4,) and dg.BoolTensor([0, 2]).tolist() == [False, True]
+    f = dg.compile(lambda x: dg.FloatTensor([1, 2]) * x, wait=True)
+    assert [f(dg.ones(2) * i).tolist() for i in (1, 2, 3)] == [[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]]
+
+
+def test_datasets_may_ask_for_their_worker() -> None:
+    class Numbers(dg.data.IterableDataset):
+        def __iter__(self):
+            return iter(range(4) if dg.data.get_worker_info() is None else ())
+
+    for workers in (0, 2):
+        found = [x.tolist() for x in dg.data.DataLoader(Numbers(), 2, num_workers=workers)]
+        assert found == [[0, 1], [2, 3]]

@@ -12,7 +12,7 @@ from .dataset import (
     random_split,
 )
 from .idx import MNIST, FashionMNIST, read_idx
-from .loader import DataLoader
+from .loader import DataLoader, get_worker_info
 from .sampler import (
     BatchSampler,
     RandomSampler,
@@ -41,6 +41,7 @@ __all__ = [
     "WeightedRandomSampler",
     "default_collate",
     "default_convert",
+    "get_worker_info",
     "random_split",
     "read_idx",
 ]

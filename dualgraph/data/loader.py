@@ -15,6 +15,16 @@ from .dataset import IterableDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
 
 
+def get_worker_info() -> None:
+    """PyTorch's question of a dataset which worker process it is in: none, as the workers here are threads.
+
+    They share one dataset, and one iterator of it, so that nothing needs to be divided among them.
+
+    >>> dg.data.get_worker_info() is None
+    True
+    """
+
+
 class DataLoader:
     """Iterates over a dataset in batches; arguments are PyTorch's.
 

@@ -5,7 +5,7 @@ Its modules:
     tensor      an array, its device, its place on the tape      operators, methods, attach (functions made methods)
     dispatch    one op call                                      quick (found by types), overwrite, scalars, operands
     autograd    the sweep over the tape                          taping, unfolding, custom, grad_modes
-    creation    from data                                        filling (from a shape), random, interchange
+    creation    from data                                        filling (from a shape), older, random, interchange
     functions   the array API standard's                         shapes, statistics, sets, dtype_info
     torch_names what PyTorch has besides                         calculus, einsum
     indexing    ``x[...]`` and ``x[...] = v``                    inplace (writes that base and views see)
