@@ -236,3 +236,18 @@ def test_a_schedule_that_takes_over_or_is_told_its_epoch_does_as_it_does_alone(n
     assert rates(own, [None, 6, 0, 3, None]) == pytest.approx(
         [alone[0], alone[5], behind[3], alone[2], alone[3]], rel=1e-12
     )
+
+
+def test_cycles_keep_their_ends_in_the_groups_under_pytorchs_names():
+    def groups(make):
+        optimizer = optim.SGD([dg.nn.Parameter(dg.ones(1))], lr=0.1, momentum=0.9)
+        make(optimizer)
+        return optimizer.state_dict()["param_groups"][0]
+
+    once = groups(lambda o: optim.lr_scheduler.OneCycleLR(o, max_lr=0.5, total_steps=4))
+    ends = {k: v for k, v in once.items() if k.startswith(("max_", "min_", "base_", "initial_", "_"))}  # fmt: skip
+    assert ends == {
+        "initial_lr": 0.02, "max_lr": 0.5, "min_lr": 0.02 / 1e4, "base_momentum": 0.85, "max_momentum": 0.95
+    }  # fmt: skip
+    often = groups(lambda o: optim.lr_scheduler.CyclicLR(o, base_lr=0.1, max_lr=0.5))
+    assert (often["base_momentum"], often["max_momentum"]) == (0.8, 0.9)

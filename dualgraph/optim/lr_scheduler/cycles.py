@@ -139,12 +139,10 @@ class OneCycleLR(LRScheduler):
             else [max_lr] * len(optimizer.param_groups)
         )
         for group, top in zip(optimizer.param_groups, tops, strict=True):
-            low, end = top / div_factor, top / div_factor / final_div_factor
-            group["_one_cycle_lr"] = [low, top, low, end] if three_phase else [low, top, end]
-            slow, fast = base_momentum, max_momentum
-            group["_one_cycle_momentum"] = (
-                [fast, slow, fast, fast] if three_phase else [fast, slow, fast]
-            )
+            low = top / div_factor
+            group["max_lr"], group["min_lr"] = top, low / final_div_factor
+            if cycle_momentum:
+                group["base_momentum"], group["max_momentum"] = base_momentum, max_momentum
             if last_epoch == -1:
                 group["initial_lr"] = low
         super().__init__(optimizer, last_epoch)
@@ -160,6 +158,12 @@ class OneCycleLR(LRScheduler):
             return start + (end - start) * share
         return end + (start - end) / 2.0 * (1 + math.cos(math.pi * share))
 
+    def _between(self, group: Group, names: Sequence[str]) -> float:
+        """Where a group's option is now, on its way from one to the next of the options of these names."""
+        first, *middle, last = (group[name] for name in names)
+        back = [first] if len(self._ends) == 3 else []
+        return self._at([first, *middle, *back, last])
+
     def _at(self, points: Sequence[float]) -> float:
         t, start = self.last_epoch, 0.0
         for i, end in enumerate(self._ends):
@@ -172,8 +176,10 @@ class OneCycleLR(LRScheduler):
         if self.last_epoch > self.total_steps:
             raise ArgumentError(f"OneCycleLR: step {self.last_epoch + 1} of {self.total_steps}")
         for group in self.optimizer.param_groups if self.cycle_momentum else ():
-            set_momentum("OneCycleLR", group, self._at(group["_one_cycle_momentum"]))
-        return [self._at(group["_one_cycle_lr"]) for group in self.optimizer.param_groups]
+            momentum = self._between(group, ("max_momentum", "base_momentum", "max_momentum"))
+            set_momentum("OneCycleLR", group, momentum)
+        rates = ("initial_lr", "max_lr", "min_lr")
+        return [self._between(group, rates) for group in self.optimizer.param_groups]
 
 
 _HEIGHTS: dict[str, tuple[str, Callable[[float, float], float]]] = {
@@ -205,6 +211,10 @@ class CyclicLR(LRScheduler):
             _one_each(base_momentum, n),
             _one_each(max_momentum, n),
         )
+        momenta = zip(self.base_momentums, self.max_momentums, strict=True)
+        for group, (low, top) in zip(optimizer.param_groups, momenta, strict=True):
+            if cycle_momentum:
+                group["base_momentum"], group["max_momentum"] = low, top
         lows = _one_each(base_lr, n)
         if last_epoch == -1:
             for group, rate in zip(optimizer.param_groups, lows, strict=True):
