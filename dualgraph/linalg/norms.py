@@ -18,7 +18,7 @@ from ..eager.methods.products import matrix_power as _whole_power
 from ..eager.operands import also_dim, as_operand
 from ..eager.tensor import Tensor
 from ..ops import arithmetic as ar
-from ..ops.axes import normalize_axes
+from ..ops.axes import normalize_axes, normalize_axis
 from ..ops.composites import norm as _vector_norm
 from .decompositions import svdvals
 from .solutions import inv
@@ -126,7 +126,7 @@ def cond(x: Any, /, p: Any = None) -> Tensor:
 def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
     """Vector products along an axis of length 3; the other axes broadcast."""
     x, y = as_operand(x1), as_operand(x2)
-    if x.shape[axis] != 3 or y.shape[axis] != 3:
+    if x.shape[normalize_axis(axis, x.ndim)] != 3 or y.shape[normalize_axis(axis, y.ndim)] != 3:
         raise ShapeError(
             describe("cross", f"{x.type}, {y.type}", f"axis {axis} must have 3 elements in both")
         )

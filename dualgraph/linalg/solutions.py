@@ -211,6 +211,8 @@ def lstsq(a: Any, b: Any, /, *, rcond: Any = None, driver: str | None = None) ->
     True
     """
     a, b = alike(a, b)
+    if a.ndim < 2:
+        raise ShapeError(describe("lstsq", str(a.type), "needs matrices: two axes or more"))
     x = matmul(pinv(a, rtol=rcond), b)
     rank, values = matrix_rank(a, rtol=rcond), svdvals(a)
     m, n = a.shape[-2:]

@@ -233,3 +233,22 @@ def test_totals_of_unsigned_integers_are_signed() -> None:
     x = dg.ones(2, 2).to(dg.uint8)
     assert dg.trace(x).dtype is dg.nansum(x).dtype is x.sum().dtype is dg.int64
     assert dg.special.ndtri(dg.tensor([0, 1]).to(dg.uint8)).tolist() == [-math.inf, math.inf]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: dg.cov(dg.ones(2, 2, 2)), r"cov\(f32\[2,2,2\]\): needs a matrix"),
+        (lambda: dg.cov(dg.ones(2, 3), aweights=dg.ones(1)), "for 3 observations"),
+        (lambda: dg.cov(dg.ones(3), fweights=dg.tensor([1, 2])), "for 3 observations"),
+        (lambda: dg.linalg.cross(dg.ones(2, 3), dg.ones(2, 3), axis=4), "axis 4"),
+        (lambda: dg.linalg.lstsq(dg.ones(()), dg.ones(())), "needs matrices"),
+        (
+            lambda: dg.conv2d(dg.ones(1, 1, 4, 4), dg.ones(1, 2, 2), padding="same"),
+            r"conv2d\(f32\[1,1,4,4\], f32\[1,2,2\]\): weight must have 4 axes",
+        ),
+    ],
+)
+def test_operands_that_do_not_fit_are_named(call, words) -> None:
+    with pytest.raises(dg.DualgraphError, match=words):
+        call()

@@ -199,6 +199,12 @@ def cov(x: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any =
     rows = sh.reshape(x, (1, -1)) if x.ndim < 2 else x
     rows = rows if rows.dtype.is_inexact else cast(rows, dtype=get_default_dtype().name)
     given = [w for w in (fweights, aweights) if w is not None]
+    if x.ndim > 2:
+        raise ShapeError(describe("cov", str(x.type), "needs a matrix, or one row of it"))
+    for w in map(as_operand, given):
+        if w.shape != rows.shape[1:]:
+            problem = f"weights of shape {w.shape} for {rows.shape[1]} observations"
+            raise ShapeError(describe("cov", f"{x.type}, {w.type}", problem, "give one each"))
     if not given:
         centred = subtract(rows, composites.mean(rows, axis=1, keepdims=True))
         out = fn.matmul(centred, conj(sh.matrix_transpose(centred)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.composite import together
-from ...core.errors import ArgumentError, ShapeError
+from ...core.errors import ArgumentError, ShapeError, describe
 from ...eager import Tensor
 from ...eager.functions import matmul
 from ...ops.contraction import conv, conv_input
@@ -73,6 +73,12 @@ def _pairs(padding: Any, kernel: Ints, stride: Ints, dilation: Ints) -> Pairs:
     return tuple((p, p) for p in each_axis(padding, len(kernel), "padding"))
 
 
+def _check_weight(op: str, x: Tensor, weight: Tensor, n: int) -> None:
+    if weight.ndim != n + 2:
+        problem = f"weight must have {n + 2} axes (O, C / groups, ...), not shape {weight.shape}"
+        raise ShapeError(describe(op, f"{x.type}, {weight.type}", problem))
+
+
 def _with_bias(out: Tensor, bias: Tensor | None, n: int) -> Tensor:
     return out if bias is None else out + reshape(bias, shape=(bias.shape[0], *(1,) * n))
 
@@ -100,6 +106,7 @@ def _conv(
 ) -> Tensor:
     """The convolution of `n` spatial axes."""
     x, added = _batched(f"conv{n}d", x, n)
+    _check_weight(f"conv{n}d", x, weight, n)
     steps, gaps = each_axis(stride, n, "stride"), each_axis(dilation, n, "dilation")
     pairs = _pairs(padding, weight.shape[2:], steps, gaps)
     out = _with_bias(
