@@ -10,6 +10,7 @@ import pytest
 
 from dualgraph.backends.native.contract import cuts, tables
 from dualgraph.backends.native.contract.cuts import Packing, quickest
+from dualgraph.backends.native.contract.shape import geometry
 from dualgraph.core.numbers.worked import Working
 
 
@@ -41,6 +42,15 @@ def test_the_search_for_a_cut_leaves_out_nothing_that_wins():
         found = time_of(*quickest(*given, turn, x, y), *given, turn, x, y)
         # each cut that is taken is better than the one before by so much
         assert min(all_times) <= found <= min(all_times) / cuts.BETTER * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("nbytes", [16, 32, 64])
+def test_columns_that_many_tiles_read_are_packed(nbytes):
+    shape = geometry("float32", nbytes)
+    assert not shape.rather_packed(2 * shape.rows, 256)  # packing takes longer than it saves
+    assert not shape.rather_packed(1000, 16)  # a few lines stay near anyhow
+    assert shape.rather_packed(32 * shape.rows, 256)
+    assert shape.rather_packed(32 * shape.rows, 10_000)
 
 
 def test_tables_of_batches_are_beginnings_of_one():

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from .. import ir
 from ..emit.parts import I1, I32, I64, PTR, VOID, Turn, suffix
+from ..jit import jit
 
 I8 = ir.IntType(8)
 ELEMENTS = {"float": ir.FloatType(), "double": ir.DoubleType()}
@@ -114,28 +115,29 @@ class Writer:
 
     def first_lanes(self, count: ir.Value, lanes: int) -> ir.Value:
         """The mask of lanes below `count`."""
-        iota = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
-        return self.b.icmp_signed("<", iota, self.splat(count, lanes))
+        return self.b.icmp_signed("<", *self._against(count, lanes))
 
     def between(self, low: ir.Value, high: ir.Value, lanes: int) -> ir.Value:
-        """The mask of lanes from `low` up to `high`, made of bits: quicker than comparing lane by lane."""
+        """The mask of lanes from `low` up to `high`."""
+        from_low = self.b.icmp_signed(">=", *self._against(low, lanes))
+        return self.b.and_(from_low, self.first_lanes(high, lanes))
+
+    def _against(self, count: ir.Value, lanes: int) -> tuple[ir.Value, ir.Value]:
+        """The lanes' numbers and a count to compare them with, of 32 bits: half as many registers as 64 take."""
         b = self.b
+        count = self.least(count, i64(lanes))
+        count = b.trunc(b.select(b.icmp_signed(">", count, i64(0)), count, i64(0)), I32)
+        iota = ir.Constant(ir.VectorType(I32, lanes), list(range(lanes)))
+        return iota, self.splat(count, lanes)
 
-        def below(count: ir.Value) -> ir.Value:
-            count = self.least(count, i64(lanes))
-            count = b.select(b.icmp_signed(">", count, i64(0)), count, i64(0))
-            return b.sub(b.shl(i64(1), count), i64(1))
-
-        bits = b.and_(below(high), b.not_(below(low)))
-        return b.bitcast(b.trunc(bits, ir.IntType(lanes)), ir.VectorType(I1, lanes))
-
-    def prefetch(self, pointer: ir.Value) -> None:
-        """Asks for a place to be in the second cache level soon; it need not exist."""
+    def prefetch(self, pointer: ir.Value, write: bool = False) -> None:
+        """Asks for a place to be in the second cache level soon, or to `write` in the first; it need not exist."""
         name = "llvm.prefetch.p0"
         callee = self.module.globals.get(name)
         if callee is None:
             callee = ir.Function(self.module, ir.FunctionType(VOID, [PTR, I32, I32, I32]), name)
-        self.b.call(callee, [pointer, *(ir.Constant(I32, v) for v in (0, 2, 1))])
+        how = (1, 3, 1) if write else (0, 2, 1)
+        self.b.call(callee, [pointer, *(ir.Constant(I32, v) for v in how)])
 
     def stack(self, x: ir.Value) -> ir.Value:
         """The address of a copy of a vector in this function's frame."""
@@ -143,6 +145,10 @@ class Writer:
             place = self.b.alloca(x.type, align=64)
         self.b.store(x, place)
         return place
+
+    def opaque(self, x: ir.Value) -> ir.Value:
+        """The same value, of which LLVM does not know what it is: it makes no chain of additions of sums like it."""
+        return self.b.load(self.stack(x), typ=x.type)
 
     def first_set(self, mask: ir.Value) -> ir.Value:
         """The first lane that is set in a mask; 0 if none is."""
@@ -194,6 +200,39 @@ class Writer:
             self.b.store(x, pointer, align=element_size(x.type.element))
         else:
             self._masked("store", x.type, pointer, mask, x)
+
+    def store_first(self, x: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
+        """The first `count` lanes of a vector to memory: all if there are fewer, none if it is negative."""
+        b, lanes = self.b, x.type.count
+        with b.if_else(b.icmp_signed(">=", count, i64(lanes))) as (all_of_them, some):
+            with all_of_them:
+                self.store(x, pointer)
+            with some:
+                if jit().has_avx512:
+                    self.store(x, pointer, self.first_lanes(count, lanes))
+                else:
+                    self._store_pieces(x, pointer, count)
+
+    def _store_pieces(self, x: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
+        """The first lanes, fewer than all, as the bits of `count` say: 4, 2, 1. Without AVX-512 a masked store may
+        take as long as ten others."""
+        b, element = self.b, x.type.element
+        count = b.select(b.icmp_signed(">", count, i64(0)), count, i64(0))
+        rest, piece = x, x.type.count // 2
+        while piece:
+            wanted = b.icmp_signed("!=", b.and_(count, i64(piece)), i64(0))
+            low, high = (self._lanes(rest, start, piece) for start in (0, piece))
+            with self.when(wanted):
+                self.b.store(low, pointer, align=element_size(element))
+            pointer = b.select(
+                wanted, self.at(pointer, i64(piece * element_size(element))), pointer
+            )
+            rest, piece = b.select(wanted, high, low), piece // 2
+
+    def _lanes(self, x: ir.Value, start: int, count: int) -> ir.Value:
+        """Some neighbouring lanes."""
+        pick = ir.Constant(ir.VectorType(I32, count), list(range(start, start + count)))
+        return self.b.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), pick)
 
     def fma(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         """``x * y + z`` rounded once."""

@@ -86,7 +86,7 @@ class _Lines:
 
         def some(first: ir.Value, rest: ir.Value) -> Move:
             inside = self.inside(first)
-            return lambda place, here: w.store(w.load(place, self.kind, inside), here, rest)
+            return lambda place, here: w.store_first(w.load(place, self.kind, inside), here, rest)
 
         self.vectors(whole, some)
 
@@ -111,7 +111,7 @@ class _Lines:
 
             def move(place: ir.Value, here: ir.Value) -> None:
                 low, high = (half(place, s, m) for s, m in zip(starts, masks, strict=True))
-                w.store(b.shuffle_vector(low, high, pick), here, rest)
+                w.store_first(b.shuffle_vector(low, high, pick), here, rest)
 
             return move
 
@@ -133,8 +133,9 @@ class _Lines:
             return move
 
         with self.turns() as (i, first, rest):
-            move = some(first, rest)
-            self.each(i, first, move, lambda here: w.scatter(self.zero, here, apart, rest))
+            on_line = w.between(i64(0), rest, lanes)
+            move = some(first, on_line)
+            self.each(i, first, move, lambda here: w.scatter(self.zero, here, apart, on_line))
 
     def vectors(self, whole: Move, some: Callable[[ir.Value, ir.Value], Move]) -> None:
         """Vectors whose places are neighbours: those with all lanes in use, and others."""
@@ -148,12 +149,12 @@ class _Lines:
                     self.each(i, first, whole, lambda here: w.store(self.zero, here))
                 with other:
                     move = some(first, rest)
-                    self.each(i, first, move, lambda here: w.store(self.zero, here, rest))
+                    self.each(i, first, move, lambda here: w.store_first(self.zero, here, rest))
 
     @contextmanager
     def turns(self) -> Iterator[tuple[ir.Value, ir.Value, ir.Value]]:
-        """Vectors of all lines of a group: the first place, the element that belongs there, the mask of lanes on the
-        line."""
+        """Vectors of all lines of a group: the first place, the element that belongs there, how many places there are
+        from there on. The last vector of a line is whole, too, where the line has room for it."""
         w, b = self.w, self.w.b
         close = b.icmp_signed("==", self.fields["step"], i64(self.size))
         short = b.icmp_signed(
@@ -164,9 +165,11 @@ class _Lines:
         group = b.select(b.and_(short, b.icmp_signed(">", many, i64(1))), many, i64(1))
         with w.loop(self.end, self.begin, group) as lines:
             self.group = lines.i, w.least(self.end, b.add(lines.i, group))
+            last = b.sub(self.width, i64(self.lanes))
+            last = b.select(b.icmp_signed(">", last, i64(0)), last, i64(0))
             with w.loop(self.width, step=self.lanes) as turn:
-                rest = w.between(i64(0), b.sub(self.width, turn.i), self.lanes)
-                yield turn.i, b.sub(turn.i, self.lead), rest
+                i = w.least(turn.i, last)
+                yield i, b.sub(i, self.lead), b.sub(self.width, i)
 
     def each(
         self, i: ir.Value, first: ir.Value, move: Move, clear: Callable[[ir.Value], None]

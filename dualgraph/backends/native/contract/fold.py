@@ -29,14 +29,15 @@ def emit_fold(geometry: Geometry) -> str:
     last = w.least(p["elements"], w.scaled(end, UNIT))
     with w.loop(last, w.scaled(begin, UNIT), lanes * VECTORS) as turn:
         at = [b.add(turn.i, i64(v * lanes)) for v in range(VECTORS)]
-        masks = [w.first_lanes(b.sub(last, first), lanes) for first in at]
+        counts = [b.sub(last, first) for first in at]
+        masks = [w.first_lanes(count, lanes) for count in counts]
         offsets = [w.scaled(first, size) for first in at]
         sums = [w.load(w.at(source, o), kind, m) for o, m in zip(offsets, masks, strict=True)]
         with w.loop(p["blocks"], i64(1), carried=sums) as block:
             place = w.at(source, b.mul(block.i, p["block"]))
             more = [w.load(w.at(place, o), kind, m) for o, m in zip(offsets, masks, strict=True)]
             block.carried = [b.fadd(x, y) for x, y in zip(block.carried, more, strict=True)]
-        for x, o, m in zip(block.carried, offsets, masks, strict=True):
-            w.store(x, w.at(target, o), m)
+        for x, o, count in zip(block.carried, offsets, counts, strict=True):
+            w.store_first(x, w.at(target, o), count)
     b.ret_void()
     return str(module)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..threads import pool
+from . import kernels
 from .layout import Lines
 from .operands import Operand, Product, Strided, Tabled, Windowed
 from .plan import Plan
@@ -60,7 +61,9 @@ class Images:
     ) -> None:
         self.dtype, self.size, m = dtype, dtype.itemsize, weights.rows
         n = prod(extent for extent, _ in reach.places)
-        wide = _wide(reach.places[-2:], self.size, 1 + WASTE / m)
+        wide = None
+        if not kernels.shape_for(name_of(dtype)).rather_packed(m, len(reach.taps)):
+            wide = _wide(reach.places[-2:], self.size, 1 + WASTE / m)
         self.planes = 1 if wide is None else prod(extent for extent, _ in reach.places[:-2])
         if self.planes > 1 and wide is not None and wide < PLANE:
             wide, self.planes = None, 1

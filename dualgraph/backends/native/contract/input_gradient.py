@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import planewise
+from . import kernels, pack, planewise
 from .images import Images, Reach, Weights
 from .layout import Layout, Lines
 from .operands import Product, Strided, Tabled
@@ -139,11 +139,13 @@ class InputGradient:
         seat.close(self.recipe, goal)
 
     def _filters(self, w: Any) -> Filters:
-        """The weight, put in another order first where that is cheaper than to read it as it lies."""
+        """The weight, put in another order first where that is cheaper than to read it as it lies: to gather elements
+        for each phase, while loads one by one take no longer for being far apart."""
         kernel, phases = w.shape[2:], prod(self.stride)
         out, channel, *taps = contiguous_strides(w.shape, self.size)
         slot = self.seat.y
-        if phases > 1 and 1 < prod(kernel) <= KC:
+        gathers = kernels.shape_for(name_of(self.dtype)).lanes > pack.FEW
+        if phases > 1 and 1 < prod(kernel) <= KC and gathers:
             spread = ByTaps(self.dtype, w.shape)
             steps = contiguous_strides(kernel, spread.tap)
             return Filters(self._turned(spread), spread.out, self.size, steps, in_order=False)

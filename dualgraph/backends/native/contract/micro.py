@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .. import ir
 from ..emit.parts import I64, PTR
-from .code import ELEMENTS, Writer, i64
+from .code import ELEMENTS, Writer, element_size, i64
 from .shape import Geometry
 
 ARGUMENTS = (I64, PTR, I64, I64, PTR, I64, PTR, I64, I64, I64)
@@ -26,8 +26,9 @@ class _Steps:
     def __init__(self, w: Writer, rows: int) -> None:
         _, x, self.row_step, self.x_step, *_ = w.fn.args
         self.w, self.rows = w, rows
-        self.twice = w.b.add(self.row_step, self.row_step)
-        thrice = w.b.add(self.twice, self.row_step)
+        twice = w.b.add(self.row_step, self.row_step)
+        self.twice = w.opaque(twice)
+        thrice = w.opaque(w.b.add(twice, self.row_step))
         self.starts = [x]
         for _ in range(3, rows, 3):
             self.starts.append(w.at(self.starts[-1], thrice))
@@ -103,7 +104,10 @@ def emit_micro(
         moved = xs.moved(pointers)
         turn.carried = [*moved, y if tabled else w.at(row_of_y, y_step), *after]
     sums = turn.carried[before + 1 :]
-    _store(w, sums, out, out_step, masks, add, size)
+    if masked and lanes * size < 64:
+        _store_some(w, sums, vectors, out, out_step, columns, add)
+    else:
+        _store(w, sums, out, out_step, masks, add, size)
     b.ret_void()
     return str(module)
 
@@ -116,7 +120,7 @@ def _expect(
         row = out
         for _ in range(rows):
             for at in range(0, width, 64):
-                w.prefetch(w.at(row, i64(at)))
+                w.prefetch(w.at(row, i64(at)), write=True)
             row = w.at(row, out_step)
 
 
@@ -144,3 +148,30 @@ def _store(
         with first:
             for i, (total, place) in enumerate(zip(sums, places, strict=True)):
                 w.store(total, place, masks[i % vectors])
+
+
+def _store_some(
+    w: Writer,
+    sums: list[ir.Value],
+    vectors: int,
+    out: ir.Value,
+    out_step: ir.Value,
+    columns: ir.Value,
+    add: ir.Value,
+) -> None:
+    """The same for so many columns, row by row: what masked stores take long for without AVX-512."""
+    b, kind = w.b, sums[0].type
+    nbytes = kind.count * element_size(kind.element)
+    with b.goto_entry_block():
+        buffer = b.alloca(kind, size=len(sums), align=nbytes)
+    for i, total in enumerate(sums):
+        w.store(total, w.at(buffer, i64(i * nbytes)))
+    more = b.icmp_signed("!=", add, i64(0))
+    with w.loop(i64(len(sums) // vectors), carried=[buffer, out], nonempty=True) as row:
+        source, place = row.carried
+        for v in range(vectors):
+            here, count = w.at(place, i64(v * nbytes)), b.sub(columns, i64(v * kind.count))
+            total = w.load(w.at(source, i64(v * nbytes)), kind)
+            old = w.load(here, kind, w.first_lanes(count, kind.count))
+            w.store_first(b.select(more, b.fadd(old, total), total), here, count)
+        row.carried = [w.at(source, i64(vectors * nbytes)), w.at(place, out_step)]

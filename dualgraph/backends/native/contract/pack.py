@@ -23,6 +23,7 @@ ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64)
 
 
 TIERS = (2, 4)  # how many runs a vector is put together from, before its elements are gathered
+FEW = 8  # lanes: elements are rather loaded one by one than put together from runs for each square
 # stride or table, the first row or k, the end of those in use
 Places = tuple[ir.Value, ir.Value, ir.Value]
 
@@ -79,7 +80,11 @@ class Packer:
         return str(self.module)
 
     def by_runs(
-        self, places: Places, use: Callable[[list[Run]], None], otherwise: Callable[[Lanes], None]
+        self,
+        places: Places,
+        use: Callable[[list[Run]], None],
+        otherwise: Callable[[Lanes], None],
+        tiers: tuple[int, ...] = TIERS,
     ) -> None:
         """The code for as few runs as hold a vector's lanes, or what serves where too many would be needed."""
         b = self.w.b
@@ -90,7 +95,7 @@ class Packer:
             with more:
                 lanes = self.lanes_at(*places)
                 if self.tables:
-                    self.by_tier(lanes, lanes.used, [], list(TIERS), use, otherwise)
+                    self.by_tier(lanes, lanes.used, [], list(tiers), use, otherwise)
                 else:
                     near = b.icmp_signed("==", places[0], i64(self.size))
                     with b.if_else(near) as (then, other):
@@ -189,6 +194,7 @@ class Packer:
                 (self.k_map, turn.i, self.k),
                 lambda runs: self.transpose(rows, runs, place),
                 lambda _: self.gather(rows, turn.i, place),
+                () if self.lanes <= FEW else TIERS,
             )
 
     def transpose(self, rows: Lanes, runs: list[Run], panel: ir.Value) -> None:
@@ -209,7 +215,15 @@ class Packer:
         end = w.least(b.add(first, i64(self.lanes)), self.k)
         with w.loop(end, first, carried=[panel], nonempty=True) as turn:
             place = w.at(self.operand, self.offset(self.k_map, turn.i))
-            w.store(w.gather(place, rows.offsets, self.kind), turn.carried[0])
+            x: ir.Value
+            if self.lanes > FEW:
+                x = w.gather(place, rows.offsets, self.kind)
+            else:
+                x = ir.Constant(self.kind, ir.Undefined)
+                for l, offset in enumerate(rows.each):
+                    own = b.load(w.at(place, offset), align=self.size, typ=self.kind.element)
+                    x = b.insert_element(x, own, ir.Constant(I32, l))
+            w.store(x, turn.carried[0])
             turn.carried = [w.at(turn.carried[0], self.width)]
 
 

@@ -22,7 +22,6 @@ BRIEF = 500_000  # products below which the interpreter lock is kept
 NEAR = 2**15  # bytes of an operand that the nearest cache holds, packed or not
 LARGE = 2**21  # bytes of a result that the nearer caches do not hold
 HUGE = 2**25  # bytes of an operand that no cache holds
-GROUP = 4  # blocks of k that a tile of such a result is added up for at a time
 STRIPE = 16  # k's packed at a time where columns are neighbours in memory
 STACK = 2**17  # bytes of scratch that may be on the stack
 handle = id if DIRECT else address_of  # how an array is given to whole products
@@ -68,7 +67,7 @@ class Plan:
         wide = self._choose_tile(pack_x, pack_y)
         # a large result is gone through once for several blocks of k
         blocks = -(-product.k // KC)
-        self.group = min(blocks, GROUP) if m * n * shape.size > LARGE else 1
+        self.group = min(blocks, shape.group) if m * n * shape.size > LARGE else 1
         self.depth = min(KC, -(-product.k // shape.lanes) * shape.lanes)
         self.cut = cut or self._cut()
         self.nc = self._columns(self.cut.columns, self.cut.whole_y)
@@ -206,6 +205,8 @@ class Plan:
         if not isinstance(p.y, Strided):
             return isinstance(p.y, Tabled)
         if p.y.row_step != size:
+            return True
+        if self.shape.rather_packed(p.m, p.k):
             return True
         # in place, neighbouring k's are on other pages
         return p.m > FEW and p.n * p.k * size > (2**20 if p.m <= 2 * self.rows else 2**18)

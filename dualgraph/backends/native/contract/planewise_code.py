@@ -110,10 +110,8 @@ class _Planewise:
         masks = {at: self.inside(column, at) for at in self.places()}
         offset = w.scaled(column, self.size)
         at = w.scaled(first, len(self.form.across))
-        rests = [
-            w.first_lanes(b.sub(p["width"], b.add(at, i64(i * self.lanes))), self.lanes)
-            for i in range(len(self.form.across))
-        ]
+        counts = range(len(self.form.across))
+        rests = [b.sub(p["width"], b.add(at, i64(i * self.lanes))) for i in counts]
         goal = w.at(goal, w.scaled(at, self.size))
         table = b.inttoptr(p["table"], PTR)
         for taps, count in zip(self.form.down, ("first", "second"), strict=False):
@@ -210,13 +208,13 @@ class _Planewise:
         """A vector of a row, or one of each remainder: their elements in turns."""
         w, lanes = self.w, self.lanes
         if len(sums) == 1:
-            w.store(sums[0], goal, rests[0])
+            w.store_first(sums[0], goal, rests[0])
             return
         in_turns = [l // 2 + lanes * (l % 2) for l in range(lanes)]
         for half, rest in enumerate(rests):
             order = [l + half * lanes // 2 for l in in_turns]
             woven = w.b.shuffle_vector(*sums, ir.Constant(ir.VectorType(I32, lanes), order))
-            w.store(woven, w.at(goal, i64(half * lanes * self.size)), rest)
+            w.store_first(woven, w.at(goal, i64(half * lanes * self.size)), rest)
 
 
 def emit_planewise(geometry: Geometry, form: Form) -> str:

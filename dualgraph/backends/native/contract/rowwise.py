@@ -109,9 +109,8 @@ class _Rowwise:
                 w.store(total, self.sum_at(GROUPS + g))
         for g in range(groups):
             row = b.add(first, i64(g * self.lanes))
-            used = w.first_lanes(b.sub(last, row), self.lanes)
             total = w.load(self.sum_at(GROUPS + g), self.kind)
-            w.store(total, w.at(self.out, w.scaled(row, self.size)), used)
+            w.store_first(total, w.at(self.out, w.scaled(row, self.size)), b.sub(last, row))
 
     def sum_at(self, i: int) -> ir.Value:
         """Where a group's sum of this block is kept; GROUPS further, that of the blocks before."""

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 KC = 256  # products in a block of k: part of the numerics, the same everywhere
 MC = 112  # rows (about) of packed x that stay in the second cache level
 NC = 1024  # columns (about) of packed y
+PANEL = (
+    2**12 + 2**11
+)  # bytes of a panel of y up to which its lines stay in the first cache level, wherever they lie
+AGAIN = (
+    2700  # lines of a panel that tiles read one by one, all in all, from which it is rather packed
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,17 @@ class Geometry:
     def packed_vectors(self) -> int:
         """Vectors that hold one packed column of a tile of x."""
         return -(-self.rows // self.lanes)
+
+    @property
+    def group(self) -> int:
+        """Blocks of k that a tile of a large result is added up for at a time. Low tiles read their panels of y more
+        often than they gain by it."""
+        return 4 if self.registers == 32 else 1
+
+    def rather_packed(self, m: int, k: int) -> bool:
+        """Whether so many tiles read a panel of y that it is put side by side first, even if rows are neighbours."""
+        k = min(k, KC)
+        return k * self.columns * self.size > PANEL and -(-m // self.rows) * k >= AGAIN
 
     def vectors_for(self, rows: int, columns: int, packed: bool) -> int:
         """How many vectors across a tile of few rows: enough that the multipliers never wait, and,

@@ -106,11 +106,11 @@ class _Small:
             square = [
                 w.load(w.at(start, i64(r * self.pixel)), self.kind) for r in range(self.lanes)
             ]
-            used = w.between(i64(0), b.sub(self.elements, turn.i), self.lanes)
+            used = b.sub(self.elements, turn.i)
             place = w.at(goal, w.scaled(turn.i, self.size))
             for r, x in enumerate(turned(b, square, self.size)):
                 with w.when(b.icmp_signed("<", i64(r), valid)):
-                    w.store(x, w.at(place, b.mul(matrix, i64(r))), used)
+                    w.store_first(x, w.at(place, b.mul(matrix, i64(r))), used)
 
 
 def emit_small(geometry: Geometry, header: int) -> str:

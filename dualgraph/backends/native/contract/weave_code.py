@@ -40,20 +40,22 @@ def emit_weave(geometry: Geometry) -> str:
             place = w.at(starts[name], b.select(there, offset, i64(0)))
             sources.append((place, b.select(there, p[f"{name}s"], i64(0))))
         goal = w.at(starts["target"], w.word(b.inttoptr(p["places"], PTR), line.i))
+        last = b.sub(p["evens"], i64(lanes))
+        last = b.select(b.icmp_signed(">", last, i64(0)), last, i64(0))
         with w.loop(p["evens"], step=lanes) as turn:
+            i = w.least(turn.i, last)  # the last vectors are whole, too, where there is room
             pair = [
                 w.load(
-                    w.at(place, w.scaled(turn.i, size)),
+                    w.at(place, w.scaled(i, size)),
                     kind,
-                    w.first_lanes(b.sub(count, turn.i), lanes),
+                    w.between(i64(0), b.sub(count, i), lanes),
                 )
                 for place, count in sources
             ]
-            first = w.scaled(turn.i, 2)
+            first = w.scaled(i, 2)
             for half in range(2):
                 at = b.add(first, i64(half * lanes))
                 woven = b.shuffle_vector(*pair, halves[half])
-                rest = w.first_lanes(b.sub(width, at), lanes)
-                w.store(woven, w.at(goal, w.scaled(at, size)), rest)
+                w.store_first(woven, w.at(goal, w.scaled(at, size)), b.sub(width, at))
     b.ret_void()
     return str(module)
