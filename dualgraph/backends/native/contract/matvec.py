@@ -58,7 +58,7 @@ class MatrixVector(OneCall):
 
     def _add(self, x: Strided, y: Strided) -> None:
         """Puts the stage into the recipe."""
-        p, many, part = self.product, rowwise.GROUPS * self.shape.lanes, self.product.n
+        p, many, part = self.product, rowwise.ROWS, self.product.n
         if self.work >= SPLIT and self.batch < 4 * pool.size:
             part = max(1, -(-p.n // (4 * pool.size * many))) * many
         parts, row = -(-p.n // part), p.k * self.shape.size
@@ -71,7 +71,7 @@ class MatrixVector(OneCall):
             k=p.k,
             part=part,
             parts=parts,
-            single=self.batch * p.n * row > FAR and row >= PAGE,
+            together=rowwise.FEW if self.batch * p.n * row > FAR and row >= PAGE else many,
             scratch=0,
             units=units,
         )

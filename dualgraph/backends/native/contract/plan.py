@@ -206,8 +206,10 @@ class Plan:
             return isinstance(p.y, Tabled)
         if p.y.row_step != size:
             return True
-        if self.shape.rather_packed(p.m, p.k):
+        if self.shape.rather_packed(p.m, p.k, p.y.k_step):
             return True
+        if self.shape.registers < 32:
+            return False  # low tiles read a line again before they lose it
         # in place, neighbouring k's are on other pages
         return p.m > FEW and p.n * p.k * size > (2**20 if p.m <= 2 * self.rows else 2**18)
 

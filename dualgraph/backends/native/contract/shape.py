@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 
 KC = 256  # products in a block of k: part of the numerics, the same everywhere
 MC = 112  # rows (about) of packed x that stay in the second cache level
 NC = 1024  # columns (about) of packed y
-PANEL = (
-    2**12 + 2**11
-)  # bytes of a panel of y up to which its lines stay in the first cache level, wherever they lie
-AGAIN = (
-    2700  # lines of a panel that tiles read one by one, all in all, from which it is rather packed
-)
+PANEL = 6144  # bytes of a panel of y up to which its lines mostly stay in the first cache level
+WAY, WAYS = (
+    2**12,
+    8,
+)  # bytes of a way of that cache, and how many there are: lines a WAY apart share them
+AGAIN = 2700  # lines of a panel, each as often as a tile reads it, from which it is rather packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,13 @@ class Geometry:
         often than they gain by it."""
         return 4 if self.registers == 32 else 1
 
-    def rather_packed(self, m: int, k: int) -> bool:
-        """Whether so many tiles read a panel of y that it is put side by side first, even if rows are neighbours."""
+    def rather_packed(self, m: int, k: int, step: int = 1) -> bool:
+        """Whether so many tiles read a panel of y that it is put side by side first, even if rows are neighbours; its
+        lines lie `step` bytes apart."""
         k = min(k, KC)
-        return k * self.columns * self.size > PANEL and -(-m // self.rows) * k >= AGAIN
+        places = WAYS * WAY // gcd(WAY, step)
+        apart = k * self.columns * self.size > PANEL or k > places
+        return apart and -(-m // self.rows) * k >= AGAIN
 
     def vectors_for(self, rows: int, columns: int, packed: bool) -> int:
         """How many vectors across a tile of few rows: enough that the multipliers never wait, and,
