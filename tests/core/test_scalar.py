@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,34 @@ def sample(dtype: str, seed: int = 0) -> np.ndarray:
 def test_llvm_casts_agree_with_arrays(old: str) -> None:
     for new in DTYPES:
         check(lambda s, x, new=new: s.cast(x, new), (sample(old),), new)
+
+
+@pytest.mark.parametrize("old", FLOATS)
+def test_llvm_casts_to_integers_agree_with_arrays_at_the_ends_of_each_range(old: str) -> None:
+    powers = np.exp2(np.array([0, 7, 8, 15, 16, 31, 32, 51, 52, 53, 63, 64], "float64"))
+    near = (powers[:, None] + [-1.5, -1, -0.5, -0.25, 0, 0.25, 0.5, 1, 2]).astype(old).ravel()
+    near = np.concatenate([near, np.nextafter(near, old_zero := np.zeros((), old)), [old_zero]])
+    values = np.concatenate([near, -near]).astype(old)
+    values = np.concatenate([values, values[: -len(values) % 64]])
+    for new in INTEGERS:
+        check(lambda s, x, new=new: s.cast(x, new), (values,), new)
+
+
+@pytest.mark.parametrize("new", INTEGERS)
+def test_vectors_of_floats_become_integers_without_being_taken_apart(new: str) -> None:
+    compiled = Compiled(
+        lambda s, x: s.cast(x, new), ("float32",), new, 16, cpu="x86-64-v3", has_fma=True
+    )
+    usual = compiled.assembly().split(".LBB0_2:")[0]  # 64 bits: large numbers come later
+    assert "vcvttss2si" not in usual and "vcvttsd2si" not in usual
+
+
+@pytest.mark.parametrize("word", ["sqrt", "floor", "rint"])
+def test_vectors_of_float16_are_rounded_without_being_taken_apart(word: str) -> None:
+    compiled = Compiled(
+        lambda s, x: getattr(s, word)(x), ("float16",), "float16", 16, cpu="x86-64-v3", has_fma=True
+    )
+    assert not re.search(r"v(sqrt|round)ss", compiled.assembly())
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)

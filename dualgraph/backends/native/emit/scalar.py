@@ -23,7 +23,7 @@ from ....core.scalar import (
     wrap_int,
 )
 from .. import ir
-from . import wide
+from . import saturate, wide
 
 I32 = ir.IntType(32)
 FLOAT_TYPES = {"float16": ir.HalfType(), "float32": ir.FloatType(), "float64": ir.DoubleType()}
@@ -277,7 +277,9 @@ class LLVMScalar(Scalar):
         if dtype == "bool":
             return self.compare("!=", x, 0)
         if x.dtype in FLOATS:
-            return self._float_to_float(x, dtype) if dtype in FLOATS else self._saturate(x, dtype)
+            if dtype in FLOATS:
+                return self._float_to_float(x, dtype)
+            return saturate.to_integer(self, x, dtype, self._call)
         if dtype in FLOATS:
             if dtype == "float16" and x.dtype != "bool":
                 return self.cast(self.cast(x, "float32"), dtype)
@@ -322,13 +324,6 @@ class LLVMScalar(Scalar):
         inexact = (back != x) & ((i & 1) == 0) & (x == x)
         return self.from_bits(self.select(inexact, toward, i))
 
-    def _saturate(self, x: Lanes, dtype: str) -> Lanes:
-        x = self.cast(x, "float32") if x.dtype == "float16" else x
-        op = "fptosi.sat" if dtype in SIGNED else "fptoui.sat"
-        shape = "" if self.lanes == 1 else f"v{self.lanes}"
-        name = f"llvm.{op}.{shape}i{WIDTH[dtype]}.{shape}{SUFFIX[x.dtype]}"
-        return self.wrap(self._call(name, self.type_of(dtype), x.ir), dtype)
-
     def bits(self, x: Lanes) -> Lanes:
         dtype = BITS_OF_FLOAT[x.dtype]
         return self.wrap(self.builder.bitcast(x.ir, self.type_of(dtype)), dtype)
@@ -350,10 +345,16 @@ class LLVMScalar(Scalar):
         return self._rounding("roundeven", x)
 
     def _rounding(self, op: str, x: Lanes) -> Lanes:
-        return self._intrinsic(op, x) if x.dtype in FLOATS else x
+        return self._through_float32(op, x) if x.dtype in FLOATS else x
 
     def sqrt(self, x: Lanes) -> Lanes:
-        return self._intrinsic("sqrt", x)
+        return self._through_float32("sqrt", x)
+
+    def _through_float32(self, op: str, x: Lanes) -> Lanes:
+        """A word whose float16 result is that of float32, rounded; LLVM would go there one by one."""
+        if x.dtype != "float16":
+            return self._intrinsic(op, x)
+        return self.cast(self._intrinsic(op, self.cast(x, "float32")), "float16")
 
     def abs(self, x: Lanes) -> Lanes:
         if x.dtype in FLOATS:
