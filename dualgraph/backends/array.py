@@ -54,6 +54,8 @@ class NumpyBackend:
             dtypes = self._native.get(key, ())
             if dtypes == ():
                 dtypes = self._native[key] = self._choose(prim, arrays)
+            if dtypes is None and params and arrays[0].size >= WIDE:
+                dtypes = self._by_kernel(prim, arrays, tuple(params.items()))
             if dtypes is not None:
                 return native.elementwise(prim, [np.asarray(a) for a in arrays], dtypes, params)
         elif prim.kind is REDUCTION and arrays[0].size >= LARGE:
@@ -116,10 +118,17 @@ class NumpyBackend:
     @staticmethod
     def _choose(prim: Prim, arrays: tuple[Any, ...]) -> tuple[DType, ...] | None:
         """The operand dtypes if the op needs native code and has it, else None."""
+        return NumpyBackend._by_kernel(prim, arrays) if needs_expansions(prim) else None
+
+    @staticmethod
+    def _by_kernel(
+        prim: Prim, arrays: tuple[Any, ...], params: tuple[tuple[str, Any], ...] = ()
+    ) -> tuple[DType, ...] | None:
+        """The operand dtypes if the op has native code with these parameters, else None."""
         dtypes = tuple(BY_NAME.get(a.dtype.name) for a in arrays)
-        if not native.available() or None in dtypes or not needs_expansions(prim):
+        if not native.available() or None in dtypes:
             return None
-        return dtypes if native.has_kernel(prim, dtypes) else None  # type: ignore[arg-type,return-value]
+        return dtypes if native.has_kernel(prim, dtypes, params) else None  # type: ignore[arg-type,return-value]
 
     @staticmethod
     def _fold(prim: Prim, x: Any, params: dict[str, Any]) -> Any:

@@ -59,3 +59,16 @@ def test_wide_and_narrow_runs_agree(name, arity, dtype):
     parts = [run(*(a[i : i + WIDE // 8] for a in arrays)) for i in range(0, WIDE, WIDE // 8)]
     assert wide.dtype == parts[0].dtype
     assert wide.tobytes() == np.concatenate(parts).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "uint16"])
+@pytest.mark.parametrize("to", ["bool", "int8", "uint8", "int32", "int64", "uint64", "float32"])
+def test_wide_casts_run_in_native_code(dtype, to, monkeypatch):
+    prim, backend = REGISTRY["cast"], NumpyBackend()
+    x = operand(np.random.default_rng(3), BY_NAME[dtype])
+    params = {"dtype": to}
+    parts = [backend.run(prim, (part,), params) for part in np.split(x, 8)]
+    monkeypatch.setattr(backend, "scalar", None)  # NumPy's words
+    wide = backend.run(prim, (x,), params)
+    assert wide.dtype == parts[0].dtype
+    assert wide.tobytes() == np.concatenate(parts).tobytes()

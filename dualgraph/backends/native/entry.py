@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 from ...core.dtypes import DType
 from ...core.kinds import CONTRACTION, ELEMENTWISE
@@ -151,16 +152,18 @@ def keep(name: str, data: bytes) -> None:
 
 
 @cache
-def has_kernel(prim: Prim, dtypes: tuple[DType, ...]) -> bool:
-    """Whether native code can be made for an elementwise op on these dtypes."""
+def has_kernel(
+    prim: Prim, dtypes: tuple[DType, ...], params: tuple[tuple[str, Any], ...] = ()
+) -> bool:
+    """Whether native code can be made for an elementwise op on these dtypes, with these parameters."""
     types = tuple(TensorType(d, ()) for d in dtypes)
     operands = tuple(Var(i, t) for i, t in enumerate(types))
     try:
-        out = prim.infer(types, {})
+        out = prim.infer(types, dict(params))
     except TypeError:
         return False
     results = tuple(Var(len(types) + i, t) for i, t in enumerate(out))
-    return supports(Node(prim, operands, {}, results))
+    return supports(Node(prim, operands, dict(params), results))
 
 
 def has_fold(monoid: str, dtype: DType) -> bool:
