@@ -124,9 +124,11 @@ class NumpyBackend:
     def _by_kernel(
         prim: Prim, arrays: tuple[Any, ...], params: tuple[tuple[str, Any], ...] = ()
     ) -> tuple[DType, ...] | None:
-        """The operand dtypes if the op has native code with these parameters, else None."""
+        """The operand dtypes if the op has native code with these parameters (numbers, names), else None."""
         dtypes = tuple(BY_NAME.get(a.dtype.name) for a in arrays)
         if not native.available() or None in dtypes:
+            return None
+        if not all(isinstance(value, int | float | str) for _, value in params):
             return None
         return dtypes if native.has_kernel(prim, dtypes, params) else None  # type: ignore[arg-type,return-value]
 
