@@ -18,7 +18,7 @@ from .scalar_numpy import ArrayScalar
 from .ufuncs import ufunc_of
 from .words import needs_expansions
 
-LARGE = 2048  # elements from which a reduction is worth a native kernel
+LARGE = 2048  # elements from which a reduction, or an op on float16, is worth a native kernel
 FOR_THREADS = 1 << 21  # elements from which threads are worth more than one NumPy function
 WIDE = 32768  # elements from which one is worth more than several NumPy functions
 
@@ -96,8 +96,11 @@ class NumpyBackend:
             if not out.is_inexact and not has_kernel:
                 return ufunc
 
+            # NumPy takes float16 apart
+            many = LARGE if float16 in dtypes else FOR_THREADS
+
             def by_ufunc(*arrays: Any) -> Any:
-                if has_kernel and max(a.size for a in arrays) >= FOR_THREADS:
+                if has_kernel and max(a.size for a in arrays) >= many:
                     return by_kernel(*arrays)
                 return quietly(ufunc, *arrays)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import dualgraph as dg  # noqa: F401 (it registers the ops)
-from dualgraph.backends.array import WIDE, NumpyBackend
+from dualgraph.backends.array import LARGE, WIDE, NumpyBackend
 from dualgraph.backends.native import api
 from dualgraph.core.dtypes import BY_NAME
 from dualgraph.core.errors import DTypeError
@@ -56,7 +56,8 @@ def test_wide_and_narrow_runs_agree(name, arity, dtype):
     arrays = [operand(rng, d) for d in dtypes]
     run = backend.runner(prim, dtypes, out.dtype)
     wide = run(*arrays)
-    parts = [run(*(a[i : i + WIDE // 8] for a in arrays)) for i in range(0, WIDE, WIDE // 8)]
+    few = LARGE // 2
+    parts = [run(*(a[i : i + few] for a in arrays)) for i in range(0, WIDE, few)]
     assert wide.dtype == parts[0].dtype
     assert wide.tobytes() == np.concatenate(parts).tobytes()
 
@@ -72,3 +73,17 @@ def test_wide_casts_run_in_native_code(dtype, to, monkeypatch):
     wide = backend.run(prim, (x,), params)
     assert wide.dtype == parts[0].dtype
     assert wide.tobytes() == np.concatenate(parts).tobytes()
+
+
+@pytest.mark.parametrize("name", ["add", "multiply", "less"])
+def test_ops_on_many_float16_run_in_native_code(name, monkeypatch):
+    prim, backend, taken = REGISTRY[name], NumpyBackend(), []
+    elementwise = api.elementwise
+    monkeypatch.setattr(api, "elementwise", lambda *a: taken.append(a[1]) or elementwise(*a))
+    x = operand(np.random.default_rng(3), BY_NAME["float16"])[:LARGE]
+    dtypes = (BY_NAME["float16"],) * 2
+    (out,) = prim.infer(tuple(TensorType(d, ()) for d in dtypes), {})
+    wide = backend.runner(prim, dtypes, out.dtype)(x, x)
+    assert len(taken) == 1
+    with np.errstate(all="ignore"):
+        assert wide.tobytes() == getattr(np, name)(x, x).tobytes()
