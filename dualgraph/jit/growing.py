@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ..core.errors import MemoryBudgetError, user_location
@@ -16,7 +17,7 @@ from ..static.code.statements import Apart
 from .entries import Entry
 from .keys import difference, labels
 from .program import Program
-from .promoted import Source
+from .promoted import KEPT, Source
 from .promotion import Promotion, told_apart
 from .rebound import Rebound
 from .rehearsal import AT_ONCE, make_ready, rehearse
@@ -120,7 +121,7 @@ class Growing:
             spec = self._sizes.spec(call, args, kwargs, any_numbers=bool(sources))
         takes = self._taking.allows if self._taking.active and left is confirmed is None else None
         shapes, make, sizes = (None, Program, ()) if spec is None else spec.how
-        with undisturbed:
+        with undisturbed, self._blaming(sources, takes is not None, tree):
             result, program, refusals = trace(
                 self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
                 shapes=shapes, make=make, apart=self._apart, sources=sources, rebound=self._rebound,
@@ -147,6 +148,20 @@ class Growing:
         if self._wait and isinstance(program.failure, MemoryBudgetError):
             raise program.failure
         return result
+
+    @contextmanager
+    def _blaming(self, sources: Sequence[Source], takes: bool, tree: Any) -> Iterator[None]:
+        """A TypeError may come from code in C that takes plain numbers alone: no later capture gives it others."""
+        try:
+            yield
+        except TypeError as problem:
+            why = f"{KEPT} it where that is not followed: {problem}"
+            with self._lock:
+                if takes:
+                    self._taking.refuse([why])
+                self._promotion.blame(sources, tree, [why])
+                self._promotion.regroup(tree)
+            raise
 
     def _may_be_symbolic(self, sources: Sequence[Source], tree: Any, leaves: list[Any]) -> bool:
         """Whether a capture with these numbers as inputs may take sizes as symbolic."""

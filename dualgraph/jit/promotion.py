@@ -36,7 +36,9 @@ from .promoted import (
 # What tells a number from a live one, or adds numbers in another way than ``+``.
 TELLING = frozenset(("type", "statistics", "singledispatch"))
 # What takes Python's own numbers and no others, in statements set apart and what these call.
-HANDED_ON = frozenset("json dumps orjson ujson sqlite3 marshal msgpack".split())
+HANDED_ON = frozenset(
+    "json dumps orjson ujson sqlite3 marshal msgpack timedelta fromtimestamp sleep Decimal".split()
+)
 ADDING = "sum"  # the builtin, from Python 3.12 on; methods of this name are another matter
 
 

@@ -6,11 +6,13 @@ import contextlib
 import io
 import json
 import sys
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 import dualgraph as dg
+from dualgraph.jit import promotion, tracing
 from tests.side_by_side import frozen
 
 WHOLE = (3, 4, 5, 6, 7, 8, 9)
@@ -181,10 +183,38 @@ def test_code_that_takes_plain_numbers_alone_gets_no_others() -> None:
         told(rows=x.shape[0], y=y.sum().item())
         return y
 
-    for fn in (rate, taken, size):
+    def spell(x: Any, lr: float) -> Any:
+        y = x * lr
+        lines.append(f"{timedelta(seconds=lr)} {y.sum().item()}")
+        return y
+
+    for fn in (rate, taken, size, spell):
         seen = []
         for step in (fn, dg.compile(fn, wait=True)):
             lines.clear()
             out = [step(dg.ones(2 + i % 3) * i, 0.5 + i).tolist() for i in range(16)]
             seen.append((out, [*lines]))
         assert seen[0] == seen[1]
+
+
+def test_an_error_of_code_that_takes_no_live_numbers_comes_up_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(promotion, "HANDED_ON", frozenset())
+    monkeypatch.setattr(tracing, "HANDED_ON", frozenset())
+    lines: list[str] = []
+
+    def rate(x: Any, lr: float) -> Any:
+        y = x * lr
+        lines.append(json.dumps({"lr": lr, "y": y.sum().item()}))
+        return y
+
+    f = dg.compile(rate, wait=True)
+    raised = 0
+    for i in range(10):
+        try:
+            assert f(dg.ones(2), 0.5 + i).tolist() == [0.5 + i] * 2
+        except TypeError:
+            raised += 1
+    assert raised == 1 and len(lines) == 9, f.explain()
+    assert "not JSON serializable" in f.explain()
