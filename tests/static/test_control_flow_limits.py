@@ -248,3 +248,19 @@ def test_what_a_body_makes_on_its_first_run_settles() -> None:
     compiled = dg.compile(lambda x: dg.scan(step, x.sum(), x)[0], wait=True)
     assert [compiled(dg.ones(3)).item() for _ in range(3)] == [31.0] * 3
     assert compiled.programs[0].calls == 1, compiled.explain()
+
+
+def test_bodies_inside_of_others_are_seen_too(capsys: Any) -> None:
+    x, seen = dg.ones(3, requires_grad=True), [0]
+
+    def noted(v: Any) -> Any:
+        seen.append(1)
+        return v * 2
+
+    dg.switch(dg.asarray(1), [noted, lambda v: v, noted], x)
+    assert seen == [0]
+    dg.map(noted, x)
+    dg.fori_loop(0, 4, lambda _, c: noted(c), x)
+    assert len(seen) == 1 + 3 + 4
+    dg.fori_loop(0, 4, lambda i, c: (print("step"), c * 2)[1], x)
+    assert capsys.readouterr().out == "step\n" * 4
