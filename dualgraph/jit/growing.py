@@ -14,6 +14,7 @@ from ..core.trees import flatten
 from ..passes.sizes import as_bytes
 from ..static.capture import CHANGES
 from ..static.code.statements import Apart
+from .dynamic import Template
 from .entries import Entry
 from .keys import difference, labels
 from .program import Program
@@ -213,7 +214,9 @@ class Growing:
             make_ready(program)
             return rehearse(program, self._jobs, background, AT_ONCE)
         self._jobs.append(background.submit(lambda: make_ready(program)))
-        self._jobs.insert(0, background.submit(lambda: rehearse(program, self._jobs, background)))
+        if isinstance(program, Template):
+            rehearsing = background.submit(lambda: rehearse(program, self._jobs, background))
+            self._jobs.insert(0, rehearsing)
 
     def _start_apart(self, entry: Entry, why: str) -> bool:
         """Drops the programs if the function may be captured better with statements set apart."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from statistics import median
 from time import perf_counter, thread_time
@@ -12,6 +13,8 @@ import pytest
 import dualgraph as dg
 from dualgraph import nn
 from dualgraph.backends import executor
+from dualgraph.backends.native import api
+from dualgraph.backends.native.jit import jit
 from dualgraph.jit import growing, hot
 
 
@@ -121,6 +124,21 @@ def test_the_first_compiled_call_finds_its_native_program_written(
     monkeypatch.setattr(executor._Instance, "__init__", lambda *a: (late.append(a), made(*a))[1])
     step(*data)
     assert step.programs[0].calls == 1 and not late
+
+
+@pytest.mark.skipif(not api.available(), reason="there is no native code here")
+def test_code_of_a_kernel_does_not_wait_for_long_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    llvm, go_on = jit().llvm, threading.Event()
+    monkeypatch.setattr(sys.modules[type(llvm).__module__], "LONG", 200)
+    text = "define i64 @f() { ret i64 1 }"
+    llvm._apart.submit(go_on.wait)
+    try:
+        assert jit().finished(llvm.start(text))
+        long = llvm.start(text + " " * 200)
+        assert long.given() is None
+    finally:
+        go_on.set()
+    assert jit().finished(long)
 
 
 def test_calls_do_not_wait_while_what_tells_them_natively_is_made(

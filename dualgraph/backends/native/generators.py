@@ -24,6 +24,7 @@ from .ir.values import COLD
 THREADS = 4  # at most
 OPTIMISE = 2  # of the code generator alone; no IR passes run
 PLAIN = 0  # of modules that are cold
+LONG = 100_000  # characters from which a module waits for others of its kind: calls may wait for the short ones
 # LLVM's passes that make registers of locals on the stack, in functions and then in those called in place; any more
 # take many times as long.
 TIDY = "sroa", "simplify_cfg", "always_inliner", "sroa", "instruction_combine", "simplify_cfg"
@@ -42,6 +43,7 @@ class Generators:
         self._host = host
         self._local = threading.local()
         self._workers = Workers("dualgraph-codegen", min(THREADS, os.cpu_count() or 1))
+        self._apart = Workers("dualgraph-codegen-long", 1)
         self._lock = threading.Lock()
         self._names = itertools.count()
         self._linker: Any = None
@@ -62,7 +64,8 @@ class Generators:
         """Begins to make object code of IR text; `finished` gives it. Raises RuntimeError for bad IR."""
         module = llvm.parse_assembly(text, context=llvm.create_context())
         effort = PLAIN if text.startswith(COLD) else OPTIMISE
-        return self._workers.submit(lambda: self._generate(module, effort))
+        workers = self._workers if len(text) < LONG else self._apart
+        return workers.submit(lambda: self._generate(module, effort))
 
     def _generate(self, module: Any, effort: int) -> Any:
         """A memory buffer of LLVM's, or the object code itself."""

@@ -115,9 +115,12 @@ class Library:
         return f"glue\n{self.modules}\n{self.entries}\n{known}\n{self.text}"
 
     def _translated(self) -> str:
-        text = "\n".join([*map(_source, self.modules), self.text])
-        table = [x for x in dict.fromkeys(_NAMED.findall(text)) if self._known(x)]
-        functions = [s for s in ast.parse(text).body if isinstance(s, ast.FunctionDef)]
+        texts = [*map(_source, self.modules), self.text]
+        named = dict.fromkeys(x for text in texts for x in _NAMED.findall(text))
+        table = [x for x in named if self._known(x)]
+        # text by text: parsing keeps the interpreter's lock
+        parsed = [s for text in texts for s in ast.parse(text).body]
+        functions = [s for s in parsed if isinstance(s, ast.FunctionDef)]
         language = importlib.import_module(".language", __package__)
         module = language.Translation(functions, self.entries, self.numbers, table).module
         return str(jit().llvm.tidied(str(module)))
