@@ -29,7 +29,7 @@ from .. import ir
 from .capi import NAMES, TABLE, GlueError
 from .values import I8, I64, PTR, VOID, Values, type_named
 
-SHORT = 6
+SHORT = 12  # statements of a function that is written where it is called
 
 
 class Translation:
