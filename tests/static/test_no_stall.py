@@ -15,6 +15,7 @@ from dualgraph import nn
 from dualgraph.backends import executor
 from dualgraph.backends.native import api
 from dualgraph.backends.native.jit import jit
+from dualgraph.core.process import spared
 from dualgraph.jit import growing, hot
 
 
@@ -153,6 +154,7 @@ def test_calls_do_not_wait_while_what_tells_them_natively_is_made(
 
     monkeypatch.setattr(hot.Guard, "installed", False)
     monkeypatch.setattr(hot.Guard, "problem", None)
+    monkeypatch.setattr(spared, "SHOWN", False)
     monkeypatch.setattr(hot.importlib, "import_module", slow)
     maker = threading.Thread(target=hot.install, args=(object, None))
     maker.start()
