@@ -69,7 +69,7 @@ def _parts(tree: Any) -> tuple[Any, Any, list[Any]] | None:
         return (kind, _keys(tree), list(tree.values())) if _is_plain_dict(tree) else None
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return kind, "namedtuple", list(tree)
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+    if isinstance(getattr(kind, "__dataclass_fields__", None), dict):  # some metaclasses have all
         names = tuple(f.name for f in dataclasses.fields(tree))
         whole = (
             all(f.init and hasattr(tree, f.name) for f in dataclasses.fields(tree))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+import builtins
 import collections
 import enum
 import functools
@@ -58,13 +60,21 @@ def tells(x: Assumption) -> bool:
     file = x.where.file
     if file.startswith(PACKAGE) or (file.startswith(STDLIB) and "site-packages" not in file):
         return False
-    library, own = getattr(x.value, "__module__", None), getattr(x.value, "__name__", None)
+    library, own = _asked(x.value, "__module__"), _asked(x.value, "__name__")
     if isinstance(library, str) and not users(library) and own == x.name.rpartition(".")[2]:
         return False
     if isinstance(x.value, (*ATOMS, tuple)):
         return x.kind not in ("length", "members")
     private = "._" in x.name or x.name.startswith("__")
     return x.value is not MISSING and not private and (x.kind in NAMED or callable(x.value))
+
+
+def _asked(value: Any, name: str) -> Any:
+    """An attribute of an object that may answer with any error."""
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None
 
 
 def short(value: Any) -> str:
@@ -115,6 +125,20 @@ class GlobalCheck(DictCheck):
 
     __slots__ = ()
     kind = "global"
+
+
+class BuiltinCheck(Check):
+    """A builtin that no global hides: tests put others in its place, and some programs more of them."""
+
+    __slots__ = ()
+    kind = "builtin"
+
+    def __init__(self, name: str, where: Location) -> None:
+        found = vars(builtins).get(name, MISSING)
+        super().__init__(vars(builtins), name, found, name, where)
+
+    def read(self) -> Any:
+        return self.holder.get(self.key, MISSING)
 
 
 class EntryCheck(DictCheck):
@@ -206,6 +230,19 @@ class ClassCheck(Check):
 
     def read(self) -> Any:
         return class_attribute(self.holder, self.key)
+
+
+class RegistryCheck(Check):
+    """That no abstract class was told of another subclass (``Base.register``), which `isinstance` asks for."""
+
+    __slots__ = ()
+    kind = "registry"
+
+    def __init__(self, where: Location) -> None:
+        super().__init__(abc, None, abc.get_cache_token(), "registered subclasses", where)
+
+    def read(self) -> Any:
+        return abc.get_cache_token()
 
 
 class PlacedCheck(Check):
@@ -349,5 +386,12 @@ def slots_of(cls: Any) -> tuple[str, ...]:
     slots: list[str] = []
     for base in cls.__mro__:
         own = vars(base).get("__slots__", ())
-        slots += (own,) if isinstance(own, str) else own
+        names = (own,) if isinstance(own, str) else own
+        slots += [mangled(base, n) for n in names]
     return tuple(slots)
+
+
+def mangled(cls: type, name: str) -> str:
+    """A name as the code of a class has it: private ones begin with that of the class."""
+    private = name.startswith("__") and not name.endswith("__")
+    return f"_{cls.__name__.lstrip('_')}{name}" if private else name

@@ -18,6 +18,7 @@ from ..core.errors import NOWHERE, Location
 from .checks import (
     MISSING,
     AttributeCheck,
+    BuiltinCheck,
     CellCheck,
     Check,
     Checklist,
@@ -28,7 +29,7 @@ from .code.bytecode import Mentions, mentions
 from .code.handlers import after_errors
 from .code.statements import Apart, Statement
 from .holders import ByName, Holders
-from .members import MAKING, held_by, hideable, may_miss
+from .members import FUNCTION_PARTS, MAKING, held_by, hideable, is_dunder, may_miss, reflective
 from .outside import ENGINE, closed
 
 MAX_OBJECTS = 20_000
@@ -53,14 +54,18 @@ class Footprint(Holders):
         self._asked = None
         self._shared: set[types.CodeType] = set()  # code of more than one function
         self.reflects = self.misses = self.makes = False
-        while True:
-            before = self.reflects, self.misses, self.makes, len(self._shared)
+        self.about = frozenset()
+        before = None
+        while (known := self._known()) != before:
+            before = known
             self._walk(roots)
-            if (self.reflects, self.misses, self.makes, len(self._shared)) == before:
-                break
         if apart is not None and apart.active:
             self._asked = frozenset(self.user_names)
             self._walk(roots)
+
+    def _known(self) -> Any:
+        """What one walk finds out for the next."""
+        return self.reflects, self.misses, self.makes, len(self._shared), self.about
 
     def _walk(self, roots: list[tuple[Any, str]]) -> None:
         """Finds all that the roots lead to, until no more names come up."""
@@ -73,6 +78,7 @@ class Footprint(Holders):
         self._quick: Checklist | None = None
         self.functions: dict[types.CodeType, types.FunctionType] = {}  # the user's
         self.tensors, self.arrays, self.refusals = {}, {}, []
+        self._registry = False
         self._seen, self._classes, self._work, self._waiting = {}, set(), [], []
         for value, name in roots:
             self._visit(value, name, Location("", 0))
@@ -178,6 +184,7 @@ class Footprint(Holders):
         """Takes in what a function of the user's mentions, beside the statements that are set apart."""
         self.user_names |= told.names
         self.written |= told.written
+        self.about |= frozenset(filter(is_dunder, told.names))
         self.reflects = self.reflects or told.reflects
         self.misses = self.misses or told.reflects or may_miss(fn.__code__, told.names)
         self.makes = self.makes or told.reflects or not MAKING.isdisjoint(told.names)
@@ -198,6 +205,8 @@ class Footprint(Holders):
                 self.checks.append(GlobalCheck(fn.__globals__, var, MISSING, var, where))
                 if getattr(builtins, var, None) in IMPURE_BUILTINS:
                     self._refuse(f"calls {var}, an effect outside of tensors", name, where)
+                else:
+                    self._place(BuiltinCheck(var, where))
 
     def apart(self, code: types.CodeType) -> tuple[Statement, ...]:
         """The statements of a function that are set apart: what they mention does not count."""
@@ -226,8 +235,8 @@ class Footprint(Holders):
         self.checks.append(
             AttributeCheck(fn, "__code__", fn.__code__, f"the code of {name}", where)
         )
-        for part in ("__defaults__", "__kwdefaults__"):
-            if getattr(fn, part) is not None:
+        for part in ("__defaults__", "__kwdefaults__", *sorted(FUNCTION_PARTS & self.about)):
+            if getattr(fn, part) is not None or part in self.about:
                 self._place(AttributeCheck(fn, part, getattr(fn, part), f"{name}.{part}", where))
         if vars(fn) or self.misses:
             self._waiting.append((self._held, fn, name, where))
@@ -247,6 +256,7 @@ class Footprint(Holders):
 
     def _builtin(self, value: Any, name: str, where: Location) -> None:
         """What a function written in C is bound to, or why it cannot be called in a program."""
+        self.reflects = self.reflects or reflective(value)
         owner = getattr(value, "__self__", None)
         if owner is not None and not isinstance(owner, (types.ModuleType, type)):
             self._visit(owner, name, where)

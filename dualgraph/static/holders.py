@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import collections
 import functools
 import types
@@ -23,6 +24,7 @@ from .checks import (
     ItemCheck,
     LengthCheck,
     MembersCheck,
+    RegistryCheck,
     TensorCheck,
     TypeCheck,
     built_of,
@@ -31,8 +33,21 @@ from .checks import (
     slots_of,
     told_of,
 )  # fmt: skip
-from .code.bytecode import names_in_class
-from .members import CODE, CONSTRUCTORS, FROZEN, absent, dict_of, generated, held_by
+from .code.bytecode import names_in_class, names_in_text
+from .members import (
+    CLASS_PARTS,
+    CODE,
+    CONSTRUCTORS,
+    FROZEN,
+    absent,
+    dict_of,
+    generated,
+    held_by,
+    is_dunder,
+    is_namespace,
+    is_special,
+    reflective,
+)  # fmt: skip
 from .outside import ENGINE, closed, for_its_own_use, impure, users
 
 ENGINE_STATE = "dualgraph.optim", "dualgraph.data"  # objects whose state is the engine's own matter
@@ -47,12 +62,16 @@ class Holders:
     makes: bool  # some code may call the class of an object it has
     misses: bool  # some code may go on where an attribute is missing
     reflects: bool  # some code may read attributes by names that are not seen
+    names: set[str]  # that code mentions
+    user_names: set[str]  # of these, those in the user's code
     reads_arrays: bool  # some code may read the memory of arrays unseen
     checks: list[Check]
     tensors: dict[int, str]
+    about: frozenset[str]  # names such as ``__doc__`` that the user's code mentions
     arrays: dict[int, tuple[Any, str]]
     refusals: list[str]
     _asked: frozenset[str] | None  # names in the user's code, if only those count for his data
+    _registry: bool  # whether subclasses that are registered count
     _seen: dict[int, Any]
     _classes: set[type]  # of objects found
     _work: list[tuple[str, Any, str, Location]]
@@ -68,6 +87,9 @@ class Holders:
             self._visit(check.expected, check.name, check.where)
 
     def _visit(self, value: Any, name: str, where: Location) -> None:
+        if type(value) is str and "{" in value:  # a format, whose fields may name attributes
+            self.names |= names_in_text(value)
+            self.user_names |= names_in_text(value)
         if id(value) not in self._seen:
             kind: Any = type(value)
             ways = _ways(kind)
@@ -129,11 +151,12 @@ class Holders:
     ) -> None:  # fmt: skip
         """What an object holds under these names, or under any where some code reflects."""
         held = held_by(value)
-        strict = self.misses or hasattr(value, "_version_cell")
+        shown = is_namespace(type(value))  # as a whole, where it is printed or compared
+        strict = self.misses or shown or is_tensor(type(value))
         if first and strict and not type(value).__module__.startswith(ENGINE_STATE):
             self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
         whole = held.keys() if first else ()
-        wanted = whole if self.reflects else self._read(value, names & held.keys())
+        wanted = whole if self.reflects or shown else self._read(value, names & held.keys())
         for attribute in sorted(wanted):
             check = DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
             self._place(check)
@@ -172,14 +195,20 @@ class Holders:
         """The variables of a module that have these names."""
         held = vars(module)
         wanted = names & held.keys()
-        if first and self.misses:
+        asked = first and users(module.__name__) and "__getattr__" in held
+        if asked:
+            self._place(
+                DictCheck(held, "__getattr__", held["__getattr__"], f"{name}.__getattr__", where)
+            )
+        if first and (self.misses or asked):
             self.checks.append(MembersCheck(held, f"the variables of {name}", where))
         if self.reflects and not module.__name__.startswith(ENGINE):
             apart = (*CODE, type, types.ModuleType)
             data = {n for n, v in held.items() if not isinstance(v, apart)}
             wanted = wanted | data if first else wanted - data
         for attribute in sorted(wanted):
-            if not attribute.startswith("__") and not for_its_own_use(module, held[attribute]):
+            told = not attribute.startswith("__") or attribute in self.about
+            if told and not for_its_own_use(module, held[attribute]):
                 check = DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
                 self._place(check)
 
@@ -191,6 +220,7 @@ class Holders:
 
     def _class(self, cls: type, name: str, where: Location) -> None:
         """A class that code can call: what makes objects of it counts as well."""
+        self._asked_of(cls, where)
         if closed(cls.__module__):
             self.misses = self.misses or (cls is not object and issubclass(AttributeError, cls))
             self._outside(cls.__module__, name, where)
@@ -200,10 +230,24 @@ class Holders:
             if not closed(type(cls).__module__):
                 self._class_of_objects(type(cls), type(cls).__qualname__, where)
 
+    def _asked_of(self, cls: type, where: Location) -> None:
+        """What `isinstance` and calls of a class that reads attributes depend on."""
+        self.reflects = self.reflects or reflective(cls)
+        self.misses = self.misses or "_is_protocol" in vars(cls)
+        if isinstance(cls, abc.ABCMeta) and not self._registry:
+            self._registry = True
+            self.checks.append(RegistryCheck(where))
+
     def _class_of_objects(self, cls: type, name: str, where: Location) -> None:
-        if cls not in self._classes:
-            self._classes.add(cls)
-            self._waiting.append((self._members, cls, name, where))
+        if cls in self._classes:
+            return
+        self._classes.add(cls)
+        self._waiting.append((self._members, cls, name, where))
+        told = [*(CLASS_PARTS & self.about), *["__mro__"] * (len(cls.__mro__) > 2)]
+        for part in told if users(cls.__module__) else ():
+            self.checks.append(
+                AttributeCheck(cls, part, getattr(cls, part), f"{name}.{part}", where)
+            )
 
     def _members(
         self, cls: type, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
@@ -218,8 +262,7 @@ class Holders:
                 self._seen[id(held_in)] = held_in
                 self.checks.append(MembersCheck(held_in, f"the names in {base.__name__}", where))
             for attribute in list(held) if first else names & held.keys():
-                dunder = attribute.startswith("__") and attribute.endswith("__")
-                special = dunder and isinstance(held[attribute], types.FunctionType)
+                special = is_special(attribute, held[attribute])
                 counts = first if special or self.reflects else attribute in names
                 if counts and attribute not in CONSTRUCTORS:
                     self._member(cls, base, attribute, f"{name}.{attribute}", where)
@@ -237,12 +280,15 @@ class Holders:
     def _member(self, cls: type, base: type, attribute: str, name: str, where: Location) -> None:
         """An attribute that a base of a class has and that may be read."""
         value = vars(base)[attribute]
-        dunder = attribute.startswith("__") and attribute.endswith("__")
+        plain = not is_dunder(attribute) or attribute in self.about
         if isinstance(value, classmethod):
             self._visit(cls, cls.__qualname__, where)
         if base.__module__.startswith(ENGINE) and isinstance(value, CODE):
             self._visit(value, name, where)
-        elif isinstance(value, CODE) or not dunder:
+        elif isinstance(value, CODE) or plain or is_special(attribute, value):
+            if attribute == "__match_args__":
+                self.names |= set(value)
+                self.user_names |= set(value)
             found = class_attribute(cls, attribute)
             self._place(ClassCheck(cls, attribute, found, name, where))
             if found is not value:  # super() may still reach it
@@ -251,7 +297,8 @@ class Holders:
     def _instance(self, value: Any, name: str, where: Location) -> None:
         """An object: the attributes that the code names, and its class."""
         cls = type(value)
-        for attribute in getattr(cls, "_state_attributes", ()):
+        told = class_attribute(cls, "_state_attributes")  # its metaclass is not asked
+        for attribute in () if told is MISSING else told:
             self._place(
                 DictCheck(
                     vars(value), attribute, vars(value)[attribute], f"{name}.{attribute}", where
@@ -262,7 +309,8 @@ class Holders:
         if inner is not None:  # of a compiled function
             self._visit(inner, name, where)
             return
-        if closed(cls.__module__) and not isinstance(value, (dict, types.SimpleNamespace)):
+        plain = isinstance(value, dict) or is_namespace(cls)
+        if closed(cls.__module__) and not plain:
             if not engine or cls.__module__.startswith(f"{ENGINE}.data"):
                 self._refuse(
                     f"the state of a {cls.__module__}.{cls.__qualname__} cannot be checked",
@@ -273,7 +321,7 @@ class Holders:
         if not engine:
             self.checks.append(TypeCheck(value, None, cls, f"the class of {name}", where))
         self._waiting.append((self._attributes, value, name, where))
-        if self.makes or closed(cls.__module__):
+        if self.makes or (closed(cls.__module__) and not is_namespace(cls)):
             self._visit(cls, cls.__qualname__, where)
         else:
             self._class_of_objects(cls, cls.__qualname__, where)
@@ -303,10 +351,15 @@ def _ways(kind: type) -> tuple[str, ...]:
     own = ("_instance",) if holds else ()
     if issubclass(kind, (*ATOMS, np.generic, *FROZEN)):
         return own
-    if hasattr(kind, "_version_cell"):
+    if is_tensor(kind):
         return ("_tensor",)
     way = next(way for kinds, way in WAYS if issubclass(kind, kinds))
     return (way,) if way in ("_instance", "_class", "_module") else (way, *own)
+
+
+def is_tensor(kind: Any) -> bool:
+    """Whether a class is one of tensors; its metaclass is not asked."""
+    return class_attribute(kind, "_version_cell") is not MISSING
 
 
 WAYS: tuple[tuple[Any, str], ...] = (

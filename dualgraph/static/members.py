@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gc
+import operator
 import re
 import types
 from collections.abc import Set
@@ -34,6 +35,15 @@ CONSTRUCTORS = frozenset(
     "__init__ __new__ __post_init__ __init_subclass__ __set_name__ __class_getitem__".split()
 )
 MAKING = frozenset("type __class__ __init__ __new__ __replace__ replace asdict astuple".split())
+# What functions and classes tell of themselves.
+FUNCTION_PARTS = frozenset("__name__ __qualname__ __doc__ __module__ __annotations__".split())
+CLASS_PARTS = frozenset("__name__ __qualname__ __base__ __bases__".split())
+# Classes of objects that are their attributes, which `repr` and ``==`` read.
+NAMESPACES = frozenset(("types.SimpleNamespace", "argparse.Namespace"))
+REFLECTIVE = (
+    getattr, setattr, delattr, hasattr, vars, dir, globals, locals, object.__getattribute__,
+    operator.attrgetter, operator.methodcaller,
+)  # fmt: skip
 CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
 
 
@@ -43,6 +53,29 @@ def held_by(value: Any) -> Any:
         return object.__getattribute__(value, "__dict__")
     except AttributeError:
         return None
+
+
+def is_dunder(name: str) -> bool:
+    """Whether a name has a meaning to Python itself."""
+    return name.startswith("__") and name.endswith("__")
+
+
+def is_special(name: str, value: Any) -> bool:
+    """Whether an attribute of a class is a special method, which Python calls: a function, or what acts as one."""
+    if not is_dunder(name) or isinstance(value, SLOT_DESCRIPTORS):
+        return False
+    return callable(value) or class_attribute(type(value), "__get__") is not MISSING
+
+
+@functools.lru_cache(maxsize=1024)
+def is_namespace(cls: type) -> bool:
+    """Whether the objects of a class are their attributes and nothing else."""
+    return any(f"{b.__module__}.{b.__qualname__}" in NAMESPACES for b in cls.__mro__)
+
+
+def reflective(value: Any) -> bool:
+    """Whether a builtin reads attributes by names that it is given, whatever the code calls it."""
+    return any(value is r for r in REFLECTIVE)
 
 
 def absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[str]:

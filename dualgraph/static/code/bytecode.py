@@ -27,6 +27,9 @@ _names_of = {
     if name in ATTRIBUTE_WRITES or "GLOBAL" in name or name.endswith("_NAME")
 }
 _EXTENDED = dis.opmap["EXTENDED_ARG"]
+_MATCHES_CLASS = dis.opmap["MATCH_CLASS"]
+_FIELD = re.compile(r"\{[^{}]*\}")
+_PART = re.compile(r"\.([^\W\d]\w*)")
 _WANTED = re.compile(b"[" + re.escape(bytes(_names_of)) + b"]", re.DOTALL)
 
 
@@ -43,11 +46,28 @@ def codes(code: types.CodeType) -> tuple[types.CodeType, ...]:
 @functools.lru_cache(maxsize=4096)
 def code_names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], tuple[str, ...]]:
     """Names that code mentions (with strings that could be names), attribute names it writes, modules it imports."""
-    strings = {c for c in code.co_consts if isinstance(c, str) and c.isidentifier()}
+    strings = [c for c in code.co_consts if isinstance(c, str)]
+    named = frozenset().union(*map(names_in_text, strings))
+    if _MATCHES_CLASS in code.co_code[::2]:
+        named |= names_in_patterns(code)
     uses = _uses(code)
     written = frozenset(name for op, name in uses if op in ATTRIBUTE_WRITES)
     imported = tuple(name for op, name in uses if op == "IMPORT_NAME")
-    return frozenset({*code.co_names, *strings}), written, imported
+    return named.union(code.co_names), written, imported
+
+
+def names_in_patterns(code: types.CodeType) -> frozenset[str]:
+    """The attributes that patterns of classes read (``case Point(x=0)``), and what says those of positions."""
+    tuples = (c for c in code.co_consts if isinstance(c, tuple))
+    return frozenset({"__match_args__", *(n for t in tuples for n in t if isinstance(n, str))})
+
+
+def names_in_text(text: str) -> frozenset[str]:
+    """What a string may name: an attribute, or those in the fields of a format (``"{0.mode}"``)."""
+    if text.isidentifier():
+        return frozenset((text,))
+    fields = _FIELD.findall(text) if "{" in text else ()
+    return frozenset(n for field in fields for n in _PART.findall(field))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -148,8 +168,10 @@ def _mentioned(
             uses.append((i.opname, i.argval))
         elif i.opcode in dis.hasfree:
             enclosing.add(i.argval)
-        elif isinstance(i.argval, str) and i.argval.isidentifier() and i.opcode in dis.hasconst:
-            names.add(i.argval)
+        elif isinstance(i.argval, str) and i.opcode in dis.hasconst:
+            names |= names_in_text(i.argval)
+        elif i.opcode == _MATCHES_CLASS:
+            names |= names_in_patterns(code)
     written = frozenset(n for op, n in uses if op in ATTRIBUTE_WRITES)
     imported = tuple(n for op, n in uses if op == "IMPORT_NAME")
     variables = frozenset(n for op, n in uses if "GLOBAL" in op or op.endswith("_NAME"))

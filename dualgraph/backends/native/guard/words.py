@@ -14,6 +14,7 @@ from ....eager.tensor import Tensor
 from ....static.checks import (
     MISSING,
     AttributeCheck,
+    BuiltinCheck,
     CellCheck,
     Check,
     ClassCheck,
@@ -128,7 +129,7 @@ class Memory:
         if kind is NumberCheck:
             place, key = self.place(check.place)
             return TYPED + place, key, id(type(expected))
-        if isinstance(check, (DictCheck, CellCheck, ItemCheck)):
+        if isinstance(check, (BuiltinCheck, DictCheck, CellCheck, ItemCheck)):
             return *self.place(check), 0 if expected is MISSING else id(expected)
         if kind is TypeCheck:
             return WORD, HEADER - 8, id(expected)
@@ -152,7 +153,7 @@ class Memory:
         """The kind and key by which glue finds what is at a place."""
         holder, key = check.holder, check.key
         plain = isinstance(holder, dict) and type(holder).get is dict.get
-        if isinstance(check, DictCheck) and plain and type(key) is str:
+        if isinstance(check, (BuiltinCheck, DictCheck)) and plain and type(key) is str:
             return ENTRY, self.object(key)
         if isinstance(check, CellCheck):
             return WORD, HEADER
