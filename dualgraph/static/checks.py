@@ -17,6 +17,7 @@ from ..core.constant import exact
 from ..core.devices import Device
 from ..core.dtypes import DType
 from ..core.errors import PACKAGE, Location
+from .lengths import as_usual
 from .outside import closed, users
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
@@ -134,11 +135,11 @@ class BuiltinCheck(Check):
     kind = "builtin"
 
     def __init__(self, name: str, where: Location) -> None:
-        found = vars(builtins).get(name, MISSING)
+        found = as_usual(vars(builtins).get(name, MISSING))
         super().__init__(vars(builtins), name, found, name, where)
 
     def read(self) -> Any:
-        return self.holder.get(self.key, MISSING)
+        return as_usual(self.holder.get(self.key, MISSING))
 
 
 class EntryCheck(DictCheck):

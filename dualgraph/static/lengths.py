@@ -28,6 +28,11 @@ def _length(obj: Any, /) -> int:
 _length.__name__ = _length.__qualname__ = "len"
 
 
+def as_usual(builtin: Any) -> Any:
+    """What there is in the place of a builtin when no capture goes on."""
+    return _plain if builtin is _length else builtin
+
+
 @contextmanager
 def followed_lengths() -> Iterator[None]:
     """Inside, ``len`` gives symbolic sizes of tensors that have some."""
