@@ -65,7 +65,7 @@ def tells(x: Assumption) -> bool:
     if isinstance(library, str) and not users(library) and own == x.name.rpartition(".")[2]:
         return False
     if isinstance(x.value, (*ATOMS, tuple)):
-        return x.kind not in ("length", "members")
+        return x.kind not in ("length", "members", "bases")
     private = "._" in x.name or x.name.startswith("__")
     return x.value is not MISSING and not private and (x.kind in NAMED or callable(x.value))
 
@@ -211,6 +211,16 @@ class AttributeCheck(Check):
 
     def read(self) -> Any:
         return getattr(self.holder, self.key, MISSING)
+
+
+class BasesCheck(AttributeCheck):
+    """The classes that a class derives from, in their order."""
+
+    __slots__ = ()
+    kind = "bases"
+
+    def __init__(self, cls: type, name: str, where: Location) -> None:
+        super().__init__(cls, "__mro__", cls.__mro__, f"the bases of {name}", where)
 
 
 class TypeCheck(Check):

@@ -16,6 +16,7 @@ from .checks import (
     ATOMS,
     MISSING,
     AttributeCheck,
+    BasesCheck,
     Check,
     ClassCheck,
     ContentCheck,
@@ -243,7 +244,9 @@ class Holders:
             return
         self._classes.add(cls)
         self._waiting.append((self._members, cls, name, where))
-        told = [*(CLASS_PARTS & self.about), *["__mro__"] * (len(cls.__mro__) > 2)]
+        if users(cls.__module__) and len(cls.__mro__) > 2:  # others cannot get new ones
+            self.checks.append(BasesCheck(cls, name, where))
+        told = sorted(CLASS_PARTS & self.about)
         for part in told if users(cls.__module__) else ():
             self.checks.append(
                 AttributeCheck(cls, part, getattr(cls, part), f"{name}.{part}", where)

@@ -141,7 +141,7 @@ class Memory:
             self.keep.append(expected)
             follows = self.layout(holder, [address_of(np.ascontiguousarray(expected))])
             return BYTES, holder.nbytes, self.words(follows)
-        if kind is AttributeCheck and expected is not MISSING:
+        if isinstance(check, AttributeCheck) and expected is not MISSING:
             return ATTRIBUTE, self.object(check.key), id(expected)
         if kind is ClassCheck:
             return CLASS, self.object(check.key), 0 if expected is MISSING else id(expected)
