@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import struct
 import sys
+import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.errors import ArgumentError, Location, describe
 from ..core.numbers.live import LIVE_OF
 from ..static.checks import Check, GlobalCheck
+from ..static.code.bytecode import attributes_of
 from ..static.footprint import Footprint
 from .alike import comparable, compared
 from .entries import Entry
@@ -39,6 +41,7 @@ TELLING = frozenset(("type", "statistics", "singledispatch"))
 HANDED_ON = frozenset(
     "json dumps orjson ujson sqlite3 marshal msgpack timedelta fromtimestamp sleep Decimal".split()
 )
+UNBOUND: Any = (types.MethodDescriptorType, types.WrapperDescriptorType)
 ADDING = "sum"  # the builtin, from Python 3.12 on; methods of this name are another matter
 
 
@@ -422,6 +425,7 @@ def _key(source: Source, tree: Any) -> Any:
 def told_apart(footprint: Footprint) -> str | None:
     """Why the code could tell a live number from a plain one (None: it cannot)."""
     found = sorted(footprint.all_names & TELLING) or sorted(footprint.hands_on)
+    found += _unbound(footprint)
     if sys.version_info >= (3, 12) and ADDING in footprint.all_names:
         as_variable = any(isinstance(c, GlobalCheck) and c.key == ADDING for c in footprint.checks)
         if as_variable or "builtins" in footprint.all_names:
@@ -431,6 +435,18 @@ def told_apart(footprint: Footprint) -> str | None:
         if found
         else None
     )
+
+
+def _unbound(footprint: Footprint) -> list[str]:
+    """The methods of `float` and `int` that code reads from these classes: they take no stand-ins."""
+    kinds = {"float": float, "int": int}
+    read = [
+        f"{k}.{n}" for k in kinds for code in footprint.functions for n in attributes_of(code, k)
+    ]
+    held = {c.expected for c in footprint.checks if type(c.expected) in UNBOUND}
+    return read + [
+        f"{x.__objclass__.__name__}.{x.__name__}" for x in held if x.__objclass__ in kinds.values()
+    ]
 
 
 def _differing(key: Any, other: Any) -> list[int]:

@@ -108,6 +108,19 @@ def only_called(code: types.CodeType, name: str) -> bool:
     return all(i.opname in SHIFTED and (i.arg or 0) & 1 for i in of_globals)
 
 
+@functools.lru_cache(maxsize=1024)
+def attributes_of(code: types.CodeType, name: str) -> frozenset[str]:
+    """The attributes that code reads of a global, such as ``is_integer`` of `float`."""
+    found: set[str] = set()
+    for c in codes(code):
+        of_global = False
+        for i in dis.get_instructions(c):
+            if of_global and i.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                found.add(i.argval)
+            of_global = "GLOBAL" in i.opname and i.argval == name
+    return frozenset(found)
+
+
 class Mentions(NamedTuple):
     """What a function's code, and the code inside it, mentions."""
 

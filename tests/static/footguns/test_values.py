@@ -277,3 +277,13 @@ def test_permutations_integers_and_samples(wrap: Wrap) -> Iterator[Any]:
     g = wrap(lambda a: dg.multinomial(a.abs(), 2))
     for _ in range(3):
         yield f(x()), g(x())
+
+
+@both_modes(0)
+def test_methods_of_number_classes_meet_numbers_that_change(wrap: Wrap) -> Iterator[Any]:
+    odd = float.is_integer
+    f = wrap(lambda a, n: a * float.is_integer(n))
+    g = wrap(lambda a, n: a * sum(map(odd, [n])))
+    h = wrap(lambda a, n: a * int.bit_length(n))
+    for n in (0.5, 1.5, 2.0, 3.0, 0.25):
+        yield f(x(), n), g(x(), n), h(x(), int(n))
