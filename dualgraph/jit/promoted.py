@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import types
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,11 +36,13 @@ from ..static.checks import (
     ItemCheck,
     NumberCheck,
     PlacedCheck,
+    built_of,
     class_attribute,
 )
 from ..static.code.bytecode import only_called
 from ..static.footprint import Footprint
 from ..static.graph import Graph, Operand, rewrite, substitute
+from ..static.members import filled_slots, held_by
 from ..static.region import bodies, is_region
 from ..static.trace import Slot, Store, Trace
 from .results import Result
@@ -257,20 +260,32 @@ def _exchange(x: Any, new: Any, but: Any, depth: int = 4) -> bool:
             for k, v in list(dict.items(holder)):
                 if v is x:
                     dict.__setitem__(holder, k, new)
-        elif isinstance(holder, list):
-            for i in range(len(holder)):
-                if holder[i] is x:
-                    holder[i] = new
+        elif isinstance(holder, (list, deque)):
+            kind: Any = built_of(holder)
+            for i, v in enumerate(list(kind.__iter__(holder))):
+                if v is x:
+                    kind.__setitem__(holder, i, new)
+        elif isinstance(holder, set):
+            set.discard(holder, x)
+            set.add(holder, new)
         elif isinstance(holder, types.CellType):
             holder.cell_contents = new
         elif type(holder) is tuple:
             made = tuple(_with(holder, x, new))
             done = depth > 0 and _exchange(holder, made, but, depth - 1) and done
         else:
-            for k, v in list(getattr(holder, "__dict__", {}).items()):
-                if v is x:
-                    vars(holder)[k] = new
+            _exchange_attributes(holder, x, new)
     return done
+
+
+def _exchange_attributes(holder: Any, x: Any, new: Any) -> None:
+    """Puts `new` in the place of `x` among the attributes of an object."""
+    for k, v in list((held_by(holder) or {}).items()):
+        if v is x:
+            held_by(holder)[k] = new
+    for slot, v in filled_slots(holder):
+        if v is x:
+            slot.__set__(holder, new)
 
 
 def sources_of(program: Any) -> tuple[Leaf | Place, ...]:

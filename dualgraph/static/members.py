@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gc
 import operator
 import re
 import types
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from typing import Any
 
 import numpy as np
 
 from ..core.errors import Location
-from .checks import MISSING, class_attribute
+from .checks import MISSING, class_attribute, slots_of
 from .code.bytecode import codes
 from .code.handlers import gives_nothing, takes_all
 from .outside import ENGINE
@@ -53,6 +54,15 @@ def held_by(value: Any) -> Any:
         return object.__getattribute__(value, "__dict__")
     except AttributeError:
         return None
+
+
+def filled_slots(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The descriptors of the slots of an object that hold something, and what that is."""
+    for name in slots_of(type(value)):
+        slot = class_attribute(type(value), name)
+        if type(slot) is types.MemberDescriptorType:
+            with contextlib.suppress(AttributeError):
+                yield slot, slot.__get__(value)
 
 
 def is_dunder(name: str) -> bool:
