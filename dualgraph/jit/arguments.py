@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.trees import flatten
 from ..core.watch import Watched, watched
+from ..eager.tensor import Tensor
 from ..static.footprint import Footprint
 
 
@@ -33,6 +34,7 @@ class Arguments:
         self.tree = (args, kwargs)
         self.flat, self.structure = flatten(self.tree)
         self.args, self.kwargs = args, kwargs
+        self._attributes = [(v, dict(vars(v))) for v in leaves if isinstance(v, Tensor)]
         self.arrays: list[ArrayArgument] = []
         places = [i for i, v in enumerate(leaves) if isinstance(v, np.ndarray)]
         if not places:
@@ -51,6 +53,13 @@ class Arguments:
     def contents(self) -> tuple[tuple[int, Any], ...]:
         """The arrays whose values the call has read: which leaf each is, and what was in it before."""
         return tuple((a.leaf, a.before) for a in self.arrays if a.was_read())
+
+    def extended(self) -> bool:
+        """Whether the call has put attributes on a tensor among the arguments, or others, or has taken them away."""
+        return any(
+            vars(v).keys() != before.keys() or any(vars(v)[n] is not before[n] for n in before)
+            for v, before in self._attributes
+        )
 
     def changed(self) -> bool:
         """Whether a container among the arguments was changed by the call."""

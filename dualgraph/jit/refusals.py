@@ -38,6 +38,7 @@ def unrepeatable(
         *_overlapping(tracer),
         *_ungivable(result, leaves, footprint, arguments),
         *_untraceable_gradients(tracer, leaves),
+        *_extended(tracer, leaves),
     ]
 
 
@@ -57,6 +58,8 @@ def _changes(
         reasons.append(f"{CHANGES} {changed.name}, which it also reads")
     if arguments.changed():
         reasons.append("it changes a container among its arguments")
+    if arguments.extended():
+        reasons.append("it changes attributes of a tensor among its arguments")
     for root in tracer.roots:
         given = root.slot.kind in ("leaf", "tensor", "place")
         wants = root.slot.requires_grad or root.slot.required
@@ -132,6 +135,12 @@ def _ungivable(
         ):
             return [f"it gives a {type(container).__name__} that exists outside of it"]
     return []
+
+
+def _extended(tracer: Tracer, leaves: list[Any]) -> list[str]:
+    """Tensors made by the call that carry attributes of the user's."""
+    made = (v for v in leaves if isinstance(v, Tensor) and not tracer.is_root(v))
+    return ["it gives a tensor that it has put attributes on"] if any(map(vars, made)) else []
 
 
 def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:

@@ -34,3 +34,31 @@ def test_numbers_in_slots_after_an_error(wrap: Wrap) -> Iterator[Any]:
         holder.n, queue[0] = i % 3, float(i)
         yield attempt(lambda: f(dg.arange(float(size))))  # noqa: B023
         yield type(holder.n), type(queue[0]), [type(v) for v in found], holder.n, queue[0]
+
+
+@both_modes(0)
+def test_attributes_put_on_tensors(wrap: Wrap) -> Iterator[Any]:
+    class Keeps:
+        last: Any = None
+
+    keeps = Keeps()
+
+    def mark(a):
+        a.tag = "seen"
+        return a * 2
+
+    def give(a):
+        y = a * 2
+        y.tag = "made"
+        return y
+
+    def keep(a):
+        keeps.last = a * 2
+        keeps.last.tag = "kept"
+        return a + 1
+
+    fs = [wrap(f) for f in (mark, give, keep)]
+    for _ in range(4):
+        a = x()
+        results = [f(a) for f in fs]
+        yield results, [vars(t) for t in (a, *results, keeps.last)]
