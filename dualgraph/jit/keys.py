@@ -18,6 +18,11 @@ from ..static.checks import by_value
 FIRST = 4  # parts of a key before those of the argument leaves
 
 
+def modes() -> tuple[Any, ...]:
+    """What holds for all ops of a call unless it says otherwise: gradient mode, default dtype, default device."""
+    return state.grad, dt.get_default_dtype(), state.device
+
+
 def call_key(
     leaves: Sequence[Any], tree: TreeDef | int, promoted: Collection[int] | None = None
 ) -> tuple[Any, ...]:
@@ -26,7 +31,7 @@ def call_key(
     parts = [leaf_key(leaf, seen, i) for i, leaf in enumerate(leaves)]
     for i in promoted or ():
         parts[i] = any_number(leaves[i], parts[i])
-    return tree, state.grad, dt.get_default_dtype(), state.device, *parts
+    return tree, *modes(), *parts
 
 
 def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:
@@ -102,10 +107,10 @@ def difference(key: tuple[Any, ...], known: Sequence[tuple[Any, ...]], names: Se
         return "it was never called with arguments of this structure"
     differ = [[i for i, (a, b) in enumerate(zip(k, key, strict=True)) if a != b] for k in like]
     places = min(differ, key=len)
-    modes = ["the structure", "the gradient mode", "the default dtype", "the default device"]
+    first = ["the structure", "the gradient mode", "the default dtype", "the default device"]
     before = like[differ.index(places)]
     told = [
-        modes[i] if i < FIRST else f"argument {names[i - FIRST]} ({_change(before[i], key[i])})"
+        first[i] if i < FIRST else f"argument {names[i - FIRST]} ({_change(before[i], key[i])})"
         for i in places
     ]
     return f"{' and '.join(told)} {'was' if len(told) == 1 else 'were'} not seen before"

@@ -29,7 +29,7 @@ from ..static.outside import users
 from ..static.symbolic import SymbolicTracer
 from ..static.trace import Concrete, Slot, Trace
 from .arguments import Arguments
-from .keys import labels
+from .keys import labels, modes
 from .left_behind import settle_sizes, settle_writes
 from .program import Program
 from .promoted import (
@@ -128,6 +128,7 @@ class _Call:
         rebound: Rebound | None, takes: Callable[[Location], bool] | None = None,
     ) -> None:  # fmt: skip
         self.leaves, self.sources, self.rebound = leaves, sources, rebound
+        self.modes = modes()
         self.name = getattr(fn, "__name__", type(fn).__name__)
         roots = [(fn, self.name), *_objects(leaves, (args, kwargs))]
         roots.append((default_generator, "the default generator"))
@@ -264,6 +265,8 @@ class _Call:
         tracer, footprint = self.tracer, self.footprint
         numbers = kept_numbers(self.formulas, happened)
         reasons = [*footprint.refusals, *tracer.refusals, *self.cannot, *numbers]
+        if modes() != self.modes:
+            reasons.append("it leaves another gradient mode, default dtype or default device")
         early = [h.statement.where for h in happened if h.by_size]
         reasons += [f"{at} may fail at other sizes, and tensors are written later" for at in early]
         if any(tracer.concrete[s.index] is not number for s, number in self.taken):

@@ -62,3 +62,25 @@ def test_attributes_put_on_tensors(wrap: Wrap) -> Iterator[Any]:
         a = x()
         results = [f(a) for f in fs]
         yield results, [vars(t) for t in (a, *results, keeps.last)]
+
+
+@both_modes(0)
+def test_modes_that_a_call_leaves(wrap: Wrap) -> Iterator[Any]:
+    def grad(a, on):
+        dg.set_grad_enabled(on)
+        return a * 2
+
+    def dtype(a, kind):
+        b = a * dg.ones(3)
+        dg.set_default_dtype(kind)
+        return b
+
+    f, g = wrap(grad), wrap(dtype)
+    try:
+        for i in range(9):
+            kind = dg.float32 if i % 3 else dg.float64
+            yield f(x(), i % 3 == 0), g(x(), kind)
+            yield dg.is_grad_enabled(), str(dg.get_default_dtype())
+    finally:
+        dg.set_grad_enabled(True)
+        dg.set_default_dtype(dg.float32)
