@@ -151,10 +151,10 @@ class Holders:
         self, value: Any, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
     ) -> None:  # fmt: skip
         """What an object holds under these names, or under any where some code reflects."""
-        held = held_by(value)
-        shown = is_namespace(type(value))  # as a whole, where it is printed or compared
-        strict = self.misses or shown or is_tensor(type(value))
-        if first and strict and not type(value).__module__.startswith(ENGINE_STATE):
+        held, kind = held_by(value), _kind(value)
+        shown = is_namespace(kind)  # as a whole, where it is printed or compared
+        strict = self.misses or shown or is_tensor(kind)
+        if first and strict and not kind.__module__.startswith(ENGINE_STATE):
             self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
         whole = held.keys() if first else ()
         wanted = whole if self.reflects or shown else self._read(value, names & held.keys())
@@ -299,7 +299,7 @@ class Holders:
 
     def _instance(self, value: Any, name: str, where: Location) -> None:
         """An object: the attributes that the code names, and its class."""
-        cls = type(value)
+        cls = _kind(value)
         told = class_attribute(cls, "_state_attributes")  # its metaclass is not asked
         for attribute in () if told is MISSING else told:
             self._place(
@@ -358,6 +358,10 @@ def _ways(kind: type) -> tuple[str, ...]:
         return ("_tensor",)
     way = next(way for kinds, way in WAYS if issubclass(kind, kinds))
     return (way,) if way in ("_instance", "_class", "_module") else (way, *own)
+
+
+def _kind(value: Any) -> Any:
+    return type(value)
 
 
 def is_tensor(kind: Any) -> bool:
