@@ -23,6 +23,7 @@ from ..core.numbers.live import mode
 from ..core.prim import lookup
 from ..core.trees import flatten
 from ..core.types import TensorType
+from .checks import is_view
 from .code.flow import Flow, Watching, follow
 from .graph import Graph, Operand, rewrite
 from .region import is_region
@@ -164,15 +165,15 @@ class Tracer:
         """Whether a view that was there before is one of a tensor of the graph on every call."""
         base = t
         while base._parent is not None and self._entry(base) is None:
-            if id(base) in self.places:
-                return False  # another tensor may be at its place
+            if id(base) in self.places or not is_view(base):
+                return False  # another tensor may be at its place, or it has other memory
             base = base._parent[0]
         roots = (r for r in self.roots if r.tensor is base)
         return self._entry(base) is not None and all(r.slot.kind == "tensor" for r in roots)
 
     def knows(self, t: Any) -> bool:
         """Whether `t`, or what it is a view of, is part of the graph. Other views are inputs of their own."""
-        return self._entry(t) is not None or (t._parent is not None and self.knows(t._parent[0]))
+        return self._entry(t) is not None or (is_view(t) and self.knows(t._parent[0]))
 
     def _emit(
         self,

@@ -305,6 +305,28 @@ class TensorCheck(Check):
         return super().assumption()._replace(value=", ".join([str(kind), *more]))
 
 
+class ViewCheck(Check):
+    """That a tensor is a view of another still: ``.data = `` may have given either other memory."""
+
+    __slots__ = ()
+    kind = "view"
+
+    def __init__(self, t: Any, name: str, where: Location) -> None:
+        super().__init__(t, None, None, name, where)
+        self.expected = self.read()
+
+    def read(self) -> Any:
+        t = self.holder
+        while is_view(t):
+            t = t._parent[0]
+        return t._parent is None
+
+
+def is_view(t: Any) -> bool:
+    """Whether a tensor shares the memory of another that it was made of."""
+    return t._parent is not None and t._parent[0]._cell is t._cell
+
+
 class ContentCheck(Check):
     """The elements of a NumPy array."""
 

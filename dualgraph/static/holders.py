@@ -28,6 +28,7 @@ from .checks import (
     RegistryCheck,
     TensorCheck,
     TypeCheck,
+    ViewCheck,
     built_of,
     class_attribute,
     short,
@@ -103,6 +104,8 @@ class Holders:
     def _tensor(self, value: Any, name: str, where: Location) -> None:
         self.tensors[id(value)] = name
         self.checks.append(TensorCheck(value, None, told_of(value), name, where))
+        if value._parent is not None:
+            self.checks.append(ViewCheck(value, name, where))
         cls = type(value)
         if users(cls.__module__):
             self._class_of_objects(cls, cls.__qualname__, where)

@@ -58,8 +58,9 @@ def held_by(value: Any) -> Any:
 
 def filled_slots(value: Any) -> Iterator[tuple[Any, Any]]:
     """The descriptors of the slots of an object that hold something, and what that is."""
-    for name in slots_of(type(value)):
-        slot = class_attribute(type(value), name)
+    kind: Any = type(value)
+    for name in slots_of(kind):
+        slot = class_attribute(kind, name)
         if type(slot) is types.MemberDescriptorType:
             with contextlib.suppress(AttributeError):
                 yield slot, slot.__get__(value)

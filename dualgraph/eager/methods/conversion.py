@@ -125,6 +125,9 @@ def _set_data(x: Tensor, values: Tensor) -> None:
             write("data", x, values)
         return
     x._data, x.dtype, x.device = values._data, values.dtype, values.device
+    x._parent = x._cell = (
+        None  # what was a view of it, or it of something, shares no memory with it any more
+    )
 
 
 methods(

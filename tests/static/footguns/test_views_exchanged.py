@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import dualgraph as dg
 from tests.side_by_side import Wrap, both_modes
 from tests.static.footguns.inputs import x
 
@@ -49,3 +50,19 @@ def test_a_place_held_a_view_of_another_tensor(wrap: Wrap) -> Iterator[Any]:
         if i in (3, 5, 6, 8):
             state.b = state.a.flip(1) if i in (3, 6) else x() * i
         yield f(x() + i)
+
+
+@both_modes(2)
+def test_the_base_of_a_view_gets_other_memory(wrap: Wrap) -> Iterator[Any]:
+    base = dg.arange(6.0).reshape(2, 3)
+    row = base[1]
+
+    def f(a):
+        base.add_(1)
+        return a - row
+
+    f = wrap(f)
+    for values in (None, None, dg.ones(3, 3), None, dg.ones(2, 3), None, None):
+        if values is not None:
+            base.data = values
+        yield f(dg.ones(3)), base, row
