@@ -90,8 +90,9 @@ def _obstacle(program: Program) -> tuple[str, str] | None:
     if program.moves:
         problem = f"it puts a result at {program.moves[0].place.name} on each call"
         return problem, "give that as a result, and put it there outside of the function"
-    if any(g.result is not None for g in program.trace.grads):
-        return "it leaves a gradient that can itself be differentiated", "give that as a result"
+    shown = [g.result for g in program.trace.grads if g.result is not None]
+    if any(i >= program._size or program.results[i].requires_grad for i in shown):
+        return "it leaves a gradient that has a history or a view", "give that as a result"
     if program._required:
         remedy = "do that outside of the function, or on a .detach() of it"
         return "it makes an argument require gradients", remedy

@@ -81,7 +81,7 @@ def trace(
             raise
         happened = call.settle(result)
         moves = [] if whole else call.moves(result, happened)
-        out = call.outcome(result, happened, moves, [] if whole else call.grads_with_history())
+        out = call.outcome(result, happened, moves, whole)
         result = _plainly(result)
         call.forget_what_is_read_afresh()
         refusals = call.refusals(out, happened)
@@ -220,7 +220,7 @@ class _Call:
         return moves
 
     def outcome(
-        self, result: Any, happened: list[Happening], moves: list[Move], further: list[Tensor]
+        self, result: Any, happened: list[Happening], moves: list[Move], whole: bool
     ) -> _Outcome:
         """What a program has to give for this."""
         self.written.learn(self.tracer)
@@ -232,7 +232,9 @@ class _Call:
             uses.update({len(leaves) + i: use for i, use in h.uses.items()})
             leaves += h.leaves
         moves = results_of(moves, leaves, uses, self.formulas)
-        leaves = [origin_of(v) for v in leaves] + further
+        leaves = [origin_of(v) for v in leaves]
+        shown = [] if whole else self.grads_to_give(leaves)
+        leaves += [g for g in shown if not any(g is v for v in leaves)]
         taken = [self.tracer.arrays.get(id(v)) for v in leaves]
         leaves = [v if known is None else known[1] for v, known in zip(leaves, taken, strict=True)]
         for t in leaves:  # so that tensors that are only returned count as read
@@ -240,13 +242,19 @@ class _Call:
                 self.tracer.var_of(t)
         arrays = [i for i, known in enumerate(taken) if known is not None]
         return _Outcome(
-            given, leaves, tree, numbers, uses, arrays, moves, frozenset(map(id, further))
+            given, leaves, tree, numbers, uses, arrays, moves, frozenset(map(id, shown))
         )
 
-    def grads_with_history(self) -> list[Tensor]:
-        """The gradients that the call leaves and that can themselves be differentiated: results of it, too."""
+    def grads_to_give(self, leaves: list[Any]) -> list[Tensor]:
+        """The gradients that the call leaves and that have to be results of it, too: those that can themselves be
+        differentiated, and those whose memory results have."""
+        given = {id(base) for v in leaves if isinstance(v, Tensor) for base in _views_up(v)}
         left = [t.tensor._grad for t in self.tracer.lasting_grads() if t.written]
-        return [g for g in left if g is not None and g.requires_grad and not swept(g)]
+        return [
+            g
+            for g in left
+            if g is not None and ((g.requires_grad and not swept(g)) or id(g) in given)
+        ]
 
     def forget_what_is_read_afresh(self) -> None:
         """No assumptions are made on what each call reads anew, nor on a generator that nothing was drawn from."""
@@ -285,8 +293,13 @@ class _Call:
             self.tracer, out.leaves, self.arguments, out.numbers, self.footprint.tensors
         )
         places = {id(t): i for i, t in enumerate(out.leaves) if id(t) in out.histories}
-        grads = (g._replace(result=places.get(id(g.owner._grad))) for g in trace.grads)
-        trace = trace._replace(grads=tuple(grads))
+        grads = tuple(
+            g._replace(result=places[id(g.owner._grad)], released=False)
+            if id(g.owner._grad) in places
+            else g
+            for g in trace.grads
+        )
+        trace = trace._replace(grads=grads)
         return trace, tuple(
             Result("computed", out.uses[i].place)
             if i in out.uses
@@ -334,6 +347,14 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
         result = called(fn, args, kwargs, sources, formulas, left.program.footprint)[0]
     kept_numbers(formulas)
     return result, tracer.learned
+
+
+def _views_up(t: Tensor) -> Iterator[Tensor]:
+    """A tensor, what it is a view of, and so on."""
+    yield t
+    while t._parent is not None:
+        t = t._parent[0]
+        yield t
 
 
 def _described(fn: Any, args: Any, kwargs: Any, leaves: list[Any]) -> tuple[Assumption, ...]:

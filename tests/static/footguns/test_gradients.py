@@ -247,3 +247,21 @@ def test_gradients_of_shared_inputs_add_up_in_order(wrap: Wrap) -> Iterator[Any]
         loss = b.exp().sum() + f(b) + (b * 0.3).sum() + f(a) + a.cos().sum()
         loss.backward()
         yield a.grad
+
+
+@both_modes(2)
+def test_gradients_that_are_results_are_the_ones_left(wrap: Wrap) -> Iterator[Any]:
+    weight, other = leaf([1.0, 2.0, 3.0]), leaf([1.0, 2.0, 3.0])
+
+    def step(a):
+        weight.grad = other.grad = None
+        ((weight * a).sum() + (other**2).sum()).backward()
+        return weight.grad, other.grad[1:]
+
+    step = wrap(step)
+    for i in range(5):
+        gradient, part = step(dg.ones(3) * i)
+        yield gradient is weight.grad
+        gradient.add_(1)
+        part.mul_(2)
+        yield gradient, part, weight.grad, other.grad
