@@ -257,9 +257,7 @@ def _exchange(x: Any, new: Any, but: Any, depth: int = 4) -> bool:
         if holder is but or isinstance(holder, types.FrameType):
             continue
         if isinstance(holder, dict):
-            for k, v in list(dict.items(holder)):
-                if v is x:
-                    dict.__setitem__(holder, k, new)
+            _exchange_entries(holder, x, new)
         elif isinstance(holder, (list, deque)):
             kind: Any = built_of(holder)
             for i, v in enumerate(list(kind.__iter__(holder))):
@@ -276,6 +274,18 @@ def _exchange(x: Any, new: Any, but: Any, depth: int = 4) -> bool:
         else:
             _exchange_attributes(holder, x, new)
     return done
+
+
+def _exchange_entries(holder: Any, x: Any, new: Any) -> None:
+    """Puts `new` in the place of `x` among the values and the keys of a dict, which keep their order."""
+    kind: Any = built_of(holder)
+    before = list(kind.items(holder))
+    keyed = any(k is x for k, _ in before)
+    if keyed:
+        kind.clear(holder)
+    for k, v in before:
+        if keyed or v is x:
+            kind.__setitem__(holder, new if k is x else k, new if v is x else v)
 
 
 def _exchange_attributes(holder: Any, x: Any, new: Any) -> None:

@@ -37,6 +37,23 @@ def test_numbers_in_slots_after_an_error(wrap: Wrap) -> Iterator[Any]:
 
 
 @both_modes(0)
+def test_numbers_as_keys(wrap: Wrap) -> Iterator[Any]:
+    made = {}
+    ordered = collections.OrderedDict(first=0)
+
+    def f(a, n):
+        if n not in made:
+            made[n] = a * n
+        ordered[n] = n
+        ordered.move_to_end(n, last=False)
+        return made[n] + 1
+
+    f = wrap(f)
+    for n in (0, 0, 1, 1, 2, 2, 0, 3):
+        yield f(x(), n), made, [type(k) for k in (*made, *ordered)], list(ordered.items())
+
+
+@both_modes(0)
 def test_attributes_put_on_tensors(wrap: Wrap) -> Iterator[Any]:
     class Keeps:
         last: Any = None
