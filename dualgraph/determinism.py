@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .core.context import unrepeatable
 from .core.errors import ArgumentError
 
 
@@ -17,6 +18,7 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
     >>> dg.are_deterministic_algorithms_enabled()
     True
     """
+    unrepeatable("it sets whether results repeat")
     _Wanted.deterministic = bool(mode)
 
 
@@ -26,6 +28,7 @@ def are_deterministic_algorithms_enabled() -> bool:
     >>> dg.are_deterministic_algorithms_enabled() in (True, False)
     True
     """
+    unrepeatable("it asks whether results repeat")
     return _Wanted.deterministic
 
 
@@ -38,6 +41,7 @@ def set_float32_matmul_precision(precision: str) -> None:
     """
     if precision not in ("highest", "high", "medium"):
         raise ArgumentError(f"precision is 'highest', 'high' or 'medium', not {precision!r}")
+    unrepeatable("it sets the precision of products")
     _Wanted.precision = precision
 
 
@@ -47,4 +51,5 @@ def get_float32_matmul_precision() -> str:
     >>> dg.get_float32_matmul_precision() in ("highest", "high", "medium")
     True
     """
+    unrepeatable("it asks for the precision of products")
     return _Wanted.precision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .backends.native.threads import pool
+from .core.context import unrepeatable
 from .core.errors import ArgumentError
 
 
@@ -12,6 +13,7 @@ def get_num_threads() -> int:
     >>> dg.get_num_threads() >= 1
     True
     """
+    unrepeatable("it asks for the number of threads")
     return pool.size
 
 
@@ -26,4 +28,5 @@ def set_num_threads(n: int) -> None:
     """
     if not isinstance(n, int) or n < 1:
         raise ArgumentError(f"the number of threads is an integer of at least 1, not {n!r}")
+    unrepeatable("it sets the number of threads")
     pool.size = n

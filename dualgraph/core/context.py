@@ -8,6 +8,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from .devices import CPU, Device
+from .errors import user_location
 from .numbers.guards import mode
 
 
@@ -24,6 +25,13 @@ class State(threading.local):
 state = State()
 # Functions of the engine that give just what the user's function gives which they call, and whether a frame is such.
 HANDS_ON: dict[CodeType, Callable[[FrameType], bool]] = {}
+
+
+def unrepeatable(what: str) -> None:
+    """A capture in progress is told that the call did something which no program does again."""
+    refusals = getattr(state.tracer, "refusals", None)
+    if refusals is not None:
+        refusals.append(f"{what} at {user_location()}")
 
 
 def follows_sizes() -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes as dt
-from ..core.context import state
+from ..core.context import state, unrepeatable
 from ..core.devices import CPU
 from ..core.errors import ArgumentError
 from .attach import method
@@ -56,6 +56,7 @@ def set_printoptions(
     given = {
         "precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth
     }  # fmt: skip
+    unrepeatable("it sets how tensors are printed")
     changed = {k: v for k, v in given.items() if v is not None}
     before = _options if profile is None else _PROFILES[profile]
     _options = replace(before, **changed, sci_mode=sci_mode)  # type: ignore[arg-type]

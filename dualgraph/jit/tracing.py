@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
@@ -234,7 +235,8 @@ class _Call:
         moves = results_of(moves, leaves, uses, self.formulas)
         leaves = [origin_of(v) for v in leaves]
         shown = [] if whole else self.grads_to_give(leaves)
-        leaves += [g for g in shown if not any(g is v for v in leaves)]
+        given = set(map(id, leaves))
+        leaves += {id(g): g for g in shown if id(g) not in given}.values()
         taken = [self.tracer.arrays.get(id(v)) for v in leaves]
         leaves = [v if known is None else known[1] for v, known in zip(leaves, taken, strict=True)]
         for t in leaves:  # so that tensors that are only returned count as read
@@ -247,13 +249,15 @@ class _Call:
 
     def grads_to_give(self, leaves: list[Any]) -> list[Tensor]:
         """The gradients that the call leaves and that have to be results of it, too: those that can themselves be
-        differentiated, and those whose memory results have."""
-        given = {id(base) for v in leaves if isinstance(v, Tensor) for base in _views_up(v)}
+        differentiated, and those whose memory results or other gradients have."""
         left = [t.tensor._grad for t in self.tracer.lasting_grads() if t.written]
+        left = [g for g in left if g is not None]
+        shown = [*leaves, *left]
+        met = Counter(id(b) for v in shown if isinstance(v, Tensor) for b in _views_up(v))
         return [
             g
             for g in left
-            if g is not None and ((g.requires_grad and not swept(g)) or id(g) in given)
+            if (g.requires_grad and not swept(g)) or any(met[id(b)] > 1 for b in _views_up(g))
         ]
 
     def forget_what_is_read_afresh(self) -> None:

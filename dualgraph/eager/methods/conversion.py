@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from ...core import dtypes as dt
-from ...core.context import grad_mode, tell
+from ...core.context import grad_mode, tell, unrepeatable
 from ...core.devices import CPU, Device, as_device
 from ...core.numbers.symbolic import is_symbolic
 from ...ops.arithmetic import cast, imag_part, real_part
@@ -124,6 +124,7 @@ def _set_data(x: Tensor, values: Tensor) -> None:
         with grad_mode(False):
             write("data", x, values)
         return
+    unrepeatable("it gives a tensor memory of another type")
     x._data, x.dtype, x.device = values._data, values.dtype, values.device
     x._parent = x._cell = (
         None  # what was a view of it, or it of something, shares no memory with it any more

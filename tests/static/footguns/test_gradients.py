@@ -265,3 +265,19 @@ def test_gradients_that_are_results_are_the_ones_left(wrap: Wrap) -> Iterator[An
         gradient.add_(1)
         part.mul_(2)
         yield gradient, part, weight.grad, other.grad
+
+
+@both_modes(2)
+def test_one_gradient_of_two_tensors(wrap: Wrap) -> Iterator[Any]:
+    first, second = leaf([1.0, 2.0, 3.0]), leaf([1.0, 2.0])
+
+    def step(a):
+        first.grad = a * 2
+        second.grad = first.grad[1:]
+        return a + 1
+
+    step = wrap(step)
+    for i in range(5):
+        yield step(dg.ones(3) * i)
+        first.grad.add_(1)
+        yield first.grad, second.grad

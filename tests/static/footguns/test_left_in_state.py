@@ -101,3 +101,34 @@ def test_modes_that_a_call_leaves(wrap: Wrap) -> Iterator[Any]:
     finally:
         dg.set_grad_enabled(True)
         dg.set_default_dtype(dg.float32)
+
+
+@both_modes(0)
+def test_settings_that_a_call_makes_or_reads(wrap: Wrap) -> Iterator[Any]:
+    def f(a, n):
+        dg.set_printoptions(precision=n)
+        dg.set_num_threads(n)
+        return a * 2
+
+    f, g = wrap(f), wrap(lambda a: a * dg.get_num_threads())
+    before = dg.get_num_threads()
+    try:
+        for i in range(7):
+            yield f(x(), 1 + i % 2), repr(x()), dg.get_num_threads()
+            dg.set_num_threads(1 + i // 3)
+            yield g(x())
+    finally:
+        dg.set_num_threads(before)
+        dg.set_printoptions(profile="default")
+
+
+@both_modes(0)
+def test_an_argument_gets_memory_of_another_type(wrap: Wrap) -> Iterator[Any]:
+    def f(a):
+        a.data = a.double()
+        return a * 2
+
+    f = wrap(f)
+    for _ in range(4):
+        a = x()
+        yield f(a), a
