@@ -26,6 +26,11 @@ class ArrayArgument:
         return self.seen is None or self.seen.was_read
 
 
+def attributes_of(t: Tensor) -> dict[str, Any]:
+    """What the user has put on a tensor; symbolic sizes are the capture's."""
+    return {n: v for n, v in vars(t).items() if n != "_dims"}
+
+
 class Arguments:
     """The arguments of a traced call, arrays replaced by watched ones where reads of them can be noticed."""
 
@@ -34,7 +39,7 @@ class Arguments:
         self.tree = (args, kwargs)
         self.flat, self.structure = flatten(self.tree)
         self.args, self.kwargs = args, kwargs
-        self._attributes = [(v, dict(vars(v))) for v in leaves if isinstance(v, Tensor)]
+        self._attributes = [(v, attributes_of(v)) for v in leaves if isinstance(v, Tensor)]
         self.arrays: list[ArrayArgument] = []
         places = [i for i, v in enumerate(leaves) if isinstance(v, np.ndarray)]
         if not places:
@@ -57,8 +62,8 @@ class Arguments:
     def extended(self) -> bool:
         """Whether the call has put attributes on a tensor among the arguments, or others, or has taken them away."""
         return any(
-            vars(v).keys() != before.keys() or any(vars(v)[n] is not before[n] for n in before)
-            for v, before in self._attributes
+            now.keys() != before.keys() or any(now[n] is not before[n] for n in before)
+            for now, before in ((attributes_of(v), before) for v, before in self._attributes)
         )
 
     def changed(self) -> bool:

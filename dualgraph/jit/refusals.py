@@ -18,7 +18,7 @@ from ..static.capture import CHANGES, Tracer, swept
 from ..static.checks import ATOMS, same_bytes
 from ..static.footprint import Footprint
 from ..static.holders import MAX_ARRAY_BYTES
-from .arguments import Arguments
+from .arguments import Arguments, attributes_of
 from .promoted import place_key
 from .rebound import FormCheck, Move
 
@@ -140,12 +140,14 @@ def _ungivable(
 def _extended(tracer: Tracer, leaves: list[Any]) -> list[str]:
     """Tensors made by the call that carry attributes of the user's."""
     made = (v for v in leaves if isinstance(v, Tensor) and not tracer.is_root(v))
-    return ["it gives a tensor that it has put attributes on"] if any(map(vars, made)) else []
+    return (
+        ["it gives a tensor that it has put attributes on"] if any(map(attributes_of, made)) else []
+    )
 
 
 def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
     """What a replay of the graph for gradients could not repeat."""
-    inside = {id(r.tensor._node) for r in tracer.roots}
+    inside = {id(r.tensor._node) for r in tracer.roots} - {id(None)}
     work: list[Any] = []
     for v in leaves:
         if isinstance(v, Tensor) and v._grad is not None and not tracer.is_root(v):

@@ -133,3 +133,17 @@ def test_arguments_that_the_function_makes_leaves(wrap: Wrap) -> Iterator[Any]:
         yield loss, a.requires_grad, swept(loss, net), a.grad
         late(b).backward()
         yield b.grad
+
+
+@both_modes(0)
+def test_leaves_made_of_results_before_anything_is_done_with_them(wrap: Wrap) -> Iterator[Any]:
+    def f(a):
+        y = a * 2
+        y.requires_grad = True
+        return y
+
+    f = wrap(f)
+    for _ in range(4):
+        y = f(x())
+        (y * 3).sum().backward()
+        yield y, y.is_leaf, y.grad

@@ -132,3 +132,10 @@ def test_an_argument_gets_memory_of_another_type(wrap: Wrap) -> Iterator[Any]:
     for _ in range(4):
         a = x()
         yield f(a), a
+
+
+def test_symbolic_sizes_are_no_attributes_of_the_user() -> None:
+    f = dg.compile(lambda a: a * a.shape[0], wait=True)
+    for size in (2, 3, 4, 5):
+        f(dg.ones(size))
+    assert sum(p.calls for p in f.programs) >= 2, f.explain()
