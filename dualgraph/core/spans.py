@@ -28,3 +28,8 @@ def in_one_memory(tensors: Sequence[Any]) -> Iterator[tuple[int, int]]:
     for (i, a), (j, b) in itertools.combinations(others, 2):
         if a.device is b.device and backend_for(a.device).xp.may_share_memory(a._data, b._data):
             yield i, j
+
+
+def is_view(t: Any) -> bool:
+    """Whether a tensor shares the memory of what it was made of: ``.data = `` may have given either another."""
+    return t._parent is not None and t._parent[0]._cell is t._cell

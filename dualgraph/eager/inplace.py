@@ -13,6 +13,7 @@ from ..core.dtypes import promote
 from ..core.errors import AutogradError, DTypeError, ShapeError, describe, user_place
 from ..core.node import TapeNode, sequence
 from ..core.prim import Dispatch
+from ..core.spans import is_view
 from ..core.types import broadcast_shapes
 from ..ops.arithmetic import cast
 from ..ops.movement import copy
@@ -61,7 +62,7 @@ def check_writable(op: str, t: Tensor) -> None:
 
 def _base(t: Tensor) -> Tensor:
     """The tensor that `t` is a differentiable view of (itself when it is none): detaching ends the search."""
-    while t._parent is not None and t._parent[1].vjp_rule is not None:
+    while is_view(t) and t._parent[1].vjp_rule is not None:
         t = t._parent[0]
     return t
 
@@ -140,7 +141,7 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
 def _carry_down(child: Tensor, version: int, tracer: Any, tape: bool) -> None:
     """Gives the tensors that `child` is a view of the history of the write, each as its part put into a whole."""
     on_tape = True
-    while child._parent is not None:
+    while is_view(child):
         parent, prim, params = child._parent
         if tracer is not None and tracer.is_root(child):
             if tape:  # below an input the graph does not reach, but the tape does

@@ -21,9 +21,9 @@ from ..core.errors import CaptureError, Location, user_frame, user_location
 from ..core.node import Literal, Node, Var
 from ..core.numbers.live import mode
 from ..core.prim import lookup
+from ..core.spans import is_view
 from ..core.trees import flatten
 from ..core.types import TensorType
-from .checks import is_view
 from .code.flow import Flow, Watching, follow
 from .graph import Graph, Operand, rewrite
 from .region import is_region

@@ -17,6 +17,7 @@ from ..core.constant import exact
 from ..core.devices import Device
 from ..core.dtypes import DType
 from ..core.errors import PACKAGE, Location
+from ..core.spans import is_view
 from .lengths import as_usual
 from .outside import closed, users
 
@@ -320,11 +321,6 @@ class ViewCheck(Check):
         while is_view(t):
             t = t._parent[0]
         return t._parent is None
-
-
-def is_view(t: Any) -> bool:
-    """Whether a tensor shares the memory of another that it was made of."""
-    return t._parent is not None and t._parent[0]._cell is t._cell
 
 
 class ContentCheck(Check):

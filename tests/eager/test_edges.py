@@ -263,3 +263,12 @@ def test_what_pytorch_means_by_it_is_named(call, words):
     with pytest.raises(dg.DualgraphError) as caught:
         call(dg.ones(2, 2))
     assert words in str(caught.value)
+
+
+def test_a_view_whose_base_got_other_memory_is_written_alone():
+    base = dg.arange(6.0).reshape(2, 3)
+    row = base[1]
+    base.data = dg.ones(3, 3)
+    row.mul_(dg.ones(3, requires_grad=True))
+    assert row.requires_grad and not base.requires_grad
+    assert base.tolist() == [[1.0] * 3] * 3 and row.tolist() == [3.0, 4.0, 5.0]
