@@ -235,8 +235,8 @@ class _Call:
         moves = results_of(moves, leaves, uses, self.formulas)
         leaves = [origin_of(v) for v in leaves]
         shown = [] if whole else self.grads_to_give(leaves)
-        given = set(map(id, leaves))
-        leaves += {id(g): g for g in shown if id(g) not in given}.values()
+        there = set(map(id, leaves))
+        leaves += {id(g): g for g in shown if id(g) not in there}.values()
         taken = [self.tracer.arrays.get(id(v)) for v in leaves]
         leaves = [v if known is None else known[1] for v, known in zip(leaves, taken, strict=True)]
         for t in leaves:  # so that tensors that are only returned count as read
