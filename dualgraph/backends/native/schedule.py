@@ -42,9 +42,8 @@ KEEP_COST = 12  # instructions from which a value is rather kept than computed a
 KEEP_BYTES = 2**18  # of a row of kept values
 # bytes of an array that folds go across, from which what is stored afterwards goes row by row
 SLAB = 2**19
-MOST = (
-    2**21
-)  # places that folds over symbolic axes have room for, at least; what none is put in takes no memory
+# Places that folds over symbolic axes have room for, at least; what none is put in takes no memory.
+MOST = 2**21
 
 
 @dataclass(slots=True)

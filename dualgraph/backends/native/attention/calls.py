@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..contract.cuts import Cut
 from ..contract.operands import Product, Strided
 from ..contract.plan import Plan
 from ..contract.product import START, starts_of
-from ..contract.stages import memory
+from ..contract.stages import memory, record
 from ..contract.tables import name_of
 from ..jit import jit
 from ..team.room import Room
@@ -111,6 +111,7 @@ class _Call:
         """Room for a transposed block of queries: squares are written whole."""
         return -(-width // LANES) * LANES * ROWS
 
+    @cached_property
     def block_sizes(self) -> list[tuple[int, int, int]]:
         """Kinds of blocks: 0 for full ones and 1 for the last, their queries, and counts of keys."""
         found = {}
@@ -124,7 +125,7 @@ class _Call:
     def products(self, sizes: Callable[[int, int], tuple[Any, ...]]) -> int:
         """A table of products: ``sizes(queries, keys)`` gives m, n, k, the operands and the result's row."""
         table = np.zeros((2, KEYS + 1, 2), dtype=np.int64)
-        for kind, rows, keys in self.block_sizes():
+        for kind, rows, keys in self.block_sizes:
             plan = _plan(name_of(self.dtype), *sizes(rows, keys))
             self.kept.append(plan)
             self.product_memory = max(getattr(self, "product_memory", 0), plan.scratch)
@@ -135,7 +136,7 @@ class _Call:
     def record(self, names: tuple[str, ...], **more: int) -> Any:
         """The fields as the kernel reads them."""
         fields = {**self.fields, **more}
-        return (ctypes.c_int64 * len(names))(*(fields[n] for n in names))
+        return record([fields[n] for n in names])
 
     def likeness(self, other: str, width: int) -> int:
         """Products of keys or values with a transposed block of queries."""

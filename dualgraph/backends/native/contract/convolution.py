@@ -19,12 +19,12 @@ from . import lanewise, planewise, taps
 from .again import recipe_of
 from .images import Images, Reach, Weights
 from .input_gradient import InputGradient
-from .layout import Layout, Lines
+from .layout import Lines, layout_of, taps_of
 from .operands import Product, Strided, Tabled
 from .plan import Plan
 from .seat import Seat
 from .stages import Recipe, in_pieces
-from .tables import Ints, Pairs, crossed, name_of, table
+from .tables import Ints, Pairs, name_of, table
 
 LIMIT = 2048  # plans kept
 MANY_TAPS = 64  # of all channels, from which the weight gradient reads the cotangent in place
@@ -45,17 +45,14 @@ class Windows:
     ) -> None:
         extents = counts(x.shape[2:], kernel, stride, padding, dilation)
         read = [
-            {t * dil % s for t in range(k)}
+            tuple(sorted({t * dil % s for t in range(k)}))
             for k, s, dil in zip(kernel, stride, dilation, strict=True)
         ]
-        self.layout = layout = Layout(x, padding, stride, read)
+        self.layout = layout = layout_of(x, padding, stride, tuple(read))
         self.sample, self.channel = layout.sample, layout.channel
         self.channels = x.shape[1] // groups
-        self.taps = table((self.channels, self.channel))
-        self.places: list[tuple[int, int]] = []
-        for axis, (count, k, dil) in enumerate(zip(extents, kernel, dilation, strict=True)):
-            self.taps = crossed(self.taps, layout.offsets(axis, np.arange(k) * dil))
-            self.places.append((count, layout.steps[axis]))
+        self.taps = taps_of(layout, self.channels, kernel, dilation)
+        self.places = list(zip(extents, layout.steps, strict=True))
 
     @property
     def reach(self) -> Reach:
@@ -83,7 +80,9 @@ class Forward:
         pieces = images.pieces(windows.layout.copies)
         with in_pieces(self.recipe, pieces) as inner:
             goal = seat.goal(inner, size * prod(self.shape))
-            images.add_to(inner, (seat.y, windows.layout.put(inner, seat.x), goal), seat)
+            images.add_to(
+                inner, (seat.y, windows.layout.put(inner, seat.x, x.shape[0]), goal), seat
+            )
 
 
 class WeightGradient:
@@ -106,7 +105,7 @@ class WeightGradient:
         m, n = ct.shape[1] // groups, len(windows.taps)
         ks = table((x.shape[0], windows.sample), *windows.places)
         rows, rows_at = self._rows_of(ct, n)
-        images_at = windows.layout.put(recipe, seat.x)
+        images_at = windows.layout.put(recipe, seat.x, x.shape[0])
         starts = (
             table((groups, m * (rows.row_step if isinstance(rows, Strided) else ct.strides[1]))),
             table((groups, windows.channels * windows.channel)),

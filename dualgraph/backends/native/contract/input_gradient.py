@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count as counter
 from itertools import groupby
 from itertools import product as combinations
@@ -18,7 +19,7 @@ import numpy as np
 
 from . import kernels, pack, planewise
 from .images import Images, Reach, Weights
-from .layout import Layout, Lines
+from .layout import KEPT, Layout, Lines, layout_of
 from .operands import Product, Strided, Tabled
 from .plan import Plan
 from .seat import Seat
@@ -32,7 +33,7 @@ TURNED = 2**18  # elements of a weight below which it is put in order of k
 PHASES = 8  # products up to which they run piece by piece
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Phase:
     """Positions of the input that differ by multiples of the stride, along one axis."""
 
@@ -43,7 +44,8 @@ class Phase:
     count: int
 
 
-def _phases(extent: int, kernel: int, stride: int, before: int, dilation: int) -> list[Phase]:
+@lru_cache(maxsize=KEPT)
+def _phases(extent: int, kernel: int, stride: int, before: int, dilation: int) -> tuple[Phase, ...]:
     """The phases of an axis, in order of their remainders; `before` zeros come before it."""
     found = []
     for remainder in range(stride):
@@ -54,7 +56,7 @@ def _phases(extent: int, kernel: int, stride: int, before: int, dilation: int) -
             back = tuple((t * dilation - remainder) // stride for t in taps)
             first = (start + before - remainder) // stride
             found.append(Phase(taps, back, slice(start, None, stride), first, count))
-    return found
+    return tuple(found)
 
 
 def _pads(counts: Ints, phases: Sequence[Sequence[Phase]]) -> Pairs:
@@ -77,6 +79,18 @@ class Filters(NamedTuple):
     channel: int
     taps: Ints
     in_order: bool
+
+
+@lru_cache(maxsize=KEPT)
+def _reach(
+    layout: Layout, phases: tuple[Phase, ...], outs: int, filters: Filters
+) -> tuple[Any, Any]:
+    """Where the k's of positions lie in the weight, and in the cotangent."""
+    taps, back = table((outs, filters.out)), table((outs, layout.channel))
+    for p, w_step, step in zip(phases, filters.taps, layout.steps, strict=True):
+        taps = crossed(taps, np.array(p.taps, dtype=np.int64) * w_step)
+        back = crossed(back, np.array(p.back, dtype=np.int64) * -step)
+    return taps, back
 
 
 class InputGradient:
@@ -111,7 +125,7 @@ class InputGradient:
         axes = zip(extent, kernel, stride, befores, dilation, strict=True)
         phases = [_phases(*axis) for axis in axes]
         self.pads = _pads(ct.shape[2:], phases)
-        self.layout = Layout(ct, self.pads)
+        self.layout = layout_of(ct, self.pads)
         filters = self._filters(w)
         parts = [(chosen, self._images(chosen, filters)) for chosen in combinations(*phases)]
         self._add(parts, filters.slot)
@@ -161,13 +175,10 @@ class InputGradient:
         self.recipe.add(turn.stage(self.seat.y, slot))
         return slot
 
-    def _images(self, phases: Sequence[Phase], filters: Filters) -> Images | None:
+    def _images(self, phases: tuple[Phase, ...], filters: Filters) -> Images | None:
         """The product for the positions of one phase along each axis; None where no tap reaches them."""
         layout = self.layout
-        taps, back = table((self.outs, filters.out)), table((self.outs, layout.channel))
-        for p, w_step, step in zip(phases, filters.taps, layout.steps, strict=True):
-            taps = crossed(taps, np.array(p.taps, dtype=np.int64) * w_step)
-            back = crossed(back, np.array(p.back, dtype=np.int64) * -step)
+        taps, back = _reach(layout, phases, self.outs, filters)
         if not len(taps):
             return None
         operand: Strided | Tabled = Tabled(table((self.channels, filters.channel)), taps)
@@ -187,7 +198,7 @@ class InputGradient:
         pieces = [images.pieces(copies) for _, images in parts if images is not None]
         even = 0 not in pieces and len(parts) <= PHASES
         with in_pieces(self.recipe, min(pieces, default=0) if even else 0) as inner:
-            images_at = self.layout.put(inner, self.seat.x)
+            images_at = self.layout.put(inner, self.seat.x, self.shape[0])
             goal = self.seat.goal(inner, self.size * prod(self.shape))
             slots = weight, images_at, goal
             only = parts[0][1] if alone and parts else None

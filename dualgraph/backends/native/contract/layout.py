@@ -7,8 +7,7 @@ read where they are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -21,6 +20,7 @@ from .stages import Pieces, Recipe, Stage, record
 from .tables import Ints, Pairs, crossed, grown, name_of, table
 
 COST = 4  # of copying an element, in products
+KEPT = 1024  # layouts, and tables of taps, that are kept
 
 
 def copying(
@@ -37,79 +37,68 @@ def copying(
 
 
 class Layout:
-    """How images of one shape lie in memory while a convolution reads them.
+    """How images of one shape, of which there may be any number, lie in memory while a convolution reads them.
 
-    `pads` are zeros before and after each spatial axis. `remainders` are, for each spatial axis, what padded
-    coordinates that are read leave when divided by the `stride`; (samples, channels, remainders..., quotients...)
-    are the axes in memory.
+    `shape` is that of one image, `strides` are those of all. `pads` are zeros before and after each spatial axis.
+    `remainders` are, for each spatial axis, what padded coordinates that are read leave when divided by the
+    `stride`; (samples, channels, remainders..., quotients...) are the axes in memory.
     """
 
     def __init__(
-        self,
-        x: Any,
-        pads: Pairs,
-        stride: Ints | None = None,
-        remainders: Sequence[Collection[int]] | None = None,
-    ) -> None:
-        rank = x.ndim - 2
-        self.stride = stride or (1,) * rank
-        self.remainders = [sorted(r) for r in remainders or [(0,)] * rank]
-        self.copies = any(a or b for a, b in pads) or x.strides[-1] != x.itemsize
-        self.copies |= any(s > 1 for s in self.stride)
-        self.sample, self.channel = x.strides[:2]
-        self.steps: Ints = x.strides[2:]
+        self, dtype: Any, shape: Ints, strides: Ints, pads: Pairs, stride: Ints, remainders: tuple[Ints, ...]
+    ) -> None:  # fmt: skip
+        self.stride, self.remainders, self.pads = stride, remainders, pads
+        self.copies = any(a or b for a, b in pads) or strides[-1] != dtype.itemsize
+        self.copies |= any(s > 1 for s in stride)
+        self.sample, self.channel = strides[:2]
+        self.steps: Ints = strides[2:]
         if self.copies:
-            self._prepare(x, pads)
+            self._prepare(dtype, shape, strides)
 
-    def _prepare(self, x: Any, pads: Pairs) -> None:
-        """Where the elements lie once they are laid out, and the parts of the stage that does it."""
-        self.dtype, self.size = name_of(x.dtype), x.itemsize
-        padded = [d + a + b for d, (a, b) in zip(x.shape[2:], pads, strict=True)]
-        counts = [-(-d // s) for d, s in zip(padded, self.stride, strict=True)]
-        shape = (*x.shape[:2], *map(len, self.remainders), *counts)
-        steps = tuple(self.size * prod(shape[i + 1 :]) for i in range(len(shape)))
+    def _prepare(self, dtype: Any, shape: Ints, strides: Ints) -> None:
+        """Where the elements of an image lie once they are laid out, and what its lines are."""
+        self.dtype, self.size, self.shape, self.strides = dtype.name, dtype.itemsize, shape, strides
+        padded = [d + a + b for d, (a, b) in zip(shape[1:], self.pads, strict=True)]
+        self.counts = counts = [-(-d // s) for d, s in zip(padded, self.stride, strict=True)]
+        inner = (shape[0], *map(len, self.remainders), *counts)
+        steps = tuple(self.size * prod(inner[i:]) for i in range(len(inner) + 1))
         self.sample, self.channel = steps[:2]
         self.planes, self.steps = steps[2 : 2 + len(counts)], steps[2 + len(counts) :]
-        self.bytes, self.width = self.size * prod(shape), counts[-1]
-        what = self.size, x.shape[1:], x.strides, pads, self.stride, *map(tuple, self.remainders)
-        samples = x.shape[0]
-
-        def lines(shift: int) -> tuple[Any, Any]:
-            """Where the lines of one sample come to lie, and where they come from, `shift` bytes further."""
-            own, from_ = table((shape[1], self.channel)), table((shape[1], x.strides[1]))
-            for i in range(len(counts) - 1):
-                at, sources = self._coordinates(i, counts[i], x, pads)
-                own, from_ = crossed(own, at), np.maximum(crossed(from_, sources), NOWHERE)
-            return own, np.where(from_ < NOWHERE // 2, NOWHERE, from_ + shift)
-
-        def sources(n: int, shift: int) -> Any:
-            own = lines(shift)[1]
-            inside = crossed(table((n, x.strides[0])), own)
-            return np.where(np.tile(own, n) == NOWHERE, NOWHERE, inside)
-
-        places = grown(
-            ("places", *what), samples, lambda n: crossed(table((n, self.sample)), lines(0)[0])
-        )
-        self.lines = len(places)
-        self.parts = []  # one for each remainder of the last axis
-        before, extent, stride = pads[-1][0], x.shape[-1], self.stride[-1]
+        self.width = counts[-1]
+        self.parts = []  # one for each remainder of the last axis: where it begins, and its elements
+        before, extent, stride = self.pads[-1][0], shape[-1], self.stride[-1]
         for i, remainder in enumerate(self.remainders[-1]):
             lead = max(0, -(-(before - remainder) // stride))
             start = remainder + lead * stride - before
             count = max(0, min(self.width - lead, -(-(extent - start) // stride)))
-            shift = start * x.strides[-1]
-            own = grown(("sources", shift, *what), samples, partial(sources, shift=shift))
-            at = i * self.planes[-1]
-            step = x.strides[-1] * stride
-            self.parts.append((own, places, at, lead, count, self.width, step, self.size))
+            how = i * self.planes[-1], lead, count, self.width, strides[-1] * stride, self.size
+            self.parts.append((start * strides[-1], how))
 
-    def _coordinates(self, i: int, count: int, x: Any, pads: Pairs) -> tuple[Any, Any]:
+    def _lines(self, shift: int) -> tuple[Any, Any]:
+        """Where the lines of one image come to lie, and where they come from, `shift` bytes further."""
+        own, from_ = (table((self.shape[0], step)) for step in (self.channel, self.strides[1]))
+        for i in range(len(self.counts) - 1):
+            at, sources = self._coordinates(i)
+            own, from_ = crossed(own, at), np.maximum(crossed(from_, sources), NOWHERE)
+        return own, np.where(from_ < NOWHERE // 2, NOWHERE, from_ + shift)
+
+    def _places(self, samples: int) -> Any:
+        """Where the lines of so many images come to lie."""
+        return crossed(table((samples, self.sample)), self._lines(0)[0])
+
+    def _sources(self, samples: int, shift: int) -> Any:
+        """Where they come from."""
+        own = self._lines(shift)[1]
+        inside = crossed(table((samples, self.strides[0])), own)
+        return np.where(np.tile(own, samples) == NOWHERE, NOWHERE, inside)
+
+    def _coordinates(self, i: int) -> tuple[Any, Any]:
         """For each (remainder, quotient) of an axis where it lies, and where it comes from."""
-        own, quotients = np.array(self.remainders[i])[:, None], np.arange(count)
+        own, quotients = np.array(self.remainders[i])[:, None], np.arange(self.counts[i])
         at = np.arange(len(own))[:, None] * self.planes[i] + quotients * self.steps[i]
-        from_ = own + quotients * self.stride[i] - pads[i][0]
-        inside = (from_ >= 0) & (from_ < x.shape[i + 2])
-        return at.reshape(-1), np.where(inside, from_ * x.strides[i + 2], NOWHERE).reshape(-1)
+        from_ = own + quotients * self.stride[i] - self.pads[i][0]
+        inside = (from_ >= 0) & (from_ < self.shape[i + 1])
+        return at.reshape(-1), np.where(inside, from_ * self.strides[i + 2], NOWHERE).reshape(-1)
 
     def offsets(self, axis: int, places: Any) -> Any:
         """Where coordinates of a spatial axis of the padded images lie, in bytes."""
@@ -119,16 +108,45 @@ class Layout:
         order = np.searchsorted(self.remainders[axis], places % self.stride[axis])
         return order * self.planes[axis] + places // self.stride[axis] * self.steps[axis]
 
-    def put(self, recipe: Recipe | Pieces, source: int) -> int:
-        """Puts the stage that lays images out into a recipe, if they have to be; the slot where they are then.
+    def put(self, recipe: Recipe | Pieces, source: int, samples: int) -> int:
+        """Puts the stage that lays so many images out into a recipe, if they have to be; the slot where they are
+        then.
 
         Its units are lines, sample by sample.
         """
         if not self.copies:
             return source
-        target = recipe.room("images", self.bytes)
-        recipe.add(copying(self.dtype, source, target, self.lines, self.parts))
+        target = recipe.room("images", samples * self.sample)
+        places = grown(("places", self), samples, self._places)
+        parts = []
+        for shift, (at, *how) in self.parts:
+            sources = partial(self._sources, shift=shift)
+            parts.append((grown(("sources", self, shift), samples, sources), places, at, *how))
+        recipe.add(copying(self.dtype, source, target, len(places), parts))
         return target
+
+
+@lru_cache(maxsize=KEPT)
+def _layout(*how: Any) -> Layout:
+    return Layout(*how)
+
+
+def layout_of(
+    x: Any, pads: Pairs, stride: Ints | None = None, remainders: tuple[Ints, ...] | None = None
+) -> Layout:
+    """The layout of images like x, the same for any number of them."""
+    rank = x.ndim - 2
+    stride, remainders = stride or (1,) * rank, remainders or ((0,),) * rank
+    return _layout(x.dtype, x.shape[1:], x.strides, pads, stride, remainders)
+
+
+@lru_cache(maxsize=KEPT)
+def taps_of(layout: Layout, channels: int, kernel: Ints, dilation: Ints) -> Any:
+    """Where the elements of a window lie: those of each channel, tap by tap."""
+    taps = table((channels, layout.channel))
+    for axis, (count, step) in enumerate(zip(kernel, dilation, strict=True)):
+        taps = crossed(taps, layout.offsets(axis, np.arange(count) * step))
+    return taps
 
 
 class Lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,9 +79,16 @@ class Stage:
 
 def record(values: Sequence[int], kept: Any = None) -> Any:
     """A record of int64, which keeps alive what it has addresses of."""
-    array = (ctypes.c_int64 * len(values))(*values)
-    array.kept = kept
-    return array
+    out = _words(len(values)).from_buffer(
+        array("q", values)
+    )  # a third of the time of `_words(n)(*values)`
+    out.kept = kept
+    return out
+
+
+@cache
+def _words(count: int) -> Any:
+    return ctypes.c_int64 * count
 
 
 _making = threading.Lock()

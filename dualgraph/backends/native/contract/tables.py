@@ -31,9 +31,10 @@ def table(*axes: tuple[int, int], start: int = 0) -> Any:
 
 
 def _offsets(axes: Sequence[tuple[int, int]], start: int) -> Any:
-    out = np.full(1, start, dtype=np.int64)
+    out = np.full(1, start, dtype=np.int64) if start or not axes else None
     for extent, step in axes:
-        out = (out[:, None] + np.arange(extent, dtype=np.int64) * step).reshape(-1)
+        own = np.arange(extent, dtype=np.int64) * step
+        out = own if out is None else (out[:, None] + own).reshape(-1)
     return out
 
 

@@ -11,17 +11,15 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from ..threads import pool
 from . import fold, kernels
-from .layout import Layout, Lines
+from .layout import Layout, Lines, layout_of, taps_of
 from .operands import Lined, Product, Tabled
 from .plan import Plan
 from .seat import Seat
 from .shape import KC
 from .stages import Recipe, Stage, record
-from .tables import Ints, Pairs, crossed, name_of, table
+from .tables import Ints, Pairs, name_of, table
 
 PLACES = 8  # output positions for each filter from which turning the result over costs little
 FULL = 4  # times as many filters fill the lanes of a vector
@@ -54,12 +52,12 @@ def add_taps(
     groups: int,
 ) -> None:
     """Puts a weight gradient's stages into a recipe."""
-    layout = Layout(x, padding)
+    layout = layout_of(x, padding)
     product = _product(x, ct, kernel, layout, stride, dilation, groups)
     size, m, filters = x.itemsize, product.m, product.n
     blocks, nbytes = -(-product.k // KC), groups * m * filters * size
     apart = blocks >= 2 * pool.size and blocks * nbytes <= SUMS
-    images_at = layout.put(recipe, seat.x)
+    images_at = layout.put(recipe, seat.x, x.shape[0])
     turned = recipe.room("turned", nbytes)
     goal = recipe.room("sums", blocks * nbytes) if apart else turned
     spans = SPANS * pool.size if apart else 1
@@ -87,9 +85,7 @@ def _product(
     """The weight gradient, turned over: a row for each tap, a column for each filter."""
     shape, size = kernels.shape_for(name_of(x.dtype)), x.itemsize
     channels, filters = x.shape[1] // groups, ct.shape[1] // groups
-    rows = table((channels, layout.channel))
-    for axis, (count, step) in enumerate(zip(kernel, dilation, strict=True)):
-        rows = crossed(rows, layout.offsets(axis, np.arange(count) * step))
+    rows = taps_of(layout, channels, kernel, dilation)
     places = [(d, s * step) for d, s, step in zip(ct.shape[2:], stride, layout.steps, strict=True)]
     ks = table((x.shape[0], layout.sample), *places)
     taps = Lined(rows, ks, line(kernel, shape.rows), dilation[-1] * layout.steps[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -10,12 +11,13 @@ import numpy as np
 from ..addresses import address_of
 from . import kernels
 from .driver import FIELDS
-from .layout import COST, Lines
+from .layout import COST, KEPT, Lines
 from .shape import KC
 from .stages import Stage, record
 from .tables import Ints, table
 
 
+@lru_cache(maxsize=KEPT)
 def by_lines(dtype: Any, w: Ints, groups: int) -> Lines:
     """Swaps the channels (O, C) of each group of a weight, so that its rows are in order of k."""
     outs, channels, line = w[0] // groups, w[1], prod(w[2:]) * dtype.itemsize
