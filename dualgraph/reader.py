@@ -10,6 +10,7 @@ rest is as close as NumPy is, a few units in the last place an op. bfloat16 is g
 import ast
 import json
 import math
+import operator
 import statistics
 import sys
 import types
@@ -246,6 +247,98 @@ def value_in(env, v):
     return env[v] if isinstance(v, str) and v.startswith("%") else v
 
 
+# --- numbers: what is made of Python numbers that may change ------------------------------------
+
+OPERATORS = """Add add Sub sub Mult mul Div truediv FloorDiv floordiv Mod mod Pow pow BitAnd and_ BitOr or_
+    BitXor xor LShift lshift RShift rshift USub neg Invert invert Eq eq NotEq ne Lt lt LtE le Gt gt GtE ge""".split()
+SIGNS = dict(zip(OPERATORS[::2], OPERATORS[1::2], strict=True))
+LONG = "comb dist factorial fsum perm prod sumprod".split()  # what may take long, or takes lists
+MATH = {k: v for k, v in vars(math).items() if callable(v) and k not in LONG and k.isalnum()}
+PLAIN = {"abs": abs, "bool": bool, "float": float, "int": int, "kind": lambda x: type(x).__name__}
+BITS = 4096  # of an int at most
+
+
+def sized(x):
+    if type(x) is int and x.bit_length() > BITS:
+        raise ValueError(f"an int of more than {BITS} bits")
+    return x
+
+
+def function_of(node):
+    """The function that a part of an expression stands for, and its operands."""
+    sign = SIGNS.get(type(getattr(node, "op", None) or getattr(node, "ops", [None])[0]).__name__)
+    parts = [getattr(node, name) for name in ("operand", "left", "right") if hasattr(node, name)]
+    parts += getattr(node, "comparators", [])
+    if sign and len(parts) <= 2:
+        return getattr(operator, sign), parts
+    if isinstance(node, ast.Call) and not node.keywords:
+        place, _, name = ast.unparse(node.func).rpartition(".")
+        known = {"": PLAIN, "math": MATH}.get(place, {})
+        if name in known and len(node.args) <= (2 if place else 1):
+            return known[name], node.args
+    raise ValueError(f"{ast.dump(node)[:80]} is no part of a number")
+
+
+def expression(text, known):
+    """A function of what names stand for; ValueError unless the text is arithmetic with names that are known."""
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except SyntaxError as problem:
+        raise ValueError(f"{text[:80]!r} is no expression") from problem
+    if sum(1 for _ in ast.walk(tree)) > 50:
+        raise ValueError("an expression that is too long")
+
+    def made(node):
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float, bool):
+            value = sized(node.value)
+            return lambda names: value
+        if isinstance(node, ast.Name) and node.id in known:
+            return lambda names: names[node.id]
+        function, parts = function_of(node)
+        parts = list(map(made, parts))
+
+        def work(names):
+            given = [part(names) for part in parts]
+            if function in (operator.pow, operator.lshift) and all(type(v) is int for v in given):
+                if given[1] > BITS or abs(given[0]).bit_length() * abs(given[1]) > 4 * BITS:
+                    raise ValueError("a power that is too large")
+            return sized(function(*given))
+
+        return work
+
+    return made(tree)
+
+
+class Numbers:
+    """Numbers that follow from `count` ones, a0, a1 ...: `gives` are the names of the results.
+
+    `steps` are [name, expression], or conditions [None, expression, what its repr has to be, what users call it].
+    """
+
+    def __init__(self, count, steps, gives):
+        known = {f"a{i}" for i in range(count)}
+        self.steps = []
+        for name, text, *wanted in steps:
+            self.steps.append((name, expression(text, known), wanted))
+            known.add(name)
+        self.gives = list(gives)
+        known.discard(None)
+        if not known.issuperset(self.gives):
+            raise ValueError("numbers that no step gives")
+
+    def at(self, values):
+        """The results for these numbers, as a tuple; a text that says why where there are none."""
+        names = {f"a{i}": v for i, v in enumerate(values)}
+        try:
+            for name, work, wanted in self.steps:
+                names[name] = work(names)
+                if wanted and repr(names[name]) != wanted[0]:
+                    return f"{wanted[-1]} is not {wanted[0]} any more"
+        except (ArithmeticError, TypeError, ValueError) as problem:
+            return f"{type(problem).__name__}: {problem}"
+        return tuple(names[name] for name in self.gives)
+
+
 # --- the programs -------------------------------------------------------------------------------
 
 
@@ -312,7 +405,9 @@ class Program:
         self.programs = list(zip(record["programs"], graphs, strict=True))
         state = record["state"].items()
         self.state = {k: self.arrays[f"state.{k}"].copy() for k, v in state if "value" not in v}
-        self.numbers = {k: float(v["value"]) for k, v in state if "value" in v}
+        self.numbers = {k: value_of(v["value"]) for k, v in state if "value" in v}
+        taken = (p.get("numbers") for p, _ in self.programs)
+        self.formulas = [t and Numbers(len(t["kinds"]), t["steps"], t["gives"]) for t in taken]
         self.gradients = {k[9:]: v for k, v in self.arrays.items() if k.startswith("gradient.")}
 
     def made(self, record):
@@ -327,34 +422,52 @@ class Program:
 
     def __call__(self, *args, **kwargs):
         problems = []
-        for p, graph in self.programs:
+        for (p, graph), formulas in zip(self.programs, self.formulas, strict=True):
             try:
                 leaves = leaves_of(p["arguments"], (args, kwargs))
-                for i, (leaf, (_, text, *_)) in enumerate(zip(leaves, p["leaves"], strict=True)):
-                    if text_of(leaf) != text.replace("bf16[", "f32["):
+                for i, (leaf, (kind, text, *_)) in enumerate(zip(leaves, p["leaves"], strict=True)):
+                    given = type(leaf).__name__ if kind == "number" else text_of(leaf)
+                    if given != text.replace("bf16[", "f32["):
                         raise ValueError(f"argument leaf {i} is not {text}")
+                numbers = formulas and self.numbers_of(p["numbers"], formulas, leaves)
             except ValueError as problem:
                 problems.append(str(problem))
                 continue
-            arrays = [self.source(s, leaves) for s in p["inputs"]]
+            inputs = zip(p["inputs"], graph.inputs, strict=True)
+            arrays = [self.source(s, leaves, numbers, dtype) for s, (_, dtype, _) in inputs]
             outs = graph.run(*arrays)
             views = [outs.pop() for r in p["results"] if r["kind"] == "view"]
             taken = outs[len(outs) - len(p["values"]) :]
             if [text_of(a.item()) for a in taken] == [text for text, _ in p["values"]]:
-                return self.finish(p, arrays, outs, views, leaves)
+                return self.finish(p, arrays, outs, views, leaves, numbers)
             problems.append("another path is taken")
         raise ValueError(f"no program fits: {'; '.join(problems)}")
 
-    def source(self, source, leaves):
+    def numbers_of(self, record, formulas, leaves):
+        """The numbers that the program takes in a call; ValueError where it is not for such ones."""
+        held = {"leaf": leaves, "number": self.numbers}
+        values = [held[kind][key] for kind, key in record["sources"]]
+        told = zip(values, record["kinds"], record["values"], strict=True)
+        for i, (value, kind, was) in enumerate(told):
+            if type(value).__name__ != kind or (i not in record["free"] and repr(value) != was):
+                raise ValueError(f"a number is {value!r}, not {was}")
+        found = formulas.at(values)
+        if isinstance(found, str):
+            raise ValueError(found)
+        return found
+
+    def source(self, source, leaves, numbers=None, dtype=None):
         """The array of an input now."""
         kind, key = source
+        if kind == "computed":
+            return rounded(numbers[key], dtype)
         if kind == "number":
             return np.asarray(self.numbers[key], "float32")
         if kind == "gradient":
             return self.gradients[key[1]]
         return {"leaf": leaves, "state": self.state, "constant": self.arrays}[kind][key]
 
-    def finish(self, p, arrays, outs, views, leaves):
+    def finish(self, p, arrays, outs, views, leaves, taken):
         """Stores what the call writes, and puts its result together."""
         numbers = {"item": np.ndarray.item, "float": float, "int": int, "bool": bool}
         made = []
@@ -365,7 +478,8 @@ class Program:
             elif kind == "view":
                 made.append(views.pop())
             else:
-                held = {"input": arrays, "leaf": leaves, "same": made}.get(kind, outs)[key]
+                where = {"input": arrays, "leaf": leaves, "same": made, "computed": taken}
+                held = where.get(kind, outs)[key]
                 made.append(numbers[kind](held) if kind in numbers else held)
         for i, o in p["stores"]:
             np.copyto(arrays[i], outs[o])

@@ -3,7 +3,8 @@
 The file is a safetensors container (`dualgraph.container`): data only, nothing in it is executed.
 docs/artefacts.md describes it; dualgraph/reader.py runs it with NumPy alone. The modules:
 
-    to a file      pack: signature (which arguments it takes), forms (structures and values as text), sizes (symbolic)
+    to a file      pack: signature (which arguments it takes), forms (structures and values as text), sizes (symbolic),
+                   numbers (those that may change)
     for NumPy      portable (graphs as calls), portable_ops (op by op), expanded (ops by their bodies)
     from a file    unpack: bounds (what is checked before anything runs); call (programs as a function)
 """

@@ -20,6 +20,7 @@ from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..jit.dynamic import Template
 from ..jit.program import Program
+from ..jit.promoted import Leaf
 from ..jit.results import Result
 from ..jit.slots import arrays_of
 from ..static.checks import ATOMS, MISSING, Assumption, NumberCheck
@@ -32,12 +33,14 @@ from ..static.text import to_text
 from ..static.trace import Slot, Trace
 from . import forms
 from .call import Artefact, off_path
+from .numbers import written
 from .portable import Writer
 from .signature import Signature, signature_of
 from .sizes import conditions_of, sizes_of
 
 KEY = "dualgraph.program"
 VERSION = 1
+GIVEN = ("leaf", "leaf grad", "computed")  # inputs that a vector has
 INLINE = 16  # constants of up to this many elements stay in the text
 
 Packed = tuple[dict[str, Array], dict[str, str], bool]
@@ -103,9 +106,9 @@ def _obstacle(program: Program) -> tuple[str, str] | None:
 
 
 def _fixed(program: Program) -> Program:
-    """The program at the sizes and the numbers of its capture."""
+    """The program at the sizes of its capture, and at its numbers where a file cannot say what follows from them."""
     promoted = program.promoted
-    if promoted is None or promoted.formulas is None:
+    if promoted is None or promoted.formulas is None or written(promoted) is not None:
         return program.fixed()
     return program.at_its_numbers(promoted.formulas.at(promoted.values))
 
@@ -208,7 +211,9 @@ class _Writer:
         owner = lambda t: self.owner(t, leaf_of, program)  # noqa: E731
         inputs = [self.source(s, leaf_of, program) for s in trace.slots]
         graph, lifted = self.lift(trace.graph, number)
+        numbers = self.numbers(program)
         return graph, {
+            **({} if numbers is None else {"numbers": numbers}),
             "name": program.name,
             **signature.as_json(),
             "inputs": [*inputs, *(["constant", name] for name in lifted)],
@@ -238,6 +243,8 @@ class _Writer:
                     "pass a tensor of its own"
                 )
             return ["leaf", slot.key[0]]
+        if slot.kind == "computed":
+            return ["computed", slot.key.place]
         if slot.kind == "number":
             holder, key = slot.key
             record = {"value": forms.text_of(holder[key])}
@@ -247,6 +254,20 @@ class _Writer:
         if slot.kind == "leaf grad":
             return ["gradient", ["leaf", slot.key]]
         return ["state", self.tensor(slot.key, program)]
+
+    def numbers(self, program: Program) -> dict[str, Any] | None:
+        """What the program makes of Python numbers that may change, and where these come from, as JSON."""
+        promoted, record = program.promoted, written(program.promoted)
+        if promoted is None or record is None:
+            return None
+        sources: list[Any] = []
+        for s in promoted.sources:
+            if isinstance(s, Leaf):
+                sources.append(["leaf", s.index])
+                continue
+            held = {"value": forms.text_of(s.read(()))}
+            sources.append(["number", self.named(s.key, s.name, s, held)])
+        return {"sources": sources, **record}
 
     def owner(self, t: Any, leaf_of: dict[int, int], program: Program) -> list[Any]:
         """A tensor whose gradient is meant, as JSON."""
@@ -336,7 +357,7 @@ class _Writer:
                 used[i] = True
             inputs = {
                 str(j): self.keep(f"vector.{number}.{n}.input.{j}", arrays[j], s.type)
-                for j, s in enumerate(program.trace.slots) if s.kind in ("leaf", "leaf grad")
+                for j, s in enumerate(program.trace.slots) if s.kind in GIVEN
             }  # fmt: skip
             names = [
                 self.keep(f"vector.{number}.{n}.output.{k}", out, v.type)
@@ -370,7 +391,9 @@ def _stated(program: Program) -> list[Assumption]:
     """What the program assumes of Python state and of its arguments."""
     checks = (c for c in program.footprint.checks if c.expected is not MISSING)
     places = (c.place if isinstance(c, NumberCheck) else c for c in checks)
-    return [*program._arguments, *(c.assumption() for c in places)]
+    promoted = program.promoted
+    given = program._arguments if promoted is None else promoted.assumed(program._arguments)
+    return [*given, *(c.assumption() for c in places)]
 
 
 def _assumption(a: Assumption) -> tuple[str, ...]:

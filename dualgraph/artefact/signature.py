@@ -16,12 +16,14 @@ from ..eager.tensor import Tensor
 from ..jit.program import Program
 from ..static.checks import ATOMS
 from . import forms
+from .numbers import KINDS
 
 
 class Leaf(NamedTuple):
     """One leaf of the arguments.
 
-    ``kind``: "tensor" or "array" (`value` is the type), or "value" (`value` is the Python value).
+    ``kind``: "tensor" or "array" (`value` is the type), "value" (`value` is the Python value), or "number" (any one
+    of the type whose name is `value`).
     ``same``: the earlier leaf that is the same object, if there is one.
     """
 
@@ -39,6 +41,9 @@ class Leaf(NamedTuple):
                 if fits
                 else f"is {_short(given)}, the program was captured with {self.value!r}"
             )
+        if self.kind == "number":
+            fits = type(given).__name__ == self.value
+            return None if fits else f"is {_short(given)}, the program takes any {self.value}"
         wanted = Tensor if self.kind == "tensor" else np.ndarray
         if not isinstance(given, wanted):
             return f"is {_short(given)}, not a {self.kind} {self.value}"
@@ -85,11 +90,14 @@ def from_json(record: dict[str, Any]) -> Signature:
     """What `Signature.as_json` wrote; ValueError (or another of its kind) where that is damaged."""
     kinds = []
     for i, (kind, value, requires_grad, same) in enumerate(record["leaves"]):
-        if kind not in ("tensor", "array", "value"):
+        if kind not in ("tensor", "array", "value", "number"):
             raise ValueError(f"an argument is no {kind!r}")
+        if kind == "number" and value not in KINDS:
+            raise ValueError(f"a number is no {value!r}")
         if same is not None and not (type(same) is int and 0 <= same < i):
             raise ValueError(f"leaf {i} cannot be the same as {same!r}")
-        read = forms.value_of(value) if kind == "value" else parse_type(value)
+        read = forms.value_of(value) if kind == "value" else value
+        read = read if kind in ("value", "number") else parse_type(value)
         kinds.append(Leaf(kind, read, bool(requires_grad), same))
     if forms.decode(record["arguments"]).num_leaves != len(kinds):
         raise ValueError("the arguments have another number of leaves")
@@ -110,6 +118,8 @@ def signature_of(program: Program) -> Signature:
             grad = kind == "tensor" and _slot_grad(program, i, leaf)
             kinds.append(Leaf(kind, type_of(leaf), grad, same))
             first.setdefault(id(leaf), i)
+        elif program.is_free(i) and type(leaf).__name__ in KINDS:
+            kinds.append(Leaf("number", type(leaf).__name__))
         elif isinstance(leaf, ATOMS):
             forms.text_of(leaf)
             kinds.append(Leaf("value", leaf))

@@ -13,13 +13,16 @@ from ..container import Array
 from ..core.constant import ConstArray
 from ..core.devices import CPU
 from ..core.errors import NOWHERE, DualgraphError, FileFormatError, Location, problem_of
+from ..core.numbers.formulas import Use
 from ..core.numbers.symbolic import plain
 from ..core.prim import lookup
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..jit.dynamic import Template
 from ..jit.program import Program
+from ..jit.promoted import Leaf
 from ..jit.results import Result
+from ..reader import Numbers
 from ..static.checks import Assumption
 from ..static.constants import constant_node
 from ..static.footprint import Footprint
@@ -29,7 +32,8 @@ from ..static.trace import Concrete, GradEffect, Slot, Store, Trace
 from . import forms
 from .bounds import check_graph, machine_bytes
 from .call import Artefact, Vector
-from .pack import KEY, VERSION
+from .numbers import KINDS, Held, Loaded, LoadedNumbers
+from .pack import GIVEN, KEY, VERSION
 from .signature import Signature, from_json
 from .sizes import condition_from, symbols_of
 
@@ -38,7 +42,7 @@ DAMAGE = (
     RecursionError, ZeroDivisionError, AssertionError, MemoryError,
 )  # fmt: skip
 NUMBERS = {"item", "float", "int", "bool"}  # what takes a number out of a tensor
-RESULTS = {"value", "leaf", "input", "view", "output", "same", *NUMBERS}
+RESULTS = {"value", "computed", "leaf", "input", "view", "output", "same", *NUMBERS}
 
 
 def holds_program(metadata: Mapping[str, str]) -> bool:
@@ -95,8 +99,8 @@ class _Reader:
         """A tensor or array of the state; None for a number, which is noted."""
         if "value" in kind:
             self.numbers[name] = forms.value_of(kind["value"])
-            if type(self.numbers[name]) is not float:
-                raise ValueError(f"{name} is no float")
+            if type(self.numbers[name]) not in KINDS.values():
+                raise ValueError(f"{name} is no number")
             return None
         array = self.arrays[f"state.{name}"]
         if "array" in kind:
@@ -143,7 +147,7 @@ class _Reader:
         sizes: Mapping[str, int] | None = None,
     ) -> Program:  # fmt: skip
         """The program that a graph, a record and its results are; `sizes`: what symbols in them are now."""
-        sources = _list(record["inputs"])
+        sources, formulas = _list(record["inputs"]), self.formulas(record, signature)
         if len(sources) != len(graph.inputs):
             raise ValueError(
                 f"{len(sources)} inputs are described, the graph has {len(graph.inputs)}"
@@ -151,13 +155,14 @@ class _Reader:
         graph = self.with_constants(graph, sources)
         blanks = self.blanks(signature)
         slots = tuple(
-            self.slot(s, v.type, blanks, signature)
+            self.slot(s, v.type, blanks, signature, formulas)
             for s, v in zip(sources[: len(graph.inputs)], graph.inputs, strict=True)
         )
         trace = self.trace(record, graph, slots, blanks)
         form = forms.decode(record["form"])
+        given = 0 if formulas is None else len(formulas.numbers.gives)
         results = tuple(
-            self.result(r, graph, len(slots), signature, sizes or {}) for r in _list(listed)
+            self.result(r, graph, len(slots), signature, sizes or {}, given) for r in _list(listed)
         )
         _check_results(results, form.num_leaves)
         contents = tuple(
@@ -171,7 +176,37 @@ class _Reader:
             bool(record["fast_math"]), CPU, None,
         )  # fmt: skip
         program.given = forms.decode(signature.form), tuple(blanks)
+        if formulas is not None:
+            numbers = record["numbers"]
+            values = list(map(forms.value_of, _list(numbers["values"])))
+            for i in _list(numbers["free"]):
+                _index(i, len(formulas.sources), "number")
+            program.promoted = LoadedNumbers(numbers, values, formulas)
+            if len(values) != len(formulas.sources):
+                raise ValueError("numbers have a value each")
         return program
+
+    def formulas(self, record: dict[str, Any], signature: Signature) -> Loaded | None:
+        """What a program makes of Python numbers that may change; None where there are none."""
+        numbers = record.get("numbers")
+        if numbers is None:
+            return None
+        sources: list[Any] = []
+        for kind, key in _list(numbers["sources"]):
+            if kind == "leaf":
+                i = _index(key, len(signature.kinds), "leaf")
+                if signature.kinds[i].kind not in ("number", "value"):
+                    raise ValueError(f"argument leaf {i} is no number")
+                sources.append(Leaf(i, f"argument leaf {i}"))
+            elif kind == "number" and key in self.numbers:
+                sources.append(Held(self.numbers, key))
+            else:
+                raise ValueError(f"{key!r} is no number")
+        kinds = _list(numbers["kinds"])
+        if len(kinds) != len(sources) or not KINDS.keys() >= set(kinds):
+            raise ValueError("numbers have a kind each")
+        worked = Numbers(len(kinds), _list(numbers["steps"]), _list(numbers["gives"]))
+        return Loaded(sources, kinds, worked)
 
     def with_constants(self, graph: Graph, sources: list[Any]) -> Graph:
         """The graph with the constants that the file holds as arrays put back as nodes."""
@@ -191,8 +226,8 @@ class _Reader:
         """For each argument leaf what stands for it: a tensor or array whose memory is never touched."""
         out: list[Any] = []
         for k in signature.kinds:
-            if k.kind == "value":
-                out.append(k.value)
+            if k.kind in ("value", "number"):
+                out.append(k.value if k.kind == "value" else KINDS[k.value]())
             elif k.same is not None:
                 out.append(out[k.same])
             else:
@@ -204,12 +239,22 @@ class _Reader:
                     out[-1]._requires_grad = k.requires_grad
         return out
 
-    def slot(self, source: Any, type: TensorType, blanks: list[Any], signature: Signature) -> Slot:
+    def slot(
+        self, source: Any, type: TensorType, blanks: list[Any], signature: Signature, formulas: Loaded | None
+    ) -> Slot:  # fmt: skip
         kind, key = source
+        if kind == "computed":
+            count = 0 if formulas is None else len(formulas.numbers.gives)
+            if type.shape:
+                raise ValueError("a number has no axes")
+            use: Any = Use(formulas, _index(key, count, "number"), f"number {key}")  # type: ignore[arg-type]
+            return Slot("computed", use, type)
         if kind == "leaf":
             i = _index(key, len(blanks), "leaf")
             leaf = signature.kinds[i]
-            self.expect(type, leaf.value if leaf.kind != "value" else None, f"argument leaf {i}")
+            self.expect(
+                type, leaf.value if leaf.kind in ("tensor", "array") else None, f"argument leaf {i}"
+            )
             return Slot("leaf", (i, blanks[i]), type, leaf.requires_grad)
         if kind == "state":
             held = self.state[key]
@@ -219,7 +264,7 @@ class _Reader:
             self.expect(type._replace(dtype=type.dtype), type_of_array(held), key)
             return Slot("array", held, type)
         if kind == "number":
-            if key not in self.numbers or type.shape:
+            if not isinstance(self.numbers.get(key), float) or type.shape:
                 raise ValueError(f"{key!r} is no number")
             return Slot("number", (self.numbers, key), type)
         if kind == "gradient":
@@ -275,7 +320,7 @@ class _Reader:
         return Trace(graph, slots, tuple(stores), tuple(grads), entry, tuple(concrete), given)
 
     def result(
-        self, r: dict[str, Any], graph: Graph, inputs: int, signature: Signature, sizes: Mapping[str, int]
+        self, r: dict[str, Any], graph: Graph, inputs: int, signature: Signature, sizes: Mapping[str, int], given: int
     ) -> Result:  # fmt: skip
         kind, key = r["kind"], r["key"]
         if kind not in RESULTS:
@@ -284,7 +329,7 @@ class _Reader:
             key = forms.value_of(key, sizes)
         else:
             lengths = {k: len(graph.outputs) for k in ("output", *NUMBERS)}
-            lengths["leaf"] = len(signature.kinds)
+            lengths |= {"leaf": len(signature.kinds), "computed": given}
             _index(key, lengths.get(kind, inputs) if kind != "same" else 1 << 30, kind)
             if kind in NUMBERS and graph.outputs[key].type.size != 1:
                 raise ValueError("a number is taken out of one element")
@@ -315,7 +360,7 @@ class _Reader:
             i = _index(int(place), len(trace.slots), "input")
             self.expect(trace.slots[i].type, _type(self.arrays[name]), name)
             inputs[i] = self.arrays[name].data
-        own = {i for i, s in enumerate(trace.slots) if s.kind in ("leaf", "leaf grad")}
+        own = {i for i, s in enumerate(trace.slots) if s.kind in GIVEN}
         if own != inputs.keys():
             raise ValueError("a vector lacks inputs")
         names = _list(record["outputs"])

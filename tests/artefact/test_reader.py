@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
-from dualgraph import nn, optim
+from dualgraph import container, nn, optim
 from dualgraph.artefact.portable_ops import RULES
 from dualgraph.core.dtypes import from_numpy
 from dualgraph.core.prim import REGISTRY, lookup
@@ -283,3 +284,96 @@ def test_a_file_that_was_sealed_again_is_still_named_damaged(
         reader.load(tmp_path / "x.dg")
     with pytest.raises(dg.FileFormatError):
         dg.load(tmp_path / "x.dg")
+
+
+def rates(x: Any, lr: float, k: int = 2) -> Any:
+    scale = math.sqrt(abs(lr)) * HELD["rate"] - 0.25
+    if k > 3:
+        scale = -scale
+    return (x * scale + k // 2).tanh(), lr * 2, (k + 1) ** 2
+
+
+HELD = {"rate": 0.5}
+
+
+def saved_rates(path: Path) -> Any:
+    fn = dg.compile(rates, wait=True)
+    for i, (lr, k) in enumerate(((0.1, 2), (0.2, 3), (0.4, 1), (0.8, 2))):
+        HELD["rate"] = 0.5 + i
+        fn(dg.ones(3), lr, k)
+    dg.save(fn, path)
+    assert len(fn.programs) == 1
+    return fn
+
+
+def test_numbers_that_change_are_worked_out(reader: Any, tmp_path: Path) -> None:
+    fn = saved_rates(tmp_path / "f.dg")
+    vector = dg.randn(3), 1.5, 2
+    dg.save(dg.load(tmp_path / "f.dg"), tmp_path / "again.dg", vectors=[vector])
+    for name in ("f.dg", "again.dg"):
+        plain, loaded = reader.load(tmp_path / name), dg.load(tmp_path / name)
+        assert loaded.verify() and off(plain.verify()) < 1e-6
+        (place,) = plain.numbers
+        for lr, k, rate in ((0.3, 2, 3.5), (1.7, 3, -0.5), (0.9, 0, 2.0), (-2.0, 1, 2.0)):
+            HELD["rate"] = plain.numbers[place] = loaded.numbers[place] = rate
+            x = dg.randn(3)
+            wanted, got, read = fn(x, lr, k), loaded(x, lr, k), plain(x.numpy(), lr, k)
+            assert got[0].tolist() == wanted[0].tolist() and close(read[0], wanted[0].numpy())
+            assert got[1:] == read[1:] == wanted[1:]
+        for lr, k, why in ((0.3, 5, "k > 3 is not False"), (1, 2, "float"), (0.3, 2.0, "int")):
+            with pytest.raises(ValueError, match=why):
+                plain(np.ones(3, np.float32), lr, k)
+            with pytest.raises(dg.ArgumentError, match=why):
+                loaded(dg.ones(3), lr, k)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [["t0", "open('x')"]],
+        [["t0", "a0.real"]],
+        [["t0", "().__class__"]],
+        [["t0", "[a0 for a0 in a1]"]],
+        [["t0", "math.factorial(a1)"]],
+        [["t0", "b0"]],
+        [["t0", "a0 +"]],
+        [["t0", "'a' * 9"]],
+        [["t0", "-" * 5000 + "a0"]],
+        [["t0", "9" * 5000]],
+        [["t0", "a0 if a0 else a0"]],
+        [["t0", "a0 < a0 < a0"]],
+        ["t0"],
+        [[["t0"], "a0"]],
+        7,
+    ],
+    ids=str,
+)
+def test_hostile_numbers_are_refused(reader: Any, tmp_path: Path, steps: Any) -> None:
+    path = tmp_path / "f.dg"
+    saved_rates(path)
+    change_numbers(path, steps)
+    with pytest.raises(dg.FileFormatError, match="damaged"):
+        dg.load(path)
+    with pytest.raises(ValueError):
+        reader.load(path)
+
+
+@pytest.mark.parametrize("step", ["9 ** 9 ** 9", "1 << 10 ** 9", "2 ** 100 ** 3 ** a1", "a0 / 0"])
+def test_numbers_that_get_out_of_hand_are_an_error(reader: Any, tmp_path: Path, step: str) -> None:
+    path = tmp_path / "f.dg"
+    saved_rates(path)
+    change_numbers(path, [["t0", step], ["t1", "a1"], ["t2", "t0 * t0"]], ["a0", "t0", "t1", "t2"])
+    with pytest.raises(dg.ArgumentError, match=r"too large|more than|ZeroDivision"):
+        dg.load(path)(dg.ones(3), 0.5, 2)
+    with pytest.raises(ValueError, match=r"too large|more than|ZeroDivision"):
+        reader.load(path)(np.ones(3, np.float32), 0.5, 2)
+
+
+def change_numbers(path: Path, steps: Any, gives: Any = None) -> None:
+    """Writes a file anew, with other numbers in its first program."""
+    arrays, metadata = container.read(str(path))
+    record = json.loads(metadata["dualgraph.program"])
+    numbers = record["programs"][0]["numbers"]
+    numbers["steps"], numbers["gives"] = steps, gives or numbers["gives"]
+    metadata["dualgraph.program"] = json.dumps(record)
+    container.write(str(path), arrays, metadata, sealed=True)

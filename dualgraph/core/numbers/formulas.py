@@ -89,7 +89,9 @@ class Formulas:
         self._places: dict[str, int] = {}
         self._tensor_of: dict[int, Use] = {}
         self._lines: list[str] = []
-        self._constants: dict[str, Any] = {"exact": exact, "later": LATER}
+        # What the lines do: a step's name (None: a condition), its source, and what a condition's has to be.
+        self.steps: list[tuple[str | None, str, Any]] = []
+        self.constants: dict[str, Any] = {"exact": exact, "later": LATER}
         self._known: dict[str, Any] = {}  # live numbers, by text
         self._learned: set[tuple[str, bool]] = set()
         self._made: list[weakref.ref[Live]] = []
@@ -120,8 +122,8 @@ class Formulas:
     def _code(self, x: Any) -> str:
         if type(x) in LIVE:
             return str(x._live_code)
-        name = f"c{len(self._constants)}"
-        self._constants[name] = x
+        name = f"c{len(self.constants)}"
+        self.constants[name] = x
         return name
 
     def _text(self, form: str, operands: tuple[Any, ...]) -> str:
@@ -143,11 +145,15 @@ class Formulas:
             return value
         code = f"t{len(self._lines)}"
         sources = frozenset().union(*(v._live_sources for v in operands if type(v) in LIVE))
-        self._lines.append(f"{code} = {form.format(*map(self._code, operands))}")
+        written = form.format(*map(self._code, operands))
+        self._lines.append(f"{code} = {written}")
+        self.steps.append((code, written, None))
         out = self._known[text] = self._new(value, code, text, sources)
         if "**" in form or (isinstance(operands[0], np.ufunc) and _any_int(operands)):
             # an int or a float or a complex number; or, of a large int, an object
-            self._require(f"type({code}) is {self._code(type(value))}", text, type(value), sources)
+            kind = type(value)
+            self.steps.append((None, f"type({code})", kind))
+            self._require(f"type({code}) is {self._code(kind)}", text, kind, sources)
         return out
 
     def told(self, form: str, value: Any, operands: tuple[Any, ...], exactly: bool) -> None:
@@ -165,6 +171,7 @@ class Formulas:
             if type(value) is np.bool_
             else f"exact({code}) == {self._code(exact(value))}"
         )
+        self.steps.append((None, code, value))
         self._require(test, text, value, sources, exactly)
 
     def _require(
@@ -205,7 +212,7 @@ class Formulas:
     # --- afterwards ---
 
     def _finish(self) -> None:
-        self._code_of_uses = [x._live_code for x in self.uses]
+        self.gives = [x._live_code for x in self.uses]
         self._kinds = tuple(type(v) for v in self.values)
         self._off_the_tape()
         self._known.clear()
@@ -247,9 +254,9 @@ class Formulas:
         with self._lock:
             if self._fill is None:
                 arguments = ", ".join(f"a{i}" for i in range(len(self.values)))
-                gives = "".join(f"{c}, " for c in self._code_of_uses)
+                gives = "".join(f"{c}, " for c in self.gives)
                 lines = [f"def fill({arguments}):", *(f"    {n}" for n in self._lines)]
-                names = dict(self._constants)
+                names = dict(self.constants)
                 exec("\n".join([*lines, f"    return ({gives})"]), names)
                 self._fill = names["fill"]
             return self._fill
