@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from dualgraph.backends import executor
 from dualgraph.core.backend import backend_for
 from dualgraph.core.devices import CPU
 from dualgraph.jit.slots import arrays_of
+from tests.fuzz.random_programs import random_program
+from tests.fuzz.test_programs import World
 
 
 def training_step(memory: Any = None, width: int = 64) -> Any:
@@ -64,6 +67,19 @@ def test_planned_bytes_are_the_bytes_that_a_run_touches(kind: str) -> None:
         f(*args)
     high, planned = touched(f.programs[0], list(args))
     assert planned - 64 < high <= planned
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_programs_touch_what_is_planned(seed: int) -> None:
+    dg.manual_seed(seed)
+    world = World(random_program(seed), seed)
+    f, args = dg.compile(world.names["f"], wait=True), world.next_call(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the program may make a NaN
+        f(*args)
+        for program in f.programs:
+            high, planned = touched(program, list(args))
+            assert planned - 64 < high <= planned
 
 
 def test_a_budget_recomputes_or_refuses_with_the_least_it_needs() -> None:

@@ -161,14 +161,17 @@ class Program:
         self._rows = filled(rows.T, w.words).T
         self._ground = w.ground
         self.needs = w.scratch, w.room
+        self._scratch = np.empty(0, dtype=np.uint8)
         self.make_room(*plainly(self.needs))
         self._at = address_of(self._code), address_of(rows), width * 8
         self._team = team()
 
     def make_room(self, scratch: int, room: int) -> None:
-        """Gets memory: so many bytes for each thread, and for single ops."""
+        """Gets memory: so many bytes for each thread, unless it has them, and for single ops."""
         size = -(-scratch // 64) * 64
-        self._scratch = np.empty(self.most_threads * size + 64 if size else 0, dtype=np.uint8)
+        needed = self.most_threads * size + 64 if size else 0
+        if self._scratch.nbytes < needed:
+            self._scratch = np.empty(needed, dtype=np.uint8)
         if size:
             first = address_of(self._scratch) + -address_of(self._scratch) % 64
             self._rows[:, SCRATCH_WORD] = [first + i * size for i in range(self.most_threads)]
