@@ -19,6 +19,7 @@ import zlib
 import numpy as np
 
 LIMIT = 1 << 34  # bytes that one value may take
+DAMAGE = ArithmeticError, AttributeError, LookupError, RecursionError, SyntaxError, TypeError
 LETTERS = {"b": "bool", "u": "uint", "i": "int", "f": "float", "c": "complex"}
 
 
@@ -258,72 +259,54 @@ PLAIN = {"abs": abs, "bool": bool, "float": float, "int": int, "kind": lambda x:
 BITS = 4096  # of an int at most
 
 
-def sized(x):
-    if type(x) is int and x.bit_length() > BITS:
-        raise ValueError(f"an int of more than {BITS} bits")
-    return x
-
-
-def function_of(node):
-    """The function that a part of an expression stands for, and its operands."""
-    sign = SIGNS.get(type(getattr(node, "op", None) or getattr(node, "ops", [None])[0]).__name__)
-    parts = [getattr(node, name) for name in ("operand", "left", "right") if hasattr(node, name)]
-    parts += getattr(node, "comparators", [])
-    if sign and len(parts) <= 2:
-        return getattr(operator, sign), parts
-    if isinstance(node, ast.Call) and not node.keywords:
-        place, _, name = ast.unparse(node.func).rpartition(".")
-        known = {"": PLAIN, "math": MATH}.get(place, {})
-        if name in known and len(node.args) <= (2 if place else 1):
-            return known[name], node.args
-    raise ValueError(f"{ast.dump(node)[:80]} is no part of a number")
-
-
 def expression(text, known):
     """A function of what names stand for; ValueError unless the text is arithmetic with names that are known."""
-    try:
-        tree = ast.parse(text, mode="eval").body
-    except SyntaxError as problem:
-        raise ValueError(f"{text[:80]!r} is no expression") from problem
-    if sum(1 for _ in ast.walk(tree)) > 50:
+    if len(text) > 200:
         raise ValueError("an expression that is too long")
 
     def made(node):
+        sign = getattr(node, "op", None) or getattr(node, "ops", [None])[0]
+        function = getattr(operator, SIGNS.get(type(sign).__name__, ""), None)
+        parts = [
+            getattr(node, name) for name in ("operand", "left", "right") if hasattr(node, name)
+        ]
+        parts += getattr(node, "comparators", [])
         if isinstance(node, ast.Constant) and type(node.value) in (int, float, bool):
-            value = sized(node.value)
-            return lambda names: value
+            return lambda names: node.value
         if isinstance(node, ast.Name) and node.id in known:
             return lambda names: names[node.id]
-        function, parts = function_of(node)
+        if isinstance(node, ast.Call) and not node.keywords:
+            place, _, name = ast.unparse(node.func).rpartition(".")
+            function, parts = {"": PLAIN, "math": MATH}.get(place, {}).get(name), node.args
+        if function is None or len(parts) > 2:
+            raise ValueError(f"{ast.dump(node)[:80]} is no part of a number")
         parts = list(map(made, parts))
 
         def work(names):
-            given = [part(names) for part in parts]
-            if function in (operator.pow, operator.lshift) and all(type(v) is int for v in given):
-                if given[1] > BITS or abs(given[0]).bit_length() * abs(given[1]) > 4 * BITS:
+            x, *rest = (part(names) for part in parts)
+            if function in (operator.pow, operator.lshift) and type(x) is type(rest[0]) is int:
+                if rest[0] > BITS or abs(x).bit_length() * abs(rest[0]) > 4 * BITS:
                     raise ValueError("a power that is too large")
-            return sized(function(*given))
+            out = function(x, *rest)
+            if type(out) is not int or out.bit_length() <= BITS:
+                return out
+            raise ValueError(f"an int of more than {BITS} bits")
 
         return work
 
-    return made(tree)
+    return made(ast.parse(text, mode="eval").body)
 
 
 class Numbers:
-    """Numbers that follow from `count` ones, a0, a1 ...: `gives` are the names of the results.
-
-    `steps` are [name, expression], or conditions [None, expression, what its repr has to be, what users call it].
-    """
+    """`steps` from a0, a1 ...: [name, expression], or [None, expression, what its repr is, what users call it]."""
 
     def __init__(self, count, steps, gives):
         known = {f"a{i}" for i in range(count)}
-        self.steps = []
+        self.steps, self.gives = [], list(gives)
         for name, text, *wanted in steps:
             self.steps.append((name, expression(text, known), wanted))
             known.add(name)
-        self.gives = list(gives)
-        known.discard(None)
-        if not known.issuperset(self.gives):
+        if not (known - {None}).issuperset(gives):
             raise ValueError("numbers that no step gives")
 
     def at(self, values):
@@ -451,8 +434,7 @@ class Program:
         for i, (value, kind, was) in enumerate(told):
             if type(value).__name__ != kind or (i not in record["free"] and repr(value) != was):
                 raise ValueError(f"a number is {value!r}, not {was}")
-        found = formulas.at(values)
-        if isinstance(found, str):
+        if isinstance(found := formulas.at(values), str):
             raise ValueError(found)
         return found
 
@@ -509,7 +491,7 @@ def load(path):
     """The saved function; ValueError where the file is damaged."""
     try:
         return Program(path)
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as problem:
+    except DAMAGE as problem:
         raise ValueError(f"the file is damaged: {problem!r}") from problem
 
 

@@ -39,7 +39,7 @@ from .sizes import condition_from, symbols_of
 
 DAMAGE = (
     DualgraphError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError,
-    RecursionError, ZeroDivisionError, AssertionError, MemoryError,
+    RecursionError, SyntaxError, ZeroDivisionError, AssertionError, MemoryError,
 )  # fmt: skip
 NUMBERS = {"item", "float", "int", "bool"}  # what takes a number out of a tensor
 RESULTS = {"value", "computed", "leaf", "input", "view", "output", "same", *NUMBERS}
