@@ -427,9 +427,8 @@ class Program:
         raise ValueError(f"no program fits: {'; '.join(problems)}")
 
     def numbers_of(self, record, formulas, leaves):
-        """The numbers that the program takes in a call; ValueError where it is not for such ones."""
-        held = {"leaf": leaves, "number": self.numbers}
-        values = [held[kind][key] for kind, key in record["sources"]]
+        """The numbers that the program takes in a call."""
+        values = [(leaves if k == "leaf" else self.numbers)[i] for k, i in record["sources"]]
         told = zip(values, record["kinds"], record["values"], strict=True)
         for i, (value, kind, was) in enumerate(told):
             if type(value).__name__ != kind or (i not in record["free"] and repr(value) != was):
