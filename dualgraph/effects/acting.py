@@ -48,14 +48,46 @@ def named(code: CodeType, ranges: Iterable[range] | None = None) -> set[str]:
     return found
 
 
-def may_act(names: Set[str], *places: Mapping[str, Any], seen: set[CodeType] | None = None) -> str:
+def may_act(names: Set[str], *places: Mapping[str, Any]) -> str:
     """Why a function or method of one of these names, found in a place or of what is there, may draw or write.
 
-    "" if none may. Names of a later place hide those of an earlier one. `seen` has the code that was looked at.
+    "" if none may. Names of a later place hide those of an earlier one.
     """
-    if any(map(writes, names)) or not names.isdisjoint(WRITES | OPERATORS):
-        return "it may write a tensor"
-    known = set() if seen is None else seen
+    return _writes_by(names) or _any_acts(_held(names, places))
+
+
+def acts(fn: Any) -> str:
+    """The same of one function."""
+    return _any_acts([fn])
+
+
+def _any_acts(held: list[Any]) -> str:
+    """The same of functions, and of those that they call in turn."""
+    known: set[CodeType] = set()
+    while held:
+        fn = held.pop()
+        while isinstance(fn, (types.MethodType, functools.partial)):
+            fn = fn.__func__ if isinstance(fn, types.MethodType) else fn.func
+        if not isinstance(fn, types.FunctionType):
+            continue
+        code = fn.__code__
+        if (fn.__module__ or "").partition(".")[0] == ENGINE:
+            why = _engines(fn)
+        elif code in known or is_library(code.co_filename):
+            continue
+        else:
+            known.add(code)
+            cells = _cells(fn)
+            names = mentioned(code) | cells.keys()
+            why = _writes_by(names)
+            held += _held(names, (fn.__globals__, cells))
+        if why:
+            return why
+    return ""
+
+
+def _held(names: Set[str], places: tuple[Mapping[str, Any], ...]) -> list[Any]:
+    """What has these names in the places, and in what is there."""
     held = list({n: p[n] for p in places for n in names if n in p}.values())
     for owner in tuple(held):
         if isinstance(owner, types.ModuleType):
@@ -63,34 +95,35 @@ def may_act(names: Set[str], *places: Mapping[str, Any], seen: set[CodeType] | N
         else:
             own = [v for c in type(owner).__mro__ for n, v in vars(c).items() if n in names]
             held += [v.fget if isinstance(v, property) else v for v in own]
-    return next(filter(None, (acts(fn, known) for fn in held)), "")
+    return held
+
+
+def _engines(fn: types.FunctionType) -> str:
+    """Why a function of the engine may draw or write."""
+    if fn.__module__ == random.__name__ or _has_flag(fn):
+        return "it may draw random numbers"
+    return "it may write a tensor" if fn.__name__.endswith("_") else ""
+
+
+def _cells(fn: types.FunctionType) -> dict[str, Any]:
+    """The variables of enclosing functions that have values."""
+    cells = {}
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):
+            cells[name] = cell.cell_contents
+    return cells
+
+
+def _writes_by(names: Set[str]) -> str:
+    """Why code that mentions these names may write a tensor."""
+    may = any(map(writes, names)) or not names.isdisjoint(WRITES | OPERATORS)
+    return "it may write a tensor" if may else ""
 
 
 @functools.lru_cache(maxsize=4096)
 def writes(name: str) -> bool:
     """Whether a method of tensors of this name writes one."""
     return name.endswith("_") and not name.startswith("_") and hasattr(Tensor, name)
-
-
-def acts(fn: Any, seen: set[CodeType]) -> str:
-    """The same of one function."""
-    while isinstance(fn, (types.MethodType, functools.partial)):
-        fn = fn.__func__ if isinstance(fn, types.MethodType) else fn.func
-    if not isinstance(fn, types.FunctionType):
-        return ""
-    if (fn.__module__ or "").partition(".")[0] == ENGINE:
-        if fn.__module__ == random.__name__ or _has_flag(fn):
-            return "it may draw random numbers"
-        return "it may write a tensor" if fn.__name__.endswith("_") else ""
-    code = fn.__code__
-    if code in seen or is_library(code.co_filename):
-        return ""
-    seen.add(code)
-    cells = {}
-    for name, cell in zip(code.co_freevars, fn.__closure__ or (), strict=True):
-        with contextlib.suppress(ValueError):
-            cells[name] = cell.cell_contents
-    return may_act(mentioned(code) | cells.keys(), fn.__globals__, cells, seen=seen)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -336,7 +336,7 @@ class Vet(Values):
         if function and top == "numpy" and not _writes_array(called, args):
             return ""
         if isinstance(called, types.FunctionType) and top == "dualgraph":
-            return acts(called, set()) or ("" if _pure(called, args) else f"it may call {name}")
+            return acts(called) or ("" if _pure(called, args) else f"it may call {name}")
         return f"it may call {name}"
 
     def user_function(self, fn: types.FunctionType, values: list[Any]) -> str:

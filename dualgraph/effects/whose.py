@@ -8,6 +8,8 @@ import types
 from types import FrameType
 from typing import Any
 
+from ..static.outside import home
+
 LIBRARY = os.path.dirname(os.__file__)
 
 
@@ -28,11 +30,15 @@ def module_of(called: Any) -> str:
     """The module that a function is of, or the class of an object."""
     if isinstance(called, types.ModuleType):
         return called.__name__
-    bound = getattr(called, "__self__", None)
-    if isinstance(called, types.BuiltinFunctionType) and bound is not None:
-        if not isinstance(bound, (types.ModuleType, type)):
-            return type(bound).__module__
-    return getattr(called, "__module__", None) or type(called).__module__
+    if isinstance(called, types.BuiltinFunctionType):
+        bound = called.__self__
+        if bound is not None and not isinstance(bound, (types.ModuleType, type)):
+            return home(type(bound))
+    try:
+        own = called.__module__
+    except Exception:  # an object may answer to any name, and fail
+        own = None
+    return own if own and isinstance(own, str) else home(type(called))
 
 
 def is_user_module(module: str) -> bool:

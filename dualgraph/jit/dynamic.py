@@ -20,6 +20,7 @@ import numpy as np
 from ..backends.executor import Executable, native_kernel
 from ..backends.ground import Ground
 from ..backends.hooks import hooks_for
+from ..backends.native.team.spots import NotNative
 from ..backends.resizing import AtSizes, Resizing
 from ..core.backend import backend_for
 from ..core.dtypes import as_scalar
@@ -417,11 +418,14 @@ class Sized(Program):
             )  # fmt: skip
             found.warm()
             return found
+        except NotNative:  # what is native at the other size may be Python's at this one
+            if like is None:
+                raise
         except Exception as problem:
             if like is None:
                 raise
             survived(problem)
-            return self._executable_of(graph, there, None)
+        return self._executable_of(graph, there, None)
 
     def _fill(self, there: Filled) -> None:
         t = self.template

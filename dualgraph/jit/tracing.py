@@ -136,6 +136,8 @@ class _Call:
         self.footprint = Footprint(roots, apart)
         some_apart = apart is not None and apart.active
         self.everything = Footprint(roots) if some_apart else self.footprint
+        if self.everything.ended:
+            self.footprint.refusals += self.everything.refusals[-1:]
         self.footprint.hands_on = frozenset(HANDED_ON & self.everything.all_names)
         self.arguments = Arguments(args, kwargs, leaves, self.footprint)
         self.footprint.refuse_attributes(

@@ -15,6 +15,7 @@ import types
 from typing import Any
 
 from ..core.errors import NOWHERE, Location
+from ..core.process.spared import survived
 from .checks import (
     MISSING,
     AttributeCheck,
@@ -33,6 +34,7 @@ from .members import FUNCTION_PARTS, MAKING, held_by, hideable, is_dunder, may_m
 from .outside import ENGINE, closed
 
 MAX_OBJECTS = 20_000
+ENOUGH = 2_000  # objects that are looked into where something is refused already
 IMPURE_BUILTINS = (print, input, open, breakpoint, exec, eval, id)
 # Ways to an optimiser's numbers.
 GROUPS = frozenset("param_groups get_last_lr get_lr state_dict".split())
@@ -58,14 +60,24 @@ class Footprint(Holders):
         before = None
         while (known := self._known()) != before:
             before = known
-            self._walk(roots)
+            self._find(roots)
+            if self.ended:
+                return
         if apart is not None and apart.active:
             self._asked = frozenset(self.user_names)
-            self._walk(roots)
+            self._find(roots)
 
     def _known(self) -> Any:
         """What one walk finds out for the next."""
         return self.reflects, self.misses, self.makes, len(self._shared), self.about
+
+    def _find(self, roots: list[tuple[Any, str]]) -> None:
+        """Finds all that the roots lead to; what fails when it is looked into is refused."""
+        try:
+            self._walk(roots)
+        except Exception as problem:
+            self._refuse(f"looking into what it reads fails: {survived(problem)!r}", "it", NOWHERE)
+            self.ended = True
 
     def _walk(self, roots: list[tuple[Any, str]]) -> None:
         """Finds all that the roots lead to, until no more names come up."""
@@ -74,6 +86,7 @@ class Footprint(Holders):
         self.user_names: set[str] = set()  # those in code outside of the engine
         self.all_names: set[str] = set()  # those, and the ones in statements set apart
         self.reads_arrays = False
+        self.ended = False  # before all was looked into: there are refusals
         self.checks: list[Check] = []
         self._quick: Checklist | None = None
         self.functions: dict[types.CodeType, types.FunctionType] = {}  # the user's
@@ -93,8 +106,11 @@ class Footprint(Holders):
             while self._work:
                 way, value, name, where = self._work.pop()
                 getattr(self, way)(value, name, where)
-                if len(self._seen) > MAX_OBJECTS:
-                    self._refuse(f"it reaches more than {MAX_OBJECTS} Python objects", name, where)
+                if len(self._seen) > (ENOUGH if self.refusals else MAX_OBJECTS):
+                    self._refuse(
+                        f"it reaches {len(self._seen)} Python objects and more", name, where
+                    )
+                    self.ended = True
                     return
             more, names = self.names - names, set(self.names)
             more_written, written = self.written - written, set(self.written)

@@ -50,7 +50,7 @@ from .members import (
     is_special,
     reflective,
 )  # fmt: skip
-from .outside import ENGINE, closed, for_its_own_use, impure, users
+from .outside import ENGINE, closed, for_its_own_use, home, impure, users
 
 ENGINE_STATE = "dualgraph.optim", "dualgraph.data"  # objects whose state is the engine's own matter
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
@@ -107,7 +107,7 @@ class Holders:
         if value._parent is not None:
             self.checks.append(ViewCheck(value, name, where))
         cls = type(value)
-        if users(cls.__module__):
+        if users(home(cls)):
             self._class_of_objects(cls, cls.__qualname__, where)
         if vars(value):  # what the user put there, which may hide methods
             self._waiting.append((self._held, value, name, where))
@@ -157,7 +157,7 @@ class Holders:
         held, kind = held_by(value), _kind(value)
         shown = is_namespace(kind)  # as a whole, where it is printed or compared
         strict = self.misses or shown or is_tensor(kind)
-        if first and strict and not kind.__module__.startswith(ENGINE_STATE):
+        if first and strict and not home(kind).startswith(ENGINE_STATE):
             self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
         whole = held.keys() if first else ()
         wanted = whole if self.reflects or shown else self._read(value, names & held.keys())
@@ -167,14 +167,14 @@ class Holders:
 
     def _read(self, value: Any, names: Set[str]) -> Set[str]:
         """Those attributes that are read: what the user put into an object is no matter of the engine's other code."""
-        if self._asked is None or type(value).__module__.startswith(ENGINE):
+        if self._asked is None or home(type(value)).startswith(ENGINE):
             return names
         engine = frozenset().union(*map(names_in_class, type(value).__mro__))
         held = held_by(value)
         return {
             n
             for n in names
-            if n in self._asked or n in engine or type(held[n]).__module__.startswith(ENGINE)
+            if n in self._asked or n in engine or home(type(held[n])).startswith(ENGINE)
         }
 
     def _outside(self, module: str, name: str, where: Location) -> None:
@@ -225,13 +225,13 @@ class Holders:
     def _class(self, cls: type, name: str, where: Location) -> None:
         """A class that code can call: what makes objects of it counts as well."""
         self._asked_of(cls, where)
-        if closed(cls.__module__):
+        if closed(home(cls)):
             self.misses = self.misses or (cls is not object and issubclass(AttributeError, cls))
-            self._outside(cls.__module__, name, where)
+            self._outside(home(cls), name, where)
         else:
             self._class_of_objects(cls, name, where)
             self._waiting.append((self._constructors, cls, name, where))
-            if not closed(type(cls).__module__):
+            if not closed(home(type(cls))):
                 self._class_of_objects(type(cls), type(cls).__qualname__, where)
 
     def _asked_of(self, cls: type, where: Location) -> None:
@@ -247,10 +247,10 @@ class Holders:
             return
         self._classes.add(cls)
         self._waiting.append((self._members, cls, name, where))
-        if users(cls.__module__) and len(cls.__mro__) > 2:  # others cannot get new ones
+        if users(home(cls)) and len(cls.__mro__) > 2:  # others cannot get new ones
             self.checks.append(BasesCheck(cls, name, where))
         told = sorted(CLASS_PARTS & self.about)
-        for part in told if users(cls.__module__) else ():
+        for part in told if users(home(cls)) else ():
             self.checks.append(
                 AttributeCheck(cls, part, getattr(cls, part), f"{name}.{part}", where)
             )
@@ -260,9 +260,9 @@ class Holders:
     ) -> None:  # fmt: skip
         """What a class and its bases have under these names; methods that Python calls count from the first."""
         for base in cls.__mro__:
-            if closed(base.__module__):
+            if closed(home(base)):
                 continue
-            engine = base.__module__.startswith(ENGINE)
+            engine = home(base).startswith(ENGINE)
             held = vars(base)
             if first and not engine and id(held_in := dict_of(base)) not in self._seen:
                 self._seen[id(held_in)] = held_in
@@ -278,7 +278,7 @@ class Holders:
     ) -> None:  # fmt: skip
         """What runs when objects or subclasses of a class are made."""
         for base in cls.__mro__ if first else ():
-            if not closed(base.__module__):
+            if not closed(home(base)):
                 for attribute in sorted(CONSTRUCTORS & vars(base).keys()):
                     if not generated(base, attribute):
                         self._member(cls, base, attribute, f"{name}.{attribute}", where)
@@ -289,10 +289,10 @@ class Holders:
         plain = not is_dunder(attribute) or attribute in self.about
         if isinstance(value, classmethod):
             self._visit(cls, cls.__qualname__, where)
-        if base.__module__.startswith(ENGINE) and isinstance(value, CODE):
+        if home(base).startswith(ENGINE) and isinstance(value, CODE):
             self._visit(value, name, where)
         elif isinstance(value, CODE) or plain or is_special(attribute, value):
-            if attribute == "__match_args__":
+            if attribute == "__match_args__" and isinstance(value, tuple):
                 self.names |= set(value)
                 self.user_names |= set(value)
             found = class_attribute(cls, attribute)
@@ -310,16 +310,16 @@ class Holders:
                     vars(value), attribute, vars(value)[attribute], f"{name}.{attribute}", where
                 )
             )
-        engine = cls.__module__.startswith(ENGINE)
+        engine = home(cls).startswith(ENGINE)
         inner = getattr(value, "_captured_function", None) if engine else None
         if inner is not None:  # of a compiled function
             self._visit(inner, name, where)
             return
         plain = isinstance(value, dict) or is_namespace(cls)
-        if closed(cls.__module__) and not plain:
-            if not engine or cls.__module__.startswith(f"{ENGINE}.data"):
+        if closed(home(cls)) and not plain:
+            if not engine or home(cls).startswith(f"{ENGINE}.data"):
                 self._refuse(
-                    f"the state of a {cls.__module__}.{cls.__qualname__} cannot be checked",
+                    f"the state of a {home(cls)}.{cls.__qualname__} cannot be checked",
                     name,
                     where,
                 )
@@ -327,7 +327,7 @@ class Holders:
         if not engine:
             self.checks.append(TypeCheck(value, None, cls, f"the class of {name}", where))
         self._waiting.append((self._attributes, value, name, where))
-        if self.makes or (closed(cls.__module__) and not is_namespace(cls)):
+        if self.makes or (closed(home(cls)) and not is_namespace(cls)):
             self._visit(cls, cls.__qualname__, where)
         else:
             self._class_of_objects(cls, cls.__qualname__, where)
@@ -353,7 +353,7 @@ class Holders:
 @functools.lru_cache(maxsize=1024)
 def _ways(kind: type) -> tuple[str, ...]:
     """The methods that look into objects of a type; classes of the user's have methods, whatever they derive from."""
-    holds = not closed(kind.__module__) or (issubclass(kind, dict) and kind is not dict)
+    holds = not closed(home(kind)) or (issubclass(kind, dict) and kind is not dict)
     own = ("_instance",) if holds else ()
     if issubclass(kind, (*ATOMS, np.generic, *FROZEN)):
         return own

@@ -18,7 +18,7 @@ from ..core.errors import Location
 from .checks import MISSING, class_attribute, slots_of
 from .code.bytecode import codes
 from .code.handlers import gives_nothing, takes_all
-from .outside import ENGINE
+from .outside import ENGINE, home
 
 _TUPLE_GETTER: Any = type(vars(Location)["file"])  # a field of a named tuple
 SLOT_DESCRIPTORS = (
@@ -92,7 +92,7 @@ def reflective(value: Any) -> bool:
 def absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[str]:
     """Attributes with these names that would count if an instance had them."""
     absent = {n for n in written if not hasattr(cls, n)}
-    if cls.__module__.startswith(ENGINE):
+    if home(cls).startswith(ENGINE):
         return absent | {"forward"} if first and hasattr(cls, "forward") else absent
     for attribute in names:
         found = class_attribute(cls, attribute)
@@ -105,7 +105,7 @@ def hideable(value: Any, names: Set[str]) -> list[str]:
     """The methods of an object of the engine that the user's code mentions, and that no attribute hides now."""
     cls: Any = type(value)
     held = held_by(value)
-    if held is None or not cls.__module__.startswith(ENGINE):
+    if held is None or not home(cls).startswith(ENGINE):
         return []
     return sorted(n for n in (names & _methods(cls)) - held.keys())
 

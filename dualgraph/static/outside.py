@@ -28,6 +28,12 @@ def closed(module: str | None) -> bool:
     )
 
 
+def home(cls: type) -> str:
+    """The module that a class is of; none where the class answers with something else, as some written in C do."""
+    named: object = cls.__module__
+    return named if isinstance(named, str) else ""
+
+
 def users(module: str) -> bool:
     """Whether a module is the user's."""
     return not (closed(module) or module.startswith(ENGINE))
