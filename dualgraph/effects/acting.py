@@ -20,8 +20,7 @@ from ..eager import random
 from ..eager.tensor import Tensor
 from ..static.code.bytecode import mentions
 from ..static.code.steps import steps
-from ..static.outside import ENGINE
-from .whose import is_library
+from ..static.outside import ENGINE, is_library
 
 FLAGS = {"training", "dropout_p", "dropout"}  # parameters of functions that draw in some calls
 WRITES = {"out=", "inplace="}  # arguments by which functions are told to write

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import types
 from types import FrameType
 from typing import Any
 
-from ..static.outside import home
-
-LIBRARY = os.path.dirname(os.__file__)
+from ..static.outside import home, is_library
 
 
 def of_user(frame: FrameType) -> bool:
@@ -19,11 +16,6 @@ def of_user(frame: FrameType) -> bool:
     return not (
         f"{module}.".startswith("dualgraph.") or file.startswith("<frozen") or is_library(file)
     )
-
-
-def is_library(file: str) -> bool:
-    """Whether a file belongs to the standard library or to an installed package."""
-    return "site-packages" in file or "dist-packages" in file or file.startswith(LIBRARY)
 
 
 def module_of(called: Any) -> str:

@@ -7,7 +7,6 @@ import builtins
 import collections
 import enum
 import functools
-import os
 import types
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from ..core.dtypes import DType
 from ..core.errors import PACKAGE, Location
 from ..core.spans import is_view
 from .lengths import as_usual
-from .outside import closed, users
+from .outside import STDLIB, closed, users
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
 ATOMS = (
@@ -37,7 +36,6 @@ ATOMS = (
     Device,
     enum.Enum,
 )
-STDLIB = os.path.dirname(os.__file__) + os.sep
 
 
 class Assumption(NamedTuple):

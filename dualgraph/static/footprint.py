@@ -31,7 +31,7 @@ from .code.handlers import after_errors
 from .code.statements import Apart, Statement
 from .holders import ByName, Holders
 from .members import FUNCTION_PARTS, MAKING, held_by, hideable, is_dunder, may_miss, reflective
-from .outside import ENGINE, closed
+from .outside import ENGINE, closed, is_library
 
 MAX_OBJECTS = 20_000
 ENOUGH = 2_000  # objects that are looked into where something is refused already
@@ -227,6 +227,8 @@ class Footprint(Holders):
     def apart(self, code: types.CodeType) -> tuple[Statement, ...]:
         """The statements of a function that are set apart: what they mention does not count."""
         if self._apart is None or code not in self.functions or code in self._shared:
+            return ()
+        if is_library(code.co_filename):  # whose statements nobody wrote for this
             return ()
         return self._apart.of(code)
 

@@ -94,9 +94,9 @@ def absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[st
     absent = {n for n in written if not hasattr(cls, n)}
     if home(cls).startswith(ENGINE):
         return absent | {"forward"} if first and hasattr(cls, "forward") else absent
-    for attribute in names:
+    for attribute in set[str]().union(*(names & vars(b).keys() for b in cls.__mro__)):
         found = class_attribute(cls, attribute)
-        if found is not MISSING and not isinstance(found, (property, *SLOT_DESCRIPTORS)):
+        if not isinstance(found, (property, *SLOT_DESCRIPTORS)):
             absent.add(attribute)
     return absent
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from types import ModuleType
 
@@ -13,6 +14,13 @@ PURE_MODULES = frozenset(
     contextlib copy dataclasses enum fractions functools heapq itertools math numbers operator re reprlib statistics
     string textwrap types typing""".split()
 )
+
+STDLIB = os.path.dirname(os.__file__) + os.sep
+
+
+def is_library(file: str) -> bool:
+    """Whether a file belongs to the standard library or to an installed package."""
+    return "site-packages" in file or "dist-packages" in file or file.startswith(STDLIB)
 
 
 @functools.lru_cache(maxsize=1024)
