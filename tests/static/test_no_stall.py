@@ -98,7 +98,8 @@ def test_the_first_call_takes_about_as_long_as_an_eager_one(make: Any, data: Any
         first.append(seconds(thread_time, compiled, *given))
         compiled.wait()
         assert i < 1 or compiled.programs[0].ready
-    assert median(first) < 2 * median(eager) + 0.012, (first, eager)
+    # a slow machine's Python: 9 ms on a fast one; a call that waited for its compilation would take 100 and more
+    assert median(first) < 2 * median(eager) + 0.03, (first, eager)
 
 
 def test_calls_beside_the_compiler_take_about_as_long_as_eager_ones() -> None:
