@@ -25,7 +25,7 @@ from ..effects import Happening, Watch, Written, effects_of, relied_on
 from ..static.capture import Tracer, finish, swept
 from ..static.checks import Assumption, EntryCheck
 from ..static.code.statements import Apart
-from ..static.footprint import Footprint
+from ..static.footprint import ENOUGH, Footprint
 from ..static.outside import users
 from ..static.symbolic import SymbolicTracer
 from ..static.trace import Concrete, Slot, Trace
@@ -135,7 +135,9 @@ class _Call:
         roots.append((default_generator, "the default generator"))
         self.footprint = Footprint(roots, apart)
         some_apart = apart is not None and apart.active
-        self.everything = Footprint(roots) if some_apart else self.footprint
+        # what statements set apart reach besides is looked into so far
+        enough = len(self.footprint.found()) + ENOUGH
+        self.everything = Footprint(roots, enough=enough) if some_apart else self.footprint
         if self.everything.ended:
             self.footprint.refusals += self.everything.refusals[-1:]
         self.footprint.hands_on = frozenset(HANDED_ON & self.everything.all_names)

@@ -51,8 +51,11 @@ class Footprint(Holders):
         frozenset()
     )  # names of code in C that may be given numbers of the call
 
-    def __init__(self, roots: list[tuple[Any, str]], apart: Apart | None = None) -> None:
+    def __init__(
+        self, roots: list[tuple[Any, str]], apart: Apart | None = None, enough: int = ENOUGH
+    ) -> None:
         self._apart = apart
+        self._enough = enough
         self._asked = None
         self._shared: set[types.CodeType] = set()  # code of more than one function
         self.reflects = self.misses = self.makes = False
@@ -106,7 +109,7 @@ class Footprint(Holders):
             while self._work:
                 way, value, name, where = self._work.pop()
                 getattr(self, way)(value, name, where)
-                if len(self._seen) > (ENOUGH if self.refusals else MAX_OBJECTS):
+                if len(self._seen) > (self._enough if self.refusals else MAX_OBJECTS):
                     self._refuse(
                         f"it reaches {len(self._seen)} Python objects and more", name, where
                     )

@@ -123,3 +123,18 @@ def test_calls_get_past_objects_that_fail_when_they_are_looked_into(monkeypatch)
         scales[0] = float(n)
         np.testing.assert_array_equal(compiled(dg.ones(2)).numpy(), [n, n])
     assert "looking into what it reads fails: ZeroDivisionError" in compiled.explain()
+
+
+def test_large_functions_that_print_compile(capsys):
+    scales = [[float(i)] for i in range(2 * ENOUGH)]
+
+    def prints(x):
+        y = x * scales[1][0]
+        print(len(scales))
+        return y + 1
+
+    compiled = dg.compile(prints, wait=True)
+    for n in range(4):
+        np.testing.assert_array_equal(compiled(dg.ones(2) + n).numpy(), [2 + n] * 2)
+    assert capsys.readouterr().out == f"{2 * ENOUGH}\n" * 4
+    assert compiled.programs and compiled.programs[0].calls
