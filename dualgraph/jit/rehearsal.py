@@ -15,7 +15,7 @@ from ..core.process.heap import give_back
 from ..core.process.settings import undisturbed
 from ..core.process.workers import Job, Workers
 from ..static.graph import Graph
-from ..static.region import bodies, is_region
+from ..static.region import bodies
 from .dynamic import Template
 from .program import Program
 
@@ -78,7 +78,6 @@ def rehearse(
 def _compiles(graph: Graph) -> bool:
     """Whether a graph has ops whose kernels are made for sizes."""
     return any(
-        not is_region(n)
-        and (n.prim.kind in (CONTRACTION, OPAQUE) or any(map(_compiles, bodies(n).values())))
+        n.prim.kind in (CONTRACTION, OPAQUE) or any(map(_compiles, bodies(n).values()))
         for n in graph.nodes
     )

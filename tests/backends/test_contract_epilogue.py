@@ -11,6 +11,7 @@ import pytest
 import dualgraph as dg
 import dualgraph.nn.functional as F
 from dualgraph.backends.native import api
+from dualgraph.backends.resizing import AtSizes
 from dualgraph.core.kinds import CONTRACTION
 
 if not api.available():
@@ -39,8 +40,8 @@ def leaves(tree: Any) -> list[bytes]:
 
 
 def alone(fn: Any) -> bool:
-    """Whether the program has no contraction outside of a region."""
-    nodes = fn.programs[0].graph.nodes
+    """Whether the last program has no contraction outside of a region."""
+    nodes = fn.programs[-1].graph.nodes
     return not any(n.prim.kind is CONTRACTION for n in nodes)
 
 
@@ -192,3 +193,55 @@ def test_code_of_an_epilogue_is_begun_with_that_of_other_groups() -> None:
     api.begin([node.params["body"]])
     known = vars(fused.epilogue_of(node.params["body"]))
     assert "begun" in known and "machine" not in known
+
+
+def images(x: Any, w: Any, b: Any, rest: Any) -> Any:
+    return dg.relu(F.conv2d(x, w, b, padding=1) + rest)
+
+
+def strided(x: Any, w: Any, b: Any) -> Any:
+    return dg.relu(F.conv2d(x, w, b, padding=1, stride=2))
+
+
+def spread(x: Any, w: Any, b: Any) -> Any:
+    return F.gelu(F.conv_transpose2d(x, w, b, stride=2))
+
+
+def heads(x: Any, w: Any, b: Any) -> Any:
+    return (x @ w).reshape(-1, 4, 2, 25).tanh() * b
+
+
+SIZED: dict[str, tuple[Callable[..., Any], Callable[[int], list[tuple[int, ...]]]]] = {
+    "rows": (lambda x, w, b: F.gelu(x @ w + b), lambda n: [(n, 70), (70, 50), (50,)]),
+    "columns": (lambda x, w, b: F.gelu(x @ w + b), lambda n: [(33, 70), (70, n), (n,)]),
+    "k": (lambda x, w, b: F.gelu(x @ w + b), lambda n: [(33, n), (n, 50), (50,)]),
+    "all": (lambda x, w, b: x @ w + b, lambda n: [(n, n), (n, n), (n,)]),
+    "a bias for each row": (lambda x, w, b: x @ w * b, lambda n: [(n, 70), (70, 50), (n, 1)]),
+    "rows of a batch": (lambda x, w, b: x @ w + b, lambda n: [(n, 9, 7), (7, 50), (9, 50)]),
+    "products of a batch": (
+        lambda x, w, b: x @ w + b,
+        lambda n: [(n, 9, 7), (n, 7, 50), (n, 1, 50)],
+    ),
+    "uneven rows": (lambda x, w, b: x @ w + b, lambda n: [(n, 3, 9, 7), (7, 50), (3, 1, 1)]),
+    "several kept": (both_kept, lambda n: [(n, 70), (70, 50), (50,)]),
+    "heads": (heads, lambda n: [(n, 4, 30), (30, 50), (2, 25)]),
+    "images": (images, lambda n: [(n, 6, 9, 8), (8, 6, 3, 3), (8,), (n, 8, 9, 8)]),
+    "large images": (images, lambda n: [(2, 6, n, 30), (8, 6, 3, 3), (8,), (2, 8, n, 30)]),
+    "strides": (strided, lambda n: [(n, 6, 15, 14), (8, 6, 3, 3), (8,)]),
+    "squares": (strided, lambda n: [(3, 6, n, n), (8, 6, 3, 3), (8,)]),
+    "transposed": (spread, lambda n: [(n, 6, 11, 12), (6, 5, 3, 3), (5,)]),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", SIZED)
+def test_epilogues_at_all_sizes_are_of_one_program(name: str, threads: int) -> None:
+    fn, shapes = SIZED[name]
+    dg.set_num_threads(threads)
+    compiled = dg.compile(fn, wait=True)
+    for n in (8, 12, 5, 40, 3, 23, 5, 64):
+        given = arrays(*shapes(n))
+        assert leaves(compiled(*given)) == leaves(fn(*given))
+        if n not in (8, 12):
+            assert isinstance(compiled.programs[1].at((n,))._executable, AtSizes)
+    assert len(compiled.programs) == 2 and alone(compiled)

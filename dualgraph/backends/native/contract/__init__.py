@@ -9,7 +9,8 @@ Its modules decide how a product runs and fill records of int64 for the code:
     product     matrix products of arrays: begin here            matvec (one row), small (many small ones)
     convolution convolutions of arrays                           input_gradient, images (as products), taps, planewise,
                                                                  lanewise (depthwise)
-    fused       a contraction and what follows it                epilogue, seat (its operands and result)
+    fused       a contraction and what follows it                epilogue, reads (its arrays), seat (its operands and
+                                                                 result)
     plan        how one product runs                             operands, cuts (for threads), tables (of offsets)
     layout      how images lie                                   turning (weights), weave (two images into one)
     stages      recipes: stages in order                         again (the same for other sizes)

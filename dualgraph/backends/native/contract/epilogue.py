@@ -3,23 +3,22 @@
 The result is a matrix of all its rows by `columns` (those of a product, or the positions of an image). Whatever
 the ops read lies, for each row, side by side along the columns or is one element. So one piece of code, compiled
 once for a body whatever its sizes, does any rectangle: it is the loop that would run over the whole result
-otherwise, and its bits are the same.
+otherwise, and its bits are the same. Sizes may be symbolic; `numbers` are what other sizes change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from ....core.kinds import CONTRACTION
 from ....core.node import Node, Var
-from ....core.numbers.symbolic import SymInt
+from ....core.numbers.guards import guarded, unguarded
+from ....core.numbers.symbolic import is_one, is_symbolic
 from ....core.pieces import pieces_of
+from ....core.types import Shape
 from ....static.graph import Graph, GraphBuilder
 from ..addresses import address_of
 from ..axes import AxisMap, Dim
@@ -45,35 +44,12 @@ from ..loop_ir import (
 from ..outputs import closure
 from . import kernels
 from .finish import ARRAY, BUFFERS, HEAD
+from .reads import Read, offsets, runs
 from .stages import Stage, record
 
 MAX_OPERANDS = 12  # arrays beside those of the contraction
 # bytes of arrays beside the result from which they are rather read in one run of their own
 COLD = 2**22
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Read:
-    """Where the ops read or write an array: ``offset(row) + column * along`` elements from its start.
-
-    ``step`` is how far apart rows are inside a matrix of `m` rows, or None where that differs.
-    """
-
-    array: int  # of the body: inputs, then outputs
-    offsets: Any  # int64, one for each row
-    along: int  # 0 or 1
-    step: int | None
-    size: int  # bytes of an element
-
-    @property
-    def even(self) -> bool:
-        """Whether all rows are equally far apart."""
-        return not np.diff(self.offsets, 2).any()
-
-
-def _same(numbers: np.ndarray[Any, Any]) -> bool:
-    """Whether all are one number. (NumPy's `unique` loads its masked arrays.)"""
-    return not len(numbers) or bool((numbers == numbers[0]).all())
 
 
 class Epilogue:
@@ -87,17 +63,24 @@ class Epilogue:
         self.node, *rest = body.nodes
         (self.product,) = self.node.outputs
         _check(self.node, rest, body)
-        self.columns, self.m = _matrix(self.node)
-        self.after = _after(self.product, rest, body)
-        exprs, axes = _expressions(self.after)
-        self.rows = self.product.type.size // self.columns
         self.inputs = len(body.inputs)
-        self._read(exprs, axes)
+        with guarded(proving=True) as guards:
+            lead, across = _matrix(self.node)
+            self.rows, self.m, self.columns = prod(lead), lead[-1], prod(across)
+            self.after = _after(self.product, rest, body)
+            nest = self._read(*_expressions(self.after))
+        self.kernel = Kernel(tuple(self._buffers), (nest,), tuple(guards))
 
-    def _read(self, exprs: Sequence[Expr], axes: AxisMap) -> None:
+    @property
+    def numbers(self) -> tuple[Any, ...]:
+        """What `given` and `stage` take for the sizes: rows, those of a matrix, columns, and what the reads say."""
+        return self.rows, self.m, self.columns, tuple(r.numbers for r in self.reads)
+
+    def _read(self, exprs: Sequence[Expr], axes: AxisMap) -> Nest:
         """Finds where arrays are read and written, and the statements."""
-        index = _index(self.after.outputs[0], axes)
-        self._digits = _digits(index, axes.extents, self.columns)
+        result = self.after.outputs[0]
+        index = _index(result, axes)
+        self._digits = _digits(result, index, axes, self.columns)
         self.reads: list[Read] = []
         self._buffers: list[Buffer] = []
         fixed: list[Statement] = []
@@ -109,8 +92,7 @@ class Epilogue:
         moving += self._stores(exprs, axes, index)
         self._check_arrays()
         across = Loop((Axis(1, Size(1)),), tuple(moving), vector=True)
-        rows = Loop((Axis(0, Size(0)),), (*fixed, across), parallel=True)
-        self.kernel = Kernel(tuple(self._buffers), (Nest((rows,)),))
+        return Nest((Loop((Axis(0, Size(0)),), (*fixed, across), parallel=True),))
 
     def _statement(self, e: Expr, index: Any, along: dict[int, bool]) -> tuple[Statement, bool]:
         """An expression as a statement, and whether it differs from column to column; `index` is the result's."""
@@ -126,6 +108,8 @@ class Epilogue:
             return Constant(e.id, e.dtype, e.data[0]), False
         if e.form == "apply":
             prim, params, _ = e.data
+            if is_symbolic(dict(params)):
+                raise Unsupported("a parameter that may change")
             apply = Apply(e.id, e.dtype, prim, params, tuple(a.id for a in e.args))
             return apply, any(along[a.id] for a in e.args)
         raise Unsupported("a fold of the result")
@@ -151,8 +135,10 @@ class Epilogue:
 
     def _check_arrays(self) -> None:
         """Raises Unsupported for arrays that are too large, or too many."""
-        beside = [r for r in self.reads if 0 <= r.array < self.inputs and not _same(r.offsets)]
-        if self.product.type.nbytes * sum(r.along for r in beside) >= COLD:
+        beside = [r for r in self.reads if 0 <= r.array < self.inputs and not r.one_for_all]
+        with unguarded():
+            cold = self.product.type.nbytes * sum(r.along for r in beside) >= COLD
+        if cold:
             raise Unsupported("arrays that no cache holds")
         if len(self.reads) > BUFFERS:
             raise Unsupported("too many arrays in an epilogue")
@@ -163,10 +149,8 @@ class Epilogue:
         if not own or self.body.inputs[operand] in self.node.inputs:
             return False
         (out,) = own
-        reads = [r for r in self.reads if r.array == operand]
-        return all(
-            r.along and r.size == out.size and np.array_equal(r.offsets, out.offsets) for r in reads
-        )
+        with guarded(proving=True):
+            return all(r.along and r.lies_as(out) for r in self.reads if r.array == operand)
 
     def _array(self, position: int) -> int:
         """The array of the body that an input of the rest is; -1 for the contraction's result."""
@@ -182,18 +166,11 @@ class Epilogue:
         """Where an array is read or written, row by row."""
         down, across = self._digits
         steps = [index.coefficient(a) for a, _, _ in across]
-        along = 0 if not any(steps) else 1
+        along = int(any(step != 0 for step in steps))
         if along and steps != [c for _, _, c in across]:
             raise Unsupported("an operand that does not lie along the columns")
-        offsets = np.full(1, index.const, dtype=np.int64)
-        for a, extent, _ in down:
-            own = np.arange(extent, dtype=np.int64) * index.coefficient(a)
-            offsets = (offsets[:, None] + own).reshape(-1)
-        apart = np.diff(offsets.reshape(-1, self.m), axis=1).reshape(-1)
-        if not np.diff(offsets, 2).any():  # one distance for all
-            apart = np.diff(offsets[:2])
-        step = int(apart[0]) if len(apart) else 0
-        return Read(array, offsets, along, step if _same(apart) else None, size)
+        digits = tuple((extent, index.coefficient(a)) for a, extent, _ in down)
+        return Read(array, index.const, digits, along, size)  # type: ignore[arg-type]
 
     @cached_property
     def begun(self) -> tuple[Machine, Code]:
@@ -211,29 +188,39 @@ class Epilogue:
         (nest,) = code.nests
         return machine, machine.addresses[nest.symbol], nest.order
 
-    def given(self, slots: Sequence[int], product: int) -> Any:
-        """The record for arrays of the body in these slots, and the contraction's result in slot `product`."""
-        machine, address, order = self.machine
-        reads = [self.reads[i] for i in order]
-        pace = 1 if any(r.step is None for r in reads) else self.m
-        if all(r.even for r in reads):
-            pace = self.rows
-        values = [address, pace, self.columns, len(reads)]
-        kept: list[Any] = [machine]
-        for place, r in zip(order, reads, strict=True):
-            table = (r.offsets * r.size).astype(np.int64)
-            row = int(table[1] - table[0]) if len(table) > 1 else 0
-            kept.append(table)
-            slot = product if r.array < 0 else slots[r.array]
-            at = 0 if r.even else address_of(table)
-            values += [slot, at, int(table[0]), row, r.along * r.size, r.step or 0, 2 + place]
-        assert len(values) == len(HEAD) + len(ARRAY) * len(reads)
-        return record(values, kept)
+    @cached_property
+    def _layout(self) -> list[tuple[int, Read]]:
+        """The places of the reads in the order of the code's arrays, and the reads."""
+        return [(place, self.reads[place]) for place in self.machine[2]]
 
-    def stage(self, given: Any) -> Stage:
+    def given(self, slots: Sequence[int], product: int, numbers: tuple[Any, ...]) -> Any:
+        """The record for arrays of the body in these slots, and the contraction's result in slot `product`."""
+        machine, address, _ = self.machine
+        rows, m, columns, places = numbers
+        kept: list[Any] = [machine]
+        arrays: list[int] = []
+        even, alike = True, True  # whether all rows are equally far apart, and those of a matrix
+        for place, r in self._layout:
+            start, digits = places[place]
+            found, at, row = runs(digits), 0, 0
+            extent, step = found[-1] if found else (1, 0)
+            if len(found) < 2:
+                row = step * r.size
+            else:
+                kept.append(offsets(start, found, r.size))
+                at, even, alike = address_of(kept[-1]), False, alike and extent % m == 0
+            slot = product if r.array < 0 else slots[r.array]
+            arrays += slot, at, start * r.size, row, r.along * r.size, step, 2 + place
+        assert len(arrays) == len(ARRAY) * len(self.reads)
+        head = address, rows if even else m if alike else 1, columns, len(self.reads)
+        assert len(head) == len(HEAD)
+        return record([*head, *arrays], kept)
+
+    def stage(self, given: Any, numbers: tuple[Any, ...]) -> Stage:
         """The stage that does all rows, which the stages before have left; its units are rows."""
-        work = 4 * self.rows * self.columns * len(self.reads)
-        return Stage(kernels.driver().finish, given, self.rows, work)
+        rows, _, columns, _ = numbers
+        work = 4 * rows * columns * len(self.reads)
+        return Stage(kernels.driver().finish, given, rows, work)
 
 
 def _at(position: int, read: Read) -> Affine:
@@ -246,8 +233,8 @@ def _check(node: Node, rest: Sequence[Node], body: Graph) -> None:
     if node.prim.kind is not CONTRACTION or not rest:
         raise Unsupported("no contraction with something after it")
     types = [v.type for n in body.nodes for v in (*n.inputs, *n.outputs)]
-    if any(0 in t.shape or any(type(d) is SymInt for d in t.shape) for t in types):
-        raise Unsupported("sizes that may change, or nothing at all")
+    if any(type(d) is int and d == 0 for t in types for d in t.shape):
+        raise Unsupported("nothing at all")
     if any(not isinstance(v, Var) for v in (*node.inputs, *body.outputs)):
         raise Unsupported("a number in the place of an array")
     if len(body.inputs) + len(body.outputs) > MAX_OPERANDS:
@@ -258,14 +245,16 @@ def _check(node: Node, rest: Sequence[Node], body: Graph) -> None:
             raise Unsupported("pieces that are put together")
 
 
-def _matrix(node: Node) -> tuple[int, int]:
-    """Columns of the matrix that a contraction gives, and rows of one product."""
+def _matrix(node: Node) -> tuple[Shape, Shape]:
+    """The axes of the rows of the matrix that a contraction gives (last: those of one product), and of its columns."""
     shape = node.outputs[0].type.shape
     if "kernel" in node.params:  # a weight: channels, those of the input and places in the window
-        return prod(shape[1:]), shape[0]
-    if node.params:  # images: samples, channels, positions
-        return prod(shape[2:]), shape[1]
-    return shape[-1], shape[-2]
+        lead = 1
+    elif node.params:  # images: samples, channels, positions
+        lead = 2
+    else:
+        lead = len(shape) - 1
+    return shape[:lead], shape[lead:]
 
 
 def _after(product: Var, rest: Sequence[Node], body: Graph) -> Graph:
@@ -303,12 +292,13 @@ def _index(v: Any, axes: AxisMap) -> Affine:
     return linear(axes.place(v), strides_of(v.type.shape))
 
 
-def _digits(index: Affine, extents: dict[int, int], columns: int) -> tuple[Any, Any]:
-    """The counters of rows and of columns, outermost first, as (axis, extent, coefficient)."""
-    terms = sorted(index.terms, key=lambda t: -t[1])  # type: ignore[operator]
-    counters = [(a, extents[a], c) for a, c in terms]
-    down = [t for t in counters if t[2] >= columns]  # type: ignore[operator]
-    across = counters[len(down) :]
-    if prod(e for _, e, _ in across) != columns:
+def _digits(v: Any, index: Affine, axes: AxisMap, columns: int) -> tuple[Any, Any]:
+    """The counters of rows and of columns of a result, outermost first, as (axis, extent, coefficient)."""
+    own = [a for i, d in enumerate(v.type.shape) if not is_one(d) for a in axes.axes((v, i))]
+    down = [(a, axes.extents[a], index.coefficient(a)) for a in own]
+    across: list[Any] = []
+    while down and prod(extent for _, extent, _ in across) != columns:
+        across.insert(0, down.pop())
+    if prod(extent for _, extent, _ in across) != columns:
         raise Unsupported("a counter that runs over rows and columns")
     return down, across

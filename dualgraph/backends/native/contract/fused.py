@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import copy
 from typing import Any
 
 from ....core.node import Var
+from ....core.numbers.symbolic import plain
 from ....static.graph import Graph
 from ..jit import Machine
 from ..loop_ir import Unsupported
@@ -15,7 +17,8 @@ from ..team.room import Room
 from ..team.spots import ZERO_WORD, Ref, Spot
 from ..threads import pool
 from . import convolution, input_gradient, product
-from .epilogue import Epilogue
+from .again import recipe_of
+from .epilogue import MAX_OPERANDS, Epilogue
 from .seat import Seat
 from .stages import Recipe, Stage
 
@@ -25,20 +28,21 @@ KINDS = {
     "conv_weight": convolution.WeightGradient,
 }
 DENSE = ("conv", "conv_input")  # their weights have to be row-major
+SLOTS = range(MAX_OPERANDS)  # of a body's arrays in a recipe of it
+LIMIT = 256  # recipes kept of a kernel
 
 
 class _Finish:
-    """An epilogue on arrays whose slots are their places in the body."""
+    """An epilogue on arrays whose slots are their places in the body; `numbers` are those of the sizes at hand."""
 
-    def __init__(self, epilogue: Epilogue) -> None:
-        self.epilogue = epilogue
+    def __init__(self, epilogue: Epilogue, numbers: tuple[Any, ...]) -> None:
+        self.epilogue, self.numbers = epilogue, numbers
 
     def given(self, result: int) -> Any:
-        body = self.epilogue.body
-        return self.epilogue.given(range(len(body.inputs) + len(body.outputs)), result)
+        return self.epilogue.given(SLOTS, result, self.numbers)
 
     def stage(self, given: Any) -> Stage:
-        return self.epilogue.stage(given)
+        return self.epilogue.stage(given, self.numbers)
 
 
 class FusedContraction:
@@ -50,28 +54,46 @@ class FusedContraction:
     def __init__(self, body: Graph) -> None:
         self.body, node = body, body.nodes[0]
         self.epilogue = epilogue_of(body)
+        self.kernel = self.epilogue.kernel
         self.name, self.params = node.prim.name, node.params
         self.operands = [body.inputs.index(v) for v in node.inputs if isinstance(v, Var)]
         self._recipes: dict[Any, Recipe] = {}
+        self.shapes, self.numbers = plain(self.symbolic)
+
+    @property
+    def symbolic(self) -> tuple[Any, ...]:
+        """The numbers that other sizes change, as `resized` takes their values."""
+        shapes = tuple(v.type.shape for v in (*self.body.inputs, *self.body.outputs))
+        return shapes, (tuple(self.params.values()), self.epilogue.numbers)
+
+    def resized(self, values: Sequence[Any]) -> FusedContraction:
+        """The same code for other sizes: `values` for what ``symbolic`` lists."""
+        out = copy(self)
+        out.shapes, out.numbers = values
+        return out
 
     def recipe(
         self, arrays: Sequence[Any], alone: Sequence[bool], lasting: frozenset[int] = frozenset()
     ) -> Recipe:
         """The stages for arrays of these layouts; `alone` says which results share no memory with an operand."""
         x, y = (arrays[i] for i in self.operands)
-        key = x.strides, y.strides, tuple(alone), pool.size, lasting
+        return recipe_of(self._recipe, (self._home(alone), lasting), x, y, *self.numbers)
+
+    def _recipe(self, what: Any, x: Any, y: Any, params: Any, numbers: Any) -> Recipe:
+        """The stages, made once for plain numbers."""
+        key = what, x.shape, x.strides, y.shape, y.strides, params, numbers, pool.size
         found = self._recipes.get(key)
         if found is None:
-            seat = Seat(
-                Recipe(len(arrays), lasting),
-                *self.operands,
-                self._home(alone),
-                _Finish(self.epilogue),
-            )
+            if len(self._recipes) >= LIMIT:
+                self._recipes.clear()
+            home, lasting = what
+            recipe = Recipe(len(self.shapes), lasting)
+            seat = Seat(recipe, *self.operands, home, _Finish(self.epilogue, numbers))
             if self.name == "matmul":
                 found = product.Call(x, y, seat).recipe
             else:
-                found = KINDS[self.name](x, y, seat=seat, **self.params).recipe
+                how = dict(zip(self.params, params, strict=True))
+                found = KINDS[self.name](x, y, seat=seat, **how).recipe
             self._recipes[key] = found
         return found
 
@@ -110,8 +132,8 @@ class BoundContraction:
         self.block = list(pointers)
         body = kernel.body
         arrays = [
-            Spot(Ref(ZERO_WORD), v.type.shape, v.type.dtype.numpy)
-            for v in (*body.inputs, *body.outputs)
+            Spot(Ref(ZERO_WORD), shape, v.type.dtype.numpy)
+            for v, shape in zip((*body.inputs, *body.outputs), kernel.shapes, strict=True)
         ]
         self.recipe = kernel.recipe(arrays, [False] * len(body.outputs))
 
