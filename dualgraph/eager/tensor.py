@@ -288,8 +288,7 @@ class Tensor:
             tell()
         return int(self._data.shape[0])
 
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = object.__hash__  # by identity, without a frame of Python
 
     if TYPE_CHECKING:  # methods and operators built of ops are attached by modules above this one
 

@@ -61,6 +61,26 @@ def run_of(program: Program, args: Sequence[Any], table: Any) -> Any:
     return run if table.room_for(run, len(args)) else None
 
 
+class _Number:
+    """A number in Python state that a program reads on each call."""
+
+    __slots__ = ("_last", "_slot")
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        self._last: tuple[Any, Any] = (None, None)  # the object that was there, and its array
+
+    def now(self) -> Any:
+        """Its array, made anew where another object is there now; None where that is for Python to see to."""
+        holder, key = self._slot.key
+        value, array = self._last
+        found = holder.get(key)
+        if found is not value or array is None:
+            array = fetch(self._slot, [])
+            self._last = found, array
+        return array
+
+
 class _Call:
     """What a call of a program takes: tensors, by number - arguments, then those that it always takes, then those at
     places - and promoted numbers."""
@@ -89,12 +109,12 @@ class _Call:
             made = promoted.arrays_of(len(self.args), self.slots, self.program.results)
             if made is None:
                 return None
-        slots = [s for s in self.slots if s.kind == "number"]
+        slots = [_Number(s) for s in self.slots if s.kind == "number"]
         turned = self.program.turned
 
         def numbers(*args: Any) -> Any:
             first = () if made is None else made(*args)
-            more = [fetch(s, []) for s in slots]
+            more = [s.now() for s in slots]
             if first is None or None in more or not (turned is None or turned(*args)):
                 return None
             return (*first, *more)

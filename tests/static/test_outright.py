@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import gc
 import sys
 import weakref
@@ -15,6 +16,7 @@ import pytest
 import dualgraph as dg
 from dualgraph import nn
 from dualgraph.backends.native import api
+from dualgraph.static import checks
 
 pytestmark = pytest.mark.skipif(not api.available(), reason="there is no native code here")
 
@@ -318,3 +320,74 @@ def test_a_training_step_is_one_native_call():
     *out, f = run(lambda f: dg.compile(f, wait=True))
     assert out == expected
     assert sum(int(p.tally[0]) for p in f.programs) > 4, f.explain()
+
+
+def trained(i: int) -> tuple[Any, Any, Any]:
+    """A model, its optimizer, and a training step that was called often."""
+    dg.manual_seed(i)
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    optimizer = dg.optim.Adam(model.parameters(), lr=0.1)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return model, optimizer, step
+
+
+def test_training_steps_ask_python_for_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(check: Any) -> bool:
+        raise AssertionError(check.name)
+
+    (model, _, eager), (twin, _, step) = trained(0), trained(0)
+    step = dg.compile(step, wait=True)
+    for i in range(12):
+        eager(data(i)), step(data(i))
+    assert step._hot
+    for kind in [checks.Check, *checks.Check.__subclasses__()]:
+        if "holds" in vars(kind):
+            monkeypatch.setattr(kind, "holds", asked)
+    for i in range(12, 15):
+        assert step(data(i)).item() == eager(data(i)).item()
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+
+
+def other_rate(model: Any, optimizer: Any) -> None:
+    optimizer.param_groups[0]["lr"] = 0.02
+
+
+def rate_back_again(model: Any, optimizer: Any) -> None:
+    group = optimizer.param_groups[0]
+    group["lr"] = group["lr"] / 4 * 4 + 0.0
+
+
+def fresh_state(model: Any, optimizer: Any) -> None:
+    weight = model[0].weight
+    optimizer.state[weight] = {k: v.clone() * 0 for k, v in optimizer.state[weight].items()}
+
+
+def buffer_of_its_own(model: Any, optimizer: Any) -> None:
+    model[1].register_buffer("more", dg.ones(2), persistent=False)
+
+
+def another_subclass(model: Any, optimizer: Any) -> None:
+    collections.abc.Sized.register(type("Other", (), {}))
+
+
+@pytest.mark.parametrize(
+    "change", [other_rate, rate_back_again, fresh_state, buffer_of_its_own, another_subclass]
+)
+def test_what_a_training_step_relies_on_is_seen_to_change(change: Any) -> None:
+    losses = []
+    for wrap in (lambda f: f, lambda f: dg.compile(f, wait=True)):
+        model, optimizer, step = trained(1)
+        step = wrap(step)
+        losses.append([step(data(i)).item() for i in range(12)])
+        for i in range(12, 18):
+            change(model, optimizer) if i == 14 else None
+            losses[-1].append(step(data(i)).item())
+    assert losses[0] == losses[1]

@@ -49,7 +49,7 @@ PyMem_RawMalloc(i64) ptr | PyMem_RawCalloc(i64, i64) ptr | PyMem_RawRealloc(ptr,
 PyErr_NoMemory() ptr | PyTraceMalloc_Track(i32, i64, i64) i32
 PyObject_GC_Track(ptr) void | PyObject_GC_UnTrack(ptr) void | PyContext_Enter(ptr) i32 | PyContext_Exit(ptr) i32
 PySlice_Unpack(ptr, ptr, ptr, ptr) i32 | PySlice_AdjustIndices(i64, ptr, ptr, i64) i64
-PyIter_Next(ptr) ptr | PyDict_Next(ptr, ptr, ptr, ptr) i32 | _PyType_Lookup(ptr, ptr) ptr
+PyIter_Next(ptr) ptr | PyDict_Next(ptr, ptr, ptr, ptr) i32 | PySet_Size(ptr) i64 | _PyType_Lookup(ptr, ptr) ptr
 """
 # NumPy: places in the table of its C API, which never change.
 _NUMPY = """

@@ -149,7 +149,23 @@ def as_expected(row: ptr) -> i64:
             return 0
         c.Py_DecRef(found)
         return found == want
+    if kind == n.EMPTY:
+        return c.PySet_Size(holder) == 0
+    if kind == n.GIVES:
+        return gives(load_ptr(row, 16), want)
     return 0
+
+
+def gives(fn: ptr, want: ptr) -> i64:
+    """Whether a function without arguments gives what is equal to an object."""
+    found = c.PyObject_CallObject(fn, None)
+    like = 0
+    if found:
+        like = c.PyObject_RichCompareBool(found, want, 2) == 1
+        c.Py_DecRef(found)
+    else:
+        c.PyErr_Clear()
+    return like
 
 
 def class_attribute(kind: ptr, name: ptr) -> ptr:

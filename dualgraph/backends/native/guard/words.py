@@ -24,6 +24,7 @@ from ....static.checks import (
     LengthCheck,
     MembersCheck,
     NumberCheck,
+    RegistryCheck,
     TensorCheck,
     TypeCheck,
     by_value,
@@ -35,7 +36,7 @@ KINDS = {
     name: i
     for i, name in enumerate(
         ("ENTRY", "WORD", "ITEM", "TENSOR", "HOOKS", "BYTES", "ATTRIBUTE", "CLASS", "KEYS", "ASK",
-         "UNLESS", "NUMBER", "ARRAY", "ANY")
+         "UNLESS", "NUMBER", "ARRAY", "ANY", "EMPTY", "GIVES")
     )
 }  # fmt: skip
 TYPED = 32  # on top of a kind of place: the type of what is there is compared
@@ -54,6 +55,8 @@ TYPED = 32  # on top of a kind of place: the type of what is there is compared
     NUMBER,
     ARRAY,
     ANY,
+    EMPTY,
+    GIVES,
 ) = KINDS.values()
 # Where this Python keeps the attributes of an object that has slots, too: in a dict once that is there; before, some
 # versions have values in another place, which say how many they are.
@@ -147,13 +150,18 @@ class Memory:
             return CLASS, self.object(check.key), 0 if expected is MISSING else id(expected)
         if kind is MembersCheck and isinstance(holder, dict):
             return KEYS, 0, self.object(tuple(holder))
+        if kind is MembersCheck and isinstance(holder, (set, frozenset)) and not expected:
+            return EMPTY, 0, 0
+        if kind is RegistryCheck:
+            return GIVES, self.object(holder.get_cache_token), self.object(expected)
         raise Unlike("another kind of check")
 
     def place(self, check: Check) -> tuple[int, int]:
         """The kind and key by which glue finds what is at a place."""
         holder, key = check.holder, check.key
         plain = isinstance(holder, dict) and type(holder).get is dict.get
-        if isinstance(check, (BuiltinCheck, DictCheck)) and plain and type(key) is str:
+        quick = type(key) is str or type(key).__hash__ is object.__hash__
+        if isinstance(check, (BuiltinCheck, DictCheck)) and plain and quick:
             return ENTRY, self.object(key)
         if isinstance(check, CellCheck):
             return WORD, HEADER
