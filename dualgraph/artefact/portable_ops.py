@@ -40,7 +40,7 @@ def portable(rule: Callable[..., Any]) -> Callable[..., Any]:
     return rule
 
 
-def _same(np: Any, x: Any, **_: Any) -> Any:
+def _same(np: Any, x: Any, *_operands: Any, **_: Any) -> Any:
     return np.asarray(x)
 
 
@@ -61,7 +61,7 @@ def _along(name: str) -> Callable[..., Any]:
     return lambda np, x, axis: getattr(np, name)(x, axis=axis)
 
 
-RULES |= dict.fromkeys(("alias", "copy", "stop_gradient", "transfer"), _same)
+RULES |= dict.fromkeys(("alias", "copy", "stop_gradient", "written", "transfer"), _same)
 RULES |= {f"reduce_{n}": _reduction(n) for n in ("sum", "prod", "max", "min", "any", "all")}
 RULES |= {f"{n}_along": _along(n) for n in ("cumsum", "cumprod", "rfft")}
 RULES |= {

@@ -99,8 +99,8 @@ class Batching:
             b.check_alive()
         return max((b.level for b in batches), key=lambda level: level.depth)
 
-    def store(self, op: str, t: Tensor, new: Tensor) -> None:
-        """Writes `new` into the memory of `t`, where at least one is batched."""
+    def store(self, op: str, t: Tensor, new: Tensor, derived: bool) -> None:
+        """Writes `new` into the memory of `t`, where at least one is batched (`derived`: see `write`)."""
         level = self._innermost((t, new))
         source = batch_of(new)
         values, mapped = new, False
@@ -111,7 +111,7 @@ class Batching:
             target = self._give_batch(op, t, level, mapped)
         if target.mapped and not mapped:
             values = broadcast_to(values, shape=(level.size, *values.shape))
-        write(op, target.inner, values)
+        write(op, target.inner, values, derived)
 
     def _give_batch(self, op: str, t: Tensor, level: Level, mapped: bool) -> Batch:
         """Gives a tensor made inside the vmap memory for each example, since examples write differently."""

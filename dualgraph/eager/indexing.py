@@ -305,7 +305,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     """``x[key] = value``, in place."""
     whole_mask = isinstance(key, Tensor) and key.dtype is bool_ and key.shape == x.shape
     if whole_mask and not _array_like(value):
-        _assign(x, _in_dtype(where(key, value, x), x))
+        _assign(x, _in_dtype(where(key, value, x), x), derived=True)
     elif state.tracer is None and state.batching is None and _makes_view(key):
         target = x[key]
         new = _numbers_like(target, value)
@@ -344,9 +344,9 @@ def _in_dtype(value: Tensor, x: Tensor) -> Tensor:
     return value if value.dtype is x.dtype else cast(value, dtype=x.dtype.name)  # type: ignore[no-any-return]
 
 
-def _assign(target: Tensor, value: Tensor) -> None:
+def _assign(target: Tensor, value: Tensor, derived: bool = False) -> None:
     """Writes `value`, broadcast, over all of `target`."""
-    write("setitem", target, fit("setitem", target, _trim(value, target.shape)))
+    write("setitem", target, fit("setitem", target, _trim(value, target.shape)), derived)
 
 
 def _put(target: Tensor, at: tuple[Tensor, ...], dims: Ints, value: Tensor) -> None:
@@ -354,7 +354,7 @@ def _put(target: Tensor, at: tuple[Tensor, ...], dims: Ints, value: Tensor) -> N
     shape = index_shape(target.shape, tuple(a.shape for a in at), dims)
     value = _trim(value, shape)
     value = broadcast_to(value, shape=shape) if value.shape != shape else value
-    write("setitem", target, index_put(target, value, *at, dims=dims, mode="set"))
+    write("setitem", target, index_put(target, value, *at, dims=dims, mode="set"), derived=True)
 
 
 _PLAIN_KEYS = frozenset((int, slice, type(None), type(Ellipsis)))

@@ -16,7 +16,7 @@ from ..core.prim import Dispatch
 from ..core.spans import is_view
 from ..core.types import broadcast_shapes
 from ..ops.arithmetic import cast
-from ..ops.movement import copy
+from ..ops.movement import copy, written
 from ..ops.reduce import broadcast_to
 from .tensor import Tensor
 
@@ -103,14 +103,22 @@ def fit(op: str, t: Tensor, new: Any) -> Tensor:
     return new
 
 
-def write(op: str, t: Tensor, new: Tensor) -> Tensor:
-    """Puts `new` (of the type of `t`) into the memory of `t`; tape and capture follow."""
+def write(op: str, t: Tensor, new: Tensor, derived: bool = False) -> Tensor:
+    """Puts `new` (of the type of `t`) into the memory of `t`; tape and capture follow.
+
+    `derived`: `new` was computed from `t`. What was written over is on the tape in any case, as in PyTorch: its
+    gradient is zero.
+    """
     if Dispatch.store(t, new):
         return t
     check_writable(op, t)
-    t._edge()  # settle the history of a stale view before its memory changes
+    had_history = (
+        t._edge() is not None
+    )  # this settles that of a stale view before its memory changes
+    taped = state.grad and had_history
+    if taped and _base(t) is t and not (derived and new._edge() is not None):
+        new, derived = written(new, t, taped=True), True
     new_edge = new._edge() if state.grad else None
-    had_history = t._node is not None
     tracer, batching = state.tracer, state.batching
     batched = batching is not None and batching.applies((t, new))
     if tracer is not None and batched and batching.depth((t, new)) > tracer.depth:
@@ -124,7 +132,7 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
             new = known
     if batched:
         with nullcontext() if tracer is None else untraced():
-            batching.store(op, t, new)
+            batching.store(op, t, new, derived)
     else:
         backend_for(t.device).store(t._data, new._data)
     cell = t._version_cell()
@@ -135,6 +143,8 @@ def write(op: str, t: Tensor, new: Tensor) -> Tensor:
         return t
     _assign(t, new, new_edge, cell[0], tracer)
     _carry_down(t, cell[0], tracer, tape=state.grad and (new_edge is not None or had_history))
+    if taped and new_edge is None:
+        _follow_base(t, tracer)
     return t
 
 
@@ -151,11 +161,28 @@ def _carry_down(child: Tensor, version: int, tracer: Any, tape: bool) -> None:
         updated = prim.put_rule(parent, child, **params)
         on_tape = on_tape and prim.vjp_rule is not None
         if on_tape:
+            if state.grad and _base(parent) is parent and not _reads(updated, parent):
+                updated = written(updated, parent, taped=True)
             _assign(parent, updated, updated._edge() if state.grad else None, version, tracer)
         # Written through a detached view: the memory changes, the history does not.
         elif tracer is not None:
-            tracer.assign(parent, updated)
+            tracer.assign(parent, updated, taped=False)
         child = parent
+
+
+def _reads(new: Tensor, t: Tensor) -> bool:
+    """Whether `new` has the history of `t`, if there is any: the op that made it took t."""
+    edge = t._edge()
+    return edge is None or (new._node is not None and edge in new._node.inputs)
+
+
+def _follow_base(t: Tensor, tracer: Any) -> None:
+    """Gives views whose new values have no history the one that they have as parts of their base."""
+    if _base(t) is not t:
+        _follow_base(t._parent[0], tracer)  # type: ignore[index]
+        again = t._refresh() if t._node is None else None
+        if again is not None and tracer is not None and not tracer.is_root(t):
+            tracer.name(t, again)
 
 
 def _assign(t: Tensor, new: Tensor, edge: Any, version: int, tracer: Any) -> None:
@@ -164,7 +191,7 @@ def _assign(t: Tensor, new: Tensor, edge: Any, version: int, tracer: Any) -> Non
         t._node, t._index = edge if edge is not None else (None, 0)
     t._stamp = version
     if tracer is not None:
-        tracer.assign(t, new)
+        tracer.assign(t, new, taped=state.grad)
 
 
 LARGE = 1 << 16  # elements from which what is done in place may be compiled as a whole
@@ -190,7 +217,7 @@ def _rewrite(op: str, t: Tensor, fn: Callable[..., Any], *args: Any, **params: A
     new = fit(op, t, fn(*args, **params))
     if state.grad and new._node is not None:
         _keep_old_values(t, new._node, began)
-    return write(op, t, new)
+    return write(op, t, new, derived=True)
 
 
 def _keep_old_values(t: Tensor, node: TapeNode, began: int) -> None:

@@ -115,8 +115,8 @@ class Tensor:
         """Whether this is a view whose memory was written since its place on the tape was set."""
         return self._parent is not None and self._stamp != self._cell[0]  # type: ignore[index]
 
-    def _refresh(self) -> None:
-        """Gives a stale view the history of its written base: the view op, taken again."""
+    def _refresh(self) -> Tensor:
+        """Gives a stale view the history of its written base: that of the view op taken again, which is the result."""
         parent, prim, params = self._parent  # type: ignore[misc]
         tracer = state.tracer
         outside = tracer is not None and tracer.is_root(self)  # a capture takes it as it is
@@ -124,6 +124,7 @@ class Tensor:
             again = prim(parent, **params)
         self._node, self._index = again._node, again._index
         self._stamp = self._version
+        return again  # type: ignore[no-any-return]
 
     # --- the tape ---
 

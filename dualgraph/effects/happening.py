@@ -117,7 +117,7 @@ class Aside(Tracer):
     def before_write(self, op: str, t: Any) -> None:
         self.trouble("it writes a tensor")
 
-    def assign(self, t: Any, new: Any) -> None:
+    def assign(self, t: Any, new: Any, taped: bool = True) -> None:
         self.trouble("it writes a tensor")
 
     def constant(self, t: Any) -> None:

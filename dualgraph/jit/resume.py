@@ -261,9 +261,9 @@ class Resumer(Tracer):
         super().before_write(op, t)
         self._settle_readers(t)
 
-    def assign(self, t: Any, new: Any) -> None:
+    def assign(self, t: Any, new: Any, taped: bool = True) -> None:
         self._settle_readers(t)
-        super().assign(t, new)
+        super().assign(t, new, taped)
 
     def escape(self, t: Any, what: str, array: Any = None) -> None:
         super().escape(t, what, array)

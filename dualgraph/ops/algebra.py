@@ -20,6 +20,7 @@ EXACT = """
     copy(x)                                  -> x
     alias(x)                                 -> x
     stop_gradient(x)                         -> x
+    written(x, y, taped=t)                   -> x
 
     add(x, -0.0)                             -> x                        if floating(x)
     add(x, 0)                                -> x                        if integer(x)

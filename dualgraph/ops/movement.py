@@ -10,6 +10,7 @@ from ..core.kinds import check_axes, movement
 from ..core.numbers.sizing import range_length
 from ..core.pieces import Piece, around, whole
 from ..core.types import TensorType
+from .creation import full
 
 Ints = tuple[int, ...]
 
@@ -241,7 +242,8 @@ def _(ct, _out, _x, _new, starts, stops, steps):
     params = {"starts": starts, "stops": stops, "steps": steps}
 
     def hole():
-        return ct - unslice(slice_(ct, **params), shape=_x.shape, **params)
+        zeros = full(shape=_new.shape, value=0, dtype=ct.dtype.name, device=str(ct.device))
+        return slice_update(ct, zeros, **params)
 
     return hole, lambda: slice_(ct, **params)
 
@@ -457,3 +459,35 @@ def _(lift, args, batched):
 @stop_gradient.put
 def _(base, new):
     return new
+
+
+def _written_samples(rng: Any) -> list[Any]:
+    x, y = rng.standard_normal((2, 3, 2))
+    return [((x, y), {"taped": True})]
+
+
+@movement(samples=_written_samples)
+def written(xp, new, old, taped):
+    """The values of `new`, which were written over `old`: `taped`, gradients flow to `new` (that of `old` is zero);
+    else they flow to `old`, as if nothing were written."""
+    return xp.array(new, order="C")
+
+
+@written.type
+def _(new, old, taped):
+    if new != old:
+        raise ShapeError(f"{new} cannot be written over {old}")
+    return new
+
+
+@written.vjp
+def _(ct, _out, _new, _old, taped):
+    if not taped:
+        return None, ct
+    zeros = {"shape": _old.shape, "value": 0, "dtype": ct.dtype.name, "device": str(ct.device)}
+    return ct, lambda: full(**zeros)
+
+
+@written.batch
+def _(lift, args, batched, taped):
+    return written(*lift.materialize(args, batched), taped=taped)

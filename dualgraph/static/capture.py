@@ -243,12 +243,17 @@ class Tracer:
     def before_write(self, op: str, t: Any) -> None:
         """`t` is about to be written in place."""
 
-    def assign(self, t: Any, new: Any) -> None:
-        """`t` was written in place and now has the value of `new`."""
+    def assign(self, t: Any, new: Any, taped: bool = True) -> None:
+        """`t` was written in place and now has the value of `new`; its history is that of `new` (`taped`), or stays."""
         self.writes += 1
         if self._entry(t) is None:
             self.var_of(t)
-        self._set(t, self.var_of(new))
+        operand = self.var_of(new)
+        if not (taped or t.is_leaf or self.is_root(t)):
+            inputs = operand, self.var_of(t)
+            off = {"taped": False}
+            operand = self._emit(lookup("written"), inputs, off, (t.type,), user_location())[0]
+        self._set(t, operand)
 
     def constant(self, t: Any) -> None:
         """`t` was made from Python data."""
