@@ -383,7 +383,7 @@ def _result(r: Result) -> dict[str, Any]:
     chain = [[prim.name, {k: forms.text_of(v) for k, v in p.items()}] for prim, p in r.chain]
     key = forms.text_of(r.key) if r.kind == "value" else r.key
     record: dict[str, Any] = {"kind": r.kind, "key": key, "chain": chain}
-    flags = {"requires_grad": r.requires_grad, "released": r.released, "array": r.array}
+    flags = {"requires_grad": r.requires_grad, "released": r.released, "array": r.array, "op": r.op}
     return {**record, **flags, "base": r.base, "output": r.output}
 
 

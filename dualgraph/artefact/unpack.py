@@ -344,7 +344,7 @@ class _Reader:
             _index(r["output"], len(graph.outputs), "output")
         return Result(
             kind, key, chain, bool(r["requires_grad"]), bool(r["released"]), r["base"], r["output"],
-            array=bool(r.get("array")),
+            array=bool(r.get("array")), op=str(r.get("op", "compiled")),
         )  # fmt: skip
 
     @staticmethod

@@ -109,6 +109,10 @@ class TapeOp:
         """Whether a sweep that begins now needs the entries of the single ops."""
         return False
 
+    def maker(self, index: int) -> str:
+        """The name of what made result `index`, where that is not the op itself."""
+        return str(self.name)  # type: ignore[attr-defined]
+
 
 class TapeNode(Node):
     """A tape entry: a node, what its vjp rule needs, and its place in time (`seq`)."""
@@ -147,6 +151,10 @@ class TapeNode(Node):
     def name(self) -> str:
         """The name of the op."""
         return "leaf" if self.prim is None else str(self.prim.name)
+
+    def maker(self, index: int) -> str:
+        """The name of the op that made result `index`, in a compiled call or a composite that is one entry, too."""
+        return "leaf" if self.prim is None else self.prim.maker(index)  # type: ignore[no-any-return]
 
     @property
     def next_functions(self) -> tuple[tuple[TapeNode | None, int], ...]:

@@ -12,6 +12,7 @@ from ..core import dtypes as dt
 from ..core.context import state, unrepeatable
 from ..core.devices import CPU
 from ..core.errors import ArgumentError
+from ..core.node import resolved
 from .attach import method
 from .tensor import Tensor
 
@@ -91,7 +92,8 @@ def _spelt(x: Tensor, array: Any) -> str:
     if _is_worth_saying(x):
         notes.append(f"dtype={x.dtype!r}")
     if x.grad_fn is not None:
-        notes.append(f"grad_fn={x.grad_fn!r}")
+        node, index = resolved((x.grad_fn, x._index))
+        notes.append(f"grad_fn=<{node.maker(index)}>")
     elif x.requires_grad:
         notes.append("requires_grad=True")
     return PREFIX + ", ".join(notes) + ")"

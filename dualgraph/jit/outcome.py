@@ -20,7 +20,7 @@ from .backward import Backward, Keeping
 from .pay import Meter
 from .promoted import Promoted
 from .rebound import Move
-from .replay import GONE, RELEASED, Taped
+from .replay import GONE, Released, Taped
 from .results import Result, store_back, tensor_of, view
 from .stages import Path, number
 
@@ -81,7 +81,7 @@ class Outcome:
                 i = effect.output
                 tensor._grad = None if i is None else self._tensor(outs, i)
             if effect.released:
-                _release(tensor._grad)
+                _release(tensor._grad, "compiled")
         self._calls += 1
         made = self._wrap(outs, tensors, leaves, node)
         for owner, effect in zip(self._owners, self.trace.grads, strict=True):
@@ -172,13 +172,13 @@ class Outcome:
     @staticmethod
     def _on_tape(r: Result, out: Tensor, node: TapeNode | None) -> Tensor:
         if r.requires_grad and r.released:
-            _release(out)
+            _release(out, r.op)
         elif r.requires_grad and node is not None:
             out._node, out._index = node, r.key if r.output is None else r.output
         return out
 
 
-def _release(out: Tensor) -> None:
-    """Gives a tensor a history that was swept already."""
-    out._node = TapeNode(RELEASED, ((GONE, 0),), {}, (out.type,))
+def _release(out: Tensor, op: str) -> None:
+    """Gives a tensor, which such an op made, a history that was swept already."""
+    out._node = TapeNode(Released(op), ((GONE, 0),), {}, (out.type,))
     out._node.released = True

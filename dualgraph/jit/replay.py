@@ -7,7 +7,7 @@ and the bits agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -35,12 +35,20 @@ class CompiledOp(TapeOp):
     takes_over = True
     asks_needed = True
 
-    def __init__(self, name: str, graph: Graph, results: int, backward: Backward) -> None:
+    def __init__(
+        self, name: str, makers: Mapping[int, str], graph: Graph, results: int, backward: Backward
+    ) -> None:
+        """`makers`: the ops that made results, by name."""
         self.name = name
+        self._makers = makers
         self.backward = backward
         self.graph = dce(Graph(graph.inputs, graph.nodes, graph.outputs[:results]))
         read = {*self.graph.outputs, *(v for node in self.graph.nodes for v in node.inputs)}
         self._reads = tuple(v in read for v in graph.inputs)
+
+    def maker(self, index: int) -> str:
+        """The op inside that made a result."""
+        return self._makers.get(index, self.name)
 
     def reads(self, i: int) -> bool:
         """Whether the replay needs the value of input `i`."""
@@ -142,13 +150,14 @@ class CompiledOp(TapeOp):
 
 
 class Released(TapeOp):
-    """The op of results whose backward already ran inside the compiled function."""
+    """An op whose backward already ran inside the compiled function."""
 
-    name = "compiled"
     multiple = False
 
+    def __init__(self, name: str) -> None:
+        self.name = name
 
-RELEASED = Released()
+
 GONE = TapeNode(None, (), {}, (), saved=lambda: None)
 
 
@@ -167,7 +176,8 @@ class Taped:
         self._flowing: set[int] = set()  # inputs, leaves or not, that gradients of calls flow to
         self._compile = compile
         self.backward = backward(self._keeping)
-        self._op = CompiledOp(name, graph, trace.results, self.backward)
+        makers = {r.key if r.output is None else r.output: r.op for r in results if r.flows}
+        self._op = CompiledOp(name, makers, graph, trace.results, self.backward)
         self._types = graph.out_types
 
     @property

@@ -33,6 +33,7 @@ class Result(NamedTuple):
     output: int | None = None
     held: Any = None  # of a "view" that code outside holds: that very tensor
     array: bool = False  # whether it is the NumPy array of that tensor
+    op: str = "compiled"  # of an "output" with a history: what made it, as the tape names it
 
     @property
     def flows(self) -> bool:

@@ -75,7 +75,8 @@ class _Outputs:
 
     def _output(self, t: Tensor) -> Result:
         self.tensors.append(t)
-        return Result("output", len(self.tensors) - 1, (), t.requires_grad, swept(t), None)
+        made = Result("output", len(self.tensors) - 1, (), t.requires_grad, swept(t), None)
+        return made if t.grad_fn is None else made._replace(op=t.grad_fn.maker(t._index))
 
     def share_memory(self, leaves: list[Any], results: list[Result]) -> None:
         """Outputs that are views of one tensor become views of it again, which is a further result if need be."""

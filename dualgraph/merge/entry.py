@@ -74,6 +74,12 @@ class MergedOp(TapeOp):
             for v in parts.whole.graph.inputs
         ]
 
+    def maker(self, index: int) -> str:
+        """The name of the last op of the composite."""
+        graph = self.parts.whole.graph
+        makers = (n for n in graph.nodes if graph.outputs[index] in n.outputs)
+        return next((n.prim.name for n in makers), self.name)
+
     def saves(self, i: int) -> bool:
         """Whether the rule reads the values of operand `i`."""
         return i >= self.count or self.read[i]

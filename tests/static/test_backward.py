@@ -11,6 +11,7 @@ import pytest
 import dualgraph as dg
 import dualgraph.nn.functional as F
 from dualgraph import nn, optim
+from dualgraph.merge import forms
 
 
 def bits(t: Any) -> Any:
@@ -408,3 +409,30 @@ def test_a_gradient_that_does_not_fit_the_budget_runs_op_by_op() -> None:
         dg.manual_seed(0)
         call = make(lambda f, budget=budget: dg.compile(f, wait=True, memory=budget))
         assert all([bits(g) for g in call()] == expected for _ in range(4))
+
+
+def test_results_print_as_eager_ones_do() -> None:
+    def apart(x: Any) -> Any:
+        y = x * 2
+        return y.sum(), y[0:1], (y.exp(), F.softmax(x, 0)), y.detach()
+
+    def swept(x: Any) -> Any:
+        loss = F.cross_entropy(x, dg.asarray(1))
+        loss.backward()
+        return loss
+
+    x = dg.asarray([1.0, 2.0, 3.0]).requires_grad_()
+    for fn in (apart, swept):
+        compiled = dg.compile(fn, wait=True)
+        assert [str(compiled(x)) for _ in range(4)] == [str(fn(x))] * 4
+        assert compiled.programs[0].calls >= 3
+    assert "grad_fn=<divide>" in str(swept(x))
+
+
+def test_a_composite_in_one_kernel_prints_as_its_ops_do() -> None:
+    x = dg.randn(20_000).requires_grad_()
+    texts = set()
+    for _ in range(4):
+        texts.add(repr(F.softmax(x, 0)).split("grad_fn=")[1])
+        forms.wait()
+    assert texts == {"<divide>)"}
