@@ -154,7 +154,7 @@ class TapeNode(Node):
 
     def maker(self, index: int) -> str:
         """The name of the op that made result `index`, in a compiled call or a composite that is one entry, too."""
-        return "leaf" if self.prim is None else self.prim.maker(index)  # type: ignore[no-any-return]
+        return "leaf" if self.prim is None else self.prim.maker(index)
 
     @property
     def next_functions(self) -> tuple[tuple[TapeNode | None, int], ...]:

@@ -50,6 +50,7 @@ PARAMS: dict[str, list[Any]] = {
     "widths": [((0, 0), (0, 0)), ((1, 0), (0, 0))],
     "value": [0.0],
     "axis": [0],
+    "taped": [False, True],
 }
 
 

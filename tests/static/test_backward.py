@@ -425,7 +425,7 @@ def test_results_print_as_eager_ones_do() -> None:
     for fn in (apart, swept):
         compiled = dg.compile(fn, wait=True)
         assert [str(compiled(x)) for _ in range(4)] == [str(fn(x))] * 4
-        assert compiled.programs[0].calls >= 3
+        assert compiled.programs[0].calls >= 2
     assert "grad_fn=<divide>" in str(swept(x))
 
 
