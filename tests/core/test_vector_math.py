@@ -214,6 +214,23 @@ def test_errors_stay_within_two_ulps(word: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("word", ["exp", "expm1", "log", "log1p", "sinh", "cosh", "tanh", "asinh"])
+def test_errors_of_many_numbers_against_a_wider_type(word: str, dtype: str) -> None:
+    wide = np.float64 if dtype == "float32" else np.longdouble
+    if np.finfo(wide).eps > np.finfo(dtype).eps / 1000:
+        pytest.skip("no wider type here")
+    rng = np.random.default_rng(9)
+    near = np.exp2(rng.uniform(-6, 2, 20000))  # as many of each magnitude
+    x = np.concatenate([near, *(rng.uniform(a, b, 20000) for a, b in RANGES[word])]).astype(dtype)
+    got = getattr(ExactArrayScalar(np), word)(x).astype(wide)
+    expected = getattr(np, UNARY.get(word, word))(x.astype(wide))
+    digits, least = (24, -149) if dtype == "float32" else (53, -1074)
+    unit = np.ldexp(wide(1), np.maximum(np.frexp(expected)[1] - digits, least))
+    finite = np.isfinite(expected) & np.isfinite(got)
+    assert np.max(np.abs(got - expected)[finite] / unit[finite]) <= 2.0
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("word", ["sin", "cos", "tan"])
 def test_angles_next_to_multiples_of_a_right_angle(word: str, dtype: str) -> None:
     mpmath = pytest.importorskip("mpmath")

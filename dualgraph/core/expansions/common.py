@@ -10,13 +10,16 @@ Value = Any  # what a handler computes with: an array, or an LLVM value
 Handler = Any  # a handler of the scalar language
 Table = dict[str, tuple[float, ...]]  # polynomial coefficients by dtype, constant term first
 
-SIDE_BY_SIDE = 5
+IN_PAIRS = 5
 INF = float("inf")
 NAN = float("nan")
 
 
 class Format(NamedTuple):
-    """An IEEE binary format. ``magic`` is 1.5 * 2**mantissa: adding it rounds to an integer."""
+    """An IEEE binary format. ``magic`` is 1.5 * 2**mantissa: adding it rounds to an integer.
+
+    ``whole`` is that and twice the bias: the low bits of what it is added to are shares of two exponents.
+    """
 
     mantissa: int
     bias: int
@@ -26,6 +29,7 @@ class Format(NamedTuple):
     root: int  # the bits of sqrt(0.5)
     magic: float
     magic_bits: int
+    whole: float
     tiny: float  # the least normal number
     sign: int  # the place of the sign bit
     top: int  # the exponent of the greatest power of two
@@ -41,6 +45,7 @@ FORMATS = {
         root=0x3F3504F3,
         magic=1.5 * 2.0**23,
         magic_bits=0x4B400000,
+        whole=1.5 * 2.0**23 + 254,
         tiny=2.0**-126,
         sign=31,
         top=127,
@@ -54,6 +59,7 @@ FORMATS = {
         root=0x3FE6A09E667F3BCD,
         magic=1.5 * 2.0**52,
         magic_bits=0x4338000000000000,
+        whole=1.5 * 2.0**52 + 2046,
         tiny=2.0**-1022,
         sign=63,
         top=1023,
@@ -78,19 +84,26 @@ def float_word(fn: Callable[..., Value]) -> Callable[..., Value]:
 
 
 def poly(s: Handler, x: Value, coefficients: Sequence[float]) -> Value:
-    """``c[0] + c[1] x + c[2] x**2 + ...``: Horner's rule, for even and odd powers side by side from 5 terms on."""
-    if len(coefficients) < SIDE_BY_SIDE:
-        return _horner(s, x, coefficients)
-    square = x * x
-    even, odd = (_horner(s, square, coefficients[k::2]) for k in (0, 1))
-    return s.mul_add(odd, x, even)
+    """``c[0] + c[1] x + c[2] x**2 + ...``: Horner's rule; from 5 terms on in ``x**2``, over pairs of terms, which wait
+    for nothing (Estrin's first step)."""
+    terms = [s.const(c, x) for c in coefficients]
+    if len(terms) < IN_PAIRS:
+        return _horner(s, x, terms)
+    pairs = [s.mul_add(b, x, a) for a, b in zip(terms[::2], terms[1::2], strict=False)]
+    return _horner(s, x * x, pairs + terms[-1:] * (len(terms) % 2))
 
 
-def _horner(s: Handler, x: Value, coefficients: Sequence[float]) -> Value:
-    out = s.const(coefficients[-1], x)
-    for c in reversed(coefficients[:-1]):
-        out = s.mul_add(out, x, s.const(c, x))
+def _horner(s: Handler, x: Value, terms: Sequence[Value]) -> Value:
+    out = terms[-1]
+    for term in reversed(terms[:-1]):
+        out = s.mul_add(out, x, term)
     return out
+
+
+def with_sign(s: Handler, magnitude: Value, x: Value) -> Value:
+    """``copysign(magnitude, x)`` for a magnitude whose sign bit is not set, or NaN."""
+    bits = s.bits(x)
+    return s.from_bits(s.bits(magnitude) | (bits & (-1 << FORMATS[s.dtype_of(x)].sign)))
 
 
 def two_sum(a: Value, b: Value) -> tuple[Value, Value]:

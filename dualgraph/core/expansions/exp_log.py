@@ -101,24 +101,23 @@ def clamp(s: Handler, x: Value, lo: float, hi: float) -> Value:
 
 
 def scale(s: Handler, p: Value, n: Value, normal: bool = False) -> Value:
-    """``p * 2**n`` with one rounding, for p near 1; `n` holds the integer in its low bits.
+    """``p * 2**n`` with one rounding, for p near 1; `n` as `reduce` gives it.
 
     Two steps, so that subnormal results and overflow come out of the last multiplication, and a
     NaN in p whatever n then is. One where the result is known to be `normal`.
     """
     fmt = FORMATS[s.dtype_of(p)]
     if normal:
-        return p * s.from_bits((n << fmt.mantissa) + fmt.one)
+        return p * s.from_bits((n << fmt.mantissa) - fmt.one)
     first = (n >> 1) << fmt.mantissa
     second = (n << fmt.mantissa) - first
-    return p * s.from_bits(first + fmt.one) * s.from_bits(second + fmt.one)
+    return p * s.from_bits(first) * s.from_bits(second)
 
 
 def reduce(s: Handler, x: Value) -> tuple[Value, Value]:
-    """``(r, n)`` with ``x = r + n ln 2``; `n` is integer bits whose low half is the integer."""
+    """``(r, n)`` with ``x = r + n ln 2``; `n` as the bits of ``n + whole``, whose low bits are n and twice the bias."""
     dtype = s.dtype_of(x)
-    fmt, (hi, lo) = FORMATS[dtype], LN2[dtype]
-    magic = s.const(fmt.magic, x)
+    (hi, lo), magic = LN2[dtype], s.const(FORMATS[dtype].whole, x)
     shifted = s.fused(x, s.const(LOG2_E, x), magic)
     n = shifted - magic
     return s.fused(n, s.const(-lo, x), s.fused(n, s.const(-hi, x), x)), s.bits(shifted)
@@ -141,8 +140,8 @@ def exp2(s: Handler, x: Value) -> Value:
     """``2**x``, exact for integers."""
     dtype = s.dtype_of(x)
     x = clamp(s, x, *EXP2_RANGE[dtype])
-    shifted = x + FORMATS[dtype].magic
-    r = (x - (shifted - FORMATS[dtype].magic)) * LN2[dtype][0]
+    shifted = x + FORMATS[dtype].whole
+    r = (x - (shifted - FORMATS[dtype].whole)) * LN2[dtype][0]
     return s.scaled(expm1_reduced(s, r) + 1.0, s.bits(shifted))
 
 
@@ -153,9 +152,10 @@ def expm1(s: Handler, x: Value) -> Value:
     fmt = FORMATS[dtype]
     r, n = reduce(s, clamp(s, x, *EXPM1_RANGE[dtype]))
     p = expm1_reduced(s, r)
-    half = s.from_bits((n << fmt.mantissa) + fmt.half)  # 2**(n - 1): 2**n may overflow
+    double = fmt.one + (1 << fmt.mantissa)
+    half = s.from_bits((n << fmt.mantissa) - double)  # 2**(n - 1): 2**n may overflow
     out = s.fused(p, half, half - 0.5) * 2.0
-    return s.copysign(s.select(n == fmt.magic_bits, p, out), x)
+    return s.copysign(s.select(n == fmt.magic_bits + 2 * fmt.bias, p, out), x)
 
 
 def split(s: Handler, x: Value) -> tuple[Value, Value]:

@@ -13,10 +13,13 @@ from .common import (
     float_word,
     poly,
     two_product,
+    with_sign,
 )
 from .exp_log import (
+    EXP,
     EXP_RANGE,
     LN2,
+    LOG2_E,
     clamp,
     expm1_reduced,
     log1p_pair,
@@ -40,31 +43,6 @@ SINH: Table = {
         2.5052117695907823e-08,
         1.6057679623801638e-10,
         7.746178593018827e-13,
-    ),
-}
-# (tanh(x)/x - 1) / u on |x| <= 0.625.
-TANH: Table = {
-    "float32": (
-        -0.333333343,
-        0.133333042,
-        -0.0539592579,
-        0.0217689183,
-        -0.00834394526,
-        0.00229274482,
-    ),
-    "float64": (
-        -0.3333333333333333,
-        0.13333333333333042,
-        -0.05396825396789699,
-        0.021869488519008305,
-        -0.008863235103240878,
-        0.0035921217511549622,
-        -0.0014557754120478055,
-        0.0005896606577757043,
-        -0.0002375906496055562,
-        9.257116129556769e-05,
-        -3.12011014257974e-05,
-        6.485163482793113e-06,
     ),
 }
 # (asinh(x)/x - 1) / u on |x| <= 0.5.
@@ -151,13 +129,24 @@ def cosh(s: Handler, x: Value) -> Value:
 
 @float_word
 def tanh(s: Handler, x: Value) -> Value:
-    """``1 - 2 / (e**2x + 1)``; a polynomial for ``|x| < 0.625``."""
+    """``m - m m / (h + 1)`` with ``h = (e**2|x| - 1) / 2`` and ``m = min(h, 1)``.
+
+    Up to 1/2 that is ``h - h**2 / (h + 1)``, then ``1 - 1 / (h + 1)``: both are ``h / (h + 1)``, and errors of the
+    quotient matter less in them.
+    """
     dtype = s.dtype_of(x)
+    fmt = FORMATS[dtype]
     a = s.abs(x)
-    b = s.select(a > TANH_ONE[dtype], s.const(TANH_ONE[dtype], x), a)
-    r, n = reduce(s, b + b)
-    e = s.scaled(expm1_reduced(s, r) + 1.0, n, True)
-    return s.copysign(s.select(a < 0.625, _odd(s, a, TANH), 1.0 - 2.0 / (e + 1.0)), x)
+    a = s.select(a > TANH_ONE[dtype], s.const(TANH_ONE[dtype], x), a)
+    magic = s.const(fmt.magic + (fmt.bias - 1), x)
+    shifted = s.fused(a, s.const(2.0 * LOG2_E, x), magic)
+    # 2 a = r + n ln 2 for ln 2 as rounded: of a large n nothing is seen in the result
+    r = s.fused(shifted - magic, s.const(-LN2[dtype][0], x), a + a)
+    half = s.from_bits(s.bits(shifted) << fmt.mantissa)  # 2**(n - 1)
+    first = r * half
+    h = s.fused(first * r, poly(s, r, EXP[dtype]), first + (half - 0.5))
+    m = s.select(h < 1.0, h, s.const(1.0, x))
+    return with_sign(s, s.fused(m, m / (-1.0 - h), m), x)
 
 
 @float_word

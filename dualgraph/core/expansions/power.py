@@ -74,7 +74,7 @@ def _power_short(s: Handler, x: Value, y: Value) -> Value:
     v = s.select(v > 200.0, s.const(200.0, x), v)
     v = s.select(v < -200.0, s.const(-200.0, x), v)
     fmt = FORMATS["float64"]
-    magic = s.const(fmt.magic, x)
+    magic = s.const(fmt.whole, x)
     shifted = s.fused(v, s.const(LOG2_E, x), magic)
     r = s.fused(shifted - magic, s.const(-LN2["float64"][0], x), v)
     p = s.fused(r * r, poly(s, r, EXP_SHORT), r) + 1.0

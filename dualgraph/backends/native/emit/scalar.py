@@ -377,7 +377,7 @@ class LLVMScalar(Scalar):
         if not self.has_avx512 or not wide.fill(p.dtype, self.lanes):
             out: Lanes = super().scaled(p, n, normal)
             return out
-        whole = self.from_bits(n) - FORMATS[p.dtype].magic
+        whole = self.from_bits(n) - FORMATS[p.dtype].whole
         scaled = wide.scaled(self.builder, self._call, p.ir, whole.ir, p.dtype)
         return self.wrap(scaled, p.dtype)
 
