@@ -203,6 +203,8 @@ def test_pooling_of_known_windows():
     assert out.tolist() == [[[[5, 7], [13, 15]]]] and at.tolist() == [[[[5, 7], [13, 15]]]]
     assert F.avg_pool2d(x, 2).tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]
     assert F.adaptive_avg_pool2d(x, 1).tolist() == [[[[7.5]]]]
+    (step,) = dg.capture(lambda v: F.adaptive_avg_pool2d(v, 1), x).nodes  # one mean of both axes
+    assert step.params["name"] == "mean"
     with pytest.raises(dg.ArgumentError, match="half of the kernel"):
         F.max_pool2d(x, 2, padding=2)
 

@@ -137,9 +137,13 @@ POOLS = [
     ("adaptive_avg_pool1d", (2, 3, 7), {"output_size": 3}),
     ("adaptive_avg_pool2d", (2, 3, 8, 7), {"output_size": (4, 3)}),
     ("adaptive_avg_pool2d", (2, 3, 8, 7), {"output_size": (None, 1)}),
+    ("adaptive_avg_pool2d", (2, 3, 8, 7), {"output_size": 1}),
     ("adaptive_avg_pool3d", (2, 3, 4, 4, 5), {"output_size": 2}),
+    ("adaptive_avg_pool3d", (2, 3, 4, 4, 5), {"output_size": (1, 3, 1)}),
     ("adaptive_max_pool1d", (2, 3, 7), {"output_size": 3}),
     ("adaptive_max_pool2d", (2, 3, 8, 7), {"output_size": (4, 3)}),
+    ("adaptive_max_pool2d", (2, 3, 8, 6), {"output_size": (4, 3)}),
+    ("adaptive_max_pool3d", (2, 3, 4, 4, 5), {"output_size": (2, 2, 5)}),
 ]
 
 
@@ -151,6 +155,8 @@ def test_pooling_agrees(against_torch, name, shape, how):
 def test_max_pooling_gives_the_gradient_to_the_first_of_equals(against_torch):
     against_torch(lambda F, x: F.max_pool2d(x, 2), np.zeros((1, 1, 4, 4), "float32"))
     against_torch(lambda F, x: F.adaptive_max_pool2d(x, 2), np.zeros((1, 1, 4, 4), "float32"))
+    across = np.fliplr(np.eye(10, dtype="float32"))[None, None]
+    against_torch(lambda F, x: F.adaptive_max_pool2d(x, 5), across)
 
 
 VISION = {

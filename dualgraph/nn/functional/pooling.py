@@ -256,8 +256,11 @@ def lp_pool3d(
 # --- adaptive ----------------------------------------------------------------------------------
 
 
-def _adaptive(n: int, x: Tensor, output_size: Any, fold: Any) -> Tensor:
-    """Windows that share each spatial axis as evenly as they can, folded one axis after the other."""
+SMALL = 16  # elements of a window that is rather gone through at once than axis by axis
+
+
+def _wanted(n: int, x: Tensor, output_size: Any) -> Ints:
+    """How many windows there are to be along each spatial axis."""
     if x.ndim not in (n + 1, n + 2):
         raise ShapeError(
             f"adaptive pooling: input must have {n + 1} or {n + 2} axes, not shape {x.shape}"
@@ -269,10 +272,18 @@ def _adaptive(n: int, x: Tensor, output_size: Any, fold: Any) -> Tensor:
     )
     if len(given) != n:
         raise ArgumentError(f"adaptive pooling: output_size {given} must have {n} sizes")
-    for i, wanted in enumerate(given):
-        axis = x.ndim - n + i
-        if wanted is not None and wanted != x.shape[axis]:
-            x = _fold_axis(x, axis, wanted, fold)
+    return tuple(d if w is None else w for w, d in zip(given, x.shape[x.ndim - n :], strict=True))
+
+
+def _adaptive_mean(n: int, x: Tensor, output_size: Any) -> Tensor:
+    """Means of windows that cover the input, axis by axis; those that one window covers are summed up together."""
+    counts = list(enumerate(_wanted(n, x, output_size), x.ndim - n))
+    whole = tuple(axis for axis, wanted in counts if wanted == 1)
+    if len(whole) > 1:
+        x = mean(x, axis=whole, keepdims=True)
+    for axis, wanted in counts:
+        if wanted != x.shape[axis]:
+            x = _fold_axis(x, axis, wanted, _mean_of)
     return x
 
 
@@ -305,10 +316,18 @@ def _max_of(x: Tensor, axis: int, keepdims: bool) -> Tensor:
 
 def _adaptive_max(n: int, x: Tensor, output_size: Any, return_indices: bool) -> Any:
     """The largest elements of windows that cover the input, and their places in the flattened spatial axes."""
-    out = _adaptive(n, x, output_size, _max_of)
+    counts, shape = _wanted(n, x, output_size), x.shape[x.ndim - n :]
+    even = all(w and d % w == 0 for w, d in zip(counts, shape, strict=True))
+    sizes = tuple(d // w for w, d in zip(counts, shape, strict=True)) if even else ()
+    if even and prod(sizes) <= SMALL:
+        out, _ = pooling.max_pool(x, sizes=sizes, steps=sizes, dilations=(1,) * n)
+    else:
+        out = x
+        for axis, wanted in enumerate(counts, x.ndim - n):
+            if wanted != out.shape[axis]:
+                out = _fold_axis(out, axis, wanted, _max_of)
     if not return_indices:
         return out
-    shape = x.shape[x.ndim - n :]
     at = broadcast_to(reshape(arange(prod(shape), device=x.device), shape=shape), shape=x.shape)
     # The last axis first: of equal elements the first in memory is chosen.
     for axis in reversed(range(x.ndim - n, x.ndim)):
@@ -334,7 +353,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     >>> dg.nn.functional.adaptive_avg_pool1d(dg.ones((1, 3, 7)), 2).shape
     (1, 3, 2)
     """
-    return _adaptive(1, input, output_size, _mean_of)
+    return _adaptive_mean(1, input, output_size)
 
 
 @together
@@ -344,7 +363,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     >>> dg.nn.functional.adaptive_avg_pool2d(dg.ones((1, 3, 7, 5)), (2, 1)).shape
     (1, 3, 2, 1)
     """
-    return _adaptive(2, input, output_size, _mean_of)
+    return _adaptive_mean(2, input, output_size)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
@@ -353,7 +372,7 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     >>> dg.nn.functional.adaptive_avg_pool3d(dg.ones((1, 3, 7, 5, 4)), 2).shape
     (1, 3, 2, 2, 2)
     """
-    return _adaptive(3, input, output_size, _mean_of)
+    return _adaptive_mean(3, input, output_size)
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
