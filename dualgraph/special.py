@@ -9,6 +9,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from math import factorial, log, pi, sqrt
 from typing import Any
 
@@ -30,6 +31,7 @@ from .ops.bessel import k0 as modified_bessel_k0
 from .ops.bessel import k0e as scaled_modified_bessel_k0
 from .ops.bessel import k1 as modified_bessel_k1
 from .ops.bessel import k1e as scaled_modified_bessel_k1
+from .ops.incomplete_gamma import gamma_above, gamma_below
 from .ops.special import digamma, erfinv
 from .ops.special import digamma as psi
 from .ops.special import lgamma as gammaln
@@ -40,14 +42,15 @@ from .ops.transcendental import sigmoid as expit
 __all__ = [
     "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "chebyshev_polynomial_t",
     "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w", "digamma", "entr",
-    "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1", "gammaln", "hermite_polynomial_h",
-    "hermite_polynomial_he", "i0", "i0e", "i1", "i1e", "laguerre_polynomial_l",
-    "legendre_polynomial_p", "log1p", "log_ndtr", "log_softmax", "logit", "logsumexp",
-    "modified_bessel_i0", "modified_bessel_i1", "modified_bessel_k0", "modified_bessel_k1",
-    "multigammaln", "ndtr", "ndtri", "polygamma", "psi", "round", "scaled_modified_bessel_k0",
-    "scaled_modified_bessel_k1", "shifted_chebyshev_polynomial_t", "shifted_chebyshev_polynomial_u",
-    "shifted_chebyshev_polynomial_v", "shifted_chebyshev_polynomial_w", "sinc", "softmax",
-    "spherical_bessel_j0", "xlog1py", "xlogy", "zeta",
+    "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln",
+    "hermite_polynomial_h", "hermite_polynomial_he", "i0", "i0e", "i1", "i1e",
+    "laguerre_polynomial_l", "legendre_polynomial_p", "log1p", "log_ndtr", "log_softmax", "logit",
+    "logsumexp", "modified_bessel_i0", "modified_bessel_i1", "modified_bessel_k0",
+    "modified_bessel_k1", "multigammaln", "ndtr", "ndtri", "polygamma", "psi", "round",
+    "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "shifted_chebyshev_polynomial_t",
+    "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_v",
+    "shifted_chebyshev_polynomial_w", "sinc", "softmax", "spherical_bessel_j0", "xlog1py", "xlogy",
+    "zeta",
 ]  # fmt: skip
 
 
@@ -162,6 +165,35 @@ def zeta(x: Any, q: Any) -> Tensor:
     pole = cp.equal(ar.floor(q), q)
     total = ar.where(right, total, ar.where(pole, float("inf"), float("nan")))
     return ar.where(above, total, ar.where(cp.equal(real, 1), float("inf"), float("nan")))
+
+
+def _floats(*xs: Any) -> list[Tensor]:
+    """The operands in one floating dtype."""
+    given = [as_operand(x) for x in xs]
+    wide = reduce(dt.promote, (x.dtype for x in given))
+    wide = wide if wide.is_inexact else dt.get_default_dtype()
+    return [astype(x, wide, copy=False) for x in given]
+
+
+def gammainc(input: Any, other: Any) -> Tensor:
+    """The share of gamma numbers of shape `input` that are at most `other`: the regularised lower incomplete gamma
+    function, ``integral of t**(input - 1) exp(-t) over 0 < t < other`` by ``gamma(input)``.
+
+    Floats that broadcast; NaN where one is below 0. Gradients of any order flow to both.
+
+        >>> dg.special.gammainc(dg.tensor([1.0]), 2.0).allclose(1 - dg.exp(dg.tensor([-2.0])))
+        True
+    """
+    return gamma_below(*_floats(input, other))  # type: ignore[no-any-return]
+
+
+def gammaincc(input: Any, other: Any) -> Tensor:
+    """``1 - gammainc(input, other)``, with all its digits where that is small, too.
+
+    >>> dg.special.gammaincc(dg.tensor([1.0]), 50.0).allclose(dg.exp(dg.tensor([-50.0])), atol=0)
+    True
+    """
+    return gamma_above(*_floats(input, other))  # type: ignore[no-any-return]
 
 
 # --- orthogonal polynomials ----------------------------------------------------------------------

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..eager import Tensor, full_like, rand, randn, zeros_like
+from ..eager import Tensor, full_like, is_grad_enabled, no_grad, rand, randn, zeros_like
 from ..eager.functions import argmax, take_along_axis
 from ..eager.operands import as_operand
 from ..ops.arithmetic import where
+from ..ops.incomplete_gamma import gamma_quantile_slope
 from ..ops.special import digamma, lgamma
-from ..special import ndtr, ndtri, xlogy
+from ..special import gammainc, ndtr, ndtri, xlogy
 from .base import Distribution, Shape, demand, together
 
 EULER = 0.5772156649015329
@@ -345,6 +346,17 @@ class Exponential(Distribution):
 
 
 def standard_gamma(concentration: Tensor, shape: Shape) -> Tensor:
+    """Gamma numbers of rate 1, which move with `concentration` as quantiles do (first derivatives alone)."""
+    with no_grad():
+        drawn = _gamma_numbers(concentration, shape)
+    if not (is_grad_enabled() and concentration.requires_grad):
+        return drawn
+    a = concentration.detach()
+    slope = gamma_quantile_slope(a.expand(shape), drawn)
+    return drawn + slope.detach() * (concentration - a)
+
+
+def _gamma_numbers(concentration: Tensor, shape: Shape) -> Tensor:
     """Gamma numbers of rate 1 (Marsaglia and Tsang, 2000), the first of several proposals that is accepted."""
     how = {"dtype": concentration.dtype, "device": concentration.device}
     small = concentration < 1
@@ -367,6 +379,8 @@ class Gamma(Distribution):
     tensor(0.6667)
     """
 
+    has_rsample = True
+
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None) -> None:
         self.concentration, self.rate = together(concentration, rate)
         positive = {"concentration": lambda: self.concentration > 0, "rate": lambda: self.rate > 0}
@@ -375,6 +389,9 @@ class Gamma(Distribution):
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         return standard_gamma(self.concentration, self._shape(sample_shape)) / self.rate
+
+    def cdf(self, value: Any) -> Tensor:
+        return gammainc(self.concentration, self.rate * as_operand(value))
 
     def log_prob(self, value: Any) -> Tensor:
         value, a = as_operand(value), self.concentration

@@ -12,6 +12,7 @@ from ..eager.methods.reduction import logsumexp
 from ..eager.operands import as_operand
 from ..ops.arithmetic import where
 from ..ops.special import digamma, lgamma
+from ..special import gammaincc
 from .base import Distribution, Shape, demand, together
 from .continuous import EULER, Cauchy, Chi2, Exponential, Gamma, Half
 from .discrete import Categorical
@@ -24,6 +25,8 @@ class StudentT(Distribution):
     >>> round(StudentT(3.0).log_prob(dg.tensor(0.0)).item(), 4)
     -1.0009
     """
+
+    has_rsample = True
 
     def __init__(
         self, df: Any, loc: Any = 0.0, scale: Any = 1.0, validate_args: bool | None = None
@@ -192,6 +195,8 @@ class InverseGamma(Distribution):
     tensor(1.)
     """
 
+    has_rsample = True
+
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None) -> None:
         self._base = Gamma(concentration, rate, validate_args)
         self.concentration, self.rate = self._base.concentration, self._base.rate
@@ -199,6 +204,9 @@ class InverseGamma(Distribution):
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         return 1 / self._base._draw(sample_shape)
+
+    def cdf(self, value: Any) -> Tensor:
+        return gammaincc(self.concentration, self.rate / as_operand(value))
 
     def log_prob(self, value: Any) -> Tensor:
         value = as_operand(value)

@@ -23,6 +23,8 @@ class Dirichlet(Distribution):
     tensor([0.3333, 0.3333, 0.3333])
     """
 
+    has_rsample = True
+
     def __init__(self, concentration: Any, validate_args: bool | None = None) -> None:
         (self.concentration,) = together(concentration)
         demand(validate_args, self, concentration=lambda: self.concentration > 0)
@@ -65,6 +67,8 @@ class Beta(Distribution):
     >>> dg.distributions.Beta(2.0, 3.0).mean
     tensor(0.4000)
     """
+
+    has_rsample = True
 
     def __init__(
         self, concentration1: Any, concentration0: Any, validate_args: bool | None = None

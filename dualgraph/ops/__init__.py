@@ -8,7 +8,7 @@ Its modules:
     matrices      contraction (products, convolutions), linalg, determinants, lu, pseudoinverse
     places        indexing, searching, sorting
     others        creation, random, fourier
-    composites    composites, and those of neural networks in nn
+    composites    composites, incomplete_gamma, and those of neural networks in nn
     helpers       axes (as users name them), boxes (parts of wholes), algebra (identities, for simplification)
 """
 

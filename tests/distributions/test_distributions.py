@@ -83,7 +83,8 @@ def test_sums_over_the_range(name: str) -> None:
         at = len(x) // 3 if name in ("Normal", "Laplace", "Gumbel") else len(x) // 40
         below = share[:at].sum() + share[at] / 2
         assert p.cdf(dg.tensor(x[at])).item() == pytest.approx(below, abs=1e-4)
-        for chance in (0.1, 0.5, 0.9):
+        inverted = type(p).icdf is not D.Distribution.icdf
+        for chance in (0.1, 0.5, 0.9) if inverted else ():
             place = p.icdf(dg.tensor(np.array(chance)))
             assert p.cdf(place).item() == pytest.approx(chance, abs=1e-9)
 
@@ -200,7 +201,7 @@ def test_a_policy_learns() -> None:
         (lambda: D.Bernoulli(1.5), "Bernoulli: probs"),
         (lambda: D.Bernoulli(), "either probs or logits"),
         (lambda: D.Categorical(dg.tensor([-1.0, 2.0])), "Categorical: probs"),
-        (lambda: D.Gamma(1.0, 1.0).rsample(), "no reparametrized draws"),
+        (lambda: D.Poisson(1.0).rsample(), "no reparametrized draws"),
         (lambda: D.kl_divergence(D.Normal(0.0, 1.0), D.Gamma(1.0, 1.0)), "no formula"),
         (lambda: D.MultivariateNormal(dg.zeros(2)), "parameters"),
     ],
