@@ -228,11 +228,10 @@ class Compiled(Growing):
         if not why and not left.waits and self._begin(entry):
             try:
                 seen = f"{left.value!r} was not seen before at {where}"
-                if self._taking.active:  # nothing was written yet, so it may as well run as a whole
-                    return self._capture(
-                        entry, args, kwargs, leaves, seen, self._key(*_parts(args, kwargs))
-                    )
-                return self._capture(entry, args, kwargs, leaves, seen, left=left)
+                key = self._key(*_parts(args, kwargs))
+                # nothing was written yet, so it may as well run as a whole
+                goes_on = None if self._taking.active else left
+                return self._capture(entry, args, kwargs, leaves, seen, key, goes_on)
             finally:
                 entry.capturing = False
         entry.meter.left += 1

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from ..core.errors import MemoryBudgetError, user_location
 from ..core.process.settings import undisturbed
 from ..core.process.workers import Job, Workers
-from ..core.trees import flatten
 from ..passes.sizes import as_bytes
 from ..static.capture import CHANGES
 from ..static.code.statements import Apart
@@ -108,13 +107,12 @@ class Growing:
         self._hot, self._plain, self._passed = (), 0, 0
 
     def _capture(
-        self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str, key: Any = None,
+        self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str, key: Any,
         left: Left | None = None,
     ) -> Any:  # fmt: skip
         """The result of a call, which is captured as it runs; with `left` from where a program left it."""
         where = user_location()
-        spec, before = None, left and left.program
-        tree = flatten((args, kwargs))[1] if key is None else key[0]
+        spec, before, tree = None, left and left.program, key[0]
         others = self._rebound.noticed(entry.programs)
         sources, confirmed = self._promotion.plan(others, tree, leaves, before)
         call = None if left is not None else self._sizes.call(key, leaves)

@@ -537,3 +537,17 @@ def test_errors_speak_of_plain_numbers() -> None:
         g = dg.compile(f, wait=True)
         for value in (1, 2, 3, 1.0, 2.0, 3.0):
             assert told(g, value) == told(f, value)
+
+
+def branching(a: Any, v: float) -> Any:
+    b = a * 2 if a.sum() > 0 else a - 1
+    return b * v
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_path_found_later_holds_for_the_number_of_its_capture(nested: bool) -> None:
+    """`v` is promoted at another size; a path of the plain program from before has it as a constant."""
+    f = dg.compile((lambda t, v: branching(t[0], v)) if nested else branching, wait=True)
+    for n, v, s in ((3, 1.5, 1), (2, 0.5, -1), (3, 1.5, 1), (4, 0.1, -1), (3, 1.5, -1), (3, 0.5, -1)):  # fmt: skip
+        a = dg.ones(n) * s
+        assert frozen(f((a,) if nested else a, v)) == frozen(branching(a, v)), (n, v, s)
