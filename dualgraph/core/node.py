@@ -13,6 +13,9 @@ from .numbers.symbolic import is_symbolic, source
 from .types import TensorType
 
 STEP = 1 << 128  # between the times of two entries of the tape, so that others can be put there
+AFTER = (
+    -1
+)  # where, among the hooks of a leaf, those are that are called after its gradient was added
 sequence = itertools.count(0, STEP)
 
 

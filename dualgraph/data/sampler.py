@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
 from ..core.errors import ArgumentError
-from ..eager import rand, randint, randperm
+from ..eager import Generator, rand, randint, randperm
 
 
 def permutation(n: int, generator: Any = None) -> list[int]:
@@ -91,6 +91,59 @@ class SubsetRandomSampler(Sampler):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class DistributedSampler(Sampler):
+    """The part number `rank` of `num_replicas` parts of equal size that a dataset is dealt out in, index by index.
+
+    All parts see the same order, which `set_epoch` changes where it is at random. The first indices come again until
+    the parts are equal; with `drop_last` the last ones are left out instead. There are no processes to ask, so both
+    numbers have to be given.
+
+    >>> list(dg.data.DistributedSampler(range(5), num_replicas=2, rank=1, shuffle=False))
+    [1, 3, 0]
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        if num_replicas is None or rank is None or not 0 <= rank < num_replicas:
+            raise ArgumentError(
+                f"DistributedSampler takes num_replicas and a rank below it, not {num_replicas} and {rank}"
+            )
+        self.dataset, self.num_replicas, self.rank = dataset, num_replicas, rank
+        self.shuffle, self.seed, self.drop_last, self.epoch = shuffle, seed, drop_last, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order, the same in all parts."""
+        self.epoch = epoch
+
+    @property
+    def num_samples(self) -> int:
+        """How many indices a part has."""
+        n = len(self.dataset)
+        return n // self.num_replicas if self.drop_last else -(-n // self.num_replicas)
+
+    @property
+    def total_size(self) -> int:
+        """How many indices all parts have together."""
+        return self.num_samples * self.num_replicas
+
+    def __iter__(self) -> Iterator[int]:
+        n = len(self.dataset)
+        order = list(range(n))
+        if self.shuffle:
+            order = permutation(n, Generator().manual_seed(self.seed + self.epoch))
+        return (order[i % n] for i in range(self.rank, self.total_size, self.num_replicas))
+
+    def __len__(self) -> int:
+        return self.num_samples
 
 
 class WeightedRandomSampler(Sampler):

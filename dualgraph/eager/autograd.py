@@ -11,7 +11,7 @@ from ..core.context import grad_mode, state
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16
 from ..core.errors import AutogradError, ShapeError, describe, location_of
-from ..core.node import TapeNode, resolved
+from ..core.node import AFTER, TapeNode, resolved
 from ..core.sweep import Whole, ancestors_reaching, reverse, unfold_all
 from ..core.types import TensorType
 from ..ops.arithmetic import add, cast
@@ -159,7 +159,7 @@ def _in_type_of(operand: Any, ct: Any) -> Any:
 
 def _run_hooks(node: TapeNode, slots: list[Any]) -> None:
     for index, hooks in (node.hooks or {}).items():
-        for hook in list(hooks):
+        for hook in list(hooks) if index != AFTER else ():
             if slots[index] is not None:
                 changed = hook(slots[index])
                 if changed is not None:
@@ -273,6 +273,10 @@ class Accumulate:
                     leaf._set_grad(add(before, ct))
                 else:
                     before.add_(ct)  # type: ignore[attr-defined]
+            for leaf, _ in self._arrived:
+                hooks = None if leaf._node is None else leaf._node.hooks
+                for hook in list(hooks.get(AFTER, ())) if hooks else ():
+                    hook(leaf)
 
     def _own(self, ct: Tensor) -> Tensor:
         shared = ct._parent is not None or id(ct._data) in self.given

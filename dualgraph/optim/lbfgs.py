@@ -80,6 +80,7 @@ class LBFGS(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Iterates until little changes, or `max_iter` or `max_eval` is reached; gives the first loss."""
+        closure = self._begun(closure)
         if closure is None:
             raise ArgumentError("LBFGS.step needs a closure that computes the loss anew")
 
@@ -96,7 +97,7 @@ class LBFGS(Optimizer):
             g = self._gradient()
             if largest(g) > self.param_groups[0]["tolerance_grad"]:
                 self._iterate(own, evaluate, float(first), g)
-        return first
+        return self._ended(closure, first)
 
     def _iterate(
         self, own: dict[str, Any], evaluate: Callable[[], Any], loss: float, g: Tensor

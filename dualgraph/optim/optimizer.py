@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..core.errors import ArgumentError, StateError
 from ..eager import Tensor, asarray, enable_grad, full, no_grad, zeros
+from ..eager.methods.history import HookHandle
 from ..eager.numbers import live_number
 from .update import update_large, update_small
 
@@ -25,6 +26,9 @@ class Optimizer:
 
     Subclasses define `_new_state` and `_update`.
     """
+
+    _before: Sequence[Callable[..., Any]] = ()  # what steps call first, and last
+    _after: Sequence[Callable[..., Any]] = ()
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -57,6 +61,7 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates every parameter that has a gradient; returns what `closure`, called first, gave."""
         loss = None
+        closure = self._begun(closure)
         if closure is not None:
             with enable_grad():
                 loss = closure()
@@ -71,6 +76,41 @@ class Optimizer:
                     if not update_large(type(self)._update, p, grad, own, group):
                         live = {**group, "lr": live_number(group, "lr", p)}
                         update_small(self._update, p, grad, own, live)
+        return self._ended(closure, loss)
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Calls ``hook(optimizer, args, kwargs)`` before each step, with what it was given; arguments that the hook
+        returns, as such a pair, take their place. ``remove()`` of the result takes the hook away.
+
+        >>> w = dg.ones(2, requires_grad=True)
+        >>> sgd = dg.optim.SGD([w], lr=0.1)
+        >>> handle = sgd.register_step_pre_hook(lambda optimizer, args, kwargs: print("step"))
+        >>> sgd.step()
+        step
+        """
+        self._before = hooks = [*self._before]
+        hooks.append(hook)
+        return HookHandle(hooks, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Calls ``hook(optimizer, args, kwargs)`` after each step, as `register_step_pre_hook` does before it."""
+        self._after = hooks = [*self._after]
+        hooks.append(hook)
+        return HookHandle(hooks, hook)
+
+    def _begun(self, closure: Any) -> Any:
+        """The closure of a step, as hooks leave it."""
+        for hook in self._before:
+            given = hook(self, () if closure is None else (closure,), {})
+            if given is not None:
+                args, kwargs = given
+                closure = args[0] if args else kwargs.get("closure")
+        return closure
+
+    def _ended(self, closure: Any, loss: Any) -> Any:
+        """The result of a step, when hooks were called."""
+        for hook in self._after:
+            hook(self, () if closure is None else (closure,), {})
         return loss
 
     def _state_of(self, p: Tensor, group: Group) -> State:

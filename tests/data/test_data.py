@@ -80,6 +80,36 @@ def test_loader_shuffles_anew_each_epoch_as_its_generator_says(workers):
     assert first == again and first[0] != first[1] and sorted(first[0]) == list(range(20))
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_parts_of_a_dataset(shuffle, drop_last):
+    def parts(n, epoch):
+        made = [
+            data.DistributedSampler(range(n), 3, r, shuffle, seed=5, drop_last=drop_last)
+            for r in range(3)
+        ]
+        for p in made:
+            p.set_epoch(epoch)
+        assert (
+            {len(p) for p in made}
+            == {len(list(p)) for p in made}
+            == {n // 3 if drop_last else -(-n // 3)}
+        )
+        return [list(p) for p in made]
+
+    for n in (1, 2, 6, 7, 8):
+        dealt = [i for row in zip(*parts(n, 0), strict=True) for i in row]
+        kept = n - n % 3 if drop_last else n
+        assert len(set(dealt[:kept])) == kept and set(dealt) <= set(range(n))
+        assert dealt[kept:] == [dealt[i % n] for i in range(kept, len(dealt))]
+        assert shuffle or dealt[:kept] == list(range(kept))
+    assert parts(30, 0) == parts(30, 0) and (parts(30, 0) != parts(30, 1)) is shuffle
+    with pytest.raises(dg.ArgumentError, match="rank"):
+        data.DistributedSampler(range(3), 2, 2)
+    with pytest.raises(dg.ArgumentError, match="num_replicas"):
+        data.DistributedSampler(range(3))
+
+
 def test_whole_batches_are_what_collating_gives():
     ds = squares(6)
     slow = data.DataLoader([ds[i] for i in range(6)], batch_size=4)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...core.context import state
 from ...core.errors import AutogradError, describe
-from ...core.node import resolved
+from ...core.node import AFTER, resolved
 from .. import autograd
 from ..attach import method, methods
 from ..tensor import Tensor
@@ -60,6 +60,34 @@ def register_hook(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHan
 
     hooks.append(own)
     return HookHandle(hooks, own)
+
+
+@method
+def register_post_accumulate_grad_hook(x: Tensor, hook: Callable[[Tensor], None]) -> HookHandle:
+    """Calls ``hook(x)`` when a `backward` has added to the ``.grad`` of x, a leaf that requires gradients.
+
+    The hooks of all leaves are called at the end, when the gradients of all are there.
+
+        >>> x = dg.ones(2, requires_grad=True)
+        >>> handle = x.register_post_accumulate_grad_hook(lambda x: print(x.grad.tolist()))
+        >>> (3 * x).sum().backward()
+        [3.0, 3.0]
+    """
+    edge = x._edge()
+    if edge is None or not x.is_leaf:
+        raise AutogradError(
+            describe(
+                "register_post_accumulate_grad_hook",
+                str(x.type),
+                "only leaves that require gradients have them added up",
+                "use .register_hook() for results of ops",
+            )
+        )
+    node, _ = edge
+    node.hooks = {} if node.hooks is None else node.hooks
+    hooks = node.hooks.setdefault(AFTER, [])
+    hooks.append(hook)
+    return HookHandle(hooks, hook)
 
 
 @method
