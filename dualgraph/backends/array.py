@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.constant import exact
 from ..core.dtypes import BY_NAME, DType, bfloat16, bool_, float16, float32, rounded, to_float32
 from ..core.kinds import ELEMENTWISE, REDUCTION
 from ..core.prim import Prim
@@ -50,12 +51,7 @@ class NumpyBackend:
             if out is not None:
                 return out
         if prim.kind is ELEMENTWISE:
-            key = (prim.name, *(a.dtype for a in arrays))
-            dtypes = self._native.get(key, ())
-            if dtypes == ():
-                dtypes = self._native[key] = self._choose(prim, arrays)
-            if dtypes is None and params and arrays[0].size >= WIDE:
-                dtypes = self._by_kernel(prim, arrays, tuple(params.items()))
+            dtypes = self._dtypes_for_kernel(prim, arrays, params)
             if dtypes is not None:
                 return native.elementwise(prim, [np.asarray(a) for a in arrays], dtypes, params)
         elif prim.kind is REDUCTION and arrays[0].size >= LARGE:
@@ -118,22 +114,31 @@ class NumpyBackend:
 
         return run
 
-    @staticmethod
-    def _choose(prim: Prim, arrays: tuple[Any, ...]) -> tuple[DType, ...] | None:
-        """The operand dtypes if the op needs native code and has it, else None."""
-        return NumpyBackend._by_kernel(prim, arrays) if needs_expansions(prim) else None
+    def _dtypes_for_kernel(
+        self, prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]
+    ) -> tuple[DType, ...] | None:
+        """The operand dtypes if the op needs native code, or gains by it, and has it; else None."""
+        if params and not all(map(_is_plain, params.values())):
+            return None
+        key = (prim.name, exact(params) if params else None, *(a.dtype for a in arrays))
+        dtypes = self._native.get(key, ())
+        if dtypes == ():
+            needed = needs_expansions(prim, params)
+            dtypes = self._native[key] = self._by_kernel(prim, arrays, params) if needed else None
+        if dtypes is None and params and arrays[0].size >= WIDE:
+            dtypes = self._by_kernel(prim, arrays, params)
+        return dtypes
 
     @staticmethod
     def _by_kernel(
-        prim: Prim, arrays: tuple[Any, ...], params: tuple[tuple[str, Any], ...] = ()
+        prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]
     ) -> tuple[DType, ...] | None:
-        """The operand dtypes if the op has native code with these parameters (numbers, names), else None."""
+        """The operand dtypes if the op has native code with these parameters, else None."""
         dtypes = tuple(BY_NAME.get(a.dtype.name) for a in arrays)
         if not native.available() or None in dtypes:
             return None
-        if not all(isinstance(value, int | float | str) for _, value in params):
-            return None
-        return dtypes if native.has_kernel(prim, dtypes, params) else None  # type: ignore[arg-type,return-value]
+        has_kernel = native.has_kernel(prim, dtypes, tuple(params.items()))  # type: ignore[arg-type]
+        return dtypes if has_kernel else None  # type: ignore[arg-type,return-value]
 
     @staticmethod
     def _fold(prim: Prim, x: Any, params: dict[str, Any]) -> Any:
@@ -190,3 +195,10 @@ class NumpyBackend:
 
     def to_numpy(self, array: Any) -> Any:
         return np.asarray(array)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a parameter is made of numbers and names, which texts of kernels say all of."""
+    return isinstance(value, int | float | str) or (
+        type(value) is tuple and all(map(_is_plain, value))
+    )

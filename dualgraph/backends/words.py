@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ..core.prim import Prim
@@ -45,16 +46,16 @@ for _name in (
 _Listener.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
-@cache
-def words_of(prim: Prim) -> frozenset[str]:
-    """The words that an elementwise op's body says."""
+def words_of(prim: Prim, params: Mapping[str, Any]) -> frozenset[str]:
+    """The words that an elementwise op's body says, given these parameters: it may branch on them."""
     heard: set[str] = set()
     listener = _Listener(heard)
-    parameters = list(inspect.signature(prim.kernel).parameters.values())
-    prim.kernel(*[listener for p in parameters if p.default is p.empty])
+    parameters = inspect.signature(prim.kernel).parameters.values()
+    operands = [p for p in parameters if p.default is p.empty and p.name not in params]
+    prim.kernel(*[listener for _ in operands], **params)
     return frozenset(heard)
 
 
-def needs_expansions(prim: Prim) -> bool:
+def needs_expansions(prim: Prim, params: Mapping[str, Any] = MappingProxyType({})) -> bool:
     """Whether the body says a word that handlers may compute differently, such as exp."""
-    return bool(words_of(prim) - EXACT)
+    return bool(words_of(prim, params) - EXACT)
