@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .common import INF, NAN, Handler, Table, Value, float_word, poly
+from .common import INF, NAN, Handler, Table, Value, float_word, poly, with_sign
 from .exp_log import expm1_reduced, reduce
 
 # In u = x**2 on |x| <= 1: erf(x)/x - 1.
@@ -33,16 +33,39 @@ ERF: Table = {
         -7.795898827002142e-10,
     ),
 }
-# log(erfc(x)) on [1, 4] for float32 erf; error of its exponential 2**-26.4.
-ERF_TAIL = (
-    -0.000320902065,
-    -1.12717187,
-    -0.638009131,
-    -0.103223614,
-    0.0218936671,
-    -0.00296151172,
-    0.000187790385,
-)
+# log(erfc(x)) in t = x - 1 for x from 1 to where erf rounds to 1; error of its exponential 2**-29.9 and 2**-55.9.
+ERF_TAIL: Table = {
+    "float32": (
+        -1.84960556,
+        -2.6389668,
+        -0.84311831,
+        -0.0415006801,
+        0.00989087578,
+        -0.00182614976,
+        0.000185570301,
+    ),
+    "float64": (
+        -1.8496055099332482,
+        -2.6389675142347757,
+        -0.8431072563594125,
+        -0.04156109802508166,
+        0.010033825179123932,
+        -0.001977901215759668,
+        0.0002373164344688006,
+        2.6296327982725713e-05,
+        -2.7198975128193307e-05,
+        9.671380978130837e-06,
+        -2.131944477381861e-06,
+        2.0481576779622082e-07,
+        5.800934567066093e-08,
+        -3.339033013729827e-08,
+        8.51850851185163e-09,
+        -1.3190539559805658e-09,
+        1.1932052831966778e-10,
+        -4.864759527301724e-12,
+    ),
+}
+ERF_ONE = {"float32": 4.0, "float64": 5.95}
 # (1 + 2 x) exp(x**2) erfc(x) in t = (x - 3) / (x + 3): to 2**-30.5 on [1/2, 11] (float32 results,
 # evaluated in float64) and to 2**-58 on [1/2, 28].
 ERFC: Table = {
@@ -96,13 +119,12 @@ def _erf_small(s: Handler, x: Value) -> Value:
 @float_word
 def erf(s: Handler, x: Value) -> Value:
     """``2/sqrt(pi)`` times the integral of ``exp(-t**2)`` from 0 to x."""
+    dtype = s.dtype_of(x)
     a = s.abs(x)
-    if s.dtype_of(x) == "float32":
-        r, n = reduce(s, poly(s, s.select(a > 4.0, s.const(4.0, x), a), ERF_TAIL))
-        tail = s.scaled(expm1_reduced(s, r) + 1.0, n, True)
-    else:
-        tail = erfc_positive(s, s.select(a > 6.0, s.const(6.0, x), a), "float64")
-    return s.copysign(s.select(a < 1.0, _erf_small(s, a), 1.0 - tail), x)
+    t = s.select(a > ERF_ONE[dtype], s.const(ERF_ONE[dtype], x), a) - 1.0
+    r, n = reduce(s, poly(s, t, ERF_TAIL[dtype]))
+    tail = s.scaled(expm1_reduced(s, r) + 1.0, n, True)
+    return with_sign(s, s.select(a < 1.0, _erf_small(s, a), 1.0 - tail), x)
 
 
 def erfc_positive(s: Handler, a: Value, precision: str) -> Value:
