@@ -66,6 +66,7 @@ SIBLINGS = {
     ("func", "nn"),  # calls modules
     ("optim", "nn"),  # an optimiser holds parameters
     ("nn", "serialise"),
+    ("nn", "linalg"),  # orthogonal weights are solutions and exponentials
     ("quantization", "nn"),
 }
 # Imported where they are first needed, so that the package starts fast; it runs without most of them.

@@ -4,7 +4,7 @@ Its modules:
 
     clip_grad            gradients held to a norm or a range
     convert              parameters as one vector, and back
-    made of others       parametrize, parametrizations (ready ones), norms (their older names), prune (masks)
+    made of others       parametrize, parametrizations (ready ones), orthogonal, prune (masks), norms (older names)
     sequences            rnn (filled up, or packed), packed (what packed ones are)
 """
 

@@ -1,4 +1,4 @@
-"""Ready parametrizations: weight norm and spectral norm.
+"""Ready parametrizations: weight norm and spectral norm; `orthogonal` is in a file of its own.
 
 Sources: Salimans and Kingma, Weight normalization (2016); Miyato et al., Spectral normalization for generative
 adversarial networks (2018).
@@ -13,7 +13,10 @@ from ...eager import Tensor, no_grad, randn
 from ...ops.composites import norm
 from ..functional.normalisation import normalize
 from ..module import Module
+from .orthogonal import orthogonal
 from .parametrize import register_parametrization
+
+__all__ = ["norm_except_dim", "orthogonal", "spectral_norm", "weight_norm"]
 
 
 def norm_except_dim(v: Tensor, dim: int | None = 0) -> Tensor:
