@@ -143,7 +143,8 @@ from .transforms import (
 )
 
 if TYPE_CHECKING:
-    from . import amp, cuda, data, distributions, fft, func, linalg, nn, optim, profiler, quantization, signal, special
+    from . import amp, cuda, data, distributions, fft, func, linalg, nn, optim, profiler, quantization, signal
+    from . import special, testing
     from .comparison import compare, Comparison
     from .debugging import bisect, debug_nans, tap_point, verify
     from .jit.compile import capture, compile
@@ -183,7 +184,7 @@ _FAKES = ("fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine")
 _HOMES |= dict.fromkeys(_FAKES, "quantization") | {"poisson": "distributions"}
 _LATER = (
     "amp", "backends", "cuda", "data", "distributions", "fft", "func", "linalg", "nn", "optim", "profiler",
-    "quantization", "signal", "special",
+    "quantization", "signal", "special", "testing",
 )
 
 _register_backend("cpu", NumpyBackend)
@@ -241,7 +242,7 @@ __all__ = [
     "fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine", "get_default_device", "poisson", "Size",
     "digamma", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
     "bartlett_window", "blackman_window", "hamming_window", "hann_window", "istft", "kaiser_window", "i0", "signal",
-    "stft", "cumulative_trapezoid", "pdist", "frexp", "gradient", "unravel_index",
+    "stft", "testing", "cumulative_trapezoid", "pdist", "frexp", "gradient", "unravel_index",
     "as_strided", "as_strided_scatter", "cdouble", "cfloat", "channels_last", "channels_last_3d", "conj_physical",
     "contiguous_format", "diagonal_scatter", "fill", "get_device", "histogram", "index_reduce", "is_conj", "is_neg",
     "is_nonzero", "is_same_size", "is_signed", "memory_format", "nanquantile", "preserve_format", "put", "renorm",

@@ -42,6 +42,7 @@ LAYERS = [
         "signal",
         "fft",
         "special",
+        "testing",
         "distributions",
         "func",
         "autograd",

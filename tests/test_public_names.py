@@ -17,7 +17,8 @@ dualgraph.debugging
 dualgraph.distributions dualgraph.fft dualgraph.func dualgraph.linalg dualgraph.nn dualgraph.nn.functional
 dualgraph.nn.init dualgraph.nn.utils dualgraph.nn.utils.parametrizations dualgraph.nn.utils.parametrize
 dualgraph.nn.utils.prune dualgraph.nn.utils.rnn dualgraph.optim dualgraph.optim.lr_scheduler dualgraph.optim.swa_utils
-dualgraph.profiler dualgraph.quantization dualgraph.signal dualgraph.special""".split()
+dualgraph.profiler dualgraph.quantization dualgraph.signal dualgraph.special
+dualgraph.testing""".split()
 WITHOUT_EXAMPLE = 90  # make it less, never more
 
 
