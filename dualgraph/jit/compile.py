@@ -164,10 +164,11 @@ class Compiled(Growing):
         if not waiting and not enough:
             sized = self._sizes.ready_for(key, leaves, entry.programs)
             if sized is not None:
+                self._natively()
                 sized.meter = entry.meter
                 entry.add(sized)
                 return self._run(entry, key, args, kwargs, leaves)
-            if self._promotion.notice(entry, key, leaves):
+            if not self._full and self._promotion.notice(entry, key, leaves):
                 key = self._key(leaves, key[0])
                 entry = self._entries.setdefault(key, Entry(kept=entry.kept))
                 return self._run(entry, key, args, kwargs, leaves)
@@ -188,13 +189,18 @@ class Compiled(Growing):
         self, entry: Entry, program: Program, args: Any, kwargs: Any, leaves: Any
     ) -> None:
         """Lets calls like this one go straight to their program from now on."""
-        if self._backend != "numpy" and hot.ready(Compiled, Compiled._run_hot, background.submit):
+        if self._natively():
             record = hot.record_of(program, args, kwargs, leaves)
             if record is not None:
                 entry.record = record
                 if not hot.PATIENT or entry.meter.settled or self._memory is not None:
                     others = self._hot if type(self._hot) is tuple else ()
                     self._hot = (record, *others)[: hot.MOST]
+
+    def _natively(self) -> bool:
+        """Whether native code tells calls and state; when first asked, sees to it beside the calls."""
+        wanted = self._backend != "numpy"
+        return wanted and hot.ready(Compiled, Compiled._run_hot, background.submit)
 
     def _run_hot(self, program: Program, leaves: tuple[Any, ...]) -> Any:
         """A call, by the leaves of its arguments, that was found to be one for this program; or `hot.UNLIKE`."""
@@ -220,7 +226,10 @@ class Compiled(Growing):
         if left.stop > MAX_DEPTH:
             why = f"more than {MAX_DEPTH} numbers are taken out of tensors on the way"
         where = left.stage.piece.where
-        if why and not (self._apart.holds(where) and self._start_apart(entry, why)):
+        crowded = why or self._crowded(entry)
+        if crowded and self._apart.holds(where) and self._start_apart(entry, crowded):
+            why = crowded
+        elif why:
             if not left.waits and self._taking.may_help(left.program, where, left.value):
                 why = ""
             else:

@@ -58,6 +58,7 @@ class Growing:
         self._hot: Any = ()  # records of calls that are told natively, or what lets all pass
         self._plain = 0  # calls that go straight to the function, as no program pays
         self._passed = 0  # those that did so natively, or will
+        self._full = False  # whether it has as many programs as it may have
         self._captured_function = fn
         self._backend = backend
         self._wait = wait
@@ -91,11 +92,18 @@ class Growing:
         return not waits
 
     def _may_grow(self, entry: Entry) -> bool:
-        if len({p.template or p for p in entry.programs}) >= MAX_PATHS:
-            entry.eager_because.append(f"{MAX_PATHS} paths or states were compiled and none fits")
-        elif len(self.programs) >= MAX_PROGRAMS:
+        if crowded := self._crowded(entry):
+            entry.eager_because.append(crowded)
+        elif self._full or len(self.programs) >= MAX_PROGRAMS:
+            self._full = True
             entry.eager_because.append(f"{MAX_PROGRAMS} programs were compiled for this function")
         return not entry.eager_because
+
+    @staticmethod
+    def _crowded(entry: Entry) -> str:
+        """Why no program is added for one kind of arguments ("": one may be)."""
+        full = len({p.template or p for p in entry.programs}) >= MAX_PATHS
+        return f"{MAX_PATHS} paths or states were compiled and none fits" if full else ""
 
     def _new(self, key: Any) -> str:
         """What is new about a kind of arguments."""
@@ -104,7 +112,7 @@ class Growing:
 
     def _forget(self) -> None:
         """Calls are looked up anew: a program runs in another way from now on."""
-        self._hot, self._plain, self._passed = (), 0, 0
+        self._hot, self._plain, self._passed, self._full = (), 0, 0, False
 
     def _capture(
         self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str, key: Any,

@@ -8,7 +8,8 @@ import collections
 import enum
 import functools
 import types
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -52,6 +53,7 @@ class Assumption(NamedTuple):
 
 
 NAMED = frozenset(("global", "closure"))
+OFTEN = 16  # times that checks are gone through until they are told natively
 
 
 def tells(x: Assumption) -> bool:
@@ -338,12 +340,19 @@ class ContentCheck(Check):
 
 
 class Checklist:
-    """Checks to go through on each call: those of dict entries, which are most, without calling a method."""
+    """Checks to go through on each call: those of dict entries, which are most, without calling a method.
 
-    __slots__ = ("_others", "_plain", "checks")
+    What is asked often is told natively, where a backend has put into `natively` what makes of checks a function that
+    says whether they hold as they did when it was made. Which one does not is found in Python.
+    """
+
+    __slots__ = ("_asked", "_hold", "_others", "_plain", "checks")
+    natively: ClassVar[Callable[[list[Check]], Callable[[], bool]] | None] = None
 
     def __init__(self, checks: list[Check]) -> None:
         self.checks = checks
+        self._asked = 0
+        self._hold: Callable[[], bool] | None = None
         self._plain: list[tuple[Any, Any, Any, Check]] = [
             (c.holder, c.key, c.expected, c) for c in checks if _quickly(c)
         ]
@@ -351,6 +360,19 @@ class Checklist:
 
     def failing(self) -> Check | None:
         """The first check that does not hold now."""
+        if self._hold is not None and self._hold():
+            return None
+        found = self._first()
+        if self._hold is None and found is None and Checklist.natively is not None:
+            self._asked += 1
+            if self._asked >= OFTEN:
+                hold = Checklist.natively(self.checks)
+                self._hold = (
+                    hold if self._first() is None else None
+                )  # else it was made of another state
+        return found
+
+    def _first(self) -> Check | None:
         for held, key, expected, check in self._plain:
             if held.get(key, MISSING) is not expected and not check.holds():
                 return check

@@ -12,6 +12,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
+from dualgraph.jit.growing import MAX_PROGRAMS
 from dualgraph.static.code.statements import SEEN
 from tests.side_by_side import frozen
 
@@ -177,6 +178,26 @@ def a_choice_in_an_expression(s: State, x: Any) -> Any:
     return text, b
 
 
+@step
+def totals_that_begin_together(s: State, x: Any) -> Any:
+    correct = total = 0
+    for k in range(3):
+        s.train(x)
+        correct += (x + k > 1.5).sum().item()
+        total += x.size(0)
+    return correct / total
+
+
+@step
+def totals_from_one_tuple(s: State, x: Any) -> Any:
+    running, seen = 0.0, 0
+    for _ in range(3):
+        loss = s.train(x)
+        running += loss.item() * x.size(0)
+        seen += x.size(0)
+    return {"loss": running / seen, "seen": seen}
+
+
 def play(step: Step, wrap: Any, calls: int = 14) -> tuple[list[Any], Any]:
     dg.manual_seed(0)
     s, shown = State(), []
@@ -196,6 +217,34 @@ def test_numbers_that_python_goes_on_with_need_one_program(step: Step) -> None:
     assert found == play(step, lambda fn: fn)[0]
     assert len(run.programs) == 1, run.explain()
     assert run.programs[0].calls >= 6, run.explain()
+
+
+@pytest.mark.skipif(not SEEN, reason="byte code that is not known")
+def test_whole_numbers_that_lead_many_ways_are_set_apart() -> None:
+    """Two counts of 0 to 3 have 16 paths, and each of them fewer values than a number may have."""
+
+    def hits(x: Any) -> float:
+        correct = total = 0
+        for row in x:
+            correct += (row > 0).sum().item()
+            total += row.size(0)
+        return correct / total
+
+    f = dg.compile(hits, wait=True)
+    for i in range(48):
+        k = i * 7 % 64  # all sets of six positive signs, one by one
+        x = dg.tensor([1.0 if k >> n & 1 else -1.0 for n in range(6)]).view(2, 3)
+        assert f(x) == hits(x)
+    assert len(f.programs) == 1 and f.programs[0].calls > 10, f.explain()
+
+
+def test_functions_with_all_programs_they_may_have_are_called_at_little_cost() -> None:
+    f = dg.compile(lambda x, key: x * len(key), wait=True)
+    for i in range(2 * MAX_PROGRAMS):
+        assert f(dg.ones(1), f"{i:0{1 + i % 5}}").item() == len(f"{i:0{1 + i % 5}}")
+    assert len(f.programs) == MAX_PROGRAMS
+    f._promotion.notice = None  # which looks through all that is known
+    assert f(dg.ones(1), "another").item() == 7
 
 
 def stays_a_list(s: State, x: Any) -> Any:

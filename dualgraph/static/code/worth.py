@@ -165,10 +165,13 @@ def _goes_on(s: Statement, known: set[str], written: frozenset[str]) -> bool:
 
 
 def _of_numbers(found: list[Statement], outside: set[str], written: frozenset[str]) -> set[str]:
-    """The variables made of numbers that were taken out of tensors."""
+    """The variables made of numbers that were taken out of tensors, and those that begin in one statement with them
+    (``correct = total = 0``)."""
     known: set[str] = set()
     while True:
         more = {n for s in found for n in s.makes if _goes_on(s, known, written)} - outside
+        begun = (s.makes for s in found if _constant(s) and not outside.issuperset(s.makes))
+        more |= {n for names in begun if not more.isdisjoint(names) for n in names} - outside
         if more == known:
             return known
         known = more

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ....eager.tensor import Tensor
+from ....static.checks import Checklist
 from ..glue import FASTCALL, KEYWORDS, ONE, LayoutError, Library, possible, present, slot_offset
 from ..quick.install import glue_modules, glue_numbers, glue_objects
 from . import table
@@ -30,7 +32,7 @@ def install(owner: type, run: Any, unlike: Any) -> None:
     }  # fmt: skip
     library = Library(
         glue_modules("objects", "memory", "spread", "tape", "apply", "runs") + GLUE,
-        entries=("call_compiled", "probe_bare"),
+        entries=("call_compiled", "probe_bare", "rows_hold"),
         objects=glue_objects() | words,
         numbers=glue_numbers() | table.numbers() | {"C_HOT": slot_offset(owner, "_hot")},
     )  # fmt: skip
@@ -38,6 +40,8 @@ def install(owner: type, run: Any, unlike: Any) -> None:
     doc = owner.__call__.__doc__ or ""
     call = library.method(owner, "__call__", "call_compiled", FASTCALL | KEYWORDS, doc=doc)
     owner.__call__ = call  # type: ignore[method-assign]
+    says = library.builtin("rows_hold", "rows_hold", ONE)
+    Checklist.natively = lambda checks: partial(says, table.rows_of(checks))
 
 
 def _check(library: Library) -> None:

@@ -223,3 +223,12 @@ def holds(rows: ptr, count: i64) -> i64:
             if said != o.TRUE:
                 return 0
     return 1
+
+
+def rows_hold(self: ptr, words: ptr) -> ptr:
+    """Whether all rows of a table hold; an array says where it is, and how many rows there are."""
+    table = load_ptr(words, n.A_DATA)
+    good = holds(load_ptr(table, 0), load_i64(table, 8))
+    if good < 0:
+        return None
+    return held(o.TRUE if good else o.FALSE)

@@ -13,6 +13,7 @@ import numpy as np
 from ....core.context import state
 from ....core.dtypes import Defaults, DType, get_default_dtype
 from ....eager.tensor import Tensor
+from ....static.checks import Check
 from ..addresses import address_of
 from ..glue import slot_offset
 from ..quick import run_words
@@ -74,6 +75,21 @@ class Record:
         if used:
             self.words[LEFT] = calls
         return bool(used)
+
+
+class Rows(np.ndarray[Any, Any]):
+    """Words that say where a table of rows is, and how many these are; `keep` has the objects that they speak of."""
+
+    keep: list[Any]
+
+
+def rows_of(checks: Sequence[Check]) -> Rows:
+    """What `rows.rows_hold` takes: checks, which hold now, as rows."""
+    memory = Memory()
+    made = memory.words(w for check in checks for w in memory.row(check))
+    words = np.array([made, len(checks)], dtype=np.int64).view(Rows)
+    words.keep = memory.keep
+    return words
 
 
 class Straight:
