@@ -109,6 +109,10 @@ def signature_of(program: Program) -> Signature:
     if program.given is None:
         raise CaptureError("its arguments are not known")
     structure, leaves = program.given
+    if len(leaves) > structure.num_leaves:
+        raise CaptureError(
+            "what it keeps has other sizes after each call; pass that as an argument, and return it"
+        )
     first: dict[int, int] = {}
     kinds = []
     for i, leaf in enumerate(leaves):

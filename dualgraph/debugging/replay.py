@@ -245,6 +245,7 @@ def _leaves(program: Program, args: Any, kwargs: Any) -> list[Any]:
     if program.given is None or not (args or kwargs):
         return list(program.given[1]) if program.given else []
     leaves, structure = flatten((args, kwargs))
+    leaves += program.given[1][len(leaves) :]  # what goes along with the arguments
     if structure != program.given[0]:
         problem = "the arguments have another structure than when captured"
         raise ArgumentError(describe("replay", program.name, problem))

@@ -6,7 +6,7 @@ A compiled call goes down this list; what stands on the right is asked on the wa
     growing     how programs come to be, and when there is none        rehearsal, refusals
     tracing     one eager run of the function, seen by a tracer        arguments, returned, rebound, refusals, resume
     program     the captured path, optimised                           stages, bare, outright, dump
-    conditions  what it assumes of a call and of its memory            slots, rebound
+    conditions  what it assumes of a call and of its memory            slots, rebound, along
     outcome     what a call leaves behind                              results, replay, backward
 
 One program serves more than what it was captured with where sizes are symbolic (`sizes` decides, `declared` has what

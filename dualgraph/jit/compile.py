@@ -53,7 +53,7 @@ class Compiled(Growing):
         if self._plain or passed:
             self._plain -= self._plain > 0
             return self._captured_function(*args, **kwargs)
-        leaves, tree = _parts(args, kwargs)
+        leaves, tree = self._parts(args, kwargs)
         key = self._key(leaves, tree)
         entry = self._entries.get(key)
         if entry is None:
@@ -112,6 +112,12 @@ class Compiled(Growing):
                 self._hot = hot.straight(self._captured_function)
             else:
                 self._plain = hot.BATCH
+
+    def _parts(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The leaves of a call, those that go along with its arguments too, and their structure."""
+        leaves, tree = _parts(args, kwargs)
+        along = self._rebound.along
+        return along.join(leaves, tree) if along.places else (leaves, tree)
 
     def _key(self, leaves: Any, tree: Any) -> Any:
         """What a call has in common with those that the same programs may serve."""
@@ -189,7 +195,7 @@ class Compiled(Growing):
         self, entry: Entry, program: Program, args: Any, kwargs: Any, leaves: Any
     ) -> None:
         """Lets calls like this one go straight to their program from now on."""
-        if self._natively():
+        if self._natively() and not self._rebound.along.places:
             record = hot.record_of(program, args, kwargs, leaves)
             if record is not None:
                 entry.record = record
@@ -237,7 +243,7 @@ class Compiled(Growing):
         if not why and not left.waits and self._begin(entry):
             try:
                 seen = f"{left.value!r} was not seen before at {where}"
-                key = self._key(*_parts(args, kwargs))
+                key = self._key(*self._parts(args, kwargs))
                 # nothing was written yet, so it may as well run as a whole
                 goes_on = None if self._taking.active else left
                 return self._capture(entry, args, kwargs, leaves, seen, key, goes_on)
@@ -280,10 +286,8 @@ class Compiled(Growing):
         >>> bool(f.would_compile(dg.ones(2)))
         True
         """
-        leaves, tree = flatten((args, kwargs))
-        if not kwargs and PLAIN.issuperset(map(type, args)):
-            leaves, tree = list(args), len(args)  # type: ignore[assignment]
-        key = self._key(leaves, tree)
+        leaves, tree = self._parts(args, kwargs)
+        leaves, key = list(leaves), self._key(leaves, tree)
         entry = self._entries.get(key)
         if state.tracer is not None or state.batching is not None:
             return Forecast(False, "it would be a part of the capture or vmap that is running")

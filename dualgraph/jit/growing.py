@@ -31,6 +31,7 @@ MAX_PATHS = 16  # paths through the code, and states, for one kind of arguments
 MAX_UNSTABLE = 3  # captures given up because something passing stood in the way
 OTHERWISE = "with other values the code does something else"
 APART = "tried again with such statements set apart"
+ALONG = "its sizes change, so it goes along with the arguments from now on"
 background = Workers("dualgraph-compile", 1)
 
 
@@ -205,6 +206,10 @@ class Growing:
 
     def _not_captured(self, attempt: _Attempt, refusals: list[str]) -> None:
         """Makes sure that the next capture goes otherwise, or that there is none."""
+        if self._rebound.along.fresh:
+            self._forget()
+            self._log.append(f"not captured at {attempt.where}: {refusals[0]}; {ALONG}")
+            return
         if attempt.spec is not None and (self._rebound.active or self._apart.active):
             self._rebound.at_any_size = False
             self._log.append(f"not captured at {attempt.where} with symbolic sizes: {refusals[0]}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,13 +18,21 @@ from ..static.checks import by_value
 FIRST = 4  # parts of a key before those of the argument leaves
 
 
+class Whole(NamedTuple):
+    """The structure of a call's arguments, and of what goes along with them from places in Python state."""
+
+    own: TreeDef | int
+    held: tuple[TreeDef, ...]
+    names: tuple[str, ...]  # of the places
+
+
 def modes() -> tuple[Any, ...]:
     """What holds for all ops of a call unless it says otherwise: gradient mode, default dtype, default device."""
     return state.grad, dt.get_default_dtype(), state.device
 
 
 def call_key(
-    leaves: Sequence[Any], tree: TreeDef | int, promoted: Collection[int] | None = None
+    leaves: Sequence[Any], tree: TreeDef | int | Whole, promoted: Collection[int] | None = None
 ) -> tuple[Any, ...]:
     """What all calls that one program may serve have in common; of `promoted` leaves that is the type of the number."""
     seen: dict[int, int] = {}
@@ -78,8 +86,11 @@ def leaves_to_keep(leaves: Sequence[Any]) -> list[Any]:
     return [v for v in leaves if not (isinstance(v, (Tensor, np.ndarray)) or by_value(v))]
 
 
-def labels(fn: Any, tree: TreeDef | int) -> list[str]:
+def labels(fn: Any, tree: TreeDef | int | Whole) -> list[str]:
     """What the code of `fn` calls each argument leaf: ``x``, ``batch['y'][0]``; a number where it has no name."""
+    if isinstance(tree, Whole):
+        pairs = zip(tree.names, tree.held, strict=True)
+        return [*labels(fn, tree.own), *(name + path for name, t in pairs for path in paths(t))]
     called = getattr(fn, "forward", fn)  # a module's
     code = getattr(getattr(called, "__func__", called), "__code__", None)
     bound = int(hasattr(called, "__self__"))

@@ -20,11 +20,22 @@ from ..core.trees import TreeDef, containers, flatten, unflatten
 from ..eager.tensor import Tensor
 from ..effects import Happening
 from ..static.capture import CHANGES, Tracer
-from ..static.checks import ATOMS, Assumption, CellCheck, Check, EntryCheck, ItemCheck, PlacedCheck
+from ..static.checks import (
+    ATOMS,
+    Assumption,
+    CellCheck,
+    Check,
+    EntryCheck,
+    ItemCheck,
+    PlacedCheck,
+    TensorCheck,
+)
 from ..static.code.bytecode import REFLECTION
 from ..static.code.statements import statements
 from ..static.footprint import Footprint
 from ..static.trace import Slot
+from .along import Along
+from .arguments import attributes_of
 from .promoted import EXCHANGED, Place, may_be_promoted, place_key
 
 KINDS = (tuple, list, dict)
@@ -102,6 +113,7 @@ class Rebound:
     def __init__(self, numbers: Numbers) -> None:
         self.places: dict[Any, Place] = {}
         self.numbers = numbers
+        self.along = Along()
         self.flags: set[Any] = set()  # places where a call has left another flag
         self.active = False  # whether there are some
         self.at_any_size = True  # whether programs of symbolic sizes may exchange what is there
@@ -122,10 +134,17 @@ class Rebound:
         """
         if not (self.places or written) and footprint.failing() is None:
             return []
-        failing = [c for c in footprint.checks if not c.holds() or place_key(c) in written]
+        failing = [
+            c for c in footprint.checks
+            if not (_followed(c) or c.holds()) or place_key(c) in written
+        ]  # fmt: skip
         for c in failing:
             if _other_number(c) and (type(c.read()) in LIVE or _settled(footprint)):
                 self.numbers.written(c, footprint)
+        if self.along.notice(failing):
+            self.places.update(self.along.places)
+            tracer.refusals += [f"{CHANGES} {c.name}, which it also reads" for c in failing]
+            return []
         flags = [c for c in failing if self._turns(c)] if _settled(footprint) else []
         found = [c for c in failing if c in flags or self._moves(c)]
         held = [c for check in found for c in containers(check.read()) if not isinstance(c, tuple)]
@@ -179,11 +198,19 @@ class Rebound:
     ) -> bool:
         """Makes inputs of what is at the places, where nothing else leads to it; whether all there was rebound."""
         mine = {k: c for c in footprint.checks if (k := place_key(c)) in self.places}
-        checks = {c: self.places[k] for k, c in mine.items() if _alone(c, tracer, footprint, own)}
+        along = [c for k, c in mine.items() if k in self.along.places]
+        checks = {
+            c: self.places[k]
+            for k, c in mine.items()
+            if _alone(c, tracer, footprint, own, c in along)
+        }
+        along = [c for c in along if c in checks]
         for check, place in checks.items():
             leaves = flatten(check.expected)[0]
             spots = {
-                id(t): Spot(place, i, t) for i, t in enumerate(leaves) if isinstance(t, Tensor)
+                id(t): Spot(place, i, t)
+                for i, t in enumerate(leaves)
+                if isinstance(t, Tensor) and check not in along
             }
             for key, s in spots.items():
                 t = s.tensor
@@ -198,7 +225,9 @@ class Rebound:
             for t in tensors:
                 footprint.tensors.pop(id(t), None)
             footprint.checks = [c for c in footprint.checks if id(c.holder) not in inside]
-        footprint.checks = [FormCheck(c) if c in checks else c for c in footprint.checks]
+        footprint.checks = [
+            FormCheck(c) if c in checks else c for c in footprint.checks if c not in along
+        ]
         return True
 
 
@@ -220,6 +249,11 @@ def results_of(
     return out
 
 
+def _followed(check: Check) -> bool:
+    """Whether a check is of a tensor whose sizes the capture follows: they go along with the arguments."""
+    return type(check) is TensorCheck and check.holder._dims is not None
+
+
 def _settled(footprint: Footprint) -> bool:
     """Whether statements that can be set apart are."""
     active = footprint._apart is not None and footprint._apart.active
@@ -229,8 +263,8 @@ def _settled(footprint: Footprint) -> bool:
 def _other_number(check: Check) -> bool:
     """Whether there is another number of the same type at a place."""
     kind = type(check.expected)
-    now = plain(given(check.read())) if kind in LIVE_OF and isinstance(check, EXCHANGED) else None
-    return type(now) is kind
+    of_number = kind in LIVE_OF and isinstance(check, EXCHANGED)
+    return of_number and type(plain(given(check.read()))) is kind
 
 
 def _reads(h: Happening, check: Check, footprint: Footprint) -> bool:
@@ -256,8 +290,10 @@ def _plain(value: Any) -> bool:
     return all(type(c) in KINDS or hasattr(c, "_fields") for c in containers(value))
 
 
-def _alone(check: Check, tracer: Tracer, footprint: Footprint, own: Sequence[Any]) -> bool:
-    """Whether no other way leads to the tensors at a place, as far as code can go."""
+def _alone(
+    check: Check, tracer: Tracer, footprint: Footprint, own: Sequence[Any], along: bool
+) -> bool:
+    """Whether no other way leads to the tensors at a place, as far as code can go; `along`: they are leaves."""
     leaves, parts = flatten(check.expected)[0], containers(check.expected)
     tensors = [t for t in leaves if isinstance(t, Tensor)]
     targets, mine = {id(v) for v in (*parts, *tensors)}, {*map(id, parts)}
@@ -268,9 +304,9 @@ def _alone(check: Check, tracer: Tracer, footprint: Footprint, own: Sequence[Any
     for t in tensors:
         slots = [r.slot for r in tracer.roots if r.tensor is t]
         viewed = not slots and tracer.knows(t)
-        if type(t) is not Tensor or vars(t) or viewed or id(t) in tracer.grads:
+        if type(t) is not Tensor or attributes_of(t) or viewed or id(t) in tracer.grads:
             return False
-        if any(s.kind not in ("tensor", "place") for s in slots):
+        if any(s.kind not in ("tensor", "place", *["leaf"] * along) for s in slots):
             return False
     if any(
         id(c.expected) in targets and c is not check and id(c.holder) not in mine

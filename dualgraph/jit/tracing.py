@@ -96,7 +96,7 @@ def trace(
     every = (*sources, *(s for s, _ in sizes))
     call.footprint.checks = with_any_number(call.footprint.checks, every)
     program = make(
-        call.name, finished, results, out.tree, call.footprint, _described(fn, args, kwargs, leaves),
+        call.name, finished, results, out.tree, call.footprint, _described(fn, call.labels, leaves),
         call.arguments.contents(), call.tracer.swept, fast_math, finished.device, use,
     )  # fmt: skip
     if call.taken and program._tracked:
@@ -130,6 +130,9 @@ class _Call:
     ) -> None:  # fmt: skip
         self.leaves, self.sources, self.rebound = leaves, sources, rebound
         self.modes = modes()
+        self.labels = labels(fn, flatten((args, kwargs))[1])
+        if rebound is not None and len(leaves) > len(self.labels):
+            self.labels += rebound.along.labels()
         self.name = getattr(fn, "__name__", type(fn).__name__)
         roots = [(fn, self.name), *_objects(leaves, (args, kwargs))]
         roots.append((default_generator, "the default generator"))
@@ -365,7 +368,7 @@ def _views_up(t: Tensor) -> Iterator[Tensor]:
         yield t
 
 
-def _described(fn: Any, args: Any, kwargs: Any, leaves: list[Any]) -> tuple[Assumption, ...]:
+def _described(fn: Any, names: Sequence[str], leaves: list[Any]) -> tuple[Assumption, ...]:
     """What is assumed of the argument leaves, each under the name of its parameter."""
     code = getattr(getattr(fn, "__func__", fn), "__code__", None)
     where = (
@@ -373,7 +376,7 @@ def _described(fn: Any, args: Any, kwargs: Any, leaves: list[Any]) -> tuple[Assu
     )
     return tuple(
         Assumption("argument", label, str(v.type) if isinstance(v, Tensor) else v, where)
-        for label, v in zip(labels(fn, flatten((args, kwargs))[1]), leaves, strict=True)
+        for label, v in zip(names, leaves, strict=True)
     )
 
 

@@ -339,21 +339,6 @@ def test_an_argument_that_is_the_state_is_told_apart() -> None:
     assert alike(make).programs
 
 
-def test_what_grows_on_each_call_stays_eager() -> None:
-    def make(wrap: Any) -> Any:
-        r = Holder(keys=dg.zeros(0, 3))
-
-        def f(x: Any) -> Any:
-            r.keys = dg.cat([r.keys, x[None]])
-            return r.keys.sum(0)
-
-        return wrap(f), lambda: r.keys
-
-    fn = alike(make)
-    assert not fn.programs
-    assert "the function changes r.keys" in fn.explain()
-
-
 def test_a_statement_that_reads_the_place_is_not_put_off() -> None:
     def make(wrap: Any) -> Any:
         r, log = Holder(h=dg.zeros(3)), []
