@@ -19,18 +19,26 @@ AFTER = (
 sequence = itertools.count(0, STEP)
 
 
-@dataclass(frozen=True, slots=True)
 class Var:
-    """An SSA value of a graph: assigned once, known by its number."""
+    """An SSA value of a graph: assigned once, known by its number. Treated as frozen."""
 
-    id: int
-    type: TensorType
+    __slots__ = ("id", "type")
+
+    def __init__(self, id: int, type: TensorType) -> None:
+        self.id = id
+        self.type = type
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Var) and self.id == other.id and self.type == other.type
 
     def __hash__(self) -> int:
         return self.id
 
     def __str__(self) -> str:
         return f"%{self.id}"
+
+    def __repr__(self) -> str:
+        return f"Var(id={self.id}, type={self.type})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

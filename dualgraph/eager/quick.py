@@ -103,17 +103,22 @@ def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
         if any(e is not None for e in edges):
             record_quick(prim, edges, args, out)
     if state.tracer is not None:
-        _tell(prim, args, plan, out)
+        told(prim, args, {}, out)
     return out
 
 
-def _tell(prim: Prim, args: tuple[Any, ...], plan: Plan, out: Tensor) -> None:
-    """Tells the running capture of a call that took the quick path."""
-    operands = [
-        a if number is None else Literal(a, dtype)
-        for a, number, dtype in zip(args, plan.scalars, plan.operands, strict=True)
-    ]
-    state.tracer.record(prim, operands, {}, (out,), user_location())
+def told(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> None:
+    """Tells the running capture of a call that took the quick path, in Python or natively."""
+    operands: Any = args
+    if any(type(a) in _SCALARS for a in args):
+        plan = plan_of(prim, args)
+        assert plan is not None  # it was found by these operands
+        operands = [
+            a if number is None else Literal(a, dtype)
+            for a, number, dtype in zip(args, plan.scalars, plan.operands, strict=True)
+        ]
+    outs = out if prim.multiple else (out,)
+    state.tracer.record(prim, operands, params, outs, user_location())
 
 
 def quick_other(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -138,10 +143,10 @@ def quick_other(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> An
             if e is not None and any(t.dtype.is_inexact for t in types):
                 record(prim, edges, args, params, outs, types)
                 break
-    tracer = state.tracer
-    if tracer is not None:
-        tracer.record(prim, args, params, outs, user_location())
-    return outs if prim.multiple else outs[0]
+    out = outs if prim.multiple else outs[0]
+    if state.tracer is not None:
+        told(prim, args, params, out)
+    return out
 
 
 def known_types(

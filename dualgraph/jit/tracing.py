@@ -183,6 +183,7 @@ class _Call:
         """Everything that is done inside counts: ops, what is decided on sizes (given), and on numbers."""
         tracer, formulas = self.tracer, self.formulas
         symbolic = isinstance(tracer, SymbolicTracer)
+        tracer.hears_after = type(tracer) is Tracer and formulas is None
         with (
             guarded(leak=tracer.sizes_read) if symbolic else nullcontext() as guards,
             tracer,

@@ -65,6 +65,7 @@ class Tracer:
     watches = False  # looks on, and writes nothing down
     watch: Callable[..., None] | None = None  # sees each op that is recorded, too
     quick = True  # whether it may hear of ops after they ran, as they do outside of captures
+    hears_after = False  # whether these may run natively, too: where no number is live
     resuming = False  # whether results of ops may be known without running them
     takes_numbers = True  # whether live numbers may be inputs of the graph
     execute = staticmethod(execute_eagerly)  # how ops are run while this tracer looks on
@@ -154,6 +155,9 @@ class Tracer:
 
     def operand(self, x: Any) -> Operand:
         """What stands for an operand of an op, as dispatch has it: a tensor, or a number in some dtype."""
+        entry = self._entry(x)
+        if entry is not None and x._parent is None:  # as `var_of` would say
+            return entry[1]
         if hasattr(x, "_cell"):
             return self.var_of(x)
         if type(x) is Literal:
@@ -211,15 +215,14 @@ class Tracer:
         where = self.at or where
         if Tracer.watch is not None:
             Tracer.watch(prim, args, params, outs, where)
-        inputs = tuple(map(self.operand, args))
+        inputs = tuple([self.operand(a) for a in args])
         count = len(self.nodes)
         made = self._emit(prim, inputs, params, tuple([o.type for o in outs]), where)
         if outs[0]._parent is not None and len(self.nodes) > count:
             self.views.add(len(self.nodes) - 1)
         if self._taped and not state.grad:
-            for a in args:
-                if getattr(a, "requires_grad", False):
-                    self._untaped.update(made)
+            if any(getattr(a, "requires_grad", False) for a in args):
+                self._untaped.update(made)
         for out, var in zip(outs, made, strict=True):
             self._set(out, var)
 

@@ -268,7 +268,7 @@ class Holders:
                 self._seen[id(held_in)] = held_in
                 self.checks.append(MembersCheck(held_in, f"the names in {base.__name__}", where))
             for attribute in list(held) if first else names & held.keys():
-                special = is_special(attribute, held[attribute])
+                special = attribute.startswith("__") and is_special(attribute, held[attribute])
                 counts = first if special or self.reflects else attribute in names
                 if counts and attribute not in CONSTRUCTORS:
                     self._member(cls, base, attribute, f"{name}.{attribute}", where)

@@ -7,7 +7,8 @@ import functools
 import re
 import sys
 import types
-from typing import Any, NamedTuple
+from collections.abc import Sequence, Set
+from typing import NamedTuple
 
 ATTRIBUTE_WRITES = frozenset(("STORE_ATTR", "DELETE_ATTR"))
 SHIFTED = frozenset(("LOAD_GLOBAL",)) if sys.version_info >= (3, 11) else frozenset()
@@ -43,17 +44,37 @@ def codes(code: types.CodeType) -> tuple[types.CodeType, ...]:
     return tuple(out)
 
 
+class Names(NamedTuple):
+    """What one code object mentions, those inside of it left out."""
+
+    mentioned: frozenset[str]  # with strings that could be names
+    written: frozenset[str]  # attributes
+    imported: tuple[str, ...]  # modules
+    variables: frozenset[str]  # global ones
+
+
 @functools.lru_cache(maxsize=4096)
-def code_names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], tuple[str, ...]]:
-    """Names that code mentions (with strings that could be names), attribute names it writes, modules it imports."""
-    strings = [c for c in code.co_consts if isinstance(c, str)]
-    named = frozenset().union(*map(names_in_text, strings))
+def code_names(code: types.CodeType) -> Names:
+    """The names that code mentions."""
+    named = set(code.co_names)
+    for text in code.co_consts:
+        if isinstance(text, str):
+            named |= names_in_text(text)
     if _MATCHES_CLASS in code.co_code[::2]:
         named |= names_in_patterns(code)
-    uses = _uses(code)
-    written = frozenset(name for op, name in uses if op in ATTRIBUTE_WRITES)
-    imported = tuple(name for op, name in uses if op == "IMPORT_NAME")
-    return named.union(code.co_names), written, imported
+    return _sorted(named, _uses(code))
+
+
+def _sorted(named: Set[str], uses: Sequence[tuple[str, str]]) -> Names:
+    """What is mentioned, with the instructions that tell what for."""
+    written: set[str] = set()
+    variables: set[str] = set()
+    imported: list[str] = []
+    for op, name in uses:
+        (written if op in ATTRIBUTE_WRITES else variables).add(name)
+        if op == "IMPORT_NAME":
+            imported.append(name)
+    return Names(frozenset(named), frozenset(written), tuple(imported), frozenset(variables))
 
 
 def names_in_patterns(code: types.CodeType) -> frozenset[str]:
@@ -70,13 +91,11 @@ def names_in_text(text: str) -> frozenset[str]:
     return frozenset(n for field in fields for n in _PART.findall(field))
 
 
-@functools.lru_cache(maxsize=4096)
 def global_names(code: types.CodeType) -> frozenset[str]:
     """Names that code reads or writes as globals."""
-    return frozenset(name for op, name in _uses(code) if op not in ATTRIBUTE_WRITES)
+    return code_names(code).variables
 
 
-@functools.lru_cache(maxsize=4096)
 def _uses(code: types.CodeType) -> tuple[tuple[str, str], ...]:
     """The instructions that write attributes, import, or use globals, each with its name."""
     if not KNOWN:
@@ -146,30 +165,36 @@ class Mentions(NamedTuple):
 def mentions(code: types.CodeType, apart: tuple[range, ...] = ()) -> Mentions:
     """What code mentions, the instructions at the offsets in `apart` left out."""
     inside = codes(code)
-    if apart:
-        inside = inside[1:]
-    told = [code_names(c) for c in inside]
-    variables = frozenset().union(*map(global_names, inside))
     enclosing = frozenset(code.co_freevars)
+    told = [code_names(c) for c in (inside[1:] if apart else inside)]
     if apart:
-        rest, more, enclosing = _mentioned(code, apart)
-        told, variables = [rest, *told], variables | more
-        enclosing |= frozenset().union(*(c.co_freevars for c in inside)) & {*code.co_freevars}
-    names = frozenset().union(*(t[0] for t in told))
+        rest, enclosing = _mentioned(code, apart)
+        told.insert(0, rest)
+        enclosing |= frozenset().union(*(c.co_freevars for c in inside[1:])) & {*code.co_freevars}
+    names, written, imported, variables = told[0] if len(told) == 1 else _together(told)
     return Mentions(
         names,
-        frozenset().union(*(t[1] for t in told)),
-        tuple(module for t in told for module in t[2]),
+        written,
+        imported,
         tuple(sorted(v for v in variables if v.isidentifier())),  # pytest puts others in
         tuple(sorted(names & UNFOLLOWED)),
         enclosing,
     )
 
 
-def _mentioned(
-    code: types.CodeType, apart: tuple[range, ...]
-) -> tuple[Any, frozenset[str], frozenset[str]]:
-    """What `code_names` gives, the global variables, and those of enclosing functions, of a part of the code."""
+def _together(told: Sequence[Names]) -> Names:
+    """What several code objects mention."""
+    names, written, imported, variables = zip(*told, strict=True)
+    return Names(
+        frozenset().union(*names),
+        frozenset().union(*written),
+        tuple(module for some in imported for module in some),
+        frozenset().union(*variables),
+    )
+
+
+def _mentioned(code: types.CodeType, apart: tuple[range, ...]) -> tuple[Names, frozenset[str]]:
+    """What `code_names` gives, and the variables of enclosing functions, of a part of the code."""
     names: set[str] = set()
     uses: list[tuple[str, str]] = []
     enclosing: set[str] = set()
@@ -178,17 +203,15 @@ def _mentioned(
             continue
         if i.opcode in dis.hasname:
             names.add(i.argval)
-            uses.append((i.opname, i.argval))
+            if i.opcode in _names_of:
+                uses.append((i.opname, i.argval))
         elif i.opcode in dis.hasfree:
             enclosing.add(i.argval)
         elif isinstance(i.argval, str) and i.opcode in dis.hasconst:
             names |= names_in_text(i.argval)
         elif i.opcode == _MATCHES_CLASS:
             names |= names_in_patterns(code)
-    written = frozenset(n for op, n in uses if op in ATTRIBUTE_WRITES)
-    imported = tuple(n for op, n in uses if op == "IMPORT_NAME")
-    variables = frozenset(n for op, n in uses if "GLOBAL" in op or op.endswith("_NAME"))
-    return (frozenset(names), written, imported), variables, frozenset(enclosing)
+    return _sorted(names, uses), frozenset(enclosing)
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,6 +1,7 @@
 """Glue: one elementwise op on tensors and numbers - its plan, its kernel, its result.
 
-What `eager.dispatch.quick` does, for what is most usual: a plan is there, no capture or vmap runs. Where anything is
+What `eager.dispatch.quick` does, for what is most usual: a plan is there, and no vmap runs, nor a capture that sees to
+how ops are run. Where anything is
 otherwise the answer is ``o.DECLINE`` (borrowed), and the Python path, which is the definition, takes the call.
 """
 
@@ -27,6 +28,7 @@ from ..glue.capi import (
     store_ptr,
 )
 from .memory import new_array
+from .objects import held
 from .spread import spread
 from .tape import is_number, new_tensor, record
 
@@ -56,6 +58,51 @@ def tape_switch() -> i64:
     if c.PyDict_GetItemWithError(switches, o.S_BATCHING) != o.NONE:
         return -1
     return c.PyDict_GetItemWithError(switches, o.S_GRAD) == o.TRUE
+
+
+def heard_switch() -> i64:
+    """Where a capture runs that takes ops from a record as well as from Python's path, and no vmap: 2, and 1 more where
+    ops go on the tape; else -1."""
+    switches = thread_switches()
+    if switches is None or c.PyDict_GetItemWithError(switches, o.S_BATCHING) != o.NONE:
+        return -1
+    tracer = c.PyDict_GetItemWithError(switches, o.S_TRACER)
+    if tracer is None:
+        return -1
+    hears = c.PyObject_GetAttr(tracer, o.S_HEARS)
+    if hears is None:
+        c.PyErr_Clear()
+        return -1
+    c.Py_DecRef(hears)
+    if hears != o.TRUE:
+        return -1
+    return 2 + (c.PyDict_GetItemWithError(switches, o.S_GRAD) == o.TRUE)
+
+
+def call_switch() -> i64:
+    """As `tape_switch`, or as `heard_switch` where a capture runs."""
+    tape = tape_switch()
+    return heard_switch() if tape < 0 else tape
+
+
+def tell(prim: ptr, args: ptr, count: i64, params: ptr, out: ptr) -> i64:
+    """Tells the capture that runs of a call; -1 with an error set."""
+    operands = c.PyTuple_New(count)
+    if operands is None:
+        return -1
+    for i in range(count):
+        store_ptr(operands, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
+    given = stack(32)
+    store_ptr(given, 0, prim)
+    store_ptr(given, 8, operands)
+    store_ptr(given, 16, params)
+    store_ptr(given, 24, out)
+    done = c.PyObject_VectorcallDict(o.TELL, given, 4, None)
+    c.Py_DecRef(operands)
+    if done is None:
+        return -1
+    c.Py_DecRef(done)
+    return 0
 
 
 def operand_code(x: ptr) -> i64:
@@ -97,19 +144,22 @@ def apply(prim: ptr, args: ptr, count: i64) -> ptr:
     plan = plan_for(prim, args, count)
     if plan is None or load_i8(plan, n.PLAN_CASTS):
         return o.DECLINE
-    tape = tape_switch()
+    tape = call_switch()
     if tape < 0:
         return o.DECLINE
     data = compute(plan, args, count)
     if data is None or data == o.DECLINE:
         return data
     out = new_tensor(data, load_ptr(plan, n.PLAN_DTYPE))
-    if out and tape and load_i8(plan, n.PLAN_TAPED) and tracked(args, count):
+    if out and tape & 1 and load_i8(plan, n.PLAN_TAPED) and tracked(args, count):
         reads = load_i64(plan, n.PLAN_READS)
-        reads_out = load_i64(plan, n.PLAN_READS_OUT)
+        reads_out = load_i64(plan, n.PLAN_READS_OUT) << (tape >> 1)
         if record(prim, args, count, o.NO_PARAMS, reads, reads_out, out, None) < 0:
             c.Py_DecRef(out)
             return None
+    if out and tape & 2 and tell(prim, args, count, o.NO_PARAMS, out) < 0:
+        c.Py_DecRef(out)
+        return None
     return out
 
 

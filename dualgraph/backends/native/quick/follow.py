@@ -6,7 +6,7 @@ What `eager.dispatch.quick_other` does, for what was done before; else the answe
 from __future__ import annotations
 
 from ..glue.capi import c, i64, load_i64, load_ptr, n, o, ptr, stack, store_ptr
-from .apply import tape_switch, tracked
+from .apply import call_switch, tell, tracked
 from .data import as_array, made_data, run_aligned, run_backend
 from .keys import counted, has_minus_zero, key_of, known
 from .objects import held, item
@@ -62,7 +62,7 @@ def are_arrays(out: ptr, count: i64) -> i64:
 
 def results_of(prim: ptr, recipe: ptr, args: ptr, count: i64, names: ptr, tape: i64) -> ptr:
     """As `result_of`, for ops that give several results: those that are to go on the tape are Python's."""
-    if tape and load_i64(recipe, n.RECIPE_TAPED) and tracked(args, count):
+    if tape & 1 and load_i64(recipe, n.RECIPE_TAPED) and tracked(args, count):
         return o.DECLINE
     types = load_ptr(recipe, n.RECIPE_TYPES)
     results = load_i64(recipe, n.RECIPE_SEVERAL)
@@ -110,7 +110,10 @@ def become_view(out: ptr, parent: ptr, prim: ptr, params: ptr) -> i64:
 def finish(
     prim: ptr, recipe: ptr, args: ptr, count: i64, params: ptr, data: ptr, taped: i64
 ) -> ptr:
-    """The tensor around a result, whose reference it takes over: a view if it is one, on the tape if it must."""
+    """The tensor around a result, whose reference it takes over: a view if it is one, on the tape if it must.
+
+    `taped` is what `call_switch` says, or 0.
+    """
     out = new_tensor(data, load_ptr(recipe, n.RECIPE_DTYPE))
     if out is None:
         return None
@@ -120,7 +123,7 @@ def finish(
             return None
     if taped:
         reads = load_i64(recipe, n.RECIPE_READS)
-        reads_out = load_i64(recipe, n.RECIPE_READS_OUT)
+        reads_out = load_i64(recipe, n.RECIPE_READS_OUT) << (taped >> 1)
         types = load_ptr(recipe, n.RECIPE_TYPES)
         if record(prim, args, count, params, reads, reads_out, out, types) < 0:
             c.Py_DecRef(out)
@@ -136,7 +139,9 @@ def result_of(prim: ptr, recipe: ptr, args: ptr, count: i64, names: ptr, tape: i
     data = made_data(recipe, args, count, names)
     if data is None or (data == o.DECLINE and kind == n.FOLD):
         return data
-    taped = tape and load_i64(recipe, n.RECIPE_TAPED) and tracked(args, count)
+    taped = 0
+    if tape & 1 and load_i64(recipe, n.RECIPE_TAPED) and tracked(args, count):
+        taped = tape
     params = o.NO_PARAMS
     if taped or data == o.DECLINE or kind == n.VIEW:
         params = params_of(args, count, names)
@@ -189,9 +194,19 @@ def bind(prim: ptr, args: ptr, count: i64, names: ptr) -> ptr:
     return done
 
 
+def heard(prim: ptr, args: ptr, count: i64, names: ptr, done: ptr) -> ptr:
+    """The results of a call, of which the capture that runs is told; null with an error set."""
+    params = params_of(args, count, names)
+    if params is None or tell(prim, args, count, params, done) < 0:
+        c.Py_DecRef(done)
+        done = None
+    c.Py_DecRef(params)
+    return done
+
+
 def follow(prim: ptr, recipes: ptr, args: ptr, count: i64, names: ptr) -> ptr:
     """The result of a call of an op that is not elementwise, or has parameters."""
-    tape = tape_switch()
+    tape = call_switch()
     if tape < 0:
         return bind(prim, args, count, names)
     key = key_of(args, count, names)
@@ -204,13 +219,16 @@ def follow(prim: ptr, recipes: ptr, args: ptr, count: i64, names: ptr) -> ptr:
         c.Py_DecRef(key)
         return bind(prim, args, count, names)
     done = o.DECLINE
-    learn = recipe is None
+    learn = recipe is None and tape < 2
     if recipe:
         c.Py_IncRef(recipe)
         block = load_ptr(recipe, n.BLOCK)
         done = result_of(prim, block, args, count, names, tape)
+        if done and done != o.DECLINE and tape & 2:
+            done = heard(prim, args, count, names, done)
         calls = counted(block)
-        learn = (calls == 2 or calls == n.HOT or calls == n.OFTEN) and done and done != o.DECLINE
+        often = calls == 2 or calls == n.HOT or calls == n.OFTEN
+        learn = often and tape < 2 and done and done != o.DECLINE
         c.Py_DecRef(recipe)
     if done == o.DECLINE:
         done = bind(prim, args, count, names)

@@ -19,6 +19,7 @@ from ....core.process.silence import prepare
 from ....core.sweep import Whole
 from ....core.types import TensorType
 from ....eager.operators import ELEMENTWISE_OPERATORS
+from ....eager.quick import told
 from ....eager.tensor import Tensor
 from ..glue import (
     FASTCALL,
@@ -144,6 +145,7 @@ def glue_objects() -> dict[str, Any]:
         "NO_PARAMS": {}, "SEQUENCE": sequence, "INSIDE": INSIDE, "USER_PLACE": user_place,
         "GROW": plans.grow, "BIND": Dispatch.bind, "VALUE_ERROR": ValueError,
         "S_DICT": "__dict__", "S_TRACER": "tracer", "S_BATCHING": "batching", "S_GRAD": "grad", "S_DEVICE": "device",
+        "S_HEARS": "hears_after", "TELL": told,
         "SLICE": slice, "TUPLE": tuple, "ELLIPSIS": ..., "PYTHON__getitem__": Tensor.__getitem__,
         "SLICE_OP": lookup("slice"), "RESHAPE_OP": lookup("reshape"),
         "S_STARTS": "starts", "S_STOPS": "stops", "S_STEPS": "steps", "S_SHAPE": "shape",

@@ -113,18 +113,21 @@ def count_write(t: ptr) -> i64:
     return 0
 
 
-def kept_result(out: ptr) -> ptr:
-    """What the entry keeps of a result that its rule reads: ``((array, cell, version, dtype, device, None),)``."""
+def kept_result(out: ptr, itself: i64) -> ptr:
+    """What the entry keeps of a result that its rule reads: ``((array, cell, version, dtype, device, None),)``.
+
+    A capture knows results by identity: for one the entry keeps the result `itself`, last, and no array.
+    """
     cell = version_cell(out)
     made = c.PyTuple_New(6) if cell else None
     if made is None:
         return None
-    store_ptr(made, n.ITEMS, held(load_ptr(out, n.T_DATA)))
+    store_ptr(made, n.ITEMS, held(o.NONE if itself else load_ptr(out, n.T_DATA)))
     store_ptr(made, n.ITEMS + 8, held(cell))
     store_ptr(made, n.ITEMS + 16, held(item(cell, 0)))
     store_ptr(made, n.ITEMS + 24, held(load_ptr(out, n.T_DTYPE)))
     store_ptr(made, n.ITEMS + 32, held(o.CPU))
-    store_ptr(made, n.ITEMS + 40, held(o.NONE))
+    store_ptr(made, n.ITEMS + 40, held(out if itself else o.NONE))
     return single_tuple(made)
 
 
@@ -194,14 +197,15 @@ def record(
 ) -> i64:
     """Puts an op on the tape if one of its operands wants a gradient; -1 with an error set.
 
-    `types` are those of the results; null: to be made.
+    `types` are those of the results; null: to be made. `reads_out`: 1 where its rule reads the result, 2 where that is
+    to be kept itself.
     """
     edges = edges_of(args, count)
     if edges is None:
         return -1
     if edges == o.NONE:
         return 0
-    results = kept_result(out) if reads_out else held(o.NONE)
+    results = kept_result(out, reads_out == 2) if reads_out else held(o.NONE)
     saved = pair(kept_operands(args, count, reads), results)
     node = new_node(
         prim, edges, params, held(types) if types else single_tuple(new_type(out)), saved
