@@ -29,6 +29,7 @@ from .tables import Ints, Pairs, contiguous_strides, crossed, name_of, table
 from .turning import ByTaps, by_lines
 from .weave import Threads, nowhere, weaving
 
+STRIPE = 64  # k's (about) of a weight that are packed at a time
 TURNED = 2**18  # elements of a weight below which it is put in order of k
 PHASES = 8  # products up to which they run piece by piece
 
@@ -181,7 +182,10 @@ class InputGradient:
         taps, back = _reach(layout, phases, self.outs, filters)
         if not len(taps):
             return None
-        operand: Strided | Tabled = Tabled(table((self.channels, filters.channel)), taps)
+        # an output channel has all of the rows, a few k's of each: in one run where all its taps are read
+        few = len(taps) // self.outs
+        stripe = few * -(-STRIPE // few) if 1 < few == filters.channel // self.size else 0
+        operand: Strided | Tabled = Tabled(table((self.channels, filters.channel)), taps, stripe)
         if filters.in_order:
             operand = Strided(len(taps) * self.size, self.size)
         axes = list(zip(phases, self.pads, layout.steps, strict=True))

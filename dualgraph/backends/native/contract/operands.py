@@ -18,10 +18,14 @@ class Strided:
 
 @dataclass(frozen=True, eq=False)
 class Tabled:
-    """An operand whose element (row, k) lies ``rows[row] + ks[k]`` bytes from its start (int64 tables)."""
+    """An operand whose element (row, k) lies ``rows[row] + ks[k]`` bytes from its start (int64 tables).
+
+    ``stripe``: so many k's of all rows lie near each other, and are packed together (0: nothing is known of that).
+    """
 
     rows: Any
     ks: Any
+    stripe: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,6 +127,8 @@ class Plan:
             matrix = 0 if matrices == 1 else matrix
         side_by_side = isinstance(x, Strided) and x.row_step == self.shape.size
         stripe = STRIPE if side_by_side else KC
+        if isinstance(x, Tabled) and x.stripe:
+            stripe = x.stripe
         own = (address_of(starts), address, self.slots[place], slot, matrix, panels, panel, width)
         return *values, *own, stripe
 
