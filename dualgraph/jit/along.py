@@ -6,7 +6,8 @@ types and sizes, which are symbolic once they have changed. What the call leaves
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from ..core.trees import LEAF, TreeDef, containers, flatten, paths
@@ -15,6 +16,8 @@ from ..static.checks import Check
 from .keys import Whole
 from .promoted import EXCHANGED, Place, place_key
 
+MOST = 4  # captures in which a place was left in another size, until it goes along though it was exchanged before
+
 
 class Along:
     """The places whose tensors go along with the arguments of one compiled function, as far as was seen."""
@@ -22,10 +25,16 @@ class Along:
     def __init__(self) -> None:
         self.places: dict[Any, Place] = {}
         self.fresh = False  # whether some were found since the last capture
+        self._often = Counter[Any]()  # how often they were left in other sizes
 
-    def notice(self, failing: Iterable[Check]) -> bool:
-        """Takes in the places where a call has left tensors of other sizes; whether there are new ones."""
+    def notice(self, failing: Iterable[Check], exchanged: Container[Any]) -> bool:
+        """Takes in the places where a call has left tensors of other sizes; whether there are new ones.
+
+        Those that are `exchanged` already have a program for each size: they come along once there are too many.
+        """
         found = {place_key(c): Place(c) for c in failing if _grows(c)}
+        self._often.update(found.keys())
+        found = {k: p for k, p in found.items() if k not in exchanged or self._often[k] >= MOST}
         self.fresh = not found.keys() <= self.places.keys()
         self.places = {**found, **self.places}
         return self.fresh

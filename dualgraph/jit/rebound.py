@@ -141,7 +141,7 @@ class Rebound:
         for c in failing:
             if _other_number(c) and (type(c.read()) in LIVE or _settled(footprint)):
                 self.numbers.written(c, footprint)
-        if self.along.notice(failing):
+        if self.along.notice(failing, self.places):
             self.places.update(self.along.places)
             tracer.refusals += [f"{CHANGES} {c.name}, which it also reads" for c in failing]
             return []

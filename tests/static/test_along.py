@@ -232,3 +232,36 @@ def test_a_state_that_is_reset_to_none_keeps_its_programs() -> None:
                 c.k = None
             assert f(normal(2, 3, seed=i)) is c.k
     assert len(f.programs) == 2 and sum(p.calls for p in f.programs) > 15, f.explain()
+
+
+@both_modes(20)
+def test_a_state_that_takes_the_size_of_a_batch(wrap: Wrap) -> Iterator[Any]:
+    c = Cache()
+    c.k = dg.zeros(1, 3)
+
+    @wrap
+    def step(x: Any) -> Any:
+        change = x - c.k.mean(0)
+        c.k = x
+        return change
+
+    for i in range(40):
+        yield step(normal(3 if i % 10 == 9 else 4, 3, seed=i)), c.k
+
+
+def test_a_state_that_had_one_size_is_told_natively() -> None:
+    c = Cache()
+    c.k = dg.zeros(4, 3)
+
+    def step(x: Any) -> Any:
+        change = x - c.k.mean(0)
+        c.k = x * 2
+        return change
+
+    f = dg.compile(step, wait=True)
+    for i in range(20):
+        f(normal(3 if i == 9 else 4, 3, seed=i))
+    assert not f._rebound.along.places, f.explain()
+    for i in range(40):
+        f(normal(3 + i % 7, 3, seed=i))
+    assert f._rebound.along.places, f.explain()
