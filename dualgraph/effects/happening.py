@@ -11,6 +11,7 @@ from ..core.numbers.live import LIVE, holds_live, settled
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..static.capture import Tracer
+from ..static.checks import Check
 from ..static.code.changes import names_read
 from ..static.code.statements import Statement
 from .standing import Standing
@@ -60,6 +61,7 @@ class Happening:
         self.made: dict[int, Any] = {}  # tensors that it made
         self.grads: list[tuple[Tensor, Any]] = []  # gradients that it read
         self.at: dict[Any, int] = {}  # the ids of what was at places where calls exchange things
+        self.changed: list[tuple[Check, Any]] = []  # what the call had changed by then
         self.by_size = False  # whether it may fail at other sizes, and tensors are written later
         self.problem = ""
         self.raises = False  # it calls code that raises errors of its own

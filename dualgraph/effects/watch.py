@@ -22,7 +22,7 @@ from ..core.numbers.symbolic import is_symbolic
 from ..core.trees import containers, flatten
 from ..eager.tensor import Tensor
 from ..static.capture import Tracer
-from ..static.checks import ATOMS
+from ..static.checks import ATOMS, Check
 from ..static.code.bytecode import mentions
 from ..static.code.changes import (
     changed_names,
@@ -44,6 +44,7 @@ from .vet import Vet
 from .whose import of_user
 
 MAX_HAPPENINGS = 500  # of one call
+MANY = 32  # statements of one call, from which on what has changed by then is not looked at
 
 
 class Watch:
@@ -155,6 +156,7 @@ class Watch:
         h = Happening(s, run or fn, serial, values, len(self._tracer.numbers), stands)
         h.at = self._at_places()
         h.problem, h.writes_before = stands.problem, self._tracer.writes
+        h.changed = self._changed() if len(self.happenings) < MANY else []
         if h.problem:
             pass
         elif run is None:
@@ -270,7 +272,13 @@ class Watch:
             if (name in (c.key, c.name) or id(c.holder) in holders) and not c.holds()
         ]
         known = {key[1:] for key, now in end.items() if h.at.get(key) == now}
-        return bool(changed) and known.issuperset(changed)
+        if changed:
+            return known.issuperset(changed)
+        return bool(h.changed) and _same_state(h.changed, self._changed())
+
+    def _changed(self) -> list[tuple[Check, Any]]:
+        """The places in Python state that hold something else than before the call, and what."""
+        return [(c, c.read()) for c in self._footprint.checks if not c.holds()]
 
     def _judge(self, h: Happening, places: Any, outside: Any, seen: Any) -> None:
         """Notes what speaks against a run, as the end of the call shows."""
@@ -311,6 +319,12 @@ class Watch:
                 h.problem = f"the attribute {name!r} that it writes is read elsewhere"
         elif (id(holder), name) in places:
             h.problem = "the variable that it writes is read elsewhere"
+
+
+def _same_state(before: list[tuple[Check, Any]], now: list[tuple[Check, Any]]) -> bool:
+    """Whether the same places held the same objects."""
+    pairs = zip(before, now, strict=False)
+    return len(before) == len(now) and all(a is b and v is w for (a, v), (b, w) in pairs)
 
 
 class _Running:

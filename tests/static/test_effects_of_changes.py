@@ -19,6 +19,9 @@ pytestmark = pytest.mark.skipif(
 class Box:
     def __init__(self) -> None:
         self.n, self.h, self.table, self.list = 0, dg.zeros(3), {"n": 0}, [0, 0]
+        self.gauge, self.net = Gauge(), dg.nn.Linear(3, 3)
+        sgd = dg.optim.SGD([dg.zeros(1)], lr=0.1)
+        self.scheduler = dg.optim.lr_scheduler.CosineAnnealingLR(sgd, 50)
 
 
 def counted(b: Any, o: Any, x: Any) -> Any:
@@ -89,6 +92,53 @@ def tensors_later(b: Any, o: Any, x: Any) -> Any:
     return b.h
 
 
+class Gauge:
+    def __init__(self) -> None:
+        self.value, self.calls = 1.0, 0
+
+    def up(self) -> None:
+        self.value *= 2
+        self.calls += 1
+
+    def down(self) -> None:
+        self.value /= 2
+
+    def __str__(self) -> str:
+        return f"{self.calls}: {self.value}"
+
+
+def by_a_method(b: Any, o: Any, x: Any) -> Any:
+    b.gauge.up()
+    b.n += 1
+    if b.n % 2 == 0:
+        print(b.gauge, x.sum().item())
+    return x * b.gauge.value
+
+
+def by_methods_there_and_back(b: Any, o: Any, x: Any) -> Any:
+    b.n += 1
+    b.gauge.up()
+    print(b.gauge)
+    b.gauge.down()
+    return x * b.n
+
+
+def by_methods_of_a_module(b: Any, o: Any, x: Any) -> Any:
+    b.n += 1
+    b.net.eval()
+    print(b.net.training, x.sum().item())
+    b.net.train()
+    return b.net(x).detach() * b.n
+
+
+def by_a_scheduler(b: Any, o: Any, x: Any) -> Any:
+    b.scheduler.step()
+    b.n += 1
+    if b.n % 2 == 0:
+        print(f"{b.n}: {b.scheduler.get_last_lr()[0]:.4f} {x.sum().item():.4f}")
+    return x * b.n
+
+
 @pytest.mark.parametrize(
     ("step", "compiled"),
     [
@@ -102,6 +152,10 @@ def tensors_later(b: Any, o: Any, x: Any) -> Any:
         (in_a_list, False),
         (tensors, True),
         (tensors_later, False),
+        (by_a_method, False),
+        (by_methods_there_and_back, False),
+        (by_methods_of_a_module, False),
+        (by_a_scheduler, True),
     ],
 )
 def test_what_is_printed_is_as_in_eager_mode(
@@ -109,9 +163,10 @@ def test_what_is_printed_is_as_in_eager_mode(
 ) -> None:
     seen = []
     for wrap in (lambda f: f, lambda f: dg.compile(f, wait=True)):
+        dg.manual_seed(0)
         b, o, out = Box(), Box(), []
         f = wrap(lambda x, b=b, o=o: step(b, o, x))
-        for i in range(14):
+        for i in range(24):
             if i == 9:
                 b.n, b.table["n"], b.list[0], b.h = 40, 50, 60, dg.ones(3)
             dg.manual_seed(i)
