@@ -267,6 +267,8 @@ class Footprint(Holders):
             parts: list[Any] = [value.func, *value.args, value.keywords]
         elif isinstance(value, property):
             parts = [f for f in (value.fget, value.fset) if f is not None]
+        elif isinstance(value, functools.cached_property):
+            parts = [value.func]
         else:
             parts = [
                 value.__func__,

@@ -8,12 +8,16 @@ import decimal
 import enum
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import dualgraph as dg
+from dualgraph import nn
+from tests.side_by_side import Wrap, both_modes
+from tests.static.modes import normal
 
 RATE = 2.0
 
@@ -286,3 +290,39 @@ def test_constructors_are_no_assumptions_of_objects_that_exist() -> None:
     assumed = f.programs[0].assumptions
     assert not any(a.name == "RATE" for a in assumed)
     assert len(assumed) < 80
+
+
+@both_modes(12)
+def test_values_that_are_worked_out_once(wrap: Wrap) -> Iterator[Any]:
+    class Masked(nn.Module):
+        size, scale = 3, 2.0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        @functools.cached_property
+        def mask(self) -> Any:
+            return dg.tril(dg.ones(self.size, self.size)) * self.scale
+
+        @functools.cached_property
+        def half(self) -> float:
+            return self.scale / 2
+
+        def forward(self, x: Any) -> Any:
+            return x @ (self.layer.weight * self.mask) * self.half
+
+    m = Masked()
+    run = wrap(m)
+    for i in range(24):
+        if i == 6:
+            m.scale = 5.0  # too late for what is there already
+        if i == 10:
+            del m.mask
+        if i == 14:
+            m.mask = dg.ones(3, 3)
+        if i == 18:
+            del m.half
+        if i == 20:
+            Masked.half = 7.0  # what is there hides it
+        yield run(normal(2, 3, seed=i)), vars(m).get("mask"), m.half
