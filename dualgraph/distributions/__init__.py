@@ -2,13 +2,14 @@
 
 Its modules:
 
-    base             what a distribution is; kl (how far one is from another)
+    base             what a distribution is; constraints (sets of values); kl (how far one is from another)
     numbers          continuous; relatives (made of simpler ones, and mixtures)
     whole numbers    discrete, counts
     vectors          Dirichlet, multivariate normal, axes taken as events
     mapped           transforms (what a map is), maps (those that compute), transformed (what is drawn and mapped)
 """
 
+from . import constraints
 from .base import Distribution
 from .continuous import (
     Cauchy,
@@ -67,5 +68,5 @@ __all__ = [
     "RelaxedOneHotCategorical", "ReshapeTransform", "SigmoidTransform", "SoftmaxTransform",
     "SoftplusTransform", "StickBreakingTransform", "StudentT", "TanhTransform", "Transform",
     "TransformedDistribution", "Uniform", "Weibull", "identity_transform", "kl_divergence",
-    "poisson", "register_kl",
+    "constraints", "poisson", "register_kl",
 ]  # fmt: skip

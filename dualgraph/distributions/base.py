@@ -11,6 +11,7 @@ from ..core.errors import ArgumentError
 from ..eager import Tensor, no_grad
 from ..eager.operands import as_operand, astype
 from ..eager.shapes import broadcast_arrays
+from .constraints import Constraint
 
 Shape = tuple[int, ...]
 Self = TypeVar("Self", bound="Distribution")
@@ -26,6 +27,7 @@ class Distribution:
     has_rsample = False
     has_enumerate_support = False
     _shared: tuple[str, ...] = ()  # parameters without the axes of the batch
+    _support: Constraint | None = None  # where it does not depend on parameters
 
     def __init__(self, batch_shape: Shape = (), event_shape: Shape = ()) -> None:
         self.batch_shape, self.event_shape = tuple(batch_shape), tuple(event_shape)
@@ -47,6 +49,13 @@ class Distribution:
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         raise NotImplementedError
+
+    @property
+    def support(self) -> Constraint:
+        """The set of the values that can be drawn; ``support.check(x)`` says which ones are in it."""
+        if self._support is None:
+            raise NotImplementedError(f"{type(self).__name__} does not know its support")
+        return self._support
 
     def expand(self: Self, batch_shape: Sequence[int], _instance: Any = None) -> Self:
         """The same distributions in a larger batch: parameters are seen, not copied.

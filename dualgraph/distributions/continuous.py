@@ -13,6 +13,7 @@ from ..ops.arithmetic import where
 from ..ops.incomplete_gamma import gamma_quantile_slope
 from ..ops.special import digamma, lgamma
 from ..special import gammainc, ndtr, ndtri, xlogy
+from . import constraints
 from .base import Distribution, Shape, demand, together
 
 EULER = 0.5772156649015329
@@ -28,6 +29,8 @@ def uniform_draws(d: Distribution, sample_shape: Shape, like: Tensor) -> Tensor:
 
 class _LocScale(Distribution):
     """``loc + scale * z`` of a standard variable z."""
+
+    _support = constraints.real
 
     has_rsample = True
 
@@ -183,6 +186,8 @@ class LogNormal(_LocScale):
     tensor(1.6487)
     """
 
+    _support = constraints.positive
+
     def _draw(self, sample_shape: Shape) -> Tensor:
         return Normal(self.loc, self.scale, False)._draw(sample_shape).exp()
 
@@ -214,6 +219,8 @@ class LogNormal(_LocScale):
 
 class Half(Distribution):
     """The size of a variable that lies evenly around 0: `around` makes that of a scale."""
+
+    _support = constraints.nonnegative
 
     has_rsample = True
     around: Callable[..., Any]
@@ -276,6 +283,10 @@ class Uniform(Distribution):
         demand(validate_args, self, high=lambda: self.high > self.low)
         super().__init__(self.low.shape)
 
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.interval(self.low, self.high)
+
     def _draw(self, sample_shape: Shape) -> Tensor:
         u = rand(self._shape(sample_shape), dtype=self.low.dtype, device=self.low.device)
         return self.low + u * (self.high - self.low)
@@ -309,6 +320,8 @@ class Exponential(Distribution):
     >>> dg.distributions.Exponential(2.0).mean
     tensor(0.5000)
     """
+
+    _support = constraints.nonnegative
 
     has_rsample = True
 
@@ -378,6 +391,8 @@ class Gamma(Distribution):
     >>> dg.distributions.Gamma(2.0, 3.0).mean
     tensor(0.6667)
     """
+
+    _support = constraints.nonnegative
 
     has_rsample = True
 

@@ -12,6 +12,7 @@ from ..ops.arithmetic import minimum
 from ..ops.special import lgamma
 from ..ops.transcendental import logaddexp
 from ..special import xlogy
+from . import constraints
 from .base import Distribution, Shape, demand, together
 from .continuous import Gamma
 from .discrete import Categorical, _Binary
@@ -53,6 +54,8 @@ class Poisson(Distribution):
     >>> dg.distributions.Poisson(4.0).mean
     tensor(4.)
     """
+
+    _support = constraints.nonnegative_integer
 
     def __init__(self, rate: Any, validate_args: bool | None = None) -> None:
         (self.rate,) = together(rate)
@@ -112,6 +115,10 @@ class Binomial(_Counted):
     tensor(2.5000)
     """
 
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.integer_interval(0, self.total_count)
+
     def _draw(self, sample_shape: Shape) -> Tensor:
         most = int(self.total_count.max()) if self.total_count.shape != (0,) else 0
         how = {"dtype": self.probs.dtype, "device": self.probs.device}
@@ -152,6 +159,8 @@ class NegativeBinomial(_Counted):
     tensor(5.)
     """
 
+    _support = constraints.nonnegative_integer
+
     def _draw(self, sample_shape: Shape) -> Tensor:
         return poisson(Gamma(self.total_count, (-self.logits).exp(), False).sample(sample_shape))
 
@@ -187,6 +196,10 @@ class Multinomial(Distribution):
         self._places = Categorical(probs, logits, validate_args)
         self.probs, self.logits = self._places.probs, self._places.logits
         super().__init__(self._places.batch_shape, self.probs.shape[-1:])
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.multinomial(self.total_count)
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         at = self._places._draw((self.total_count, *sample_shape)).unsqueeze(-1)

@@ -12,6 +12,7 @@ from ..eager.operands import as_operand, astype
 from ..eager.random import bernoulli, multinomial
 from ..eager.statistics import log_softmax, softmax
 from ..nn.functional.loss import binary_cross_entropy_with_logits
+from . import constraints
 from .base import Distribution, Shape, demand, together
 
 EPSILON = {2: 1e-3, 4: 1.1920928955078125e-07, 8: 2.220446049250313e-16}  # by bytes
@@ -50,6 +51,8 @@ class Bernoulli(_Binary):
     tensor(0.5000)
     """
 
+    _support = constraints.boolean
+
     has_enumerate_support = True
 
     def _values(self) -> Tensor:
@@ -86,6 +89,8 @@ class Geometric(_Binary):
     >>> dg.distributions.Geometric(0.5).mean
     tensor(1.)
     """
+
+    _support = constraints.nonnegative_integer
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         how = {"dtype": self.probs.dtype, "device": self.probs.device}
@@ -136,6 +141,10 @@ class Categorical(Distribution):
     def _values(self) -> Tensor:
         return arange(self.probs.shape[-1], device=self.probs.device)
 
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.integer_interval(0, self.probs.shape[-1] - 1)
+
     def _draw(self, sample_shape: Shape) -> Tensor:
         rows = self.probs.reshape(-1, self.probs.shape[-1])
         found = multinomial(rows, math.prod(sample_shape), replacement=True)
@@ -162,6 +171,8 @@ class OneHotCategorical(Distribution):
     >>> dg.distributions.OneHotCategorical(dg.asarray([0.5, 0.5])).mean
     tensor([0.5000, 0.5000])
     """
+
+    _support = constraints.one_hot
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:  # fmt: skip
         self._places = Categorical(probs, logits, validate_args)

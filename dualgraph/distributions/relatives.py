@@ -13,6 +13,7 @@ from ..eager.operands import as_operand
 from ..ops.arithmetic import where
 from ..ops.special import digamma, lgamma
 from ..special import gammaincc
+from . import constraints
 from .base import Distribution, Shape, demand, together
 from .continuous import EULER, Cauchy, Chi2, Exponential, Gamma, Half
 from .discrete import Categorical
@@ -25,6 +26,8 @@ class StudentT(Distribution):
     >>> round(StudentT(3.0).log_prob(dg.tensor(0.0)).item(), 4)
     -1.0009
     """
+
+    _support = constraints.real
 
     has_rsample = True
 
@@ -100,6 +103,10 @@ class Pareto(Distribution):
         self._wait = Exponential(self.alpha, False)
         super().__init__(self.scale.shape)
 
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.greater_than_eq(self.scale)
+
     def _draw(self, sample_shape: Shape) -> Tensor:
         return self.scale * self._wait._draw(sample_shape).exp()
 
@@ -139,6 +146,8 @@ class Weibull(Distribution):
     >>> dg.distributions.Weibull(1.0, 2.0).mean
     tensor(0.8862)
     """
+
+    _support = constraints.positive
 
     has_rsample = True
 
@@ -194,6 +203,8 @@ class InverseGamma(Distribution):
     >>> dg.distributions.InverseGamma(3.0, 2.0).mean
     tensor(1.)
     """
+
+    _support = constraints.positive
 
     has_rsample = True
 
@@ -252,6 +263,10 @@ class MixtureSameFamily(Distribution):
                 f"MixtureSameFamily: {weights} weights for components of batch shape {parts}"
             )
         super().__init__(parts[:-1], component_distribution.event_shape)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return self.component_distribution.support
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         drawn = self.component_distribution.sample(sample_shape)

@@ -14,6 +14,7 @@ from ..eager.statistics import log_softmax
 from ..nn.functional.activation import softplus
 from ..ops.arithmetic import where
 from ..ops.special import lgamma
+from . import constraints
 from .base import Distribution, Shape, demand, together
 from .continuous import Normal, uniform_draws
 from .discrete import Bernoulli, Categorical, OneHotCategorical
@@ -101,6 +102,10 @@ class Expanded(Distribution):
         self.base_dist, self.has_rsample = base, base.has_rsample
         super().__init__(batch_shape, base.event_shape)
 
+    @property
+    def support(self) -> constraints.Constraint:
+        return self.base_dist.support
+
     def _draw(self, sample_shape: Shape) -> Tensor:
         mine, own = self.batch_shape, self.base_dist.batch_shape
         extra = mine[: len(mine) - len(own)]
@@ -150,6 +155,8 @@ class RelaxedBernoulli(TransformedDistribution):
     (4,)
     """
 
+    _support = constraints.unit_interval
+
     def __init__(
         self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:  # fmt: skip
@@ -190,6 +197,8 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     True
     """
 
+    _support = constraints.simplex
+
     _shared = ("temperature",)
 
     def __init__(
@@ -221,6 +230,8 @@ class LogisticNormal(TransformedDistribution):
     (3,)
     """
 
+    _support = constraints.simplex
+
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         super().__init__(Normal(loc, scale, validate_args), StickBreakingTransform())
         base: Any = self.base_dist
@@ -233,6 +244,8 @@ class Kumaraswamy(TransformedDistribution):
     >>> round(dg.distributions.Kumaraswamy(1.0, 1.0).mean.item(), 4)
     0.5
     """
+
+    _support = constraints.unit_interval
 
     def __init__(
         self, concentration1: Any, concentration0: Any, validate_args: bool | None = None

@@ -12,6 +12,7 @@ from ..nn.functional.embedding import one_hot
 from ..ops.arithmetic import where
 from ..ops.special import digamma, lgamma
 from ..special import xlogy
+from . import constraints
 from .base import Distribution, Shape, demand, together
 from .continuous import standard_gamma
 
@@ -22,6 +23,8 @@ class Dirichlet(Distribution):
     >>> dg.distributions.Dirichlet(dg.ones(3)).mean
     tensor([0.3333, 0.3333, 0.3333])
     """
+
+    _support = constraints.simplex
 
     has_rsample = True
 
@@ -68,6 +71,8 @@ class Beta(Distribution):
     tensor(0.4000)
     """
 
+    _support = constraints.unit_interval
+
     has_rsample = True
 
     def __init__(
@@ -107,6 +112,8 @@ class MultivariateNormal(Distribution):
     >>> dg.distributions.MultivariateNormal(dg.zeros(2), dg.eye(2)).mean
     tensor([0., 0.])
     """
+
+    _support = constraints.real_vector
 
     has_rsample = True
     _shared = ("scale_tril",)
@@ -188,6 +195,10 @@ class Independent(Distribution):
         demand(None, self, reinterpreted_batch_ndims=lambda: as_operand(cut >= 0))
         self.has_rsample = base_distribution.has_rsample
         super().__init__(shape[:cut], (*shape[cut:], *base_distribution.event_shape))
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.independent(self.base_dist.support, self.reinterpreted_batch_ndims)
 
     def _draw(self, sample_shape: Shape) -> Tensor:
         return self.base_dist._draw(sample_shape)
