@@ -3,7 +3,7 @@
 Its modules:
 
     base             what a distribution is; constraints (sets of values); kl (how far one is from another)
-    numbers          continuous; relatives (made of simpler ones, and mixtures)
+    numbers          continuous; circular (angles); relatives (made of simpler ones, and mixtures)
     whole numbers    discrete, counts
     vectors          Dirichlet, multivariate normal, axes taken as events
     mapped           transforms (what a map is), maps (those that compute), transformed (what is drawn and mapped)
@@ -11,6 +11,7 @@ Its modules:
 
 from . import constraints
 from .base import Distribution
+from .circular import VonMises
 from .continuous import (
     Cauchy,
     Chi2,
@@ -67,6 +68,6 @@ __all__ = [
     "OneHotCategoricalStraightThrough", "Pareto", "Poisson", "PowerTransform", "RelaxedBernoulli",
     "RelaxedOneHotCategorical", "ReshapeTransform", "SigmoidTransform", "SoftmaxTransform",
     "SoftplusTransform", "StickBreakingTransform", "StudentT", "TanhTransform", "Transform",
-    "TransformedDistribution", "Uniform", "Weibull", "identity_transform", "kl_divergence",
+    "TransformedDistribution", "Uniform", "VonMises", "Weibull", "identity_transform", "kl_divergence",
     "constraints", "poisson", "register_kl",
 ]  # fmt: skip

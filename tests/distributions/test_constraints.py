@@ -81,6 +81,7 @@ DISTRIBUTIONS = {
     "OneHotCategoricalStraightThrough": lambda: D.OneHotCategoricalStraightThrough(Q),
     "LogisticNormal": lambda: D.LogisticNormal(dg.zeros(2), dg.ones(2)),
     "Independent": lambda: D.Independent(D.Gamma(Q, 1.0), 1),
+    "VonMises": lambda: D.VonMises(0.0, P),
     "MixtureSameFamily": lambda: D.MixtureSameFamily(D.Categorical(P), D.Gamma(P, 1.0)),
 }  # fmt: skip
 
