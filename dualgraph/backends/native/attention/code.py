@@ -98,7 +98,7 @@ class Kernel:
         """Copies a block of rows, so that it lies with ROWS queries side by side for each column."""
         b, p = self.w.b, self.p
         panel = self.place(to)
-        values = [start, p[row], p[column], panel, p[width], rows, i64(ROWS)]
+        values = [start, p[row], p[column], panel, p[width], rows, i64(ROWS), rows, i64(0)]
         b.call(Callee(b.inttoptr(p["pack"], PTR), pack.ARGUMENTS), values)
         return panel
 

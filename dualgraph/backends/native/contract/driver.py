@@ -143,11 +143,11 @@ class Driver:
             first = b.sub(self.begin, before)
             first = b.select(b.icmp_signed(">", first, i64(0)), first, i64(0))
             last = w.least(b.sub(self.end, before), panels)
-            with self.stripes(name, ks) as few, w.loop(last, first) as panel:
-                row = b.mul(panel.i, part)
-                rows = Span(row, w.least(extent, b.add(row, part)))
+            row = b.mul(first, part)
+            rows = Span(row, w.least(extent, b.mul(last, part)))
+            with self.stripes(name, ks) as few:
                 goal = self.from_k(self.packed_whole(name, row, ks), few, ks, width)
-                self.pack(name, rows, few, goal, width)
+                self.pack(name, rows, few, goal, width, part)
         b.ret_void()
 
     @contextmanager
@@ -200,7 +200,7 @@ class Driver:
             self.each_block(group) as (ks, nth),
             self.stripes("y", ks) as few,
         ):
-            self.across(columns, lambda tile: self.pack_y(tile, columns, ks, few, nth))
+            self.pack_columns(columns, ks, few, nth)
         with w.loop(rows.end, rows.begin, p["mc"], nonempty=True) as turn:
             own = Span(turn.i, w.least(rows.end, b.add(turn.i, p["mc"])))
             with w.when(self.packs_here("x")):
@@ -217,25 +217,23 @@ class Driver:
         """Packs a block of rows of x, in the order in which it lies in memory."""
         w, b, p = self.w, self.w.b, self.p
 
-        def one(row: ir.Value, ks: Span, few: Span, nth: ir.Value) -> None:
-            part = Span(row, w.least(rows.end, b.add(row, p["rows"])))
-            panel = self.from_k(self.packed_x(row, rows, nth), few, ks, p["x_width"])
-            self.pack("x", part, few, panel, p["x_width"])
+        def some(part: Span, ks: Span, few: Span, nth: ir.Value) -> None:
+            panel = self.from_k(self.packed_x(part.begin, rows, nth), few, ks, p["x_width"])
+            self.pack("x", part, few, panel, p["x_width"], p["rows"])
 
         with b.if_else(b.icmp_signed("<", p["x_stripe"], i64(KC))) as (neighbours, apart):
             with (
                 neighbours,
                 self.each_block(group) as (ks, nth),
                 self.stripes("x", ks) as few,
-                w.loop(rows.end, rows.begin, p["rows"]) as tile,
             ):
-                one(tile.i, ks, few, nth)
+                some(rows, ks, few, nth)
             with (
                 apart,
                 w.loop(rows.end, rows.begin, p["rows"]) as tile,
                 self.each_block(group) as (ks, nth),
             ):
-                one(tile.i, ks, ks, nth)
+                some(Span(tile.i, w.least(rows.end, b.add(tile.i, p["rows"]))), ks, ks, nth)
 
     @contextmanager
     def each_block(self, group: Span) -> Iterator[tuple[Span, ir.Value]]:
@@ -254,19 +252,27 @@ class Driver:
     def across(self, columns: Span, body: Callable[[Tile], None]) -> None:
         """Goes over columns tile by tile: wide ones, then narrow ones up to the edge."""
         w, b, p = self.w, self.w.b, self.p
-        edge = b.sub(columns.end, b.srem(b.sub(columns.end, columns.begin), p["columns"]))
+        edge = self.edge(columns)
         with w.loop(edge, columns.begin, p["columns"]) as turn:
             body(Tile(Span(turn.i, b.add(turn.i, p["columns"])), p["columns"], "wide"))
         with w.loop(columns.end, edge, p["narrow"]) as turn:
             end = w.least(columns.end, b.add(turn.i, p["narrow"]))
             body(Tile(Span(turn.i, end), p["narrow"], "narrow"))
 
+    def edge(self, columns: Span) -> ir.Value:
+        """Where the narrow tiles begin."""
+        b = self.w.b
+        return b.sub(columns.end, b.srem(self.length(columns), self.p["columns"]))
+
     def down(self, rows: Span, tile: Tile, columns: Span, group: Span) -> None:
         """All tiles of a block of rows in one range of columns, each for all blocks of k of the group in turn: what
         is added up stays near."""
         w, b, p = self.w, self.w.b, self.p
         wide, y_row = self.length(tile.columns), tile.columns.begin
-        own_x, own_y = self.packed_x(rows.begin, rows, i64(0)), self.packed_y(tile, columns, i64(0))
+        own_x, own_y = (
+            self.packed_x(rows.begin, rows, i64(0)),
+            self.packed_y(y_row, columns, i64(0)),
+        )
         xs = self.panels("x", rows.begin, p["x_width"], own_x, group)
         ys = self.panels("y", y_row, tile.width, own_y, group)
         out = w.at(self.starts["out"], b.mul(rows.begin, p["out_row"]), b.mul(y_row, p["size"]))
@@ -323,22 +329,32 @@ class Driver:
         panel = b.mul(b.sdiv(b.sub(row, rows.begin), p["rows"]), p["x_width"])
         return self.w.at(self.scratch, b.mul(nth, p["x_block"]), b.mul(panel, self.column_bytes))
 
-    def packed_y(self, tile: Tile, columns: Span, nth: ir.Value) -> ir.Value:
-        """The panel of a tile's columns of y, for a block of k of the group."""
+    def packed_y(self, column: ir.Value, columns: Span, nth: ir.Value) -> ir.Value:
+        """The panel of y that begins at a column of a block, for a block of k of the group."""
         b, p = self.w.b, self.p
-        within = b.mul(b.sub(tile.columns.begin, columns.begin), self.column_bytes)
+        within = b.mul(b.sub(column, columns.begin), self.column_bytes)
         return self.w.at(self.scratch, p["y_at"], b.mul(nth, p["y_block"]), within)
 
-    def pack_y(self, tile: Tile, columns: Span, ks: Span, few: Span, nth: ir.Value) -> None:
-        """Packs some of the k's of a tile's columns."""
-        panel = self.from_k(self.packed_y(tile, columns, nth), few, ks, tile.width)
-        self.pack("y", tile.columns, few, panel, tile.width)
+    def pack_columns(self, columns: Span, ks: Span, few: Span, nth: ir.Value) -> None:
+        """Packs some of the k's of a block of columns of y."""
+        edge = self.edge(columns)
+        for part, kind in (
+            (Span(columns.begin, edge), "columns"),
+            (Span(edge, columns.end), "narrow"),
+        ):
+            with self.w.when(self.w.b.icmp_signed("<", part.begin, part.end)):
+                width = self.p[kind]
+                panel = self.packed_y(part.begin, columns, nth)
+                self.pack("y", part, few, self.from_k(panel, few, ks, width), width, width)
 
-    def pack(self, name: str, rows: Span, ks: Span, panel: ir.Value, width: ir.Value) -> None:
-        """Packs a part of an operand, `width` elements for each k."""
+    def pack(
+        self, name: str, rows: Span, ks: Span, panel: ir.Value, width: ir.Value, height: ir.Value
+    ) -> None:
+        """Packs a part of an operand into panels of `height` rows, `width` elements for each k."""
         start, row_map, k_map = self.operand(name, rows.begin, ks.begin)
-        values = [start, row_map, k_map, panel, self.length(ks), self.length(rows), width]
-        self.call(self.p[f"{name}_pack"], pack.ARGUMENTS, values)
+        values = [start, row_map, k_map, panel, self.length(ks), self.length(rows), width, height]
+        further = self.w.b.mul(width, self.column_bytes)
+        self.call(self.p[f"{name}_pack"], pack.ARGUMENTS, [*values, further])
 
     def length(self, span: Span) -> ir.Value:
         """How many turns a span has."""

@@ -137,7 +137,7 @@ class _Lanewise:
             with w.when(b.icmp_signed(">", count, i64(0))):
                 panel = w.at(goal, w.scaled(f["lead"], self.pixel))
                 callee = Callee(b.inttoptr(self.p["pack"], PTR), pack.ARGUMENTS)
-                values = [f["lane"], f["step"], panel, count, valid, i64(self.lanes)]
+                values = [f["lane"], f["step"], panel, count, valid, i64(self.lanes), valid, i64(0)]
                 b.call(callee, [w.at(source, offset), *values])
             # packing may write some pixels beyond the last: they are those below, or the next line's
             with w.loop(f["width"], b.add(f["lead"], count)) as turn:

@@ -18,10 +18,11 @@ from .code import ELEMENTS, Writer, i64
 from .shape import Geometry
 from .squares import turned
 
-ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64)
-# operand, rows: stride or table, k: stride or table, panel, count of k, count of rows, elements a k takes
+ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64, I64, I64)
+# operand, rows: stride or table, k: stride or table, panel, count of k, count of rows, elements a k takes; rows of a
+# panel, and bytes to the next
 
-
+AHEAD = 256  # bytes of a line of neighbours: what is read is asked for so much earlier
 TIERS = (2, 4)  # how many runs a vector is put together from, before its elements are gathered
 FEW = 8  # lanes: elements are rather loaded one by one than put together from runs for each square
 # stride or table, the first row or k, the end of those in use
@@ -51,9 +52,10 @@ class Packer:
     def __init__(self, geometry: Geometry, tables: bool) -> None:
         self.module = ir.Module(name="pack")
         self.w = Writer(self.module, "pack", ARGUMENTS)
-        self.operand, self.row_map, self.k_map, self.panel, self.k, self.rows, width = (
+        self.operand, self.row_map, self.k_map, self.panel, self.k, self.rows, *sizes = (
             self.w.fn.args
         )
+        width, self.height, self.step = sizes
         self.tables = tables
         self.lanes, self.size = geometry.lanes, geometry.size
         self.kind = ir.VectorType(ELEMENTS[geometry.element], self.lanes)
@@ -61,23 +63,82 @@ class Packer:
             ir.VectorType(I64, self.lanes), [l * self.size for l in range(self.lanes)]
         )
         self.vectors = self.w.b.sdiv(width, i64(self.lanes))
-        self.following = self.w.b.mul(self.rows, self.row_map)  # how far the next panel's rows are
+        # how far the next panel's rows are
+        self.following = self.w.b.mul(self.height, self.row_map)
         self.width = self.w.scaled(width, self.size)  # bytes from k to k in the panel
 
     def emit(self) -> str:
         """IR of the module."""
         w, b = self.w, self.w.b
-        with w.loop(self.vectors, nonempty=True) as turn:
-            first = w.scaled(turn.i, self.lanes)
-            panel = w.at(self.panel, w.scaled(first, self.size))
-            with w.when(b.icmp_signed("<", first, self.rows)):
-                self.by_runs(
-                    (self.row_map, first, self.rows),
-                    lambda runs: self.copy(runs, panel),
-                    lambda rows: self.by_squares(rows, panel),
-                )
+        with w.loop(self.rows, step=self.height, carried=[self.panel], nonempty=True) as turn:
+            self.panel = turn.carried[0]
+            end = w.least(self.rows, b.add(turn.i, self.height))
+            if self.tables:
+                self.each_vector(turn.i, end, self.by_table)
+            else:
+                near = b.icmp_signed("==", self.row_map, i64(self.size))
+                with b.if_else(near) as (then, other):
+                    with then:
+                        self.lines(turn.i, end)
+                    with other:
+                        self.each_vector(turn.i, end, self.by_stride)
+            turn.carried = [w.at(self.panel, self.step)]
         b.ret_void()
         return str(self.module)
+
+    def each_vector(
+        self,
+        row: ir.Value,
+        end: ir.Value,
+        body: Callable[[ir.Value, ir.Value, ir.Value], None],
+    ) -> None:
+        """Each vector across the panel of the rows from `row` up to `end`: ``body(its first row, end, its place)``."""
+        w, b = self.w, self.w.b
+        with w.loop(self.vectors, nonempty=True) as turn:
+            before = w.scaled(turn.i, self.lanes)
+            first = b.add(row, before)
+            with w.when(b.icmp_signed("<", first, end)):
+                body(first, end, w.at(self.panel, w.scaled(before, self.size)))
+
+    def by_table(self, first: ir.Value, end: ir.Value, panel: ir.Value) -> None:
+        """Rows that lie where a table says."""
+        self.by_runs(
+            (self.row_map, first, end),
+            lambda runs: self.copy(runs, panel),
+            lambda rows: self.by_squares(rows, panel),
+        )
+
+    def by_stride(self, first: ir.Value, end: ir.Value, panel: ir.Value) -> None:
+        """Rows that lie apart."""
+        self.by_squares(self.lanes_at(self.row_map, first, end), panel)
+
+    def lines(self, row: ir.Value, end: ir.Value) -> None:
+        """Neighbouring rows are neighbours in memory: a line of them for each k, of two vectors if the panel is."""
+        b = self.w.b
+        two = b.icmp_signed("==", self.vectors, i64(2))
+        with b.if_else(two) as (then, other):
+            with then:
+                self.line(row, end, self.panel, 2)
+            with other:
+                self.each_vector(row, end, lambda *vector: self.line(*vector, 1))
+
+    def line(self, first: ir.Value, end: ir.Value, panel: ir.Value, vectors: int) -> None:
+        """Copies so many vectors of neighbours for each k."""
+        w, b = self.w, self.w.b
+        count, source = b.sub(end, first), w.at(self.operand, w.scaled(first, self.size))
+        full = b.icmp_signed(">=", count, i64(vectors * self.lanes))
+        some = [
+            w.first_lanes(b.sub(count, i64(v * self.lanes)), self.lanes) for v in range(vectors)
+        ]
+        with b.if_else(full) as (then, other):
+            for case, masks in ((then, [None] * vectors), (other, some)):
+                with case, w.loop(self.k, carried=[source, panel], nonempty=True) as turn:
+                    place, goal = turn.carried
+                    w.prefetch(w.at(place, i64(AHEAD)))
+                    for v, mask in enumerate(masks):
+                        further = i64(v * self.lanes * self.size)
+                        w.store(w.load(w.at(place, further), self.kind, mask), w.at(goal, further))
+                    turn.carried = [w.at(place, self.k_map), w.at(goal, self.width)]
 
     def by_runs(
         self,
@@ -175,13 +236,10 @@ class Packer:
         return x
 
     def copy(self, runs: list[Run], panel: ir.Value) -> None:
-        """Neighbouring rows are neighbours in memory."""
+        """Neighbouring rows are neighbours in memory, in runs."""
         w = self.w
-        further = w.b.mul(self.k, self.k_map)  # where the k's lie that are packed next
         with w.loop(self.k, carried=[panel], nonempty=True) as turn:
             place = w.at(self.operand, self.offset(self.k_map, turn.i))
-            if not self.tables:
-                w.prefetch(w.at(place, runs[0].start, further))
             w.store(self.load(place, runs), turn.carried[0])
             turn.carried = [w.at(turn.carried[0], self.width)]
 

@@ -225,7 +225,10 @@ class Plan:
         size = self.shape.size
         # a few rows that lie along k stay near for one matrix, unless very many columns read them
         few = p.m <= 4 * self.shape.rows and self.batch == 1 and p.x.k_step == size
-        return p.n > (16 if few else 4) * self.columns and p.m * p.k * size > 2**17
+        # rows side by side: each k lies on a line of its own, of which a low tile reads little
+        turned = p.x.row_step == size and self.shape.registers < 32
+        least = 2**16 if turned else 2**17 + 1
+        return p.n > (16 if few else 4) * self.columns and p.m * p.k * size >= least
 
     def _cut(self) -> Cut:
         """The cut that looks quickest, if the time of a tile is 1 and packing a panel takes so many times that."""

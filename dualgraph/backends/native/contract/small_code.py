@@ -75,7 +75,16 @@ class _Small:
             # what packing writes beyond the last element is overwritten by the next line, or read by nobody
             goal = w.scaled(b.mul(line.i, f["count"]), self.pixel)
             place, panel = w.at(start, b.mul(line.i, f["line"])), w.at(self.scratch, f["at"], goal)
-            values = [f["matrix"], f["step"], panel, f["count"], valid, i64(self.lanes)]
+            values = [
+                f["matrix"],
+                f["step"],
+                panel,
+                f["count"],
+                valid,
+                i64(self.lanes),
+                valid,
+                i64(0),
+            ]
             b.call(callee, [place, *values])
 
     def multiply(self) -> None:
