@@ -65,6 +65,7 @@ RULES |= dict.fromkeys(("alias", "copy", "stop_gradient", "written", "transfer")
 RULES |= {f"reduce_{n}": _reduction(n) for n in ("sum", "prod", "max", "min", "any", "all")}
 RULES |= {f"{n}_along": _along(n) for n in ("cumsum", "cumprod", "rfft")}
 RULES |= {
+    "cube": lambda np, x: np.multiply(np.square(x), x),
     "rsqrt": lambda np, x: np.divide(1, np.sqrt(x)),
     "sigmoid": lambda np, x: np.divide(1, np.add(1, np.exp(np.negative(x)))),
     "exp2": lambda np, x: (

@@ -27,6 +27,8 @@ from ..ops.arithmetic import add, cast, divide, negative, remainder, where
 from ..ops.comparison import bitwise_left_shift, bitwise_or, isfinite, less, logical_and
 from ..ops.movement import copy as copy_op
 from ..ops.movement import reshape
+from ..ops.searching import search_sorted
+from ..ops.sorting import sort_along
 from ..ops.transcendental import log
 from ..ops.transfer import transfer
 from . import functions as fn
@@ -391,11 +393,10 @@ def multinomial(
         edges = fn.cumulative_sum(rows, axis=1)
         total = sh.cut(edges, 1, rows.shape[1] - 1, rows.shape[1])
         at = rand(rows.shape[0], num_samples, **kind) * total
-        out = fn.sum(sh.expand_dims(at, axis=2) >= sh.expand_dims(edges, axis=1), axis=2)
-        out = fn.clip(out, 0, rows.shape[1] - 1)
+        out = fn.clip(search_sorted(edges, at, side="right"), 0, rows.shape[1] - 1)
     else:  # the order of arrivals at rates in proportion to the weights
         waits = _waits(rand(rows.shape, **kind), rows)
-        out = sh.cut(fn.argsort(waits, axis=1), 1, 0, num_samples)
+        out = sort_along(waits, axis=1, first=num_samples)[1]
     return out if weights.ndim == 2 else sh.reshape(out, (-1,))
 
 

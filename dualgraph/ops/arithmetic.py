@@ -124,6 +124,17 @@ def _(ct, _out, x):
     return (multiply(ct, multiply(conj(x), 2)),)
 
 
+@elementwise(domain=(-2.0, 2.0))
+def cube(s, x):
+    """``x * x * x``."""
+    return x * x * x
+
+
+@cube.vjp
+def _(ct, _out, x):
+    return (multiply(ct, multiply(square(conj(x)), 3)),)
+
+
 @elementwise(dtype=to_float, domain=(0.1, 9.0))
 def sqrt(s, x):
     """Square root, correctly rounded; NaN below 0."""

@@ -7,7 +7,7 @@ from math import log as _log
 from math import sqrt as _sqrt
 
 from ..core.kinds import elementwise, integer, real_float, to_float
-from .arithmetic import abs, divide, multiply, negative, nought, sqrt, square, subtract, where
+from .arithmetic import abs, cube, divide, multiply, negative, nought, sqrt, square, subtract, where
 from .arithmetic import conj as conjugate
 from .comparison import equal, not_equal
 
@@ -353,7 +353,7 @@ def pow(x, y):
         if y == 2:
             return square(x)
         if y == 3 and x.dtype.is_inexact:
-            return multiply(square(x), x)
+            return cube(x)
         if y == 0.5 and x.dtype.is_floating_point:
             return sqrt(x)
         if y == 1:

@@ -170,6 +170,18 @@ def test_permutations_hold_each_number_once():
     assert sorted(x.tolist()) == list(range(1000)) != x.tolist()
 
 
+@pytest.mark.parametrize("dtype", [dg.float16, dg.bfloat16, dg.float32, dg.float64])
+def test_multinomial_with_replacement_draws_from_each_row_by_its_sums(dtype):
+    weights = dg.tensor([[0.0, 1.0, 0.0, 2.0, 0.0], [3.0, 0.0, 1.0, 0.0, 4.0]], dtype=dtype)
+    g = dg.Generator().manual_seed(1)
+    drawn = dg.multinomial(weights, 500, replacement=True, generator=g)
+    uniform = dg.rand(2, 500, dtype=dtype, generator=g.manual_seed(1))
+    edges = weights.cumsum(1)
+    at = uniform * edges[:, -1:]
+    assert drawn.tolist() == (at[:, :, None] >= edges[:, None, :]).sum(2).clamp(max=4).tolist()
+    assert dg.gather(weights, 1, drawn).min().item() > 0
+
+
 def test_multinomial_follows_its_weights():
     g = dg.Generator().manual_seed(0)
     x = dg.multinomial(dg.tensor([1.0, 0.0, 3.0]), 40_000, replacement=True, generator=g)

@@ -8,10 +8,10 @@ from typing import Any
 from ...core.composite import together
 from ...core.errors import ArgumentError, ShapeError
 from ...core.numbers.sizing import to_int
-from ...eager import Tensor, tensor
-from ...ops.indexing import index
+from ...eager import Tensor
+from ...eager.shapes import broadcast_to, cut
+from ...ops.movement import concat_along, flip, permute, reshape
 from ...ops.movement import pad as pad_op
-from ...ops.movement import permute, reshape
 from ...ops.windows import fold_windows, windows
 from .convolution import each_axis
 
@@ -48,8 +48,7 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
         )
     for axis, (before, after) in enumerate(grow, first):
         if before or after:
-            at = asarray_ints(_sources(mode, input.shape[axis], before, after), input)
-            input = index(input, at, dims=(axis,))
+            input = _extended(input, axis, mode, before, after)
     return input
 
 
@@ -65,30 +64,36 @@ def _as_kind(value: float | None, x: Tensor) -> Any:
     )
 
 
-def asarray_ints(values: list[int], x: Tensor) -> Tensor:
-    """An int64 tensor beside x."""
-    return tensor(values, dtype="int64", device=x.device)
-
-
-def _sources(mode: str, n: int, before: int, after: int) -> list[int]:
-    """Where each padded element comes from."""
-    places = range(-before, n + after)
-    if mode == "replicate":
-        return [min(max(i, 0), n - 1) for i in places]
+def _extended(x: Tensor, axis: int, mode: str, before: int, after: int) -> Tensor:
+    """x with elements of its own at both ends of an axis."""
+    n, most = x.shape[axis], max(before, after)
     if mode == "reflect":
-        if max(before, after) >= n:
+        if most >= n:
             raise ShapeError(
                 f"pad: reflect padding ({before}, {after}) must be smaller than the axis of {n}"
             )
-        return [abs(i) if i < n else 2 * (n - 1) - i for i in places]
-    if mode == "circular":
-        if max(before, after) > n:
+        head, tail = cut(x, axis, 1, before + 1), cut(x, axis, n - 1 - after, n - 1)
+        ends = flip(head, axes=(axis,)), flip(tail, axes=(axis,))
+    elif mode == "circular":
+        if most > n:
             raise ShapeError(
                 f"pad: circular padding ({before}, {after}) must be at most the axis of {n}"
             )
-        return [i % n for i in places]
-    raise ArgumentError(
-        f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', not {mode!r}"
+        ends = cut(x, axis, n - before, n), cut(x, axis, 0, after)
+    elif mode == "replicate":
+        ends = _repeated(x, axis, 0, before), _repeated(x, axis, n - 1, after)
+    else:
+        raise ArgumentError(
+            f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', not {mode!r}"
+        )
+    parts = [x] if not before else [ends[0], x]
+    return concat_along(*parts, *([ends[1]] if after else ()), axis=axis)
+
+
+def _repeated(x: Tensor, axis: int, place: int, count: int) -> Tensor:
+    """The elements at one place of an axis, `count` times."""
+    return broadcast_to(
+        cut(x, axis, place, place + 1), (*x.shape[:axis], count, *x.shape[axis + 1 :])
     )
 
 
