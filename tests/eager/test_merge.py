@@ -117,6 +117,9 @@ CASES: dict[str, tuple[Callable[..., Any], list[dg.Tensor]]] = {
     "cross_entropy of pixels": (
         lambda x, y: F.cross_entropy(x, y, label_smoothing=0.1), [normal(4, 11, 20, 21), labels(4, 20, 21, below=11)]
     ),
+    "grid_sample": (
+        lambda x, at: F.grid_sample(x, at, align_corners=False), [normal(3, 7, 30, 31), normal(3, 20, 21, 2)]
+    ),
     "scalars": (lambda x: F.softmax(x, -1).sum() * 2, [normal(190, 101)]),
 }  # fmt: skip
 

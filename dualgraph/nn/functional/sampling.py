@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
+from ...core.composite import composite
 from ...core.errors import ArgumentError, ShapeError
 from ...eager import Tensor, linspace, ones, stack
 from ...eager.functions import matmul, take_along_axis
@@ -90,6 +91,7 @@ def _gathered(flat: Tensor, at: Places, lengths: tuple[int, ...], zeros: bool) -
     return out if there is None else where(there.unsqueeze(1), out, 0.0)
 
 
+@composite
 def grid_sample(
     input: Tensor,
     grid: Tensor,
