@@ -128,6 +128,8 @@ class Program(Conditions):
             if self.path is None and self.trace.concrete:
                 self.join([])
             if self.path is None:
+                # numbers taken out are looked at when all is computed, and nothing may have been written by then
+                stores = () if self._checked else stores
                 self._take(self._compile(self.captured, self._borrowed, stores, self._passes))
             else:
                 self.path.build(self._borrowed, stores, self._compile)

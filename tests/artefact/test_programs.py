@@ -166,6 +166,23 @@ def test_another_path_is_an_error_and_several_paths_go_into_one_file(tmp_path: P
     assert back(-dg.ones(2)).tolist() == [1, 1] and back(dg.ones(3)).tolist() == [1, 1, 1]
 
 
+def test_a_program_of_another_path_writes_nothing(tmp_path: Path) -> None:
+    counter = dg.zeros(3)
+
+    @dg.compile(wait=True)
+    def f(x: Any) -> Any:
+        y = x * 2 if x.sum() > 0 else x - 1
+        counter.add_(1)
+        return y + counter + dg.rand(3)
+
+    for sign in (1, -1, 1):
+        f(dg.ones(3) * sign)
+    dg.save(f, tmp_path / "f.dg")
+    back = dg.load(tmp_path / "f.dg")
+    for sign in (1, -1, 1, -1, -1):
+        assert back(dg.ones(3) * sign).tolist() == f(dg.ones(3) * sign).tolist()
+
+
 def test_control_flow_random_numbers_arrays_and_constants(tmp_path: Path) -> None:
     table = np.arange(40.0, dtype=np.float32)
 

@@ -9,6 +9,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn, optim
+from dualgraph.jit.dynamic import Template
 
 
 def bits(x: Any) -> bytes:
@@ -204,6 +205,7 @@ def test_a_program_of_all_sizes_is_tapped_and_replayed_at_the_sizes_of_the_call(
     replay = program.replay(x)
     assert bits(replay.goto("doubled").values[str(replay.node.outputs[0])]) == bits(doubled.value)
     assert bits(replay.run().outputs[0]) == bits(net(x).mean(0))
+
     with pytest.raises(dg.ArgumentError, match=r"s0=0\): it was captured where "):
         program.replay(dg.ones(0, 3))
 
@@ -230,3 +232,12 @@ def test_a_tapped_program_still_does_what_it_does_at_the_end_of_each_call() -> N
         assert f(dg.ones(2) * 3).tolist() == [7.0, 7.0]
         assert t.value.tolist() == [6.0, 6.0]
     assert known == [4.0] * 5 + [12.0], f.explain()
+
+
+def test_a_program_of_all_numbers_is_replayed_with_those_of_the_capture() -> None:
+    f = dg.compile(lambda x, k: x[:k].sum(0), wait=True)
+    x = dg.randn(9, 3)
+    for k in (4, 6, 5, 7):
+        f(x, k)
+    (program,) = (p for p in f.programs if isinstance(p, Template))
+    assert bits(program.replay().run().outputs[0]) in [bits(x[:k].sum(0)) for k in (4, 6, 5, 7)]
