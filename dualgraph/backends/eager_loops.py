@@ -6,7 +6,6 @@ the same bits, so nobody can tell which one a call took.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import OrderedDict
 from typing import Any
@@ -19,6 +18,7 @@ from ..core.devices import CPU
 from ..core.node import Node
 from ..core.numbers.symbolic import is_symbolic
 from ..core.prim import Prim
+from ..core.process import forks
 from ..core.process.workers import Job, Workers
 from ..core.types import TensorType
 from ..passes.pipeline import optimise
@@ -50,7 +50,7 @@ class _Loop:
 
 
 _loops: OrderedDict[Any, _Loop] = OrderedDict()
-_lock = threading.Lock()
+_lock = forks.lock()
 _background = Workers("dualgraph-loops", 1)
 
 

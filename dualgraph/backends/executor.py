@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import numpy as np
 from ..core.backend import ArrayBackend, backend_for
 from ..core.node import Literal, Node, Var
 from ..core.numbers.worked import Unfollowed, Working, plainly
+from ..core.process import forks
 from ..core.process.silence import quietly
 from ..core.types import TensorType
 from ..passes.inplace import donate, inplace, same_index
@@ -89,7 +89,7 @@ class Executable:
         else:
             self.native = native.native_steps(self) if _is_native(backend) else frozenset()
         self._direct: Direct | None = None
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._size = 1 + max((v.id for v in graph.all_vars()), default=-1)
         # popped and pushed whole, which the interpreter makes atomic
         self._free: list[_Instance] = []

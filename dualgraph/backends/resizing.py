@@ -17,6 +17,7 @@ import numpy as np
 from ..core.backend import ArrayBackend
 from ..core.node import Node
 from ..core.numbers.worked import Unfollowed, Worked, Working
+from ..core.process import forks
 from ..core.process.silence import quietly
 from ..passes.memory import MemoryPlan
 from ..passes.schedule import Schedule
@@ -68,7 +69,7 @@ class Resizing:
         self._busy = np.zeros(1, dtype=np.int64)  # what a native call has in it
         self._told: list[int] = []  # values of which native calls know where they lie
         self._taker = 0  # the thread that took it last for such a call
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         # whether who holds it puts numbers in their places, which is soon done
         self._planning = False
 

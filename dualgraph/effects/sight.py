@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
+from ..core.process import forks
 from .whose import of_user
 
 TOOLS = (4, 3, 2, 1, 0, 5)  # of sys.monitoring; the first two are nobody's by convention
@@ -108,7 +109,7 @@ class _Monitor:
     """The one tool of `sys.monitoring` that all watchers share."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._threads: dict[int, _Here] = {}  # those that watch
         self._watching = 0  # watchers of all threads
         self._codes: Counter[CodeType] = Counter()  # how many look at them

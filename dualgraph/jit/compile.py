@@ -176,20 +176,20 @@ class Compiled(Growing):
                 return self._run(entry, key, args, kwargs, leaves)
             if not self._full and self._promotion.notice(entry, key, leaves):
                 key = self._key(leaves, key[0])
-                entry = self._entries.setdefault(key, Entry(kept=entry.kept))
+                with self._lock:
+                    entry = self._entries.setdefault(key, Entry(kept=entry.kept))
                 return self._run(entry, key, args, kwargs, leaves)
         if enough and self._sizes.branch(key, leaves, entry.programs):
             return self._run(entry, key, args, kwargs, leaves)
-        if waiting or enough or not self._begin(entry):
-            entry.meter.left += not waiting
-            self._eager_calls += 1
-            if entry.eager_because and not entry.programs and entry.meter.left > WARM:
-                self._pass()
-            return self._captured_function(*args, **kwargs)
-        try:
-            return self._capture(entry, args, kwargs, leaves, broken or self._new(key), key)
-        finally:
-            entry.capturing = False
+        if not (waiting or enough):
+            done, result = self._captured(entry, args, kwargs, leaves, broken, key)
+            if done:
+                return result
+        entry.meter.left += not waiting
+        self._eager_calls += 1
+        if entry.eager_because and not entry.programs and entry.meter.left > WARM:
+            self._pass()
+        return self._captured_function(*args, **kwargs)
 
     def _remember(
         self, entry: Entry, program: Program, args: Any, kwargs: Any, leaves: Any
@@ -218,8 +218,11 @@ class Compiled(Growing):
                 self._hot = ()
         result = program.start(leaves)
         if type(result) is Left:  # the leaves are the arguments
-            entry = self._entries[self._key(leaves, len(leaves))]
-            return self._go_on(entry, result, leaves, {}, leaves)
+            entry = self._entries.get(self._key(leaves, len(leaves)))
+            if entry is not None:
+                return self._go_on(entry, result, leaves, {}, leaves)
+            self._hot = ()  # another thread's capture has changed what calls are told by
+            return hot.UNLIKE
         if result is MISMATCH:
             if program.turned is None:  # another number is no sign of a change
                 self._hot = ()
@@ -240,15 +243,14 @@ class Compiled(Growing):
                 why = ""
             else:
                 left.stage.close(left.outcome, why)
-        if not why and not left.waits and self._begin(entry):
-            try:
-                seen = f"{left.value!r} was not seen before at {where}"
-                key = self._key(*self._parts(args, kwargs))
-                # nothing was written yet, so it may as well run as a whole
-                goes_on = None if self._taking.active else left
-                return self._capture(entry, args, kwargs, leaves, seen, key, goes_on)
-            finally:
-                entry.capturing = False
+        if not why and not left.waits:
+            seen = f"{left.value!r} was not seen before at {where}"
+            key = self._key(*self._parts(args, kwargs))
+            # nothing was written yet, so it may as well run as a whole
+            goes_on = None if self._taking.active else left
+            done, result = self._captured(entry, args, kwargs, leaves, seen, key, goes_on)
+            if done:
+                return result
         entry.meter.left += 1
         result, learned = resume(self._captured_function, args, kwargs, leaves, left)
         if learned and left.program.learn(learned, left.stop):
@@ -305,10 +307,11 @@ class Compiled(Growing):
         """Why it compiled what it compiled, what the programs assume, and what runs eagerly."""
         fn = self._captured_function
         name = getattr(fn, "__qualname__", type(fn).__name__)
-        entries, log = list(self._entries.values()), [*self._log, *self._promotion.told]
+        log = [*self._log, *self._promotion.told]
         if hot.Guard.problem is not None:
             log.append(f"calls are told in Python, not natively: {hot.Guard.problem!r}")
-        told = explanation(self.programs, entries, log)
+        with self._lock:
+            told = explanation(self.programs, list(self._entries.values()), log)
         return f"{name}: {len(self.programs)} program(s), {self._eager_calls} call(s) run eagerly\n{told}"
 
     def __reduce__(self) -> Any:

@@ -10,7 +10,6 @@ and the memory plan are worked out anew, and kernels take the sizes as numbers. 
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -31,6 +30,7 @@ from ..core.numbers.polynomial import evaluator
 from ..core.numbers.symbolic import SymInt, plain, source
 from ..core.numbers.symbols import atom_of, readable, shown
 from ..core.numbers.worked import Unfollowed, Worked
+from ..core.process.forks import records
 from ..core.process.spared import spared, survived
 from ..core.trees import flatten
 from ..passes.pipeline import optimise
@@ -73,7 +73,6 @@ class Template(Program):
         self.turning: Any = None  # itself as a program for calls at any number
         self._guards_of_code: Callable[..., tuple[bool, ...]] | None = None
         self._guards_of_capture: Callable[..., tuple[bool, ...]] | None = None
-        self._lock = threading.RLock()
 
     # --- making it ready ---
 
@@ -131,10 +130,10 @@ class Template(Program):
 
     def at(self, values: tuple[int, ...]) -> Sized:
         """The program at these sizes."""
-        with self._lock:
+        with records:
             found = self.made.get(values)
             if found is None:
-                found = self.made[values] = Sized.of(self, values)
+                found = self.made[values] = Sized.of(self, values, self.ground)
                 if self.taps is not None:
                     self.taps.join(found)
                 if len(self.made) > MAX_SIZES:
@@ -178,9 +177,9 @@ class Template(Program):
         numbers = self.numbers.get(id(kernel))
         return kernel if numbers is None else kernel.resized(there(numbers))
 
-    def sized(self, values: tuple[int, ...]) -> Sized:
-        """A program at these sizes that is not kept."""
-        return Sized.of(self, values)
+    def sized(self, values: tuple[int, ...], ground: Ground) -> Sized:
+        """A program at these sizes that is not kept, with its memory there."""
+        return Sized.of(self, values, ground)
 
     def captured_at(self, values: Sequence[int]) -> Graph:
         """The captured graph at these sizes."""
@@ -213,7 +212,8 @@ class Template(Program):
 
     def replay(self, *args: Any, **kwargs: Any) -> Any:
         """`Program.replay`, with the sizes of the call."""
-        values = self.sizes_in(flatten((args, kwargs))[0])
+        given = args or kwargs
+        values = self.sizes_in(flatten((args, kwargs))[0]) if given else plain(self.symbols)
         return Program.replay(self.fixed_at(values), *args, **kwargs)
 
     def fixed(self) -> Program:
@@ -243,7 +243,7 @@ class Template(Program):
     @property
     def calls(self) -> int:
         turning = 0 if self.turning is None else self.turning.calls
-        return sum(p.calls for p in self.made.values()) + self._past_calls + turning
+        return sum(p.calls for p in list(self.made.values())) + self._past_calls + turning
 
     @property
     def graph(self) -> Graph:
@@ -259,7 +259,7 @@ class Template(Program):
     def memory(self) -> Any:
         """The plan of the arena at the largest sizes that were declared, and else at those of the capture."""
         self._wait_for_it()
-        most = self.sized(self.most)
+        most = self.sized(self.most, Ground())
         most.build()
         return (most if most.failure is None else self.at(plain(self.symbols))).memory
 
@@ -326,9 +326,10 @@ class Sized(Program):
 
     template: Template
     values: tuple[int, ...]
+    ground: Ground
 
     @classmethod
-    def of(cls, template: Template, values: tuple[int, ...]) -> Sized:
+    def of(cls, template: Template, values: tuple[int, ...], ground: Ground) -> Sized:
         """The program of a template at the sizes that its symbols stand for."""
         out = cls.__new__(cls)
         out.__dict__.update(
@@ -338,7 +339,7 @@ class Sized(Program):
                 if k not in ("ready", "failure", "captured")
             }
         )
-        out.template, out.values = template, values
+        out.template, out.values, out.ground = template, values, ground
         out.as_sizes = template.numbers_at(values)
         out.changed, out.given, out.budget = template.changed, template.given, template.budget
         out.marks, out.guards, out.read_at = template.marks, template.guards, template.read_at
@@ -414,7 +415,7 @@ class Sized(Program):
             stores = () if self._checked else self._direct_stores()
             found = Executable(
                 graph, backend_for(self._device), self._borrowed | self._taken, stores,
-                lambda node: self.template.kernel_at(node, there), like, self.template.ground,
+                lambda node: self.template.kernel_at(node, there), like, self.ground,
             )  # fmt: skip
             found.warm()
             return found

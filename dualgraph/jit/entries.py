@@ -20,7 +20,6 @@ class Entry:
 
     programs: list[Program] = field(default_factory=list)
     eager_because: list[str] = field(default_factory=list)
-    capturing: bool = False
     kept: Any = None  # objects whose identity is part of the key
     measuring: bool = False
     record: Any = None  # of a call that native code can tell

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ..core.errors import MemoryBudgetError, user_location
+from ..core.process.forks import records
 from ..core.process.settings import undisturbed
 from ..core.process.workers import Job, Workers
 from ..passes.sizes import as_bytes
@@ -24,11 +24,12 @@ from .rehearsal import AT_ONCE, make_ready, rehearse
 from .sizes import Call, Sizes, Spec
 from .stages import Left
 from .taking import Taking
-from .tracing import trace
+from .tracing import capturing, trace
 
 MAX_PROGRAMS = 64  # specialisations of one function
 MAX_PATHS = 16  # paths through the code, and states, for one kind of arguments
 MAX_UNSTABLE = 3  # captures given up because something passing stood in the way
+PATIENCE = 0.5  # seconds that a call which waits for its program waits for another thread's capture
 OTHERWISE = "with other values the code does something else"
 APART = "tried again with such statements set apart"
 ALONG = "its sizes change, so it goes along with the arguments from now on"
@@ -75,7 +76,7 @@ class Growing:
         self._jobs: list[Job[None]] = []
         self._log: list[str] = []
         self._unstable: dict[Any, int] = {}  # captures that found the function changing its state
-        self._lock = threading.RLock()
+        self._lock = records
 
     @property
     def programs(self) -> list[Program]:
@@ -83,14 +84,22 @@ class Growing:
         found = (p for e in list(self._entries.values()) for p in e.programs)
         return list(dict.fromkeys(p.template or p for p in found))
 
-    def _begin(self, entry: Entry) -> bool:
-        """Whether this thread may add a program to `entry`; if so, no other will until it is done."""
+    def _captured(
+        self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str, key: Any,
+        left: Left | None = None,
+    ) -> tuple[bool, Any]:  # fmt: skip
+        """Captures a call, if it may and no other thread captures one: whether it did, and the result of the call."""
         if entry.eager_because or not self._may_grow(entry):
-            return False
-        with self._lock:
-            waits = entry.capturing  # another thread is at it
-            entry.capturing = True
-        return not waits
+            return False, None
+        with capturing.within(PATIENCE if self._wait else 0.0) as mine:
+            if not mine:
+                return False, None
+            result, program = self._capture(entry, args, kwargs, leaves, why, key, left)
+        if program is not None:
+            self._build(program.template or program)
+            if self._wait and isinstance(program.failure, MemoryBudgetError):
+                raise program.failure
+        return True, result
 
     def _may_grow(self, entry: Entry) -> bool:
         if crowded := self._crowded(entry):
@@ -109,18 +118,18 @@ class Growing:
     def _new(self, key: Any) -> str:
         """What is new about a kind of arguments."""
         names = labels(self._captured_function, key[0])
-        return difference(key, [k for k, e in self._entries.items() if e.programs], names)
+        return difference(key, [k for k, e in list(self._entries.items()) if e.programs], names)
 
     def _forget(self) -> None:
         """Calls are looked up anew: a program runs in another way from now on."""
         self._hot, self._plain, self._passed, self._full = (), 0, 0, False
 
     def _capture(
-        self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str, key: Any,
-        left: Left | None = None,
-    ) -> Any:  # fmt: skip
-        """The result of a call, which is captured as it runs; with `left` from where a program left it."""
-        where = user_location()
+        self, entry: Entry, args: Any, kwargs: Any, leaves: list[Any], why: str, key: Any, left: Left | None
+    ) -> tuple[Any, Program | None]:  # fmt: skip
+        """The result of a call, which is captured as it runs, and the program, if that is a new one; with `left` from
+        where a program left it."""
+        where, why = user_location(), why or self._new(key)
         spec, before, tree = None, left and left.program, key[0]
         others = self._rebound.noticed(entry.programs)
         sources, confirmed = self._promotion.plan(others, tree, leaves, before)
@@ -140,22 +149,21 @@ class Growing:
             if program is None:
                 if takes is None or not self._taking.refuse(refusals):
                     self._not_captured(attempt, refusals)
-                return result
+                return result, None
+            if self._entries.get(key) is not entry:
+                return result, None  # calls are told by other things since another thread was here
             self._unstable.pop(tree, None)
             program.budget, program.owner = self._memory, self._promotion
             self._promotion.taken(program, tree, leaves, before)
             if confirmed is not None and self._promotion.confirm(confirmed, program, tree):
                 self._forget()
-                return result
+                return result, None
             program, known = self._enter(attempt, program)
             if known:
                 self._log.append(f"tried other sizes at {where}: they do the same")
-                return result
+                return result, None
             self._log.append(f"captured at {where}: {why}")
-        self._build(program.template or program)
-        if self._wait and isinstance(program.failure, MemoryBudgetError):
-            raise program.failure
-        return result
+        return result, program
 
     @contextmanager
     def _blaming(self, sources: Sequence[Source], takes: bool, tree: Any) -> Iterator[None]:
@@ -197,7 +205,7 @@ class Growing:
 
     def _learn(self, attempt: _Attempt, call: Call, program: Program) -> None:
         """Compares a new program with those known: which numbers need no program of their own, and which do."""
-        every = ((k, p) for k, e in self._entries.items() for p in e.programs)
+        every = ((k, p) for k, e in list(self._entries.items()) for p in e.programs)
         elsewhere = self._sizes.elsewhere(call, program, attempt.spec, every)
         self._promotion.learn(attempt.entry.programs, program, attempt.tree, elsewhere)
         for source in self._sizes.hopeless(call):

@@ -8,13 +8,13 @@ well under a microsecond. The table holds all that the slow way compares; calls 
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backends.native import api
 from ..core.errors import NOWHERE
 from ..core.node import hooked
+from ..core.process import forks
 from ..core.process.spared import survived
 from ..core.trees import flatten
 from ..static.checks import DictCheck, NumberCheck
@@ -38,8 +38,8 @@ class Guard:
     asked = False
     installed = False
     problem: Exception | None = None  # why there is none, as `explain()` says
-    lock = threading.Lock()  # of `asked`; held for an instant, as calls wait for it
-    installing = threading.Lock()  # held while code is made
+    lock = forks.lock()  # of `asked`; held for an instant, as calls wait for it
+    installing = forks.lock()  # held while code is made
 
 
 def ready(owner: type, run: Any, later: Callable[[Callable[[], None]], Any]) -> bool:

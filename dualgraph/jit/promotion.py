@@ -61,13 +61,15 @@ class Promotion:
 
     def sources(self, tree: Any, leaves: Sequence[Any]) -> tuple[Source, ...]:
         """The promoted numbers of a call whose arguments have this structure."""
-        of_leaves = self.leaves.get(tree, {}).values()
+        of_leaves = list(self.leaves.get(tree, {}).values())
         known = [s for s in of_leaves if _key(s, tree) not in self._sizes]
-        return tuple(s for s in (*known, *self.places.values()) if type(s.read(leaves)) in LIVE_OF)
+        return tuple(
+            s for s in (*known, *list(self.places.values())) if type(s.read(leaves)) in LIVE_OF
+        )
 
     def sizes(self, tree: Any) -> tuple[Source, ...]:
         """The numbers of such a call that are taken as sizes are: what the code does is decided by their value."""
-        return tuple(s for k, s in self._sizes.items() if _key(s, tree) == k)
+        return tuple(s for k, s in list(self._sizes.items()) if _key(s, tree) == k)
 
     # --- numbers that changed ---
 
@@ -174,7 +176,7 @@ class Promotion:
 
     def _add(self, check: Check) -> None:
         place = Place(check)
-        taken = {p.name for p in self.places.values()}
+        taken = {p.name for p in list(self.places.values())}
         while place.name in taken:
             place.name += "'"
         self.places.setdefault(place.key, place)
@@ -248,7 +250,7 @@ class Promotion:
         self, program: Program, tree: Any, leaves: Sequence[Any], left: Program | None
     ) -> None:
         """Says of a program that was captured now for which numbers it is."""
-        known = self.leaves.get(tree, {}).values()
+        known = list(self.leaves.get(tree, {}).values())
         free = {s.key for s in (*sources_of(program), *(s for s, _ in program.as_sizes))}
         fixed = tuple(
             (s, s.read(leaves)) for s in known

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import perf_counter
 
+from ..backends.ground import Ground
 from ..core.kinds import CONTRACTION, OPAQUE
 from ..core.numbers.symbolic import plain
 from ..core.process.heap import give_back
@@ -45,7 +46,8 @@ def rehearsals(template: Program) -> Iterator[None]:
         return
     template.follow()
     if template.most != plain(template.symbols) and template.compiled_for(template.most):
-        template.sized(template.most).build()  # takes the memory that calls will need at most
+        # takes the memory that calls will need at most
+        template.sized(template.most, template.ground).build()
     yield
     if not _compiles(template.graph):
         return
@@ -54,7 +56,7 @@ def rehearsals(template: Program) -> Iterator[None]:
         for size in SAMPLES:
             values = (*first[:i], size, *first[i + 1 :])
             if template.same_capture(values) and template.compiled_for(values):
-                template.sized(values).build()
+                template.sized(values, Ground()).build()
             yield
 
 
@@ -67,6 +69,8 @@ def rehearse(
     The workers take the other turns, one when all else is done, and none when the interpreter ends.
     """
     turns = rehearsals(program) if turns is None else turns
+    if getattr(turns, "gi_running", False):
+        return  # by a thread that this process, made by a fork, has not
     until = perf_counter() + seconds
     while next(turns, workers) is None:
         if perf_counter() >= until:

@@ -362,7 +362,7 @@ def tree_text(level: list[Stage], indent: str = "    ") -> list[str]:
     lines = []
     for stage in level:
         at = f"{indent}at {stage.piece.where}:"
-        for outcome, programs in stage.followers.items():
+        for outcome, programs in list(stage.followers.items()):
             value = ANY if outcome == ANY else repr(programs[0].value_at(stage))
             lines.append(f"{at} {value}, {stage.counts.get(outcome, 0)} call(s)")
             lines += tree_text(stage.next.get(outcome, []), indent + "  ")

@@ -16,6 +16,7 @@ from ..core.numbers.formulas import Formulas, Use
 from ..core.numbers.guards import guarded
 from ..core.numbers.live import mode
 from ..core.numbers.symbolic import SymFloat, SymInt, plain
+from ..core.process.alone import Alone
 from ..core.trees import containers, flatten, unflatten
 from ..core.types import Shape
 from ..core.watch import Watched, origin_of
@@ -54,7 +55,11 @@ from .resume import Resumer
 from .returned import describe_results, place_numbers
 from .stages import Left
 
+# Captures put stand-ins at places of Python state, where another thread's capture would take them for what is there.
+capturing = Alone()
 
+
+@capturing.waiting()
 def trace(
     fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None,
     whole: bool = False, left: Left | None = None,

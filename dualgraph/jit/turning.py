@@ -19,7 +19,7 @@ class Turning(Sized):
     """A template at whatever its numbers are in a call; its other sizes are those of `values`."""
 
     def __init__(self, template: Template, values: tuple[int, ...]) -> None:
-        vars(self).update(vars(Sized.of(template, values)))
+        vars(self).update(vars(Sized.of(template, values, template.ground)))
         self.as_sizes = ()
         self.seen = 0
         self._executable: Any = template.resizing

@@ -7,15 +7,15 @@ here that looks at tensors of symbolic sizes first; all else, and all other thre
 from __future__ import annotations
 
 import builtins
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ..core.context import state
+from ..core.process import forks
 
 _plain = builtins.len
-_lock = threading.Lock()
+_lock = forks.lock()
 _running = 0  # captures that want lengths followed
 
 

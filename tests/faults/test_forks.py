@@ -152,3 +152,37 @@ for _ in range(20):
 stop = True
 thread.join()
 """, DUALGRAPH_NUM_THREADS="2", DUALGRAPH_CACHE="0")  # fmt: skip
+
+
+@needs_fork
+def test_a_child_finds_no_lock_held_and_does_the_jobs_that_are_left() -> None:
+    run(START + """
+import threading
+from dualgraph.core.process import forks
+from dualgraph.core.process.workers import Workers
+from dualgraph.jit.tracing import capturing
+forks.PATIENCE = 0.02  # as where other threads never pause
+workers, go, held, parent = Workers("test", 1), threading.Event(), forks.lock(), os.getpid()
+begun = workers.submit(lambda: go.wait() if os.getpid() == parent else 1)
+waiting = workers.submit(lambda: 2)
+def user():
+    with held, capturing.waiting():
+        go.wait()
+def enters():
+    with forks.records:
+        time.sleep(0.3)
+threads = [threading.Thread(target=user), threading.Thread(target=enters)]
+for t in threads:
+    t.start()
+time.sleep(0.1)
+def work():
+    with held, forks.records, capturing.within(0) as mine:
+        assert mine
+    assert begun.result() == 1 and waiting.result() == 2
+    assert dg.compile(f, wait=True)(x).tolist() == expected
+in_child(work)
+go.set()
+for t in threads:
+    t.join()
+assert begun.result() is True and waiting.result() == 2
+""", DUALGRAPH_NUM_THREADS="2", DUALGRAPH_CACHE="0")  # fmt: skip

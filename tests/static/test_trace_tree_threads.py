@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -132,3 +133,37 @@ def test_threads_train_models_of_their_own_through_one_function() -> None:
     assert found == expected
     for (model, _), (other, _) in zip(worlds, plain, strict=True):
         assert frozen(model.state_dict()) == frozen(other.state_dict())
+
+
+scale = {"by": 1.5}
+
+
+def with_numbers(x: Any, a: float, k: int) -> Any:
+    y = x * math.sqrt(abs(a) + 1) * scale["by"]
+    y = y * 2 if y.sum() > 0 else y - float(k)
+    while y.abs().sum() > 20:
+        y = y * 0.5
+    return y.sort(0)[0], y.shape[0], a * k
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_numbers_and_sizes_of_one_thread_are_not_those_of_another(wait: bool) -> None:
+    """A capture has stand-ins for numbers and for `math` at places that the code of all threads reads."""
+
+    def given(i: int, j: int) -> Any:
+        x = normal((1, 2, 3, 5, 6, 8, 12, 17)[(i * 3 + j * 5) % 8], 4, seed=100 * i + j)
+        return x + (-1) ** (i + j), (0.1, 0.25, 0.7, 1.5, -0.3)[(i + j) % 5], (i * j) % 4
+
+    expected = [[frozen(with_numbers(*given(i, j))) for j in range(12)] for i in range(THREADS)]
+    for _ in range(3):
+        f = dg.compile(with_numbers, wait=wait)
+
+        def work(i: int, f: Any = f) -> None:
+            for j in range(12):
+                assert frozen(f(*given(i, j))) == expected[i][j]
+                f.explain(), f.would_compile(*given(i, j))
+
+        at_once(work)
+        f.wait()
+        at_once(work)
+        assert with_numbers.__globals__["math"] is math and type(scale["by"]) is float

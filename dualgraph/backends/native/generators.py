@@ -15,7 +15,7 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
-from ...core.process.forks import free
+from ...core.process import forks
 from ...core.process.turns import modest
 from ...core.process.workers import Job, Workers
 from .host import Host
@@ -31,7 +31,7 @@ TIDY = "sroa", "simplify_cfg", "always_inliner", "sroa", "instruction_combine", 
 LOCK = getattr(llvm.ffi.lib, "_lock", None)  # llvmlite's; whoever drops a module holds it
 
 if LOCK is not None:
-    free(LOCK)
+    forks.free(LOCK)
 
 
 class Generators:
@@ -44,7 +44,7 @@ class Generators:
         self._local = threading.local()
         self._workers = Workers("dualgraph-codegen", min(THREADS, os.cpu_count() or 1))
         self._apart = Workers("dualgraph-codegen-long", 1)
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._names = itertools.count()
         self._linker: Any = None
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ...core.process import forks
 from ...core.process.interrupts import Unbroken
 from . import disk_cache
 from .aside import aside
@@ -28,7 +28,7 @@ class Jit:
         self.cpu, self.features, self.has_fma = self.host[1:]
         self.has_avx512 = self.host.has_avx512
         self.tag = "|".join(self.host[:3])  # what object code depends on besides the IR
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
 
     @cached_property
     def _module(self) -> Any:
@@ -89,7 +89,7 @@ class Machine:
         self._text = text
         self._symbols = symbols
         self._source = source
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._code: bytes | Job[Any] | None = None
         self._addresses: dict[str, int] | None = None
         self.tracker: Any = None
@@ -144,7 +144,7 @@ class Machine:
         self._code, self._source = b"", None  # needed no more
 
 
-_lock = threading.Lock()
+_lock = forks.lock()
 _jit: list[Jit] = []
 
 

@@ -9,6 +9,8 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from ...core.process import forks
+
 Range = Callable[[int, int, int], None]  # (begin, end, thread number)
 
 
@@ -50,7 +52,7 @@ class Pool:
         self.queue: SimpleQueue[tuple[Job, Range, int, int, int]] = SimpleQueue()
         self.started = 0
         self.owner = os.getpid()
-        self.lock = threading.Lock()
+        self.lock = forks.lock()
 
     @property
     def size(self) -> int:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cache
 from typing import Any
 
 from ...core.constant import exact
+from ...core.process import forks
 from . import ir
 from .emit.scalar import LLVMScalar
 from .expressions import Expr
 from .loop_ir import ScalarBody, Unsupported
 
 _known: dict[Any, int] = {}
-_lock = threading.Lock()
+_lock = forks.lock()
 REFUSALS = (TypeError, AttributeError, NotImplementedError, KeyError, ValueError)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import itertools
 import sys
-import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ import numpy as np
 from ..constant import exact
 from ..dtypes import DType, scalar_of
 from ..errors import Location, user_location
+from ..process import forks
 from .live import LIVE, LIVE_OF, Live, mode, settled
 
 MAX_TEXT = 120  # characters of a formula that users read
@@ -96,7 +96,7 @@ class Formulas:
         self._learned: set[tuple[str, bool]] = set()
         self._made: list[weakref.ref[Live]] = []
         self._fill: Callable[..., Any] | None = None
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self.inputs = [
             self._new(v, f"a{i}", s.name, frozenset((i,)))
             for i, (s, v) in enumerate(zip(self.sources, self.values, strict=True))

@@ -2,7 +2,7 @@
 
 workers     threads of our own for jobs beside the caller     turns (when they get the processor), spared (what jobs
             may fail of, and what is shown)
-forks       what a fork waits for, and what a child forgets
+forks       what a fork waits for, and what a child forgets     alone (one thread at a time)
 interrupts  Ctrl-C comes between calls
 settings    thread switching and garbage collection while work is in hand
 silence     NumPy's floating-point warnings off for kernels

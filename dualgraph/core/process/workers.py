@@ -7,6 +7,7 @@ importing them takes longer than many a job.
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -25,6 +26,7 @@ class Job(Generic[T]):
     def __init__(self, work: Callable[[], T]) -> None:
         self._work: Callable[[], T] | None = work
         self._done = threading.Event()
+        self._process = os.getpid()
         self._value: Any = None
         self._error: BaseException | None = None
 
@@ -43,7 +45,10 @@ class Job(Generic[T]):
         return self._value if self._done.is_set() and self._error is None else None
 
     def result(self) -> T:
-        """What the work gave."""
+        """What the work gave. A child made by a fork, which has not the thread that was to do it, does it now."""
+        if not self._done.is_set() and self._process != os.getpid():
+            self._process, self._done = os.getpid(), threading.Event()
+            self.run()
         self._done.wait()
         if self._error is not None:
             raise self._error

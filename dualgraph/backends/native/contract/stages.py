@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.process import forks
 from ..addresses import address_of
 from ..team.room import Room
 from ..team.spots import ZERO_WORD, NotNative, Ref, Spot
@@ -91,7 +92,7 @@ def _words(count: int) -> Any:
     return ctypes.c_int64 * count
 
 
-_making = threading.Lock()
+_making = forks.lock()
 
 
 class Recipe:
