@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.backend import backend_for
 from ..core.composite import composite
-from ..core.context import state, untraced
+from ..core.context import grad_mode, state, untraced
 from ..core.dtypes import promote
 from ..core.errors import AutogradError, DTypeError, ShapeError, describe, user_place
 from ..core.node import TapeNode, sequence
@@ -139,12 +139,13 @@ def write(op: str, t: Tensor, new: Tensor, derived: bool = False) -> Tensor:
     cell[0] += 1
     cell[1] = user_place()
     t._stamp = cell[0]
-    if tracer is None and (not state.grad or (new_edge is None and not had_history)):
-        return t
-    _assign(t, new, new_edge, cell[0], tracer)
-    _carry_down(t, cell[0], tracer, tape=state.grad and (new_edge is not None or had_history))
-    if taped and new_edge is None:
-        _follow_base(t, tracer)
+    tape = state.grad and (new_edge is not None or had_history)
+    if tape or tracer is not None:
+        with grad_mode(tape):
+            _assign(t, new, new_edge, cell[0], tracer)
+            _carry_down(t, cell[0], tracer, tape)
+        if taped and new_edge is None:
+            _follow_base(t, tracer)
     return t
 
 

@@ -56,6 +56,18 @@ def test_it_is_installed_here():
     assert type(Prim.__call__).__name__ == "method_descriptor"
 
 
+def test_a_view_whose_base_was_written_keeps_its_place_when_written_off_the_tape():
+    for _ in range(OFTEN):
+        x = dg.ones(2, 3, requires_grad=True)
+        y = x * 2.0
+        part = y[0:1]
+        y.copy_(x * 5.0)
+        with dg.no_grad():
+            part.fill_(2.0)
+        (part * 3.0).sum().backward()
+        assert x.grad.tolist() == [[15.0] * 3, [0.0] * 3]
+
+
 def drawn(shape, dtype, seed=0):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=shape) * 3

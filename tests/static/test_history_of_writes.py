@@ -161,6 +161,20 @@ def test_writes_off_the_tape_leave_the_history_as_it_is(name):
     )  # d(y*y) = 2y, at the values written, and d(y) = 2, as if not written
 
 
+def test_writes_through_a_view_made_off_the_tape_leave_the_history_as_it_is():
+    def fn(x):
+        y = x * 2.0
+        with dg.no_grad():
+            row = y[0]
+        row.mul_(3.0)
+        return (y * y,)
+
+    wants, values, grad = in_both_modes(fn)
+    y = np.sqrt(np.frombuffer(values[0], "float32")).reshape(2, 3)
+    assert wants == [True]
+    np.testing.assert_allclose(grad, 4 * y)
+
+
 def test_second_gradients_past_what_is_written_over():
     def fn(x):
         y = x**3

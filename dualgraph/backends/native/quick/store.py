@@ -32,7 +32,7 @@ from .apply import (
 )
 from .objects import held
 from .place import user_place
-from .tape import count_write, version_cell
+from .tape import count_write, outdated, version_cell
 
 
 def copy_bytes(target: ptr, source: ptr, size: i64) -> None:
@@ -70,6 +70,8 @@ def wanted(t: ptr) -> i64:
 
 def store_part(t: ptr, new: ptr) -> ptr:
     """`store` for a view, by NumPy: it may lie in any way, but not in the same place twice."""
+    if outdated(t) and wanted(t):  # its history is to be settled before its memory changes
+        return held(o.FALSE)
     to = load_ptr(t, n.T_DATA)
     of = load_ptr(new, n.T_DATA)
     if not load_i32(to, n.A_FLAGS) & n.WRITEABLE or not same_shape(to, of):

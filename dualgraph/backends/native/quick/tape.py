@@ -47,14 +47,19 @@ def new_type(x: ptr) -> ptr:
     return made
 
 
+def outdated(t: ptr) -> i64:
+    """Whether the memory of a view was written since its place on the tape was set."""
+    version = c.PyLong_AsSsize_t(item(load_ptr(t, n.T_CELL), 0))
+    return version != c.PyLong_AsSsize_t(load_ptr(t, n.T_STAMP))
+
+
 def edge_of(x: ptr) -> ptr:
     """Where a cotangent of a tensor goes: ``(node, index)`` or None, owned. Tensor._edge is asked where it matters."""
     parent = load_ptr(x, n.T_PARENT)
     node = load_ptr(x, n.T_NODE)
     ask = 0
     if parent != o.NONE:
-        written = c.PyLong_AsSsize_t(item(load_ptr(x, n.T_CELL), 0))
-        ask = written != c.PyLong_AsSsize_t(load_ptr(x, n.T_STAMP))
+        ask = outdated(x)
     if not ask:
         if node != o.NONE:
             return pair(held(node), held(load_ptr(x, n.T_INDEX)))
