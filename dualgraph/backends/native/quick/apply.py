@@ -28,7 +28,7 @@ from ..glue.capi import (
     store_ptr,
 )
 from .memory import new_array
-from .objects import held
+from .objects import operands_of
 from .spread import spread
 from .tape import is_number, new_tensor, record
 
@@ -87,11 +87,9 @@ def call_switch() -> i64:
 
 def tell(prim: ptr, args: ptr, count: i64, params: ptr, out: ptr) -> i64:
     """Tells the capture that runs of a call; -1 with an error set."""
-    operands = c.PyTuple_New(count)
+    operands = operands_of(args, count)
     if operands is None:
         return -1
-    for i in range(count):
-        store_ptr(operands, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
     given = stack(32)
     store_ptr(given, 0, prim)
     store_ptr(given, 8, operands)

@@ -9,7 +9,7 @@ from ..glue.capi import c, i64, load_i64, load_ptr, n, o, ptr, stack, store_ptr
 from .apply import call_switch, tell, tracked
 from .data import as_array, made_data, run_aligned, run_backend
 from .keys import counted, has_minus_zero, key_of, known
-from .objects import held, item
+from .objects import held, item, operands_of
 from .runs import drop
 from .tape import new_tensor, record, version_cell
 
@@ -24,15 +24,6 @@ def params_of(args: ptr, count: i64, names: ptr) -> ptr:
                 c.Py_DecRef(params)
                 return None
     return params
-
-
-def operands_of(args: ptr, count: i64) -> ptr:
-    """The operands of a call as a tuple."""
-    operands = c.PyTuple_New(count)
-    if operands:
-        for i in range(count):
-            store_ptr(operands, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
-    return operands
 
 
 def several_tensors(types: ptr, arrays: ptr, count: i64) -> ptr:

@@ -36,3 +36,12 @@ def single_tuple(x: ptr) -> ptr:
 def item(x: ptr, i: i64) -> ptr:
     """Item of a list, borrowed."""
     return load_ptr(load_ptr(x, n.LIST_ITEMS), 8 * i)
+
+
+def operands_of(args: ptr, count: i64) -> ptr:
+    """The operands of a call as a tuple."""
+    operands = c.PyTuple_New(count)
+    if operands:
+        for i in range(count):
+            store_ptr(operands, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
+    return operands
