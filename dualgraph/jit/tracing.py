@@ -188,7 +188,8 @@ class _Call:
         """Everything that is done inside counts: ops, what is decided on sizes (given), and on numbers."""
         tracer, formulas = self.tracer, self.formulas
         symbolic = isinstance(tracer, SymbolicTracer)
-        tracer.hears_after = type(tracer) is Tracer and formulas is None
+        plain = type(tracer) is Tracer and formulas is None
+        tracer.hears_after = plain and tracer.quick
         with (
             guarded(leak=tracer.sizes_read) if symbolic else nullcontext() as guards,
             tracer,
