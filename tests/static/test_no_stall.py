@@ -193,5 +193,5 @@ def test_a_function_that_gains_nothing_costs_next_to_nothing_more(
         return thread_time() - begun
 
     pairs = [(of(compiled), of(fn)) for _ in range(7)]
-    # handing a call over takes half a microsecond where this function takes 3
-    assert min(c for c, _ in pairs) < 1.25 * min(e for _, e in pairs) + 0.001, pairs
+    # side by side, as the machine may be twice as fast a moment later
+    assert median(c / e for c, e in pairs) < 1.3, pairs
