@@ -18,10 +18,10 @@ from ..glue.capi import (
     store_ptr,
 )
 from ..quick.apply import tape_switch, thread_switches
-from ..quick.objects import held
+from ..quick.objects import held, tuple_of
 from ..quick.runs import drop, free_threads, run_program
 from ..quick.tape import new_tensor
-from .given import opened, same_names, tuple_of
+from .given import opened, same_names
 from .outcome import leave, may_be_written
 from .places import found_places
 from .rows import holds, same_layout, same_number, same_tensor

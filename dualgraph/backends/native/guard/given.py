@@ -17,7 +17,7 @@ from ..glue.capi import (
     store_i64,
     store_ptr,
 )
-from ..quick.objects import held
+from ..quick.objects import tuple_of
 from .rows import same_keys
 
 
@@ -78,12 +78,3 @@ def values_of(x: ptr, to: ptr, count: i64) -> None:
     for i in range(count):
         c.PyDict_Next(x, position, None, value)
         store_ptr(to, 8 * i, load_ptr(value, 0))
-
-
-def tuple_of(items: ptr, count: i64) -> ptr:
-    """A new tuple of objects."""
-    made = c.PyTuple_New(count)
-    if made:
-        for i in range(count):
-            store_ptr(made, n.ITEMS + 8 * i, held(load_ptr(items, 8 * i)))
-    return made

@@ -28,7 +28,7 @@ from ..glue.capi import (
     store_ptr,
 )
 from .memory import new_array
-from .objects import operands_of
+from .objects import tuple_of
 from .spread import spread
 from .tape import is_number, new_tensor, record
 
@@ -87,7 +87,7 @@ def call_switch() -> i64:
 
 def tell(prim: ptr, args: ptr, count: i64, params: ptr, out: ptr) -> i64:
     """Tells the capture that runs of a call; -1 with an error set."""
-    operands = operands_of(args, count)
+    operands = tuple_of(args, count)
     if operands is None:
         return -1
     given = stack(32)

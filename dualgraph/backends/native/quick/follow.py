@@ -9,7 +9,7 @@ from ..glue.capi import c, i64, load_i64, load_ptr, n, o, ptr, stack, store_ptr
 from .apply import call_switch, tell, tracked
 from .data import as_array, made_data, run_aligned, run_backend
 from .keys import counted, has_minus_zero, key_of, known
-from .objects import held, item, operands_of
+from .objects import held, item, tuple_of
 from .runs import drop
 from .tape import new_tensor, record, version_cell
 
@@ -152,7 +152,7 @@ def result_of(prim: ptr, recipe: ptr, args: ptr, count: i64, names: ptr, tape: i
 
 def learn_from(prim: ptr, key: ptr, args: ptr, count: i64, names: ptr, out: ptr) -> i64:
     """Shows Python a call that has no recipe, or one that is used often; -1 with an error set."""
-    operands = operands_of(args, count)
+    operands = tuple_of(args, count)
     params = params_of(args, count, names)
     told = None
     if operands and params:
@@ -171,7 +171,7 @@ def learn_from(prim: ptr, key: ptr, args: ptr, count: i64, names: ptr, out: ptr)
 
 def bind(prim: ptr, args: ptr, count: i64, names: ptr) -> ptr:
     """The call by Python's path."""
-    operands = operands_of(args, count)
+    operands = tuple_of(args, count)
     params = params_of(args, count, names)
     done = None
     if operands and params:

@@ -38,10 +38,10 @@ def item(x: ptr, i: i64) -> ptr:
     return load_ptr(load_ptr(x, n.LIST_ITEMS), 8 * i)
 
 
-def operands_of(args: ptr, count: i64) -> ptr:
-    """The operands of a call as a tuple."""
-    operands = c.PyTuple_New(count)
-    if operands:
+def tuple_of(items: ptr, count: i64) -> ptr:
+    """A new tuple of objects."""
+    made = c.PyTuple_New(count)
+    if made:
         for i in range(count):
-            store_ptr(operands, n.ITEMS + 8 * i, held(load_ptr(args, 8 * i)))
-    return operands
+            store_ptr(made, n.ITEMS + 8 * i, held(load_ptr(items, 8 * i)))
+    return made
