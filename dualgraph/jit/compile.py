@@ -236,7 +236,7 @@ class Compiled(Growing):
             why = f"more than {MAX_DEPTH} numbers are taken out of tensors on the way"
         where = left.stage.piece.where
         crowded = why or self._crowded(entry)
-        if crowded and self._apart.holds(where) and self._start_apart(entry, crowded):
+        if crowded and self._apart.holds(where) and self._start_apart(entry, crowded, left):
             why = crowded
         elif why:
             if not left.waits and self._taking.may_help(left.program, where, left.value):

@@ -46,6 +46,7 @@ class _Attempt(NamedTuple):
     call: Call | None  # None: it goes on from where a program left
     spec: Spec | None
     left: Left | None
+    tries: int  # how often statements had been set apart anew when it began
 
 
 class Growing:
@@ -130,7 +131,7 @@ class Growing:
         """The result of a call, which is captured as it runs, and the program, if that is a new one; with `left` from
         where a program left it."""
         where, why = user_location(), why or self._new(key)
-        spec, before, tree = None, left and left.program, key[0]
+        spec, before, tree, tries = None, left and left.program, key[0], self._apart.tries
         others = self._rebound.noticed(entry.programs)
         sources, confirmed = self._promotion.plan(others, tree, leaves, before)
         call = None if left is not None else self._sizes.call(key, leaves)
@@ -144,7 +145,7 @@ class Growing:
                 shapes=shapes, make=make, apart=self._apart, sources=sources, rebound=self._rebound,
                 sizes=sizes, takes=takes,
             )  # fmt: skip
-        attempt = _Attempt(entry, tree, where, sources, call, spec, left)
+        attempt = _Attempt(entry, tree, where, sources, call, spec, left, tries)
         with self._lock:
             if program is None:
                 if takes is None or not self._taking.refuse(refusals):
@@ -237,9 +238,12 @@ class Growing:
             rehearsing = background.submit(lambda: rehearse(program, self._jobs, background))
             self._jobs.insert(0, rehearsing)
 
-    def _start_apart(self, entry: Entry, why: str) -> bool:
-        """Drops the programs if the function may be captured better with statements set apart."""
+    def _start_apart(self, entry: Entry, why: str, left: Left) -> bool:
+        """Drops the programs if the function may be captured better with statements set apart; whether it did, or
+        another thread had."""
         with self._lock:
+            if left.program not in entry.programs:
+                return True
             if not self._apart.again():
                 return False
             entry.start_over()
@@ -252,7 +256,7 @@ class Growing:
         entry, tree, where, left = attempt.entry, attempt.tree, attempt.where, attempt.left
         said = f"not captured at {where}: {refusals[0]}"
         if left is not None:
-            if self._apart.active or not self._start_apart(entry, said):
+            if self._apart.active or not self._start_apart(entry, said, left):
                 left.stage.close(left.outcome, "; ".join(refusals))
             return
         changing = [r for r in refusals if r.startswith((CHANGES, "a hook is set"))]
@@ -264,7 +268,7 @@ class Growing:
                     f"not captured at {where}: {changing[0]}; tried again on the next call"
                 )
                 return
-        if self._apart.again():
+        if attempt.tries != self._apart.tries or self._apart.again():  # another thread asked, or this one does
             return self._log.append(f"{said}; {APART}")
         entry.eager_because.extend(r for r in refusals if r not in entry.eager_because)
         self._log.append(f"runs eagerly since {where}: {'; '.join(refusals)}")

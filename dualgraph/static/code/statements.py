@@ -161,7 +161,7 @@ class Apart:
         self._kept: dict[CodeType, frozenset[tuple[int, int]]] = {}
         self._doubtful: set[Any] = set()  # those that may be set apart once more is known
         self._fresh = False  # whether some are kept since it was asked
-        self._tries = 0
+        self.tries = 0  # how often it was asked whether a capture may fare better
 
     def of(self, code: CodeType) -> tuple[Statement, ...]:
         """The statements of some code that are set apart."""
@@ -179,17 +179,17 @@ class Apart:
 
     def holds(self, where: Location) -> bool:
         """Whether a statement that may be set apart has this line."""
-        every = (s for code in self._codes for s in (*candidates(code), *statements(code)))
+        every = (s for code in tuple(self._codes) for s in (*candidates(code), *statements(code)))
         found = (at for s in every for at in s.lines)
         return any(at[:2] == where[:2] for at in found)  # it may be in a comprehension there
 
     def again(self) -> bool:
         """Whether a function that was just refused may fare better now, with other statements set apart."""
-        better = self._fresh if self.active else any(map(statements, self._codes))
+        better = self._fresh if self.active else any(map(statements, tuple(self._codes)))
         self.active, self._fresh = self.active or better, False
         self._codes.clear()
-        self._tries += 1
-        return better and self._tries <= MAX_TRIES
+        self.tries += 1
+        return better and self.tries <= MAX_TRIES
 
 
 # --- finding them --------------------------------------------------------------------------------
