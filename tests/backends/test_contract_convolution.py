@@ -82,28 +82,39 @@ def input_gradient(ct, w, extent, stride, padding, dilation, groups):
     own, cts = apart(w, 0, groups), apart(ct, 1, groups)
     # a kernel that covers the input once reaches each position with one tap
     once = ct[0, 0].size == 1 and w.shape[2:] == extent and not any(map(any, padding))
-    out = np.empty((ct.shape[0], w.shape[1] * groups, *extent), ct.dtype)
-    for at in np.ndindex(*extent):
+    out = np.zeros((ct.shape[0], w.shape[1] * groups, *extent), ct.dtype)
+    # Positions at one remainder of the stride are reached by the same taps: all of them at once, or one by one.
+    for first in np.ndindex(*(extent if once else map(min, stride, extent))):
+        step = extent if once else stride
+        every = [np.arange(f, n, s) for f, n, s in zip(first, extent, step, strict=True)]
+        places = np.ix_(*every)
         reach = []
         for t in np.ndindex(*w.shape[2:]):
-            back = [h + p[0] - o * d for h, p, o, d in zip(at, padding, t, dilation, strict=True)]
-            if any(b % s for b, s in zip(back, stride, strict=True)):
+            back = [
+                h + p[0] - o * d for h, p, o, d in zip(places, padding, t, dilation, strict=True)
+            ]
+            if any((b % s).any() for b, s in zip(back, stride, strict=True)):
                 continue
-            q = tuple(b // s for b, s in zip(back, stride, strict=True))
-            inside = all(0 <= i < n for i, n in zip(q, ct.shape[2:], strict=True))
-            if inside or not once:
-                reach.append((t, q if inside else None))
+            q = [b // s for b, s in zip(back, stride, strict=True)]
+            inside = np.ones((), bool)
+            for i, n in zip(q, ct.shape[2:], strict=True):
+                inside = inside & (i >= 0) & (i < n)
+            if inside.all() or not once:
+                q = [np.clip(i, 0, n - 1) for i, n in zip(q, ct.shape[2:], strict=True)]
+                reach.append((t, np.where(inside, cts[(..., *q)], ct.dtype.type(0))))
         terms = [
             (
-                own[(None, slice(None), o, slice(None), *t)],
-                cts[(slice(None), slice(None), o, *q)][..., None]
-                if q
-                else np.zeros((ct.shape[0], groups, 1), ct.dtype),
+                own[(None, slice(None), o, slice(None), *t)][(..., *[None] * len(q))],
+                c[:, :, o, None],
             )
             for o in range(own.shape[1])
-            for t, q in reach
+            for t, c in reach
         ]
-        out[(..., *at)] = chain(terms, ct.dtype).reshape(out.shape[:2]) if terms else 0
+        if terms:
+            found = chain(terms, ct.dtype)
+            out[(slice(None), slice(None), *places)] = found.reshape(
+                *out.shape[:2], *found.shape[3:]
+            )
     return out
 
 
