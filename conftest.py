@@ -15,6 +15,7 @@ if "DUALGRAPH_CACHE_DIR" not in os.environ:
     os.environ["DUALGRAPH_CACHE_DIR"] = tempfile.mkdtemp(prefix="dualgraph-tests-")
     atexit.register(shutil.rmtree, os.environ["DUALGRAPH_CACHE_DIR"], ignore_errors=True)
 
+import gc
 import importlib.util
 import signal
 from typing import Any
@@ -67,3 +68,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if gpu_tests and not _has_gpu():
         for item in gpu_tests:
             item.add_marker(pytest.mark.skip(reason="needs CuPy and an NVIDIA GPU"))
+
+
+def pytest_collection_finish() -> None:
+    """The objects of thousands of collected tests are not looked through in each collection of garbage."""
+    gc.collect()
+    gc.freeze()

@@ -268,7 +268,8 @@ class Growing:
                     f"not captured at {where}: {changing[0]}; tried again on the next call"
                 )
                 return
-        if attempt.tries != self._apart.tries or self._apart.again():  # another thread asked, or this one does
+        # what this capture learned of statements may serve another thread, which has asked meanwhile
+        if attempt.tries != self._apart.tries or self._apart.again():
             return self._log.append(f"{said}; {APART}")
         entry.eager_because.extend(r for r in refusals if r not in entry.eager_because)
         self._log.append(f"runs eagerly since {where}: {'; '.join(refusals)}")

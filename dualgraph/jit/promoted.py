@@ -48,6 +48,7 @@ from ..static.trace import Slot, Store, Trace
 from .results import Result
 
 KEPT = "it keeps"
+DEEPEST = 5  # tuples in tuples that a number is looked for in
 FLOWS = "gradients flow through it, and numbers from tensors would be inputs"
 LEADS = "numbers of the result may lead the way"
 EXCHANGED = (DictCheck, CellCheck, ItemCheck, AttributeCheck, ClassCheck)
@@ -233,47 +234,63 @@ def kept_numbers(formulas: Formulas | None, apart: Sequence[Any] = ()) -> list[s
     """
     if formulas is None:
         return []
-    reasons = []
     kept = formulas.kept()
-    while kept:
-        x = kept.pop()
-        exchanged = _exchange(x, x._live_value, formulas.uses)
-        if not apart or not exchanged:
-            reasons.append(
-                f"{KEPT} {x._live_text}, a number that may change, where that is not followed"
-            )
-    return reasons
+    if not kept:
+        return []
+    kept.reverse()
+    stay = _exchange(kept, [x._live_value for x in kept], formulas.uses)
+    return [
+        f"{KEPT} {x._live_text}, a number that may change, where that is not followed"
+        for i, x in enumerate(kept)
+        if not apart or i in stay
+    ]
 
 
-def _with(values: Iterable[Any], x: Any, new: Any) -> Iterator[Any]:
-    for v in values:
-        yield new if v is x else v
+def _exchange(old: list[Any], new: list[Any], but: Any) -> set[int]:
+    """Puts each of `new` in the place of its `old` wherever that is held, in tuples by exchanging these; the numbers
+    of those for which that could not be done.
+
+    To ask for holders is to look at all objects that there are: it is done once for all, and once for their tuples.
+    """
+    whose = [{i} for i in range(len(old))]  # which of the given ones each stands for
+    for _ in range(DEEPEST):
+        if not old:
+            break
+        at = {id(v): i for i, v in enumerate(old)}
+        tuples: list[Any] = []
+        made: list[Any] = []
+        both: list[set[int]] = []
+        for holder in gc.get_referrers(*old):
+            if holder is but or holder is old or isinstance(holder, types.FrameType):
+                continue
+            mine = dict.fromkeys(at[id(v)] for v in gc.get_referents(holder) if id(v) in at)
+            if type(holder) is tuple:
+                tuples.append(holder)
+                made.append(tuple(new[at[id(v)]] if id(v) in at else v for v in holder))
+                both.append(set[int]().union(*(whose[i] for i in mine)))
+                continue
+            for i in mine:
+                _exchange_in(holder, old[i], new[i])
+        old, new, whose = tuples, made, both
+    return set[int]().union(*whose)
 
 
-def _exchange(x: Any, new: Any, but: Any, depth: int = 4) -> bool:
-    """Puts `new` in the place of `x` wherever that is held, in tuples by exchanging these; whether it could."""
-    done = True
-    for holder in gc.get_referrers(x):
-        if holder is but or isinstance(holder, types.FrameType):
-            continue
-        if isinstance(holder, dict):
-            _exchange_entries(holder, x, new)
-        elif isinstance(holder, (list, deque)):
-            kind: Any = built_of(holder)
-            for i, v in enumerate(list(kind.__iter__(holder))):
-                if v is x:
-                    kind.__setitem__(holder, i, new)
-        elif isinstance(holder, set):
-            set.discard(holder, x)
-            set.add(holder, new)
-        elif isinstance(holder, types.CellType):
-            holder.cell_contents = new
-        elif type(holder) is tuple:
-            made = tuple(_with(holder, x, new))
-            done = depth > 0 and _exchange(holder, made, but, depth - 1) and done
-        else:
-            _exchange_attributes(holder, x, new)
-    return done
+def _exchange_in(holder: Any, x: Any, new: Any) -> None:
+    """Puts `new` in the place of `x` in an object that is no tuple."""
+    if isinstance(holder, dict):
+        _exchange_entries(holder, x, new)
+    elif isinstance(holder, (list, deque)):
+        kind: Any = built_of(holder)
+        for i, v in enumerate(list(kind.__iter__(holder))):
+            if v is x:
+                kind.__setitem__(holder, i, new)
+    elif isinstance(holder, set):
+        set.discard(holder, x)
+        set.add(holder, new)
+    elif isinstance(holder, types.CellType):
+        holder.cell_contents = new
+    else:
+        _exchange_attributes(holder, x, new)
 
 
 def _exchange_entries(holder: Any, x: Any, new: Any) -> None:
