@@ -55,7 +55,7 @@ def _scaled(x: Tensor, n: int, norm: str | None, inverse: bool) -> Tensor:
         return ar.divide(x, sqrt(n))
     if norm not in (None, "backward", "forward"):
         raise ArgumentError(
-            describe("fft", str(x.type), f"norm {norm!r}", "use backward, forward or ortho")
+            describe("fft", str(x.tensor_type), f"norm {norm!r}", "use backward, forward or ortho")
         )
     return ar.divide(x, float(n)) if inverse == (norm != "forward") else x
 
@@ -67,7 +67,7 @@ def _resized(x: Tensor, axis: int, n: int | None) -> Tensor:
         return x
     if n < 1:
         raise ArgumentError(
-            describe("fft", str(x.type), f"n is {n}", "transform at least one place")
+            describe("fft", str(x.tensor_type), f"n is {n}", "transform at least one place")
         )
     if n < size:
         return sh.cut(x, axis, 0, n)
@@ -86,7 +86,9 @@ def _complex(x: Any) -> Tensor:
 def _real(x: Any) -> Tensor:
     x = as_operand(x)
     if x.dtype.is_complex:
-        raise DTypeError(describe("rfft", str(x.type), "needs real numbers", "use dg.fft.fft"))
+        raise DTypeError(
+            describe("rfft", str(x.tensor_type), "needs real numbers", "use dg.fft.fft")
+        )
     return x if x.dtype in COMPLEX else astype(x, dt.get_default_dtype())
 
 
@@ -149,7 +151,9 @@ def irfft(
     place = own_axis(axis, x.ndim)
     n = 2 * (x.shape[place] - 1) if n is None else n
     if n < 1:
-        raise ArgumentError(describe("irfft", str(x.type), f"n is {n}", "pass n of at least 1"))
+        raise ArgumentError(
+            describe("irfft", str(x.tensor_type), f"n is {n}", "pass n of at least 1")
+        )
     x = _resized(x, place, n // 2 + 1)
     return _scaled(irfft_along(x, axis=place, n=n), n, norm, inverse=True)
 
@@ -195,10 +199,15 @@ def _places(
     places = [own_axis(a, x.ndim) for a in axes]
     if s is not None and len(s) != len(places):
         raise ArgumentError(
-            describe("fftn", str(x.type), f"{len(s)} sizes for {len(places)} axes", "give one each")
+            describe(
+                "fftn",
+                str(x.tensor_type),
+                f"{len(s)} sizes for {len(places)} axes",
+                "give one each",
+            )
         )
     if len(set(places)) != len(places):
-        raise ArgumentError(describe("fftn", str(x.type), f"axes {places} are not distinct"))
+        raise ArgumentError(describe("fftn", str(x.tensor_type), f"axes {places} are not distinct"))
     return places, [None if n in (None, -1) else n for n in s] if s is not None else [None] * len(
         places
     )

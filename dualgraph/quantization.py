@@ -113,7 +113,9 @@ def _fake(
     op: str, x: Tensor, scale: Any, zero_point: Any, low: int, high: int, axis: int | None
 ) -> Tensor:
     if low > high:
-        raise ArgumentError(describe(op, str(x.type), f"quant_min {low} is above quant_max {high}"))
+        raise ArgumentError(
+            describe(op, str(x.tensor_type), f"quant_min {low} is above quant_max {high}")
+        )
     scale, zero = _along(x, scale, axis), _along(x, zero_point, axis)
     whole = (x.detach() / scale).round() + zero
     inside = (whole >= low) & (whole <= high)

@@ -132,12 +132,12 @@ def _setting(
     length = n_fft if length is None else length
     if hop < 1 or not 0 < length <= n_fft:
         problem = f"hop_length {hop} and win_length {length} do not fit n_fft {n_fft}"
-        raise ArgumentError(describe(name, str(x.type), problem))
+        raise ArgumentError(describe(name, str(x.tensor_type), problem))
     real = {"complex64": dt.float32, "complex128": dt.float64}.get(x.dtype.name, x.dtype)
     w = ones(length, dtype=real, device=x.device) if window is None else window
     if w.shape != (length,):
         problem = f"the window has shape {w.shape}, not ({length},)"
-        raise ShapeError(describe(name, str(x.type), problem))
+        raise ShapeError(describe(name, str(x.tensor_type), problem))
     before = (n_fft - length) // 2
     return hop, pad(w, ((before, n_fft - length - before),))
 
@@ -159,7 +159,9 @@ def stft(
     """
     x = as_operand(input)
     if x.ndim not in (1, 2):
-        raise ShapeError(describe("stft", str(x.type), "needs one axis, or two with a batch"))
+        raise ShapeError(
+            describe("stft", str(x.tensor_type), "needs one axis, or two with a batch")
+        )
     x = x if x.dtype.is_inexact else astype(x, dt.get_default_dtype())
     hop, w = _setting("stft", x, n_fft, hop_length, win_length, window)
     if center:
@@ -193,12 +195,12 @@ def istft(
     x = as_operand(input)
     if not x.dtype.is_complex or x.ndim not in (2, 3):
         problem = "needs complex numbers with two axes, or three with a batch"
-        raise ShapeError(describe("istft", str(x.type), problem))
+        raise ShapeError(describe("istft", str(x.tensor_type), problem))
     hop, w = _setting("istft", x, n_fft, hop_length, win_length, window)
     half = x.shape[-2] != n_fft if onesided is None else onesided
     if x.shape[-2] != (n_fft // 2 + 1 if half else n_fft) or (half and return_complex):
         problem = f"{x.shape[-2]} frequencies are not those of n_fft {n_fft}"
-        raise ShapeError(describe("istft", str(x.type), problem))
+        raise ShapeError(describe("istft", str(x.tensor_type), problem))
     spectra = matrix_transpose(ar.multiply(x, sqrt(n_fft)) if normalized else x)
     if return_complex:
         frames = ifft(spectra)
@@ -218,7 +220,9 @@ def istft(
     weight = cut(weight, 0, start, stop)
     if bool(ar.abs(weight).min() < 1e-11):  # type: ignore[attr-defined]
         problem = "the windows leave a place without weight"
-        raise ArgumentError(describe("istft", str(x.type), problem, "take a smaller hop_length"))
+        raise ArgumentError(
+            describe("istft", str(x.tensor_type), problem, "take a smaller hop_length")
+        )
     out = ar.divide(cut(total, total.ndim - 1, start, stop), weight)
     if length is not None and length > stop - start:
         out = pad(out, ((0, 0),) * len(lead) + ((0, length - (stop - start)),))

@@ -181,6 +181,21 @@ def test_older_constructors() -> None:
     assert [f(dg.ones(2) * i).tolist() for i in (1, 2, 3)] == [[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]]
 
 
+def test_type_converts_and_names() -> None:
+    x = dg.tensor([1.5, -2.0], requires_grad=True)
+    for wanted in (dg.int64, dg.LongTensor, "LongTensor", "torch.LongTensor", "int64"):
+        assert x.type(wanted).dtype is dg.int64 and x.type(wanted).tolist() == [1, -2]
+    assert x.type(dg.float32) is x and x.type(dg.float64).requires_grad
+    assert x.type() == "dualgraph.FloatTensor" and (x > 0).type() == "dualgraph.BoolTensor"
+    assert x.type(x.type()) is x and x.type("complex64").type() == "dualgraph.complex64"
+    with pytest.raises(dg.DTypeError, match="tensor"):
+        x.type("torch.Tensor")
+    double = nn.Linear(2, 2).type(dg.DoubleTensor)
+    assert {p.dtype for p in double.parameters()} == {dg.float64}
+    f = dg.compile(lambda v: v.type(dg.DoubleTensor) * 2, wait=True)
+    assert [f(x).tolist() for _ in range(3)] == [[3.0, -4.0]] * 3
+
+
 def test_datasets_may_ask_for_their_worker() -> None:
     class Numbers(dg.data.IterableDataset):
         def __iter__(self):

@@ -144,7 +144,7 @@ def _slot_grad(program: Program, i: int, leaf: Tensor) -> bool:
 def type_of(value: Any) -> TensorType:
     """The type of a tensor or an array."""
     if isinstance(value, Tensor):
-        return value.type
+        return value.tensor_type
     if value.dtype.name not in BY_NAME or not value.dtype.isnative:
         raise CaptureError(f"an array of {value.dtype} cannot be saved")
     return TensorType(from_numpy(value.dtype), value.shape)
@@ -152,7 +152,7 @@ def type_of(value: Any) -> TensorType:
 
 def _short(value: Any) -> str:
     if isinstance(value, Tensor):
-        return f"a tensor {value.type}"
+        return f"a tensor {value.tensor_type}"
     text = repr(value) if isinstance(value, ATOMS) else f"a {type(value).__name__}"
     return text if len(text) < 60 else text[:57] + "..."
 

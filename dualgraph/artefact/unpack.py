@@ -109,8 +109,10 @@ class _Reader:
         held._requires_grad = bool(kind["gradient"])
         if f"gradient.{name}" in self.arrays:
             held._grad = self.tensor(self.arrays[f"gradient.{name}"])
-            if held._grad.type != held.type:
-                raise ValueError(f"the gradient of {name} is {held._grad.type}, not {held.type}")
+            if held._grad.tensor_type != held.tensor_type:
+                raise ValueError(
+                    f"the gradient of {name} is {held._grad.tensor_type}, not {held.tensor_type}"
+                )
         return held
 
     @staticmethod
@@ -259,7 +261,7 @@ class _Reader:
         if kind == "state":
             held = self.state[key]
             if isinstance(held, Tensor):
-                self.expect(type, held.type, key)
+                self.expect(type, held.tensor_type, key)
                 return Slot("tensor", held, type, held._requires_grad)
             self.expect(type._replace(dtype=type.dtype), type_of_array(held), key)
             return Slot("array", held, type)
@@ -269,7 +271,7 @@ class _Reader:
             return Slot("number", (self.numbers, key), type)
         if kind == "gradient":
             owner = self.owner(key, blanks)
-            self.expect(type, owner.type, "a gradient")
+            self.expect(type, owner.tensor_type, "a gradient")
             if key[0] == "leaf":
                 return Slot("leaf grad", key[1], type)
             if owner._grad is None:
@@ -306,7 +308,7 @@ class _Reader:
             owner = self.owner(key, blanks)
             if o is not None:
                 self.expect(
-                    outputs[_index(o, len(outputs), "output")].type, owner.type, "a gradient"
+                    outputs[_index(o, len(outputs), "output")].type, owner.tensor_type, "a gradient"
                 )
             grads.append(GradEffect(owner, o))
         entry = tuple((self.owner(key, blanks), bool(had)) for key, had in _list(record["entry"]))
@@ -388,7 +390,7 @@ def _type(array: Array) -> TensorType:
 
 def type_of_array(array: Any) -> TensorType:
     """The type of a NumPy array."""
-    return Tensor(array).type
+    return Tensor(array).tensor_type
 
 
 def _list(value: Any) -> list[Any]:

@@ -50,7 +50,9 @@ def gradcheck(
                 far = float(np.max(np.abs(given - wanted)))
                 problem = f"output {k} by input {i} is off finite differences by {far:.3g}"
                 remedy = "" if args[i].dtype.name == "float64" else "check in float64"
-                raise AutogradError(describe("gradcheck", str(args[i].type), problem, remedy))
+                raise AutogradError(
+                    describe("gradcheck", str(args[i].tensor_type), problem, remedy)
+                )
     return True
 
 

@@ -75,7 +75,7 @@ def tensors_of(op: str, tree: Any) -> tuple[list[Tensor], Structure]:
 
 
 def types_of(tensors: Sequence[Tensor]) -> list[TensorType]:
-    return [t.type for t in tensors]
+    return [t.tensor_type for t in tensors]
 
 
 def listed(tensors: Sequence[Tensor]) -> str:
@@ -101,11 +101,11 @@ def difference(
             describe(op, f"{old[1]}, {new[1]}", f"{what}: structure {new[1]}, not {old[1]}", remedy)
         )
     for a, b, path in zip(new[0], old[0], new[1].paths(), strict=True):
-        if a.type != b.type:
+        if a.tensor_type != b.tensor_type:
             error = ShapeError if a.dtype is b.dtype else DTypeError
             leaf = f" at {path}" if path else ""
-            problem = f"{what}{leaf}: {a.type}, not {b.type}"
-            return error(describe(op, f"{b.type}, {a.type}", problem, remedy))
+            problem = f"{what}{leaf}: {a.tensor_type}, not {b.tensor_type}"
+            return error(describe(op, f"{b.tensor_type}, {a.tensor_type}", problem, remedy))
     return None
 
 
@@ -143,14 +143,14 @@ class BodyTracer(Tracer):
             self.var_of(base)
             self.states.setdefault(id(base), (base, base._data.copy()))
             return
-        problem = f"{op} writes in place to a tensor from outside of the body, {base.type}, at {user_location()}"
+        problem = f"{op} writes in place to a tensor from outside of the body, {base.tensor_type}, at {user_location()}"
         if self.discarded:
             raise CaptureError(problem)
         self.refusals.append(problem)
 
     def concretize(self, t: Any, value: Any) -> Any:
         self.refusals.append(
-            f"Python looks at the value of {t.type} at {user_location()}; use dg.cond or dg.where"
+            f"Python looks at the value of {t.tensor_type} at {user_location()}; use dg.cond or dg.where"
         )
         return value
 
@@ -163,7 +163,7 @@ class BodyTracer(Tracer):
     def external_array(self, t: Any, array: Any) -> None:
         if id(array) not in self.arrays:
             self.arrays[id(array)] = (t, array)
-            self.add_root(t, Slot("array", array, t.type))
+            self.add_root(t, Slot("array", array, t.tensor_type))
         elif t is not self.arrays[id(array)][0]:
             self._set(t, self.var_of(self.arrays[id(array)][0]))
 
@@ -347,7 +347,7 @@ def joined(bodies: Sequence[Body], operands: int) -> Joined:
     for body in bodies:
         own = dict(zip(map(id, body.constants), body.graph.inputs[operands:], strict=True))
         unused = body.graph.unused_id()
-        extra = [own.get(id(t)) or Var(unused + i, t.type) for i, t in enumerate(held)]
+        extra = [own.get(id(t)) or Var(unused + i, t.tensor_type) for i, t in enumerate(held)]
         results = len(body.outs)
         latest = dict(
             zip((id(t) for t, _ in body.states), body.graph.outputs[results:], strict=True)

@@ -66,8 +66,8 @@ def check_predicate(op: str, pred: Any) -> Tensor:
         raise DTypeError(
             describe(
                 op,
-                str(out.type),
-                f"the predicate is bool[], not {out.type}",
+                str(out.tensor_type),
+                f"the predicate is bool[], not {out.tensor_type}",
                 "compare, as in x.sum() > 0",
             )
         )
@@ -75,8 +75,8 @@ def check_predicate(op: str, pred: Any) -> Tensor:
         raise ShapeError(
             describe(
                 op,
-                str(out.type),
-                f"the predicate is bool[], not {out.type}",
+                str(out.tensor_type),
+                f"the predicate is bool[], not {out.tensor_type}",
                 "reduce with .any() or .all(), or use dg.where",
             )
         )
@@ -142,7 +142,9 @@ class _Cond:
         )
         if refusals and taken is None:
             if true.states or false.states or not all(OWN in why for why in refusals):
-                raise CaptureError(describe("cond", str(self.pred.type), "; ".join(refusals)))
+                raise CaptureError(
+                    describe("cond", str(self.pred.tensor_type), "; ".join(refusals))
+                )
             note_refusals("cond", refusals)
             pairs = zip(true.outs, false.outs, strict=True)
             return true.structure.build([where(self.pred, a, b) for a, b in pairs])
@@ -184,7 +186,7 @@ def _pulled(graph: Graph, given: Sequence[bool], wanted: Sequence[bool]) -> Grap
         operands = inputs[sum(given) :]
         cts = [next(present) if g else None for g in given]
         found, _ = pull(graph, operands, wanted, cts, [None] * len(operands))
-        kept = [(ct, x.type) for ct, x, w in zip(found, operands, wanted, strict=True) if w]
+        kept = [(ct, x.tensor_type) for ct, x, w in zip(found, operands, wanted, strict=True) if w]
         return settled([ct for ct, _ in kept], [t for _, t in kept])
 
     types = [t for t, g in zip(graph.out_types, given, strict=True) if g]

@@ -31,7 +31,9 @@ def fori_loop(lower: Any, upper: Any, body_fn: Callable[[Any, Any], Any], init: 
     for t in (start, stop):
         if not t.dtype.is_integer or t.shape:
             problem = "loops are counted from one whole number to another"
-            raise DTypeError(describe("fori_loop", f"{start.type}, {stop.type}", problem))
+            raise DTypeError(
+                describe("fori_loop", f"{start.tensor_type}, {stop.tensor_type}", problem)
+            )
     start = start.to(dtype="int64")  # type: ignore[attr-defined]
 
     def step(carry: Any) -> Any:
@@ -59,7 +61,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     (place,), _ = tensors_of("switch", [index])
     if not place.dtype.is_integer or place.shape:
         problem = "a branch is chosen by one whole number"
-        raise DTypeError(describe("switch", str(place.type), problem))
+        raise DTypeError(describe("switch", str(place.tensor_type), problem))
 
     def among(first: int, last: int) -> Callable[..., Any]:
         if first == last:

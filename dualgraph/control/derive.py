@@ -52,7 +52,7 @@ class AbstractTracer(Tracer):
 
     def concretize(self, t: Any, value: Any) -> Any:
         raise CaptureError(
-            describe("derive", str(t.type), "a rule looks at values, which a body has not")
+            describe("derive", str(t.tensor_type), "a rule looks at values, which a body has not")
         )
 
     def __enter__(self) -> AbstractTracer:

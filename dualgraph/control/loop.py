@@ -80,7 +80,7 @@ class _While:
         body = self._body(goes_on, not differs)
         if differs and (isinstance(body, str) or body.states or test.states):
             why = body if isinstance(body, str) else "it writes to a tensor from outside"
-            raise CaptureError(describe("while_loop", f"{pred.type} inside vmap", why))
+            raise CaptureError(describe("while_loop", f"{pred.tensor_type} inside vmap", why))
         if isinstance(body, str):
             note_refusals("while_loop", [body])
             return self.carry.build(owned(self.init))
@@ -90,7 +90,7 @@ class _While:
                 note_refusals("while_loop", [str(unlike).partition("\n")[0]])
                 return self.carry.build(owned(self.init))
         self._check(body.outs, body.structure)
-        drawn = [f"cond_fn writes to {t.type} from outside" for t, _ in test.states]
+        drawn = [f"cond_fn writes to {t.tensor_type} from outside" for t, _ in test.states]
         refusals = (*test.refusals, *drawn, *body.refusals)
         note_refusals("while_loop", refusals)
         on_tape = tracked([*self.init, *body.outs])
@@ -198,7 +198,7 @@ def _while_vjp(
 ) -> list[Any]:  # fmt: skip
     """A loop back through the saved carries, for as many steps as were taken."""
     if max_steps is None:
-        types = ", ".join(str(x.type) for x in operands[:carries])
+        types = ", ".join(str(x.tensor_type) for x in operands[:carries])
         problem = "a loop without a bound has no reverse gradient in a graph, since its carries cannot be kept"
         raise AutogradError(describe("while_loop", types, problem, "pass max_steps="))
     if not saves:
@@ -214,7 +214,7 @@ def _while_vjp(
     )
     inexact = [i for i, t in enumerate(body.in_types[:carries]) if t.dtype.is_inexact]
     starts = settled([cts[i] for i in inexact], [body.in_types[i] for i in inexact])
-    sums = [filled(x.type, -0.0) for x, w in zip(constants, summed, strict=True) if w]
+    sums = [filled(x.tensor_type, -0.0) for x, w in zip(constants, summed, strict=True) if w]
     fixed = [*outs[carries + 1 :], *(ct for ct in cts[carries + 1 :] if ct is not None), *constants]
     results = run_while([outs[carries], *starts, *sums], fixed, test_back, step_back, max_steps)
     of_init = dict(zip(inexact, results[1:], strict=False))

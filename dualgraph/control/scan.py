@@ -100,7 +100,7 @@ class _Scan:
 
     def _length(self, xs: Sequence[Tensor], length: int | None) -> int:
         """The number of steps, on which all of `xs` and `length` must agree."""
-        types = ", ".join(str(x.type) for x in xs)
+        types = ", ".join(str(x.tensor_type) for x in xs)
         sizes = [x.shape[0] if x.ndim else None for x in xs]
         sizes += [] if length is None else [length]
         if not sizes:
@@ -145,7 +145,7 @@ class _Scan:
                 first = step_order(plain(self.length), self.reverse)[0]
                 row = [_row(x, first) for x in self.xs]
             else:
-                row = [filled(x.type._replace(shape=x.shape[1:])) for x in self.xs]
+                row = [filled(x.tensor_type._replace(shape=x.shape[1:])) for x in self.xs]
         return trace_body(self.op, self.f, self.args, [*self.init, *row], discarded, watched)
 
     def _parted(

@@ -69,8 +69,8 @@ def _scan_vjp(
         return without_unread(back, len(inexact) + len(wanted), len(rows))
 
     back, reads = cached(("scan", body, carries, slices, given, needed[carries:]), make)
-    starts = settled([cts[i] for i in inexact], [init[i].type for i in inexact])
-    sums = [filled(x.type, -0.0) for x in wanted]
+    starts = settled([cts[i] for i in inexact], [init[i].tensor_type for i in inexact])
+    sums = [filled(x.tensor_type, -0.0) for x in wanted]
     read = [x for x, r in zip(rows, reads, strict=True) if r]
     results = run_scan([*starts, *sums], read, constants, back, length, not reverse)
     found = iter(results)
@@ -168,7 +168,7 @@ def _rows(
     pairs = [(use, own, *of_use[id(use)]) for use, own in listed]
     rows = [operands[1 - use.side] if own else ct for use, own, operands, ct in pairs]
     types = [
-        x.type if own else use.node.outputs[0].type
+        x.tensor_type if own else use.node.outputs[0].type
         for (use, own, *_), x in zip(pairs, rows, strict=True)
     ]
     return settled(rows, types)

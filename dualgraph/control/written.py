@@ -59,7 +59,7 @@ def written(
 
 def circumstances(operands: Sequence[Tensor]) -> tuple[Hashable, ...]:
     """All that a traced body may differ by, where its function is the same: operands, modes, the user's line."""
-    types = tuple((t.type, t._edge() is not None) for t in operands)
+    types = tuple((t.tensor_type, t._edge() is not None) for t in operands)
     return types, state.grad, state.device, get_default_dtype(), user_place()
 
 

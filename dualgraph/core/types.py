@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .devices import CPU, Device, as_device
 from .dtypes import BY_NAME, DType
-from .errors import ArgumentError, GraphError, ShapeError, describe
+from .errors import GraphError, ShapeError
 from .numbers.symbolic import is_one, surely_equal
 from .numbers.symbols import shown
 
@@ -32,11 +32,6 @@ class TensorType(NamedTuple):
     @property
     def nbytes(self) -> int:
         return prod(self.shape) * self.dtype.itemsize
-
-    def __call__(self, *args: object) -> None:
-        """Not PyTorch's ``x.type(dtype)``: a type does not know the tensor."""
-        remedy = "convert with x.to(dtype); x.dtype is what it has"
-        raise ArgumentError(describe("type", str(self), "x.type is a record, no method", remedy))
 
     def __str__(self) -> str:
         where = "" if self.device is CPU else f"@{self.device}"

@@ -104,7 +104,7 @@ class Watcher:
         if is_control(node):
             arrays = [a._data if isinstance(a, Tensor) else a.value for a in args]
             _in_bodies(node, arrays, backend_for(outs[0].device), self.inf)
-        found = [(o.type, backend_for(o.device).to_numpy(o._data)) for o in outs]
+        found = [(o.tensor_type, backend_for(o.device).to_numpy(o._data)) for o in outs]
         bad = [(t, a) for t, a in found if any(flaws(a, t, self.inf))]
         if not bad or prim.kind is CREATION:
             return
@@ -112,9 +112,9 @@ class Watcher:
         for a in args:
             if isinstance(a, Tensor):
                 array = backend_for(a.device).to_numpy(a._data)
-                if any(flaws(array, a.type, self.inf)):
+                if any(flaws(array, a.tensor_type, self.inf)):
                     return
-                operands.append((array, a.type))
+                operands.append((array, a.tensor_type))
             elif a.value != a.value:
                 return
             else:

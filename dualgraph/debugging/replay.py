@@ -259,7 +259,7 @@ def _leaves(program: Program, args: Any, kwargs: Any) -> list[Any]:
 
 
 def _type(value: Any) -> str:
-    return str(value.type) if isinstance(value, Tensor) else type(value).__name__
+    return str(value.tensor_type) if isinstance(value, Tensor) else type(value).__name__
 
 
 Program.replay = replay

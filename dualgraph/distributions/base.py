@@ -130,7 +130,9 @@ class Distribution:
         return self.variance.sqrt()
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{n}: {v.type}" for n, v in vars(self).items() if isinstance(v, Tensor))
+        parts = ", ".join(
+            f"{n}: {v.tensor_type}" for n, v in vars(self).items() if isinstance(v, Tensor)
+        )
         return f"{type(self).__name__}({parts})"
 
 

@@ -43,16 +43,16 @@ class Spoiled(Tensor):
         self._index = self._stamp = 0
 
     @property
-    def type(self) -> TensorType:
+    def tensor_type(self) -> TensorType:
         return self._entry[1]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.type.shape
+        return self.tensor_type.shape
 
     @property
     def ndim(self) -> int:
-        return self.type.ndim
+        return self.tensor_type.ndim
 
     @property
     def _data(self) -> Any:  # type: ignore[override]
@@ -73,7 +73,7 @@ def saved_operand(node: TapeNode, place: int, kept: Any) -> Any:
         f"operand {place} was changed in place after this op (at {node.where}) saved it for its gradient: "
         f"it is at version {tensor._version}, version {version} was saved" + written_at(cell)
     )
-    return Spoiled(node, tensor.type, problem)
+    return Spoiled(node, tensor.tensor_type, problem)
 
 
 def written_at(cell: list[Any] | None) -> str:
@@ -222,16 +222,16 @@ def _root(t: Tensor, g: Tensor | None, op: str) -> tuple[Edge, Tensor]:
     if edge is None:
         problem = "this tensor does not require gradients and has no history"
         remedy = "set requires_grad=True on what it is computed from"
-        raise AutogradError(describe(op, str(t.type), problem, remedy))
+        raise AutogradError(describe(op, str(t.tensor_type), problem, remedy))
     if g is None:
         if t._data.size != 1:
             problem = "a gradient can be started implicitly only from one element"
             remedy = "reduce with .sum(), or pass gradient="
-            raise AutogradError(describe(op, str(t.type), problem, remedy))
-        g = ones_like_type(t.type)
+            raise AutogradError(describe(op, str(t.tensor_type), problem, remedy))
+        g = ones_like_type(t.tensor_type)
     elif g.shape != t.shape:
         problem = "the gradient has another shape than its tensor"
-        raise ShapeError(describe(op, f"{t.type}, {g.type}", problem))
+        raise ShapeError(describe(op, f"{t.tensor_type}, {g.tensor_type}", problem))
     return edge, g if g.dtype is t.dtype else cast(g, dtype=t.dtype.name)
 
 
@@ -368,7 +368,7 @@ def grad(
         elif ct is None and not allow_unused:
             problem = "the outputs do not depend on this input"
             remedy = "pass allow_unused=True to get None for it"
-            raise AutogradError(describe("grad", str(t.type), problem, remedy))
+            raise AutogradError(describe("grad", str(t.tensor_type), problem, remedy))
         results.append(ct)
     return tuple(results)
 
@@ -381,5 +381,5 @@ def _input_edge(t: Tensor) -> Edge:
             "an input does not require gradients",
             "call .requires_grad_() on it first",
         )
-        raise AutogradError(describe("grad", str(t.type), problem, remedy))
+        raise AutogradError(describe("grad", str(t.tensor_type), problem, remedy))
     return resolved(edge)

@@ -84,7 +84,7 @@ class Batch:
             raise TransformError(
                 describe(
                     "vmap",
-                    f"batch of {self.inner.type}",
+                    f"batch of {self.inner.tensor_type}",
                     "a tensor was used after the vmap that made it ended",
                     "return it from the function instead of keeping it elsewhere",
                 )

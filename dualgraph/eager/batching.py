@@ -147,7 +147,7 @@ class Batching:
             raise TransformError(
                 describe(
                     op,
-                    f"{t.type}",
+                    f"{t.tensor_type}",
                     "values that differ between examples cannot go into a tensor that all examples share",
                     "write into a tensor made inside the function, or return the values",
                 )
@@ -233,7 +233,7 @@ class Batching:
             raise TransformError(
                 describe(
                     what,
-                    f"{t.type} inside vmap",
+                    f"{t.tensor_type} inside vmap",
                     f"this tensor has {batch.level.size} values, one for each example",
                     "choose with dg.where(condition, x, y), or take the value outside of vmap",
                 )
@@ -245,7 +245,7 @@ class Batching:
             raise TransformError(
                 describe(
                     "backward",
-                    str(leaf.type),
+                    str(leaf.tensor_type),
                     "each example has its own gradient for this tensor, which all share",
                     "take gradients inside vmap with dg.grad",
                 )

@@ -67,7 +67,7 @@ def gradient(x: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) 
     gaps = list(spacing) if many else [spacing] * len(axes)
     if len(gaps) != len(axes):
         problem = f"{len(gaps)} spacings for {len(axes)} axes"
-        raise ArgumentError(describe("gradient", str(x.type), problem))
+        raise ArgumentError(describe("gradient", str(x.tensor_type), problem))
     return [_slope(x, a, gap, edge_order) for a, gap in zip(axes, gaps, strict=True)]
 
 
@@ -76,7 +76,7 @@ def _slope(x: Tensor, a: int, gap: Any, edge_order: int) -> Tensor:
     n = x.shape[a]
     if edge_order not in (1, 2) or n <= edge_order:
         problem = f"edge_order {edge_order} needs more than {edge_order} places along axis {a}"
-        raise ArgumentError(describe("gradient", str(x.type), problem))
+        raise ArgumentError(describe("gradient", str(x.tensor_type), problem))
 
     def at(low: int, high: int) -> Tensor:
         return sh.cut(x, a, low, high)

@@ -46,7 +46,7 @@ class FunctionContext:
                 raise AutogradError(
                     describe(
                         "saved_tensors",
-                        str(t.type),
+                        str(t.tensor_type),
                         "a saved tensor was changed in place",
                         "save a .clone()",
                     )
@@ -150,8 +150,8 @@ class Function:
             alias(o) if any(o is a for a in args) else o for o in (result if several else (result,))
         ]
         op = _FunctionOp(cls, ctx, edges)
-        node = TapeNode(op, edges, {}, tuple(o.type for o in outs), user_place())
-        node.saved = (tuple(a.type if isinstance(a, Tensor) else a for a in args), None)
+        node = TapeNode(op, edges, {}, tuple(o.tensor_type for o in outs), user_place())
+        node.saved = (tuple(a.tensor_type if isinstance(a, Tensor) else a for a in args), None)
         for i, out in enumerate(outs):
             if out.dtype.is_inexact and id(out) not in ctx._non_differentiable:
                 out._node, out._index = node, i

@@ -90,7 +90,7 @@ def fail(prim: Prim, args: Any, problem: Exception) -> DualgraphError:
     for a in args:
         if isinstance(a, Tensor) and hasattr(a._data, "check_alive"):
             a._data.check_alive()
-    types = ", ".join(str(a.type) if isinstance(a, Tensor) else repr(a) for a in args)
+    types = ", ".join(str(a.tensor_type) if isinstance(a, Tensor) else repr(a) for a in args)
     kinds: dict[type, type] = {
         np.linalg.LinAlgError: LinAlgError,
         IndexError: BoundsError,
@@ -112,7 +112,7 @@ def common_device(prim: Prim, args: Any) -> Device | None:
         if isinstance(a, Tensor) and a.device is not device:
             if device is not None:
                 problem = f"operands are on {device} and {a.device}"
-                types = ", ".join(str(x.type) for x in args if isinstance(x, Tensor))
+                types = ", ".join(str(x.tensor_type) for x in args if isinstance(x, Tensor))
                 raise DeviceError(describe(prim.name, types, problem, "move one with .to(device)"))
             device = a.device
     return device
@@ -215,7 +215,7 @@ def _bind(prim: Prim, args: list[Any], params: dict[str, Any]) -> Any:
         args, _ = _elementwise_operands(prim, args)
     else:
         args = _other_operands(prim, args, device)
-    out_types = prim.infer(tuple(a.type for a in args), params)
+    out_types = prim.infer(tuple(a.tensor_type for a in args), params)
     batching, tracer = state.batching, state.tracer
     known = None
     if batching is not None and batching.applies(args):
@@ -253,7 +253,7 @@ def _executed(
     out_types: tuple[TensorType, ...],
 ) -> tuple[Tensor, ...]:
     """The op's results: by its kernel on the device's backend, or as the running capture makes them."""
-    types = tuple(a.type for a in args)
+    types = tuple(a.tensor_type for a in args)
     arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in args)
     run = execute_eagerly if state.tracer is None else state.tracer.execute
     made = run(backend_for(device), prim, arrays, types, params, out_types)

@@ -68,7 +68,7 @@ def _parse(equation: str, tensors: Sequence[Tensor]) -> tuple[list[Labels], Labe
     """Labels of each operand and of the result; an ellipsis becomes the labels ``.0, .1, ...`` from the right."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     texts = left.split(",")
-    types = ", ".join(str(t.type) for t in tensors)
+    types = ", ".join(str(t.tensor_type) for t in tensors)
     if len(texts) != len(tensors):
         raise ArgumentError(
             describe(
@@ -122,7 +122,7 @@ def _sizes(equation: str, terms: Sequence[Term]) -> dict[str, int]:
         for label, d in zip(term.labels, term.tensor.shape, strict=True):
             known = sizes.get(label, 1)
             if 1 not in (known, d) and known != d:
-                types = ", ".join(str(t.tensor.type) for t in terms)
+                types = ", ".join(str(t.tensor.tensor_type) for t in terms)
                 raise ShapeError(
                     describe(
                         "einsum",
@@ -148,7 +148,7 @@ def _distinct(x: Tensor, labels: Labels) -> Term:
                 raise ShapeError(
                     describe(
                         "einsum",
-                        str(x.type),
+                        str(x.tensor_type),
                         f"label {label!r} has sizes {x.shape[a]} and {x.shape[b]}",
                     )
                 )

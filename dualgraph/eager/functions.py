@@ -117,7 +117,7 @@ def _second(op: str, x: Tensor, other: Any) -> Any:
     remedy = (
         f"values along an axis: dg.{op}(x, axis={other!r}); with their indices: x.{op}({other!r})"
     )
-    raise ArgumentError(describe(op, str(x.type), problem, remedy))
+    raise ArgumentError(describe(op, str(x.tensor_type), problem, remedy))
 
 
 def _place(op: Any, x: Any, axis: int | None, keepdims: bool) -> Tensor:
@@ -164,7 +164,7 @@ def _cumulative(
     if axis is None:
         if x.ndim != 1:
             raise ArgumentError(
-                describe(op.name, str(x.type), "axis may be left out only for 1-d tensors")
+                describe(op.name, str(x.tensor_type), "axis may be left out only for 1-d tensors")
             )
         axis = 0
     a = normalize_axis(axis, x.ndim)
@@ -214,14 +214,18 @@ def matmul(x1: Any, x2: Any, /) -> Tensor:
         raise ShapeError(
             describe(
                 "matmul",
-                f"{x.type}, {y.type}",
+                f"{x.tensor_type}, {y.tensor_type}",
                 "operands need at least one axis",
                 "use * for numbers",
             )
         )
     if x.shape[-1] != y.shape[-1 if y.ndim == 1 else -2]:
         raise ShapeError(
-            describe("matmul", f"{x.type}, {y.type}", f"inner sizes differ: {x.shape} @ {y.shape}")
+            describe(
+                "matmul",
+                f"{x.tensor_type}, {y.tensor_type}",
+                f"inner sizes differ: {x.shape} @ {y.shape}",
+            )
         )
     if x.dtype is not y.dtype:
         common = dt.promote(x.dtype, y.dtype)
@@ -259,7 +263,11 @@ def tensordot(x1: Any, x2: Any, /, axes: Any = 2, *, dims: Any = None) -> Tensor
         right = [normalize_axis(a, y.ndim) for a in right]
     if [x.shape[a] for a in left] != [y.shape[a] for a in right]:
         raise ShapeError(
-            describe("tensordot", f"{x.type}, {y.type}", f"axes {left} and {right} differ in size")
+            describe(
+                "tensordot",
+                f"{x.tensor_type}, {y.tensor_type}",
+                f"axes {left} and {right} differ in size",
+            )
         )
     keep_x = [i for i in range(x.ndim) if i not in left]
     keep_y = [i for i in range(y.ndim) if i not in right]
@@ -282,7 +290,9 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
     lengths = [v.shape[normalize_axis(axis, v.ndim)] for v in (x, y)]
     if lengths[0] != lengths[1]:
         raise ShapeError(
-            describe("vecdot", f"{x.type}, {y.type}", f"axis {axis} has lengths {lengths}")
+            describe(
+                "vecdot", f"{x.tensor_type}, {y.tensor_type}", f"axis {axis} has lengths {lengths}"
+            )
         )
     return sum(ar.multiply(ar.conj(x), y), axis=axis, dtype=result_type(x, y))
 
@@ -378,7 +388,7 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
     parts = [as_operand(part) for part in (prepend, x, append) if part is not None]
     if n < 0 or not x.ndim:
         problem = "needs at least one axis" if not x.ndim else f"n is {n}, not 0 or more"
-        raise ArgumentError(describe("diff", str(x.type), problem))
+        raise ArgumentError(describe("diff", str(x.tensor_type), problem))
     x = x if not n or len(parts) == 1 else concat(parts, axis=place)
     gap = cp.not_equal if x.dtype is dt.bool_ else ar.subtract
     for _ in range(n):
@@ -401,7 +411,7 @@ def nonzero(x: Any, /, *, as_tuple: bool = True) -> Any:
     if not as_tuple:
         return x.nonzero()  # type: ignore[attr-defined]
     if not x.ndim:
-        raise ShapeError(describe("nonzero", str(x.type), "needs at least one axis"))
+        raise ShapeError(describe("nonzero", str(x.tensor_type), "needs at least one axis"))
     return tuple(nonzero_places(x))
 
 

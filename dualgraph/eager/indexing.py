@@ -43,10 +43,12 @@ class Plan:
             k.ndim if _is_mask(k) else 1 for k in items if k is not None and k is not Ellipsis
         )
         if sum(k is Ellipsis for k in items) > 1:
-            raise BoundsError(describe("index", str(x.type), "an index has at most one Ellipsis"))
+            raise BoundsError(
+                describe("index", str(x.tensor_type), "an index has at most one Ellipsis")
+            )
         if consumed > x.ndim:
             raise BoundsError(
-                describe("index", str(x.type), f"{consumed} indexes for {x.ndim} dimensions")
+                describe("index", str(x.tensor_type), f"{consumed} indexes for {x.ndim} dimensions")
             )
         if not any(k is Ellipsis for k in items):
             items.append(Ellipsis)
@@ -69,7 +71,7 @@ class Plan:
                 raise DTypeError(
                     describe(
                         "index",
-                        f"{x.type}, {k.type}",
+                        f"{x.tensor_type}, {k.tensor_type}",
                         "index tensors are integer or bool",
                         "cast with .long()",
                     )
@@ -86,7 +88,7 @@ class Plan:
             return to_int(k)
         except AttributeError:
             raise DTypeError(
-                describe("index", str(x.type), f"a {type(k).__name__} cannot be an index")
+                describe("index", str(x.tensor_type), f"a {type(k).__name__} cannot be an index")
             ) from None
 
     def _fill(self, x: Tensor, items: list[Any]) -> None:
@@ -113,7 +115,7 @@ class Plan:
                     raise BoundsError(
                         describe(
                             "index",
-                            str(x.type),
+                            str(x.tensor_type),
                             f"index {k} is out of range for axis {axis} of {n}",
                         )
                     )
@@ -130,7 +132,7 @@ class Plan:
     def _slice(self, x: Tensor, axis: int, k: slice) -> None:
         k = slice(*(None if v is None else to_int(v) for v in (k.start, k.stop, k.step)))
         if k.step == 0:
-            raise BoundsError(describe("index", str(x.type), "a slice step cannot be 0"))
+            raise BoundsError(describe("index", str(x.tensor_type), "a slice step cannot be 0"))
         start, stop, step = slice_indices(k, x.shape[axis])
         if not surely_equal((start, step), (0, 1)) and range_length(start, stop, step) == 0:
             start, stop, step = 0, 0, 1
@@ -192,7 +194,7 @@ def _mask_places(x: Tensor, mask: Tensor, axis: int) -> list[Tensor]:
         raise BoundsError(
             describe(
                 "index",
-                f"{x.type}, {mask.type}",
+                f"{x.tensor_type}, {mask.tensor_type}",
                 f"a mask of shape {mask.shape} does not fit axes {axis} to {axis + mask.ndim}",
             )
         )

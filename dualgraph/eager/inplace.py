@@ -27,7 +27,7 @@ def check_writable(op: str, t: Tensor) -> None:
         raise AutogradError(
             describe(
                 op,
-                str(t.type),
+                str(t.tensor_type),
                 "a leaf that requires gradients cannot be written in place",
                 "do it under dg.no_grad(), or out of place",
             )
@@ -38,7 +38,7 @@ def check_writable(op: str, t: Tensor) -> None:
             raise AutogradError(
                 describe(
                     op,
-                    str(t.type),
+                    str(t.tensor_type),
                     "a view of a leaf that requires gradients cannot be written in place",
                     "do it under dg.no_grad()",
                 )
@@ -53,7 +53,7 @@ def check_writable(op: str, t: Tensor) -> None:
         raise AutogradError(
             describe(
                 op,
-                str(t.type),
+                str(t.tensor_type),
                 "this memory cannot be written: several elements share one place, or it is read-only",
                 "write to a .clone()",
             )
@@ -70,7 +70,7 @@ def _base(t: Tensor) -> Tensor:
 def fit(op: str, t: Tensor, new: Any) -> Tensor:
     """New values in the type of `t`."""
     if not isinstance(new, Tensor):
-        raise DTypeError(describe(op, str(t.type), f"cannot write a {type(new).__name__}"))
+        raise DTypeError(describe(op, str(t.tensor_type), f"cannot write a {type(new).__name__}"))
     if new.shape != t.shape:
         try:
             wide = broadcast_shapes(t.shape, new.shape)
@@ -80,7 +80,7 @@ def fit(op: str, t: Tensor, new: Any) -> Tensor:
             raise ShapeError(
                 describe(
                     op,
-                    f"{t.type}, {new.type}",
+                    f"{t.tensor_type}, {new.tensor_type}",
                     f"a result of shape {new.shape} does not fit in place into {t.shape}",
                 )
             )
@@ -94,7 +94,7 @@ def fit(op: str, t: Tensor, new: Any) -> Tensor:
             raise DTypeError(
                 describe(
                     op,
-                    f"{t.type}, {new.type}",
+                    f"{t.tensor_type}, {new.tensor_type}",
                     f"a {new.dtype.name} result does not fit in place into {t.dtype.name}",
                     "write out of place, or cast first",
                 )

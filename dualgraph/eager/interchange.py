@@ -29,14 +29,16 @@ def numpy(x: Tensor, *, force: bool = False) -> Any:
         raise AutogradError(
             describe(
                 "numpy",
-                str(x.type),
+                str(x.tensor_type),
                 "a tensor that requires gradients cannot become an array",
                 "use .detach().numpy()",
             )
         )
     if not force and x.device is not CPU:
         raise DeviceError(
-            describe("numpy", str(x.type), f"the memory is on {x.device}", "use .cpu().numpy()")
+            describe(
+                "numpy", str(x.tensor_type), f"the memory is on {x.device}", "use .cpu().numpy()"
+            )
         )
     return x._concrete("numpy()")
 
@@ -56,7 +58,9 @@ def __array__(x: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
     wanted = array.dtype if dtype is None else np.dtype(dtype)
     if copy is False and wanted != array.dtype:
         raise ValueError(
-            describe("__array__", str(x.type), f"{wanted} needs a copy, which copy=False forbids")
+            describe(
+                "__array__", str(x.tensor_type), f"{wanted} needs a copy, which copy=False forbids"
+            )
         )
     return np.array(array, dtype=wanted) if copy or wanted != array.dtype else array
 
@@ -84,7 +88,7 @@ def __dlpack__(
         raise AutogradError(
             describe(
                 "__dlpack__",
-                str(x.type),
+                str(x.tensor_type),
                 "a tensor that requires gradients cannot be exported",
                 "use .detach()",
             )
@@ -134,7 +138,7 @@ def __deepcopy__(x: Tensor, memo: dict[int, Any]) -> Tensor:
         raise AutogradError(
             describe(
                 "deepcopy",
-                str(x.type),
+                str(x.tensor_type),
                 "only leaves can be copied with their place on the tape",
                 "use .detach().clone()",
             )

@@ -1,4 +1,4 @@
-"""Older constructors of PyTorch, one a dtype: ``FloatTensor([1, 2])`` of data, ``LongTensor(2, 3)`` of a shape."""
+"""Older names of PyTorch for dtypes: ``FloatTensor([1, 2])``, ``LongTensor(2, 3)`` of a shape, ``x.type(LongTensor)``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core import dtypes as dt
+from .attach import methods
 from .creation import tensor
 from .filling import empty
+from .methods.conversion import to
 from .tensor import Tensor
 
 
@@ -26,13 +28,30 @@ def _constructor(name: str, dtype: dt.DType) -> Callable[..., Tensor]:
     return make
 
 
-FloatTensor = _constructor("FloatTensor", dt.float32)
-DoubleTensor = _constructor("DoubleTensor", dt.float64)
-HalfTensor = _constructor("HalfTensor", dt.float16)
-BFloat16Tensor = _constructor("BFloat16Tensor", dt.bfloat16)
-LongTensor = _constructor("LongTensor", dt.int64)
-IntTensor = _constructor("IntTensor", dt.int32)
-ShortTensor = _constructor("ShortTensor", dt.int16)
-CharTensor = _constructor("CharTensor", dt.int8)
-ByteTensor = _constructor("ByteTensor", dt.uint8)
-BoolTensor = _constructor("BoolTensor", dt.bool_)
+_DTYPES = {
+    "FloatTensor": dt.float32, "DoubleTensor": dt.float64, "HalfTensor": dt.float16, "BFloat16Tensor": dt.bfloat16,
+    "LongTensor": dt.int64, "IntTensor": dt.int32, "ShortTensor": dt.int16, "CharTensor": dt.int8,
+    "ByteTensor": dt.uint8, "BoolTensor": dt.bool_,
+}  # fmt: skip
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+(
+    FloatTensor, DoubleTensor, HalfTensor, BFloat16Tensor, LongTensor, IntTensor, ShortTensor, CharTensor, ByteTensor,
+    BoolTensor,
+) = (_constructor(name, dtype) for name, dtype in _DTYPES.items())  # fmt: skip
+
+
+def type_(x: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """x in another dtype, which may be given as a constructor or its name; without one, the name of x's own.
+
+    >>> x = dg.ones(2)
+    >>> x.type(dg.int64).dtype, x.type(dg.DoubleTensor).dtype, x.type()
+    (dualgraph.int64, dualgraph.float64, 'dualgraph.FloatTensor')
+    """
+    if dtype is None:
+        return f"dualgraph.{_NAMES.get(x.dtype, x.dtype.name)}"
+    name = dtype.rpartition(".")[2] if isinstance(dtype, str) else getattr(dtype, "__name__", None)
+    return to(x, dtype=_DTYPES.get(name, dtype))
+
+
+type_.__name__ = type_.__qualname__ = "type"
+methods(type=type_)

@@ -90,7 +90,9 @@ for _name, _op in _COMPARISONS.items():
 def __neg__(x: Tensor) -> Tensor:
     if x.dtype.kind == "bool":
         raise DTypeError(
-            describe("neg", str(x.type), "bools have no sign", "use ~x to negate truth values")
+            describe(
+                "neg", str(x.tensor_type), "bools have no sign", "use ~x to negate truth values"
+            )
         )
     return ar.negative(x)
 
@@ -131,7 +133,9 @@ def __round__(x: Tensor, ndigits: int = 0) -> Tensor:
 @method
 def __iter__(x: Tensor) -> Iterator[Tensor]:
     if not x.ndim:
-        raise TypeError(describe("iter", str(x.type), "a 0-d tensor has no elements to go through"))
+        raise TypeError(
+            describe("iter", str(x.tensor_type), "a 0-d tensor has no elements to go through")
+        )
     return iter(unstack(x))
 
 

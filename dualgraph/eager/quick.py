@@ -171,7 +171,7 @@ def known_types(
 
 def _learn(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], key: Any) -> None:
     """Notes the result types for operands that need no cast, and are not widened."""
-    types = tuple(a.type for a in args)
+    types = tuple(a.tensor_type for a in args)
     if prim.kind.has_bodies or any(
         t.dtype is dt.bfloat16 or in_float32(prim, t.dtype) for t in types
     ):

@@ -88,7 +88,7 @@ class Generator:
             raise DTypeError(
                 describe(
                     "set_state",
-                    str(state.type),
+                    str(state.tensor_type),
                     "a generator state is u64[2]",
                     "pass what get_state() gave",
                 )
@@ -354,7 +354,9 @@ def bernoulli(p: Any, *, generator: Generator | None = None) -> Tensor:
     p = as_operand(p)
     with untraced():
         if not bool(fn.all(logical_and(p >= 0, p <= 1))):
-            raise ArgumentError(describe("bernoulli", str(p.type), "not all are probabilities"))
+            raise ArgumentError(
+                describe("bernoulli", str(p.tensor_type), "not all are probabilities")
+            )
     return cast(bernoulli_of(p.shape, p, generator, p.device), dtype=p.dtype.name)
 
 
@@ -384,10 +386,10 @@ def multinomial(
     most = int(_fewest(rows))
     if most < 0:
         problem = "weights must be finite and not negative"
-        raise ArgumentError(describe("multinomial", str(weights.type), problem))
+        raise ArgumentError(describe("multinomial", str(weights.tensor_type), problem))
     if not most or (num_samples > most and not replacement):
         problem = f"cannot draw {num_samples} of {most} positive weights without replacement"
-        raise ArgumentError(describe("multinomial", str(weights.type), problem))
+        raise ArgumentError(describe("multinomial", str(weights.tensor_type), problem))
     kind = {"generator": generator, "dtype": rows.dtype, "device": rows.device}
     if replacement:
         edges = fn.cumulative_sum(rows, axis=1)

@@ -28,7 +28,7 @@ class Scalar:
         self.array = dt.as_scalar(plain(value), dtype)
 
     @property
-    def type(self) -> TensorType:
+    def tensor_type(self) -> TensorType:
         return TensorType(self.dtype, ())
 
     def tensor(self) -> Any:

@@ -242,9 +242,11 @@ def bincount(x: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
     tensor([1, 2, 0, 1])
     """
     if x.ndim != 1 or not x.dtype.is_integer:
-        raise ArgumentError(describe("bincount", str(x.type), "needs a vector of integers"))
+        raise ArgumentError(describe("bincount", str(x.tensor_type), "needs a vector of integers"))
     if x.shape[0] and int(fn.min(x)) < 0:
-        raise ArgumentError(describe("bincount", str(x.type), "negative numbers have no bin"))
+        raise ArgumentError(
+            describe("bincount", str(x.tensor_type), "negative numbers have no bin")
+        )
     bins = max(minlength, int(fn.max(x)) + 1 if x.shape[0] else 0)
     values = ones_like(x, dtype=dt.int64) if weights is None else as_operand(weights)
     if weights is not None and values.dtype is not dt.float32:
@@ -303,7 +305,7 @@ def histogram(
         low, high = range or ((float(fn.min(flat)), float(fn.max(flat))) if x.size else (0.0, 0.0))
         if bins < 1 or low > high:
             problem = f"{bins} bins from {low} to {high}"
-            raise ArgumentError(describe("histogram", str(x.type), problem))
+            raise ArgumentError(describe("histogram", str(x.tensor_type), problem))
         low, high = (low - 0.5, high + 0.5) if low == high else (low, high)
         edges = linspace(low, high, bins + 1, dtype=x.dtype, device=x.device)
     else:

@@ -36,7 +36,9 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     x = as_operand(x)
     wanted = tuple(to_int(d) for d in ((shape,) if hasattr(shape, "__index__") else shape))
     if wanted.count(-1) > 1:
-        raise ShapeError(describe("reshape", f"{x.type}, {wanted}", "only one size can be -1"))
+        raise ShapeError(
+            describe("reshape", f"{x.tensor_type}, {wanted}", "only one size can be -1")
+        )
     if -1 in wanted:
         rest = prod(d for d in wanted if d != -1)
         total = prod(x.shape)
@@ -44,7 +46,7 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:
             raise ShapeError(
                 describe(
                     "reshape",
-                    f"{x.type}, {wanted}",
+                    f"{x.tensor_type}, {wanted}",
                     f"{total} elements do not divide into {wanted}",
                 )
             )
@@ -72,7 +74,9 @@ def matrix_transpose(x: Any, /) -> Tensor:
     """
     x = as_operand(x)
     if x.ndim < 2:
-        raise ShapeError(describe("matrix_transpose", str(x.type), "needs at least two axes"))
+        raise ShapeError(
+            describe("matrix_transpose", str(x.tensor_type), "needs at least two axes")
+        )
     return swap_last(x)
 
 
@@ -104,7 +108,7 @@ def squeeze(x: Any, /, axis: Axis = None) -> Tensor:
     for a in axes:
         if x.shape[a] != 1:
             raise ShapeError(
-                describe("squeeze", str(x.type), f"axis {a} has length {x.shape[a]}, not 1")
+                describe("squeeze", str(x.tensor_type), f"axis {a} has length {x.shape[a]}, not 1")
             )
     return mv.reshape(x, shape=tuple(d for i, d in enumerate(x.shape) if i not in axes))
 
@@ -156,7 +160,7 @@ def roll(x: Any, /, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
     shifts = shifts * len(axes) if len(shifts) == 1 else shifts
     if len(shifts) != len(axes) or not shifts:
         problem = f"{len(shifts)} shifts for {len(axes)} axes"
-        raise ArgumentError(describe("roll", str(x.type), problem, "give one shift an axis"))
+        raise ArgumentError(describe("roll", str(x.tensor_type), problem, "give one shift an axis"))
     return _rolled(x, shifts, tuple(own_axis(a, x.ndim) for a in axes))
 
 
@@ -218,7 +222,11 @@ def stack(arrays: Sequence[Any], /, axis: int = 0) -> Tensor:
     for t in tensors[1:]:
         if t.shape != tensors[0].shape:
             raise ShapeError(
-                describe("stack", f"{tensors[0].type}, {t.type}", "all tensors need the same shape")
+                describe(
+                    "stack",
+                    f"{tensors[0].tensor_type}, {t.tensor_type}",
+                    "all tensors need the same shape",
+                )
             )
     if not tensors:
         raise ArgumentError(describe("stack", "", "there is nothing to join"))
@@ -260,7 +268,7 @@ def moveaxis(x: Any, source: Axis, destination: Axis, /) -> Tensor:
     ]
     if len(src) != len(dst) or len(set(src)) < len(src) or len(set(dst)) < len(dst):
         problem = f"axes {source} cannot move to {destination}: one place for each axis, none twice"
-        raise AxisError(describe("moveaxis", str(x.type), problem))
+        raise AxisError(describe("moveaxis", str(x.tensor_type), problem))
     order = [i for i in range(x.ndim) if i not in src]
     for d, s in sorted(zip(dst, src, strict=True)):
         order.insert(d, s)
@@ -313,7 +321,7 @@ def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Tensor:
 
 def _check_repeats(x: Tensor, least: int) -> None:
     if least < 0:
-        raise ArgumentError(describe("repeat", str(x.type), f"cannot repeat {least} times"))
+        raise ArgumentError(describe("repeat", str(x.tensor_type), f"cannot repeat {least} times"))
 
 
 def pad(x: Any, widths: Any, value: Any = 0) -> Tensor:
@@ -358,7 +366,7 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
 def _places(x: Tensor, op: str) -> tuple[Tensor, Tensor]:
     """Row and column numbers of matrices, ready to be compared."""
     if x.ndim < 2:
-        raise ShapeError(describe(op, str(x.type), "needs at least two axes"))
+        raise ShapeError(describe(op, str(x.tensor_type), "needs at least two axes"))
     rows, columns = (arange(d, device=x.device) for d in x.shape[-2:])
     return mv.reshape(rows, shape=(x.shape[-2], 1)), columns
 

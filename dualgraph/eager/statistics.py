@@ -16,7 +16,9 @@ Axis = int | Sequence[int] | None
 def _inexact(op: str, x: Any) -> Tensor:
     x = as_operand(x)
     if not x.dtype.is_inexact:
-        raise DTypeError(describe(op, str(x.type), "needs a floating tensor", "cast with .float()"))
+        raise DTypeError(
+            describe(op, str(x.tensor_type), "needs a floating tensor", "cast with .float()")
+        )
     return x
 
 

@@ -52,16 +52,16 @@ def record(
 def _keep(prim: Any, i: int, a: Any) -> Any:
     if not isinstance(a, Tensor):
         return a.value
-    return (a, a._version) if prim.saves(i) else a.type
+    return (a, a._version) if prim.saves(i) else a.tensor_type
 
 
 def record_quick(prim: Prim, edges: tuple[Any, ...], args: tuple[Any, ...], out: Tensor) -> None:
     """Puts one elementwise op on CPU tensors on the tape."""
     saves = prim.saves
     kept = tuple([
-        a if not isinstance(a, Tensor) else (a, a._version) if saves(i) else a.type for i, a in enumerate(args)
+        a if not isinstance(a, Tensor) else (a, a._version) if saves(i) else a.tensor_type for i, a in enumerate(args)
     ])  # fmt: skip
-    node = TapeNode(prim, edges, {}, (out.type,), user_place())
+    node = TapeNode(prim, edges, {}, (out.tensor_type,), user_place())
     results = None
     if prim.reads_out:
         seen = state.tracer is not None

@@ -82,7 +82,7 @@ class Tensor:
         return self._data.ndim  # type: ignore[no-any-return]
 
     @property
-    def type(self) -> TensorType:
+    def tensor_type(self) -> TensorType:
         """Dtype, shape and device as one record."""
         return TensorType(
             self.dtype, self._data.shape if self._dims is None else self.shape, self.device
@@ -145,7 +145,7 @@ class Tensor:
             raise DTypeError(
                 describe(
                     "requires_grad_",
-                    str(self.type),
+                    str(self.tensor_type),
                     "only floating and complex tensors have gradients",
                     "cast with .float()",
                 )
@@ -154,7 +154,7 @@ class Tensor:
             raise AutogradError(
                 describe(
                     "requires_grad_",
-                    str(self.type),
+                    str(self.tensor_type),
                     "this tensor is the result of an op",
                     "use .detach() for a tensor without history",
                 )
@@ -184,7 +184,7 @@ class Tensor:
         if self._node is None:
             if not self._requires_grad:
                 return None
-            self._node = TapeNode(None, (), {}, (self.type,), saved=weakref.ref(self))
+            self._node = TapeNode(None, (), {}, (self.tensor_type,), saved=weakref.ref(self))
         return self._node, self._index
 
     @property
@@ -203,7 +203,7 @@ class Tensor:
                 raise AutogradError(
                     describe(
                         "grad",
-                        f"{self.type}, {value.type}",
+                        f"{self.tensor_type}, {value.tensor_type}",
                         "a gradient has the type of its tensor",
                     )
                 )
@@ -233,7 +233,7 @@ class Tensor:
             raise ValueError(
                 describe(
                     "item",
-                    str(self.type),
+                    str(self.tensor_type),
                     f"a tensor of {self._data.size} elements is not one number",
                     "use .tolist()",
                 )
@@ -253,7 +253,7 @@ class Tensor:
             raise ValueError(
                 describe(
                     "bool",
-                    str(self.type),
+                    str(self.tensor_type),
                     "the truth of several elements is ambiguous",
                     "use .any() or .all()",
                 )
@@ -275,7 +275,7 @@ class Tensor:
             raise TypeError(
                 describe(
                     "index",
-                    str(self.type),
+                    str(self.tensor_type),
                     "only integer tensors can serve as an index",
                     "cast with .long()",
                 )
@@ -284,7 +284,7 @@ class Tensor:
 
     def __len__(self) -> int:
         if not self._data.ndim:
-            raise TypeError(describe("len", str(self.type), "a 0-d tensor has no length"))
+            raise TypeError(describe("len", str(self.tensor_type), "a 0-d tensor has no length"))
         if self._dims is not None:
             tell()
         return int(self._data.shape[0])

@@ -358,7 +358,7 @@ def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tenso
     """
     if x.ndim != 1 or r < 0:
         problem = f"needs a vector and r of 0 or more, not {r}"
-        raise ShapeError(describe("combinations", str(x.type), problem))
+        raise ShapeError(describe("combinations", str(x.tensor_type), problem))
     choose = combinations_with_replacement if with_replacement else choices
     if not r:
         return sh.cut(x, 0, 0, 0)

@@ -180,5 +180,5 @@ class Outcome:
 
 def _release(out: Tensor, op: str) -> None:
     """Gives a tensor, which such an op made, a history that was swept already."""
-    out._node = TapeNode(Released(op), ((GONE, 0),), {}, (out.type,))
+    out._node = TapeNode(Released(op), ((GONE, 0),), {}, (out.tensor_type,))
     out._node.released = True

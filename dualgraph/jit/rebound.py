@@ -100,7 +100,7 @@ class FormCheck(PlacedCheck):
         return bool(_forms(self.read()) == (self._forms, self._tree))
 
     def assumption(self) -> Assumption:
-        types = [str(v.type) for v in flatten(self.expected)[0] if isinstance(v, Tensor)]
+        types = [str(v.tensor_type) for v in flatten(self.expected)[0] if isinstance(v, Tensor)]
         return super().assumption()._replace(value=f"any {', '.join(types)}")
 
 
@@ -214,7 +214,7 @@ class Rebound:
             }
             for key, s in spots.items():
                 t = s.tensor
-                tracer.places[key] = Slot("place", s, t.type, t._requires_grad)
+                tracer.places[key] = Slot("place", s, t.tensor_type, t._requires_grad)
             for root in tracer.roots:
                 if id(root.tensor) in spots:
                     root.slot = root.slot._replace(kind="place", key=spots[id(root.tensor)])
@@ -278,7 +278,7 @@ def _forms(value: Any) -> tuple[list[Any], TreeDef]:
     """What tells values of other kinds than this from it."""
     leaves, tree = flatten(value)
     return [
-        (type(v), v.type, v._requires_grad, v.requires_grad, *vars(v))
+        (type(v), v.tensor_type, v._requires_grad, v.requires_grad, *vars(v))
         if isinstance(v, Tensor)
         else (type(v), exact(v) if isinstance(v, ATOMS) else id(v))
         for v in leaves

@@ -62,7 +62,7 @@ class Deferred:
         """Computes the results, unless that was done, and gives them to the tensors that stand for them."""
         if self.args is None:
             return
-        types = tuple(a.type for a in self.args)
+        types = tuple(a.tensor_type for a in self.args)
         arrays = tuple(a._data if isinstance(a, Tensor) else a.array for a in self.args)
         device = self.types[0].device
         results = execute(backend_for(device), self.prim, arrays, types, self.params, self.types)
@@ -91,16 +91,16 @@ class Lazy(Tensor):
         self._index = self._stamp = 0
 
     @property
-    def type(self) -> TensorType:
+    def tensor_type(self) -> TensorType:
         return self._deferred.types[self._place]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.type.shape
+        return self.tensor_type.shape
 
     @property
     def ndim(self) -> int:
-        return len(self.type.shape)
+        return len(self.tensor_type.shape)
 
     @property
     def _data(self) -> Any:  # type: ignore[override]

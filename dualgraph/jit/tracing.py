@@ -382,7 +382,7 @@ def _described(fn: Any, names: Sequence[str], leaves: list[Any]) -> tuple[Assump
         NOWHERE if code is None else Location(code.co_filename, code.co_firstlineno, code.co_name)
     )
     return tuple(
-        Assumption("argument", label, str(v.type) if isinstance(v, Tensor) else v, where)
+        Assumption("argument", label, str(v.tensor_type) if isinstance(v, Tensor) else v, where)
         for label, v in zip(names, leaves, strict=True)
     )
 
@@ -394,7 +394,7 @@ def _introduce(tracer: Tracer, leaves: list[Any], footprint: Footprint, left: Le
         tracer.places = {id(s.key.read()): s for s in slots}
     for i, leaf in enumerate(leaves):
         if isinstance(leaf, Tensor):
-            tracer.add_root(leaf, Slot("leaf", (i, leaf), leaf.type, leaf._requires_grad))
+            tracer.add_root(leaf, Slot("leaf", (i, leaf), leaf.tensor_type, leaf._requires_grad))
     for i, leaf in enumerate(leaves):
         if isinstance(leaf, np.ndarray):
             _know(tracer, leaf, "leaf", (i, leaf))
@@ -428,4 +428,6 @@ def _entry_numbers(footprint: Footprint, formulas: Formulas | None) -> dict[tupl
 def _know(tracer: Tracer, array: Any, kind: str, key: Any) -> None:
     """Lets the tracer find an array again that can be an input."""
     if array.dtype.isnative and array.dtype.name in dt.BY_NAME:
-        tracer.know_array(array, Slot(kind, key, Tensor(array, dt.from_numpy(array.dtype)).type))
+        tracer.know_array(
+            array, Slot(kind, key, Tensor(array, dt.from_numpy(array.dtype)).tensor_type)
+        )

@@ -79,7 +79,7 @@ def _triangle(x: Any, UPLO: str | None, name: str) -> Tensor:
     if UPLO is None:
         return x
     if UPLO.upper() not in ("L", "U"):
-        raise ArgumentError(describe(name, str(x.type), f"UPLO is 'L' or 'U', not {UPLO!r}"))
+        raise ArgumentError(describe(name, str(x.tensor_type), f"UPLO is 'L' or 'U', not {UPLO!r}"))
     lower = sh.tril(x) if UPLO.upper() == "L" else op.adjoint(sh.triu(x))
     return ar.add(lower, op.adjoint(sh.tril(lower, k=-1)))  # type: ignore[no-any-return]
 
@@ -152,7 +152,7 @@ def qr(x: Any, /, mode: str = "reduced") -> QR:
     x = as_operand(x)
     if mode not in ("reduced", "complete"):
         raise ArgumentError(
-            describe("qr", str(x.type), f"mode {mode!r}", "use reduced or complete")
+            describe("qr", str(x.tensor_type), f"mode {mode!r}", "use reduced or complete")
         )
     m, n = x.shape[-2:] if x.ndim > 1 else (0, 0)
     if not 0 < m < n:

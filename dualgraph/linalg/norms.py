@@ -27,7 +27,9 @@ from .solutions import inv
 def _pair(x: Tensor, name: str, axis: Sequence[int]) -> tuple[int, int]:
     axes = tuple(axis)
     if len(axes) != 2:
-        raise ShapeError(describe(name, str(x.type), f"axes {axes} are not two", "give two axes"))
+        raise ShapeError(
+            describe(name, str(x.tensor_type), f"axes {axes} are not two", "give two axes")
+        )
     return axes  # type: ignore[return-value]
 
 
@@ -56,7 +58,7 @@ def matrix_norm(
         raise ArgumentError(
             describe(
                 "matrix_norm",
-                str(x.type),
+                str(x.tensor_type),
                 f"ord {ord!r}",
                 "use fro, nuc, 1, 2, inf or minus one of them",
             )
@@ -128,7 +130,11 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
     x, y = as_operand(x1), as_operand(x2)
     if x.shape[normalize_axis(axis, x.ndim)] != 3 or y.shape[normalize_axis(axis, y.ndim)] != 3:
         raise ShapeError(
-            describe("cross", f"{x.type}, {y.type}", f"axis {axis} must have 3 elements in both")
+            describe(
+                "cross",
+                f"{x.tensor_type}, {y.tensor_type}",
+                f"axis {axis} must have 3 elements in both",
+            )
         )
     a, b = (sh.unstack(v, axis=axis) for v in (x, y))
     parts = [ar.subtract(ar.multiply(a[i], b[j]), ar.multiply(a[j], b[i])) for i, j in _TURNS]
@@ -171,7 +177,7 @@ def vander(x: Any, /, *, N: int | None = None) -> Tensor:
     """
     x = as_operand(x)
     if not x.ndim:
-        raise ShapeError(describe("vander", str(x.type), "needs a vector"))
+        raise ShapeError(describe("vander", str(x.tensor_type), "needs a vector"))
     rows = _powers(sh.reshape(x, (-1,)), x.shape[-1] if N is None else N, increasing=True)
     return sh.reshape(rows, (*x.shape, rows.shape[-1]))
 
@@ -187,7 +193,9 @@ def matrix_exp(x: Any, /) -> Tensor:
     """
     x = as_operand(x)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ShapeError(describe("matrix_exp", str(x.type), "the last two axes must be square"))
+        raise ShapeError(
+            describe("matrix_exp", str(x.tensor_type), "the last two axes must be square")
+        )
     one = eye(x.shape[-1], dtype=x.dtype, device=x.device)
     if not x.size:
         return ar.add(x, one)

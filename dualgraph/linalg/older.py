@@ -99,7 +99,7 @@ def svd_lowrank(A: Any, q: int = 6, niter: int = 2, M: Any = None) -> USV:
     x = as_operand(A) if M is None else ar.subtract(as_operand(A), M)
     if not 0 <= q <= min(x.shape[-2:]):
         problem = f"q is at most the shorter side, not {q}"
-        raise ArgumentError(describe("svd_lowrank", str(x.type), problem))
+        raise ArgumentError(describe("svd_lowrank", str(x.tensor_type), problem))
     back = op.adjoint(x)
     basis = dc.qr(matmul(x, randn(x.shape[-1], q, dtype=x.dtype, device=x.device))).Q
     for _ in range(niter):

@@ -212,7 +212,7 @@ def lstsq(a: Any, b: Any, /, *, rcond: Any = None, driver: str | None = None) ->
     """
     a, b = alike(a, b)
     if a.ndim < 2:
-        raise ShapeError(describe("lstsq", str(a.type), "needs matrices: two axes or more"))
+        raise ShapeError(describe("lstsq", str(a.tensor_type), "needs matrices: two axes or more"))
     x = matmul(pinv(a, rtol=rcond), b)
     rank, values = matrix_rank(a, rtol=rcond), svdvals(a)
     m, n = a.shape[-2:]
@@ -234,7 +234,7 @@ def tensorinv(x: Any, /, ind: int = 2) -> Tensor:
     rows, columns = x.shape[:ind], x.shape[ind:]
     if ind < 1 or prod(rows) != prod(columns):
         problem = f"the first {ind} axes have {prod(rows)} elements, the others {prod(columns)}"
-        raise ShapeError(describe("tensorinv", str(x.type), problem))
+        raise ShapeError(describe("tensorinv", str(x.tensor_type), problem))
     return sh.reshape(inv(sh.reshape(x, (prod(rows), prod(columns)))), (*columns, *rows))
 
 
@@ -249,7 +249,9 @@ def tensorsolve(x1: Any, x2: Any, /, dims: Any = None) -> Tensor:
         a = sh.moveaxis(a, tuple(dims), tuple(range(-len(dims), 0)))
     shape = a.shape[b.ndim :]
     if prod(a.shape[: b.ndim]) != prod(shape):
-        problem = f"the first {b.ndim} axes of {a.type} must have as many elements as the others"
-        raise ShapeError(describe("tensorsolve", f"{a.type}, {b.type}", problem))
+        problem = (
+            f"the first {b.ndim} axes of {a.tensor_type} must have as many elements as the others"
+        )
+        raise ShapeError(describe("tensorsolve", f"{a.tensor_type}, {b.tensor_type}", problem))
     flat = solve(sh.reshape(a, (b.size, prod(shape))), sh.reshape(b, (-1,)))
     return sh.reshape(flat, shape)

@@ -84,7 +84,7 @@ def lu_solve(
     factors, b = alike(LU, B)
     if factors.shape[-1] != factors.shape[-2]:
         raise ShapeError(
-            describe("lu_solve", str(factors.type), "needs factors of square matrices")
+            describe("lu_solve", str(factors.tensor_type), "needs factors of square matrices")
         )
     if not left:  # X @ A = B is A^H @ X^H = B^H
         return op.adjoint(lu_solve(factors, pivots, op.adjoint(b), adjoint=not adjoint))

@@ -49,7 +49,9 @@ def serve(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return form.call(tensors, edges)
     if form.refused:
         return NotImplemented
-    form.seen(_rebuilt(fn, args, kwargs), [t.type for t in tensors], [e is not None for e in edges])
+    form.seen(
+        _rebuilt(fn, args, kwargs), [t.tensor_type for t in tensors], [e is not None for e in edges]
+    )
     _within.now = True
     try:
         return fn(*args, **kwargs)
@@ -61,7 +63,7 @@ def traced(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[
     """A function that makes the graph of such calls, and their op. It raises CaptureError where there is none."""
     call = _rebuilt(fn, args, kwargs)
     tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
-    types = [t.type for t in tensors]
+    types = [t.tensor_type for t in tensors]
     wanted = [state.grad and t._edge() is not None for t in tensors]
 
     def make() -> Traced:

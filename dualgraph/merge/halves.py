@@ -90,7 +90,7 @@ def trace(
 def introduce(tracer: AbstractTracer, given: Sequence[Tensor]) -> None:
     """Makes inputs of tensors."""
     for i, t in enumerate(given, len(tracer.roots)):
-        tracer.add_root(t, Slot("leaf", (i, t), t.type, t.requires_grad))
+        tracer.add_root(t, Slot("leaf", (i, t), t.tensor_type, t.requires_grad))
 
 
 def stand_in(t: TensorType, wanted: bool = False, room: int = 0) -> Tensor:

@@ -35,7 +35,7 @@ def sweep(
             made = fn(*given)
             first = len(tracer.nodes)
             sums = [stand_in(t) for t, b in zip(types, begun, strict=True) if b]
-            ct = stand_in(made.type)
+            ct = stand_in(made.tensor_type)
             introduce(tracer, [ct, *sums])
             with grad_mode(False):
                 totals = _swept(made, ct, given, needed, begun, iter(sums))

@@ -45,7 +45,7 @@ class Convertible:
 
     def type(self: Self, dst_type: Any) -> Self:
         """Casts all parameters and buffers."""
-        return self._convert(lambda x: x.to(dtype=dst_type))
+        return self._convert(lambda x: x.type(dst_type))
 
     def float(self: Self) -> Self:
         """Casts floating tensors to float32."""

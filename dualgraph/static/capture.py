@@ -144,13 +144,15 @@ class Tracer:
         if t._parent and (entry is not None or self._stays_a_view(t)):
             parent, prim, params = t._parent
             base = self.var_of(parent)
-            operand: Operand = self._emit(prim, (base,), params, (t.type,), user_location())[0]
+            operand: Operand = self._emit(prim, (base,), params, (t.tensor_type,), user_location())[
+                0
+            ]
             self._set(t, operand)
             return operand
         use = None if mode.formulas is None else mode.formulas.use_of(t)
         if use is not None:
-            return self.add_root(t, Slot("computed", use, t.type))
-        slot = self.places.get(id(t)) or Slot("tensor", t, t.type, t._requires_grad)
+            return self.add_root(t, Slot("computed", use, t.tensor_type))
+        slot = self.places.get(id(t)) or Slot("tensor", t, t.tensor_type, t._requires_grad)
         return self.add_root(t, slot)
 
     def operand(self, x: Any) -> Operand:
@@ -217,7 +219,7 @@ class Tracer:
             Tracer.watch(prim, args, params, outs, where)
         inputs = tuple([self.operand(a) for a in args])
         count = len(self.nodes)
-        made = self._emit(prim, inputs, params, tuple([o.type for o in outs]), where)
+        made = self._emit(prim, inputs, params, tuple([o.tensor_type for o in outs]), where)
         if outs[0]._parent is not None and len(self.nodes) > count:
             self.views.add(len(self.nodes) - 1)
         if self._taped and not state.grad:
@@ -255,7 +257,9 @@ class Tracer:
         if not (taped or t.is_leaf or self.is_root(t)):
             inputs = operand, self.var_of(t)
             off = {"taped": False}
-            operand = self._emit(lookup("written"), inputs, off, (t.type,), user_location())[0]
+            operand = self._emit(lookup("written"), inputs, off, (t.tensor_type,), user_location())[
+                0
+            ]
         self._set(t, operand)
 
     def constant(self, t: Any) -> None:
@@ -269,7 +273,9 @@ class Tracer:
             return
         data = ConstArray(t._data, t.dtype)
         params = {"data": data, "device": device}
-        self._set(t, self._emit(lookup("constant"), (), params, (t.type,), user_location())[0])
+        self._set(
+            t, self._emit(lookup("constant"), (), params, (t.tensor_type,), user_location())[0]
+        )
 
     def know_array(self, array: Any, slot: Slot) -> None:
         """Declares a NumPy array that is found again on each call; the first slot given stays."""
@@ -293,7 +299,7 @@ class Tracer:
         known = self._numbers.get((id(holder), key, dtype.name))
         if known is None:
             known = self._numbers[id(holder), key, dtype.name] = make()
-            self.add_root(known, Slot("number", (holder, key), known.type))
+            self.add_root(known, Slot("number", (holder, key), known.tensor_type))
         return known
 
     def rewritten(self, holder: dict[str, Any], key: str) -> bool:
@@ -326,7 +332,7 @@ class Tracer:
         if flow is not None and not flow.reads and array is t._data:
             self.arrays[id(array)] = array, t
             return
-        self.refusals.append(f"{what} took the values of {t.type} out at {user_location()}")
+        self.refusals.append(f"{what} took the values of {t.tensor_type} out at {user_location()}")
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -362,7 +368,7 @@ class Tracer:
                     (r.slot.key for r in self.roots if r.tensor is t and r.slot.kind == "leaf"),
                     None,
                 )
-                slot = Slot("grad", t, track.at_entry.type)
+                slot = Slot("grad", t, track.at_entry.tensor_type)
                 self.add_root(
                     track.at_entry,
                     slot if place is None else slot._replace(kind="leaf grad", key=place),

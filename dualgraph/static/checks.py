@@ -285,7 +285,7 @@ class NumberCheck(PlacedCheck):
 
 def told_of(t: Any) -> tuple[Any, bool, bool]:
     """What a program relies on of a tensor that it reads from outside."""
-    return t.type, t._requires_grad, bool(vars(t))
+    return t.tensor_type, t._requires_grad, bool(vars(t))
 
 
 class TensorCheck(Check):

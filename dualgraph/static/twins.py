@@ -21,7 +21,7 @@ def run(key: Hashable, tensors: Sequence[Any], fn: Callable[[], None]) -> None:
     if any(t._parent is not None for t in tensors):
         return fn()
     tracer = state.tracer
-    key = key, tuple((t.type, t.requires_grad) for t in tensors), state.grad
+    key = key, tuple((t.tensor_type, t.requires_grad) for t in tensors), state.grad
     if key not in tracer.alike:
         tracer.alike[key] = _heard(tensors, fn)
         return None

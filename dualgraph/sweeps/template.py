@@ -141,7 +141,7 @@ def _kept(operand: Any, edge: Any, values: _Values) -> Any:
     """What `Entry.kept` has of an operand."""
     if type(operand) is tuple:
         tensor = operand[0]
-        return (values.number(tensor._data, tensor.type),)
+        return (values.number(tensor._data, tensor.tensor_type),)
     if type(operand) is TensorType:
         return operand if edge is None else None
     # a tensor by itself is an operand of a composite, whose gradient does not read it

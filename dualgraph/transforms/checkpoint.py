@@ -94,7 +94,9 @@ class _Segment(TapeOp):
     def entry(self, outs: Sequence[Tensor]) -> list[Tensor]:
         """`outs` again, on a tape entry of their own in place of the recorded ones."""
         self.frontier, self.as_its_ops = frontier(outs, self.began)
-        node = TapeNode(self, tuple(self.frontier), {}, tuple(o.type for o in outs), user_place())
+        node = TapeNode(
+            self, tuple(self.frontier), {}, tuple(o.tensor_type for o in outs), user_place()
+        )
         node.saved = (tuple(source.outputs[index] for source, index in self.frontier), None)
         return [self._attached(o, node, i) for i, o in enumerate(outs)]
 
@@ -137,7 +139,7 @@ class _Segment(TapeOp):
                 raise AutogradError(
                     describe(
                         "checkpoint",
-                        str(t.type),
+                        str(t.tensor_type),
                         "an argument was changed in place, so the function cannot run again"
                         + autograd.written_at(t._cell),
                         "write out of place, or on a .clone()",

@@ -146,7 +146,7 @@ class Forward:
             raise ShapeError(
                 describe(
                     self.what,
-                    str(out.type),
+                    str(out.tensor_type),
                     "only a function that gives one number has a gradient",
                     "reduce with .sum() or .mean(), or use dg.jacobian or dg.vjp",
                 )
@@ -155,7 +155,7 @@ class Forward:
             raise DTypeError(
                 describe(
                     self.what,
-                    str(out.type),
+                    str(out.tensor_type),
                     "the value must be real and floating",
                     "cast, or take .real",
                 )
@@ -182,7 +182,7 @@ class Forward:
                 raise ShapeError(
                     describe(
                         self.what,
-                        f"{c.type}, {o.type}",
+                        f"{c.tensor_type}, {o.tensor_type}",
                         "a cotangent needs the shape of its result",
                     )
                 )
@@ -262,7 +262,7 @@ def _fresh_leaf(what: str, value: Any) -> Tensor:
         raise DTypeError(
             describe(
                 what,
-                str(x.type),
+                str(x.tensor_type),
                 "only floating and complex arguments have derivatives",
                 "pass floats, or leave it out of argnums",
             )

@@ -81,6 +81,10 @@ def _matching(run: Forward, tangents: tuple[Any, ...]) -> tuple[Any, ...]:
     for t, x in zip(out, run.leaves, strict=True):
         if t.shape != x.shape:
             raise ShapeError(
-                describe("jvp", f"{t.type}, {x.type}", "a tangent needs the shape of its primal")
+                describe(
+                    "jvp",
+                    f"{t.tensor_type}, {x.tensor_type}",
+                    "a tangent needs the shape of its primal",
+                )
             )
     return run.tree.fill(out)  # type: ignore[no-any-return]

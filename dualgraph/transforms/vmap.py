@@ -210,7 +210,7 @@ def _operand(x: Any, axis: int | None, i: int) -> Any:
     if axis is None or not isinstance(x, (Tensor, bool, int, float, complex)):
         return x
     if not isinstance(x, Tensor) or x.ndim == 0:
-        kind = str(x.type) if isinstance(x, Tensor) else type(x).__name__
+        kind = str(x.tensor_type) if isinstance(x, Tensor) else type(x).__name__
         raise AxisError(
             describe(
                 "vmap",
@@ -220,7 +220,9 @@ def _operand(x: Any, axis: int | None, i: int) -> Any:
             )
         )
     if not -x.ndim <= axis < x.ndim:
-        raise AxisError(describe("vmap", str(x.type), f"argument leaf {i} has no axis {axis}"))
+        raise AxisError(
+            describe("vmap", str(x.tensor_type), f"argument leaf {i} has no axis {axis}")
+        )
     return x
 
 
@@ -244,7 +246,9 @@ def _common_size(leaves: list[Any], axes: list[int | None], declared: int | None
         )
     first = next(iter(sizes.values()))
     if any(n != first for n in sizes.values()):
-        listed = ", ".join(f"{n} (argument leaf {i}, {leaves[i].type})" for i, n in sizes.items())
+        listed = ", ".join(
+            f"{n} (argument leaf {i}, {leaves[i].tensor_type})" for i, n in sizes.items()
+        )
         raise ShapeError(describe("vmap", "", f"the batched axes differ in size: {listed}"))
     if declared is not None and declared != first:
         problem = f"the batched axes have size {first}, not axis_size={declared}"
@@ -276,7 +280,7 @@ def _leave(out: Any, axis: int | None, level: Level) -> Any:
         raise TransformError(
             describe(
                 "vmap",
-                str(out.type),
+                str(out.tensor_type),
                 "out_axes is None for a result that differs between examples",
                 "give it an axis in out_axes",
             )
@@ -290,7 +294,7 @@ def _to_axis(x: Tensor, axis: int) -> Tensor:
         raise AxisError(
             describe(
                 "vmap",
-                str(x.type),
+                str(x.tensor_type),
                 f"out_axes {axis} is out of range for a result of {x.ndim} axes",
             )
         )

@@ -461,7 +461,9 @@ def test_other_ops_are_those_of_python(name, dtype):
 
 
 def assert_alike(got, expected):
-    assert got._data.tobytes() == expected._data.tobytes() and got.type == expected.type
+    assert (
+        got._data.tobytes() == expected._data.tobytes() and got.tensor_type == expected.tensor_type
+    )
     assert got._data.strides == expected._data.strides or 0 in got.shape
     assert got._data.flags.writeable == expected._data.flags.writeable
     assert (got._parent is None) == (expected._parent is None)

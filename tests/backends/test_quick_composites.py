@@ -66,7 +66,7 @@ def test_programs_have_the_bits_of_the_ops(name, monkeypatch):
         plain.setattr(Merge, "quick", None)
         expected = call()
     got = warmed(call)
-    assert got.type == expected.type
+    assert got.tensor_type == expected.tensor_type
     assert got.numpy().tobytes() == expected.numpy().tobytes()
     assert made_by_programs()
 
@@ -119,7 +119,7 @@ def test_gradients_have_the_bits_of_those_of_the_ops(name, monkeypatch):
         warmed(lambda: fn(*operands()))
         for _ in range(2):  # the gradient is compiled beside the first
             got = gradients(fn, sweep)
-            assert [t.type for t in got] == [t.type for t in expected], sweep
+            assert [t.tensor_type for t in got] == [t.tensor_type for t in expected], sweep
             for t, e in zip(got, expected, strict=True):
                 assert t.detach().numpy().tobytes() == e.detach().numpy().tobytes(), sweep
     assert any(r is not None and r.op for r in composing.KNOWN.values())
@@ -310,7 +310,9 @@ def test_what_is_made_of_numbers_is_a_new_tensor_each_time(name):
     values = expected.detach().numpy().tobytes()
     for _ in range(plans.HOT + 3):
         made = MADE[name]()
-        assert made.type == expected.type and made.detach().numpy().tobytes() == values
+        assert (
+            made.tensor_type == expected.tensor_type and made.detach().numpy().tobytes() == values
+        )
         assert made.requires_grad == expected.requires_grad and made._parent is None
         with dg.no_grad():
             made.fill_(1)

@@ -44,7 +44,7 @@ def test_parts_are_those_of_python(key):
             if isinstance(expected, type):
                 assert got is expected
                 continue
-            assert got.type == expected.type
+            assert got.tensor_type == expected.tensor_type
             assert got._data.tobytes() == expected._data.tobytes()
             assert got._data.flags.c_contiguous == expected._data.flags.c_contiguous
             assert not got.numel() or (got._parent is None) == (expected._parent is None)

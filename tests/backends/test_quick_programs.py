@@ -52,7 +52,7 @@ def test_programs_have_the_bits_of_their_ops(name):
         assert type(got) is type(expected)
         results = zip(got, expected, strict=True) if op.multiple else [(got, expected)]
         for a, b in results:
-            assert a.type == b.type and a._data.tobytes() == b._data.tobytes()
+            assert a.tensor_type == b.tensor_type and a._data.tobytes() == b._data.tobytes()
 
 
 def test_common_ops_get_programs():

@@ -256,7 +256,6 @@ def test_pytorchs_words_for_operands():
         (lambda x: dg.std(x, 0), "dg.std(x, axis=...)"),
         (lambda x: dg.multiply(x, x, alpha=2), "has no parameter 'alpha'"),
         (lambda x: dg.clamp(min=0), "needs a tensor"),
-        (lambda x: x.type(dg.float64), "x.to(dtype)"),
     ],
 )
 def test_what_pytorch_means_by_it_is_named(call, words):

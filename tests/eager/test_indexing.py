@@ -195,7 +195,11 @@ def test_masks_and_nonzero_of_few_elements_are_those_of_many(dtype):
     for given in (x, x * 1 if dtype != "bool" else x):
         made, seen = run(given, rows, whole), dg.compile(run, wait=True)(given, rows, whole)
         for a, b in zip(made, seen, strict=True):
-            assert a.type == b.type and a._data.tobytes() == b._data.tobytes() and a.is_contiguous()
+            assert (
+                a.tensor_type == b.tensor_type
+                and a._data.tobytes() == b._data.tobytes()
+                and a.is_contiguous()
+            )
     expected = np.argwhere(np.asarray(whole))
     assert np.array_equal(x.nonzero(), expected) and x.nonzero().is_contiguous()
     assert all(map(np.array_equal, x.nonzero(as_tuple=True), expected.T))

@@ -194,8 +194,8 @@ def test_multinomial_follows_its_weights():
 def test_likes_and_normal_take_shape_and_dtype():
     x = dg.zeros(2, 3, dtype=dg.float64)
     for like in (dg.rand_like, dg.randn_like):
-        assert like(x).type == x.type
-    assert dg.randint_like(x, 0, 5).type == x.type
+        assert like(x).tensor_type == x.tensor_type
+    assert dg.randint_like(x, 0, 5).tensor_type == x.tensor_type
     assert dg.normal(0.0, 1.0, (4,)).shape == (4,)
     assert dg.normal(dg.zeros(3), dg.ones(3)).shape == (3,)
     assert dg.rand(2, requires_grad=True).requires_grad

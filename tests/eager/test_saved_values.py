@@ -70,7 +70,7 @@ def test_a_spoiled_operand_has_a_type_but_no_values() -> None:
     seen = []
 
     def rule(ct: Any, out: Any, x: Any) -> Any:
-        seen.append((x.shape, x.ndim, x.dtype, x.type))
+        seen.append((x.shape, x.ndim, x.dtype, x.tensor_type))
         return (ct if peek is None else peek(x) * ct,)
 
     op = movement(lambda xp, x: x.copy(), name="test_copy")
@@ -92,7 +92,7 @@ def test_a_spoiled_operand_has_a_type_but_no_values() -> None:
                 gradient(f)
     finally:
         del REGISTRY["test_copy"]
-    assert set(seen) == {((2,), 1, dg.float32, dg.ones(2).type)}
+    assert set(seen) == {((2,), 1, dg.float32, dg.ones(2).tensor_type)}
 
 
 def test_a_sweep_lets_go_of_what_it_is_past() -> None:

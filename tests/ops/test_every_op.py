@@ -94,7 +94,7 @@ def cases(prim: Prim, dtypes: tuple[str, ...]) -> Iterator[tuple[str, Sample]]:
             if i and dtype not in FLOATS[:2]:
                 continue  # the other dtypes are seen on the first sample
             try:
-                types = tuple(t.type for t in tensors(sample, dtype))
+                types = tuple(t.tensor_type for t in tensors(sample, dtype))
                 if prim.kind in (ELEMENTWISE, REDUCTION):
                     prim.details["dtype"](tuple(t.dtype for t in types))
                 prim.infer(types, sample.params)
@@ -141,9 +141,9 @@ def test_declared_type_is_the_type_of_the_result(name: str) -> None:
         elif prim.kind is REDUCTION:
             types = (TensorType(prim.details["dtype"]((args[0].dtype,))[0][0], args[0].shape),)
         else:
-            types = tuple(a.type for a in args)
+            types = tuple(a.tensor_type for a in args)
         for out, declared in zip(outs, prim.infer(types, sample.params), strict=True):
-            assert out.type == declared, (dtype, sample.params)
+            assert out.tensor_type == declared, (dtype, sample.params)
             assert out._data.dtype == declared.dtype.numpy, (dtype, sample.params)
             assert out._data.shape == declared.shape, (dtype, sample.params)
 
@@ -474,7 +474,7 @@ def test_vmap_is_a_loop(name: str) -> None:
             ]
             for g, *parts in zip(got, *rows, strict=True):
                 want = dg.stack(parts)
-                assert g.type == want.type, f"batched operands {pattern}, {params}"
+                assert g.tensor_type == want.tensor_type, f"batched operands {pattern}, {params}"
                 assert bits(g) == bits(want), f"batched operands {pattern}, {params}"
 
 

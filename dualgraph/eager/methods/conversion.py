@@ -120,7 +120,7 @@ def _size(x: Tensor) -> Any:
 
 
 def _set_data(x: Tensor, values: Tensor) -> None:
-    if values.type == x.type:
+    if values.tensor_type == x.tensor_type:
         with grad_mode(False):
             write("data", x, values)
         return

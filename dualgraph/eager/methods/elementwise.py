@@ -81,7 +81,7 @@ def div(x: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         raise ArgumentError(
             describe(
                 "div",
-                str(x.type),
+                str(x.tensor_type),
                 f"rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}",
             )
         )
@@ -127,7 +127,7 @@ def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     tensor([-1.0000,  0.5000,  1.0000])
     """
     if min is None and max is None:
-        raise ArgumentError(describe("clamp", str(x.type), "neither min nor max is given"))
+        raise ArgumentError(describe("clamp", str(x.tensor_type), "neither min nor max is given"))
     return fn.clip(x, min, max)
 
 
@@ -358,7 +358,7 @@ def isclose(
     """
     if rtol < 0 or atol < 0:
         problem = f"rtol and atol are 0 or more, not {rtol} and {atol}"
-        raise ArgumentError(describe("isclose", str(x.type), problem))
+        raise ArgumentError(describe("isclose", str(x.tensor_type), problem))
     gap = [x, other]
     if not result_type(x, other).is_inexact:  # whose differences may not fit their dtype
         gap = [ar.cast(v, dtype="float64") for v in gap]

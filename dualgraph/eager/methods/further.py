@@ -98,7 +98,7 @@ def view_as_real(x: Tensor) -> Tensor:
     [[1.0, 2.0]]
     """
     if not x.dtype.is_complex:
-        raise DTypeError(describe("view_as_real", str(x.type), "the tensor is not complex"))
+        raise DTypeError(describe("view_as_real", str(x.tensor_type), "the tensor is not complex"))
     return sh.stack([ar.real_part(x), ar.imag_part(x)], axis=-1)
 
 
@@ -110,7 +110,7 @@ def view_as_complex(x: Tensor) -> Tensor:
     """
     if not x.ndim or x.shape[-1] != 2:
         raise ShapeError(
-            describe("view_as_complex", str(x.type), "the last axis must have length 2")
+            describe("view_as_complex", str(x.tensor_type), "the last axis must have length 2")
         )
     real, imag = sh.unstack(x, axis=-1)
     return complex(real, imag)
@@ -156,7 +156,9 @@ def sum_to_size(x: Tensor, *size: Any) -> Tensor:
     """x summed to a shape that broadcasts to its own."""
     shape = tuple(size[0]) if len(size) == 1 and not hasattr(size[0], "__index__") else size
     if common_shape(x.shape, shape) != x.shape:
-        raise ShapeError(describe("sum_to_size", str(x.type), f"cannot be summed to {shape}"))
+        raise ShapeError(
+            describe("sum_to_size", str(x.tensor_type), f"cannot be summed to {shape}")
+        )
     return sum_to(x, shape)  # type: ignore[no-any-return]
 
 
@@ -214,7 +216,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
     """
     x = as_operand(x)
     if x.ndim != 1:
-        raise ShapeError(describe("vander", str(x.type), "needs a vector"))
+        raise ShapeError(describe("vander", str(x.tensor_type), "needs a vector"))
     n = x.shape[0] if N is None else N
     powers = arange(n, device=x.device) if increasing else arange(n - 1, -1, -1, device=x.device)
     return tr.pow(sh.expand_dims(x, axis=1), powers)

@@ -45,7 +45,7 @@ def register_hook(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHan
         raise AutogradError(
             describe(
                 "register_hook",
-                str(x.type),
+                str(x.tensor_type),
                 "a tensor that requires no gradient has none to hook",
                 "call .requires_grad_() first",
             )
@@ -78,7 +78,7 @@ def register_post_accumulate_grad_hook(x: Tensor, hook: Callable[[Tensor], None]
         raise AutogradError(
             describe(
                 "register_post_accumulate_grad_hook",
-                str(x.type),
+                str(x.tensor_type),
                 "only leaves that require gradients have them added up",
                 "use .register_hook() for results of ops",
             )
@@ -115,7 +115,9 @@ def detach_(x: Tensor) -> Tensor:
     """Takes x itself off the tape."""
     if x._parent is not None:
         raise AutogradError(
-            describe("detach_", str(x.type), "a view cannot be detached in place", "use .detach()")
+            describe(
+                "detach_", str(x.tensor_type), "a view cannot be detached in place", "use .detach()"
+            )
         )
     if state.tracer is not None and x.requires_grad:
         if state.tracer.is_root(x):

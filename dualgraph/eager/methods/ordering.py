@@ -79,7 +79,9 @@ def topk(
     a = normalize_axis(dim, x.ndim)
     n = x.shape[a] if x.ndim else 1
     if not 0 <= k <= n:
-        raise ArgumentError(describe("topk", str(x.type), f"cannot take {k} of {n} elements"))
+        raise ArgumentError(
+            describe("topk", str(x.tensor_type), f"cannot take {k} of {n} elements")
+        )
     return ValuesIndices(*sort_along(x, axis=a, descending=bool(largest), first=k))
 
 
@@ -95,7 +97,7 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesI
     n = x.shape[a] if x.ndim else 1
     if not 1 <= k <= n:
         problem = f"k is {k}, and axis {dim} has {n} elements"
-        raise ArgumentError(describe("kthvalue", str(x.type), problem))
+        raise ArgumentError(describe("kthvalue", str(x.tensor_type), problem))
     if not x.ndim:
         return ValuesIndices(x, zeros((), dtype="int64", device=x.device))
     parts = [sh.cut(v, a, k - 1, k) for v in sort_along(x, axis=a, first=k)]
@@ -112,7 +114,7 @@ def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     tensor(2.)
     """
     if 0 in x.shape if dim is None else x.ndim and not x.shape[dim]:
-        raise ArgumentError(describe("median", str(x.type), "there is no element to choose"))
+        raise ArgumentError(describe("median", str(x.tensor_type), "there is no element to choose"))
     if dim is None:
         return shared(x, _middle(sh.reshape(x, (-1,)), 0, False).values)
     return _middle(x, normalize_axis(dim, x.ndim), keepdim)

@@ -32,14 +32,14 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     """
     a = own_axis(dim, x.ndim)
     if isinstance(start, Tensor) and (start.ndim or not start.dtype.is_integer):
-        problem = f"start is one whole number, not {start.type}"
-        raise ArgumentError(describe("narrow", str(x.type), problem))
+        problem = f"start is one whole number, not {start.tensor_type}"
+        raise ArgumentError(describe("narrow", str(x.tensor_type), problem))
     first = to_int(start) + x.shape[a] if start < 0 else to_int(start)
     if length < 0 or first < 0 or first + length > x.shape[a]:
         raise ShapeError(
             describe(
                 "narrow",
-                str(x.type),
+                str(x.tensor_type),
                 f"{start} to {start + length} does not lie in axis {a} of {x.shape[a]}",
             )
         )
@@ -85,14 +85,18 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
     if isinstance(split_size, int):
         if split_size < 1:
             raise ShapeError(
-                describe("split", str(x.type), f"parts need at least one place, not {split_size}")
+                describe(
+                    "split", str(x.tensor_type), f"parts need at least one place, not {split_size}"
+                )
             )
         count = fixed(range_length(0, n, split_size))
         starts = [i * split_size for i in range(count)] or [0]
         return tuple(sh.cut(x, a, i, min(i + split_size, n)) for i in starts)
     sizes = [to_int(s) for s in split_size]
     if sum(sizes) != n:
-        raise ShapeError(describe("split", str(x.type), f"sizes {sizes} do not add up to {n}"))
+        raise ShapeError(
+            describe("split", str(x.tensor_type), f"sizes {sizes} do not add up to {n}")
+        )
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
     return tuple(sh.cut(x, a, e - s, e) for s, e in zip(sizes, ends, strict=True))
 
@@ -115,7 +119,7 @@ def vsplit(x: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor,
     [(2, 2), (2, 2)]
     """
     if x.ndim < 2:
-        raise ShapeError(describe("vsplit", str(x.type), "needs at least two axes"))
+        raise ShapeError(describe("vsplit", str(x.tensor_type), "needs at least two axes"))
     return even_split(x, indices_or_sections, 0, "vsplit")
 
 
@@ -125,10 +129,10 @@ def even_split(x: Tensor, places: Any, axis: int, op: str) -> tuple[Tensor, ...]
         n = x.shape[own_axis(axis, x.ndim)]
         if places < 1 or n % places:
             problem = f"an axis of {n} cannot be cut into {places} equal parts"
-            raise ShapeError(describe(op, str(x.type), problem, "use tensor_split"))
+            raise ShapeError(describe(op, str(x.tensor_type), problem, "use tensor_split"))
     elif not isinstance(places, (list, tuple)):
         problem = f"takes a number of parts or a list of places, not {places!r}"
-        raise ArgumentError(describe(op, str(x.type), problem))
+        raise ArgumentError(describe(op, str(x.tensor_type), problem))
     return tensor_split(x, places, axis)
 
 
@@ -140,7 +144,7 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     [[0, 1, 2], [3, 4]]
     """
     if chunks < 1:
-        raise ArgumentError(describe("chunk", str(x.type), f"cannot make {chunks} parts"))
+        raise ArgumentError(describe("chunk", str(x.tensor_type), f"cannot make {chunks} parts"))
     n = x.shape[own_axis(dim, x.ndim)]
     return split(x, max(1, -(-n // chunks)), dim)
 
@@ -161,7 +165,7 @@ def tensor_split(
     if isinstance(indices_or_sections, int):
         if indices_or_sections < 1:
             problem = f"cannot make {indices_or_sections} parts"
-            raise ArgumentError(describe("tensor_split", str(x.type), problem))
+            raise ArgumentError(describe("tensor_split", str(x.tensor_type), problem))
         k, extra = divmod(n, indices_or_sections)
         sizes = [k + (i < extra) for i in range(indices_or_sections)]
         return split(x, sizes, a)
@@ -179,7 +183,7 @@ def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     n = (x.shape[a] - size) // step + 1
     if n < 1 or step < 1:
         problem = f"no window of {size} places every {step} fits an axis of {x.shape[a]}"
-        raise ShapeError(describe("unfold", str(x.type), problem))
+        raise ShapeError(describe("unfold", str(x.tensor_type), problem))
     starts = arange(n, device=x.device) * step
     places = reshape_op(starts, shape=(n, 1)) + arange(size, device=x.device)
     out = fn.take(x, places, axis=a)
@@ -201,7 +205,7 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
     """
     a, b = normalize_axis(dim1, x.ndim), normalize_axis(dim2, x.ndim)
     if a == b:
-        raise ShapeError(describe("diagonal", str(x.type), "needs two different axes"))
+        raise ShapeError(describe("diagonal", str(x.tensor_type), "needs two different axes"))
     rest = [i for i in range(x.ndim) if i not in (a, b)]
     rows, cols = x.shape[a], x.shape[b]
     n = max(0, min(rows + min(offset, 0), cols - max(offset, 0)))
@@ -226,7 +230,7 @@ def diag(x: Tensor, diagonal: int = 0) -> Tensor:
     if x.ndim == 2:
         return _diagonal(x, diagonal)
     if x.ndim != 1:
-        raise ShapeError(describe("diag", str(x.type), "needs one axis or two"))
+        raise ShapeError(describe("diag", str(x.tensor_type), "needs one axis or two"))
     return diag_embed(x, diagonal)
 
 
@@ -247,7 +251,7 @@ def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Te
     out = where(on, unsqueeze(spread, -2), False if x.dtype is bool_ else 0)
     a, b = normalize_axis(dim1, out.ndim), normalize_axis(dim2, out.ndim)
     if a == b:
-        raise ShapeError(describe("diag_embed", str(x.type), "needs two different axes"))
+        raise ShapeError(describe("diag_embed", str(x.tensor_type), "needs two different axes"))
     return out if (a, b) == (out.ndim - 2, out.ndim - 1) else sh.moveaxis(out, (-2, -1), (a, b))
 
 
@@ -260,7 +264,9 @@ def trace(x: Tensor) -> Tensor:
     tensor(5.)
     """
     if x.ndim != 2:
-        raise ShapeError(describe("trace", str(x.type), "needs a matrix", "use dg.linalg.trace"))
+        raise ShapeError(
+            describe("trace", str(x.tensor_type), "needs a matrix", "use dg.linalg.trace")
+        )
     return diagonal(x).sum()  # the method: totals of unsigned integers are int64
 
 

@@ -23,7 +23,7 @@ def _needs(op: str, x: Any, y: Any, left: int, right: int) -> tuple[Tensor, Tens
         raise ShapeError(
             describe(
                 op,
-                f"{x.type}, {y.type}",
+                f"{x.tensor_type}, {y.tensor_type}",
                 f"needs operands of {left} and {right} axes",
                 "use @ for other shapes",
             )
@@ -57,7 +57,9 @@ def bmm(x: Tensor, mat2: Tensor) -> Tensor:
     """
     x, mat2 = _needs("bmm", x, mat2, 3, 3)
     if x.shape[0] != mat2.shape[0]:
-        raise ShapeError(describe("bmm", f"{x.type}, {mat2.type}", "both need as many matrices"))
+        raise ShapeError(
+            describe("bmm", f"{x.tensor_type}, {mat2.tensor_type}", "both need as many matrices")
+        )
     return fn.matmul(x, mat2)
 
 
@@ -224,7 +226,11 @@ def cross(x: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     a = normalize_axis(-1 if dim is None else dim, x.ndim)
     if x.shape[a] != 3:
         raise ShapeError(
-            describe("cross", f"{x.type}, {other.type}", f"axis {a} has length {x.shape[a]}, not 3")
+            describe(
+                "cross",
+                f"{x.tensor_type}, {other.tensor_type}",
+                f"axis {a} has length {x.shape[a]}, not 3",
+            )
         )
     turn, back = (lambda v: sh.roll(v, -1, axis=a)), (lambda v: sh.roll(v, 1, axis=a))
     return turn(x) * back(other) - back(x) * turn(other)
@@ -240,7 +246,12 @@ def matrix_power(x: Tensor, n: int) -> Tensor:
     """
     if n < 0:
         raise ShapeError(
-            describe("matrix_power", str(x.type), f"the power is {n}", "use dg.linalg.matrix_power")
+            describe(
+                "matrix_power",
+                str(x.tensor_type),
+                f"the power is {n}",
+                "use dg.linalg.matrix_power",
+            )
         )
     if n == 0:
         return sh.broadcast_to(eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape)

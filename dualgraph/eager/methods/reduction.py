@@ -43,7 +43,7 @@ def one_axis(op: str, x: Tensor, dim: int | None, axis: int | None) -> int:
     """`dim` or its other name `axis`, of which one must be given."""
     chosen = dim if axis is None else axis
     if chosen is None:
-        raise ArgumentError(describe(op, str(x.type), "needs an axis", "name one: dim=..."))
+        raise ArgumentError(describe(op, str(x.tensor_type), "needs an axis", "name one: dim=..."))
     return chosen
 
 
@@ -330,7 +330,7 @@ def norm(
         axes = normalize_axes(dim, x.ndim)
         if len(axes) != 2:
             problem = f"the nuclear norm is one of matrices: of two axes, not {len(axes)}"
-            raise ArgumentError(describe("norm", str(x.type), problem))
+            raise ArgumentError(describe("norm", str(x.tensor_type), problem))
         values = svd(sh.moveaxis(x, axes, (-2, -1)), full=False)[1]
         out = fn.sum(values, axis=-1)
         return sh.expand_dims(out, axis=tuple(sorted(axes))) if keepdim else out

@@ -28,7 +28,7 @@ def _fitting(op: str, x: Tensor, src: Any, shape: tuple[int, ...]) -> Tensor:
     src = as_operand(src)
     if src.shape != shape:
         problem = f"values of shape {src.shape} do not fit places of shape {shape}"
-        raise ShapeError(describe(op, f"{x.type}, {src.type}", problem))
+        raise ShapeError(describe(op, f"{x.tensor_type}, {src.tensor_type}", problem))
     return astype(src, x.dtype, copy=False)
 
 
@@ -51,7 +51,7 @@ def select_scatter(x: Tensor, src: Any, dim: int, index: int) -> Tensor:
     n, i = x.shape[a], to_int(index)
     if not -n <= i < n:
         problem = f"index {i} is out of range for an axis of {n}"
-        raise BoundsError(describe("select_scatter", str(x.type), problem))
+        raise BoundsError(describe("select_scatter", str(x.tensor_type), problem))
     i %= n
     src = _fitting("select_scatter", x, src, (*x.shape[:a], *x.shape[a + 1 :]))
     return _updated(x, sh.expand_dims(src, axis=a), a, (i, i + 1, 1))
@@ -69,7 +69,9 @@ def slice_scatter(
     """
     a = normalize_axis(dim, x.ndim)
     if step < 1:
-        raise ArgumentError(describe("slice_scatter", str(x.type), f"step {step} is not positive"))
+        raise ArgumentError(
+            describe("slice_scatter", str(x.tensor_type), f"step {step} is not positive")
+        )
     first, last, by = slice_indices(slice(start, end, step), x.shape[a])
     count = len(range(first, last, by))
     src = _fitting("slice_scatter", x, src, (*x.shape[:a], count, *x.shape[a + 1 :]))
@@ -106,10 +108,10 @@ def _strided(
     last = first + sum((d - 1) * s for d, s in zip(size, stride, strict=False))
     if len(size) != len(stride) or first < 0 or min((*stride, 0)) < 0:
         problem = f"sizes {size}, strides {stride} from {first} on are no places"
-        raise ArgumentError(describe(op, str(x.type), problem))
+        raise ArgumentError(describe(op, str(x.tensor_type), problem))
     if 0 not in size and last >= prod(x.shape):
         problem = f"place {last} does not lie in a tensor of {prod(x.shape)} elements"
-        raise BoundsError(describe(op, str(x.type), problem))
+        raise BoundsError(describe(op, str(x.tensor_type), problem))
     out = broadcast_to(arange(first, first + 1, device=x.device), shape=(1,) * max(1, len(size)))
     for axis, (d, s) in enumerate(zip(size, stride, strict=True)):
         along = sh.reshape(arange(d, device=x.device) * s, (d, *(1,) * (len(size) - axis - 1)))

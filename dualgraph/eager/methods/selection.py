@@ -31,7 +31,9 @@ def _places(op: str, at: Any) -> Tensor:
     if not isinstance(at, Tensor):
         at = asarray(at)
     if not at.dtype.is_integer:
-        raise DTypeError(describe(op, str(at.type), "indices are integers", "cast with .long()"))
+        raise DTypeError(
+            describe(op, str(at.tensor_type), "indices are integers", "cast with .long()")
+        )
     return at if at.dtype is int64 else cast(at, dtype="int64")
 
 
@@ -90,7 +92,9 @@ def _cropped(src: Tensor, shape: tuple[int, ...]) -> Tensor:
         return src
     if src.ndim != len(shape) or any(a < b for a, b in zip(src.shape, shape, strict=True)):
         raise ShapeError(
-            describe("scatter", str(src.type), f"values do not cover indices of shape {shape}")
+            describe(
+                "scatter", str(src.tensor_type), f"values do not cover indices of shape {shape}"
+            )
         )
     return src[tuple(slice(0, d) for d in shape)]
 
@@ -120,7 +124,11 @@ def scatter(
         return x * scatter_reduce(ones_like(x), dim, at, values, "prod")
     if reduce not in (None, "add"):
         raise ArgumentError(
-            describe("scatter", str(x.type), f"reduce is 'add', 'multiply' or None, not {reduce!r}")
+            describe(
+                "scatter",
+                str(x.tensor_type),
+                f"reduce is 'add', 'multiply' or None, not {reduce!r}",
+            )
         )
     mode = "add" if reduce == "add" else "set"
     return _unlined(x, scatter_along(_line(x), at, values, axis=a, mode=mode))
@@ -148,7 +156,9 @@ def index_select(x: Tensor, dim: int, index: Any) -> Tensor:
     """
     at = _places("index_select", index)
     if at.ndim > 1:
-        raise ShapeError(describe("index_select", f"{x.type}, {at.type}", "indices have one axis"))
+        raise ShapeError(
+            describe("index_select", f"{x.tensor_type}, {at.tensor_type}", "indices have one axis")
+        )
     out = fn.take(
         x if x.ndim else reshape(x, shape=(1,)), reshape(at, shape=(at.numel(),)), axis=dim
     )
@@ -174,7 +184,7 @@ def index_add(x: Tensor, dim: int, index: Any, source: Any, *, alpha: Any = 1) -
     """
     if isinstance(source, Tensor) and source.ndim not in (0, x.ndim or 1):
         problem = f"the source has {source.ndim} axes, not {x.ndim}"
-        raise ShapeError(describe("index_add", f"{x.type}, {source.type}", problem))
+        raise ShapeError(describe("index_add", f"{x.tensor_type}, {source.tensor_type}", problem))
     return _put(x, dim, index, source if alpha == 1 else source * alpha, "add", "index_add")
 
 
@@ -243,18 +253,21 @@ def masked_fill(x: Tensor, mask: Any, value: Any) -> Tensor:
     if isinstance(mask, Tensor) and mask.dtype is not bool_:
         raise DTypeError(
             describe(
-                "masked_fill", f"{x.type}, {mask.type}", "a mask is bool", "compare first: x > 0"
+                "masked_fill",
+                f"{x.tensor_type}, {mask.tensor_type}",
+                "a mask is bool",
+                "compare first: x > 0",
             )
         )
     if isinstance(value, Tensor) and value.ndim:
-        problem = f"fills with one number, not {value.type}"
-        raise ShapeError(describe("masked_fill", str(x.type), problem, "use dg.where"))
+        problem = f"fills with one number, not {value.tensor_type}"
+        raise ShapeError(describe("masked_fill", str(x.tensor_type), problem, "use dg.where"))
     given = (
         value.dtype if isinstance(value, Tensor) else complex if type(value) is complex else None
     )
     if getattr(given, "is_complex", given is complex) and not x.dtype.is_complex:
         problem = f"{value!r} does not fit {x.dtype}"
-        raise DTypeError(describe("masked_fill", str(x.type), problem, "cast x first"))
+        raise DTypeError(describe("masked_fill", str(x.tensor_type), problem, "cast x first"))
     out = where_op(mask, value, x)
     return out if out.dtype is x.dtype else cast(out, dtype=x.dtype.name)
 
@@ -280,7 +293,9 @@ def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """
     if mask.dtype is not bool_:
         problem, remedy = "a mask is bool", "compare first: x > 0"
-        raise DTypeError(describe("masked_scatter", f"{x.type}, {mask.type}", problem, remedy))
+        raise DTypeError(
+            describe("masked_scatter", f"{x.tensor_type}, {mask.tensor_type}", problem, remedy)
+        )
     x, mask = sh.broadcast_arrays(x, mask)
     at = indexing.nonzero(mask)
     values = sh.reshape(source, (-1,))[: at[0].shape[0]]
@@ -338,7 +353,7 @@ def _neutral(x: Tensor, reduce: str) -> Any:
     """What changes nothing where it meets others."""
     if reduce not in ("sum", "mean", "prod", "amax", "amin"):
         problem = f"reduce is 'sum', 'mean', 'prod', 'amax' or 'amin', not {reduce!r}"
-        raise ArgumentError(describe("scatter_reduce", str(x.type), problem))
+        raise ArgumentError(describe("scatter_reduce", str(x.tensor_type), problem))
     if reduce[0] != "a":
         return int(reduce == "prod")
     low, high = (-inf, inf) if x.dtype.is_floating_point else (False, True)

@@ -54,7 +54,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
         raise ShapeError(
             describe(
                 "view",
-                f"{x.type}, {_sizes(shape)}",
+                f"{x.tensor_type}, {_sizes(shape)}",
                 f"memory with strides {x.stride()} cannot be seen in this shape",
                 "use .reshape(...), or .contiguous().view(...)",
             )
@@ -93,7 +93,11 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     a, b = normalize_axis(start_dim, x.ndim), normalize_axis(end_dim, x.ndim)
     if a > b:
         raise ShapeError(
-            describe("flatten", str(x.type), f"start_dim {start_dim} comes after end_dim {end_dim}")
+            describe(
+                "flatten",
+                str(x.tensor_type),
+                f"start_dim {start_dim} comes after end_dim {end_dim}",
+            )
         )
     if a == b:
         return x
@@ -187,7 +191,10 @@ def t(x: Tensor) -> Tensor:
     if x.ndim > 2:
         raise ShapeError(
             describe(
-                "t", str(x.type), "needs at most two axes", "use .mT or .transpose(dim0, dim1)"
+                "t",
+                str(x.tensor_type),
+                "needs at most two axes",
+                "use .mT or .transpose(dim0, dim1)",
             )
         )
     return permute_op(x, axes=tuple(reversed(range(x.ndim))))
@@ -199,7 +206,7 @@ def _reversed_axes(x: Tensor) -> Tensor:
 
 def _matrix_transposed(x: Tensor) -> Tensor:
     if x.ndim < 2:
-        raise ShapeError(describe("mT", str(x.type), "needs at least two axes"))
+        raise ShapeError(describe("mT", str(x.tensor_type), "needs at least two axes"))
     return swap_last(x)
 
 
@@ -240,7 +247,9 @@ def expand(x: Tensor, *sizes: Any) -> Tensor:
     offset = len(wanted) - x.ndim
     if offset < 0:
         raise ShapeError(
-            describe("expand", f"{x.type}, {wanted}", f"{len(wanted)} sizes for {x.ndim} axes")
+            describe(
+                "expand", f"{x.tensor_type}, {wanted}", f"{len(wanted)} sizes for {x.ndim} axes"
+            )
         )
     shape = tuple(
         x.shape[i - offset] if d == -1 and i >= offset else to_int(d) for i, d in enumerate(wanted)
@@ -267,7 +276,7 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
     reps = as_shape(repeats)
     if len(reps) < x.ndim:
         raise ShapeError(
-            describe("repeat", f"{x.type}, {reps}", f"{len(reps)} repeats for {x.ndim} axes")
+            describe("repeat", f"{x.tensor_type}, {reps}", f"{len(reps)} repeats for {x.ndim} axes")
         )
     return sh.tile(x, reps)
 
@@ -341,7 +350,7 @@ def rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """
     if len(dims) != 2 or x.ndim < 2:
         problem = f"turns in a plane of two axes, not {tuple(dims)}"
-        raise ShapeError(describe("rot90", str(x.type), problem))
+        raise ShapeError(describe("rot90", str(x.tensor_type), problem))
     a, b = (normalize_axis(d, x.ndim) for d in dims)
     normalize_axes(tuple(dims), x.ndim)  # refuses one axis named twice
     turned = [x, transpose(flip(x, b), a, b), flip(x, a, b), flip(transpose(x, a, b), b)]

@@ -55,7 +55,7 @@ methods(polygamma=_polygamma)
 def mvlgamma(x: Tensor, p: int) -> Tensor:
     """The logarithm of the gamma function of p by p matrices, for ``x > (p - 1) / 2``."""
     if p < 1:
-        raise ArgumentError(describe("mvlgamma", str(x.type), f"p = {p} is not positive"))
+        raise ArgumentError(describe("mvlgamma", str(x.tensor_type), f"p = {p} is not positive"))
     steps = ar.divide(arange(p, device=x.device, dtype=x.dtype if x.dtype.is_inexact else None), 2)
     terms = sp.lgamma(ar.subtract(sh.expand_dims(x, axis=-1), steps))
     return ar.add(fn.sum(terms, axis=-1), p * (p - 1) / 4 * log(pi))

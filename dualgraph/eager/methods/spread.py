@@ -94,7 +94,7 @@ def _quantile(
         )
     else:
         raise ArgumentError(
-            describe(op, str(x.type), f"{interpolation!r} is not a way to interpolate")
+            describe(op, str(x.tensor_type), f"{interpolation!r} is not a way to interpolate")
         )
     if not skip:
         out = where(fn.any(isnan(flat), axis=-1, keepdims=True), float("nan"), out)
@@ -165,7 +165,7 @@ def pdist(x: Tensor, p: float = 2.0) -> Tensor:
     tensor([5.0000, 1.0000, 4.2426])
     """
     if x.ndim != 2:
-        raise ShapeError(describe("pdist", str(x.type), "needs a matrix"))
+        raise ShapeError(describe("pdist", str(x.tensor_type), "needs a matrix"))
     rows, others = np.triu_indices(x.shape[0], 1)
     gap = subtract(fn.take(x, asarray(rows), axis=0), fn.take(x, asarray(others), axis=0))
     return composites.norm(gap, float(p), -1)
@@ -200,11 +200,13 @@ def cov(x: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any =
     rows = rows if rows.dtype.is_inexact else cast(rows, dtype=get_default_dtype().name)
     given = [w for w in (fweights, aweights) if w is not None]
     if x.ndim > 2:
-        raise ShapeError(describe("cov", str(x.type), "needs a matrix, or one row of it"))
+        raise ShapeError(describe("cov", str(x.tensor_type), "needs a matrix, or one row of it"))
     for w in map(as_operand, given):
         if w.shape != rows.shape[1:]:
             problem = f"weights of shape {w.shape} for {rows.shape[1]} observations"
-            raise ShapeError(describe("cov", f"{x.type}, {w.type}", problem, "give one each"))
+            raise ShapeError(
+                describe("cov", f"{x.tensor_type}, {w.tensor_type}", problem, "give one each")
+            )
     if not given:
         centred = subtract(rows, composites.mean(rows, axis=1, keepdims=True))
         out = fn.matmul(centred, conj(sh.matrix_transpose(centred)))

@@ -182,7 +182,9 @@ def cauchy_(x: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: An
 def geometric_(x: Tensor, p: float, *, generator: Any = None) -> Tensor:
     """Writes how many trials of probability p it takes to succeed: 1, 2, ..."""
     if not 0 < p < 1:
-        raise ArgumentError(describe("geometric_", str(x.type), f"p lies in (0, 1), not {p}"))
+        raise ArgumentError(
+            describe("geometric_", str(x.tensor_type), f"p lies in (0, 1), not {p}")
+        )
     return _drawn(
         x,
         "geometric_",
@@ -218,7 +220,7 @@ def _reshaped(x: Tensor, name: str, view: Tensor) -> Tensor:
     """x becomes the view: PyTorch's ``unsqueeze_`` and kin change the tensor, not its memory."""
     if x._parent is not None or (x._requires_grad and state.grad):
         problem = "a view, or a leaf that requires gradients, keeps its shape"
-        raise AutogradError(describe(name, str(x.type), problem, f"use .{name[:-1]}(...)"))
+        raise AutogradError(describe(name, str(x.tensor_type), problem, f"use .{name[:-1]}(...)"))
     if state.tracer is not None:
         if state.tracer.is_root(x):
             state.tracer.escape(x, name)

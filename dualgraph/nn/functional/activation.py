@@ -44,7 +44,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """
     if weight.ndim > 1:
         problem = f"the weight has {weight.ndim} axes, not one or none"
-        raise ShapeError(describe("prelu", f"{input.type}, {weight.type}", problem))
+        raise ShapeError(describe("prelu", f"{input.tensor_type}, {weight.tensor_type}", problem))
     return act.prelu(input, weight)
 
 
@@ -58,7 +58,7 @@ def rrelu(
     """`leaky_relu` with slopes drawn uniformly in training, their mean otherwise."""
     if lower > upper:
         problem = f"lower {lower} is above upper {upper}"
-        raise ArgumentError(describe("rrelu", str(input.type), problem))
+        raise ArgumentError(describe("rrelu", str(input.tensor_type), problem))
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = _uniform_like(input) * (upper - lower) + lower
@@ -84,7 +84,7 @@ def hardtanh(
     """
     if min_val > max_val:
         problem = f"min_val {min_val} is above max_val {max_val}"
-        raise ArgumentError(describe("hardtanh", str(input.type), problem))
+        raise ArgumentError(describe("hardtanh", str(input.tensor_type), problem))
     return _maybe_in_place(lambda x: act.hardtanh(x, min_val, max_val), input, inplace)
 
 
@@ -168,7 +168,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         problem = f"approximate is 'none' or 'tanh', not {approximate!r}"
-        raise ArgumentError(describe("gelu", str(input.type), problem))
+        raise ArgumentError(describe("gelu", str(input.tensor_type), problem))
     return act.gelu(input, approximate)
 
 
@@ -224,7 +224,9 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     tensor([0.0000, 1.5000])
     """
     if lambd < 0:
-        raise ArgumentError(describe("softshrink", str(input.type), f"lambd {lambd} is below 0"))
+        raise ArgumentError(
+            describe("softshrink", str(input.tensor_type), f"lambd {lambd} is below 0")
+        )
     return act.softshrink(input, lambd)
 
 

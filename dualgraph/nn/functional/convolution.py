@@ -76,7 +76,7 @@ def _pairs(padding: Any, kernel: Ints, stride: Ints, dilation: Ints) -> Pairs:
 def _check_weight(op: str, x: Tensor, weight: Tensor, n: int) -> None:
     if weight.ndim != n + 2:
         problem = f"weight must have {n + 2} axes (O, C / groups, ...), not shape {weight.shape}"
-        raise ShapeError(describe(op, f"{x.type}, {weight.type}", problem))
+        raise ShapeError(describe(op, f"{x.tensor_type}, {weight.tensor_type}", problem))
 
 
 def _with_bias(out: Tensor, bias: Tensor | None, n: int) -> Tensor:

@@ -74,7 +74,7 @@ def ctc_loss(
     if x.ndim != 3 or targets.ndim not in (1, 2) or targets.dtype.is_inexact:
         raise ShapeError(
             f"ctc_loss: log_probs are (T, N, C) or (T, C) and targets whole numbers (N, S) or (S,), "
-            f"not {log_probs.type} and {targets.type}"
+            f"not {log_probs.tensor_type} and {targets.tensor_type}"
         )
     steps, batch, classes = x.shape
     if not 0 <= blank < classes:

@@ -78,7 +78,7 @@ def huber_loss(
     """
     if delta <= 0:
         raise ArgumentError(
-            describe("huber_loss", str(input.type), f"delta {delta} is not above 0")
+            describe("huber_loss", str(input.tensor_type), f"delta {delta} is not above 0")
         )
     return losses.huber_loss(input, target, reduction, delta, weight)
 

@@ -140,9 +140,9 @@ def register_parametrization(
 
 def _check(name: str, before: Tensor, after: Any) -> None:
     if not isinstance(after, Tensor) or (after.shape, after.dtype) != (before.shape, before.dtype):
-        got = str(after.type) if isinstance(after, Tensor) else type(after).__name__
+        got = str(after.tensor_type) if isinstance(after, Tensor) else type(after).__name__
         raise ShapeError(
-            f"register_parametrization: {name!r} is {before.type}, the parametrization makes it {got}; "
+            f"register_parametrization: {name!r} is {before.tensor_type}, the parametrization makes it {got}; "
             "pass unsafe=True if that is meant"
         )
 

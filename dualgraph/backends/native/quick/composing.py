@@ -100,7 +100,7 @@ def _begin(
     """Has a program made of a composite's graph for operands that lie as these do."""
     builder = GraphBuilder()
     tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
-    operands = [operand_of(builder, x.type, x._data) for x in tensors]
+    operands = [operand_of(builder, x.tensor_type, x._data) for x in tensors]
     if any(x is None for x in operands):
         return
 

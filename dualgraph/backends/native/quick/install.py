@@ -207,7 +207,7 @@ def _check(library: Library) -> None:
     )
     if type(made) is not Tensor or not same or made.__dict__ or made.shape != (2, 3):
         raise LayoutError("a tensor is not made as it should be")
-    if type(of_type) is not TensorType or of_type != x.type:
+    if type(of_type) is not TensorType or of_type != x.tensor_type:
         raise LayoutError("the type of a tensor is not made as it should be")
     record = recipe.Recipe()
     if pointer_at(id(record) + HEADER) != ctypes.addressof(record):

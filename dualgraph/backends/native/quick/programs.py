@@ -58,7 +58,7 @@ def graph_of(prim: Prim, args: tuple[Tensor, ...], params: dict[str, Any]) -> Gr
     if not args or not all(tells_apart(p) for p in params.values()):
         return None
     builder = GraphBuilder()
-    operands = [operand_of(builder, a.type, a._data) for a in args]
+    operands = [operand_of(builder, a.tensor_type, a._data) for a in args]
     if any(x is None for x in operands):
         return None
     return builder.build(builder.add(prim, tuple(operands), params))

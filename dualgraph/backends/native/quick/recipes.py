@@ -128,7 +128,7 @@ def _fold(
         or not has_fold(monoid, x.dtype)
     ):
         return
-    given, made = x.type, out.type
+    given, made = x.tensor_type, out.tensor_type
 
     def make() -> None:
         with suppress(Unsupported, RuntimeError):
