@@ -117,7 +117,7 @@ from .eager.torch_names import (
     atleast_3d, bitwise_not, block_diag, broadcast_tensors, cartesian_prod, cat, channels_last,
     channels_last_3d, clone, column_stack, combinations, concatenate, conj_physical,
     contiguous_format, detach, dstack, eq, fill, fix, ge, ger, gt, hstack, is_complex,
-    is_floating_point, is_tensor, le, logspace, lt, memory_format, mul, ne, neg, numel,
+    is_floating_point, is_tensor, le, logspace, lt, memory_format, mul, ne, neg, numel, pow,
     preserve_format, relu, rsub, scalar_tensor, swapaxes, swapdims, row_stack, tril_indices,
     triu_indices, true_divide, unravel_index, vstack,
 )
@@ -134,7 +134,7 @@ from .ops.neighbours import nextafter
 from .ops.special import digamma, erfinv, gcd, lgamma
 from .ops.transcendental import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cbrt, cos, cosh, erf, erfc, exp, exp2, expm1,
-    hypot, log, log10, log1p, log2, logaddexp, pow, sigmoid, sin, sinh, tan, tanh,
+    hypot, log, log10, log1p, log2, logaddexp, sigmoid, sin, sinh, tan, tanh,
 )
 from .static.parser import parse
 from .threads import get_num_threads, set_num_threads

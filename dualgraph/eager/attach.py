@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from ..core.errors import DTypeError, describe
 from .creation import asarray
+from .inplace import into
 from .tensor import Tensor
 
 _NOTHING: Any = object()
@@ -23,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def method(fn: F) -> F:
     """Decorator: the function is also a method of `Tensor`; called as a function it takes arrays, too.
 
-    As a function it takes the standard's ``axis`` and ``keepdims`` for ``dim`` and ``keepdim``.
+    As a function it takes the standard's ``axis`` and ``keepdims`` for ``dim`` and ``keepdim``, and PyTorch's ``out=``.
     """
     setattr(Tensor, fn.__name__, fn)
     code = inspect.unwrap(fn).__code__
@@ -38,6 +39,8 @@ def method(fn: F) -> F:
                 raise DTypeError(describe(fn.__name__, "", "needs a tensor"))
             x = params.pop(first)
         if params:
+            if (out := params.pop("out", None)) is not None:
+                return into(out, call, x, *args, **params)
             for name, taken in spelled.items():
                 if name in params:
                     params[taken] = params.pop(name)

@@ -35,6 +35,7 @@ from ..core.types import TensorType
 from ..core.watch import origin_of
 from ..core.wrap import Wrap
 from ..ops.arithmetic import cast, multiply
+from .inplace import into
 from .quick import operand_dtypes, quick, quick_other, shares, wrap
 from .scalars import LiveScalar, Scalar, filled_live
 from .taping import record
@@ -155,6 +156,8 @@ def bind(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Runs one op: the dispatcher behind every call of a `Prim`."""
     if not next(_calls) % QUICKEN:
         Dispatch.quicken()
+    if params and (out := params.pop("out", None)) is not None:
+        return into(out, prim, *args, **params)
     tracer = state.tracer
     if params and live_mode.formulas is not None and holds_live(params):
         filled = filled_live(prim, params)

@@ -23,7 +23,8 @@ from ..ops.indexing import index, take_along
 from ..ops.sorting import sort_along
 from .filling import ones
 from .indexing import nonzero as nonzero_places
-from .operands import also_dim, as_operand, astype, result_type
+from .inplace import into
+from .operands import also_dim, also_out, as_operand, astype, result_type
 from .shapes import broadcast_to, concat, cut, reshape
 from .tensor import Tensor
 
@@ -203,12 +204,14 @@ def cumulative_prod(
 # --- contractions ------------------------------------------------------------------------------
 
 
-def matmul(x1: Any, x2: Any, /) -> Tensor:
+def matmul(x1: Any, x2: Any, /, *, out: Tensor | None = None) -> Tensor:
     """Matrix product; 1-d operands are rows (left) or columns (right), leading axes broadcast.
 
     >>> dg.matmul(dg.ones((2, 3)), dg.ones((3, 4))).shape
     (2, 4)
     """
+    if out is not None:
+        return into(out, matmul, x1, x2)  # type: ignore[no-any-return]
     x, y = as_operand(x1), as_operand(x2)
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError(
@@ -357,6 +360,7 @@ def argsort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = 
     return sort_along(x, axis=normalize_axis(axis, x.ndim), descending=bool(descending))[1]
 
 
+@also_out
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
     """x limited to [min, max]; None leaves a side open. At a bound the gradient passes, as in PyTorch.
 

@@ -10,7 +10,14 @@ from ..core.backend import backend_for
 from ..core.composite import composite
 from ..core.context import grad_mode, state, untraced
 from ..core.dtypes import promote
-from ..core.errors import AutogradError, DTypeError, ShapeError, describe, user_place
+from ..core.errors import (
+    ArgumentError,
+    AutogradError,
+    DTypeError,
+    ShapeError,
+    describe,
+    user_place,
+)
 from ..core.node import TapeNode, sequence
 from ..core.prim import Dispatch
 from ..core.spans import is_view
@@ -219,6 +226,35 @@ def _rewrite(op: str, t: Tensor, fn: Callable[..., Any], *args: Any, **params: A
     if state.grad and new._node is not None:
         _keep_old_values(t, new._node, began)
     return write(op, t, new, derived=True)
+
+
+def into(out: Any, fn: Callable[..., Any], *args: Any, **params: Any) -> Any:
+    """PyTorch's ``out=``: what `fn` makes goes into tensors that are there, which are the result then.
+
+    A tensor without elements takes the shape of what it is given; any other has it already.
+    """
+    began, name = next(sequence), fn.__name__
+    made = fn(*args, **params)
+    if not isinstance(made, tuple):
+        return _into(name, out, made, began)
+    if not isinstance(out, tuple | list) or len(out) != len(made):
+        raise ArgumentError(describe(name, "", f"out is a tuple of {len(made)} tensors"))
+    parts = tuple(_into(name, o, m, began) for o, m in zip(out, made, strict=True))
+    return made._make(parts) if hasattr(made, "_make") else parts
+
+
+def _into(op: str, out: Any, new: Tensor, began: int) -> Tensor:
+    if not isinstance(out, Tensor):
+        raise DTypeError(describe(op, "", f"out is a tensor, not {type(out).__name__}"))
+    if out.shape != new.shape:
+        if out._data.size:
+            problem = f"a result of shape {new.shape} goes into out= of that shape, not {out.shape}"
+            raise ShapeError(describe(op, str(out.tensor_type), problem, "pass out=dg.empty(0)"))
+        out.resize_(new.shape)
+    new = fit(op, out, new)
+    if state.grad and new._node is not None:
+        _keep_old_values(out, new._node, began)
+    return write(op, out, new)
 
 
 def _keep_old_values(t: Tensor, node: TapeNode, began: int) -> None:

@@ -14,6 +14,7 @@ from ..core.errors import DTypeError, describe
 from ..ops import arithmetic as ar
 from ..ops import movement as mv
 from .creation import asarray
+from .inplace import into
 from .tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,6 +27,8 @@ FIRST = ("input", "tensors")  # and for the operand that has no name in the stan
 def also_dim(fn: F) -> F:
     """Decorator: PyTorch's parameter names, as ``input``, ``dim`` and ``keepdim``, are taken for the standard's.
 
+    So is its ``out=``.
+
     More operands than the standard has are an error that names both ways to say it.
     """
 
@@ -37,6 +40,8 @@ def also_dim(fn: F) -> F:
     @functools.wraps(fn)
     def call(*args: Any, **params: Any) -> Any:
         if params:
+            if (out := params.pop("out", None)) is not None:
+                return into(out, call, *args, **params)
             if not args:
                 args = tuple(params.pop(name) for name in FIRST if name in params)
             for name, standard in names.items():
@@ -51,6 +56,16 @@ def also_dim(fn: F) -> F:
         return fn(*args, **params)
 
     return call
+
+
+def also_out(fn: F) -> F:
+    """Decorator: ``out=`` names a tensor that takes the result."""
+
+    @functools.wraps(fn)
+    def call(*args: Any, out: Any = None, **params: Any) -> Any:
+        return fn(*args, **params) if out is None else into(out, fn, *args, **params)
+
+    return call  # type: ignore[return-value]
 
 
 def as_operand(x: Any) -> Tensor:

@@ -29,12 +29,13 @@ from .creation import asarray
 from .filling import linspace
 from .methods.products import outer
 from .methods.shape import transpose
-from .operands import as_operand, astype, result_type
+from .operands import also_out, as_operand, astype, result_type
 from .tensor import Tensor
 
 Tensors = Sequence[Any]
 
 
+@also_out
 def cat(tensors: Tensors, dim: int = 0, *, axis: int | None = None) -> Tensor:
     """Tensors one after the other along an existing axis.
 
@@ -56,6 +57,7 @@ def _cat(*tensors: Any, axis: int) -> Tensor:
     return sh.concat(parts, axis=axis)
 
 
+@also_out
 def hstack(tensors: Tensors) -> Tensor:
     """Tensors side by side: along axis 1, along axis 0 if they have one axis.
 
@@ -71,6 +73,7 @@ def _hstack(*tensors: Any) -> Tensor:
     return sh.concat(parts, axis=0 if parts and parts[0].ndim == 1 else 1)
 
 
+@also_out
 def vstack(tensors: Tensors) -> Tensor:
     """Tensors as rows, one below the other.
 
@@ -86,9 +89,10 @@ def _vstack(*tensors: Any) -> Tensor:
     return sh.concat(atleast_2d(list(tensors)), axis=0)
 
 
-concatenate, row_stack = cat, vstack
+concatenate, row_stack, pow = cat, vstack, also_out(tr.pow)
 
 
+@also_out
 def dstack(tensors: Tensors) -> Tensor:
     """Tensors along axis 2.
 
@@ -98,6 +102,7 @@ def dstack(tensors: Tensors) -> Tensor:
     return sh.concat(atleast_3d(list(tensors)), axis=2)
 
 
+@also_out
 def column_stack(tensors: Tensors) -> Tensor:
     """Vectors as columns of a matrix; matrices side by side.
 

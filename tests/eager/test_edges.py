@@ -118,7 +118,7 @@ def test_the_larger_operand_alone_gets_an_infinite_gradient():
     ("call", "words"),
     [
         (lambda x: x.acos(1), "acos(f32[3], 1): takes 1 operand, 2 were given"),
-        (lambda x: dg.exp(x, out=x), "exp(f32[3]): has no parameter 'out'"),
+        (lambda x: dg.exp(x, where=x), "exp(f32[3]): has no parameter 'where'"),
         (lambda x: dg.exp(), "exp(): needs an operand"),
         (lambda x: dg.where(x > 0), "where(bool[3]): needs two operands"),
         (lambda x: x.mm(2), "mm(f32[3], i64[]): needs operands of 2 and 2 axes"),
