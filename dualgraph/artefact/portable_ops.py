@@ -242,7 +242,7 @@ def _running(np: Any, better: Any, x: Any, axis: int, n: int) -> Any:
 
 @portable
 def sort_along(
-    np: Any, x: Any, axis: int, descending: bool = False, first: int | None = None
+    np: Any, x: Any, axis: int, descending: bool = False, first: int | None = None, skip: int = 0
 ) -> Any:
     """Descending: the ascending order of the line read backwards, read backwards, so that equals keep their order."""
     if not x.ndim:
@@ -250,7 +250,7 @@ def sort_along(
     order = np.argsort(np.flip(x, axis) if descending else x, axis, "stable")
     if descending:
         order = np.subtract(x.shape[axis] - 1, np.flip(order, axis))
-    order = np.getitem(order, [ALL] * axis + [slice(0, first)])
+    order = np.getitem(order, [ALL] * axis + [slice(skip, first)])
     return np.take_along_axis(x, order, axis), order
 
 

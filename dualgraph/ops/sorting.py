@@ -21,7 +21,8 @@ FEW = 1 << 14  # elements from which those that can be among the first are looke
 def _samples(rng: Any) -> list[Any]:
     samples = scan_samples(rng)
     args, how = samples[0]
-    return [*samples, (args, {**how, "descending": True, "first": 2})]
+    parts = {"descending": True, "first": 2}, {"first": 3, "skip": 1}, {"first": 2, "skip": 1}
+    return [*samples, *((args, {**how, **part}) for part in parts)]
 
 
 def _rank(xp: Any, x: Any) -> Any:
@@ -59,6 +60,47 @@ def _repaired(xp: Any, x: Any) -> Any:
     run[..., 1:] = xp.cumsum(~tied, axis=-1)
     word = xp.sort((run << xp.uint64(32)) | order.astype("uint64"), axis=-1)
     return (word & xp.uint64(0xFFFFFFFF)).astype("int64")
+
+
+def _squeezed(x: Any) -> Any:
+    """The stable order of numbers of 64 bits along the last axis: their high bits and the index in one word, sorted as
+    words. Those that differ in lower bits alone are put in order then; None where these are many."""
+    n, key = x.shape[-1], _long_rank(x)
+    room, low = np.uint64((n - 1).bit_length()), key.min()
+    mask = (np.uint64(1) << room) - np.uint64(1)
+    whole = not int(key.max() - low) >> (64 - int(room))  # all bits fit
+    word = ((key - low) << room) if whole else key & ~mask
+    word |= np.arange(n, dtype="uint64")
+    word.sort(axis=-1)
+    order = (word & mask).astype("int64")
+    if whole:
+        return order
+    word >>= room
+    tied = np.zeros(x.shape, dtype=bool)
+    tied[..., 1:] = word[..., 1:] == word[..., :-1]
+    tied[..., :-1] |= tied[..., 1:]
+    at = np.flatnonzero(tied)
+    if at.size > x.size // 2:
+        return None
+    places = order.reshape(-1)
+    row, some = at // n, places[at]
+    places[at] = some[np.lexsort((key.reshape(-1)[row * n + some], row))]
+    return order
+
+
+def _long_rank(x: Any) -> Any:
+    """Real numbers of 64 bits as unsigned ones in the same order; NaNs come last, and zeros are alike."""
+    sign = np.uint64(1 << 63)
+    if x.dtype.kind != "f":
+        return x.view("uint64") ^ sign if x.dtype.kind == "i" else x
+    bits = (x + 0.0).view("uint64")
+    return np.where(x != x, ~np.uint64(0), np.where(bits & sign != 0, ~bits, bits | sign))
+
+
+def _long(xp: Any, x: Any) -> Any:
+    """The stable order of long numbers along the last axis."""
+    found = _squeezed(x) if xp is np and x.dtype.kind in "iuf" and x.shape[-1] > 1 else None
+    return _repaired(xp, x) if found is None else found
 
 
 def _stable(x: Any, descending: bool) -> Any:
@@ -119,7 +161,33 @@ def _few_long(x: Any, descending: bool, first: int) -> Any:
     return np.stack([part[_stable(line[part], descending)[:first]] for line, part in lines])
 
 
-def _order(xp: Any, x: Any, descending: bool, first: int) -> Any:
+def _kth(xp: Any, x: Any, k: int) -> Any:
+    """The index of the k-th element (from 0) of the last axis in ascending order: the value, then its place.
+
+    As many elements that equal it stand in front of it as fewer than k are below it.
+    """
+    value = xp.partition(x, k, axis=-1)[..., k : k + 1]
+    same, below = x == value, x < value
+    if (nan := value != value).any():  # NaNs are alike, and numbers are below them
+        same, below = same | (nan & (x != x)), below | (nan & (x == x))
+    place = xp.asarray(xp.argmax(same, -1))
+    ahead = xp.asarray(k - xp.count_nonzero(below, -1))
+    late = ahead > 0
+    if late.any():
+        count = xp.cumsum(same[late], -1)
+        place[late] = xp.argmax(count > ahead[late][..., None], -1)
+    return place[..., None].astype("int64")
+
+
+def _order(xp: Any, x: Any, descending: bool, first: int, skip: int = 0) -> Any:
+    """The indices that sort the last axis, stable among equals, from the one at `skip` to before `first`."""
+    one = first - skip == 1 and first * 1024 > x.shape[-1]  # of fewer all are found quickly
+    if one and not descending and x.size >= BRIEF and x.dtype.kind not in "bc":
+        return _kth(xp, x, skip)
+    return _all(xp, x, descending, first)[..., skip:]
+
+
+def _all(xp: Any, x: Any, descending: bool, first: int) -> Any:
     """The indices that sort the last axis, stable among equals."""
     if x.size < BRIEF and xp is np:
         return _stable(x, descending)[..., :first]
@@ -132,43 +200,44 @@ def _order(xp: Any, x: Any, descending: bool, first: int) -> Any:
     if short:
         return _packed(xp, x, descending, first)
     if not descending:
-        return _repaired(xp, x)[..., :first]
+        return _long(xp, x)[..., :first]
     # stable among equals, so sort the reversed array and reverse the result
-    backwards = _repaired(xp, xp.flip(x, axis=-1))
+    backwards = _long(xp, xp.ascontiguousarray(xp.flip(x, axis=-1)))
     return xp.flip(x.shape[-1] - 1 - backwards, axis=-1)[..., :first]
 
 
 @opaque(multiple=True, name="sort_along", samples=_samples)
-def sort_along(xp, x, axis, descending=False, first=None):
+def sort_along(xp, x, axis, descending=False, first=None, skip=0):
     """Values in ascending (or descending) order along `axis` and the indices that put them there; stable.
 
     NaNs come last in ascending order; complex numbers go by their real part, then by the imaginary
-    one. `first`: no more than so many of them are given.
+    one. `first`: no more than so many of them are given, less the `skip` that come before all others.
     """
     if x.ndim == 0:
         return x.copy(), xp.zeros((), dtype="int64")
     last = axis == x.ndim - 1
     line = x if last else xp.moveaxis(x, axis, -1)
     n = line.shape[-1]
-    order = _order(xp, xp.ascontiguousarray(line), descending, n if first is None else first)
+    order = _order(xp, xp.ascontiguousarray(line), descending, n if first is None else first, skip)
     order = xp.ascontiguousarray(order if last else xp.moveaxis(order, -1, axis))
     return x[order] if x.ndim == 1 else xp.take_along_axis(x, order, axis=axis), order
 
 
 @sort_along.type
-def _(x, axis, descending=False, first=None):
+def _(x, axis, descending=False, first=None, skip=0):
     if x.ndim or axis:
         check_axes((axis,), x.ndim)
     shape = x.shape
-    if first is not None and x.ndim:
-        if not 0 <= first <= x.shape[axis]:
+    if x.ndim and (skip or first is not None):
+        first = x.shape[axis] if first is None else first
+        if not 0 <= skip <= first <= x.shape[axis]:
             raise ArgumentError(f"cannot take {first} of {x.shape[axis]} elements")
-        shape = (*x.shape[:axis], first, *x.shape[axis + 1 :])
+        shape = (*x.shape[:axis], first - skip, *x.shape[axis + 1 :])
     return TensorType(x.dtype, shape, x.device), TensorType(dt.int64, shape, x.device)
 
 
 @sort_along.vjp
-def _(ct, out, _x, axis, descending=False, first=None):
+def _(ct, out, _x, axis, descending=False, first=None, skip=0):
     if ct[0] is None or not _x.shape:
         return (ct[0],)
     return (put_along(ct[0], out[1], shape=_x.shape, axis=axis),)

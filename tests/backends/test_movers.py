@@ -273,6 +273,10 @@ def test_lines_in_order(rng, dtype, first):
         for descending in (False, True):
             count = None if first is None else min(first, shape[axis])
             agree("sort_along", x, axis=axis, descending=descending, first=count)
+            if count is not None:
+                agree(
+                    "sort_along", x, axis=axis, descending=descending, first=count, skip=count - 1
+                )
 
 
 @pytest.mark.parametrize("side", ("left", "right"))

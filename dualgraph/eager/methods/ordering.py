@@ -100,7 +100,7 @@ def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesI
         raise ArgumentError(describe("kthvalue", str(x.tensor_type), problem))
     if not x.ndim:
         return ValuesIndices(x, zeros((), dtype="int64", device=x.device))
-    parts = [sh.cut(v, a, k - 1, k) for v in sort_along(x, axis=a, first=k)]
+    parts = sort_along(x, axis=a, first=k, skip=k - 1)
     return ValuesIndices(*(parts if keepdim else [sh.squeeze(p, a) for p in parts]))
 
 
@@ -129,9 +129,8 @@ def shared(x: Tensor, chosen: Tensor) -> Tensor:
 
 
 def _middle(x: Tensor, axis: int, keepdim: bool) -> ValuesIndices:
-    order = fn.argsort(x, axis=axis)
     n = x.shape[axis] if x.ndim else 1
-    place = sh.cut(order, axis, (n - 1) // 2, (n + 1) // 2) if x.ndim else order
+    _, place = sort_along(x, axis=axis, first=(n + 1) // 2, skip=(n - 1) // 2)
     if x.dtype.is_inexact and x.ndim:
         nan = isnan(x)
         first = fn.argmax(nan, axis=axis, keepdims=True)

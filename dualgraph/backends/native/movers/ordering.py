@@ -20,17 +20,17 @@ WHOLE = {"f": (ir.IntType(32), 31), "d": (I64, 63), "i": (ir.IntType(32), 31), "
 
 
 def sort_along(
-    x: Any, axis: int, descending: bool = False, first: int | None = None, out: Any = None
-) -> Any:
-    """Values in order along `axis` and the indices that put them there, at most `first`; stable."""
+    x: Any, axis: int, descending: bool = False, first: int | None = None, skip: int = 0, out: Any = None
+) -> Any:  # fmt: skip
+    """Values in order along `axis` and the indices that put them there, those from `skip` to before `first`; stable."""
     code = element_code(x.dtype)
     if code is None or x.ndim == 0 or x.size == 0:
         return None
     n, inner = x.shape[axis], prod(x.shape[axis + 1 :])
-    count = n if first is None else first
+    count = (n if first is None else first) - skip
     if not (x.nbytes >= SMALL if out is None else dense(*out)) or count == 0:
         return None
-    if n > LINE and (count > FIRST or inner > 1):
+    if n > LINE and (count > FIRST or inner > 1 or skip):
         return None
     x = in_order(x)
     shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
@@ -39,7 +39,7 @@ def sort_along(
         call = first_code(code, bool(descending))
     else:
         call = ranks_code(code, bool(descending), inner == 1, count < n)
-    fixed = address_of(x), address_of(values), address_of(places), n, inner, count
+    fixed = address_of(x), address_of(values), address_of(places), n, inner, count, skip
     work = x.nbytes * (1 if n > LINE else 4 + n)  # bytes that take as long to move
     share(call, fixed, prod(x.shape[:axis]) * inner, work, spots=((x,), (values, places)))
     return values, places
@@ -135,12 +135,13 @@ class _Line:
         return rank if whole.text == "i64" else b.zext(rank, I64)
 
 
-@kernel(pointers=3, numbers=5)
+@kernel(pointers=3, numbers=6)
 def ranks_code(w: Writer, code: str, descending: bool, rows: bool, part: bool) -> None:
-    """``(x, values, places, n, inner, count, begin, end)``: lines of at most LINE elements, `inner` apart; how many
-    elements of a line come before one is its rank, below which it is put. `part`: ranks from `count` on are not."""
+    """``(x, values, places, n, inner, count, skip, begin, end)``: lines of at most LINE elements, `inner` apart; how
+    many elements of a line come before one is its rank, below which it is put. `part`: only `count` are, from the rank
+    `skip` on."""
     b, size, whole = w.b, SIZE[code], WHOLE[code][0]
-    x, values, places, n, inner, count, begin, end = w.fn.args
+    x, values, places, n, inner, count, skip, begin, end = w.fn.args
     keys, ranks = _room(w, whole, LINE), _room(w, whole, LINE)
     lanes = ir.Constant(ir.VectorType(I64, LANES), list(range(LANES)))
     step = i64(size) if rows else w.scaled(inner, size)
@@ -156,12 +157,12 @@ def ranks_code(w: Writer, code: str, descending: bool, rows: bool, part: bool) -
         line.write_ranks(w)
         with w.loop(n) as element:
             i = element.i
-            rank = line.rank(w, i)
+            rank = b.sub(line.rank(w, i), skip) if part else line.rank(w, i)
             place = b.add(to, rank if rows else b.mul(rank, inner))
             value = b.load(w.at(line.start, b.mul(i, step)), typ=TYPES[code], align=size)
             cells = w.at(values, w.scaled(place, size)), w.at(places, w.scaled(place, 8))
             if part:  # a branch would be foreseen half of the time
-                wanted = b.icmp_signed("<", rank, count)
+                wanted = b.icmp_unsigned("<", rank, count)
                 cells = b.select(wanted, cells[0], keys), b.select(wanted, cells[1], keys)
             b.store(value, cells[0], align=size)
             b.store(i, cells[1], align=8)
@@ -204,11 +205,11 @@ class _Best:
         b.store(turn.carried[1], w.at(self.places, w.scaled(known, 8)), align=8)
 
 
-@kernel(pointers=3, numbers=5)
+@kernel(pointers=3, numbers=6)
 def first_code(w: Writer, code: str, descending: bool) -> None:
-    """``(x, values, places, n, _, count, begin, end)``: the first `count` of each of the rows of more elements."""
+    """``(x, values, places, n, _, count, _, begin, end)``: the first `count` of each of the rows of more elements."""
     b, size = w.b, SIZE[code]
-    x, values, places, n, _, count, begin, end = w.fn.args
+    x, values, places, n, _, count, _, begin, end = w.fn.args
     whole, kind = WHOLE[code][0], ir.VectorType(TYPES[code], LANES)
     best = _Best(code, descending, _room(w, whole, FIRST), _room(w, I64, FIRST))
     last = b.sub(count, i64(1))
