@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,6 +104,49 @@ def test_a_profile_counts_ops_and_compiled_calls(tmp_path: Path) -> None:
         prof.key_averages().table(sort_by="color")
 
 
+def test_a_profile_by_a_schedule(tmp_path: Path) -> None:
+    """Each trace holds the active steps of its cycle; what the handler computes is in none."""
+    seen: list[Any] = []
+    x = dg.ones(2, 3)
+
+    def ready(prof: Any) -> None:
+        seen.append((prof.step_num, [e.name for e in prof.events()], dg.exp(x).shape))
+        dg.profiler.tensorboard_trace_handler(str(tmp_path / "log"), "w", use_gzip=len(seen) > 1)(
+            prof
+        )
+
+    when = dg.profiler.schedule(wait=1, warmup=1, active=2, skip_first=1)
+    with dg.profiler.profile(
+        [dg.profiler.ProfilerActivity.CPU], schedule=when, on_trace_ready=ready
+    ) as prof:
+        for op in "sin cos tan sinh cosh tanh exp log sqrt abs".split():
+            getattr(dg, op)(x)
+            prof.step()
+    assert seen == [(4, ["sinh", "cosh"], (2, 3)), (8, ["log", "sqrt"], (2, 3))]
+    plain, packed = sorted((tmp_path / "log").iterdir())
+    assert "sinh" in plain.read_text() and "sqrt" in gzip.decompress(packed.read_bytes()).decode()
+    last = dg.profiler.schedule(wait=0, warmup=0, active=1, repeat=2)
+    assert [last(i).name for i in range(3)] == ["RECORD_AND_SAVE"] * 2 + ["NONE"]
+
+
+def test_a_profile_by_shapes_and_by_its_older_name() -> None:
+    with dg.profiler.profile(record_shapes=True, profile_memory=True) as prof:
+        for n in (2, 3, 2):
+            dg.exp(dg.ones(n))
+    rows = prof.key_averages(group_by_input_shape=True)
+    assert [(r.count, r.input_shapes) for r in rows if r.key == "exp"] == [
+        (2, ((2,),)),
+        (1, ((3,),)),
+    ]
+    assert sum(r.cpu_memory_usage for r in rows if r.key == "exp") == 28
+    table = rows.table(sort_by="self_cpu_memory_usage", row_limit=-1)
+    assert "(3,)" in table and len(table.splitlines()) == 1 + len(rows)
+    assert "exp" in rows.table(sort_by=None) and str(prof) == prof.table()
+    with dg.autograd.profiler.profile(False) as off:
+        dg.ones(2)
+    assert not off.events()
+
+
 def test_a_profile_changes_no_bits_and_ends() -> None:
     x = dg.randn(64, 64)
     expected = F.softmax(x @ x, 1).numpy().tobytes()
@@ -188,7 +233,7 @@ def test_type_converts_and_names() -> None:
     assert x.type(dg.float32) is x and x.type(dg.float64).requires_grad
     assert x.type() == "dualgraph.FloatTensor" and (x > 0).type() == "dualgraph.BoolTensor"
     assert x.type(x.type()) is x and x.type("complex64").type() == "dualgraph.complex64"
-    with pytest.raises(dg.DTypeError, match="tensor"):
+    with pytest.raises(dg.DTypeError, match="not a dtype"):
         x.type("torch.Tensor")
     double = nn.Linear(2, 2).type(dg.DoubleTensor)
     assert {p.dtype for p in double.parameters()} == {dg.float64}

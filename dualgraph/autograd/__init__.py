@@ -21,11 +21,17 @@ _HOMES = {  # what not every program needs, imported when first asked for
     "gradgradcheck": "check",
     "set_detect_anomaly": "names",
 }
+_PLACES = {  # modules, and those that PyTorch has here
+    "function": ".function",
+    "functional": ".functional",
+    "grad_mode": "..eager.grad_modes",
+    "profiler": "..profiler",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "functional":
-        return importlib.import_module(f".{name}", __name__)
+    if name in _PLACES:
+        return importlib.import_module(_PLACES[name], __name__)
     if name in _HOMES:
         return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -38,13 +44,16 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "function",
     "functional",
     "grad",
+    "grad_mode",
     "gradcheck",
     "gradgradcheck",
     "inference_mode",
     "is_grad_enabled",
     "no_grad",
+    "profiler",
     "set_detect_anomaly",
     "set_grad_enabled",
 ]

@@ -172,6 +172,14 @@ class TapeNode(Node):
         """The entries that the operands came from, each with the number of its result; None is a constant."""
         return tuple((None, 0) if edge is None else (edge[0], edge[1]) for edge in self.inputs)
 
+    @property
+    def variable(self) -> Any:
+        """The leaf that this entry stands for; entries of ops have none."""
+        leaf = None if self.prim is not None else self.saved()
+        if leaf is None:
+            raise AttributeError(f"{self} is the entry of no leaf")
+        return leaf
+
     def __repr__(self) -> str:
         return f"<{self.name()}>"
 

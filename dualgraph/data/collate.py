@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def default_convert(sample: Any) -> Any:
     if isinstance(sample, (np.ndarray, np.generic)) and sample.dtype.kind in "biufc":
         return asarray(np.asarray(sample))
     if isinstance(sample, Mapping):
-        return {key: default_convert(value) for key, value in sample.items()}
+        return _like(sample, {key: default_convert(value) for key, value in sample.items()})
     if isinstance(sample, tuple) and hasattr(sample, "_fields"):
         return type(sample)(*(default_convert(v) for v in sample))
     if isinstance(sample, (list, tuple)):
@@ -29,11 +30,20 @@ def default_convert(sample: Any) -> Any:
     return sample
 
 
-def default_collate(batch: list[Any]) -> Any:
+def _like(first: Any, made: dict[Any, Any]) -> Any:
+    """A dict as one of the type of another, with whatever else that holds."""
+    if type(first) is dict or not isinstance(first, MutableMapping):
+        return made
+    out = copy.copy(first)
+    out.update(made)
+    return out
+
+
+def default_collate(batch: Sequence[Any]) -> Any:
     """Stacks samples along a new first axis, inside dicts, lists, tuples and named tuples.
 
     Tensors and arrays are stacked, Python numbers become a tensor (floats float64, as in PyTorch), strings and
-    bytes stay a list.
+    bytes stay as they are: a list, or a tuple where the samples are tuples.
 
     >>> from dualgraph.data import default_collate
     >>> default_collate([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}])
@@ -49,9 +59,11 @@ def default_collate(batch: list[Any]) -> Any:
     if isinstance(first, int):
         return tensor(batch)
     if isinstance(first, (str, bytes)):
-        return list(batch)
+        return batch
     if isinstance(first, Mapping):
-        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+        return _like(
+            first, {key: default_collate([sample[key] for sample in batch]) for key in first}
+        )
     if isinstance(first, (list, tuple)):
         return _columns(batch, first)
     raise TypeError(
@@ -71,7 +83,7 @@ def _stacked(tensors: list[Any]) -> Any:
 def _columns(batch: list[Any], first: Any) -> Any:
     if any(len(sample) != len(first) for sample in batch):
         raise ShapeError("samples of one batch must have equally many parts")
-    columns = [default_collate(list(column)) for column in zip(*batch, strict=True)]
+    columns = [default_collate(column) for column in zip(*batch, strict=True)]
     if isinstance(first, tuple) and hasattr(first, "_fields"):
         return type(first)(*columns)
     return columns

@@ -34,7 +34,7 @@ class Dataset:
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} defines no __getitem__")
 
-    def __add__(self, other: Dataset) -> ConcatDataset:
+    def __add__(self, other: Dataset) -> Dataset:
         return ConcatDataset([self, other])
 
 
@@ -43,6 +43,9 @@ class IterableDataset(Dataset):
 
     def __iter__(self) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} defines no __iter__")
+
+    def __add__(self, other: Dataset) -> Dataset:
+        return ChainDataset([self, other])
 
 
 class TensorDataset(Dataset):
@@ -151,6 +154,12 @@ class Subset(Dataset):
         if isinstance(index, list):
             return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Samples by several indices, asked of the whole dataset at once where that can give them so."""
+        chosen = [self.indices[i] for i in indices]
+        many = getattr(self.dataset, "__getitems__", None)
+        return list(many(chosen)) if many else [self.dataset[i] for i in chosen]
 
     def __len__(self) -> int:
         return len(self.indices)

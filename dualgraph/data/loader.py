@@ -61,6 +61,13 @@ class DataLoader:
         self.num_workers = num_workers
         self.prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
         self.generator = generator
+        self.pin_memory, self.pin_memory_device, self.timeout = (
+            pin_memory,
+            pin_memory_device,
+            timeout,
+        )
+        self.worker_init_fn, self.multiprocessing_context = worker_init_fn, multiprocessing_context
+        self.persistent_workers = persistent_workers
         self._iterable = isinstance(dataset, IterableDataset)
         self._check(batch_size, shuffle, sampler, batch_sampler, drop_last)
         if batch_sampler is not None:

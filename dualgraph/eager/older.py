@@ -1,4 +1,4 @@
-"""Older names of PyTorch for dtypes: ``FloatTensor([1, 2])``, ``LongTensor(2, 3)`` of a shape, ``x.type(LongTensor)``."""
+"""Older names of PyTorch for dtypes: ``FloatTensor([1, 2])`` of data, ``LongTensor(2, 3)`` of sizes, ``x.type()``."""
 
 from __future__ import annotations
 

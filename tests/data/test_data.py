@@ -1,6 +1,7 @@
 """Datasets, samplers, loaders, collation, and IDX files."""
 
 import gzip
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -119,6 +120,17 @@ def test_whole_batches_are_what_collating_gives():
     assert [x.tolist() for x, _ in data.DataLoader(subset, batch_size=2)] == [[5, 1]]
 
 
+def test_a_dataset_that_gives_several_samples_at_once_is_asked_for_them():
+    class Many(data.Dataset):
+        def __getitems__(self, indices):
+            return [10 * i for i in indices]
+
+    assert [x.tolist() for x in data.DataLoader(data.Subset(Many(), [3, 1, 2]), 2)] == [
+        [30, 10],
+        [20],
+    ]
+
+
 def test_a_subclass_with_samples_of_its_own_is_asked_for_each():
     class Doubled(data.TensorDataset):
         def __getitem__(self, index):
@@ -140,6 +152,7 @@ def test_loader_without_batches_and_over_iterables():
             return iter(range(5))
 
     assert [b.tolist() for b in data.DataLoader(Stream(), batch_size=2)] == [[0, 1], [2, 3], [4]]
+    assert list(Stream() + Stream()) == [*range(5), *range(5)]
     assert [b.tolist() for b in data.DataLoader(Stream(), batch_size=2, drop_last=True)] == [
         [0, 1],
         [2, 3],
@@ -189,6 +202,9 @@ def test_collation_keeps_structure():
     number, table, pair = data.default_collate(batch)
     assert number.dtype == dg.float32 and number.tolist() == [1, 2]
     assert table["a"].dtype == dg.float64 and table["s"] == ["x", "y"]
+    assert data.default_collate([("x", b"1"), ("y", b"2")]) == [("x", "y"), (b"1", b"2")]
+    counted = data.default_collate([Counter(a=1), Counter(a=2)])
+    assert type(counted) is Counter and counted["a"].tolist() == [1, 2]
     assert isinstance(pair, Pair) and pair.x.shape == (2, 2) and pair.y.dtype == dg.bool
     with pytest.raises(dg.ShapeError, match=r"\(2,\), \(3,\)"):
         data.default_collate([dg.zeros(2), dg.zeros(3)])

@@ -170,3 +170,41 @@ def test_functional_takes_pytorch_strategies():
     assert kept.tolist() == [[6, 0], [0, 12]]
     with pytest.raises(dg.ArgumentError, match="'reverse-mode' or 'forward-mode'"):
         jacobian(lambda v: v * 2, x, strategy="backwards")
+
+
+def test_gradients_marked_once_differentiable():
+    class Cube(autograd.Function):
+        @staticmethod
+        def forward(ctx, x, n):
+            ctx.save_for_backward(x)
+            return x * x * x
+
+        @staticmethod
+        @autograd.function.once_differentiable
+        def backward(ctx, ct):
+            assert not dg.is_grad_enabled()
+            (x,) = ctx.saved_tensors
+            return ct * 3 * x * x, None
+
+    x = dg.tensor([2.0, -1.0], requires_grad=True)
+    (first,) = autograd.grad((Cube.apply(x, 3) ** 2).sum(), x, create_graph=True)
+    assert first.tolist() == [192.0, -6.0] and first.requires_grad
+    with pytest.raises(dg.AutogradError, match="once_differentiable"):
+        first.sum().backward()
+    assert autograd.grad(Cube.apply(x, 3).sum(), x)[0].tolist() == [12.0, 3.0]
+
+
+def test_places_that_pytorch_has_in_autograd():
+    assert autograd.grad_mode.no_grad is dg.no_grad and autograd.profiler is dg.profiler
+    x = dg.ones(2, requires_grad=True)
+    y = x * 2
+    assert y.grad_fn.next_functions[0][0].variable is x and not hasattr(y.grad_fn, "variable")
+
+
+@pytest.mark.parametrize("wrong", (lambda g: g[0], lambda g: g.double(), lambda g: 0.0))
+def test_hooks_give_gradients_of_the_same_type(wrong):
+    x = dg.ones(2, requires_grad=True)
+    x.register_hook(wrong)
+    with pytest.raises(dg.AutogradError, match=r"f32\[2\].*in place of this gradient"):
+        (x * 2).sum().backward()
+    assert x.grad is None

@@ -56,7 +56,15 @@ def register_hook(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHan
     hooks = node.hooks.setdefault(index, [])
 
     def own(gradient: Tensor) -> Tensor | None:
-        return hook(gradient)
+        changed = hook(gradient)
+        if changed is None or (
+            isinstance(changed, Tensor)
+            and (changed.shape, changed.dtype) == (gradient.shape, gradient.dtype)
+        ):
+            return changed
+        got = changed.tensor_type if isinstance(changed, Tensor) else type(changed).__name__
+        problem = f"a hook gave {got} in place of this gradient"
+        raise AutogradError(describe("register_hook", str(gradient.tensor_type), problem))
 
     hooks.append(own)
     return HookHandle(hooks, own)
