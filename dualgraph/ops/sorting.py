@@ -228,7 +228,7 @@ def _(x, axis, descending=False, first=None, skip=0):
     if x.ndim or axis:
         check_axes((axis,), x.ndim)
     shape = x.shape
-    if x.ndim and (skip or first is not None):
+    if x.ndim and (first is not None or skip):
         first = x.shape[axis] if first is None else first
         if not 0 <= skip <= first <= x.shape[axis]:
             raise ArgumentError(f"cannot take {first} of {x.shape[axis]} elements")

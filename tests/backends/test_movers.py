@@ -273,7 +273,7 @@ def test_lines_in_order(rng, dtype, first):
         for descending in (False, True):
             count = None if first is None else min(first, shape[axis])
             agree("sort_along", x, axis=axis, descending=descending, first=count)
-            if count is not None:
+            if count is not None and shape[axis] <= 128:
                 agree(
                     "sort_along", x, axis=axis, descending=descending, first=count, skip=count - 1
                 )
