@@ -20,6 +20,13 @@ __all__ = [
     "synchronize",
 ]
 
+
+def __getattr__(name: str) -> Any:
+    if name == "amp":  # PyTorch's older place of it
+        return importlib.import_module(".amp", __package__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 manual_seed_all = manual_seed  # one generator draws for all devices
 
 

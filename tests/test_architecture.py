@@ -55,6 +55,7 @@ LAYERS = [
         "quantization",
     },
     {"__init__"},
+    {"compat"},
 ]
 SIBLINGS = {
     ("transforms", "eager"),  # transforms run the tape
@@ -303,7 +304,7 @@ MAPPED = """core core.numbers core.process ops eager eager.methods control trans
 backends backends.native backends.native.emit effects jit
 backends.native.contract backends.native.guard backends.native.movers backends.native.quick
 backends.native.team merge sweeps
-nn nn.functional nn.utils optim.lr_scheduler debugging artefact distributions"""
+nn nn.functional nn.utils optim.lr_scheduler debugging artefact distributions compat compat.torch"""
 
 
 @pytest.mark.parametrize("package", MAPPED.split())

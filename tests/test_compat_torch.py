@@ -1,0 +1,119 @@
+"""PyTorch's namespace: names that mean something else in the Array API, and places of modules."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import pytest
+
+import dualgraph as dg
+import dualgraph.compat.torch as torch
+
+X = [[1.0, 5.0, 2.0], [4.0, 3.0, 6.0]]
+MEANT: dict[str, Any] = {
+    "max(x, 1)": ([5, 6], [1, 2]),
+    "max(x, dim=0, keepdim=True)": ([[4, 5, 6]], [[1, 0, 1]]),
+    "max(x)": 6,
+    "max(x, -x)": X,
+    "min(x, 1)[1]": [0, 1],
+    "sort(x, descending=True)[1]": [[1, 2, 0], [2, 0, 1]],
+    "sort(x, 0, True)[0]": [[4, 5, 6], [1, 3, 2]],
+    "argsort(x, dim=1)": [[0, 2, 1], [1, 0, 2]],
+    "std(x, 0)": [4.5**0.5, 2**0.5, 8**0.5],
+    "var(x, 1, unbiased=False)": [26 / 9, 14 / 9],
+    "sum(x, 1)": [8, 13],
+    "mean(x, dim=1, keepdim=True)": [[8 / 3], [13 / 3]],
+    "prod(x, 0)": [4, 15, 12],
+    "any(x > 5, 1)": [False, True],
+    "argmax(x, 1)": [1, 2],
+    "squeeze(x[:1], 0)": X[0],
+    "squeeze(x, 0)": X,
+    "take(x, tensor([0, 5]))": [1, 6],
+    "nonzero(x > 4)": [[0, 1], [1, 2]],
+    "where(x > 4)": ([0, 1], [1, 2]),
+    "where(x > 4, x, 0.0)": [[0, 5, 0], [0, 0, 6]],
+    "equal(x, x)": True,
+    "roll(x, 1)": [[6, 1, 5], [2, 4, 3]],
+    "flip(x, (0, 1))": [[6, 3, 4], [2, 5, 1]],
+    "softmax(zeros(1, 2), 1)": [[0.5, 0.5]],
+    "meshgrid(arange(2), arange(2))": ([[0, 0], [1, 1]], [[0, 1], [0, 1]]),
+    "concat([x, x], dim=1).shape": (2, 6),
+    "range(1, 2, 0.5)": [1, 1.5, 2],
+    "exp_(zeros(2))": [1, 1],
+    "igamma(ones(1), ones(1))": [0.6321205],
+    "frombuffer(bytearray(b'ab'), dtype=uint8)": [97, 98],
+    "split_with_sizes(arange(3), [1, 2])": ([0], [1, 2]),
+    "constant_pad_nd(zeros(1), (1, 0), 2)": [2, 0],
+    "adjoint(x[:, :1])": [[1, 4]],
+    "Tensor([1, 2])": [1, 2],
+    "Tensor(2, 3).shape": (2, 3),
+    "Tensor.add(x, x)[0]": [2, 10, 4],
+    "typename(x)": "dualgraph.FloatTensor",
+    "jit.trace(exp, x)(zeros(1))": [1],
+    "jit.script(exp)(zeros(1))": [1],
+    "compile(exp, mode='max-autotune')(zeros(1))": [1],
+    "compile(fullgraph=True)(exp)(zeros(1))": [1],
+    "utils.checkpoint.checkpoint(exp, zeros(1), use_reentrant=False)": [1],
+    "utils.checkpoint.checkpoint_sequential([exp, log, exp], 2, zeros(1))": [1],
+}
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, dg.Tensor):
+        return value.tolist()
+    return tuple(map(plain, value)) if isinstance(value, tuple | list) else value
+
+
+def close(got: Any, wanted: Any) -> bool:
+    if isinstance(wanted, tuple | list):
+        return len(got) == len(wanted) and all(map(close, got, wanted))
+    return bool(got == wanted if isinstance(wanted, str | bool) else got == pytest.approx(wanted))
+
+
+class Names(dict[str, Any]):
+    def __missing__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
+@pytest.mark.parametrize("call", MEANT)
+def test_functions_mean_what_pytorch_says(call: str) -> None:
+    got = eval(call, {"__builtins__": {}}, Names(x=torch.tensor(X), bytearray=bytearray))
+    assert close(plain(got), MEANT[call]), got
+
+
+def test_what_is_one_thing_in_both_is_the_same_object() -> None:
+    assert (
+        torch.nn is dg.nn
+        and torch.add is dg.add
+        and torch.utils.data is dg.data
+        and torch.float32 is dg.float32
+    )
+    assert isinstance(dg.ones(2), torch.Tensor) and issubclass(dg.nn.Parameter, torch.Tensor)
+    assert not isinstance(1.0, torch.Tensor) and torch.cuda.amp is dg.amp
+    with pytest.raises(AttributeError, match="PyTorch's is not here"):
+        _ = torch.no_such_thing
+    assert {"max", "add", "compile", "Tensor", "jit"} <= set(dir(torch))
+
+
+def test_modules_are_imported_from_their_places() -> None:
+    places = [name for name in sys.modules if name.startswith("dualgraph.compat.torch.")]
+    assert len(places) > 30
+    for name in places:
+        assert importlib.import_module(name) is sys.modules[name]
+    from dualgraph.compat.torch.optim.lr_scheduler import StepLR
+    from dualgraph.compat.torch.utils.data import DataLoader
+
+    assert StepLR is dg.optim.lr_scheduler.StepLR and DataLoader is dg.data.DataLoader
+
+
+def test_defaults_may_be_set_by_a_constructor() -> None:
+    try:
+        torch.set_default_tensor_type(torch.DoubleTensor)
+        assert (
+            torch.Tensor([1]).dtype is torch.float64 and torch.get_default_dtype() is torch.float64
+        )
+    finally:
+        torch.set_default_tensor_type("torch.FloatTensor")
+    assert torch.tensor(1.0).dtype is torch.float32
