@@ -94,6 +94,7 @@ def test_what_is_one_thing_in_both_is_the_same_object() -> None:
     assert not isinstance(1.0, torch.Tensor) and torch.cuda.amp is dg.amp
     with pytest.raises(AttributeError, match="PyTorch's is not here"):
         _ = torch.no_such_thing
+    assert not [name for name in torch.__all__ if not hasattr(torch, name)]
     assert {"max", "add", "compile", "Tensor", "jit"} <= set(dir(torch))
 
 

@@ -82,6 +82,5 @@ __all__ = [
     "jit", "log_softmax", "max", "mean", "min", "nonzero", "prod", "reshape", "roll", "softmax", "sort", "squeeze",
     "std", "sum", "take", "tile", "tril", "triu", "utils", "var",
 ]  # fmt: skip
-__all__ += names.__all__ + [
-    name for name in dualgraph.__all__ if name not in {*__all__, *names.__all__}
-]
+__all__ += names.__all__
+__all__ += [name for name in dualgraph.__all__ if name[0] != "_" and name not in set(__all__)]
