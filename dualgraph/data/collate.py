@@ -35,7 +35,8 @@ def _like(first: Any, made: dict[Any, Any]) -> Any:
     if type(first) is dict or not isinstance(first, MutableMapping):
         return made
     out = copy.copy(first)
-    out.update(made)
+    for key, value in made.items():  # `update` of a Counter adds
+        out[key] = value
     return out
 
 
