@@ -38,7 +38,7 @@ def sort_along(
     if n > LINE:
         call = first_code(code, bool(descending))
     else:
-        call = ranks_code(code, bool(descending), inner == 1, count < n)
+        call = ranks_code(code, bool(descending), inner == 1, first is not None)
     fixed = address_of(x), address_of(values), address_of(places), n, inner, count, skip
     work = x.nbytes * (1 if n > LINE else 4 + n)  # bytes that take as long to move
     share(call, fixed, prod(x.shape[:axis]) * inner, work, spots=((x,), (values, places)))
