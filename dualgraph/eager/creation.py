@@ -12,14 +12,16 @@ from ..core.backend import backend_for
 from ..core.context import state
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
-from ..core.numbers.live import LiveFloat, LiveInt, given
+from ..core.numbers.live import LIVE, NUMBERS, LiveFloat, LiveInt, given, mode
 from ..core.numbers.symbolic import SYMBOLIC
 from ..core.process.silence import quietly
+from ..core.trees import flatten, unflatten
 from ..core.watch import note_read, origin_of
 from ..ops.arithmetic import cast
 from ..ops.creation import full as full_op
 from ..ops.movement import copy as copy_op
 from .dispatch import from_array
+from .scalars import listed_live
 from .tensor import Tensor
 
 
@@ -135,6 +137,19 @@ def _of_number(data: Any, wanted: dt.DType | None, device: Any) -> Tensor | None
     return out  # type: ignore[no-any-return]
 
 
+def _of_numbers(data: Any, wanted: dt.DType | None, device: Any) -> Tensor | None:
+    """In a capture, the tensor of nested sequences with live numbers inside, which stay inputs; else None."""
+    if mode.formulas is None or type(data) not in (list, tuple) or chosen_device(device) is not CPU:
+        return None
+    leaves, tree = flatten(data)
+    if not any(type(v) in LIVE for v in leaves) or not all(type(v) in NUMBERS for v in leaves):
+        return None
+    if wanted is not None and wanted.is_integer and wanted is not dt.int64:
+        return None  # whether they fit is decided by their values
+    array, chosen = _to_array(unflatten(tree, list(map(given, leaves))), wanted, "tensor")
+    return listed_live(leaves, array, chosen)  # type: ignore[no-any-return]
+
+
 def tensor(
     data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -154,6 +169,8 @@ def tensor(
         out = filled((), data, wanted, device)
     elif (number := _of_number(data, wanted, device)) is not None:
         out = number
+    elif (listed := _of_numbers(data, wanted, device)) is not None:
+        out = listed
     else:
         array, natural = _to_array(data, wanted, "tensor")
         out = _store(array, natural, chosen_device(device), copy=True)
@@ -186,6 +203,8 @@ def asarray(
                 state.tracer.foreign(type(given).__name__)
     obj = origin_of(obj)
     number = _of_number(obj, wanted, device) if copy is not False else None
+    if number is None and copy is not False:
+        number = _of_numbers(obj, wanted, device)
     if number is not None:
         return number
     array, natural = _to_array(obj, wanted, "asarray")

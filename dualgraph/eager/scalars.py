@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.context import state
 from ..core.devices import CPU
-from ..core.numbers.live import LIVE, as_python, given, holds_live, mode, settled
+from ..core.numbers.live import LIVE, as_python, converted, given, holds_live, mode, settled
 from ..core.numbers.symbolic import plain
 from ..core.types import TensorType
-from ..ops.movement import copy
+from ..ops.arithmetic import cast
+from ..ops.creation import constant
+from ..ops.movement import concat_along, copy, reshape
 from ..ops.reduce import broadcast_to
 from .tensor import Tensor
 
@@ -72,6 +75,31 @@ def filled_live(prim: Any, params: dict[str, Any]) -> Any:
     number = LiveScalar(value, dtype).tensor()
     with tracer.scope(prim.name):
         return copy(broadcast_to(number, shape=params["shape"]))
+
+
+def listed_live(numbers: list[Any], array: np.ndarray[Any, Any], dtype: dt.DType) -> Any:
+    """The tensor in `dtype` of `array`, some of whose elements, in the row of all `numbers`, are live: these stay
+    inputs; None where they cannot.
+
+    The capture has it as a composite that `promoted.with_literals` makes a constant again.
+    """
+    tracer, natural = state.tracer, dt.from_numpy(array.dtype)
+    widens = dtype.kind == "float" or dtype is natural
+    if tracer is None or array.dtype.kind not in "if" or not (widens and _taken(dtype)):
+        return None
+    kind, row = int if array.dtype.kind == "i" else float, array.reshape(-1)
+    with tracer.scope(constant.name):
+        pieces = []
+        for live, places in groupby(range(len(numbers)), lambda i: type(numbers[i]) in LIVE):
+            for i in places if live else ():
+                number = LiveScalar(converted(kind, (as_python(numbers[i]),), {}), natural)
+                pieces.append(broadcast_to(number.tensor(), shape=(1,)))
+            if not live:
+                pieces.append(Tensor(row[list(places)], natural, CPU))
+                tracer.constant(pieces[-1])
+        out = reshape(concat_along(*pieces, axis=0), shape=array.shape)
+        out = out if dtype is natural else cast(out, dtype=dtype.name)
+        return copy(out) if out._parent is not None else out
 
 
 def _taken(dtype: dt.DType) -> bool:

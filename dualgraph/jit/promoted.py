@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.constant import exact
+from ..core.backend import backend_for
+from ..core.constant import ConstArray, exact
+from ..core.devices import CPU
 from ..core.errors import Location
 from ..core.node import Literal, Node, Var
 from ..core.numbers.formulas import LATER, Formulas, Use
@@ -23,7 +25,7 @@ from ..core.numbers.live import LIVE, LIVE_OF, settled
 from ..core.numbers.live_calls import CONVERSIONS, followed
 from ..core.numbers.symbolic import SymInt
 from ..core.trees import Undo, exchange, flatten, with_leaves
-from ..ops.creation import full
+from ..ops.creation import constant, full
 from ..static.checks import (
     MISSING,
     Assumption,
@@ -40,8 +42,10 @@ from ..static.checks import (
     class_attribute,
 )
 from ..static.code.bytecode import only_called
+from ..static.constants import constant_node
 from ..static.footprint import Footprint
 from ..static.graph import Graph, Operand, rewrite, substitute
+from ..static.interpreter import interpret
 from ..static.members import filled_slots, held_by
 from ..static.region import bodies, is_region
 from ..static.trace import Slot, Store, Trace
@@ -462,7 +466,8 @@ def with_literals(graph: Graph, gone: Mapping[Var, Literal]) -> Graph:
         inner, places = bodies(node), [i for i, v in enumerate(node.inputs) if v in mapping]
         if not inner or not places:
             return rewrite(node, mapping)
-        if is_region(node) and node.params.get("name") == full.name:
+        stands_for = node.params.get("name") if is_region(node) else None
+        if stands_for == full.name:
             return _full(node, mapping[node.inputs[0]])  # type: ignore[index, arg-type]
         made = dict(node.params)
         for name, body in inner.items():
@@ -471,6 +476,10 @@ def with_literals(graph: Graph, gone: Mapping[Var, Literal]) -> Graph:
             given = {body.inputs[i - first]: mapping[node.inputs[i]] for i in places}  # type: ignore[index]
             made[name] = with_literals(body, given)  # type: ignore[arg-type]
         left = tuple(v for i, v in enumerate(node.inputs) if i not in places)
+        if stands_for == constant.name and not left:
+            (array,) = interpret(made["body"], (), backend_for(CPU))
+            data = ConstArray(array, node.outputs[0].type.dtype)
+            return constant_node(data, node.outputs[0], node.where)
         return Node(node.prim, left, made, node.outputs, node.where)
 
     return Graph(

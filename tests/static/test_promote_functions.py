@@ -65,6 +65,8 @@ PROGRAMS: dict[str, Any] = {
     "a NumPy scalar beside it": lambda a, v: a * (np.float64(0.9) * v - v / np.float32(3)),
     "full": lambda a, v: a + dg.full((4,), v) * dg.full_like(a, 1 - v),
     "a tensor of it": lambda a, v: a * dg.tensor(v) + dg.asarray(1 / (1 + v)),
+    "a list with it": lambda a, v: a * dg.tensor([v, 1, 0.5, math.cos(v)]),
+    "a table of it": lambda a, v: a.double() @ dg.asarray([(v, 1 - v, v * v, 2)] * 4),
     "written": written,
     "filled": lambda a, v: a.clone().fill_(v) * a,
     "linspace": lambda a, v: a + dg.linspace(0, v, 4),
