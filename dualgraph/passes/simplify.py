@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from ..core.errors import ShapeError
 from ..core.node import Node, Var
+from ..core.numbers import guards
 from ..core.prim import Prim
 from ..ops import algebra
 from ..static.graph import Graph, Operand, rewrite, substitute
@@ -78,7 +80,12 @@ class Simplifier:
             fresh.append(Node(prim, inputs, params, (result,), node.where))
             return result
 
-        found = build(rule.replacement, bound, add)
+        before = guards.number()
+        try:
+            found = build(rule.replacement, bound, add)
+        except ShapeError:  # that symbolic sizes fit may follow from guards, which no formula shows
+            guards.forget(before)  # those of the error's text
+            return False
         if not isinstance(found, Var) or found.type != out.type:
             return False
         if fresh:  # the last node takes over the name, and rules may apply to it again

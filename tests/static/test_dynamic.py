@@ -276,6 +276,17 @@ def test_several_symbols():
     check(product, make, programs=3)
 
 
+def test_sizes_that_fit_though_their_formulas_do_not_show_it():
+    def fn(x, y):
+        rows = dg.cat([x, y]).reshape(-1, x.shape[1] // 2).reshape(-1, x.shape[1])
+        return dg.autograd.grad((rows * rows).sum(), [x])[0]
+
+    def make(rng, n):
+        return tensor(rng, n, 8).requires_grad_(), tensor(rng, n, 8)
+
+    check(fn, make, sizes=(3, 7, 1), programs=1, dynamic=True)
+
+
 def test_more_sizes_change_later():
     compiled = dg.compile(dense_of, wait=True)
     rng = np.random.default_rng(0)

@@ -63,3 +63,14 @@ def note(condition: str) -> None:
     """Takes down one condition, in Python source."""
     if mode.guards is not None:
         mode.guards[condition] = None
+
+
+def number() -> int:
+    """How many conditions were taken down."""
+    return 0 if mode.guards is None else len(mode.guards)
+
+
+def forget(since: int) -> None:
+    """Drops the conditions that were taken down after the first `since`: what they were for came to nothing."""
+    for condition in list(mode.guards or ())[since:]:
+        del mode.guards[condition]  # type: ignore[index]
