@@ -242,6 +242,8 @@ class Watch:
                 apart.keep(h.statement, forever=bool(h.problem))
                 h.problem = h.problem or f"other code changes {min(early)!r}"
                 reasons.append(f"{h.statement.where} cannot be set apart: {h.problem}")
+        for h in self.happenings:
+            h.changed = []  # live numbers among them count as kept
         self._made.clear()
         return list(dict.fromkeys(reasons))
 

@@ -90,6 +90,8 @@ def compared(live: Program, other: Program) -> tuple[bool | None, frozenset[int]
     assert mine is not None and mine.formulas is not None and other.given is not None
     if [had for _, had in live._entry] != [had for _, had in other._entry]:
         return None, frozenset()
+    if mine.other(other.given[1]) is not None:
+        return None, frozenset()
     held = {place_key(c): c.expected for c in other.footprint.checks}
     values, taken = [], [c.value for c in other.trace.concrete]
     if other_number(live, other) is not None or not mine.takes <= {*range(len(taken))}:

@@ -156,7 +156,8 @@ class Growing:
             self._unstable.pop(tree, None)
             program.budget, program.owner = self._memory, self._promotion
             self._promotion.taken(program, tree, leaves, before)
-            if confirmed is not None and self._promotion.confirm(confirmed, program, tree):
+            confirm = self._promotion.confirm
+            if confirmed is not None and confirm(confirmed, program, tree, entry.programs):
                 self._forget()
                 return result, None
             program, known = self._enter(attempt, program)

@@ -343,13 +343,14 @@ class Promoted:
         self.formulas = formulas
         self.free: frozenset[int] = frozenset()
         self.fixed = tuple(fixed)
+        self.missed = False  # the last capture that was to confirm it took another path
         self.takes = frozenset(s.index for s in self.sources if isinstance(s, Taken))
 
     def numbers(self, leaves: Sequence[Any]) -> Any:
         """The numbers that the program takes in a call, as a tuple; else why it is not for this call."""
-        for source, was in self.fixed:
-            if not _same(source.read(leaves), was):
-                return f"{source.name} changed"
+        source = self.other(leaves)
+        if source is not None:
+            return f"{source.name} changed"
         values = [s.read(leaves) for s in self.sources]
         if len(self.free) < len(values):
             for i, (value, was) in enumerate(zip(values, self.values, strict=True)):
@@ -377,6 +378,10 @@ class Promoted:
         held = [s.index if isinstance(s, Leaf) else s.check.read for s in self.sources]
         return None if self.formulas is None else self.formulas.arrays_of(count, held, taken)
 
+    def other(self, leaves: Sequence[Any]) -> Source | None:
+        """The first number in a call that is another than the one which the program has as a constant."""
+        return next((s for s, was in self.fixed if not _same(s.read(leaves), was)), None)
+
     def differing(self, leaves: Sequence[Any]) -> frozenset[int]:
         """The sources that hold other numbers in a call than in the capture."""
         now = [s.read(leaves) for s in self.sources]
@@ -390,7 +395,7 @@ class Promoted:
 
     def would_serve(self, leaves: Sequence[Any]) -> bool:
         """Whether the code would do the same in a call, as far as the capture tells, though nothing confirmed it."""
-        if self.formulas is None or len(self.free) == len(self.sources):
+        if self.formulas is None or len(self.free) == len(self.sources) or self.other(leaves):
             return False
         return type(self.formulas.of_call(leaves)) is tuple and bool(self.differing(leaves))
 

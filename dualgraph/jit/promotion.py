@@ -223,6 +223,7 @@ class Promotion:
             mine = program.promoted
             if (
                 mine is None
+                or mine.missed
                 or not mine.would_serve(leaves)
                 or self._function._taking.may_do_better(program)
             ):
@@ -230,6 +231,9 @@ class Promotion:
             if self._else_as_before(program, leaves):
                 if not any(_key(s, tree) in self.never for s in mine.sources):
                     return (), program
+        for program in programs:
+            if program.promoted is not None:
+                program.promoted.missed = False
         return self.sources(tree, leaves), None
 
     @staticmethod
@@ -307,14 +311,21 @@ class Promotion:
                     self.judge(program, same, differ, tree)
                     program.template.confirmed = True
 
-    def confirm(self, live: Program, plain: Program, tree: Any) -> bool:
-        """Whether a plain capture at other numbers did what a program with live numbers does; it is free if so."""
-        same, differ = compared(live, plain)
-        if same is None:  # it took another path, which tells nothing
-            self._function._taking.notice(live, plain)
-            return False
-        self.judge(live, same, differ, tree)
-        return same
+    def confirm(self, live: Program, plain: Program, tree: Any, others: Iterable[Program]) -> bool:
+        """Whether a plain capture at other numbers did what a program with live numbers does; it is free if so.
+
+        It was made to confirm `live`, but may have taken the path of one of the `others`.
+        """
+        alike = [p for p in others if p is not live and p.promoted and p.promoted.formulas]
+        for program in (live, *alike):
+            same, differ = compared(program, plain)
+            if same is not None:
+                self.judge(program, same, differ, tree)
+                return same
+        assert live.promoted is not None
+        live.promoted.missed = True
+        self._function._taking.notice(live, plain)
+        return False
 
     def blame(self, sources: Sequence[Source], tree: Any, refusals: Sequence[str]) -> bool:
         """Whether a capture was refused because its numbers were live; they will not be."""

@@ -325,3 +325,48 @@ def test_programs_can_be_looked_into_and_kept(tmp_path: Any) -> None:
     dg.save(f, tmp_path / "scaled.dg")
     with pytest.raises(dg.ArgumentError, match="taken out of a tensor differs"):
         dg.load(tmp_path / "scaled.dg")(batch(99))
+
+
+def test_a_number_that_each_call_moves_on_by_one_that_it_is_given() -> None:
+    state = {"mean": 0.0}
+
+    def step(x: Any, total: float) -> Any:
+        state["mean"] = 0.9 * state["mean"] + 0.1 * total
+        return x * (total - state["mean"])
+
+    def shown(fn: Any) -> Any:
+        state["mean"] = 0.0
+        return [(bits(fn(batch(i), math.sin(i + 1))), state["mean"]) for i in range(CALLS)]
+
+    f = dg.compile(step, wait=True)
+    assert shown(f) == shown(step)
+    one_program(f)
+
+
+def test_counters_that_losses_lead_have_a_program_for_each_way() -> None:
+    class Stage:
+        """Goes on after three good losses."""
+
+        level, good = 1, 0
+
+        def report(self, loss: float) -> None:
+            if loss < 1.0:
+                self.good += 1
+            if self.good >= 3:
+                self.level, self.good = self.level + 1, 0
+
+    def make() -> Any:
+        stage, w = Stage(), dg.tensor([1.0, 2.0])
+        stage.level, stage.good = 1, 0
+
+        def step(x: Any) -> Any:
+            loss = (x * stage.level * w).pow(2).mean()
+            w.sub_(0.01 * loss)
+            stage.report(loss.item())
+            return loss
+
+        return step, lambda: (vars(stage), w.tolist())
+
+    f = both(make, 60, lambda i: normal(2, seed=i) * (0.2 + i % 3) / (1 + i // 9))
+    assert len(f.programs) <= 4, f.explain()
+    assert sum(p.calls for p in f.programs) > 30, f.explain()
