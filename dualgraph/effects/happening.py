@@ -70,7 +70,7 @@ class Happening:
         self.diverted = False  # an error was handled in it
 
     def receive(self, name: str, t: Any, tracer: Any) -> None:
-        """A cut statement takes the number out of the tensor that a variable stands for, to which no gradient flows."""
+        """A cut statement takes numbers out of the tensor that a variable stands for, to which no gradient flows."""
         caller = user_frame()
         if type(t) is not Tensor or caller is None or caller.f_code is not self.statement.code:
             self.problem = self.problem or "it takes a number out in a way that is not followed"
@@ -104,13 +104,19 @@ class Aside(Tracer):
             self.touch(a)
 
     def concretize(self, t: Any, value: Any) -> Any:
-        name = self.happening.statement.stand_in
-        if name and name not in self.happening.values:
-            self.happening.receive(name, t, self._outer)
-        self.touch(t)
+        self._take(t)
         return value
 
     def escape(self, t: Any, what: str, array: Any = None) -> None:
+        if what == "tolist()":
+            self._take(t)
+        self.touch(t)
+
+    def _take(self, t: Any) -> None:
+        """Numbers are taken out of a tensor: the first are those that a cut statement begins with."""
+        name = self.happening.statement.stand_in
+        if name and name not in self.happening.values:
+            self.happening.receive(name, t, self._outer)
         self.touch(t)
 
     def name(self, t: Any, known: Any) -> None:

@@ -92,6 +92,19 @@ def test_a_sum_over_a_loop(wrap: Wrap) -> Any:
     yield from calls(evaluate)
 
 
+@both_modes(at_least=8)
+def test_lists_of_numbers(wrap: Wrap) -> Any:
+    w = World()
+
+    @wrap
+    def step(x: Any) -> Any:
+        w.log.extend(w.net(x).flatten().tolist())
+        return w.net(x * 2).argsort(0).tolist()
+
+    yield from calls(step)
+    yield w.log
+
+
 @both_modes()
 def test_the_tensor_may_follow_from_a_number_that_is_told_as_well(wrap: Wrap) -> Any:
     w = World()

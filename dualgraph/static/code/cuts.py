@@ -1,5 +1,5 @@
-"""Cuts: ``losses.append(net(x).item())`` as two - the program computes the tensor, and what is done with its number is
-set apart.
+"""Cuts: ``losses.append(net(x).item())`` as two - the program computes the tensor, and what is done with its number, or
+with the list of its numbers, is set apart.
 
 A local variable that the statement itself does not need stands for the tensor.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # What may stand before the tensor: it says where things are, and does nothing.
 BEFORE = frozenset((*LOADS, *"PUSH_NULL LOAD_ATTR LOAD_METHOD COPY DUP_TOP".split()))
+TAKERS = ("item", "tolist")
 CALLS = ("PRECALL", "CALL", "CALL_METHOD")
 
 
@@ -29,10 +30,10 @@ class Cut(NamedTuple):
 
 def cut_in(plan: Layout, inside: list[int]) -> tuple[Cut, Part] | None:
     """Where a statement without branches can be cut, and what is set apart of it, as `reading` wants it; its second
-    piece begins with ``.item()``. None where it cannot."""
+    piece begins with ``.item()`` or ``.tolist()``. None where it cannot."""
     ops, depth = plan.ops, plan.depth
     for n in inside[1:-1]:
-        if ops[n].value == "item" and ops[n + 1].name in CALLS and ops[n + 1].arg == 0:
+        if ops[n].value in TAKERS and ops[n + 1].name in CALLS and ops[n + 1].arg == 0:
             at = _operand(plan, n)
             break
     else:
