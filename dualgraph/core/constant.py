@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import sys
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,35 @@ PLAIN: tuple[tuple[type, Any], ...] = (
 )  # fmt: skip
 
 
+# Types of the standard library whose objects never change, and are what their texts say; by module, which may not be
+# imported.
+SPELLED = {
+    "datetime": frozenset("datetime date time timedelta timezone".split()),
+    "fractions": frozenset(("Fraction",)),
+    "pathlib": frozenset("PosixPath WindowsPath PurePosixPath PureWindowsPath".split()),
+}
+
+
+@functools.lru_cache(maxsize=1024)
+def is_spelled(kind: Any) -> bool:
+    """Whether objects of exactly this type are what their texts say: paths, dates, fractions."""
+    module = str(kind.__module__).partition(".")[0]
+    named: bool = kind.__name__ in SPELLED.get(module, ())
+    return named and getattr(sys.modules.get(module), kind.__name__, None) is kind
+
+
+class _Spelled(type):
+    def __instancecheck__(cls, x: object) -> bool:
+        return is_spelled(type(x))
+
+    def __subclasscheck__(cls, kind: type) -> bool:
+        return is_spelled(kind)
+
+
+class Spelled(metaclass=_Spelled):
+    """What such objects are instances of, and such types subclasses."""
+
+
 def exact(value: Any) -> Any:
     """A hashable stand-in for a parameter, equal only for the same type and bits.
 
@@ -93,6 +123,8 @@ def exact(value: Any) -> Any:
         return dict, tuple((k, exact(v)) for k, v in value.items())
     if kind is slice or kind is range:  # two ranges are equal where their elements are
         return kind, exact((value.start, value.stop, value.step))
+    if is_spelled(kind):
+        return kind, repr(value)
     plain = _plain(kind)
     return value if plain is None else (kind, exact(plain(value)))
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..core.constant import exact
+from ..core.constant import Spelled, exact
 from ..core.devices import Device
 from ..core.dtypes import DType
 from ..core.errors import PACKAGE, Location
@@ -36,6 +36,7 @@ ATOMS = (
     DType,
     Device,
     enum.Enum,
+    Spelled,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import collections
+import datetime
 import functools
 import types
 from collections.abc import Callable, Set
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.constant import SPELLED, is_spelled
 from ..core.errors import Location
 from .checks import (
     ATOMS,
@@ -48,6 +50,7 @@ from .members import (
     is_dunder,
     is_namespace,
     is_special,
+    looks_beyond,
     reflective,
 )  # fmt: skip
 from .outside import ENGINE, closed, for_its_own_use, home, impure, users
@@ -190,6 +193,8 @@ class Holders:
         elif module.__name__.partition(".")[0] == "numpy":
             self.reads_arrays = True
             self._waiting.append((self._numpy, module, name, where))
+        elif module.__name__ in SPELLED:
+            self._waiting.append((self._kinds, module, name, where))
         elif not module.__name__.startswith(ENGINE):
             self._outside(module.__name__, name, where)
 
@@ -216,6 +221,14 @@ class Holders:
                 check = DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
                 self._place(check)
 
+    def _kinds(
+        self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """What the user's code reads of a module of paths, dates or fractions."""
+        for attribute in sorted(names & self.user_names & vars(module).keys()):
+            held = vars(module)
+            self._place(DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where))
+
     def _numpy(
         self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
     ) -> None:  # fmt: skip
@@ -225,7 +238,9 @@ class Holders:
     def _class(self, cls: type, name: str, where: Location) -> None:
         """A class that code can call: what makes objects of it counts as well."""
         self._asked_of(cls, where)
-        if closed(home(cls)):
+        if closed(home(cls)) and looks_beyond(cls):
+            self._waiting.append((self._beyond, cls, name, where))
+        elif closed(home(cls)):
             self.misses = self.misses or (cls is not object and issubclass(AttributeError, cls))
             self._outside(home(cls), name, where)
         else:
@@ -233,6 +248,21 @@ class Holders:
             self._waiting.append((self._constructors, cls, name, where))
             if not closed(home(type(cls))):
                 self._class_of_objects(type(cls), type(cls).__qualname__, where)
+
+    def _spelled(self, value: Any, name: str, where: Location) -> None:
+        """A path, a date or the like, which is its text."""
+        if type(getattr(value, "tzinfo", None)) not in (type(None), datetime.timezone):
+            self._refuse("its time zone cannot be checked", name, where)
+        self._waiting.append((self._beyond, type(value), name, where))
+
+    def _beyond(
+        self, cls: type, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """Whether code asks one of these, or their class, for more than its text tells: files, clocks."""
+        asked = sorted(looks_beyond(cls) & names & self.user_names)
+        if asked or (first and self.reflects):
+            what = f".{asked[0]} of a {cls.__name__}" if asked else f"some of a {cls.__name__}"
+            self._refuse(f"{what} may change from call to call", name, where)
 
     def _asked_of(self, cls: type, where: Location) -> None:
         """What `isinstance` and calls of a class that reads attributes depend on."""
@@ -355,6 +385,8 @@ def _ways(kind: type) -> tuple[str, ...]:
     """The methods that look into objects of a type; classes of the user's have methods, whatever they derive from."""
     holds = not closed(home(kind)) or (issubclass(kind, dict) and kind is not dict)
     own = ("_instance",) if holds else ()
+    if is_spelled(kind):
+        return ("_spelled",)
     if issubclass(kind, (*ATOMS, np.generic, *FROZEN)):
         return own
     if is_tensor(kind):

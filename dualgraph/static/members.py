@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import functools
 import gc
 import operator
@@ -45,6 +46,10 @@ REFLECTIVE = (
     getattr, setattr, delattr, hasattr, vars, dir, globals, locals, object.__getattribute__,
     operator.attrgetter, operator.methodcaller,
 )  # fmt: skip
+DATES = datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo
+CLOCKS = frozenset(
+    "now utcnow today fromtimestamp utcfromtimestamp timestamp astimezone strftime ctime".split()
+)
 CODE = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
 
 
@@ -82,6 +87,18 @@ def is_special(name: str, value: Any) -> bool:
 def is_namespace(cls: type) -> bool:
     """Whether the objects of a class are their attributes and nothing else."""
     return any(f"{b.__module__}.{b.__qualname__}" in NAMESPACES for b in cls.__mro__)
+
+
+@functools.lru_cache(maxsize=1024)
+def looks_beyond(cls: type) -> frozenset[str]:
+    """The attributes of a class of paths, dates or fractions that tell more than the object is: of files, or clocks.
+
+    Empty for other classes.
+    """
+    pure = next((c for c in cls.__mro__ if c.__name__ == "PurePath"), None)
+    if pure is not None and home(pure).partition(".")[0] == "pathlib":
+        return frozenset(dir(cls)) - frozenset(dir(pure)) | {"cwd"}
+    return CLOCKS if home(cls) == "datetime" and issubclass(cls, DATES) else frozenset()
 
 
 def reflective(value: Any) -> bool:
