@@ -62,7 +62,7 @@ class LiveScalar(Scalar):
 def filled_live(prim: Any, params: dict[str, Any]) -> Any:
     """What an op that fills a shape with a number gives for a live one, which stays an input; None where it cannot.
 
-    The capture has it as a composite that `promoted.with_literals` makes one op again.
+    The capture has it as a composite that `jit.literals` makes one op again.
     """
     name = prim.details.get("uniform")
     value, tracer = params.get(name), state.tracer
@@ -81,7 +81,7 @@ def listed_live(numbers: list[Any], array: np.ndarray[Any, Any], dtype: dt.DType
     """The tensor in `dtype` of `array`, some of whose elements, in the row of all `numbers`, are live: these stay
     inputs; None where they cannot.
 
-    The capture has it as a composite that `promoted.with_literals` makes a constant again.
+    The capture has it as a composite that `jit.literals` makes a constant again.
     """
     tracer, natural = state.tracer, dt.from_numpy(array.dtype)
     widens = dtype.kind == "float" or dtype is natural

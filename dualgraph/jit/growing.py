@@ -188,7 +188,9 @@ class Growing:
         if self._promotion.cautious and not self._promotion.trusted(sources, tree, leaves):
             return False
         # What a statement set apart leaves of a size must be what it leaves of a number.
-        return not self._apart.active or all(told_apart(p.footprint) is None for p in self.programs)
+        return not self._apart.active or all(
+            told_apart(p.footprint, as_sizes=True) is None for p in self.programs
+        )
 
     def _enter(self, attempt: _Attempt, program: Program) -> tuple[Program, bool]:
         """Puts a program where calls find it: the one for the sizes of its call, and whether its template was known."""

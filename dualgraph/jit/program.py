@@ -34,9 +34,9 @@ from ..static.trace import Mark, Trace
 from .bare import Bare, bare_form
 from .conditions import Conditions
 from .dump import dump_program, dumping
+from .literals import plain_trace
 from .outcome import MISMATCH
 from .pay import Meter
-from .promoted import plain_trace
 from .results import Result
 from .slots import as_array, leaf_tensors
 from .stages import ANY, Env, Left, Path, Stage

@@ -37,8 +37,8 @@ from .promoted import (
 
 # What tells a number from a live one, or adds numbers in another way than ``+``.
 TELLING = frozenset(("type", "statistics", "singledispatch"))
-# What takes Python's own numbers and no others, in statements set apart and what these call.
-HANDED_ON = frozenset(
+# What does, and what takes Python's own numbers and no others, in statements set apart and what these call.
+ANYWHERE = TELLING | frozenset(
     "json dumps orjson ujson sqlite3 marshal msgpack timedelta fromtimestamp sleep Decimal".split()
 )
 UNBOUND: Any = (types.MethodDescriptorType, types.WrapperDescriptorType)
@@ -435,9 +435,10 @@ def _key(source: Source, tree: Any) -> Any:
     return (tree, source.index) if isinstance(source, Leaf) else source.key
 
 
-def told_apart(footprint: Footprint) -> str | None:
-    """Why the code could tell a live number from a plain one (None: it cannot)."""
-    found = sorted(footprint.all_names & TELLING) or sorted(footprint.hands_on)
+def told_apart(footprint: Footprint, as_sizes: bool = False) -> str | None:
+    """Why the code could tell a live number, or a size, from a plain one (None: it cannot)."""
+    followed = {"type"} if footprint.types_followed and not as_sizes else set()
+    found = sorted(footprint.telling - followed)
     found += _unbound(footprint)
     if sys.version_info >= (3, 12) and ADDING in footprint.all_names:
         as_variable = any(isinstance(c, GlobalCheck) and c.key == ADDING for c in footprint.checks)

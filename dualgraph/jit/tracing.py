@@ -42,12 +42,13 @@ from .promoted import (
     Source,
     Taken,
     called,
+    follows_types,
     kept_numbers,
     place_key,
     sources_of,
     with_any_number,
 )
-from .promotion import HANDED_ON
+from .promotion import ANYWHERE
 from .rebound import FormCheck, Move, Rebound, results_of
 from .refusals import unrepeatable
 from .results import Result
@@ -148,7 +149,8 @@ class _Call:
         self.everything = Footprint(roots, enough=enough) if some_apart else self.footprint
         if self.everything.ended:
             self.footprint.refusals += self.everything.refusals[-1:]
-        self.footprint.hands_on = frozenset(HANDED_ON & self.everything.all_names)
+        self.footprint.telling = ANYWHERE & self.everything.all_names
+        self.footprint.types_followed = follows_types(self.everything)
         self.arguments = Arguments(args, kwargs, leaves, self.footprint)
         self.footprint.refuse_attributes(
             [(i, v) for i, v in enumerate(leaves) if isinstance(v, Tensor)]
@@ -202,7 +204,7 @@ class _Call:
         arguments, tracer = self.arguments, self.tracer
         with self.watch.watching():
             result, self.uses, self.rewritten = called(
-                fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.footprint, sizes
+                fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.everything, sizes
             )  # fmt: skip
         tracer.entry.clear()  # it would keep live numbers
         self.watch.gives(result)

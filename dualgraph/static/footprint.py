@@ -47,9 +47,8 @@ class Footprint(Holders):
     objects with attributes wait until all code at hand is known; what it mentions later is looked up in them again.
     """
 
-    hands_on: frozenset[str] = (
-        frozenset()
-    )  # names of code in C that may be given numbers of the call
+    telling: frozenset[str] = frozenset()  # names of what tells live numbers from plain ones
+    types_followed = False  # whether all that code does with `type` is to call it
 
     def __init__(
         self, roots: list[tuple[Any, str]], apart: Apart | None = None, enough: int = ENOUGH

@@ -89,6 +89,7 @@ def test_numbers_that_go_through_functions_take_one_program(name: str) -> None:
 CONVERTED: dict[str, Any] = {
     "float": lambda a, v: a * (0.5 * float(v) + float(v) ** 2),
     "int": lambda a, v: a * int(v * 8) + int(v),
+    "type": lambda a, v: a * v if type(v) in (float, int) and type(v * 2) is type(v) else a,
     "both": lambda a, v: a * float(int(v * 8) // 2) + float(a.sum()),
 }
 

@@ -235,6 +235,17 @@ def learning_rate(wrap: Any) -> Any:
     return wrap(f), lambda: (groups[0]["lr"], steps["done"], list(model.parameters()))
 
 
+def number_of_the_class(wrap: Any) -> Any:
+    class Counted:
+        calls = 0
+
+        def __call__(self, x: Any) -> Any:
+            type(self).calls += 1
+            return x * type(self).calls
+
+    return wrap(Counted()), lambda: Counted.calls
+
+
 def the_same_number_again(wrap: Any) -> Any:
     r = Holder(rate=0.5, n=7)
 
@@ -256,7 +267,8 @@ def the_same_number_again(wrap: Any) -> Any:
 
 PROGRAMS = [
     attribute, slot, variable_of_the_module, variables_of_a_closure, entries, frames, trees, exchanged, trained,
-    views_of_one, counter, learning_rate, the_same_number_again,
+    views_of_one, counter, learning_rate, number_of_the_class,
+    the_same_number_again,
     logged, input_kept, one_of_two_ways, exchanged_by_another,
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Live calls: `float`, `int` and the functions of `math` as live numbers need them, put where code reads them.
+"""Live calls: `float`, `int`, `type` and the functions of `math` as live numbers need them, put where code reads them.
 
 ``math.sqrt(lr)`` and ``float(n)`` ask a live number for its value at C level, where nothing tells what became of it.
 So during a capture with live numbers, code that reads such a function gets one that does the same, and takes down that
@@ -12,6 +12,7 @@ import math
 from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
+from .followed import Followed
 from .live import LIVE, NUMBERS, called, converted, settled
 
 # Numbers to a number, by their values alone. `floor`, `ceil` and `trunc` ask the live number itself.
@@ -54,7 +55,8 @@ def followed(x: Any) -> Any:
 
 
 class Conversion(type):
-    """The class of what stands for `float` or `int` while these are looked up as globals: all but a call is theirs."""
+    """The class of what stands for `float`, `int` or `type` while these are looked up as globals: all but a call is
+    theirs."""
 
     _plain: type
 
@@ -81,6 +83,13 @@ def __int__(cls: Conversion, *args: Any, **kwargs: Any) -> Any:
     return converted(int, args, kwargs)
 
 
+def __type__(cls: Conversion, *args: Any, **kwargs: Any) -> Any:
+    """The type of what a live number stands for: those of inputs are checked, and others follow from them."""
+    if len(args) == 1 and not kwargs and isinstance(args[0], Followed):
+        return type(args[0]._held())
+    return type(*args, **kwargs)
+
+
 def _conversion(plain: type, call: Any) -> Conversion:
     meta = type("Conversion", (Conversion,), {"__call__": call})
     made: Conversion = meta(plain.__name__, (plain,), {"__module__": "builtins", "_plain": plain})
@@ -90,4 +99,5 @@ def _conversion(plain: type, call: Any) -> Conversion:
 CONVERSIONS: dict[str, Conversion] = {
     "float": _conversion(float, __float__),
     "int": _conversion(int, __int__),
+    "type": _conversion(type, __type__),
 }
