@@ -81,10 +81,11 @@ def is_spelled(kind: Any) -> bool:
 
 
 class _Spelled(type):
-    def __instancecheck__(cls, x: object) -> bool:
-        return is_spelled(type(x))
+    def __instancecheck__(cls, x: Any) -> bool:
+        kind: Any = type(x)
+        return is_spelled(kind)
 
-    def __subclasscheck__(cls, kind: type) -> bool:
+    def __subclasscheck__(cls, kind: Any) -> bool:
         return is_spelled(kind)
 
 

@@ -12,7 +12,7 @@ from ..core.backend import backend_for
 from ..core.context import state
 from ..core.devices import CPU, Device, as_device
 from ..core.errors import ArgumentError, DTypeError, describe
-from ..core.numbers.live import LIVE, NUMBERS, LiveFloat, LiveInt, given, mode
+from ..core.numbers.live import LIVE, NUMBERS, LiveFloat, LiveInt, given
 from ..core.numbers.symbolic import SYMBOLIC
 from ..core.process.silence import quietly
 from ..core.trees import flatten, unflatten
@@ -21,7 +21,7 @@ from ..ops.arithmetic import cast
 from ..ops.creation import full as full_op
 from ..ops.movement import copy as copy_op
 from .dispatch import from_array
-from .scalars import listed_live
+from .scalars import joined_with, listed_live
 from .tensor import Tensor
 
 
@@ -138,16 +138,26 @@ def _of_number(data: Any, wanted: dt.DType | None, device: Any) -> Tensor | None
 
 
 def _of_numbers(data: Any, wanted: dt.DType | None, device: Any) -> Tensor | None:
-    """In a capture, the tensor of nested sequences with live numbers inside, which stay inputs; else None."""
-    if mode.formulas is None or type(data) not in (list, tuple) or chosen_device(device) is not CPU:
+    """In a capture, the tensor of nested sequences with live numbers or 0-d tensors inside, as ops; else None."""
+    if state.tracer is None or type(data) not in (list, tuple) or chosen_device(device) is not CPU:
         return None
     leaves, tree = flatten(data)
-    if not any(type(v) in LIVE for v in leaves) or not all(type(v) in NUMBERS for v in leaves):
+    joined = any(isinstance(v, Tensor) for v in leaves)
+    if not (joined or any(type(v) in LIVE for v in leaves)) or not all(map(_is_number, leaves)):
         return None
     if wanted is not None and wanted.is_integer and wanted is not dt.int64:
         return None  # whether they fit is decided by their values
-    array, chosen = _to_array(unflatten(tree, list(map(given, leaves))), wanted, "tensor")
-    return listed_live(leaves, array, chosen)  # type: ignore[no-any-return]
+    numbers = [v._data.item() if isinstance(v, Tensor) else given(v) for v in leaves]
+    array, chosen = _to_array(unflatten(tree, numbers), wanted, "tensor")
+    return (joined_with if joined else listed_live)(leaves, array, chosen)  # type: ignore[no-any-return]
+
+
+def _is_number(x: Any) -> bool:
+    """Whether `x` is a number, or a tensor of one."""
+    if not isinstance(x, Tensor):
+        return type(x) in NUMBERS
+    plain = x.dtype.kind in ("int", "float") and x.dtype is not dt.bfloat16
+    return plain and x.ndim == 0 and x.device is CPU and state.batching is None
 
 
 def tensor(

@@ -14,7 +14,7 @@ from ..core.numbers.live import LIVE, as_python, converted, given, holds_live, m
 from ..core.numbers.symbolic import plain
 from ..core.types import TensorType
 from ..ops.arithmetic import cast
-from ..ops.creation import constant
+from ..ops.creation import constant, full
 from ..ops.movement import concat_along, copy, reshape
 from ..ops.reduce import broadcast_to
 from .tensor import Tensor
@@ -84,22 +84,57 @@ def listed_live(numbers: list[Any], array: np.ndarray[Any, Any], dtype: dt.DType
     The capture has it as a composite that `jit.literals` makes a constant again.
     """
     tracer, natural = state.tracer, dt.from_numpy(array.dtype)
-    widens = dtype.kind == "float" or dtype is natural
-    if tracer is None or array.dtype.kind not in "if" or not (widens and _taken(dtype)):
+    if tracer is None or not (_widens(array, dtype) and _taken(dtype)):
         return None
-    kind, row = int if array.dtype.kind == "i" else float, array.reshape(-1)
+    row = array.reshape(-1)
     with tracer.scope(constant.name):
         pieces = []
         for live, places in groupby(range(len(numbers)), lambda i: type(numbers[i]) in LIVE):
             for i in places if live else ():
-                number = LiveScalar(converted(kind, (as_python(numbers[i]),), {}), natural)
+                number = LiveScalar(_as_kind(numbers[i], array), natural)
                 pieces.append(broadcast_to(number.tensor(), shape=(1,)))
             if not live:
                 pieces.append(Tensor(row[list(places)], natural, CPU))
                 tracer.constant(pieces[-1])
-        out = reshape(concat_along(*pieces, axis=0), shape=array.shape)
-        out = out if dtype is natural else cast(out, dtype=dtype.name)
-        return copy(out) if out._parent is not None else out
+        return _joined(pieces, array, dtype)
+
+
+def joined_with(numbers: list[Any], array: np.ndarray[Any, Any], dtype: dt.DType) -> Any:
+    """The tensor in `dtype` of `array`, some of whose elements are the values of 0-d tensors among the `numbers`; None
+    where ops cannot make it."""
+    natural = dt.from_numpy(array.dtype)
+    if not (_widens(array, dtype) and _taken(dtype)):
+        return None
+    pieces = []
+    for v in numbers:
+        if isinstance(v, Tensor):
+            alone = v.detach()  # type: ignore[attr-defined]
+            alone = alone if v.dtype is natural else cast(alone, dtype=natural.name)
+            pieces.append(reshape(alone, shape=(1,)))
+        else:
+            value = _as_kind(v, array)
+            pieces.append(full(shape=(1,), value=value, dtype=natural.name, device="cpu"))
+    return _joined(pieces, array, dtype)
+
+
+def _widens(array: np.ndarray[Any, Any], dtype: dt.DType) -> bool:
+    """Whether a cast to `dtype` does with each element of an array what making a tensor of it does."""
+    floats = dtype.kind == "float" and dtype is not dt.bfloat16
+    return array.dtype.kind in "if" and (floats or dtype is dt.from_numpy(array.dtype))
+
+
+def _as_kind(x: Any, array: np.ndarray[Any, Any]) -> Any:
+    """A number as what the elements of an array are: a float, or an int."""
+    return converted(
+        int if array.dtype.kind == "i" else float, (as_python(x) if type(x) in LIVE else x,), {}
+    )
+
+
+def _joined(pieces: list[Any], array: np.ndarray[Any, Any], dtype: dt.DType) -> Any:
+    """The elements in the shape of `array`, in `dtype`."""
+    out = reshape(concat_along(*pieces, axis=0), shape=array.shape)
+    out = out if dtype is pieces[0].dtype else cast(out, dtype=dtype.name)
+    return copy(out) if out._parent is not None else out
 
 
 def _taken(dtype: dt.DType) -> bool:

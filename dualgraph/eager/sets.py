@@ -243,15 +243,23 @@ def bincount(x: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
     """
     if x.ndim != 1 or not x.dtype.is_integer:
         raise ArgumentError(describe("bincount", str(x.tensor_type), "needs a vector of integers"))
-    if x.shape[0] and int(fn.min(x)) < 0:
-        raise ArgumentError(
-            describe("bincount", str(x.tensor_type), "negative numbers have no bin")
-        )
-    bins = max(minlength, int(fn.max(x)) + 1 if x.shape[0] else 0)
+    bins = _bins(x, minlength) if x.shape[0] else minlength
     values = ones_like(x, dtype=dt.int64) if weights is None else as_operand(weights)
     if weights is not None and values.dtype is not dt.float32:
         values = astype(values, dt.float64, copy=False)
     return put_along(values, ar.cast(x, dtype="int64"), shape=(bins,), axis=0)
+
+
+def _bins(x: Tensor, least: int) -> int:
+    """How many bins the numbers of `x` take; which they are leads a capture only where there are more than `least`."""
+    low, high = fn.min(x), fn.max(x)
+    if not bool(cp.logical_or(cp.less(low, 0), cp.greater_equal(high, least))):
+        return least
+    if int(low) < 0:
+        raise ArgumentError(
+            describe("bincount", str(x.tensor_type), "negative numbers have no bin")
+        )
+    return int(high) + 1
 
 
 @method

@@ -381,7 +381,7 @@ class Holders:
 
 
 @functools.lru_cache(maxsize=1024)
-def _ways(kind: type) -> tuple[str, ...]:
+def _ways(kind: Any) -> tuple[str, ...]:
     """The methods that look into objects of a type; classes of the user's have methods, whatever they derive from."""
     holds = not closed(home(kind)) or (issubclass(kind, dict) and kind is not dict)
     own = ("_instance",) if holds else ()

@@ -89,7 +89,6 @@ def is_namespace(cls: type) -> bool:
     return any(f"{b.__module__}.{b.__qualname__}" in NAMESPACES for b in cls.__mro__)
 
 
-@functools.lru_cache(maxsize=1024)
 def looks_beyond(cls: type) -> frozenset[str]:
     """The attributes of a class of paths, dates or fractions that tell more than the object is: of files, or clocks.
 

@@ -11,7 +11,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph.nn import functional as F
-from tests.side_by_side import frozen
+from tests.side_by_side import attempt, frozen
 from tests.static.modes import normal
 
 
@@ -56,3 +56,17 @@ def test_any_number_is_served_by_one_program(use: Callable[..., Any]) -> None:
             seen.append(frozen(run(x)))
         assert seen[0] == seen[1], f.explain()
     assert len(f.programs) <= 2 and sum(p.calls for p in f.programs) > 6, f.explain()
+
+
+def test_counts_of_numbers_that_have_a_bin_each_need_one_program() -> None:
+    def confusion(y: Any, found: Any) -> Any:
+        return dg.bincount(y * 4 + found, minlength=16).reshape(4, 4)
+
+    f = dg.compile(confusion, wait=True)
+    for i in range(6):
+        y, found = dg.tensor(np.random.default_rng(i).integers(0, 4, (2, 9)))
+        assert frozen(f(y, found)) == frozen(confusion(y, found))
+    assert len(f.programs) == 1 and f.programs[0].calls == 5, f.explain()
+    for y in (dg.tensor([5, 0, 4]), dg.tensor([0, -1, 3])):
+        told = [str(attempt(lambda g=g, y=y: g(y, y * 0))) for g in (f, confusion)]
+        assert told[0].partition("\n")[0] == told[1].partition("\n")[0]

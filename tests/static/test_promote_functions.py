@@ -66,6 +66,7 @@ PROGRAMS: dict[str, Any] = {
     "full": lambda a, v: a + dg.full((4,), v) * dg.full_like(a, 1 - v),
     "a tensor of it": lambda a, v: a * dg.tensor(v) + dg.asarray(1 / (1 + v)),
     "a list with it": lambda a, v: a * dg.tensor([v, 1, 0.5, math.cos(v)]),
+    "beside tensors": lambda a, v: a * dg.tensor([a.mean(), v, 2, a[0].argmax()]),
     "a table of it": lambda a, v: a.double() @ dg.asarray([(v, 1 - v, v * v, 2)] * 4),
     "written": written,
     "filled": lambda a, v: a.clone().fill_(v) * a,

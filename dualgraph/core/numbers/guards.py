@@ -72,5 +72,6 @@ def number() -> int:
 
 def forget(since: int) -> None:
     """Drops the conditions that were taken down after the first `since`: what they were for came to nothing."""
-    for condition in list(mode.guards or ())[since:]:
-        del mode.guards[condition]  # type: ignore[index]
+    taken = mode.guards or {}
+    for condition in list(taken)[since:]:
+        del taken[condition]
