@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..core.errors import StateError
 from ..eager import Tensor, asarray, no_grad
 from .parameter import Parameter, Uninitialized
+from .state_hooks import EXTRA
 
 
 class LoadResult(NamedTuple):
@@ -26,24 +27,39 @@ class LoadResult(NamedTuple):
     __str__ = __repr__
 
 
-def _slots(module: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
-    """(key, table, name) of each parameter and persistent buffer; shared ones under every key."""
+def _own(module: Any, prefix: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """(key, table, name) of each parameter and persistent buffer of a module itself."""
     for table in (module._parameters, module._buffers):
         for name, value in table.items():
             transient = table is module._buffers and name in module._transient_buffers
             if value is not None and not transient:
                 yield prefix + name, table, name
-    for name, child in module._modules.items():
-        if child is not None:
-            yield from _slots(child, f"{prefix}{name}.")
 
 
-def collect_state(module: Any, prefix: str, keep_vars: bool) -> dict[str, Any]:
-    """The state dict of a module: detached tensors that share its memory (or the tensors themselves)."""
-    return {
-        key: table[name] if keep_vars else table[name].detach()
-        for key, table, name in _slots(module, prefix)
-    }
+def _below(module: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """The direct submodules, with what their keys begin with."""
+    return (
+        (f"{prefix}{name}.", child) for name, child in module._modules.items() if child is not None
+    )
+
+
+def _all(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """A module and all below it; shared ones under every prefix."""
+    yield prefix, module
+    for place, child in _below(module, prefix):
+        yield from _all(child, place)
+
+
+def collect_state(module: Any, out: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+    """Puts the state of a module into a dict: detached tensors that share its memory (or the tensors themselves)."""
+    module.run_state_hooks("collect", prefix, keep_vars)
+    for key, table, name in _own(module, prefix):
+        out[key] = table[name] if keep_vars else table[name].detach()
+    if module.has_extra_state:
+        out[prefix + EXTRA] = module.get_extra_state()
+    for place, child in _below(module, prefix):
+        collect_state(child, out, place, keep_vars)
+    module.run_state_hooks("collected", out, prefix, {})
 
 
 def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool) -> LoadResult:
@@ -52,9 +68,16 @@ def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool
         raise StateError(
             f"a state dict is a mapping from names to tensors, not {type(state).__name__}"
         )
-    slots = {key: (table, name) for key, table, name in _slots(module)}
-    result = LoadResult([k for k in slots if k not in state], [k for k in state if k not in slots])
-    values, problems = _fitting(slots, state)
+    state, modules, result = dict(state), list(_all(module)), LoadResult([], [])
+    problems: list[str] = []
+    for prefix, m in modules:
+        m.run_state_hooks("load", state, prefix, {}, strict, *result, problems)
+    slots = {key: (table, name) for prefix, m in modules for key, table, name in _own(m, prefix)}
+    extra = {prefix + EXTRA: m for prefix, m in modules if m.has_extra_state}
+    result.missing_keys.extend(k for k in (*slots, *extra) if k not in state)
+    result.unexpected_keys.extend(k for k in state if k not in slots and k not in extra)
+    values, wrong = _fitting(slots, state)
+    problems += wrong
     if strict:
         problems = (
             _listed("missing", result.missing_keys)
@@ -69,6 +92,11 @@ def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool
     for key, value in values.items():
         table, name = slots[key]
         _put(table, name, value, assign)
+    for key, m in extra.items():
+        if key in state:
+            m.set_extra_state(state[key])
+    for _, m in reversed(modules):
+        m.run_state_hooks("loaded", result)
     return result
 
 

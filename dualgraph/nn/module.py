@@ -15,13 +15,14 @@ from .forward_hooks import Hook, HookTable, RemovableHandle, run_hooks, run_pre_
 from .loading import LoadResult, collect_state, load_state
 from .parameter import Buffer, Parameter
 from .show import show_module
+from .state_hooks import StateHooks
 
 Self = TypeVar("Self", bound="Module")
 
 _TABLES = ("_parameters", "_buffers", "_modules")
 
 
-class Module(Convertible):
+class Module(Convertible, StateHooks):
     """Base of every layer and model; semantics and ``state_dict`` keys are PyTorch's.
 
     Assigning a `Parameter` or a `Module` to an attribute registers it. Subclasses call
@@ -316,7 +317,7 @@ class Module(Convertible):
         They are put into the dict `destination`, if one is given.
         """
         out: dict[str, Tensor] = {} if destination is None else destination
-        out.update(collect_state(self, prefix, keep_vars))
+        collect_state(self, out, prefix, keep_vars)
         return out
 
     def load_state_dict(

@@ -130,8 +130,10 @@ class Optimizer:
     def add_param_group(self, param_group: Group) -> None:
         """Adds parameters with options of their own; what is not given is taken from the defaults."""
         group = dict(param_group)
-        given = group["params"]
-        group["params"] = [given] if isinstance(given, Tensor) else list(_unnamed(given))
+        given = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        if given and all(isinstance(p, tuple) and len(p) == 2 for p in given):
+            group["param_names"], given = map(list, zip(*given, strict=True))
+        group["params"] = given
         for name, value in self.defaults.items():
             group.setdefault(name, value)
         self._check_params(group["params"])
@@ -226,14 +228,11 @@ class Optimizer:
     def __repr__(self) -> str:
         lines = []
         for i, group in enumerate(self.param_groups):
-            lines += [f"Parameter Group {i}"]
-            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
-        return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
-
-
-def _unnamed(params: Iterable[Any]) -> Iterable[Any]:
-    """The tensors of an iterable of tensors or (name, tensor) pairs."""
-    return (p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in params)
+            lines += [f"\nParameter Group {i}"]
+            lines += [
+                f"    {key}: {group[key]}" for key in sorted(group) if not key.startswith("param")
+            ]
+        return f"{type(self).__name__} (" + "\n".join(lines) + "\n)"
 
 
 # --- what updates share --------------------------------------------------------------------------
