@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
+import pickle
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,3 +121,18 @@ def test_defaults_may_be_set_by_a_constructor() -> None:
     finally:
         torch.set_default_tensor_type("torch.FloatTensor")
     assert torch.tensor(1.0).dtype is torch.float32
+
+
+def test_files_hold_states_and_whole_modules(tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(2, 1))
+    for file in (tmp_path / "net.pt", io.BytesIO()):
+        torch.save({"model": net.state_dict(), "epoch": 3}, file)
+        if isinstance(file, io.BytesIO):
+            file.seek(0)
+        found = torch.load(file, map_location="cpu")
+        assert found["epoch"] == 3 and found["model"]["0.weight"].tolist() == net[0].weight.tolist()
+    torch.save(net, tmp_path / "whole.pt")
+    with pytest.raises(pickle.UnpicklingError, match="weights_only=False"):
+        torch.load(tmp_path / "whole.pt")
+    again = torch.load(tmp_path / "whole.pt", weights_only=False)
+    assert again(torch.ones(1, 2)).tolist() == net(torch.ones(1, 2)).tolist()

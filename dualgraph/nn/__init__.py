@@ -4,7 +4,8 @@ Its modules:
 
     functional, utils    functions without state; helpers on the parameters of modules
     module               what a module is; container, parameter, computed (tensors made of parameters)
-    parts of a module    forward_hooks, backward_hooks, loading (state dicts), state_hooks, conversion (dtypes, devices), show (text)
+    parts of a module    forward_hooks, backward_hooks, loading (state dicts), state_hooks, conversion (dtypes,
+                         devices), show (text)
     beside modules       init (first values), calling (with other parameters), lazy (sizes from the first input)
     layers               activation, linear, conv, pooling, normalisation, dropout, embedding, image, loss, adaptive
     sequences            rnn, attention, transformer

@@ -34,8 +34,8 @@ class StateHooks:
         return self._add_state_hook("collect", hook)
 
     def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Calls ``hook(module, state_dict, prefix, {})`` when the state of this module and those below it is in the dict,
-        which the hook may change.
+        """Calls ``hook(module, state_dict, prefix, {})`` when the state of this module and those below it is in the
+        dict, which the hook may change.
 
         >>> from dualgraph import nn
         >>> layer = nn.Linear(1, 1)
@@ -46,7 +46,8 @@ class StateHooks:
         return self._add_state_hook("collected", hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Calls ``hook(module, state_dict, prefix, {}, strict, missing, unexpected, problems)`` before a state is checked.
+        """Calls ``hook(module, state_dict, prefix, {}, strict, missing, unexpected, problems)`` before a state is
+        checked.
 
         The hook may change the dict, which is a copy, to rename keys, say; what it adds to the lists is reported.
         """

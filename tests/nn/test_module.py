@@ -385,3 +385,57 @@ def test_states_of_modules_can_be_put_into_one_dict():
     assert list(found) == ["a.0.weight", "a.0.bias", "a.1.weight", "weight", "bias"]
     twice = nn.Sequential(net[0], net[0])
     assert len(list(twice.modules())) == 2 and len(list(twice.modules(remove_duplicate=False))) == 3
+
+
+class Counted(nn.Linear):
+    count = 0
+
+    def get_extra_state(self):
+        return {"count": self.count}
+
+    def set_extra_state(self, state):
+        self.count = state["count"]
+
+
+def test_extra_state_goes_along():
+    net, other = (nn.Sequential(Counted(1, 1), nn.ReLU()) for _ in range(2))
+    net[0].count = 3
+    state = net.state_dict()
+    assert list(state) == ["0.weight", "0.bias", "0._extra_state"] and "count" not in vars(other[0])
+    other.load_state_dict(state)
+    assert other[0].count == 3
+    lacking = {k: v for k, v in state.items() if "extra" not in k}
+    assert other.load_state_dict(lacking, strict=False).missing_keys == ["0._extra_state"]
+    plain = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
+    with pytest.raises(dg.StateError, match="_extra_state"):
+        plain.load_state_dict(state)
+    with pytest.raises(NotImplementedError, match="get_extra_state"):
+        plain.get_extra_state()
+
+
+def test_hooks_around_states():
+    net, seen = nn.Sequential(nn.Linear(1, 1), nn.ReLU()), []
+
+    def rename(module, state, prefix, _, strict, missing, unexpected, problems):
+        assert (strict, missing, unexpected, problems) == (True, [], [], [])
+        state[prefix + "weight"] = state.pop(prefix + "w")
+
+    def drop(module, state, prefix, _):
+        state[prefix + "w"] = state.pop(prefix + "weight")
+
+    handles = [
+        net[0].register_state_dict_pre_hook(lambda m, prefix, keep: seen.append((prefix, keep))),
+        net[0].register_state_dict_post_hook(drop),
+        net[0].register_load_state_dict_pre_hook(rename),
+        net.register_load_state_dict_post_hook(
+            lambda m, result: seen.append(len(result.missing_keys))
+        ),
+    ]
+    state = net.state_dict()
+    assert list(state) == ["0.bias", "0.w"] and seen == [("0.", False)]
+    state["0.w"] = dg.full((1, 1), 5.0)
+    net.load_state_dict(state)
+    assert net[0].weight.item() == 5.0 and list(state) == ["0.bias", "0.w"] and seen[1:] == [0]
+    for handle in handles:
+        handle.remove()
+    assert list(net.state_dict()) == ["0.weight", "0.bias"] and len(seen) == 2

@@ -5,7 +5,8 @@ name at the top level another meaning (``max``, ``sort``, ``std``, ``sum``, ...)
 method. Modules are where PyTorch has them (``import dualgraph.compat.torch.nn as nn``, ``torch.utils.data``); the
 package has these of its own:
 
-    names       functions that PyTorch alone has       utils, jit, checkpoint    what it keeps in such modules
+    names       functions that PyTorch alone has       files (save and load)
+    utils, jit, checkpoint    what it keeps in such modules
 
     >>> import dualgraph.compat.torch as torch
     >>> torch.max(torch.tensor([[1.0, 5.0], [3.0, 4.0]]), 1).indices
@@ -40,6 +41,7 @@ from ...eager.methods.reduction import (
 from ...eager.methods.selection import nonzero, take
 from ...eager.methods.shape import broadcast_to, flip, reshape, roll, squeeze, tile
 from . import checkpoint, jit, names, utils
+from .files import load, save
 
 __version__ = "2.13.0+dualgraph"  # the version that it follows
 
@@ -79,8 +81,8 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "all", "any", "argmax", "argmin", "argsort", "broadcast_to", "checkpoint", "count_nonzero", "diff", "equal", "flip",
-    "jit", "log_softmax", "max", "mean", "min", "nonzero", "prod", "reshape", "roll", "softmax", "sort", "squeeze",
-    "std", "sum", "take", "tile", "tril", "triu", "utils", "var",
+    "jit", "load", "log_softmax", "max", "mean", "min", "nonzero", "prod", "reshape", "roll", "save", "softmax", "sort",
+    "squeeze", "std", "sum", "take", "tile", "tril", "triu", "utils", "var",
 ]  # fmt: skip
 __all__ += names.__all__
 __all__ += [name for name in dualgraph.__all__ if name[0] != "_" and name not in set(__all__)]

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import dualgraph as dg
 
+from .files import load, save
+
 F = TypeVar("F")
 
 
@@ -40,7 +42,6 @@ def is_scripting() -> bool:
 
 is_tracing = is_scripting
 unused = export = ignore
-save, load = dg.save, dg.load
 
 __all__ = [
     "export",
