@@ -9,7 +9,7 @@ import pytest
 import dualgraph as dg
 from tests.fuzz.effect_programs import effect_program, run_program
 
-SLICE = 40  # programs of one test
+SLICE = 25  # programs of one test
 
 
 def compare(first: int, count: int) -> int:
