@@ -5,7 +5,7 @@ Its modules:
     base             what a distribution is; constraints (sets of values); kl (how far one is from another)
     numbers          continuous; circular (angles); relatives (made of simpler ones, and mixtures)
     whole numbers    discrete, counts
-    vectors          Dirichlet, multivariate normal, axes taken as events
+    vectors          Dirichlet, multivariate normal, axes taken as events; matrices (Wishart, LKJ)
     mapped           transforms (what a map is), maps (those that compute), transformed (what is drawn and mapped)
 """
 
@@ -40,7 +40,16 @@ from .maps import (
     StickBreakingTransform,
     TanhTransform,
 )
-from .relatives import HalfCauchy, InverseGamma, MixtureSameFamily, Pareto, StudentT, Weibull
+from .matrices import LKJCholesky, Wishart
+from .relatives import (
+    FisherSnedecor,
+    HalfCauchy,
+    InverseGamma,
+    MixtureSameFamily,
+    Pareto,
+    StudentT,
+    Weibull,
+)
 from .transformed import (
     Kumaraswamy,
     LogisticNormal,
@@ -56,18 +65,17 @@ from .transforms import (
     Transform,
     identity_transform,
 )
-from .vectors import Beta, Dirichlet, Independent, MultivariateNormal
+from .vectors import Beta, Dirichlet, Independent, LowRankMultivariateNormal, MultivariateNormal
 
 __all__ = [
-    "AbsTransform", "AffineTransform", "Bernoulli", "Beta", "Binomial", "Categorical", "Cauchy",
-    "Chi2", "ComposeTransform", "CumulativeDistributionTransform", "Dirichlet", "Distribution",
-    "ExpTransform", "Exponential", "Gamma", "Geometric", "Gumbel", "HalfCauchy", "HalfNormal",
-    "Independent", "IndependentTransform", "InverseGamma", "Kumaraswamy", "Laplace", "LogNormal",
-    "LogisticNormal", "LowerCholeskyTransform", "MixtureSameFamily", "Multinomial",
-    "MultivariateNormal", "NegativeBinomial", "Normal", "OneHotCategorical",
-    "OneHotCategoricalStraightThrough", "Pareto", "Poisson", "PowerTransform", "RelaxedBernoulli",
-    "RelaxedOneHotCategorical", "ReshapeTransform", "SigmoidTransform", "SoftmaxTransform",
+    "AbsTransform", "AffineTransform", "Bernoulli", "Beta", "Binomial", "Categorical", "Cauchy", "Chi2",
+    "ComposeTransform", "constraints", "CumulativeDistributionTransform", "Dirichlet", "Distribution",
+    "Exponential", "ExpTransform", "FisherSnedecor", "Gamma", "Geometric", "Gumbel", "HalfCauchy", "HalfNormal",
+    "identity_transform", "Independent", "IndependentTransform", "InverseGamma", "kl_divergence", "Kumaraswamy",
+    "Laplace", "LKJCholesky", "LogisticNormal", "LogNormal", "LowerCholeskyTransform", "LowRankMultivariateNormal",
+    "MixtureSameFamily", "Multinomial", "MultivariateNormal", "NegativeBinomial", "Normal", "OneHotCategorical",
+    "OneHotCategoricalStraightThrough", "Pareto", "poisson", "Poisson", "PowerTransform", "register_kl",
+    "RelaxedBernoulli", "RelaxedOneHotCategorical", "ReshapeTransform", "SigmoidTransform", "SoftmaxTransform",
     "SoftplusTransform", "StickBreakingTransform", "StudentT", "TanhTransform", "Transform",
-    "TransformedDistribution", "Uniform", "VonMises", "Weibull", "identity_transform", "kl_divergence",
-    "constraints", "poisson", "register_kl",
+    "TransformedDistribution", "Uniform", "VonMises", "Weibull", "Wishart",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Distributions made of simpler ones: Student's t, half Cauchy, Pareto, Weibull, inverse gamma, and mixtures."""
+"""Distributions made of simpler ones: Student's t, F, half Cauchy, Pareto, Weibull, inverse gamma, and mixtures."""
 
 from __future__ import annotations
 
@@ -68,6 +68,52 @@ class StudentT(Distribution):
         n = self.df
         finite = self.scale**2 * n / where(n > 2, n - 2, 1.0)
         return where(n > 2, finite, where(n > 1, math.inf, math.nan))
+
+
+class FisherSnedecor(Distribution):
+    """The ratio of two `Chi2` variables, each divided by its degrees of freedom.
+
+    >>> dg.distributions.FisherSnedecor(1.0, 4.0).mean
+    tensor(2.)
+    """
+
+    _support = constraints.positive
+
+    has_rsample = True
+
+    def __init__(self, df1: Any, df2: Any, validate_args: bool | None = None) -> None:
+        self.df1, self.df2 = together(df1, df2)
+        demand(validate_args, self, df1=lambda: self.df1 > 0, df2=lambda: self.df2 > 0)
+        super().__init__(self.df1.shape)
+
+    def _draw(self, sample_shape: Shape) -> Tensor:
+        above, below = (Chi2(n, False)._draw(sample_shape) / n for n in (self.df1, self.df2))
+        return above / below
+
+    def log_prob(self, value: Any) -> Tensor:
+        value, a, b, ratio = as_operand(value), self.df1 / 2, self.df2 / 2, self.df1 / self.df2
+        whole = lgamma(a) + lgamma(b) - lgamma(a + b)
+        return a * ratio.log() + (a - 1) * value.log() - (a + b) * (ratio * value).log1p() - whole
+
+    def entropy(self) -> Tensor:
+        a, b = self.df1 / 2, self.df2 / 2
+        whole = lgamma(a) + lgamma(b) - lgamma(a + b) + (b / a).log()
+        return whole + (1 - a) * digamma(a) - (1 + b) * digamma(b) + (a + b) * digamma(a + b)
+
+    @property
+    def mean(self) -> Tensor:
+        return where(self.df2 > 2, self.df2 / where(self.df2 > 2, self.df2 - 2, 1.0), math.nan)
+
+    @property
+    def mode(self) -> Tensor:
+        a, b = self.df1, self.df2
+        return where(a > 2, (a - 2) / a * b / (b + 2), math.nan)
+
+    @property
+    def variance(self) -> Tensor:
+        a, b = self.df1, where(self.df2 > 4, self.df2, 5.0)
+        finite = 2 * b**2 * (a + b - 2) / (a * (b - 2) ** 2 * (b - 4))
+        return where(self.df2 > 4, finite, math.nan)
 
 
 class HalfCauchy(Half):

@@ -1,11 +1,11 @@
-"""Distributions over vectors: Dirichlet, beta as its first part, multivariate normal; and axes taken as events."""
+"""Distributions over vectors: Dirichlet, beta as its first part, multivariate normals; and axes taken as events."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from ..eager import Tensor, randn, stack
+from ..eager import Tensor, eye, randn, stack
 from ..eager.operands import as_operand
 from ..linalg import cholesky, diagonal, inv
 from ..nn.functional.embedding import one_hot
@@ -173,6 +173,72 @@ class MultivariateNormal(Distribution):
     @property
     def variance(self) -> Tensor:
         return (self.scale_tril**2).sum(-1).expand(self._shape(()))
+
+
+class LowRankMultivariateNormal(Distribution):
+    """Normal vectors with the covariance ``W W^T + D`` of a factor W (..., n, rank) and a diagonal D (..., n).
+
+    >>> dg.distributions.LowRankMultivariateNormal(dg.zeros(2), dg.ones(2, 1), dg.ones(2)).variance
+    tensor([2., 2.])
+    """
+
+    _support = constraints.real_vector
+
+    has_rsample = True
+    _shared = ("cov_factor",)
+
+    def __init__(
+        self, loc: Any, cov_factor: Any, cov_diag: Any, validate_args: bool | None = None
+    ) -> None:
+        self.cov_factor = together(cov_factor)[0]
+        self.loc, self.cov_diag, _ = together(loc, cov_diag, self.cov_factor[..., 0])
+        demand(validate_args, self, cov_diag=lambda: self.cov_diag > 0)
+        super().__init__(self.loc.shape[:-1], self.loc.shape[-1:])
+
+    def _draw(self, sample_shape: Shape) -> Tensor:
+        kind = {"dtype": self.loc.dtype, "device": self.loc.device}
+        z = randn((*sample_shape, *self.batch_shape, self.cov_factor.shape[-1]), **kind)
+        own = self.cov_diag.sqrt() * randn(self._shape(sample_shape), **kind)
+        return self.loc + (self.cov_factor @ z.unsqueeze(-1)).squeeze(-1) + own
+
+    def _inner(self) -> tuple[Tensor, Tensor]:
+        """``W^T D^-1``, and the Cholesky factor of ``1 + W^T D^-1 W``, which is of size rank."""
+        weighed = self.cov_factor.mT / self.cov_diag.unsqueeze(-2)
+        inner = weighed @ self.cov_factor
+        return weighed, cholesky(
+            inner + eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
+        )
+
+    def _log_size(self, root: Tensor) -> Tensor:
+        return diagonal(root).log().sum(-1) + self.cov_diag.log().sum(-1) / 2
+
+    def log_prob(self, value: Any) -> Tensor:
+        off, (weighed, root) = as_operand(value) - self.loc, self._inner()
+        inside = (inv(root) @ weighed @ off.unsqueeze(-1)).squeeze(-1)
+        distance = (off * off / self.cov_diag).sum(-1) - (inside * inside).sum(-1)
+        n = self.event_shape[0]
+        return -0.5 * (distance + n * math.log(2 * math.pi)) - self._log_size(root)
+
+    def entropy(self) -> Tensor:
+        n = self.event_shape[0]
+        return 0.5 * n * (1 + math.log(2 * math.pi)) + self._log_size(self._inner()[1])
+
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """The expected products of the parts."""
+        return self.cov_factor @ self.cov_factor.mT + self.cov_diag.diag_embed()
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def mode(self) -> Tensor:
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        return (self.cov_factor**2).sum(-1) + self.cov_diag
 
 
 class Independent(Distribution):

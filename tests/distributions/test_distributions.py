@@ -100,6 +100,24 @@ def test_draws_have_the_moments(name: str) -> None:
     assert bool(d.log_prob(x).isfinite().all())
 
 
+def test_a_ratio_of_chi2_variables() -> None:
+    d = D.FisherSnedecor(numbers(6.0), numbers(24.0))
+    x = np.linspace(1e-9, 60, 200_001)
+    log_p = density(d, x)
+    share = np.exp(log_p) * (x[1] - x[0])
+    assert share.sum() == pytest.approx(1, abs=1e-5)
+    assert d.entropy().item() == pytest.approx(-(share * log_p).sum(), abs=1e-4)
+    mean = (share * x).sum()
+    assert d.mean.item() == pytest.approx(mean, abs=1e-4)
+    assert d.variance.item() == pytest.approx((share * (x - mean) ** 2).sum(), abs=1e-3)
+    assert d.mode.item() == pytest.approx(x[log_p.argmax()], abs=1e-3)
+    dg.manual_seed(0)
+    draws = d.sample((4000,))
+    assert draws.mean().item() == pytest.approx(mean, abs=0.1) and bool((draws > 0).all())
+    few = D.FisherSnedecor(3.0, dg.tensor([2.0, 4.0]))
+    assert few.mean.isnan().tolist() == [True, False] and bool(few.variance.isnan().all())
+
+
 def test_draws_of_places_come_by_their_probabilities() -> None:
     dg.manual_seed(0)
     probs = np.array([[0.1, 0.6, 0.3], [0.5, 0.25, 0.25]])
