@@ -143,8 +143,8 @@ from .transforms import (
 )
 
 if TYPE_CHECKING:
-    from . import amp, cuda, data, distributions, fft, func, linalg, nn, optim, profiler, quantization, signal
-    from . import special, testing
+    from . import amp, cuda, data, distributed, distributions, fft, func, linalg, nn, optim, profiler, quantization
+    from . import signal, special, testing
     from .comparison import compare, Comparison
     from .debugging import bisect, debug_nans, tap_point, verify
     from .jit.compile import capture, compile
@@ -183,8 +183,8 @@ _HOMES |= dict.fromkeys(_REPEATED, "determinism")
 _FAKES = ("fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine")
 _HOMES |= dict.fromkeys(_FAKES, "quantization") | {"poisson": "distributions"}
 _LATER = (
-    "amp", "backends", "cuda", "data", "distributions", "fft", "func", "linalg", "nn", "optim", "profiler",
-    "quantization", "signal", "special", "testing",
+    "amp", "backends", "cuda", "data", "distributed", "distributions", "fft", "func", "linalg", "nn", "optim",
+    "profiler", "quantization", "signal", "special", "testing",
 )
 
 _register_backend("cpu", NumpyBackend)
@@ -240,7 +240,8 @@ __all__ = [
     "triangular_solve",
     "concatenate", "row_stack", "trapz", "cuda", "profiler", "quantization",
     "fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine", "get_default_device", "poisson", "Size",
-    "digamma", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma", "polygamma", "special",
+    "digamma", "distributed", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma",
+    "polygamma", "special",
     "bartlett_window", "blackman_window", "hamming_window", "hann_window", "istft", "kaiser_window", "i0", "signal",
     "stft", "testing", "cumulative_trapezoid", "pdist", "frexp", "gradient", "unravel_index",
     "as_strided", "as_strided_scatter", "cdouble", "cfloat", "channels_last", "channels_last_3d", "conj_physical",

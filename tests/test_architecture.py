@@ -43,6 +43,7 @@ LAYERS = [
         "fft",
         "special",
         "testing",
+        "distributed",
         "distributions",
         "func",
         "autograd",
@@ -66,6 +67,8 @@ SIBLINGS = {
     ("signal", "nn"),
     ("distributions", "nn"),
     ("func", "nn"),  # calls modules
+    ("nn", "distributed"),  # gradients averaged over processes
+    ("data", "distributed"),  # which part a process has
     ("optim", "nn"),  # an optimiser holds parameters
     ("nn", "serialise"),
     ("nn", "linalg"),  # orthogonal weights are solutions and exponentials

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
+from .. import distributed
 from ..core.errors import ArgumentError
 from ..eager import Generator, rand, randint, randperm
 
@@ -97,8 +98,8 @@ class DistributedSampler(Sampler):
     """The part number `rank` of `num_replicas` parts of equal size that a dataset is dealt out in, index by index.
 
     All parts see the same order, which `set_epoch` changes where it is at random. The first indices come again until
-    the parts are equal; with `drop_last` the last ones are left out instead. There are no processes to ask, so both
-    numbers have to be given.
+    the parts are equal; with `drop_last` the last ones are left out instead. Numbers that are not given are those of
+    `dualgraph.distributed`.
 
     >>> list(dg.data.DistributedSampler(range(5), num_replicas=2, rank=1, shuffle=False))
     [1, 3, 0]
@@ -113,6 +114,9 @@ class DistributedSampler(Sampler):
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
+        if distributed.is_initialized():
+            num_replicas = distributed.get_world_size() if num_replicas is None else num_replicas
+            rank = distributed.get_rank() if rank is None else rank
         if num_replicas is None or rank is None or not 0 <= rank < num_replicas:
             raise ArgumentError(
                 f"DistributedSampler takes num_replicas and a rank below it, not {num_replicas} and {rank}"

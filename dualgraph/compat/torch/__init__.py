@@ -46,7 +46,7 @@ from .files import load, save
 __version__ = "2.13.0+dualgraph"  # the version that it follows
 
 # PyTorch's modules, for imports of them: where those are that stand for them.
-_PLACES = dict.fromkeys("""amp autograd autograd.functional autograd.function backends cuda distributions
+_PLACES = dict.fromkeys("""amp autograd autograd.functional autograd.function backends cuda distributed distributions
     distributions.constraints fft func linalg nn nn.functional nn.init nn.parallel nn.parameter nn.utils
     nn.utils.parametrizations nn.utils.parametrize nn.utils.prune nn.utils.rnn optim optim.lr_scheduler optim.swa_utils
     profiler quantization signal special testing""".split(), "")  # fmt: skip
@@ -56,7 +56,8 @@ _PLACES |= {
     "cuda.amp": "amp",
     "utils.data": "data",
 }
-_PLACES |= {"utils.checkpoint": "compat.torch.checkpoint"}
+_PLACES |= {"utils.checkpoint": "compat.torch.checkpoint", "utils.data.distributed": "data"}
+_PLACES |= {"multiprocessing": "distributed"}
 for _place, _home in _PLACES.items():
     sys.modules[f"{__name__}.{_place}"] = importlib.import_module(f"dualgraph.{_home or _place}")
 
