@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 CUTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)  # numbers of parts that are tried
-AWAIT = 0.05  # of a unit's time: what a thread waits for another one's last unit
+AWAIT = 0.2  # of a unit's time: what a thread waits for the last unit of another, which some neighbour may slow down
 BETTER = 0.995  # of the best time so far is worth another cut
 
 

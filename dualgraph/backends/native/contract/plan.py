@@ -20,6 +20,7 @@ SPLIT = 1_500_000  # products from which a product is cut into units for several
 FEW = 8  # rows so few that a panel of y is used up at once
 BRIEF = 500_000  # products below which the interpreter lock is kept
 NEAR = 2**15  # bytes of an operand that the nearest cache holds, packed or not
+FEWER = 128  # columns (about) of packed windows in place of NC, where tiles are low
 LARGE = 2**21  # bytes of a result that the nearer caches do not hold
 HUGE = 2**25  # bytes of an operand that no cache holds
 STRIPE = 16  # k's packed at a time where columns are neighbours in memory
@@ -70,7 +71,7 @@ class Plan:
         self.group = min(blocks, shape.group) if m * n * shape.size > LARGE else 1
         self.depth = min(KC, -(-product.k // shape.lanes) * shape.lanes)
         self.cut = cut or self._cut()
-        self.nc = self._columns(self.cut.columns, self.cut.whole_y)
+        self.nc = self._columns(self.cut.columns, self.cut.whole_x, self.cut.whole_y)
         self.mc = max(1, MC // (1 + (self.group > 1)) // self.rows) * self.rows
         self.parts = -(-m // self.cut.rows) * -(-n // self.cut.columns)
         self.span = -(-blocks // self.spans) * KC
@@ -254,7 +255,7 @@ class Plan:
         x = Packing(pack_x, spread * tiles_x * pack_x * xs, apart, bool(pack_x), ready_x)
         sharable = bool(pack_y) and self._sharable_y()
         y = Packing(pack_y, tiles_y * pack_y * ys, far, sharable, ready_y)
-        own, whole = (self._columns(p.n, w) // self.columns for w in (False, True))
+        own, whole = (self._columns(p.n, False, w) // self.columns for w in (False, True))
         blocks = -(-p.k // KC)
         down, across, whole_x, whole_y = quickest(
             (tiles_x, tiles_y), self.rows, self.batch, blocks, threads, (own, whole), x, y
@@ -262,14 +263,18 @@ class Plan:
         choice = Cut(down * self.rows, across * self.columns, whole_x, whole_y)
         return self._evened(choice)
 
-    def _columns(self, columns: int, whole_y: bool) -> int:
+    def _columns(self, columns: int, whole_x: bool, whole_y: bool) -> int:
         """How many of a unit's columns are gone through with a block of rows: all where y is packed and nothing
         is done with the rows afterwards."""
-        if self.product.m <= FEW and self.pack_y:
+        p = self.product
+        if p.m <= FEW and self.pack_y:
             return self.columns
         if whole_y and self.finish is None:
             return -(-columns // self.columns) * self.columns
-        return max(1, NC // self.columns) * self.columns
+        # windows that stay in the second cache until they are read, unless x takes longer to go through again
+        ready_x = (whole_x or not self.pack_x) and p.m * p.k * self.shape.size <= LARGE
+        few = self.shape.registers < 32 and isinstance(p.y, Tabled) and ready_x and not whole_y
+        return max(1, (FEWER if few else NC) // self.columns) * self.columns
 
     def _evened(self, cut: Cut) -> Cut:
         """The cut with tiles a little lower, where as many parts of the rows are more even then."""
