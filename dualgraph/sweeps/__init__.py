@@ -14,7 +14,7 @@ from typing import Any
 from ..backends.native import api as native
 from ..core.sweep import Whole
 
-PATIENCE = 64  # sweeps of a process, before what serves them is loaded
+PATIENCE = 16  # sweeps of a process, before what serves them is loaded
 _left = PATIENCE
 
 

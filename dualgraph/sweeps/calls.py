@@ -20,8 +20,9 @@ from ..merge.running import FAILURES, run
 from .program import program_of
 from .template import Template, match, template_of
 
-SELDOM = 32  # sweeps over tapes without a template, of which the last gets one
-OFTEN = 64  # sweeps over tapes of a template, until it gets a program
+SELDOM = 32  # sweeps over tapes without a template, of which the last gets one, as the 1st, 2nd, 4th, 8th ... do
+OFTEN = 64  # sweeps over tapes of a template until it gets a program,
+HEAVY = 1 << 28  # or as many as go through so many bytes
 MOST = 8  # templates of tapes that end alike
 _background = Workers("dualgraph-sweeps", 1)
 
@@ -34,20 +35,21 @@ def wait() -> None:
 class Again:
     """A template, how often a tape was like it, and its program as soon as there is one."""
 
-    __slots__ = ("calls", "dtypes", "index", "leaves", "program", "template")
+    __slots__ = ("calls", "dtypes", "index", "leaves", "often", "program", "template", "turned")
 
     def __init__(self, template: Template, index: int) -> None:
         self.template = template
         self.index = index
         self.leaves = template.leaves
         self.dtypes = [template.entries[k].outputs[0].dtype for k in self.leaves]
-        self.calls = 0
+        self.turned = [(i, order) for i, order in enumerate(template.orders) if order is not None]
+        self.calls, self.often = 0, min(OFTEN, 2 + HEAVY // max(1, template.nbytes))
         self.program: Executable | None = None
 
     def seen(self) -> None:
         """One more tape like this; after some the program is made, beside the caller."""
         self.calls += 1
-        if self.calls == OFTEN:
+        if self.calls == self.often:
             _background.submit(self._build)
 
     def _build(self) -> None:
@@ -78,7 +80,7 @@ class Site:
     def miss(self, root: TapeNode, index: int) -> None:
         """A tape that is like no template; one in some becomes one."""
         self.missed += 1
-        if self.missed % SELDOM == 0:
+        if self.missed % SELDOM == 0 or self.missed & (self.missed - 1) == 0:
             template = template_of(root)
             if template is not None and template.pays:
                 self.known = [Again(template, index), *self.known[: MOST - 1]]
@@ -108,6 +110,8 @@ def serve(
         return False
     if ct._data.shape != again.template.entries[0].outputs[index].shape:
         return False
+    for i, order in again.turned:  # one that lies otherwise this time is copied
+        arrays[i] = arrays[i].transpose(order)
     arrays.append(ct._data)
     try:
         made = run(again.program, arrays)

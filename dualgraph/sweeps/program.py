@@ -9,11 +9,13 @@ from ..control.derive import derive
 from ..core.node import TapeNode
 from ..core.prim import Prim
 from ..core.sweep import reverse
+from ..core.types import TensorType
 from ..eager.autograd import apply_rule
 from ..eager.tensor import Tensor
 from ..merge.entry import MergedOp
 from ..merge.running import compiled
 from ..ops.arithmetic import add
+from ..ops.movement import copy, inverse, permute
 from ..static.graph import Graph
 from .template import Template
 
@@ -24,7 +26,7 @@ def graph_of(template: Template, index: int) -> Graph:
     count = len(template.types)
 
     def run(*given: Tensor) -> list[Tensor]:
-        nodes = _stand_ins(template, given[:count])
+        nodes = _stand_ins(template, [*map(_turned_back, given, template.orders)])
         found: dict[int, Tensor] = {}
 
         def visit(node: TapeNode, slots: list[Any]) -> None:
@@ -32,9 +34,20 @@ def graph_of(template: Template, index: int) -> Graph:
                 found[id(node)] = slots[0]
 
         reverse([((nodes[0], index), given[count])], _rule, add, None, visit)
-        return [found[id(nodes[k])] for k in template.leaves]
+        return [copy(found[id(nodes[k])]) for k in template.leaves]
 
-    return derive(run, (*template.types, template.entries[0].outputs[index]))
+    types = map(_as_it_lies, template.types, template.orders)
+    return derive(run, (*types, template.entries[0].outputs[index]))
+
+
+def _as_it_lies(t: TensorType, order: tuple[int, ...] | None) -> TensorType:
+    """The type of a value whose axes follow each other in memory so."""
+    return t if order is None else t._replace(shape=tuple(t.shape[i] for i in order))
+
+
+def _turned_back(x: Tensor, order: tuple[int, ...] | None) -> Tensor:
+    """A value of which the axes were put in this order."""
+    return x if order is None else permute(x, axes=inverse(order))  # type: ignore[no-any-return]
 
 
 def _rule(

@@ -20,7 +20,9 @@ from ..merge.entry import MergedOp
 from ..static.graph import Graph
 
 LONGEST = 1000  # entries of a tape that may have a template
-LARGE = 1 << 16  # bytes an entry from which the kernels of single ops, not Python, take the time
+LARGEST = (
+    1 << 27
+)  # bytes that a tape may have saved: those of its program are let go at the end, and all at once
 NUMBERS = (bool, int, float)
 
 
@@ -41,19 +43,27 @@ class Entry(NamedTuple):
 
 
 class Template(NamedTuple):
-    """A tape: its entries, latest first, and the types of the values that they saved."""
+    """A tape: its entries, latest first, and the types of the values that they saved.
+
+    ``orders``: for each value how its axes follow each other in memory, where that is not as they stand; else None.
+    """
 
     entries: tuple[Entry, ...]
     types: tuple[TensorType, ...]
+    orders: tuple[tuple[int, ...] | None, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of what is saved, and of the gradients."""
+        gradients = sum(self.entries[k].outputs[0].nbytes for k in self.leaves)
+        return gradients + sum(t.nbytes for t in self.types)
 
     @property
     def pays(self) -> bool:
-        """Whether a program saves more than it costs: it copies gradients that ops give as they lie."""
+        """Whether a program saves more than it costs."""
         ops = [e.prim for e in self.entries if e.prim is not None]
-        if len(ops) < 2 and not any(isinstance(p, MergedOp) for p in ops):
-            return False
-        gradients = sum(self.entries[k].outputs[0].nbytes for k in self.leaves)
-        return gradients + sum(t.nbytes for t in self.types) <= LARGE * len(self.entries)
+        several = len(ops) > 1 or any(isinstance(p, MergedOp) for p in ops)
+        return several and self.nbytes <= LARGEST
 
     @property
     def leaves(self) -> list[int]:
@@ -80,6 +90,7 @@ class _Values:
 
     def __init__(self) -> None:
         self.types: list[TensorType] = []
+        self.orders: list[tuple[int, ...] | None] = []
         self._numbers: dict[int, int] = {}  # by the id of the array
 
     def number(self, array: Any, t: TensorType) -> int:
@@ -87,7 +98,16 @@ class _Values:
         i = self._numbers.setdefault(id(array), len(self.types))
         if i == len(self.types):
             self.types.append(t)
+            self.orders.append(order_of(array))
         return i
+
+
+def order_of(array: Any) -> tuple[int, ...] | None:
+    """The axes of an array from the longest steps to the shortest, if it is one that lies row by row, turned."""
+    if array.flags.c_contiguous:
+        return None
+    order = tuple(sorted(range(array.ndim), key=lambda i: -array.strides[i]))
+    return order if array.transpose(order).flags.c_contiguous else None
 
 
 def template_of(root: TapeNode) -> Template | None:
@@ -103,7 +123,7 @@ def template_of(root: TapeNode) -> Template | None:
         if entry is None:
             return None
         entries.append(entry)
-    return Template(tuple(entries), tuple(values.types))
+    return Template(tuple(entries), tuple(values.types), tuple(values.orders))
 
 
 def _entry_of(node: TapeNode, places: dict[TapeNode, int], values: _Values) -> Entry | None:

@@ -11,7 +11,7 @@ import pytest
 import dualgraph as dg
 from dualgraph.backends.native import api as native
 from dualgraph.core.sweep import Whole
-from dualgraph.sweeps import calls
+from dualgraph.sweeps import calls, template
 from dualgraph.sweeps.template import entries_behind, match, template_of
 
 F = dg.nn.functional
@@ -90,6 +90,7 @@ def lookup(x: dg.Tensor, w: dg.Tensor) -> dg.Tensor:
 
 CASES: dict[str, tuple[Loss, list[tuple[int, ...]]]] = {
     "mlp": (lambda x, w, b: F.cross_entropy((x @ w + b).tanh(), dg.tensor([0, 1, 1])), [(3, 4), (4, 5), (5,)]),
+    "turned weights": (lambda x, w, v: F.linear(F.linear(x, w).tanh(), v).sum(), [(3, 4), (5, 4), (2, 5)]),
     "one operand twice": (lambda x: (x * x + x.exp() * x).sum(), [(7,)]),
     "broadcasts": (lambda x, y: ((x + y) / (y * y + 1)).mean(), [(3, 4), (4,)]),
     "attention": (attention, [(2, 3, 4), (4, 12)]),
@@ -249,11 +250,43 @@ def test_tapes_that_never_come_again_have_no_programs() -> None:
     assert runs() == [0] and all(len(s.known) <= calls.MOST for s in calls._sites.values())
 
 
-def test_few_large_ops_and_single_ones_have_no_programs() -> None:
-    x, y = normal(300, 300), normal(3)
+def test_operands_may_lie_otherwise_than_those_of_the_template(matcher: str) -> None:
+    x, w = normal(3, 4), normal(5, 4)
+    warm(lambda: F.linear(x, w).square().sum())
+    other = dg.from_numpy(np.asfortranarray(w.detach().numpy())).requires_grad_()
+    x.grad = None
+    assert served(lambda: F.linear(x, other).square().sum())
+    expected = 2 * (x @ w.T).T @ x
+    assert np.array_equal(other.grad, expected.detach())
+
+
+def test_gradients_of_turned_weights_lie_row_by_row() -> None:
+    x, w = normal(3, 4), normal(5, 4)
+    warm(lambda: F.linear(x, w).square().sum())
+    (again,) = (a for s in calls._sites.values() for a in s.known)
+    assert again.program is not None
+    made = {v: n.prim.name for n in again.program.graph.nodes for v in n.outputs}
+    assert "matmul" in [made[v] for v in again.program.graph.outputs]  # and no copy of it
+
+
+def test_single_ops_and_what_takes_much_memory_have_no_programs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(template, "LARGEST", 2000)
+    x, y = normal(20, 20), normal(3)
     warm(lambda: (x @ x).sum())
     warm(lambda: y.sum())
     assert runs() == [0]
+
+
+def test_sweeps_of_much_memory_need_fewer_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "OFTEN", 100)
+    monkeypatch.setattr(calls, "HEAVY", 10_000)
+    x = normal(100, 100)
+    for _ in range(4):
+        (x * x).sum().backward()
+        calls.wait()
+    assert runs() == [1]
 
 
 def test_threads_sweep_tapes_of_one_template(matcher: str) -> None:
