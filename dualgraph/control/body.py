@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..core.backend import backend_for
-from ..core.context import follows_sizes, grad_mode, state, untraced
+from ..core.context import as_before, follows_sizes, grad_mode, state, untraced
 from ..core.errors import (
     ArgumentError,
     CaptureError,
@@ -245,7 +245,7 @@ def trace_body(
     began = TapeNode(None, (), {}, ()).seq
     given = [_again(t) for t in tensors]
     try:
-        with tracer:
+        with as_before(), tracer:
             for i, (t, type) in enumerate(zip(given, types, strict=True)):
                 tracer.add_root(t, Slot("leaf", (i, t), type))
             outs, structure = tensors_of(op, fn(*args.build(given)))

@@ -5,13 +5,12 @@ A function of tensors is run on stand-ins, which have types but no values, and w
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..core.context import grad_mode, state
+from ..core.context import as_before, grad_mode, state
 from ..core.dtypes import get_default_dtype
 from ..core.errors import CaptureError, Location, describe
 from ..core.kinds import ELEMENTWISE
@@ -107,7 +106,7 @@ def derive(
     tracer = FollowingAbstract() if symbolic else AbstractTracer()
     tracer.takes_numbers = numbers is not None
     given = [stand_in(t) for t in types]
-    with tracer, grad_mode(False):
+    with as_before(), tracer, grad_mode(False):
         for i, (t, type) in enumerate(zip(given, types, strict=True)):
             tracer.add_root(t, Slot("leaf", (i, t), type))
         outs = tuple(tracer.var_of(t) for t in fn(*given))
@@ -131,7 +130,9 @@ def _live(nodes: Sequence[Node], outs: Sequence[Any]) -> tuple[Node, ...]:
     return tuple(reversed(kept))
 
 
-_cache: OrderedDict[Any, Any] = OrderedDict()
+_cache: dict[
+    Any, Any
+] = {}  # the latest last; comparing keys is Python, so other threads come in the midst of it
 
 
 def cached(key: Any, make: Callable[[], Any]) -> Any:
@@ -145,7 +146,8 @@ def cached(key: Any, make: Callable[[], Any]) -> Any:
     found = _cache.pop(key, None)
     _cache[key] = found = make() if found is None else found
     if len(_cache) > MAX_CACHED:
-        _cache.popitem(last=False)
+        oldest, *_ = list(_cache)
+        _cache.pop(oldest, None)
     return found
 
 

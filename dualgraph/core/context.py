@@ -10,6 +10,7 @@ from typing import Any
 from .devices import CPU, Device
 from .errors import user_location
 from .numbers.guards import mode
+from .numbers.live import mode as live
 
 
 class State(threading.local):
@@ -54,6 +55,29 @@ def tell() -> None:
     note = getattr(state.tracer, "sizes_read", None)
     if note is not None:
         note()
+
+
+class as_before:
+    """Context manager: no capture, vmap or live number that began inside goes on when it ends; nor what `ends` end.
+
+    Each of these has an end of its own, but an interrupt may come in the first instruction of an ``__exit__``, which
+    then does nothing. One that comes in this one finds all of them done. What is called here may have been before.
+    """
+
+    __slots__ = ("_before", "_ends")
+
+    def __init__(self, *ends: Callable[[], None]) -> None:
+        self._ends = ends
+
+    def __enter__(self) -> None:
+        numbers = mode.guards, mode.proving, mode.known, mode.leak, live.formulas
+        self._before = state.tracer, state.batching, numbers
+
+    def __exit__(self, *exc: object) -> None:
+        state.tracer, state.batching, numbers = self._before
+        mode.guards, mode.proving, mode.known, mode.leak, live.formulas = numbers
+        for end in self._ends:
+            end()
 
 
 class grad_mode:

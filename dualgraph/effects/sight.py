@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
@@ -47,18 +46,29 @@ class Watcher(Protocol):
 # --- sys.settrace --------------------------------------------------------------------------------
 
 
-@contextmanager
-def _traced(watcher: Watcher, troubles: list[str]) -> Iterator[None]:
-    """Lets `watcher` see what runs inside, by `sys.settrace`."""
-    before = sys.gettrace()
-    own = _tracer(watcher, before)
-    sys.settrace(own)
-    try:
-        yield
-    finally:
-        if sys.gettrace() is not own:  # a debugger's, say: statements went unseen
-            troubles.append("another trace function took over while it was watched")
+class _Traces:
+    """The trace functions of the watchers of all threads, each with the one from before."""
+
+    def __init__(self) -> None:
+        self._of: dict[Watcher, tuple[Any, Any]] = {}
+
+    def begin(self, watcher: Watcher) -> str:
+        """Lets `watcher` see what this thread runs from now on; why it will not ("": it will)."""
+        before = sys.gettrace()
+        own = _tracer(watcher, before)
+        self._of[watcher] = own, before
+        sys.settrace(own)
+        return ""
+
+    def end(self, watcher: Watcher) -> str:
+        """Lets it see no more, if it does; why it has not seen all ("": it has)."""
+        if watcher not in self._of:
+            return ""
+        own, before = self._of[watcher]
+        taken = sys.gettrace() is not own  # by a debugger, say: statements went unseen
         sys.settrace(before)
+        del self._of[watcher]
+        return "another trace function took over while it was watched" if taken else ""
 
 
 def _tracer(watcher: Watcher, before: Any) -> Any:
@@ -111,37 +121,17 @@ class _Monitor:
     def __init__(self) -> None:
         self._lock = forks.lock()
         self._threads: dict[int, _Here] = {}  # those that watch
-        self._watching = 0  # watchers of all threads
         self._codes: Counter[CodeType] = Counter()  # how many look at them
         self._tool: int | None = None
 
-    @contextmanager
-    def watched(self, watcher: Watcher, troubles: list[str]) -> Iterator[None]:
-        """Lets `watcher` see what this thread runs inside."""
-        if not self._begin(watcher):
-            troubles.append("all tools of sys.monitoring are taken")
-            yield
-            return
-        me = threading.get_ident()
-        here = self._threads.get(me) or _Here()
-        here.watchers.append(watcher)
-        self._threads[me] = here
-        try:
-            yield
-        finally:
-            here.watchers.remove(watcher)
-            if not here.watchers:
-                del self._threads[me]
-            self._end()
-
-    def _begin(self, watcher: Watcher) -> bool:
-        """Adds a watcher, and takes a tool of `sys.monitoring` if there is none; whether one was free."""
+    def begin(self, watcher: Watcher) -> str:
+        """As `_Traces.begin`; takes a tool of `sys.monitoring` if there is none yet."""
         watch = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
         with self._lock:
             if self._tool is None:
                 free = [i for i in TOOLS if watch.get_tool(i) is None]
                 if not free:
-                    return False
+                    return "all tools of sys.monitoring are taken"
                 self._tool = free[0]
                 watch.use_tool_id(self._tool, "dualgraph")
                 for event, seen in (
@@ -149,13 +139,13 @@ class _Monitor:
                     ("RAISE", self._raised), ("PY_UNWIND", self._unwound),
                 ):  # fmt: skip
                     watch.register_callback(self._tool, getattr(watch.events, event), seen)
-            self._watching += 1
-            if self._watching == 1:
-                e = watch.events
-                watch.set_events(self._tool, e.PY_START | e.RAISE | e.PY_UNWIND)
+            here = self._threads.setdefault(threading.get_ident(), _Here())
+            here.watchers.append(watcher)
+            e = watch.events
+            watch.set_events(self._tool, e.PY_START | e.RAISE | e.PY_UNWIND)
             for code in watcher.codes:
                 self._look(code)
-        return True
+        return ""
 
     def _look(self, code: CodeType) -> None:
         """Sees each instruction of some code from now on, until nothing is watched."""
@@ -166,16 +156,22 @@ class _Monitor:
                 self._tool, code, watch.events.INSTRUCTION | watch.events.PY_RETURN
             )
 
-    def _end(self) -> None:
-        """Takes a watcher away; after the last one nothing is watched."""
+    def end(self, watcher: Watcher) -> str:
+        """As `_Traces.end`; after the last watcher nothing is watched."""
         watch = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
+        me = threading.get_ident()
         with self._lock:
-            self._watching -= 1
-            if not self._watching:
+            here = self._threads.get(me, _Here())
+            if watcher in here.watchers:
+                here.watchers.remove(watcher)
+            if not here.watchers:
+                self._threads.pop(me, None)
+            if not self._threads and self._tool is not None:
                 watch.set_events(self._tool, 0)
                 for code in self._codes:
                     watch.set_local_events(self._tool, code, 0)
                 self._codes.clear()
+        return ""
 
     # Callbacks come from all threads, also from those that watch nothing.
 
@@ -220,4 +216,4 @@ class _Monitor:
             view.returned(frame)
 
 
-watched = _Monitor().watched if hasattr(sys, "monitoring") else _traced
+sight: Any = _Monitor() if hasattr(sys, "monitoring") else _Traces()

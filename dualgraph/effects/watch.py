@@ -38,7 +38,7 @@ from ..static.footprint import Footprint
 from .acting import may_act, mentioned, named
 from .happening import Aside, Happening, Write
 from .places import MISSING, same_cells
-from .sight import View, watched
+from .sight import View, sight
 from .standing import standing
 from .vet import Vet
 from .whose import of_user
@@ -101,11 +101,16 @@ class Watch:
             yield
             return
         self._tracer.apart = self
-        with watched(self, self._tracer.refusals):
-            try:
-                yield
-            finally:
-                self._close()
+        self._tracer.refusals += filter(None, [sight.begin(self)])
+        try:
+            yield
+        finally:
+            self._close()
+            self.over()
+
+    def over(self) -> None:
+        """Nothing is watched from now on."""
+        self._tracer.refusals += filter(None, [sight.end(self)])
 
     def begins(self, frame: FrameType) -> View | None:
         """What is to look at a frame that begins."""

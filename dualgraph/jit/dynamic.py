@@ -22,6 +22,7 @@ from ..backends.hooks import hooks_for
 from ..backends.native.team.spots import NotNative
 from ..backends.resizing import AtSizes, Resizing
 from ..core.backend import backend_for
+from ..core.context import as_before
 from ..core.dtypes import as_scalar
 from ..core.errors import NOWHERE, ArgumentError, describe
 from ..core.node import Literal, Node
@@ -382,7 +383,8 @@ class Sized(Program):
         if self._executable is None:
             if not self.template.compiled_for(self.values):
                 return False
-            self.build()
+            with as_before():
+                self.build()
         return True
 
     def build(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from ..core.context import as_before
 from ..core.errors import MemoryBudgetError, user_location
 from ..core.process.forks import records
 from ..core.process.settings import undisturbed
@@ -15,7 +16,7 @@ from ..static.capture import CHANGES
 from ..static.code.statements import Apart
 from .dynamic import Template
 from .entries import Entry
-from .keys import difference, labels
+from .keys import describes, difference, labels
 from .program import Program
 from .promoted import KEPT, Source
 from .promotion import Promotion, told_apart
@@ -53,6 +54,9 @@ class Growing:
     """A function, its programs by kind of arguments, and what was learned of it on the way."""
 
     __slots__ = ()
+    # Of a call, as `Compiled` has it: the leaves and their structure, and what programs are looked up by.
+    _parts: Any
+    _key: Any
 
     def __init__(
         self, fn: Any, backend: str | None, wait: bool, fast_math: bool, memory: str | int | None,
@@ -92,14 +96,24 @@ class Growing:
         """Captures a call, if it may and no other thread captures one: whether it did, and the result of the call."""
         if entry.eager_because or not self._may_grow(entry):
             return False, None
-        with capturing.within(PATIENCE if self._wait else 0.0) as mine:
-            if not mine:
-                return False, None
-            result, program = self._capture(entry, args, kwargs, leaves, why, key, left)
-        if program is not None:
-            self._build(program.template or program)
-            if self._wait and isinstance(program.failure, MemoryBudgetError):
-                raise program.failure
+        alone = capturing.lock
+        if not alone.acquire(timeout=PATIENCE if self._wait else 0.0):
+            return False, None
+        with as_before():
+            try:
+                now = self._key(*self._parts(args, kwargs))
+                if now != key or self._entries.get(key) is not entry:
+                    return (
+                        False,
+                        None,
+                    )  # calls are told by other things since another thread was here
+                result, program = self._capture(entry, args, kwargs, leaves, why, key, left)
+            finally:
+                alone.release()
+            if program is not None:
+                self._build(program.template or program)
+        if program is not None and self._wait and isinstance(program.failure, MemoryBudgetError):
+            raise program.failure
         return True, result
 
     def _may_grow(self, entry: Entry) -> bool:
@@ -151,8 +165,11 @@ class Growing:
                 if takes is None or not self._taking.refuse(refusals):
                     self._not_captured(attempt, refusals)
                 return result, None
-            if self._entries.get(key) is not entry:
-                return result, None  # calls are told by other things since another thread was here
+            if self._entries.get(key) is not entry or not describes(key, program.trace.slots):
+                return (
+                    result,
+                    None,
+                )  # what tells calls, or an argument's memory, is another thread's meanwhile
             self._unstable.pop(tree, None)
             program.budget, program.owner = self._memory, self._promotion
             self._promotion.taken(program, tree, leaves, before)

@@ -11,9 +11,11 @@ from ..core import dtypes as dt
 from ..core.constant import exact
 from ..core.context import state
 from ..core.numbers.live import LIVE_OF
+from ..core.numbers.symbolic import plain
 from ..core.trees import LEAF, TreeDef, paths
 from ..eager.tensor import Tensor
 from ..static.checks import by_value
+from ..static.trace import Slot
 
 FIRST = 4  # parts of a key before those of the argument leaves
 
@@ -40,6 +42,15 @@ def call_key(
     for i in promoted or ():
         parts[i] = any_number(leaves[i], parts[i])
     return tree, *modes(), *parts
+
+
+def describes(key: tuple[Any, ...], slots: Sequence[Slot]) -> bool:
+    """Whether arguments that are inputs of a program are tensors of the types that the key of its call says."""
+    return all(
+        key[FIRST + s.key[0]][:2] == (s.type.dtype, plain(s.type.shape))
+        for s in slots
+        if s.kind == "leaf" and isinstance(s.key[1], Tensor)
+    )
 
 
 def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.constant import exact
+from ..core.context import as_before
 from ..core.errors import Location
 from ..core.numbers.formulas import LATER, Formulas, Use
 from ..core.numbers.live import LIVE, LIVE_OF, settled
@@ -153,13 +154,12 @@ def may_be_promoted(check: Check) -> bool:
 @contextmanager
 def in_place(
     numbers: Iterable[tuple[Source, Any]], args: Any, kwargs: Any,
-    functions: Iterable[tuple[Place, Any]] = (),
+    functions: Iterable[tuple[Place, Any]], undo: list[Undo],
 ) -> Iterator[tuple[Any, Any]]:  # fmt: skip
     """The arguments of a call with `numbers` for what the sources hold; state has them, too, until the end.
 
-    At the places in `functions` are those that take live numbers.
+    At the places in `functions` are those that take live numbers. `undo` has what is still to be put back.
     """
-    undo: list[Undo] = []
     try:
         for place, function in functions:
             with contextlib.suppress(AttributeError, LookupError, StopIteration, TypeError):
@@ -175,8 +175,14 @@ def in_place(
                     number.pin() if type(number) is SymInt else settled(number)  # it stays there
         yield with_leaves((args, kwargs), new, undo) if new else (args, kwargs)
     finally:
-        for back in reversed(undo):
-            back()
+        put_back(undo)
+
+
+def put_back(undo: list[Undo]) -> None:
+    """Does all that is still to be done, the last first."""
+    while undo:
+        undo[-1]()
+        undo.pop()
 
 
 def functions_of_numbers(footprint: Footprint) -> list[tuple[Place, Any]]:
@@ -215,13 +221,15 @@ def called(
     inputs = () if formulas is None else formulas.inputs
     functions = () if formulas is None else functions_of_numbers(footprint)
     numbers = (*zip(sources, inputs, strict=True), *sizes)
-    with in_place(numbers, args, kwargs, functions) as (live_args, live_kwargs):
-        try:
+    undo: list[Undo] = []
+    here = in_place(numbers, args, kwargs, functions, undo)
+    try:
+        with as_before(lambda: put_back(undo)), here as (live_args, live_kwargs):
             result = fn(*live_args, **live_kwargs)
-        except BaseException:
-            kept_numbers(formulas)  # what the code has left in its state gets plain numbers
-            raise
-        written = {s.key for s, x in numbers if isinstance(s, Place) and s.read(()) is not x}
+            written = {s.key for s, x in numbers if isinstance(s, Place) and s.read(()) is not x}
+    except BaseException:
+        kept_numbers(formulas)  # what the code has left in its state gets plain numbers
+        raise
     if formulas is None:
         return result, {}, written
     live = {i: v for i, v in enumerate(flatten(result)[0]) if type(v) in LIVE}

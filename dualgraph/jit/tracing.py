@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core import dtypes as dt
+from ..core.context import as_before
 from ..core.errors import NOWHERE, Location
 from ..core.node import Var
 from ..core.numbers.formulas import Formulas, Use
@@ -60,7 +61,6 @@ from .stages import Left
 capturing = Alone()
 
 
-@capturing.waiting()
 def trace(
     fn: Any, args: Any, kwargs: Any, leaves: list[Any], fast_math: bool = False, use: str | None = None,
     whole: bool = False, left: Left | None = None,
@@ -77,40 +77,41 @@ def trace(
     The numbers in `sources` are inputs of the program, as are the tensors at places that `rebound` knows, and numbers
     taken out of tensors where `takes` says so.
     """
-    call = _Call(fn, args, kwargs, leaves, left, shapes, apart, sources, rebound, takes)
-    with call.recording() as guards:
-        symbolic = isinstance(call.tracer, SymbolicTracer)
-        try:
-            result = call.run(fn, sizes if symbolic else ())
-        except BaseException:
+    with capturing.lock:
+        call = _Call(fn, args, kwargs, leaves, left, shapes, apart, sources, rebound, takes)
+        with as_before(call.watch.over), call.recording() as guards:
+            symbolic = isinstance(call.tracer, SymbolicTracer)
+            try:
+                result = call.run(fn, sizes if symbolic else ())
+            except BaseException:
+                if symbolic:
+                    settle_sizes(call.footprint, (args, kwargs))
+                raise
+            happened = call.settle(result)
+            moves = [] if whole else call.moves(result, happened)
+            out = call.outcome(result, happened, moves, whole)
+            result = _plainly(result)
+            call.forget_what_is_read_afresh()
+            refusals = call.refusals(out, happened)
             if symbolic:
-                settle_sizes(call.footprint, (args, kwargs))
-            raise
-        happened = call.settle(result)
-        moves = [] if whole else call.moves(result, happened)
-        out = call.outcome(result, happened, moves, whole)
-        result = _plainly(result)
-        call.forget_what_is_read_afresh()
-        refusals = call.refusals(out, happened)
-        if symbolic:
-            settle_writes(call.watch.happenings)
+                settle_writes(call.watch.happenings)
+                if refusals:
+                    settle_sizes(call.footprint, (args, kwargs))
             if refusals:
-                settle_sizes(call.footprint, (args, kwargs))
-        if refusals:
-            return result, None, refusals
-        finished, results = call.finished(out, whole)
-    every = (*sources, *(s for s, _ in sizes))
-    call.footprint.checks = with_any_number(call.footprint.checks, every)
-    program = make(
-        call.name, finished, results, out.tree, call.footprint, _described(fn, call.labels, leaves),
-        call.arguments.contents(), call.tracer.swept, fast_math, finished.device, use,
-    )  # fmt: skip
-    if call.taken and program._tracked:
-        return result, None, [FLOWS]
-    call.complete(program, out, happened)
-    if symbolic:
-        program.guards, program.read_at = tuple(guards or ()), call.tracer.read_at
-    return result, program, []
+                return result, None, refusals
+            finished, results = call.finished(out, whole)
+        every = (*sources, *(s for s, _ in sizes))
+        call.footprint.checks = with_any_number(call.footprint.checks, every)
+        program = make(
+            call.name, finished, results, out.tree, call.footprint, _described(fn, call.labels, leaves),
+            call.arguments.contents(), call.tracer.swept, fast_math, finished.device, use,
+        )  # fmt: skip
+        if call.taken and program._tracked:
+            return result, None, [FLOWS]
+        call.complete(program, out, happened)
+        if symbolic:
+            program.guards, program.read_at = tuple(guards or ()), call.tracer.read_at
+        return result, program, []
 
 
 class _Outcome(NamedTuple):
@@ -363,7 +364,8 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
     sources = sources_of(left.program)
     formulas = Formulas(sources, leaves) if sources else None
     recording = nullcontext() if formulas is None else formulas.recording()
-    with tracer, recording, Watch(left.program.footprint, tracer).watching():
+    watch = Watch(left.program.footprint, tracer)
+    with as_before(watch.over), tracer, recording, watch.watching():
         result = called(fn, args, kwargs, sources, formulas, left.program.footprint)[0]
     kept_numbers(formulas)
     return result, tracer.learned

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..control.derive import AbstractTracer
 from ..control.partition import Needs, needs
-from ..core.context import grad_mode
+from ..core.context import as_before, grad_mode
 from ..core.errors import CaptureError
 from ..core.node import Var
 from ..core.types import TensorType
@@ -67,7 +67,7 @@ def trace(
     with grad_mode(taped):
         tracer = AbstractTracer()
         given = [stand_in(t, w, room) for t, w in zip(types, wanted, strict=True)]
-        with tracer:
+        with as_before(), tracer:
             introduce(tracer, given)
             made = fn(*given)
             if not isinstance(made, Tensor) and made is not None:

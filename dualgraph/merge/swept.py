@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..control.derive import AbstractTracer
-from ..core.context import grad_mode
+from ..core.context import as_before, grad_mode
 from ..core.sweep import ancestors_reaching, reverse
 from ..core.types import TensorType
 from ..eager.autograd import apply_rule
@@ -30,7 +30,7 @@ def sweep(
     with grad_mode(True):
         tracer = AbstractTracer()
         given = [stand_in(t, w) for t, w in zip(types, wanted, strict=True)]
-        with tracer:
+        with as_before(), tracer:
             introduce(tracer, given)
             made = fn(*given)
             first = len(tracer.nodes)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.context import as_before
 from ..core.errors import AxisError, ShapeError, TransformError, describe
 from ..core.trees import TreeDef, flatten, unflatten
 from ..eager.batch import Level, batch_of, in_batch
@@ -55,7 +56,7 @@ def vmap(
         given, size = _examples(in_axes, axis_size, args, kwargs)
 
         def run(examples: _Examples, count: int) -> _Results:
-            with level_of(count, randomness) as level:
+            with as_before(), level_of(count, randomness) as level:
                 call_args, call_kwargs = examples.entering(level)
                 result = fn(*call_args, **call_kwargs)
             outs, tree = flatten(result)

@@ -28,3 +28,18 @@ def test_a_job_that_comes_as_the_interpreter_ends_is_done(monkeypatch: pytest.Mo
     ending.join(60)
     assert not ending.is_alive() and job.given() == 7
     assert crew.submit(lambda: 8).given() == 8  # at once, since no thread is left
+
+
+def test_an_interrupt_of_whoever_waits_leaves_nothing_locked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may come in any function of Python: those of conditions and events would then leave their lock taken."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    crew = workers.Workers("interrupted", 1)
+    assert crew.submit(lambda: 1).result() == 1
+    monkeypatch.setattr(threading.Condition, "__enter__", interrupt)
+    monkeypatch.setattr(threading.Condition, "__exit__", interrupt)
+    assert crew.submit(lambda: 2).result() == 2

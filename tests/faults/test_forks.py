@@ -166,7 +166,7 @@ workers, go, held, parent = Workers("test", 1), threading.Event(), forks.lock(),
 begun = workers.submit(lambda: go.wait() if os.getpid() == parent else 1)
 waiting = workers.submit(lambda: 2)
 def user():
-    with held, capturing.waiting():
+    with held, capturing.lock:
         go.wait()
 def enters():
     with forks.records:
@@ -176,8 +176,9 @@ for t in threads:
     t.start()
 time.sleep(0.1)
 def work():
-    with held, forks.records, capturing.within(0) as mine:
-        assert mine
+    with held, forks.records:
+        assert capturing.lock.acquire(blocking=False)
+        capturing.lock.release()
     assert begun.result() == 1 and waiting.result() == 2
     assert dg.compile(f, wait=True)(x).tolist() == expected
 in_child(work)

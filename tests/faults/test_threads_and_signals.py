@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import signal
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,9 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
+from dualgraph.core.context import state
+from dualgraph.core.numbers import guards, live
+from dualgraph.jit.tracing import capturing
 
 
 def network() -> Any:
@@ -197,3 +203,80 @@ def test_a_keyboard_interrupt_in_a_training_step_leaves_a_whole_number_of_steps(
             plain(x)
         assert bits(model) == bits(shadow), f"half a step after {broken} interrupts"
     assert broken > 5
+
+
+class InAnExit:
+    """Ctrl-C in the first instruction of the `n`-th ``__exit__`` of captures, which then does nothing."""
+
+    def __init__(self, n: int) -> None:
+        self.n, self.kinds = n, Counter[str]()
+        self.first: list[int] = []  # those that are the first ones of their kind
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_name == "__exit__" and state.tracer is not None:
+            assert frame.f_back is not None
+            kind = f"{code.co_filename} {code.co_firstlineno} {frame.f_back.f_code.co_name}"
+            self.kinds[kind] += 1
+            if self.kinds[kind] == 1:
+                self.first.append(self.kinds.total())
+            if self.kinds.total() == self.n:
+                raise KeyboardInterrupt
+
+
+class Box:
+    steps = 0
+    last: Any = None
+
+
+def captures_in(profile: Any) -> tuple[Any, Any]:
+    """A function that is captured in several ways, and what broke one of them off."""
+    box, seen = Box(), []
+    box.steps = 0
+
+    def step(x: Any, a: float) -> Any:
+        box.steps += 1
+        y = dg.vmap(lambda row: row * a)(x)
+        y = dg.cond(y.sum() > 0, lambda v: v * 2, lambda v: v - 1, y)
+        seen.append(y.sum().item())
+        return y + box.steps
+
+    f = dg.compile(step)
+    sys.setprofile(profile)
+    try:
+        for i in range(5):
+            f(dg.ones(3, 2), 0.5 + i)
+    except KeyboardInterrupt as problem:
+        return f, problem
+    finally:
+        sys.setprofile(None)
+    return f, None
+
+
+def test_a_capture_that_is_broken_off_in_its_ends_leaves_nothing() -> None:
+    """Also where what broke it off is kept, as interactive sessions do, and with it all that was not ended."""
+    profiler, tracing = sys.getprofile(), sys.gettrace()
+    whole = InAnExit(0)
+    try:
+        captures_in(whole)
+        assert len(whole.first) > 4
+        for n in whole.first:
+            f, problem = captures_in(InAnExit(n))
+            assert problem is not None
+            assert state.tracer is None and state.batching is None and sys.gettrace() is tracing
+            assert live.mode.formulas is None and guards.mode.guards is None
+            assert not capturing.lock._is_owned()  # type: ignore[attr-defined]
+            assert f(dg.ones(3, 2), 1.0).shape == (3, 2)
+    finally:
+        sys.setprofile(profiler)
+
+
+def test_numbers_that_calls_go_through_are_not_changed_by_other_threads() -> None:
+    f = dg.compile(lambda x, a, b: x * a + b, wait=True)
+    for a in (1.0, 2.0, 3.0):
+        f(dg.ones(2), a, 1.0)
+    (held,) = f._promotion.leaves.values()
+    going = iter(held)  # as a call of another thread does
+    assert next(going) == 1
+    f(dg.ones(2), 3.0, 2.0)
+    assert list(going) == [] and set(*f._promotion.leaves.values()) == {1, 2}

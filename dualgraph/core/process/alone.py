@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from .forks import forget
 
 
 class Alone:
-    """A lock that its thread may take several times.
+    """Its `lock` may be taken several times by the thread that has it, and is another one in a child.
 
     >>> alone = Alone()
-    >>> with alone.within(0.1) as mine, alone.waiting():
-    ...     mine
+    >>> with alone.lock:
+    ...     alone.lock.acquire(timeout=0.1)
     True
     """
 
@@ -23,21 +21,4 @@ class Alone:
         forget(self._free)
 
     def _free(self) -> None:
-        self._lock = threading.RLock()
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Inside, no other thread is; waits until that is so."""
-        with self._lock:
-            yield
-
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[bool]:
-        """Whether no other thread is inside, by so many seconds from now; if so, none will be."""
-        lock = self._lock
-        mine = lock.acquire(timeout=seconds)
-        try:
-            yield mine
-        finally:
-            if mine:
-                lock.release()
+        self.lock = threading.RLock()

@@ -14,7 +14,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 PATIENCE = 20.0  # seconds that a fork waits at most
-_changed = threading.Condition(threading.Lock())
+# Entered itself, not by the condition, whose ways in and out are Python: an interrupt there would leave it locked.
+_own = threading.Lock()
+_changed = threading.Condition(_own)
 _doing: list[int] = []  # the thread of each piece of work in hand; 0 while it waits for one
 _locks: list[AbstractContextManager[Any]] = []  # free in every child
 _made: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -22,7 +24,7 @@ _made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 def note(before: int | None, after: int | None) -> None:
     """Work passes from a thread (None: it is new) to another (0: none yet, None: it is done)."""
-    with _changed:
+    with _own:
         if before is not None:
             _doing.remove(before)
         if after is not None:
@@ -60,7 +62,7 @@ def _free_all() -> None:
 
 
 def _before() -> None:
-    _changed.acquire()
+    _own.acquire()
     own = threading.get_ident()
     _changed.wait_for(lambda: not _doing or own in _doing, PATIENCE)
     for held in _locks:
@@ -70,7 +72,7 @@ def _before() -> None:
 def _after() -> None:
     for held in reversed(_locks):
         held.__exit__(None, None, None)
-    _changed.release()
+    _own.release()
 
 
 forget(_free_all)

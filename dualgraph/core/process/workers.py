@@ -20,12 +20,21 @@ from .turns import punctual
 T = TypeVar("T")
 
 
+def _held() -> threading.Lock:
+    """A lock that whoever waits for it gets once it is released. An event is Python inside, where an interrupt of one
+    that waits would leave it locked for who sets it."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 class Job(Generic[T]):
     """Work that was begun; ``result()`` waits for it, and gives what it gave or raises what it raised."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work: Callable[[], T] | None = work
-        self._done = threading.Event()
+        self._ready = False
+        self._running = _held()
         self._process = os.getpid()
         self._value: Any = None
         self._error: BaseException | None = None
@@ -37,19 +46,20 @@ class Job(Generic[T]):
             self._value = self._work()
         except BaseException as error:  # handed to whoever asks for the result
             self._error = error
-        self._work = None
-        self._done.set()
+        self._work, self._ready = None, True
+        self._running.release()
 
     def given(self) -> T | None:
         """What the work gave, or None: it is not done yet, or failed."""
-        return self._value if self._done.is_set() and self._error is None else None
+        return self._value if self._ready and self._error is None else None
 
     def result(self) -> T:
         """What the work gave. A child made by a fork, which has not the thread that was to do it, does it now."""
-        if not self._done.is_set() and self._process != os.getpid():
-            self._process, self._done = os.getpid(), threading.Event()
+        if not self._ready and self._process != os.getpid():
+            self._process, self._running = os.getpid(), _held()
             self.run()
-        self._done.wait()
+        with self._running:
+            pass
         if self._error is not None:
             raise self._error
         value: T = self._value
