@@ -146,8 +146,8 @@ class Compiled(Growing):
                 return self._go_on(entry, result, args, kwargs, leaves)
             if result is not MISMATCH:
                 if tried > 1:
-                    with self._lock:
-                        entry.programs.sort(key=lambda p: p is not program)
+                    with self._lock:  # not by sorting: while that goes on other threads find none
+                        entry.programs[:] = sorted(entry.programs, key=lambda p: p is not program)
                 elif (at_any := turning(program)) is None:
                     if hot.due(program):
                         self._remember(entry, program, args, kwargs, leaves)
@@ -172,15 +172,19 @@ class Compiled(Growing):
             if sized is not None:
                 self._natively()
                 sized.meter = entry.meter
-                entry.add(sized)
+                with self._lock:
+                    entry.add(sized)
                 return self._run(entry, key, args, kwargs, leaves)
             if not self._full and self._promotion.notice(entry, key, leaves):
                 key = self._key(leaves, key[0])
                 with self._lock:
                     entry = self._entries.setdefault(key, Entry(kept=entry.kept))
                 return self._run(entry, key, args, kwargs, leaves)
-        if enough and self._sizes.branch(key, leaves, entry.programs):
-            return self._run(entry, key, args, kwargs, leaves)
+        if enough:
+            with self._lock:
+                branched = self._sizes.branch(key, leaves, entry.programs)
+            if branched:
+                return self._run(entry, key, args, kwargs, leaves)
         if not (waiting or enough):
             done, result = self._captured(entry, args, kwargs, leaves, broken, key)
             if done:

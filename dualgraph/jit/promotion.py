@@ -50,7 +50,8 @@ class Promotion:
 
     def __init__(self, function: Any) -> None:
         self._function = function
-        self.leaves: dict[Any, dict[int, Leaf]] = {}  # by the structure of the arguments
+        # By the structure of the arguments. Calls of other threads go through the inner ones, so these never change.
+        self.leaves: dict[Any, Mapping[int, Leaf]] = {}
         self.places: dict[Any, Place] = {}
         self.never: dict[Any, str] = {}  # numbers that are not promoted, and why
         self.told: list[str] = []  # what happened to numbers
@@ -145,10 +146,11 @@ class Promotion:
     def promote_leaves(self, tree: Any, indices: Iterable[int], names: Sequence[str]) -> None:
         """Promotes numbers in the arguments."""
         self.changed = True
-        held = self.leaves.setdefault(tree, {})
+        held = dict(self.leaves.get(tree, {}))
         for i in indices:
             name = names[i] if names.count(names[i]) == 1 else f"{names[i]} (leaf {i})"
             held[i] = Leaf(i, name)
+        self.leaves[tree] = held
 
     def promote_changed(self, programs: Sequence[Program]) -> None:
         """Promotes the numbers in Python state which are all that keeps one of the programs from being used."""
@@ -367,9 +369,10 @@ class Promotion:
         self.told.append(f"{source.name} is not promoted: {why}")
         if isinstance(source, Place):
             return
-        self.leaves.get(tree, {}).pop(source.index, None)
-        if not self.leaves.get(tree):
-            self.leaves.pop(tree, None)
+        held = {i: leaf for i, leaf in self.leaves.get(tree, {}).items() if i != source.index}
+        self.leaves[tree] = held
+        if not held:
+            del self.leaves[tree]
 
     def regroup(self, tree: Any) -> bool:
         """Puts programs where calls look for them now; whether that is elsewhere."""

@@ -43,7 +43,8 @@ def serve(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     form = _forms.get(given)
     if form is None:
         if len(_forms) >= MOST:
-            _forms.pop(next(iter(_forms)), None)
+            oldest, *_ = list(_forms)  # made at once: other threads change it
+            _forms.pop(oldest, None)
         form = _forms[given] = Form(fn.__name__)
     if form.ready:
         return form.call(tensors, edges)
