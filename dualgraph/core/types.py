@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .devices import CPU, Device, as_device
 from .dtypes import BY_NAME, DType
@@ -32,6 +32,10 @@ class TensorType(NamedTuple):
     @property
     def nbytes(self) -> int:
         return prod(self.shape) * self.dtype.itemsize
+
+    def of_array(self, array: Any) -> bool:
+        """Whether an array has this shape, and elements as this dtype is stored."""
+        return bool(array.shape == self.shape and array.dtype == self.dtype.numpy)
 
     def __str__(self) -> str:
         where = "" if self.device is CPU else f"@{self.device}"

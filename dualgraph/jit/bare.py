@@ -18,16 +18,20 @@ class Bare(NamedTuple):
     """What a bare program is run on, and the types of what it makes: one tensor (`single`), or a tuple of them.
 
     ``places``: for each input the argument leaf that it is, -2, -3 ... for promoted numbers, or the tensor that it
-    always is.
+    always is; ``inputs`` are their types.
     """
 
     places: tuple[int | Tensor, ...]
+    inputs: tuple[TensorType, ...]
     types: tuple[TensorType, ...]
     single: bool
 
     def run(self, executable: Executable, leaves: Sequence[Any], extra: Sequence[Any]) -> Any:
         """The results for the leaves of a call without promoted numbers; `extra` are further arrays."""
         given = [(leaves[p] if type(p) is int else p)._data for p in self.places]
+        for array, t in zip(given, self.inputs, strict=True):
+            if not t.of_array(array):  # another thread may exchange it at any time
+                raise ValueError("a tensor was given other memory")
         made = executable.run([*given, *extra], as_they_are)
         results = [Tensor(a, t.dtype, t.device) for a, t in zip(made, self.types, strict=True)]
         return results[0] if self.single else tuple(results)
@@ -50,4 +54,4 @@ def bare_form(
     )
     if not all(plain) or [r.key for r in results] != list(range(len(types))):
         return None
-    return Bare(places, types, single)
+    return Bare(places, tuple(s.type for s in trace.slots), types, single)

@@ -159,15 +159,23 @@ class Conditions(Outcome):
         slots = self.trace.slots
         if self.promoted is None:
             tensors = [fetch(s, leaves) for s in slots]
-            return tensors, [t._data if isinstance(t, Tensor) else t for t in tensors]
+            return self._lying(tensors, [t._data if isinstance(t, Tensor) else t for t in tensors])
         numbers = self.promoted.numbers(leaves)
         if type(numbers) is str:
             return numbers
         tensors = fetch_all(slots, leaves, numbers)
         try:
-            return tensors, list(map(as_array, slots, tensors))
+            return self._lying(tensors, list(map(as_array, slots, tensors)))
         except DualgraphError as problem:  # a number that its dtype cannot hold
             return problem_of(problem)
+
+    def _lying(self, tensors: list[Any], arrays: list[Any]) -> Any:
+        """Both, where the arrays are what the program is made for: another thread may exchange a tensor's memory at any
+        time, after it was looked at."""
+        for slot, array in zip(self.trace.slots, arrays, strict=True):
+            if array is not None and not slot.type.of_array(array):
+                return "a tensor was given other memory"
+        return tensors, arrays
 
     def unfit(self, leaves: list[Any]) -> str:
         """Why the memory of the tensors does not allow the program to run ("": it does)."""

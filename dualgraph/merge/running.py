@@ -34,8 +34,11 @@ def run(
 ) -> list[Any]:  # fmt: skip
     """Fresh results for these operands; those that go into the memory of inputs are there until `finish` is done.
 
-    Raises one of `FAILURES` where an op cannot take them.
+    Raises one of `FAILURES` where an op cannot take them, or another thread has exchanged one meanwhile.
     """
+    for v, array in zip(executable.graph.inputs, arrays, strict=True):
+        if not v.type.of_array(array):
+            raise ValueError("an operand was given other memory")
     return executable.run(list(arrays), finish)  # type: ignore[no-any-return]
 
 

@@ -24,7 +24,7 @@ from ..quick.tape import new_tensor
 from .given import opened, same_names
 from .outcome import leave, may_be_written
 from .places import found_places
-from .rows import holds, same_layout, same_number, same_tensor
+from .rows import holds, same_layout, same_number, same_tensor, tensors_hold
 
 
 def same_argument(x: ptr, record: ptr) -> i64:
@@ -64,7 +64,7 @@ def same_arguments(hot: ptr, args: ptr, count: i64) -> i64:
 
 
 def like_before(hot: ptr, args: ptr, count: i64, found: ptr) -> i64:
-    """Whether a call is like the recorded one: 1 or 0, -1 with an error set.
+    """Whether a call is like the recorded one: 1, or 2 where Python ran to say so; 0, or -1 with an error set.
 
     The tensors at places that the program reads are written to `found`, borrowed.
     """
@@ -78,9 +78,26 @@ def like_before(hot: ptr, args: ptr, count: i64, found: ptr) -> i64:
     if not same_arguments(hot, args, count):
         return 0
     good = holds(load_ptr(hot, n.H_ROWS), load_i64(hot, n.H_ROW_COUNT))
-    if good <= 0 or load_i64(hot, n.H_PLACE_COUNT) == 0:
-        return good
-    return found_places(hot, args, count, found)
+    if good > 0 and load_i64(hot, n.H_PLACE_COUNT) and not found_places(hot, args, count, found):
+        return 0
+    return good
+
+
+def still(hot: ptr, args: ptr, count: i64, found: ptr) -> i64:
+    """Whether memory is as recorded and the tensors at places are those `found`, now that Python ran: in other threads,
+    too, which may have given tensors other memory."""
+    if not same_arguments(hot, args, count):
+        return 0
+    if not tensors_hold(load_ptr(hot, n.H_ROWS), load_i64(hot, n.H_ROW_COUNT)):
+        return 0
+    if load_i64(hot, n.H_PLACE_COUNT):
+        now = stack(n.OPERAND_ROOM)
+        if not found_places(hot, args, count, now):
+            return 0
+        for i in range(load_i64(hot, n.H_FOUND_COUNT)):
+            if load_ptr(now, 8 * i) != load_ptr(found, 8 * i):
+                return 0
+    return 1
 
 
 def call_compiled(self: ptr, args: ptr, count: i64, names: ptr) -> ptr:
@@ -129,18 +146,18 @@ def call_with(self: ptr, hot: ptr, args: ptr, count: i64) -> ptr:
     like = like_before(load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA), args, count, found)
     if like < 0:
         return None
-    return run_hot(self, hot, args, count, found) if like else o.DECLINE
+    return run_hot(self, hot, args, count, found, like) if like else o.DECLINE
 
 
-def run_hot(self: ptr, hot: ptr, args: ptr, count: i64, found: ptr) -> ptr:
-    """Runs the program of a call that is like the recorded one; `found` are the tensors at places.
+def run_hot(self: ptr, hot: ptr, args: ptr, count: i64, found: ptr, like: i64) -> ptr:
+    """Runs the program of a call that is `like` the recorded one; `found` are the tensors at places.
 
     o.DECLINE where it is for another program after all.
     """
     record = load_ptr(load_ptr(hot, n.HOT_RECORD), n.A_DATA)
     threads = free_threads(record + n.H_RUN)
     left = load_i64(record, n.H_LEFT)
-    if threads and left > 0:
+    if threads and left > 0 and (like == 1 or still(record, args, count, found)):
         store_i64(record, n.H_LEFT, left - 1)
         done = run_natively(record, args, count, found, threads)
         if done != o.DECLINE:
@@ -183,8 +200,6 @@ def run_natively(record: ptr, args: ptr, count: i64, found: ptr, threads: i64) -
 def run_on(record: ptr, args: ptr, count: i64, tensors: ptr, threads: i64) -> ptr:
     """`run_natively` on tensors: the arguments, those that the program always takes, and those at places."""
     after = load_ptr(record, n.H_AFTER)
-    if after and not may_be_written(after, tensors):
-        return o.DECLINE
     numbers = None
     if load_ptr(record, n.H_NUMBERS):
         numbers = c.PyObject_VectorcallDict(load_ptr(record, n.H_NUMBERS), args, count, None)
@@ -196,6 +211,17 @@ def run_on(record: ptr, args: ptr, count: i64, tensors: ptr, threads: i64) -> pt
         if load_i64(load_ptr(record + n.H_RUN, n.R_BUSY), 0) != load_i64(record, n.H_TAKEN):
             c.Py_DecRef(numbers)  # another thread runs it since, or a call in between has run
             return o.DECLINE
+    good = 1
+    if numbers:
+        states = load_i64(record, n.H_STATE_COUNT)
+        good = still(record, args, count, tensors + 8 * (count + states))
+    if good and after:
+        good = may_be_written(after, tensors)
+    if not good:
+        if load_i64(record, n.H_TAKEN):
+            store_i64(load_ptr(record + n.H_RUN, n.R_BUSY), 0, 0)
+        c.Py_DecRef(numbers)
+        return o.DECLINE
     made = stack(n.RESULT_ROOM)
     out = run_program(record + n.H_RUN, tensors, numbers, threads, made)
     if out and out != o.DECLINE:

@@ -18,7 +18,7 @@ from ..glue.capi import (
     stack,
     store_ptr,
 )
-from ..quick.objects import held
+from ..quick.objects import copy_into, held
 from ..quick.runs import drop
 from ..quick.tape import count_write, new_tensor
 from .places import put_at
@@ -71,7 +71,7 @@ def store_back(after: ptr, tensors: ptr) -> i64:
     for i in range(load_i64(after, n.L_STORE_COUNT)):
         target = load_ptr(tensors, 8 * load_i64(stores, 16 * i))
         value = load_ptr(stores, 16 * i + 8)
-        if value and c.PyArray_CopyInto(load_ptr(target, n.T_DATA), value) < 0:
+        if value and copy_into(load_ptr(target, n.T_DATA), value) < 0:
             return -1
         if count_write(target) < 0:
             return -1

@@ -207,7 +207,8 @@ def same_bytes(x: ptr, y: ptr, count: i64) -> i64:
 
 
 def holds(rows: ptr, count: i64) -> i64:
-    """Whether all rows of a table hold: 1 or 0, -1 with an error set."""
+    """Whether all rows of a table hold: 1, or 2 where Python had to say so; 0, or -1 with an error set."""
+    good = 1
     for i in range(count):
         row = rows + 40 * i
         if not as_expected(row):
@@ -222,6 +223,16 @@ def holds(rows: ptr, count: i64) -> i64:
             c.Py_DecRef(said)
             if said != o.TRUE:
                 return 0
+            good = 2
+    return good
+
+
+def tensors_hold(rows: ptr, count: i64) -> i64:
+    """Whether the tensors in a table have the recorded memory, whatever Python says of them."""
+    for i in range(count):
+        row = rows + 40 * i
+        if load_i64(row, 0) == n.TENSOR and not as_expected(row):
+            return 0
     return 1
 
 

@@ -28,7 +28,7 @@ from ..glue.capi import (
     store_ptr,
 )
 from .memory import new_array
-from .objects import tuple_of
+from .objects import hold, let_go, tuple_of
 from .spread import spread
 from .tape import is_number, new_tensor, record
 
@@ -321,14 +321,15 @@ def run_kernel(plan: ptr, kernel: ptr, arrays: ptr, count: i64, widest: ptr) -> 
         size * load_i64(plan, n.PLAN_ITEMSIZE),
     )
     if out:
-        fill(kernel, arrays, count, out, size)
+        fill(plan, kernel, arrays, count, out, size)
     return out
 
 
-def fill(kernel: ptr, arrays: ptr, count: i64, out: ptr, size: i64) -> None:
+def fill(plan: ptr, kernel: ptr, arrays: ptr, count: i64, out: ptr, size: i64) -> None:
     """Runs a kernel on arrays that lie row by row, into one of theirs or another."""
     thread = None
     if size > n.LONG:
+        hold(plan, arrays, count, out)
         thread = c.PyEval_SaveThread()
     x = load_ptr(arrays, 0)
     if count == 1:
@@ -339,6 +340,7 @@ def fill(kernel: ptr, arrays: ptr, count: i64, out: ptr, size: i64) -> None:
         call_void(kernel, x, load_ptr(arrays, 8), load_ptr(arrays, 16), out, 0, size)
     if thread:
         c.PyEval_RestoreThread(thread)
+        let_go(plan, arrays, count, out)
 
 
 def run_function(plan: ptr, arrays: ptr, count: i64) -> ptr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..glue.capi import c, i64, load_ptr, n, ptr, store_ptr
+from ..glue.capi import c, i64, load_i8, load_ptr, n, ptr, store_ptr
 
 
 def held(x: ptr) -> ptr:
@@ -45,3 +45,31 @@ def tuple_of(items: ptr, count: i64) -> ptr:
         for i in range(count):
             store_ptr(made, n.ITEMS + 8 * i, held(load_ptr(items, 8 * i)))
     return made
+
+
+def copy_into(to: ptr, of: ptr) -> i64:
+    """Puts the elements of an array into another one; -1 with an error set. NumPy gives up the interpreter's lock
+    meanwhile, so other threads may exchange those of tensors."""
+    c.Py_IncRef(to)
+    c.Py_IncRef(of)
+    done = c.PyArray_CopyInto(to, of)
+    c.Py_DecRef(of)
+    c.Py_DecRef(to)
+    return done
+
+
+def hold(plan: ptr, arrays: ptr, count: i64, more: ptr) -> None:
+    """Keeps the arrays that a plan takes, and one `more`, from now on: while the interpreter's lock is given up, other
+    threads may exchange those of tensors."""
+    c.Py_IncRef(more)
+    for i in range(count):
+        if not load_i8(plan, n.PLAN_NUMBERS + i):
+            c.Py_IncRef(load_ptr(arrays, 8 * i))
+
+
+def let_go(plan: ptr, arrays: ptr, count: i64, more: ptr) -> None:
+    """Until here."""
+    c.Py_DecRef(more)
+    for i in range(count):
+        if not load_i8(plan, n.PLAN_NUMBERS + i):
+            c.Py_DecRef(load_ptr(arrays, 8 * i))

@@ -21,6 +21,7 @@ from ..glue.capi import (
     store_ptr,
 )
 from .memory import new_array
+from .objects import hold, let_go
 
 
 def broadcast_dims(plan: ptr, arrays: ptr, count: i64, dims: ptr) -> i64:
@@ -163,8 +164,10 @@ def spread(plan: ptr, arrays: ptr, count: i64, missing: ptr) -> ptr:
     store_i64(strides, 8 * n.AXES * 3, itemsize)
     thread = None
     if total > n.LONG:
+        hold(plan, arrays, count, out)
         thread = c.PyEval_SaveThread()
     run_turns(kernel, places, strides, count, dims, load_i64(found, 0), size, total)
     if thread:
         c.PyEval_RestoreThread(thread)
+        let_go(plan, arrays, count, out)
     return out

@@ -30,7 +30,7 @@ from .apply import (
     tape_switch,
     tracked,
 )
-from .objects import held
+from .objects import copy_into, held
 from .place import user_place
 from .tape import count_write, outdated, version_cell
 
@@ -81,7 +81,7 @@ def store_part(t: ptr, new: ptr) -> ptr:
     for i in range(load_i32(to, n.A_NDIM)):
         if load_i64(load_ptr(to, n.A_STRIDES), 8 * i) == 0:
             return held(o.FALSE)
-    if c.PyArray_CopyInto(to, of) < 0 or written(t) < 0:
+    if copy_into(to, of) < 0 or written(t) < 0:
         return None
     return held(o.TRUE)
 
@@ -170,7 +170,7 @@ def overwrite(self: ptr, args: ptr, count: i64) -> ptr:
         if load_i8(plan, n.PLAN_NATIVE) and missing(plan, mask) is None:
             return None
         return held(o.FALSE)
-    fill(kernel, arrays, count, to, size)
+    fill(plan, kernel, arrays, count, to, size)
     if written(t) < 0:
         return None
     return held(o.TRUE)
