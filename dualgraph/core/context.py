@@ -62,9 +62,10 @@ class as_before:
 
     Each of these has an end of its own, but an interrupt may come in the first instruction of an ``__exit__``, which
     then does nothing. One that comes in this one finds all of them done. What is called here may have been before.
+    Where what is inside is broken off, gradient mode and default device are those of before, too.
     """
 
-    __slots__ = ("_before", "_ends")
+    __slots__ = ("_before", "_ends", "_modes")
 
     def __init__(self, *ends: Callable[[], None]) -> None:
         self._ends = ends
@@ -72,10 +73,13 @@ class as_before:
     def __enter__(self) -> None:
         numbers = mode.guards, mode.proving, mode.known, mode.leak, live.formulas
         self._before = state.tracer, state.batching, numbers
+        self._modes = state.grad, state.device
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         state.tracer, state.batching, numbers = self._before
         mode.guards, mode.proving, mode.known, mode.leak, live.formulas = numbers
+        if kind is not None and not issubclass(kind, Exception):
+            state.grad, state.device = self._modes
         for end in self._ends:
             end()
 

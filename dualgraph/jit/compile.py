@@ -50,8 +50,8 @@ class Compiled(Growing):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         tracer = state.tracer
         passed = (tracer is not None and not tracer.watches) or state.batching is not None
-        if self._plain or passed:
-            self._plain -= self._plain > 0
+        if self._plain > 0 or passed:
+            self._plain = max(self._plain - 1, 0)
             return self._captured_function(*args, **kwargs)
         leaves, tree = self._parts(args, kwargs)
         key = self._key(leaves, tree)
@@ -86,7 +86,8 @@ class Compiled(Growing):
             if meter.turn():
                 result = meter.time(True, lambda: self._captured_function(*args, **kwargs))
             else:
-                self._hot = () if entry.record is None else (entry.record,)
+                record = entry.record
+                self._hot = () if record is None else (record,)
                 result = meter.time(False, lambda: self(*args, **kwargs))
         finally:
             self._hot = ()
@@ -95,8 +96,9 @@ class Compiled(Growing):
             meter.start()
         calls = sum(p.calls for p in entry.programs)
         meter.decide(sum(p.gradients.spent for p in entry.programs if p.gradients) / max(calls, 1))
-        if meter.settled and meter.used and entry.record is not None:
-            self._hot = (entry.record,)
+        record = entry.record  # which another thread may take away
+        if meter.settled and meter.used and record is not None:
+            self._hot = (record,)
         if meter.settled and not meter.used:
             self._pass()
         return result

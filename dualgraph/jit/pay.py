@@ -110,7 +110,8 @@ class Meter:
         """How many calls are timed in a round. The last `SAMPLES` count; short ones take more to warm up."""
         if self._leave():
             return FEW
-        short = self.looks and self.eager and self.eager[-1] < SHORT
+        last = self.eager[-1:]  # none where another thread begins anew
+        short = self.looks and last and last[0] < SHORT
         return WARM_UP if short else SAMPLES
 
     def time(self, eager: bool, call: Callable[[], Any]) -> Any:

@@ -391,9 +391,11 @@ class Program(Conditions):
 
     def _call_bare(self, leaves: list[Any], bare: Bare) -> Any:
         """The result of a call of a program that only makes fresh tensors; `MISMATCH` if an op fails."""
-        assert self._executable is not None
+        executable = self._executable
+        if executable is None:  # forgotten by another thread, for programs of other sizes
+            return self._differs("the program was forgotten")
         try:
-            result = bare.run(self._executable, leaves, self.extra)
+            result = bare.run(executable, leaves, self.extra)
         except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
             return self._differs(f"an op failed: {problem}")
         self._calls += 1

@@ -19,6 +19,8 @@ import dualgraph as dg
 from dualgraph import nn
 from dualgraph.core.context import state
 from dualgraph.core.numbers import guards, live
+from dualgraph.jit.pay import SAMPLES, Meter
+from dualgraph.jit.program import MISMATCH
 from dualgraph.jit.tracing import capturing
 
 
@@ -263,7 +265,8 @@ def test_a_capture_that_is_broken_off_in_its_ends_leaves_nothing() -> None:
         for n in whole.first:
             f, problem = captures_in(InAnExit(n))
             assert problem is not None
-            assert state.tracer is None and state.batching is None and sys.gettrace() is tracing
+            assert state.tracer is None and state.batching is None and state.grad
+            assert sys.gettrace() is tracing
             assert live.mode.formulas is None and guards.mode.guards is None
             assert not capturing.lock._is_owned()  # type: ignore[attr-defined]
             assert f(dg.ones(3, 2), 1.0).shape == (3, 2)
@@ -280,3 +283,25 @@ def test_numbers_that_calls_go_through_are_not_changed_by_other_threads() -> Non
     assert next(going) == 1
     f(dg.ones(2), 3.0, 2.0)
     assert list(going) == [] and set(*f._promotion.leaves.values()) == {1, 2}
+
+
+def test_what_was_timed_may_be_thrown_away_by_another_thread_at_any_time() -> None:
+    class Torn(Meter):
+        """What it timed is there when it is first looked at, and then no more."""
+
+        found = iter([[1.0], []])
+        eager: Any = property(lambda self: next(self.found), lambda self, new: None)
+
+    meter = Torn()
+    meter.looks = 1
+    assert meter._wanted() == SAMPLES
+
+
+def test_a_program_that_another_thread_forgets_is_no_error() -> None:
+    f = dg.compile(lambda x: x * 2 + 1, wait=True, backend="numpy")
+    for _ in range(3):
+        f(dg.ones(2))
+    (program,) = f.programs
+    program._executable = None  # as for sizes that were not asked for in a long time
+    assert program.call([dg.ones(2)]) is MISMATCH
+    assert f(dg.ones(2)).tolist() == [3.0, 3.0]
