@@ -257,7 +257,7 @@ def captures_in(profile: Any) -> tuple[Any, Any]:
 
 def test_a_capture_that_is_broken_off_in_its_ends_leaves_nothing() -> None:
     """Also where what broke it off is kept, as interactive sessions do, and with it all that was not ended."""
-    profiler, tracing = sys.getprofile(), sys.gettrace()
+    profiler, tracing, guarding = sys.getprofile(), sys.gettrace(), guards.mode.guards
     whole = InAnExit(0)
     try:
         captures_in(whole)
@@ -267,7 +267,7 @@ def test_a_capture_that_is_broken_off_in_its_ends_leaves_nothing() -> None:
             assert problem is not None
             assert state.tracer is None and state.batching is None and state.grad
             assert sys.gettrace() is tracing
-            assert live.mode.formulas is None and guards.mode.guards is None
+            assert live.mode.formulas is None and guards.mode.guards is guarding
             assert not capturing.lock._is_owned()  # type: ignore[attr-defined]
             assert f(dg.ones(3, 2), 1.0).shape == (3, 2)
     finally:
