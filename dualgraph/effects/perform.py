@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, Protocol
 
 from ..core.context import grad_mode, state
 from ..core.trees import flatten, unflatten
@@ -79,32 +80,56 @@ class Effect:
         return None
 
 
+class Put(Protocol):
+    """Something that a call leaves at a place in Python state, when `at` effects have run."""
+
+    at: int
+    tree: Any
+
+    def put(self, leaves: Sequence[Any]) -> None: ...
+
+
 class Pending:
-    """A call that is done but for its effects: its result, and the values that the effects take."""
+    """A call that is done but for its effects: its result, and the values that the effects take; behind them those
+    that are `put` somewhere after some of the effects."""
 
-    __slots__ = ("_effects", "_leaves", "_result")
+    __slots__ = ("_effects", "_leaves", "_puts", "_result")
 
-    def __init__(self, result: Any, effects: tuple[Effect, ...], leaves: list[Any]) -> None:
+    def __init__(
+        self, result: Any, effects: tuple[Effect, ...], leaves: Sequence[Any], puts: Sequence[Put] = ()
+    ) -> None:  # fmt: skip
         self._result = result
         self._effects = effects
         self._leaves = leaves
+        self._puts = [p for p in puts if p.at]
 
     def finish(self) -> Any:
         """Performs the effects, in order, and gives the result."""
-        values = self._leaves
+        values, leaves = self._leaves, iter(self._leaves)
         if not all(effect.flat for effect in self._effects):
-            leaves = iter(values)
             values = [unflatten(tree, leaves) for effect in self._effects for tree in effect.trees]
+        elif self._puts:
+            leaves = islice(leaves, sum(len(effect.trees) for effect in self._effects), None)
+        puts = [(p, list(islice(leaves, p.tree.num_leaves))) for p in self._puts]
         made: dict[tuple[int, str], Any] = {}
         result = self._result
         for n, effect in enumerate(self._effects):
+            self._put(puts, n)
             try:
                 out = effect.perform(values, made)
             except BaseException:
                 self._clean_up(n, values, made)
                 raise
             result = out if effect.returns else result
+        self._put(puts, len(self._effects))
         return result
+
+    @staticmethod
+    def _put(puts: list[tuple[Put, list[Any]]], ran: int) -> None:
+        """Puts what has to be there when so many effects have run."""
+        for p, leaves in puts:
+            if p.at == ran:
+                p.put(leaves)
 
     def _clean_up(self, failed: int, values: list[Any], made: dict[tuple[int, str], Any]) -> None:
         """After an error: what the handlers around the statement do (``finally``, the end of a ``with``)."""

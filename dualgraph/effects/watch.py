@@ -35,6 +35,7 @@ from ..static.code.pieces import function_of
 from ..static.code.statements import Statement, statements
 from ..static.code.steps import steps
 from ..static.footprint import Footprint
+from ..static.members import held_by
 from .acting import may_act, mentioned, named
 from .happening import Aside, Happening, Write
 from .places import MISSING, same_cells
@@ -55,6 +56,7 @@ class Watch:
     ) -> None:
         """`at` says what is at the places that calls exchange the tensors and numbers of."""
         self._at_places = at
+        self.entry: dict[Any, int] = {}  # what was there when the call began
         self.happenings: list[Happening] = []
         self._footprint = footprint
         self._tracer = tracer
@@ -270,15 +272,18 @@ class Watch:
         return [h for h in found if not h.statement.changes] or found
 
     def _as_at_the_end(self, h: Happening, name: str) -> bool:
-        """Whether all that other code writes under a name had its last value when a statement ran."""
+        """Whether all that other code writes under a name had its last value when a statement ran, or at a place that
+        calls exchange things at its first: that gets its last after the statement then."""
         checks, end = self._footprint.checks, self._at_places()
-        holders = {id(c.expected) for c in checks if name in (c.key, c.name)}
+        named = [c.expected for c in checks if name in (c.key, c.name)]
+        holders = {id(v) for held in named for v in (held, held_by(held))} - {id(None)}
         changed = [
             (id(c.holder), c.key)
             for c in checks
             if (name in (c.key, c.name) or id(c.holder) in holders) and not c.holds()
         ]
         known = {key[1:] for key, now in end.items() if h.at.get(key) == now}
+        known |= {key[1:] for key, was in self.entry.items() if h.at.get(key) == was}
         if changed:
             return known.issuperset(changed)
         return bool(h.changed) and _same_state(h.changed, self._changed())

@@ -39,7 +39,7 @@ def _given(program: Program, entry: Program) -> list[Result]:
         left, out[move.first : end] = out[move.first : end], []
         number = move.tree.kind is None and left[0].kind == "value"
         if not (number and _same_number(left[0].key, found.get(move.place.key))):
-            ends += [Result("left at", (move.place.key, move.tree)), *left]
+            ends += [Result("left at", (move.place.key, move.tree, move.at)), *left]
     return out + ends
 
 

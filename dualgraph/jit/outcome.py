@@ -88,9 +88,10 @@ class Outcome:
             if effect.result is not None:
                 (leaves[owner] if isinstance(owner, int) else owner)._grad = made[effect.result]
         for move in self.moves:
-            move.put(made[move.first : move.first + move.tree.num_leaves])
+            if not move.at:
+                move.put(made[move.first : move.first + move.tree.num_leaves])
         out = made[0] if self._single else unflatten(self.tree, made)
-        return Pending(out, self.effects, made[self._size :]) if self.effects else out
+        return Pending(out, self.effects, made[self._size :], self.moves) if self.effects else out
 
     def _tape(self, tensors: list[Any], outs: list[Any]) -> TapeNode | None:
         if self.gradients is None:

@@ -183,13 +183,16 @@ class _Call:
         if None in leaves or not all(isinstance(x, np.ndarray) for x in copied):
             return None
         apart = self._apart()
-        moves = [(m.place.check, m.tree, m.first) for m in program.moves]
+        moves = [(m.place.check, m.tree, m.first) for m in program.moves if not m.at]
         alone = len(leaves) == 1 and program._single and leaves[0].kind == "MADE"
         if alone and not (leaves[0].then or stores or moves or program.effects):
             return leaves[0].more
-        effects = program.effects
-        finish = (lambda out, *values: Pending(out, effects, values).finish()) if effects else None
+        effects, puts = program.effects, [m for m in program.moves if m.at]
+        finish = None
+        if effects:
+            finish = lambda out, *values: Pending(out, effects, values, puts).finish()  # noqa: E731
         told = sum(tree.num_leaves for e in effects for tree in e.trees)
+        told += sum(m.tree.num_leaves for m in puts)
         return words.Outcome(
             leaves, program.tree, stores, apart, grads, moves, finish, (program._size, told)
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import types
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ..core.constant import exact
@@ -76,11 +76,13 @@ class Spot:
 
 
 class Move(NamedTuple):
-    """What a call leaves at a place: its results from number `first` on, put together as `tree`."""
+    """What a call leaves at a place: its results from number `first` on, put together as `tree`; there when `at`
+    statements set apart, which read what was there before, have run."""
 
     place: Place
     tree: TreeDef
     first: int = 0
+    at: int = 0
 
     def put(self, leaves: Sequence[Any]) -> None:
         """Puts it there."""
@@ -125,11 +127,12 @@ class Rebound:
 
     def take(
         self, tracer: Tracer, footprint: Footprint, result: Any, arguments: Any, happened: Sequence[Happening],
-        written: Collection[Any],
+        written: Collection[Any], entry: Mapping[Any, int],
     ) -> list[Move]:  # fmt: skip
         """What a captured call left at such places; what it found there is read afresh on each call.
 
-        `result` is what it gave, `written` are places where numbers were exchanged. Empty
+        `result` is what it gave, `written` are places where numbers were exchanged, and `entry` has what was at such
+        places before, by identity. Empty
         where what it changed is not of this kind: it cannot be repeated then.
         """
         if not (self.places or written) and footprint.failing() is None:
@@ -153,12 +156,14 @@ class Rebound:
         lasting = (c for c in found if c not in flags and not _other_number(c))
         self.places.update((place_key(c), Place(c)) for c in lasting)
         self.active = self.active or bool(found)
-        read = any(held or _reads(h, c, footprint) for h in happened for c in found)
+        cuts = [_put_after(happened, c, footprint, entry) for c in found]
+        read = (held and happened) or None in cuts
         own = flatten(arguments)[0]
         if shared or read or not self._read_afresh(tracer, footprint, own, failing):
             tracer.refusals += [f"{CHANGES} {c.name}, which it also reads" for c in failing]
             return []
-        return [Move(Place(c), flatten(c.read())[1]) for c in found]
+        pairs = zip(found, cuts, strict=True)
+        return [Move(Place(c), flatten(c.read())[1], at=at) for c, at in pairs if at is not None]
 
     def noticed(self, programs: Sequence[Any]) -> Sequence[Any]:
         """The programs, of which it was noted where nothing but tensors and numbers was exchanged since."""
@@ -234,9 +239,10 @@ class Rebound:
 def results_of(
     moves: Sequence[Move], leaves: list[Any], uses: dict[int, Use], formulas: Formulas | None
 ) -> list[Move]:
-    """The moves, with what they leave added to the results of the call; live numbers at the places get plain."""
+    """The moves, those first that come after statements, with what they leave added to the results of the call; live
+    numbers at the places get plain."""
     out = []
-    for move in moves:
+    for move in sorted(moves, key=lambda m: not m.at):
         out.append(move._replace(first=len(leaves)))
         for v in flatten(move.place.read(()))[0]:
             if type(v) in LIVE:
@@ -267,11 +273,24 @@ def _other_number(check: Check) -> bool:
     return of_number and type(plain(given(check.read()))) is kind
 
 
-def _reads(h: Happening, check: Check, footprint: Footprint) -> bool:
-    """Whether a statement may read a place, which held something else than at the end of the call by then."""
-    if h.names.isdisjoint(REFLECTION | _names(check, footprint)):
-        return False
-    return h.at.get(place_key(check)) != id(check.read())
+def _put_after(
+    happened: Sequence[Happening], check: Check, footprint: Footprint, entry: Mapping[Any, int]
+) -> int | None:
+    """After how many of the statements set apart a place has to get what the call leaves there: after those that may
+    read what was there before. None where one may read something else."""
+    key, names = place_key(check), REFLECTION | _names(check, footprint)
+    count = 0
+    for i, h in enumerate(happened):
+        if h.names.isdisjoint(names) or h.at.get(key) == id(check.read()):
+            continue
+        if h.at.get(key) != entry.get(key, 0) or any(
+            h.at.get(key) != entry.get(key, 0) for h in happened[count:i]
+        ):
+            return None
+        count = i + 1
+    while 0 < count < len(happened) and happened[count].at.get(key) == entry[key]:
+        count += 1  # it was changed later
+    return count
 
 
 def _forms(value: Any) -> tuple[list[Any], TreeDef]:

@@ -203,6 +203,10 @@ class _Call:
     def run(self, fn: Any, sizes: Sequence[tuple[Source, SymInt]]) -> Any:
         """Runs the function, and gives its result."""
         arguments, tracer = self.arguments, self.tracer
+        if self.rebound is not None:
+            inputs = () if self.formulas is None else self.formulas.inputs
+            stand_ins = (*zip(self.sources, inputs, strict=False), *sizes)
+            self.watch.entry = self.rebound.at() | {s.key: id(x) for s, x in stand_ins}
         with self.watch.watching():
             result, self.uses, self.rewritten = called(
                 fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.everything, sizes
@@ -230,8 +234,9 @@ class _Call:
         moves = []
         if self.rebound is not None:
             moves = self.rebound.take(
-                self.tracer, self.footprint, result, tree, happened, self.rewritten
-            )
+                self.tracer, self.footprint, result, tree, happened, self.rewritten,
+                self.watch.entry,
+            )  # fmt: skip
         left = {m.place.key: id(m.place.read(())) for m in moves}
         for h in happened:
             h.by_size &= h.writes_before != writes or any(h.at.get(k) != v for k, v in left.items())
@@ -293,7 +298,8 @@ class _Call:
         """The reasons why there can be no program."""
         tracer, footprint = self.tracer, self.footprint
         numbers = kept_numbers(self.formulas, happened)
-        reasons = [*footprint.refusals, *tracer.refusals, *self.cannot, *numbers]
+        # a statement that could not be set apart may have kept them
+        reasons = [*footprint.refusals, *tracer.refusals, *(self.cannot or numbers)]
         if modes() != self.modes:
             reasons.append("it leaves another gradient mode, default dtype or default device")
         early = [h.statement.where for h in happened if h.by_size]

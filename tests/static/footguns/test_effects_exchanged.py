@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import dualgraph as dg
-from tests.side_by_side import Wrap, both_modes
+from tests.side_by_side import Wrap, attempt, both_modes
 from tests.static.footguns.inputs import x
 
 
@@ -200,3 +200,69 @@ def test_a_tensor_that_is_written_comes_into_a_list_that_a_statement_reads(
         if i in (9, 10):
             held["k"][0] = told.meter if i == 9 else told.meter.view(2)
         yield f(dg.ones(2) * (i + 1)), list(log)
+
+
+class Trainer:
+    """One whose counter has the name of a method that it calls."""
+
+    def __init__(self) -> None:
+        self.step, self.rate, self.h = 0, 0.5, dg.zeros(3)
+        self.log: list[Any] = []
+        self.w = dg.ones(3, requires_grad=True)
+        self.opt = dg.optim.SGD([self.w], lr=0.1)
+
+    def fit(self, a: Any) -> Any:
+        loss = (a * self.w * self.rate).square().mean()
+        self.opt.zero_grad()
+        loss.backward()
+        self.opt.step()
+        if self.step % 2 == 0:
+            self.log.append((self.step, self.rate, loss.item()))
+        self.step += 1
+        self.rate *= 0.9
+        self.log.append((self.step, self.rate))
+        return loss.detach()
+
+    def shown(self) -> Any:
+        return self.step, self.rate, list(self.log), self.w.detach(), self.h
+
+
+@both_modes(8)
+def test_what_a_statement_tells_before_and_after_it_is_moved_on(wrap: Wrap) -> Iterator[Any]:
+    t = Trainer()
+    f = wrap(t.fit)
+    for i in range(16):
+        yield f(x() + i), t.shown()
+
+
+@both_modes(6)
+def test_a_tensor_is_told_of_before_another_takes_its_place(wrap: Wrap) -> Iterator[Any]:
+    t = Trainer()
+
+    @wrap
+    def f(a: Any) -> Any:
+        t.log.append(t.h.sum().item())
+        t.h = t.h * 0.5 + a.sum(0)
+        return t.h * 2
+
+    for i in range(12):
+        yield f(x() + i), t.shown()
+
+
+@both_modes(6)
+def test_an_error_of_a_statement_leaves_what_comes_after_it_as_it_was(wrap: Wrap) -> Iterator[Any]:
+    t = Trainer()
+    limits = {"first": 0, "then": 0}
+
+    @wrap
+    def f(a: Any) -> Any:
+        y = a * (1 + t.step)
+        t.log.append(1 / (limits["first"] - t.step))
+        t.step += 1
+        t.log.append(1 / (limits["then"] - t.step))
+        return y
+
+    for i in range(16):
+        limits["first"] = t.step if i == 9 else -1
+        limits["then"] = t.step + 1 if i == 12 else -1
+        yield attempt(lambda: f(x())), t.shown()
