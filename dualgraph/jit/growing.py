@@ -162,6 +162,12 @@ class Growing:
         attempt = _Attempt(entry, tree, where, sources, call, spec, left, tries)
         with self._lock:
             if program is None:
+                kept = [r for r in refusals if r.startswith(KEPT)]
+                if kept and left is None and not self._apart.active and self._apart.again():
+                    entry.start_over()  # what keeps numbers may be set apart
+                    self._forget()
+                    self._log.append(f"not captured at {where}: {kept[0]}; {APART}")
+                    return result, None
                 if takes is None or not self._taking.refuse(refusals):
                     self._not_captured(attempt, refusals)
                 return result, None

@@ -234,3 +234,23 @@ def test_an_error_of_code_that_takes_no_live_numbers_comes_up_once(
             raised += 1
     assert raised == 1 and len(lines) == 9, f.explain()
     assert "not JSON serializable" in f.explain()
+
+
+def test_numbers_that_a_callback_keeps_are_inputs_where_it_is_set_apart() -> None:
+    def make() -> Any:
+        log: list[Any] = []
+
+        def at(step: Any, loss: Any) -> None:
+            if step % 3 == 0:
+                log.append((step, round(loss, 4)))
+
+        def f(x: Any, step: Any) -> Any:
+            loss = (x * x).mean()
+            at(step, loss.item())
+            return loss
+
+        return f, log
+
+    compiled = follow(make, range(1, 13))
+    assert len(compiled.programs) == 1, compiled.explain()
+    assert compiled.programs[0].calls > 6, compiled.explain()
