@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,6 +47,7 @@ from .results import Result
 
 KEPT = "it keeps"
 DEEPEST = 5  # tuples in tuples that a number is looked for in
+HERE_ALONE = 3  # references to a tuple that nobody else holds: Python 3.13 tells of the one of its own arguments
 FLOWS = "gradients flow through it, and numbers from tensors would be inputs"
 LEADS = "numbers of the result may lead the way"
 EXCHANGED = (DictCheck, CellCheck, ItemCheck, AttributeCheck, ClassCheck)
@@ -272,6 +274,8 @@ def _exchange(old: list[Any], new: list[Any], but: Any) -> set[int]:
         both: list[set[int]] = []
         for holder in gc.get_referrers(*old):
             if holder is but or holder is old or isinstance(holder, types.FrameType):
+                continue
+            if type(holder) is tuple and sys.getrefcount(holder) <= HERE_ALONE:
                 continue
             mine = dict.fromkeys(at[id(v)] for v in gc.get_referents(holder) if id(v) in at)
             if type(holder) is tuple:
