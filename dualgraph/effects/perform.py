@@ -114,7 +114,8 @@ class Pending:
         made: dict[tuple[int, str], Any] = {}
         result = self._result
         for n, effect in enumerate(self._effects):
-            self._put(puts, n)
+            if puts:
+                self._put(puts, n)
             try:
                 out = effect.perform(values, made)
             except BaseException:
