@@ -165,11 +165,11 @@ class Backward(Kernel):
         """``result += part * factor``."""
         w, b, part = self.w, self.w.b, self.place("part")
         start = w.at(self.along[name], self.bytes_of(b.mul(row, self.p[width])))
-        with self.columns(count) as (offset, mask):
+        with self.columns(count) as (offset, left):
             place = w.at(start, offset)
-            sum_, more = (w.load(x, self.kind, mask) for x in (place, w.at(part, offset)))
+            sum_, more = (self.some(x, left) for x in (place, w.at(part, offset)))
             total = b.fadd(sum_, more) if factor is None else w.fma(more, factor, sum_)
-            w.store(total, place, mask)
+            w.store_first(total, place, left)
 
 
 def emit_backward(how: How) -> str:

@@ -213,15 +213,18 @@ class Kernel:
 
     @contextmanager
     def columns(self, width: ir.Value) -> Iterator[tuple[ir.Value, ir.Value]]:
-        """Vectors along a row of results: offset in bytes, and mask."""
+        """Vectors along a row of results: offset in bytes, and how many elements are left."""
         with self.w.loop(width, step=LANES) as turn:
-            mask = self.w.first_lanes(self.w.b.sub(width, turn.i), LANES)
-            yield self.bytes_of(turn.i), mask
+            yield self.bytes_of(turn.i), self.w.b.sub(width, turn.i)
+
+    def some(self, place: ir.Value, left: ir.Value) -> ir.Value:
+        """The elements of a vector that are left."""
+        return self.w.load(place, self.kind, self.w.first_lanes(left, LANES))
 
     def zero(self, start: ir.Value, count: ir.Value) -> None:
         """Fills so many elements with zeros."""
-        with self.columns(count) as (offset, mask):
-            self.w.store(self.constant(0.0), self.w.at(start, offset), mask)
+        with self.columns(count) as (offset, left):
+            self.w.store_first(self.constant(0.0), self.w.at(start, offset), left)
 
 
 __all__ = ["I1", "KEYS", "LANES", "ROWS", "How", "Kernel"]

@@ -123,10 +123,10 @@ class Forward(Kernel):
         with w.loop(rows, nonempty=True) as row:
             factor = self.number(w.at(self.place("factors"), self.bytes_of(row.i)))
             before = b.mul(row.i, width)
-            with self.columns(self.p["values"]) as (offset, mask):
+            with self.columns(self.p["values"]) as (offset, left):
                 place = w.at(result, before, offset)
-                more = w.load(w.at(part, before, offset), self.kind, mask)
-                w.store(w.fma(w.load(place, self.kind, mask), factor, more), place, mask)
+                more = self.some(w.at(part, before, offset), left)
+                w.store_first(w.fma(self.some(place, left), factor, more), place, left)
 
     def finish(self, result: ir.Value, lse: ir.Value, rows: ir.Value) -> None:
         """Divides each row by its sum, and stores the logarithm of the sum of exponentials."""
@@ -145,9 +145,9 @@ class Forward(Kernel):
         with w.loop(rows, nonempty=True) as row:
             total = self.number(w.at(self.place("sums"), self.bytes_of(row.i)))
             before = b.mul(row.i, width)
-            with self.columns(self.p["values"]) as (offset, mask):
+            with self.columns(self.p["values"]) as (offset, left):
                 place = w.at(result, before, offset)
-                w.store(b.fdiv(w.load(place, self.kind, mask), total), place, mask)
+                w.store_first(b.fdiv(self.some(place, left), total), place, left)
 
 
 def emit_forward(how: How) -> str:

@@ -65,7 +65,8 @@ def bisect_code(w: Writer, code: str, side: str) -> None:
 
     with w.loop(end, begin) as row, w.loop(right, left, LANES) as column:
         start = w.at(edges, w.scaled(b.mul(row.i, n), size))
-        mask = w.first_lanes(b.sub(right, column.i), LANES)
+        some = b.sub(right, column.i)
+        mask = w.first_lanes(some, LANES)
         first = b.add(b.mul(row.i, count), column.i)
         value = w.load(w.at(values, w.scaled(first, size)), kind, mask)
         with w.loop(steps, carried=[zeros, n]) as turn:
@@ -81,4 +82,4 @@ def bisect_code(w: Writer, code: str, side: str) -> None:
             turn.carried = [b.select(on, middle, at), b.sub(length, half)]
         at = turn.carried[0]
         beyond = b.zext(passed(start, at, value), places)  # one edge is left
-        w.store(b.add(at, beyond), w.at(out, w.scaled(first, 8)), mask)
+        w.store_first(b.add(at, beyond), w.at(out, w.scaled(first, 8)), some)

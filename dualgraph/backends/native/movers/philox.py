@@ -122,8 +122,7 @@ def _write_words(
         ]
         words = b.shuffle_vector(*halves, ir.Constant(ir.VectorType(I32, len(order)), order))
         first = b.mul(turn.i, i64(WORDS))
-        mask = w.first_lanes(b.sub(size, first), len(order))
-        w.store(words, w.at(out, b.mul(first, i64(4))), mask)
+        w.store_first(words, w.at(out, b.mul(first, i64(4))), b.sub(size, first))
 
 
 def _indexes(count: int) -> ir.Constant:

@@ -30,18 +30,20 @@ def max_code(w: Writer, code: str, step: int) -> None:
                 with w.loop(window, i64(1), carried=first) as k:
                     best, place = k.carried
                     value = load(w.at(here, w.word(inside, k.i)))
-                    nan = b.and_(
-                        b.fcmp_unordered("uno", value, value), b.fcmp_ordered("ord", best, best)
-                    )
-                    better = b.or_(b.fcmp_ordered(">", value, best), nan)
                     number = w.splat(b.trunc(k.i, I32), LANES)
-                    k.carried = [b.select(better, value, best), b.select(better, number, place)]
+                    # greater, or the first that is not a number: one comparison a choice, since LLVM puts masks
+                    # together in bytes
+                    better = b.fcmp_unordered(">", value, best)
+                    known = b.fcmp_ordered("ord", best, best)
+                    k.carried = [
+                        b.select(better, b.select(known, new, old), old)
+                        for new, old in ((value, best), (number, place))
+                    ]
                 best, place = k.carried
-                own = w.first_lanes(b.sub(columns, turn.i), LANES)
-                index = b.add(line, turn.i)
-                w.store(best, w.at(best_at, w.scaled(index, SIZE[code])), own)
+                index, left = b.add(line, turn.i), b.sub(columns, turn.i)
+                w.store_first(best, w.at(best_at, w.scaled(index, SIZE[code])), left)
                 wide = b.zext(place, ir.VectorType(I64, LANES))
-                w.store(wide, w.at(place_at, w.scaled(index, 8)), own)
+                w.store_first(wide, w.at(place_at, w.scaled(index, 8)), left)
 
 
 @kernel(pointers=4, numbers=9)
@@ -64,8 +66,8 @@ def sum_code(w: Writer, code: str, step: int) -> None:
                 with w.loop(window, i64(1), carried=first) as k:
                     value = load(w.at(here, w.word(inside, k.i)))
                     k.carried = [b.fadd(k.carried[0], value)]
-                own = w.first_lanes(b.sub(columns, turn.i), LANES)
-                w.store(k.carried[0], w.at(sums, w.scaled(b.add(line, turn.i), SIZE[code])), own)
+                goal = w.at(sums, w.scaled(b.add(line, turn.i), SIZE[code]))
+                w.store_first(k.carried[0], goal, b.sub(columns, turn.i))
 
 
 def _stepped(

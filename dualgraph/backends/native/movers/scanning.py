@@ -109,13 +109,14 @@ def columns_code(w: Writer, op: str, code: str, given: str) -> None:
 
     with w.loop(end, begin) as outer, w.loop(inner, step=LANES) as column:
         first = b.add(b.mul(b.mul(outer.i, n), inner), column.i)
-        mask = w.first_lanes(b.sub(inner, column.i), LANES)
+        left = b.sub(inner, column.i)
+        mask = w.first_lanes(left, LANES)
         so_far = value_at(first, mask)
-        w.store(so_far, w.at(out, w.scaled(first, size)), mask)
+        w.store_first(so_far, w.at(out, w.scaled(first, size)), left)
         with w.loop(n, i64(1), carried=[so_far]) as turn:
             here = b.add(first, b.mul(turn.i, inner))
             value = _combined(w, op, code, turn.carried[0], value_at(here, mask))
-            w.store(value, w.at(out, w.scaled(here, size)), mask)
+            w.store_first(value, w.at(out, w.scaled(here, size)), left)
             turn.carried = [value]
 
 
@@ -155,14 +156,15 @@ def recurrent_columns_code(w: Writer, code: str) -> None:
 
     with w.loop(end, begin) as outer, w.loop(inner, step=LANES) as column:
         first = b.add(b.mul(b.mul(outer.i, n), inner), column.i)
-        mask = w.first_lanes(b.sub(inner, column.i), LANES)
+        left = b.sub(inner, column.i)
+        mask = w.first_lanes(left, LANES)
         so_far = w.load(w.at(x, w.scaled(first, size)), kind, mask)
-        w.store(so_far, w.at(out, w.scaled(first, size)), mask)
+        w.store_first(so_far, w.at(out, w.scaled(first, size)), left)
         with w.loop(n, i64(1), carried=[so_far]) as turn:
             here = w.scaled(b.add(first, b.mul(turn.i, inner)), size)
             factor, more = (w.load(w.at(v, here), kind, mask) for v in (factors, x))
             value = b.fadd(b.fmul(factor, turn.carried[0]), more)
-            w.store(value, w.at(out, here), mask)
+            w.store_first(value, w.at(out, here), left)
             turn.carried = [value]
 
 
@@ -216,7 +218,8 @@ def best_columns_code(w: Writer, sign: str, code: str) -> None:
     kind = ir.VectorType(TYPES[code], LANES)
     with w.loop(end, begin) as outer, w.loop(inner, step=LANES) as column:
         first = b.add(b.mul(b.mul(outer.i, n), inner), column.i)
-        mask = w.first_lanes(b.sub(inner, column.i), LANES)
+        left = b.sub(inner, column.i)
+        mask = w.first_lanes(left, LANES)
         carried = [w.load(w.at(x, w.scaled(first, size)), kind, mask), w.splat(i64(0), LANES)]
         with w.loop(n, carried=carried) as turn:
             best, at = turn.carried
@@ -224,8 +227,8 @@ def best_columns_code(w: Writer, sign: str, code: str) -> None:
             value = w.load(w.at(x, w.scaled(here, size)), kind, mask)
             new = _takes_over(w, sign, code, best, value)
             turn.carried = [b.select(new, value, best), b.select(new, w.splat(turn.i, LANES), at)]
-            w.store(turn.carried[0], w.at(out, w.scaled(here, size)), mask)
-            w.store(turn.carried[1], w.at(places, w.scaled(here, 8)), mask)
+            w.store_first(turn.carried[0], w.at(out, w.scaled(here, size)), left)
+            w.store_first(turn.carried[1], w.at(places, w.scaled(here, 8)), left)
 
 
 @kernel(pointers=3, numbers=4)

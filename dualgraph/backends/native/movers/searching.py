@@ -64,7 +64,8 @@ def columns_code(w: Writer, sign: str, code: str) -> None:
     x, out, n, inner, begin, end = w.fn.args
     kind, places = ir.VectorType(TYPES[code], LANES), ir.VectorType(I64, LANES)
     with w.loop(end, begin) as outer, w.loop(inner, step=LANES) as column:
-        mask = w.first_lanes(b.sub(inner, column.i), LANES)
+        left = b.sub(inner, column.i)
+        mask = w.first_lanes(left, LANES)
         first = b.add(b.mul(b.mul(outer.i, n), inner), column.i)
         carried = [
             w.load(w.at(x, w.scaled(first, size)), kind, mask),
@@ -80,7 +81,7 @@ def columns_code(w: Writer, sign: str, code: str) -> None:
                 b.select(better, w.splat(turn.i, LANES), at),
             ]
         target = b.add(b.mul(outer.i, inner), column.i)
-        w.store(turn.carried[1], w.at(out, w.scaled(target, 8)), mask)
+        w.store_first(turn.carried[1], w.at(out, w.scaled(target, 8)), left)
 
 
 @kernel(pointers=2, numbers=4)
@@ -92,7 +93,8 @@ def short_rows_code(w: Writer, sign: str, code: str) -> None:
     lanes = ir.Constant(places, list(range(LANES)))
     offsets = b.mul(lanes, w.splat(w.scaled(n, size), LANES))
     with w.loop(end, begin, LANES) as row:
-        mask = w.first_lanes(b.sub(end, row.i), LANES)
+        left = b.sub(end, row.i)
+        mask = w.first_lanes(left, LANES)
         start = w.at(x, w.scaled(b.mul(row.i, n), size))
         carried = [w.gather(start, offsets, kind, mask), ir.Constant(places, [0] * LANES)]
         with w.loop(n, i64(1), carried=carried) as turn:
@@ -103,7 +105,7 @@ def short_rows_code(w: Writer, sign: str, code: str) -> None:
                 b.select(better, value, best),
                 b.select(better, w.splat(turn.i, LANES), at),
             ]
-        w.store(turn.carried[1], w.at(out, w.scaled(row.i, 8)), mask)
+        w.store_first(turn.carried[1], w.at(out, w.scaled(row.i, 8)), left)
 
 
 @kernel(pointers=2, numbers=4)

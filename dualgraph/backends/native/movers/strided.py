@@ -194,9 +194,9 @@ def _lines(w: Writer, each_row: EachRow, columns: Columns, size: int, how: str) 
                 value = element if how == "same" else scalar(turn.i)
                 b.store(value, w.at(target, w.scaled(turn.i, size)), align=size)
         else:
-            mask = w.first_lanes(b.sub(count, whole), lanes)
-            value = vector if how == "same" else near(whole, mask)
-            w.store(value, w.at(target, w.scaled(whole, size)), mask)
+            left = b.sub(count, whole)
+            value = vector if how == "same" else near(whole, w.first_lanes(left, lanes))
+            w.store_first(value, w.at(target, w.scaled(whole, size)), left)
 
     each_row(body)
 
