@@ -185,6 +185,19 @@ def test_how_a_product_is_cut_does_not_matter(dtype, threads, whole, large, monk
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_as_far_from_k_to_k_as_in_a_panel_are_no_panel(dtype):
+    made = kernels.shape_for(dtype)
+    m, k, n, step = 2 * made.rows, 37, 3 * made.columns, made.packed_vectors * made.lanes
+    rng = np.random.default_rng(8)
+    whole, y = (rng.standard_normal(s).astype(dtype) for s in ((m, k * step), (k, n)))
+    out, size = np.empty((m, n), dtype), whole.itemsize
+    x = Strided(k * step * size, step * size)
+    sizes = Product(dtype, m, n, k, x, Strided(size, n * size), n * size, (product.START,) * 3)
+    Plan(sizes, pack_x=False, pack_y=True)(whole, y, out)
+    assert same_bits(out, law(whole[:, ::step], y))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("early", [0, 3, 15])
 @pytest.mark.parametrize("gap", [0, 16, 5])
 def test_a_matrix_times_a_vector_follows_the_law_wherever_it_lies(dtype, early, gap):

@@ -6,6 +6,8 @@ is then stored (first block) or added to what is there. A tile's size cannot be 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .. import ir
 from ..emit.parts import I64, PTR
 from .code import ELEMENTS, Writer, element_size, i64
@@ -16,6 +18,9 @@ ARGUMENTS = (I64, PTR, I64, I64, PTR, I64, PTR, I64, I64, I64)
 # columns, whether to add. If tabled, y's step is the address of a table of where each k lies. If x is read by lines,
 # its steps are the addresses of such tables for its rows and k's.
 
+TOGETHER = (
+    4  # k's of a turn where both operands are panels: little is left of it but loads and sums
+)
 LONG = 64  # products from which asking for the tile's memory early costs nothing
 Line = tuple[int, int]
 
@@ -23,8 +28,8 @@ Line = tuple[int, int]
 class _Steps:
     """Rows of x that lie evenly: three share a pointer - itself, itself + row_step, itself + 2 * row_step."""
 
-    def __init__(self, w: Writer, rows: int) -> None:
-        _, x, self.row_step, self.x_step, *_ = w.fn.args
+    def __init__(self, w: Writer, rows: int, x: ir.Value) -> None:
+        _, _, self.row_step, self.x_step, *_ = w.fn.args
         self.w, self.rows = w, rows
         twice = w.b.add(self.row_step, self.row_step)
         self.twice = w.opaque(twice)
@@ -77,30 +82,37 @@ def emit_micro(
     module = ir.Module(name="micro")
     w = Writer(module, "micro", ARGUMENTS)
     b = w.b
-    k, _, _, _, y, y_step, out, out_step, columns, add = w.fn.args
+    k, x, _, _, y, y_step, out, out_step, columns, add = w.fn.args
     lanes, size = geometry.lanes, geometry.size
     kind = ir.VectorType(ELEMENTS[geometry.element], lanes)
     masks: list[ir.Value | None] = [
         w.first_lanes(b.sub(columns, i64(v * lanes)), lanes) if masked else None
         for v in range(vectors)
     ]
-    xs = _Lines(w, rows, *line) if line else _Steps(w, rows)
-    before = len(xs.starts)
-    zero = ir.Constant(kind, [ir.Constant(kind.element, 0.0)] * lanes)
-    _expect(w, out, out_step, rows, vectors * lanes * size, k)
-    with w.loop(k, carried=[*xs.starts, y, *[zero] * (rows * vectors)], nonempty=True) as turn:
-        pointers, row_of_y, sums = (
-            turn.carried[:before],
-            turn.carried[before],
-            turn.carried[before + 1 :],
-        )
-        if tabled:
-            row_of_y = w.at(y, w.word(b.inttoptr(y_step, PTR), turn.i))
+
+    def added(places: list[ir.Value], row_of_y: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+        """The sums with the products of one k more."""
         ys = [w.load(w.at(row_of_y, i64(v * lanes * size)), kind, masks[v]) for v in range(vectors)]
         after = []
-        for r, place in enumerate(xs.places(pointers, turn.i)):
+        for r, place in enumerate(places):
             factor = w.splat(b.load(place, align=size, typ=kind.element), lanes)
             after += [w.fma(factor, ys[v], sums[r * vectors + v]) for v in range(vectors)]
+        return after
+
+    zero = ir.Constant(kind, [ir.Constant(kind.element, 0.0)] * lanes)
+    sums = [zero] * (rows * vectors)
+    _expect(w, out, out_step, rows, vectors * lanes * size, k)
+    done = i64(0)
+    if not (masked or tabled or line):
+        panels = geometry.packed_vectors * lanes * size, vectors * lanes * size
+        done, x, y, *sums = _through_panels(w, rows, size, panels, sums, added)
+    xs = _Lines(w, rows, *line) if line else _Steps(w, rows, x)
+    before = len(xs.starts)
+    with w.loop(k, done, carried=[*xs.starts, y, *sums]) as turn:
+        pointers, row_of_y = turn.carried[:before], turn.carried[before]
+        if tabled:
+            row_of_y = w.at(y, w.word(b.inttoptr(y_step, PTR), turn.i))
+        after = added(xs.places(pointers, turn.i), row_of_y, turn.carried[before + 1 :])
         moved = xs.moved(pointers)
         turn.carried = [*moved, y if tabled else w.at(row_of_y, y_step), *after]
     sums = turn.carried[before + 1 :]
@@ -110,6 +122,31 @@ def emit_micro(
         _store(w, sums, out, out_step, masks, add, size)
     b.ret_void()
     return str(module)
+
+
+def _through_panels(
+    w: Writer,
+    rows: int,
+    size: int,
+    steps: tuple[int, int],
+    sums: list[ir.Value],
+    added: Callable[[list[ir.Value], ir.Value, list[ir.Value]], list[ir.Value]],
+) -> list[ir.Value]:
+    """Most of the k's where both operands lie in panels of so many bytes a k: how many, x and y behind, the sums."""
+    b, (x_panel, y_panel) = w.b, steps
+    k, x, row_step, x_step, y, y_step, *_ = w.fn.args
+    evenly = b.icmp_signed("==", row_step, i64(size))
+    for step, known in ((x_step, x_panel), (y_step, y_panel)):
+        evenly = b.and_(evenly, b.icmp_signed("==", step, i64(known)))
+    done = b.select(evenly, b.and_(k, i64(-TOGETHER)), i64(0))
+    with w.loop(done, step=TOGETHER, carried=[x, y, *sums]) as turn:
+        x, y, *sums = turn.carried
+        for u in range(TOGETHER):
+            places = [w.at(x, i64(u * x_panel + r * size)) for r in range(rows)]
+            sums = added(places, w.at(y, i64(u * y_panel)), sums)
+        x, y = w.at(x, i64(TOGETHER * x_panel)), w.at(y, i64(TOGETHER * y_panel))
+        turn.carried = [x, y, *sums]
+    return [done, *turn.carried]
 
 
 def _expect(
