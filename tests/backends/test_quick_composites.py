@@ -71,6 +71,15 @@ def test_programs_have_the_bits_of_the_ops(name, monkeypatch):
     assert made_by_programs()
 
 
+def test_operands_have_at_most_so_many_elements():
+    few = dg.ones(composing.FEW_ELEMENTS)
+    more = dg.ones(composing.FEW_ELEMENTS + 1)
+    warmed(lambda: F.leaky_relu(more))
+    assert not made_by_programs()
+    warmed(lambda: F.leaky_relu(few))
+    assert made_by_programs() == {"leaky_relu"}
+
+
 GRADIENTS = {
     "softmax": lambda x, w, v: x.softmax(1), "layer_norm": lambda x, w, v: F.layer_norm(x, (6,), v, v * 2),
     "cross_entropy": lambda x, w, v: F.cross_entropy(x, K), "linear": lambda x, w, v: F.linear(x, w, w[:, 0]),

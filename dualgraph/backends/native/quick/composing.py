@@ -16,7 +16,9 @@ from .recipe import CALL, GENERIC, Recipe
 
 MOST = 4096  # kinds of calls that are known
 MOST_PARAMS = 8  # of an op that gives a view
-FEW_ELEMENTS = 1 << 13  # of an operand; for larger ones see `merge`
+FEW_ELEMENTS = (
+    1 << 16
+)  # of an operand; for larger ones, where Python is little of the time, see `merge`
 
 KNOWN: dict[
     Any, Recipe | None
