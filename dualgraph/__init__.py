@@ -103,7 +103,7 @@ from .eager.random import (
     set_rng_state,
 )
 from .eager.sets import (
-    bincount, bucketize, histc, histogram, isin, searchsorted, unique, unique_all, unique_consecutive,
+    bincount, bucketize, histc, histogram, histogramdd, isin, searchsorted, unique, unique_all, unique_consecutive,
     unique_counts, unique_inverse, unique_values,
 )
 from .eager.shapes import (
@@ -245,9 +245,10 @@ __all__ = [
     "bartlett_window", "blackman_window", "hamming_window", "hann_window", "istft", "kaiser_window", "i0", "signal",
     "stft", "testing", "cumulative_trapezoid", "pdist", "frexp", "gradient", "unravel_index",
     "as_strided", "as_strided_scatter", "cdouble", "cfloat", "channels_last", "channels_last_3d", "conj_physical",
-    "contiguous_format", "diagonal_scatter", "fill", "get_device", "histogram", "index_reduce", "is_conj", "is_neg",
-    "is_nonzero", "is_same_size", "is_signed", "memory_format", "nanquantile", "preserve_format", "put", "renorm",
-    "resolve_conj", "resolve_neg", "rsub", "scalar_tensor", "select_scatter", "slice_scatter",
+    "contiguous_format", "diagonal_scatter", "fill", "get_device", "histogram", "histogramdd", "index_reduce",
+    "is_conj", "is_neg", "is_nonzero", "is_same_size", "is_signed", "memory_format", "nanquantile",
+    "preserve_format", "put", "renorm", "resolve_conj", "resolve_neg", "rsub", "scalar_tensor", "select_scatter",
+    "slice_scatter",
     "angle", "broadcast_shapes", "complex", "diagflat", "dsplit", "isreal", "logaddexp2", "logcumsumexp",
     "nanmedian", "polar", "promote_types", "sgn", "vander", "view_as_complex", "view_as_real",
     "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin", "aminmax",

@@ -309,26 +309,88 @@ def histogram(
         tensor([2., 1.])
     """
     flat = sh.reshape(x, (-1,))
-    if isinstance(bins, int):
-        low, high = range or ((float(fn.min(flat)), float(fn.max(flat))) if x.size else (0.0, 0.0))
-        if bins < 1 or low > high:
-            problem = f"{bins} bins from {low} to {high}"
-            raise ArgumentError(describe("histogram", str(x.tensor_type), problem))
-        low, high = (low - 0.5, high + 0.5) if low == high else (low, high)
-        edges = linspace(low, high, bins + 1, dtype=x.dtype, device=x.device)
-    else:
-        edges = as_operand(bins)
+    edges = _edges("histogram", flat, bins, range)
+    at, inside = _bin_of(flat, edges)
+    found = _weighed(x, at, inside, weight, edges.shape[0] - 1)
+    return Histogram(_dense(found, _widths(edges)) if density else found, edges)
+
+
+def _edges(op: str, x: Tensor, bins: Any, range: Any) -> Tensor:
+    """The edges of bins over the numbers of a vector, as `bins` and `range` say."""
+    if not isinstance(bins, int):
+        return as_operand(bins)
+    low, high = range or ((float(fn.min(x)), float(fn.max(x))) if x.size else (0.0, 0.0))
+    if bins < 1 or low > high:
+        problem = f"{bins} bins from {low} to {high}"
+        raise ArgumentError(describe(op, str(x.tensor_type), problem))
+    low, high = (low - 0.5, high + 0.5) if low == high else (low, high)
+    return linspace(low, high, bins + 1, dtype=x.dtype, device=x.device)
+
+
+def _bin_of(x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
+    """The bin of each number of a vector, and whether it is in any; the last bin takes its upper edge, too."""
     n = edges.shape[0] - 1
-    at = ar.subtract(searchsorted(edges, flat, side="right"), 1)
-    at = ar.where(cp.equal(flat, sh.cut(edges, 0, n, n + 1)), n - 1, at)
-    inside = cp.logical_and(cp.greater_equal(at, 0), cp.less(at, n))
-    counted = ones_like(flat) if weight is None else sh.reshape(as_operand(weight), (-1,))
+    at = ar.subtract(searchsorted(edges, x, side="right"), 1)
+    at = ar.where(cp.equal(x, sh.cut(edges, 0, n, n + 1)), n - 1, at)
+    return at, cp.logical_and(cp.greater_equal(at, 0), cp.less(at, n))
+
+
+def _weighed(x: Tensor, at: Tensor, inside: Tensor, weight: Any, n: int) -> Tensor:
+    """What falls in each of n bins, in the dtype of x."""
+    counted = ones_like(at) if weight is None else sh.reshape(as_operand(weight), (-1,))
     values = ar.where(inside, astype(counted, x.dtype, copy=False), 0)
-    found = put_along(values, ar.where(inside, at, 0), shape=(n,), axis=0)
-    if density:
-        widths = ar.subtract(sh.cut(edges, 0, 1, n + 1), sh.cut(edges, 0, 0, n))
-        found = ar.divide(ar.divide(found, fn.sum(found)), widths)
-    return Histogram(found, edges)
+    return put_along(values, ar.where(inside, at, 0), shape=(n,), axis=0)
+
+
+def _widths(edges: Tensor) -> Tensor:
+    n = edges.shape[0]
+    return ar.subtract(sh.cut(edges, 0, 1, n), sh.cut(edges, 0, 0, n - 1))
+
+
+def _dense(found: Tensor, widths: Tensor) -> Tensor:
+    return ar.divide(ar.divide(found, fn.sum(found)), widths)
+
+
+class HistogramND(NamedTuple):
+    """How much falls in each bin, an axis for each coordinate, and the edges along each."""
+
+    hist: Tensor
+    bin_edges: tuple[Tensor, ...]
+
+
+@method
+def histogramdd(
+    x: Tensor, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
+) -> HistogramND:
+    """`histogram` of points, whose coordinates lie along the last axis of x.
+
+    `bins`: a number for all coordinates, or for each a number or edges; `range`: two numbers for each, one after the
+    other.
+
+        >>> dg.histogramdd(dg.asarray([[0.0, 1.0], [1.0, 1.0]]), 2, range=[0, 2, 0, 2]).hist
+        tensor([[0., 1.],
+                [0., 1.]])
+    """
+    count = x.shape[-1] if x.ndim else 0
+    each = [bins] * count if isinstance(bins, int) else list(bins)
+    if x.ndim < 2 or len(each) != count or (range is not None and len(range) != 2 * count):
+        problem = f"bins={bins!r} and range={range!r} for points of {count} coordinates"
+        raise ArgumentError(describe("histogramdd", str(x.tensor_type), problem))
+    points = sh.reshape(x, (-1, count))
+    edges, place, within = [], None, None
+    for i, wanted in enumerate(each):
+        line = sh.reshape(sh.cut(points, 1, i, i + 1), (-1,))
+        edges.append(_edges("histogramdd", line, wanted, range and range[2 * i : 2 * i + 2]))
+        at, inside = _bin_of(line, edges[-1])
+        n = edges[-1].shape[0] - 1
+        place = at if place is None else ar.add(ar.multiply(place, n), at)
+        within = inside if within is None else cp.logical_and(within, inside)
+    shape = tuple(e.shape[0] - 1 for e in edges)
+    found = sh.reshape(_weighed(x, place, within, weight, prod(shape)), shape)  # type: ignore[arg-type]
+    for i, e in enumerate(edges if density else ()):
+        widths = sh.reshape(_widths(e), (-1, *(1,) * (count - 1 - i)))
+        found = _dense(found, widths) if i == 0 else ar.divide(found, widths)
+    return HistogramND(found, tuple(edges))
 
 
 @together

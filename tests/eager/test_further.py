@@ -21,6 +21,8 @@ QUARTERS = np.nanquantile(N[1:], [0.25, 1], 1).astype("float32")
 EDGES = [-1.0, 0.0, 0.5, 2.0]
 DENSITY = np.histogram(X, EDGES, density=True)[0].astype("float32")
 PARTS = np.histogram(X, 3, (-1, 2), weights=np.abs(X))[0]
+PLANE = np.histogramdd(X.reshape(-1, 2), [3, 2], [(-1, 2), (-2, 2)], True)[0].astype("float32")
+SQUARES = np.histogramdd(X.reshape(-1, 2), [EDGES, EDGES], weights=np.abs(X[:, :2]).ravel())[0]
 
 CASES = {
     "angle": (lambda x: dg.angle(x), X, np.angle(X)),
@@ -57,6 +59,13 @@ CASES = {
     "resize_": (lambda x: x.clone().resize_(2, 7), X, np.r_[X.ravel(), 0, 0].reshape(2, 7)),
     "histogram": (lambda x: x.histogram(dg.tensor(EDGES), density=True).hist, X, DENSITY),
     "histogram of equal parts": (lambda x: x.histogram(3, range=(-1, 2), weight=x.abs()).hist, X, PARTS),
+    "histogramdd": (
+        lambda x: dg.histogramdd(x.reshape(-1, 2), [3, 2], range=[-1, 2, -2, 2], density=True).hist, X, PLANE
+    ),
+    "histogramdd by edges": (
+        lambda x: x.reshape(-1, 2).histogramdd([dg.tensor(EDGES)] * 2, weight=x[:, :2].abs()).hist, X,
+        SQUARES.astype("float32"),
+    ),
     "lu": (lambda x: dg.linalg.lu(x.T).P @ dg.linalg.lu(x.T).L @ dg.linalg.lu(x.T).U, X, X.T),
     "svd": (lambda x: x.svd().U * x.svd().S @ x.svd().V.mT, X, X),
 }  # fmt: skip
@@ -155,6 +164,7 @@ def test_draws_and_python_functions_in_place():
         (lambda: dg.ones(3).slice_scatter(dg.ones(2)), "values of shape (2,) do not fit"),
         (lambda: dg.linalg.inv(dg.zeros(2, 2)), "inv(f32[2,2]): Singular matrix"),
         (lambda: dg.ones(3).histogram(0), "0 bins"),
+        (lambda: dg.ones(3, 2).histogramdd([2]), "points of 2 coordinates"),
         (lambda: dg.ones(3).geometric_(2.0), "p lies in (0, 1)"),
     ],
 )
