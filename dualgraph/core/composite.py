@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from .context import state
 
@@ -27,6 +27,7 @@ class Merge:
     view: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     same: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     traced: Callable[[Any, tuple[Any, ...], dict[str, Any]], Callable[[], Traced]] | None = None
+    works: ClassVar[dict[Any, Callable[..., int]]] = {}  # see `working`
 
 
 class Traced(NamedTuple):
@@ -77,6 +78,17 @@ def composite(fn: F) -> F:
             return fn(*args, **kwargs)
 
     return call  # type: ignore[return-value]
+
+
+def working(work: Callable[..., int]) -> Callable[[F], F]:
+    """Decorator, below `composite`: ``work(*args)`` says how many elements a call computes where that is more than its
+    first operand has."""
+
+    def note(fn: F) -> F:
+        Merge.works[fn] = work
+        return fn
+
+    return note
 
 
 def together(fn: F) -> F:

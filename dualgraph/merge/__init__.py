@@ -17,13 +17,21 @@ from typing import Any
 from ..backends.native import api as native
 from ..core.composite import Merge
 
-LEAST = 1 << 14  # elements of the first operand from which a form pays
+LEAST = 1 << 14  # elements of the first operand (or that are computed) from which a form pays
+
+
+def large(fn: Any, args: tuple[Any, ...]) -> bool:
+    """Whether a call of a composite may pay a form."""
+    data = getattr(args[0], "_data", None) if args else None
+    if data is None or data.size >= LEAST:
+        return data is not None
+    work = Merge.works.get(fn)
+    return work is not None and work(*args) >= LEAST
 
 
 def serve(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The first large call loads what serves them; see `calls.serve`."""
-    data = getattr(args[0], "_data", None) if args else None
-    if data is None or data.size < LEAST:
+    if not large(fn, args):
         return NotImplemented
     calls = importlib.import_module(".calls", __package__)
     Merge.serve, Merge.retell = staticmethod(calls.serve), staticmethod(calls.retell)

@@ -13,7 +13,7 @@ from ..core.devices import CPU
 from ..core.dtypes import bfloat16, get_default_dtype
 from ..eager.tensor import Tensor
 from ..static import retold
-from . import LEAST
+from . import large
 from .forms import Form
 
 MOST = 512  # forms that are kept
@@ -89,8 +89,7 @@ def _call_of(
     fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], list[Tensor]] | None:
     """What tells the form of a call, and its tensors; None where it has no form."""
-    first = args[0] if args else None
-    if not isinstance(first, Tensor) or first._data.size < LEAST:
+    if not args or not isinstance(args[0], Tensor) or not large(fn, args):
         return None
     tape = state.grad
     tensors: list[Tensor] = []

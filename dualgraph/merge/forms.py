@@ -85,7 +85,8 @@ class Form:
             except AutogradError:  # it writes large operands
                 whole = trace(fn, types, wanted, room=LARGEST)
             passes = sum(not n.prim.aliases for n in whole.graph.nodes) + len(whole.writes) - 1
-            saved = passes * types[0].size
+            made = whole.result.type.size if whole.gives else 0
+            saved = passes * max(types[0].size, made)
             if saved >= WORTH:
                 self._compile(fn, whole, wanted)
         self.refused = not self.ready

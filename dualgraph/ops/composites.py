@@ -86,7 +86,7 @@ def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False
 @accumulating
 def std(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
     """Standard deviation over `axis`: ``sqrt(var(x))``; its gradient is 0 where all elements are equal."""
-    return _root(var(x, axis=axis, correction=correction, keepdims=keepdims))
+    return root(var(x, axis=axis, correction=correction, keepdims=keepdims))
 
 
 def _shift(x: Any, axes: tuple[int, ...]) -> Any:
@@ -164,7 +164,7 @@ def norm(x: Any, p: float = 2.0, axis: Axis = None, keepdims: bool = False) -> A
     axes = normalize_axes(axis, x.ndim)
     x = _floating(x)
     if p == 2:
-        return _root(reduce_sum(_squares(x), axes=axes, keepdims=keepdims))
+        return root(reduce_sum(_squares(x), axes=axes, keepdims=keepdims))
     size = abs(x)
     if p == float("inf"):
         return reduce_max(size, axes=axes, keepdims=keepdims)
@@ -190,7 +190,7 @@ def _squares(x: Any) -> Any:
     return real_part(multiply(x, conj(x))) if x.dtype.is_complex else square(x)
 
 
-def _root(total: Any) -> Any:
+def root(total: Any) -> Any:
     """Square root whose gradient at 0 is 0 rather than infinite."""
     zero = total == 0
     return where(zero, 0.0, sqrt(where(zero, 1.0, total)))

@@ -66,6 +66,9 @@ CASES = {
         lambda x: x.reshape(-1, 2).histogramdd([dg.tensor(EDGES)] * 2, weight=x[:, :2].abs()).hist, X,
         SQUARES.astype("float32"),
     ),
+    "cdist": (lambda x: dg.cdist(x, x[:2]), X, np.linalg.norm(X[:, None] - X[:2], axis=-1)),
+    "cdist of 12 coordinates": (lambda x: dg.cdist(x.reshape(1, 12), x.reshape(1, 12) + 1), X, np.float32([[12**0.5]])),
+    "slope of cdist at 0": (dg.grad(lambda x: dg.cdist(x, x.detach()).diagonal().sum()), X, 0 * X),
     "lu": (lambda x: dg.linalg.lu(x.T).P @ dg.linalg.lu(x.T).L @ dg.linalg.lu(x.T).U, X, X.T),
     "svd": (lambda x: x.svd().U * x.svd().S @ x.svd().V.mT, X, X),
 }  # fmt: skip

@@ -108,6 +108,8 @@ CASES: dict[str, tuple[Callable[..., Any], list[dg.Tensor]]] = {
     "clamp": (lambda x: x.clamp(-0.5, 0.7), [normal(190, 101)]),
     "normalize": (F.normalize, [normal(190, 101)]),
     "cosine_similarity": (F.cosine_similarity, [normal(190, 101), normal(190, 101)]),
+    "cdist of few coordinates": (dg.cdist, [normal(130, 3), normal(140, 3)]),
+    "cdist": (dg.cdist, [normal(40, 17), normal(2, 41, 17)]),
     "huber": (F.huber_loss, [normal(190, 101), normal(190, 101)]),
     "elu": (F.elu, [normal(190, 101)]),
     "mse": (F.mse_loss, [normal(190, 101), normal(190, 101)]),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from ...core.composite import together
-from ...core.dtypes import get_default_dtype
+from ...core.composite import composite, together, working
+from ...core.dtypes import float32, float64, get_default_dtype
 from ...core.errors import ArgumentError, ShapeError, describe
 from ...core.numbers.sizing import to_float
 from ...ops import composites
@@ -22,6 +23,7 @@ from ...ops.arithmetic import (
     multiply,
     round,
     sqrt,
+    square,
     subtract,
     where,
 )
@@ -60,6 +62,7 @@ def nanmean(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     return divide(nansum(x, dim, keepdim), count)
 
 
+FEW = 8  # coordinates whose squares `cdist` adds one after the other
 _NEIGHBOURS = {"lower": floor, "higher": ceil, "nearest": round}
 
 
@@ -171,7 +174,8 @@ def pdist(x: Tensor, p: float = 2.0) -> Tensor:
     return composites.norm(gap, float(p), -1)
 
 
-@together
+@composite
+@working(lambda x1, x2, *_: prod(x1.shape) * x2.shape[-2])
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
     """Distances of all pairs of rows: (..., n, k) and (..., m, k) give (..., n, m).
 
@@ -180,6 +184,18 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
         >>> dg.cdist(dg.zeros((1, 2)), dg.asarray([[3.0, 4.0]]))
         tensor([[5.]])
     """
+    if (
+        p == 2
+        and 0 < x1.shape[-1] <= FEW
+        and x1.dtype is x2.dtype
+        and x1.dtype in (float32, float64)
+    ):
+        turned, total = sh.matrix_transpose(x2), None
+        for i in range(x1.shape[-1]):
+            column, row = sh.cut(x1, x1.ndim - 1, i, i + 1), sh.cut(turned, x2.ndim - 2, i, i + 1)
+            off = square(subtract(column, row))
+            total = off if total is None else add(total, off)
+        return composites.root(total)  # type: ignore[no-any-return]
     return composites.norm(
         subtract(sh.expand_dims(x1, axis=-2), sh.expand_dims(x2, axis=-3)), float(p), -1
     )
