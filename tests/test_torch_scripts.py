@@ -249,3 +249,35 @@ def test_datasets_may_ask_for_their_worker() -> None:
     for workers in (0, 2):
         found = [x.tolist() for x in dg.data.DataLoader(Numbers(), 2, num_workers=workers)]
         assert found == [[0, 1], [2, 3]]
+
+
+def test_views_share_a_storage() -> None:
+    x = dg.arange(6.0).reshape(2, 3)
+    memory = x[1].storage()
+    assert (
+        memory.data_ptr()
+        == x.T.storage().data_ptr()
+        == x.untyped_storage().data_ptr()
+        == x.data_ptr()
+    )
+    assert (len(memory), memory.size(), memory.nbytes(), memory.element_size()) == (6, 6, 24, 4)
+    memory[4] = 9.0
+    assert x[1, 1].item() == memory[4] == 9.0 and list(memory) == [0.0, 1.0, 2.0, 3.0, 9.0, 5.0]
+    assert (
+        memory.fill_(2.0).dtype is dg.float32
+        and x.sum().item() == 12
+        and "6 elements" in repr(memory)
+    )
+    assert x.untyped_storage().size() == 24 and x.clone().storage().data_ptr() != x.data_ptr()
+    with pytest.raises(dg.AutogradError, match="read-only"):
+        x.untyped_storage().fill_(0)
+    with pytest.raises(dg.ArgumentError, match="contiguous"):
+        dg.from_numpy(np.ones((2, 4))[:, ::2]).storage()
+
+
+def test_older_names_of_initial_values() -> None:
+    assert (
+        nn.init.xavier_uniform is nn.init.xavier_uniform_ and nn.init.constant is nn.init.constant_
+    )
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = nn.init.nothing

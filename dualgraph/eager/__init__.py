@@ -2,7 +2,8 @@
 
 Its modules:
 
-    tensor      an array, its device, its place on the tape      operators, methods, attach (functions made methods)
+    tensor      an array, its device, its place on the tape      operators, methods, attach (functions made methods),
+                                                                 storage (the memory that views share)
     dispatch    one op call                                      quick (found by types), overwrite, scalars, operands
     autograd    the sweep over the tape                          taping, unfolding, custom, grad_modes
     creation    from data                                        filling (from a shape), older, random, interchange
@@ -14,7 +15,7 @@ Its modules:
 """
 
 from ..ops.arithmetic import where
-from . import interchange, methods, operators, printing
+from . import interchange, methods, operators, printing, storage
 from .creation import as_tensor, asarray, from_numpy, tensor
 from .filling import (
     arange,
@@ -78,6 +79,7 @@ __all__ = [
     "randn_like",
     "randperm",
     "stack",
+    "storage",
     "tensor",
     "where",
     "zeros",

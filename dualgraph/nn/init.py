@@ -240,6 +240,13 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     return _fill(tensor, asarray((basis.T if rows <= cols else basis) * gain).reshape(tensor.shape))
 
 
+def __getattr__(name: str) -> Any:
+    """PyTorch's older names, without the underscore."""
+    if f"{name}_" in globals():
+        return globals()[f"{name}_"]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
     """Normal, with the fraction `sparsity` of each column set to 0.
 
