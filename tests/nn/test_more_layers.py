@@ -107,3 +107,21 @@ def test_bags_of_given_embeddings():
     assert bag(dg.tensor([[0, 3]])).tolist() == [[9.0, 11.0, 13.0]]
     assert not bag.weight.requires_grad
     assert nn.EmbeddingBag.from_pretrained(rows, freeze=False).weight.requires_grad
+
+
+def test_embedding_gradients_by_frequency():
+    table = dg.randn(4, 3, requires_grad=True)
+    at, weights = dg.tensor([[1, 1, 3], [1, 0, 3]]), dg.randn(2, 3, 3)
+
+    def gradient(by_frequency):
+        def f(w):
+            return (F.embedding(at, w, scale_grad_by_freq=by_frequency) * weights).sum()
+
+        return dg.grad(f)(table), dg.compile(dg.grad(f), wait=True)
+
+    plain, (scaled, compiled) = gradient(False)[0], gradient(True)
+    np.testing.assert_array_equal(
+        scaled.numpy(), (plain / dg.tensor([[1.0], [3], [1], [2]])).numpy()
+    )
+    for _ in range(3):
+        assert compiled(table).tolist() == scaled.tolist()

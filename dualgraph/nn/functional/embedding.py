@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...core.composite import together
 from ...core.errors import ArgumentError, DTypeError
 from ...eager import Tensor, arange, no_grad, zeros
+from ...eager.custom import Function
 from ...eager.sets import searchsorted
 from ...ops.arithmetic import cast, maximum, minimum, where
 from ...ops.comparison import equal
@@ -34,23 +37,41 @@ def embedding(
     """Row ``weight[i]`` for each index i: shape (*input.shape, D).
 
     The row `padding_idx` gets no gradient. With `max_norm` the rows in use are scaled down, in
-    place, to that norm first. `sparse` is accepted; gradients are dense.
+    place, to that norm first. `scale_grad_by_freq` divides the gradient of a row by how often it is used. `sparse` is
+    accepted; gradients are dense.
 
     >>> table = dg.tensor([[1.0, 2.0], [3.0, 4.0]])
     >>> dg.nn.functional.embedding(dg.tensor([1, 0]), table).tolist()
     [[3.0, 4.0], [1.0, 2.0]]
     """
-    if scale_grad_by_freq:
-        raise ArgumentError("embedding: scale_grad_by_freq is not supported")
     at = _indices("embedding", input, weight.shape[0])
     if max_norm is not None:
         _limit(weight, at, max_norm, norm_type)
+    if scale_grad_by_freq:
+        weight = _ByFrequency.apply(weight, at)
     rows = index(weight, at, dims=(0,))
     if padding_idx is None:
         return rows
     padding_idx = padding_idx + weight.shape[0] if padding_idx < 0 else padding_idx
     padding = reshape(equal(input, padding_idx), shape=(*input.shape, 1))
     return where(padding, stop_gradient(rows), rows)
+
+
+class _ByFrequency(Function):
+    """A table whose gradient is divided, row by row, by how often a row is used."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, at: Tensor) -> Tensor:
+        ctx.save_for_backward(at)
+        return weight
+
+    @staticmethod
+    def backward(ctx: Any, ct: Tensor) -> Any:
+        (at,) = ctx.saved_tensors
+        flat = reshape(at, shape=(at.size,))
+        none = cast(arange(ct.shape[0], device=ct.device) < 0, dtype="int64")
+        uses = scatter_along(none, flat, (flat * 0 + 1).astype("int64"), axis=0, mode="add")
+        return ct / reshape(maximum(uses, 1), shape=(ct.shape[0], 1)), None
 
 
 def _limit(weight: Tensor, at: Tensor, max_norm: float, p: float) -> None:
