@@ -66,12 +66,16 @@ def __getattr__(name: str) -> Any:
     """Whatever is the same in both: a name of `dualgraph`, or a method that writes in place as a function."""
     if name.startswith("__"):
         raise AttributeError(name)
-    if name in names.__all__:
-        return getattr(names, name)
-    if hasattr(dualgraph, name):
-        return getattr(dualgraph, name)
-    if name.endswith("_") and hasattr(dualgraph.Tensor, name):
-        return getattr(dualgraph.Tensor, name)
+    writes = name.endswith("_") and hasattr(dualgraph.Tensor, name)
+    homes = (
+        (names, name in names.__all__),
+        (dualgraph, hasattr(dualgraph, name)),
+        (dualgraph.Tensor, writes),
+    )
+    for home, has in homes:
+        if has:
+            found = globals()[name] = getattr(home, name)  # the next time it is found without this
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; PyTorch's is not here")
 
 
