@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,11 @@ def search_sorted(xp, edges, values, side):
     """For each value the place among ascending `edges` (rows of them, or one for all values) that keeps the order."""
     if edges.ndim == 1:
         return xp.asarray(xp.searchsorted(edges, values, side=side)).astype("int64")
-    rows = edges.reshape((-1, edges.shape[-1]))
-    wanted = values.reshape((rows.shape[0], -1))
+    count = prod(edges.shape[:-1])
+    rows, wanted = (
+        edges.reshape((count, edges.shape[-1])),
+        values.reshape((count, values.shape[-1])),
+    )
     found = [xp.searchsorted(row, v, side=side) for row, v in zip(rows, wanted, strict=True)]
     return (
         xp.stack(found).reshape(values.shape).astype("int64")

@@ -68,6 +68,8 @@ CASES = {
     ),
     "cdist": (lambda x: dg.cdist(x, x[:2]), X, np.linalg.norm(X[:, None] - X[:2], axis=-1)),
     "cdist of 12 coordinates": (lambda x: dg.cdist(x.reshape(1, 12), x.reshape(1, 12) + 1), X, np.float32([[12**0.5]])),
+    "places among nothing": (lambda x: dg.searchsorted(x[:, :0], x), X, np.zeros((3, 4), "int64")),
+    "places in no rows": (lambda x: dg.searchsorted(x[:0], x[:0]), X, np.zeros((0, 4), "int64")),
     "slope of cdist at 0": (dg.grad(lambda x: dg.cdist(x, x.detach()).diagonal().sum()), X, 0 * X),
     "lu": (lambda x: dg.linalg.lu(x.T).P @ dg.linalg.lu(x.T).L @ dg.linalg.lu(x.T).U, X, X.T),
     "svd": (lambda x: x.svd().U * x.svd().S @ x.svd().V.mT, X, X),
