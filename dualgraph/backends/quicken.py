@@ -1,7 +1,8 @@
 """Quickening: when the native quick path of eager ops is installed.
 
 A program that calls ops a few thousand times will go on; where native code is in use already, a thousand are
-enough. ``DUALGRAPH_QUICK=0`` does without it, ``DUALGRAPH_QUICK=1`` has it from the start.
+enough, and so are some large results, whose memory it recycles. ``DUALGRAPH_QUICK=0`` does without it,
+``DUALGRAPH_QUICK=1`` has it from the start.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from ..core.process.workers import Job
 from .native import api
 from .native.aside import aside
 
+MANY = 64  # large results after which it is loaded for its memory, which is recycled (fresh pages cost more than ops)
 PATIENCE = 3  # times of being asked, before native code is loaded for this alone
-_asked = 0
+_asked = _large = 0
 _begun: Job[None] | None = None
 
 
@@ -30,6 +32,17 @@ def quicken() -> None:
     elif f"{__package__}.native.jit" in sys.modules or _asked >= PATIENCE:
         Dispatch.quicken = staticmethod(_enough)
         _begun = aside(install)
+
+
+def enlarge() -> None:
+    """Told of each large result: installs the quick path after some, as `quicken` does."""
+    global _large, _begun
+    _large += 1
+    if _large >= MANY:
+        Dispatch.large = staticmethod(_enough)
+        if Dispatch.quicken is quicken and api.available():
+            Dispatch.quicken = staticmethod(_enough)
+            _begun = aside(install)
 
 
 def hasten() -> None:
@@ -58,5 +71,6 @@ def register() -> None:
     wish = os.environ.get("DUALGRAPH_QUICK", "")
     if wish != "0":
         Dispatch.quicken = staticmethod(quicken)
+        Dispatch.large = staticmethod(enlarge)
     if wish == "1" and api.available():
         install()

@@ -34,6 +34,7 @@ class Dispatch:
     planned: Callable[[Prim, int, Any], None] = staticmethod(_nothing)
     forgot: Callable[[], None] = staticmethod(_nothing)
     quicken: Callable[[], None] = staticmethod(_nothing)
+    large: Callable[[], None] = staticmethod(_nothing)  # told of each large result until then
     # Whether an operand of a contraction is a matrix that lies column by column, where no layout changes bits.
     lies_turned: Callable[[Any, Any], bool] = staticmethod(_nothing)
 

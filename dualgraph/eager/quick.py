@@ -23,6 +23,7 @@ from ..ops.arithmetic import cast
 from .taping import record, record_quick
 from .tensor import Tensor
 
+LARGE = 1 << 20  # bytes of a result whose memory is worth recycling
 FEW = 64  # operands of calls that are remembered: what they are known by is a pair in a pair in a pair
 _UNKNOWN: Any = object()
 _SCALARS: dict[type, int] = {bool: 1, int: 2, float: 3}
@@ -98,6 +99,8 @@ def quick(prim: Prim, args: tuple[Any, ...]) -> Any:
     elif data.ndim > 1 and not data.flags.c_contiguous:
         data = np.ascontiguousarray(data)
     out = Tensor(data, plan.dtype, CPU)
+    if data.nbytes >= LARGE:
+        Dispatch.large()
     if tracked and prim.vjp_rule is not None and state.grad and plan.dtype.is_inexact:
         edges = tuple([None if n is not None else a._edge() for a, n in zip(args, plan.scalars)])  # noqa: B905
         if any(e is not None for e in edges):
@@ -135,6 +138,8 @@ def quick_other(prim: Prim, args: tuple[Any, ...], params: dict[str, Any]) -> An
         if prim.aliases and shares(out, args[0]):
             out._become_view_of(args[0], prim, params)
         outs: tuple[Tensor, ...] = (out,)
+        if out._data.nbytes >= LARGE:
+            Dispatch.large()
     else:
         outs = tuple([wrap(r, t.dtype, CPU) for r, t in zip(results, types)])  # noqa: B905
     if state.grad and prim.vjp_rule is not None:

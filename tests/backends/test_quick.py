@@ -15,12 +15,16 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
+from dualgraph.backends import quicken
 from dualgraph.backends.native import api
 from dualgraph.core.kinds import ELEMENTWISE
-from dualgraph.core.prim import REGISTRY, Prim
+from dualgraph.core.prim import REGISTRY, Dispatch, Prim
 from dualgraph.eager.dispatch import bind
 from dualgraph.eager.operators import ELEMENTWISE_OPERATORS
+from dualgraph.eager.quick import quick, quick_other
 from dualgraph.eager.tensor import Tensor
+from dualgraph.ops import arithmetic as ar
+from dualgraph.ops import reduce as rd
 
 if not api.available() or os.environ.get("DUALGRAPH_QUICK") == "0":
     pytest.skip("there is no quick path", allow_module_level=True)
@@ -385,6 +389,22 @@ def test_eight_threads_at_once():
     for t in threads:
         t.join()
     assert not wrong
+
+
+def test_large_results_bring_it_about(monkeypatch):
+    begun = []
+    monkeypatch.setattr(quicken, "aside", begun.append)
+    for name, value in (("quicken", quicken.quicken), ("large", quicken.enlarge)):
+        monkeypatch.setattr(Dispatch, name, staticmethod(value))
+    monkeypatch.setattr(quicken, "_large", quicken.MANY - 2)
+    monkeypatch.setattr(quicken, "_begun", None)
+    x, y = dg.ones(512, 512), dg.ones(8)
+    for _ in range(3):
+        assert quick(ar.add, (y, y)) is not None
+    assert quick(ar.add, (x, x)).shape == (512, 512) and not begun
+    for _ in range(3):
+        quick_other(rd.reduce_sum, (x[None],), {"axes": (0,), "keepdims": False})
+    assert begun == [quicken.install] and Dispatch.large is not quicken.enlarge
 
 
 def test_it_can_be_switched_on_and_off():
