@@ -210,10 +210,11 @@ class Growing:
             return False
         if self._promotion.cautious and not self._promotion.trusted(sources, tree, leaves):
             return False
+        seen = [p.footprint for p in self.programs]
+        if any("type" in f.telling - f.followed for f in seen):
+            return False
         # What a statement set apart leaves of a size must be what it leaves of a number.
-        return not self._apart.active or all(
-            told_apart(p.footprint, as_sizes=True) is None for p in self.programs
-        )
+        return not self._apart.active or all(told_apart(f) is None for f in seen)
 
     def _enter(self, attempt: _Attempt, program: Program) -> tuple[Program, bool]:
         """Puts a program where calls find it: the one for the sizes of its call, and whether its template was known."""

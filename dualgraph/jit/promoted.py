@@ -187,15 +187,16 @@ def put_back(undo: list[Undo]) -> None:
         undo.pop()
 
 
-def functions_of_numbers(footprint: Footprint) -> list[tuple[Place, Any]]:
-    """The places where code reads functions of numbers, and what has to be there for live ones."""
+def functions_of_numbers(footprint: Footprint, sizes: bool = False) -> list[tuple[Place, Any]]:
+    """The places where code reads functions of numbers, and what has to be there for live ones; for `sizes` alone it
+    is `type` that needs it."""
     out: list[tuple[Place, Any]] = []
     for c in footprint.checks:
         if isinstance(c, EXCHANGED):
             found = followed(c.expected)
             if c.expected is MISSING and isinstance(c, GlobalCheck) and _converts(footprint, c):
                 found = CONVERSIONS[c.key]
-            if found is not None:
+            if found is not None and (not sizes or c.key == "type"):
                 out.append((Place(c), found))
     return out
 
@@ -214,14 +215,15 @@ def follows_types(footprint: Footprint) -> bool:
 
 def called(
     fn: Any, args: Any, kwargs: Any, sources: Sequence[Source], formulas: Formulas | None,
-    footprint: Footprint, sizes: Iterable[tuple[Source, Any]] = (),
+    footprint: Footprint, symbolic: bool = False, sizes: Iterable[tuple[Source, Any]] = (),
 ) -> tuple[Any, dict[int, Use], set[Any]]:  # fmt: skip
     """Calls `fn` with live numbers for what the sources hold: its result, made plain, which leaves were live,
     and the keys of the places that hold something else than a number that was put there.
 
-    What is among the `sizes` is a symbolic size in the call."""
+    Where sizes are `symbolic`, what is among the `sizes` is one in the call."""
     inputs = () if formulas is None else formulas.inputs
-    functions = () if formulas is None else functions_of_numbers(footprint)
+    plain = formulas is None and not symbolic
+    functions = [] if plain else functions_of_numbers(footprint, sizes=formulas is None)
     numbers = (*zip(sources, inputs, strict=True), *sizes)
     undo: list[Undo] = []
     here = in_place(numbers, args, kwargs, functions, undo)

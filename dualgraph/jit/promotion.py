@@ -438,10 +438,9 @@ def _key(source: Source, tree: Any) -> Any:
     return (tree, source.index) if isinstance(source, Leaf) else source.key
 
 
-def told_apart(footprint: Footprint, as_sizes: bool = False) -> str | None:
+def told_apart(footprint: Footprint) -> str | None:
     """Why the code could tell a live number, or a size, from a plain one (None: it cannot)."""
-    followed = {"type"} if footprint.types_followed and not as_sizes else set()
-    found = sorted(footprint.telling - followed)
+    found = sorted(footprint.telling - footprint.followed)
     found += _unbound(footprint)
     if sys.version_info >= (3, 12) and ADDING in footprint.all_names:
         as_variable = any(isinstance(c, GlobalCheck) and c.key == ADDING for c in footprint.checks)

@@ -82,7 +82,7 @@ def trace(
         with as_before(call.watch.over), call.recording() as guards:
             symbolic = isinstance(call.tracer, SymbolicTracer)
             try:
-                result = call.run(fn, sizes if symbolic else ())
+                result = call.run(fn, symbolic, sizes if symbolic else ())
             except BaseException:
                 if symbolic:
                     settle_sizes(call.footprint, (args, kwargs))
@@ -152,6 +152,10 @@ class _Call:
             self.footprint.refusals += self.everything.refusals[-1:]
         self.footprint.telling = ANYWHERE & self.everything.all_names
         self.footprint.types_followed = follows_types(self.everything)
+        if shapes is not None and "type" in self.footprint.telling - self.footprint.followed:
+            self.footprint.refusals += [
+                "sizes are symbolic, and the code does more with `type` than to call it"
+            ]
         self.arguments = Arguments(args, kwargs, leaves, self.footprint)
         self.footprint.refuse_attributes(
             [(i, v) for i, v in enumerate(leaves) if isinstance(v, Tensor)]
@@ -200,7 +204,7 @@ class _Call:
         ):
             yield guards
 
-    def run(self, fn: Any, sizes: Sequence[tuple[Source, SymInt]]) -> Any:
+    def run(self, fn: Any, symbolic: bool, sizes: Sequence[tuple[Source, SymInt]]) -> Any:
         """Runs the function, and gives its result."""
         arguments, tracer = self.arguments, self.tracer
         if self.rebound is not None:
@@ -209,7 +213,8 @@ class _Call:
             self.watch.entry = self.rebound.at() | {s.key: id(x) for s, x in stand_ins}
         with self.watch.watching():
             result, self.uses, self.rewritten = called(
-                fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.everything, sizes
+                fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.everything,
+                symbolic, sizes,
             )  # fmt: skip
         tracer.entry.clear()  # it would keep live numbers
         self.watch.gives(result)

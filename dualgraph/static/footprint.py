@@ -50,6 +50,11 @@ class Footprint(Holders):
     telling: frozenset[str] = frozenset()  # names of what tells live numbers from plain ones
     types_followed = False  # whether all that code does with `type` is to call it
 
+    @property
+    def followed(self) -> frozenset[str]:
+        """The names in `telling` that tell nothing, as what stands for them sees to it."""
+        return frozenset(("type",)) if self.types_followed else frozenset()
+
     def __init__(
         self, roots: list[tuple[Any, str]], apart: Apart | None = None, enough: int = ENOUGH
     ) -> None:

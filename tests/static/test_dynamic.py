@@ -623,3 +623,16 @@ def test_sizes_as_keys_and_values_are_plain_numbers_after_a_call(kind: Any) -> N
         return results, list(held.items()), list(reversed(held))
 
     assert told(lambda f: dg.compile(f, wait=True)) == told(lambda f: f)
+
+
+@pytest.mark.parametrize("dynamic", [None, {"x": {0: "rows"}}])
+@pytest.mark.parametrize(
+    "kinds", [lambda x: [type(x.shape[0])], lambda x: list(map(type, x.shape))], ids=["called", "handed on"]
+)  # fmt: skip
+def test_a_size_is_an_int_to_code_that_asks_for_its_type(kinds, dynamic):
+    def f(x):
+        return x * 2 if int in kinds(x) else x * 3
+
+    compiled = dg.compile(f, wait=True, dynamic=dynamic)
+    for n in (3, 3, 4, 5, 6, 2):
+        assert compiled(dg.ones(n)).tolist() == [2.0] * n

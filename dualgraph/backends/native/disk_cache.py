@@ -95,7 +95,8 @@ def _trim(place: Path, size: int) -> None:
     if _written < LIMIT // 64:
         return
     _written = 0
-    entries = sorted((e.stat().st_mtime, e.stat().st_size, e.path) for e in os.scandir(place))
+    with os.scandir(place) as found:
+        entries = sorted((e.stat().st_mtime, e.stat().st_size, e.path) for e in found)
     excess = sum(size for _, size, _ in entries) - LIMIT
     for _, bytes_, path in entries:
         if excess <= 0:

@@ -72,12 +72,14 @@ def _name() -> str | None:
         with open(DESCRIPTION, encoding="utf-8", errors="replace") as file:
             lines = file.read(8192).split("\n\n")[0].splitlines()
         folders = [os.path.join(f, "binding") for f in spec.submodule_search_locations or ()]  # type: ignore[union-attr]
-        library = [
-            (e.path, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
-            for folder in folders
-            for e in os.scandir(folder)
-            if "llvmlite" in e.name and (s := e.stat())
-        ]
+        library = []
+        for folder in folders:
+            with os.scandir(folder) as entries:
+                library += [
+                    (e.path, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
+                    for e in entries
+                    if "llvmlite" in e.name and (s := e.stat())
+                ]
     except (OSError, AttributeError):
         return None
     fixed = [line for line in lines if not line.startswith(VARYING)]

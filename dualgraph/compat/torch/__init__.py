@@ -10,7 +10,7 @@ package has these of its own:
 
     >>> import dualgraph.compat.torch as torch
     >>> torch.max(torch.tensor([[1.0, 5.0], [3.0, 4.0]]), 1).indices
-    tensor([1, 0])
+    tensor([1, 1])
 """
 
 import importlib
