@@ -111,6 +111,8 @@ def serve(
     if ct._data.shape != again.template.entries[0].outputs[index].shape:
         return False
     for i, order in again.turned:  # one that lies otherwise this time is copied
+        if arrays[i] is None:
+            return False  # a capture keeps the tensor itself
         arrays[i] = arrays[i].transpose(order)
     arrays.append(ct._data)
     try:

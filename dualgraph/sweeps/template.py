@@ -148,6 +148,8 @@ def _entry_of(node: TapeNode, places: dict[TapeNode, int], values: _Values) -> E
     kept = tuple(_kept(x, edge, values) for x, edge in zip(operands, edges, strict=True))
     results = None
     if saved is not None:
+        if any(r[0] is None for r in saved):
+            return None  # a capture has put it there, which keeps the tensor itself
         pairs = zip(saved, node.outputs, strict=True)
         results = tuple(values.number(r[0], t) for r, t in pairs)
     return Entry(node.prim, node.params, node.outputs, edges, kept, results)

@@ -305,3 +305,20 @@ def test_threads_sweep_tapes_of_one_template(matcher: str) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(one, range(8)))
+
+
+def test_the_tape_of_a_call_that_was_captured_is_swept_op_by_op(matcher: str) -> None:
+    w = dg.randn(5, 3).requires_grad_()
+
+    def f(x: dg.Tensor) -> dg.Tensor:
+        return ((x @ w).tanh() / x.shape[0]).sum()
+
+    x = dg.randn(4, 5)
+    f(x).backward()
+    expected = w.grad
+    calls._sites.clear()
+    for _ in range(3):
+        w.grad = None
+        dg.compile(f)(x).backward()
+        assert w.grad is not None and expected is not None
+        assert w.grad.numpy().tobytes() == expected.numpy().tobytes()
