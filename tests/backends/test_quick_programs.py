@@ -66,6 +66,20 @@ def test_common_ops_get_programs():
         assert has_program(REGISTRY[op]), op
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_products_of_narrow_floats_are_widened_in_programs(dtype):
+    op = REGISTRY["matmul"]
+    x, y = (dg.randn(*s).to(dtype=dtype).requires_grad_() for s in ((5, 7), (7, 3)))
+    expected = bind(op, (x, y), {})
+    op.recipes.clear()
+    got = warmed(lambda: op(x, y))
+    assert has_program(op) and got.tensor_type == expected.tensor_type
+    assert got._data.tobytes() == expected._data.tobytes()
+    assert got.grad_fn.prim is op and got.grad_fn.next_functions == expected.grad_fn.next_functions
+    turned = y.detach().mT.clone().mT  # a recipe of its own, and one call of it
+    assert op(x, turned)._data.tobytes() == expected._data.tobytes()
+
+
 def test_several_results_are_on_the_tape_where_a_gradient_is_wanted():
     x, sort = (
         dg.asarray(np.array([[3.0, 1.0, 2.0], [5.0, 6.0, 4.0]], np.float32)),

@@ -128,7 +128,9 @@ def result_of(prim: ptr, recipe: ptr, args: ptr, count: i64, names: ptr, tape: i
         return results_of(prim, recipe, args, count, names, tape)
     kind = load_i64(recipe, n.RECIPE_KIND)
     data = made_data(recipe, args, count, names)
-    if data is None or (data == o.DECLINE and kind == n.FOLD):
+    if data is None:
+        return None
+    if data == o.DECLINE and (kind == n.FOLD or load_i64(recipe, n.RECIPE_WIDENED)):
         return data
     taped = 0
     if tape & 1 and load_i64(recipe, n.RECIPE_TAPED) and tracked(args, count):
@@ -219,7 +221,7 @@ def follow(prim: ptr, recipes: ptr, args: ptr, count: i64, names: ptr) -> ptr:
             done = heard(prim, args, count, names, done)
         calls = counted(block)
         often = calls == 2 or calls == n.HOT or calls == n.OFTEN
-        learn = often and tape < 2 and done and done != o.DECLINE
+        learn = often and tape < 2 and done
         c.Py_DecRef(recipe)
     if done == o.DECLINE:
         done = bind(prim, args, count, names)

@@ -38,6 +38,10 @@ class Recipe(ctypes.Structure):
         ("names", ctypes.c_void_p),  # of the parameters of a call of ``op``, a tuple
         ("values", ctypes.c_void_p),  # and what they are, a tuple
         ("several", ctypes.c_int64),  # how many results a call gives in a tuple; 0: one alone
+        (
+            "widened",
+            ctypes.c_int64,
+        ),  # whether what no program makes is Python's, which widens operands
         ("source", ctypes.c_void_p),  # the elements of a result that is always the same
     )
     keep: tuple[Any, ...]

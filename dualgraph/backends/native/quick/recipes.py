@@ -9,7 +9,7 @@ import numpy as np
 
 from ....core.backend import backend_for
 from ....core.devices import CPU
-from ....core.kinds import CREATION, ELEMENTWISE, REDUCTION
+from ....core.kinds import CONTRACTION, CREATION, ELEMENTWISE, REDUCTION
 from ....core.prim import Prim
 from ....core.types import TensorType
 from ....eager.quick import known_types
@@ -67,6 +67,9 @@ def worth(args: tuple[Any, ...], out: Any, calls: int) -> bool:
 def _recipe(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> Recipe | None:
     """What a call teaches about the next ones like it; None where the quick path should leave them to Python."""
     types = known_types(prim, args, params) or known_types(prim, args, params)  # learnt, then known
+    widened = types is None and prim.kind is CONTRACTION
+    if widened:
+        types = prim.infer(tuple(a.tensor_type for a in args), params)
     if types is None or len(args) > MOST_OPERANDS or len(types) > run_words.MOST_RESULTS:
         return None
     if type(_first(out)) is not Tensor or (prim.multiple and prim.aliases):
@@ -76,6 +79,7 @@ def _recipe(prim: Prim, args: tuple[Any, ...], params: dict[str, Any], out: Any)
         if ELEMENTWISE.resolve(prim, dtypes)[0] != dtypes:
             return None
     recipe = Recipe(kind=GENERIC, dtype=id(types[0].dtype), types=id(types))
+    recipe.widened = widened
     recipe.taped = prim.vjp_rule is not None and types[0].dtype.is_inexact
     recipe.reads = sum(prim.saves(i) << i for i in range(len(args)))
     recipe.reads_out = prim.reads_out
