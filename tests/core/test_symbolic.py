@@ -157,6 +157,15 @@ def test_ranges_and_slices_of_symbolic_lengths(step):
                 assert own[:3] == k.indices(size)
 
 
+@pytest.mark.parametrize("edge", [2.5, 9.0, "2", symbol(4) * 0.5])
+def test_slices_of_symbolic_lengths_take_whole_numbers_only(edge):
+    """Also where a length at hand tells the result: ``x[:9.0]`` of four rows."""
+    for k in (slice(edge), slice(edge, None), slice(None, None, edge)):
+        with pytest.raises(TypeError, match="slice indices must be integers"):
+            slice_indices(k, symbol(4))
+    assert slice_indices(slice(np.int64(2)), symbol(4)) == (0, 2, 1)
+
+
 def test_it_is_an_int_and_copies_as_one():
     import copy
     import pickle

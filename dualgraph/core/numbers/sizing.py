@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from .symbolic import SYMBOLIC, SymFloat, SymInt, hint, is_symbolic, source, sym_float, term
-from .worked import working
+from .worked import Worked, working
 
 
 def to_int(x: Any) -> int:
@@ -47,6 +48,7 @@ def slice_indices(k: slice, n: int) -> tuple[int, int, int]:
     """``k.indices(n)``."""
     if not is_symbolic(own := (n, k.start, k.stop, k.step)) and working(own) is None:
         return k.indices(n)
+    k = slice(*map(_edge, (k.start, k.stop, k.step)))
     step = 1 if k.step is None else k.step
     low, high = (0, n) if step > 0 else (-1, n - 1)
 
@@ -58,3 +60,12 @@ def slice_indices(k: slice, n: int) -> tuple[int, int, int]:
 
     start, stop = (low, high) if step > 0 else (high, low)
     return place(k.start, start), place(k.stop, stop), step
+
+
+def _edge(x: Any) -> Any:
+    """A number in a slice, or None; TypeError where Python would raise it."""
+    if x is None or type(x) in (int, SymInt, Worked):
+        return x
+    if not hasattr(x, "__index__"):
+        raise TypeError("slice indices must be integers or None or have an __index__ method")
+    return operator.index(x)
