@@ -172,11 +172,11 @@ class Growing:
                     self._not_captured(attempt, refusals)
                 return result, None
             if self._entries.get(key) is not entry or not describes(key, program.trace.slots):
-                return (
-                    result,
-                    None,
-                )  # what tells calls, or an argument's memory, is another thread's meanwhile
-            self._unstable.pop(tree, None)
+                # what tells calls, or an argument's memory, is another thread's meanwhile
+                return result, None
+            if self._apart.active:
+                # else it may come again between other calls, as what logs each n-th does
+                self._unstable.pop(tree, None)
             program.budget, program.owner = self._memory, self._promotion
             self._promotion.taken(program, tree, leaves, before)
             confirm = self._promotion.confirm

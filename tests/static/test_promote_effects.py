@@ -254,3 +254,20 @@ def test_numbers_that_a_callback_keeps_are_inputs_where_it_is_set_apart() -> Non
     compiled = follow(make, range(1, 13))
     assert len(compiled.programs) == 1, compiled.explain()
     assert compiled.programs[0].calls > 6, compiled.explain()
+
+
+def test_what_logs_each_nth_call_is_set_apart_in_all_of_them() -> None:
+    def make() -> Any:
+        log: list[Any] = []
+
+        def f(x: Any, step: Any) -> Any:
+            loss = (x * x).mean()
+            if step % 4 == 0:
+                log.append((f"run {step}", loss.item()))
+            return loss
+
+        return f, log
+
+    compiled = follow(make, range(18))
+    assert len(compiled.programs) <= 3, compiled.explain()
+    assert sum(p.calls for p in compiled.programs) > 9, compiled.explain()
