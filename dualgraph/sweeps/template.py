@@ -103,11 +103,8 @@ class _Values:
 
 
 def order_of(array: Any) -> tuple[int, ...] | None:
-    """The axes of an array from the longest steps to the shortest, if it is one that lies row by row, turned.
-
-    Of a result that was not kept there is no array.
-    """
-    if array is None or array.flags.c_contiguous:
+    """The axes of an array from the longest steps to the shortest, if it is one that lies row by row, turned."""
+    if array.flags.c_contiguous:
         return None
     order = tuple(sorted(range(array.ndim), key=lambda i: -array.strides[i]))
     return order if array.transpose(order).flags.c_contiguous else None
