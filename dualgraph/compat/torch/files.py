@@ -16,9 +16,11 @@ File = str | PathLike[str] | IO[bytes]
 def save(obj: Any, f: File, *_: Any, **_ignored: Any) -> None:
     """Writes a file: of tensors and what holds them by `dualgraph.save`, of anything else (a whole module) a pickle.
 
+    >>> import io
     >>> import dualgraph.compat.torch as torch
-    >>> torch.save(torch.nn.ReLU(), "/tmp/doc_model.pt")
-    >>> torch.load("/tmp/doc_model.pt", weights_only=False)
+    >>> file = io.BytesIO()
+    >>> torch.save(torch.nn.ReLU(), file)
+    >>> torch.load(io.BytesIO(file.getvalue()), weights_only=False)
     ReLU()
     """
     try:
