@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -80,7 +81,8 @@ class Growing:
         self._entries: dict[Any, Entry] = {}
         self._jobs: list[Job[None]] = []
         self._log: list[str] = []
-        self._unstable: dict[Any, int] = {}  # captures that found the function changing its state
+        self._unstable: Counter[Any] = Counter()  # captures in a row that changed state they read
+        self._changing: Counter[Any] = Counter()  # those that found such a change, in all
         self._lock = records
 
     @property
@@ -174,9 +176,9 @@ class Growing:
             if self._entries.get(key) is not entry or not describes(key, program.trace.slots):
                 # what tells calls, or an argument's memory, is another thread's meanwhile
                 return result, None
+            self._unstable.pop(tree, None)
             if self._apart.active:
-                # else it may come again between other calls, as what logs each n-th does
-                self._unstable.pop(tree, None)
+                self._changing.clear()
             program.budget, program.owner = self._memory, self._promotion
             self._promotion.taken(program, tree, leaves, before)
             confirm = self._promotion.confirm
@@ -288,9 +290,11 @@ class Growing:
             return
         changing = [r for r in refusals if r.startswith((CHANGES, "a hook is set"))]
         if changing and len(changing) == len(refusals):
-            self._unstable[tree] = self._unstable.get(tree, 0) + 1
+            # what is made on first use settles after one call; what logs each n-th comes again between others
+            self._unstable[tree] += 1
+            self._changing[what := (tree, *changing)] += 1
             most = MAX_UNSTABLE if self._apart.active else 2
-            if self._unstable[tree] < most:  # what is made on first use settles after one call
+            if max(self._unstable[tree], self._changing[what]) < most:
                 self._log.append(
                     f"not captured at {where}: {changing[0]}; tried again on the next call"
                 )
