@@ -97,9 +97,13 @@ def test_every_thread_gets_what_eager_mode_gives(fn: Any, wait: bool) -> None:
 
     at_once(work)
     f.wait()
-    at_once(
-        work
-    )  # the first calls may have ended with programs dropped, to be captured in another way
+    at_once(work)
+    # The first calls may have ended with programs dropped, to be captured in another way; that waits for some calls
+    # where those of eight threads took long, so that no program seemed to pay.
+    for x, want in zip(100 * data[0], 100 * expected[0], strict=True):
+        if f.programs:
+            break
+        assert frozen(f(x)) == want
     assert f.programs, f.explain()
 
 
