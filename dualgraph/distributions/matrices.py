@@ -8,12 +8,12 @@ from typing import Any
 from ..eager import Tensor, arange, concat, randn, where, zeros
 from ..eager.methods.special import mvlgamma
 from ..eager.operands import as_operand
-from ..linalg import cholesky, diagonal, inv, slogdet
+from ..linalg import diagonal, inv, slogdet
 from ..ops.special import digamma, lgamma
 from . import constraints
 from .base import Distribution, Shape, demand, together
 from .continuous import standard_gamma
-from .vectors import Beta
+from .vectors import Beta, factor_of
 
 
 def _log_size(factor: Tensor) -> Tensor:
@@ -40,12 +40,7 @@ class Wishart(Distribution):
         self, df: Any, covariance_matrix: Any = None, precision_matrix: Any = None, scale_tril: Any = None,
         validate_args: bool | None = None,
     ) -> None:  # fmt: skip
-        given = [m for m in (covariance_matrix, precision_matrix, scale_tril) if m is not None]
-        demand(None, self, parameters=lambda: as_operand(len(given) == 1))
-        if scale_tril is None:
-            whole = together(given[0])[0]
-            scale_tril = cholesky(inv(whole) if precision_matrix is not None else whole)
-        self.scale_tril = together(scale_tril)[0]
+        self.scale_tril = factor_of(self, covariance_matrix, precision_matrix, scale_tril)
         n = self.scale_tril.shape[-1]
         self.df = together(df, self.scale_tril[..., 0, 0])[0].to(dtype=self.scale_tril.dtype)
         demand(

@@ -106,6 +106,16 @@ class Beta(Distribution):
         return self._shares.variance[..., 0]
 
 
+def factor_of(distribution: Distribution, covariance: Any, precision: Any, factor: Any) -> Tensor:
+    """The Cholesky factor of a covariance, given as itself, as its inverse or as that factor: as one of them."""
+    given = [m for m in (covariance, precision, factor) if m is not None]
+    demand(None, distribution, parameters=lambda: as_operand(len(given) == 1))
+    matrix = together(given[0])[0]
+    if factor is not None:
+        return matrix
+    return cholesky(inv(matrix) if precision is not None else matrix)
+
+
 class MultivariateNormal(Distribution):
     """Normal vectors with a covariance, given as itself, as its inverse or by its Cholesky factor.
 
@@ -122,12 +132,7 @@ class MultivariateNormal(Distribution):
         self, loc: Any, covariance_matrix: Any = None, precision_matrix: Any = None, scale_tril: Any = None,
         validate_args: bool | None = None,
     ) -> None:  # fmt: skip
-        given = [m for m in (covariance_matrix, precision_matrix, scale_tril) if m is not None]
-        demand(None, self, parameters=lambda: as_operand(len(given) == 1))
-        if scale_tril is None:
-            whole = together(given[0])[0]
-            scale_tril = cholesky(inv(whole) if precision_matrix is not None else whole)
-        self.scale_tril = together(scale_tril)[0]
+        self.scale_tril = factor_of(self, covariance_matrix, precision_matrix, scale_tril)
         at, n = together(loc)[0], self.scale_tril.shape[-1]
         shape = (at.unsqueeze(-1) + self.scale_tril).shape
         self.loc = at.expand(shape[:-1])

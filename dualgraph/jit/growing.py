@@ -105,10 +105,8 @@ class Growing:
             try:
                 now = self._key(*self._parts(args, kwargs))
                 if now != key or self._entries.get(key) is not entry:
-                    return (
-                        False,
-                        None,
-                    )  # calls are told by other things since another thread was here
+                    # calls are told by other things since another thread was here
+                    return False, None
                 result, program = self._capture(entry, args, kwargs, leaves, why, key, left)
             finally:
                 alone.release()
