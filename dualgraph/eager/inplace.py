@@ -92,6 +92,11 @@ def fit(op: str, t: Tensor, new: Any) -> Tensor:
                 )
             )
         new = broadcast_to(new, shape=t.shape)
+    return _in_dtype(op, t, new)
+
+
+def _in_dtype(op: str, t: Tensor, new: Tensor) -> Tensor:
+    """New values, of any shape, in the dtype of `t`."""
     if new.dtype is not t.dtype:
         if (
             promote(new.dtype, t.dtype).kind != t.dtype.kind
@@ -236,22 +241,27 @@ def into(out: Any, fn: Callable[..., Any], *args: Any, **params: Any) -> Any:
     began, name = next(sequence), fn.__name__
     made = fn(*args, **params)
     if not isinstance(made, tuple):
-        return _into(name, out, made, began)
+        return _into(name, out, _ready(name, out, made), began)
     if not isinstance(out, tuple | list) or len(out) != len(made):
         raise ArgumentError(describe(name, "", f"out is a tuple of {len(made)} tensors"))
-    parts = tuple(_into(name, o, m, began) for o, m in zip(out, made, strict=True))
+    ready = [_ready(name, o, m) for o, m in zip(out, made, strict=True)]  # before any is written
+    parts = tuple(_into(name, o, m, began) for o, m in zip(out, ready, strict=True))
     return made._make(parts) if hasattr(made, "_make") else parts
 
 
-def _into(op: str, out: Any, new: Tensor, began: int) -> Tensor:
+def _ready(op: str, out: Any, new: Tensor) -> Tensor:
+    """What goes into `out`, in its dtype; an error where it cannot."""
     if not isinstance(out, Tensor):
         raise DTypeError(describe(op, "", f"out is a tensor, not {type(out).__name__}"))
+    if out.shape != new.shape and out._data.size:
+        problem = f"a result of shape {new.shape} goes into out= of that shape, not {out.shape}"
+        raise ShapeError(describe(op, str(out.tensor_type), problem, "pass out=dg.empty(0)"))
+    return _in_dtype(op, out, new)
+
+
+def _into(op: str, out: Tensor, new: Tensor, began: int) -> Tensor:
     if out.shape != new.shape:
-        if out._data.size:
-            problem = f"a result of shape {new.shape} goes into out= of that shape, not {out.shape}"
-            raise ShapeError(describe(op, str(out.tensor_type), problem, "pass out=dg.empty(0)"))
         out.resize_(new.shape)
-    new = fit(op, out, new)
     if state.grad and new._node is not None:
         _keep_old_values(out, new._node, began)
     return write(op, out, new)

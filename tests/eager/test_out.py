@@ -64,6 +64,16 @@ def test_an_out_that_does_not_fit(out: Any, error: Any, words: str) -> None:
         dg.topk(dg.tensor(X), 2, out=out())
 
 
+def test_an_out_that_does_not_fit_leaves_all_as_they_were() -> None:
+    values, empty = dg.zeros(2, 2), dg.empty(0, dtype=dg.int64)
+    for places in (dg.ones(5, dtype=dg.int64), [1, 2]):
+        with pytest.raises((dg.ShapeError, dg.DTypeError)):
+            dg.topk(dg.tensor(X), 2, out=(values, places))
+    with pytest.raises(dg.DTypeError, match="int64"):
+        dg.exp(dg.tensor(X), out=empty)
+    assert values.tolist() == [[0.0, 0.0], [0.0, 0.0]] and empty.shape == (0,)
+
+
 def test_out_is_on_the_tape_and_may_be_an_operand() -> None:
     def f(x: Any) -> Any:
         out = x * 3
