@@ -22,8 +22,10 @@ _HOMES = {  # what not every program needs, imported when first asked for
     "set_detect_anomaly": "names",
 }
 _PLACES = {  # modules, and those that PyTorch has here
+    "forward_ad": ".forward_ad",
     "function": ".function",
     "functional": ".functional",
+    "graph": ".graph",
     "grad_mode": "..eager.grad_modes",
     "profiler": "..profiler",
 }
@@ -44,12 +46,14 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "forward_ad",
     "function",
     "functional",
     "grad",
     "grad_mode",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
     "is_grad_enabled",
     "no_grad",

@@ -42,7 +42,7 @@ class Device:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):
-            return self is as_device(other)
+            return self is _KNOWN.get(other) or str(self) == other
         return self is other
 
     __hash__ = object.__hash__

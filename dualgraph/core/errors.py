@@ -113,6 +113,26 @@ def user_frame() -> FrameType | None:
     return None
 
 
+PLUMBING = tuple(
+    f"dualgraph.{p}" for p in ("core", "jit", "merge", "backends", "static", "eager.dispatch")
+)
+
+
+def called_as(op: str) -> str:
+    """`op`, behind the function that the user called and that came to it: ``gather: take_along``."""
+    frame, name = sys._getframe(1), op
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        own = frame.f_code.co_name
+        if own[0] != "_" and own in frame.f_globals and not _is_plumbing(frame):
+            name = own
+        frame = frame.f_back
+    return op if name == op else f"{name}: {op}"
+
+
+def _is_plumbing(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith(PLUMBING)
+
+
 def user_location() -> Location:
     """Where in the user's program the current op was called."""
     frame = user_frame()

@@ -10,7 +10,8 @@ Its modules:
     functions   the array API standard's                         shapes, statistics, sets, dtype_info
     torch_names what PyTorch has besides                         calculus, einsum
     indexing    ``x[...]`` and ``x[...] = v``                    inplace (writes that base and views see)
-    batching    ops inside of `vmap`                             batch (its data), lift (what rules ask for)
+    batching    ops inside of `vmap`                             batch (its data), lift (what rules ask for),
+                                                                 packing (hooks on saved tensors)
     numbers     Python floats read afresh on each call           printing (tensors as text)
 """
 

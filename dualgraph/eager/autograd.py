@@ -10,7 +10,7 @@ import numpy as np
 from ..core.context import grad_mode, state
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16
-from ..core.errors import AutogradError, ShapeError, describe, location_of
+from ..core.errors import AutogradError, Location, ShapeError, describe, location_of
 from ..core.node import AFTER, TapeNode, resolved
 from ..core.sweep import Whole, ancestors_reaching, reverse, unfold_all
 from ..core.types import TensorType
@@ -34,8 +34,8 @@ class Spoiled(Tensor):
     raises the error that says so. What a rule never reads, or reads only for gradients that nobody wants,
     does no harm."""
 
-    def __init__(self, node: TapeNode, t: TensorType, problem: str) -> None:
-        self._entry = node, t, problem
+    def __init__(self, op: str, where: Location | None, t: TensorType, problem: str) -> None:
+        self._entry = op, where, t, problem
         self.dtype = t.dtype
         self.device = t.device
         self._requires_grad = False
@@ -44,7 +44,7 @@ class Spoiled(Tensor):
 
     @property
     def tensor_type(self) -> TensorType:
-        return self._entry[1]
+        return self._entry[2]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,9 +56,9 @@ class Spoiled(Tensor):
 
     @property
     def _data(self) -> Any:  # type: ignore[override]
-        node, t, problem = self._entry
+        op, where, t, problem = self._entry
         remedy = "write out of place, or on a .clone()"
-        error = AutogradError(describe(node.prim.name, str(t), problem, remedy, node.where))
+        error = AutogradError(describe(op, str(t), problem, remedy, where))
         error.located = True  # type: ignore[attr-defined]
         raise error
 
@@ -73,7 +73,7 @@ def saved_operand(node: TapeNode, place: int, kept: Any) -> Any:
         f"operand {place} was changed in place after this op (at {node.where}) saved it for its gradient: "
         f"it is at version {tensor._version}, version {version} was saved" + written_at(cell)
     )
-    return Spoiled(node, tensor.tensor_type, problem)
+    return Spoiled(node.prim.name, node.where, tensor.tensor_type, problem)
 
 
 def written_at(cell: list[Any] | None) -> str:
@@ -88,7 +88,9 @@ def _results(node: TapeNode, kept: Any) -> Any:
     for i, (data, cell, version, dtype, device, original) in enumerate(kept):
         if cell[0] != version:
             problem = f"the result of this op (at {node.where}) was changed in place, but its gradient needs it"
-            outs.append(Spoiled(node, node.outputs[i], problem + written_at(cell)))
+            outs.append(
+                Spoiled(node.prim.name, node.where, node.outputs[i], problem + written_at(cell))
+            )
             continue
         if original is not None:
             outs.append(original)
@@ -201,9 +203,15 @@ def _sweep(
             if every:
                 visit(node, slots)
 
-    with grad_mode(create_graph):
-        reverse(roots, apply_rule, add, wanted, see, pending)
-    release()
+    outer, state.sweep_ends = state.sweep_ends, []
+    try:
+        with grad_mode(create_graph):
+            reverse(roots, apply_rule, add, wanted, see, pending)
+        release()
+        for end in state.sweep_ends:
+            end()
+    finally:
+        state.sweep_ends = outer
 
 
 def _roots(tensors: Any, gradients: Any, op: str) -> list[tuple[Edge, Tensor]]:

@@ -40,6 +40,8 @@ def _follow_parent(t: Tensor) -> None:
 class Batching:
     """The handler of batched operands, one a thread while a `vmap` runs; eager dispatch calls it."""
 
+    stays = False  # whether it goes on when the last vmap has ended
+
     def __init__(self) -> None:
         self.levels: list[Level] = []
         self._born: dict[int, tuple[weakref.ref[Tensor], Level]] = {}
@@ -307,5 +309,5 @@ def _running(level: Level) -> Iterator[None]:
     finally:
         level.alive = False
         handler.levels.pop()
-        if not handler.levels:
+        if not handler.levels and not handler.stays:
             state.batching = None

@@ -17,13 +17,20 @@ class FunctionContext:
 
     def __init__(self) -> None:
         self._saved: tuple[Any, ...] = ()
+        self._packed: tuple[Any, ...] | None = (
+            None  # by hooks on saved tensors, in place of the above
+        )
         self.needs_input_grad: tuple[bool, ...] = ()
         self._non_differentiable: set[int] = set()
         self.materialize_grads = True
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keeps tensors for backward; writing them in place later is noticed."""
-        self._saved = tuple((t, None if t is None else t._version) for t in tensors)
+        packed = getattr(state.batching, "packed", None)  # hooks on saved tensors are on
+        if packed is None:
+            self._saved = tuple((t, None if t is None else t._version) for t in tensors)
+        else:
+            self._packed = tuple(None if t is None else packed(t, t._edge()) for t in tensors)
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Says that no gradient flows to these results."""
@@ -41,6 +48,8 @@ class FunctionContext:
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """What `save_for_backward` kept."""
+        if self._packed is not None:
+            return tuple(p and p.restored("saved_tensors") for p in self._packed)
         for t, version in self._saved:
             if t is not None and t._version != version:
                 raise AutogradError(

@@ -22,6 +22,7 @@ from ..core.errors import (
     LinAlgError,
     NanError,
     ShapeError,
+    called_as,
     describe,
     problem_of,
     user_location,
@@ -101,7 +102,7 @@ def fail(prim: Prim, args: Any, problem: Exception) -> DualgraphError:
     cls: Any = type(problem)
     if not isinstance(problem, DualgraphError):
         cls = next((v for k, v in kinds.items() if isinstance(problem, k)), ArgumentError)
-    error: DualgraphError = cls(describe(prim.name, types, problem_of(problem)))
+    error: DualgraphError = cls(describe(called_as(prim.name), types, problem_of(problem)))
     error.located = True  # type: ignore[attr-defined]
     return error
 

@@ -195,7 +195,7 @@ def _mask_places(x: Tensor, mask: Tensor, axis: int) -> list[Tensor]:
             describe(
                 "index",
                 f"{x.tensor_type}, {mask.tensor_type}",
-                f"a mask of shape {mask.shape} does not fit axes {axis} to {axis + mask.ndim}",
+                f"a mask of shape {mask.shape} does not fit axes of {lengths}, from axis {axis} on",
             )
         )
     return nonzero(mask)

@@ -96,6 +96,8 @@ class Sequential(_Ordered):
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
+        if args and isinstance(args[0], (list, tuple)):
+            raise TypeError("Sequential takes its modules in a row; write nn.Sequential(*modules)")
         named = args[0].items() if len(args) == 1 and isinstance(args[0], Mapping) else None
         for name, module in (
             named if named is not None else ((str(i), m) for i, m in enumerate(args))

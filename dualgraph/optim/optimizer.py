@@ -38,9 +38,14 @@ class Optimizer:
             raise TypeError(
                 f"{type(self).__name__} takes tensors or dicts in a list, not one tensor"
             )
+        if hasattr(params, "parameters"):
+            raise TypeError(f"{type(self).__name__} takes parameters; pass module.parameters()")
         groups = list(params)
         if not groups:
-            raise ArgumentError(f"{type(self).__name__} got no parameters")
+            problem = (
+                "got no parameters (modules in plain lists and dicts have none; see nn.ModuleList)"
+            )
+            raise ArgumentError(f"{type(self).__name__} {problem}")
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:

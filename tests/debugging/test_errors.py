@@ -130,3 +130,35 @@ def test_an_assertion_of_the_user_fails_as_in_eager_mode() -> None:
     with pytest.raises(AssertionError, match="must be positive"):
         f(-dg.ones(3))
     assert f(dg.ones(3)).tolist() == [1, 1, 1]
+
+
+MISTAKES = [
+    (lambda x, i: x.gather(1, i), r"gather: take_along\(f32\[4,3\], i64\[1,2\]\): index 7"),
+    (lambda x, i: x.expand(4, 5), r"expand: broadcast_to\(f32\[4,3\]\): cannot broadcast"),
+    (lambda x, i: dg.nn.functional.cross_entropy(x, i[0, 1:].expand(4)), r"cross_entropy: .*index 7"),
+    (lambda x, i: dg.nn.functional.pad(x, (1, 1, 1)), r"pad: \(1, 1, 1\) does not give"),
+    (lambda x, i: x[dg.ones(3, dtype=bool)], r"a mask of shape \(3,\) does not fit axes of \(4,\)"),
+    (lambda x, i: x.to("float33"), r"to\(f32\[4,3\]\): 'float33' is not a device.* or the name of a dtype"),
+    (lambda x, i: dg.nn.BatchNorm1d(2)(x), r"batch_norm: .*has 3 channels on axis 1.*not \(2,\)"),
+    (lambda x, i: dg.nn.BatchNorm1d(2).eval()(x[:, :1]), r"batch_norm: .*has 1 channels"),
+    (lambda x, i: dg.nn.Sequential([dg.nn.ReLU()]), r"write nn.Sequential\(\*modules\)"),
+    (lambda x, i: dg.optim.SGD(dg.nn.Linear(2, 2)), r"pass module.parameters\(\)"),
+    (lambda x, i: dg.optim.SGD([]), r"got no parameters .*nn.ModuleList"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fn", "text"), MISTAKES)
+def test_a_mistake_is_named_by_what_was_called(fn: Any, text: str) -> None:
+    x, i = dg.ones(4, 3), dg.tensor([[0, 7]])
+    for called in fn, dg.compile(fn, wait=True):
+        with pytest.raises((dg.DualgraphError, TypeError), match=text):
+            called(x, i)
+
+
+def test_losses_of_two_shapes_warn_at_the_users_line() -> None:
+    x, y = dg.ones(4, 1), dg.ones(4)
+    for loss in dg.nn.MSELoss(), dg.nn.L1Loss(), dg.nn.SmoothL1Loss(), dg.nn.HuberLoss():
+        with pytest.warns(UserWarning, match=r"\(4, 1\) and target of shape \(4,\)") as seen:
+            loss(x, y)
+        assert seen[0].filename == __file__
+    assert dg.device("cpu") != "gpu"

@@ -8,6 +8,7 @@ from typing import Any
 from ...core import dtypes as dt
 from ...core.context import grad_mode, tell, unrepeatable
 from ...core.devices import CPU, Device, as_device
+from ...core.errors import DeviceError, describe, problem_of
 from ...core.numbers.symbolic import is_symbolic
 from ...ops.arithmetic import cast, imag_part, real_part
 from ...ops.movement import copy as copy_op
@@ -45,7 +46,7 @@ def to(
         if isinstance(arg, Tensor):
             dtype, device = arg.dtype, arg.device
         elif isinstance(arg, Device) or (isinstance(arg, str) and arg not in dt.BY_NAME):
-            device = arg
+            device = _named_device(x, arg)
         elif not isinstance(arg, bool) and arg is not None:  # a bool is PyTorch's non_blocking
             dtype = arg
     target = x.device if device is None else as_device(device)
@@ -53,6 +54,14 @@ def to(
     wanted = x.dtype if dtype is None else dt.as_dtype(dtype)
     out = out if wanted is x.dtype else cast(out, dtype=wanted.name)
     return copy_op(out) if copy and out is x else out
+
+
+def _named_device(x: Tensor, arg: Any) -> Device:
+    try:
+        return as_device(arg)
+    except DeviceError as problem:
+        text = f"{problem_of(problem)}, or the name of a dtype"
+        raise DeviceError(describe("to", str(x.tensor_type), text)) from None
 
 
 @method

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from ...core.errors import ArgumentError, describe
+from ...core.errors import ArgumentError, describe, user_location
 from ...eager import Tensor
 from ...eager.operands import as_operand
 from ...ops import composites
@@ -23,6 +24,15 @@ def mode(size_average: Flag, reduce: Flag, reduction: str) -> str:
     return "sum" if size_average is False else "mean"
 
 
+def _warn_of_stretching(op: str, input: Tensor, target: Tensor) -> None:
+    """A warning where the two differ in shape: (N, 1) and (N,) make N * N differences, which is hardly ever meant."""
+    if input.shape != target.shape:
+        at = user_location()
+        shapes = f"input of shape {tuple(input.shape)} and target of shape {tuple(target.shape)}"
+        text = f"{op}: {shapes} are stretched to one shape; give both the same"
+        warnings.warn_explicit(text, UserWarning, at.file, at.line)
+
+
 def _positive_margin(op: str, margin: float) -> None:
     if margin <= 0:
         raise ArgumentError(describe(op, "", f"margin {margin} is not above 0"))
@@ -37,6 +47,7 @@ def mse_loss(
     >>> dg.nn.functional.mse_loss(dg.asarray([1.0, 2.0]), dg.asarray([1.0, 4.0]))
     tensor(2.)
     """
+    _warn_of_stretching("mse_loss", input, target)
     return losses.mse_loss(input, target, mode(size_average, reduce, reduction), weight)
 
 
@@ -49,6 +60,7 @@ def l1_loss(
     >>> dg.nn.functional.l1_loss(dg.asarray([1.0, 2.0]), dg.asarray([1.0, 4.0]))
     tensor(1.)
     """
+    _warn_of_stretching("l1_loss", input, target)
     return losses.l1_loss(input, target, mode(size_average, reduce, reduction), weight)
 
 
@@ -61,6 +73,7 @@ def smooth_l1_loss(
     >>> dg.nn.functional.smooth_l1_loss(dg.asarray([0.0]), dg.asarray([0.5]))
     tensor(0.1250)
     """
+    _warn_of_stretching("smooth_l1_loss", input, target)
     return losses.smooth_l1_loss(input, target, mode(size_average, reduce, reduction), beta)
 
 
@@ -80,6 +93,7 @@ def huber_loss(
         raise ArgumentError(
             describe("huber_loss", str(input.tensor_type), f"delta {delta} is not above 0")
         )
+    _warn_of_stretching("huber_loss", input, target)
     return losses.huber_loss(input, target, reduction, delta, weight)
 
 

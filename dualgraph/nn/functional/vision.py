@@ -26,11 +26,11 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
     >>> dg.nn.functional.pad(dg.tensor([1, 2]), (1, 0)).tolist()
     [0, 1, 2]
     """
-    ends = [(to_int(pad[i]), to_int(pad[i + 1])) for i in range(0, len(pad), 2)][::-1]
-    if len(pad) % 2 or len(ends) > input.ndim:
+    if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise ArgumentError(
             f"pad: {pad} does not give (before, after) for at most {input.ndim} axes"
         )
+    ends = [(to_int(pad[i]), to_int(pad[i + 1])) for i in range(0, len(pad), 2)][::-1]
     first = input.ndim - len(ends)
     cut = tuple(
         slice(max(-a, 0), d - max(-b, 0))

@@ -157,7 +157,9 @@ def _class_axis(op: str, x: Any, target: Any) -> int:
             f"shape {expected}, not {target.shape}"
         )
     if not target.dtype.is_integer:
-        raise DTypeError(f"{op}: class indices must be integers, not {target.dtype.name}")
+        raise DTypeError(
+            f"{op}: class indices must be integers, not {target.dtype.name}; cast with .long()"
+        )
     return axis
 
 

@@ -89,6 +89,7 @@ def batch_norm(
     In training the moments are those of the batch, and the running ones (if any) move towards them
     by `momentum`, in place; otherwise the running ones are used.
     """
+    _check_channels("batch_norm", x, running_mean, running_var, weight, bias)
     if not training:
         if running_mean is None or running_var is None:
             raise ArgumentError(
@@ -108,6 +109,15 @@ def batch_norm(
     _track(running_mean, centre, momentum)
     _track(running_var, multiply(variance, n / (n - 1)), momentum)
     return _scaled_by_channel(multiply(centred, rsqrt(variance + eps)), weight, bias)
+
+
+def _check_channels(op: str, x: Any, *given: Any) -> None:
+    if x.ndim < 2:
+        raise ShapeError(f"{op}: input must have axes (N, C, ...), not shape {x.shape}")
+    for p in given:
+        if p is not None and p.shape != (x.shape[1],):
+            problem = f"input of shape {x.shape} has {x.shape[1]} channels on axis 1"
+            raise ShapeError(f"{op}: {problem}, and takes one value for each, not {p.shape}")
 
 
 def _scaled_by_channel(x: Any, weight: Any, bias: Any) -> Any:
@@ -133,6 +143,7 @@ def group_norm(
         raise ShapeError(
             f"group_norm: the channels of shape {x.shape} do not divide into {num_groups} groups"
         )
+    _check_channels("group_norm", x, weight, bias)
     n, c = x.shape[:2]
     grouped = reshape(x, shape=(n, num_groups, prod(x.shape[2:]) * (c // num_groups)))
     centred, _, variance = _moments(grouped, (2,))
@@ -155,6 +166,7 @@ def instance_norm(
     """Each channel of each sample brought to mean 0 and variance 1; running moments as in `batch_norm`."""
     if not use_input_stats:
         return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    _check_channels("instance_norm", x, running_mean, running_var, weight, bias)
     axes = tuple(range(2, x.ndim))
     n = prod(x.shape[a] for a in axes)
     if n <= 1:
