@@ -133,7 +133,7 @@ def _pushed(pairs: list[tuple[Tensor, Tensor]], ct: Tensor, create_graph: bool) 
         allow_unused=True,
         materialize_grads=True,
     )
-    return given[0]
+    return given[0]  # type: ignore[no-any-return]
 
 
 __all__ = ["UnpackedDualTensor", "dual_level", "make_dual", "unpack_dual"]
