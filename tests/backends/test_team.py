@@ -19,7 +19,7 @@ from dualgraph.backends.native import api
 from dualgraph.backends.native.jit import Machine
 from dualgraph.backends.native.kernel import NestCall
 from dualgraph.backends.native.segments import native_steps
-from dualgraph.backends.native.team.program import CLAIM_WORK, Writer
+from dualgraph.backends.native.team.program import CHUNK_WORK, Writer
 from dualgraph.backends.native.team.spots import Kernel
 from dualgraph.core.backend import backend_for
 from dualgraph.core.devices import CPU
@@ -182,19 +182,20 @@ def test_several_python_threads_call_at_once() -> None:
             x = dg.tanh(x @ w) + x
         return x
 
+    dg.set_num_threads(3)
     fn = dg.compile(f, wait=True)
     w = dg.randn(256, 256) * 0.1
-    xs = [dg.randn(256, 256) for _ in range(4)]
-    expected = [f(x, w).numpy().tobytes() for x in xs]
+    xs = [dg.randn(256, 256) for _ in range(8)]
+    expected = [(f(x, w).numpy().tobytes(), (x @ w).numpy().tobytes()) for x in xs]
     fn(xs[0], w)
     problems: list[int] = []
 
     def call(i: int) -> None:
-        for _ in range(20):
-            if fn(xs[i], w).numpy().tobytes() != expected[i]:
+        for _ in range(10):
+            if (fn(xs[i], w).numpy().tobytes(), (xs[i] @ w).numpy().tobytes()) != expected[i]:
                 problems.append(i)
 
-    threads = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(8)]
     for t in threads:
         t.start()
     for t in threads:
@@ -234,12 +235,13 @@ fn(x), fn(x)
 
 
 def test_waiting_without_a_futex() -> None:
-    """Where the system has none, threads that wait long take naps, and nothing else differs."""
+    """Where the system has none, threads that wait long take naps, and nothing else differs; nor without a clock."""
     script = """
 import time
 import dualgraph as dg
-from dualgraph.backends.native.team import runtime
-runtime._futex = lambda: 0
+from dualgraph.backends.native.team import runtime, waiting
+waiting._futex, waiting._clock = lambda: 0, lambda: None
+assert "@clock_gettime" not in runtime.emit_runtime(0)
 assert "%nap(i32" in runtime.emit_runtime(0) and "@syscall" not in runtime.emit_runtime(0)
 x = dg.randn(300, 300)
 fn = dg.compile(lambda x: dg.tanh(x @ x) @ x.T - x.sum(axis=1), wait=True)
@@ -461,7 +463,7 @@ def test_chunks_of_a_thread_that_is_held_up_are_taken_by_others(threads: int, ex
     kernel = call(part)
     address = ctypes.cast(kernel, ctypes.c_void_p).value or 0
     w = Writer()
-    w.kernel(Kernel(address, (), extent, (), (), grain=2, work=CLAIM_WORK))
+    w.kernel(Kernel(address, (), extent, (), (), grain=2, work=CHUNK_WORK))
     program = w.build(threads)
     for _ in range(3):
         done.clear()

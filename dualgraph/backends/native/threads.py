@@ -97,13 +97,6 @@ class Pool:
         if job.error is not None:
             raise job.error
 
-    def help(self, fn: Callable[[], None], count: int) -> None:
-        """Has `count` workers call ``fn()`` when they get to it; nobody waits for them, so there may be nothing
-        left for them to do."""
-        self._start()
-        for i in range(count):
-            self.queue.put((Job(1), lambda *_: fn(), 0, 0, i + 1))
-
 
 pool = Pool()
 

@@ -2,7 +2,8 @@
 
 A stage is a function ``f(record, pointers, scratch, begin, end)`` of units that may run in any order, at the
 same time. ``perform(stages, state, pointers, scratch, yield)`` takes units of the first stage until none is left,
-waits until those that others took are done, and goes on to the next stage. So any number of threads may call it
+waits until those that others took are done, and goes on to the next stage; after the last one it returns, and the
+team's call waits for those who are still at work. So any number of threads may call it
 for one job, whenever they come: one that comes late finds nothing left, and nobody waits for it.
 
 ``state`` has two counters for each stage, in cache lines of their own: units taken, and units done.
@@ -17,7 +18,8 @@ from .code import Writer, i64
 STAGE = ("function", "record", "units", "grain")  # int64 each
 POINTERS = 24  # of a recipe
 LINE = 64  # bytes between counters
-SPINS = 200  # looks at a counter before the processor is offered to others
+SPINS = 2000  # looks at a counter (some 20 us) before the processor is offered to others, who may keep it for long
+BLOCKS = ("look", "work", "empty", "wait", "spin", "polite", "after")
 FUNCTION = (PTR, PTR, PTR, I64, I64)
 # record of `each`, then for each slot MOVED, for each stage PART
 SAMPLE = ("count", "slots", "room")
@@ -42,22 +44,23 @@ def _perform(module: ir.Module) -> None:
         function, record, units, grain = (w.word(entry, i64(j)) for j in range(len(STAGE)))
         taken = w.at(state, w.scaled(stage.i, 2 * LINE))
         done = w.at(taken, i64(LINE))
-        look, work, wait, spin, polite, after = (
-            w.fn.append_basic_block(n) for n in ("look", "work", "wait", "spin", "polite", "after")
-        )
+        look, work, empty, wait, spin, polite, after = map(w.fn.append_basic_block, BLOCKS)
         b.branch(look)
         b.position_at_end(look)
         begin = b.atomic_rmw("add", taken, grain, "monotonic")
-        b.cbranch(b.icmp_signed("<", begin, units), work, wait)
+        b.cbranch(b.icmp_signed("<", begin, units), work, empty)
         b.position_at_end(work)
         end = w.least(b.add(begin, grain), units)
         callee = Callee(b.inttoptr(function, PTR), FUNCTION)
         b.call(callee, [b.inttoptr(record, PTR), pointers, scratch, begin, end])
         b.atomic_rmw("add", done, b.sub(end, begin), "release")
         b.branch(look)
+        b.position_at_end(empty)
+        last = b.icmp_signed("==", b.add(stage.i, i64(1)), count)
+        b.cbranch(last, after, wait)
         b.position_at_end(wait)
         looks = b.phi(I64)
-        looks.add_incoming(i64(0), look)
+        looks.add_incoming(i64(0), empty)
         finished = b.load_atomic(done, "acquire", 8, typ=I64)
         b.cbranch(b.icmp_signed(">=", finished, units), after, spin)
         b.position_at_end(spin)

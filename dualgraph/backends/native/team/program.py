@@ -12,11 +12,12 @@ from ..addresses import address_of
 from ..threads import pool
 from . import runtime
 from .room import ROOM_WORD
+from .shares import CHUNKS
 from .spots import SCRATCH_WORD, ZERO_WORD, Check, Kernel, Late, Ref, Word
 from .team import team
 
 SPLIT_WORK = 40_000  # instructions (one lane a vector) from which all threads take part in a kernel
-CLAIM_WORK = 500_000  # instructions from which they claim it chunk by chunk
+CHUNK_WORK = 500_000  # instructions from which they claim it chunk by chunk
 Table = list[tuple[int, int, int]]  # own[place] = own[from] + offset, in order
 
 
@@ -116,10 +117,10 @@ class Writer:
         block = self.block(k.words)
         address = k.address.found() if isinstance(k.address, Late) else k.address
         if split:
-            op = runtime.CLAIM if work >= CLAIM_WORK else runtime.SPLIT
-            self.emit(op, address, block, SCRATCH_WORD, k.extent, k.grain)
+            chunks = CHUNKS if work >= CHUNK_WORK else 1
+            self.emit(runtime.SPLIT, address, block, SCRATCH_WORD, k.extent, k.grain, chunks)
         else:
-            self.emit(runtime.ALONE, address, block, SCRATCH_WORD, k.extent, 0)
+            self.emit(runtime.ALONE, address, block, SCRATCH_WORD, k.extent)
 
     def forget(self) -> None:
         """Blocks written so far are not used again: what follows may run when their words have changed."""

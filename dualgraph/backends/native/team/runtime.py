@@ -1,39 +1,36 @@
-"""The team's machine code: waiting, barriers, and the loop that runs a program's instructions.
+"""The team's machine code: a call of a program, what its workers do, and the loop that runs its instructions.
 
 Every thread of a call runs the same instructions with its number. A thread's words (`own`) are memory that it alone
 writes: counters, addresses, the argument blocks of kernels. So pointers that change from call to call or
 from turn to turn of a loop are put in place by each thread for itself, without a meeting.
 
 A kernel is ``kernel(block, scratch, begin, end)``: its arguments are words, it runs turns begin <= i < end.
-
-Waiting spins for some microseconds and then sleeps in the kernel (a futex; elsewhere short naps), so that a
-thread that waits long costs others nothing.
 """
 
 from __future__ import annotations
 
-import platform
-import sys
-
-from . import apart, shares
+from . import apart, roll, shares, waiting
 
 LINE = 64  # bytes of a line of the cache: what one thread writes often lies in a line of its own
-SPIN = 1500  # looks at a word before going to sleep, some 10 to 20 microseconds
 
 # The team's memory, in bytes from its start. A word that threads wait for is followed by the number of sleepers.
 BUSY, ARRIVED, GENERATION = 0, LINE, 2 * LINE
 JOB = 3 * LINE  # instructions, words, bytes of a thread's words, given objects, number of threads
-SEQUENCE, NAP, EPOCH = JOB + 40, JOB + 48, JOB + 56  # EPOCH: how many kernels were claimed so far
+NAP, EPOCH = JOB + 48, JOB + 56  # EPOCH: how many kernels were claimed so far
+ROLL, LEFT = 4 * LINE, 5 * LINE  # see `roll`
 # of thread 0; one line for each thread: post, sleepers, seat, and a word of `shares`
-MAILBOX = 4 * LINE
+MAILBOX = 6 * LINE
 SEAT = apart.SEAT  # in each mailbox, where the thread runs
 
 # Instructions: an operation and seven operands, all int64. Places are indexes of a thread's own words.
 INSTRUCTION = 8
 STOP = 0  # the end
-SPLIT = 1  # kernel, block, scratch, extent, grain: all threads run a share of range(extent)
-# kernel, block, scratch, extent, thread: one thread runs all of it, unless that is nothing
-ALONE = 2
+# kernel, block, scratch, extent, grain, chunks: each thread has a share of range(extent), cut in at most so many chunks
+# that others may take
+SPLIT = 1
+ALONE = (
+    2  # kernel, block, scratch, extent: the calling thread runs all of it, unless that is nothing
+)
 MEET = 3  # a barrier
 OBJECTS = 4  # count, place: own[place + i] = where the elements of array object i lie
 ADDRESSES = 5  # count, place: own[place + i] = given word i
@@ -41,28 +38,23 @@ WORDS = 6  # count, table of (place, from, offset): own[place] = own[from] + off
 AGAIN = 7  # place, target: own[place] -= 1; on to instruction `target` if that leaves more than 0
 UNLESS = 8  # place, target: on to instruction `target` if the byte at own[place] is 0
 GO = 9  # target
-CLAIM = 10  # like SPLIT, but threads that are done with their shares take chunks of the others'
 
 
-def emit_runtime(header: int, spin: int = SPIN) -> str:
+def emit_runtime(header: int) -> str:
     """LLVM IR of ``call``, ``work`` and some kernels; `header`: where array objects point to their elements."""
-    values = {
-        "pause": _pause(),
-        "sleep": _SLEEP_FUTEX if _futex() else _SLEEP_NAP,
-        "moment": "1" if sys.platform == "win32" else "50",  # milliseconds, microseconds
-        "wake": _WAKE_FUTEX if _futex() else "",
-        "declare": "declare i64 @syscall(i64, ...)" if _futex() else "",
-        "wait_number": str(_futex()),
+    pieces = {
+        "waiting": waiting.emit_waiting(),
+        "roll": roll.emit_roll(),
         "apart": apart.emit_apart(),
         "shares": shares.emit_shares(),
     }
     text = _TEXT
-    for name, piece in values.items():
-        text = text.replace(f"<{name}>", piece.replace("<number>", str(_futex())))
+    for name, piece in pieces.items():
+        text = text.replace(f"<{name}>", piece)
     numbers = {
         k: v for k, v in globals().items() if k.isupper() and isinstance(v, int) and k[0] != "_"
     }
-    numbers |= {"HEADER": header, "SPIN": spin}
+    numbers |= {"HEADER": header, "SOON": waiting.SOON, "OFTEN": waiting.OFTEN}
     for name in sorted(numbers, key=len, reverse=True):
         text = text.replace(f"${name}", str(numbers[name]))
     return text
@@ -81,109 +73,10 @@ def emit_passing(count: int, scratch: bool) -> str:
     return "\n".join([*lines, "  ret void", "}"])
 
 
-def _futex() -> int:
-    """The number of the futex system call, 0 where there is none to use."""
-    if not sys.platform.startswith("linux") or sys.maxsize < 2**32:
-        return 0
-    return {"x86_64": 202, "amd64": 202, "aarch64": 98, "riscv64": 98}.get(
-        platform.machine().lower(), 0
-    )
-
-
-def _pause() -> str:
-    """What tells the processor that a loop only waits."""
-    if platform.machine().lower() in ("x86_64", "amd64", "i386", "i686"):
-        return "call void @llvm.x86.sse2.pause()"
-    return "fence seq_cst"
-
-
-_SLEEP_FUTEX = (  # FUTEX_WAIT_PRIVATE: returns at once unless the word still has the old value
-    "call i64 (i64, ...) @syscall(i64 <number>, ptr %word, i32 128, i32 %old, ptr null, ptr null, i32 0)"
-)
-_WAKE_FUTEX = (  # FUTEX_WAKE_PRIVATE
-    "call i64 (i64, ...) @syscall(i64 <number>, ptr %word, i32 129, i32 2147483647, ptr null, ptr null, i32 0)"
-)
-_SLEEP_NAP = """%nap.at = getelementptr i8, ptr %team, i64 $NAP
-  %nap = load ptr, ptr %nap.at
-  call void %nap(i32 <moment>)"""
-
 _TEXT = """
-declare void @llvm.x86.sse2.pause()
-<declare>
+<waiting>
+<roll>
 <apart>
-
-; Returns when the word is no longer `old`.
-define internal void @wait(ptr %team, ptr %word, i32 %old) nounwind {
-entry:
-  br label %spin
-spin:
-  %i = phi i64 [0, %entry], [%next, %again]
-  %now = load atomic i32, ptr %word acquire, align 4
-  %same = icmp eq i32 %now, %old
-  br i1 %same, label %again, label %out
-again:
-  <pause>
-  %next = add i64 %i, 1
-  %more = icmp slt i64 %next, $SPIN
-  br i1 %more, label %spin, label %rest
-rest:
-  %sleepers = getelementptr i8, ptr %word, i64 4
-  %x = atomicrmw add ptr %sleepers, i32 1 seq_cst
-  br label %look
-look:
-  %then = load atomic i32, ptr %word seq_cst, align 4
-  %still = icmp eq i32 %then, %old
-  br i1 %still, label %doze, label %wake
-doze:
-  <sleep>
-  br label %look
-wake:
-  %y = atomicrmw sub ptr %sleepers, i32 1 seq_cst
-  br label %out
-out:
-  ret void
-}
-
-; Sets a word that others wait for.
-define internal void @announce(ptr %word, i32 %value) nounwind {
-  %old = atomicrmw xchg ptr %word, i32 %value seq_cst
-  %sleepers = getelementptr i8, ptr %word, i64 4
-  %n = load atomic i32, ptr %sleepers seq_cst, align 4
-  %some = icmp sgt i32 %n, 0
-  br i1 %some, label %wake, label %out
-wake:
-  <wake>
-  br label %out
-out:
-  ret void
-}
-
-; A barrier of so many threads.
-define internal void @meet(ptr %team, i64 %threads) nounwind {
-entry:
-  %alone = icmp eq i64 %threads, 1
-  br i1 %alone, label %out, label %arrive
-arrive:
-  %arrived = getelementptr i8, ptr %team, i64 $ARRIVED
-  %generation = getelementptr i8, ptr %team, i64 $GENERATION
-  %old = load atomic i32, ptr %generation acquire, align 4
-  %before = atomicrmw add ptr %arrived, i32 1 seq_cst
-  %all = trunc i64 %threads to i32
-  %here = add i32 %before, 1
-  %last = icmp eq i32 %here, %all
-  br i1 %last, label %release, label %stay
-release:
-  store atomic i32 0, ptr %arrived seq_cst, align 4
-  %new = add i32 %old, 1
-  call void @announce(ptr %generation, i32 %new)
-  br label %out
-stay:
-  call void @wait(ptr %team, ptr %generation, i32 %old)
-  br label %out
-out:
-  ret void
-}
-
 <shares>
 ; Runs instructions until STOP as thread `me` of `threads`; gives the epoch of the last kernel claimed.
 define internal i64 @drive(ptr %team, ptr %code, ptr %own, ptr %given, i64 %me, i64 %threads, i64 %epoch) nounwind {
@@ -219,38 +112,33 @@ turn:
     i64 $AGAIN, label %again
     i64 $UNLESS, label %unless
     i64 $GO, label %go
-    i64 $CLAIM, label %claim
   ]
 
 split:
-  %begin = call i64 @cut(i64 %d, i64 %e, i64 %me, i64 %threads)
-  %me1 = add i64 %me, 1
-  %end = call i64 @cut(i64 %d, i64 %e, i64 %me1, i64 %threads)
-  %some = icmp slt i64 %begin, %end
+  %some = icmp sgt i64 %d, 0
   br i1 %some, label %share, label %step
 share:
   %own.c = getelementptr i64, ptr %own, i64 %c
   %scratch = load ptr, ptr %own.c
-  call void %kernel(ptr %block, ptr %scratch, i64 %begin, i64 %end)
-  br label %step
-
-claim:
   %single = icmp eq i64 %threads, 1
-  br i1 %single, label %split, label %claims
-claims:
+  br i1 %single, label %all, label %claim
+all:
+  call void %kernel(ptr %block, ptr %scratch, i64 0, i64 %d)
+  br label %step
+claim:
+  %pf = getelementptr i64, ptr %at, i64 6
+  %chunks = load i64, ptr %pf
   %k.before = load i64, ptr %epoch.at
   %k = add i64 %k.before, 1
   store i64 %k, ptr %epoch.at
-  %own.c3 = getelementptr i64, ptr %own, i64 %c
-  %scratch3 = load ptr, ptr %own.c3
-  call void @claim(ptr %team, ptr %kernel, ptr %block, ptr %scratch3, i64 %d, i64 %e, i64 %me, i64 %threads, i64 %k)
+  call void @claim(ptr %team, ptr %kernel, ptr %block, ptr %scratch, i64 %d, i64 %e, i64 %chunks,
+                   i64 %me, i64 %threads, i64 %k)
   br label %step
 
 alone:
-  %who = srem i64 %e, %threads
-  %mine = icmp eq i64 %who, %me
+  %first = icmp eq i64 %me, 0
   %any = icmp sgt i64 %d, 0
-  %due = and i1 %mine, %any
+  %due = and i1 %first, %any
   br i1 %due, label %whole, label %step
 whole:
   %own.c2 = getelementptr i64, ptr %own, i64 %c
@@ -364,17 +252,14 @@ start:
   store ptr %given, ptr %job3
   %job4 = getelementptr i8, ptr %job, i64 32
   store i64 %threads, ptr %job4
-  %sequence.at = getelementptr i8, ptr %team, i64 $SEQUENCE
-  %before = load i32, ptr %sequence.at
-  %sequence = add i32 %before, 1
-  store i32 %sequence, ptr %sequence.at
+  %number = call i32 @open.roll(ptr %team)
   br label %post
 post:
   %id = phi i64 [1, %start], [%id.next, %post]
   %id.bytes = mul i64 %id, $LINE
   %box.at = add i64 %id.bytes, $MAILBOX
   %box = getelementptr i8, ptr %team, i64 %box.at
-  call void @announce(ptr %box, i32 %sequence)
+  call void @announce(ptr %box, i32 %number)
   %id.next = add i64 %id, 1
   %id.more = icmp slt i64 %id.next, %threads
   br i1 %id.more, label %post, label %run
@@ -382,7 +267,7 @@ run:
   %epoch.at = getelementptr i8, ptr %team, i64 $EPOCH
   %epoch = load i64, ptr %epoch.at
   %reached = call i64 @drive(ptr %team, ptr %code, ptr %words, ptr %given, i64 0, i64 %threads, i64 %epoch)
-  call void @meet(ptr %team, i64 %threads)
+  call void @close.roll(ptr %team)
   store i64 %reached, ptr %epoch.at
   store atomic i32 0, ptr %busy seq_cst, align 4
   ret void
@@ -435,7 +320,7 @@ define void @store(ptr %words, ptr %scratch, i64 %begin, i64 %end) nounwind {
   ret void
 }
 
-; What a worker does, forever: wait for post, take part in the call, wait again.
+; What a worker does, forever: wait for post, take part in the call if it is still under way, wait again.
 define void @work(ptr %team, i64 %me) nounwind {
 entry:
   %box.bytes = mul i64 %me, $LINE
@@ -448,9 +333,26 @@ entry:
   %job4 = getelementptr i8, ptr %job, i64 32
   br label %idle
 idle:
-  %seen = phi i32 [0, %entry], [%now, %idle]
-  call void @wait(ptr %team, ptr %box, i32 %seen)
+  %seen = phi i32 [0, %entry], [%now, %called], [%now, %part]
+  %quick = phi i64 [0, %entry], [%quick.now, %called], [%quick.now, %part]
+  %since = call i64 @now()
+  %often = icmp sge i64 %quick, $OFTEN
+  %later = add i64 %since, $SOON
+  %until = select i1 %often, i64 %later, i64 0
+  call void @wait(ptr %team, ptr %box, i32 %seen, i64 %until)
+  br label %called
+called:
   %now = load atomic i32, ptr %box acquire, align 4
+  %moment = call i64 @now()
+  %more = add i64 %quick, 1
+  %in.time = icmp slt i64 %moment, %later
+  %known = icmp ne i64 %since, 0
+  %soon = and i1 %in.time, %known
+  %quick.now = select i1 %soon, i64 %more, i64 0
+  call void @apart(ptr %team, i64 %me)
+  %on = call i1 @enrol(ptr %team, i32 %now)
+  br i1 %on, label %part, label %idle
+part:
   %code = load ptr, ptr %job
   %words = load ptr, ptr %job1
   %stride = load i64, ptr %job2
@@ -460,9 +362,8 @@ idle:
   %own = getelementptr i8, ptr %words, i64 %skip
   %epoch.at = getelementptr i8, ptr %team, i64 $EPOCH
   %epoch = load i64, ptr %epoch.at
-  call void @apart(ptr %team, i64 %me)
   %reached = call i64 @drive(ptr %team, ptr %code, ptr %own, ptr %given, i64 %me, i64 %threads, i64 %epoch)
-  call void @meet(ptr %team, i64 %threads)
+  call void @leave.roll(ptr %team)
   br label %idle
 }
 """

@@ -1,4 +1,4 @@
-"""Shares: each thread has one of a kernel's range; large ones are claimed chunk by chunk.
+"""Shares: each thread has one of a kernel's range, which is claimed whole, or chunk by chunk if the kernel is large.
 
 A thread goes through its own share first, where its caches are warm, then helps others with theirs. So one that
 is held up - by a busy neighbour on its processor, or since it has yet to wake - holds up nobody for long.
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 TAKEN = 16  # bytes from a thread's mailbox to the word of its share
 COUNT_BITS = 8  # of that word, for the number of chunks
-CHUNKS = 8  # of a share, at most
+CHUNKS = 8  # of the share of a large kernel, at most
 
 
 def emit_shares() -> str:
     """LLVM IR of ``cut``, where a share begins, and ``claim``, for the runtime's text, which has its numbers."""
-    numbers = {"taken": TAKEN, "bits": COUNT_BITS, "chunks": CHUNKS}
+    numbers = {"taken": TAKEN, "bits": COUNT_BITS}
     text = _TEXT
     for name, number in numbers.items():
         text = text.replace(f"<{name}>", str(number))
@@ -38,9 +38,10 @@ define internal i64 @cut(i64 %extent, i64 %grain, i64 %me, i64 %threads) nounwin
   ret i64 %cut
 }
 
-; Runs chunks of a kernel's shares as long as there are any: those of share `me`, then those of the others.
+; Runs chunks of a kernel's shares (at most so many a share) as long as there are any: those of share `me`, then those
+; of the others.
 define internal void @claim(ptr %team, ptr %kernel, ptr %block, ptr %scratch, i64 %extent, i64 %grain,
-                            i64 %me, i64 %threads, i64 %epoch) nounwind {
+                            i64 %chunks, i64 %me, i64 %threads, i64 %epoch) nounwind {
 entry:
   br label %share
 share:
@@ -51,7 +52,7 @@ share:
   %begin = call i64 @cut(i64 %extent, i64 %grain, i64 %who, i64 %threads)
   %end = call i64 @cut(i64 %extent, i64 %grain, i64 %who1, i64 %threads)
   %length = sub i64 %end, %begin
-  %pace = mul i64 %grain, <chunks>
+  %pace = mul i64 %grain, %chunks
   %up = add i64 %length, %pace
   %up1 = sub i64 %up, 1
   %paces = sdiv i64 %up1, %pace

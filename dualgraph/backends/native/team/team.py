@@ -18,6 +18,7 @@ from ..addresses import DIRECT, HEADER, address_of
 from ..jit import Machine, jit
 from ..threads import pool
 from .runtime import INSTRUCTION, LINE, MAILBOX, NAP, SPLIT, STOP, emit_passing, emit_runtime
+from .shares import CHUNKS
 from .spots import SCRATCH_WORD, Ref, Word
 
 # of the runtime: they pass a block on, or store a word
@@ -90,7 +91,7 @@ class Team:
     def share(
         self, kernel: int, words: Sequence[Word], extent: int, grain: int = 1, scratch: int = 0
     ) -> None:
-        """One kernel, run by all threads at once: each takes a share of ``range(extent)``."""
+        """One kernel, run by all threads at once: each takes of ``range(extent)`` what is left."""
         threads = max(1, min(self.size(), -(-extent // grain)))
         width = len(words) + 2
         own = -(-scratch // LINE) * LINE
@@ -100,7 +101,7 @@ class Team:
         for i in range(threads):
             at = start + i * own
             rows += [0, at, *[at if isinstance(w, Ref) else w for w in words]]
-        code = _Two(SPLIT, kernel, 2, SCRATCH_WORD, extent, grain, 0, 0, STOP)
+        code = _Two(SPLIT, kernel, 2, SCRATCH_WORD, extent, grain, CHUNKS, 0, STOP)
         self._call(
             self.address, code, (ctypes.c_int64 * len(rows))(*rows), 8 * width, None, threads
         )
