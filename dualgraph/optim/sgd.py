@@ -47,6 +47,15 @@ class SGD(Optimizer):
         # with dampening the first step differs, so a count tells it apart: in the state, as it may be captured
         return {"momentum_buffer": like(p)} | ({"step": counter(p)} if group["dampening"] else {})
 
+    def _state_of(self, p: Tensor, group: Group) -> State:
+        """As in the base; options may have been switched on after the state was made."""
+        state = super()._state_of(p, group)
+        if group["momentum"] and "momentum_buffer" not in state:
+            state["momentum_buffer"] = like(p)
+        if group["momentum"] and group["dampening"] and "step" not in state:
+            state["step"] = counter(p)
+        return state
+
     def _take_over(self, p: Tensor, group: Group, given: State) -> None:
         started = (
             given.get("momentum_buffer") is not None and "step" not in given and group["dampening"]
@@ -59,8 +68,7 @@ class SGD(Optimizer):
             grad = grad + p * group["weight_decay"]
         momentum = group["momentum"]
         if momentum:
-            velocity = _ensure(state, p, group)
-            fresh = grad
+            velocity, fresh = state["momentum_buffer"], grad
             if group["dampening"]:
                 damped = grad * (1 - group["dampening"])
                 fresh = where(state["step"] == 0, grad, damped)
@@ -68,12 +76,3 @@ class SGD(Optimizer):
             velocity.copy_(velocity * momentum + fresh)
             grad = grad + velocity * momentum if group["nesterov"] else velocity
         p.copy_(p - grad * group["lr"])
-
-
-def _ensure(state: State, p: Tensor, group: Group) -> Tensor:
-    """The momentum buffer; made here only if momentum was switched on after construction."""
-    if "momentum_buffer" not in state:
-        state["momentum_buffer"] = like(p)
-    if group["dampening"] and "step" not in state:
-        state["step"] = counter(p)
-    return state["momentum_buffer"]  # type: ignore[no-any-return]

@@ -112,6 +112,18 @@ def test_parameters_without_gradient_are_left_alone():
     )
 
 
+@pytest.mark.parametrize("size", [3, 20000])
+def test_momentum_may_be_switched_on_later(size):
+    p = dg.nn.Parameter(dg.ones(size))
+    sgd = optim.SGD([p], lr=0.5)
+    for momentum in (0.0, 0.5, 0.5):
+        sgd.param_groups[0]["momentum"] = momentum
+        p.grad = dg.ones(size)
+        sgd.step()
+    assert p.tolist() == [1.0 - 0.5 - 0.5 - 0.75] * size
+    assert sgd.state[p]["momentum_buffer"].tolist() == [1.5] * size
+
+
 def test_a_closure_is_run_with_gradients():
     p = _param(2.0)
     optimizer = optim.SGD([p], lr=0.25)
