@@ -82,4 +82,4 @@ class Muon(Optimizer):
         ahead = grad + (mean - grad) * momentum if group["nesterov"] else mean
         turn = orthogonalized(ahead, group["ns_coefficients"], group["ns_steps"], group["eps"])
         start = p - p * lr * group["weight_decay"] if group["weight_decay"] else p
-        p.copy_(start - turn * (lr * _factor(group["adjust_lr_fn"], p.shape)))
+        p.copy_(start - turn * lr * _factor(group["adjust_lr_fn"], p.shape))
