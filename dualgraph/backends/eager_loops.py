@@ -21,8 +21,8 @@ from ..core.prim import Prim
 from ..core.process import forks
 from ..core.process.workers import Job, Workers
 from ..core.types import TensorType
-from ..passes.pipeline import optimise
-from ..static.graph import Graph, GraphBuilder, renumber
+from ..static.graph import Graph, GraphBuilder
+from . import kept
 from .executor import Executable
 from .hooks import hooks_for
 from .native import api as native
@@ -125,10 +125,12 @@ def _of_one(
     return builder.build(outputs)
 
 
-def compiled(backend: ArrayBackend, graph: Graph) -> Executable:
-    """The program of a graph."""
-    graph, _ = optimise(graph, hooks_for(CPU))
-    program = Executable(renumber(graph), backend)
+def compiled(
+    backend: ArrayBackend, graph: Graph, stores: tuple[tuple[int, int], ...] = ()
+) -> Executable:
+    """The program of a graph. It may put outputs into the memory of inputs: `stores` has pairs (input, output)."""
+    graph, _ = kept.optimised(graph, hooks_for(CPU), False, None)
+    program = Executable(graph, backend, frozenset(o for _, o in stores), stores)
     program.warm()
     return program
 

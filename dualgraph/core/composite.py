@@ -19,6 +19,7 @@ class Merge:
     tensors, or NotImplemented where the function is to run.
     ``traced(fn, args, kwargs)`` gives a function that makes a `Traced` of such calls, for the operands that want
     gradients in this one. ``retell`` is `serve` for calls inside of a capture, which is told the ops all the same.
+    ``update(fn, how, tensors)`` says whether a program has run ``fn(how, *tensors)``, which only writes its tensors.
     """
 
     serve: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
@@ -27,6 +28,7 @@ class Merge:
     view: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     same: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     traced: Callable[[Any, tuple[Any, ...], dict[str, Any]], Callable[[], Traced]] | None = None
+    update: Callable[[Any, Any, list[Any]], bool] | None = None
     works: ClassVar[dict[Any, Callable[..., int]]] = {}  # see `working`
 
 
@@ -34,7 +36,8 @@ class Traced(NamedTuple):
     """A composite on operands of some types as a graph: its result, and what its gradient reads besides.
 
     ``op`` is that of its tape entries (None: it wants no gradient), ``reads`` says which operands that reads and
-    ``reads_out`` whether it does the result; ``blanks`` are arrays that stand for the operands it does not read.
+    ``reads_out`` whether it does the result; ``blanks`` are arrays that stand for the operands it does not read. One
+    that only writes has no result: the outputs of its graph are new values of the operands in ``writes``.
     """
 
     graph: Any
@@ -42,6 +45,7 @@ class Traced(NamedTuple):
     reads: tuple[bool, ...] = ()
     reads_out: bool = False
     blanks: tuple[Any, ...] = ()
+    writes: tuple[int, ...] = ()
 
 
 def composite(fn: F) -> F:

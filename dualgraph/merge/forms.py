@@ -80,10 +80,7 @@ class Form:
     ) -> None:
         """Makes the form ready if that pays; else it is refused."""
         with spared(DualgraphError):  # its ops go on to run one by one
-            try:
-                whole = trace(fn, types, wanted)
-            except AutogradError:  # it writes large operands
-                whole = trace(fn, types, wanted, room=LARGEST)
+            whole = _traced(fn, types, wanted)
             passes = sum(not n.prim.aliases for n in whole.graph.nodes) + len(whole.writes) - 1
             made = whole.result.type.size if whole.gives else 0
             saved = passes * max(types[0].size, made)
@@ -110,11 +107,11 @@ class Form:
         self, fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool]
     ) -> Traced:
         """The form as a graph and an op, for what runs it otherwise."""
-        whole = trace(fn, types, wanted)
-        if whole.writes:
+        whole = _traced(fn, types, wanted)
+        if whole.writes and whole.gives:
             raise CaptureError("a composite does more than compute")
         if not any(wanted):
-            return Traced(whole.graph)
+            return Traced(whole.graph, writes=whole.writes)
         self.parts = parts = halves(whole, wanted)
         self.op = op = MergedOp(self.name, parts, self.gradient)
         return Traced(parts.forward, op, op.read, bool(parts.needs.results), tuple(op.blank))
@@ -199,6 +196,14 @@ class Form:
             tracer._set(tensors[i], values[v])
         if node is not None and self.op is not None:
             self.op.told(node, first, values)
+
+
+def _traced(fn: Callable[..., Any], types: Sequence[TensorType], wanted: Sequence[bool]) -> Whole:
+    """A composite as a graph, on stand-ins that have memory only where they are small or it writes them."""
+    try:
+        return trace(fn, types, wanted)
+    except AutogradError:  # it writes large operands
+        return trace(fn, types, wanted, room=LARGEST)
 
 
 def _store(t: Tensor, new: Any) -> None:

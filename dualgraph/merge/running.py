@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backends import kept
+from ..backends import eager_loops
 from ..backends.executor import Executable, as_they_are
-from ..backends.hooks import hooks_for
 from ..control.partition import NONE, Live, Seed, gradient
 from ..core.backend import backend_for
 from ..core.devices import CPU
@@ -21,11 +20,7 @@ FAILURES = (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError
 
 def compiled(graph: Graph, stores: tuple[tuple[int, int], ...] = ()) -> Executable:
     """A graph made ready to run. It may put outputs into the memory of inputs: `stores` has pairs (input, output)."""
-    graph, _ = kept.optimised(graph, hooks_for(CPU), False, None)
-    written = frozenset(o for _, o in stores)
-    executable = Executable(graph, backend_for(CPU), written, stores)
-    executable.warm()
-    return executable
+    return eager_loops.compiled(backend_for(CPU), graph, stores)
 
 
 def run(

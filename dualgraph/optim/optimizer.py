@@ -10,7 +10,7 @@ from ..core.errors import ArgumentError, StateError
 from ..eager import Tensor, asarray, enable_grad, full, no_grad, zeros
 from ..eager.methods.history import HookHandle
 from ..eager.numbers import live_number
-from .update import update_large, update_small
+from .update import update_large, update_small, update_together
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -72,16 +72,21 @@ class Optimizer:
                 loss = closure()
         with no_grad():
             for group in self.param_groups:
-                for p in group["params"]:
-                    grad = p.grad
-                    if grad is None:
-                        continue
-                    grad = -grad if group.get("maximize") else grad
-                    own = self._state_of(p, group)
-                    if not update_large(type(self)._update, p, grad, own, group):
-                        live = {**group, "lr": live_number(group, "lr", p)}
-                        update_small(self._update, p, grad, own, live)
+                self._step_of(group)
         return self._ended(closure, loss)
+
+    def _step_of(self, group: Group) -> None:
+        """Updates the parameters of a group that have a gradient."""
+        given = [
+            (p, grad, self._state_of(p, group))
+            for p in group["params"] if (grad := p.grad) is not None
+        ]  # fmt: skip
+        rule = type(self)._update
+        for p, grad, own in update_together(rule, given, group):
+            grad = -grad if group.get("maximize") else grad
+            if not update_large(rule, p, grad, own, group):
+                live = {**group, "lr": live_number(group, "lr", p)}
+                update_small(self._update, p, grad, own, live)
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
         """Calls ``hook(optimizer, args, kwargs)`` before each step, with what it was given; arguments that the hook

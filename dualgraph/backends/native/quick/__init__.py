@@ -8,6 +8,7 @@ written in Python proper (`eager.dispatch`), which is the definition and takes e
     follow      other ops, by recipes                            keys (how they are found), data (elements of results)
     recipes     how recipes are learnt                           recipe (their record)
     composites  calls of composites, by one program each         composing (when there is one)
+    updates     likewise, of functions that write            updating (when there is one)
     programs    of single ops that are called often              lying (their operands)
     runs        how programs run without Python                  run_words (their records)
     items       ``x[key]``                                       match (of a tape and a template)

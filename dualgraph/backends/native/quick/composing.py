@@ -9,7 +9,7 @@ from ....core.devices import CPU
 from ....core.dtypes import DType
 from ....core.types import TensorType
 from ....eager.tensor import Tensor
-from ....static.graph import Graph, GraphBuilder
+from ....static.graph import GraphBuilder
 from . import programs, recipes
 from .lying import operand_of
 from .recipe import CALL, GENERIC, Recipe
@@ -106,17 +106,18 @@ def _begin(
     if any(x is None for x in operands):
         return
 
-    def graph() -> Graph | None:
+    def made() -> Recipe | None:
         found = traced()
         types = [v.type for v in found.graph.outputs]
-        if not types[0].size:
-            return None  # there is nothing to compute
+        if found.writes or not types[0].size:
+            return None  # it does more than compute, or there is nothing to
         generic.dtype = id(types[0].dtype)
         if found.op is not None:
             _taped(generic, found, types)
-        return builder.build(builder.splice(found.graph, operands))
+        graph = builder.build(builder.splice(found.graph, operands))
+        return programs.recipe_of(graph, generic)
 
-    programs.begin(KNOWN, key, generic, graph)
+    programs.begin(KNOWN, key, generic, made)
 
 
 def _taped(recipe: Recipe, found: Traced, types: list[TensorType]) -> None:

@@ -36,14 +36,15 @@ from ..glue import (
     present,
     slot_offset,
 )
-from . import blocks, composing, plans, recipe, recipes
+from . import blocks, composing, plans, recipe, recipes, updating
 
 GLUE = (
-    "objects", "memory", "spread", "tape", "apply", "store", "runs", "keys", "data", "follow", "composites", "items",
-    "calls", "match", "probe",
+    "objects", "memory", "spread", "tape", "apply", "store", "runs", "keys", "data", "follow", "composites", "updates",
+    "items", "calls", "match", "probe",
 )  # fmt: skip
 ENTRIES = (
-    "store", "overwrite", "serve_composite", "serve_same", "serve_view", "match_tape", "getitem", "call_op", "probe",
+    "store", "overwrite", "serve_composite", "serve_same", "serve_view", "serve_update", "match_tape", "getitem",
+    "call_op", "probe",
 )  # fmt: skip
 
 LONG = 1 << 15  # elements from which the interpreter's lock is given up
@@ -151,6 +152,7 @@ def glue_objects() -> dict[str, Any]:
         "S_STARTS": "starts", "S_STOPS": "stops", "S_STEPS": "steps", "S_SHAPE": "shape",
         "COMPOSITES": composing.KNOWN, "NOTICE": composing.notice, "NOTICE_VIEW": composing.notice_view,
         "VIEWS": composing.VIEWS, "SAMES": composing.SAME, "NOTICE_SAME": composing.notice_same,
+        "UPDATES": updating.KNOWN, "NOTICE_UPDATE": updating.notice,
         "NOT_IMPLEMENTED": NotImplemented,
         "CAST": lookup("cast"), "CAST_NAMES": ("dtype",),
         "S_EDGE": "_edge", "S_FILENAME": "co_filename", **recipes.objects(),
@@ -176,10 +178,11 @@ def install() -> None:
     Merge.quick = staticmethod(library.builtin("quick", "serve_composite"))
     Merge.same = staticmethod(library.builtin("same", "serve_same"))
     Merge.view = staticmethod(library.builtin("view", "serve_view"))
+    Merge.update = staticmethod(library.builtin("update", "serve_update"))
     Dispatch.store = staticmethod(library.builtin("store", "store"))
     Dispatch.overwrite = staticmethod(library.builtin("overwrite", "overwrite"))
     Dispatch.forgot = staticmethod(plans.forget)
-    dt.changed += [composing.KNOWN.clear, composing.SAME.clear]
+    dt.changed += [composing.KNOWN.clear, composing.SAME.clear, updating.KNOWN.clear]
     Whole.match = staticmethod(library.builtin("match", "match_tape"))
     for name, (_, arity, _) in ELEMENTWISE_OPERATORS.items():
         flags = NOARGS if arity == 1 else ONE

@@ -5,7 +5,7 @@ What a captured graph of the one op would run, made beside the calls; eager and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,17 +36,16 @@ def wait() -> None:
 
 
 def begin(
-    recipes: dict[Any, Any], key: Any, generic: Recipe, graph: Callable[[], Graph | None]
+    recipes: dict[Any, Any], key: Any, generic: Recipe, made: Callable[[], Recipe | None]
 ) -> None:
-    """Has a program made of a graph, beside the caller; its recipe then takes the place of the generic one."""
+    """Has a recipe made that runs a program, beside the caller; it then takes the place of the generic one."""
     if len(_begun) >= MOST:
         return
     _begun.append(None)
 
     def make() -> None:
         with spared(DualgraphError):  # the op goes on as before
-            wanted = graph()
-            recipe = None if wanted is None else _made(wanted, generic)
+            recipe = made()
             if recipe is not None and recipes.get(key) is generic:
                 recipes[key] = recipe
 
@@ -73,13 +72,19 @@ def tells_apart(x: Any, inside: bool = False) -> bool:
     return x is None or type(x) in (bool, int, str)
 
 
-def _made(graph: Graph, generic: Recipe) -> Recipe | None:
-    """The recipe of calls by a program, compiled; None where it needs more than the quick path provides."""
-    program = compiled(backend_for(CPU), graph)
-    direct = program.direct(checked=True, several=True)
+def recipe_of(graph: Graph, generic: Recipe, writes: Sequence[int] = ()) -> Recipe | None:
+    """The recipe of calls by the program of a graph; None where it needs more than the quick path provides.
+
+    With `writes` its outputs are new values of these inputs, and are written there.
+    """
+    stores = tuple((i, k) for k, i in enumerate(writes))
+    program = compiled(backend_for(CPU), graph, stores)
+    direct = program.direct(checked=True, several=True, anywhere=bool(writes))
     if direct is None or len(direct.operands) > run_words.MOST_OPERANDS:
         return None
     if len(direct.types) > run_words.MOST_RESULTS:
+        return None
+    if writes and (direct.types or {*program.donated} != {*stores}):
         return None
     if program.memory.arena_bytes + direct.extra_bytes > MEMORY:
         return None
@@ -87,5 +92,6 @@ def _made(graph: Graph, generic: Recipe) -> Recipe | None:
     keep: list[Any] = [direct]
     words = np.array(run_words.run_words(direct, direct.operands, keep), dtype=np.int64)
     recipe.kind, recipe.run = PROGRAM, address_of(words)
+    recipe.writes = sum(1 << i for i in writes)
     recipe.keep = (*generic.keep, keep, words)
     return recipe

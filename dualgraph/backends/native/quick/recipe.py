@@ -42,6 +42,7 @@ class Recipe(ctypes.Structure):
             "widened",
             ctypes.c_int64,
         ),  # whether what no program makes is Python's, which widens operands
+        ("writes", ctypes.c_int64),  # of a program: operands that it writes, as a mask
         ("source", ctypes.c_void_p),  # the elements of a result that is always the same
     )
     keep: tuple[Any, ...]

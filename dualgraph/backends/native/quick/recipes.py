@@ -46,7 +46,7 @@ def learn(prim: Prim, key: Any, args: tuple[Any, ...], params: dict[str, Any], o
         if before.kind == GENERIC and worth(args, out, before.calls):
             graph = programs.graph_of(prim, args, params) if _first(out)._data.size else None
             if graph is not None:
-                programs.begin(recipes, key, before, lambda: graph)
+                programs.begin(recipes, key, before, lambda: programs.recipe_of(graph, before))
         return
     if len(recipes) > MOST:
         recipes.clear()

@@ -14,7 +14,7 @@ FIELDS = (
     "CHECKS", "CHECK_COUNT", "RESULTS", "RESULT_COUNT",
 )  # fmt: skip
 TAKEN = 2  # in the word that is 1 while a call runs: a call is about to
-MOST_OPERANDS = 48
+MOST_OPERANDS = 62  # there are masks of them
 MOST_RESULTS = 24
 
 
