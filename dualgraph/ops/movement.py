@@ -162,6 +162,8 @@ def _(lift, args, batched, starts, stops, steps):
 
 @slice_.put
 def _(base, new, starts, stops, steps):
+    if new.shape == base.shape and min(steps, default=1) > 0:
+        return new  # all of it: how the place was spelled (`x[:]`, `x[...]`, `x`) is not to be seen in derivatives
     return slice_update(base, new, starts=starts, stops=stops, steps=steps)
 
 

@@ -152,6 +152,35 @@ def test_in_place_writes_inside_the_function() -> None:
     assert x.tolist() == [1.0, 2.0, 3.0]
 
 
+def _all_at_once(y: Any, new: Any) -> None:
+    y[:] = new
+
+
+def _with_dots(y: Any, new: Any) -> None:
+    y[...] = new
+
+
+def _through_a_view(y: Any, new: Any) -> None:
+    y.narrow(0, 0, 3).copy_(new)
+
+
+@pytest.mark.parametrize("put", [_all_at_once, _with_dots, _through_a_view])
+def test_how_a_whole_is_spelled_is_not_seen_in_derivatives(put: Any) -> None:
+    def spelled(x: Any, put: Any = put) -> Any:
+        y = x * 1.0
+        put(y, x * x)
+        return y * y
+
+    x = dg.asarray([-1.5, 0.5, -2.0])
+    tangents = dg.jacfwd(lambda x: spelled(x, dg.Tensor.copy_))(x).numpy().tobytes()
+    derivative = dg.jacfwd(spelled)
+    compiled = dg.compile(derivative, wait=True)
+    each = dg.vmap(derivative)(dg.stack([x, x]))
+    assert {compiled(x).numpy().tobytes() for _ in range(3)} == {tangents}
+    assert {derivative(x).numpy().tobytes() for _ in range(3)} == {tangents}
+    assert [row.numpy().tobytes() for row in each] == [tangents] * 2
+
+
 def test_arguments_cannot_be_written_in_place() -> None:
     def f(x: Any) -> Any:
         x += 1.0
