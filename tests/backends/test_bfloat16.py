@@ -38,6 +38,7 @@ CASES = {
     "windows": lambda x, y: F.conv1d(x[None, :5], y[:15, :6].reshape(6, 5, 3), padding=1),
     "moved": lambda x, y: dg.cat([F.pad(x, (1, 1), value=0.3), y], 1).t() * dg.full((33,), 0.3, dtype=x.dtype),
     "chosen": lambda x, y: (dg.where(x > y, x, 0.3), x.clamp(-0.3, 0.3), x.gather(1, x.argsort(1))),
+    "parts' gradients": lambda x, y: dg.grad(lambda v: v[:1].float().sum() * v[1:].float().square().sum())(x[:2] * 1.5),
     "not numbers": lambda x, y: (x - x) / (y - y),
 }  # fmt: skip
 
@@ -52,6 +53,7 @@ def test_captured_bits_are_those_of_eager_mode(name: str, dtype: dg.dtype) -> No
         for got, wanted in zip(_tuple(compiled(x, y)), _tuple(f(x, y)), strict=True):
             assert got.dtype is wanted.dtype
             assert got._data.tobytes() == wanted._data.tobytes()
+    assert compiled.programs[0].calls, compiled.explain()
 
 
 @pytest.mark.parametrize("dtype", [dg.bfloat16, dg.float16], ids=str)

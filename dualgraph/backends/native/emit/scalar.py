@@ -10,6 +10,9 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from ....core.dtypes import to_bfloat16
 from ....core.expansions.common import FORMATS
 from ....core.scalar import (
     BITS_OF_FLOAT,
@@ -21,7 +24,7 @@ from ....core.scalar import (
     State,
     int_range,
     wrap_int,
-)
+)  # fmt: skip
 from .. import ir
 from . import saturate, wide
 
@@ -256,14 +259,15 @@ class LLVMScalar(Scalar):
             plain: Literal = float(value)
         elif dtype == "bool":
             plain = int(bool(value))
+        elif dtype == BFLOAT16:
+            plain = int(to_bfloat16(np.float32(value)))
         elif isinstance(value, float):
             raise TypeError(f"the literal {value} met an operand of {dtype}: use s.cast first")
         else:
             plain = wrap_int(int(value), dtype)
         one = ir.Constant(element_type(dtype), plain)
-        if self.lanes == 1:
-            return self.wrap(one, dtype)
-        return self.wrap(ir.Constant(self.type_of(dtype), [one] * self.lanes), dtype)
+        whole = one if self.lanes == 1 else ir.Constant(self.type_of(dtype), [one] * self.lanes)
+        return self.wrap(whole, dtype)
 
     def select(self, condition: Lanes, x: Any, y: Any) -> Lanes:
         x, y = self.operands(x, y)
@@ -398,13 +402,12 @@ class LLVMScalar(Scalar):
 
     def quotient(self, x: Lanes, y: Lanes) -> Lanes:
         x, y = self.operands(x, y)
-        zero = self.const(0, x)
         bad = y == 0
         if x.dtype in SIGNED:
             bad = bad | ((x == int_range(x.dtype)[0]) & (y == -1))
         divide = self.builder.sdiv if x.dtype in SIGNED else self.builder.udiv
         safe = self.select(bad, self.const(1, y), y)
-        return self.select(y == 0, zero, self.wrap(divide(x.ir, safe.ir), x.dtype))
+        return self.select(y == 0, self.const(0, x), self.wrap(divide(x.ir, safe.ir), x.dtype))
 
     def gather_table(self, table: Sequence[float], index: Lanes, like: Lanes) -> Lanes:
         element = element_type(like.dtype)
