@@ -15,7 +15,7 @@ from ..core.types import TensorType
 from ..ops.arithmetic import cast
 from .native import api as native
 from .native.claims import CLAIMED, claimed
-from .scalar_numpy import ArrayScalar
+from .scalar_numpy import ArrayScalar, settled
 from .ufuncs import ufunc_of
 from .words import needs_expansions
 
@@ -54,6 +54,7 @@ class NumpyBackend:
             dtypes = self._dtypes_for_kernel(prim, arrays, params)
             if dtypes is not None:
                 return native.elementwise(prim, [np.asarray(a) for a in arrays], dtypes, params)
+            arrays = settled(arrays)
         elif prim.kind is REDUCTION and arrays[0].size >= LARGE:
             folded = self._fold(prim, arrays[0], params)
             if folded is not None:
@@ -105,7 +106,7 @@ class NumpyBackend:
         # NumPy has one function for what is done with bools
         logic = all(d is bool_ for d in dtypes)
         if logic or not has_kernel:
-            return lambda *arrays: quietly(kernel, scalar, *arrays)
+            return lambda *arrays: quietly(kernel, scalar, *settled(arrays))
 
         def run(*arrays: Any) -> Any:
             if max(a.size for a in arrays) < WIDE:

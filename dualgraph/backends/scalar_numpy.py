@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from math import log
 from typing import Any
 
+import numpy as np
+
 from ..core.expansions import dekker_product, two_sum
 from ..core.scalar import (
     BITS_OF_FLOAT,
@@ -228,6 +230,20 @@ def _binary(word: str, function: str) -> Callable[..., Value]:
 def _contiguous(xp: Any, x: Value) -> Value:
     """`x` in C order: vector code of the namespace may round strided elements otherwise."""
     return xp.ascontiguousarray(x) if getattr(x, "ndim", 0) else x
+
+
+def settled(arrays: Sequence[Any]) -> Sequence[Any]:
+    """Operands that lie as NumPy's vector code takes them.
+
+    It rounds complex products by an fma; loops for memory that lies backwards, for one element under unlike axes, and
+    for NumPy's scalars do not.
+    """
+    if not any(a.dtype.kind == "c" for a in arrays):
+        return arrays
+    if all(a.size == 1 for a in arrays):
+        ones = (1,) * max(a.ndim for a in arrays)
+        return [np.asarray(a).reshape(()).reshape(ones) for a in arrays]
+    return [_contiguous(np, a) if a.dtype.kind == "c" else a for a in arrays]
 
 
 def _named(apply: Callable[..., Value], word: str, function: str) -> Callable[..., Value]:

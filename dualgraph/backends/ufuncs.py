@@ -91,4 +91,6 @@ def ufunc_of(prim: Prim, types: tuple[TensorType, ...]) -> Any:
         return None
     if any(a is not b for a, b in zip(log[0][1:], operands, strict=True)):
         return None
+    if log[0][0] is operator.mul and any(t.dtype.is_complex for t in types):
+        return None  # its bits depend on how the operands lie: `scalar_numpy.settled`
     return UFUNCS[log[0][0]]

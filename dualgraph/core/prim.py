@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .errors import GraphError
@@ -44,7 +44,7 @@ class Prim(TapeOp):
 
     Traits that passes and backends ask for:
 
-    * ``commutative``: ``op(x, y)`` has the bits of ``op(y, x)``
+    * ``commutative``: ``op(x, y)`` has the bits of ``op(y, x)``; "real": of real operands (ask `commutes`)
     * ``aliases``: the result may share memory with the first operand (a view)
     * ``can_fail``: values, not types, can make the kernel raise (an index out of range)
     * ``inexpensive``: recomputing costs no more than reading the result back (set by kinds)
@@ -60,7 +60,7 @@ class Prim(TapeOp):
         kernel: Callable[..., Any],
         *,
         doc: str = "",
-        commutative: bool = False,
+        commutative: bool | str = False,
         aliases: bool = False,
         can_fail: bool = False,
         multiple: bool = False,
@@ -141,6 +141,12 @@ class Prim(TapeOp):
     def saves(self, i: int) -> bool:
         """Whether the vjp rule reads the values of operand `i`."""
         return self.reads[i] if i < len(self.reads) else self.reads_rest
+
+    def commutes(self, operands: Iterable[Any]) -> bool:
+        """Whether these operands of a node give the same bits in either order."""
+        if self.commutative == "real":
+            return not any(x.type.dtype.is_complex for x in operands)
+        return bool(self.commutative)
 
     def batch(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: ``rule(args, batched, **params)`` runs the op on operands whose axis 0 is the batch."""

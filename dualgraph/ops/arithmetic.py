@@ -51,7 +51,9 @@ def _(ct, _out, _x, _y):
     return ct, lambda: negative(ct)
 
 
-@elementwise(commutative=True)
+@elementwise(
+    commutative="real"
+)  # products of complex numbers are rounded in the order of the operands
 def multiply(s, x, y):
     """Product ``x * y``."""
     return x * y

@@ -32,7 +32,7 @@ def cse(graph: Graph) -> Graph:
 
 def _key(node: Node) -> Any:
     name, inputs, params = node.key()
-    return name, frozenset(inputs) if node.prim.commutative else inputs, params
+    return name, frozenset(inputs) if node.prim.commutes(node.inputs) else inputs, params
 
 
 def _may_merge(sharing: Sharing, node: Node, first: Node) -> bool:

@@ -113,7 +113,7 @@ def _match_node(
             return
         bound = found
     yield from _match_all(pattern.args, node.inputs, bound, producers)
-    if node.prim.commutative:
+    if node.prim.commutes(node.inputs):
         yield from _match_all(pattern.args, node.inputs[::-1], bound, producers)
 
 

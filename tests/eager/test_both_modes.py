@@ -66,3 +66,26 @@ def test_compiled_programs_have_the_bits_of_eager_ones(group, program):
         assert shown(compiled, tensors) == wanted
         assert shown(compiled, tensors) == wanted
         assert not [p.failure for p in compiled.programs if p.failure is not None]
+
+
+PRODUCTS = {
+    "two orders": lambda x, y: x * y + y * x,
+    "in place": lambda x, y: (x + 0).mul_(y),
+    "backwards": lambda x, y: x.flip(0) * y.flip(0) if x.ndim else x * y,
+    "reused memory": lambda x, y: (x * y) * (x * (1 + 2j)),
+    "unlike axes": lambda x, y: x[None] * y[None, None],
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_complex_products_have_one_meaning_however_operands_lie(name):
+    f = PRODUCTS[name]
+    compiled = dg.compile(f, wait=True)
+    draw = np.random.default_rng(0).standard_normal
+    for shape in ((), (1,), (1, 1), (33,)):
+        for _ in range(9):
+            x, y = (dg.tensor(draw(shape) + 1j * draw(shape), dtype=dg.complex64) for _ in "xy")
+            assert frozen(compiled(x, y)) == frozen(f(x, y))
+            one = [f(a, b) for a, b in zip(x.ravel(), y.ravel(), strict=True)]
+            one = one[::-1] if name == "backwards" and x.ndim else one
+            assert frozen(f(x, y).ravel()) == frozen(dg.stack([o.reshape(()) for o in one]))
