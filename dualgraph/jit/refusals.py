@@ -98,6 +98,8 @@ def _unknown(tracer: Tracer, footprint: Footprint) -> list[str]:
             reasons.append("the gradient of a tensor of unknown origin is read")
     if tracer.swept and any(hooked(r.tensor._node) for r in tracer.roots):
         reasons.append("a hook is set on an input, and gradients are computed inside")
+    if any(before is not None and hooks != before for hooks, before in tracer.hooks.values()):
+        reasons.append("it changes the hooks of a tensor from outside")
     devices = {v.type.device for n in tracer.nodes for v in n.outputs} - {CPU}
     if len(devices) > 1:
         reasons.append(f"it works on several devices: {', '.join(sorted(map(str, devices)))}")

@@ -90,6 +90,8 @@ class Tracer:
         # Arrays of tensors that go nowhere but into the result, each with its tensor.
         self.arrays: dict[int, tuple[Any, Any]] = {}
         self.swept = False  # gradients were computed
+        # Hooks that the call changed, by identity: the list, and what a tensor from outside had there before (or None).
+        self.hooks: dict[int, tuple[list[Any], list[Any] | None]] = {}
         self.writes = 0  # of tensors, and of gradients
         self._taped = state.grad
         self._untaped: set[Var] = set()  # results of ops that ran off the tape, of operands on it
@@ -325,6 +327,11 @@ class Tracer:
     def foreign(self, kind: str) -> None:
         """Data came in from an object of another library, where changes cannot be seen."""
         self.refusals.append(f"data came from a {kind} at {user_location()}")
+
+    def before_hook(self, hooks: list[Any], t: Any = None) -> None:
+        """The hooks of `t` are about to change (None: of a tensor whose hooks were set at another time)."""
+        made_here = t is not None and self.knows(t) and not self.is_root(t)
+        self.hooks.setdefault(id(hooks), (hooks, None if made_here else list(hooks)))
 
     def escape(self, t: Any, what: str, array: Any = None) -> None:
         """All values of `t` went to Python as `array`, where nothing can be followed unless it is a result."""

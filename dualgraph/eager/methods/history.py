@@ -34,7 +34,17 @@ class HookHandle:
 
     def remove(self) -> None:
         """Takes the hook away; a second call does nothing."""
+        if state.tracer is not None:
+            state.tracer.before_hook(self._hooks)
         self._hooks[:] = [h for h in self._hooks if h is not self._hook]
+
+
+def _set(x: Tensor, hooks: list[Any], hook: Any) -> HookHandle:
+    """Adds a hook to those of x."""
+    if state.tracer is not None:
+        state.tracer.before_hook(hooks, x)
+    hooks.append(hook)
+    return HookHandle(hooks, hook)
 
 
 @method
@@ -66,8 +76,7 @@ def register_hook(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHan
         problem = f"a hook gave {got} in place of this gradient"
         raise AutogradError(describe("register_hook", str(gradient.tensor_type), problem))
 
-    hooks.append(own)
-    return HookHandle(hooks, own)
+    return _set(x, hooks, own)
 
 
 @method
@@ -94,8 +103,7 @@ def register_post_accumulate_grad_hook(x: Tensor, hook: Callable[[Tensor], None]
     node, _ = edge
     node.hooks = {} if node.hooks is None else node.hooks
     hooks = node.hooks.setdefault(AFTER, [])
-    hooks.append(hook)
-    return HookHandle(hooks, hook)
+    return _set(x, hooks, hook)
 
 
 @method

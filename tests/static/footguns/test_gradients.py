@@ -212,6 +212,28 @@ def test_hooks_on_intermediates_inside(wrap: Wrap) -> Iterator[Any]:
         yield a.grad
 
 
+@both_modes(0)
+def test_hooks_of_inputs_set_and_taken_away_inside(wrap: Wrap) -> Iterator[Any]:
+    w, handles = leaf(), []
+
+    @wrap
+    def setting(a: Any) -> Any:
+        a.register_hook(lambda g: g * 3)
+        return (a * w).sum()
+
+    @wrap
+    def taking(a: Any) -> Any:
+        handles.pop().remove()
+        return (a * w).sum()
+
+    for _ in range(3):
+        a = leaf()
+        setting(a).backward()
+        handles.append(w.register_hook(lambda g: g * 5))
+        taking(a).backward()
+        yield a.grad, w.grad
+
+
 @both_modes(1)
 def test_module_hooks_set_after_capture(wrap: Wrap) -> Iterator[Any]:
     layer = dg.nn.Linear(3, 2)
