@@ -12,8 +12,9 @@ import pytest
 
 from dualgraph.core.prim import Prim
 
-MODULES = """dualgraph dualgraph.amp dualgraph.autograd dualgraph.autograd.functional dualgraph.cuda dualgraph.data
-dualgraph.debugging dualgraph.distributions dualgraph.distributions.constraints
+MODULES = """dualgraph dualgraph.amp dualgraph.autograd dualgraph.autograd.forward_ad dualgraph.autograd.function
+dualgraph.autograd.functional dualgraph.autograd.graph dualgraph.compat.torch dualgraph.cuda dualgraph.data
+dualgraph.debugging dualgraph.distributed dualgraph.distributions dualgraph.distributions.constraints
 dualgraph.fft dualgraph.func dualgraph.linalg dualgraph.nn dualgraph.nn.functional
 dualgraph.nn.init dualgraph.nn.utils dualgraph.nn.utils.parametrizations dualgraph.nn.utils.parametrize
 dualgraph.nn.utils.prune dualgraph.nn.utils.rnn dualgraph.optim dualgraph.optim.lr_scheduler dualgraph.optim.swa_utils

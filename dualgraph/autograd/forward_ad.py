@@ -72,6 +72,12 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     """`tensor` with a tangent of its shape and dtype. It is on the tape, so that its ``requires_grad`` is true.
 
     Raises AutogradError outside of a `dual_level` and under `no_grad`, ShapeError where the types differ.
+
+    >>> import dualgraph as dg
+    >>> import dualgraph.autograd.forward_ad as fwAD
+    >>> with fwAD.dual_level():
+    ...     print(fwAD.make_dual(dg.ones(2), dg.zeros(2)).requires_grad)
+    True
     """
     now = _level("make_dual")
     if tensor.shape != tangent.shape or tensor.dtype is not tangent.dtype:
@@ -88,7 +94,15 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
-    """The values of a tensor and the tangent that they have by the dual tensors which they depend on."""
+    """The values of a tensor and the tangent that they have by the dual tensors which they depend on.
+
+    >>> import dualgraph as dg
+    >>> import dualgraph.autograd.forward_ad as fwAD
+    >>> with fwAD.dual_level():
+    ...     primal, tangent = fwAD.unpack_dual(fwAD.make_dual(dg.tensor(3.0), dg.tensor(1.0)) ** 2)
+    >>> primal.item(), tangent.item()
+    (9.0, 6.0)
+    """
     now = _level("unpack_dual")
     own = next((t for dual, t in now.duals if dual is tensor), None)
     tracked = tensor.requires_grad and _has_leaves(tensor, [dual for dual, _ in now.duals])

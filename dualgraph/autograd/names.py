@@ -10,7 +10,11 @@ from ..eager.tensor import Tensor
 
 
 def Variable(data: Any, requires_grad: bool = False) -> Tensor:
-    """A tensor over the memory of `data`: variables and tensors are one thing."""
+    """A tensor over the memory of `data`: variables and tensors are one thing.
+
+    >>> dg.autograd.Variable(dg.ones(2), requires_grad=True).requires_grad
+    True
+    """
     out = asarray(data).detach()  # type: ignore[attr-defined]
     return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 

@@ -126,7 +126,11 @@ def cond(x: Any, /, p: Any = None) -> Tensor:
 
 @also_dim
 def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
-    """Vector products along an axis of length 3; the other axes broadcast."""
+    """Vector products along an axis of length 3; the other axes broadcast.
+
+    >>> dg.linalg.cross(dg.tensor([1.0, 0.0, 0.0]), dg.tensor([0.0, 1.0, 0.0])).tolist()
+    [0.0, 0.0, 1.0]
+    """
     x, y = as_operand(x1), as_operand(x2)
     if x.shape[normalize_axis(axis, x.ndim)] != 3 or y.shape[normalize_axis(axis, y.ndim)] != 3:
         raise ShapeError(
@@ -145,12 +149,20 @@ _TURNS = ((1, 2), (2, 0), (0, 1))
 
 
 def diagonal(x: Any, /, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """The diagonals of matrices."""
+    """The diagonals of matrices.
+
+    >>> dg.linalg.diagonal(dg.tensor([[1, 2], [3, 4]]))
+    tensor([1, 4])
+    """
     return _diagonal(as_operand(x), offset, dim1, dim2)
 
 
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
-    """Sums of the diagonals of matrices."""
+    """Sums of the diagonals of matrices.
+
+    >>> dg.linalg.trace(dg.tensor([[1, 2], [3, 4]]))
+    tensor(5)
+    """
     return fn.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
 
@@ -164,7 +176,11 @@ def multi_dot(tensors: Sequence[Any]) -> Tensor:
 
 
 def matrix_power(x: Any, n: int, /) -> Tensor:
-    """Square matrices multiplied with themselves `n` times; with n < 0, their inverses."""
+    """Square matrices multiplied with themselves `n` times; with n < 0, their inverses.
+
+    >>> dg.linalg.matrix_power(dg.tensor([[1.0, 1.0], [0.0, 1.0]]), 3).tolist()
+    [[1.0, 3.0], [0.0, 1.0]]
+    """
     x = as_operand(x)
     return _whole_power(inv(x), -n) if n < 0 else _whole_power(x, n)
 

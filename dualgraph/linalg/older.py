@@ -53,7 +53,12 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True) -> USV:
 
 
 def lu(A: Any, pivot: bool = True, get_infos: bool = False) -> Any:
-    """`linalg.lu_factor` under its older name; with `get_infos` zeros besides, one a matrix: all went well."""
+    """`linalg.lu_factor` under its older name; with `get_infos` zeros besides, one a matrix: all went well.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.lu(torch.eye(2))[1].shape
+    (2,)
+    """
     factors = triangles.lu_factor(A, pivot=pivot)
     if not get_infos:
         return factors
@@ -62,7 +67,12 @@ def lu(A: Any, pivot: bool = True, get_infos: bool = False) -> Any:
 
 
 def lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Tensor:
-    """`linalg.lu_solve` with the right-hand sides first."""
+    """`linalg.lu_solve` with the right-hand sides first.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.lu_solve(torch.ones(2, 1), *torch.lu(2 * torch.eye(2))).tolist()
+    [[0.5], [0.5]]
+    """
     return triangles.lu_solve(LU_data, LU_pivots, b)
 
 

@@ -105,28 +105,53 @@ def range(start: float = 0, end: float | None = None, step: float = 1, **kind: A
 def frombuffer(
     buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
 ) -> dg.Tensor:
-    """A tensor over the memory of a buffer."""
+    """A tensor over the memory of a buffer.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.frombuffer(bytearray(b"\x01\x02"), dtype=torch.uint8)
+    tensor([1, 2], dtype=dualgraph.uint8)
+    """
     found = np.frombuffer(buffer, dg.empty(0, dtype=dtype).numpy().dtype, count, offset)
     return dg.from_numpy(found).requires_grad_(requires_grad)
 
 
 def split_with_sizes(x: dg.Tensor, split_sizes: Sequence[int], dim: int = 0) -> Any:
-    """Parts of given sizes along `dim`."""
+    """Parts of given sizes along `dim`.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> [part.tolist() for part in torch.split_with_sizes(torch.arange(3), [1, 2])]
+    [[0], [1, 2]]
+    """
     return dg.split(x, list(split_sizes), dim)
 
 
 def adjoint(x: dg.Tensor) -> dg.Tensor:
-    """Matrices with rows and columns exchanged, and conjugated."""
+    """Matrices with rows and columns exchanged, and conjugated.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.adjoint(torch.tensor([[1, 2], [3, 4]])).tolist()
+    [[1, 3], [2, 4]]
+    """
     return x.mH
 
 
 def constant_pad_nd(x: dg.Tensor, pad: Sequence[int], value: float = 0) -> dg.Tensor:
-    """x with `value` around it: how many of them in front and behind, from the last axis on."""
+    """x with `value` around it: how many of them in front and behind, from the last axis on.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.constant_pad_nd(torch.tensor([1, 2]), (1, 0), 7)
+    tensor([7, 1, 2])
+    """
     return _pad(x, tuple(pad), value=value)
 
 
 def narrow_copy(x: dg.Tensor, dim: int, start: int, length: int) -> dg.Tensor:
-    """A copy of some places along `dim`."""
+    """A copy of some places along `dim`.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.narrow_copy(torch.tensor([1, 2, 3]), 0, 1, 2)
+    tensor([2, 3])
+    """
     return x.narrow_copy(dim, start, length)
 
 
@@ -149,7 +174,12 @@ def set_default_tensor_type(t: Any) -> None:
 
 
 def get_num_interop_threads() -> int:
-    """How many ops run beside each other: one."""
+    """How many ops run beside each other: one.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.get_num_interop_threads()
+    1
+    """
     return 1
 
 
@@ -163,7 +193,12 @@ def set_flush_denormal(mode: bool) -> bool:
 
 
 def is_storage(obj: Any) -> bool:
-    """Whether this is memory without a shape: there is no such object."""
+    """Whether this is memory without a shape: there is no such object.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.is_storage(torch.ones(2))
+    False
+    """
     return False
 
 

@@ -384,7 +384,12 @@ def allclose(
 
 @method
 def equal(x: Tensor, other: Tensor) -> bool:
-    """Whether both have one shape and the same elements."""
+    """Whether both have one shape and the same elements.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.equal(torch.tensor([1, 2]), torch.tensor([1, 2]))
+    True
+    """
     other = as_operand(other)
     return x.shape == other.shape and bool(fn.all(cp.equal(x, other)))
 

@@ -31,7 +31,12 @@ from .reduction import ValuesIndices, at_place
 def sort(
     x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: int | None = None
 ) -> ValuesIndices:  # fmt: skip
-    """Values in order along `dim`, and where they stood."""
+    """Values in order along `dim`, and where they stood.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.sort(torch.tensor([3, 1, 2])).indices
+    tensor([1, 2, 0])
+    """
     a = normalize_axis(dim if axis is None else axis, x.ndim)
     return ValuesIndices(*sort_along(x, axis=a, descending=bool(descending)))
 
@@ -52,7 +57,12 @@ def msort(x: Tensor) -> Tensor:
 def diff(
     x: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None, *, axis: int | None = None
 ) -> Tensor:  # fmt: skip
-    """Differences of neighbours along `dim`, `n` times, with values put in front or behind first."""
+    """Differences of neighbours along `dim`, `n` times, with values put in front or behind first.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.diff(torch.tensor([1, 3, 6]))
+    tensor([2, 3])
+    """
     return fn.diff(x, axis=dim if axis is None else axis, n=n, prepend=prepend, append=append)
 
 
@@ -60,7 +70,12 @@ def diff(
 def argsort(
     x: Tensor, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: int | None = None
 ) -> Tensor:  # fmt: skip
-    """The indices that put x in order along `dim`."""
+    """The indices that put x in order along `dim`.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.argsort(torch.tensor([3, 1, 2]), descending=True)
+    tensor([0, 2, 1])
+    """
     return fn.argsort(x, axis=dim if axis is None else axis, descending=descending)
 
 

@@ -273,12 +273,22 @@ def trace(x: Tensor) -> Tensor:
 @method
 @together
 def tril(x: Tensor, diagonal: int = 0) -> Tensor:
-    """The part on and below a diagonal, zeros above."""
+    """The part on and below a diagonal, zeros above.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.tril(torch.ones(2, 2)).tolist()
+    [[1.0, 0.0], [1.0, 1.0]]
+    """
     return sh.tril(x, k=diagonal)
 
 
 @method
 @together
 def triu(x: Tensor, diagonal: int = 0) -> Tensor:
-    """The part on and above a diagonal, zeros below."""
+    """The part on and above a diagonal, zeros below.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.triu(torch.ones(2, 2)).tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
+    """
     return sh.triu(x, k=diagonal)

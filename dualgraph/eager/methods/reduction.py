@@ -63,7 +63,12 @@ def sum(
     axis: Dim = None,
     keepdims: bool = False,
 ) -> Tensor:
-    """Sum over `dim` (all axes by default)."""
+    """Sum over `dim` (all axes by default).
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.sum(torch.tensor([[1, 2], [3, 4]]), dim=1)
+    tensor([3, 7])
+    """
     dtype = _total_dtype(x, dtype)
     return fn.sum(x, axis=_named(dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
 
@@ -79,7 +84,12 @@ def prod(
     axis: Dim = None,
     keepdims: bool = False,
 ) -> Tensor:
-    """Product over `dim` (all axes by default)."""
+    """Product over `dim` (all axes by default).
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.prod(torch.tensor([[1, 2], [3, 4]]), dim=1)
+    tensor([ 2, 12])
+    """
     dtype = _total_dtype(x, dtype)
     return fn.prod(x, axis=_named(dim, axis), keepdims=keepdim or keepdims, dtype=dtype)
 
@@ -94,7 +104,12 @@ def mean(
     axis: Dim = None,
     keepdims: bool = False,
 ) -> Tensor:
-    """Arithmetic mean over `dim` (all axes by default)."""
+    """Arithmetic mean over `dim` (all axes by default).
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.mean(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1)
+    tensor([1.5000, 3.5000])
+    """
     x = x if dtype is None else astype(x, dtype, copy=False)
     return composites.mean(x, axis=_named(dim, axis), keepdims=keepdim or keepdims)
 
@@ -114,7 +129,12 @@ def var(
     x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
     correction: float | None = None, axis: Dim = None, keepdims: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Variance over `dim`, divided by ``n - 1`` unless `correction` or `unbiased` say otherwise."""
+    """Variance over `dim`, divided by ``n - 1`` unless `correction` or `unbiased` say otherwise.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.var(torch.tensor([1.0, 3.0]))
+    tensor(2.)
+    """
     dim, correction = _correction(dim, unbiased, correction)
     return composites.var(
         x, axis=_named(dim, axis), correction=correction, keepdims=keepdim or keepdims
@@ -127,7 +147,12 @@ def std(
     x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
     correction: float | None = None, axis: Dim = None, keepdims: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Standard deviation: the root of `var`."""
+    """Standard deviation: the root of `var`.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.std(torch.tensor([1.0, 3.0]))
+    tensor(1.4142)
+    """
     dim, correction = _correction(dim, unbiased, correction)
     return composites.std(
         x, axis=_named(dim, axis), correction=correction, keepdims=keepdim or keepdims
@@ -220,7 +245,12 @@ def min(
     axis: int | None = None,
     keepdims: bool = False,
 ) -> Any:
-    """The smallest element; along `dim` the values and indices; with a tensor the elementwise minimum."""
+    """The smallest element; along `dim` the values and indices; with a tensor the elementwise minimum.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.min(torch.tensor([[1, 5], [4, 3]]), dim=1).values
+    tensor([1, 3])
+    """
     if isinstance(dim, Tensor):
         return minimum(x, dim)
     dim = dim if axis is None else axis
@@ -272,7 +302,12 @@ def aminmax(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tupl
 def argmax(
     x: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
 ) -> Tensor:
-    """Index of the first largest element along `dim`, or in the flattened x."""
+    """Index of the first largest element along `dim`, or in the flattened x.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.argmax(torch.tensor([[1, 5], [4, 3]]), dim=1)
+    tensor([1, 0])
+    """
     return fn.argmax(x, axis=dim if axis is None else axis, keepdims=keepdim)
 
 
@@ -281,7 +316,12 @@ def argmax(
 def argmin(
     x: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None
 ) -> Tensor:
-    """Index of the first smallest element along `dim`, or in the flattened x."""
+    """Index of the first smallest element along `dim`, or in the flattened x.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.argmin(torch.tensor([[1, 5], [4, 3]]), dim=1)
+    tensor([0, 1])
+    """
     return fn.argmin(x, axis=dim if axis is None else axis, keepdims=keepdim)
 
 
@@ -290,7 +330,12 @@ def argmin(
 def any(
     x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False
 ) -> Tensor:
-    """Whether any element over `dim` is true."""
+    """Whether any element over `dim` is true.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.any(torch.tensor([[1, 0], [0, 0]]), dim=1)
+    tensor([ True, False])
+    """
     return fn.any(x, axis=_named(dim, axis), keepdims=keepdim or keepdims)
 
 
@@ -299,14 +344,24 @@ def any(
 def all(
     x: Tensor, dim: Dim = None, keepdim: bool = False, *, axis: Dim = None, keepdims: bool = False
 ) -> Tensor:
-    """Whether all elements over `dim` are true."""
+    """Whether all elements over `dim` are true.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.all(torch.tensor([[1, 0], [1, 1]]), dim=1)
+    tensor([False,  True])
+    """
     return fn.all(x, axis=_named(dim, axis), keepdims=keepdim or keepdims)
 
 
 @method
 @together
 def count_nonzero(x: Tensor, dim: Dim = None, *, axis: Dim = None) -> Tensor:
-    """How many elements are not zero."""
+    """How many elements are not zero.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.count_nonzero(torch.tensor([[1, 0], [1, 1]]), dim=1)
+    tensor([1, 2])
+    """
     return fn.count_nonzero(x, axis=_named(dim, axis))
 
 
@@ -380,7 +435,12 @@ def cumprod(
 def softmax(
     x: Tensor, dim: int | None = None, dtype: Any = None, *, axis: int | None = None
 ) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along `dim`."""
+    """``exp(x) / sum(exp(x))`` along `dim`.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.softmax(torch.tensor([0.0, 0.0]), dim=0)
+    tensor([0.5000, 0.5000])
+    """
     return composites.softmax(x, axis=one_axis("softmax", x, dim, axis), dtype=dtype)
 
 
@@ -388,5 +448,10 @@ def softmax(
 def log_softmax(
     x: Tensor, dim: int | None = None, dtype: Any = None, *, axis: int | None = None
 ) -> Tensor:
-    """``log(softmax(x))`` along `dim`."""
+    """``log(softmax(x))`` along `dim`.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.log_softmax(torch.tensor([0.0, 0.0]), dim=0)
+    tensor([-0.6931, -0.6931])
+    """
     return composites.log_softmax(x, axis=one_axis("log_softmax", x, dim, axis), dtype=dtype)

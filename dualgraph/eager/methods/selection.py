@@ -235,7 +235,12 @@ def index_put(x: Tensor, indices: Any, values: Any, accumulate: bool = False) ->
 @method
 @together
 def take(x: Tensor, index: Any) -> Tensor:
-    """Elements of the flattened x."""
+    """Elements of the flattened x.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.take(torch.tensor([[1, 2], [3, 4]]), torch.tensor([3, 0]))
+    tensor([4, 1])
+    """
     return fn.take(x, _places("take", index))
 
 
@@ -310,7 +315,12 @@ def where(x: Tensor, condition: Any, other: Any) -> Tensor:
 
 @method
 def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
-    """Places of the elements that are not zero: a row each, or a tensor an axis with `as_tuple`."""
+    """Places of the elements that are not zero: a row each, or a tensor an axis with `as_tuple`.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.nonzero(torch.tensor([0, 1, 1])).tolist()
+    [[1], [2]]
+    """
     if not as_tuple and x.ndim and indexing.unseen(x):
         return Tensor(np.ascontiguousarray(np.array(indexing.found(x._data)).T), int64)
     at = indexing.nonzero(_line(x) if as_tuple else x)

@@ -28,7 +28,12 @@ from ..tensor import Tensor
 @method
 @viewing
 def reshape(x: Tensor, *shape: Any) -> Tensor:
-    """x under another shape, as ``reshape(2, 3)`` or ``reshape((2, 3))``; one size may be -1."""
+    """x under another shape, as ``reshape(2, 3)`` or ``reshape((2, 3))``; one size may be -1.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.reshape(torch.tensor([1, 2, 3, 4]), (2, -1)).tolist()
+    [[1, 2], [3, 4]]
+    """
     return sh.reshape(x, _sizes(shape))
 
 
@@ -148,7 +153,12 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
 @method
 @viewing
 def squeeze(x: Tensor, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Tensor:
-    """Without axes of length 1: all of them, or those of `dim` that have length 1."""
+    """Without axes of length 1: all of them, or those of `dim` that have length 1.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.squeeze(torch.zeros(1, 2, 1)).shape
+    (2,)
+    """
     axes = normalize_axes(dim if axis is None else axis, x.ndim)
     shape = tuple(d for i, d in enumerate(x.shape) if d != 1 or i not in axes)
     return reshape_op(x, shape=shape) if shape != x.shape else alias(x)
@@ -260,7 +270,12 @@ def expand(x: Tensor, *sizes: Any) -> Tensor:
 @method
 @viewing
 def broadcast_to(x: Tensor, size: Any) -> Tensor:
-    """`expand` to a shape."""
+    """`expand` to a shape.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.broadcast_to(torch.tensor([1, 2]), (2, 2)).tolist()
+    [[1, 2], [1, 2]]
+    """
     return expand(x, size)
 
 
@@ -283,7 +298,12 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
 
 @method
 def tile(x: Tensor, *repeats: Any) -> Tensor:
-    """x repeated as a whole along the last axes."""
+    """x repeated as a whole along the last axes.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.tile(torch.tensor([1, 2]), (2,))
+    tensor([1, 2, 1, 2])
+    """
     return sh.tile(x, as_shape(repeats))
 
 
@@ -306,7 +326,12 @@ def repeat_interleave(
 
 @method
 def flip(x: Tensor, *places: Any, dims: Any = None) -> Tensor:
-    """Elements in reverse order along axes."""
+    """Elements in reverse order along axes.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.flip(torch.tensor([1, 2, 3]), [0])
+    tensor([3, 2, 1])
+    """
     return flip_op(x, axes=normalize_axes(_sizes(places) if dims is None else dims, x.ndim))
 
 
@@ -335,7 +360,12 @@ def flipud(x: Tensor) -> Tensor:
 
 @method
 def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
-    """Elements moved on by `shifts` places, those that fall off coming in again."""
+    """Elements moved on by `shifts` places, those that fall off coming in again.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.roll(torch.tensor([1, 2, 3]), 1)
+    tensor([3, 1, 2])
+    """
     return sh.roll(x, shifts, axis=dims)
 
 

@@ -48,7 +48,11 @@ def _channels(input: Tensor) -> tuple[int, ...]:
 def dropout1d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Whole channels of (N, C, L) or (C, L) are dropped."""
+    """Whole channels of (N, C, L) or (C, L) are dropped.
+
+    >>> dg.nn.functional.dropout1d(dg.ones(1, 2, 3), p=0.0).shape
+    (1, 2, 3)
+    """
     shape = (input.shape[0], 1) if input.ndim == 2 else _channels(input)
     return _drop(input, shape, p, training, inplace)
 
@@ -67,7 +71,11 @@ def dropout2d(
 def dropout3d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Whole channels of (N, C, D, H, W) are dropped."""
+    """Whole channels of (N, C, D, H, W) are dropped.
+
+    >>> dg.nn.functional.dropout3d(dg.ones(1, 2, 3, 3, 3), p=0.0).shape
+    (1, 2, 3, 3, 3)
+    """
     shape = (input.shape[0], 1, 1, 1) if input.ndim == 4 else _channels(input)
     return _drop(input, shape, p, training, inplace)
 

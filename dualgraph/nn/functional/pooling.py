@@ -242,7 +242,11 @@ def lp_pool1d(
 def lp_pool2d(
     input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Tensor:
-    """Norm of each window of (N, C, H, W)."""
+    """Norm of each window of (N, C, H, W).
+
+    >>> dg.nn.functional.lp_pool2d(dg.ones(1, 1, 2, 2), 2.0, 2)
+    tensor([[[[2.]]]])
+    """
     return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 

@@ -87,12 +87,20 @@ upsample = interpolate
 
 
 def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    """`interpolate` by the nearest element."""
+    """`interpolate` by the nearest element.
+
+    >>> dg.nn.functional.upsample_nearest(dg.ones(1, 1, 2, 2), scale_factor=2).shape
+    (1, 1, 4, 4)
+    """
     return interpolate(input, size, scale_factor)
 
 
 def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    """`interpolate` of (N, C, H, W) between neighbours, corners on corners."""
+    """`interpolate` of (N, C, H, W) between neighbours, corners on corners.
+
+    >>> dg.nn.functional.upsample_bilinear(dg.ones(1, 1, 2, 2), scale_factor=2).shape
+    (1, 1, 4, 4)
+    """
     return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
 
 
