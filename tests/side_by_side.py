@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,20 +25,26 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
+class Bits(NamedTuple):
+    """An array's type, shape and bytes, shown as the array."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: bytes
+
+    def __repr__(self) -> str:
+        return f"{self.dtype} {np.frombuffer(self.bytes, self.dtype).reshape(self.shape)}"
+
+
 def frozen(value: Any) -> Any:
     """A value with its types and bits, comparable with ``==``; any NaN equals any NaN."""
     if isinstance(value, dg.Tensor):
-        return (
-            "tensor",
-            value.dtype.name,
-            value.requires_grad,
-            *frozen(value.detach().numpy())[1:],
-        )
+        return "tensor", value.dtype.name, value.requires_grad, frozen(value.detach().numpy())
     if isinstance(value, np.ndarray):
         plain = np.array(value)
         if plain.dtype.kind in "fc":
             plain[plain != plain] = np.nan
-        return "array", plain.dtype.str, plain.shape, plain.tobytes(), str(plain)
+        return Bits(plain.dtype.str, plain.shape, plain.tobytes())
     if isinstance(value, dict):
         return type(value).__name__, tuple((k, frozen(v)) for k, v in value.items())
     if isinstance(value, (tuple, list)):
@@ -75,16 +81,18 @@ def same(program: Program, at_least: int = 1) -> None:
 
         found = watch(program, wrap)
         for i, (a, b) in enumerate(zip(expected, found, strict=True)):
-            reasons = "\n".join(f.explain() for f in made)
-            assert a == b, f"{mode}: value {i} is\n  {b}\nand eagerly\n  {a}\n{reasons}"
+            assert a == b, f"{mode}: value {i} is\n  {b}\nand eagerly\n  {a}\n{reasons(made)}"
         for f in made:
             f.wait()
             failures = [p.failure for p in f.programs if p.failure is not None]
             assert not failures, f"{mode}: not compiled: {failures!r}"
         used = sum(p.calls for f in made for p in f.programs)
         if options.get("wait"):
-            reasons = "\n".join(f.explain() for f in made)
-            assert used >= at_least, f"{mode}: only {used} call(s) ran compiled\n{reasons}"
+            assert used >= at_least, f"{mode}: only {used} call(s) ran compiled\n{reasons(made)}"
+
+
+def reasons(made: list[Any]) -> str:
+    return "\n".join(f.explain() for f in made)
 
 
 def both_modes(at_least: int = 1) -> Callable[[Program], Callable[[], None]]:
