@@ -106,10 +106,14 @@ class ExactArrayScalar(Scalar):
             self._tables[key] = table, self.xp.asarray(table, dtype=like.dtype)
         return self.xp.take(self._tables[key][1], index)
 
-    def rarely(self, condition: Value, slow: Callable[[], State], fast: State) -> State:
+    def rarely(
+        self, condition: Value, slow: Callable[..., State], given: State, fast: State
+    ) -> State:
         if not bool(self.xp.any(condition)):
             return fast
-        return tuple(self.xp.where(condition, a, b) for a, b in zip(slow(), fast, strict=True))
+        return tuple(
+            self.xp.where(condition, a, b) for a, b in zip(slow(self, *given), fast, strict=True)
+        )
 
     def loop(
         self, state: State, more: Callable[[State], Value], step: Callable[[State], State]

@@ -118,8 +118,13 @@ class Scalar:
         """``table[index]`` in the dtype of `like`; every index must be inside the table."""
         raise NotImplementedError
 
-    def rarely(self, condition: Value, slow: Callable[[], State], fast: State) -> State:
-        """``select(condition, slow, fast)`` for each of a tuple; `slow` computed only if needed."""
+    def rarely(
+        self, condition: Value, slow: Callable[..., State], given: State, fast: State
+    ) -> State:
+        """``select(condition, slow(self, *given), fast)`` for each of a tuple; `slow` computed only if needed.
+
+        `slow` is a function of a module that depends on its arguments alone, none of which is a bool.
+        """
         raise NotImplementedError
 
     def loop(

@@ -49,7 +49,8 @@ def canonical(
 
 
 def _without_extent(loop: Loop) -> Loop:
-    """The loop with a stand-in for its outermost extent: what matters of it is whether vectors fill it."""
+    """The loop with a stand-in for its outermost extent: what matters of it is whether vectors fill it, and whether
+    one is more than it has."""
     folds = any(isinstance(s, Reduce) for s in walk(loop.body))
     if (
         not loop.axes
@@ -58,8 +59,10 @@ def _without_extent(loop: Loop) -> Loop:
     ):
         return loop
     stand_in = LANES
-    if loop.vector and prod(a.extent for a in loop.axes) % LANES:  # type: ignore[misc]
-        stand_in += 1
+    total = prod(a.extent for a in loop.axes)  # type: ignore[misc]
+    if loop.vector and total % LANES:
+        inner = total // loop.axes[0].extent  # type: ignore[operator]
+        stand_in = LANES + 1 if total > LANES else (LANES - 1) // inner
     return replace(loop, axes=(replace(loop.axes[0], extent=stand_in), *loop.axes[1:]))
 
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 from .common import FORMATS, INF, NAN, Handler, Value, float_word
 
 
-@float_word
-def fmod(s: Handler, x: Value, y: Value) -> Value:
-    """``x - y trunc(x / y)``, exact, with the sign of x; NaN for x infinite or y zero."""
-    fmt = FORMATS[s.dtype_of(x)]
+def _lift(s: Handler, x: Value) -> Value:
+    return s.const(2.0 ** (FORMATS[s.dtype_of(x)].mantissa + 2), x)
+
+
+def _far(s: Handler, a: Value, b: Value) -> Value:
+    """Where a is huge and b is tiny but neither is out of bounds; both are positive."""
+    fmt = FORMATS[s.dtype_of(a)]
+    tiny, big = b < fmt.tiny * 2.0, a > 2.0 ** (fmt.top - fmt.mantissa - 4)
+    return (a < INF) & (b > 0.0) & tiny & big
+
+
+def _reduced(s: Handler, top: Value, bottom: Value) -> Value:
+    """What is left of `top` after as many `bottom` as it has, both positive and the second one normal."""
+    fmt = FORMATS[s.dtype_of(top)]
     step_bits = fmt.mantissa - 3  # quotient bits taken in one step, with room for rounding
-    a, b = s.abs(x), s.abs(y)
-    zero = s.const(0.0, x)
-    lift = s.const(2.0 ** (fmt.mantissa + 2), x)
-    # subnormal divisors are lifted so that exponents can be read off the bits
-    tiny = b < fmt.tiny * 2.0
-    big = a > 2.0 ** (fmt.top - fmt.mantissa - 4)
-    valid = (a < INF) & (b > 0.0) & (b == b)
-    plain = valid & ~(tiny & big)
-    left = s.select(plain, s.select(tiny, a * lift, a), zero)
-    base = s.select(plain, s.select(tiny, b * lift, b), s.const(1.0, x))
-    base = s.select(base == INF, s.const(2.0**fmt.top, x), base)
 
     def more(state: tuple[Value, ...]) -> Value:
         return state[0] >= state[1]
@@ -33,20 +32,32 @@ def fmod(s: Handler, x: Value, y: Value) -> Value:
         r = s.fma(-s.trunc(r / scaled), scaled, r)
         return s.select(r < 0.0, r + scaled, r), d
 
-    def reduced(top: Value, bottom: Value) -> Value:
-        return s.loop((top, bottom), more, step)[0]
+    return s.loop((top, bottom), more, step)[0]
 
-    out = reduced(left, base)
 
-    def extreme() -> tuple[Value, ...]:
-        # x huge and y tiny: reduce by y 2**k first, which is exact, then by y
-        far = valid & tiny & big
-        top = s.select(far, a, zero)
-        bottom = s.select(far, b * lift, s.const(1.0, x))
-        rest = s.select(far, reduced(top, bottom), zero) * lift
-        return (s.loop((rest, bottom), more, step)[0],)
+def _extreme(s: Handler, a: Value, b: Value) -> tuple[Value]:
+    """a modulo b, lifted: by b 2**k first, which is exact, then by b."""
+    far, zero, lift = _far(s, a, b), s.const(0.0, a), _lift(s, a)
+    top = s.select(far, a, zero)
+    bottom = s.select(far, b * lift, s.const(1.0, a))
+    rest = s.select(far, _reduced(s, top, bottom), zero) * lift
+    return (_reduced(s, rest, bottom),)
 
-    (out,) = s.rarely(valid & tiny & big, extreme, (out,))
+
+@float_word
+def fmod(s: Handler, x: Value, y: Value) -> Value:
+    """``x - y trunc(x / y)``, exact, with the sign of x; NaN for x infinite or y zero."""
+    fmt = FORMATS[s.dtype_of(x)]
+    a, b = s.abs(x), s.abs(y)
+    lift = _lift(s, x)
+    # subnormal divisors are lifted so that exponents can be read off the bits
+    tiny = b < fmt.tiny * 2.0
+    far = _far(s, a, b)
+    plain = (a < INF) & (b > 0.0) & ~far
+    left = s.select(plain, s.select(tiny, a * lift, a), s.const(0.0, x))
+    base = s.select(plain, s.select(tiny, b * lift, b), s.const(1.0, x))
+    base = s.select(base == INF, s.const(2.0**fmt.top, x), base)
+    (out,) = s.rarely(far, _extreme, (a, b), (_reduced(s, left, base),))
     out = s.select(tiny, out * 2.0 ** -(fmt.mantissa + 2), out)
     out = s.select((b == INF) | (a < b), a, out)
     out = s.select((a < INF) & (b > 0.0), out, s.const(NAN, x))

@@ -100,4 +100,8 @@ def fma(s: Handler, a: Value, b: Value, c: Value) -> Value:
     size = s.abs(high)
     far = (s.abs(a) > 2.0**500) | (s.abs(b) > 2.0**500) | (s.abs(c) > 2.0**1000)
     far = far | ~(size < 2.0**1000) | ((size < 2.0**-900) & (size > 0.0)) | (high == 0.0)
-    return s.rarely(far, lambda: (_fma_any(s, a, b, c),), (out,))[0]
+    return s.rarely(far, _fma_far, (a, b, c), (out,))[0]
+
+
+def _fma_far(s: Handler, a: Value, b: Value, c: Value) -> tuple[Value]:
+    return (_fma_any(s, a, b, c),)

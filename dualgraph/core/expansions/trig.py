@@ -223,6 +223,17 @@ def reduce_huge(s: Handler, x: Value) -> tuple[Value, Value, Value]:
     return out, error, s.bits(n + fmt.magic)
 
 
+def reduce_any(s: Handler, x: Value) -> tuple[Value, Value, Value]:
+    """``reduce_huge``, in the dtype of x."""
+    dtype = s.dtype_of(x)
+    if dtype == "float64":
+        return reduce_huge(s, x)
+    hi, lo, n = reduce_huge(s, s.cast(x, "float64"))
+    top = s.cast(hi, dtype)
+    rest = s.cast((hi - s.cast(top, "float64")) + lo, dtype)
+    return top, rest, s.cast(n & 3, FORMATS[dtype].integer)
+
+
 def reduce(s: Handler, x: Value) -> tuple[Value, Value, Value]:
     """``(hi, lo, n)`` with ``x = hi + lo + n pi/2``, low bits of n counting."""
     dtype = s.dtype_of(x)
@@ -236,15 +247,8 @@ def reduce(s: Handler, x: Value) -> tuple[Value, Value, Value]:
     hi, lo = two_sum(first, product)
     hi, lo = fast_two_sum(hi, s.fused(n, p3, lo + rest))
 
-    def huge() -> tuple[Value, Value, Value]:
-        if dtype == "float64":
-            return reduce_huge(s, x)
-        hi, lo, n = reduce_huge(s, s.cast(x, "float64"))
-        top = s.cast(hi, dtype)
-        rest = s.cast((hi - s.cast(top, "float64")) + lo, dtype)
-        return top, rest, s.cast(n & 3, fmt.integer)
-
-    hi, lo, n = s.rarely(~(s.abs(x) <= REDUCED[dtype]), huge, (hi, lo, s.bits(shifted)))
+    far = ~(s.abs(x) <= REDUCED[dtype])
+    hi, lo, n = s.rarely(far, reduce_any, (x,), (hi, lo, s.bits(shifted)))
     return hi, lo, n
 
 

@@ -9,7 +9,7 @@ from ....core.dtypes import DType
 from .. import ir
 from ..jit import jit
 from ..loop_ir import Extent, Size
-from .parts import I32, I64, PTR, VOID, Turn
+from .parts import I1, I32, I64, PTR, VOID, Turn
 from .scalar import LLVMScalar, element_type
 
 
@@ -65,6 +65,9 @@ class Writer:
     def lanes_below(self, count: ir.Value) -> ir.Value:
         """The mask of the first `count` lanes; all of them from `lanes` on."""
         b = self.b
+        if (known := ir.number(count)) is not None:
+            inside = [ir.Constant(I1, i < known) for i in range(self.lanes)]
+            return ir.Constant(self.vector(I1), inside)
         most = self.i64(self.lanes)
         count = b.select(b.icmp_signed("<", count, most), count, most)
         return b.icmp_unsigned("<", self.iota(I32), self.splat(b.trunc(count, I32)))
@@ -75,6 +78,14 @@ class Writer:
     ) -> Iterator[Turn]:
         """``for i in range(start, stop, step)``; after it the turn holds what was carried out."""
         b = self.b
+        if (
+            (first := ir.number(start)) is not None
+            and (last := ir.number(stop)) is not None
+            and (first < last <= first + step)
+        ):  # one turn
+            turn = Turn(start, list(carried))
+            yield turn
+            return
         before = b.block
         head, body, after = (self.fn.append_basic_block(n) for n in ("head", "body", "after"))
         b.branch(head)

@@ -203,7 +203,6 @@ class Folding:
     def block_along(self, start: ir.Value, stop: ir.Value) -> list[Lanes]:
         """One block, its lanes along a vector; one scalar a fold."""
         e = self.e
-        even = self.n is not None and self.n % LANES == 0
 
         def step(turn: Turn) -> None:
             e.bind_lanes(self.r.axes, turn.i, self.r.body)
@@ -219,7 +218,7 @@ class Folding:
                 ]
             turn.carried = self.stepped(turn.carried, values)
 
-        flat = e.whole_and_rest(start, stop, even, self.carried(), step)
+        flat = e.whole_and_rest(start, stop, self.n, self.carried(), step)
         return [
             self.lanes_tree(f, x) for f, x in zip(self.r.folds, self.gathered(flat), strict=True)
         ]

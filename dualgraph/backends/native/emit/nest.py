@@ -122,31 +122,37 @@ class NestEmitter(MemoryWriter):
             self.bind_lanes(axes, counter.i, body)
             self.block(body)
 
-        total = extent_of(axes)
-        even = total is not None and total % self.lanes == 0
-        self.whole_and_rest(start, stop, even, (), turn)
+        self.whole_and_rest(start, stop, extent_of(axes), (), turn)
 
     def whole_and_rest(
         self,
         start: ir.Value,
         stop: ir.Value,
-        even: bool,
+        total: int | None,
         carried: Sequence[ir.Value],
         write: Callable[[Turn], None],
     ) -> Sequence[ir.Value]:
-        """Loops over whole vectors without a mask, then (unless `even`) over the rest with one.
+        """Loops over whole vectors without a mask, then over the rest with one; `total` turns in all, if that is known.
 
-        Masked access to memory is slow on some machines, so code is rather written twice.
+        Masked access to memory is slow on some machines, so code is rather written twice; but not where `total` says
+        that there is no whole vector, or no rest.
         """
-        b = self.b
-        middle = stop if even else b.add(start, b.and_(b.sub(stop, start), self.i64(-self.lanes)))
-        with self.turns(start, middle, self.lanes, carried) as turn, self.scope():
-            write(turn)
+        b, middle = self.b, start
+        even = total is not None and total % self.lanes == 0
+        if even:
+            middle = stop
+        elif total is None or total > self.lanes:
+            middle = b.add(start, b.and_(b.sub(stop, start), self.i64(-self.lanes)))
+        if middle is not start:
+            with self.turns(start, middle, self.lanes, carried) as turn, self.scope():
+                write(turn)
+            carried = turn.carried
         if not even:
-            with self.turns(middle, stop, self.lanes, turn.carried) as turn, self.scope():
+            with self.turns(middle, stop, self.lanes, carried) as turn, self.scope():
                 self.mask = self.lanes_below(b.sub(stop, turn.i))
                 write(turn)
-        return turn.carried
+            carried = turn.carried
+        return carried
 
     def apply(self, s: Apply) -> Lanes:
         """The result of an elementwise op: its body, run with values of the emitter."""

@@ -26,7 +26,7 @@ from ....core.scalar import (
     wrap_int,
 )  # fmt: skip
 from .. import ir
-from . import saturate, wide
+from . import outlined, saturate, wide
 
 I32 = ir.IntType(32)
 FLOAT_TYPES = {"float16": ir.HalfType(), "float32": ir.FloatType(), "float64": ir.DoubleType()}
@@ -162,6 +162,11 @@ class LLVMScalar(Scalar):
         self.lanes = lanes
         self.has_fma = has_fma
 
+    def like(self, builder: ir.IRBuilder, lanes: int | None = None) -> LLVMScalar:
+        """Such a handler at another place, of other lanes if given."""
+        lanes = self.lanes if lanes is None else lanes
+        return LLVMScalar(builder, lanes, has_fma=self.has_fma, has_avx512=self.has_avx512)
+
     def type_of(self, dtype: str) -> ir.Type:
         """The LLVM type of a value of `dtype`: the element, or a vector of `lanes` of them."""
         element = element_type(dtype)
@@ -283,7 +288,7 @@ class LLVMScalar(Scalar):
         if x.dtype in FLOATS:
             if dtype in FLOATS:
                 return self._float_to_float(x, dtype)
-            return saturate.to_integer(self, x, dtype, self._call)
+            return saturate.to_integer(self, x, dtype)
         if dtype in FLOATS:
             if dtype == "float16" and x.dtype != "bool":
                 return self.cast(self.cast(x, "float32"), dtype)
@@ -375,30 +380,15 @@ class LLVMScalar(Scalar):
         if a.dtype == "float16":
             near: Lanes = super().fma(a, b, c)
             return near
-        return self._emulated_fma(a, b, c)
+        return outlined.called(self, "fma.emulated", Scalar.fma, (a, b, c))
 
     def scaled(self, p: Lanes, n: Lanes, normal: bool = False) -> Lanes:
         if not self.has_avx512 or not wide.fill(p.dtype, self.lanes):
             out: Lanes = super().scaled(p, n, normal)
             return out
         whole = self.from_bits(n) - FORMATS[p.dtype].whole
-        scaled = wide.scaled(self.builder, self._call, p.ir, whole.ir, p.dtype)
+        scaled = wide.scaled(self.builder, self.call, p.ir, whole.ir, p.dtype)
         return self.wrap(scaled, p.dtype)
-
-    def _emulated_fma(self, *xs: Lanes) -> Lanes:
-        """fma through one function a module, since it is long."""
-        module, dtype = self.builder.module, xs[0].dtype
-        name = f"fma.emulated.{self.lanes}.{SUFFIX[dtype]}"
-        if name not in module.globals:
-            kind = self.type_of(dtype)
-            function = ir.Function(module, ir.FunctionType(kind, [kind] * 3), name)
-            function.linkage = "internal"
-            function.attributes.add("noinline")
-            builder = ir.IRBuilder(function.append_basic_block())
-            inner = LLVMScalar(builder, self.lanes, has_fma=False)
-            out = Scalar.fma(inner, *(inner.wrap(x, dtype) for x in function.args))
-            builder.ret(out.ir)
-        return self.wrap(self.builder.call(module.globals[name], [x.ir for x in xs]), dtype)
 
     def quotient(self, x: Lanes, y: Lanes) -> Lanes:
         x, y = self.operands(x, y)
@@ -444,24 +434,10 @@ class LLVMScalar(Scalar):
         mask = self.builder.bitcast(condition.ir, ir.IntType(self.lanes))
         return self.builder.icmp_unsigned("!=", mask, ir.Constant(mask.type, 0))
 
-    def rarely(self, condition: Lanes, slow: Callable[[], State], fast: State) -> State:
-        """``slow()`` where the condition holds, `fast` in other lanes; a branch, as it seldom holds anywhere."""
-        builder = self.builder
-        before = builder.block
-        rare, after = (builder.function.append_basic_block(name) for name in ("rare", "after"))
-        builder.cbranch(self.any(condition), rare, after, weights=(1, 1000))
-        builder.position_at_end(rare)
-        mixed = [self.select(condition, a, b) for a, b in zip(slow(), fast, strict=True)]
-        rare_end = builder.block
-        builder.branch(after)
-        builder.position_at_end(after)
-        out = []
-        for a, b in zip(mixed, fast, strict=True):
-            phi = builder.phi(a.ir.type)
-            phi.add_incoming(a.ir, rare_end)
-            phi.add_incoming(b.ir, before)
-            out.append(self.wrap(phi, a.dtype))
-        return tuple(out)
+    def rarely(
+        self, condition: Lanes, slow: Callable[..., State], given: State, fast: State
+    ) -> State:
+        return outlined.rarely(self, condition, slow, given, fast)
 
     def loop(
         self, state: State, more: Callable[[State], Any], step: Callable[[State], State]
@@ -490,9 +466,10 @@ class LLVMScalar(Scalar):
     def _intrinsic(self, op: str, *xs: Lanes) -> Lanes:
         shape = "" if self.lanes == 1 else f"v{self.lanes}"
         name = f"llvm.{op}.{shape}{SUFFIX[xs[0].dtype]}"
-        return self.wrap(self._call(name, xs[0].ir.type, *(x.ir for x in xs)), xs[0].dtype)
+        return self.wrap(self.call(name, xs[0].ir.type, *(x.ir for x in xs)), xs[0].dtype)
 
-    def _call(self, name: str, result: ir.Type, *args: ir.Value) -> ir.Value:
+    def call(self, name: str, result: ir.Type, *args: ir.Value) -> ir.Value:
+        """Calls an intrinsic."""
         module = self.builder.module
         callee = module.globals.get(name)
         if callee is None:

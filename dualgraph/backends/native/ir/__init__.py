@@ -4,7 +4,7 @@ The names are those of llvmlite's `ir`, which keeps every instruction as an obje
 and so takes much longer.
 """
 
-from .builder import IRBuilder
+from .builder import IRBuilder, number
 from .types import (
     ArrayType,
     DoubleType,
@@ -50,4 +50,5 @@ __all__ = [
     "Value",
     "VectorType",
     "VoidType",
+    "number",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from .types import Type, VectorType
 from .values import I1, PTR, Block, Constant, Function, Module, Phi, Value
 
+LARGEST = 2**63
 SIGNED = {"==": "eq", "!=": "ne", "<": "slt", "<=": "sle", ">": "sgt", ">=": "sge"}
 UNSIGNED = {"==": "eq", "!=": "ne", "<": "ult", "<=": "ule", ">": "ugt", ">=": "uge"}
 ORDERED = {"==": "oeq", "!=": "one", "<": "olt", "<=": "ole", ">": "ogt", ">=": "oge", "ord": "ord"}
@@ -27,6 +29,26 @@ def _binary(op: str) -> Any:
         return self._put(x.type, f"{op} {x.type.text} {x.ref}, {y.ref}")
 
     return write
+
+
+def _count(op: str, known: Callable[[int, int], int], neutral: int) -> Any:
+    """An instruction of integers; of two numbers that are known, and of one with `neutral`, none is written."""
+
+    def write(self: IRBuilder, x: Value, y: Value) -> Value:
+        b = number(y)
+        if b is not None and x.type.text == "i64":
+            if b == neutral:
+                return x
+            if (a := number(x)) is not None and -LARGEST <= known(a, b) < LARGEST:
+                return Constant(x.type, known(a, b))
+        return self._put(x.type, f"{op} {x.type.text} {x.ref}, {y.ref}")
+
+    return write
+
+
+def number(x: Value) -> int | None:
+    """The number that a constant is; None for what is known at a call only."""
+    return x.constant if type(x) is Constant and type(x.constant) is int else None
 
 
 def _cast(op: str) -> Any:
@@ -72,9 +94,10 @@ class IRBuilder:
 
     # --- arithmetic --------------------------------------------------------------------------------
 
-    add, sub, mul = _binary("add"), _binary("sub"), _binary("mul")
+    add, sub = _count("add", operator.add, 0), _count("sub", operator.sub, 0)
+    mul, and_ = _count("mul", operator.mul, 1), _count("and", operator.and_, -1)
     sdiv, udiv, srem, urem = _binary("sdiv"), _binary("udiv"), _binary("srem"), _binary("urem")
-    and_, or_, xor = _binary("and"), _binary("or"), _binary("xor")
+    or_, xor = _binary("or"), _binary("xor")
     shl, lshr, ashr = _binary("shl"), _binary("lshr"), _binary("ashr")
     fadd, fsub, fmul, fdiv = _binary("fadd"), _binary("fsub"), _binary("fmul"), _binary("fdiv")
 
