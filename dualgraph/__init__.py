@@ -143,8 +143,8 @@ from .transforms import (
 )
 
 if TYPE_CHECKING:
-    from . import amp, cuda, data, distributed, distributions, fft, func, linalg, nn, optim, profiler, quantization
-    from . import signal, special, testing
+    from . import amp, cuda, data, distributed, distributions, fft, func, linalg, masked, nn, optim, profiler
+    from . import quantization, signal, special, summaries, testing
     from .comparison import compare, Comparison
     from .debugging import bisect, debug_nans, tap_point, verify
     from .jit.compile import capture, compile
@@ -183,8 +183,8 @@ _HOMES |= dict.fromkeys(_REPEATED, "determinism")
 _FAKES = ("fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine")
 _HOMES |= dict.fromkeys(_FAKES, "quantization") | {"poisson": "distributions"}
 _LATER = (
-    "amp", "backends", "cuda", "data", "distributed", "distributions", "fft", "func", "linalg", "nn", "optim",
-    "profiler", "quantization", "signal", "special", "testing",
+    "amp", "backends", "cuda", "data", "distributed", "distributions", "fft", "func", "linalg", "masked", "nn",
+    "optim", "profiler", "quantization", "signal", "special", "summaries", "testing",
 )
 
 _register_backend("cpu", NumpyBackend)
@@ -238,7 +238,7 @@ __all__ = [
     "cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pinverse", "qr", "slogdet",
     "chain_matmul", "LinAlgError", "lu", "lu_solve", "lu_unpack", "matrix_rank", "pca_lowrank", "svd", "svd_lowrank",
     "triangular_solve",
-    "concatenate", "row_stack", "trapz", "cuda", "profiler", "quantization",
+    "concatenate", "row_stack", "trapz", "cuda", "masked", "profiler", "quantization", "summaries",
     "fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine", "get_default_device", "poisson", "Size",
     "digamma", "distributed", "distributions", "erfinv", "func", "gcd", "lcm", "ldexp", "lgamma", "mvlgamma",
     "polygamma", "special",

@@ -45,6 +45,8 @@ LAYERS = [
         "testing",
         "distributed",
         "distributions",
+        "masked",
+        "summaries",
         "func",
         "autograd",
         "serialise",

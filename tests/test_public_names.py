@@ -15,10 +15,10 @@ from dualgraph.core.prim import Prim
 MODULES = """dualgraph dualgraph.amp dualgraph.autograd dualgraph.autograd.forward_ad dualgraph.autograd.function
 dualgraph.autograd.functional dualgraph.autograd.graph dualgraph.compat.torch dualgraph.cuda dualgraph.data
 dualgraph.debugging dualgraph.distributed dualgraph.distributions dualgraph.distributions.constraints
-dualgraph.fft dualgraph.func dualgraph.linalg dualgraph.nn dualgraph.nn.functional
+dualgraph.fft dualgraph.func dualgraph.linalg dualgraph.masked dualgraph.nn dualgraph.nn.functional
 dualgraph.nn.init dualgraph.nn.utils dualgraph.nn.utils.parametrizations dualgraph.nn.utils.parametrize
 dualgraph.nn.utils.prune dualgraph.nn.utils.rnn dualgraph.optim dualgraph.optim.lr_scheduler dualgraph.optim.swa_utils
-dualgraph.profiler dualgraph.quantization dualgraph.signal dualgraph.special
+dualgraph.profiler dualgraph.quantization dualgraph.signal dualgraph.special dualgraph.summaries
 dualgraph.testing""".split()
 WITHOUT_EXAMPLE = 90  # make it less, never more
 

@@ -16,7 +16,8 @@ class Merge:
 
     ``serve(fn, args, kwargs)`` gives the result of a call on large arrays, ``quick(fn, args, kwargs)`` of one on
     small arrays, ``view(fn, args, kwargs)`` of one that gives a view, ``same(fn, args, kwargs)`` of one without
-    tensors, or NotImplemented where the function is to run.
+    tensors, or NotImplemented where the function is to run. ``into(out, fn, *args, **kwargs)`` puts what it gives
+    into `out`.
     ``traced(fn, args, kwargs)`` gives a function that makes a `Traced` of such calls, for the operands that want
     gradients in this one. ``retell`` is `serve` for calls inside of a capture, which is told the ops all the same.
     ``update(fn, how, tensors)`` says whether a program has run ``fn(how, *tensors)``, which only writes its tensors.
@@ -27,6 +28,7 @@ class Merge:
     quick: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     view: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
     same: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
+    into: Callable[..., Any] | None = None
     traced: Callable[[Any, tuple[Any, ...], dict[str, Any]], Callable[[], Traced]] | None = None
     update: Callable[[Any, Any, list[Any]], bool] | None = None
     works: ClassVar[dict[Any, Callable[..., int]]] = {}  # see `working`
@@ -133,10 +135,15 @@ def creating(fn: F) -> F:
     """Decorator: eager calls without tensors among their arguments may give a copy of a small result made before.
 
     For functions that only compute, and hang on nothing but their arguments and the defaults of dtype and device.
+    ``out=`` names a tensor that takes the result.
     """
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if "out" in kwargs:
+            out = kwargs.pop("out")
+            if out is not None and Merge.into is not None:
+                return Merge.into(out, fn, *args, **kwargs)
         if Merge.same is not None:
             made = Merge.same(fn, args, kwargs)
             if made is not NotImplemented:

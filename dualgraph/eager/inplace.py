@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from ..core.backend import backend_for
-from ..core.composite import composite
+from ..core.composite import Merge, composite
 from ..core.context import grad_mode, state, untraced
 from ..core.dtypes import promote
 from ..core.errors import (
@@ -247,6 +247,9 @@ def into(out: Any, fn: Callable[..., Any], *args: Any, **params: Any) -> Any:
     ready = [_ready(name, o, m) for o, m in zip(out, made, strict=True)]  # before any is written
     parts = tuple(_into(name, o, m, began) for o, m in zip(out, ready, strict=True))
     return made._make(parts) if hasattr(made, "_make") else parts
+
+
+Merge.into = staticmethod(into)
 
 
 def _ready(op: str, out: Any, new: Tensor) -> Tensor:

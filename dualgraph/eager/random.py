@@ -37,7 +37,7 @@ from .attach import methods
 from .creation import asarray
 from .filling import as_shape
 from .inplace import write
-from .operands import as_operand, astype
+from .operands import also_out, as_operand, astype
 from .tensor import Tensor
 
 START = 0x9D0A_5EED
@@ -202,6 +202,7 @@ def _asking(out: Tensor, requires_grad: bool) -> Tensor:
     return out.requires_grad_() if requires_grad else out
 
 
+@also_out
 def rand(
     *shape: Any,
     size: Any = None,
@@ -222,6 +223,7 @@ def rand(
     return _asking(out, requires_grad)
 
 
+@also_out
 def randn(
     *shape: Any,
     size: Any = None,
@@ -265,6 +267,7 @@ def largest_whole(dtype: dt.DType) -> int:
     return int(np.iinfo(dtype.numpy).max)
 
 
+@also_out
 def randint(
     *args: Any, low: int | None = None, high: int | None = None, size: Any = None, generator: Generator | None = None,
     dtype: Any = None, device: Any = None, requires_grad: bool = False,
@@ -304,6 +307,7 @@ def _whole(state: Tensor, low: int, high: int, shape: tuple[int, ...], dtype: dt
     return reshape(cast(out, dtype=dtype.name) if dtype is not dt.int64 else out, shape=shape)
 
 
+@also_out
 def randperm(
     n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
 ) -> Tensor:
@@ -317,6 +321,7 @@ def randperm(
     return out if dtype is None else astype(out, dtype, copy=False)
 
 
+@also_out
 def normal(
     mean: Any = 0.0,
     std: Any = 1.0,
@@ -343,6 +348,7 @@ def normal(
     return randn(size, generator=generator, **kind) * std + mean
 
 
+@also_out
 def bernoulli(p: Any, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability in each element of `p`, else 0; of its dtype.
 
@@ -367,6 +373,7 @@ def bernoulli_of(
     return less(rand(shape, generator=generator, dtype=dt.float32, device=device), p)
 
 
+@also_out
 def multinomial(
     weights: Tensor,
     num_samples: int,

@@ -8,7 +8,7 @@ from ..core.errors import ArgumentError, describe
 from ..eager import functions as fn
 from ..eager import shapes as sh
 from ..eager.functions import matmul
-from ..eager.operands import as_operand
+from ..eager.operands import also_out, as_operand
 from ..eager.tensor import Tensor
 from ..ops import arithmetic as ar
 from ..ops import comparison as cp
@@ -44,6 +44,7 @@ class QR(NamedTuple):
     R: Tensor
 
 
+@also_out
 def cholesky(x: Any, /, *, upper: bool = False) -> Tensor:
     """Lower triangular L with ``L @ L^H = x`` (or its conjugate transpose) of positive definite matrices.
 
@@ -61,6 +62,7 @@ class CholeskyEx(NamedTuple):
     info: Tensor
 
 
+@also_out
 def cholesky_ex(x: Any, /, *, upper: bool = False, check_errors: bool = False) -> CholeskyEx:
     """`cholesky` that gives NaN, and 1 beside it, for a matrix that is not positive definite (an error if asked for).
 
@@ -84,6 +86,7 @@ def _triangle(x: Any, UPLO: str | None, name: str) -> Tensor:
     return ar.add(lower, op.adjoint(sh.tril(lower, k=-1)))  # type: ignore[no-any-return]
 
 
+@also_out
 def eigh(x: Any, /, UPLO: str | None = None) -> Eigh:
     """Eigenvalues and eigenvectors of Hermitian matrices; differentiable where real and the eigenvalues differ.
 
@@ -96,6 +99,7 @@ def eigh(x: Any, /, UPLO: str | None = None) -> Eigh:
     return Eigh(*op.eigh(_triangle(x, UPLO, "eigh")))
 
 
+@also_out
 def eigvalsh(x: Any, /, UPLO: str | None = None) -> Tensor:
     """Eigenvalues of Hermitian matrices in ascending order.
 
@@ -105,6 +109,7 @@ def eigvalsh(x: Any, /, UPLO: str | None = None) -> Tensor:
     return op.eigh(_triangle(x, UPLO, "eigvalsh"))[0]
 
 
+@also_out
 def eig(x: Any, /) -> Eig:
     """Complex eigenvalues and eigenvectors of square matrices; differentiable where the eigenvalues differ.
 
@@ -114,6 +119,7 @@ def eig(x: Any, /) -> Eig:
     return Eig(*op.eig(as_operand(x)))
 
 
+@also_out
 def eigvals(x: Any, /) -> Tensor:
     """Complex eigenvalues of square matrices.
 
@@ -123,6 +129,7 @@ def eigvals(x: Any, /) -> Tensor:
     return op.eig(as_operand(x))[0]
 
 
+@also_out
 def svd(x: Any, /, *, full_matrices: bool = True) -> SVD:
     """Singular value decomposition ``x = U @ diag(S) @ Vh``.
 
@@ -133,6 +140,7 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> SVD:
     return SVD(*op.svd(as_operand(x), full=bool(full_matrices)))
 
 
+@also_out
 def svdvals(x: Any, /) -> Tensor:
     """Singular values in descending order.
 
@@ -142,6 +150,7 @@ def svdvals(x: Any, /) -> Tensor:
     return op.svd(as_operand(x), full=False)[1]
 
 
+@also_out
 def qr(x: Any, /, mode: str = "reduced") -> QR:
     """``x = Q @ R``; `mode` "complete" makes Q square. Differentiable where Q has no more columns than x.
 

@@ -15,7 +15,7 @@ from ..eager.functions import matmul
 from ..eager.methods.further import vander as _powers
 from ..eager.methods.parts import diagonal as _diagonal
 from ..eager.methods.products import matrix_power as _whole_power
-from ..eager.operands import also_dim, as_operand
+from ..eager.operands import also_dim, also_out, as_operand
 from ..eager.tensor import Tensor
 from ..ops import arithmetic as ar
 from ..ops.axes import normalize_axes, normalize_axis
@@ -110,6 +110,7 @@ def norm(
     return vector_norm(x, axis=axis, keepdims=keepdims, ord=2 if ord is None else ord)
 
 
+@also_out
 def cond(x: Any, /, p: Any = None) -> Tensor:
     """Condition numbers: the largest over the smallest singular value, or by another matrix norm `p`.
 
@@ -166,6 +167,7 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
     return fn.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
 
+@also_out
 def multi_dot(tensors: Sequence[Any]) -> Tensor:
     """The product of several matrices, multiplied from the left.
 
@@ -175,6 +177,7 @@ def multi_dot(tensors: Sequence[Any]) -> Tensor:
     return reduce(matmul, (as_operand(x) for x in tensors))
 
 
+@also_out
 def matrix_power(x: Any, n: int, /) -> Tensor:
     """Square matrices multiplied with themselves `n` times; with n < 0, their inverses.
 

@@ -12,7 +12,7 @@ from ..eager import shapes as sh
 from ..eager.dtype_info import finfo
 from ..eager.filling import eye
 from ..eager.functions import matmul
-from ..eager.operands import as_operand, astype, result_type
+from ..eager.operands import also_out, as_operand, astype, result_type
 from ..eager.tensor import Tensor
 from ..ops import arithmetic as ar
 from ..ops import comparison as cp
@@ -42,6 +42,7 @@ class LstSq(NamedTuple):
     singular_values: Tensor
 
 
+@also_out
 def det(x: Any, /) -> Tensor:
     """Determinants of square matrices.
 
@@ -61,6 +62,7 @@ def logdet(x: Any, /) -> Tensor:
     return ar.where(cp.less(sign, 0), nan, size)
 
 
+@also_out
 def slogdet(x: Any, /) -> SlogDet:
     """Sign and logarithm of the magnitude of determinants: no overflow for large matrices.
 
@@ -71,6 +73,7 @@ def slogdet(x: Any, /) -> SlogDet:
     return SlogDet(*determinants.slogdet(as_operand(x)))
 
 
+@also_out
 def inv(x: Any, /) -> Tensor:
     """Inverses of square matrices. To solve equations use `solve`, which is quicker and more exact.
 
@@ -87,6 +90,7 @@ def alike(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
     return astype(a, common, copy=False), astype(b, common, copy=False)
 
 
+@also_out
 def solve(x1: Any, x2: Any, /, *, left: bool = True) -> Tensor:
     """X of ``x1 @ X = x2`` (of ``X @ x1 = x2`` if not `left`); a 1-d `x2` is one vector for every matrix of `x1`.
 
@@ -101,6 +105,7 @@ def solve(x1: Any, x2: Any, /, *, left: bool = True) -> Tensor:
     return op.solve(a, b)
 
 
+@also_out
 def solve_triangular(
     x1: Any, x2: Any, /, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Tensor:
@@ -118,6 +123,7 @@ def solve_triangular(
     return solve(sh.triu(a) if upper else sh.tril(a), b, left=left)
 
 
+@also_out
 def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Tensor:
     """X of ``A @ X = B`` by the Cholesky factor L of A (its conjugate transpose if `upper`).
 
@@ -130,6 +136,7 @@ def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Tensor:
     return solve_triangular(second, half, upper=True)
 
 
+@also_out
 def cholesky_inverse(L: Any, upper: bool = False) -> Tensor:
     """The inverse of the matrix whose Cholesky factor is L.
 
@@ -165,6 +172,7 @@ def _threshold(x: Tensor, s: Tensor, rtol: Any, atol: Any) -> Tensor:
     return ar.maximum(part, _beside(astype(as_operand(atol), s.dtype, copy=False)))
 
 
+@also_out
 def matrix_rank(
     x: Any, /, *, atol: Any = None, rtol: Any = None, hermitian: bool = False
 ) -> Tensor:
@@ -180,6 +188,7 @@ def matrix_rank(
     return fn.sum(astype(cp.greater(s, _threshold(x, s, rtol, atol)), dt.int64), axis=-1)
 
 
+@also_out
 def pinv(x: Any, /, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Tensor:
     """Moore-Penrose inverse; singular values up to `atol`, or `rtol` times the largest, count as 0.
 
@@ -224,6 +233,7 @@ def lstsq(a: Any, b: Any, /, *, rcond: Any = None, driver: str | None = None) ->
     return LstSq(x, left, rank, values)
 
 
+@also_out
 def tensorinv(x: Any, /, ind: int = 2) -> Tensor:
     """The inverse of x as a map between its first `ind` axes and the rest: ``tensordot(out, x, ind)`` is the unit.
 
@@ -238,6 +248,7 @@ def tensorinv(x: Any, /, ind: int = 2) -> Tensor:
     return sh.reshape(inv(sh.reshape(x, (prod(rows), prod(columns)))), (*columns, *rows))
 
 
+@also_out
 def tensorsolve(x1: Any, x2: Any, /, dims: Any = None) -> Tensor:
     """X of ``tensordot(x1, X, X.ndim) = x2``; the axes `dims` of x1 are moved to its end first.
 

@@ -11,7 +11,7 @@ from ..eager import functions as fn
 from ..eager import shapes as sh
 from ..eager.filling import arange, eye, zeros
 from ..eager.functions import matmul
-from ..eager.operands import as_operand
+from ..eager.operands import also_out, as_operand
 from ..eager.tensor import Tensor
 from ..ops import arithmetic as ar
 from ..ops import comparison as cp
@@ -35,6 +35,7 @@ class PLU(NamedTuple):
     U: Tensor
 
 
+@also_out
 def lu_factor(x: Any, /, *, pivot: bool = True) -> LU:
     """Triangular factors of matrices: U on and above the diagonal, L below it, where it has ones on the diagonal.
 
@@ -46,6 +47,7 @@ def lu_factor(x: Any, /, *, pivot: bool = True) -> LU:
     return LU(*lu_op.lu_factor(as_operand(x), pivot=bool(pivot))[:2])
 
 
+@also_out
 def lu(x: Any, /, *, pivot: bool = True) -> PLU:
     """``x = P @ L @ U``.
 
@@ -72,6 +74,7 @@ def lu_unpack(
     return PLU(p, *(_triangles(factors) if unpack_data else (none, none)))
 
 
+@also_out
 def lu_solve(
     LU: Any, pivots: Any, B: Any, /, *, left: bool = True, adjoint: bool = False
 ) -> Tensor:

@@ -23,6 +23,10 @@ CALLS: dict[str, Any] = {
     "joined": lambda x, **to: dg.cat([x, x], 1, **to),
     "stacked": lambda x, **to: dg.stack([x, x], **to),
     "rows": lambda x, **to: dg.vstack((x, x), **to),
+    "filled": lambda x, **to: dg.full((2, 3), 7.0, **to),
+    "steps": lambda x, **to: dg.arange(0.0, 6.0, **to),
+    "factor": lambda x, **to: dg.linalg.cholesky(dg.eye(3) + dg.matrix_transpose(x) @ x, **to),
+    "inverse": lambda x, **to: dg.inverse(dg.eye(3) + dg.matrix_transpose(x) @ x, **to),
 }
 
 

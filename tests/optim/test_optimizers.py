@@ -17,6 +17,7 @@ ALL = {
     "NAdam": lambda ps: optim.NAdam(ps, lr=0.1),
     "RAdam": lambda ps: optim.RAdam(ps, lr=0.1),
     "Rprop": lambda ps: optim.Rprop(ps, lr=0.1),
+    "SparseAdam": lambda ps: optim.SparseAdam(ps, lr=0.1),
     "ASGD": lambda ps: optim.ASGD(ps, lr=0.1, t0=2),
 }
 
@@ -51,6 +52,24 @@ def test_adam_follows_its_formula():
         x -= 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
         _step(optimizer, p)
         np.testing.assert_allclose(p.item(), x, rtol=1e-6)
+
+
+def test_sparse_adam_is_adam_that_leaves_rows_without_a_gradient_alone():
+    table = dg.randn(5, 3)
+    sparse, rows = dg.nn.Parameter(table.clone()), [_param(*r.tolist()) for r in table]
+    optimizer, each = optim.SparseAdam([sparse], lr=0.1), [optim.Adam([r], lr=0.1) for r in rows]
+    for named in ([0, 2], [2, 2, 4]):
+        optimizer.zero_grad()
+        (dg.nn.functional.embedding(dg.tensor(named), sparse, sparse=True) ** 2).sum().backward()
+        optimizer.step()
+        for i in range(5):
+            each[i].zero_grad()
+            if i in named:
+                (named.count(i) * rows[i] ** 2).sum().backward()
+                each[i].state[rows[i]]["step"].copy_(optimizer.state[sparse]["step"] - 1)
+                each[i].step()
+    np.testing.assert_allclose(sparse.detach(), dg.stack(rows).detach(), rtol=1e-5, atol=1e-6)
+    assert (sparse[1] == table[1]).all() and (sparse[3] == table[3]).all()
 
 
 @pytest.mark.parametrize("name", ALL)

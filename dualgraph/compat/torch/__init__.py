@@ -46,10 +46,10 @@ from .files import load, save
 __version__ = "2.13.0+dualgraph"  # the version that it follows
 
 # PyTorch's modules, for imports of them: where those are that stand for them.
-_PLACES = dict.fromkeys("""amp autograd autograd.functional autograd.function backends cuda distributed distributions
-    distributions.constraints fft func linalg nn nn.functional nn.init nn.parallel nn.parameter nn.utils
-    nn.utils.parametrizations nn.utils.parametrize nn.utils.prune nn.utils.rnn optim optim.lr_scheduler optim.swa_utils
-    profiler quantization signal special testing""".split(), "")  # fmt: skip
+_PLACES = dict.fromkeys("""amp autograd autograd.forward_ad autograd.functional autograd.function autograd.graph
+    backends cuda distributed distributions distributions.constraints fft func linalg masked nn nn.functional nn.init
+    nn.parallel nn.parameter nn.utils nn.utils.parametrizations nn.utils.parametrize nn.utils.prune nn.utils.rnn optim
+    optim.lr_scheduler optim.swa_utils profiler quantization signal special testing""".split(), "")  # fmt: skip
 _PLACES |= {
     "ao.quantization": "quantization",
     "autograd.profiler": "profiler",
@@ -57,7 +57,7 @@ _PLACES |= {
     "utils.data": "data",
 }
 _PLACES |= {"utils.checkpoint": "compat.torch.checkpoint", "utils.data.distributed": "data"}
-_PLACES |= {"multiprocessing": "distributed"}
+_PLACES |= {"multiprocessing": "distributed", "utils.tensorboard": "summaries"}
 for _place, _home in _PLACES.items():
     sys.modules[f"{__name__}.{_place}"] = importlib.import_module(f"dualgraph.{_home or _place}")
 

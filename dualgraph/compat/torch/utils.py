@@ -1,7 +1,8 @@
-"""``torch.utils``: data and checkpoints."""
+"""``torch.utils``: data, checkpoints, and curves for TensorBoard."""
 
 from dualgraph import data
+from dualgraph import summaries as tensorboard
 
 from . import checkpoint
 
-__all__ = ["checkpoint", "data"]
+__all__ = ["checkpoint", "data", "tensorboard"]
