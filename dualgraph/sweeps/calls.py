@@ -21,8 +21,11 @@ from .program import program_of
 from .template import Template, match, template_of
 
 SELDOM = 32  # sweeps over tapes without a template, of which the last gets one, as the 1st, 2nd, 4th, 8th ... do
-OFTEN = 64  # sweeps over tapes of a template until it gets a program,
-HEAVY = 1 << 28  # or as many as go through so many bytes
+OFTEN = 32  # sweeps over tapes of a template until it gets a program,
+HEAVY = 1 << 27  # or as many as go through so many bytes,
+AGAIN = 6  # or so many, where others have taken the place of
+ROW = 24  # tapes in a row that were swept by programs
+CHANGES = 6  # times that they may take it
 MOST = 8  # templates of tapes that end alike
 _background = Workers("dualgraph-sweeps", 1)
 
@@ -37,13 +40,13 @@ class Again:
 
     __slots__ = ("calls", "dtypes", "index", "leaves", "often", "program", "template", "turned")
 
-    def __init__(self, template: Template, index: int) -> None:
+    def __init__(self, template: Template, index: int, most: int) -> None:
         self.template = template
         self.index = index
         self.leaves = template.leaves
         self.dtypes = [template.entries[k].outputs[0].dtype for k in self.leaves]
         self.turned = [(i, order) for i, order in enumerate(template.orders) if order is not None]
-        self.calls, self.often = 0, min(OFTEN, 2 + HEAVY // max(1, template.nbytes))
+        self.calls, self.often = 0, min(most, 2 + HEAVY // max(1, template.nbytes))
         self.program: Executable | None = None
 
     def seen(self) -> None:
@@ -79,13 +82,40 @@ class Site:
 
     def miss(self, root: TapeNode, index: int) -> None:
         """A tape that is like no template; one in some becomes one."""
-        self.missed += 1
+        soon = _row.changed()
+        self.missed = 1 if soon else self.missed + 1
         if self.missed % SELDOM == 0 or self.missed & (self.missed - 1) == 0:
             template = template_of(root)
             if template is not None and template.pays:
-                self.known = [Again(template, index), *self.known[: MOST - 1]]
+                again = Again(template, index, AGAIN if soon else OFTEN)
+                self.known = [again, *self.known[: MOST - 1]]
 
 
+class Row:
+    """Sweeps by programs, one after the other, of all sites.
+
+    A tape changes when composites on it get programs. So the first few others that follow a long row are worth a
+    template at once, and a program soon.
+    """
+
+    __slots__ = ("changes", "length")
+
+    def __init__(self) -> None:
+        self.length = self.changes = 0
+
+    def goes_on(self) -> None:
+        """A sweep by a program."""
+        self.length += 1
+        if self.length >= ROW:
+            self.changes = CHANGES
+
+    def changed(self) -> bool:
+        """A tape without a template; whether it is one of the first after a long row."""
+        self.length, self.changes = 0, self.changes - 1
+        return self.changes >= 0
+
+
+_row = Row()
 _sites: dict[Any, Site] = {}
 dt.changed.append(_sites.clear)  # what numbers become hangs on the default dtype
 
@@ -115,6 +145,7 @@ def serve(
             return False  # a capture keeps the tensor itself
         arrays[i] = arrays[i].transpose(order)
     arrays.append(ct._data)
+    _row.goes_on()
     try:
         made = run(again.program, arrays)
     except FAILURES:

@@ -289,6 +289,18 @@ def test_sweeps_of_much_memory_need_fewer_calls(monkeypatch: pytest.MonkeyPatch)
     assert runs() == [1]
 
 
+def test_a_tape_that_follows_many_alike_has_a_program_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = normal(4)
+    warm(lambda: (x**2.0).sum())
+    monkeypatch.setattr(calls, "OFTEN", 100)
+    for _ in range(calls.ROW):
+        (x**2.0).sum().backward()
+    for _ in range(calls.AGAIN + 1):
+        (x.exp() ** 2.0).sum().backward()
+    calls.wait()
+    assert served(lambda: (x.exp() ** 2.0).sum())
+
+
 def test_threads_sweep_tapes_of_one_template(matcher: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

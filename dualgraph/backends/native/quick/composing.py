@@ -35,7 +35,7 @@ def notice(fn: Any, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         if len(KNOWN) >= MOST:
             KNOWN.clear()
         KNOWN[key] = Recipe(kind=GENERIC, keep=()) if _plain(args, kwargs) else None
-    elif Merge.traced is not None:
+    elif Merge.traced is not None and _worth(args, kwargs, generic.calls):
         _begin(Merge.traced(fn, args, kwargs), key, generic, args, kwargs)
 
 
@@ -86,6 +86,12 @@ def _view(x: Any, out: Any) -> Recipe | None:
     recipe = Recipe(kind=CALL, op=id(op), names=id(names), values=id(values))
     recipe.keep = (op, names, values)
     return recipe
+
+
+def _worth(args: tuple[Any, ...], kwargs: dict[str, Any], calls: int) -> bool:
+    """Whether to make a program now: early for large operands, later for small ones."""
+    sizes = [x._data.size for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+    return (calls < recipes.WHOLE) == (max(sizes) >= recipes.LARGE)
 
 
 def _plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -214,7 +214,7 @@ def look_up(args: ptr, key: ptr, call: ptr) -> ptr:
             c.Py_DecRef(recipe)
             return held(o.NOT_IMPLEMENTED) if out == o.DECLINE else out
         calls = counted(block)
-    if calls == 0 or calls == n.WHOLE:
+    if calls == 0 or calls == n.HOT or calls == n.WHOLE:
         if show(o.NOTICE, load_ptr(args, 0), key, load_ptr(args, 8), load_ptr(args, 16)) < 0:
             return None
     return held(o.NOT_IMPLEMENTED)
