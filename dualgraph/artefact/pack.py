@@ -93,6 +93,11 @@ def _obstacle(program: Program) -> tuple[str, str] | None:
     if program.moves:
         problem = f"it puts a result at {program.moves[0].place.name} on each call"
         return problem, "give that as a result, and put it there outside of the function"
+    if program.trace.draws:
+        problem = (
+            f"it calls {program.trace.draws[0][0].name}, whose numbers are another generator's"
+        )
+        return problem, "use dg.rand and the like, or give it the numbers"
     shown = [g.result for g in program.trace.grads if g.result is not None]
     if any(i >= program._size or program.results[i].requires_grad for i in shown):
         return "it leaves a gradient that has a history or a view", "give that as a result"

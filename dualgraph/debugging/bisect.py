@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..comparison import Snapshot, host_values
 from ..core.errors import CaptureError, describe
+from ..core.numbers.draws import drawn_again
 from ..core.trees import flatten
 from ..core.ulp import ulp_of
 from ..eager.tensor import Tensor
@@ -80,7 +81,8 @@ def same_bits(fn: Any, args: Any, kwargs: Any) -> bool:
     expected = [*_tensors(result), *snapshot.values()]
     snapshot.restore()
     program.build()
-    again = MISMATCH if program.failure is not None else program.call(leaves)
+    with drawn_again(program.trace.draws):
+        again = MISMATCH if program.failure is not None else program.call(leaves)
     found = [*_tensors(again), *snapshot.values()] if again is not MISMATCH else []
     snapshot.restore()
     return bool(found) and all(map(_equal, expected, found))

@@ -222,6 +222,8 @@ def find_origin(program: Program, leaves: list[Any], inf: bool) -> None:
                 given = [env[v] if isinstance(v, Var) else v for v in node.inputs]
                 env.update(zip(node.outputs, _run(node, given, backend, inf), strict=True))
             done = end
+            if taken is not None and taken.draw is not None:
+                return None  # it is found out in the call
             if taken is None or isinstance(taken.operand, Literal):
                 continue
             outcome = exact(number(env[taken.operand], taken.operand))

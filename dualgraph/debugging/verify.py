@@ -13,6 +13,7 @@ from ..comparison import Snapshot, host_values
 from ..core.backend import backend_for
 from ..core.errors import CaptureError, describe
 from ..core.node import Literal, Node, Var
+from ..core.numbers.draws import drawn_again
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..jit.program import MISMATCH, Program
@@ -246,7 +247,8 @@ def _check_call(
     program.build()
     if program.failure is not None:
         raise program.failure
-    again = program.call(leaves)
+    with drawn_again(program.trace.draws):
+        again = program.call(leaves)
     if again is MISMATCH:
         checker.report("execution", None, float("inf"), program.mismatch)
         return

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..core.context import state
 from ..core.errors import user_frame
+from ..core.numbers.draws import Draw
 from ..core.numbers.live import LIVE, holds_live, settled
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
@@ -105,6 +106,9 @@ class Aside(Tracer):
 
     def concretize(self, t: Any, value: Any) -> Any:
         self._take(t)
+        return value
+
+    def drawn(self, draw: Draw, value: Any) -> Any:
         return value
 
     def escape(self, t: Any, what: str, array: Any = None) -> None:

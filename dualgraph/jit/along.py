@@ -12,9 +12,9 @@ from typing import Any
 
 from ..core.trees import LEAF, TreeDef, containers, flatten, paths
 from ..eager.tensor import Tensor
-from ..static.checks import Check
+from ..static.checks import EXCHANGED, Check
 from .keys import Whole
-from .promoted import EXCHANGED, Place, place_key
+from .promoted import Place, place_key
 
 MOST = 4  # captures in which a place was left in another size, until it goes along though it was exchanged before
 

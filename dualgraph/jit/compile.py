@@ -11,6 +11,7 @@ import numpy as np
 from ..backends.native import api
 from ..core.context import state
 from ..core.errors import ArgumentError, CaptureError, MemoryBudgetError, describe
+from ..core.numbers.draws import drawn_again
 from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..static.graph import Graph
@@ -225,8 +226,8 @@ class Compiled(Growing):
         result = program.start(leaves)
         if type(result) is Left:  # the leaves are the arguments
             entry = self._entries.get(self._key(leaves, len(leaves)))
-            if entry is not None:
-                return self._go_on(entry, result, leaves, {}, leaves)
+            if entry is not None or result.drawn:
+                return self._go_on(entry or Entry(), result, leaves, {}, leaves)
             self._hot = ()  # another thread's capture has changed what calls are told by
             return hot.UNLIKE
         if result is MISMATCH:
@@ -236,13 +237,26 @@ class Compiled(Growing):
         return result
 
     def _go_on(self, entry: Entry, left: Left, args: Any, kwargs: Any, leaves: list[Any]) -> Any:
-        """Ends a call that left the tree; the path that it takes becomes a program, if it may."""
+        """Ends a call that left the tree; the path that it takes becomes a program, if it may. What the call has drawn
+        from generators of random numbers is not drawn anew."""
+        with drawn_again(left.drawn):
+            return self._go_on_from(entry, left, args, kwargs, leaves)
+
+    def _go_on_from(
+        self, entry: Entry, left: Left, args: Any, kwargs: Any, leaves: list[Any]
+    ) -> Any:
         why = left.stage.no_path(left.outcome, left.value)
         if left.stop > MAX_DEPTH:
             why = f"more than {MAX_DEPTH} numbers are taken out of tensors on the way"
         where = left.stage.piece.where
         crowded = why or self._crowded(entry)
-        if crowded and self._apart.holds(where) and self._start_apart(entry, crowded, left):
+        drawn = left.stage.piece.draw is not None  # by a statement that stays
+        if (
+            crowded
+            and not drawn
+            and self._apart.holds(where)
+            and self._start_apart(entry, crowded, left)
+        ):
             why = crowded
         elif why:
             if not left.waits and self._taking.may_help(left.program, where, left.value):

@@ -78,7 +78,7 @@ class Conditions(Outcome):
         free = self.any_taken
         taken = tuple(
             Assumption("value", f"taken[{i}]", f"any {type(c.value).__name__}", c.where)
-            if i in free else Assumption("value", str(c.operand), c.value, c.where)
+            if i in free else Assumption("value", c.name, c.value, c.where)
             for i, c in enumerate(self.trace.concrete)
         )  # fmt: skip
         given = self._arguments if self.promoted is None else self.promoted.assumed(self._arguments)

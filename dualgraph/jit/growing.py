@@ -148,6 +148,8 @@ class Growing:
         spec, before, tree, tries = None, left and left.program, key[0], self._apart.tries
         others = self._rebound.noticed(entry.programs)
         sources, confirmed = self._promotion.plan(others, tree, leaves, before)
+        if left is confirmed is None and (last := self._taking.to_confirm(entry.programs)):
+            sources, confirmed = (), last
         call = None if left is not None else self._sizes.call(key, leaves)
         if call is not None and confirmed is None and self._may_be_symbolic(sources, tree, leaves):
             spec = self._sizes.spec(call, args, kwargs, any_numbers=bool(sources))
@@ -181,14 +183,22 @@ class Growing:
             self._promotion.taken(program, tree, leaves, before)
             confirm = self._promotion.confirm
             if confirmed is not None and confirm(confirmed, program, tree, entry.programs):
+                self._drop_superseded(entry)
                 self._forget()
                 return result, None
             program, known = self._enter(attempt, program)
+            self._taking.captured(program)
+            self._drop_superseded(entry, program)
             if known:
                 self._log.append(f"tried other sizes at {where}: they do the same")
                 return result, None
             self._log.append(f"captured at {where}: {why}")
         return result, program
+
+    def _drop_superseded(self, entry: Entry, new: Program | None = None) -> None:
+        """Drops programs for random numbers that do not come again, when others were found to serve for any."""
+        superseded = self._taking.superseded(entry.programs, new)
+        entry.programs[:] = [p for p in entry.programs if p not in superseded]
 
     @contextmanager
     def _blaming(self, sources: Sequence[Source], takes: bool, tree: Any) -> Iterator[None]:

@@ -21,6 +21,7 @@ from ..core.errors import (
     describe,
 )
 from ..core.node import Var
+from ..core.numbers.draws import Draw
 from ..core.process.interrupts import Unbroken
 from ..core.process.spared import survived
 from ..core.trees import TreeDef
@@ -40,6 +41,9 @@ from .pay import Meter
 from .results import Result
 from .slots import as_array, leaf_tensors
 from .stages import ANY, Env, Left, Path, Stage
+
+# What ops raise; eager mode will name the user's line.
+FAILURES = (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError)
 
 
 class Program(Conditions):
@@ -323,19 +327,27 @@ class Program(Conditions):
             if keeping is not None:
                 arrays, runs = arrays[: len(tensors)], keeping.forward
             return runs.run(arrays, lambda outs: self._commit(outs, tensors, leaves))
-        except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
-            return self._differs(f"an op failed: {problem}")  # eager mode will name the user's line
+        except FAILURES as problem:
+            return self._differs(f"an op failed: {problem}")
 
     def _walk(self, leaves: list[Any], tensors: list[Any], arrays: list[Any]) -> Any:
         """Stage by stage along the tree, to the end of a path, or to where it is left."""
         program, path, stop = self, self.path, 0
         env: Env = dict(zip(self._inputs, arrays, strict=True))
         known = list(leaves)  # and, behind them, the numbers that were taken out by then
+        drawn: list[tuple[Draw, Any]] = []  # those that are random
         assert path is not None
         while stop < len(path.stages):
             stage = path.stages[stop]
-            value = stage.form.run(env)
+            try:
+                value = stage.form.run(env)
+            except FAILURES:
+                if not drawn:
+                    raise
+                return Left(program, env, stop, path.stages[stop - 1], None, None, True, drawn)
             known.append(value)
+            if stage.piece.draw is not None:
+                drawn.append((stage.piece.draw, value))
             outcome, stop = exact(value), stop + 1
             leads = path.outcomes[stop - 1] in (ANY, outcome)
             if not (leads and program._learn(known, tensors, env)):
@@ -354,13 +366,18 @@ class Program(Conditions):
                 if found is None or waits:
                     stage.left += 1
                     path.know(known[len(leaves) :], env)
-                    return Left(program, env, stop, stage, outcome, value, waits)
+                    return Left(program, env, stop, stage, outcome, value, waits, drawn)
             outcome = path.outcomes[stop - 1]
             stage.counts[outcome] = stage.counts.get(outcome, 0) + 1
         keeping = program._keeping()
         keeps = keeping is not None and keeping.forward.ready(env)
         tail = keeping.forward if keeping is not None and keeps else path.tail
-        return tail.run(env, lambda outs: program._commit(outs, tensors, known))
+        try:
+            return tail.run(env, lambda outs: program._commit(outs, tensors, known))
+        except FAILURES:
+            if not drawn:
+                raise
+            return Left(program, env, stop, path.stages[-1], None, None, True, drawn)
 
     def _learn(self, known: list[Any], tensors: list[Any], env: Env) -> bool:
         """Takes in the numbers that are `known` by now; False where the code goes another way at them."""
@@ -396,7 +413,7 @@ class Program(Conditions):
             return self._differs("the program was forgotten")
         try:
             result = bare.run(executable, leaves, self.extra)
-        except (DualgraphError, ValueError, IndexError, TypeError, ZeroDivisionError) as problem:
+        except FAILURES as problem:
             return self._differs(f"an op failed: {problem}")
         self._calls += 1
         return result

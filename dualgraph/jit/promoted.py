@@ -17,23 +17,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.constant import exact
-from ..core.context import as_before
+from ..core.context import as_before, unrepeatable
 from ..core.errors import Location
+from ..core.numbers.draws import stood_for
 from ..core.numbers.formulas import LATER, Formulas, Use
 from ..core.numbers.live import LIVE, LIVE_OF, settled
 from ..core.numbers.live_calls import CONVERSIONS, followed
 from ..core.numbers.symbolic import SymInt
 from ..core.trees import Undo, exchange, flatten, with_leaves
 from ..static.checks import (
+    EXCHANGED,
     MISSING,
     Assumption,
-    AttributeCheck,
     CellCheck,
     Check,
     ClassCheck,
-    DictCheck,
     GlobalCheck,
-    ItemCheck,
     NumberCheck,
     PlacedCheck,
     built_of,
@@ -43,6 +42,7 @@ from ..static.code.bytecode import only_called
 from ..static.footprint import Footprint
 from ..static.members import filled_slots, held_by
 from ..static.trace import Slot
+from .drawing import MOVED, standing_in, still_held, without_stand_ins
 from .results import Result
 
 KEPT = "it keeps"
@@ -50,7 +50,6 @@ DEEPEST = 5  # tuples in tuples that a number is looked for in
 HERE_ALONE = 3  # references to a tuple that nobody else holds: Python 3.13 tells of the one of its own arguments
 FLOWS = "gradients flow through it, and numbers from tensors would be inputs"
 LEADS = "numbers of the result may lead the way"
-EXCHANGED = (DictCheck, CellCheck, ItemCheck, AttributeCheck, ClassCheck)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,19 +225,36 @@ def called(
     functions = [] if plain else functions_of_numbers(footprint, sizes=formulas is None)
     numbers = (*zip(sources, inputs, strict=True), *sizes)
     undo: list[Undo] = []
-    here = in_place(numbers, args, kwargs, functions, undo)
+    drawing = list(map(Place, footprint.drawing))
+    stands: list[Any] = []
     try:
-        with as_before(lambda: put_back(undo)), here as (live_args, live_kwargs):
-            result = fn(*live_args, **live_kwargs)
-            written = {s.key for s, x in numbers if isinstance(s, Place) and s.read(()) is not x}
+        with as_before(lambda: put_back(undo)):
+            args, kwargs, stands = standing_in(drawing, args, kwargs, undo)
+            with in_place(numbers, args, kwargs, functions, undo) as (args, kwargs):
+                result = fn(*args, **kwargs)
+                written = {
+                    s.key for s, x in numbers if isinstance(s, Place) and s.read(()) is not x
+                }
     except BaseException:
         kept_numbers(formulas)  # what the code has left in its state gets plain numbers
         raise
+    finally:
+        del args, kwargs
+        _let_go(stands)
+    result = without_stand_ins(result) if stands else result
     if formulas is None:
         return result, {}, written
     live = {i: v for i, v in enumerate(flatten(result)[0]) if type(v) in LIVE}
     uses = {i: formulas.use(v) for i, v in live.items()}
     return with_leaves(result, {i: v._live_value for i, v in live.items()}, []), uses, written
+
+
+def _let_go(stands: list[Any]) -> None:
+    """Python state that holds stand-ins for generators gets these; no program could give it them."""
+    held = still_held(stands)
+    if held:
+        unrepeatable(MOVED)
+        _exchange(held, [*map(stood_for, held)], stands)
 
 
 def kept_numbers(formulas: Formulas | None, apart: Sequence[Any] = ()) -> list[str]:

@@ -252,6 +252,11 @@ class Promotion:
         """Whether numbers of this type that are taken out of tensors there were seen to do what live ones tell."""
         return (("taken", where), kind) in self._confirmed
 
+    @property
+    def confirmed_places(self) -> int:
+        """How many places it is, of all sorts, whose numbers were seen to do what live ones tell."""
+        return len(self._confirmed)
+
     def taken(
         self, program: Program, tree: Any, leaves: Sequence[Any], left: Program | None
     ) -> None:
@@ -270,8 +275,11 @@ class Promotion:
         if left is not None:
             assert left.promoted is not None
             program.promoted.free = left.promoted.free
-        elif self.trusted(program.promoted.sources, tree, program.known_at_capture(leaves)):
-            program.promoted.free = frozenset(range(len(program.promoted.sources)))
+        else:
+            known, sources = program.known_at_capture(leaves), program.promoted.sources
+            program.promoted.free = frozenset(
+                i for i, s in enumerate(sources) if self.trusted((s,), tree, known)
+            )
 
     def learn(
         self, entry_programs: list[Program], program: Program, tree: Any,

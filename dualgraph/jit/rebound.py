@@ -22,6 +22,7 @@ from ..effects import Happening
 from ..static.capture import CHANGES, Tracer
 from ..static.checks import (
     ATOMS,
+    EXCHANGED,
     Assumption,
     CellCheck,
     Check,
@@ -36,7 +37,7 @@ from ..static.footprint import Footprint
 from ..static.trace import Slot
 from .along import Along
 from .arguments import attributes_of
-from .promoted import EXCHANGED, Place, may_be_promoted, place_key
+from .promoted import Place, may_be_promoted, place_key
 
 KINDS = (tuple, list, dict)
 BOUND = (types.MethodType, types.BuiltinFunctionType)

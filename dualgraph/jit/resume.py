@@ -19,6 +19,7 @@ from ..core.backend import backend_for, execute
 from ..core.constant import exact
 from ..core.context import state
 from ..core.node import Var
+from ..core.numbers.draws import Draw
 from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..static.capture import Tracer
@@ -216,15 +217,28 @@ class Resumer(Tracer):
         out = super().concretize(t, value)
         if not self.resuming:
             return out
-        leads = len(self.concrete) > before  # else it goes only into the result
-        mine, theirs = (
-            (self.concrete, self._trace.concrete) if leads else (self.numbers, self._trace.numbers)
-        )
-        i = len(mine) - 1
-        other = i >= len(theirs) or theirs[i].operand != mine[i].operand
-        if other or (leads and i + 1 == self._stop):
-            self._leave()
+        if len(self.concrete) > before:
+            self._taken()
+        else:  # it goes only into the result
+            mine, theirs = self.numbers, self._trace.numbers
+            i = len(mine) - 1
+            if i >= len(theirs) or theirs[i].operand != mine[i].operand:
+                self._leave()
         return out
+
+    def drawn(self, draw: Draw, value: Any) -> Any:
+        """A random number: one that the compiled call has drawn, or a new one."""
+        before = len(self.concrete)
+        out = super().drawn(draw, value)
+        if self.resuming and len(self.concrete) > before:
+            self._taken()
+        return out
+
+    def _taken(self) -> None:
+        """The latest number is that of the capture, or the run leaves its path; so it does behind the last one."""
+        i, theirs = len(self.concrete) - 1, self._trace.concrete
+        if i >= len(theirs) or not theirs[i].alike(self.concrete[i]) or i + 1 == self._stop:
+            self._leave()
 
     # --- when values are settled ---
 

@@ -20,6 +20,7 @@ from ..core.devices import CPU
 from ..core.dtypes import bfloat16, from_bfloat16
 from ..core.errors import CaptureError, Location
 from ..core.node import Literal, Node, Var
+from ..core.numbers.draws import Draw
 from ..static.graph import Graph, Operand
 from ..static.scopes import group_scopes
 from ..static.trace import Slot, Trace
@@ -43,6 +44,7 @@ class Piece(NamedTuple):
     operand: Operand | None
     where: Location | None
     inputs: dict[Var, Slot]  # of the whole trace
+    draw: Draw | None = None  # how the number is drawn, if it is a random one
 
     def reads(self, outputs: tuple[Operand, ...]) -> tuple[Var, ...]:
         """The vars made earlier that the ops or `outputs` read."""
@@ -70,7 +72,8 @@ def cut(trace: Trace) -> list[Piece]:
         inside = tuple((a - start, b - start, s) for a, b, s in scopes if start <= a and b <= end)
         where = None if c is None else c.where
         operand = None if c is None else c.operand
-        pieces.append(Piece(nodes[start:end], inside, operand, where, inputs))
+        draw = None if c is None else c.draw
+        pieces.append(Piece(nodes[start:end], inside, operand, where, inputs, draw))
         start = end
     return pieces
 
@@ -100,6 +103,8 @@ class Stage:
         own = self.piece
         if own.operand != piece.operand or own.nodes != piece.nodes:
             return False
+        if own.draw is not piece.draw and not (own.draw and own.draw.same(piece.draw)):
+            return False
         outputs = () if own.operand is None else (own.operand,)
         return all(
             (v in own.inputs) == (v in piece.inputs)
@@ -126,7 +131,9 @@ class Stage:
             return self.closed[outcome]
         if isinstance(value, bool) or outcome in self.followers:
             return ""
-        most = MAX_OUTCOMES if isinstance(value, int) else MAX_FLOATS
+        most = MAX_OUTCOMES if isinstance(value, (int, np.integer)) else MAX_FLOATS
+        if self.piece.draw is not None and most == MAX_FLOATS:
+            most = 1  # the next will be another
         if len(self.followers) >= most:
             return f"the number taken out at {self.piece.where} differs from call to call"
         return ""
@@ -135,13 +142,14 @@ class Stage:
 class StageForm:
     """A stage made ready: it gives the vars in `needs`, and the number at its end."""
 
-    __slots__ = ("_executable", "_gives", "_made", "_operand", "_plain", "_reads", "needs")
+    __slots__ = ("_draw", "_executable", "_gives", "_made", "_operand", "_plain", "_reads", "needs")
 
     def __init__(self, piece: Piece, needs: frozenset[Var], compile: Compile) -> None:
         operand = piece.operand
         assert operand is not None
         made = {v for n in piece.nodes for v in n.outputs}
         self.needs = needs
+        self._draw = piece.draw
         self._operand = operand
         self._plain = operand.type.device is CPU and operand.type.dtype is not bfloat16
         self._made = operand in made
@@ -161,9 +169,12 @@ class StageForm:
         """Puts what it gives into `env`; the number at its end."""
         operand = self._operand
         if self._executable is not None:
-            return self._executable.run(
+            found = self._executable.run(
                 [env[i] for i in self._reads], lambda outs: self._take(outs, env)
             )
+            return found if self._draw is None else self._draw.number()
+        if self._draw is not None:
+            return self._draw.number()
         return operand.value if isinstance(operand, Literal) else number(env[operand.id], operand)
 
     def _take(self, outs: list[Any], env: Env) -> Any:
@@ -265,6 +276,7 @@ class Path:
         self.stages: list[Stage] = []
         self.tail: Tail | None = None
         level = roots
+        self.draws = [p.draw for p in pieces]
         for piece, outcome in zip(pieces, self.outcomes, strict=True):
             stage = next((s for s in level if s.same(piece)), None)
             if stage is None:
@@ -355,6 +367,7 @@ class Left:
     outcome: Any
     value: Any
     waits: bool  # a program that follows is being compiled
+    drawn: list[tuple[Draw, Any]]  # the random numbers among those
 
 
 def tree_text(level: list[Stage], indent: str = "    ") -> list[str]:

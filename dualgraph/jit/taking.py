@@ -11,13 +11,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..core.errors import Location
+from ..core.numbers.live import LIVE_OF
+from ..static.trace import Concrete
 from .alike import other_number
 from .program import Program
 from .promoted import FLOWS, KEPT, LEADS
 from .promotion import Promotion, told_apart
 
 MAX_TRIES = 3  # captures for numbers at one place that nothing came of
+MAX_DRAWN = 12  # the same where they are random: calls take one path now, another one then
 
 
 class Taking:
@@ -28,6 +33,10 @@ class Taking:
         self._promotion = promotion
         self._refused = False
         self._tries: Counter[Location] = Counter()
+        self._known = 0  # places whose numbers may be any
+        self._last: Program | None = (
+            None  # a program of random numbers that nothing has confirmed yet
+        )
 
     def allows(self, where: Location) -> bool:
         """Whether a capture gets a live number for one that is taken out there."""
@@ -35,16 +44,53 @@ class Taking:
 
     def may_help(self, program: Program, where: Location | None, value: object) -> bool:
         """Whether a capture with live numbers may serve for what `program` takes out there; it has to be made if so."""
-        if where is None or self._refused or type(value) not in (int, float):
+        if where is None or self._refused or type(value) not in LIVE_OF:
             return False
         if not self.allows(where) or told_apart(program.footprint) is not None:
             return False
         if not self._promotion.confirmed_at(where, type(value)):
-            if self._tries[where] == MAX_TRIES:
+            drawn = any(c.draw is not None and c.where == where for c in program.trace.concrete)
+            if self._tries[where] == (MAX_DRAWN if drawn else MAX_TRIES):
                 return False
             self._tries[where] += 1
         self.active = True
         return True
+
+    def captured(self, program: Program) -> None:
+        """Takes in a new program: one with live numbers for random ones is to be confirmed by the next capture."""
+        taken = () if program.promoted is None else program.promoted.takes
+        self._last = program if any(i in taken for i in self._passing(program)) else None
+
+    def to_confirm(self, programs: Sequence[Program]) -> Program | None:
+        """The program that the next capture shall confirm, so that it gets plain numbers: no two calls draw the same
+        ones, so every other capture is one, until two took one path."""
+        last, self._last = self._last, None
+        return last if last in programs else None
+
+    def superseded(self, programs: Sequence[Program], new: Program | None) -> list[Program]:
+        """Those that are for random numbers which will not come again, once after it was found out of some such numbers
+        that others may serve for any."""
+        known, self._known = self._known, self._promotion.confirmed_places
+        if known == self._known:
+            return []
+        confirmed = self._promotion.confirmed_at
+        return [
+            p
+            for p in programs
+            if p is not new
+            and any(confirmed(c.where, type(c.value)) for c in self._passing(p).values())
+        ]
+
+    @staticmethod
+    def _passing(program: Program) -> dict[int, Concrete]:
+        """The random numbers of a program that have to be what they were, and will not be."""
+        return {
+            i: c
+            for i, c in enumerate(program.trace.concrete)
+            if c.draw is not None
+            and i not in program.any_taken
+            and isinstance(c.value, (float, np.floating))
+        }
 
     def notice(self, program: Program, other: Program) -> None:
         """Two captures differ; it may be that they do in what they took out of tensors alone."""
@@ -56,7 +102,7 @@ class Taking:
         """Whether there may be a program for any of the numbers that this one takes out of tensors, but it is not."""
         taken = () if program.promoted is None else program.promoted.takes
         return self.active and any(
-            i not in taken and type(c.value) in (int, float) and self.allows(c.where)
+            i not in taken and type(c.value) in LIVE_OF and self.allows(c.where)
             for i, c in enumerate(program.trace.concrete)
         )
 

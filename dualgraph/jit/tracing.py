@@ -13,9 +13,11 @@ from ..core import dtypes as dt
 from ..core.context import as_before
 from ..core.errors import NOWHERE, Location
 from ..core.node import Var
+from ..core.numbers.draws import NAMES as DRAWING
+from ..core.numbers.draws import Draw, is_source, stood_for
 from ..core.numbers.formulas import Formulas, Use
 from ..core.numbers.guards import guarded
-from ..core.numbers.live import mode
+from ..core.numbers.live import LIVE_OF, mode
 from ..core.numbers.symbolic import SymFloat, SymInt, plain
 from ..core.process.alone import Alone
 from ..core.trees import containers, flatten, unflatten
@@ -93,6 +95,8 @@ def trace(
             result = _plainly(result)
             call.forget_what_is_read_afresh()
             refusals = call.refusals(out, happened)
+            if whole:
+                refusals += [f"{draw.name} draws random numbers" for draw, _ in call.drawn]
             if symbolic:
                 settle_writes(call.watch.happenings)
                 if refusals:
@@ -182,7 +186,7 @@ class _Call:
 
     def _take(self, number: Concrete) -> Any:
         """What the code gets for a number that it takes out of a tensor: a live one, where that may be any."""
-        live = type(number.value) in (int, float) and mode.formulas is self.formulas
+        live = type(number.value) in LIVE_OF and mode.formulas is self.formulas
         if not (live and self.takes is not None and self.takes(number.where)):
             return number.value
         source = Taken(len(self.tracer.concrete) - 1, len(self.leaves), number.where)
@@ -223,6 +227,8 @@ class _Call:
     def settle(self, result: Any) -> list[Happening]:
         """The runs of statements that are set apart; what they rely on is checked from now on."""
         given = None if self.watch.returned else result
+        if self.drawn:
+            self._keep_what_draws()
         self.cannot = self.watch.settle(given, [*self.arguments.tree, *self.leaves])
         happened = [] if self.cannot else self.watch.happenings
         self.written = Written(self.tracer)
@@ -232,6 +238,19 @@ class _Call:
             if self.written.any():
                 _read_by(happened, self.tracer, self.footprint, self.everything)
         return happened
+
+    def _keep_what_draws(self) -> None:
+        """Statements that may draw random numbers, as the program does, stay where they are."""
+        places = self.everything.drawing
+        names = DRAWING | {str(c.key) for c in places} | {c.name for c in places}
+        for h in self.watch.happenings:
+            if h.names & names or any(stood_for(v) is not v for v in h.values.values()):
+                h.problem = h.problem or "it may draw random numbers, as the program does"
+
+    @property
+    def drawn(self) -> list[tuple[Draw, Any]]:
+        """The random numbers that Python drew, and how."""
+        return [(c.draw, c.value) for c in self.tracer.concrete if c.draw is not None]
 
     def moves(self, result: Any, happened: list[Happening]) -> list[Move]:
         """Places in Python state that the call has given other tensors or numbers."""
@@ -353,7 +372,11 @@ class _Call:
 def _objects(leaves: Sequence[Any], tree: Any) -> list[tuple[Any, str]]:
     """Objects among the arguments whose state counts, and classes of arguments whose methods do."""
     data = (Tensor, np.ndarray)
-    objects = [(v, f"argument {i}") for i, v in enumerate(leaves) if not isinstance(v, data)]
+    objects = [
+        (v, f"argument {i}")
+        for i, v in enumerate(leaves)
+        if not (isinstance(v, data) or is_source(v))
+    ]
     holders = [*containers(tree), *(v for v in leaves if isinstance(v, data))]
     kinds = dict.fromkeys(map(type, holders))
     return [*objects, *((k, k.__name__) for k in kinds if users(k.__module__))]

@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from types import CodeType, FrameType, MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from ..core.backend import execute_eagerly
 from ..core.constant import ConstArray
 from ..core.context import state
+from ..core.dtypes import float64, int64
 from ..core.errors import CaptureError, Location, user_frame, user_location
 from ..core.node import Literal, Node, Var
-from ..core.numbers.live import mode
+from ..core.numbers.draws import Draw
+from ..core.numbers.live import LIVE_OF, mode
 from ..core.prim import lookup
 from ..core.spans import is_view
 from ..core.trees import flatten
@@ -315,6 +319,19 @@ class Tracer:
         taken = Concrete(operand, value, user_location(), len(self.nodes), flow)
         (self.concrete if flow is None else self.numbers).append(taken)
         return value if flow is not None or self.take is None else self.take(taken)
+
+    def drawn(self, draw: Draw, value: Any) -> Any:
+        """Python has drawn a random number from a generator of its own or of NumPy's, and gets it from here."""
+        where = user_location()
+        if type(value) not in LIVE_OF:
+            self.refusals.append(f"{draw.name} gives a {type(value).__name__} at {where}")
+            return value
+        operand = (
+            Literal(0, int64) if isinstance(value, (int, np.integer)) else Literal(0.0, float64)
+        )
+        taken = Concrete(operand, value, where, len(self.nodes), None, draw)
+        self.concrete.append(taken)
+        return value if self.take is None else self.take(taken)
 
     def failed(self) -> None:
         """An op raised an error: if that is caught, the path depends on values that nothing checks."""

@@ -17,6 +17,7 @@ from ..core.constant import Spelled, exact
 from ..core.devices import Device
 from ..core.dtypes import DType
 from ..core.errors import PACKAGE, Location
+from ..core.numbers.draws import stood_for
 from ..core.spans import is_view
 from .lengths import as_usual
 from .outside import STDLIB, closed, users
@@ -107,6 +108,8 @@ class Check:
         if now is self.expected:
             return True
         was = self.expected
+        if stood_for(now) is was:
+            return True
         same = type(now) is type(was) and by_value(was) and by_value(now)
         return same and bool(exact(now) == exact(was))
 
@@ -338,6 +341,15 @@ class ContentCheck(Check):
 
     def holds(self) -> bool:
         return same_bytes(self.holder, self.expected)
+
+
+EXCHANGED = (
+    DictCheck,
+    CellCheck,
+    ItemCheck,
+    AttributeCheck,
+    ClassCheck,
+)  # something may be put there
 
 
 class Checklist:

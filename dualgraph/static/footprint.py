@@ -95,6 +95,7 @@ class Footprint(Holders):
         self.reads_arrays = False
         self.ended = False  # before all was looked into: there are refusals
         self.checks: list[Check] = []
+        self.drawing: list[Check] = []
         self._quick: Checklist | None = None
         self.functions: dict[types.CodeType, types.FunctionType] = {}  # the user's
         self.tensors, self.arrays, self.refusals = {}, {}, []

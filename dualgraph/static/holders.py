@@ -14,8 +14,10 @@ import numpy as np
 
 from ..core.constant import SPELLED, is_spelled
 from ..core.errors import Location
+from ..core.numbers.draws import MODULES, is_source, methods_of, stood_for
 from .checks import (
     ATOMS,
+    EXCHANGED,
     MISSING,
     AttributeCheck,
     BasesCheck,
@@ -71,6 +73,9 @@ class Holders:
     user_names: set[str]  # of these, those in the user's code
     reads_arrays: bool  # some code may read the memory of arrays unseen
     checks: list[Check]
+    drawing: list[
+        Check
+    ]  # places where code finds generators of random numbers, or functions of these
     tensors: dict[int, str]
     about: frozenset[str]  # names such as ``__doc__`` that the user's code mentions
     arrays: dict[int, tuple[Any, str]]
@@ -88,7 +93,10 @@ class Holders:
 
     def _place(self, check: Check) -> None:
         self.checks.append(check)
-        if check.expected is not MISSING:
+        check.expected = stood_for(check.expected)
+        if is_source(check.expected) and isinstance(check, EXCHANGED):
+            self.drawing.append(check)
+        elif check.expected is not MISSING:
             self._visit(check.expected, check.name, check.where)
 
     def _visit(self, value: Any, name: str, where: Location) -> None:
@@ -190,6 +198,8 @@ class Holders:
     def _module(self, module: types.ModuleType, name: str, where: Location) -> None:
         if not closed(module.__name__):
             self._waiting.append((self._variables, module, name, where))
+        elif module.__name__ in MODULES:
+            self._waiting.append((self._draws, module, name, where))
         elif module.__name__.partition(".")[0] == "numpy":
             self.reads_arrays = True
             self._waiting.append((self._numpy, module, name, where))
@@ -233,7 +243,28 @@ class Holders:
         self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
     ) -> None:  # fmt: skip
         if "random" in names:
-            self._outside("numpy.random", name, where)
+            held = vars(module)
+            self._place(DictCheck(held, "random", module.random, f"{name}.random", where))
+
+    def _draws(
+        self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
+    ) -> None:  # fmt: skip
+        """What code reads of a module of random numbers; what cannot be followed says so when it is called."""
+        held = vars(module)
+        if self.reflects:
+            self._outside(module.__name__, name, where)
+        for attribute in sorted(names & held.keys()):
+            value = stood_for(held[attribute])
+            check = DictCheck(held, attribute, value, f"{name}.{attribute}", where)
+            if callable(value) and not isinstance(value, type):
+                self.checks.append(check)
+                self.drawing.append(check)
+            else:
+                self._place(check)
+
+    def _source(self, value: Any, name: str, where: Location) -> None:
+        """A generator of random numbers where no stand-in can be put."""
+        self._refuse("a capture cannot see what is drawn from it here", name, where)
 
     def _class(self, cls: type, name: str, where: Location) -> None:
         """A class that code can call: what makes objects of it counts as well."""
@@ -387,6 +418,8 @@ def _ways(kind: Any) -> tuple[str, ...]:
     own = ("_instance",) if holds else ()
     if is_spelled(kind):
         return ("_spelled",)
+    if methods_of(kind):
+        return ("_source",)
     if issubclass(kind, (*ATOMS, np.generic, *FROZEN)):
         return own
     if is_tensor(kind):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ..core.devices import CPU, Device
 from ..core.errors import Location
 from ..core.node import Node
+from ..core.numbers.draws import Draw
 from ..core.types import TensorType
 from .code.flow import Flow
 from .graph import Graph, Operand
@@ -35,13 +36,26 @@ class Slot(NamedTuple):
 
 
 class Concrete(NamedTuple):
-    """A value that Python took out of a tensor during capture: equal on each call, or the path differs."""
+    """A value that Python took out of a tensor during capture: equal on each call, or the path differs; or a random
+    number that it drew, which is another on each call. The operand of such a one says no more than its type."""
 
     operand: Operand
     value: Any
     where: Location
     at: int = 0  # nodes recorded before it
     flow: Flow | None = None  # where it goes, if nowhere but into the result
+    draw: Draw | None = None
+
+    @property
+    def name(self) -> str:
+        """What users know it by."""
+        return str(self.operand) if self.draw is None else self.draw.name
+
+    def alike(self, other: Concrete) -> bool:
+        """Whether another capture took its number out of the same tensor, or drew it in the same way."""
+        if self.draw is None:
+            return other.draw is None and self.operand == other.operand
+        return self.draw.same(other.draw)
 
 
 class Inside(NamedTuple):
@@ -103,6 +117,11 @@ class Trace(NamedTuple):
     results: int
     recording: Recording | None = None  # of a path that may be cut
     numbers: tuple[Concrete, ...] = ()
+
+    @property
+    def draws(self) -> list[tuple[Draw, Any]]:
+        """The random numbers that Python drew, and how."""
+        return [(c.draw, c.value) for c in self.concrete if c.draw is not None]
 
     @property
     def device(self) -> Device:

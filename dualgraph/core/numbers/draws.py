@@ -1,0 +1,242 @@
+"""Draws: random numbers of Python's and NumPy's generators, which a capture is told of.
+
+``random.random()`` gives another number on each call. So during a capture the places where code finds such a function,
+or a generator, hold a stand-in: it does the same, and tells the capture, which cuts the program there and has each call
+draw its own number (`Draw`), once and in order.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import BuiltinFunctionType, MethodType
+from typing import Any
+
+import numpy as np
+
+from ..constant import exact
+from ..context import state
+from ..errors import user_location
+from .followed import Followed
+
+# Methods that give a number by their arguments and the generator's state alone.
+OF_PYTHON = frozenset(
+    """random uniform randint randrange gauss normalvariate lognormvariate betavariate expovariate gammavariate
+    paretovariate triangular vonmisesvariate weibullvariate getrandbits choice _randbelow""".split()
+)
+OF_NUMPY = frozenset(
+    """beta binomial chisquare choice exponential f gamma geometric gumbel hypergeometric integers laplace logistic
+    lognormal logseries negative_binomial noncentral_chisquare noncentral_f normal pareto poisson power rand randint
+    randn random random_integers random_sample ranf rayleigh sample standard_cauchy standard_exponential standard_gamma
+    standard_normal standard_t triangular uniform vonmises wald weibull zipf""".split()
+)
+SOURCES = {
+    ("random", "Random"): OF_PYTHON,
+    ("numpy.random._generator", "Generator"): OF_NUMPY,
+    ("numpy.random.mtrand", "RandomState"): OF_NUMPY,
+}
+MODULES = frozenset(("random", "numpy.random"))
+# Names of what draws, or puts a generator into another state.
+NAMES = OF_PYTHON | OF_NUMPY | frozenset("shuffle sample choices permutation permuted".split())
+PLAIN = (bool, int, float, str, type(None), type, np.dtype, np.generic)  # what a draw may be given
+
+
+@functools.lru_cache(maxsize=1024)
+def methods_of(kind: Any) -> frozenset[str]:
+    """The methods of generators of this type that can be followed; empty for all other types."""
+    module, name = kind.__module__, kind.__name__
+    known = SOURCES.get((module, name)) if isinstance(module, str) else None
+    return known if known and vars(sys.modules[module]).get(name) is kind else frozenset()
+
+
+def is_source(value: Any) -> bool:
+    """Whether a value is a generator of random numbers, or a method of one."""
+    if type(value) is BuiltinFunctionType or type(value) is MethodType:
+        value = value.__self__
+    kind: Any = type(value)
+    return bool(methods_of(kind))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draw:
+    """A call of a generator's method."""
+
+    method: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+
+    @property
+    def name(self) -> str:
+        """What users know it by."""
+        return f"{type(self.method.__self__).__name__}.{self.method.__name__}()"  # type: ignore[attr-defined]
+
+    def same(self, other: Draw | None) -> bool:
+        """Whether another draw is from the same generator, in the same way."""
+        return other is not None and (
+            self.method == other.method
+            and exact((self.args, self.kwargs)) == exact((other.args, other.kwargs))
+        )
+
+    def number(self) -> Any:
+        """The next number: one that was drawn before for a call that could not use it, or a new one."""
+        if again.numbers:
+            draw, number = again.numbers.popleft()
+            if self.same(draw):
+                return number
+            again.numbers.clear()
+        return self.method(*self.args, **dict(self.kwargs))
+
+
+class Again(threading.local):
+    """The numbers that a compiled call of this thread has drawn before it was left: who goes on with it gets them."""
+
+    def __init__(self) -> None:
+        self.numbers: deque[tuple[Draw, Any]] = deque()
+
+
+again = Again()
+
+
+@contextmanager
+def drawn_again(numbers: Sequence[tuple[Draw, Any]]) -> Iterator[None]:
+    """What runs inside draws these numbers first."""
+    before, again.numbers = again.numbers, deque(numbers)
+    try:
+        yield
+    finally:
+        again.numbers = before
+
+
+# --- stand-ins ------------------------------------------------------------------------------------
+
+
+def stand_in(value: Any) -> Any:
+    """What is put where code finds a generator, a method of one, or another function of their modules."""
+    kind: Any = type(value)
+    if methods_of(kind):
+        return Source(value)
+    owner: Any = type(getattr(value, "__self__", None))
+    if getattr(value, "__name__", "") not in methods_of(owner):
+        return _marked(_unfollowed(value), value)
+    return _marked(_choosing(value) if _chooses(value) else _drawing(value), value)
+
+
+def _marked(function: Any, value: Any) -> Any:
+    function._stands_for = value
+    return function
+
+
+def stood_for(value: Any) -> Any:
+    """The generator or function that a stand-in stands for; other values as they are."""
+    return getattr(value, "_stands_for", value) if type(value) in STANDING else value
+
+
+def _drawing(method: Any) -> Any:
+    @functools.wraps(method)
+    def draw(*args: Any, **kwargs: Any) -> Any:
+        if state.tracer is None and not again.numbers:
+            return method(*args, **kwargs)
+        given = _plainly((args, tuple(sorted(kwargs.items()))))
+        if not _is_plain(given):
+            _refuse(f"{method.__name__}() draws from what may change")
+            return method(*args, **kwargs)
+        drawn = Draw(method, *given)
+        number, tracer = drawn.number(), state.tracer
+        if tracer is None or tracer.watches:
+            return number
+        if tracer.of_body:
+            _refuse(f"{method.__name__}() is called in the body of a loop or a branch")
+            return number
+        return tracer.drawn(drawn, number)
+
+    return draw
+
+
+def _chooses(method: Any) -> bool:
+    return type(method.__self__).__module__ == "random" and method.__name__ == "choice"
+
+
+def _choosing(method: Any) -> Any:
+    """Python's `choice`, which draws an index; what is chosen may be anything."""
+    index = _drawing(method.__self__._randbelow)
+
+    @functools.wraps(method)
+    def choice(seq: Any) -> Any:
+        return seq[index(len(seq))] if len(seq) else method(seq)
+
+    return choice
+
+
+def _unfollowed(function: Any) -> Any:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        _refuse(f"{function.__name__}() changes or reads a generator of random numbers")
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _refuse(what: str) -> None:
+    """The capture in progress is told that no program does this; the body of a loop may well do it when it is run."""
+    tracer = state.tracer
+    while tracer is not None and tracer.of_body:
+        tracer = tracer._outer
+    if tracer is not None:
+        tracer.refusals.append(f"{what} at {user_location()}")
+
+
+def _plainly(x: Any) -> Any:
+    """`x` with plain numbers for followed ones, which the program is for."""
+    if isinstance(x, Followed):
+        return x._read()
+    return type(x)(map(_plainly, x)) if type(x) in (tuple, list) else x
+
+
+def _is_plain(x: Any) -> bool:
+    if type(x) in (tuple, list):
+        return all(map(_is_plain, x))
+    return isinstance(x, PLAIN)
+
+
+class Source:
+    """What stands for a generator: methods that draw are followed, all else is told to the capture."""
+
+    __slots__ = ("_stands_for",)
+    __class__ = property(lambda self: type(self._stands_for))
+
+    def __init__(self, source: Any) -> None:
+        self._stands_for = source
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._stands_for, name)
+        if callable(found):
+            return stand_in(found)
+        _refuse(f".{name} of a generator of random numbers is read")
+        return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in Source.__slots__:
+            return object.__setattr__(self, name, value)
+        _refuse(f".{name} of a generator of random numbers is set")
+        setattr(self._stands_for, name, value)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        _refuse("a generator of random numbers is copied")
+        return self._stands_for.__reduce_ex__(protocol)
+
+    def __repr__(self) -> str:
+        return repr(self._stands_for)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._stands_for == stood_for(other))
+
+    def __hash__(self) -> int:
+        return hash(self._stands_for)
+
+
+STANDING = (Source, type(stand_in))

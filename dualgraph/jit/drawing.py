@@ -1,0 +1,99 @@
+"""Drawing: while a function is traced, stand-ins for generators of random numbers are where it finds these.
+
+They are the same for all threads that trace meanwhile (`core.numbers.draws`), and go when the last of these is done.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ..core.context import unrepeatable
+from ..core.numbers.draws import is_source, stand_in, stood_for
+from ..core.process import forks
+from ..core.trees import Undo, flatten, with_leaves
+
+HERE_ALONE = 3  # references to a stand-in that nothing but a list of them holds
+MOVED = "a generator of random numbers is put into Python state"
+
+
+class Place(Protocol):
+    """Where a generator, or a function that draws, is found."""
+
+    key: Any
+    name: str
+
+    def read(self, leaves: Sequence[Any]) -> Any: ...
+
+    def put(self, value: Any, undo: list[Undo]) -> None: ...
+
+
+class _Placed:
+    """A stand-in at a place, the calls that need it there, and what takes it away."""
+
+    def __init__(self, place: Place) -> None:
+        self.stand_in = stand_in(stood_for(place.read(())))
+        self.calls: set[object] = set()
+        self.undo: list[Undo] = []
+        place.put(self.stand_in, self.undo)
+
+
+_placed: dict[Any, _Placed] = {}
+_lock = forks.lock()
+
+
+def _put(place: Place, call: object) -> Any:
+    """Puts a stand-in there for a call, unless another one has; the stand-in."""
+    with _lock:
+        found = _placed.get(place.key)
+        if found is None:
+            found = _placed[place.key] = _Placed(place)
+        found.calls.add(call)
+        return found.stand_in
+
+
+def _take_back(places: Sequence[Place], call: object) -> None:
+    """The call needs no stand-ins any more."""
+    with _lock:
+        for place in places:
+            found = _placed.get(place.key)
+            if found is not None:
+                found.calls.discard(call)
+                if not found.calls:
+                    for undo in found.undo:
+                        undo()
+                    del _placed[place.key]
+
+
+def standing_in(
+    places: Sequence[Place], args: Any, kwargs: Any, undo: list[Undo]
+) -> tuple[Any, Any, list[Any]]:
+    """The arguments of a call with stand-ins for generators, and all these; Python state has them, too, until `undo` is
+    called."""
+    new = {i: stand_in(v) for i, v in enumerate(flatten((args, kwargs))[0]) if is_source(v)}
+    stands = list(new.values())
+    call = object()
+    undo.append(lambda: _take_back(places, call))
+    for place in places:
+        try:
+            stands.append(_put(place, call))
+        except (AttributeError, LookupError, StopIteration, TypeError):
+            unrepeatable(f"{place.name} draws random numbers, and cannot be exchanged")
+    if new:
+        args, kwargs = with_leaves((args, kwargs), new, undo)
+        new.clear()  # what has it is a cycle
+    return args, kwargs, stands
+
+
+def without_stand_ins(result: Any) -> Any:
+    """A result with the generators that stand-ins in it stand for."""
+    given = {i: stood_for(v) for i, v in enumerate(flatten(result)[0]) if stood_for(v) is not v}
+    return with_leaves(result, given, []) if given else result
+
+
+def still_held(stands: list[Any]) -> list[Any]:
+    """The stand-ins that Python state holds though the call is over."""
+    with _lock:
+        needed = {id(p.stand_in) for p in _placed.values()}
+        return [x for x in stands if id(x) not in needed and sys.getrefcount(x) > HERE_ALONE]
