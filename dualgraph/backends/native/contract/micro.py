@@ -18,9 +18,9 @@ ARGUMENTS = (I64, PTR, I64, I64, PTR, I64, PTR, I64, I64, I64)
 # columns, whether to add. If tabled, y's step is the address of a table of where each k lies. If x is read by lines,
 # its steps are the addresses of such tables for its rows and k's.
 
-TOGETHER = (
-    4  # k's of a turn where both operands are panels: little is left of it but loads and sums
-)
+# k's of a turn where both operands are panels: little is left of it but loads and sums. Low tiles, the last ones of
+# their columns, are not worth the code.
+TOGETHER = 4
 LONG = 64  # products from which asking for the tile's memory early costs nothing
 Line = tuple[int, int]
 
@@ -103,7 +103,7 @@ def emit_micro(
     sums = [zero] * (rows * vectors)
     _expect(w, out, out_step, rows, vectors * lanes * size, k)
     done = i64(0)
-    if not (masked or tabled or line):
+    if not (masked or tabled or line) and rows > geometry.rows // 2 + 1:
         panels = geometry.packed_vectors * lanes * size, vectors * lanes * size
         done, x, y, *sums = _through_panels(w, rows, size, panels, sums, added)
     xs = _Lines(w, rows, *line) if line else _Steps(w, rows, x)

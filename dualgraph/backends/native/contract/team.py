@@ -112,7 +112,7 @@ def _each(module: ir.Module) -> None:
 
 def emit_team() -> str:
     """IR of ``perform`` and ``each``."""
-    module = ir.Module(name="team")
+    module = ir.Module(name="team", cold=True)
     _perform(module)
     _each(module)
     return str(module)
