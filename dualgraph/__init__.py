@@ -150,6 +150,7 @@ if TYPE_CHECKING:
     from .jit.compile import capture, compile
     from .jit.declared import Dim
     from .linalg import det, inverse, logdet
+    from .notebook import load_ipython_extension
     from .serialise import load, save
 
 __version__ = "0.1.0"
@@ -174,7 +175,7 @@ _FACTORS = ("cholesky", "cholesky_inverse", "cholesky_solve", "matrix_exp", "pin
 _HOMES |= dict.fromkeys(_LAYERS, "nn.functional") | dict.fromkeys(_FACTORS, "linalg")
 _OLDER = ("chain_matmul", "lu", "lu_solve", "pca_lowrank", "svd", "svd_lowrank", "triangular_solve")
 _HOMES |= dict.fromkeys(_OLDER, "linalg.older") | dict.fromkeys(("lu_unpack", "matrix_rank"), "linalg")
-_HOMES |= {"i0": "special", "autocast": "amp", "GradScaler": "amp"}
+_HOMES |= {"load_ipython_extension": "notebook", "i0": "special", "autocast": "amp", "GradScaler": "amp"}
 _REPEATED = (
     "are_deterministic_algorithms_enabled", "get_float32_matmul_precision", "set_float32_matmul_precision",
     "use_deterministic_algorithms",
@@ -229,7 +230,7 @@ __all__ = [
     "__array_api_version__", "__array_namespace_info__", "__version__",
     "abs", "absolute", "acos", "acosh", "add", "addbmm",
     "amp", "are_deterministic_algorithms_enabled", "autocast", "get_float32_matmul_precision", "GradScaler",
-    "set_float32_matmul_precision", "use_deterministic_algorithms",
+    "set_float32_matmul_precision", "use_deterministic_algorithms", "load_ipython_extension",
     "det", "fft", "inverse", "linalg", "logdet",
     "alpha_dropout", "avg_pool1d", "bilinear", "celu", "channel_shuffle", "conv1d", "conv2d", "conv3d",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_similarity", "dropout", "group_norm",

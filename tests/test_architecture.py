@@ -46,6 +46,7 @@ LAYERS = [
         "distributed",
         "distributions",
         "masked",
+        "notebook",
         "summaries",
         "func",
         "autograd",

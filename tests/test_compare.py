@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import pytest
 
 import dualgraph as dg
+from dualgraph import notebook
 from dualgraph.backends import quicken
 from dualgraph.backends.native import api
 from dualgraph.core.prim import Dispatch
@@ -83,3 +85,31 @@ def test_distances_count_the_floats_between() -> None:
         assert ulp_distance(one, nan) == float("inf")
         assert ulp_distance(kind([-np.inf]), kind([np.inf])) > 1000
     assert ulp_distance(np.array([2**60]), np.array([2**60 + 1])) == 1
+
+
+class Shell:
+    """What a notebook is to an extension: names, and a place for magics."""
+
+    def __init__(self, **names: Any) -> None:
+        self.user_ns = names
+
+    def register_magic_function(self, fn: Any, kind: str, name: str) -> None:
+        assert (kind, name) == ("line_cell", "modes")
+        self.modes = fn
+
+
+def test_a_magic_compares_the_modes_on_a_line_or_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebook, "compare", functools.partial(dg.compare, seconds=0.01))
+    shell = Shell(
+        dg=dg, x=dg.randn(100), w=dg.randn(100, requires_grad=True), f=lambda x: (x.exp() * x).sum()
+    )
+    dg.load_ipython_extension(shell)
+    assert shell.modes("f(x)").bitwise_equal
+    cell = "y = x\nfor i in range(3):\n    y = y.tanh() + x\n(w * y).sum().backward()\ny.sum()\n"
+    found = shell.modes("", cell)
+    assert found.captured and found.bitwise_equal
+    assert shell.user_ns["w"].grad is None and "y" not in shell.user_ns
+    with pytest.raises(dg.ArgumentError, match="ends in an expression"):
+        shell.modes("y = x")
+    with pytest.raises(dg.ShapeError, match=r"matmul.*\n.*at <modes \d+>:2, in cell"):
+        shell.modes("", "y = x * 2\ny @ dg.ones(3)")
