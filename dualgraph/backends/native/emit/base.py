@@ -57,6 +57,9 @@ class Writer:
         )
 
     def splat(self, x: ir.Value) -> ir.Value:
+        """A vector of one number in all lanes."""
+        if ir.number(x) is not None:
+            return ir.Constant(self.vector(x.type), [x] * self.lanes)
         undefined = ir.Constant(self.vector(x.type), ir.Undefined)
         first = self.b.insert_element(undefined, x, ir.Constant(I32, 0))
         zeros = ir.Constant(self.vector(I32), [ir.Constant(I32, 0)] * self.lanes)

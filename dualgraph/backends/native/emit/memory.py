@@ -150,13 +150,21 @@ class MemoryWriter(Writer):
         b, out = self.b, self.splat(self.i64(0))
         rest = b.add(self.splat(b.trunc(digits.first, I32)), self.iota(I32))
         for axis in reversed(digits.axes):
-            extent = self.splat(b.trunc(self.i64(axis.extent), I32))
-            c = index.coefficient(axis.id)
-            digit = b.urem(rest, extent) if axis is not digits.axes[0] else rest
+            c, outermost = index.coefficient(axis.id), axis is digits.axes[0]
+            digit = rest if outermost else b.urem(rest, self.short(axis.extent))
             if c != 0:
-                out = b.add(out, b.mul(b.zext(digit, self.vector(I64)), self.splat(self.i64(c))))
-            rest = b.udiv(rest, extent)
+                digit = b.zext(digit, self.vector(I64))
+                moved = digit if c == 1 else b.mul(digit, self.splat(self.i64(c)))
+                out = moved if isinstance(out, ir.Constant) else b.add(out, moved)
+            if not outermost:
+                rest = b.udiv(rest, self.short(axis.extent))
         return out
+
+    def short(self, extent: Extent) -> ir.Value:
+        """An extent in all lanes, in 32 bits."""
+        if isinstance(extent, Size):
+            return self.splat(self.b.trunc(self.i64(extent), I32))
+        return self.splat(ir.Constant(I32, extent))
 
     def stride(self, index: Affine) -> Extent:
         """How far neighbouring lanes' places are apart."""
@@ -199,7 +207,8 @@ class MemoryWriter(Writer):
             places = self.places(digits.origins[at], self.digit_offsets(digits, at[1]), element)
             return self.masked("gather", places, element, align)
 
-        if self.stride(at[1]) != 1:
+        inner = digits.axes[-1].extent
+        if self.stride(at[1]) != 1 or (not isinstance(inner, Size) and inner < self.lanes):
             return one_by_one()
         near, far, after = (self.fn.append_basic_block(n) for n in ("near", "far", "loaded"))
         b.cbranch(digits.together, near, far)
