@@ -16,7 +16,7 @@ from ..core.numbers.live import LIVE, NUMBERS, LiveFloat, LiveInt, given
 from ..core.numbers.symbolic import SYMBOLIC
 from ..core.process.silence import quietly
 from ..core.trees import flatten, unflatten
-from ..core.watch import note_read, origin_of
+from ..core.watch import Watched, note_read, origin_of
 from ..ops.arithmetic import cast
 from ..ops.creation import full as full_op
 from ..ops.movement import copy as copy_op
@@ -122,6 +122,27 @@ def _store(array: Any, dtype: dt.DType, device: Device, copy: bool) -> Tensor:
     return Tensor(backend_for(device).asarray(fresh), dtype, device)
 
 
+def _of_array(data: Any, wanted: dt.DType | None, device: Any) -> Tensor | None:
+    """In a capture, a copy of an array that each call reads afresh, as ops; else None."""
+    if not (isinstance(data, Watched) and state.tracer is not None):
+        return None
+    known = data.dtype.isnative and data.dtype.name in dt.BY_NAME and data.flags.c_contiguous
+    if not known or chosen_device(device) is not CPU or wanted is dt.bfloat16:
+        return None
+    if _is_of(data, wanted):
+        return copy_op(from_array(data))  # type: ignore[attr-defined,no-any-return]
+    found = dt.from_numpy(data.dtype)
+    assert wanted is not None
+    if wanted.kind != "float" or found.kind == "complex":
+        return None  # casts to whole numbers are not NumPy's where these are too large
+    return cast(from_array(data), dtype=wanted.name)  # type: ignore[attr-defined,no-any-return]
+
+
+def _is_of(array: np.ndarray[Any, Any], wanted: dt.DType | None) -> bool:
+    """Whether an array has the dtype that a tensor of it is to have (None: any)."""
+    return wanted is None or array.dtype == wanted.numpy
+
+
 def _of_number(data: Any, wanted: dt.DType | None, device: Any) -> Tensor | None:
     """In a capture, the 0-d tensor of a Python number as an op, whose number may become an input; else None."""
     if state.tracer is None or type(data) not in (int, float, LiveInt, LiveFloat):
@@ -179,6 +200,8 @@ def tensor(
         out = filled((), data, wanted, device)
     elif (number := _of_number(data, wanted, device)) is not None:
         out = number
+    elif (afresh := _of_array(data, wanted, device)) is not None:
+        out = afresh
     elif (listed := _of_numbers(data, wanted, device)) is not None:
         out = listed
     else:
@@ -211,6 +234,10 @@ def asarray(
             obj = np.asarray(obj)
             if state.tracer is not None:
                 state.tracer.foreign(type(given).__name__)
+    if isinstance(obj, Watched) and copy is not False and (copy or not _is_of(obj, wanted)):
+        afresh = _of_array(obj, wanted, device)
+        if afresh is not None:
+            return afresh
     obj = origin_of(obj)
     number = _of_number(obj, wanted, device) if copy is not False else None
     if number is None and copy is not False:

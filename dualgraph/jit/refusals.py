@@ -12,6 +12,7 @@ from ..core.devices import CPU
 from ..core.node import THROUGH, hooked
 from ..core.prim import Prim
 from ..core.spans import in_one_memory
+from ..core.sweep import ancestors_reaching
 from ..core.trees import containers
 from ..eager.tensor import Tensor
 from ..static.capture import CHANGES, Tracer, swept
@@ -167,6 +168,8 @@ def _untraceable_gradients(tracer: Tracer, leaves: list[Any]) -> list[str]:
                 return [
                     "an input that requires gradients is written in place, and gradients flow through the call"
                 ]
+    if not {id(node) for node in work} <= ancestors_reaching(work, inside):
+        return ["gradients flow to leaves that are made inside, and to nothing else"]
     seen: set[int] = set()
     while work:
         node = work.pop()

@@ -51,6 +51,12 @@ class _Outputs:
         self.first: dict[int, int] = {}  # where among the results a leaf is, by its id
         self._outside = outside
         self._roots = {id(r.tensor): i for i, r in enumerate(tracer.roots)}
+        # Arrays that are inputs; each tensor that the code makes of one is such a one.
+        self._given = {
+            id(r.tensor._data): i
+            for i, r in enumerate(tracer.roots)
+            if r.slot.kind == "array" or (r.slot.kind == "leaf" and r.slot.key[1] is not r.tensor)
+        }
         given = enumerate(arguments.leaves)
         self._arrays = {id(v): i for i, v in given if isinstance(v, np.ndarray)}
         self._chains = {id(v): _chain(v, self._roots) for v in leaves if isinstance(v, Tensor)}
@@ -63,7 +69,7 @@ class _Outputs:
         if id(leaf) in self.first:
             return Result("same", self.first[id(leaf)])
         chain, base = self._chains[id(leaf)]
-        root = self._roots.get(id(base))
+        root = self._roots.get(id(base), self._given.get(id(base._data)))
         if root is None:
             return self._output(leaf)
         if chain and id(leaf) in self._outside:

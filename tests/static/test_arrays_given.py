@@ -128,3 +128,53 @@ def test_a_saved_program_gives_arrays(tmp_path: Path) -> None:
     dg.save(f, tmp_path / "f.dg")
     given = dg.load(tmp_path / "f.dg")(dg.ones(3))
     assert type(given[0]) is np.ndarray and given[0].tolist() == expected[0].tolist()
+
+
+@both_modes(6)
+def test_tensors_made_of_arrays_read_them_on_each_call(wrap: Wrap) -> Iterator[Any]:
+    wanted = (None, dg.float16, dg.float32, dg.float64)
+
+    @wrap
+    def made(a: Any) -> Any:
+        return [
+            *(dg.tensor(a, dtype=d) for d in wanted),
+            *(dg.asarray(a, dtype=d, copy=c) for d in wanted for c in (None, True)),
+        ]
+
+    for i in range(16):
+        a = np.random.default_rng(i).normal(size=(3, 4)) * 10.0 ** (i - 5)
+        a.flat[:4] = np.nan, np.inf, -0.0, 65520
+        given = made(a)
+        arrays = [t.detach().numpy() for t in given]
+        yield given, [(np.shares_memory(a, b), b.strides) for b in arrays]
+        a[0, 0] = i  # the caller's own
+        yield given
+
+
+@both_modes(0)
+def test_tensors_of_other_dtypes_are_made_of_the_arrays_they_were_made_of(
+    wrap: Wrap,
+) -> Iterator[Any]:
+    made = wrap(lambda a: (dg.tensor(a, dtype=dg.int64), dg.asarray(a, dtype=dg.bool)))
+    for i in range(3):
+        yield made(np.array([0.0, 1e20, -1e20, 2.5]) * i)
+        yield made(np.arange(6).reshape(2, 3).T * i)
+
+
+@both_modes(3)
+def test_each_tensor_of_one_array_shares_its_memory(wrap: Wrap) -> Iterator[Any]:
+    several = wrap(lambda a: (dg.asarray(a) * 2, dg.asarray(a), dg.asarray(a)[1:]))
+    for i in range(4):
+        a = np.arange(3.0) * i
+        given = several(a)
+        a += 1
+        yield given
+
+
+@both_modes(0)
+def test_results_on_the_tape_of_leaves_made_inside_are_differentiable(wrap: Wrap) -> Iterator[Any]:
+    f = wrap(lambda x: (x * 2).detach().requires_grad_().square().sum())
+    for i in range(3):
+        y = f(dg.ones(3) * i)
+        y.backward()
+        yield y
