@@ -103,15 +103,23 @@ class NumpyBackend:
 
             return by_ufunc
         kernel, scalar = prim.kernel, self.scalar
+        complex_ = any(d.is_complex for d in dtypes)
+
+        def by_words(*arrays: Any) -> Any:
+            given = settled(arrays) if complex_ else arrays
+            out = quietly(kernel, scalar, *given)
+            for a in given:
+                if out is a:  # as whole numbers that are rounded are
+                    return out.copy()
+            return out
+
         # NumPy has one function for what is done with bools
         logic = all(d is bool_ for d in dtypes)
         if logic or not has_kernel:
-            return lambda *arrays: quietly(kernel, scalar, *settled(arrays))
+            return by_words
 
         def run(*arrays: Any) -> Any:
-            if max(a.size for a in arrays) < WIDE:
-                return quietly(kernel, scalar, *arrays)
-            return by_kernel(*arrays)
+            return (by_words if max(a.size for a in arrays) < WIDE else by_kernel)(*arrays)
 
         return run
 

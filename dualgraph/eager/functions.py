@@ -25,7 +25,7 @@ from .filling import ones
 from .indexing import nonzero as nonzero_places
 from .inplace import into
 from .operands import also_dim, also_out, as_operand, astype, result_type
-from .shapes import broadcast_to, concat, cut, reshape
+from .shapes import broadcast_to, concat, cut, reshape, unshared
 from .tensor import Tensor
 
 Axis = int | Sequence[int] | None
@@ -393,7 +393,9 @@ def diff(x: Any, /, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
     if n < 0 or not x.ndim:
         problem = "needs at least one axis" if not x.ndim else f"n is {n}, not 0 or more"
         raise ArgumentError(describe("diff", str(x.tensor_type), problem))
-    x = x if not n or len(parts) == 1 else concat(parts, axis=place)
+    if not n:
+        return unshared(x, x)
+    x = x if len(parts) == 1 else concat(parts, axis=place)
     gap = cp.not_equal if x.dtype is dt.bool_ else ar.subtract
     for _ in range(n):
         size = x.shape[place]

@@ -25,6 +25,11 @@ from .tensor import Tensor
 Axis = int | Sequence[int] | None
 
 
+def unshared(out: Tensor, x: Tensor) -> Tensor:
+    """`out`, which was made of x, in new memory, as PyTorch gives it: a copy where it is x or a view of x."""
+    return mv.copy(out) if out._root() is x._root() else out
+
+
 @viewing
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     """x under another shape; one size may be -1 and is then worked out.
@@ -142,7 +147,7 @@ def flip(x: Any, /, axis: Axis = None) -> Tensor:
     tensor([3, 2, 1])
     """
     x = as_operand(x)
-    return mv.flip(x, axes=normalize_axes(axis, x.ndim))
+    return unshared(mv.flip(x, axes=normalize_axes(axis, x.ndim)), x)
 
 
 @also_dim
@@ -166,13 +171,14 @@ def roll(x: Any, /, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
 
 @together
 def _rolled(x: Tensor, shifts: tuple[int, ...], axes: tuple[int, ...]) -> Tensor:
+    out = x
     for s, place in zip(shifts, axes, strict=True):
         n = x.shape[place]
         edge = n - s % n if n else 0
         if 0 < edge < n:
-            parts = [cut(x, place, edge, n), cut(x, place, 0, edge)]
-            x = mv.concat_along(*parts, axis=place)
-    return x
+            parts = [cut(out, place, edge, n), cut(out, place, 0, edge)]
+            out = mv.concat_along(*parts, axis=place)
+    return unshared(out, x)
 
 
 def cut(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
@@ -290,7 +296,8 @@ def tile(x: Any, repetitions: Sequence[int], /) -> Tensor:
     spread = rd.broadcast_to(
         wide, shape=tuple(v for r, d in zip(reps, shape, strict=True) for v in (r, d))
     )
-    return mv.reshape(spread, shape=tuple(r * d for r, d in zip(reps, shape, strict=True)))
+    out = mv.reshape(spread, shape=tuple(r * d for r, d in zip(reps, shape, strict=True)))
+    return unshared(out, x)
 
 
 @also_dim
@@ -308,10 +315,11 @@ def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Tensor:
         _check_repeats(x, repeats)
         wide = mv.expand_dims_at(x, (place + 1,))
         shape = (*x.shape[: place + 1], repeats, *x.shape[place + 1 :])
-        return reshape(
+        out = reshape(
             rd.broadcast_to(wide, shape=shape),
             (*x.shape[:place], x.shape[place] * repeats, *x.shape[place + 1 :]),
         )
+        return unshared(out, x)
     counts = as_operand(repeats).tolist()
     counts = counts * x.shape[place] if len(counts) == 1 else counts
     _check_repeats(x, min(counts, default=0))

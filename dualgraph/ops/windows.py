@@ -60,7 +60,7 @@ def _window_samples(rng: Any) -> list[Any]:
 @movement(samples=_window_samples)
 def windows(xp, x, sizes, steps, dilations):
     """All windows over the last axes: shape (..., counts..., sizes...)."""
-    return xp.ascontiguousarray(strided_windows(xp, x, sizes, steps, dilations))
+    return strided_windows(xp, x, sizes, steps, dilations).copy()
 
 
 @windows.type

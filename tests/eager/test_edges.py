@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
+import dualgraph.nn.functional as F
 
 EMPTY = dg.zeros(0, 4)
 BYTES = np.array([[3, 1], [0, 200]], dtype="uint8")
@@ -154,7 +155,6 @@ def test_numbers_too_large_for_the_dtype_are_infinite_without_a_warning() -> Non
     assert (dg.tensor([most], dtype=dg.float64) * most).isfinite().all()
 
 
-F = dg.nn.functional
 ONE, MATRIX, BATCH = dg.tensor(1.0), dg.ones(4, 4), dg.ones(1, 1, 4, 4)
 
 
@@ -271,3 +271,42 @@ def test_a_view_whose_base_got_other_memory_is_written_alone():
     row.mul_(dg.ones(3, requires_grad=True))
     assert row.requires_grad and not base.requires_grad
     assert base.tolist() == [[1.0] * 3] * 3 and row.tolist() == [3.0, 4.0, 5.0]
+
+
+REALS, COMPLEX, WHOLES = [[1.5, 2.5], [3.5, 4.5]], [[1 + 2j]], [[1, 2], [3, 4]]
+NEW_MEMORY = {
+    "flip": (lambda x: x.flip(0), REALS),
+    "dg.flip": (lambda x: dg.flip(x, axis=1), REALS),
+    "fliplr": (dg.fliplr, REALS),
+    "rot90": (lambda x: x.rot90(4), REALS),
+    "a roll by nothing": (lambda x: x.roll(0, 0), REALS),
+    "pads of nothing": (lambda x: F.pad(x, (0, 0)), REALS),
+    "pads that cut": (lambda x: F.pad(x, (0, -1)), REALS),
+    "a diagonal": (dg.diag, REALS),
+    "no differences": (lambda x: x.diff(n=0), REALS),
+    "once": (lambda x: x.repeat(1, 1), REALS),
+    "rows again": (lambda x: x[:1].repeat(2, 1), REALS),
+    "each once": (lambda x: x.repeat_interleave(1, 0), REALS),
+    "windows of one": (lambda x: F.unfold(x[None, None], 1), REALS),
+    "pixels of one": (lambda x: F.pixel_shuffle(x[None, None], 1), REALS),
+    "means of one": (lambda x: F.adaptive_avg_pool2d(x[None, None], 2), REALS),
+    "largest of one": (lambda x: F.adaptive_max_pool2d(x[None, None], 2), REALS),
+    "whole numbers rounded": (lambda x: x.round(), WHOLES),
+    "whole numbers below": (lambda x: x.floor(), WHOLES),
+    "the real part in its dtype": (lambda x: x.float(), COMPLEX),
+}
+
+
+@pytest.mark.parametrize("f, values", NEW_MEMORY.values(), ids=NEW_MEMORY.keys())
+def test_results_that_are_new_do_not_share_memory_with_operands(f, values):
+    @dg.compile(wait=True)
+    def written(x):
+        y = f(x)
+        y.fill_(7)
+        return y * 1
+
+    x = dg.tensor(values)
+    for _ in range(3):
+        f(x).fill_(7)
+        written(x)
+        assert x.tolist() == values

@@ -228,7 +228,7 @@ def diag(x: Tensor, diagonal: int = 0) -> Tensor:
             [0, 2]])
     """
     if x.ndim == 2:
-        return _diagonal(x, diagonal)
+        return sh.unshared(_diagonal(x, diagonal), x)
     if x.ndim != 1:
         raise ShapeError(describe("diag", str(x.tensor_type), "needs one axis or two"))
     return diag_embed(x, diagonal)

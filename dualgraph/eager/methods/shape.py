@@ -332,7 +332,8 @@ def flip(x: Tensor, *places: Any, dims: Any = None) -> Tensor:
     >>> torch.flip(torch.tensor([1, 2, 3]), [0])
     tensor([3, 2, 1])
     """
-    return flip_op(x, axes=normalize_axes(_sizes(places) if dims is None else dims, x.ndim))
+    axes = normalize_axes(_sizes(places) if dims is None else dims, x.ndim)
+    return sh.unshared(flip_op(x, axes=axes), x)
 
 
 @method
@@ -383,5 +384,11 @@ def rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
         raise ShapeError(describe("rot90", str(x.tensor_type), problem))
     a, b = (normalize_axis(d, x.ndim) for d in dims)
     normalize_axes(tuple(dims), x.ndim)  # refuses one axis named twice
-    turned = [x, transpose(flip(x, b), a, b), flip(x, a, b), flip(transpose(x, a, b), b)]
-    return turned[k % 4]
+    back = flip_op(x, axes=(b,))
+    turned = [
+        x,
+        transpose(back, a, b),
+        flip_op(back, axes=(a,)),
+        flip_op(transpose(x, a, b), axes=(b,)),
+    ]
+    return sh.unshared(turned[k % 4], x)

@@ -10,6 +10,7 @@ from ...core.dtypes import DType
 from ...core.errors import ArgumentError, ShapeError
 from ...eager import Tensor, arange, concat, full
 from ...eager.functions import argmax
+from ...eager.shapes import unshared
 from ...ops import pooling
 from ...ops.composites import mean
 from ...ops.indexing import take_along
@@ -283,12 +284,11 @@ def _adaptive_mean(n: int, x: Tensor, output_size: Any) -> Tensor:
     """Means of windows that cover the input, axis by axis; those that one window covers are summed up together."""
     counts = list(enumerate(_wanted(n, x, output_size), x.ndim - n))
     whole = tuple(axis for axis, wanted in counts if wanted == 1)
-    if len(whole) > 1:
-        x = mean(x, axis=whole, keepdims=True)
+    out = mean(x, axis=whole, keepdims=True) if len(whole) > 1 else x
     for axis, wanted in counts:
-        if wanted != x.shape[axis]:
-            x = _fold_axis(x, axis, wanted, _mean_of)
-    return x
+        if wanted != out.shape[axis]:
+            out = _fold_axis(out, axis, wanted, _mean_of)
+    return unshared(out, x)
 
 
 def _fold_axis(x: Tensor, axis: int, wanted: int, fold: Any) -> Tensor:
@@ -330,6 +330,7 @@ def _adaptive_max(n: int, x: Tensor, output_size: Any, return_indices: bool) -> 
         for axis, wanted in enumerate(counts, x.ndim - n):
             if wanted != out.shape[axis]:
                 out = _fold_axis(out, axis, wanted, _max_of)
+        out = unshared(out, x)
     if not return_indices:
         return out
     at = broadcast_to(reshape(arange(prod(shape), device=x.device), shape=shape), shape=x.shape)

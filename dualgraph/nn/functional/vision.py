@@ -9,7 +9,7 @@ from ...core.composite import together
 from ...core.errors import ArgumentError, ShapeError
 from ...core.numbers.sizing import to_int
 from ...eager import Tensor
-from ...eager.shapes import broadcast_to, cut
+from ...eager.shapes import broadcast_to, cut, unshared
 from ...ops.movement import concat_along, flip, permute, reshape
 from ...ops.movement import pad as pad_op
 from ...ops.windows import fold_windows, windows
@@ -37,19 +37,16 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
         for d, (a, b) in zip(input.shape[first:], ends, strict=True)
     )
     grow = [(max(a, 0), max(b, 0)) for a, b in ends]
+    out = input
     if any(a < 0 or b < 0 for a, b in ends):
-        input = input[(..., *cut)]
-    if mode == "constant":
+        out = input[(..., *cut)]
+    if mode == "constant" and any(map(any, grow)):
         widths = ((0, 0),) * first + tuple(grow)
-        return (
-            pad_op(input, widths=widths, value=_as_kind(value, input))
-            if any(map(any, grow))
-            else input
-        )
+        return pad_op(out, widths=widths, value=_as_kind(value, input))  # type: ignore[no-any-return]
     for axis, (before, after) in enumerate(grow, first):
         if before or after:
-            input = _extended(input, axis, mode, before, after)
-    return input
+            out = _extended(out, axis, mode, before, after)
+    return unshared(out, input)
 
 
 def _as_kind(value: float | None, x: Tensor) -> Any:
@@ -110,7 +107,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     lead, k = input.shape[:-3], input.ndim - 3
     split = reshape(input, shape=(*lead, c // (r * r), r, r, h, w))
     order = (*range(k), k, k + 3, k + 1, k + 4, k + 2)
-    return reshape(permute(split, axes=order), shape=(*lead, c // (r * r), h * r, w * r))
+    out = reshape(permute(split, axes=order), shape=(*lead, c // (r * r), h * r, w * r))
+    return unshared(out, input)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -125,7 +123,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     lead, k = input.shape[:-3], input.ndim - 3
     split = reshape(input, shape=(*lead, c, h // r, r, w // r, r))
     order = (*range(k), k, k + 2, k + 4, k + 1, k + 3)
-    return reshape(permute(split, axes=order), shape=(*lead, c * r * r, h // r, w // r))
+    out = reshape(permute(split, axes=order), shape=(*lead, c * r * r, h // r, w // r))
+    return unshared(out, input)
 
 
 @together
@@ -144,7 +143,8 @@ def unfold(
     padded = pad_op(input, widths=widths, value=0.0) if any(margins) else input
     seen = windows(padded, sizes=sizes, steps=steps, dilations=gaps)
     n, c, counts = *seen.shape[:2], seen.shape[2:4]
-    return reshape(permute(seen, axes=(0, 1, 4, 5, 2, 3)), shape=(n, c * prod(sizes), prod(counts)))
+    columns = permute(seen, axes=(0, 1, 4, 5, 2, 3))
+    return unshared(reshape(columns, shape=(n, c * prod(sizes), prod(counts))), input)
 
 
 def fold(
@@ -191,4 +191,4 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
         raise ShapeError(f"channel_shuffle: {channels} channels do not divide into {groups} groups")
     apart = reshape(input, shape=(n, groups, channels // groups, *rest))
     axes = (0, 2, 1, *range(3, apart.ndim))
-    return reshape(permute(apart, axes=axes), shape=input.shape)
+    return unshared(reshape(permute(apart, axes=axes), shape=input.shape), input)
