@@ -117,8 +117,8 @@ from .eager.torch_names import (
     atleast_3d, bitwise_not, block_diag, broadcast_tensors, cartesian_prod, cat, channels_last,
     channels_last_3d, clone, column_stack, combinations, concatenate, conj_physical,
     contiguous_format, detach, dstack, eq, fill, fix, ge, ger, gt, hstack, is_complex,
-    is_floating_point, is_tensor, le, logspace, lt, memory_format, mul, ne, neg, numel, pow,
-    preserve_format, relu, rsub, scalar_tensor, swapaxes, swapdims, row_stack, tril_indices,
+    is_floating_point, is_tensor, layout, le, logspace, lt, memory_format, mul, ne, neg, numel, pow,
+    preserve_format, relu, rsub, scalar_tensor, strided, swapaxes, swapdims, row_stack, tril_indices,
     triu_indices, true_divide, unravel_index, vstack,
 )
 from .ops.arithmetic import (
@@ -247,7 +247,7 @@ __all__ = [
     "stft", "testing", "cumulative_trapezoid", "pdist", "frexp", "gradient", "unravel_index",
     "as_strided", "as_strided_scatter", "cdouble", "cfloat", "channels_last", "channels_last_3d", "conj_physical",
     "contiguous_format", "diagonal_scatter", "fill", "get_device", "histogram", "histogramdd", "index_reduce",
-    "is_conj", "is_neg", "is_nonzero", "is_same_size", "is_signed", "memory_format", "nanquantile",
+    "is_conj", "is_neg", "is_nonzero", "layout", "strided", "is_same_size", "is_signed", "memory_format", "nanquantile",
     "preserve_format", "put", "renorm", "resolve_conj", "resolve_neg", "rsub", "scalar_tensor", "select_scatter",
     "slice_scatter",
     "angle", "broadcast_shapes", "complex", "diagflat", "dsplit", "isreal", "logaddexp2", "logcumsumexp",

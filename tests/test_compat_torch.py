@@ -13,6 +13,7 @@ import pytest
 
 import dualgraph as dg
 import dualgraph.compat.torch as torch
+from dualgraph.compat.torch.places import home_of
 
 X = [[1.0, 5.0, 2.0], [4.0, 3.0, 6.0]]
 MEANT: dict[str, Any] = {
@@ -101,15 +102,50 @@ def test_what_is_one_thing_in_both_is_the_same_object() -> None:
     assert {"max", "add", "compile", "Tensor", "jit"} <= set(dir(torch))
 
 
-def test_modules_are_imported_from_their_places() -> None:
-    places = [name for name in sys.modules if name.startswith("dualgraph.compat.torch.")]
-    assert len(places) > 30
-    for name in places:
-        assert importlib.import_module(name) is sys.modules[name]
+MODULES = {
+    "nn": "nn", "nn.functional": "nn.functional", "nn.modules.loss": "nn.loss",
+    "nn.modules.batchnorm": "nn.normalisation",
+    "optim.optimizer": "optim.optimizer", "optim.lr_scheduler": "optim.lr_scheduler", "utils.data": "data",
+    "utils.data.dataset": "data.dataset", "ao.quantization": "quantization", "autograd.graph": "autograd.graph",
+    "utils.tensorboard": "summaries", "utils.tensorboard.writer": "summaries", "cuda.amp": "amp", "random": "eager.random",
+    "distributions.constraints": "distributions.constraints",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_imported_from_its_place_and_never_twice(name: str) -> None:
+    real = importlib.import_module(f"dualgraph.{MODULES[name]}")
+    assert importlib.import_module(f"dualgraph.compat.torch.{name}") is real
+    assert real.__spec__ is not None and real.__spec__.name == real.__name__
+    kept = [m for m in sys.modules if m.startswith("dualgraph.compat.torch.")]
+    twice = [m for m in kept if sys.modules[m].__name__ == m and home_of(m.split(".", 3)[3])]
+    assert not twice
+
+
+def test_what_is_drawn_in_a_fork_is_not_missed_after_it() -> None:
+    before = torch.get_rng_state()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_names_are_found_where_scripts_look_for_them() -> None:
+    import dualgraph.compat.torch.multiprocessing as mp
+    from dualgraph.compat.torch.nn.modules import Module
     from dualgraph.compat.torch.optim.lr_scheduler import StepLR
     from dualgraph.compat.torch.utils.data import DataLoader
 
     assert StepLR is dg.optim.lr_scheduler.StepLR and DataLoader is dg.data.DataLoader
+    assert Module is dg.nn.Module and torch.ao.quantization is dg.quantization
+    assert mp.cpu_count() > 0 and mp.spawn is dg.distributed.spawn
+    assert torch.version.__version__ == torch.__version__ and torch.ones(2).layout is torch.strided
+    assert torch.compile(torch.compiler.disable(lambda x: x))(1) == 1
+    assert torch.accelerator.is_available() == dg.cuda.is_available()
+    with pytest.raises(ModuleNotFoundError, match="fx"):
+        importlib.import_module("dualgraph.compat.torch.fx")
+    with pytest.raises(ModuleNotFoundError, match="no_such"):
+        importlib.import_module("dualgraph.compat.torch.nn.no_such")
 
 
 def test_defaults_may_be_set_by_a_constructor() -> None:

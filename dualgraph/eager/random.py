@@ -8,6 +8,8 @@ function draws what an eager one draws, and a draw that fails leaves the state a
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -148,6 +150,21 @@ def get_rng_state() -> Tensor:
 def set_rng_state(new_state: Tensor) -> None:
     """Sets the default generator's state."""
     default_generator.set_state(new_state)
+
+
+@contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+    """Context: what is drawn or seeded inside leaves the default generator as it was.
+
+    >>> with fork_rng():
+    ...     x = dg.manual_seed(3)
+    """
+    before = get_rng_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            set_rng_state(before)
 
 
 # --- drawing -----------------------------------------------------------------------------------

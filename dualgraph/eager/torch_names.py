@@ -25,6 +25,7 @@ from ..ops.movement import stop_gradient
 from ..ops.nn import activations
 from . import functions as fn
 from . import shapes as sh
+from .attach import methods
 from .creation import asarray
 from .filling import linspace
 from .methods.products import outer
@@ -210,6 +211,18 @@ class memory_format(Enum):
     contiguous_format, channels_last, channels_last_3d, preserve_format = range(4)
 
 
+class layout(Enum):
+    """How a tensor has its elements: all of them, in strides; there is no other.
+
+    >>> dg.ones(2).layout is dg.strided
+    True
+    """
+
+    strided = 0
+
+
+strided = layout.strided
+methods(layout=property(lambda x: strided, doc="How x has its elements: `strided`, always."))
 contiguous_format, channels_last = memory_format.contiguous_format, memory_format.channels_last
 channels_last_3d, preserve_format = memory_format.channels_last_3d, memory_format.preserve_format
 conj_physical = ar.conj

@@ -6,7 +6,8 @@ method. Modules are where PyTorch has them (``import dualgraph.compat.torch.nn a
 package has these of its own:
 
     names       functions that PyTorch alone has       files (save and load)
-    utils, jit, checkpoint    what it keeps in such modules
+    places      which module stands for which of PyTorch's
+    utils, jit, checkpoint, accelerator, compiler, multiprocessing    what it keeps in such modules
 
     >>> import dualgraph.compat.torch as torch
     >>> torch.max(torch.tensor([[1.0, 5.0], [3.0, 4.0]]), 1).indices
@@ -14,7 +15,6 @@ package has these of its own:
 """
 
 import importlib
-import sys
 from typing import Any
 
 import dualgraph
@@ -42,24 +42,12 @@ from ...eager.methods.selection import nonzero, take
 from ...eager.methods.shape import broadcast_to, flip, reshape, roll, squeeze, tile
 from . import checkpoint, jit, names, utils
 from .files import load, save
+from .places import PLACES, register
 
-__version__ = "2.13.0+dualgraph"  # the version that it follows
+MODULES = ("accelerator", "compiler", "multiprocessing")  # imported when first asked for
+__version__ = names.VERSION
 
-# PyTorch's modules, for imports of them: where those are that stand for them.
-_PLACES = dict.fromkeys("""amp autograd autograd.forward_ad autograd.functional autograd.function autograd.graph
-    backends cuda distributed distributions distributions.constraints fft func linalg masked nn nn.functional nn.init
-    nn.parallel nn.parameter nn.utils nn.utils.parametrizations nn.utils.parametrize nn.utils.prune nn.utils.rnn optim
-    optim.lr_scheduler optim.swa_utils profiler quantization signal special testing""".split(), "")  # fmt: skip
-_PLACES |= {
-    "ao.quantization": "quantization",
-    "autograd.profiler": "profiler",
-    "cuda.amp": "amp",
-    "utils.data": "data",
-}
-_PLACES |= {"utils.checkpoint": "compat.torch.checkpoint", "utils.data.distributed": "data"}
-_PLACES |= {"multiprocessing": "distributed", "utils.tensorboard": "summaries"}
-for _place, _home in _PLACES.items():
-    sys.modules[f"{__name__}.{_place}"] = importlib.import_module(f"dualgraph.{_home or _place}")
+register()
 
 
 def __getattr__(name: str) -> Any:
@@ -76,6 +64,8 @@ def __getattr__(name: str) -> Any:
         if has:
             found = globals()[name] = getattr(home, name)  # the next time it is found without this
             return found
+    if name in PLACES or name in MODULES:
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; PyTorch's is not here")
 
 

@@ -23,6 +23,7 @@ from ...nn.functional import pad as _pad
 from ...special import gammainc as igamma
 from ...special import gammaincc as igammac
 
+VERSION = "2.13.0+dualgraph"  # the version that it follows
 concat = dg.cat
 
 
@@ -30,6 +31,7 @@ class version:
     """What a script asks of ``torch.version``: it was built for no GPU."""
 
     cuda = hip = debug = None
+    __version__ = VERSION
 
 
 class _TensorType(type):

@@ -3,6 +3,6 @@
 from dualgraph import data
 from dualgraph import summaries as tensorboard
 
-from . import checkpoint
+from .. import checkpoint
 
 __all__ = ["checkpoint", "data", "tensorboard"]
