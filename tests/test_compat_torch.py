@@ -107,7 +107,8 @@ MODULES = {
     "nn.modules.batchnorm": "nn.normalisation",
     "optim.optimizer": "optim.optimizer", "optim.lr_scheduler": "optim.lr_scheduler", "utils.data": "data",
     "utils.data.dataset": "data.dataset", "ao.quantization": "quantization", "autograd.graph": "autograd.graph",
-    "utils.tensorboard": "summaries", "utils.tensorboard.writer": "summaries", "cuda.amp": "amp", "random": "eager.random",
+    "utils.tensorboard": "summaries", "utils.tensorboard.writer": "summaries",
+    "cuda.amp": "amp", "random": "eager.random",
     "distributions.constraints": "distributions.constraints",
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""``torch.compiler``: what scripts switch there. As compiled functions give the bits of eager ones, it changes nothing."""
+"""``torch.compiler``: what scripts switch there. Compiled functions give eager bits, so that it changes nothing."""
 
 from __future__ import annotations
 
