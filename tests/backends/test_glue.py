@@ -189,6 +189,20 @@ def test_no_source_is_read_where_object_code_is_kept(tmp_path, monkeypatch):
     assert made().address("wave_parts")
 
 
+def test_sources_are_parsed_again_where_another_thread_parsed_meanwhile(monkeypatch):
+    parse, calls = library_module.ast.parse, []
+
+    def disturbed(text):
+        calls.append(text)
+        if len(calls) < 3:
+            raise SystemError("AST constructor recursion depth mismatch (before=51, after=230)")
+        return parse(text)
+
+    monkeypatch.setattr(library_module.ast, "parse", disturbed)
+    assert [s.name for s in library_module._parsed("def f(x): return x")] == ["f"]
+    assert len(calls) == 3
+
+
 def test_a_llvmlite_without_these_passes_is_enough(monkeypatch):
     monkeypatch.setenv("DUALGRAPH_CACHE", "0")
     monkeypatch.setattr(generators, "TIDY", ("sroa", "fnord"))

@@ -119,11 +119,21 @@ class Library:
         named = dict.fromkeys(x for text in texts for x in _NAMED.findall(text))
         table = [x for x in named if self._known(x)]
         # text by text: parsing keeps the interpreter's lock
-        parsed = [s for text in texts for s in ast.parse(text).body]
+        parsed = [s for text in texts for s in _parsed(text)]
         functions = [s for s in parsed if isinstance(s, ast.FunctionDef)]
         language = importlib.import_module(".language", __package__)
         module = language.Translation(functions, self.entries, self.numbers, table).module
         return str(jit().llvm.tidied(str(module)))
+
+
+def _parsed(text: str) -> list[ast.stmt]:
+    """The statements of a text. CPython 3.11 may fail where two threads parse at once, as ours and a notebook's do."""
+    for _ in range(20):
+        try:
+            return ast.parse(text).body
+        except SystemError:
+            continue
+    return ast.parse(text).body
 
 
 def _source(module: str) -> str:
