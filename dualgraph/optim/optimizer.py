@@ -81,7 +81,7 @@ class Optimizer:
             (p, grad, self._state_of(p, group))
             for p in group["params"] if (grad := p.grad) is not None
         ]  # fmt: skip
-        rule = type(self)._update
+        rule = getattr(self._update, "__func__", None)  # None: it is no method of its class
         for p, grad, own in update_together(rule, given, group):
             grad = -grad if group.get("maximize") else grad
             if not update_large(rule, p, grad, own, group):

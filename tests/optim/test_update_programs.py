@@ -111,6 +111,15 @@ def test_what_shares_memory_goes_op_by_op(monkeypatch):
     assert used() == 1
 
 
+def test_a_rule_that_was_put_into_an_optimiser_is_used():
+    params, seen = parameters(), []
+    optimiser = dg.optim.SGD(params, lr=0.1)
+    trained(optimiser)
+    optimiser._update = lambda p, grad, state, group: seen.append(p)
+    optimiser.step()
+    assert list(map(id, seen)) == list(map(id, params))
+
+
 def test_a_value_that_a_step_has_written_is_an_error_that_names_its_line():
     params = parameters()
     optimiser = dg.optim.SGD(params, lr=0.1)
