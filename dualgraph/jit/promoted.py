@@ -48,7 +48,6 @@ from .results import Result
 KEPT = "it keeps"
 DEEPEST = 5  # tuples in tuples that a number is looked for in
 HERE_ALONE = 3  # references to a tuple that nobody else holds: Python 3.13 tells of the one of its own arguments
-FLOWS = "gradients flow through it, and numbers from tensors would be inputs"
 LEADS = "numbers of the result may lead the way"
 
 

@@ -18,7 +18,7 @@ from ..core.numbers.live import LIVE_OF
 from ..static.trace import Concrete
 from .alike import other_number
 from .program import Program
-from .promoted import FLOWS, KEPT, LEADS
+from .promoted import KEPT, LEADS
 from .promotion import Promotion, told_apart
 
 MAX_TRIES = 3  # captures for numbers at one place that nothing came of
@@ -108,7 +108,7 @@ class Taking:
 
     def refuse(self, refusals: Sequence[str]) -> bool:
         """Whether a capture with live numbers cannot be a program because of these; there will be none then."""
-        why = next((r for r in refusals if r.startswith((KEPT, FLOWS, LEADS))), None)
+        why = next((r for r in refusals if r.startswith((KEPT, LEADS))), None)
         if why is not None:
             self._refused, self.active = True, False
             self._promotion.told.append(f"numbers taken out of tensors are no inputs: {why}")

@@ -38,7 +38,6 @@ from .keys import labels, modes
 from .left_behind import settle_sizes, settle_writes
 from .program import Program
 from .promoted import (
-    FLOWS,
     LEADS,
     Place,
     Promoted,
@@ -110,8 +109,6 @@ def trace(
             call.name, finished, results, out.tree, call.footprint, _described(fn, call.labels, leaves),
             call.arguments.contents(), call.tracer.swept, fast_math, finished.device, use,
         )  # fmt: skip
-        if call.taken and program._tracked:
-            return result, None, [FLOWS]
         call.complete(program, out, happened)
         if symbolic:
             program.guards, program.read_at = tuple(guards or ()), call.tracer.read_at

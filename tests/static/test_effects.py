@@ -735,3 +735,20 @@ def test_a_statement_that_may_draw_in_another_call_is_not_set_apart() -> None:
         return seen
 
     assert play(True) == play(False)
+
+
+def test_texts_that_only_statements_set_apart_read_are_made_there() -> None:
+    state, lines = {"step": 0}, []
+
+    def step(x: Any) -> Any:
+        state["step"] += 1
+        loss = x.square().mean()
+        name = f"step {state['step']:04d}"
+        lines.append(name + f" loss {loss.item():.3f}")
+        return loss
+
+    f = dg.compile(step, wait=True)
+    for i in range(8):
+        f(dg.ones(3) * i)
+    assert lines == [f"step {i + 1:04d} loss {float(i * i):.3f}" for i in range(8)]
+    assert len(f.programs) == 1 and f.programs[0].calls >= 4, f.explain()

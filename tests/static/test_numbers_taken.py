@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import random
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dualgraph as dg
@@ -370,3 +372,40 @@ def test_counters_that_losses_lead_have_a_program_for_each_way() -> None:
     f = both(make, 60, lambda i: normal(2, seed=i) * (0.2 + i % 3) / (1 + i // 9))
     assert len(f.programs) <= 4, f.explain()
     assert sum(p.calls for p in f.programs) > 30, f.explain()
+
+
+def test_gradients_flow_through_calls_that_take_numbers() -> None:
+    """The numbers are constants to the derivative, and others on each call, some of them exponents."""
+
+    def make() -> Any:
+        weight = dg.asarray(np.array([0.5, -1.0, 2.0, 1.5], np.float32)).requires_grad_()
+        rng = random.Random(3)
+
+        def f(x: Any) -> Any:
+            y = x * weight
+            share = rng.random()
+            if share < 0.3:
+                y = y * weight
+            y = (y.square() + 1) ** (1 + y.mean().item() ** 2)
+            return y * share + y.detach() * y.max().item()
+
+        f.weight = weight  # type: ignore[attr-defined]
+        return f
+
+    told = []
+    for compiled in (False, True):
+        fn = make()
+        f = dg.compile(fn, wait=True) if compiled else fn
+        seen = []
+        for i in range(CALLS):
+            x = batch(i).requires_grad_(i % 3 > 0)
+            y = f(x)
+            if i % 4 == 3:
+                (slope,) = dg.autograd.grad(y.sum(), fn.weight, create_graph=True)
+                slope.sum().backward()
+            else:
+                y.square().sum().backward()
+            seen.append(bits((y, x.grad, fn.weight.grad)))
+        told.append(seen)
+    assert told[0] == told[1], f.explain()
+    assert sum(p.calls for p in f.programs) > CALLS // 2, f.explain()

@@ -21,7 +21,7 @@ from .cuts import Cut, cut_in
 from .handlers import forgets
 from .reading import STORES, Target, Told, told
 from .steps import steps
-from .worth import TELLERS, block_is_worth_it, closed, is_worth_it
+from .worth import FORMATTERS, TELLERS, block_is_worth_it, closed, is_worth_it
 
 # Whether the instructions of this Python are known; elsewhere nothing may be set apart.
 SEEN = sys.version_info < (3, 14)
@@ -94,12 +94,15 @@ class Statement(NamedTuple):
         return self.returns or any(t.stored for t in self.targets)
 
     @property
+    def formats(self) -> bool:
+        """Whether it makes texts."""
+        inside = (op.name for op in steps(self.code) if self.has(op.offset))
+        return any(n.startswith("FORMAT") for n in inside) or bool(self.told.calls & FORMATTERS)
+
+    @property
     def tells(self) -> bool:
         """Whether it makes texts, or Python values of tensors."""
-        formats = any(
-            op.name.startswith("FORMAT") for op in steps(self.code) if self.has(op.offset)
-        )
-        return formats or bool(self.told.calls & TELLERS)
+        return self.formats or bool(self.told.calls & TELLERS)
 
     @property
     def ranges(self) -> tuple[range, ...]:

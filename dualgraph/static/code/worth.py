@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 TAKERS = frozenset("item tolist numpy float int bool".split())
 # What else makes Python values of tensors, as a part of what is returned.
-TELLERS = TAKERS | frozenset("asarray array format round str repr".split())
+FORMATTERS = frozenset("format str repr".split())
+TELLERS = TAKERS | FORMATTERS | frozenset("asarray array round".split())
 MAKERS = frozenset("dict list set".split())  # builtins that make new containers
 Places = dict[str, list[int]]  # the offsets of some use of each variable
 
@@ -73,7 +74,7 @@ def is_worth_it(s: Statement, plan: Layout, inside: list[int]) -> bool:
 def _constant(s: Statement) -> bool:
     """Whether a statement gives a variable a constant, or a new container: what others may go on to change."""
     made = (t.kind == "use" and t.place[0] == "global" and t.place[1] in MAKERS for t in s.targets)
-    return not s.reads and all(made) and s.told.calls <= MAKERS
+    return not (s.reads or s.formats) and all(made) and s.told.calls <= MAKERS
 
 
 def _lasting(place: Any, plan: Layout, within: bool) -> bool:
@@ -155,7 +156,7 @@ class _Links:
             return not (self._apart | self._grown).isdisjoint(s.makes)
         alone = not (TAKERS & s.told.calls)
         local = {_changes_local(t) for t in s.targets if t.kind == "item" or alone} - {""}
-        return local <= self._grown and (s.changes or self._has_numbers(s))
+        return local <= self._grown and (s.changes or s.formats or self._has_numbers(s))
 
 
 def _goes_on(s: Statement, known: set[str], written: frozenset[str]) -> bool:
