@@ -13,9 +13,20 @@ from ..core.context import unrepeatable
 from ..core.numbers.draws import is_source, stand_in, stood_for
 from ..core.process import forks
 from ..core.trees import Undo, flatten, with_leaves
+from ..static.footprint import Footprint
 
 HERE_ALONE = 3  # references to a stand-in that nothing but a list of them holds
 MOVED = "a generator of random numbers is put into Python state"
+
+
+def why_not_drawn(footprint: Footprint, leaves: Sequence[Any]) -> list[str]:
+    """Why code that draws random numbers could tell stand-ins from what they stand for."""
+    given = any(map(is_source, leaves))
+    if (given or footprint.drawing) and "type" in footprint.telling:
+        return ["random numbers are drawn, and the code asks for a `type`"]
+    if given and any(is_source(c.expected) and not callable(c.expected) for c in footprint.drawing):
+        return ["a generator is an argument, and may be the one that the code finds in its state"]
+    return []
 
 
 class Place(Protocol):
@@ -33,7 +44,9 @@ class _Placed:
     """A stand-in at a place, the calls that need it there, and what takes it away."""
 
     def __init__(self, place: Place) -> None:
-        self.stand_in = stand_in(stood_for(place.read(())))
+        held = stood_for(place.read(()))
+        there = (p.stand_in for p in _placed.values() if stood_for(p.stand_in) is held)
+        self.stand_in = next(there, None) or stand_in(held)
         self.calls: set[object] = set()
         self.undo: list[Undo] = []
         place.put(self.stand_in, self.undo)
@@ -71,7 +84,10 @@ def standing_in(
 ) -> tuple[Any, Any, list[Any]]:
     """The arguments of a call with stand-ins for generators, and all these; Python state has them, too, until `undo` is
     called."""
-    new = {i: stand_in(v) for i, v in enumerate(flatten((args, kwargs))[0]) if is_source(v)}
+    new: dict[int, Any] = {}
+    for i, v in enumerate(flatten((args, kwargs))[0]):
+        if is_source(v):
+            new[i] = next((s for s in new.values() if stood_for(s) is v), None) or stand_in(v, i)
     stands = list(new.values())
     call = object()
     undo.append(lambda: _take_back(places, call))
@@ -83,7 +99,7 @@ def standing_in(
     if new:
         args, kwargs = with_leaves((args, kwargs), new, undo)
         new.clear()  # what has it is a cycle
-    return args, kwargs, stands
+    return args, kwargs, list({id(x): x for x in stands}.values())
 
 
 def without_stand_ins(result: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from ..core import dtypes as dt
 from ..core.constant import exact
 from ..core.context import state
+from ..core.numbers.draws import is_source
 from ..core.numbers.live import LIVE_OF
 from ..core.numbers.symbolic import plain
 from ..core.trees import LEAF, TreeDef, paths
@@ -73,6 +74,8 @@ def leaf_key(leaf: Any, seen: dict[int, int], i: int) -> Any:
         return ("array", leaf.dtype, leaf.shape, leaf.strides, place, type(leaf))
     if isinstance(leaf, np.generic):
         return (type(leaf), exact(leaf))
+    if is_source(leaf):  # programs draw from the one that they are given
+        return type(leaf), seen.setdefault(id(leaf), i)
     return exact(leaf) if by_value(leaf) else (type(leaf), id(leaf))
 
 

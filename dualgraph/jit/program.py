@@ -340,7 +340,7 @@ class Program(Conditions):
         while stop < len(path.stages):
             stage = path.stages[stop]
             try:
-                value = stage.form.run(env)
+                value = stage.form.run(env, known)
             except FAILURES:
                 if not drawn:
                     raise

@@ -213,12 +213,13 @@ def follows_types(footprint: Footprint) -> bool:
 
 def called(
     fn: Any, args: Any, kwargs: Any, sources: Sequence[Source], formulas: Formulas | None,
-    footprint: Footprint, symbolic: bool = False, sizes: Iterable[tuple[Source, Any]] = (),
+    footprint: Footprint, symbolic: bool = False, sizes: Iterable[tuple[Source, Any]] = (), draws: bool = True,
 ) -> tuple[Any, dict[int, Use], set[Any]]:  # fmt: skip
     """Calls `fn` with live numbers for what the sources hold: its result, made plain, which leaves were live,
     and the keys of the places that hold something else than a number that was put there.
 
-    Where sizes are `symbolic`, what is among the `sizes` is one in the call."""
+    Where sizes are `symbolic`, what is among the `sizes` is one in the call. With `draws` there are stand-ins for
+    generators of random numbers."""
     inputs = () if formulas is None else formulas.inputs
     plain = formulas is None and not symbolic
     functions = [] if plain else functions_of_numbers(footprint, sizes=formulas is None)
@@ -228,7 +229,8 @@ def called(
     stands: list[Any] = []
     try:
         with as_before(lambda: put_back(undo)):
-            args, kwargs, stands = standing_in(drawing, args, kwargs, undo)
+            if draws:
+                args, kwargs, stands = standing_in(drawing, args, kwargs, undo)
             with in_place(numbers, args, kwargs, functions, undo) as (args, kwargs):
                 result = fn(*args, **kwargs)
                 written = {

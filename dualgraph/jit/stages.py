@@ -165,16 +165,16 @@ class StageForm:
             borrowed = frozenset({len(outputs) - 1} if self._made else ())
             self._executable = compile(graph, borrowed, ())
 
-    def run(self, env: Env) -> Any:
-        """Puts what it gives into `env`; the number at its end."""
+    def run(self, env: Env, leaves: list[Any]) -> Any:
+        """Puts what it gives into `env`; the number at its end, which a call with these leaves may have to draw."""
         operand = self._operand
         if self._executable is not None:
             found = self._executable.run(
                 [env[i] for i in self._reads], lambda outs: self._take(outs, env)
             )
-            return found if self._draw is None else self._draw.number()
+            return found if self._draw is None else self._draw.number(leaves)
         if self._draw is not None:
-            return self._draw.number()
+            return self._draw.number(leaves)
         return operand.value if isinstance(operand, Literal) else number(env[operand.id], operand)
 
     def _take(self, outs: list[Any], env: Env) -> Any:

@@ -34,6 +34,7 @@ from ..static.outside import users
 from ..static.symbolic import SymbolicTracer
 from ..static.trace import Concrete, Slot, Trace
 from .arguments import Arguments
+from .drawing import why_not_drawn
 from .keys import labels, modes
 from .left_behind import settle_sizes, settle_writes
 from .program import Program
@@ -157,6 +158,7 @@ class _Call:
             self.footprint.refusals += [
                 "sizes are symbolic, and the code does more with `type` than to call it"
             ]
+        self.footprint.refusals += why_not_drawn(self.footprint, leaves)
         self.arguments = Arguments(args, kwargs, leaves, self.footprint)
         self.footprint.refuse_attributes(
             [(i, v) for i, v in enumerate(leaves) if isinstance(v, Tensor)]
@@ -215,7 +217,7 @@ class _Call:
         with self.watch.watching():
             result, self.uses, self.rewritten = called(
                 fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.everything,
-                symbolic, sizes,
+                symbolic, sizes, not self.footprint.refusals,
             )  # fmt: skip
         tracer.entry.clear()  # it would keep live numbers
         self.watch.gives(result)

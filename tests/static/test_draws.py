@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from random import random as drawn
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def both(make: Callable[..., Any], calls: int = CALLS) -> Any:
 
 
 def scaled(wrap: Make, g: Generators) -> Any:
-    return wrap(lambda x, i: x * random.random() + np.random.rand())
+    return wrap(lambda x, i: x * random.random() + np.random.rand() * drawn())
 
 
 def branching(wrap: Make, g: Generators) -> Any:
@@ -241,3 +242,36 @@ def test_one_graph_has_no_place_for_draws(tmp_path: Path) -> None:
     compiled(dg.ones(2))
     with pytest.raises(dg.CaptureError, match="another generator"):
         dg.save(compiled, tmp_path / "f.dg")
+
+
+def test_generators_among_the_arguments_are_those_of_each_call() -> None:
+    def f(x: Any, a: Any, b: Any) -> Any:
+        y = x * a.random() + (b.gauss(0, 1) if a is not b else 1.0)
+        return y if b.choice([True, False]) else -y
+
+    def fresh(i: int) -> tuple[Any, Any]:
+        a = random.Random(i)
+        return (a, random.Random(i + 1)) if i % 3 else (a, a)
+
+    compiled = dg.compile(f, wait=True)
+    for i in range(CALLS):
+        x, mine, theirs = normal(2, seed=i), fresh(i), fresh(i)
+        assert frozen(f(x, *mine)) == frozen(compiled(x, *theirs)), compiled.explain()
+        assert [g.getstate() for g in mine] == [g.getstate() for g in theirs]
+    assert sum(p.calls for p in compiled.programs) > CALLS // 4, compiled.explain()
+
+
+def test_code_that_could_tell_stand_ins_gets_none() -> None:
+    def typed(wrap: Make, g: Generators) -> Any:
+        return wrap(lambda x, i: x * (g.python.random() if type(g.python) is random.Random else 2))
+
+    def known(wrap: Make, g: Generators) -> Any:
+        f = wrap(lambda x, r: x * (r.random() if r is g.python else 2))
+        return lambda x, i: f(x, g.python)
+
+    def made(wrap: Make, g: Generators) -> Any:
+        return wrap(lambda x, i: x * np.random.default_rng(g.numpy).random())
+
+    eager_for(typed, "asks for a `type`")
+    eager_for(known, "may be the one that the code finds in its state")
+    eager_for(made, "default_rng() changes or reads a generator")

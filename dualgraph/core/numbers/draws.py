@@ -64,11 +64,12 @@ def is_source(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draw:
-    """A call of a generator's method."""
+    """A call of a generator's method; the generator is always the same, or argument leaf number `leaf`."""
 
     method: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: tuple[tuple[str, Any], ...]
+    leaf: int | None = None
 
     @property
     def name(self) -> str:
@@ -77,19 +78,23 @@ class Draw:
 
     def same(self, other: Draw | None) -> bool:
         """Whether another draw is from the same generator, in the same way."""
-        return other is not None and (
-            self.method == other.method
-            and exact((self.args, self.kwargs)) == exact((other.args, other.kwargs))
-        )
+        if other is None or self.leaf != other.leaf:
+            return False
+        alike = self.method == other.method if self.leaf is None else self.name == other.name
+        return alike and exact((self.args, self.kwargs)) == exact((other.args, other.kwargs))
 
-    def number(self) -> Any:
-        """The next number: one that was drawn before for a call that could not use it, or a new one."""
+    def number(self, leaves: Sequence[Any] | None = None) -> Any:
+        """The next number in a call with these leaves (None: the captured one): one that was drawn before for a call
+        that could not use it, or a new one."""
         if again.numbers:
             draw, number = again.numbers.popleft()
             if self.same(draw):
                 return number
             again.numbers.clear()
-        return self.method(*self.args, **dict(self.kwargs))
+        method = self.method
+        if leaves is not None and self.leaf is not None:
+            method = getattr(leaves[self.leaf], method.__name__)
+        return method(*self.args, **dict(self.kwargs))
 
 
 class Again(threading.local):
@@ -115,15 +120,16 @@ def drawn_again(numbers: Sequence[tuple[Draw, Any]]) -> Iterator[None]:
 # --- stand-ins ------------------------------------------------------------------------------------
 
 
-def stand_in(value: Any) -> Any:
-    """What is put where code finds a generator, a method of one, or another function of their modules."""
+def stand_in(value: Any, leaf: int | None = None) -> Any:
+    """What is put where code finds a generator, a method of one, or another function of their modules; with `leaf` it
+    is an argument."""
     kind: Any = type(value)
     if methods_of(kind):
-        return Source(value)
+        return Source(value, leaf)
     owner: Any = type(getattr(value, "__self__", None))
     if getattr(value, "__name__", "") not in methods_of(owner):
         return _marked(_unfollowed(value), value)
-    return _marked(_choosing(value) if _chooses(value) else _drawing(value), value)
+    return _marked((_choosing if _chooses(value) else _drawing)(value, leaf), value)
 
 
 def _marked(function: Any, value: Any) -> Any:
@@ -136,16 +142,16 @@ def stood_for(value: Any) -> Any:
     return getattr(value, "_stands_for", value) if type(value) in STANDING else value
 
 
-def _drawing(method: Any) -> Any:
+def _drawing(method: Any, leaf: int | None) -> Any:
     @functools.wraps(method)
     def draw(*args: Any, **kwargs: Any) -> Any:
         if state.tracer is None and not again.numbers:
             return method(*args, **kwargs)
-        given = _plainly((args, tuple(sorted(kwargs.items()))))
-        if not _is_plain(given):
+        given, named = _plainly((args, tuple(sorted(kwargs.items()))))
+        if not _is_plain((given, named)):
             _refuse(f"{method.__name__}() draws from what may change")
-            return method(*args, **kwargs)
-        drawn = Draw(method, *given)
+            return _plainly_called(method, args, kwargs)
+        drawn = Draw(method, given, named, leaf)
         number, tracer = drawn.number(), state.tracer
         if tracer is None or tracer.watches:
             return number
@@ -161,9 +167,9 @@ def _chooses(method: Any) -> bool:
     return type(method.__self__).__module__ == "random" and method.__name__ == "choice"
 
 
-def _choosing(method: Any) -> Any:
+def _choosing(method: Any, leaf: int | None) -> Any:
     """Python's `choice`, which draws an index; what is chosen may be anything."""
-    index = _drawing(method.__self__._randbelow)
+    index = _drawing(method.__self__._randbelow, leaf)
 
     @functools.wraps(method)
     def choice(seq: Any) -> Any:
@@ -176,9 +182,14 @@ def _unfollowed(function: Any) -> Any:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         _refuse(f"{function.__name__}() changes or reads a generator of random numbers")
-        return function(*args, **kwargs)
+        return _plainly_called(function, args, kwargs)
 
     return call
+
+
+def _plainly_called(function: Any, args: Any, kwargs: Any) -> Any:
+    """A call without stand-ins among the arguments, which code in C may not take."""
+    return function(*map(stood_for, args), **{k: stood_for(v) for k, v in kwargs.items()})
 
 
 def _refuse(what: str) -> None:
@@ -206,16 +217,16 @@ def _is_plain(x: Any) -> bool:
 class Source:
     """What stands for a generator: methods that draw are followed, all else is told to the capture."""
 
-    __slots__ = ("_stands_for",)
+    __slots__ = ("_leaf", "_stands_for")
     __class__ = property(lambda self: type(self._stands_for))
 
-    def __init__(self, source: Any) -> None:
-        self._stands_for = source
+    def __init__(self, source: Any, leaf: int | None = None) -> None:
+        self._stands_for, self._leaf = source, leaf
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._stands_for, name)
         if callable(found):
-            return stand_in(found)
+            return stand_in(found, self._leaf)
         _refuse(f".{name} of a generator of random numbers is read")
         return found
 
