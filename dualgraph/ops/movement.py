@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.errors import ArgumentError, DTypeError, ShapeError
 from ..core.kinds import check_axes, movement
+from ..core.numbers.guards import guarded
 from ..core.numbers.sizing import range_length
 from ..core.pieces import Piece, around, whole
 from ..core.types import TensorType
@@ -162,8 +163,10 @@ def _(lift, args, batched, starts, stops, steps):
 
 @slice_.put
 def _(base, new, starts, stops, steps):
-    if new.shape == base.shape and min(steps, default=1) > 0:
-        return new  # all of it: how the place was spelled (`x[:]`, `x[...]`, `x`) is not to be seen in derivatives
+    with guarded(proving=True):  # of sizes that differ from call to call, one is no special case
+        everything = new.shape == base.shape
+    if everything and min(steps, default=1) > 0:
+        return new  # how the place was spelled (`x[:]`, `x[...]`, `x`) is not to be seen in derivatives
     return slice_update(base, new, starts=starts, stops=stops, steps=steps)
 
 

@@ -11,6 +11,7 @@ from ..core.composite import Merge, composite
 from ..core.constant import exact
 from ..core.context import state
 from ..core.dtypes import bfloat16
+from ..core.process.silence import quietly
 from ..eager import Tensor
 from ..eager.numbers import live_number
 from ..static import twins
@@ -66,7 +67,7 @@ def rate_of(p: Tensor, group: dict[str, Any]) -> Tensor | None:
         return lr if isinstance(lr, Tensor) else None
     if p.dtype is bfloat16 or not p.dtype.is_floating_point:
         return None
-    return Tensor(np.asarray(lr, p.dtype.numpy), p.dtype)
+    return Tensor(quietly(np.asarray, lr, p.dtype.numpy), p.dtype)  # one too large is infinite
 
 
 @composite
