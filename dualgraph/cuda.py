@@ -17,6 +17,8 @@ __all__ = [
     "is_available",
     "manual_seed",
     "manual_seed_all",
+    "memory_allocated",
+    "memory_reserved",
     "synchronize",
 ]
 
@@ -71,3 +73,29 @@ def empty_cache() -> None:
     """Gives the memory of the GPU that nothing uses back to the system; nothing without one."""
     if is_available():
         importlib.import_module("cupy").get_default_memory_pool().free_all_blocks()
+
+
+def memory_allocated(device: Any = None) -> int:
+    """The bytes of the GPU that tensors take; 0 without one.
+
+    >>> dg.cuda.memory_allocated() >= 0
+    True
+    """
+    return (
+        int(importlib.import_module("cupy").get_default_memory_pool().used_bytes())
+        if is_available()
+        else 0
+    )
+
+
+def memory_reserved(device: Any = None) -> int:
+    """The bytes of the GPU that this process holds, those that wait to be used again included; 0 without one.
+
+    >>> dg.cuda.memory_reserved() >= dg.cuda.memory_allocated()
+    True
+    """
+    return (
+        int(importlib.import_module("cupy").get_default_memory_pool().total_bytes())
+        if is_available()
+        else 0
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any, TypeVar
@@ -347,6 +348,22 @@ class Module(Convertible, StateHooks):
         for param in self.parameters():
             param.requires_grad_(requires_grad)
         return self
+
+    def compile(
+        self, *, wait: bool = False, fast_math: bool = False, memory: Any = None, **_: Any
+    ) -> None:
+        """Calls of this module run compiled from now on (`dg.compile` of its forward); it stays the module that it is.
+
+        PyTorch's further options change nothing.
+
+        >>> layer = dg.nn.Linear(2, 1)
+        >>> layer.compile()
+        >>> layer(dg.ones(3, 2)).shape, list(layer.state_dict())
+        ((3, 1), ['weight', 'bias'])
+        """
+        forward = getattr(self.forward, "_captured_function", self.forward)
+        made = importlib.import_module("...jit.compile", __name__).compile
+        self.forward = made(forward, wait=wait, fast_math=fast_math, memory=memory)  # type: ignore[method-assign]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients of all parameters (or fills them with zeros)."""

@@ -439,3 +439,33 @@ def test_hooks_around_states():
     for handle in handles:
         handle.remove()
     assert list(net.state_dict()) == ["0.weight", "0.bias"] and len(seen) == 2
+
+
+def test_a_module_compiles_itself_and_stays_what_it_is():
+    dg.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.5))
+    compiled = copy.deepcopy(plain)
+    plain.register_forward_hook(lambda module, args, out: out * 2)
+    compiled.compile(wait=True, mode="max-autotune")
+    compiled.compile(wait=True)
+    compiled.register_forward_hook(lambda module, args, out: out * 2)
+    for training in (True, True, False):
+        x, results = dg.randn(3, 4), []
+        for module in (plain.train(training), compiled.train(training)):
+            dg.manual_seed(1)
+            module.zero_grad()
+            out = module(x)
+            out.sum().backward()
+            results.append(
+                [
+                    t.numpy().tobytes()
+                    for t in (out.detach(), *(p.grad for p in module.parameters()))
+                ]
+            )
+        assert results[0] == results[1]
+    assert len(compiled.forward.programs) == 2
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    other = copy.deepcopy(compiled)
+    with dg.no_grad():
+        other[0].bias.add_(1)
+    assert ((other(x) - compiled(x)).detach().numpy() != 0).all()

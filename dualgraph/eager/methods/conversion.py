@@ -290,6 +290,7 @@ methods(
     share_memory_=_itself("share_memory_", "x itself: no memory is shared between processes."),
     is_cpu=property(lambda x: x.device is CPU, doc="Whether the memory is the CPU's."),
     is_sparse=property(lambda x: False, doc="Whether x is sparse: never."),
+    is_mkldnn=property(lambda x: False, doc="Whether x lies as oneDNN wants it: never."),
     is_meta=property(lambda x: False, doc="Whether x has a type and no values: never."),
     is_quantized=property(lambda x: False, doc="Whether x holds quantized numbers: never."),
 )
