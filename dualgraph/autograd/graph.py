@@ -15,7 +15,8 @@ class saved_tensors_hooks:
     """Context: what ops save for their gradients goes through `pack_hook`, and back through `unpack_hook` when read.
 
     ``pack_hook(tensor)`` gives anything; ``unpack_hook`` of that gives a tensor of the same type. Inside, every op
-    runs by itself (calls are slower), compiled functions run eagerly, and what runs inside of a `vmap` is not packed.
+    runs by itself (calls are slower), compiled functions run eagerly; what runs inside of a `vmap` or a loop op is not
+    packed.
     Raises AutogradError where unpacking gives another type, inside of a `vmap`, and under
     `disable_saved_tensors_hooks`.
 

@@ -47,6 +47,10 @@ class Batching:
         self._born: dict[int, tuple[weakref.ref[Tensor], Level]] = {}
         self._lifting = 0  # inside a batch rule
 
+    def of_bodies(self) -> Batching | None:
+        """The handler while the body of a loop or branch is written down."""
+        return self
+
     def applies(self, args: Any) -> bool:
         """Whether one of the operands is batched."""
         return any(type(getattr(a, "_data", None)) is Batch for a in args)

@@ -131,6 +131,10 @@ class Packing(Batching):
         """A tensor that is to be saved, packed."""
         return Packed(t, edge, self.pack, self.unpack)
 
+    def of_bodies(self) -> Batching | None:
+        """None where no vmap runs: a loop is one entry of the tape, and packed as that."""
+        return self if self.levels else None
+
     def enter(self, x: Tensor) -> Tensor:
         """x itself where no vmap runs."""
         return super().enter(x) if self.levels else x

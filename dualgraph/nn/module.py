@@ -362,7 +362,7 @@ class Module(Convertible, StateHooks):
         ((3, 1), ['weight', 'bias'])
         """
         forward = getattr(self.forward, "_captured_function", self.forward)
-        made = importlib.import_module("...jit.compile", __name__).compile
+        made = importlib.import_module("..jit.compile", __package__).compile
         self.forward = made(forward, wait=wait, fast_math=fast_math, memory=memory)  # type: ignore[method-assign]
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -39,6 +39,7 @@ def in_place(m: Any, x: Any) -> Any:
     return (m(y.mul_(3.0)) ** 2).mean()
 
 
+RECURRENT = nn.GRU(6, 5)
 PROGRAMS: list[Callable[[Any, Any], Any]] = [
     lambda m, x: nn.functional.cross_entropy(m(x), dg.tensor([0, 1, 2, 0])),
     in_place,
@@ -47,6 +48,7 @@ PROGRAMS: list[Callable[[Any, Any], Any]] = [
         dg.checkpoint(lambda v: m(v).sin())(x).sum() + dg.vmap(lambda v: m[0](v).sum())(x).sum()
     ),
     lambda m, x: dg.scan(lambda c, v: (c * v.sum(), c), x.sum(), x)[0],
+    lambda m, x: RECURRENT(x[:, None])[0].sum() + m(x).sum(),
     dg.compile(lambda m, x: m(x).exp().sum(), wait=True),
 ]
 
@@ -63,10 +65,12 @@ def test_gradients_are_the_same_when_what_is_saved_is_kept_elsewhere(f: Any) -> 
         dg.manual_seed(5)
         x = dg.randn(4, 6, requires_grad=True)
         m.zero_grad()
+        RECURRENT.zero_grad()
         with hooks:
             loss = f(m, x)
         loss.backward()
-        found = [loss.detach(), x.grad, *(p.grad for p in m.parameters())]
+        weights = [*m.parameters(), *RECURRENT.parameters()]
+        found = [loss.detach(), x.grad, *(p.grad for p in weights)]
         return [b"" if g is None else g.numpy().tobytes() for g in found]
 
     plain = gradients(dg.enable_grad())
