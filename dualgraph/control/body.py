@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ..core.backend import backend_for
@@ -31,7 +30,7 @@ from ..static.graph import Graph, renumber, substitute
 from ..static.scopes import group_scopes
 from ..static.symbolic import Following
 from ..static.trace import Inside, Mark, Slot
-from .derive import levels
+from .derive import as_in_bodies, levels
 from .surroundings import Surroundings, prints
 
 # --- trees of tensors --------------------------------------------------------------------------
@@ -244,10 +243,10 @@ def trace_body(
     tracer = FollowingBody(discarded) if follows_sizes() else BodyTracer(discarded)
     types = types_of(tensors)
     began = TapeNode(None, (), {}, ()).seq
-    with _as_in_bodies():
+    with as_in_bodies():
         given = [_again(t) for t in tensors]
     try:
-        with as_before(), _as_in_bodies(), tracer:
+        with as_before(), as_in_bodies(), tracer:
             for i, (t, type) in enumerate(zip(given, types, strict=True)):
                 tracer.add_root(t, Slot("leaf", (i, t), type))
             outs, structure = tensors_of(op, fn(*args.build(given)))
@@ -267,16 +266,6 @@ def trace_body(
     graph = renumber(Graph(tuple(r.var for r in tracer.roots), tuple(nodes), results))
     constants = tuple(r.tensor for r in tracer.roots[len(given) :])
     return Body(graph, constants, outs, structure, tuple(refusals), states)
-
-
-@contextmanager
-def _as_in_bodies() -> Iterator[None]:
-    before = state.batching
-    state.batching = before and before.of_bodies()
-    try:
-        yield
-    finally:
-        state.batching = before
 
 
 def undo(states: Sequence[tuple[Tensor, Any]]) -> None:

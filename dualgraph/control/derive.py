@@ -6,6 +6,7 @@ A function of tensors is run on stand-ins, which have types but no values, and w
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,17 @@ def stand_in(t: TensorType) -> Tensor:
     return Tensor(_no_values(t), t.dtype, t.device)
 
 
+@contextmanager
+def as_in_bodies() -> Iterator[None]:
+    """Hooks on saved tensors are off inside: a loop is one entry of the tape."""
+    before = state.batching
+    state.batching = before and before.of_bodies()
+    try:
+        yield
+    finally:
+        state.batching = before
+
+
 def derive(
     fn: Callable[..., Sequence[Tensor]],
     types: Sequence[TensorType],
@@ -106,7 +118,7 @@ def derive(
     tracer = FollowingAbstract() if symbolic else AbstractTracer()
     tracer.takes_numbers = numbers is not None
     given = [stand_in(t) for t in types]
-    with as_before(), tracer, grad_mode(False):
+    with as_before(), as_in_bodies(), tracer, grad_mode(False):
         for i, (t, type) in enumerate(zip(given, types, strict=True)):
             tracer.add_root(t, Slot("leaf", (i, t), type))
         outs = tuple(tracer.var_of(t) for t in fn(*given))
