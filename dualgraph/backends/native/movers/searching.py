@@ -13,6 +13,7 @@ from ..emit.parts import I32, I64
 from .kernels import LANES, SIZE, TYPES, address_of, dense, element_code, in_order, kernel, share
 
 Ints = tuple[int, ...]
+Pairs = tuple[tuple[ir.Value, ir.Value], ...]
 LONG = 256
 
 
@@ -57,6 +58,17 @@ def _better(w: Writer, sign: str, code: str, x: ir.Value, best: ir.Value) -> ir.
     return b.or_(b.fcmp_ordered(sign, x, best), nan)
 
 
+def _chosen(w: Writer, sign: str, code: str, pairs: Pairs) -> list[ir.Value]:
+    """Of each pair (new, old) the new one where the first pair's is better: nested selects with one comparison each, as
+    conditions of 16 lanes are taken apart and packed for a logical operation where there is no AVX-512."""
+    b, (x, best) = w.b, pairs[0]
+    if code in "il":
+        better = b.icmp_signed(sign, x, best)
+        return [b.select(better, *pair) for pair in pairs]
+    more, number = b.fcmp_unordered(sign, x, best), b.fcmp_ordered("ord", best, best)
+    return [b.select(number, b.select(more, new, old), old) for new, old in pairs]
+
+
 @kernel(pointers=2, numbers=4)
 def columns_code(w: Writer, sign: str, code: str) -> None:
     """``(x, out, n, inner, begin, end)`` on arrays (outer, n, inner): along the middle axis."""
@@ -75,11 +87,8 @@ def columns_code(w: Writer, sign: str, code: str) -> None:
             best, at = turn.carried
             place = w.scaled(b.add(first, b.mul(turn.i, inner)), size)
             value = w.load(w.at(x, place), kind, mask)
-            better = _better(w, sign, code, value, best)
-            turn.carried = [
-                b.select(better, value, best),
-                b.select(better, w.splat(turn.i, LANES), at),
-            ]
+            pairs = (value, best), (w.splat(turn.i, LANES), at)
+            turn.carried = _chosen(w, sign, code, pairs)
         target = b.add(b.mul(outer.i, inner), column.i)
         w.store_first(turn.carried[1], w.at(out, w.scaled(target, 8)), left)
 
@@ -100,11 +109,8 @@ def short_rows_code(w: Writer, sign: str, code: str) -> None:
         with w.loop(n, i64(1), carried=carried) as turn:
             best, at = turn.carried
             value = w.gather(w.at(start, w.scaled(turn.i, size)), offsets, kind, mask)
-            better = _better(w, sign, code, value, best)
-            turn.carried = [
-                b.select(better, value, best),
-                b.select(better, w.splat(turn.i, LANES), at),
-            ]
+            pairs = (value, best), (w.splat(turn.i, LANES), at)
+            turn.carried = _chosen(w, sign, code, pairs)
         w.store_first(turn.carried[1], w.at(out, w.scaled(row.i, 8)), left)
 
 
@@ -132,11 +138,7 @@ def _kept(
     b, lanes = w.b, ir.Constant(ir.VectorType(I64, LANES), list(range(LANES)))
     best, at = before
     value = w.load(w.at(start, w.scaled(i, SIZE[code])), best.type)
-    better = _better(w, sign, code, value, best)
-    return [
-        b.select(better, value, best),
-        b.select(better, b.add(w.splat(i, LANES), lanes), at),
-    ]
+    return _chosen(w, sign, code, ((value, best), (b.add(w.splat(i, LANES), lanes), at)))
 
 
 def _first_best(w: Writer, sign: str, code: str, best: ir.Value, at: ir.Value) -> ir.Value:
