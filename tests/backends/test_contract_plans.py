@@ -24,7 +24,7 @@ def time_of(down, across, whole_x, whole_y, tiles, height, batch, blocks, thread
     unit += 0.3 * across + 1 / blocks + across * (y.far if whole_y else y.own)
     once = [p for p, whole in ((x, whole_x), (y, whole_y)) if whole and not p.ready]
     before = sum(p.whole for p in once) / threads + len(once) / blocks
-    return (-(-units // threads) + cuts.AWAIT) * unit + before
+    return (-(-units // threads) + cuts.AWAIT * (threads > 1)) * unit + before
 
 
 def test_the_search_for_a_cut_leaves_out_nothing_that_wins():

@@ -74,7 +74,7 @@ def quickest(
         even = -(-height * tiles[0] // (count * rows))  # rows of as many tiles that are alike
         lower = (even + 0.5) / (height + 0.5)
         for _, parts, by_row, by_unit, before, way in ways:
-            turns = -(-count * parts // threads) + AWAIT
+            turns = -(-count * parts // threads) + AWAIT * (threads > 1)
             time = turns * (rows * lower * by_row + by_unit) + before
             if time < BETTER * best:
                 best, choice = time, (rows, *way)

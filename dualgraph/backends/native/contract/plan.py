@@ -13,7 +13,7 @@ from ..threads import pool
 from . import kernels
 from .cuts import Cut, Packing, quickest
 from .operands import Lined, Operand, Product, Strided, Tabled, Windowed
-from .shape import KC, MC, NC, Geometry
+from .shape import KC, LARGE, MC, NC, Geometry
 from .stages import Pieces, Recipe, Stage, record
 
 SPLIT = 1_500_000  # products from which a product is cut into units for several threads
@@ -21,7 +21,6 @@ FEW = 8  # rows so few that a panel of y is used up at once
 BRIEF = 500_000  # products below which the interpreter lock is kept
 NEAR = 2**15  # bytes of an operand that the nearest cache holds, packed or not
 FEWER = 128  # columns (about) of packed windows in place of NC, where tiles are low
-LARGE = 2**21  # bytes of a result that the nearer caches do not hold
 HUGE = 2**25  # bytes of an operand that no cache holds
 STRIPE = 16  # k's packed at a time where columns are neighbours in memory
 STACK = 2**17  # bytes of scratch that may be on the stack
@@ -68,11 +67,11 @@ class Plan:
         wide = self._choose_tile(pack_x, pack_y)
         # a large result is gone through once for several blocks of k
         blocks = -(-product.k // KC)
-        self.group = min(blocks, shape.group) if m * n * shape.size > LARGE else 1
+        self.group = min(blocks, shape.group(m * n * shape.size))
         self.depth = min(KC, -(-product.k // shape.lanes) * shape.lanes)
         self.cut = cut or self._cut()
         self.nc = self._columns(self.cut.columns, self.cut.whole_x, self.cut.whole_y)
-        self.mc = max(1, MC // (1 + (self.group > 1)) // self.rows) * self.rows
+        self.mc = max(1, 2 * MC // max(2, self.group) // self.rows) * self.rows
         self.parts = -(-m // self.cut.rows) * -(-n // self.cut.columns)
         self.span = -(-blocks // self.spans) * KC
         self.spans = -(-product.k // self.span)

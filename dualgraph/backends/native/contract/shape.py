@@ -13,6 +13,7 @@ WAY, WAYS = (
     2**12,
     8,
 )  # bytes of a way of that cache, and how many there are: lines a WAY apart share them
+LARGE = 2**21  # bytes of a result that the nearer caches do not hold
 AGAIN = 2700  # lines of a panel, each as often as a tile reads it, from which it is rather packed
 
 
@@ -40,11 +41,13 @@ class Geometry:
         """Vectors that hold one packed column of a tile of x."""
         return -(-self.rows // self.lanes)
 
-    @property
-    def group(self) -> int:
-        """Blocks of k that a tile of a large result is added up for at a time. Low tiles read their panels of y more
-        often than they gain by it."""
-        return 4 if self.registers == 32 else 1
+    def group(self, nbytes: int) -> int:
+        """Blocks of k that a tile of a result of so many bytes is added up for at a time, so that it is gone through
+        less often. Low tiles read their panels of y more often, and gain by it only where the result comes from
+        memory."""
+        if self.registers == 32:
+            return 4 if nbytes > LARGE else 1
+        return 2 if nbytes > 6 * LARGE else 1
 
     def rather_packed(self, m: int, k: int, step: int = 1) -> bool:
         """Whether so many tiles read a panel of y that it is put side by side first, even if rows are neighbours; its
