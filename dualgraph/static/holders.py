@@ -58,6 +58,8 @@ from .members import (
 from .outside import ENGINE, closed, for_its_own_use, home, impure, users
 
 ENGINE_STATE = "dualgraph.optim", "dualgraph.data"  # objects whose state is the engine's own matter
+# Modules of base classes whose methods ask objects for nothing but their other methods.
+STATELESS = "abc", "collections.abc", "contextlib", "enum", "numpy", "typing"
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
 # A look at an object by names: its name and place, names to look for, those that code writes, whether it is the first.
 ByName = Callable[[Any, str, Location, Set[str], Set[str], bool], None]
@@ -166,7 +168,8 @@ class Holders:
     ) -> None:  # fmt: skip
         """What an object holds under these names, or under any where some code reflects."""
         held, kind = held_by(value), _kind(value)
-        shown = is_namespace(kind)  # as a whole, where it is printed or compared
+        # As a whole, where it is printed or compared, or where code that is not followed may read any of it.
+        shown = is_namespace(kind) or _has_code(kind)
         strict = self.misses or shown or is_tensor(kind)
         if first and strict and not home(kind).startswith(ENGINE_STATE):
             self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
@@ -385,6 +388,8 @@ class Holders:
                     where,
                 )
             return
+        if hidden := _hidden(cls):
+            self._refuse(f"what a {hidden} keeps cannot be checked", name, where)
         if not engine:
             self.checks.append(TypeCheck(value, None, cls, f"the class of {name}", where))
         self._waiting.append((self._attributes, value, name, where))
@@ -426,6 +431,36 @@ def _ways(kind: Any) -> tuple[str, ...]:
         return ("_tensor",)
     way = next(way for kinds, way in WAYS if issubclass(kind, kinds))
     return (way,) if way in ("_instance", "_class", "_module") else (way, *own)
+
+
+@functools.lru_cache(maxsize=1024)
+def _hidden(cls: Any) -> str:
+    """The base of a user's class, written in C, whose objects hold more than attributes and items show ("": none)."""
+    known = (*ATOMS, np.generic, *(k for kinds, _ in WAYS[:-1] for k in _each(kinds)))
+    for base in cls.__mro__:
+        if closed(home(base)) and not issubclass(base, known) and "__slots__" not in vars(base):
+            if not (home(base).startswith(ENGINE) or is_namespace(base)):
+                if base.__basicsize__ > _Plain.__basicsize__:
+                    return f"{home(base)}.{base.__qualname__}"
+    return ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _has_code(cls: Any) -> bool:
+    """Whether a user's class has methods of the standard library's, which are not followed."""
+    return any(
+        closed(home(base)) and not home(base).startswith((ENGINE, *STATELESS))
+        and any(isinstance(v, types.FunctionType) for v in vars(base).values())
+        for base in cls.__mro__
+    )  # fmt: skip
+
+
+class _Plain:
+    """A class whose objects have a dict and nothing else."""
+
+
+def _each(kinds: Any) -> tuple[Any, ...]:
+    return kinds if isinstance(kinds, tuple) else (kinds,)
 
 
 def _kind(value: Any) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import array
+import collections
 import copy
 import functools
 import io
 import itertools
 import logging
 import pickle
+import random
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -501,3 +505,44 @@ def test_compiled_functions_can_be_copied_and_pickled() -> None:
 def doubled(a: Any) -> Any:
     """A decorated function at the top of a module."""
     return a * 2
+
+
+class Random(random.Random):
+    pass
+
+
+class Count(itertools.count):  # type: ignore[type-arg]
+    pass
+
+
+class Array(array.array):  # type: ignore[type-arg]
+    pass
+
+
+class Words(collections.UserDict):  # type: ignore[type-arg]
+    pass
+
+
+class Row(collections.UserList):  # type: ignore[type-arg]
+    pass
+
+
+class Local(threading.local):
+    value = 0.0
+
+
+@both_modes(0)
+def test_objects_of_classes_that_derive_from_the_standard_librarys(wrap: Wrap) -> Iterator[Any]:
+    rng, count, row, words = Random(3), Count(1), Row([0.0]), Words(a=0.0)
+    numbers, local = Array("d", [0.0]), Local()
+    reads = [
+        wrap(lambda v: v * rng.random()),
+        wrap(lambda v: v * next(count)),
+        wrap(lambda v: v * row[0]),
+        wrap(lambda v: v * words["a"]),
+        wrap(lambda v: v * numbers[0]),
+        wrap(lambda v: v * local.value),
+    ]
+    for i in range(4):
+        row[0] = words["a"] = numbers[0] = local.value = float(i)
+        yield [read(dg.ones(2)) for read in reads]
