@@ -249,7 +249,7 @@ class _Reader:
             count = 0 if formulas is None else len(formulas.numbers.gives)
             if type.shape:
                 raise ValueError("a number has no axes")
-            use: Any = Use(formulas, _index(key, count, "number"), f"number {key}")  # type: ignore[arg-type]
+            use: Any = Use(formulas, _index(key, count, "number"), f"number {key}", frozenset())  # type: ignore[arg-type]
             return Slot("computed", use, type)
         if kind == "leaf":
             i = _index(key, len(blanks), "leaf")

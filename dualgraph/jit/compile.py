@@ -17,7 +17,7 @@ from ..eager.tensor import Tensor
 from ..static.graph import Graph
 from . import hot
 from .entries import Entry, Forecast, explanation, sized_forecast
-from .growing import Growing, background
+from .growing import MAX_PROGRAMS, Growing, background
 from .keys import call_key, leaves_to_keep
 from .pay import WARM, Meter
 from .program import MISMATCH, Program
@@ -81,7 +81,7 @@ class Compiled(Growing):
         timed = any(p.ready for p in entry.programs) and not any(p.taps for p in entry.programs)
         if entry.measuring or not timed or not meter.warm():
             return self._run(entry, key, args, kwargs, leaves)
-        captured = len(entry.programs)
+        captures = self._captures
         entry.measuring = True
         try:
             if meter.turn():
@@ -93,7 +93,7 @@ class Compiled(Growing):
         finally:
             self._hot = ()
             entry.measuring = False
-        if len(entry.programs) != captured:
+        if captures != self._captures <= MAX_PROGRAMS:
             meter.start()
         calls = sum(p.calls for p in entry.programs)
         meter.decide(sum(p.gradients.spent for p in entry.programs if p.gradients) / max(calls, 1))

@@ -66,6 +66,7 @@ class Growing:
         self._hot: Any = ()  # records of calls that are told natively, or what lets all pass
         self._plain = 0  # calls that go straight to the function, as no program pays
         self._passed = 0  # those that did so natively, or will
+        self._captures = 0
         self._full = False  # whether it has as many programs as it may have
         self._captured_function = fn
         self._backend = backend
@@ -144,6 +145,7 @@ class Growing:
     ) -> tuple[Any, Program | None]:  # fmt: skip
         """The result of a call, which is captured as it runs, and the program, if that is a new one; with `left` from
         where a program left it."""
+        self._captures += 1
         where, why = user_location(), why or self._new(key)
         spec, before, tree, tries = None, left and left.program, key[0], self._apart.tries
         others = self._rebound.noticed(entry.programs)
@@ -199,6 +201,9 @@ class Growing:
         """Drops programs for random numbers that do not come again, when others were found to serve for any."""
         superseded = self._taking.superseded(entry.programs, new)
         entry.programs[:] = [p for p in entry.programs if p not in superseded]
+        for program in superseded:
+            if program.path is not None:
+                program.path.leave(program)
 
     @contextmanager
     def _blaming(self, sources: Sequence[Source], takes: bool, tree: Any) -> Iterator[None]:

@@ -325,6 +325,15 @@ class Path:
         between = count - len(outputs)
         return KeepingTail(self.last, outputs, tuple(kept), between, borrowed, compile)
 
+    def leave(self, program: Any) -> None:
+        """Takes a program out of the tree: no call goes on with it."""
+        for stage, outcome in zip(self.stages, self.outcomes, strict=True):
+            others = [p for p in stage.followers.get(outcome, ()) if p is not program]
+            if others:
+                stage.followers[outcome] = others
+            else:
+                stage.followers.pop(outcome, None)
+
     def know(self, values: list[Any], env: Env) -> None:
         """Puts the numbers taken out so far into `env`, as the tensors that they were taken out of."""
         for stage, value in zip(self.stages, values, strict=False):

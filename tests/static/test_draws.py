@@ -275,3 +275,17 @@ def test_code_that_could_tell_stand_ins_gets_none() -> None:
     eager_for(typed, "asks for a `type`")
     eager_for(known, "may be the one that the code finds in its state")
     eager_for(made, "default_rng() changes or reads a generator")
+
+
+def test_paths_share_what_they_do_before_they_part() -> None:
+    """A program that has drawn one more number behind the branch is found by calls that set out with the other."""
+
+    def mixed(wrap: Make, g: Generators) -> Any:
+        def f(x: Any, i: int) -> Any:
+            y = x * random.random()
+            return y + random.random() if random.random() < 0.5 else y
+
+        return wrap(f)
+
+    f = both(mixed)
+    assert len(f.programs) == 2 and f._captures < 10, f.explain()

@@ -52,16 +52,17 @@ class Source(Protocol):
 
 
 class Use(NamedTuple):
-    """A number that a program takes: the formulas that give it, its place among what they give, and what it is."""
+    """A number that a program takes: the formulas that give it, its place among what they give, what it is, and what
+    tells the inputs that it depends on."""
 
     formulas: Formulas
     place: int
     text: str
+    inputs: frozenset[Any]
 
     def same(self, other: Use) -> bool:
         """Whether another capture has this number from the same inputs."""
-        mine, theirs = ({s.key for s in u.formulas.sources} for u in (self, other))
-        return self.text == other.text and mine == theirs
+        return self.text == other.text and self.inputs == other.inputs
 
 
 def _any_int(operands: tuple[Any, ...]) -> bool:
@@ -195,7 +196,8 @@ class Formulas:
         if place is None:
             place = self._places[x._live_code] = len(self.uses)
             self.uses.append(x)
-        return Use(self, place, x._live_text)
+        inputs = frozenset(self.sources[i].key for i in x._live_sources)
+        return Use(self, place, x._live_text, inputs)
 
     def tensor(self, x: Live, dtype: DType, make: Callable[[], Any]) -> Any:
         """The 0-d tensor that stands for a live number where it meets tensors."""
