@@ -6,6 +6,8 @@ variable would do so once only; one that changes nothing that it could read does
 
 from __future__ import annotations
 
+import pickle
+import random
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -15,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.numbers.draws import again, is_source, stood_for
 from ..eager.tensor import Tensor
 from ..static.capture import CHANGES
 from ..static.code.bytecode import codes, global_names
@@ -64,6 +67,46 @@ class Place(NamedTuple):
                 (holder.update if isinstance(holder, set) else holder.extend)(before)
 
 
+class Stream(NamedTuple):
+    """A generator of random numbers of Python or NumPy, likewise; `again` are numbers drawn for it before."""
+
+    name: str
+    source: Any
+    before: Any
+    again: tuple[Any, ...]
+
+    def holds(self) -> bool:
+        """Whether nothing was drawn."""
+        unchanged = pickle.dumps(_state(self.source)) == pickle.dumps(self.before)
+        return unchanged and len(again.numbers) == len(self.again)
+
+    def restore(self) -> None:
+        """Has it give the same numbers again."""
+        if isinstance(self.source, random.Random):
+            self.source.setstate(self.before)
+        elif isinstance(self.source, np.random.Generator):
+            self.source.bit_generator.state = self.before
+        else:
+            self.source.set_state(self.before)
+        again.numbers.clear()
+        again.numbers.extend(self.again)
+
+
+def _state(source: Any) -> Any:
+    if isinstance(source, random.Random):
+        return source.getstate()
+    if isinstance(source, np.random.Generator):
+        return source.bit_generator.state
+    return source.get_state(legacy=False)
+
+
+SHARED = {
+    "random": random.random,
+    "numpy": np.random.rand,
+    "numpy.random": np.random.rand,
+}  # generators of modules
+
+
 class Surroundings:
     """The Python state that a function reaches, as it was when this was made.
 
@@ -79,13 +122,16 @@ class Surroundings:
 
     def __init__(self, fn: Any) -> None:
         self._fn = fn
-        self._places: list[Place] = []
+        self._places: list[Place | Stream] = []
         self._names = {"forward", "__call__"}  # that code mentions
         self._objects: list[tuple[str, Any]] = []
         looked: set[tuple[int, str]] = set()
         work, seen = [(getattr(fn, "__name__", type(fn).__name__), fn)], {}
         while work and len(seen) < MOST:
             name, x = work.pop()
+            if isinstance(x, ModuleType) and "random" in self._names | {x.__name__}:
+                x = SHARED.get(x.__name__, x)
+            x = stood_for(x)
             if id(x) not in seen and not isinstance(x, PLAIN):
                 seen[id(x)] = x
                 work.extend(self._enter(name, x))
@@ -118,7 +164,10 @@ class Surroundings:
 
     def _enter(self, name: str, x: Any) -> Iterator[tuple[str, Any]]:
         """Notes what can be changed of an object; gives what it leads to, by name."""
-        if isinstance(x, FunctionType):
+        if is_source(x):
+            source = getattr(x, "__self__", x)
+            self._places.append(Stream(name, source, _state(source), tuple(again.numbers)))
+        elif isinstance(x, FunctionType):
             yield from self._function(x)
         elif isinstance(x, MethodType):
             yield from ((name, x.__self__), (name, x.__func__))

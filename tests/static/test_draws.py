@@ -211,6 +211,30 @@ def test_what_is_not_followed_runs_eagerly() -> None:
     eager_for(of_a_tuple, "a capture cannot see what is drawn from it here")
 
 
+def test_bodies_of_loops_and_branches_draw_each_time_they_are_run() -> None:
+    def cell(c: Any, x: Any) -> Any:
+        return c * random.random() + x * np.random.rand(), c
+
+    def stepping(wrap: Make, g: Generators) -> Any:
+        def f(x: Any, i: int) -> Any:
+            y = dg.scan(cell, x[0], x * g.numpy.random())[0]
+            return dg.cond(
+                y.sum() > 0, lambda v: v * g.older.rand(), lambda v: v + g.python.random(), y
+            )
+
+        return wrap(f)
+
+    both(stepping, 4)
+    x = normal(4, 3).requires_grad_()
+    random.seed(0)
+    last, _ = dg.scan(lambda c, v: (c * random.random() + v, c), x[0], x)
+    random.seed(0)
+    c = x[0]
+    for v in x:
+        c = c * random.random() + v
+    assert frozen(last) == frozen(c)
+
+
 def test_a_generator_that_the_code_keeps_is_the_users() -> None:
     class Holder:
         rng: Any = None
