@@ -25,6 +25,7 @@ from ..core.types import broadcast_shapes
 from ..ops.arithmetic import cast
 from ..ops.movement import copy, written
 from ..ops.reduce import broadcast_to
+from .batch import batch_of
 from .tensor import Tensor
 
 
@@ -228,8 +229,8 @@ def _at_once(t: Tensor, op: str, fn: Callable[..., Any], *args: Any) -> None:
 def _rewrite(op: str, t: Tensor, fn: Callable[..., Any], *args: Any, **params: Any) -> Tensor:
     began = next(sequence)
     new = fit(op, t, fn(*args, **params))
-    if state.grad and new._node is not None:
-        _keep_old_values(t, new._node, began)
+    if state.grad:
+        _keep_old_values(t, new, began)
     return write(op, t, new, derived=True)
 
 
@@ -265,13 +266,25 @@ def _ready(op: str, out: Any, new: Tensor) -> Tensor:
 def _into(op: str, out: Tensor, new: Tensor, began: int) -> Tensor:
     if out.shape != new.shape:
         out.resize_(new.shape)
-    if state.grad and new._node is not None:
-        _keep_old_values(out, new._node, began)
+    if state.grad:
+        _keep_old_values(out, new, began)
     return write(op, out, new)
 
 
-def _keep_old_values(t: Tensor, node: TapeNode, began: int) -> None:
-    """Lets the tape entries made since `began` read a copy of t, which is about to be written."""
+def _keep_old_values(t: Tensor, new: Tensor, began: int) -> None:
+    """Lets the tape entries behind `new` made since `began` read a copy of t, which is about to be written."""
+    if new._node is not None:
+        _read_copies(t, new._node, began)
+    if state.batching is None:
+        return
+    batch, of_new = batch_of(t), batch_of(new)
+    if of_new is not None:  # the tapes below know the tensors of all examples
+        within = batch is not None and batch.level is of_new.level
+        _keep_old_values(batch.inner if within else t, of_new.inner, began)
+
+
+def _read_copies(t: Tensor, node: TapeNode, began: int) -> None:
+    """The same for the entries of one tape."""
     copies: dict[int, Tensor] = {}
     seen, stack = set(), [node]
 

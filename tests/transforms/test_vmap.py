@@ -266,6 +266,35 @@ def test_writes_to_tensors_made_inside() -> None:
     close(dg.vmap(dg.vmap(f))(x.reshape(2, 2, 2, 2)).reshape(4, 3, 2), dg.vmap(pure)(x))
 
 
+def _changed_by_itself(x: Any, y: Any) -> Any:
+    z = x * 1.0
+    z.mul_(z)
+    return z.sin_() + y
+
+
+def _changed_through_a_view(x: Any, y: Any) -> Any:
+    z = dg.ones(3)
+    z[1:].mul_(x[:-1])
+    return z.exp_() * y
+
+
+def _given_a_place(x: Any, y: Any) -> Any:
+    z = x * y
+    return dg.mul(z, z, out=z)
+
+
+@pytest.mark.parametrize("f", [_changed_by_itself, _changed_through_a_view, _given_a_place])
+def test_gradients_around_read_the_values_before_writes_inside(f: Any) -> None:
+    def gradient(f: Any, x: Any, y: Any) -> Any:
+        return dg.grad(lambda x: f(x, y).sum())(x)
+
+    x, y = dg.randn(2, 3), dg.randn(2, 3)
+    each = dg.stack([gradient(f, a, b) for a, b in zip(x, y, strict=True)]).numpy().tobytes()
+    around = dg.compile(lambda x, y: gradient(dg.vmap(f), x, y), wait=True)
+    assert gradient(dg.vmap(f), x, y).numpy().tobytes() == each
+    assert {around(x, y).numpy().tobytes() for _ in range(2)} == {each}
+
+
 def test_writes_to_tensors_made_outside_are_refused() -> None:
     total = dg.zeros(2)
 
