@@ -72,6 +72,8 @@ def test_print_options() -> None:
 def test_the_class_is_not_what_makes_tensors_of_lists() -> None:
     with pytest.raises(dg.DTypeError, match=r"dg\.tensor"):
         dg.Tensor([1.0, 2.0])
+    with pytest.raises(dg.DTypeError, match=r"dg\.tensor"):
+        dg.Tensor(dg.ones(2))
 
 
 # --- profiler ------------------------------------------------------------------------------------

@@ -59,12 +59,13 @@ class Tensor:
 
     def __init__(self, data: Any, dtype: DType | None = None, device: Device = CPU) -> None:
         self._data = data
-        try:
-            self.dtype = dtype if dtype is not None else from_numpy(data.dtype)
-        except AttributeError:
-            problem = "Tensor() is the wrapper of an array"
-            remedy = "write dg.tensor(data), or dg.empty(sizes)"
-            raise DTypeError(describe("Tensor", type(data).__name__, problem, remedy)) from None
+        if dtype is None:
+            if isinstance(data, Tensor) or not hasattr(data, "dtype"):
+                problem = "Tensor() is the wrapper of an array"
+                remedy = "write dg.tensor(data), or dg.empty(sizes)"
+                raise DTypeError(describe("Tensor", type(data).__name__, problem, remedy))
+            dtype = from_numpy(data.dtype)
+        self.dtype = dtype
         self.device = device
         self._requires_grad = False
         self._node = self._grad = self._cell = self._parent = None
