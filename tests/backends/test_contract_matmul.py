@@ -15,7 +15,7 @@ import dualgraph as dg
 from dualgraph.backends.native import api, contract
 from dualgraph.backends.native.contract import kernels, plan, product, shape, stages
 from dualgraph.backends.native.contract.cuts import Cut
-from dualgraph.backends.native.contract.operands import Product, Strided
+from dualgraph.backends.native.contract.operands import Product, Strided, Tabled
 from dualgraph.backends.native.contract.plan import Plan
 from dualgraph.backends.native.threads import pool
 from dualgraph.backends.scalar_numpy import ExactArrayScalar
@@ -135,11 +135,9 @@ def test_a_row_does_not_depend_on_its_neighbours_nor_on_threads(dtype, monkeypat
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("width", [16, 32, 64])
+@pytest.mark.parametrize("width", [16, 32, 64])  # wider vectors than the processor's are split
 @pytest.mark.parametrize("packed", [False, True])
 def test_vector_width_and_packing_do_not_matter(dtype, width, packed):
-    if width > kernels.vector_bytes():
-        pytest.skip("this processor has no such vectors")
     rng = np.random.default_rng(4)
     size = np.dtype(dtype).itemsize
     for m, k, n in [(37, 300, 45), (1, 40, 64), (5, 20, 130)]:
@@ -151,6 +149,19 @@ def test_vector_width_and_packing_do_not_matter(dtype, width, packed):
         )
         Plan(sizes, None, (0, 1, 2), shape.geometry(dtype, width), packed, packed)(x, y, out)
         assert same_bits(out, law(x, y))
+
+
+@pytest.mark.parametrize("width", [16, 32, 64])
+@pytest.mark.parametrize("whole", [False, True])
+def test_rows_are_packed_in_stripes_of_any_height(width, whole):
+    rng = np.random.default_rng(5)
+    x, y = (rng.standard_normal(s).astype("float32") for s in [(40, 300), (300, 20)])
+    start, out = np.zeros(1, dtype=np.int64), np.empty((40, 20), "float32")
+    rows, ks = np.arange(40) * 1200, np.arange(300) * 4
+    sizes = Product("float32", 40, 20, 300, Tabled(rows, ks, 72), Strided(4, 80), 80, (start,) * 3)
+    cut = Cut(40, 20, whole_x=whole)
+    Plan(sizes, None, (0, 1, 2), shape.geometry("float32", width), cut=cut)(x, y, out)
+    assert same_bits(out, law(x, y))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -128,7 +128,7 @@ class Plan:
         side_by_side = isinstance(x, Strided) and x.row_step == self.shape.size
         stripe = STRIPE if side_by_side else KC
         if isinstance(x, Tabled) and x.stripe:
-            stripe = x.stripe
+            stripe = x.stripe + -x.stripe % self.shape.lanes  # squares of k's are packed whole
         own = (address_of(starts), address, self.slots[place], slot, matrix, panels, panel, width)
         return *values, *own, stripe
 
