@@ -18,7 +18,7 @@ from ..core.sweep import Whole
 from ..eager.tensor import Edge, Tensor
 from ..merge.running import FAILURES, run
 from .program import program_of
-from .template import Template, match, template_of
+from .template import Template, match, may_have_template, template_of
 
 SELDOM = 32  # sweeps over tapes without a template, of which the last gets one, as the 1st, 2nd, 4th, 8th ... do
 OFTEN = 32  # sweeps over tapes of a template until it gets a program,
@@ -27,6 +27,7 @@ AGAIN = 6  # or so many, where others have taken the place of
 ROW = 24  # tapes in a row that were swept by programs
 CHANGES = 6  # times that they may take it
 MOST = 8  # templates of tapes that end alike
+SITES = 1024  # ops that tapes with templates end in
 _background = Workers("dualgraph-sweeps", 1)
 
 
@@ -125,10 +126,13 @@ def serve(
 ) -> bool:
     """Whether a sweep was run as a whole: `arrive` has then got the gradients of all leaves."""
     (node, index), ct = root
-    if node.prim is None or mode.formulas is not None or ct.device is not CPU:
+    if not may_have_template(node.prim) or mode.formulas is not None or ct.device is not CPU:
         return False
     site = _sites.get((node.prim, index))
     if site is None:
+        if len(_sites) >= SITES:
+            oldest, *_ = list(_sites)  # made at once: other threads change it
+            _sites.pop(oldest, None)
         site = _sites[node.prim, index] = Site()
     hit = site.find(node)
     if hit is None:

@@ -71,6 +71,12 @@ class Template(NamedTuple):
         return [k for k, e in enumerate(self.entries) if e.prim is None]
 
 
+def may_have_template(prim: Any) -> bool:
+    """Whether tapes with entries of this op may have templates: compiled calls and the user's functions, which may be
+    made anew at each call, have none."""
+    return isinstance(prim, (Prim, MergedOp))
+
+
 def entries_behind(root: TapeNode) -> list[TapeNode]:
     """The entries that a sweep from `root` meets, in its order; at most one more than `LONGEST`."""
     found: list[TapeNode] = []
@@ -136,7 +142,7 @@ def _entry_of(node: TapeNode, places: dict[TapeNode, int], values: _Values) -> E
         return None
     if node.prim is None:
         return Entry(None, {}, node.outputs)
-    if not isinstance(node.prim, (Prim, MergedOp)):
+    if not may_have_template(node.prim):
         return None
     operands, saved = node.saved
     if not all(map(_is_plain, node.params.values())) or not all(map(_is_usual, operands)):

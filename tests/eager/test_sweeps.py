@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -240,6 +242,18 @@ def test_captures_and_second_gradients_see_the_ops(matcher: str) -> None:
 
     for _ in range(3):
         np.testing.assert_allclose(step(x).detach(), 3 * x.detach() ** 2, rtol=1e-6)
+
+
+def test_compiled_functions_that_are_dropped_leave_nothing_behind() -> None:
+    x = dg.ones(3, requires_grad=True)
+    f = dg.compile(lambda x: (x * x).sum(), wait=True)
+    f(x)
+    f(x).backward()
+    dropped = weakref.ref(f)
+    del f
+    gc.collect()
+    assert dropped() is None
+    assert not calls._sites
 
 
 def test_tapes_that_never_come_again_have_no_programs() -> None:
