@@ -92,12 +92,29 @@ def emit_micro(
 
     def added(places: list[ir.Value], row_of_y: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
         """The sums with the products of one k more."""
-        ys = [w.load(w.at(row_of_y, i64(v * lanes * size)), kind, masks[v]) for v in range(vectors)]
-        after = []
-        for r, place in enumerate(places):
-            factor = w.splat(b.load(place, align=size, typ=kind.element), lanes)
-            after += [w.fma(factor, ys[v], sums[r * vectors + v]) for v in range(vectors)]
-        return after
+
+        def factor(r: int) -> ir.Value:
+            return w.splat(b.load(places[r], align=size, typ=kind.element), lanes)
+
+        def vector(v: int) -> ir.Value:
+            return w.load(w.at(row_of_y, i64(v * lanes * size)), kind, masks[v])
+
+        # all of the fewer ones are in registers, and one of the others at a time
+        if rows < vectors:
+            xs = [factor(r) for r in range(rows)]
+            after = [
+                [w.fma(xs[r], y, sums[r * vectors + v]) for r in range(rows)]
+                for v in range(vectors)
+                for y in [vector(v)]
+            ]
+            return [column[r] for r in range(rows) for column in after]
+        ys = [vector(v) for v in range(vectors)]
+        return [
+            w.fma(x, ys[v], sums[r * vectors + v])
+            for r in range(rows)
+            for x in [factor(r)]
+            for v in range(vectors)
+        ]
 
     zero = ir.Constant(kind, [ir.Constant(kind.element, 0.0)] * lanes)
     sums = [zero] * (rows * vectors)
