@@ -163,6 +163,26 @@ def test_the_interpreter_ends_while_threads_run_native_code(tmp_path: Path) -> N
         run(ENDING, DUALGRAPH_CACHE_DIR=str(tmp_path), DUALGRAPH_NUM_THREADS="2", timeout=240)
 
 
+BESIDE = """
+import ctypes, threading, time
+from dualgraph.backends.native.thread_memory import memory
+SIZE = 2**28
+begun = threading.Event()
+def go():
+    address = memory("test", SIZE)
+    begun.set()
+    ctypes.CDLL(None).memset(ctypes.c_void_p(address), 1, ctypes.c_size_t(SIZE))
+threading.Thread(target=go, daemon=True).start()
+begun.wait()
+time.sleep(0.01)
+"""
+
+
+def test_memory_of_threads_lasts_while_they_are_in_native_code() -> None:
+    """The interpreter drops the thread-local variables of daemon threads when it ends."""
+    run(BESIDE)
+
+
 LATE = """
 import builtins, sys
 import numpy as np

@@ -10,7 +10,7 @@ Its modules:
     kernel      machine code with a foreign call before it       addresses (where arrays begin)
     disk_cache  machine code for the next process                version (of what makes it), aside (written by a thread)
     segments    runs of a program's steps in one call            frames (where values lie), writing (a step), loops
-    team        threads that run a program together              threads (Python threads that share a range)
+    team        threads that run a program together              threads (that share a range), thread_memory (their own)
     contract, attention, movers, waves                           kernels of their own kinds
     eager       single ops of any length                         beside (of given shapes), quick (their calls), glue
     guard       compiled calls without a frame of Python

@@ -17,7 +17,7 @@ import llvmlite.binding as llvm
 
 from ...core.process import forks
 from ...core.process.turns import modest
-from ...core.process.workers import Job, Workers
+from ...core.process.workers import Job, Workers, at_last
 from .host import Host
 from .ir.values import COLD
 
@@ -30,6 +30,41 @@ LONG = 100_000  # characters from which a module waits for others of its kind: c
 TIDY = "sroa", "simplify_cfg", "always_inliner", "sroa", "instruction_combine", "simplify_cfg"
 LOCK = getattr(llvm.ffi.lib, "_lock", None)  # llvmlite's; whoever drops a module holds it
 
+
+class _Inside:
+    """Entered around long calls of LLVM, which do not take llvmlite's lock. Once the interpreter ends, nobody but the
+    main thread comes into LLVM any more, here or with that lock: what LLVM needs is gone soon, and a daemon thread
+    that came out of it then would end with the lock held, for which the main thread waits where it drops modules."""
+
+    def __init__(self) -> None:
+        self._forget()
+        self._last = 0  # the thread that alone may enter
+        forks.forget(self._forget)
+        at_last(self._end)
+
+    def _forget(self) -> None:
+        self._changed = threading.Condition()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._last in (0, threading.get_ident()))
+            self._count += 1
+
+    def __exit__(self, *_: Any) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._last = threading.get_ident()
+            self._changed.wait_for(lambda: not self._count)
+        if LOCK is not None:
+            LOCK.__enter__()  # for good
+
+
+_inside = _Inside()
 if LOCK is not None:
     forks.free(LOCK)
 
@@ -78,7 +113,8 @@ class Generators:
             return bytes(machine.emit_object(module))
         # llvmlite's wrapper runs one call at a time; machines and contexts of their own need no lock.
         problem = ctypes.c_char_p()
-        buffer = emit(machine, module, 1, ctypes.byref(problem))
+        with _inside:
+            buffer = emit(machine, module, 1, ctypes.byref(problem))
         if not buffer:
             raise RuntimeError((problem.value or b"no object code").decode(errors="replace"))
         return module, buffer
@@ -113,7 +149,8 @@ class Generators:
         if run is None:
             manager.run(module, builder)
         else:  # takes longest of all; as in `_generate`, others need not wait for it
-            run(manager, module, builder)
+            with _inside:
+                run(manager, module, builder)
         return str(module)
 
 

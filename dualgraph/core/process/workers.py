@@ -18,6 +18,18 @@ from .settings import undisturbed, yielding
 from .turns import punctual
 
 T = TypeVar("T")
+_at_last: list[Callable[[], Any]] = []
+
+
+def at_last(work: Callable[[], Any]) -> None:
+    """Calls `work` when the interpreter ends, after all workers are done; daemon threads still run then."""
+    _at_last.append(work)
+
+
+@atexit.register  # first of all, so it comes last
+def _ended() -> None:
+    for work in _at_last:
+        work()
 
 
 def _held() -> threading.Lock:

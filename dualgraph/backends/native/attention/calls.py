@@ -18,12 +18,13 @@ from ..contract.cuts import Cut
 from ..contract.operands import Product, Strided
 from ..contract.plan import Plan
 from ..contract.product import START, starts_of
-from ..contract.stages import memory, record
+from ..contract.stages import record
 from ..contract.tables import name_of
 from ..jit import jit
 from ..team.room import Room
 from ..team.spots import ZERO_WORD, Ref, Spot
 from ..team.team import passing
+from ..thread_memory import memory
 from ..threads import pool
 from . import backward, forward
 from .code import KEYS, LANES, ROWS, How

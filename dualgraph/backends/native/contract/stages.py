@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,30 +15,16 @@ from typing import Any
 import numpy as np
 
 from ....core.process import forks
-from ..addresses import address_of
 from ..team.room import Room
 from ..team.spots import ZERO_WORD, NotNative, Ref, Spot
 from ..team.team import team as native_team
+from ..thread_memory import ALIGN, memory
 from ..threads import pool
 from . import kernels
 from .team import LINE, MOVED, PART, POINTERS, SAMPLE, STAGE
 
 SHARED = 250_000  # work, in products, that is not cut further
 HELPED = 2_000_000  # work from which other threads are asked to help
-KEPT = 2**27  # bytes of memory kept from call to call
-ALIGN = 64
-_local = threading.local()
-
-
-def memory(name: str, size: int) -> int:
-    """The address of memory for one purpose, this thread's own; kept for later calls until
-    less is asked for than too much to keep."""
-    kept = getattr(_local, name, None)
-    if kept is None or kept.size < size + ALIGN or (kept.size > KEPT >= size):
-        kept = np.empty(size + ALIGN, dtype=np.uint8)
-        setattr(_local, name, kept)
-    address = address_of(kept)
-    return address + -address % ALIGN
 
 
 @cache
