@@ -7,11 +7,10 @@ variable would do so once only; one that changes nothing that it could read does
 from __future__ import annotations
 
 import pickle
-import random
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
-from operator import is_
+from operator import attrgetter, is_
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -82,9 +81,9 @@ class Stream(NamedTuple):
 
     def restore(self) -> None:
         """Has it give the same numbers again."""
-        if isinstance(self.source, random.Random):
+        if hasattr(self.source, "setstate"):
             self.source.setstate(self.before)
-        elif isinstance(self.source, np.random.Generator):
+        elif hasattr(self.source, "bit_generator"):
             self.source.bit_generator.state = self.before
         else:
             self.source.set_state(self.before)
@@ -93,18 +92,19 @@ class Stream(NamedTuple):
 
 
 def _state(source: Any) -> Any:
-    if isinstance(source, random.Random):
+    """Of a `random.Random`, of NumPy's Generator, or of its RandomState."""
+    if hasattr(source, "getstate"):
         return source.getstate()
-    if isinstance(source, np.random.Generator):
+    if hasattr(source, "bit_generator"):
         return source.bit_generator.state
     return source.get_state(legacy=False)
 
 
-SHARED = {
-    "random": random.random,
-    "numpy": np.random.rand,
-    "numpy.random": np.random.rand,
-}  # generators of modules
+SHARED = {  # where modules have a method of their generator; NumPy imports its own when first asked
+    "random": attrgetter("random"),
+    "numpy": attrgetter("random.rand"),
+    "numpy.random": attrgetter("rand"),
+}
 
 
 class Surroundings:
@@ -130,7 +130,7 @@ class Surroundings:
         while work and len(seen) < MOST:
             name, x = work.pop()
             if isinstance(x, ModuleType) and "random" in self._names | {x.__name__}:
-                x = SHARED.get(x.__name__, x)
+                x = SHARED[x.__name__](x) if x.__name__ in SHARED else x
             x = stood_for(x)
             if id(x) not in seen and not isinstance(x, PLAIN):
                 seen[id(x)] = x
