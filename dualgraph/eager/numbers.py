@@ -8,10 +8,12 @@ import numpy as np
 
 from ..core.context import state
 from ..core.devices import CPU
-from ..core.dtypes import bfloat16
+from ..core.dtypes import float32, float64
 from ..core.numbers.live import given
 from ..ops.transfer import transfer
 from .tensor import Tensor
+
+COUNTED = frozenset((float32, float64))  # dtypes that steps of such parameters are counted in, too
 
 
 def live_number(holder: dict[str, Any], key: str, like: Tensor) -> Any:
@@ -19,14 +21,13 @@ def live_number(holder: dict[str, Any], key: str, like: Tensor) -> Any:
 
     Eagerly that is the number itself. A capture gets a 0-d tensor, an input of the graph that holds the
     number of each call, so that another number needs no other program. The bits are the same either way, as
-    long as the number meets a tensor first.
+    long as the number meets a tensor first, and one of that dtype: a parameter of 16 bits has its steps counted in 32.
     """
     value = holder[key]
     if (
         state.tracer is None
         or not isinstance(value, float)
-        or like.dtype is bfloat16
-        or like.dtype.is_complex
+        or like.dtype not in COUNTED
         or state.tracer.rewritten(holder, key)
     ):
         return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..eager import Tensor, full
-from ..ops.arithmetic import maximum
+from ..ops.arithmetic import maximum, where
 from ..ops.transcendental import pow
 from .optimizer import Group, Optimizer, State, check_plain, check_range, count_in, counter, like
 from .update import stands_alone
@@ -49,10 +49,13 @@ class ASGD(Optimizer):
         step, eta, mu, average = (state[k] for k in ("step", "eta", "mu", "ax"))
         lr, lambd = group["lr"], group["lambd"]
         step.add_(1)
+        eta.copy_(
+            where(step == 1, lr, eta)
+        )  # what schedulers have made of the rate since the construction
         if group["weight_decay"]:
             grad = grad + p * group["weight_decay"]
         p.copy_(p * (1 - eta * lambd) - grad * eta)
         average.copy_(average + (p - average) * mu)
         count = count_in(step, p)
-        eta.copy_(lr / pow(1 + count * (lambd * lr), group["alpha"]))
+        eta.copy_(lr / pow(1 + count * lambd * lr, group["alpha"]))
         mu.copy_(1 / maximum(count - group["t0"], 1.0))

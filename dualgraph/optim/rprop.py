@@ -49,7 +49,10 @@ class Rprop(Optimizer):
         shrink, grow = group["etas"]
         least, most = group["step_sizes"]
         before, size = state["prev"], state["step_size"]
-        state["step"].add_(1)
+        step = state["step"].add_(1)
+        size.copy_(
+            where(step == 1, group["lr"], size)
+        )  # schedulers may have changed it since the construction
         turn = sign(grad * before)
         wanted = where(turn > 0, size * grow, where(turn < 0, size * shrink, size))
         size.copy_(minimum(maximum(wanted, least), most))

@@ -10,10 +10,9 @@ import numpy as np
 from ..core.composite import Merge, composite
 from ..core.constant import exact
 from ..core.context import state
-from ..core.dtypes import bfloat16
 from ..core.process.silence import quietly
 from ..eager import Tensor
-from ..eager.numbers import live_number
+from ..eager.numbers import COUNTED, live_number
 from ..static import twins
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,7 +64,7 @@ def rate_of(p: Tensor, group: dict[str, Any]) -> Tensor | None:
     lr = live_number(group, "lr", p)
     if not isinstance(lr, float):
         return lr if isinstance(lr, Tensor) else None
-    if p.dtype is bfloat16 or not p.dtype.is_floating_point:
+    if p.dtype not in COUNTED:
         return None
     return Tensor(quietly(np.asarray, lr, p.dtype.numpy), p.dtype)  # one too large is infinite
 

@@ -78,3 +78,31 @@ def test_a_state_loaded_between_captured_steps_is_used():
     optimizer.load_state_dict(saved)
     step()
     assert p.tolist() == first
+
+
+@pytest.mark.parametrize(
+    ("dtype", "make"),
+    [
+        ("float16", lambda ps: optim.Adam(ps, lr=0.1)),
+        ("float32", lambda ps: optim.ASGD(ps, lr=0.7, lambd=0.3)),
+    ],
+)
+def test_rates_have_the_precision_of_eager_steps(dtype, make):
+    """The rate meets counts in float32, and other numbers."""
+
+    def trained(wrap):
+        p = dg.linspace(-3, 3, 9, dtype=dtype).requires_grad_()
+        optimizer = make([p])
+
+        def step():
+            optimizer.zero_grad()
+            (p.tanh() * p).sum().backward()
+            optimizer.step()
+
+        run = wrap(step)
+        for i in range(8):
+            optimizer.param_groups[0]["lr"] = 0.1 + i / 7
+            run()
+        return [t.detach().numpy().tobytes() for t in (p, *optimizer.state[p].values())]
+
+    assert trained(lambda f: dg.compile(f, wait=True)) == trained(lambda f: f)

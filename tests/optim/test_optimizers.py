@@ -168,6 +168,16 @@ def test_the_rate_may_be_a_tensor():
     assert optimizer.param_groups[0]["lr"] is lr and lr.item() == 0.25 and p.item() == 0.75
 
 
+@pytest.mark.parametrize("name", ["ASGD", "Rprop"])
+def test_the_first_step_has_the_rate_of_then(name):
+    p = dg.ones(1, requires_grad=True)
+    optimizer = getattr(optim, name)([p], lr=1.0)
+    optim.lr_scheduler.LinearLR(optimizer, start_factor=0.25)
+    p.sum().backward()
+    optimizer.step()
+    assert abs(p.item() - 0.75) < 1e-4
+
+
 def test_mistakes_are_named():
     p = _param(1.0)
     with pytest.raises(TypeError, match="in a list"):
