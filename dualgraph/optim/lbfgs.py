@@ -113,7 +113,10 @@ class LBFGS(Optimizer):
             here = Point(0.0, loss, g, total(g * d))
             if here.slope > -least:
                 return
-            own["t"], loss, g, used = self._advance(own["t"], d, here, evaluate, turn == turns)
+            most = group["max_eval"] - evals
+            own["t"], loss, g, used = self._advance(
+                own["t"], d, here, evaluate, turn == turns, most
+            )
             evals += used
             own["func_evals"] += used
             if (
@@ -125,13 +128,13 @@ class LBFGS(Optimizer):
                 return
 
     def _advance(
-        self, t: float, d: Tensor, here: Point, evaluate: Callable[[], Any], last: bool
+        self, t: float, d: Tensor, here: Point, evaluate: Callable[[], Any], last: bool, most: int
     ) -> tuple[float, float, Tensor, int]:
-        """Goes `t` far along d, or as far as the search says: how far, the loss and the gradient there, and how often
-        the loss was computed. After the `last` step nobody asks for a loss, so it is the one before.
+        """Goes `t` far along d, or as far as a search of at most so many turns says: how far, the loss and the gradient
+        there, and how often the loss was computed. After the `last` step nobody asks for a loss: it is the one before.
         """
         if self.param_groups[0]["line_search_fn"]:
-            found, used = strong_wolfe(self._probe(d, evaluate), t, here, largest(d))
+            found, used = strong_wolfe(self._probe(d, evaluate), t, here, largest(d), most)
             self._move(found.t, d)
             return found.t, found.loss, found.g, used
         self._move(t, d)
@@ -220,13 +223,13 @@ def cubic(a: Point, b: Point, low: float, high: float) -> float:
 
 
 def strong_wolfe(
-    probe: Callable[[float], Point], t: float, start: Point, size: float
+    probe: Callable[[float], Point], t: float, start: Point, size: float, most: int
 ) -> tuple[Point, int]:
     """A point whose loss and slope fell enough, and how many were tried; `t` is tried first.
 
-    `size` is the largest change that a step of length 1 makes to a parameter.
+    `size` is the largest change that a step of length 1 makes to a parameter; at most `most` others are tried.
     """
-    search = _Search(probe, start, size)
+    search = _Search(probe, start, size, most)
     bracket = search.bracket(t)
     return (bracket[0] if len(bracket) == 1 else search.zoom(bracket)), search.tried
 
@@ -237,10 +240,11 @@ class _Search:
     FALL = 1e-4  # the share of the first slope by which the loss has to fall
     FLAT = 0.9  # the share of the first slope below which a slope is flat
     LEAST = 1e-9  # the change of a parameter that is worth a look
-    MOST = 25  # turns
 
-    def __init__(self, probe: Callable[[float], Point], start: Point, size: float) -> None:
-        self._probe, self.start, self.size = probe, start, size
+    def __init__(
+        self, probe: Callable[[float], Point], start: Point, size: float, most: int
+    ) -> None:
+        self._probe, self.start, self.size, self.most = probe, start, size, most
         self.tried = 0
 
     def probe(self, t: float) -> Point:
@@ -259,7 +263,7 @@ class _Search:
     def bracket(self, t: float) -> list[Point]:
         """One point that is good enough, or two with such points between them: goes further until the loss rises."""
         before, now = self.start, self.probe(t)
-        while self.tried <= self.MOST:
+        while self.tried <= self.most:
             high = self.too_high(now) or (self.tried > 2 and now.loss >= before.loss)
             if self.flat(now) and not high:
                 return [now]
@@ -273,7 +277,7 @@ class _Search:
         """The first good point between two, or the lower one where nothing is left between them."""
         low, high = (0, 1) if ends[0].loss <= ends[1].loss else (1, 0)
         near = False  # whether the last point was close to an end
-        while self.tried <= self.MOST:
+        while self.tried <= self.most:
             if math.fabs(ends[1].t - ends[0].t) * self.size < self.LEAST:
                 break
             t, near = self.between(ends, near)

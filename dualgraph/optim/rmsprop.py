@@ -54,6 +54,13 @@ class RMSprop(Optimizer):
             state["grad_avg"] = like(p)
         return state
 
+    def _state_of(self, p: Tensor, group: Group) -> State:
+        """As in the base; schedulers may have switched momentum on after the state was made."""
+        state = super()._state_of(p, group)
+        if group["momentum"] and "momentum_buffer" not in state:
+            state["momentum_buffer"] = like(p)
+        return state
+
     @stands_alone
     def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
         alpha, v = group["alpha"], state["square_avg"]

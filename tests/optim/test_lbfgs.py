@@ -57,6 +57,21 @@ def test_it_finds_the_bottom_of_a_curved_valley():
     np.testing.assert_allclose(q, np.ones(3), rtol=1e-5)
 
 
+def test_searches_keep_to_max_eval():
+    p, calls = dg.ones(1, requires_grad=True), []
+    optimizer = dg.optim.LBFGS([p], lr=1e-6, max_eval=4, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = -p.sum()
+        loss.backward()
+        calls.append(loss.item())
+        return loss
+
+    optimizer.step(closure)
+    assert len(calls) == 5  # the first, and one more than the turns of the search
+
+
 def test_a_saved_state_goes_on_where_it_was():
     def anew(optimizer, params):
         saved = copy.deepcopy(optimizer.state_dict())

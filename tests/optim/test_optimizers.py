@@ -143,6 +143,15 @@ def test_momentum_may_be_switched_on_later(size):
     assert sgd.state[p]["momentum_buffer"].tolist() == [1.5] * size
 
 
+def test_a_schedule_may_switch_momentum_on():
+    p = dg.ones(2, requires_grad=True)
+    rmsprop = optim.RMSprop([p], lr=0.1)
+    optim.lr_scheduler.OneCycleLR(rmsprop, max_lr=0.1, total_steps=4)
+    p.sum().backward()
+    rmsprop.step()
+    assert rmsprop.state[p]["momentum_buffer"].tolist() == pytest.approx([10.0, 10.0], rel=1e-3)
+
+
 def test_a_closure_is_run_with_gradients():
     p = _param(2.0)
     optimizer = optim.SGD([p], lr=0.25)
