@@ -137,6 +137,7 @@ class Rebound:
         where what it changed is not of this kind: it cannot be repeated then.
         """
         if not (self.places or written) and footprint.failing() is None:
+            footprint.steady = True
             return []
         failing = [
             c for c in footprint.checks

@@ -49,7 +49,7 @@ def _changes(
     """State that the function itself changes, other than tensors, and places that are given other ones."""
     reasons = []
     moved = {m.place.key for m in moves}
-    changed = footprint.failing()
+    changed = None if footprint.steady else footprint.failing()
     if changed is not None and moved:
         failing = (c for c in footprint.checks if not c.holds())
         changed = next(

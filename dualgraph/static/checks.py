@@ -366,10 +366,14 @@ class Checklist:
         self.checks = checks
         self._asked = 0
         self._hold: Callable[[], bool] | None = None
-        self._plain: list[tuple[Any, Any, Any, Check]] = [
-            (c.holder, c.key, c.expected, c) for c in checks if _quickly(c)
-        ]
-        self._others = [c for c in checks if not _quickly(c)]
+        self._plain: list[tuple[Any, Any, Any, Check]] = []
+        self._others: list[Check] = []
+        for c in checks:
+            # a dict whose class has no method of its own for what is read
+            if isinstance(c, DictCheck) and type(c.holder).get in GETS:
+                self._plain.append((c.holder, c.key, c.expected, c))
+            else:
+                self._others.append(c)
 
     def failing(self) -> Check | None:
         """The first check that does not hold now."""
@@ -393,11 +397,6 @@ class Checklist:
             if not check.holds():
                 return check
         return None
-
-
-def _quickly(check: Check) -> bool:
-    """Whether a check is of a dict whose class has no methods of its own for what is read."""
-    return isinstance(check, DictCheck) and type(check.holder).get in GETS
 
 
 GETS = (dict.get, types.MappingProxyType.get)

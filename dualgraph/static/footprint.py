@@ -26,7 +26,7 @@ from .checks import (
     DictCheck,
     GlobalCheck,
 )  # fmt: skip
-from .code.bytecode import Mentions, mentions
+from .code.bytecode import Mentions, all_named, mentions
 from .code.handlers import after_errors
 from .code.statements import Apart, Statement
 from .holders import ByName, Holders
@@ -49,6 +49,7 @@ class Footprint(Holders):
 
     telling: frozenset[str] = frozenset()  # names of what tells live numbers from plain ones
     types_followed = False  # whether all that code does with `type` is to call it
+    steady = False  # whether all was as before when the call had ended
 
     @property
     def followed(self) -> frozenset[str]:
@@ -128,8 +129,9 @@ class Footprint(Holders):
             for look, value, name, where in waiting:
                 look(value, name, where, names, written, True)
             known += waiting
-        for look, value, name, where in known:
-            for method in hideable(value, self.user_names) if look == self._attributes else ():
+        users = frozenset(self.user_names)
+        for value, name, where in [k[1:] for k in known if k[0] == self._attributes]:
+            for method in hideable(value, users):
                 held = held_by(value)
                 self.checks.append(DictCheck(held, method, MISSING, f"{name}.{method}", where))
 
@@ -183,24 +185,28 @@ class Footprint(Holders):
             if not module.startswith(ENGINE) or hasattr(fn, "__wrapped__"):  # around the user's
                 self._around(fn, name, where, frozenset(fn.__code__.co_freevars))
             return
-        engine = module.startswith(ENGINE)
+        if module.startswith(ENGINE):
+            return self._engine_code(fn, name, where)
         told = mentions(fn.__code__)
-        if not engine:
-            self.all_names |= told.names
-            if self.functions.setdefault(fn.__code__, fn) is not fn:
-                self._shared.add(fn.__code__)
-            pieces = [r for s in self.apart(fn.__code__) for r in s.ranges]
-            if pieces:
-                told = mentions(fn.__code__, (*pieces, *after_errors(fn.__code__)))
+        self.all_names |= told.names
+        if self.functions.setdefault(fn.__code__, fn) is not fn:
+            self._shared.add(fn.__code__)
+        pieces = [r for s in self.apart(fn.__code__) for r in s.ranges]
+        if pieces:
+            told = mentions(fn.__code__, (*pieces, *after_errors(fn.__code__)))
         self.names |= told.names
-        if engine:
-            self._around(fn, name, where, told.enclosing)
-            for var in told.variables:
-                held = fn.__globals__.get(var)
-                if isinstance(held, (types.FunctionType, type)):
-                    self._visit(held, var, where)
-            return
         self._user_code(fn, told, name, where)
+
+    def _engine_code(self, fn: types.FunctionType, name: str, where: Location) -> None:
+        """Takes in what a function of the package's mentions: its variables hold what they always do."""
+        names, held = all_named(fn.__code__), fn.__globals__
+        self.names |= names
+        self._around(fn, name, where, frozenset(fn.__code__.co_freevars))
+        for var in sorted(
+            names & held.keys()
+        ):  # also where these are attributes: more than is called
+            if isinstance(held[var], (types.FunctionType, type)):
+                self._visit(held[var], var, where)
 
     def _user_code(
         self, fn: types.FunctionType, told: Mentions, name: str, where: Location

@@ -144,14 +144,11 @@ def substitute(operand: Operand, mapping: dict[Var, Operand]) -> Operand:
 
 
 def rewrite(node: Node, mapping: dict[Var, Operand]) -> Node:
-    """`node` with its inputs replaced."""
-    return Node(
-        node.prim,
-        tuple(substitute(v, mapping) for v in node.inputs),
-        node.params,
-        node.outputs,
-        node.where,
-    )
+    """`node` with its inputs replaced; the same one where there is nothing to replace."""
+    inputs = tuple([mapping.get(v, v) if isinstance(v, Var) else v for v in node.inputs])
+    if inputs == node.inputs:
+        return node
+    return Node(node.prim, inputs, node.params, node.outputs, node.where)
 
 
 def renumber(graph: Graph) -> Graph:

@@ -324,18 +324,22 @@ class Holders:
     ) -> None:  # fmt: skip
         """What a class and its bases have under these names; methods that Python calls count from the first."""
         for base in cls.__mro__:
-            if closed(home(base)):
+            module = home(base)
+            if closed(module):
                 continue
-            engine = home(base).startswith(ENGINE)
+            engine = module.startswith(ENGINE)
             held = vars(base)
             if first and not engine and id(held_in := dict_of(base)) not in self._seen:
                 self._seen[id(held_in)] = held_in
                 self.checks.append(MembersCheck(held_in, f"the names in {base.__name__}", where))
             for attribute in list(held) if first else names & held.keys():
-                special = attribute.startswith("__") and is_special(attribute, held[attribute])
+                special = attribute[:2] == "__" and is_special(attribute, held[attribute])
                 counts = first if special or self.reflects else attribute in names
                 if counts and attribute not in CONSTRUCTORS:
-                    self._member(cls, base, attribute, f"{name}.{attribute}", where)
+                    if engine and isinstance(value := held[attribute], types.FunctionType):
+                        self._visit(value, f"{name}.{attribute}", where)
+                    else:
+                        self._member(cls, base, attribute, f"{name}.{attribute}", where)
 
     def _constructors(
         self, cls: type, name: str, where: Location, names: Set[str], written: Set[str], first: bool,

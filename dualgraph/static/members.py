@@ -117,20 +117,20 @@ def absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[st
     return absent
 
 
-def hideable(value: Any, names: Set[str]) -> list[str]:
+def hideable(value: Any, names: frozenset[str]) -> list[str]:
     """The methods of an object of the engine that the user's code mentions, and that no attribute hides now."""
     cls: Any = type(value)
     held = held_by(value)
     if held is None or not home(cls).startswith(ENGINE):
         return []
-    return sorted(n for n in (names & _methods(cls)) - held.keys())
+    return [n for n in _methods(cls, names) if n not in held]
 
 
 @functools.lru_cache(maxsize=1024)
-def _methods(cls: type) -> frozenset[str]:
-    """The functions of a class that are called by name."""
-    named = (n for n in dir(cls) if not n.startswith("__"))
-    return frozenset(n for n in named if isinstance(class_attribute(cls, n), types.FunctionType))
+def _methods(cls: type, names: frozenset[str]) -> tuple[str, ...]:
+    """Those of the names that are functions of a class, which are called by name."""
+    called = (n for n in sorted(names) if not n.startswith("__"))
+    return tuple(n for n in called if isinstance(class_attribute(cls, n), types.FunctionType))
 
 
 def generated(cls: type, name: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.context import state
 from ..core.errors import user_location
 from ..core.node import Literal, Node, Var
 from ..core.numbers.live import mode
+from ..core.types import TensorType
 from .capture import Tracer
 from .graph import Operand
 from .scopes import Scope
@@ -47,9 +48,13 @@ def hears() -> bool:
 
 
 def retell(
-    ops: Ops, tensors: Sequence[Any], values: Mapping[Any, Operand] | None = None
-) -> dict[Any, Operand]:
-    """Writes down ops that have run on `tensors`. `values` are those known before; the result has all that are now."""
+    ops: Ops, tensors: Sequence[Any], values: Mapping[Any, Operand] | None = None,
+    type_of: Callable[[TensorType], TensorType] | None = None,
+) -> dict[Any, Operand]:  # fmt: skip
+    """Writes down ops that have run on `tensors`. `values` are those known before; the result has all that are now.
+
+    `type_of` gives what types are on these tensors, where they are others than in `ops`.
+    """
     tracer = state.tracer
     given = dict(zip(ops.inputs, tensors, strict=True))
     known: dict[Any, Operand] = dict(values or ())
@@ -63,7 +68,8 @@ def retell(
 
     where, first = user_location(), len(tracer.nodes)
     for node in ops.nodes:
-        inputs, types = tuple(map(operand, node.inputs)), tuple(v.type for v in node.outputs)
+        inputs, types = tuple(map(operand, node.inputs)), tuple([v.type for v in node.outputs])
+        types = types if type_of is None else tuple(map(type_of, types))
         made: tuple[Var, ...] = tracer._emit(node.prim, inputs, node.params, types, where)
         known.update(zip(node.outputs, made, strict=True))
         if not ops.untaped.isdisjoint(node.outputs):

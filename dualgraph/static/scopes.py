@@ -18,17 +18,14 @@ def group_scopes(
 
     Result: the nodes, each outermost range as one region whose body is grouped likewise.
     """
-    last_read = {v: len(nodes) for v in outputs if isinstance(v, Var)}
-    for i, node in enumerate(nodes):
-        for v in node.inputs:
-            if isinstance(v, Var):
-                last_read[v] = max(i, last_read.get(v, -1))
+    last_read = {v.id: i for i, n in enumerate(nodes) for v in n.inputs if isinstance(v, Var)}
+    last_read.update({v.id: len(nodes) for v in outputs if isinstance(v, Var)})
     ordered = sorted((s for s in scopes if s[1] > s[0]), key=lambda s: (s[0], -s[1]))
     return _group(nodes, 0, len(nodes), ordered, last_read)
 
 
 def _group(
-    nodes: Sequence[Node], start: int, end: int, scopes: Sequence[Scope], last_read: dict[Var, int]
+    nodes: Sequence[Node], start: int, end: int, scopes: Sequence[Scope], last_read: dict[int, int]
 ) -> list[Node]:
     """The nodes from `start` to `end`, those of each scope among them as one region."""
     out: list[Node] = []
@@ -45,10 +42,10 @@ def _group(
     return out
 
 
-def _region(name: str, body: list[Node], stop: int, last_read: dict[Var, int]) -> Node:
+def _region(name: str, body: list[Node], stop: int, last_read: dict[int, int]) -> Node:
     made = {v for n in body for v in n.outputs}
     reads = dict.fromkeys(v for n in body for v in n.inputs if isinstance(v, Var) and v not in made)
-    leaving = tuple(v for n in body for v in n.outputs if last_read.get(v, -1) >= stop)
+    leaving = tuple(v for n in body for v in n.outputs if last_read.get(v.id, -1) >= stop)
     graph = Graph(tuple(reads), tuple(body), leaving)
     return Node(
         composite_region, tuple(reads), {"name": name, "body": graph}, leaving, body[0].where

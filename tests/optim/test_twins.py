@@ -70,3 +70,16 @@ def test_what_reads_other_tensors_is_heard_each_time() -> None:
 
     fn: Callable[..., dg.Tensor] = dg.compile(step, wait=True)
     assert [fn(next(others)).tolist() for _ in range(2)] == [[4.0, 4.0], [24.0, 24.0]]
+
+
+def test_one_elementwise_update_is_heard_for_all_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = []
+
+    def watched(tensors: Any, fn: Any) -> Any:
+        heard.append(tensors[0].shape)
+        return hear(tensors, fn)
+
+    hear = twins._heard
+    monkeypatch.setattr(twins, "_heard", watched)
+    captured("Adam")
+    assert heard == [(3,), (2, 3)]  # of each number of axes one, though (5,) has another rate

@@ -56,13 +56,23 @@ class Names(NamedTuple):
 @functools.lru_cache(maxsize=4096)
 def code_names(code: types.CodeType) -> Names:
     """The names that code mentions."""
+    return _sorted(_named(code), _uses(code))
+
+
+def _named(code: types.CodeType) -> set[str]:
     named = set(code.co_names)
     for text in code.co_consts:
         if isinstance(text, str):
             named |= names_in_text(text)
     if _MATCHES_CLASS in code.co_code[::2]:
         named |= names_in_patterns(code)
-    return _sorted(named, _uses(code))
+    return named
+
+
+@functools.lru_cache(maxsize=4096)
+def all_named(code: types.CodeType) -> frozenset[str]:
+    """The names that a function's code, and the code inside it, mentions."""
+    return frozenset().union(*map(_named, codes(code)))
 
 
 def _sorted(named: Set[str], uses: Sequence[tuple[str, str]]) -> Names:
