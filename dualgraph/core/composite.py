@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
+from types import CodeType, FrameType
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from .context import state
@@ -32,6 +34,19 @@ class Merge:
     traced: Callable[[Any, tuple[Any, ...], dict[str, Any]], Callable[[], Traced]] | None = None
     update: Callable[[Any, Any, list[Any]], bool] | None = None
     works: ClassVar[dict[Any, Callable[..., int]]] = {}  # see `working`
+
+
+_calls: set[CodeType] = set()  # of what stands for composites, and for functions that run together
+
+
+def called_by_another() -> bool:
+    """Whether the call of such a function that is under way was made by another one."""
+    frame: FrameType | None = sys._getframe(1)
+    depth = 0
+    while frame is not None and depth < 2:
+        depth += frame.f_code in _calls
+        frame = frame.f_back
+    return depth == 2
 
 
 class Traced(NamedTuple):
@@ -83,6 +98,7 @@ def composite(fn: F) -> F:
                     return made
             return fn(*args, **kwargs)
 
+    _calls.add(call.__code__)  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
 
 
@@ -111,6 +127,7 @@ def together(fn: F) -> F:
                 return made
         return fn(*args, **kwargs)
 
+    _calls.add(call.__code__)  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
 
 

@@ -71,6 +71,15 @@ def test_programs_have_the_bits_of_the_ops(name, monkeypatch):
     assert made_by_programs()
 
 
+def test_what_a_composite_calls_has_no_program_before_it_is_called_alone():
+    warmed(lambda: F.cross_entropy(X, K))
+    assert made_by_programs() == {"cross_entropy"}
+    for _ in range(composing.LATER):
+        F.log_softmax(X, dim=1)
+    warmed(lambda: F.log_softmax(X, dim=1))
+    assert made_by_programs() == {"cross_entropy", "log_softmax"}
+
+
 def test_operands_have_at_most_so_many_elements():
     few = dg.ones(composing.FEW_ELEMENTS)
     more = dg.ones(composing.FEW_ELEMENTS + 1)

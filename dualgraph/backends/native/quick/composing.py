@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....core.composite import Merge, Traced
+from ....core.composite import Merge, Traced, called_by_another
 from ....core.devices import CPU
 from ....core.dtypes import DType
 from ....core.types import TensorType
@@ -16,6 +16,8 @@ from .recipe import CALL, GENERIC, Recipe
 
 MOST = 4096  # kinds of calls that are known
 MOST_PARAMS = 8  # of an op that gives a view
+# Calls for which what a composite calls waits for a program of its own.
+LATER = 4 * recipes.WHOLE
 FEW_ELEMENTS = (
     1 << 16
 )  # of an operand; for larger ones, where Python is little of the time, see `merge`
@@ -36,7 +38,10 @@ def notice(fn: Any, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
             KNOWN.clear()
         KNOWN[key] = Recipe(kind=GENERIC, keep=()) if _plain(args, kwargs) else None
     elif Merge.traced is not None and _worth(args, kwargs, generic.calls):
-        _begin(Merge.traced(fn, args, kwargs), key, generic, args, kwargs)
+        if not generic.inner and called_by_another():
+            generic.inner, generic.calls = True, -LATER  # that one is about to have one for both
+        else:
+            _begin(Merge.traced(fn, args, kwargs), key, generic, args, kwargs)
 
 
 SAME: dict[Any, Recipe | None] = {}  # likewise, of functions that make tensors of no others

@@ -46,6 +46,7 @@ class Recipe(ctypes.Structure):
         ("source", ctypes.c_void_p),  # the elements of a result that is always the same
     )
     keep: tuple[Any, ...]
+    inner = False  # whether a program was put off, as a composite called this one
 
 
 OFFSETS = {f"RECIPE_{name.upper()}": getattr(Recipe, name).offset for name, _ in Recipe._fields_}
