@@ -63,8 +63,9 @@ from .eager.methods.further import (
     angle, broadcast_shapes, complex, diagflat, dsplit, isreal, logaddexp2, logcumsumexp, nanmedian,
     polar, promote_types, put, sgn, vander, view_as_complex, view_as_real,
 )
+from .eager.methods.strided import as_strided
 from .eager.methods.replaced import (
-    as_strided, as_strided_scatter, diagonal_scatter, index_reduce, select_scatter, slice_scatter,
+    as_strided_scatter, diagonal_scatter, index_reduce, select_scatter, slice_scatter,
 )
 from .eager.methods.conversion import (
     get_device, is_conj, is_neg, is_nonzero, is_same_size, is_signed, resolve_conj, resolve_neg,

@@ -147,12 +147,35 @@ def reinterpret(np: Any, x: Any, dtype: str) -> Any:
     return np.view(wide, "float32")
 
 
+@portable
+def as_pairs(np: Any, x: Any) -> Any:
+    return np.stack([np.real(x), np.imag(x)], -1)
+
+
+@portable
+def of_pairs(np: Any, x: Any) -> Any:
+    whole = np.view(x, "complex64" if x.dtype.name == "float32" else "complex128")
+    return np.reshape(whole, x.shape[:-1])
+
+
 # --- movement and indexing ---------------------------------------------------------------------
 
 
 @portable
 def unslice(np: Any, x: Any, shape: Ints, **at: Any) -> Any:
     return np.put(np.zeros(shape, x.dtype), as_slices(**at), x, "set")
+
+
+@portable
+def lattice(np: Any, x: Any, shape: Ints, starts: Ints, steps: Any) -> Any:
+    def line(axis: int, step: int) -> Any:
+        sizes = [n if i == axis else 1 for i, n in enumerate(shape)]
+        return np.reshape(np.multiply(np.arange(shape[axis]), step), sizes)
+
+    at = list(starts)
+    for axis, step in enumerate(steps):
+        at = [np.add(a, line(axis, s)) if s else a for a, s in zip(at, step, strict=True)]
+    return np.broadcast_to(np.getitem(x, at), shape)
 
 
 @portable

@@ -89,6 +89,7 @@ float32 = DType("float32", "f32", "float")
 float64 = DType("float64", "f64", "float")
 complex64 = DType("complex64", "c64", "complex")
 complex128 = DType("complex128", "c128", "complex")
+PARTS = {complex64: float32, complex128: float64}  # of what the parts of complex numbers are
 
 ALL = (
     bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64,

@@ -148,8 +148,7 @@ def chosen(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
 def magnitude(dtypes: tuple[DType, ...]) -> tuple[tuple[DType, ...], DType]:
     """Like `numeric`; a complex operand gives the real dtype of its parts."""
     compute, out = numeric(dtypes)
-    parts = {dt.complex64: dt.float32, dt.complex128: dt.float64}
-    return compute, parts.get(out, out)
+    return compute, dt.PARTS.get(out, out)
 
 
 def _device(types: tuple[TensorType, ...]) -> Device:

@@ -25,8 +25,7 @@ class finfo:
             raise DTypeError(
                 describe("finfo", dtype.name, "is not a floating dtype", "use dg.iinfo")
             )
-        parts = {dt.complex64: dt.float32, dt.complex128: dt.float64}
-        self.dtype = parts.get(dtype, dtype)
+        self.dtype = dt.PARTS.get(dtype, dtype)
         self.bits = 8 * self.dtype.itemsize
         if self.dtype is dt.bfloat16:
             self.eps, self.max, self.smallest_normal = 2.0**-7, (2 - 2.0**-7) * 2.0**127, 2.0**-126

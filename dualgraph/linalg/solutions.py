@@ -203,7 +203,7 @@ def pinv(x: Any, /, *, atol: Any = None, rtol: Any = None, hermitian: bool = Fal
         return matmul(ar.multiply(u, sh.expand_dims(factors, axis=-2)), op.adjoint(u))
     if rtol is None:
         rtol = _rtol(x) if atol is None else 0.0
-    real = op.PARTS.get(x.dtype, x.dtype)
+    real = dt.PARTS.get(x.dtype, x.dtype)
     limits = (as_operand(0.0 if t is None else t) for t in (rtol, atol))
     return pinv_op(
         x, *(broadcast_to(astype(t, real, copy=False), shape=x.shape[:-2]) for t in limits)

@@ -3,7 +3,8 @@
 Its modules:
 
     elementwise   arithmetic, comparison, transcendental, special, bessel, neighbours
-    movement      movement (reshape, slice, join, ...), reinterpret (bits as another dtype), transfer (between devices)
+    movement      movement (reshape, slice, join, ...), lattice (steps through memory), transfer (between devices),
+                  reinterpret (bits as another dtype, complex numbers as pairs)
     folds         reduce (in the `canonical` order), cumulative, pooling, window_sums, windows
     matrices      contraction (products, convolutions), linalg, determinants, lu, pseudoinverse
     places        indexing, searching, sorting

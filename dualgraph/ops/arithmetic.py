@@ -10,6 +10,7 @@ from ..core.kinds import (
     chosen,
     elementwise,
     magnitude,
+    movement,
     number,
     numeric,
     opaque,
@@ -331,8 +332,6 @@ def converts(node: Node) -> bool:
 
 # --- complex -----------------------------------------------------------------------------------
 
-_REAL_OF = {dt.complex64: dt.float32, dt.complex128: dt.float64}
-
 
 def _complex_samples(rng: Any) -> list[Any]:
     return [((rng.standard_normal((2, 3)) + 1j * rng.standard_normal((2, 3)),), {})]
@@ -346,7 +345,7 @@ def conj_parts(xp, x):
 
 @conj_parts.type
 def _(x):
-    if x.dtype not in _REAL_OF:
+    if x.dtype not in dt.PARTS:
         raise DTypeError(f"needs a complex operand, not {x.dtype.name}")
     return x
 
@@ -364,24 +363,24 @@ def conj(x: Any) -> Any:
     return conj_parts(x) if dtype.is_complex else x
 
 
-@opaque(name="real_part", samples=_complex_samples)
+@movement(name="real_part", aliases=True, samples=_complex_samples)
 def real_part(xp, x):
-    """Real part of a complex x."""
-    return xp.real(x).copy()
+    """Real part of a complex x. A view."""
+    return xp.real(x)
 
 
-@opaque(name="imag_part", samples=_complex_samples)
+@movement(name="imag_part", aliases=True, samples=_complex_samples)
 def imag_part(xp, x):
-    """Imaginary part of a complex x."""
-    return xp.imag(x).copy()
+    """Imaginary part of a complex x. A view."""
+    return xp.imag(x)
 
 
 @real_part.type
 @imag_part.type
 def _(x):
-    if x.dtype not in _REAL_OF:
+    if x.dtype not in dt.PARTS:
         raise DTypeError(f"needs a complex operand, not {x.dtype.name}")
-    return TensorType(_REAL_OF[x.dtype], x.shape, x.device)
+    return TensorType(dt.PARTS[x.dtype], x.shape, x.device)
 
 
 @real_part.vjp
@@ -392,6 +391,16 @@ def _(ct, _out, _x):
 @imag_part.vjp
 def _(ct, _out, _x):
     return (multiply(ct, 1j),)
+
+
+@real_part.put
+def _(base, new):
+    return complex_of(new, imag_part(base))
+
+
+@imag_part.put
+def _(base, new):
+    return complex_of(real_part(base), new)
 
 
 def _parts_samples(rng: Any) -> list[Any]:
@@ -408,7 +417,7 @@ def complex_of(xp, x, y):
 
 @complex_of.type
 def _(x, y):
-    of = {part: whole for whole, part in _REAL_OF.items()}
+    of = {part: whole for whole, part in dt.PARTS.items()}
     if x.dtype is not y.dtype or x.dtype not in of:
         raise DTypeError("the parts must both be float32 or both float64")
     return TensorType(of[x.dtype], broadcast_shapes(x.shape, y.shape), x.device)

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dtypes import PARTS
 from ..core.kinds import opaque
 from ..core.types import TensorType
 from .arithmetic import abs, add, conj, divide, imag_part, multiply, subtract, where
 from .comparison import equal
 from .contraction import matmul_op
-from .linalg import PARTS, adjoint, check_square, inv, matrix_places, one_by_one, square_samples
+from .linalg import adjoint, check_square, inv, matrix_places, one_by_one, square_samples
 from .movement import stop_gradient
 from .reduce import reduce_sum
 

@@ -37,8 +37,6 @@ from .creation import arange_op
 from .movement import reshape
 from .reduce import reduce_max, reduce_sum
 
-PARTS = {dt.complex64: dt.float32, dt.complex128: dt.float64}
-
 
 def well(rng: Any, n: int = 3, stack: tuple[int, ...] = ()) -> Any:
     """Diagonally dominant matrices with distinct eigenvalues and singular values."""
@@ -215,7 +213,7 @@ def eigh(xp, x):
 @eigh.type
 def _(x):
     check_square(x)
-    return TensorType(PARTS.get(x.dtype, x.dtype), x.shape[:-1], x.device), x
+    return TensorType(dt.PARTS.get(x.dtype, x.dtype), x.shape[:-1], x.device), x
 
 
 def _gaps(values: Any) -> Any:
@@ -309,7 +307,7 @@ def _(x, full):
     k = min(m, n)
     return (
         TensorType(x.dtype, (*lead, m, m if full else k), x.device),
-        TensorType(PARTS.get(x.dtype, x.dtype), (*lead, k), x.device),
+        TensorType(dt.PARTS.get(x.dtype, x.dtype), (*lead, k), x.device),
         TensorType(x.dtype, (*lead, n if full else k, n), x.device),
     )
 

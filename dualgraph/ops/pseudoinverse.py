@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dtypes import PARTS
 from ..core.errors import DTypeError, ShapeError
 from ..core.kinds import opaque
 from ..core.types import TensorType
 from .arithmetic import add, negative, subtract
 from .contraction import matmul_op
-from .linalg import PARTS, adjoint, check_matrix
+from .linalg import adjoint, check_matrix
 
 
 def _samples(rng: Any) -> list[Any]:

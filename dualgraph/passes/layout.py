@@ -54,6 +54,8 @@ def view_layout(node: Node, base: Layout) -> Layout | None:
     The op's own kernel says so, on an array of the operand's shape and strides.
     """
     type = node.inputs[0].type
+    if type.dtype is not node.outputs[0].type.dtype:
+        return None  # steps in bytes say nothing of elements of another width
     if is_symbolic(type.shape) or is_symbolic(node.params):
         type = type._replace(shape=generic(type.shape))
         params = {k: generic(v) for k, v in node.params.items()}

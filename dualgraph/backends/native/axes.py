@@ -103,6 +103,8 @@ def _carried(node: Node) -> list[tuple[Dim, Dim]]:
             dims = [(axis, i) for i, axis in enumerate(node.params["axes"])]
         elif node.prim.name == "reshape":
             dims = _same_digits(source, shape)
+        elif node.prim.name == "lattice":
+            dims = _stepped(**node.params)
         else:
             dims = [(i, i) for i in range(len(source)) if _untouched(node, i)]
         pairs += [((v, i), (out, j)) for i, j in dims if source[i] == shape[j] != 1]
@@ -117,6 +119,18 @@ def _untouched(node: Node, i: int) -> bool:
     if "starts" in params:
         return bool(params["starts"][i] == 0 and params["steps"][i] == 1)
     return i not in params.get("axes", (i,))
+
+
+def _stepped(shape: Shape, starts: Shape, steps: tuple[Shape, ...]) -> list[tuple[int, int]]:
+    """Dimensions that one axis of a lattice, and no other, goes along from the first place on, place by place."""
+    along = [[i for i, step in enumerate(steps) if step[axis] != 0] for axis in range(len(starts))]
+    return [
+        (axis, who[0])
+        for axis, who in enumerate(along)
+        if len(who) == 1
+        and starts[axis] == 0
+        and steps[who[0]][axis] == sum(map(abs, steps[who[0]])) == 1
+    ]
 
 
 def _same_digits(source: Shape, shape: Shape) -> list[tuple[int, int]]:

@@ -71,6 +71,13 @@ def flip(place: Place, shape: Shape, extents: Extents, axes: tuple[int, ...]) ->
     )
 
 
+def lattice(
+    place: Place, in_shape: Shape, extents: Extents, shape: Shape, starts: Any, steps: Any
+) -> Place:
+    columns = zip(*steps, strict=True) if steps else ((),) * len(starts)
+    return tuple(linear(place, column, a) for a, column in zip(starts, columns, strict=True))
+
+
 def reshape(place: Place, in_shape: Shape, extents: Extents, shape: Shape) -> Place:
     """Undoes the row-major offset digit by digit; raises `Split` where an axis straddles two digits."""
     if 0 in in_shape:
@@ -119,6 +126,7 @@ INDEX_MAPS: dict[str, Callable[..., Place]] = {
     "slice": slice_,
     "flip": flip,
     "reshape": reshape,
+    "lattice": lattice,
     "copy": same,
     "alias": same,
     "stop_gradient": same,

@@ -4,7 +4,8 @@ Its modules:
 
     elementwise   ops under PyTorch's names          special (functions), writing (names that end in ``_``)
     conversion    dtype and device                   history (backward, hooks, detach)
-    shape         other axes                         parts (slices, windows), replaced (parts with other values)
+    shape         other axes                         parts (slices, windows), replaced (parts with other values),
+                  strided (views by steps through memory)
     selection     by index tensors and masks         ordering (sort, topk, median)
     reduction     sums, extremes, deviations         spread (quantiles, distances), products (of matrices)
     further       made of the others
@@ -24,6 +25,7 @@ from . import (
     shape,
     special,
     spread,
+    strided,
     writing,
 )
 
@@ -41,5 +43,6 @@ __all__ = [
     "shape",
     "special",
     "spread",
+    "strided",
     "writing",
 ]

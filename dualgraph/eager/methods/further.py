@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...core import dtypes as dt
-from ...core.composite import together
+from ...core.composite import together, viewing
 from ...core.errors import DTypeError, ShapeError, describe
 from ...core.types import broadcast_shapes as common_shape
 from ...ops import arithmetic as ar
@@ -16,6 +16,7 @@ from ...ops import comparison as cp
 from ...ops import transcendental as tr
 from ...ops.axes import normalize_axis
 from ...ops.reduce import sum_to
+from ...ops.reinterpret import as_pairs, of_pairs
 from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method
@@ -26,6 +27,7 @@ from .ordering import shared
 from .parts import diag, even_split
 from .reduction import ValuesIndices
 from .selection import masked_fill
+from .shape import seen
 
 # --- complex numbers -----------------------------------------------------------------------------
 
@@ -90,20 +92,21 @@ def polar(abs: Any, angle: Any) -> Tensor:
     return complex(ar.multiply(size, tr.cos(turn)), ar.multiply(size, tr.sin(turn)))
 
 
-@together
+@viewing
 def view_as_real(x: Tensor) -> Tensor:
-    """Real and imaginary parts along a new last axis.
+    """Real and imaginary parts along a new last axis; a view.
 
     >>> dg.view_as_real(dg.asarray([1 + 2j])).tolist()
     [[1.0, 2.0]]
     """
     if not x.dtype.is_complex:
         raise DTypeError(describe("view_as_real", str(x.tensor_type), "the tensor is not complex"))
-    return sh.stack([ar.real_part(x), ar.imag_part(x)], axis=-1)
+    return as_pairs(x)  # type: ignore[no-any-return]
 
 
+@viewing
 def view_as_complex(x: Tensor) -> Tensor:
-    """The complex numbers whose parts lie along the last axis, which has length 2.
+    """The complex numbers whose parts lie along the last axis, which has length 2; a view.
 
     >>> dg.view_as_complex(dg.asarray([[1.0, 2.0]])).tolist()
     [(1+2j)]
@@ -112,8 +115,7 @@ def view_as_complex(x: Tensor) -> Tensor:
         raise ShapeError(
             describe("view_as_complex", str(x.tensor_type), "the last axis must have length 2")
         )
-    real, imag = sh.unstack(x, axis=-1)
-    return complex(real, imag)
+    return seen("view_as_complex", x, of_pairs(x))
 
 
 # --- sums in the log domain ----------------------------------------------------------------------

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from ...core.composite import together
+from ...core.composite import together, viewing
 from ...core.dtypes import bool_
 from ...core.errors import ArgumentError, ShapeError, describe
 from ...core.numbers.sizing import fixed, range_length, slice_indices, to_int
 from ...ops.arithmetic import where
 from ...ops.axes import normalize_axis, own_axis
+from ...ops.lattice import lattice
 from ...ops.movement import copy as copy_op
 from ...ops.movement import permute as permute_op
 from ...ops.movement import reshape as reshape_op
-from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method, methods
 from ..filling import arange
@@ -174,20 +174,36 @@ def tensor_split(
 
 
 @method
-@together
+@viewing
 def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """All windows of `size` places along an axis, every `step` places, as a new last axis."""
+    """All windows of `size` places along an axis, every `step` places, as a new last axis; a view.
+
+    Windows that have places in common cannot be written.
+
+        >>> dg.arange(4).unfold(0, 2, 1)
+        tensor([[0, 1],
+                [1, 2],
+                [2, 3]])
+    """
     a = normalize_axis(dimension, x.ndim)
     if not x.ndim:
         return unfold(reshape_op(x, shape=(1,)), 0, size, step)[0]
-    n = (x.shape[a] - size) // step + 1
-    if n < 1 or step < 1:
+    if step < 1 or not 0 <= size <= x.shape[a]:
         problem = f"no window of {size} places every {step} fits an axis of {x.shape[a]}"
         raise ShapeError(describe("unfold", str(x.tensor_type), problem))
-    starts = arange(n, device=x.device) * step
-    places = reshape_op(starts, shape=(n, 1)) + arange(size, device=x.device)
-    out = fn.take(x, places, axis=a)
-    return sh.moveaxis(out, a + 1, -1)
+    n = (x.shape[a] - size) // step + 1
+    steps = [_unit(i, x.ndim, step if i == a else 1) for i in range(x.ndim)]
+    return lattice(  # type: ignore[no-any-return]
+        x,
+        shape=(*x.shape[:a], n, *x.shape[a + 1 :], size),
+        starts=(0,) * x.ndim,
+        steps=(*steps, _unit(a, x.ndim, 1)),
+    )
+
+
+def _unit(axis: int, ndim: int, step: int) -> tuple[int, ...]:
+    """A step along one axis."""
+    return tuple(step if i == axis else 0 for i in range(ndim))
 
 
 methods(split_with_sizes=split)
@@ -198,7 +214,7 @@ methods(split_with_sizes=split)
 
 @method
 def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """Elements whose places on two axes differ by `offset`, along a new last axis.
+    """Elements whose places on two axes differ by `offset`, along a new last axis; a view.
 
     >>> dg.diagonal(dg.asarray([[1, 2], [3, 4]]))
     tensor([1, 4])
@@ -209,6 +225,17 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor
     rest = [i for i in range(x.ndim) if i not in (a, b)]
     rows, cols = x.shape[a], x.shape[b]
     n = max(0, min(rows + min(offset, 0), cols - max(offset, 0)))
+    if n and x._data.strides[a] != x._data.strides[b] * cols:  # no axis goes through both
+        starts = tuple(
+            max(-offset, 0) * (i == a) + max(offset, 0) * (i == b) for i in range(x.ndim)
+        )
+        along = tuple(int(i in (a, b)) for i in range(x.ndim))
+        return lattice(  # type: ignore[no-any-return]
+            x,
+            shape=(*(x.shape[i] for i in rest), n),
+            starts=starts,
+            steps=(*(_unit(i, x.ndim, 1) for i in rest), along),
+        )
     flat = sh.reshape(permute_op(x, axes=(*rest, a, b)), (*(x.shape[i] for i in rest), rows * cols))
     start = max(offset, 0) if offset >= 0 else -offset * cols
     key = (Ellipsis, slice(start, start + n * (cols + 1) - cols if n else start, cols + 1))

@@ -13,7 +13,6 @@ from ...ops.axes import normalize_axis
 from ...ops.indexing import index_put
 from ...ops.movement import slice_update
 from ...ops.reduce import broadcast_to
-from .. import functions as fn
 from .. import shapes as sh
 from ..attach import method
 from ..filling import arange
@@ -21,6 +20,7 @@ from ..operands import as_operand, astype
 from ..tensor import Tensor
 from .parts import diagonal
 from .selection import scatter_reduce
+from .strided import check_inside, last_place
 
 
 def _fitting(op: str, x: Tensor, src: Any, shape: tuple[int, ...]) -> Tensor:
@@ -105,36 +105,12 @@ def _strided(
 ) -> Tensor:
     """The place in the flattened x of each element of what has these strides."""
     size, stride, first = tuple(size), tuple(stride), start or 0
-    last = first + sum((d - 1) * s for d, s in zip(size, stride, strict=False))
-    if len(size) != len(stride) or first < 0 or min((*stride, 0)) < 0:
-        problem = f"sizes {size}, strides {stride} from {first} on are no places"
-        raise ArgumentError(describe(op, str(x.tensor_type), problem))
-    if 0 not in size and last >= prod(x.shape):
-        problem = f"place {last} does not lie in a tensor of {prod(x.shape)} elements"
-        raise BoundsError(describe(op, str(x.tensor_type), problem))
+    check_inside(op, x, last_place(op, x, size, stride, first), prod(x.shape))
     out = broadcast_to(arange(first, first + 1, device=x.device), shape=(1,) * max(1, len(size)))
     for axis, (d, s) in enumerate(zip(size, stride, strict=True)):
         along = sh.reshape(arange(d, device=x.device) * s, (d, *(1,) * (len(size) - axis - 1)))
         out = out + along
     return sh.reshape(out, size)
-
-
-@method
-@together
-def as_strided(
-    x: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
-) -> Tensor:
-    """The elements of x at places ``storage_offset + i * stride[0] + j * stride[1] + ...`` of the flattened x.
-
-    In memory of its own: where PyTorch gives a view, this gives a copy, and x counts as laid out row by row.
-
-        >>> dg.as_strided(dg.arange(4), (3, 2), (1, 1))
-        tensor([[0, 1],
-                [1, 2],
-                [2, 3]])
-    """
-    places = _strided("as_strided", x, size, stride, storage_offset)
-    return fn.take(sh.reshape(x, (-1,)), places, axis=0)
 
 
 @method

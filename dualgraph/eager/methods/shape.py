@@ -42,7 +42,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 def view(x: Tensor, *shape: Any) -> Tensor:
     """Like `reshape`, but never a copy: raises where the memory cannot be seen under the shape.
 
-    With a dtype in place of the shape: the bits read as that dtype (in memory of their own).
+    With a dtype in place of the shape: the bits read as that dtype, through which no gradient flows.
 
     >>> dg.ones(2).view(dg.int32).tolist()
     [1065353216, 1065353216]
@@ -53,15 +53,19 @@ def view(x: Tensor, *shape: Any) -> Tensor:
         and not hasattr(shape[0], "__index__")
     ):
         target = as_dtype(shape[0])
-        return x if target is x.dtype else reinterpret(x, dtype=target.name)
-    out = sh.reshape(x, _sizes(shape))
+        return alias(x) if target is x.dtype else seen("view", x, reinterpret(x, dtype=target.name))
+    return seen("view", x, sh.reshape(x, _sizes(shape)))
+
+
+def seen(op: str, x: Tensor, out: Tensor) -> Tensor:
+    """What `op` made of x; an error unless it is a view."""
     if out._parent is None and out is not x and x.numel():
         raise ShapeError(
             describe(
-                "view",
-                f"{x.tensor_type}, {_sizes(shape)}",
-                f"memory with strides {x.stride()} cannot be seen in this shape",
-                "use .reshape(...), or .contiguous().view(...)",
+                op,
+                f"{x.tensor_type}",
+                f"memory with strides {x.stride()} cannot be seen as {out.tensor_type}",
+                "use .reshape(...), or .contiguous() first",
             )
         )
     return out

@@ -28,7 +28,7 @@ def view_data(recipe: ptr, x: ptr) -> ptr:
     writeable = load_i64(recipe, n.RECIPE_FLAGS) & load_i32(array, n.A_FLAGS)
     out = c.PyArray_NewFromDescr(
         o.NDARRAY,
-        held(load_ptr(array, n.A_DESCR)),
+        held(load_ptr(recipe, n.RECIPE_DESCR)),
         load_i64(recipe, n.RECIPE_NDIM),
         load_ptr(recipe, n.RECIPE_DIMS),
         load_ptr(recipe, n.RECIPE_STRIDES),

@@ -113,7 +113,8 @@ def _viewing(recipe: Recipe, x: Any, out: Any) -> Recipe:
     recipe.offset = address_of(out) - address_of(x)
     recipe.flags = WRITEABLE if out.flags.writeable else 0
     recipe.ndim, recipe.dims, recipe.strides = out.ndim, address_of(dims), address_of(strides)
-    recipe.keep += (dims, strides)
+    recipe.descr = id(out.dtype)
+    recipe.keep += (dims, strides, out.dtype)
     return recipe
 
 
