@@ -77,6 +77,7 @@ class Program(Conditions):
         self._device = device
         self._use = use
         self.budget: int | None = None  # bytes that the arena may take
+        self._needed = 0  # bytes that the largest part of it takes
         self._aim: int | None = None  # that passes were to stay below for that
         self.meter: Meter | None = None  # of the calls that it serves
         self._bare: Bare | None = None
@@ -136,10 +137,11 @@ class Program(Conditions):
                 stores = () if self._checked else stores
                 self._take(self._compile(self.captured, self._borrowed, stores, self._passes))
             else:
-                self.path.build(self._borrowed, stores, self._compile)
+                self.path.build(self._borrowed, stores, self._planned)
                 assert self.path.tail is not None
                 places = {v: i for i, v in enumerate(self.trace.graph.inputs)}
                 self._direct = tuple(places[v] for v in self.path.tail.donated)
+                within_budget(self.name, self._needed, self.budget)
             self.ready = True
         except Exception as problem:  # the function goes on eagerly, and explain() says why
             self.failure = survived(problem)
@@ -158,21 +160,28 @@ class Program(Conditions):
         )
         self._executable = executable
 
-    def _compile(
+    def _compile(self, *what: Any) -> Executable:
+        """As `_planned`, within the budget."""
+        made = self._planned(*what)
+        within_budget(self.name, made.memory.total_bytes, self.budget)
+        return made
+
+    def _planned(
         self, captured: Graph, borrowed: frozenset[int], stores: tuple[tuple[int, int], ...],
-        passes: list[PassRecord] | None = None,
+        passes: list[PassRecord] | None = None, held: int = 0,
     ) -> Executable:  # fmt: skip
-        """Runs the passes and plans the memory."""
+        """Runs the passes and plans the memory, of which `held` bytes are taken by values that stages hand on."""
         backend, hooks = backend_for(self._device), hooks_for(self._device, self._use)
 
         def make(graph: Graph) -> Executable:
             return Executable(graph, backend, borrowed, stores)
 
-        found = ready(captured, hooks, self._fast_math, not dumping(), make, self.budget)
+        budget = None if self.budget is None else max(self.budget - held, 0)
+        found = ready(captured, hooks, self._fast_math, not dumping(), make, budget)
         if passes is not None:
             passes[:], self._aim = found.records, found.aim
         dump_program(self.name, captured, found.records, found.executable)
-        within_budget(self.name, found.executable.memory, self.budget)
+        self._needed = max(self._needed, held + found.executable.memory.total_bytes)
         if self._device is CPU:
             found.executable.warm()  # here, as the first call that uses it is not to wait
         return found.executable
@@ -196,7 +205,7 @@ class Program(Conditions):
             if self.failure is not None:
                 raise self.failure
             read = self._borrowed | self._taken
-            self._executable = self._compile(self.captured, read, (), self._passes)
+            self._executable = self._planned(self.captured, read, (), self._passes)
         return self._executable
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ MAX_OUTCOMES = 8  # different other numbers at one place that do
 ANY = "any number"  # the outcome at which a path goes on whatever the number is: it is an input of what follows
 
 Env = dict[int, Any]  # values by var
-Compile = Callable[[Graph, frozenset[int], tuple[tuple[int, int], ...]], Executable]
+Compile = Callable[..., Executable]  # of a graph, the outputs that are borrowed, and stores
 
 
 class Piece(NamedTuple):
@@ -346,12 +347,15 @@ class Path:
         return all(v.id in env for stage in self.stages[:stop] for v in stage.needs)
 
     def build(self, borrowed: frozenset[int], stores: Any, compile: Compile) -> None:
-        """Makes its stages ready that are not."""
+        """Makes its stages ready that are not. What they hand on lasts as long as the call."""
+        held = 0
         for stage in self.stages:
+            held += sum(v.type.nbytes for v in stage.needs.difference(self.outputs))
             if not stage.complete():
-                stage.build(compile)
+                stage.build(partial(compile, held=held))
         if self.tail is None:
-            self.tail = Tail(self.last, self.outputs, borrowed, stores, compile)
+            end = partial(compile, held=held)
+            self.tail = Tail(self.last, self.outputs, borrowed, stores, end)
 
 
 def recorded_value(v: Any, made: dict[Var, Node], recorded: set[Var]) -> Var:

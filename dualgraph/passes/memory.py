@@ -194,9 +194,8 @@ def aligned(nbytes: int) -> int:
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
-def within_budget(name: str, memory: MemoryPlan, budget: int | None) -> None:
-    """Raises MemoryBudgetError where a program takes more than it may, and says what it needs."""
-    needed = memory.total_bytes
+def within_budget(name: str, needed: int, budget: int | None) -> None:
+    """Raises MemoryBudgetError where a program takes more bytes than it may, and says what it needs."""
     if budget is not None and needed > budget:
         raise MemoryBudgetError(
             f"{name}: temporaries need at least {human(needed)}, more than the budget of {human(budget)}\n"

@@ -227,3 +227,21 @@ def test_bodies_of_loops_count() -> None:
     tight = dg.compile(walk, wait=True, memory=memory.bodies_bytes - 1)
     with pytest.raises(dg.MemoryBudgetError):
         tight(dg.randn(5, 32, 64))
+
+
+@pytest.mark.parametrize(("budget", "fits"), [("12MB", True), ("9MB", False), ("5MB", False)])
+def test_values_that_stages_hand_on_count(budget: str, fits: bool) -> None:
+    """A number taken out in the middle cuts the call in stages; what the first makes lies there until the end."""
+
+    def f(x: dg.Tensor) -> dg.Tensor:
+        y = (x @ x).tanh()
+        z = (y @ x).sin()
+        return (z @ y).sum() if float(z.sum()) > -1e9 else y.sum()
+
+    x, call = dg.randn(1000, 1000), dg.compile(f, wait=True, memory=budget)
+    if not fits:
+        with pytest.raises(dg.MemoryBudgetError, match=r"memory='12MB'"):
+            call(x)
+        return
+    assert call(x).item() == call(x).item() == f(x).item()
+    assert call.programs[0].memory.total_bytes <= 12_000_064
