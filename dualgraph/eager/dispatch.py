@@ -33,7 +33,7 @@ from ..core.numbers.live import mode as live_mode
 from ..core.numbers.symbolic import SymFloat, SymInt
 from ..core.prim import Dispatch, Prim, lookup
 from ..core.types import TensorType
-from ..core.watch import origin_of
+from ..core.watch import note_read, origin_of
 from ..core.wrap import Wrap
 from ..ops.arithmetic import cast, multiply
 from .inplace import into
@@ -76,8 +76,9 @@ def operand(prim: Prim, x: Any) -> Any:
 
 def from_array(array: np.ndarray[Any, Any]) -> Tensor:
     """A tensor that shares the memory of a NumPy array (which a capture reads afresh on each call)."""
-    array = origin_of(array)
+    given, array = array, origin_of(array)
     if not array.dtype.isnative:
+        note_read(given)
         array = array.astype(array.dtype.newbyteorder("="))
     out = Tensor(array, dt.from_numpy(array.dtype))
     if state.tracer is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..core.trees import flatten
-from ..core.watch import Watched, watched
+from ..core.types import Shape
+from ..core.watch import Seen, watched
 from ..eager.tensor import Tensor
 from ..static.footprint import Footprint
 
@@ -20,7 +22,7 @@ class ArrayArgument:
     leaf: int
     array: Any
     before: Any
-    seen: Watched | None  # None where reads cannot be noticed
+    seen: Seen | None  # None where reads cannot be noticed
 
     def was_read(self) -> bool:
         return self.seen is None or self.seen.was_read
@@ -32,28 +34,27 @@ def attributes_of(t: Tensor) -> dict[str, Any]:
 
 
 class Arguments:
-    """The arguments of a traced call, arrays replaced by watched ones where reads of them can be noticed."""
+    """The arguments of a traced call, and what stands for arrays among them where reads of these can be noticed."""
 
-    def __init__(self, args: Any, kwargs: Any, leaves: list[Any], footprint: Footprint) -> None:
+    def __init__(
+        self, args: Any, kwargs: Any, leaves: list[Any], footprint: Footprint, shapes: Mapping[int, Shape],
+    ) -> None:  # fmt: skip
         self.leaves = leaves
         self.tree = (args, kwargs)
         self.flat, self.structure = flatten(self.tree)
         self.args, self.kwargs = args, kwargs
         self._attributes = [(v, attributes_of(v)) for v in leaves if isinstance(v, Tensor)]
         self.arrays: list[ArrayArgument] = []
-        places = [i for i, v in enumerate(leaves) if isinstance(v, np.ndarray)]
-        if not places:
-            return
-        given = [*args, *kwargs.values()]
-        direct = {}
-        for v in given if not footprint.reads_arrays else ():
-            if type(v) is np.ndarray and sum(v is u for u in given) == sum(v is u for u in leaves):
-                direct[id(v)] = watched(v)
-        self.arrays = [
-            ArrayArgument(i, leaves[i], leaves[i].copy(), direct.get(id(leaves[i]))) for i in places
-        ]
-        self.args = tuple(direct.get(id(v), v) for v in args)
-        self.kwargs = {k: direct.get(id(v), v) for k, v in kwargs.items()}
+        self.watched: dict[int, Any] = {}  # by leaf, those to be put in the place of arrays
+        known: dict[int, tuple[Any, Seen]] = {}
+        for i, v in enumerate(leaves):
+            if isinstance(v, np.ndarray):
+                seen = None
+                if footprint.notices_reads(v):
+                    if id(v) not in known:
+                        known[id(v)] = watched(v, seen := Seen(), shapes.get(i)), seen
+                    self.watched[i], seen = known[id(v)]
+                self.arrays.append(ArrayArgument(i, v, v.copy(), seen))
 
     def contents(self) -> tuple[tuple[int, Any], ...]:
         """The arrays whose values the call has read: which leaf each is, and what was in it before."""

@@ -11,7 +11,7 @@ import gc
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from ..core.constant import exact
 from ..core.context import as_before, unrepeatable
 from ..core.errors import Location
-from ..core.numbers.draws import stood_for
+from ..core.numbers.draws import is_source, stood_for
 from ..core.numbers.formulas import LATER, Formulas, Use
 from ..core.numbers.live import LIVE, LIVE_OF, settled
 from ..core.numbers.live_calls import CONVERSIONS, followed
@@ -213,13 +213,14 @@ def follows_types(footprint: Footprint) -> bool:
 
 def called(
     fn: Any, args: Any, kwargs: Any, sources: Sequence[Source], formulas: Formulas | None,
-    footprint: Footprint, symbolic: bool = False, sizes: Iterable[tuple[Source, Any]] = (), draws: bool = True,
+    footprint: Footprint, symbolic: bool = False, sizes: Iterable[tuple[Source, Any]] = (),
+    watched: Mapping[int, Any] | None = types.MappingProxyType({}),
 ) -> tuple[Any, dict[int, Use], set[Any]]:  # fmt: skip
     """Calls `fn` with live numbers for what the sources hold: its result, made plain, which leaves were live,
     and the keys of the places that hold something else than a number that was put there.
 
-    Where sizes are `symbolic`, what is among the `sizes` is one in the call. With `draws` there are stand-ins for
-    generators of random numbers."""
+    Where sizes are `symbolic`, what is among the `sizes` is one in the call. There are stand-ins for generators of
+    random numbers, and those in `watched` for array leaves; where that is None, for neither."""
     inputs = () if formulas is None else formulas.inputs
     plain = formulas is None and not symbolic
     functions = [] if plain else functions_of_numbers(footprint, sizes=formulas is None)
@@ -229,10 +230,11 @@ def called(
     stands: list[Any] = []
     try:
         with as_before(lambda: put_back(undo)):
-            if draws:
-                args, kwargs, stands = standing_in(drawing, args, kwargs, undo)
+            if watched is not None:
+                args, kwargs, stands = standing_in(drawing, args, kwargs, undo, watched)
             with in_place(numbers, args, kwargs, functions, undo) as (args, kwargs):
                 result = fn(*args, **kwargs)
+                result = without_stand_ins(result) if stands else result
                 written = {
                     s.key for s, x in numbers if isinstance(s, Place) and s.read(()) is not x
                 }
@@ -242,7 +244,6 @@ def called(
     finally:
         del args, kwargs
         _let_go(stands)
-    result = without_stand_ins(result) if stands else result
     if formulas is None:
         return result, {}, written
     live = {i: v for i, v in enumerate(flatten(result)[0]) if type(v) in LIVE}
@@ -251,10 +252,11 @@ def called(
 
 
 def _let_go(stands: list[Any]) -> None:
-    """Python state that holds stand-ins for generators gets these; no program could give it them."""
+    """What still holds stand-ins gets what these stand for. No program could give a generator to Python state."""
     held = still_held(stands)
-    if held:
+    if any(map(is_source, held)):
         unrepeatable(MOVED)
+    if held:
         _exchange(held, [*map(stood_for, held)], stands)
 
 

@@ -159,7 +159,7 @@ class _Call:
                 "sizes are symbolic, and the code does more with `type` than to call it"
             ]
         self.footprint.refusals += why_not_drawn(self.footprint, leaves)
-        self.arguments = Arguments(args, kwargs, leaves, self.footprint)
+        self.arguments = Arguments(args, kwargs, leaves, self.footprint, shapes or {})
         self.footprint.refuse_attributes(
             [(i, v) for i, v in enumerate(leaves) if isinstance(v, Tensor)]
         )
@@ -216,8 +216,8 @@ class _Call:
             self.watch.entry = self.rebound.at() | {s.key: id(x) for s, x in stand_ins}
         with self.watch.watching():
             result, self.uses, self.rewritten = called(
-                fn, arguments.args, arguments.kwargs, self.sources, self.formulas, self.everything,
-                symbolic, sizes, not self.footprint.refusals,
+                fn, *arguments.tree, self.sources, self.formulas, self.everything,
+                symbolic, sizes, None if self.footprint.refusals else arguments.watched,
             )  # fmt: skip
         tracer.entry.clear()  # it would keep live numbers
         self.watch.gives(result)

@@ -14,6 +14,8 @@ import sys
 import types
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import NOWHERE, Location
 from ..core.process.spared import survived
 from .checks import (
@@ -31,7 +33,7 @@ from .code.handlers import after_errors
 from .code.statements import Apart, Statement
 from .holders import ByName, Holders
 from .members import FUNCTION_PARTS, MAKING, held_by, hideable, is_dunder, may_miss, reflective
-from .outside import ENGINE, closed, is_library
+from .outside import ENGINE, closed, is_library, users
 
 MAX_OBJECTS = 20_000
 ENOUGH = 2_000  # objects that are looked into where something is refused already
@@ -93,7 +95,7 @@ class Footprint(Holders):
         self.written: set[str] = set()
         self.user_names: set[str] = set()  # those in code outside of the engine
         self.all_names: set[str] = set()  # those, and the ones in statements set apart
-        self.reads_arrays = False
+        self.takes_memory = False
         self.ended = False  # before all was looked into: there are refusals
         self.checks: list[Check] = []
         self.drawing: list[Check] = []
@@ -166,6 +168,11 @@ class Footprint(Holders):
             self._quick = Checklist(self.checks)
         return self._quick.failing()
 
+    def notices_reads(self, array: Any) -> bool:
+        """Whether something can stand for an array argument that notices when code looks at its values."""
+        plain = type(array) is np.ndarray and id(array) not in self.arrays
+        return plain and not (self.takes_memory or "type" in self.telling)
+
     def found(self) -> list[Any]:
         """Every object that was found."""
         return list(self._seen.values())
@@ -218,7 +225,7 @@ class Footprint(Holders):
         self.reflects = self.reflects or told.reflects
         self.misses = self.misses or told.reflects or may_miss(fn.__code__, told.names)
         self.makes = self.makes or told.reflects or not MAKING.isdisjoint(told.names)
-        self.reads_arrays = self.reads_arrays or told.buffers
+        self.takes_memory = self.takes_memory or told.buffers
         for imported in told.imported:
             module = sys.modules.get(imported, MISSING)
             self._place(DictCheck(sys.modules, imported, module, imported, where))
@@ -297,4 +304,7 @@ class Footprint(Holders):
         elif isinstance(value, types.BuiltinFunctionType) and value in IMPURE_BUILTINS:
             self._refuse("an effect outside of tensors", name, where)
         else:
-            self._outside(getattr(value, "__module__", None) or "", name, where)
+            module = getattr(value, "__module__", None)
+            if users(module) if module else isinstance(value, types.BuiltinFunctionType):
+                self.takes_memory = True
+            self._outside(module or "", name, where)

@@ -73,7 +73,9 @@ class Holders:
     reflects: bool  # some code may read attributes by names that are not seen
     names: set[str]  # that code mentions
     user_names: set[str]  # of these, those in the user's code
-    reads_arrays: bool  # some code may read the memory of arrays unseen
+    takes_memory: (
+        bool  # some code may ask for the memory of arrays in a way that no stand-in for one knows
+    )
     checks: list[Check]
     drawing: list[
         Check
@@ -195,8 +197,6 @@ class Holders:
         """Code that is not followed."""
         if impure(module):
             self._refuse(f"depends on {module}, which may change from call to call", name, where)
-        elif module.partition(".")[0] == "numpy":
-            self.reads_arrays = True
 
     def _module(self, module: types.ModuleType, name: str, where: Location) -> None:
         if not closed(module.__name__):
@@ -204,7 +204,6 @@ class Holders:
         elif module.__name__ in MODULES:
             self._waiting.append((self._draws, module, name, where))
         elif module.__name__.partition(".")[0] == "numpy":
-            self.reads_arrays = True
             self._waiting.append((self._numpy, module, name, where))
         elif module.__name__ in SPELLED:
             self._waiting.append((self._kinds, module, name, where))

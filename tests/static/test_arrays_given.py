@@ -178,3 +178,57 @@ def test_results_on_the_tape_of_leaves_made_inside_are_differentiable(wrap: Wrap
         y = f(dg.ones(3) * i)
         y.backward()
         yield y
+
+
+TABLE = np.arange(12.0).reshape(6, 2)
+
+
+@both_modes(0)
+def test_arrays_that_only_code_in_c_looks_into_are_compared(wrap: Wrap) -> Iterator[Any]:
+    looked_up = wrap(lambda i: dg.asarray(TABLE[i]) * 2)
+    with_more = wrap(lambda t, i: dg.asarray(t[i, 0]) + dg.tensor(np.float32(i)))
+    joined = wrap(lambda a, b: dg.tensor([a, b]))
+    swapped = wrap(lambda a: dg.asarray(a))
+    for i in range(4):
+        at, a = np.array([i, i + 1]), np.arange(3.0) * i
+        yield looked_up(at), with_more(TABLE, at), joined(a, a + 1), swapped(a.astype(">f8"))
+
+
+@both_modes(10)
+def test_arrays_in_containers_are_inputs(wrap: Wrap) -> Iterator[Any]:
+    net, kept = nn.Linear(3, 2), {}
+
+    @wrap
+    def loss(batch: Any) -> Any:
+        if not isinstance(batch["y"], np.ndarray):
+            return batch
+        x = dg.asarray(batch["x"]).float() * np.sqrt(2.0)
+        return (net(x).sum(-1) - dg.tensor(batch["y"])).square().mean()
+
+    @wrap
+    def pairs(batch: Any) -> Any:
+        kept["last"] = batch[0]
+        (x, y), z = batch, batch[0]
+        return dg.asarray(x) - dg.asarray(y), z, batch
+
+    for i in range(8):
+        x, y = np.random.default_rng(i).normal(size=(2, 4, 3))
+        batch = {"x": x, "y": y[0, :1] * 2}
+        given = pairs((x, y))
+        yield (
+            loss(batch).detach(),
+            given,
+            batch["x"] is x,
+            [v is x for v in (kept["last"], given[1])],
+        )
+
+
+@both_modes(6)
+def test_sizes_of_arrays_are_those_of_each_call(wrap: Wrap) -> Iterator[Any]:
+    @wrap
+    def mean(batch: Any) -> Any:
+        x, y = batch["x"], batch["y"]
+        return dg.asarray(x).sum() / x.shape[0] + len(y) * dg.asarray(y).sum() / y.size
+
+    for i in range(10):
+        yield mean({"x": np.ones((3 + i, 2)), "y": np.ones(5 + i)})

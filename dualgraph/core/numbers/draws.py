@@ -22,6 +22,7 @@ import numpy as np
 from ..constant import exact
 from ..context import state
 from ..errors import user_location
+from ..watch import origin_of
 from .followed import Followed
 
 # Methods that give a number by their arguments and the generator's state alone.
@@ -138,8 +139,8 @@ def _marked(function: Any, value: Any) -> Any:
 
 
 def stood_for(value: Any) -> Any:
-    """The generator or function that a stand-in stands for; other values as they are."""
-    return getattr(value, "_stands_for", value) if type(value) in STANDING else value
+    """The generator, function or array that a stand-in stands for; other values as they are."""
+    return getattr(value, "_stands_for", value) if type(value) in STANDING else origin_of(value)
 
 
 def _drawing(method: Any, leaf: int | None) -> Any:
