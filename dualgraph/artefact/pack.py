@@ -98,6 +98,8 @@ def _obstacle(program: Program) -> tuple[str, str] | None:
             f"it calls {program.trace.draws[0][0].name}, whose numbers are another generator's"
         )
         return problem, "use dg.rand and the like, or give it the numbers"
+    if program.works:
+        return "NumPy works out arrays in each call", "give it these arrays, or use tensors"
     shown = [g.result for g in program.trace.grads if g.result is not None]
     if any(i >= program._size or program.results[i].requires_grad for i in shown):
         return "it leaves a gradient that has a history or a view", "give that as a result"

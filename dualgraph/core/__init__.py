@@ -7,6 +7,7 @@
                 pieces (results put together from boxes of operands)
     interfaces  backend (what runs kernels), context (what holds for this thread), wrap (arrays become tensors)
     numbers     sizes and Python numbers that tell what code does with them; watch: arrays that do
+    recipes     what NumPy made of arrays, to be made again of others
     process     threads, forks, signals and memory of the process that all this runs in
     errors      what users see when something is wrong
 

@@ -1,18 +1,20 @@
 """Watched arrays: what stands for array arguments during a capture, and notices when anything but an op reads their
 values.
 
-An array whose values only ops read is an input of the graph; one that Python or NumPy looked into is an assumption.
+An array whose values only ops read is an input of the graph. What NumPy's functions make of it is one, too, that each
+call works out (`recipes`). One that Python looked into is an assumption.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from . import recipes
 from .context import tell, told
 
 
@@ -29,16 +31,23 @@ class Watched:
     """What stands for the array `origin`, and does as it does; to Python's isinstance() it is one.
 
     It is no subclass: code in C would read the values of one where nobody sees it (``table[a]``, ``np.array([a, b])``).
-    Here it has to ask for them. Attributes that tell no values are answered without a look at these.
+    Here it has to ask for them. Attributes that tell no values are answered without a look at these. What the capture
+    `by` which it stands there has to say of a recipe: `gives`, `changes`, `spoil` (`jit.working`).
     """
 
-    __slots__ = ("__weakref__", "_dims", "_origin", "_seen")
-    __class__ = property(lambda self: np.ndarray)  # type: ignore[assignment]
+    __slots__ = ("__weakref__", "_by", "_dims", "_origin", "_recipe", "_seen")
+    __class__ = property(lambda self: np.ndarray)
     __array_priority__ = 0.0
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, origin: Any, seen: Seen, dims: tuple[int, ...] | None) -> None:
-        for name, value in (("_origin", origin), ("_seen", seen), ("_dims", dims)):
+    def __init__(
+        self, origin: Any, seen: tuple[Seen, ...], dims: tuple[int, ...] | None = None, recipe: Any = None,
+        by: Any = None,
+    ) -> None:  # fmt: skip
+        values = origin, seen, dims, recipe, by  # no recipe: what is made of it is not followed
+        for name, value in zip(
+            ("_origin", "_seen", "_dims", "_recipe", "_by"), values, strict=True
+        ):
             object.__setattr__(self, name, value)
 
     # --- what tells no values ---
@@ -54,10 +63,11 @@ class Watched:
 
     @property
     def size(self) -> int:
-        return math.prod(self.shape)
+        size: int = math.prod(self.shape)
+        return size
 
     @property
-    def nbytes(self) -> int:
+    def nbytes(self) -> Any:
         return self.size * self.itemsize
 
     @property
@@ -77,6 +87,11 @@ class Watched:
     # --- what does ---
 
     def __getattr__(self, name: str) -> Any:
+        if name in recipes.ATTRIBUTES:
+            return _applied(recipes.Method(name), (self,), {})
+        if name in recipes.METHODS:
+            method = recipes.Method(name)
+            return lambda *args, **kwargs: _applied(method, (self, *args), kwargs)
         return getattr(note_read(self), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -91,17 +106,29 @@ class Watched:
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if "out" in kwargs:
             kwargs["out"] = _plainly(kwargs["out"])
-        out = _applied(getattr(ufunc, method), inputs, kwargs)
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        if any(map(_takes_over, inputs)):
+            return function(*map(origin_of, inputs), **kwargs)
+        out = _applied(function, inputs, kwargs)
         return self if out is self._origin else out
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return func(*_plainly(args), **_plainly(kwargs))
+        return _applied(func, args, kwargs)
 
     def __deepcopy__(self, memo: Any) -> Any:
         return note_read(self).copy()
 
-    def __iter__(self) -> Any:
-        return iter(note_read(self))
+    def __iter__(self) -> Iterator[Any]:
+        if self._recipe is None or not self.ndim:
+            return iter(note_read(self))
+        return (self[i] for i in range(len(self._origin)))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not _changed(self, "setitem", (key, value)):
+            note_read(self)[_plainly(key)] = _plainly(value)
+
+    def __getitem__(self, key: Any) -> Any:
+        return _applied(operator.getitem, (self, key), {})
 
     def __buffer__(self, flags: int) -> memoryview:
         return memoryview(note_read(self))
@@ -112,6 +139,9 @@ def _operand(name: str, reflected: bool) -> Any:
     function = getattr(operator, name)
 
     def run(self: Watched, *others: Any) -> Any:
+        if any(map(_takes_over, others)):
+            plain = (*others, self._origin) if reflected else (self._origin, *others)
+            return function(*plain)
         return _applied(function, (*others, self) if reflected else (self, *others), {})
 
     return run
@@ -121,6 +151,8 @@ def _in_place(name: str) -> Any:
     function = getattr(operator, name)
 
     def run(self: Watched, other: Any) -> Any:
+        if _changed(self, name, (other,)):
+            return self
         out = function(note_read(self), _plainly(other))
         return self if out is self._origin else out
 
@@ -141,17 +173,68 @@ for _name in _BINARY:
     setattr(Watched, f"__r{_name}__", _operand(f"__{_name}__", True))
     setattr(Watched, f"__i{_name}__", _in_place(f"__i{_name}__"))
 for _name in (
-    "bool int float complex index contains getitem setitem delitem str repr format copy reduce reduce_ex divmod "
+    "bool int float complex index contains delitem str repr format copy reduce reduce_ex divmod "
     "rdivmod dlpack dlpack_device"
 ).split():
     setattr(Watched, f"__{_name}__", _reader(f"__{_name}__"))
 
 
+def _takes_over(x: Any) -> bool:
+    """Whether an operand is a tensor, whose ops read arrays as captures know."""
+    return hasattr(type(x), "_version_cell")
+
+
 def _applied(function: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> Any:
-    """What a function gives for arrays; tensors among them take over, and read them as their ops do."""
-    if any(hasattr(type(v), "_version_cell") for v in args):
-        return function(*map(origin_of, args), **kwargs)
-    return function(*_plainly(args), **_plainly(kwargs))
+    """What a function gives for arrays, some of them watched."""
+    of: list[Watched] = []
+    recipe = None
+    if recipes.is_known(function) and "out" not in kwargs:
+        try:
+            given = _followed(args, of), tuple((k, _followed(v, of)) for k, v in kwargs.items())
+            recipe = recipes.Made(function, *given)
+        except TypeError:  # what is no constant
+            recipe = None
+    if recipe is None or not of:
+        return function(*_plainly(args), **_plainly(kwargs))
+    try:
+        out = function(*_origins(args), **_origins(kwargs))
+    except BaseException:  # it depends on the values
+        _plainly(of)
+        raise
+    by = of[0]._by
+    return by.gives(out, recipe, of)
+
+
+def _changed(array: Watched, name: str, args: Any) -> bool:
+    """Changes an array in place, where what it is then can be worked out again; else nothing is done."""
+    by, of = array._by, [array]
+    if by is None or array._recipe is None or any(map(_takes_over, args)):
+        return False
+    try:
+        change = recipes.Made(recipes.InPlace(name), (array._recipe, *_followed(args, of)))
+    except TypeError:
+        return False
+    if by.changes(array, change, of):
+        try:
+            getattr(operator, name)(array._origin, *_origins(args))
+        except BaseException:
+            _plainly(of)
+            raise
+        return True
+    return False
+
+
+def _followed(x: Any, of: list[Watched]) -> Any:
+    """The recipe of an argument; TypeError where it has none. Watched arrays inside are added to `of`."""
+    kind = type(x)
+    if kind is Watched:
+        if x._recipe is None:
+            raise TypeError("what is made of it is not followed")
+        of.append(x)
+        return x._recipe
+    if kind is tuple or kind is list:
+        return kind([_followed(v, of) for v in x])
+    return recipes.constant(x)
 
 
 def _plainly(x: Any) -> Any:
@@ -164,15 +247,26 @@ def _plainly(x: Any) -> Any:
     return {k: _plainly(v) for k, v in x.items()} if kind is dict else x
 
 
-def watched(array: Any, seen: Seen | None = None, dims: tuple[int, ...] | None = None) -> Any:
+def _origins(x: Any) -> Any:
+    """`x` with arrays for what stands for them, which are not looked at by that."""
+    kind = type(x)
+    if kind is tuple or kind is list:
+        return kind(map(_origins, x))
+    return {k: _origins(v) for k, v in x.items()} if kind is dict else origin_of(x)
+
+
+def watched(array: Any, seen: Seen, dims: tuple[int, ...] | None = None) -> Any:
     """What stands for `array`, and takes down whether it was `seen`; `dims` are its sizes where these are symbolic."""
-    return Watched(array, Seen() if seen is None else seen, dims)
+    return Watched(array, (seen,), dims)
 
 
 def note_read(value: Any) -> Any:
     """The array that a watched one stands for, whose values are looked at; other values as they are."""
     if type(value) is Watched:
-        value._seen.was_read = True
+        for seen in value._seen:
+            seen.was_read = True
+        if value._by is not None:
+            value._by.spoil(value._origin)
         return value._origin
     return value
 

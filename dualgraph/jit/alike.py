@@ -67,7 +67,7 @@ def _same_slot(a: Any, b: Any) -> bool:
         return False
     if a.kind == "leaf":
         return bool(a.key[0] == b.key[0])
-    if a.kind in ("computed", "place"):
+    if a.kind in ("computed", "place", "worked"):
         return bool(a.key.same(b.key))
     return _all(_is, a.key, b.key) if a.kind == "number" else _is(a.key, b.key)
 
@@ -122,7 +122,7 @@ def other_number(live: Program, other: Program) -> Concrete | None:
     """The first number that both took out of tensors, where it leads one of them on as no other number does."""
     taken = () if live.promoted is None else live.promoted.takes
     pairs = enumerate(zip(live.trace.concrete, other.trace.concrete, strict=False))
-    differ = (a for i, (a, b) in pairs if i not in taken and exact(a.value) != exact(b.value))
+    differ = (a for i, (a, b) in pairs if i not in taken and a.outcome != b.outcome)
     return next(differ, None)
 
 

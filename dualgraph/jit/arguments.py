@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..core.recipes import Given
 from ..core.trees import flatten
 from ..core.types import Shape
-from ..core.watch import Seen, watched
+from ..core.watch import Seen, Watched
 from ..eager.tensor import Tensor
 from ..static.footprint import Footprint
+from .working import Working
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class Arguments:
 
     def __init__(
         self, args: Any, kwargs: Any, leaves: list[Any], footprint: Footprint, shapes: Mapping[int, Shape],
+        working: Working | None,
     ) -> None:  # fmt: skip
         self.leaves = leaves
         self.tree = (args, kwargs)
@@ -52,7 +55,10 @@ class Arguments:
                 seen = None
                 if footprint.notices_reads(v):
                     if id(v) not in known:
-                        known[id(v)] = watched(v, seen := Seen(), shapes.get(i)), seen
+                        recipe = None if working is None else Given(i)
+                        seen = Seen()
+                        stand_in = Watched(v, (seen,), shapes.get(i), recipe, working)
+                        known[id(v)] = stand_in, seen
                     self.watched[i], seen = known[id(v)]
                 self.arrays.append(ArrayArgument(i, v, v.copy(), seen))
 

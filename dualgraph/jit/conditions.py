@@ -69,7 +69,7 @@ class Conditions(Outcome):
         tensors = tuple(
             Assumption(s.kind, self._name_of(i), str(s.type), NOWHERE)
             for i, s in enumerate(self.trace.slots)
-            if s.kind not in ("leaf", "computed") and id(s.key) not in checked
+            if s.kind not in ("leaf", "computed", "worked") and id(s.key) not in checked
         )
         grads = tuple(
             Assumption("gradient", "a tensor's .grad", "present" if had else None, NOWHERE)
@@ -78,7 +78,7 @@ class Conditions(Outcome):
         free = self.any_taken
         taken = tuple(
             Assumption("value", f"taken[{i}]", f"any {type(c.value).__name__}", c.where)
-            if i in free else Assumption("value", c.name, c.value, c.where)
+            if i in free else Assumption("value", c.name, "any array" if c.outcome is None else c.value, c.where)
             for i, c in enumerate(self.trace.concrete)
         )  # fmt: skip
         given = self._arguments if self.promoted is None else self.promoted.assumed(self._arguments)
@@ -125,7 +125,7 @@ class Conditions(Outcome):
             if hooked(fetch(slot, leaves)._node):
                 return "a hook is set on an input"
         for slot in self.trace.slots:
-            known = slot.kind in ("leaf", "computed", "place")
+            known = slot.kind in ("leaf", "computed", "place", "worked")
             if not known and not fits(slot, fetch(slot, leaves)):
                 return f"a tensor read from outside is no longer {slot.type}"
         return None
@@ -158,7 +158,7 @@ class Conditions(Outcome):
         """What its inputs hold, and the arrays that it is run on; else why it is not for this call."""
         slots = self.trace.slots
         if self.promoted is None:
-            tensors = [fetch(s, leaves) for s in slots]
+            tensors = fetch_all(slots, leaves, ())
             return self._lying(tensors, [t._data if isinstance(t, Tensor) else t for t in tensors])
         numbers = self.promoted.numbers(leaves)
         if type(numbers) is str:
@@ -185,7 +185,7 @@ class Conditions(Outcome):
     def _unfit(self, arrays: list[Any]) -> str:
         """Why the memory of the inputs does not allow what the program writes ("": it does)."""
         for i, j, xp in self._overlaps:
-            if xp.may_share_memory(arrays[i], arrays[j]):
+            if arrays[j] is not None and xp.may_share_memory(arrays[i], arrays[j]):
                 return "an input that is written shares memory with another"
         for i in self._stored:  # a store that fails halfway would have been half done
             flags = arrays[i].flags

@@ -6,7 +6,7 @@ They are the same for all threads that trace meanwhile (`core.numbers.draws`), a
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..core.context import unrepeatable
@@ -80,11 +80,12 @@ def _take_back(places: Sequence[Place], call: object) -> None:
 
 
 def standing_in(
-    places: Sequence[Place], args: Any, kwargs: Any, undo: list[Undo], watched: Mapping[int, Any]
+    places: Sequence[Place], args: Any, kwargs: Any, undo: list[Undo], watched: dict[int, Any]
 ) -> tuple[Any, Any, list[Any]]:
     """The arguments of a call with stand-ins for generators, and those that are `watched` for arrays, by leaf; and all
     these. Python state has generators' stand-ins, too, until `undo` is called."""
     new = dict(watched)
+    watched.clear()  # it would keep them
     for i, v in enumerate(flatten((args, kwargs))[0]):
         if is_source(v):
             new[i] = next((s for s in new.values() if stood_for(s) is v), None) or stand_in(v, i)

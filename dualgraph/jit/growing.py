@@ -225,6 +225,8 @@ class Growing:
             return False
         if self._promotion.cautious and not self._promotion.trusted(sources, tree, leaves):
             return False
+        if any(p.works for p in self.programs):
+            return False
         seen = [p.footprint for p in self.programs]
         if any("type" in f.telling - f.followed for f in seen):
             return False

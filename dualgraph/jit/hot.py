@@ -114,7 +114,7 @@ def _conditions(program: Program, memory: Any, table: Any) -> list[Any]:
         if slot.kind == "leaf grad":
             raise table.Unlike("the gradient of an argument")
         # the program looks at its numbers itself, and the form of what is at places is told
-        known = slot.kind in ("leaf", "computed", "place")
+        known = slot.kind in ("leaf", "computed", "place", "worked")
         if slot.kind == "number":
             rows.append(memory.row(NumberCheck(DictCheck(*slot.key, 0.0, "number", NOWHERE))))
         elif not known and id(slot.key) not in program.footprint.tensors:

@@ -39,7 +39,7 @@ from .literals import plain_trace
 from .outcome import MISMATCH
 from .pay import Meter
 from .results import Result
-from .slots import as_array, leaf_tensors
+from .slots import as_array, fetch, leaf_tensors
 from .stages import ANY, Env, Left, Path, Stage
 
 # What ops raise; eager mode will name the user's line.
@@ -94,8 +94,9 @@ class Program(Conditions):
         self.path: Path | None = None  # where numbers are taken out of tensors
         self._required = tuple(i for i, s in enumerate(slots) if s.required)
         self._inputs = tuple(v.id for v in trace.graph.inputs)
+        self._worked = tuple(i for i, s in enumerate(slots) if s.kind == "worked")
         concrete = len(trace.graph.outputs) - len(trace.concrete)
-        self._checked = tuple((concrete + i, exact(c.value)) for i, c in enumerate(trace.concrete))
+        self._checked = tuple((concrete + i, c.outcome) for i, c in enumerate(trace.concrete))
         viewed = (
             r.key if r.output is None else r.output
             for r in results
@@ -118,6 +119,11 @@ class Program(Conditions):
     def fixed(self) -> Program:
         """This program at one choice of sizes, as if these were all it is for: itself, unless some are symbolic."""
         return self
+
+    @property
+    def works(self) -> bool:
+        """Whether calls work out or draw arrays, which takes sizes that are known."""
+        return bool(self._worked) or any(c.outcome is None for c in self.trace.concrete)
 
     # --- making it ready ---
 
@@ -355,9 +361,9 @@ class Program(Conditions):
                     raise
                 return Left(program, env, stop, path.stages[stop - 1], None, None, True, drawn)
             known.append(value)
-            if stage.piece.draw is not None:
+            if type(stage.piece.draw) is Draw:
                 drawn.append((stage.piece.draw, value))
-            outcome, stop = exact(value), stop + 1
+            outcome, stop = ANY if type(value) is np.ndarray else exact(value), stop + 1
             leads = path.outcomes[stop - 1] in (ANY, outcome)
             if not (leads and program._learn(known, tensors, env)):
                 found, waits = program._follower(stage, outcome, known)
@@ -390,6 +396,8 @@ class Program(Conditions):
 
     def _learn(self, known: list[Any], tensors: list[Any], env: Env) -> bool:
         """Takes in the numbers that are `known` by now; False where the code goes another way at them."""
+        if not self._work_out(known, tensors, env):
+            return False
         if self.promoted is None or not self.promoted.takes:
             return True
         numbers = self.promoted.numbers(known)
@@ -401,6 +409,17 @@ class Program(Conditions):
                 try:
                     env[self._inputs[i]] = as_array(slot, tensors[i])
                 except DualgraphError:  # its dtype cannot hold it; eager mode will say so
+                    return False
+        return True
+
+    def _work_out(self, known: list[Any], tensors: list[Any], env: Env) -> bool:
+        """Has NumPy make what the program reads of arrays that are `known` by now; whether that is as it was."""
+        memo: dict[int, Any] = {}
+        for i in self._worked:
+            if tensors[i] is None:
+                array = tensors[i] = fetch(self.trace.slots[i], known, memo)
+                env[self._inputs[i]] = array
+                if array is not None and not self.trace.slots[i].type.of_array(array):
                     return False
         return True
 

@@ -11,7 +11,7 @@ import gc
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +44,7 @@ from ..static.members import filled_slots, held_by
 from ..static.trace import Slot
 from .drawing import MOVED, standing_in, still_held, without_stand_ins
 from .results import Result
+from .working import Working
 
 KEPT = "it keeps"
 DEEPEST = 5  # tuples in tuples that a number is looked for in
@@ -214,13 +215,13 @@ def follows_types(footprint: Footprint) -> bool:
 def called(
     fn: Any, args: Any, kwargs: Any, sources: Sequence[Source], formulas: Formulas | None,
     footprint: Footprint, symbolic: bool = False, sizes: Iterable[tuple[Source, Any]] = (),
-    watched: Mapping[int, Any] | None = types.MappingProxyType({}),
+    watched: dict[int, Any] | None = None, working: Working | None = None,
 ) -> tuple[Any, dict[int, Use], set[Any]]:  # fmt: skip
     """Calls `fn` with live numbers for what the sources hold: its result, made plain, which leaves were live,
     and the keys of the places that hold something else than a number that was put there.
 
     Where sizes are `symbolic`, what is among the `sizes` is one in the call. There are stand-ins for generators of
-    random numbers, and those in `watched` for array leaves; where that is None, for neither."""
+    random numbers, and those in `watched` for array leaves, which it empties; where that is None, for neither."""
     inputs = () if formulas is None else formulas.inputs
     plain = formulas is None and not symbolic
     functions = [] if plain else functions_of_numbers(footprint, sizes=formulas is None)
@@ -234,7 +235,7 @@ def called(
                 args, kwargs, stands = standing_in(drawing, args, kwargs, undo, watched)
             with in_place(numbers, args, kwargs, functions, undo) as (args, kwargs):
                 result = fn(*args, **kwargs)
-                result = without_stand_ins(result) if stands else result
+                result = without_stand_ins(result)
                 written = {
                     s.key for s, x in numbers if isinstance(s, Place) and s.read(()) is not x
                 }
@@ -243,6 +244,8 @@ def called(
         raise
     finally:
         del args, kwargs
+        if working is not None:
+            stands += working.end()
         _let_go(stands)
     if formulas is None:
         return result, {}, written

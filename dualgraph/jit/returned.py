@@ -55,7 +55,8 @@ class _Outputs:
         self._given = {
             id(r.tensor._data): i
             for i, r in enumerate(tracer.roots)
-            if r.slot.kind == "array" or (r.slot.kind == "leaf" and r.slot.key[1] is not r.tensor)
+            if r.slot.kind in ("array", "worked")
+            or (r.slot.kind == "leaf" and r.slot.key[1] is not r.tensor)
         }
         given = enumerate(arguments.leaves)
         self._arrays = {id(v): i for i, v in given if isinstance(v, np.ndarray)}

@@ -17,8 +17,8 @@ from ..static.capture import swept
 from ..static.trace import Slot
 
 
-def fetch(slot: Slot, leaves: list[Any]) -> Any:
-    """What a slot holds now."""
+def fetch(slot: Slot, leaves: list[Any], memo: dict[int, Any] | None = None) -> Any:
+    """What a slot holds now; `memo` has what NumPy has worked out for other slots."""
     if slot.kind == "leaf":
         return leaves[slot.key[0]]
     if slot.kind == "place":
@@ -27,6 +27,8 @@ def fetch(slot: Slot, leaves: list[Any]) -> Any:
         return slot.key._grad
     if slot.kind == "leaf grad":
         return leaves[slot.key[0]]._grad
+    if slot.kind == "worked":
+        return slot.key.value(leaves, {} if memo is None else memo)
     if slot.kind == "number":
         holder, key = slot.key
         value = holder.get(key)
@@ -39,7 +41,8 @@ def fetch(slot: Slot, leaves: list[Any]) -> Any:
 
 def fetch_all(slots: tuple[Slot, ...], leaves: list[Any], numbers: Sequence[Any]) -> list[Any]:
     """What slots hold now; `numbers` are those that the program's formulas give."""
-    return [_known(s, numbers) if s.kind == "computed" else fetch(s, leaves) for s in slots]
+    memo: dict[int, Any] = {}
+    return [_known(s, numbers) if s.kind == "computed" else fetch(s, leaves, memo) for s in slots]
 
 
 def _known(slot: Slot, numbers: Sequence[Any]) -> Any:
@@ -140,6 +143,6 @@ def one_place(a: Slot, b: Slot) -> bool:
         return bool(a.key[0] == b.key[0])
     if a.kind == "number":
         return a.key[0] is b.key[0] and a.key[1] == b.key[1]
-    if a.kind in ("computed", "place"):
+    if a.kind in ("computed", "place", "worked"):
         return bool(a.key.same(b.key))
     return a.key is b.key

@@ -16,12 +16,11 @@ import numpy as np
 
 from ..backends.executor import Executable
 from ..core.backend import backend_for
-from ..core.constant import exact
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16, from_bfloat16
 from ..core.errors import CaptureError, Location
 from ..core.node import Literal, Node, Var
-from ..core.numbers.draws import Draw
+from ..core.numbers.draws import Draw, Reading
 from ..static.graph import Graph, Operand
 from ..static.scopes import group_scopes
 from ..static.trace import Slot, Trace
@@ -45,7 +44,7 @@ class Piece(NamedTuple):
     operand: Operand | None
     where: Location | None
     inputs: dict[Var, Slot]  # of the whole trace
-    draw: Draw | None = None  # how the number is drawn, if it is a random one
+    draw: Draw | Reading | None = None  # how the number is drawn, if it is a random one
 
     def reads(self, outputs: tuple[Operand, ...]) -> tuple[Var, ...]:
         """The vars made earlier that the ops or `outputs` read."""
@@ -130,7 +129,7 @@ class Stage:
         """Why an outcome not seen before gets no path of its own ("": it may)."""
         if outcome in self.closed:
             return self.closed[outcome]
-        if isinstance(value, bool) or outcome in self.followers:
+        if isinstance(value, (bool, np.ndarray)) or outcome in self.followers:
             return ""
         most = MAX_OUTCOMES if isinstance(value, (int, np.integer)) else MAX_FLOATS
         if self.piece.draw is not None and most == MAX_FLOATS:
@@ -273,7 +272,8 @@ class Path:
         self, trace: Trace, program: Any, roots: list[Stage], free: Container[int] = ()
     ) -> None:
         *pieces, self.last = cut(trace)
-        self.outcomes = [ANY if i in free else exact(c.value) for i, c in enumerate(trace.concrete)]
+        every = enumerate(trace.concrete)
+        self.outcomes = [ANY if i in free or c.outcome is None else c.outcome for i, c in every]
         self.stages: list[Stage] = []
         self.tail: Tail | None = None
         level = roots

@@ -23,6 +23,7 @@ from ..core.process.alone import Alone
 from ..core.trees import containers, flatten, unflatten
 from ..core.types import Shape
 from ..core.watch import Watched, origin_of
+from ..eager.dispatch import from_array
 from ..eager.random import default_generator
 from ..eager.tensor import Tensor
 from ..effects import Happening, Watch, Written, effects_of, relied_on
@@ -58,6 +59,7 @@ from .results import Result
 from .resume import Resumer
 from .returned import describe_results, place_numbers
 from .stages import Left
+from .working import Working
 
 # Captures put stand-ins at places of Python state, where another thread's capture would take them for what is there.
 capturing = Alone()
@@ -80,7 +82,7 @@ def trace(
     taken out of tensors where `takes` says so.
     """
     with capturing.lock:
-        call = _Call(fn, args, kwargs, leaves, left, shapes, apart, sources, rebound, takes)
+        call = _Call(fn, args, kwargs, leaves, left, shapes, apart, sources, rebound, takes, whole)
         with as_before(call.watch.over), call.recording() as guards:
             symbolic = isinstance(call.tracer, SymbolicTracer)
             try:
@@ -135,7 +137,7 @@ class _Call:
     def __init__(
         self, fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left | None,
         shapes: Mapping[int, Shape] | None, apart: Apart | None, sources: Sequence[Source],
-        rebound: Rebound | None, takes: Callable[[Location], bool] | None = None,
+        rebound: Rebound | None, takes: Callable[[Location], bool] | None, whole: bool,
     ) -> None:  # fmt: skip
         self.leaves, self.sources, self.rebound = leaves, sources, rebound
         self.modes = modes()
@@ -159,11 +161,14 @@ class _Call:
                 "sizes are symbolic, and the code does more with `type` than to call it"
             ]
         self.footprint.refusals += why_not_drawn(self.footprint, leaves)
-        self.arguments = Arguments(args, kwargs, leaves, self.footprint, shapes or {})
         self.footprint.refuse_attributes(
             [(i, v) for i, v in enumerate(leaves) if isinstance(v, Tensor)]
         )
         self.tracer = self._tracer(left, shapes)
+        follows = not (whole or isinstance(self.tracer, SymbolicTracer)) and self._follows_arrays()
+        self.working = self.tracer.working = Working(self.tracer, len(leaves)) if follows else None
+        how = shapes or {}, self.working
+        self.arguments = Arguments(args, kwargs, leaves, self.footprint, *how)
         self.tracer.root = called.__code__
         _introduce(self.tracer, leaves, self.footprint, left)
         self.watch = Watch(self.footprint, self.tracer, dict if rebound is None else rebound.at)
@@ -193,6 +198,18 @@ class _Call:
         assert self.formulas is not None
         return self.formulas.take(source, number.value)
 
+    def _follows_arrays(self) -> bool:
+        """Whether what NumPy makes of arrays is followed: not where code could tell what stands for one, or has NumPy
+        tell of what its functions meet."""
+        told = {
+            "type",
+            "errstate",
+            "seterr",
+            "seterrcall",
+            "simplefilter",
+        } & self.everything.all_names
+        return not (self.footprint.takes_memory or told)
+
     @contextmanager
     def recording(self) -> Iterator[Any]:
         """Everything that is done inside counts: ops, what is decided on sizes (given), and on numbers."""
@@ -217,7 +234,7 @@ class _Call:
         with self.watch.watching():
             result, self.uses, self.rewritten = called(
                 fn, *arguments.tree, self.sources, self.formulas, self.everything,
-                symbolic, sizes, None if self.footprint.refusals else arguments.watched,
+                symbolic, sizes, None if self.footprint.refusals else arguments.watched, self.working,
             )  # fmt: skip
         tracer.entry.clear()  # it would keep live numbers
         self.watch.gives(result)
@@ -249,7 +266,7 @@ class _Call:
     @property
     def drawn(self) -> list[tuple[Draw, Any]]:
         """The random numbers that Python drew, and how."""
-        return [(c.draw, c.value) for c in self.tracer.concrete if c.draw is not None]
+        return [(c.draw, c.value) for c in self.tracer.concrete if type(c.draw) is Draw]
 
     def moves(self, result: Any, happened: list[Happening]) -> list[Move]:
         """Places in Python state that the call has given other tensors or numbers."""
@@ -279,6 +296,9 @@ class _Call:
             leaves += h.leaves
         moves = results_of(moves, leaves, uses, self.formulas)
         leaves = [origin_of(v) for v in leaves]
+        for v in leaves:
+            if self.working is not None and self.working.has(v):
+                self.tracer.arrays[id(v)] = v, from_array(v)
         shown = [] if whole else self.grads_to_give(leaves)
         there = set(map(id, leaves))
         leaves += {id(g): g for g in shown if id(g) not in there}.values()
@@ -322,7 +342,8 @@ class _Call:
         tracer, footprint = self.tracer, self.footprint
         numbers = kept_numbers(self.formulas, happened)
         # a statement that could not be set apart may have kept them
-        reasons = [*footprint.refusals, *tracer.refusals, *(self.cannot or numbers)]
+        worked = () if self.working is None else self.working.refusals()
+        reasons = [*footprint.refusals, *worked, *tracer.refusals, *(self.cannot or numbers)]
         if modes() != self.modes:
             reasons.append("it leaves another gradient mode, default dtype or default device")
         early = [h.statement.where for h in happened if h.by_size]
@@ -399,7 +420,8 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
     recording = nullcontext() if formulas is None else formulas.recording()
     watch = Watch(left.program.footprint, tracer)
     with as_before(watch.over), tracer, recording, watch.watching():
-        result = called(fn, args, kwargs, sources, formulas, left.program.footprint)[0]
+        footprint = left.program.footprint
+        result = called(fn, args, kwargs, sources, formulas, footprint, watched={})[0]
     kept_numbers(formulas)
     return result, tracer.learned
 

@@ -22,7 +22,7 @@ from ..core.context import state
 from ..core.dtypes import float64, int64
 from ..core.errors import CaptureError, Location, user_frame, user_location
 from ..core.node import Literal, Node, Var
-from ..core.numbers.draws import Draw
+from ..core.numbers.draws import Draw, Reading
 from ..core.numbers.live import LIVE_OF, mode
 from ..core.prim import lookup
 from ..core.spans import is_view
@@ -79,6 +79,7 @@ class Tracer:
     take: Callable[[Concrete], Any] | None = (
         None  # what the code gets for a number that leads the way
     )
+    working: Any = None  # what follows what NumPy makes of arrays
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -287,6 +288,10 @@ class Tracer:
         """Declares a NumPy array that is found again on each call; the first slot given stays."""
         self._known_arrays.setdefault(id(array), slot)
 
+    def forget_array(self, array: Any) -> None:
+        """A NumPy array is not found again after all."""
+        self._known_arrays.pop(id(array), None)
+
     def external_array(self, t: Any, array: Any) -> None:
         """`t` shares the memory of a NumPy array."""
         slot = self._known_arrays.get(id(array))
@@ -320,9 +325,13 @@ class Tracer:
         (self.concrete if flow is None else self.numbers).append(taken)
         return value if flow is not None or self.take is None else self.take(taken)
 
-    def drawn(self, draw: Draw, value: Any) -> Any:
+    def drawn(self, draw: Draw | Reading, value: Any) -> Any:
         """Python has drawn a random number from a generator of its own or of NumPy's, and gets it from here."""
         where = user_location()
+        if type(value) is np.ndarray and self.working is not None and not value.dtype.hasobject:
+            operand, at = Literal(0.0, float64), len(self.nodes)
+            self.concrete.append(Concrete(operand, value.copy(), where, at, None, draw))
+            return self.working.drawn(value, len(self.concrete) - 1)
         if type(value) not in LIVE_OF:
             self.refusals.append(f"{draw.name} gives a {type(value).__name__} at {where}")
             return value

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from ..core.constant import exact
 from ..core.devices import CPU, Device
 from ..core.errors import Location
 from ..core.node import Node
-from ..core.numbers.draws import Draw
+from ..core.numbers.draws import Draw, Reading
 from ..core.types import TensorType
 from .code.flow import Flow
 from .graph import Graph, Operand
@@ -24,6 +27,7 @@ class Slot(NamedTuple):
     "place"      the tensor that ``key.read()`` gives
     "number"     the Python float in a dict, which are `key`: the dict and its key
     "computed"   the Python number that the formulas in `key` give
+    "worked"     the array that NumPy works out by the recipe in `key`
 
     ``required``: the call makes it a leaf that requires gradients, before it uses it.
     """
@@ -44,7 +48,12 @@ class Concrete(NamedTuple):
     where: Location
     at: int = 0  # nodes recorded before it
     flow: Flow | None = None  # where it goes, if nowhere but into the result
-    draw: Draw | None = None
+    draw: Draw | Reading | None = None
+
+    @property
+    def outcome(self) -> Any:
+        """What leads the way: the number, exactly. An array does not, whatever is in it."""
+        return None if isinstance(self.value, np.ndarray) else exact(self.value)
 
     @property
     def name(self) -> str:
@@ -121,7 +130,7 @@ class Trace(NamedTuple):
     @property
     def draws(self) -> list[tuple[Draw, Any]]:
         """The random numbers that Python drew, and how."""
-        return [(c.draw, c.value) for c in self.concrete if c.draw is not None]
+        return [(c.draw, c.value) for c in self.concrete if type(c.draw) is Draw]
 
     @property
     def device(self) -> Device:

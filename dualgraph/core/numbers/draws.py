@@ -13,17 +13,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import BuiltinFunctionType, MethodType
 from typing import Any
 
-import numpy as np
-
+from .. import recipes
 from ..constant import exact
 from ..context import state
 from ..errors import user_location
 from ..watch import origin_of
-from .followed import Followed
 
 # Methods that give a number by their arguments and the generator's state alone.
 OF_PYTHON = frozenset(
@@ -34,7 +31,8 @@ OF_NUMPY = frozenset(
     """beta binomial chisquare choice exponential f gamma geometric gumbel hypergeometric integers laplace logistic
     lognormal logseries negative_binomial noncentral_chisquare noncentral_f normal pareto poisson power rand randint
     randn random random_integers random_sample ranf rayleigh sample standard_cauchy standard_exponential standard_gamma
-    standard_normal standard_t triangular uniform vonmises wald weibull zipf""".split()
+    standard_normal standard_t triangular uniform vonmises wald weibull zipf permutation permuted dirichlet multinomial
+    multivariate_normal""".split()
 )
 SOURCES = {
     ("random", "Random"): OF_PYTHON,
@@ -43,8 +41,7 @@ SOURCES = {
 }
 MODULES = frozenset(("random", "numpy.random"))
 # Names of what draws, or puts a generator into another state.
-NAMES = OF_PYTHON | OF_NUMPY | frozenset("shuffle sample choices permutation permuted".split())
-PLAIN = (bool, int, float, str, type(None), type, np.dtype, np.generic)  # what a draw may be given
+NAMES = OF_PYTHON | OF_NUMPY | frozenset("shuffle sample choices".split())
 
 
 @functools.lru_cache(maxsize=1024)
@@ -63,23 +60,25 @@ def is_source(value: Any) -> bool:
     return bool(methods_of(kind))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Draw:
     """A call of a generator's method; the generator is always the same, or argument leaf number `leaf`."""
 
-    method: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: tuple[tuple[str, Any], ...]
-    leaf: int | None = None
+    __slots__ = ("args", "kwargs", "leaf", "method")
+
+    def __init__(
+        self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...],
+        leaf: int | None = None,
+    ) -> None:  # fmt: skip
+        self.method, self.args, self.kwargs, self.leaf = method, args, kwargs, leaf
 
     @property
     def name(self) -> str:
         """What users know it by."""
         return f"{type(self.method.__self__).__name__}.{self.method.__name__}()"  # type: ignore[attr-defined]
 
-    def same(self, other: Draw | None) -> bool:
+    def same(self, other: Draw | Reading | None) -> bool:
         """Whether another draw is from the same generator, in the same way."""
-        if other is None or self.leaf != other.leaf:
+        if type(other) is not Draw or self.leaf != other.leaf:
             return False
         alike = self.method == other.method if self.leaf is None else self.name == other.name
         return alike and exact((self.args, self.kwargs)) == exact((other.args, other.kwargs))
@@ -96,6 +95,24 @@ class Draw:
         if leaves is not None and self.leaf is not None:
             method = getattr(leaves[self.leaf], method.__name__)
         return method(*self.args, **dict(self.kwargs))
+
+
+class Reading:
+    """A number of an array that was drawn, or that NumPy worked out of some: it is read, as a call goes on with it."""
+
+    __slots__ = ("recipe",)
+    name = "a number of an array that is drawn"
+
+    def __init__(self, recipe: Any) -> None:
+        self.recipe = recipe
+
+    def same(self, other: Any) -> bool:
+        """Whether another is the same number of such arrays."""
+        return type(other) is Reading and recipes.same(self.recipe, other.recipe)
+
+    def number(self, leaves: Sequence[Any]) -> Any:
+        """The number, in a call that has these arrays."""
+        return recipes.value(self.recipe, leaves, {})
 
 
 class Again(threading.local):
@@ -148,8 +165,9 @@ def _drawing(method: Any, leaf: int | None) -> Any:
     def draw(*args: Any, **kwargs: Any) -> Any:
         if state.tracer is None and not again.numbers:
             return method(*args, **kwargs)
-        given, named = _plainly((args, tuple(sorted(kwargs.items()))))
-        if not _is_plain((given, named)):
+        try:
+            given, named = recipes.constant((args, tuple(sorted(kwargs.items()))))
+        except TypeError:
             _refuse(f"{method.__name__}() draws from what may change")
             return _plainly_called(method, args, kwargs)
         drawn = Draw(method, given, named, leaf)
@@ -200,19 +218,6 @@ def _refuse(what: str) -> None:
         tracer = tracer._outer
     if tracer is not None:
         tracer.refusals.append(f"{what} at {user_location()}")
-
-
-def _plainly(x: Any) -> Any:
-    """`x` with plain numbers for followed ones, which the program is for."""
-    if isinstance(x, Followed):
-        return x._read()
-    return type(x)(map(_plainly, x)) if type(x) in (tuple, list) else x
-
-
-def _is_plain(x: Any) -> bool:
-    if type(x) in (tuple, list):
-        return all(map(_is_plain, x))
-    return isinstance(x, PLAIN)
 
 
 class Source:

@@ -1,0 +1,147 @@
+"""Working: what a traced call has NumPy make of its arrays, and of those that it draws, as inputs that each call works
+out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes as dt
+from ..core import recipes
+from ..core.errors import user_location
+from ..core.numbers.draws import Reading
+from ..core.numbers.live import LIVE_OF
+from ..core.watch import Seen, Watched
+from ..eager.tensor import Tensor
+from ..static.capture import Tracer
+from ..static.trace import Slot
+
+UNFIT: Any = np.empty(0, object)  # what no program takes
+WORKED = "worked"
+
+
+class Worked:
+    """What a slot is read from: a recipe. Some of its arrays may not be drawn yet when a call begins."""
+
+    __slots__ = ("last", "recipe")
+
+    def __init__(self, recipe: Any) -> None:
+        self.recipe = recipe
+        self.last = recipes.latest(recipe)
+
+    def same(self, other: Worked) -> bool:
+        """Whether another gives the same in each call."""
+        return recipes.same(self.recipe, other.recipe)
+
+    def value(self, known: Sequence[Any], memo: dict[int, Any]) -> Any:
+        """The array in a call; None where it is not known yet, `UNFIT` where NumPy refuses."""
+        if self.last >= len(known):
+            return None
+        try:
+            return recipes.value(self.recipe, known, memo)
+        except Exception:  # eager mode will say which
+            return UNFIT
+
+
+class Drawn(Seen):
+    """Whether an array of random numbers was looked at, and where."""
+
+    __slots__ = ("where",)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "was_read" and value and not self.was_read:
+            self.where = user_location()
+        super().__setattr__(name, value)
+
+
+class Working:
+    """The arrays of one traced call that have recipes; numbers taken out stand behind its `first` leaves."""
+
+    def __init__(self, tracer: Tracer, first: int) -> None:
+        self._tracer, self._first = tracer, first
+        self._made: list[Watched] = []
+        self._drawn: list[Drawn] = []
+        self._arrays: dict[int, Any] = {}  # what tensors may be made of, by identity
+        self._over = False
+
+    def drawn(self, array: Any, index: int) -> Any:
+        """What the code gets for an array that it draws, which is number `index` of those taken out."""
+        self._drawn.append(seen := Drawn())
+        return self._keep(array, recipes.Given(self._first + index), (seen,))
+
+    def gives(self, out: Any, recipe: Any, of: list[Watched]) -> Any:
+        """What the code gets in the place of `out`, which NumPy made of some arrays by a recipe."""
+        if self._over:
+            return out
+        known = next((w for w in of if w._origin is out), None)
+        if known is not None:
+            return known
+        seen = tuple({id(s): s for w in of for s in w._seen}.values())
+        kind = type(out)
+        if kind is np.ndarray and not out.dtype.hasobject:
+            return self._keep(out, recipe, seen)
+        if (kind is tuple or kind is list) and all(type(v) is np.ndarray for v in out):
+            parts = enumerate(out)
+            part = recipes.operator.getitem
+            return kind([self.gives(v, recipes.Made(part, (recipe, i)), of) for i, v in parts])
+        if any(type(s) is Drawn for s in seen) and type(out) in LIVE_OF:
+            return self._tracer.drawn(Reading(recipe), out)
+        for s in seen:
+            s.was_read = True
+        return out
+
+    def has(self, array: Any) -> bool:
+        """Whether each call works out this array."""
+        return id(array) in self._arrays
+
+    def changes(self, array: Watched, recipe: Any, of: list[Watched]) -> bool:
+        """Takes down that a recipe gives what an array will be, unless it is an argument; whether that can be."""
+        given = type(array._recipe) is recipes.Given and type(array._seen[0]) is not Drawn
+        if given or self._over:
+            return False
+        seen = tuple({id(s): s for w in of for s in w._seen}.values())
+        self.spoil(array._origin)
+        object.__setattr__(array, "_recipe", recipe)
+        object.__setattr__(array, "_seen", seen)
+        self._know(array._origin, recipe)
+        return True
+
+    def _keep(self, array: Any, recipe: Any, seen: tuple[Seen, ...]) -> Watched:
+        out = Watched(array, seen, None, recipe, self)
+        self._made.append(out)
+        self._know(array, recipe)
+        return out
+
+    def _know(self, array: Any, recipe: Any) -> None:
+        """A tensor of this array is an input from now on."""
+        if array.dtype.isnative and array.dtype.name in dt.BY_NAME:
+            type = Tensor(array, dt.from_numpy(array.dtype)).tensor_type
+            self._arrays[id(array)] = array
+            self._tracer.know_array(array, Slot(WORKED, Worked(recipe), type))
+
+    def spoil(self, array: Any) -> None:
+        """Someone may write the memory of an array: what has it is worked out in no way known from now on."""
+        for w in self._made:
+            if w._recipe is not None and np.may_share_memory(w._origin, array):
+                object.__setattr__(w, "_recipe", None)
+                self._tracer.forget_array(self._arrays.pop(id(w._origin), None))
+        for root in self._tracer.roots:
+            if root.slot.kind == WORKED and np.may_share_memory(root.tensor._data, array):
+                self._tracer.refusals.append(
+                    f"an array that tensors share is looked into at {user_location()}"
+                )
+
+    def end(self) -> list[Any]:
+        """No more is taken down; what stood for arrays."""
+        stands, self._made, self._over = self._made, [], True
+        return stands
+
+    def refusals(self) -> list[str]:
+        """Why no program can do the same."""
+        written = any(r.slot.kind == WORKED and self._tracer.written(r) for r in self._tracer.roots)
+        return [
+            *(f"it looks into an array that it draws at {s.where}" for s in self._drawn if s.was_read),
+            *(["it writes a tensor in memory that NumPy made"] if written else []),
+        ]  # fmt: skip
