@@ -32,7 +32,8 @@ class Watched:
 
     It is no subclass: code in C would read the values of one where nobody sees it (``table[a]``, ``np.array([a, b])``).
     Here it has to ask for them. Attributes that tell no values are answered without a look at these. What the capture
-    `by` which it stands there has to say of a recipe: `gives`, `changes`, `spoil` (`jit.working`).
+    `by` which it stands there has to say of a recipe: `gives`, `changes`, `spoil`, `sees`
+    (`jit.working`).
     """
 
     __slots__ = ("__weakref__", "_by", "_dims", "_origin", "_recipe", "_seen")
@@ -87,6 +88,8 @@ class Watched:
     # --- what does ---
 
     def __getattr__(self, name: str) -> Any:
+        if not hasattr(np.ndarray, name):
+            raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
         if name in recipes.ATTRIBUTES:
             return _applied(recipes.Method(name), (self,), {})
         if name in recipes.METHODS:
@@ -119,7 +122,7 @@ class Watched:
         return note_read(self).copy()
 
     def __iter__(self) -> Iterator[Any]:
-        if self._recipe is None or not self.ndim:
+        if self._recipe is None or not self.ndim or not self._by.sees():
             return iter(note_read(self))
         return (self[i] for i in range(len(self._origin)))
 
@@ -208,7 +211,7 @@ def _applied(function: Callable[..., Any], args: Any, kwargs: Mapping[str, Any])
 def _changed(array: Watched, name: str, args: Any) -> bool:
     """Changes an array in place, where what it is then can be worked out again; else nothing is done."""
     by, of = array._by, [array]
-    if by is None or array._recipe is None or any(map(_takes_over, args)):
+    if array._recipe is None or not by.sees() or any(map(_takes_over, args)):
         return False
     try:
         change = recipes.Made(recipes.InPlace(name), (array._recipe, *_followed(args, of)))
@@ -228,7 +231,7 @@ def _followed(x: Any, of: list[Watched]) -> Any:
     """The recipe of an argument; TypeError where it has none. Watched arrays inside are added to `of`."""
     kind = type(x)
     if kind is Watched:
-        if x._recipe is None:
+        if x._recipe is None or not x._by.sees():
             raise TypeError("what is made of it is not followed")
         of.append(x)
         return x._recipe
@@ -263,10 +266,11 @@ def watched(array: Any, seen: Seen, dims: tuple[int, ...] | None = None) -> Any:
 def note_read(value: Any) -> Any:
     """The array that a watched one stands for, whose values are looked at; other values as they are."""
     if type(value) is Watched:
-        for seen in value._seen:
-            seen.was_read = True
-        if value._by is not None:
-            value._by.spoil(value._origin)
+        if value._by is None or value._by.sees():
+            for seen in value._seen:
+                seen.was_read = True
+            if value._by is not None:
+                value._by.spoil(value._origin)
         return value._origin
     return value
 

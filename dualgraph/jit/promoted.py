@@ -230,6 +230,8 @@ def called(
     drawing = list(map(Place, footprint.drawing))
     stands: list[Any] = []
     try:
+        if working is not None:
+            functions += [(Place(c), v) for c, v in working.holding(footprint.holding)]
         with as_before(lambda: put_back(undo)):
             if watched is not None:
                 args, kwargs, stands = standing_in(drawing, args, kwargs, undo, watched)

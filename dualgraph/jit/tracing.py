@@ -166,7 +166,7 @@ class _Call:
         )
         self.tracer = self._tracer(left, shapes)
         follows = not (whole or isinstance(self.tracer, SymbolicTracer)) and self._follows_arrays()
-        self.working = self.tracer.working = Working(self.tracer, len(leaves)) if follows else None
+        self.working = self.tracer.working = Working(self.tracer, leaves) if follows else None
         how = shapes or {}, self.working
         self.arguments = Arguments(args, kwargs, leaves, self.footprint, *how)
         self.tracer.root = called.__code__

@@ -3,7 +3,8 @@ out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from ..core.numbers.live import LIVE_OF
 from ..core.watch import Seen, Watched
 from ..eager.tensor import Tensor
 from ..static.capture import Tracer
+from ..static.checks import Check
+from ..static.holders import MAX_ARRAY_BYTES
 from ..static.trace import Slot
 
 UNFIT: Any = np.empty(0, object)  # what no program takes
@@ -57,14 +60,33 @@ class Drawn(Seen):
 
 
 class Working:
-    """The arrays of one traced call that have recipes; numbers taken out stand behind its `first` leaves."""
+    """The arrays of one traced call that have recipes; numbers taken out stand behind its leaves."""
 
-    def __init__(self, tracer: Tracer, first: int) -> None:
-        self._tracer, self._first = tracer, first
+    def __init__(self, tracer: Tracer, leaves: Sequence[Any]) -> None:
+        self._tracer, self._first = tracer, len(leaves)
+        self._given = frozenset(map(id, leaves))
+        self._thread = threading.get_ident()
         self._made: list[Watched] = []
         self._drawn: list[Drawn] = []
         self._arrays: dict[int, Any] = {}  # what tensors may be made of, by identity
+        self._found: frozenset[int] = frozenset()
         self._over = False
+
+    def sees(self) -> bool:
+        """Whether what is done now is a part of the call: not so in other threads, which find stand-ins as well."""
+        return not self._over and threading.get_ident() == self._thread
+
+    def holding(self, checks: Sequence[Check]) -> Iterator[tuple[Check, Any]]:
+        """For places in Python state that hold arrays, what is to be there. The arrays are compared on each call."""
+        made: dict[int, Watched] = {}
+        for check in checks:
+            array = check.expected
+            if id(array) not in self._given and not array.dtype.hasobject:
+                if id(array) not in made:
+                    made[id(array)] = Watched(array, (Seen(),), None, recipes.Held(array), self)
+                yield check, made[id(array)]
+        self._made += made.values()
+        self._found = frozenset(made)
 
     def drawn(self, array: Any, index: int) -> Any:
         """What the code gets for an array that it draws, which is number `index` of those taken out."""
@@ -73,14 +95,12 @@ class Working:
 
     def gives(self, out: Any, recipe: Any, of: list[Watched]) -> Any:
         """What the code gets in the place of `out`, which NumPy made of some arrays by a recipe."""
-        if self._over:
-            return out
         known = next((w for w in of if w._origin is out), None)
         if known is not None:
             return known
         seen = tuple({id(s): s for w in of for s in w._seen}.values())
         kind = type(out)
-        if kind is np.ndarray and not out.dtype.hasobject:
+        if kind is np.ndarray and not out.dtype.hasobject and out.nbytes <= MAX_ARRAY_BYTES:
             return self._keep(out, recipe, seen)
         if (kind is tuple or kind is list) and all(type(v) is np.ndarray for v in out):
             parts = enumerate(out)
@@ -97,9 +117,9 @@ class Working:
         return id(array) in self._arrays
 
     def changes(self, array: Watched, recipe: Any, of: list[Watched]) -> bool:
-        """Takes down that a recipe gives what an array will be, unless it is an argument; whether that can be."""
+        """Takes down that a recipe gives what an array will be, unless it was there before; whether that can be."""
         given = type(array._recipe) is recipes.Given and type(array._seen[0]) is not Drawn
-        if given or self._over:
+        if given or id(array._origin) in self._found:
             return False
         seen = tuple({id(s): s for w in of for s in w._seen}.values())
         self.spoil(array._origin)
@@ -109,9 +129,11 @@ class Working:
         return True
 
     def _keep(self, array: Any, recipe: Any, seen: tuple[Seen, ...]) -> Watched:
-        out = Watched(array, seen, None, recipe, self)
-        self._made.append(out)
-        self._know(array, recipe)
+        changing = recipes.latest(recipe) >= 0
+        held = recipe if changing else recipes.Held(array.copy())
+        self._made.append(out := Watched(array, seen, None, held, self))
+        if changing:
+            self._know(array, recipe)
         return out
 
     def _know(self, array: Any, recipe: Any) -> None:

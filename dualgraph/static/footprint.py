@@ -99,6 +99,7 @@ class Footprint(Holders):
         self.ended = False  # before all was looked into: there are refusals
         self.checks: list[Check] = []
         self.drawing: list[Check] = []
+        self.holding: list[Check] = []
         self._quick: Checklist | None = None
         self.functions: dict[types.CodeType, types.FunctionType] = {}  # the user's
         self.tensors, self.arrays, self.refusals = {}, {}, []

@@ -80,6 +80,7 @@ class Holders:
     drawing: list[
         Check
     ]  # places where code finds generators of random numbers, or functions of these
+    holding: list[Check]  # places where code finds arrays
     tensors: dict[int, str]
     about: frozenset[str]  # names such as ``__doc__`` that the user's code mentions
     arrays: dict[int, tuple[Any, str]]
@@ -100,7 +101,10 @@ class Holders:
         check.expected = stood_for(check.expected)
         if is_source(check.expected) and isinstance(check, EXCHANGED):
             self.drawing.append(check)
-        elif check.expected is not MISSING:
+            return
+        if type(check.expected) is np.ndarray and isinstance(check, EXCHANGED):
+            self.holding.append(check)
+        if check.expected is not MISSING:
             self._visit(check.expected, check.name, check.where)
 
     def _visit(self, value: Any, name: str, where: Location) -> None:

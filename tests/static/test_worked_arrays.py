@@ -110,11 +110,10 @@ def test_arguments_are_worked_out_by_each_call(wrap: Wrap) -> Iterator[Any]:
 
 @both_modes(0)
 def test_what_python_or_other_code_looks_into_is_compared(wrap: Wrap) -> Iterator[Any]:
-    table = np.arange(300.0)
-
     @wrap
     def looked_up(batch: Any) -> Any:
-        return dg.asarray(table[batch["x"][0]]) + float((batch["x"] + 1).sum())
+        joined = dg.tensor([batch["y"][0], batch["y"][0]])
+        return joined + float((batch["x"] + 1).sum())
 
     @wrap
     def written(batch: Any) -> Any:
@@ -133,6 +132,39 @@ def test_what_python_or_other_code_looks_into_is_compared(wrap: Wrap) -> Iterato
 
     for batch in batches():
         yield looked_up(batch), written(batch), through_a_tensor(batch), batch
+
+
+class Held:
+    """Arrays where code finds them."""
+
+    def __init__(self) -> None:
+        self.rows = np.arange(900.0).reshape(300, 3)
+        self.scale = np.ones(3)
+
+
+@both_modes(12)
+def test_arrays_that_code_finds_are_worked_with(wrap: Wrap) -> Iterator[Any]:
+    held, rng = Held(), np.random.default_rng(0)
+
+    @wrap
+    def picked(batch: Any) -> Any:
+        table = np.cumsum(held.rows / 2, axis=0)
+        first = dg.asarray(table[batch["x"][0]])
+        table[0] = MEAN
+        return first * dg.asarray(held.scale), dg.tensor(table[rng.integers(0, 9, 4)] - held.scale)
+
+    @wrap
+    def filled(batch: Any) -> Any:
+        held.rows[int(batch["y"][1][0])] = batch["y"][0][:3]
+        return dg.asarray(held.rows[batch["x"][1]])
+
+    for i, batch in enumerate([*batches(), *batches()]):
+        if i == 12:
+            held.scale = held.scale * 3
+        if i > 13:
+            held.scale[1] = i
+            yield filled(batch)
+        yield picked(batch), type(held.rows), type(MEAN)
 
 
 def test_other_sizes_have_programs_of_their_own() -> None:
