@@ -114,6 +114,31 @@ def is_known(function: Any) -> bool:
     return type(function) in (Method, InPlace) or function in FUNCTIONS or function in _OPERATORS
 
 
+# Functions whose results are of sizes that are found in their arguments: in all, or in those after the first.
+_BY_VALUES = frozenset("unique compress bincount".split())
+_BY_MORE = frozenset("repeat split array_split tile reshape broadcast_to pad".split())
+# Those that may give an argument itself; of others it is one that they have written.
+_PASSING = frozenset("atleast_1d atleast_2d astype broadcast_arrays ravel reshape squeeze".split())
+
+
+def _name(function: Any) -> str:
+    return function.name if isinstance(function, Named) else getattr(function, "__name__", "")
+
+
+def sizes_vary(recipe: Any, of: Sequence[Any]) -> bool:
+    """Whether the sizes of what a recipe gives depend on the values of the arrays `of` which it makes that."""
+    name, args = _name(recipe.function), recipe.args
+    if name == "getitem":
+        return any(a.dtype == bool for a in of[1:])
+    many = latest(args[1:]) >= 0 or latest(recipe.kwargs) >= 0
+    return name in _BY_VALUES or (name == "where" and len(args) == 1) or (name in _BY_MORE and many)
+
+
+def writes(function: Any, out: Any, args: Sequence[Any]) -> bool:
+    """Whether what a function gave is one of its arguments, which it has written."""
+    return any(out is a for a in args) and _name(function) not in _PASSING
+
+
 def constant(x: Any) -> Any:
     """`x` as it is now, where it is made of numbers, arrays and what says how to read these; TypeError elsewhere."""
     kind = type(x)
@@ -167,7 +192,7 @@ def same(a: Any, b: Any) -> bool:
     if type(a) is Given:
         return a.at == b.at  # type: ignore[no-any-return]
     if type(a) is Held:
-        return a.array is b.array or exact(a.array) == exact(b.array)  # type: ignore[no-any-return]
+        return a.array is b.array or exact(a.array) == exact(b.array)
     if type(a) is Made:
         return a.function == b.function and same(a.args, b.args) and same(a.kwargs, b.kwargs)
     if type(a) is tuple or type(a) is list:

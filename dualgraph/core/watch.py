@@ -36,7 +36,7 @@ class Watched:
     (`jit.working`).
     """
 
-    __slots__ = ("__weakref__", "_by", "_dims", "_origin", "_recipe", "_seen")
+    __slots__ = ("__weakref__", "_by", "_dims", "_origin", "_recipe", "_seen", "_sized")
     __class__ = property(lambda self: np.ndarray)
     __array_priority__ = 0.0
     __hash__ = None  # type: ignore[assignment]
@@ -45,10 +45,10 @@ class Watched:
         self, origin: Any, seen: tuple[Seen, ...], dims: tuple[int, ...] | None = None, recipe: Any = None,
         by: Any = None,
     ) -> None:  # fmt: skip
-        values = origin, seen, dims, recipe, by  # no recipe: what is made of it is not followed
-        for name, value in zip(
-            ("_origin", "_seen", "_dims", "_recipe", "_by"), values, strict=True
-        ):
+        # no recipe: what is made of it is not followed; not sized: its sizes depend on values
+        values = origin, seen, dims, recipe, by, True
+        names = "_origin", "_seen", "_dims", "_recipe", "_by", "_sized"
+        for name, value in zip(names, values, strict=True):
             object.__setattr__(self, name, value)
 
     # --- what tells no values ---
@@ -60,6 +60,7 @@ class Watched:
 
     @property
     def shape(self) -> Any:
+        self._look_at_values()
         return self._origin.shape if self._dims is None else told(self._dims, self._origin.shape)
 
     @property
@@ -82,8 +83,14 @@ class Watched:
 
     def _tell_size(self) -> None:
         """A capture with symbolic sizes is told that code gets one of them as the number it is."""
+        self._look_at_values()
         if self._dims is not None:
             tell()
+
+    def _look_at_values(self) -> None:
+        """Who gets a size that depends on the values gets to know something of these."""
+        if not self._sized:
+            note_read(self)
 
     # --- what does ---
 
@@ -122,7 +129,7 @@ class Watched:
         return note_read(self).copy()
 
     def __iter__(self) -> Iterator[Any]:
-        if self._recipe is None or not self.ndim or not self._by.sees():
+        if self._recipe is None or not (self.ndim and self._sized and self._by.sees()):
             return iter(note_read(self))
         return (self[i] for i in range(len(self._origin)))
 
@@ -204,8 +211,10 @@ def _applied(function: Callable[..., Any], args: Any, kwargs: Mapping[str, Any])
     except BaseException:  # it depends on the values
         _plainly(of)
         raise
-    by = of[0]._by
-    return by.gives(out, recipe, of)
+    if recipes.writes(function, out, _origins([*args, *kwargs.values()])):
+        _plainly(of)
+        return out
+    return of[0]._by.gives(out, recipe, of)
 
 
 def _changed(array: Watched, name: str, args: Any) -> bool:

@@ -296,8 +296,8 @@ class _Call:
             leaves += h.leaves
         moves = results_of(moves, leaves, uses, self.formulas)
         leaves = [origin_of(v) for v in leaves]
-        for v in leaves:
-            if self.working is not None and self.working.has(v):
+        for i, v in enumerate(leaves):
+            if self.working is not None and self.working.has(v, i < tree.num_leaves):
                 self.tracer.arrays[id(v)] = v, from_array(v)
         shown = [] if whole else self.grads_to_give(leaves)
         there = set(map(id, leaves))

@@ -70,6 +70,7 @@ class Working:
         self._drawn: list[Drawn] = []
         self._arrays: dict[int, Any] = {}  # what tensors may be made of, by identity
         self._found: frozenset[int] = frozenset()
+        self._changed: set[int] = set()  # those that were changed in place
         self._over = False
 
     def sees(self) -> bool:
@@ -100,21 +101,25 @@ class Working:
             return known
         seen = tuple({id(s): s for w in of for s in w._seen}.values())
         kind = type(out)
-        if kind is np.ndarray and not out.dtype.hasobject and out.nbytes <= MAX_ARRAY_BYTES:
-            return self._keep(out, recipe, seen)
-        if (kind is tuple or kind is list) and all(type(v) is np.ndarray for v in out):
-            parts = enumerate(out)
-            part = recipes.operator.getitem
-            return kind([self.gives(v, recipes.Made(part, (recipe, i)), of) for i, v in parts])
+        several = kind is tuple or kind is list
+        arrays = out if several else (out,)
+        if all(type(v) is np.ndarray and not v.dtype.hasobject for v in arrays):
+            sized = all(w._sized for w in of) and not recipes.sizes_vary(recipe, of)
+            if several:
+                get = recipes.operator.getitem
+                made = [(v, recipes.Made(get, (recipe, i))) for i, v in enumerate(out)]
+                return kind([self._keep(v, r, seen, sized) for v, r in made])
+            if out.nbytes <= MAX_ARRAY_BYTES:
+                return self._keep(out, recipe, seen, sized)
         if any(type(s) is Drawn for s in seen) and type(out) in LIVE_OF:
             return self._tracer.drawn(Reading(recipe), out)
         for s in seen:
             s.was_read = True
         return out
 
-    def has(self, array: Any) -> bool:
-        """Whether each call works out this array."""
-        return id(array) in self._arrays
+    def has(self, array: Any, at_end: bool) -> bool:
+        """Whether each call works out this array, which is needed as it is `at_end`, or as it was at some time."""
+        return id(array) in self._arrays and (at_end or id(array) not in self._changed)
 
     def changes(self, array: Watched, recipe: Any, of: list[Watched]) -> bool:
         """Takes down that a recipe gives what an array will be, unless it was there before; whether that can be."""
@@ -123,15 +128,17 @@ class Working:
             return False
         seen = tuple({id(s): s for w in of for s in w._seen}.values())
         self.spoil(array._origin)
+        self._changed.add(id(array._origin))
         object.__setattr__(array, "_recipe", recipe)
         object.__setattr__(array, "_seen", seen)
         self._know(array._origin, recipe)
         return True
 
-    def _keep(self, array: Any, recipe: Any, seen: tuple[Seen, ...]) -> Watched:
+    def _keep(self, array: Any, recipe: Any, seen: tuple[Seen, ...], sized: bool = True) -> Watched:
         changing = recipes.latest(recipe) >= 0
         held = recipe if changing else recipes.Held(array.copy())
         self._made.append(out := Watched(array, seen, None, held, self))
+        object.__setattr__(out, "_sized", sized)
         if changing:
             self._know(array, recipe)
         return out

@@ -130,8 +130,31 @@ def test_what_python_or_other_code_looks_into_is_compared(wrap: Wrap) -> Iterato
         t += 1
         return dg.asarray(y * 3)
 
+    log: list[Any] = []
+
+    @wrap
+    def told_before(batch: Any) -> Any:
+        y = batch["y"][0] * 2
+        log.append(y.sum())
+        y += 1
+        return dg.asarray(y)
+
+    @wrap
+    def sizes(batch: Any) -> Any:
+        few = np.unique(batch["x"][:2] // 64)
+        return (
+            dg.ones(2) * len(few) + few.shape[0] + dg.asarray(batch["y"][0][batch["y"][0] > 0].size)
+        )
+
+    @wrap
+    def into_another(batch: Any) -> Any:
+        out = np.zeros(4)
+        np.clip(batch["y"][0], 0, 1, out)
+        return dg.asarray(out * 2)
+
     for batch in batches():
         yield looked_up(batch), written(batch), through_a_tensor(batch), batch
+        yield told_before(batch), list(log), sizes(batch), into_another(batch)
 
 
 class Held:
