@@ -264,23 +264,15 @@ class Folding:
             before = [b.load(slot, typ=x.type) for slot, x in zip(slots, first, strict=True)]
             for slot, x in zip(slots, self.stepped(before, values), strict=True):
                 b.store(x, slot)
-        out, used = [], 0
+        out = []
         for state, fold in zip(self.states, self.r.folds, strict=True):
-            width = 2 if state.two else 1
-            lanes = [
-                state.value(
-                    [
-                        b.load(self.at(m, e.i64(i), state.type), typ=state.type)
-                        for m in memory[used : used + width]
-                    ]
-                )
-                for i in range(LANES)
-            ]
-            while len(lanes) > 1:
-                half = len(lanes) // 2
-                lanes = [combine(e.s, fold.monoid, lanes[i], lanes[i + half]) for i in range(half)]
-            out.append(lanes[0])
-            used += width
+            own, memory = (memory[:2], memory[2:]) if state.two else (memory[:1], memory[1:])
+            if state.two:
+                with e.turns(e.i64(0), e.i64(LANES), 1) as turn:
+                    slots = [self.at(m, turn.i, state.type) for m in own]
+                    value = state.value([b.load(slot, typ=state.type) for slot in slots])
+                    b.store(value.ir, slots[0])
+            out.append(self.tree(own[0], e.i64(LANES), fold))  # by loops: little code for LLVM
         return out
 
     def few_across(self, n: int) -> list[Lanes]:
