@@ -42,7 +42,7 @@ def _less(b: ir.IRBuilder, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
     return b.or_(b.fcmp_ordered("<", x, y), last)
 
 
-@kernel(pointers=3, numbers=7)
+@kernel(pointers=3, numbers=7, nested=True)
 def bisect_code(w: Writer, code: str, side: str) -> None:
     """``(edges, values, out, n, count, steps, begin, end, left, right)``: the values from `left` to `right` of the
     rows from `begin` to `end`, by n edges each; 2**steps > n.

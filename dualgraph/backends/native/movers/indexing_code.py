@@ -78,7 +78,7 @@ def _new(w: Writer, mode: str, how: Any, old: ir.Value | None, x: ir.Value) -> i
     return w.b.fadd(old, x) if how in FLOATING else w.b.add(old, x)
 
 
-@kernel(pointers=3, numbers=7)
+@kernel(pointers=3, numbers=7, nested=True)
 def cells_code(w: Writer, mode: str, how: Any, shared: bool, alone: bool) -> None:
     """``(base, at, listed, size, count, inner, begin, end, left, right)``: an index for each element, in the
     outer axes from `begin` to `end` and the columns from `left` to `right`; or for all alike if `shared`.
@@ -128,7 +128,7 @@ def _cells(w: Writer, args: Sequence[ir.Value], mode: str, how: Any, shared: boo
             b.store(_new(w, mode, how, old, value), target, align=nbytes)
 
 
-@kernel(pointers=3, numbers=7)
+@kernel(pointers=3, numbers=7, nested=True)
 def rows_code(w: Writer, mode: str, how: Any) -> None:
     """As `cells_code`, with an index for each row of `inner` elements."""
     _rows(w, w.fn.args, mode, how)

@@ -43,9 +43,15 @@ class Mover:
         return self._signature(self.machine.addresses["mover"])
 
 
-def kernel(pointers: int, numbers: int) -> Callable[[Callable[..., None]], Callable[..., Any]]:
+def kernel(
+    pointers: int, numbers: int, nested: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., Any]]:
     """Decorator: ``emit(w, *how)`` writes the body of a function of so many arguments; made into
-    ``get(*how)``, which gives its `Mover`."""
+    ``get(*how)``, which gives its `Mover`.
+
+    The last numbers are where it begins and ends; one of two `nested` loops has those of the outer one before, and may
+    be shared out by either.
+    """
     signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * pointers, *[ctypes.c_int64] * numbers)
 
     def wrap(emit: Callable[..., None]) -> Callable[..., Any]:
@@ -60,7 +66,7 @@ def kernel(pointers: int, numbers: int) -> Callable[[Callable[..., None]], Calla
                     _emit_block(w, pointers, numbers, after)
                 return str(module)
 
-            behind = range(min(numbers - 1, 3)) if numbers > 1 else ()
+            behind = () if numbers < 2 else (0, 2) if nested else (0,)
             name = f"{emit.__module__}.{emit.__name__}{how!r}"
             symbols = ("mover", *(f"block{after}" for after in behind))
             return Mover(jit().compile(name, symbols, text), signature)
@@ -73,6 +79,7 @@ def kernel(pointers: int, numbers: int) -> Callable[[Callable[..., None]], Calla
 def _emit_block(w: Writer, pointers: int, numbers: int, after: int) -> None:
     """``block<after>(words, scratch, begin, end)``: the other arguments, of which `after` come last, are words."""
     fn = ir.Function(w.module, ir.FunctionType(VOID, [PTR, PTR, I64, I64]), f"block{after}")
+    fn.attributes |= {"noinline", "optnone"}  # little time in LLVM, for what a call does once
     b = ir.IRBuilder(fn.append_basic_block())
     words, _, begin, end = fn.args
     kinds = [*[PTR] * pointers, *[I64] * (numbers - 2)]

@@ -10,7 +10,7 @@ from ..emit.parts import I32, I64
 from .kernels import LANES, SIZE, TYPES, kernel
 
 
-@kernel(pointers=5, numbers=9)
+@kernel(pointers=5, numbers=9, nested=True)
 def max_code(w: Writer, code: str, step: int) -> None:
     """``(x, best, places, rows, inside, image_bytes, window, columns, step_bytes, row_count, begin, end,
     row_begin, row_end)`` for windows `step` elements apart in a row (0: any number)."""
@@ -46,7 +46,7 @@ def max_code(w: Writer, code: str, step: int) -> None:
                 w.store_first(wide, w.at(place_at, w.scaled(index, 8)), left)
 
 
-@kernel(pointers=4, numbers=9)
+@kernel(pointers=4, numbers=9, nested=True)
 def sum_code(w: Writer, code: str, step: int) -> None:
     """``(x, sums, rows, inside, image_bytes, window, columns, step_bytes, row_count, begin, end, row_begin,
     row_end)``, as `max_code`: elements of a window are added in row-major order."""
