@@ -19,8 +19,21 @@ import zlib
 import numpy as np
 
 LIMIT = 1 << 34  # bytes that one value may take
-DAMAGE = ArithmeticError, AttributeError, LookupError, RecursionError, SyntaxError, TypeError
 LETTERS = {"b": "bool", "u": "uint", "i": "int", "f": "float", "c": "complex"}
+
+
+def named(function):
+    """Decorator: what goes wrong in a file that is not as it should be, or for such values, is a ValueError."""
+
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except ValueError:
+            raise
+        except Exception as problem:
+            raise ValueError(f"the file is damaged, or a value wrong: {problem!r}") from problem
+
+    return call
 
 
 def dtype_of(name, bfloat16="float32"):
@@ -83,27 +96,15 @@ FUNCTIONS |= {name: getattr(np.fft, name) for name in "fft ifft rfft irfft".spli
 LINALG = "cholesky det eig eigh inv pinv qr slogdet solve svd"
 FUNCTIONS |= {name: getattr(np.linalg, name) for name in LINALG.split()}
 FUNCTIONS["sliding_window_view"] = np.lib.stride_tricks.sliding_window_view
+FUNCTIONS["astype"] = lambda x, dtype: np.asarray(x).astype(dtype)
+FUNCTIONS["getitem"] = operator.getitem
+FUNCTIONS["view"] = lambda x, dtype: np.copy(x).view(dtype)
 
 
 def function(made):
     """Decorator: a function that calls may name."""
     FUNCTIONS[made.__name__] = made
     return made
-
-
-@function
-def astype(x, dtype):
-    return np.asarray(x).astype(dtype)
-
-
-@function
-def view(x, dtype):
-    return np.copy(x).view(dtype)
-
-
-@function
-def getitem(x, places):
-    return x[places]
 
 
 @function
@@ -118,9 +119,7 @@ def by_element(function):
     return lambda x: np.vectorize(function, otypes=[float])(np.asarray(x, float))
 
 
-FUNCTIONS["erf"] = by_element(math.erf)
-FUNCTIONS["erfc"] = by_element(math.erfc)
-FUNCTIONS["lgamma"] = by_element(math.lgamma)
+FUNCTIONS |= {name: by_element(getattr(math, name)) for name in ("erf", "erfc", "lgamma")}
 normal = statistics.NormalDist()
 FUNCTIONS["erfinv"] = by_element(lambda x: normal.inv_cdf((x + 1) / 2) / math.sqrt(2))
 
@@ -403,6 +402,7 @@ class Program:
             return complex(*record["complex"])
         return self.arrays[record["array"]] if "array" in record else record
 
+    @named
     def __call__(self, *args, **kwargs):
         problems = []
         for (p, graph), formulas in zip(self.programs, self.formulas, strict=True):
@@ -467,6 +467,7 @@ class Program:
         self.gradients |= {name: None if o is None else outs[o] for (_, name), o in p["gradients"]}
         return tree_of(p["form"], iter(made))
 
+    @named
     def verify(self):
         """Runs the test vectors: [(program, vector, output, largest difference, largest value)]."""
         found, now = [], self.state
@@ -486,12 +487,10 @@ class Program:
         return found
 
 
+@named
 def load(path):
     """The saved function; ValueError where the file is damaged."""
-    try:
-        return Program(path)
-    except DAMAGE as problem:
-        raise ValueError(f"the file is damaged: {problem!r}") from problem
+    return Program(path)
 
 
 if __name__ == "__main__":

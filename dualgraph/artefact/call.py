@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.constant import exact
 from ..core.dtypes import bfloat16, from_bfloat16
-from ..core.errors import ArgumentError, describe
+from ..core.errors import ArgumentError, DualgraphError, describe
 from ..core.trees import flatten
 from ..core.ulp import ulp_of
 from ..eager.tensor import Tensor
@@ -129,9 +131,10 @@ class Artefact:
             if problem is not None:
                 problems.append(problem)
                 continue
-            program._built()
-            broken = program.broken(leaves)
-            result = MISMATCH if broken else program.call(leaves)
+            with _named(self.name, ""):
+                program._built()
+                broken = program.broken(leaves)
+                result = MISMATCH if broken else program.call(leaves)
             if result is not MISMATCH:
                 return result
             problems.append(broken or program.mismatch)
@@ -165,8 +168,9 @@ class Artefact:
         for number, vector in enumerate(self.vectors):
             program, _ = self._program(vector.program, [])
             arrays = [self._array(program, i, vector) for i in range(len(program.trace.slots))]
-            runs = program._built()
-            outs = runs.run([*arrays, *program.extra], lambda outs: [np.array(a) for a in outs])
+            with _named(self.name, f"vector {number}"):
+                runs = program._built()
+                outs = runs.run([*arrays, *program.extra], lambda outs: [np.array(a) for a in outs])
             types = program.captured.out_types
             for i, (out, wanted, type) in enumerate(zip(outs, vector.outputs, types, strict=True)):
                 checked += 1
@@ -190,6 +194,17 @@ class Artefact:
     def __repr__(self) -> str:
         inner = f"{len(self.programs)} program(s), {len(self.state)} tensor(s) of state"
         return f"<artefact {self.name}: {inner}, {len(self.vectors)} vector(s)>"
+
+
+@contextmanager
+def _named(name: str, what: str) -> Iterator[None]:
+    """What a file's ops raise for its values, as an error that says whose they are."""
+    try:
+        yield
+    except DualgraphError:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
+        raise ArgumentError(describe(name, what, f"an op failed: {problem}")) from problem
 
 
 def _copy(held: Any) -> tuple[Any, Any]:

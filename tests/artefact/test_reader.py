@@ -377,3 +377,23 @@ def change_numbers(path: Path, steps: Any, gives: Any = None) -> None:
     numbers["steps"], numbers["gives"] = steps, gives or numbers["gives"]
     metadata["dualgraph.program"] = json.dumps(record)
     container.write(str(path), arrays, metadata, sealed=True)
+
+
+def test_what_goes_wrong_in_a_file_of_others_is_named(reader: Any, tmp_path: Path) -> None:
+    path = tmp_path / "f.dg"
+    f = dg.compile(lambda x: dg.linalg.svd(x)[1] * 2, wait=True)
+    f(dg.eye(3))
+    dg.save(f, path)
+    arrays, metadata = container.read(str(path))
+    name = next(n for n in arrays if n.endswith(".input.0"))
+    broken = {**arrays, name: arrays[name]._replace(data=np.full((3, 3), np.nan, np.float32))}
+    container.write(str(path), broken, metadata, sealed=True)
+    with pytest.raises(dg.ArgumentError, match=r"vector 0.*did not converge"):
+        dg.load(path).verify()
+    calls = json.loads(metadata["dualgraph.calls.0"])
+    for change in (["no_function", [], {}, ["%9"]], ["add", ["%77", 1], {}, ["%9"]], ["add", 1]):
+        text = json.dumps({**calls, "calls": [change, *calls["calls"]]})
+        metadata["dualgraph.calls.0"] = text
+        container.write(str(path), arrays, metadata, sealed=True)
+        with pytest.raises(ValueError, match="damaged"):
+            reader.load(path).verify()
