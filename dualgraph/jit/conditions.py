@@ -26,6 +26,8 @@ from .slots import (
     one_tensor,
 )
 
+CONTENTS = "the values in argument"  # begins what is said where those of an array differ
+
 
 class Conditions(Outcome):
     """Of one captured path: Python state and arguments are what they were, and memory lies as the program needs it."""
@@ -111,7 +113,7 @@ class Conditions(Outcome):
             return grad
         for i, values in self._contents:
             if not same_bytes(leaves[i], values):
-                return f"the values in argument {self._arguments[i].name}, an array that the code looks into, changed"
+                return f"{CONTENTS} {self._arguments[i].name}, an array that the code looks into, changed"
         for i, leaf in enumerate(leaves):
             known = id(leaf) in self.footprint.tensors or i in self._same
             if known and self._same.get(i) is not leaf:

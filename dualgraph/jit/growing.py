@@ -15,6 +15,7 @@ from ..core.process.workers import Job, Workers
 from ..passes.sizes import as_bytes
 from ..static.capture import CHANGES
 from ..static.code.statements import Apart
+from .conditions import CONTENTS
 from .dynamic import Template
 from .entries import Entry
 from .keys import describes, difference, labels
@@ -67,6 +68,9 @@ class Growing:
         self._plain = 0  # calls that go straight to the function, as no program pays
         self._passed = 0  # those that did so natively, or will
         self._captures = 0
+        self._of_arrays = (
+            False  # whether code looks at numbers of arrays that differ from call to call
+        )
         self._full = False  # whether it has as many programs as it may have
         self._captured_function = fn
         self._backend = backend
@@ -146,6 +150,7 @@ class Growing:
         """The result of a call, which is captured as it runs, and the program, if that is a new one; with `left` from
         where a program left it."""
         self._captures += 1
+        self._of_arrays = self._of_arrays or why.startswith(CONTENTS)
         where, why = user_location(), why or self._new(key)
         spec, before, tree, tries = None, left and left.program, key[0], self._apart.tries
         others = self._rebound.noticed(entry.programs)
@@ -161,7 +166,7 @@ class Growing:
             result, program, refusals = trace(
                 self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
                 shapes=shapes, make=make, apart=self._apart, sources=sources, rebound=self._rebound,
-                sizes=sizes, takes=takes,
+                sizes=sizes, takes=takes, of_arrays=self._of_arrays,
             )  # fmt: skip
         attempt = _Attempt(entry, tree, where, sources, call, spec, left, tries)
         with self._lock:

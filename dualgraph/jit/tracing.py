@@ -71,6 +71,7 @@ def trace(
     shapes: Mapping[int, Shape] | None = None, make: Callable[..., Program] = Program,
     apart: Apart | None = None, sources: Sequence[Source] = (), rebound: Rebound | None = None,
     sizes: Sequence[tuple[Source, SymInt]] = (), takes: Callable[[Location], bool] | None = None,
+    of_arrays: bool = False,
 ) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
     """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
 
@@ -79,10 +80,12 @@ def trace(
     not computed again. With `shapes` argument leaves have symbolic sizes, and so are the numbers in `sizes`; `make`
     makes the program. Statements in `apart` are no part of the program: they run at the end of each call.
     The numbers in `sources` are inputs of the program, as are the tensors at places that `rebound` knows, and numbers
-    taken out of tensors where `takes` says so.
+    taken out of tensors where `takes` says so; with `of_arrays` those of arrays among the arguments are as these are.
     """
     with capturing.lock:
-        call = _Call(fn, args, kwargs, leaves, left, shapes, apart, sources, rebound, takes, whole)
+        call = _Call(
+            fn, args, kwargs, leaves, left, shapes, apart, sources, rebound, takes, whole, of_arrays
+        )
         with as_before(call.watch.over), call.recording() as guards:
             symbolic = isinstance(call.tracer, SymbolicTracer)
             try:
@@ -137,7 +140,7 @@ class _Call:
     def __init__(
         self, fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left | None,
         shapes: Mapping[int, Shape] | None, apart: Apart | None, sources: Sequence[Source],
-        rebound: Rebound | None, takes: Callable[[Location], bool] | None, whole: bool,
+        rebound: Rebound | None, takes: Callable[[Location], bool] | None, whole: bool, of_arrays: bool,
     ) -> None:  # fmt: skip
         self.leaves, self.sources, self.rebound = leaves, sources, rebound
         self.modes = modes()
@@ -166,7 +169,9 @@ class _Call:
         )
         self.tracer = self._tracer(left, shapes)
         follows = not (whole or isinstance(self.tracer, SymbolicTracer)) and self._follows_arrays()
-        self.working = self.tracer.working = Working(self.tracer, leaves) if follows else None
+        self.working = self.tracer.working = (
+            Working(self.tracer, leaves, of_arrays) if follows else None
+        )
         how = shapes or {}, self.working
         self.arguments = Arguments(args, kwargs, leaves, self.footprint, *how)
         self.tracer.root = called.__code__

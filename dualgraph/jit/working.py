@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core import dtypes as dt
 from ..core import recipes
+from ..core.context import state
 from ..core.errors import user_location
 from ..core.numbers.draws import Reading
 from ..core.numbers.live import LIVE_OF
@@ -23,6 +24,7 @@ from ..static.trace import Slot
 
 UNFIT: Any = np.empty(0, object)  # what no program takes
 WORKED = "worked"
+MAX_NUMBERS = 24  # of arguments' arrays that a path is cut at; more are compared
 
 
 class Worked:
@@ -62,7 +64,8 @@ class Drawn(Seen):
 class Working:
     """The arrays of one traced call that have recipes; numbers taken out stand behind its leaves."""
 
-    def __init__(self, tracer: Tracer, leaves: Sequence[Any]) -> None:
+    def __init__(self, tracer: Tracer, leaves: Sequence[Any], takes: bool = False) -> None:
+        self._takes = takes  # numbers of arguments, too, as if they were taken out of tensors
         self._tracer, self._first = tracer, len(leaves)
         self._given = frozenset(map(id, leaves))
         self._thread = threading.get_ident()
@@ -111,7 +114,10 @@ class Working:
                 return kind([self._keep(v, r, seen, sized) for v, r in made])
             if out.nbytes <= MAX_ARRAY_BYTES:
                 return self._keep(out, recipe, seen, sized)
-        if any(type(s) is Drawn for s in seen) and type(out) in LIVE_OF:
+        changing = recipes.latest(recipe) >= 0
+        few = self._takes and len(self._tracer.concrete) < MAX_NUMBERS
+        taken = any(type(s) is Drawn for s in seen) or (few and changing)
+        if taken and type(out) in LIVE_OF and state.tracer is self._tracer:
             return self._tracer.drawn(Reading(recipe), out)
         for s in seen:
             s.was_read = True
