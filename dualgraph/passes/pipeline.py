@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..core.node import Node
 from ..core.numbers.guards import guarded
+from ..core.process.workers import check_ending
 from ..static.graph import Graph, renumber
 from ..static.region import bodies, is_region
 from .cse import cse
@@ -143,6 +144,7 @@ def optimise(
     chosen = hooks or Hooks()
     records: list[PassRecord] = []
     for name, apply in pipeline(chosen, fast_math, budget, body):
+        check_ending()
         began = time.perf_counter()
         after = apply(graph) if FUEL.take(f"pass {name}") else graph
         records.append(

@@ -1,4 +1,4 @@
-"""Aside: a thread for jobs that nearly nobody waits for, such as writing a file."""
+"""Aside: a thread for jobs that nearly nobody waits for but the end of the interpreter, such as writing a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...core.process.workers import Job, Workers
 
-_worker = Workers("dualgraph-aside", 1)
+_worker = Workers("dualgraph-aside", 1, thorough=True)
 
 
 def aside(job: Callable[[], None]) -> Job[None]:

@@ -97,9 +97,10 @@ class Generators:
 
     def start(self, text: str) -> Job[Any]:
         """Begins to make object code of IR text; `finished` gives it. Raises RuntimeError for bad IR."""
+        workers = self._workers if len(text) < LONG else self._apart
+        workers.check()
         module = llvm.parse_assembly(text, context=llvm.create_context())
         effort = PLAIN if text.startswith(COLD) else OPTIMISE
-        workers = self._workers if len(text) < LONG else self._apart
         return workers.submit(lambda: self._generate(module, effort))
 
     def _generate(self, module: Any, effort: int) -> Any:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...core.process import forks
 from ...core.process.interrupts import Unbroken
+from ...core.process.workers import Job, check_ending
 from . import disk_cache
 from .aside import aside
 from .host import host
 from .loader import load
 from .version import version
-
-if TYPE_CHECKING:
-    from ...core.process.workers import Job
 
 
 class Jit:
@@ -49,6 +47,7 @@ class Jit:
         With `source`, `text` is a name that says all the IR depends on besides the code that writes it, and
         `source` makes the IR where no object code is kept under that name.
         """
+        check_ending()
         if source is not None:
             text, source = (f"{version()} {text}", source) if version() else (source(), None)
         machine = self.cache.get(text)

@@ -1,4 +1,5 @@
-"""Workers: threads of our own that run jobs beside the caller. A fork waits for their jobs.
+"""Workers: threads of our own that run jobs beside the caller. A fork waits for their jobs; the interpreter ends when
+those in hand are done, and drops what is not begun.
 
 Not those of `concurrent.futures`: they lock what every fork locks, too, so a fork could not wait for them; and
 importing them takes longer than many a job.
@@ -18,7 +19,26 @@ from .settings import undisturbed, yielding
 from .turns import punctual
 
 T = TypeVar("T")
+_here = threading.local()  # `worker`: whether the thread is one
 _at_last: list[Callable[[], Any]] = []
+_ending: list[bool] = []  # not empty: the interpreter ends
+_left: list[
+    Job[Any]
+] = []  # jobs that are not done any more: what they hold is not for the garbage collector
+
+
+class Ended(BaseException):
+    """The interpreter ends, and a worker's job needs another that is not begun any more: it is given up, too."""
+
+
+def _in_worker() -> bool:
+    return getattr(_here, "worker", False)
+
+
+def check_ending() -> None:
+    """Raises Ended in a worker's job once the interpreter ends: for work of many parts, between them."""
+    if _ending and _in_worker():
+        raise Ended
 
 
 def at_last(work: Callable[[], Any]) -> None:
@@ -46,6 +66,7 @@ class Job(Generic[T]):
     def __init__(self, work: Callable[[], T]) -> None:
         self._work: Callable[[], T] | None = work
         self._ready = False
+        self._dropped = False
         self._running = _held()
         self._process = os.getpid()
         self._value: Any = None
@@ -56,9 +77,18 @@ class Job(Generic[T]):
         try:
             assert self._work is not None
             self._value = self._work()
+        except Ended:
+            self.drop()
+            return
         except BaseException as error:  # handed to whoever asks for the result
             self._error = error
         self._work, self._ready = None, True
+        self._running.release()
+
+    def drop(self) -> None:
+        """Leaves the work to who asks for the result, if anybody does."""
+        self._dropped = True
+        _left.append(self)
         self._running.release()
 
     def given(self) -> T | None:
@@ -66,12 +96,18 @@ class Job(Generic[T]):
         return self._value if self._ready and self._error is None else None
 
     def result(self) -> T:
-        """What the work gave. A child made by a fork, which has not the thread that was to do it, does it now."""
+        """What the work gave. A child made by a fork, which has not the thread that was to do it, does it now; so does
+        a thread of the user's when the interpreter ends."""
         if not self._ready and self._process != os.getpid():
             self._process, self._running = os.getpid(), _held()
             self.run()
         with self._running:
             pass
+        if self._dropped:
+            if _in_worker():
+                raise Ended
+            self._dropped, self._running = False, _held()
+            self.run()
         if self._error is not None:
             raise self._error
         value: T = self._value
@@ -79,19 +115,25 @@ class Job(Generic[T]):
 
 
 class Workers:
-    """Up to `count` threads, started when there is work; the interpreter does not end before it is done."""
+    """Up to `count` threads, started when there is work. The interpreter does not end before the jobs in hand are done,
+    nor, with `thorough`, before all are."""
 
-    def __init__(self, name: str, count: int) -> None:
+    def __init__(self, name: str, count: int, thorough: bool = False) -> None:
         self.name = name
         self.count = count
+        self._thorough = thorough
         self._forget()
         forget(self._forget)
-        atexit.register(self._finish)
+        atexit.register(self._end)
 
     def _forget(self) -> None:
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+
+    def _end(self) -> None:
+        _ending.append(True)
+        self._finish()
 
     def _finish(self) -> None:
         with self._lock:
@@ -104,19 +146,30 @@ class Workers:
     def _serve(self) -> None:
         """What each thread does: job after job, until it is given None."""
         own, queue = threading.get_ident(), self._queue
+        _here.worker = True
         punctual()
         while (job := queue.get()) is not None:
             note(0, own)
             try:
                 with undisturbed:
-                    job.run()
+                    if self._thorough or not (_ending or self.count == 0):
+                        job.run()
+                    else:
+                        job.drop()
                     del job  # what it holds may be large, and takes LLVM's lock to be freed
             finally:
                 yielding.leave()
                 note(own, None)
 
+    def check(self) -> None:
+        """Raises Ended in a worker whose job would not be done any more."""
+        if (_ending or self.count == 0) and not self._thorough and _in_worker():
+            raise Ended
+
     def submit(self, work: Callable[[], T]) -> Job[T]:
-        """Begins work. Where no thread can be started, as when the interpreter ends, it is done at once."""
+        """Begins work. Where no thread can be started, as when the interpreter ends, it is done at once; but a worker
+        that asks then is to end, too, and gets Ended."""
+        self.check()
         job = Job(work)
         yielding.enter()  # until it is done: a caller that waits for its turn has begun to by the time the job runs
         with self._lock:
