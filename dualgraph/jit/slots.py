@@ -32,7 +32,9 @@ def fetch(slot: Slot, leaves: list[Any], memo: dict[int, Any] | None = None) -> 
     if slot.kind == "number":
         holder, key = slot.key
         value = holder.get(key)
-        return quietly(np.asarray, value, slot.type.dtype.numpy) if type(value) is float else None
+        return (
+            quietly(np.asarray, value, slot.type.dtype.numpy) if isinstance(value, float) else None
+        )
     if slot.kind == "computed":
         numbers = slot.key.formulas.of_call(leaves)
         return _known(slot, numbers) if type(numbers) is tuple else None

@@ -101,8 +101,11 @@ def test_rates_have_the_precision_of_eager_steps(dtype, make):
 
         run = wrap(step)
         for i in range(8):
-            optimizer.param_groups[0]["lr"] = 0.1 + i / 7
+            optimizer.param_groups[0]["lr"] = np.float64(
+                0.1 + i / 7
+            )  # as NumPy's functions give them
             run()
+        assert len(getattr(run, "programs", [0])) == 1
         return [t.detach().numpy().tobytes() for t in (p, *optimizer.state[p].values())]
 
     assert trained(lambda f: dg.compile(f, wait=True)) == trained(lambda f: f)
