@@ -101,6 +101,13 @@ def batch_of(t: Any) -> Batch | None:
     return data if type(data) is Batch else None
 
 
+def all_examples(t: Tensor) -> Tensor:
+    """A tensor inside `vmap` as that of all examples; any other as it is."""
+    while (batch := batch_of(t)) is not None:
+        t = batch.inner
+    return t
+
+
 def in_batch(inner: Tensor, level: Level, mapped: bool = True) -> Tensor:
     """A tensor of one example's shape over `inner`, whose axis 0 has the examples if it is `mapped`."""
     return Tensor(Batch(inner, level, mapped), inner.dtype, inner.device)

@@ -36,6 +36,7 @@ from ..ops.transfer import transfer
 from . import functions as fn
 from . import shapes as sh
 from .attach import methods
+from .batch import all_examples
 from .creation import asarray
 from .filling import as_shape
 from .inplace import write
@@ -376,16 +377,14 @@ def bernoulli(p: Any, *, generator: Generator | None = None) -> Tensor:
         raise ArgumentError(describe("bernoulli", "", f"{p} is no probability"))
     p = as_operand(p)
     with untraced():
-        if not bool(fn.all(logical_and(p >= 0, p <= 1))):
-            raise ArgumentError(
-                describe("bernoulli", str(p.tensor_type), "not all are probabilities")
-            )
+        given = all_examples(p)
+        valid = bool(fn.all(logical_and(given >= 0, given <= 1)))
+    if not valid:
+        raise ArgumentError(describe("bernoulli", str(p.tensor_type), "not all are probabilities"))
     return cast(bernoulli_of(p.shape, p, generator, p.device), dtype=p.dtype.name)
 
 
-def bernoulli_of(
-    shape: tuple[int, ...], p: Any, generator: Generator | None, device: Any
-) -> Tensor:
+def bernoulli_of(shape: Any, p: Any, generator: Generator | None, device: Any) -> Tensor:
     """True with probability `p`, else False."""
     return less(rand(shape, generator=generator, dtype=dt.float32, device=device), p)
 
@@ -407,7 +406,7 @@ def multinomial(
     """
     weights = weights.detach()
     rows = weights if weights.ndim == 2 else sh.reshape(weights, (1, -1))
-    most = int(_fewest(rows))
+    most = int(_fewest(all_examples(rows)))
     if most < 0:
         problem = "weights must be finite and not negative"
         raise ArgumentError(describe("multinomial", str(weights.tensor_type), problem))
@@ -430,7 +429,7 @@ def multinomial(
 def _fewest(rows: Tensor) -> Tensor:
     """How many positive weights there are in the row that has fewest; -1 if some weight is none."""
     valid = fn.all(logical_and(rows >= 0, isfinite(rows)))
-    return where(valid, fn.min(fn.count_nonzero(rows, axis=1)), -1)
+    return where(valid, fn.min(fn.count_nonzero(rows, axis=-1)), -1)
 
 
 @together

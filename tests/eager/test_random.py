@@ -199,3 +199,29 @@ def test_likes_and_normal_take_shape_and_dtype():
     assert dg.normal(0.0, 1.0, (4,)).shape == (4,)
     assert dg.normal(dg.zeros(3), dg.ones(3)).shape == (3,)
     assert dg.rand(2, requires_grad=True).requires_grad
+
+
+@pytest.mark.parametrize("randomness", ["different", "same"])
+def test_bernoulli_and_multinomial_draw_under_vmap(randomness: str) -> None:
+    weights = dg.tensor([[0.1, 0.5, 0.4]] * 20 + [[0.0, 1.0, 0.0]])
+
+    def draws(w: dg.Tensor) -> tuple[dg.Tensor, ...]:
+        return dg.bernoulli(w), dg.multinomial(w, 4, True), dg.multinomial(w, 1)
+
+    def batched() -> tuple[dg.Tensor, ...]:
+        return dg.vmap(draws, randomness=randomness)(weights)
+
+    compiled = dg.compile(batched, wait=True)
+    runs = []
+    for f in (batched, compiled, compiled):
+        dg.manual_seed(0)
+        outs = [out.tolist() for out in f()]
+        runs.append(outs)
+        assert outs == runs[0]
+        assert [out[-1] for out in outs] == [[0.0, 1.0, 0.0], [1] * 4, [1]]
+        alike = [all(row == out[0] for row in out[:20]) for out in outs]
+        assert alike == [randomness == "same"] * 3
+    with pytest.raises(dg.ArgumentError, match="not all are probabilities"):
+        dg.vmap(dg.bernoulli, randomness=randomness)(weights * 3)
+    with pytest.raises(dg.ArgumentError, match="cannot draw 2 of 1 positive"):
+        dg.vmap(lambda w: dg.multinomial(w, 2), randomness=randomness)(weights)
