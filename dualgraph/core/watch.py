@@ -95,7 +95,7 @@ class Watched:
     # --- what does ---
 
     def __getattr__(self, name: str) -> Any:
-        if not hasattr(np.ndarray, name):
+        if name == "__dict__" or not hasattr(np.ndarray, name):
             raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
         if name in recipes.ATTRIBUTES:
             return _applied(recipes.Method(name), (self,), {})
@@ -257,6 +257,14 @@ def _plainly(x: Any) -> Any:
     if kind is tuple or kind is list:
         return kind(map(_plainly, x))
     return {k: _plainly(v) for k, v in x.items()} if kind is dict else x
+
+
+def unchanging(x: Any) -> Any:
+    """`x` with arrays for what stands for those that are the same on each call."""
+    kind = type(x)
+    if kind is tuple or kind is list:
+        return kind(map(unchanging, x))
+    return x._origin if kind is Watched and type(x._recipe) is recipes.Held else x
 
 
 def _origins(x: Any) -> Any:

@@ -206,6 +206,7 @@ def test_watched_arrays_do_not_mind_being_an_operand() -> None:
         dg.from_numpy(seen),
     ):
         assert isinstance(result, dg.Tensor)
+    assert not hasattr(seen, "__dict__") and not hasattr(seen, "names")
     assert not reads.was_read
     assert origin_of(seen) is array
     assert not isinstance(seen[:1], Watched)

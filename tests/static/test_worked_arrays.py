@@ -16,6 +16,7 @@ from tests.static.modes import normal
 
 CALLS = 12
 MEAN = np.array([1.0, -2.0, 0.5])
+SHARES = np.array([0.1, 0.2, 0.3, 0.4])
 Numbers = np.random.Generator
 
 
@@ -24,7 +25,8 @@ def with_noise(x: Any, rng: Numbers) -> Any:
 
 
 def mini_batch(x: Any, rng: Numbers) -> Any:
-    return x[rng.integers(0, 4, 8)] * 2 + x[dg.asarray(rng.permutation(4)[:1])]
+    some = rng.choice(4, size=3, p=SHARES)
+    return x[rng.integers(0, 4, 8)] * x[some].sum() + x[dg.asarray(rng.permutation(4)[:1])]
 
 
 def dropped(x: Any, rng: Numbers) -> Any:

@@ -20,7 +20,7 @@ from .. import recipes
 from ..constant import exact
 from ..context import state
 from ..errors import user_location
-from ..watch import origin_of
+from ..watch import origin_of, unchanging
 
 # Methods that give a number by their arguments and the generator's state alone.
 OF_PYTHON = frozenset(
@@ -166,7 +166,8 @@ def _drawing(method: Any, leaf: int | None) -> Any:
         if state.tracer is None and not again.numbers:
             return method(*args, **kwargs)
         try:
-            given, named = recipes.constant((args, tuple(sorted(kwargs.items()))))
+            every = args, tuple(sorted(kwargs.items()))
+            given, named = recipes.constant(unchanging(every))
         except TypeError:
             _refuse(f"{method.__name__}() draws from what may change")
             return _plainly_called(method, args, kwargs)
