@@ -213,7 +213,9 @@ class Footprint(Holders):
         for var in sorted(
             names & held.keys()
         ):  # also where these are attributes: more than is called
-            if isinstance(held[var], (types.FunctionType, type)):
+            if issubclass(
+                type(held[var]), (types.FunctionType, type)
+            ):  # on Python 3.10 tuple[int] calls itself a class
                 self._visit(held[var], var, where)
 
     def _user_code(
