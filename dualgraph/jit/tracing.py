@@ -236,11 +236,14 @@ class _Call:
             inputs = () if self.formulas is None else self.formulas.inputs
             stand_ins = (*zip(self.sources, inputs, strict=False), *sizes)
             self.watch.entry = self.rebound.at() | {s.key: id(x) for s, x in stand_ins}
-        with self.watch.watching():
-            result, self.uses, self.rewritten = called(
-                fn, *arguments.tree, self.sources, self.formulas, self.everything,
-                symbolic, sizes, None if self.footprint.refusals else arguments.watched, self.working,
-            )  # fmt: skip
+        try:
+            with self.watch.watching():
+                result, self.uses, self.rewritten = called(
+                    fn, *arguments.tree, self.sources, self.formulas, self.everything,
+                    symbolic, sizes, None if self.footprint.refusals else arguments.watched, self.working,
+                )  # fmt: skip
+        finally:
+            tracer.working = None  # which refers to the tracer: what the call met would outlive it
         tracer.entry.clear()  # it would keep live numbers
         self.watch.gives(result)
         return result
