@@ -115,7 +115,7 @@ class Vet(Values):
             holder, name = self.value(place), None
             if type(holder) not in CONTAINERS:
                 if t.kind == "item":
-                    return f"it changes a {type(holder).__name__}"
+                    return f"it changes a {holder.__class__.__name__}"
                 if not (sure and t.sure):
                     return self.unseen(t.place, t.name)
                 return self.dropped(t)

@@ -210,12 +210,10 @@ class Footprint(Holders):
         names, held = all_named(fn.__code__), fn.__globals__
         self.names |= names
         self._around(fn, name, where, frozenset(fn.__code__.co_freevars))
-        for var in sorted(
-            names & held.keys()
-        ):  # also where these are attributes: more than is called
-            if issubclass(
-                type(held[var]), (types.FunctionType, type)
-            ):  # on Python 3.10 tuple[int] calls itself a class
+        # Variables also where the names are attributes: more than is called. By their types: on Python 3.10 tuple[int]
+        # calls itself a class.
+        for var in sorted(names & held.keys()):
+            if issubclass(type(held[var]), (types.FunctionType, type)):
                 self._visit(held[var], var, where)
 
     def _user_code(

@@ -73,13 +73,9 @@ class Holders:
     reflects: bool  # some code may read attributes by names that are not seen
     names: set[str]  # that code mentions
     user_names: set[str]  # of these, those in the user's code
-    takes_memory: (
-        bool  # some code may ask for the memory of arrays in a way that no stand-in for one knows
-    )
+    takes_memory: bool  # some code may ask for arrays' memory in a way that no stand-in knows
     checks: list[Check]
-    drawing: list[
-        Check
-    ]  # places where code finds generators of random numbers, or functions of these
+    drawing: list[Check]  # places where code finds generators of random numbers, or their functions
     holding: list[Check]  # places where code finds arrays
     tensors: dict[int, str]
     about: frozenset[str]  # names such as ``__doc__`` that the user's code mentions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,6 +182,42 @@ time.sleep(0.01)
 def test_memory_of_threads_lasts_while_they_are_in_native_code() -> None:
     """The interpreter drops the thread-local variables of daemon threads when it ends."""
     run(BESIDE)
+
+
+def test_nobody_comes_into_llvm_once_the_interpreter_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end waits for those inside; who comes later than that waits for good."""
+    generators = pytest.importorskip("dualgraph.backends.native.generators")
+    monkeypatch.setattr(generators, "LOCK", None)  # others need it after this test
+    inside, entered, go, ended, over = generators._Inside(), *(threading.Event() for _ in range(4))
+    came: list[int] = []
+
+    def stay() -> None:
+        with inside:
+            entered.set()
+            go.wait(60)
+
+    def come() -> None:
+        with inside:
+            came.append(threading.get_ident())
+
+    def end() -> None:
+        inside._end()
+        come()  # it alone may
+        ended.set()
+        over.wait(60)  # as another thread may get the number of one that is gone
+
+    threading.Thread(target=stay).start()
+    entered.wait(60)
+    ending = threading.Thread(target=end)
+    ending.start()
+    assert not ended.wait(0.1)
+    go.set()
+    assert ended.wait(60)
+    late = threading.Thread(target=come, daemon=True)
+    late.start()
+    late.join(0.1)
+    assert came == [ending.ident] and late.is_alive()
+    over.set()
 
 
 LATE = """
