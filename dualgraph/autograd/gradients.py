@@ -7,13 +7,14 @@ from typing import Any
 
 from ..core.errors import ArgumentError, describe
 from ..eager import autograd
+from ..eager.autograd import GradientEdge
 from ..eager.tensor import Tensor
 from ..transforms import vmap
 
 
 def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
+    outputs: Tensor | GradientEdge | Sequence[Tensor | GradientEdge],
+    inputs: Tensor | GradientEdge | Sequence[Tensor | GradientEdge],
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,

@@ -1,4 +1,7 @@
-"""PyTorch's ``autograd.graph``: hooks on what the tape saves, and on the gradients of several tensors."""
+"""PyTorch's ``autograd.graph``: entries of the tape, hooks on what it saves and on the gradients of several tensors.
+
+What made a tensor is ``x.grad_fn``, a `Node`; ``node.next_functions`` leads on to what made its operands.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from ..core.context import state
 from ..core.errors import ArgumentError, AutogradError, describe
 from ..core.node import TapeNode as Node
 from ..eager import Tensor, packing
+from ..eager.autograd import GradientEdge
 
 
 class saved_tensors_hooks:
@@ -56,6 +60,24 @@ class save_on_cpu(saved_tensors_hooks):
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
         super().__init__(lambda t: (t.device, t.cpu()), lambda kept: kept[1].to(kept[0]))
+
+
+class allow_mutation_on_saved_tensors(saved_tensors_hooks):
+    """Context: what ops save for their gradients is copied, so that it may be written in place before a sweep.
+
+    >>> import dualgraph as dg
+    >>> x = dg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with dg.autograd.graph.allow_mutation_on_saved_tensors():
+    ...     y = x.clone()
+    ...     z = (y * y).sum()
+    ...     y.zero_().sum().item()
+    0.0
+    >>> z.backward(); x.grad
+    tensor([2., 4.])
+    """
+
+    def __init__(self) -> None:
+        super().__init__(lambda t: t.detach().clone(), lambda kept: kept)
 
 
 class disable_saved_tensors_hooks:
@@ -134,10 +156,32 @@ def register_multi_grad_hook(
     return MultiHandle(hooks)
 
 
+def get_gradient_edge(tensor: Tensor) -> GradientEdge:
+    """The place of `tensor` on the tape, which `grad` and `backward` take for the tensor itself.
+
+    It keeps the tape, and not the values of the tensor. Raises AutogradError where the tensor requires no gradient.
+
+    >>> import dualgraph as dg
+    >>> x = dg.tensor(3.0, requires_grad=True)
+    >>> y = x * x
+    >>> edge = dg.autograd.graph.get_gradient_edge(y)
+    >>> dg.autograd.grad(y * 5, edge)
+    (tensor(5.),)
+    """
+    edge = tensor._edge()
+    if edge is None:
+        problem, remedy = "this tensor requires no gradient", "call .requires_grad_() on it first"
+        raise AutogradError(describe("get_gradient_edge", str(tensor.tensor_type), problem, remedy))
+    return GradientEdge(*edge)
+
+
 __all__ = [
+    "GradientEdge",
     "MultiHandle",
     "Node",
+    "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
+    "get_gradient_edge",
     "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",

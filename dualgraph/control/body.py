@@ -16,6 +16,7 @@ from ..core.errors import (
     describe,
     user_location,
 )
+from ..core.hooks import hooked
 from ..core.node import TapeNode, Var
 from ..core.prim import Prim
 from ..core.trees import TreeDef, flatten, paths, unflatten
@@ -310,7 +311,7 @@ def _off_the_ops(outs: Sequence[Tensor], began: int) -> list[str]:
         as_its_ops = isinstance(node.prim, Prim) or getattr(node.prim, "as_its_ops", False)
         if node.prim is not None and not as_its_ops:
             return [f"{OWN}, {node.prim.name}"]
-        if any((node.hooks or {}).values()):
+        if hooked(node):
             return ["gradients flow through an intermediate that has a hook"]
         stack.extend(e[0] for e in node.inputs if e is not None)
     return []

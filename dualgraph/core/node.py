@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from .constant import exact
+from .context import state
 from .dtypes import DType
-from .errors import NOWHERE, Location, location_of
+from .errors import NOWHERE, AutogradError, Location, describe, location_of
+from .hooks import ENTERED, PASSED, HookHandle, hang
 from .numbers.symbolic import is_symbolic, source
 from .types import TensorType
 
 STEP = 1 << 128  # between the times of two entries of the tape, so that others can be put there
-AFTER = (
-    -1
-)  # where, among the hooks of a leaf, those are that are called after its gradient was added
 sequence = itertools.count(0, STEP)
 
 
@@ -114,6 +114,9 @@ class TapeOp:
     takes_over = False  # the rule is given the sums that later ops began, and continues them (NotImplemented: it
     # cannot now, but ``unfold(node)`` puts those of the single ops in its place, and gives the new ones in order)
     asks_needed = False  # the rule takes which operands want a gradient, as `needed`
+    in_place = (
+        False  # unfolded, the entry is that of its last op; else it passes on to those of others
+    )
     as_its_ops = False  # gradients are those of the ops that ran, so that a graph of these has them
 
     def must_unfold(self, node: TapeNode) -> bool:
@@ -160,8 +163,12 @@ class TapeNode(Node):
         return self is other
 
     def name(self) -> str:
-        """The name of the op."""
-        return "leaf" if self.prim is None else str(self.prim.name)
+        """The name of the op, of a composite that is one entry that of its last one."""
+        if self.prim is None:
+            return "leaf"
+        if self.prim is THROUGH and len(self.inputs) == 1 and self.inputs[0] is not None:
+            return self.inputs[0][0].maker(self.inputs[0][1])  # type: ignore[no-any-return]
+        return self.prim.maker(0) if self.prim.in_place else str(self.prim.name)
 
     def maker(self, index: int) -> str:
         """The name of the op that made result `index`, in a compiled call or a composite that is one entry, too."""
@@ -170,7 +177,65 @@ class TapeNode(Node):
     @property
     def next_functions(self) -> tuple[tuple[TapeNode | None, int], ...]:
         """The entries that the operands came from, each with the number of its result; None is a constant."""
+        if self.prim is not None and self.prim.in_place and not self.released:
+            self.prim.unfold(self)
         return tuple((None, 0) if edge is None else (edge[0], edge[1]) for edge in self.inputs)
+
+    def register_prehook(self, fn: Callable[[tuple[Any, ...]], Any]) -> HookHandle:
+        """Calls ``fn(gradients of the results)`` before a sweep runs the rule of this entry; a tuple that it returns
+        takes their place.
+
+        Raises AutogradError where the entry is a compiled call with several results, whose ops are not entries.
+
+        >>> import dualgraph as dg
+        >>> x = dg.tensor([1.0, 2.0], requires_grad=True)
+        >>> y = x * 3
+        >>> handle = y.grad_fn.register_prehook(lambda gradients: (gradients[0] * 10,))
+        >>> y.sum().backward(); x.grad
+        tensor([30., 30.])
+        """
+        return self._hang(ENTERED, fn)
+
+    def register_hook(self, fn: Callable[[tuple[Any, ...], tuple[Any, ...]], Any]) -> HookHandle:
+        """Calls ``fn(gradients of the operands, gradients of the results)`` when a sweep has run the rule of this
+        entry; a tuple that it returns takes the place of the first.
+
+        For an operand that wants none there is None. For a leaf the first tuple is empty, and `fn` is called when its
+        ``.grad`` is added up. Raises AutogradError as `register_prehook` does.
+
+        >>> import dualgraph as dg
+        >>> x = dg.tensor([1.0, 2.0], requires_grad=True)
+        >>> y = x * 3
+        >>> handle = y.grad_fn.register_hook(lambda operands, results: print(operands[0], results[0]))
+        >>> y.sum().backward()
+        tensor([3., 3.]) tensor([1., 1.])
+        """
+        return self._hang(PASSED, fn)
+
+    def _hang(self, place: int, fn: Callable[..., Any]) -> HookHandle:
+        node, tracer = self._single(), state.tracer
+        leaf = None if node.prim is not None else node.saved()
+        if tracer is None:
+            here = False
+        elif leaf is not None:
+            here = tracer.knows(leaf) and not tracer.is_root(leaf)
+        else:
+            here = node.seq > tracer.began
+        return hang(node, place, fn, here)
+
+    def _single(self) -> TapeNode:
+        """The entry of the one op whose result this is: a compiled call is unfolded."""
+        if self.prim is None or self.released or not (self.prim.takes_over or self.prim is THROUGH):
+            return self
+        if len(self.outputs) > 1 or state.sweep_ends is not None:
+            problem = f"hooks are set on single ops, and {self.name()} is one entry of {len(self.outputs)} results"
+            if len(self.outputs) == 1:
+                problem = f"{self.name()} stands for several ops, which cannot have hooks while a sweep goes on"
+            remedy = "set one on a tensor: y.register_hook(...)"
+            raise AutogradError(describe("register_hook", "", problem, remedy, self.where))
+        if self.prim is not THROUGH:
+            self.prim.unfold(self)
+        return resolved((self, 0))[0]
 
     @property
     def variable(self) -> Any:
@@ -214,8 +279,3 @@ def resolved(edge: tuple[TapeNode, int]) -> tuple[TapeNode, int]:
     ):
         node, index = node.inputs[index]
     return node, index
-
-
-def hooked(entry: TapeNode | None) -> bool:
-    """Whether something is called when a gradient reaches what this entry made (None: it is on no tape)."""
-    return entry is not None and any((entry.hooks or {}).values())

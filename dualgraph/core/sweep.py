@@ -67,7 +67,7 @@ def reverse(
         cts = sums.pop(key)
         if visit is not None:
             visit(node, cts)
-        if node.prim is None:
+        if node.prim is None or (node.hooks and not any(ct is not None for ct in cts)):
             continue
         needed = _needed(node, wanted)
         if True not in needed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from ..core.context import grad_mode, state
 from ..core.devices import CPU
 from ..core.dtypes import bfloat16
 from ..core.errors import AutogradError, Location, ShapeError, describe, location_of
-from ..core.node import AFTER, TapeNode, resolved
+from ..core.hooks import AFTER, PASSED, run_entered, run_passed
+from ..core.node import TapeNode, resolved
 from ..core.sweep import Whole, ancestors_reaching, reverse, unfold_all
 from ..core.types import TensorType
 from ..ops.arithmetic import add, cast
@@ -130,10 +131,11 @@ def apply_rule(
         given = prim.vjp_rule(seeds, out, *operands, **extra)
         if given is NotImplemented:  # the sweep is to unfold the entry
             return given  # type: ignore[no-any-return]
-    return [
+    found = [
         _in_type_of(operand, ct) if want else None
         for want, ct, operand in zip(needed, given, operands, strict=True)
     ]
+    return found if not node.hooks or PASSED not in node.hooks else run_passed(node, found, cts)
 
 
 def _swept_before(node: TapeNode) -> AutogradError:
@@ -161,7 +163,7 @@ def _in_type_of(operand: Any, ct: Any) -> Any:
 
 def _run_hooks(node: TapeNode, slots: list[Any]) -> None:
     for index, hooks in (node.hooks or {}).items():
-        for hook in list(hooks) if index != AFTER else ():
+        for hook in list(hooks) if index >= 0 else ():
             if slots[index] is not None:
                 changed = hook(slots[index])
                 if changed is not None:
@@ -202,6 +204,8 @@ def _sweep(
                 swept.append(node)
             if every:
                 visit(node, slots)
+            if node.hooks:
+                run_entered(node, slots)
 
     outer, state.sweep_ends = state.sweep_ends, []
     try:
@@ -214,9 +218,29 @@ def _sweep(
         state.sweep_ends = outer
 
 
+class GradientEdge(NamedTuple):
+    """A place on the tape: result `output_nr` of `node`; for sweeps as good as the tensor that it is of."""
+
+    node: TapeNode
+    output_nr: int
+
+    @property
+    def tensor_type(self) -> TensorType:
+        """Dtype, shape and device of the gradient there."""
+        return self.node.outputs[self.output_nr]  # type: ignore[no-any-return]
+
+    def _edge(self) -> Edge:
+        return self.node, self.output_nr
+
+
+def _listed(tensors: Any) -> list[Any]:
+    """Tensors, or places on the tape; one may stand for a sequence of one."""
+    return [tensors] if isinstance(tensors, (Tensor, GradientEdge)) else list(tensors)
+
+
 def _roots(tensors: Any, gradients: Any, op: str) -> list[tuple[Edge, Tensor]]:
     """Where a sweep begins: places on the tape, each with its gradient. One tensor may stand for a sequence of one."""
-    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    tensors = _listed(tensors)
     if gradients is None or isinstance(gradients, Tensor):
         gradients = [gradients]
     if len(gradients) == 1 and gradients[0] is None:
@@ -224,23 +248,23 @@ def _roots(tensors: Any, gradients: Any, op: str) -> list[tuple[Edge, Tensor]]:
     return [_root(t, g, op) for t, g in zip(tensors, gradients, strict=True)]
 
 
-def _root(t: Tensor, g: Tensor | None, op: str) -> tuple[Edge, Tensor]:
+def _root(t: Tensor | GradientEdge, g: Tensor | None, op: str) -> tuple[Edge, Tensor]:
     """Where a sweep from `t` begins, and the cotangent that it begins with (ones for a single element)."""
-    edge = t._edge()
+    edge, given = t._edge(), t.tensor_type
     if edge is None:
         problem = "this tensor does not require gradients and has no history"
         remedy = "set requires_grad=True on what it is computed from"
-        raise AutogradError(describe(op, str(t.tensor_type), problem, remedy))
+        raise AutogradError(describe(op, str(given), problem, remedy))
     if g is None:
-        if t._data.size != 1:
+        if given.size != 1:
             problem = "a gradient can be started implicitly only from one element"
             remedy = "reduce with .sum(), or pass gradient="
-            raise AutogradError(describe(op, str(t.tensor_type), problem, remedy))
-        g = ones_like_type(t.tensor_type)
-    elif g.shape != t.shape:
+            raise AutogradError(describe(op, str(given), problem, remedy))
+        g = ones_like_type(given)
+    elif g.shape != given.shape:
         problem = "the gradient has another shape than its tensor"
-        raise ShapeError(describe(op, f"{t.tensor_type}, {g.tensor_type}", problem))
-    return edge, g if g.dtype is t.dtype else cast(g, dtype=t.dtype.name)
+        raise ShapeError(describe(op, f"{given}, {g.tensor_type}", problem))
+    return edge, g if g.dtype is given.dtype else cast(g, dtype=given.dtype.name)
 
 
 def _unfolded(roots: list[tuple[Edge, Tensor]], create_graph: bool) -> None:
@@ -262,6 +286,8 @@ class Accumulate:
         self._arrived: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, node: TapeNode, slots: list[Any]) -> None:
+        if node.hooks:
+            run_entered(node, slots)
         leaf = node.saved()
         ct = slots[0]
         if leaf is None or ct is None or not leaf._requires_grad:
@@ -281,10 +307,12 @@ class Accumulate:
                     leaf._set_grad(add(before, ct))
                 else:
                     before.add_(ct)  # type: ignore[attr-defined]
-            for leaf, _ in self._arrived:
-                hooks = None if leaf._node is None else leaf._node.hooks
-                for hook in list(hooks.get(AFTER, ())) if hooks else ():
-                    hook(leaf)
+            for leaf, ct in self._arrived:
+                node = leaf._node
+                if node is not None and node.hooks:
+                    for hook in list(node.hooks.get(AFTER, ())):
+                        hook(leaf)
+                    run_passed(node, (), (ct,))
 
     def _own(self, ct: Tensor) -> Tensor:
         shared = ct._parent is not None or id(ct._data) in self.given
@@ -296,11 +324,11 @@ class Accumulate:
 
 
 def backward(
-    tensors: Tensor | Sequence[Tensor],
+    tensors: Tensor | GradientEdge | Sequence[Tensor | GradientEdge],
     grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    inputs: Tensor | Sequence[Tensor] | None = None,
+    inputs: Tensor | GradientEdge | Sequence[Tensor | GradientEdge] | None = None,
 ) -> None:
     """Sums gradients of `tensors` into the ``.grad`` of the leaves they depend on.
 
@@ -321,8 +349,9 @@ def backward(
     _unfolded(roots, create_graph)
     wanted = None
     if inputs is not None:
-        leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        targets = {id(resolved(e)[0]) for e in (t._edge() for t in leaves) if e is not None}
+        targets = {
+            id(resolved(e)[0]) for e in (t._edge() for t in _listed(inputs)) if e is not None
+        }
         wanted = ancestors_reaching([e[0] for e, _ in roots], targets)
     accumulate.given.update(id(g._data) for _, g in roots)
     _sweep(
@@ -337,8 +366,8 @@ def backward(
 
 
 def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
+    outputs: Tensor | GradientEdge | Sequence[Tensor | GradientEdge],
+    inputs: Tensor | GradientEdge | Sequence[Tensor | GradientEdge],
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
@@ -354,7 +383,7 @@ def grad(
         >>> dg.autograd.grad(x * x, x)
         (tensor(6.),)
     """
-    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    ins = _listed(inputs)
     roots = _roots(outputs, grad_outputs, "grad")
     _unfolded(roots, create_graph)
     edges = [_input_edge(t) for t in ins]
@@ -372,7 +401,8 @@ def grad(
     for t, (node, i) in zip(ins, edges, strict=True):
         ct = found.get((id(node), i))
         if ct is None and materialize_grads:
-            ct = full(shape=t.shape, value=0, dtype=t.dtype.name, device=str(t.device))
+            of = t.tensor_type
+            ct = full(shape=of.shape, value=0, dtype=of.dtype.name, device=str(of.device))
         elif ct is None and not allow_unused:
             problem = "the outputs do not depend on this input"
             remedy = "pass allow_unused=True to get None for it"
@@ -381,7 +411,7 @@ def grad(
     return tuple(results)
 
 
-def _input_edge(t: Tensor) -> Edge:
+def _input_edge(t: Tensor | GradientEdge) -> Edge:
     """Where an input of `grad` is on the tape."""
     edge = t._edge()
     if edge is None:

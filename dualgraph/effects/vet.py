@@ -49,7 +49,9 @@ QUIET = PURE_MODULES | {
 CHANGING = frozenset(
     "setattr delattr exec eval compile next input globals vars locals breakpoint __import__ super".split()
 )
-TENSOR_CHANGES = frozenset("backward register_hook retain_grad".split())
+TENSOR_CHANGES = frozenset(
+    "backward register_hook register_prehook register_post_accumulate_grad_hook retain_grad".split()
+)
 ARRAY_METHODS = frozenset("fill itemset partition put resize setfield setflags byteswap".split())
 ARRAY_CHANGES = frozenset("copyto put put_along_axis putmask place fill_diagonal".split())
 NAMES_OF_ARRAYS = frozenset("numpy asarray ascontiguousarray __array__ from_dlpack".split())

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.backend import backend_for
 from ..core.errors import NOWHERE, DualgraphError, problem_of
-from ..core.node import hooked
+from ..core.hooks import hooked
 from ..eager.tensor import Tensor
 from ..static.checks import Assumption, same_bytes
 from ..static.footprint import Footprint

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..backends.native import api
 from ..core.errors import NOWHERE
-from ..core.node import hooked
+from ..core.hooks import hooked
 from ..core.process import forks
 from ..core.process.spared import survived
 from ..core.trees import flatten

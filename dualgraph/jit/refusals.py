@@ -9,7 +9,8 @@ import numpy as np
 
 from ..core.context import state
 from ..core.devices import CPU
-from ..core.node import THROUGH, hooked
+from ..core.hooks import hooked
+from ..core.node import THROUGH
 from ..core.prim import Prim
 from ..core.spans import in_one_memory
 from ..core.sweep import ancestors_reaching

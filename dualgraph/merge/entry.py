@@ -53,6 +53,7 @@ class MergedOp(TapeOp):
     multiple = True
     reads_out = False
     takes_over = True  # sums are continued use by use, as those of single ops are
+    in_place = True
     asks_needed = True
     as_its_ops = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..eager.methods.history import HookHandle
+from ..core.hooks import HookHandle
 
 EXTRA = "_extra_state"
 

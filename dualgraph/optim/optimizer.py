@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..core.errors import ArgumentError, StateError
+from ..core.hooks import HookHandle
 from ..eager import Tensor, asarray, enable_grad, full, no_grad, zeros
-from ..eager.methods.history import HookHandle
 from ..eager.numbers import live_number
 from .update import update_large, update_small, update_together
 

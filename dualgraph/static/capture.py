@@ -21,7 +21,7 @@ from ..core.constant import ConstArray
 from ..core.context import state
 from ..core.dtypes import float64, int64
 from ..core.errors import CaptureError, Location, user_frame, user_location
-from ..core.node import Literal, Node, Var
+from ..core.node import Literal, Node, Var, sequence
 from ..core.numbers.draws import Draw, Reading
 from ..core.numbers.live import LIVE_OF, mode
 from ..core.prim import lookup
@@ -98,6 +98,7 @@ class Tracer:
         # Hooks that the call changed, by identity: the list, and what a tensor from outside had there before (or None).
         self.hooks: dict[int, tuple[list[Any], list[Any] | None]] = {}
         self.writes = 0  # of tensors, and of gradients
+        self.began = next(sequence)  # entries of the tape after this time are made here
         self._taped = state.grad
         self._untaped: set[Var] = set()  # results of ops that ran off the tape, of operands on it
         self._vars = 0
@@ -354,9 +355,8 @@ class Tracer:
         """Data came in from an object of another library, where changes cannot be seen."""
         self.refusals.append(f"data came from a {kind} at {user_location()}")
 
-    def before_hook(self, hooks: list[Any], t: Any = None) -> None:
-        """The hooks of `t` are about to change (None: of a tensor whose hooks were set at another time)."""
-        made_here = t is not None and self.knows(t) and not self.is_root(t)
+    def before_hook(self, hooks: list[Any], made_here: bool = False) -> None:
+        """Hooks are about to change: of what this call made, or of something that other calls may meet."""
         self.hooks.setdefault(id(hooks), (hooks, None if made_here else list(hooks)))
 
     def escape(self, t: Any, what: str, array: Any = None) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 from ..core.context import grad_mode, state, unbatched, untraced
 from ..core.errors import AutogradError, describe, user_place
-from ..core.node import TapeNode, TapeOp, hooked, resolved, sequence
+from ..core.hooks import hooked
+from ..core.node import TapeNode, TapeOp, resolved, sequence
 from ..core.prim import Prim
 from ..core.sweep import reverse
 from ..core.trees import flatten, unflatten

@@ -12,6 +12,7 @@ import dualgraph as dg
 import dualgraph.autograd.forward_ad as fwd
 from dualgraph import nn
 from dualgraph.autograd import graph
+from dualgraph.core.errors import AutogradError
 
 
 class Cube(dg.autograd.Function):
@@ -204,3 +205,30 @@ def test_duals_outside_of_a_level_are_errors() -> None:
             fwd.make_dual(dg.ones(2), dg.ones(2))
         with pytest.raises(dg.AutogradError, match="levels do not nest"):
             fwd.dual_level().__enter__()
+
+
+def test_places_on_the_tape_stand_for_tensors_in_sweeps() -> None:
+    x = dg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3
+    edge, z = graph.get_gradient_edge(y), (y * y).sum()
+    assert dg.autograd.grad(z, [edge, x], retain_graph=True)[0].tolist() == [6.0, 12.0]
+    dg.autograd.backward(
+        edge, dg.tensor([1.0, 10.0]), retain_graph=True, inputs=graph.get_gradient_edge(x)
+    )
+    assert x.grad.tolist() == [3.0, 30.0]
+    a, b = dg.linalg.slogdet(dg.eye(2).requires_grad_())
+    assert (a.output_nr, b.output_nr, x.output_nr) == (0, 1, 0)
+    with pytest.raises(AutogradError, match="requires no gradient"):
+        graph.get_gradient_edge(dg.ones(2))
+
+
+def test_entries_of_several_results_say_that_they_have_no_hooks() -> None:
+    f = dg.compile(lambda x: (x.exp(), x.sin()), wait=True)
+    x = dg.ones(2).requires_grad_()
+    f(x)
+    a, b = f(x)
+    with pytest.raises(AutogradError, match="one entry of 2 results"):
+        a.grad_fn.register_hook(print)
+    (a + b).sum().backward(create_graph=True)  # unfolds the entry
+    with pytest.raises(AutogradError, match="one entry of 2 results"):
+        a.grad_fn.register_hook(print)

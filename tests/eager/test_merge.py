@@ -260,6 +260,27 @@ def test_one_tensor_twice_and_hooks() -> None:
     assert seen == [190]
 
 
+def test_entries_are_inspected_and_hooked_as_those_of_the_ops() -> None:
+    x = normal(190, 101)
+
+    def step(look: bool = True) -> Values:
+        x.grad, y, seen = None, F.softmax(x, -1), []
+        if look:
+            y.grad_fn.register_hook(lambda g, cts: (seen.extend((*g, *cts)), (g[0] * 2, g[1]))[1])
+        entry, names = y.grad_fn, []
+        while look and entry.next_functions:
+            names.append(len(entry.name()))
+            entry = entry.next_functions[0][0]
+        (y * y).sum().backward()
+        return [np.array(names), x.grad.numpy(), *(g.numpy() for g in seen)]
+
+    expected = op_by_op(step)
+    warm(lambda: step(False))
+    assert type(F.softmax(x, -1).grad_fn.prim) is entry.MergedOp
+    assert same(step(), expected)
+    assert len(expected) == 5
+
+
 def test_the_default_dtype_is_part_of_what_a_form_is_for() -> None:
     x = normal(190, 101, grad=False)
     warm(lambda: x.mean())

@@ -7,7 +7,8 @@ from typing import Any
 
 from ...core.context import state
 from ...core.errors import AutogradError, describe
-from ...core.node import AFTER, resolved
+from ...core.hooks import AFTER, HookHandle, hang
+from ...core.node import TapeNode, resolved
 from .. import autograd
 from ..attach import method, methods
 from ..tensor import Tensor
@@ -25,26 +26,12 @@ def backward(
     autograd.backward(x, gradient, retain_graph, create_graph, inputs)
 
 
-class HookHandle:
-    """What `register_hook` gives: ``remove()`` takes the hook away again."""
-
-    def __init__(self, hooks: list[Any], hook: Any) -> None:
-        self._hooks = hooks
-        self._hook = hook
-
-    def remove(self) -> None:
-        """Takes the hook away; a second call does nothing."""
-        if state.tracer is not None:
-            state.tracer.before_hook(self._hooks)
-        self._hooks[:] = [h for h in self._hooks if h is not self._hook]
-
-
-def _set(x: Tensor, hooks: list[Any], hook: Any) -> HookHandle:
-    """Adds a hook to those of x."""
-    if state.tracer is not None:
-        state.tracer.before_hook(hooks, x)
-    hooks.append(hook)
-    return HookHandle(hooks, hook)
+def _set(x: Tensor, entry: TapeNode, place: int, hook: Any) -> HookHandle:
+    """Adds a hook of x to its entry of the tape."""
+    tracer = state.tracer
+    return hang(
+        entry, place, hook, tracer is not None and tracer.knows(x) and not tracer.is_root(x)
+    )
 
 
 @method
@@ -61,9 +48,6 @@ def register_hook(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHan
             )
         )
     node, index = resolved(edge)
-    if node.hooks is None:
-        node.hooks = {}
-    hooks = node.hooks.setdefault(index, [])
 
     def own(gradient: Tensor) -> Tensor | None:
         changed = hook(gradient)
@@ -76,7 +60,7 @@ def register_hook(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHan
         problem = f"a hook gave {got} in place of this gradient"
         raise AutogradError(describe("register_hook", str(gradient.tensor_type), problem))
 
-    return _set(x, hooks, own)
+    return _set(x, node, index, own)
 
 
 @method
@@ -100,10 +84,7 @@ def register_post_accumulate_grad_hook(x: Tensor, hook: Callable[[Tensor], None]
                 "use .register_hook() for results of ops",
             )
         )
-    node, _ = edge
-    node.hooks = {} if node.hooks is None else node.hooks
-    hooks = node.hooks.setdefault(AFTER, [])
-    return _set(x, hooks, hook)
+    return _set(x, edge[0], AFTER, hook)
 
 
 @method
@@ -123,7 +104,14 @@ def _retains_grad(x: Tensor) -> bool:
     return any(getattr(hook, "keeps", None) == id(x) for hook in hooks)
 
 
-methods(retains_grad=property(_retains_grad, doc="Whether `retain_grad` was asked for."))
+def _output_nr(x: Tensor) -> int:
+    return x._index if x.requires_grad else 0
+
+
+methods(
+    output_nr=property(_output_nr, doc="Which result of its `grad_fn` this is."),
+    retains_grad=property(_retains_grad, doc="Whether `retain_grad` was asked for."),
+)
 
 
 @method
