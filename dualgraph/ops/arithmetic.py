@@ -197,8 +197,8 @@ def _(ct, _out, x, y):
 
 @elementwise(dtype=real_number, domain=(0.7, 5.0))
 def floor_divide(s, x, y):
-    """``floor(x / y)``; an integer divided by zero gives 0. At infinities it is Python's, NumPy's and PyTorch's, not
-    that of the array API standard: ``inf // 2`` is NaN, ``1 // -inf`` is -1.
+    """``floor(x / y)``; an integer divided by zero gives 0. At infinities it is Python's, NumPy's and PyTorch's, so
+    that it goes with `remainder` (the array API standard allows that): ``inf // 2`` is NaN, ``1 // -inf`` is -1.
 
     >>> dg.floor_divide(dg.asarray([7, -7]), 2)
     tensor([ 3, -4])
