@@ -219,7 +219,12 @@ def _sweep(
 
 
 class GradientEdge(NamedTuple):
-    """A place on the tape: result `output_nr` of `node`; for sweeps as good as the tensor that it is of."""
+    """A place on the tape: result `output_nr` of `node`; for sweeps as good as the tensor that it is of.
+
+    >>> x = dg.tensor(3.0, requires_grad=True)
+    >>> dg.autograd.graph.GradientEdge((x * x).grad_fn, 0).output_nr
+    0
+    """
 
     node: TapeNode
     output_nr: int
