@@ -86,5 +86,5 @@ def _checked(op: str, entry: Any, changed: Any, types: Sequence[Any]) -> list[An
             if None not in (old, got) and got != old:
                 problem = f"a hook gave {got} in place of a gradient {old}"
     if problem is not None:
-        raise AutogradError(describe(op, entry.name(), problem, None, entry.where))
+        raise AutogradError(describe(op, entry.name(), problem, "", entry.where))
     return list(changed)
