@@ -100,8 +100,7 @@ class Watched:
         if name in recipes.ATTRIBUTES:
             return _applied(recipes.Method(name), (self,), {})
         if name in recipes.METHODS:
-            method = recipes.Method(name)
-            return lambda *args, **kwargs: _applied(method, (self, *args), kwargs)
+            return _bound(self, name)
         return getattr(note_read(self), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -142,6 +141,17 @@ class Watched:
 
     def __buffer__(self, flags: int) -> memoryview:
         return memoryview(note_read(self))
+
+
+def _bound(array: Watched, name: str) -> Any:
+    """A method of an array."""
+    method = recipes.Method(name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return _applied(method, (array, *args), kwargs)
+
+    call.__name__ = call.__qualname__ = name
+    return call
 
 
 def _operand(name: str, reflected: bool) -> Any:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import struct
 import sys
-import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from ..core.errors import ArgumentError, Location, describe
 from ..core.numbers.live import LIVE_OF
 from ..static.checks import Check, GlobalCheck
-from ..static.code.bytecode import attributes_of
 from ..static.footprint import Footprint
 from .alike import comparable, compared
 from .entries import Entry
@@ -30,6 +30,7 @@ from .promoted import (
     Promoted,
     Source,
     Taken,
+    follows_types,
     may_be_promoted,
     place_key,
     sources_of,
@@ -39,9 +40,9 @@ from .promoted import (
 TELLING = frozenset(("type", "statistics", "singledispatch"))
 # What does, and what takes Python's own numbers and no others, in statements set apart and what these call.
 ANYWHERE = TELLING | frozenset(
-    "json dumps orjson ujson sqlite3 marshal msgpack timedelta fromtimestamp sleep Decimal".split()
+    """json dumps orjson ujson sqlite3 marshal msgpack timedelta fromtimestamp sleep Decimal deque timedelta64
+    datetime64""".split()
 )
-UNBOUND: Any = (types.MethodDescriptorType, types.WrapperDescriptorType)
 ADDING = "sum"  # the builtin, from Python 3.12 on; methods of this name are another matter
 
 
@@ -446,10 +447,18 @@ def _key(source: Source, tree: Any) -> Any:
     return (tree, source.index) if isinstance(source, Leaf) else source.key
 
 
+def note_telling(footprint: Footprint, everything: Footprint) -> None:
+    """Notes in the footprint of a call what in all its code, statements set apart included, takes no stand-ins."""
+    of_numbers = (*everything.unbound(float), *everything.unbound(int))
+    footprint.telling = ANYWHERE & everything.all_names | {*of_numbers}
+    footprint.types_followed = follows_types(everything)
+    if everything.reads_memory or everything.unbound(np.ndarray):
+        footprint.takes_memory = True
+
+
 def told_apart(footprint: Footprint) -> str | None:
     """Why the code could tell a live number, or a size, from a plain one (None: it cannot)."""
     found = sorted(footprint.telling - footprint.followed)
-    found += _unbound(footprint)
     if sys.version_info >= (3, 12) and ADDING in footprint.all_names:
         as_variable = any(isinstance(c, GlobalCheck) and c.key == ADDING for c in footprint.checks)
         if as_variable or "builtins" in footprint.all_names:
@@ -459,18 +468,6 @@ def told_apart(footprint: Footprint) -> str | None:
         if found
         else None
     )
-
-
-def _unbound(footprint: Footprint) -> list[str]:
-    """The methods of `float` and `int` that code reads from these classes: they take no stand-ins."""
-    kinds = {"float": float, "int": int}
-    read = [
-        f"{k}.{n}" for k in kinds for code in footprint.functions for n in attributes_of(code, k)
-    ]
-    held = {c.expected for c in footprint.checks if type(c.expected) in UNBOUND}
-    return read + [
-        f"{x.__objclass__.__name__}.{x.__name__}" for x in held if x.__objclass__ in kinds.values()
-    ]
 
 
 def _differing(key: Any, other: Any) -> list[int]:

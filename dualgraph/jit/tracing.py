@@ -46,13 +46,12 @@ from .promoted import (
     Source,
     Taken,
     called,
-    follows_types,
     kept_numbers,
     place_key,
     sources_of,
     with_any_number,
 )
-from .promotion import ANYWHERE
+from .promotion import note_telling
 from .rebound import FormCheck, Move, Rebound, results_of
 from .refusals import unrepeatable
 from .results import Result
@@ -157,8 +156,7 @@ class _Call:
         self.everything = Footprint(roots, enough=enough) if some_apart else self.footprint
         if self.everything.ended:
             self.footprint.refusals += self.everything.refusals[-1:]
-        self.footprint.telling = ANYWHERE & self.everything.all_names
-        self.footprint.types_followed = follows_types(self.everything)
+        note_telling(self.footprint, self.everything)
         if shapes is not None and "type" in self.footprint.telling - self.footprint.followed:
             self.footprint.refusals += [
                 "sizes are symbolic, and the code does more with `type` than to call it"

@@ -31,6 +31,7 @@ from .checks import (
 from .code.bytecode import Mentions, all_named, mentions
 from .code.handlers import after_errors
 from .code.statements import Apart, Statement
+from .code.unbound import unbound
 from .holders import ByName, Holders
 from .members import FUNCTION_PARTS, MAKING, held_by, hideable, is_dunder, may_miss, reflective
 from .outside import ENGINE, closed, is_library, users
@@ -95,7 +96,8 @@ class Footprint(Holders):
         self.written: set[str] = set()
         self.user_names: set[str] = set()  # those in code outside of the engine
         self.all_names: set[str] = set()  # those, and the ones in statements set apart
-        self.takes_memory = False
+        self.takes_memory = self.reads_memory = False
+        self.descriptors: list[Any] = []  # methods that no object is bound to
         self.ended = False  # before all was looked into: there are refusals
         self.checks: list[Check] = []
         self.drawing: list[Check] = []
@@ -174,6 +176,14 @@ class Footprint(Holders):
         plain = type(array) is np.ndarray and id(array) not in self.arrays
         return plain and not (self.takes_memory or "type" in self.telling)
 
+    def unbound(self, kind: Any) -> tuple[str, ...]:
+        """The methods that code reads from a class of numbers or arrays, or finds: they take no stand-ins."""
+        named = (n for c in self.checks if c.expected is kind for n in (c.key, c.name))
+        names = frozenset((kind.__name__, *(n for n in named if isinstance(n, str))))
+        read = (r for code in self.functions for r in unbound(code, kind, names))
+        held = (d.__name__ for d in self.descriptors if d.__objclass__ is kind)
+        return (*read, *(f"{kind.__name__}.{name}" for name in held))
+
     def found(self) -> list[Any]:
         """Every object that was found."""
         return list(self._seen.values())
@@ -183,6 +193,9 @@ class Footprint(Holders):
         return id(value) in self._seen
 
     # --- code ---
+
+    def _descriptor(self, value: Any, name: str, where: Location) -> None:
+        self.descriptors.append(value)
 
     def _function(self, fn: types.FunctionType, name: str, reached: Location) -> None:
         """Takes in the code of a function, by whose it is: a library's, the package's or the user's."""
@@ -197,6 +210,8 @@ class Footprint(Holders):
             return self._engine_code(fn, name, where)
         told = mentions(fn.__code__)
         self.all_names |= told.names
+        self.reads_memory |= told.buffers and not is_library(fn.__code__.co_filename)
+        self.takes_memory |= told.buffers
         if self.functions.setdefault(fn.__code__, fn) is not fn:
             self._shared.add(fn.__code__)
         pieces = [r for s in self.apart(fn.__code__) for r in s.ranges]
@@ -226,7 +241,6 @@ class Footprint(Holders):
         self.reflects = self.reflects or told.reflects
         self.misses = self.misses or told.reflects or may_miss(fn.__code__, told.names)
         self.makes = self.makes or told.reflects or not MAKING.isdisjoint(told.names)
-        self.takes_memory = self.takes_memory or told.buffers
         for imported in told.imported:
             module = sys.modules.get(imported, MISSING)
             self._place(DictCheck(sys.modules, imported, module, imported, where))

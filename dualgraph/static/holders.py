@@ -40,6 +40,7 @@ from .checks import (
     told_of,
 )  # fmt: skip
 from .code.bytecode import names_in_class, names_in_text
+from .code.unbound import DESCRIPTORS
 from .members import (
     CLASS_PARTS,
     CODE,
@@ -74,6 +75,7 @@ class Holders:
     names: set[str]  # that code mentions
     user_names: set[str]  # of these, those in the user's code
     takes_memory: bool  # some code may ask for arrays' memory in a way that no stand-in knows
+    reads_memory: bool  # it is the user's own
     checks: list[Check]
     drawing: list[Check]  # places where code finds generators of random numbers, or their functions
     holding: list[Check]  # places where code finds arrays
@@ -428,6 +430,8 @@ def _ways(kind: Any) -> tuple[str, ...]:
         return ("_spelled",)
     if methods_of(kind):
         return ("_source",)
+    if issubclass(kind, DESCRIPTORS):
+        return ("_descriptor",)
     if issubclass(kind, (*ATOMS, np.generic, *FROZEN)):
         return own
     if is_tensor(kind):

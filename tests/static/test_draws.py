@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.random import mtrand
 
 import dualgraph as dg
 from dualgraph import nn, optim
@@ -64,7 +65,7 @@ def both(make: Callable[..., Any], calls: int = CALLS) -> Any:
 
 
 def scaled(wrap: Make, g: Generators) -> Any:
-    return wrap(lambda x, i: x * random.random() + np.random.rand() * drawn())
+    return wrap(lambda x, i: x * random.random() + np.random.rand() * drawn() - mtrand.rand())
 
 
 def branching(wrap: Make, g: Generators) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import dualgraph as dg
-from dualgraph.jit import promotion, tracing
+from dualgraph.jit import promotion
 from tests.side_by_side import frozen
 
 WHOLE = (3, 4, 5, 6, 7, 8, 9)
@@ -217,7 +217,6 @@ def test_an_error_of_code_that_takes_no_live_numbers_comes_up_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(promotion, "ANYWHERE", frozenset())
-    monkeypatch.setattr(tracing, "ANYWHERE", frozenset())
     lines: list[str] = []
 
     def rate(x: Any, lr: float) -> Any:

@@ -39,7 +39,7 @@ SOURCES = {
     ("numpy.random._generator", "Generator"): OF_NUMPY,
     ("numpy.random.mtrand", "RandomState"): OF_NUMPY,
 }
-MODULES = frozenset(("random", "numpy.random"))
+MODULES = "random", "numpy.random", "numpy.random.mtrand"
 # Names of what draws, or puts a generator into another state.
 NAMES = OF_PYTHON | OF_NUMPY | frozenset("shuffle sample choices".split())
 

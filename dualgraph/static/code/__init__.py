@@ -2,7 +2,7 @@
 
 Its modules:
 
-    bytecode    which names a function mentions, writes and imports
+    bytecode    which names a function mentions, writes and imports   unbound (methods that it reads from classes)
     steps       byte code as single steps                        handlers (where errors go on)
     calls       what a call calls
     flow        where a number that was taken out of a tensor goes

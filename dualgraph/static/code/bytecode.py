@@ -20,7 +20,9 @@ REFLECTION = frozenset(
     """getattr setattr delattr hasattr vars dir globals locals __dict__ __getattribute__ attrgetter
     methodcaller""".split()
 )
-BUFFERS = frozenset("memoryview bytes bytearray".split())  # builtins that read the memory of arrays
+BUFFERS = frozenset(
+    "memoryview bytes bytearray from_bytes frombuffer".split()
+)  # read the memory of arrays
 
 _names_of = {
     code: name
@@ -64,6 +66,8 @@ def _named(code: types.CodeType) -> set[str]:
     for text in code.co_consts:
         if isinstance(text, str):
             named |= names_in_text(text)
+        elif isinstance(text, bytes):  # whose methods read memory
+            named.add("bytes")
     if _MATCHES_CLASS in code.co_code[::2]:
         named |= names_in_patterns(code)
     return named
@@ -135,19 +139,6 @@ def only_called(code: types.CodeType, name: str) -> bool:
     uses = (i for c in codes(code) for i in dis.get_instructions(c) if i.argval == name)
     of_globals = [i for i in uses if "GLOBAL" in i.opname or i.opname.endswith("_NAME")]
     return all(i.opname in SHIFTED and (i.arg or 0) & 1 for i in of_globals)
-
-
-@functools.lru_cache(maxsize=1024)
-def attributes_of(code: types.CodeType, name: str) -> frozenset[str]:
-    """The attributes that code reads of a global, such as ``is_integer`` of `float`."""
-    found: set[str] = set()
-    for c in codes(code):
-        of_global = False
-        for i in dis.get_instructions(c):
-            if of_global and i.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-                found.add(i.argval)
-            of_global = "GLOBAL" in i.opname and i.argval == name
-    return frozenset(found)
 
 
 class Mentions(NamedTuple):

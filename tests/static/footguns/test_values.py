@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import dualgraph as dg
-from tests.side_by_side import Wrap, attempt, both_modes
+from tests.side_by_side import Wrap, attempt, both_modes, frozen
 from tests.static.footguns.inputs import leaf, x
 
 
@@ -287,3 +288,69 @@ def test_methods_of_number_classes_meet_numbers_that_change(wrap: Wrap) -> Itera
     h = wrap(lambda a, n: a * int.bit_length(n))
     for n in (0.5, 1.5, 2.0, 3.0, 0.25):
         yield f(x(), n), g(x(), n), h(x(), int(n))
+
+
+@both_modes(0)
+def test_classes_of_numbers_by_other_names(wrap: Wrap) -> Iterator[Any]:
+    kind, plus = float, functools.partial(float.__add__, 1.0)
+
+    @wrap
+    def f(a: Any, n: Any) -> Any:
+        local = int
+        try:
+            return a * kind.is_integer(n) + plus(n) * local.bit_length(int(n))
+        except TypeError:
+            return a
+
+    for n in (0.5, 1.5, 2.0, 3.0, 0.25):
+        yield f(x(), n)
+
+
+ARRAYS = np.ndarray
+TOTALS = {"sum": functools.partial(np.ndarray.sum, axis=0)}
+LOOKS: dict[str, Callable[[Any], Any]] = {
+    "by its class": lambda a: np.ndarray.sum(a),
+    "by its class, named otherwise": lambda a: ARRAYS.__getitem__(a, 1),
+    "by a part of a table": lambda a: TOTALS["sum"](a),
+    "in a map": lambda a: sum(map(np.ndarray.max, [a, a])),
+    "by an attribute of its class": lambda a: np.ndarray.shape.__get__(a)[0],  # type: ignore[attr-defined]
+    "by name": lambda a: getattr(np.ndarray, "mean")(a),  # noqa: B009
+    "in bytes": lambda a: b"".join([a, a])[2] + int.from_bytes(a, "big") % 7,
+    "in memory": lambda a: np.frombuffer(a, np.float32)[1],
+}
+
+
+def local_name(a: Any) -> Any:
+    kind = np.ndarray
+    return kind.astype(a, "i4").sum()
+
+
+@pytest.mark.parametrize("look", [*LOOKS.values(), local_name], ids=[*LOOKS, "by a variable"])
+def test_code_that_takes_arrays_and_nothing_that_stands_for_one(look: Callable[[Any], Any]) -> None:
+    def f(v: Any, a: Any) -> Any:
+        try:
+            return v * 2, look(a)
+        except TypeError:  # which eager mode does not raise
+            return v, None
+
+    compiled = dg.compile(f, wait=True)
+    for i in range(3):
+        a = np.arange(3, dtype=np.float32) + i
+        assert frozen(compiled(x(), a)) == frozen(f(x(), a))
+
+
+def test_statements_set_apart_look_into_arrays_unseen() -> None:
+    def run(wrap: Wrap) -> list[Any]:
+        log: list[Any] = []
+
+        def f(v: Any, a: Any) -> Any:
+            log.append((v.sum().item(), bytes(a)))
+            log.append(np.ndarray.sum(a))
+            return v * 2
+
+        made = wrap(f)
+        for i in range(6):
+            log.append(made(x() * i, np.arange(3, dtype=np.uint8) + np.uint8(i)))
+        return [frozen(v) for v in log]
+
+    assert run(lambda f: dg.compile(f, wait=True)) == run(lambda f: f)
