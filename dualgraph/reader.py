@@ -380,7 +380,7 @@ class Program:
     def __init__(self, path):
         self.arrays, metadata = read(path)
         record = json.loads(metadata["dualgraph.program"])
-        if record["version"] != 1:
+        if record["version"] not in (1, 2):
             raise ValueError(f"version {record['version']} is not known")
         graphs = (metadata[f"dualgraph.calls.{i}"] for i in range(len(record["programs"])))
         graphs = (json.loads(text, object_hook=self.made) for text in graphs)
@@ -464,6 +464,8 @@ class Program:
                 made.append(numbers[kind](held) if kind in numbers else held)
         for i, o in p["stores"]:
             np.copyto(arrays[i], outs[o])
+        for r, name in p.get("moves", ()):
+            (self.numbers if name in self.numbers else self.state)[name] = made[r]
         self.gradients |= {name: None if o is None else outs[o] for (_, name), o in p["gradients"]}
         return tree_of(p["form"], iter(made))
 
@@ -474,10 +476,9 @@ class Program:
         self.state = {k: self.arrays[f"state.{k}"] for k in now}
         for number, (p, graph) in enumerate(self.programs):
             for n, vector in enumerate(p["vectors"]):
-                given = {int(i): self.arrays[name] for i, name in vector["inputs"].items()}
-                sources = {i: s for i, s in enumerate(p["inputs"]) if i not in given}
-                given |= {i: self.source(s, ()) for i, s in sources.items()}
-                outs = graph.run(*(given[i] for i in range(len(given))))
+                own = {int(i): ["constant", name] for i, name in vector["inputs"].items()}
+                sources = (own.get(i, s) for i, s in enumerate(p["inputs"]))
+                outs = graph.run(*(self.source(s, ()) for s in sources))
                 for o, name in enumerate(vector["outputs"]):
                     pair = (x.astype(complex) for x in (outs[o], self.arrays[name]))
                     a, b = (np.nan_to_num(x, posinf=1e300, neginf=-1e300) for x in pair)

@@ -4,7 +4,7 @@ The file is a safetensors container (`dualgraph.container`): data only, nothing 
 docs/artefacts.md describes it; dualgraph/reader.py runs it with NumPy alone. The modules:
 
     to a file      pack: signature (which arguments it takes), forms (structures and values as text), sizes (symbolic),
-                   numbers (those that may change)
+                   numbers (those that may change), moves (places in Python state that calls give something else)
     for NumPy      portable (graphs as calls), portable_ops (op by op), expanded (ops by their bodies)
     from a file    unpack: bounds (what is checked before anything runs); call (programs as a function)
 """

@@ -187,7 +187,10 @@ class Artefact:
         if slot.kind == "number":
             return np.asarray(self._numbers[slot.key[1]], slot.type.dtype.numpy)
         grad = slot.kind == "grad"
-        name = next(k for k, v in self.state.items() if v is slot.key)
+        if slot.kind == "place":
+            name = slot.key.place.name
+        else:
+            name = next(k for k, v in self.state.items() if v is slot.key)
         before = self._start[name]
         return (before[1] if grad else before[0]).copy()
 
@@ -203,7 +206,7 @@ def _named(name: str, what: str) -> Iterator[None]:
         yield
     except DualgraphError:
         raise
-    except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
         raise ArgumentError(describe(name, what, f"an op failed: {problem}")) from problem
 
 

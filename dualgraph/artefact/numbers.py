@@ -9,7 +9,7 @@ import ast
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core.errors import CaptureError
 from ..jit.promoted import Promoted, Source
@@ -19,28 +19,10 @@ from ..static.checks import Assumption
 KINDS = {"float": float, "int": int}  # of numbers that may change
 
 
-class Held(NamedTuple):
-    """A number among those of a loaded program."""
-
-    numbers: dict[str, Any]
-    name: str
-
-    @property
-    def key(self) -> str:
-        """What tells it from other sources."""
-        return self.name
-
-    def read(self, leaves: Sequence[Any]) -> Any:
-        """The number there now."""
-        return self.numbers[self.name]
-
-
 class Loaded:
     """`Formulas` from a file."""
 
-    def __init__(
-        self, sources: Sequence[Source | Held], kinds: Sequence[str], numbers: Numbers
-    ) -> None:
+    def __init__(self, sources: Sequence[Source], kinds: Sequence[str], numbers: Numbers) -> None:
         self.sources, self.kinds, self.numbers = tuple(sources), tuple(kinds), numbers
         self.conditions = ()
 

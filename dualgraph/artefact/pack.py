@@ -20,7 +20,8 @@ from ..core.types import TensorType
 from ..eager.tensor import Tensor
 from ..jit.dynamic import Template
 from ..jit.program import Program
-from ..jit.promoted import Leaf
+from ..jit.promoted import Leaf, Place
+from ..jit.rebound import FormCheck
 from ..jit.results import Result
 from ..jit.slots import arrays_of
 from ..static.checks import ATOMS, MISSING, Assumption, NumberCheck
@@ -28,18 +29,19 @@ from ..static.constants import is_constant
 from ..static.footprint import Footprint
 from ..static.graph import Graph
 from ..static.interpreter import interpret
-from ..static.naming import tensor_names
+from ..static.naming import plain, tensor_names
 from ..static.text import to_text
 from ..static.trace import Slot, Trace
 from . import forms
 from .call import Artefact, off_path
+from .moves import entry, key_of, lasting, left_by, name_of
 from .numbers import written
 from .portable import Writer
 from .signature import Signature, signature_of
 from .sizes import conditions_of, sizes_of
 
 KEY = "dualgraph.program"
-VERSION = 1
+VERSION = 2  # of files in which programs have `moves`; others are of version 1
 GIVEN = ("leaf", "leaf grad", "computed")  # inputs that a vector has
 INLINE = 16  # constants of up to this many elements stay in the text
 
@@ -52,7 +54,7 @@ def pack(obj: Any, vectors: Iterable[Any] | None = None) -> Packed:
     `obj` is a compiled function (all its programs go into one file), a Program, a Graph or an Artefact.
     Raises CaptureError for what cannot be saved.
     """
-    programs = _programs(obj)
+    programs = lasting(_programs(obj))
     writer = _Writer(programs[0].name, recorded=not isinstance(obj, (Graph, Artefact)))
     if isinstance(obj, Artefact):
         writer.recall(obj)
@@ -90,9 +92,6 @@ def _programs(obj: Any) -> list[Program]:
 
 def _obstacle(program: Program) -> tuple[str, str] | None:
     """Why a program cannot be in a file, and what to do about it."""
-    if program.moves:
-        problem = f"it puts a result at {program.moves[0].place.name} on each call"
-        return problem, "give that as a result, and put it there outside of the function"
     if program.trace.draws:
         problem = (
             f"it calls {program.trace.draws[0][0].name}, whose numbers are another generator's"
@@ -106,8 +105,9 @@ def _obstacle(program: Program) -> tuple[str, str] | None:
     if program._required:
         remedy = "do that outside of the function, or on a .detach() of it"
         return "it makes an argument require gradients", remedy
-    if program.effects:
-        problem = f"it runs Python code at the end of each call, at {program.effects[0].where}"
+    acting = [e for e in program.effects if not e.assigns]
+    if acting:
+        problem = f"it runs Python code at the end of each call, at {acting[0].where}"
         return problem, "give what it needs as results, and do that outside of the function"
     return None
 
@@ -167,6 +167,7 @@ class _Writer:
         self.state: dict[str, dict[str, Any]] = {}
         # By identity: the name, and the object, which has to stay alive.
         self.known: dict[Any, tuple[str, Any]] = {}
+        self.version = 1
 
     def recall(self, artefact: Artefact) -> None:
         """Lets the state of a loaded program keep its names."""
@@ -174,7 +175,7 @@ class _Writer:
 
     def metadata(self) -> dict[str, str]:
         record = {
-            "version": VERSION, "name": self.name, "state": self.state, "programs": self.records
+            "version": self.version, "name": self.name, "state": self.state, "programs": self.records
         }  # fmt: skip
         return {"format": "dualgraph", KEY: json.dumps(record, separators=(",", ":")), **self.texts}
 
@@ -192,18 +193,20 @@ class _Writer:
         try:
             signature = signature_of(program)
             graph, record = self.described(program, signature, number)
+            self.add_moves(record, given, program)
         except CaptureError as problem:
             raise CaptureError(describe("save", program.name, problem_of(problem))) from None
         self.texts[f"dualgraph.graph.{number}"] = to_text(graph)
         self.texts[f"dualgraph.calls.{number}"] = self.portable(graph, program, number)
-        plain = given.promoted is None and not given.as_sizes  # but for the sizes of arguments
+        numbers = given.promoted is not None and written(given.promoted) is None
+        plain = not (numbers or given.as_sizes)  # but for the sizes of arguments
         if isinstance(given, Template) and plain and given.read_at is None:
             graph, _ = self.lift(given.trace.graph, number)
             self.texts[f"dualgraph.symbolic.{number}"] = to_text(graph)
             record["symbolic"] = {
                 "sizes": sizes_of(given),
                 "conditions": conditions_of(given),
-                "results": [_result(r) for r in given.results],
+                "results": _results(given),
             }
         self.records.append(record)
         self.signatures.append(signature)
@@ -224,7 +227,7 @@ class _Writer:
             "name": program.name,
             **signature.as_json(),
             "inputs": [*inputs, *(["constant", name] for name in lifted)],
-            "results": [_result(r) for r in program.results],
+            "results": _results(program),
             "form": forms.encode(program.tree),
             "given": trace.results,
             "stores": [list(s) for s in trace.stores],
@@ -238,6 +241,17 @@ class _Writer:
             "swept": bool(program._unhooked),
             "fast_math": program._fast_math,
         }
+
+    def add_moves(self, record: dict[str, Any], given: Program, program: Program) -> None:
+        """Adds to a record which results a call leaves in the state."""
+        moves = []
+        for left in left_by(given, program):
+            if isinstance(left.held, Tensor):
+                moves.append([left.result, self.placed(left.place, left.index)])
+            else:
+                moves.append([left.result, self.number(left.place)])
+        if moves:
+            record["moves"], self.version = moves, VERSION
 
     # --- what is read from outside
 
@@ -253,13 +267,13 @@ class _Writer:
         if slot.kind == "computed":
             return ["computed", slot.key.place]
         if slot.kind == "number":
-            holder, key = slot.key
-            record = {"value": forms.text_of(holder[key])}
-            return ["number", self.named((id(holder), key), str(key), holder, record)]
+            return ["number", self.number(entry(*slot.key))]
         if slot.kind == "grad":
             return ["gradient", self.owner(slot.key, leaf_of, program)]
         if slot.kind == "leaf grad":
             return ["gradient", ["leaf", slot.key]]
+        if slot.kind == "place":
+            return ["state", self.placed(slot.key.place, slot.key.index)]
         return ["state", self.tensor(slot.key, program)]
 
     def numbers(self, program: Program) -> dict[str, Any] | None:
@@ -272,8 +286,7 @@ class _Writer:
             if isinstance(s, Leaf):
                 sources.append(["leaf", s.index])
                 continue
-            held = {"value": forms.text_of(s.read(()))}
-            sources.append(["number", self.named(s.key, s.name, s, held)])
+            sources.append(["number", self.number(s)])
         return {"sources": sources, **record}
 
     def owner(self, t: Any, leaf_of: dict[int, int], program: Program) -> list[Any]:
@@ -282,13 +295,28 @@ class _Writer:
             return ["leaf", leaf_of[id(t)]]
         return ["state", self.tensor(t, program)]
 
+    def number(self, place: Place) -> str:
+        """The name of a Python number at a place, whose value now goes into the file."""
+        record = {"value": forms.text_of(place.read(()))}
+        return self.named(key_of(place), plain(place.name), place, record)
+
+    def placed(self, place: Place, index: int) -> str:
+        """The name of whatever tensor is at a place."""
+        held = flatten(place.read(()))[0][index]
+        wish = self.names.get(id(held)) or name_of(place, index)
+        return self.kept(key_of(place, index), wish, held, place)
+
     def tensor(self, held: Any, program: Program) -> str:
         """The name of a tensor or array from outside, whose values now (and gradient) go into the file."""
-        known = id(held) in self.known
+        return self.kept(id(held), self.names.get(id(held), "state"), held, held)
+
+    def kept(self, key: Any, wish: str, held: Any, owner: Any) -> str:
+        """The name of a tensor or array; `owner` has to stay alive for the key to tell it."""
+        known = key in self.known
         kind = (
             {"gradient": held._requires_grad} if isinstance(held, Tensor) else {"array": True}
         )  # fmt: skip
-        name = self.named(id(held), self.names.get(id(held), "state"), held, kind)
+        name = self.named(key, wish, owner, kind)
         if not known:
             self.array(f"state.{name}", held)
             grad = getattr(held, "_grad", None)
@@ -386,6 +414,19 @@ def _arrays(program: Program, leaves: list[Any]) -> list[Any]:
         ) from None
 
 
+def _results(program: Program) -> list[dict[str, Any]]:
+    """How results are made, as JSON; what statements that are left out take of Python is none of them."""
+    kept = {
+        *range(program._size),
+        *(m.first + i for m in program.moves for i in range(m.tree.num_leaves)),
+    }
+    nothing = Result("value", None)
+    return [
+        _result(r if i in kept or r.kind != "value" else nothing)
+        for i, r in enumerate(program.results)
+    ]
+
+
 def _result(r: Result) -> dict[str, Any]:
     chain = [[prim.name, {k: forms.text_of(v) for k, v in p.items()}] for prim, p in r.chain]
     key = forms.text_of(r.key) if r.kind == "value" else r.key
@@ -397,10 +438,15 @@ def _result(r: Result) -> dict[str, Any]:
 def _stated(program: Program) -> list[Assumption]:
     """What the program assumes of Python state and of its arguments."""
     checks = (c for c in program.footprint.checks if c.expected is not MISSING)
-    places = (c.place if isinstance(c, NumberCheck) else c for c in checks)
+    places = (
+        c.place if isinstance(c, NumberCheck) else c for c in checks if type(c) is not FormCheck
+    )
     promoted = program.promoted
     given = program._arguments if promoted is None else promoted.assumed(program._arguments)
-    return [*given, *(c.assumption() for c in places)]
+    assigned = (
+        Assumption("statement", "what it assigns", "left out", e.where) for e in program.effects
+    )
+    return [*given, *(c.assumption() for c in places), *assigned]
 
 
 def _assumption(a: Assumption) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from ..eager.tensor import Tensor
 from ..jit.dynamic import Template
 from ..jit.program import Program
 from ..jit.promoted import Leaf
+from ..jit.rebound import Move
 from ..jit.results import Result
 from ..reader import Numbers
 from ..static.checks import Assumption
@@ -32,7 +33,8 @@ from ..static.trace import Concrete, GradEffect, Slot, Store, Trace
 from . import forms
 from .bounds import check_graph, machine_bytes
 from .call import Artefact, Vector
-from .numbers import KINDS, Held, Loaded, LoadedNumbers
+from .moves import entry, forms_of, moved_to, read_at
+from .numbers import KINDS, Loaded, LoadedNumbers
 from .pack import GIVEN, KEY, VERSION
 from .signature import Signature, from_json
 from .sizes import condition_from, symbols_of
@@ -70,9 +72,9 @@ class _Reader:
         self.arrays = arrays
         self.metadata = metadata
         self.record = json.loads(metadata[KEY])
-        if self.record["version"] != VERSION:
+        if self.record["version"] not in (1, VERSION):
             raise ValueError(
-                f"it has version {self.record['version']!r}, this reader knows {VERSION}"
+                f"it has version {self.record['version']!r}, this reader knows 1 and {VERSION}"
             )
         self.numbers: dict[str, Any] = {}
         self.state = {
@@ -80,12 +82,14 @@ class _Reader:
             for name, kind in self.record["state"].items()
             if (held := self.held(name, kind)) is not None
         }
+        self.moved: set[str] = set()  # the names of what calls exchange
         self.vectors: list[Vector] = []
 
     def artefact(self) -> Artefact:
         records = self.record["programs"]
         if not isinstance(records, list) or not records:
             raise ValueError("there is no program in it")
+        self.moved = {name for r in records for _, name in r.get("moves", ())}
         signatures = [from_json(r) for r in records]
         programs = [
             self.program(i, r, s) for i, (r, s) in enumerate(zip(records, signatures, strict=True))
@@ -172,11 +176,13 @@ class _Reader:
             for i, name in _list(record["contents"])
         )
         said = tuple(_assumption(a) for a in _list(record["assumptions"]))
-        name = str(record["name"])
+        name, footprint, places = str(record["name"]), Footprint([]), forms_of(slots)
+        footprint.checks = list(places)
         program = make(
-            name, trace, results, form, Footprint([]), said, contents, bool(record["swept"]),
+            name, trace, results, form, footprint, said, contents, bool(record["swept"]),
             bool(record["fast_math"]), CPU, None,
         )  # fmt: skip
+        program.places, program.moves = places, self.moves(record, len(results))
         program.given = forms.decode(signature.form), tuple(blanks)
         if formulas is not None:
             numbers = record["numbers"]
@@ -187,6 +193,17 @@ class _Reader:
             if len(values) != len(formulas.sources):
                 raise ValueError("numbers have a value each")
         return program
+
+    def moves(self, record: dict[str, Any], results: int) -> list[Move]:
+        """What calls of a program leave in the state and among the numbers."""
+        return [
+            moved_to(
+                self.state if name in self.state else self.numbers,
+                name,
+                _index(r, results, "result"),
+            )
+            for r, name in record.get("moves", ())
+        ]
 
     def formulas(self, record: dict[str, Any], signature: Signature) -> Loaded | None:
         """What a program makes of Python numbers that may change; None where there are none."""
@@ -201,7 +218,7 @@ class _Reader:
                     raise ValueError(f"argument leaf {i} is no number")
                 sources.append(Leaf(i, f"argument leaf {i}"))
             elif kind == "number" and key in self.numbers:
-                sources.append(Held(self.numbers, key))
+                sources.append(entry(self.numbers, key))
             else:
                 raise ValueError(f"{key!r} is no number")
         kinds = _list(numbers["kinds"])
@@ -262,6 +279,8 @@ class _Reader:
             held = self.state[key]
             if isinstance(held, Tensor):
                 self.expect(type, held.tensor_type, key)
+                if key in self.moved:
+                    return read_at(self.state, key)
                 return Slot("tensor", held, type, held._requires_grad)
             self.expect(type._replace(dtype=type.dtype), type_of_array(held), key)
             return Slot("array", held, type)
@@ -287,7 +306,7 @@ class _Reader:
     def owner(self, key: Any, blanks: list[Any]) -> Tensor:
         kind, name = key
         held = blanks[_index(name, len(blanks), "leaf")] if kind == "leaf" else self.state[name]
-        if not isinstance(held, Tensor):
+        if not isinstance(held, Tensor) or (kind != "leaf" and name in self.moved):
             raise ValueError(f"{name!r} has no gradient")
         return held
 

@@ -24,10 +24,11 @@ from tests.artefact.test_hostile import KEY
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training step with state, numbers, random numbers, a branch, a view and keywords."""
+    """A training step with state, also such that calls exchange, numbers, a branch, a view and keywords."""
     path = tmp_path_factory.mktemp("files") / "f.dg"
     net = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.2), nn.Linear(4, 2))
     opt = optim.Adam(net.parameters(), lr=0.1)
+    held = {"mean": dg.zeros(())}
 
     @dg.compile(wait=True)
     def step(x: Any, y: Any, *, k: int = 2) -> Any:
@@ -35,15 +36,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         loss = ((net(x) - y["t"]) ** 2).mean() * k
         loss.backward()
         opt.step()
+        held["mean"] = held["mean"] * 0.9 + loss.detach() * 0.1
         if loss > 100:
             return loss
         return {"loss": loss, "view": x[0], "number": loss.item(), "same": x}
 
-    for _ in range(3):
+    for _ in range(5):
         step(*ARGUMENTS, k=2)
     step(dg.ones(4, 3), {"t": dg.ones(4, 2)}, k=2)
     assert isinstance(step.programs[-1], Template)
     dg.save(step, path)
+    assert "held['mean']" in dg.load(path).state
     return path
 
 
