@@ -93,12 +93,10 @@ def draw(type_: TensorType, rng: np.random.Generator) -> np.ndarray:
     return x
 
 
-def check(
-    body: Graph, seed: int = 0, arrays: list[np.ndarray] | None = None, in_strides: Any = None
-) -> None:
+def check(body: Graph, seed: int = 0, arrays: list[np.ndarray] | None = None) -> None:
     rng = np.random.default_rng(seed)
     arrays = arrays if arrays is not None else [draw(v.type, rng) for v in body.inputs]
-    kernel = api.compile_group(body, in_strides)
+    kernel = api.compile_group(body)
     outs = [np.full(v.type.shape, 7, dtype=v.type.dtype.numpy) for v in body.outputs]
     kernel.run(arrays, outs)
     for k, (out, expected) in enumerate(zip(outs, oracle(body, arrays), strict=True)):

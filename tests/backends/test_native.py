@@ -67,14 +67,6 @@ def test_broadcasting() -> None:
     check(b.build(y, b.add(row, column), b.sqrt(b.abs(one))))
 
 
-def test_inputs_at_given_strides() -> None:
-    b = Body()
-    x, y = b.input((9, 20)), b.input((9, 20))
-    base = np.arange(40 * 30, dtype="f4").reshape(40, 30)
-    views = [base[:20, :9].T, base[1:10, 25:5:-1]]
-    check(b.build(b.multiply(x, y)), arrays=views, in_strides=((1, 30), (30, -1)))
-
-
 def test_an_output_may_overwrite_an_input() -> None:
     b = Body()
     x = b.input((100,))

@@ -22,7 +22,6 @@ from .expressions import DTYPES, MONOIDS, check_node
 from .jit import jit
 from .kernel import NativeKernel, lowered, machine_of, remember, remembered, written
 from .loop_ir import Unsupported
-from .lower import Strides
 from .segments import Operands, Segment, all_native, native_steps
 from .weights import weight
 
@@ -106,17 +105,11 @@ def is_lawful(node: Node) -> bool:
     return contract.claimed(node.prim.name, *(t.dtype.numpy for t in types)) is not None
 
 
-def compile_group(
-    body: Graph, in_strides: Strides | None = None
-) -> NativeKernel | FusedContraction:
-    """Compiles a fused body for its shapes.
-
-    `in_strides`: for each input its strides in elements, or None for C-contiguous.
-    Raises Unsupported where the body must run op by op.
-    """
+def compile_group(body: Graph) -> NativeKernel | FusedContraction:
+    """Compiles a fused body for its shapes. Raises Unsupported where the body must run op by op."""
     if body.nodes[0].prim.kind is CONTRACTION:
         return FusedContraction(body)
-    return NativeKernel(lowered(body, in_strides))
+    return NativeKernel(lowered(body))
 
 
 def begin(bodies: Iterable[Graph]) -> None:

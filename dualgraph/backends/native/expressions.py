@@ -18,8 +18,8 @@ from ...core.pieces import pieces_of
 from ...core.scalar import Scalar, without_trace
 from ...ops.arithmetic import converts
 from ...static.graph import Graph
-from .axes import AxisMap
-from .index_maps import INDEX_MAPS, Place, broadcast, linear, strides_of
+from .axes import AxisMap, Dim
+from .index_maps import INDEX_MAPS, Place, Split, broadcast, linear, strides_of
 from .loop_ir import Affine, Unsupported
 
 MONOIDS = ("sum", "prod", "max", "min", "any", "all")
@@ -124,8 +124,18 @@ def check_node(node: Node) -> None:
         raise Unsupported(f"{prim.name} is {prim.kind}")
 
 
-def build(body: Graph, strides: tuple[tuple[int, ...], ...], axes: AxisMap) -> tuple[Expr, ...]:
-    """Given: a body and the strides of its inputs, in elements. Result: one expression an output."""
+def build(body: Graph) -> tuple[tuple[Expr, ...], AxisMap]:
+    """Given: a body. Result: one expression an output, on axes that are split where reshapes ask for it."""
+    splits: dict[Dim, tuple[int, ...]] = {}
+    while True:
+        axes = AxisMap(body, splits)
+        try:
+            return _build(body, axes), axes
+        except Split as cut:
+            splits = axes.split(cut.axis, cut.inner)
+
+
+def _build(body: Graph, axes: AxisMap) -> tuple[Expr, ...]:
     wanted: dict[Var, dict[Place, None]] = {v: {} for v in body.all_vars()}
     for out in body.outputs:
         if isinstance(out, Var):
@@ -139,10 +149,9 @@ def build(body: Graph, strides: tuple[tuple[int, ...], ...], axes: AxisMap) -> t
     builder = Builder()
     values: dict[tuple[Var, Place], Expr] = {}
     for position, v in enumerate(body.inputs):
+        strides = strides_of(v.type.shape)
         for place in wanted[v]:
-            values[v, place] = builder.load(
-                position, v.type.dtype, linear(place, strides[position])
-            )
+            values[v, place] = builder.load(position, v.type.dtype, linear(place, strides))
 
     def value(v: Var | Literal, place: Place) -> Expr:
         return values[v, place] if isinstance(v, Var) else builder.constant(v)
@@ -178,8 +187,3 @@ def sources(node: Node, place: Place, axes: AxisMap) -> tuple[Place, ...]:
         here = next(kept) if node.params["keepdims"] or i not in node.params["axes"] else Affine()
         source.append(folded[i] if i in node.params["axes"] else here)
     return (tuple(source),)
-
-
-def contiguous(body: Graph) -> tuple[tuple[int, ...], ...]:
-    """Row-major strides of a body's inputs."""
-    return tuple(strides_of(v.type.shape) for v in body.inputs)

@@ -22,7 +22,7 @@ from .emit.llvm import SCRATCH, Code, NestCode
 from .emit.parts import arguments
 from .jit import Machine, jit
 from .loop_ir import Kernel, Load, Loop, Nest, Reduce, Size, Store, Tile, Tree, Unsupported, walk
-from .lower import Strides, lower
+from .lower import lower
 from .team.room import Room
 from .team.spots import SCRATCH_WORD, Ref, Spot
 from .team.team import team
@@ -44,16 +44,15 @@ _recent: OrderedDict[int, tuple[Graph, Kernel]] = OrderedDict()
 _started: OrderedDict[int, tuple[Kernel, Code]] = OrderedDict()
 
 
-def lowered(body: Graph, in_strides: Strides | None = None) -> Kernel:
+def lowered(body: Graph) -> Kernel:
     """The loop IR of a fused body; raises Unsupported where some part of it has no native code."""
-    found = remembered(body) if in_strides is None else None
+    found = remembered(body)
     if found is not None:
         return found
     with guarded(proving=True) as guards:
-        kernel = lower(body, in_strides, weigh)
+        kernel = lower(body, weigh)
     kernel = replace(kernel, guards=tuple(guards))
-    if in_strides is None:
-        remember(body, kernel)
+    remember(body, kernel)
     return kernel
 
 
@@ -141,8 +140,8 @@ class NativeKernel:
     not change its bits.
     """
 
-    def __init__(self, kernel: Kernel, code: Code | None = None) -> None:
-        code = code or written(kernel)
+    def __init__(self, kernel: Kernel) -> None:
+        code = written(kernel)
         self.machine = machine_of(code)
         try:
             addresses = self.machine.addresses

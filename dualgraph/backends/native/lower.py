@@ -10,21 +10,18 @@ pass needs is computed again in it, or kept in a row of scratch memory where tha
 from __future__ import annotations
 
 from ...static.graph import Graph
-from .axes import AxisMap, Dim
-from .expressions import MAX_NODES, build, check_node, contiguous
-from .index_maps import Split
+from .axes import AxisMap
+from .expressions import MAX_NODES, build, check_node
 from .loop_ir import Buffer, Kernel, Nest, Unsupported
 from .outputs import Output, grouped, output
 from .pieced import unpieced
 from .schedule import NestSchedule, Weigh
 
-Strides = tuple[tuple[int, ...] | None, ...]
 
+def lower(body: Graph, weigh: Weigh = lambda e: 1) -> Kernel:
+    """The kernel of a fused body.
 
-def lower(body: Graph, in_strides: Strides | None = None, weigh: Weigh = lambda e: 1) -> Kernel:
-    """The kernel of a fused body; `in_strides` (in elements, None: C-contiguous) say how inputs lie.
-
-    Buffers are the inputs, then the outputs (C-contiguous), in the order of the body, then scratch.
+    Buffers are the inputs, then the outputs, in the order of the body, all C-contiguous; then scratch.
     `weigh` tells how many instructions the elementwise op of an expression takes.
     Raises Unsupported for bodies that no kernel can express.
     """
@@ -33,17 +30,7 @@ def lower(body: Graph, in_strides: Strides | None = None, weigh: Weigh = lambda 
     for node in body.nodes:
         check_node(node)
     whole, (body, places) = body, unpieced(body)
-    strides = contiguous(body)
-    if in_strides is not None:
-        strides = tuple(own if s is None else s for s, own in zip(in_strides, strides, strict=True))
-    splits: dict[Dim, tuple[int, ...]] = {}
-    while True:
-        axes = AxisMap(body, splits)
-        try:
-            exprs = build(body, strides, axes)
-            break
-        except Split as cut:
-            splits = axes.split(cut.axis, cut.inner)
+    exprs, axes = build(body)
     outs = [
         output(k, e, whole, body, place, axes)
         for k, (e, place) in enumerate(zip(exprs, places, strict=True))

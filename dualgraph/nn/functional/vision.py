@@ -15,8 +15,6 @@ from ...ops.movement import pad as pad_op
 from ...ops.windows import fold_windows, windows
 from .convolution import each_axis
 
-Ints = tuple[int, ...]
-
 
 def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
     """Elements added at the ends of the last axes: ``pad = (left, right, top, bottom, ...)``, last axis first.

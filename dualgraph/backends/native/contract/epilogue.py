@@ -21,10 +21,10 @@ from ....core.pieces import pieces_of
 from ....core.types import Shape
 from ....static.graph import Graph, GraphBuilder
 from ..addresses import address_of
-from ..axes import AxisMap, Dim
+from ..axes import AxisMap
 from ..emit.llvm import Code
-from ..expressions import Expr, build, check_node, contiguous
-from ..index_maps import Split, linear, strides_of
+from ..expressions import Expr, build, check_node
+from ..index_maps import linear, strides_of
 from ..jit import Machine, jit
 from ..loop_ir import (
     Affine,
@@ -68,7 +68,7 @@ class Epilogue:
             lead, across = _matrix(self.node)
             self.rows, self.m, self.columns = prod(lead), lead[-1], prod(across)
             self.after = _after(self.product, rest, body)
-            nest = self._read(*_expressions(self.after))
+            nest = self._read(*build(self.after))
         self.kernel = Kernel(tuple(self._buffers), (nest,), tuple(guards))
 
     @property
@@ -274,18 +274,6 @@ def _after(product: Var, rest: Sequence[Node], body: Graph) -> Graph:
     if any(v.type.size != product.type.size for v in outs):
         raise Unsupported("results of another size")
     return builder.build(outs)
-
-
-def _expressions(after: Graph) -> tuple[tuple[Expr, ...], AxisMap]:
-    """What the ops compute, with axes split where reshapes ask for it."""
-    splits: dict[Dim, tuple[int, ...]] = {}
-    strides = contiguous(after)
-    while True:
-        axes = AxisMap(after, splits)
-        try:
-            return build(after, strides, axes), axes
-        except Split as cut:
-            splits = axes.split(cut.axis, cut.inner)
 
 
 def _index(v: Any, axes: AxisMap) -> Affine:

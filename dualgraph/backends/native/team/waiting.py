@@ -17,7 +17,7 @@ SOON = 150_000  # nanoseconds after a call within which the next one comes soon;
 OFTEN = 2  # calls that came soon, one after the other, from which the next one is expected to
 
 
-def emit_waiting(spin: int = SPIN) -> str:
+def emit_waiting() -> str:
     """LLVM IR of ``wait``, ``announce`` and ``now``, for the runtime's text, which has its numbers."""
     futex, clock = _futex(), _clock()
     pieces = {
@@ -29,7 +29,7 @@ def emit_waiting(spin: int = SPIN) -> str:
         "now": _NOW if clock is not None else _NEVER,
         "number": str(futex),
         "clock": str(clock),
-        "spin": str(spin),
+        "spin": str(SPIN),
     }
     text = _TEXT
     for name, piece in pieces.items():
