@@ -25,6 +25,7 @@ from ..eager.batch import tracked as on_some_tape
 from ..eager.creation import asarray
 from ..eager.inplace import write
 from ..eager.tensor import Tensor
+from ..eager.unfolding import as_it_was
 from ..ops.movement import copy
 from ..static.capture import CHANGES, OWN, Tracer, off_the_tape
 from ..static.graph import Graph, renumber, substitute
@@ -245,7 +246,7 @@ def trace_body(
     types = types_of(tensors)
     began = TapeNode(None, (), {}, ()).seq
     with as_in_bodies():
-        given = [_again(t) for t in tensors]
+        given = [as_it_was(t, t._edge()) for t in tensors]  # told from the tensors themselves
     try:
         with as_before(), as_in_bodies(), tracer:
             for i, (t, type) in enumerate(zip(given, types, strict=True)):
@@ -286,17 +287,6 @@ def trace_discarded(
     except Exception as problem:  # whatever the user's code raises on values it was not to see
         kind = "" if isinstance(problem, CaptureError) else f"{type(problem).__name__}: "
         return f"{name}, which these values do not lead to, cannot run on them: {kind}{problem}"
-
-
-def _again(t: Tensor) -> Tensor:
-    """The same memory and place on the tape as another object, so that it is told from `t` itself."""
-    edge = t._edge()
-    out = Tensor(t._data, t.dtype, t.device)
-    out._cell = t._version_cell()
-    out._stamp = out._cell[0]
-    if edge is not None:
-        out._node, out._index = edge
-    return out
 
 
 def _off_the_ops(outs: Sequence[Tensor], began: int) -> list[str]:

@@ -100,6 +100,12 @@ class Tensor:
             self._cell = [0, None]
         return self._cell
 
+    def _another(self) -> Tensor:
+        """Another tensor of the same memory, without a place on the tape."""
+        out = Tensor(self._data, self.dtype, self.device)
+        out._cell = self._version_cell()
+        return out
+
     def _become_view_of(self, parent: Tensor, prim: Any, params: dict[str, Any]) -> None:
         self._parent = (parent, prim, params)
         self._cell = parent._version_cell()

@@ -65,9 +65,7 @@ def as_it_was(t: Any, edge: Edge | None) -> Any:
     """A saved operand as another tensor of the same memory, with the place on the tape that it had."""
     if not isinstance(t, Tensor) or isinstance(t, Spoiled):
         return t
-    out = Tensor(t._data, t.dtype, t.device)
-    out._cell = t._version_cell()
-    out._stamp = out._cell[0]
+    out = t._another()
     if edge is not None:
         out._node, out._index = edge
     return out

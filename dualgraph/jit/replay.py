@@ -251,10 +251,8 @@ class Taped:
         more = []
         for output in self.keeping.results:
             result = made[places[output]]
-            # Another tensor of the same memory: the result itself holds the tape entry.
-            same = Tensor(result._data, result.dtype, result.device)
-            same._cell = result._version_cell()
-            more.append((same, same._cell[0]))
+            same = result._another()  # the result itself holds the tape entry
+            more.append((same, same._version))
         node.saved = ((*kept, *more), None)
 
 

@@ -104,9 +104,7 @@ class MergedOp(TapeOp):
             for a, v in zip(kept, self.parts.needs.kept, strict=True)
         ]
         if self.parts.needs.results:
-            same = Tensor(result._data, result.dtype, CPU)
-            same._cell = result._version_cell()
-            saved.append((same, same._cell[0]))
+            saved.append((result._another(), result._version))
         node.saved = (tuple(saved), None)
         result._node = node
         return node

@@ -24,7 +24,7 @@ from ..eager.filling import zeros_like
 from ..eager.tensor import Tensor
 from ..ops.movement import alias
 from .decisions import decided
-from .outline import outline
+from .outline import Outline, outline
 
 NUMBERS = (bool, int, float, complex, np.ndarray, np.generic)
 
@@ -163,30 +163,8 @@ class Forward:
         return out
 
     def cotangents(self, ct: Any) -> list[Tensor]:
-        """A tree of cotangents, checked against the results."""
-        given, tree = outline(ct)
-        if tree != self.out_tree:
-            raise TransformError(
-                describe(
-                    self.what,
-                    "",
-                    f"the cotangent has the structure {tree!r}, the result {self.out_tree!r}",
-                )
-            )
-        cts = [
-            asarray(c, dtype=None if isinstance(c, Tensor) else o.dtype)
-            for c, o in zip(given, self.outs, strict=True)
-        ]
-        for c, o in zip(cts, self.outs, strict=True):
-            if c.shape != o.shape:
-                raise ShapeError(
-                    describe(
-                        self.what,
-                        f"{c.tensor_type}, {o.tensor_type}",
-                        "a cotangent needs the shape of its result",
-                    )
-                )
-        return cts
+        """The leaves of a tree of cotangents, checked against the results."""
+        return matching(self.what, "cotangent", ct, "result", self.outs, self.out_tree)
 
     def pull(self, cts: Sequence[Tensor | None], retain: bool) -> Any:
         """Cotangents of the primals, in their trees."""
@@ -216,6 +194,28 @@ class Forward:
         if not self.outer:
             return cut(t)
         return alias(t) if any(t is leaf for leaf in self.leaves) else t
+
+
+def matching(
+    what: str, name: str, given: Any, of: str, leaves: Sequence[Tensor], tree: Outline
+) -> list[Tensor]:
+    """The leaves of ``given`` as tensors; raises unless they have the tree and the shapes of ``leaves``.
+
+    Errors call them a ``name`` (such as "cotangent") ``of`` (such as "result").
+    """
+    values, own = outline(given)
+    if own != tree:
+        problem = f"the {name} has the structure {own!r}, the {of} {tree!r}"
+        raise TransformError(describe(what, "", problem))
+    out = [
+        asarray(v, dtype=None if isinstance(v, Tensor) else x.dtype)
+        for v, x in zip(values, leaves, strict=True)
+    ]
+    for v, x in zip(out, leaves, strict=True):
+        if v.shape != x.shape:
+            types = f"{v.tensor_type}, {x.tensor_type}"
+            raise ShapeError(describe(what, types, f"a {name} needs the shape of its {of}"))
+    return out
 
 
 def at_places(

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.errors import ShapeError, TransformError, describe
-from ..eager.creation import asarray
+from ..core.errors import TransformError, describe
 from ..eager.filling import zeros_like
-from ..eager.tensor import Tensor
-from .grad import Forward, vjp
+from .grad import Forward, matching, vjp
 from .outline import outline
 
 
@@ -60,31 +58,14 @@ def linearize(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     _, transpose = vjp(lambda ct: run.pull(outline(ct)[0], retain=True), anywhere)
 
     def push(*tangents: Any) -> Any:
-        (tangent,) = transpose(_matching(run, tangents))
+        (tangent,) = transpose(_tangents(run, tangents))
         return tangent
 
     out = run.leave(run.result)
     return (out, push, run.leave(run.aux)) if has_aux else (out, push)
 
 
-def _matching(run: Forward, tangents: tuple[Any, ...]) -> tuple[Any, ...]:
+def _tangents(run: Forward, given: tuple[Any, ...]) -> tuple[Any, ...]:
     """Tangents as tensors in the tree of the primals; raises unless they fit these."""
-    values, tree = outline(tangents)
-    if tree != run.tree:
-        raise TransformError(
-            describe("jvp", "", f"tangents have the structure {tree!r}, primals {run.tree!r}")
-        )
-    out = [
-        asarray(v, dtype=None if isinstance(v, Tensor) else x.dtype)
-        for v, x in zip(values, run.leaves, strict=True)
-    ]
-    for t, x in zip(out, run.leaves, strict=True):
-        if t.shape != x.shape:
-            raise ShapeError(
-                describe(
-                    "jvp",
-                    f"{t.tensor_type}, {x.tensor_type}",
-                    "a tangent needs the shape of its primal",
-                )
-            )
+    out = matching("jvp", "tangent", given, "primal", run.leaves, run.tree)
     return run.tree.fill(out)  # type: ignore[no-any-return]
