@@ -120,9 +120,8 @@ def _fake(
     whole = (x.detach() / scale).round() + zero
     inside = (whole >= low) & (whole <= high)
     rounded = astype((whole.clamp(low, high) - zero) * scale, x.dtype)
-    return rounded.detach() + where(
-        inside, x - x.detach(), 0.0
-    )  # the second part is 0, with a gradient
+    # The second part is 0, with a gradient
+    return rounded.detach() + where(inside, x - x.detach(), 0.0)
 
 
 class DynamicLinear(Module):

@@ -25,9 +25,8 @@ class UnpackedDualTensor(NamedTuple):
 
 class _Level:
     def __init__(self) -> None:
-        self.duals: list[
-            tuple[Tensor, Tensor]
-        ] = []  # the dual tensors of the level, and their tangents
+        # The dual tensors of the level, and their tangents
+        self.duals: list[tuple[Tensor, Tensor]] = []
 
 
 class _Levels(threading.local):

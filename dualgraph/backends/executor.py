@@ -443,9 +443,8 @@ class _Instance:
         program = action.program
         if program.checks and not checked:
             return None
-        made = {
-            i: i for i, _, _ in self.fresh
-        }  # native code is told where values lie, not of what type they are
+        # Native code is told where values lie, not of what type they are
+        made = {i: i for i, _, _ in self.fresh}
         made |= {i: source for i, source, _ in self.shared if source in made}
         sources = [made.get(place) for place, _ in self.outputs]
         new = [i for i in sources if i is not None]

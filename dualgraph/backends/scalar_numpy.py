@@ -48,9 +48,8 @@ class ExactArrayScalar(Scalar):
         if dtype == "bool":
             return x != 0
         if name.startswith("complex") and not dtype.startswith("complex"):
-            return self.cast(
-                x.real.copy(), dtype
-            )  # no view of x: to its own dtype a cast does nothing
+            # No view of x: to its own dtype a cast does nothing
+            return self.cast(x.real.copy(), dtype)
         if name in FLOATS and dtype.startswith(("int", "uint")):
             return self._saturate(x.astype("float32") if name == "float16" else x, dtype)
         if dtype == "float16" and name.startswith(("int", "uint")):

@@ -142,9 +142,8 @@ def _live(nodes: Sequence[Node], outs: Sequence[Any]) -> tuple[Node, ...]:
     return tuple(reversed(kept))
 
 
-_cache: dict[
-    Any, Any
-] = {}  # the latest last; comparing keys is Python, so other threads come in the midst of it
+# The latest last; comparing keys is Python, so other threads come in the midst of it
+_cache: dict[Any, Any] = {}
 
 
 def cached(key: Any, make: Callable[[], Any]) -> Any:

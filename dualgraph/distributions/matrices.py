@@ -126,9 +126,8 @@ class LKJCholesky(Distribution):
         )
         z = randn(self._shape(sample_shape), **kind).tril(-1)
         length = (z * z).sum(-1, keepdim=True).sqrt()
-        first = (
-            arange(self.dim, device=c.device).unsqueeze(-1) == 0
-        )  # of which nothing is below the diagonal
+        # Of which nothing is below the diagonal
+        first = arange(self.dim, device=c.device).unsqueeze(-1) == 0
         rows = where(first, 0.0, shares.sqrt().unsqueeze(-1) * z / where(first, 1.0, length))
         return rows + (1 - (rows * rows).sum(-1)).clamp(min=0).sqrt().diag_embed()
 

@@ -125,9 +125,8 @@ def write(op: str, t: Tensor, new: Tensor, derived: bool = False) -> Tensor:
     if Dispatch.store(t, new):
         return t
     check_writable(op, t)
-    had_history = (
-        t._edge() is not None
-    )  # this settles that of a stale view before its memory changes
+    # This settles that of a stale view before its memory changes
+    had_history = t._edge() is not None
     taped = state.grad and had_history
     if taped and _base(t) is t and not (derived and new._edge() is not None):
         new, derived = written(new, t, taped=True), True

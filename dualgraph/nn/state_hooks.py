@@ -13,9 +13,8 @@ EXTRA = "_extra_state"
 class StateHooks:
     """The part of `Module` that lets a program see, change and add to what state dicts hold."""
 
-    _state_hooks: Mapping[
-        str, list[Any]
-    ] = {}  # by when they are called; a module with hooks has its own
+    # By when they are called; a module with hooks has its own
+    _state_hooks: Mapping[str, list[Any]] = {}
 
     def _add_state_hook(self, when: str, hook: Callable[..., Any]) -> HookHandle:
         if "_state_hooks" not in self.__dict__:

@@ -52,9 +52,8 @@ def _(ct, _out, _x, _y):
     return ct, lambda: negative(ct)
 
 
-@elementwise(
-    commutative="real"
-)  # products of complex numbers are rounded in the order of the operands
+# Products of complex numbers are rounded in the order of the operands
+@elementwise(commutative="real")
 def multiply(s, x, y):
     """Product ``x * y``."""
     return x * y

@@ -300,9 +300,8 @@ def _(ct, out, x, y):
 
     def along_y():
         x_ = x if not is_number(x) else where(True, x, out)
-        flat = equal(x_, 0) & not_equal(
-            abs(out), inf
-        )  # 0 ** y for y > 0; elsewhere log(0) is right
+        # 0 ** y for y > 0; elsewhere log(0) is right
+        flat = equal(x_, 0) & not_equal(abs(out), inf)
         return ct * conjugate(out * where(flat, 0, log(where(flat, 1, x_))))
 
     return along_x, along_y

@@ -49,9 +49,8 @@ class ASGD(Optimizer):
         step, eta, mu, average = (state[k] for k in ("step", "eta", "mu", "ax"))
         lr, lambd = group["lr"], group["lambd"]
         step.add_(1)
-        eta.copy_(
-            where(step == 1, lr, eta)
-        )  # what schedulers have made of the rate since the construction
+        # What schedulers have made of the rate since the construction
+        eta.copy_(where(step == 1, lr, eta))
         if group["weight_decay"]:
             grad = grad + p * group["weight_decay"]
         p.copy_(p * (1 - eta * lambd) - grad * eta)

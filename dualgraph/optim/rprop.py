@@ -50,9 +50,8 @@ class Rprop(Optimizer):
         least, most = group["step_sizes"]
         before, size = state["prev"], state["step_size"]
         step = state["step"].add_(1)
-        size.copy_(
-            where(step == 1, group["lr"], size)
-        )  # schedulers may have changed it since the construction
+        # Schedulers may have changed it since the construction
+        size.copy_(where(step == 1, group["lr"], size))
         turn = sign(grad * before)
         wanted = where(turn > 0, size * grow, where(turn < 0, size * shrink, size))
         size.copy_(minimum(maximum(wanted, least), most))

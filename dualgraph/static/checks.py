@@ -384,9 +384,8 @@ class Checklist:
             self._asked += 1
             if self._asked >= OFTEN:
                 hold = Checklist.natively(self.checks)
-                self._hold = (
-                    hold if self._first() is None else None
-                )  # else it was made of another state
+                # Else it was made of another state
+                self._hold = hold if self._first() is None else None
         return found
 
     def _first(self) -> Check | None:

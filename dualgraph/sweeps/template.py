@@ -20,9 +20,8 @@ from ..merge.entry import MergedOp
 from ..static.graph import Graph
 
 LONGEST = 1000  # entries of a tape that may have a template
-LARGEST = (
-    1 << 27
-)  # bytes that a tape may have saved: those of its program are let go at the end, and all at once
+# Bytes that a tape may have saved: those of its program are let go at the end, and all at once
+LARGEST = 1 << 27
 NUMBERS = (bool, int, float)
 
 

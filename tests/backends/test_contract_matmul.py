@@ -173,9 +173,8 @@ def test_how_a_product_is_cut_does_not_matter(dtype, threads, whole, large, monk
     monkeypatch.setattr(plan, "LARGE", large)
     monkeypatch.setattr(plan, "MC", 28)  # several blocks of rows and columns
     monkeypatch.setattr(plan, "NC", 64)
-    group = (
-        1 if large else 2 if threads == 1 else 4
-    )  # as for small results, without and with AVX-512
+    # As for small results, without and with AVX-512
+    group = 1 if large else 2 if threads == 1 else 4
     monkeypatch.setattr(shape.Geometry, "group", lambda self, nbytes: group)
     monkeypatch.setattr(stages, "HELPED", 0)
     rng = np.random.default_rng(6)

@@ -335,9 +335,8 @@ def test_written_copies_take_the_memory_of_what_dies(rng):
     assert dg.compare(step, x, new, at).bitwise_equal
     program = dg.compile(step, wait=True)
     program(x, new, at)
-    assert (
-        program.programs[0].memory.arena_bytes <= 2 * new.nbytes
-    )  # all else happens in the result
+    # All else happens in the result
+    assert program.programs[0].memory.arena_bytes <= 2 * new.nbytes
     with pytest.raises((BoundsError, IndexError), match="index 6 is out of range"):
         program(x, new, at + 1)
 

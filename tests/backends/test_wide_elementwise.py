@@ -21,9 +21,8 @@ DTYPES = ("bool", "int32", "int64", "float16", "float32", "float64")
 def plain_ops():
     """Names of elementwise ops without parameters, and how many operands they take."""
     for name, prim in sorted(REGISTRY.items()):
-        if (
-            prim.kind is ELEMENTWISE and prim.sample_rule is None
-        ):  # those with parameters have samples
+        # Those with parameters have samples
+        if prim.kind is ELEMENTWISE and prim.sample_rule is None:
             yield name, len(prim.__signature__.parameters)
 
 

@@ -43,9 +43,8 @@ def test_an_index_out_of_range_names_op_types_and_line(calls: int) -> None:
     text = str(problem.value)
     assert "index(f32[4,3], i64[2]): index 9 is out of range for an axis of 4" in text
     assert line(picked) in text and text.count("test_errors.py") == 1
-    assert total.item() == 12.0 * (
-        calls + 1
-    )  # as eager mode leaves it: the write comes before the error
+    # As eager mode leaves it: the write comes before the error
+    assert total.item() == 12.0 * (calls + 1)
     assert f(total, x, dg.asarray([0, 1])).item() == 12.0
 
 

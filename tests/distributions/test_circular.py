@@ -28,9 +28,8 @@ def test_densities_and_what_follows_of_them(k):
 @pytest.mark.parametrize("k", CONCENTRATIONS)
 def test_draws_follow_the_density(k):
     dg.manual_seed(0)
-    d = D.VonMises(
-        dg.asarray(np.array(3.0)), dg.asarray(np.array(k))
-    )  # whose angles go over the edge at pi
+    # Whose angles go over the edge at pi
+    d = D.VonMises(dg.asarray(np.array(3.0)), dg.asarray(np.array(k)))
     x = np.sort(d.sample((100_000,)).numpy())
     assert x.min() >= -math.pi and x.max() < math.pi
     share = np.exp(d.log_prob(dg.asarray(ANGLES)).numpy())

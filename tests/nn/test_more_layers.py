@@ -34,9 +34,8 @@ def test_bags_of_embeddings(mode, fold):
     out = same_compiled(bag, dg.tensor([[0, 3], [1, 1]]))
     assert np.array_equal(out, [fold(TABLE[[0, 3]], axis=0), fold(TABLE[[1, 1]], axis=0)])
     out = same_compiled(bag, dg.tensor([0, 3, 1]), dg.tensor([0, 2, 3]))
-    assert np.array_equal(
-        out, [fold(TABLE[[0, 3]], axis=0), TABLE[1], np.zeros(3)]
-    )  # the last is empty
+    # The last is empty
+    assert np.array_equal(out, [fold(TABLE[[0, 3]], axis=0), TABLE[1], np.zeros(3)])
 
 
 def test_padding_and_weights_of_bags():

@@ -35,9 +35,8 @@ def test_weights_stay_orthogonal_while_they_are_trained(shape, how, trivial):
     if not trivial and how != "householder":
         pytest.skip("its first values cannot be assigned")
     layer, before = layer_of(shape, how, trivial)
-    if (
-        shape[0] == shape[1] or how == "householder"
-    ):  # it starts at the orthogonal factor, R's diagonal positive
+    # It starts at the orthogonal factor, R's diagonal positive
+    if shape[0] == shape[1] or how == "householder":
         tall = before.numpy() if shape[0] >= shape[1] else before.numpy().T
         q, r = np.linalg.qr(tall)
         q = q * np.sign(np.diag(r))

@@ -101,9 +101,8 @@ def test_rates_have_the_precision_of_eager_steps(dtype, make):
 
         run = wrap(step)
         for i in range(8):
-            optimizer.param_groups[0]["lr"] = np.float64(
-                0.1 + i / 7
-            )  # as NumPy's functions give them
+            # As NumPy's functions give them
+            optimizer.param_groups[0]["lr"] = np.float64(0.1 + i / 7)
             run()
         assert len(getattr(run, "programs", [0])) == 1
         return [t.detach().numpy().tobytes() for t in (p, *optimizer.state[p].values())]

@@ -113,9 +113,8 @@ def test_all_is_looked_into_where_nothing_is_refused():
 
 
 def test_calls_get_past_objects_that_fail_when_they_are_looked_into(monkeypatch):
-    monkeypatch.setattr(
-        spared, "SHOWN", False
-    )  # it would be a fault of the package, were it not asked for
+    # It would be a fault of the package, were it not asked for
+    monkeypatch.setattr(spared, "SHOWN", False)
     monkeypatch.setattr(Footprint, "_list", lambda *_: 1 / 0)
     scales = [2.0]
     compiled = dg.compile(lambda x: x * scales[0], wait=True)

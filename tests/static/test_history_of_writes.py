@@ -156,9 +156,8 @@ def test_writes_off_the_tape_leave_the_history_as_it_is(name):
     wants, values, grad = in_both_modes(fn)
     y = np.sqrt(np.frombuffer(values[0], "float32")).reshape(2, 3)
     assert wants == [True]
-    np.testing.assert_allclose(
-        grad, 4 * y
-    )  # d(y*y) = 2y, at the values written, and d(y) = 2, as if not written
+    # D(y*y) = 2y, at the values written, and d(y) = 2, as if not written
+    np.testing.assert_allclose(grad, 4 * y)
 
 
 def test_writes_through_a_view_made_off_the_tape_leave_the_history_as_it_is():

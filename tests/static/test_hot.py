@@ -64,9 +64,8 @@ def test_why_calls_are_told_in_python_is_explained(monkeypatch: pytest.MonkeyPat
 
 def test_a_call_like_the_last_one_takes_no_python(monkeypatch):
     f = warm(lambda x: x * 2 + 1, x())
-    monkeypatch.setattr(
-        sys.modules["dualgraph.jit.compile"], "call_key", None
-    )  # the slow way would fail
+    # The slow way would fail
+    monkeypatch.setattr(sys.modules["dualgraph.jit.compile"], "call_key", None)
     out = f(x(1))
     assert same(out, x(1) * 2 + 1)
     assert type(out) is dg.Tensor and not out.requires_grad and out.is_leaf

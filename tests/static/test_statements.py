@@ -36,7 +36,6 @@ def test_a_long_function_is_read_in_a_moment(shape: str) -> None:
     code = code_of(SHAPES[shape])
     began = time.thread_time()
     found = statements(code)
-    assert (
-        time.thread_time() - began < 2.5
-    )  # some tenths; 3.4 and more where all pairs are looked at
+    # Some tenths; 3.4 and more where all pairs are looked at
+    assert time.thread_time() - began < 2.5
     assert found or shape != "loop"

@@ -73,9 +73,8 @@ class Conversion(type):
         return hash(cls._plain)
 
 
-def __float__(
-    cls: Conversion, *args: Any, **kwargs: Any
-) -> Any:  # the name by which flows know the call
+# The name by which flows know the call
+def __float__(cls: Conversion, *args: Any, **kwargs: Any) -> Any:
     return converted(float, args, kwargs)
 
 

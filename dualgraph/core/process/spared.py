@@ -9,9 +9,8 @@ from contextlib import contextmanager
 
 from ..errors import DualgraphError
 
-SHOWN = (
-    os.environ.get("DUALGRAPH_FAULTS") == "show"
-)  # whether failures that calls survive are shown
+# Whether failures that calls survive are shown
+SHOWN = os.environ.get("DUALGRAPH_FAULTS") == "show"
 
 
 @contextmanager

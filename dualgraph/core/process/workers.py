@@ -22,9 +22,8 @@ T = TypeVar("T")
 _here = threading.local()  # `worker`: whether the thread is one
 _at_last: list[Callable[[], Any]] = []
 _ending: list[bool] = []  # not empty: the interpreter ends
-_left: list[
-    Job[Any]
-] = []  # jobs that are not done any more: what they hold is not for the garbage collector
+# Jobs that are not done any more: what they hold is not for the garbage collector
+_left: list[Job[Any]] = []
 
 
 class Ended(BaseException):

@@ -18,13 +18,11 @@ MOST = 4096  # kinds of calls that are known
 MOST_PARAMS = 8  # of an op that gives a view
 # Calls for which what a composite calls waits for a program of its own.
 LATER = 4 * recipes.WHOLE
-FEW_ELEMENTS = (
-    1 << 16
-)  # of an operand; for larger ones, where Python is little of the time, see `merge`
+# Of an operand; for larger ones, where Python is little of the time, see `merge`
+FEW_ELEMENTS = 1 << 16
 
-KNOWN: dict[
-    Any, Recipe | None
-] = {}  # by composite and arguments, as the glue of `composites` writes them
+# By composite and arguments, as the glue of `composites` writes them
+KNOWN: dict[Any, Recipe | None] = {}
 
 
 VIEWS: dict[Any, Recipe | None] = {}  # likewise, of functions that may give views

@@ -13,9 +13,8 @@ from .recipe import GENERIC, Recipe
 
 MOST = 64  # kinds of calls that are known
 
-KNOWN: dict[
-    Any, Recipe | None
-] = {}  # by how, and codes and shapes of tensors, as the glue of `updates` writes them
+# By how, and codes and shapes of tensors, as the glue of `updates` writes them
+KNOWN: dict[Any, Recipe | None] = {}
 
 
 def notice(fn: Any, key: Any, how: Any, tensors: list[Any]) -> None:

@@ -37,9 +37,8 @@ class Writer:
         self.times = 1  # how often what is written now will run
         self._moving: list[tuple[int, Ref]] = []  # words that follow others, since `settled`
         self._blocks: dict[tuple[Word, ...], int] = {}
-        self._open: list[
-            tuple[Kernel, bool]
-        ] = []  # kernels since the last barrier, and whether they are split
+        # Kernels since the last barrier, and whether they are split
+        self._open: list[tuple[Kernel, bool]] = []
 
     # --- words ---
 

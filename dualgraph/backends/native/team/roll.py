@@ -11,9 +11,8 @@ meet, since each then has to know what is next.
 
 from __future__ import annotations
 
-CLOSED = (
-    2**31
-)  # in the lower half of the roll's word, which counts the workers on it; the upper half has its number
+# In the lower half of the roll's word, which counts the workers on it; the upper half has its number
+CLOSED = 2**31
 
 
 def emit_roll() -> str:

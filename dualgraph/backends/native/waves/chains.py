@@ -56,9 +56,8 @@ class Chains:
         self.frame = frame
         self.waves: dict[int, list[Placed]] = {}  # by the first step
         self.inside: set[int] = set()
-        self._edges: dict[
-            int, set[Ref]
-        ] = {}  # by the first step: where the edge is written already
+        # By the first step: where the edge is written already
+        self._edges: dict[int, set[Ref]] = {}
         for run in self._runs():
             self._cut(run)
 
@@ -177,9 +176,8 @@ def _placed(run: Sequence[Stage]) -> Iterator[list[Placed]]:
             )
     changing = set(spots)
     mixed = {r for r in spots for q in spots if r != q and spots[r].meets(spots[q])}
-    made: dict[
-        Any, tuple[Any, int]
-    ] = {}  # for each value what step made it, and which of its results it is
+    # For each value what step made it, and which of its results it is
+    made: dict[Any, tuple[Any, int]] = {}
     good: list[Placed] = []
     for s in run:
         nests = None if mixed else _nests(s, changing, spots, made)
