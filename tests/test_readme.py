@@ -88,12 +88,6 @@ def test_quick_start_commands_run_the_main_job_and_the_tests(commands: list[Bloc
     assert re.search(r"&& pytest( -\S+| auto)*$", second)
 
 
-def test_pages_name_only_modules_that_exist() -> None:
-    for path in PAGES:
-        for name in re.findall(r"`(dualgraph/[\w/]+\.py)`", path.read_text(encoding="utf-8")):
-            assert (ROOT / name).exists(), f"{path.name} names {name}"
-
-
 def test_a_page_that_states_a_wrong_output_fails(tmp_path: Path) -> None:
     bad = tmp_path / "bad.md"
     bad.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n", encoding="utf-8")
