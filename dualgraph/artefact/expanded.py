@@ -7,9 +7,13 @@ from typing import Any
 
 from ..core.prim import Prim
 from ..core.scalar import Scalar, Value
+from ..reader import FUNCTIONS
 
-# Words that NumPy, or the reader, has a function of the same name for.
-NUMPY = "floor ceil trunc sqrt abs copysign exp expm1 log log1p sin cos tanh erf erfc lgamma"
+# Words that the reader has a function of the same name for; and of another one.
+WORDS = {name: name for name in FUNCTIONS if hasattr(Scalar, name)} | {
+    "rint": "round",
+    "pow": "power",
+}
 COMPUTED_IN = {"bfloat16": "float32"}  # dtypes that NumPy lacks
 
 
@@ -29,6 +33,16 @@ def _operator(function: str, dtype: str | None = None, turned: bool = False) -> 
     return call
 
 
+def _of_bits(logical: str, bitwise: str) -> Any:
+    def call(self: Written, *other: Written) -> Written:
+        name = f"logical_{logical}" if self.dtype == "bool" else f"bitwise_{bitwise}"
+        return Written(
+            self.np, getattr(self.np, name)(self.value, *(y.value for y in other)), self.dtype
+        )
+
+    return call
+
+
 for _name, _function in {
     "add": "add",
     "sub": "subtract",
@@ -39,11 +53,12 @@ for _name, _function in {
     setattr(Written, f"__r{_name}__", _operator(_function, turned=True))
 for _name, _function in {
     "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
-    "and": "logical_and", "or": "logical_or",
 }.items():  # fmt: skip
     setattr(Written, f"__{_name}__", _operator(_function, "bool"))
+for _name in ("and", "or", "xor"):
+    setattr(Written, f"__{_name}__", _of_bits(_name, _name))
+Written.__invert__ = _of_bits("not", "invert")
 Written.__neg__ = lambda x: Written(x.np, x.np.negative(x.value), x.dtype)
-Written.__invert__ = lambda x: Written(x.np, x.np.logical_not(x.value), "bool")
 
 
 class WrittenScalar(Scalar):
@@ -72,23 +87,30 @@ class WrittenScalar(Scalar):
         return a * b + c
 
 
-def _word(name: str) -> Callable[..., Value]:
-    def call(self: WrittenScalar, *xs: Value) -> Value:
+def _word(name: str, function: str) -> Callable[..., Value]:
+    asks = name.startswith(("is", "signbit"))
+
+    def call(self: WrittenScalar, *xs: Value, **options: Any) -> Value:
         given = self.lift(*xs)
-        return Written(self.np, getattr(self.np, name)(*(x.value for x in given)), given[0].dtype)
+        made = getattr(self.np, function)(*(x.value for x in given), **options)
+        return Written(self.np, made, "bool" if asks else given[0].dtype)
 
     return call
 
 
-for _name in NUMPY.split():
-    setattr(WrittenScalar, _name, _word(_name))
+for _name, _function in WORDS.items():
+    setattr(WrittenScalar, _name, _word(_name, _function))
 
 
 def expanded(prim: Prim) -> Callable[..., Any]:
-    """The rule of an elementwise op that NumPy has no function for."""
+    """The rule of an elementwise op that the reader has no function for; one that needs words which NumPy lacks (those
+    of bits, loops) is called by its name, and readers will not know it."""
 
     def rule(np: Any, *xs: Any, **params: Any) -> Any:
         values = [Written(np, x, COMPUTED_IN.get(x.dtype.name, x.dtype.name)) for x in xs]
-        return prim.kernel(WrittenScalar(np), *values, **params).value
+        try:
+            return prim.kernel(WrittenScalar(np), *values, **params).value
+        except NotImplementedError:
+            return getattr(np, prim.name)(*xs, **params)
 
     return rule

@@ -1,7 +1,8 @@
 """Ops as calls of NumPy: what each one is for a reader that has NumPy and a few functions of its own.
 
 A rule takes what stands for NumPy, then the op's operands (shapes and dtypes are known) and parameters. An op without a
-rule is the function of its name, with its operands and parameters.
+rule is the reader's function of its name, with its operands and parameters; an elementwise one that the reader has none
+for is written out (`expanded`).
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Any
 import numpy
 
 from ..core.dtypes import as_dtype, bfloat16
+from ..core.kinds import ELEMENTWISE
 from ..core.prim import Prim
 from ..core.types import broadcast_shapes
-from ..ops import bessel
 from ..ops.contraction import conv_extent
 from ..ops.movement import as_slices
 from ..ops.windows import window_counts
+from ..reader import FUNCTIONS
 from .expanded import expanded
 
 Ints = tuple[int, ...]
@@ -26,12 +28,13 @@ ALL = slice(None)
 RULES: dict[str, Callable[..., Any]] = {}
 
 
-RULES |= {p.name: expanded(p) for p in vars(bessel).values() if isinstance(p, Prim)}
-
-
 def rule_of(prim: Prim) -> Callable[..., Any]:
     """``rule(np, *operands, **params)``: one value, or one for each result."""
-    return RULES.get(prim.name) or (lambda np, *xs, **how: getattr(np, prim.name)(*xs, **how))
+    if prim.name in RULES:
+        return RULES[prim.name]
+    if prim.kind is ELEMENTWISE and prim.name not in FUNCTIONS:
+        return expanded(prim)
+    return lambda np, *xs, **how: getattr(np, prim.name)(*xs, **how)
 
 
 def portable(rule: Callable[..., Any]) -> Callable[..., Any]:

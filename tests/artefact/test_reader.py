@@ -22,6 +22,7 @@ from dualgraph.artefact.portable_ops import RULES
 from dualgraph.core.dtypes import from_numpy
 from dualgraph.core.prim import REGISTRY, lookup
 from dualgraph.core.types import TensorType
+from dualgraph.ops import elementwise, real_float
 from dualgraph.static.graph import GraphBuilder
 
 SOURCE = Path(dg.__file__).with_name("reader.py")
@@ -114,6 +115,19 @@ def test_it_runs_every_op(reader: Any, tmp_path: Path) -> None:
     whole = {p for p in REGISTRY.values() if p.kind.name not in ("region", "control")}
     assert ran >= {p.name for p in whole if p.__module__.startswith("dualgraph.ops")}
     assert all(map(lookup, RULES))  # else it raises
+
+
+@elementwise(dtype=real_float, domain=(-3.0, 3.0))
+def bell_or_slope(s, x):
+    """An op that the reader has no function for."""
+    return s.select((x > 0) & ~s.isinf(x), 1.0 / (x * x + 1.0), s.tan(x))
+
+
+def test_it_runs_elementwise_ops_of_others(reader: Any, tmp_path: Path) -> None:
+    x = np.linspace(-1, 3, 9, dtype="f4")
+    dg.save(single_op(bell_or_slope, [x], {}), tmp_path / "op.dg")
+    (found,) = reader.load(tmp_path / "op.dg")(x)
+    assert close(found, bell_or_slope(dg.asarray(x)).numpy())
 
 
 NETS = {
