@@ -58,6 +58,19 @@ def parse_type(text: str) -> TensorType:
     return TensorType(BY_NAME[name], shape, as_device(device) if device else CPU)
 
 
+def contiguous_strides(shape: Shape, step: int = 1) -> Shape:
+    """How far places along each axis lie apart, row by row without gaps; ``step``: along the last axis.
+
+    >>> contiguous_strides((2, 3, 4)), contiguous_strides((2, 3, 4), step=8)
+    ((12, 4, 1), (96, 32, 8))
+    """
+    strides = []
+    for d in shape[::-1]:
+        strides.append(step)
+        step *= d
+    return tuple(strides[::-1])
+
+
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """The common shape of operands under NumPy's broadcasting rule, or a ShapeError."""
     if len(shapes) == 2 and surely_equal(*shapes):

@@ -7,17 +7,12 @@ from typing import Any
 
 from ..core.errors import ArgumentError
 from ..core.kinds import movement
-from ..core.types import TensorType
+from ..core.types import TensorType, contiguous_strides
 from .creation import arange_op, full
 from .indexing import index_put
 from .movement import reshape
 
 Ints = tuple[int, ...]
-
-
-def row_major_steps(shape: Ints) -> Ints:
-    """Elements from one place to the next along each axis of a tensor that lies row by row."""
-    return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
 def meets_itself(shape: Ints, strides: Ints) -> bool:
@@ -75,14 +70,14 @@ def _(x, shape, starts, steps):
 
 def _strides(x: Any, steps: Any) -> Ints:
     """The steps of a lattice in the elements of x one after the other."""
-    rows = row_major_steps(x.shape)
+    rows = contiguous_strides(x.shape)
     return tuple(sum(m * s for m, s in zip(step, rows, strict=True)) for step in steps)
 
 
 def _places(x: Any, shape: Ints, starts: Ints, steps: Any) -> Any:
     """Which of the elements of x, one after the other, each element of a lattice is."""
     kind = {"dtype": "int64", "device": str(x.device)}
-    first = sum(a * s for a, s in zip(starts, row_major_steps(x.shape), strict=True))
+    first = sum(a * s for a, s in zip(starts, contiguous_strides(x.shape), strict=True))
     places = reshape(arange_op(start=first, step=1, size=1, **kind), shape=(1,) * len(shape))
     for axis, (n, stride) in enumerate(zip(shape, _strides(x, steps), strict=True)):
         along = arange_op(start=0, step=stride, size=n, **kind)

@@ -10,7 +10,7 @@ from ..core.node import Node
 from ..core.numbers.symbolic import is_one, is_symbolic
 from ..core.numbers.symbols import generic
 from ..core.numbers.worked import Unfollowed, working
-from ..core.types import Shape, TensorType
+from ..core.types import Shape, TensorType, contiguous_strides
 from .strided import Namespace, Strided
 
 Strides = tuple[int, ...]
@@ -25,12 +25,8 @@ class Layout(NamedTuple):
 
 def row_major(type: TensorType) -> Layout:
     """The layout of a value that fills its buffer (for symbolic sizes, at `generic` ones)."""
-    strides = []
-    step = type.dtype.itemsize
-    for d in type.shape[::-1]:
-        strides.append(step)
-        step *= generic(d)
-    return Layout(0, tuple(strides[::-1]))
+    shape = tuple(map(generic, type.shape))
+    return Layout(0, contiguous_strides(shape, type.dtype.itemsize))
 
 
 def same_strides(type: TensorType, a: Layout, b: Layout) -> bool:

@@ -12,7 +12,7 @@ from math import prod
 from ..core.numbers.sizing import range_length, slice_indices
 from ..core.numbers.symbolic import is_one
 from ..core.numbers.worked import Unfollowed
-from ..core.types import Shape
+from ..core.types import Shape, contiguous_strides
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Strided:
                     extent = extent * more
                 else:
                     raise Unfollowed("a reshape that is no view")
-            strides += [step * prod(own[i + 1 :]) for i in range(len(own))]
+            strides += contiguous_strides(tuple(own), step)
         return Strided(tuple(shape), tuple(strides), self.offset)
 
 

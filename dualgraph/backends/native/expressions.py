@@ -16,10 +16,11 @@ from ...core.kinds import ELEMENTWISE, MOVEMENT, REDUCTION
 from ...core.node import Literal, Node, Var
 from ...core.pieces import pieces_of
 from ...core.scalar import Scalar, without_trace
+from ...core.types import contiguous_strides
 from ...ops.arithmetic import converts
 from ...static.graph import Graph
 from .axes import AxisMap, Dim
-from .index_maps import INDEX_MAPS, Place, Split, broadcast, linear, strides_of
+from .index_maps import INDEX_MAPS, Place, Split, broadcast, linear
 from .loop_ir import Affine, Unsupported
 
 MONOIDS = ("sum", "prod", "max", "min", "any", "all")
@@ -149,7 +150,7 @@ def _build(body: Graph, axes: AxisMap) -> tuple[Expr, ...]:
     builder = Builder()
     values: dict[tuple[Var, Place], Expr] = {}
     for position, v in enumerate(body.inputs):
-        strides = strides_of(v.type.shape)
+        strides = contiguous_strides(v.type.shape)
         for place in wanted[v]:
             values[v, place] = builder.load(position, v.type.dtype, linear(place, strides))
 

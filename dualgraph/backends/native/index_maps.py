@@ -6,11 +6,10 @@ Places are tuples of `Affine`, one a dimension. An op without an entry here is n
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 from ...core.numbers.symbolic import hint
-from ...core.types import Shape
+from ...core.types import Shape, contiguous_strides
 from .loop_ir import Affine, Unsupported
 
 Place = tuple[Affine, ...]
@@ -24,11 +23,6 @@ class Split(Exception):
 
     def __init__(self, axis: int, inner: int) -> None:
         self.axis, self.inner = axis, inner
-
-
-def strides_of(shape: Shape) -> tuple[int, ...]:
-    """Row-major strides in elements."""
-    return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
 def linear(place: Place, strides: tuple[int, ...], offset: int = 0) -> Affine:
@@ -82,7 +76,7 @@ def reshape(place: Place, in_shape: Shape, extents: Extents, shape: Shape) -> Pl
     """Undoes the row-major offset digit by digit; raises `Split` where an axis straddles two digits."""
     if 0 in in_shape:
         return (ZERO,) * len(in_shape)
-    rest = linear(place, strides_of(shape))
+    rest = linear(place, contiguous_strides(shape))
     source: list[Affine] = []
     for d in reversed(in_shape):
         digit, rest = _divmod(rest, d, extents)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ...core.node import Var
+from ...core.types import contiguous_strides
 from ...static.graph import Graph
 from .axes import AxisMap
 from .expressions import Expr
-from .index_maps import ZERO, linear, strides_of
+from .index_maps import ZERO, linear
 from .loop_ir import Affine, Unsupported
 from .pieced import Place
 
@@ -39,7 +40,7 @@ def output(k: int, expr: Expr, whole: Graph, body: Graph, piece: Place, axes: Ax
         order = axes.fresh(tuple(d for d in shape if d != 1))
         counters = iter(order)
         place = tuple(ZERO if d == 1 else Affine(0, ((next(counters), 1),)) for d in shape)
-    strides = strides_of(whole.outputs[piece.result].type.shape)
+    strides = contiguous_strides(whole.outputs[piece.result].type.shape)
     at = sum(a * s for a, s in zip(piece.at, strides, strict=True))
     return Output(expr, buffer, linear(place, strides, at), order)
 

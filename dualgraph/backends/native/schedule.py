@@ -10,9 +10,10 @@ from math import prod
 from ...core.dtypes import DType
 from ...core.numbers.guards import require
 from ...core.numbers.symbolic import hint, is_symbolic, source
+from ...core.types import contiguous_strides
 from .axes import AxisMap
 from .expressions import Expr
-from .index_maps import linear, strides_of
+from .index_maps import linear
 from .loop_ir import (
     TILE,
     Affine,
@@ -378,7 +379,7 @@ class NestSchedule:
     def row_index(self, over: tuple[int, ...]) -> Affine:
         """Where a saved value lies in its row of scratch memory."""
         extents = tuple(self.extents[a] for a in over)
-        return linear(tuple(Affine(0, ((a, 1),)) for a in over), strides_of(extents))
+        return linear(tuple(Affine(0, ((a, 1),)) for a in over), contiguous_strides(extents))
 
     def vectors_across(self) -> bool:
         """Whether vectors lie along the last outer axis (each lane a reduction of its own)."""

@@ -18,13 +18,13 @@ from ....core.node import Node, Var
 from ....core.numbers.guards import guarded, unguarded
 from ....core.numbers.symbolic import is_one, is_symbolic
 from ....core.pieces import pieces_of
-from ....core.types import Shape
+from ....core.types import Shape, contiguous_strides
 from ....static.graph import Graph, GraphBuilder
 from ..addresses import address_of
 from ..axes import AxisMap
 from ..emit.llvm import Code
 from ..expressions import Expr, build, check_node
-from ..index_maps import linear, strides_of
+from ..index_maps import linear
 from ..jit import Machine, jit
 from ..loop_ir import (
     Affine,
@@ -277,7 +277,7 @@ def _after(product: Var, rest: Sequence[Node], body: Graph) -> Graph:
 
 
 def _index(v: Any, axes: AxisMap) -> Affine:
-    return linear(axes.place(v), strides_of(v.type.shape))
+    return linear(axes.place(v), contiguous_strides(v.type.shape))
 
 
 def _digits(v: Any, index: Affine, axes: AxisMap, columns: int) -> tuple[Any, Any]:

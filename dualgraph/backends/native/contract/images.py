@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.types import contiguous_strides
 from ..threads import pool
 from . import kernels
 from .layout import Lines
@@ -15,7 +16,7 @@ from .operands import Operand, Product, Strided, Tabled, Windowed
 from .plan import Plan
 from .seat import Seat
 from .stages import Pieces, Recipe
-from .tables import contiguous_strides, name_of, table
+from .tables import name_of, table
 from .weave import Threads
 
 LARGE = 2_000_000  # products of an image from which images are laid out and multiplied one by one

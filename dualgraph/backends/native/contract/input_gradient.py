@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ....core.types import contiguous_strides
 from . import kernels, pack, planewise
 from .images import Images, Reach, Weights
 from .layout import KEPT, Layout, Lines, layout_of
@@ -25,7 +26,7 @@ from .plan import Plan
 from .seat import Seat
 from .shape import KC
 from .stages import Pieces, Recipe, in_pieces
-from .tables import Ints, Pairs, contiguous_strides, crossed, name_of, table
+from .tables import Ints, Pairs, crossed, name_of, table
 from .turning import ByTaps, by_lines
 from .weave import Threads, nowhere, weaving
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ....core.types import contiguous_strides
 from ..addresses import address_of
 from . import kernels
 from .copy import NOWHERE
 from .lanewise_code import FIELDS, IMAGE
 from .shape import Geometry
 from .stages import Stage, record
-from .tables import Ints, Pairs, contiguous_strides, table
+from .tables import Ints, Pairs, table
 
 TAPS = 64  # of a channel, up to which code is written for each
 CHANNELS = 4  # pairs of channels of a group; each pair has its images laid out anew
@@ -44,7 +45,7 @@ def lanewise(
     no_pads = ((0, 0),) * len(kernel)
     x_lines, x_fields, x_end = _image("x", x, padding, channels, shape, 2 * taps * pixel)
     ct_lines, ct_fields, scratch = _image("ct", ct, no_pads, outs, shape, x_end)
-    pitches = [pixel * prod(padded[i + 1 :]) for i in range(len(padded))]
+    pitches = contiguous_strides(tuple(padded), pixel)
     rows = table(*((c, s * p) for c, s, p in zip(counts, stride, pitches, strict=True)))
     offsets = table(*((k, d * p) for k, d, p in zip(kernel, dilation, pitches, strict=True)))
     row_table, tap_table = rows[:: counts[-1]].copy(), offsets[:: kernel[-1]].copy()

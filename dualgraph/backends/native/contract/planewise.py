@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.types import contiguous_strides
 from ..addresses import address_of
 from . import kernels
 from .copy import NOWHERE
@@ -16,7 +17,7 @@ from .planewise_code import FIELDS, Form, Taps
 from .seat import Seat
 from .shape import KC
 from .stages import Stage, in_pieces, record
-from .tables import Ints, Pairs, contiguous_strides, table
+from .tables import Ints, Pairs, table
 
 GROUPS = 4  # from which planes are work for all threads
 OWN = 2  # planes of a group in the result; for more of them an element is better read once

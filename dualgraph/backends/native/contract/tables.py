@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
-from math import prod
 from operator import attrgetter
 from typing import Any
 
@@ -56,8 +55,3 @@ def grown(what: Any, rows: int, make: Callable[[int], Any]) -> Any:
 def crossed(x: Any, y: Any) -> Any:
     """The sums of entries of two tables, row-major."""
     return (x[:, None] + y).reshape(-1)
-
-
-def contiguous_strides(shape: Ints, size: int) -> Ints:
-    """Strides in bytes of a row-major array."""
-    return tuple(size * prod(shape[i + 1 :]) for i in range(len(shape)))

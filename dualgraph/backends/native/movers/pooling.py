@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ....core.types import contiguous_strides
 from .kernels import address_of, dense, element_code, in_order, share
 from .pooling_code import fold_code, max_code, pick_code, put_code, spread_code, sum_code
 
@@ -24,7 +25,7 @@ class Windows:
         self.counts = tuple(
             (e - s - 1) // t + 1 for e, s, t in zip(extent, spans, steps, strict=True)
         )
-        strides = [size * prod(extent[i + 1 :]) for i in range(len(extent))]
+        strides = contiguous_strides(extent, size)
         self.image_bytes = size * prod(extent)
         self.window = prod(sizes)
         self.columns = self.counts[-1]

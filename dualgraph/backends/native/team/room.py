@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..addresses import address_of
-from .spots import ZERO_WORD, Check, Ints, Kernel, Late, NotNative, Ref, Span, Spot, Word, row_major
+from .spots import ZERO_WORD, Check, Ints, Kernel, Late, NotNative, Ref, Span, Spot, Word
 
 # the word with the address of memory that ops have for themselves, one after the other
 ROOM_WORD = 2
@@ -135,4 +135,4 @@ def in_order(x: Any) -> Any:
     return np.ascontiguousarray(x)
 
 
-__all__ = ["Room", "Spot", "in_order", "open_room", "row_major", "writing"]
+__all__ = ["Room", "Spot", "in_order", "open_room", "writing"]

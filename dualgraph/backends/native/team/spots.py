@@ -11,6 +11,7 @@ import numpy as np
 from ....core.numbers.sizing import range_length, slice_indices
 from ....core.numbers.symbolic import is_one
 from ....core.numbers.worked import Worked, alike, may_meet
+from ....core.types import contiguous_strides
 
 Ints = tuple[int, ...]
 ZERO_WORD = 0  # the word that is always 0
@@ -59,7 +60,9 @@ class Spot:
 
     def __init__(self, at: Ref, shape: Ints, dtype: Any, strides: Ints | None = None) -> None:
         self.at, self.shape, self.dtype = at, tuple(shape), np.dtype(dtype)
-        self.strides = row_major(self.shape, self.dtype.itemsize) if strides is None else strides
+        self.strides = (
+            contiguous_strides(self.shape, self.dtype.itemsize) if strides is None else strides
+        )
 
     @property
     def itemsize(self) -> int:
@@ -193,12 +196,3 @@ class Check(NamedTuple):
 
 def _meet(xs: Iterable[Span], ys: tuple[Span, ...]) -> bool:
     return any(x.meets(y) for x in xs for y in ys)
-
-
-def row_major(shape: Ints, size: int) -> Ints:
-    """Strides in bytes of an array without gaps."""
-    steps = []
-    for d in shape[::-1]:
-        steps.append(size)
-        size *= d
-    return tuple(steps[::-1])
