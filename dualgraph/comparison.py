@@ -67,6 +67,11 @@ class Snapshot:
             t._grad = grad
 
 
+def host_leaves(result: Any) -> list[Any]:
+    """The leaves of a tree: tensors as `host_values`, others as None."""
+    return [host_values(v) if isinstance(v, Tensor) else None for v in flatten(result)[0]]
+
+
 def host_values(t: Tensor) -> tuple[Any, DType]:
     """A copy of a tensor's values as a NumPy array, and what they mean."""
     return np.array(backend_for(t.device).to_numpy(t._data)), t.dtype
@@ -142,7 +147,7 @@ def compare(fn: Any, *args: Any, seconds: float = 0.3, **kwargs: Any) -> Compari
     result, program, reasons = trace(
         inner, args, kwargs, leaves, fast_math, getattr(fn, "_backend", None)
     )
-    expected = [*_tensors(result), *snapshot.values()]
+    expected = [*host_leaves(result), *snapshot.values()]
     snapshot.restore()
     name = getattr(inner, "__name__", type(inner).__name__)
     if program is None:
@@ -153,7 +158,7 @@ def compare(fn: Any, *args: Any, seconds: float = 0.3, **kwargs: Any) -> Compari
         raise program.failure
     again = program.call(leaves)
     reasons = ["the compiled run took another path"] if again is MISMATCH else []
-    found = expected if again is MISMATCH else [*_tensors(again), *snapshot.values()]
+    found = expected if again is MISMATCH else [*host_leaves(again), *snapshot.values()]
     snapshot.restore()
     ulp = max((_distance(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
     if native.available():
@@ -164,10 +169,6 @@ def compare(fn: Any, *args: Any, seconds: float = 0.3, **kwargs: Any) -> Compari
     return Comparison(
         name, again is not MISMATCH, ulp == 0, ulp, eager, compiled, program.memory, tuple(reasons)
     )
-
-
-def _tensors(result: Any) -> list[Any]:
-    return [host_values(v) if isinstance(v, Tensor) else None for v in flatten(result)[0]]
 
 
 def _distance(a: Any, b: Any) -> float:

@@ -8,12 +8,11 @@ and ct of all steps are kept, and multiplied once. That is done where they are f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any, NamedTuple
 
 from ..core.node import Node, Var
-from ..ops.contraction import matmul_op, swap_last
-from ..ops.movement import permute, reshape
+from ..ops.contraction import as_matrix, matmul_op, swap_last
+from ..ops.movement import permute
 from ..static.graph import Graph
 
 KEEP = 0.5  # elements that a step may keep, in those of the constant
@@ -85,11 +84,7 @@ def gradient(use: Use, x: Any, ct: Any) -> Any:
     """The constant's gradient from a use: x and ct have the factors and cotangents of all steps, stacked."""
     if use.side == 0:
         x, ct = swap_last(x), swap_last(ct)
-    x, ct = _as_matrix(x), _as_matrix(ct)
+    x, ct = as_matrix(x), as_matrix(ct)
     if use.turned != (use.side == 0):  # in the constant's own order
         x, ct = ct, x
     return matmul_op(swap_last(x), ct)
-
-
-def _as_matrix(x: Any) -> Any:
-    return reshape(x, shape=(prod(x.shape[:-1]), x.shape[-1]))

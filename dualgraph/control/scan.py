@@ -9,9 +9,10 @@ from ..core.context import state
 from ..core.errors import ArgumentError, ShapeError, describe
 from ..core.numbers.sizing import to_int
 from ..core.numbers.symbolic import plain
+from ..eager.lift import example
 from ..eager.shapes import stack
 from ..eager.tensor import Tensor
-from ..ops.movement import copy, reshape, slice_
+from ..ops.movement import copy
 from ..static.control import step_order
 from ..static.graph import Graph, renumber
 from .body import (
@@ -143,7 +144,7 @@ class _Scan:
         with unseen():
             if self.length:
                 first = step_order(plain(self.length), self.reverse)[0]
-                row = [_row(x, first) for x in self.xs]
+                row = [example(x, first) for x in self.xs]
             else:
                 row = [filled(x.tensor_type._replace(shape=x.shape[1:])) for x in self.xs]
         return trace_body(self.op, self.f, self.args, [*self.init, *row], discarded, watched)
@@ -175,7 +176,7 @@ class _Scan:
     ) -> Any:
         """The scan from step `start` on, run step by step."""
         for i in step_order(self.length, self.reverse)[start:]:
-            row = [_row(x, i) for x in self.xs]
+            row = [example(x, i) for x in self.xs]
             given = self.args.build([*(_row_major(c) for c in carry), *row])
             carry, y = self._parted(*tensors_of(self.op, self.f(*given)))
             if ys:
@@ -248,8 +249,3 @@ def _states_carried(body: Graph, carries: int, slices: int, states: int) -> Grap
 def _row_major(x: Tensor) -> Tensor:
     """`x` in row-major order, as the bodies of compiled loops get it."""
     return x if x._data.flags.c_contiguous else copy(x)
-
-
-def _row(x: Tensor, i: int) -> Tensor:
-    starts, stops = (i,) + (0,) * (x.ndim - 1), (i + 1, *x.shape[1:])
-    return reshape(slice_(x, starts=starts, stops=stops, steps=(1,) * x.ndim), shape=x.shape[1:])  # type: ignore[no-any-return]

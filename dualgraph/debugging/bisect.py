@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..comparison import Snapshot, host_values
+from ..comparison import Snapshot, host_leaves
 from ..core.errors import CaptureError, describe
 from ..core.numbers.draws import drawn_again
 from ..core.trees import flatten
 from ..core.ulp import ulp_of
-from ..eager.tensor import Tensor
 from ..jit.program import MISMATCH
 from ..jit.tracing import trace
 from ..passes.fuel import FUEL
@@ -78,18 +77,14 @@ def same_bits(fn: Any, args: Any, kwargs: Any) -> bool:
     result, program, reasons = trace(inner, args, kwargs, leaves)
     if program is None:
         raise CaptureError(describe("bisect", getattr(inner, "__name__", "fn"), "; ".join(reasons)))
-    expected = [*_tensors(result), *snapshot.values()]
+    expected = [*host_leaves(result), *snapshot.values()]
     snapshot.restore()
     program.build()
     with drawn_again(program.trace.draws):
         again = MISMATCH if program.failure is not None else program.call(leaves)
-    found = [*_tensors(again), *snapshot.values()] if again is not MISMATCH else []
+    found = [*host_leaves(again), *snapshot.values()] if again is not MISMATCH else []
     snapshot.restore()
     return bool(found) and all(map(_equal, expected, found))
-
-
-def _tensors(result: Any) -> list[Any]:
-    return [host_values(v) if isinstance(v, Tensor) else None for v in flatten(result)[0]]
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backends import executor
 from ..backends.hooks import hooks_for
-from ..comparison import Snapshot, host_values
+from ..comparison import Snapshot, host_leaves
 from ..core.backend import backend_for
 from ..core.errors import CaptureError, describe
 from ..core.node import Literal, Node, Var
@@ -67,7 +67,7 @@ def verify(fn: Any, *args: Any, **kwargs: Any) -> Verification:
     if program is None:
         raise CaptureError(describe("verify", getattr(inner, "__name__", "fn"), "; ".join(reasons)))
     program.budget = getattr(fn, "_memory", None)
-    eager = [*_tensors(result), *snapshot.values()]
+    eager = [*host_leaves(result), *snapshot.values()]
     after = _left_by_eager(program)
     snapshot.restore()
     inputs = arrays_of(program.trace.slots, leaves)
@@ -80,10 +80,6 @@ def verify(fn: Any, *args: Any, **kwargs: Any) -> Verification:
         _check_call(checker, program, leaves, snapshot, eager)
         snapshot.restore()
     return Verification(checker.checked, tuple(checker.names), tuple(checker.found))
-
-
-def _tensors(result: Any) -> list[Any]:
-    return [host_values(v) if isinstance(v, Tensor) else None for v in flatten(result)[0]]
 
 
 def _left_by_eager(program: Program) -> list[Any]:
@@ -252,7 +248,7 @@ def _check_call(
     if again is MISMATCH:
         checker.report("execution", None, float("inf"), program.mismatch)
         return
-    found = [*_tensors(again), *snapshot.values()]
+    found = [*host_leaves(again), *snapshot.values()]
     for a, b in zip(eager, found, strict=True):
         if a is None or b is None:
             continue

@@ -73,6 +73,14 @@ def as_operand(x: Any) -> Tensor:
     return x if isinstance(x, Tensor) else asarray(x)
 
 
+def as_in(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
+    """Keywords for a new tensor: a dtype and a device, those of x for what is None."""
+    return {
+        "dtype": x.dtype if dtype is None else dtype,
+        "device": x.device if device is None else device,
+    }
+
+
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """x in another dtype; a copy unless `copy` is False and nothing changes.
 

@@ -40,7 +40,7 @@ from .batch import all_examples
 from .creation import asarray
 from .filling import as_shape
 from .inplace import write
-from .operands import also_out, as_operand, astype
+from .operands import also_out, as_in, as_operand, astype
 from .tensor import Tensor
 
 START = 0x9D0A_5EED
@@ -441,13 +441,6 @@ def _waits(drawn: Tensor, rates: Tensor) -> Tensor:
 methods(bernoulli=bernoulli, multinomial=multinomial)
 
 
-def _like(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
-    return {
-        "dtype": x.dtype if dtype is None else dtype,
-        "device": x.device if device is None else device,
-    }
-
-
 def rand_like(
     x: Tensor,
     *,
@@ -462,7 +455,7 @@ def rand_like(
     (2, 3)
     """
     return rand(
-        x.shape, generator=generator, **_like(x, dtype, device), requires_grad=requires_grad
+        x.shape, generator=generator, **as_in(x, dtype, device), requires_grad=requires_grad
     )
 
 
@@ -480,7 +473,7 @@ def randn_like(
     (2, 3)
     """
     return randn(
-        x.shape, generator=generator, **_like(x, dtype, device), requires_grad=requires_grad
+        x.shape, generator=generator, **as_in(x, dtype, device), requires_grad=requires_grad
     )
 
 
@@ -496,4 +489,4 @@ def randint_like(
     >>> dg.randint_like(dg.zeros(3), 10).shape
     (3,)
     """
-    return randint(*bounds, x.shape, generator=generator, **_like(x, dtype, device))
+    return randint(*bounds, x.shape, generator=generator, **as_in(x, dtype, device))

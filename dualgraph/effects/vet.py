@@ -20,7 +20,7 @@ import numpy as np
 from ..core.numbers.live import LIVE
 from ..eager.tensor import Tensor
 from ..static.checks import ATOMS, class_attribute
-from ..static.code.bytecode import mentions
+from ..static.code.bytecode import generates, mentions
 from ..static.code.changes import changes_outside, raises
 from ..static.code.reading import CHANGES, NEW, OPERATED, VALUE, Target
 from ..static.code.statements import whole
@@ -61,7 +61,6 @@ HARMLESS = frozenset(
     if not (n.startswith("_") or writes(n) or n in CHANGES | TENSOR_CHANGES | ARRAY_METHODS)
 )  # fmt: skip
 GIVE_NUMBERS = frozenset("item float int bool len round str repr format".split())
-GENERATES = 0x2A0  # flags of code that is a generator or coroutine
 
 
 class Vet(Values):
@@ -220,7 +219,7 @@ class Vet(Values):
 
     def called(self, code: types.CodeType) -> str:
         """Why a function that runs may do something else in another call: by what may not run, or is done in place."""
-        does = None if code.co_flags & GENERATES else whole(code)
+        does = None if generates(code) else whole(code)
         if does is None:
             known = code.co_name == "<genexpr>"
             return "" if known else f"it calls {code.co_name}, which may do different things"

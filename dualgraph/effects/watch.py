@@ -23,7 +23,7 @@ from ..core.trees import containers, flatten
 from ..eager.tensor import Tensor
 from ..static.capture import Tracer
 from ..static.checks import ATOMS, Check
-from ..static.code.bytecode import mentions
+from ..static.code.bytecode import generates, mentions
 from ..static.code.changes import (
     changed_names,
     changes_outside,
@@ -129,7 +129,7 @@ class Watch:
         assert self._open is not None
         h = self._open[1]
         code = frame.f_code
-        if changes_outside(code) or (code.co_flags & 0x2A0 and code.co_name != "<genexpr>"):
+        if changes_outside(code) or (generates(code) and code.co_name != "<genexpr>"):
             h.problem = h.problem or f"it calls {code.co_name}"
             return None
         h.names |= mentions(code).names | {*mentions(code).variables}

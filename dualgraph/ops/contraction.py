@@ -70,7 +70,7 @@ def _(ct, _out, x, y):
     def along_y():
         one, two = conj(x), ct
         if y.ndim == 2 and x.ndim > 2 and x.shape[:-2] == ct.shape[:-2]:
-            one, two = _as_matrix(one), _as_matrix(two)  # one product, not a sum of many
+            one, two = as_matrix(one), as_matrix(two)  # one product, not a sum of many
         if Dispatch.lies_turned(matmul_op, y):  # as its gradient will then
             return swap_last(matmul_op(swap_last(two), one))
         return matmul_op(swap_last(one), two)
@@ -83,7 +83,7 @@ def _one_dtype(x: TensorType, y: TensorType) -> None:
         raise DTypeError(f"operands {x} and {y} must have one dtype")
 
 
-def _as_matrix(x: Any) -> Any:
+def as_matrix(x: Any) -> Any:
     """All axes but the last made one."""
     return reshape(x, shape=(prod(x.shape[:-1]), x.shape[-1]))
 
@@ -92,7 +92,7 @@ def _as_matrix(x: Any) -> Any:
 def _(lift, args, batched):
     x, y = args
     if batched == (True, False) and y.ndim == 2:  # one product of all rows
-        out = matmul_op(_as_matrix(x), y)
+        out = matmul_op(as_matrix(x), y)
         return reshape(out, shape=(*x.shape[:-1], y.shape[-1]))
     rank = max(a.ndim - b for a, b in zip(args, batched, strict=True))
     return matmul_op(*lift.align_to(args, batched, rank))

@@ -28,7 +28,7 @@ from .checks import (
     DictCheck,
     GlobalCheck,
 )  # fmt: skip
-from .code.bytecode import Mentions, all_named, mentions
+from .code.bytecode import GENERATES, Mentions, all_named, mentions
 from .code.handlers import after_errors
 from .code.statements import Apart, Statement
 from .code.unbound import unbound
@@ -109,7 +109,7 @@ class Footprint(Holders):
         self._seen, self._classes, self._work, self._waiting = {}, set(), [], []
         for value, name in roots:
             self._visit(value, name, Location("", 0))
-            if getattr(getattr(value, "__code__", None), "co_flags", 0) & 0x2A0:  # yield, async
+            if getattr(getattr(value, "__code__", None), "co_flags", 0) & GENERATES:
                 self._refuse(
                     "a generator or coroutine cannot be one program", name, Location("", 0)
                 )

@@ -16,6 +16,7 @@ from ...ops.transfer import transfer
 from .. import creation, filling
 from ..attach import method, methods
 from ..inplace import write
+from ..operands import as_in
 from ..tensor import Tensor
 
 
@@ -299,19 +300,12 @@ methods(
 # --- new tensors like it -------------------------------------------------------------------------
 
 
-def _like(x: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
-    return {
-        "dtype": x.dtype if dtype is None else dtype,
-        "device": x.device if device is None else device,
-    }
-
-
 @method
 def new_zeros(
     x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros of another shape in the dtype and on the device of x."""
-    return filling.zeros(*size, **_like(x, dtype, device), requires_grad=requires_grad)
+    return filling.zeros(*size, **as_in(x, dtype, device), requires_grad=requires_grad)
 
 
 @method
@@ -319,7 +313,7 @@ def new_ones(
     x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Ones of another shape in the dtype and on the device of x."""
-    return filling.ones(*size, **_like(x, dtype, device), requires_grad=requires_grad)
+    return filling.ones(*size, **as_in(x, dtype, device), requires_grad=requires_grad)
 
 
 @method
@@ -327,7 +321,7 @@ def new_empty(
     x: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Memory of another shape in the dtype and on the device of x (zeros)."""
-    return filling.zeros(*size, **_like(x, dtype, device), requires_grad=requires_grad)
+    return filling.zeros(*size, **as_in(x, dtype, device), requires_grad=requires_grad)
 
 
 @method
@@ -340,7 +334,7 @@ def new_full(
     requires_grad: bool = False,
 ) -> Tensor:
     """One value in another shape, in the dtype and on the device of x."""
-    return filling.full(size, fill_value, **_like(x, dtype, device), requires_grad=requires_grad)
+    return filling.full(size, fill_value, **as_in(x, dtype, device), requires_grad=requires_grad)
 
 
 @method
@@ -356,4 +350,4 @@ def new_tensor(
     x: Tensor, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """A copy of `data` in the dtype and on the device of x."""
-    return creation.tensor(data, **_like(x, dtype, device), requires_grad=requires_grad)
+    return creation.tensor(data, **as_in(x, dtype, device), requires_grad=requires_grad)

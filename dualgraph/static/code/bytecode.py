@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import inspect
 import re
 import sys
 import types
@@ -13,6 +14,7 @@ from typing import NamedTuple
 ATTRIBUTE_WRITES = frozenset(("STORE_ATTR", "DELETE_ATTR"))
 SHIFTED = frozenset(("LOAD_GLOBAL",)) if sys.version_info >= (3, 11) else frozenset()
 KNOWN = sys.version_info < (3, 14)  # whether an instruction is a code and one byte, as read here
+GENERATES = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 # What tensors tell of themselves beside their type.
 UNFOLLOWED = frozenset("_version data_ptr is_leaf grad_fn".split())
@@ -44,6 +46,11 @@ def codes(code: types.CodeType) -> tuple[types.CodeType, ...]:
         if isinstance(const, types.CodeType):
             out.extend(codes(const))
     return tuple(out)
+
+
+def generates(code: types.CodeType) -> bool:
+    """Whether a call makes a generator or a coroutine, so that its code runs later."""
+    return bool(code.co_flags & GENERATES)
 
 
 class Names(NamedTuple):

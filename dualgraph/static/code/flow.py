@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ...core.context import HANDS_ON
 from ...core.numbers.live_calls import Conversion
+from .bytecode import generates
 from .calls import (
     NOTHING,
     TAKERS,
@@ -197,7 +198,7 @@ def _returned(
     Statements in `apart` are passed over: the second part says which variables they read that hold it. Calls of
     `converters`, by these names, leave the number what it is.
     """
-    if looks_around(code) or code.co_flags & 0x2A0:  # generators, coroutines
+    if looks_around(code) or generates(code):
         return None
     ways = _Ways(code, apart, converters)
     try:

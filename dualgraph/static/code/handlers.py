@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from types import CodeType
 from typing import NamedTuple
 
+from .bytecode import generates
 from .steps import Op, numbers, steps, ways
 
 
@@ -140,4 +141,4 @@ def gives_nothing(code: CodeType) -> bool:
             return False
         if op.name == "RETURN_CONST" and op.value:
             return False
-    return not code.co_flags & 0x2A0
+    return not generates(code)

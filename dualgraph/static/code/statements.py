@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from ...core.errors import Location
 from .blocks import GUARDS, RETURNS, Layout
+from .bytecode import generates
 from .cuts import Cut, cut_in
 from .handlers import forgets
 from .reading import STORES, Target, Told, told
@@ -201,7 +202,7 @@ class Apart:
 @functools.lru_cache(maxsize=4096)
 def layout(code: CodeType) -> Layout | None:
     """The instructions of some code, where its statements can be found."""
-    if not SEEN or code.co_flags & 0x2A0:
+    if not SEEN or generates(code):
         return None
     found = Layout(code)
     return None if any(op.name in GUARDS for op in found.ops) else found
