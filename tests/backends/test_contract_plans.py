@@ -1,4 +1,5 @@
-"""Plans: the search for a cut finds what trying all cuts would; tables of batches are beginnings of longer ones."""
+"""Plans: the search for a cut finds what trying all cuts would, units are as small as costs nothing; tables of batches
+are beginnings of longer ones."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from dualgraph.backends.native.contract import cuts, tables
+from dualgraph.backends.native.contract import cuts, plan, tables
 from dualgraph.backends.native.contract.cuts import Packing, quickest
+from dualgraph.backends.native.contract.operands import Product, Strided
 from dualgraph.backends.native.contract.shape import geometry
 from dualgraph.core.numbers.worked import Working
 
@@ -42,6 +44,36 @@ def test_the_search_for_a_cut_leaves_out_nothing_that_wins():
         found = time_of(*quickest(*given, turn, x, y), *given, turn, x, y)
         # each cut that is taken is better than the one before by so much
         assert min(all_times) <= found <= min(all_times) / cuts.BETTER * (1 + 1e-12)
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """``planned(threads, m, k, n)``: the plan of a product on low tiles whose operands both lie along k."""
+
+    def make(threads, m, k, n):
+        monkeypatch.setattr(plan.pool, "size", threads)
+        start = np.zeros(1, np.int64)
+        along = Strided(4 * k, 4)
+        sizes = Product("float32", m, n, k, along, along, 4 * n, (start, start, start))
+        return plan.Plan(sizes, shape=geometry("float32", 32))
+
+    return make
+
+
+@pytest.mark.parametrize("m", [32, 64, 128])
+def test_columns_that_one_unit_alone_reads_are_packed_by_it(planned, m):
+    found = planned(2, m, 784, 512)
+    assert found.cut.rows >= m and not found.cut.whole_y
+    assert found.units == 16  # small ones: threads end together
+    assert planned(1, m, 784, 512).units == 1
+
+
+@pytest.mark.parametrize("n", [384, 511, 512, 513])
+def test_units_that_pack_their_own_rows_are_small(planned, n):
+    found = planned(2, n, n, n)
+    assert found.cut.whole_y and not found.cut.whole_x
+    assert found.units > 10
+    assert planned(1, n, n, n).units == 1
 
 
 @pytest.mark.parametrize("nbytes", [16, 32, 64])

@@ -30,6 +30,13 @@ REACH = 2**22  # bytes of y packed whole beyond which its panels come from furth
 FAR = 1.25  # of reading such a panel, in tiles
 SPREAD = 1.5  # packing a LARGE x whole costs so much more than a thread's own part, which stays in its cache
 APART = 2  # of reading a panel of it where x is a matrix; windows take longer to pack than to read from far
+# On low tiles, what one thread packs of a matrix for others goes from cache to cache, and comes back to be written in
+# the next call: it costs so much more than what a thread packs for itself.
+HANDED_X = 3  # of which each thin panel is read by all, from so many bytes on
+HANDED_BYTES = 2**18
+HANDED_Y = 1.4
+UNITS = 8  # for each thread, where that costs nothing
+FINE = 6, 2  # tiles down and across that such units have at least
 
 
 class Plan:
@@ -246,21 +253,42 @@ class Plan:
         pack_x = 2 * lanes / self.columns * self.pack_x
         near = isinstance(p.y, Strided) and p.y.row_step == size
         pack_y = (0.6 if near else 2) * lanes / self.rows * self.pack_y
+        low = isinstance(p.x, Strided) and isinstance(p.y, Strided) and self.shape.registers < 32
         spread = SPREAD if x_bytes > LARGE else 1
+        spread = HANDED_X if low and x_bytes > HANDED_BYTES else spread
         pack_y *= 2 if y_bytes > 2 * LARGE else 1  # from beyond the caches
         apart = APART * (isinstance(p.x, Strided) and x_bytes > LARGE)
         # a matrix's own panels for several blocks of k do not stay near either
         far = FAR * (y_bytes > (3 * REACH if grouped and isinstance(p.y, Strided) else REACH))
         x = Packing(pack_x, spread * tiles_x * pack_x * xs, apart, bool(pack_x), ready_x)
         sharable = bool(pack_y) and self._sharable_y()
-        y = Packing(pack_y, tiles_y * pack_y * ys, far, sharable, ready_y)
+        y = Packing(
+            pack_y, (HANDED_Y if low else 1) * tiles_y * pack_y * ys, far, sharable, ready_y
+        )
         own, whole = (self._columns(p.n, False, w) // self.columns for w in (False, True))
         blocks = -(-p.k // KC)
         down, across, whole_x, whole_y = quickest(
             (tiles_x, tiles_y), self.rows, self.batch, blocks, threads, (own, whole), x, y
         )
         choice = Cut(down * self.rows, across * self.columns, whole_x, whole_y)
-        return self._evened(choice)
+        finer = self._finer(choice, tiles_x, tiles_y) if low and threads > 1 else choice
+        return self._evened(finer) if finer.rows == choice.rows else finer
+
+    def _finer(self, cut: Cut, tiles_x: int, tiles_y: int) -> Cut:
+        """The cut with smaller units where no two of them pack the same, so that this costs nothing: threads end
+        together then, however their processors differ in speed."""
+        p, units = self.product, UNITS * pool.size
+        if cut.whole_y and not cut.whole_x:
+            parts = -(-p.n // cut.columns) * self.batch
+            least = max(FINE[0], -(-tiles_x * parts // units)) * self.rows
+            return cut._replace(rows=min(cut.rows, least))
+        once = cut.rows >= p.m and not cut.whole_y and (cut.whole_x or not self.pack_x)
+        if (
+            once and p.y.k_step == self.shape.size
+        ):  # neighbouring columns are better read in long runs
+            least = max(FINE[1], -(-tiles_y * self.batch // units)) * self.columns
+            return cut._replace(columns=min(cut.columns, least))
+        return cut
 
     def _columns(self, columns: int, whole_x: bool, whole_y: bool) -> int:
         """How many of a unit's columns are gone through with a block of rows: all where y is packed and nothing
