@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.constant import exact
 from ..core.context import state
+from ..core.errors import Location
 from ..core.numbers.guards import mode as sizes
 from ..core.numbers.live import mode
 from ..core.numbers.symbolic import is_symbolic
@@ -52,9 +53,13 @@ class Watch:
     """Sees the statements that a footprint sets apart, in the functions that run while it is entered."""
 
     def __init__(
-        self, footprint: Footprint, tracer: Tracer, at: Callable[[], dict[Any, int]] = dict
-    ) -> None:
-        """`at` says what is at the places that calls exchange the tensors and numbers of."""
+        self, footprint: Footprint, tracer: Tracer, at: Callable[[], dict[Any, int]] = dict,
+        learns: bool = False,
+    ) -> None:  # fmt: skip
+        """`at` says what is at the places that calls exchange the tensors and numbers of.
+
+        Where it `learns`, it sees which code runs, so that later captures can leave out the rest.
+        """
         self._at_places = at
         self.entry: dict[Any, int] = {}  # what was there when the call began
         self.happenings: list[Happening] = []
@@ -65,6 +70,11 @@ class Watch:
             found = footprint.apart(code)
             if found:
                 self._at[code] = {i: s for s in found for i in range(s.first, s.end, 2)}
+        self._ran: dict[CodeType, set[int]] = {}  # offsets, of code that may be left out
+        if learns and footprint._apart is not None:
+            looked_at = (*footprint._apart.reach.codes, *footprint.doubtful)
+            self._ran = {code: set() for code in looked_at if code in footprint.functions}
+            self._at = {code: {} for code in self._ran} | self._at
         self._serials: dict[int, int] = {}
         self._calls = 0
         self._open: tuple[FrameType, Happening, Aside] | None = None
@@ -142,6 +152,8 @@ class Watch:
 
     def _step(self, frame: FrameType, at: int) -> None:
         """An instruction is about to run."""
+        if frame.f_code in self._ran:
+            self._ran[frame.f_code].add(at)
         if self._open is not None:
             running, h, _ = self._open
             if running is not frame or h.statement.has(at):
@@ -227,8 +239,9 @@ class Watch:
 
         `own` are the objects that belong to the arguments.
         """
+        reasons = self._ran_after_all()
         if not self.happenings:
-            return []
+            return reasons
         places = {(id(c.holder), c.key) for c in self._footprint.checks}
         outside = {id(c) for v in own for c in (v, *containers(v))}
         seen = {id(c): None for c in containers(result)}
@@ -236,7 +249,6 @@ class Watch:
         apart = reached._apart
         stays = [changed_names(code, reached.apart(code)) for code in reached.functions]
         changed = frozenset().union(*stays)
-        reasons = []
         for h in self.happenings:
             self._look_up_again(h)
         for h in self._needlessly_late():
@@ -253,6 +265,16 @@ class Watch:
             h.changed = []  # live numbers among them count as kept
         self._made.clear()
         return list(dict.fromkeys(reasons))
+
+    def _ran_after_all(self) -> list[str]:
+        """Takes in what code ran; what did although it was left out is why there is no program."""
+        apart = self._footprint._apart
+        if apart is None or not self._ran:
+            return []
+        found = [
+            Location(c.co_filename, c.co_firstlineno, c.co_name) for c in apart.came_to(self._ran)
+        ]
+        return [f"{at} runs code that did not run before" for at in found]
 
     def _look_up_again(self, h: Happening) -> None:
         """A cut statement looks up places before its tensor is computed: they have to be the same at the end."""

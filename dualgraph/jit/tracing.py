@@ -167,14 +167,14 @@ class _Call:
         )
         self.tracer = self._tracer(left, shapes)
         follows = not (whole or isinstance(self.tracer, SymbolicTracer)) and self._follows_arrays()
-        self.working = self.tracer.working = (
-            Working(self.tracer, leaves, of_arrays) if follows else None
-        )
+        self.working = Working(self.tracer, leaves, of_arrays) if follows else None
+        self.tracer.working = self.working
         how = shapes or {}, self.working
         self.arguments = Arguments(args, kwargs, leaves, self.footprint, *how)
         self.tracer.root = called.__code__
         _introduce(self.tracer, leaves, self.footprint, left)
-        self.watch = Watch(self.footprint, self.tracer, dict if rebound is None else rebound.at)
+        at = dict if rebound is None else rebound.at
+        self.watch = Watch(self.footprint, self.tracer, at, some_apart)
         self.formulas = Formulas(sources, leaves) if sources or takes is not None else None
         self.takes = takes
         self.taken: list[tuple[Taken, Concrete]] = []  # numbers that are inputs from there on

@@ -77,6 +77,14 @@ class Footprint(Holders):
         if apart is not None and apart.active:
             self._asked = frozenset(self.user_names)
             self._find(roots)
+        if apart is not None:
+            apart.reach.wanted = bool(self.doubtful)
+
+    @property
+    def doubtful(self) -> list[types.CodeType]:
+        """The code that mentions what is refused: some of it may never run."""
+        at = self._refused_at
+        return [c for c in self.functions if (c.co_filename, c.co_firstlineno) in at]
 
     def _known(self) -> Any:
         """What one walk finds out for the next."""
@@ -104,7 +112,8 @@ class Footprint(Holders):
         self.holding: list[Check] = []
         self._quick: Checklist | None = None
         self.functions: dict[types.CodeType, types.FunctionType] = {}  # the user's
-        self.tensors, self.arrays, self.refusals = {}, {}, []
+        self.tensors, self.arrays = {}, {}
+        self.refusals, self._refused_at = [], set()
         self._registry = False
         self._seen, self._classes, self._work, self._waiting = {}, set(), [], []
         for value, name in roots:
@@ -215,6 +224,8 @@ class Footprint(Holders):
         if self.functions.setdefault(fn.__code__, fn) is not fn:
             self._shared.add(fn.__code__)
         pieces = [r for s in self.apart(fn.__code__) for r in s.ranges]
+        if self._apart is not None:
+            pieces += self._apart.reach.left_out(fn.__code__)
         if pieces:
             told = mentions(fn.__code__, (*pieces, *after_errors(fn.__code__)))
         self.names |= told.names

@@ -83,6 +83,7 @@ class Holders:
     about: frozenset[str]  # names such as ``__doc__`` that the user's code mentions
     arrays: dict[int, tuple[Any, str]]
     refusals: list[str]
+    _refused_at: set[tuple[str, int]]  # where the code begins that mentions what is refused
     _asked: frozenset[str] | None  # names in the user's code, if only those count for his data
     _registry: bool  # whether subclasses that are registered count
     _seen: dict[int, Any]
@@ -92,6 +93,7 @@ class Holders:
 
     def _refuse(self, why: str, name: str, where: Location) -> None:
         at = f" at {where}" if where.line else ""
+        self._refused_at.add((where.file, where.line))
         self.refusals.append(f"{name}{at}: {why}")
 
     def _place(self, check: Check) -> None:
@@ -385,6 +387,9 @@ class Holders:
             self._visit(inner, name, where)
             return
         plain = isinstance(value, dict) or is_namespace(cls)
+        if home(cls) == "typing":  # a hint; called, it makes what it is a hint of
+            self._visit(getattr(value, "__origin__", None), name, where)
+            return
         if closed(home(cls)) and not plain:
             if not engine or home(cls).startswith(f"{ENGINE}.data"):
                 self._refuse(

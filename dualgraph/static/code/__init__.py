@@ -9,5 +9,6 @@ Its modules:
     statements  what does something to Python state, as pieces that can run later
                 blocks (ifs, loops, ... as one), reading (what a part does), dataflow (on all ways through a part),
                 pieces (a part as a function), cuts (whose tensor the program computes), worth (which are set apart)
+    reach       which code runs in captures
     changes     what else may change Python state
 """

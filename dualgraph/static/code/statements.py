@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from .blocks import GUARDS, RETURNS, Layout
 from .bytecode import generates
 from .cuts import Cut, cut_in
 from .handlers import forgets
+from .reach import Reach
 from .reading import STORES, Target, Told, told
 from .steps import steps
 from .worth import FORMATTERS, TELLERS, block_is_worth_it, closed, is_worth_it
@@ -156,11 +157,13 @@ def _apart_from_each_other(whole: list[Statement]) -> list[Statement]:
 class Apart:
     """The statements of a compiled function, and of what it calls, that are set apart: all but some.
 
-    `active` says whether any are: only a function that cannot be captured otherwise has its statements set apart.
+    `active` says whether any are: only a function that cannot be captured otherwise has its statements set apart, and
+    code left out that does not run (`reach`).
     """
 
     def __init__(self) -> None:
         self.active = False
+        self.reach = Reach()
         self._codes: set[CodeType] = set()  # where there may be some
         self._kept: dict[CodeType, frozenset[tuple[int, int]]] = {}
         self._doubtful: set[Any] = set()  # those that may be set apart once more is known
@@ -181,6 +184,12 @@ class Apart:
         self._doubtful.add((s.code, s.key))
         self._fresh = True
 
+    def came_to(self, ran: Mapping[CodeType, Iterable[int]]) -> list[CodeType]:
+        """Takes in the offsets that a capture came to; the code that ran though it was left out."""
+        beyond, other = self.reach.learn(ran)
+        self._fresh = self._fresh or other
+        return beyond
+
     def holds(self, where: Location) -> bool:
         """Whether a statement that may be set apart has this line."""
         every = (s for code in tuple(self._codes) for s in (*candidates(code), *statements(code)))
@@ -189,7 +198,9 @@ class Apart:
 
     def again(self) -> bool:
         """Whether a function that was just refused may fare better now, with other statements set apart."""
-        better = self._fresh if self.active else any(map(statements, tuple(self._codes)))
+        better = self._fresh
+        if not self.active:
+            better = self.reach.wanted or any(map(statements, tuple(self._codes)))
         self.active, self._fresh = self.active or better, False
         self._codes.clear()
         self.tries += 1
