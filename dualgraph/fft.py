@@ -342,7 +342,7 @@ rfft2, irfft2 = _two(rfftn, "rfft2"), _two(irfftn, "irfft2")
 hfft2, ihfft2 = _two(hfftn, "hfft2"), _two(ihfftn, "ihfft2")
 
 
-def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
+def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Frequencies of the places of a transform, in cycles per unit of the sample spacing d.
 
     >>> dg.fft.fftfreq(4)
@@ -352,7 +352,7 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None)
     return ar.divide(astype(places, dtype or dt.get_default_dtype()), n * d)
 
 
-def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
+def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Frequencies of the places of an `rfft`.
 
     >>> dg.fft.rfftfreq(4)

@@ -70,8 +70,9 @@ class GraphError(DualgraphError, ValueError):
     """A graph or its text is not well formed."""
 
 
-class NanError(DualgraphError, FloatingPointError):
-    """An op made the first NaN (or infinity); raised while `dg.debug_nans()` is on."""
+class NanError(DualgraphError, FloatingPointError, RuntimeError):
+    """A value is NaN or infinite: an op made the first one while `dg.debug_nans()` is on, or gradients to be clipped
+    have a norm that is."""
 
 
 class StateError(DualgraphError, RuntimeError):

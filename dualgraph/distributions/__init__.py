@@ -6,7 +6,8 @@ Its modules:
     numbers          continuous; circular (angles); relatives (made of simpler ones, and mixtures)
     whole numbers    discrete, counts
     vectors          Dirichlet, multivariate normal, axes taken as events; matrices (Wishart, LKJ)
-    mapped           transforms (what a map is), maps (those that compute), transformed (what is drawn and mapped)
+    mapped           transform (what a map is), maps (those that compute), transforms (all of them), transformed (what
+                     is drawn and mapped)
 """
 
 from . import constraints
@@ -50,6 +51,13 @@ from .relatives import (
     StudentT,
     Weibull,
 )
+from .transform import (
+    ComposeTransform,
+    IndependentTransform,
+    ReshapeTransform,
+    Transform,
+    identity_transform,
+)
 from .transformed import (
     Kumaraswamy,
     LogisticNormal,
@@ -57,13 +65,6 @@ from .transformed import (
     RelaxedBernoulli,
     RelaxedOneHotCategorical,
     TransformedDistribution,
-)
-from .transforms import (
-    ComposeTransform,
-    IndependentTransform,
-    ReshapeTransform,
-    Transform,
-    identity_transform,
 )
 from .vectors import Beta, Dirichlet, Independent, LowRankMultivariateNormal, MultivariateNormal
 

@@ -15,7 +15,7 @@ from ..linalg import diagonal
 from ..nn.functional.activation import logsigmoid, softplus
 from ..ops import arithmetic as ar
 from .base import Distribution, Shape
-from .transforms import Transform, sum_last
+from .transform import Transform, sum_last
 
 
 class AffineTransform(Transform):

@@ -25,7 +25,7 @@ from .maps import (
     SigmoidTransform,
     StickBreakingTransform,
 )
-from .transforms import ComposeTransform, Transform, sum_last
+from .transform import ComposeTransform, Transform, sum_last
 from .vectors import Independent
 
 

@@ -17,10 +17,10 @@ from ..core.errors import TransformError, describe
 from ..core.prim import Prim
 from ..ops.arithmetic import add, multiply
 from ..ops.creation import arange_op
-from ..ops.movement import concat_along, copy, reshape
+from ..ops.movement import concat_along, copy, permute, reshape
 from ..ops.reduce import broadcast_to, reduce_sum
 from .batch import Batch, Level, batch_of, in_batch, tracked
-from .custom import Function, FunctionContext
+from .custom import Function, FunctionContext, VmapInfo
 from .inplace import write
 from .lift import Lift
 from .tensor import Tensor
@@ -195,11 +195,7 @@ class Batching:
         kwargs: dict[str, Any],
     ) -> Any:
         """Runs a custom function on batched operands as a custom function of the tensors within."""
-        level = self._innermost(args)
-        tracer = state.tracer
-        # A capture that began inside of this vmap sees the ops of its own level alone.
-        if tracer is not None and level.depth <= tracer.depth:
-            tracer.refuse_function(cls.__name__)
+        level = self._level_of(cls, args)
         own = [b if (b := batch_of(a)) is not None and b.level is level else None for a in args]
         inner = [a if b is None else b.inner for a, b in zip(args, own, strict=True)]
         several = []
@@ -229,6 +225,26 @@ class Batching:
         )
         outs = tuple(in_batch(o, level) for o in lifted.apply(*inner))
         return outs if several[0] else outs[0]
+
+    def by_hand(self, cls: type[Function], args: tuple[Any, ...]) -> Any:
+        """What a custom function says itself that it gives for all examples."""
+        level = self._level_of(cls, args)
+        own = [b if (b := batch_of(a)) is not None and b.level is level else None for a in args]
+        inner = [a if b is None else b.inner for a, b in zip(args, own, strict=True)]
+        dims = tuple(0 if b is not None and b.mapped else None for b in own)
+        result, places = cls.vmap(VmapInfo(level.size, level.draws), dims, *inner)
+        if not isinstance(result, tuple):
+            return _example(result, places, level)
+        axes = places if isinstance(places, (tuple, list)) else (places,) * len(result)
+        return tuple(_example(o, a, level) for o, a in zip(result, axes, strict=True))
+
+    def _level_of(self, cls: type[Function], args: tuple[Any, ...]) -> Level:
+        """The vmap that a custom function runs in."""
+        level, tracer = self._innermost(args), state.tracer
+        # A capture that began inside of this vmap sees the ops of its own level alone.
+        if tracer is not None and level.depth <= tracer.depth:
+            tracer.refuse_function(cls.__name__)
+        return level
 
     # --- what must not leave ---
 
@@ -268,6 +284,18 @@ class Batching:
 def _tracked_below(t: Tensor) -> bool:
     batch = batch_of(t)
     return t.requires_grad if batch is None else tracked(batch.inner)
+
+
+def to_front(t: Tensor, axis: int) -> Tensor:
+    """`t` with its `axis` as the first one."""
+    axis %= t.ndim
+    rest = (i for i in range(t.ndim) if i != axis)
+    return t if axis == 0 else permute(t, axes=(axis, *rest))  # type: ignore[no-any-return]
+
+
+def _example(t: Tensor, axis: int | None, level: Level) -> Tensor:
+    """One example of a tensor that has them along `axis`; of one for all, that."""
+    return t if axis is None else in_batch(to_front(t, axis), level)
 
 
 def _all_examples(t: Tensor, level: Level) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.context import grad_mode, state
 from ..core.errors import AutogradError, describe, user_place
@@ -36,7 +36,10 @@ class FunctionContext:
         """Says that no gradient flows to these results."""
         self._non_differentiable = {id(t) for t in tensors}
 
-    save_for_forward = save_for_backward
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Keeps tensors where nothing was kept for backward: tangents are made of gradients."""
+        if not self._saved and self._packed is None:
+            self.save_for_backward(*tensors)
 
     def mark_dirty(self, *tensors: Tensor) -> None:
         """Accepted for compatibility: in-place writes are tracked without it."""
@@ -99,6 +102,13 @@ class _FunctionOp(TapeOp):
         return given[: len(operands)]
 
 
+class VmapInfo(NamedTuple):
+    """What `Function.vmap` is told: how many examples there are, and how random numbers are drawn for them."""
+
+    batch_size: int
+    randomness: str
+
+
 class Function:
     """Base of user-defined differentiable functions: static `forward(ctx, ...)` and `backward(ctx, *cts)`.
 
@@ -131,6 +141,16 @@ class Function:
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         """Keeps what backward needs; where it is defined, forward takes no `ctx`."""
 
+    @staticmethod
+    def vmap(info: VmapInfo, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Any, Any]:
+        """Gives the results for all examples, and which axis has the examples in each; where it is defined, it runs
+        in the place of `forward` inside of a `vmap`.
+
+        `in_dims` says which axis has the examples in each argument (None: it is the same for all). Needs
+        `setup_context`.
+        """
+        raise AutogradError("this Function has no static method vmap(info, in_dims, ...)")
+
     @classmethod
     def run(cls, ctx: Any, *args: Any, **kwargs: Any) -> Any:
         """Forward in either of its forms."""
@@ -147,8 +167,12 @@ class Function:
         edges = tuple(a._edge() if isinstance(a, Tensor) else None for a in args)
         tracked = state.grad and any(e is not None for e in edges)
         ctx.needs_input_grad = tuple(e is not None for e in edges)
-        if state.batching is not None and state.batching.lifts(args):
-            result = state.batching.custom(cls, ctx, args, kwargs)
+        batching = state.batching
+        if batching is not None and cls.vmap is not Function.vmap and batching.applies(args):
+            result = batching.by_hand(cls, args)
+            cls.setup_context(ctx, args, result)
+        elif batching is not None and batching.lifts(args):
+            result = batching.custom(cls, ctx, args, kwargs)
         else:
             with grad_mode(False):
                 result = cls.run(ctx, *args, **kwargs)

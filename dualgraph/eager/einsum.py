@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from operator import index
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from ..core.composite import together
@@ -32,16 +34,19 @@ class Term:
 
 
 @together
-def einsum(equation: str, *operands: Any) -> Tensor:
+def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sums of products by labels: ``einsum("ij,jk->ik", x, y)`` is ``x @ y``.
 
     Labels that stand twice in one operand take its diagonal, those not in the result are summed;
-    ``...`` stands for axes that broadcast. Operands are contracted from left to right.
+    ``...`` stands for axes that broadcast. Operands are contracted from left to right. Labels may also be numbers
+    below 52, in lists after each operand and at the end, as in ``einsum(x, [0, 1], y, [1, 2], [0, 2])``.
 
     >>> x = dg.ones(2, 3)
     >>> dg.einsum("ij,kj->ik", x, x).tolist()
     [[3.0, 3.0], [3.0, 3.0]]
     """
+    if not isinstance(equation, str):
+        equation, operands = _spelt((equation, *operands))
     given = (
         operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
     )
@@ -59,6 +64,24 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         out = _contract(out, term, later.union(output))
     out = _summed(out, [x for x in out.labels if x not in output])
     return _ordered(out, output).tensor
+
+
+def _spelt(parts: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """Operands with their labels as lists of numbers, as an equation and operands."""
+
+    def text(labels: Any) -> str:
+        if not isinstance(labels, (list, tuple)):
+            problem = "operands take turns with lists of labels where there is no equation"
+            raise ArgumentError(describe("einsum", type(labels).__name__, problem))
+        return "".join(
+            "..." if x is Ellipsis else (ascii_uppercase + ascii_lowercase)[index(x)]
+            for x in labels
+        )
+
+    count = len(parts) // 2 * 2
+    left = ",".join(map(text, parts[1:count:2]))
+    right = f"->{text(parts[-1])}" if len(parts) > count else ""
+    return left + right, parts[:count:2]
 
 
 # --- the equation --------------------------------------------------------------------------------

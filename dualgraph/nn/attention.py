@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
 from typing import Any
 
 from ..core.errors import ArgumentError, ShapeError
@@ -14,6 +17,34 @@ from . import init
 from .linear import Linear
 from .module import Module
 from .parameter import Parameter
+
+
+class SDPBackend(Enum):
+    """Kernels of attention that PyTorch chooses from; one serves here, with the same bits whatever is asked for."""
+
+    MATH = 0
+    FLASH_ATTENTION = 1
+    EFFICIENT_ATTENTION = 2
+    CUDNN_ATTENTION = 3
+
+
+@contextmanager
+def sdpa_kernel(
+    backends: SDPBackend | list[SDPBackend], set_priority: bool = False
+) -> Iterator[None]:
+    """Context: attention may be computed by these kernels. Here it is what it is outside.
+
+    >>> from dualgraph.nn.attention import SDPBackend, sdpa_kernel
+    >>> q = dg.ones(1, 1, 2, 4)
+    >>> with sdpa_kernel(SDPBackend.MATH):
+    ...     dg.nn.functional.scaled_dot_product_attention(q, q, q).shape
+    (1, 1, 2, 4)
+    """
+    for backend in backends if isinstance(backends, (list, tuple, set)) else [backends]:
+        if not isinstance(backend, SDPBackend):
+            problem = "takes members of SDPBackend, one or a list of them"
+            raise ArgumentError(f"sdpa_kernel: {problem}, not {backend!r}")
+    yield
 
 
 class MultiheadAttention(Module):

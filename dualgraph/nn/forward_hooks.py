@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 Hook = Callable[..., Any]
@@ -34,6 +34,8 @@ class RemovableHandle:
 
 class HookTable(dict[int, tuple[Hook, bool]]):
     """Hooks in the order in which they run: number -> (hook, whether it takes keyword arguments)."""
+
+    always: Collection[int] = ()  # those that are called where forward raises an error, too
 
     def add(self, hook: Hook, with_kwargs: bool, prepend: bool) -> RemovableHandle:
         """Appends a hook (or puts it first)."""
@@ -70,3 +72,11 @@ def run_hooks(
         replaced = hook(module, args, kwargs, out) if with_kwargs else hook(module, args, out)
         out = out if replaced is None else replaced
     return out
+
+
+def run_always(
+    module: Any, hooks: HookTable, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Forward raised an error: calls the hooks that are to hear of that, too."""
+    for hook, with_kwargs in [hooks[n] for n in hooks.always if n in hooks]:
+        _ = hook(module, args, kwargs, None) if with_kwargs else hook(module, args, None)

@@ -12,7 +12,7 @@ from ..eager import Tensor
 from .backward_hooks import BackwardHooks
 from .computed import COMPUTED, assign
 from .conversion import Convertible
-from .forward_hooks import Hook, HookTable, RemovableHandle, run_hooks, run_pre_hooks
+from .forward_hooks import Hook, HookTable, RemovableHandle, run_always, run_hooks, run_pre_hooks
 from .loading import LoadResult, collect_state, load_state
 from .parameter import Buffer, Parameter
 from .show import show_module
@@ -72,12 +72,17 @@ class Module(Convertible, StateHooks):
             if state.tracer is not None:
                 state.tracer.mark(self, out)
             return out
-        args, kwargs = run_pre_hooks(self, self._pre_hooks, args, kwargs)
-        if not (self._backward_hooks or self._backward_pre_hooks):
-            return run_hooks(self, self._hooks, args, kwargs, self.forward(*args, **kwargs))
-        gates = BackwardHooks(self, self._backward_pre_hooks, self._backward_hooks)
-        out = self.forward(*gates.enter(args), **kwargs)
-        return gates.leave(run_hooks(self, self._hooks, args, kwargs, out))
+        gates = None
+        try:
+            args, kwargs = run_pre_hooks(self, self._pre_hooks, args, kwargs)
+            if self._backward_hooks or self._backward_pre_hooks:
+                gates = BackwardHooks(self, self._backward_pre_hooks, self._backward_hooks)
+            out = self.forward(*(args if gates is None else gates.enter(args)), **kwargs)
+        except Exception:
+            run_always(self, self._hooks, args, kwargs)
+            raise
+        out = run_hooks(self, self._hooks, args, kwargs, out)
+        return out if gates is None else gates.leave(out)
 
     def register_forward_pre_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
@@ -86,10 +91,16 @@ class Module(Convertible, StateHooks):
         return self._pre_hooks.add(hook, with_kwargs, prepend)
 
     def register_forward_hook(
-        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Calls ``hook(module, args, out)`` after forward; what it returns, if anything, replaces the result."""
-        return self._hooks.add(hook, with_kwargs, prepend)
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False,
+    ) -> RemovableHandle:  # fmt: skip
+        """Calls ``hook(module, args, out)`` after forward; what it returns, if anything, replaces the result.
+
+        With `always_call` it is called where forward raises an error, too, with None for its result.
+        """
+        handle = self._hooks.add(hook, with_kwargs, prepend)
+        if always_call:
+            self._hooks.always = {*self._hooks.always, handle.id}
+        return handle
 
     def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Calls ``hook(module, grad_output)`` before backward; what it returns replaces the gradients."""

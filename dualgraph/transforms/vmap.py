@@ -13,7 +13,7 @@ from ..core.context import as_before
 from ..core.errors import AxisError, ShapeError, TransformError, describe
 from ..core.trees import TreeDef, flatten, unflatten
 from ..eager.batch import Level, batch_of, in_batch
-from ..eager.batching import level_of
+from ..eager.batching import level_of, to_front
 from ..eager.creation import asarray
 from ..eager.shapes import concat, cut
 from ..eager.tensor import Tensor
@@ -115,7 +115,7 @@ def _examples(
     size = _common_size(leaves, axes, axis_size)
     mapped = [a is not None and isinstance(x, Tensor) for x, a in zip(leaves, axes, strict=True)]
     moved = zip(leaves, axes, mapped, strict=True)
-    return _Examples([_to_front(x, a) if m else x for x, a, m in moved], mapped, tree), size
+    return _Examples([to_front(x, a) if m else x for x, a, m in moved], mapped, tree), size
 
 
 class _Results(NamedTuple):
@@ -255,11 +255,6 @@ def _common_size(leaves: list[Any], axes: list[int | None], declared: int | None
         problem = f"the batched axes have size {first}, not axis_size={declared}"
         raise ShapeError(describe("vmap", "", problem))
     return first
-
-
-def _to_front(x: Tensor, axis: int) -> Tensor:
-    axis %= x.ndim
-    return x if axis == 0 else permute(x, axes=(axis, *(i for i in range(x.ndim) if i != axis)))  # type: ignore[no-any-return]
 
 
 def _leave(out: Any, axis: int | None, level: Level) -> Any:

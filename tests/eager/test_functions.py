@@ -124,6 +124,17 @@ def test_einsum_agrees_with_numpy(equation):
     np.testing.assert_allclose(found, np.einsum(equation, *arrays), rtol=1e-10)
 
 
+def test_einsum_takes_lists_of_labels():
+    x, y = dg.randn(2, 3, 4), dg.randn(2, 4, 5)
+    for args, equation in (
+        ((x, [0, 1, 2], y, [0, 2, 3], [1, 3]), "abc,acd->bd"),
+        ((x, [Ellipsis, 30, 2], y, [Ellipsis, 2, 40]), "...bc,...cd"),
+    ):
+        np.testing.assert_array_equal(dg.einsum(*args).numpy(), dg.einsum(equation, x, y).numpy())
+    with pytest.raises(dg.ArgumentError, match="lists of labels"):
+        dg.einsum(x, y)
+
+
 def test_einsum_differentiates():
     x, y = (dg.tensor(RNG.standard_normal((3, 3)), requires_grad=True) for _ in range(2))
     dg.einsum("ij,jk,ii->k", x, y, x).sum().backward()

@@ -396,6 +396,42 @@ def test_backward_inside_vmap_is_refused_for_shared_leaves() -> None:
     assert w.grad is None
 
 
+class Sine(dg.autograd.Function):
+    """Sine by NumPy, which takes no batched tensors: it says itself what it gives for all examples."""
+
+    @staticmethod
+    def forward(x):
+        return dg.asarray(np.sin(x.detach().numpy()))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, ct):
+        return ct * ctx.saved_tensors[0].cos()
+
+    @staticmethod
+    def vmap(info, in_dims, x):
+        assert info.batch_size == 3 and info.randomness == "different"
+        return Sine.apply(x).T, None if in_dims[0] is None else 1
+
+
+def test_a_custom_function_may_say_what_it_is_under_vmap() -> None:
+    x = dg.linspace(-1.0, 1.0, 6).reshape(3, 2)
+    np.testing.assert_array_equal(dg.vmap(Sine.apply)(x).numpy(), np.sin(x.numpy()))
+    np.testing.assert_array_equal(dg.vmap(Sine.apply, 1)(x.T).numpy(), np.sin(x.numpy()))
+    each = dg.vmap(dg.grad(lambda row: Sine.apply(row).sum()))(x)
+    whole = dg.grad(lambda x: dg.vmap(Sine.apply)(x).sum())(x)
+    np.testing.assert_array_equal(each.numpy(), x.cos().numpy())
+    np.testing.assert_array_equal(whole.numpy(), x.cos().numpy())
+    twice = dg.grad(lambda x: dg.vmap(dg.grad(lambda row: Sine.apply(row).sum()))(x).sum())(x)
+    np.testing.assert_allclose(twice.numpy(), -np.sin(x.numpy()), rtol=1e-6)
+    compiled = dg.compile(lambda x: dg.vmap(Sine.apply)(x) * 2, wait=True)
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(x).numpy(), np.sin(x.numpy()) * 2)
+
+
 def test_custom_functions_under_vmap() -> None:
     class Cube(dg.autograd.Function):
         @staticmethod

@@ -6,8 +6,9 @@ method. Modules are where PyTorch has them (``import dualgraph.compat.torch.nn a
 package has these of its own:
 
     names       functions that PyTorch alone has       files (save and load)
-    places      which module stands for which of PyTorch's
-    utils, jit, checkpoint, accelerator, compiler, multiprocessing    what it keeps in such modules
+    places      which module stands for which of PyTorch's       parts (those that PyTorch cuts a larger one into)
+    utils, jit, checkpoint, accelerator, compiler, multiprocessing, pytree, tuples, types
+                what it keeps in such modules
 
     >>> import dualgraph.compat.torch as torch
     >>> torch.max(torch.tensor([[1.0, 5.0], [3.0, 4.0]]), 1).indices

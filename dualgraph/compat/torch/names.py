@@ -204,9 +204,19 @@ def is_storage(obj: Any) -> bool:
     return False
 
 
+def to_dlpack(tensor: dg.Tensor) -> Any:
+    """The capsule by which other libraries take the memory of a tensor.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> type(torch.to_dlpack(torch.ones(2))).__name__
+    'PyCapsule'
+    """
+    return tensor.__dlpack__()
+
+
 __all__ = [
     "Tensor", "adaptive_avg_pool1d", "adjoint", "celu_", "compile", "concat", "constant_pad_nd", "elu_",
     "feature_alpha_dropout", "frombuffer", "get_num_interop_threads", "igamma", "igammac", "is_storage", "meshgrid",
     "narrow_copy", "random", "range", "rrelu", "rrelu_", "selu_", "set_default_tensor_type", "set_flush_denormal",
-    "set_num_interop_threads", "split_with_sizes", "typename", "version", "where",
+    "set_num_interop_threads", "split_with_sizes", "to_dlpack", "typename", "version", "where",
 ]  # fmt: skip

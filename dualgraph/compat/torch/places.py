@@ -15,6 +15,10 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from ... import backends
+from .names import version
+from .parts import register_parts
+
 ROOT = __package__
 SAME = """amp autograd backends cuda distributed distributions fft func linalg masked nn optim profiler quantization
     signal special testing""".split()  # fmt: skip
@@ -90,3 +94,10 @@ def register() -> None:
         sys.meta_path.insert(0, Places())
     for name in BELOW_FILES:
         sys.modules[f"{ROOT}.{name}"] = importlib.import_module(str(home_of(name)))
+    for name, flags in {
+        "backends.cudnn": backends.cudnn,
+        "backends.mps": backends.mps,
+        "version": version,
+    }.items():
+        sys.modules[f"{ROOT}.{name}"] = flags  # type: ignore[assignment]
+    register_parts()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...core.errors import ArgumentError
+from ...core.errors import NanError
 from ...eager import Tensor, no_grad, stack, zeros
 from ...ops.arithmetic import maximum, minimum
 from ...ops.composites import norm
@@ -29,7 +29,7 @@ def get_total_norm(
     ]
     total = norm(stack(norms), float(norm_type)) if norms else zeros(())
     if error_if_nonfinite and not abs(float(total)) < float("inf"):
-        raise ArgumentError(
+        raise NanError(
             f"the norm of order {norm_type} of the gradients is {float(total)}, which cannot be clipped"
         )
     return total

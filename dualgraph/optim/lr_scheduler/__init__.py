@@ -18,6 +18,8 @@ from .factors import (
     StepLR,
 )
 
+_LRScheduler = LRScheduler  # its older name, which schedules written elsewhere derive from
+
 __all__ = [
     "ChainedScheduler",
     "ConstantLR",
