@@ -85,7 +85,7 @@ def test_loops_branches_tables_and_calls() -> None:
     assert call(0) == 0
 
 
-def test_vectors() -> None:
+def test_lanes_are_shuffled_chosen_and_summed() -> None:
     """The sum of lanes of (x + iota) where x's bits are flipped in lanes below 2."""
     kind = ir.VectorType(I64, 4)
     module, fn, b = function(I64, I64)

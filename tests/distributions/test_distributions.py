@@ -134,7 +134,7 @@ def test_draws_of_places_come_by_their_probabilities() -> None:
     assert same.log_prob(dg.tensor([[2], [0], [1]])).shape == (3, 2)
 
 
-def test_vectors() -> None:
+def test_normal_vectors_have_the_density_of_their_covariance() -> None:
     rng = np.random.default_rng(0)
     a = rng.standard_normal((3, 3))
     covariance = a @ a.T + np.eye(3)
@@ -238,7 +238,7 @@ COUNTS: dict[str, tuple[tuple[Any, ...], int]] = {
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_counts(name: str) -> None:
+def test_counts_have_the_moments_of_their_density(name: str) -> None:
     given, most = COUNTS[name]
     make = getattr(D, name)
     d, k = make(*given), np.arange(float(most))
@@ -298,7 +298,7 @@ def test_half_cauchy_is_a_cauchy_folded() -> None:
     assert bool((d.rsample((100,)) >= 0).all())
 
 
-def test_mixtures() -> None:
+def test_mixtures_have_the_moments_of_their_density() -> None:
     weights, places = np.array([[0.3, 0.7], [0.9, 0.1]]), np.array([[-2.0, 1.0], [0.0, 5.0]])
     d = D.MixtureSameFamily(
         D.Categorical(dg.tensor(weights)), D.Normal(dg.tensor(places), dg.tensor(0.5).double())

@@ -39,7 +39,7 @@ def test_values_are_mpmaths(dtype):
     np.testing.assert_allclose(above(dg.asarray(a), dg.asarray(x)).numpy(), rest, atol=2 * eps)
 
 
-def test_edges():
+def test_zeros_infinities_and_operands_below_zero():
     inf, nan = np.inf, np.nan
     a = np.array([0.0, 0.0, 1.0, 1.0, inf, inf, -1.0, 1.0, nan, 1.0, -1.0, 0.0, 5.0])
     x = np.array([0.0, 1.0, 0.0, inf, 1.0, inf, 1.0, -1.0, 1.0, nan, 0.0, inf, 1e300])

@@ -101,7 +101,7 @@ def test_weighted_covariance_is_numpys() -> None:
     assert dg.cov(dg.ones(1, 4)).shape == ()
 
 
-def test_choices() -> None:
+def test_combinations_of_elements() -> None:
     x = dg.tensor([1, 2, 3])
     assert dg.combinations(x, 3).tolist() == [[1, 2, 3]]
     assert dg.combinations(x, 2, with_replacement=True).shape == (6, 2)

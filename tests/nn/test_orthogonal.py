@@ -107,7 +107,7 @@ def test_reflections_and_their_gradients():
     assert dg.autograd.gradcheck(reflected, x.detach().requires_grad_())
 
 
-def test_errors():
+def test_what_cannot_be_made_orthogonal_is_named():
     layer = nn.Linear(3, 3)
     for call, words in (
         (lambda: orthogonal(layer, "bias"), "two axes"),

@@ -51,7 +51,7 @@ def arrays(graph: Graph) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_golden(name: str, golden: Callable[..., None]) -> None:
+def test_passes_over_parts_give_the_golden_text(name: str, golden: Callable[..., None]) -> None:
     apply, text = CASES[name]
     before = parse(text)
     after = apply(before)

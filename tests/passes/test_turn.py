@@ -28,7 +28,7 @@ def turned(graph: Graph) -> Graph:
     return dce(turn(graph, lambda node: True))
 
 
-def test_golden(golden: Callable[..., None]) -> None:
+def test_an_update_with_exchanged_axes_gives_the_golden_text(golden: Callable[..., None]) -> None:
     before = parse(UPDATE)
     after = turned(before)
     verify_types(after)
