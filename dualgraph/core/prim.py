@@ -149,7 +149,10 @@ class Prim(TapeOp):
         return bool(self.commutative)
 
     def batch(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorator: ``rule(args, batched, **params)`` runs the op on operands whose axis 0 is the batch."""
+        """Decorator: ``rule(lift, args, batched, **params)`` runs the op with the batch as axis 0 of operands.
+
+        ``batched`` says of which; ``lift`` brings the others to where the op can take them (`eager.lift.Lift`).
+        """
         self.batch_rule = rule
         return rule
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..core.kinds import CONTRACTION, ELEMENTWISE, MOVEMENT
+from ..core.kinds import CONTRACTION
 from ..core.node import Literal, Node, Var
 from ..static.graph import Graph, GraphBuilder, Operand
 from ..static.region import fused_region
 from .fuel import FUEL
 from .reach import Reach, predecessors
-from .regions import in_order
+from .regions import folds_nothing, in_order
 
 
 def fuse_epilogues(graph: Graph, accept: Callable[[Graph], bool]) -> Graph:
@@ -27,7 +27,7 @@ def fuse_epilogues(graph: Graph, accept: Callable[[Graph], bool]) -> Graph:
     joined: dict[int, Node] = {}
     gone: set[int] = set()
     for j, node in enumerate(graph.nodes):
-        if not _is_elementwise(node):
+        if not folds_nothing(node):
             continue
         for i in sorted(before[j], reverse=True):
             first = graph.nodes[i]
@@ -45,13 +45,6 @@ def fuse_epilogues(graph: Graph, accept: Callable[[Graph], bool]) -> Graph:
                 break
     kept = [(i, joined.get(i, n)) for i, n in enumerate(graph.nodes) if i not in gone]
     return graph.with_nodes(in_order(kept))
-
-
-def _is_elementwise(node: Node) -> bool:
-    """A fused region without reductions."""
-    return node.prim is fused_region and all(
-        n.prim.kind in (ELEMENTWISE, MOVEMENT) for n in node.params["body"].nodes
-    )
 
 
 def _together(first: Node, then: Node, read: bool) -> Node:

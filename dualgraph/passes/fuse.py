@@ -23,6 +23,7 @@ CanFuse = Callable[[Node], bool]
 Accept = Callable[[Graph], bool]
 
 MAX_NODES = 120  # in one group
+PIECES = 32  # that a group may put together at most
 READ_TURNED = 2  # arrays that a group may read against the order in which they lie, to spare the result in between
 # How freely a node may join; see `Grower.fits`.
 ALL, REDUCE_LAST, NO_MAPS, SAME_SHAPE, ALONE = range(5)
@@ -40,9 +41,6 @@ class Space(NamedTuple):
         kept = other.kept if self.kept is None else self.kept
         strictness = max(self.strictness, other.strictness)
         return Space(max(self.full, other.full), kept, self.nodes + other.nodes, strictness)
-
-
-PIECES = 32  # that a group may put together at most
 
 
 def fuse(graph: Graph, can_fuse: CanFuse, accept: Accept, singles: bool = False) -> Graph:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..core.kinds import ELEMENTWISE, MOVEMENT
 from ..core.node import Node, Var
 from ..static.graph import Graph, GraphBuilder, Operand
 from ..static.region import fused_region
 from .fuel import FUEL
 from .reach import Reach, bits, predecessors
-from .regions import in_order
+from .regions import folds_nothing, in_order
 
 TINY, SMALL = 1 << 10, 1 << 16  # elements a group loops over; tiny ones cost their start alone
 MAX_NODES = 400  # in one region
@@ -56,11 +55,7 @@ def merged(graph: Graph, reach: Reach) -> list[int]:
 
 def is_small(node: Node) -> bool:
     """A fused region of elementwise ops and index maps over few elements."""
-    return (
-        node.prim is fused_region
-        and largest(node) <= SMALL
-        and all(n.prim.kind in (ELEMENTWISE, MOVEMENT) for n in node.params["body"].nodes)
-    )
+    return folds_nothing(node) and largest(node) <= SMALL
 
 
 def is_tiny(node: Node) -> bool:

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..core.kinds import ELEMENTWISE, MOVEMENT
 from ..core.node import Node, Var
 from ..static.graph import Graph, GraphBuilder, Operand
 from ..static.region import fused_region
@@ -103,6 +104,13 @@ class Extractor:
 
     def _is_read_outside(self, v: Var, inside: set[int]) -> bool:
         return v in self._leaving or any(i not in inside for i in self._readers.get(v, ()))
+
+
+def folds_nothing(node: Node) -> bool:
+    """Whether a node is a fused region of elementwise ops and index maps."""
+    return node.prim is fused_region and all(
+        n.prim.kind in (ELEMENTWISE, MOVEMENT) for n in node.params["body"].nodes
+    )
 
 
 def replace_groups(graph: Graph, extractor: Extractor, groups: list[list[int]]) -> Graph:
