@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..backends.executor import Executable
-from ..passes.memory import MemoryPlan
 from ..passes.pipeline import PassRecord
 from ..static.graph import Graph
 from ..static.region import bodies
@@ -53,13 +52,9 @@ def texts(
         yield f"{i:02}-{record.name.replace(' ', '-')}.txt", f"# {record}\n{note}{after}"
         before = after
     yield "schedule.txt", str(executable.plan)
-    yield "memory.txt", memory_text(executable.memory)
+    yield "memory.txt", str(executable.memory)
     for i, code in enumerate(kernel_texts(executable)):
         yield f"kernel-{i:03}.ll", code
-
-
-def memory_text(memory: MemoryPlan) -> str:
-    return str(memory)
 
 
 def kernel_texts(executable: Executable, inner: str = "") -> Iterator[str]:
