@@ -398,9 +398,8 @@ between = time.thread_time()
 import dualgraph
 print(between - began, time.thread_time() - between)
 """
-NUMPYS_OWN = (
-    0.045  # seconds that importing NumPy takes where the limit is meant; more on a slower machine
-)
+# Seconds that importing NumPy takes where the limit is meant; more on a slower machine
+NUMPYS_OWN = 0.045
 
 
 @pytest.mark.slow

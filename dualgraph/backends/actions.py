@@ -14,7 +14,7 @@ from ..core.node import Literal, Node, Var
 from ..static.interpreter import as_scalar, literal_array, run_node
 from .native.addresses import address_of
 from .native.claims import claimed
-from .ufuncs import single_ufunc
+from .ufuncs import ufunc_of
 
 Env = list[Any]
 Action = Callable[[Env], None]
@@ -60,7 +60,7 @@ def _writer(node: Node) -> Any:
         return None
     operands = types[: len(node.inputs)]
     if node.prim.kind is ELEMENTWISE:
-        return single_ufunc(node.prim, operands)
+        return ufunc_of(node.prim, operands)
     kernel, into = claimed(node.prim.name, *[t.dtype.numpy for t in operands]), node.prim.into
     if kernel is not None or into is None:
         return kernel

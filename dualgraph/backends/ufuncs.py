@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,14 +71,9 @@ class _Silent:
     """A scalar handler without words: a body that needs one is not a single operator."""
 
 
-def single_ufunc(prim: Prim, types: tuple[TensorType, ...]) -> Callable[..., Any] | None:
-    """``writer(*operands, out)`` for an op whose body is one operator on its operands; else None."""
-    return ufunc_of(prim, types)
-
-
 def ufunc_of(prim: Prim, types: tuple[TensorType, ...]) -> Any:
     """The NumPy function that an op's body is, operator and operands in order; else None."""
-    if any(t.dtype is bfloat16 or t.dtype.kind in ("bool",) for t in types):
+    if any(t.dtype is bfloat16 or t.dtype.kind == "bool" for t in types):
         return None
     log: list[Any] = []
     operands = [_Seen(log) for _ in types]

@@ -19,12 +19,10 @@ class State(threading.local):
     def __init__(self) -> None:
         self.grad: bool = True  # record the tape
         self.tracer: Any = None  # a capture in progress, or None
-        self.batching: Any = (
-            None  # the handler of ops inside of vmap (or of hooks on what is saved), or None
-        )
-        self.sweep_ends: list[Callable[[], None]] | None = (
-            None  # called when the sweep that runs is done
-        )
+        # The handler of ops inside of vmap (or of hooks on what is saved), or None
+        self.batching: Any = None
+        # Called when the sweep that runs is done
+        self.sweep_ends: list[Callable[[], None]] | None = None
         self.device: Device = CPU  # where creation functions put their result
 
 

@@ -114,9 +114,8 @@ class TapeOp:
     takes_over = False  # the rule is given the sums that later ops began, and continues them (NotImplemented: it
     # cannot now, but ``unfold(node)`` puts those of the single ops in its place, and gives the new ones in order)
     asks_needed = False  # the rule takes which operands want a gradient, as `needed`
-    in_place = (
-        False  # unfolded, the entry is that of its last op; else it passes on to those of others
-    )
+    # Unfolded, the entry is that of its last op; else it passes on to those of others
+    in_place = False
     as_its_ops = False  # gradients are those of the ops that ran, so that a graph of these has them
 
     def must_unfold(self, node: TapeNode) -> bool:

@@ -17,9 +17,8 @@ class FunctionContext:
 
     def __init__(self) -> None:
         self._saved: tuple[Any, ...] = ()
-        self._packed: tuple[Any, ...] | None = (
-            None  # by hooks on saved tensors, in place of the above
-        )
+        # By hooks on saved tensors, in place of the above
+        self._packed: tuple[Any, ...] | None = None
         self.needs_input_grad: tuple[bool, ...] = ()
         self._non_differentiable: set[int] = set()
         self.materialize_grads = True

@@ -46,9 +46,8 @@ class Plan:
         self.dtype = dtype
         self.operands = operands  # the dtypes that are computed in
         self.scalars = scalars  # for each operand what a Python number is turned into, or None
-        self.casts = (
-            casts  # for each operand the dtype it is cast to first, or None; None: no casts
-        )
+        # For each operand the dtype it is cast to first, or None; None: no casts
+        self.casts = casts
 
 
 def plan_of(prim: Prim, args: tuple[Any, ...]) -> Plan | None:

@@ -68,9 +68,8 @@ class Growing:
         self._plain = 0  # calls that go straight to the function, as no program pays
         self._passed = 0  # those that did so natively, or will
         self._captures = 0
-        self._of_arrays = (
-            False  # whether code looks at numbers of arrays that differ from call to call
-        )
+        # Whether code looks at numbers of arrays that differ from call to call
+        self._of_arrays = False
         self._full = False  # whether it has as many programs as it may have
         self._captured_function = fn
         self._backend = backend

@@ -34,9 +34,8 @@ class Taking:
         self._refused = False
         self._tries: Counter[Location] = Counter()
         self._known = 0  # places whose numbers may be any
-        self._last: Program | None = (
-            None  # a program of random numbers that nothing has confirmed yet
-        )
+        # A program of random numbers that nothing has confirmed yet
+        self._last: Program | None = None
 
     def allows(self, where: Location) -> bool:
         """Whether a capture gets a live number for one that is taken out there."""

@@ -76,9 +76,8 @@ class Tracer:
     of_body = False  # it writes down the body of a loop or branch
     places: Mapping[int, Slot] = MappingProxyType({})  # of tensors from places known before
     at: Location | None = None  # where the op of another graph that is being run was written
-    take: Callable[[Concrete], Any] | None = (
-        None  # what the code gets for a number that leads the way
-    )
+    # What the code gets for a number that leads the way
+    take: Callable[[Concrete], Any] | None = None
     working: Any = None  # what follows what NumPy makes of arrays
 
     def __init__(self) -> None:

@@ -136,9 +136,8 @@ def _set_data(x: Tensor, values: Tensor) -> None:
         return
     unrepeatable("it gives a tensor memory of another type")
     x._data, x.dtype, x.device = values._data, values.dtype, values.device
-    x._parent = x._cell = (
-        None  # what was a view of it, or it of something, shares no memory with it any more
-    )
+    # What was a view of it, or it of something, shares no memory with it any more
+    x._parent = x._cell = None
 
 
 methods(

@@ -29,9 +29,8 @@ STOP = 0  # the end
 # kernel, block, scratch, extent, grain, chunks: each thread has a share of range(extent), cut in at most so many chunks
 # that others may take
 SPLIT = 1
-ALONE = (
-    2  # kernel, block, scratch, extent: the calling thread runs all of it, unless that is nothing
-)
+# kernel, block, scratch, extent: the calling thread runs all of it, unless that is nothing
+ALONE = 2
 MEET = 3  # a barrier
 OBJECTS = 4  # count, place: own[place + i] = where the elements of array object i lie
 ADDRESSES = 5  # count, place: own[place + i] = given word i
