@@ -67,8 +67,10 @@ from .eager.methods.strided import as_strided
 from .eager.methods.replaced import (
     as_strided_scatter, diagonal_scatter, index_reduce, select_scatter, slice_scatter,
 )
+from .eager.interchange import clone, detach
 from .eager.methods.conversion import (
-    get_device, is_conj, is_neg, is_nonzero, is_same_size, is_signed, resolve_conj, resolve_neg,
+    get_device, is_complex, is_conj, is_floating_point, is_neg, is_nonzero, is_same_size, is_signed,
+    numel, resolve_conj, resolve_neg,
 )
 from .eager.methods.ordering import cummax, cummin, kthvalue, median, mode, msort, topk
 from .eager.methods.parts import (
@@ -116,10 +118,9 @@ from .eager.tensor import Tensor
 from .eager.torch_names import (
     absolute, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, atleast_1d, atleast_2d,
     atleast_3d, bitwise_not, block_diag, broadcast_tensors, cartesian_prod, cat, channels_last,
-    channels_last_3d, clone, column_stack, combinations, concatenate, conj_physical,
-    contiguous_format, detach, dstack, eq, fill, fix, ge, ger, gt, hstack, is_complex,
-    is_floating_point, is_tensor, layout, le, logspace, lt, memory_format, mul, ne, neg, numel, pow,
-    preserve_format, relu, rsub, scalar_tensor, strided, swapaxes, swapdims, row_stack, tril_indices,
+    channels_last_3d, column_stack, combinations, concatenate, conj_physical, contiguous_format,
+    dstack, eq, fill, fix, ge, ger, gt, hstack, is_tensor, layout, le, logspace, lt, memory_format,
+    mul, ne, neg, pow, preserve_format, relu, rsub, scalar_tensor, strided, swapaxes, swapdims, row_stack, tril_indices,
     triu_indices, true_divide, unravel_index, vstack,
 )
 from .ops.arithmetic import (

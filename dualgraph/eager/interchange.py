@@ -115,13 +115,24 @@ def __dlpack_device__(x: Tensor) -> Any:
 
 @method
 def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
-    """The same values in memory of their own; gradients flow through."""
+    """The same values in memory of their own; gradients flow through.
+
+    >>> x = dg.ones(2)
+    >>> y = dg.clone(x)
+    >>> y[0] = 5.0
+    >>> x
+    tensor([1., 1.])
+    """
     return copy_op(x)
 
 
 @method
 def detach(x: Tensor) -> Tensor:
-    """The same memory, off the tape."""
+    """The same memory, off the tape.
+
+    >>> dg.detach(dg.ones(2, requires_grad=True)).requires_grad
+    False
+    """
     return stop_gradient(x)
 
 

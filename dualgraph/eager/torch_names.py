@@ -21,7 +21,6 @@ from ..ops import arithmetic as ar
 from ..ops import comparison as cp
 from ..ops import transcendental as tr
 from ..ops.movement import copy as copy_op
-from ..ops.movement import stop_gradient
 from ..ops.nn import activations
 from . import functions as fn
 from . import shapes as sh
@@ -186,7 +185,7 @@ def fill(input: Any, value: Any) -> Tensor:
     >>> dg.fill(dg.ones(2), 3.0)
     tensor([3., 3.])
     """
-    return clone(as_operand(input)).fill_(value)  # type: ignore[attr-defined, no-any-return]
+    return copy_op(as_operand(input)).fill_(value)  # type: ignore[attr-defined, no-any-return]
 
 
 def scalar_tensor(
@@ -237,15 +236,6 @@ bitwise_not, fix = cp.bitwise_invert, ar.trunc
 relu = activations.relu
 
 
-def numel(x: Tensor) -> int:
-    """The number of elements.
-
-    >>> dg.numel(dg.ones((2, 3)))
-    6
-    """
-    return prod(x.shape)
-
-
 def is_tensor(obj: Any) -> bool:
     """Whether an object is a tensor.
 
@@ -253,45 +243,6 @@ def is_tensor(obj: Any) -> bool:
     (True, False)
     """
     return isinstance(obj, Tensor)
-
-
-def is_floating_point(x: Tensor) -> bool:
-    """Whether the dtype of x is a floating one.
-
-    >>> dg.is_floating_point(dg.asarray([1, 2]))
-    False
-    """
-    return x.dtype.is_floating_point
-
-
-def is_complex(x: Tensor) -> bool:
-    """Whether the dtype of x is a complex one.
-
-    >>> dg.is_complex(dg.asarray([1 + 2j]))
-    True
-    """
-    return x.dtype.is_complex
-
-
-def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
-    """The same values in memory of their own.
-
-    >>> x = dg.ones(2)
-    >>> y = dg.clone(x)
-    >>> y[0] = 5.0
-    >>> x
-    tensor([1., 1.])
-    """
-    return copy_op(x)
-
-
-def detach(x: Tensor) -> Tensor:
-    """The same memory, off the tape.
-
-    >>> dg.detach(dg.ones(2, requires_grad=True)).requires_grad
-    False
-    """
-    return stop_gradient(x)
 
 
 @creating

@@ -159,7 +159,11 @@ def dim(x: Tensor) -> int:
 
 @method
 def numel(x: Tensor) -> int:
-    """The number of elements."""
+    """The number of elements.
+
+    >>> dg.numel(dg.ones((2, 3)))
+    6
+    """
     return prod(x.shape)
 
 
@@ -227,13 +231,21 @@ def contiguous(x: Tensor, memory_format: Any = None) -> Tensor:
 
 @method
 def is_floating_point(x: Tensor) -> bool:
-    """Whether the dtype is a floating one."""
+    """Whether the dtype is a floating one.
+
+    >>> dg.is_floating_point(dg.asarray([1, 2]))
+    False
+    """
     return x.dtype.is_floating_point
 
 
 @method
 def is_complex(x: Tensor) -> bool:
-    """Whether the dtype is a complex one."""
+    """Whether the dtype is a complex one.
+
+    >>> dg.is_complex(dg.asarray([1 + 2j]))
+    True
+    """
     return x.dtype.is_complex
 
 
