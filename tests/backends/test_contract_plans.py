@@ -68,6 +68,12 @@ def test_columns_that_one_unit_alone_reads_are_packed_by_it(planned, m):
     assert planned(1, m, 784, 512).units == 1
 
 
+def test_columns_are_packed_a_few_at_a_time_where_rows_are_read_in_place(planned):
+    alone = planned(1, 32, 784, 512)
+    assert not alone.pack_x and alone.nc == plan.FEWER
+    assert planned(1, 512, 784, 512).nc == plan.NC  # rows would be packed again for each few
+
+
 @pytest.mark.parametrize("n", [384, 511, 512, 513])
 def test_units_that_pack_their_own_rows_are_small(planned, n):
     found = planned(2, n, n, n)

@@ -20,7 +20,7 @@ SPLIT = 1_500_000  # products from which a product is cut into units for several
 FEW = 8  # rows so few that a panel of y is used up at once
 BRIEF = 500_000  # products below which the interpreter lock is kept
 NEAR = 2**15  # bytes of an operand that the nearest cache holds, packed or not
-FEWER = 128  # columns (about) of packed windows in place of NC, where tiles are low
+FEWER = 128  # columns (about) in place of NC where they are packed a few at a time
 HUGE = 2**25  # bytes of an operand that no cache holds
 STRIPE = 16  # k's packed at a time where columns are neighbours in memory
 STACK = 2**17  # bytes of scratch that may be on the stack
@@ -234,7 +234,8 @@ class Plan:
         few = p.m <= 4 * self.shape.rows and self.batch == 1 and p.x.k_step == size
         # rows side by side: each k lies on a line of its own, of which a low tile reads little
         turned = p.x.row_step == size and self.shape.registers < 32
-        least = 2**16 if turned else 2**17 + 1
+        near = self._few_at_a_time and isinstance(p.y, Strided)  # is gone through again soon
+        least = 2**16 if turned else 2**18 + 1 if near else 2**17 + 1
         return p.n > (16 if few else 4) * self.columns and p.m * p.k * size >= least
 
     def _cut(self) -> Cut:
@@ -300,8 +301,15 @@ class Plan:
             return -(-columns // self.columns) * self.columns
         # windows that stay in the second cache until they are read, unless x takes longer to go through again
         ready_x = (whole_x or not self.pack_x) and p.m * p.k * self.shape.size <= LARGE
-        few = self.shape.registers < 32 and isinstance(p.y, Tabled) and ready_x and not whole_y
+        few = self._few_at_a_time and ready_x and not whole_y
         return max(1, (FEWER if few else NC) // self.columns) * self.columns
+
+    @property
+    def _few_at_a_time(self) -> bool:
+        """Whether packing columns reads short runs, so that some are packed as well as many."""
+        y = self.product.y
+        along = isinstance(y, Strided) and y.k_step == self.shape.size
+        return self.shape.registers < 32 and (along or isinstance(y, Tabled))
 
     def _evened(self, cut: Cut) -> Cut:
         """The cut with tiles a little lower, where as many parts of the rows are more even then."""
