@@ -65,6 +65,7 @@ class Happening:
         self.changed: list[tuple[Check, Any]] = []  # what the call had changed by then
         self.by_size = False  # whether it may fail at other sizes, and tensors are written later
         self.problem = ""
+        self.clock_at = -1  # the ops that came before it looked at a clock, if it did
         self.raises = False  # it calls code that raises errors of its own
         self.writes_before = 0  # writes of tensors that came before it
         self.raising = False  # an error goes through it
@@ -109,6 +110,8 @@ class Aside(Tracer):
         return value
 
     def drawn(self, draw: Draw, value: Any) -> Any:
+        if draw.of_clock:
+            self.happening.clock_at = len(self._outer.nodes)
         return value
 
     def escape(self, t: Any, what: str, array: Any = None) -> None:

@@ -171,6 +171,8 @@ class Watch:
         run = function_of(s, fn)
         reads = [n for n in s.reads if n != s.stand_in]
         values = {n: held[n] for n in reads if n in held and not self._is_made(serial, n, held[n])}
+        if s.cut is not None and s.cut.of_clock:
+            values[s.cut.name] = self._tracer.latest
         stands = standing(frame, s.guards, s.line, self._tracer.root, self.serial)
         h = Happening(s, run or fn, serial, values, len(self._tracer.numbers), stands)
         h.at = self._at_places()
@@ -254,6 +256,8 @@ class Watch:
         for h in self._needlessly_late():
             h.problem = h.problem or "all that it computes would run at the end of the call"
         for h in self.happenings:
+            if 0 <= h.clock_at < len(self._tracer.nodes):
+                h.problem = h.problem or "it looks at a clock, and more is computed after it"
             early = {n for n in h.names & changed if not self._as_at_the_end(h, n)}
             self._judge(h, places, outside, seen)
             if h.problem or early:

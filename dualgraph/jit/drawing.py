@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..core.context import unrepeatable
-from ..core.numbers.draws import is_source, stand_in, stood_for
+from ..core.numbers.draws import is_clock, is_source, stand_in, stood_for
 from ..core.process import forks
 from ..core.trees import Undo, flatten, with_leaves
 from ..static.footprint import Footprint
@@ -22,9 +22,10 @@ MOVED = "a generator of random numbers is put into Python state"
 def why_not_drawn(footprint: Footprint, leaves: Sequence[Any]) -> list[str]:
     """Why code that draws random numbers could tell stand-ins from what they stand for."""
     given = any(map(is_source, leaves))
-    if (given or footprint.drawing) and "type" in footprint.telling:
+    drawing = [c.expected for c in footprint.drawing if not is_clock(c.expected)]
+    if (given or drawing) and "type" in footprint.telling:
         return ["random numbers are drawn, and the code asks for a `type`"]
-    if given and any(is_source(c.expected) and not callable(c.expected) for c in footprint.drawing):
+    if given and any(is_source(v) and not callable(v) for v in drawing):
         return ["a generator is an argument, and may be the one that the code finds in its state"]
     return []
 

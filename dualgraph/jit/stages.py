@@ -132,7 +132,7 @@ class Stage:
         if isinstance(value, (bool, np.ndarray)) or outcome in self.followers:
             return ""
         most = MAX_OUTCOMES if isinstance(value, (int, np.integer)) else MAX_FLOATS
-        if self.piece.draw is not None and most == MAX_FLOATS:
+        if self.piece.draw is not None and (most == MAX_FLOATS or self.piece.draw.of_clock):
             most = 1  # the next will be another
         if len(self.followers) >= most:
             return f"the number taken out at {self.piece.where} differs from call to call"

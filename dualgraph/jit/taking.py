@@ -88,7 +88,7 @@ class Taking:
             for i, c in enumerate(program.trace.concrete)
             if c.draw is not None
             and i not in program.any_taken
-            and isinstance(c.value, (float, np.floating))
+            and (isinstance(c.value, (float, np.floating)) or c.draw.of_clock)
         }
 
     def notice(self, program: Program, other: Program) -> None:

@@ -14,7 +14,7 @@ from ..core.context import as_before
 from ..core.errors import NOWHERE, Location
 from ..core.node import Var
 from ..core.numbers.draws import NAMES as DRAWING
-from ..core.numbers.draws import Draw, is_source, stood_for
+from ..core.numbers.draws import Draw, is_clock, is_source, stood_for
 from ..core.numbers.formulas import Formulas, Use
 from ..core.numbers.guards import guarded
 from ..core.numbers.live import LIVE_OF, mode
@@ -100,7 +100,7 @@ def trace(
             call.forget_what_is_read_afresh()
             refusals = call.refusals(out, happened)
             if whole:
-                refusals += [f"{draw.name} draws random numbers" for draw, _ in call.drawn]
+                refusals += [f"{draw.name} gives others on each call" for draw, _ in call.drawn]
             if symbolic:
                 settle_writes(call.watch.happenings)
                 if refusals:
@@ -242,6 +242,7 @@ class _Call:
                 )  # fmt: skip
         finally:
             tracer.working = None  # which refers to the tracer: what the call met would outlive it
+            tracer.latest = None
         tracer.entry.clear()  # it would keep live numbers
         self.watch.gives(result)
         return result
@@ -249,7 +250,7 @@ class _Call:
     def settle(self, result: Any) -> list[Happening]:
         """The runs of statements that are set apart; what they rely on is checked from now on."""
         given = None if self.watch.returned else result
-        if self.drawn:
+        if not all(draw.of_clock for draw, _ in self.drawn):
             self._keep_what_draws()
         self.cannot = self.watch.settle(given, [*self.arguments.tree, *self.leaves])
         happened = [] if self.cannot else self.watch.happenings
@@ -263,7 +264,7 @@ class _Call:
 
     def _keep_what_draws(self) -> None:
         """Statements that may draw random numbers, as the program does, stay where they are."""
-        places = self.everything.drawing
+        places = [c for c in self.everything.drawing if not is_clock(c.expected)]
         names = DRAWING | {str(c.key) for c in places} | {c.name for c in places}
         for h in self.watch.happenings:
             if h.names & names or any(stood_for(v) is not v for v in h.values.values()):

@@ -88,6 +88,7 @@ class Tracer:
         self.root: CodeType | None = None  # what called the traced function
         self.apart: Watching | None = None  # who knows which statements are set apart
         self.refusals: list[str] = []
+        self.latest: Any = None  # what the code got for the latest number that it drew
         self.grads: dict[int, GradTrack] = {}
         self.entry: dict[tuple[int, Any], Any] = {}  # numbers before the call, by dict and key
         self.places: dict[int, Slot] = {}  # of tensors that come from places where others may be
@@ -326,7 +327,7 @@ class Tracer:
         return value if flow is not None or self.take is None else self.take(taken)
 
     def drawn(self, draw: Draw | Reading, value: Any) -> Any:
-        """Python has drawn a random number from a generator of its own or of NumPy's, and gets it from here."""
+        """Python has drawn a random number from a generator of its own or of NumPy's, or the time, and gets it here."""
         where = user_location()
         if type(value) is np.ndarray and self.working is not None and not value.dtype.hasobject:
             operand, at = Literal(0.0, float64), len(self.nodes)
@@ -335,12 +336,11 @@ class Tracer:
         if type(value) not in LIVE_OF:
             self.refusals.append(f"{draw.name} gives a {type(value).__name__} at {where}")
             return value
-        operand = (
-            Literal(0, int64) if isinstance(value, (int, np.integer)) else Literal(0.0, float64)
-        )
-        taken = Concrete(operand, value, where, len(self.nodes), None, draw)
-        self.concrete.append(taken)
-        return value if self.take is None else self.take(taken)
+        whole = isinstance(value, (int, np.integer))
+        operand = Literal(0, int64) if whole else Literal(0.0, float64)
+        self.concrete.append(taken := Concrete(operand, value, where, len(self.nodes), None, draw))
+        self.latest = value if self.take is None else self.take(taken)
+        return self.latest
 
     def failed(self) -> None:
         """An op raised an error: if that is caught, the path depends on values that nothing checks."""

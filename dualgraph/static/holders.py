@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.constant import SPELLED, is_spelled
 from ..core.errors import Location
-from ..core.numbers.draws import MODULES, is_source, methods_of, stood_for
+from ..core.numbers.draws import MODULES, is_drawn, methods_of, stood_for
 from .checks import (
     ATOMS,
     EXCHANGED,
@@ -99,7 +99,7 @@ class Holders:
     def _place(self, check: Check) -> None:
         self.checks.append(check)
         check.expected = stood_for(check.expected)
-        if is_source(check.expected) and isinstance(check, EXCHANGED):
+        if is_drawn(check.expected) and isinstance(check, EXCHANGED):
             self.drawing.append(check)
             return
         if type(check.expected) is np.ndarray and isinstance(check, EXCHANGED):
@@ -255,7 +255,7 @@ class Holders:
     def _draws(
         self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
     ) -> None:  # fmt: skip
-        """What code reads of a module of random numbers; what cannot be followed says so when it is called."""
+        """What code reads of a module of random numbers or clocks; what is not followed says so when it is called."""
         held = vars(module)
         if self.reflects:
             self._outside(module.__name__, name, where)

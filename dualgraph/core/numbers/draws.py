@@ -1,8 +1,8 @@
-"""Draws: random numbers of Python's and NumPy's generators, which a capture is told of.
+"""Draws: random numbers of Python's and NumPy's generators, and readings of clocks, which a capture is told of.
 
-``random.random()`` gives another number on each call. So during a capture the places where code finds such a function,
-or a generator, hold a stand-in: it does the same, and tells the capture, which cuts the program there and has each call
-draw its own number (`Draw`), once and in order.
+``random.random()`` and ``time.perf_counter()`` give another number on each call. So during a capture the places where
+code finds such a function, or a generator, hold a stand-in: it does the same, and tells the capture, which cuts the
+program there and has each call draw its own number (`Draw`), once and in order.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +40,15 @@ SOURCES = {
     ("numpy.random._generator", "Generator"): OF_NUMPY,
     ("numpy.random.mtrand", "RandomState"): OF_NUMPY,
 }
-MODULES = "random", "numpy.random", "numpy.random.mtrand"
+MODULES = "random", "numpy.random", "numpy.random.mtrand", "time"
+CLOCKS = frozenset(
+    clock
+    for name in ("perf_counter", "time", "monotonic", "process_time", "thread_time")
+    for clock in (getattr(time, name, None), getattr(time, f"{name}_ns", None))
+    if clock is not None
+)
+# Modules that look at clocks for their own use.
+OTHERS = sys.stdlib_module_names - {"__main__"} | {"dualgraph"}
 # Names of what draws, or puts a generator into another state.
 NAMES = OF_PYTHON | OF_NUMPY | frozenset("shuffle sample choices".split())
 
@@ -60,8 +69,18 @@ def is_source(value: Any) -> bool:
     return bool(methods_of(kind))
 
 
+def is_clock(value: Any) -> bool:
+    """Whether a value is a function that tells the time."""
+    return type(value) is BuiltinFunctionType and value in CLOCKS
+
+
+def is_drawn(value: Any) -> bool:
+    """Whether a value is a generator, a method of one, or a clock."""
+    return is_source(value) or is_clock(value)
+
+
 class Draw:
-    """A call of a generator's method; the generator is always the same, or argument leaf number `leaf`."""
+    """A call of a clock or a generator's method; the generator is always the same, or argument leaf number `leaf`."""
 
     __slots__ = ("args", "kwargs", "leaf", "method")
 
@@ -74,7 +93,14 @@ class Draw:
     @property
     def name(self) -> str:
         """What users know it by."""
-        return f"{type(self.method.__self__).__name__}.{self.method.__name__}()"  # type: ignore[attr-defined]
+        owner = self.method.__self__  # type: ignore[attr-defined]
+        kind = getattr(owner, "__name__", type(owner).__name__)  # a clock's is a module
+        return f"{kind}.{self.method.__name__}()"
+
+    @property
+    def of_clock(self) -> bool:
+        """Whether it tells the time."""
+        return is_clock(self.method)
 
     def same(self, other: Draw | Reading | None) -> bool:
         """Whether another draw is from the same generator, in the same way."""
@@ -102,6 +128,7 @@ class Reading:
 
     __slots__ = ("recipe",)
     name = "a number of an array that is drawn"
+    of_clock = False
 
     def __init__(self, recipe: Any) -> None:
         self.recipe = recipe
@@ -145,6 +172,8 @@ def stand_in(value: Any, leaf: int | None = None) -> Any:
     if methods_of(kind):
         return Source(value, leaf)
     owner: Any = type(getattr(value, "__self__", None))
+    if is_clock(value):
+        return _marked(_telling_time(value), value)
     if getattr(value, "__name__", "") not in methods_of(owner):
         return _marked(_unfollowed(value), value)
     return _marked((_choosing if _chooses(value) else _drawing)(value, leaf), value)
@@ -183,6 +212,17 @@ def _drawing(method: Any, leaf: int | None) -> Any:
     return draw
 
 
+def _telling_time(clock: Any) -> Any:
+    read = _drawing(clock, None)
+
+    @functools.wraps(clock)
+    def now() -> Any:
+        caller = sys._getframe(1).f_globals.get("__name__")
+        return clock() if str(caller).partition(".")[0] in OTHERS else read()
+
+    return now
+
+
 def _chooses(method: Any) -> bool:
     return type(method.__self__).__module__ == "random" and method.__name__ == "choice"
 
@@ -199,9 +239,11 @@ def _choosing(method: Any, leaf: int | None) -> Any:
 
 
 def _unfollowed(function: Any) -> Any:
+    told = "the time" if function.__module__ == "time" else "a generator of random numbers"
+
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        _refuse(f"{function.__name__}() changes or reads a generator of random numbers")
+        _refuse(f"{function.__name__}() changes or reads {told}")
         return _plainly_called(function, args, kwargs)
 
     return call

@@ -1,13 +1,14 @@
 """Cuts: ``losses.append(net(x).item())`` as two - the program computes the tensor, and what is done with its number, or
-with the list of its numbers, is set apart.
+with the list of its numbers, is set apart. So is what is done with a reading of a clock (``print(time() - start)``).
 
-A local variable that the statement itself does not need stands for the tensor.
+A local variable that the statement itself does not need stands for the tensor, or for the reading.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ...core.numbers import draws
 from .dataflow import Part
 from .steps import LOADS, Op
 
@@ -17,23 +18,33 @@ if TYPE_CHECKING:
 # What may stand before the tensor: it says where things are, and does nothing.
 BEFORE = frozenset((*LOADS, *"PUSH_NULL LOAD_ATTR LOAD_METHOD COPY DUP_TOP".split()))
 TAKERS = ("item", "tolist")
+CLOCKS = frozenset(clock.__name__ for clock in draws.CLOCKS)
 CALLS = ("PRECALL", "CALL", "CALL_METHOD")
 
 
 class Cut(NamedTuple):
-    """Where a statement begins, where what computes its tensor does, and the variable that stands for that."""
+    """Where a statement begins, where what computes its tensor does, and the variable that stands for that.
+
+    ``of_clock``: it stands for a reading of a clock.
+    """
 
     begin: int
     at: int
     name: str
+    of_clock: bool
 
 
 def cut_in(plan: Layout, inside: list[int]) -> tuple[Cut, Part] | None:
     """Where a statement without branches can be cut, and what is set apart of it, as `reading` wants it; its second
-    piece begins with ``.item()`` or ``.tolist()``. None where it cannot."""
+    piece begins with ``.item()`` or ``.tolist()``, or behind the call of a clock. None where it cannot."""
     ops, depth = plan.ops, plan.depth
-    for n in inside[1:-1]:
-        if ops[n].value in TAKERS and ops[n + 1].name in CALLS and ops[n + 1].arg == 0:
+    named = (n for n in inside[:-1] if ops[n].value in TAKERS or ops[n].value in CLOCKS)
+    for n in named:
+        call = n + (ops[n + 1].name == "PUSH_NULL") + 1
+        of_clock = ops[n].value in CLOCKS
+        if ops[call].name in CALLS and ops[call].arg == 0 and (of_clock or n > inside[0]):
+            if of_clock:
+                n = call + (ops[call].name == "PRECALL") + 1
             at = _operand(plan, n)
             break
     else:
@@ -49,7 +60,7 @@ def cut_in(plan: Layout, inside: list[int]) -> tuple[Cut, Part] | None:
     spare = [v for v in plan.code.co_varnames[:256] if v not in used | {*plan.code.co_cellvars}]
     if not spare or ops[inside[0]].part:
         return None
-    cut = Cut(ops[inside[0]].offset, ops[at].offset, spare[0])
+    cut = Cut(ops[inside[0]].offset, ops[at].offset, spare[0], of_clock)
     load = Op("LOAD_FAST", plan.code.co_varnames.index(spare[0]), spare[0], cut.at, ops[n].offset)
     ways = (*plan.ways[:at], (n,), *plan.ways[at + 1 :])
     made = (*ops[:at], load, *ops[at + 1 :])
