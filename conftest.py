@@ -29,14 +29,12 @@ from dualgraph.core.process import spared
 from dualgraph.jit import hot
 from dualgraph.jit.compile import Compiled
 
-if (
-    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-):  # as where a script runs pytest in the background
+# As where a script runs pytest in the background
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-kept.ENABLED = (
-    False  # some tests plant bugs in passes; tests of kept programs run in processes of their own
-)
+# Some tests plant bugs in passes; tests of kept programs run in processes of their own.
+kept.ENABLED = False
 spared.SHOWN = True  # what calls would survive by going on eagerly fails a test
 # Tests see the native quick path of eager ops from the start; test_quick.py holds it to Python's.
 if api.available() and os.environ.get("DUALGRAPH_QUICK") != "0":
