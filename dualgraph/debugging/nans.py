@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
@@ -77,8 +77,8 @@ class Watcher:
     depth = 0
     execute = staticmethod(execute)
     sizes_read = None  # it follows no sizes
-    of_body = False  # see `Tracer`
     at: Location | None = None
+    began = 0  # all of the tape is made here
 
     def __init__(self, inf: bool) -> None:
         self.inf = inf
@@ -125,17 +125,20 @@ class Watcher:
         """A number of this call."""
         return make()
 
+    def concretize(self, t: Any, value: Any) -> Any:
+        """A number that Python takes out of a tensor."""
+        return value
+
     def is_root(self, t: Any) -> bool:
         return False
 
     def scope(self, name: str) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        """All else that a capture is told does not matter here."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _ignore
+    def __getattr__(self, name: str) -> Any:
+        """All else that a capture is told does not matter here, and what it says of itself is as it begins."""
+        found = getattr(Tracer, name)
+        return _ignore if callable(found) else found
 
 
 def _ignore(*args: Any, **kwargs: Any) -> None:

@@ -37,6 +37,24 @@ def test_eager_mode_names_the_op_and_the_line() -> None:
     f(BAD)  # off again
 
 
+def test_numbers_are_taken_out_of_tensors_as_ever() -> None:
+    with dg.debug_nans():
+        x = dg.asarray(2.0) + 1
+        assert (x.item(), float(x), int(x), bool(x), f"{x:.1f}") == (3.0, 3.0, 3, True, "3.0")
+        assert dg.compile(f, wait=True)(GOOD).item() > 0
+
+
+def test_hooks_are_set_as_ever() -> None:
+    x = dg.ones(2, requires_grad=True)
+    seen: list[Any] = []
+    with dg.debug_nans():
+        y = x * 2
+        y.grad_fn.register_hook(lambda operands, results: seen.append(operands[0].tolist()))
+        y.register_hook(lambda ct: ct * 3)
+        y.sum().backward()
+    assert seen == [[6.0, 6.0]] and x.grad.tolist() == [6.0, 6.0]
+
+
 @pytest.mark.parametrize("calls", [1, 40])
 def test_a_compiled_program_names_the_op_and_the_line(calls: int) -> None:
     g = dg.compile(f, wait=True)
