@@ -79,7 +79,11 @@ def quantize(
 
 
 def dequantize(q: Tensor, scale: Any, zero_point: Any = 0, *, axis: int | None = None) -> Tensor:
-    """``(q - zero_point) * scale``: the numbers that `quantize` rounded."""
+    """``(q - zero_point) * scale``: the numbers that `quantize` rounded.
+
+    >>> dg.quantization.dequantize(dg.tensor([0, 10], dtype=dg.int8), 0.5, 2).tolist()
+    [-1.0, 4.0]
+    """
     scale = _along(q, scale, axis)
     kind = scale.dtype if scale.dtype.is_floating_point else dt.get_default_dtype()
     return (astype(q, kind) - _along(q, zero_point, axis)) * scale
@@ -103,7 +107,13 @@ def fake_quantize_per_tensor_affine(
 def fake_quantize_per_channel_affine(
     input: Tensor, scale: Any, zero_point: Any, axis: int, quant_min: int, quant_max: int
 ) -> Tensor:
-    """As `fake_quantize_per_tensor_affine`, with a scale and a zero point for each slice along `axis`."""
+    """As `fake_quantize_per_tensor_affine`, with a scale and a zero point for each slice along `axis`.
+
+    >>> x, scales, zeros = dg.tensor([[0.26], [0.26]]), dg.tensor([0.1, 0.5]), dg.tensor([0, 0])
+    >>> dg.quantization.fake_quantize_per_channel_affine(x, scales, zeros, 0, -128, 127)
+    tensor([[0.3000],
+            [0.5000]])
+    """
     return _fake(
         "fake_quantize_per_channel_affine", input, scale, zero_point, quant_min, quant_max, axis
     )

@@ -31,5 +31,10 @@ def detect_anomaly(check_nan: bool = True) -> debug_nans:
 
 
 def set_detect_anomaly(mode: bool, check_nan: bool = True) -> debug_nans:
-    """Switches `detect_anomaly` on or off; also a context."""
+    """Switches `detect_anomaly` on or off; also a context.
+
+    >>> with dg.autograd.set_detect_anomaly(True):
+    ...     dg.log(dg.tensor(2.0)).item() > 0
+    True
+    """
     return debug_nans(mode and check_nan)

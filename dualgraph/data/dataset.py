@@ -19,6 +19,14 @@ class Dataset:
     A dataset whose ``takes_lists`` is true gives, for a list of indices, the batch that collating its
     samples would give: a loader then asks for whole batches. A subclass with a ``__getitem__`` of its
     own has to say so anew.
+
+    >>> class Squares(dg.data.Dataset):
+    ...     def __len__(self):
+    ...         return 4
+    ...     def __getitem__(self, i):
+    ...         return i * i
+    >>> [batch.tolist() for batch in dg.data.DataLoader(Squares(), batch_size=2)]
+    [[0, 1], [4, 9]]
     """
 
     takes_lists: Any = False
@@ -39,7 +47,14 @@ class Dataset:
 
 
 class IterableDataset(Dataset):
-    """Samples one after the other: subclasses define ``__iter__``."""
+    """Samples one after the other: subclasses define ``__iter__``.
+
+    >>> class Countdown(dg.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         return iter([3, 2, 1])
+    >>> [batch.tolist() for batch in dg.data.DataLoader(Countdown(), batch_size=2)]
+    [[3, 2], [1]]
+    """
 
     def __iter__(self) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} defines no __iter__")
@@ -125,7 +140,14 @@ class ConcatDataset(Dataset):
 
 
 class ChainDataset(IterableDataset):
-    """Iterable datasets one after the other."""
+    """Iterable datasets one after the other.
+
+    >>> class Few(dg.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         return iter([1, 2])
+    >>> list(dg.data.ChainDataset([Few(), Few()]))
+    [1, 2, 1, 2]
+    """
 
     def __init__(self, datasets: Iterable[Any]) -> None:
         self.datasets = list(datasets)

@@ -16,7 +16,14 @@ def permutation(n: int, generator: Any = None) -> list[int]:
 
 
 class Sampler:
-    """Indices in the order of a visit: subclasses define ``__iter__``."""
+    """Indices in the order of a visit: subclasses define ``__iter__``.
+
+    >>> class Backwards(dg.data.Sampler):
+    ...     def __iter__(self):
+    ...         return iter([2, 1, 0])
+    >>> [x.item() for x in dg.data.DataLoader([5, 6, 7], sampler=Backwards())]
+    [7, 6, 5]
+    """
 
     def __iter__(self) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} defines no __iter__")

@@ -20,7 +20,12 @@ Average = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def get_swa_avg_fn() -> Average:
-    """The mean of all models so far."""
+    """The mean of all models so far.
+
+    >>> mean = dg.optim.swa_utils.get_swa_avg_fn()
+    >>> mean(dg.tensor(1.0), dg.tensor(4.0), dg.tensor(2)).item()  # the third model
+    2.0
+    """
 
     def swa_update(averaged: Tensor, current: Tensor, num_averaged: Tensor) -> Tensor:
         return averaged + (current - averaged) / (num_averaged + 1).to(averaged.dtype)
@@ -112,7 +117,18 @@ class AveragedModel(Module):
 
 
 class SWALR(LRScheduler):
-    """Leads the rate to `swa_lr` within `anneal_epochs` steps, along a cosine or a line, and holds it there."""
+    """Leads the rate to `swa_lr` within `anneal_epochs` steps, along a cosine or a line, and holds it there.
+
+    >>> optimizer = dg.optim.SGD([dg.ones(1, requires_grad=True)], lr=1.0)
+    >>> schedule = dg.optim.swa_utils.SWALR(optimizer, 0.5, anneal_epochs=2, anneal_strategy="linear")
+    >>> rates = []
+    >>> for _ in range(3):
+    ...     optimizer.step()
+    ...     schedule.step()
+    ...     rates.append(schedule.get_last_lr()[0])
+    >>> rates
+    [0.75, 0.5, 0.5]
+    """
 
     def __init__(
         self, optimizer: Optimizer, swa_lr: Any, anneal_epochs: int = 10, anneal_strategy: str = "cos",
@@ -146,7 +162,13 @@ class SWALR(LRScheduler):
 
 
 def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
-    """Sets the running moments of batch norms to those over a loader's batches: tensors, or pairs with one first."""
+    """Sets the running moments of batch norms to those over a loader's batches: tensors, or pairs with one first.
+
+    >>> norm = dg.nn.BatchNorm1d(2)
+    >>> dg.optim.swa_utils.update_bn([dg.ones(4, 2), 3 * dg.ones(4, 2)], norm)
+    >>> norm.running_mean
+    tensor([2., 2.])
+    """
     norms = [m for m in model.modules() if isinstance(m, (BatchNorm1d, BatchNorm2d, BatchNorm3d))]
     momenta = [m.momentum for m in norms]
     if not norms:

@@ -55,7 +55,11 @@ def rrelu(
     training: bool = False,
     inplace: bool = False,
 ) -> Tensor:
-    """`leaky_relu` with slopes drawn uniformly in training, their mean otherwise."""
+    """`leaky_relu` with slopes drawn uniformly in training, their mean otherwise.
+
+    >>> dg.nn.functional.rrelu(dg.tensor([-1.0, 2.0]), 0.1, 0.3)  # the mean slope, 0.2
+    tensor([-0.2000,  2.0000])
+    """
     if lower > upper:
         problem = f"lower {lower} is above upper {upper}"
         raise ArgumentError(describe("rrelu", str(input.tensor_type), problem))

@@ -83,14 +83,23 @@ def dropout3d(
 def alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """Dropout that keeps the mean and variance of `selu` activations (Klambauer et al., 2017)."""
+    """Dropout that keeps the mean and variance of `selu` activations (Klambauer et al., 2017).
+
+    >>> dg.nn.functional.alpha_dropout(dg.ones(2), 0.5, training=False)
+    tensor([1., 1.])
+    """
     return _alpha(input, input.shape, p, training, inplace)
 
 
 def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """`alpha_dropout` of whole channels of (N, C, ...)."""
+    """`alpha_dropout` of whole channels of (N, C, ...).
+
+    >>> x = dg.nn.functional.feature_alpha_dropout(dg.ones(2, 3, 4), training=True)
+    >>> bool((x == x[..., :1]).all())  # a channel is kept or dropped as a whole
+    True
+    """
     return _alpha(input, _channels(input), p, training, inplace)
 
 

@@ -241,7 +241,12 @@ def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Binary cross entropy of ``sigmoid(x)``, averaged over labels."""
+    """Binary cross entropy of ``sigmoid(x)``, averaged over labels.
+
+    >>> x, labels = dg.zeros(1, 3), dg.tensor([[1.0, 0.0, 1.0]])
+    >>> round(dg.nn.functional.multilabel_soft_margin_loss(x, labels).item(), 4)  # log(2)
+    0.6931
+    """
     return losses.multilabel_soft_margin_loss(
         input, target, weight, mode(size_average, reduce, reduction)
     )
@@ -253,6 +258,10 @@ def multilabel_margin_loss(
     """Sums of ``max(0, 1 - (x[i] - x[j])) / C`` over classes i in the target and j that are not.
 
     Each row of the target lists its classes, then -1 and anything.
+
+    >>> x, classes = dg.tensor([[0.1, 0.2, 0.4, 0.8]]), dg.tensor([[3, 0, -1, 1]])
+    >>> round(dg.nn.functional.multilabel_margin_loss(x, classes).item(), 4)
+    0.85
     """
     if not input.ndim:  # a row of one class
         input, target = input.reshape(1), target.reshape(1)
@@ -329,7 +338,15 @@ def triplet_margin_with_distance_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, *, distance_function: Any = None, margin: float = 1.0,
     swap: bool = False, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """`triplet_margin_loss` with a distance of one's own (`pairwise_distance` by default)."""
+    """`triplet_margin_loss` with a distance of one's own (`pairwise_distance` by default).
+
+    >>> def city(x, y):
+    ...     return (x - y).abs().sum(-1)
+    >>> a, near, far = dg.zeros(1, 2), dg.ones(1, 2), 3 * dg.ones(1, 2)
+    >>> F = dg.nn.functional
+    >>> F.triplet_margin_with_distance_loss(a, near, far, distance_function=city, margin=5.0).item()  # 2 - 6 + 5
+    1.0
+    """
     _positive_margin("triplet_margin_with_distance_loss", margin)
     if reduction not in ("none", "sum", "mean"):
         problem = f"reduction is 'none', 'sum' or 'mean', not {reduction!r}"

@@ -254,7 +254,11 @@ def lp_pool2d(
 def lp_pool3d(
     input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Tensor:
-    """Norm of each window of (N, C, D, H, W)."""
+    """Norm of each window of (N, C, D, H, W).
+
+    >>> round(dg.nn.functional.lp_pool3d(dg.ones(1, 1, 2, 2, 2), 2, 2).item() ** 2, 3)  # the sum of 8 squares
+    8.0
+    """
     return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 
 

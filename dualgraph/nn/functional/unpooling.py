@@ -43,7 +43,13 @@ def _unpool(
 def max_unpool1d(
     input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
 ) -> Tensor:  # fmt: skip
-    """What ``max_pool1d(..., return_indices=True)`` chose, put back into (N, C, L)."""
+    """What ``max_pool1d(..., return_indices=True)`` chose, put back into (N, C, L).
+
+    >>> from dualgraph.nn import functional as F
+    >>> values, places = F.max_pool1d(dg.tensor([[[1.0, 3.0, 4.0, 2.0]]]), 2, return_indices=True)
+    >>> F.max_unpool1d(values, places, 2).tolist()
+    [[[0.0, 3.0, 4.0, 0.0]]]
+    """
     return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -62,5 +68,11 @@ def max_unpool2d(
 def max_unpool3d(
     input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
 ) -> Tensor:  # fmt: skip
-    """What ``max_pool3d(..., return_indices=True)`` chose, put back into (N, C, D, H, W)."""
+    """What ``max_pool3d(..., return_indices=True)`` chose, put back into (N, C, D, H, W).
+
+    >>> from dualgraph.nn import functional as F
+    >>> values, places = F.max_pool3d(dg.ones(1, 1, 2, 2, 2), 2, return_indices=True)
+    >>> F.max_unpool3d(values, places, 2).sum().item()
+    1.0
+    """
     return _unpool(3, input, indices, kernel_size, stride, padding, output_size)

@@ -49,7 +49,13 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
 
 
 def remove_weight_norm(module: M, name: str = "weight") -> M:
-    """Makes the weight a plain parameter again, of the value it has."""
+    """Makes the weight a plain parameter again, of the value it has.
+
+    >>> from dualgraph.nn.utils import remove_weight_norm, weight_norm
+    >>> layer = remove_weight_norm(weight_norm(dg.nn.Linear(2, 3)))
+    >>> [name for name, _ in layer.named_parameters()]
+    ['bias', 'weight']
+    """
     _demand(module, name, _WeightNorm)
     computed.settle(module, name, None, True)
     del module._parameters[f"{name}_g"], module._parameters[f"{name}_v"]
@@ -113,7 +119,13 @@ def spectral_norm(
 
 
 def remove_spectral_norm(module: M, name: str = "weight") -> M:
-    """Makes the weight a plain parameter again, of the value it has."""
+    """Makes the weight a plain parameter again, of the value it has.
+
+    >>> from dualgraph.nn.utils import remove_spectral_norm, spectral_norm
+    >>> layer = remove_spectral_norm(spectral_norm(dg.nn.Linear(2, 3)))
+    >>> sorted(name for name, _ in layer.named_parameters())
+    ['bias', 'weight']
+    """
     how = _demand(module, name, _SpectralNorm)
     module._pre_hooks.pop(how.number)
     computed.settle(module, name, None, True)

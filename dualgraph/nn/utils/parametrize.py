@@ -162,7 +162,13 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 def remove_parametrizations(
     module: Module, tensor_name: str, leave_parametrized: bool = True
 ) -> Module:
-    """Makes the tensor a plain parameter again: with its parametrized value, or the original one."""
+    """Makes the tensor a plain parameter again: with its parametrized value, or the original one.
+
+    >>> from dualgraph.nn.utils import parametrizations, parametrize
+    >>> layer = parametrizations.orthogonal(dg.nn.Linear(2, 2))
+    >>> parametrize.is_parametrized(parametrize.remove_parametrizations(layer, "weight"))
+    False
+    """
     if not is_parametrized(module, tensor_name):
         raise ArgumentError(
             f"remove_parametrizations: {tensor_name!r} of {type(module).__name__} is not parametrized"
@@ -186,7 +192,14 @@ def remove_parametrizations(
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """Within the block each parametrized tensor is made once."""
+    """Within the block each parametrized tensor is made once.
+
+    >>> from dualgraph.nn.utils import parametrizations, parametrize
+    >>> layer = parametrizations.orthogonal(dg.nn.Linear(2, 2))
+    >>> with parametrize.cached():
+    ...     layer.weight is layer.weight
+    True
+    """
     global _cache
     before, _cache = _cache, {} if _cache is None else _cache
     try:

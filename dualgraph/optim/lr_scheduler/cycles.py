@@ -190,7 +190,18 @@ _HEIGHTS: dict[str, tuple[str, Callable[[float, float], float]]] = {
 
 
 class CyclicLR(LRScheduler):
-    """Up and down between `base_lr` and `max_lr` in straight lines (Smith, 2017); one step a batch."""
+    """Up and down between `base_lr` and `max_lr` in straight lines (Smith, 2017); one step a batch.
+
+    >>> optimizer = dg.optim.SGD([dg.ones(1, requires_grad=True)], lr=1.0)
+    >>> schedule = dg.optim.lr_scheduler.CyclicLR(optimizer, 1.0, 3.0, step_size_up=2, cycle_momentum=False)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     optimizer.step()
+    ...     schedule.step()
+    >>> rates
+    [1.0, 2.0, 3.0, 2.0, 1.0]
+    """
 
     def __init__(
         self, optimizer: Optimizer, base_lr: Any, max_lr: Any, step_size_up: int = 2000,
