@@ -14,8 +14,9 @@ from ..core.process.silence import quietly
 from ..core.types import TensorType
 from ..ops.arithmetic import cast
 from .native import api as native
-from .native.claims import CLAIMED, claimed
+from .native.claims import CLAIMED, claimed, keeps_bits
 from .scalar_numpy import ArrayScalar, settled
+from .stopgap import at_once
 from .ufuncs import ufunc_of
 from .words import needs_expansions
 
@@ -47,16 +48,19 @@ class NumpyBackend:
         """By a native kernel where there is one, else by the kind of the op."""
         if prim.name in CLAIMED and not prim.aliases:
             kernel = claimed(prim.name, *[a.dtype for a in arrays])
-            out = None if kernel is None else kernel(*arrays, **params)
+            if kernel is not None and keeps_bits(prim.name):
+                out = at_once(kernel, prim, arrays, params, *arrays, **params)
+            else:
+                out = None if kernel is None else kernel(*arrays, **params)
             if out is not None:
                 return out
         if prim.kind is ELEMENTWISE:
             dtypes = self._dtypes_for_kernel(prim, arrays, params)
             if dtypes is not None:
-                return native.elementwise(prim, [np.asarray(a) for a in arrays], dtypes, params)
+                return _by_kernel(prim, arrays, dtypes, params)
             arrays = settled(arrays)
         elif prim.kind is REDUCTION and arrays[0].size >= LARGE:
-            folded = self._fold(prim, arrays[0], params)
+            folded = at_once(self._fold, prim, arrays, params, prim, arrays[0], params)
             if folded is not None:
                 return folded
         out = prim.kind.run(prim, self, arrays, params)
@@ -84,7 +88,7 @@ class NumpyBackend:
         has_kernel = native.available() and native.has_kernel(prim, dtypes)
 
         def by_kernel(*arrays: Any) -> Any:
-            return quietly(native.elementwise, prim, [np.asarray(a) for a in arrays], dtypes, {})
+            return quietly(_by_kernel, prim, arrays, dtypes, {})
 
         if has_kernel and needs_expansions(prim):
             return by_kernel
@@ -204,6 +208,14 @@ class NumpyBackend:
 
     def to_numpy(self, array: Any) -> Any:
         return np.asarray(array)
+
+
+def _by_kernel(
+    prim: Prim, arrays: tuple[Any, ...], dtypes: tuple[DType, ...], params: dict[str, Any]
+) -> Any:
+    """The result of an elementwise op that has native code."""
+    arrays = tuple([np.asarray(a) for a in arrays])
+    return at_once(native.elementwise, prim, arrays, params, prim, arrays, dtypes, params)
 
 
 def _is_plain(value: Any) -> bool:

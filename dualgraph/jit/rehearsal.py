@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from time import perf_counter
 
 from ..backends.ground import Ground
+from ..backends.native import api
 from ..core.kinds import CONTRACTION, OPAQUE
 from ..core.numbers.symbolic import plain
 from ..core.process.heap import give_back
@@ -33,6 +34,8 @@ def make_ready(program: Program) -> None:
         give_back()
     with undisturbed:
         program.build()
+    if api.available():
+        api.make_all()
     if much:
         give_back()
 

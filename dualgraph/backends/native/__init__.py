@@ -6,7 +6,8 @@ Its modules:
     lower       a fused body as a kernel                         expressions, index_maps, axes, outputs, pieced, weights
     loop_ir     loops, loads, scalar ops, stores                 schedule (what where), canonical (equal code)
     emit, ir    the loop IR as LLVM IR; LLVM IR as text
-    jit         text to machine code                             generators (LLVM), loader (without), host (which CPU)
+    jit         text to machine code                             generators (LLVM), loader (without), host (which CPU),
+                                                                 awaited (who waits for it)
     kernel      machine code with a foreign call before it       addresses (where arrays begin)
     disk_cache  machine code for the next process                version (of what makes it), aside (written by a thread)
     segments    runs of a program's steps in one call            frames (where values lie), writing (a step), loops

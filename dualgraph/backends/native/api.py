@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         instructions,
         is_lawful,
         keep,
+        make_all,
         may_overwrite,
         name_of,
         native_steps,

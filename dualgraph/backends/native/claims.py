@@ -29,6 +29,11 @@ def claimed(name: str, *dtypes: Any) -> Kernel | None:
     return source(name, *dtypes) if source is not None and api.available() else None
 
 
+def keeps_bits(name: str) -> bool:
+    """Whether an op's own kernel gives the bits of the one that is claimed for it."""
+    return name in movers.CLAIMED
+
+
 def may_overwrite(node: Node, operand: int) -> bool:
     """Whether an op's kernel here allows its result in the memory of an operand."""
     alone = node.inputs.count(node.inputs[operand]) == 1

@@ -42,6 +42,7 @@ __all__ = [
     "instructions",
     "is_lawful",
     "keep",
+    "make_all",
     "may_overwrite",
     "name_of",
     "native_steps",
@@ -142,6 +143,11 @@ def read(name: str) -> bytes | None:
 def keep(name: str, data: bytes) -> None:
     """Keeps something for other processes, beside the caller."""
     aside(lambda: disk_cache.write(name, data, disk_cache.PROGRAMS))
+
+
+def make_all() -> None:
+    """Has the code made, beside the caller, that eager calls did without; for later calls, and for other processes."""
+    aside(jit().make_all)
 
 
 @cache

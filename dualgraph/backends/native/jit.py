@@ -12,9 +12,12 @@ from ...core.process.interrupts import Unbroken
 from ...core.process.workers import Job, check_ending
 from . import disk_cache
 from .aside import aside
+from .awaited import Unmade, waits
 from .host import host
 from .loader import load
 from .version import version
+
+ENOUGH = 4  # callers that would do without code, until it is made
 
 
 class Jit:
@@ -45,7 +48,7 @@ class Jit:
         """Machine code of IR text; compiled once for equal text, beside the caller until it is asked for addresses.
 
         With `source`, `text` is a name that says all the IR depends on besides the code that writes it, and
-        `source` makes the IR where no object code is kept under that name.
+        `source` makes the IR where no object code is kept under that name. Raises Unmade where the caller does without.
         """
         check_ending()
         if source is not None:
@@ -53,8 +56,16 @@ class Jit:
         machine = self.cache.get(text)
         if machine is None:
             machine = self.cache.setdefault(text, Machine(self, text, symbols, source))
-            machine.start()
+        if not machine.begun:
+            machine.ask()
         return machine
+
+    def make_all(self) -> None:
+        """Begins to make the code that was asked for and left unmade: for later calls, and for other processes."""
+        for machine in list(self.cache.values()):
+            check_ending()
+            if not machine.begun:
+                machine.start()
 
     def assemble(self, text: str) -> Job[Any]:
         """Object code of IR text, on its way; `finished` takes it out."""
@@ -79,7 +90,9 @@ class Jit:
 class Machine:
     """Machine code, compiled and loaded when first needed: addresses of its functions, valid while it lives."""
 
-    __slots__ = ("_addresses", "_code", "_jit", "_lock", "_source", "_symbols", "_text", "tracker")
+    __slots__ = (
+        "_addresses", "_asked", "_code", "_jit", "_lock", "_source", "_symbols", "_text", "begun", "tracker",
+    )  # fmt: skip
 
     def __init__(
         self, jit: Jit, text: str, symbols: tuple[str, ...], source: Callable[[], str] | None
@@ -91,12 +104,27 @@ class Machine:
         self._lock = forks.lock()
         self._code: bytes | Job[Any] | None = None
         self._addresses: dict[str, int] | None = None
+        self._asked = 0
+        self.begun = False
         self.tracker: Any = None
+
+    def ask(self) -> None:
+        """Begins as `start` does; but for callers that do not wait, code that is not on disk is left unmade until some
+        have asked."""
+        if not waits() and self._asked < ENOUGH:
+            with Unbroken(), self._lock:
+                if not self._asked:
+                    self._code = self._code or disk_cache.read(self._key())
+                self._asked += 1
+            if self._code is None:
+                raise Unmade
+        self.start()
 
     def start(self) -> None:
         """Finds the object code on disk, or begins to make it."""
         with Unbroken(), self._lock:  # an interrupt would leave LLVM's lock locked for good
-            found = isinstance(self._start(), bytes)
+            begun, self.begun = self.begun, True
+            found = begun or isinstance(self._start(), bytes)
         if not found:
             aside(self._keep)  # not under the lock: when the interpreter ends it is done at once
 
@@ -131,12 +159,20 @@ class Machine:
 
     @property
     def addresses(self) -> dict[str, int]:
-        """The address of each function; waits for the code. Raises RuntimeError if LLVM refuses the IR."""
+        """The address of each function; waits for the code. Raises RuntimeError if LLVM refuses the IR, and Unmade
+        where the caller does not wait."""
         if self._addresses is None:
+            if not waits() and not self._made():
+                raise Unmade
             with Unbroken(), self._lock:
                 if self._addresses is None:
                     self._load()
         return self._addresses  # type: ignore[return-value]
+
+    def _made(self) -> bool:
+        """Whether there is nothing to wait for."""
+        code = self._code
+        return isinstance(code, bytes) or (code is not None and code.done)
 
     def _load(self) -> None:
         self.tracker, self._addresses = self._jit.link(self._finished(), self._symbols)

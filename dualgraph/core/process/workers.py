@@ -90,6 +90,11 @@ class Job(Generic[T]):
         _left.append(self)
         self._running.release()
 
+    @property
+    def done(self) -> bool:
+        """Whether nobody has to wait for the result any more."""
+        return self._ready
+
     def given(self) -> T | None:
         """What the work gave, or None: it is not done yet, or failed."""
         return self._value if self._ready and self._error is None else None

@@ -1,0 +1,61 @@
+"""Stopgaps: an op's own kernel on NumPy in the place of native code that is not there yet, with the same bits.
+
+Making code takes tens of milliseconds, small arrays far less on NumPy. So nobody waits for code that only serves
+them: what few calls ask for is left unmade, and calls take the code from when it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ..core.dtypes import from_numpy
+from ..core.kinds import ELEMENTWISE
+from ..core.prim import Prim
+from ..core.types import TensorType
+from .native.awaited import Unmade, or_unmade
+from .scalar_numpy import ExactArrayScalar
+from .words import needs_expansions
+
+MOST = 1 << 20  # elements of operands and results that NumPy goes through sooner than code is made
+EXPANDED = 1 << 13  # the same where each step of an expansion is a function of NumPy's
+EXACT = SimpleNamespace(
+    xp=np, scalar=ExactArrayScalar(np)
+)  # a backend with the bits of native code
+
+
+def at_once(
+    kernel: Callable[..., Any], prim: Prim, arrays: Sequence[Any], params: dict[str, Any], *given: Any, **named: Any
+) -> Any:  # fmt: skip
+    """``kernel(*given, **named)``, which runs the native code of an op on `arrays`; what the op's own kernel gives
+    where that is sooner."""
+    try:
+        return or_unmade(kernel, *given, **named)
+    except Unmade:
+        out = _own(prim, tuple(arrays), params)
+        return kernel(*given, **named) if out is None else out
+
+
+def _own(prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """What an op's own kernel gives, row by row; None where the code is worth waiting for."""
+    types = tuple([TensorType(from_numpy(a.dtype), a.shape) for a in arrays])
+    elements = sum([prod(t.shape) for t in (*types, *prim.infer(types, params))])
+    if elements > MOST or (elements > EXPANDED and _is_expanded(prim, params)):
+        return None
+    made = prim.kind.run(prim, EXACT, arrays, params)
+    outs = [np.asarray(x, order="C") for x in (made if prim.multiple else (made,))]
+    if prim.kind.computes and any(map(_has_nan, outs)):
+        return None  # NumPy may give it the other sign
+    return tuple(outs) if prim.multiple else outs[0]
+
+
+def _is_expanded(prim: Prim, params: dict[str, Any]) -> bool:
+    return prim.kind is ELEMENTWISE and needs_expansions(prim, params)
+
+
+def _has_nan(x: Any) -> bool:
+    return x.dtype.kind == "f" and bool(np.isnan(x).any())
