@@ -142,6 +142,7 @@ def test_names_are_found_where_scripts_look_for_them() -> None:
     from dualgraph.compat.torch.utils.data import DataLoader
 
     assert StepLR is dg.optim.lr_scheduler.StepLR and DataLoader is dg.data.DataLoader
+    assert isinstance(torch.nn.BatchNorm1d(2), torch.nn.modules.batchnorm._BatchNorm)
     assert Module is dg.nn.Module and torch.ao.quantization is dg.quantization
     assert mp.cpu_count() > 0 and mp.spawn is dg.distributed.spawn
     assert torch.version.__version__ == torch.__version__ and torch.ones(2).layout is torch.strided

@@ -13,8 +13,21 @@ from ..ops.arithmetic import where
 from ..ops.special import digamma, lgamma
 from ..special import xlogy
 from .base import Distribution
-from .continuous import Exponential, Gamma, HalfNormal, Laplace, LogNormal, Normal, Uniform
+from .continuous import (
+    EULER,
+    Cauchy,
+    Exponential,
+    Gamma,
+    Gumbel,
+    HalfNormal,
+    Laplace,
+    LogNormal,
+    Normal,
+    Uniform,
+)
+from .counts import Binomial, Poisson
 from .discrete import Bernoulli, Categorical, Geometric, OneHotCategorical
+from .relatives import Pareto
 from .vectors import Beta, Dirichlet, Independent, MultivariateNormal
 
 F = TypeVar("F", bound=Callable[..., Tensor])
@@ -34,6 +47,8 @@ def register_kl(type_p: type, type_q: type) -> Callable[[F], F]:
 def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
     """The expectation under p of ``p.log_prob - q.log_prob``.
 
+    Raises NotImplementedError where there is no formula.
+
     >>> from dualgraph.distributions import Normal, kl_divergence
     >>> kl_divergence(Normal(0.0, 1.0), Normal(1.0, 1.0)).item()
     0.5
@@ -42,7 +57,7 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
         for b in type(q).__mro__:
             if (a, b) in _FORMULAS:
                 return _FORMULAS[a, b](p, q)
-    raise ArgumentError(
+    raise NotImplementedError(
         f"kl_divergence: there is no formula for {type(p).__name__} and {type(q).__name__}; register_kl adds one"
     )
 
@@ -113,6 +128,37 @@ def _categorical(p: Any, q: Any) -> Tensor:
     terms = p.probs * (p.logits - q.logits)
     terms = where(q.probs == 0, math.inf, terms)
     return where(p.probs == 0, 0.0, terms).sum(-1)
+
+
+@register_kl(Poisson, Poisson)
+def _poisson(p: Any, q: Any) -> Tensor:
+    return xlogy(p.rate, p.rate) - xlogy(p.rate, q.rate) + q.rate - p.rate
+
+
+@register_kl(Binomial, Binomial)
+def _binomial(p: Any, q: Any) -> Tensor:
+    if bool((p.total_count < q.total_count).any()):
+        raise NotImplementedError("kl_divergence: no formula for a binomial of more draws")
+    return where(p.total_count > q.total_count, math.inf, p.total_count * _bernoulli(p, q))
+
+
+@register_kl(Cauchy, Cauchy)
+def _cauchy(p: Any, q: Any) -> Tensor:
+    both = (p.scale + q.scale) ** 2 + (p.loc - q.loc) ** 2
+    return (both / (4 * p.scale * q.scale)).log()
+
+
+@register_kl(Gumbel, Gumbel)
+def _gumbel(p: Any, q: Any) -> Tensor:
+    ratio, off = p.scale / q.scale, (p.loc - q.loc) / q.scale
+    return off - ratio.log() + (ratio - 1) * EULER + (lgamma(1 + ratio) - off).exp() - 1
+
+
+@register_kl(Pareto, Pareto)
+def _pareto(p: Any, q: Any) -> Tensor:
+    ratio = q.alpha / p.alpha
+    inside = q.alpha * (p.scale / q.scale).log() - ratio.log() + ratio - 1
+    return where(p.scale < q.scale, math.inf, inside)
 
 
 @register_kl(MultivariateNormal, MultivariateNormal)

@@ -94,6 +94,11 @@ def register() -> None:
         sys.meta_path.insert(0, Places())
     for name in BELOW_FILES:
         sys.modules[f"{ROOT}.{name}"] = importlib.import_module(str(home_of(name)))
+    for name in PLACES:
+        if name.startswith(
+            "nn.modules"
+        ):  # ``torch.nn.modules.batchnorm`` is there without an import of its own
+            importlib.import_module(f"{ROOT}.{name}")
     for name, flags in {
         "backends.cudnn": backends.cudnn,
         "backends.mps": backends.mps,
