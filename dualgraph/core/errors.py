@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
-class DualgraphError(Exception):
-    """Base of every error that the engine raises on purpose; its text ends with the user's line."""
+class DualgraphError(RuntimeError):
+    """Base of every error that the engine raises on purpose; its text ends with the user's line.
+
+    Each kind is also what Python and NumPy raise for such a thing (ValueError, TypeError, IndexError, ...), and
+    RuntimeError is what PyTorch's scripts expect for most.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -26,7 +30,7 @@ class ShapeError(DualgraphError, ValueError):
     """Operand shapes do not fit the op."""
 
 
-class LinAlgError(ShapeError, RuntimeError):
+class LinAlgError(ShapeError):
     """A matrix is singular, or not positive definite, or an iteration does not end."""
 
 
@@ -46,19 +50,19 @@ class BoundsError(DualgraphError, IndexError):
     """An index is out of range."""
 
 
-class DeviceError(DualgraphError, RuntimeError):
+class DeviceError(DualgraphError):
     """Operands live on different devices, or a device cannot be had."""
 
 
-class AutogradError(DualgraphError, RuntimeError):
+class AutogradError(DualgraphError):
     """The tape cannot do what was asked of it."""
 
 
-class TransformError(DualgraphError, RuntimeError):
+class TransformError(DualgraphError):
     """A function cannot be batched, differentiated or checkpointed as asked."""
 
 
-class CaptureError(DualgraphError, RuntimeError):
+class CaptureError(DualgraphError):
     """A function cannot be captured soundly."""
 
 
@@ -70,12 +74,12 @@ class GraphError(DualgraphError, ValueError):
     """A graph or its text is not well formed."""
 
 
-class NanError(DualgraphError, FloatingPointError, RuntimeError):
+class NanError(DualgraphError, FloatingPointError):
     """A value is NaN or infinite: an op made the first one while `dg.debug_nans()` is on, or gradients to be clipped
     have a norm that is."""
 
 
-class StateError(DualgraphError, RuntimeError):
+class StateError(DualgraphError):
     """A state dict does not fit what it is loaded into."""
 
 

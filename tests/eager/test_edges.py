@@ -310,3 +310,17 @@ def test_results_that_are_new_do_not_share_memory_with_operands(f, values):
         f(x).fill_(7)
         written(x)
         assert x.tolist() == values
+
+
+def test_errors_are_what_python_numpy_and_pytorch_raise() -> None:
+    kinds = {
+        dg.ShapeError: ValueError,
+        dg.DTypeError: TypeError,
+        dg.BoundsError: IndexError,
+        dg.AxisError: IndexError,
+        dg.NanError: FloatingPointError,
+    }
+    for kind, builtin in kinds.items():
+        assert issubclass(kind, builtin) and issubclass(kind, RuntimeError)
+    with pytest.raises(RuntimeError, match="do not broadcast"):
+        dg.ones(2) + dg.ones(3)
