@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ContextDecorator
-from typing import Any
+from typing import Any, TypeVar
 
 from .core.dtypes import as_dtype, bfloat16, float16
 from .core.errors import ArgumentError, StateError
@@ -13,7 +13,9 @@ from .eager.functions import all as all_true
 from .ops import arithmetic as ar
 from .ops import comparison as cp
 
-__all__ = ["GradScaler", "autocast"]
+__all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd", "is_autocast_available"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class autocast(ContextDecorator):
@@ -43,6 +45,37 @@ class autocast(ContextDecorator):
 
     def __exit__(self, *error: Any) -> None:
         return None
+
+
+def is_autocast_available(device_type: str) -> bool:
+    """Whether `autocast` takes this type of device.
+
+    >>> dg.amp.is_autocast_available("cpu"), dg.amp.is_autocast_available("abacus")
+    (True, False)
+    """
+    return device_type in ("cpu", "cuda")
+
+
+def custom_fwd(
+    fwd: F | None = None, *, device_type: str = "cuda", cast_inputs: Any = None
+) -> F | Callable[[F], F]:
+    """Decorator for ``forward`` of an `autograd.Function`: `autocast` changes no dtype, so that it is as it is.
+
+    >>> from dualgraph.amp import custom_fwd
+    >>> custom_fwd(device_type="cpu")(len)([1, 2])
+    2
+    """
+    return (lambda given: given) if fwd is None else fwd
+
+
+def custom_bwd(bwd: F | None = None, *, device_type: str = "cuda") -> F | Callable[[F], F]:
+    """Decorator for ``backward`` of an `autograd.Function`, which is as it is.
+
+    >>> from dualgraph.amp import custom_bwd
+    >>> custom_bwd(device_type="cpu")(len)([1, 2])
+    2
+    """
+    return (lambda given: given) if bwd is None else bwd
 
 
 class GradScaler:
