@@ -188,7 +188,7 @@ class Compiled(Growing):
                 branched = self._sizes.branch(key, leaves, entry.programs)
             if branched:
                 return self._run(entry, key, args, kwargs, leaves)
-        if not (waiting or enough):
+        if not (waiting or enough or self._sizes.empty(key, leaves)):
             done, result = self._captured(entry, args, kwargs, leaves, broken, key)
             if done:
                 return result

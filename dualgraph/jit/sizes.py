@@ -6,6 +6,7 @@ went together (the batch of x and of y) under one symbol; so are sizes declared 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +27,7 @@ from .promoted import Place, Source
 MAX_EXAMPLES = 8  # calls of a family that are remembered
 # Templates that no other size confirmed, after which each size is a program of its own.
 MAX_DOUBTFUL = 3
+MAX_EMPTY = 32  # calls that run eagerly at a size of 0 that a symbolic program excludes, until it is captured, too
 LARGE = 1 << 40  # a number from which on it is no size
 NO_AXIS = -1  # in a place: this is one of the numbers that are sizes, not a leaf
 
@@ -58,6 +60,7 @@ class Family:
     plain: list[tuple[tuple[int, ...], Program]] = field(default_factory=list)
     single: int = 0  # captures at numbers that were paths of a tree of these numbers alone
     trees: bool = False  # whether there are so many paths that each size has a tree of them
+    empty: Counter[tuple[int, ...]] = field(default_factory=Counter)  # calls that ran eagerly so
 
     def doubtful(self) -> bool:
         """Whether too many symbolic captures were of use for no other size than their own."""
@@ -135,6 +138,19 @@ class Sizes:
                 template.confirmed = True
                 return template.at(values)
         return None
+
+    def empty(self, key: Any, leaves: Sequence[Any]) -> bool:
+        """Whether a call is for a symbolic program but for a size of 0, and better runs eagerly: it computes next to
+        nothing, and such calls are few."""
+        call = self.call(key, leaves) if self.families else None
+        family = None if call is None else self.families.get(call.kind)
+        if call is None or family is None or 0 not in call.sizes:
+            return False
+        found = (matched(pattern, call.sizes) for pattern, _ in family.templates)
+        if not any(values is not None and 0 in values for values in found):
+            return False
+        family.empty[call.sizes] += 1
+        return family.empty[call.sizes] <= MAX_EMPTY
 
     def spec(self, call: Call, args: Any, kwargs: Any, any_numbers: bool = False) -> Spec | None:
         """What a capture of this call takes as symbolic; None: nothing.
