@@ -71,6 +71,17 @@ def test_calls_that_leave_their_programs_get_an_answer_soon() -> None:
     assert meter.settled and not meter.used, compiled.explain()
 
 
+def test_calls_whose_gradient_is_differentiated_get_an_answer_soon() -> None:
+    f = dg.compile(lambda x: (x * x).tanh().sum(), wait=True)
+    x = dg.ones(3, requires_grad=True)
+    f(x)
+    for n in range(1, pay.FEW):  # their ops run once more, on the tape
+        dg.autograd.grad(f(x), x, create_graph=True)
+        assert entry_of(f).meter.left == n
+    dg.autograd.grad(f(x), x)
+    assert entry_of(f).meter.left == pay.FEW - 1
+
+
 def test_a_refused_function_is_called_straight(guarded: None) -> None:
     seen: list[Any] = []
 

@@ -134,11 +134,14 @@ class Backward:
     """What a program knows of its gradients: how to get a `Keeping`, and what they cost without one."""
 
     def __init__(
-        self, make: Callable[[], Keeping], changed: Callable[[], None], patience: int, wait: bool
-    ) -> None:
-        """`patience`: gradients that are replayed before anything is compiled; `wait`: the next one waits for that."""
+        self, make: Callable[[], Keeping], changed: Callable[[], None], unfolded: Callable[[], None],
+        patience: int, wait: bool,
+    ) -> None:  # fmt: skip
+        """`patience`: gradients that are replayed before anything is compiled; `wait`: the next one waits for that.
+        `unfolded` is told of each call whose ops were run once more as its gradient is to be differentiated."""
         self._make = make
         self._changed = changed
+        self.unfolded = unfolded
         self._job: Job[Keeping | None] | None = None
         self._left = patience
         self.wait = wait

@@ -112,7 +112,12 @@ class Outcome:
     def _backward(self, make: Callable[[], Keeping]) -> Backward:
         """Gradients of the calls. Programs for some sizes have to be asked for more of them, as others may come."""
         patience = 0 if self.template is None else PATIENCE
-        return Backward(make, self._grown, patience, self.waits and not patience)
+        return Backward(make, self._grown, self._unfolded, patience, self.waits and not patience)
+
+    def _unfolded(self) -> None:
+        """All ops of a call ran once more: whether such calls pay is asked soon."""
+        if self.meter is not None:
+            self.meter.left += 1
 
     def _grown(self) -> None:
         """Calls run in another way from now on: whether they pay is asked anew."""

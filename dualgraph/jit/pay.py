@@ -71,7 +71,7 @@ class Meter:
         self.used = True
         self.calls = WARM - FEW_WARM if self.refused else 0
         self.lost = 0
-        self.left = 0  # calls that left their program and went on eagerly, or that no program fits
+        self.left = 0  # calls that left their program, or that no program fits, or that ran once more for gradients
         self.compiled: list[float] = []
         self.eager: list[float] = []
 

@@ -92,6 +92,7 @@ class CompiledOp(TapeOp):
             results = run_on_tensors(self.graph, operands)
         if state.tracer is None:
             self.backward.spent += perf_counter() - began_at
+            self.backward.unfolded()
         return pass_on(node, results, began)
 
     def _pulled(self, cts: Any, operands: Any, prior: list[Any], needed: Any) -> list[Any] | None:

@@ -14,6 +14,7 @@ import dualgraph as dg
 import dualgraph.nn.functional as F
 from dualgraph import nn, optim
 from dualgraph.backends.ground import Ground
+from dualgraph.jit import sizes
 from dualgraph.jit.compile import Compiled
 from dualgraph.jit.dynamic import Template
 
@@ -252,6 +253,17 @@ def test_calls_of_new_sizes_are_foretold():
 def test_an_empty_batch():
     compiled = check(pointwise, lambda rng, n: (tensor(rng, n, 5),), sizes=(4, 6, 0, 3, 0))
     assert len(compiled.programs) == 2
+
+
+def test_an_empty_batch_that_is_excluded_runs_eagerly_until_it_came_often(monkeypatch):
+    monkeypatch.setattr(sizes, "MAX_EMPTY", 3)
+    steps = lambda x: x[1:] - x[:-1]  # noqa: E731
+    compiled = check(steps, lambda rng, n: (tensor(rng, n, 5),), sizes=(4, 6, 0, 1))
+    assert compiled._eager_calls == 2
+    for seen in (2, 3, 3):
+        assert len(compiled.programs) == seen
+        compiled(dg.ones(0, 5))
+    assert compiled._eager_calls == 3
 
 
 def test_sizes_that_go_together_are_one_symbol():
