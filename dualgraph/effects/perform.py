@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from ..core.context import grad_mode, state
 from ..core.trees import flatten, unflatten
 from ..static.code.calls import TAKERS
-from ..static.code.statements import Statement
 from .happening import Happening
 
 ASSIGNING = frozenset(("attr", "item", "global", "free", "in place", "use"))  # kinds of targets
@@ -20,7 +19,7 @@ class Effect:
 
     A variable is in `given` (place among the function's parameters, place among the values of the call) or in `kept`
     (place, name of what an earlier statement of the same function call made). `assigns`: all that it does is to put
-    something at places in Python state.
+    values of the call, or of Python, at places in Python state.
     """
 
     __slots__ = (
@@ -47,7 +46,7 @@ class Effect:
         self.kept = tuple((names.index(n), (h.serial, n)) for n in s.reads if n not in h.values)
         self.makes = () if s.returns else tuple((h.serial, n) for n in s.makes)
         self.returns = s.returns
-        self.assigns = _assigns(s)
+        self.assigns = _assigns(h)
         self.trees = tuple(flatten(v)[1] for v in h.values.values())
         self.flat = all(tree.kind is None for tree in self.trees)  # its values are leaves
         self.grad = h.grad
@@ -87,11 +86,12 @@ class Effect:
         return None
 
 
-def _assigns(s: Statement) -> bool:
-    """Whether all that a statement does is to put something at places in Python state."""
-    used = [t.place for t in s.targets if t.kind == "use"]
+def _assigns(h: Happening) -> bool:
+    """Whether all that a statement did was to put something at places in Python state, and no op ran for that."""
+    used = [t.place for t in h.statement.targets if t.kind == "use"]
     numbers = all(p[-1] == "item" or (p[0] == "global" and p[-1] in TAKERS) for p in used)
-    return not s.returns and numbers and {t.kind for t in s.targets} <= ASSIGNING
+    kinds = {t.kind for t in h.statement.targets}
+    return not (h.statement.returns or h.made) and numbers and kinds <= ASSIGNING
 
 
 class Put(Protocol):

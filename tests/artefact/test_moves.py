@@ -165,15 +165,13 @@ def test_programs_that_rely_on_what_was_exchanged_since_are_left_out(tmp_path: P
 
 
 def test_assignments_of_what_the_function_does_not_read_are_left_out(tmp_path: Path) -> None:
-    o = Kept(h=dg.zeros(3), calls=0, last=None, best=dg.asarray(1e9), table={}, seen=[], loss=0.0)
+    o = Kept(h=dg.zeros(3), calls=0, last=None, table={}, seen=[], loss=0.0)
 
     def f(x: Any) -> Any:
         o.calls += 1
         o.h = o.h * 0.9 + x
-        o.last = o.h * 2
         y = (x * o.h).sum()
-        if y < o.best:
-            o.best = y
+        o.last = y
         o.table["kind"] = type
         o.seen += [y]
         o.loss = y.item()
@@ -213,6 +211,12 @@ def at_places(o: Kept, x: Any) -> Any:
     return o.h.sum(0)
 
 
+def following(o: Kept, x: Any) -> Any:
+    o.seen += 1
+    o.unread = o.unread * 0.9 + x  # by nothing but the statement itself
+    return x * 2
+
+
 def appending(o: Kept, x: Any) -> Any:
     o.seen.append(x.sum().item())
     return x * 2
@@ -225,6 +229,7 @@ def appending(o: Kept, x: Any) -> Any:
         (toggling, {"on": True}, "o.on on each call, and relies on what was there"),
         (through_numpy, {"n": 0.5}, "no file can say; keep it in a tensor"),
         (at_places, {"h": dg.zeros(30, 3), "at": 0}, "o.at on each call, and relies on what was"),
+        (following, {"seen": 0, "unread": dg.zeros(3)}, "runs Python code at the end"),
         (appending, {"seen": []}, "runs Python code at the end of each call"),
     ],
 )
