@@ -3,7 +3,7 @@
 A panel holds, for each k, the elements of a few vectors of rows side by side. The element (row, k) of an
 operand lies ``row_offset(row) + k_offset(k)`` bytes from its start; the offsets are multiples of a stride
 (matrices) or entries of tables (windows of an image: im2col without the columns). Where neighbouring rows
-are neighbours in memory they are copied; where neighbouring k's are, squares are transposed in registers;
+are neighbours in memory they are copied; where neighbouring k's are, whole squares are transposed in registers;
 else elements are gathered. Lanes beyond the last row hold anything: they meet no output.
 """
 
@@ -155,15 +155,9 @@ class Packer:
                 use([Run(start, None)])
             with more:
                 lanes = self.lanes_at(*places)
-                if self.tables:
-                    self.by_tier(lanes, lanes.used, [], list(tiers), use, otherwise)
-                else:
-                    near = b.icmp_signed("==", places[0], i64(self.size))
-                    with b.if_else(near) as (then, other):
-                        with then:
-                            use([Run(start, lanes.used)])
-                        with other:
-                            otherwise(lanes)
+                self.by_tier(
+                    lanes, lanes.used, [], list(tiers) if self.tables else [], use, otherwise
+                )
 
     def by_tier(
         self,
