@@ -1,15 +1,16 @@
 """Plans: the search for a cut finds what trying all cuts would, units are as small as costs nothing; tables of batches
-are beginnings of longer ones."""
+are beginnings of longer ones; what a plan needs is made at once."""
 
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from itertools import product
 
 import numpy as np
 import pytest
 
-from dualgraph.backends.native.contract import cuts, plan, tables
+from dualgraph.backends.native.contract import convolution, cuts, kernels, plan, tables
 from dualgraph.backends.native.contract.cuts import Packing, quickest
 from dualgraph.backends.native.contract.operands import Product, Strided
 from dualgraph.backends.native.contract.shape import geometry
@@ -118,3 +119,41 @@ def test_equal_questions_about_sizes_are_asked_once():
     assert work.function()(5, 8)
     assert cells.tolist() == [10, 10, 16]
     assert asked == [6, 6, 5, 8]
+
+
+class Recorded:
+    """Stands for the JIT: code that is asked for is made when its addresses are."""
+
+    def __init__(self, jit):
+        self.jit, self.heard = jit, []
+
+    def __getattr__(self, name):
+        return getattr(self.jit, name)
+
+    def compile(self, *_):
+        self.heard.append("begun")
+        return type("Code", (), {"addresses": property(self.made)})()
+
+    def made(self, _):
+        self.heard.append("waited for")
+        return defaultdict(lambda: 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "y"), [("Forward", (8, 3, 3, 3)), ("WeightGradient", (40, 8, 9, 9))]
+)
+def test_kernels_of_a_convolution_are_begun_before_one_is_waited_for(monkeypatch, kind, y):
+    caches = [f for f in vars(kernels).values() if hasattr(f, "cache_clear")]
+    recorded = Recorded(kernels.jit())
+    monkeypatch.setattr(kernels, "jit", lambda: recorded)
+    x = np.zeros((40, 3, 9, 9), "f4"), np.zeros(y, "f4"), *([(3, 3)] if kind != "Forward" else [])
+    how = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
+    try:
+        for f in caches:
+            f.cache_clear()
+        getattr(convolution, kind)(*x, **how)
+    finally:
+        for f in caches:
+            f.cache_clear()
+    first = recorded.heard.index("waited for")
+    assert first >= 4 and "begun" not in recorded.heard[first:]

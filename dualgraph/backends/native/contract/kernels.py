@@ -10,6 +10,9 @@ from typing import Any
 
 from ..addresses import DIRECT, HEADER
 from ..jit import Machine, jit
+from ..team.spots import Late
+from ..team.team import begin as begin_team
+from ..threads import pool
 from .copy import emit_copy
 from .dots_code import emit_dots
 from .driver import emit_driver
@@ -53,6 +56,10 @@ def _address(symbol: str, emit: Callable[..., str], *args: Any) -> int:
     return _machine((symbol,), emit, *args).addresses[symbol]
 
 
+def _late(symbol: str, emit: Callable[..., str], *args: Any) -> Late:
+    return Late(_machine((symbol,), emit, *args), symbol)
+
+
 @cache
 def shape_for(dtype: str) -> Geometry:
     """The register blocking of this processor for float32 or float64."""
@@ -93,37 +100,40 @@ def begin(shape: Geometry, micros: Iterable[Form], packs: Iterable[bool]) -> Non
     for how in micros:
         _machine(("micro",), emit_micro, shape, *how)
     _team()
+    if pool.size > 1:
+        begin_team()
 
 
 @cache
-def copy(shape: Geometry) -> int:
-    """The address of the copying function, which puts images where products read them through tables."""
+def copy(shape: Geometry) -> Late:
+    """The copying function, which puts images where products read them through tables."""
+    found = _late("copy", emit_copy, shape)
     begin(shape, (), (True,))
-    return _address("copy", emit_copy, shape)
+    return found
 
 
 @cache
-def weave(shape: Geometry) -> int:
-    """The address of the function that weaves lines."""
-    return _address("weave", emit_weave, shape)
+def weave(shape: Geometry) -> Late:
+    """The function that weaves lines."""
+    return _late("weave", emit_weave, shape)
 
 
 @cache
-def fold(shape: Geometry) -> int:
-    """The address of the function that adds the sums of blocks."""
-    return _address("fold", emit_fold, shape)
+def fold(shape: Geometry) -> Late:
+    """The function that adds the sums of blocks."""
+    return _late("fold", emit_fold, shape)
 
 
 @cache
-def lanewise(shape: Geometry, rows: int, columns: int, dilation: int) -> int:
-    """The address of a weight gradient with groups in lanes."""
-    return _address("lanewise", emit_lanewise, shape, rows, columns, dilation)
+def lanewise(shape: Geometry, rows: int, columns: int, dilation: int) -> Late:
+    """A weight gradient with groups in lanes."""
+    return _late("lanewise", emit_lanewise, shape, rows, columns, dilation)
 
 
 @cache
-def planewise(shape: Geometry, form: PlaneForm) -> int:
-    """The address of a convolution of planes read in place."""
-    return _address("planewise", emit_planewise, shape, form)
+def planewise(shape: Geometry, form: PlaneForm) -> Late:
+    """A convolution of planes read in place."""
+    return _late("planewise", emit_planewise, shape, form)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ....core.process import forks
 from ..team.room import Room
-from ..team.spots import ZERO_WORD, NotNative, Ref, Spot
+from ..team.spots import ZERO_WORD, Late, NotNative, Ref, Spot
 from ..team.team import team as native_team
 from ..thread_memory import ALIGN, memory
 from ..threads import pool
@@ -40,15 +40,21 @@ class Stage:
     """``function(record, pointers, scratch, begin, end)`` for `units` units that do not depend on each other.
 
     `record` is a ctypes array of int64, `work` about how many products all units take, `scratch` the bytes
-    that a thread needs of its own. ``ahead``: it reads one array that lasts (its slot), and fills a slot.
+    that a thread needs of its own. ``ahead``: it reads one array that lasts (its slot), and fills a slot. Its
+    `code` may be on its way.
     """
 
-    function: int
+    code: int | Late
     record: Any
     units: int
     work: int
     scratch: int = 0
     ahead: tuple[int, int] | None = None
+
+    @property
+    def function(self) -> int:
+        """The address of the function; waits for the code."""
+        return self.code.found() if isinstance(self.code, Late) else self.code
 
     @property
     def place(self) -> int:

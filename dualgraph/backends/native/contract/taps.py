@@ -61,12 +61,12 @@ def add_taps(
     turned = recipe.room("turned", nbytes)
     goal = recipe.room("sums", blocks * nbytes) if apart else turned
     spans = SPANS * pool.size if apart else 1
+    adding = kernels.fold(kernels.shape_for(name_of(x.dtype))) if apart else 0
     Plan(product, recipe, (images_at, seat.y, goal), spans=spans)
     if apart:
-        shape = kernels.shape_for(name_of(x.dtype))
         values = record((goal, turned, blocks, nbytes, nbytes // size))
         units = -(-nbytes // size // fold.UNIT)
-        recipe.add(Stage(kernels.fold(shape), values, units, blocks * nbytes // size))
+        recipe.add(Stage(adding, values, units, blocks * nbytes // size))
     out = seat.goal(recipe, nbytes)
     lines = Lines(
         x.dtype,

@@ -37,8 +37,7 @@ class Team:
     """
 
     def __init__(self) -> None:
-        text, symbols = emit_runtime(HEADER if DIRECT else 0), ("call", "work", *KERNELS)
-        self._machine: Machine = jit().compile(text, symbols)
+        self._machine = begin()
         at = self._machine.addresses
         self.entry = at["call"]
         self._call, self._work = CALL(self.entry), WORK(at["work"])
@@ -133,6 +132,12 @@ def passing(count: int, scratch: bool = True) -> int:
 
 
 _kept: list[Machine] = []
+
+
+@cache
+def begin() -> Machine:
+    """The machine code that a team needs, on its way."""
+    return jit().compile(emit_runtime(HEADER if DIRECT else 0), ("call", "work", *KERNELS))
 
 
 @cache
