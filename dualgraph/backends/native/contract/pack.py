@@ -16,12 +16,13 @@ from .. import ir
 from ..emit.parts import I32, I64, PTR
 from .code import ELEMENTS, Writer, i64
 from .shape import Geometry
-from .squares import turned
+from .squares import strips, turned
 
 ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, I64, I64, I64)
 # operand, rows: stride or table, k: stride or table, panel, count of k, count of rows, elements a k takes; rows of a
 # panel, and bytes to the next
 
+LINE = 64  # bytes that memory is read by
 AHEAD = 256  # bytes of a line of neighbours: what is read is asked for so much earlier
 TIERS = (2, 4)  # how many runs a vector is put together from, before its elements are gathered
 FEW = 8  # lanes: elements are rather loaded one by one than put together from runs for each square
@@ -110,7 +111,27 @@ class Packer:
 
     def by_stride(self, first: ir.Value, end: ir.Value, panel: ir.Value) -> None:
         """Rows that lie apart."""
-        self.by_squares(self.lanes_at(self.row_map, first, end), panel)
+        rows = self.lanes_at(self.row_map, first, end)
+        full = self.w.b.icmp_signed("<=", self.w.b.add(first, i64(self.lanes)), end)
+        done = self.lines_along(rows, full, panel) if self.lanes <= FEW else i64(0)
+        self.by_squares(rows, panel, done)
+
+    def lines_along(self, rows: Lanes, full: ir.Value, panel: ir.Value) -> ir.Value:
+        """Transposes a line of memory of each row at a time, where k's are neighbours and all lanes in use (`full`);
+        how many k's that were."""
+        w, b = self.w, self.w.b
+        near = b.icmp_signed("==", self.k_map, i64(self.size))
+        count = LINE // self.size
+        whole = b.select(b.and_(full, near), b.and_(self.k, i64(-count)), i64(0))
+        with w.loop(whole, step=count, carried=[self.operand, panel]) as turn:
+            source, goal = turn.carried
+            for at in range(0, LINE, 16):
+                places = [w.at(source, row, i64(at)) for row in rows.each]
+                for x in strips(w, places, self.kind):
+                    w.store(x, goal)
+                    goal = w.at(goal, self.width)
+            turn.carried = [w.at(source, i64(LINE)), goal]
+        return whole
 
     def lines(self, row: ir.Value, end: ir.Value) -> None:
         """Neighbouring rows are neighbours in memory: a line of them for each k, of two vectors if the panel is."""
@@ -237,10 +258,10 @@ class Packer:
             w.store(self.load(place, runs), turn.carried[0])
             turn.carried = [w.at(turn.carried[0], self.width)]
 
-    def by_squares(self, rows: Lanes, panel: ir.Value) -> None:
-        """Some k's at a time: transposed where they are neighbours in memory, else gathered."""
+    def by_squares(self, rows: Lanes, panel: ir.Value, begin: ir.Value | None = None) -> None:
+        """Some k's at a time, from `begin` on: transposed where they are neighbours in memory, else gathered."""
         w, b = self.w, self.w.b
-        with w.loop(self.k, step=self.lanes, nonempty=True) as turn:
+        with w.loop(self.k, begin, step=self.lanes) as turn:
             place = w.at(panel, b.mul(turn.i, self.width))
             self.by_runs(
                 (self.k_map, turn.i, self.k),
