@@ -14,7 +14,7 @@ from types import CodeType, FrameType
 from typing import Any, Protocol
 
 from ..core.process import forks
-from .whose import of_user
+from ..static.outside import ENGINE, closed
 
 TOOLS = (4, 3, 2, 1, 0, 5)  # of sys.monitoring; the first two are nobody's by convention
 
@@ -107,6 +107,12 @@ def _local(view: View, inner: Any) -> Any:
 # --- sys.monitoring ------------------------------------------------------------------------------
 
 
+def _never_looked_at(frame: FrameType) -> bool:
+    """Whether no watcher ever wants to see such a frame: the event does not come back once it is switched off."""
+    module = str(frame.f_globals.get("__name__", "__main__"))
+    return closed(module) or f"{module}.".startswith(f"{ENGINE}.")
+
+
 class _Here:
     """The watchers of one thread, and the frames that they look at."""
 
@@ -186,7 +192,7 @@ class _Monitor:
             if any(v.whole for v in views) and code not in self._codes:
                 with self._lock:
                     self._look(code)
-        elif not of_user(frame):  # no watcher ever wants to see it
+        elif _never_looked_at(frame):
             return sys.monitoring.DISABLE  # type: ignore[attr-defined,unused-ignore]
         return None
 

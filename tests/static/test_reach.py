@@ -130,3 +130,27 @@ def test_type_hints_are_what_they_are() -> None:
     pair = dg.compile(lambda x: cast("list[T]", [cast(T, x)] * 2)[1] + len(np.shape(T)), wait=True)
     assert [pair(dg.ones(2)).tolist() for _ in range(3)] == [[1.0, 1.0]] * 3
     assert len(pair.programs) == 1
+
+
+def test_code_that_ran_unwatched_beside_watched_code_is_seen_when_it_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def step(x: Any) -> Any:
+        seen.append(str(x.sum().item()))
+        return in_a_branch(x, "x")
+
+    compiled = dg.compile(step, wait=True)
+    for _ in range(4):
+        compiled(dg.ones(3))
+    assert len(compiled.programs) == 1
+    with open(
+        __file__
+    ) as file:  # what a branch mentions that is not taken cannot be checked any more
+        monkeypatch.setitem(globals(), "told", file)
+        assert [len(compiled.programs) for _ in range(3) if compiled(dg.ones(3)).tolist()] == [
+            1,
+            2,
+            2,
+        ]
+        table["x"] = 5.0
+        assert compiled(dg.ones(3)).tolist() == [5.0, 5.0, 5.0]
