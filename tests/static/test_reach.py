@@ -15,6 +15,7 @@ T = TypeVar("T")
 seen: list[str] = []
 verbose = False
 table = {"x": 2.0}
+other: Any = None
 
 
 def of_a_library(fn: Any) -> Any:
@@ -41,6 +42,11 @@ class Layer:
         if verbose:
             x = self.report(x)
         return cast(T, x * self.scale)
+
+
+@of_a_library
+def scaled(x: Any) -> Any:
+    return x * (other.scale if verbose else table["x"])
 
 
 @of_a_library
@@ -137,7 +143,7 @@ def test_code_that_ran_unwatched_beside_watched_code_is_seen_when_it_counts(
 ) -> None:
     def step(x: Any) -> Any:
         seen.append(str(x.sum().item()))
-        return in_a_branch(x, "x")
+        return scaled(x)
 
     compiled = dg.compile(step, wait=True)
     for _ in range(4):
@@ -146,7 +152,7 @@ def test_code_that_ran_unwatched_beside_watched_code_is_seen_when_it_counts(
     with open(
         __file__
     ) as file:  # what a branch mentions that is not taken cannot be checked any more
-        monkeypatch.setitem(globals(), "told", file)
+        monkeypatch.setitem(globals(), "other", file)
         assert [len(compiled.programs) for _ in range(3) if compiled(dg.ones(3)).tolist()] == [
             1,
             2,
