@@ -14,5 +14,5 @@ users said, `dynamic` holds such programs, `rehearsal` makes them ready, `turnin
 and where Python numbers are inputs (`promotion` decides, `promoted` says how; `taking`: of numbers that calls take out
 of tensors); `alike` tells whether two captures did the same, `literals` puts numbers in the place of such inputs for
 that, `left_behind` sees to sizes that the code has stored. `drawing` puts stand-ins where code finds generators of
-random numbers; `working` takes down what NumPy makes of arrays.
+random numbers; `working` takes down what NumPy makes of arrays; `cached` calls of functions whose results Python keeps.
 """

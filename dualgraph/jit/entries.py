@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .cached import CachedCalls
 from .pay import Meter
 from .program import Program
 from .stages import Stage, tree_text
@@ -24,6 +25,7 @@ class Entry:
     measuring: bool = False
     record: Any = None  # of a call that native code can tell
     meter: Meter = field(default_factory=Meter)
+    cached: CachedCalls = field(default_factory=CachedCalls)
     tree: list[Stage] = field(default_factory=list)  # first stages of the programs that are cut
 
     def add(self, sized: Program) -> None:

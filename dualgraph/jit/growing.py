@@ -165,7 +165,7 @@ class Growing:
             result, program, refusals = trace(
                 self._captured_function, args, kwargs, leaves, self._fast_math, self._backend, left=left,
                 shapes=shapes, make=make, apart=self._apart, sources=sources, rebound=self._rebound,
-                sizes=sizes, takes=takes, of_arrays=self._of_arrays,
+                sizes=sizes, takes=takes, of_arrays=self._of_arrays, cached=entry.cached,
             )  # fmt: skip
         attempt = _Attempt(entry, tree, where, sources, call, spec, left, tries)
         with self._lock:
@@ -266,6 +266,9 @@ class Growing:
         if self._rebound.along.fresh:
             self._forget()
             self._log.append(f"not captured at {attempt.where}: {refusals[0]}; {ALONG}")
+            return
+        if attempt.entry.cached.grown:
+            self._log.append(f"not captured at {attempt.where}: {refusals[0]}")
             return
         if attempt.spec is not None and (self._rebound.active or self._apart.active):
             self._rebound.at_any_size = False

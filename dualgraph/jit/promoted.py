@@ -216,12 +216,14 @@ def called(
     fn: Any, args: Any, kwargs: Any, sources: Sequence[Source], formulas: Formulas | None,
     footprint: Footprint, symbolic: bool = False, sizes: Iterable[tuple[Source, Any]] = (),
     watched: dict[int, Any] | None = None, working: Working | None = None,
+    caching: Callable[[list[Undo]], list[Any]] | None = None,
 ) -> tuple[Any, dict[int, Use], set[Any]]:  # fmt: skip
     """Calls `fn` with live numbers for what the sources hold: its result, made plain, which leaves were live,
     and the keys of the places that hold something else than a number that was put there.
 
     Where sizes are `symbolic`, what is among the `sizes` is one in the call. There are stand-ins for generators of
-    random numbers, and those in `watched` for array leaves, which it empties; where that is None, for neither."""
+    random numbers, and those in `watched` for array leaves, which it empties; where that is None, for neither.
+    `caching` puts stand-ins for functions whose results Python keeps, and gives them."""
     inputs = () if formulas is None else formulas.inputs
     plain = formulas is None and not symbolic
     functions = [] if plain else functions_of_numbers(footprint, sizes=formulas is None)
@@ -235,6 +237,8 @@ def called(
         with as_before(lambda: put_back(undo)):
             if watched is not None:
                 args, kwargs, stands = standing_in(drawing, args, kwargs, undo, watched)
+            if caching is not None:
+                stands += caching(undo)
             with in_place(numbers, args, kwargs, functions, undo) as (args, kwargs):
                 result = fn(*args, **kwargs)
                 result = without_stand_ins(result)

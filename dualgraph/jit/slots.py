@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from ..core import dtypes as dt
 from ..core.backend import backend_for
 from ..core.dtypes import as_scalar
 from ..core.errors import StateError
 from ..core.process.silence import quietly
 from ..eager.tensor import Tensor
-from ..static.capture import swept
-from ..static.trace import Slot
+from ..static.capture import Tracer, swept
+from ..static.footprint import Footprint
+from ..static.trace import Slot, Trace
 
 
 def fetch(slot: Slot, leaves: list[Any], memo: dict[int, Any] | None = None) -> Any:
@@ -148,3 +150,26 @@ def one_place(a: Slot, b: Slot) -> bool:
     if a.kind in ("computed", "place", "worked"):
         return bool(a.key.same(b.key))
     return a.key is b.key
+
+
+def introduce(tracer: Tracer, leaves: list[Any], footprint: Footprint, known: Trace | None) -> None:
+    """Tells a tracer where tensors and arrays of each call come from; one that goes on with a trace `known` has the
+    places of that, too."""
+    if known is not None:
+        tracer.places = {id(s.key.read()): s for s in known.slots if s.kind == "place"}
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, Tensor):
+            tracer.add_root(leaf, Slot("leaf", (i, leaf), leaf.tensor_type, leaf._requires_grad))
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, np.ndarray):
+            _learn_of(tracer, leaf, "leaf", (i, leaf))
+    for array, _ in footprint.arrays.values():
+        _learn_of(tracer, array, "array", array)
+
+
+def _learn_of(tracer: Tracer, array: Any, kind: str, key: Any) -> None:
+    """Lets the tracer find an array again that can be an input."""
+    if array.dtype.isnative and array.dtype.name in dt.BY_NAME:
+        tracer.know_array(
+            array, Slot(kind, key, Tensor(array, dt.from_numpy(array.dtype)).tensor_type)
+        )

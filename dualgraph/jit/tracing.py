@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import dtypes as dt
 from ..core.context import as_before
 from ..core.errors import NOWHERE, Location
 from ..core.node import Var
@@ -33,8 +33,9 @@ from ..static.code.statements import Apart
 from ..static.footprint import ENOUGH, Footprint
 from ..static.outside import users
 from ..static.symbolic import SymbolicTracer
-from ..static.trace import Concrete, Slot, Trace
+from ..static.trace import Concrete, Trace
 from .arguments import Arguments
+from .cached import CachedCall, CachedCalls, taking_down
 from .drawing import why_not_drawn
 from .keys import labels, modes
 from .left_behind import settle_sizes, settle_writes
@@ -57,6 +58,7 @@ from .refusals import unrepeatable
 from .results import Result
 from .resume import Resumer
 from .returned import describe_results, place_numbers
+from .slots import introduce
 from .stages import Left
 from .working import Working
 
@@ -70,7 +72,7 @@ def trace(
     shapes: Mapping[int, Shape] | None = None, make: Callable[..., Program] = Program,
     apart: Apart | None = None, sources: Sequence[Source] = (), rebound: Rebound | None = None,
     sizes: Sequence[tuple[Source, SymInt]] = (), takes: Callable[[Location], bool] | None = None,
-    of_arrays: bool = False,
+    of_arrays: bool = False, cached: CachedCalls | None = None,
 ) -> tuple[Any, Program | None, list[str]]:  # fmt: skip
     """Runs `fn` eagerly under a tracer: its result, and the program, or the reasons why there is none.
 
@@ -80,11 +82,13 @@ def trace(
     makes the program. Statements in `apart` are no part of the program: they run at the end of each call.
     The numbers in `sources` are inputs of the program, as are the tensors at places that `rebound` knows, and numbers
     taken out of tensors where `takes` says so; with `of_arrays` those of arrays among the arguments are as these are.
+    `cached` knows the calls of functions whose results Python keeps.
     """
     with capturing.lock:
         call = _Call(
-            fn, args, kwargs, leaves, left, shapes, apart, sources, rebound, takes, whole, of_arrays
-        )
+            fn, args, kwargs, leaves, left, shapes, apart, sources, rebound, takes, whole, of_arrays,
+            cached or CachedCalls(),
+        )  # fmt: skip
         with as_before(call.watch.over), call.recording() as guards:
             symbolic = isinstance(call.tracer, SymbolicTracer)
             try:
@@ -140,6 +144,7 @@ class _Call:
         self, fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left | None,
         shapes: Mapping[int, Shape] | None, apart: Apart | None, sources: Sequence[Source],
         rebound: Rebound | None, takes: Callable[[Location], bool] | None, whole: bool, of_arrays: bool,
+        cached: CachedCalls,
     ) -> None:  # fmt: skip
         self.leaves, self.sources, self.rebound = leaves, sources, rebound
         self.modes = modes()
@@ -148,7 +153,9 @@ class _Call:
             self.labels += rebound.along.labels()
         self.name = getattr(fn, "__name__", type(fn).__name__)
         roots = [(fn, self.name), *_objects(leaves, (args, kwargs))]
-        roots.append((default_generator, "the default generator"))
+        roots += [(default_generator, "the default generator"), *cached.roots]
+        self.cached = cached
+        self.met: list[CachedCall] = []  # what it calls of functions whose results Python keeps
         self.footprint = Footprint(roots, apart)
         some_apart = apart is not None and apart.active
         # what statements set apart reach besides is looked into so far
@@ -172,7 +179,7 @@ class _Call:
         how = shapes or {}, self.working
         self.arguments = Arguments(args, kwargs, leaves, self.footprint, *how)
         self.tracer.root = called.__code__
-        _introduce(self.tracer, leaves, self.footprint, left)
+        introduce(self.tracer, leaves, self.footprint, left and left.program.trace)
         at = dict if rebound is None else rebound.at
         self.watch = Watch(self.footprint, self.tracer, at, some_apart)
         self.formulas = Formulas(sources, leaves) if sources or takes is not None else None
@@ -239,6 +246,7 @@ class _Call:
                 result, self.uses, self.rewritten = called(
                     fn, *arguments.tree, self.sources, self.formulas, self.everything,
                     symbolic, sizes, None if self.footprint.refusals else arguments.watched, self.working,
+                    partial(taking_down, self.everything.caching, self.met),
                 )  # fmt: skip
         finally:
             tracer.working = None  # which refers to the tracer: what the call met would outlive it
@@ -253,6 +261,10 @@ class _Call:
         if not all(draw.of_clock for draw, _ in self.drawn):
             self._keep_what_draws()
         self.cannot = self.watch.settle(given, [*self.arguments.tree, *self.leaves])
+        self.cannot += self.cached.learn(self.met)
+        if not self.cannot:
+            given_again = (c.check() for c in self.cached.known if any(map(c.same, self.met)))
+            self.footprint.checks = [*self.footprint.checks, *given_again]
         happened = [] if self.cannot else self.watch.happenings
         self.written = Written(self.tracer)
         if happened:
@@ -421,14 +433,17 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
     """Goes on with a call that left the tree: its result, and the values that were computed again."""
     tracer = Resumer(left.program.trace, left.env, left.stop, False)
     tracer.root = called.__code__
-    _introduce(tracer, leaves, left.program.footprint, left)
+    introduce(tracer, leaves, left.program.footprint, left.program.trace)
     sources = sources_of(left.program)
     formulas = Formulas(sources, leaves) if sources else None
     recording = nullcontext() if formulas is None else formulas.recording()
     watch = Watch(left.program.footprint, tracer)
     with as_before(watch.over), tracer, recording, watch.watching():
         footprint = left.program.footprint
-        result = called(fn, args, kwargs, sources, formulas, footprint, watched={})[0]
+        caching = partial(taking_down, footprint.caching, [])
+        result = called(
+            fn, args, kwargs, sources, formulas, footprint, watched={}, caching=caching
+        )[0]
     kept_numbers(formulas)
     return result, tracer.learned
 
@@ -453,21 +468,6 @@ def _described(fn: Any, names: Sequence[str], leaves: list[Any]) -> tuple[Assump
     )
 
 
-def _introduce(tracer: Tracer, leaves: list[Any], footprint: Footprint, left: Left | None) -> None:
-    """Tells a tracer where tensors and arrays of each call come from."""
-    if left is not None:
-        slots = (s for s in left.program.trace.slots if s.kind == "place")
-        tracer.places = {id(s.key.read()): s for s in slots}
-    for i, leaf in enumerate(leaves):
-        if isinstance(leaf, Tensor):
-            tracer.add_root(leaf, Slot("leaf", (i, leaf), leaf.tensor_type, leaf._requires_grad))
-    for i, leaf in enumerate(leaves):
-        if isinstance(leaf, np.ndarray):
-            _know(tracer, leaf, "leaf", (i, leaf))
-    for array, _ in footprint.arrays.values():
-        _know(tracer, array, "array", array)
-
-
 def _read_by(
     happened: Sequence[Happening], tracer: Tracer, footprint: Footprint, everything: Footprint
 ) -> None:
@@ -489,11 +489,3 @@ def _entry_numbers(footprint: Footprint, formulas: Formulas | None) -> dict[tupl
         if isinstance(source, Place):
             found[id(source.check.holder), source.check.key] = number
     return found
-
-
-def _know(tracer: Tracer, array: Any, kind: str, key: Any) -> None:
-    """Lets the tracer find an array again that can be an input."""
-    if array.dtype.isnative and array.dtype.name in dt.BY_NAME:
-        tracer.know_array(
-            array, Slot(kind, key, Tensor(array, dt.from_numpy(array.dtype)).tensor_type)
-        )

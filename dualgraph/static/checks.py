@@ -343,6 +343,20 @@ class ContentCheck(Check):
         return same_bytes(self.holder, self.expected)
 
 
+class CachedCheck(Check):
+    """What a function gives that keeps its results: `key` has the arguments of a call."""
+
+    __slots__ = ()
+    kind = "cached"
+
+    def read(self) -> Any:
+        args, kwargs = self.key
+        try:
+            return self.holder(*args, **dict(kwargs))
+        except Exception:  # the function's own, which the call will raise, too
+            return MISSING
+
+
 EXCHANGED = (
     DictCheck,
     CellCheck,

@@ -110,6 +110,7 @@ class Footprint(Holders):
         self.checks: list[Check] = []
         self.drawing: list[Check] = []
         self.holding: list[Check] = []
+        self.caching: list[Check] = []
         self._quick: Checklist | None = None
         self.functions: dict[types.CodeType, types.FunctionType] = {}  # the user's
         self.tensors, self.arrays = {}, {}

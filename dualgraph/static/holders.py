@@ -61,6 +61,7 @@ from .outside import ENGINE, closed, for_its_own_use, home, impure, users
 ENGINE_STATE = "dualgraph.optim", "dualgraph.data"  # objects whose state is the engine's own matter
 # Modules of base classes whose methods ask objects for nothing but their other methods.
 STATELESS = "abc", "collections.abc", "contextlib", "enum", "numpy", "typing"
+CACHED = type(functools.lru_cache(lambda: None))
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
 # A look at an object by names: its name and place, names to look for, those that code writes, whether it is the first.
 ByName = Callable[[Any, str, Location, Set[str], Set[str], bool], None]
@@ -79,6 +80,7 @@ class Holders:
     checks: list[Check]
     drawing: list[Check]  # places where code finds generators of random numbers, or their functions
     holding: list[Check]  # places where code finds arrays
+    caching: list[Check]  # places where it finds functions whose results Python keeps
     tensors: dict[int, str]
     about: frozenset[str]  # names such as ``__doc__`` that the user's code mentions
     arrays: dict[int, tuple[Any, str]]
@@ -104,6 +106,9 @@ class Holders:
             return
         if type(check.expected) is np.ndarray and isinstance(check, EXCHANGED):
             self.holding.append(check)
+        if type(check.expected) is CACHED and isinstance(check, EXCHANGED):
+            self.caching.append(check)
+            return
         if check.expected is not MISSING:
             self._visit(check.expected, check.name, check.where)
 
@@ -158,11 +163,8 @@ class Holders:
         if value.dtype.hasobject:
             self._refuse("the objects in a NumPy array cannot be checked", name, where)
         elif value.nbytes > MAX_ARRAY_BYTES:
-            self._refuse(
-                "this NumPy array is too large to compare on each call; make it a tensor outside",
-                name,
-                where,
-            )
+            why = "this NumPy array is too large to compare on each call; make it a tensor outside"
+            self._refuse(why, name, where)
         else:
             self.arrays[id(value)] = (value, name)
             self.checks.append(ContentCheck(value, name, where))
@@ -376,11 +378,8 @@ class Holders:
         cls = _kind(value)
         told = class_attribute(cls, "_state_attributes")  # its metaclass is not asked
         for attribute in () if told is MISSING else told:
-            self._place(
-                DictCheck(
-                    vars(value), attribute, vars(value)[attribute], f"{name}.{attribute}", where
-                )
-            )
+            held = vars(value)
+            self._place(DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where))
         engine = home(cls).startswith(ENGINE)
         inner = getattr(value, "_captured_function", None) if engine else None
         if inner is not None:  # of a compiled function
