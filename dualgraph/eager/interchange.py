@@ -25,7 +25,15 @@ def numpy(x: Tensor, *, force: bool = False) -> Any:
 
     Raises for a tensor that requires gradients or is elsewhere, unless `force`.
     """
-    if not force and x.requires_grad:
+    if not force:
+        _check_plain(x)
+    known = None if state.tracer is None else state.tracer.array_of(x)
+    return x._concrete("numpy()") if known is None else known
+
+
+def _check_plain(x: Tensor) -> None:
+    """Raises for a tensor that requires gradients, or that is no array's."""
+    if x.requires_grad:
         raise AutogradError(
             describe(
                 "numpy",
@@ -34,13 +42,12 @@ def numpy(x: Tensor, *, force: bool = False) -> Any:
                 "use .detach().numpy()",
             )
         )
-    if not force and x.device is not CPU:
+    if x.device is not CPU:
         raise DeviceError(
             describe(
                 "numpy", str(x.tensor_type), f"the memory is on {x.device}", "use .cpu().numpy()"
             )
         )
-    return x._concrete("numpy()")
 
 
 @method
@@ -48,13 +55,15 @@ def tolist(x: Tensor) -> Any:
     """Nested lists of Python numbers; a number for a 0-d tensor."""
     if state.batching is not None:
         state.batching.refuse(x, "tolist()")
-    return x._concrete("tolist()").tolist()
+    known = None if state.tracer is None else state.tracer.array_of(x, listed=True)
+    return x._concrete("tolist()").tolist() if known is None else known
 
 
 @method
 def __array__(x: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
     """What ``np.asarray(x)`` gets."""
-    array = numpy(x)
+    _check_plain(x)
+    array = x._concrete("numpy()")
     wanted = array.dtype if dtype is None else np.dtype(dtype)
     if copy is False and wanted != array.dtype:
         raise ValueError(

@@ -234,6 +234,16 @@ class Resumer(Tracer):
             self._taken()
         return out
 
+    def array_of(self, t: Any, listed: bool = False) -> Any:
+        """The array of a tensor, and the numbers in it that make a list, are taken out likewise."""
+        before = len(self.concrete)
+        out = super().array_of(t, listed)
+        if out is not None:
+            self._settle_readers(None)
+        if self.resuming and len(self.concrete) > before:
+            self._taken()
+        return out
+
     def _taken(self) -> None:
         """The latest number is that of the capture, or the run leaves its path; so it does behind the last one."""
         i, theirs = len(self.concrete) - 1, self._trace.concrete

@@ -20,7 +20,7 @@ from ..core.devices import CPU
 from ..core.dtypes import bfloat16, from_bfloat16
 from ..core.errors import CaptureError, Location
 from ..core.node import Literal, Node, Var
-from ..core.numbers.draws import Draw, Reading
+from ..core.numbers.draws import Draw, Reading, Whole
 from ..static.graph import Graph, Operand
 from ..static.scopes import group_scopes
 from ..static.trace import Slot, Trace
@@ -44,7 +44,7 @@ class Piece(NamedTuple):
     operand: Operand | None
     where: Location | None
     inputs: dict[Var, Slot]  # of the whole trace
-    draw: Draw | Reading | None = None  # how the number is drawn, if it is a random one
+    draw: Draw | Reading | Whole | None = None  # how the number is drawn, if it is a random one
 
     def reads(self, outputs: tuple[Operand, ...]) -> tuple[Var, ...]:
         """The vars made earlier that the ops or `outputs` read."""
@@ -142,14 +142,25 @@ class Stage:
 class StageForm:
     """A stage made ready: it gives the vars in `needs`, and the number at its end."""
 
-    __slots__ = ("_draw", "_executable", "_gives", "_made", "_operand", "_plain", "_reads", "needs")
+    __slots__ = (
+        "_draw",
+        "_executable",
+        "_gives",
+        "_made",
+        "_operand",
+        "_plain",
+        "_reads",
+        "_whole",
+        "needs",
+    )
 
     def __init__(self, piece: Piece, needs: frozenset[Var], compile: Compile) -> None:
         operand = piece.operand
         assert operand is not None
         made = {v for n in piece.nodes for v in n.outputs}
         self.needs = needs
-        self._draw = piece.draw
+        self._whole = type(piece.draw) is Whole
+        self._draw = None if type(piece.draw) is Whole else piece.draw
         self._operand = operand
         self._plain = operand.type.device is CPU and operand.type.dtype is not bfloat16
         self._made = operand in made
@@ -175,7 +186,13 @@ class StageForm:
             return found if self._draw is None else self._draw.number(leaves)
         if self._draw is not None:
             return self._draw.number(leaves)
-        return operand.value if isinstance(operand, Literal) else number(env[operand.id], operand)
+        return operand.value if isinstance(operand, Literal) else self._value(env[operand.id])
+
+    def _value(self, array: Any) -> Any:
+        """What Python takes out of the tensor of this array."""
+        if self._whole:  # what is done with it later must not see what is written here later
+            return np.array(array, order="C")
+        return array.item() if self._plain else number(array, self._operand)
 
     def _take(self, outs: list[Any], env: Env) -> Any:
         """Notes what the stage has computed; the number at its end."""
@@ -183,8 +200,8 @@ class StageForm:
             env[i] = out
         operand = self._operand
         if self._made:
-            return outs[-1].item() if self._plain else number(outs[-1], operand)
-        return operand.value if isinstance(operand, Literal) else number(env[operand.id], operand)
+            return self._value(outs[-1])
+        return operand.value if isinstance(operand, Literal) else self._value(env[operand.id])
 
 
 class Tail:

@@ -23,13 +23,12 @@ from ..core.process.alone import Alone
 from ..core.trees import containers, flatten, unflatten
 from ..core.types import Shape
 from ..core.watch import Watched, origin_of
-from ..eager.dispatch import from_array
 from ..eager.random import default_generator
 from ..eager.tensor import Tensor
 from ..effects import Happening, Watch, Written, effects_of, relied_on
 from ..static.capture import Tracer, finish, swept
 from ..static.checks import Assumption, EntryCheck
-from ..static.code.statements import Apart
+from ..static.code.statements import Apart, statements
 from ..static.footprint import ENOUGH, Footprint
 from ..static.outside import users
 from ..static.symbolic import SymbolicTracer
@@ -173,8 +172,11 @@ class _Call:
             [(i, v) for i, v in enumerate(leaves) if isinstance(v, Tensor)]
         )
         self.tracer = self._tracer(left, shapes)
-        follows = not (whole or isinstance(self.tracer, SymbolicTracer)) and self._follows_arrays()
-        self.working = Working(self.tracer, leaves, of_arrays) if follows else None
+        eager = whole or bool(self.footprint.refusals) or isinstance(self.tracer, SymbolicTracer)
+        follows = not eager and self._follows_arrays()
+        # what takes them may be set apart
+        last = some_apart or not any(map(statements, self.footprint.functions))
+        self.working = Working(self.tracer, leaves, of_arrays, last) if follows else None
         self.tracer.working = self.working
         how = shapes or {}, self.working
         self.arguments = Arguments(args, kwargs, leaves, self.footprint, *how)
@@ -211,13 +213,7 @@ class _Call:
     def _follows_arrays(self) -> bool:
         """Whether what NumPy makes of arrays is followed: not where code could tell what stands for one, or has NumPy
         tell of what its functions meet."""
-        told = {
-            "type",
-            "errstate",
-            "seterr",
-            "seterrcall",
-            "simplefilter",
-        } & self.everything.all_names
+        told = self.everything.all_names & {*"type errstate seterr seterrcall simplefilter".split()}
         return not (self.footprint.takes_memory or told)
 
     @contextmanager
@@ -317,7 +313,7 @@ class _Call:
         leaves = [origin_of(v) for v in leaves]
         for i, v in enumerate(leaves):
             if self.working is not None and self.working.has(v, i < tree.num_leaves):
-                self.tracer.arrays[id(v)] = v, from_array(v)
+                self.tracer.arrays[id(v)] = v, self.working.tensor_of(v)
         shown = [] if whole else self.grads_to_give(leaves)
         there = set(map(id, leaves))
         leaves += {id(g): g for g in shown if id(g) not in there}.values()
@@ -361,7 +357,7 @@ class _Call:
         tracer, footprint = self.tracer, self.footprint
         numbers = kept_numbers(self.formulas, happened)
         # a statement that could not be set apart may have kept them
-        worked = () if self.working is None else self.working.refusals()
+        worked = () if self.working is None else self.working.refusals(out.leaves)
         reasons = [*footprint.refusals, *worked, *tracer.refusals, *(self.cannot or numbers)]
         if modes() != self.modes:
             reasons.append("it leaves another gradient mode, default dtype or default device")

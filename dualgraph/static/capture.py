@@ -6,12 +6,11 @@ written tensor's latest value is an output that is stored back when a compiled c
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import CodeType, FrameType, MappingProxyType
+from types import CodeType, MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from ..core.backend import execute_eagerly
 from ..core.constant import ConstArray
 from ..core.context import state
 from ..core.dtypes import float64, int64
-from ..core.errors import CaptureError, Location, user_frame, user_location
+from ..core.errors import CaptureError, Location, user_location
 from ..core.node import Literal, Node, Var, sequence
 from ..core.numbers.draws import Draw, Reading
 from ..core.numbers.live import LIVE_OF, mode
@@ -28,7 +27,7 @@ from ..core.prim import lookup
 from ..core.spans import is_view
 from ..core.trees import flatten
 from ..core.types import TensorType
-from .code.flow import Flow, Watching, follow
+from .code.flow import Watching, flow_here
 from .graph import Graph, Operand, rewrite
 from .region import is_region
 from .scopes import group_scopes
@@ -255,6 +254,8 @@ class Tracer:
 
     def before_write(self, op: str, t: Any) -> None:
         """`t` is about to be written in place."""
+        if self.working is not None:
+            self.working.spoil(t._data)
 
     def assign(self, t: Any, new: Any, taped: bool = True) -> None:
         """`t` was written in place and now has the value of `new`; its history is that of `new` (`taped`), or stays."""
@@ -321,7 +322,7 @@ class Tracer:
     def concretize(self, t: Any, value: Any) -> Any:
         """Python takes the number out of `t`, and gets it from here: the path may depend on it."""
         operand = self.var_of(t)
-        flow = None if self.root is None else _flow(self.root, self.apart)
+        flow = flow_here(self.root, self.apart)
         taken = Concrete(operand, value, user_location(), len(self.nodes), flow)
         (self.concrete if flow is None else self.numbers).append(taken)
         return value if flow is not None or self.take is None else self.take(taken)
@@ -358,9 +359,13 @@ class Tracer:
         """Hooks are about to change: of what this call made, or of something that other calls may meet."""
         self.hooks.setdefault(id(hooks), (hooks, None if made_here else list(hooks)))
 
+    def array_of(self, t: Any, listed: bool = False) -> Any:
+        """What the code gets for the array of `t`, or the list of its numbers, if each call can have its own."""
+        return None if self.working is None else self.working.taken(t, listed)
+
     def escape(self, t: Any, what: str, array: Any = None) -> None:
         """All values of `t` went to Python as `array`, where nothing can be followed unless it is a result."""
-        flow = None if self.root is None or what != "numpy()" else _flow(self.root, self.apart)
+        flow = None if what != "numpy()" else flow_here(self.root, self.apart)
         if flow is not None and not flow.reads and array is t._data:
             self.arrays[id(array)] = array, t
             return
@@ -422,15 +427,6 @@ class Tracer:
 
     def __exit__(self, *exc: object) -> None:
         state.tracer = self._outer
-
-
-def _flow(root: CodeType, apart: Watching | None) -> Flow | None:
-    """Where the number that is being taken out goes."""
-    frame: FrameType | None = sys._getframe(1)
-    user = user_frame()
-    while frame is not None and frame.f_back is not user:
-        frame = frame.f_back
-    return None if frame is None else follow(user, frame.f_code.co_name, root, apart)
 
 
 def off_the_tape(

@@ -10,7 +10,7 @@ from ..core.constant import exact
 from ..core.devices import CPU, Device
 from ..core.errors import Location
 from ..core.node import Node
-from ..core.numbers.draws import Draw, Reading
+from ..core.numbers.draws import Draw, Reading, Whole
 from ..core.types import TensorType
 from .code.flow import Flow
 from .graph import Graph, Operand
@@ -41,14 +41,15 @@ class Slot(NamedTuple):
 
 class Concrete(NamedTuple):
     """A value that Python took out of a tensor during capture: equal on each call, or the path differs; or a random
-    number that it drew, which is another on each call. The operand of such a one says no more than its type."""
+    number that it drew, which is another on each call. The operand of such a one says no more than its type. A tensor's
+    array as a whole (`Whole`) is another on each call, too."""
 
     operand: Operand
     value: Any
     where: Location
     at: int = 0  # nodes recorded before it
     flow: Flow | None = None  # where it goes, if nowhere but into the result
-    draw: Draw | Reading | None = None
+    draw: Draw | Reading | Whole | None = None
 
     @property
     def outcome(self) -> Any:
@@ -62,9 +63,8 @@ class Concrete(NamedTuple):
 
     def alike(self, other: Concrete) -> bool:
         """Whether another capture took its number out of the same tensor, or drew it in the same way."""
-        if self.draw is None:
-            return other.draw is None and self.operand == other.operand
-        return self.draw.same(other.draw)
+        like = other.draw is None if self.draw is None else self.draw.same(other.draw)
+        return like and self.operand == other.operand
 
 
 class Inside(NamedTuple):

@@ -102,7 +102,7 @@ class Draw:
         """Whether it tells the time."""
         return is_clock(self.method)
 
-    def same(self, other: Draw | Reading | None) -> bool:
+    def same(self, other: Any) -> bool:
         """Whether another draw is from the same generator, in the same way."""
         if type(other) is not Draw or self.leaf != other.leaf:
             return False
@@ -140,6 +140,18 @@ class Reading:
     def number(self, leaves: Sequence[Any]) -> Any:
         """The number, in a call that has these arrays."""
         return recipes.value(self.recipe, leaves, {})
+
+
+class Whole:
+    """The array of a tensor, which is taken out as a whole: a call goes on whatever is in it."""
+
+    __slots__ = ()
+    name = "the array of a tensor"
+    of_clock = False
+
+    def same(self, other: Any) -> bool:
+        """Whether another takes an array, too."""
+        return type(other) is Whole
 
 
 class Again(threading.local):

@@ -12,10 +12,12 @@ from __future__ import annotations
 import builtins
 import dis
 import functools
+import sys
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, Protocol
 
 from ...core.context import HANDS_ON
+from ...core.errors import user_frame
 from ...core.numbers.live_calls import Conversion
 from .bytecode import generates
 from .calls import (
@@ -121,6 +123,16 @@ class Statement(Protocol):
 
     @property
     def makes(self) -> tuple[str, ...]: ...
+
+
+def flow_here(root: CodeType | None, apart: Watching | None) -> Flow | None:
+    """Where the number goes that the user's code is taking out of a tensor now; None where that is not known."""
+    frame: FrameType | None = sys._getframe(1)
+    user = user_frame()
+    while frame is not None and frame.f_back is not user:
+        frame = frame.f_back
+    known = frame is not None and root is not None
+    return follow(user, frame.f_code.co_name, root, apart) if known else None  # type: ignore[union-attr, arg-type]
 
 
 def follow(
