@@ -17,12 +17,13 @@ from ..core.dtypes import from_numpy
 from ..core.kinds import ELEMENTWISE
 from ..core.prim import Prim
 from ..core.types import TensorType
+from .native import api as native
 from .native.awaited import Unmade, or_unmade
 from .scalar_numpy import ExactArrayScalar
 from .words import needs_expansions
 
 MOST = 1 << 20  # elements of operands and results that NumPy goes through sooner than code is made
-EXPANDED = 1 << 13  # the same where each step of an expansion is a function of NumPy's
+STEPS = 400_000  # instructions of native code for all elements, where NumPy has several functions for each
 EXACT = SimpleNamespace(
     xp=np, scalar=ExactArrayScalar(np)
 )  # a backend with the bits of native code
@@ -43,8 +44,11 @@ def at_once(
 def _own(prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """What an op's own kernel gives, row by row; None where the code is worth waiting for."""
     types = tuple([TensorType(from_numpy(a.dtype), a.shape) for a in arrays])
-    elements = sum([prod(t.shape) for t in (*types, *prim.infer(types, params))])
-    if elements > MOST or (elements > EXPANDED and _is_expanded(prim, params)):
+    results = prim.infer(types, params)
+    elements = sum([prod(t.shape) for t in (*types, *results)])
+    if elements > MOST or (
+        _is_expanded(prim, params) and _steps(prim, types, params, results[0]) > STEPS
+    ):
         return None
     made = prim.kind.run(prim, EXACT, arrays, params)
     outs = [np.asarray(x, order="C") for x in (made if prim.multiple else (made,))]
@@ -55,6 +59,11 @@ def _own(prim: Prim, arrays: tuple[Any, ...], params: dict[str, Any]) -> Any:
 
 def _is_expanded(prim: Prim, params: dict[str, Any]) -> bool:
     return prim.kind is ELEMENTWISE and needs_expansions(prim, params)
+
+
+def _steps(prim: Prim, types: Sequence[TensorType], params: dict[str, Any], out: TensorType) -> int:
+    each: int = native.weight(prim, tuple([t.dtype.name for t in types]), params, out.dtype.name)
+    return each * prod(out.shape)
 
 
 def _has_nan(x: Any) -> bool:

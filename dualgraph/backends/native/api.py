@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         remembered,
         supports,
         versions,
+        weight,
     )
 
 

@@ -51,6 +51,7 @@ __all__ = [
     "remembered",
     "supports",
     "versions",
+    "weight",
 ]
 
 
