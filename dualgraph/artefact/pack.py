@@ -108,7 +108,8 @@ def _obstacle(program: Program) -> tuple[str, str] | None:
     acting = [e for e in program.effects if not e.assigns]
     if acting:
         problem = f"it runs Python code at the end of each call, at {acting[0].where}"
-        return problem, "give what it needs as results, and do that outside of the function"
+        remedy = "give what it needs as results, and do that outside of the function"
+        return problem, f"{remedy}; tensors that it puts somewhere, compute in a line before"
     return None
 
 
