@@ -1,4 +1,5 @@
-"""Micro-kernels in assembly language, for processors that this one need not be: their sums stay in registers."""
+"""Code in assembly language, for processors that this one need not be: sums of micro-kernels stay in registers, and
+rows are transposed a line at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ pytest.importorskip("llvmlite")
 
 from dualgraph.backends.native.contract import shape
 from dualgraph.backends.native.contract.micro import emit_micro
+from dualgraph.backends.native.contract.pack import LINE, emit_pack
 from dualgraph.backends.native.generators import Generators
 from dualgraph.backends.native.host import Host
 
@@ -53,3 +55,16 @@ def test_sums_stay_in_registers_of_full_width(cpu):
             assert not [line for line in moved if re.search(r"\(%r[sb]p\)", line)], (rows, vectors)
             between = rf"vmova?p[sd]\s+%{register}\d+, %{register}"
             assert not [line for line in moved if re.match(between, line)], (rows, vectors)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_are_transposed_a_line_at_a_time(dtype):
+    features, register, width = HOSTS["haswell"]
+    form = shape.geometry(dtype, width)
+    loops = turns(
+        Generators(Host("", "haswell", features, True)).disassemble(emit_pack(form, False))
+    )
+    (loop,) = (turn for turn in loops if any("vunpck" in line for line in turn))
+    stores = [line for line in loop if re.match(rf"vmovup[sd]\s+%{register}\d+, ", line)]
+    assert len(stores) == LINE // form.size
+    assert not [line for line in loop if "vperm" in line]  # loads put halves together

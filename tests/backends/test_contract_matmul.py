@@ -144,11 +144,13 @@ def test_vector_width_and_packing_do_not_matter(dtype, width, packed):
         x, y = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
         out = np.empty((m, n), dtype)
         start = np.zeros(1, dtype=np.int64)
-        sizes = Product(
-            dtype, m, n, k, Strided(k * size, size), Strided(size, n * size), n * size, (start,) * 3
-        )
-        Plan(sizes, None, (0, 1, 2), shape.geometry(dtype, width), packed, packed)(x, y, out)
-        assert same_bits(out, law(x, y))
+        want, form = law(x, y), shape.geometry(dtype, width)
+        ways = [(y, Strided(size, n * size)), (y.T.copy(), Strided(k * size, size))]
+        for columns, lie in ways if packed else ways[:1]:  # what lies along k is always packed
+            sizes = Product(dtype, m, n, k, Strided(k * size, size), lie, n * size, (start,) * 3)
+            Plan(sizes, None, (0, 1, 2), form, packed, packed)(x, columns, out)
+            assert same_bits(out, want)
+            out.fill(np.nan)
 
 
 @pytest.mark.parametrize("width", [16, 32, 64])
