@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.side_by_side import Wrap, both_modes, frozen
 from tests.static.modes import normal
 
 CALLS = 12
+FOLLOWED = sys.version_info >= (3, 11)  # float(v), where v is a number that may be any
 MEAN = np.array([1.0, -2.0, 0.5])
 SHARES = np.array([0.1, 0.2, 0.3, 0.4])
 Numbers = np.random.Generator
@@ -72,7 +74,7 @@ def test_arrays_are_drawn_by_each_call(f: Callable[[Any, Numbers], Any]) -> None
     compiled = dg.compile(f, wait=True)
     assert run(f) == run(compiled), compiled.explain()
     used = sum(p.calls for p in compiled.programs)
-    assert used > CALLS // 3 or f is in_bodies, compiled.explain()
+    assert used > CALLS // 3 or f is in_bodies or not FOLLOWED, compiled.explain()
 
 
 def batches() -> Iterator[Any]:
@@ -244,7 +246,7 @@ def test_numbers_of_arguments_that_differ_are_as_those_taken_out_of_tensors() ->
     for i in range(30):
         batch = {"y": np.random.default_rng(i).normal(size=4)}
         assert frozen(f(batch)) == frozen(compiled(batch)), compiled.explain()
-    assert sum(p.calls for p in compiled.programs) > 10, compiled.explain()
+    assert sum(p.calls for p in compiled.programs) >= 11 * FOLLOWED, compiled.explain()
 
 
 def test_a_file_has_no_place_for_what_numpy_works_out(tmp_path: Path) -> None:
