@@ -22,6 +22,8 @@ MOVED = "a generator of random numbers is put into Python state"
 def why_not_drawn(footprint: Footprint, leaves: Sequence[Any]) -> list[str]:
     """Why code that draws random numbers could tell stand-ins from what they stand for."""
     given = any(map(is_source, leaves))
+    if any(is_source(v) and callable(v) for v in leaves):
+        return ["a method of a generator of random numbers is an argument"]
     drawing = [c.expected for c in footprint.drawing if not is_clock(c.expected)]
     if (given or drawing) and "type" in footprint.telling:
         return ["random numbers are drawn, and the code asks for a `type`"]

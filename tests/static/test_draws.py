@@ -287,6 +287,19 @@ def test_generators_among_the_arguments_are_those_of_each_call() -> None:
     assert sum(p.calls for p in compiled.programs) > CALLS // 4, compiled.explain()
 
 
+def test_methods_of_generators_among_the_arguments_are_called_eagerly() -> None:
+    def f(x: Any, draw: Any) -> Any:
+        return x * draw()
+
+    compiled = dg.compile(f, wait=True)
+    a, b = np.random.default_rng(0), np.random.default_rng(0)
+    for _ in range(4):
+        eager = [f(dg.ones(2), a.random), f(dg.ones(2), a.standard_normal)]
+        assert frozen(
+            [compiled(dg.ones(2), b.random), compiled(dg.ones(2), b.standard_normal)]
+        ) == frozen(eager)
+
+
 def test_code_that_could_tell_stand_ins_gets_none() -> None:
     def typed(wrap: Make, g: Generators) -> Any:
         return wrap(lambda x, i: x * (g.python.random() if type(g.python) is random.Random else 2))
