@@ -315,7 +315,8 @@ class Compiled(Growing):
             return Forecast(False, "it would be a part of the capture or vmap that is running")
         if entry is None or not (entry.programs or entry.eager_because):
             sized = self._sizes.ready_for(key, leaves, ())
-            return sized_forecast(sized, leaves) or Forecast(False, self._new(key))
+            why = entry.refused if entry is not None and entry.refused else self._new(key)
+            return sized_forecast(sized, leaves) or Forecast(False, why)
         if not entry.meter.used or self._passed:
             return Forecast(False, str(entry.meter))
         found = entry.forecast(leaves)

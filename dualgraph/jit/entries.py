@@ -21,6 +21,7 @@ class Entry:
 
     programs: list[Program] = field(default_factory=list)
     eager_because: list[str] = field(default_factory=list)
+    refused: str = ""  # why the last capture gave no program, where another one may
     kept: Any = None  # objects whose identity is part of the key
     measuring: bool = False
     record: Any = None  # of a call that native code can tell

@@ -174,7 +174,7 @@ class Growing:
                 if kept and left is None and not self._apart.active and self._apart.again():
                     entry.start_over()  # what keeps numbers may be set apart
                     self._forget()
-                    self._log.append(f"not captured at {where}: {kept[0]}; {APART}")
+                    self._not_yet(entry, f"not captured at {where}: {kept[0]}; {APART}")
                     return result, None
                 if takes is None or not self._taking.refuse(refusals):
                     self._not_captured(attempt, refusals)
@@ -261,14 +261,19 @@ class Growing:
             self._promotion.give_up(source, attempt.tree, OTHERWISE)
         self._promotion.regroup(attempt.tree)
 
+    def _not_yet(self, entry: Entry, why: str) -> None:
+        """Says that there is no program so far; another capture may go better."""
+        entry.refused = why
+        self._log.append(why)
+
     def _not_captured(self, attempt: _Attempt, refusals: list[str]) -> None:
         """Makes sure that the next capture goes otherwise, or that there is none."""
         if self._rebound.along.fresh:
             self._forget()
-            self._log.append(f"not captured at {attempt.where}: {refusals[0]}; {ALONG}")
+            self._not_yet(attempt.entry, f"not captured at {attempt.where}: {refusals[0]}; {ALONG}")
             return
         if attempt.entry.cached.grown:
-            self._log.append(f"not captured at {attempt.where}: {refusals[0]}")
+            self._not_yet(attempt.entry, f"not captured at {attempt.where}: {refusals[0]}")
             return
         if attempt.spec is not None and (self._rebound.active or self._apart.active):
             self._rebound.at_any_size = False
@@ -317,12 +322,12 @@ class Growing:
             self._changing[what := (tree, *changing)] += 1
             most = MAX_UNSTABLE if self._apart.active else 2
             if max(self._unstable[tree], self._changing[what]) < most:
-                self._log.append(
-                    f"not captured at {where}: {changing[0]}; tried again on the next call"
+                self._not_yet(
+                    entry, f"not captured at {where}: {changing[0]}; tried again on the next call"
                 )
                 return
         # what this capture learned of statements may serve another thread, which has asked meanwhile
         if attempt.tries != self._apart.tries or self._apart.again():
-            return self._log.append(f"{said}; {APART}")
+            return self._not_yet(entry, f"{said}; {APART}")
         entry.eager_because.extend(r for r in refusals if r not in entry.eager_because)
         self._log.append(f"runs eagerly since {where}: {'; '.join(refusals)}")

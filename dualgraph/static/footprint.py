@@ -30,6 +30,7 @@ from .checks import (
 )  # fmt: skip
 from .code.bytecode import GENERATES, Mentions, all_named, mentions
 from .code.handlers import after_errors
+from .code.reach import basic_blocks
 from .code.statements import Apart, Statement
 from .code.unbound import unbound
 from .holders import ByName, Holders
@@ -78,7 +79,10 @@ class Footprint(Holders):
             self._asked = frozenset(self.user_names)
             self._find(roots)
         if apart is not None:
-            apart.reach.wanted = bool(self.doubtful)
+            own = {getattr(value, "__code__", None) for value, _ in roots}  # which surely runs
+            apart.reach.wanted = any(
+                c not in own or len(basic_blocks(c)) > 1 for c in self.doubtful
+            )
 
     @property
     def doubtful(self) -> list[types.CodeType]:

@@ -228,8 +228,8 @@ def test_bits_do_not_depend_on_threads(threads: int) -> None:
 
 
 def test_every_count_of_steps_and_rows() -> None:
-    for steps in range(2, 12):
-        for rows in (5, 6, 17, 40 + steps):
+    for steps in (2, 3, 4, 5, 7, 8, 11):
+        for rows in (5, 17, 40 + steps):
             u = array(rows, 26)
             fn = written(steps)
             compiled = dg.compile(fn, wait=True, memory="1GB")

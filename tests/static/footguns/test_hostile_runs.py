@@ -7,7 +7,6 @@ import concurrent.futures
 import contextlib
 import copy
 import functools
-import gc
 import itertools
 import pickle
 import sys
@@ -278,7 +277,6 @@ def test_memory_comes_back_from_a_dead_result(wrap: Wrap) -> Iterator[Any]:
         out = f(x() * i)
         array = out.numpy()
         del out
-        gc.collect()
         other = f(x() * -i)
         yield array.copy(), other
 
