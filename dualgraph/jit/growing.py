@@ -273,6 +273,8 @@ class Growing:
             self._not_yet(attempt.entry, f"not captured at {attempt.where}: {refusals[0]}; {ALONG}")
             return
         if attempt.entry.cached.grown:
+            if len(refusals) > 1:
+                self._apart.again()  # what else stands in the way may go, too
             self._not_yet(attempt.entry, f"not captured at {attempt.where}: {refusals[0]}")
             return
         if attempt.spec is not None and (self._rebound.active or self._apart.active):

@@ -120,3 +120,13 @@ def test_results_that_are_never_kept_leave_the_function_to_eager_mode() -> None:
         assert compiled(dg.ones(2)).tolist() == [3.0, 3.0]
         assert len(made) == i + 1 or compiled.programs
     assert not compiled.programs
+
+
+def test_what_else_stands_in_the_way_goes_meanwhile() -> None:
+    def logged(x: Any) -> Any:
+        made.append(id(x) > 0)
+        return x * recipe(3).n
+
+    compiled = dg.compile(logged, wait=True)
+    assert [compiled(dg.ones(2)).tolist() for _ in range(2)] == [[3.0, 3.0]] * 2
+    assert len(compiled.programs) == 1, compiled.explain()
