@@ -102,18 +102,22 @@ class Growing:
         """Captures a call, if it may and no other thread captures one: whether it did, and the result of the call."""
         if entry.eager_because or not self._may_grow(entry):
             return False, None
-        alone = capturing.lock
-        if not alone.acquire(timeout=PATIENCE if self._wait else 0.0):
-            return False, None
+        alone, taken = capturing.lock, False
+        before = alone._is_owned()  # type: ignore[attr-defined]
         with as_before():
             try:
+                taken = alone.acquire(timeout=PATIENCE if self._wait else 0.0)
+                if not taken:
+                    return False, None
                 now = self._key(*self._parts(args, kwargs))
                 if now != key or self._entries.get(key) is not entry:
                     # calls are told by other things since another thread was here
                     return False, None
                 result, program = self._capture(entry, args, kwargs, leaves, why, key, left)
             finally:
-                alone.release()
+                # Also where an interrupt came just when it had been taken
+                if taken or (alone._is_owned() and not before):  # type: ignore[attr-defined]
+                    alone.release()
             if program is not None:
                 self._build(program.template or program)
         if program is not None and self._wait and isinstance(program.failure, MemoryBudgetError):

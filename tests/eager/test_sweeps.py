@@ -27,6 +27,7 @@ def early(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(calls, "SELDOM", 1)
     monkeypatch.setattr(calls, "OFTEN", 1)
     monkeypatch.setattr(Whole, "serve", staticmethod(calls.serve))
+    monkeypatch.setattr(calls, "_row", calls.Row())
     calls._sites.clear()
     yield
     calls._sites.clear()
@@ -249,6 +250,7 @@ def test_compiled_functions_that_are_dropped_leave_nothing_behind() -> None:
     f = dg.compile(lambda x: (x * x).sum(), wait=True)
     f(x)
     f(x).backward()
+    f.wait()
     dropped = weakref.ref(f)
     del f
     gc.collect()

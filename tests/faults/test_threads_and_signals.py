@@ -274,6 +274,31 @@ def test_a_capture_that_is_broken_off_in_its_ends_leaves_nothing() -> None:
         sys.setprofile(profiler)
 
 
+class Interrupted:
+    """A lock; Ctrl-C comes when it has just been taken."""
+
+    def __init__(self) -> None:
+        self.lock, self.times = threading.RLock(), 0
+        self._is_owned, self.release = self.lock._is_owned, self.lock.release  # type: ignore[attr-defined]
+
+    def acquire(self, timeout: float) -> bool:
+        assert self.lock.acquire(timeout=timeout)
+        self.times += 1
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_when_a_capture_has_just_begun_leaves_it_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    f, lock = dg.compile(lambda x: x * 2, wait=True), Interrupted()
+    with monkeypatch.context() as m:
+        m.setattr(capturing, "lock", lock)
+        with pytest.raises(KeyboardInterrupt):
+            f(dg.ones(2))
+    assert lock.times == 1 and not lock._is_owned()
+    assert f(dg.ones(2)).tolist() == [2.0, 2.0] and f.programs
+
+
 def test_numbers_that_calls_go_through_are_not_changed_by_other_threads() -> None:
     f = dg.compile(lambda x, a, b: x * a + b, wait=True)
     for a in (1.0, 2.0, 3.0):
