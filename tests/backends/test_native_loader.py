@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dualgraph.backends.native import api, loader
-from tests.faults.processes import run
+from tests.faults.processes import KEPT, run
 
 pytestmark = pytest.mark.skipif(not api.available(), reason="llvmlite is not installed")
 needs_loader = pytest.mark.skipif(not loader.possible(), reason="Linux on x86-64 only")
@@ -140,7 +140,7 @@ print(sorted(m for m in sys.modules if m.startswith("llvmlite")))
 
 @needs_loader
 def test_a_warm_start_does_not_load_llvm(tmp_path: Path) -> None:
-    assert "llvmlite.binding" in run(WARM, DUALGRAPH_CACHE_DIR=str(tmp_path))
+    assert "llvmlite.binding" in run(WARM + KEPT, DUALGRAPH_CACHE_DIR=str(tmp_path))
     assert run(WARM, DUALGRAPH_CACHE_DIR=str(tmp_path)).strip() == "[]"
 
 

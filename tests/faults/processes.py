@@ -9,6 +9,14 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+# At the end of a program: all its kernels are made, and kept for other processes.
+KEPT = """
+from dualgraph.backends.native.aside import aside
+from dualgraph.backends.native.entry import jit
+jit().make_all()
+assert all(machine.addresses for machine in list(jit().cache.values()))
+aside(lambda: None).result()
+"""
 
 
 def environment(**changes: str | None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dualgraph.backends.native import api, disk_cache
-from tests.faults.processes import environment, run
+from tests.faults.processes import KEPT, environment, run
 
 pytestmark = pytest.mark.skipif(not api.available(), reason="llvmlite is not installed")
 
@@ -23,15 +23,6 @@ y = dg.tanh(x @ x) * dg.exp(-x)
 assert f(x).tolist() == f(x).tolist() == y.sum(axis=1).tolist()
 print(f(x).tolist())
 """
-
-
-ALL = f"""{PROGRAM}
-from dualgraph.backends.native.aside import aside
-from dualgraph.backends.native.entry import jit
-jit().make_all()
-assert all(machine.addresses for machine in jit().cache.values())
-aside(lambda: None).result()
-"""  # all kernels are made and kept when it ends
 
 
 def expected() -> str:
@@ -99,7 +90,7 @@ def test_a_full_disk_leaves_nothing_behind(
 
 def test_truncated_and_flipped_entries_are_made_again(tmp_path: Path) -> None:
     place = str(tmp_path)
-    assert run(ALL, DUALGRAPH_CACHE_DIR=place) == expected()
+    assert run(PROGRAM + KEPT, DUALGRAPH_CACHE_DIR=place) == expected()
     names = entries(tmp_path)
     assert len(names) > 3
     for i, entry in enumerate(names):
@@ -111,7 +102,7 @@ def test_truncated_and_flipped_entries_are_made_again(tmp_path: Path) -> None:
             entry.write_bytes(data)
         else:
             entry.write_bytes(b"")
-    assert run(ALL, DUALGRAPH_CACHE_DIR=place) == expected()
+    assert run(PROGRAM + KEPT, DUALGRAPH_CACHE_DIR=place) == expected()
     assert entries(tmp_path) == names
     assert all(disk_cache.whole(e.read_bytes()) for e in names)
 
