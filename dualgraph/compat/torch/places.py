@@ -95,9 +95,8 @@ def register() -> None:
     for name in BELOW_FILES:
         sys.modules[f"{ROOT}.{name}"] = importlib.import_module(str(home_of(name)))
     for name in PLACES:
-        if name.startswith(
-            "nn.modules"
-        ):  # ``torch.nn.modules.batchnorm`` is there without an import of its own
+        # ``torch.nn.modules.batchnorm`` is there without an import of its own
+        if name.startswith("nn.modules"):
             importlib.import_module(f"{ROOT}.{name}")
     for name, flags in {
         "backends.cudnn": backends.cudnn,
