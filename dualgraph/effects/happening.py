@@ -74,7 +74,7 @@ class Happening:
     def receive(self, name: str, t: Any, tracer: Any) -> None:
         """A cut statement takes numbers out of the tensor that a variable stands for, to which no gradient flows."""
         caller = user_frame()
-        if type(t) is not Tensor or caller is None or caller.f_code is not self.statement.code:
+        if type(t) is not Tensor or caller is None or caller.f_code != self.statement.code:
             self.problem = self.problem or "it takes a number out in a way that is not followed"
         alone = Tensor(t._data, t.dtype, t.device)
         tracer.name(alone, t)

@@ -202,3 +202,23 @@ def test_nothing_is_cut_where_something_runs_before_or_no_variable_is_left() -> 
 
     for fn in (before, used, at_hand):
         assert not any(cut_of(s) for s in candidates(fn.__code__))
+
+
+CELL = """
+def step(x):
+    log.append(net(x).mean().item())
+    return x * 2
+"""
+
+
+@pytest.mark.parametrize("file", ["<cell 1>", "<cell 2>"])
+def test_a_cell_that_is_run_again_is_compiled_as_before(file: str) -> None:
+    # Its code is equal to that of the first run, and not the same
+    for name in ("<cell 1>", file):
+        names: dict[str, Any] = {"net": nn.Linear(3, 1), "log": []}
+        exec(compile(CELL, name, "exec"), names)
+        step = dg.compile(names["step"], wait=True)
+        for i in range(4):
+            step(normal(2, 3, seed=i))
+        assert len(names["log"]) == 4
+        assert f"runs the statement at {name}:3" in step.explain()

@@ -8,8 +8,8 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Sequence, Set
-from typing import NamedTuple
+from collections.abc import Callable, Sequence, Set
+from typing import Any, NamedTuple, TypeVar
 
 ATTRIBUTE_WRITES = frozenset(("STORE_ATTR", "DELETE_ATTR"))
 SHIFTED = frozenset(("LOAD_GLOBAL",)) if sys.version_info >= (3, 11) else frozenset()
@@ -26,6 +26,8 @@ BUFFERS = frozenset(
     "memoryview bytes bytearray from_bytes frombuffer".split()
 )  # read the memory of arrays
 
+Found = TypeVar("Found", bound=Callable[..., Any])
+
 _names_of = {
     code: name
     for name, code in dis.opmap.items()
@@ -38,7 +40,24 @@ _PART = re.compile(r"\.([^\W\d]\w*)")
 _WANTED = re.compile(b"[" + re.escape(bytes(_names_of)) + b"]", re.DOTALL)
 
 
-@functools.lru_cache(maxsize=4096)
+def kept_by_place(find: Found) -> Found:
+    """Keeps what ``find(code, ...)`` gives, where that has the code itself in it.
+
+    Code may be equal to that of another file, as of a cell that is run again; on Python 3.10, of other lines, too.
+    """
+
+    @functools.lru_cache(maxsize=4096)
+    def kept(file: str, lines: bytes, *args: Any) -> Any:
+        return find(*args)
+
+    @functools.wraps(find)
+    def of(code: types.CodeType, *args: Any) -> Any:
+        return kept(code.co_filename, code.co_linetable, code, *args)
+
+    return of  # type: ignore[return-value]
+
+
+@kept_by_place
 def codes(code: types.CodeType) -> tuple[types.CodeType, ...]:
     """A code object and those of the functions, lambdas and comprehensions inside it."""
     out = [code]

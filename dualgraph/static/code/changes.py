@@ -54,7 +54,7 @@ def exchanged_names(code: CodeType, but: Statement) -> frozenset[str]:
     found = {
         op.value for op in steps(code)
         if op.name.startswith(("STORE_", "DELETE_")) and not op.name.endswith(("_FAST", "_SUBSCR"))
-        and not (code is but.code and but.has(op.offset))
+        and not (code == but.code and but.has(op.offset))
     }  # fmt: skip
     inner = (exchanged_names(c, but) for c in code.co_consts if isinstance(c, CodeType))
     return frozenset(found).union(*inner)

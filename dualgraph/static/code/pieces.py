@@ -7,21 +7,24 @@ returns the variables that were made.
 from __future__ import annotations
 
 import dis
-import functools
 import sys
 from types import CodeType, FunctionType
 from typing import Any
 
+from .bytecode import kept_by_place
 from .cuts import Cut
 from .handlers import entries, table
 from .statements import Statement
 from .steps import steps
 
 
-@functools.lru_cache(maxsize=1024)
 def code_of(s: Statement) -> CodeType | None:
     """Code of a function that takes all local variables and runs the statement; it gives those it makes."""
-    code = s.code
+    return _code_of(s.code, s)
+
+
+@kept_by_place
+def _code_of(code: CodeType, s: Statement) -> CodeType | None:
     text = bytearray(code.co_code)
     names = code.co_varnames
     begin = _after_entry(code)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ...core.errors import Location
 from .blocks import GUARDS, RETURNS, Layout
-from .bytecode import generates
+from .bytecode import generates, kept_by_place
 from .cuts import Cut, cut_in
 from .handlers import forgets
 from .reach import Reach
@@ -116,7 +116,7 @@ class Statement(NamedTuple):
         return self.first <= offset < self.end or any(a <= offset < b for a, b in self.annex)
 
 
-@functools.lru_cache(maxsize=4096)
+@kept_by_place
 def statements(
     code: CodeType, but: frozenset[tuple[int, int]] = frozenset()
 ) -> tuple[Statement, ...]:
@@ -210,7 +210,7 @@ class Apart:
 # --- finding them --------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=4096)
+@kept_by_place
 def layout(code: CodeType) -> Layout | None:
     """The instructions of some code, where its statements can be found."""
     if not SEEN or generates(code):
@@ -227,7 +227,7 @@ def whole(code: CodeType) -> Told | None:
     return told(plan.part(reached), True) if plan is not None and reached else None
 
 
-@functools.lru_cache(maxsize=4096)
+@kept_by_place
 def candidates(code: CodeType) -> tuple[Statement, ...]:
     """The statements without branches."""
     plan = layout(code)
@@ -269,7 +269,6 @@ def _simple(plan: Layout, begin: int, last: int) -> Statement | None:
     return s if s is not None and is_worth_it(s, plan, inside) else None
 
 
-@functools.lru_cache(maxsize=4096)
 def cut_of(s: Statement) -> Statement | None:
     """What is set apart of a statement without branches whose tensor the program computes; None if that cannot be."""
     plan = layout(s.code)
@@ -318,7 +317,7 @@ def _made(
     )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=4096)
+@kept_by_place
 def _blocks(code: CodeType) -> tuple[Statement, ...]:
     """The blocks, the largest first."""
     plan = layout(code)
