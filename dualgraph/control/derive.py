@@ -6,7 +6,6 @@ A function of tensors is run on stand-ins, which have types but no values, and w
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -94,15 +93,17 @@ def stand_in(t: TensorType) -> Tensor:
     return Tensor(_no_values(t), t.dtype, t.device)
 
 
-@contextmanager
-def as_in_bodies() -> Iterator[None]:
-    """Hooks on saved tensors are off inside: a loop is one entry of the tape."""
-    before = state.batching
-    state.batching = before and before.of_bodies()
-    try:
-        yield
-    finally:
-        state.batching = before
+class as_in_bodies:
+    """Context manager: hooks on saved tensors are off inside, as a loop is one entry of the tape."""
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = state.batching
+        state.batching = self._before and self._before.of_bodies()
+
+    def __exit__(self, *exc: object) -> None:
+        state.batching = self._before
 
 
 def derive(

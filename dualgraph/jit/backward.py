@@ -56,7 +56,7 @@ class Keeping:
         self._seeds = tuple(False if t else None for t in tracked)
         saved = {i for i, own in enumerate(fresh) if own and outputs.count(outputs[i]) == 1}
         formulas, live = self._live()
-        with formulas.recording():
+        with formulas:
             self.needs = needs(self.graph, wanted, self._seeds, saved, live=live)
         del live
         self.results = self.needs.results
@@ -91,7 +91,7 @@ class Keeping:
         seeds = tuple(False if g else None for g in given)
         values = self.needs.given(self.graph)
         formulas, live = self._live()
-        with spared(DualgraphError), formulas.recording():
+        with spared(DualgraphError), formulas:
             found = Gradient(
                 self.graph, values, wanted, begun, seeds, lambda graph: self._compile(graph, False), live
             )  # fmt: skip

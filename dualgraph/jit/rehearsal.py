@@ -11,6 +11,7 @@ from time import perf_counter
 
 from ..backends.ground import Ground
 from ..backends.native import api
+from ..core.context import as_before
 from ..core.kinds import CONTRACTION, OPAQUE
 from ..core.numbers.symbolic import plain
 from ..core.process.heap import give_back
@@ -32,7 +33,7 @@ def make_ready(program: Program) -> None:
     much = sum(v.type.nbytes for n in program.captured.nodes for v in n.outputs) > MUCH
     if much and program.waits:  # else the calls beside it take that memory again
         give_back()
-    with undisturbed:
+    with as_before(), undisturbed:
         program.build()
     if api.available():
         api.make_all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -88,8 +88,13 @@ def trace(
             fn, args, kwargs, leaves, left, shapes, apart, sources, rebound, takes, whole, of_arrays,
             cached or CachedCalls(),
         )  # fmt: skip
-        with as_before(call.watch.over), call.recording() as guards:
-            symbolic = isinstance(call.tracer, SymbolicTracer)
+        tracer, numbers, symbolic = (
+            call.tracer,
+            call.formulas,
+            isinstance(call.tracer, SymbolicTracer),
+        )
+        decided: Any = guarded(leak=tracer.sizes_read) if symbolic else nullcontext()
+        with as_before(call.watch.over), decided as guards, tracer, numbers or nullcontext():
             try:
                 result = call.run(fn, symbolic, sizes if symbolic else ())
             except BaseException:
@@ -185,6 +190,8 @@ class _Call:
         at = dict if rebound is None else rebound.at
         self.watch = Watch(self.footprint, self.tracer, at, some_apart)
         self.formulas = Formulas(sources, leaves) if sources or takes is not None else None
+        plain = type(self.tracer) is Tracer and self.formulas is None
+        self.tracer.hears_after = plain and self.tracer.quick
         self.takes = takes
         self.taken: list[tuple[Taken, Concrete]] = []  # numbers that are inputs from there on
         if takes is not None:
@@ -215,20 +222,6 @@ class _Call:
         tell of what its functions meet."""
         told = self.everything.all_names & {*"type errstate seterr seterrcall simplefilter".split()}
         return not (self.footprint.takes_memory or told)
-
-    @contextmanager
-    def recording(self) -> Iterator[Any]:
-        """Everything that is done inside counts: ops, what is decided on sizes (given), and on numbers."""
-        tracer, formulas = self.tracer, self.formulas
-        symbolic = isinstance(tracer, SymbolicTracer)
-        plain = type(tracer) is Tracer and formulas is None
-        tracer.hears_after = plain and tracer.quick
-        with (
-            guarded(leak=tracer.sizes_read) if symbolic else nullcontext() as guards,
-            tracer,
-            nullcontext() if formulas is None else formulas.recording(),
-        ):
-            yield guards
 
     def run(self, fn: Any, symbolic: bool, sizes: Sequence[tuple[Source, SymInt]]) -> Any:
         """Runs the function, and gives its result."""
@@ -432,9 +425,8 @@ def resume(fn: Any, args: Any, kwargs: Any, leaves: list[Any], left: Left) -> tu
     introduce(tracer, leaves, left.program.footprint, left.program.trace)
     sources = sources_of(left.program)
     formulas = Formulas(sources, leaves) if sources else None
-    recording = nullcontext() if formulas is None else formulas.recording()
     watch = Watch(left.program.footprint, tracer)
-    with as_before(watch.over), tracer, recording, watch.watching():
+    with as_before(watch.over), tracer, formulas or nullcontext(), watch.watching():
         footprint = left.program.footprint
         caching = partial(taking_down, footprint.caching, [])
         result = called(

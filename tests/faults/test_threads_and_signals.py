@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import signal
 import sys
@@ -210,13 +211,15 @@ def test_a_keyboard_interrupt_in_a_training_step_leaves_a_whole_number_of_steps(
 class InAnExit:
     """Ctrl-C in the first instruction of the `n`-th ``__exit__`` of captures, which then does nothing."""
 
-    def __init__(self, n: int) -> None:
-        self.n, self.kinds = n, Counter[str]()
+    def __init__(
+        self, n: int, during: Callable[[], bool] = lambda: state.tracer is not None
+    ) -> None:
+        self.n, self.during, self.kinds = n, during, Counter[str]()
         self.first: list[int] = []  # those that are the first ones of their kind
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
         code = frame.f_code
-        if event == "call" and code.co_name == "__exit__" and state.tracer is not None:
+        if event == "call" and code.co_name == "__exit__" and self.during():
             assert frame.f_back is not None
             kind = f"{code.co_filename} {code.co_firstlineno} {frame.f_back.f_code.co_name}"
             self.kinds[kind] += 1
@@ -270,6 +273,39 @@ def test_a_capture_that_is_broken_off_in_its_ends_leaves_nothing() -> None:
             assert live.mode.formulas is None and guards.mode.guards is guarding
             assert not capturing.lock._is_owned()  # type: ignore[attr-defined]
             assert f(dg.ones(3, 2), 1.0).shape == (3, 2)
+    finally:
+        sys.setprofile(profiler)
+
+
+def compiled_in(profile: Any) -> BaseException | None:
+    """What broke off a call that waits for the program of a second size."""
+    f = dg.compile(lambda x: dg.maximum(x * 2, x.shape[0]), wait=True)
+    f(dg.ones(3))
+    sys.setprofile(profile)
+    try:
+        f(dg.ones(4))
+    except KeyboardInterrupt as problem:
+        return problem
+    finally:
+        sys.setprofile(None)
+    return None
+
+
+def test_compiling_that_is_broken_off_leaves_nothing_then_and_later() -> None:
+    """Later: when what broke it off is thrown away, and with it all that was not ended."""
+    profiler = sys.getprofile()
+    compiled_in(None)  # makes the kernels
+    whole = InAnExit(0, lambda: guards.mode.proving)
+    try:
+        compiled_in(whole)
+        assert len(whole.first) > 1
+        for n in whole.first:
+            problem = compiled_in(InAnExit(n, whole.during))
+            assert problem is not None
+            assert guards.mode.guards is None and not guards.mode.proving
+            del problem
+            gc.collect()
+            assert guards.mode.guards is None and not guards.mode.proving
     finally:
         sys.setprofile(profiler)
 

@@ -12,8 +12,7 @@ import itertools
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -78,7 +77,10 @@ def _named(x: Any) -> str:
 
 
 class Formulas:
-    """The live numbers of one capture: `inputs` stand for what `sources` hold in the call with `leaves`."""
+    """The live numbers of one capture: `inputs` stand for what `sources` hold in the call with `leaves`.
+
+    Context manager: what is done with them inside is written down; at the end it is made a function.
+    """
 
     def __init__(self, sources: Sequence[Source], leaves: Sequence[Any]) -> None:
         self.sources = tuple(sources)
@@ -110,15 +112,12 @@ class Formulas:
 
     # --- while the capture goes on ---
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Inside, what is done with the live numbers is written down; at the end it is made a function."""
-        before, mode.formulas = mode.formulas, self
-        try:
-            yield
-        finally:
-            mode.formulas = before
-            self._finish()
+    def __enter__(self) -> None:
+        self._before, mode.formulas = mode.formulas, self
+
+    def __exit__(self, *exc: object) -> None:
+        mode.formulas = self._before
+        self._finish()
 
     def _code(self, x: Any) -> str:
         if type(x) in LIVE:

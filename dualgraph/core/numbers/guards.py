@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 
 class Mode(threading.local):
@@ -20,37 +19,51 @@ class Mode(threading.local):
 mode = Mode()
 
 
-@contextmanager
-def guarded(
-    proving: bool = False,
-    known: Iterable[str] | None = None,
-    leak: Callable[[], None] | None = None,
-) -> Iterator[dict[str, None]]:
-    """Takes down the guards of what is decided inside; they are the keys of what it gives.
+class guarded:
+    """Context manager that takes down the guards of what is decided inside; they are the keys of what it gives.
 
     With `proving`, sizes count as equal only where they always are: that takes no guards, and suits code
     for which "not equal" is the careful answer. And sizes count as positive: where one is 0, nothing runs.
     `known` are conditions that hold anyway (None: those that do around it); what relies on one says so.
     `leak` is called where a number itself is read, in place of a guard that pins it.
+
+    It is no generator: one that an interrupt has left open would put back what was before it when it is thrown away,
+    whatever goes on then. What an interrupt leaves set, `core.context.as_before` puts back.
     """
-    before = mode.guards, mode.proving, mode.known, mode.leak
-    mode.guards, mode.proving, mode.leak = {}, proving, leak
-    mode.known = mode.known if known is None else frozenset(known)
-    try:
-        yield mode.guards
-    finally:
-        mode.guards, mode.proving, mode.known, mode.leak = before
+
+    __slots__ = ("_before", "_inside")
+
+    def __init__(
+        self,
+        proving: bool = False,
+        known: Iterable[str] | None = None,
+        leak: Callable[[], None] | None = None,
+    ) -> None:
+        self._inside = proving, known, leak
+
+    def __enter__(self) -> dict[str, None]:
+        self._before = mode.guards, mode.proving, mode.known, mode.leak
+        guards: dict[str, None] = {}
+        mode.guards = guards
+        mode.proving, known, mode.leak = self._inside
+        mode.known = mode.known if known is None else frozenset(known)
+        return guards
+
+    def __exit__(self, *exc: object) -> None:
+        mode.guards, mode.proving, mode.known, mode.leak = self._before
 
 
-@contextmanager
-def unguarded() -> Iterator[None]:
-    """Inside, sizes are compared as the numbers they are: for choices that are right either way."""
-    before = mode.guards, mode.proving
-    mode.guards, mode.proving = None, False
-    try:
-        yield
-    finally:
-        mode.guards, mode.proving = before
+class unguarded:
+    """Context manager: sizes are compared as the numbers they are, for choices that are right either way."""
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = mode.guards, mode.proving
+        mode.guards, mode.proving = None, False
+
+    def __exit__(self, *exc: object) -> None:
+        mode.guards, mode.proving = self._before
 
 
 def require(conditions: Iterable[str]) -> None:
