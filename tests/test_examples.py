@@ -83,12 +83,6 @@ def test_a_short_run_has_equal_bits_and_prints_every_figure(tmp_path: Path) -> N
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_short_run_without_llvmlite_has_equal_bits(tmp_path: Path) -> None:
-    done = run("--limit", 128, "--epochs", 2, cwd=tmp_path, llvmlite=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "bitwise equal: yes" in done.stdout
-
-
 @pytest.mark.slow
 def test_the_main_job_learns_to_read_digits(tmp_path: Path) -> None:
     done = run(cwd=tmp_path)
@@ -99,8 +93,11 @@ def test_the_main_job_learns_to_read_digits(tmp_path: Path) -> None:
     assert (tmp_path / "train_digits.png").exists()
 
 
-def test_fashion_mnist_files_are_read(fashion: Path, tmp_path: Path) -> None:
-    done = run("--data", "fashion-mnist", "--path", fashion, "--epochs", 1, cwd=tmp_path)
+def test_fashion_mnist_files_are_read_and_run_without_llvmlite(
+    fashion: Path, tmp_path: Path
+) -> None:
+    files = ("--data", "fashion-mnist", "--path", fashion)
+    done = run(*files, "--epochs", 2, cwd=tmp_path, llvmlite=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "64 images to train on and 16 to test on, 28x28" in done.stdout
     assert "bitwise equal: yes" in done.stdout

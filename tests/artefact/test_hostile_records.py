@@ -214,8 +214,8 @@ def check_mutants(whole: Path, path: Path, seed: int, count: int) -> tuple[int, 
 
 
 def test_mutated_records_are_refused_or_run_without_harm(whole: Path, tmp_path: Path) -> None:
-    loaded, refused = check_mutants(whole, tmp_path / "x", 0, 80)
-    assert loaded > 10 and refused > 10
+    loaded, refused = check_mutants(whole, tmp_path / "x", 0, 40)
+    assert loaded > 5 and refused > 5
 
 
 @pytest.mark.parametrize(

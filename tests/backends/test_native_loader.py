@@ -242,5 +242,5 @@ f(dg.ones(300, 300)), f(dg.ones(300, 300))
 @pytest.mark.parametrize("quick", ["0", "1"])
 def test_arrays_that_are_freed_after_the_modules(tmp_path: Path, quick: str) -> None:
     """Their memory goes back to the caching allocator, whose state has to be there still."""
-    for _ in range(4):
+    for _ in range(2):
         run(LATE, DUALGRAPH_CACHE_DIR=str(tmp_path), DUALGRAPH_QUICK=quick, timeout=240)

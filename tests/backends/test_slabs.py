@@ -49,8 +49,10 @@ def leaves(result: Any) -> tuple[Any, ...]:
     return result if isinstance(result, tuple) else (result,)
 
 
-@pytest.mark.parametrize("shape", [(700, 400), (2, 600, 300), (16, 20_000)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((700, 400), "float32"), ((2, 600, 300), "float64"), ((16, 20_000), "float32"), ((16, 20_000), "float64")],
+)  # fmt: skip
 def test_columns_of_large_arrays(shape: tuple[int, ...], dtype: str) -> None:
     x = dg.asarray(np.random.default_rng(0).standard_normal(shape).astype(dtype))
     x[..., 3, 5] = float("nan")

@@ -144,7 +144,7 @@ def convolutions() -> nn.Module:
 
 
 MODELS: dict[str, tuple[Any, tuple[int, ...]]] = {
-    "GPT": (lambda: nn.Sequential(Block(), Block()), (4, 32, 32)),
+    "GPT": (lambda: Block(), (4, 32, 32)),
     "CNN": (convolutions, (4, 3, 16, 16)),
     "LSTM": (Recurrent, (4, 12, 8)),
 }

@@ -7,8 +7,8 @@ import dualgraph as dg
 from dualgraph import distributions as D
 
 RNG = np.random.default_rng(0)
-SHAPES = np.concatenate([10 ** RNG.uniform(-3, 4, 40), [1.0, 0.5, 12.0, 11.9, 1e5]])
-PLACES = SHAPES * np.exp(RNG.normal(size=45) / np.sqrt(SHAPES) * 2)
+SHAPES = np.concatenate([10 ** RNG.uniform(-3, 4, 25), [1.0, 0.5, 12.0, 11.9, 1e5]])
+PLACES = SHAPES * np.exp(RNG.normal(size=30) / np.sqrt(SHAPES) * 2)
 below, above = dg.special.gammainc, dg.special.gammaincc
 
 
@@ -111,13 +111,13 @@ def test_both_modes_draw_the_same_and_give_the_same_gradients(name):
 def test_gradients_of_expected_squares(name):
     a = dg.asarray(np.array([1.5, 0.7])).requires_grad_()
     dg.manual_seed(0)
-    z = VECTORS[name](a).rsample((100_000,))
+    z = VECTORS[name](a).rsample((20_000,))
     first = z if name == "Beta" else z[:, 0]
     (got,) = dg.autograd.grad((first**2).mean(), a)
     p = a.detach().requires_grad_()
     q = p.sum()
     (want,) = dg.autograd.grad(p[0] * (p[0] + 1) / (q * (q + 1)), p)  # E[x**2] of a beta number
-    np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=0.02)
+    np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=0.04)
 
 
 def test_draws_without_gradients_are_what_they_were():

@@ -116,13 +116,18 @@ CASES = [
     (decay, rows, 2), (backwards, rows, 4), (of_length, rows, 3), (nested, rows, 2), (mapped, rows, 3),
     (chosen, rows, 3), (grown, rows, 2), (drawn, rows, 2), (summed_slope, rows, 2), (curved, rows, 2),
     (bounded, rows, 3), (recurrent, sequences, 2), (recurrent, batches, 3), (recurrent, both, 4),
-    (trained, sequences, 3), (trained, batches, 4), (trained, both, 4), (trained_both_ways, both, 4),
 ]  # fmt: skip
+LEARNING = [(trained, sequences), (trained, batches), (trained, both), (trained_both_ways, both)]
 
 
 @pytest.mark.parametrize(("fn", "make", "most"), CASES, ids=lambda v: getattr(v, "__name__", ""))
 def test_loops_and_branches_are_for_all_sizes(fn: Any, make: Any, most: int) -> None:
     check(fn, make, programs=most)
+
+
+@pytest.mark.parametrize(("fn", "make"), LEARNING, ids=lambda v: getattr(v, "__name__", ""))
+def test_gradients_of_recurrent_layers_are_for_all_sizes(fn: Any, make: Any) -> None:
+    check(fn, make, sizes=(4, 6, 1, 17), programs=4)
 
 
 def test_a_loop_of_no_steps() -> None:

@@ -311,7 +311,7 @@ def test_what_follows_from_the_carry_or_one_slice_is_computed_again() -> None:
 def test_long_steps_are_worked_out_in_little_time() -> None:
     def loss(h: Any) -> Any:
         def step(h: Any, _: Any) -> Any:
-            for _ in range(60):  # each value is read twice by the next
+            for _ in range(30):  # each value is read twice by the next
                 h = h * 0.5 + h * h * 0.01
             return h, h[0]
 
