@@ -5,7 +5,8 @@ docs/artefacts.md describes it; dualgraph/reader.py runs it with NumPy alone. Th
 
     to a file      pack: signature (which arguments it takes), forms (structures and values as text), sizes (symbolic),
                    numbers (those that may change), moves (places in Python state that calls give something else)
-    for NumPy      portable (graphs as calls), portable_ops (op by op), expanded (ops by their bodies)
+    for NumPy      portable (graphs as calls), portable_ops (op by op), portable_loops (what takes a loop),
+                   expanded (ops by their bodies)
     from a file    unpack: bounds (what is checked before anything runs); call (programs as a function)
 """
 

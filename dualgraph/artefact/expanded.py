@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..backends.scalar_numpy import ArrayScalar
 from ..core.prim import Prim
-from ..core.scalar import Scalar, Value
+from ..core.scalar import Scalar, State, Value, wrap_int
 from ..reader import FUNCTIONS
 
 # Words that the reader has a function of the same name for; and of another one.
@@ -25,20 +26,19 @@ class Written:
 
 
 def _operator(function: str, dtype: str | None = None, turned: bool = False) -> Any:
-    def call(self: Written, other: Any) -> Written:
-        pair = self.value, other.value if isinstance(other, Written) else other
-        made = getattr(self.np, function)(*(reversed(pair) if turned else pair))
-        return Written(self.np, made, dtype or self.dtype)
+    def call(*operands: Any) -> Written:
+        x = operands[0]
+        values = [v.value if isinstance(v, Written) else v for v in operands]
+        made = getattr(x.np, function)(*(reversed(values) if turned else values))
+        return Written(x.np, made, dtype or x.dtype)
 
     return call
 
 
 def _of_bits(logical: str, bitwise: str) -> Any:
-    def call(self: Written, *other: Written) -> Written:
-        name = f"logical_{logical}" if self.dtype == "bool" else f"bitwise_{bitwise}"
-        return Written(
-            self.np, getattr(self.np, name)(self.value, *(y.value for y in other)), self.dtype
-        )
+    def call(self: Written, *other: Any) -> Written:
+        function = f"logical_{logical}" if self.dtype == "bool" else f"bitwise_{bitwise}"
+        return _operator(function)(self, *other)
 
     return call
 
@@ -57,8 +57,10 @@ for _name, _function in {
     setattr(Written, f"__{_name}__", _operator(_function, "bool"))
 for _name in ("and", "or", "xor"):
     setattr(Written, f"__{_name}__", _of_bits(_name, _name))
+for _name, _function in {"lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift"}.items():
+    setattr(Written, f"__{_name}__", _operator(_function))
 Written.__invert__ = _of_bits("not", "invert")
-Written.__neg__ = lambda x: Written(x.np, x.np.negative(x.value), x.dtype)
+Written.__neg__ = _operator("negative")
 
 
 class WrittenScalar(Scalar):
@@ -71,7 +73,9 @@ class WrittenScalar(Scalar):
         return x.dtype  # type: ignore[no-any-return]
 
     def const(self, value: bool | int | float, like: Value) -> Value:
-        return Written(self.np, self.np.full((), value), like.dtype)
+        if isinstance(value, int) and like.dtype.startswith(("int", "uint")):
+            value = wrap_int(value, like.dtype)
+        return Written(self.np, self.np.full((), value, like.dtype), like.dtype)
 
     def select(self, condition: Value, x: Value, y: Value) -> Value:
         x, y = self.lift(x, y)
@@ -80,11 +84,25 @@ class WrittenScalar(Scalar):
     def cast(self, x: Value, dtype: str) -> Value:
         return x if x.dtype == dtype else Written(self.np, self.np.astype(x.value, dtype), dtype)
 
+    def bits(self, x: Value) -> Value:
+        return self._seen(x, x.dtype.replace("float", "int"))
+
+    def from_bits(self, i: Value) -> Value:
+        return self._seen(i, i.dtype.replace("int", "float"))
+
+    def _seen(self, x: Value, dtype: str) -> Value:
+        return Written(self.np, self.np.view(x.value, dtype), dtype)
+
     def mul_add(self, a: Value, b: Value, c: Value) -> Value:
         return a * b + c
 
-    def fused(self, a: Value, b: Value, c: Value) -> Value:
-        return a * b + c
+    fused = ArrayScalar.fused
+
+    def rarely(
+        self, condition: Value, slow: Callable[..., State], given: State, fast: State
+    ) -> State:
+        pairs = zip(slow(self, *given), fast, strict=True)
+        return tuple(self.select(condition, a, b) for a, b in pairs)
 
 
 def _word(name: str, function: str) -> Callable[..., Value]:

@@ -1,30 +1,42 @@
-"""Numbers: what a program makes of Python numbers that may change, as text in a file, and as a function again.
+"""Numbers: what a program makes of Python numbers that may change, as calls in a file, and as a function again.
 
-The text is Python's arithmetic and functions of `math`, which `reader.Numbers` works out without running it as code.
+The calls are those of `reader.NUMBERS`: Python's operators and functions of `math`, for ints that stay small.
 """
 
 from __future__ import annotations
 
 import ast
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..core.constant import exact
 from ..core.errors import CaptureError
 from ..jit.promoted import Promoted, Source
-from ..reader import MATH, Numbers
+from ..reader import MATH, NUMBERS, Graph
 from ..static.checks import Assumption
 
 KINDS = {"float": float, "int": int}  # of numbers that may change
+OPERATORS = {
+    "BitAnd": "and_", "BitOr": "or_", "BitXor": "xor", "Div": "truediv", "GtE": "ge", "LtE": "le", "Mult": "mul",
+    "NotEq": "ne", "USub": "neg",
+}  # fmt: skip
 
 
 class Loaded:
-    """`Formulas` from a file."""
+    """`Formulas` from a file: `calls` of the numbers ``%a0``, ``%a1`` ... and the names of what they give."""
 
-    def __init__(self, sources: Sequence[Source], kinds: Sequence[str], numbers: Numbers) -> None:
-        self.sources, self.kinds, self.numbers = tuple(sources), tuple(kinds), numbers
+    def __init__(
+        self, sources: Sequence[Source], kinds: Sequence[str], calls: Any, gives: Any
+    ) -> None:
+        self.sources, self.kinds, self.gives = tuple(sources), tuple(kinds), gives
         self.conditions = ()
+        inputs = [f"%a{i}" for i in range(len(kinds))]
+        _check(inputs, calls, gives)
+        self.graph = Graph(inputs, calls, gives, NUMBERS)
+        self._last: tuple[Any, Any] = (
+            None,
+            None,
+        )  # numbers, and what they gave: a call asks several times
 
     def of_call(self, leaves: Sequence[Any]) -> Any:
         """As `at`, for what the sources hold in a call."""
@@ -35,7 +47,39 @@ class Loaded:
         for kind, value, source in zip(self.kinds, values, self.sources, strict=True):
             if type(value) is not KINDS[kind]:
                 return f"{source.name} is no {kind}"
-        return self.numbers.at(values)
+        key, (last, found) = exact(tuple(values)), self._last
+        if key != last:
+            found = worked_out(self.graph, values)
+            self._last = key, found
+        return found
+
+
+def worked_out(graph: Graph, values: Sequence[Any]) -> Any:
+    """What calls make of numbers, as a tuple; a text that says why where they give nothing."""
+    try:
+        return tuple(graph.run(*values))
+    except (ArithmeticError, TypeError, ValueError) as problem:
+        return str(problem)
+
+
+def _check(inputs: Iterable[str], calls: Any, gives: Any) -> None:
+    """ValueError unless all operands are numbers, or names of what was given or made before."""
+    known = set(inputs)
+
+    def check(operands: Any) -> None:
+        for v in operands:
+            if not (v in known if isinstance(v, str) else type(v) in (bool, int, float)):
+                raise ValueError(f"{v!r} is no number")
+
+    for function, operands, options, (name,) in calls:
+        said = operands[1:] if function == "expect" else ()
+        if options or not all(isinstance(text, str) and text[:1] != "%" for text in said):
+            raise ValueError(f"{operands} are no operands of {function}")
+        check(operands[:1] if said else operands)
+        if not isinstance(name, str):
+            raise ValueError(f"{name!r} is no name")
+        known.add(name)
+    check(gives)
 
 
 class LoadedNumbers(Promoted):
@@ -50,29 +94,73 @@ class LoadedNumbers(Promoted):
         return arguments
 
 
-class _Inlined(ast.NodeTransformer):
-    """Puts the constants of formulas in the places of their names; CaptureError where a file has no word for one."""
+class Calls:
+    """Writes steps of formulas - names and Python source, or conditions - down as calls."""
 
-    def __init__(self, constants: dict[str, Any]) -> None:
+    def __init__(self, inputs: int, constants: Mapping[str, Any]) -> None:
+        self.known: dict[str, Any] = {f"a{i}": f"%a{i}" for i in range(inputs)}
         self.constants = constants
+        self.calls: list[list[Any]] = []
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        value = self.constants.get(node.id)
-        if value is None:
-            return node
-        if type(value) in (int, float) and abs(value) < math.inf:
-            number = ast.Constant(abs(value))
-            negative = math.copysign(1, value) < 0
-            return ast.UnaryOp(ast.USub(), number) if negative else number
-        name = getattr(value, "__name__", "")
-        if MATH.get(name) is value:
-            return ast.Attribute(ast.Name("math"), name)
-        raise CaptureError(f"{value!r} is no number or function that a file can name")
+    def step(self, name: str, source: str) -> None:
+        """From here on `name` is what the source gives."""
+        self.known[name] = self.value(ast.parse(source, mode="eval").body)
+
+    def condition(self, source: str, wanted: str, told: str) -> None:
+        """The `repr` of what the source gives has to be as wanted; `told` is what users call it."""
+        self.call("expect", [self.value(ast.parse(source, mode="eval").body), wanted, told])
+
+    def call(self, function: str, operands: list[Any]) -> str:
+        if function not in NUMBERS:
+            raise CaptureError(f"a file has no word for {function}")
+        self.calls.append([function, operands, {}, [f"%{len(self.calls)}"]])
+        return f"%{len(self.calls) - 1}"
+
+    def value(self, node: ast.AST) -> Any:
+        """A number, or the name of what a call gives; CaptureError where a file has no word for it."""
+        match node:
+            case ast.Constant(value) if type(value) in (bool, int, float):
+                return value
+            case ast.Name(name) if name in self.known:
+                return self.known[name]
+            case ast.Name(name) if type(self.constants.get(name)) in (bool, int, float):
+                return self.constants[name]
+            case ast.UnaryOp(op, x):
+                return self.call(_operator(op), [self.value(x)])
+            case ast.BinOp(x, op, y) | ast.Compare(x, [op], [y]):
+                return self.call(_operator(op), [self.value(x), self.value(y)])
+            case ast.Call(ast.Attribute(x, "__floor__" | "__ceil__" as name), [], []):
+                return self.call(f"math.{name.strip('_')}", [self.value(x)])
+            case ast.Call(function, operands, []):
+                return self.call(self.function(function), [self.value(v) for v in operands])
+        raise CaptureError(f"a file has no word for {ast.unparse(node)}")
+
+    def function(self, node: ast.AST) -> str:
+        """The name that a function has in a file."""
+        name = ast.unparse(node)
+        name = {"abs": "operator.abs", "type": "kind"}.get(name, name)
+        value = self.constants.get(name)
+        own = getattr(value, "__name__", "")
+        return f"math.{own}" if value is not None and MATH.get(own) is value else name
 
 
-def _text(source: str, constants: dict[str, Any]) -> str:
-    source = re.sub(r"(\w+)\.__(floor|ceil)__\(\)", r"math.\2(\1)", source)
-    return ast.unparse(_Inlined(constants).visit(ast.parse(source, mode="eval")))
+def _operator(op: ast.AST) -> str:
+    """``operator.truediv`` for ``/``."""
+    name = type(op).__name__
+    return f"operator.{OPERATORS.get(name, name.lower())}"
+
+
+def calls_of(
+    inputs: int, steps: Iterable[Any], gives: Iterable[str], constants: Mapping[str, Any]
+) -> tuple[list[Any], list[Any]]:
+    """Steps of formulas - ``(name, source)`` or ``(None, source, wanted, told)`` - as calls, and what these give."""
+    calls = Calls(inputs, constants)
+    for name, source, *rest in steps:
+        if name is None:
+            calls.condition(source, *rest)
+        else:
+            calls.step(name, source)
+    return calls.calls, [calls.known[name] for name in gives]
 
 
 def written(promoted: Promoted | None) -> dict[str, Any] | None:
@@ -82,27 +170,28 @@ def written(promoted: Promoted | None) -> dict[str, Any] | None:
     formulas = None if promoted is None else promoted.formulas
     if promoted is None or formulas is None or not promoted.free or promoted.takes:
         return None  # a number taken out of a tensor is the capture's: each leads along a path
-    steps: list[list[str | None]] = []
     told = iter(formulas.conditions)
+    steps = [
+        (name, source) if name is not None else (None, source, _wanted(value), next(told).text)
+        for name, source, value in formulas.steps
+    ]
+    kinds = [type(v).__name__ for v in promoted.values]
     try:
-        for name, source, value in formulas.steps:
-            if type(value) is type:
-                source, value = source.replace("type(", "kind("), value.__name__
-            text = _text(source, formulas.constants)
-            wanted = [] if name is not None else [repr(value), next(told).text]
-            steps.append([name, text, *wanted])
-        kinds = [type(v).__name__ for v in promoted.values]
-        found = Numbers(len(kinds), steps, formulas.gives).at(promoted.values)
-    except (CaptureError, ValueError):
+        calls, gives = calls_of(len(kinds), steps, formulas.gives, formulas.constants)
+    except CaptureError:
         return None
+    inputs = [f"%a{i}" for i in range(len(kinds))]
+    found = worked_out(Graph(inputs, calls, gives, NUMBERS), promoted.values)
     if not set(kinds) <= KINDS.keys() or repr(found) != repr(formulas.at(promoted.values)):
         return None
-    free = sorted(promoted.free)
-    values = list(map(repr, promoted.values))
     return {
         "kinds": kinds,
-        "values": values,
-        "free": free,
-        "steps": steps,
-        "gives": list(formulas.gives),
+        "values": list(map(repr, promoted.values)),
+        "free": sorted(promoted.free),
+        "calls": calls,
+        "gives": gives,
     }
+
+
+def _wanted(value: Any) -> str:
+    return repr(value.__name__ if type(value) is type else value)

@@ -41,7 +41,7 @@ from .signature import Signature, signature_of
 from .sizes import conditions_of, sizes_of
 
 KEY = "dualgraph.program"
-VERSION = 2  # of files in which programs have `moves`; others are of version 1
+VERSION = 3  # of files with numbers that may change; of files with `moves` it is 2, of others 1
 GIVEN = ("leaf", "leaf grad", "computed")  # inputs that a vector has
 INLINE = 16  # constants of up to this many elements stay in the text
 
@@ -252,7 +252,7 @@ class _Writer:
             else:
                 moves.append([left.result, self.number(left.place)])
         if moves:
-            record["moves"], self.version = moves, VERSION
+            record["moves"], self.version = moves, max(self.version, 2)
 
     # --- what is read from outside
 
@@ -288,6 +288,7 @@ class _Writer:
                 sources.append(["leaf", s.index])
                 continue
             sources.append(["number", self.number(s)])
+        self.version = VERSION
         return {"sources": sources, **record}
 
     def owner(self, t: Any, leaf_of: dict[int, int], program: Program) -> list[Any]:

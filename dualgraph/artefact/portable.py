@@ -43,11 +43,15 @@ class Value:
 class Calls:
     """Stands for NumPy in rules: ``np.add(x, y)`` is written down, and gives a `Value`."""
 
-    def __init__(self, write: Callable[..., Value]) -> None:
-        self._write = write
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
 
     def __getattr__(self, function: str) -> Callable[..., Value]:
-        return lambda *args, **options: self._write(function, args, options)
+        return lambda *args, **options: self._writer.call(function, args, options)
+
+    def body(self, step: Callable[..., Sequence[Value]], *types: TensorType) -> dict[str, Any]:
+        """The body of a loop: what ``step(np, *values)`` does with values of these types, and with nothing else."""
+        return self._writer.body(lambda given: step(self, *given), types)
 
 
 class Writer:
@@ -68,17 +72,27 @@ class Writer:
         views: Sequence[Result] = (),
         stores: Mapping[int, int] = MappingProxyType({}),
     ) -> dict[str, Any]:
+
+        def shown(given: Sequence[Value]) -> list[Value]:
+            outs = self.walk(graph, given)
+            for view in views:
+                value = outs[stores[view.key]] if view.key in stores else given[view.key]
+                for prim, params in view.chain:
+                    (type,) = prim.infer((value.type,), params)
+                    (value,) = self.op(prim, [value], params, [type])
+                outs.append(value)
+            return outs
+
+        return self.body(shown, graph.in_types)
+
+    def body(
+        self, outputs: Callable[[Sequence[Value]], Sequence[Value]], types: Sequence[TensorType]
+    ) -> dict[str, Any]:
+        """The portable form of what a function of values writes down."""
         outer, self.calls = self.calls, []
-        given = [self.value(v.type) for v in graph.inputs]
-        outs = self.walk(graph, given)
-        for view in views:
-            value = outs[stores[view.key]] if view.key in stores else given[view.key]
-            for prim, params in view.chain:
-                (type,) = prim.infer((value.type,), params)
-                (value,) = self.op(prim, [value], params, [type])
-            outs.append(value)
-        inputs = [v.named() for v in given]
-        record = {"inputs": inputs, "calls": self.calls, "outputs": self.encode(outs)}
+        given = [self.value(t) for t in types]
+        outs = self.encode(outputs(given))
+        record = {"inputs": [v.named() for v in given], "calls": self.calls, "outputs": outs}
         self.calls = outer
         return record
 
@@ -102,7 +116,7 @@ class Writer:
     ) -> list[Value]:
         """Writes the calls of one op; its results are named with their types, so that readers round and check them."""
         outs = [self.value(t) for t in types]
-        found = rule_of(prim)(Calls(self.call), *operands, **params)
+        found = rule_of(prim)(Calls(self), *operands, **params)
         if isinstance(found, Value):
             self.calls[-1][-1] = [v.named() for v in outs]
         else:

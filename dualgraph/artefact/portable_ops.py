@@ -22,10 +22,11 @@ from ..ops.movement import as_slices
 from ..ops.windows import window_counts
 from ..reader import FUNCTIONS
 from .expanded import expanded
+from .portable_loops import LOOPS
 
 Ints = tuple[int, ...]
 ALL = slice(None)
-RULES: dict[str, Callable[..., Any]] = {}
+RULES: dict[str, Callable[..., Any]] = {rule.__name__: rule for rule in LOOPS}
 
 
 def rule_of(prim: Prim) -> Callable[..., Any]:
@@ -76,7 +77,6 @@ RULES |= {
     ),
     "sign": lambda np, x: _same(np, x) if x.dtype.kind == "bool" else np.sign(x),
     "pow_float": lambda np, x, y: np.power(x, y),
-    "digamma": lambda np, x: np.polygamma(x, n=0),
     "conj_parts": lambda np, x: np.conj(x),
     "real_part": lambda np, x: np.real(x),
     "imag_part": lambda np, x: np.imag(x),

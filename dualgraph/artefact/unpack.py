@@ -23,7 +23,6 @@ from ..jit.program import Program
 from ..jit.promoted import Leaf
 from ..jit.rebound import Move
 from ..jit.results import Result
-from ..reader import Numbers
 from ..static.checks import Assumption
 from ..static.constants import constant_node
 from ..static.footprint import Footprint
@@ -34,7 +33,7 @@ from . import forms
 from .bounds import check_graph, machine_bytes
 from .call import Artefact, Vector
 from .moves import entry, forms_of, moved_to, read_at
-from .numbers import KINDS, Loaded, LoadedNumbers
+from .numbers import KINDS, Loaded, LoadedNumbers, calls_of
 from .pack import GIVEN, KEY, VERSION
 from .signature import Signature, from_json
 from .sizes import condition_from, symbols_of
@@ -72,9 +71,9 @@ class _Reader:
         self.arrays = arrays
         self.metadata = metadata
         self.record = json.loads(metadata[KEY])
-        if self.record["version"] not in (1, VERSION):
+        if self.record["version"] not in range(1, VERSION + 1):
             raise ValueError(
-                f"it has version {self.record['version']!r}, this reader knows 1 and {VERSION}"
+                f"it has version {self.record['version']!r}, this reader knows 1 to {VERSION}"
             )
         self.numbers: dict[str, Any] = {}
         self.state = {
@@ -166,7 +165,7 @@ class _Reader:
         )
         trace = self.trace(record, graph, slots, blanks)
         form = forms.decode(record["form"])
-        given = 0 if formulas is None else len(formulas.numbers.gives)
+        given = 0 if formulas is None else len(formulas.gives)
         results = tuple(
             self.result(r, graph, len(slots), signature, sizes or {}, given) for r in _list(listed)
         )
@@ -224,8 +223,11 @@ class _Reader:
         kinds = _list(numbers["kinds"])
         if len(kinds) != len(sources) or not KINDS.keys() >= set(kinds):
             raise ValueError("numbers have a kind each")
-        worked = Numbers(len(kinds), _list(numbers["steps"]), _list(numbers["gives"]))
-        return Loaded(sources, kinds, worked)
+        calls, gives = numbers.get("calls"), _list(numbers["gives"])
+        if "steps" in numbers:  # a file of version 1 or 2
+            calls, gives = calls_of(len(kinds), _list(numbers.pop("steps")), gives, {})
+            numbers |= {"calls": calls, "gives": gives}
+        return Loaded(sources, kinds, _list(calls), gives)
 
     def with_constants(self, graph: Graph, sources: list[Any]) -> Graph:
         """The graph with the constants that the file holds as arrays put back as nodes."""
@@ -263,7 +265,7 @@ class _Reader:
     ) -> Slot:  # fmt: skip
         kind, key = source
         if kind == "computed":
-            count = 0 if formulas is None else len(formulas.numbers.gives)
+            count = 0 if formulas is None else len(formulas.gives)
             if type.shape:
                 raise ValueError("a number has no axes")
             use: Any = Use(formulas, _index(key, count, "number"), f"number {key}", frozenset())  # type: ignore[arg-type]
