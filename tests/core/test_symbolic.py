@@ -47,6 +47,18 @@ def test_arithmetic_is_that_of_ints_at_every_size(seed):
             assert hint(x) == expected
 
 
+@pytest.mark.parametrize("op", [*OPS, operator.truediv, operator.pow])
+def test_products_of_sizes_are_one_operand_of_what_meets_them(op):
+    n, m = symbol(7), symbol(4)
+    names = atom_of(n), atom_of(m)
+    others = [(0.75, lambda a, b: 0.75), (7, lambda a, b: 7)]
+    others += [(n, lambda a, b: a), (3 * m, lambda a, b: 3 * b)] * (op is not operator.pow)
+    products = (2 * n, lambda a, b: 2 * a), (n * m, lambda a, b: a * b), (n * n, lambda a, b: a * a)
+    for (x, f), (y, g), (a, b) in itertools.product(products, others, [(7, 4), (2, 3)]):
+        assert value_at(op(x, y), names, a, b) == op(f(a, b), g(a, b))
+        assert value_at(op(y, x), names, a, b) == op(g(a, b), f(a, b))
+
+
 def test_the_same_sum_written_otherwise_is_equal_without_a_guard():
     n, m = symbol(5), symbol(5)
     with guarded() as guards:

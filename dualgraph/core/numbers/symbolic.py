@@ -437,8 +437,9 @@ SYMBOLIC = (SymInt, SymFloat)
 def source(x: Any) -> str:
     """Python source of a number, in names of symbols."""
     if type(x) is SymInt:
-        text = written(x.poly)
-        return text if len(x.poly) == 1 and "-" not in text else f"({text})"
+        ((atoms, count), *more) = x.poly.items()
+        alone = len(atoms) == count == 1 and not more  # a product is no operand by itself
+        return atoms[0] if alone else f"({written(x.poly)})"
     if type(x) is SymFloat:
         return x.text
     x = float(x) if isinstance(x, float) else int(x)
