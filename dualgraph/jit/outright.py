@@ -91,11 +91,12 @@ class _Call:
         held = [s.key for s in self.slots if s.kind == "tensor" and isinstance(s.key, Tensor)]
         held += [t for t in program._owners if isinstance(t, Tensor)]
         self.states = list({id(t): t for t in held}.values())
-        self.found = [
-            (place_key(check), i)
-            for check in program.places
-            for i, v in enumerate(flatten(check.expected)[0]) if isinstance(v, Tensor)
-        ]  # fmt: skip
+        first: dict[int, Any] = {}  # where each tensor at places is met first
+        for check in program.places:
+            for i, v in enumerate(flatten(check.expected)[0]):
+                if isinstance(v, Tensor):
+                    first.setdefault(id(v), (place_key(check), i))
+        self.found = list(first.values())
         results = [r for r in program.results if r.kind == "computed"]
         kept = [
             [i for i, s in enumerate(self.slots) if s.kind == k] for k in ("computed", "number")

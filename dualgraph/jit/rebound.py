@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import types
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -204,21 +205,20 @@ class Rebound:
         self, tracer: Tracer, footprint: Footprint, own: Sequence[Any], failing: Sequence[Check]
     ) -> bool:
         """Makes inputs of what is at the places, where nothing else leads to it; whether all there was rebound."""
-        mine = {k: c for c in footprint.checks if (k := place_key(c)) in self.places}
-        along = [c for k, c in mine.items() if k in self.along.places]
-        checks = {
-            c: self.places[k]
-            for k, c in mine.items()
-            if _alone(c, tracer, footprint, own, c in along)
-        }
+        mine = {c: k for c in footprint.checks if (k := place_key(c)) in self.places}
+        along = [c for c, k in mine.items() if k in self.along.places]
+        alone = _alone([*mine], tracer, footprint, own, along)
+        checks = {c: self.places[mine[c]] for c in alone}
         along = [c for c in along if c in checks]
+        met: set[int] = set()  # a tensor at several places is read at the first
         for check, place in checks.items():
             leaves = flatten(check.expected)[0]
             spots = {
                 id(t): Spot(place, i, t)
                 for i, t in enumerate(leaves)
-                if isinstance(t, Tensor) and check not in along
+                if isinstance(t, Tensor) and check not in along and id(t) not in met
             }
+            met |= spots.keys()
             for key, s in spots.items():
                 t = s.tensor
                 tracer.places[key] = Slot("place", s, t.tensor_type, t._requires_grad)
@@ -312,15 +312,34 @@ def _plain(value: Any) -> bool:
 
 
 def _alone(
-    check: Check, tracer: Tracer, footprint: Footprint, own: Sequence[Any], along: bool
-) -> bool:
-    """Whether no other way leads to the tensors at a place, as far as code can go; `along`: they are leaves."""
-    leaves, parts = flatten(check.expected)[0], containers(check.expected)
-    tensors = [t for t in leaves if isinstance(t, Tensor)]
-    targets, mine = {id(v) for v in (*parts, *tensors)}, {*map(id, parts)}
+    checks: Sequence[Check], tracer: Tracer, footprint: Footprint, own: Sequence[Any],
+    along: Collection[Check],
+) -> list[Check]:  # fmt: skip
+    """The places of these to whose tensors nothing else leads, as far as code can go; those `along` are leaves. Of
+    places inside of another it is that one: what is there may have other containers in the next call."""
+    found = [c for c in checks if _readable(c, tracer, own, c in along)]
+    inside = {id(v) for c in found for v in containers(c.expected)}
+    found = [c for c in found if id(c.holder) not in inside]
+    count = Counter(id(t) for c in found for t in _tensors(c))
+    found = [
+        c
+        for c in found
+        if all(isinstance(v, tuple) for v in containers(c.expected))
+        or all(count[id(t)] == 1 for t in _tensors(c))  # of two lists with it, which could be one
+    ]
+    before: list[Check] = []
+    while len(found) != len(before):
+        before, parts = found, {id(v) for c in found for v in containers(c.expected)}
+        found = [c for c in before if not _led_elsewhere(c, before, parts, footprint)]
+    return found
+
+
+def _readable(check: Check, tracer: Tracer, own: Sequence[Any], along: bool) -> bool:
+    """Whether each call may take the tensors that are at a place then; `along`: they are leaves."""
+    tensors, parts = _tensors(check), containers(check.expected)
     if not (tensors and isinstance(check, EXCHANGED) and _plain(check.expected)):
         return False
-    if len(targets) < len(parts) + len(tensors) or not targets.isdisjoint(map(id, own)):
+    if not {id(v) for v in (*parts, *tensors)}.isdisjoint(map(id, own)):
         return False
     for t in tensors:
         slots = [r.slot for r in tracer.roots if r.tensor is t]
@@ -329,14 +348,25 @@ def _alone(
             return False
         if any(s.kind not in ("tensor", "place", *["leaf"] * along) for s in slots):
             return False
-    if any(
-        id(c.expected) in targets and c is not check and id(c.holder) not in mine
+    return True
+
+
+def _led_elsewhere(
+    check: Check, checks: Collection[Check], parts: Collection[int], footprint: Footprint
+) -> bool:
+    """Whether something leads to the tensors at a place besides the `checks` and their containers, the `parts`."""
+    targets = {id(v) for v in (*containers(check.expected), *_tensors(check))}
+    return any(
+        id(c.expected) in targets and c not in checks and id(c.holder) not in parts
         for c in footprint.checks
-    ):
-        return False
-    return not any(
-        id(v) not in mine and not targets.isdisjoint(map(id, _led_to(v))) for v in footprint.found()
+    ) or any(
+        id(v) not in parts and not targets.isdisjoint(map(id, _led_to(v)))
+        for v in footprint.found()
     )
+
+
+def _tensors(check: Check) -> list[Tensor]:
+    return [v for v in flatten(check.expected)[0] if isinstance(v, Tensor)]
 
 
 def _names(check: Check, footprint: Footprint) -> set[str]:
@@ -359,11 +389,14 @@ def _led_to(value: Any) -> Iterable[Any]:
 
 
 def meeting(places: Sequence[FormCheck], leaves: Sequence[Any], known: Iterable[int]) -> str:
-    """Which place holds a tensor that something else is, too ("": none)."""
-    seen = {id(v) for v in leaves if isinstance(v, Tensor)}.union(known)
+    """Which place holds a tensor that something else is, too, and was not in the capture, or the other way about ("":
+    none)."""
+    others = {id(v) for v in leaves if isinstance(v, Tensor)}.union(known)
+    met: dict[int, int] = {}
+    were: dict[int, int] = {}
     for check in places:
-        held = {id(v) for v in flatten(check.read())[0] if isinstance(v, Tensor)}
-        if not held.isdisjoint(seen):
-            return f"{check.name} and another tensor that the code reads are one now"
-        seen |= held
+        pairs = zip(flatten(check.read())[0], flatten(check.expected)[0], strict=True)
+        for now, was in [(id(v), id(w)) for v, w in pairs if isinstance(v, Tensor)]:
+            if now in others or met.setdefault(now, len(met)) != were.setdefault(was, len(were)):
+                return f"{check.name} and another tensor that the code reads are one now, or were"
     return ""

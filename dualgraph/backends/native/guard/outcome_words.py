@@ -113,21 +113,27 @@ def _place(memory: Memory, check: Check) -> tuple[int, int, int]:
     return kind, memory.object(check.holder), key
 
 
-def place_words(memory: Memory, check: Check) -> tuple[int, int, int, int]:
-    """A place that holds tensors, and their form."""
-    return *_place(memory, check), memory.words(_form(memory, check.expected))
+def place_words(memory: Memory, checks: Sequence[Check]) -> list[int]:
+    """Places that hold tensors, and their forms."""
+    met: dict[int, int] = {}
+    return [
+        w for c in checks
+        for w in (*_place(memory, c), memory.words(_form(memory, c.expected, met)))
+    ]  # fmt: skip
 
 
-def _form(memory: Memory, value: Any) -> list[int]:
-    """What lies at a place, in rows of three words."""
+def _form(memory: Memory, value: Any, met: dict[int, int]) -> list[int]:
+    """What lies at a place, in rows of three words; `met` has the numbers of tensors, by identity."""
     if isinstance(value, Tensor):
         if vars(value) or value.requires_grad:
             raise Unlike("a tensor at a place that has attributes, or wants gradients")
-        return [TENSOR, memory.tensor(value), 0]
+        again = met.get(id(value), -1)
+        met.setdefault(id(value), len(met))
+        return [TENSOR, memory.tensor(value), again]
     if not containers(value):
         return [NUMBER, memory.object(value), 0]
     parts = value.values() if isinstance(value, dict) else value
-    inner = [w for part in parts for w in _form(memory, part)]
+    inner = [w for part in parts for w in _form(memory, part, met)]
     if type(value) is dict:
         return [KEYS, memory.object(tuple(value)), len(value), *inner]
     if not isinstance(value, (tuple, list)):

@@ -1,7 +1,8 @@
 """Glue: places in Python state whose tensors a program takes, and where a call puts its results.
 
 A place is three words: kind, holder, key. What lies there is told by its form, rows of three words in the order in
-which trees are walked: TENSOR (its record), NUMBER (the object), or a container (its type, how many parts it has).
+which trees are walked: TENSOR (its record; which of those met before it is, -1 for none of them), NUMBER (the object),
+or a container (its type, how many parts it has).
 `guard.outcome_words` writes both.
 """
 
@@ -36,7 +37,8 @@ def put_at(kind: i64, holder: ptr, key: ptr, value: ptr) -> ptr:
 
 
 def like_form(x: ptr, cursor: ptr) -> i64:
-    """Whether an object has the form that `cursor` points to; it goes on to the next one, and its tensors are noted."""
+    """Whether an object has the form that `cursor` points to; it goes on to the next one, and its tensors are noted
+    where they were not met before."""
     row = load_ptr(cursor, 0)
     store_ptr(cursor, 0, row + 24)
     kind = load_i64(row, 0)
@@ -44,6 +46,9 @@ def like_form(x: ptr, cursor: ptr) -> i64:
     if kind == n.NUMBER:
         return same_number(x, want)
     if kind == n.TENSOR:
+        again = load_i64(row, 16)
+        if again >= 0:
+            return x == load_ptr(load_ptr(cursor, 16), 8 * again)
         to = load_ptr(cursor, 8)
         store_ptr(to, 0, x)
         store_ptr(cursor, 8, to + 8)
@@ -69,10 +74,12 @@ def like_form(x: ptr, cursor: ptr) -> i64:
 
 
 def found_places(record: ptr, args: ptr, count: i64, found: ptr) -> i64:
-    """Whether places hold what they should, each tensor another one than all else; writes the tensors, borrowed."""
+    """Whether places hold what they should, each tensor another one than all else but where it was one; writes the
+    tensors, borrowed."""
     places = load_ptr(record, n.H_PLACES)
-    cursor = stack(16)
+    cursor = stack(24)
     store_ptr(cursor, 8, found)
+    store_ptr(cursor, 16, found)
     for i in range(load_i64(record, n.H_PLACE_COUNT)):
         place = places + 32 * i
         x = found_at(load_i64(place, 0), load_ptr(place, 8), load_ptr(place, 16))

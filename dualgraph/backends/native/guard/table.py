@@ -141,7 +141,7 @@ def _run_words(memory: Memory, run: Run | None) -> list[int]:
     memory.keep.append(run)
     words = run_words.run_words(run.direct, run.operands, memory.keep)
     plain = isinstance(run.outcome, DType)
-    places = [w for check in run.places for w in place_words(memory, check)]
+    places = place_words(memory, run.places)
     return [
         id(run.outcome) if plain else 0, 0 if plain else outcome_words(memory, run.outcome),
         memory.words(map(memory.object, run.states)), len(run.states),
