@@ -13,7 +13,7 @@ pytest.importorskip("llvmlite")
 
 import dualgraph as dg
 from dualgraph.backends.native import api, contract
-from dualgraph.backends.native.contract import kernels, plan, product, shape, stages
+from dualgraph.backends.native.contract import kernels, product, shape, stages, tiling
 from dualgraph.backends.native.contract.cuts import Cut
 from dualgraph.backends.native.contract.operands import Product, Strided, Tabled
 from dualgraph.backends.native.contract.plan import Plan
@@ -129,7 +129,7 @@ def test_a_row_does_not_depend_on_its_neighbours_nor_on_threads(dtype, monkeypat
     assert same_bits(matmul(x, y[:, 5:6]), whole[:, 5:6].copy())
     assert same_bits(matmul(x[100:104, :], y[:, :70]), whole[100:104, :70].copy())
     assert same_bits(law(x[:2], y[:, :3]), whole[:2, :3].copy())
-    monkeypatch.setattr(plan, "HUGE", 0)
+    monkeypatch.setattr(tiling, "HUGE", 0)
     for rows in (6, 7):  # in two tiles then
         assert same_bits(matmul(x[:rows], y), whole[:rows].copy())
 
@@ -148,7 +148,7 @@ def test_vector_width_and_packing_do_not_matter(dtype, width, packed):
         ways = [(y, Strided(size, n * size)), (y.T.copy(), Strided(k * size, size))]
         for columns, lie in ways if packed else ways[:1]:  # what lies along k is always packed
             sizes = Product(dtype, m, n, k, Strided(k * size, size), lie, n * size, (start,) * 3)
-            Plan(sizes, None, (0, 1, 2), form, packed, packed)(x, columns, out)
+            Plan(sizes, shape=form, pack_x=packed, pack_y=packed)(x, columns, out)
             assert same_bits(out, want)
             out.fill(np.nan)
 
@@ -162,7 +162,7 @@ def test_rows_are_packed_in_stripes_of_any_height(width, whole):
     rows, ks = np.arange(40) * 1200, np.arange(300) * 4
     sizes = Product("float32", 40, 20, 300, Tabled(rows, ks, 72), Strided(4, 80), 80, (start,) * 3)
     cut = Cut(40, 20, whole_x=whole)
-    Plan(sizes, None, (0, 1, 2), shape.geometry("float32", width), cut=cut)(x, y, out)
+    Plan(sizes, shape=shape.geometry("float32", width), cut=cut)(x, y, out)
     assert same_bits(out, law(x, y))
 
 
@@ -172,9 +172,9 @@ def test_rows_are_packed_in_stripes_of_any_height(width, whole):
 @pytest.mark.parametrize("large", [0, 2**30])
 def test_how_a_product_is_cut_does_not_matter(dtype, threads, whole, large, monkeypatch):
     monkeypatch.setattr(pool, "size", threads)
-    monkeypatch.setattr(plan, "LARGE", large)
-    monkeypatch.setattr(plan, "MC", 28)  # several blocks of rows and columns
-    monkeypatch.setattr(plan, "NC", 64)
+    monkeypatch.setattr(tiling, "LARGE", large)
+    monkeypatch.setattr(tiling, "MC", 28)  # several blocks of rows and columns
+    monkeypatch.setattr(tiling, "NC", 64)
     # As for small results, without and with AVX-512
     group = 1 if large else 2 if threads == 1 else 4
     monkeypatch.setattr(shape.Geometry, "group", lambda self, nbytes: group)
@@ -194,7 +194,7 @@ def test_how_a_product_is_cut_does_not_matter(dtype, threads, whole, large, monk
         whole_plan = Plan(sizes, pack_x=True, pack_y=True, cut=Cut(m, n))
         want = law(x, y)
         for rows, columns in [(1, 1), (2, 1), (3, 2), (100, 100)]:
-            cut = Cut(rows * whole_plan.rows, columns * whole_plan.columns, *whole)
+            cut = Cut(rows * whole_plan.tiling.rows, columns * whole_plan.tiling.columns, *whole)
             Plan(sizes, pack_x=True, pack_y=True, cut=cut)(x, y, out)
             assert same_bits(out, want)
 

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from dualgraph.backends.native.contract import convolution, cuts, kernels, plan, tables
+from dualgraph.backends.native.contract import convolution, cuts, kernels, plan, tables, tiling
 from dualgraph.backends.native.contract.cuts import Packing, quickest
 from dualgraph.backends.native.contract.operands import Product, Strided
 from dualgraph.backends.native.contract.shape import geometry
@@ -56,7 +56,7 @@ def planned(monkeypatch):
         start = np.zeros(1, np.int64)
         along = Strided(4 * k, 4)
         sizes = Product("float32", m, n, k, along, along, 4 * n, (start, start, start))
-        return plan.Plan(sizes, shape=geometry("float32", 32))
+        return plan.Plan(sizes, shape=geometry("float32", 32)).tiling
 
     return make
 
@@ -71,8 +71,8 @@ def test_columns_that_one_unit_alone_reads_are_packed_by_it(planned, m):
 
 def test_columns_are_packed_a_few_at_a_time_where_rows_are_read_in_place(planned):
     alone = planned(1, 32, 784, 512)
-    assert not alone.pack_x and alone.nc == plan.FEWER
-    assert planned(1, 512, 784, 512).nc == plan.NC  # rows would be packed again for each few
+    assert not alone.pack_x and alone.nc == tiling.FEWER
+    assert planned(1, 512, 784, 512).nc == tiling.NC  # rows would be packed again for each few
 
 
 @pytest.mark.parametrize("n", [384, 511, 512, 513])
@@ -143,7 +143,8 @@ class Recorded:
     ("kind", "y"), [("Forward", (8, 3, 3, 3)), ("WeightGradient", (40, 8, 9, 9))]
 )
 def test_kernels_of_a_convolution_are_begun_before_one_is_waited_for(monkeypatch, kind, y):
-    caches = [f for f in vars(kernels).values() if hasattr(f, "cache_clear")]
+    places = *vars(kernels).values(), *vars(tiling).values()
+    caches = [f for f in places if hasattr(f, "cache_clear")]
     recorded = Recorded(kernels.jit())
     monkeypatch.setattr(kernels, "jit", lambda: recorded)
     x = np.zeros((40, 3, 9, 9), "f4"), np.zeros(y, "f4"), *([(3, 3)] if kind != "Forward" else [])
@@ -157,3 +158,22 @@ def test_kernels_of_a_convolution_are_begun_before_one_is_waited_for(monkeypatch
             f.cache_clear()
     first = recorded.heard.index("waited for")
     assert first >= 4 and "begun" not in recorded.heard[first:]
+
+
+def test_products_that_are_alike_are_decided_once():
+    start = np.full(1, 640, np.int64)
+    along = Strided(4 * 61, 4)
+    first, other = (
+        plan.Plan(Product("float32", 700, 64, 61, along, along, 256, (at, start, at)), slots=slots)
+        for at, slots in ((np.zeros(1, np.int64), (0, 1, 2)), (start, (2, 0, 1)))
+    )
+    assert first.tiling is other.tiling
+    assert first.record.words != other.record.words
+
+
+def test_a_full_cache_drops_the_oldest_alone():
+    kept = dict.fromkeys(range(5))
+    tables.make_room(kept, 5)
+    assert list(kept) == [1, 2, 3, 4]
+    tables.make_room(kept, 5)
+    assert list(kept) == [1, 2, 3, 4]

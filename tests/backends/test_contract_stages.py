@@ -30,9 +30,7 @@ def perform(stage, arrays, shares):
     scratch = np.empty(stage.scratch + 64, np.uint8)
     cuts = [stage.units * i // shares for i in range(shares + 1)]
     for begin, end in pairwise(cuts):
-        FUNCTION(stage.function)(
-            ctypes.addressof(stage.record), pointers, address_of(scratch), begin, end
-        )
+        FUNCTION(stage.function)(stage.place, pointers, address_of(scratch), begin, end)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -122,7 +120,7 @@ def test_a_few_rows_of_a_loop_are_packed_only_for_many_columns(k):
         x, y = Strided(4 * k, 4), Strided(4, 4 * n)
         recipe = Recipe(3, frozenset([1]))
         plan = Plan(Product("float32", m, n, k, x, y, 4 * n, (start, start, start)), recipe)
-        return plan.pack_x, sum(s.ahead is None for s in recipe.stages)
+        return plan.tiling.pack_x, sum(s.ahead is None for s in recipe.stages)
 
     assert stages_of_a_turn(16, 8) == (False, 1)
     assert stages_of_a_turn(16, 64)[0] and stages_of_a_turn(200, 8)[0]

@@ -18,8 +18,8 @@ from ..contract.cuts import Cut
 from ..contract.operands import Product, Strided
 from ..contract.plan import Plan
 from ..contract.product import START, starts_of
-from ..contract.stages import record
-from ..contract.tables import name_of
+from ..contract.stages import Record
+from ..contract.tables import make_room, name_of
 from ..jit import jit
 from ..team.room import Room
 from ..team.spots import ZERO_WORD, Ref, Spot
@@ -129,15 +129,15 @@ class _Call:
         for kind, rows, keys in self.block_sizes:
             plan = _plan(name_of(self.dtype), *sizes(rows, keys))
             self.kept.append(plan)
-            self.product_memory = max(getattr(self, "product_memory", 0), plan.scratch)
+            self.product_memory = max(getattr(self, "product_memory", 0), plan.tiling.scratch)
             table[kind, keys] = plan.address, 1
         self.kept.append(table)
         return address_of(table)
 
-    def record(self, names: tuple[str, ...], **more: int) -> Any:
+    def record(self, names: tuple[str, ...], **more: int) -> Record:
         """The fields as the kernel reads them."""
         fields = {**self.fields, **more}
-        return record([fields[n] for n in names])
+        return Record([fields[n] for n in names])
 
     def likeness(self, other: str, width: int) -> int:
         """Products of keys or values with a transposed block of queries."""
@@ -160,7 +160,7 @@ class _Call:
         return [
             v
             for given, units in self.parts()
-            for v in (function, ctypes.addressof(given), units, self.memory, self.work)
+            for v in (function, given.address, units, self.memory, self.work)
         ]
 
     def finish_memory(self) -> int:
@@ -200,7 +200,7 @@ class Forward(_Call):
         return [(self.given, self.units)]
 
     def __call__(self, pointers: tuple[int, ...]) -> None:
-        address = ctypes.addressof(self.given)
+        address = self.given.address
 
         def part(begin: int, end: int, _: int) -> None:
             self.call(address, *pointers, memory("scratch", self.memory), begin, end)
@@ -257,7 +257,7 @@ class Backward(_Call):
 
     def __call__(self, pointers: tuple[int, ...]) -> None:
         def part(record: Any, begin: int, end: int, _: int) -> None:
-            address = ctypes.addressof(record)
+            address = record.address
             self.call(address, *pointers, memory("scratch", self.memory), begin, end)
 
         whole, by_keys, by_queries = self.given
@@ -282,8 +282,7 @@ def _call_for(make: Any, operands: dict[str, Any], mask: Any, causal: bool, scal
     key = (make, operands["query"].dtype, layout, own, causal, scale)
     found = _calls.get(key)
     if found is None:
-        if len(_calls) >= LIMIT:
-            _calls.clear()
+        make_room(_calls, LIMIT)
         leads = [x.shape[: -1 if n in ("lse", "delta") else -2] for n, x in operands.items()]
         leads += [] if mask is None else [mask.shape[:-2]]
         lead = np.broadcast_shapes(*leads)

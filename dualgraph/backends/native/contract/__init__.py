@@ -11,7 +11,8 @@ Its modules decide how a product runs and fill records of int64 for the code:
                                                                  lanewise (depthwise)
     fused       a contraction and what follows it                epilogue, reads (its arrays), seat (its operands and
                                                                  result)
-    plan        how one product runs                             operands, cuts (for threads), tables (of offsets)
+    plan        how one product runs                         tiling (as numbers decide), operands, tables (of offsets),
+                                                                 cuts (for threads)
     layout      how images lie                                   turning (weights), weave (two images into one)
     stages      recipes: stages in order                         again (the same for other sizes)
 

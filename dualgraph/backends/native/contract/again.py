@@ -16,6 +16,7 @@ from ..team.spots import ZERO_WORD, Ref, Spot
 from .stages import Recipe
 
 STAGES = 4  # that there is room for, at least
+AT = Ref(ZERO_WORD)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,11 +53,15 @@ def _found(work: Working, make: Callable[..., Recipe], x: Any, y: Any, *more: An
 
     def again(x_shape: Any, x_strides: Any, y_shape: Any, y_strides: Any, more: Any) -> Any:
         """The numbers of the recipe for these sizes; None where it has more stages or slots than there is room for."""
-        at = Ref(ZERO_WORD)
         found = make(
-            Spot(at, x_shape, x.dtype, x_strides), Spot(at, y_shape, y.dtype, y_strides), *more
+            Spot(AT, x_shape, x.dtype, x_strides), Spot(AT, y_shape, y.dtype, y_strides), *more
         )
-        if not found.work or (kept and _ahead(found) != _ahead(kept[0])):
+        told: list[int] = []
+        for s in found.stages:
+            told += s.function, s.place, s.units, s.work, s.scratch
+        if not any(told[3::5]):  # no work
+            return None
+        if kept and found.lasting and _ahead(found) != _ahead(kept[0]):
             return None
         if not kept:
             form[:] = max(STAGES, len(found.stages) + 1), len(found.sizes) + 2
@@ -64,9 +69,8 @@ def _found(work: Working, make: Callable[..., Recipe], x: Any, y: Any, *more: An
         if len(found.stages) > stages or len(found.sizes) > slots:
             return None
         kept[:] = [found]
-        told = [v for s in found.stages for v in (s.function, s.place, s.units, s.work, s.scratch)]
-        rest = [0] * (5 * stages - len(told))
-        return *told, *rest, *found.sizes.values(), *[0] * (slots - len(found.sizes))
+        told += [0] * (5 * stages - len(told))
+        return *told, *found.sizes.values(), *[0] * (slots - len(found.sizes))
 
     numbers = work.call(again, x.shape, x.strides, y.shape, y.strides, more)
     (first,), (stages, _) = kept, form

@@ -24,7 +24,7 @@ from .operands import Product, Strided, Tabled
 from .plan import Plan
 from .seat import Seat
 from .stages import Recipe, in_pieces
-from .tables import Ints, Pairs, name_of, table
+from .tables import Ints, Pairs, make_room, name_of, table
 
 LIMIT = 2048  # plans kept
 MANY_TAPS = 64  # of all channels, from which the weight gradient reads the cotangent in place
@@ -145,8 +145,7 @@ def _plan(kind: Any, x: Any, y: Any, params: dict[str, Any]) -> Any:
     key = (kind, x.dtype, x.shape, x.strides, y.shape, y.strides, *params.values(), pool.size)
     plan = _plans.get(key)
     if plan is None:
-        if len(_plans) >= LIMIT:
-            _plans.clear()
+        make_room(_plans, LIMIT)
         plan = _plans[key] = kind(x, y, **params)
     return plan
 

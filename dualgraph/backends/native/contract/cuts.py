@@ -53,9 +53,8 @@ def quickest(
     `tiles` are those of a matrix, down and across, of `height` rows each, and `blocks` those of k. A block of rows
     goes through ``turn[whole_y]`` tiles across at a time.
     """
-    down, across = (sorted({-(-t // c) for c in CUTS}, reverse=True) for t in tiles)
     ways = []
-    for wide in across:
+    for wide in _lengths(tiles[1]):
         parts = batch * -(-tiles[1] // wide)
         for whole_x in x.ways:
             once_x = whole_x and not x.ready
@@ -68,15 +67,24 @@ def quickest(
                 before = before / threads + (once_x + once_y) / blocks
                 least = parts * (tiles[0] * by_row + by_unit) / threads + before
                 ways.append((least, parts, by_row, by_unit, before, (wide, whole_x, whole_y)))
-    best, choice = float("inf"), (tiles[0], tiles[1], False, False)
-    for rows in down:
+    wait = AWAIT * (threads > 1)
+    wanted, choice = float("inf"), (tiles[0], tiles[1], False, False)
+    for rows in _lengths(tiles[0]):
         count = -(-tiles[0] // rows)
         even = -(-height * tiles[0] // (count * rows))  # rows of as many tiles that are alike
-        lower = (even + 0.5) / (height + 0.5)
+        tall = rows * ((even + 0.5) / (height + 0.5))
+        found = None
         for _, parts, by_row, by_unit, before, way in ways:
-            turns = -(-count * parts // threads) + AWAIT * (threads > 1)
-            time = turns * (rows * lower * by_row + by_unit) + before
-            if time < BETTER * best:
-                best, choice = time, (rows, *way)
-        ways = [way for way in ways if way[0] < BETTER * best]
+            time = (-(-count * parts // threads) + wait) * (tall * by_row + by_unit) + before
+            if time < wanted:
+                wanted, found = BETTER * time, way
+        if found:
+            choice = rows, *found
+            ways = [way for way in ways if way[0] < wanted]
     return choice
+
+
+@lru_cache(maxsize=1024)
+def _lengths(tiles: int) -> tuple[int, ...]:
+    """How many of so many tiles a unit may have, the most first."""
+    return tuple(sorted({-(-tiles // c) for c in CUTS}, reverse=True))

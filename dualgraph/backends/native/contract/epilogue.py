@@ -45,7 +45,7 @@ from ..outputs import closure
 from . import kernels
 from .finish import ARRAY, BUFFERS, HEAD
 from .reads import Read, offsets, runs
-from .stages import Stage, record
+from .stages import Record, Stage
 
 MAX_OPERANDS = 12  # arrays beside those of the contraction
 # bytes of arrays beside the result from which they are rather read in one run of their own
@@ -60,6 +60,7 @@ class Epilogue:
 
     def __init__(self, body: Graph) -> None:
         self.body = body
+        self.records: dict[Any, Record] = {}  # what `given` made, for those who keep it
         self.node, *rest = body.nodes
         (self.product,) = self.node.outputs
         _check(self.node, rest, body)
@@ -189,9 +190,11 @@ class Epilogue:
         return machine, machine.addresses[nest.symbol], nest.order
 
     @cached_property
-    def _layout(self) -> list[tuple[int, Read]]:
-        """The places of the reads in the order of the code's arrays, and the reads."""
-        return [(place, self.reads[place]) for place in self.machine[2]]
+    def _layout(self) -> list[tuple[int, int, int, int]]:
+        """The places of the reads in the order of the code's arrays, and of each its array, the bytes of an element,
+        and those from column to column."""
+        reads = ((place, self.reads[place]) for place in self.machine[2])
+        return [(place, r.array, r.size, r.along * r.size) for place, r in reads]
 
     def given(self, slots: Sequence[int], product: int, numbers: tuple[Any, ...]) -> Any:
         """The record for arrays of the body in these slots, and the contraction's result in slot `product`."""
@@ -200,21 +203,21 @@ class Epilogue:
         kept: list[Any] = [machine]
         arrays: list[int] = []
         even, alike = True, True  # whether all rows are equally far apart, and those of a matrix
-        for place, r in self._layout:
+        for place, array, size, along in self._layout:
             start, digits = places[place]
             found, at, row = runs(digits), 0, 0
             extent, step = found[-1] if found else (1, 0)
             if len(found) < 2:
-                row = step * r.size
+                row = step * size
             else:
-                kept.append(offsets(start, found, r.size))
+                kept.append(offsets(start, found, size))
                 at, even, alike = address_of(kept[-1]), False, alike and extent % m == 0
-            slot = product if r.array < 0 else slots[r.array]
-            arrays += slot, at, start * r.size, row, r.along * r.size, step, 2 + place
+            slot = product if array < 0 else slots[array]
+            arrays += slot, at, start * size, row, along, step, 2 + place
         assert len(arrays) == len(ARRAY) * len(self.reads)
         head = address, rows if even else m if alike else 1, columns, len(self.reads)
         assert len(head) == len(HEAD)
-        return record([*head, *arrays], kept)
+        return Record([*head, *arrays], kept)
 
     def stage(self, given: Any, numbers: tuple[Any, ...]) -> Stage:
         """The stage that does all rows, which the stages before have left; its units are rows."""

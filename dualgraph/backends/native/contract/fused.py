@@ -21,6 +21,7 @@ from .again import recipe_of
 from .epilogue import MAX_OPERANDS, Epilogue
 from .seat import Seat
 from .stages import Recipe, Stage
+from .tables import make_room
 
 KINDS = {
     "conv": convolution.Forward,
@@ -29,7 +30,7 @@ KINDS = {
 }
 DENSE = ("conv", "conv_input")  # their weights have to be row-major
 SLOTS = range(MAX_OPERANDS)  # of a body's arrays in a recipe of it
-LIMIT = 256  # recipes kept of a kernel
+LIMIT = 256  # recipes kept of a kernel, and records of an epilogue
 
 
 class _Finish:
@@ -39,7 +40,12 @@ class _Finish:
         self.epilogue, self.numbers = epilogue, numbers
 
     def given(self, result: int) -> Any:
-        return self.epilogue.given(SLOTS, result, self.numbers)
+        kept, key = self.epilogue.records, (result, self.numbers)
+        found = kept.get(key)
+        if found is None:
+            make_room(kept, LIMIT)
+            found = kept[key] = self.epilogue.given(SLOTS, result, self.numbers)
+        return found
 
     def stage(self, given: Any) -> Stage:
         return self.epilogue.stage(given, self.numbers)
@@ -84,8 +90,7 @@ class FusedContraction:
         key = what, x.shape, x.strides, y.shape, y.strides, params, numbers, pool.size
         found = self._recipes.get(key)
         if found is None:
-            if len(self._recipes) >= LIMIT:
-                self._recipes.clear()
+            make_room(self._recipes, LIMIT)
             home, lasting = what
             recipe = Recipe(len(self.shapes), lasting)
             seat = Seat(recipe, *self.operands, home, _Finish(self.epilogue, numbers))

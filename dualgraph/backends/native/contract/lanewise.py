@@ -13,7 +13,7 @@ from . import kernels
 from .copy import NOWHERE
 from .lanewise_code import FIELDS, IMAGE
 from .shape import Geometry
-from .stages import Stage, record
+from .stages import Record, Stage
 from .tables import Ints, Pairs, table
 
 TAPS = 64  # of a channel, up to which code is written for each
@@ -66,7 +66,7 @@ def lanewise(
         "lane_bytes": outs * channels * taps * shape.size,
     }
     kept = x_lines, ct_lines, row_table, tap_table
-    values = record([fields[name] for name in FIELDS], kept)
+    values = Record([fields[name] for name in FIELDS], kept)
     units = -(-groups // shape.lanes) * outs * channels
     work = 2 * prod(ct.shape) * channels * taps
     function = kernels.lanewise(shape, prod(kernel[:-1]), kernel[-1], dilation[-1])

@@ -16,7 +16,7 @@ import numpy as np
 from ..addresses import address_of
 from . import kernels
 from .copy import NOWHERE
-from .stages import Pieces, Recipe, Stage, record
+from .stages import Pieces, Recipe, Record, Stage
 from .tables import Ints, Pairs, crossed, grown, name_of, table
 
 COST = 4  # of copying an element, in products
@@ -27,7 +27,7 @@ def copying(
     dtype: str, source: int, target: int, lines: int, parts: list[tuple[Any, ...]]
 ) -> Stage:
     """The stage that copies lines: for each part ``table, places, at, lead, count, width, step, goal``."""
-    values = record(
+    values = Record(
         [source, target, len(parts)]
         + [address_of(v) if isinstance(v, np.ndarray) else v for part in parts for v in part],
         parts,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 from ..addresses import address_of
@@ -11,7 +10,7 @@ from . import dots_code, kernels, rowwise
 from .operands import Product, Strided
 from .plan import BRIEF, STACK, handle
 from .shape import KC
-from .stages import Recipe, Stage, record
+from .stages import Recipe, Record, Stage
 from .tables import crossed, table
 
 # of a product here, where each element is read for it alone, in products of large matrices
@@ -48,7 +47,7 @@ class OneCall:
     def __call__(self, x: Any, y: Any, out: Any) -> None:
         """Runs on NumPy arrays, where the recipe is the product's alone."""
         if self.brief is not None:
-            self.brief(ctypes.addressof(self.record), handle(x), handle(y), handle(out))
+            self.brief(self.record.address, handle(x), handle(y), handle(out))
         else:
             self.recipe(address_of(x), address_of(y), address_of(out))
 
@@ -77,7 +76,7 @@ class MatrixVector(OneCall):
         )
         names = ("vectors", "matrices", "outs")
         values |= {n: address_of(t) for n, t in zip(names, p.starts, strict=True)}
-        self.record = record([values[name] for name in rowwise.FIELDS], p)
+        self.record = Record([values[name] for name in rowwise.FIELDS], p)
         entries = kernels.rowwise(self.shape)
         self._whole(entries, units)
         self.recipe.add(Stage(entries.run, self.record, units, self.work))
@@ -108,7 +107,7 @@ class Dots(OneCall):
             scratch=scratch,
         )
         values |= {n: address_of(t) for n, t in zip(("xs", "ys", "outs"), starts, strict=True)}
-        self.record = record([values[name] for name in dots_code.FIELDS], (p, starts))
+        self.record = Record([values[name] for name in dots_code.FIELDS], (p, starts))
         entries = kernels.dots(self.shape)
         if values["sums_slot"] == 3 and scratch <= STACK:
             self._whole(entries, units)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 LINES = 5  # pointers that a tile of lines may take
 
 
-@dataclass(frozen=True, eq=False)
-class Strided:
+class Strided(NamedTuple):
     """An operand whose element (row, k) lies ``row * row_step + k * k_step`` bytes from its start."""
 
     row_step: int
@@ -54,8 +53,7 @@ class Lined:
 Operand = Strided | Tabled | Windowed | Lined
 
 
-@dataclass(frozen=True, eq=False)
-class Product:
+class Product(NamedTuple):
     """``out[i, j] = sum over k of x[i, k] * y[j, k]`` for each matrix of a batch; rows of y are columns of out.
 
     ``starts`` are int64 tables: where the matrices of x, y and out begin, in bytes. `out` has

@@ -16,7 +16,7 @@ from .copy import NOWHERE
 from .planewise_code import FIELDS, Form, Taps
 from .seat import Seat
 from .shape import KC
-from .stages import Stage, in_pieces, record
+from .stages import Record, Stage, in_pieces
 from .tables import Ints, Pairs, table
 
 GROUPS = 4  # from which planes are work for all threads
@@ -141,7 +141,7 @@ def add_planes(
     function = kernels.planewise(geometry, form)
     with in_pieces(seat.recipe, 0 if seat.finish is None else units) as recipe:
         goal = fields["out_slot"] = seat.goal(recipe, size * prod(shape))
-        values = record([fields[name] for name in FIELDS], bundles)
+        values = Record([fields[name] for name in FIELDS], bundles)
         recipe.add(Stage(function, values, units, work, scratch))
         seat.close(recipe, goal)
 

@@ -20,7 +20,7 @@ from .plan import Plan
 from .seat import Seat
 from .small import Small, suits
 from .stages import Recipe
-from .tables import name_of, table
+from .tables import make_room, name_of, table
 
 LIMIT = 4096  # plans kept
 FEW = 8  # columns so few that the product is computed transposed
@@ -34,7 +34,9 @@ class Call:
     def __init__(self, x: Any, y: Any, seat: Seat | None = None) -> None:
         m, k, n = x.shape[-2], x.shape[-1], y.shape[-1]
         leads = x.shape[:-2], y.shape[:-2]
-        lead = np.broadcast_shapes(*leads) if all(leads) else leads[0] or leads[1]
+        lead = leads[0] or leads[1]
+        if leads[1] and lead != leads[1]:
+            lead = np.broadcast_shapes(*leads)
         self.shape = (*lead, m, n)
         size = x.itemsize
         xs = Strided(*x.strides[-2:])
@@ -117,8 +119,7 @@ def _call(x: Any, y: Any, lasting: frozenset[int] = frozenset()) -> Call:
     key = (x.dtype, x.shape, x.strides, y.shape, y.strides, pool.size, lasting)
     call = _plans.get(key)
     if call is None:
-        if len(_plans) >= LIMIT:
-            _plans.clear()
+        make_room(_plans, LIMIT)
         call = _plans[key] = Call(x, y, Seat(Recipe(3, lasting)))
     return call
 

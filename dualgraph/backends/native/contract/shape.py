@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import gcd
+from typing import NamedTuple
 
 KC = 256  # products in a block of k: part of the numerics, the same everywhere
 MC = 112  # rows (about) of packed x that stay in the second cache level
@@ -17,8 +17,7 @@ LARGE = 2**21  # bytes of a result that the nearer caches do not hold
 AGAIN = 2700  # lines of a panel, each as often as a tile reads it, from which it is rather packed
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
+class Geometry(NamedTuple):
     """Register blocking for one element type on one processor.
 
     A tile of the output is ``rows`` by ``vectors * lanes``; its accumulators stay in registers.

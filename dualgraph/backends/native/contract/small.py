@@ -9,7 +9,7 @@ import numpy as np
 from . import kernels, small_code
 from .matvec import OneCall
 from .operands import Product, Strided
-from .stages import Stage, record
+from .stages import Record, Stage
 
 ELEMENTS = 64  # of a matrix, operand or result, up to which it may lie in a lane
 PRODUCTS = 512  # of a matrix
@@ -61,7 +61,7 @@ class Small(OneCall):
             "scratch": scratch + (p.m * p.n + shape.lanes) * pixel,
             "units": units,
         }
-        self.record = record([values[name] for name in small_code.FIELDS], p)
+        self.record = Record([values[name] for name in small_code.FIELDS], p)
         entries = kernels.small(shape)
         self._whole(entries, units)
         self.recipe.add(Stage(entries.run, self.record, units, self.work, values["scratch"]))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,17 +34,16 @@ def _politely() -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """``function(record, pointers, scratch, begin, end)`` for `units` units that do not depend on each other.
 
-    `record` is a ctypes array of int64, `work` about how many products all units take, `scratch` the bytes
+    `work` is about how many products all units take, `scratch` the bytes
     that a thread needs of its own. ``ahead``: it reads one array that lasts (its slot), and fills a slot. Its
     `code` may be on its way.
     """
 
     code: int | Late
-    record: Any
+    record: Record
     units: int
     work: int
     scratch: int = 0
@@ -59,7 +57,7 @@ class Stage:
     @property
     def place(self) -> int:
         """The address of the record."""
-        return ctypes.addressof(self.record)
+        return self.record.address
 
     @property
     def grain(self) -> int:
@@ -69,18 +67,14 @@ class Stage:
         )
 
 
-def record(values: Sequence[int], kept: Any = None) -> Any:
-    """A record of int64, which keeps alive what it has addresses of."""
-    out = _words(len(values)).from_buffer(
-        array("q", values)
-    )  # a third of the time of `_words(n)(*values)`
-    out.kept = kept
-    return out
+class Record:
+    """Numbers as native code reads them, int64 at an `address`; it keeps alive what it has addresses of."""
 
+    __slots__ = ("address", "kept", "words")
 
-@cache
-def _words(count: int) -> Any:
-    return ctypes.c_int64 * count
+    def __init__(self, values: Iterable[int], kept: Any = None) -> None:
+        self.words, self.kept = array("q", values), kept
+        self.address: int = self.words.buffer_info()[0]
 
 
 _making = forks.lock()
@@ -138,8 +132,8 @@ class Recipe:
         """Builds the table, and decides how many threads help."""
         fields = [v for s in self.stages for v in (s.function, s.place, s.units, s.grain)]
         assert len(fields) == len(self.stages) * len(STAGE)
-        table = record(fields)
-        self.table = ctypes.addressof(table)
+        table = Record(fields)
+        self.table = table.address
         sizes = [size + -size % ALIGN for size in self.sizes.values()]
         self.offsets = [0, *accumulate(sizes)]
         self.scratch = max((s.scratch for s in self.stages), default=0)
@@ -248,7 +242,7 @@ class Pieces:
         head = len(self.stages), len(self.moved), offset
         assert len(head) == len(SAMPLE) and len(places) == len(self.moved) * len(MOVED)
         assert len(parts) == len(self.stages) * len(PART)
-        values = record([*head, *places, *parts], [s.record for s in self.stages])
+        values = Record([*head, *places, *parts], [s.record for s in self.stages])
         scratch = offset + max(s.scratch for s in self.stages)
         work = sum(s.work for s in self.stages)
         self.recipe.add(Stage(kernels.team().each, values, self.pieces, work, scratch))

@@ -52,6 +52,13 @@ def grown(what: Any, rows: int, make: Callable[[int], Any]) -> Any:
     return found if there == rows else found[: found.size // there * rows]
 
 
+def make_room(kept: dict[Any, Any], limit: int) -> None:
+    """Drops the oldest entries of a cache until there is room for one more: all at once would hold up a call."""
+    while len(kept) >= limit:
+        with suppress(KeyError, RuntimeError, StopIteration):  # another thread was faster
+            del kept[next(iter(kept))]
+
+
 def crossed(x: Any, y: Any) -> Any:
     """The sums of entries of two tables, row-major."""
     return (x[:, None] + y).reshape(-1)

@@ -18,7 +18,7 @@ from .operands import Lined, Product, Tabled
 from .plan import Plan
 from .seat import Seat
 from .shape import KC
-from .stages import Recipe, Stage, record
+from .stages import Recipe, Record, Stage
 from .tables import Ints, Pairs, name_of, table
 
 PLACES = 8  # output positions for each filter from which turning the result over costs little
@@ -64,7 +64,7 @@ def add_taps(
     adding = kernels.fold(kernels.shape_for(name_of(x.dtype))) if apart else 0
     Plan(product, recipe, (images_at, seat.y, goal), spans=spans)
     if apart:
-        values = record((goal, turned, blocks, nbytes, nbytes // size))
+        values = Record((goal, turned, blocks, nbytes, nbytes // size))
         units = -(-nbytes // size // fold.UNIT)
         recipe.add(Stage(adding, values, units, blocks * nbytes // size))
     out = seat.goal(recipe, nbytes)

@@ -13,7 +13,7 @@ from . import kernels
 from .driver import FIELDS
 from .layout import COST, KEPT, Lines
 from .shape import KC
-from .stages import Stage, record
+from .stages import Record, Stage
 from .tables import Ints, table
 
 
@@ -67,5 +67,5 @@ class ByTaps:
             "depth": self.depth,
         }
         values |= {f"{name}_batch": address_of(starts) for name in ("x", "y", "out")}
-        kept = record([values[name] for name in FIELDS], starts)
+        kept = Record([values[name] for name in FIELDS], starts)
         return Stage(kernels.driver().pack_x, kept, outs, COST * prod(self.w))

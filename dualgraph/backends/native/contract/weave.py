@@ -13,7 +13,7 @@ from ..addresses import address_of
 from . import kernels
 from .copy import NOWHERE
 from .layout import COST
-from .stages import Stage, record
+from .stages import Record, Stage
 
 
 class Threads(NamedTuple):
@@ -34,7 +34,7 @@ def weaving(dtype: Any, even: Threads, odd: Threads, target: int, places: Any) -
     values = [target, address_of(places)]
     for threads in (even, odd):
         values += [threads.slot, address_of(threads.table), threads.count]
-    kept = record(values, (even, odd, places))
+    kept = Record(values, (even, odd, places))
     lines = len(places)
     work = COST * lines * (even.count + odd.count)
     return Stage(kernels.weave(kernels.shape_for(dtype.name)), kept, lines, work)
