@@ -116,6 +116,7 @@ class TapeOp:
     asks_needed = False  # the rule takes which operands want a gradient, as `needed`
     # Unfolded, the entry is that of its last op; else it passes on to those of others
     in_place = False
+    context: Any = None  # what has the attributes that an entry does not have itself
     as_its_ops = False  # gradients are those of the ops that ran, so that a graph of these has them
 
     def must_unfold(self, node: TapeNode) -> bool:
@@ -150,6 +151,12 @@ class TapeNode(Node):
         self.seq = next(sequence)
         self.hooks: dict[int, list[Any]] | None = None
         self.released = False
+
+    def __getattr__(self, name: str) -> Any:
+        context = None if name in Node.__slots__ else getattr(self.prim, "context", None)
+        if context is None or name.startswith("__") or not hasattr(context, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(context, name)
 
     @property
     def where(self) -> Location:  # type: ignore[override]

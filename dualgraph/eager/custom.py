@@ -13,7 +13,7 @@ from .tensor import Tensor
 
 
 class FunctionContext:
-    """What forward leaves for backward: saved tensors and any attributes."""
+    """What forward leaves for backward: saved tensors and any attributes, which ``grad_fn`` of the results has, too."""
 
     def __init__(self) -> None:
         self._saved: tuple[Any, ...] = ()
@@ -74,21 +74,21 @@ class _FunctionOp(TapeOp):
     def __init__(self, cls: type[Function], ctx: FunctionContext, edges: tuple[Any, ...]) -> None:
         self.name = cls.__name__
         self.cls = cls
-        self.ctx = ctx
+        self.context = ctx
         self.edges = edges
 
     def saves(self, i: int) -> bool:
         return False
 
     def vjp_rule(self, cts: tuple[Any, ...], outs: Any, *operands: Any) -> tuple[Any, ...]:
-        if self.ctx.materialize_grads:
+        if self.context.materialize_grads:
             cts = tuple(
                 full(shape=t.shape, value=0, dtype=t.dtype.name, device=str(t.device))
                 if c is None
                 else c
                 for c, t in zip(cts, outs, strict=True)
             )
-        given = self.cls.backward(self.ctx, *cts)
+        given = self.cls.backward(self.context, *cts)
         given = given if isinstance(given, tuple) else (given,)
         if len(given) < len(operands):
             raise AutogradError(
@@ -183,7 +183,7 @@ class Function:
         ]
         op = _FunctionOp(cls, ctx, edges)
         node = TapeNode(op, edges, {}, tuple(o.tensor_type for o in outs), user_place())
-        node.saved = (tuple(a.tensor_type if isinstance(a, Tensor) else a for a in args), None)
+        node.saved = (tuple(a.tensor_type if isinstance(a, Tensor) else None for a in args), None)
         for i, out in enumerate(outs):
             if out.dtype.is_inexact and id(out) not in ctx._non_differentiable:
                 out._node, out._index = node, i

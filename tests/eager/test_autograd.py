@@ -341,6 +341,34 @@ def test_functions_of_the_user_with_several_results():
 # --- memory ----------------------------------------------------------------------------------------
 
 
+class Put(dg.autograd.Function):
+    """`value` at a place of `x`."""
+
+    @staticmethod
+    def forward(ctx, x, place, value):
+        ctx.place = place
+        y = x.clone()
+        y[place] = value
+        return y
+
+    @staticmethod
+    def backward(ctx, ct):
+        rest = ct.clone()
+        rest[ctx.place] = 0
+        return rest, None, ct[ctx.place] if ctx.needs_input_grad[2] else None
+
+
+@pytest.mark.parametrize("place", [(..., 1), (0, slice(None)), (0, 1), [1, 0], slice(0, 1)])
+def test_functions_of_the_user_take_arguments_of_any_kind(place):
+    x = dg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    y = Put.apply(x, place, 5.0)
+    assert y.grad_fn.place == place and not hasattr(y.grad_fn, "places")
+    y.sum().backward()
+    expected = np.ones((2, 2))
+    expected[place] = 0
+    assert x.grad.tolist() == expected.tolist()
+
+
 def test_the_tape_frees_what_it_held():
     x = leaf(1.0, 2.0)
     y = x * 2
