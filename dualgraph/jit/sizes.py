@@ -262,6 +262,7 @@ class Sizes:
                 continue
             with guarded(proving=True):
                 same = same_program(template, made, template.captured, made.captured)
+            same = same and _same_formulas(template, made)
             if same and (not template.ready or template.compiled_for(values)):
                 template.confirmed = True
                 return template.at(values)
@@ -274,6 +275,12 @@ class Sizes:
                 made.confirmed = same_program(program, made, program.captured, there)
         family.templates.append((spec.pattern, made))
         return made.at(values)
+
+
+def _same_formulas(a: Program, b: Program) -> bool:
+    """Whether two captures have done the same with promoted numbers; sizes that these met are constants there."""
+    mine, theirs = (p.promoted and p.promoted.formulas for p in (a, b))
+    return mine is theirs or bool(mine and theirs and mine.same(theirs))
 
 
 def _may_be_size(value: Any) -> bool:

@@ -81,6 +81,30 @@ def test_numbers_that_meet_sizes_are_never_stale(fn: Any) -> None:
     follow(fn, [(n, n) for n in SIZES] + [(5, 3), (3, 5), (1, 1), (0, 2), (2, 0), (7, 6), (6, 7)])
 
 
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x, v: x.sum() * (v / x.shape[0]),
+        lambda x, v: x * (len(x) * v) + x.shape[0] / (x.shape[1] * v),
+        lambda x, v: x * v if v / 4 < x.shape[0] else x - x.shape[0] % v,
+        lambda x, v: (x * 2, v / x.shape[0]),
+    ],
+    ids=["average", "products", "condition", "result"],
+)
+def test_floats_that_meet_sizes_have_a_program_for_each_size(fn: Any) -> None:
+    compiled = follow(fn, [(SIZES[i % 3], i * 0.1 + 0.05) for i in range(18)])
+    assert len(compiled.programs) <= 5, compiled.explain()
+    assert sum(p.calls for p in compiled.programs) >= 8, compiled.explain()
+
+
+def test_what_a_float_was_found_to_be_beside_a_size_is_for_that_size() -> None:
+    def near(x: Any, v: float) -> Any:
+        return x + 1 if abs(v - x.shape[0]) < 2.0 else x
+
+    follow(near, [(5, 0.25), (6, 2.0), (2, 2.0), (3, 2.0), (3, 0.25)])
+    follow(near, [(5, 1.5), (2, 1.5), (2, 4.0), (6, 1.5), (5, 0.25), (5, 0.25), (5, 4.0)])
+
+
 def stored(s: Any, n: int, given: Any) -> None:
     s.n = n
 

@@ -222,6 +222,13 @@ class Formulas:
         self.uses.clear()
         self.inputs.clear()
 
+    def same(self, other: Formulas) -> bool:
+        """Whether another capture did the same with such numbers, and learned the same."""
+        pairs = zip(self.constants.values(), other.constants.values(), strict=False)
+        return (self._lines, self.gives) == (other._lines, other.gives) and all(
+            a is b or (type(a) is type(b) and exact(a) == exact(b)) for a, b in pairs
+        )
+
     def kept(self) -> list[Live]:
         """The live numbers that something else holds when the code has run."""
         self._off_the_tape()

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from .followed import Followed
-from .symbolic import SymFloat, SymInt
+from .followed import Followed, leaked
+from .symbolic import SYMBOLIC, SymFloat, SymInt
 
 
 class Mode(threading.local):
@@ -233,6 +233,11 @@ def _made(fn: Callable[..., Any], form: str, operands: tuple[Any, ...]) -> Any:
     return first._live_formulas.made(form, value, operands)
 
 
+def _with_size(x: Live, y: Any) -> bool:
+    """Whether a float meets a size: the size is looked at, and the float goes on to be any number."""
+    return type(y) in SYMBOLIC and x._live_kind is float
+
+
 def _arithmetic(name: str, sign: str) -> Any:
     """An operator of live numbers and its reflected form; both give live numbers."""
     number: Callable[[Any, Any], Any] = getattr(operator, name)
@@ -246,10 +251,10 @@ def _arithmetic(name: str, sign: str) -> Any:
         return _made(number, f"{{}} {sign} {{}}", (x, y))
 
     def forward(x: Live, y: Any) -> Any:
-        return apply(x, y)
+        return apply(x, leaked(y) if _with_size(x, y) else y)
 
     def backward(x: Live, y: Any) -> Any:
-        return apply(y, x)
+        return apply(leaked(y) if _with_size(x, y) else y, x)
 
     return forward, backward
 
@@ -259,6 +264,7 @@ def _compare(name: str, sign: str) -> Any:
     test: Callable[[Any, Any], Any] = getattr(operator, name)
 
     def compare(x: Live, y: Any) -> Any:
+        y = leaked(y) if _with_size(x, y) else y
         if type(y) not in NUMBERS:
             if isinstance(y, STRANGERS):
                 return test(x._read(), y)

@@ -102,11 +102,18 @@ def _decide(p: Poly, op: str) -> bool | None:
     return decided(p, op, 1 if mode.proving else 0)
 
 
+def _is_input(y: Any) -> bool:
+    """Whether a float is followed in another way (`live`): what comes of both is its matter."""
+    return isinstance(y, Followed) and type(y) is not SymFloat and isinstance(y, float)
+
+
 def _compare(op: str) -> Callable[[Any, Any], Any]:
     """A comparison of sizes; where other sizes could decide otherwise, what it found is a guard."""
     test = TESTS[op]
 
     def compare(x: SymInt, y: Any) -> Any:
+        if _is_input(y):
+            return NotImplemented
         if isinstance(y, float):
             return _noted(test(x.value, plain(y)), source(x), op, source(y))
         if not isinstance(y, int):
@@ -158,6 +165,8 @@ def _arithmetic(name: str, of_polys: Callable[[Poly, Poly], Poly], sign: str) ->
     def forward(x: SymInt, y: Any) -> Any:
         if isinstance(y, int):
             return _made(number(x.value, hint(y)), of_polys(x.poly, _poly(y)))
+        if _is_input(y):
+            return NotImplemented
         if isinstance(y, float):
             return sym_float(number(x.value, plain(y)), f"({source(x)}{sign}{source(y)})")
         return _other(x, y, number)
@@ -235,6 +244,8 @@ def _text_op(number: Callable[[Any, Any], Any], sign: str) -> Any:
         return term(value, f"({source(a)}{sign}{source(b)})")
 
     def forward(x: Any, y: Any) -> Any:
+        if _is_input(y):
+            return NotImplemented
         return of(x, y) if isinstance(y, (int, float)) else _other(x, y, number)
 
     def backward(x: Any, y: Any) -> Any:
@@ -369,7 +380,7 @@ def _float_compare(op: str) -> Any:
     """A comparison of symbolic floats; what it found is a guard."""
 
     def compare(x: Any, y: Any) -> Any:
-        if not isinstance(y, (int, float)):
+        if not isinstance(y, (int, float)) or _is_input(y):
             return NotImplemented
         if type(y) is SymFloat and y.text == x.text and x.value == x.value:
             return TESTS[op](0, 0)
