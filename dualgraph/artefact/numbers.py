@@ -6,7 +6,7 @@ The calls are those of `reader.NUMBERS`: Python's operators and functions of `ma
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.constant import exact
@@ -32,7 +32,7 @@ class Loaded:
         self.conditions = ()
         inputs = [f"%a{i}" for i in range(len(kinds))]
         _check(inputs, calls, gives)
-        self.graph = Graph(inputs, calls, gives, NUMBERS)
+        self._run = compiled(inputs, calls, gives)
         self._last: tuple[Any, Any] = (
             None,
             None,
@@ -49,15 +49,36 @@ class Loaded:
                 return f"{source.name} is no {kind}"
         key, (last, found) = exact(tuple(values)), self._last
         if key != last:
-            found = worked_out(self.graph, values)
+            found = worked_out(self._run, values)
             self._last = key, found
         return found
 
 
-def worked_out(graph: Graph, values: Sequence[Any]) -> Any:
+def compiled(inputs: Sequence[str], calls: Any, gives: Any) -> Callable[..., Any]:
+    """Calls that were checked as one Python function of the inputs; its source has no word of the file's."""
+    scope: dict[str, Any] = {}
+    places = {name: f"a{i}" for i, name in enumerate(inputs)}
+
+    def text(operands: Iterable[Any]) -> str:
+        named = (places[v] if isinstance(v, str) and v[:1] == "%" else hold(v) for v in operands)
+        return "".join(f"{v}, " for v in named)
+
+    def hold(value: Any) -> str:
+        scope[f"c{len(scope)}"] = value
+        return f"c{len(scope) - 1}"
+
+    source = f"def run({text(inputs)}):\n"
+    for i, (function, operands, _, (name,)) in enumerate(calls):
+        source += f"    v{i} = {hold(NUMBERS[function])}({text(operands)})\n"
+        places[name] = f"v{i}"
+    exec(f"{source}    return ({text(gives)})", scope)
+    return scope["run"]  # type: ignore[no-any-return]
+
+
+def worked_out(run: Callable[..., Any], values: Sequence[Any]) -> Any:
     """What calls make of numbers, as a tuple; a text that says why where they give nothing."""
     try:
-        return tuple(graph.run(*values))
+        return tuple(run(*values))
     except (ArithmeticError, TypeError, ValueError) as problem:
         return str(problem)
 
@@ -181,7 +202,7 @@ def written(promoted: Promoted | None) -> dict[str, Any] | None:
     except CaptureError:
         return None
     inputs = [f"%a{i}" for i in range(len(kinds))]
-    found = worked_out(Graph(inputs, calls, gives, NUMBERS), promoted.values)
+    found = worked_out(Graph(inputs, calls, gives, NUMBERS).run, promoted.values)
     if not set(kinds) <= KINDS.keys() or repr(found) != repr(formulas.at(promoted.values)):
         return None
     return {
