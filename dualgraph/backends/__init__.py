@@ -7,7 +7,7 @@ Its modules:
     resizing    one native program for all sizes                 refilled (steps of Python), ground (common memory)
     budgets     programs of at most so many bytes
     flags       what scripts set in ``torch.backends``
-    stopgap     NumPy, while code is not there yet
+    stopgap     NumPy, while code is not there yet               scalar_single (numbers without axes)
     kept        programs for the next process                    turned (operands by columns)
     native      machine code through LLVM                        quicken and eager_loops (when eager mode gets some)
 """

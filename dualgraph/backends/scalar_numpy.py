@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import log
 from typing import Any
 
@@ -22,6 +23,12 @@ from ..core.scalar import (
 )
 
 
+@lru_cache(maxsize=64)
+def name_of(dtype: np.dtype[Any]) -> str:
+    """The name of a dtype, which NumPy puts together in Python each time."""
+    return str(dtype.name)
+
+
 class ExactArrayScalar(Scalar):
     """Arrays through the expansions alone, with an exact fma: the oracle of the code generators."""
 
@@ -30,7 +37,7 @@ class ExactArrayScalar(Scalar):
         self._tables: dict[tuple[int, str], Any] = {}
 
     def dtype_of(self, x: Value) -> str:
-        return str(x.dtype.name)
+        return name_of(x.dtype)
 
     def const(self, value: bool | int | float, like: Value) -> Value:
         name = self.dtype_of(like)

@@ -19,14 +19,12 @@ from ..core.prim import Prim
 from ..core.types import TensorType
 from .native import api as native
 from .native.awaited import Unmade, or_unmade
-from .scalar_numpy import ExactArrayScalar
+from .scalar_single import SingleScalar
 from .words import needs_expansions
 
 MOST = 1 << 20  # elements of operands and results that NumPy goes through sooner than code is made
 STEPS = 400_000  # instructions of native code for all elements, where NumPy has several functions for each
-EXACT = SimpleNamespace(
-    xp=np, scalar=ExactArrayScalar(np)
-)  # a backend with the bits of native code
+EXACT = SimpleNamespace(xp=np, scalar=SingleScalar(np))  # a backend with the bits of native code
 
 
 def at_once(
