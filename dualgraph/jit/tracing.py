@@ -179,8 +179,12 @@ class _Call:
         self.tracer = self._tracer(left, shapes)
         eager = whole or bool(self.footprint.refusals) or isinstance(self.tracer, SymbolicTracer)
         follows = not eager and self._follows_arrays()
-        # what takes them may be set apart
-        last = some_apart or not any(map(statements, self.footprint.functions))
+        # what takes arrays of tensors may be set apart
+        functions = self.footprint.functions
+
+        def last() -> bool:
+            return some_apart or not any(map(statements, functions))
+
         self.working = Working(self.tracer, leaves, of_arrays, last) if follows else None
         self.tracer.working = self.working
         how = shapes or {}, self.working

@@ -4,7 +4,7 @@ out."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,10 +74,10 @@ class Working:
     """The arrays of one traced call that have recipes; numbers taken out stand behind its leaves."""
 
     def __init__(
-        self, tracer: Tracer, leaves: Sequence[Any], takes: bool = False, of_tensors: bool = False
+        self, tracer: Tracer, leaves: Sequence[Any], takes: bool, of_tensors: Callable[[], bool]
     ) -> None:
         self._takes = takes  # numbers of arguments, too, as if they were taken out of tensors
-        self._takes_tensors = of_tensors  # and their arrays
+        self._takes_tensors = of_tensors  # and their arrays, too
         self._tracer, self._first = tracer, len(leaves)
         self._given = frozenset(map(id, leaves))
         self._thread = threading.get_ident()
@@ -114,7 +114,7 @@ class Working:
         """What the code gets for the array of a tensor, or for the list of its numbers: each call takes them out of its
         own. None where that goes into the result alone, or is not followed."""
         array, tracer = t._data, self._tracer
-        follows = self._takes_tensors and self.sees() and state.batching is None
+        follows = self.sees() and state.batching is None and self._takes_tensors()
         plain = type(array) is np.ndarray and t.device is CPU and t.dtype is not dt.bfloat16
         follows = follows and state.tracer is tracer
         if not (follows and plain and array.flags.c_contiguous and array.nbytes <= MAX_ARRAY_BYTES):

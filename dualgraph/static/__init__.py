@@ -7,7 +7,7 @@ Its modules:
     interpreter what a graph means                  prepared (for bodies that run often), filling (symbolic sizes)
     capture     an eager run, written down          scopes (composites), twins and retold (calls that ran as one)
     trace       what a capture found out            symbolic (for other sizes), lengths (of `len(x)`)
-    footprint   the Python state that code reads    members and holders (of what), outside (where not), checks (later)
+    footprint   the Python state that code reads    members, ways, holders (of what), outside (where not), checks
     code        the user's code, read without running it
 """
 

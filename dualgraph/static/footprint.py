@@ -120,7 +120,8 @@ class Footprint(Holders):
         self.tensors, self.arrays = {}, {}
         self.refusals, self._refused_at = [], set()
         self._registry = False
-        self._seen, self._classes, self._work, self._waiting = {}, set(), [], []
+        self._seen, self._classes, self._methods = {}, set(), {}
+        self._work, self._waiting = [], []
         for value, name in roots:
             self._visit(value, name, Location("", 0))
             if getattr(getattr(value, "__code__", None), "co_flags", 0) & GENERATES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import collections
 import datetime
 import functools
 import types
@@ -12,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core.constant import SPELLED, is_spelled
+from ..core.constant import SPELLED
 from ..core.errors import Location
-from ..core.numbers.draws import MODULES, is_drawn, methods_of, stood_for
+from ..core.numbers.draws import MODULES, is_drawn, stood_for
 from .checks import (
-    ATOMS,
     EXCHANGED,
     MISSING,
     AttributeCheck,
@@ -40,12 +38,10 @@ from .checks import (
     told_of,
 )  # fmt: skip
 from .code.bytecode import names_in_class, names_in_text
-from .code.unbound import DESCRIPTORS
 from .members import (
     CLASS_PARTS,
     CODE,
     CONSTRUCTORS,
-    FROZEN,
     absent,
     dict_of,
     generated,
@@ -57,10 +53,9 @@ from .members import (
     reflective,
 )  # fmt: skip
 from .outside import ENGINE, closed, for_its_own_use, home, impure, users
+from .ways import has_code, hidden, is_tensor, ways_of
 
 ENGINE_STATE = "dualgraph.optim", "dualgraph.data"  # objects whose state is the engine's own matter
-# Modules of base classes whose methods ask objects for nothing but their other methods.
-STATELESS = "abc", "collections.abc", "contextlib", "enum", "numpy", "typing"
 CACHED = type(functools.lru_cache(lambda: None))
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
 # A look at an object by names: its name and place, names to look for, those that code writes, whether it is the first.
@@ -89,6 +84,8 @@ class Holders:
     _asked: frozenset[str] | None  # names in the user's code, if only those count for his data
     _registry: bool  # whether subclasses that are registered count
     _seen: dict[int, Any]
+    # Of classes of the engine's: the names that functions were looked for by last, and those of what else they have
+    _methods: dict[type, tuple[Set[str], list[str]]]
     _classes: set[type]  # of objects found
     _work: list[tuple[str, Any, str, Location]]
     _waiting: list[tuple[ByName, Any, str, Location]]
@@ -118,7 +115,7 @@ class Holders:
             self.user_names |= names_in_text(value)
         if id(value) not in self._seen:
             kind: Any = type(value)
-            ways = _ways(kind)
+            ways = ways_of(kind)
             if ways:
                 self._seen[id(value)] = value
                 self._work += [(way, value, name, where) for way in ways]
@@ -176,8 +173,10 @@ class Holders:
     ) -> None:  # fmt: skip
         """What an object holds under these names, or under any where some code reflects."""
         held, kind = held_by(value), _kind(value)
+        if not first and names.isdisjoint(held.keys()):
+            return
         # As a whole, where it is printed or compared, or where code that is not followed may read any of it.
-        shown = is_namespace(kind) or _has_code(kind)
+        shown = is_namespace(kind) or has_code(kind)
         strict = self.misses or shown or is_tensor(kind)
         if first and strict and not home(kind).startswith(ENGINE_STATE):
             self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
@@ -337,14 +336,31 @@ class Holders:
             if first and not engine and id(held_in := dict_of(base)) not in self._seen:
                 self._seen[id(held_in)] = held_in
                 self.checks.append(MembersCheck(held_in, f"the names in {base.__name__}", where))
-            for attribute in list(held) if first else names & held.keys():
+            here = self._beside_functions(base, name, where, names) if engine else list(held)
+            for attribute in here if first else names & set(here):
                 special = attribute[:2] == "__" and is_special(attribute, held[attribute])
                 counts = first if special or self.reflects else attribute in names
                 if counts and attribute not in CONSTRUCTORS:
-                    if engine and isinstance(value := held[attribute], types.FunctionType):
-                        self._visit(value, f"{name}.{attribute}", where)
-                    else:
-                        self._member(cls, base, attribute, f"{name}.{attribute}", where)
+                    self._member(cls, base, attribute, f"{name}.{attribute}", where)
+
+    def _beside_functions(
+        self, base: type, name: str, where: Location, names: Set[str]
+    ) -> list[str]:
+        """The names of what a class of the engine's has besides functions. Those that count are taken in: once, however
+        many classes derive from it."""
+        by, others = self._methods.get(base, (None, []))
+        if by is names:
+            return others
+        held = vars(base)
+        for attribute in held if by is None else names & held.keys():
+            if not isinstance(value := held[attribute], types.FunctionType):
+                if by is None:
+                    others.append(attribute)
+            elif attribute not in CONSTRUCTORS:
+                if self.reflects or attribute in names or is_dunder(attribute):
+                    self._visit(value, f"{name}.{attribute}", where)
+        self._methods[base] = names, others
+        return others
 
     def _constructors(
         self, cls: type, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
@@ -397,8 +413,8 @@ class Holders:
                     where,
                 )
             return
-        if hidden := _hidden(cls):
-            self._refuse(f"what a {hidden} keeps cannot be checked", name, where)
+        if kept := hidden(cls):
+            self._refuse(f"what a {kept} keeps cannot be checked", name, where)
         if not engine:
             self.checks.append(TypeCheck(value, None, cls, f"the class of {name}", where))
         self._waiting.append((self._attributes, value, name, where))
@@ -425,75 +441,5 @@ class Holders:
                 self._place(AttributeCheck(value, attribute, now, f"{name}.{attribute}", where))
 
 
-@functools.lru_cache(maxsize=1024)
-def _ways(kind: Any) -> tuple[str, ...]:
-    """The methods that look into objects of a type; classes of the user's have methods, whatever they derive from."""
-    holds = not closed(home(kind)) or (issubclass(kind, dict) and kind is not dict)
-    own = ("_instance",) if holds else ()
-    if is_spelled(kind):
-        return ("_spelled",)
-    if methods_of(kind):
-        return ("_source",)
-    if issubclass(kind, DESCRIPTORS):
-        return ("_descriptor",)
-    if issubclass(kind, (*ATOMS, np.generic, *FROZEN)):
-        return own
-    if is_tensor(kind):
-        return ("_tensor",)
-    way = next(way for kinds, way in WAYS if issubclass(kind, kinds))
-    return (way,) if way in ("_instance", "_class", "_module") else (way, *own)
-
-
-@functools.lru_cache(maxsize=1024)
-def _hidden(cls: Any) -> str:
-    """The base of a user's class, written in C, whose objects hold more than attributes and items show ("": none)."""
-    known = (*ATOMS, np.generic, *(k for kinds, _ in WAYS[:-1] for k in _each(kinds)))
-    for base in cls.__mro__:
-        if closed(home(base)) and not issubclass(base, known) and "__slots__" not in vars(base):
-            if not (home(base).startswith(ENGINE) or is_namespace(base)):
-                if base.__basicsize__ > _Plain.__basicsize__:
-                    return f"{home(base)}.{base.__qualname__}"
-    return ""
-
-
-@functools.lru_cache(maxsize=1024)
-def _has_code(cls: Any) -> bool:
-    """Whether a user's class has methods of the standard library's, which are not followed."""
-    return any(
-        closed(home(base)) and not home(base).startswith((ENGINE, *STATELESS))
-        and any(isinstance(v, types.FunctionType) for v in vars(base).values())
-        for base in cls.__mro__
-    )  # fmt: skip
-
-
-class _Plain:
-    """A class whose objects have a dict and nothing else."""
-
-
-def _each(kinds: Any) -> tuple[Any, ...]:
-    return kinds if isinstance(kinds, tuple) else (kinds,)
-
-
 def _kind(value: Any) -> Any:
     return type(value)
-
-
-def is_tensor(kind: Any) -> bool:
-    """Whether a class is one of tensors; its metaclass is not asked."""
-    return class_attribute(kind, "_version_cell") is not MISSING
-
-
-WAYS: tuple[tuple[Any, str], ...] = (
-    (np.ndarray, "_array"),
-    ((tuple, frozenset), "_fixed"),
-    ((list, collections.deque), "_list"),
-    (dict, "_dict"),
-    (set, "_set"),
-    (types.FunctionType, "_function"),
-    ((types.MethodType, functools.partial, staticmethod, classmethod), "_bound"),
-    ((property, functools.cached_property), "_bound"),
-    ((types.BuiltinFunctionType, types.MethodWrapperType, np.ufunc), "_builtin"),
-    (types.ModuleType, "_module"),
-    (type, "_class"),
-    (object, "_instance"),
-)

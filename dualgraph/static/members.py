@@ -46,6 +46,7 @@ REFLECTIVE = (
     getattr, setattr, delattr, hasattr, vars, dir, globals, locals, object.__getattribute__,
     operator.attrgetter, operator.methodcaller,
 )  # fmt: skip
+_REFLECTIVE = frozenset(map(id, REFLECTIVE))  # some values cannot be hashed
 DATES = datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo
 CLOCKS = frozenset(
     "now utcnow today fromtimestamp utcfromtimestamp timestamp astimezone strftime ctime".split()
@@ -102,7 +103,7 @@ def looks_beyond(cls: type) -> frozenset[str]:
 
 def reflective(value: Any) -> bool:
     """Whether a builtin reads attributes by names that it is given, whatever the code calls it."""
-    return any(value is r for r in REFLECTIVE)
+    return id(value) in _REFLECTIVE
 
 
 def absent(cls: type, names: Set[str], written: Set[str], first: bool) -> set[str]:

@@ -89,12 +89,20 @@ def code_names(code: types.CodeType) -> Names:
 
 def _named(code: types.CodeType) -> set[str]:
     named = set(code.co_names)
-    for text in code.co_consts:
-        if isinstance(text, str):
-            named |= names_in_text(text)
-        elif isinstance(text, bytes):  # whose methods read memory
+    tuples = False
+    for const in code.co_consts:
+        kind = type(const)
+        if kind is str:
+            if const.isidentifier():
+                named.add(const)
+            elif "{" in const:
+                named |= names_in_text(const)
+        elif kind is bytes:  # whose methods read memory
             named.add("bytes")
-    if _MATCHES_CLASS in code.co_code[::2]:
+        elif kind is tuple:
+            tuples = True
+    # The bytes are copied when they are asked for, and a pattern of a class has a tuple of names
+    if tuples and _MATCHES_CLASS in code.co_code[::2]:
         named |= names_in_patterns(code)
     return named
 
