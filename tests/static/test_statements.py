@@ -20,7 +20,7 @@ SHAPES = {
     "loop": f"for k in range(c):\n{STATEMENTS}",
     "with": f"with self.lock:\n{STATEMENTS}",
     "chain": "if c < 0:\n        self.n = 0\n"
-    + "".join(f"    elif c == {i}:\n        self.log.append(x[{i}])\n" for i in range(LINES // 6)),
+    + "".join(f"    elif c == {i}:\n        self.log.append(x[{i}])\n" for i in range(LINES // 9)),
 }
 
 

@@ -258,9 +258,10 @@ class Layout:
             return None
         tails_at = {m for n in last for m in range(n - best + 1, n + 1)}
         rest = tuple(n for n in block.inside if n not in tails_at)
+        left = set(rest)
         goals = tuple(self.ops[n - best + 1].offset for n in last)
         ok = all(
-            m in rest or self.ops[m].offset in goals
+            m in left or self.ops[m].offset in goals
             for n in rest if self.depth[n] is not None for m in self.ways[n]
         )  # fmt: skip
         return Block(rest, goals) if ok and rest and rest[0] == block.inside[0] else None

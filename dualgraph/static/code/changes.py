@@ -81,7 +81,7 @@ def _tree_names(tree: Any) -> set[str]:
 @functools.lru_cache(maxsize=4096)
 def names_read(s: Statement) -> frozenset[str]:
     """The attributes that a statement mentions, and the variables that are not its function's own."""
-    inside = [op for op in steps(s.code) if s.has(op.offset)]
+    inside = s.ops
     own = ("LOAD_CONST", "LOAD_FAST", "STORE_FAST", "DELETE_FAST")
     named = (op.value for op in inside if not op.name.startswith(own))
     return frozenset(name for name in named if isinstance(name, str))

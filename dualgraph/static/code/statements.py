@@ -10,7 +10,9 @@ function from the first instruction of the statement to its last (`pieces`).
 from __future__ import annotations
 
 import functools
+import operator
 import sys
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
@@ -22,7 +24,7 @@ from .cuts import Cut, cut_in
 from .handlers import forgets
 from .reach import Reach
 from .reading import STORES, Target, Told, told
-from .steps import steps
+from .steps import Op, steps
 from .worth import FORMATTERS, TELLERS, block_is_worth_it, closed, is_worth_it
 
 # Whether the instructions of this Python are known; elsewhere nothing may be set apart.
@@ -98,8 +100,9 @@ class Statement(NamedTuple):
     @property
     def formats(self) -> bool:
         """Whether it makes texts."""
-        inside = (op.name for op in steps(self.code) if self.has(op.offset))
-        return any(n.startswith("FORMAT") for n in inside) or bool(self.told.calls & FORMATTERS)
+        return any(op.name.startswith("FORMAT") for op in self.ops) or bool(
+            self.told.calls & FORMATTERS
+        )
 
     @property
     def tells(self) -> bool:
@@ -110,6 +113,15 @@ class Statement(NamedTuple):
     def ranges(self) -> tuple[range, ...]:
         """The offsets of its instructions."""
         return tuple(range(a, b) for a, b in ((self.first, self.end), *self.annex))
+
+    @property
+    def ops(self) -> list[Op]:
+        """Its instructions."""
+        every, offset = steps(self.code), operator.attrgetter("offset")
+        ends = [
+            [bisect_left(every, at, key=offset) for at in (r.start, r.stop)] for r in self.ranges
+        ]
+        return [op for a, b in ends for op in every[a:b]]
 
     def has(self, offset: int) -> bool:
         """Whether an instruction is one of its own."""

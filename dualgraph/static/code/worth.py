@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from .handlers import after_errors
 from .reading import STORES, Target
-from .steps import steps
 
 if TYPE_CHECKING:
     from .blocks import Layout
@@ -198,7 +197,7 @@ def _written(s: Statement) -> set[str]:
 
 def _mentioned(s: Statement) -> set[str]:
     """The names that a statement mentions."""
-    return {op.value for op in steps(s.code) if s.has(op.offset) and isinstance(op.value, str)}
+    return {op.value for op in s.ops if isinstance(op.value, str)}
 
 
 def _with_scratch(s: Statement, readers: Places, deleted: Places) -> Statement:
