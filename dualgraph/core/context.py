@@ -38,6 +38,13 @@ def unrepeatable(what: str) -> None:
         refusals.append(f"{what} at {user_location()}")
 
 
+def unchecked(what: str, t: Any) -> None:
+    """`unrepeatable`, if it is asked of a tensor that was there before: no call checks that of its tensors."""
+    tracer = state.tracer
+    if tracer is not None and (tracer.is_root(t) or not tracer.knows(t)):
+        unrepeatable(what)
+
+
 def follows_sizes() -> bool:
     """Whether the capture in progress has symbolic sizes."""
     return getattr(state.tracer, "sizes_read", None) is not None

@@ -21,7 +21,7 @@ from ..ops.indexing import index, index_put, index_shape, nonzero_places
 from ..ops.movement import alias, expand_dims_at, reshape, slice_
 from ..ops.reduce import broadcast_to, reduce_sum
 from .creation import asarray
-from .inplace import fit, write
+from .inplace import as_another, fit, write
 from .tensor import Tensor
 
 Ints = tuple[int, ...]
@@ -332,7 +332,7 @@ def _assign_at(x: Tensor, key: Any, value: Tensor) -> None:
         dims = tuple(plan.axis_after(axis) for axis, _ in plan.at)
         _put(target, tuple(t for _, t in plan.at), dims, value)
     else:
-        _assign(target, value)
+        _assign(target, as_another(value) if target is x else value)
 
 
 def _tensor_for(x: Tensor, value: Any) -> Tensor:

@@ -23,7 +23,7 @@ from ..core.prim import Dispatch
 from ..core.spans import is_view
 from ..core.types import broadcast_shapes
 from ..ops.arithmetic import cast
-from ..ops.movement import copy, written
+from ..ops.movement import alias, copy, written
 from ..ops.reduce import broadcast_to
 from .batch import batch_of
 from .tensor import Tensor
@@ -114,6 +114,11 @@ def _in_dtype(op: str, t: Tensor, new: Tensor) -> Tensor:
             )
         new = cast(new, dtype=t.dtype.name)
     return new
+
+
+def as_another(t: Tensor) -> Tensor:
+    """`t` with an entry of its own on the tape, to be written: what hooks the tensor written to does not hook `t`."""
+    return alias(t) if state.grad and t._edge() is not None else t  # type: ignore[no-any-return]
 
 
 def write(op: str, t: Tensor, new: Tensor, derived: bool = False) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..core.context import unchecked
 from ..core.devices import Device
 from ..core.dtypes import DType
 from ..core.errors import ArgumentError, describe
@@ -76,6 +77,7 @@ class Storage:
 
 def storage(x: Tensor) -> Storage:
     """The memory of x and of all that it is a view of, or is a view of it."""
+    unchecked("it asks for the memory behind a tensor", x._root())
     root = x._root().detach()
     if not root.is_contiguous():
         problem = "the memory has gaps, or elements at one place"

@@ -166,7 +166,9 @@ def _(base, new, starts, stops, steps):
     with guarded(proving=True):  # of sizes that differ from call to call, one is no special case
         everything = new.shape == base.shape
     if everything and min(steps, default=1) > 0:
-        return new  # how the place was spelled (`x[:]`, `x[...]`, `x`) is not to be seen in derivatives
+        return alias(
+            new
+        )  # how the place was spelled (`x[:]`, `x`) is not to be seen in derivatives
     return slice_update(base, new, starts=starts, stops=stops, steps=steps)
 
 
@@ -442,7 +444,7 @@ def _(lift, args, batched):
 
 @alias.put
 def _(base, new):
-    return new
+    return alias(new)  # an entry of its own on the tape: hooks of `new` are not those of the base
 
 
 @movement(aliases=True, samples=lambda rng: [((rng.standard_normal((3, 2)),), {})])

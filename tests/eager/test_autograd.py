@@ -99,6 +99,28 @@ def test_hooks_see_and_change_gradients():
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("place", ["copy_", "[:]", "[...]", "[0:2]", "fill_", "view of"])
+def test_what_is_written_and_what_it_is_written_to_have_their_own_entries(place):
+    x = leaf(1.0, 1.0)
+    target = dg.zeros(2, dtype=dg.float64)
+    if place == "copy_":
+        target.copy_(x)
+    elif place == "fill_":
+        x, target = leaf(1.0)[0].detach().requires_grad_(), dg.zeros((), dtype=dg.float64)
+        target.fill_(x)
+    elif place == "view of":
+        target[:].copy_(x)
+    else:
+        target[{"[:]": slice(None), "[...]": ..., "[0:2]": slice(0, 2)}[place]] = x
+    assert target.grad_fn is not None and not target.is_leaf
+    target.register_hook(lambda g: g * 10)
+    target.retain_grad()
+    (target * 1 + x).sum().backward()
+    assert x.grad.flatten()[0].item() == 11.0 and target.grad.flatten()[0].item() == 10.0
+    x.sum().backward()  # the hook is the target's alone
+    assert x.grad.flatten()[0].item() == 12.0
+
+
 def test_hooks_of_leaves_outlive_writes_without_the_tape():
     x = leaf(1.0)
     calls = []

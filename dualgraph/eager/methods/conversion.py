@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 from typing import Any
 
 from ...core import dtypes as dt
-from ...core.context import grad_mode, tell, unrepeatable
+from ...core.context import grad_mode, tell, unchecked, unrepeatable
 from ...core.devices import CPU, Device, as_device
 from ...core.errors import DeviceError, describe, problem_of
 from ...core.numbers.symbolic import is_symbolic
@@ -211,10 +212,26 @@ def data_ptr(x: Tensor) -> int:
 
 @method
 def stride(x: Tensor, dim: int | None = None) -> Any:
-    """Elements to step over from one place to the next, along each axis or along one."""
+    """Elements to step over from one place to the next, along each axis or along one.
+
+    Where no step is ever taken (an axis of size 1, no elements) it is that of rows without gaps: what memory says
+    there means nothing, and differs between arrays that are otherwise alike.
+
+    >>> dg.ones(2, 3).stride(), dg.ones(4, 1).mT.stride()
+    ((3, 1), (4, 1))
+    """
     tell()
-    steps = tuple(s // x._data.itemsize for s in x._data.strides)
-    return steps if dim is None else steps[dim]
+    steps = list(_steps(x._data))[::-1]
+    return tuple(steps) if dim is None else steps[dim]
+
+
+def _steps(data: Any) -> Iterator[int]:
+    """The steps along the axes of an array, the last one first."""
+    next_step, empty = 1, 0 in data.shape
+    for size, step in zip(data.shape[::-1], data.strides[::-1], strict=True):
+        step = next_step if empty or size == 1 else step // data.itemsize
+        yield step
+        next_step = step * max(size, 1)
 
 
 @method
@@ -262,6 +279,12 @@ def get_device(x: Tensor) -> int:
 @method
 def storage_offset(x: Tensor) -> int:
     """How many elements lie before the first one in the memory that this is a view of."""
+    unchecked("it asks where in memory a tensor begins", x._root())
+    return offset(x)
+
+
+def offset(x: Tensor) -> int:
+    """`storage_offset`, without a word to a capture."""
     return (data_ptr(x) - data_ptr(x._root())) // x.dtype.itemsize
 
 

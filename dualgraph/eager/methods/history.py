@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...core.context import state
+from ...core.context import state, unchecked
 from ...core.errors import AutogradError, describe
 from ...core.hooks import AFTER, HookHandle, hang
 from ...core.node import TapeNode, resolved
@@ -100,6 +100,7 @@ def retain_grad(x: Tensor) -> None:
 
 
 def _retains_grad(x: Tensor) -> bool:
+    unchecked("it asks whether a tensor keeps its gradient", x)
     hooks = [] if x.is_leaf or x._node is None else (x._node.hooks or {}).get(x._index, [])
     return any(getattr(hook, "keeps", None) == id(x) for hook in hooks)
 

@@ -12,7 +12,7 @@ from ...ops.movement import permute, reshape
 from ..attach import method
 from ..batch import batch_of
 from ..tensor import Tensor
-from .conversion import storage_offset as offset_of
+from .conversion import offset
 
 
 @method
@@ -30,7 +30,7 @@ def as_strided(
                 [2, 3]])
     """
     size, stride, own = tuple(size), tuple(stride), _in_order(x)
-    before = 0 if batch_of(x) is not None else offset_of(x)
+    before = 0 if batch_of(x) is not None else offset(x)
     first = before if storage_offset is None else storage_offset
     last = last_place("as_strided", x, size, stride, first)
     inside = own is not None and (last < 0 or (before <= first and last - before < prod(x.shape)))

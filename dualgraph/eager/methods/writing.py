@@ -16,7 +16,7 @@ from .. import random
 from ..attach import method, methods
 from ..creation import asarray
 from ..filling import as_shape
-from ..inplace import fit, rewrite, write
+from ..inplace import as_another, fit, rewrite, write
 from ..overwrite import LEAST, overwrite, refill
 from ..shapes import concat
 from ..tensor import Tensor
@@ -69,7 +69,8 @@ def copy_(x: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     src = src if src.device is x.device else src.to(x.device)
     if src.dtype is not x.dtype:
         src = src.to(x.dtype)
-    return write("copy_", x, fit("copy_", x, src))
+    new = fit("copy_", x, src)
+    return write("copy_", x, as_another(src) if new is src else new)
 
 
 @method

@@ -242,3 +242,42 @@ def test_the_memory_of_a_tensor_is_swapped(wrap: Wrap) -> Iterator[Any]:
     with dg.no_grad():
         p.copy_(dg.tensor([1.0, 2.0, 3.0]))
     yield f(x())
+
+
+@both_modes(0)
+def test_where_in_memory_a_tensor_begins(wrap: Wrap) -> Iterator[Any]:
+    f = wrap(lambda a: (a * 2, a.storage_offset()))
+    g = wrap(lambda a: (a * 2, a.storage().size()))
+    whole = dg.arange(8.0)
+    for a in (dg.arange(3.0), whole[:3], whole[2:5], dg.arange(3.0), whole[5:]):
+        yield f(a), g(a)
+
+
+@both_modes(1)
+def test_where_a_part_of_what_was_made_begins(wrap: Wrap) -> Iterator[Any]:
+    f = wrap(lambda a: (a * (a * 2)[1:].storage_offset(), (a * 2)[1:].storage().size()))
+    for i in range(3):
+        yield f(x() + i)
+
+
+@both_modes(0)
+def test_whether_a_tensor_keeps_its_gradient(wrap: Wrap) -> Iterator[Any]:
+    f = wrap(lambda a: a * 2 if a.retains_grad else a * 3)
+    for keeps in (False, True, False, True):
+        a = x().requires_grad_() * 1
+        if keeps:
+            a.retain_grad()
+        yield f(a).detach()
+
+
+@both_modes(3)
+def test_steps_along_axes_that_have_one_place(wrap: Wrap) -> Iterator[Any]:
+    f = wrap(lambda a: (a * a.stride(0), a.stride(), a[:, ::2].stride(), a.mT.stride()))
+    whole = dg.arange(16.0).reshape(4, 4)
+    for a in (dg.ones(1, 4), dg.ones(4, 1).mT, whole[:1], whole[::4], dg.ones(1, 4).expand(1, 4)):
+        yield f(a)
+    g = wrap(lambda a: [t.stride() for t in (*a.sort(-1, descending=True), a[1:1], a.mT[:1])])
+    for a in (whole, whole[:, :1], whole[:1], dg.ones(4, 1)):
+        yield g(a), [t.stride() for t in a.sort(-1, descending=True)]
+        kept = wrap(lambda a: (a.sort(-1, descending=True)[1], a[1:1], a.mT * 2))
+        yield [[t.stride() for t in kept(a)] for _ in range(2)]
