@@ -33,7 +33,7 @@ from .code.handlers import after_errors
 from .code.reach import basic_blocks
 from .code.statements import Apart, Statement
 from .code.unbound import unbound
-from .holders import ByName, Holders
+from .holders import ByName, Holders, Sought
 from .members import FUNCTION_PARTS, MAKING, held_by, hideable, is_dunder, may_miss, reflective
 from .outside import ENGINE, closed, is_library, users
 
@@ -144,10 +144,10 @@ class Footprint(Holders):
             more, names = self.names - names, set(self.names)
             more_written, written = self.written - written, set(self.written)
             for look, value, name, where in known if more or more_written else ():
-                look(value, name, where, more, more_written, False)
+                look(value, name, where, Sought(more, more_written, False))
             waiting, self._waiting = self._waiting, []
             for look, value, name, where in waiting:
-                look(value, name, where, names, written, True)
+                look(value, name, where, Sought(names, written, True))
             known += waiting
         users = frozenset(self.user_names)
         for value, name, where in [k[1:] for k in known if k[0] == self._attributes]:

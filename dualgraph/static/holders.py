@@ -7,7 +7,7 @@ import datetime
 import functools
 import types
 from collections.abc import Callable, Set
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,8 +58,17 @@ from .ways import has_code, hidden, is_tensor, ways_of
 ENGINE_STATE = "dualgraph.optim", "dualgraph.data"  # objects whose state is the engine's own matter
 CACHED = type(functools.lru_cache(lambda: None))
 MAX_ARRAY_BYTES = 1 << 24  # arrays beyond this are not compared on each call
-# A look at an object by names: its name and place, names to look for, those that code writes, whether it is the first.
-ByName = Callable[[Any, str, Location, Set[str], Set[str], bool], None]
+
+
+class Sought(NamedTuple):
+    """Names to look for in an object: those that code mentions and, of these, writes; whether it is the first look."""
+
+    names: Set[str]
+    written: Set[str]
+    first: bool
+
+
+ByName = Callable[[Any, str, Location, Sought], None]  # a look at an object, by its name and place
 
 
 class Holders:
@@ -168,20 +177,18 @@ class Holders:
 
     # --- objects, classes and modules ---
 
-    def _held(
-        self, value: Any, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
-    ) -> None:  # fmt: skip
+    def _held(self, value: Any, name: str, where: Location, sought: Sought) -> None:
         """What an object holds under these names, or under any where some code reflects."""
         held, kind = held_by(value), _kind(value)
-        if not first and names.isdisjoint(held.keys()):
+        if not sought.first and sought.names.isdisjoint(held.keys()):
             return
         # As a whole, where it is printed or compared, or where code that is not followed may read any of it.
         shown = is_namespace(kind) or has_code(kind)
         strict = self.misses or shown or is_tensor(kind)
-        if first and strict and not home(kind).startswith(ENGINE_STATE):
+        if sought.first and strict and not home(kind).startswith(ENGINE_STATE):
             self.checks.append(MembersCheck(held, f"the attributes of {name}", where))
-        whole = held.keys() if first else ()
-        wanted = whole if self.reflects or shown else self._read(value, names & held.keys())
+        whole = held.keys() if sought.first else ()
+        wanted = whole if self.reflects or shown else self._read(value, sought.names & held.keys())
         for attribute in sorted(wanted):
             check = DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
             self._place(check)
@@ -216,51 +223,45 @@ class Holders:
             self._outside(module.__name__, name, where)
 
     def _variables(
-        self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
-    ) -> None:  # fmt: skip
+        self, module: types.ModuleType, name: str, where: Location, sought: Sought
+    ) -> None:
         """The variables of a module that have these names."""
         held = vars(module)
-        wanted = names & held.keys()
-        asked = first and users(module.__name__) and "__getattr__" in held
+        wanted = sought.names & held.keys()
+        asked = sought.first and users(module.__name__) and "__getattr__" in held
         if asked:
             self._place(
                 DictCheck(held, "__getattr__", held["__getattr__"], f"{name}.__getattr__", where)
             )
-        if first and (self.misses or asked):
+        if sought.first and (self.misses or asked):
             self.checks.append(MembersCheck(held, f"the variables of {name}", where))
         if self.reflects and not module.__name__.startswith(ENGINE):
             apart = (*CODE, type, types.ModuleType)
             data = {n for n, v in held.items() if not isinstance(v, apart)}
-            wanted = wanted | data if first else wanted - data
+            wanted = wanted | data if sought.first else wanted - data
         for attribute in sorted(wanted):
             told = not attribute.startswith("__") or attribute in self.about
             if told and not for_its_own_use(module, held[attribute]):
                 check = DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where)
                 self._place(check)
 
-    def _kinds(
-        self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
-    ) -> None:  # fmt: skip
+    def _kinds(self, module: types.ModuleType, name: str, where: Location, sought: Sought) -> None:
         """What the user's code reads of a module of paths, dates or fractions."""
-        for attribute in sorted(names & self.user_names & vars(module).keys()):
+        for attribute in sorted(sought.names & self.user_names & vars(module).keys()):
             held = vars(module)
             self._place(DictCheck(held, attribute, held[attribute], f"{name}.{attribute}", where))
 
-    def _numpy(
-        self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
-    ) -> None:  # fmt: skip
-        if "random" in names:
+    def _numpy(self, module: types.ModuleType, name: str, where: Location, sought: Sought) -> None:
+        if "random" in sought.names:
             held = vars(module)
             self._place(DictCheck(held, "random", module.random, f"{name}.random", where))
 
-    def _draws(
-        self, module: types.ModuleType, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
-    ) -> None:  # fmt: skip
+    def _draws(self, module: types.ModuleType, name: str, where: Location, sought: Sought) -> None:
         """What code reads of a module of random numbers or clocks; what is not followed says so when it is called."""
         held = vars(module)
         if self.reflects:
             self._outside(module.__name__, name, where)
-        for attribute in sorted(names & held.keys()):
+        for attribute in sorted(sought.names & held.keys()):
             value = stood_for(held[attribute])
             check = DictCheck(held, attribute, value, f"{name}.{attribute}", where)
             if callable(value) and not isinstance(value, type):
@@ -293,12 +294,10 @@ class Holders:
             self._refuse("its time zone cannot be checked", name, where)
         self._waiting.append((self._beyond, type(value), name, where))
 
-    def _beyond(
-        self, cls: type, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
-    ) -> None:  # fmt: skip
+    def _beyond(self, cls: type, name: str, where: Location, sought: Sought) -> None:
         """Whether code asks one of these, or their class, for more than its text tells: files, clocks."""
-        asked = sorted(looks_beyond(cls) & names & self.user_names)
-        if asked or (first and self.reflects):
+        asked = sorted(looks_beyond(cls) & sought.names & self.user_names)
+        if asked or (sought.first and self.reflects):
             what = f".{asked[0]} of a {cls.__name__}" if asked else f"some of a {cls.__name__}"
             self._refuse(f"{what} may change from call to call", name, where)
 
@@ -323,9 +322,7 @@ class Holders:
                 AttributeCheck(cls, part, getattr(cls, part), f"{name}.{part}", where)
             )
 
-    def _members(
-        self, cls: type, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
-    ) -> None:  # fmt: skip
+    def _members(self, cls: type, name: str, where: Location, sought: Sought) -> None:
         """What a class and its bases have under these names; methods that Python calls count from the first."""
         for base in cls.__mro__:
             module = home(base)
@@ -333,13 +330,13 @@ class Holders:
                 continue
             engine = module.startswith(ENGINE)
             held = vars(base)
-            if first and not engine and id(held_in := dict_of(base)) not in self._seen:
+            if sought.first and not engine and id(held_in := dict_of(base)) not in self._seen:
                 self._seen[id(held_in)] = held_in
                 self.checks.append(MembersCheck(held_in, f"the names in {base.__name__}", where))
-            here = self._beside_functions(base, name, where, names) if engine else list(held)
-            for attribute in here if first else names & set(here):
+            here = self._beside_functions(base, name, where, sought.names) if engine else list(held)
+            for attribute in here if sought.first else sought.names & set(here):
                 special = attribute[:2] == "__" and is_special(attribute, held[attribute])
-                counts = first if special or self.reflects else attribute in names
+                counts = sought.first if special or self.reflects else attribute in sought.names
                 if counts and attribute not in CONSTRUCTORS:
                     self._member(cls, base, attribute, f"{name}.{attribute}", where)
 
@@ -362,11 +359,9 @@ class Holders:
         self._methods[base] = names, others
         return others
 
-    def _constructors(
-        self, cls: type, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
-    ) -> None:  # fmt: skip
+    def _constructors(self, cls: type, name: str, where: Location, sought: Sought) -> None:
         """What runs when objects or subclasses of a class are made."""
-        for base in cls.__mro__ if first else ():
+        for base in cls.__mro__ if sought.first else ():
             if not closed(home(base)):
                 for attribute in sorted(CONSTRUCTORS & vars(base).keys()):
                     if not generated(base, attribute):
@@ -423,20 +418,18 @@ class Holders:
         else:
             self._class_of_objects(cls, cls.__qualname__, where)
 
-    def _attributes(
-        self, value: Any, name: str, where: Location, names: Set[str], written: Set[str], first: bool,
-    ) -> None:  # fmt: skip
+    def _attributes(self, value: Any, name: str, where: Location, sought: Sought) -> None:
         """The attributes of an object that have these names, and those that it lacks and that would count."""
         cls: Any = type(value)
         held = held_by(value)
         if held is not None:
-            self._held(value, name, where, names, written, first)
-            for attribute in sorted(absent(cls, names, written, first) - held.keys()):
+            self._held(value, name, where, sought)
+            for attribute in sorted(absent(cls, *sought) - held.keys()):
                 self.checks.append(
                     DictCheck(held, attribute, MISSING, f"{name}.{attribute}", where)
                 )
         for attribute in slots_of(cls):
-            if first if self.reflects else attribute in names:
+            if sought.first if self.reflects else attribute in sought.names:
                 now = getattr(value, attribute, MISSING)
                 self._place(AttributeCheck(value, attribute, now, f"{name}.{attribute}", where))
 
