@@ -13,6 +13,8 @@ from ..eager.shapes import reshape, stack
 from ..eager.tensor import Tensor
 from ..ops.movement import slice_
 
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
+
 Func = Callable[..., Any]
 Tensors = Tensor | Sequence[Tensor]
 

@@ -12,6 +12,12 @@ from ..eager import Tensor, asarray, eye, no_grad, rand, randn
 from ..ops.arithmetic import copysign, maximum, minimum, sqrt
 from ..ops.transcendental import erf, exp, log
 
+__all__ = [
+    "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_",
+    "ones_", "orthogonal_", "sparse_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_",
+    "zeros_",
+]  # fmt: skip
+
 
 def _fill(tensor: Tensor, value: Any) -> Tensor:
     with no_grad():

@@ -16,6 +16,11 @@ from ..nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module
 from .lr_scheduler.base import LRScheduler
 from .optimizer import Optimizer
 
+__all__ = [
+    "AveragedModel", "SWALR", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn",
+    "get_swa_multi_avg_fn", "update_bn",
+]  # fmt: skip
+
 Average = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 

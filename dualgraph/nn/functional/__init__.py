@@ -7,6 +7,7 @@ Its modules:
     windows        pooling, fractional, unpooling
     images         vision (padding, shuffling, patches), resizing, sampling
     training       normalisation, loss, ctc
+    all of them    texts (what an op says is what its function says)
 """
 
 from ...eager.methods.spread import pdist

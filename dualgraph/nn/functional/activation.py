@@ -11,6 +11,7 @@ from ...eager.functions import argmax
 from ...ops import composites, transcendental
 from ...ops.arithmetic import maximum, where
 from ...ops.nn import activations as act
+from .texts import says
 
 
 def _maybe_in_place(fn: Callable[[Any], Any], x: Tensor, inplace: bool) -> Tensor:
@@ -18,27 +19,27 @@ def _maybe_in_place(fn: Callable[[Any], Any], x: Tensor, inplace: bool) -> Tenso
     return x.copy_(fn(x.clone())) if inplace else fn(x)
 
 
+@says(act.relu)
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """``max(x, 0)``.
-
+    """
     >>> dg.nn.functional.relu(dg.asarray([-1.0, 2.0]))
     tensor([0., 2.])
     """
     return input.copy_(act.relu(input)) if inplace else act.relu(input)
 
 
+@says(act.leaky_relu)
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """x above 0, ``negative_slope * x`` elsewhere.
-
+    """
     >>> dg.nn.functional.leaky_relu(dg.asarray([-1.0, 2.0]), 0.1)
     tensor([-0.1000,  2.0000])
     """
     return _maybe_in_place(lambda x: act.leaky_relu(x, negative_slope), input, inplace)
 
 
+@says(act.prelu)
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """x above 0, ``weight * x`` elsewhere.
-
+    """
     >>> dg.nn.functional.prelu(dg.asarray([-2.0, 2.0]), dg.asarray([0.25]))
     tensor([-0.5000,  2.0000])
     """
@@ -69,20 +70,20 @@ def rrelu(
     return _maybe_in_place(lambda x: where(x > 0, x, x * slope), input, inplace)
 
 
+@says(act.relu6)
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """x held in [0, 6].
-
+    """
     >>> dg.nn.functional.relu6(dg.asarray([-1.0, 3.0, 9.0]))
     tensor([0., 3., 6.])
     """
     return _maybe_in_place(act.relu6, input, inplace)
 
 
+@says(act.hardtanh)
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
-    """x held in ``[min_val, max_val]``.
-
+    """
     >>> dg.nn.functional.hardtanh(dg.asarray([-3.0, 0.5]))
     tensor([-1.0000,  0.5000])
     """
@@ -92,72 +93,72 @@ def hardtanh(
     return _maybe_in_place(lambda x: act.hardtanh(x, min_val, max_val), input, inplace)
 
 
+@says(act.threshold)
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """x above the threshold, `value` elsewhere.
-
+    """
     >>> dg.nn.functional.threshold(dg.asarray([0.2, 2.0]), 1.0, 0.0)
     tensor([0., 2.])
     """
     return _maybe_in_place(lambda x: act.threshold(x, threshold, value), input, inplace)
 
 
+@says(act.elu)
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x above 0, ``alpha * (e**x - 1)`` elsewhere.
-
+    """
     >>> dg.nn.functional.elu(dg.asarray([0.0, 2.0]))
     tensor([0., 2.])
     """
     return _maybe_in_place(lambda x: act.elu(x, alpha), input, inplace)
 
 
+@says(act.selu)
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Scaled `elu`.
-
+    """
     >>> dg.nn.functional.selu(dg.asarray([0.0, 1.0]))
     tensor([0.0000, 1.0507])
     """
     return _maybe_in_place(act.selu, input, inplace)
 
 
+@says(act.celu)
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x above 0, ``alpha * (e**(x / alpha) - 1)`` elsewhere.
-
+    """
     >>> dg.nn.functional.celu(dg.asarray([0.0, 1.0]))
     tensor([0., 1.])
     """
     return _maybe_in_place(lambda x: act.celu(x, alpha), input, inplace)
 
 
+@says(act.silu)
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * sigmoid(x)``.
-
+    """
     >>> dg.nn.functional.silu(dg.asarray([0.0, 1.0]))
     tensor([0.0000, 0.7311])
     """
     return _maybe_in_place(act.silu, input, inplace)
 
 
+@says(act.mish)
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * tanh(softplus(x))``.
-
+    """
     >>> dg.nn.functional.mish(dg.asarray([0.0, 1.0]))
     tensor([0.0000, 0.8651])
     """
     return _maybe_in_place(act.mish, input, inplace)
 
 
+@says(act.hardsigmoid)
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """``relu6(x + 3) / 6``.
-
+    """
     >>> dg.nn.functional.hardsigmoid(dg.asarray([-4.0, 0.0]))
     tensor([0.0000, 0.5000])
     """
     return _maybe_in_place(act.hardsigmoid, input, inplace)
 
 
+@says(act.hardswish)
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """``x * relu6(x + 3) / 6``.
-
+    """
     >>> dg.nn.functional.hardswish(dg.asarray([-4.0, 3.0]))
     tensor([0., 3.])
     """
@@ -176,54 +177,54 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return act.gelu(input, approximate)
 
 
+@says(act.softplus)
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """``log(1 + e**(beta x)) / beta``; x where ``beta x`` is above the threshold.
-
+    """
     >>> dg.nn.functional.softplus(dg.asarray([0.0]))
     tensor([0.6931])
     """
     return act.softplus(input, beta, threshold)
 
 
+@says(act.logsigmoid)
 def logsigmoid(input: Tensor) -> Tensor:
-    """``log(sigmoid(x))``.
-
+    """
     >>> dg.nn.functional.logsigmoid(dg.asarray([0.0]))
     tensor([-0.6931])
     """
     return act.logsigmoid(input)
 
 
+@says(act.softsign)
 def softsign(input: Tensor) -> Tensor:
-    """``x / (1 + |x|)``.
-
+    """
     >>> dg.nn.functional.softsign(dg.asarray([1.0]))
     tensor([0.5000])
     """
     return act.softsign(input)
 
 
+@says(act.tanhshrink)
 def tanhshrink(input: Tensor) -> Tensor:
-    """``x - tanh(x)``.
-
+    """
     >>> dg.nn.functional.tanhshrink(dg.asarray([1.0]))
     tensor([0.2384])
     """
     return act.tanhshrink(input)
 
 
+@says(act.hardshrink)
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """0 within ``[-lambd, lambd]``, x outside.
-
+    """
     >>> dg.nn.functional.hardshrink(dg.asarray([0.2, 2.0]))
     tensor([0., 2.])
     """
     return act.hardshrink(input, lambd)
 
 
+@says(act.softshrink)
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """0 within ``[-lambd, lambd]``, x moved towards 0 by `lambd` outside.
-
+    """
     >>> dg.nn.functional.softshrink(dg.asarray([0.2, 2.0]))
     tensor([0.0000, 1.5000])
     """
@@ -234,27 +235,27 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return act.softshrink(input, lambd)
 
 
+@says(act.glu)
 def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """``a * sigmoid(b)`` for the halves a, b of x along `dim`.
-
+    """
     >>> dg.nn.functional.glu(dg.ones((2, 4))).shape
     (2, 2)
     """
     return act.glu(input, dim)
 
 
+@says(act.sigmoid)
 def sigmoid(input: Tensor) -> Tensor:
-    """``1 / (1 + e**-x)``.
-
+    """
     >>> dg.nn.functional.sigmoid(dg.asarray([0.0]))
     tensor([0.5000])
     """
     return transcendental.sigmoid(input)
 
 
+@says(act.tanh)
 def tanh(input: Tensor) -> Tensor:
-    """Hyperbolic tangent.
-
+    """
     >>> dg.nn.functional.tanh(dg.asarray([0.0]))
     tensor([0.])
     """
@@ -266,11 +267,11 @@ def _implicit(dim: int | None, ndim: int) -> int:
     return dim if dim is not None else 0 if ndim in (0, 1, 3) else 1
 
 
+@says(composites.softmax)
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along `dim`.
-
+    """
     >>> dg.nn.functional.softmax(dg.zeros((1, 4)), dim=1)
     tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
     """
@@ -288,11 +289,11 @@ def softmin(
     return composites.softmin(input, _implicit(dim, input.ndim), dtype)
 
 
+@says(composites.log_softmax)
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
-    """``log(softmax(x))`` along `dim`.
-
+    """
     >>> dg.nn.functional.log_softmax(dg.zeros((1, 4)), dim=1)
     tensor([[-1.3863, -1.3863, -1.3863, -1.3863]])
     """

@@ -11,6 +11,7 @@ from ...eager.operands import as_operand
 from ...ops import composites
 from ...ops.arithmetic import maximum, minimum
 from ...ops.nn import losses
+from .texts import says
 
 Flag = bool | None
 
@@ -38,12 +39,12 @@ def _positive_margin(op: str, margin: float) -> None:
         raise ArgumentError(describe(op, "", f"margin {margin} is not above 0"))
 
 
+@says(losses.mse_loss)
 def mse_loss(
     input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """``(x - y)**2``.
-
+    """
     >>> dg.nn.functional.mse_loss(dg.asarray([1.0, 2.0]), dg.asarray([1.0, 4.0]))
     tensor(2.)
     """
@@ -51,12 +52,12 @@ def mse_loss(
     return losses.mse_loss(input, target, mode(size_average, reduce, reduction), weight)
 
 
+@says(losses.l1_loss)
 def l1_loss(
     input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """``|x - y|``.
-
+    """
     >>> dg.nn.functional.l1_loss(dg.asarray([1.0, 2.0]), dg.asarray([1.0, 4.0]))
     tensor(1.)
     """
@@ -64,12 +65,12 @@ def l1_loss(
     return losses.l1_loss(input, target, mode(size_average, reduce, reduction), weight)
 
 
+@says(losses.smooth_l1_loss)
 def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
     beta: float = 1.0,
 ) -> Tensor:  # fmt: skip
-    """Squares below `beta`, absolute differences above.
-
+    """
     >>> dg.nn.functional.smooth_l1_loss(dg.asarray([0.0]), dg.asarray([0.5]))
     tensor(0.1250)
     """
@@ -77,6 +78,7 @@ def smooth_l1_loss(
     return losses.smooth_l1_loss(input, target, mode(size_average, reduce, reduction), beta)
 
 
+@says(losses.huber_loss)
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -84,8 +86,7 @@ def huber_loss(
     delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Squares up to `delta`, `delta` times absolute differences above.
-
+    """
     >>> dg.nn.functional.huber_loss(dg.asarray([0.0]), dg.asarray([3.0]))
     tensor(2.5000)
     """
@@ -97,24 +98,24 @@ def huber_loss(
     return losses.huber_loss(input, target, reduction, delta, weight)
 
 
+@says(losses.binary_cross_entropy)
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Cross entropy of probabilities for targets in [0, 1].
-
+    """
     >>> dg.nn.functional.binary_cross_entropy(dg.asarray([0.5]), dg.asarray([1.0]))
     tensor(0.6931)
     """
     return losses.binary_cross_entropy(input, target, weight, mode(size_average, reduce, reduction))
 
 
+@says(losses.binary_cross_entropy_with_logits)
 def binary_cross_entropy_with_logits(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
     reduction: str = "mean", pos_weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Cross entropy of ``sigmoid(x)`` for targets in [0, 1].
-
+    """
     >>> dg.nn.functional.binary_cross_entropy_with_logits(dg.zeros(1), dg.ones(1))
     tensor(0.6931)
     """
@@ -122,12 +123,12 @@ def binary_cross_entropy_with_logits(
     return losses.binary_cross_entropy_with_logits(input, target, weight, how, pos_weight)
 
 
+@says(losses.cross_entropy)
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, ignore_index: int = -100,
     reduce: Flag = None, reduction: str = "mean", label_smoothing: float = 0.0,
 ) -> Tensor:  # fmt: skip
-    """``-log(softmax(x))`` of the target class, or averaged over target probabilities; classes on axis 1.
-
+    """
     >>> logits = dg.tensor([[0.0, 0.0], [0.0, 100.0]])
     >>> round(dg.nn.functional.cross_entropy(logits, dg.tensor([1, 1])).item(), 4)
     0.3466
@@ -136,12 +137,12 @@ def cross_entropy(
     return losses.cross_entropy(input, target, weight, ignore_index, how, label_smoothing)
 
 
+@says(losses.nll_loss)
 def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, ignore_index: int = -100,
     reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """``-x[target]`` for log probabilities x; classes on axis 1.
-
+    """
     >>> dg.nn.functional.nll_loss(dg.asarray([[-0.5, -1.0]]), dg.asarray([1]))
     tensor(1.)
     """
@@ -163,12 +164,12 @@ def kl_div(
     return losses.kl_div(input, target, mode(size_average, reduce, reduction), log_target)
 
 
+@says(losses.poisson_nll_loss)
 def poisson_nll_loss(
     input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: Flag = None,
     eps: float = 1e-8, reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Negative log likelihood of counts under a Poisson law.
-
+    """
     >>> dg.nn.functional.poisson_nll_loss(dg.zeros(2), dg.ones(2))
     tensor(1.)
     """
@@ -196,12 +197,12 @@ def gaussian_nll_loss(
     return losses.gaussian_nll_loss(input, target, var, full, eps, reduction)
 
 
+@says(losses.margin_ranking_loss)
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Flag = None,
     reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """``max(0, -target * (x - y) + margin)``.
-
+    """
     >>> dg.nn.functional.margin_ranking_loss(dg.asarray([1.0]), dg.asarray([3.0]), dg.asarray([1.0]))
     tensor(2.)
     """
@@ -210,18 +211,19 @@ def margin_ranking_loss(
     )
 
 
+@says(losses.hinge_embedding_loss)
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average: Flag = None, reduce: Flag = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """x where the target is 1, ``max(0, margin - x)`` where it is -1.
-
+    """
     >>> dg.nn.functional.hinge_embedding_loss(dg.asarray([0.5]), dg.asarray([-1.0]))
     tensor(0.5000)
     """
     return losses.hinge_embedding_loss(input, target, margin, mode(size_average, reduce, reduction))
 
 
+@says(losses.soft_margin_loss)
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -229,20 +231,19 @@ def soft_margin_loss(
     reduce: Flag = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """``log(1 + e**(-target * x))``.
-
+    """
     >>> dg.nn.functional.soft_margin_loss(dg.zeros(2), dg.ones(2))
     tensor(0.6931)
     """
     return losses.soft_margin_loss(input, target, mode(size_average, reduce, reduction))
 
 
+@says(losses.multilabel_soft_margin_loss)
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Binary cross entropy of ``sigmoid(x)``, averaged over labels.
-
+    """
     >>> x, labels = dg.zeros(1, 3), dg.tensor([[1.0, 0.0, 1.0]])
     >>> round(dg.nn.functional.multilabel_soft_margin_loss(x, labels).item(), 4)  # log(2)
     0.6931
@@ -268,12 +269,12 @@ def multilabel_margin_loss(
     return losses.multilabel_margin_loss(input, target, mode(size_average, reduce, reduction))
 
 
+@says(losses.multi_margin_loss)
 def multi_margin_loss(
     input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
     size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Mean over other classes of ``max(0, margin - x[target] + x)**p``.
-
+    """
     >>> dg.nn.functional.multi_margin_loss(dg.asarray([[0.5, 0.5]]), dg.asarray([0]))
     tensor(0.5000)
     """
@@ -284,12 +285,12 @@ def multi_margin_loss(
     )
 
 
+@says(losses.cosine_embedding_loss)
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Flag = None,
     reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """``1 - cos(x, y)`` where the target is 1, ``max(0, cos(x, y) - margin)`` where it is -1.
-
+    """
     >>> x = dg.asarray([[1.0, 0.0]])
     >>> dg.nn.functional.cosine_embedding_loss(x, x, dg.asarray([1.0]))
     tensor(0.)
@@ -299,12 +300,12 @@ def cosine_embedding_loss(
     )
 
 
+@says(losses.triplet_margin_loss)
 def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
     swap: bool = False, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``.
-
+    """
     >>> a = dg.zeros((1, 2))
     >>> dg.nn.functional.triplet_margin_loss(a, a, a + 9.0)
     tensor(0.)
@@ -314,20 +315,20 @@ def triplet_margin_loss(
     return losses.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, how)
 
 
+@says(losses.cosine_similarity)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """``x . y / (|x| |y|)`` along `dim`.
-
+    """
     >>> dg.nn.functional.cosine_similarity(dg.asarray([1.0, 0.0]), dg.asarray([0.0, 2.0]), dim=0)
     tensor(0.)
     """
     return composites.cosine_similarity(x1, x2, dim, eps)
 
 
+@says(losses.pairwise_distance)
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
-    """Norm of ``x - y + eps`` along the last axis.
-
+    """
     >>> dg.nn.functional.pairwise_distance(dg.zeros((1, 2)), dg.asarray([[3.0, 4.0]]))
     tensor([5.0000])
     """

@@ -7,8 +7,10 @@ from typing import Any
 from ...eager import Tensor
 from ...ops import composites
 from ...ops.nn import normalisation as norms
+from .texts import says
 
 
+@says(norms.layer_norm)
 def layer_norm(
     input: Tensor,
     normalized_shape: Any,
@@ -16,8 +18,7 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last axes.
-
+    """
     >>> x = dg.tensor([[1.0, 3.0]])
     >>> dg.nn.functional.layer_norm(x, (2,), eps=0.0).tolist()
     [[-1.0, 1.0]]
@@ -25,17 +26,18 @@ def layer_norm(
     return norms.layer_norm(input, normalized_shape, weight, bias, eps)
 
 
+@says(norms.rms_norm)
 def rms_norm(
     input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
-    """``x / sqrt(mean(x**2) + eps) * weight`` over the last axes.
-
+    """
     >>> dg.nn.functional.rms_norm(dg.asarray([[3.0, 4.0]]), (2,))
     tensor([[0.8485, 1.1314]])
     """
     return norms.rms_norm(input, normalized_shape, weight, eps)
 
 
+@says(norms.batch_norm)
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -46,8 +48,7 @@ def batch_norm(
     momentum: Any = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Each channel of (N, C, ...) brought to mean 0 and variance 1; running moments move in place in training.
-
+    """
     >>> x = dg.randn(8, 3)
     >>> dg.nn.functional.batch_norm(x, dg.zeros(3), dg.ones(3), training=True).shape
     (8, 3)
@@ -55,6 +56,7 @@ def batch_norm(
     return norms.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
+@says(norms.group_norm)
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -62,14 +64,14 @@ def group_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Each sample's channels in groups, each group brought to mean 0 and variance 1.
-
+    """
     >>> dg.nn.functional.group_norm(dg.ones((2, 4, 3)), 2).shape
     (2, 4, 3)
     """
     return norms.group_norm(input, num_groups, weight, bias, eps)
 
 
+@says(norms.instance_norm)
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -80,8 +82,7 @@ def instance_norm(
     momentum: Any = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Each channel of each sample brought to mean 0 and variance 1.
-
+    """
     >>> dg.nn.functional.instance_norm(dg.ones((2, 4, 3))).shape
     (2, 4, 3)
     """
@@ -90,11 +91,11 @@ def instance_norm(
     )
 
 
+@says(norms.local_response_norm)
 def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
-    """Each channel divided by a power of the mean square over neighbouring channels.
-
+    """
     >>> dg.nn.functional.local_response_norm(dg.ones((1, 4, 3)), 2).shape
     (1, 4, 3)
     """

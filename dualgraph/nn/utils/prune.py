@@ -17,6 +17,12 @@ from .. import computed
 from ..module import Module
 from ..parameter import Parameter
 
+__all__ = [
+    "BasePruningMethod", "CustomFromMask", "Identity", "L1Unstructured", "LnStructured", "PruningContainer",
+    "RandomStructured", "RandomUnstructured", "custom_from_mask", "global_unstructured", "identity",
+    "is_pruned", "l1_unstructured", "ln_structured", "random_structured", "random_unstructured", "remove",
+]  # fmt: skip
+
 
 def _count(amount: float, size: int, what: str = "elements") -> int:
     """How many of `size` an amount is: a number of them, or a share."""
