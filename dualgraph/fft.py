@@ -333,7 +333,12 @@ def _two(several: Any, name: str) -> Any:
         return several(x, s=s, axes=dim, norm=norm)  # type: ignore[no-any-return]
 
     transform.__name__ = transform.__qualname__ = name
-    transform.__doc__ = f"`{several.__name__}` along two axes."
+    transform.__doc__ = f"""`{several.__name__}` along two axes.
+
+    >>> x = dg.ones(3, 2, 2)
+    >>> bool((dg.fft.{name}(x) == dg.fft.{several.__name__}(x, axes=(-2, -1))).all())
+    True
+    """
     return transform
 
 

@@ -127,7 +127,14 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What ran under one name: an op, a compiled program, or a `record_function`. Times are microseconds."""
+    """What ran under one name: an op, a compiled program, or a `record_function`. Times are microseconds.
+
+    >>> with dg.profiler.profile() as taken:
+    ...     for _ in range(3):
+    ...         _ = dg.ones(2).exp()
+    >>> next(row.count for row in taken.key_averages() if row.key == "exp")
+    3
+    """
 
     key: str
     count: int
@@ -152,7 +159,14 @@ class Row:
 
 
 class Rows(list[Row]):
-    """A row for each name; prints as a table."""
+    """A row for each name; prints as a table.
+
+    >>> with dg.profiler.profile() as taken:
+    ...     _ = dg.ones(2).sum()
+    >>> rows = taken.key_averages()
+    >>> type(rows).__name__, rows.total_average().key
+    ('Rows', 'total')
+    """
 
     def total_average(self) -> Row:
         """All rows as one."""

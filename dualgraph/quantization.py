@@ -138,6 +138,10 @@ class DynamicLinear(Module):
     """A `Linear` layer whose weight is kept as int8 with a scale for each output; products are floating ones.
 
     A quarter of the memory and of the file; it is not trained.
+
+    >>> layer = dg.quantization.DynamicLinear(dg.nn.Linear(8, 4))
+    >>> layer.weight.dtype, layer(dg.ones(2, 8)).shape
+    (dualgraph.int8, (2, 4))
     """
 
     weight: Tensor

@@ -17,7 +17,13 @@ from ..ops.movement import alias
 
 
 class UnpackedDualTensor(NamedTuple):
-    """What `unpack_dual` gives: the values, and their tangent (None where they depend on no dual tensor)."""
+    """What `unpack_dual` gives: the values, and their tangent (None where they depend on no dual tensor).
+
+    >>> fwd = dg.autograd.forward_ad
+    >>> with fwd.dual_level():
+    ...     fwd.unpack_dual(fwd.make_dual(dg.tensor(2.0), dg.tensor(1.0)) ** 2).tangent.item()
+    4.0
+    """
 
     primal: Tensor
     tangent: Tensor | None

@@ -101,7 +101,14 @@ class disable_saved_tensors_hooks:
 
 
 class MultiHandle:
-    """What `register_multi_grad_hook` gives: ``remove()`` takes the hooks away again."""
+    """What `register_multi_grad_hook` gives: ``remove()`` takes the hooks away again.
+
+    >>> x, y = dg.ones(1, requires_grad=True), dg.ones(1, requires_grad=True)
+    >>> handle = dg.autograd.graph.register_multi_grad_hook((x, y), lambda grads: print(len(grads)))
+    >>> (x + y).sum().backward()
+    2
+    >>> handle.remove()
+    """
 
     def __init__(self, handles: Sequence[Any]) -> None:
         self._handles = handles

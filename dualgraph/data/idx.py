@@ -28,6 +28,11 @@ def read_idx(path: str | PathLike[str]) -> np.ndarray[Any, Any]:
     """The array in an IDX file, in native byte order.
 
     Raises FileNotFoundError, or FileFormatError saying what was expected and what was found.
+
+    >>> from pathlib import Path
+    >>> _ = Path("/tmp/doc.idx").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 6, 7]))
+    >>> dg.data.read_idx("/tmp/doc.idx").tolist()
+    [5, 6, 7]
     """
     path = Path(path)
     content = _content(path)

@@ -22,6 +22,10 @@ class Distribution:
 
     Draws have the shape ``sample_shape + batch_shape + event_shape``. `rsample` draws so that gradients reach the
     parameters, where ``has_rsample``. Parameters that make no sense raise, unless ``validate_args=False``.
+
+    >>> d = dg.distributions.Normal(dg.zeros(3), dg.ones(3))
+    >>> d.batch_shape, d.event_shape, d.sample((2,)).shape
+    ((3,), (), (2, 3))
     """
 
     has_rsample = False

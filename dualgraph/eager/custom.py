@@ -13,7 +13,21 @@ from .tensor import Tensor
 
 
 class FunctionContext:
-    """What forward leaves for backward: saved tensors and any attributes, which ``grad_fn`` of the results has, too."""
+    """What forward leaves for backward: saved tensors and any attributes, which ``grad_fn`` of the results has, too.
+
+    >>> class Double(dg.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x, factor):
+    ...         ctx.factor = factor
+    ...         return x * factor
+    ...     @staticmethod
+    ...     def backward(ctx, ct):
+    ...         return ct * ctx.factor, None
+    >>> x = dg.tensor(1.0, requires_grad=True)
+    >>> Double.apply(x, 3.0).backward()
+    >>> x.grad.item()
+    3.0
+    """
 
     def __init__(self) -> None:
         self._saved: tuple[Any, ...] = ()

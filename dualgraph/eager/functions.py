@@ -422,7 +422,11 @@ def nonzero(x: Any, /, *, as_tuple: bool = True) -> Any:
 
 
 def positive(x: Any, /) -> Tensor:
-    """``+x``: x itself."""
+    """``+x``: x itself.
+
+    >>> dg.positive(dg.asarray([1, -2])).tolist()
+    [1, -2]
+    """
     return as_operand(x)
 
 

@@ -127,12 +127,22 @@ def manual_seed(seed: int) -> Generator:
 
 
 def seed() -> int:
-    """Gives the default generator an unpredictable seed."""
+    """Gives the default generator an unpredictable seed.
+
+    >>> chosen = dg.seed()
+    >>> dg.initial_seed() == chosen
+    True
+    """
     return default_generator.seed()
 
 
 def initial_seed() -> int:
-    """The seed of the default generator."""
+    """The seed of the default generator.
+
+    >>> _ = dg.manual_seed(7)
+    >>> dg.initial_seed()
+    7
+    """
     return default_generator.initial_seed()
 
 
@@ -149,7 +159,14 @@ def get_rng_state() -> Tensor:
 
 
 def set_rng_state(new_state: Tensor) -> None:
-    """Sets the default generator's state."""
+    """Sets the default generator's state.
+
+    >>> state = dg.get_rng_state()
+    >>> x = dg.rand(2)
+    >>> dg.set_rng_state(state)
+    >>> bool((dg.rand(2) == x).all())
+    True
+    """
     default_generator.set_state(new_state)
 
 

@@ -72,7 +72,13 @@ def _replaced(
 
 
 def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Parameters and buffers of several models of one kind, stacked along a new first axis, by name."""
+    """Parameters and buffers of several models of one kind, stacked along a new first axis, by name.
+
+    >>> models = [dg.nn.Linear(2, 3) for _ in range(4)]
+    >>> parameters, buffers = dg.func.stack_module_state(models)
+    >>> parameters["weight"].shape
+    (4, 3, 2)
+    """
     if not models:
         raise StateError("stack_module_state: needs at least one model")
 

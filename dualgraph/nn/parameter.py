@@ -67,7 +67,13 @@ class Uninitialized:
 
 
 class UninitializedParameter(Uninitialized, Parameter):
-    """A parameter whose shape is not known yet."""
+    """A parameter whose shape is not known yet.
+
+    >>> p = dg.nn.UninitializedParameter()
+    >>> p.materialize((2, 3))
+    >>> p.shape, type(p).__name__
+    ((2, 3), 'Parameter')
+    """
 
     becomes = Parameter
 
@@ -79,7 +85,13 @@ class UninitializedParameter(Uninitialized, Parameter):
 
 
 class UninitializedBuffer(Uninitialized, Tensor):
-    """A buffer whose shape is not known yet."""
+    """A buffer whose shape is not known yet.
+
+    >>> b = dg.nn.UninitializedBuffer()
+    >>> b.materialize((2,))
+    >>> b.shape, type(b).__name__
+    ((2,), 'Tensor')
+    """
 
     becomes = Tensor
 

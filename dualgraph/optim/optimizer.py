@@ -25,6 +25,14 @@ class Optimizer:
     learning rate and so on) are Python numbers in ``param_groups``, or 0-d tensors.
 
     Subclasses define `_new_state` and `_update`.
+
+    >>> w = dg.tensor([1.0], requires_grad=True)
+    >>> optimizer = dg.optim.SGD([w], lr=0.25)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> optimizer.zero_grad()
+    >>> w.tolist(), w.grad
+    ([0.5], None)
     """
 
     _before: Sequence[Callable[..., Any]] = ()  # what steps call first, and last

@@ -63,12 +63,24 @@ def _each(average: Average) -> Callable[[list[Tensor], list[Tensor], Tensor], No
 
 
 def get_swa_multi_avg_fn() -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    """`get_swa_avg_fn` over lists, in place."""
+    """`get_swa_avg_fn` over lists, in place.
+
+    >>> average = [dg.tensor([1.0])]
+    >>> dg.optim.swa_utils.get_swa_multi_avg_fn()(average, [dg.tensor([4.0])], dg.tensor(2))
+    >>> average[0].tolist()
+    [2.0]
+    """
     return _each(get_swa_avg_fn())
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:  # fmt: skip
-    """`get_ema_avg_fn` over lists, in place."""
+    """`get_ema_avg_fn` over lists, in place.
+
+    >>> average = [dg.tensor([1.0])]
+    >>> dg.optim.swa_utils.get_ema_multi_avg_fn(0.5)(average, [dg.tensor([4.0])], dg.tensor(2))
+    >>> average[0].tolist()
+    [2.5]
+    """
     return _each(get_ema_avg_fn(decay))
 
 

@@ -72,7 +72,11 @@ def packed(padded: Tensor, there: np.ndarray) -> Tensor:
 
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
-    """The order that undoes an order."""
+    """The order that undoes an order.
+
+    >>> dg.nn.utils.rnn.invert_permutation(dg.tensor([2, 0, 1])).tolist()
+    [1, 2, 0]
+    """
     return None if permutation is None else permutation.argsort()
 
 

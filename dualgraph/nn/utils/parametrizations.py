@@ -20,7 +20,11 @@ __all__ = ["norm_except_dim", "orthogonal", "spectral_norm", "weight_norm"]
 
 
 def norm_except_dim(v: Tensor, dim: int | None = 0) -> Tensor:
-    """The norms of the slices along `dim`, with all axes kept; of the whole for None (or -1)."""
+    """The norms of the slices along `dim`, with all axes kept; of the whole for None (or -1).
+
+    >>> dg.nn.utils.parametrizations.norm_except_dim(dg.tensor([[3.0, 4.0], [0.0, 2.0]])).tolist()
+    [[5.0], [2.0]]
+    """
     if dim is None or dim == -1:
         return norm(v.reshape(-1), 2.0)
     axes = tuple(i for i in range(v.ndim) if i != dim % v.ndim)

@@ -40,7 +40,17 @@ class _Through:
 
 
 class ParametrizationList(ModuleList):
-    """The parametrizations of one parameter, in order, and the originals: ``original``, or ``original0`` and so on."""
+    """The parametrizations of one parameter, in order, and the originals: ``original``, or ``original0`` and so on.
+
+    >>> class Positive(dg.nn.Module):
+    ...     def forward(self, w):
+    ...         return w.exp()
+    >>> layer = dg.nn.Linear(2, 1)
+    >>> _ = dg.nn.utils.parametrize.register_parametrization(layer, "weight", Positive())
+    >>> found = layer.parametrizations["weight"]
+    >>> len(found), bool((layer.weight == found.original.exp()).all())
+    (1, True)
+    """
 
     def __init__(self, module: Module, original: Tensor) -> None:
         super().__init__([module])

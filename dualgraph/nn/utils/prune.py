@@ -41,6 +41,16 @@ class BasePruningMethod(ABC):
 
     ``PRUNING_TYPE`` tells what a further pruning looks at: "unstructured" at the elements that are left, "structured"
     at the slices that are left along ``dim``, "global" at everything.
+
+    >>> class Smallest(dg.nn.utils.prune.BasePruningMethod):
+    ...     def compute_mask(self, t, default_mask):
+    ...         return default_mask * (t.abs() > 0.5)
+    >>> layer = dg.nn.Linear(2, 1)
+    >>> with dg.no_grad():
+    ...     _ = layer.weight.copy_(dg.tensor([[0.1, 0.9]]))
+    >>> _ = Smallest.apply(layer, "weight")
+    >>> layer.weight_mask.tolist()
+    [[0.0, 1.0]]
     """
 
     PRUNING_TYPE = "unstructured"
@@ -116,7 +126,14 @@ class BasePruningMethod(ABC):
 
 
 class PruningContainer(BasePruningMethod):
-    """Several prunings of one tensor, one after the other."""
+    """Several prunings of one tensor, one after the other.
+
+    >>> prune = dg.nn.utils.prune
+    >>> layer = prune.l1_unstructured(dg.nn.Linear(4, 1), "weight", 1)
+    >>> layer = prune.random_unstructured(layer, "weight", 1)  # one of the three that are left
+    >>> layer.weight_mask.sum().item()
+    2.0
+    """
 
     def __init__(self, *methods: BasePruningMethod) -> None:
         self._methods: list[BasePruningMethod] = list(methods)
@@ -152,7 +169,13 @@ class PruningContainer(BasePruningMethod):
 
 
 class Identity(BasePruningMethod):
-    """Prunes nothing, and makes the mask."""
+    """Prunes nothing, and makes the mask.
+
+    >>> layer = dg.nn.Linear(2, 1)
+    >>> _ = dg.nn.utils.prune.Identity.apply(layer, "weight")
+    >>> layer.weight_mask.tolist()
+    [[1.0, 1.0]]
+    """
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         return default_mask
@@ -178,14 +201,23 @@ class _OfElements(BasePruningMethod):
 
 
 class RandomUnstructured(_OfElements):
-    """Drops elements at random."""
+    """Drops elements at random.
+
+    >>> x = dg.ones(4)
+    >>> dg.nn.utils.prune.RandomUnstructured(0.5).prune(x).sum().item()
+    2.0
+    """
 
     def chosen(self, t: Tensor, n: int) -> Tensor:
         return randperm(t.numel(), device=t.device)[:n]
 
 
 class L1Unstructured(_OfElements):
-    """Drops the elements of least absolute value."""
+    """Drops the elements of least absolute value.
+
+    >>> dg.nn.utils.prune.L1Unstructured(1).prune(dg.tensor([3.0, -1.0, 2.0])).tolist()
+    [3.0, -0.0, 2.0]
+    """
 
     def chosen(self, t: Tensor, n: int) -> Tensor:
         found: Tensor = t.reshape(-1).abs().topk(n, largest=False).indices
@@ -213,14 +245,24 @@ class _OfSlices(BasePruningMethod):
 
 
 class RandomStructured(_OfSlices):
-    """Drops slices at random."""
+    """Drops slices at random.
+
+    >>> x = dg.ones(2, 4)
+    >>> dg.nn.utils.prune.RandomStructured(1, dim=1).prune(x).sum(0).sum().item()
+    6.0
+    """
 
     def chosen(self, t: Tensor, n: int) -> Tensor:
         return randperm(t.shape[self.dim], device=t.device)[:n]
 
 
 class LnStructured(_OfSlices):
-    """Drops the slices of least norm."""
+    """Drops the slices of least norm.
+
+    >>> x = dg.tensor([[3.0, 1.0], [4.0, 1.0]])
+    >>> dg.nn.utils.prune.LnStructured(1, n=2, dim=1).prune(x).tolist()
+    [[3.0, 0.0], [4.0, 0.0]]
+    """
 
     def __init__(self, amount: float, n: float, dim: int = -1) -> None:
         super().__init__(amount, dim)
@@ -233,7 +275,12 @@ class LnStructured(_OfSlices):
 
 
 class CustomFromMask(BasePruningMethod):
-    """Multiplies by a given mask."""
+    """Multiplies by a given mask.
+
+    >>> mask = dg.tensor([1.0, 0.0])
+    >>> dg.nn.utils.prune.CustomFromMask(mask).prune(dg.tensor([3.0, 4.0])).tolist()
+    [3.0, 0.0]
+    """
 
     PRUNING_TYPE = "global"
 

@@ -28,6 +28,13 @@ class LRScheduler:
 
     Most rates are made from the current ones, as in PyTorch, so that schedules of one optimiser
     multiply.
+
+    >>> optimizer = dg.optim.SGD([dg.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = dg.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    >>> optimizer.step()
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.5]
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
