@@ -129,8 +129,7 @@ def manual_seed(seed: int) -> Generator:
 def seed() -> int:
     """Gives the default generator an unpredictable seed.
 
-    >>> chosen = dg.seed()
-    >>> dg.initial_seed() == chosen
+    >>> dg.seed() == dg.initial_seed()
     True
     """
     return default_generator.seed()
@@ -149,11 +148,8 @@ def initial_seed() -> int:
 def get_rng_state() -> Tensor:
     """A copy of the default generator's state.
 
-    >>> state = dg.get_rng_state()
-    >>> a = dg.rand(3)
-    >>> dg.set_rng_state(state)
-    >>> bool((a == dg.rand(3)).all())
-    True
+    >>> dg.get_rng_state().shape
+    (2,)
     """
     return default_generator.get_state()
 
@@ -161,8 +157,7 @@ def get_rng_state() -> Tensor:
 def set_rng_state(new_state: Tensor) -> None:
     """Sets the default generator's state.
 
-    >>> state = dg.get_rng_state()
-    >>> x = dg.rand(2)
+    >>> state, x = dg.get_rng_state(), dg.rand(2)
     >>> dg.set_rng_state(state)
     >>> bool((dg.rand(2) == x).all())
     True
@@ -239,13 +234,9 @@ def _asking(out: Tensor, requires_grad: bool) -> Tensor:
 
 @also_out
 def rand(
-    *shape: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
+    *shape: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Numbers drawn evenly from [0, 1).
 
     >>> dg.rand(2, 3).shape
@@ -260,13 +251,9 @@ def rand(
 
 @also_out
 def randn(
-    *shape: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
+    *shape: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Standard normal numbers.
 
     >>> dg.randn(2, 3).shape
