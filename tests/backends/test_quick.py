@@ -347,8 +347,8 @@ def test_nothing_leaks():
         gc.collect()
         grown.append(memory_in_use() - bytes_)
     after = [sys.getrefcount(h) for h in held]
-    # one reference a call would be 24,000; other threads of the session take and give some
-    assert all(abs(a - b) < 500 for a, b in zip(after, before, strict=True)), (before, after)
+    # one reference a call would be 24,000; other threads of the session, with jobs of earlier tests, take and give some
+    assert all(abs(a - b) < 6_000 for a, b in zip(after, before, strict=True)), (before, after)
     assert min(grown) < 1_000_000, grown  # 12 bytes an op
 
 
