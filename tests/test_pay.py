@@ -11,6 +11,7 @@ import pytest
 
 import dualgraph as dg
 from dualgraph import nn
+from dualgraph.jit import compile as compile_module
 from dualgraph.jit import hot, pay
 from dualgraph.jit.compile import Compiled
 from dualgraph.jit.pay import Meter
@@ -373,3 +374,36 @@ def test_many_calls_in_turn(wrap: Wrap) -> Iterator[Any]:
         if i % 7 == 0:
             out.sum().backward()
         yield out, w.grad
+
+
+def test_sizes_that_come_once_run_eagerly_where_making_ready_takes_longer():
+    f = dg.compile(lambda x: (x * 2).sum(0), wait=True)
+    for n in (8, 16, 3):
+        f(dg.ones(n, 5))
+    template = f.programs[1]
+    f._arrivals.settled, f._arrivals.used = True, False
+    for served in (0, 1, 2):  # the same sizes again: by the program
+        before = template.calls
+        np.testing.assert_array_equal(f(dg.ones(50, 5)).numpy(), np.full(5, 100, np.float32))
+        assert template.calls - before == bool(served)
+    f._arrivals.used = True
+    before = template.calls
+    f(dg.ones(60, 5))
+    assert template.calls == before + 1 and f._captures == 2
+
+
+def test_calls_are_not_looked_at_while_each_brings_new_sizes(monkeypatch):
+    monkeypatch.setattr(compile_module, "ROW", 4)
+    f = dg.compile(lambda x: (x * 2).sum(0), wait=True)
+    for n in (8, 16, 3):
+        f(dg.ones(n, 5))
+    f._arrivals.settled, f._arrivals.used = True, False
+    for n in range(20, 26):
+        assert not f._passed
+        f(dg.ones(n, 5))
+        if n == 22:
+            f(dg.ones(16, 5))  # known sizes in between
+    for n in (26, 27):
+        f(dg.ones(n, 5))
+    assert f._passed
+    np.testing.assert_array_equal(f(dg.ones(50, 5)).numpy(), np.full(5, 100, np.float32))

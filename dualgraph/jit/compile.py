@@ -16,6 +16,7 @@ from ..core.trees import flatten
 from ..eager.tensor import Tensor
 from ..static.graph import Graph
 from . import hot
+from .dynamic import Template
 from .entries import Entry, Forecast, explanation, sized_forecast
 from .growing import MAX_PROGRAMS, Growing, background
 from .keys import call_key, leaves_to_keep
@@ -26,6 +27,7 @@ from .tracing import resume, trace
 from .turning import turning
 
 MAX_KINDS = 1024  # kinds of arguments that are told apart
+ROW = 100  # calls at sizes that come once, from which on the next calls are not looked at
 MAX_TRIES = 2  # programs tried on one call before it goes on eagerly
 PLAIN = {Tensor, bool, int, float, str, type(None), np.ndarray}  # argument types that are leaves
 
@@ -104,12 +106,13 @@ class Compiled(Growing):
             self._pass()
         return result
 
-    def _pass(self) -> None:
-        """Where no program pays, the next calls are not looked at; then one is, as it may be another kind of call."""
+    def _pass(self, at_once: bool = False) -> None:
+        """Where no program pays, or `at_once`, the next calls are not looked at; then one is, as it may be another kind
+        of call."""
         self._passed = 0
         if self._sizes.declared is not None and self._sizes.declared.limits:
             return  # each call is looked at
-        if all(e.passes() for e in list(self._entries.values())):
+        if at_once or all(e.passes() for e in list(self._entries.values())):
             self._passed = hot.BATCH
             if hot.ready(Compiled, Compiled._run_hot, background.submit):
                 self._hot = hot.straight(self._captured_function)
@@ -171,13 +174,9 @@ class Compiled(Growing):
         `waiting`: a program may serve it that is still being compiled; `enough`: as many as may be were tried.
         """
         if not waiting and not enough:
-            sized = self._sizes.ready_for(key, leaves, entry.programs)
-            if sized is not None:
-                self._natively()
-                sized.meter = entry.meter
-                with self._lock:
-                    entry.add(sized)
-                return self._run(entry, key, args, kwargs, leaves)
+            found = self._sizes.matching(key, leaves, entry.programs)
+            if found is not None:
+                return self._arrived(*found, entry, key, args, kwargs, leaves)
             if not self._full and self._promotion.notice(entry, key, leaves):
                 key = self._key(leaves, key[0])
                 with self._lock:
@@ -197,6 +196,54 @@ class Compiled(Growing):
         if entry.eager_because and not entry.programs and entry.meter.left > WARM:
             self._pass()
         return self._captured_function(*args, **kwargs)
+
+    def _arrived(
+        self, template: Template, sizes: tuple[int, ...], entry: Entry, key: Any, args: Any, kwargs: Any,
+        leaves: Any,
+    ) -> Any:  # fmt: skip
+        """A call at sizes that a symbolic program has not met: by the program, unless that takes longer than eager
+        mode, as it is to be made ready; then by it when the same sizes come again."""
+        meter = self._arrivals
+        timed = template.ready and not template.taps and self._memory is None and not entry.came
+
+        def compiled() -> Any:
+            self._natively()
+            sized = template.at(sizes)
+            sized.meter = entry.meter
+            with self._lock:
+                entry.add(sized)
+            return self._run(entry, key, args, kwargs, leaves)
+
+        def eager() -> Any:
+            entry.came = True
+            self._eager_calls += 1
+            return self._captured_function(*args, **kwargs)
+
+        if not timed:
+            return compiled()
+        if meter.settled and (meter.used or meter.skip(1 + self._passed)):
+            meter.use()
+            return compiled()
+        if meter.settled:
+            if self._only_arrivals():
+                self._pass(at_once=True)
+            return eager()
+        if not meter.warm():
+            return compiled()
+        turn = meter.turn()
+        result = meter.time(turn, eager if turn else compiled)
+        meter.decide(0.0)
+        return result
+
+    def _only_arrivals(self) -> bool:
+        """Counts a call at sizes that had not come; whether the last `ROW` calls were such."""
+        self._row += 1
+        if 1 < self._row < ROW:
+            return False
+        served = sum(p.calls for p in self.programs)
+        if self._row == 1 or served != self._served:
+            self._row, self._served = 1, served
+        return self._row >= ROW
 
     def _remember(
         self, entry: Entry, program: Program, args: Any, kwargs: Any, leaves: Any
@@ -281,7 +328,7 @@ class Compiled(Growing):
         """Makes room for kinds of arguments: forgets one that is a matter of sizes alone, if there is one."""
         with self._lock:
             for key, entry in self._entries.items():
-                if entry.programs and all(p.template for p in entry.programs):
+                if (entry.programs or entry.came) and all(p.template for p in entry.programs):
                     del self._entries[key]
                     return True
         return False
@@ -316,6 +363,8 @@ class Compiled(Growing):
         if entry is None or not (entry.programs or entry.eager_because):
             sized = self._sizes.ready_for(key, leaves, ())
             why = entry.refused if entry is not None and entry.refused else self._new(key)
+            if sized and not self._arrivals.used and (entry is None or not entry.came):
+                return Forecast(False, str(self._arrivals))
             return sized_forecast(sized, leaves) or Forecast(False, why)
         if not entry.meter.used or self._passed:
             return Forecast(False, str(entry.meter))
@@ -331,6 +380,8 @@ class Compiled(Growing):
         log = [*self._log, *self._promotion.told]
         if hot.Guard.problem is not None:
             log.append(f"calls are told in Python, not natively: {hot.Guard.problem!r}")
+        if self._arrivals.times:
+            log.append(f"at sizes that are new {self._arrivals}")
         with self._lock:
             told = explanation(self.programs, list(self._entries.values()), log)
         return f"{name}: {len(self.programs)} program(s), {self._eager_calls} call(s) run eagerly\n{told}"

@@ -24,6 +24,7 @@ class Entry:
     refused: str = ""  # why the last capture gave no program, where another one may
     kept: Any = None  # objects whose identity is part of the key
     measuring: bool = False
+    came: bool = False  # a symbolic program would have served a call, which ran eagerly
     record: Any = None  # of a call that native code can tell
     meter: Meter = field(default_factory=Meter)
     cached: CachedCalls = field(default_factory=CachedCalls)

@@ -19,6 +19,7 @@ from .conditions import CONTENTS
 from .dynamic import Template
 from .entries import Entry
 from .keys import describes, difference, labels
+from .pay import Meter
 from .program import Program
 from .promoted import KEPT, Source
 from .promotion import Promotion, told_apart
@@ -68,6 +69,9 @@ class Growing:
         self._plain = 0  # calls that go straight to the function, as no program pays
         self._passed = 0  # those that did so natively, or will
         self._captures = 0
+        self._arrivals = Meter()  # of calls at sizes that a symbolic program has not met
+        # of such calls in a row that ran eagerly, and how many calls programs had served when it began
+        self._row, self._served = 0, 0
         # Whether code looks at numbers of arrays that differ from call to call
         self._of_arrays = False
         self._full = False  # whether it has as many programs as it may have

@@ -122,6 +122,13 @@ class Sizes:
 
     def ready_for(self, key: Any, leaves: Sequence[Any], known: Sequence[Program]) -> Sized | None:
         """A symbolic program at the sizes of a call, where it is sure to be what a capture would give."""
+        found = self.matching(key, leaves, known)
+        return None if found is None else found[0].at(found[1])
+
+    def matching(
+        self, key: Any, leaves: Sequence[Any], known: Sequence[Program]
+    ) -> tuple[Template, tuple[int, ...]] | None:
+        """The same, as the template and the sizes."""
         if not self.families:
             return None
         call = self.call(key, leaves)
@@ -136,7 +143,7 @@ class Sizes:
                 continue
             if not template.ready or template.compiled_for(values):
                 template.confirmed = True
-                return template.at(values)
+                return template, values
         return None
 
     def empty(self, key: Any, leaves: Sequence[Any]) -> bool:
