@@ -34,7 +34,7 @@ def describe_results(
         results.append(numbers[i] if i in numbers else found.result(leaf))
         found.first.setdefault(id(leaf), i)
     found.share_memory(leaves, results)
-    finished = finish(tracer, found.tensors)
+    finished = finish(tracer, found.tensors, [t for t in found.tensors if not swept(t)])
     start = len(finished.graph.outputs) - len(finished.concrete) - len(finished.numbers)
     for i, r in numbers.items():
         results[i] = r._replace(key=start + r.key)

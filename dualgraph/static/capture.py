@@ -462,8 +462,9 @@ def swept(t: Any) -> bool:
     return node is not None and node.prim is not None and bool(node.released)
 
 
-def finish(tracer: Tracer, results: list[Any]) -> Trace:
-    """The graph of a capture whose result tensors are `results`."""
+def finish(tracer: Tracer, results: list[Any], pulled: Sequence[Any] | None = None) -> Trace:
+    """The graph of a capture whose result tensors are `results`; gradients may flow through those in `pulled` (None:
+    through all that require some)."""
     outputs: list[Operand] = [tracer.var_of(t) for t in results]
     grads: list[GradEffect] = []
     own = {id(r.tensor) for r in tracer.roots}
@@ -483,7 +484,7 @@ def finish(tracer: Tracer, results: list[Any]) -> Trace:
             stores.append(Store(i, len(outputs) - 1))
     outputs.extend(c.operand for c in (*tracer.numbers, *tracer.concrete))
     nodes = group_scopes(tracer.nodes, tracer.scopes, outputs)
-    if tracer._untaped and any(t.requires_grad for t in results):
+    if tracer._untaped and any(t.requires_grad for t in (results if pulled is None else pulled)):
         nodes, _ = off_the_tape(nodes, tracer)
     graph = Graph(tuple(r.var for r in tracer.roots), tuple(nodes), tuple(outputs))
     entry = tuple((t.tensor, t.at_entry is not None) for t in tracks if t.read)

@@ -436,3 +436,24 @@ def test_a_composite_in_one_kernel_prints_as_its_ops_do() -> None:
         texts.add(repr(F.softmax(x, 0)).split("grad_fn=")[1])
         forms.wait()
     assert texts == {"<divide>)"}
+
+
+def test_what_ran_off_the_tape_is_stopped_only_where_gradients_may_flow() -> None:
+    weight = dg.ones(3, requires_grad=True)
+
+    def step(x: Any, swept: bool) -> Any:
+        weight.grad = None
+        with dg.no_grad():
+            scale = weight * 2.0
+        loss = (weight * x * scale).sum()
+        if swept:
+            loss.backward()
+        return loss
+
+    def stopped(swept: bool) -> int:
+        compiled = dg.compile(step, wait=True)
+        compiled(dg.ones(3), swept)
+        nodes = compiled.programs[0].captured.nodes
+        return sum(node.prim.name == "stop_gradient" for node in nodes)
+
+    assert (stopped(True), stopped(False)) == (0, 1)
