@@ -11,7 +11,7 @@ from .core.dtypes import DType
 from .core.errors import ArgumentError
 from .eager import Tensor, asarray
 
-__all__ = ["assert_close"]
+__all__ = ["assert_allclose", "assert_close"]
 
 TOLERANCES = {
     "float16": (1e-3, 1e-5),
@@ -59,6 +59,24 @@ def assert_close(
     found = _first(actual, expected, "", leaf)
     if found is not None:
         raise AssertionError(msg(found) if callable(msg) else found if msg is None else msg)
+
+
+def assert_allclose(
+    actual: Any,
+    expected: Any,
+    rtol: float | None = None,
+    atol: float | None = None,
+    equal_nan: bool = True,
+    msg: Message = "",
+) -> None:
+    """`assert_close` of values alone: dtypes and devices may differ, NaN is equal to NaN, numbers and lists will do.
+
+    >>> dg.testing.assert_allclose(dg.tensor([1.0, 2.0]), [1, 2])
+    """
+    x, y = asarray(actual), asarray(expected)
+    assert_close(
+        x, y, rtol=rtol, atol=atol, equal_nan=equal_nan, check_device=False, check_dtype=False, msg=msg or None
+    )  # fmt: skip
 
 
 def _first(x: Any, y: Any, place: str, leaf: Callable[[Tensor, Tensor], str | None]) -> str | None:

@@ -76,3 +76,10 @@ def test_messages_and_errors():
         assert_close(1.0, 2.0, msg=lambda text: f"see: {text}")
     with pytest.raises(dg.ArgumentError, match="both"):
         assert_close(1.0, 1.0, rtol=0.1)
+
+
+def test_values_alone_may_be_compared() -> None:
+    dg.testing.assert_allclose(dg.tensor([1.0, dg.nan]), np.array([1.0, np.nan]))
+    dg.testing.assert_allclose(dg.tensor([1.0, 2.0]), [1, 3], rtol=0.0, atol=1.0)
+    with pytest.raises(AssertionError, match="1 of 2"):
+        dg.testing.assert_allclose(dg.tensor([1.0, 2.0]), [1, 3])

@@ -28,6 +28,26 @@ def disable(fn: Any = None, recursive: bool = True, **_: Any) -> Callable[..., A
     return (lambda given: given) if fn is None else fn
 
 
+def allow_in_graph(fn: Any) -> Any:
+    """`fn`, or functions in a list, as they are: a capture takes all that it can follow, and says what it cannot.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.compiler.allow_in_graph(len)([1, 2])
+    2
+    """
+    return fn
+
+
+def is_dynamo_compiling() -> bool:
+    """`is_compiling`.
+
+    >>> import dualgraph.compat.torch as torch
+    >>> torch.compiler.is_dynamo_compiling()
+    False
+    """
+    return is_compiling()
+
+
 def reset() -> None:
     """Programs belong to their functions and go with them: there is nothing to reset.
 
@@ -36,4 +56,4 @@ def reset() -> None:
     """
 
 
-__all__ = ["disable", "is_compiling", "reset"]
+__all__ = ["allow_in_graph", "disable", "is_compiling", "is_dynamo_compiling", "reset"]
