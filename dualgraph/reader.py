@@ -272,7 +272,7 @@ class Program:
         state = record["state"].items()
         self.state = {k: arrays[f"state.{k}"].copy() for k, v in state if "value" not in v}
         self.numbers = {k: value_of(v["value"]) for k, v in state if "value" in v}
-        self.gradients = {k[9:]: v for k, v in arrays.items() if k.startswith("gradient.")}
+        self.gradients = {k[9:]: v.copy() for k, v in arrays.items() if k.startswith("gradient.")}
         self.programs = []
         for i, p in enumerate(record["programs"]):
             graph = json.loads(metadata[f"dualgraph.calls.{i}"], object_hook=self.made)

@@ -183,6 +183,24 @@ def test_it_runs_a_training_step_and_updates_its_state(reader: Any, tmp_path: Pa
     assert close(program.gradients["net.0.weight"], net[0].weight.grad.numpy(), 1e-4)
 
 
+def test_vectors_run_from_what_is_in_the_file_whatever_was_called(
+    reader: Any, tmp_path: Path
+) -> None:
+    w = dg.ones(3, requires_grad=True)
+
+    @dg.compile(wait=True)
+    def accumulate(x: Any) -> Any:
+        (w * x).sum().backward()
+
+    for _ in range(3):
+        accumulate(dg.ones(3))
+    dg.save(accumulate, tmp_path / "f.dg")
+    program = reader.load(tmp_path / "f.dg")
+    program(np.ones(3, np.float32))
+    assert program.gradients["w"].tolist() == [4, 4, 4] and off(program.verify()) == 0
+    assert program.gradients["w"].tolist() == [4, 4, 4]
+
+
 def test_it_takes_trees_narrow_floats_and_paths(reader: Any, tmp_path: Path) -> None:
     table = dg.randn(30).bfloat16()
 
