@@ -100,9 +100,7 @@ def _along(x: Any, n: int | None, axis: int, norm: str | None, inverse: bool) ->
 
 
 @also_dim
-def fft(
-    x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
-) -> Tensor:
+def fft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "backward") -> Tensor:
     """Transform along an axis, cut or filled with zeros to n places first.
 
     >>> dg.fft.fft(dg.ones(4)).tolist()
@@ -112,9 +110,7 @@ def fft(
 
 
 @also_dim
-def ifft(
-    x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
-) -> Tensor:
+def ifft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "backward") -> Tensor:
     """Inverse transform along an axis.
 
     >>> dg.fft.ifft(dg.fft.fft(dg.asarray([1.0, 2.0]))).tolist()
@@ -124,9 +120,7 @@ def ifft(
 
 
 @also_dim
-def rfft(
-    x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
-) -> Tensor:
+def rfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "backward") -> Tensor:
     """The first half of the transform of real numbers (``n // 2 + 1`` places); the rest mirrors it.
 
     >>> dg.fft.rfft(dg.ones(4)).shape
@@ -139,9 +133,7 @@ def rfft(
 
 
 @also_dim
-def irfft(
-    x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
-) -> Tensor:
+def irfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "backward") -> Tensor:
     """The n (default: an even number) real numbers whose `rfft` is x.
 
     >>> dg.fft.irfft(dg.fft.rfft(dg.ones(4)))
@@ -159,9 +151,7 @@ def irfft(
 
 
 @also_dim
-def hfft(
-    x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
-) -> Tensor:
+def hfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "backward") -> Tensor:
     """The real transform of the numbers whose first half is x and whose rest mirrors it.
 
     >>> dg.fft.hfft(dg.ones(3)).shape
@@ -174,9 +164,7 @@ def hfft(
 
 
 @also_dim
-def ihfft(
-    x: Any, /, *, n: int | None = None, axis: int = -1, norm: str | None = "backward"
-) -> Tensor:
+def ihfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str | None = "backward") -> Tensor:
     """The first half of the inverse transform of real numbers.
 
     >>> dg.fft.ihfft(dg.ones(4)).shape
@@ -226,7 +214,6 @@ def _all(
 def fftn(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str | None = "backward",
@@ -243,7 +230,6 @@ def fftn(
 def ifftn(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str | None = "backward",
@@ -260,7 +246,6 @@ def ifftn(
 def rfftn(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str | None = "backward",
@@ -282,7 +267,6 @@ def rfftn(
 def irfftn(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str | None = "backward",
@@ -301,7 +285,7 @@ def irfftn(
 
 @also_dim
 def hfftn(
-    x: Any, /, *, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = "backward"
+    x: Any, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = "backward"
 ) -> Tensor:  # fmt: skip
     """`hfft` along the last of `axes` after `fft` along the others.
 
@@ -313,7 +297,7 @@ def hfftn(
 
 @also_dim
 def ihfftn(
-    x: Any, /, *, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = "backward"
+    x: Any, /, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str | None = "backward"
 ) -> Tensor:  # fmt: skip
     """`ihfft` along the last of `axes`, then `ifft` along the others.
 
@@ -376,7 +360,7 @@ def _shifted(x: Any, axes: int | Sequence[int] | None, forward: bool) -> Tensor:
 
 
 @also_dim
-def fftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
+def fftshift(x: Any, /, axes: int | Sequence[int] | None = None) -> Tensor:
     """Frequency 0 moved to the middle.
 
     >>> dg.fft.fftshift(dg.fft.fftfreq(4))
@@ -386,7 +370,7 @@ def fftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
 
 
 @also_dim
-def ifftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
+def ifftshift(x: Any, /, axes: int | Sequence[int] | None = None) -> Tensor:
     """The inverse of `fftshift`.
 
     >>> dg.fft.ifftshift(dg.asarray([-2, -1, 0, 1]))

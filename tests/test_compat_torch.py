@@ -156,7 +156,8 @@ def test_names_are_found_where_scripts_look_for_them() -> None:
 
 PARTS = """nn.modules.utils:_pair nn.modules.padding:ZeroPad2d nn.utils.weight_norm:weight_norm optim.adamw:AdamW
 amp.grad_scaler:GradScaler distributions.categorical:Categorical distributions.transforms:AffineTransform
-utils._pytree:tree_map utils.hooks:RemovableHandle utils.dlpack:to_dlpack utils.data._utils.collate:default_collate
+distributions.normal:Normal utils._pytree:tree_map utils.hooks:RemovableHandle utils.dlpack:to_dlpack
+utils.data._utils.collate:default_collate
 autograd.variable:Variable backends.cudnn:benchmark version:__version__ types:Number nn.attention:sdpa_kernel
 optim.lr_scheduler:_LRScheduler nn.parallel.distributed:DistributedDataParallel""".split()
 
@@ -165,6 +166,9 @@ optim.lr_scheduler:_LRScheduler nn.parallel.distributed:DistributedDataParallel"
 def test_names_are_in_the_modules_that_pytorch_cuts_its_own_into(part: str) -> None:
     module, _, name = part.partition(":")
     assert hasattr(importlib.import_module(f"dualgraph.compat.torch.{module}"), name)
+    if "." in module:  # and by way of the larger module
+        whole = importlib.import_module(f"dualgraph.compat.torch.{module.rpartition('.')[0]}")
+        assert hasattr(whole, module.rpartition(".")[2])
     assert callable(torch.nn.utils.weight_norm) and callable(
         dg.nn.utils.parametrizations.spectral_norm
     )

@@ -10,7 +10,7 @@ Its modules:
                      is drawn and mapped)
 """
 
-from . import constraints
+from . import constraints, transforms
 from .base import Distribution
 from .circular import VonMises
 from .continuous import (
@@ -28,19 +28,6 @@ from .continuous import (
 from .counts import Binomial, Multinomial, NegativeBinomial, Poisson, poisson
 from .discrete import Bernoulli, Categorical, Geometric, OneHotCategorical
 from .kl import kl_divergence, register_kl
-from .maps import (
-    AbsTransform,
-    AffineTransform,
-    CumulativeDistributionTransform,
-    ExpTransform,
-    LowerCholeskyTransform,
-    PowerTransform,
-    SigmoidTransform,
-    SoftmaxTransform,
-    SoftplusTransform,
-    StickBreakingTransform,
-    TanhTransform,
-)
 from .matrices import LKJCholesky, Wishart
 from .relatives import (
     FisherSnedecor,
@@ -51,13 +38,6 @@ from .relatives import (
     StudentT,
     Weibull,
 )
-from .transform import (
-    ComposeTransform,
-    IndependentTransform,
-    ReshapeTransform,
-    Transform,
-    identity_transform,
-)
 from .transformed import (
     Kumaraswamy,
     LogisticNormal,
@@ -65,6 +45,24 @@ from .transformed import (
     RelaxedBernoulli,
     RelaxedOneHotCategorical,
     TransformedDistribution,
+)
+from .transforms import (
+    AbsTransform,
+    AffineTransform,
+    ComposeTransform,
+    CumulativeDistributionTransform,
+    ExpTransform,
+    IndependentTransform,
+    LowerCholeskyTransform,
+    PowerTransform,
+    ReshapeTransform,
+    SigmoidTransform,
+    SoftmaxTransform,
+    SoftplusTransform,
+    StickBreakingTransform,
+    TanhTransform,
+    Transform,
+    identity_transform,
 )
 from .vectors import Beta, Dirichlet, Independent, LowRankMultivariateNormal, MultivariateNormal
 
@@ -78,5 +76,5 @@ __all__ = [
     "OneHotCategoricalStraightThrough", "Pareto", "poisson", "Poisson", "PowerTransform", "register_kl",
     "RelaxedBernoulli", "RelaxedOneHotCategorical", "ReshapeTransform", "SigmoidTransform", "SoftmaxTransform",
     "SoftplusTransform", "StickBreakingTransform", "StudentT", "TanhTransform", "Transform",
-    "TransformedDistribution", "Uniform", "VonMises", "Weibull", "Wishart",
+    "TransformedDistribution", "transforms", "Uniform", "VonMises", "Weibull", "Wishart",
 ]  # fmt: skip

@@ -154,6 +154,9 @@ def test_transforms_are_those_of_numpy(norm):
         for n in (None, 2, 5, 7):
             ours = getattr(dg.fft, name)(dg.asarray(x), n=n, axis=0, norm=norm)
             near(ours, getattr(np.fft, name)(x, n=n, axis=0, norm=norm))
+            near(
+                getattr(dg.fft, name)(dg.asarray(x), n, 0, norm), ours.numpy()
+            )  # PyTorch's and NumPy's order
     for name, x in (("fftn", z), ("ifftn", z), ("rfftn", TALL), ("irfftn", z)):
         near(getattr(dg.fft, name)(dg.asarray(x), norm=norm), getattr(np.fft, name)(x, norm=norm))
     near(dg.fft.fft2(dg.asarray(z), s=(4, 4), norm=norm), np.fft.fft2(z, s=(4, 4), norm=norm))
@@ -164,6 +167,7 @@ def test_frequencies_and_shifts():
         near(dg.fft.fftfreq(n, d=0.5, dtype=dg.float64), np.fft.fftfreq(n, 0.5))
         near(dg.fft.rfftfreq(n, d=0.5, dtype=dg.float64), np.fft.rfftfreq(n, 0.5))
         near(dg.fft.ifftshift(dg.fft.fftshift(dg.arange(n))), np.arange(n))
+        near(dg.fft.fftshift(dg.arange(n), 0), np.fft.fftshift(np.arange(n)))
 
 
 @pytest.mark.parametrize(

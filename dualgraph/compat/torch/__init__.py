@@ -43,7 +43,7 @@ from ...eager.methods.selection import nonzero, take
 from ...eager.methods.shape import broadcast_to, flip, reshape, roll, squeeze, tile
 from . import checkpoint, jit, names, utils
 from .files import load, save
-from .places import PLACES, register
+from .places import PLACES, SAME, register
 
 MODULES = ("accelerator", "compiler", "multiprocessing")  # imported when first asked for
 __version__ = names.VERSION
@@ -55,6 +55,8 @@ def __getattr__(name: str) -> Any:
     """Whatever is the same in both: a name of `dualgraph`, or a method that writes in place as a function."""
     if name.startswith("__"):
         raise AttributeError(name)
+    if name in SAME or name in MODULES:
+        return importlib.import_module(f".{name}", __name__)
     writes = name.endswith("_") and hasattr(dualgraph.Tensor, name)
     homes = (
         (names, name in names.__all__),
@@ -65,7 +67,7 @@ def __getattr__(name: str) -> Any:
         if has:
             found = globals()[name] = getattr(home, name)  # the next time it is found without this
             return found
-    if name in PLACES or name in MODULES:
+    if name in PLACES:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; PyTorch's is not here")
 

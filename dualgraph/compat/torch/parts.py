@@ -1,7 +1,7 @@
 """Parts: modules that PyTorch cuts a larger one into, by name; what is in them is found in the larger one here.
 
-Each is in ``sys.modules`` from the start and looks nothing up before it is asked, so it costs nothing, and none
-becomes an attribute of the larger module, where a function may have its name (``nn.utils.weight_norm``).
+Each is in ``sys.modules`` from the start and looks nothing up before it is asked, so it costs nothing. It becomes an
+attribute of the larger module when that is imported, unless a function has its name there (``nn.utils.weight_norm``).
 """
 
 from __future__ import annotations
@@ -56,3 +56,11 @@ def register_parts() -> None:
     for home, names in PARTS.items():
         for name in names.split():
             sys.modules.setdefault(f"{ROOT}.{name}", Part(f"{package}.{home}"))
+
+
+def attach_parts(module: ModuleType, name: str) -> None:
+    """Makes the parts of ``name``, which `module` stands for, attributes of it: ``distributions.normal.Normal``."""
+    for part in " ".join(PARTS.values()).split():
+        whole, _, last = part.rpartition(".")
+        if whole == name and not hasattr(module, last):
+            setattr(module, last, sys.modules[f"{ROOT}.{part}"])

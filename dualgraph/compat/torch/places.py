@@ -17,7 +17,7 @@ from typing import Any
 
 from ... import backends
 from .names import version
-from .parts import register_parts
+from .parts import attach_parts, register_parts
 
 ROOT = __package__
 SAME = """amp autograd backends cuda distributed distributions fft func linalg masked nn optim profiler quantization
@@ -80,6 +80,7 @@ class Places(MetaPathFinder, Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module itself, whose own spec is kept."""
         module = importlib.import_module(str(spec.origin))
+        attach_parts(module, spec.name[len(ROOT) + 1 :])
         spec.loader_state = module.__spec__
         return module
 
@@ -92,6 +93,8 @@ def register() -> None:
     """Puts the finder before those that would load files a second time, which a second call does not."""
     if not any(isinstance(finder, Places) for finder in sys.meta_path):
         sys.meta_path.insert(0, Places())
+    register_parts()
+    attach_parts(importlib.import_module(f"{ROOT}.utils"), "utils")
     for name in BELOW_FILES:
         sys.modules[f"{ROOT}.{name}"] = importlib.import_module(str(home_of(name)))
     for name in PLACES:
@@ -104,4 +107,3 @@ def register() -> None:
         "version": version,
     }.items():
         sys.modules[f"{ROOT}.{name}"] = flags  # type: ignore[assignment]
-    register_parts()
